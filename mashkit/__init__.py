@@ -1,0 +1,47 @@
+"""mashkit: make, study and judge music mashups, with every backend swappable.
+
+The names below are imported on first use: `import mashkit` and `mashkit --help` stay fast.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from mashkit.audiofile import load, save
+    from mashkit.catalog import Catalog
+    from mashkit.components import ComponentInfo
+    from mashkit.hookspecs import hookimpl
+    from mashkit.interfaces import Analyzer, Generator, Scorer, Separator, Stretcher
+    from mashkit.pipeline import Kit, Ranked
+    from mashkit.registry import Registry
+    from mashkit.render import Mashup
+    from mashkit.types import Analysis, Audio, Clip, Condition, Key, Layer, MashupPlan, Role, Score, StemSet
+
+_HOME = {
+    "mashkit.audiofile": ("load", "save"),
+    "mashkit.catalog": ("Catalog",),
+    "mashkit.components": ("ComponentInfo",),
+    "mashkit.hookspecs": ("hookimpl",),
+    "mashkit.interfaces": ("Analyzer", "Generator", "Scorer", "Separator", "Stretcher"),
+    "mashkit.pipeline": ("Kit", "Ranked"),
+    "mashkit.registry": ("Registry",),
+    "mashkit.render": ("Mashup",),
+    "mashkit.types": (
+        "Analysis", "Audio", "Clip", "Condition", "Key", "Layer", "MashupPlan", "Role", "Score", "StemSet",
+    ),
+}  # fmt: skip
+_MODULE_OF = {name: module for module, names in _HOME.items() for name in names}
+
+__all__ = [
+    "Analysis", "Analyzer", "Audio", "Catalog", "Clip", "ComponentInfo", "Condition", "Generator", "Key", "Kit",
+    "Layer", "Mashup", "MashupPlan", "Ranked", "Registry", "Role", "Score", "Scorer", "Separator", "StemSet",
+    "Stretcher", "hookimpl", "load", "save",
+]  # fmt: skip
+
+
+def __getattr__(name: str) -> Any:
+    if name in _MODULE_OF:
+        return getattr(importlib.import_module(_MODULE_OF[name]), name)
+    raise AttributeError(f"module 'mashkit' has no attribute {name!r}")

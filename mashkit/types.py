@@ -1,0 +1,600 @@
+"""The values that travel between the stages: frozen, checked on construction, without I/O.
+
+Conventions, everywhere in mashkit: audio is float32 of shape (channels, frames) with its sample rate; times are
+seconds, tempo is BPM, pitch is semitones, gain is dB, loudness is LUFS.
+"""
+
+from __future__ import annotations
+
+import enum
+import hashlib
+import json
+import math
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Literal, TypeAlias, TypeVar
+
+import attrs
+import numpy as np
+import numpy.typing as npt
+
+from mashkit.errors import AnalysisError, AudioError, PlanError, StemError
+
+Samples: TypeAlias = npt.NDArray[np.float32]
+Times: TypeAlias = npt.NDArray[np.float64]
+
+K = TypeVar("K")
+V = TypeVar("V", covariant=True)
+
+TONIC_NAMES = ("C", "C#", "D", "Eb", "E", "F", "F#", "G", "Ab", "A", "Bb", "B")
+"""Spelling used when a key is printed; index = pitch class with C = 0."""
+
+_PITCH_CLASSES = {"C": 0, "D": 2, "E": 4, "F": 5, "G": 7, "A": 9, "B": 11}
+_ACCIDENTALS = {"": 0, "#": 1, "♯": 1, "b": -1, "♭": -1}
+
+
+class FrozenMapping(Mapping[K, V]):
+    """A mapping nobody can write to, which travels between processes (MappingProxyType does not)."""
+
+    __slots__ = ("_data",)
+
+    def __init__(self, data: Mapping[K, V]) -> None:
+        self._data = dict(data)
+
+    def __getitem__(self, key: K) -> V:
+        return self._data[key]
+
+    def __iter__(self) -> Iterator[K]:
+        return iter(self._data)
+
+    def __len__(self) -> int:
+        return len(self._data)
+
+    def __repr__(self) -> str:
+        return repr(self._data)
+
+
+def _finite(instance: object, attribute: attrs.Attribute[float], value: float) -> None:
+    if not math.isfinite(value):
+        raise PlanError(f"{type(instance).__name__}.{attribute.name} is {value}, not a finite number")
+
+
+# ---------------------------------------------------------------------------------------------------------- audio
+def _read_only(samples: npt.ArrayLike) -> Samples:
+    """Return float32 samples nobody can write to; copy unless they already are."""
+    array = np.asarray(samples)
+    if array.dtype.kind != "f":
+        raise AudioError(
+            f"samples are {array.dtype}, not floating point", "scale integers to [-1, 1] first, e.g. x / 32768"
+        )
+    if array.ndim != 2:
+        raise AudioError(f"samples have shape {array.shape}", "give (channels, frames); mono is (1, frames)")
+    if array.dtype != np.float32 or array.flags.writeable or not array.flags.c_contiguous:
+        array = np.array(array, dtype=np.float32, order="C")
+        array.flags.writeable = False
+    return array
+
+
+@attrs.frozen(eq=False)
+class Audio:
+    """Sound: a read-only float32 buffer and its sample rate.
+
+    Compared by identity (``eq=False``): element-wise equality of buffers is a question for numpy.
+
+    Parameters
+    ----------
+    samples : array of float, shape (channels, frames)
+        Finite samples, nominally in [-1, 1]; larger peaks are allowed and never clipped. Copied unless the array
+        is already float32, contiguous and read-only.
+    sample_rate : int
+        Frames per second, > 0.
+
+    Raises
+    ------
+    AudioError
+        If the samples are not a finite floating-point matrix with at least one channel, or the rate is not positive.
+    """
+
+    samples: Samples = attrs.field(converter=_read_only, repr=False)
+    sample_rate: int
+
+    def __attrs_post_init__(self) -> None:
+        if self.samples.shape[0] < 1:
+            raise AudioError("samples have no channel", "give (channels, frames); mono is (1, frames)")
+        if isinstance(self.sample_rate, bool) or not isinstance(self.sample_rate, int) or self.sample_rate <= 0:
+            raise AudioError(f"sample rate is {self.sample_rate!r}", "give a positive whole number of Hz")
+        if not np.isfinite(self.samples).all():
+            bad = int(np.count_nonzero(~np.isfinite(self.samples)))
+            raise AudioError(f"{bad} of {self.samples.size} samples are NaN or infinite", "repair or drop them first")
+
+    def __reduce__(self) -> tuple[type[Audio], tuple[Samples, int]]:
+        # Through the constructor: a pickled array comes back writable.
+        return Audio, (self.samples, self.sample_rate)
+
+    @property
+    def channels(self) -> int:
+        """Number of channels."""
+        return int(self.samples.shape[0])
+
+    @property
+    def frames(self) -> int:
+        """Number of frames (samples per channel)."""
+        return int(self.samples.shape[1])
+
+    @property
+    def duration(self) -> float:
+        """Length in seconds."""
+        return self.frames / self.sample_rate
+
+    @property
+    def peak(self) -> float:
+        """Largest absolute sample; 0.0 for empty audio."""
+        return float(np.max(np.abs(self.samples), initial=0.0))
+
+    def mono(self) -> Samples:
+        """Return the mean of the channels, shape (frames,), float32."""
+        mono: Samples = self.samples[0] if self.channels == 1 else self.samples.mean(axis=0, dtype=np.float32)
+        return mono
+
+    def excerpt(self, start: float, duration: float) -> Audio:
+        """Return the part from ``start`` for ``duration`` seconds (both rounded to frames), sharing the buffer.
+
+        Raises
+        ------
+        AudioError
+            If the part does not lie within the audio.
+        """
+        first = round(start * self.sample_rate)
+        last = first + round(duration * self.sample_rate)
+        if not 0 <= first <= last <= self.frames:
+            raise AudioError(f"excerpt {start:.3f} s + {duration:.3f} s is outside the audio's {self.duration:.3f} s")
+        part = np.ascontiguousarray(self.samples[:, first:last])
+        part.flags.writeable = False
+        return Audio(part, self.sample_rate)
+
+
+# ------------------------------------------------------------------------------------------------------ music facts
+Mode: TypeAlias = Literal["major", "minor"]
+
+
+@attrs.frozen
+class Key:
+    """A musical key.
+
+    Parameters
+    ----------
+    tonic : int
+        Pitch class, 0–11 with C = 0.
+    mode : {"major", "minor"}
+    """
+
+    tonic: int
+    mode: Mode
+
+    def __attrs_post_init__(self) -> None:
+        if self.tonic not in range(12):
+            raise AnalysisError(f"tonic is {self.tonic!r}", "give a pitch class 0–11 with C = 0")
+        if self.mode not in ("major", "minor"):
+            raise AnalysisError(f"mode is {self.mode!r}", 'give "major" or "minor"')
+
+    @classmethod
+    def parse(cls, text: str) -> Key:
+        """Read a key as people write it: "A minor", "Bb major", "F#m", "C".
+
+        Raises
+        ------
+        AnalysisError
+            If the text is not a key.
+        """
+        match = re.fullmatch(r"\s*([A-Ga-g])([#♯b♭]?)\s*(major|maj|minor|min|m)?\s*", text)
+        if match is None:
+            raise AnalysisError(f"{text!r} is not a key", 'write it like "A minor", "Bb major" or "F#m"')
+        letter, accidental, mode = match.groups()
+        tonic = (_PITCH_CLASSES[letter.upper()] + _ACCIDENTALS[accidental]) % 12
+        return cls(tonic, "minor" if mode in ("minor", "min", "m") else "major")
+
+    def __str__(self) -> str:
+        return f"{TONIC_NAMES[self.tonic]} {self.mode}"
+
+    @property
+    def relative_major_tonic(self) -> int:
+        """Pitch class of the major key with the same notes: a minor key's tonic + 3."""
+        return self.tonic if self.mode == "major" else (self.tonic + 3) % 12
+
+    def semitones_to(self, other: Key) -> int:
+        """Return the shortest shift, −6…+5 semitones, that turns this key's notes into those of ``other``.
+
+        Minor keys count as their relative major (SPEC, reading 9), so A minor to C major is 0.
+        """
+        return (other.relative_major_tonic - self.relative_major_tonic + 6) % 12 - 6
+
+    def transposed(self, semitones: int) -> Key:
+        """Return the key ``semitones`` higher (lower if negative)."""
+        return Key((self.tonic + semitones) % 12, self.mode)
+
+
+def _times(values: npt.ArrayLike | None) -> Times | None:
+    if values is None:
+        return None
+    array = np.array(values, dtype=np.float64)
+    array.flags.writeable = False
+    return array
+
+
+_same_times = attrs.cmp_using(eq=np.array_equal)
+
+
+@attrs.frozen
+class Analysis:
+    """What an analyzer knows of a piece of audio; a field is None when it does not know.
+
+    Parameters
+    ----------
+    key : Key, optional
+    tempo : float, optional
+        BPM, > 0.
+    beats, downbeats : array of float64, shape (n,), optional
+        Seconds from the start of the audio, ≥ 0, strictly increasing; every downbeat is one of the beats (exactly).
+    confidence : mapping of str to float
+        Field name → 0…1, for the fields whose analyzer says.
+    tempo_candidates : tuple of (BPM, strength), optional
+        Strongest first; the half or double tempo is often the second.
+
+    Raises
+    ------
+    AnalysisError
+        If the times or the tempo break these rules.
+    """
+
+    key: Key | None = None
+    tempo: float | None = None
+    beats: Times | None = attrs.field(default=None, converter=_times, eq=_same_times)
+    downbeats: Times | None = attrs.field(default=None, converter=_times, eq=_same_times)
+    confidence: Mapping[str, float] = attrs.field(factory=dict, converter=FrozenMapping)
+    tempo_candidates: tuple[tuple[float, float], ...] = ()
+
+    def __attrs_post_init__(self) -> None:
+        if self.tempo is not None and not (math.isfinite(self.tempo) and self.tempo > 0):
+            raise AnalysisError(f"tempo is {self.tempo}", "give a positive BPM, or None when unknown")
+        for name in ("beats", "downbeats"):
+            times = getattr(self, name)
+            if times is None:
+                continue
+            if times.ndim != 1 or not np.isfinite(times).all() or (times < 0).any() or (np.diff(times) <= 0).any():
+                raise AnalysisError(f"{name} are not finite, non-negative, strictly increasing seconds")
+        if self.downbeats is not None and (self.beats is None or not np.isin(self.downbeats, self.beats).all()):
+            raise AnalysisError("a downbeat is not among the beats")
+
+    def __reduce__(self) -> tuple[Any, tuple[dict[str, Any]]]:
+        return Analysis.from_dict, (self.to_dict(),)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain data for JSON; :meth:`from_dict` reads it back to an equal value."""
+        return {
+            "key": None if self.key is None else str(self.key),
+            "tempo": self.tempo,
+            "beats": None if self.beats is None else self.beats.tolist(),
+            "downbeats": None if self.downbeats is None else self.downbeats.tolist(),
+            "confidence": dict(self.confidence),
+            "tempo_candidates": [list(pair) for pair in self.tempo_candidates],
+        }
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Analysis:
+        """Read what :meth:`to_dict` wrote."""
+        return cls(
+            key=None if data["key"] is None else Key.parse(data["key"]),
+            tempo=data["tempo"],
+            beats=data["beats"],
+            downbeats=data["downbeats"],
+            confidence=data["confidence"],
+            tempo_candidates=tuple((float(bpm), float(strength)) for bpm, strength in data["tempo_candidates"]),
+        )
+
+
+# ------------------------------------------------------------------------------------------------- stems and clips
+class Role(enum.StrEnum):
+    """What a stem does in a mashup (paper, "MashupDB")."""
+
+    VOCAL = "vocal"
+    HARMONIC = "harmonic"
+    PERCUSSION = "percussion"
+
+
+ROLE_STEMS: Mapping[Role, tuple[str, ...]] = FrozenMapping(
+    {
+        Role.VOCAL: ("vocals",),
+        Role.HARMONIC: ("bass", "other", "guitar", "piano"),
+        Role.PERCUSSION: ("drums",),
+    }
+)
+"""Stems that make up a role. The paper's HARMONIC is bass + other; five- and six-stem models split other further."""
+
+STEM_NAMES = tuple(name for names in ROLE_STEMS.values() for name in names)
+
+
+@attrs.frozen(eq=False)
+class StemSet:
+    """The stems of one mix, by name.
+
+    Parameters
+    ----------
+    stems : mapping of str to Audio
+        Names from :data:`STEM_NAMES`; all of the same rate, channels and frames.
+
+    Raises
+    ------
+    StemError
+        If there is no stem, a name is not known, or the stems differ in rate, channels or frames.
+    """
+
+    stems: Mapping[str, Audio] = attrs.field(converter=FrozenMapping)
+
+    def __attrs_post_init__(self) -> None:
+        unknown = sorted(set(self.stems) - set(STEM_NAMES))
+        if unknown or not self.stems:
+            raise StemError(f"stems named {unknown}" if unknown else "no stems", f"use {', '.join(STEM_NAMES)}")
+        formats = {(stem.sample_rate, *stem.samples.shape) for stem in self.stems.values()}
+        if len(formats) > 1:
+            raise StemError(f"stems differ in (rate, channels, frames): {sorted(formats)}")
+
+    @property
+    def roles(self) -> frozenset[Role]:
+        """The roles for which at least one stem is here."""
+        return frozenset(role for role, names in ROLE_STEMS.items() if any(name in self.stems for name in names))
+
+    def role(self, role: Role) -> Audio:
+        """Return the sum of the stems of ``role``.
+
+        Raises
+        ------
+        StemError
+            If none of that role's stems is here.
+        """
+        parts = [self.stems[name] for name in ROLE_STEMS[role] if name in self.stems]
+        if not parts:
+            raise StemError(
+                f"no stem for the role {role} among {', '.join(sorted(self.stems))}",
+                f"use a separator that gives {' or '.join(ROLE_STEMS[role])}",
+            )
+        if len(parts) == 1:
+            return parts[0]
+        total = np.sum([part.samples for part in parts], axis=0, dtype=np.float32)
+        return Audio(total, parts[0].sample_rate)
+
+
+@attrs.frozen
+class Clip:
+    """One excerpt of a song as the MashupDB knows it: pure data; its stems are asked of the catalog.
+
+    Parameters
+    ----------
+    id : str
+        Unique among catalogs: it changes with the audio, the excerpt and the separator.
+    song : str
+        Identity of the song the excerpt is from; two clips of one song share it.
+    title : str
+        For people.
+    source : str
+        File the clip was cut from, as the user named it.
+    start, duration : float
+        Where in the file, seconds.
+    sample_rate : int
+        Rate of its stems, Hz.
+    analysis : Analysis
+        Times relative to the clip's start.
+    licence : str
+        Licence of the recording, "unknown" if nobody said.
+    loudness : mapping of Role to float
+        Integrated loudness of each role's stem, LUFS; −inf for silence.
+    activity : mapping of Role to float
+        Share of the clip's time, 0–1, in which the role's stem sounds.
+    """
+
+    id: str
+    song: str
+    title: str
+    source: str
+    start: float
+    duration: float
+    sample_rate: int
+    analysis: Analysis
+    licence: str = "unknown"
+    loudness: Mapping[Role, float] = attrs.field(factory=dict, converter=FrozenMapping)
+    activity: Mapping[Role, float] = attrs.field(factory=dict, converter=FrozenMapping)
+
+    def require(self, *fields: str) -> None:
+        """Raise AnalysisError unless the analysis knows each of ``fields`` ("key", "tempo", "downbeats"…)."""
+        for field in fields:
+            value = getattr(self.analysis, field)
+            if value is None or (field in ("beats", "downbeats") and len(value) == 0):
+                raise AnalysisError(
+                    f"{self.source}: clip {self.id} has no {field}",
+                    f"use an analyzer that provides {field}, or music in which it can be found",
+                )
+
+
+# --------------------------------------------------------------------------------------------------- mashup plans
+class Condition(enum.StrEnum):
+    """How a mashup's stems were chosen (paper, "Mashup Generation")."""
+
+    ORIGINAL = "original"
+    MATCHED = "matched"
+    UNMATCHED_KEY = "unmatched-key"
+    UNMATCHED_TEMPO = "unmatched-tempo"
+    UNMATCHED_KEY_TEMPO = "unmatched-key-tempo"
+
+
+@attrs.frozen(kw_only=True)
+class Layer:
+    """One role of a mashup: which clip's stem, and what is done to it.
+
+    A moment ``t`` of the clip sounds at ``offset_s + t / speed`` of the mashup.
+
+    Parameters
+    ----------
+    role : Role
+    clip_id : str
+    speed : float
+        Playing speed, > 0: 1.25 is a quarter faster and a fifth shorter.
+    semitones : float
+        Pitch shift.
+    offset_s : float
+        Where on the mashup's time line the stem's first frame would lie; negative when its head is trimmed.
+    gain_db : float
+        Gain before mixing.
+    """
+
+    role: Role = attrs.field(converter=Role)
+    clip_id: str
+    speed: float = attrs.field(default=1.0, converter=float, validator=_finite)
+    semitones: float = attrs.field(default=0.0, converter=float, validator=_finite)
+    offset_s: float = attrs.field(default=0.0, converter=float, validator=_finite)
+    gain_db: float = attrs.field(default=0.0, converter=float, validator=_finite)
+
+    def __attrs_post_init__(self) -> None:
+        if self.speed <= 0:
+            raise PlanError(f"speed of the {self.role} layer is {self.speed}", "give a positive number")
+
+    def to_mashup(self, times: npt.ArrayLike) -> Times:
+        """Carry times of the clip, seconds, onto the mashup's time line."""
+        carried: Times = self.offset_s + np.asarray(times, dtype=np.float64) / self.speed
+        return carried
+
+    def to_clip(self, times: npt.ArrayLike) -> Times:
+        """Carry times of the mashup, seconds, back into the clip: the inverse of :meth:`to_mashup`."""
+        carried: Times = (np.asarray(times, dtype=np.float64) - self.offset_s) * self.speed
+        return carried
+
+
+PLAN_FORMAT = 1
+"""Version of the JSON form of a plan; a reader refuses what is newer than itself."""
+
+
+@attrs.frozen(kw_only=True)
+class MashupPlan:
+    """A mashup before any sound: pure data, with a JSON round trip.
+
+    Plan ≠ audio: the same plans rendered by two stretchers, or scored by two scorers, make a comparison fair.
+
+    Parameters
+    ----------
+    condition : Condition
+    layers : sequence of Layer
+        One a role at most, and a vocal among them.
+    duration_s : float
+        Length of the mashup, > 0.
+    seed : int
+        Seed of the generator run that drew it.
+    generator : mapping
+        What drew it: name, version and options, for the record.
+    """
+
+    condition: Condition = attrs.field(converter=Condition)
+    layers: tuple[Layer, ...] = attrs.field(converter=tuple)
+    duration_s: float = attrs.field(converter=float, validator=_finite)
+    seed: int
+    generator: Mapping[str, Any] = attrs.field(factory=dict, converter=FrozenMapping)
+
+    def __attrs_post_init__(self) -> None:
+        roles = [layer.role for layer in self.layers]
+        if Role.VOCAL not in roles or len(set(roles)) != len(roles):
+            raise PlanError(f"a plan has one layer a role and a vocal among them, not {[str(r) for r in roles]}")
+        if self.duration_s <= 0:
+            raise PlanError(f"a plan's duration is {self.duration_s} s", "give a positive length")
+
+    @property
+    def id(self) -> str:
+        """Twelve hex digits that depend on what will sound: layers and length, not on seed or generator."""
+        heard = {name: value for name, value in self.to_dict().items() if name in ("layers", "duration_s")}
+        return hashlib.sha256(json.dumps(heard, sort_keys=True).encode()).hexdigest()[:12]
+
+    def layer(self, role: Role) -> Layer:
+        """Return the layer of ``role``; raise PlanError if there is none."""
+        for layer in self.layers:
+            if layer.role is role:
+                return layer
+        raise PlanError(f"plan {self.id} has no {role} layer")
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain data for JSON."""
+        return {
+            "format": PLAN_FORMAT,
+            "condition": str(self.condition),
+            "seed": self.seed,
+            "duration_s": self.duration_s,
+            "layers": [{**attrs.asdict(layer), "role": str(layer.role)} for layer in self.layers],
+            "generator": dict(self.generator),
+        }
+
+    def to_json(self) -> str:
+        """Return one line of JSON; :meth:`from_json` reads it back to an equal plan."""
+        return json.dumps(self.to_dict(), sort_keys=True)
+
+    @classmethod
+    def from_dict(cls, data: Any) -> MashupPlan:
+        """Read what :meth:`to_dict` wrote.
+
+        Raises
+        ------
+        PlanError
+            If the data is not a plan, or one of a newer format.
+        """
+        if not isinstance(data, Mapping) or "format" not in data:
+            raise PlanError("this is not a mashup plan", "give what `mashkit generate` wrote")
+        if data["format"] != PLAN_FORMAT:
+            raise PlanError(f"plan format {data['format']!r}, this mashkit reads {PLAN_FORMAT}", "update mashkit")
+        try:
+            return cls(
+                condition=data["condition"],
+                layers=[Layer(**layer) for layer in data["layers"]],
+                duration_s=data["duration_s"],
+                seed=data["seed"],
+                generator=data["generator"],
+            )
+        except (KeyError, TypeError, ValueError) as error:
+            raise PlanError(f"malformed plan: {error!r}", "give what `mashkit generate` wrote") from error
+
+    @classmethod
+    def from_json(cls, text: str) -> MashupPlan:
+        """Read what :meth:`to_json` wrote; raises PlanError as :meth:`from_dict` does."""
+        try:
+            data = json.loads(text)
+        except json.JSONDecodeError as error:
+            raise PlanError(f"a plan is not JSON: {error}", "give what `mashkit generate` wrote") from error
+        return cls.from_dict(data)
+
+
+# ---------------------------------------------------------------------------------------------------------- scores
+@attrs.frozen
+class Score:
+    """How good a scorer finds a mashup: higher is better.
+
+    Parameters
+    ----------
+    value : float
+        Finite; within [0, 1] on the probability scale.
+    scale : {"probability", "ordinal"}
+        Whether 0.5 means anything, or only the order does.
+    parts : mapping of str to float
+        What the value is made of ("harmony", "rhythm", …).
+    """
+
+    value: float = attrs.field(converter=float)
+    scale: Literal["probability", "ordinal"] = "ordinal"
+    parts: Mapping[str, float] = attrs.field(factory=dict, converter=FrozenMapping)
+
+    def __attrs_post_init__(self) -> None:
+        if self.scale not in ("probability", "ordinal"):
+            raise ValueError(f'scale is {self.scale!r}, not "probability" or "ordinal"')
+        if not math.isfinite(self.value) or (self.scale == "probability" and not 0 <= self.value <= 1):
+            raise ValueError(f"a score of {self.value} on the {self.scale} scale")
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain data for JSON."""
+        return {"value": self.value, "scale": self.scale, "parts": dict(self.parts)}
+
+
+def by_id(clips: Sequence[Clip]) -> dict[str, Clip]:
+    """Return clips by their id."""
+    return {clip.id: clip for clip in clips}
