@@ -8,13 +8,21 @@ import importlib.metadata
 import json
 import shutil
 from abc import ABC
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, ClassVar
 
 import attrs
 from packaging.requirements import Requirement
 
 from mashkit.errors import ComponentFailed, MashkitError
+
+
+def _strings(values: Iterable[str]) -> tuple[str, ...]:
+    return tuple(values)
+
+
+def _strings_set(values: Iterable[str]) -> frozenset[str]:
+    return frozenset(values)
 
 
 @attrs.frozen(kw_only=True)
@@ -51,9 +59,9 @@ class ComponentInfo:
     name: str
     target: str
     summary: str
-    provides: frozenset[str] = attrs.field(converter=frozenset)
-    requires: tuple[str, ...] = attrs.field(default=(), converter=tuple)
-    binaries: tuple[str, ...] = attrs.field(default=(), converter=tuple)
+    provides: frozenset[str] = attrs.field(converter=_strings_set)
+    requires: tuple[str, ...] = attrs.field(default=(), converter=_strings)
+    binaries: tuple[str, ...] = attrs.field(default=(), converter=_strings)
     install: str = ""
     code_license: str
     weights_license: str = "none"
@@ -116,9 +124,7 @@ class Component(ABC):
     def options(self) -> dict[str, Any]:
         """Return the options this instance runs with, defaults included."""
         return {
-            field.alias or field.name: getattr(self, field.name)
-            for field in attrs.fields(type(self))
-            if field.init
+            field.alias or field.name: getattr(self, field.name) for field in attrs.fields(type(self)) if field.init
         }
 
     def weights(self) -> Mapping[str, str]:

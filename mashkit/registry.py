@@ -89,7 +89,7 @@ class Registry:
                 continue
             try:
                 registered = self._load(entry, Origin(distribution, version))
-            except (Exception, SystemExit) as error:  # a plugin may do anything on import; it must not stop the rest
+            except (Exception, SystemExit) as error:  # noqa: BLE001 — a plugin may do anything on import; it must not stop the rest
                 self.broken.append(Broken(distribution, entry.name, f"{type(error).__name__}: {error}"))
             else:
                 for component in registered:
@@ -101,11 +101,7 @@ class Registry:
         try:
             self.plugins.register(module, name=name)
             self.plugins.check_pending()
-            return [
-                Registered(kind, info, origin)
-                for kind in INTERFACES
-                for info in self._infos_of(module, kind)
-            ]
+            return [Registered(kind, info, origin) for kind in INTERFACES for info in self._infos_of(module, kind)]
         except BaseException:
             if self.plugins.has_plugin(name):
                 self.plugins.unregister(name=name)
@@ -159,7 +155,9 @@ class Registry:
         names = [one.info.name for one in self.components(kind)]
         near = difflib.get_close_matches(name, names, n=1)
         known = f"known: {', '.join(names) or 'none; install a plugin'}"
-        return UnknownComponent(f"no {kind} is called {name!r}", f"did you mean {near[0]!r}? {known}" if near else known)
+        return UnknownComponent(
+            f"no {kind} is called {name!r}", f"did you mean {near[0]!r}? {known}" if near else known
+        )
 
     # -------------------------------------------------------------------------------------------------- creation
     def create(self, kind: str, name: str, options: Mapping[str, Any] | None = None) -> Component:

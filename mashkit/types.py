@@ -11,7 +11,7 @@ import hashlib
 import json
 import math
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Literal, TypeAlias, TypeVar
 
 import attrs
@@ -52,6 +52,16 @@ class FrozenMapping(Mapping[K, V]):
 
     def __repr__(self) -> str:
         return repr(self._data)
+
+
+def frozen_mapping(value: Mapping[Any, Any]) -> FrozenMapping[Any, Any]:
+    """Convert a field (attrs): typed for callers by the field's own annotation."""
+    return FrozenMapping(value)
+
+
+def as_tuple(values: Iterable[Any]) -> tuple[Any, ...]:
+    """Convert a field (attrs): typed for callers by the field's own annotation."""
+    return tuple(values)
 
 
 def _finite(instance: object, attribute: attrs.Attribute[float], value: float) -> None:
@@ -250,7 +260,7 @@ class Analysis:
     tempo: float | None = None
     beats: Times | None = attrs.field(default=None, converter=_times, eq=_same_times)
     downbeats: Times | None = attrs.field(default=None, converter=_times, eq=_same_times)
-    confidence: Mapping[str, float] = attrs.field(factory=dict, converter=FrozenMapping)
+    confidence: Mapping[str, float] = attrs.field(factory=dict, converter=frozen_mapping)
     tempo_candidates: tuple[tuple[float, float], ...] = ()
 
     def __attrs_post_init__(self) -> None:
@@ -328,7 +338,7 @@ class StemSet:
         If there is no stem, a name is not known, or the stems differ in rate, channels or frames.
     """
 
-    stems: Mapping[str, Audio] = attrs.field(converter=FrozenMapping)
+    stems: Mapping[str, Audio] = attrs.field(converter=frozen_mapping)
 
     def __attrs_post_init__(self) -> None:
         unknown = sorted(set(self.stems) - set(STEM_NAMES))
@@ -400,8 +410,8 @@ class Clip:
     sample_rate: int
     analysis: Analysis
     licence: str = "unknown"
-    loudness: Mapping[Role, float] = attrs.field(factory=dict, converter=FrozenMapping)
-    activity: Mapping[Role, float] = attrs.field(factory=dict, converter=FrozenMapping)
+    loudness: Mapping[Role, float] = attrs.field(factory=dict, converter=frozen_mapping)
+    activity: Mapping[Role, float] = attrs.field(factory=dict, converter=frozen_mapping)
 
     def require(self, *fields: str) -> None:
         """Raise AnalysisError unless the analysis knows each of ``fields`` ("key", "tempo", "downbeats"…)."""
@@ -491,10 +501,10 @@ class MashupPlan:
     """
 
     condition: Condition = attrs.field(converter=Condition)
-    layers: tuple[Layer, ...] = attrs.field(converter=tuple)
+    layers: tuple[Layer, ...] = attrs.field(converter=as_tuple)
     duration_s: float = attrs.field(converter=float, validator=_finite)
     seed: int
-    generator: Mapping[str, Any] = attrs.field(factory=dict, converter=FrozenMapping)
+    generator: Mapping[str, Any] = attrs.field(factory=dict, converter=frozen_mapping)
 
     def __attrs_post_init__(self) -> None:
         roles = [layer.role for layer in self.layers]
@@ -582,7 +592,7 @@ class Score:
 
     value: float = attrs.field(converter=float)
     scale: Literal["probability", "ordinal"] = "ordinal"
-    parts: Mapping[str, float] = attrs.field(factory=dict, converter=FrozenMapping)
+    parts: Mapping[str, float] = attrs.field(factory=dict, converter=frozen_mapping)
 
     def __attrs_post_init__(self) -> None:
         if self.scale not in ("probability", "ordinal"):

@@ -6,7 +6,7 @@ from typing import ClassVar
 
 import attrs
 import numpy as np
-import python_stretch  # type: ignore[import-untyped]
+import python_stretch
 
 from mashkit.components import ComponentInfo
 from mashkit.interfaces import Stretcher
@@ -40,5 +40,5 @@ class SignalsmithStretcher(Stretcher):
         # The library needs a window of input even for a click: give it silence, and cut the result to what is due.
         tail = processor.blockSamples() + processor.intervalSamples()
         padded = np.pad(audio.samples, ((0, 0), (0, tail)))
-        stretched = processor.process(padded)
+        stretched = np.asarray(processor.process(padded))
         return Audio(stretched[:, :frames], audio.sample_rate)

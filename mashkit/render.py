@@ -1,0 +1,231 @@
+"""From plan to sound: layers stretched, placed, gained and summed, on first touch.
+
+A renderer never alters the vocal (its layer has speed 1 and no shift, so its samples are copied), gives every stem the
+plan's length to the sample, and lowers the whole mix by one gain, never clipping, when it would peak too high.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable, Hashable, Mapping
+from typing import Any, Protocol
+
+import attrs
+import numpy as np
+
+from mashkit.errors import PlanError
+from mashkit.interfaces.stretcher import Stretcher
+from mashkit.types import Audio, Clip, FrozenMapping, Layer, MashupPlan, Role, Times, frozen_mapping
+
+PEAK_CEILING_DB = -1.0
+"""Highest peak of a mix or stem, dBFS: the room EBU R 128 leaves for what lossy encoders add."""
+
+
+class ClipSource(Protocol):
+    """Where a renderer finds clips and their stems: a catalog, usually."""
+
+    def clip(self, clip_id: str) -> Clip:
+        """Return the clip; raise CatalogError if there is none."""
+
+    def stem(self, clip_id: str, role: Role) -> Audio:
+        """Return the clip's stem for ``role``, as cut: no stretch, no gain."""
+
+    def provenance(self) -> Mapping[str, Any]:
+        """Return which components made the stems and the analyses, as :meth:`Component.describe` has it."""
+
+
+class _AudioCache:
+    """Least-recently-used audio, bounded by bytes."""
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._size = 0
+        self._entries: OrderedDict[Hashable, Audio] = OrderedDict()
+
+    def get(self, key: Hashable, make: Callable[[], Audio]) -> Audio:
+        if key in self._entries:
+            self._entries.move_to_end(key)
+            return self._entries[key]
+        audio = make()
+        self._entries[key] = audio
+        self._size += audio.samples.nbytes
+        while self._size > self._limit and len(self._entries) > 1:
+            _, oldest = self._entries.popitem(last=False)
+            self._size -= oldest.samples.nbytes
+        return audio
+
+
+@attrs.frozen(eq=False)
+class Rendering:
+    """The sound of one plan.
+
+    Parameters
+    ----------
+    stems : mapping of Role to Audio
+        Each of the plan's length, with its layer's gain and the common gain applied; they sum to ``mix``.
+    mix : Audio
+    gain_db : float
+        The common gain, ≤ 0 dB: what the peak guard took off.
+    """
+
+    stems: Mapping[Role, Audio] = attrs.field(converter=frozen_mapping)
+    mix: Audio
+    gain_db: float
+
+
+class Renderer:
+    """Renders plans whose clips come from one source, with one stretcher.
+
+    Parameters
+    ----------
+    source : ClipSource
+    stretcher : Stretcher
+    cache_bytes : int
+        How much stretched audio to keep: a layer used by many plans is stretched once while it fits.
+    """
+
+    def __init__(self, source: ClipSource, stretcher: Stretcher, *, cache_bytes: int = 1 << 30) -> None:
+        self.source = source
+        self.stretcher = stretcher
+        self._layers = _AudioCache(cache_bytes)
+        self._last: tuple[MashupPlan, Rendering] | None = None
+
+    def mashup(self, plan: MashupPlan) -> Mashup:
+        """Return the plan as a mashup, nothing rendered yet.
+
+        Raises
+        ------
+        PlanError
+            If the plan's clips differ in sample rate.
+        CatalogError
+            If the source does not hold one of the clips.
+        """
+        rates = {self.source.clip(layer.clip_id).sample_rate for layer in plan.layers}
+        if len(rates) > 1:
+            raise PlanError(f"plan {plan.id} mixes clips at {sorted(rates)} Hz", "build the catalog at one rate")
+        return Mashup(plan, self)
+
+    def render(self, plan: MashupPlan) -> Rendering:
+        """Return the sound of ``plan``; the last one is kept, so that stems and mix cost one rendering."""
+        if self._last is None or self._last[0] is not plan:
+            self._last = (plan, self._render(plan))
+        return self._last[1]
+
+    def _render(self, plan: MashupPlan) -> Rendering:
+        placed = {layer.role: self._placed(layer, plan.duration_s) for layer in plan.layers}
+        (rate,) = {self.source.clip(layer.clip_id).sample_rate for layer in plan.layers}
+        mix = _sum(list(placed.values()))
+        # A stem may peak above the mix where another cancels it; it is saved too, so it counts.
+        peak = max(float(np.max(np.abs(samples), initial=0.0)) for samples in (mix, *placed.values()))
+        ceiling = 10 ** (PEAK_CEILING_DB / 20)
+        gain = np.float32(min(1.0, ceiling / peak) if peak > 0 else 1.0)
+        if gain < 1.0:
+            for samples in (mix, *placed.values()):
+                samples *= gain
+        stems = {role: _audio(samples, rate) for role, samples in placed.items()}
+        return Rendering(stems, _audio(mix, rate), float(20 * np.log10(gain)))
+
+    def stretched(self, layer: Layer) -> Audio:
+        """Return the layer's whole stem at its speed and pitch, without gain or placing."""
+        if layer.speed == 1.0 and layer.semitones == 0.0:
+            return self.source.stem(layer.clip_id, layer.role)
+        key = (layer.clip_id, layer.role, layer.speed, layer.semitones)
+        return self._layers.get(
+            key,
+            lambda: self.stretcher.stretch(
+                self.source.stem(layer.clip_id, layer.role), speed=layer.speed, semitones=layer.semitones
+            ),
+        )
+
+    def _placed(self, layer: Layer, duration_s: float) -> np.ndarray[Any, np.dtype[np.float32]]:
+        """Return the layer on the mashup's time line: exact length, silence where the stem does not reach."""
+        audio = self.stretched(layer)
+        frames = round(duration_s * audio.sample_rate)
+        start = round(layer.offset_s * audio.sample_rate)
+        first, last = max(start, 0), min(start + audio.frames, frames)
+        placed = np.zeros((audio.channels, frames), dtype=np.float32)
+        if first < last:
+            gain = np.float32(10 ** (layer.gain_db / 20))
+            np.multiply(audio.samples[:, first - start : last - start], gain, out=placed[:, first:last])
+        return placed
+
+
+def _sum(parts: list[np.ndarray[Any, np.dtype[np.float32]]]) -> np.ndarray[Any, np.dtype[np.float32]]:
+    """Sum (channels, frames) arrays of equal frames; a mono part goes to every channel."""
+    channels = max(part.shape[0] for part in parts)
+    total = np.zeros((channels, parts[0].shape[1]), dtype=np.float32)
+    for part in parts:
+        total += part
+    return total
+
+
+def _audio(samples: np.ndarray[Any, np.dtype[np.float32]], sample_rate: int) -> Audio:
+    samples.flags.writeable = False  # ours alone: handing it over as it is saves a copy
+    return Audio(samples, sample_rate)
+
+
+@attrs.frozen(eq=False)
+class Mashup:
+    """A plan and the renderer that can make it sound.
+
+    ``stems`` and ``mix`` render on first touch; a scorer that reads only ``plan``, ``clips`` and ``source_stem``
+    pays for no stretching.
+    """
+
+    plan: MashupPlan
+    renderer: Renderer = attrs.field(repr=False)
+
+    @property
+    def roles(self) -> tuple[Role, ...]:
+        """The roles of its layers, vocal first."""
+        return tuple(sorted((layer.role for layer in self.plan.layers), key=list(Role).index))
+
+    @property
+    def clips(self) -> Mapping[Role, Clip]:
+        """The clip behind each layer."""
+        return FrozenMapping({layer.role: self.renderer.source.clip(layer.clip_id) for layer in self.plan.layers})
+
+    @property
+    def sample_rate(self) -> int:
+        """Rate of stems and mix, Hz."""
+        return self.clips[Role.VOCAL].sample_rate
+
+    def source_stem(self, role: Role) -> Audio:
+        """Return the clip's own stem for ``role``: the whole clip, before stretching, placing and gain."""
+        return self.renderer.source.stem(self.plan.layer(role).clip_id, role)
+
+    def beats(self, role: Role = Role.VOCAL) -> Times:
+        """Return where the beats of ``role``'s clip sound in the mashup, seconds; the vocal's are its grid.
+
+        Raises
+        ------
+        AnalysisError
+            If the clip's analysis has no beats.
+        """
+        return self._carried(role, "beats")
+
+    def downbeats(self, role: Role = Role.VOCAL) -> Times:
+        """Return where the downbeats of ``role``'s clip sound in the mashup, seconds; see :meth:`beats`."""
+        return self._carried(role, "downbeats")
+
+    def _carried(self, role: Role, field: str) -> Times:
+        clip = self.clips[role]
+        clip.require(field)
+        times = self.plan.layer(role).to_mashup(getattr(clip.analysis, field))
+        inside: Times = times[(times >= 0) & (times < self.plan.duration_s)]
+        return inside
+
+    @property
+    def stems(self) -> Mapping[Role, Audio]:
+        """The rendered stems; they sum to :attr:`mix`."""
+        return self.renderer.render(self.plan).stems
+
+    @property
+    def mix(self) -> Audio:
+        """The rendered mix; peaks at −1 dBFS at most."""
+        return self.renderer.render(self.plan).mix
+
+    @property
+    def gain_db(self) -> float:
+        """What the peak guard took off the whole mix, ≤ 0 dB."""
+        return self.renderer.render(self.plan).gain_db

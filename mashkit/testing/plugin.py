@@ -1,0 +1,23 @@
+"""Pytest fixtures that come with mashkit."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+DATA_VARIABLE = "MASHKIT_TEST_DATA"
+"""Environment variable: folder of real songs, multitracks and annotations to test on."""
+
+
+@pytest.fixture(scope="session")
+def shared_data(pytestconfig: pytest.Config) -> Path:
+    """Folder with real music: $MASHKIT_TEST_DATA, or ../shared/data beside the checkout; skips when absent."""
+    named = os.environ.get(DATA_VARIABLE)
+    # The root may be the checkout or one plugin in it.
+    beside = [parent / "shared" / "data" for parent in pytestconfig.rootpath.resolve().parents]
+    for folder in [Path(named)] if named else beside:
+        if folder.is_dir():
+            return folder
+    pytest.skip(f"no real music here: set {DATA_VARIABLE} to a folder of it")

@@ -1,0 +1,165 @@
+"""Synthetic music with known answers: clicks at known times, chords in a known key, stems that sum to a mix.
+
+Everything is deterministic; noise comes from a seeded generator.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from mashkit.types import Analysis, Audio, Key, Samples, StemSet, Times
+
+SAMPLE_RATE = 44_100
+
+
+def tone(frequency: float, seconds: float, *, sample_rate: int = SAMPLE_RATE, amplitude: float = 0.5) -> Audio:
+    """Return a mono sine of ``frequency`` Hz."""
+    time = np.arange(round(seconds * sample_rate)) / sample_rate
+    return Audio((amplitude * np.sin(2 * np.pi * frequency * time))[None], sample_rate)
+
+
+def noise(seconds: float, *, seed: int = 0, channels: int = 2, sample_rate: int = SAMPLE_RATE) -> Audio:
+    """Return white noise, RMS 0.1."""
+    generator = np.random.default_rng(seed)
+    return Audio(0.1 * generator.standard_normal((channels, round(seconds * sample_rate))), sample_rate)
+
+
+def silence(seconds: float, *, channels: int = 2, sample_rate: int = SAMPLE_RATE) -> Audio:
+    """Return zeros."""
+    return Audio(np.zeros((channels, round(seconds * sample_rate)), np.float32), sample_rate)
+
+
+def click_times(seconds: float, tempo: float, *, first: float = 0.5) -> Times:
+    """Return the beat times of a steady ``tempo`` (BPM) from ``first`` until half a second before the end."""
+    return np.arange(first, seconds - 0.5, 60 / tempo, dtype=np.float64)
+
+
+def click_train(times: npt.ArrayLike, seconds: float, *, channels: int = 1, sample_rate: int = SAMPLE_RATE) -> Audio:
+    """Return clicks at ``times``: a 2 kHz burst that starts at its full height and decays within 20 ms."""
+    samples = np.zeros((channels, round(seconds * sample_rate)), np.float32)
+    time = np.arange(round(0.02 * sample_rate)) / sample_rate
+    burst = (0.8 * np.cos(2 * np.pi * 2000 * time) * np.exp(-time / 0.003)).astype(np.float32)
+    for moment in np.asarray(times, dtype=np.float64):
+        start = round(float(moment) * sample_rate)
+        stop = min(start + len(burst), samples.shape[1])
+        samples[:, start:stop] += burst[: stop - start]
+    return Audio(samples, sample_rate)
+
+
+def click_positions(audio: Audio, expected: npt.ArrayLike, *, window: float = 0.15) -> Times:
+    """Return where the clicks near the ``expected`` times really are, seconds: the peak of the smoothed energy."""
+    energy = np.convolve(audio.mono().astype(np.float64) ** 2, np.hanning(round(0.004 * audio.sample_rate)), "same")
+    half = round(window * audio.sample_rate)
+    found = []
+    for moment in np.asarray(expected, dtype=np.float64):
+        centre = round(float(moment) * audio.sample_rate)
+        start = max(centre - half, 0)
+        found.append((start + int(np.argmax(energy[start : centre + half]))) / audio.sample_rate)
+    return np.array(found)
+
+
+def _notes(pitches: list[int], seconds: float, sample_rate: int, partials: int = 6) -> Samples:
+    """Return a chord of decaying harmonic tones; MIDI ``pitches``."""
+    time = np.arange(round(seconds * sample_rate)) / sample_rate
+    envelope = np.minimum(1, time / 0.01) * np.exp(-1.5 * time) * np.minimum(1, (seconds - time) / 0.02)
+    chord = np.zeros_like(time)
+    for pitch in pitches:
+        frequency = 440 * 2 ** ((pitch - 69) / 12)
+        for partial in range(1, partials + 1):
+            chord += np.sin(2 * np.pi * frequency * partial * time) / partial**1.5
+    result: Samples = (0.08 * envelope * chord).astype(np.float32)
+    return result
+
+
+_DEGREES = {
+    "major": ((0, 4, 7), (5, 9, 12), (7, 11, 14), (0, 4, 7)),
+    "minor": ((0, 3, 7), (5, 8, 12), (7, 11, 14), (0, 3, 7)),
+}
+
+
+def chord_progression(
+    key: Key | None = None, *, seconds: float = 16.0, tempo: float = 120.0, sample_rate: int = SAMPLE_RATE
+) -> Audio:
+    """Return I–IV–V–I in ``key`` (default C major), a chord every two beats, in stereo: its key is beyond doubt."""
+    key = key or Key(0, "major")
+    step = 120 / tempo
+    samples = np.zeros((2, round(seconds * sample_rate)), np.float32)
+    for index in range(int(seconds / step)):
+        degrees = _DEGREES[key.mode][index % 4]
+        chord = _notes([48 + key.tonic + degree for degree in degrees], step, sample_rate)
+        start = round(index * step * sample_rate)
+        samples[:, start : start + len(chord)] += chord[: samples.shape[1] - start]
+    return Audio(samples, sample_rate)
+
+
+def band(
+    key: Key | None = None,
+    *,
+    tempo: float = 120.0,
+    bars: int = 16,
+    first_downbeat: float = 0.25,
+    seed: int = 0,
+    sample_rate: int = SAMPLE_RATE,
+) -> tuple[StemSet, Analysis]:
+    """Return the true stems of a small song and its exact analysis.
+
+    Vocals are a gliding harmonic lead, drums kick, snare and hats, bass and other the chords of ``key``.
+
+    Returns
+    -------
+    stems : StemSet
+        vocals, drums, bass, other; stereo; 4/4 for ``bars`` bars after ``first_downbeat`` seconds.
+    analysis : Analysis
+        Its key, tempo, beats and downbeats.
+    """
+    key = key or Key(0, "major")
+    generator = np.random.default_rng(seed)
+    beat = 60 / tempo
+    frames = round((first_downbeat + bars * 4 * beat) * sample_rate)
+    parts = {name: np.zeros((2, frames), np.float32) for name in ("vocals", "drums", "bass", "other")}
+
+    def add(name: str, start: float, sound: Samples, pan: float = 0.5) -> None:
+        first = round(start * sample_rate)
+        sound = sound[: frames - first]
+        parts[name][0, first : first + len(sound)] += np.float32(2 * (1 - pan)) * sound
+        parts[name][1, first : first + len(sound)] += np.float32(2 * pan) * sound
+
+    time = np.arange(round(0.2 * sample_rate)) / sample_rate
+    kick = (0.5 * np.sin(2 * np.pi * (50 + 60 * np.exp(-time * 40)) * time) * np.exp(-time * 18)).astype(np.float32)
+    snare = (0.25 * generator.standard_normal(len(time)) * np.exp(-time * 25)).astype(np.float32)
+    hat = (0.08 * np.diff(generator.standard_normal(len(time) + 1)) * np.exp(-time * 80)).astype(np.float32)
+    scale = [0, 2, 4, 5, 7, 9, 11] if key.mode == "major" else [0, 2, 3, 5, 7, 8, 10]
+    beats = first_downbeat + beat * np.arange(4 * bars)
+    for index, moment in enumerate(beats):
+        degrees = _DEGREES[key.mode][(index // 4) % 4]
+        add("drums", moment, kick if index % 2 == 0 else snare)
+        add("drums", moment, hat, 0.7)
+        add("drums", moment + beat / 2, hat, 0.7)
+        add("bass", moment, _notes([36 + key.tonic + degrees[0]], beat, sample_rate, 3))
+        add("other", moment, _notes([60 + key.tonic + degree for degree in degrees], beat, sample_rate), 0.35)
+        chord_tones = [note for note in scale if note in {degree % 12 for degree in degrees}]
+        lead = int(generator.choice(chord_tones if index % 2 == 0 else scale))
+        add("vocals", moment, _lead(72 + key.tonic + lead, 0.95 * beat, sample_rate))
+    stems = StemSet({name: Audio(samples, sample_rate) for name, samples in parts.items()})
+    return stems, Analysis(key=key, tempo=tempo, beats=beats, downbeats=beats[::4])
+
+
+def _lead(pitch: int, seconds: float, sample_rate: int) -> Samples:
+    """Return a sung-like note: harmonics with vibrato and a formant around 900 Hz."""
+    time = np.arange(round(seconds * sample_rate)) / sample_rate
+    frequency = 440 * 2 ** ((pitch - 69) / 12) * (1 + 0.01 * np.sin(2 * np.pi * 5.5 * time))
+    phase = 2 * np.pi * np.cumsum(frequency) / sample_rate
+    voice = np.zeros_like(time)
+    for partial in range(1, 9):
+        weight = np.exp(-(((partial * frequency.mean() - 900) / 900) ** 2))
+        voice += weight * np.sin(partial * phase)
+    envelope = np.minimum(1, time / 0.03) * np.minimum(1, (seconds - time) / 0.05)
+    result: Samples = (0.12 * envelope * voice).astype(np.float32)
+    return result
+
+
+def mix(stems: StemSet) -> Audio:
+    """Return the sum of the stems."""
+    parts = list(stems.stems.values())
+    return Audio(np.sum([part.samples for part in parts], axis=0, dtype=np.float32), parts[0].sample_rate)
