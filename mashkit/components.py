@@ -90,13 +90,23 @@ def availability(info: ComponentInfo) -> Availability:
 
 def _missing_requirement(text: str) -> str:
     requirement = Requirement(text)
-    try:
-        version = importlib.metadata.version(requirement.name)
-    except importlib.metadata.PackageNotFoundError:
+    version = _installed(requirement.name)
+    if version is None:
         return f"{requirement} is not installed"
     if not requirement.specifier.contains(version, prereleases=True):
         return f"{requirement} is needed, {version} is installed"
     return ""
+
+
+def _project(requirement: str) -> str:
+    return Requirement(requirement).name
+
+
+def _installed(project: str) -> str | None:
+    try:
+        return importlib.metadata.version(project)
+    except importlib.metadata.PackageNotFoundError:
+        return None
 
 
 @attrs.frozen
@@ -132,12 +142,13 @@ class Component(ABC):
         return {}
 
     def describe(self) -> dict[str, Any]:
-        """Return what a result has to record about this component: name, version, options, weights, licences."""
+        """Return what a result has to record about this component: name, versions, options, weights, licences."""
         return {
             "kind": self.kind,
             "name": self.info.name,
             "distribution": self.origin.distribution if self.origin else None,
             "version": self.origin.version if self.origin else None,
+            "requires": {name: _installed(name) for name in map(_project, self.info.requires)},
             "options": self.options(),
             "weights": dict(self.weights()),
             "engine": self.info.engine,

@@ -20,7 +20,7 @@ hookimpl = pluggy.HookimplMarker("mashkit")
 
 @attrs.frozen(kw_only=True)
 class StageEvent:
-    """Something happened to one item of a stage ("separate", "analyze", "plan", "render", "score", "save").
+    """Something happened to one item of a stage ("catalog", "plan", "score", "save").
 
     ``state`` is "started", "done", "cached" or "failed"; ``done`` of ``total`` items of the stage are finished.
     """

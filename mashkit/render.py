@@ -6,13 +6,13 @@ plan's length to the sample, and lowers the whole mix by one gain, never clippin
 
 from __future__ import annotations
 
-from collections import OrderedDict
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Mapping
 from typing import Any, Protocol
 
 import attrs
 import numpy as np
 
+from mashkit.audiocache import AudioCache
 from mashkit.errors import PlanError
 from mashkit.interfaces.stretcher import Stretcher
 from mashkit.types import Audio, Clip, FrozenMapping, Layer, MashupPlan, Role, Times, frozen_mapping
@@ -32,27 +32,6 @@ class ClipSource(Protocol):
 
     def provenance(self) -> Mapping[str, Any]:
         """Return which components made the stems and the analyses, as :meth:`Component.describe` has it."""
-
-
-class _AudioCache:
-    """Least-recently-used audio, bounded by bytes."""
-
-    def __init__(self, limit: int) -> None:
-        self._limit = limit
-        self._size = 0
-        self._entries: OrderedDict[Hashable, Audio] = OrderedDict()
-
-    def get(self, key: Hashable, make: Callable[[], Audio]) -> Audio:
-        if key in self._entries:
-            self._entries.move_to_end(key)
-            return self._entries[key]
-        audio = make()
-        self._entries[key] = audio
-        self._size += audio.samples.nbytes
-        while self._size > self._limit and len(self._entries) > 1:
-            _, oldest = self._entries.popitem(last=False)
-            self._size -= oldest.samples.nbytes
-        return audio
 
 
 @attrs.frozen(eq=False)
@@ -87,7 +66,7 @@ class Renderer:
     def __init__(self, source: ClipSource, stretcher: Stretcher, *, cache_bytes: int = 1 << 30) -> None:
         self.source = source
         self.stretcher = stretcher
-        self._layers = _AudioCache(cache_bytes)
+        self._layers = AudioCache(cache_bytes)
         self._last: tuple[MashupPlan, Rendering] | None = None
 
     def mashup(self, plan: MashupPlan) -> Mashup:

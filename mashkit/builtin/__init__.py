@@ -1,1 +1,23 @@
-"""Components that come with mashkit itself."""
+"""Components that come with mashkit itself, registered like anybody's."""
+
+from collections.abc import Iterable
+
+from mashkit.components import ComponentInfo
+from mashkit.hookspecs import hookimpl
+
+PAPER_GENERATOR = ComponentInfo(
+    name="paper",
+    target="mashkit.builtin.paper:PaperGenerator",
+    summary="The random mashup pipeline of the AAAI 2021 paper: original, matched and three unmatched conditions",
+    provides={"original", "matched", "unmatched-key", "unmatched-tempo", "unmatched-key-tempo"},
+    code_license="MIT",
+    citation="Huang et al.: Modeling the Compatibility of Stem Tracks to Generate Music Mashups, AAAI 2021",
+    engine="mashkit",
+    thread_safe=True,
+)
+
+
+@hookimpl
+def mashkit_register_generators() -> Iterable[ComponentInfo]:
+    """Register the paper's generator."""
+    return [PAPER_GENERATOR]

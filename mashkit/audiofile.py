@@ -1,0 +1,260 @@
+"""The only door for sound: decode, encode, resample. What comes in is checked here, so that no backend need be.
+
+One decoder (libsndfile) reads everything: decoders differ by a thousand samples of mp3 delay, and a beat is a beat.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable
+from pathlib import Path
+
+import attrs
+import numpy as np
+import soundfile
+import soxr
+
+from mashkit.atomicfile import replacing
+from mashkit.errors import AudioFileError, UsageError
+from mashkit.types import Audio
+
+AUDIO_SUFFIXES = frozenset({".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aif", ".aiff"})
+"""Suffixes looked at when a folder is searched for songs."""
+
+UNREADABLE_SUFFIXES = frozenset({".m4a", ".aac", ".mp4", ".wma", ".alac"})
+"""Music that libsndfile cannot decode: said so, rather than passed over."""
+
+MAX_CHANNELS = 2
+
+_ENCODINGS = {".flac": ("FLAC", "PCM_24"), ".wav": ("WAV", "FLOAT"), ".ogg": ("OGG", "VORBIS"), ".mp3": ("MP3", None)}
+
+
+@attrs.frozen
+class AudioFileInfo:
+    """What a sound file says of itself."""
+
+    sample_rate: int
+    channels: int
+    frames: int
+    format: str
+
+
+def probe(path: Path) -> AudioFileInfo:
+    """Read a file's header.
+
+    Raises
+    ------
+    AudioFileError
+        If there is no such file, it is empty, or not audio.
+    """
+    _require_file(path)
+    try:
+        info = soundfile.info(path)
+    except soundfile.LibsndfileError as error:
+        raise _not_audio(path, error) from error
+    return AudioFileInfo(info.samplerate, info.channels, info.frames, f"{info.format}/{info.subtype}")
+
+
+def load(
+    path: Path | str,
+    *,
+    sample_rate: int | None = None,
+    loader: Callable[..., Audio | None] | None = None,
+) -> Audio:
+    """Decode a whole file.
+
+    Parameters
+    ----------
+    path : Path or str
+    sample_rate : int, optional
+        Resample to this rate, Hz; by default the file's own is kept.
+    loader : callable, optional
+        The hook ``mashkit_load_audio``: asked first, by ``path=``; libsndfile decodes when it returns None.
+
+    Returns
+    -------
+    Audio
+        One or two channels, not empty. Peaks above 1 in float files are kept.
+
+    Raises
+    ------
+    AudioFileError
+        If the file is missing, empty, not audio, cut short, has more than two channels or holds NaN.
+    """
+    path = Path(path)
+    _require_file(path)
+    audio = loader(path=path) if loader is not None else None
+    if audio is None:
+        audio = _decode(path)
+    if audio.frames == 0:
+        raise AudioFileError(path, "holds no sound at all", "export it again")
+    return audio if sample_rate is None else resample(audio, sample_rate)
+
+
+def _decode(path: Path) -> Audio:
+    try:
+        with soundfile.SoundFile(path) as file:
+            if file.channels > MAX_CHANNELS:
+                raise AudioFileError(
+                    path,
+                    f"has {file.channels} channels",
+                    "downmix it to stereo first, e.g. `ffmpeg -i in -ac 2 out.flac`",
+                )
+            samples = file.read(dtype="float32", always_2d=True)
+            sample_rate = file.samplerate
+    except soundfile.LibsndfileError as error:
+        raise _not_audio(path, error) from error
+    cut = _cut_short(path)
+    if cut:
+        raise AudioFileError(path, f"is cut short: {cut}", "fetch or export it again")
+    bad = int(np.count_nonzero(~np.isfinite(samples)))
+    if bad:
+        raise AudioFileError(path, f"holds {bad:,} samples that are NaN or infinite", "export it again")
+    samples = np.ascontiguousarray(samples.T)
+    samples.flags.writeable = False
+    return Audio(samples, sample_rate)
+
+
+def resample(audio: Audio, sample_rate: int) -> Audio:
+    """Return ``audio`` at another rate (soxr, very high quality); ``audio`` itself when it has that rate already.
+
+    Raises
+    ------
+    UsageError
+        If the rate is not positive.
+    """
+    if sample_rate <= 0:
+        raise UsageError(f"sample rate is {sample_rate}", "give a positive whole number of Hz")
+    if audio.sample_rate == sample_rate:
+        return audio
+    converted = soxr.resample(audio.samples.T, audio.sample_rate, sample_rate, quality="VHQ")
+    return Audio(np.ascontiguousarray(converted.T), sample_rate)
+
+
+def save(path: Path | str, audio: Audio) -> Path:
+    """Encode a whole file: .flac (24 bit), .wav (32-bit float), .ogg (Vorbis) or .mp3, by its suffix.
+
+    Returns
+    -------
+    Path
+        Where it was written.
+
+    Raises
+    ------
+    AudioFileError
+        If the suffix is none of these, or peaks above 1 would be clipped by an integer format.
+    OutputError
+        If the file cannot be written; nothing is left half-written.
+    """
+    path = Path(path)
+    if path.suffix.lower() not in _ENCODINGS:
+        raise AudioFileError(path, "cannot be written: unknown suffix", f"use {', '.join(_ENCODINGS)}")
+    format_, subtype = _ENCODINGS[path.suffix.lower()]
+    if subtype != "FLOAT" and audio.peak > 1.0:
+        raise AudioFileError(
+            path, f"would be clipped: the peak is {audio.peak:.3f}", "lower the gain, or write a .wav, which is float"
+        )
+    with (
+        replacing(path) as temporary,
+        soundfile.SoundFile(temporary, "w", audio.sample_rate, audio.channels, subtype, format=format_) as file,
+    ):
+        # In blocks: libvorbis keeps what it is given on the stack, and a minute at once overflows it.
+        for start in range(0, audio.frames, audio.sample_rate):
+            file.write(audio.samples[:, start : start + audio.sample_rate].T)
+    return path
+
+
+# ------------------------------------------------------------------------------------------------- damaged files
+def _require_file(path: Path) -> None:
+    if not path.exists():
+        raise AudioFileError(path, "no such file", "check the spelling")
+    if path.is_dir():
+        raise AudioFileError(path, "is a folder, not a sound file", "name a file in it")
+    if path.stat().st_size == 0:
+        raise AudioFileError(path, "is empty (0 bytes)", "fetch or export it again")
+
+
+def _not_audio(path: Path, error: Exception) -> AudioFileError:
+    if path.suffix.lower() in UNREADABLE_SUFFIXES:
+        return AudioFileError(
+            path, "is in a format libsndfile cannot decode", "convert it, e.g. `ffmpeg -i in out.flac`"
+        )
+    detail = str(error).rpartition(": ")[2].rstrip(".")
+    # libsndfile says "File does not exist" of text named .mp3; we have looked, it does.
+    if "does not exist" in detail or "not recognised" in detail:
+        detail = "this is no sound libsndfile knows"
+    return AudioFileError(path, f"cannot be decoded: {detail}", "check that it is a sound file, or export it again")
+
+
+def _cut_short(path: Path) -> str:
+    """Say what is missing at a file's end, "" if nothing can be seen to be: decoders read a cut file without a word."""
+    data = path.read_bytes()
+    if data[:4] == b"RIFF" and data[8:12] == b"WAVE":
+        return _cut_chunk(data, "<", b"data")
+    if data[:4] == b"FORM":
+        return _cut_chunk(data, ">", b"SSND")
+    if data[:4] == b"OggS":
+        last = data.rfind(b"OggS")
+        # The end-of-stream flag is bit 2 of a page's type (RFC 3533).
+        return "" if len(data) > last + 5 and data[last + 5] & 4 else "its last page is missing"
+    if data[:3] == b"ID3" or (len(data) > 1 and data[0] == 0xFF and data[1] & 0xE0 == 0xE0):
+        return _cut_mp3(data)
+    return ""
+
+
+def _cut_chunk(data: bytes, order: str, wanted: bytes) -> str:
+    """Walk IFF chunks to ``wanted`` and compare its announced length with what is there."""
+    position = 12
+    while position + 8 <= len(data):
+        name, length = struct.unpack_from(f"{order}4sI", data, position)
+        if name == wanted:
+            missing = position + 8 + length - len(data)
+            # Writers that stream leave the largest number as a placeholder: nothing can be said then.
+            return f"{missing:,} bytes are missing at the end" if missing > 0 and length < 0xFFFFFF00 else ""
+        position += 8 + length + (length & 1)
+    return ""
+
+
+_MP3_KBPS = {
+    3: (0, 32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320),
+    2: (0, 8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160),
+}
+_MP3_RATES = {3: (44_100, 48_000, 32_000), 2: (22_050, 24_000, 16_000), 0: (11_025, 12_000, 8_000)}
+
+
+def _cut_mp3(data: bytes) -> str:
+    """Walk layer III frames (ISO 11172-3, 2.4.1.3): encoders write whole ones, so half a frame at the end is a cut."""
+    position = _id3_size(data)
+    # A Xing/Info header counts the bytes of the stream; taggers leave it alone, so only a real loss (1 %) counts.
+    for tag in (b"Xing", b"Info"):
+        at = data.find(tag, position, position + 256)
+        if at >= 0 and len(data) >= at + 16:
+            flags, _, announced = struct.unpack_from(">III", data, at + 4)
+            if flags & 3 == 3 and announced > 1.01 * (len(data) - position):
+                return f"{announced - (len(data) - position):,} bytes are missing at the end"
+    while position + 4 <= len(data):
+        length = _mp3_frame_length(data[position : position + 4])
+        if length == 0:
+            return ""  # tags, padding or junk: nothing can be said
+        if position + length > len(data):
+            return "its last frame is incomplete"
+        position += length
+    return ""
+
+
+def _mp3_frame_length(header: bytes) -> int:
+    """Return the bytes of a layer III frame, 0 if this is no such header."""
+    version, layer = header[1] >> 3 & 3, header[1] >> 1 & 3
+    bitrate, rate = header[2] >> 4, header[2] >> 2 & 3
+    if header[0] != 0xFF or header[1] & 0xE0 != 0xE0 or version == 1 or layer != 1 or bitrate in (0, 15) or rate == 3:
+        return 0
+    kbps = _MP3_KBPS[3 if version == 3 else 2][bitrate]
+    samples = 1152 if version == 3 else 576
+    return samples // 8 * kbps * 1000 // _MP3_RATES[version][rate] + (header[2] >> 1 & 1)
+
+
+def _id3_size(data: bytes) -> int:
+    """Return the bytes of an ID3v2 tag at the front: a 28-bit number in four 7-bit bytes."""
+    if data[:3] != b"ID3" or len(data) < 10:
+        return 0
+    return 10 + (data[6] << 21 | data[7] << 14 | data[8] << 7 | data[9])

@@ -1,0 +1,203 @@
+"""The pipeline on one screen: catalog → generate → render → score → rank, with every part chosen by name."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any, cast
+
+import attrs
+
+from mashkit.catalog import Catalog
+from mashkit.catalog.excerpts import ExcerptPolicy
+from mashkit.components import Component
+from mashkit.errors import MashkitError, UsageError
+from mashkit.hookspecs import StageEvent
+from mashkit.interfaces import INTERFACES, Analyzer, Generator, Scorer, Separator, Stretcher
+from mashkit.registry import Registry
+from mashkit.render import Mashup, Renderer
+from mashkit.types import Condition, MashupPlan, Role, Score
+
+SCORE_BATCH = 16
+"""Mashups given to a scorer at once: enough for a network to batch, few enough for progress to be seen."""
+
+
+@attrs.frozen(eq=False)
+class Ranked:
+    """A mashup, its score, and its place: 1 is best."""
+
+    mashup: Mashup
+    score: Score
+    rank: int
+
+
+class Kit:
+    """A choice of components, and what can be done with them.
+
+    Parameters
+    ----------
+    separator, analyzer, stretcher, scorer, generator : str or component
+        A name from `mashkit plugins`, or an instance. Created on first use: a kit that only stretches loads no model.
+    options : mapping of kind to mapping, optional
+        Options of the components given by name: ``{"stretcher": {"cheaper": True}}``.
+    registry : Registry, optional
+        Default: all installed plugins.
+
+    Raises
+    ------
+    UsageError
+        If ``options`` names a kind that does not exist.
+    """
+
+    def __init__(
+        self,
+        *,
+        separator: str | Separator = "spleeter-torch",
+        analyzer: str | Analyzer = "madmom",
+        stretcher: str | Stretcher = "signalsmith",
+        scorer: str | Scorer = "amu",
+        generator: str | Generator = "paper",
+        options: Mapping[str, Mapping[str, Any]] | None = None,
+        registry: Registry | None = None,
+    ) -> None:
+        unknown = set(options or {}) - set(INTERFACES)
+        if unknown:
+            raise UsageError(f"options for {sorted(unknown)}", f"the kinds are {', '.join(INTERFACES)}")
+        self.registry = registry or Registry()
+        self._options = dict(options or {})
+        self._chosen: dict[str, str | Component] = {
+            "separator": separator, "analyzer": analyzer, "stretcher": stretcher, "scorer": scorer, "generator": generator
+        }  # fmt: skip
+
+    def _component(self, kind: str) -> Component:
+        chosen = self._chosen[kind]
+        if isinstance(chosen, str):
+            return self.registry.create(kind, chosen, self._options.get(kind))
+        if not isinstance(chosen, INTERFACES[kind]):
+            raise UsageError(
+                f"{chosen!r} is not a {kind}", f"give a name, or an instance of {INTERFACES[kind].__name__}"
+            )
+        return chosen
+
+    @cached_property
+    def separator(self) -> Separator:
+        """The separator, created on first use; see :meth:`Registry.create` for what can go wrong, here and below."""
+        return cast("Separator", self._component("separator"))
+
+    @cached_property
+    def analyzer(self) -> Analyzer:
+        """The analyzer."""
+        return cast("Analyzer", self._component("analyzer"))
+
+    @cached_property
+    def stretcher(self) -> Stretcher:
+        """The stretcher."""
+        return cast("Stretcher", self._component("stretcher"))
+
+    @cached_property
+    def scorer(self) -> Scorer:
+        """The scorer."""
+        return cast("Scorer", self._component("scorer"))
+
+    @cached_property
+    def generator(self) -> Generator:
+        """The generator."""
+        return cast("Generator", self._component("generator"))
+
+    def _notify(self, event: StageEvent) -> None:
+        self.registry.plugins.hook.mashkit_stage(event=event)
+
+    # ------------------------------------------------------------------------------------------------ the stages
+    def catalog(
+        self,
+        paths: Path | str | Iterable[Path | str],
+        *,
+        policy: ExcerptPolicy | None = None,
+        cache: Path | None = None,
+        jobs: int | None = None,
+    ) -> Catalog:
+        """Separate and analyze songs; see :meth:`Catalog.build`. ``jobs`` defaults to the machine's cores."""
+        return Catalog.build(
+            [paths] if isinstance(paths, (str, Path)) else paths,
+            separator=self.separator,
+            analyzer=self.analyzer,
+            policy=policy,
+            cache=cache,
+            jobs=jobs or os.cpu_count() or 1,
+            notify=self._notify,
+            loader=self.registry.plugins.hook.mashkit_load_audio,
+        )
+
+    def generate(
+        self,
+        catalog: Catalog,
+        *,
+        condition: Condition | str = Condition.MATCHED,
+        count: int = 50,
+        seed: int = 0,
+        vocal: str | None = None,
+    ) -> list[Mashup]:
+        """Plan mashups (see :meth:`Generator.plan`); nothing is rendered yet."""
+        plans = self.generator.plan(catalog.clips, condition=condition, count=count, seed=seed, vocal=vocal)
+        return self.mashups(catalog, plans)
+
+    def mashups(self, catalog: Catalog, plans: Iterable[MashupPlan]) -> list[Mashup]:
+        """Bind plans to this kit's stretcher, with one renderer: a layer they share is stretched once."""
+        renderer = Renderer(catalog, self.stretcher)
+        return [renderer.mashup(plan) for plan in plans]
+
+    def score(self, mashups: Sequence[Mashup]) -> list[Score | MashkitError]:
+        """Score mashups, one result each; one that cannot be scored gives its error and does not stop the others."""
+        results: list[Score | MashkitError] = []
+        for start in range(0, len(mashups), SCORE_BATCH):
+            batch = mashups[start : start + SCORE_BATCH]
+            try:
+                results += self.scorer.score(batch)
+            except MashkitError:
+                results += [self._score_alone(mashup) for mashup in batch]
+            done = len(results)
+            for mashup, result in zip(batch, results[start:], strict=True):
+                failed = isinstance(result, MashkitError)
+                self._notify(
+                    StageEvent(stage="score", item=mashup.plan.id, state="failed" if failed else "done", done=done,
+                               total=len(mashups), message=str(result) if failed else "")
+                )  # fmt: skip
+        return results
+
+    def _score_alone(self, mashup: Mashup) -> Score | MashkitError:
+        try:
+            return self.scorer.score([mashup])[0]
+        except MashkitError as error:
+            return error
+
+    def rank(self, mashups: Sequence[Mashup], *, top: int | None = None, per_vocal: int | None = None) -> list[Ranked]:
+        """Score mashups and return the best first; equal scores keep their order.
+
+        Parameters
+        ----------
+        mashups : sequence of Mashup
+        top : int, optional
+            How many to return; all when not given.
+        per_vocal : int, optional
+            At most so many with the same vocal clip: the three best of fifty often differ in the drums only.
+
+        Raises
+        ------
+        MashkitError
+            If not a single mashup could be scored: the first one's error.
+        """
+        results = self.score(mashups)
+        scored = [(mashup, score) for mashup, score in zip(mashups, results, strict=True) if isinstance(score, Score)]
+        if not scored and results:
+            raise next(result for result in results if isinstance(result, MashkitError))
+        ordered = sorted(scored, key=lambda pair: -pair[1].value)
+        uses: dict[str, int] = {}
+        best: list[Ranked] = []
+        for mashup, score in ordered:
+            vocal = mashup.plan.layer(Role.VOCAL).clip_id
+            uses[vocal] = uses.get(vocal, 0) + 1
+            if per_vocal is None or uses[vocal] <= per_vocal:
+                best.append(Ranked(mashup, score, len(best) + 1))
+        return best[:top]
