@@ -68,8 +68,17 @@ class Kit:
         self.registry = registry or Registry()
         self._options = dict(options or {})
         self._chosen: dict[str, str | Component] = {
-            "separator": separator, "analyzer": analyzer, "stretcher": stretcher, "scorer": scorer, "generator": generator
-        }  # fmt: skip
+            "separator": separator,
+            "analyzer": analyzer,
+            "stretcher": stretcher,
+            "scorer": scorer,
+            "generator": generator,
+        }
+
+    @property
+    def chosen(self) -> Mapping[str, str]:
+        """Kind → name of the component chosen for it, created or not."""
+        return {kind: one if isinstance(one, str) else one.info.name for kind, one in self._chosen.items()}
 
     def _component(self, kind: str) -> Component:
         chosen = self._chosen[kind]

@@ -7,6 +7,7 @@ plan's length to the sample, and lowers the whole mix by one gain, never clippin
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, Protocol
 
 import attrs
@@ -15,6 +16,7 @@ import numpy as np
 from mashkit.audiocache import AudioCache
 from mashkit.errors import PlanError
 from mashkit.interfaces.stretcher import Stretcher
+from mashkit.output import write_mashup
 from mashkit.types import Audio, Clip, FrozenMapping, Layer, MashupPlan, Role, Times, frozen_mapping
 
 PEAK_CEILING_DB = -1.0
@@ -208,3 +210,14 @@ class Mashup:
     def gain_db(self) -> float:
         """What the peak guard took off the whole mix, ≤ 0 dB."""
         return self.renderer.render(self.plan).gain_db
+
+    def save(self, folder: Path | str) -> Path:
+        """Write the mix, the stems and the record of what made them; see :func:`mashkit.output.write_mashup`.
+
+        Returns
+        -------
+        Path
+            The folder.
+        """
+        write_mashup(self, Path(folder))
+        return Path(folder)

@@ -187,7 +187,7 @@ class _Ingestion:
         notes = []
         if rate < NARROW_BAND_HZ:
             notes.append(
-                f"{self.song.path}: {rate} Hz, so nothing above {rate // 2} Hz; use a full-band recording if there is one"
+                f"{self.song.path}: {rate} Hz, so nothing above {rate // 2} Hz; use a better recording if you have one"
             )
         return {"duration_s": self._mix.duration, "notes": notes}
 

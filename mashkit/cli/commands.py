@@ -1,0 +1,512 @@
+"""The commands: each takes parsed arguments, does its work through the library, prints, and returns the exit status."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shutil
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import rich.console
+import rich.markup
+import rich.table
+
+from mashkit.atomicfile import require_writable_folder, write_json, write_text
+from mashkit.audiofile import load, save
+from mashkit.catalog import Catalog
+from mashkit.catalog.catalog import default_cache
+from mashkit.catalog.excerpts import LONGEST_S, SHORTEST_S, ExcerptPolicy
+from mashkit.catalog.songs import find_songs
+from mashkit.cli.main import KINDS
+from mashkit.cli.progress import ProgressListener
+from mashkit.errors import AudioFileError, CatalogError, MashkitError, PlanError, UsageError
+from mashkit.hookspecs import StageEvent
+from mashkit.output import clip_record, environment, write_mashup
+from mashkit.pipeline import Kit, Ranked
+from mashkit.registry import Registry
+from mashkit.render import PEAK_CEILING_DB
+from mashkit.types import Audio, MashupPlan, Role, Score
+
+DONE, FAILED, PARTLY = 0, 1, 3
+
+
+# --------------------------------------------------------------------------------------------------------- shared
+def _value(text: str) -> Any:
+    """Read an option's value as JSON ("true", "0.5", "[1, 2]"), else as the text it is."""
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError:
+        return text
+
+
+def _kit(arguments: argparse.Namespace) -> Kit:
+    """Return the kit the arguments ask for; what they leave open is the library's default."""
+    chosen = {kind: name for kind in KINDS if (name := getattr(arguments, kind, None)) is not None}
+    options: dict[str, dict[str, Any]] = {}
+    for text in arguments.options:
+        target, equals, value = text.partition("=")
+        kind, dot, option = target.partition(".")
+        if not (equals and dot and option) or kind not in KINDS:
+            raise UsageError(f"-O {text}", "write it like -O stretcher.cheaper=true")
+        options.setdefault(kind, {})[option] = _value(value)
+    return Kit(**chosen, options=options)
+
+
+def _seeded(arguments: argparse.Namespace, kind: str) -> None:
+    """Turn --seed into the component's own option, so that one without a seed says so."""
+    if arguments.seed is not None:
+        arguments.options.append(f"{kind}.seed={arguments.seed}")
+
+
+def _print_json(data: Any) -> None:
+    print(json.dumps(data, indent=2, ensure_ascii=False, allow_nan=False))
+
+
+def _print_table(headings: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+    table = rich.table.Table(*headings, box=None, pad_edge=False, header_style="bold")
+    for row in rows:
+        table.add_row(*(rich.markup.escape(str(cell)) for cell in row))
+    # A pipe has no width: do not wrap what a program may read.
+    console = rich.console.Console(width=None if sys.stdout.isatty() else 240)
+    console.print(table, highlight=False)
+
+
+def _say(text: str) -> None:
+    print(text, file=sys.stderr)
+
+
+def _policy(arguments: argparse.Namespace) -> ExcerptPolicy:
+    try:
+        return ExcerptPolicy(per_song=arguments.clips_per_song, length_s=arguments.clip_length)
+    except ValueError as error:
+        raise UsageError(
+            f"--clip-length {arguments.clip_length}", f"give {SHORTEST_S:g} to {LONGEST_S:g} seconds"
+        ) from error
+
+
+def _catalog(kit: Kit, arguments: argparse.Namespace, songs: Sequence[Path]) -> Catalog:
+    catalog = kit.catalog(songs, policy=_policy(arguments), cache=arguments.cache, jobs=arguments.jobs)
+    for note in catalog.notes:
+        _say(note)
+    if not catalog.clips:
+        raise CatalogError(
+            f"none of the {len(catalog.failures)} songs in {', '.join(map(str, songs))} could be used",
+            "the reasons are above",
+        )
+    return catalog
+
+
+def _failures(catalog: Catalog) -> list[dict[str, str]]:
+    return [{"path": str(failure.path), "error": str(failure.error)} for failure in catalog.failures]
+
+
+def _each(kit: Kit, stage: str, files: Sequence[Path], work: Any) -> tuple[list[Any], list[dict[str, str]]]:
+    """Do ``work`` on every file; one that fails is listed and the rest goes on."""
+    results, failures = [], []
+    for number, file in enumerate(files, 1):
+        try:
+            results.append(work(file))
+            state, message = "done", ""
+        except MashkitError as error:
+            # The file door names its file; a component does not know it.
+            message = str(error) if isinstance(error, AudioFileError) else f"{file}: {error}"
+            failures.append({"path": str(file), "error": message})
+            state = "failed"
+        event = StageEvent(stage=stage, item=str(file), state=state, done=number, total=len(files), message=message)
+        kit.registry.plugins.hook.mashkit_stage(event=event)
+    return results, failures
+
+
+def _status(results: Sequence[object], failures: Sequence[object]) -> int:
+    if not failures:
+        return DONE
+    return PARTLY if results else FAILED
+
+
+# ----------------------------------------------------------------------------------------------------------- mash
+def mash(arguments: argparse.Namespace) -> int:
+    """Make the best mashups of some songs."""
+    output = require_writable_folder(arguments.output)
+    if arguments.match_loudness:
+        arguments.options.append("generator.match_loudness=true")
+    kit = _kit(arguments)
+    with ProgressListener(kit.registry, quiet=arguments.quiet):
+        catalog = _catalog(kit, arguments, arguments.songs)
+        mashups = kit.generate(
+            catalog, condition=arguments.condition, count=arguments.count, seed=arguments.seed, vocal=arguments.vocal
+        )
+        best = kit.rank(mashups, top=arguments.top, per_vocal=arguments.per_vocal)
+        saved = [_save(kit, ranked, output, len(best)) for ranked in best]
+        failures = _failures(catalog)
+        result = {
+            "mashups": saved,
+            "drawn": len(mashups),
+            "failures": failures,
+            "notes": catalog.notes,
+            "components": {kind: getattr(kit, kind).describe() for kind in KINDS},
+            "environment": environment(),
+        }
+        write_json(output / "scores.json", result)
+        write_text(output / "index.html", _page(kit, best, catalog, arguments))
+    if arguments.json:
+        _print_json(result)
+    else:
+        _print_table(
+            ("rank", "score", "vocal", "harmonic", "percussion", "seconds", "folder"),
+            [
+                (one.rank, f"{one.score.value:.3f}", *(one.mashup.clips[role].title for role in Role),
+                 f"{one.mashup.plan.duration_s:.1f}", record["folder"])
+                for one, record in zip(best, saved, strict=True)
+            ],
+        )  # fmt: skip
+        _say(f"listen: {output / 'index.html'}")
+    if len(best) < arguments.top:
+        _say(f"only {len(best)} of the {arguments.top} mashups asked for exist; --per-vocal or more songs give more")
+    return PARTLY if failures else DONE
+
+
+def _save(kit: Kit, ranked: Ranked, output: Path, total: int) -> dict[str, Any]:
+    folder = output / f"mashup-{ranked.rank}"
+    record = write_mashup(ranked.mashup, folder)
+    kit.registry.plugins.hook.mashkit_stage(
+        event=StageEvent(stage="save", item=str(folder), state="done", done=ranked.rank, total=total)
+    )
+    return {
+        "rank": ranked.rank,
+        "folder": str(folder),
+        "score": ranked.score.to_dict(),
+        **{name: record[name] for name in ("plan", "gain_db", "key_distance", "licences")},
+        "titles": {str(role): clip.title for role, clip in ranked.mashup.clips.items()},
+    }
+
+
+def _page(kit: Kit, best: Sequence[Ranked], catalog: Catalog, arguments: argparse.Namespace) -> str:
+    from mashkit.report import page
+
+    return page(
+        best,
+        title=f"{len(best)} mashups of {', '.join(path.name or str(path) for path in arguments.songs)}",
+        failures=[(str(failure.path), str(failure.error)) for failure in catalog.failures],
+        notes=catalog.notes,
+        components={kind: getattr(kit, kind).describe() for kind in KINDS},
+    )
+
+
+# ------------------------------------------------------------------------------------------------- single stages
+def separate(arguments: argparse.Namespace) -> int:
+    """Split songs into stems."""
+    output = require_writable_folder(arguments.output)
+    _seeded(arguments, "separator")
+    kit = _kit(arguments)
+    files = find_songs(arguments.songs)
+    names = _folder_names(files)
+
+    def work(file: Path) -> dict[str, Any]:
+        mix = load(file, loader=kit.registry.plugins.hook.mashkit_load_audio)
+        stems = kit.separator.separate(mix)
+        parts = (
+            {str(role): stems.role(role) for role in Role if role in stems.roles}
+            if arguments.roles
+            else dict(stems.stems)
+        )
+        parts, gain_db = _guarded(parts)
+        paths = {name: str(save(output / names[file] / f"{name}.flac", part)) for name, part in parts.items()}
+        return {"path": str(file), "stems": paths, "gain_db": gain_db}
+
+    with ProgressListener(kit.registry, quiet=arguments.quiet):
+        kit.separator.describe()  # what is missing is said before the first file is read
+        results, failures = _each(kit, "separate", files, work)
+    data = {
+        "results": results,
+        "failures": failures,
+        "separator": kit.separator.describe(),
+        "environment": environment(),
+    }
+    if arguments.json:
+        _print_json(data)
+    else:
+        for result in results:
+            print("\n".join(result["stems"].values()))
+    return _status(results, failures)
+
+
+def _folder_names(files: Sequence[Path]) -> dict[Path, str]:
+    """Return a folder name for each file: its stem, made distinct by its parent's name and then a number."""
+    names: dict[Path, str] = {}
+    for file in files:
+        name = file.stem
+        if name in names.values():
+            name = f"{file.parent.name} {file.stem}"
+        number = 2
+        while name in names.values():
+            name, number = f"{file.stem} {number}", number + 1
+        names[file] = name
+    return names
+
+
+def _guarded(parts: Mapping[str, Audio]) -> tuple[dict[str, Audio], float]:
+    """Lower all parts by one gain when one would be clipped by FLAC; return them and the gain in dB."""
+    peak = max(part.peak for part in parts.values())
+    if peak <= 1.0:
+        return dict(parts), 0.0
+    gain = 10 ** (PEAK_CEILING_DB / 20) / peak
+    return (
+        {name: Audio(part.samples * np.float32(gain), part.sample_rate) for name, part in parts.items()},
+        float(20 * np.log10(gain)),
+    )
+
+
+def analyze(arguments: argparse.Namespace) -> int:
+    """Find key, tempo, beats and downbeats."""
+    _seeded(arguments, "analyzer")
+    kit = _kit(arguments)
+    files = find_songs(arguments.songs)
+
+    def work(file: Path) -> dict[str, Any]:
+        mix = load(file, loader=kit.registry.plugins.hook.mashkit_load_audio)
+        return {"path": str(file), "duration_s": mix.duration, **kit.analyzer.analyze(mix).to_dict()}
+
+    with ProgressListener(kit.registry, quiet=arguments.quiet):
+        kit.analyzer.describe()
+        results, failures = _each(kit, "analyze", files, work)
+    data = {"results": results, "failures": failures, "analyzer": kit.analyzer.describe(), "environment": environment()}
+    if arguments.output is not None:
+        write_json(arguments.output, data)
+    if arguments.json:
+        _print_json(data)
+    else:
+        _print_table(
+            ("file", "key", "BPM", "beats", "downbeats", "first downbeat"),
+            [
+                (result["path"], result["key"] or "–", f"{result['tempo']:.2f}" if result["tempo"] else "–",
+                 _count(result["beats"]), _count(result["downbeats"]),
+                 f"{result['downbeats'][0]:.3f} s" if result["downbeats"] else "–")
+                for result in results
+            ],
+        )  # fmt: skip
+    return _status(results, failures)
+
+
+def _count(times: Sequence[float] | None) -> str:
+    return "–" if times is None else str(len(times))
+
+
+def stretch(arguments: argparse.Namespace) -> int:
+    """Change speed and pitch of a sound file."""
+    _seeded(arguments, "stretcher")
+    kit = _kit(arguments)
+    audio = load(arguments.song, loader=kit.registry.plugins.hook.mashkit_load_audio)
+    stretched = kit.stretcher.stretch(audio, speed=arguments.speed, semitones=arguments.semitones)
+    parts, gain_db = ({"": stretched}, 0.0) if arguments.output.suffix.lower() == ".wav" else _guarded({"": stretched})
+    path = save(arguments.output, parts[""])
+    data = {
+        "path": str(path),
+        "frames": stretched.frames,
+        "sample_rate": stretched.sample_rate,
+        "speed": arguments.speed,
+        "semitones": arguments.semitones,
+        "gain_db": gain_db,
+        "stretcher": kit.stretcher.describe(),
+        "environment": environment(),
+    }
+    if arguments.json:
+        _print_json(data)
+    else:
+        print(path)
+    if gain_db:
+        _say(f"{path}: lowered by {-gain_db:.1f} dB, it would have been clipped; write a .wav to keep the level")
+    return DONE
+
+
+# ------------------------------------------------------------------------------------------------ plans and scores
+def generate(arguments: argparse.Namespace) -> int:
+    """Draw mashup plans."""
+    kit = _kit(arguments)
+    with ProgressListener(kit.registry, quiet=arguments.quiet):
+        catalog = _catalog(kit, arguments, arguments.songs)
+        status = PARTLY if catalog.failures else DONE
+        if arguments.list_clips:
+            if arguments.json:
+                _print_json({"clips": [clip_record(clip) for clip in catalog.clips], "failures": _failures(catalog)})
+            else:
+                _print_table(
+                    ("clip", "title", "start", "seconds", "key", "BPM", "vocal activity"),
+                    [
+                        (clip.id, clip.title, f"{clip.start:.1f}", f"{clip.duration:.1f}", clip.analysis.key or "–",
+                         f"{clip.analysis.tempo:.2f}" if clip.analysis.tempo else "–",
+                         f"{clip.activity[Role.VOCAL]:.2f}")
+                        for clip in catalog.clips
+                    ],
+                )  # fmt: skip
+            return status
+        plans = list(
+            kit.generator.plan(
+                catalog.clips,
+                condition=arguments.condition,
+                count=arguments.count,
+                seed=arguments.seed,
+                vocal=arguments.vocal,
+            )
+        )
+    lines = "".join(f"{plan.to_json()}\n" for plan in plans)
+    if arguments.output is not None:
+        write_text(arguments.output, lines)
+    if arguments.json or arguments.output is None:
+        print(lines, end="")
+    if len(plans) < arguments.count:
+        _say(f"{len(plans)} of the {arguments.count} plans asked for: no more were found")
+    return status
+
+
+def _read_plans(path: Path) -> list[MashupPlan]:
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise PlanError(f"{path}: cannot be read as text: {error}", "give what `mashkit generate` wrote") from error
+    try:
+        whole = json.loads(text)
+    except json.JSONDecodeError:
+        plans = []
+        for number, line in enumerate(text.splitlines(), 1):
+            if line.strip():
+                try:
+                    plans.append(MashupPlan.from_json(line))
+                except PlanError as error:
+                    raise PlanError(f"{path}, line {number}: {error.problem}", error.fix) from error
+        return plans
+    # plan.json of a mashup holds its plan among other things; a file of one line is one plan.
+    return [MashupPlan.from_dict(whole["plan"] if isinstance(whole, dict) and "plan" in whole else whole)]
+
+
+def score(arguments: argparse.Namespace) -> int:
+    """Score mashup plans."""
+    _seeded(arguments, "scorer")
+    kit = _kit(arguments)
+    plans = _read_plans(arguments.plans)
+    if not plans:
+        raise PlanError(f"{arguments.plans}: holds no plan", "give what `mashkit generate` wrote")
+    with ProgressListener(kit.registry, quiet=arguments.quiet):
+        catalog = _catalog(kit, arguments, arguments.songs)
+        results = kit.score(kit.mashups(catalog, plans))
+    rows: list[dict[str, Any]] = [
+        {"plan": plan.id, "condition": str(plan.condition)}
+        | (result.to_dict() if isinstance(result, Score) else {"error": str(result)})
+        for plan, result in zip(plans, results, strict=True)
+    ]
+    scored = [row for row in rows if "value" in row]
+    data: dict[str, Any] = {
+        "scores": rows,
+        "failures": _failures(catalog),
+        "components": {kind: getattr(kit, kind).describe() for kind in KINDS[:4]},
+        "environment": environment(),
+    }
+    if arguments.output is not None:
+        write_json(arguments.output, data)
+    if arguments.json:
+        _print_json(data)
+    else:
+        parts = sorted({part for row in scored for part in row["parts"]})
+        _print_table(
+            ("plan", "condition", "score", *parts),
+            [
+                (row["plan"], row["condition"], f"{row['value']:.4f}", *(f"{row['parts'][part]:.4f}" for part in parts))
+                for row in sorted(scored, key=lambda row: -float(row["value"]))
+            ],
+        )
+    return _status(scored, [*data["failures"], *(row for row in rows if "error" in row)])
+
+
+# ------------------------------------------------------------------------------------------------ plugins, doctor
+def plugins(arguments: argparse.Namespace) -> int:
+    """List components."""
+    registry = Registry()
+    rows = [_component_record(registered) for registered in registry.components()]
+    broken = [
+        {"distribution": one.distribution, "entry_point": one.entry_point, "reason": one.reason}
+        for one in registry.broken
+    ]
+    if arguments.json:
+        _print_json({"components": rows, "broken": broken})
+        return DONE
+    _print_table(
+        ("kind", "name", "available", "from", "code", "weights", "provides"),
+        [
+            (row["kind"], row["name"], "yes" if row["available"] else "no", f"{row['distribution']} {row['version']}",
+             row["code_license"], row["weights_license"], ", ".join(row["provides"]))
+            for row in rows
+        ],
+    )  # fmt: skip
+    for row in rows:
+        if not row["available"]:
+            _say(f"{row['kind']} {row['name']}: {row['reason']}: {row['fix']}")
+    for one in broken:
+        _say(f"broken: {one['distribution']} ({one['entry_point']}): {one['reason']}")
+    return DONE
+
+
+def _component_record(registered: Any) -> dict[str, Any]:
+    info, available = registered.info, registered.availability()
+    return {
+        "kind": registered.kind,
+        "name": info.name,
+        "summary": info.summary,
+        "provides": sorted(info.provides),
+        "distribution": registered.origin.distribution,
+        "version": registered.origin.version,
+        "available": available.ok,
+        "reason": available.reason,
+        "fix": available.fix,
+        "engine": info.engine,
+        "code_license": info.code_license,
+        "weights_license": info.weights_license,
+        "citation": info.citation,
+        "thread_safe": info.thread_safe,
+    }
+
+
+def doctor(arguments: argparse.Namespace) -> int:
+    """Create every component that is available, and check what the defaults need."""
+    registry = Registry()
+    checks: list[dict[str, Any]] = []
+
+    def check(what: str, problem: str = "", fix: str = "", *, needed: bool = True) -> None:
+        checks.append({"check": what, "ok": not problem, "needed": needed, "problem": problem, "fix": fix})
+
+    for one in registry.broken:
+        check(f"plugin {one.distribution}", one.reason, f"reinstall or remove {one.distribution}", needed=False)
+    defaults = set(Kit(registry=registry).chosen.items())
+    for registered in registry.components():
+        needed = (registered.kind, registered.info.name) in defaults
+        try:
+            registry.create(registered.kind, registered.info.name).describe()
+            check(f"{registered.kind} {registered.info.name}", needed=needed)
+        except MashkitError as error:
+            check(f"{registered.kind} {registered.info.name}", error.problem, error.fix or "", needed=needed)
+    known = {(one.kind, one.info.name) for one in registry.components()}
+    for kind, name in sorted(defaults - known):
+        check(f"{kind} {name}", "not installed", f"pip install mashkit-{name}")
+    cache = arguments.cache or default_cache()
+    try:
+        require_writable_folder(cache)
+        free = shutil.disk_usage(cache).free
+        check(
+            f"cache {cache}", "" if free > 1 << 30 else f"{free >> 20} MiB free", "free space, or name another --cache"
+        )
+    except MashkitError as error:
+        check(f"cache {cache}", error.problem, "name another with --cache")
+    if arguments.json:
+        _print_json({"checks": checks, "environment": environment()})
+    else:
+        _print_table(
+            ("", "check", "problem", "what to do"),
+            [
+                ("ok" if one["ok"] else "FAIL" if one["needed"] else "no", one["check"], one["problem"],
+                 "" if one["ok"] else one["fix"])
+                for one in checks
+            ],
+        )  # fmt: skip
+    return FAILED if any(one["needed"] and not one["ok"] for one in checks) else DONE

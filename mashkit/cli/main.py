@@ -1,0 +1,154 @@
+"""Entry point and arguments of `mashkit`.
+
+Exit status: 0 all done, 1 nothing could be done, 2 wrong usage, 3 part of the work failed and is listed.
+Data go to stdout, progress and messages to stderr.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+KINDS = ("separator", "analyzer", "stretcher", "scorer", "generator")
+CONDITIONS = ("original", "matched", "unmatched-key", "unmatched-tempo", "unmatched-key-tempo")
+
+EPILOG = """\
+exit status: 0 done, 1 failed, 2 wrong usage, 3 part of the work failed (the rest was done)
+"""
+
+
+def _positive(text: str) -> int:
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"{text} is not a whole number of 1 or more")
+    return value
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="mashkit",
+        description="Make, study and judge music mashups; every backend can be swapped.",
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="store_true", help="print the version and leave")
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND")
+
+    def command(name: str, help_: str, *kinds: str) -> argparse.ArgumentParser:
+        made = commands.add_parser(name, help=help_, description=help_, epilog=EPILOG)
+        made.add_argument("--json", action="store_true", help="print data as JSON on stdout")
+        made.add_argument("--quiet", action="store_true", help="no progress")
+        for kind in kinds:
+            made.add_argument(f"--{kind}", metavar="NAME", help=f"{kind} to use; see `mashkit plugins`")
+        if kinds:
+            made.add_argument(
+                "-O", dest="options", action="append", default=[], metavar="KIND.OPTION=VALUE",
+                help="set an option of a component, e.g. -O stretcher.cheaper=true; repeatable",
+            )  # fmt: skip
+        return made
+
+    def collection(made: argparse.ArgumentParser) -> None:
+        made.add_argument("--clips-per-song", type=_positive, default=2, metavar="N", help="default: %(default)s")
+        made.add_argument("--clip-length", type=float, default=48.0, metavar="SECONDS", help="default: %(default)s")
+        made.add_argument("--cache", type=Path, metavar="FOLDER", help="folder of computed stems and analyses")
+        made.add_argument("--jobs", type=_positive, metavar="N", help="processes; default: one a core")
+
+    def drawing(made: argparse.ArgumentParser, count: int) -> None:
+        made.add_argument("--condition", choices=CONDITIONS, default="matched", help="default: %(default)s")
+        made.add_argument(
+            "--count", type=_positive, default=count, metavar="N", help="plans to draw; default: %(default)s"
+        )
+        made.add_argument("--seed", type=int, default=0, help="seed of the draw; default: %(default)s")
+        made.add_argument("--vocal", metavar="CLIP", help="draw for this clip's vocal only; ids: generate --list-clips")
+
+    mash = command("mash", "Make the best mashups of some songs, and a page that plays them.", *KINDS)
+    mash.add_argument("songs", nargs="+", type=Path, help="sound files and folders of them")
+    mash.add_argument("-o", "--output", type=Path, required=True, metavar="FOLDER", help="where the mashups go")
+    mash.add_argument("--top", type=_positive, default=3, metavar="N", help="mashups to keep; default: %(default)s")
+    mash.add_argument(
+        "--per-vocal",
+        type=_positive,
+        default=1,
+        metavar="N",
+        help="at most N with the same vocal; default: %(default)s",
+    )
+    mash.add_argument(
+        "--match-loudness",
+        action="store_true",
+        help="give backing stems the loudness they have in the vocal's own song",
+    )
+    drawing(mash, 50)
+    collection(mash)
+
+    separate = command("separate", "Split songs into stems.", "separator")
+    separate.add_argument("songs", nargs="+", type=Path, help="sound files and folders of them")
+    separate.add_argument(
+        "-o", "--output", type=Path, required=True, metavar="FOLDER", help="one folder a song is made in it"
+    )
+    separate.add_argument("--roles", action="store_true", help="write vocal, harmonic, percussion instead of the stems")
+    separate.add_argument("--seed", type=int, help="seed of a separator that has one (same as -O separator.seed=N)")
+
+    analyze = command("analyze", "Find key, tempo, beats and downbeats.", "analyzer")
+    analyze.add_argument("songs", nargs="+", type=Path, help="sound files and folders of them")
+    analyze.add_argument("-o", "--output", type=Path, metavar="FILE", help="write the analyses there as JSON")
+    analyze.add_argument("--seed", type=int, help="seed of an analyzer that has one (same as -O analyzer.seed=N)")
+
+    stretch = command("stretch", "Change speed and pitch of a sound file.", "stretcher")
+    stretch.add_argument("song", type=Path, help="a sound file")
+    stretch.add_argument("-o", "--output", type=Path, required=True, metavar="FILE", help=".flac, .wav, .ogg or .mp3")
+    stretch.add_argument("--speed", type=float, default=1.0, help="1.25 is a quarter faster; default: %(default)s")
+    stretch.add_argument("--semitones", type=float, default=0.0, help="pitch shift; default: %(default)s")
+    stretch.add_argument("--seed", type=int, help="seed of a stretcher that has one (same as -O stretcher.seed=N)")
+
+    generate = command("generate", "Draw mashup plans, without making any sound.", "separator", "analyzer", "generator")
+    generate.add_argument("songs", nargs="+", type=Path, help="sound files and folders of them")
+    generate.add_argument("-o", "--output", type=Path, metavar="FILE", help="write the plans there, one JSON a line")
+    generate.add_argument("--list-clips", action="store_true", help="list the clips instead of drawing plans")
+    drawing(generate, 10)
+    collection(generate)
+
+    score = command("score", "Score mashup plans.", *KINDS[:4])
+    score.add_argument("plans", type=Path, help="what `mashkit generate` wrote, or a plan.json of `mashkit mash`")
+    score.add_argument("--songs", nargs="+", type=Path, required=True, help="the songs the plans were drawn from")
+    score.add_argument("-o", "--output", type=Path, metavar="FILE", help="write the scores there as JSON")
+    score.add_argument("--seed", type=int, help="seed of a scorer that has one (same as -O scorer.seed=N)")
+    collection(score)
+
+    command("plugins", "List components: what they are, where from, under which licence, whether they can run here.")
+    doctor = command("doctor", "Check that everything works here, and say what to do where it does not.")
+    doctor.add_argument("--cache", type=Path, metavar="FOLDER", help="cache folder to check")
+    return parser
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line and return its exit status."""
+    parser = _parser()
+    arguments = parser.parse_args(argv)
+    if arguments.version:
+        import importlib.metadata
+
+        print(f"mashkit {importlib.metadata.version('mashkit')}")
+        return 0
+    if arguments.command is None:
+        parser.print_help(sys.stderr)
+        return 2
+
+    from mashkit.cli import commands
+    from mashkit.errors import MashkitError, UsageError
+
+    try:
+        return int(getattr(commands, arguments.command)(arguments))
+    except UsageError as error:
+        print(f"mashkit {arguments.command}: {error}", file=sys.stderr)
+        return 2
+    except MashkitError as error:
+        print(f"mashkit {arguments.command}: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print(f"mashkit {arguments.command}: interrupted; what was finished is kept", file=sys.stderr)
+        return 130
+    except BrokenPipeError:
+        sys.stderr.close()  # the reader of our output has left: nobody is there to be told
+        return 1

@@ -1,0 +1,101 @@
+"""What a mashup leaves on disk: the mix, its stems, and a record of everything that made it."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import math
+import platform
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mashkit.atomicfile import require_writable_folder, write_json
+from mashkit.audiofile import save
+from mashkit.types import Clip, Layer, Role
+
+if TYPE_CHECKING:
+    from mashkit.render import Mashup
+
+RECORDED_PACKAGES = ("mashkit", "numpy", "scipy", "soundfile", "soxr", "pyloudnorm")
+"""Packages of the core whose version can change a result."""
+
+
+def environment() -> dict[str, Any]:
+    """Return the versions of Python, mashkit and the packages its core computes with."""
+    versions = {name: importlib.metadata.version(name) for name in RECORDED_PACKAGES}
+    return {"python": platform.python_version(), "machine": platform.machine(), "packages": versions}
+
+
+def clip_record(clip: Clip) -> dict[str, Any]:
+    """Return what a record says of a clip, as plain data."""
+    return {
+        "id": clip.id,
+        "song": clip.song,
+        "title": clip.title,
+        "source": clip.source,
+        "start_s": clip.start,
+        "duration_s": clip.duration,
+        "sample_rate": clip.sample_rate,
+        "licence": clip.licence,
+        "analysis": clip.analysis.to_dict(),
+        "loudness_lufs": {str(role): value if math.isfinite(value) else None for role, value in clip.loudness.items()},
+        "activity": {str(role): value for role, value in clip.activity.items()},
+    }
+
+
+def key_distance(layer: Layer, clip: Clip, seed: Clip) -> float | None:
+    """Return how far, in semitones, the layer's key lies from the seed's after its shift; None if a key is unknown."""
+    if clip.analysis.key is None or seed.analysis.key is None:
+        return None
+    return clip.analysis.key.semitones_to(seed.analysis.key) - layer.semitones
+
+
+def mashup_record(mashup: Mashup) -> dict[str, Any]:
+    """Return everything that made a mashup, as plain data: plan, clips, components, versions, licences."""
+    source = mashup.renderer.source
+    components = [*source.provenance().values(), mashup.renderer.stretcher.describe()]
+    seed = mashup.clips[Role.VOCAL]
+    return {
+        "plan": {"id": mashup.plan.id, **mashup.plan.to_dict()},
+        "gain_db": mashup.gain_db,
+        "sample_rate": mashup.sample_rate,
+        "frames": mashup.mix.frames,
+        "key_distance": {
+            str(role): key_distance(mashup.plan.layer(role), mashup.clips[role], seed) for role in mashup.roles
+        },
+        "clips": {str(role): clip_record(mashup.clips[role]) for role in mashup.roles},
+        "components": components,
+        "licences": licences(mashup, components),
+        "environment": environment(),
+    }
+
+
+def licences(mashup: Mashup, components: list[Mapping[str, Any]]) -> list[dict[str, str]]:
+    """Return the licence of every recording, program and weight file behind a mashup."""
+    recordings = {mashup.clips[role].source: mashup.clips[role].licence for role in mashup.roles}
+    entries = [{"what": source, "kind": "recording", "licence": licence} for source, licence in recordings.items()]
+    for component in components:
+        what = f"{component['kind']} {component['name']}"
+        entries.append({"what": what, "kind": "code", "licence": component["code_license"]})
+        if component["weights_license"] != "none":
+            entries.append({"what": what, "kind": "weights", "licence": component["weights_license"]})
+    return entries
+
+
+def write_mashup(mashup: Mashup, folder: Path) -> dict[str, Any]:
+    """Write ``mix.flac``, ``stems/<role>.flac`` and ``plan.json`` into ``folder``; return the record in plan.json.
+
+    Stems carry the mix's common gain, so they sum to it.
+
+    Raises
+    ------
+    OutputError
+        If the folder cannot be written.
+    """
+    require_writable_folder(folder)
+    record = mashup_record(mashup)
+    save(folder / "mix.flac", mashup.mix)
+    for role, stem in mashup.stems.items():
+        save(folder / "stems" / f"{role}.flac", stem)
+    write_json(folder / "plan.json", record)
+    return record
