@@ -6,7 +6,7 @@ One decoder (libsndfile) reads everything: decoders differ by a thousand samples
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import attrs
@@ -25,6 +25,8 @@ UNREADABLE_SUFFIXES = frozenset({".m4a", ".aac", ".mp4", ".wma", ".alac"})
 """Music that libsndfile cannot decode: said so, rather than passed over."""
 
 MAX_CHANNELS = 2
+MP3_DELAY = 4 * 1152
+"""Samples an mp3 may hold beyond its music: encoder and decoder delay, padding, the header's own frame."""
 
 _ENCODINGS = {".flac": ("FLAC", "PCM_24"), ".wav": ("WAV", "FLOAT"), ".ogg": ("OGG", "VORBIS"), ".mp3": ("MP3", None)}
 
@@ -104,9 +106,18 @@ def _decode(path: Path) -> Audio:
             sample_rate = file.samplerate
     except soundfile.LibsndfileError as error:
         raise _not_audio(path, error) from error
-    cut = _cut_short(path)
+    data = path.read_bytes()
+    cut = _cut_short(data)
     if cut:
         raise AudioFileError(path, f"is cut short: {cut}", "fetch or export it again")
+    held = _mp3_samples(data)
+    if len(samples) < 0.99 * held - MP3_DELAY:
+        # A variable-bitrate stream without its Xing header: libsndfile guesses the length from the first frame.
+        raise AudioFileError(
+            path,
+            f"would be read only in part ({len(samples):,} of {held:,} samples): its Xing header is missing",
+            "write one, e.g. `ffmpeg -i in.mp3 -c copy out.mp3`",
+        )
     bad = int(np.count_nonzero(~np.isfinite(samples)))
     if bad:
         raise AudioFileError(path, f"holds {bad:,} samples that are NaN or infinite", "export it again")
@@ -186,20 +197,21 @@ def _not_audio(path: Path, error: Exception) -> AudioFileError:
     return AudioFileError(path, f"cannot be decoded: {detail}", "check that it is a sound file, or export it again")
 
 
-def _cut_short(path: Path) -> str:
+def _cut_short(data: bytes) -> str:
     """Say what is missing at a file's end, "" if nothing can be seen to be: decoders read a cut file without a word."""
-    data = path.read_bytes()
     if data[:4] == b"RIFF" and data[8:12] == b"WAVE":
         return _cut_chunk(data, "<", b"data")
     if data[:4] == b"FORM":
         return _cut_chunk(data, ">", b"SSND")
     if data[:4] == b"OggS":
-        last = data.rfind(b"OggS")
-        # The end-of-stream flag is bit 2 of a page's type (RFC 3533).
-        return "" if len(data) > last + 5 and data[last + 5] & 4 else "its last page is missing"
-    if data[:3] == b"ID3" or (len(data) > 1 and data[0] == 0xFF and data[1] & 0xE0 == 0xE0):
+        return _cut_ogg(data)
+    if _is_mp3(data):
         return _cut_mp3(data)
     return ""
+
+
+def _is_mp3(data: bytes) -> bool:
+    return data[:3] == b"ID3" or (len(data) > 1 and data[0] == 0xFF and data[1] & 0xE0 == 0xE0)
 
 
 def _cut_chunk(data: bytes, order: str, wanted: bytes) -> str:
@@ -213,6 +225,17 @@ def _cut_chunk(data: bytes, order: str, wanted: bytes) -> str:
             return f"{missing:,} bytes are missing at the end" if missing > 0 and length < 0xFFFFFF00 else ""
         position += 8 + length + (length & 1)
     return ""
+
+
+def _cut_ogg(data: bytes) -> str:
+    """Look at the last page (RFC 3533): it must carry the end-of-stream flag, and be whole."""
+    last = data.rfind(b"OggS")
+    header, segments = data[last : last + 27], data[last + 27 :]
+    if len(header) < 27 or not header[5] & 4:
+        return "its last page is missing"
+    count = header[26]
+    whole = len(segments) >= count and len(segments) >= count + sum(segments[:count])
+    return "" if whole else "its last page is incomplete"
 
 
 _MP3_KBPS = {
@@ -232,14 +255,24 @@ def _cut_mp3(data: bytes) -> str:
             flags, _, announced = struct.unpack_from(">III", data, at + 4)
             if flags & 3 == 3 and announced > 1.01 * (len(data) - position):
                 return f"{announced - (len(data) - position):,} bytes are missing at the end"
+    ends = [end for end, _ in _mp3_frames(data)]
+    return "its last frame is incomplete" if ends and ends[-1] > len(data) else ""
+
+
+def _mp3_samples(data: bytes) -> int:
+    """Return how many samples a channel the layer III frames hold; 0 for other formats."""
+    return sum(samples for _, samples in _mp3_frames(data)) if _is_mp3(data) else 0
+
+
+def _mp3_frames(data: bytes) -> Iterator[tuple[int, int]]:
+    """Yield (end, samples) of each layer III frame up to the first byte that starts none: tags, padding or junk."""
+    position = _id3_size(data)
     while position + 4 <= len(data):
         length = _mp3_frame_length(data[position : position + 4])
         if length == 0:
-            return ""  # tags, padding or junk: nothing can be said
-        if position + length > len(data):
-            return "its last frame is incomplete"
+            return
         position += length
-    return ""
+        yield position, 1152 if data[position - length + 1] >> 3 & 3 == 3 else 576
 
 
 def _mp3_frame_length(header: bytes) -> int:

@@ -196,12 +196,12 @@ class Key:
         AnalysisError
             If the text is not a key.
         """
-        match = re.fullmatch(r"\s*([A-Ga-g])([#♯b♭]?)\s*(major|maj|minor|min|m)?\s*", text)
+        match = re.fullmatch(r"\s*([A-Ga-g])([#♯b♭]?)\s*((?i:major|maj|minor|min)|m)?\s*", text)
         if match is None:
             raise AnalysisError(f"{text!r} is not a key", 'write it like "A minor", "Bb major" or "F#m"')
         letter, accidental, mode = match.groups()
         tonic = (_PITCH_CLASSES[letter.upper()] + _ACCIDENTALS[accidental]) % 12
-        return cls(tonic, "minor" if mode in ("minor", "min", "m") else "major")
+        return cls(tonic, "minor" if mode and (mode == "m" or mode.lower().startswith("min")) else "major")
 
     def __str__(self) -> str:
         return f"{TONIC_NAMES[self.tonic]} {self.mode}"

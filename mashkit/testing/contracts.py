@@ -402,7 +402,7 @@ class GeneratorContract(ComponentContract):
         """Six clips, several of which fit each other."""
         bands = [(Key(0, "major"), 120.0), (Key(2, "major"), 110.0), (Key(9, "minor"), 126.0),
                  (Key(5, "major"), 100.0), (Key(7, "minor"), 96.0), (Key(11, "major"), 104.0)]  # fmt: skip
-        return SyntheticSource(bands, bars=20).clips
+        return SyntheticSource(bands, bars=16).clips
 
     @pytest.fixture(scope="class")
     @classmethod

@@ -1,0 +1,233 @@
+"""The paper's generator: every plan satisfies its condition, and every plan that satisfies it can be drawn."""
+
+from __future__ import annotations
+
+import itertools
+
+import attrs
+import numpy as np
+import pytest
+
+from mashkit.builtin.paper import TEMPO_CLASH, PaperGenerator
+from mashkit.errors import GenerationError, UsageError
+from mashkit.testing import GeneratorContract
+from mashkit.types import Analysis, Clip, Condition, Key, MashupPlan, Role
+
+
+class TestPaperGenerator(GeneratorContract):
+    component = "paper"
+
+
+def make_clip(index: int, key: str, tempo: float, *, song: str | None = None, duration: float = 40.0) -> Clip:
+    beats = np.arange(0.2 + 0.05 * index, duration, 60 / tempo)
+    analysis = Analysis(Key.parse(key), tempo, beats, beats[::4])
+    name = f"clip-{index}"
+    return Clip(
+        name, song or name, name, f"{name}.ogg", 0.0, duration, 44_100, analysis, "CC0-1.0",
+        {Role.VOCAL: -20.0, Role.HARMONIC: -18.0 - index, Role.PERCUSSION: -22.0 + index}, dict.fromkeys(Role, 1.0),
+    )  # fmt: skip
+
+
+@pytest.fixture
+def clips() -> list[Clip]:
+    random = np.random.default_rng(5)
+    names = [f"{tonic} {mode}" for tonic in ("C", "D", "F#", "A", "Bb") for mode in ("major", "minor")]
+    return [make_clip(index, str(random.choice(names)), float(random.uniform(70, 170))) for index in range(14)]
+
+
+def plans(clips: list[Clip], condition: str, count: int = 200, seed: int = 0, **options: object) -> list[MashupPlan]:
+    return list(PaperGenerator(**options).plan(clips, condition=condition, count=count, seed=seed))
+
+
+def chosen(plan: MashupPlan, clips: list[Clip]) -> dict[Role, Clip]:
+    by_id = {clip.id: clip for clip in clips}
+    return {layer.role: by_id[layer.clip_id] for layer in plan.layers}
+
+
+def tempo_ratio(seed: Clip, clip: Clip) -> float:
+    return float(seed.analysis.tempo) / float(clip.analysis.tempo)  # type: ignore[arg-type]
+
+
+def key_shift(seed: Clip, clip: Clip) -> int:
+    assert seed.analysis.key is not None
+    assert clip.analysis.key is not None
+    return clip.analysis.key.semitones_to(seed.analysis.key)
+
+
+def test_matched_fits_key_and_tempo(clips: list[Clip]) -> None:
+    for plan in plans(clips, "matched"):
+        used = chosen(plan, clips)
+        seed = used[Role.VOCAL]
+        for role in (Role.HARMONIC, Role.PERCUSSION):
+            layer = plan.layer(role)
+            assert used[role].song != seed.song
+            assert 0.8 <= layer.speed <= 1.2
+            assert layer.speed == tempo_ratio(seed, used[role])
+        harmonic = plan.layer(Role.HARMONIC)
+        assert abs(harmonic.semitones) <= 3
+        assert harmonic.semitones == key_shift(seed, used[Role.HARMONIC])
+        assert plan.layer(Role.PERCUSSION).semitones == 0
+        assert 25 <= plan.duration_s <= 60
+
+
+def test_matched_draws_every_combination_that_fits_and_no_other(clips: list[Clip]) -> None:
+    expected = {
+        (vocal.id, harmonic.id, percussion.id)
+        for vocal, harmonic, percussion in itertools.product(clips, repeat=3)
+        if vocal.song not in (harmonic.song, percussion.song)
+        and all(0.8 <= tempo_ratio(vocal, clip) <= 1.2 for clip in (harmonic, percussion))
+        and abs(key_shift(vocal, harmonic)) <= 3
+    }
+    drawn = {tuple(plan.layer(role).clip_id for role in Role) for plan in plans(clips, "matched", count=100_000)}
+    assert 20 < len(expected) < 400
+    assert drawn == expected
+
+
+def test_layers_meet_on_their_first_downbeats_and_cover_the_mashup(clips: list[Clip]) -> None:
+    for plan in plans(clips, "matched"):
+        used = chosen(plan, clips)
+        firsts = {float(layer.to_mashup(used[layer.role].analysis.downbeats[:1])[0]) for layer in plan.layers}  # type: ignore[index]
+        assert max(firsts) - min(firsts) < 1e-9
+        for layer in plan.layers:
+            assert layer.offset_s <= 1e-9
+            assert layer.offset_s + used[layer.role].duration / layer.speed >= plan.duration_s - 1e-9
+
+
+def test_original_adjusts_nothing(clips: list[Clip]) -> None:
+    found = plans(clips, "original")
+    assert {plan.layer(Role.VOCAL).clip_id for plan in found} == {clip.id for clip in clips}
+    for plan in found:
+        assert len({layer.clip_id for layer in plan.layers}) == 1
+        assert all(
+            (layer.speed, layer.semitones, layer.offset_s, layer.gain_db) == (1, 0, 0, 0) for layer in plan.layers
+        )
+
+
+def test_unmatched_key_keeps_tempo_and_clashes_in_key(clips: list[Clip]) -> None:
+    for plan in plans(clips, "unmatched-key"):
+        used = chosen(plan, clips)
+        assert all(0.8 <= layer.speed <= 1.2 for layer in plan.layers)
+        assert all(layer.semitones == 0 for layer in plan.layers)
+        assert key_shift(used[Role.VOCAL], used[Role.HARMONIC]) != 0
+
+
+def folded(ratio: float) -> float:
+    return min((ratio * factor for factor in (0.25, 0.5, 1, 2, 4)), key=lambda value: abs(np.log2(value)))
+
+
+def test_unmatched_tempo_keeps_key_and_clashes_in_tempo(clips: list[Clip]) -> None:
+    offsets = []
+    for plan in plans(clips, "unmatched-tempo"):
+        used = chosen(plan, clips)
+        seed = used[Role.VOCAL]
+        assert all(layer.speed == 1 for layer in plan.layers)
+        assert plan.layer(Role.HARMONIC).semitones == key_shift(seed, used[Role.HARMONIC])
+        assert abs(plan.layer(Role.HARMONIC).semitones) <= 3
+        for role in (Role.HARMONIC, Role.PERCUSSION):
+            assert abs(folded(tempo_ratio(seed, used[role])) - 1) > TEMPO_CLASH
+        firsts = [float(layer.to_mashup(used[layer.role].analysis.downbeats[:1])[0]) for layer in plan.layers]  # type: ignore[index]
+        assert len({round(first, 9) for first in firsts}) == 2  # one stem is moved, the other two still meet
+        offsets.append(max(firsts) - min(firsts))
+    assert max(offsets) <= 1
+    assert np.mean(offsets) == pytest.approx(0.5, abs=0.15)
+
+
+def test_unmatched_both_clash_in_both(clips: list[Clip]) -> None:
+    for plan in plans(clips, "unmatched-key-tempo"):
+        used = chosen(plan, clips)
+        assert all((layer.speed, layer.semitones) == (1, 0) for layer in plan.layers)
+        assert key_shift(used[Role.VOCAL], used[Role.HARMONIC]) != 0
+        assert abs(folded(tempo_ratio(used[Role.VOCAL], used[Role.PERCUSSION])) - 1) > TEMPO_CLASH
+
+
+def test_literal_lets_some_negatives_fit_by_chance(clips: list[Clip]) -> None:
+    shifts = [
+        key_shift(chosen(plan, clips)[Role.VOCAL], chosen(plan, clips)[Role.HARMONIC])
+        for plan in plans(clips, "unmatched-key", mismatch="literal")
+    ]
+    assert 0 in shifts
+    assert any(shifts)
+
+
+def test_bounds_are_inclusive() -> None:
+    pair = [make_clip(0, "C major", 96.0), make_clip(1, "Eb major", 120.0)]
+    (plan, other) = plans(pair, "matched", max_speed=1.25)
+    assert {plan.layer(Role.HARMONIC).speed, other.layer(Role.HARMONIC).speed} == {0.8, 1.25}
+    with pytest.raises(GenerationError, match="no harmonic stem"):
+        plans(pair, "matched", max_shift=2)
+
+
+def test_folding_finds_the_double_tempo() -> None:
+    pair = [make_clip(0, "C major", 80.0), make_clip(1, "C major", 150.0)]
+    with pytest.raises(GenerationError):
+        plans(pair, "matched")
+    speeds = sorted(plan.layer(Role.PERCUSSION).speed for plan in plans(pair, "matched", fold_tempo=True))
+    assert speeds == pytest.approx([150 / 160, 2 * 80 / 150])
+
+
+def test_same_mode() -> None:
+    pair = [make_clip(0, "C major", 100.0), make_clip(1, "A minor", 100.0)]
+    assert plans(pair, "matched")
+    with pytest.raises(GenerationError):
+        plans(pair, "matched", same_mode=True)
+
+
+def test_transposing_a_candidate_by_n_moves_its_shift_by_minus_n() -> None:
+    for n in (-2, -1, 1, 2):
+        moved = make_clip(1, "C major", 100.0)
+        moved = attrs.evolve(moved, analysis=attrs.evolve(moved.analysis, key=Key(n % 12, "major")))
+        clips = [make_clip(0, "C major", 100.0), moved]
+        (plan,) = PaperGenerator().plan(clips, condition="matched", count=9, seed=0, vocal="clip-0")
+        assert plan.layer(Role.HARMONIC).semitones == -n
+
+
+def test_loudness_is_that_of_the_seeds_own_song(clips: list[Clip]) -> None:
+    for plan in plans(clips, "matched", match_loudness=True):
+        used = chosen(plan, clips)
+        for role in (Role.HARMONIC, Role.PERCUSSION):
+            wanted = used[Role.VOCAL].loudness[role] - used[role].loudness[role]
+            assert plan.layer(role).gain_db == pytest.approx(np.clip(wanted, -12, 12))
+        assert plan.layer(Role.VOCAL).gain_db == 0
+
+
+def test_silent_stems_are_not_drawn(clips: list[Clip]) -> None:
+    mute = attrs.evolve(clips[0], activity={Role.VOCAL: 0.0, Role.HARMONIC: 0.1, Role.PERCUSSION: 0.2})
+    muted = [mute, *clips[1:]]
+    assert mute.id not in {layer.clip_id for plan in plans(muted, "matched") for layer in plan.layers}
+    assert mute.id in {layer.clip_id for plan in plans(muted, "original", min_activity=0) for layer in plan.layers}
+
+
+def test_clips_without_an_answer_are_passed_over(clips: list[Clip]) -> None:
+    unknown = attrs.evolve(clips[0], analysis=Analysis())
+    empty = attrs.evolve(clips[1], analysis=attrs.evolve(clips[1].analysis, downbeats=[]))
+    used = {layer.clip_id for plan in plans([unknown, empty, *clips[2:]], "matched") for layer in plan.layers}
+    assert used
+    assert not used & {unknown.id, empty.id}
+
+
+def test_clips_of_one_song_are_not_mashed() -> None:
+    with pytest.raises(GenerationError, match="no harmonic stem of another song"):
+        plans([make_clip(0, "C major", 100.0, song="s"), make_clip(1, "C major", 100.0, song="s")], "matched")
+
+
+def test_the_error_tells_the_songs_and_the_way_out() -> None:
+    with pytest.raises(GenerationError, match=r"clip-0: C major, 70.0 BPM; clip-1: F# major, 160.0 BPM.*widen"):
+        plans([make_clip(0, "C major", 70.0), make_clip(1, "F# major", 160.0)], "matched")
+
+
+def test_short_overlaps_are_rejected() -> None:
+    clips = [make_clip(0, "C major", 100.0), make_clip(1, "C major", 100.0, duration=24.0)]
+    with pytest.raises(GenerationError, match="too short"):
+        plans(clips, "matched")
+
+
+def test_wrong_arguments(clips: list[Clip]) -> None:
+    generator = PaperGenerator()
+    for wrong in ({"condition": "odd"}, {"count": 0}, {"vocal": "nobody"}):
+        arguments = {"condition": "matched", "count": 1, "seed": 0, **wrong}
+        with pytest.raises(UsageError):
+            generator.plan(clips, **arguments)  # type: ignore[arg-type]
+
+
+def test_every_condition_is_known() -> None:
+    assert PaperGenerator.info.provides == {str(condition) for condition in Condition}

@@ -1,0 +1,176 @@
+"""Plugins are found, checked and created by name, and a bad one harms nobody else."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from mashkit.errors import (
+    BrokenPlugin,
+    ComponentUnavailable,
+    DuplicateComponent,
+    OptionError,
+    UnknownComponent,
+)
+from mashkit.registry import Registry
+
+GOOD = """
+import attrs
+from mashkit import ComponentInfo, Stretcher, hookimpl
+INFO = ComponentInfo(name="{name}", target="{module}:Reverser", summary="plays backwards", provides=["speed"],
+                     code_license="MIT", requires={requires}, install="pip install {module}")
+
+@hookimpl
+def mashkit_register_stretchers():
+    return [INFO]
+
+@attrs.define(kw_only=True, eq=False)
+class Reverser(Stretcher):
+    info = INFO
+    strength: float = 1.0
+    def _stretch(self, audio, *, speed, semitones, frames):
+        return audio
+"""
+
+
+class Installer:
+    """Puts distributions with an entry point on the path, as pip would."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def __call__(self, module: str, code: str) -> None:
+        (self.folder / f"{module}.py").write_text(code)
+        info = self.folder / f"{module}-1.0.dist-info"
+        info.mkdir()
+        (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {module}\nVersion: 1.0\n")
+        (info / "entry_points.txt").write_text(f"[mashkit]\n{module} = {module}\n")
+
+
+@pytest.fixture
+def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Installer:
+    monkeypatch.syspath_prepend(tmp_path)
+    return Installer(tmp_path)
+
+
+def good(module: str, name: str = "reverser", requires: str = "[]") -> str:
+    return GOOD.format(module=module, name=name, requires=requires)
+
+
+def test_a_plugin_is_found_and_created(install: Installer) -> None:
+    install("acme_one", good("acme_one"))
+    component = Registry().create("stretcher", "reverser", {"strength": 2.0})
+    assert component.options() == {"strength": 2.0}
+    assert component.describe()["distribution"] == "acme_one"
+    assert component.describe()["version"] == "1.0"
+
+
+@pytest.mark.parametrize(
+    ("module", "code", "reason"),
+    [
+        ("acme_raises", "raise RuntimeError('out of order')", "RuntimeError: out of order"),
+        ("acme_exits", "raise SystemExit(3)", "SystemExit: 3"),
+        ("acme_syntax", "def (", "SyntaxError"),
+        ("acme_missing", "import no_such_module_anywhere", "ModuleNotFoundError"),
+        (
+            "acme_misspelt",
+            "from mashkit import hookimpl\n@hookimpl\ndef mashkit_register_strechers(): return []",
+            "mashkit_register_strechers",
+        ),
+        (
+            "acme_hook_raises",
+            "from mashkit import hookimpl\n@hookimpl\ndef mashkit_register_scorers(): raise KeyError('x')",
+            "KeyError",
+        ),
+        (
+            "acme_no_info",
+            "from mashkit import hookimpl\n@hookimpl\ndef mashkit_register_scorers(): return ['amu']",
+            "not a ComponentInfo",
+        ),
+    ],
+)
+def test_a_broken_plugin_is_listed_and_the_rest_works(install: Installer, module: str, code: str, reason: str) -> None:
+    install(module, code)
+    install("zzz_good", good("zzz_good"))
+    registry = Registry()
+    (broken,) = [one for one in registry.broken if one.distribution == module]
+    assert reason in broken.reason
+    assert registry.create("stretcher", "reverser")
+    assert registry.create("generator", "paper")
+
+
+def test_asking_for_a_broken_plugins_component_says_so(install: Installer) -> None:
+    install("acme_raises2", "raise RuntimeError('out of order')")
+    with pytest.raises(BrokenPlugin, match="out of order"):
+        Registry().create("scorer", "acme_raises2")
+
+
+def test_two_distributions_with_one_name(install: Installer) -> None:
+    install("acme_a", good("acme_a"))
+    install("acme_b", good("acme_b"))
+    registry = Registry()
+    with pytest.raises(DuplicateComponent, match="acme_a and acme_b"):
+        registry.create("stretcher", "reverser")
+    assert registry.create("generator", "paper")
+
+
+def test_unknown_names_get_a_suggestion() -> None:
+    registry = Registry()
+    with pytest.raises(UnknownComponent, match="did you mean 'paper'"):
+        registry.create("generator", "papre")
+    with pytest.raises(OptionError, match="did you mean 'max_shift'"):
+        registry.create("generator", "paper", {"max_shfit": 2})
+    with pytest.raises(OptionError, match="max_shift"):
+        registry.create("generator", "paper", {"max_shift": 7})
+
+
+def test_what_is_missing_is_said_without_importing(install: Installer) -> None:
+    install("acme_needy", good("acme_needy", requires="['no-such-dist>=2', 'numpy<0.1']"))
+    registry = Registry()
+    available = registry.find("stretcher", "reverser").availability()
+    assert not available.ok
+    assert "no-such-dist>=2 is not installed" in available.reason
+    assert "numpy<0.1 is needed" in available.reason
+    with pytest.raises(ComponentUnavailable, match="pip install acme_needy"):
+        registry.create("stretcher", "reverser")
+
+
+def test_a_target_that_cannot_be_imported(install: Installer) -> None:
+    install("acme_target", good("acme_target").replace("acme_target:Reverser", "acme_target:Inverter"))
+    with pytest.raises(BrokenPlugin, match="acme_target:Inverter"):
+        Registry().create("stretcher", "reverser")
+
+
+def test_a_target_of_another_kind(install: Installer) -> None:
+    install("acme_kind", good("acme_kind").replace("acme_kind:Reverser", "mashkit.builtin.paper:PaperGenerator"))
+    with pytest.raises(BrokenPlugin, match="not a stretcher"):
+        Registry().create("stretcher", "reverser")
+
+
+def test_allowlist(install: Installer, monkeypatch: pytest.MonkeyPatch) -> None:
+    install("acme_x", good("acme_x", "x"))
+    install("acme_y", good("acme_y", "y"))
+    monkeypatch.setenv("MASHKIT_PLUGINS", "acme_y")
+    names = {one.info.name for one in Registry().components()}
+    assert names == {"paper", "y"}
+
+
+def _modules_after(code: str) -> set[str]:
+    done = subprocess.run(
+        [sys.executable, "-c", f"import sys\n{code}\nprint(*sys.modules, file=sys.stderr)"],
+        capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    return {name.partition(".")[0] for name in done.stderr.split()}
+
+
+def test_help_imports_nothing_heavy() -> None:
+    code = "from mashkit.cli import main\ntry: main(['--help'])\nexcept SystemExit: pass"
+    assert not _modules_after(code) & {"numpy", "torch", "attr", "rich", "pluggy"}
+
+
+def test_discovering_plugins_imports_no_backend() -> None:
+    backends = {"torch", "madmom", "essentia", "librosa", "pedalboard", "pyrubberband", "python_stretch", "scipy"}
+    assert not _modules_after("from mashkit.registry import Registry\nRegistry()") & backends

@@ -1,0 +1,203 @@
+"""The values between the stages: what they refuse, what they keep, and that they come back as they were."""
+
+import pickle
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mashkit.errors import AnalysisError, AudioError, AudioFileError, MashkitError, PlanError, StemError
+from mashkit.testing import signals
+from mashkit.types import Analysis, Audio, Condition, Key, Layer, MashupPlan, Role, Score, StemSet
+
+keys = st.builds(Key, st.integers(0, 11), st.sampled_from(["major", "minor"]))
+
+
+# ---------------------------------------------------------------------------------------------------------- audio
+def test_audio_is_a_copy_nobody_can_write_to() -> None:
+    samples = np.zeros((2, 10), np.float32)
+    audio = Audio(samples, 44_100)
+    samples[:] = 1
+    assert audio.peak == 0
+    with pytest.raises(ValueError, match="read-only"):
+        audio.samples[0, 0] = 1
+
+
+@pytest.mark.parametrize(
+    ("samples", "rate", "reason"),
+    [
+        (np.zeros(10, np.float32), 44_100, r"\(channels, frames\)"),
+        (np.zeros((2, 10), np.int16), 44_100, "int16"),
+        (np.full((1, 4), np.nan), 44_100, "4 of 4 samples are NaN"),
+        (np.full((1, 4), np.inf), 44_100, "infinite"),
+        (np.zeros((0, 4)), 44_100, "no channel"),
+        (np.zeros((1, 4)), 0, "sample rate"),
+        (np.zeros((1, 4)), 44_100.0, "sample rate"),
+    ],
+)
+def test_audio_refuses(samples: object, rate: object, reason: str) -> None:
+    with pytest.raises(AudioError, match=reason):
+        Audio(samples, rate)  # type: ignore[arg-type]
+
+
+def test_excerpt_is_the_part_asked_for() -> None:
+    audio = signals.noise(1.0)
+    part = audio.excerpt(0.25, 0.5)
+    assert np.array_equal(part.samples, audio.samples[:, 11_025:33_075])
+    with pytest.raises(AudioError, match="outside"):
+        audio.excerpt(0.75, 0.5)
+
+
+def test_pickled_audio_is_still_read_only() -> None:
+    audio = pickle.loads(pickle.dumps(signals.noise(0.1)))  # noqa: S301 — our own bytes
+    assert not audio.samples.flags.writeable
+
+
+# ------------------------------------------------------------------------------------------------------------ keys
+@given(keys, keys)
+def test_shift_brings_a_key_to_another(one: Key, other: Key) -> None:
+    shift = one.semitones_to(other)
+    assert -6 <= shift <= 5
+    assert one.transposed(shift).relative_major_tonic == other.relative_major_tonic
+
+
+@given(keys, keys, st.integers(-24, 24))
+def test_transposing_a_key_by_n_moves_the_shift_by_minus_n(one: Key, other: Key, n: int) -> None:
+    assert (one.transposed(n).semitones_to(other) - (one.semitones_to(other) - n)) % 12 == 0
+
+
+@given(keys)
+def test_key_reads_what_it_prints(key: Key) -> None:
+    assert Key.parse(str(key)) == key
+
+
+@pytest.mark.parametrize(
+    ("text", "key"), [("F#m", Key(6, "minor")), ("bb Major", Key(10, "major")), ("C", Key(0, "major"))]
+)
+def test_key_spellings(text: str, key: Key) -> None:
+    assert Key.parse(text) == key
+
+
+def test_relative_keys_are_no_distance_apart() -> None:
+    assert Key.parse("A minor").semitones_to(Key.parse("C major")) == 0
+
+
+def test_not_a_key() -> None:
+    with pytest.raises(AnalysisError, match="H major"):
+        Key.parse("H major")
+
+
+# -------------------------------------------------------------------------------------------------------- analysis
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"tempo": 0.0},
+        {"tempo": float("nan")},
+        {"beats": [1.0, 1.0]},
+        {"beats": [2.0, 1.0]},
+        {"beats": [-0.1, 1.0]},
+        {"beats": [0.5, float("nan")]},
+        {"beats": [0.5, 1.0], "downbeats": [0.7]},
+        {"downbeats": [0.5]},
+    ],
+)
+def test_analysis_refuses(fields: dict[str, object]) -> None:
+    with pytest.raises(AnalysisError):
+        Analysis(**fields)  # type: ignore[arg-type]
+
+
+def test_analysis_comes_back_equal() -> None:
+    analysis = Analysis(Key(9, "minor"), 97.5, [0.5, 1.0, 1.5], [0.5], {"key": 0.8}, ((97.5, 0.9), (195.0, 0.1)))
+    assert Analysis.from_dict(analysis.to_dict()) == analysis
+    assert pickle.loads(pickle.dumps(analysis)) == analysis  # noqa: S301 — our own bytes
+    assert Analysis.from_dict(Analysis().to_dict()) == Analysis()
+
+
+# ----------------------------------------------------------------------------------------------------------- stems
+def test_harmonic_is_everything_but_vocals_and_drums() -> None:
+    stems = signals.band(bars=1)[0]
+    parts = stems.stems["bass"].samples + stems.stems["other"].samples
+    assert np.array_equal(stems.role(Role.HARMONIC).samples, parts)
+    assert stems.role(Role.VOCAL) is stems.stems["vocals"]
+
+
+def test_stemset_refuses() -> None:
+    with pytest.raises(StemError, match="kazoo"):
+        StemSet({"kazoo": signals.noise(0.1)})
+    with pytest.raises(StemError, match="differ"):
+        StemSet({"vocals": signals.noise(0.1), "drums": signals.noise(0.2)})
+    with pytest.raises(StemError, match="no stem for the role percussion"):
+        StemSet({"vocals": signals.noise(0.1)}).role(Role.PERCUSSION)
+
+
+# ----------------------------------------------------------------------------------------------------------- plans
+finite = st.floats(-100, 100)
+layers = st.builds(
+    Layer, role=st.just(Role.VOCAL), clip_id=st.text(), speed=st.floats(0.25, 4), semitones=finite, offset_s=finite,
+    gain_db=finite,
+)  # fmt: skip
+plans = st.builds(
+    MashupPlan, condition=st.sampled_from(Condition), layers=st.lists(layers, min_size=1, max_size=1),
+    duration_s=st.floats(0.1, 100), seed=st.integers(0, 2**63),
+)  # fmt: skip
+
+
+@given(plans)
+def test_plan_comes_back_equal(plan: MashupPlan) -> None:
+    again = MashupPlan.from_json(plan.to_json())
+    assert again == plan
+    assert again.id == plan.id
+
+
+@given(plans, st.integers(0, 1000))
+def test_plan_id_is_about_what_sounds(plan: MashupPlan, seed: int) -> None:
+    renamed = MashupPlan(
+        condition="original", layers=plan.layers, duration_s=plan.duration_s, seed=seed, generator={"name": "other"}
+    )
+    longer = MashupPlan(condition=plan.condition, layers=plan.layers, duration_s=plan.duration_s + 1, seed=plan.seed)
+    assert renamed.id == plan.id
+    assert longer.id != plan.id
+
+
+@given(layers, st.lists(finite))
+def test_time_goes_to_the_mashup_and_back(layer: Layer, times: list[float]) -> None:
+    assert layer.to_clip(layer.to_mashup(times)) == pytest.approx(times, abs=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("{", "not JSON"),
+        ("[]", "not a mashup plan"),
+        ('{"format": 2}', "plan format 2"),
+        ('{"format": 1}', "malformed"),
+        ('{"format": 1, "condition": "odd", "layers": [], "duration_s": 1, "seed": 0, "generator": {}}', "malformed"),
+        ('{"format": 1, "condition": "matched", "layers": [], "duration_s": 1, "seed": 0, "generator": {}}', "vocal"),
+    ],
+)
+def test_plan_refuses(text: str, reason: str) -> None:
+    with pytest.raises(PlanError, match=reason):
+        MashupPlan.from_json(text)
+
+
+def test_a_plan_has_one_layer_a_role() -> None:
+    layer = Layer(role=Role.VOCAL, clip_id="a")
+    with pytest.raises(PlanError, match="one layer a role"):
+        MashupPlan(condition="matched", layers=[layer, layer], duration_s=1, seed=0)
+    with pytest.raises(PlanError, match="speed"):
+        Layer(role=Role.VOCAL, clip_id="a", speed=0)
+
+
+# ---------------------------------------------------------------------------------------------------------- scores
+def test_score_refuses() -> None:
+    for value, scale in ((float("nan"), "ordinal"), (1.5, "probability"), (0.5, "percent")):
+        with pytest.raises(ValueError, match=r"score|scale"):
+            Score(value, scale)  # type: ignore[arg-type]
+
+
+def test_errors_travel_between_processes() -> None:
+    for error in (AudioFileError("a.wav", "is empty", "export it"), MashkitError("no", "yes"), PlanError("bad")):
+        again = pickle.loads(pickle.dumps(error))  # noqa: S301 — our own bytes
+        assert str(again) == str(error)
+        assert type(again) is type(error)
