@@ -49,7 +49,7 @@ def probe(path: Path) -> AudioFileInfo:
     AudioFileError
         If there is no such file, it is empty, or not audio.
     """
-    _require_file(path)
+    require_file(path)
     try:
         info = soundfile.info(path)
     except soundfile.LibsndfileError as error:
@@ -84,7 +84,7 @@ def load(
         If the file is missing, empty, not audio, cut short, has more than two channels or holds NaN.
     """
     path = Path(path)
-    _require_file(path)
+    require_file(path)
     audio = loader(path=path) if loader is not None else None
     if audio is None:
         audio = _decode(path)
@@ -176,9 +176,10 @@ def save(path: Path | str, audio: Audio) -> Path:
 
 
 # ------------------------------------------------------------------------------------------------- damaged files
-def _require_file(path: Path) -> None:
+def require_file(path: Path) -> None:
+    """Raise AudioFileError unless ``path`` is a file that is not empty."""
     if not path.exists():
-        raise AudioFileError(path, "no such file", "check the spelling")
+        raise AudioFileError(path, "no such file or folder", "check the spelling")
     if path.is_dir():
         raise AudioFileError(path, "is a folder, not a sound file", "name a file in it")
     if path.stat().st_size == 0:

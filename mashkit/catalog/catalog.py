@@ -105,7 +105,7 @@ class Catalog:
         Raises
         ------
         AudioFileError
-            If a path does not exist or none of them holds a sound file.
+            If the folders hold no sound file.
         CatalogError, OutputError
             If the cache cannot be used.
         """

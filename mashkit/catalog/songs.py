@@ -10,7 +10,7 @@ from pathlib import Path
 
 import attrs
 
-from mashkit.audiofile import AUDIO_SUFFIXES, UNREADABLE_SUFFIXES
+from mashkit.audiofile import AUDIO_SUFFIXES, UNREADABLE_SUFFIXES, require_file
 from mashkit.errors import AudioFileError
 
 _GENERIC_NAMES = frozenset({"audio", "mix", "mixture", "song", "track"})
@@ -48,22 +48,20 @@ def find_songs(paths: Iterable[Path | str]) -> list[Path]:
     Raises
     ------
     AudioFileError
-        If a path does not exist, or none of them holds a sound file.
+        If there is nothing to look at: folders only, and none holds a sound file.
     """
     named = [Path(path) for path in paths]
     found: list[Path] = []
     for path in named:
         if path.is_dir():
-            suffixes = AUDIO_SUFFIXES | UNREADABLE_SUFFIXES
+            suffixes = AUDIO_SUFFIXES | UNREADABLE_SUFFIXES, require_file
             found += sorted(
                 file
                 for file in path.rglob("*")
                 if file.suffix.lower() in suffixes and file.is_file() and not file.name.startswith(".")
             )
-        elif path.exists():
-            found.append(path)
         else:
-            raise AudioFileError(path, "no such file or folder", "check the spelling")
+            found.append(path)  # also when it does not exist: that is said where its turn comes, and the rest goes on
     if not found:
         raise AudioFileError(
             ", ".join(map(str, named)), "holds no sound file", f"put songs there: {', '.join(sorted(AUDIO_SUFFIXES))}"
@@ -79,6 +77,7 @@ def describe_song(path: Path) -> SongFile:
     AudioFileError
         If the file cannot be read.
     """
+    require_file(path)
     try:
         with path.open("rb") as file:
             sha256 = hashlib.file_digest(file, "sha256").hexdigest()

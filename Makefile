@@ -1,0 +1,59 @@
+# Two commands for a new machine: `make demo` and `make test`. Both set up .venv first.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PLUGINS := $(wildcard plugins/mashkit-*)
+
+.PHONY: help demo test test-slow lint bench clean
+.DEFAULT_GOAL := help
+
+help:
+	@echo "make demo       make three mashups of the songs in examples/songs, and prove the analysis against their labels"
+	@echo "make test       run the tests (under 15 minutes on two cores)"
+	@echo "make test-slow  run the tests that take longer"
+	@echo "make lint       ruff and strict mypy"
+	@echo "make bench      measure again what benchmarks/ claims"
+	@echo "make clean      remove .venv and what the demo made"
+
+# What pip cannot bring: as root on Debian it is installed, otherwise what needs it reports itself unavailable.
+$(VENV)/.system:
+	@if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+	  missing=""; \
+	  command -v rubberband >/dev/null || missing="$$missing rubberband-cli"; \
+	  command -v ffmpeg >/dev/null || missing="$$missing ffmpeg"; \
+	  $(PYTHON) -c "import ensurepip, venv" 2>/dev/null || missing="$$missing python3-venv"; \
+	  if [ -n "$$missing" ]; then \
+	    (apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $$missing) \
+	      || echo "not installed:$$missing; what needs them will say so"; \
+	  fi; \
+	fi
+	@$(PYTHON) -m venv $(VENV)
+	@touch $@
+
+$(VENV)/.installed: $(VENV)/.system pyproject.toml constraints.txt $(addsuffix /pyproject.toml,$(PLUGINS))
+	$(BIN)/pip install -q --disable-pip-version-check -c constraints.txt hatchling editables
+	$(BIN)/pip install -q --disable-pip-version-check -c constraints.txt --no-build-isolation -e '.[dev]' $(addprefix -e ./,$(PLUGINS))
+	@touch $@
+
+demo: $(VENV)/.installed
+	$(BIN)/mashkit doctor
+	$(BIN)/mashkit mash examples/songs -o demo --top 3 --seed 1
+	$(BIN)/python examples/check_labels.py
+
+test: $(VENV)/.installed
+	$(BIN)/python -m pytest -q -m "not slow"
+
+test-slow: $(VENV)/.installed
+	$(BIN)/python -m pytest -q -m slow
+
+lint: $(VENV)/.installed
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy mashkit $(addsuffix /src,$(PLUGINS))
+
+bench: $(VENV)/.installed
+	$(BIN)/python benchmarks/overhead.py
+
+clean:
+	rm -rf $(VENV) demo
