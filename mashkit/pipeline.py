@@ -166,13 +166,18 @@ class Kit:
                 results += self.scorer.score(batch)
             except MashkitError:
                 results += [self._score_alone(mashup) for mashup in batch]
-            done = len(results)
-            for mashup, result in zip(batch, results[start:], strict=True):
+            for done, result in enumerate(results[start:], start + 1):
                 failed = isinstance(result, MashkitError)
                 self._notify(
-                    StageEvent(stage="score", item=mashup.plan.id, state="failed" if failed else "done", done=done,
-                               total=len(mashups), message=str(result) if failed else "")
-                )  # fmt: skip
+                    StageEvent(
+                        stage="score",
+                        item=mashups[done - 1].plan.id,
+                        state="failed" if failed else "done",
+                        done=done,
+                        total=len(mashups),
+                        message=str(result) if failed else "",
+                    )
+                )
         return results
 
     def _score_alone(self, mashup: Mashup) -> Score | MashkitError:

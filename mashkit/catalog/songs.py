@@ -54,7 +54,7 @@ def find_songs(paths: Iterable[Path | str]) -> list[Path]:
     found: list[Path] = []
     for path in named:
         if path.is_dir():
-            suffixes = AUDIO_SUFFIXES | UNREADABLE_SUFFIXES, require_file
+            suffixes = AUDIO_SUFFIXES | UNREADABLE_SUFFIXES
             found += sorted(
                 file
                 for file in path.rglob("*")

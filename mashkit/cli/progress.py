@@ -12,6 +12,9 @@ import rich.progress
 from mashkit.hookspecs import StageEvent, hookimpl
 from mashkit.registry import Registry
 
+LINES = 10
+"""Most lines a stage writes to a log."""
+
 
 class ProgressListener:
     """A plugin that hears stage events and shows them; use it as a context manager around the work.
@@ -62,8 +65,13 @@ class ProgressListener:
             if event.stage not in self._tasks:
                 self._tasks[event.stage] = self._bars.add_task(event.stage, total=event.total, item="")
             self._bars.update(self._tasks[event.stage], completed=event.done, total=event.total, item=event.item[-60:])
-        elif not self._quiet and event.state in ("done", "cached"):
+        elif not self._quiet and event.state in ("done", "cached") and self._is_due(event):
             self._say(f"{event.stage} {event.done}/{event.total} {event.state}: {event.item}")
+
+    @staticmethod
+    def _is_due(event: StageEvent) -> bool:
+        """Tell whether a log should hold this line: all of short work, every tenth part of long."""
+        return event.total <= LINES or event.done * LINES // event.total > (event.done - 1) * LINES // event.total
 
     def _say(self, line: str) -> None:
         if self._bars is not None:

@@ -1,0 +1,30 @@
+"""What all tests share: a cache of their own, so that no test depends on what the user computed before."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """One cache for the session: the demo songs are separated and analysed once."""
+    folder = tmp_path_factory.mktemp("cache")
+    before = os.environ.get("MASHKIT_CACHE")
+    os.environ["MASHKIT_CACHE"] = str(folder)
+    yield folder
+    if before is None:
+        del os.environ["MASHKIT_CACHE"]
+    else:
+        os.environ["MASHKIT_CACHE"] = before
+
+
+@pytest.fixture(scope="session")
+def demo_songs() -> Path:
+    """The six demo songs, with their labels."""
+    return ROOT / "examples" / "songs"

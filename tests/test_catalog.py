@@ -1,0 +1,290 @@
+"""Songs become clips: once, in any number of processes, and one bad song harms no other."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sqlite3
+from pathlib import Path
+from typing import Any
+
+import attrs
+import numpy as np
+import pytest
+import soundfile
+from hypothesis import given
+from hypothesis import strategies as st
+
+import mashkit as mk
+from mashkit.audiofile import save
+from mashkit.catalog import Catalog
+from mashkit.catalog.excerpts import ExcerptPolicy
+from mashkit.catalog.ingest import activity, loudness
+from mashkit.catalog.songs import describe_song, find_songs
+from mashkit.catalog.store import ObjectStore, Store
+from mashkit.errors import AudioFileError, CatalogError, OutputError
+from mashkit.hookspecs import StageEvent
+from mashkit.interfaces import Analyzer, Separator
+from mashkit.testing import signals
+from mashkit.types import Analysis, Audio, Key, Role, StemSet
+
+
+# ------------------------------------------------------------------------------------------------------- excerpts
+@given(st.floats(0, 3600), st.integers(1, 10), st.floats(25, 60))
+def test_excerpts_lie_in_the_song_in_order(duration: float, per_song: int, length: float) -> None:
+    excerpts = ExcerptPolicy(per_song=per_song, length_s=length).excerpts(duration)
+    assert len(excerpts) == (0 if duration < 25 else 1 if duration <= 60 else per_song)
+    assert all(start >= 0 and start + part <= duration + 1e-3 and 25 <= part <= 60 for start, part in excerpts)
+    assert excerpts == sorted(excerpts)
+
+
+# ---------------------------------------------------------------------------------------------------------- songs
+def test_find_songs(tmp_path: Path) -> None:
+    for name in ("b.ogg", "a.WAV", "deep/er/c.mp3", ".hidden.wav", "notes.txt", "d.m4a"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_bytes(b"x")
+    found = [path.relative_to(tmp_path).as_posix() for path in find_songs([tmp_path, tmp_path / "notes.txt"])]
+    assert found == ["a.WAV", "b.ogg", "d.m4a", "deep/er/c.mp3", "notes.txt"]
+    (tmp_path / "bare").mkdir()
+    with pytest.raises(AudioFileError, match="holds no sound file"):
+        find_songs([tmp_path / "bare"])
+
+
+def test_title_and_licence(tmp_path: Path) -> None:
+    folder = tmp_path / "Band - Tune"
+    folder.mkdir()
+    for name in ("audio.mp3", "other.ogg"):
+        (folder / name).write_bytes(name.encode())
+    assert describe_song(folder / "audio.mp3").title == "Band - Tune"
+    assert describe_song(folder / "other.ogg").title == "other"
+    assert describe_song(folder / "other.ogg").licence == "unknown"
+    (folder / "license.txt").write_text("***\n see http://creativecommons.org/licenses/by-nc/3.0/ \n")
+    assert describe_song(folder / "other.ogg").licence == "CC-BY-NC-3.0"
+    (folder / "license.txt").write_text("***\n All mine, hands off \n")
+    assert describe_song(folder / "other.ogg").licence == "All mine, hands off"
+    (folder / "other.json").write_text(json.dumps({"licence": "CC0-1.0"}))
+    assert describe_song(folder / "other.ogg").licence == "CC0-1.0"
+
+
+# ---------------------------------------------------------------------------------------------------------- store
+@pytest.mark.parametrize("amplitude", [0.5, 1.0, 1.7, 5.0])
+def test_stems_come_back_whatever_their_peak(tmp_path: Path, amplitude: float) -> None:
+    store = ObjectStore(tmp_path)
+    audio = signals.tone(440, 0.5, amplitude=amplitude)
+    ref = store.put(audio)
+    np.testing.assert_allclose(store.get(ref).samples, audio.samples, atol=2**-22 * max(1, amplitude))
+    assert store.put(audio) == ref
+    assert len(list(tmp_path.rglob("*.flac"))) == 1
+
+
+def test_a_stem_that_has_gone_is_named(tmp_path: Path) -> None:
+    store = ObjectStore(tmp_path)
+    ref = store.put(signals.noise(0.1))
+    store.path(ref.sha256).write_bytes(b"rust")
+    with pytest.raises(CatalogError, match=ref.sha256):
+        store.get(ref)
+
+
+def test_a_cache_of_tomorrow_or_of_rubbish_is_refused(tmp_path: Path) -> None:
+    Store(tmp_path / "new").close()
+    with sqlite3.connect(tmp_path / "new" / "index.sqlite") as database:
+        database.execute("PRAGMA user_version = 99")
+    database.close()
+    with pytest.raises(CatalogError, match="format 99"):
+        Store(tmp_path / "new")
+    (tmp_path / "bad").mkdir()
+    (tmp_path / "bad" / "index.sqlite").write_bytes(b"not a database" * 100)
+    with pytest.raises(CatalogError, match=r"index\.sqlite"):
+        Store(tmp_path / "bad")
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(OutputError, match="cannot write"):
+        Store(tmp_path / "file")
+
+
+# -------------------------------------------------------------------------------------------------------- figures
+def test_loudness_follows_gain() -> None:
+    audio = signals.chord_progression(seconds=4.0)
+    half = Audio(audio.samples * np.float32(0.5), audio.sample_rate)
+    whole, halved = loudness(audio), loudness(half)
+    assert whole is not None
+    assert halved == pytest.approx(whole - 20 * np.log10(2), abs=0.01)
+    assert loudness(signals.silence(1.0)) is None
+    assert loudness(signals.noise(0.1)) is None
+
+
+def test_activity_is_the_share_that_sounds() -> None:
+    mix = signals.noise(10.0)
+    samples = mix.samples.copy()
+    samples[:, : 3 * 44_100] *= np.float32(0.001)
+    assert activity(Audio(samples, 44_100), mix) == pytest.approx(0.7, abs=0.02)
+    assert activity(mix, mix) == 1.0
+    assert activity(signals.silence(10.0), mix) == 0.0
+
+
+# ------------------------------------------------------------------------------------------------------- building
+@attrs.define(kw_only=True, eq=False)
+class Thirds(Separator):
+    """A real, if poor, separator: a third of the mix to each stem. It counts its work."""
+
+    info = mk.ComponentInfo(
+        name="thirds", target="x:X", summary="s", provides=["vocals", "drums", "other"], code_license="MIT"
+    )
+    calls: list[int] = attrs.field(factory=list, init=False)
+
+    def _separate(self, mix: Audio) -> StemSet:
+        self.calls.append(mix.frames)
+        third = Audio(mix.samples / np.float32(3), mix.sample_rate)
+        return StemSet(dict.fromkeys(("vocals", "drums", "other"), third))
+
+
+@attrs.define(kw_only=True, eq=False)
+class Constant(Analyzer):
+    """Says what it is told to; counts its work."""
+
+    info = mk.ComponentInfo(name="constant", target="x:X", summary="s", provides=["key", "tempo"], code_license="MIT")
+    tempo: float = 100.0
+    calls: list[int] = attrs.field(factory=list, init=False)
+
+    def _analyze(self, mix: Audio) -> Analysis:
+        self.calls.append(mix.frames)
+        return Analysis(key=Key(0, "major"), tempo=self.tempo)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two good songs among everything that can be wrong with one."""
+    folder = tmp_path_factory.mktemp("songs")
+    band = signals.mix(signals.band(bars=14)[0])
+    song = Audio(band.samples * np.float32(0.5), band.sample_rate)
+    save(folder / "good.flac", song)
+    mono = Audio(song.samples[:1, ::4], 11_025)
+    save(folder / "-mono ünï.wav", mono)
+    shutil.copy(folder / "good.flac", folder / "same.flac")
+    save(folder / "short.wav", signals.noise(0.2))
+    save(folder / "silent.wav", signals.silence(30))
+    (folder / "cut.flac").write_bytes((folder / "good.flac").read_bytes()[:100_000])
+    (folder / "empty.wav").touch()
+    (folder / "text.mp3").write_text("no sound " * 99)
+    soundfile.write(folder / "surround.wav", np.zeros((44_100, 6)), 44_100)
+    soundfile.write(folder / "nan.wav", np.full((44_100, 2), np.nan), 44_100, subtype="FLOAT")
+    return folder
+
+
+def build(folder: Path, cache: Path, **arguments: Any) -> tuple[Catalog, list[StageEvent]]:
+    events: list[StageEvent] = []
+    arguments = {"separator": Thirds(), "analyzer": Constant(), **arguments}
+    return Catalog.build([folder], cache=cache, notify=events.append, **arguments), events
+
+
+def test_good_songs_go_through_and_bad_ones_are_listed(folder: Path, tmp_path: Path) -> None:
+    catalog, events = build(folder, tmp_path)
+    assert {clip.title for clip in catalog.clips} == {"good", "-mono ünï"}
+    reasons = {failure.path.name: str(failure.error) for failure in catalog.failures}
+    for name, reason in {
+        "short.wav": "lasts 0.2 s",
+        "silent.wav": "silent from beginning to end",
+        "cut.flac": "cannot be decoded",
+        "empty.wav": "empty",
+        "text.mp3": "no sound libsndfile knows",
+        "surround.wav": "6 channels",
+        "nan.wav": "NaN",
+    }.items():
+        assert reason in reasons[name]
+        assert name in reasons[name]
+    assert len(reasons) == 7
+    notes = "\n".join(catalog.notes)
+    assert "11025 Hz" in notes
+    assert "same.flac: the same file as" in notes
+    assert [event.done for event in events if event.state != "started"] == sorted(
+        event.done for event in events if event.state != "started"
+    )
+
+
+def test_clips_are_stereo_at_one_rate_and_their_stems_are_the_separators(folder: Path, tmp_path: Path) -> None:
+    catalog, _ = build(folder, tmp_path)
+    for clip in catalog.clips:
+        for role in Role:
+            stem = catalog.stem(clip.id, role)
+            assert (stem.channels, stem.sample_rate) == (2, 44_100)
+            assert stem.duration == clip.duration
+    good = next(clip for clip in catalog.clips if clip.title == "good")
+    song = mk.load(folder / "good.flac")
+    np.testing.assert_allclose(catalog.stem(good.id, Role.VOCAL).samples, song.samples / 3, atol=1e-6)
+
+
+def test_nothing_is_computed_twice_and_only_what_changed(folder: Path, tmp_path: Path) -> None:
+    first, _ = build(folder, tmp_path)
+    separator, analyzer = Thirds(), Constant()
+    again, events = build(folder, tmp_path, separator=separator, analyzer=analyzer)
+    assert (separator.calls, analyzer.calls) == ([], [])
+    assert again.clips == first.clips
+    cached = {Path(event.item).name for event in events if event.state == "cached"}
+    assert cached == {Path(clip.source).name for clip in first.clips}
+    other, _ = build(folder, tmp_path, separator=separator, analyzer=(faster := Constant(tempo=120.0)))
+    assert separator.calls == []
+    assert len(faster.calls) == 2
+    assert {clip.analysis.tempo for clip in other.clips} == {120.0}
+    assert [clip.id for clip in other.clips] == [clip.id for clip in first.clips]
+
+
+def test_clips_are_the_same_from_another_folder(folder: Path, tmp_path: Path) -> None:
+    shutil.copytree(folder, tmp_path / "moved")
+    one, _ = build(folder, tmp_path / "one")
+    other, _ = build(tmp_path / "moved", tmp_path / "other")
+    assert [clip.id for clip in one.clips] == [clip.id for clip in other.clips]
+
+
+def test_an_unknown_clip(folder: Path, tmp_path: Path) -> None:
+    catalog, _ = build(folder, tmp_path)
+    with pytest.raises(CatalogError, match="'nobody'"):
+        catalog.stem("nobody", Role.VOCAL)
+
+
+KILLER = """
+import os, signal, attrs
+from mashkit import ComponentInfo, Separator, StemSet, hookimpl
+INFO = ComponentInfo(name="killer", target="mashkit_killer:Killer", summary="dies on loud songs",
+                     provides=["vocals", "drums", "other"], code_license="MIT")
+
+@hookimpl
+def mashkit_register_separators():
+    return [INFO]
+
+@attrs.define(kw_only=True, eq=False)
+class Killer(Separator):
+    info = INFO
+    def _separate(self, mix):
+        if mix.peak > 0.9:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return StemSet(dict.fromkeys(("vocals", "drums", "other"), mix))
+"""
+
+
+def test_a_process_that_dies_takes_its_own_song_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    plugin = tmp_path / "plugin"
+    info = plugin / "mashkit_killer-1.0.dist-info"
+    info.mkdir(parents=True)
+    (plugin / "mashkit_killer.py").write_text(KILLER)
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: mashkit_killer\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text("[mashkit]\nkiller = mashkit_killer\n")
+    monkeypatch.syspath_prepend(plugin)
+    songs = tmp_path / "songs"
+    for index in range(3):
+        audio = signals.tone(220.0 * (index + 1), 26.0, amplitude=0.95 if index == 1 else 0.5)
+        save(songs / f"{index}.flac", audio)
+    kit = mk.Kit(separator="killer", analyzer="essentia")
+    catalog = kit.catalog(songs, cache=tmp_path / "cache", jobs=2)
+    assert {clip.title for clip in catalog.clips} == {"0", "2"}
+    (failure,) = catalog.failures
+    assert failure.path.name == "1.flac"
+    assert "died twice" in str(failure.error)
+
+
+def test_one_process_and_two_give_the_same(demo_songs: Path, tmp_path: Path) -> None:
+    kit = mk.Kit(separator="librosa", analyzer="essentia")
+    songs = [demo_songs / "slow-river.ogg", demo_songs / "mango-season.ogg"]
+    one, two = (kit.catalog(songs, cache=tmp_path / str(jobs), jobs=jobs) for jobs in (1, 2))
+    assert one.clips == two.clips
+    for clip in one.clips:
+        for role in Role:
+            assert np.array_equal(one.stem(clip.id, role).samples, two.stem(clip.id, role).samples)

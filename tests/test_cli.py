@@ -1,0 +1,327 @@
+"""The command line as its users meet it: what it writes, what it says, and its exit status."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import mashkit as mk
+from mashkit.beats import beat_error
+from mashkit.cli import main
+from mashkit.testing import signals
+from mashkit.types import Audio, Role
+
+PAIR = ("slow-river.ogg", "mango-season.ogg")
+"""Two demo songs that fit each other: C major at 102 BPM, B flat major at 92."""
+
+
+def run(*arguments: object) -> int:
+    try:
+        return main([str(argument) for argument in arguments])
+    except SystemExit as leaving:  # argparse
+        return int(leaving.code or 0)
+
+
+@pytest.fixture(scope="module")
+def pair(demo_songs: Path) -> list[Path]:
+    return [demo_songs / name for name in PAIR]
+
+
+@pytest.fixture(scope="module")
+def mashed(pair: list[Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What `mashkit mash` makes of the pair."""
+    output = tmp_path_factory.mktemp("mashed")
+    assert run("mash", *pair, "-o", output, "--top", 2, "--seed", 3, "--quiet") == 0
+    return output
+
+
+def test_mash_writes_mixes_stems_and_plans(mashed: Path) -> None:
+    for folder in (mashed / "mashup-1", mashed / "mashup-2"):
+        plan = json.loads((folder / "plan.json").read_text())
+        mix = mk.load(folder / "mix.flac")
+        stems = [mk.load(folder / "stems" / f"{role}.flac") for role in Role]
+        assert 25 <= mix.duration <= 60
+        assert {mix.frames, *(stem.frames for stem in stems)} == {plan["frames"]}
+        assert np.abs(sum(stem.samples for stem in stems) - mix.samples).max() < 1e-4
+        assert mix.peak <= 10 ** (-1 / 20) + 1e-4
+        assert len({clip["song"] for clip in plan["clips"].values()}) == 2
+
+
+def test_mash_records_what_made_it(mashed: Path) -> None:
+    plan = json.loads((mashed / "mashup-1" / "plan.json").read_text())
+    assert plan["plan"]["seed"] == 3
+    assert {one["kind"] for one in plan["components"]} == {"separator", "analyzer", "stretcher"}
+    separator = next(one for one in plan["components"] if one["kind"] == "separator")
+    assert all(len(digest) == 64 for digest in separator["weights"].values())
+    assert separator["weights"]
+    assert plan["environment"]["packages"]["mashkit"] == separator["version"]
+    kinds = {one["kind"] for one in plan["licences"]}
+    assert kinds == {"recording", "code", "weights"}
+    assert any("CC0-1.0" in one["licence"] for one in plan["licences"])
+    assert "CC-BY-NC-SA-4.0" in {one["licence"] for one in plan["licences"]}  # madmom's models
+    scores = json.loads((mashed / "scores.json").read_text())
+    assert [one["rank"] for one in scores["mashups"]] == [1, 2]
+    assert scores["mashups"][0]["score"]["value"] >= scores["mashups"][1]["score"]["value"]
+    assert set(scores["mashups"][0]["score"]["parts"]) == {"harmony", "rhythm", "balance"}
+
+
+def test_mashups_are_in_time_and_in_key(mashed: Path) -> None:
+    # Measured on the rendered stems, not on the plan: the analyzer hears the percussion where the vocal's beats are.
+    analyzer = mk.Kit().analyzer
+    for folder in (mashed / "mashup-1", mashed / "mashup-2"):
+        plan = json.loads((folder / "plan.json").read_text())
+        layer = mk.MashupPlan.from_dict(plan["plan"]).layer(Role.VOCAL)
+        beats = layer.to_mashup(plan["clips"]["vocal"]["analysis"]["beats"])
+        grid = beats[(beats > 0.5) & (beats < plan["plan"]["duration_s"] - 0.5)]
+        heard = analyzer.analyze(mk.load(folder / "stems" / "percussion.flac")).beats
+        assert heard is not None
+        assert np.median(np.abs(beat_error(grid, heard))) < 0.02
+        assert plan["key_distance"]["harmonic"] == 0
+
+
+def test_page_is_self_contained(mashed: Path) -> None:
+    page = (mashed / "index.html").read_text()
+    assert "slow-river" in page
+    assert "http://" not in page.replace("http://www.w3.org", "")
+    assert (mashed / "index.html").stat().st_size < 15_000_000
+
+
+def test_mash_twice_gives_the_same_audio(mashed: Path, pair: list[Path], tmp_path: Path) -> None:
+    assert run("mash", *pair, "-o", tmp_path, "--top", 1, "--seed", 3, "--quiet") == 0
+    for name in ("mix.flac", "stems/vocal.flac"):
+        one, other = (mk.load(folder / "mashup-1" / name) for folder in (mashed, tmp_path))
+        assert np.array_equal(one.samples, other.samples)
+
+
+def test_json_goes_to_stdout_and_the_rest_to_stderr(pair: list[Path], tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", "import sys; from mashkit.cli import main; sys.exit(main())", "mash", *map(str, pair),
+         "-o", str(tmp_path), "--top", "1", "--json"],
+        capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    data = json.loads(done.stdout)
+    assert data["mashups"][0]["folder"] == str(tmp_path / "mashup-1")
+    assert "catalog 2/2 cached" in done.stderr
+
+
+def test_a_folder_with_bad_songs_still_makes_mashups(
+    pair: list[Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    songs = tmp_path / "songs"
+    songs.mkdir()
+    for path in pair:
+        (songs / path.name).symlink_to(path)
+    (songs / "-empty.wav").touch()
+    (songs / "düdel.mp3").write_text("text")
+    assert run("mash", songs, tmp_path / "missing.ogg", "-o", tmp_path / "out", "--top", 1, "--json") == 3
+    streams = capsys.readouterr()
+    failures = json.loads(streams.out)["failures"]
+    assert {Path(one["path"]).name for one in failures} == {"-empty.wav", "düdel.mp3", "missing.ogg"}
+    for name in ("-empty.wav", "düdel.mp3", "missing.ogg"):
+        assert sum(name in line for line in streams.err.splitlines()) == 1
+    assert (tmp_path / "out" / "mashup-1" / "mix.flac").exists()
+    assert "missing.ogg" in (tmp_path / "out" / "index.html").read_text()
+
+
+def test_no_two_compatible_songs(demo_songs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    status = run("mash", demo_songs / "slow-river.ogg", demo_songs / "glass-elevator.ogg", "-o", tmp_path, "--quiet")
+    assert status == 1
+    said = capsys.readouterr().err
+    assert "no matched mashup among 2 clips" in said
+    assert "slow-river: Bb major" in said
+    assert "widen" in said
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "said"),
+    [
+        (["mash", "SONGS", "-o", "FILE/out"], 1, "cannot write"),
+        (["mash", "SONGS"], 2, "-o"),
+        (["mash", "SONGS", "-o", "OUT", "--condition", "odd"], 2, "odd"),
+        (["mash", "SONGS", "-o", "OUT", "--scorer", "amv"], 1, "did you mean 'amu'"),
+        (["mash", "SONGS", "-o", "OUT", "-O", "scorer=1"], 2, "-O stretcher.cheaper=true"),
+        (["mash", "SONGS", "-o", "OUT", "-O", "stretcher.chaeper=true"], 2, "did you mean 'cheaper'"),
+        (["mash", "SONGS", "-o", "OUT", "--clip-length", "5"], 2, "25 to 60"),
+        (["mash", "SONGS", "-o", "OUT", "--vocal", "nobody"], 2, "--list-clips"),
+        (["mash", "EMPTY", "-o", "OUT"], 1, "holds no sound file"),
+        (["mash", "NOWHERE", "-o", "OUT"], 1, "no such file"),
+        (["mash", "TEXT", "-o", "OUT"], 1, "no sound libsndfile knows"),
+        (["analyze", "TEXT"], 1, "no sound libsndfile knows"),
+        (["separate", "TEXT", "-o", "OUT"], 1, "no sound libsndfile knows"),
+        (["stretch", "TEXT", "-o", "OUT/x.flac"], 1, "no sound libsndfile knows"),
+        (["stretch", "SONG", "-o", "OUT/x.flac", "--speed", "9"], 2, "0.25 to 4"),
+        (["stretch", "SONG", "-o", "OUT/x.xyz"], 1, "unknown suffix"),
+        (["score", "TEXT", "--songs", "SONGS"], 1, "line 1: a plan is not JSON"),
+        (["score", "NOWHERE", "--songs", "SONGS"], 1, "cannot be read"),
+        (["unknown"], 2, "invalid choice"),
+        ([], 2, "usage"),
+    ],
+)
+def test_mistakes_get_one_clear_line(
+    arguments: list[str], status: int, said: str, pair: list[Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "file").write_text("in the way")
+    (tmp_path / "text.mp3").write_text("dear diary")
+    places = {
+        "SONGS": [str(path) for path in pair], "SONG": [str(pair[0])], "EMPTY": [str(tmp_path / "empty")],
+        "NOWHERE": [str(tmp_path / "nowhere")], "TEXT": [str(tmp_path / "text.mp3")],
+        "FILE/out": [str(tmp_path / "file" / "out")], "OUT": [str(tmp_path / "out")],
+        "OUT/x.flac": [str(tmp_path / "out" / "x.flac")], "OUT/x.xyz": [str(tmp_path / "out" / "x.xyz")],
+    }  # fmt: skip
+    assert run(*(part for argument in arguments for part in places.get(argument, [argument]))) == status
+    error = capsys.readouterr().err
+    assert said in error
+    assert "Traceback" not in error
+    assert not (tmp_path / "out").exists() or list((tmp_path / "out").rglob("*.*")) == []
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
+def test_a_read_only_folder(pair: list[Path], tmp_path: Path) -> None:
+    tmp_path.chmod(0o500)
+    assert run("mash", *pair, "-o", tmp_path / "out") == 1
+
+
+def test_separate_stems_and_roles(pair: list[Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    song = mk.load(pair[0]).excerpt(5, 4)
+    mk.save(tmp_path / "-part.flac", song)
+    for options, names in ((["--roles"], {str(role) for role in Role}), ([], {"vocals", "drums", "other"})):
+        output = tmp_path / f"out{len(options)}"
+        assert run("separate", tmp_path, "-o", output, "--separator", "librosa", "--quiet", "--json", *options) == 0
+        (result,) = json.loads(capsys.readouterr().out)["results"]
+        assert set(result["stems"]) == names
+        stems = [mk.load(path) for path in result["stems"].values()]
+        total = sum(stem.samples for stem in stems) * 10 ** (-result["gain_db"] / 20)
+        assert np.abs(total - song.samples).max() < 0.02
+
+
+def test_separate_names_folders_apart(tmp_path: Path) -> None:
+    for index, folder in enumerate(("one", "two")):
+        mk.save(tmp_path / folder / "audio.wav", signals.tone(440.0 + index, 0.5))
+    assert run("separate", tmp_path, "-o", tmp_path / "out", "--separator", "librosa", "--quiet") == 0
+    assert len(list((tmp_path / "out").rglob("vocals.flac"))) == 2
+
+
+def test_analyze(pair: list[Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    report = tmp_path / "analysis.json"
+    assert run("analyze", *pair, tmp_path / "missing.ogg", "--analyzer", "essentia", "-o", report, "--quiet") == 3
+    streams = capsys.readouterr()
+    data = json.loads(report.read_text())
+    assert [one["key"] for one in data["results"]] == ["Bb major", "C major"]
+    assert "Bb major" in streams.out
+    assert "missing.ogg" in streams.err
+    assert data["analyzer"]["name"] == "essentia"
+
+
+def test_stretch(pair: list[Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    source = tmp_path / "in.wav"
+    mk.save(source, mk.load(pair[0]).excerpt(0, 4))
+    output = tmp_path / "out.flac"
+    assert run("stretch", source, "--speed", 1.25, "--semitones", 2, "-o", output, "--json") == 0
+    assert json.loads(capsys.readouterr().out)["frames"] == mk.load(output).frames == round(4 * 44_100 / 1.25)
+
+
+def test_stretch_lowers_what_would_clip_and_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    source = tmp_path / "in.wav"
+    mk.save(source, signals.tone(440, 1.0, amplitude=2.0))
+    assert run("stretch", source, "--speed", 1.1, "-o", tmp_path / "out.flac") == 0
+    assert mk.load(tmp_path / "out.flac").peak <= 0.9
+    assert "lowered by" in capsys.readouterr().err
+    assert run("stretch", source, "--speed", 1.1, "-o", tmp_path / "out.wav") == 0
+    assert mk.load(tmp_path / "out.wav").peak > 1.5
+
+
+def test_generate_and_score(pair: list[Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    plans = tmp_path / "plans.jsonl"
+    assert run("generate", *pair, "--condition", "original", "--count", 5, "-o", plans, "--quiet") == 0
+    assert "2 of the 5 plans" in capsys.readouterr().err
+    assert run("generate", *pair, "--count", 2, "--seed", 1, "--json", "--quiet") == 0
+    matched = capsys.readouterr().out
+    plans.write_text(plans.read_text() + matched)
+    scores = tmp_path / "scores.json"
+    assert run("score", plans, "--songs", *pair, "--json", "-o", scores, "--quiet") == 0
+    data: dict[str, Any] = json.loads(capsys.readouterr().out)
+    assert data == json.loads(scores.read_text())
+    assert [one["condition"] for one in data["scores"]] == ["original", "original", "matched", "matched"]
+    assert all({"harmony", "rhythm", "balance"} == set(one["parts"]) for one in data["scores"])
+
+
+def test_score_reads_a_mashups_own_plan(mashed: Path, pair: list[Path], capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("score", mashed / "mashup-1" / "plan.json", "--songs", *pair, "--json", "--quiet") == 0
+    (again,) = json.loads(capsys.readouterr().out)["scores"]
+    first = json.loads((mashed / "scores.json").read_text())["mashups"][0]
+    assert again["plan"] == first["plan"]["id"]
+    assert again["value"] == pytest.approx(first["score"]["value"])
+
+
+def test_list_clips_and_one_vocal(pair: list[Path], capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("generate", *pair, "--list-clips", "--json", "--quiet") == 0
+    clips = json.loads(capsys.readouterr().out)["clips"]
+    assert [clip["title"] for clip in clips] == ["slow-river", "mango-season"]
+    assert run("generate", *pair, "--vocal", clips[1]["id"], "--json", "--quiet") == 0
+    for line in capsys.readouterr().out.splitlines():
+        assert mk.MashupPlan.from_json(line).layer(Role.VOCAL).clip_id == clips[1]["id"]
+
+
+def test_plugins(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("plugins", "--json") == 0
+    data = json.loads(capsys.readouterr().out)
+    names = {(one["kind"], one["name"]) for one in data["components"]}
+    assert {("separator", "spleeter-torch"), ("analyzer", "madmom"), ("scorer", "amu"), ("generator", "paper")} <= names
+    assert all(one["code_license"] and one["weights_license"] for one in data["components"])
+    assert run("plugins") == 0
+    assert "CC-BY-NC-SA-4.0" in capsys.readouterr().out
+
+
+def test_doctor(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("doctor", "--json") == 0
+    checks = json.loads(capsys.readouterr().out)["checks"]
+    assert all(one["ok"] for one in checks if one["needed"])
+
+
+def test_a_broken_plugin_stops_no_command(
+    pair: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    info = tmp_path / "mashkit_broken-1.0.dist-info"
+    info.mkdir()
+    (tmp_path / "mashkit_broken.py").write_text("raise RuntimeError('out of order')")
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: mashkit_broken\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text("[mashkit]\nbroken = mashkit_broken\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    commands: list[list[object]] = [
+        ["mash", *pair, "-o", tmp_path / "out", "--top", 1],
+        ["separate", tmp_path / "part.flac", "-o", tmp_path / "stems", "--separator", "librosa"],
+        ["analyze", tmp_path / "part.flac", "--analyzer", "essentia"],
+        ["stretch", tmp_path / "part.flac", "--speed", 1.1, "-o", tmp_path / "fast.flac"],
+        ["generate", *pair, "--count", 1, "-o", tmp_path / "plans.jsonl"],
+        ["score", tmp_path / "plans.jsonl", "--songs", *pair],
+        ["plugins"],
+        ["doctor"],
+    ]
+    mk.save(tmp_path / "part.flac", mk.load(pair[0]).excerpt(0, 3))
+    for command in commands:
+        assert run(*command) == 0, command
+    assert "out of order" in capsys.readouterr().err
+
+
+def test_version(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("--version") == 0
+    assert capsys.readouterr().out.startswith("mashkit 0.")
+
+
+def test_mono_narrow_band_song_is_used_and_noted(
+    pair: list[Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    song = mk.load(pair[0], sample_rate=8000)
+    mk.save(tmp_path / "phone.wav", Audio(song.samples[:1], 8000))
+    arguments = ("generate", tmp_path / "phone.wav", "--list-clips", "--separator", "librosa", "--analyzer", "essentia")
+    assert run(*arguments, "--quiet") == 0
+    assert "phone.wav: 8000 Hz, so nothing above 4000 Hz" in capsys.readouterr().err
