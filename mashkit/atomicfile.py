@@ -12,6 +12,10 @@ from typing import Any
 
 from mashkit.errors import OutputError
 
+# It can only be read by setting it, which is no thing to do while threads write files: once, on import.
+_UMASK = os.umask(0)
+os.umask(_UMASK)
+
 
 @contextlib.contextmanager
 def replacing(path: Path) -> Iterator[Path]:
@@ -43,10 +47,7 @@ def replacing(path: Path) -> Iterator[Path]:
         yield temporary
         with temporary.open("rb+") as written:
             os.fsync(written.fileno())
-        # mkstemp makes private files; give ours what the user's umask says, as open() would.
-        mask = os.umask(0)
-        os.umask(mask)
-        temporary.chmod(0o666 & ~mask)
+        temporary.chmod(0o666 & ~_UMASK)  # mkstemp makes private files; ours are like those of open()
         temporary.replace(path)
     except OSError as error:
         raise OutputError(

@@ -14,9 +14,16 @@ from mashkit.types import Times
 MIN_BEATS = 4
 """Fewest beats that have a tempo: with three intervals the median outvotes a wrong one, with two it cannot."""
 
-TOLERANCE = 0.25
-"""How far an interval may be from a whole number of beats, in beats: half-way to the off-beat, so that neither
-expressive timing (up to about a tenth of a beat) is rejected nor an off-beat taken for a beat."""
+TOLERANCE_RANGE = (0.06, 0.25)
+"""How far an interval may be from a whole number of beats, in beats, however steady or loose the playing.
+
+The upper end lies half-way to the off-beat. The lower is above one frame of a tracker, about 10 ms, at 200 BPM: real
+beats are rarely rounded to less.
+"""
+
+_MOST_LAGS = 1000
+"""Differences of position at which beats are paired. More beats than these, an hour of music, get evenly spread ones,
+so that the work grows with their number and not with its square."""
 
 
 def _validated(beats: npt.ArrayLike, name: str) -> Times:
@@ -30,10 +37,13 @@ def tempo_of_beats(beats: npt.ArrayLike) -> float | None:
     """Return the tempo of beats that may contain missing, extra and displaced ones.
 
     Successive beats are counted in units of the median interval; where an interval is no whole number of these the
-    count starts anew, so that a stray beat or a slip of phase spoils no count. The beat period is then the slope of
-    time over count: the median of the slopes between all pairs of beats counted together (Theil–Sen [1]_), each
-    weighted with the beats it spans, which makes it as exact as least squares on clean beats [2]_. Unlike 60 over
-    the median interval it is not rounded to the frames of the tracker, nor does one interval decide it.
+    count starts anew, so that neither a stray beat nor a tracker's slide to the off-beat and back spoils it. The beat
+    period is then the slope of time over count: the median of the slopes between all pairs of beats counted together
+    (Theil–Sen [1]_), each weighted with the beats it spans [2]_, which makes it nearly as exact as least squares on
+    clean beats. Unlike 60 over the median interval it is not rounded to the frames of the tracker.
+
+    An interval counts as whole when it is within three standard deviations of a whole number, the deviation being
+    estimated from the intervals themselves (1.4826 times the median distance [3]_), within :data:`TOLERANCE_RANGE`.
 
     Parameters
     ----------
@@ -43,9 +53,9 @@ def tempo_of_beats(beats: npt.ArrayLike) -> float | None:
     Returns
     -------
     float or None
-        BPM; None with fewer than :data:`MIN_BEATS` beats, or when fewer than half of the intervals are a whole number
-        of median intervals (within :data:`TOLERANCE`), which is to say that the beats keep no tempo. Where the tempo
-        drifts it is the one that fits the whole best.
+        BPM; None with fewer than :data:`MIN_BEATS` beats, or when half of the intervals are not within the largest
+        tolerance of a whole number, which is to say that the beats keep no tempo. Where the tempo drifts it is the
+        one that fits the whole best.
 
     Raises
     ------
@@ -65,20 +75,26 @@ def tempo_of_beats(beats: npt.ArrayLike) -> float | None:
     intervals = np.diff(times)
     steps = intervals / np.median(intervals)
     counts = np.round(steps)
-    regular = (counts >= 1) & (np.abs(steps - counts) <= TOLERANCE)
-    if np.count_nonzero(regular) < len(intervals) / 2:
+    distances = np.abs(steps - counts)
+    least, most = TOLERANCE_RANGE
+    near = (counts >= 1) & (distances <= most)
+    if np.count_nonzero(near) <= len(intervals) / 2:
         return None
+    tolerance = np.clip(3 * 1.4826 * np.median(distances[near]), least, most)
+    regular = near & (distances <= tolerance)
     count = np.concatenate([[0.0], np.cumsum(np.where(regular, counts, 0.0))])
     run = np.concatenate([[0], np.cumsum(~regular)])
-    first, second = np.triu_indices(len(times), k=1)
+    lags = np.unique(np.linspace(1, len(times) - 1, min(len(times) - 1, _MOST_LAGS)).astype(np.intp))
+    first = np.concatenate([np.arange(len(times) - lag) for lag in lags])
+    second = first + np.repeat(lags, len(times) - lags)
     together = run[first] == run[second]
     first, second = first[together], second[together]
     spans = count[second] - count[first]
-    return float(60.0 / _weighted_median((times[second] - times[first]) / spans, spans))
+    return 60.0 / _weighted_median((times[second] - times[first]) / spans, spans)
 
 
 def _weighted_median(values: Times, weights: Times) -> float:
-    """Return the value with half of the total weight on either side, the mean of the two if it falls between them."""
+    """Return the value with half of the weight on either side; the mean of two where the half falls between them."""
     order = np.argsort(values)
     below = np.cumsum(weights[order])
     middle = [np.searchsorted(below, below[-1] / 2, side=side) for side in ("left", "right")]
@@ -110,4 +126,5 @@ def beat_error(reference: npt.ArrayLike, estimate: npt.ArrayLike) -> Times:
     # With a single estimate both neighbours are that one.
     late = found[np.minimum(after, len(found) - 1)] - expected
     early = found[after - 1] - expected
-    return np.where(np.abs(early) <= np.abs(late), early, late)
+    nearest: Times = np.where(np.abs(early) <= np.abs(late), early, late)
+    return nearest

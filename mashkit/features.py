@@ -1,0 +1,309 @@
+"""What compatibility measures and reports look at: chroma, onset strength, band energies, by the frame or the beat.
+
+All of them read one :class:`Spectrum`, so that a stem costs one pass of short-time Fourier transforms::
+
+    spectrum = spectrogram(stem)
+    chroma = beat_synchronous(chromagram(spectrum), spectrum.times, beats)
+
+Conventions: features are float32 of shape (rows, frames); frame ``n`` is centred on ``spectrum.times[n]`` seconds;
+boundaries of intervals are seconds. Scaling the audio by ``g`` scales chroma by √g and energies by g², and leaves onset
+strength as it is: nothing here depends on how loud a recording was mastered.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Sequence
+from typing import Any, Literal, TypeAlias
+
+import attrs
+import numpy as np
+import numpy.typing as npt
+import scipy.fft
+
+from mashkit.errors import UsageError
+from mashkit.types import Audio, Times
+
+Features: TypeAlias = npt.NDArray[np.float32]
+
+WINDOW_S = 0.093
+"""Length of a window to aim for, seconds: 4,096 samples at 44.1 kHz. One spectrum serves all, so it is a compromise:
+long enough to part the notes of a chord from C3 on, short enough to part sixteenths at 160 BPM."""
+
+CHROMA_RANGE = (65.0, 2100.0)
+"""Frequencies that count for chroma, Hz: C2 to C7. Below lie rumble and kick, above hardly any fundamental."""
+
+KICK_BAND = (20.0, 150.0)
+SNARE_BAND = (150.0, 5000.0)
+"""Bands of :func:`onset_strength`, Hz: a kick drum's fundamental; a snare's body and wires, mostly below the hi-hat."""
+
+BALANCE_EDGES = (0.0, 220.0, 1760.0, math.inf)
+"""Edges of the low, middle and high band of AutoMashUpper's spectral balance, Hz (Davies et al. 2014): A3 and A6."""
+
+_TUNING_HZ = 440.0
+_ONSET_RANGE = 1e4  # 40 dB: what lies further below the loudest third of an octave of the audio is no onset
+
+
+@attrs.frozen(eq=False)
+class Spectrum:
+    """Short-time magnitudes of the mean of an audio's channels.
+
+    Parameters
+    ----------
+    magnitudes : array of float32, shape (n_fft // 2 + 1, frames)
+        Scaled so that the squares of a frame sum to its mean square, weighted by the squared window (Parseval).
+    times : array of float64, shape (frames,)
+        Centres of the frames, seconds.
+    sample_rate : int
+        Of the audio, Hz.
+    n_fft : int
+        Length of the window, samples; even.
+    hop : int
+        Distance of two frames, samples.
+    """
+
+    magnitudes: Features = attrs.field(repr=False)
+    times: Times = attrs.field(repr=False)
+    sample_rate: int
+    n_fft: int
+    hop: int
+
+    @property
+    def bin_hz(self) -> float:
+        """Distance of two bins, Hz."""
+        return self.sample_rate / self.n_fft
+
+
+def spectrogram(audio: Audio, *, n_fft: int | None = None, hop: int | None = None) -> Spectrum:
+    """Return the short-time spectrum that all features share.
+
+    Hann window, 1 + frames // hop frames, centred every ``hop`` samples from the first sample on, the audio mirrored
+    at its ends: a clip is cut out of music, and zeros beyond its ends would make every clip start with an onset.
+
+    Parameters
+    ----------
+    audio : Audio
+        Any rate and number of channels.
+    n_fft : int, optional
+        Length of the window in samples, even and ≥ 16; default: the power of two nearest to :data:`WINDOW_S`.
+    hop : int, optional
+        Samples from frame to frame, ≥ 1; default: an eighth of the window (11.6 ms at 44.1 kHz, a third of a
+        twelfth of a beat at 140 BPM).
+
+    Returns
+    -------
+    Spectrum
+
+    Raises
+    ------
+    UsageError
+        If ``n_fft`` or ``hop`` is out of range.
+    """
+    n_fft = max(16, 2 ** round(math.log2(WINDOW_S * audio.sample_rate))) if n_fft is None else n_fft
+    hop = n_fft // 8 if hop is None else hop
+    if n_fft < 16 or n_fft % 2 or hop < 1:
+        raise UsageError(
+            f"a window of {n_fft} samples every {hop}", "give an even window of 16 or more and a hop of 1 or more"
+        )
+    window = (0.5 - 0.5 * np.cos(2 * np.pi * np.arange(n_fft) / n_fft)).astype(np.float32)
+    # One-sided: every bin but the first and the last stands for two.
+    scale = np.full(n_fft // 2 + 1, math.sqrt(2 / (n_fft * float(np.sum(window.astype(np.float64) ** 2)))), np.float32)
+    scale[[0, -1]] /= np.float32(math.sqrt(2))
+    mono = audio.mono()
+    padded = np.pad(mono, n_fft // 2, mode="reflect" if len(mono) else "constant")
+    frames = np.lib.stride_tricks.sliding_window_view(padded, n_fft)[::hop]
+    magnitudes = np.empty((n_fft // 2 + 1, len(frames)), np.float32)
+    for start in range(0, len(frames), 512):  # in blocks: the frames overlap eightfold, all at once are large
+        block = scipy.fft.rfft(frames[start : start + 512] * window, axis=1)
+        magnitudes[:, start : start + 512] = (np.abs(block) * scale).T
+    times = np.arange(len(frames)) * (hop / audio.sample_rate)
+    return Spectrum(magnitudes, times, audio.sample_rate, n_fft, hop)
+
+
+def chromagram(spectrum: Spectrum) -> Features:
+    """Return how strongly each pitch class sounds, shape (12, frames), C = 0, in equal temperament at A4 = 440 Hz.
+
+    Harmonic pitch class profile (Gómez, Tonal Description of Music Audio Signals, PhD thesis, 2006, ch. 3): only the
+    peaks of the spectrum within :data:`CHROMA_RANGE` count; each one's frequency is that of the parabola through the
+    three log magnitudes around it (Smith and Serra, PARSHL, 1987), and it is shared by the two nearest pitch classes
+    with weights cos²(π·d/2), d < 1 being the distance in semitones. Peaks, because at 65 Hz a semitone is 4 Hz and a
+    bin 11 Hz: a bin says nothing there, the peak between bins does.
+
+    A peak counts with the square root of its magnitude, near the exponent of perceived loudness (0.6; Stevens 1957),
+    so that a chord's third is not drowned by its bass. Unlike log(1 + γx), that needs no reference level: a frame's
+    chroma depends on that frame only, and only in scale on the gain. Frames are not normalised, so that silence weighs
+    less than sound in the mean of a beat.
+
+    Raises
+    ------
+    UsageError
+        If the window is too short to hold the range's bins.
+    """
+    low, high = CHROMA_RANGE
+    first, last = math.floor(low / spectrum.bin_hz), math.ceil(high / spectrum.bin_hz)
+    last = min(last, len(spectrum.magnitudes) - 2)
+    if first < 1 or first >= last:
+        raise UsageError(f"a window of {spectrum.n_fft} samples cannot tell pitches apart", "give a longer one")
+    around = spectrum.magnitudes[first - 1 : last + 2]
+    below, centre, above = around[:-2], around[1:-1], around[2:]
+    bins, frames = np.nonzero((centre > below) & (centre >= above))
+    # A neighbour may be exactly zero; a millionth of the peak stands for it: far below what a Hann window leaves there.
+    peak = centre[bins, frames].astype(np.float64)
+    left, right = (np.log(np.maximum(side[bins, frames], 1e-6 * peak) / peak) for side in (below, above))
+    offset = (left - right) / (2 * (left + right))  # the parabola's vertex; its top is 0, so left + right < 0
+    height = peak * np.exp((right - left) * offset / 4)
+    frequency = (bins + first + offset) * spectrum.bin_hz
+    inside = (frequency >= low) & (frequency <= high)
+    height, frames = np.sqrt(height[inside]), frames[inside]
+    pitch = 12 * np.log2(frequency[inside] / _TUNING_HZ) + 9  # A is pitch class 9
+    lower = np.floor(pitch)
+    share = np.cos(np.pi / 2 * (pitch - lower)) ** 2
+    count = centre.shape[1]
+    chroma = np.zeros(12 * count)
+    for pitch_class, weight in ((lower, share), (lower + 1, 1 - share)):
+        cells = (pitch_class.astype(np.int64) % 12) * count + frames
+        chroma += np.bincount(cells, weight * height, minlength=12 * count)
+    return chroma.reshape(12, count).astype(np.float32)
+
+
+def onset_strength(spectrum: Spectrum, bands: Sequence[tuple[float, float]] = (KICK_BAND, SNARE_BAND)) -> Features:
+    """Return how strongly something starts in each band, shape (len(bands), frames), ≥ 0.
+
+    Band-wise log-energy flux: the power in triangular thirds of an octave, L = log₁₀(1 + γ·P / max P) with γ = 10⁴,
+    and of each third only what it rose, max(0, L[n] − L[n − lag]), averaged over the band (spectral flux: Dixon,
+    "Onset detection revisited", DAFx 2006; logarithmic filters and the lag: Böck, Krebs and Schedl, "Evaluating the
+    online capabilities of onset detection methods", ISMIR 2012). The lag is a quarter of the window: where a Hann
+    window has fallen to a half. The reference max P is the loudest third of the whole audio.
+
+    Parameters
+    ----------
+    spectrum : Spectrum
+    bands : sequence of (low, high)
+        Hz; default: kick and snare. What lies above half the sample rate is left out.
+
+    Raises
+    ------
+    UsageError
+        If a band holds no bin of the spectrum.
+    """
+    filters = [_thirds(spectrum, low, high) for low, high in bands]
+    top = max(bank.shape[1] for bank in filters)
+    power = np.square(spectrum.magnitudes[:top])
+    levels = [bank @ power[: bank.shape[1]] for bank in filters]
+    loudest = max(float(level.max(initial=0.0)) for level in levels)
+    if loudest == 0.0:
+        return np.zeros((len(levels), power.shape[1]), np.float32)
+    lag = max(1, round(spectrum.n_fft / 4 / spectrum.hop))
+    strength = []
+    for level in levels:
+        logs = np.log10(1 + level * np.float32(_ONSET_RANGE / loudest))
+        # What sounds when the audio begins did not start there, as far as anyone can hear.
+        logs = np.pad(logs, ((0, 0), (lag, 0)), mode="edge")
+        strength.append(np.maximum(logs[:, lag:] - logs[:, :-lag], 0).mean(axis=0))
+    return np.stack(strength)
+
+
+def _thirds(spectrum: Spectrum, low: float, high: float) -> Features:
+    """Return triangular filters a third of an octave apart, shape (filters, bins), on the bins from 0 to ``high``.
+
+    Where a third is narrower than a bin there is one filter a bin, as in Böck, Krebs and Schedl 2012.
+    """
+    last = min(math.floor(high / spectrum.bin_hz), len(spectrum.magnitudes) - 1)
+    thirds = math.floor(3 * math.log2(high / low))
+    centres = np.round(low * 2 ** (np.arange(thirds + 1) / 3) / spectrum.bin_hz).astype(np.int64)
+    centres = np.unique(centres[(centres >= 1) & (centres <= last)])
+    if len(centres) == 0:
+        raise UsageError(
+            f"no bin from {low:g} to {high:g} Hz at {spectrum.sample_rate} Hz, window {spectrum.n_fft}",
+            "give a wider band or a longer window",
+        )
+    # A filter rises from its left neighbour's centre and falls to its right one's; the outer ones as far as a bin.
+    corners = np.concatenate([[centres[0] - 1], centres, [centres[-1] + 1]]).astype(np.float64)
+    bins = np.arange(last + 1)
+    rising = (bins - corners[:-2, None]) / (corners[1:-1] - corners[:-2])[:, None]
+    falling = (corners[2:, None] - bins) / (corners[2:] - corners[1:-1])[:, None]
+    return np.maximum(0, np.minimum(rising, falling)).astype(np.float32)
+
+
+def band_energies(spectrum: Spectrum, edges: Sequence[float] = BALANCE_EDGES) -> Features:
+    """Return the power between each two edges, shape (len(edges) - 1, frames): mean squares of the samples.
+
+    A sine of amplitude a counts a²/2 in its band; over edges (0, …, inf) the bands sum to the frame's mean square.
+
+    Parameters
+    ----------
+    spectrum : Spectrum
+    edges : sequence of float
+        Hz, increasing; a band includes its lower edge. Default: AutoMashUpper's three bands.
+
+    Raises
+    ------
+    UsageError
+        If there are fewer than two edges or they do not increase.
+    """
+    if len(edges) < 2 or any(low >= high for low, high in itertools.pairwise(edges)):
+        raise UsageError(f"band edges {tuple(edges)}", "give two or more, increasing, in Hz")
+    count = len(spectrum.magnitudes)
+    bins = [min(count, max(0, math.ceil(edge / spectrum.bin_hz))) if edge < math.inf else count for edge in edges]
+    bands = [spectrum.magnitudes[low:high] for low, high in itertools.pairwise(bins)]
+    return np.stack([np.einsum("bf,bf->f", band, band) for band in bands])
+
+
+def beat_synchronous(
+    features: npt.NDArray[Any],
+    times: npt.ArrayLike,
+    boundaries: npt.ArrayLike,
+    *,
+    reduce: Literal["mean", "median"] = "mean",
+) -> npt.NDArray[Any]:
+    """Return one value a row for each interval between consecutive boundaries: beats, or parts of them.
+
+    An interval [b, b′) is made of the frames whose centres lie in it. One too short to hold any takes the nearest
+    frame, if that is within half the distance of two frames; one outside the frames is zero: there is no sound.
+
+    Parameters
+    ----------
+    features : array of float, shape (rows, frames)
+    times : array of float, shape (frames,)
+        Centres of the frames, seconds, evenly spaced.
+    boundaries : array of float, shape (intervals + 1,)
+        Seconds, not decreasing; may lie before or after the frames.
+    reduce : {"mean", "median"}
+
+    Returns
+    -------
+    array of float, shape (rows, intervals)
+        In the features' dtype.
+
+    Raises
+    ------
+    UsageError
+        If the boundaries decrease or are fewer than two, there is no frame, or the features' frames are not those of
+        ``times``.
+    """
+    times, boundaries = np.asarray(times, np.float64), np.asarray(boundaries, np.float64)
+    if features.ndim != 2 or times.shape != features.shape[1:] or len(times) == 0:
+        raise UsageError(f"features of shape {features.shape} for {times.size} frame times")
+    if boundaries.ndim != 1 or len(boundaries) < 2 or not (np.diff(boundaries) >= 0).all():
+        raise UsageError("boundaries of intervals", "give two or more, in seconds, not decreasing")
+    edges = np.searchsorted(times, boundaries)
+    starts, counts = edges[:-1], np.diff(edges)
+    filled, empty = np.flatnonzero(counts), np.flatnonzero(counts == 0)
+    result = np.zeros((len(features), len(counts)), features.dtype)
+    if reduce == "mean" and len(filled):
+        # The sums run over one interval each (the next begins where it ends): differences of a running sum would leave
+        # the rounding of what is loud in what is silent.
+        sums = np.add.reduceat(features[:, : edges[-1]], starts[filled], axis=1)
+        result[:, filled] = sums / counts[filled].astype(features.dtype)
+    elif reduce == "median":
+        for index in filled:
+            result[:, index] = np.median(features[:, starts[index] : edges[index + 1]], axis=1)
+    if len(empty):
+        middles = (boundaries[empty] + boundaries[empty + 1]) / 2
+        right = np.clip(starts[empty], 0, len(times) - 1)
+        left = np.maximum(right - 1, 0)
+        nearest = np.where(middles - times[left] < times[right] - middles, left, right)
+        reach = (times[1] - times[0]) / 2 if len(times) > 1 else 0.0
+        result[:, empty] = np.where(np.abs(times[nearest] - middles) <= reach, features[:, nearest], 0)
+    return result

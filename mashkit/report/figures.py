@@ -1,0 +1,166 @@
+"""What the page draws, as plain data for its script: waveforms, beat grids, chroma and beat errors.
+
+Times are seconds on the mashup's time line, unless said otherwise; arrays travel as base64 of 8-bit integers.
+"""
+
+from __future__ import annotations
+
+import base64
+from typing import Any
+
+import attrs
+import numpy as np
+import numpy.typing as npt
+
+from mashkit.beats import beat_error
+from mashkit.features import beat_synchronous, chromagram, spectrogram
+from mashkit.render import Mashup
+from mashkit.types import TONIC_NAMES, Audio, Layer, Role, Times
+
+PEAK_BINS = 4_000
+"""Bins of a waveform, a lowest and a highest sample each: 11 ms of a mashup of 44 s, so that it can be zoomed into."""
+
+
+def figures(mashup: Mashup) -> dict[str, Any]:
+    """Return everything that is drawn of one mashup; renders it.
+
+    Returns
+    -------
+    dict
+        Plain data for JSON: ``duration``; ``before`` and ``after``, a row each role; ``chroma`` and ``errors``, which
+        are None and empty where the analyses lack beats.
+    """
+    layers = {role: mashup.plan.layer(role) for role in mashup.roles}
+    # A stretch keeps what sounds at 0 where it is: so do the unstretched rows, and what drifts apart is the tempo.
+    unstretched = {
+        role: attrs.evolve(layer, speed=1.0, offset_s=layer.offset_s * layer.speed) for role, layer in layers.items()
+    }
+    placed = {role: (mashup.source_stem(role), layer.offset_s) for role, layer in unstretched.items()}
+    return {
+        "duration": mashup.plan.duration_s,
+        "before": [_row(mashup, layer, *placed[role]) for role, layer in unstretched.items()],
+        "after": [_row(mashup, layer, mashup.stems[role], 0.0) for role, layer in layers.items()],
+        "chroma": _chroma(mashup),
+        "errors": beat_errors(mashup),
+    }
+
+
+def layer_times(mashup: Mashup, layer: Layer, field: str) -> Times:
+    """Return where the clip's "beats" or "downbeats" sound, also beyond the mashup; empty if they are not known."""
+    times = getattr(mashup.clips[layer.role].analysis, field)
+    return layer.to_mashup([] if times is None else times)
+
+
+def inside(mashup: Mashup, times: Times) -> Times:
+    """Return those of ``times`` that lie within the mashup."""
+    within: Times = times[(times >= 0) & (times < mashup.plan.duration_s)]
+    return within
+
+
+def _row(mashup: Mashup, layer: Layer, audio: Audio, offset_s: float) -> dict[str, Any]:
+    return {
+        "role": str(layer.role),
+        "peaks": _base64(peaks(audio, offset_s=offset_s, duration_s=mashup.plan.duration_s)),
+        "beats": _rounded(inside(mashup, layer_times(mashup, layer, "beats"))),
+        "downbeats": _rounded(inside(mashup, layer_times(mashup, layer, "downbeats"))),
+    }
+
+
+def peaks(audio: Audio, *, offset_s: float, duration_s: float, bins: int = PEAK_BINS) -> npt.NDArray[np.int8]:
+    """Return the lowest and highest sample of all channels in each of ``bins`` equal parts of a time line.
+
+    Parameters
+    ----------
+    audio : Audio
+    offset_s : float
+        Where its first frame lies on the time line; what lies outside the line is left out.
+    duration_s : float
+        Length of the time line, > 0.
+    bins : int
+
+    Returns
+    -------
+    array of int8, shape (bins, 2)
+        127 is the largest absolute sample of what lies on the line.
+    """
+    frames = max(round(duration_s * audio.sample_rate), 1)
+    start = round(offset_s * audio.sample_rate)
+    first, last = max(start, 0), min(start + audio.frames, frames)
+    envelope = np.zeros((2, frames), np.float32)
+    if first < last:
+        heard = audio.samples[:, first - start : last - start]
+        envelope[0, first:last], envelope[1, first:last] = heard.min(axis=0), heard.max(axis=0)
+    edges = np.linspace(0, frames, bins, endpoint=False).astype(np.int64)
+    extremes = np.stack([np.minimum.reduceat(envelope[0], edges), np.maximum.reduceat(envelope[1], edges)], axis=1)
+    largest = float(np.abs(extremes).max())
+    return np.round(extremes * (127 / largest if largest > 0 else 0.0)).astype(np.int8)
+
+
+def _chroma(mashup: Mashup) -> dict[str, Any] | None:
+    """Return chroma of the vocal, and of the harmonic stem before and after its shift, over the vocal's beats."""
+    grid = inside(mashup, layer_times(mashup, mashup.plan.layer(Role.VOCAL), "beats"))
+    if Role.HARMONIC not in mashup.roles or len(grid) < 2:
+        return None
+    harmonic = mashup.plan.layer(Role.HARMONIC)
+    # The clip's own sound is measured over the same beats, carried back into the clip: the columns correspond.
+    panels = {
+        "vocal": (Role.VOCAL, mashup.stems[Role.VOCAL], grid),
+        "harmonic, before the shift": (Role.HARMONIC, mashup.source_stem(Role.HARMONIC), harmonic.to_clip(grid)),
+        "harmonic, after the shift": (Role.HARMONIC, mashup.stems[Role.HARMONIC], grid),
+    }
+    return {
+        "edges": _rounded(grid),
+        "names": list(TONIC_NAMES),
+        "panels": [
+            {"title": title, "role": str(role), "values": _base64(_beat_chroma(audio, boundaries))}
+            for title, (role, audio, boundaries) in panels.items()
+        ],
+    }
+
+
+def _beat_chroma(audio: Audio, boundaries: Times) -> npt.NDArray[np.uint8]:
+    """Return chroma by the beat, shape (12, beats); 255 is the strongest."""
+    spectrum = spectrogram(audio)
+    chroma = beat_synchronous(chromagram(spectrum), spectrum.times, boundaries)
+    strongest = float(chroma.max())
+    return np.round(chroma * (255 / strongest if strongest > 0 else 0.0)).astype(np.uint8)
+
+
+def beat_errors(mashup: Mashup) -> list[dict[str, Any]]:
+    """Return how far each backing layer's beats lie from the vocal's, ms; only layers of which both have beats.
+
+    ``median`` and ``within`` are the 50th and 95th percentile of the absolute errors, ``last_bar`` is the median of
+    those from the last but one downbeat of the vocal to the last; None if the vocal has fewer than two downbeats.
+    """
+    vocal = mashup.plan.layer(Role.VOCAL)
+    grid = inside(mashup, layer_times(mashup, vocal, "beats"))
+    bars = inside(mashup, layer_times(mashup, vocal, "downbeats"))
+    found = []
+    for role in mashup.roles:
+        # Beats just outside the mashup count: the nearest to the vocal's first may lie before its start.
+        beats = layer_times(mashup, mashup.plan.layer(role), "beats")
+        if role is Role.VOCAL or len(grid) == 0 or len(beats) == 0:
+            continue
+        errors = 1000 * beat_error(grid, beats)
+        size = np.abs(errors)
+        found.append(
+            {
+                "role": str(role),
+                "times": _rounded(grid),
+                "ms": _rounded(errors, 2),
+                "median": float(np.median(size)),
+                "within": float(np.percentile(size, 95)),
+                "last_bar": float(np.median(size[(grid >= bars[-2]) & (grid < bars[-1])])) if len(bars) > 1 else None,
+            }
+        )
+    return found
+
+
+def _base64(values: npt.NDArray[Any]) -> str:
+    return base64.b64encode(np.ascontiguousarray(values).tobytes()).decode("ascii")
+
+
+def _rounded(values: npt.NDArray[np.float64], digits: int = 4) -> list[float]:
+    """Return plain numbers: a tenth of a millisecond is far below what anybody sees."""
+    rounded: list[float] = np.round(values, digits).tolist()
+    return rounded

@@ -1,0 +1,307 @@
+"""One HTML document on which mashups are heard, seen and judged: self-contained, without any request."""
+
+from __future__ import annotations
+
+import base64
+import html
+import json
+import tempfile
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from importlib.metadata import version
+from importlib.resources import files
+from pathlib import Path, PurePath
+from string import Template
+from typing import Any
+
+from mashkit.audiofile import resample, save
+from mashkit.pipeline import Ranked
+from mashkit.render import Mashup
+from mashkit.report.figures import figures, layer_times
+from mashkit.types import Audio, Clip, Key, Layer, Role
+
+PLAYER_RATE = 44_100
+"""Rate of the embedded MP3s, Hz: one that MP3 knows and every browser plays."""
+
+MINUS = "\N{MINUS SIGN}"
+
+
+def page(
+    ranked: Sequence[Ranked],
+    *,
+    title: str,
+    components: Mapping[str, Mapping[str, Any]] | None = None,
+    failures: Sequence[tuple[str, str]] = (),
+    notes: Sequence[str] = (),
+) -> str:
+    """Return an HTML document with everything about some mashups: renders, encodes and embeds them.
+
+    Parameters
+    ----------
+    ranked : sequence of Ranked
+        Shown in this order. What their clips' analyses do not know is said to be missing.
+    title : str
+        Heading of the document.
+    components : mapping of str to mapping, optional
+        Kind → :meth:`Component.describe` of what took part. The mashups know their stretcher, what made their clips and
+        a little of their generator; of the scorer they know nothing.
+    failures : sequence of (str, str)
+        Files that were not used, and why.
+    notes : sequence of str
+        What else a reader should know.
+
+    Returns
+    -------
+    str
+        To be written as UTF-8: about 4 MB per mashup of 40 s, nearly all of it sound.
+
+    Raises
+    ------
+    MashkitError
+        If a mashup cannot be rendered.
+    """
+    spans = _spans(ranked)
+    cards = [_card(item, spans) for item in ranked]
+    return _template("page.html").substitute(
+        title=_text(title),
+        style=_resource("page.css"),
+        script=_resource("page.js"),
+        contents=_contents(ranked),
+        mashups="\n".join(cards) or '<p class="missing">No mashups.</p>',
+        made=_made(ranked, components or {}),
+        failures=_section("Not used", [f"<b>{_text(name)}</b> — {_text(why)}" for name, why in failures]),
+        notes=_section("Notes", [_text(note) for note in notes]),
+    )
+
+
+# ------------------------------------------------------------------------------------------------------ safe text
+def _text(value: object) -> str:
+    """Return text for HTML content and quoted attributes; bytes of a file name that are no UTF-8 become "?"."""
+    return html.escape(str(value).encode("utf-8", "replace").decode("utf-8"))
+
+
+def _name(value: object) -> str:
+    """Return a name for HTML content, kept from reordering its surroundings when it is written right to left."""
+    return f"<bdi>{_text(value)}</bdi>"
+
+
+def _json(data: Any) -> str:
+    """Return JSON that cannot end the script element it stands in."""
+    return json.dumps(data, allow_nan=False, separators=(",", ":")).replace("<", "\\u003c")
+
+
+def _resource(name: str) -> str:
+    return files("mashkit.report").joinpath(name).read_text(encoding="utf-8").strip()
+
+
+def _template(name: str) -> Template:
+    return Template(_resource(name))
+
+
+def _section(heading: str, items: Sequence[str]) -> str:
+    rows = "\n".join(f"<li>{item}</li>" for item in items)
+    return f"<section>\n<h2>{heading}</h2>\n<ul>\n{rows}\n</ul>\n</section>" if items else ""
+
+
+def _number(value: float, digits: int) -> str:
+    return f"{value:.{digits}f}".replace("-", MINUS)
+
+
+def _clock(seconds: float) -> str:
+    return f"{int(seconds // 60)}:{seconds % 60:04.1f}"
+
+
+# ---------------------------------------------------------------------------------------------------------- cards
+def _contents(ranked: Sequence[Ranked]) -> str:
+    rows = [
+        f'<li><a href="#mashup-{item.rank}">{_heading(item.mashup)}</a> '
+        f'<span class="value">{_number(item.score.value, 3)}</span></li>'
+        for item in ranked
+    ]
+    return f'<nav aria-label="Mashups"><ol>{"".join(rows)}</ol></nav>' if len(rows) > 1 else ""
+
+
+def _heading(mashup: Mashup) -> str:
+    """Return who sings over whom."""
+    titles = {role: mashup.clips[role].title for role in mashup.roles}
+    backing = dict.fromkeys(title for role, title in titles.items() if role is not Role.VOCAL)
+    over = " and ".join(_name(title) for title in backing)
+    return f"{_name(titles[Role.VOCAL])} over {over}" if backing else f"{_name(titles[Role.VOCAL])} alone"
+
+
+def _card(item: Ranked, spans: Mapping[str, float]) -> str:
+    mashup, plan = item.mashup, item.mashup.plan
+    drawn = figures(mashup)
+    facts = [str(plan.condition), f"{plan.duration_s:.1f} s", f"seed {plan.seed}", f"plan {plan.id}"]
+    if mashup.gain_db < 0:
+        facts.append(f"lowered by {-mashup.gain_db:.1f} dB to keep its peaks")
+    tracks = {"mix": mashup.mix, **{str(role): stem for role, stem in mashup.stems.items()}}
+    return _template("card.html").substitute(
+        rank=item.rank,
+        heading=_heading(mashup),
+        facts=" · ".join(_text(fact) for fact in facts),
+        score=_score(item, spans),
+        layers="".join(_layer(plan.layer(role), mashup.clips[role]) for role in mashup.roles),
+        duration=f"{plan.duration_s:.3f}",
+        choices="".join(_choice(item.rank, name, checked=name == "mix") for name in tracks),
+        players="".join(_players(tracks)),
+        unknown_beats=_unknown_beats(mashup),
+        after=_chart("after", "Waveforms and beats of the stems as they sound"),
+        before=_chart("before", "Waveforms and beats of the stems before stretching"),
+        beat_errors=_beat_errors(drawn["errors"]),
+        errors=_chart("errors", "Beat errors over time, milliseconds") if drawn["errors"] else "",
+        pitches=_pitches(mashup, known=drawn["chroma"] is not None),
+        chroma=_chart("chroma", "Chroma of vocal and harmonic layer by the beat") if drawn["chroma"] else "",
+        figures=_json(drawn),
+    )
+
+
+def _spans(ranked: Sequence[Ranked]) -> dict[str, float]:
+    """Return how much a full bar stands for, by part of the score: 1, or the largest value on the page."""
+    values: dict[str, list[float]] = {}
+    for item in ranked:
+        for name, value in {"score": item.score.value, **item.score.parts}.items():
+            values.setdefault(name, [1.0]).append(abs(value))
+    return {name: max(sizes) for name, sizes in values.items()}
+
+
+def _score(item: Ranked, spans: Mapping[str, float]) -> str:
+    rows = []
+    for name, value in {"score": item.score.value, **item.score.parts}.items():
+        sign = " negative" if value < 0 else ""
+        share = abs(value) / spans[name]
+        rows.append(
+            f'<div><dt>{_text(name)}</dt><dd><span class="bar{sign}" style="--share:{share:.4f}"></span>'
+            f"{_number(value, 3)}</dd></div>"
+        )
+    return "".join(rows)
+
+
+def _layer(layer: Layer, clip: Clip) -> str:
+    facts = {
+        "file": f"{_name(PurePath(clip.source).name)} at {_clock(clip.start)}",
+        "key": _text(_key_change(clip.analysis.key, layer.semitones)),
+        "tempo": _text(_tempo_change(clip.analysis.tempo, layer.speed)),
+        "gain": f"{_number(layer.gain_db, 1)} dB",
+        "licence": _text(clip.licence),
+    }
+    rows = "".join(f"<div><dt>{name}</dt><dd>{fact}</dd></div>" for name, fact in facts.items())
+    return (
+        f'<section class="layer {layer.role}"><h3><span class="role">{layer.role}</span> {_name(clip.title)}</h3>'
+        f"<dl>{rows}</dl></section>"
+    )
+
+
+def _key_change(key: Key | None, semitones: float) -> str:
+    before = str(key) if key else "no key"
+    if semitones == 0:
+        return f"{before}, not shifted"
+    # Between two semitones there is no key to name.
+    after = f" → {key.transposed(int(semitones))}" if key and semitones.is_integer() else " semitones"
+    return f"{before} {_shift(semitones)}{after}"
+
+
+def _shift(semitones: float) -> str:
+    return f"{semitones:+g}".replace("-", MINUS) if semitones else "0"
+
+
+def _tempo_change(tempo: float | None, speed: float) -> str:
+    before = f"{tempo:.1f} BPM" if tempo else "no tempo"
+    if speed == 1:
+        return f"{before}, not stretched"
+    return f"{before} × {speed:.3f}" + (f" → {tempo * speed:.1f} BPM" if tempo else "")
+
+
+def _choice(rank: int, name: str, *, checked: bool) -> str:
+    state = " checked" if checked else ""
+    return f'<label><input type="radio" name="track-{rank}" value="{name}"{state}><span>{name}</span></label>'
+
+
+def _players(tracks: Mapping[str, Audio]) -> Iterable[str]:
+    # Encoding is most of the time a page takes, and libsndfile does it without holding Python's lock.
+    with ThreadPoolExecutor() as pool:
+        return list(pool.map(_player, tracks.keys(), tracks.values()))
+
+
+def _player(name: str, audio: Audio) -> str:
+    with tempfile.TemporaryDirectory() as folder:
+        encoded = save(Path(folder) / f"{name}.mp3", resample(audio, PLAYER_RATE)).read_bytes()
+    source = f"data:audio/mpeg;base64,{base64.b64encode(encoded).decode('ascii')}"
+    return f'<label>{name} <audio controls preload="none" data-track="{name}" src="{source}"></audio></label>'
+
+
+def _unknown_beats(mashup: Mashup) -> str:
+    unknown = [layer.role for layer in mashup.plan.layers if len(layer_times(mashup, layer, "beats")) == 0]
+    return "".join(f' <span class="missing">No beats known of the {role} clip.</span>' for role in unknown)
+
+
+def _chart(name: str, label: str) -> str:
+    # What the mashup sounds like at a moment is not what the unstretched clips did then: no playhead there.
+    playhead = "" if name == "before" else '<div class="playhead"></div>'
+    return f'<div class="timed"><canvas data-chart="{name}" role="img" aria-label="{label}"></canvas>{playhead}</div>'
+
+
+def _beat_errors(found: Sequence[Mapping[str, Any]]) -> str:
+    if not found:
+        return '<span class="missing">No beats to compare: not known of the vocal clip, or of any other.</span>'
+    lines = []
+    for layer in found:
+        last = "" if layer["last_bar"] is None else f", last bar {layer['last_bar']:.0f} ms"
+        lines.append(
+            f'<li class="{layer["role"]}"><span class="role">{layer["role"]}</span> median {layer["median"]:.0f} ms, '
+            f"95 % within {layer['within']:.0f} ms{last}</li>"
+        )
+    explained = "How late (+) or early (−) each layer’s nearest beat is, ms, as the plan places the analysed beats."
+    return f'{explained}<ul class="errors">{"".join(lines)}</ul>'
+
+
+def _pitches(mashup: Mashup, *, known: bool) -> str:
+    if not known:
+        missing = "beats known of the vocal clip" if Role.HARMONIC in mashup.roles else "harmonic layer"
+        return f'<span class="missing">No {missing}: no chroma to show.</span>'
+    shift = _shift(mashup.plan.layer(Role.HARMONIC).semitones)
+    return (
+        "How strongly each pitch class sounds, by the vocal’s beats; the harmonic layer before and after its shift of "
+        f"{shift} semitones."
+    )
+
+
+# ---------------------------------------------------------------------------------------------------- how it was made
+def _made(ranked: Sequence[Ranked], components: Mapping[str, Mapping[str, Any]]) -> str:
+    used: dict[str, tuple[str, Mapping[str, Any]]] = {}
+    for kind, described in _components(ranked, components):
+        # What a plan records of its generator; a description in full, if one was given, came first.
+        recorded = [kind, *(described.get(field) for field in ("name", "distribution", "version", "options"))]
+        used.setdefault(json.dumps(recorded, sort_keys=True, default=str), (kind, described))
+    rows = "".join(_component(kind, described) for kind, described in used.values())
+    heads = "".join(f'<th scope="col">{head}</th>' for head in ("", "component", "versions", "options", "licences"))
+    table = f'<div class="wide"><table><thead><tr>{heads}</tr></thead><tbody>{rows}</tbody></table></div>'
+    return f"<p>mashkit {_text(version('mashkit'))}</p>{table if rows else ''}"
+
+
+def _components(
+    ranked: Sequence[Ranked], components: Mapping[str, Mapping[str, Any]]
+) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    yield from components.items()
+    for item in ranked:
+        yield from item.mashup.renderer.source.provenance().items()
+        if item.mashup.plan.generator:
+            yield "generator", item.mashup.plan.generator
+        yield "stretcher", item.mashup.renderer.stretcher.describe()
+
+
+def _component(kind: str, described: Mapping[str, Any]) -> str:
+    """Return a row of the table; what a description leaves out is left empty (a plan records no licences)."""
+    versions = {described.get("distribution") or "": described.get("version"), **described.get("requires", {})}
+    licences = {"code": described.get("code_license"), "weights": described.get("weights_license")}
+    weights = {name: f"sha256 {digest[:12]}…" for name, digest in described.get("weights", {}).items()}
+    name = "<br>".join(_text(part) for part in (described.get("name"), described.get("engine")) if part)
+    cells = [name, _pairs(versions), _pairs(described.get("options", {})), _pairs({**licences, **weights})]
+    return f'<tr><th scope="row">{_text(kind)}</th>{"".join(f"<td>{cell}</td>" for cell in cells)}</tr>'
+
+
+def _pairs(values: Mapping[str, Any]) -> str:
+    known = [(name, value) for name, value in values.items() if name and value is not None]
+    return " ".join(
+        f'<span class="pair"><span class="what">{_text(name)}</span> {_text(value)}</span>' for name, value in known
+    )

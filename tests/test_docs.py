@@ -1,0 +1,118 @@
+"""What the docs say is true: every command and snippet in them runs, every hook and component is named."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from mashkit import hookspecs
+from mashkit.cli import main
+from mashkit.registry import Registry
+
+ROOT = Path(__file__).parents[1]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")), *sorted((ROOT / "plugins").glob("*/README.md"))]
+
+
+def blocks(page: Path, language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```", page.read_text(), flags=re.MULTILINE | re.DOTALL)
+
+
+def commands(page: Path) -> list[str]:
+    lines = (line.partition(" #")[0].strip() for block in blocks(page, "sh") for line in block.splitlines())
+    return [line for line in lines if line.startswith("mashkit ")]
+
+
+@pytest.fixture
+def workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder that looks like the clone from the inside, and may be written to."""
+    (tmp_path / "examples").symlink_to(ROOT / "examples")
+    (tmp_path / "song.ogg").symlink_to(ROOT / "examples" / "songs" / "slow-river.ogg")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if commands(page)], ids=lambda page: page.parent.name)
+def test_every_command_runs(page: Path, workplace: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for command in commands(page):
+        status = main(shlex.split(command)[1:])
+        assert status == 0, f"{command}: {capsys.readouterr().err}"
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if blocks(page, "python")], ids=lambda page: page.parent.name)
+def test_every_snippet_runs(page: Path, workplace: Path) -> None:
+    # A block that begins with a file name is that file: docs/plugins.md grows a whole distribution this way.
+    tests = []
+    for block in [*blocks(page, "python"), *blocks(page, "toml")]:
+        named = re.match(r"# (\S+\.(?:py|toml))\n", block)
+        if named:
+            path = workplace / named[1]
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(block)
+            tests += [path] if path.name.startswith("test_") else []
+        else:
+            subprocess.run([sys.executable, "-c", block], check=True, cwd=workplace, timeout=600)
+    for test in tests:
+        _install_as_distribution(workplace, (workplace / "pyproject.toml").read_text())
+        environment = {**os.environ, "PYTHONPATH": str(workplace / "src")}
+        subprocess.run(
+            [sys.executable, "-m", "pytest", "-q", "-W", "error", str(test)], check=True, cwd=workplace, env=environment
+        )
+
+
+def _install_as_distribution(folder: Path, pyproject: str) -> None:
+    """Do to a source folder what `pip install -e .` does: give it the metadata its pyproject declares."""
+    entry_points = re.search(r"^(\w+) = \"(\w+)\"$", pyproject, flags=re.MULTILINE)
+    assert entry_points is not None
+    info = folder / "src" / f"{entry_points[2]}-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {entry_points[2]}\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text(f"[mashkit]\n{entry_points[0]}\n".replace('"', ""))
+
+
+def test_make_targets_of_the_readme_exist() -> None:
+    targets = re.findall(r"^make (\S+)", "\n".join(blocks(ROOT / "README.md", "sh")), flags=re.MULTILINE)
+    assert {"demo", "test"} <= set(targets)
+    for target in targets:
+        subprocess.run(["make", "-n", target], cwd=ROOT, check=True, capture_output=True)
+
+
+def test_every_hook_is_documented() -> None:
+    text = (ROOT / "docs" / "plugins.md").read_text()
+    for name in dir(hookspecs):
+        if name.startswith("mashkit_"):
+            assert name in text, name
+
+
+def test_the_readmes_table_is_what_the_plugins_say() -> None:
+    table = re.search(r"<!-- plugins:.*?-->\n(.*?)<!-- end -->", (ROOT / "README.md").read_text(), flags=re.DOTALL)
+    assert table is not None
+    rows = {
+        (cells[0], cells[1].strip("`")): cells
+        for line in table[1].strip().splitlines()[2:]
+        if (cells := [cell.strip() for cell in line.strip("|").split("|")])
+    }
+    components = Registry().components()
+    assert set(rows) == {
+        (one.kind, one.info.name) for one in components if one.origin.distribution.startswith("mashkit")
+    }
+    for one in components:
+        cells = rows[one.kind, one.info.name]
+        assert cells[3] == one.info.code_license
+        assert cells[4] == (one.info.weights_license if one.info.weights_license != "none" else "–")
+
+
+def test_links_lead_somewhere() -> None:
+    for page in [*PAGES, ROOT / "CHANGELOG.md"]:
+        for target in re.findall(r"\]\((?!https?://)([^)#]+)\)", page.read_text()):
+            assert (page.parent / target).exists(), f"{page}: {target}"
+
+
+def test_examples_run(workplace: Path) -> None:
+    for example in sorted((ROOT / "examples").glob("*.py")):
+        subprocess.run([sys.executable, str(example)], check=True, cwd=workplace, timeout=600)
