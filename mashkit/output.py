@@ -60,8 +60,11 @@ def mashup_record(mashup: Mashup) -> dict[str, Any]:
         "gain_db": mashup.gain_db,
         "sample_rate": mashup.sample_rate,
         "frames": mashup.mix.frames,
+        # Drums have no key of their own: their song's says nothing about how they fit.
         "key_distance": {
-            str(role): key_distance(mashup.plan.layer(role), mashup.clips[role], seed) for role in mashup.roles
+            str(role): key_distance(mashup.plan.layer(role), mashup.clips[role], seed)
+            for role in mashup.roles
+            if role is not Role.PERCUSSION
         },
         "clips": {str(role): clip_record(mashup.clips[role]) for role in mashup.roles},
         "components": components,

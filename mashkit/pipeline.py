@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -195,7 +196,7 @@ class Kit:
         top : int, optional
             How many to return; all when not given.
         per_vocal : int, optional
-            At most so many with the same vocal clip: the three best of fifty often differ in the drums only.
+            At most so many that sing of the same song: the three best of fifty often differ in the drums only.
 
         Raises
         ------
@@ -207,11 +208,11 @@ class Kit:
         if not scored and results:
             raise next(result for result in results if isinstance(result, MashkitError))
         ordered = sorted(scored, key=lambda pair: -pair[1].value)
-        uses: dict[str, int] = {}
+        uses: Counter[str] = Counter()
         best: list[Ranked] = []
         for mashup, score in ordered:
-            vocal = mashup.plan.layer(Role.VOCAL).clip_id
-            uses[vocal] = uses.get(vocal, 0) + 1
-            if per_vocal is None or uses[vocal] <= per_vocal:
+            song = mashup.clips[Role.VOCAL].song
+            if per_vocal is None or uses[song] < per_vocal:
+                uses[song] += 1
                 best.append(Ranked(mashup, score, len(best) + 1))
         return best[:top]

@@ -72,7 +72,7 @@ def _parser() -> argparse.ArgumentParser:
         type=_positive,
         default=1,
         metavar="N",
-        help="at most N with the same vocal; default: %(default)s",
+        help="at most N that sing of the same song; default: %(default)s",
     )
     mash.add_argument(
         "--match-loudness",

@@ -1,0 +1,242 @@
+"""What the framework costs: each stage through mashkit against the same library calls made by hand, on one 30 s clip.
+
+Both sides run in turn, A B A B …, in one process with models loaded; the ratio is of medians. Prints a table, and with
+--write keeps it as benchmarks/results/overhead.json and overhead.md.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import statistics
+import tempfile
+import time
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import soundfile
+
+import mashkit as mk
+from mashkit.audiofile import save
+from mashkit.catalog import Catalog
+from mashkit.output import environment
+from mashkit.render import PEAK_CEILING_DB, Renderer
+from mashkit.testing.contracts import SyntheticSource
+from mashkit.types import Key, MashupPlan, Role
+
+HERE = Path(__file__).parent
+SONG = HERE.parent / "examples" / "songs" / "mango-season.ogg"
+SPEED, SEMITONES = 1.07, 2.0
+TARGETS = {"overhead": 1.10, "render seconds": 1.5}
+
+
+def timed(work: Callable[[], object]) -> float:
+    """Return the wall seconds ``work`` takes."""
+    start = time.perf_counter()
+    work()
+    return time.perf_counter() - start
+
+
+def compare(ours: Callable[[], object], by_hand: Callable[[], object], runs: int) -> dict[str, Any]:
+    """Time both in turn, after one uncounted run of each."""
+    ours()
+    by_hand()
+    pairs = [(timed(ours), timed(by_hand)) for _ in range(runs)]
+    a, b = (statistics.median(column) for column in zip(*pairs, strict=True))
+    return {"mashkit_s": a, "by_hand_s": b, "ratio": a / b, "runs": runs}
+
+
+def stretchers(audio: mk.Audio) -> dict[str, tuple[Callable[[], object], Callable[[], object]]]:
+    """Return, by name, the stretcher's stretch and the bare library's, of the same samples."""
+    import pedalboard
+    import python_stretch
+
+    samples = np.array(audio.samples)
+
+    def signalsmith() -> object:
+        processor = python_stretch.Signalsmith.Stretch(0)
+        processor.preset(2, audio.sample_rate)
+        processor.setTimeFactor(SPEED)
+        processor.setTransposeSemitones(SEMITONES)
+        return processor.process(samples)
+
+    def pedal() -> object:
+        return pedalboard.time_stretch(samples, audio.sample_rate, SPEED, SEMITONES, high_quality=False)
+
+    by_hand = {"signalsmith": signalsmith, "pedalboard": pedal}
+    return {
+        name: (lambda name=name: stretcher(name).stretch(audio, speed=SPEED, semitones=SEMITONES), bare)
+        for name, bare in by_hand.items()
+    }
+
+
+def stretcher(name: str) -> mk.Stretcher:
+    """Return the stretcher of that name, one instance for all calls."""
+    if name not in _STRETCHERS:
+        _STRETCHERS[name] = mk.Kit(stretcher=name).stretcher
+    return _STRETCHERS[name]
+
+
+_STRETCHERS: dict[str, mk.Stretcher] = {}
+
+
+def analyzers(audio: mk.Audio) -> dict[str, tuple[Callable[[], object], Callable[[], object]]]:
+    """Return, by name, the analyzer's analyze and the bare library's calls for the same facts."""
+    import essentia.standard as es
+
+    from mashkit_madmom import backend  # satisfies madmom's look-up of its own distribution
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        from madmom.features.downbeats import DBNDownBeatTrackingProcessor, RNNDownBeatProcessor
+        from madmom.features.key import CNNKeyRecognitionProcessor
+
+        key, rnn = CNNKeyRecognitionProcessor(), RNNDownBeatProcessor()
+        dbn = DBNDownBeatTrackingProcessor(beats_per_bar=[3, 4], fps=100)
+    mono = np.array(audio.mono())
+    integers = np.round(mono / np.abs(mono).max() * 32_767).astype(np.int16)
+    key_extractor, rhythm = es.KeyExtractor(profileType="bgate"), es.RhythmExtractor2013(method="multifeature")
+
+    def by_madmom() -> object:
+        signal = backend.Signal(integers, audio.sample_rate)
+        return key(signal), dbn(rnn(signal))
+
+    def by_essentia() -> object:
+        return key_extractor(mono), rhythm(mono)
+
+    ours = {name: mk.Kit(analyzer=name).analyzer for name in ("madmom", "essentia")}
+    return {
+        "madmom": (lambda: ours["madmom"].analyze(audio), by_madmom),
+        "essentia": (lambda: ours["essentia"].analyze(audio), by_essentia),
+    }
+
+
+def ingest(audio: mk.Audio, folder: Path) -> tuple[Callable[[], object], Callable[[], object]]:
+    """Return song to clips by the catalog, and the same by hand: decode, separate, analyze, write three stems."""
+    song = save(folder / "song.flac", audio)
+    separator, analyzer = mk.Kit().separator, mk.Kit().analyzer
+    number = iter(range(10_000))
+
+    def ours() -> object:
+        return Catalog.build([song], separator=separator, analyzer=analyzer, cache=folder / f"cache-{next(number)}")
+
+    def by_hand() -> object:
+        samples, rate = soundfile.read(song, dtype="float32", always_2d=True)
+        mix = mk.Audio(samples.T, rate)
+        stems, _ = separator._separate(mix), analyzer._analyze(mix)
+        for role in Role:
+            soundfile.write(folder / f"{role}.flac", stems.role(role).samples.T, rate, subtype="PCM_24")
+        return stems
+
+    return ours, by_hand
+
+
+def render(source: SyntheticSource, plan: MashupPlan, name: str) -> tuple[Callable[[], object], Callable[[], object]]:
+    """Return the renderer's work on a plan, nothing cached, and the same by hand: two stretches, placing, summing."""
+
+    def ours() -> object:
+        return Renderer(source, stretcher(name)).render(plan)
+
+    def by_hand() -> object:
+        parts = []
+        for layer in plan.layers:
+            samples = source.stem(layer.clip_id, layer.role).samples
+            if layer.speed != 1 or layer.semitones:
+                audio = mk.Audio(samples, 44_100)
+                samples = (
+                    stretcher(name)
+                    ._stretch(
+                        audio,
+                        speed=layer.speed,
+                        semitones=layer.semitones,
+                        frames=round(samples.shape[1] / layer.speed),
+                    )
+                    .samples
+                )
+            start = round(-layer.offset_s * 44_100)
+            parts.append(samples[:, start : start + round(plan.duration_s * 44_100) - 1])
+        mix = np.sum(parts, axis=0)
+        return mix * min(1, 10 ** (PEAK_CEILING_DB / 20) / np.abs(mix).max())
+
+    return ours, by_hand
+
+
+def matched_30s() -> tuple[SyntheticSource, MashupPlan]:
+    """Return a matched plan of 30 s in which the harmonic stem is stretched and shifted, the percussion stretched."""
+    source = SyntheticSource([(Key(0, "major"), 112.0), (Key(10, "major"), 104.0), (Key(2, "major"), 120.0)], bars=14)
+    plans = mk.Kit().generator.plan(source.clips, condition="matched", count=50, seed=0, vocal="band-0")
+    return source, next(
+        plan
+        for plan in plans
+        if plan.layer(Role.HARMONIC).semitones != 0 and len({layer.clip_id for layer in plan.layers}) == 3
+    )
+
+
+def main() -> None:
+    """Run everything and print it."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--runs", type=int, default=5)
+    parser.add_argument("--write", action="store_true", help="keep the result in benchmarks/results")
+    arguments = parser.parse_args()
+    audio = mk.load(SONG).excerpt(2, 30)
+    source, plan = matched_30s()
+    rows: dict[str, dict[str, Any]] = {}
+    with tempfile.TemporaryDirectory() as folder:
+        pairs = {
+            **{f"analyze, {name}": pair for name, pair in analyzers(audio).items()},
+            **{f"stretch, {name}": pair for name, pair in stretchers(audio).items()},
+            "song to clips, spleeter-torch + madmom": ingest(audio, Path(folder)),
+            **{f"render, {name}": render(source, plan, name) for name in ("signalsmith", "pedalboard")},
+        }
+        for name, (ours, by_hand) in pairs.items():
+            rows[name] = compare(ours, by_hand, arguments.runs)
+            row = rows[name]
+            print(
+                f"{name:<42} {row['mashkit_s']:7.3f} s  by hand {row['by_hand_s']:7.3f} s  ratio {row['ratio']:.3f}",
+                flush=True,
+            )
+    result = {
+        "rows": rows,
+        "clip_s": audio.duration,
+        "mashup_s": plan.duration_s,
+        "targets": TARGETS,
+        "machine": {"cores": os.cpu_count(), "processor": platform.processor() or platform.machine()},
+        "environment": environment(),
+    }
+    if arguments.write:
+        write(result)
+
+
+def write(result: dict[str, Any]) -> None:
+    """Keep the result as JSON and as the page made from it."""
+    folder = HERE / "results"
+    folder.mkdir(exist_ok=True)
+    (folder / "overhead.json").write_text(json.dumps(result, indent=2) + "\n")
+    lines = [
+        "# What the framework costs",
+        "",
+        f"Made by `python benchmarks/overhead.py --write` on {result['machine']['cores']} cores; medians of"
+        f" {next(iter(result['rows'].values()))['runs']} runs in turn. One clip of {result['clip_s']:.0f} s;"
+        f" the mashup is {result['mashup_s']:.1f} s long.",
+        "",
+        "| stage | mashkit, s | by hand, s | ratio |",
+        "|---|---|---|---|",
+        *(
+            f"| {name} | {row['mashkit_s']:.3f} | {row['by_hand_s']:.3f} | {row['ratio']:.3f} |"
+            for name, row in result["rows"].items()
+        ),
+        "",
+        f"Targets: ratio at most {TARGETS['overhead']:.2f}; a matched mashup of 30 s rendered from cached stems in at"
+        f" most {TARGETS['render seconds']} s with an in-process stretcher.",
+        "",
+    ]
+    (folder / "overhead.md").write_text("\n".join(lines))
+
+
+if __name__ == "__main__":
+    main()
