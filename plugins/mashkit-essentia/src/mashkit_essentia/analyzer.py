@@ -1,0 +1,112 @@
+"""The adapter to essentia."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, ClassVar
+
+import attrs
+import numpy as np
+
+from mashkit.audiofile import resample
+from mashkit.beats import tempo_of_beats
+from mashkit.components import ComponentInfo
+from mashkit.interfaces import Analyzer
+from mashkit.silence import is_silent
+from mashkit.types import Analysis, Audio, Key
+from mashkit_essentia import ANALYZER, backend
+
+SAMPLE_RATE = 44_100
+"""The only rate at which essentia's beat trackers work, Hz (its manual, RhythmExtractor2013)."""
+
+MIN_SECONDS = 2.0
+"""Shortest mix that is analysed, seconds: shorter ones hold no two chords, and seldom the four beats of a tempo."""
+
+MOST_CONFIDENT = 5.32
+"""Largest confidence of the multi-feature beat tracker (its manual, RhythmExtractor2013); becomes 1."""
+
+SAME_TEMPO = 0.04
+"""Largest ratio, minus one, of tempi that agree (Gouyon et al.: An experimental comparison of audio tempo induction
+algorithms, IEEE Transactions on Audio, Speech, and Language Processing 14 (5), 2006)."""
+
+PROFILES = (
+    "bgate", "braw", "diatonic", "edma", "edmm", "gomez", "krumhansl", "noland", "shaath", "temperley",
+    "temperley2005", "thpcp", "tonictriad",
+)  # fmt: skip
+"""Key profiles that work on any music: essentia also lists faraldo, pentatonic and weichai, and raises for them."""
+
+
+def _whole(low: int, high: int) -> Any:
+    return [attrs.validators.instance_of(int), attrs.validators.ge(low), attrs.validators.le(high)]
+
+
+@attrs.define(kw_only=True, eq=False)
+class EssentiaAnalyzer(Analyzer):
+    """Key by profile matching, beats by onset functions, tempo from the beats.
+
+    The mix is brought to mono, 44.1 kHz and full scale first: essentia's thresholds are absolute. The confidence of
+    the key is its correlation with the profile, which is high even for noise; that of the beats, for the method
+    "multifeature" only, is how far the beats of five onset functions agree. The strength of a tempo candidate is the
+    share of three estimators in favour: the beats, the beats of the method "degara", and Percival's tempo estimator;
+    for the method "degara" it is two.
+
+    Parameters
+    ----------
+    profile : str
+        Key profile, one of :data:`PROFILES`.
+    method : {"multifeature", "degara"}
+        Beat tracker: by five onset functions, or by one in a fraction of the time.
+    min_bpm, max_bpm : int
+        Range of the beats' tempo: 40–180 and 60–250 BPM (essentia's limits; the defaults are its own).
+    """
+
+    info: ClassVar[ComponentInfo] = ANALYZER
+
+    profile: str = attrs.field(default="bgate", validator=attrs.validators.in_(PROFILES))
+    method: str = attrs.field(default="multifeature", validator=attrs.validators.in_(("multifeature", "degara")))
+    min_bpm: int = attrs.field(default=40, validator=_whole(40, 180))
+    max_bpm: int = attrs.field(default=208, validator=_whole(60, 250))
+
+    def __attrs_post_init__(self) -> None:
+        if self.min_bpm >= self.max_bpm:
+            raise ValueError(f"min_bpm is {self.min_bpm}, not below max_bpm, which is {self.max_bpm}")
+
+    def _analyze(self, mix: Audio) -> Analysis:
+        heard = resample(Audio(mix.mono()[None], mix.sample_rate), SAMPLE_RATE)
+        # Before asking: to silence the answers are A minor and 738 BPM.
+        if heard.duration < MIN_SECONDS or is_silent(heard):
+            return Analysis()
+        signal = heard.samples[0] / np.float32(heard.peak)
+        with backend.quiet():
+            key_extractor = backend.algorithm("KeyExtractor", profileType=self.profile, sampleRate=SAMPLE_RATE)
+            tonic, mode, correlation = key_extractor(signal)
+            _, ticks, agreement, _, _ = self._beat_tracker(self.method)(signal)
+            other_ticks = [] if self.method == "degara" else [self._beat_tracker("degara")(signal)[1]]
+            percival = backend.algorithm("PercivalBpmEstimator", sampleRate=SAMPLE_RATE)
+            percival.reset()  # or it repeats its first answer for ever
+            percival_tempo = float(percival(signal))
+
+        key = Key.parse(f"{tonic} {mode}")
+        confidence = {"key": float(np.clip(correlation, 0.0, 1.0))}
+        beats = ticks.astype(np.float64)
+        if len(beats) == 0:
+            return Analysis(key=key, confidence=confidence)
+        if self.method == "multifeature":
+            confidence["beats"] = float(np.clip(agreement / MOST_CONFIDENT, 0.0, 1.0))
+        tempo = tempo_of_beats(beats)
+        others = [*map(tempo_of_beats, other_ticks), percival_tempo]
+        candidates = () if tempo is None else _votes([tempo, *(other for other in others if other)])
+        return Analysis(key=key, tempo=tempo, beats=beats, confidence=confidence, tempo_candidates=candidates)
+
+    def _beat_tracker(self, method: str) -> Any:
+        return backend.algorithm("RhythmExtractor2013", method=method, minTempo=self.min_bpm, maxTempo=self.max_bpm)
+
+
+def _votes(tempi: Sequence[float]) -> tuple[tuple[float, float], ...]:
+    """Return each tempo that no earlier one agrees with, and the share that agrees with it; largest share first."""
+    voters: dict[float, int] = {}
+    for tempo in tempi:
+        agreed = next((kept for kept in voters if abs(tempo / kept - 1) <= SAME_TEMPO), tempo)
+        voters[agreed] = voters.get(agreed, 0) + 1
+    ranked = sorted(voters.items(), key=lambda item: -item[1])
+    return tuple((tempo, count / len(tempi)) for tempo, count in ranked)

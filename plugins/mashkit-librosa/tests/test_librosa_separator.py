@@ -1,0 +1,5 @@
+from mashkit.testing import SeparatorContract
+
+
+class TestLibrosaSeparator(SeparatorContract):
+    component = "librosa"

@@ -1,0 +1,5 @@
+from mashkit.testing import StretcherContract
+
+
+class TestLibrosaStretcher(StretcherContract):
+    component = "librosa"

@@ -1,0 +1,169 @@
+"""The adapter to madmom."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, ClassVar
+
+import attrs
+import numpy as np
+import numpy.typing as npt
+
+from mashkit.audiofile import resample
+from mashkit.beats import tempo_of_beats
+from mashkit.components import ComponentInfo
+from mashkit.interfaces import Analyzer
+from mashkit.silence import is_silent
+from mashkit.types import Analysis, Audio, Key, Times
+from mashkit_madmom import ANALYZER, backend, networks
+
+SAMPLE_RATE = 44_100
+"""Rate the networks were trained at, Hz."""
+
+FRAME_RATE = 100
+"""Frames per second of the beat network."""
+
+MIN_SECONDS = 2.0
+"""Shortest mix that is analysed, seconds: below 1.6 s the key network, which halves its five frames a second three
+times, has nothing left; and two seconds hold the four beats that make a tempo only from 90 BPM on."""
+
+CANDIDATES = 4
+"""Tempo candidates kept, strongest first: the weaker peaks are noise."""
+
+
+def _bar_lengths(value: int | Iterable[int]) -> tuple[int, ...]:
+    return (value,) if isinstance(value, int) else tuple(value)
+
+
+_IN_TEMPO_RANGE = attrs.validators.and_(attrs.validators.ge(20.0), attrs.validators.le(400.0))
+_BAR_LENGTH = attrs.validators.and_(attrs.validators.instance_of(int), attrs.validators.ge(1))
+
+
+@attrs.define(kw_only=True, eq=False)
+class MadmomAnalyzer(Analyzer):
+    """Key by a convolutional network, beats and downbeats by recurrent networks and a bar model, tempo from the beats.
+
+    The mix is brought to mono, 44.1 kHz and full scale first, so its level does not matter. The confidence of the key
+    is its probability, that of the beats and the downbeats the mean probability of one where they are. The tempo
+    candidates are the peaks of a comb filter bank's response to the beat probability.
+
+    Parameters
+    ----------
+    beats_per_bar : int or iterable of int
+        Bar lengths to choose from, beats, each ≥ 1.
+    min_bpm, max_bpm : float
+        Range of the beats' tempo, within 20–400 BPM. The defaults are madmom's.
+    refine : bool
+        Place a beat at the top of the parabola through the logarithm of the beat probability around its frame, not on
+        the frame: frames are 10 ms apart.
+    """
+
+    info: ClassVar[ComponentInfo] = ANALYZER
+
+    beats_per_bar: tuple[int, ...] = attrs.field(
+        default=(3, 4),
+        converter=_bar_lengths,
+        validator=[attrs.validators.min_len(1), attrs.validators.deep_iterable(_BAR_LENGTH)],
+    )
+    min_bpm: float = attrs.field(default=55.0, converter=float, validator=_IN_TEMPO_RANGE)
+    max_bpm: float = attrs.field(default=215.0, converter=float, validator=_IN_TEMPO_RANGE)
+    refine: bool = attrs.field(default=True, validator=attrs.validators.instance_of(bool))
+
+    def __attrs_post_init__(self) -> None:
+        if self.min_bpm >= self.max_bpm:
+            raise ValueError(f"min_bpm is {self.min_bpm:g}, not below max_bpm, which is {self.max_bpm:g}")
+
+    def weights(self) -> Mapping[str, str]:
+        """Return file name → sha256 of the key network and the eight beat networks."""
+        return {Path(path).name: _sha256(path) for path in (*backend.KEY_CNN, *backend.DOWNBEATS_BLSTM)}
+
+    @functools.cached_property
+    def _key_network(self) -> Any:
+        return networks.key_network()
+
+    @functools.cached_property
+    def _beat_network(self) -> Any:
+        return networks.beat_network()
+
+    @functools.cached_property
+    def _bar_model(self) -> Any:
+        return backend.DBNDownBeatTrackingProcessor(
+            beats_per_bar=list(self.beats_per_bar), min_bpm=self.min_bpm, max_bpm=self.max_bpm, fps=FRAME_RATE
+        )
+
+    @functools.cached_property
+    def _tempo_model(self) -> Any:
+        histogram = backend.CombFilterTempoHistogramProcessor(fps=FRAME_RATE)
+        return backend.TempoEstimationProcessor(
+            method=None, histogram_processor=histogram, fps=FRAME_RATE, interpolate=True
+        )
+
+    def _analyze(self, mix: Audio) -> Analysis:
+        heard = resample(Audio(mix.mono()[None], mix.sample_rate), SAMPLE_RATE)
+        if heard.duration < MIN_SECONDS or is_silent(heard):
+            return Analysis()
+        signal = _signal(heard)
+
+        key_probability = self._key_network(signal)[0]
+        best = int(np.argmax(key_probability))
+        key = Key.parse(backend.KEY_LABELS[best])
+        confidence = {"key": _probability(key_probability[best])}
+
+        probability = self._beat_network(signal)  # (frames, 2): of a beat that is no downbeat, of a downbeat
+        of_any_beat = probability.sum(axis=1)
+        decoded = self._bar_model(probability)  # (beats, 2): seconds, position in the bar from 1
+        if len(decoded) == 0:
+            return Analysis(key=key, confidence=confidence)
+        frames = np.round(decoded[:, 0] * FRAME_RATE).astype(np.intp)
+        beats = (_peaks(probability.max(axis=1), frames) if self.refine else frames) / FRAME_RATE
+        confidence["beats"] = _probability(of_any_beat[frames].mean())
+        first = decoded[:, 1] == 1
+        if first.any():
+            confidence["downbeats"] = _probability(probability[frames[first], 1].mean())
+        tempo = tempo_of_beats(beats)
+        candidates = () if tempo is None else self._tempo_model(of_any_beat)[:CANDIDATES]
+        return Analysis(
+            key=key,
+            tempo=tempo,
+            beats=beats,
+            downbeats=beats[first] if first.any() else None,
+            confidence=confidence,
+            tempo_candidates=tuple((float(bpm), float(strength)) for bpm, strength in candidates if strength > 0),
+        )
+
+
+@functools.cache
+def _sha256(path: str) -> str:
+    return hashlib.sha256(Path(path).read_bytes()).hexdigest()
+
+
+def _signal(heard: Audio) -> Any:
+    # 16-bit integers: madmom scales these by its window, which it keeps for the next call, so that a processor must
+    # never see integers first and floats later. Full scale: peaks above 1 would wrap around, and the spectra are
+    # log(1 + magnitude), which depends on level; music the networks were trained on is mastered to full scale.
+    scaled = heard.samples[0] * (np.iinfo(np.int16).max / heard.peak)
+    return backend.Signal(np.round(scaled).astype(np.int16), SAMPLE_RATE)
+
+
+def _peaks(probability: npt.NDArray[np.floating], frames: npt.NDArray[np.intp]) -> Times:
+    """Return the positions of the peaks at ``frames``, in fractions of frames.
+
+    The logarithm of a bell curve is a parabola, so that three values around the top give its place exactly (J. O.
+    Smith: Spectral Audio Signal Processing, "Quadratic interpolation of spectral peaks", 2011). A frame without a lower
+    neighbour on both sides stays where it is.
+    """
+    height = np.log(np.maximum(probability, np.finfo(np.float32).tiny).astype(np.float64))
+    inner = np.clip(frames, 1, max(len(height) - 2, 1))
+    before, top, after = height[inner - 1], height[inner], height[inner + 1]
+    peaked = (inner == frames) & (top > before) & (top > after)
+    curvature = np.where(peaked, before - 2 * top + after, -1.0)
+    shift: Times = np.where(peaked, 0.5 * (before - after) / curvature, 0.0)
+    return frames + shift
+
+
+def _probability(value: float) -> float:
+    # Rounding may leave a softmax a hair above 1.
+    return min(float(value), 1.0)

