@@ -169,7 +169,7 @@ def render(source: SyntheticSource, plan: MashupPlan, name: str) -> tuple[Callab
 def matched_30s() -> tuple[SyntheticSource, MashupPlan]:
     """Return a matched plan of 30 s in which the harmonic stem is stretched and shifted, the percussion stretched."""
     source = SyntheticSource([(Key(0, "major"), 112.0), (Key(10, "major"), 104.0), (Key(2, "major"), 120.0)], bars=14)
-    plans = mk.Kit().generator.plan(source.clips, condition="matched", count=50, seed=0, vocal="band-0")
+    plans = mk.Kit().generator.plan(source.clips, condition="matched", count=50, seed=0, vocal=source.clips[0].id)
     return source, next(
         plan
         for plan in plans

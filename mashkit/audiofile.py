@@ -138,8 +138,9 @@ def resample(audio: Audio, sample_rate: int) -> Audio:
         raise UsageError(f"sample rate is {sample_rate}", "give a positive whole number of Hz")
     if audio.sample_rate == sample_rate:
         return audio
-    converted = soxr.resample(audio.samples.T, audio.sample_rate, sample_rate, quality="VHQ")
-    return Audio(np.ascontiguousarray(converted.T), sample_rate)
+    converted = np.ascontiguousarray(soxr.resample(audio.samples.T, audio.sample_rate, sample_rate, quality="VHQ").T)
+    converted.flags.writeable = False  # ours alone: handing it over as it is saves a copy
+    return Audio(converted, sample_rate)
 
 
 def save(path: Path | str, audio: Audio) -> Path:

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from mashkit.beats import MIN_BEATS, beat_error, tempo_of_beats
+from mashkit.beats import MIN_BEATS, beat_error, steady_beat, tempo_of_beats
 from mashkit.errors import AnalysisError
 from mashkit.types import Times
 
@@ -185,3 +185,27 @@ def test_inputs_are_not_altered() -> None:
     tempo_of_beats(beats)
     beat_error(beats, beats)
     assert np.array_equal(beats, before)
+
+
+@given(st.floats(60, 200), st.floats(0, 5), st.integers(0, 40))
+def test_a_steady_beat_of_a_steady_grid_is_itself(tempo: float, first: float, index: int) -> None:
+    beats = first + np.arange(64) * 60 / tempo
+    assert steady_beat(beats, float(beats[index]), tempo) == pytest.approx(beats[index], abs=1e-6)
+
+
+@given(st.floats(-0.02, 0.02), st.integers(0, 60))
+def test_one_displaced_beat_is_put_back(error: float, index: int) -> None:
+    beats = 0.5 + np.arange(64) * 0.5
+    beats[index] += error
+    assert steady_beat(beats, float(beats[index]), 120.0) == pytest.approx(0.5 + index * 0.5, abs=1e-6)
+
+
+def test_a_steady_beat_is_nearer_the_truth_than_a_detected_one() -> None:
+    random = np.random.default_rng(3)
+    truth = 0.3 + np.arange(80) * 0.5
+    errors = []
+    for _ in range(50):
+        beats = truth + random.normal(0, 0.01, len(truth))
+        errors.append((abs(beats[0] - truth[0]), abs(steady_beat(beats, float(beats[0]), 120.0) - truth[0])))
+    detected, steady = np.mean(errors, axis=0)
+    assert steady < 0.3 * detected

@@ -90,15 +90,22 @@ def _crossed(source: Source) -> Mashup:
     return _mashup(
         source,
         [
-            Layer(role=Role.VOCAL, clip_id="band-0"),
-            Layer(role=Role.HARMONIC, clip_id="band-1", speed=WHOLE_TONE, semitones=2, offset_s=-0.1, gain_db=-1.5),
-            Layer(role=Role.PERCUSSION, clip_id="band-2", speed=0.9),
+            Layer(role=Role.VOCAL, clip_id=source.clips[0].id),
+            Layer(
+                role=Role.HARMONIC,
+                clip_id=source.clips[1].id,
+                speed=WHOLE_TONE,
+                semitones=2,
+                offset_s=-0.1,
+                gain_db=-1.5,
+            ),
+            Layer(role=Role.PERCUSSION, clip_id=source.clips[2].id, speed=0.9),
         ],
     )
 
 
 def _vocal_alone(source: Source) -> Mashup:
-    return _mashup(source, [Layer(role=Role.VOCAL, clip_id="band-1")], duration_s=4.0)
+    return _mashup(source, [Layer(role=Role.VOCAL, clip_id=source.clips[1].id)], duration_s=4.0)
 
 
 @attrs.define
@@ -326,9 +333,9 @@ def test_beat_errors_are_those_of_the_plan() -> None:
     assert beats is not None
     start = float(beats[0])
     layers = [
-        Layer(role=Role.VOCAL, clip_id="band-0", offset_s=-start),
-        Layer(role=Role.HARMONIC, clip_id="band-0", offset_s=-start - 0.005),
-        Layer(role=Role.PERCUSSION, clip_id="band-0", offset_s=-start + 0.015),
+        Layer(role=Role.VOCAL, clip_id=source.clips[0].id, offset_s=-start),
+        Layer(role=Role.HARMONIC, clip_id=source.clips[0].id, offset_s=-start - 0.005),
+        Layer(role=Role.PERCUSSION, clip_id=source.clips[0].id, offset_s=-start + 0.015),
     ]
     harmonic, percussion = figures(_mashup(source, layers))["errors"]
     assert harmonic["ms"] == pytest.approx([-5.0] * 10, abs=0.01)

@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 from attrs import validators
 
+from mashkit.beats import steady_beat
 from mashkit.builtin import PAPER_GENERATOR
 from mashkit.components import ComponentInfo
 from mashkit.errors import GenerationError
@@ -269,9 +270,12 @@ def _folded(ratios: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
 
 
 def _first_downbeat(clip: Clip) -> float:
-    downbeats = clip.analysis.downbeats
-    assert downbeats is not None  # noqa: S101 — the pool holds only clips that have one
-    return float(downbeats[0])
+    """Return the clip's first downbeat, seconds, as all its beats together say where it is."""
+    beats, downbeats, tempo = clip.analysis.beats, clip.analysis.downbeats, clip.analysis.tempo
+    assert beats is not None  # noqa: S101 — the pool holds only clips that have these
+    assert downbeats is not None  # noqa: S101
+    assert tempo is not None  # noqa: S101
+    return steady_beat(beats, float(downbeats[0]), tempo)
 
 
 def _loudness_gain(seed: Clip, clip: Clip, role: Role) -> float:

@@ -293,7 +293,7 @@ class SyntheticSource:
     Parameters
     ----------
     bands : sequence of (Key, tempo)
-        One clip each, named "band-0", "band-1", …
+        One clip each; its id tells all of them apart, whatever source they are in.
     bars : int
     """
 
@@ -302,7 +302,7 @@ class SyntheticSource:
         self.clips: list[Clip] = []
         for index, (key, tempo) in enumerate(bands):
             stems, analysis = signals.band(key, tempo=tempo, bars=bars, seed=index, first_downbeat=0.2 + 0.1 * index)
-            name = f"band-{index}"
+            name = f"band-{index}-{key}-{tempo:g}-{bars}".replace(" ", "-")
             self._stems[name] = stems
             duration = stems.stems["vocals"].duration
             self.clips.append(
@@ -385,6 +385,13 @@ class ScorerContract(ComponentContract):
     def test_company_does_not_matter(self, subject: Scorer, mashups: list[Mashup], scores: list[Score]) -> None:
         alone = [subject.score([mashup])[0].value for mashup in mashups]
         assert alone == pytest.approx([score.value for score in scores], rel=1e-5)
+
+    def test_threads(self, subject: Scorer, mashups: list[Mashup]) -> None:
+        self._assert_threads_agree(
+            subject,
+            lambda: [score.value for score in subject.score(mashups)],
+            lambda one, other: one == pytest.approx(other, rel=1e-5),
+        )
 
     def test_a_fresh_instance_agrees(self, mashups: list[Mashup], scores: list[Score]) -> None:
         fresh = cast("Scorer", self.create()).score(mashups)

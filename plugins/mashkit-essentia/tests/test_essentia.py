@@ -107,7 +107,6 @@ def test_key_and_beats_are_what_essentia_says(band: tuple[Audio, Analysis], foun
 @pytest.mark.parametrize("profile", PROFILES)
 @pytest.mark.parametrize("mode", ["major", "minor"])
 def test_every_profile_works(profile: str, mode: str) -> None:
-    # Of all twelve tonics, so that whichever mode the profile prefers is met.
     analyzer = EssentiaAnalyzer(profile=profile, method="degara")
     key = Key(2, "major" if mode == "major" else "minor")
     analysis = analyzer.analyze(signals.chord_progression(key, seconds=4.0))
@@ -204,7 +203,14 @@ def test_options_that_make_no_sense(options: dict[str, object]) -> None:
 
 # ------------------------------------------------------------------------------------------------------ real music
 @pytest.mark.parametrize(
-    "slug", ["glass-elevator", "harbour-lights", "mango-season", "pocket-change", "satellite-letters", "slow-river"]
+    "slug",
+    [
+        "glass-elevator",
+        *(
+            pytest.param(slug, marks=pytest.mark.slow)
+            for slug in ("harbour-lights", "mango-season", "pocket-change", "satellite-letters", "slow-river")
+        ),
+    ],
 )
 def test_demo_song(analyzer: EssentiaAnalyzer, slug: str) -> None:
     if not DEMO_SONGS.is_dir():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from typing import ClassVar
 
@@ -47,7 +48,8 @@ class LibrosaSeparator(Separator):
     ----------
     vocal_margin : float
         How many times stronger than the repeating part a moment must be to be vocals by half, ≥ 1. More leaves less of
-        the accompaniment in the vocals, and more of the vocals in "other". The default is that of librosa's gallery.
+        the accompaniment in the vocals, and more of the vocals in "other". librosa's gallery has 10; 4 separates
+        vocals better in six songs of seven (see the README).
     segment_s : float
         Longest part separated at once, seconds, 10–600; longer mixes are cut into such parts, which are cross-faded.
         Bounds the memory: about 20 MB a second of stereo at 44.1 kHz. Longer parts hold more repetitions.
@@ -61,7 +63,7 @@ class LibrosaSeparator(Separator):
     info: ClassVar[ComponentInfo] = SEPARATOR
 
     vocal_margin: float = attrs.field(
-        default=10.0, validator=[attrs.validators.instance_of((int, float)), attrs.validators.ge(1)]
+        default=4.0, validator=[attrs.validators.instance_of((int, float)), attrs.validators.ge(1)]
     )
     segment_s: float = attrs.field(
         default=60.0,
@@ -86,7 +88,10 @@ class LibrosaSeparator(Separator):
         """Return the drums and the vocals of one segment."""
         n_fft = 2 ** round(math.log2(WINDOW_S * mix.sample_rate))
         hop_length = n_fft // 4
-        spectrum = librosa.stft(mix.samples[:, start:stop], n_fft=n_fft, hop_length=hop_length, pad_mode="constant")
+        samples = mix.samples[:, start:stop]
+        # librosa warns of audio shorter than a window.
+        padded = np.pad(samples, ((0, 0), (0, max(n_fft - samples.shape[1], 0))))
+        spectrum = librosa.stft(padded, n_fft=n_fft, hop_length=hop_length, pad_mode="constant")
         magnitude = np.abs(spectrum).mean(axis=0)
         harmonic_mask, percussive_mask = librosa.decompose.hpss(magnitude, mask=True)
 
@@ -106,7 +111,7 @@ class LibrosaSeparator(Separator):
         if frames < _MIN_FRAMES:
             return np.zeros_like(magnitude)
         repeating = librosa.decompose.nn_filter(
-            magnitude, aggregate=np.median, metric="cosine", width=min(gap, (frames - 1) // 2)
+            magnitude, aggregate=np.median, metric="cosine", width=min(gap, (frames - 1) // 2 - 1)
         )
         # A bin cannot repeat more than it has; the median of its neighbours may be larger.
         repeating = np.minimum(magnitude, repeating)
@@ -122,4 +127,4 @@ def _segments(frames: int, longest: int, overlap: int) -> list[tuple[int, int]]:
         return [(0, frames)]
     count = math.ceil((frames - overlap) / (longest - overlap))
     starts = np.linspace(0, frames - overlap, count + 1).round().astype(int)
-    return [(int(start), int(end) + overlap) for start, end in zip(starts[:-1], starts[1:], strict=True)]
+    return [(int(start), int(end) + overlap) for start, end in itertools.pairwise(starts)]
