@@ -52,7 +52,7 @@ class LibrosaSeparator(Separator):
         vocals better in six songs of seven (see the README).
     segment_s : float
         Longest part separated at once, seconds, 10–600; longer mixes are cut into such parts, which are cross-faded.
-        Bounds the memory: about 20 MB a second of stereo at 44.1 kHz. Longer parts hold more repetitions.
+        Bounds the memory: about 8 MB a second of stereo at 44.1 kHz. Longer parts hold more repetitions.
 
     References
     ----------

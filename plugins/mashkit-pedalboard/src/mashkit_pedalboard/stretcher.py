@@ -78,8 +78,8 @@ class PedalboardStretcher(Stretcher):
     def _stretch(self, audio: Audio, *, speed: float, semitones: float, frames: int) -> Audio:
         window = self._window(audio.sample_rate)
         # Silence around the audio: a single frame is enough then, an onset at the very start or end has a window to
-        # lie in, and pedalboard, which guesses which axis is time, sees more frames than channels.
-        margin = 2 * window
+        # lie in, the result can be moved, and pedalboard, which guesses which axis is time, sees it.
+        margin = math.ceil(2 * window * max(speed, 1.0))
         padded = np.pad(audio.samples, ((0, 0), (margin, margin)))
         if not self.high_quality:
             # Between the partials of a sound without any noise the detector takes rounding errors for transients, and
@@ -104,13 +104,13 @@ class PedalboardStretcher(Stretcher):
     def _window(self, sample_rate: int) -> int:
         """Return the length of the faster engine's analysis window, frames: 2048 at 44.1 and 48 kHz."""
         window = 1 << math.ceil(math.log2(2048 * sample_rate / 48_000))
-        if self.use_long_fft_window is not None:
-            window = window * 2 if self.use_long_fft_window else window // 2
-        return window * 2 if self.use_time_domain_smoothing else window
+        if self.use_long_fft_window is None:
+            return window
+        return window * 2 if self.use_long_fft_window else window // 2
 
     def _lead(self, window: int, speed: float, semitones: float) -> float:
         """Return how many frames too early the engine puts an onset."""
-        if self.high_quality:
+        if self.high_quality or self.transient_mode == "smooth":
             return 0.0
         # It stretches by pitch / speed and plays the result pitch times faster.
         return window / 2 * (1 / speed - 2 ** (-semitones / 12))

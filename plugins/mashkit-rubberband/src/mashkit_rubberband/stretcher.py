@@ -29,6 +29,11 @@ FULL_SCALE = 1.0 - 2**-15
 DEFAULT_CRISPNESS = 5
 """The program's own default (its manual)."""
 
+# What the levels of crispness stand for: `rubberband --full-help`.
+_LONG_WINDOW = (0, 1)
+_SHORT_WINDOW = (6,)
+_NO_TRANSIENTS = (0, 2, 3)
+
 _is_bool = attrs.validators.instance_of(bool)
 
 
@@ -105,9 +110,9 @@ class RubberbandStretcher(Stretcher):
 
     def _stretch(self, audio: Audio, *, speed: float, semitones: float, frames: int) -> Audio:
         window = self._window(audio.sample_rate)
-        # Silence around the audio: the program hangs on an empty file, and an onset at the very start or end needs
-        # a window to lie in.
-        margin = 2 * window
+        # Silence around the audio: an onset at the very start or end has a window to lie in, and the result can be
+        # moved.
+        margin = math.ceil(2 * window * max(speed, 1.0))
         padded = np.pad(audio.samples, ((0, 0), (margin, margin)))
         stretched = self._in_files(padded, audio.sample_rate, speed, semitones)
         due = padded.shape[1] / speed
@@ -155,13 +160,13 @@ class RubberbandStretcher(Stretcher):
     def _window(self, sample_rate: int) -> int:
         """Return the length of R2's analysis window, frames: 2048 at 44.1 and 48 kHz with the default crispness."""
         window = 1 << math.ceil(math.log2(2048 * sample_rate / 48_000))
-        if self.crispness <= 1:
+        if self.crispness in _LONG_WINDOW:
             return window * 2
-        return window // 2 if self.crispness == 6 else window
+        return window // 2 if self.crispness in _SHORT_WINDOW else window
 
     def _lead(self, window: int, speed: float, semitones: float) -> float:
         """Return how many frames too early the engine puts an onset."""
-        if self.fine:
+        if self.fine or self.crispness in _NO_TRANSIENTS:
             return 0.0
         # It stretches by pitch / speed and plays the result pitch times faster.
         return window / 2 * (1 / speed - 2 ** (-semitones / 12))
