@@ -312,6 +312,24 @@ def test_a_broken_plugin_stops_no_command(
     assert "out of order" in capsys.readouterr().err
 
 
+def test_seed_is_used_where_there_is_chance_and_noted_where_there_is_none(
+    pair: list[Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    mk.save(tmp_path / "part.flac", mk.load(pair[0]).excerpt(0, 3))
+    output = tmp_path / "out.flac"
+    assert run("stretch", tmp_path / "part.flac", "--speed", 1.1, "--seed", 7, "-o", output, "--json") == 0
+    assert json.loads(capsys.readouterr().out)["stretcher"]["options"]["seed"] == 7
+    assert run("analyze", tmp_path / "part.flac", "--analyzer", "essentia", "--seed", 7) == 0
+    assert "leaves nothing to chance" in capsys.readouterr().err
+
+
+def test_lists_can_be_written(tmp_path: Path) -> None:
+    for command in ("plugins", "doctor"):
+        assert run(command, "-o", tmp_path / f"{command}.json") == 0
+    assert json.loads((tmp_path / "plugins.json").read_text())["components"]
+    assert json.loads((tmp_path / "doctor.json").read_text())["checks"]
+
+
 def test_version(capsys: pytest.CaptureFixture[str]) -> None:
     assert run("--version") == 0
     assert capsys.readouterr().out.startswith("mashkit 0.")

@@ -56,10 +56,16 @@ def _kit(arguments: argparse.Namespace) -> Kit:
     return Kit(**chosen, options=options)
 
 
-def _seeded(arguments: argparse.Namespace, kind: str) -> None:
-    """Turn --seed into the component's own option, so that one without a seed says so."""
-    if arguments.seed is not None:
-        arguments.options.append(f"{kind}.seed={arguments.seed}")
+def _seeded_kit(arguments: argparse.Namespace, kind: str) -> Kit:
+    """Return the kit with --seed given to the component of ``kind``; say so when that one leaves nothing to chance."""
+    kit = _kit(arguments)
+    if arguments.seed is None:
+        return kit
+    if "seed" not in getattr(kit, kind).options():
+        _say(f"{kind} {kit.chosen[kind]!r} leaves nothing to chance: --seed changes nothing")
+        return kit
+    arguments.options.append(f"{kind}.seed={arguments.seed}")
+    return _kit(arguments)
 
 
 def _print_json(data: Any) -> None:
@@ -200,8 +206,7 @@ def _page(kit: Kit, best: Sequence[Ranked], catalog: Catalog, arguments: argpars
 def separate(arguments: argparse.Namespace) -> int:
     """Split songs into stems."""
     output = require_writable_folder(arguments.output)
-    _seeded(arguments, "separator")
-    kit = _kit(arguments)
+    kit = _seeded_kit(arguments, "separator")
     files = find_songs(arguments.songs)
     names = _folder_names(files)
 
@@ -262,8 +267,7 @@ def _guarded(parts: Mapping[str, Audio]) -> tuple[dict[str, Audio], float]:
 
 def analyze(arguments: argparse.Namespace) -> int:
     """Find key, tempo, beats and downbeats."""
-    _seeded(arguments, "analyzer")
-    kit = _kit(arguments)
+    kit = _seeded_kit(arguments, "analyzer")
     files = find_songs(arguments.songs)
 
     def work(file: Path) -> dict[str, Any]:
@@ -297,8 +301,7 @@ def _count(times: Sequence[float] | None) -> str:
 
 def stretch(arguments: argparse.Namespace) -> int:
     """Change speed and pitch of a sound file."""
-    _seeded(arguments, "stretcher")
-    kit = _kit(arguments)
+    kit = _seeded_kit(arguments, "stretcher")
     audio = load(arguments.song, loader=kit.registry.plugins.hook.mashkit_load_audio)
     stretched = kit.stretcher.stretch(audio, speed=arguments.speed, semitones=arguments.semitones)
     parts, gain_db = ({"": stretched}, 0.0) if arguments.output.suffix.lower() == ".wav" else _guarded({"": stretched})
@@ -384,8 +387,7 @@ def _read_plans(path: Path) -> list[MashupPlan]:
 
 def score(arguments: argparse.Namespace) -> int:
     """Score mashup plans."""
-    _seeded(arguments, "scorer")
-    kit = _kit(arguments)
+    kit = _seeded_kit(arguments, "scorer")
     plans = _read_plans(arguments.plans)
     if not plans:
         raise PlanError(f"{arguments.plans}: holds no plan", "give what `mashkit generate` wrote")
@@ -429,8 +431,11 @@ def plugins(arguments: argparse.Namespace) -> int:
         {"distribution": one.distribution, "entry_point": one.entry_point, "reason": one.reason}
         for one in registry.broken
     ]
+    data = {"components": rows, "broken": broken}
+    if arguments.output is not None:
+        write_json(arguments.output, data)
     if arguments.json:
-        _print_json({"components": rows, "broken": broken})
+        _print_json(data)
         return DONE
     _print_table(
         ("kind", "name", "available", "from", "code", "weights", "provides"),
@@ -498,8 +503,11 @@ def doctor(arguments: argparse.Namespace) -> int:
         )
     except MashkitError as error:
         check(f"cache {cache}", error.problem, "name another with --cache")
+    data = {"checks": checks, "environment": environment()}
+    if arguments.output is not None:
+        write_json(arguments.output, data)
     if arguments.json:
-        _print_json({"checks": checks, "environment": environment()})
+        _print_json(data)
     else:
         _print_table(
             ("", "check", "problem", "what to do"),

@@ -88,19 +88,19 @@ def _parser() -> argparse.ArgumentParser:
         "-o", "--output", type=Path, required=True, metavar="FOLDER", help="one folder a song is made in it"
     )
     separate.add_argument("--roles", action="store_true", help="write vocal, harmonic, percussion instead of the stems")
-    separate.add_argument("--seed", type=int, help="seed of a separator that has one (same as -O separator.seed=N)")
+    separate.add_argument("--seed", type=int, help="seed of the separator, if it has one")
 
     analyze = command("analyze", "Find key, tempo, beats and downbeats.", "analyzer")
     analyze.add_argument("songs", nargs="+", type=Path, help="sound files and folders of them")
     analyze.add_argument("-o", "--output", type=Path, metavar="FILE", help="write the analyses there as JSON")
-    analyze.add_argument("--seed", type=int, help="seed of an analyzer that has one (same as -O analyzer.seed=N)")
+    analyze.add_argument("--seed", type=int, help="seed of the analyzer, if it has one")
 
     stretch = command("stretch", "Change speed and pitch of a sound file.", "stretcher")
     stretch.add_argument("song", type=Path, help="a sound file")
     stretch.add_argument("-o", "--output", type=Path, required=True, metavar="FILE", help=".flac, .wav, .ogg or .mp3")
     stretch.add_argument("--speed", type=float, default=1.0, help="1.25 is a quarter faster; default: %(default)s")
     stretch.add_argument("--semitones", type=float, default=0.0, help="pitch shift; default: %(default)s")
-    stretch.add_argument("--seed", type=int, help="seed of a stretcher that has one (same as -O stretcher.seed=N)")
+    stretch.add_argument("--seed", type=int, help="seed of the stretcher, if it has one")
 
     generate = command("generate", "Draw mashup plans, without making any sound.", "separator", "analyzer", "generator")
     generate.add_argument("songs", nargs="+", type=Path, help="sound files and folders of them")
@@ -113,12 +113,15 @@ def _parser() -> argparse.ArgumentParser:
     score.add_argument("plans", type=Path, help="what `mashkit generate` wrote, or a plan.json of `mashkit mash`")
     score.add_argument("--songs", nargs="+", type=Path, required=True, help="the songs the plans were drawn from")
     score.add_argument("-o", "--output", type=Path, metavar="FILE", help="write the scores there as JSON")
-    score.add_argument("--seed", type=int, help="seed of a scorer that has one (same as -O scorer.seed=N)")
+    score.add_argument("--seed", type=int, help="seed of the scorer, if it has one")
     collection(score)
 
-    command("plugins", "List components: what they are, where from, under which licence, whether they can run here.")
+    listing = "List components: what they are, where from, under which licence, whether they can run here."
+    plugins = command("plugins", listing)
     doctor = command("doctor", "Check that everything works here, and say what to do where it does not.")
     doctor.add_argument("--cache", type=Path, metavar="FOLDER", help="cache folder to check")
+    for made in (plugins, doctor):
+        made.add_argument("-o", "--output", type=Path, metavar="FILE", help="write the list there as JSON")
     return parser
 
 
