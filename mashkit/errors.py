@@ -99,7 +99,7 @@ class BrokenPlugin(ComponentError):
 
 
 class ComponentUnavailable(ComponentError):
-    """The component is registered, but something it requires is not installed."""
+    """The component is registered, but something it requires is not installed, or not what it should be."""
 
 
 class OptionError(ComponentError, UsageError):

@@ -1,0 +1,117 @@
+"""The kit: parts chosen by name or instance, created when needed, and one bad item harms no other."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any
+
+import attrs
+import pytest
+
+import mashkit as mk
+from mashkit.errors import ComponentFailed, UnknownComponent, UsageError
+from mashkit.hookspecs import StageEvent, hookimpl
+from mashkit.render import Mashup
+from mashkit.testing.contracts import SyntheticSource
+from mashkit.types import Key, Role, Score
+
+
+@attrs.define(kw_only=True, eq=False)
+class ByDuration(mk.Scorer):
+    """Longer is better; refuses the plans it is told to."""
+
+    info = mk.ComponentInfo(name="by-duration", target="x:X", summary="s", provides=["length"], code_license="MIT")
+    refuses: frozenset[str] = frozenset()
+
+    def _score(self, mashups: Sequence[Mashup]) -> list[Score]:
+        for mashup in mashups:
+            if mashup.plan.id in self.refuses:
+                raise RuntimeError(f"I do not like {mashup.plan.id}")
+        return [Score(mashup.plan.duration_s) for mashup in mashups]
+
+
+@pytest.fixture(scope="module")
+def source() -> SyntheticSource:
+    bands = [(Key(0, "major"), 120.0), (Key(2, "major"), 110.0), (Key(9, "minor"), 126.0), (Key(10, "major"), 104.0)]
+    return SyntheticSource(bands, bars=16)
+
+
+def mashups(kit: mk.Kit, source: SyntheticSource, **arguments: Any) -> list[Mashup]:
+    arguments = {"condition": "matched", "count": 40, "seed": 0, **arguments}
+    return kit.mashups(source, kit.generator.plan(source.clips, **arguments))
+
+
+def test_ranked_best_first_with_ties_in_order(source: SyntheticSource) -> None:
+    kit = mk.Kit(scorer=ByDuration())
+    drawn = mashups(kit, source)
+    ranked = kit.rank(drawn)
+    assert [one.rank for one in ranked] == list(range(1, len(drawn) + 1))
+    expected = sorted(drawn, key=lambda mashup: -mashup.plan.duration_s)
+    assert [one.mashup.plan for one in ranked] == [mashup.plan for mashup in expected]
+    assert [one.mashup.plan for one in kit.rank(drawn, top=3)] == [mashup.plan for mashup in expected[:3]]
+
+
+def test_per_vocal_counts_songs(source: SyntheticSource) -> None:
+    kit = mk.Kit(scorer=ByDuration())
+    drawn = mashups(kit, source)
+    for limit in (1, 2):
+        uses = Counter(one.mashup.clips[Role.VOCAL].song for one in kit.rank(drawn, per_vocal=limit))
+        assert max(uses.values()) == limit
+        assert len(uses) == 4
+
+
+def test_one_mashup_that_cannot_be_scored_stops_no_other(source: SyntheticSource) -> None:
+    drawn = mashups(mk.Kit(), source)
+    bad = drawn[3].plan.id
+    kit = mk.Kit(scorer=ByDuration(refuses=frozenset({bad})))
+    results = kit.score(drawn)
+    assert [isinstance(result, ComponentFailed) for result in results] == [mashup.plan.id == bad for mashup in drawn]
+    assert bad in str(results[3])
+    assert len(kit.rank(drawn)) == len(drawn) - 1
+    with pytest.raises(ComponentFailed, match="do not like"):
+        kit.rank([drawn[3]])
+
+
+def test_stages_are_heard(source: SyntheticSource) -> None:
+    class Listener:
+        def __init__(self) -> None:
+            self.events: list[StageEvent] = []
+
+        @hookimpl
+        def mashkit_stage(self, event: StageEvent) -> None:
+            self.events.append(event)
+
+    drawn = mashups(mk.Kit(), source)
+    kit = mk.Kit(scorer=ByDuration(refuses=frozenset({drawn[0].plan.id})))
+    listener = Listener()
+    kit.registry.plugins.register(listener)
+    kit.score(drawn)
+    assert [event.done for event in listener.events] == list(range(1, len(drawn) + 1))
+    assert {event.total for event in listener.events} == {len(drawn)}
+    assert [event.state for event in listener.events] == ["failed"] + ["done"] * (len(drawn) - 1)
+
+
+def test_amu_prefers_originals_to_what_clashes(source: SyntheticSource) -> None:
+    kit = mk.Kit()
+    values = {
+        condition: [one.score.value for one in kit.rank(mashups(kit, source, condition=condition))]
+        for condition in ("original", "unmatched-key-tempo")
+    }
+    assert min(values["original"]) > max(values["unmatched-key-tempo"])
+
+
+def test_options_reach_the_component() -> None:
+    kit = mk.Kit(options={"stretcher": {"cheaper": True}, "generator": {"max_shift": 1}})
+    assert kit.stretcher.options()["cheaper"] is True
+    assert kit.generator.options()["max_shift"] == 1
+
+
+def test_wrong_choices_are_named() -> None:
+    with pytest.raises(UsageError, match="strecher"):
+        mk.Kit(options={"strecher": {}})
+    with pytest.raises(UsageError, match="is not a stretcher"):
+        _ = mk.Kit(stretcher=ByDuration()).stretcher  # type: ignore[arg-type]
+    with pytest.raises(UnknownComponent, match="did you mean 'madmom'"):
+        _ = mk.Kit(analyzer="madnom").analyzer
+    assert mk.Kit(analyzer="madnom").chosen["analyzer"] == "madnom"  # nothing is created before it is needed
