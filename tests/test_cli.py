@@ -192,10 +192,10 @@ def test_a_read_only_folder(pair: list[Path], tmp_path: Path) -> None:
 
 def test_separate_stems_and_roles(pair: list[Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     song = mk.load(pair[0]).excerpt(5, 4)
-    mk.save(tmp_path / "-part.flac", song)
+    mk.save(tmp_path / "songs" / "-part.flac", song)
     for options, names in ((["--roles"], {str(role) for role in Role}), ([], {"vocals", "drums", "other"})):
         output = tmp_path / f"out{len(options)}"
-        assert run("separate", tmp_path, "-o", output, "--separator", "librosa", "--quiet", "--json", *options) == 0
+        assert run("separate", tmp_path / "songs", "-o", output, "--separator", "librosa", "--quiet", "--json", *options) == 0
         (result,) = json.loads(capsys.readouterr().out)["results"]
         assert set(result["stems"]) == names
         stems = [mk.load(path) for path in result["stems"].values()]

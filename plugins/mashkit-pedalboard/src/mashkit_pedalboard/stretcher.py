@@ -21,7 +21,7 @@ LENGTH_TOLERANCE_S = 0.01
 NOISE_FLOOR_DB = -110.0
 """Level of the noise added for the faster engine, dB relative to the peak: 9 dB below 16-bit quantisation."""
 
-_FASTER_ENGINE_ONLY = ("transient_mode", "retain_phase_continuity", "use_time_domain_smoothing")
+_FASTER_ENGINE_ONLY = ("transient_mode", "retain_phase_continuity")
 
 _is_bool = attrs.validators.instance_of(bool)
 
@@ -45,8 +45,6 @@ class PedalboardStretcher(Stretcher):
         Keep neighbouring frequencies in phase; without it the sound is softer and phasier.
     use_long_fft_window : bool, optional
         Windows of twice (True) or half (False) the usual 46 ms. The finer engine has no longer one.
-    use_time_domain_smoothing : bool
-        Smooth the window in time: softer transients.
     preserve_formants : bool
         Keep the spectral envelope when the pitch is shifted.
 
@@ -62,7 +60,6 @@ class PedalboardStretcher(Stretcher):
     transient_mode: str = attrs.field(default="crisp", validator=attrs.validators.in_(("crisp", "mixed", "smooth")))
     retain_phase_continuity: bool = attrs.field(default=True, validator=_is_bool)
     use_long_fft_window: bool | None = attrs.field(default=None, validator=attrs.validators.optional(_is_bool))
-    use_time_domain_smoothing: bool = attrs.field(default=False, validator=_is_bool)
     preserve_formants: bool = attrs.field(default=True, validator=_is_bool)
 
     def __attrs_post_init__(self) -> None:
