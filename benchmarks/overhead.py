@@ -100,14 +100,17 @@ def analyzers(audio: mk.Audio) -> dict[str, tuple[Callable[[], object], Callable
         dbn = DBNDownBeatTrackingProcessor(beats_per_bar=[3, 4], fps=100)
     mono = np.array(audio.mono())
     integers = np.round(mono / np.abs(mono).max() * 32_767).astype(np.int16)
-    key_extractor, rhythm = es.KeyExtractor(profileType="bgate"), es.RhythmExtractor2013(method="multifeature")
+    key_extractor, percival = es.KeyExtractor(profileType="bgate"), es.PercivalBpmEstimator()
+    trackers = [es.RhythmExtractor2013(method=method) for method in ("multifeature", "degara")]
 
     def by_madmom() -> object:
         signal = backend.Signal(integers, audio.sample_rate)
         return key(signal), dbn(rnn(signal))
 
     def by_essentia() -> object:
-        return key_extractor(mono), rhythm(mono)
+        # The two further opinions are where the plugin's tempo candidates come from.
+        percival.reset()  # or it repeats its first answer
+        return key_extractor(mono), [tracker(mono) for tracker in trackers], percival(mono)
 
     ours = {name: mk.Kit(analyzer=name).analyzer for name in ("madmom", "essentia")}
     return {

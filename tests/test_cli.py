@@ -195,7 +195,10 @@ def test_separate_stems_and_roles(pair: list[Path], tmp_path: Path, capsys: pyte
     mk.save(tmp_path / "songs" / "-part.flac", song)
     for options, names in ((["--roles"], {str(role) for role in Role}), ([], {"vocals", "drums", "other"})):
         output = tmp_path / f"out{len(options)}"
-        assert run("separate", tmp_path / "songs", "-o", output, "--separator", "librosa", "--quiet", "--json", *options) == 0
+        assert (
+            run("separate", tmp_path / "songs", "-o", output, "--separator", "librosa", "--quiet", "--json", *options)
+            == 0
+        )
         (result,) = json.loads(capsys.readouterr().out)["results"]
         assert set(result["stems"]) == names
         stems = [mk.load(path) for path in result["stems"].values()]

@@ -81,8 +81,10 @@ class PedalboardStretcher(Stretcher):
         if not self.high_quality:
             # Between the partials of a sound without any noise the detector takes rounding errors for transients, and
             # the phase resets detune it: a pure tone by up to 50 cents. Recordings have noise there, renderings none.
-            noise = np.random.default_rng(0).standard_normal(padded.shape, dtype=np.float32)
-            padded += np.float32(audio.peak * 10 ** (NOISE_FLOOR_DB / 20)) * noise
+            # The same in every channel, in proportion to its peak: mono stays mono, a silent channel silent.
+            noise = np.random.default_rng(0).standard_normal(padded.shape[1], dtype=np.float32)
+            peaks = np.abs(audio.samples).max(axis=1, keepdims=True)
+            padded += np.float32(10 ** (NOISE_FLOOR_DB / 20)) * peaks * noise
         stretched = pedalboard.time_stretch(
             padded,
             float(audio.sample_rate),

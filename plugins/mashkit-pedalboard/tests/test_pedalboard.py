@@ -1,0 +1,170 @@
+"""The pedalboard stretcher keeps its contract, its beat and its pitch; its options do what they say."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import soundfile
+
+from mashkit.errors import OptionError
+from mashkit.registry import Registry
+from mashkit.testing import StretcherContract, signals
+from mashkit.types import Audio
+from mashkit_pedalboard.stretcher import PedalboardStretcher
+
+SPEEDS_AND_SHIFTS = [(0.8, 0.0), (0.9, 0.0), (1.25, 0.0), (1.0, 3.0), (1.0, -3.0)]
+
+
+class TestPedalboard(StretcherContract):
+    component = "pedalboard"
+
+
+@pytest.mark.slow
+class TestPedalboardHighQuality(StretcherContract):
+    component = "pedalboard"
+    options = {"high_quality": True}  # noqa: RUF012 — the contract reads it, nobody writes it
+    drift_s = 0.12  # what the README says of it
+
+
+def onset_errors(stretcher: PedalboardStretcher, speed: float, semitones: float) -> Any:
+    """Return how late each click of ten seconds comes out, seconds."""
+    times = signals.click_times(10.0, 120.0)
+    stretched = stretcher.stretch(signals.click_train(times, 10.0), speed=speed, semitones=semitones)
+    return signals.click_positions(stretched, times / speed) - times / speed
+
+
+def cents_off(audio: Audio, frequency: float) -> float:
+    """Return how far the strongest frequency of the middle half is from ``frequency``, cents."""
+    middle = audio.mono()[audio.frames // 4 : -audio.frames // 4]
+    spectrum = np.abs(np.fft.rfft(middle * np.hanning(len(middle)), 1 << 20))
+    return float(1200 * np.log2(np.argmax(spectrum) * audio.sample_rate / (1 << 20) / frequency))
+
+
+def levels(audio: Audio) -> Any:
+    """Return the level of every tenth of a second in every channel, dB; at least the loudest less 40 dB."""
+    step = audio.sample_rate // 10
+    blocks = audio.samples[:, : audio.frames // step * step].reshape(audio.channels, -1, step)
+    decibels = 10 * np.log10(np.mean(blocks.astype(np.float64) ** 2, axis=-1) + 1e-20)
+    return np.maximum(decibels, decibels.max() - 40)
+
+
+@pytest.mark.parametrize(("speed", "semitones"), SPEEDS_AND_SHIFTS)
+def test_onsets_are_not_late_or_early_as_a_whole(speed: float, semitones: float) -> None:
+    # Uncorrected, the median is up to 6 ms.
+    assert abs(np.median(onset_errors(PedalboardStretcher(), speed, semitones))) < 0.0015
+
+
+@pytest.mark.parametrize("sample_rate", [8_000, 22_050, 96_000])
+def test_onsets_at_other_rates(sample_rate: int) -> None:
+    times = signals.click_times(6.0, 120.0)
+    clicks = signals.click_train(times, 6.0, sample_rate=sample_rate)
+    found = signals.click_positions(PedalboardStretcher().stretch(clicks, speed=0.8), times / 0.8)
+    assert abs(np.median(found - times / 0.8)) < 0.002
+
+
+@pytest.mark.parametrize(("speed", "tolerance"), [(0.8, 0.003), (1.25, 0.003)])
+def test_real_drums_stay_in_place(shared_data: Path, speed: float, tolerance: float) -> None:
+    samples, rate = soundfile.read(
+        shared_data / "multitracks" / "MusicDelta - Hendrix" / "drums.flac", dtype="float32", frames=12 * 44_100
+    )
+    drums = Audio(np.ascontiguousarray(samples.T), rate)
+    stretched = PedalboardStretcher().stretch(drums, speed=speed)
+    step = rate // 1000
+    before, after = (_rises(audio, step) for audio in (drums, stretched))
+    expected = np.interp((np.arange(len(after)) + 0.5) * speed - 0.5, np.arange(len(before)), before)
+    lags = np.arange(-30, 31)
+    likeness = [np.dot(expected[30:-30], np.roll(after, -lag)[30:-30]) for lag in lags]
+    assert abs(lags[int(np.argmax(likeness))] * step / rate) <= tolerance  # uncorrected: 0.005 at speed 0.8
+
+
+def _rises(audio: Audio, step: int) -> Any:
+    """Return how much the smoothed log energy rises from each block of ``step`` frames to the next."""
+    mono = audio.mono()
+    energy = np.mean(mono[: audio.frames // step * step].reshape(-1, step) ** 2, axis=1)
+    return np.maximum(np.diff(np.convolve(np.log1p(1e4 * energy), np.hanning(9), "same")), 0)
+
+
+def test_onset_in_the_first_frame_survives() -> None:
+    found = PedalboardStretcher().stretch(signals.click_train([0.0, 1.0], 2.0), speed=0.9)
+    assert signals.click_positions(found, [0.0, 1.0 / 0.9]) == pytest.approx([0.0, 1.0 / 0.9], abs=0.004)
+
+
+@pytest.mark.parametrize("speed", [0.83, 1.2])
+def test_there_and_back_in_speed(speed: float) -> None:
+    times = signals.click_times(10.0, 120.0)
+    clicks = signals.click_train(times, 10.0)
+    stretcher = PedalboardStretcher()
+    back = stretcher.stretch(stretcher.stretch(clicks, speed=speed), speed=1 / speed)
+    assert abs(back.frames - clicks.frames) <= 1
+    assert np.abs(signals.click_positions(back, times) - times).max() < 0.02  # two stretches, each within 0.011
+
+
+@pytest.mark.parametrize("semitones", [3.0, -5.0])
+def test_there_and_back_in_pitch(semitones: float) -> None:
+    tone, stretcher = signals.tone(330.0, 4.0), PedalboardStretcher()
+    shifted = stretcher.stretch(tone, semitones=semitones)
+    assert cents_off(shifted, 330.0 * 2 ** (semitones / 12)) == pytest.approx(0, abs=1)
+    assert cents_off(stretcher.stretch(shifted, semitones=-semitones), 330.0) == pytest.approx(0, abs=1)
+
+
+@pytest.mark.parametrize("frequency", [110.0, 220.0, 2500.0])
+def test_pure_tones_keep_their_pitch(frequency: float) -> None:
+    # Without the noise floor the transient detector makes 220 Hz up to 47 cents sharp here.
+    assert abs(cents_off(PedalboardStretcher().stretch(signals.tone(frequency, 4.0), speed=1.1), frequency)) < 2
+
+
+@pytest.mark.parametrize("gain", [4.0, 0.3])
+def test_level_follows_the_gain(gain: float) -> None:
+    # In level, not sample by sample: the last bit of the input decides which way a phase wraps.
+    audio, stretcher = signals.chord_progression(seconds=4.0), PedalboardStretcher()
+    louder = stretcher.stretch(Audio(audio.samples * np.float32(gain), audio.sample_rate), speed=0.9, semitones=2)
+    expected = levels(stretcher.stretch(audio, speed=0.9, semitones=2)) + 20 * np.log10(gain)
+    assert np.abs(levels(louder) - expected).max() < 1.0
+
+
+def test_equal_channels_stay_equal() -> None:
+    mono = signals.chord_progression(seconds=3.0).samples[:1]
+    stretched = PedalboardStretcher().stretch(Audio(np.repeat(mono, 2, axis=0), 44_100), speed=0.9, semitones=1)
+    assert np.abs(stretched.samples[0] - stretched.samples[1]).max() < 1e-6
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"high_quality": True},
+        {"transient_mode": "mixed"},
+        {"transient_mode": "smooth"},
+        {"retain_phase_continuity": False},
+        {"use_long_fft_window": True},
+        {"use_long_fft_window": False},
+        {"preserve_formants": False},
+        {"high_quality": True, "use_long_fft_window": False},
+        {"high_quality": True, "preserve_formants": False},
+    ],
+    ids=str,
+)
+def test_every_option_has_an_effect(options: Mapping[str, Any]) -> None:
+    audio = signals.mix(signals.band(bars=1)[0])
+    base = {"high_quality": True} if len(options) > 1 else {}
+    plain, changed = (
+        PedalboardStretcher(**chosen).stretch(audio, speed=0.9, semitones=2.0) for chosen in (base, options)
+    )
+    assert not np.array_equal(plain.samples, changed.samples)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"transient_mode": "crispy"},
+        {"use_long_fft_window": "long"},
+        {"high_quality": 1},
+        {"high_quality": True, "transient_mode": "smooth"},
+        {"high_quality": True, "use_long_fft_window": True},
+    ],
+    ids=str,
+)
+def test_wrong_options_are_refused(options: Mapping[str, Any]) -> None:
+    with pytest.raises(OptionError, match="pedalboard"):
+        Registry().create("stretcher", "pedalboard", options)

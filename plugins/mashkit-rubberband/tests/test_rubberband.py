@@ -1,0 +1,176 @@
+"""The rubberband stretcher keeps its contract, its beat and its pitch, and loses nothing to the 16-bit files."""
+
+import shutil
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from mashkit.errors import ComponentUnavailable, OptionError
+from mashkit.registry import Registry
+from mashkit.testing import StretcherContract, signals
+from mashkit.types import Audio
+from mashkit_rubberband.stretcher import RubberbandStretcher, program_version
+
+needs_program = pytest.mark.skipif(shutil.which("rubberband") is None, reason="no program 'rubberband' on PATH")
+
+
+class TestRubberband(StretcherContract):
+    component = "rubberband"
+    drift_s = 0.003
+
+
+@pytest.mark.slow
+class TestRubberbandFaster(StretcherContract):
+    component = "rubberband"
+    options = {"fine": False}  # noqa: RUF012 — the contract reads it, nobody writes it
+
+
+@pytest.mark.slow
+class TestRubberbandForDrums(StretcherContract):
+    component = "rubberband"
+    options = {"fine": False, "crispness": 6}  # noqa: RUF012 — the contract reads it, nobody writes it
+    drift_s = 0.003
+
+
+def cents_off(audio: Audio, frequency: float) -> float:
+    """Return how far the strongest frequency of the middle half is from ``frequency``, cents."""
+    middle = audio.mono()[audio.frames // 4 : -audio.frames // 4]
+    spectrum = np.abs(np.fft.rfft(middle * np.hanning(len(middle)), 1 << 20))
+    return float(1200 * np.log2(np.argmax(spectrum) * audio.sample_rate / (1 << 20) / frequency))
+
+
+@needs_program
+@pytest.mark.parametrize(("speed", "semitones"), [(0.8, 0.0), (1.25, 0.0), (1.0, 3.0), (1.0, -3.0)])
+def test_faster_engine_is_not_late_or_early_as_a_whole(speed: float, semitones: float) -> None:
+    times = signals.click_times(10.0, 120.0)
+    stretched = RubberbandStretcher(fine=False).stretch(
+        signals.click_train(times, 10.0), speed=speed, semitones=semitones
+    )
+    # Uncorrected, the median is up to 6 ms.
+    assert abs(np.median(signals.click_positions(stretched, times / speed) - times / speed)) < 0.0015
+
+
+@needs_program
+@pytest.mark.parametrize("fine", [True, False])
+def test_onset_in_the_first_frame_survives(fine: bool) -> None:
+    found = RubberbandStretcher(fine=fine).stretch(signals.click_train([0.0, 1.0], 2.0), speed=0.9)
+    assert signals.click_positions(found, [0.0, 1.0 / 0.9]) == pytest.approx([0.0, 1.0 / 0.9], abs=0.004)
+
+
+@needs_program
+def test_there_and_back_in_speed() -> None:
+    times = signals.click_times(8.0, 120.0)
+    clicks = signals.click_train(times, 8.0)
+    stretcher = RubberbandStretcher()
+    back = stretcher.stretch(stretcher.stretch(clicks, speed=0.83), speed=1 / 0.83)
+    assert abs(back.frames - clicks.frames) <= 1
+    assert np.abs(signals.click_positions(back, times) - times).max() < 0.005
+
+
+@needs_program
+@pytest.mark.parametrize("semitones", [3.0, -5.0])
+def test_there_and_back_in_pitch(semitones: float) -> None:
+    tone, stretcher = signals.tone(330.0, 4.0), RubberbandStretcher()
+    shifted = stretcher.stretch(tone, semitones=semitones)
+    assert cents_off(shifted, 330.0 * 2 ** (semitones / 12)) == pytest.approx(0, abs=1)
+    assert cents_off(stretcher.stretch(shifted, semitones=-semitones), 330.0) == pytest.approx(0, abs=1)
+
+
+@needs_program
+@pytest.mark.parametrize("gain", [2.0**-10, 8.0, 2.0**40])
+def test_linear_in_powers_of_two_to_the_bit(gain: float) -> None:
+    audio, stretcher = signals.chord_progression(seconds=2.0), RubberbandStretcher()
+    scaled = stretcher.stretch(Audio(audio.samples * np.float32(gain), audio.sample_rate), speed=0.9, semitones=2)
+    plain = stretcher.stretch(audio, speed=0.9, semitones=2)
+    assert np.array_equal(scaled.samples, plain.samples * np.float32(gain))
+
+
+@needs_program
+@pytest.mark.parametrize("fine", [True, False])
+def test_a_crest_that_grows_is_not_clipped(fine: bool) -> None:
+    # Samples of ±1 at random become normally distributed ones: peaks four times as high, beyond all headroom.
+    signs = np.sign(np.random.default_rng(0).standard_normal((1, 88_200))).astype(np.float32)
+    stretched = RubberbandStretcher(fine=fine).stretch(Audio(signs, 44_100), speed=0.9)
+    assert stretched.peak > 3.0
+    assert np.count_nonzero(np.abs(stretched.samples) == stretched.peak) == 1
+    assert stretched.samples.std() == pytest.approx(1.0, abs=0.2)  # the faster engine loses some noise
+
+
+@needs_program
+@pytest.mark.parametrize("amplitude", [0.03, 5.0])
+def test_quantisation_noise_is_85_db_below_the_peak(amplitude: float) -> None:
+    tone = signals.tone(440.0, 4.0, amplitude=amplitude)
+    stretched = RubberbandStretcher(fine=False).stretch(tone, speed=0.9).samples[0, 44_100:-44_100]
+    spectrum = np.fft.rfft(stretched * np.hanning(len(stretched)))
+    above = np.fft.rfftfreq(len(stretched), 1 / 44_100) > 2000  # a tone has nothing there
+    noise = np.sqrt(2 * np.sum(np.abs(spectrum[above]) ** 2) / len(stretched) / np.sum(np.hanning(len(stretched)) ** 2))
+    assert 20 * np.log10(noise / amplitude) < -85
+
+
+@needs_program
+def test_channels_are_independent() -> None:
+    audio, stretcher = signals.mix(signals.band(bars=1)[0]), RubberbandStretcher()
+    swapped = stretcher.stretch(Audio(audio.samples[::-1], audio.sample_rate), speed=1.1, semitones=-1)
+    assert np.array_equal(swapped.samples[::-1], stretcher.stretch(audio, speed=1.1, semitones=-1).samples)
+
+
+@needs_program
+def test_no_file_is_left_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    RubberbandStretcher().stretch(signals.noise(0.2), speed=1.1)
+    assert list(tmp_path.iterdir()) == []
+
+
+@needs_program
+@pytest.mark.parametrize("options", [{"fine": False}, {"fine": False, "crispness": 0}, {"formant": True}], ids=str)
+def test_every_option_has_an_effect(options: Mapping[str, Any]) -> None:
+    audio = signals.mix(signals.band(bars=1)[0])
+    base = {"fine": False} if "crispness" in options else {}
+    plain, changed = (
+        RubberbandStretcher(**chosen).stretch(audio, speed=0.9, semitones=2.0) for chosen in (base, options)
+    )
+    assert not np.array_equal(plain.samples, changed.samples)
+
+
+@needs_program
+@pytest.mark.parametrize(
+    "options", [{"fine": 1}, {"crispness": 3}, {"fine": False, "crispness": 7}, {"formant": "yes"}], ids=str
+)
+def test_wrong_options_are_refused(options: Mapping[str, Any]) -> None:
+    with pytest.raises(OptionError, match="rubberband"):
+        Registry().create("stretcher", "rubberband", options)
+
+
+def put_on_path(folder: Path, monkeypatch: pytest.MonkeyPatch, version: str) -> None:
+    """Make the first rubberband on PATH one that says it is ``version``."""
+    program = folder / "rubberband"
+    program.write_text(f"#!/bin/sh\necho {version}\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", str(folder), prepend=":")
+
+
+@needs_program
+def test_version_of_the_program_is_recorded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = RubberbandStretcher()
+    assert before.describe()["engine_version"] == f"Rubber Band {program_version()}"
+    fingerprint = before.fingerprint()
+    put_on_path(tmp_path, monkeypatch, "99.1.0")
+    assert RubberbandStretcher().describe()["engine_version"] == "Rubber Band 99.1.0"
+    assert RubberbandStretcher().fingerprint() != fingerprint
+
+
+def test_old_programs_have_no_finer_engine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    put_on_path(tmp_path, monkeypatch, "1.9.0")
+    with pytest.raises(ComponentUnavailable, match="finer engine"):
+        Registry().create("stretcher", "rubberband")
+    assert RubberbandStretcher(fine=False).describe()["engine_version"] == "Rubber Band 1.9.0"
+
+
+def test_missing_program_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(ComponentUnavailable, match="apt install rubberband-cli"):
+        Registry().create("stretcher", "rubberband")
