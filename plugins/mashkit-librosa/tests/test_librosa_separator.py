@@ -74,6 +74,7 @@ def test_stems_keep_the_stereo_image() -> None:
         assert np.abs(stem.samples[1] - 0.25 * stem.samples[0]).max() < 1e-5, name
 
 
+@pytest.mark.slow
 def test_segments_hide_their_seams() -> None:
     mix = signals.mix(signals.band(bars=12, sample_rate=8_000)[0])  # 24 s: three segments
     whole, cut = (LibrosaSeparator(segment_s=seconds).separate(mix).stems for seconds in (60, 10))

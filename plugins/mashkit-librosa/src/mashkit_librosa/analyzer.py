@@ -73,7 +73,8 @@ class LibrosaAnalyzer(Analyzer):
     """Key from the mean constant-Q chroma, beats from the onset strength, tempo from the beats.
 
     The mix is brought to mono, 22.05 kHz and full scale first. The confidence of the key is its correlation with the
-    profile: music has 0.4–0.9, and below that the key is no more than the best of 24 (drums and noise have 0.2–0.4).
+    profile: music has 0.4–0.9 as a rule, and below that the key is no more than the best of 24 (drums and noise have
+    0.2–0.4).
 
     Parameters
     ----------
