@@ -133,7 +133,11 @@ class _Ingestion:
         if probe is None:
             return False
         excerpts = self.ingestor.policy.excerpts(probe["duration_s"])
-        keys = [key(self.song, excerpt) for excerpt in excerpts for key in (self._analysis_key, self._stems_key)]
+        keys = [
+            key(self.song, excerpt)
+            for excerpt in excerpts
+            for key in (self.ingestor.analysis_key, self.ingestor.stems_key)
+        ]
         return all(key in self.known for key in keys)
 
     def run(self) -> Ingested:
@@ -148,19 +152,15 @@ class _Ingestion:
         clips: list[Clip] = []
         stems: dict[tuple[str, Role], SoundRef] = {}
         for excerpt in excerpts:
-            analysis = self._result("analysis", self._analysis_key(self.song, excerpt), partial(self._analyze, excerpt))
-            parts = self._result("stems", self._stems_key(self.song, excerpt), partial(self._separate, excerpt))
+            analysis = self._result(
+                "analysis", self.ingestor.analysis_key(self.song, excerpt), partial(self._analyze, excerpt)
+            )
+            parts = self._result("stems", self.ingestor.stems_key(self.song, excerpt), partial(self._separate, excerpt))
             clip = self._clip(excerpt, Analysis.from_dict(analysis), parts)
             clips.append(clip)
             for role, part in parts.items():
                 stems[clip.id, Role(role)] = SoundRef(part["sha256"], part["halvings"])
         return Ingested(tuple(clips), stems, self.results, tuple(probe["notes"]))
-
-    def _analysis_key(self, song: SongFile, excerpt: tuple[float, float]) -> str:
-        return self.ingestor.analysis_key(song, excerpt)
-
-    def _stems_key(self, song: SongFile, excerpt: tuple[float, float]) -> str:
-        return self.ingestor.stems_key(song, excerpt)
 
     def _result(self, kind: str, key: str, compute: Callable[[], Any]) -> Any:
         if key in self.known:
@@ -211,7 +211,7 @@ class _Ingestion:
 
     def _clip(self, excerpt: tuple[float, float], analysis: Analysis, parts: Mapping[str, Any]) -> Clip:
         start, duration = excerpt
-        digest = self._stems_key(self.song, excerpt)[:8]
+        digest = self.ingestor.stems_key(self.song, excerpt)[:8]
         return Clip(
             id=f"{_slug(self.song.title)}-{digest}",
             song=self.song.sha256[:16],
