@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     from mashkit.pipeline import Kit, Ranked
     from mashkit.registry import Registry
     from mashkit.render import Mashup
-    from mashkit.types import Analysis, Audio, Clip, Condition, Key, Layer, MashupPlan, Role, Score, StemSet
+    from mashkit.timemap import TimeMap
+    from mashkit.types import Analysis, Audio, Clip, Condition, Key, Layer, MashupPlan, Mixing, Role, Score, StemSet
 
 _HOME = {
     "mashkit.audiofile": ("load", "save"),
@@ -28,16 +29,17 @@ _HOME = {
     "mashkit.pipeline": ("Kit", "Ranked"),
     "mashkit.registry": ("Registry",),
     "mashkit.render": ("Mashup",),
+    "mashkit.timemap": ("TimeMap",),
     "mashkit.types": (
-        "Analysis", "Audio", "Clip", "Condition", "Key", "Layer", "MashupPlan", "Role", "Score", "StemSet",
+        "Analysis", "Audio", "Clip", "Condition", "Key", "Layer", "MashupPlan", "Mixing", "Role", "Score", "StemSet",
     ),
 }  # fmt: skip
 _MODULE_OF = {name: module for module, names in _HOME.items() for name in names}
 
 __all__ = [
     "Analysis", "Analyzer", "Audio", "Catalog", "Clip", "ComponentInfo", "Condition", "Generator", "Key", "Kit",
-    "Layer", "Mashup", "MashupPlan", "Ranked", "Registry", "Role", "Score", "Scorer", "Separator", "StemSet",
-    "Stretcher", "hookimpl", "load", "save",
+    "Layer", "Mashup", "MashupPlan", "Mixing", "Ranked", "Registry", "Role", "Score", "Scorer", "Separator", "StemSet",
+    "Stretcher", "TimeMap", "hookimpl", "load", "save",
 ]  # fmt: skip
 
 

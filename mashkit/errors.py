@@ -74,6 +74,10 @@ class PlanError(MashkitError):
     """A mashup plan that is malformed or does not fit the clips at hand."""
 
 
+class TimeMapError(MashkitError):
+    """A time map whose knots make no map, or that asks for speeds no stretcher follows."""
+
+
 class GenerationError(MashkitError):
     """No mashup can be generated from these clips under these conditions."""
 

@@ -108,13 +108,17 @@ class Renderer:
 
     def stretched(self, layer: Layer) -> Audio:
         """Return the layer's whole stem at its speed and pitch, without gain or placing."""
-        if layer.speed == 1.0 and layer.semitones == 0.0:
+        speed = 1.0 if layer.time_map is not None else layer.speed
+        if layer.time_map is None and speed == 1.0 and layer.semitones == 0.0:
             return self.source.stem(layer.clip_id, layer.role)
-        key = (layer.clip_id, layer.role, layer.speed, layer.semitones)
+        key = (layer.clip_id, layer.role, speed, layer.time_map, layer.semitones)
         return self._layers.get(
             key,
             lambda: self.stretcher.stretch(
-                self.source.stem(layer.clip_id, layer.role), speed=layer.speed, semitones=layer.semitones
+                self.source.stem(layer.clip_id, layer.role),
+                speed=speed,
+                semitones=layer.semitones,
+                time_map=layer.time_map,
             ),
         )
 

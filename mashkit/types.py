@@ -19,6 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mashkit.errors import AnalysisError, AudioError, PlanError, StemError
+from mashkit.timemap import TimeMap
 
 Samples: TypeAlias = npt.NDArray[np.float32]
 Times: TypeAlias = npt.NDArray[np.float64]
@@ -439,14 +440,18 @@ class Condition(enum.StrEnum):
 class Layer:
     """One role of a mashup: which clip's stem, and what is done to it.
 
-    A moment ``t`` of the clip sounds at ``offset_s + t / speed`` of the mashup.
+    A moment ``t`` of the clip sounds at ``offset_s + t / speed`` of the mashup; with a time map, at
+    ``offset_s + time_map.to_target(t)``.
 
     Parameters
     ----------
     role : Role
     clip_id : str
     speed : float
-        Playing speed, > 0: 1.25 is a quarter faster and a fifth shorter.
+        Playing speed, > 0: 1.25 is a quarter faster and a fifth shorter. With a time map it is the map's mean speed,
+        for the record: leave it out, or give just that.
+    time_map : TimeMap, optional
+        Where the clip's moments lie after stretching, counted from its first frame. Without it the speed is constant.
     semitones : float
         Pitch shift.
     offset_s : float
@@ -457,28 +462,97 @@ class Layer:
 
     role: Role = attrs.field(converter=Role)
     clip_id: str
-    speed: float = attrs.field(default=1.0, converter=float, validator=_finite)
+    time_map: TimeMap | None = None
+    speed: float = attrs.field(converter=float, validator=_finite)
     semitones: float = attrs.field(default=0.0, converter=float, validator=_finite)
     offset_s: float = attrs.field(default=0.0, converter=float, validator=_finite)
     gain_db: float = attrs.field(default=0.0, converter=float, validator=_finite)
 
+    @speed.default
+    def _mean_speed(self) -> float:
+        return 1.0 if self.time_map is None else self.time_map.mean_speed
+
     def __attrs_post_init__(self) -> None:
         if self.speed <= 0:
             raise PlanError(f"speed of the {self.role} layer is {self.speed}", "give a positive number")
+        if self.time_map is not None and not math.isclose(self.speed, self.time_map.mean_speed, rel_tol=1e-9):
+            raise PlanError(
+                f"speed of the {self.role} layer is {self.speed}, its time map's mean is {self.time_map.mean_speed}",
+                "leave out the one or the other",
+            )
 
     def to_mashup(self, times: npt.ArrayLike) -> Times:
         """Carry times of the clip, seconds, onto the mashup's time line."""
-        carried: Times = self.offset_s + np.asarray(times, dtype=np.float64) / self.speed
+        at = np.asarray(times, dtype=np.float64)
+        carried: Times = self.offset_s + (at / self.speed if self.time_map is None else self.time_map.to_target(at))
         return carried
 
     def to_clip(self, times: npt.ArrayLike) -> Times:
         """Carry times of the mashup, seconds, back into the clip: the inverse of :meth:`to_mashup`."""
-        carried: Times = (np.asarray(times, dtype=np.float64) - self.offset_s) * self.speed
+        at = np.asarray(times, dtype=np.float64) - self.offset_s
+        carried: Times = at * self.speed if self.time_map is None else self.time_map.to_source(at)
         return carried
 
+    def at_one_speed(self) -> Layer:
+        """Return the layer without its time map: at its mean speed, placed where the map's knots are met best.
 
-PLAN_FORMAT = 1
-"""Version of the JSON form of a plan; a reader refuses what is newer than itself."""
+        For stretchers that cannot follow a map, and to hear what one speed would have sounded like.
+        """
+        if self.time_map is None:
+            return self
+        late = np.array(self.time_map.target) - np.array(self.time_map.source) / self.speed
+        return attrs.evolve(self, time_map=None, offset_s=self.offset_s + float(np.median(late)))
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain data for JSON; a map is left out where there is none."""
+        data: dict[str, Any] = {
+            "role": str(self.role),
+            "clip_id": self.clip_id,
+            "speed": self.speed,
+            "semitones": self.semitones,
+            "offset_s": self.offset_s,
+            "gain_db": self.gain_db,
+        }
+        return data if self.time_map is None else {**data, "time_map": self.time_map.to_dict()}
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Layer:
+        """Read what :meth:`to_dict` wrote."""
+        fields = {**data}
+        if fields.get("time_map") is not None:
+            fields["time_map"] = TimeMap.from_dict(fields["time_map"])
+        return cls(**fields)
+
+
+def _at_least_zero(instance: object, attribute: attrs.Attribute[float], value: float) -> None:
+    if not (math.isfinite(value) and value >= 0):
+        raise PlanError(f"{type(instance).__name__}.{attribute.name} is {value}", "give 0 (off) or more")
+
+
+@attrs.frozen(kw_only=True)
+class Mixing:
+    """What is done to the layers together, after their gains; by default nothing, as in the paper.
+
+    Parameters
+    ----------
+    fade_in_s, fade_out_s : float
+        Length of the fades at the mashup's beginning and end, seconds, ≥ 0.
+    duck_db : float
+        How much the harmonic layer gives way while the vocal sounds, dB, ≥ 0.
+    limit_db : float
+        The most that the limiter may take off single peaks, dB, ≥ 0. What is above the ceiling beyond that, the whole
+        mix is lowered by.
+    """
+
+    fade_in_s: float = attrs.field(default=0.0, converter=float, validator=_at_least_zero)
+    fade_out_s: float = attrs.field(default=0.0, converter=float, validator=_at_least_zero)
+    duck_db: float = attrs.field(default=0.0, converter=float, validator=_at_least_zero)
+    limit_db: float = attrs.field(default=0.0, converter=float, validator=_at_least_zero)
+
+
+PLAN_FORMAT = 2
+"""Version of the JSON form of a plan; a reader refuses what is newer than itself. Format 1 had no time maps, mixing or
+notes, and is read as a plan without them."""
 
 
 @attrs.frozen(kw_only=True)
@@ -498,6 +572,9 @@ class MashupPlan:
         Seed of the generator run that drew it.
     generator : mapping
         What drew it: name, version and options, for the record.
+    mixing : Mixing
+    notes : sequence of str
+        What a person should know of it: why a layer is played at one speed, say.
     """
 
     condition: Condition = attrs.field(converter=Condition)
@@ -505,6 +582,8 @@ class MashupPlan:
     duration_s: float = attrs.field(converter=float, validator=_finite)
     seed: int
     generator: Mapping[str, Any] = attrs.field(factory=dict, converter=frozen_mapping)
+    mixing: Mixing = attrs.field(factory=Mixing)
+    notes: tuple[str, ...] = attrs.field(default=(), converter=as_tuple)
 
     def __attrs_post_init__(self) -> None:
         roles = [layer.role for layer in self.layers]
@@ -515,9 +594,16 @@ class MashupPlan:
 
     @property
     def id(self) -> str:
-        """Twelve hex digits that depend on what will sound: layers and length, not on seed or generator."""
-        heard = {name: value for name, value in self.to_dict().items() if name in ("layers", "duration_s")}
+        """Twelve hex digits that depend on what will sound: layers, mixing and length, not on seed or generator."""
+        heard = {name: value for name, value in self.to_dict().items() if name in ("layers", "mixing", "duration_s")}
         return hashlib.sha256(json.dumps(heard, sort_keys=True).encode()).hexdigest()[:12]
+
+    def at_one_speed(self, reason: str) -> MashupPlan:
+        """Return the plan with every layer played at one speed (:meth:`Layer.at_one_speed`), noting why."""
+        if all(layer.time_map is None for layer in self.layers):
+            return self
+        layers = [layer.at_one_speed() for layer in self.layers]
+        return attrs.evolve(self, layers=layers, notes=(*self.notes, f"one speed, not a beat map: {reason}"))
 
     def layer(self, role: Role) -> Layer:
         """Return the layer of ``role``; raise PlanError if there is none."""
@@ -533,8 +619,10 @@ class MashupPlan:
             "condition": str(self.condition),
             "seed": self.seed,
             "duration_s": self.duration_s,
-            "layers": [{**attrs.asdict(layer), "role": str(layer.role)} for layer in self.layers],
+            "layers": [layer.to_dict() for layer in self.layers],
+            "mixing": attrs.asdict(self.mixing),
             "generator": dict(self.generator),
+            "notes": list(self.notes),
         }
 
     def to_json(self) -> str:
@@ -552,15 +640,17 @@ class MashupPlan:
         """
         if not isinstance(data, Mapping) or "format" not in data:
             raise PlanError("this is not a mashup plan", "give what `mashkit generate` wrote")
-        if data["format"] != PLAN_FORMAT:
+        if data["format"] not in range(1, PLAN_FORMAT + 1):
             raise PlanError(f"plan format {data['format']!r}, this mashkit reads {PLAN_FORMAT}", "update mashkit")
         try:
             return cls(
                 condition=data["condition"],
-                layers=[Layer(**layer) for layer in data["layers"]],
+                layers=[Layer.from_dict(layer) for layer in data["layers"]],
                 duration_s=data["duration_s"],
                 seed=data["seed"],
                 generator=data["generator"],
+                mixing=Mixing(**data.get("mixing", {})),
+                notes=data.get("notes", ()),
             )
         except (KeyError, TypeError, ValueError) as error:
             raise PlanError(f"malformed plan: {error!r}", "give what `mashkit generate` wrote") from error

@@ -170,7 +170,7 @@ def test_time_goes_to_the_mashup_and_back(layer: Layer, times: list[float]) -> N
     [
         ("{", "not JSON"),
         ("[]", "not a mashup plan"),
-        ('{"format": 2}', "plan format 2"),
+        ('{"format": 3}', "plan format 3"),
         ('{"format": 1}', "malformed"),
         ('{"format": 1, "condition": "odd", "layers": [], "duration_s": 1, "seed": 0, "generator": {}}', "malformed"),
         ('{"format": 1, "condition": "matched", "layers": [], "duration_s": 1, "seed": 0, "generator": {}}', "vocal"),

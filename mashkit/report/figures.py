@@ -33,7 +33,8 @@ def figures(mashup: Mashup) -> dict[str, Any]:
     layers = {role: mashup.plan.layer(role) for role in mashup.roles}
     # A stretch keeps what sounds at 0 where it is: so do the unstretched rows, and what drifts apart is the tempo.
     unstretched = {
-        role: attrs.evolve(layer, speed=1.0, offset_s=layer.offset_s * layer.speed) for role, layer in layers.items()
+        role: attrs.evolve(layer, speed=1.0, time_map=None, offset_s=-float(layer.to_clip(0.0)))
+        for role, layer in layers.items()
     }
     placed = {role: (mashup.source_stem(role), layer.offset_s) for role, layer in unstretched.items()}
     return {

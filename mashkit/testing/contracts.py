@@ -23,12 +23,14 @@ import numpy as np
 import pytest
 
 from mashkit.components import Component
+from mashkit.errors import TimeMapError, UsageError
 from mashkit.interfaces import Analyzer, Generator, Scorer, Separator, Stretcher
 from mashkit.interfaces.analyzer import ANALYSIS_FIELDS
-from mashkit.interfaces.stretcher import stretched_frames
+from mashkit.interfaces.stretcher import mapped_frames, stretched_frames
 from mashkit.registry import Registry
 from mashkit.render import Mashup, Renderer
 from mashkit.testing import signals
+from mashkit.timemap import TimeMap
 from mashkit.types import Analysis, Audio, Clip, Condition, Key, Layer, MashupPlan, Role, Score, StemSet
 
 
@@ -212,6 +214,11 @@ class AnalyzerContract(ComponentContract):
         self._assert_threads_agree(subject, lambda: subject.analyze(song[0]), lambda one, other: one == other)
 
 
+def _skip_without_time_map(subject: Stretcher) -> None:
+    if not subject.follows_time_maps:
+        pytest.skip("follows no time map")
+
+
 class StretcherContract(ComponentContract):
     """What every stretcher must do."""
 
@@ -260,6 +267,60 @@ class StretcherContract(ComponentContract):
 
     def test_silence_gives_silence(self, subject: Stretcher) -> None:
         assert subject.stretch(signals.silence(1.0), speed=0.9, semitones=1.0).peak < 1e-4
+
+    @pytest.mark.parametrize("semitones", [0.0, 2.0])
+    def test_clicks_follow_a_time_map(self, subject: Stretcher, semitones: float) -> None:
+        _skip_without_time_map(subject)
+        times, time_map = signals.drift()
+        stretched = subject.stretch(signals.click_train(times, 60.0), time_map=time_map, semitones=semitones)
+        due = time_map.to_target(times)
+        errors = signals.click_positions(stretched, due, window=0.1) - due
+        assert np.abs(errors).max() < self.drift_s
+
+    @pytest.mark.parametrize("frames", [1, 100, 12_345, 100_000])
+    def test_length_along_a_time_map_is_exact(self, subject: Stretcher, frames: int) -> None:
+        _skip_without_time_map(subject)
+        audio = Audio(signals.noise(3.0).samples[:, :frames], signals.SAMPLE_RATE)
+        for time_map in (TimeMap((0, 0.01, 0.5, 2.0), (0, 0.012, 0.45, 2.2)), TimeMap((0, 1, 60), (0, 0.8, 70))):
+            due = mapped_frames(frames, time_map, audio.sample_rate)
+            assert subject.stretch(audio, time_map=time_map).frames == due
+
+    def test_a_time_map_of_one_speed_is_that_speed(self, subject: Stretcher) -> None:
+        audio = signals.chord_progression(seconds=3.0)
+        mapped = subject.stretch(audio, time_map=TimeMap((0, 1, 3), (0, 0.8, 2.4)), semitones=1.0)
+        np.testing.assert_array_equal(mapped.samples, subject.stretch(audio, speed=1.25, semitones=1.0).samples)
+
+    @pytest.mark.parametrize("semitones", [-3.0, 0.0, 3.0])
+    def test_no_click_at_the_knots_of_a_time_map(self, subject: Stretcher, semitones: float) -> None:
+        _skip_without_time_map(subject)
+        audio = signals.chord_progression(seconds=12.0)
+        time_map = TimeMap((0, 2.13, 4.77, 7.9, 12), (0, 2.6625, 4.7745, 8.687, 12.016))  # 0.8, 1.25, 0.8, 1.232
+        stretched = subject.stretch(audio, time_map=time_map, semitones=semitones).samples
+        # Higher pitch is steeper; what remains is room for partials that come to add up.
+        steepest = 1.3 * 2 ** (max(semitones, 0) / 12) * np.abs(np.diff(audio.samples)).max()
+        for knot in time_map.target[1:-1]:
+            near = round(knot * audio.sample_rate)
+            assert np.abs(np.diff(stretched[:, near - 4410 : near + 4410])).max() < steepest
+
+    def test_a_time_map_keeps_the_pitch(self, subject: Stretcher) -> None:
+        _skip_without_time_map(subject)
+        _, time_map = signals.drift()
+        stretched = subject.stretch(signals.tone(440.0, 60.0), time_map=time_map, semitones=-2.0)
+        middle = stretched.mono()[5 * stretched.sample_rate : -5 * stretched.sample_rate]
+        spectrum = np.abs(np.fft.rfft(middle * np.hanning(len(middle)), 1 << 22))
+        peak = float(np.argmax(spectrum)) * stretched.sample_rate / (1 << 22)
+        assert abs(1200 * np.log2(peak / (440.0 * 2 ** (-2 / 12)))) < 15
+
+    def test_a_time_map_without_time_map_is_refused(self, subject: Stretcher) -> None:
+        if subject.follows_time_maps:
+            pytest.skip("follows time maps")
+        with pytest.raises(UsageError, match="time map"):
+            subject.stretch(signals.noise(1.0), time_map=TimeMap((0, 0.5, 1), (0, 0.4, 1)))
+
+    def test_a_time_map_beyond_half_and_double_is_refused(self, subject: Stretcher) -> None:
+        for steep in (TimeMap((0, 0.5, 1), (0, 1.1, 1.6)), TimeMap((0, 0.5, 1), (0, 0.2, 0.7))):
+            with pytest.raises(TimeMapError, match="speeds"):
+                subject.stretch(signals.noise(1.0), time_map=steep)
 
     def test_channels_do_not_leak(self, subject: Stretcher) -> None:
         left = signals.noise(1.0, channels=1).samples

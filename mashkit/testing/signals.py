@@ -8,6 +8,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
+from mashkit.timemap import TimeMap
 from mashkit.types import Analysis, Audio, Key, Samples, StemSet, Times
 
 SAMPLE_RATE = 44_100
@@ -33,6 +34,23 @@ def silence(seconds: float, *, channels: int = 2, sample_rate: int = SAMPLE_RATE
 def click_times(seconds: float, tempo: float, *, first: float = 0.5) -> Times:
     """Return the beat times of a steady ``tempo`` (BPM) from ``first`` until half a second before the end."""
     return np.arange(first, seconds - 0.5, 60 / tempo, dtype=np.float64)
+
+
+def drift(seconds: float = 60.0, *, tempo: float = 120.0, depth: float = 0.03) -> tuple[Times, TimeMap]:
+    """Return the beats of playing that swings ± ``depth`` about ``tempo`` every 20 beats, and the map that steadies it.
+
+    Returns
+    -------
+    beats : array of float64
+        From 0.5 s until half a second before the end of ``seconds``.
+    time_map : TimeMap
+        Puts every beat 60 / ``tempo`` seconds after the last.
+    """
+    period = 60 / tempo
+    count = np.arange(int(seconds / period))
+    beats = 0.5 + np.concatenate([[0.0], np.cumsum(period / (1 + depth * np.sin(2 * np.pi * count / 20)))])
+    beats = beats[beats < seconds - 0.5]
+    return beats, TimeMap.through(beats, period * np.arange(len(beats)), duration_s=seconds)[0]
 
 
 def click_train(times: npt.ArrayLike, seconds: float, *, channels: int = 1, sample_rate: int = SAMPLE_RATE) -> Audio:

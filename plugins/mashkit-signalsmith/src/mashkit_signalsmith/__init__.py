@@ -9,7 +9,7 @@ STRETCHER = ComponentInfo(
     name="signalsmith",
     target="mashkit_signalsmith.stretcher:SignalsmithStretcher",
     summary="Signalsmith Stretch: in process, exact, 30 times faster than real time or better",
-    provides={"speed", "semitones"},
+    provides={"speed", "semitones", "time_map"},
     requires=("python-stretch>=0.3.1",),
     install="pip install mashkit-signalsmith",
     code_license="MIT",

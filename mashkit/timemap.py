@@ -1,0 +1,162 @@
+"""Time maps: where each moment of a recording comes to lie when its speed changes along the way.
+
+Conventions: times are seconds; a speed is source seconds per target second, 1.25 being a quarter faster.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any
+
+import attrs
+import numpy as np
+import numpy.typing as npt
+
+from mashkit.errors import TimeMapError
+
+if TYPE_CHECKING:
+    from mashkit.types import Times
+
+RESOLUTION_S = 1e-6
+"""Knots are rounded to this, far below a frame: a plan written by one machine has the same id on another."""
+
+
+def _knots(values: Iterable[float]) -> tuple[float, ...]:
+    return tuple(float(value) for value in values)
+
+
+@attrs.frozen
+class TimeMap:
+    """A piecewise linear map from the time of a recording to its time after stretching, both beginning at 0.
+
+    Before the first knot and beyond the last, the first and the last speed go on.
+
+    Parameters
+    ----------
+    source : sequence of float
+        Moments of the recording, seconds: 0 first, strictly increasing, two or more.
+    target : sequence of float
+        Where they come to lie, seconds: as many, 0 first, strictly increasing.
+
+    Raises
+    ------
+    TimeMapError
+        If the knots break these rules.
+    """
+
+    source: tuple[float, ...] = attrs.field(converter=_knots)
+    target: tuple[float, ...] = attrs.field(converter=_knots)
+
+    def __attrs_post_init__(self) -> None:
+        if len(self.source) != len(self.target) or len(self.source) < 2:
+            raise TimeMapError(
+                f"a time map of {len(self.source)} source and {len(self.target)} target knots",
+                "give as many of one as of the other, two or more",
+            )
+        for name, knots in (("source", self.source), ("target", self.target)):
+            if knots[0] != 0:
+                raise TimeMapError(f"the {name} of a time map begins at {knots[0]} s, not at 0")
+            if not all(map(math.isfinite, knots)) or any(np.diff(knots) <= 0):
+                raise TimeMapError(f"the {name} of a time map is not finite, strictly increasing seconds")
+
+    @classmethod
+    def through(cls, source: npt.ArrayLike, target: npt.ArrayLike, *, duration_s: float) -> tuple[TimeMap, float]:
+        """Return the map that carries ``source`` onto ``target``, and where it lays the recording's beginning.
+
+        Parameters
+        ----------
+        source, target : array of float, shape (n,)
+            Moments of the recording, 0 to ``duration_s``, and of the time line it is laid on; strictly increasing,
+            two or more.
+        duration_s : float
+            Length of the recording, > 0. The speeds at either end go on to its beginning and its end.
+
+        Returns
+        -------
+        time_map : TimeMap
+            From 0 to ``duration_s`` of the recording, rounded to :data:`RESOLUTION_S`.
+        offset_s : float
+            The moment of the time line at which the recording's first frame lies.
+
+        Raises
+        ------
+        TimeMapError
+            If the moments do not increase, or lie outside the recording.
+        """
+        given, due = np.asarray(source, dtype=np.float64), np.asarray(target, dtype=np.float64)
+        if len(given) != len(due) or len(given) < 2 or (np.diff(given) <= 0).any() or (np.diff(due) <= 0).any():
+            raise TimeMapError("moments to map are not two or more pairs of strictly increasing seconds")
+        if given[0] < 0 or given[-1] > duration_s:
+            raise TimeMapError(f"moments to map lie outside the recording's {duration_s:.3f} s")
+        first, last = (due[1] - due[0]) / (given[1] - given[0]), (due[-1] - due[-2]) / (given[-1] - given[-2])
+        offset = float(due[0] - given[0] * first)
+        end = float(due[-1] + (duration_s - given[-1]) * last)
+        inner = (given > RESOLUTION_S) & (given < duration_s - RESOLUTION_S)
+        knots = np.concatenate([[0.0], given[inner], [duration_s]])
+        laid = np.concatenate([[offset], due[inner], [end]]) - offset
+        digits = round(-math.log10(RESOLUTION_S))
+        return cls(np.round(knots, digits), np.round(laid, digits)), offset
+
+    @property
+    def speeds(self) -> Times:
+        """Playing speed of each piece, shape (knots − 1,)."""
+        speeds: Times = np.diff(self.source) / np.diff(self.target)
+        return speeds
+
+    @property
+    def mean_speed(self) -> float:
+        """Playing speed of the whole: source seconds over target seconds between the first knot and the last."""
+        return self.source[-1] / self.target[-1]
+
+    def to_target(self, times: npt.ArrayLike) -> Times:
+        """Carry times of the recording to where they lie after stretching."""
+        return _interpolated(times, self.source, self.target)
+
+    def to_source(self, times: npt.ArrayLike) -> Times:
+        """Carry times after stretching back into the recording: the inverse of :meth:`to_target`."""
+        return _interpolated(times, self.target, self.source)
+
+    def simplified(self, tolerance_s: float) -> TimeMap:
+        """Return the map with knots left out, as long as no left-out knot's target moves by more than a tolerance.
+
+        From either end's chord on, the knot farthest from it is put back until all are near enough (Douglas and
+        Peucker, Cartographica 10 (2), 1973): a steady tempo becomes a single piece.
+
+        Parameters
+        ----------
+        tolerance_s : float
+            Seconds, ≥ 0.
+        """
+        source, target = np.array(self.source), np.array(self.target)
+        kept = {0, len(source) - 1}
+        spans = [(0, len(source) - 1)]
+        while spans:
+            first, last = spans.pop()
+            between = np.arange(first + 1, last)
+            chord = np.interp(source[between], source[[first, last]], target[[first, last]])
+            distances = np.abs(target[between] - chord)
+            if len(between) and distances.max() > tolerance_s:
+                farthest = int(between[np.argmax(distances)])
+                kept.add(farthest)
+                spans += [(first, farthest), (farthest, last)]
+        chosen = sorted(kept)
+        return TimeMap(source[chosen], target[chosen])
+
+    def to_dict(self) -> dict[str, list[float]]:
+        """Return plain data for JSON; :meth:`from_dict` reads it back to an equal map."""
+        return {"source": list(self.source), "target": list(self.target)}
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> TimeMap:
+        """Read what :meth:`to_dict` wrote."""
+        return cls(data["source"], data["target"])
+
+
+def _interpolated(times: npt.ArrayLike, knots: tuple[float, ...], values: tuple[float, ...]) -> Times:
+    """Interpolate linearly between knots, and go on with the slope of the nearest piece outside them."""
+    at, x, y = np.asarray(times, dtype=np.float64), np.array(knots), np.array(values)
+    piece = np.clip(np.searchsorted(x, at, side="right") - 1, 0, len(x) - 2)
+    slopes = np.diff(y) / np.diff(x)
+    result: Times = y[piece] + (at - x[piece]) * slopes[piece]
+    return result
