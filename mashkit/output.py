@@ -9,15 +9,19 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from mashkit.atomicfile import require_writable_folder, write_json
 from mashkit.audiofile import save
-from mashkit.types import Clip, Layer, Role
+from mashkit.types import Audio, Clip, Layer, Role
 
 if TYPE_CHECKING:
     from mashkit.render import Mashup
 
-RECORDED_PACKAGES = ("mashkit", "numpy", "scipy", "soundfile", "soxr", "pyloudnorm")
+RECORDED_PACKAGES = ("mashkit", "numpy", "scipy", "soundfile", "soxr", "pyloudnorm", "numpy-audio-limiter")
 """Packages of the core whose version can change a result."""
+CLICK_HZ, CLICK_S = 1000, 0.03
+"""Pitch and length of the clicks of a click track: short enough to be placed by ear, an octave higher on downbeats."""
 
 
 def environment() -> dict[str, Any]:
@@ -40,6 +44,7 @@ def clip_record(clip: Clip) -> dict[str, Any]:
         "analysis": clip.analysis.to_dict(),
         "loudness_lufs": {str(role): value if math.isfinite(value) else None for role, value in clip.loudness.items()},
         "activity": {str(role): value for role, value in clip.activity.items()},
+        "entry_s": {str(role): value for role, value in clip.entry.items()},
     }
 
 
@@ -58,6 +63,7 @@ def mashup_record(mashup: Mashup) -> dict[str, Any]:
     return {
         "plan": {"id": mashup.plan.id, **mashup.plan.to_dict()},
         "gain_db": mashup.gain_db,
+        "limited_db": mashup.limited_db,
         "sample_rate": mashup.sample_rate,
         "frames": mashup.mix.frames,
         # Drums have no key of their own: their song's says nothing about how they fit.
@@ -71,6 +77,26 @@ def mashup_record(mashup: Mashup) -> dict[str, Any]:
         "licences": licences(mashup, components),
         "environment": environment(),
     }
+
+
+def with_clicks(mashup: Mashup) -> Audio:
+    """Return the mix, 6 dB down, with a click on every beat of the vocal clip, higher on downbeats.
+
+    Raises
+    ------
+    AnalysisError
+        If the vocal's clip has no beats.
+    """
+    beats = mashup.beats()
+    bars = mashup.downbeats() if mashup.clips[Role.VOCAL].analysis.downbeats is not None else beats[:0]
+    samples = mashup.mix.samples * np.float32(0.5)
+    time = np.arange(round(CLICK_S * mashup.sample_rate)) / mashup.sample_rate
+    for beat in beats.tolist():
+        pitch = CLICK_HZ * (2 if beat in bars else 1)
+        click = (0.4 * np.sin(2 * np.pi * pitch * time) * np.exp(-time * 5 / CLICK_S)).astype(np.float32)
+        start = round(beat * mashup.sample_rate)
+        samples[:, start : start + len(click)] += click[: samples.shape[1] - start]
+    return Audio(samples, mashup.sample_rate)
 
 
 def licences(mashup: Mashup, components: list[Mapping[str, Any]]) -> list[dict[str, str]]:

@@ -19,7 +19,7 @@ from mashkit.hookspecs import StageEvent
 from mashkit.interfaces import INTERFACES, Analyzer, Generator, Scorer, Separator, Stretcher
 from mashkit.registry import Registry
 from mashkit.render import Mashup, Renderer
-from mashkit.types import Condition, MashupPlan, Role, Score
+from mashkit.types import Condition, MashupPlan, Role, Score, by_id
 
 SCORE_BATCH = 16
 """Mashups given to a scorer at once: enough for a network to batch, few enough for progress to be seen."""
@@ -154,19 +154,44 @@ class Kit:
         return self.mashups(catalog, plans)
 
     def mashups(self, catalog: Catalog, plans: Iterable[MashupPlan]) -> list[Mashup]:
-        """Bind plans to this kit's stretcher, with one renderer: a layer they share is stretched once."""
+        """Bind plans to this kit's stretcher, with one renderer: a layer they share is stretched once.
+
+        Where the stretcher follows no time maps, layers that have one are played at one speed; the plans' notes say so.
+        """
         renderer = Renderer(catalog, self.stretcher)
-        return [renderer.mashup(plan) for plan in plans]
+        return [renderer.mashup(self._playable(plan)) for plan in plans]
+
+    def _playable(self, plan: MashupPlan) -> MashupPlan:
+        if self.stretcher.follows_time_maps:
+            return plan
+        return plan.at_one_speed(f"the stretcher {self.stretcher.info.name!r} follows no time map")
+
+    def best_variants(self, mashups: Sequence[Mashup]) -> list[Mashup]:
+        """Return, for each mashup, the variant the scorer likes best: the offset of its phrases, say.
+
+        See :meth:`Generator.variants` for what varies. One whose variants cannot be scored stays as it is.
+        """
+        best = []
+        for done, mashup in enumerate(mashups, 1):
+            clips = by_id(list(mashup.clips.values()))
+            plans = [self._playable(plan) for plan in self.generator.variants(mashup.plan, clips)]
+            variants = [mashup.renderer.mashup(plan) for plan in plans]
+            if len(variants) == 1:
+                best.append(variants[0])
+                continue
+            scores = zip(self._scores(variants), variants, strict=True)
+            scored = [(score.value, variant) for score, variant in scores if isinstance(score, Score)]
+            best.append(max(scored, key=lambda pair: pair[0])[1] if scored else mashup)
+            self._notify(
+                StageEvent(stage="vary", item=mashup.plan.id, state="done", done=done, total=len(mashups), message="")
+            )
+        return best
 
     def score(self, mashups: Sequence[Mashup]) -> list[Score | MashkitError]:
         """Score mashups, one result each; one that cannot be scored gives its error and does not stop the others."""
         results: list[Score | MashkitError] = []
         for start in range(0, len(mashups), SCORE_BATCH):
-            batch = mashups[start : start + SCORE_BATCH]
-            try:
-                results += self.scorer.score(batch)
-            except MashkitError:
-                results += [self._score_alone(mashup) for mashup in batch]
+            results += self._scores(mashups[start : start + SCORE_BATCH])
             for done, result in enumerate(results[start:], start + 1):
                 failed = isinstance(result, MashkitError)
                 self._notify(
@@ -180,6 +205,12 @@ class Kit:
                     )
                 )
         return results
+
+    def _scores(self, mashups: Sequence[Mashup]) -> list[Score | MashkitError]:
+        try:
+            return list(self.scorer.score(mashups))
+        except MashkitError:
+            return [self._score_alone(mashup) for mashup in mashups]
 
     def _score_alone(self, mashup: Mashup) -> Score | MashkitError:
         try:

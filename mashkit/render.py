@@ -1,7 +1,7 @@
 """From plan to sound: layers stretched, placed, gained and summed, on first touch.
 
-A renderer never alters the vocal (its layer has speed 1 and no shift, so its samples are copied), gives every stem the
-plan's length to the sample, and lowers the whole mix by one gain, never clipping, when it would peak too high.
+A renderer never stretches the vocal (its layer has speed 1 and no shift, so its samples are copied), gives every stem
+the plan's length to the sample, and mixes as the plan says: see :mod:`mashkit.mixing`. Nothing is ever clipped.
 """
 
 from __future__ import annotations
@@ -13,14 +13,12 @@ from typing import Any, Protocol
 import attrs
 import numpy as np
 
+from mashkit import mixing
 from mashkit.audiocache import AudioCache
 from mashkit.errors import PlanError
 from mashkit.interfaces.stretcher import Stretcher
 from mashkit.output import write_mashup
-from mashkit.types import Audio, Clip, FrozenMapping, Layer, MashupPlan, Role, Times, frozen_mapping
-
-PEAK_CEILING_DB = -1.0
-"""Highest peak of a mix or stem, dBFS: the room EBU R 128 leaves for what lossy encoders add."""
+from mashkit.types import Audio, Clip, FrozenMapping, Layer, MashupPlan, Role, Samples, Times, frozen_mapping
 
 
 class ClipSource(Protocol):
@@ -43,15 +41,18 @@ class Rendering:
     Parameters
     ----------
     stems : mapping of Role to Audio
-        Each of the plan's length, with its layer's gain and the common gain applied; they sum to ``mix``.
+        Each of the plan's length, with all gains applied; they sum to ``mix``.
     mix : Audio
     gain_db : float
-        The common gain, ≤ 0 dB: what the peak guard took off.
+        The common gain, ≤ 0 dB: what the whole mix was lowered by to keep its peaks.
+    limited_db : float
+        The most that the limiter took off at any moment, ≥ 0 dB.
     """
 
     stems: Mapping[Role, Audio] = attrs.field(converter=frozen_mapping)
     mix: Audio
     gain_db: float
+    limited_db: float
 
 
 class Renderer:
@@ -95,16 +96,9 @@ class Renderer:
     def _render(self, plan: MashupPlan) -> Rendering:
         placed = {layer.role: self._placed(layer, plan.duration_s) for layer in plan.layers}
         (rate,) = {self.source.clip(layer.clip_id).sample_rate for layer in plan.layers}
-        mix = _sum(list(placed.values()))
-        # A stem may peak above the mix where another cancels it; it is saved too, so it counts.
-        peak = max(float(np.max(np.abs(samples), initial=0.0)) for samples in (mix, *placed.values()))
-        ceiling = 10 ** (PEAK_CEILING_DB / 20)
-        gain = np.float32(min(1.0, ceiling / peak) if peak > 0 else 1.0)
-        if gain < 1.0:
-            for samples in (mix, *placed.values()):
-                samples *= gain
-        stems = {role: _audio(samples, rate) for role, samples in placed.items()}
-        return Rendering(stems, _audio(mix, rate), float(20 * np.log10(gain)))
+        mixed = mixing.mix(placed, rate, plan.mixing)
+        stems = {role: _audio(samples, rate) for role, samples in mixed.stems.items()}
+        return Rendering(stems, _audio(mixed.mix, rate), mixed.gain_db, mixed.limited_db)
 
     def stretched(self, layer: Layer) -> Audio:
         """Return the layer's whole stem at its speed and pitch, without gain or placing."""
@@ -122,7 +116,7 @@ class Renderer:
             ),
         )
 
-    def _placed(self, layer: Layer, duration_s: float) -> np.ndarray[Any, np.dtype[np.float32]]:
+    def _placed(self, layer: Layer, duration_s: float) -> Samples:
         """Return the layer on the mashup's time line: exact length, silence where the stem does not reach."""
         audio = self.stretched(layer)
         frames = round(duration_s * audio.sample_rate)
@@ -135,16 +129,7 @@ class Renderer:
         return placed
 
 
-def _sum(parts: list[np.ndarray[Any, np.dtype[np.float32]]]) -> np.ndarray[Any, np.dtype[np.float32]]:
-    """Sum (channels, frames) arrays of equal frames; a mono part goes to every channel."""
-    channels = max(part.shape[0] for part in parts)
-    total = np.zeros((channels, parts[0].shape[1]), dtype=np.float32)
-    for part in parts:
-        total += part
-    return total
-
-
-def _audio(samples: np.ndarray[Any, np.dtype[np.float32]], sample_rate: int) -> Audio:
+def _audio(samples: Samples, sample_rate: int) -> Audio:
     samples.flags.writeable = False  # ours alone: handing it over as it is saves a copy
     return Audio(samples, sample_rate)
 
@@ -212,8 +197,13 @@ class Mashup:
 
     @property
     def gain_db(self) -> float:
-        """What the peak guard took off the whole mix, ≤ 0 dB."""
+        """What the whole mix was lowered by to keep its peaks, ≤ 0 dB."""
         return self.renderer.render(self.plan).gain_db
+
+    @property
+    def limited_db(self) -> float:
+        """The most that the limiter took off at any moment, ≥ 0 dB."""
+        return self.renderer.render(self.plan).limited_db
 
     def save(self, folder: Path | str) -> Path:
         """Write the mix, the stems and the record of what made them; see :func:`mashkit.output.write_mashup`.

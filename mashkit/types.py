@@ -400,6 +400,8 @@ class Clip:
         Integrated loudness of each role's stem, LUFS; −inf for silence.
     activity : mapping of Role to float
         Share of the clip's time, 0–1, in which the role's stem sounds.
+    entry : mapping of Role to float
+        When each role's stem first sounds, seconds; a role that never does is not there.
     """
 
     id: str
@@ -413,6 +415,7 @@ class Clip:
     licence: str = "unknown"
     loudness: Mapping[Role, float] = attrs.field(factory=dict, converter=frozen_mapping)
     activity: Mapping[Role, float] = attrs.field(factory=dict, converter=frozen_mapping)
+    entry: Mapping[Role, float] = attrs.field(factory=dict, converter=frozen_mapping)
 
     def require(self, *fields: str) -> None:
         """Raise AnalysisError unless the analysis knows each of ``fields`` ("key", "tempo", "downbeats"…)."""

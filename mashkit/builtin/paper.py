@@ -6,9 +6,10 @@ tests are vectorised over all clips, so a draw costs the same for ten clips and 
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, ClassVar, Literal
 
 import attrs
@@ -16,12 +17,12 @@ import numpy as np
 import numpy.typing as npt
 from attrs import validators
 
-from mashkit.beats import steady_beat
 from mashkit.builtin import PAPER_GENERATOR
+from mashkit.builtin.placing import Fades, Placer
 from mashkit.components import ComponentInfo
 from mashkit.errors import GenerationError
 from mashkit.interfaces import Generator
-from mashkit.types import Clip, Condition, Layer, MashupPlan, Role
+from mashkit.types import Clip, Condition, Layer, MashupPlan, Mixing, Role
 
 TEMPO_CLASH = 0.04
 """Least relative tempo difference that `strict` mismatches accept: beats 4 % apart part by half a beat in 13."""
@@ -68,8 +69,20 @@ class PaperGenerator(Generator):
         Accepted length of a mashup, seconds (paper: 25 to 60).
     max_offset_s : float
         Bound of the downbeat offset of tempo-unmatched mashups, seconds (paper: 1).
+    align : {"beats", "speed"}
+        "beats": backing stems follow the vocal's beats all along, where the beats of both can be trusted (else at one
+        speed; the plan's notes say so). "speed": one speed for the whole, as the paper.
+    phrase_bars : int
+        0: first downbeats meet, as in the paper. Otherwise each backing stem enters at any bar, drawn at random, that
+        is a multiple of so many bars away; :meth:`variants` are all of them.
     match_loudness : bool
         Gain each backing stem to the loudness that role's stem has in the seed's own song (BS.1770), within 12 dB.
+    fades : bool
+        Fade in until the first bar line and out from the last.
+    limit_db : float
+        The most a limiter may take off single peaks, dB; what is above that, the whole mix is lowered by.
+    duck_db : float
+        How much the harmonic layer gives way while the vocal sounds, dB.
     min_activity : float
         Share of a clip in which a role's stem must sound to be drawn (ours; 0 turns it off): a silent vocal is no seed.
     """
@@ -87,16 +100,21 @@ class PaperGenerator(Generator):
     min_duration_s: float = attrs.field(default=25.0, validator=validators.gt(0))
     max_duration_s: float = attrs.field(default=60.0, validator=validators.gt(0))
     max_offset_s: float = attrs.field(default=1.0, validator=validators.ge(0))
-    match_loudness: bool = attrs.field(default=False, validator=validators.instance_of(bool))
+    align: Literal["beats", "speed"] = attrs.field(default="beats", validator=validators.in_(("beats", "speed")))
+    phrase_bars: int = attrs.field(default=0, validator=[validators.instance_of(int), validators.ge(0)])
+    match_loudness: bool = attrs.field(default=True, validator=validators.instance_of(bool))
+    fades: bool = attrs.field(default=True, validator=validators.instance_of(bool))
+    limit_db: float = attrs.field(default=3.0, validator=validators.ge(0))
+    duck_db: float = attrs.field(default=0.0, validator=validators.ge(0))
     min_activity: float = attrs.field(default=0.25, validator=_unit_interval)
 
     def _plan(
         self, clips: Sequence[Clip], *, condition: Condition, count: int, seed: int, vocal: str | None
     ) -> Iterator[MashupPlan]:
         pool = _Pool(self, clips, condition)
+        placer = Placer(min_duration_s=self.min_duration_s)
         seeds = pool.seeds(vocal)
         random = np.random.default_rng(seed)
-        record = {key: self.describe()[key] for key in ("name", "distribution", "version", "options")}
         seen: set[tuple[int, int, int]] = set()
         rejected: Counter[str] = Counter()
         fruitless = 0
@@ -105,16 +123,38 @@ class PaperGenerator(Generator):
             chosen = self._draw(pool, seeds, condition, random, rejected)
             if chosen is None:
                 continue
-            layers = self._layers(pool, chosen, condition, random)
-            layers, duration = trimmed(layers, {clip.id: clip for clip in (pool.clips[index] for index in chosen)})
-            if not self.min_duration_s <= duration <= self.max_duration_s:
+            vocal_clip, *backing = (pool.clips[index] for index in chosen)
+            layers = self._layers(pool, chosen)
+            bars = [
+                int(random.choice(self._offsets(placer, vocal_clip, layer, clip, condition))) if self.phrase_bars else 0
+                for layer, clip in zip(layers, backing, strict=True)
+            ]
+            late = self._late(condition, random)
+            plan = self._placed(placer, condition, seed, vocal_clip, layers, backing, bars, late)
+            if plan is None:
                 rejected["the stems overlap for too short or too long a time"] += 1
             elif chosen not in seen:
                 seen.add(chosen)
                 fruitless = 0
-                yield MashupPlan(condition=condition, layers=layers, duration_s=duration, seed=seed, generator=record)
+                yield plan
         if not seen:
             raise pool.nothing_fits(rejected)
+
+    def _variants(self, plan: MashupPlan, clips: Mapping[str, Clip]) -> Iterator[MashupPlan]:
+        if self.phrase_bars == 0 or plan.condition is Condition.ORIGINAL or plan.condition in _TEMPO_FREE:
+            yield plan
+            return
+        placer = Placer(min_duration_s=self.min_duration_s)
+        vocal, *layers = (plan.layer(role) for role in Role)
+        vocal_clip, *backing = (clips[layer.clip_id] for layer in (vocal, *layers))
+        choices = [
+            self._offsets(placer, vocal_clip, layer, clip, plan.condition)
+            for layer, clip in zip(layers, backing, strict=True)
+        ]
+        for bars in itertools.product(*choices):
+            placed = self._placed(placer, plan.condition, plan.seed, vocal_clip, layers, backing, bars, None)
+            if placed is not None:
+                yield placed
 
     def _draw(
         self,
@@ -137,34 +177,78 @@ class PaperGenerator(Generator):
             return None
         return seed, int(random.choice(harmonic)), int(random.choice(percussion))
 
-    def _layers(
-        self, pool: _Pool, chosen: tuple[int, int, int], condition: Condition, random: np.random.Generator
-    ) -> list[Layer]:
-        """Fit the chosen stems to the vocal and align their first downbeats at time 0 of a time line yet untrimmed."""
-        seed = pool.clips[chosen[0]]
-        if condition is Condition.ORIGINAL:
-            return [Layer(role=role, clip_id=seed.id) for role in Role]
+    def _layers(self, pool: _Pool, chosen: tuple[int, int, int]) -> list[Layer]:
+        """Return the backing layers of the chosen clips, fitted in key and tempo, not yet placed."""
+        seed, condition = pool.clips[chosen[0]], pool.condition
         layers = []
-        for role, index in zip(Role, chosen, strict=True):
+        for role, index in zip((Role.HARMONIC, Role.PERCUSSION), chosen[1:], strict=True):
             clip = pool.clips[index]
-            own = role is Role.VOCAL
-            speed = 1.0 if own or condition in _TEMPO_FREE else float(pool.speeds(chosen[0])[index])
-            shifts = role is Role.HARMONIC and condition not in _KEY_FREE
+            original = condition is Condition.ORIGINAL
+            shifts = role is Role.HARMONIC and not original and condition not in _KEY_FREE
             layers.append(
                 Layer(
                     role=role,
                     clip_id=clip.id,
-                    speed=speed,
+                    speed=1.0 if original or condition in _TEMPO_FREE else float(pool.speeds(chosen[0])[index]),
                     semitones=float(pool.shifts(chosen[0])[index]) if shifts else 0.0,
-                    offset_s=-_first_downbeat(clip) / speed,
-                    gain_db=0.0 if own or not self.match_loudness else _loudness_gain(seed, clip, role),
+                    gain_db=_loudness_gain(seed, clip, role) if self.match_loudness else 0.0,
                 )
             )
-        if condition in _TEMPO_FREE:
-            moved = int(random.integers(len(layers)))
-            offset = float(random.uniform(-self.max_offset_s, self.max_offset_s))
-            layers[moved] = attrs.evolve(layers[moved], offset_s=layers[moved].offset_s + offset)
         return layers
+
+    def _offsets(self, placer: Placer, vocal: Clip, layer: Layer, clip: Clip, condition: Condition) -> Sequence[int]:
+        phrases = 0 if condition is Condition.ORIGINAL or condition in _TEMPO_FREE else self.phrase_bars
+        return placer.offsets(vocal, clip, speed=layer.speed, phrase_bars=phrases)
+
+    def _late(self, condition: Condition, random: np.random.Generator) -> tuple[float, float, float] | None:
+        """Draw by how much each layer is moved off its downbeat, seconds: one of them, where the tempo is free."""
+        if condition not in _TEMPO_FREE:
+            return None
+        late = [0.0, 0.0, 0.0]
+        late[int(random.integers(len(late)))] = float(random.uniform(-self.max_offset_s, self.max_offset_s))
+        return late[0], late[1], late[2]
+
+    def _placed(
+        self,
+        placer: Placer,
+        condition: Condition,
+        seed: int,
+        vocal: Clip,
+        layers: Sequence[Layer],
+        clips: Sequence[Clip],
+        bars: Sequence[int],
+        late: tuple[float, float, float] | None,
+    ) -> MashupPlan | None:
+        """Return the plan of these layers on that vocal; None if it would be too short or too long."""
+        sung = Layer(role=Role.VOCAL, clip_id=vocal.id)
+        placed, notes = [sung], list[str]()
+        for layer, clip, offset in zip(layers, clips, bars, strict=True):
+            if condition is Condition.ORIGINAL:
+                placed.append(layer)
+                continue
+            along = self.align == "beats" and condition not in _TEMPO_FREE
+            one = placer.place(vocal, layer, clip, bars=offset, along_beats=along)
+            placed.append(one.layer)
+            notes += one.notes
+        if late is not None:
+            placed = [attrs.evolve(layer, offset_s=layer.offset_s + by) for layer, by in zip(placed, late, strict=True)]
+        placed, duration = trimmed(placed, {clip.id: clip for clip in (vocal, *clips)})
+        if not self.min_duration_s <= duration <= self.max_duration_s:
+            return None
+        start = float(placed[0].to_clip(0.0))
+        fades = placer.fades(vocal, start_s=start, end_s=start + duration) if self.fades else Fades(0.0, 0.0)
+        return MashupPlan(
+            condition=condition,
+            layers=placed,
+            duration_s=duration,
+            seed=seed,
+            generator=self._record(),
+            mixing=Mixing(fade_in_s=fades.in_s, fade_out_s=fades.out_s, duck_db=self.duck_db, limit_db=self.limit_db),
+            notes=notes,
+        )
+
+    def _record(self) -> dict[str, Any]:
+        return {key: self.describe()[key] for key in ("name", "distribution", "version", "options")}
 
 
 class _Pool:
@@ -269,15 +353,6 @@ def _folded(ratios: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
     return folded
 
 
-def _first_downbeat(clip: Clip) -> float:
-    """Return the clip's first downbeat, seconds, as all its beats together say where it is."""
-    beats, downbeats, tempo = clip.analysis.beats, clip.analysis.downbeats, clip.analysis.tempo
-    assert beats is not None  # noqa: S101 — the pool holds only clips that have these
-    assert downbeats is not None  # noqa: S101
-    assert tempo is not None  # noqa: S101
-    return steady_beat(beats, float(downbeats[0]), tempo)
-
-
 def _loudness_gain(seed: Clip, clip: Clip, role: Role) -> float:
     """Return the gain, dB, that gives the clip's stem the loudness of the seed's own stem of that role."""
     gain = seed.loudness.get(role, -math.inf) - clip.loudness.get(role, -math.inf)
@@ -291,5 +366,5 @@ def trimmed(layers: Sequence[Layer], clips: dict[str, Clip]) -> tuple[list[Layer
     The length is ≤ 0 when they do not overlap.
     """
     start = max(layer.offset_s for layer in layers)
-    end = min(layer.offset_s + clips[layer.clip_id].duration / layer.speed for layer in layers)
+    end = min(float(layer.to_mashup(clips[layer.clip_id].duration)) for layer in layers)
     return [attrs.evolve(layer, offset_s=layer.offset_s - start) for layer in layers], end - start

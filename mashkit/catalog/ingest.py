@@ -23,6 +23,8 @@ from mashkit.types import Analysis, Audio, Clip, Role
 NARROW_BAND_HZ = 16_000
 """Recordings at a lower rate are used, but said to be: they hold nothing above half of it."""
 
+FIGURES = 2
+"""Counts up whenever a figure measured of the stems changes or is added: what the cache holds is then computed anew."""
 ACTIVITY_FRAME_S = 0.1
 ACTIVITY_RANGE_DB = 25.0
 """A stem sounds in a frame when it lies within this range of the mix's level: below it, it is separation residue."""
@@ -116,7 +118,7 @@ class Ingestor:
 
     def stems_key(self, song: SongFile, excerpt: tuple[float, float]) -> str:
         """Key of an excerpt's stems: independent of the analyzer."""
-        return result_key("stems", [song.sha256, self.sample_rate, *excerpt, self._separator_fingerprint])
+        return result_key("stems", [FIGURES, song.sha256, self.sample_rate, *excerpt, self._separator_fingerprint])
 
 
 class _Ingestion:
@@ -206,6 +208,7 @@ class _Ingestion:
                 "halvings": ref.halvings,
                 "loudness": loudness(stem),
                 "activity": activity(stem, mix),
+                "entry": entry(stem, mix),
             }
         return parts
 
@@ -224,6 +227,7 @@ class _Ingestion:
             licence=self.song.licence,
             loudness={Role(role): _from_json(part["loudness"]) for role, part in parts.items()},
             activity={Role(role): part["activity"] for role, part in parts.items()},
+            entry={Role(role): part["entry"] for role, part in parts.items() if part["entry"] is not None},
         )
 
 
@@ -247,13 +251,33 @@ def loudness(audio: Audio) -> float | None:
     return value if np.isfinite(value) else None
 
 
-def activity(stem: Audio, mix: Audio) -> float:
-    """Return the share of 0.1 s frames, 0–1, in which the stem's RMS lies within 25 dB of the whole mix's RMS."""
+def _sounding(stem: Audio, mix: Audio) -> npt.NDArray[np.bool_]:
+    """Say of each 0.1 s frame whether the stem's RMS lies within 25 dB of the whole mix's RMS."""
     level = float(np.sqrt(np.mean(np.square(mix.samples, dtype=np.float64))))
     hop = round(ACTIVITY_FRAME_S * stem.sample_rate)
     whole = stem.frames // hop * hop
     if level == 0 or whole == 0:
-        return 0.0
+        return np.zeros(0, np.bool_)
     frames: npt.NDArray[np.float32] = stem.samples[:, :whole].reshape(stem.channels, -1, hop)
     rms = np.sqrt(np.mean(np.square(frames, dtype=np.float32), axis=(0, 2)))
-    return float(np.mean(rms > level * 10 ** (-ACTIVITY_RANGE_DB / 20)))
+    sounding: npt.NDArray[np.bool_] = rms > level * 10 ** (-ACTIVITY_RANGE_DB / 20)
+    return sounding
+
+
+def activity(stem: Audio, mix: Audio) -> float:
+    """Return the share of 0.1 s frames, 0–1, in which the stem's RMS lies within 25 dB of the whole mix's RMS."""
+    sounding = _sounding(stem, mix)
+    return float(np.mean(sounding)) if len(sounding) else 0.0
+
+
+def entry(stem: Audio, mix: Audio) -> float | None:
+    """Return when the stem first sounds, seconds; None if it never does.
+
+    That is the first frame that sounds, as :func:`activity` has it, with half of the second it begins: a click or a
+    breath is no entry.
+    """
+    sounding = _sounding(stem, mix)
+    window = round(1.0 / ACTIVITY_FRAME_S)
+    ahead = np.convolve(sounding, np.ones(window))[window - 1 :]
+    entries = np.flatnonzero(sounding & (ahead >= window / 2))
+    return float(entries[0] * ACTIVITY_FRAME_S) if len(entries) else None

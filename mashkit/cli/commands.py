@@ -25,10 +25,10 @@ from mashkit.cli.main import KINDS
 from mashkit.cli.progress import ProgressListener
 from mashkit.errors import AudioFileError, CatalogError, MashkitError, PlanError, UsageError
 from mashkit.hookspecs import StageEvent
-from mashkit.output import clip_record, environment, write_mashup
+from mashkit.mixing import PEAK_CEILING_DB
+from mashkit.output import clip_record, environment, with_clicks, write_mashup
 from mashkit.pipeline import Kit, Ranked
 from mashkit.registry import Registry
-from mashkit.render import PEAK_CEILING_DB
 from mashkit.types import Audio, MashupPlan, Role, Score
 
 DONE, FAILED, PARTLY = 0, 1, 3
@@ -137,16 +137,17 @@ def _status(results: Sequence[object], failures: Sequence[object]) -> int:
 def mash(arguments: argparse.Namespace) -> int:
     """Make the best mashups of some songs."""
     output = require_writable_folder(arguments.output)
-    if arguments.match_loudness:
-        arguments.options.append("generator.match_loudness=true")
+    arguments.options = [*_mash_options(arguments), *arguments.options]
     kit = _kit(arguments)
     with ProgressListener(kit.registry, quiet=arguments.quiet):
         catalog = _catalog(kit, arguments, arguments.songs)
         mashups = kit.generate(
             catalog, condition=arguments.condition, count=arguments.count, seed=arguments.seed, vocal=arguments.vocal
         )
+        if arguments.phrase_bars:
+            mashups = kit.best_variants(mashups)
         best = kit.rank(mashups, top=arguments.top, per_vocal=arguments.per_vocal)
-        saved = [_save(kit, ranked, output, len(best)) for ranked in best]
+        saved = [_save(kit, ranked, output, len(best), clicks=arguments.clicks) for ranked in best]
         failures = _failures(catalog)
         result = {
             "mashups": saved,
@@ -175,9 +176,27 @@ def mash(arguments: argparse.Namespace) -> int:
     return PARTLY if failures else DONE
 
 
-def _save(kit: Kit, ranked: Ranked, output: Path, total: int) -> dict[str, Any]:
+def _mash_options(arguments: argparse.Namespace) -> list[str]:
+    """Return what the short options of `mash` stand for; a -O of the same name overrides it."""
+    options = []
+    if arguments.plain:
+        options += ["generator.match_loudness=false", "generator.fades=false", "generator.limit_db=0"]
+    if arguments.align is not None:
+        options.append(f"generator.align={arguments.align}")
+    if arguments.duck:
+        options.append(f"generator.duck_db={arguments.duck}")
+    if arguments.phrase_bars:
+        options.append(f"generator.phrase_bars={arguments.phrase_bars}")
+    return options
+
+
+def _save(kit: Kit, ranked: Ranked, output: Path, total: int, *, clicks: bool) -> dict[str, Any]:
     folder = output / f"mashup-{ranked.rank}"
     record = write_mashup(ranked.mashup, folder)
+    if clicks:
+        save(folder / "clicks.flac", with_clicks(ranked.mashup))
+    for note in ranked.mashup.plan.notes:
+        _say(f"mashup {ranked.rank}: {note}")
     kit.registry.plugins.hook.mashkit_stage(
         event=StageEvent(stage="save", item=str(folder), state="done", done=ranked.rank, total=total)
     )
@@ -185,7 +204,7 @@ def _save(kit: Kit, ranked: Ranked, output: Path, total: int) -> dict[str, Any]:
         "rank": ranked.rank,
         "folder": str(folder),
         "score": ranked.score.to_dict(),
-        **{name: record[name] for name in ("plan", "gain_db", "key_distance", "licences")},
+        **{name: record[name] for name in ("plan", "gain_db", "limited_db", "key_distance", "licences")},
         "titles": {str(role): clip.title for role, clip in ranked.mashup.clips.items()},
     }
 

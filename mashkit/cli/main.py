@@ -75,9 +75,24 @@ def _parser() -> argparse.ArgumentParser:
         help="at most N that sing of the same song; default: %(default)s",
     )
     mash.add_argument(
-        "--match-loudness",
-        action="store_true",
-        help="give backing stems the loudness they have in the vocal's own song",
+        "--align",
+        choices=("beats", "speed"),
+        help="let the backing follow the vocal's beats all along (default), or play it at one speed as the paper does",
+    )
+    mash.add_argument(
+        "--phrase-bars",
+        type=_positive,
+        metavar="N",
+        help="also try the backing moved by multiples of N bars, and keep the offsets that score best",
+    )
+    mash.add_argument(
+        "--duck", type=float, metavar="DB", help="let the harmonic layer give way to the vocal by so much"
+    )
+    mash.add_argument(
+        "--plain", action="store_true", help="unit gains, no fades, no limiter: as the paper mixes, for benchmarks"
+    )
+    mash.add_argument(
+        "--clicks", action="store_true", help="also write clicks.flac: the mix with a click on every beat of the vocal"
     )
     drawing(mash, 50)
     collection(mash)

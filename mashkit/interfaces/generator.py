@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import ClassVar
 
 import attrs
@@ -86,6 +86,39 @@ class Generator(Component):
                     return
         if not seen:
             raise GenerationError(f"generator {self.info.name!r} found no {condition} mashup among {len(clips)} clips")
+
+    def variants(self, plan: MashupPlan, clips: Mapping[str, Clip]) -> list[MashupPlan]:
+        """Return the plans that combine the same stems in every other way the options allow, and ``plan``'s own.
+
+        Of these a scorer may choose: the offset of a phrase, say. A generator that knows only one way returns that.
+
+        Parameters
+        ----------
+        plan : MashupPlan
+            One of this generator's.
+        clips : mapping of str to Clip
+            The plan's clips by id.
+
+        Returns
+        -------
+        list of MashupPlan
+            One at least, no two alike.
+
+        Raises
+        ------
+        ContractViolation
+            If a variant combines other stems, or none is left.
+        """
+        with self.backend_call("vary a plan"):
+            found = {variant.id: variant for variant in self._variants(plan, clips)}
+        stems = {(layer.role, layer.clip_id) for layer in plan.layers}
+        if not found or any({(one.role, one.clip_id) for one in variant.layers} != stems for variant in found.values()):
+            raise ContractViolation(f"generator {self.info.name!r}: the variants of plan {plan.id} are of other stems")
+        return list(found.values())
+
+    def _variants(self, plan: MashupPlan, clips: Mapping[str, Clip]) -> Iterable[MashupPlan]:
+        """Yield the variants of a plan."""
+        return (plan,)
 
     @abstractmethod
     def _plan(

@@ -1,0 +1,169 @@
+"""From placed layers to a mix: fades, ducking, limiting and the one gain that keeps the peaks.
+
+Every step multiplies all channels of a layer, or of all layers, by one gain over time: the stems still sum to the mix.
+What is done is in the plan (:class:`mashkit.types.Mixing`); a default one does nothing but keep the peaks.
+
+Conventions: layers are float32 of shape (channels, frames), all of the same frames; gains are linear unless in dB.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+
+import attrs
+import numpy as np
+import numpy.typing as npt
+
+from mashkit.types import Mixing, Role, Samples, frozen_mapping
+
+PEAK_CEILING_DB = -1.0
+"""Highest peak of a mix or stem, dBFS: the room EBU R 128 leaves for what lossy encoders add."""
+
+LOOK_AHEAD_S = 0.005
+"""How long before a peak the limiter begins to give way, seconds: short of what is heard as a dip before a drum."""
+RELEASE_S = 0.1
+"""Time constant with which it lets go, seconds: longer than a period of the lowest bass, which it would distort."""
+SETTLED = 0.01
+"""Share of the limiter's way that is left when the peak arrives; the gain of the whole mix takes up the rest."""
+
+DUCK_FRAME_S = 0.02
+DUCK_ATTACK_S = 0.05
+DUCK_RELEASE_S = 0.4
+"""The harmonic layer gives way within a syllable and comes back over a few: faster is heard as pumping."""
+DUCK_RANGE_DB = 20.0
+"""Below the vocal's loud passages by this much it counts as silent."""
+
+Gain = npt.NDArray[np.float32]
+
+
+@attrs.frozen(eq=False)
+class Mixed:
+    """What came out.
+
+    Parameters
+    ----------
+    stems : mapping of Role to array
+    mix : array
+        Their sum, peaking at −1 dBFS at most; the stems do too.
+    gain_db : float
+        What the whole was lowered by, ≤ 0 dB.
+    limited_db : float
+        The most the limiter took off at any moment, ≥ 0 dB.
+    """
+
+    stems: Mapping[Role, Samples] = attrs.field(converter=frozen_mapping)
+    mix: Samples
+    gain_db: float
+    limited_db: float
+
+
+def mix(layers: Mapping[Role, Samples], sample_rate: int, mixing: Mixing) -> Mixed:
+    """Mix layers as ``mixing`` says.
+
+    Parameters
+    ----------
+    layers : mapping of Role to array
+        Placed layers with their own gains, ours to write into. A mono layer goes to every channel of the mix.
+    sample_rate : int
+        Hz.
+    mixing : Mixing
+
+    Returns
+    -------
+    Mixed
+    """
+    if mixing.duck_db > 0 and Role.VOCAL in layers and Role.HARMONIC in layers:
+        layers[Role.HARMONIC][:] *= duck(layers[Role.VOCAL], sample_rate, mixing.duck_db)
+    for samples in layers.values():
+        fade(samples, sample_rate, mixing)
+    total = _sum(list(layers.values()))
+    # A stem may peak above the mix where another cancels it; it is saved too, so it counts.
+    everything = (total, *layers.values())
+    limited_db = 0.0
+    highest = max(_peak(samples) for samples in everything)
+    ceiling = 10 ** (PEAK_CEILING_DB / 20)
+    lowered = 1.0
+    if highest > ceiling and mixing.limit_db > 0:
+        # What the limiter may not take off, the whole is lowered by before: it never takes more.
+        lowered = min(1.0, ceiling * 10 ** (mixing.limit_db / 20) / highest)
+        limited = limit([samples * np.float32(lowered) for samples in everything], sample_rate, ceiling)
+        limited_db = float(-20 * np.log10(limited.min()))
+        _scale(everything, limited * np.float32(lowered))
+        highest = max(_peak(samples) for samples in everything)
+    if highest > ceiling:
+        _scale(everything, np.float32(ceiling / highest))
+        lowered *= ceiling / highest
+    return Mixed(layers, total, float(20 * np.log10(lowered)), limited_db)
+
+
+def fade(samples: Samples, sample_rate: int, mixing: Mixing) -> None:
+    """Fade a layer in and out, in place, along a raised cosine; fades longer than it are cut to half of it each."""
+    for seconds, part in ((mixing.fade_in_s, samples), (mixing.fade_out_s, samples[:, ::-1])):
+        frames = min(round(seconds * sample_rate), samples.shape[1] // 2)
+        part[:, :frames] *= (0.5 - 0.5 * np.cos(np.pi * (np.arange(frames) + 0.5) / frames)).astype(np.float32)
+
+
+def duck(vocal: Samples, sample_rate: int, depth_db: float) -> Gain:
+    """Return the gain of the harmonic layer under a vocal, shape (frames,): down by ``depth_db`` while it sounds.
+
+    The vocal's level is its RMS in frames of 20 ms, relative to its 95th percentile; it rises with a time constant of
+    50 ms and falls with one of 400 ms.
+    """
+    hop = max(round(DUCK_FRAME_S * sample_rate), 1)
+    count = -(-vocal.shape[1] // hop)
+    power = np.zeros(count * hop, np.float64)
+    power[: vocal.shape[1]] = np.mean(np.square(vocal, dtype=np.float64), axis=0)
+    level = 10 * np.log10(power.reshape(count, hop).mean(axis=1) + 1e-12)
+    sounding = np.clip((level - np.percentile(level, 95)) / DUCK_RANGE_DB + 1, 0, 1)
+    if not level.max() > 10 * math.log10(2e-12):
+        sounding[:] = 0.0
+    smoothed = np.empty(count)
+    held = 0.0
+    attack, release = (math.exp(-DUCK_FRAME_S / seconds) for seconds in (DUCK_ATTACK_S, DUCK_RELEASE_S))
+    for index, target in enumerate(sounding.tolist()):
+        held = target + (held - target) * (attack if target > held else release)
+        smoothed[index] = held
+    at = np.interp(np.arange(vocal.shape[1]), (np.arange(count) + 0.5) * hop, smoothed)
+    gain: Gain = (10 ** (-depth_db / 20 * at)).astype(np.float32)
+    return gain
+
+
+def limit(signals: list[Samples], sample_rate: int, ceiling: float) -> Gain:
+    """Return one gain over time, shape (frames,), that keeps the peaks of all signals near a ceiling.
+
+    The library limits the largest sample of all signals and channels; its gain is read off and is the same for all, so
+    neither the balance nor the stereo image moves.
+    """
+    import numpy_audio_limiter  # here: only a mix that peaks needs it
+
+    peaks = np.max([np.abs(samples).max(axis=0) for samples in signals], axis=0).astype(np.float32)
+    delay = max(round(LOOK_AHEAD_S * sample_rate), 1)
+    # To divide by; −120 dBFS is nothing to limit.
+    detector = np.maximum(peaks, np.float32(1e-6))
+    limited = numpy_audio_limiter.limit(
+        signal=detector[None],
+        attack_coeff=SETTLED ** (1 / delay),
+        release_coeff=math.exp(-1 / (RELEASE_S * sample_rate)),
+        delay=delay,
+        threshold=ceiling,
+    )
+    gain: Gain = np.minimum(limited[0] / detector, np.float32(1.0))
+    return gain
+
+
+def _peak(samples: Samples) -> float:
+    return float(np.max(np.abs(samples), initial=0.0))
+
+
+def _scale(signals: tuple[Samples, ...], gain: Gain | np.float32) -> None:
+    for samples in signals:
+        samples *= gain
+
+
+def _sum(parts: list[Samples]) -> Samples:
+    """Sum (channels, frames) arrays of equal frames; a mono part goes to every channel."""
+    total = np.zeros((max(part.shape[0] for part in parts), parts[0].shape[1]), dtype=np.float32)
+    for part in parts:
+        total += part
+    return total
