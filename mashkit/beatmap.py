@@ -50,7 +50,7 @@ _LARGEST_ERROR_S = 0.05
 """Beyond this an error of prediction is as bad as any: that beat is wrong, not the tempo."""
 _ROUNDS = 2
 _HISTORY = 8
-"""Intervals whose median is the local beat period while beats are numbered."""
+"""Beats that say where the next is due while beats are numbered, and how the tempo goes on beyond the last."""
 
 
 class BeatsDistrusted(AnalysisError):
@@ -152,14 +152,18 @@ def _numbered(beats: Times, period: float) -> tuple[Positions, Positions]:
     start = int(np.argmax(np.convolve(regular, np.ones(5), "same")))
     position = {start: 0}
     for direction in (1, -1):
-        last, local, recent = start, period, [period]
+        near = [start]
+        local = period
         for index in range(start + direction, len(beats) if direction == 1 else -1, direction):
-            interval = abs(float(beats[index] - beats[last]))
-            count = round(interval / local)
-            if count >= 1 and abs(interval / local - count) <= OFF_BEAT:
-                position[index] = position[last] + direction * count
-                recent = [*recent[1 - _HISTORY :], interval / count]
-                local, last = float(np.median(recent)), index
+            # Counted from where the last beats together put the count, so that a wrong one does not carry it away.
+            origin = float(np.median([beats[one] - local * position[one] for one in near]))
+            count = (float(beats[index]) - origin) / local
+            whole = round(count)
+            if abs(count - whole) <= OFF_BEAT and (whole - position[near[-1]]) * direction >= 1:
+                position[index] = whole
+                near = [*near[1 - _HISTORY :], index]
+                if len(near) > _HISTORY // 2:
+                    local = float(np.median(np.diff(beats[near]) / np.diff([position[one] for one in near])))
     indices = np.array(sorted(position), dtype=np.intp)
     positions = np.array([position[index] for index in indices.tolist()], dtype=np.intp)
     return indices, positions - positions[0]
