@@ -8,6 +8,7 @@ import attrs
 import numpy as np
 import pytest
 
+from mashkit.beats import beat_error
 from mashkit.builtin.paper import TEMPO_CLASH, PaperGenerator
 from mashkit.errors import GenerationError, UsageError
 from mashkit.testing import GeneratorContract
@@ -231,3 +232,118 @@ def test_wrong_arguments(clips: list[Clip]) -> None:
 
 def test_every_condition_is_known() -> None:
     assert PaperGenerator.info.provides == {str(condition) for condition in Condition}
+
+
+# ------------------------------------------------------------------------------------------------ beats, bars, mixing
+def test_by_default_layers_follow_the_beats_and_plans_mix(clips: list[Clip]) -> None:
+    wobbly = [with_drift(clip, 0.02) for clip in clips]
+    drawn = plans(wobbly, "matched")
+    assert any(layer.time_map is not None for plan in drawn for layer in plan.layers)
+    for plan in drawn:
+        used = chosen(plan, wobbly)
+        grid = plan.layer(Role.VOCAL).to_mashup(used[Role.VOCAL].analysis.beats)  # type: ignore[arg-type]
+        for role in (Role.HARMONIC, Role.PERCUSSION):
+            beats = plan.layer(role).to_mashup(used[role].analysis.beats)  # type: ignore[arg-type]
+            shared = grid[(grid > max(beats[0], 0) - 0.1) & (grid < min(beats[-1], plan.duration_s) + 0.1)]
+            assert np.abs(beat_error(shared, beats)).max() < 0.012
+        assert plan.layer(Role.VOCAL).time_map is None
+        assert plan.mixing.limit_db == 3.0
+        assert plan.notes == ()
+
+
+def with_drift(clip: Clip, drift: float) -> Clip:
+    beats = clip.analysis.beats
+    assert beats is not None
+    bent = beats + drift * clip.duration / 8 * np.sin(2 * np.pi * beats / clip.duration)
+    return attrs.evolve(clip, analysis=attrs.evolve(clip.analysis, beats=bent, downbeats=bent[::4]))
+
+
+def test_aligned_with_one_speed_as_the_paper_does(clips: list[Clip]) -> None:
+    wobbly = [with_drift(clip, 0.02) for clip in clips]
+    for plan in plans(wobbly, "matched", align="speed"):
+        assert all(layer.time_map is None for layer in plan.layers)
+        assert plan.notes == ()
+
+
+def test_beats_that_cannot_be_trusted_fall_back_to_one_speed(clips: list[Clip]) -> None:
+    lost = attrs.evolve(clips[0].analysis, confidence={"beats": 0.01})
+    doubtful = [attrs.evolve(clips[0], analysis=lost), *clips[1:]]
+    for plan in plans(doubtful, "matched"):
+        said = {role for role in Role if any(note.startswith(f"{role} at one speed") for note in plan.notes)}
+        using = {layer.role for layer in plan.layers if layer.clip_id == clips[0].id}
+        expected = {Role.HARMONIC, Role.PERCUSSION} if Role.VOCAL in using else using
+        assert said == expected
+        assert all("confidence" in note for note in plan.notes)
+
+
+def test_unmatched_tempi_are_never_mapped(clips: list[Clip]) -> None:
+    for plan in plans([with_drift(clip, 0.02) for clip in clips], "unmatched-tempo"):
+        assert all((layer.speed, layer.time_map) == (1.0, None) for layer in plan.layers)
+
+
+def test_other_metres_are_noted(clips: list[Clip]) -> None:
+    waltz = clips[3].analysis
+    assert waltz.beats is not None
+    mixed = [*clips]
+    mixed[3] = attrs.evolve(clips[3], analysis=attrs.evolve(waltz, downbeats=waltz.beats[::3]))
+    notes = {note for plan in plans(mixed, "matched") for note in plan.notes}
+    assert notes <= {f"{role} has {bar} beats a bar, the vocal {7 - bar}" for role in Role for bar in (3, 4)}
+    assert notes
+
+
+@pytest.mark.parametrize("align", ["beats", "speed"])
+def test_phrases_enter_multiples_of_bars_away(clips: list[Clip], align: str) -> None:
+    found = set()
+    for plan in plans(clips, "matched", phrase_bars=2, min_duration_s=15.0, align=align):
+        used = chosen(plan, clips)
+        vocal, *backing = (plan.layer(role) for role in Role)
+        for layer in backing:
+            lines = layer.to_mashup(used[layer.role].analysis.downbeats)  # type: ignore[arg-type]
+            bar = 240 / float(used[Role.VOCAL].analysis.tempo)  # type: ignore[arg-type]
+            first = float(vocal.to_mashup(used[Role.VOCAL].analysis.downbeats)[0])  # type: ignore[arg-type, index]
+            bars = (float(lines[0]) - first) / bar
+            assert bars == pytest.approx(2 * round(bars / 2), abs=0.01)
+            found.add(round(bars))
+        assert plan.duration_s >= 15.0
+    assert len(found) > 3
+
+
+def test_variants_keep_the_stems_and_move_the_bars(clips: list[Clip]) -> None:
+    generator = PaperGenerator(phrase_bars=4, min_duration_s=20.0)
+    known = {clip.id: clip for clip in clips}
+    for plan in generator.plan(clips, condition="matched", count=10, seed=0):
+        variants = generator.variants(plan, known)
+        assert plan in variants
+        assert len({variant.id for variant in variants}) == len(variants) > 1
+    for condition in ("original", "unmatched-tempo"):
+        plan = next(generator.plan(clips, condition=condition, count=1, seed=0))
+        assert generator.variants(plan, known) == [plan]
+
+
+def test_a_vocal_that_starts_in_silence_loses_its_silence(clips: list[Clip]) -> None:
+    late = [attrs.evolve(clip, duration=60.0, entry={Role.VOCAL: 20.0}) for clip in clips]
+    late = [attrs.evolve(clip, analysis=longer(clip, 60.0)) for clip in late]
+    for plan in plans(late, "matched"):
+        vocal, used = plan.layer(Role.VOCAL), chosen(plan, late)[Role.VOCAL]
+        bar = 240 / float(used.analysis.tempo)  # type: ignore[arg-type]
+        enters = float(vocal.to_mashup(20.0))
+        assert enters < 5.5 * bar + 0.1
+        assert plan.duration_s >= 25.0
+
+
+def longer(clip: Clip, duration: float) -> Analysis:
+    beats = np.arange(float(clip.analysis.beats[0]), duration, 60 / float(clip.analysis.tempo))  # type: ignore
+    return attrs.evolve(clip.analysis, beats=beats, downbeats=beats[::4])
+
+
+def test_fades_lie_on_bar_lines(clips: list[Clip]) -> None:
+    for plan in plans(clips, "matched"):
+        used = chosen(plan, clips)[Role.VOCAL]
+        lines = plan.layer(Role.VOCAL).to_mashup(used.analysis.downbeats)  # type: ignore[arg-type]
+        bar = 240 / float(used.analysis.tempo)  # type: ignore[arg-type]
+        for moment in (plan.mixing.fade_in_s, plan.duration_s - plan.mixing.fade_out_s):
+            assert np.abs((moment - lines[0]) / bar - round((moment - lines[0]) / bar)) < 0.02 or moment == 0.02
+        assert plan.mixing.fade_out_s <= 1.3 * bar
+    assert {(plan.mixing.fade_in_s, plan.mixing.fade_out_s) for plan in plans(clips, "matched", fades=False)} == {
+        (0, 0)
+    }

@@ -115,3 +115,41 @@ def test_wrong_choices_are_named() -> None:
     with pytest.raises(UnknownComponent, match="did you mean 'madmom'"):
         _ = mk.Kit(analyzer="madnom").analyzer
     assert mk.Kit(analyzer="madnom").chosen["analyzer"] == "madnom"  # nothing is created before it is needed
+
+
+# ----------------------------------------------------------------------------------------------------- time and phrases
+@pytest.fixture(scope="module")
+def drifting() -> SyntheticSource:
+    return SyntheticSource([(Key(0, "major"), 120.0), (Key(2, "major"), 112.0)], bars=16, drift=0.03)
+
+
+def test_a_stretcher_without_time_maps_plays_at_one_speed_and_says_so(drifting: SyntheticSource) -> None:
+    (along, *_), (steady, *_) = (
+        mashups(mk.Kit(stretcher=name), drifting, count=1) for name in ("signalsmith", "librosa")
+    )
+    assert along.plan.layer(Role.HARMONIC).time_map is not None
+    assert along.plan.notes == ()
+    assert steady.plan.layer(Role.HARMONIC).time_map is None
+    assert steady.plan.notes == ("one speed, not a beat map: the stretcher 'librosa' follows no time map",)
+    assert steady.plan.layer(Role.HARMONIC).speed == along.plan.layer(Role.HARMONIC).speed
+
+
+def test_the_best_variant_is_the_one_the_scorer_likes(source: SyntheticSource) -> None:
+    kit = mk.Kit(scorer=ByDuration(), options={"generator": {"phrase_bars": 1, "min_duration_s": 20.0}})
+    drawn = mashups(kit, source, count=5)
+    best = kit.best_variants(drawn)
+    assert len(best) == len(drawn)
+    for mashup, chosen in zip(drawn, best, strict=True):
+        clips = {clip.id: clip for clip in source.clips}
+        variants = kit.generator.variants(mashup.plan, clips)
+        assert len(variants) > 4
+        assert chosen.plan.duration_s == max(plan.duration_s for plan in variants)
+        assert {(one.role, one.clip_id) for one in chosen.plan.layers} == {
+            (one.role, one.clip_id) for one in mashup.plan.layers
+        }
+
+
+def test_without_phrases_there_is_one_variant(source: SyntheticSource) -> None:
+    kit = mk.Kit(scorer=ByDuration())
+    drawn = mashups(kit, source, count=5)
+    assert [one.plan for one in kit.best_variants(drawn)] == [one.plan for one in drawn]

@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 
 from mashkit.audiofile import load
+from mashkit.beats import beat_error
 from mashkit.components import ComponentInfo
 from mashkit.interfaces import Stretcher
 from mashkit.pipeline import Ranked
@@ -25,6 +26,7 @@ from mashkit.report import page
 from mashkit.report.figures import PEAK_BINS, figures, peaks
 from mashkit.testing import signals
 from mashkit.testing.contracts import SyntheticSource
+from mashkit.timemap import TimeMap
 from mashkit.types import Analysis, Audio, Condition, Key, Layer, MashupPlan, Role, Score
 
 BREAKOUT = "</script><img src=x onerror=alert(1)>"
@@ -37,11 +39,21 @@ class Turntable(Stretcher):
     """Changes pitch with speed, as a record does."""
 
     info: ClassVar[ComponentInfo] = ComponentInfo(
-        name="turntable", target="", summary="", provides={"speed"}, code_license="MIT", engine="linear interpolation"
+        name="turntable",
+        target="",
+        summary="",
+        provides={"speed", "time_map"},
+        code_license="MIT",
+        engine="linear interpolation",
     )
 
     def _stretch(self, audio: Audio, *, speed: float, semitones: float, frames: int) -> Audio:
-        at = np.arange(frames) * speed
+        return self._read(audio, np.arange(frames) * speed)
+
+    def _stretch_along(self, audio: Audio, time_map: TimeMap, *, semitones: float, frames: int) -> Audio:
+        return self._read(audio, time_map.to_source(np.arange(frames) / audio.sample_rate) * audio.sample_rate)
+
+    def _read(self, audio: Audio, at: np.ndarray[Any, np.dtype[np.float64]]) -> Audio:
         return Audio(
             np.stack([np.interp(at, np.arange(audio.frames), row) for row in audio.samples]), audio.sample_rate
         )
@@ -342,6 +354,35 @@ def test_beat_errors_are_those_of_the_plan() -> None:
     assert percussion["ms"] == pytest.approx([15.0] * 10, abs=0.01)
     for found, size in ((harmonic, 5.0), (percussion, 15.0)):
         assert [found[name] for name in ("median", "within", "last_bar")] == pytest.approx([size] * 3, abs=0.01)
+
+
+def test_beat_errors_say_what_one_speed_would_leave() -> None:
+    source = Source()
+    clip = source.clips[0]
+    beats = clip.analysis.beats
+    assert beats is not None
+    # The drums slow down by a tenth half-way; the harmony keeps its speed.
+    time_map = TimeMap((0, beats[5], clip.duration), (0, beats[5], beats[5] + (clip.duration - beats[5]) * 1.1))
+    layers = [
+        Layer(role=Role.VOCAL, clip_id=clip.id),
+        Layer(role=Role.HARMONIC, clip_id=clip.id),
+        Layer(role=Role.PERCUSSION, clip_id=clip.id, time_map=time_map),
+    ]
+    mashup = _mashup(source, layers)
+    harmonic, percussion = figures(mashup)["errors"]
+    assert harmonic["at_one_speed"] is None
+    late = mashup.plan.layer(Role.PERCUSSION).at_one_speed().to_mashup(beats)
+    expected = 1000 * np.median(np.abs(beat_error(beats[beats < 5], late)))
+    assert percussion["at_one_speed"]["median"] == pytest.approx(expected, abs=0.01)
+    said = Document.of(page([Ranked(mashup, Score(0.5), 1)], title="Along")).text
+    assert "along its beats at × 0.909 to 1.000" in said
+    assert "at one speed it would be" in said
+
+
+def test_notes_of_a_plan_are_shown() -> None:
+    mashup = _crossed(Source())
+    noted = mashup.renderer.mashup(attrs.evolve(mashup.plan, notes=["drums <at> one speed"]))
+    assert "drums <at> one speed" in Document.of(page([Ranked(noted, Score(0.5), 1)], title="Notes")).text
 
 
 # --------------------------------------------------------------------------------------------------- the unknown

@@ -132,6 +132,7 @@ def beat_errors(mashup: Mashup) -> list[dict[str, Any]]:
 
     ``median`` and ``within`` are the 50th and 95th percentile of the absolute errors, ``last_bar`` is the median of
     those from the last but one downbeat of the vocal to the last; None if the vocal has fewer than two downbeats.
+    ``at_one_speed`` holds the same two percentiles had the layer been played without its time map; None if it has none.
     """
     vocal = mashup.plan.layer(Role.VOCAL)
     grid = inside(mashup, layer_times(mashup, vocal, "beats"))
@@ -144,6 +145,8 @@ def beat_errors(mashup: Mashup) -> list[dict[str, Any]]:
             continue
         errors = 1000 * beat_error(grid, beats)
         size = np.abs(errors)
+        layer = mashup.plan.layer(role)
+        steady = np.abs(1000 * beat_error(grid, layer_times(mashup, layer.at_one_speed(), "beats")))
         found.append(
             {
                 "role": str(role),
@@ -151,6 +154,9 @@ def beat_errors(mashup: Mashup) -> list[dict[str, Any]]:
                 "ms": _rounded(errors, 2),
                 "median": float(np.median(size)),
                 "within": float(np.percentile(size, 95)),
+                "at_one_speed": None
+                if layer.time_map is None
+                else {"median": float(np.median(steady)), "within": float(np.percentile(steady, 95))},
                 "last_bar": float(np.median(size[(grid >= bars[-2]) & (grid < bars[-1])])) if len(bars) > 1 else None,
             }
         )

@@ -135,6 +135,9 @@ def _card(item: Ranked, spans: Mapping[str, float]) -> str:
     facts = [str(plan.condition), f"{plan.duration_s:.1f} s", f"seed {plan.seed}", f"plan {plan.id}"]
     if mashup.gain_db < 0:
         facts.append(f"lowered by {-mashup.gain_db:.1f} dB to keep its peaks")
+    if mashup.limited_db > 0:
+        facts.append(f"peaks limited by up to {mashup.limited_db:.1f} dB")
+    facts += plan.notes
     tracks = {"mix": mashup.mix, **{str(role): stem for role, stem in mashup.stems.items()}}
     return _template("card.html").substitute(
         rank=item.rank,
@@ -181,7 +184,7 @@ def _layer(layer: Layer, clip: Clip) -> str:
     facts = {
         "file": f"{_name(PurePath(clip.source).name)} at {_clock(clip.start)}",
         "key": _text(_key_change(clip.analysis.key, layer.semitones)),
-        "tempo": _text(_tempo_change(clip.analysis.tempo, layer.speed)),
+        "tempo": _text(_tempo_change(clip.analysis.tempo, layer)),
         "gain": f"{_number(layer.gain_db, 1)} dB",
         "licence": _text(clip.licence),
     }
@@ -205,11 +208,15 @@ def _shift(semitones: float) -> str:
     return f"{semitones:+g}".replace("-", MINUS) if semitones else "0"
 
 
-def _tempo_change(tempo: float | None, speed: float) -> str:
+def _tempo_change(tempo: float | None, layer: Layer) -> str:
     before = f"{tempo:.1f} BPM" if tempo else "no tempo"
-    if speed == 1:
+    if layer.speed == 1 and layer.time_map is None:
         return f"{before}, not stretched"
-    return f"{before} × {speed:.3f}" + (f" → {tempo * speed:.1f} BPM" if tempo else "")
+    after = f" → {tempo * layer.speed:.1f} BPM" if tempo else ""
+    if layer.time_map is None:
+        return f"{before} × {layer.speed:.3f}{after}"
+    speeds = layer.time_map.speeds
+    return f"{before} × {layer.speed:.3f}{after}, along its beats at × {speeds.min():.3f} to {speeds.max():.3f}"
 
 
 def _choice(rank: int, name: str, *, checked: bool) -> str:
@@ -247,6 +254,9 @@ def _beat_errors(found: Sequence[Mapping[str, Any]]) -> str:
     lines = []
     for layer in found:
         last = "" if layer["last_bar"] is None else f", last bar {layer['last_bar']:.0f} ms"
+        steady = layer["at_one_speed"]
+        if steady is not None:
+            last += f"; at one speed it would be {steady['median']:.0f} and {steady['within']:.0f} ms"
         lines.append(
             f'<li class="{layer["role"]}"><span class="role">{layer["role"]}</span> median {layer["median"]:.0f} ms, '
             f"95 % within {layer['within']:.0f} ms{last}</li>"

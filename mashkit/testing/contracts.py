@@ -356,14 +356,19 @@ class SyntheticSource:
     bands : sequence of (Key, tempo)
         One clip each; its id tells all of them apart, whatever source they are in.
     bars : int
+    drift : float
+        How far each clip's tempo is below its own at the beginning and above it at the end, as a share; every second
+        clip the other way round.
     """
 
-    def __init__(self, bands: Sequence[tuple[Key, float]], *, bars: int = 16) -> None:
+    def __init__(self, bands: Sequence[tuple[Key, float]], *, bars: int = 16, drift: float = 0.0) -> None:
         self._stems: dict[str, StemSet] = {}
         self.clips: list[Clip] = []
         for index, (key, tempo) in enumerate(bands):
-            stems, analysis = signals.band(key, tempo=tempo, bars=bars, seed=index, first_downbeat=0.2 + 0.1 * index)
-            name = f"band-{index}-{key}-{tempo:g}-{bars}".replace(" ", "-")
+            stems, analysis = signals.band(
+                key, tempo=tempo, bars=bars, seed=index, first_downbeat=0.2 + 0.1 * index, drift=drift * (-1) ** index
+            )
+            name = f"band-{index}-{key}-{tempo:g}-{bars}-{drift:g}".replace(" ", "-")
             self._stems[name] = stems
             duration = stems.stems["vocals"].duration
             self.clips.append(

@@ -117,12 +117,14 @@ def band(
     tempo: float = 120.0,
     bars: int = 16,
     first_downbeat: float = 0.25,
+    drift: float = 0.0,
     seed: int = 0,
     sample_rate: int = SAMPLE_RATE,
 ) -> tuple[StemSet, Analysis]:
     """Return the true stems of a small song and its exact analysis.
 
-    Vocals are a gliding harmonic lead, drums kick, snare and hats, bass and other the chords of ``key``.
+    Vocals are a gliding harmonic lead, drums kick, snare and hats, bass and other the chords of ``key``. The tempo
+    rises evenly from ``1 − drift`` to ``1 + drift`` times ``tempo``.
 
     Returns
     -------
@@ -134,7 +136,9 @@ def band(
     key = key or Key(0, "major")
     generator = np.random.default_rng(seed)
     beat = 60 / tempo
-    frames = round((first_downbeat + bars * 4 * beat) * sample_rate)
+    periods = beat / (1 + drift * np.linspace(-1, 1, 4 * bars))
+    beats = first_downbeat + np.concatenate([[0.0], np.cumsum(periods[:-1])])
+    frames = round((beats[-1] + periods[-1]) * sample_rate)
     parts = {name: np.zeros((2, frames), np.float32) for name in ("vocals", "drums", "bass", "other")}
 
     def add(name: str, start: float, sound: Samples, pan: float = 0.5) -> None:
@@ -148,8 +152,7 @@ def band(
     snare = (0.25 * generator.standard_normal(len(time)) * np.exp(-time * 25)).astype(np.float32)
     hat = (0.08 * np.diff(generator.standard_normal(len(time) + 1)) * np.exp(-time * 80)).astype(np.float32)
     scale = [0, 2, 4, 5, 7, 9, 11] if key.mode == "major" else [0, 2, 3, 5, 7, 8, 10]
-    beats = first_downbeat + beat * np.arange(4 * bars)
-    for index, moment in enumerate(beats):
+    for index, (moment, beat) in enumerate(zip(beats.tolist(), periods.tolist(), strict=True)):
         degrees = _DEGREES[key.mode][(index // 4) % 4]
         add("drums", moment, kick if index % 2 == 0 else snare)
         add("drums", moment, hat, 0.7)
