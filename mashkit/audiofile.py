@@ -40,6 +40,11 @@ class AudioFileInfo:
     frames: int
     format: str
 
+    @property
+    def duration(self) -> float:
+        """Length in seconds."""
+        return self.frames / self.sample_rate
+
 
 def probe(path: Path) -> AudioFileInfo:
     """Read a file's header.
