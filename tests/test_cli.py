@@ -86,6 +86,30 @@ def test_mashups_are_in_time_and_in_key(mashed: Path) -> None:
         assert plan["key_distance"]["harmonic"] == 0
 
 
+def test_mash_can_mix_as_the_paper_does(pair: list[Path], tmp_path: Path) -> None:
+    assert run("mash", *pair, "-o", tmp_path, "--top", 1, "--seed", 3, "--plain", "--align", "speed", "--quiet") == 0
+    plan = mk.MashupPlan.from_dict(json.loads((tmp_path / "mashup-1" / "plan.json").read_text())["plan"])
+    assert plan.mixing == mk.Mixing()
+    assert all((layer.gain_db, layer.time_map) == (0, None) for layer in plan.layers)
+
+
+def test_mash_with_phrases_ducking_and_clicks(
+    pair: list[Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = ("mash", *pair, "-o", tmp_path, "--top", 1, "--count", 2, "--quiet")
+    assert run(*command, "--phrase-bars", 4, "--duck", 4, "--clicks", "-O", "generator.min_duration_s=20") == 0
+    plan = mk.MashupPlan.from_dict(json.loads((tmp_path / "mashup-1" / "plan.json").read_text())["plan"])
+    assert plan.mixing.duck_db == 4
+    assert plan.generator["options"]["phrase_bars"] == 4
+    mix, clicks = (mk.load(tmp_path / "mashup-1" / name) for name in ("mix.flac", "clicks.flac"))
+    added = np.abs(clicks.samples - 0.5 * mix.samples).max(axis=0)
+    heard = np.flatnonzero((added > 0.05) & (np.roll(added, 1) <= 0.05)) / mix.sample_rate
+    record = json.loads((tmp_path / "mashup-1" / "plan.json").read_text())
+    beats = plan.layer(Role.VOCAL).to_mashup(record["clips"]["vocal"]["analysis"]["beats"])
+    beats = beats[(beats >= 0) & (beats < plan.duration_s - 0.05)]
+    assert np.abs(beats[:, None] - heard[None]).min(axis=1).max() < 0.003
+
+
 def test_page_is_self_contained(mashed: Path) -> None:
     page = (mashed / "index.html").read_text()
     assert "slow-river" in page
@@ -230,6 +254,39 @@ def test_stretch(pair: list[Path], tmp_path: Path, capsys: pytest.CaptureFixture
     output = tmp_path / "out.flac"
     assert run("stretch", source, "--speed", 1.25, "--semitones", 2, "-o", output, "--json") == 0
     assert json.loads(capsys.readouterr().out)["frames"] == mk.load(output).frames == round(4 * 44_100 / 1.25)
+
+
+def test_stretch_along_a_time_map(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    song, drawn = tmp_path / "song.wav", tmp_path / "map.json"
+    beats, time_map = signals.drift(20.0)
+    mk.save(song, signals.click_train(beats, 20.0))
+    drawn.write_text(json.dumps(time_map.to_dict()))
+    assert run("stretch", song, "--time-map", drawn, "-o", tmp_path / "steady.wav", "--json") == 0
+    assert json.loads(capsys.readouterr().out)["time_map"] == time_map.to_dict()
+    steady = mk.load(tmp_path / "steady.wav")
+    due = time_map.to_target(beats)
+    assert np.abs(signals.click_positions(steady, due, window=0.1) - due).max() < 0.01
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("no JSON", "no time map"),
+        ("[1, 2]", "no time map"),
+        ('{"source": [0, 1]}', "no time map"),
+        ('{"source": [0, 2, 1], "target": [0, 1, 2]}', "increasing"),
+        ('{"source": [0, 1, 2], "target": [0, 3, 4]}', "speeds from 0.333"),
+    ],
+)
+def test_time_maps_that_are_none(text: str, said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    song, drawn = tmp_path / "song.wav", tmp_path / "map.json"
+    mk.save(song, signals.noise(2.0))
+    drawn.write_text(text)
+    assert run("stretch", song, "--time-map", drawn, "-o", tmp_path / "out.wav") == 1
+    assert said in capsys.readouterr().err
+    assert run("stretch", song, "--time-map", tmp_path / "none.json", "-o", tmp_path / "out.wav") == 1
+    assert "none.json" in capsys.readouterr().err
+    assert not (tmp_path / "out.wav").exists()
 
 
 def test_stretch_lowers_what_would_clip_and_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

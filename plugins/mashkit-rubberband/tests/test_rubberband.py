@@ -1,6 +1,9 @@
 """The rubberband stretcher keeps its contract, its beat and its pitch, and loses nothing to the 16-bit files."""
 
+import itertools
+import re
 import shutil
+import subprocess
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -8,19 +11,21 @@ from typing import Any
 
 import numpy as np
 import pytest
+import soundfile
 
 from mashkit.errors import ComponentUnavailable, OptionError
 from mashkit.registry import Registry
 from mashkit.testing import StretcherContract, signals
+from mashkit.timemap import TimeMap
 from mashkit.types import Audio
-from mashkit_rubberband.stretcher import RubberbandStretcher, program_version
+from mashkit_rubberband.stretcher import RubberbandStretcher, _hop, program_version
 
 needs_program = pytest.mark.skipif(shutil.which("rubberband") is None, reason="no program 'rubberband' on PATH")
 
 
 class TestRubberband(StretcherContract):
     component = "rubberband"
-    drift_s = 0.003
+    drift_s = 0.004
 
 
 @pytest.mark.slow
@@ -52,6 +57,60 @@ def test_faster_engine_is_not_late_or_early_as_a_whole(speed: float, semitones: 
     )
     # Uncorrected, the median is up to 6 ms.
     assert abs(np.median(signals.click_positions(stretched, times / speed) - times / speed)) < 0.0015
+
+
+def map_errors(stretcher: RubberbandStretcher, times: Any, time_map: TimeMap, semitones: float, rate: int) -> Any:
+    """Return how late each click comes out that a map lays within half a minute, seconds."""
+    clicks = signals.click_train(times, 30.0, sample_rate=rate)
+    due = time_map.to_target(times)
+    stretched = stretcher.stretch(clicks, time_map=time_map, semitones=semitones)
+    return signals.click_positions(stretched, due, window=0.1) - due
+
+
+@needs_program
+@pytest.mark.parametrize("options", [{}, {"fine": False}, {"fine": False, "crispness": 6}], ids=str)
+@pytest.mark.parametrize("rate", [22_050, 48_000])
+@pytest.mark.parametrize("semitones", [-3.0, 0.0, 3.0])
+def test_a_drift_is_followed_at_other_rates(options: Mapping[str, Any], rate: int, semitones: float) -> None:
+    errors = map_errors(RubberbandStretcher(**options), *signals.drift(30.0), semitones, rate)
+    assert np.abs(errors).max() < 0.01
+
+
+@needs_program
+@pytest.mark.parametrize("options", [{}, {"fine": False}, {"fine": False, "crispness": 6}], ids=str)
+@pytest.mark.parametrize("semitones", [-3.0, 0.0, 3.0])
+def test_the_lead_is_compensated_along_a_map(options: Mapping[str, Any], semitones: float) -> None:
+    # The faster engine is early at 0.8 and late at 1.25, and puts the keys of a map where they would be without the
+    # shift: in the wrong second. The finer one would be 25 ms early all along with a first key at 0.
+    time_map = TimeMap((0, 15, 30), (0, 18.75, 30.75))
+    times = signals.click_times(30.0, 90.0)
+    errors = map_errors(RubberbandStretcher(**options), times, time_map, semitones, 44_100)
+    for part in (errors[times < 14.5], errors[times > 15.5]):
+        assert abs(np.median(part)) < 0.003
+
+
+@needs_program
+@pytest.mark.parametrize("rate", [8_000, 44_100])
+def test_hop_is_the_programs(rate: int, tmp_path: Path) -> None:
+    source = tmp_path / "noise.wav"
+    soundfile.write(source, signals.noise(1.0, channels=1, sample_rate=rate).samples.T, rate)
+    for crispness, ratio in itertools.product((0, 5, 6), (0.55, 0.8, 1.02, 1.25, 1.9)):
+        command = [
+            "rubberband",
+            "-d",
+            "1",
+            "-c",
+            str(crispness),
+            "-t",
+            str(ratio),
+            str(source),
+            str(tmp_path / "out.wav"),
+        ]
+        shown = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60).stderr
+        printed = re.search(r"input increment and mean output increment: \((\d+),", shown)
+        assert printed is not None
+        window = RubberbandStretcher(fine=False, crispness=crispness)._window(rate)
+        assert int(printed.group(1)) == _hop(window, ratio)
 
 
 @needs_program

@@ -9,7 +9,7 @@ STRETCHER = ComponentInfo(
     name="pedalboard",
     target="mashkit_pedalboard.stretcher:PedalboardStretcher",
     summary="pedalboard's build of Rubber Band: in process, no program to install, its faster engine by default",
-    provides={"speed", "semitones"},
+    provides={"speed", "semitones", "time_map"},
     requires=("pedalboard>=0.9.8",),
     install="pip install mashkit-pedalboard",
     code_license="GPL-3.0-only",

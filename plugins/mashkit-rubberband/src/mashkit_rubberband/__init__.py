@@ -9,7 +9,7 @@ STRETCHER = ComponentInfo(
     name="rubberband",
     target="mashkit_rubberband.stretcher:RubberbandStretcher",
     summary="the rubberband program through pyrubberband: the best timing and sound of the stretchers, and the slowest",
-    provides={"speed", "semitones"},
+    provides={"speed", "semitones", "time_map"},
     requires=("pyrubberband>=0.4.0",),
     binaries=("rubberband",),
     install="apt install rubberband-cli && pip install mashkit-rubberband",

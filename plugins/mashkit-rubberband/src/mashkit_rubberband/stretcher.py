@@ -17,6 +17,7 @@ import pyrubberband  # type: ignore[import-untyped]
 from mashkit.components import ComponentInfo
 from mashkit.errors import ComponentFailed, ComponentUnavailable
 from mashkit.interfaces import Stretcher
+from mashkit.timemap import TimeMap
 from mashkit.types import Audio, Samples
 from mashkit_rubberband import STRETCHER
 
@@ -34,7 +35,56 @@ _LONG_WINDOW = (0, 1)
 _SHORT_WINDOW = (6,)
 _NO_TRANSIENTS = (0, 2, 3)
 
+BLOCK_FRAMES = 1024
+"""How much the program reads at a time (its main.cpp); R3 looks up the next key of a map once a block, and its windows
+end where blocks do."""
+
+R3_LATE_FRAMES = 128
+"""How late R3 changes its speed on average: half a hop, which is some 256 frames (its calculateHop)."""
+
 _is_bool = attrs.validators.instance_of(bool)
+
+
+@attrs.frozen
+class _Course:
+    """A time map in frames of the padded audio: the margin goes by at the first speed.
+
+    Parameters
+    ----------
+    time_map : TimeMap
+    margin : int
+        Frames before the audio.
+    sample_rate : int
+    """
+
+    time_map: TimeMap
+    margin: int
+    sample_rate: int
+
+    @property
+    def first_speed(self) -> float:
+        """Speed of the margin."""
+        return float(self.time_map.speeds[0])
+
+    @property
+    def knots(self) -> npt.NDArray[np.float64]:
+        """Where a speed begins, frames; the end is none."""
+        return np.array(self.time_map.source[:-1]) * self.sample_rate + self.margin
+
+    def due(self, at: npt.ArrayLike) -> npt.NDArray[np.float64]:
+        """Return where frames of the padded audio come to lie, frames."""
+        times = (np.asarray(at, dtype=np.float64) - self.margin) / self.sample_rate
+        return self.time_map.to_target(times) * self.sample_rate + self.margin / self.first_speed
+
+
+@attrs.frozen
+class _Job:
+    """What the program is to make of a file: its length, and arguments or the keys of a map."""
+
+    frames: int
+    arguments: dict[str, object]
+    semitones: float
+    keys: list[tuple[int, int]] = attrs.field(factory=list)
 
 
 @functools.cache
@@ -73,7 +123,7 @@ class RubberbandStretcher(Stretcher):
     fine : bool
         The finer engine (R3), of Rubber Band 3 or later; without it the faster one (R2). R2 holds on to the front
         edge of its window, so an onset comes out half a window early for every unit of slowing down, 6 ms at speed
-        0.8; this adapter moves the result back by that much.
+        0.8; this adapter moves the result back by that much, along a time map too.
     crispness : int
         R2 only: 0 (smooth) … 6 (crisp, for drums); 5 is the program's default.
     formant : bool
@@ -109,41 +159,69 @@ class RubberbandStretcher(Stretcher):
         return super().describe() | {"engine_version": f"Rubber Band {program_version()}"}
 
     def _stretch(self, audio: Audio, *, speed: float, semitones: float, frames: int) -> Audio:
+        return self._stretch_along(audio, TimeMap((0.0, speed), (0.0, 1.0)), semitones=semitones, frames=frames)
+
+    def _stretch_along(self, audio: Audio, time_map: TimeMap, *, semitones: float, frames: int) -> Audio:
+        speeds = time_map.speeds
         window = self._window(audio.sample_rate)
-        # Silence around the audio: an onset at the very start or end has a window to lie in, and the result can be
-        # moved.
-        margin = math.ceil(2 * window * max(speed, 1.0))
+        # Silence around the audio: an onset at the very start or end has a window to lie in, the result can be moved,
+        # and the first key of a map lies some blocks in.
+        margin = max(math.ceil(2 * window * max(float(speeds.max()), 1.0)), 4 * BLOCK_FRAMES)
         padded = np.pad(audio.samples, ((0, 0), (margin, margin)))
-        stretched = self._in_files(padded, audio.sample_rate, speed, semitones)
-        due = padded.shape[1] / speed
+        course = _Course(time_map, margin, audio.sample_rate)
+        due = round(float(course.due(padded.shape[1])))
+        if len(speeds) == 1:
+            job = _Job(due, {"--tempo": float(speeds[0])}, semitones)
+        else:
+            job = _Job(due, {}, semitones, self._keys(course, padded.shape[1], window, semitones))
+        stretched = self._in_files(padded, audio.sample_rate, job)
         if abs(stretched.shape[1] - due) > LENGTH_TOLERANCE_S * audio.sample_rate:
             raise ComponentFailed(
-                f"stretcher 'rubberband': the program returned {stretched.shape[1]} frames, about {due:.0f} were due"
+                f"stretcher 'rubberband': the program returned {stretched.shape[1]} frames, about {due} were due"
             )
-        start = round(margin / speed - self._lead(window, speed, semitones))
+        first_speed = float(speeds[0])
+        start = round(margin / first_speed - self._hold(window) * (1 / first_speed - 2 ** (-semitones / 12)))
         return Audio(stretched[:, start : start + frames], audio.sample_rate)
 
-    def _in_files(self, samples: Samples, sample_rate: int, speed: float, semitones: float) -> Samples:
+    def _keys(self, course: _Course, frames: int, window: int, semitones: float) -> list[tuple[int, int]]:
+        """Return the map as the program takes it: (frame of the audio, frame due), increasing, the end last.
+
+        The engines change their speed only at certain frames. The keys are those next to each knot of the map, due
+        where the map puts them: the speed between the two is the mean of the two around the knot.
+        """
+        end = float(course.due(frames))
+        if self.fine:
+            step, ahead, scale = BLOCK_FRAMES, R3_LATE_FRAMES, 1.0
+        else:
+            # The keys of R2 are those of its result before it is resampled, which is what shifts the pitch.
+            scale = 2 ** (semitones / 12)
+            step, ahead = _hop(window, end / frames * scale), self._hold(window)
+        # At the end of the audio one too: to R2 the end of the padded audio is that of its last window.
+        before = np.floor((np.append(course.knots, frames - course.margin) - ahead) / step)
+        at = np.unique(np.concatenate([before, before + 1])) * step
+        at = at[(at > 0) & (at < frames)]
+        due = np.append(course.due(at + ahead) - ahead / course.first_speed, end)
+        return list(zip([*at.astype(int).tolist(), frames], np.rint(due * scale).astype(int).tolist(), strict=True))
+
+    def _in_files(self, samples: Samples, sample_rate: int, job: _Job) -> Samples:
         """Run the program on ``samples`` with all the headroom its result needs."""
         peak = float(np.max(np.abs(samples)))
         if peak == 0.0:
-            return np.zeros((len(samples), round(samples.shape[1] / speed)), np.float32)
+            return np.zeros((len(samples), job.frames), np.float32)
         # Such that peak · 2**exponent is in [1/4, 1/2); below 2**-100 it is no sound but float32 would overflow.
         exponent = min(-1 - math.frexp(peak)[1], 99)
         while True:
             gain = 2.0**exponent
-            stretched = self._run(samples.T * np.float32(gain), sample_rate, speed, semitones)
+            stretched = self._run(samples.T * np.float32(gain), sample_rate, job)
             if np.max(np.abs(stretched)) < FULL_SCALE:
                 return np.ascontiguousarray(stretched.T) / np.float32(gain)
             exponent -= 1
 
-    def _run(
-        self, samples: npt.NDArray[np.float32], sample_rate: int, speed: float, semitones: float
-    ) -> npt.NDArray[np.float32]:
+    def _run(self, samples: npt.NDArray[np.float32], sample_rate: int, job: _Job) -> npt.NDArray[np.float32]:
         """Return what the program makes of ``samples``, both of shape (frames, channels)."""
         # Left to itself the program would turn its output down when it clips, and tell only stderr.
         # A new dictionary a call: pyrubberband writes into it.
-        arguments: dict[str, object] = {"--ignore-clipping": "", "--tempo": speed}
+        arguments: dict[str, object] = {"--ignore-clipping": "", **job.arguments}
         if self.fine:
             arguments["--fine"] = ""
         else:
@@ -151,10 +229,14 @@ class RubberbandStretcher(Stretcher):
         if self.formant:
             arguments["--formant"] = ""
         result: npt.NDArray[np.float32]
-        if semitones:
-            result = pyrubberband.pitch_shift(samples, sample_rate, semitones, rbargs=arguments)
+        if job.keys:
+            # pyrubberband knows of no pitch here, and would take the ratio from the last key.
+            arguments |= {"--time": job.frames / len(samples), "--pitch": job.semitones}
+            result = pyrubberband.timemap_stretch(samples, sample_rate, job.keys, rbargs=arguments)
+        elif job.semitones:
+            result = pyrubberband.pitch_shift(samples, sample_rate, job.semitones, rbargs=arguments)
         else:
-            result = pyrubberband.time_stretch(samples, sample_rate, speed, rbargs=arguments)
+            result = pyrubberband.time_stretch(samples, sample_rate, job.arguments["--tempo"], rbargs=arguments)
         return result
 
     def _window(self, sample_rate: int) -> int:
@@ -164,9 +246,23 @@ class RubberbandStretcher(Stretcher):
             return window * 2
         return window // 2 if self.crispness in _SHORT_WINDOW else window
 
-    def _lead(self, window: int, speed: float, semitones: float) -> float:
-        """Return how many frames too early the engine puts an onset."""
-        if self.fine or self.crispness in _NO_TRANSIENTS:
-            return 0.0
-        # It stretches by pitch / speed and plays the result pitch times faster.
-        return window / 2 * (1 / speed - 2 ** (-semitones / 12))
+    def _hold(self, window: int) -> int:
+        """Return how far behind the front edge of its window the engine takes an onset to be, frames.
+
+        It stretches by pitch / speed and plays the result pitch times faster, so the onset comes out
+        hold · (1 / speed − 1 / pitch) too early.
+        """
+        return 0 if self.fine or self.crispness in _NO_TRANSIENTS else window // 2
+
+
+def _hop(window: int, ratio: float) -> int:
+    """Return how many frames R2 advances per window, offline, when it stretches by ``ratio``.
+
+    As the program prints it at debug level 1 ("input increment").
+    """
+    if ratio < 1:
+        return min(window // 4, 256)
+    hop = window // 6
+    while hop > 1024:
+        hop //= 2
+    return int(hop / ratio)
