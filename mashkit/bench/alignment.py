@@ -1,0 +1,317 @@
+"""The task "alignment": how far the backing of a mashup lies from the vocal's beats, along a beat map and at one speed.
+
+Every plan is an input twice: as the default generator draws it, and with the same stems played at one speed, as in the
+paper. What is measured is the sound: the default analyzer finds the beats of the rendered backing, knowing nothing of
+the plan. Errors are measured at the sparser of the two sets of beats, so that a tracker that hears half the tempo is
+not taken for one that is half a beat off; beats within half a second of either end are left out.
+"""
+
+from __future__ import annotations
+
+import functools
+import statistics
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, ClassVar, cast
+
+import attrs
+import numpy as np
+
+from mashkit.beatmap import BeatsDistrusted, beat_grid
+from mashkit.beats import beat_error
+from mashkit.bench.charts import Chart, RowChart
+from mashkit.bench.multitracks import MultitrackSource, find_multitracks, stem_files
+from mashkit.bench.tables import from_table
+from mashkit.bench.tasks import Input, Metric, NotProvided, Row, Task, collect, stopwatch
+from mashkit.components import Component
+from mashkit.errors import AnalysisError
+from mashkit.interfaces import Analyzer, Generator, Stretcher
+from mashkit.pipeline import Kit
+from mashkit.render import ClipSource, Mashup, Renderer
+from mashkit.testing.contracts import SyntheticSource
+from mashkit.types import Analysis, Audio, Clip, Condition, Key, MashupPlan, Role, Times, by_id
+
+MARGIN_S = 0.5
+"""At the ends of an excerpt an analyzer sees half of what it needs: beats this near are not measured."""
+MEDIAN_MS, P95_MS = 10.0, 25.0
+"""A mashup keeps time when the median and the 95th percentile of its errors are within these."""
+DRIFT = 0.03
+"""Tempo drift of the synthetic songs, a share: one speeds up by it from the middle either way, the next slows down."""
+DRIFTING_BANDS = ((Key(0, "major"), 120.0), (Key(2, "major"), 112.0), (Key(10, "major"), 126.0))
+DRIFTING_BARS = 22
+
+COLLECTIONS = {
+    "songs": "real songs, separated",
+    "multitracks": "real songs, true stems",
+    "drifting": "synthetic songs whose tempo drifts by 3 % either way, true stems and beats",
+}
+ALIGNMENTS = {"map": "beat map", "speed": "one speed"}
+
+
+def _metrics() -> Iterator[Metric]:
+    for name, title in ALIGNMENTS.items():
+        weight = 1.0 if name == "map" else 0.0
+        yield Metric(
+            name=f"{name}_median_ms", title=f"{title}: median", unit="ms", resolution=0.5, weight=weight,
+            limit=MEDIAN_MS if name == "map" else None,
+            explained="Median beat error of each mashup of real songs as heard, and of those the median.",
+        )  # fmt: skip
+        yield Metric(
+            name=f"{name}_p95_ms", title=f"{title}: 95 %", unit="ms", resolution=1, weight=weight,
+            limit=P95_MS if name == "map" else None,
+            explained="95th percentile of each mashup's beat errors, and of those the median.",
+        )  # fmt: skip
+        yield Metric(
+            name=f"{name}_kept", title=f"{title}: in time", unit="%", better="higher", resolution=1, digits=0,
+            weight=weight, explained=f"Mashups of real songs with a median within {MEDIAN_MS:g} ms and 95 % within "
+            f"{P95_MS:g} ms.",
+        )  # fmt: skip
+        yield Metric(
+            name=f"{name}_planned_ms", title=f"{title}: planned 95 %", unit="ms", resolution=1, weight=0,
+            explained="What the plans alone promise of real songs: 95th percentile of how far they lay the beats found "
+            "in a layer's clip from the vocal's, median over the mashups. No stretcher has a part in it.",
+        )  # fmt: skip
+        yield Metric(
+            name=f"{name}_drift_ms",
+            title=f"{title}: drifting songs",
+            unit="ms",
+            resolution=1,
+            weight=weight,
+            explained="95th percentile of the errors where the tempo drifts by 3 % either way; the worst mashup.",
+        )
+    yield Metric(
+        name="render_s", title="CPU for 30 s", unit="s", resolution=0.1, weight=1, digits=2,
+        explained="CPU seconds to render 30 s of three layers along a beat map, median.",
+    )  # fmt: skip
+
+
+@attrs.frozen(kw_only=True)
+class Settings:
+    """What a suite may set.
+
+    Parameters
+    ----------
+    plans : int
+        Most mashups of each collection, ≥ 1.
+    seed : int
+        Of the draw.
+    """
+
+    plans: int = attrs.field(default=24, validator=[attrs.validators.instance_of(int), attrs.validators.ge(1)])
+    seed: int = 0
+
+
+class AlignmentTask(Task):
+    """Beat errors of rendered mashups, along beat maps and at one speed, with each stretcher."""
+
+    kind: ClassVar[str] = "stretcher"
+    summary: ClassVar[str] = "beat errors of whole mashups: beat map against one speed, with each stretcher"
+    version: ClassVar[int] = 1
+    metrics: ClassVar[Sequence[Metric]] = tuple(_metrics())
+
+    def inputs(self, settings: Mapping[str, Any], data: Path | None) -> list[Input]:
+        """Return each plan twice; ``settings`` are those of :class:`Settings`."""
+        asked = from_table(Settings, settings, "settings")
+        count, seed = asked.plans, asked.seed
+        drifting = _drifting()
+        found = _inputs("drifting", drifting, drifting.clips, {}, min(count, len(drifting.clips)), seed)
+        for name in ("songs", "multitracks"):
+            folder = None if data is None else data / name
+            if folder is None or not folder.is_dir():
+                missing = "no --data" if folder is None else f"no folder {folder}"
+                found += [
+                    Input(name=f"{name}, {title}", measure=f"{name} {alignment}", missing=missing)
+                    for alignment, title in ALIGNMENTS.items()
+                ]
+            elif name == "songs":
+                catalog = Kit().catalog(folder)
+                files = {clip.id: [Path(clip.source)] for clip in catalog.clips}
+                found += _inputs(name, catalog, catalog.clips, files, count, seed)
+            else:
+                source = MultitrackSource(find_multitracks(folder))
+                source.analyse(_analyzer())
+                files = {clip.id: list(stem_files(Path(clip.source)).values()) for clip in source.clips}
+                found += _inputs(name, source, source.clips, files, count, seed)
+        return found
+
+    def warm_up(self, component: Component) -> None:
+        """Render a little, and let the analyzer load its networks."""
+        source = _drifting()
+        stretched = cast("Stretcher", component).stretch(source.stem(source.clips[0].id, Role.PERCUSSION), speed=1.1)
+        _analyzer().analyze(stretched.excerpt(0, 5))
+
+    def measure(self, component: Component, given: Input) -> dict[str, float]:
+        """Render the input's plan and return how far its backing is heard to lie from the vocal's beats."""
+        stretcher = cast("Stretcher", component)
+        plan = MashupPlan.from_dict(given.parameters["plan"])
+        if not stretcher.follows_time_maps and any(layer.time_map is not None for layer in plan.layers):
+            raise NotProvided(f"{component.info.name} follows no time map")
+        source = _source(given)
+        mashup = Renderer(source, stretcher).mashup(plan)
+        for layer in plan.layers:
+            source.stem(layer.clip_id, layer.role)  # read before the clock starts
+        with stopwatch() as elapsed:
+            stems = mashup.stems
+        backing = Audio(stems[Role.HARMONIC].samples + stems[Role.PERCUSSION].samples, mashup.sample_rate)
+        heard = _analyzer().analyze(backing).beats
+        if heard is None or len(heard) < 2:
+            raise AnalysisError("no beats are heard in the backing")
+        late = 1000 * _errors(_grid(mashup), heard, plan.duration_s)
+        planned = 1000 * np.concatenate([_planned(mashup, role) for role in (Role.HARMONIC, Role.PERCUSSION)])
+        return {
+            "median_ms": float(np.median(np.abs(late))),
+            "p95_ms": float(np.percentile(np.abs(late), 95)),
+            "max_ms": float(np.abs(late).max()),
+            "planned_median_ms": float(np.median(np.abs(planned))),
+            "planned_p95_ms": float(np.percentile(np.abs(planned), 95)),
+            "beats": float(len(late)),
+            "duration_s": plan.duration_s,
+            "mapped_layers": float(sum(layer.time_map is not None for layer in plan.layers)),
+            "render_s": elapsed.cpu_s * 30 / plan.duration_s,
+        }
+
+    def summarize(self, rows: Sequence[Row]) -> dict[str, float | None]:
+        """Return the metrics of one stretcher."""
+        metrics: dict[str, float | None] = {}
+        for name in ALIGNMENTS:
+            real = [f"{collection} {name}" for collection in ("songs", "multitracks")]
+            medians, tails = collect(rows, "median_ms", *real), collect(rows, "p95_ms", *real)
+            drifting = collect(rows, "p95_ms", f"drifting {name}")
+            metrics |= {f"{name}_median_ms": None, f"{name}_p95_ms": None, f"{name}_kept": None}
+            if medians is not None and tails is not None:
+                kept = [m <= MEDIAN_MS and p <= P95_MS for m, p in zip(medians, tails, strict=True)]
+                metrics[f"{name}_median_ms"] = statistics.median(medians)
+                metrics[f"{name}_p95_ms"] = statistics.median(tails)
+                metrics[f"{name}_kept"] = 100 * statistics.fmean(kept)
+            planned = collect(rows, "planned_p95_ms", *real)
+            metrics[f"{name}_planned_ms"] = None if planned is None else statistics.median(planned)
+            metrics[f"{name}_drift_ms"] = None if drifting is None else max(drifting)
+        costs = collect(rows, "render_s", *(f"{collection} map" for collection in COLLECTIONS))
+        metrics["render_s"] = None if costs is None else statistics.median(costs)
+        return metrics
+
+    def charts(self, competitors: Sequence[Mapping[str, Any]], rows: Sequence[Row]) -> list[Chart]:
+        """Return, for each collection, median and 95th percentile along beat maps and at one speed."""
+        shown = [one["label"] for one in competitors if one["metrics"]]
+        charts: list[Chart] = []
+        for collection, explained in COLLECTIONS.items():
+            series: dict[str, list[float | None]] = {}
+            for name, title in ALIGNMENTS.items():
+                for field, part in (("median_ms", "median"), ("p95_ms", "95 %")):
+                    values = [
+                        collect([row for row in rows if row["label"] == label], field, f"{collection} {name}")
+                        for label in shown
+                    ]
+                    series[f"{title}, {part}"] = [None if one is None else statistics.median(one) for one in values]
+            if any(value is not None for values in series.values() for value in values):
+                charts.append(
+                    RowChart(
+                        title=f"Beat errors: {explained}",
+                        caption="Median over the mashups of the median and of the 95th percentile of each one's beat "
+                        "errors, as heard in the rendered backing. Left is better.",
+                        x_label="ms (log)",
+                        labels=shown,
+                        series=series,
+                        limit=P95_MS,
+                        log=True,
+                    )
+                )
+        return charts
+
+
+def _inputs(
+    collection: str,
+    source: ClipSource,
+    clips: Sequence[Clip],
+    files: Mapping[str, Sequence[Path]],
+    count: int,
+    seed: int,
+) -> list[Input]:
+    """Return the plans the default generator draws of clips, each along beat maps and at one speed."""
+    generator, steady = Kit().generator, Kit(options={"generator": {"align": "speed"}}).generator
+    found = []
+    for number, plan in enumerate(generator.plan(clips, condition=Condition.MATCHED, count=count, seed=seed), 1):
+        used = [source.clip(plan.layer(role).clip_id) for role in Role]
+        plans = {"map": plan, "speed": _same_stems(steady, plan, used)}
+        for alignment, title in ALIGNMENTS.items():
+            found.append(
+                Input(
+                    name=f"{collection} {number}, {title}",
+                    measure=f"{collection} {alignment}",
+                    parameters={
+                        "collection": collection,
+                        "plan": plans[alignment].to_dict(),
+                        "analyses": {clip.id: clip.analysis.to_dict() for clip in used},
+                    },
+                    files=[path for clip in used for path in files.get(clip.id, ())],
+                )
+            )
+    return found
+
+
+def _same_stems(generator: Generator, plan: MashupPlan, clips: Sequence[Clip]) -> MashupPlan:
+    """Return the plan another generator draws of the same stems."""
+    wanted = {(layer.role, layer.clip_id) for layer in plan.layers}
+    distinct = list(by_id(clips).values())
+    for drawn in generator.plan(distinct, condition=plan.condition, count=9, seed=plan.seed, vocal=clips[0].id):
+        if {(layer.role, layer.clip_id) for layer in drawn.layers} == wanted:
+            return drawn
+    # One speed may leave a little less or more than a mashup may last: then as near as one speed comes.
+    return plan.at_one_speed("the generator draws no such mashup at one speed")
+
+
+@functools.cache
+def _analyzer() -> Analyzer:
+    return Kit().analyzer
+
+
+@functools.cache
+def _drifting() -> SyntheticSource:
+    return SyntheticSource(DRIFTING_BANDS, bars=DRIFTING_BARS, drift=DRIFT)
+
+
+@functools.cache
+def _catalog(files: tuple[Path, ...]) -> ClipSource:
+    return Kit().catalog(files)
+
+
+@functools.cache
+def _multitracks(folder: Path) -> MultitrackSource:
+    return MultitrackSource(find_multitracks(folder))
+
+
+def _source(given: Input) -> ClipSource:
+    """Return where the input's clips are found, in the process that measures it."""
+    if given.parameters["collection"] == "drifting":
+        return _drifting()
+    if given.parameters["collection"] == "songs":
+        return _catalog(tuple(sorted(set(given.files))))
+    source = _multitracks(given.files[0].parents[1])
+    source.know({name: Analysis.from_dict(data) for name, data in given.parameters["analyses"].items()})
+    return source
+
+
+def _grid(mashup: Mashup) -> Times:
+    """Return the vocal's beats, smoothed where they can be trusted, away from both ends of the mashup."""
+    analysis, layer = mashup.clips[Role.VOCAL].analysis, mashup.plan.layer(Role.VOCAL)
+    try:
+        times = layer.to_mashup(beat_grid(analysis).times)
+    except BeatsDistrusted:
+        times = mashup.beats()
+    inner: Times = times[(times > MARGIN_S) & (times < mashup.plan.duration_s - MARGIN_S)]
+    return inner
+
+
+def _errors(grid: Times, beats: Times, duration_s: float) -> Times:
+    """Return the distances between two sets of beats, seconds, at those of the sparser one."""
+    inner = beats[(beats > MARGIN_S) & (beats < duration_s - MARGIN_S)]
+    fewer, more = (grid, beats) if len(grid) <= len(inner) else (inner, grid)
+    # Where the denser set has ended there is nothing to be late for.
+    shared = fewer[(fewer >= more[0] - MARGIN_S) & (fewer <= more[-1] + MARGIN_S)]
+    return beat_error(shared, more)
+
+
+def _planned(mashup: Mashup, role: Role) -> Times:
+    """Return how far the plan lays the role's detected beats from the vocal's, seconds."""
+    carried = mashup.plan.layer(role).to_mashup(cast("Times", mashup.clips[role].analysis.beats))
+    return _errors(_grid(mashup), carried, mashup.plan.duration_s)

@@ -1,0 +1,120 @@
+"""Clips of songs whose true stems are known: nothing is separated, so what is measured is not the separator.
+
+A song is a folder with ``vocals``, ``drums`` and ``other`` (``bass`` where it has one) as sound files that begin
+together.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import attrs
+import numpy as np
+
+from mashkit.audiofile import AUDIO_SUFFIXES, load, probe, resample
+from mashkit.catalog.catalog import SAMPLE_RATE
+from mashkit.catalog.excerpts import ExcerptPolicy
+from mashkit.catalog.ingest import activity, entry, loudness
+from mashkit.errors import AudioFileError, CatalogError
+from mashkit.interfaces import Analyzer
+from mashkit.types import STEM_NAMES, Analysis, Audio, Clip, Role, StemSet
+
+NEEDED = ("vocals", "drums", "other")
+KEPT_CLIPS = 12
+"""Clips whose stems are kept in memory: those of five songs, and half a gigabyte."""
+
+
+def find_multitracks(folder: Path) -> list[Path]:
+    """Return the songs in a folder, sorted; a folder without vocals, drums and other is none."""
+    if not folder.is_dir():
+        return []
+    return sorted(song for song in folder.iterdir() if song.is_dir() and set(NEEDED) <= set(stem_files(song)))
+
+
+def stem_files(song: Path) -> dict[str, Path]:
+    """Return the sound file of each stem a song has."""
+    files = sorted(path for path in song.iterdir() if path.suffix.lower() in AUDIO_SUFFIXES)
+    return {path.stem: path for path in files if path.stem in STEM_NAMES}
+
+
+class MultitrackSource:
+    """A clip source over multitrack songs: see :class:`mashkit.render.ClipSource`.
+
+    Parameters
+    ----------
+    songs : sequence of Path
+        Folders. Their clips' analyses are empty until :meth:`analyse` or :meth:`know` fills them.
+    policy : ExcerptPolicy, optional
+    """
+
+    def __init__(self, songs: Sequence[Path], *, policy: ExcerptPolicy | None = None) -> None:
+        # A clip's stems come out of the same files at once, and are some 50 MB.
+        self._roles = functools.lru_cache(maxsize=KEPT_CLIPS)(self._cut)
+        self._clips: dict[str, Clip] = {}
+        self._songs: dict[str, Path] = {}
+        for song in songs:
+            duration = min(probe(path).duration for path in stem_files(song).values())
+            for number, (start, length) in enumerate((policy or ExcerptPolicy()).excerpts(duration), 1):
+                name = f"{song.name} {number}"
+                self._songs[name] = song
+                frames = round(length * SAMPLE_RATE)
+                self._clips[name] = Clip(
+                    name, song.name, name, str(song), start, frames / SAMPLE_RATE, SAMPLE_RATE, Analysis()
+                )
+
+    @property
+    def clips(self) -> list[Clip]:
+        """All clips."""
+        return list(self._clips.values())
+
+    def analyse(self, analyzer: Analyzer) -> None:
+        """Find key, tempo and beats of every clip in the sum of its stems, and measure each role's level."""
+        for name, clip in self._clips.items():
+            stems = {role: self.stem(name, role) for role in Role}
+            mix = Audio(np.sum([stem.samples for stem in stems.values()], axis=0), SAMPLE_RATE)
+            levels = {role: loudness(stem) for role, stem in stems.items()}
+            entries = {role: entry(stem, mix) for role, stem in stems.items()}
+            self._clips[name] = attrs.evolve(
+                clip,
+                analysis=analyzer.analyze(mix),
+                loudness={role: float("-inf") if level is None else level for role, level in levels.items()},
+                activity={role: activity(stem, mix) for role, stem in stems.items()},
+                entry={role: moment for role, moment in entries.items() if moment is not None},
+            )
+
+    def know(self, analyses: Mapping[str, Analysis]) -> None:
+        """Take these analyses of clips as found."""
+        for name, analysis in analyses.items():
+            self._clips[name] = attrs.evolve(self.clip(name), analysis=analysis)
+
+    def clip(self, clip_id: str) -> Clip:
+        """Return the clip; raise CatalogError if there is none."""
+        if clip_id not in self._clips:
+            raise CatalogError(f"no clip {clip_id!r} among these multitracks", "give the songs it was cut from")
+        return self._clips[clip_id]
+
+    def stem(self, clip_id: str, role: Role) -> Audio:
+        """Return the clip's true stem for ``role``, stereo."""
+        self.clip(clip_id)
+        return self._roles(clip_id)[role]
+
+    def _cut(self, clip_id: str) -> dict[Role, Audio]:
+        clip = self._clips[clip_id]
+        parts = {}
+        for name, path in stem_files(self._songs[clip_id]).items():
+            audio = resample(load(path), SAMPLE_RATE)
+            if audio.duration < clip.start + clip.duration:
+                raise AudioFileError(path, "is shorter than the song's other stems", "align the stems")
+            part = audio.excerpt(clip.start, clip.duration)
+            if part.channels == 1:
+                part = Audio(np.repeat(part.samples, 2, axis=0), SAMPLE_RATE)
+            parts[name] = part
+        stems = StemSet(parts)
+        return {role: stems.role(role) for role in Role}
+
+    def provenance(self) -> Mapping[str, Any]:
+        """Nothing separated these."""
+        return {}

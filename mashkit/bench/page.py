@@ -1,0 +1,288 @@
+"""The page, the Markdown table and the files of a benchmark's result."""
+
+from __future__ import annotations
+
+import collections
+import html
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from importlib.resources import files
+from pathlib import Path
+from string import Template
+from typing import Any
+
+from mashkit.atomicfile import write_json, write_text
+from mashkit.bench.charts import Chart, draw
+from mashkit.bench.runner import FORMAT
+from mashkit.bench.tables import suggestion
+from mashkit.bench.tasks import OK, TASKS, Metric, load_task
+from mashkit.errors import UsageError
+
+MINUS = "\N{MINUS SIGN}"
+NONE = "\N{EN DASH}"
+
+Result = Mapping[str, Any]
+
+
+def publish(result: Result, folder: Path) -> list[Path]:
+    """Write ``<suite>.json``, ``<suite>.html`` and ``<suite>.md`` into ``folder``, each whole or not at all.
+
+    Raises
+    ------
+    OutputError
+        If the folder cannot be written.
+    """
+    paths = [folder / f"{result['suite']['name']}{suffix}" for suffix in (".json", ".html", ".md")]
+    write_json(paths[0], result)
+    write_text(paths[1], page(result))
+    write_text(paths[2], markdown(result))
+    return paths
+
+
+def read_result(path: Path) -> dict[str, Any]:
+    """Read what :func:`publish` wrote as JSON.
+
+    Raises
+    ------
+    UsageError
+        If it is not the result of a benchmark that this version knows.
+    """
+    try:
+        result = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise UsageError(f"{path} cannot be read as JSON: {error}", "give what `mashkit bench run` wrote") from error
+    if not isinstance(result, dict) or result.get("format") != FORMAT or "suite" not in result:
+        raise UsageError(
+            f"{path} is no benchmark result of format {FORMAT}", "give the .json that `mashkit bench run` wrote"
+        )
+    if result["suite"]["task"] not in TASKS:
+        task = result["suite"]["task"]
+        raise UsageError(f"{path} is of task {task!r}, which is not known here", suggestion(task, TASKS))
+    return result
+
+
+def page(result: Result) -> str:
+    """Return a self-contained HTML document that shows a result, without any request."""
+    suite, metrics, competitors = result["suite"], _metrics(result), result["competitors"]
+    charts = load_task(suite["task"]).charts(competitors, result["rows"])
+    machine, versions = result["machine"], result["environment"]
+    return Template(_resource("page.html")).substitute(
+        title=_text(suite["title"]),
+        summary=_text(f"{suite['summary'][:1].upper()}{suite['summary'][1:]}."),
+        facts=_text(f"{len(competitors)} competitors, {len(result['rows'])} measurements, finished {_day(result)}"),
+        style=_resource("page.css"),
+        script=_resource("page.js"),
+        marks='<span class="bad">Marked</span>: beyond what is a must. <span class="best">Underlined</span>: best of '
+        f"its column. {NONE}: not measured or not provided.",
+        table=_table(metrics, competitors),
+        charts="\n".join(_figure(chart) for chart in charts),
+        measured=_measured(metrics),
+        rules=_text(result["rules"]),
+        where=_list(
+            [
+                f"{_text(machine['processor'])}, {machine['cores']} cores, {machine['memory_mb'] / 1000:.0f} GB; "
+                f"one thread a competitor, {result['jobs']} at a time",
+                _text(f"Python {versions['python']}, " + _versions(versions["packages"])),
+                _text(
+                    f"suite {suite['name']}, seed {suite['seed']}, at most {suite['timeout_s']:g} s a measurement, "
+                    f"settings {suite['sha256'][:12]}"
+                ),
+                "time of loading is apart from that of running; memory is the most the competitor’s process held, "
+                "programs it runs not included",
+            ]
+        ),
+        components=_components(competitors),
+        counts=_text(_counts(result["rows"])),
+        problems=_problems(result["rows"]),
+        rows=_rows(result["rows"]),
+    )
+
+
+def markdown(result: Result) -> str:
+    """Return the table of a result for a README, best first."""
+    metrics = _metrics(result)
+    heads = ["", "competitor", "score", *(f"{metric.title}, {metric.unit}" for metric in metrics)]
+    lines = [f"| {' | '.join(heads)} |", f"|{'---|' * len(heads)}"]
+    for one in result["competitors"]:
+        if one["metrics"] is None:
+            lines.append(f"| {NONE} | {_line(one['label'])} | {_line(one['reason'])} |{' |' * len(metrics)}")
+            continue
+        cells = []
+        for metric in metrics:
+            value = one["metrics"][metric.name]
+            shown = shown_value(value, metric.digits)
+            cells.append(shown if metric.keeps(value) or value is None else f"**{shown}**")
+        lines.append(f"| {one['rank']} | {_line(one['label'])} | {one['score']:.0f} | {' | '.join(cells)} |")
+    machine = result["machine"]
+    made = (
+        f"Made by `mashkit bench run {result['suite']['name']}` on {_day(result)}, {machine['processor']}, "
+        f"{machine['cores']} cores. Bold: beyond a must. {NONE}: not measured or not provided."
+    )
+    return "\n".join([f"# {result['suite']['title']}", "", made, "", *lines, ""])
+
+
+# ------------------------------------------------------------------------------------------------------ safe text
+def _text(value: object) -> str:
+    """Return text for HTML content and quoted attributes."""
+    return html.escape(str(value).encode("utf-8", "replace").decode("utf-8"))
+
+
+def _line(value: str) -> str:
+    """Return text for a cell of a Markdown table: on one line, without the bar that ends a cell."""
+    return " ".join(value.replace("|", "/").split())
+
+
+def shown_value(value: float | None, digits: int) -> str:
+    """Return a number as people read it, and a dash for none."""
+    # Adding zero: a value that rounds to nothing has no sign.
+    return NONE if value is None else f"{round(value, digits) + 0.0:,.{digits}f}".replace("-", MINUS)
+
+
+def _resource(name: str) -> str:
+    return files("mashkit.bench").joinpath(name).read_text(encoding="utf-8").strip()
+
+
+def _list(items: Iterable[str]) -> str:
+    return f"<ul>{''.join(f'<li>{item}</li>' for item in items)}</ul>"
+
+
+def _day(result: Result) -> str:
+    return str(result["finished"]).replace("T", " ").replace("+00:00", " UTC")
+
+
+def _metrics(result: Result) -> list[Metric]:
+    return [Metric(**metric) for metric in result["metrics"]]
+
+
+# ---------------------------------------------------------------------------------------------------------- tables
+def _table(metrics: Sequence[Metric], competitors: Sequence[Mapping[str, Any]]) -> str:
+    heads = [_head("competitor", ""), _head("rank", ""), _head("score", "of 100", high=True)]
+    heads += [_head(metric.title, metric.unit, high=metric.better == "higher") for metric in metrics]
+    best = {metric.name: _best(metric, competitors) for metric in metrics}
+    rows = []
+    for one in competitors:
+        label = f'<th scope="row">{_text(one["label"])}</th>'
+        if one["metrics"] is None:
+            rows.append(f'<tr>{label}<td data-value="">{NONE}</td><td class="missing" data-value="" '
+                        f'colspan="{len(metrics) + 1}">{_text(one["reason"])}</td></tr>')  # fmt: skip
+            continue
+        cells = [_cell(one["rank"], str(one["rank"])), _cell(one["score"], shown_value(one["score"], 0))]
+        for metric in metrics:
+            value = one["metrics"][metric.name]
+            shown = shown_value(value, metric.digits)
+            marks = [] if metric.keeps(value) else ["bad"]
+            # As it is shown: two that look equal are both the best.
+            marks += ["best"] if value is not None and shown == best[metric.name] else []
+            cells.append(_cell(value, shown, " ".join(marks)))
+        rows.append(f"<tr>{label}{''.join(cells)}</tr>")
+    # A row that says why there are no numbers has fewer cells: it is kept out of what is sorted.
+    split = sum(one["metrics"] is not None for one in competitors)
+    return (
+        f'<div class="wide"><table class="ranked"><thead><tr>{"".join(heads)}</tr></thead>'
+        f"<tbody>{''.join(rows[:split])}</tbody><tbody>{''.join(rows[split:])}</tbody></table></div>"
+    )
+
+
+def _best(metric: Metric, competitors: Sequence[Mapping[str, Any]]) -> str:
+    values = [value for one in competitors if one["metrics"] and (value := one["metrics"][metric.name]) is not None]
+    if not values:
+        return ""
+    return shown_value(min(values) if metric.better == "lower" else max(values), metric.digits)
+
+
+def _head(title: str, unit: str, *, high: bool = False) -> str:
+    below = f'<span class="unit">{_text(unit)}</span>' if unit else ""
+    return f'<th scope="col"{" data-high" if high else ""}><button type="button">{_text(title)}</button>{below}</th>'
+
+
+def _cell(value: float | None, shown: str, marks: str = "") -> str:
+    cls = f' class="{marks}"' if marks else ""
+    return f'<td{cls} data-value="{"" if value is None else repr(value)}">{shown}</td>'
+
+
+def _measured(metrics: Sequence[Metric]) -> str:
+    items = []
+    for metric in metrics:
+        facts = [f"{metric.better} is better"]
+        if metric.limit is not None:
+            facts.append(f"a must: {'at most' if metric.better == 'lower' else 'at least'} {metric.limit:g}")
+        if metric.weight:
+            facts.append(f"weight {metric.weight:g}, in steps of {metric.resolution:g} {metric.unit}")
+        elif metric.limit is None:
+            facts.append("shown, not ranked by")
+        items.append(
+            f"<div><dt>{_text(metric.title)}</dt><dd>{_text(metric.explained)} "
+            f'<span class="facts">{_text("; ".join(facts))}.</span></dd></div>'
+        )
+    return f'<dl class="measures">{"".join(items)}</dl>'
+
+
+def _figure(chart: Chart) -> str:
+    return (
+        f"<figure><figcaption><h3>{_text(chart.title)}</h3>{_text(chart.caption)}</figcaption>\n{draw(chart)}</figure>"
+    )
+
+
+def _components(competitors: Sequence[Mapping[str, Any]]) -> str:
+    rows = []
+    for one in competitors:
+        described = one["description"]
+        if described is None:
+            continue
+        versions = {described["distribution"]: described["version"], **described["requires"]}
+        engine = described.get("engine_version") or described["engine"]
+        load = NONE if one["load_s"] is None else f"{one['load_s']:.1f} s"
+        cells = [engine, _versions(versions), _pairs(described["options"]), load]
+        cells += [described["code_license"], described["weights_license"]]
+        rows.append(
+            f'<tr><th scope="row">{_text(one["label"])}</th>'
+            + "".join(f'<td class="said">{_text(cell)}</td>' for cell in cells)
+            + "</tr>"
+        )
+    return _plain_table(("competitor", "engine", "versions", "options", "loading", "code", "weights"), rows)
+
+
+def _plain_table(heads: Sequence[str], rows: Sequence[str]) -> str:
+    head = "".join(f'<th scope="col" class="said">{head}</th>' for head in heads)
+    return f'<div class="wide"><table><thead><tr>{head}</tr></thead><tbody>{"".join(rows)}</tbody></table></div>'
+
+
+def _versions(versions: Mapping[str, Any]) -> str:
+    return ", ".join(f"{name} {version}" for name, version in versions.items() if name and version)
+
+
+def _pairs(values: Mapping[str, Any]) -> str:
+    return ", ".join(f"{name} {value}" for name, value in values.items())
+
+
+def _counts(rows: Sequence[Mapping[str, Any]]) -> str:
+    counts = collections.Counter(row["status"] for row in rows)
+    said = ", ".join(f"{count} {status}" for status, count in counts.items())
+    seconds = sum(row["wall_s"] or 0.0 for row in rows)
+    return f"{len(rows)} rows: {said}. Measuring took {seconds / 60:.0f} minutes."
+
+
+def _problems(rows: Sequence[Mapping[str, Any]]) -> str:
+    """Return a line for each competitor and reason, with how many rows it befell."""
+    found = collections.Counter((row["label"], row["status"], row["reason"]) for row in rows if row["status"] != OK)
+    return _list(
+        f"<b>{_text(label)}</b>, {count} × {_text(status)}: {_text(reason)}"
+        for (label, status, reason), count in found.items()
+    )
+
+
+def _rows(rows: Sequence[Mapping[str, Any]]) -> str:
+    made = []
+    for row in rows:
+        values = ", ".join(f"{name} {value:.4g}".replace("-", MINUS) for name, value in row["values"].items())
+        cells = [row["input"], row["status"], values or row["reason"], _seconds(row["wall_s"]), _seconds(row["cpu_s"])]
+        made.append(
+            f'<tr><th scope="row">{_text(row["label"])}</th>'
+            + "".join(f'<td class="said">{_text(cell)}</td>' for cell in cells)
+            + "</tr>"
+        )
+    return _plain_table(("competitor", "input", "status", "numbers", "wall s", "CPU s"), made)
+
+
+def _seconds(value: float | None) -> str:
+    return NONE if value is None else f"{value:.2f}"

@@ -1,0 +1,78 @@
+"""Who wins: must-haves first, then a weighted mean of ranks. The page prints these very rules."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import attrs
+
+from mashkit.bench.tasks import Metric
+
+RULES = (
+    "First come those that keep every must, then those that break one, then two. Among them the score decides: for "
+    "each metric the share of the other competitors that are worse (a tie counts half, a value that could not be "
+    "measured is worst), averaged with the weights below. 100 is best in everything. Values are compared in steps of "
+    "the metric’s resolution, so that a difference nobody can hear is a tie."
+)
+
+
+@attrs.frozen
+class Standing:
+    """Where a competitor stands.
+
+    Parameters
+    ----------
+    rank : int
+        1 is best; those of the same score share it.
+    score : float
+        0–100.
+    broken : tuple of str
+        Names of the musts it does not keep.
+    """
+
+    rank: int
+    score: float
+    broken: tuple[str, ...]
+
+
+def standings(metrics: Sequence[Metric], values: Mapping[str, Mapping[str, float | None]]) -> dict[str, Standing]:
+    """Rank competitors by their metrics.
+
+    Parameters
+    ----------
+    metrics : sequence of Metric
+    values : mapping of str to mapping
+        Label → metric → value, None where it could not be measured. A metric that nobody has a value of is left out.
+
+    Returns
+    -------
+    dict of str to Standing
+        Best first.
+    """
+    measured = [metric for metric in metrics if any(one[metric.name] is not None for one in values.values())]
+    broken = {
+        label: tuple(metric.name for metric in measured if not metric.keeps(one[metric.name]))
+        for label, one in values.items()
+    }
+    scores = dict.fromkeys(values, 0.0)
+    total = sum(metric.weight for metric in measured)
+    for metric in measured:
+        steps = {label: _steps(metric, one[metric.name]) for label, one in values.items()}
+        for label, own in steps.items():
+            others = [step for name, step in steps.items() if name != label]
+            if others and total:
+                share = sum(1.0 if step > own else 0.5 if step == own else 0.0 for step in others) / len(others)
+                scores[label] += 100 * share * metric.weight / total
+    places = {label: (len(broken[label]), -round(scores[label], 6)) for label in values}
+    return {
+        label: Standing(1 + sum(place < places[label] for place in places.values()), scores[label], broken[label])
+        for label in sorted(values, key=lambda label: places[label])
+    }
+
+
+def _steps(metric: Metric, value: float | None) -> float:
+    """Return how bad a value is, in whole steps of the metric's resolution."""
+    if value is None:
+        return float("inf")
+    steps = round(value / metric.resolution)
+    return steps if metric.better == "lower" else -steps

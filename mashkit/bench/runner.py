@@ -1,0 +1,370 @@
+"""Run a suite: a process for every competitor, a row for every competitor and input, nothing measured twice.
+
+A row is plain data: ``key`` (what it depends on), ``label``, ``component``, ``input``, ``measure``, ``input_missing``,
+``status`` ("ok", "unavailable", "failed" or "timeout"), ``reason``, ``values`` (the raw numbers), ``wall_s`` and
+``cpu_s`` of the measurement, ``load_s`` (creating the component and its first use, apart from the run),
+``peak_memory_mb`` of the process so far. Rows are appended to ``<suite>.rows.jsonl`` as they come.
+"""
+
+from __future__ import annotations
+
+import datetime
+import hashlib
+import json
+import multiprocessing
+import os
+import platform
+import queue
+import statistics
+import tempfile
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import attrs
+
+from mashkit.atomicfile import require_writable_folder, write_text
+from mashkit.bench.ranking import RULES, Standing, standings
+from mashkit.bench.suite import Competitor, Suite
+from mashkit.bench.tables import SuiteError
+from mashkit.bench.tasks import FAILED, OK, TIMEOUT, UNAVAILABLE, Input, Row, Task, load_task
+from mashkit.bench.worker import Assignment, serve
+from mashkit.errors import MashkitError, UnknownComponent
+from mashkit.output import environment
+from mashkit.registry import Registry
+
+FORMAT = 1
+"""Version of the result file."""
+GIVE_UP_AFTER = 3
+"""Processes lost in a row (killed by the time-out, or dead) after which a competitor's other inputs are not tried."""
+
+Listener = Callable[[Row, bool, int, int], None]
+"""Hears of (row, whether it was there already, rows so far, rows in all)."""
+
+
+def run(
+    suite: Suite,
+    folder: Path,
+    *,
+    data: Path | None = None,
+    jobs: int = 1,
+    registry: Registry | None = None,
+    heard: Listener | None = None,
+) -> dict[str, Any]:
+    """Measure what of a suite is not measured yet, and return the whole result as plain data.
+
+    Parameters
+    ----------
+    suite : Suite
+    folder : Path
+        Holds ``<suite>.rows.jsonl``; what an interrupted run left there is gone on from.
+    data : Path, optional
+        Folder of real recordings.
+    jobs : int
+        Competitors at a time. More than one disturbs the timing.
+    registry : Registry, optional
+    heard : callable, optional
+        Told of every row, in this thread.
+
+    Raises
+    ------
+    UnknownComponent
+        If a competitor's component is not installed and the suite does not say how to install it.
+    OutputError
+        If the folder cannot be written.
+    SuiteError
+        If the suite's settings make no sense to its task.
+    """
+    require_writable_folder(folder)
+    registry = registry or Registry()
+    task = load_task(suite.task)
+    absent = {one.label: _why_absent(registry, task, one) for one in suite.competitors}
+    inputs = task.inputs({**suite.settings, "seed": suite.seed}, data)
+    if not inputs:
+        raise SuiteError(f"suite {suite.name!r} measures nothing", "check its settings")
+    book = _Book(folder / f"{suite.name}.rows.jsonl")
+    described: dict[str, Mapping[str, Any]] = {}
+    rows: dict[tuple[str, str], Row] = {}
+    total = len(suite.competitors) * len(inputs)
+    digests = {given.name: given.digest() for given in inputs}
+    matches = [_Match(suite, task, one, absent[one.label], inputs, digests, book.rows) for one in suite.competitors]
+    for message in _together(matches, jobs):
+        if isinstance(message, _Described):
+            described[message.label] = message.description
+            continue
+        known = message["key"] in book.rows
+        row = book.rows[message["key"]] if known else book.add(message)
+        rows[row["label"], row["input"]] = row
+        if heard is not None:
+            heard(row, known, len(rows), total)
+    ordered = [rows[one.label, given.name] for one in suite.competitors for given in inputs]
+    return _result(suite, task, described, ordered) | {"jobs": jobs}
+
+
+def _why_absent(registry: Registry, task: Task, competitor: Competitor) -> str:
+    """Return why a competitor cannot be created here; empty if it may."""
+    try:
+        available = registry.find(task.kind, competitor.component).availability()
+    except UnknownComponent:
+        if not competitor.install:
+            raise
+        return f"{task.kind} {competitor.component!r} is not installed ({competitor.install})"
+    return "" if available.ok else f"{available.reason} ({available.fix or competitor.install})"
+
+
+class _Book:
+    """The rows file: read once, then only ever appended to."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self.rows: dict[str, Row] = {}
+        if not path.exists():
+            return
+        lines = path.read_text(encoding="utf-8").splitlines()
+        for number, line in enumerate(lines, 1):
+            try:
+                row = json.loads(line)
+            except json.JSONDecodeError as error:
+                if number == len(lines):  # the run was cut off while it wrote
+                    continue
+                raise MashkitError(f"{path}, line {number}, is not JSON: {error}", "remove that line") from error
+            self.rows[row["key"]] = row
+        write_text(path, "".join(f"{_line(row)}\n" for row in self.rows.values()))
+
+    def add(self, row: Row) -> Row:
+        self.rows[row["key"]] = row
+        with self._path.open("a", encoding="utf-8") as file:
+            file.write(f"{_line(row)}\n")
+        return row
+
+
+def _line(row: Row) -> str:
+    return json.dumps(row, ensure_ascii=False, allow_nan=False)
+
+
+# ------------------------------------------------------------------------------------------------------- processes
+@attrs.frozen
+class _Described:
+    label: str
+    description: Mapping[str, Any]
+
+
+def _together(matches: Sequence[_Match], jobs: int) -> Iterator[Row | _Described]:
+    """Play matches in threads, ``jobs`` at a time, and yield what they say in this one."""
+    said: queue.Queue[Row | _Described | None] = queue.Queue()
+    stop = threading.Event()
+
+    def play(match: _Match) -> None:
+        try:
+            for message in match.play(stop):
+                said.put(message)
+        finally:
+            said.put(None)
+
+    with ThreadPoolExecutor(jobs) as pool:
+        futures = [pool.submit(play, match) for match in matches]
+        try:
+            for _ in matches:
+                while (message := said.get()) is not None:
+                    yield message
+            for future in futures:
+                future.result()
+        finally:
+            stop.set()
+            for future in futures:
+                future.cancel()
+            for match in matches:
+                match.kill()
+
+
+class _Lost(MashkitError):
+    """The competitor's process is gone; ``status`` is that of the row it was working on."""
+
+    def __init__(self, status: str, reason: str) -> None:
+        super().__init__(reason)
+        self.status = status
+
+
+@attrs.define
+class _Match:
+    """One competitor against all inputs."""
+
+    suite: Suite
+    task: Task
+    competitor: Competitor
+    absent: str
+    inputs: Sequence[Input]
+    digests: Mapping[str, str]
+    known: Mapping[str, Row]
+    _process: Any = None
+    _connection: Any = None
+    _log: Path | None = None
+
+    def play(self, stop: threading.Event) -> Iterator[Row | _Described]:
+        """Yield a description, if there is one, and a row for every input."""
+        with tempfile.TemporaryDirectory() as folder:
+            self._log = Path(folder) / "log"
+            try:
+                yield from self._rows(stop)
+            finally:
+                self.kill()
+
+    def _rows(self, stop: threading.Event) -> Iterator[Row | _Described]:
+        if self.absent:
+            yield from (self._row("", given, UNAVAILABLE, self.absent) for given in self.inputs)
+            return
+        try:
+            answer = self._start()
+        except _Lost as lost:
+            yield from (self._row("", given, lost.status, f"loading: {lost.problem}") for given in self.inputs)
+            return
+        if answer["status"] != OK:
+            yield from (self._row("", given, answer["status"], answer["reason"]) for given in self.inputs)
+            return
+        yield _Described(self.competitor.label, answer["described"])
+        identity, lost_in_a_row, used = answer["identity"], 0, False
+        for given in self.inputs:
+            row = self._row(identity, given, UNAVAILABLE, given.missing)
+            if given.missing or row["key"] in self.known:
+                yield row
+                continue
+            if stop.is_set():
+                return
+            if lost_in_a_row == GIVE_UP_AFTER:
+                yield row | {"status": FAILED, "reason": f"not tried: its process was lost {GIVE_UP_AFTER} times"}
+                continue
+            try:
+                if self._process is None or (given.alone and used):
+                    self.kill()
+                    self._start()
+                self._connection.send(given)
+                row |= self._receive()
+                lost_in_a_row, used = 0, True
+            except _Lost as lost:
+                if stop.is_set():
+                    return
+                row |= {"status": lost.status, "reason": lost.problem}
+                lost_in_a_row += 1
+            yield row
+
+    def _row(self, identity: str, given: Input, status: str, reason: str) -> dict[str, Any]:
+        parts = [self.suite.digest(), self.task.version, self.competitor.label, self.digests[given.name]]
+        # Without a component to tell it apart, what is known is only why there is none.
+        parts.append(identity or f"{status}: {reason}")
+        return {
+            "key": hashlib.sha256(json.dumps(parts).encode()).hexdigest(),
+            "label": self.competitor.label,
+            "component": self.competitor.component,
+            "input": given.name,
+            "measure": given.measure,
+            "input_missing": bool(given.missing),
+            "status": status,
+            "reason": reason,
+            "values": {},
+            "wall_s": None,
+            "cpu_s": None,
+            "load_s": None,
+            "peak_memory_mb": None,
+        }
+
+    def _start(self) -> dict[str, Any]:
+        # spawn: a fork of a process that has started threads may hang.
+        context = multiprocessing.get_context("spawn")
+        self._connection, theirs = context.Pipe()
+        self._process = context.Process(target=serve, args=(theirs, str(self._log)), daemon=True)
+        self._process.start()
+        theirs.close()
+        competitor = self.competitor
+        self._connection.send(
+            Assignment(self.suite.task, self.task.kind, competitor.component, dict(competitor.options))
+        )
+        return self._receive()
+
+    def _receive(self) -> dict[str, Any]:
+        """Wait for the process's answer; raises _Lost if none comes."""
+        process = self._process  # when all is stopped, another thread takes it away
+        try:
+            if self._connection.poll(self.suite.timeout_s):
+                answer: dict[str, Any] = self._connection.recv()
+                return answer
+        except (EOFError, ConnectionError):
+            process.join()
+            self.kill()
+            problem = f"its process died with exit status {process.exitcode}{self._last_words()}"
+            raise _Lost(FAILED, problem) from None
+        self.kill()
+        raise _Lost(TIMEOUT, f"took longer than {self.suite.timeout_s:g} s and was stopped")
+
+    def _last_words(self) -> str:
+        lines = self._log.read_text(encoding="utf-8", errors="replace").split("\n") if self._log is not None else []
+        lines = [line.strip() for line in lines if line.strip()]
+        return f": {lines[-1]}" if lines else ""
+
+    def kill(self) -> None:
+        """End the process, whatever it is doing."""
+        process, self._process = self._process, None
+        if process is not None:
+            process.kill()
+            process.join()
+
+
+# --------------------------------------------------------------------------------------------------------- result
+def machine() -> dict[str, Any]:
+    """Return the processor's name, the cores this process may use, and the memory in MB (of 10⁶ bytes)."""
+    try:
+        text = Path("/proc/cpuinfo").read_text(encoding="utf-8")
+        names = [line.partition(":")[2].strip() for line in text.splitlines() if line.startswith("model name")]
+    except OSError:
+        names = []
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e6
+    return {"processor": names[0] if names else platform.processor(), "cores": cores, "memory_mb": round(memory)}
+
+
+def _result(
+    suite: Suite, task: Task, described: Mapping[str, Mapping[str, Any]], rows: Sequence[Row]
+) -> dict[str, Any]:
+    of = {one.label: [row for row in rows if row["label"] == one.label] for one in suite.competitors}
+    measured = {label: task.summarize(own) for label, own in of.items() if any(row["status"] == OK for row in own)}
+    ranked = standings(task.metrics, measured)
+    order = [*ranked, *(label for label in of if label not in ranked)]
+    by_label = {one.label: one for one in suite.competitors}
+    return {
+        "format": FORMAT,
+        "suite": suite.to_dict(),
+        "finished": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        "machine": machine(),
+        "environment": environment(),
+        "metrics": [attrs.asdict(metric) for metric in task.metrics],
+        "rules": RULES,
+        "competitors": [
+            _competitor(by_label[label], of[label], described.get(label), measured.get(label), ranked.get(label))
+            for label in order
+        ],
+        "rows": list(rows),
+    }
+
+
+def _competitor(
+    competitor: Competitor,
+    rows: Sequence[Row],
+    described: Mapping[str, Any] | None,
+    metrics: Mapping[str, float | None] | None,
+    standing: Standing | None,
+) -> dict[str, Any]:
+    loads = [row["load_s"] for row in rows if row["load_s"] is not None]
+    return {
+        "label": competitor.label,
+        "component": competitor.component,
+        "options": dict(competitor.options),
+        "description": described,
+        # One that cannot run here has one reason, and all its rows say it, but those of inputs that are not there.
+        "reason": "" if metrics else next((row for row in rows if not row["input_missing"]), rows[0])["reason"],
+        "load_s": statistics.median(loads) if loads else None,
+        "rank": standing.rank if standing else None,
+        "score": standing.score if standing else None,
+        "broken": list(standing.broken) if standing else [],
+        "metrics": metrics,
+    }

@@ -1,0 +1,209 @@
+"""Suites: who competes in which task, read from TOML."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import tomllib
+from collections.abc import Iterable, Mapping
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import attrs
+
+from mashkit.bench.tables import SuiteError, from_table, suggestion
+from mashkit.bench.tasks import TASKS
+from mashkit.types import as_tuple, frozen_mapping
+
+TIMEOUT_S = 300.0
+"""Default of a suite's ``timeout_s``, seconds a measurement: many times what any of ours takes."""
+
+
+@attrs.frozen(kw_only=True)
+class Competitor:
+    """A component with the options it competes with.
+
+    Parameters
+    ----------
+    component : str
+        Its name in the registry.
+    options : mapping
+        What differs from its defaults.
+    label : str
+        Name in tables; default: component and options.
+    install : str
+        What to type when no plugin brings it. With it a missing plugin is an "unavailable" row; without, an error.
+    """
+
+    component: str
+    options: Mapping[str, Any] = attrs.field(factory=dict, converter=frozen_mapping)
+    label: str = attrs.field()
+    install: str = ""
+
+    @label.default
+    def _component_and_options(self) -> str:
+        return " ".join([self.component, *(f"{name}={_shown(value)}" for name, value in self.options.items())])
+
+    @classmethod
+    def parse(cls, text: str) -> Competitor:
+        """Read ``NAME`` or ``NAME:option=value,…``, values as JSON where they are JSON.
+
+        Raises
+        ------
+        SuiteError
+            If an option has no value.
+        """
+        name, _, options = text.partition(":")
+        chosen = {}
+        for part in filter(None, options.split(",")):
+            option, equals, value = part.partition("=")
+            if not equals:
+                raise SuiteError(f"competitor {text!r}: {part!r}", "write it like pedalboard:transient_mode=smooth")
+            chosen[option] = _value(value)
+        return cls(component=name, options=chosen)
+
+
+def _shown(value: object) -> str:
+    return value if isinstance(value, str) else json.dumps(value)
+
+
+def _value(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError:
+        return text
+
+
+@attrs.frozen(kw_only=True)
+class Suite:
+    """A benchmark: a task, its settings, and who competes.
+
+    Parameters
+    ----------
+    name : str
+        Names the files of its result.
+    task : str
+        One of :data:`mashkit.bench.tasks.TASKS`.
+    title, summary : str
+        For people.
+    competitors : tuple of Competitor
+        Labels are distinct.
+    timeout_s : float
+        Most seconds a measurement may take, > 0.
+    seed : int
+        Of everything random in the inputs.
+    settings : mapping
+        Handed to the task.
+
+    Raises
+    ------
+    SuiteError
+        If the task is unknown, nobody competes, two share a label or the time-out is not positive.
+    """
+
+    name: str
+    task: str
+    title: str
+    summary: str = ""
+    competitors: tuple[Competitor, ...] = attrs.field(converter=as_tuple)
+    timeout_s: float = attrs.field(default=TIMEOUT_S, validator=attrs.validators.instance_of((int, float)))
+    seed: int = attrs.field(default=0, validator=attrs.validators.instance_of(int))
+    settings: Mapping[str, Any] = attrs.field(factory=dict, converter=frozen_mapping)
+
+    def __attrs_post_init__(self) -> None:
+        if self.task not in TASKS:
+            raise SuiteError(f"suite {self.name!r}: no task is called {self.task!r}", suggestion(self.task, TASKS))
+        if not self.competitors:
+            raise SuiteError(f"suite {self.name!r} has no competitors", "name some, or --add one")
+        if not self.timeout_s > 0:
+            raise SuiteError(f"suite {self.name!r}: timeout_s is {self.timeout_s}", "give seconds, more than 0")
+        labels = [competitor.label for competitor in self.competitors]
+        for label in labels:
+            if labels.count(label) > 1:
+                raise SuiteError(f"suite {self.name!r} has two competitors {label!r}", "give one of them a label")
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any], where: str) -> Suite:
+        """Make a suite of what a TOML file holds; ``where`` names it in errors.
+
+        Raises
+        ------
+        SuiteError
+            If keys are unknown or missing, or as the class.
+        """
+        entries = data.get("competitors", [])
+        if not isinstance(entries, list):
+            raise SuiteError(f"{where}: competitors is no list", "write [[competitors]]")
+        competitors = [
+            from_table(Competitor, entry, f"{where}: competitor {number}") for number, entry in enumerate(entries, 1)
+        ]
+        return from_table(cls, {**data, "competitors": competitors}, where)
+
+    def extended(self, more: Iterable[Competitor]) -> Suite:
+        """Return the suite with more competitors."""
+        return attrs.evolve(self, competitors=(*self.competitors, *more))
+
+    def only(self, names: Iterable[str]) -> Suite:
+        """Return the suite with those competitors only whose label or component is named.
+
+        Raises
+        ------
+        SuiteError
+            If a name is nobody's.
+        """
+        wanted = set(names)
+        known = {name for one in self.competitors for name in (one.label, one.component)}
+        for name in sorted(wanted - known):
+            raise SuiteError(f"nobody called {name!r} competes in {self.name!r}", suggestion(name, known))
+        kept = [one for one in self.competitors if wanted & {one.label, one.component}]
+        return attrs.evolve(self, competitors=kept)
+
+    def digest(self) -> str:
+        """Return a sha256 of what all measurements depend on: task, settings, seed and time-out."""
+        whole = [self.task, dict(self.settings), self.seed, self.timeout_s]
+        return hashlib.sha256(json.dumps(whole, sort_keys=True).encode()).hexdigest()
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain data for JSON."""
+        return {
+            "name": self.name,
+            "task": self.task,
+            "title": self.title,
+            "summary": self.summary,
+            "timeout_s": self.timeout_s,
+            "seed": self.seed,
+            "settings": dict(self.settings),
+            "sha256": self.digest(),
+        }
+
+
+def builtin_suites() -> dict[str, Suite]:
+    """Return the suites that come with mashkit, by name."""
+    found = {}
+    for entry in sorted(files("mashkit.bench").joinpath("suites").iterdir(), key=lambda entry: entry.name):
+        if entry.name.endswith(".toml"):
+            suite = Suite.from_dict(tomllib.loads(entry.read_text(encoding="utf-8")), entry.name)
+            found[suite.name] = suite
+    return found
+
+
+def load_suite(name_or_path: str) -> Suite:
+    """Return a built-in suite by its name, or the one in a TOML file.
+
+    Raises
+    ------
+    SuiteError
+        If there is none, or it is not a suite.
+    """
+    path = Path(name_or_path)
+    if path.suffix != ".toml":
+        known = builtin_suites()
+        if name_or_path not in known:
+            raise SuiteError(f"no suite is called {name_or_path!r}", suggestion(name_or_path, known))
+        return known[name_or_path]
+    try:
+        data = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise SuiteError(f"{path} cannot be read as TOML: {error}") from error
+    return Suite.from_dict(data, str(path))

@@ -1,0 +1,213 @@
+"""What a benchmark measures: the interface of a task, and the tasks there are.
+
+A task is a class of four methods and a list of metrics; see :mod:`mashkit.bench.stretchers` for one. Add yours to
+:data:`TASKS`; the runner, the ranking and the page know nothing else about it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import importlib
+import json
+import os
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, ClassVar, Literal, TypeAlias
+
+import attrs
+
+from mashkit.bench.charts import Chart
+from mashkit.components import Component
+from mashkit.errors import MashkitError
+from mashkit.types import as_tuple, frozen_mapping
+
+Row: TypeAlias = Mapping[str, Any]
+"""What became of one competitor on one input, as plain data: see :mod:`mashkit.bench.runner`."""
+
+TASKS: Mapping[str, str] = {
+    "alignment": "mashkit.bench.alignment:AlignmentTask",
+    "stretchers": "mashkit.bench.stretchers:StretcherTask",
+}
+"""Name → "package.module:Class", imported on use."""
+
+OK, UNAVAILABLE, FAILED, TIMEOUT = STATUSES = ("ok", "unavailable", "failed", "timeout")
+
+
+class NotProvided(MashkitError):
+    """The competitor does not have the ability an input asks for: its row says so, and that is no failure."""
+
+
+@attrs.frozen(kw_only=True)
+class Input:
+    """One thing every competitor is measured on.
+
+    Parameters
+    ----------
+    name : str
+        Unique in the suite.
+    measure : str
+        Which of the task's measures it is for; metrics select rows by it.
+    parameters : mapping
+        All that defines it, as plain data: it is made from these (and the files) where it is measured.
+    files : tuple of Path
+        Files it is made from; their content is part of its hash.
+    missing : str
+        Why it is not there; empty when it is. It then is an "unavailable" row of every competitor.
+    alone : bool
+        Measure it in a fresh process: for peak memory.
+    """
+
+    name: str
+    measure: str
+    parameters: Mapping[str, Any] = attrs.field(factory=dict, converter=frozen_mapping)
+    files: tuple[Path, ...] = attrs.field(default=(), converter=as_tuple)
+    missing: str = ""
+    alone: bool = False
+
+    def digest(self) -> str:
+        """Return a sha256 of everything that defines this input."""
+        whole = hashlib.sha256()
+        whole.update(json.dumps([self.name, self.measure, dict(self.parameters), self.missing]).encode())
+        for path in self.files:
+            whole.update(path.read_bytes())
+        return whole.hexdigest()
+
+
+@attrs.frozen(kw_only=True)
+class Metric:
+    """One column of the table.
+
+    Parameters
+    ----------
+    name, title, unit, explained : str
+        ``explained`` is the sentence the page prints.
+    better : {"lower", "higher"}
+    weight : float
+        In the ranking; 0 shows it without ranking by it.
+    limit : float, optional
+        A must: competitors beyond it come after all that keep within.
+    resolution : float
+        Differences below it are a tie: values are ranked in steps of it.
+    digits : int
+        Decimals shown.
+    """
+
+    name: str
+    title: str
+    unit: str
+    explained: str
+    better: Literal["lower", "higher"] = "lower"
+    weight: float = 1.0
+    limit: float | None = None
+    resolution: float
+    digits: int = 1
+
+    def keeps(self, value: float | None) -> bool:
+        """Tell whether a value is within the limit; one that could not be measured is not."""
+        if self.limit is None:
+            return True
+        if value is None:
+            return False
+        return value <= self.limit if self.better == "lower" else value >= self.limit
+
+
+class Task(ABC):
+    """What is measured on competitors of one kind."""
+
+    kind: ClassVar[str]
+    summary: ClassVar[str]
+    version: ClassVar[int]
+    """Raised when the same input is measured in another way: rows of another version are measured again."""
+    metrics: ClassVar[Sequence[Metric]]
+
+    @abstractmethod
+    def inputs(self, settings: Mapping[str, Any], data: Path | None) -> list[Input]:
+        """Return what every competitor is measured on, before the first is.
+
+        Parameters
+        ----------
+        settings : mapping
+            The suite's ``[settings]``, and its ``seed``.
+        data : Path, optional
+            Folder of real recordings. What it does not hold is returned with ``missing`` set.
+
+        Raises
+        ------
+        SuiteError
+            If the settings make no sense; :func:`mashkit.bench.tables.from_table` finds out.
+        """
+
+    @abstractmethod
+    def warm_up(self, component: Component) -> None:
+        """Use a component for the first time, so that what it loads then counts as loading."""
+
+    @abstractmethod
+    def measure(self, component: Component, given: Input) -> dict[str, float]:
+        """Return the raw numbers of one competitor on one input; called in the competitor's process.
+
+        One that is not finite makes the row "failed".
+
+        Raises
+        ------
+        NotProvided
+            If the component lacks the ability.
+        MashkitError
+            If it fails.
+        """
+
+    @abstractmethod
+    def summarize(self, rows: Sequence[Row]) -> dict[str, float | None]:
+        """Return each metric from one competitor's rows; None where they do not tell."""
+
+    @abstractmethod
+    def charts(self, competitors: Sequence[Mapping[str, Any]], rows: Sequence[Row]) -> list[Chart]:
+        """Return what the page draws, competitors in their order of rank."""
+
+
+def load_task(name: str) -> Task:
+    """Import the task of that name, one of :data:`TASKS`."""
+    module, _, cls = TASKS[name].partition(":")
+    task = getattr(importlib.import_module(module), cls)()
+    assert isinstance(task, Task)  # noqa: S101 — our own table
+    return task
+
+
+def collect(rows: Sequence[Row], field: str, *measures: str) -> list[float] | None:
+    """Return one raw number from each row of these measures, for a metric.
+
+    Inputs that were not there for anybody are left out. One row that failed, took too long or asks for what is not
+    provided makes the whole None: the best of a competitor's cases is no measure of it.
+    """
+    chosen = [row for row in rows if row["measure"] in measures and not row["input_missing"]]
+    if not chosen or any(row["status"] != OK for row in chosen):
+        return None
+    return [row["values"][field] for row in chosen]
+
+
+@attrs.define
+class Elapsed:
+    """Time spent in a block: wall clock, and CPU of this process and of the programs it ran and waited for."""
+
+    wall_s: float = 0.0
+    cpu_s: float = 0.0
+
+
+@contextlib.contextmanager
+def stopwatch() -> Iterator[Elapsed]:
+    """Measure the time a block takes; the numbers are there when it has ended, well or not."""
+    elapsed = Elapsed()
+    wall, cpu = time.perf_counter(), _cpu_s()
+    try:
+        yield elapsed
+    finally:
+        elapsed.wall_s = time.perf_counter() - wall
+        elapsed.cpu_s = _cpu_s() - cpu
+
+
+def _cpu_s() -> float:
+    # os.times() counts in hundredths: too coarse for our own part, but the only one to know of programs everywhere.
+    times = os.times()
+    return time.process_time() + times.children_user + times.children_system

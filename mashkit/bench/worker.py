@@ -1,0 +1,138 @@
+"""The competitor's own process: creates it, uses it, and says what became of every input.
+
+Light on import: the number of threads has to be set before any numerical library is loaded.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import sys
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import attrs
+
+if TYPE_CHECKING:
+    from mashkit.bench.tasks import Input, Task
+    from mashkit.components import Component
+
+THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS")
+"""Set to 1 in a competitor's process: CPU seconds are compared, and --jobs is the parallelism here."""
+
+
+@attrs.frozen
+class Assignment:
+    """What a process is for: names, not live objects."""
+
+    task: str
+    kind: str
+    component: str
+    options: dict[str, Any]
+
+
+def serve(connection: Connection, log: str) -> None:
+    """Answer an Assignment with a description, then each Input with its outcome, until the process is ended.
+
+    Parameters
+    ----------
+    connection : Connection
+        Both ends speak plain dictionaries with a "status".
+    log : str
+        File that takes whatever the component prints.
+    """
+    descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+    os.dup2(descriptor, sys.stdout.fileno())
+    os.dup2(descriptor, sys.stderr.fileno())
+    for variable in THREAD_VARIABLES:
+        os.environ[variable] = "1"
+    from mashkit.bench.tasks import FAILED, OK, UNAVAILABLE, load_task, stopwatch
+    from mashkit.errors import ComponentUnavailable, MashkitError
+    from mashkit.registry import Registry
+
+    assignment: Assignment = connection.recv()
+    registry = Registry()
+    try:
+        task = load_task(assignment.task)
+        with stopwatch() as loading:
+            component = registry.create(assignment.kind, assignment.component, assignment.options)
+            # What plain data there is: it goes into a file.
+            described = json.loads(json.dumps(component.describe(), default=str))
+    except ComponentUnavailable as error:
+        connection.send({"status": UNAVAILABLE, "reason": str(error)})
+        return
+    except MashkitError as error:
+        connection.send({"status": FAILED, "reason": str(error)})
+        return
+    connection.send({"status": OK, "described": described, "identity": _identity(component)})
+    load_s: float | None = None
+    while True:
+        given: Input = connection.recv()
+        if load_s is None:
+            try:
+                with stopwatch() as first_use:
+                    task.warm_up(component)
+            except MashkitError as error:
+                connection.send({"status": FAILED, "reason": f"on first use: {error}"})
+                continue
+            load_s = loading.wall_s + first_use.wall_s
+        connection.send(_outcome(task, component, given) | {"load_s": load_s})
+
+
+def _identity(component: Component) -> str:
+    """Return a sha256 that changes with the component, its abilities, and the code of its adapter.
+
+    While a plugin is being written its version stays the same: the code is what tells one measurement from the next.
+    """
+    import hashlib
+    import inspect
+
+    code = hashlib.sha256(Path(inspect.getfile(type(component))).read_bytes()).hexdigest()
+    whole = [component.fingerprint(), sorted(component.info.provides), code]
+    return hashlib.sha256(json.dumps(whole).encode()).hexdigest()
+
+
+def _outcome(task: Task, component: Component, given: Input) -> dict[str, Any]:
+    from mashkit.bench.tasks import FAILED, OK, UNAVAILABLE, NotProvided, stopwatch
+    from mashkit.errors import MashkitError
+
+    status, reason = OK, ""
+    values: dict[str, float] = {}
+    with stopwatch() as elapsed:
+        try:
+            values = task.measure(component, given)
+        except NotProvided as error:
+            status, reason = UNAVAILABLE, str(error)
+        except MashkitError as error:
+            status, reason = FAILED, str(error)
+    strange = [f"{name} is {value}" for name, value in values.items() if not math.isfinite(value)]
+    if strange:
+        status, reason, values = FAILED, f"measured no number: {', '.join(strange)}", {}
+    return {
+        "status": status,
+        "reason": reason,
+        "values": values,
+        "wall_s": elapsed.wall_s,
+        "cpu_s": elapsed.cpu_s,
+        "peak_memory_mb": peak_memory_mb(),
+    }
+
+
+def peak_memory_mb() -> float:
+    """Return the most memory this process has held, MB of 10⁶ bytes; programs it ran are not in it.
+
+    Linux says it in /proc (VmHWM). ``getrusage`` does not serve there: a process starts with the ``ru_maxrss`` of the
+    one that started it, so a large parent makes every child look large. Elsewhere it is what there is.
+    """
+    try:
+        status = Path("/proc/self/status").read_text(encoding="ascii")
+        held = next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmHWM:"))
+        return held * 1024 / 1e6
+    except OSError:
+        import resource
+
+        # Kilobytes on BSD, bytes on macOS (their getrusage(2)).
+        unit = 1 if sys.platform == "darwin" else 1024
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e6

@@ -1,0 +1,470 @@
+"""The benchmark runner: a row for everything, whatever comes of it, and nothing measured twice."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import attrs
+import numpy as np
+import pytest
+
+from mashkit.bench.page import markdown, page, shown_value
+from mashkit.bench.ranking import standings
+from mashkit.bench.runner import run
+from mashkit.bench.suite import Competitor, Suite, builtin_suites, load_suite
+from mashkit.bench.tables import SuiteError
+from mashkit.bench.tasks import Metric, Row, collect, load_task, stopwatch
+from mashkit.cli import main
+from mashkit.errors import ComponentUnavailable, UnknownComponent
+from mashkit.registry import Registry
+
+PLUGIN = '''
+import os, sys, time
+import attrs
+import numpy as np
+from mashkit import Audio, ComponentInfo, Stretcher, hookimpl
+
+def info(name, **more):
+    return ComponentInfo(name=name, target=f"acme_bench:{name.title().replace('-', '')}", summary=name,
+                         provides=["speed", "semitones"], code_license="MIT", **more)
+
+INFOS = [info("acme-tape"), info("acme-broken"), info("acme-hanging"), info("acme-dying"), info("acme-stillborn"),
+         info("acme-needy", requires=["no-such-dist>=2"], install="pip install no-such-dist")]
+
+@hookimpl
+def mashkit_register_stretchers():
+    return INFOS
+
+class Tape(Stretcher):
+    """Plays the tape faster or slower: right in length and time, wrong in pitch; and quick."""
+    def _stretch(self, audio, *, speed, semitones, frames):
+        at = np.linspace(0, audio.frames - 1, frames)
+        return Audio(np.stack([np.interp(at, np.arange(audio.frames), channel) for channel in audio.samples]),
+                     audio.sample_rate)
+
+@attrs.define(kw_only=True, eq=False)
+class AcmeTape(Tape):
+    info = INFOS[0]
+    wow: float = 0.0
+
+class AcmeBroken(Tape):
+    info = INFOS[1]
+    def _stretch(self, audio, **more):
+        if audio.channels == 2 and 1 < audio.duration < 10:
+            raise ValueError("one ear only <b>")
+        return super()._stretch(audio, **more)
+
+class AcmeHanging(Tape):
+    info = INFOS[2]
+    def _stretch(self, audio, *, semitones, **more):
+        if audio.duration > 50 and semitones == 0:
+            time.sleep(600)
+        return super()._stretch(audio, semitones=semitones, **more)
+
+class AcmeDying(Tape):
+    info = INFOS[3]
+    def _stretch(self, audio, *, semitones, **more):
+        if audio.duration > 50 and semitones == 0:
+            print("out of cheese", file=sys.stderr, flush=True)
+            os._exit(7)
+        stretched = super()._stretch(audio, semitones=semitones, **more)
+        silent = audio.channels == 2 and 1 < audio.duration < 10
+        return Audio(0 * stretched.samples, audio.sample_rate) if silent else stretched
+
+class AcmeStillborn(Tape):
+    info = INFOS[4]
+    def _stretch(self, audio, **more):
+        os._exit(9)
+'''
+
+SUITE = Suite(
+    name="acme",
+    task="stretchers",
+    title="Acme's <stretchers>",
+    summary="all of Acme's",
+    competitors=[
+        Competitor(component="acme-tape"),
+        Competitor(component="acme-tape", options={"wow": 0.5}, label="tape & wow"),
+        Competitor(component="acme-broken"),
+        Competitor(component="acme-hanging"),
+        Competitor(component="acme-dying"),
+        Competitor(component="acme-stillborn"),
+        Competitor(component="acme-needy"),
+        Competitor(component="acme-elsewhere", install="pip install acme-elsewhere"),
+        Competitor(component="acme-tape", options={"wov": 1}),
+    ],
+    timeout_s=4.0,
+    settings={
+        "speeds": [0.9], "shifts": [3], "excerpt_s": 2, "songs": ["Nobody's"], "stems": ["drums"],
+    },
+)  # fmt: skip
+TAPE = attrs.evolve(SUITE, competitors=SUITE.competitors[:1])
+
+
+@pytest.fixture(scope="module", autouse=True)
+def acme(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Install Acme's stretchers, for this process and those it spawns."""
+    folder = tmp_path_factory.mktemp("acme")
+    (folder / "acme_bench.py").write_text(PLUGIN)
+    info = folder / "acme_bench-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: acme_bench\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text("[mashkit]\nacme = acme_bench\n")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(folder)
+        yield
+    sys.modules.pop("acme_bench", None)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("bench")
+
+
+@pytest.fixture(scope="module")
+def result(folder: Path) -> dict[str, Any]:
+    """Acme's result, made while this process holds 600 MB."""
+    ballast = np.ones(75_000_000)
+    made = run(SUITE, folder, jobs=2)
+    assert ballast.nbytes == 6e8
+    return made
+
+
+def statuses(result: dict[str, Any], label: str) -> dict[str, str]:
+    return {row["input"]: row["status"] for row in result["rows"] if row["label"] == label}
+
+
+def reasons(result: dict[str, Any], label: str, status: str) -> set[str]:
+    return {row["reason"] for row in result["rows"] if (row["label"], row["status"]) == (label, status)}
+
+
+# ------------------------------------------------------------------------------------------------------------- rows
+def test_a_row_for_every_competitor_and_input(result: dict[str, Any]) -> None:
+    names = [row["input"] for row in result["rows"] if row["label"] == "acme-tape"]
+    assert len(result["rows"]) == len(SUITE.competitors) * len(names)
+    for one in SUITE.competitors:
+        assert list(statuses(result, one.label)) == names
+
+
+def test_what_is_missing_is_unavailable_and_says_why(result: dict[str, Any]) -> None:
+    assert "--data" in next(row["reason"] for row in result["rows"] if row["input_missing"])
+    assert reasons(result, "acme-needy", "unavailable") == {
+        "no-such-dist>=2 is not installed (pip install no-such-dist)"
+    }
+    assert "pip install acme-elsewhere" in reasons(result, "acme-elsewhere", "unavailable").pop()
+    assert any("follows no time map" in reason for reason in reasons(result, "acme-tape", "unavailable"))
+    assert set(statuses(result, "acme-tape").values()) == {"ok", "unavailable"}
+
+
+def test_a_failing_one_fails_where_it_fails_and_nowhere_else(result: dict[str, Any]) -> None:
+    failed = {name for name, status in statuses(result, "acme-broken").items() if status == "failed"}
+    assert failed == {name for name in statuses(result, "acme-broken") if name.startswith("stereo")}
+    (reason,) = reasons(result, "acme-broken", "failed")
+    assert "ValueError: one ear only <b>" in reason
+
+
+def test_a_hanging_one_is_stopped_and_goes_on(result: dict[str, Any]) -> None:
+    (late,) = [name for name, status in statuses(result, "acme-hanging").items() if status == "timeout"]
+    assert late == "clicks, speed 0.9"
+    assert reasons(result, "acme-hanging", "timeout") == {"took longer than 4 s and was stopped"}
+    assert statuses(result, "acme-hanging")["clicks, +3 semitones"] == "ok"
+
+
+def test_a_dying_one_leaves_its_last_words(result: dict[str, Any]) -> None:
+    assert "its process died with exit status 7: out of cheese" in reasons(result, "acme-dying", "failed")
+    assert statuses(result, "acme-dying")["clicks, +3 semitones"] == "ok"
+
+
+def test_silence_is_no_measurement(result: dict[str, Any]) -> None:
+    assert {"measured no number: leak_db is nan", "measured no number: correlation_error is nan"} <= reasons(
+        result, "acme-dying", "failed"
+    )
+
+
+def test_one_that_always_dies_is_given_up(result: dict[str, Any]) -> None:
+    assert "ok" not in statuses(result, "acme-stillborn").values()
+    said = reasons(result, "acme-stillborn", "failed")
+    assert said == {"its process died with exit status 9", "not tried: its process was lost 3 times"}
+
+
+def test_a_wrong_option_is_said(result: dict[str, Any]) -> None:
+    (reason,) = reasons(result, "acme-tape wov=1", "failed")
+    assert "did you mean 'wow'" in reason
+
+
+def test_what_is_recorded(result: dict[str, Any]) -> None:
+    assert result["suite"]["seed"] == SUITE.seed
+    assert result["machine"]["cores"] >= 1
+    assert result["environment"]["packages"]["numpy"] == np.__version__
+    described = {one["label"]: one["description"] for one in result["competitors"]}
+    assert described["tape & wow"]["options"] == {"wow": 0.5}
+    assert described["acme-needy"] is None
+    for row in result["rows"]:
+        if row["status"] == "ok":
+            assert 0 < row["cpu_s"] < 60
+            assert 0 < row["load_s"] < 60
+            # Its own memory, not that of the process which started it.
+            assert 10 < row["peak_memory_mb"] < 600
+
+
+def test_those_that_could_not_be_measured_have_no_rank(result: dict[str, Any]) -> None:
+    ranks = {one["label"]: one["rank"] for one in result["competitors"]}
+    assert None not in (ranks["acme-tape"], ranks["tape & wow"], ranks["acme-hanging"])
+    assert ranks["acme-stillborn"] is ranks["acme-needy"] is ranks["acme-elsewhere"] is None
+    metrics = {one["label"]: one["metrics"] for one in result["competitors"]}
+    assert metrics["acme-hanging"]["click_ms"] is None  # the clicks it did in time do not stand for all
+    assert metrics["acme-hanging"]["inexact_lengths"] == 0
+
+
+# ----------------------------------------------------------------------------------------------------------- resume
+def counted(suite: Suite, folder: Path) -> tuple[dict[str, Any], list[str]]:
+    """Run and return the result and the inputs that were not known yet."""
+    fresh: list[str] = []
+
+    def heard(row: Row, known: bool, done: int, total: int) -> None:
+        fresh.extend([] if known else [row["input"]])
+
+    return run(suite, folder, heard=heard), fresh
+
+
+def test_a_finished_suite_is_not_measured_again(result: dict[str, Any], folder: Path) -> None:
+    before = (folder / "acme.rows.jsonl").read_bytes()
+    some = SUITE.only(["acme-tape", "acme-hanging", "acme-needy"])
+    again, fresh = counted(some, folder)
+    assert fresh == []
+    assert (folder / "acme.rows.jsonl").read_bytes() == before
+    labels = {one.label for one in some.competitors}
+    assert again["rows"] == [row for row in result["rows"] if row["label"] in labels]
+
+
+def test_an_interrupted_run_goes_on(result: dict[str, Any], folder: Path, tmp_path: Path) -> None:
+    lines = [line for line in (folder / "acme.rows.jsonl").read_text().splitlines() if '"label": "acme-tape",' in line]
+    missing = [json.loads(line)["input"] for line in lines[-3:]]
+    # Cut off in the middle of a line, as a power failure leaves it.
+    (tmp_path / "acme.rows.jsonl").write_text("\n".join([*lines[:-3], lines[-3][:40]]))
+    again, fresh = counted(TAPE, tmp_path)
+    assert fresh == missing
+    assert len((tmp_path / "acme.rows.jsonl").read_text().splitlines()) == len(lines)
+    assert [row["status"] for row in again["rows"]] == list(statuses(result, "acme-tape").values())
+
+
+def test_other_settings_are_measured_anew(result: dict[str, Any], folder: Path, tmp_path: Path) -> None:
+    path = tmp_path / "acme.rows.jsonl"
+    path.write_bytes((folder / "acme.rows.jsonl").read_bytes())
+    fresh: list[str] = []
+
+    def heard(row: Row, known: bool, done: int, total: int) -> None:
+        assert not known
+        fresh.append(row["input"])
+        if len(fresh) == 3:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run(attrs.evolve(TAPE, seed=5), tmp_path, heard=heard)
+    assert fresh == list(statuses(result, "acme-tape"))[:3]
+    kept = path.read_text().splitlines()
+    assert [json.loads(line)["input"] for line in kept[-3:]] == fresh
+    assert len(kept) == len((folder / "acme.rows.jsonl").read_text().splitlines()) + 3
+
+
+# ------------------------------------------------------------------------------------------------------------- page
+def test_the_page_shows_every_competitor(result: dict[str, Any]) -> None:
+    text = page(result)
+    for label in ("acme-tape", "tape &amp; wow", "acme-broken", "acme-hanging", "acme-stillborn", "acme-needy"):
+        assert f'<th scope="row">{label}</th>' in text
+    assert "Acme&#x27;s &lt;stretchers&gt;" in text
+    assert "one ear only &lt;b&gt;" in text
+    assert "one ear only <b>" not in text
+    # Nothing of Acme's goes there and back, for want of recordings: one chart says that there is nothing to draw.
+    assert (text.count("<svg"), text.count("Nothing was measured.")) == (3, 1)
+    assert not re.search(r'(src|href)="(?!#)', text)  # nothing is fetched
+    assert page(result) == text
+
+
+def test_numbers_as_people_read_them() -> None:
+    assert [shown_value(value, 1) for value in (None, -0.04, -2.06, 1234.5)] == ["–", "0.0", "−2.1", "1,234.5"]
+
+
+def test_the_table_for_a_readme(result: dict[str, Any]) -> None:
+    lines = [line for line in markdown(result).splitlines() if line.startswith("|")]
+    assert len(lines) == 2 + len(SUITE.competitors)
+    assert len({len(re.findall(r"(?<!\\)\|", line)) for line in lines}) == 1
+
+
+# ---------------------------------------------------------------------------------------------------------- ranking
+def metric(name: str, **more: Any) -> Metric:
+    return Metric(**({"name": name, "title": name, "unit": "", "explained": "", "resolution": 0.1} | more))
+
+
+def test_musts_come_before_scores() -> None:
+    metrics = [metric("must", limit=10, weight=0), metric("sound", weight=3), metric("speed", better="higher")]
+    ranked = standings(
+        metrics,
+        {
+            "lovely but late": {"must": 11, "sound": 0.1, "speed": 90},
+            "plain": {"must": 10, "sound": 2, "speed": 10},
+            "good": {"must": 0, "sound": 1, "speed": 9},
+        },
+    )
+    assert list(ranked) == ["good", "plain", "lovely but late"]
+    assert [one.rank for one in ranked.values()] == [1, 2, 3]
+    assert ranked["lovely but late"].broken == ("must",)
+    assert ranked["lovely but late"].score == 100
+    # Better than one of two in sound (weight 3), than none in speed (weight 1).
+    assert ranked["good"].score == pytest.approx(100 * (3 * 0.5 + 1 * 0) / 4)
+
+
+def test_inaudible_differences_tie_and_what_is_missing_is_worst() -> None:
+    ranked = standings(
+        [metric("ms", resolution=0.5), metric("nobody's")],
+        {"a": {"ms": 1.1, "nobody's": None}, "b": {"ms": 0.9, "nobody's": None}, "c": {"ms": None, "nobody's": None}},
+    )
+    assert ranked["a"].score == ranked["b"].score == 75
+    assert (ranked["a"].rank, ranked["b"].rank, ranked["c"].rank) == (1, 1, 3)
+    assert ranked["c"].score == 0
+
+
+def test_one_failed_row_spoils_its_metric() -> None:
+    rows = [{"measure": "m", "input_missing": False, "status": "ok", "values": {"x": value}} for value in (1.0, 2.0)]
+    absent = {"measure": "m", "input_missing": True, "status": "unavailable", "values": {}}
+    assert collect([*rows, absent], "x", "m") == [1.0, 2.0]
+    assert collect([*rows, {**absent, "input_missing": False}], "x", "m") is None
+    assert collect([absent], "x", "m") is None
+
+
+def test_programs_that_are_run_count() -> None:
+    burn = "import time\nwhile time.process_time() < 0.4: pass"
+    with stopwatch() as elapsed:
+        subprocess.run([sys.executable, "-c", burn], check=True)
+    assert elapsed.cpu_s > 0.3
+    assert elapsed.wall_s > 0.3
+
+
+# ----------------------------------------------------------------------------------------------------------- suites
+@pytest.mark.parametrize("name", sorted(builtin_suites()))
+def test_builtin_suites_name_what_there_is(name: str) -> None:
+    suite, registry = load_suite(name), Registry()
+    kind = load_task(suite.task).kind
+    for one in suite.competitors:
+        assert one.install
+        if registry.find(kind, one.component).availability().ok:
+            try:
+                registry.create(kind, one.component, one.options)
+            except ComponentUnavailable as error:
+                assert "rubberband" in str(error)  # noqa: PT017 — an older program lacks the finer engine
+
+
+TOML = 'name = "x"\ntask = "stretchers"\ntitle = "X"\n[[competitors]]\ncomponent = "acme-tape"\n'
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        (TOML.replace("title", "tittle"), "unknown key 'tittle'.*did you mean 'title'"),
+        (TOML.replace('"stretchers"', '"strechers"'), "no task is called 'strechers'.*did you mean 'stretchers'"),
+        (TOML.replace("component =", "compnent ="), "competitor 1: unknown key 'compnent'.*did you mean 'component'"),
+        (TOML + '[[competitors]]\ncomponent = "acme-tape"\n', "two competitors"),
+        (TOML.partition("[[")[0], "has no competitors"),
+        ("timeout_s = 0\n" + TOML, "timeout_s is 0"),
+        ('timeout_s = "long"\n' + TOML, "timeout_s.*must be"),
+        ("=", "cannot be read as TOML"),
+    ],
+)
+def test_a_wrong_suite_is_named(text: str, problem: str, tmp_path: Path) -> None:
+    (tmp_path / "x.toml").write_text(text)
+    with pytest.raises(SuiteError, match=problem):
+        load_suite(str(tmp_path / "x.toml"))
+
+
+def test_unknown_names_get_a_suggestion(tmp_path: Path) -> None:
+    with pytest.raises(SuiteError, match="did you mean 'stretchers'"):
+        load_suite("strechers")
+    with pytest.raises(SuiteError, match="did you mean 'acme-tape'"):
+        SUITE.only(["acme-tap"])
+    with pytest.raises(UnknownComponent, match="did you mean 'acme-tape'"):
+        run(attrs.evolve(SUITE, competitors=[Competitor(component="acme-tap")]), tmp_path)
+
+
+def test_competitors_of_the_command_line() -> None:
+    one = Competitor.parse("acme:wow=0.5,mode=smooth,deep=true")
+    assert dict(one.options) == {"wow": 0.5, "mode": "smooth", "deep": True}
+    assert one.label == "acme wow=0.5 mode=smooth deep=true"
+    assert Competitor.parse("acme") == Competitor(component="acme")
+    with pytest.raises(SuiteError, match="'wow'"):
+        Competitor.parse("acme:wow")
+
+
+# ----------------------------------------------------------------------------------------------------- command line
+def command(*arguments: object) -> int:
+    return main(["bench", *(str(argument) for argument in arguments)])
+
+
+@pytest.fixture
+def toml(tmp_path: Path) -> Path:
+    """A suite of two, one of which is not there."""
+    settings = "\n".join(f"{name} = {json.dumps(value)}" for name, value in SUITE.settings.items())
+    more = '[[competitors]]\ncomponent = "acme-needy"\n'
+    path = tmp_path / "acme.toml"
+    path.write_text(TOML.replace('"x"', '"acme"') + more + "[settings]\n" + settings)
+    return path
+
+
+def test_run_and_report(toml: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert command("run", toml, "-o", tmp_path / "out", "--json") == 0
+    captured = capsys.readouterr()
+    assert json.loads(captured.out)["competitors"][0]["label"] == "acme-tape"
+    assert "unavailable: acme-needy" in captured.err
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [
+        "acme.html", "acme.json", "acme.md", "acme.rows.jsonl"
+    ]  # fmt: skip
+    assert command("report", tmp_path / "out" / "acme.json", "-o", tmp_path / "again.html") == 0
+    assert (tmp_path / "again.html").read_text() == (tmp_path / "out" / "acme.html").read_text()
+    capsys.readouterr()
+
+    # What is measured is kept; a competitor that fails in part is the third exit status, nobody at all the first.
+    assert command("run", toml, "-o", tmp_path / "out", "--add", "acme-broken", "--quiet") == 3
+    captured = capsys.readouterr()
+    assert captured.err.count("one ear only") == 1
+    assert "acme-broken" in captured.out
+    assert command("run", toml, "-o", tmp_path / "out", "--only", "acme-needy", "--quiet") == 1
+
+
+def test_wrong_usage(toml: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert command("run", "strechers", "-o", tmp_path / "out") == 2
+    assert "did you mean 'stretchers'" in capsys.readouterr().err
+    assert command("run", toml, "-o", tmp_path / "out", "--data", tmp_path / "nowhere") == 2
+    assert command("run", toml, "-o", tmp_path / "out", "--jobs", 0) == 2
+    assert command("report", toml, "-o", tmp_path / "x.html") == 2
+    assert not (tmp_path / "out").exists()
+
+
+def test_list(capsys: pytest.CaptureFixture[str]) -> None:
+    assert command("list") == 0
+    assert "stretchers" in capsys.readouterr().out
+    assert command("list", "--json") == 0
+    listed = json.loads(capsys.readouterr().out)
+    assert {one["name"] for one in listed["suites"]} == set(builtin_suites())
+
+
+def test_without_matplotlib_nothing_is_measured(
+    toml: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    find = importlib.util.find_spec
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name, *more: None if name == "matplotlib" else find(name))
+    assert command("run", toml, "-o", tmp_path / "out") == 1
+    assert "pip install 'mashkit[bench]'" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+def test_running_imports_no_matplotlib_and_listing_no_backend() -> None:
+    code = "from mashkit.cli import main\nmain(['bench', 'list'])\nimport sys\nprint(*sys.modules, file=sys.stderr)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    loaded = {name.partition(".")[0] for name in done.stderr.split()}
+    assert not loaded & {"matplotlib", "pedalboard", "python_stretch", "librosa", "torch"}
