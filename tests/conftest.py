@@ -13,8 +13,11 @@ ROOT = Path(__file__).parents[1]
 
 @pytest.fixture(scope="session", autouse=True)
 def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """One cache for the session: the demo songs are separated and analysed once."""
+    """One cache for the session, all its processes: the demo songs are separated and analysed once."""
     folder = tmp_path_factory.mktemp("cache")
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        folder = tmp_path_factory.getbasetemp().parent / "cache"
+        folder.mkdir(exist_ok=True)
     before = os.environ.get("MASHKIT_CACHE")
     os.environ["MASHKIT_CACHE"] = str(folder)
     yield folder
