@@ -9,7 +9,6 @@ import pytest
 import soundfile
 
 from mashkit.errors import OptionError
-from mashkit.interfaces import Stretcher
 from mashkit.interfaces.stretcher import stretched_frames
 from mashkit.registry import Registry
 from mashkit.testing import StretcherContract, signals
@@ -22,6 +21,9 @@ SPEEDS_AND_SHIFTS = [(0.8, 0.0), (0.9, 0.0), (1.25, 0.0), (1.0, 3.0), (1.0, -3.0
 
 class TestPedalboard(StretcherContract):
     component = "pedalboard"
+    xfail = {  # noqa: RUF012 — the contract reads it, nobody writes it
+        "test_a_quiet_channel_stays_quiet": "the engine stretches mid and side as soon as both channels sound (README)"
+    }
 
 
 @pytest.mark.slow
@@ -30,12 +32,17 @@ class TestPedalboardHighQuality(StretcherContract):
     options = {"high_quality": True}  # noqa: RUF012 — the contract reads it, nobody writes it
     drift_s = 0.005
 
-    def test_channels_do_not_leak(self, subject: Stretcher) -> None:
-        # They do, by as much as the README says: pedalboard stretches mid and side, and offers no other way.
-        left = signals.noise(1.0, channels=1).samples
-        one_sided = Audio(np.concatenate([left, np.zeros_like(left)]), signals.SAMPLE_RATE)
-        stretched = subject.stretch(one_sided, speed=1.1, semitones=1.0)
-        assert stretched.samples[1].std() < 0.1 * stretched.samples[0].std()
+    xfail = {  # noqa: RUF012
+        "test_channels_do_not_leak": "the finer engine stretches mid and side, and offers no other way (README)",
+        "test_a_quiet_channel_stays_quiet": "the same",
+    }
+
+
+def test_the_finer_engine_leaks_by_what_the_readme_says() -> None:
+    left = signals.noise(1.0, channels=1).samples
+    one_sided = Audio(np.concatenate([left, np.zeros_like(left)]), signals.SAMPLE_RATE)
+    stretched = PedalboardStretcher(high_quality=True).stretch(one_sided, speed=1.1, semitones=1.0)
+    assert stretched.samples[1].std() < 0.1 * stretched.samples[0].std()
 
 
 def onset_errors(stretcher: PedalboardStretcher, speed: float, semitones: float) -> Any:

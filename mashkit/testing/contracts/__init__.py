@@ -1,0 +1,31 @@
+"""What every component of a kind must do, as test classes.
+
+A plugin's whole contract test is::
+
+    from mashkit.testing import StretcherContract
+
+
+    class TestAcme(StretcherContract):
+        component = "acme"
+
+The component is created by name through the registry, so the entry point is tested too; where it is not available
+here, its tests skip with the reason. Checks cannot be overridden. Those of how well the work is done ("sanity") may be
+excused, and are then expected to fail::
+
+    class TestAcme(StretcherContract):
+        component = "acme"
+        xfail = {"test_channels_do_not_leak": "stretches mid and side"}
+"""
+
+from mashkit.testing.contracts.analyzer import AnalyzerContract
+from mashkit.testing.contracts.component import ComponentContract
+from mashkit.testing.contracts.generator import GeneratorContract
+from mashkit.testing.contracts.scorer import ScorerContract
+from mashkit.testing.contracts.separator import SeparatorContract
+from mashkit.testing.contracts.stretcher import StretcherContract
+from mashkit.testing.contracts.synthetic import SyntheticSource
+
+__all__ = [
+    "AnalyzerContract", "ComponentContract", "GeneratorContract", "ScorerContract", "SeparatorContract",
+    "StretcherContract", "SyntheticSource",
+]  # fmt: skip

@@ -1,0 +1,116 @@
+"""What every analyzer must do."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar, cast
+
+import numpy as np
+import pytest
+
+from mashkit.interfaces import Analyzer
+from mashkit.interfaces.analyzer import ANALYSIS_FIELDS
+from mashkit.testing import signals
+from mashkit.testing.contracts.component import ComponentContract, sanity
+from mashkit.types import Analysis, Audio, Key
+
+
+class AnalyzerContract(ComponentContract):
+    """What every analyzer must do."""
+
+    kind = "analyzer"
+    tempo: ClassVar[float] = 112.0
+
+    @pytest.fixture(scope="class")
+    @classmethod
+    def song(cls) -> tuple[Audio, Analysis]:
+        """A band in A major, and its exact analysis."""
+        stems, analysis = signals.band(Key(9, "major"), tempo=cls.tempo, bars=12)
+        return signals.mix(stems), analysis
+
+    @pytest.fixture(scope="class")
+    @classmethod
+    def found(cls, subject: Analyzer, song: tuple[Audio, Analysis]) -> Analysis:
+        """What the analyzer says of ``song``."""
+        return subject.analyze(song[0])
+
+    def test_provides_known_fields(self, subject: Analyzer) -> None:
+        assert subject.info.provides <= ANALYSIS_FIELDS
+
+    def test_fills_what_it_provides(self, subject: Analyzer, found: Analysis) -> None:
+        for field in subject.info.provides:
+            assert getattr(found, field) is not None, field
+
+    @sanity
+    def test_key_of_clear_chords(self, subject: Analyzer) -> None:
+        if "key" not in subject.info.provides:
+            pytest.skip("provides no key")
+        for tonic in (2, 7):
+            assert subject.analyze(signals.chord_progression(Key(tonic, "major"))).key == Key(tonic, "major")
+
+    @sanity
+    def test_tempo_up_to_octaves(self, subject: Analyzer, found: Analysis) -> None:
+        if found.tempo is None:
+            pytest.skip("provides no tempo")
+        octaves = np.log2(found.tempo / self.tempo)
+        assert abs(octaves - round(octaves)) < 0.03
+
+    @sanity
+    def test_beats_of_a_band(self, found: Analysis, song: tuple[Audio, Analysis]) -> None:
+        if found.beats is None:
+            pytest.skip("provides no beats")
+        truth = cast("np.ndarray[Any, np.dtype[np.float64]]", song[1].beats)
+        halves = np.sort(np.concatenate([truth, truth[:-1] + np.diff(truth) / 2]))  # an octave up is not the phase
+        distances = np.abs(found.beats[:, None] - halves[None]).min(axis=1)
+        assert np.mean(distances < 0.07) > 0.9
+
+    @sanity
+    def test_level_does_not_matter(self, subject: Analyzer, found: Analysis, song: tuple[Audio, Analysis]) -> None:
+        quiet = subject.analyze(Audio(song[0].samples * np.float32(0.1), song[0].sample_rate))
+        assert quiet.key == found.key
+        if found.beats is not None:
+            assert quiet.beats is not None
+            late = np.abs(quiet.beats[:, None] - found.beats[None]).min(axis=1)
+            assert np.mean(late < 0.02) > 0.9
+
+    @sanity
+    def test_silence_before_moves_the_beats(
+        self, subject: Analyzer, found: Analysis, song: tuple[Audio, Analysis]
+    ) -> None:
+        if found.beats is None:
+            pytest.skip("provides no beats")
+        later = Audio(np.pad(song[0].samples, ((0, 0), (3 * song[0].sample_rate, 0))), song[0].sample_rate)
+        beats = subject.analyze(later).beats
+        assert beats is not None
+        # The first bars may be heard otherwise when they are not the beginning.
+        moved = found.beats[found.beats > 4] + 3
+        assert np.mean(np.abs(moved[:, None] - beats[None]).min(axis=1) < 0.03) > 0.9
+
+    def test_input_is_not_altered(self, subject: Analyzer, song: tuple[Audio, Analysis]) -> None:
+        before = song[0].samples.copy()
+        subject.analyze(song[0])
+        assert np.array_equal(song[0].samples, before)
+
+    def test_same_input_same_analysis(self, subject: Analyzer, found: Analysis, song: tuple[Audio, Analysis]) -> None:
+        assert subject.analyze(song[0]) == found
+
+    def test_silence_has_no_answer(self, subject: Analyzer) -> None:
+        analysis = subject.analyze(signals.silence(5.0))
+        assert analysis.key is None
+        assert analysis.tempo is None
+        assert analysis.beats is None or len(analysis.beats) == 0
+
+    @pytest.mark.parametrize("seconds", [0.001, 0.2, 1.0])
+    def test_short_audio(self, subject: Analyzer, seconds: float) -> None:
+        subject.analyze(signals.noise(seconds))  # whatever it finds must be a valid analysis
+
+    @sanity
+    @pytest.mark.parametrize(("channels", "sample_rate"), [(1, 44_100), (2, 22_050), (1, 8_000), (2, 48_000)])
+    def test_other_formats(self, subject: Analyzer, channels: int, sample_rate: int) -> None:
+        times = signals.click_times(8.0, 120.0)
+        found = subject.analyze(signals.click_train(times, 8.0, channels=channels, sample_rate=sample_rate))
+        if found.tempo is not None:
+            octaves = np.log2(found.tempo / 120.0)
+            assert abs(octaves - round(octaves)) < 0.03
+
+    def test_threads(self, subject: Analyzer, song: tuple[Audio, Analysis]) -> None:
+        self._assert_threads_agree(subject, lambda: subject.analyze(song[0]), lambda one, other: one == other)

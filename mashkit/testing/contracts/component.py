@@ -1,0 +1,99 @@
+"""What holds for components of every kind, and how a contract may be kept only in part."""
+
+from __future__ import annotations
+
+import concurrent.futures
+import functools
+from collections.abc import Callable, Mapping
+from typing import Any, ClassVar, TypeVar
+
+import pytest
+
+from mashkit.components import Component
+from mashkit.registry import Registered, Registry
+
+Check = TypeVar("Check", bound=Callable[..., None])
+
+
+def sanity(check: Check) -> Check:
+    """Mark a check of how well a component does its work, rather than of what every caller relies on.
+
+    A component that fails it by its nature may say so in ``xfail``, with the reason; the others may not be excused.
+    """
+    check.sanity = True  # type: ignore[attr-defined]
+    return check
+
+
+def _expected_to_fail(check: Any, reason: str) -> Any:
+    @functools.wraps(check)
+    def run(*arguments: Any, **keywords: Any) -> None:
+        check(*arguments, **keywords)
+
+    return pytest.mark.xfail(reason=reason, strict=True)(run)
+
+
+@functools.cache
+def _registry() -> Registry:
+    return Registry()
+
+
+class ComponentContract:
+    """What holds for every kind."""
+
+    component: ClassVar[str]
+    options: ClassVar[Mapping[str, Any]] = {}
+    xfail: ClassVar[Mapping[str, str]] = {}
+    """Sanity check → why this component fails it; it is then expected to, in all its cases."""
+    kind: ClassVar[str]
+
+    def __init_subclass__(cls, **arguments: Any) -> None:
+        super().__init_subclass__(**arguments)
+        for name in vars(cls):
+            if name.startswith("test_") and any(name in vars(base) for base in cls.__mro__[1:]):
+                raise TypeError(f"{cls.__name__}.{name} overrides a check of its contract; a sanity check may be xfail")
+        for name, reason in cls.xfail.items():
+            check = getattr(cls, name, None)
+            if not getattr(check, "sanity", False):
+                raise TypeError(f"{cls.__name__}.xfail: {name!r} is no sanity check")
+            setattr(cls, name, _expected_to_fail(check, reason))
+
+    @classmethod
+    def registered(cls) -> Registered:
+        """Return what the plugin registers under this kind and name."""
+        return _registry().find(cls.kind, cls.component)
+
+    @classmethod
+    def create(cls) -> Component:
+        """Return a new instance; skip when it is not available here."""
+        available = cls.registered().availability()
+        if not available.ok:
+            pytest.skip(f"{cls.kind} {cls.component!r} is not available: {available.reason} ({available.fix})")
+        return _registry().create(cls.kind, cls.component, cls.options)
+
+    @pytest.fixture(scope="class")
+    @classmethod
+    def subject(cls) -> Component:
+        """One instance for all the checks of a class: heavy state is built once."""
+        return cls.create()
+
+    def test_card_is_complete(self) -> None:
+        info = self.registered().info
+        assert info.summary
+        assert info.provides
+        assert info.code_license
+        assert info.weights_license
+        assert not info.requires or info.install, "say what to type when a requirement is missing"
+
+    def test_card_on_the_class_is_the_registered_one(self, subject: Component) -> None:
+        assert subject.info == self.registered().info
+
+    def test_fingerprint_is_the_same_for_equal_instances(self, subject: Component) -> None:
+        assert self.create().fingerprint() == subject.fingerprint()
+
+    def _assert_threads_agree(self, subject: Component, work: Any, same: Any) -> None:
+        if not subject.info.thread_safe:
+            pytest.skip("not declared thread-safe")
+        alone = work()
+        with concurrent.futures.ThreadPoolExecutor(2) as pool:
+            for future in [pool.submit(work) for _ in range(4)]:
+                assert same(future.result(), alone)

@@ -1,0 +1,68 @@
+"""What every separator must do."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from mashkit.interfaces import Separator
+from mashkit.testing import signals
+from mashkit.testing.contracts.component import ComponentContract, sanity
+from mashkit.types import Audio, StemSet
+
+
+class SeparatorContract(ComponentContract):
+    """What every separator must do."""
+
+    kind = "separator"
+
+    @pytest.fixture(scope="class")
+    @classmethod
+    def mix(cls) -> Audio:
+        """Two bars of a band."""
+        return signals.mix(signals.band(bars=2)[0])
+
+    @pytest.fixture(scope="class")
+    @classmethod
+    def stems(cls, subject: Separator, mix: Audio) -> StemSet:
+        """The stems of ``mix``."""
+        return subject.separate(mix)
+
+    @sanity
+    def test_stems_sum_to_about_the_mix(self, stems: StemSet, mix: Audio) -> None:
+        rest = mix.samples - signals.mix(stems).samples
+        assert np.sqrt(np.mean(rest**2)) < 0.1 * np.sqrt(np.mean(mix.samples**2))
+
+    def test_input_is_not_altered(self, subject: Separator, mix: Audio) -> None:
+        before = mix.samples.copy()
+        subject.separate(mix)
+        assert np.array_equal(mix.samples, before)
+
+    def test_same_input_same_stems(self, subject: Separator, mix: Audio, stems: StemSet) -> None:
+        again = subject.separate(mix)
+        for name, stem in stems.stems.items():
+            assert np.array_equal(again.stems[name].samples, stem.samples), name
+
+    def test_silence_gives_silence(self, subject: Separator) -> None:
+        for name, stem in subject.separate(signals.silence(3.0)).stems.items():
+            assert stem.peak < 1e-4, name
+
+    @pytest.mark.parametrize("seconds", [0.001, 0.1, 1.0])
+    def test_short_audio(self, subject: Separator, seconds: float) -> None:
+        subject.separate(signals.noise(seconds))  # the interface checks frames, rate and channels
+
+    @sanity
+    @pytest.mark.parametrize(("channels", "sample_rate"), [(1, 44_100), (2, 22_050), (1, 8_000), (2, 48_000)])
+    def test_other_formats(self, subject: Separator, channels: int, sample_rate: int) -> None:
+        noise = signals.noise(1.0, channels=channels, sample_rate=sample_rate)
+        stems = subject.separate(noise)
+        rest = noise.samples - signals.mix(stems).samples
+        assert np.sqrt(np.mean(rest**2)) < 0.3 * np.sqrt(np.mean(noise.samples**2))
+
+    def test_threads(self, subject: Separator) -> None:
+        noise = signals.noise(1.0)
+
+        def same(one: StemSet, other: StemSet) -> bool:
+            return all(np.array_equal(one.stems[name].samples, other.stems[name].samples) for name in one.stems)
+
+        self._assert_threads_agree(subject, lambda: subject.separate(noise), same)

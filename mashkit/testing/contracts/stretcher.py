@@ -1,0 +1,173 @@
+"""What every stretcher must do."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import numpy as np
+import pytest
+
+from mashkit.errors import TimeMapError, UsageError
+from mashkit.interfaces import Stretcher
+from mashkit.interfaces.stretcher import mapped_frames, stretched_frames
+from mashkit.testing import signals
+from mashkit.testing.contracts.component import ComponentContract, sanity
+from mashkit.timemap import TimeMap
+from mashkit.types import Audio
+
+
+def _skip_without_time_map(subject: Stretcher) -> None:
+    if not subject.follows_time_maps:
+        pytest.skip("follows no time map")
+
+
+class StretcherContract(ComponentContract):
+    """What every stretcher must do."""
+
+    kind = "stretcher"
+    drift_s: ClassVar[float] = 0.02
+    """Largest error allowed of a click in a minute, seconds; a stretcher that drifts more cannot hold a beat."""
+
+    @pytest.mark.parametrize("speed", [0.8, 0.95, 1.0, 1.07, 1.25, 2.0])
+    @pytest.mark.parametrize("semitones", [-3.0, 0.0, 1.5])
+    @pytest.mark.parametrize("frames", [1, 100, 12_345])
+    def test_length_is_exact(self, subject: Stretcher, speed: float, semitones: float, frames: int) -> None:
+        audio = Audio(signals.noise(1.0).samples[:, :frames], signals.SAMPLE_RATE)
+        assert subject.stretch(audio, speed=speed, semitones=semitones).frames == stretched_frames(frames, speed)
+
+    def test_empty_stays_empty(self, subject: Stretcher) -> None:
+        assert subject.stretch(signals.silence(0.0), speed=1.1, semitones=1).frames == 0
+
+    def test_nothing_to_do_does_nothing(self, subject: Stretcher) -> None:
+        audio = signals.noise(0.5)
+        assert subject.stretch(audio) is audio
+
+    @sanity
+    @pytest.mark.parametrize(("speed", "semitones"), [(0.8, 0), (0.9, 0), (1.1, 0), (1.25, 0), (1.1, -3), (1.0, 3)])
+    def test_clicks_stay_in_time_for_a_minute(self, subject: Stretcher, speed: float, semitones: float) -> None:
+        times = signals.click_times(60.0, 120.0)
+        stretched = subject.stretch(signals.click_train(times, 60.0), speed=speed, semitones=semitones)
+        errors = signals.click_positions(stretched, times / speed) - times / speed
+        assert np.abs(errors).max() < self.drift_s
+
+    @sanity
+    @pytest.mark.parametrize("frequency", [110.0, 440.0, 2_000.0])
+    @pytest.mark.parametrize("semitones", [-3.0, -0.5, 2.0, 7.0])
+    def test_pitch(self, subject: Stretcher, semitones: float, frequency: float) -> None:
+        stretched = subject.stretch(signals.tone(frequency, 4.0), speed=1.1, semitones=semitones)
+        middle = stretched.mono()[stretched.frames // 4 : -stretched.frames // 4]
+        spectrum = np.abs(np.fft.rfft(middle * np.hanning(len(middle)), 1 << 20))
+        peak = float(np.argmax(spectrum)) * stretched.sample_rate / (1 << 20)
+        # Cents; a listener notices about 20.
+        assert abs(1200 * np.log2(peak / (frequency * 2 ** (semitones / 12)))) < 15
+
+    @sanity
+    @pytest.mark.parametrize("speed", [0.8, 1.25])
+    def test_the_first_attack_is_kept(self, subject: Stretcher, speed: float) -> None:
+        stretched = subject.stretch(signals.click_train([0.0, 1.0], 2.0), speed=speed)
+        beginning, whole = np.abs(stretched.samples[:, :1_000]).max(), stretched.peak
+        assert beginning > 0.25 * whole
+
+    def test_peaks_above_one_survive(self, subject: Stretcher) -> None:
+        loud = signals.tone(440.0, 1.0, amplitude=3.0)
+        assert subject.stretch(loud, speed=1.1).peak > 2.0
+
+    def test_input_is_not_altered(self, subject: Stretcher) -> None:
+        audio = signals.noise(1.0)
+        before = audio.samples.copy()
+        subject.stretch(audio, speed=0.9, semitones=1.0)
+        assert np.array_equal(audio.samples, before)
+
+    def test_silence_gives_silence(self, subject: Stretcher) -> None:
+        assert subject.stretch(signals.silence(1.0), speed=0.9, semitones=1.0).peak < 1e-4
+
+    @sanity
+    @pytest.mark.parametrize("semitones", [0.0, 2.0])
+    def test_clicks_follow_a_time_map(self, subject: Stretcher, semitones: float) -> None:
+        _skip_without_time_map(subject)
+        times, time_map = signals.drift()
+        stretched = subject.stretch(signals.click_train(times, 60.0), time_map=time_map, semitones=semitones)
+        due = time_map.to_target(times)
+        errors = signals.click_positions(stretched, due, window=0.1) - due
+        assert np.abs(errors).max() < self.drift_s
+
+    @pytest.mark.parametrize("frames", [1, 100, 12_345, 100_000])
+    def test_length_along_a_time_map_is_exact(self, subject: Stretcher, frames: int) -> None:
+        _skip_without_time_map(subject)
+        audio = Audio(signals.noise(3.0).samples[:, :frames], signals.SAMPLE_RATE)
+        for time_map in (TimeMap((0, 0.01, 0.5, 2.0), (0, 0.012, 0.45, 2.2)), TimeMap((0, 1, 60), (0, 0.8, 70))):
+            due = mapped_frames(frames, time_map, audio.sample_rate)
+            assert subject.stretch(audio, time_map=time_map).frames == due
+
+    def test_a_time_map_of_one_speed_is_that_speed(self, subject: Stretcher) -> None:
+        audio = signals.chord_progression(seconds=3.0)
+        mapped = subject.stretch(audio, time_map=TimeMap((0, 1, 3), (0, 0.8, 2.4)), semitones=1.0)
+        np.testing.assert_array_equal(mapped.samples, subject.stretch(audio, speed=1.25, semitones=1.0).samples)
+
+    @sanity
+    @pytest.mark.parametrize("semitones", [-3.0, 0.0, 3.0])
+    def test_no_click_at_the_knots_of_a_time_map(self, subject: Stretcher, semitones: float) -> None:
+        _skip_without_time_map(subject)
+        audio = signals.chord_progression(seconds=12.0)
+        time_map = TimeMap((0, 2.13, 4.77, 7.9, 12), (0, 2.6625, 4.7745, 8.687, 12.016))  # 0.8, 1.25, 0.8, 1.232
+        stretched = subject.stretch(audio, time_map=time_map, semitones=semitones).samples
+        # Higher pitch is steeper; what remains is room for partials that come to add up.
+        steepest = 1.3 * 2 ** (max(semitones, 0) / 12) * np.abs(np.diff(audio.samples)).max()
+        for knot in time_map.target[1:-1]:
+            near = round(knot * audio.sample_rate)
+            assert np.abs(np.diff(stretched[:, near - 4410 : near + 4410])).max() < steepest
+
+    @sanity
+    def test_a_time_map_keeps_the_pitch(self, subject: Stretcher) -> None:
+        _skip_without_time_map(subject)
+        _, time_map = signals.drift()
+        stretched = subject.stretch(signals.tone(440.0, 60.0), time_map=time_map, semitones=-2.0)
+        middle = stretched.mono()[5 * stretched.sample_rate : -5 * stretched.sample_rate]
+        spectrum = np.abs(np.fft.rfft(middle * np.hanning(len(middle)), 1 << 22))
+        peak = float(np.argmax(spectrum)) * stretched.sample_rate / (1 << 22)
+        assert abs(1200 * np.log2(peak / (440.0 * 2 ** (-2 / 12)))) < 15
+
+    def test_a_time_map_without_time_map_is_refused(self, subject: Stretcher) -> None:
+        if subject.follows_time_maps:
+            pytest.skip("follows time maps")
+        with pytest.raises(UsageError, match="time map"):
+            subject.stretch(signals.noise(1.0), time_map=TimeMap((0, 0.5, 1), (0, 0.4, 1)))
+
+    def test_a_time_map_beyond_half_and_double_is_refused(self, subject: Stretcher) -> None:
+        for steep in (TimeMap((0, 0.5, 1), (0, 1.1, 1.6)), TimeMap((0, 0.5, 1), (0, 0.2, 0.7))):
+            with pytest.raises(TimeMapError, match="speeds"):
+                subject.stretch(signals.noise(1.0), time_map=steep)
+
+    @sanity
+    def test_channels_do_not_leak(self, subject: Stretcher) -> None:
+        left = signals.noise(1.0, channels=1).samples
+        one_sided = Audio(np.concatenate([left, np.zeros_like(left)]), signals.SAMPLE_RATE)
+        stretched = subject.stretch(one_sided, speed=1.1, semitones=1.0)
+        assert np.abs(stretched.samples[1]).max() < 1e-3
+        assert stretched.samples[0].std() > 0.02
+
+    @sanity
+    def test_a_quiet_channel_stays_quiet(self, subject: Stretcher) -> None:
+        # An engine that works on the mid and side of both passes the check above: true silence it leaves alone.
+        noise = signals.noise(2.0)
+        uneven = Audio(noise.samples * np.array([[1.0], [1e-4]], np.float32), signals.SAMPLE_RATE)
+        left, right = subject.stretch(uneven, speed=1.1, semitones=1.0).samples
+        assert right.std() < 0.01 * left.std()
+
+    @pytest.mark.parametrize(("channels", "sample_rate"), [(1, 8_000), (2, 48_000), (6, 44_100)])
+    def test_other_formats(self, subject: Stretcher, channels: int, sample_rate: int) -> None:
+        noise = signals.noise(0.5, channels=channels, sample_rate=sample_rate)
+        assert subject.stretch(noise, speed=1.1).samples.std() > 0.02
+
+    def test_same_input_same_output(self, subject: Stretcher) -> None:
+        audio = signals.chord_progression(seconds=2.0)
+        first, second = (subject.stretch(audio, speed=0.93, semitones=-2.0) for _ in range(2))
+        assert np.array_equal(first.samples, second.samples)
+
+    def test_threads(self, subject: Stretcher) -> None:
+        audio = signals.chord_progression(seconds=2.0)
+        self._assert_threads_agree(
+            subject,
+            lambda: subject.stretch(audio, speed=0.93, semitones=-2.0),
+            lambda one, other: np.array_equal(one.samples, other.samples),
+        )

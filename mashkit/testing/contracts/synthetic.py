@@ -1,0 +1,50 @@
+"""Clips of synthetic bands, held in memory: a clip source whose stems, keys and beats are exact."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from mashkit.testing import signals
+from mashkit.types import Audio, Clip, Key, Role, StemSet
+
+
+class SyntheticSource:
+    """Clips of synthetic bands, held in memory: a clip source for tests.
+
+    Parameters
+    ----------
+    bands : sequence of (Key, tempo)
+        One clip each; its id tells all of them apart, whatever source they are in.
+    bars : int
+    drift : float
+        How far each clip's tempo is below its own at the beginning and above it at the end, as a share; every second
+        clip the other way round.
+    """
+
+    def __init__(self, bands: Sequence[tuple[Key, float]], *, bars: int = 16, drift: float = 0.0) -> None:
+        self._stems: dict[str, StemSet] = {}
+        self.clips: list[Clip] = []
+        for index, (key, tempo) in enumerate(bands):
+            stems, analysis = signals.band(
+                key, tempo=tempo, bars=bars, seed=index, first_downbeat=0.2 + 0.1 * index, drift=drift * (-1) ** index
+            )
+            name = f"band-{index}-{key}-{tempo:g}-{bars}-{drift:g}".replace(" ", "-")
+            self._stems[name] = stems
+            duration = stems.stems["vocals"].duration
+            self.clips.append(
+                Clip(name, name, name, f"{name}.wav", 0.0, duration, signals.SAMPLE_RATE, analysis, "CC0-1.0",
+                     dict.fromkeys(Role, -20.0), dict.fromkeys(Role, 1.0))
+            )  # fmt: skip
+
+    def clip(self, clip_id: str) -> Clip:
+        """Return the clip called ``clip_id``."""
+        return next(clip for clip in self.clips if clip.id == clip_id)
+
+    def stem(self, clip_id: str, role: Role) -> Audio:
+        """Return its true stem."""
+        return self._stems[clip_id].role(role)
+
+    def provenance(self) -> Mapping[str, Any]:
+        """Nothing separated or analysed these: they are exact."""
+        return {}
