@@ -1,0 +1,843 @@
+"""Components with one fault each, and the check of the contract that must find it: run by test_contract_mutants.py.
+
+Each class is a contract's whole test file, for a component that does its work but for one thing.
+"""
+
+from __future__ import annotations
+
+import itertools
+import threading
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, ClassVar
+
+import attrs
+import numpy as np
+
+import mashkit as mk
+from mashkit.components import Component
+from mashkit.registry import Registered
+from mashkit.render import Mashup
+from mashkit.testing import (
+    AnalyzerContract,
+    GeneratorContract,
+    ScorerContract,
+    SeparatorContract,
+    StretcherContract,
+)
+from mashkit.testing.contracts import ComponentContract
+from mashkit.timemap import TimeMap
+from mashkit.types import Analysis, Audio, Clip, Condition, Key, MashupPlan, Role, Score, StemSet
+
+CAUGHT_BY: dict[str, str] = {}
+"""Test class → the check that must fail."""
+
+
+def caught_by(check: str) -> Any:
+    def remember(cls: type) -> type:
+        CAUGHT_BY[cls.__name__] = check
+        return cls
+
+    return remember
+
+
+def write_into(audio: Audio) -> None:
+    """Do what a backend in C may do: write into a buffer that numpy says is read-only."""
+    pointer = audio.samples.__array_interface__["data"][0]
+    import ctypes
+
+    ctypes.c_float.from_address(pointer).value += 0.25
+
+
+# ------------------------------------------------------------------------------------------------------ separators
+def card(**changes: Any) -> mk.ComponentInfo:
+    fields = {"name": "mutant", "target": "m:M", "summary": "s", "provides": {"x"}, "code_license": "MIT"}
+    return mk.ComponentInfo(**(fields | changes))
+
+
+@attrs.define(kw_only=True, eq=False)
+class Bands(mk.Separator):
+    """Splits by frequency: low is drums, middle vocals, the rest other. They sum to the mix."""
+
+    info = card(provides={"vocals", "drums", "other"}, thread_safe=True)
+
+    def _separate(self, mix: Audio) -> StemSet:
+        spectrum = np.fft.rfft(mix.samples.astype(np.float64), axis=1)
+        frequencies = np.fft.rfftfreq(mix.frames, 1 / mix.sample_rate)
+        names = np.select([frequencies < 200, frequencies < 2000], ["drums", "vocals"], "other")
+        parts = {
+            name: np.fft.irfft(np.where(names == name, spectrum, 0), mix.frames, axis=1).astype(np.float32)
+            for name in ("vocals", "drums", "other")
+        }
+        return StemSet({name: Audio(part, mix.sample_rate) for name, part in parts.items()})
+
+
+class OfSeparators(SeparatorContract):
+    component = "librosa"
+    mutant: ClassVar[type[Component]] = Bands
+
+    @classmethod
+    def create(cls) -> Component:
+        return cls.mutant()
+
+
+@attrs.define(kw_only=True, eq=False)
+class Halved(Bands):
+    def _separate(self, mix: Audio) -> StemSet:
+        stems = Bands._separate(self, mix).stems
+        return StemSet({name: Audio(stem.samples * np.float32(0.5), stem.sample_rate) for name, stem in stems.items()})
+
+
+@caught_by("test_stems_sum_to_about_the_mix")
+class TestHalved(OfSeparators):
+    mutant = Halved
+
+
+@attrs.define(kw_only=True, eq=False)
+class Editing(Bands):
+    def _separate(self, mix: Audio) -> StemSet:
+        stems = Bands._separate(self, mix)
+        write_into(mix)
+        return stems
+
+
+@caught_by("test_input_is_not_altered")
+class TestEditing(OfSeparators):
+    mutant = Editing
+
+
+@attrs.define(kw_only=True, eq=False)
+class Dithering(Bands):
+    random: Any = attrs.field(factory=np.random.default_rng)
+
+    def _separate(self, mix: Audio) -> StemSet:
+        stems = Bands._separate(self, mix).stems
+        dither = 1e-4 * self.random.standard_normal(mix.samples.shape).astype(np.float32)
+        return StemSet({name: Audio(stem.samples + dither, stem.sample_rate) for name, stem in stems.items()})
+
+
+@caught_by("test_same_input_same_stems")
+class TestDithering(OfSeparators):
+    mutant = Dithering
+
+
+@caught_by("test_silence_gives_silence")
+class TestHissing(OfSeparators):
+    mutant = Dithering
+
+
+@attrs.define(kw_only=True, eq=False)
+class LongOnly(Bands):
+    def _separate(self, mix: Audio) -> StemSet:
+        if mix.frames < 4096:
+            raise ValueError("too short for my window")
+        return Bands._separate(self, mix)
+
+
+@caught_by("test_short_audio")
+class TestLongOnly(OfSeparators):
+    mutant = LongOnly
+
+
+@attrs.define(kw_only=True, eq=False)
+class StereoOnly(Bands):
+    def _separate(self, mix: Audio) -> StemSet:
+        if mix.channels != 2 or mix.sample_rate != 44_100:
+            raise ValueError("44.1 kHz stereo, please")
+        return Bands._separate(self, mix)
+
+
+@caught_by("test_other_formats")
+class TestStereoOnly(OfSeparators):
+    mutant = StereoOnly
+
+
+@attrs.define(kw_only=True, eq=False)
+class Shared(Bands):
+    """Keeps its input in itself while it works."""
+
+    mix: Any = None
+
+    def _separate(self, mix: Audio) -> StemSet:
+        self.mix = Audio(mix.samples * np.float32(1 + threading.get_ident() % 97 / 97), mix.sample_rate)
+        time.sleep(0.05)
+        return Bands._separate(self, self.mix)
+
+
+@caught_by("test_threads")
+class TestShared(OfSeparators):
+    mutant = Shared
+
+
+# -------------------------------------------------------------------------------------------------------- analyzers
+@attrs.define(kw_only=True, eq=False)
+class Wrapped(mk.Analyzer):
+    """librosa's analyzer, with something changed."""
+
+    info = card(provides={"key", "tempo", "beats"}, thread_safe=True)
+    inner: Any = attrs.field(factory=lambda: mk.Kit(analyzer="librosa").analyzer)
+
+    def options(self) -> dict[str, Any]:
+        return {}
+
+    def _analyze(self, mix: Audio) -> Analysis:
+        return self.changed(self.inner.analyze(mix), mix)
+
+    def changed(self, found: Analysis, mix: Audio) -> Analysis:
+        return found
+
+
+class OfAnalyzers(AnalyzerContract):
+    component = "librosa"
+    mutant: ClassVar[type[Component]] = Wrapped
+
+    @classmethod
+    def create(cls) -> Component:
+        return cls.mutant()
+
+
+@attrs.define(kw_only=True, eq=False)
+class Inventing(Wrapped):
+    info = card(provides={"mood"})
+
+
+@caught_by("test_provides_known_fields")
+class TestInventing(OfAnalyzers):
+    mutant = Inventing
+
+
+@attrs.define(kw_only=True, eq=False)
+class Keyless(Wrapped):
+    def changed(self, found: Analysis, mix: Audio) -> Analysis:
+        return attrs.evolve(found, key=None)
+
+
+@caught_by("test_fills_what_it_provides")
+class TestKeyless(OfAnalyzers):
+    mutant = Keyless
+
+
+@attrs.define(kw_only=True, eq=False)
+class Transposing(Wrapped):
+    def changed(self, found: Analysis, mix: Audio) -> Analysis:
+        return attrs.evolve(found, key=found.key and found.key.transposed(1))
+
+
+@caught_by("test_key_of_clear_chords")
+class TestTransposing(OfAnalyzers):
+    mutant = Transposing
+
+
+@attrs.define(kw_only=True, eq=False)
+class Hasty(Wrapped):
+    def changed(self, found: Analysis, mix: Audio) -> Analysis:
+        return attrs.evolve(found, tempo=found.tempo and found.tempo * 1.1)
+
+
+@caught_by("test_tempo_up_to_octaves")
+class TestHasty(OfAnalyzers):
+    mutant = Hasty
+
+
+@attrs.define(kw_only=True, eq=False)
+class Trailing(Wrapped):
+    def changed(self, found: Analysis, mix: Audio) -> Analysis:
+        return attrs.evolve(found, beats=None if found.beats is None else found.beats + 0.13)
+
+
+@caught_by("test_beats_of_a_band")
+class TestTrailing(OfAnalyzers):
+    mutant = Trailing
+
+
+@attrs.define(kw_only=True, eq=False)
+class LevelMinded(Wrapped):
+    def changed(self, found: Analysis, mix: Audio) -> Analysis:
+        return found if mix.peak > 0.2 else attrs.evolve(found, key=Key(1, "minor"))
+
+
+@caught_by("test_level_does_not_matter")
+class TestLevelMinded(OfAnalyzers):
+    mutant = LevelMinded
+
+
+@attrs.define(kw_only=True, eq=False)
+class FromTheFirstSound(Wrapped):
+    def changed(self, found: Analysis, mix: Audio) -> Analysis:
+        if found.beats is None:
+            return found
+        first = int(np.argmax(np.abs(mix.mono()) > 0)) / mix.sample_rate
+        return attrs.evolve(found, beats=np.maximum(found.beats - first, 0) + np.arange(len(found.beats)) * 1e-6)
+
+
+@caught_by("test_silence_before_moves_the_beats")
+class TestFromTheFirstSound(OfAnalyzers):
+    mutant = FromTheFirstSound
+
+
+@attrs.define(kw_only=True, eq=False)
+class EditingAnalyzer(Wrapped):
+    def changed(self, found: Analysis, mix: Audio) -> Analysis:
+        write_into(mix)
+        return found
+
+
+@caught_by("test_input_is_not_altered")
+class TestEditingAnalyzer(OfAnalyzers):
+    mutant = EditingAnalyzer
+
+
+@attrs.define(kw_only=True, eq=False)
+class Counting(Wrapped):
+    calls: Any = attrs.field(factory=itertools.count)
+
+    def changed(self, found: Analysis, mix: Audio) -> Analysis:
+        return attrs.evolve(found, tempo=found.tempo and found.tempo + 1e-6 * next(self.calls))
+
+
+@caught_by("test_same_input_same_analysis")
+class TestCounting(OfAnalyzers):
+    mutant = Counting
+
+
+@attrs.define(kw_only=True, eq=False)
+class Talkative(Wrapped):
+    def changed(self, found: Analysis, mix: Audio) -> Analysis:
+        return attrs.evolve(found, tempo=found.tempo or 738.0)
+
+
+@caught_by("test_silence_has_no_answer")
+class TestTalkative(OfAnalyzers):
+    mutant = Talkative
+
+
+@attrs.define(kw_only=True, eq=False)
+class LongOnlyAnalyzer(Wrapped):
+    def changed(self, found: Analysis, mix: Audio) -> Analysis:
+        if mix.frames < 4096:
+            raise ValueError("too short for my window")
+        return found
+
+
+@caught_by("test_short_audio")
+class TestLongOnlyAnalyzer(OfAnalyzers):
+    mutant = LongOnlyAnalyzer
+
+
+@attrs.define(kw_only=True, eq=False)
+class AlwaysAt44100(Wrapped):
+    def changed(self, found: Analysis, mix: Audio) -> Analysis:
+        return attrs.evolve(found, tempo=found.tempo and found.tempo * mix.sample_rate / 44_100 * 1.0)
+
+
+@caught_by("test_other_formats")
+class TestAlwaysAt44100(OfAnalyzers):
+    mutant = AlwaysAt44100
+
+
+@attrs.define(kw_only=True, eq=False)
+class SharedAnalyzer(Wrapped):
+    def changed(self, found: Analysis, mix: Audio) -> Analysis:
+        return attrs.evolve(found, tempo=100.0 + threading.get_ident() % 97)
+
+
+@caught_by("test_threads")
+class TestSharedAnalyzer(OfAnalyzers):
+    mutant = SharedAnalyzer
+
+
+# ------------------------------------------------------------------------------------------------------- stretchers
+@attrs.define(kw_only=True, eq=False)
+class Played(mk.Stretcher):
+    """The default stretcher, with something changed."""
+
+    info = card(provides={"speed", "semitones", "time_map"}, thread_safe=True)
+    inner: Any = attrs.field(factory=lambda: mk.Kit().stretcher)
+
+    def options(self) -> dict[str, Any]:
+        return {}
+
+    def _stretch(self, audio: Audio, *, speed: float, semitones: float, frames: int) -> Audio:
+        return self.changed(self.inner.stretch(audio, speed=speed, semitones=semitones), audio)
+
+    def _stretch_along(self, audio: Audio, time_map: TimeMap, *, semitones: float, frames: int) -> Audio:
+        return self.changed(self.inner.stretch(audio, time_map=time_map, semitones=semitones), audio)
+
+    def changed(self, made: Audio, audio: Audio) -> Audio:
+        return made
+
+
+class OfStretchers(StretcherContract):
+    component = "signalsmith"
+    mutant: ClassVar[type[Component]] = Played
+
+    @classmethod
+    def create(cls) -> Component:
+        return cls.mutant()
+
+
+def with_samples(made: Audio, samples: Any) -> Audio:
+    return Audio(np.asarray(samples, np.float32), made.sample_rate)
+
+
+@attrs.define(kw_only=True, eq=False)
+class OneTooMany(Played):
+    def changed(self, made: Audio, audio: Audio) -> Audio:
+        return with_samples(made, np.pad(made.samples, ((0, 0), (0, 1))))
+
+
+@caught_by("test_length_is_exact")
+class TestOneTooMany(OfStretchers):
+    mutant = OneTooMany
+
+
+@caught_by("test_length_along_a_time_map_is_exact")
+class TestOneTooManyAlongAMap(OfStretchers):
+    mutant = OneTooMany
+
+
+@attrs.define(kw_only=True, eq=False)
+class Drifting(Played):
+    """A tenth of a per cent too fast: 60 ms in a minute."""
+
+    def changed(self, made: Audio, audio: Audio) -> Audio:
+        at = np.arange(made.frames) * 1.001
+        return with_samples(made, [np.interp(at, np.arange(made.frames), row) for row in made.samples])
+
+
+@caught_by("test_clicks_stay_in_time_for_a_minute")
+class TestDrifting(OfStretchers):
+    mutant = Drifting
+
+
+@attrs.define(kw_only=True, eq=False)
+class Detuned(Played):
+    def _stretch(self, audio: Audio, *, speed: float, semitones: float, frames: int) -> Audio:
+        return self.inner.stretch(audio, speed=speed, semitones=semitones + 0.2)
+
+
+@caught_by("test_pitch")
+class TestDetuned(OfStretchers):
+    mutant = Detuned
+
+
+@attrs.define(kw_only=True, eq=False)
+class FadingIn(Played):
+    def changed(self, made: Audio, audio: Audio) -> Audio:
+        rise = np.minimum(np.arange(made.frames) / 4410, 1)
+        return with_samples(made, made.samples * rise**4)
+
+
+@caught_by("test_the_first_attack_is_kept")
+class TestFadingIn(OfStretchers):
+    mutant = FadingIn
+
+
+@attrs.define(kw_only=True, eq=False)
+class Clipping(Played):
+    def changed(self, made: Audio, audio: Audio) -> Audio:
+        return with_samples(made, np.clip(made.samples, -1, 1))
+
+
+@caught_by("test_peaks_above_one_survive")
+class TestClipping(OfStretchers):
+    mutant = Clipping
+
+
+@attrs.define(kw_only=True, eq=False)
+class EditingStretcher(Played):
+    def changed(self, made: Audio, audio: Audio) -> Audio:
+        write_into(audio)
+        return made
+
+
+@caught_by("test_input_is_not_altered")
+class TestEditingStretcher(OfStretchers):
+    mutant = EditingStretcher
+
+
+@attrs.define(kw_only=True, eq=False)
+class Humming(Played):
+    random: Any = attrs.field(factory=np.random.default_rng)
+
+    def changed(self, made: Audio, audio: Audio) -> Audio:
+        return with_samples(made, made.samples + 1e-3 * self.random.standard_normal(made.samples.shape))
+
+
+@caught_by("test_silence_gives_silence")
+class TestHumming(OfStretchers):
+    mutant = Humming
+
+
+@caught_by("test_same_input_same_output")
+class TestRandom(OfStretchers):
+    mutant = Humming
+
+
+@attrs.define(kw_only=True, eq=False)
+class Narrow(Played):
+    def changed(self, made: Audio, audio: Audio) -> Audio:
+        return with_samples(made, 0.8 * made.samples + 0.2 * made.samples.mean(axis=0))
+
+
+@caught_by("test_channels_do_not_leak")
+class TestNarrow(OfStretchers):
+    mutant = Narrow
+
+
+@attrs.define(kw_only=True, eq=False)
+class NarrowWhereBothSound(Played):
+    def changed(self, made: Audio, audio: Audio) -> Audio:
+        if (np.abs(made.samples).max(axis=1) == 0).any():
+            return made
+        return with_samples(made, 0.8 * made.samples + 0.2 * made.samples.mean(axis=0))
+
+
+@caught_by("test_a_quiet_channel_stays_quiet")
+class TestNarrowWhereBothSound(OfStretchers):
+    mutant = NarrowWhereBothSound
+
+
+@attrs.define(kw_only=True, eq=False)
+class StereoAtMost(Played):
+    def changed(self, made: Audio, audio: Audio) -> Audio:
+        if made.channels > 2:
+            raise ValueError("two channels at most")
+        return made
+
+
+@caught_by("test_other_formats")
+class TestStereoAtMost(OfStretchers):
+    mutant = StereoAtMost
+
+
+@attrs.define(kw_only=True, eq=False)
+class SharedStretcher(Played):
+    def changed(self, made: Audio, audio: Audio) -> Audio:
+        return with_samples(made, made.samples * (1 + threading.get_ident() % 97 / 97))
+
+
+@caught_by("test_threads")
+class TestSharedStretcher(OfStretchers):
+    mutant = SharedStretcher
+
+
+@attrs.define(kw_only=True, eq=False)
+class AtOneSpeed(Played):
+    """Says it follows time maps."""
+
+    def _stretch_along(self, audio: Audio, time_map: TimeMap, *, semitones: float, frames: int) -> Audio:
+        made = self.inner.stretch(audio, speed=audio.frames / frames, semitones=semitones)
+        return with_samples(made, np.pad(made.samples, ((0, 0), (0, 4)))[:, :frames])
+
+
+@caught_by("test_clicks_follow_a_time_map")
+class TestAtOneSpeed(OfStretchers):
+    mutant = AtOneSpeed
+
+
+@attrs.define(kw_only=True, eq=False)
+class Spliced(Played):
+    """Follows a map piece by piece, end to end, without a fade."""
+
+    def _stretch_along(self, audio: Audio, time_map: TimeMap, *, semitones: float, frames: int) -> Audio:
+        edges = np.round(np.array(time_map.source) * audio.sample_rate).astype(int)
+        parts = []
+        for first, last, speed in zip(edges, edges[1:], time_map.speeds, strict=False):
+            piece = Audio(audio.samples[:, first:last], audio.sample_rate)
+            parts.append(self.inner.stretch(piece, speed=float(speed), semitones=semitones).samples)
+        whole = np.concatenate(parts, axis=1)
+        return Audio(np.pad(whole, ((0, 0), (0, 100)))[:, :frames], audio.sample_rate)
+
+
+@caught_by("test_no_click_at_the_knots_of_a_time_map")
+class TestSpliced(OfStretchers):
+    mutant = Spliced
+
+
+@attrs.define(kw_only=True, eq=False)
+class LikeARecord(Played):
+    """Along a map, pitch goes with speed."""
+
+    def _stretch_along(self, audio: Audio, time_map: TimeMap, *, semitones: float, frames: int) -> Audio:
+        at = time_map.to_source(np.arange(frames) / audio.sample_rate) * audio.sample_rate * 2 ** (semitones / 12)
+        return Audio(
+            np.array([np.interp(at, np.arange(audio.frames), row) for row in audio.samples], np.float32),
+            audio.sample_rate,
+        )
+
+
+@caught_by("test_a_time_map_keeps_the_pitch")
+class TestLikeARecord(OfStretchers):
+    mutant = LikeARecord
+
+
+# ---------------------------------------------------------------------------------------------------------- scorers
+@attrs.define(kw_only=True, eq=False)
+class Loudness(mk.Scorer):
+    """Louder is better."""
+
+    info = card(provides={"level"}, thread_safe=True)
+
+    def _score(self, mashups: Sequence[Mashup]) -> list[Score]:
+        return [self.one(mashup) for mashup in mashups]
+
+    def one(self, mashup: Mashup) -> Score:
+        return Score(float(mashup.mix.samples.std()), parts={"level": 1.0})
+
+
+class OfScorers(ScorerContract):
+    component = "amu"
+    mutant: ClassVar[type[Component]] = Loudness
+
+    @classmethod
+    def create(cls) -> Component:
+        return cls.mutant()
+
+
+@attrs.define(kw_only=True, eq=False)
+class NeedsOne(Loudness):
+    def score(self, mashups: Sequence[Mashup]) -> list[Score]:
+        return [*Loudness.score(self, mashups), Score(0.0)]
+
+
+@caught_by("test_no_mashups_no_scores")
+class TestNeedsOne(OfScorers):
+    mutant = NeedsOne
+
+
+@attrs.define(kw_only=True, eq=False)
+class Undeclared(Loudness):
+    def one(self, mashup: Mashup) -> Score:
+        return Score(1.0, parts={"magic": 1.0})
+
+
+@caught_by("test_parts_are_those_it_provides")
+class TestUndeclared(OfScorers):
+    mutant = Undeclared
+
+
+@attrs.define(kw_only=True, eq=False)
+class TwoScales(Loudness):
+    def one(self, mashup: Mashup) -> Score:
+        return Score(0.5, scale="ordinal" if mashup.plan.condition is Condition.ORIGINAL else "probability")
+
+
+@caught_by("test_one_scale")
+class TestTwoScales(OfScorers):
+    mutant = TwoScales
+
+
+@attrs.define(kw_only=True, eq=False)
+class Moody(Loudness):
+    calls: Any = attrs.field(factory=itertools.count)
+
+    def options(self) -> dict[str, Any]:
+        return {}
+
+    def one(self, mashup: Mashup) -> Score:
+        return Score(float(mashup.mix.samples.std()) + 0.01 * next(self.calls))
+
+
+@caught_by("test_same_mashups_same_scores")
+class TestMoody(OfScorers):
+    mutant = Moody
+
+
+@attrs.define(kw_only=True, eq=False)
+class FirstComeFirst(Loudness):
+    def _score(self, mashups: Sequence[Mashup]) -> list[Score]:
+        return [Score(self.one(mashup).value + 0.1 * place) for place, mashup in enumerate(mashups)]
+
+
+@caught_by("test_order_does_not_matter")
+class TestFirstComeFirst(OfScorers):
+    mutant = FirstComeFirst
+
+
+@attrs.define(kw_only=True, eq=False)
+class Relative(Loudness):
+    def _score(self, mashups: Sequence[Mashup]) -> list[Score]:
+        values = [self.one(mashup).value for mashup in mashups]
+        return [Score(value - float(np.mean(values))) for value in values]
+
+
+@caught_by("test_company_does_not_matter")
+class TestRelative(OfScorers):
+    mutant = Relative
+
+
+@attrs.define(kw_only=True, eq=False)
+class SharedScorer(Loudness):
+    def one(self, mashup: Mashup) -> Score:
+        return Score(float(threading.get_ident() % 97))
+
+
+@caught_by("test_threads")
+class TestSharedScorer(OfScorers):
+    mutant = SharedScorer
+
+
+_SCALES = itertools.count(1)
+
+
+@attrs.define(kw_only=True, eq=False)
+class BornDifferent(Loudness):
+    scale: Any = attrs.field(factory=lambda: next(_SCALES))
+
+    def one(self, mashup: Mashup) -> Score:
+        return Score(float(mashup.mix.samples.std()) * self.scale)
+
+
+@caught_by("test_a_fresh_instance_agrees")
+class TestBornDifferent(OfScorers):
+    mutant = BornDifferent
+
+
+@caught_by("test_fingerprint_is_the_same_for_equal_instances")
+class TestUnequalOptions(OfScorers):
+    mutant = BornDifferent
+
+
+# ------------------------------------------------------------------------------------------------------- generators
+@attrs.define(kw_only=True, eq=False)
+class Drawn(mk.Generator):
+    """The paper's generator, with something changed."""
+
+    info = card(provides={"matched", "original"}, thread_safe=True)
+    inner: Any = attrs.field(factory=lambda: mk.Kit().generator)
+
+    def options(self) -> dict[str, Any]:
+        return {}
+
+    def _plan(
+        self, clips: Sequence[Clip], *, condition: Condition, count: int, seed: int, vocal: str | None
+    ) -> Iterator[MashupPlan]:
+        return self.changed(self.inner.plan(clips, condition=condition, count=count, seed=seed, vocal=vocal))
+
+    def changed(self, plans: Iterator[MashupPlan]) -> Iterator[MashupPlan]:
+        return plans
+
+
+class OfGenerators(GeneratorContract):
+    component = "paper"
+    mutant: ClassVar[type[Component]] = Drawn
+
+    @classmethod
+    def create(cls) -> Component:
+        return cls.mutant()
+
+
+@attrs.define(kw_only=True, eq=False)
+class Unheard(Drawn):
+    info = card(provides={"matched", "backwards"})
+
+
+@caught_by("test_conditions_are_known")
+class TestUnheard(OfGenerators):
+    mutant = Unheard
+
+
+@attrs.define(kw_only=True, eq=False)
+class Mislabelling(Drawn):
+    def changed(self, plans: Iterator[MashupPlan]) -> Iterator[MashupPlan]:
+        return (attrs.evolve(plan, condition=Condition.UNMATCHED_KEY) for plan in plans)
+
+
+@caught_by("test_count_and_condition")
+class TestMislabelling(OfGenerators):
+    mutant = Mislabelling
+
+
+@attrs.define(kw_only=True, eq=False)
+class Whimsical(Drawn):
+    seeds: Any = attrs.field(factory=itertools.count)
+
+    def _plan(
+        self, clips: Sequence[Clip], *, condition: Condition, count: int, seed: int, vocal: str | None
+    ) -> Iterator[MashupPlan]:
+        return self.inner.plan(clips, condition=condition, count=count, seed=next(self.seeds), vocal=vocal)
+
+
+@caught_by("test_same_seed_same_plans")
+class TestWhimsical(OfGenerators):
+    mutant = Whimsical
+
+
+@caught_by("test_threads")
+class TestWhimsicalInThreads(OfGenerators):
+    mutant = Whimsical
+
+
+@attrs.define(kw_only=True, eq=False)
+class LastFirst(Drawn):
+    def changed(self, plans: Iterator[MashupPlan]) -> Iterator[MashupPlan]:
+        return iter(list(plans)[::-1])
+
+
+@caught_by("test_fewer_plans_are_a_prefix")
+class TestLastFirst(OfGenerators):
+    mutant = LastFirst
+
+
+@attrs.define(kw_only=True, eq=False)
+class Deaf(Drawn):
+    def _plan(
+        self, clips: Sequence[Clip], *, condition: Condition, count: int, seed: int, vocal: str | None
+    ) -> Iterator[MashupPlan]:
+        return self.inner.plan(clips, condition=condition, count=count, seed=seed)
+
+
+@caught_by("test_given_vocal_is_used")
+class TestDeaf(OfGenerators):
+    mutant = Deaf
+
+
+@attrs.define(kw_only=True, eq=False)
+class VocalShifting(Drawn):
+    def changed(self, plans: Iterator[MashupPlan]) -> Iterator[MashupPlan]:
+        for plan in plans:
+            layers = [attrs.evolve(one, semitones=1) if one.role is Role.VOCAL else one for one in plan.layers]
+            yield attrs.evolve(plan, layers=layers)
+
+
+@caught_by("test_the_vocal_is_never_altered")
+class TestVocalShifting(OfGenerators):
+    mutant = VocalShifting
+
+
+@attrs.define(kw_only=True, eq=False)
+class StemSwapping(Drawn):
+    def _variants(self, plan: MashupPlan, clips: Mapping[str, Clip]) -> list[MashupPlan]:
+        other = next(name for name in clips if name != plan.layers[0].clip_id)
+        return [attrs.evolve(plan, layers=[attrs.evolve(plan.layers[0], clip_id=other), *plan.layers[1:]])]
+
+
+@caught_by("test_variants_combine_the_same_stems")
+class TestStemSwapping(OfGenerators):
+    mutant = StemSwapping
+
+
+# ------------------------------------------------------------------------------------------------------------ cards
+class OfCards(OfScorers):
+    summary: ClassVar[str] = ""
+
+    @classmethod
+    def registered(cls) -> Registered:
+        found = super().registered()
+        return attrs.evolve(found, info=attrs.evolve(found.info, summary=cls.summary))
+
+
+@caught_by("test_card_is_complete")
+class TestWithoutSummary(OfCards):
+    pass
+
+
+@caught_by("test_card_on_the_class_is_the_registered_one")
+class TestAnotherCard(OfCards):
+    summary = "not what the class says"
+
+
+CONTRACTS: Sequence[type[ComponentContract]] = (
+    SeparatorContract, AnalyzerContract, StretcherContract, ScorerContract, GeneratorContract,
+)  # fmt: skip
