@@ -30,6 +30,7 @@ from mashkit.mixing import PEAK_CEILING_DB
 from mashkit.output import clip_record, environment, with_clicks, write_mashup
 from mashkit.pipeline import Kit, Ranked
 from mashkit.registry import Registry
+from mashkit.scaffold import new_plugin
 from mashkit.timemap import TimeMap
 from mashkit.types import Audio, MashupPlan, Role, Score
 
@@ -507,6 +508,18 @@ def _component_record(registered: Any) -> dict[str, Any]:
         "citation": info.citation,
         "thread_safe": info.thread_safe,
     }
+
+
+def new(arguments: argparse.Namespace) -> int:
+    """Write a new plugin."""
+    folder = new_plugin(arguments.kind, arguments.name, arguments.output)
+    written = sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
+    if arguments.json:
+        _print_json({"folder": str(folder), "files": written})
+    else:
+        print("\n".join(str(folder / name) for name in written))
+        _say(f"next: pip install -e '{folder}[dev]' && python -m pytest {folder}")
+    return DONE
 
 
 def doctor(arguments: argparse.Namespace) -> int:

@@ -139,6 +139,13 @@ def _parser() -> argparse.ArgumentParser:
     score.add_argument("--seed", type=int, help="seed of the scorer, if it has one")
     collection(score)
 
+    new = command("new", "Write a new plugin: a whole distribution with a working example and its contract test.")
+    new.add_argument("kind", choices=KINDS)
+    new.add_argument("name", help="of the component: acme makes mashkit-acme")
+    new.add_argument(
+        "-o", "--output", type=Path, default=Path(), metavar="FOLDER", help="where; default: the current folder"
+    )
+
     listing = "List components: what they are, where from, under which licence, whether they can run here."
     plugins = command("plugins", listing)
     doctor = command("doctor", "Check that everything works here, and say what to do where it does not.")
