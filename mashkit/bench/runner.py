@@ -31,6 +31,7 @@ from mashkit.bench.suite import Competitor, Suite
 from mashkit.bench.tables import SuiteError
 from mashkit.bench.tasks import FAILED, OK, TIMEOUT, UNAVAILABLE, Input, Row, Task, load_task
 from mashkit.bench.worker import Assignment, serve
+from mashkit.composite import is_composite
 from mashkit.errors import MashkitError, UnknownComponent
 from mashkit.output import environment
 from mashkit.registry import Registry
@@ -105,8 +106,10 @@ def run(
 
 def _why_absent(registry: Registry, task: Task, competitor: Competitor) -> str:
     """Return why a competitor cannot be created here; empty if it may."""
+    if is_composite(competitor.component):
+        return ""  # its parts are looked for when it is made
     try:
-        available = registry.find(task.kind, competitor.component).availability()
+        available = registry.find(task.kind, competitor.component.partition("@")[0]).availability()
     except UnknownComponent:
         if not competitor.install:
             raise

@@ -1,0 +1,317 @@
+"""Components made of others: the key of one analyzer with the beats of another, several scorers in one, results kept.
+
+A composite is named by what it is made of, wherever a component is named:
+
+- ``key:essentia,beats:madmom`` (analyzer): each field from the analyzer after its colon;
+- ``amu+0.5*tiv`` (scorer): the weighted sum;
+- ``cached:amu`` (analyzer or scorer): what was computed once is read from the cache folder.
+
+Options go to the parts: ``-O scorer.tiv.option=value``.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+import attrs
+
+from mashkit.atomicfile import write_json
+from mashkit.catalog.catalog import default_cache
+from mashkit.components import Component, ComponentInfo
+from mashkit.errors import OptionError, UsageError
+from mashkit.interfaces import Analyzer, Scorer
+from mashkit.interfaces.analyzer import ANALYSIS_FIELDS
+from mashkit.render import Mashup
+from mashkit.types import Analysis, Audio, Score
+
+if TYPE_CHECKING:
+    from mashkit.registry import Registry
+
+CACHED = "cached:"
+FOLLOWING = {"beats": ("downbeats", "tempo")}
+"""Fields that come with another unless they are named: downbeats are beats, and their tempo is that of the beats."""
+
+
+def is_composite(name: str) -> bool:
+    """Tell whether a name is that of a composite."""
+    return ":" in name or "+" in name or "*" in name
+
+
+def create(registry: Registry, kind: str, name: str, options: Mapping[str, Any] | None = None) -> Component:
+    """Return the composite of that name, its parts made by ``registry``.
+
+    Raises
+    ------
+    UsageError
+        If the name is no composite of that kind.
+    OptionError
+        If an option is not one of a part's.
+    ComponentError
+        If a part cannot be created.
+    """
+    given = dict(options or {})
+    if name.startswith(CACHED) and kind in ("analyzer", "scorer"):
+        inner = registry.create(kind, name.removeprefix(CACHED), given)
+        if isinstance(inner, Analyzer):
+            return CachedAnalyzer(name=name, inner=inner, given=given)
+        return CachedScorer(name=name, inner=cast("Scorer", inner), given=given)
+    parts = [part.strip() for part in name.split("," if kind == "analyzer" else "+")]
+    if kind == "analyzer" and all(re.fullmatch(r"\w+:[^:]+", part) for part in parts):
+        fields = dict(part.split(":") for part in parts)
+        made = _made(registry, kind, fields.values(), given)
+        return CombinedAnalyzer(
+            name=name, parts={field: cast("Analyzer", made[one]) for field, one in fields.items()}, given=given
+        )
+    if kind == "scorer" and all(re.fullmatch(r"(\d*\.?\d+\*)?[^*:]+", part) for part in parts):
+        weights = {one: float(weight or 1) for weight, _, one in (part.rpartition("*") for part in parts)}
+        made = _made(registry, kind, weights, given)
+        return EnsembleScorer(
+            name=name, parts={one: cast("Scorer", made[one]) for one in weights}, weights_of=weights, given=given
+        )
+    raise UsageError(
+        f"no {kind} is called {name!r}, and nothing of that kind is made of others so",
+        'write "key:essentia,beats:madmom" for an analyzer, "amu+0.5*tiv" for a scorer, "cached:amu" for either',
+    )
+
+
+def _made(registry: Registry, kind: str, names: Iterable[str], given: Mapping[str, Any]) -> dict[str, Component]:
+    """Return each part once, with the options that are for it."""
+    distinct = list(dict.fromkeys(names))
+    shares: dict[str, dict[str, Any]] = {name: {} for name in distinct}
+    for option, value in given.items():
+        part, dot, own = option.partition(".")
+        if not dot or part not in shares:
+            raise OptionError(f"option {option!r} is for none of {', '.join(distinct)}", f"write {distinct[0]}.option")
+        shares[part][own] = value
+    return {name: registry.create(kind, name, shares[name]) for name in distinct}
+
+
+def _card(name: str, kind: str, parts: Sequence[Component], provides: Iterable[str], summary: str) -> ComponentInfo:
+    def joined(field: str) -> str:
+        values = dict.fromkeys(getattr(part.info, field) for part in parts)
+        return " AND ".join(value for value in values if value not in ("", "none")) or "none"
+
+    return ComponentInfo(
+        name=name,
+        target=f"mashkit.composite:{kind}",
+        summary=summary,
+        provides=provides,
+        code_license=joined("code_license"),
+        weights_license=joined("weights_license"),
+        citation="; ".join(dict.fromkeys(part.info.citation for part in parts if part.info.citation)),
+        engine=" + ".join(dict.fromkeys(part.info.engine for part in parts if part.info.engine)),
+        thread_safe=all(part.info.thread_safe for part in parts),
+    )
+
+
+@attrs.define(kw_only=True, eq=False, slots=False)
+class _Composite(Component):
+    """What composites share: options and descriptions of their parts."""
+
+    name: str
+    given: Mapping[str, Any] = attrs.field(factory=dict)
+
+    def options(self) -> dict[str, Any]:
+        """Return the options that were given for the parts."""
+        return dict(self.given)
+
+    def members(self) -> Sequence[Component]:
+        """Return the parts, each once."""
+        raise NotImplementedError
+
+    def weights(self) -> Mapping[str, str]:
+        """Return every part's weight files, under the part's name."""
+        return {
+            f"{part.info.name}/{file}": digest for part in self.members() for file, digest in part.weights().items()
+        }
+
+    def describe(self) -> dict[str, Any]:
+        """Return what every component records, and the same of each part."""
+        return super().describe() | {"parts": [part.describe() for part in self.members()]}
+
+
+@attrs.define(kw_only=True, eq=False, slots=False)
+class CombinedAnalyzer(_Composite, Analyzer):
+    """Takes each field from the analyzer named for it.
+
+    Parameters
+    ----------
+    parts : mapping of str to Analyzer
+        Field → who fills it. With ``beats`` come ``downbeats`` and ``tempo``, as far as that analyzer provides them,
+        unless another is named for them.
+
+    Raises
+    ------
+    UsageError
+        If a field does not exist or its analyzer does not provide it, or downbeats are to come from elsewhere than
+        the beats, among which they have to be.
+    """
+
+    parts: Mapping[str, Analyzer]
+
+    def __attrs_post_init__(self) -> None:
+        for field, part in self.parts.items():
+            if field not in ANALYSIS_FIELDS or field not in part.info.provides:
+                raise UsageError(
+                    f"analyzer {part.info.name!r} provides no {field!r}",
+                    f"it provides {', '.join(sorted(part.info.provides))}",
+                )
+        if self.parts.get("downbeats", self.parts.get("beats")) is not self.parts.get("beats"):
+            raise UsageError("downbeats from another analyzer than the beats are none of them", "take both from one")
+
+    @cached_property
+    def sources(self) -> dict[str, Analyzer]:
+        """Who fills each field."""
+        sources = dict(self.parts)
+        for leader, followers in FOLLOWING.items():
+            for field in followers:
+                if leader in self.parts and field in self.parts[leader].info.provides:
+                    sources.setdefault(field, self.parts[leader])
+        return sources
+
+    @cached_property
+    def info(self) -> ComponentInfo:  # type: ignore[override]  # a card of what it is made of
+        """What it is made of, as a card."""
+        return _card(self.name, "CombinedAnalyzer", self.members(), self.sources, "fields of several analyzers")
+
+    def members(self) -> Sequence[Analyzer]:
+        """Return the analyzers, each once."""
+        return list({id(part): part for part in self.parts.values()}.values())
+
+    def _analyze(self, mix: Audio) -> Analysis:
+        found = {id(part): part.analyze(mix) for part in self.members()}
+        fields = {field: getattr(found[id(part)], field) for field, part in self.sources.items()}
+        confidence = {
+            field: found[id(part)].confidence[field]
+            for field, part in self.sources.items()
+            if field in found[id(part)].confidence
+        }
+        tempo = self.sources.get("tempo")
+        candidates = () if tempo is None else found[id(tempo)].tempo_candidates
+        return Analysis(**fields, confidence=confidence, tempo_candidates=candidates)
+
+
+@attrs.define(kw_only=True, eq=False, slots=False)
+class EnsembleScorer(_Composite, Scorer):
+    """The weighted sum of scores; of probabilities, the weighted mean, which is one again.
+
+    Parameters
+    ----------
+    parts : mapping of str to Scorer
+    weights_of : mapping of str to float
+        > 0. The sum of ordinal scores is only as meaningful as their spreads are alike: choose weights accordingly.
+    """
+
+    parts: Mapping[str, Scorer]
+    weights_of: Mapping[str, float]
+
+    def __attrs_post_init__(self) -> None:
+        if not all(weight > 0 for weight in self.weights_of.values()):
+            raise UsageError(f"weights {dict(self.weights_of)}", "give numbers above 0")
+
+    @cached_property
+    def info(self) -> ComponentInfo:  # type: ignore[override]  # a card of what it is made of
+        """What it is made of, as a card."""
+        provides = [*self.parts] + [
+            f"{name}.{part}" for name, scorer in self.parts.items() for part in scorer.info.provides
+        ]
+        return _card(self.name, "EnsembleScorer", self.members(), provides, "weighted sum of several scorers")
+
+    def members(self) -> Sequence[Scorer]:
+        """Return the scorers."""
+        return list(self.parts.values())
+
+    def _score(self, mashups: Sequence[Mashup]) -> Sequence[Score]:
+        columns = {name: scorer.score(mashups) for name, scorer in self.parts.items()}
+        return [self._combined({name: scores[row] for name, scores in columns.items()}) for row in range(len(mashups))]
+
+    def _combined(self, scores: Mapping[str, Score]) -> Score:
+        total = sum(self.weights_of[name] * score.value for name, score in scores.items())
+        parts = {name: score.value for name, score in scores.items()}
+        parts |= {f"{name}.{part}": value for name, score in scores.items() for part, value in score.parts.items()}
+        if {score.scale for score in scores.values()} == {"probability"}:
+            return Score(total / sum(self.weights_of.values()), "probability", parts)
+        return Score(total, "ordinal", parts)
+
+
+# ------------------------------------------------------------------------------------------------------ results kept
+@attrs.define(kw_only=True, eq=False, slots=False)
+class _Cached(_Composite):
+    """Reads what was computed once from a folder: one small JSON file a result, named by all it depends on."""
+
+    inner: Component
+    folder: Path = attrs.field(factory=lambda: default_cache() / "results")
+
+    @cached_property
+    def info(self) -> ComponentInfo:  # type: ignore[override]  # a card of what it is made of
+        """The inner component's card, under the composite's name."""
+        return attrs.evolve(self.inner.info, name=self.name)
+
+    def members(self) -> Sequence[Component]:
+        """Return the inner component."""
+        return [self.inner]
+
+    @cached_property
+    def _depends_on(self) -> str:
+        return self.inner.fingerprint()
+
+    def _path(self, *what: Any) -> Path:
+        text = json.dumps([self.inner.kind, self._depends_on, *what], sort_keys=True, default=str)
+        digest = hashlib.sha256(text.encode()).hexdigest()
+        return self.folder / digest[:2] / f"{digest}.json"
+
+    def _known(self, path: Path) -> Any:
+        try:
+            return json.loads(path.read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            # Not there, or not whole: it is computed, and written whole.
+            return None
+
+
+@attrs.define(kw_only=True, eq=False, slots=False)
+class CachedAnalyzer(_Cached, Analyzer):
+    """An analyzer whose analyses are kept, by the sound's samples."""
+
+    inner: Analyzer
+
+    def _analyze(self, mix: Audio) -> Analysis:
+        sound = hashlib.sha256(mix.samples.tobytes()).hexdigest()
+        path = self._path(sound, mix.samples.shape, mix.sample_rate)
+        known = self._known(path)
+        if known is not None:
+            return Analysis.from_dict(known)
+        analysis = self.inner.analyze(mix)
+        write_json(path, analysis.to_dict())
+        return analysis
+
+
+@attrs.define(kw_only=True, eq=False, slots=False)
+class CachedScorer(_Cached, Scorer):
+    """A scorer whose scores are kept, by the plan, the clips' provenance and the stretcher."""
+
+    inner: Scorer
+
+    def _score(self, mashups: Sequence[Mashup]) -> Sequence[Score]:
+        paths = [self._path(*_identity(mashup)) for mashup in mashups]
+        known = [self._known(path) for path in paths]
+        missing = [index for index, one in enumerate(known) if one is None]
+        fresh = iter(self.inner.score([mashups[index] for index in missing]) if missing else ())
+        scores = []
+        for path, one in zip(paths, known, strict=True):
+            score = next(fresh) if one is None else Score(**one)
+            if one is None:
+                write_json(path, score.to_dict())
+            scores.append(score)
+        return scores
+
+
+def _identity(mashup: Mashup) -> tuple[Any, ...]:
+    """Return everything a score may depend on, as plain data."""
+    renderer = mashup.renderer
+    return mashup.plan.id, dict(renderer.source.provenance()), renderer.stretcher.describe()
