@@ -14,10 +14,10 @@ import attrs
 import numpy as np
 
 from mashkit import mixing
-from mashkit.audiocache import AudioCache
 from mashkit.errors import PlanError
 from mashkit.interfaces.stretcher import Stretcher
 from mashkit.output import write_mashup
+from mashkit.recent import recent_audio
 from mashkit.types import Audio, Clip, FrozenMapping, Layer, MashupPlan, Role, Samples, Times, frozen_mapping
 
 
@@ -69,7 +69,7 @@ class Renderer:
     def __init__(self, source: ClipSource, stretcher: Stretcher, *, cache_bytes: int = 1 << 30) -> None:
         self.source = source
         self.stretcher = stretcher
-        self._layers = AudioCache(cache_bytes)
+        self._layers = recent_audio(cache_bytes)
         self._last: tuple[MashupPlan, Rendering] | None = None
 
     def mashup(self, plan: MashupPlan) -> Mashup:

@@ -10,7 +10,6 @@ from typing import Any
 import attrs
 import platformdirs
 
-from mashkit.audiocache import AudioCache
 from mashkit.catalog.excerpts import ExcerptPolicy
 from mashkit.catalog.ingest import Ingested, Ingestor
 from mashkit.catalog.songs import SongFile, describe_song, find_songs
@@ -19,6 +18,7 @@ from mashkit.catalog.workers import WorkerSpec, ingest_all, spec_of
 from mashkit.errors import AudioFileError, CatalogError, MashkitError
 from mashkit.hookspecs import StageEvent
 from mashkit.interfaces import Analyzer, Separator
+from mashkit.recent import recent_audio
 from mashkit.types import Audio, Clip, Role, by_id
 
 CACHE_VARIABLE = "MASHKIT_CACHE"
@@ -64,7 +64,7 @@ class Catalog:
         self._components = dict(components)
         self._refs: dict[tuple[str, Role], SoundRef] = {}
         self._clips: dict[str, Clip] = {}
-        self._cache = AudioCache(cache_bytes)
+        self._cache = recent_audio(cache_bytes)
 
     @classmethod
     def build(

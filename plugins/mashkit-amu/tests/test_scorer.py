@@ -14,11 +14,10 @@ from mashkit.errors import AnalysisError, OptionError, PlanError
 from mashkit.interfaces import Scorer, Stretcher
 from mashkit.registry import Registry
 from mashkit.render import Mashup, Renderer
-from mashkit.testing import ScorerContract, signals
+from mashkit.testing import ScorerContract
 from mashkit.testing.contracts import SyntheticSource
 from mashkit.types import Analysis, Audio, Clip, Condition, Key, Layer, MashupPlan, Role, StemSet
-from mashkit_amu.mashability import StemFeatures
-from mashkit_amu.scorer import Amu2021Scorer, AmuScorer, _FeatureCache
+from mashkit_amu.scorer import Amu2021Scorer, AmuScorer
 
 
 class TestAmu(ScorerContract):
@@ -261,19 +260,6 @@ def test_a_stem_is_measured_once(source: SyntheticSource) -> None:
     scorer.score([mashup(shelf, shelf.clips["song"], harmonic={"semitones": shift}) for shift in range(5)])
     scorer.score([mashup(shelf, shelf.clips["song"])])
     assert shelf.asked == 3
-
-
-def test_the_cache_forgets_what_was_used_longest_ago() -> None:
-    measured: list[str] = []
-
-    def features(name: str) -> StemFeatures:
-        measured.append(name)
-        return StemFeatures.of(signals.noise(0.1))
-
-    cache = _FeatureCache(2)
-    for name in ("a", "b", "a", "c", "a", "b"):
-        cache.get((name, Role.VOCAL), lambda name=name: features(name))
-    assert measured == ["a", "b", "c", "b"]
 
 
 def test_threads_agree(source: SyntheticSource) -> None:

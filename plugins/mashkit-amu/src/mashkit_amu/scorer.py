@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
-import threading
-from collections import OrderedDict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import ClassVar, Literal, TypeAlias
 
 import attrs
@@ -15,6 +13,7 @@ import numpy as np
 from mashkit.components import ComponentInfo
 from mashkit.errors import PlanError
 from mashkit.interfaces import Scorer
+from mashkit.recent import Recent
 from mashkit.render import Mashup
 from mashkit.types import Role, Score, Times
 from mashkit_amu import AMU, AMU_2021
@@ -41,28 +40,6 @@ def _weight(instance: object, attribute: attrs.Attribute[float], value: object) 
         raise ValueError(f"{attribute.name} is {value!r}: give a number from 0 on")
 
 
-class _FeatureCache:
-    """Least-recently-used features of stems, by clip and role: ids of clips are unique across catalogs."""
-
-    def __init__(self, limit: int) -> None:
-        self._limit = limit
-        self._entries: OrderedDict[tuple[str, Role], StemFeatures] = OrderedDict()
-        self._lock = threading.Lock()
-
-    def get(self, key: tuple[str, Role], measure: Callable[[], StemFeatures]) -> StemFeatures:
-        with self._lock:
-            if key in self._entries:
-                self._entries.move_to_end(key)
-                return self._entries[key]
-        # Outside the lock: two threads may measure one stem twice, but none waits for another's.
-        features = measure()
-        with self._lock:
-            self._entries[key] = features
-            while len(self._entries) > self._limit:
-                self._entries.popitem(last=False)
-        return features
-
-
 @attrs.define(kw_only=True, eq=False)
 class _AutoMashUpper(Scorer):
     """What both scorers do: features of the clips' own stems, carried onto the vocal's beats, compared in pairs.
@@ -73,7 +50,7 @@ class _AutoMashUpper(Scorer):
     reaches half a beat late, is compared as just that.
     """
 
-    _stems: _FeatureCache = attrs.field(factory=lambda: _FeatureCache(_CACHED_STEMS), init=False, repr=False)
+    _stems: Recent[StemFeatures] = attrs.field(factory=lambda: Recent(_CACHED_STEMS), init=False, repr=False)
 
     def _judge(
         self, mashup: Mashup, *, weights: Mapping[str, float], rotation: Rotation, percussion_harmony: bool

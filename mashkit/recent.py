@@ -1,0 +1,53 @@
+"""What was made lately, kept for a while: stems, stretched layers and their features are used by many mashups."""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Hashable
+from typing import Generic, TypeVar
+
+from mashkit.types import Audio
+
+V = TypeVar("V")
+
+
+class Recent(Generic[V]):
+    """The most recently used values, bounded by their size; safe for several threads.
+
+    Parameters
+    ----------
+    limit : int
+        Sum of the sizes to keep; one value is kept however large.
+    size : callable
+        A value's size; by default each counts 1.
+    """
+
+    def __init__(self, limit: int, size: Callable[[V], int] = lambda _: 1) -> None:
+        self._limit = limit
+        self._size_of = size
+        self._size = 0
+        self._entries: OrderedDict[Hashable, V] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def get(self, key: Hashable, make: Callable[[], V]) -> V:
+        """Return the value under ``key``, made and kept on first use."""
+        with self._lock:
+            if key in self._entries:
+                self._entries.move_to_end(key)
+                return self._entries[key]
+        # Outside the lock: two threads may make one value twice, but none waits for another's.
+        value = make()
+        with self._lock:
+            if key not in self._entries:
+                self._entries[key] = value
+                self._size += self._size_of(value)
+            while self._size > self._limit and len(self._entries) > 1:
+                _, oldest = self._entries.popitem(last=False)
+                self._size -= self._size_of(oldest)
+        return value
+
+
+def recent_audio(limit: int) -> Recent[Audio]:
+    """Return a cache of audio that keeps up to ``limit`` bytes of samples."""
+    return Recent(limit, lambda audio: audio.samples.nbytes)

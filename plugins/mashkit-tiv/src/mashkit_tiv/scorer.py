@@ -1,0 +1,108 @@
+"""The scorer: small-scale harmonic compatibility of the vocal and the harmonic layer as planned."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import ClassVar, Literal, TypeAlias
+
+import attrs
+import numpy as np
+
+from mashkit.components import ComponentInfo
+from mashkit.errors import PlanError
+from mashkit.features import Features, beat_synchronous, chromagram, spectrogram
+from mashkit.interfaces import Scorer
+from mashkit.recent import Recent
+from mashkit.render import Mashup
+from mashkit.types import Audio, Role, Score, Times
+from mashkit_tiv import TIV
+from mashkit_tiv.space import TonalIntervals, Values, dissonance, distance
+
+By: TypeAlias = Literal["beat", "whole"]
+
+_CACHED_STEMS = 1024  # about 180 MB of chroma of stems of 40 s
+
+
+@attrs.frozen(eq=False)
+class _Chroma:
+    """A stem's chroma by the frame, shape (12, frames), and the frames' centres, seconds."""
+
+    values: Features
+    times: Times
+
+    @classmethod
+    def of(cls, audio: Audio) -> _Chroma:
+        spectrum = spectrogram(audio)
+        return cls(chromagram(spectrum), spectrum.times)
+
+
+@attrs.define(kw_only=True, eq=False)
+class TivScorer(Scorer):
+    """Harmonic compatibility, value = 1 − Σ_j e_j · R_j · D_j over the beats j of the vocal, 0–1.
+
+    R_j is the distance of the tonal interval vectors of vocal and harmonic layer (:func:`mashkit_tiv.space.distance`)
+    and D_j the dissonance of their mix (:func:`mashkit_tiv.space.dissonance`): perceptual relatedness and dissonance of
+    Bernardes, Davies and Guedes, "A Hierarchical Harmonic Mixing Method" (CMMR 2017), taken over by Maçãs et al.,
+    "MixMash" (IJACDT 8(2), 2019). Their product, with these divisors, is the small-scale compatibility of the open
+    implementation of https://github.com/migperfer/harmonic_compatibility, where low is good. The parts are
+    relatedness = 1 − Σ e_j·R_j and consonance = 1 − Σ e_j·D_j.
+
+    Ours: the weights of the beats e_j ∝ E_vocal[j] · E_harmonic[j], E being the sum of the chroma, so that a beat
+    counts as far as both sound in it (the literature takes the plain mean); one minus, so that high is good; and 0 for
+    value and parts where no beat has both. mashkit's chroma go with the square root of magnitude, and so does E.
+
+    Nothing is rendered: the vocal's beats on the mashup's time line are carried back into each clip by its layer, and
+    the layer's shift is a rotation of the vectors' phases. Gains, and percussion, are of no matter.
+
+    Parameters
+    ----------
+    by : {"beat", "whole"}
+        Whether vectors are compared beat by beat, or one of the whole mashup's chroma with another: that asks for a
+        common key, not for common chords.
+    """
+
+    info: ClassVar[ComponentInfo] = TIV
+
+    by: By = attrs.field(default="beat", validator=attrs.validators.in_(("beat", "whole")))
+
+    _stems: Recent[_Chroma] = attrs.field(factory=lambda: Recent(_CACHED_STEMS), init=False, repr=False)
+
+    def _score(self, mashups: Sequence[Mashup]) -> Sequence[Score]:
+        return [self._judge(mashup) for mashup in mashups]
+
+    def _judge(self, mashup: Mashup) -> Score:
+        if Role.HARMONIC not in mashup.roles:
+            raise PlanError(
+                f"plan {mashup.plan.id} has no harmonic layer: {self.info.name!r} compares it with the vocal",
+                "give a plan with a harmonic stem",
+            )
+        beats = _grid(mashup)
+        vocal, harmonic = (self._by_beat(mashup, role, beats) for role in (Role.VOCAL, Role.HARMONIC))
+        if self.by == "whole":
+            vocal, harmonic = vocal.whole(), harmonic.whole()
+        share = _shares(vocal.energies * harmonic.energies)
+        apart, rough = distance(vocal, harmonic), dissonance(vocal, harmonic)
+        heard = float(share.sum())  # 1, or 0 when the two never sound together
+        return Score(
+            value=heard - float(share @ (apart * rough)),
+            scale="ordinal",
+            parts={"relatedness": heard - float(share @ apart), "consonance": heard - float(share @ rough)},
+        )
+
+    def _by_beat(self, mashup: Mashup, role: Role, beats: Times) -> TonalIntervals:
+        layer = mashup.plan.layer(role)
+        chroma = self._stems.get((layer.clip_id, role), lambda: _Chroma.of(mashup.source_stem(role)))
+        by_beat = beat_synchronous(chroma.values, chroma.times, layer.to_clip(beats))
+        return TonalIntervals.of(by_beat).transposed(layer.semitones)
+
+
+def _grid(mashup: Mashup) -> Times:
+    """Return the times between which to compare: the vocal's beats in the mashup, or its ends if there are not two."""
+    beats = mashup.beats()
+    return beats if len(beats) >= 2 else np.array([0.0, mashup.plan.duration_s])
+
+
+def _shares(weights: Values) -> Values:
+    """Return ``weights`` ≥ 0 divided by their sum; zeros if all are."""
+    total = weights.sum()
+    return weights / total if total > 0 else weights

@@ -1,0 +1,132 @@
+"""The scorer: vertical mashability of the vocal and the harmonic layer as planned."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import ClassVar
+
+import attrs
+import numpy as np
+
+from mashkit.components import ComponentInfo
+from mashkit.errors import PlanError
+from mashkit.features import Features, beat_synchronous, chromagram, spectrogram
+from mashkit.interfaces import Scorer
+from mashkit.recent import Recent
+from mashkit.render import Mashup
+from mashkit.types import Audio, Role, Score, Times
+from mashkit_vh2015 import VH2015
+from mashkit_vh2015.mashability import (
+    Chroma,
+    change_balance,
+    change_rate,
+    chroma_match,
+    energies,
+    tempo_closeness,
+    transposed,
+)
+
+CHANGE_THRESHOLD = 0.09
+"""Harmonic change above which a beat counts as a change. Ours: half-way between the medians of vocals (0.098) and of
+harmonic stems (0.082), separated, over the beats of 18 excerpts from nine rock and pop songs."""
+
+TEMPO_WEIGHT = 0.2
+"""Weight of tempo closeness beside a chroma match of weight 1: the bonus of the open re-implementation."""
+
+_CACHED_STEMS = 1024  # about 180 MB of chroma of stems of 40 s
+
+
+def _share(instance: object, attribute: attrs.Attribute[float], value: object) -> None:
+    if not isinstance(value, (int, float)) or not 0 <= value <= 1:
+        raise ValueError(f"{attribute.name} is {value!r}: give a number from 0 to 1")
+
+
+def _weight(instance: object, attribute: attrs.Attribute[float], value: object) -> None:
+    if not isinstance(value, (int, float)) or not 0 <= value < math.inf:
+        raise ValueError(f"{attribute.name} is {value!r}: give a number from 0 on")
+
+
+@attrs.frozen(eq=False)
+class _FrameChroma:
+    """A stem's chroma by the frame, shape (12, frames), and the frames' centres, seconds."""
+
+    values: Features
+    times: Times
+
+    @classmethod
+    def of(cls, audio: Audio) -> _FrameChroma:
+        spectrum = spectrogram(audio)
+        return cls(chromagram(spectrum), spectrum.times)
+
+
+@attrs.define(kw_only=True, eq=False)
+class Vh2015Scorer(Scorer):
+    """Vertical mashability, value = chroma · (1 − c + c · contrast) + tempo_weight · tempo, c = contrast_weight.
+
+    Chroma is how alike vocal and harmonic layer are (:func:`mashkit_vh2015.mashability.chroma_match`), contrast the
+    balance of how busy they are (:func:`~mashkit_vh2015.mashability.change_balance` of their
+    :func:`~mashkit_vh2015.mashability.change_rate`), tempo how near all layers are to their own
+    (:func:`~mashkit_vh2015.mashability.tempo_closeness`); each 0–1. Chroma and contrast are 0 where vocal and harmonic
+    layer never sound in the same beat.
+
+    That similarity is multiplied by the balance and tempo is added is the form of the open re-implementation, with its
+    weights the defaults. The paper's horizontal mashability is of successive segments; a mashup here is one. Its
+    system chooses the key shift itself; here the plan has. Spectral balance and rhythm, which the paper has from
+    AutoMashUpper, are left to `amu`.
+
+    Nothing is rendered: the vocal's beats on the mashup's time line are carried back into each clip by its layer.
+
+    Parameters
+    ----------
+    contrast_weight : float
+        How much of the chroma match hangs on contrast, 0 (none) to 1 (all).
+    tempo_weight : float
+        Weight of tempo beside a chroma match of weight 1, ≥ 0.
+    change_threshold : float
+        Harmonic change above which a beat counts as a change, 0–1.
+    """
+
+    info: ClassVar[ComponentInfo] = VH2015
+
+    contrast_weight: float = attrs.field(default=1.0, validator=_share)
+    tempo_weight: float = attrs.field(default=TEMPO_WEIGHT, validator=_weight)
+    change_threshold: float = attrs.field(default=CHANGE_THRESHOLD, validator=_share)
+
+    _stems: Recent[_FrameChroma] = attrs.field(factory=lambda: Recent(_CACHED_STEMS), init=False, repr=False)
+
+    def _score(self, mashups: Sequence[Mashup]) -> Sequence[Score]:
+        return [self._judge(mashup) for mashup in mashups]
+
+    def _judge(self, mashup: Mashup) -> Score:
+        if Role.HARMONIC not in mashup.roles:
+            raise PlanError(
+                f"plan {mashup.plan.id} has no harmonic layer: {self.info.name!r} compares it with the vocal",
+                "give a plan with a harmonic stem",
+            )
+        beats = _grid(mashup)
+        vocal, harmonic = (self._by_beat(mashup, role, beats) for role in (Role.VOCAL, Role.HARMONIC))
+        shifts = (mashup.plan.layer(role).semitones for role in (Role.VOCAL, Role.HARMONIC))
+        parts = {
+            "chroma": chroma_match(*map(transposed, (vocal, harmonic), shifts)),
+            "contrast": self._contrast(vocal, harmonic),
+            "tempo": tempo_closeness(layer.speed for layer in mashup.plan.layers),
+        }
+        fit = parts["chroma"] * (1 - self.contrast_weight + self.contrast_weight * parts["contrast"])
+        return Score(value=fit + self.tempo_weight * parts["tempo"], scale="ordinal", parts=parts)
+
+    def _contrast(self, vocal: Chroma, harmonic: Chroma) -> float:
+        if not (energies(vocal) * energies(harmonic)).any():
+            return 0.0
+        return change_balance(*(change_rate(chroma, self.change_threshold) for chroma in (vocal, harmonic)))
+
+    def _by_beat(self, mashup: Mashup, role: Role, beats: Times) -> Chroma:
+        layer = mashup.plan.layer(role)
+        chroma = self._stems.get((layer.clip_id, role), lambda: _FrameChroma.of(mashup.source_stem(role)))
+        return beat_synchronous(chroma.values, chroma.times, layer.to_clip(beats))
+
+
+def _grid(mashup: Mashup) -> Times:
+    """Return the times between which to compare: the vocal's beats in the mashup, or its ends if there are not two."""
+    beats = mashup.beats()
+    return beats if len(beats) >= 2 else np.array([0.0, mashup.plan.duration_s])
