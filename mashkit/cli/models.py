@@ -1,0 +1,123 @@
+"""`mashkit models`: weight files. Light on import: every `mashkit --help` builds the parser."""
+
+from __future__ import annotations
+
+import argparse
+import fnmatch
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    from mashkit.models import WeightFile
+
+SUMMARY = "List, download and verify the weight files of plugins, and say where they are."
+
+
+class _Commands(Protocol):
+    def add_parser(self, name: str, **arguments: Any) -> argparse.ArgumentParser: ...
+
+
+def add_parser(commands: _Commands, epilog: str) -> None:
+    """Add `models` and its four subcommands to the command line."""
+    models_parser = commands.add_parser("models", help=SUMMARY, description=SUMMARY, epilog=epilog)
+    actions = models_parser.add_subparsers(dest="action", metavar="ACTION", required=True)
+    for name, help_, required in (
+        (
+            "list",
+            "List weight files: for what, how large, under which licence, from where, whether they are here.",
+            False,
+        ),
+        ("pull", "Download weight files; an interrupted download is gone on with.", True),
+        ("verify", "Read the weight files that are here and compare their hashes.", False),
+        ("path", "Print where weight files are or would be.", True),
+    ):
+        made = actions.add_parser(name, help=help_, description=help_, epilog=epilog)
+        made.add_argument("--json", action="store_true", help="print data as JSON on stdout")
+        made.add_argument("--quiet", action="store_true", help="no progress")
+        made.add_argument("names", nargs="+" if required else "*", metavar="NAME",
+                          help="names, components or patterns of them, like 'demucs/*'")  # fmt: skip
+        if name == "pull":
+            made.add_argument("--offline", action="store_true", help="download nothing: say what is missing")
+
+
+def models(arguments: argparse.Namespace) -> int:
+    """List, download, verify or locate weight files."""
+    from mashkit import models as library
+    from mashkit.cli import commands
+    from mashkit.errors import MashkitError
+    from mashkit.registry import Registry
+
+    chosen = _chosen(Registry().weights(), arguments.names)
+    rows: list[dict[str, Any]] = []
+    failures: list[dict[str, str]] = []
+    for one in chosen:
+        if arguments.action == "pull":
+            try:
+                library.pull(one, offline=arguments.offline, notify=_progress(one, quiet=arguments.quiet))
+            except MashkitError as error:
+                failures.append({"name": one.name, "error": str(error)})
+                commands._say(f"{one.name}: {error}")
+        path = one.location()
+        rows.append(
+            {
+                "name": one.name,
+                "component": one.component,
+                "model": one.model,
+                "status": library.status(one),
+                "path": None if path is None else str(path),
+                "size": one.size,
+                "sha256": one.sha256,
+                "licence": one.licence,
+                "from": one.url or f"package {one.package}",
+                "source": one.source,
+            }
+        )
+    if arguments.action == "verify":
+        failures += [
+            {"name": row["name"], "error": f"damaged: {row['path']}"} for row in rows if row["status"] == "damaged"
+        ]
+    if arguments.json:
+        commands._print_json({"weights": rows, "failures": failures})
+    elif arguments.action == "path":
+        for row in rows:
+            print(row["path"] or f"{row['name']}: its {row['from']} is not installed")
+    else:
+        commands._print_table(
+            ("name", "for", "model", "status", "MB", "licence", "from"),
+            [
+                (row["name"], row["component"], row["model"], row["status"],
+                 "?" if row["size"] is None else f"{row['size'] / 1e6:.1f}", row["licence"], row["from"])
+                for row in rows
+            ],
+        )  # fmt: skip
+        for failure in failures if arguments.action == "verify" else ():
+            commands._say(f"{failure['name']}: {failure['error']}")
+    return commands._status([row for row in rows if row["status"] == "ok"], failures)
+
+
+def _chosen(known: list[WeightFile], names: list[str]) -> list[WeightFile]:
+    from mashkit.errors import UsageError
+
+    if not names:
+        return known
+    chosen: dict[str, WeightFile] = {}
+    for name in names:
+        found = [
+            one for one in known
+            if fnmatch.fnmatchcase(one.name, name) or name in (one.component, one.component.split()[-1])
+        ]  # fmt: skip
+        if not found:
+            raise UsageError(f"no weights are called {name!r}", f"known: {', '.join(one.name for one in known)}")
+        chosen |= {one.name: one for one in found}
+    return list(chosen.values())
+
+
+def _progress(weights: WeightFile, *, quiet: bool) -> Any:
+    import sys
+
+    def show(done: int, total: int | None) -> None:
+        if not quiet:
+            share = f" of {total / 1e6:.1f}" if total else ""
+            end = "\n" if done == total or not sys.stderr.isatty() else "\r"
+            print(f"{weights.name}: {done / 1e6:.1f}{share} MB", file=sys.stderr, end=end, flush=True)
+
+    return show

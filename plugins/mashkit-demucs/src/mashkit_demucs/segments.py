@@ -1,0 +1,153 @@
+"""Run a bag of Demucs models over sound of any length: what it needs does not grow with the length.
+
+The arithmetic is that of ``demucs.apply.apply_model`` and ``demucs.api.Separator.separate_tensor``, which hold the
+whole song in memory several times over, and take their random shifts from Python's global generator.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+from fractions import Fraction
+from typing import Any
+
+import numpy as np
+import torch
+from demucs.apply import BagOfModels
+from demucs.htdemucs import HTDemucs
+
+from mashkit.audiobuffer import AudioBuffer, overlap_add, settle
+from mashkit.errors import OptionError
+from mashkit.types import Audio, Samples
+
+MAX_SHIFT_S = 0.5
+"""Longest random shift, seconds (``apply_model``)."""
+
+_BLOCK = 1 << 20
+"""Frames whose mean is taken at a time."""
+
+
+def separate(
+    bag: BagOfModels,
+    mix: Audio,
+    *,
+    shifts: int,
+    seed: int,
+    segment_s: float | None,
+    overlap: float,
+    device: torch.device,
+) -> dict[str, AudioBuffer]:
+    """Return the stems of ``mix``, by the bag's names.
+
+    Parameters
+    ----------
+    bag : BagOfModels
+        In evaluation mode, on ``device``.
+    mix : Audio
+        At the bag's rate, at least one frame. Mono is heard as two equal channels, and gives the mean of the stems'.
+    shifts : int
+        Passes over the mix, each shifted by up to half a second, whose mean is taken; 0 is one without shift.
+    seed : int
+        Of the shifts.
+    segment_s : float, optional
+        Length of a segment; by default each model's own.
+    overlap : float
+        Share of a segment, 0 … 1, that the next one covers too.
+    device : torch.device
+
+    Raises
+    ------
+    OptionError
+        If a segment is longer than a model takes.
+    """
+    normalised = _Normalised(mix)
+    buffers = {name: AudioBuffer(mix.channels, mix.frames) for name in bag.sources}
+    totals = np.sum(bag.weights, axis=0)
+    generator = random.Random(seed)  # noqa: S311  (shifts in time, nothing secret)
+    max_shift = int(MAX_SHIFT_S * bag.samplerate)
+    for model, weights in zip(bag.models, bag.weights, strict=True):
+        segment = int(bag.samplerate * _segment_seconds(model, segment_s))
+        stride = max(int((1 - overlap) * segment), 1)
+        shares = {name: np.float32(weights[k] / totals[k] / max(shifts, 1)) for k, name in enumerate(bag.sources)}
+        for _ in range(max(shifts, 1)):
+            at = -(max_shift - generator.randint(0, max_shift)) if shifts else 0
+            estimates = _estimates(model, normalised, at, segment, stride, device)
+            for piece in overlap_add(estimates, _triangle(segment), stride):
+                inside = piece[..., max(-at, 0) :]
+                begin = max(at, 0)
+                for own, (name, buffer) in zip(inside, buffers.items(), strict=True):
+                    if shares[name]:
+                        stem = own.mean(axis=0, keepdims=True) if mix.channels == 1 else own
+                        buffer.samples[:, begin : begin + own.shape[1]] += shares[name] * normalised.undo(stem)
+                        buffer.settle()
+                at += piece.shape[-1]
+    return buffers
+
+
+def _segment_seconds(model: Any, segment_s: float | None) -> float | Fraction:
+    if segment_s is None:
+        own: float | Fraction = model.segment
+        return own
+    if isinstance(model, HTDemucs) and segment_s > model.segment:
+        raise OptionError(
+            f"segment_s is {segment_s:g}, and the model was trained on {float(model.segment):g} s",
+            "give no more than that, or leave it out",
+        )
+    return segment_s
+
+
+def _estimates(
+    model: Any, mix: _Normalised, first: int, segment: int, stride: int, device: torch.device
+) -> Iterator[Samples]:
+    """Yield what the model makes of each segment, shape (sources, channels, n), from frame ``first`` on."""
+    for begin in range(first, mix.frames, stride):
+        length = min(segment, mix.frames - begin)
+        # What is missing to a length the model takes is filled with the mix around, as far as there is any.
+        taken = segment if isinstance(model, HTDemucs) else _valid_length(model, length)
+        lead = (taken - length) // 2
+        heard = mix.cut(begin - lead, begin - lead + taken)
+        yield model(torch.from_numpy(heard)[None].to(device))[0, ..., lead : lead + length].cpu().numpy()
+
+
+def _valid_length(model: Any, length: int) -> int:
+    return int(model.valid_length(length)) if hasattr(model, "valid_length") else length
+
+
+def _triangle(length: int) -> Samples:
+    """Return the weight of each frame of a segment: most in its middle."""
+    weight = torch.cat([torch.arange(1, length // 2 + 1), torch.arange(length - length // 2, 0, -1)])
+    samples: Samples = (weight / weight.max()).numpy()
+    return samples
+
+
+class _Normalised:
+    """A mix with the mean and deviation the models were trained with, zero before its start and after its end."""
+
+    def __init__(self, mix: Audio) -> None:
+        self._samples = mix.samples
+        self.frames = mix.frames
+        total = sum(float(mono.sum()) for mono in self._mono())
+        mean = total / mix.frames
+        square = sum(float(np.sum((mono - mean) ** 2)) for mono in self._mono())
+        self._mean = np.float32(mean)
+        # Of one frame demucs makes NaN; its 1e-8 keeps silence from that.
+        self._scale = np.float32((square / max(mix.frames - 1, 1)) ** 0.5 + 1e-8)
+
+    def _mono(self) -> Iterator[np.ndarray[Any, np.dtype[np.float64]]]:
+        for start in range(0, self.frames, _BLOCK):
+            yield self._samples[:, start : start + _BLOCK].mean(axis=0, dtype=np.float64)
+            settle(self._samples)
+
+    def cut(self, begin: int, end: int) -> Samples:
+        """Return frames ``begin`` to ``end`` as the models take them, shape (2, end − begin)."""
+        piece = np.zeros((2, end - begin), np.float32)
+        inside = self._samples[:, max(begin, 0) : max(end, 0)]
+        first = max(-begin, 0)
+        piece[:, first : first + inside.shape[1]] = (inside - self._mean) / self._scale
+        settle(self._samples)
+        return piece
+
+    def undo(self, piece: Samples) -> Samples:
+        """Return a stem of the normalised mix as one of the mix."""
+        restored: Samples = piece * self._scale + self._mean
+        return restored

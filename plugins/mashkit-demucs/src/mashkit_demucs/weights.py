@@ -1,0 +1,290 @@
+"""Demucs checkpoints: found where they already are, verified, and read without running what is in them.
+
+demucs's own loader downloads what it does not find, unpickles without restriction, and builds whatever class a file
+names. None of that happens here.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import io
+import json
+import pickle
+from collections.abc import Collection, Mapping, Sequence
+from fractions import Fraction
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import attrs
+import torch
+import yaml  # type: ignore[import-untyped]
+from demucs.apply import BagOfModels
+from demucs.demucs import Demucs
+from demucs.hdemucs import HDemucs
+from demucs.hf import DEFAULT_NAMESPACE, hf_repo_name, load_safetensors_model
+from demucs.htdemucs import HTDemucs
+from demucs.pretrained import REMOTE_ROOT
+from demucs.states import load_model
+from demucs.transformer import create_sin_embedding
+from huggingface_hub import try_to_load_from_cache
+from safetensors import SafetensorError, safe_open
+
+from mashkit.errors import ComponentUnavailable
+from mashkit.models import models_folder
+from mashkit_demucs.files import FILES
+
+ARCHITECTURES: dict[str, type[Any]] = {
+    f"{one.__module__}.{one.__qualname__}": one for one in (Demucs, HDemucs, HTDemucs)
+}
+"""What a checkpoint may name as its class."""
+
+
+_OFFICIAL = {name.partition("-")[0]: name for _, names in FILES.values() for name in names}
+
+
+@attrs.frozen
+class Recipe:
+    """The files a model is made of, and how they share the work.
+
+    Parameters
+    ----------
+    files : tuple of Path
+        A checkpoint each: .safetensors, or .th (a pickle).
+    weights : sequence of sequence of float, optional
+        Of each model in each source; by default all count alike.
+    segment : float, optional
+        Seconds, in place of the models' own.
+    bag : Path, optional
+        The .yaml these were read from, unless it is demucs's own.
+    """
+
+    files: tuple[Path, ...]
+    weights: Sequence[Sequence[float]] | None = None
+    segment: float | None = None
+    bag: Path | None = None
+
+    def sha256(self) -> dict[str, str]:
+        """Return file name → sha256 of all files."""
+        return {path.name: _file_sha256(path) for path in (*self.files, *([self.bag] if self.bag else []))}
+
+
+# ------------------------------------------------------------------------------------------------------------- find
+def find(model: str, folder: Path | None) -> Recipe:
+    """Look for the files of ``model``.
+
+    Parameters
+    ----------
+    model : str
+        A key of :data:`~mashkit_demucs.files.FILES`; in a folder also the name of its own .yaml (a bag), or of a
+        checkpoint.
+    folder : Path, optional
+        Where to look: ``signature.safetensors``, ``signature-checksum.th`` or ``signature.th``, and ``model.yaml``. By
+        default where `mashkit models` puts the files, and in the caches of the Hugging Face hub and of torch.hub, where
+        demucs itself does.
+
+    Raises
+    ------
+    ComponentUnavailable
+        If a file is missing or the bag is not readable.
+    """
+    if folder is not None and not folder.is_dir():
+        raise ComponentUnavailable(f"{folder}: no such folder, for the weights of {model}", "check the option folder")
+    local = None if folder is None or not (folder / f"{model}.yaml").is_file() else folder / f"{model}.yaml"
+    if local is not None:
+        bag = _read_bag(local)
+    elif model in FILES:
+        bag = _read_bag(REMOTE_ROOT / f"{model}.yaml")
+    else:
+        bag = {"models": [model]}
+    found = {signature: _find_checkpoint(model, signature, folder) for signature in bag["models"]}
+    missing = [_file_names(signature) for signature, path in found.items() if path is None]
+    if missing:
+        raise ComponentUnavailable(
+            f"the weights of demucs model {model!r} are not here: looked for {'; '.join(missing)} in "
+            f"{folder or _caches(model)}; mashkit downloads nothing by itself",
+            f"mashkit models pull {' '.join(f'demucs/{_OFFICIAL[signature]}' for signature in bag['models'])}, or give "
+            "a folder that holds them as option folder"
+            if folder is None
+            else "put the files there, or check the options model and folder",
+        )
+    files = tuple(path for path in found.values() if path is not None)
+    return Recipe(files, bag.get("weights"), bag.get("segment"), local)
+
+
+def _read_bag(path: Path) -> Mapping[str, Any]:
+    try:
+        bag = yaml.safe_load(path.read_text())
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise ComponentUnavailable(f"{path}: cannot be read as a bag of models: {error}", "write it again") from error
+    models = bag.get("models") if isinstance(bag, dict) else None
+    if not models or not all(isinstance(name, str) for name in models):
+        raise ComponentUnavailable(f"{path}: names no models", 'write e.g. `models: ["955717e8"]`')
+    return dict(bag)
+
+
+def _file_names(signature: str) -> str:
+    return f"{signature}.safetensors or {_OFFICIAL.get(signature, f'{signature}.th')}"
+
+
+def _caches(model: str) -> str:
+    hub = f"the Hugging Face cache of {DEFAULT_NAMESPACE}/{hf_repo_name(model)}"
+    return f"{_models()}, in {hub} and in {_torch_hub()}"
+
+
+def _models() -> Path:
+    return models_folder() / "demucs"
+
+
+def _torch_hub() -> Path:
+    return Path(torch.hub.get_dir()) / "checkpoints"
+
+
+def _find_checkpoint(model: str, signature: str, folder: Path | None) -> Path | None:
+    if folder is None:
+        candidates = [_models() / _OFFICIAL[signature]]
+        cached = try_to_load_from_cache(f"{DEFAULT_NAMESPACE}/{hf_repo_name(model)}", f"{signature}.safetensors")
+        candidates += [Path(cached)] if isinstance(cached, str) else []
+        candidates.append(_torch_hub() / _OFFICIAL[signature])
+    else:
+        candidates = [folder / f"{signature}.safetensors"]
+        candidates += sorted(path for path in folder.glob("*.th") if path.stem.rpartition("-")[0] == signature)
+        candidates.append(folder / f"{signature}.th")
+    return next((path for path in candidates if path.is_file()), None)
+
+
+# ------------------------------------------------------------------------------------------------------------- read
+def load(recipe: Recipe, trusted_sha256: Collection[str] = ()) -> BagOfModels:
+    """Return the models of ``recipe`` on the CPU, ready to separate.
+
+    Parameters
+    ----------
+    recipe : Recipe
+    trusted_sha256 : collection of str
+        Hashes of the .th files that may be unpickled without restriction.
+
+    Raises
+    ------
+    ComponentUnavailable
+        If a file is not what its name says, needs code to be run, or does not hold the weights of its architecture.
+    """
+    # Initial weights are drawn before they are overwritten: not from the caller's random generator.
+    with torch.random.fork_rng(devices=[]):
+        models = [_load_model(path, trusted_sha256) for path in recipe.files]
+    bag = BagOfModels(models, recipe.weights, recipe.segment)  # type: ignore[arg-type]
+    unheard = [name for k, name in enumerate(bag.sources) if sum(weights[k] for weights in bag.weights) <= 0]
+    if unheard or bag.audio_channels != 2:
+        names = ", ".join(path.name for path in recipe.files)
+        fault = f"no model is for {unheard[0]}" if unheard else f"the models hear {bag.audio_channels} channels, not 2"
+        raise ComponentUnavailable(f"{names}: {fault}", "use another model")
+    return bag.eval().requires_grad_(False)
+
+
+def _file_sha256(path: Path) -> str:
+    status = path.stat()
+    return _sha256(path, status.st_size, status.st_mtime_ns)
+
+
+@functools.lru_cache(maxsize=64)  # computed again only when a file changes
+def _sha256(path: Path, size: int, modified: int) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _load_model(path: Path, trusted_sha256: Collection[str]) -> Any:
+    package = _check_safetensors(path) if path.suffix == ".safetensors" else _read_pickle(path, trusted_sha256)
+    if package["state"].get("__quantized") and find_spec("diffq") is None:
+        raise ComponentUnavailable(f"{path.name} is quantized, and diffq is not installed", "pip install diffq")
+    try:
+        model: Any = load_safetensors_model(path) if path.suffix == ".safetensors" else load_model(package)  # type: ignore[no-untyped-call]
+    except RuntimeError as error:
+        klass = package["klass"].__name__
+        raise ComponentUnavailable(
+            f"{path}: does not hold the weights of the {klass} it describes: {error}", "use the file it was saved as"
+        ) from error
+    _embed_without_chance(model)
+    return model
+
+
+def _embed_without_chance(model: Any) -> None:
+    """Fix a transformer's place embeddings: demucs shifts them, by 0 in its own models, by a global random number."""
+    transformer = getattr(model, "crosstransformer", None)
+    if transformer is not None and transformer.emb == "sin":
+        period = transformer.max_period
+        transformer._get_pos_embedding = lambda length, batch, width, device: create_sin_embedding(
+            length, width, device=device, max_period=period
+        )
+
+
+def _check_safetensors(path: Path) -> dict[str, Any]:
+    """Return what a .safetensors says of itself, once it is sure that demucs may act on that."""
+    try:
+        with safe_open(str(path), framework="pt") as file:
+            about = file.metadata() or {}
+    except (SafetensorError, OSError) as error:
+        raise ComponentUnavailable(f"{path}: cannot be read: {error}", "fetch or export it again") from error
+    klass = _architecture(path, about.get("klass"))
+    if not {"args", "kwargs"} <= about.keys():
+        raise _no_checkpoint(path)
+    structure = json.loads(about.get("structure", "{}"))
+    # Quantized states name classes that demucs would import and call.
+    for named in _named_classes(structure):
+        if named not in ARCHITECTURES and not named.startswith("diffq."):
+            raise ComponentUnavailable(f"{path}: names {named}, which is no part of a model", "use another file")
+    return {"klass": klass, "state": {"__quantized": bool(structure)}}
+
+
+def _named_classes(node: Any) -> set[str]:
+    if isinstance(node, dict):
+        own = {node["_class"]} if isinstance(node.get("_class"), str) else set()
+        return own.union(*map(_named_classes, node.values()))
+    return set().union(*map(_named_classes, node)) if isinstance(node, list) else set()
+
+
+def _read_pickle(path: Path, trusted_sha256: Collection[str]) -> dict[str, Any]:
+    content = path.read_bytes()
+    digest = hashlib.sha256(content).hexdigest()
+    checksum = path.stem.rpartition("-")[2] if "-" in path.stem else ""
+    if not digest.startswith(checksum):
+        raise ComponentUnavailable(
+            f"{path}: is not the file its name says: sha256 begins with {digest[: len(checksum)]}, not {checksum}",
+            "fetch it again",
+        )
+    # From the bytes that were hashed: the file might change in between.
+    try:
+        with torch.serialization.safe_globals([*ARCHITECTURES.values(), Fraction]):
+            package = torch.load(io.BytesIO(content), map_location="cpu", weights_only=digest not in trusted_sha256)
+    except pickle.UnpicklingError as error:
+        raise ComponentUnavailable(
+            f"{path}: holds more than weights, and reading it could run any code: {_reason(error)}",
+            f'if you trust whoever made this file, give the option trusted_sha256=["{digest}"]',
+        ) from error
+    except (EOFError, RuntimeError) as error:
+        raise ComponentUnavailable(f"{path}: is damaged: {error}", "fetch it again") from error
+    if not isinstance(package, dict) or not {"klass", "args", "kwargs", "state"} <= package.keys():
+        raise _no_checkpoint(path)
+    klass = package["klass"]
+    _architecture(path, f"{klass.__module__}.{klass.__qualname__}" if isinstance(klass, type) else None)
+    return package
+
+
+def _reason(error: pickle.UnpicklingError) -> str:
+    """Return the part of torch's page of advice that says what it did not take."""
+    return (
+        str(error).rpartition("WeightsUnpickler error: ")[2].strip().splitlines()[0].partition(" was not an allowed")[0]
+    )
+
+
+def _architecture(path: Path, name: str | None) -> type[Any]:
+    if name is None:
+        raise _no_checkpoint(path)
+    if name not in ARCHITECTURES:
+        raise ComponentUnavailable(
+            f"{path}: is of the class {name}, which is no model of demucs", f"use one of {', '.join(ARCHITECTURES)}"
+        )
+    return ARCHITECTURES[name]
+
+
+def _no_checkpoint(path: Path) -> ComponentUnavailable:
+    return ComponentUnavailable(f"{path}: is no checkpoint of demucs", "use a file demucs wrote")

