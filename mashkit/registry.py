@@ -26,6 +26,7 @@ from mashkit.errors import (
     UnknownComponent,
 )
 from mashkit.interfaces import INTERFACES
+from mashkit.models import WeightFile
 
 GROUP = "mashkit"
 """Entry-point group of plugins."""
@@ -159,9 +160,30 @@ class Registry:
             f"no {kind} is called {name!r}", f"did you mean {near[0]!r}? {known}" if near else known
         )
 
+    def weights(self) -> list[WeightFile]:
+        """Return the weight files of all plugins, sorted by name.
+
+        Raises
+        ------
+        DuplicateComponent
+            If two plugins register a file of the same name.
+        """
+        found: dict[str, WeightFile] = {}
+        for files in self.plugins.hook.mashkit_register_weights():
+            for one in files:
+                if found.setdefault(one.name, one) != one:
+                    raise DuplicateComponent(
+                        f"weights {one.name!r} are registered twice", "uninstall one of the plugins"
+                    )
+        return sorted(found.values(), key=lambda one: one.name)
+
     # -------------------------------------------------------------------------------------------------- creation
     def create(self, kind: str, name: str, options: Mapping[str, Any] | None = None) -> Component:
         """Import the component and return an instance with ``options``.
+
+        A name with ":" or "+" in it is made of others (:mod:`mashkit.composite`). One that needs an environment of its
+        own comes back as its proxy (:mod:`mashkit.remote`); so does one whose name is followed by "@" and the name of
+        an environment, or by "@" alone for another process of this one.
 
         Raises
         ------
@@ -174,10 +196,21 @@ class Registry:
         BrokenPlugin
             If the target cannot be imported or is no component of that kind.
         """
+        from mashkit import composite  # here: composites know catalog and renderer, the registry need not
+
+        if composite.is_composite(name):
+            made = composite.create(self, kind, name, options)
+            made.origin = Origin("mashkit", importlib.metadata.version("mashkit"))
+            return made
+        plain, at, environment = name.partition("@")
+        if at:
+            return self._isolated(kind, plain, environment, options)
         registered = self.find(kind, name)
         available = registered.availability()
         if not available.ok:
             raise ComponentUnavailable(f"{kind} {name!r} is not available: {available.reason}", available.fix)
+        if available.environment:
+            return self._isolated(kind, name, available.environment, options)
         cls = _import_target(registered)
         _check_options(cls, name, options or {})
         try:
@@ -186,6 +219,16 @@ class Registry:
             # attrs puts the attribute, type and value behind the message: the message alone is for people.
             raise OptionError(f"{kind} {name!r} does not take these options: {error.args[0]}") from error
         component.origin = registered.origin
+        return component
+
+    def _isolated(self, kind: str, name: str, environment: str, options: Mapping[str, Any] | None) -> Component:
+        from mashkit.remote.proxies import isolated
+
+        def notify(event: hookspecs.StageEvent) -> None:
+            self.plugins.hook.mashkit_stage(event=event)
+
+        component = isolated(kind, name, environment=environment, options=options, notify=notify)
+        component.origin = component.session.made().origin
         return component
 
 

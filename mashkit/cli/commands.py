@@ -22,7 +22,9 @@ from mashkit.catalog.catalog import default_cache
 from mashkit.catalog.excerpts import LONGEST_S, SHORTEST_S, ExcerptPolicy
 from mashkit.catalog.songs import find_songs
 from mashkit.cli.bench import bench as bench  # a command like the others; its handlers have a module of their own
+from mashkit.cli.env import env as env  # likewise
 from mashkit.cli.main import KINDS
+from mashkit.cli.models import models as models  # the same
 from mashkit.cli.progress import ProgressListener
 from mashkit.errors import AudioFileError, CatalogError, MashkitError, PlanError, TimeMapError, UsageError
 from mashkit.hookspecs import StageEvent

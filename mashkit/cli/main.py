@@ -11,7 +11,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from mashkit.cli import bench
+from mashkit.cli import bench, env, models
 
 KINDS = ("separator", "analyzer", "stretcher", "scorer", "generator")
 CONDITIONS = ("original", "matched", "unmatched-key", "unmatched-tempo", "unmatched-key-tempo")
@@ -153,6 +153,8 @@ def _parser() -> argparse.ArgumentParser:
     for made in (plugins, doctor):
         made.add_argument("-o", "--output", type=Path, metavar="FILE", help="write the list there as JSON")
     bench.add_parser(commands, EPILOG)
+    env.add_parser(commands, EPILOG)
+    models.add_parser(commands, EPILOG)
     return parser
 
 

@@ -1,0 +1,127 @@
+"""`mashkit env`: environments for components. Light on import: every `mashkit --help` builds the parser."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    from mashkit.remote.environments import Environment
+
+SUMMARY = "Make, list and remove environments for components that cannot live beside the others."
+
+
+class _Commands(Protocol):
+    def add_parser(self, name: str, **arguments: Any) -> argparse.ArgumentParser: ...
+
+
+def add_parser(commands: _Commands, epilog: str) -> None:
+    """Add `env` and its three subcommands to the command line."""
+    env_parser = commands.add_parser("env", help=SUMMARY, description=SUMMARY, epilog=epilog)
+    actions = env_parser.add_subparsers(dest="action", metavar="ACTION", required=True)
+
+    def action(name: str, help_: str) -> argparse.ArgumentParser:
+        made = actions.add_parser(name, help=help_, description=help_, epilog=epilog)
+        made.add_argument("--json", action="store_true", help="print data as JSON on stdout")
+        made.add_argument("--quiet", action="store_true", help="no progress")
+        return made
+
+    create = action("create", "Make an environment with mashkit, a plugin and what it requires.")
+    create.add_argument("name", metavar="NAME", help="what `mashkit plugins` names, a component, or a plugin")
+    create.add_argument("--python", metavar="PYTHON", help="interpreter, by path or name; default: mashkit's own")
+    create.add_argument("--package", action="append", default=[], metavar="REQUIREMENT",
+                        help="install this too: a requirement or a path; repeatable")  # fmt: skip
+    action("list", "List the environments, and whether they work.")
+    remove = action("remove", "Delete an environment.")
+    remove.add_argument("name", metavar="NAME", help="an environment `mashkit env list` shows")
+
+
+def env(arguments: argparse.Namespace) -> int:
+    """Make, list or remove environments."""
+    return {"create": _create, "list": _list, "remove": _remove}[arguments.action](arguments)
+
+
+def _create(arguments: argparse.Namespace) -> int:
+    from mashkit.cli.commands import DONE
+    from mashkit.cli.progress import ProgressListener
+    from mashkit.hookspecs import StageEvent
+    from mashkit.registry import Registry
+    from mashkit.remote.install import create_environment
+
+    registry = Registry()
+
+    def notify(event: StageEvent) -> None:
+        registry.plugins.hook.mashkit_stage(event=event)
+
+    with ProgressListener(registry, quiet=arguments.quiet):
+        made = create_environment(
+            arguments.name, registry=registry, python=arguments.python, packages=arguments.package, notify=notify
+        )
+    if arguments.json:
+        print(json.dumps(_row(made), indent=2))
+    else:
+        print(made.path)
+    return DONE
+
+
+def _list(arguments: argparse.Namespace) -> int:
+    from mashkit.cli.commands import DONE, _print_json, _print_table, _say
+    from mashkit.remote.environments import environments, unfinished
+
+    rows = [_row(environment) for environment in environments()]
+    left = [str(path) for path in unfinished()]
+    if arguments.json:
+        _print_json({"environments": rows, "unfinished": left})
+    else:
+        _print_table(
+            ("name", "works", "python", "plugin", "size", "path"),
+            [
+                (row["name"], "no" if row["problem"] else "yes", row["python"], ", ".join(row["distributions"]),
+                 f"{row['size_bytes'] / 1e6:.0f} MB", row["path"])
+                for row in rows
+            ],
+        )  # fmt: skip
+        for row in rows:
+            if row["problem"]:
+                _say(f"{row['name']}: {row['problem']}: {row['fix']}")
+        for path in left:
+            _say(f"unfinished: {path}: it is being made, or `mashkit env remove` it")
+    return DONE
+
+
+def _row(environment: Environment) -> dict[str, Any]:
+    from mashkit.errors import MashkitError
+    from mashkit.remote.environments import size_bytes
+    from mashkit.remote.install import prove
+
+    problem = fix = ""
+    try:
+        prove(environment.path, environment.components)
+    except MashkitError as error:
+        problem, fix = error.problem, error.fix or ""
+    return {
+        "name": environment.name,
+        "path": str(environment.path),
+        "python": environment.python,
+        "mashkit": environment.mashkit,
+        "distributions": list(environment.distributions),
+        "components": [{"kind": kind, "name": name} for kind, name in environment.components],
+        "packages": dict(environment.packages),
+        "size_bytes": size_bytes(environment.path),
+        "works": not problem,
+        "problem": problem,
+        "fix": fix,
+    }
+
+
+def _remove(arguments: argparse.Namespace) -> int:
+    from mashkit.cli.commands import DONE
+    from mashkit.remote.environments import remove_environment
+
+    path = remove_environment(arguments.name)
+    if arguments.json:
+        print(json.dumps({"removed": str(path)}))
+    else:
+        print(f"removed {path}")
+    return DONE

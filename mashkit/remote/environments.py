@@ -1,0 +1,195 @@
+"""Virtual environments for components that cannot live beside the others: where they are and what they hold."""
+
+from __future__ import annotations
+
+import difflib
+import importlib.metadata
+import json
+import os
+import re
+import shutil
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import attrs
+import platformdirs
+
+from mashkit.errors import ComponentUnavailable, MashkitError, UsageError
+
+ROOT_VARIABLE = "MASHKIT_ENVIRONMENTS"
+"""Environment variable: folder of the environments; default is the platform's folder for a user's data."""
+RECORD = "mashkit-environment.json"
+"""File written into an environment when it is complete: one without it is never used."""
+WEIGHTS = "weights"
+"""Folder in an environment for distributions that are there for their files alone."""
+
+
+class EnvironmentFailed(MashkitError):
+    """An environment that could not be made or removed."""
+
+
+def root() -> Path:
+    """Return the folder that holds the environments; it need not exist."""
+    named = os.environ.get(ROOT_VARIABLE)
+    return Path(named) if named else Path(platformdirs.user_data_dir("mashkit")) / "environments"
+
+
+def environment_path(name: str) -> Path:
+    """Return where the environment of that name is or would be.
+
+    Raises
+    ------
+    UsageError
+        If it is no name: letters, digits, "-", "_" and ".", beginning with a letter or digit.
+    """
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", name):
+        raise UsageError(f"{name!r} is no name of an environment", "use letters, digits, - and _")
+    return root() / name
+
+
+def interpreter(path: Path) -> Path:
+    """Return the Python of the environment in ``path``."""
+    return path / "bin" / "python"
+
+
+@attrs.frozen(kw_only=True)
+class Environment:
+    """A complete environment, as its record has it.
+
+    Parameters
+    ----------
+    name : str
+    path : Path
+    python : str
+        Version of its Python.
+    mashkit : str
+        Version of its mashkit.
+    components : tuple of (kind, name)
+        What it was made for.
+    distributions : tuple of str
+        Distributions that bring these components.
+    packages : mapping of str to str
+        Everything installed in it, with versions.
+    """
+
+    name: str
+    path: Path
+    python: str
+    mashkit: str
+    components: tuple[tuple[str, str], ...]
+    distributions: tuple[str, ...]
+    packages: Mapping[str, str]
+
+    def to_record(self) -> dict[str, Any]:
+        """Return plain data for the record; the path is where the record lies."""
+        data = attrs.asdict(self, filter=attrs.filters.exclude("path"))
+        return {**data, "packages": dict(self.packages)}
+
+
+def read_environment(path: Path) -> Environment | None:
+    """Return the environment in ``path``, or None where there is none that is complete."""
+    try:
+        data = json.loads((path / RECORD).read_text(encoding="utf-8"))
+        return Environment(
+            name=data["name"],
+            path=path,
+            python=data["python"],
+            mashkit=data["mashkit"],
+            components=tuple((kind, name) for kind, name in data["components"]),
+            distributions=tuple(data["distributions"]),
+            packages=data["packages"],
+        )
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def environments() -> list[Environment]:
+    """Return the complete environments, by name."""
+    if not root().is_dir():
+        return []
+    found = (read_environment(path) for path in sorted(root().iterdir()))
+    return [environment for environment in found if environment is not None]
+
+
+def unfinished() -> list[Path]:
+    """Return the folders of environments that are being made, or that were never completed."""
+    if not root().is_dir():
+        return []
+    return [
+        path
+        for path in sorted(root().iterdir())
+        if path.is_dir() and (path / "pyvenv.cfg").exists() and read_environment(path) is None
+    ]
+
+
+def find_environment(name: str) -> Environment:
+    """Return the complete environment of that name.
+
+    Raises
+    ------
+    ComponentUnavailable
+        If there is none; it says how to make it.
+    UsageError
+        If it is no name.
+    """
+    environment = read_environment(environment_path(name))
+    if environment is None:
+        near = difflib.get_close_matches(name, [one.name for one in environments()], n=1)
+        hint = f"; did you mean {near[0]!r}?" if near else ""
+        raise ComponentUnavailable(f"there is no environment {name!r} in {root()}{hint}", create_command(name))
+    return environment
+
+
+def create_command(name: str) -> str:
+    """Return what to type to make the environment."""
+    return f"mashkit env create {name}"
+
+
+def weight_package(name: str) -> importlib.metadata.Distribution | None:
+    """Return a distribution that carries weights: as this process's environment has it for its files, or installed.
+
+    Parameters
+    ----------
+    name : str
+        One of a card's ``weight_packages``, without the version.
+    """
+    path = [str(Path(sys.prefix) / WEIGHTS), *sys.path]
+    return next(iter(importlib.metadata.distributions(name=name, path=path)), None)
+
+
+def size_bytes(path: Path) -> int:
+    """Return how much the files in ``path`` hold; links are not followed."""
+    return sum((Path(folder) / name).lstat().st_size for folder, _, names in os.walk(path) for name in names)
+
+
+def remove_environment(name: str) -> Path:
+    """Delete an environment, complete or not, and return where it was.
+
+    Nothing outside :func:`root` is ever deleted: a link is removed, not what it leads to, and a folder that is no
+    virtual environment is left alone.
+
+    Raises
+    ------
+    UsageError
+        If it is no name, or there is no such environment.
+    EnvironmentFailed
+        If it is no virtual environment, or cannot be deleted.
+    """
+    path = environment_path(name)
+    if not path.exists() and not path.is_symlink():
+        names = ", ".join(one.name for one in environments()) or "none"
+        raise UsageError(f"there is no environment {name!r} in {root()}", f"there are: {names}")
+    try:
+        if path.is_symlink():
+            path.unlink()
+        elif not (path / "pyvenv.cfg").is_file():
+            raise EnvironmentFailed(f"{path} is no virtual environment", "look what it is, and remove it yourself")
+        else:
+            # The record first: if the rest takes long or fails, nobody uses what is left.
+            (path / RECORD).unlink(missing_ok=True)
+            shutil.rmtree(path)
+    except OSError as error:
+        raise EnvironmentFailed(f"{path} cannot be removed: {error.strerror}", "remove it yourself") from error
+    return path

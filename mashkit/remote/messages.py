@@ -1,0 +1,141 @@
+"""What parent and worker say to each other: JSON messages on pipes, audio in a scratch file, never a pickle.
+
+A message is :data:`MAGIC`, its length as four bytes (little endian), and a JSON object in UTF-8. Each direction has a
+scratch file without a name: audio lies there as raw float32 while a message refers to it, and whatever dies, nothing
+is left on the disk.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import json
+import struct
+from collections.abc import Mapping
+from typing import IO, Any, BinaryIO
+
+import attrs
+import numpy as np
+
+from mashkit import errors
+from mashkit.components import ComponentInfo
+from mashkit.errors import MashkitError
+from mashkit.types import Analysis, Audio, Clip, Role
+
+PROTOCOL = 1
+"""Counts up with every change of what is said here."""
+MAGIC = b"\x93mashkit"
+"""Begins every message; its first byte is no text in any encoding a backend would print."""
+LONGEST = 1 << 28
+"""Bytes of JSON a message may have: the clips of a very large catalog need a tenth of it."""
+
+_LENGTH = struct.Struct("<I")
+
+
+def versions() -> dict[str, Any]:
+    """Return what both sides must have alike to understand each other, as plain data."""
+    return {
+        "protocol": PROTOCOL,
+        "mashkit": importlib.metadata.version("mashkit"),
+        # While mashkit is worked on, its version does not tell what a card holds.
+        "card": [field.name for field in attrs.fields(ComponentInfo)],
+    }
+
+
+class BadMessageError(ValueError):
+    """What came through the pipe is no message."""
+
+
+def write_message(stream: IO[bytes], message: Mapping[str, Any]) -> None:
+    """Write one message and flush."""
+    body = json.dumps(message).encode()
+    stream.write(MAGIC + _LENGTH.pack(len(body)) + body)
+    stream.flush()
+
+
+def read_message(stream: IO[bytes]) -> dict[str, Any] | None:
+    """Return the next message, or None at the end of the stream.
+
+    Raises
+    ------
+    BadMessageError
+        If something else comes, or the stream ends within a message.
+    """
+    head = stream.read(len(MAGIC) + _LENGTH.size)
+    if not head:
+        return None
+    if not head.startswith(MAGIC):
+        raise BadMessageError(f"{head!r} where a message should begin")
+    (length,) = _LENGTH.unpack(head[len(MAGIC) :].ljust(_LENGTH.size, b"\xff"))
+    body = stream.read(length) if length <= LONGEST else b""
+    if len(body) != length:
+        raise BadMessageError("a message that ends too early")
+    message = json.loads(body)
+    if not isinstance(message, dict):
+        raise BadMessageError("a message that is no JSON object")
+    return message
+
+
+class Scratch:
+    """One direction's audio: written by one side, read by the other while the writer waits.
+
+    Parameters
+    ----------
+    file : BinaryIO
+        Unbuffered; shared by both processes.
+    """
+
+    def __init__(self, file: BinaryIO) -> None:
+        self.file = file
+
+    def clear(self) -> None:
+        """Give the space back."""
+        self.file.truncate(0)
+
+    def put(self, audio: Audio) -> dict[str, int]:
+        """Append audio and return what the other side needs to read it."""
+        offset = self.file.seek(0, 2)
+        audio.samples.tofile(self.file)
+        return {"offset": offset, "channels": audio.channels, "frames": audio.frames, "sample_rate": audio.sample_rate}
+
+    def get(self, reference: Mapping[str, int]) -> Audio:
+        """Read audio; raises AudioError if it is none (NaN, no channel)."""
+        self.file.seek(reference["offset"])
+        shape = reference["channels"], reference["frames"]
+        samples = np.fromfile(self.file, np.float32, shape[0] * shape[1]).reshape(shape)
+        samples.flags.writeable = False  # ours alone: Audio need not copy it
+        return Audio(samples, reference["sample_rate"])
+
+
+# --------------------------------------------------------------------------------------------------------- values
+def info_to_dict(info: ComponentInfo) -> dict[str, Any]:
+    """Return a card as plain data; ``ComponentInfo(**data)`` reads it back."""
+    return {**attrs.asdict(info), "provides": sorted(info.provides)}
+
+
+def clip_to_dict(clip: Clip) -> dict[str, Any]:
+    """Return a clip as plain data; :func:`clip_from_dict` reads it back to an equal value."""
+    fields = {field.name: getattr(clip, field.name) for field in attrs.fields(Clip)}
+    by_role = {name: {str(role): x for role, x in fields[name].items()} for name in ("loudness", "activity", "entry")}
+    return {**fields, **by_role, "analysis": clip.analysis.to_dict()}
+
+
+def clip_from_dict(data: Mapping[str, Any]) -> Clip:
+    """Read what :func:`clip_to_dict` wrote."""
+    by_role = {name: {Role(role): x for role, x in data[name].items()} for name in ("loudness", "activity", "entry")}
+    return Clip(**{**data, **by_role, "analysis": Analysis.from_dict(data["analysis"])})
+
+
+def error_to_dict(error: MashkitError) -> dict[str, Any]:
+    """Return an error as plain data: its class, or the nearest one that mashkit has, and what it says."""
+    for cls in type(error).__mro__:
+        if getattr(errors, cls.__name__, None) is cls:
+            own = cls is type(error)
+            arguments = error.args if own else (error.problem, error.fix)
+            return {"type": cls.__name__, "args": [None if one is None else str(one) for one in arguments]}
+    raise TypeError(f"{error!r} is none of mashkit's errors")  # pragma: no cover — every MashkitError has it as base
+
+
+def error_from_dict(data: Mapping[str, Any]) -> MashkitError:
+    """Read what :func:`error_to_dict` wrote."""
+    error: MashkitError = getattr(errors, data["type"])(*data["args"])
+    return error

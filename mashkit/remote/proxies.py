@@ -1,0 +1,218 @@
+"""The same interfaces, served by a worker: what a caller holds instead of the component itself.
+
+The checks of the interface run on this side too: a worker is trusted no more than any backend.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from types import TracebackType
+from typing import Any, Self, TypeVar
+
+import attrs
+
+from mashkit.components import Component, ComponentInfo
+from mashkit.errors import AudioError, ComponentUnavailable, ContractViolation, UsageError
+from mashkit.hookspecs import StageEvent
+from mashkit.interfaces import INTERFACES, Analyzer, Generator, Separator, Stretcher
+from mashkit.remote.messages import Scratch, clip_to_dict
+from mashkit.remote.session import Session
+from mashkit.timemap import TimeMap
+from mashkit.types import Analysis, Audio, Clip, Condition, MashupPlan, StemSet
+
+T = TypeVar("T")
+
+
+@attrs.define(kw_only=True, eq=False)
+class RemoteComponent(Component):
+    """A component in a worker process: a context manager that ends the worker.
+
+    Without it the worker ends with the last reference to this object, and with the interpreter.
+
+    Parameters
+    ----------
+    session : Session
+    """
+
+    session: Session = attrs.field(repr=False)
+
+    @property
+    def info(self) -> ComponentInfo:  # type: ignore[override]  # every instance has the card of what it stands for
+        """The card of the component in the worker; its name says where it runs, unless it runs nowhere else."""
+        info = self.session.made().info
+        if info.environment and info.environment == self.session.environment:
+            return info
+        return attrs.evolve(info, name=f"{info.name}@{self.session.environment}")
+
+    def options(self) -> dict[str, Any]:
+        """Return the options the component in the worker runs with, defaults included."""
+        return dict(self.session.made().options)
+
+    def weights(self) -> Mapping[str, str]:
+        """Return file name → sha256 of every weight file the component in the worker uses."""
+        weights: dict[str, str] = self.session.describe()["weights"]
+        return weights
+
+    def describe(self) -> dict[str, Any]:
+        """Return what the component in the worker says of itself, and the name of its environment."""
+        return self.session.describe()
+
+    def close(self) -> None:
+        """End the worker; a later call would start another."""
+        self.session.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _received(self, make: Callable[[], T]) -> T:
+        """Return what ``make`` makes of the worker's answer, which may hold no audio at all."""
+        try:
+            return make()
+        except AudioError as error:
+            raise ContractViolation(f"{self.kind} {self.info.name!r} sent no audio: {error.problem}") from error
+
+
+@attrs.define(kw_only=True, eq=False)
+class RemoteSeparator(RemoteComponent, Separator):
+    """A separator in a worker process."""
+
+    def _separate(self, mix: Audio) -> StemSet:
+        def fetch(scratch: Scratch, answer: Mapping[str, Any]) -> StemSet:
+            return self._received(lambda: StemSet({name: scratch.get(stem) for name, stem in answer.items()}))
+
+        stems: StemSet = self.session.ask(
+            "separate",
+            {"call": "separate"},
+            allowed_s=self.session.allowed_s(mix.duration),
+            send=lambda scratch: {"mix": scratch.put(mix)},
+            fetch=fetch,
+        )
+        return stems
+
+
+@attrs.define(kw_only=True, eq=False)
+class RemoteAnalyzer(RemoteComponent, Analyzer):
+    """An analyzer in a worker process."""
+
+    def _analyze(self, mix: Audio) -> Analysis:
+        found = self.session.ask(
+            "analyze",
+            {"call": "analyze"},
+            allowed_s=self.session.allowed_s(mix.duration),
+            send=lambda scratch: {"mix": scratch.put(mix)},
+        )
+        return Analysis.from_dict(found)
+
+
+@attrs.define(kw_only=True, eq=False)
+class RemoteStretcher(RemoteComponent, Stretcher):
+    """A stretcher in a worker process."""
+
+    def _stretch(self, audio: Audio, *, speed: float, semitones: float, frames: int) -> Audio:
+        return self._ask(audio, {"speed": speed, "time_map": None, "semitones": semitones, "frames": frames})
+
+    def _stretch_along(self, audio: Audio, time_map: TimeMap, *, semitones: float, frames: int) -> Audio:
+        return self._ask(audio, {"time_map": time_map.to_dict(), "semitones": semitones, "frames": frames})
+
+    def _ask(self, audio: Audio, request: Mapping[str, Any]) -> Audio:
+        stretched: Audio = self.session.ask(
+            "stretch",
+            {"call": "stretch", **request},
+            allowed_s=self.session.allowed_s(audio.duration),
+            send=lambda scratch: {"audio": scratch.put(audio)},
+            fetch=lambda scratch, answer: self._received(lambda: scratch.get(answer)),
+        )
+        return stretched
+
+
+@attrs.define(kw_only=True, eq=False)
+class RemoteGenerator(RemoteComponent, Generator):
+    """A generator in a worker process: all plans of a call are drawn before the first is given."""
+
+    def _plan(
+        self, clips: Sequence[Clip], *, condition: Condition, count: int, seed: int, vocal: str | None
+    ) -> Iterator[MashupPlan]:
+        request = {
+            "call": "plan",
+            "clips": [clip_to_dict(clip) for clip in clips],
+            "condition": str(condition),
+            "count": count,
+            "seed": seed,
+            "vocal": vocal,
+        }
+        plans = self.session.ask("plan", request, allowed_s=self.session.allowed_s())
+        yield from map(MashupPlan.from_dict, plans)
+
+    def _variants(self, plan: MashupPlan, clips: Mapping[str, Clip]) -> Iterable[MashupPlan]:
+        known = {name: clip_to_dict(clip) for name, clip in clips.items()}
+        request = {"call": "variants", "plan": plan.to_dict(), "clips": known}
+        plans = self.session.ask("vary a plan", request, allowed_s=self.session.allowed_s())
+        return list(map(MashupPlan.from_dict, plans))
+
+
+PROXIES: Mapping[str, type[RemoteComponent]] = {
+    cls.kind: cls for cls in (RemoteSeparator, RemoteAnalyzer, RemoteStretcher, RemoteGenerator)
+}
+"""Kind → what stands for a component of it. No scorer: it asks for sound as it goes, most of it not rendered yet."""
+
+
+def isolated(
+    kind: str,
+    name: str,
+    *,
+    environment: str = "",
+    options: Mapping[str, Any] | None = None,
+    timeout_s: float | None = None,
+    notify: Callable[[StageEvent], object] | None = None,
+) -> RemoteComponent:
+    """Return a component that runs in a process of its own, in another environment or in this one.
+
+    Parameters
+    ----------
+    kind : {"separator", "analyzer", "stretcher", "generator"}
+    name : str
+        As the environment's `mashkit plugins` has it; this interpreter need not know it.
+    environment : str
+        Name of one that `mashkit env create` made; empty: this interpreter's own packages.
+    options : mapping, optional
+        The component's options.
+    timeout_s : float, optional
+        Seconds a call may take before the worker is ended. Default: the environment variable MASHKIT_WORKER_TIMEOUT;
+        else by kind and length of the audio, see :data:`mashkit.remote.session.TIMEOUTS_S`.
+    notify : callable, optional
+        Hears what the component reports with :func:`mashkit.remote.progress.report`.
+
+    Returns
+    -------
+    RemoteComponent
+        A Separator, Analyzer, Stretcher or Generator like any other; its worker runs.
+
+    Raises
+    ------
+    ComponentUnavailable
+        If the environment does not exist or its worker does not start, the component cannot be made there, it is a
+        scorer, or the system is Windows.
+    UnknownComponent, OptionError, …
+        Whatever the registry in the worker raises.
+    UsageError
+        If there is no such kind, or the time-out is no positive number.
+    """
+    if kind not in INTERFACES:
+        raise UsageError(f"there is no kind {kind!r}", f"the kinds are {', '.join(INTERFACES)}")
+    if kind not in PROXIES:
+        raise ComponentUnavailable(
+            f"{kind} {name!r} cannot be isolated: a {kind} asks for sound as it goes",
+            f"install its plugin here; {', '.join(PROXIES)} can be isolated",
+        )
+    if os.name != "posix":
+        raise ComponentUnavailable(f"{kind} {name!r} cannot be isolated on {os.name}", "use Linux or macOS")
+    session = Session(kind, name, environment=environment, options=options, timeout_s=timeout_s, notify=notify)
+    component = PROXIES[kind](session=session)
+    session.made()
+    return component

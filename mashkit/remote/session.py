@@ -1,0 +1,389 @@
+"""The parent's side: a worker process, asked one thing at a time, replaced when it fails."""
+
+from __future__ import annotations
+
+import collections
+import contextlib
+import os
+import queue
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+import weakref
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import attrs
+
+from mashkit.components import ComponentInfo, Origin
+from mashkit.errors import ComponentFailed, ComponentUnavailable, UsageError
+from mashkit.hookspecs import StageEvent
+from mashkit.remote.environments import create_command, find_environment, interpreter
+from mashkit.remote.messages import (
+    BadMessageError,
+    Scratch,
+    error_from_dict,
+    read_message,
+    versions,
+    write_message,
+)
+
+TIMEOUT_VARIABLE = "MASHKIT_WORKER_TIMEOUT"
+"""Environment variable: seconds a call may take, whatever its kind and the length of its audio."""
+TIMEOUTS_S: Mapping[str, tuple[float, float]] = {
+    "separator": (600.0, 30.0),
+    "analyzer": (300.0, 15.0),
+    "stretcher": (120.0, 10.0),
+    "generator": (600.0, 0.0),
+}
+"""Kind → seconds a call may take, and seconds more for every second of audio. The first part is for loading models on a
+first call; the second is ten times what the slowest backends we know of take of one core."""
+START_TIMEOUT_S = 300.0
+"""Seconds a worker may take to start, to make its component, or to describe it: hashing weights takes some."""
+STDERR_LINES = 12
+"""Last lines of a worker's standard error that an error tells."""
+
+_GONE = object()
+Incoming = queue.Queue[Any]
+Inner = Mapping[str, Any]
+
+
+class _Lost(Exception):
+    """The worker cannot be used any more; says why, and what to do."""
+
+    def __init__(self, reason: str, fix: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+        self.fix = fix
+
+
+class _Worker:
+    """One worker process, from start to end.
+
+    Parameters
+    ----------
+    environment : str
+        Name of the environment; empty for this interpreter's own.
+    python : Path
+        The interpreter to start.
+    """
+
+    def __init__(self, environment: str, python: Path) -> None:
+        self.inbox, self.outbox = _scratch_file(), _scratch_file()
+        descriptors = self.inbox.fileno(), self.outbox.fileno()
+        # A thread that ends would take the worker with it; the main thread ends with the process.
+        mortal = ["--mortal"] if threading.current_thread() is threading.main_thread() else []
+        # Our own paths mean nothing to another environment's Python; the current folder is nobody's library.
+        isolation = "-I" if environment else "-P"
+        try:
+            self.process = subprocess.Popen(  # noqa: S603 — an interpreter, and arguments of ours
+                [str(python), isolation, "-m", "mashkit.remote.worker", "--parent", str(os.getpid()), *mortal,
+                 "--inbox", str(descriptors[0]), "--outbox", str(descriptors[1])],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                pass_fds=descriptors,
+                env=_variables(environment, python),
+                start_new_session=True,
+            )  # fmt: skip
+        except OSError as error:
+            self.inbox.close()
+            self.outbox.close()
+            raise _Lost(f"cannot be: {python}: {error.strerror}", "") from None
+        stdin, stdout, stderr = self.process.stdin, self.process.stdout, self.process.stderr
+        assert stdin is not None and stdout is not None and stderr is not None  # noqa: S101, PT018 — they are pipes
+        self.stdin = stdin
+        self.incoming: Incoming = queue.Queue()
+        self.last_words: collections.deque[str] = collections.deque(maxlen=STDERR_LINES)
+        self._threads = [
+            threading.Thread(target=_read_messages, args=(stdout, self.incoming), daemon=True),
+            threading.Thread(target=_read_lines, args=(stderr, self.last_words), daemon=True),
+        ]
+        for thread in self._threads:
+            thread.start()
+        # Also when the interpreter exits, or when nobody holds us any more.
+        self.end = weakref.finalize(self, _end, os.getpid(), self.process, self._threads, (self.inbox, self.outbox))
+
+    def receive(self, deadline: float, allowed_s: float) -> dict[str, Any]:
+        """Return the next message; raise _Lost when there is none in time, or ever."""
+        try:
+            message = self.incoming.get(timeout=max(deadline - time.monotonic(), 0))
+        except queue.Empty:
+            raise _Lost(
+                f"was not done after {allowed_s:.0f} s",
+                f"allow more with {TIMEOUT_VARIABLE}=<seconds>, or give shorter audio",
+            ) from None
+        if isinstance(message, BadMessageError):
+            raise _Lost(
+                f"sent no message of ours: {message}", "have the backend write nothing before the worker has started"
+            )
+        if message is _GONE:
+            raise _Lost(self._how_it_ended(), "if it was killed, give shorter audio or more memory")
+        received: dict[str, Any] = message
+        return received
+
+    def send(self, request: Inner) -> None:
+        try:
+            write_message(self.stdin, request)
+        except OSError:
+            raise _Lost(self._how_it_ended(), "if it was killed, give shorter audio or more memory") from None
+
+    def _how_it_ended(self) -> str:
+        try:
+            code = self.process.wait(timeout=5)
+        except subprocess.TimeoutExpired:
+            return "closed its output"
+        if code < 0:
+            return f"was ended by {signal.Signals(-code).name}"
+        return f"ended with status {code}"
+
+    def told(self) -> str:
+        """Return the last it wrote on standard error, as the end of a sentence."""
+        # What was written before the end may still be on its way.
+        self._threads[1].join(timeout=0.5)
+        lines = [line for line in self.last_words if line.strip()]
+        return "; its last words:\n  " + "\n  ".join(lines) if lines else ""
+
+
+def _scratch_file() -> BinaryIO:
+    # Without a name: whoever dies, the system takes it back.
+    return tempfile.TemporaryFile(prefix="mashkit-", buffering=0)
+
+
+def _variables(environment: str, python: Path) -> dict[str, str]:
+    if not environment:
+        return dict(os.environ)
+    kept = {name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "PYTHONHOME")}
+    # Programs that were installed with a backend are the ones it should find.
+    return {**kept, "PATH": os.pathsep.join([str(python.parent), os.environ.get("PATH", os.defpath)])}
+
+
+def _read_messages(stream: BinaryIO, incoming: Incoming) -> None:
+    with stream:
+        try:
+            while (message := read_message(stream)) is not None:
+                incoming.put(message)
+        except (BadMessageError, ValueError) as error:
+            incoming.put(error if isinstance(error, BadMessageError) else BadMessageError(str(error)))
+        incoming.put(_GONE)
+
+
+def _read_lines(stream: BinaryIO, lines: collections.deque[str]) -> None:
+    with stream:
+        for line in stream:
+            lines.append(line.decode(errors="replace").rstrip())
+
+
+def _end(
+    owner: int, process: subprocess.Popen[bytes], threads: list[threading.Thread], files: tuple[BinaryIO, ...]
+) -> None:
+    for file in files:
+        file.close()
+    if os.getpid() != owner:  # a fork of the process that started it: not ours to end
+        return
+    # Before it is waited for: until then its number, and that of its group, are nobody else's.
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    if process.stdin is not None:
+        with contextlib.suppress(OSError):
+            process.stdin.close()
+    for thread in threads:
+        if thread is not threading.current_thread():
+            thread.join(timeout=1)
+
+
+@attrs.frozen
+class Made:
+    """What the worker's component says of itself."""
+
+    info: ComponentInfo
+    options: Mapping[str, Any]
+    origin: Origin
+
+
+class Session:
+    """One component in a worker process; started anew when it was lost.
+
+    Parameters
+    ----------
+    kind, name : str
+        The component, as the worker's registry knows it.
+    environment : str
+        Name of the environment to run in; empty: this interpreter's own, in another process.
+    options : mapping
+    timeout_s : float, optional
+        What a call may take; default: :data:`TIMEOUT_VARIABLE`, or what :data:`TIMEOUTS_S` allows.
+    notify : callable, optional
+        Hears what the component reports while it works.
+    python : Path, optional
+        Interpreter to start, for an environment that is not complete yet.
+    """
+
+    def __init__(
+        self,
+        kind: str,
+        name: str,
+        *,
+        environment: str = "",
+        options: Mapping[str, Any] | None = None,
+        timeout_s: float | None = None,
+        notify: Callable[[StageEvent], object] | None = None,
+        python: Path | None = None,
+    ) -> None:
+        self.kind = kind
+        self.name = name
+        self.environment = environment
+        self._options = dict(options or {})
+        self._timeout_s = _timeout(timeout_s)
+        self._notify = notify
+        self._python = python or (
+            interpreter(find_environment(environment).path) if environment else Path(sys.executable)
+        )
+        self._lock = threading.RLock()
+        self._worker: _Worker | None = None
+        self._made: Made | None = None
+        self._described: dict[str, Any] | None = None
+
+    @property
+    def _process(self) -> str:
+        where = f" in environment {self.environment!r}" if self.environment else ""
+        return f"{self.kind} {self.name!r}: its worker process{where}"
+
+    def made(self) -> Made:
+        """Return what the component is; the worker is started if it never was."""
+        with self._lock:
+            if self._made is None:
+                self._started()
+            assert self._made is not None  # noqa: S101 — set on start
+            return self._made
+
+    def describe(self) -> dict[str, Any]:
+        """Return what the component records of itself, and where it runs; asked once."""
+        with self._lock:
+            if self._described is None:
+                self._described = self.ask("describe itself", {"call": "describe"}, allowed_s=START_TIMEOUT_S)
+            return {**self._described, "environment": self.environment}
+
+    def allowed_s(self, duration_s: float = 0.0) -> float:
+        """Return how long a call on so many seconds of audio may take."""
+        base, factor = TIMEOUTS_S[self.kind]
+        return self._timeout_s if self._timeout_s is not None else base + factor * duration_s
+
+    def ask(
+        self,
+        action: str,
+        request: Inner,
+        *,
+        allowed_s: float,
+        send: Callable[[Scratch], Inner] | None = None,
+        fetch: Callable[[Scratch, Any], Any] | None = None,
+    ) -> Any:
+        """Return the worker's answer to one request.
+
+        Parameters
+        ----------
+        action : str
+            What it is to do, for errors: "separate".
+        request : mapping
+        allowed_s : float
+            Seconds until the worker is ended.
+        send : callable, optional
+            Puts audio into the scratch file, and returns what it adds to the request.
+        fetch : callable, optional
+            Makes the result of the scratch file and the answer; without it the answer is the result.
+
+        Raises
+        ------
+        ComponentFailed
+            If the worker dies, talks nonsense or is not done in time; the next call starts another.
+        MashkitError
+            Whatever error the component raised.
+        """
+        with self._lock:
+            worker = self._started()
+            try:
+                added = {} if send is None else send(Scratch(worker.inbox))
+                answer = self._exchange(worker, {**request, **added}, allowed_s)
+                return answer if fetch is None else fetch(Scratch(worker.outbox), answer)
+            except _Lost as lost:
+                problem = f"{self._process}, which was to {action}, {lost.reason}{self._ended()}"
+                raise ComponentFailed(problem, lost.fix) from None
+            except KeyboardInterrupt:
+                # It would answer a question that nobody asks any more.
+                self.close()
+                raise
+            finally:
+                if self._worker is worker:
+                    Scratch(worker.inbox).clear()
+                    Scratch(worker.outbox).clear()
+
+    def _started(self) -> _Worker:
+        if self._worker is None:
+            try:
+                self._worker = _Worker(self.environment, self._python)
+                self._made = self._make(self._worker)
+            except _Lost as lost:
+                raise ComponentUnavailable(
+                    f"{self._process} did not start: it {lost.reason}{self._ended()}", self._remedy(lost.fix)
+                ) from None
+            except BaseException:
+                self.close()
+                raise
+        return self._worker
+
+    def _make(self, worker: _Worker) -> Made:
+        hello = worker.receive(time.monotonic() + START_TIMEOUT_S, START_TIMEOUT_S)
+        ours = versions()
+        if theirs := {key: hello.get(key) for key in ours if hello.get(key) != ours[key]}:
+            expected = {key: ours[key] for key in theirs}
+            raise ComponentUnavailable(
+                f"{self._process} has another mashkit: {theirs}, not {expected}", self._remedy("")
+            )
+        request = {"call": "create", "kind": self.kind, "name": self.name, "options": self._options}
+        made = self._exchange(worker, request, START_TIMEOUT_S)
+        return Made(ComponentInfo(**made["info"]), made["options"], Origin(**made["origin"]))
+
+    def _exchange(self, worker: _Worker, request: Inner, allowed_s: float) -> Any:
+        deadline = time.monotonic() + allowed_s
+        worker.send(request)
+        while "event" in (message := worker.receive(deadline, allowed_s)):
+            if self._notify is not None:
+                self._notify(StageEvent(**message["event"]))
+        if "error" in message:
+            raise error_from_dict(message["error"])
+        return message["result"]
+
+    def _remedy(self, otherwise: str) -> str:
+        if not self.environment:
+            return otherwise
+        return f"mashkit env remove {self.environment}; {create_command(self.environment)}"
+
+    def _ended(self) -> str:
+        """End the worker, if it ever began, and return its last words."""
+        worker = self._worker
+        self.close()
+        return "" if worker is None else worker.told()
+
+    def close(self) -> None:
+        """End the worker; the next call starts another."""
+        with self._lock:
+            if self._worker is not None:
+                self._worker.end()
+            self._worker = None
+
+
+def _timeout(given: float | None) -> float | None:
+    """Return the time-out somebody set, seconds; None if nobody did."""
+    text = os.environ.get(TIMEOUT_VARIABLE)
+    try:
+        seconds = given if given is not None else float(text) if text else None
+    except ValueError:
+        raise UsageError(f"{TIMEOUT_VARIABLE} is {text!r}", "give it a number of seconds") from None
+    if seconds is not None and not 0 < seconds < threading.TIMEOUT_MAX:
+        raise UsageError(f"a worker's time-out is {seconds} s", "give it a positive number of seconds")
+    return seconds

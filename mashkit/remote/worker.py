@@ -1,0 +1,223 @@
+"""The other process: makes one component and serves it until its parent has left.
+
+Started as ``python -m mashkit.remote.worker``. Standard input and output belong to the messages, so before anything
+else they are put where no backend finds them: what a backend prints goes to standard error, and what it reads is empty.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import itertools
+import json
+import os
+import queue
+import signal
+import sys
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, BinaryIO
+
+import attrs
+
+from mashkit.components import Component
+from mashkit.errors import ComponentUnavailable, MashkitError
+from mashkit.hookspecs import StageEvent
+from mashkit.interfaces import Analyzer, Generator, Separator, Stretcher
+from mashkit.registry import Registry
+from mashkit.remote import progress
+from mashkit.remote.messages import (
+    Scratch,
+    clip_from_dict,
+    error_to_dict,
+    info_to_dict,
+    read_message,
+    versions,
+    write_message,
+)
+from mashkit.timemap import TimeMap
+from mashkit.types import Condition, MashupPlan
+
+Request = Mapping[str, Any]
+Reply = dict[str, Any]
+
+_DIE_WITH_PARENT = 1  # PR_SET_PDEATHSIG of linux/prctl.h
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Serve until standard input ends."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--inbox", type=int, required=True, help="descriptor of the scratch file the parent writes")
+    parser.add_argument("--outbox", type=int, required=True, help="descriptor of the scratch file we write")
+    parser.add_argument("--parent", type=int, required=True, help="process to die with")
+    parser.add_argument("--mortal", action="store_true", help="let the kernel end us with the thread that started us")
+    arguments = parser.parse_args(argv)
+    incoming, replies = _private_streams()
+    if arguments.mortal:
+        _die_with_parent(arguments.parent)
+    for descriptor in (arguments.inbox, arguments.outbox):
+        os.set_inheritable(descriptor, False)
+    requests: queue.Queue[Request] = queue.Queue()
+    threading.Thread(target=_read, args=(incoming, requests), daemon=True).start()
+    with os.fdopen(arguments.inbox, "rb", 0) as inbox, os.fdopen(arguments.outbox, "r+b", 0) as outbox:
+        _Service(requests, replies, Scratch(inbox), Scratch(outbox)).run()
+
+
+def _private_streams() -> tuple[BinaryIO, BinaryIO]:
+    incoming, replies = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
+    nothing = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(nothing, 0)
+    os.close(nothing)
+    os.dup2(2, 1)
+    sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]  # it is the interpreter's own
+    return incoming, replies
+
+
+def _die_with_parent(parent: int) -> None:
+    """Have Linux kill this process when the thread that started it ends: also if the backend never lets go."""
+    if sys.platform == "linux":
+        import ctypes
+
+        ctypes.CDLL(None).prctl(_DIE_WITH_PARENT, signal.SIGKILL)
+    if os.getppid() != parent:  # it was quicker
+        _end()
+
+
+def _read(incoming: BinaryIO, requests: queue.Queue[Request]) -> None:
+    """Queue requests; when the parent has closed its end, or died, end this process whatever it is doing."""
+    try:
+        while (request := read_message(incoming)) is not None:
+            requests.put(request)
+    finally:
+        _end()
+
+
+def _end() -> None:
+    # With the programs a backend has started: the parent made us leader of a group.
+    if os.getpgrp() == os.getpid():
+        os.killpg(0, signal.SIGKILL)
+    os._exit(1)
+
+
+class _Service:
+    """Answers one request after the other, in the main thread: some backends work in no other."""
+
+    def __init__(self, requests: queue.Queue[Request], replies: BinaryIO, inbox: Scratch, outbox: Scratch) -> None:
+        self.requests = requests
+        self.replies = replies
+        self.inbox = inbox
+        self.outbox = outbox
+        self.component: Component | None = None
+
+    def run(self) -> None:
+        write_message(self.replies, versions())
+        progress.listen(self._report)
+        while True:
+            request = self.requests.get()
+            try:
+                reply = {"result": self._answers[request["call"]](self, request)}
+            except MashkitError as error:
+                reply = {"error": error_to_dict(error)}
+            write_message(self.replies, reply)
+
+    def _report(self, event: StageEvent) -> None:
+        write_message(self.replies, {"event": attrs.asdict(event)})
+
+    # ------------------------------------------------------------------------------------------------- requests
+    def _create(self, request: Request) -> Reply:
+        registry = Registry()
+        registered = registry.find(request["kind"], request["name"])
+        available = registered.availability()
+        if available.environment:
+            # Its own environment is this one, or there is none: never a worker of a worker.
+            raise ComponentUnavailable(f"{request['kind']} {request['name']!r}: {available.reason}", available.fix)
+        self.component = component = registry.create(request["kind"], request["name"], request["options"])
+        return {
+            "info": info_to_dict(component.info),
+            "options": _plain(component.options()),
+            "origin": attrs.asdict(registered.origin),
+        }
+
+    def _describe(self, request: Request) -> Reply:
+        assert self.component is not None  # noqa: S101 — the parent creates it first
+        with self.component.backend_call("describe itself"):
+            return _plain(self.component.describe())
+
+    def _separate(self, request: Request) -> Reply:
+        separator = self.component
+        assert isinstance(separator, Separator)  # noqa: S101 — the registry gave one
+        mix = self.inbox.get(request["mix"])
+        self.outbox.clear()
+        with separator.backend_call("separate"):
+            stems = separator._separate(mix).stems
+            return {name: self.outbox.put(stem) for name, stem in stems.items()}
+
+    def _analyze(self, request: Request) -> Reply:
+        analyzer = self.component
+        assert isinstance(analyzer, Analyzer)  # noqa: S101
+        mix = self.inbox.get(request["mix"])
+        with analyzer.backend_call("analyze"):
+            return _plain(analyzer._analyze(mix).to_dict())
+
+    def _stretch(self, request: Request) -> Reply:
+        stretcher = self.component
+        assert isinstance(stretcher, Stretcher)  # noqa: S101
+        audio = self.inbox.get(request["audio"])
+        semitones, frames = request["semitones"], request["frames"]
+        self.outbox.clear()
+        with stretcher.backend_call("stretch"):
+            if request["time_map"] is None:
+                result = stretcher._stretch(audio, speed=request["speed"], semitones=semitones, frames=frames)
+            else:
+                time_map = TimeMap.from_dict(request["time_map"])
+                result = stretcher._stretch_along(audio, time_map, semitones=semitones, frames=frames)
+            return self.outbox.put(result)
+
+    def _plan(self, request: Request) -> list[Reply]:
+        generator = self.component
+        assert isinstance(generator, Generator)  # noqa: S101
+        clips = [clip_from_dict(clip) for clip in request["clips"]]
+        with generator.backend_call("plan"):
+            plans = generator._plan(
+                clips,
+                condition=Condition(request["condition"]),
+                count=request["count"],
+                seed=request["seed"],
+                vocal=request["vocal"],
+            )
+            # No more than the interface asks for: a generator may know thousands.
+            return [plan.to_dict() for plan in itertools.islice(plans, request["count"])]
+
+    def _variants(self, request: Request) -> list[Reply]:
+        generator = self.component
+        assert isinstance(generator, Generator)  # noqa: S101
+        clips = {name: clip_from_dict(clip) for name, clip in request["clips"].items()}
+        with generator.backend_call("vary a plan"):
+            return [plan.to_dict() for plan in generator._variants(MashupPlan.from_dict(request["plan"]), clips)]
+
+    _answers: Mapping[str, Callable[[_Service, Request], Any]] = {
+        "create": _create,
+        "describe": _describe,
+        "separate": _separate,
+        "analyze": _analyze,
+        "stretch": _stretch,
+        "plan": _plan,
+        "variants": _variants,
+    }
+
+
+def _plain(data: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what JSON can hold of it, the rest as text."""
+    plain: dict[str, Any] = json.loads(json.dumps(data, default=_plain_value))
+    return plain
+
+
+def _plain_value(value: object) -> Any:
+    # numpy's numbers are no Python ones; whatever else it is, its text is what a record would hold.
+    item = getattr(value, "item", None)
+    return item() if callable(item) else str(value)
+
+
+if __name__ == "__main__":
+    with contextlib.suppress(KeyboardInterrupt):
+        main()

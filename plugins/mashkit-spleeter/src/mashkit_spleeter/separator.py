@@ -1,0 +1,123 @@
+"""The adapter to Spleeter."""
+
+from __future__ import annotations
+
+import functools
+import importlib.resources
+import json
+import logging
+import os
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+import attrs
+import numpy as np
+
+from mashkit.audiofile import resample
+from mashkit.components import ComponentInfo
+from mashkit.interfaces import Separator
+from mashkit.types import Audio, Samples, StemSet
+from mashkit_spleeter import SEPARATOR
+from mashkit_spleeter.models import hashes, model_folder
+
+SAMPLE_RATE = 44_100
+"""The rate Spleeter was trained at, Hz."""
+
+STEMS: Mapping[int, tuple[str, ...]] = {
+    2: ("vocals", "other"),
+    4: ("vocals", "drums", "bass", "other"),
+    5: ("vocals", "drums", "bass", "piano", "other"),
+}
+"""Number of stems → our names of them; Spleeter calls the "other" of two "accompaniment"."""
+
+
+def _folder(value: str | Path | None) -> Path | None:
+    return None if value is None else Path(value).expanduser()
+
+
+@attrs.define(kw_only=True, eq=False)
+class SpleeterSeparator(Separator):
+    """Spleeter, as Deezer released it.
+
+    Works at 44.1 kHz: a mix of another rate is resampled, the stems are brought back to its rate, and what lies above
+    22.05 kHz is in "other". A mono mix is heard as two equal channels. Spleeter takes the whole song at once, and
+    memory with it: see the README.
+
+    Parameters
+    ----------
+    stems : {2, 4, 5}
+        Which of Spleeter's models; the card says what two give, five are vocals, drums, bass, piano and other.
+    folder : str or Path, optional
+        Folder with the models (``2stems/``, …), as Spleeter's MODEL_PATH. Without it the 2-stem model that
+        `mashkit env create spleeter` installs; nothing is ever downloaded.
+    mwf : bool
+        Refine the masks by multichannel Wiener filtering (norbert); slower.
+    mask_extension : {"average", "zeros"}
+        What the stems get above the networks' 11,025 Hz: the mean of their mask below, frame by frame, or nothing, as
+        in Spleeter's released configurations; with nothing they do not sum to the mix there.
+    """
+
+    stems: Literal[2, 4, 5] = attrs.field(default=2, validator=attrs.validators.in_(tuple(STEMS)))
+    folder: Path | None = attrs.field(default=None, converter=_folder)
+    mwf: bool = attrs.field(default=False, validator=attrs.validators.instance_of(bool))
+    mask_extension: Literal["average", "zeros"] = attrs.field(
+        default="average", validator=attrs.validators.in_(("average", "zeros"))
+    )
+
+    @property
+    def info(self) -> ComponentInfo:  # type: ignore[override]  # what it provides depends on the model
+        """The registered card, with the stems of the model chosen."""
+        return attrs.evolve(SEPARATOR, provides=STEMS[self.stems])
+
+    def weights(self) -> Mapping[str, str]:
+        """Return the files of the model, with their hashes."""
+        model = model_folder(f"{self.stems}stems", self.folder)
+        return {f"{model.name}/{name}": digest for name, digest in hashes(model).items()}
+
+    def _separate(self, mix: Audio) -> StemSet:
+        native = resample(mix, SAMPLE_RATE)
+        waveform = native.samples.T if native.channels == 2 else np.repeat(native.samples.T, 2, axis=1)
+        backend = _backend(
+            f"{self.stems}stems", model_folder(f"{self.stems}stems", self.folder), self.mwf, self.mask_extension
+        )
+        found = backend.separate(np.ascontiguousarray(waveform))
+        stems = {"other" if name == "accompaniment" else name: stem.T for name, stem in found.items()}
+        alike = {name: _like(mix, stem) for name, stem in stems.items()}
+        # What 44.1 kHz cannot hold is in none of Spleeter's stems.
+        alike["other"] += mix.samples - _like(mix, waveform.T)
+        return StemSet({name: Audio(samples, mix.sample_rate) for name, samples in alike.items()})
+
+
+def _like(mix: Audio, stem: Samples) -> Samples:
+    """Return samples of two channels at 44.1 kHz with the mix's channels, rate and length."""
+    samples = stem.astype(np.float32)
+    if mix.channels == 1:
+        samples = samples.mean(axis=0, keepdims=True)
+    if mix.sample_rate == SAMPLE_RATE:
+        return samples
+    # Resampling there and back may be a frame or two off.
+    resampled = resample(Audio(samples, SAMPLE_RATE), mix.sample_rate).samples[:, : mix.frames]
+    return np.pad(resampled, ((0, 0), (0, mix.frames - resampled.shape[1])))
+
+
+@functools.cache
+def _backend(name: str, model: Path, mwf: bool, mask_extension: str) -> Any:
+    """Return Spleeter with one model and configuration, made once a process."""
+    hashes(model)
+    # Before it is imported, or it tells of every processor feature and missing GPU library.
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    import tensorflow  # type: ignore[import-untyped]  # mypy runs where it is not
+
+    tensorflow.get_logger().setLevel(logging.ERROR)
+    from spleeter import resources  # type: ignore[import-not-found]
+    from spleeter.separator import Separator as Spleeter  # type: ignore[import-not-found]
+
+    configuration = json.loads((importlib.resources.files(resources) / f"{name}.json").read_text(encoding="utf-8"))
+    # An absolute folder that exists is the one case in which Spleeter does not think of downloading.
+    configuration |= {"model_dir": str(model), "mask_extension": mask_extension}
+    with tempfile.TemporaryDirectory() as folder:
+        descriptor = Path(folder) / f"{name}.json"
+        descriptor.write_text(json.dumps(configuration), encoding="utf-8")
+        return Spleeter(str(descriptor), MWF=mwf, multiprocess=False)

@@ -1,0 +1,566 @@
+"""A component in a worker process is the same component; whatever happens there costs one item, and leaves nothing."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, cast
+
+import attrs
+import numpy as np
+import pytest
+
+from mashkit.catalog.workers import spec_of
+from mashkit.components import Component
+from mashkit.errors import (
+    AudioError,
+    ComponentFailed,
+    ComponentUnavailable,
+    ContractViolation,
+    GenerationError,
+    OptionError,
+    UnknownComponent,
+    UsageError,
+)
+from mashkit.hookspecs import StageEvent
+from mashkit.interfaces import Analyzer, Generator, Separator, Stretcher
+from mashkit.pipeline import Kit
+from mashkit.registry import Registered, Registry
+from mashkit.remote.environments import RECORD
+from mashkit.remote.proxies import RemoteComponent, isolated
+from mashkit.testing import StretcherContract, signals
+from mashkit.testing.contracts import SyntheticSource
+from mashkit.timemap import TimeMap
+from mashkit.types import Audio, Key
+
+ODD = '''
+import ctypes, os, subprocess, sys, time
+from pathlib import Path
+import attrs
+import numpy as np
+from mashkit import Audio, ComponentInfo, Scorer, Separator, StemSet, hookimpl
+from mashkit.errors import AudioError
+from mashkit.hookspecs import StageEvent
+from mashkit.remote.progress import report
+
+INFO = ComponentInfo(name="odd", target="acme_odd:Odd", summary="does as it is told", provides=["vocals", "other"],
+                     code_license="MIT", weights_license="MIT")
+
+@hookimpl
+def mashkit_register_separators():
+    return [INFO]
+
+def damaged(stem):
+    broken = np.array(stem.samples)
+    broken[0, 3] = np.nan
+    object.__setattr__(stem, "samples", broken)
+    return stem
+
+def sleep(folder):
+    child = subprocess.Popen(["sleep", "600"])
+    (folder / "child").write_text(str(child.pid))
+    time.sleep(600)
+
+def write_everywhere():
+    for descriptor in range(3, 64):
+        try:
+            os.write(descriptor, b"la la la la la la la la la la")
+        except OSError:
+            pass
+
+def print_all():
+    print("from print")
+    os.write(1, b"to descriptor 1\\n")
+    libc = ctypes.CDLL(None)
+    libc.puts(b"from C")
+    libc.fflush(None)
+    subprocess.run(["echo", "from a program"])
+    assert sys.stdin.read() == ""
+
+@attrs.define(kw_only=True, eq=False)
+class Odd(Separator):
+    """Does what the file `told` in its folder says, or separates."""
+
+    info = INFO
+    folder: str
+    level: float = attrs.field(default=0.5, validator=attrs.validators.le(1))
+
+    def weights(self):
+        return {"odd.bin": "0" * 64}
+
+    def _separate(self, mix):
+        folder = Path(self.folder)
+        told = (folder / "told").read_text() if (folder / "told").exists() else ""
+        half = Audio(mix.samples * np.float32(self.level), mix.sample_rate)
+        stems = {"vocals": half, "other": Audio(mix.samples - half.samples, mix.sample_rate)}
+        if told == "exit":
+            print("goodbye", file=sys.stderr, flush=True)
+            os._exit(7)
+        elif told == "leave":
+            sys.exit("I leave")
+        elif told == "crash":
+            os.abort()
+        elif told == "hang":
+            sleep(folder)
+        elif told == "raise":
+            raise RuntimeError("out of tune")
+        elif told == "refuse":
+            raise AudioError("too loud", "turn it down")
+        elif told == "print":
+            print_all()
+        elif told == "junk":
+            write_everywhere()
+        elif told == "nan":
+            stems["vocals"] = damaged(half)
+        elif told == "short":
+            stems = {name: stem.excerpt(0, mix.duration / 2) for name, stem in stems.items()}
+        elif told == "one":
+            del stems["other"]
+        elif told == "nothing":
+            return None
+        elif told == "report":
+            for done in (1, 2):
+                report(StageEvent(stage="odd", item="segment", state="done", done=done, total=2))
+        return StemSet(stems)
+'''
+
+
+class Odd:
+    """The odd separator in a worker, and what it is told."""
+
+    def __init__(self, folder: Path, **options: Any) -> None:
+        self.folder = folder
+        self.events: list[StageEvent] = []
+        self.component = isolated(
+            "separator", "odd", options={"folder": str(folder)}, notify=self.events.append, **options
+        )
+
+    def separate(self, told: str, mix: Audio | None = None) -> dict[str, Audio]:
+        (self.folder / "told").write_text(told)
+        stems = cast("Separator", self.component).separate(mix or signals.noise(0.5))
+        return dict(stems.stems)
+
+    @property
+    def pid(self) -> int:
+        worker = self.component.session._worker
+        assert worker is not None
+        return worker.process.pid
+
+
+def install(folder: Path, module: str, code: str) -> None:
+    (folder / f"{module}.py").write_text(code)
+    info = folder / f"{module}-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {module}\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text(f"[mashkit]\n{module} = {module}\n")
+
+
+@pytest.fixture
+def library(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder of distributions the worker sees, and this process does not."""
+    folder = tmp_path / "library"
+    folder.mkdir()
+    install(folder, "acme_odd", ODD)
+    monkeypatch.setenv("PYTHONPATH", str(folder))
+    # Discovering the others' plugins is not what is tested here.
+    monkeypatch.setenv("MASHKIT_PLUGINS", "acme_odd")
+    return folder
+
+
+@pytest.fixture
+def odd(library: Path, tmp_path: Path) -> Iterator[Odd]:
+    one = Odd(tmp_path)
+    yield one
+    one.component.close()
+
+
+def is_running(pid: int) -> bool:
+    try:
+        # Reaped or not: a zombie does no harm, and its parent may be a container's first process.
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
+def ends(pid: int, seconds: float = 5.0) -> bool:
+    deadline = time.monotonic() + seconds
+    while is_running(pid) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    return not is_running(pid)
+
+
+# -------------------------------------------------------------------------------------------------- the same results
+class TestSignalsmithInAWorker(StretcherContract):
+    component = "signalsmith@"
+
+    @classmethod
+    def registered(cls) -> Registered:
+        """Return the card of the component itself, under the name it has in a worker."""
+        there = Registry().find("stretcher", "signalsmith")
+        return attrs.evolve(there, info=attrs.evolve(there.info, name=cls.component))
+
+
+def both(kind: str, name: str, **options: Any) -> tuple[Component, Component]:
+    registry = Registry()
+    return registry.create(kind, name, options), registry.create(kind, f"{name}@", options)
+
+
+def test_a_separator_gives_the_same_stems() -> None:
+    mix = signals.mix(signals.band(bars=2)[0])
+    here, there = (cast("Separator", one).separate(mix).stems for one in both("separator", "librosa"))
+    assert set(here) == set(there)
+    for name in here:
+        np.testing.assert_array_equal(here[name].samples, there[name].samples)
+
+
+def test_an_analyzer_gives_the_same_analysis() -> None:
+    mix = signals.mix(signals.band(bars=4)[0])
+    here, there = (cast("Analyzer", one).analyze(mix) for one in both("analyzer", "librosa"))
+    assert here == there
+    assert here.key is not None
+
+
+@pytest.mark.parametrize(
+    "options", [{"speed": 1.1, "semitones": -2.5}, {"time_map": TimeMap((0, 1, 3), (0, 0.9, 3.1))}], ids=list
+)
+def test_a_stretcher_gives_the_same_samples(options: dict[str, Any]) -> None:
+    audio = signals.chord_progression(seconds=3.0)
+    here, there = (
+        cast("Stretcher", one).stretch(audio, **options) for one in both("stretcher", "signalsmith", window_ms=80.0)
+    )
+    np.testing.assert_array_equal(here.samples, there.samples)
+
+
+def test_a_generator_gives_the_same_plans() -> None:
+    bands = [(Key(0, "major"), 120.0), (Key(2, "major"), 110.0), (Key(9, "minor"), 126.0), (Key(5, "major"), 100.0)]
+    clips = SyntheticSource(bands, bars=16).clips
+    here, there = (cast("Generator", one) for one in both("generator", "paper"))
+    plans = list(here.plan(clips, condition="matched", count=3, seed=4))
+    assert list(there.plan(clips, condition="matched", count=3, seed=4)) == plans
+    known = {clip.id: clip for clip in clips}
+    assert there.variants(plans[0], known) == here.variants(plans[0], known)
+    with pytest.raises(GenerationError, match="no matched mashup"):
+        list(there.plan(clips[:1], condition="matched", count=1, seed=0))
+
+
+def test_it_says_what_it_is_and_where_it_runs() -> None:
+    here, there = both("stretcher", "signalsmith", window_ms=80.0)
+    assert there.options() == here.options()
+    assert there.describe() == {**here.describe(), "environment": ""}
+    assert there.fingerprint() != here.fingerprint()
+    assert both("stretcher", "signalsmith", window_ms=80.0)[1].fingerprint() == there.fingerprint()
+    # What the catalog's processes make it anew from.
+    spec = spec_of(there)
+    assert spec is not None
+    assert Registry().create("stretcher", *spec).fingerprint() == there.fingerprint()
+
+
+def test_a_kit_takes_it_by_name() -> None:
+    kit = Kit(stretcher="signalsmith@", options={"stretcher": {"cheaper": True}})
+    assert kit.stretcher.options()["cheaper"] is True
+    assert isinstance(kit.stretcher, RemoteComponent)
+
+
+def test_its_weights_and_progress_come_through(odd: Odd) -> None:
+    assert odd.component.weights() == {"odd.bin": "0" * 64}
+    assert odd.separate("report")
+    assert [(event.stage, event.done, event.total) for event in odd.events] == [("odd", 1, 2), ("odd", 2, 2)]
+
+
+def test_inputs_and_outputs_of_every_shape(odd: Odd) -> None:
+    for mix in (
+        signals.noise(0.001),
+        signals.noise(1.0, channels=1, sample_rate=8000),
+        signals.tone(440.0, 0.2, amplitude=5.0),
+        signals.noise(30.0, sample_rate=96_000),
+    ):
+        before = mix.samples.copy()
+        stems = odd.separate("", mix)
+        np.testing.assert_array_equal(stems["vocals"].samples, before * np.float32(0.5))
+        np.testing.assert_array_equal(mix.samples, before)
+        assert not stems["vocals"].samples.flags.writeable
+
+
+# ------------------------------------------------------------------------------------------- what a backend may do
+@pytest.mark.parametrize(
+    ("told", "how", "last_words"),
+    [("exit", "ended with status 7", "goodbye"), ("leave", "ended with status 1", "I leave"),
+     ("crash", "was ended by SIGABRT", "")],
+)  # fmt: skip
+def test_a_worker_that_dies_costs_one_item(odd: Odd, told: str, how: str, last_words: str) -> None:
+    first = odd.pid
+    with pytest.raises(ComponentFailed) as raised:
+        odd.separate(told)
+    assert "separator 'odd'" in raised.value.problem
+    assert how in raised.value.problem
+    assert last_words in raised.value.problem
+    assert raised.value.fix is not None
+    assert odd.separate("")
+    assert odd.pid != first
+
+
+def test_a_worker_that_is_killed_between_calls_is_replaced_after_one_error(odd: Odd) -> None:
+    os.kill(odd.pid, signal.SIGKILL)
+    with pytest.raises(ComponentFailed, match="SIGKILL"):
+        odd.separate("")
+    assert odd.separate("")
+
+
+def test_a_time_out_ends_the_worker_and_what_it_runs(library: Path, tmp_path: Path) -> None:
+    odd = Odd(tmp_path, timeout_s=1.0)
+    with odd.component:
+        first = odd.pid
+        begun = time.monotonic()
+        with pytest.raises(ComponentFailed, match="was not done after 1 s") as raised:
+            odd.separate("hang")
+        assert time.monotonic() - begun < 5
+        assert raised.value.fix is not None
+        assert "MASHKIT_WORKER_TIMEOUT" in raised.value.fix
+        assert not is_running(first)
+        assert ends(int((tmp_path / "child").read_text()))
+        assert odd.separate("")
+
+
+def test_the_time_out_of_the_environment_variable(
+    library: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MASHKIT_WORKER_TIMEOUT", "0.5")
+    odd = Odd(tmp_path)
+    with odd.component, pytest.raises(ComponentFailed, match="was not done"):
+        odd.separate("hang")
+    for text in ("soon", "-1", "nan"):
+        monkeypatch.setenv("MASHKIT_WORKER_TIMEOUT", text)
+        with pytest.raises(UsageError, match="number of seconds"):
+            Odd(tmp_path)
+
+
+def test_time_outs_grow_with_the_audio(odd: Odd) -> None:
+    assert odd.component.session.allowed_s(60.0) - odd.component.session.allowed_s(0.0) >= 600
+
+
+def test_printing_does_no_harm(odd: Odd) -> None:
+    first = odd.pid
+    assert odd.separate("print")
+    assert odd.separate("")
+    assert odd.pid == first
+
+
+def test_what_is_no_message_is_noticed(odd: Odd) -> None:
+    with pytest.raises(ComponentFailed, match="sent no message of ours"):
+        odd.separate("junk")
+    assert odd.separate("")
+
+
+def test_a_worker_that_prints_before_it_starts(library: Path, tmp_path: Path) -> None:
+    (library / "sitecustomize.py").write_text("print('welcome to this machine', flush=True)")
+    with pytest.raises(ComponentUnavailable, match="welcome"):
+        Odd(tmp_path)
+
+
+def test_an_exception_keeps_its_message(odd: Odd) -> None:
+    first = odd.pid
+    with pytest.raises(ComponentFailed, match="'odd' failed to separate: RuntimeError: out of tune"):
+        odd.separate("raise")
+    with pytest.raises(AudioError) as raised:
+        odd.separate("refuse")
+    assert (raised.value.problem, raised.value.fix) == ("too loud", "turn it down")
+    with pytest.raises(ComponentFailed, match="NoneType"):
+        odd.separate("nothing")
+    assert odd.pid == first
+
+
+@pytest.mark.parametrize(
+    ("told", "problem"), [("nan", "1 of .* samples are NaN"), ("short", "for a mix of"), ("one", "promises")]
+)
+def test_the_interface_checks_what_comes_back(odd: Odd, told: str, problem: str) -> None:
+    with pytest.raises(ContractViolation, match=problem) as raised:
+        odd.separate(told)
+    assert "'odd@'" in raised.value.problem
+    assert odd.separate("")
+
+
+# ------------------------------------------------------------------------------------------------- nothing is left
+def test_nothing_is_left(library: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = tmp_path / "temporary"
+    folder.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(folder))
+    monkeypatch.setenv("TMPDIR", str(folder))
+    odd = Odd(tmp_path)
+    pids = [odd.pid]
+    odd.separate("")
+    with pytest.raises(ComponentFailed):
+        odd.separate("exit")
+    odd.separate("")
+    pids.append(odd.pid)
+    assert not list(folder.iterdir())
+    descriptors = len(list(Path("/proc/self/fd").iterdir()))
+    odd.component.close()
+    odd.component.close()
+    assert len(list(Path("/proc/self/fd").iterdir())) < descriptors
+    assert not any(is_running(pid) for pid in pids)
+
+
+def test_a_component_nobody_holds_takes_its_worker_along(library: Path, tmp_path: Path) -> None:
+    odd = Odd(tmp_path)
+    pid = odd.pid
+    del odd
+    assert ends(pid)
+
+
+PARENT = """
+import os, sys
+from mashkit.remote.proxies import isolated
+from mashkit.testing import signals
+odd = isolated("separator", "odd", options={"folder": sys.argv[1]})
+print(odd.session._worker.process.pid, flush=True)
+HOW
+"""
+
+
+def start_parent(folder: Path, how: str) -> tuple[subprocess.Popen[str], int]:
+    parent = subprocess.Popen(
+        [sys.executable, "-c", PARENT.replace("HOW", how), str(folder)], stdout=subprocess.PIPE, text=True
+    )
+    assert parent.stdout is not None
+    return parent, int(parent.stdout.readline())
+
+
+@pytest.mark.parametrize("how", ["import time; time.sleep(600)", "odd.separate(signals.noise(0.1))"])
+def test_a_worker_dies_with_its_parent(library: Path, tmp_path: Path, how: str) -> None:
+    (tmp_path / "told").write_text("hang")
+    parent, worker = start_parent(tmp_path, how)
+    with parent:
+        assert is_running(worker)
+        if "separate" in how:
+            deadline = time.monotonic() + 10
+            while not (tmp_path / "child").exists() and time.monotonic() < deadline:
+                time.sleep(0.02)
+        parent.kill()
+    assert ends(worker)
+    if "separate" in how:
+        os.kill(int((tmp_path / "child").read_text()), signal.SIGKILL)
+
+
+@pytest.mark.parametrize("how", ["", "raise RuntimeError", "sys.exit(3)"])
+def test_a_worker_ends_when_the_interpreter_does(library: Path, tmp_path: Path, how: str) -> None:
+    parent, worker = start_parent(tmp_path, how)
+    with parent:
+        parent.wait(timeout=20)
+    assert ends(worker)
+
+
+def test_a_worker_outlives_the_thread_that_started_it(library: Path, tmp_path: Path) -> None:
+    how = """
+import threading, time
+made = []
+thread = threading.Thread(
+    target=lambda: made.append(isolated("separator", "odd", options={"folder": sys.argv[1]})))
+thread.start()
+thread.join()
+time.sleep(0.2)
+made[0].separate(signals.noise(0.1))
+print("separated", flush=True)
+"""
+    parent, _ = start_parent(tmp_path, how)
+    with parent:
+        assert parent.stdout is not None
+        assert parent.stdout.read().strip() == "separated"
+
+
+# --------------------------------------------------------------------------------------------- what cannot be made
+def test_what_the_workers_registry_does_not_know(library: Path, tmp_path: Path) -> None:
+    with pytest.raises(UnknownComponent, match="did you mean 'odd'"):
+        isolated("separator", "od")
+    with pytest.raises(OptionError, match="did you mean 'level'"):
+        isolated("separator", "odd", options={"folder": ".", "levle": 1})
+    with pytest.raises(OptionError, match="does not take these options"):
+        isolated("separator", "odd", options={"folder": ".", "level": 2})
+
+
+def test_what_cannot_be_isolated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(ComponentUnavailable, match="cannot be isolated") as raised:
+        Registry().create("scorer", "amu@")
+    assert raised.value.fix is not None
+    with pytest.raises(UsageError, match="there is no kind 'mixer'"):
+        isolated("mixer", "x")
+
+
+def test_an_environment_that_is_not_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MASHKIT_ENVIRONMENTS", str(tmp_path))
+    with pytest.raises(ComponentUnavailable, match="no environment 'acme'") as raised:
+        isolated("separator", "odd", environment="acme")
+    assert raised.value.fix == "mashkit env create acme"
+    for name in ("../acme", "a/b", ".", ""):
+        if name:
+            with pytest.raises(UsageError, match="no name"):
+                isolated("separator", "odd", environment=name)
+
+
+def environment_of_this_python(root: Path, name: str) -> Path:
+    """Make what `mashkit env create` would, of the packages that are here already."""
+    folder = root / name
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(folder)], check=True)
+    (site,) = (folder / "lib").glob("python*/site-packages")
+    here = [path for path in sys.path if path.endswith("site-packages")]
+    # Its .pth files too: that is how an editable mashkit comes in.
+    (site / "here.pth").write_text("".join(f"import site; site.addsitedir({path!r})\n" for path in here))
+    record = {"name": name, "python": "3.11", "mashkit": "0", "components": [], "distributions": [], "packages": {}}
+    (folder / RECORD).write_text(json.dumps(record))
+    return folder
+
+
+NEEDY = ODD.replace('name="odd"', 'name="needy"').replace("acme_odd", "acme_needy").replace(
+    'weights_license="MIT"', 'weights_license="MIT", environment="acme", requires=["acme-backend>=2"]'
+)  # fmt: skip
+
+
+def test_a_component_that_needs_its_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    root, library = tmp_path / "environments", tmp_path / "library"
+    library.mkdir()
+    install(library, "acme_needy", NEEDY)
+    monkeypatch.syspath_prepend(library)
+    monkeypatch.setenv("MASHKIT_ENVIRONMENTS", str(root))
+    registry = Registry()
+    options = {"folder": str(tmp_path)}
+    found = registry.find("separator", "needy").availability()
+    assert (found.ok, found.reason, found.fix) == (False, "needs its environment", "mashkit env create acme")
+    with pytest.raises(ComponentUnavailable, match="mashkit env create acme"):
+        registry.create("separator", "needy", options)
+
+    root.mkdir()
+    (site,) = (environment_of_this_python(root, "acme") / "lib").glob("python*/site-packages")
+    install(site, "acme_needy", NEEDY)
+    with pytest.raises(ComponentUnavailable, match="separator 'needy'"):
+        registry.create("separator", "needy", options)  # it is there, but not what it requires
+    backend = site / "acme_backend-2.1.dist-info"
+    backend.mkdir()
+    (backend / "METADATA").write_text("Metadata-Version: 2.1\nName: acme-backend\nVersion: 2.1\n")
+    assert registry.find("separator", "needy").availability().ok
+    with cast("RemoteComponent", registry.create("separator", "needy", options)) as needy:
+        assert needy.info.name == "needy"
+        assert needy.describe()["environment"] == "acme"
+        assert needy.describe()["requires"] == {"acme-backend": "2.1"}
+        assert cast("Separator", needy).separate(signals.noise(0.1)).stems
+
+
+def test_a_worker_that_cannot_start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MASHKIT_ENVIRONMENTS", str(tmp_path))
+    folder = environment_of_this_python(tmp_path, "bare")
+    (site,) = (folder / "lib").glob("python*/site-packages")
+    (site / "here.pth").unlink()
+    with pytest.raises(ComponentUnavailable, match="No module named 'mashkit'") as raised:
+        isolated("separator", "librosa", environment="bare")
+    assert raised.value.fix == "mashkit env remove bare; mashkit env create bare"
+
+
+def test_a_worker_with_another_mashkit(library: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (library / "sitecustomize.py").write_text("import mashkit.remote.messages as m; m.PROTOCOL = 99")
+    with pytest.raises(ComponentUnavailable, match=r"another mashkit: \{'protocol': 99\}"):
+        Odd(tmp_path)
