@@ -19,7 +19,7 @@ from mashkit.testing import signals
 from mashkit.types import Audio, Role
 
 PAIR = ("slow-river.ogg", "mango-season.ogg")
-"""Two demo songs that fit each other: C major at 102 BPM, B flat major at 92."""
+"""Two demo songs that fit each other: B flat major and C major, at 92 and 102 BPM."""
 
 
 def run(*arguments: object) -> int:

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import attrs
 import mir_eval
 import numpy as np
 import pytest
@@ -14,10 +15,11 @@ import pytest
 from mashkit.audiofile import load
 from mashkit.beats import beat_error
 from mashkit.errors import OptionError
+from mashkit.models import ModelError, status
 from mashkit.registry import Registry
 from mashkit.testing import AnalyzerContract, signals
 from mashkit.types import Analysis, Audio, Key, Times
-from mashkit_madmom import backend, networks
+from mashkit_madmom import WEIGHTS, backend, networks
 from mashkit_madmom.analyzer import MadmomAnalyzer
 
 DEMO_SONGS = Path(__file__).parents[3] / "examples" / "songs"
@@ -273,3 +275,21 @@ def test_multitrack_with_published_tempo(analyzer: MadmomAnalyzer, shared_data: 
     assert tempo is not None
     octaves = np.log2(tempo / published)
     assert abs(octaves - round(octaves)) < 0.003
+
+
+# ------------------------------------------------------------------------------------------------------------ weights
+def test_the_files_madmom_reads_are_those_that_are_listed() -> None:
+    read = {str(Path(path).resolve()) for path in (*backend.KEY_CNN, *backend.DOWNBEATS_BLSTM)}
+    assert {str(one.location().resolve()) for one in WEIGHTS if one.location()} == read
+    assert {status(one) for one in WEIGHTS} == {"ok"}
+    digests = {Path(one.path).name: one.sha256 for one in WEIGHTS}
+    assert MadmomAnalyzer().weights() == digests
+
+
+@pytest.mark.parametrize("model", ["key", "beats"])
+def test_a_network_that_is_another_is_not_unpickled(model: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    others = tuple(attrs.evolve(one, sha256="0" * 64) if one.model == model else one for one in WEIGHTS)
+    monkeypatch.setattr(networks, "WEIGHTS", others)
+    load = networks.key_network if model == "key" else networks.beat_network
+    with pytest.raises(ModelError, match="damaged"):
+        load()

