@@ -42,8 +42,8 @@ class SignalsmithStretcher(Stretcher):
     seed : int
         Seed of the library's phase randomisation, ≥ 0; it randomises only for speeds below about 0.5.
     window_ms : float
-        Length of the analysis window, ms, 20–500. Shorter keeps attacks together and muddies the bass; the library's
-        preset is 120, but 100 comes nearer to the truth (see the README).
+        Length of the analysis window, ms, 20–500. Shorter keeps attacks together, longer keeps chords clear: 80 wins
+        the table of stretchers, 100 is nearest to the truth on chords, the library's preset is 120 (see the README).
     cheaper : bool
         The library's low-CPU preset: a window of 100 ms, and fewer of them.
     """
@@ -52,7 +52,7 @@ class SignalsmithStretcher(Stretcher):
 
     seed: int = attrs.field(default=0, validator=[attrs.validators.instance_of(int), attrs.validators.ge(0)])
     window_ms: float = attrs.field(
-        default=100.0,
+        default=80.0,
         validator=[attrs.validators.instance_of((int, float)), attrs.validators.ge(20), attrs.validators.le(500)],
     )
     cheaper: bool = attrs.field(default=False, validator=attrs.validators.instance_of(bool))
