@@ -149,12 +149,12 @@ def test_scores_are_computed_once(mashups: list[Mashup], tmp_path: Path) -> None
     again = CachedScorer(name="cached:half", inner=inner, folder=tmp_path)
     assert again.score(mashups[::-1]) == first[::-1]
     assert len(inner.seen) == len(mashups)
-    other = Half(value=0.25)
-    assert CachedScorer(name="cached:half", inner=other, folder=tmp_path).score(mashups[:1])[0].value == 0.25
     damaged = next(tmp_path.rglob("*.json"))
     damaged.write_text("{")
     assert again.score(mashups) == first
     assert json.loads(damaged.read_text())["scale"] == "probability"
+    other = Half(value=0.25)
+    assert CachedScorer(name="cached:half", inner=other, folder=tmp_path).score(mashups[:1])[0].value == 0.25
 
 
 def test_analyses_are_computed_once(song: Audio, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

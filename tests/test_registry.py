@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import subprocess
 import sys
 from pathlib import Path
@@ -49,8 +48,8 @@ class Installer:
         info.mkdir()
         (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {module}\nVersion: 1.0\n")
         (info / "entry_points.txt").write_text(f"[mashkit]\n{module} = {module}\n")
-        # Another thread of the test runner may have listed the folder in the same tick of the file system's clock.
-        importlib.invalidate_caches()
+        # A module of that name from another test would be found before ours.
+        sys.modules.pop(module, None)
 
 
 @pytest.fixture
