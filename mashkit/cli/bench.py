@@ -6,7 +6,9 @@ import argparse
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
+
+from mashkit.cli.actions import Commands, add_actions
 
 if TYPE_CHECKING:
     from mashkit.bench.suite import Suite
@@ -15,21 +17,9 @@ if TYPE_CHECKING:
 SUMMARY = "Compare components of one kind on the same inputs: a table, a page, every number behind them."
 
 
-class _Commands(Protocol):
-    def add_parser(self, name: str, **arguments: Any) -> argparse.ArgumentParser: ...
-
-
-def add_parser(commands: _Commands, epilog: str) -> None:
+def add_parser(commands: Commands, epilog: str) -> None:
     """Add `bench` and its three subcommands to the command line."""
-    bench_parser = commands.add_parser("bench", help=SUMMARY, description=SUMMARY, epilog=epilog)
-    actions = bench_parser.add_subparsers(dest="action", metavar="ACTION", required=True)
-
-    def action(name: str, help_: str) -> argparse.ArgumentParser:
-        made = actions.add_parser(name, help=help_, description=help_, epilog=epilog)
-        made.add_argument("--json", action="store_true", help="print data as JSON on stdout")
-        made.add_argument("--quiet", action="store_true", help="no progress")
-        return made
-
+    action = add_actions(commands, "bench", SUMMARY, epilog)
     running = action("run", "Run a suite; what an interrupted run has measured is not measured again.")
     running.add_argument("suite", metavar="SUITE", help="name of a built-in suite, or a .toml file")
     running.add_argument("-o", "--output", type=Path, default=Path("bench"), metavar="FOLDER",

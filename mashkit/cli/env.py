@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import argparse
 import json
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
+
+from mashkit.cli.actions import Commands, add_actions
 
 if TYPE_CHECKING:
     from mashkit.remote.environments import Environment
@@ -12,21 +14,9 @@ if TYPE_CHECKING:
 SUMMARY = "Make, list and remove environments for components that cannot live beside the others."
 
 
-class _Commands(Protocol):
-    def add_parser(self, name: str, **arguments: Any) -> argparse.ArgumentParser: ...
-
-
-def add_parser(commands: _Commands, epilog: str) -> None:
+def add_parser(commands: Commands, epilog: str) -> None:
     """Add `env` and its three subcommands to the command line."""
-    env_parser = commands.add_parser("env", help=SUMMARY, description=SUMMARY, epilog=epilog)
-    actions = env_parser.add_subparsers(dest="action", metavar="ACTION", required=True)
-
-    def action(name: str, help_: str) -> argparse.ArgumentParser:
-        made = actions.add_parser(name, help=help_, description=help_, epilog=epilog)
-        made.add_argument("--json", action="store_true", help="print data as JSON on stdout")
-        made.add_argument("--quiet", action="store_true", help="no progress")
-        return made
-
+    action = add_actions(commands, "env", SUMMARY, epilog)
     create = action("create", "Make an environment with mashkit, a plugin and what it requires.")
     create.add_argument("name", metavar="NAME", help="what `mashkit plugins` names, a component, or a plugin")
     create.add_argument("--python", metavar="PYTHON", help="interpreter, by path or name; default: mashkit's own")

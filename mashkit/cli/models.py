@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import argparse
 import fnmatch
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
+
+from mashkit.cli.actions import Commands, add_actions
 
 if TYPE_CHECKING:
     from mashkit.models import WeightFile
@@ -12,14 +14,9 @@ if TYPE_CHECKING:
 SUMMARY = "List, download and verify the weight files of plugins, and say where they are."
 
 
-class _Commands(Protocol):
-    def add_parser(self, name: str, **arguments: Any) -> argparse.ArgumentParser: ...
-
-
-def add_parser(commands: _Commands, epilog: str) -> None:
+def add_parser(commands: Commands, epilog: str) -> None:
     """Add `models` and its four subcommands to the command line."""
-    models_parser = commands.add_parser("models", help=SUMMARY, description=SUMMARY, epilog=epilog)
-    actions = models_parser.add_subparsers(dest="action", metavar="ACTION", required=True)
+    action = add_actions(commands, "models", SUMMARY, epilog)
     for name, help_, required in (
         (
             "list",
@@ -30,9 +27,7 @@ def add_parser(commands: _Commands, epilog: str) -> None:
         ("verify", "Read the weight files that are here and compare their hashes.", False),
         ("path", "Print where weight files are or would be.", True),
     ):
-        made = actions.add_parser(name, help=help_, description=help_, epilog=epilog)
-        made.add_argument("--json", action="store_true", help="print data as JSON on stdout")
-        made.add_argument("--quiet", action="store_true", help="no progress")
+        made = action(name, help_)
         made.add_argument("names", nargs="+" if required else "*", metavar="NAME",
                           help="names, components or patterns of them, like 'demucs/*'")  # fmt: skip
         if name == "pull":
