@@ -14,6 +14,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+from abc import abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -121,9 +122,9 @@ class _Composite(Component):
         """Return the options that were given for the parts."""
         return dict(self.given)
 
+    @abstractmethod
     def members(self) -> Sequence[Component]:
         """Return the parts, each once."""
-        raise NotImplementedError
 
     def weights(self) -> Mapping[str, str]:
         """Return every part's weight files, under the part's name."""

@@ -113,6 +113,7 @@ class PaperGenerator(Generator):
     ) -> Iterator[MashupPlan]:
         pool = _Pool(self, clips, condition)
         placer = Placer(min_duration_s=self.min_duration_s)
+        record = self._record()
         seeds = pool.seeds(vocal)
         random = np.random.default_rng(seed)
         seen: set[tuple[int, int, int]] = set()
@@ -130,7 +131,7 @@ class PaperGenerator(Generator):
                 for layer, clip in zip(layers, backing, strict=True)
             ]
             late = self._late(condition, random)
-            plan = self._placed(placer, condition, seed, vocal_clip, layers, backing, bars, late)
+            plan = self._placed(placer, condition, seed, record, vocal_clip, layers, backing, bars, late)
             if plan is None:
                 rejected["the stems overlap for too short or too long a time"] += 1
             elif chosen not in seen:
@@ -145,6 +146,7 @@ class PaperGenerator(Generator):
             yield plan
             return
         placer = Placer(min_duration_s=self.min_duration_s)
+        record = self._record()
         vocal, *layers = (plan.layer(role) for role in Role)
         vocal_clip, *backing = (clips[layer.clip_id] for layer in (vocal, *layers))
         choices = [
@@ -152,7 +154,7 @@ class PaperGenerator(Generator):
             for layer, clip in zip(layers, backing, strict=True)
         ]
         for bars in itertools.product(*choices):
-            placed = self._placed(placer, plan.condition, plan.seed, vocal_clip, layers, backing, bars, None)
+            placed = self._placed(placer, plan.condition, plan.seed, record, vocal_clip, layers, backing, bars, None)
             if placed is not None:
                 yield placed
 
@@ -213,6 +215,7 @@ class PaperGenerator(Generator):
         placer: Placer,
         condition: Condition,
         seed: int,
+        record: Mapping[str, Any],
         vocal: Clip,
         layers: Sequence[Layer],
         clips: Sequence[Clip],
@@ -242,13 +245,14 @@ class PaperGenerator(Generator):
             layers=placed,
             duration_s=duration,
             seed=seed,
-            generator=self._record(),
+            generator=record,
             mixing=Mixing(fade_in_s=fades.in_s, fade_out_s=fades.out_s, duck_db=self.duck_db, limit_db=self.limit_db),
             notes=notes,
         )
 
     def _record(self) -> dict[str, Any]:
-        return {key: self.describe()[key] for key in ("name", "distribution", "version", "options")}
+        described = self.describe()
+        return {key: described[key] for key in ("name", "distribution", "version", "options")}
 
 
 class _Pool:
