@@ -141,7 +141,8 @@ def test_every_format_gets_its_shares(
 @pytest.mark.parametrize("model", ["hybrid", "transformer", "lstm"])
 @pytest.mark.parametrize("frames", [1, 50, 4_000])
 def test_short_sound(models: Path, model: str, frames: int) -> None:
-    create(models, model).separate(Audio(signals.noise(1.0).samples[:, :frames], 44_100))
+    stems = create(models, model).separate(Audio(signals.noise(1.0).samples[:, :frames], 44_100)).stems
+    assert {stem.samples.shape for stem in stems.values()} == {(2, frames)}
 
 
 def test_the_same_stems_every_time_and_in_every_instance(models: Path) -> None:
