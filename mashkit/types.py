@@ -282,6 +282,21 @@ class Analysis:
     def __reduce__(self) -> tuple[Any, tuple[dict[str, Any]]]:
         return Analysis.from_dict, (self.to_dict(),)
 
+    def within(self, start: float, end: float) -> Analysis:
+        """Return what holds from ``start`` until before ``end``, seconds, with times counted from ``start``.
+
+        Key, tempo and confidence stay. A beat within a hundredth of a millisecond before ``start`` lies on it: cuts are
+        made on whole frames, beats are not.
+        """
+
+        def cut(times: Times | None) -> Times | None:
+            if times is None:
+                return None
+            inside = times[(times >= start - 1e-5) & (times < end - 1e-5)]
+            return np.maximum(inside - start, 0.0)
+
+        return attrs.evolve(self, beats=cut(self.beats), downbeats=cut(self.downbeats))
+
     def to_dict(self) -> dict[str, Any]:
         """Return plain data for JSON; :meth:`from_dict` reads it back to an equal value."""
         return {
@@ -405,6 +420,10 @@ class Clip:
         Share of the clip's time, 0–1, in which the role's stem sounds.
     entry : mapping of Role to float
         When each role's stem first sounds, seconds; a role that never does is not there.
+    label : str
+        Which part of the song it is ("verse", "chorus"), where somebody said.
+    edited : tuple of str
+        Fields of the analysis that a person set.
     """
 
     id: str
@@ -419,6 +438,8 @@ class Clip:
     loudness: Mapping[Role, float] = attrs.field(factory=dict, converter=frozen_mapping)
     activity: Mapping[Role, float] = attrs.field(factory=dict, converter=frozen_mapping)
     entry: Mapping[Role, float] = attrs.field(factory=dict, converter=frozen_mapping)
+    label: str = ""
+    edited: tuple[str, ...] = attrs.field(default=(), converter=as_tuple)
 
     def require(self, *fields: str) -> None:
         """Raise AnalysisError unless the analysis knows each of ``fields`` ("key", "tempo", "downbeats"…)."""

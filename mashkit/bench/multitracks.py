@@ -15,9 +15,8 @@ import attrs
 import numpy as np
 
 from mashkit.audiofile import AUDIO_SUFFIXES, load, probe, resample
-from mashkit.catalog.catalog import SAMPLE_RATE
 from mashkit.catalog.excerpts import ExcerptPolicy
-from mashkit.catalog.ingest import activity, entry, loudness
+from mashkit.catalog.ingest import SAMPLE_RATE, activity, entry, loudness, sounding
 from mashkit.errors import AudioFileError, CatalogError
 from mashkit.interfaces import Analyzer
 from mashkit.types import STEM_NAMES, Analysis, Audio, Clip, Role, StemSet
@@ -57,12 +56,12 @@ class MultitrackSource:
         self._songs: dict[str, Path] = {}
         for song in songs:
             duration = min(probe(path).duration for path in stem_files(song).values())
-            for number, (start, length) in enumerate((policy or ExcerptPolicy()).excerpts(duration), 1):
+            for number, excerpt in enumerate((policy or ExcerptPolicy()).excerpts(duration), 1):
                 name = f"{song.name} {number}"
                 self._songs[name] = song
-                frames = round(length * SAMPLE_RATE)
+                frames = round(excerpt.duration * SAMPLE_RATE)
                 self._clips[name] = Clip(
-                    name, song.name, name, str(song), start, frames / SAMPLE_RATE, SAMPLE_RATE, Analysis()
+                    name, song.name, name, str(song), excerpt.start, frames / SAMPLE_RATE, SAMPLE_RATE, Analysis()
                 )
 
     @property
@@ -76,12 +75,13 @@ class MultitrackSource:
             stems = {role: self.stem(name, role) for role in Role}
             mix = Audio(np.sum([stem.samples for stem in stems.values()], axis=0), SAMPLE_RATE)
             levels = {role: loudness(stem) for role, stem in stems.items()}
-            entries = {role: entry(stem, mix) for role, stem in stems.items()}
+            heard = {role: sounding(stem, mix) for role, stem in stems.items()}
+            entries = {role: entry(frames) for role, frames in heard.items()}
             self._clips[name] = attrs.evolve(
                 clip,
                 analysis=analyzer.analyze(mix),
                 loudness={role: float("-inf") if level is None else level for role, level in levels.items()},
-                activity={role: activity(stem, mix) for role, stem in stems.items()},
+                activity={role: activity(frames) for role, frames in heard.items()},
                 entry={role: moment for role, moment in entries.items() if moment is not None},
             )
 

@@ -5,13 +5,16 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 import attrs
 
 from mashkit.audiofile import AUDIO_SUFFIXES, UNREADABLE_SUFFIXES, require_file
+from mashkit.catalog.excerpts import Excerpt
 from mashkit.errors import AudioFileError
+from mashkit.models import sha256_of
+from mashkit.types import Analysis, frozen_mapping
 
 _GENERIC_NAMES = frozenset({"audio", "mix", "mixture", "song", "track"})
 """File names that say nothing: the folder's name is the title then."""
@@ -19,25 +22,46 @@ _GENERIC_NAMES = frozenset({"audio", "mix", "mixture", "song", "track"})
 _LICENCE_FILES = ("license.txt", "licence.txt", "LICENSE", "LICENCE", "LICENSE.txt")
 
 
-@attrs.frozen
-class SongFile:
-    """A sound file to make clips of.
+@attrs.frozen(kw_only=True, eq=False)
+class Song:
+    """A song to make clips of, as a protocol found it; nothing of it has been decoded yet.
 
     Parameters
     ----------
     path : Path
+        The mix; where there is none, the folder of the stems, whose sum is the mix then.
     title : str
         For people.
     licence : str
         What a file beside it says, else "unknown".
-    sha256 : str
-        Of the file's bytes: the song's identity.
+    stems : mapping of str to Path
+        True stems by name; a role that has none here is separated from the mix.
+    excerpts : tuple of Excerpt, optional
+        The parts that become clips; by default those of the policy.
+    known : Analysis, optional
+        What somebody else says of the whole song, times from its start: goes before what an analyzer finds.
+    source : mapping of str to str
+        Where it comes from, for the record: data set, number, labels.
     """
 
     path: Path
     title: str
-    licence: str
-    sha256: str
+    licence: str = "unknown"
+    stems: Mapping[str, Path] = attrs.field(factory=dict, converter=frozen_mapping)
+    excerpts: tuple[Excerpt, ...] | None = None
+    known: Analysis | None = None
+    source: Mapping[str, str] = attrs.field(factory=dict, converter=frozen_mapping)
+
+    @property
+    def has_mix(self) -> bool:
+        """Whether there is a file of the whole mix."""
+        return not self.path.is_dir()
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """Every sound file of it, the mix first."""
+        stems = tuple(self.stems[name] for name in sorted(self.stems))
+        return (self.path, *stems) if self.has_mix else stems
 
 
 def find_songs(paths: Iterable[Path | str]) -> list[Path]:
@@ -69,25 +93,52 @@ def find_songs(paths: Iterable[Path | str]) -> list[Path]:
     return list(dict.fromkeys(found))
 
 
-def describe_song(path: Path) -> SongFile:
-    """Read a file's identity and what lies beside it.
+def describe_song(path: Path) -> Song:
+    """Return a sound file as a song, with the title and licence that lie beside it.
 
     Raises
     ------
     AudioFileError
-        If the file cannot be read.
+        If there is no such file, or it is empty.
     """
     require_file(path)
-    try:
-        with path.open("rb") as file:
-            sha256 = hashlib.file_digest(file, "sha256").hexdigest()
-    except OSError as error:
-        raise AudioFileError(path, f"cannot be read: {error.strerror}", "check its permissions") from error
-    title = path.parent.name if path.stem.lower() in _GENERIC_NAMES and path.parent.name else path.stem
-    return SongFile(path, title, _licence_beside(path), sha256)
+    return Song(path=path, title=title_of(path), licence=licence_beside(path))
 
 
-def _licence_beside(path: Path) -> str:
+def title_of(path: Path) -> str:
+    """Return a song's title: its file's name, or its folder's where that says nothing."""
+    return path.parent.name if path.stem.lower() in _GENERIC_NAMES and path.parent.name else path.stem
+
+
+def stat_digest(song: Song) -> str:
+    """Return a sha256 of the names, sizes and times of a song's files: while it stays, they are taken as unchanged.
+
+    Raises
+    ------
+    AudioFileError
+        If one of them is missing or cannot be looked at.
+    """
+    return _digest(song, lambda path: [str(path.resolve()), (state := path.stat()).st_size, state.st_mtime_ns])
+
+
+def bytes_digest(song: Song) -> str:
+    """Return a sha256 of the bytes of a song's files; raises AudioFileError as :func:`stat_digest` does."""
+    return _digest(song, sha256_of)
+
+
+def _digest(song: Song, of: Callable[[Path], object]) -> str:
+    names = ["mix"] * song.has_mix + sorted(song.stems)
+    found = []
+    for name, path in zip(names, song.files, strict=True):
+        require_file(path)
+        try:
+            found.append([name, of(path)])
+        except OSError as error:
+            raise AudioFileError(path, f"cannot be read: {error.strerror}", "check its permissions") from error
+    return hashlib.sha256(json.dumps(found).encode()).hexdigest()
+
+
+def licence_beside(path: Path) -> str:
     """Return the licence a label file (`song.json` beside `song.ogg`) or a licence file in the folder states."""
     labels = path.with_suffix(".json")
     if labels.is_file():

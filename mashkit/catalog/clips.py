@@ -1,0 +1,206 @@
+"""From what is known of a song to its clips: analysis, labels and edits joined, the cut made, the figures of the cut."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import unicodedata
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import attrs
+import numpy as np
+
+from mashkit.beats import tempo_of_beats
+from mashkit.catalog.edits import edited
+from mashkit.catalog.excerpts import Excerpt
+from mashkit.catalog.ingest import (
+    ACTIVITY_FRAME_S,
+    FIGURES,
+    SAMPLE_RATE,
+    Keys,
+    SongFacts,
+    activity,
+    entry,
+)
+from mashkit.catalog.objects import SoundRef
+from mashkit.catalog.songs import Song
+from mashkit.errors import AnalysisError, AudioFileError
+from mashkit.types import Analysis, Clip, Role, Times, frozen_mapping
+
+LEAST_AGREEMENT = 0.4
+"""Agreement (:func:`agreement`) of labelled with found beats from which on labels are taken to be of this recording.
+Labels of another song reach 0.2 by chance, a tracker's own errors leave 0.8 and more."""
+
+
+@attrs.frozen
+class ClipRecord:
+    """A clip, and where what belongs to it is kept.
+
+    Parameters
+    ----------
+    clip : Clip
+    stems : mapping of Role to SoundRef
+    features : str
+        sha256 of the features of its excerpt; "" without.
+    excerpt : Excerpt
+        What the clip was cut from.
+    separator, analyzer : str
+        Fingerprints of what made stems and analysis, or :data:`mashkit.catalog.ingest.TRUE_STEMS` and ``LABELS``.
+    """
+
+    clip: Clip
+    stems: Mapping[Role, SoundRef] = attrs.field(converter=frozen_mapping)
+    features: str
+    excerpt: Excerpt
+    separator: str
+    analyzer: str
+
+
+def clips_of(
+    song: Song,
+    facts: SongFacts,
+    excerpts: Sequence[Excerpt],
+    keys: Keys,
+    results: Mapping[str, Any],
+    edits: Mapping[float, Mapping[str, Any]],
+) -> list[ClipRecord]:
+    """Return the clips of a song, one of each excerpt; nothing is decoded.
+
+    Parameters
+    ----------
+    song : Song
+    facts : SongFacts
+    excerpts : sequence of Excerpt
+    keys : Keys
+        Of the components whose results are taken.
+    results : mapping of key to value
+        All that they say of the song; features may be missing.
+    edits : mapping of excerpt start to (field to value)
+        What a person said of its excerpts; a downbeat in seconds of the song.
+
+    Raises
+    ------
+    AudioFileError
+        If labels do not fit the audio.
+    """
+    records = []
+    for excerpt in excerpts:
+        parts = results[keys.stems(song, facts.sha256, excerpt)]
+        key = keys.analysis(song, facts.sha256, excerpt)
+        found = Analysis() if key is None else Analysis.from_dict(results[key])
+        said = dict(edits.get(excerpt.start, {}))
+        if "downbeat" in said:
+            said["downbeat"] -= excerpt.start
+        analysis = edited(_labelled(song, excerpt, found), said, excerpt.duration)
+        features = results.get(keys.features(song, facts.sha256, excerpt))
+        separator = keys.separated_by(song)
+        records.append(
+            ClipRecord(
+                _clip(song, facts, excerpt, analysis, parts, separator, tuple(sorted(said))),
+                _cut_stems(excerpt, analysis, parts),
+                "" if features is None else features["sha256"],
+                excerpt,
+                separator,
+                keys.analysed_by(song),
+            )
+        )
+    return records
+
+
+def _labelled(song: Song, excerpt: Excerpt, found: Analysis) -> Analysis:
+    """Return an excerpt's analysis with what labels of the whole song say in its place."""
+    if song.known is None:
+        return found
+    known = song.known.within(excerpt.start, excerpt.start + excerpt.duration)
+    if known.beats is not None and found.beats is not None and len(known.beats) and len(found.beats):
+        if agreement(known.beats, found.beats) < LEAST_AGREEMENT:
+            raise AudioFileError(
+                song.path,
+                f"the beats labelled from {excerpt.start:.1f} s on are not those heard: the labels do not fit the audio",
+                "use the recording that was labelled",
+            )
+    tempo = known.tempo
+    if known.beats is not None and tempo is None:
+        tempo = tempo_of_beats(known.beats)
+    said = {"key": known.key, "tempo": tempo, "beats": known.beats}
+    changed = {name: value for name, value in said.items() if value is not None}
+    if known.beats is not None:  # downbeats are among the beats, or not known
+        changed["downbeats"] = known.downbeats
+    confidence = {name: value for name, value in found.confidence.items() if name not in changed}
+    return attrs.evolve(found, **changed, confidence=confidence)
+
+
+def agreement(labelled: Times, found: Times) -> float:
+    """Return how well labelled beats keep to found ones, −1…1; about 0 if they have nothing to do with each other.
+
+    Each labelled beat has a phase between the two found beats around it; the mean cosine of that phase is 1 if all lie
+    on found beats. Twice, three and four times the phase are looked at, so that a tracker on the off-beat, at half the
+    tempo or at ⅔ or ¾ of it does not speak against the labels.
+    """
+    inside = labelled[(labelled >= found[0]) & (labelled <= found[-1])]
+    if len(inside) < 2 or len(found) < 2:
+        return 0.0
+    phase = np.interp(inside, found, np.arange(len(found)))
+    return max(float(np.mean(np.cos(2 * np.pi * times * phase))) for times in (2, 3, 4))
+
+
+def _frames(excerpt: Excerpt, analysis: Analysis) -> tuple[int, int]:
+    """Return the first frame of a clip and the one after its last, counted in its excerpt."""
+    start, end = excerpt.cut(analysis)
+    return round(start * SAMPLE_RATE), min(round(end * SAMPLE_RATE), round(excerpt.duration * SAMPLE_RATE))
+
+
+def _cut_stems(excerpt: Excerpt, analysis: Analysis, parts: Mapping[str, Any]) -> dict[Role, SoundRef]:
+    first, last = _frames(excerpt, analysis)
+    return {
+        Role(role): SoundRef(part["sha256"], part["halvings"], first, last - first) for role, part in parts.items()
+    }
+
+
+def _clip(
+    song: Song,
+    facts: SongFacts,
+    excerpt: Excerpt,
+    analysis: Analysis,
+    parts: Mapping[str, Any],
+    separator: str,
+    edited_fields: tuple[str, ...],
+) -> Clip:
+    first, last = _frames(excerpt, analysis)
+    start, end = first / SAMPLE_RATE, last / SAMPLE_RATE
+    identity = [FIGURES, facts.sha256, SAMPLE_RATE, excerpt.start, excerpt.duration, first, last, separator]
+    digest = hashlib.sha256(json.dumps(identity).encode()).hexdigest()[:12]
+    frames = slice(round(start / ACTIVITY_FRAME_S), round(end / ACTIVITY_FRAME_S))
+    sounding = {
+        Role(role): np.frombuffer(part["sounding"].encode(), np.uint8)[frames] == ord("1")
+        for role, part in parts.items()
+    }
+    entries = {role: entry(frames) for role, frames in sounding.items()}
+    return Clip(
+        id=f"{_slug(song.title)}-{digest}",
+        song=facts.sha256[:16],
+        title=song.title,
+        source=str(song.path),
+        start=excerpt.start + start,
+        duration=(last - first) / SAMPLE_RATE,
+        sample_rate=SAMPLE_RATE,
+        analysis=analysis.within(start, end),
+        licence=song.licence,
+        loudness={Role(role): _from_json(part["loudness"]) for role, part in parts.items()},
+        activity={role: activity(frames) for role, frames in sounding.items()},
+        entry={role: moment for role, moment in entries.items() if moment is not None},
+        label=excerpt.label,
+        edited=edited_fields,
+    )
+
+
+def _slug(title: str) -> str:
+    """Return a title as lower-case ASCII words joined by dashes, for ids and file names."""
+    plain = unicodedata.normalize("NFKD", title).encode("ascii", "ignore").decode().lower()
+    return re.sub(r"[^a-z0-9]+", "-", plain).strip("-")[:40].strip("-") or "song"
+
+
+def _from_json(loudness_lufs: float | None) -> float:
+    return float("-inf") if loudness_lufs is None else loudness_lufs

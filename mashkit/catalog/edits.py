@@ -1,0 +1,119 @@
+"""What a person knows better than an analyzer: the key, the tempo, where a bar begins."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from typing import Any
+
+import attrs
+import numpy as np
+
+from mashkit.errors import AnalysisError, UsageError
+from mashkit.types import Analysis, Key, Times
+
+FIELDS = ("key", "tempo", "downbeat")
+"""What can be edited."""
+FACTORS = (2.0, 0.5, 3.0, 1 / 3)
+"""Tempi at which beats are added or left out; at any other the beats are laid anew."""
+NEAR = 0.04
+"""A tempo within this share of one of those times the old is taken for it."""
+BEATS_A_BAR = 4
+"""Where the downbeats do not tell."""
+
+
+def parsed(field: str, text: str) -> Any:
+    """Read the value of an edit as people write it: "A minor", "120", "12.35" (seconds of the song).
+
+    Raises
+    ------
+    UsageError
+        If the field cannot be edited, or the value is none.
+    """
+    if field not in FIELDS:
+        raise UsageError(f"{field!r} cannot be edited", f"one of {', '.join(FIELDS)} can")
+    if field == "key":
+        return str(Key.parse(text))
+    try:
+        value = float(text)
+    except ValueError as error:
+        raise UsageError(f"{field} {text!r} is no number", f"give {'BPM' if field == 'tempo' else 'seconds'}") from error
+    low, high = (20.0, 400.0) if field == "tempo" else (0.0, float("inf"))
+    if not low <= value <= high:
+        raise UsageError(f"{field} {text!r}", f"give {low:g} or more" if high == float("inf") else f"{low:g}–{high:g}")
+    return value
+
+
+def edited(analysis: Analysis, edits: Mapping[str, Any], duration_s: float) -> Analysis:
+    """Return the analysis with what a person said.
+
+    A tempo of twice, half, three times or a third of the old adds or leaves out beats; with any other, beats are laid
+    evenly through the first downbeat. A downbeat moves all of them by as many beats as bring one to the nearest beat.
+
+    Parameters
+    ----------
+    analysis : Analysis
+        Of an excerpt.
+    edits : mapping of str to value
+        "key" (text), "tempo" (BPM), "downbeat" (seconds from the excerpt's start).
+    duration_s : float
+        Length of the excerpt.
+
+    Raises
+    ------
+    AnalysisError
+        If a downbeat is set where there are neither beats nor a tempo.
+    """
+    if "key" in edits:
+        analysis = attrs.evolve(analysis, key=Key.parse(edits["key"]))
+    if "tempo" in edits:
+        analysis = _at_tempo(analysis, float(edits["tempo"]), duration_s)
+    if "downbeat" in edits:
+        analysis = _with_downbeat(analysis, float(edits["downbeat"]), duration_s)
+    return analysis
+
+
+def _beats_a_bar(analysis: Analysis) -> int:
+    if analysis.beats is None or analysis.downbeats is None or len(analysis.downbeats) < 2:
+        return BEATS_A_BAR
+    lengths = np.diff(np.searchsorted(analysis.beats, analysis.downbeats)).tolist()
+    return int(Counter(lengths).most_common(1)[0][0])
+
+
+def _steady(through_s: float, tempo: float, duration_s: float) -> Times:
+    """Return evenly spaced beats from 0 until before ``duration_s``, one of them at ``through_s``."""
+    period = 60.0 / tempo
+    first = through_s - np.floor(through_s / period) * period
+    beats: Times = np.arange(first, duration_s, period)
+    return beats
+
+
+def _at_tempo(analysis: Analysis, tempo: float, duration_s: float) -> Analysis:
+    if analysis.beats is None or len(analysis.beats) < 2:
+        return attrs.evolve(analysis, tempo=tempo)
+    bar = _beats_a_bar(analysis)
+    known = analysis.downbeats is not None and len(analysis.downbeats) > 0
+    first = float(analysis.downbeats[0] if known and analysis.downbeats is not None else analysis.beats[0])
+    old = analysis.tempo or 60.0 / float(np.median(np.diff(analysis.beats)))
+    factor = next((one for one in FACTORS if abs(tempo / old / one - 1) <= NEAR), None)
+    if factor is None:
+        beats = _steady(first, tempo, duration_s)
+    elif factor > 1:
+        positions = np.arange((len(analysis.beats) - 1) * round(factor) + 1) / factor
+        beats = np.interp(positions, np.arange(len(analysis.beats)), analysis.beats)
+    else:
+        step = round(1 / factor)
+        beats = analysis.beats[int(np.searchsorted(analysis.beats, first)) % step :: step]
+    downbeats = beats[int(np.argmin(np.abs(beats - first))) :: bar] if known else analysis.downbeats
+    return attrs.evolve(analysis, tempo=tempo, beats=beats, downbeats=downbeats)
+
+
+def _with_downbeat(analysis: Analysis, at_s: float, duration_s: float) -> Analysis:
+    beats = analysis.beats
+    if beats is None or len(beats) == 0:
+        if analysis.tempo is None:
+            raise AnalysisError("a downbeat without beats or tempo says little", "set the tempo too")
+        beats = _steady(at_s, analysis.tempo, duration_s)
+    bar = _beats_a_bar(analysis)
+    nearest = int(np.argmin(np.abs(beats - at_s)))
+    return attrs.evolve(analysis, beats=beats, downbeats=beats[nearest % bar :: bar])

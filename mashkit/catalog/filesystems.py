@@ -1,0 +1,41 @@
+"""On what kind of file system a folder lies."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+NETWORK = frozenset({
+    "nfs", "nfs4", "cifs", "smb3", "smbfs", "afs", "ncpfs", "9p", "ceph", "glusterfs", "lustre", "gpfs", "beegfs",
+    "fuse.sshfs", "fuse.glusterfs", "fuse.s3fs", "fuse.rclone", "fuse.ceph", "fuse.gcsfuse",
+})  # fmt: skip
+"""File systems that several machines may write to; SQLite's locks and shared memory cannot be relied on there
+(https://www.sqlite.org/wal.html, https://www.sqlite.org/howtocorrupt.html)."""
+MOUNTS = Path("/proc/self/mountinfo")
+
+
+def network_file_system(folder: Path, mounts: Path = MOUNTS) -> str:
+    """Return the type of the network file system a folder lies on; "" if it lies on none, or nobody can say.
+
+    Parameters
+    ----------
+    folder : Path
+        Exists.
+    mounts : Path
+        What is mounted where, as Linux says it (proc_pid_mountinfo(5)).
+    """
+    try:
+        lines = mounts.read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        return ""
+    wanted = folder.resolve()
+    nearest, kind = -1, ""
+    for line in lines:
+        before, _, after = line.partition(" - ")
+        fields = before.split()
+        if len(fields) < 5 or not after:
+            continue
+        point = Path(fields[4].encode().decode("unicode_escape"))  # a blank is \040 there
+        # The last of several mounts on one point is the one that is seen.
+        if wanted.is_relative_to(point) and len(point.parts) >= nearest:
+            nearest, kind = len(point.parts), after.split()[0]
+    return kind if kind in NETWORK else ""

@@ -1,0 +1,111 @@
+"""Content-addressed files: stems as FLAC, features as arrays, each under the sha256 of its bytes."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+from collections.abc import Iterator
+from pathlib import Path
+
+import attrs
+import numpy as np
+import soundfile
+
+from mashkit.atomicfile import replacing
+from mashkit.errors import CatalogError
+from mashkit.types import Audio
+
+FLAC, ARRAYS = ".flac", ".npz"
+"""Suffixes of objects: sound, and named arrays."""
+
+
+@attrs.frozen
+class SoundRef:
+    """Where a sound lies among the objects, and which part of it is meant.
+
+    FLAC holds integers: a sound that peaks above 1 is stored halved ``halvings`` times, which loses nothing.
+
+    Parameters
+    ----------
+    sha256 : str
+    halvings : int
+    first, frames : int
+        The part that is meant; all of it when ``frames`` is −1.
+    """
+
+    sha256: str
+    halvings: int = 0
+    first: int = 0
+    frames: int = -1
+
+
+def encode(audio: Audio) -> tuple[SoundRef, bytes]:
+    """Return a reference to ``audio`` and the 24-bit FLAC file it refers to (quantisation below −144 dBFS)."""
+    halvings = max(0, int(np.ceil(np.log2(audio.peak)))) if audio.peak > 1 else 0
+    samples = audio.samples if halvings == 0 else audio.samples * np.float32(0.5**halvings)
+    file = io.BytesIO()
+    soundfile.write(file, samples.T, audio.sample_rate, format="FLAC", subtype="PCM_24")
+    data = file.getvalue()
+    return SoundRef(hashlib.sha256(data).hexdigest(), halvings), data
+
+
+class ObjectStore:
+    """Files by the sha256 of their bytes, written whole or not at all; safe for several processes.
+
+    Parameters
+    ----------
+    root : Path
+        Folder; made on first write.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    def path(self, sha256: str, suffix: str = FLAC) -> Path:
+        """Return where the object of that hash lies."""
+        return self.root / sha256[:2] / f"{sha256}{suffix}"
+
+    def put(self, sha256: str, data: bytes, suffix: str = FLAC) -> None:
+        """Store bytes whose hash is ``sha256``; nothing happens if they are there.
+
+        Raises
+        ------
+        OutputError
+            If they cannot be written.
+        """
+        path = self.path(sha256, suffix)
+        if not path.exists():
+            with replacing(path) as temporary:
+                temporary.write_bytes(data)
+
+    def audio(self, ref: SoundRef) -> Audio:
+        """Read the part of a sound that ``ref`` means.
+
+        Raises
+        ------
+        CatalogError
+            If it has gone or cannot be decoded.
+        """
+        path = self.path(ref.sha256)
+        try:
+            samples, sample_rate = soundfile.read(
+                path, frames=ref.frames, start=ref.first, dtype="float32", always_2d=True
+            )
+            if ref.frames not in (-1, len(samples)):
+                raise OSError(f"it ends {ref.frames - len(samples)} frames early")
+        except (OSError, soundfile.LibsndfileError) as error:
+            raise CatalogError(
+                f"{path}: a stored stem cannot be read: {error}",
+                "`mashkit db verify --repair` lists what is damaged; add its song again",
+            ) from error
+        samples = np.ascontiguousarray(samples.T)
+        if ref.halvings:
+            samples *= np.float32(2.0**ref.halvings)
+        samples.flags.writeable = False
+        return Audio(samples, sample_rate)
+
+    def files(self) -> Iterator[Path]:
+        """Yield every file there is, unfinished ones too, in no order."""
+        if self.root.is_dir():
+            for folder in self.root.iterdir():
+                yield from folder.iterdir() if folder.is_dir() else [folder]

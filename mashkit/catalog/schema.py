@@ -1,0 +1,150 @@
+"""The database's tables, and how those of an older mashkit become these."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable
+
+SCHEMA_VERSION = 2
+"""Counts up whenever a table changes; :data:`_STEPS` holds the way there."""
+
+_TABLES = """
+CREATE TABLE songs (
+    number INTEGER PRIMARY KEY,
+    sha256 TEXT NOT NULL UNIQUE,   -- of the decoded samples
+    path TEXT NOT NULL,            -- where it was when it was last added
+    title TEXT NOT NULL,
+    licence TEXT NOT NULL,
+    sample_rate INTEGER NOT NULL,  -- of the first file, with channels and frames: a quick look at a file's header
+    channels INTEGER NOT NULL,     -- tells whether it may be one of these
+    frames INTEGER NOT NULL,
+    duration_s REAL NOT NULL,
+    notes TEXT NOT NULL,           -- JSON list
+    protocol TEXT NOT NULL,
+    source TEXT NOT NULL,          -- JSON: data set, number, labels
+    stems TEXT NOT NULL,           -- JSON: name to path, of true stems
+    excerpts TEXT,                 -- JSON: the parts its protocol names, where it does
+    known TEXT                     -- JSON: what labels say of the whole song
+);
+CREATE INDEX songs_by_header ON songs (frames, sample_rate, channels);
+
+CREATE TABLE files (               -- what is known of files without decoding them
+    digest TEXT PRIMARY KEY,       -- of names, sizes and times, or of the bytes
+    song TEXT NOT NULL REFERENCES songs (sha256) ON DELETE CASCADE
+) WITHOUT ROWID;
+CREATE INDEX files_of_song ON files (song);
+
+CREATE TABLE objects (
+    sha256 TEXT PRIMARY KEY,
+    suffix TEXT NOT NULL,
+    bytes INTEGER NOT NULL
+) WITHOUT ROWID;
+
+CREATE TABLE results (             -- what separators and analyzers said, by a key of all it depends on
+    key TEXT PRIMARY KEY,
+    song TEXT NOT NULL REFERENCES songs (sha256) ON DELETE CASCADE,
+    kind TEXT NOT NULL,
+    value TEXT NOT NULL            -- JSON
+) WITHOUT ROWID;
+CREATE INDEX results_of_song ON results (song);
+
+CREATE TABLE components (          -- what made stems and analyses, as Component.describe has it
+    fingerprint TEXT PRIMARY KEY,
+    kind TEXT NOT NULL,
+    description TEXT NOT NULL      -- JSON
+) WITHOUT ROWID;
+
+CREATE TABLE clips (               -- narrow: a generator reads all of it
+    number INTEGER PRIMARY KEY,
+    id TEXT NOT NULL UNIQUE,
+    place INTEGER NOT NULL,        -- of the id, in an order that does not depend on when clips were added
+    song INTEGER NOT NULL REFERENCES songs ON DELETE CASCADE,
+    duration_s REAL NOT NULL,
+    tonic INTEGER NOT NULL,        -- of the relative major, C = 0; -1 unknown
+    minor INTEGER NOT NULL,
+    tempo REAL,
+    downbeats INTEGER NOT NULL,
+    vocal REAL NOT NULL,           -- activity of each role
+    harmonic REAL NOT NULL,
+    percussion REAL NOT NULL
+);
+CREATE INDEX clips_of_song ON clips (song);
+
+CREATE TABLE details (             -- wide: read when a clip is touched
+    number INTEGER PRIMARY KEY REFERENCES clips ON DELETE CASCADE,
+    start_s REAL NOT NULL,
+    excerpt_start_s REAL NOT NULL, -- what the clip was cut from
+    excerpt_s REAL NOT NULL,
+    on_downbeats INTEGER NOT NULL,
+    sample_rate INTEGER NOT NULL,
+    label TEXT NOT NULL,
+    beats BLOB,                    -- little-endian float64, seconds
+    downbeats BLOB,
+    rest TEXT NOT NULL,            -- JSON: the rest of the analysis, loudness and entries
+    edited TEXT NOT NULL,          -- JSON list of fields
+    features TEXT REFERENCES objects,
+    separator TEXT NOT NULL REFERENCES components,
+    analyzer TEXT NOT NULL REFERENCES components
+);
+
+CREATE TABLE stems (
+    number INTEGER NOT NULL REFERENCES clips ON DELETE CASCADE,
+    role TEXT NOT NULL,
+    object TEXT NOT NULL REFERENCES objects,
+    halvings INTEGER NOT NULL,
+    first INTEGER NOT NULL,
+    frames INTEGER NOT NULL,
+    PRIMARY KEY (number, role)
+) WITHOUT ROWID;
+CREATE INDEX stems_of_object ON stems (object);
+
+CREATE TABLE edits (               -- what a person said; survives whatever is computed anew
+    song TEXT NOT NULL REFERENCES songs (sha256) ON DELETE CASCADE,
+    excerpt_start_s REAL NOT NULL,
+    field TEXT NOT NULL,
+    value TEXT NOT NULL,           -- JSON
+    analyzer TEXT NOT NULL,        -- whose finding was corrected; "" if the value is locked: it holds against any
+    PRIMARY KEY (song, excerpt_start_s, field)
+) WITHOUT ROWID;
+
+CREATE TABLE failures (            -- songs that could not be used, when they were last tried
+    path TEXT PRIMARY KEY,
+    error TEXT NOT NULL,
+    fix TEXT
+) WITHOUT ROWID;
+"""
+
+
+def _create(database: sqlite3.Connection) -> None:
+    for statement in _statements(_TABLES):
+        database.execute(statement)
+
+
+def _from_1(database: sqlite3.Connection) -> None:
+    """Version 1 was a cache: results by keys nobody makes any more. Its stems are computed anew."""
+    database.execute("DROP TABLE results")
+    _create(database)
+
+
+_STEPS: dict[int, Callable[[sqlite3.Connection], None]] = {0: _create, 1: _from_1}
+"""What makes the current tables of each older version; 0 is an empty file."""
+
+
+def migrate(database: sqlite3.Connection) -> None:
+    """Bring a database to :data:`SCHEMA_VERSION`, all or nothing; whoever else opens it waits."""
+    database.execute("BEGIN IMMEDIATE")
+    try:
+        (version,) = database.execute("PRAGMA user_version").fetchone()
+        if version < SCHEMA_VERSION:
+            _STEPS[version](database)
+            database.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+        database.execute("COMMIT")
+    except BaseException:
+        database.execute("ROLLBACK")
+        raise
+
+
+def _statements(script: str) -> list[str]:
+    # executescript() would commit first, and a half-made schema could stay.
+    without_comments = "\n".join(line.partition("--")[0] for line in script.splitlines())
+    return [statement.strip() for statement in without_comments.split(";") if statement.strip()]
