@@ -8,9 +8,10 @@ from typing import ClassVar
 
 import attrs
 
+from mashkit.cliptable import ClipTable
 from mashkit.components import Component
 from mashkit.errors import ContractViolation, GenerationError, UsageError
-from mashkit.types import Clip, Condition, MashupPlan, by_id
+from mashkit.types import Clip, Condition, MashupPlan
 
 
 @attrs.define(kw_only=True, eq=False)
@@ -33,7 +34,8 @@ class Generator(Component):
         Parameters
         ----------
         clips : sequence of Clip
-            What to draw from; the order matters to what a seed draws.
+            What to draw from; the order matters to what a seed draws. A :class:`ClipTable` is used as it is, other
+            sequences are made one.
         condition : Condition or str
             One of ``info.provides``.
         count : int
@@ -63,20 +65,18 @@ class Generator(Component):
             )
         if count < 1:
             raise UsageError(f"count is {count}", "ask for at least one plan")
-        known = by_id(clips)
-        if len(known) != len(clips):
-            raise UsageError("two of the clips have the same id")
-        if vocal is not None and vocal not in known:
+        table = ClipTable.of(clips)
+        if vocal is not None and table.row_of(vocal) is None:
             raise UsageError(f"no clip has the id {vocal!r}", "see `mashkit generate --list-clips`")
-        return self._checked(known, Condition(condition), count, seed, vocal)
+        return self._checked(table, Condition(condition), count, seed, vocal)
 
     def _checked(
-        self, clips: dict[str, Clip], condition: Condition, count: int, seed: int, vocal: str | None
+        self, clips: ClipTable, condition: Condition, count: int, seed: int, vocal: str | None
     ) -> Iterator[MashupPlan]:
         seen: set[str] = set()
         with self.backend_call("plan"):
-            for plan in self._plan(tuple(clips.values()), condition=condition, count=count, seed=seed, vocal=vocal):
-                missing = {layer.clip_id for layer in plan.layers} - set(clips)
+            for plan in self._plan(clips, condition=condition, count=count, seed=seed, vocal=vocal):
+                missing = {layer.clip_id for layer in plan.layers if clips.row_of(layer.clip_id) is None}
                 if missing or plan.id in seen:
                     fault = f"uses unknown clips {sorted(missing)}" if missing else "comes twice"
                     raise ContractViolation(f"generator {self.info.name!r}: plan {plan.id} {fault}")
@@ -122,6 +122,9 @@ class Generator(Component):
 
     @abstractmethod
     def _plan(
-        self, clips: Sequence[Clip], *, condition: Condition, count: int, seed: int, vocal: str | None
+        self, clips: ClipTable, *, condition: Condition, count: int, seed: int, vocal: str | None
     ) -> Iterator[MashupPlan]:
-        """Yield different plans; raise GenerationError, saying why, when none exists."""
+        """Yield different plans; raise GenerationError, saying why, when none exists.
+
+        ``clips`` is a sequence like any other; of many clips, draw by its columns and touch only the clips drawn.
+        """

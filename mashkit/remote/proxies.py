@@ -6,12 +6,13 @@ The checks of the interface run on this side too: a worker is trusted no more th
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
 import attrs
 
+from mashkit.cliptable import ClipTable
 from mashkit.components import Component, ComponentInfo
 from mashkit.errors import AudioError, ComponentUnavailable, ContractViolation, UsageError
 from mashkit.hookspecs import StageEvent
@@ -136,7 +137,7 @@ class RemoteGenerator(RemoteComponent, Generator):
     """A generator in a worker process: all plans of a call are drawn before the first is given."""
 
     def _plan(
-        self, clips: Sequence[Clip], *, condition: Condition, count: int, seed: int, vocal: str | None
+        self, clips: ClipTable, *, condition: Condition, count: int, seed: int, vocal: str | None
     ) -> Iterator[MashupPlan]:
         request = {
             "call": "plan",

@@ -20,6 +20,7 @@ from typing import Any, BinaryIO
 
 import attrs
 
+from mashkit.cliptable import ClipTable
 from mashkit.components import Component
 from mashkit.errors import ComponentUnavailable, MashkitError
 from mashkit.hookspecs import StageEvent
@@ -176,7 +177,7 @@ class _Service:
     def _plan(self, request: Request) -> list[Reply]:
         generator = self.component
         assert isinstance(generator, Generator)  # noqa: S101
-        clips = [clip_from_dict(clip) for clip in request["clips"]]
+        clips = ClipTable.of([clip_from_dict(clip) for clip in request["clips"]])
         with generator.backend_call("plan"):
             plans = generator._plan(
                 clips,

@@ -1,0 +1,178 @@
+"""Clips as a generator sees them: the facts it draws by as columns, the clip itself fetched when it is touched.
+
+A million clips are columns of 40 MB; as objects with their beats they would be gigabytes.
+
+Conventions: a row is the number of a clip, from 0; tempo is BPM, durations are seconds.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Any, overload
+
+import attrs
+import numpy as np
+import numpy.typing as npt
+
+from mashkit.errors import CatalogError, UsageError
+from mashkit.types import Clip, Role
+
+
+def _column(values: npt.ArrayLike, dtype: type[np.generic]) -> npt.NDArray[Any]:
+    array = np.asarray(values, dtype=dtype)
+    if array.flags.writeable:
+        # A view is enough: nobody writes through the table, and a million rows are not copied.
+        array = array.view()
+        array.flags.writeable = False
+    return array
+
+
+def _int64(values: npt.ArrayLike) -> npt.NDArray[np.int64]:
+    return _column(values, np.int64)
+
+
+def _int8(values: npt.ArrayLike) -> npt.NDArray[np.int8]:
+    return _column(values, np.int8)
+
+
+def _bool(values: npt.ArrayLike) -> npt.NDArray[np.bool_]:
+    return _column(values, np.bool_)
+
+
+def _float64(values: npt.ArrayLike) -> npt.NDArray[np.float64]:
+    return _column(values, np.float64)
+
+
+def _float32(values: npt.ArrayLike) -> npt.NDArray[np.float32]:
+    return _column(values, np.float32)
+
+
+@attrs.frozen(kw_only=True, eq=False)
+class ClipTable(Sequence[Clip]):
+    """A sequence of clips that holds columns only: ``table[row]`` fetches the clip.
+
+    Parameters
+    ----------
+    songs : array of int64, shape (n,)
+        A number for each song: two clips of one song share it.
+    tonics : array of int8, shape (n,)
+        Pitch class of the key's relative major, 0–11 with C = 0; −1 where the key is unknown.
+    minor : array of bool, shape (n,)
+        Whether the key is minor; False where it is unknown.
+    tempi : array of float64, shape (n,)
+        BPM, > 0; NaN where unknown.
+    downbeats : array of bool, shape (n,)
+        Whether at least one downbeat is known.
+    durations : array of float64, shape (n,)
+        Seconds, > 0.
+    activity : array of float32, shape (n, 3)
+        Share of the clip in which each role's stem sounds, in the order of :class:`Role`; 1 where nobody measured.
+    fetch : callable
+        Returns the clip of a row; keeping some of them is its own business.
+    row_of : callable
+        Returns the row of a clip's id, or None when there is none of that id.
+
+    Raises
+    ------
+    CatalogError
+        If the columns differ in length or hold what they must not.
+
+    Notes
+    -----
+    A table travels between processes if ``fetch`` and ``row_of`` do.
+    """
+
+    songs: npt.NDArray[np.int64] = attrs.field(converter=_int64, repr=False)
+    tonics: npt.NDArray[np.int8] = attrs.field(converter=_int8, repr=False)
+    minor: npt.NDArray[np.bool_] = attrs.field(converter=_bool, repr=False)
+    tempi: npt.NDArray[np.float64] = attrs.field(converter=_float64, repr=False)
+    downbeats: npt.NDArray[np.bool_] = attrs.field(converter=_bool, repr=False)
+    durations: npt.NDArray[np.float64] = attrs.field(converter=_float64, repr=False)
+    activity: npt.NDArray[np.float32] = attrs.field(converter=_float32, repr=False)
+    fetch: Callable[[int], Clip] = attrs.field(repr=False)
+    row_of: Callable[[str], int | None] = attrs.field(repr=False)
+
+    def __attrs_post_init__(self) -> None:
+        count = len(self.songs)
+        for name, shape in (
+            ("songs", (count,)), ("tonics", (count,)), ("minor", (count,)), ("tempi", (count,)),
+            ("downbeats", (count,)), ("durations", (count,)), ("activity", (count, len(Role))),
+        ):  # fmt: skip
+            if getattr(self, name).shape != shape:
+                raise CatalogError(f"column {name!r} has shape {getattr(self, name).shape}, not {shape}")
+        if count and (self.tonics.min() < -1 or self.tonics.max() > 11):
+            raise CatalogError("column 'tonics' is not from −1 to 11")
+        if not ((self.tempi > 0) & (self.tempi < math.inf) | np.isnan(self.tempi)).all():
+            raise CatalogError("column 'tempi' is not positive BPM, NaN where unknown")
+        if not ((self.durations > 0) & (self.durations < math.inf)).all():
+            raise CatalogError("column 'durations' is not positive seconds")
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Through the constructor: pickled arrays come back writable.
+        return _remade, ({field.name: getattr(self, field.name) for field in attrs.fields(ClipTable)},)
+
+    @classmethod
+    def of(cls, clips: Sequence[Clip]) -> ClipTable:
+        """Return the table of some clips; a table is returned as it is.
+
+        Raises
+        ------
+        UsageError
+            If two of the clips have the same id.
+        """
+        if isinstance(clips, ClipTable):
+            return clips
+        held = _Held(clips)
+        songs: dict[str, int] = {}
+        keys = [clip.analysis.key for clip in clips]
+        return cls(
+            songs=np.array([songs.setdefault(clip.song, len(songs)) for clip in clips], dtype=np.int64),
+            tonics=np.array([-1 if key is None else key.relative_major_tonic for key in keys], dtype=np.int8),
+            minor=np.array([key is not None and key.mode == "minor" for key in keys], dtype=np.bool_),
+            tempi=np.array([clip.analysis.tempo or math.nan for clip in clips], dtype=np.float64),
+            downbeats=np.array([_has_downbeats(clip) for clip in clips], dtype=np.bool_),
+            durations=np.array([clip.duration for clip in clips], dtype=np.float64),
+            # A clip whose activity nobody measured is taken at its word.
+            activity=np.array([[clip.activity.get(role, 1.0) for role in Role] for clip in clips]).reshape(-1, 3),
+            fetch=held.fetch,
+            row_of=held.row_of,
+        )
+
+    def __len__(self) -> int:
+        return len(self.songs)
+
+    @overload
+    def __getitem__(self, index: int) -> Clip: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[Clip]: ...
+
+    def __getitem__(self, index: int | slice) -> Clip | Sequence[Clip]:
+        if isinstance(index, slice):
+            return [self.fetch(row) for row in range(len(self))[index]]
+        return self.fetch(range(len(self))[index])
+
+
+def _remade(columns: dict[str, Any]) -> ClipTable:
+    return ClipTable(**columns)
+
+
+def _has_downbeats(clip: Clip) -> bool:
+    return clip.analysis.downbeats is not None and len(clip.analysis.downbeats) > 0
+
+
+class _Held:
+    """Clips in memory, by row and by id."""
+
+    def __init__(self, clips: Sequence[Clip]) -> None:
+        self._clips = tuple(clips)
+        self._rows = {clip.id: row for row, clip in enumerate(self._clips)}
+        if len(self._rows) != len(self._clips):
+            raise UsageError("two of the clips have the same id")
+
+    def fetch(self, row: int) -> Clip:
+        return self._clips[row]
+
+    def row_of(self, clip_id: str) -> int | None:
+        return self._rows.get(clip_id)
