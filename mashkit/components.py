@@ -177,6 +177,11 @@ class Component(ABC):
         """Return file name → sha256 of every weight file in use; empty without weights."""
         return {}
 
+    @property
+    def gpus(self) -> float:
+        """GPUs an instance keeps busy, or the share of one: what an executor reserves for its work."""
+        return 0.0
+
     def describe(self) -> dict[str, Any]:
         """Return what a result has to record about this component: name, versions, options, weights, licences."""
         return {

@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any, cast
 import attrs
 
 from mashkit.atomicfile import write_json
-from mashkit.catalog.catalog import default_cache
+from mashkit.catalog.database import default_cache
 from mashkit.components import Component, ComponentInfo
 from mashkit.errors import OptionError, UsageError
 from mashkit.interfaces import Analyzer, Scorer
@@ -314,5 +314,4 @@ class CachedScorer(_Cached, Scorer):
 
 def _identity(mashup: Mashup) -> tuple[Any, ...]:
     """Return everything a score may depend on, as plain data."""
-    renderer = mashup.renderer
-    return mashup.plan.id, dict(renderer.source.provenance()), renderer.stretcher.describe()
+    return mashup.plan.id, list(mashup.provenance()), mashup.renderer.stretcher.describe()

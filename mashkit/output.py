@@ -45,6 +45,8 @@ def clip_record(clip: Clip) -> dict[str, Any]:
         "loudness_lufs": {str(role): value if math.isfinite(value) else None for role, value in clip.loudness.items()},
         "activity": {str(role): value for role, value in clip.activity.items()},
         "entry_s": {str(role): value for role, value in clip.entry.items()},
+        "label": clip.label,
+        "edited": list(clip.edited),
     }
 
 
@@ -57,8 +59,7 @@ def key_distance(layer: Layer, clip: Clip, seed: Clip) -> float | None:
 
 def mashup_record(mashup: Mashup) -> dict[str, Any]:
     """Return everything that made a mashup, as plain data: plan, clips, components, versions, licences."""
-    source = mashup.renderer.source
-    components = [*source.provenance().values(), mashup.renderer.stretcher.describe()]
+    components = [*mashup.provenance(), mashup.renderer.stretcher.describe()]
     seed = mashup.clips[Role.VOCAL]
     return {
         "plan": {"id": mashup.plan.id, **mashup.plan.to_dict()},

@@ -6,7 +6,7 @@ the plan's length to the sample, and mixes as the plan says: see :mod:`mashkit.m
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -30,8 +30,8 @@ class ClipSource(Protocol):
     def stem(self, clip_id: str, role: Role) -> Audio:
         """Return the clip's stem for ``role``, as cut: no stretch, no gain."""
 
-    def provenance(self) -> Mapping[str, Any]:
-        """Return which components made the stems and the analyses, as :meth:`Component.describe` has it."""
+    def provenance(self, clip_ids: Iterable[str]) -> Sequence[Mapping[str, Any]]:
+        """Return which components made the stems and analyses of these clips, as :meth:`Component.describe` has it."""
 
 
 @attrs.frozen(eq=False)
@@ -154,6 +154,10 @@ class Mashup:
     def clips(self) -> Mapping[Role, Clip]:
         """The clip behind each layer."""
         return FrozenMapping({layer.role: self.renderer.source.clip(layer.clip_id) for layer in self.plan.layers})
+
+    def provenance(self) -> Sequence[Mapping[str, Any]]:
+        """Return which components made the stems and analyses of its clips, as :meth:`Component.describe` has it."""
+        return self.renderer.source.provenance([layer.clip_id for layer in self.plan.layers])
 
     @property
     def sample_rate(self) -> int:

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import mashkit as mk
-from mashkit.catalog.workers import spec_of
+from mashkit.catalog.adding import spec_of
 from mashkit.cli import main
 from mashkit.composite import CachedAnalyzer, CachedScorer, EnsembleScorer
 from mashkit.errors import OptionError, UnknownComponent, UsageError

@@ -17,7 +17,7 @@ import attrs
 import numpy as np
 import pytest
 
-from mashkit.catalog.workers import spec_of
+from mashkit.catalog.adding import spec_of
 from mashkit.components import Component
 from mashkit.errors import (
     AudioError,

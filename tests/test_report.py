@@ -7,7 +7,7 @@ import json
 import re
 import shutil
 import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any, ClassVar
@@ -78,12 +78,12 @@ class Source(SyntheticSource):
         self.clips = [attrs.evolve(clip, analysis=attrs.evolve(clip.analysis, **analysis)) for clip in self.clips]
         return self
 
-    def provenance(self) -> Mapping[str, Any]:
+    def provenance(self, clip_ids: Iterable[str]) -> Sequence[Mapping[str, Any]]:
         """A separator with weights, and a hostile option."""
-        return {"separator": {"name": "splitter", "version": "3.2.1", "distribution": "mashkit-splitter",
+        return [{"kind": "separator", "name": "splitter", "version": "3.2.1", "distribution": "mashkit-splitter",
                               "requires": {"torch": "2.13.0"}, "options": {"model": BREAKOUT},
                               "weights": {"net.pt": "0123456789abcdef" * 4}, "engine": "U-Net",
-                              "code_license": "MIT", "weights_license": "CC-BY-NC-4.0"}}  # fmt: skip
+                              "code_license": "MIT", "weights_license": "CC-BY-NC-4.0"}]  # fmt: skip
 
 
 def _mashup(source: Source, layers: Sequence[Layer], *, duration_s: float = 5.0) -> Mashup:

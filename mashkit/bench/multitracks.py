@@ -7,7 +7,7 @@ together.
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -115,6 +115,6 @@ class MultitrackSource:
         stems = StemSet(parts)
         return {role: stems.role(role) for role in Role}
 
-    def provenance(self) -> Mapping[str, Any]:
+    def provenance(self, clip_ids: Iterable[str]) -> Sequence[Mapping[str, Any]]:
         """Nothing separated these."""
-        return {}
+        return ()

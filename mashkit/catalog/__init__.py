@@ -1,5 +1,7 @@
 """MashupDB: from sound files to clips, and their stems on request."""
 
+from mashkit.catalog.adding import Adder, AddReport
 from mashkit.catalog.catalog import Catalog, Failure
+from mashkit.catalog.database import MashupDB
 
-__all__ = ["Catalog", "Failure"]
+__all__ = ["AddReport", "Adder", "Catalog", "Failure", "MashupDB"]

@@ -1,4 +1,4 @@
-"""From what is known of a song to its clips: analysis, labels and edits joined, the cut made, the figures of the cut."""
+"""From what is known of a song to its clips: analysis, labels and edits joined, the cut made and measured."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from mashkit.catalog.ingest import (
 )
 from mashkit.catalog.objects import SoundRef
 from mashkit.catalog.songs import Song
-from mashkit.errors import AnalysisError, AudioFileError
+from mashkit.errors import AudioFileError
 from mashkit.types import Analysis, Clip, Role, Times, frozen_mapping
 
 LEAST_AGREEMENT = 0.4
@@ -114,13 +114,12 @@ def _labelled(song: Song, excerpt: Excerpt, found: Analysis) -> Analysis:
     if song.known is None:
         return found
     known = song.known.within(excerpt.start, excerpt.start + excerpt.duration)
-    if known.beats is not None and found.beats is not None and len(known.beats) and len(found.beats):
-        if agreement(known.beats, found.beats) < LEAST_AGREEMENT:
-            raise AudioFileError(
-                song.path,
-                f"the beats labelled from {excerpt.start:.1f} s on are not those heard: the labels do not fit the audio",
-                "use the recording that was labelled",
-            )
+    if known.beats is not None and found.beats is not None and agreement(known.beats, found.beats) < LEAST_AGREEMENT:
+        raise AudioFileError(
+            song.path,
+            f"the beats labelled from {excerpt.start:.1f} s on are not those heard: the labels do not fit the audio",
+            "use the recording that was labelled",
+        )
     tempo = known.tempo
     if known.beats is not None and tempo is None:
         tempo = tempo_of_beats(known.beats)
@@ -139,8 +138,10 @@ def agreement(labelled: Times, found: Times) -> float:
     on found beats. Twice, three and four times the phase are looked at, so that a tracker on the off-beat, at half the
     tempo or at ⅔ or ¾ of it does not speak against the labels.
     """
+    if len(found) < 2:
+        return 0.0
     inside = labelled[(labelled >= found[0]) & (labelled <= found[-1])]
-    if len(inside) < 2 or len(found) < 2:
+    if len(inside) < 2:
         return 0.0
     phase = np.interp(inside, found, np.arange(len(found)))
     return max(float(np.mean(np.cos(2 * np.pi * times * phase))) for times in (2, 3, 4))
@@ -154,9 +155,7 @@ def _frames(excerpt: Excerpt, analysis: Analysis) -> tuple[int, int]:
 
 def _cut_stems(excerpt: Excerpt, analysis: Analysis, parts: Mapping[str, Any]) -> dict[Role, SoundRef]:
     first, last = _frames(excerpt, analysis)
-    return {
-        Role(role): SoundRef(part["sha256"], part["halvings"], first, last - first) for role, part in parts.items()
-    }
+    return {Role(role): SoundRef(part["sha256"], part["halvings"], first, last - first) for role, part in parts.items()}
 
 
 def _clip(

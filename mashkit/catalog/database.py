@@ -1,8 +1,8 @@
 """MashupDB: a folder that holds clips, what is known of them, and their stems.
 
-``index.sqlite`` beside ``objects/``, files under the sha256 of their bytes. Nothing in it names a place outside but where
-songs were found, so the folder can be moved. What makes a song's clips is stored in one transaction: after a kill at any
-moment, a song is in it whole or not at all.
+``index.sqlite`` beside ``objects/``, files under the sha256 of their bytes. Nothing in it names a place outside but
+where songs were found, so the folder can be moved. What makes a song's clips is stored in one transaction: after a kill
+at any moment, a song is in it whole or not at all.
 """
 
 from __future__ import annotations
@@ -142,7 +142,9 @@ class MashupDB:
 
     def _open_to_read(self, path: Path) -> sqlite3.Connection:
         if not path.is_file():
-            raise CatalogError(f"{self.root} holds no database", "make one: mashkit db add FOLDER --db " + str(self.root))
+            raise CatalogError(
+                f"{self.root} holds no database", "make one: mashkit db add FOLDER --db " + str(self.root)
+            )
         # A log is read through a file beside it, which a folder that is read-only cannot take; without a log there is
         # nothing to share.
         log = path.with_name(f"{path.name}-wal")
@@ -158,13 +160,16 @@ class MashupDB:
             text = str(error)
             where = f"{self.root / INDEX}: {text}"
             if "full" in text:
-                raise OutputError(where, "free space: what was done is kept, and the next run goes on from it") from error
+                raise OutputError(
+                    where, "free space: what was done is kept, and the next run goes on from it"
+                ) from error
             if "readonly" in text or "unable to open" in text or "read-only" in text:
                 raise OutputError(where, "check its permissions, or name another folder") from error
             if "locked" in text or "busy" in text:
                 raise CatalogError(where, "another process is writing to it: try again when it has ended") from error
             raise CatalogError(
-                where, "`mashkit db verify` says what is damaged; restore the file, or delete it and add the songs again"
+                where,
+                "`mashkit db verify` says what is damaged; restore the file, or delete it and add the songs again",
             ) from error
 
     @contextlib.contextmanager
@@ -216,7 +221,9 @@ class MashupDB:
         )
         if not found:
             return None
-        path, title, licence, rate, channels, frames, duration, notes, protocol, source, stems, excerpts, known = found[0]
+        path, title, licence, rate, channels, frames, duration, notes, protocol, source, stems, excerpts, known = found[
+            0
+        ]
         song = Song(
             path=Path(path),
             title=title,
@@ -239,7 +246,7 @@ class MashupDB:
         return {key: json.loads(value) for key, value in rows}
 
     def edits(self, song: str, analyzer: str) -> dict[float, dict[str, Any]]:
-        """Return excerpt start → field → value of what a person said of a song, as far as it holds for this analyzer."""
+        """Return excerpt start → field → value of what a person said of a song, if it holds for this analyzer."""
         rows = self.rows(
             "SELECT excerpt_start_s, field, value FROM edits WHERE song = ? AND analyzer IN ('', ?)", (song, analyzer)
         )
@@ -352,9 +359,7 @@ class MashupDB:
     def fail(self, path: Path, error: MashkitError) -> None:
         """Note that a song could not be used."""
         with self.transaction() as database:
-            database.execute(
-                "INSERT OR REPLACE INTO failures VALUES (?, ?, ?)", (str(path), error.problem, error.fix)
-            )
+            database.execute("INSERT OR REPLACE INTO failures VALUES (?, ?, ?)", (str(path), error.problem, error.fix))
 
     def failures(self) -> list[tuple[Path, MashkitError]]:
         """Return the songs that could not be used when they were last tried, and why."""
@@ -374,7 +379,7 @@ class MashupDB:
         if not found:
             raise CatalogError(
                 f"no clip {clip_id!r} in {self.root}",
-                "see `mashkit db list`; a clip that was edited or analysed anew may have been cut anew, under another id",
+                "see `mashkit db list`; one that was edited or analysed anew may have been cut anew, under another id",
             )
         return self.record_of(found[0][0])
 
@@ -390,7 +395,8 @@ class MashupDB:
         if not found:
             raise CatalogError(f"clip number {number} is no longer in {self.root}", "read the clips again")
         (clip_id, song, title, path, licence, duration, tonic, minor, tempo, *active, start, excerpt_start, excerpt_s,
-         on_downbeats, rate, label, beats, downbeats, rest_text, edited, features, separator, analyzer) = found[0]  # fmt: skip
+         on_downbeats, rate, label, beats, downbeats, rest_text, edited, features, separator,
+         analyzer) = found[0]  # fmt: skip
         rest = json.loads(rest_text)
         analysis = Analysis(
             key=None if tonic < 0 else Key((tonic - 3) % 12, "minor") if minor else Key(tonic, "major"),

@@ -37,7 +37,9 @@ def parsed(field: str, text: str) -> Any:
     try:
         value = float(text)
     except ValueError as error:
-        raise UsageError(f"{field} {text!r} is no number", f"give {'BPM' if field == 'tempo' else 'seconds'}") from error
+        raise UsageError(
+            f"{field} {text!r} is no number", f"give {'BPM' if field == 'tempo' else 'seconds'}"
+        ) from error
     low, high = (20.0, 400.0) if field == "tempo" else (0.0, float("inf"))
     if not low <= value <= high:
         raise UsageError(f"{field} {text!r}", f"give {low:g} or more" if high == float("inf") else f"{low:g}–{high:g}")

@@ -345,7 +345,7 @@ def _figures(stem: Audio, mix: Audio, objects: dict[tuple[str, str], bytes]) -> 
         "sha256": ref.sha256,
         "halvings": ref.halvings,
         "loudness": loudness(stem),
-        "sounding": "".join("01"[one] for one in sounding(stem, mix)),
+        "sounding": "".join("1" if one else "0" for one in sounding(stem, mix)),
     }
 
 

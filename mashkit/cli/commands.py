@@ -18,7 +18,7 @@ import rich.table
 from mashkit.atomicfile import require_writable_folder, write_json, write_text
 from mashkit.audiofile import load, save
 from mashkit.catalog import Catalog
-from mashkit.catalog.catalog import default_cache
+from mashkit.catalog.database import default_cache
 from mashkit.catalog.excerpts import LONGEST_S, SHORTEST_S, ExcerptPolicy
 from mashkit.catalog.songs import find_songs
 from mashkit.cli.bench import bench as bench  # a command like the others; its handlers have a module of their own

@@ -294,7 +294,7 @@ def _components(
 ) -> Iterator[tuple[str, Mapping[str, Any]]]:
     yield from components.items()
     for item in ranked:
-        yield from item.mashup.renderer.source.provenance().items()
+        yield from ((described["kind"], described) for described in item.mashup.provenance())
         if item.mashup.plan.generator:
             yield "generator", item.mashup.plan.generator
         yield "stretcher", item.mashup.renderer.stretcher.describe()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from mashkit.testing import signals
@@ -45,6 +45,6 @@ class SyntheticSource:
         """Return its true stem."""
         return self._stems[clip_id].role(role)
 
-    def provenance(self) -> Mapping[str, Any]:
+    def provenance(self, clip_ids: Iterable[str]) -> Sequence[Mapping[str, Any]]:
         """Nothing separated or analysed these: they are exact."""
-        return {}
+        return ()

@@ -1,0 +1,377 @@
+"""Looking after a database: corrections by hand, finding damage, throwing away what nothing needs."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import sqlite3
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+import attrs
+import soundfile
+
+from mashkit.catalog.clips import ClipRecord, clips_of
+from mashkit.catalog.database import INDEX, MashupDB
+from mashkit.catalog.edits import FIELDS, parsed
+from mashkit.catalog.ingest import ANALYSIS, Keys
+from mashkit.catalog.objects import FLAC
+from mashkit.errors import CatalogError, UsageError
+
+Listener = Callable[[int, int], object]
+"""Hears of (done, of how many)."""
+
+
+# ------------------------------------------------------------------------------------------------------- edits
+def edit(
+    database: MashupDB, clip_id: str, values: Mapping[str, str], *, lock: bool = False, undo: bool = False
+) -> ClipRecord:
+    """Set what a person knows better of a clip's excerpt, and make its clip anew; nothing is separated or analysed.
+
+    Parameters
+    ----------
+    database : MashupDB
+    clip_id : str
+    values : mapping of str to str
+        "key", "tempo" or "downbeat" → as :func:`mashkit.catalog.edits.parsed` reads it; a downbeat is in seconds of the
+        song. Empty with ``lock``: what the clip has now is locked.
+    lock : bool
+        Whether it holds against other analyzers too. By default it corrects this one: another's finding counts again.
+    undo : bool
+        Forget all that was said of the excerpt first.
+
+    Returns
+    -------
+    ClipRecord
+        The clip as it is now. If its downbeats moved it was cut anew, and has another id.
+
+    Raises
+    ------
+    CatalogError
+        If there is no such clip, or what it was made of has been pruned.
+    UsageError, AnalysisError
+        If a value makes no sense.
+    """
+    record = database.record(clip_id)
+    said = {field: parsed(field, text) for field, text in values.items()}
+    if lock and not said and not undo:
+        said = _present(record)
+    start = record.excerpt.start
+    ((song, number),) = database.rows(
+        "SELECT s.sha256, s.number FROM clips c JOIN songs s ON s.number = c.song WHERE c.id = ?", (clip_id,)
+    )
+    row = database.song(song)
+    assert row is not None  # noqa: S101 — a clip's song is a foreign key
+    keys = Keys(record.separator, record.analyzer)
+    with database.transaction() as cursor:
+        if undo:
+            cursor.execute("DELETE FROM edits WHERE song = ? AND excerpt_start_s = ?", (song, start))
+        cursor.executemany(
+            "INSERT OR REPLACE INTO edits VALUES (?, ?, ?, ?, ?)",
+            [(song, start, field, json.dumps(value), "" if lock else keys.analyzer) for field, value in said.items()],
+        )
+        others = [database.record(other) for other in _clips_of_song(cursor, number)]
+        excerpts = sorted((one.excerpt for one in others), key=lambda one: one.start)
+        try:
+            edits = database.edits(song, keys.analyzer)
+            records = clips_of(row.song, row.facts, excerpts, keys, database.results(song), edits)
+        except KeyError as error:
+            raise CatalogError(
+                f"what clip {clip_id!r} was made of is no longer in {database.root}", "add its song again"
+            ) from error
+        database.store_clips(cursor, number, records)
+    return next(one for one in records if one.excerpt.start == start)
+
+
+def _present(record: ClipRecord) -> dict[str, Any]:
+    """Return what a clip's analysis says, as edits."""
+    analysis = record.clip.analysis
+    present: dict[str, Any] = {}
+    if analysis.key is not None:
+        present["key"] = str(analysis.key)
+    if analysis.tempo is not None:
+        present["tempo"] = analysis.tempo
+    if analysis.downbeats is not None and len(analysis.downbeats):
+        present["downbeat"] = record.clip.start + float(analysis.downbeats[0])
+    if not present:
+        raise UsageError(f"clip {record.clip.id} has nothing to lock", f"give one of {', '.join(FIELDS)}")
+    return present
+
+
+def _clips_of_song(cursor: sqlite3.Connection, number: int) -> list[str]:
+    return [clip_id for (clip_id,) in cursor.execute("SELECT id FROM clips WHERE song = ?", (number,)).fetchall()]
+
+
+# ------------------------------------------------------------------------------------------------------- damage
+Fault = Literal["index", "reference", "missing", "damaged", "unreadable", "orphan", "unfinished", "song", "clip"]
+
+
+@attrs.frozen
+class Finding:
+    """Something that is not as it should be.
+
+    Parameters
+    ----------
+    fault : str
+        "index": the SQLite file itself. "reference": a row that refers to what is not there. "missing", "damaged",
+        "unreadable": a file that clips need. "clip": a clip that says of itself what cannot be. "song": a song's own
+        file has gone or changed; its clips still serve. "orphan", "unfinished": a file nothing refers to, which does no
+        harm.
+    what : str
+        File, or clip.
+    message : str
+    clips : tuple of str
+        Clips that cannot be used because of it.
+    """
+
+    fault: Fault
+    what: str
+    message: str
+    clips: tuple[str, ...] = ()
+
+    @property
+    def harmless(self) -> bool:
+        """Whether every clip can still be used."""
+        return self.fault in ("orphan", "unfinished", "song")
+
+
+def verify(database: MashupDB, *, thorough: bool = True, notify: Listener = lambda *_: None) -> Iterator[Finding]:
+    """Look for damage, and yield all that is found.
+
+    Parameters
+    ----------
+    database : MashupDB
+        Is not changed.
+    thorough : bool
+        Read every file and compare its hash; otherwise only its size.
+    notify : callable
+        Hears how many of the files were looked at.
+    """
+    try:
+        problems = [text for (text,) in database.rows("PRAGMA integrity_check(100)") if text != "ok"]
+        dangling = database.rows("PRAGMA foreign_key_check")
+    except CatalogError as error:
+        yield Finding("index", str(database.root / INDEX), error.problem)
+        return
+    for text in problems:
+        yield Finding("index", str(database.root / INDEX), text)
+    if problems:
+        return  # what such an index says of files is worth nothing
+    for table, row, parent, _ in dangling:
+        yield Finding("reference", f"{table} row {row}", f"refers to what {parent} does not hold")
+    yield from _verify_clips(database)
+    yield from _verify_objects(database, thorough, notify)
+    yield from _verify_songs(database)
+
+
+def _verify_clips(database: MashupDB) -> Iterator[Finding]:
+    incomplete = database.rows(
+        "SELECT c.id FROM clips c LEFT JOIN details d USING (number) LEFT JOIN stems s USING (number)"
+        " GROUP BY c.number HAVING d.number IS NULL OR count(s.role) = 0"
+    )
+    for (clip_id,) in incomplete:
+        yield Finding("clip", clip_id, "has no details or no stems", (clip_id,))
+    whole = {clip_id for (clip_id,) in database.rows("SELECT id FROM clips")} - {one for (one,) in incomplete}
+    for clip_id in sorted(whole):
+        try:
+            record = database.record(clip_id)
+            clip = record.clip
+            lengths = {ref.frames for ref in record.stems.values()}
+            if lengths != {round(clip.duration * clip.sample_rate)}:
+                yield Finding("clip", clip_id, f"lasts {clip.duration} s, its stems {lengths} frames", (clip_id,))
+        except Exception as error:  # noqa: BLE001 — whatever a damaged row makes of the types it is read into
+            yield Finding("clip", clip_id, f"cannot be read: {error}", (clip_id,))
+
+
+def _verify_objects(database: MashupDB, thorough: bool, notify: Listener) -> Iterator[Finding]:
+    known = {
+        (sha256, suffix): size for sha256, suffix, size in database.rows("SELECT sha256, suffix, bytes FROM objects")
+    }
+    for done, ((sha256, suffix), size) in enumerate(known.items(), 1):
+        path = database.objects.path(sha256, suffix)
+        fault, message = _look(path, sha256, suffix, size, thorough)
+        if fault is not None:
+            yield Finding(fault, str(path), message, _needing(database, sha256))
+        notify(done, len(known))
+    for path in database.objects.files():
+        name, suffix = path.name[: -len(path.suffix)], path.suffix
+        if (name, suffix) not in known:
+            unfinished = path.name.startswith(".") or ".part" in path.name
+            yield Finding(
+                "unfinished" if unfinished else "orphan",
+                str(path),
+                "a write that was cut off" if unfinished else "nothing refers to it",
+            )
+
+
+def _look(path: Path, sha256: str, suffix: str, size: int, thorough: bool) -> tuple[Fault | None, str]:
+    try:
+        if path.stat().st_size != size:
+            return "damaged", f"has {path.stat().st_size} bytes, {size} were written"
+        if not thorough:
+            return None, ""
+        data = path.read_bytes()
+        if hashlib.sha256(data).hexdigest() != sha256:
+            return "damaged", "its bytes are not those that were written"
+        if suffix == FLAC:
+            soundfile.info(path)
+        return None, ""
+    except FileNotFoundError:
+        return "missing", "is not there"
+    except (OSError, soundfile.LibsndfileError) as error:
+        return "unreadable", str(error)
+
+
+def _needing(database: MashupDB, sha256: str) -> tuple[str, ...]:
+    rows = database.rows(
+        "SELECT DISTINCT c.id FROM clips c JOIN stems s USING (number) WHERE s.object = ?"
+        " UNION SELECT c.id FROM clips c JOIN details d USING (number) WHERE d.features = ? ORDER BY 1",
+        (sha256, sha256),
+    )
+    return tuple(clip_id for (clip_id,) in rows)
+
+
+def _verify_songs(database: MashupDB) -> Iterator[Finding]:
+    for path, stems in database.rows("SELECT path, stems FROM songs ORDER BY path"):
+        files = [Path(path), *map(Path, json.loads(stems).values())]
+        gone = [str(file) for file in files if not file.exists()]
+        if gone:
+            yield Finding("song", path, f"no longer there: {', '.join(gone)}; its clips can be used, not made anew")
+
+
+def repair(database: MashupDB, findings: list[Finding]) -> list[str]:
+    """Forget the clips that damage has made useless, with what they were computed from; return their ids.
+
+    Adding their songs again computes them anew. The index itself cannot be repaired so.
+
+    Raises
+    ------
+    CatalogError
+        If the index is damaged.
+    """
+    if any(finding.fault in ("index", "reference") for finding in findings):
+        raise CatalogError(
+            f"{database.root / INDEX} itself is damaged", "restore it from a copy, or delete it and add the songs again"
+        )
+    lost = sorted({clip_id for finding in findings for clip_id in finding.clips})
+    with database.transaction() as cursor:
+        for clip_id in lost:
+            cursor.execute(
+                "DELETE FROM results WHERE song = (SELECT s.sha256 FROM songs s JOIN clips c ON c.song = s.number"
+                " WHERE c.id = ?)",
+                (clip_id,),
+            )
+            cursor.execute("DELETE FROM clips WHERE id = ?", (clip_id,))
+        for finding in findings:
+            if finding.fault in ("missing", "damaged", "unreadable"):
+                sha256 = Path(finding.what).name[: -len(Path(finding.what).suffix)]
+                # A damaged object may serve excerpts of no clip: those results go too.
+                cursor.execute("DELETE FROM results WHERE instr(value, ?) > 0", (sha256,))
+                cursor.execute("UPDATE details SET features = NULL WHERE features = ?", (sha256,))
+                cursor.execute("DELETE FROM objects WHERE sha256 = ?", (sha256,))
+                Path(finding.what).unlink(missing_ok=True)
+    return lost
+
+
+# -------------------------------------------------------------------------------------------------------- pruning
+@attrs.frozen
+class Pruned:
+    """What was thrown away, or would be."""
+
+    results: int
+    objects: int
+    files: int
+    bytes: int
+
+
+def prune(database: MashupDB, *, dry_run: bool = False) -> Pruned:
+    """Throw away what no clip needs: results of other components and excerpts, and files nothing refers to.
+
+    Nobody else can write meanwhile, so a file that is being added is never taken for one that nothing needs.
+
+    Parameters
+    ----------
+    database : MashupDB
+    dry_run : bool
+        Only say what would go.
+    """
+    with database.transaction() as cursor:
+        needed = _needed_results(database, cursor)
+        results, referred = [], set[str]()
+        for key, kind, value in cursor.execute("SELECT key, kind, value FROM results").fetchall():
+            if key not in needed:
+                results.append(key)
+            elif kind != ANALYSIS:
+                referred |= _objects_in(json.loads(value))
+        referred |= {sha256 for (sha256,) in cursor.execute("SELECT object FROM stems").fetchall()}
+        referred |= {sha256 for (sha256,) in cursor.execute("SELECT features FROM details").fetchall()}
+        known = cursor.execute("SELECT sha256, suffix FROM objects").fetchall()
+        objects = [sha256 for sha256, _ in known if sha256 not in referred]
+        kept = {database.objects.path(sha256, suffix) for sha256, suffix in known if sha256 in referred}
+        files = [path for path in database.objects.files() if path not in kept]
+        pruned = Pruned(len(results), len(objects), len(files), sum(path.stat().st_size for path in files))
+        if not dry_run:
+            cursor.executemany("DELETE FROM results WHERE key = ?", [(key,) for key in results])
+            cursor.executemany("DELETE FROM objects WHERE sha256 = ?", [(sha256,) for sha256 in objects])
+    if not dry_run:
+        # Rows first, files after the commit: cut off here, files are left that nothing refers to, and the next prune
+        # takes them. A writer may have added one of them again meanwhile.
+        with database.transaction() as cursor:
+            for path in files:
+                sha256 = path.name[: -len(path.suffix)]
+                if not cursor.execute("SELECT 1 FROM objects WHERE sha256 = ?", (sha256,)).fetchone():
+                    path.unlink(missing_ok=True)
+    return pruned
+
+
+def _needed_results(database: MashupDB, cursor: sqlite3.Connection) -> set[str]:
+    """Return the keys of what the clips there are were made of."""
+    needed: set[str] = set()
+    rows = cursor.execute(
+        "SELECT s.sha256, c.id FROM clips c JOIN songs s ON s.number = c.song ORDER BY s.number"
+    ).fetchall()
+    songs: dict[str, Any] = {}
+    for sha256, clip_id in rows:
+        row = songs.setdefault(sha256, database.song(sha256))
+        record = database.record(clip_id)
+        keys = Keys(record.separator, record.analyzer)
+        needed.add(keys.stems(row.song, sha256, record.excerpt))
+        needed.add(keys.features(row.song, sha256, record.excerpt))
+        analysis = keys.analysis(row.song, sha256, record.excerpt)
+        if analysis is not None:
+            needed.add(analysis)
+    return needed
+
+
+def _objects_in(value: Mapping[str, Any]) -> set[str]:
+    """Return the files a result refers to: of stems one a role, of features one."""
+    parts = [value, *(part for part in value.values() if isinstance(part, dict))]
+    return {part["sha256"] for part in parts if "sha256" in part}
+
+
+# --------------------------------------------------------------------------------------------------------- content
+def content_digest(database: MashupDB) -> str:
+    """Return a sha256 of all a database holds, whoever computed it and in whatever order.
+
+    Two databases of the same songs by the same components have the same. Left out are the numbers SQLite gives rows,
+    failures, and what is known of files without decoding them.
+    """
+    digest = hashlib.sha256()
+    for query in (
+        "SELECT sha256, path, title, licence, sample_rate, channels, frames, duration_s, notes, protocol, source,"
+        " stems, excerpts, known FROM songs ORDER BY sha256",
+        "SELECT * FROM objects ORDER BY sha256",
+        "SELECT * FROM results ORDER BY key",
+        "SELECT * FROM components ORDER BY fingerprint",
+        "SELECT c.id, s.sha256, c.duration_s, c.tonic, c.minor, c.tempo, c.downbeats, c.vocal, c.harmonic,"
+        " c.percussion, d.start_s, d.excerpt_start_s, d.excerpt_s, d.on_downbeats, d.sample_rate, d.label, d.beats,"
+        " d.downbeats, d.rest, d.edited, d.features, d.separator, d.analyzer"
+        " FROM clips c JOIN songs s ON s.number = c.song JOIN details d USING (number) ORDER BY c.id",
+        "SELECT c.id, s.role, s.object, s.halvings, s.first, s.frames FROM stems s JOIN clips c USING (number)"
+        " ORDER BY 1, 2",
+        "SELECT * FROM edits ORDER BY song, excerpt_start_s, field",
+    ):
+        for row in database.rows(query):
+            digest.update(repr(row).encode())
+    return digest.hexdigest()
