@@ -1,0 +1,364 @@
+"""`mashkit db`: databases of clips. Light on import: every `mashkit --help` builds the parser."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mashkit.cli.actions import Commands, add_actions, add_components, add_excerpts
+
+if TYPE_CHECKING:
+    from mashkit.catalog import MashupDB
+    from mashkit.catalog.upkeep import Finding
+    from mashkit.hookspecs import StageEvent
+    from mashkit.registry import Registry
+    from mashkit.types import Clip
+
+SUMMARY = "Make and look after a database of clips: add songs, list, correct, check, prune and export them."
+DB_VARIABLE = "MASHKIT_DB"
+"""Environment variable: the database meant where --db is not given."""
+
+
+def add_parser(commands: Commands, epilog: str) -> None:
+    """Add `db` and its subcommands to the command line."""
+    made = add_actions(commands, "db", SUMMARY, epilog)
+
+    def action(name: str, help_: str) -> argparse.ArgumentParser:
+        parser = made(name, help_)
+        parser.add_argument(
+            "--db", type=Path, metavar="FOLDER", help=f"the database's folder; default: environment {DB_VARIABLE}"
+        )
+        return parser
+
+    add = action("add", "Add songs: what is there already is not computed again; interrupted, it goes on where it was.")
+    add.add_argument("songs", nargs="+", type=Path, metavar="FOLDER", help="sound files and folders of them")
+    add_components(add, "separator", "analyzer", "executor")
+    add_excerpts(add)
+    add.add_argument("--no-features", action="store_true", help="keep stems and analyses only")
+
+    listing = action("list", "List clips.")
+    listing.add_argument("words", nargs="*", metavar="WORD", help="clips whose id, title or path hold all of these")
+    listing.add_argument("--key", metavar="KEY", help='with the notes of this key: "A minor" finds C major too')
+    listing.add_argument("--tempo", metavar="LOW-HIGH", help="with a tempo from LOW to HIGH BPM")
+    listing.add_argument("--label", metavar="LABEL", help='with this label: "chorus"')
+    listing.add_argument("--failures", action="store_true", help="list the songs that could not be used instead")
+    listing.add_argument("--limit", type=int, metavar="N", help="at most N; default: all")
+
+    show = action("show", "Show all that is known of clips.")
+    show.add_argument("clips", nargs="+", metavar="CLIP")
+
+    edit = action("edit", "Correct what the analyzer found of a clip; nothing is separated or analysed again.")
+    edit.add_argument("clip", metavar="CLIP")
+    edit.add_argument("--key", metavar="KEY", help='"A minor"')
+    edit.add_argument("--tempo", metavar="BPM", help="at twice or half the tempo beats are added or left out")
+    edit.add_argument("--downbeat", metavar="SECONDS", help="a bar begins here, counted from the song's start")
+    edit.add_argument(
+        "--lock", action="store_true",
+        help="hold this against every analyzer to come; without values: what the clip has now",
+    )  # fmt: skip
+    edit.add_argument("--undo", action="store_true", help="forget all edits of the clip first")
+
+    verify = action("verify", "Look for damage: the index, every file, every clip.")
+    verify.add_argument("--quick", action="store_true", help="compare the sizes of files, not their bytes")
+    verify.add_argument(
+        "--repair", action="store_true", help="forget the clips that are damaged, so that `db add` makes them anew"
+    )
+
+    prune = action("prune", "Throw away what no clip needs: results of other components, files nothing refers to.")
+    prune.add_argument("--dry-run", action="store_true", help="only say what would go")
+
+
+def db(arguments: argparse.Namespace) -> int:
+    """Make and look after a database of clips."""
+    return {"add": _add, "list": _list, "show": _show, "edit": _edit, "verify": _verify, "prune": _prune}[
+        arguments.action
+    ](arguments)
+
+
+def opened(path: Path | None, *, write: bool) -> MashupDB:
+    """Return the database that --db or the environment names.
+
+    Raises
+    ------
+    UsageError
+        If neither does.
+    """
+    from mashkit.catalog import MashupDB
+    from mashkit.errors import UsageError
+
+    named = path or (Path(os.environ[DB_VARIABLE]) if os.environ.get(DB_VARIABLE) else None)
+    if named is None:
+        raise UsageError("which database?", f"give --db FOLDER, or set {DB_VARIABLE}")
+    return MashupDB(named, write=write)
+
+
+# ------------------------------------------------------------------------------------------------------------ add
+def _add(arguments: argparse.Namespace) -> int:
+    from mashkit.catalog.adding import Adder, usable
+    from mashkit.catalog.songs import describe_song, find_songs
+    from mashkit.catalog.upkeep import content_digest
+    from mashkit.cli.commands import _kit, _policy, _print_json, _say, _status
+    from mashkit.cli.progress import ProgressListener
+    from mashkit.output import environment
+
+    kit = _kit(arguments)
+    with opened(arguments.db, write=True) as database, ProgressListener(kit.registry, quiet=arguments.quiet):
+        songs = usable(find_songs(arguments.songs), describe_song)
+        adder = Adder(
+            database,
+            kit.separator,
+            kit.analyzer,
+            policy=_policy(arguments),
+            with_features=not arguments.no_features,
+            executor=kit.executor_for(kit.separator, kit.analyzer, jobs=arguments.jobs),
+            notify=lambda event: kit.registry.plugins.hook.mashkit_stage(event=event),
+            loader=kit.registry.plugins.hook.mashkit_load_audio,
+        )
+        for _ in adder.add(songs):
+            pass
+        report = adder.report
+        for note in (*database.notes, *report.notes):
+            _say(note)
+        failures = [{"path": str(path), "error": str(error)} for path, error in report.failures]
+        data = {
+            "db": str(database.root),
+            "songs": report.songs,
+            "clips": report.clips,
+            "cached": report.cached,
+            "failures": failures,
+            "notes": [*database.notes, *report.notes],
+            "total_clips": len(database),
+            "content_sha256": content_digest(database),
+            "components": [kit.separator.describe(), kit.analyzer.describe()],
+            "environment": environment(),
+        }
+    if arguments.json:
+        _print_json(data)
+    else:
+        print(
+            f"{report.songs} songs, {report.clips} clips ({report.cached} songs were there already), "
+            f"{len(failures)} failed; {data['total_clips']} clips in {data['db']}"
+        )
+    return _status(range(report.songs), failures)
+
+
+# ------------------------------------------------------------------------------------------------------- list, show
+def _list(arguments: argparse.Namespace) -> int:
+    from mashkit.cli.commands import DONE, _print_json, _print_table
+
+    with opened(arguments.db, write=False) as database:
+        if arguments.failures:
+            failures = [{"path": str(path), "error": str(error)} for path, error in database.failures()]
+            if arguments.json:
+                _print_json({"failures": failures})
+            else:
+                _print_table(("song", "why"), [(one["path"], one["error"]) for one in failures])
+            return DONE
+        clips = [database.record(clip_id).clip for clip_id in _chosen(database, arguments)]
+    if arguments.json:
+        _print_json({"clips": [_row(clip) for clip in clips]})
+    else:
+        print_clips(clips)
+    return DONE
+
+
+def print_clips(clips: Sequence[Clip]) -> None:
+    """Print clips as a table."""
+    from mashkit.cli.commands import _print_table
+    from mashkit.types import Role
+
+    _print_table(
+        ("clip", "title", "label", "start", "seconds", "key", "BPM", *(f"{role}" for role in Role), "edited"),
+        [
+            (clip.id, clip.title, clip.label, f"{clip.start:.1f}", f"{clip.duration:.1f}", clip.analysis.key or "–",
+             f"{clip.analysis.tempo:.2f}" if clip.analysis.tempo else "–",
+             *(f"{clip.activity[role]:.2f}" for role in Role), ", ".join(clip.edited))
+            for clip in clips
+        ],
+    )  # fmt: skip
+
+
+def _chosen(database: MashupDB, arguments: argparse.Namespace) -> Iterator[str]:
+    from mashkit.errors import UsageError
+    from mashkit.types import Key
+
+    where, values = ["1"], list[Any]()
+    for word in arguments.words:
+        where.append("(instr(lower(c.id), ?) OR instr(lower(s.title), ?) OR instr(lower(s.path), ?))")
+        values += [word.lower()] * 3
+    if arguments.key is not None:
+        where.append("c.tonic = ?")
+        values.append(Key.parse(arguments.key).relative_major_tonic)
+    if arguments.tempo is not None:
+        try:
+            low, high = map(float, arguments.tempo.split("-"))
+        except ValueError as error:
+            raise UsageError(f"--tempo {arguments.tempo}", "write it like 100-120") from error
+        where.append("c.tempo BETWEEN ? AND ?")
+        values += [low, high]
+    if arguments.label is not None:
+        where.append("d.label = ?")
+        values.append(arguments.label)
+    query = (
+        "SELECT c.id FROM clips c JOIN songs s ON s.number = c.song JOIN details d USING (number)"
+        f" WHERE {' AND '.join(where)} ORDER BY s.title, d.start_s, c.id LIMIT ?"  # noqa: S608 — words of ours
+    )
+    for (clip_id,) in database.rows(query, [*values, -1 if arguments.limit is None else arguments.limit]):
+        yield clip_id
+
+
+def _row(clip: Clip) -> dict[str, Any]:
+    from mashkit.output import clip_record
+
+    return {name: value for name, value in clip_record(clip).items() if name != "analysis"} | {
+        "key": None if clip.analysis.key is None else str(clip.analysis.key),
+        "tempo": clip.analysis.tempo,
+    }
+
+
+def _show(arguments: argparse.Namespace) -> int:
+    from mashkit.cli.commands import DONE, _print_json
+    from mashkit.output import clip_record
+
+    shown = []
+    with opened(arguments.db, write=False) as database:
+        for clip_id in arguments.clips:
+            record = database.record(clip_id)
+            song = database.rows(
+                "SELECT s.sha256, s.protocol, s.source, s.duration_s FROM songs s JOIN clips c ON c.song = s.number"
+                " WHERE c.id = ?",
+                (clip_id,),
+            )[0]
+            shown.append(
+                clip_record(record.clip)
+                | {
+                    "song_sha256": song[0],
+                    "song_duration_s": song[3],
+                    "protocol": song[1],
+                    "song_source": _json(song[2]),
+                    "excerpt": {"start_s": record.excerpt.start, "duration_s": record.excerpt.duration},
+                    "stems": {str(role): str(database.objects.path(ref.sha256)) for role, ref in record.stems.items()},
+                    "features": str(database.objects.path(record.features, ".npz")) if record.features else None,
+                    "separator": database.component(record.separator),
+                    "analyzer": database.component(record.analyzer),
+                }
+            )
+    if arguments.json:
+        _print_json({"clips": shown})
+    else:
+        for one in shown:
+            _print_fields(one)
+    return DONE
+
+
+def _json(text: str) -> Any:
+    import json
+
+    return json.loads(text)
+
+
+def _print_fields(shown: dict[str, Any]) -> None:
+    """Print a clip for people: beats as a count, components by name."""
+    from mashkit.cli.commands import _print_table
+
+    analysis = shown["analysis"]
+    counted = {name: len(analysis[name] or ()) for name in ("beats", "downbeats")}
+    rows = {**shown, **analysis, **counted} | {
+        name: " ".join(filter(None, (shown[name]["name"], shown[name].get("version"))))
+        for name in ("separator", "analyzer")
+    }
+    del rows["analysis"]
+    _print_table(("field", "value"), [(name, value) for name, value in rows.items() if value not in (None, "", [], {})])
+
+
+# ----------------------------------------------------------------------------------------------------------- edit
+def _edit(arguments: argparse.Namespace) -> int:
+    from mashkit.catalog.upkeep import edit
+    from mashkit.cli.commands import DONE, _print_json, _say
+    from mashkit.errors import UsageError
+    from mashkit.output import clip_record
+
+    given = {name: getattr(arguments, name) for name in ("key", "tempo", "downbeat")}
+    values = {name: value for name, value in given.items() if value is not None}
+    if not (values or arguments.lock or arguments.undo):
+        raise UsageError("nothing to edit", "give --key, --tempo, --downbeat, --lock or --undo")
+    with opened(arguments.db, write=True) as database:
+        record = edit(database, arguments.clip, values, lock=arguments.lock, undo=arguments.undo)
+    if arguments.json:
+        _print_json({"clip": clip_record(record.clip), "was": arguments.clip})
+    else:
+        print_clips([record.clip])
+    if record.clip.id != arguments.clip:
+        _say(f"{arguments.clip} was cut anew: it is {record.clip.id} now, and plans that name it have to be drawn again")
+    return DONE
+
+
+# -------------------------------------------------------------------------------------------------- verify, prune
+def _verify(arguments: argparse.Namespace) -> int:
+    from mashkit.catalog.upkeep import content_digest, repair, verify
+    from mashkit.cli.commands import DONE, FAILED, _print_json, _print_table, _say
+    from mashkit.cli.progress import ProgressListener
+    from mashkit.registry import Registry
+
+    registry = Registry()
+    with opened(arguments.db, write=arguments.repair) as database:
+        with ProgressListener(registry, quiet=arguments.quiet):
+            findings = list(verify(database, thorough=not arguments.quick, notify=_telling(registry)))
+        harm = [finding for finding in findings if not finding.harmless]
+        forgotten = repair(database, harm) if arguments.repair and harm else []
+        digest = None if any(finding.fault == "index" for finding in findings) else content_digest(database)
+    data = {
+        "findings": [_finding(finding) for finding in findings],
+        "forgotten": forgotten,
+        "content_sha256": digest,
+    }
+    if arguments.json:
+        _print_json(data)
+    else:
+        _print_table(
+            ("fault", "what", "", "clips it costs"),
+            [(one.fault, one.what, one.message, len(one.clips) or "") for one in findings],
+        )
+        print(f"{len(findings)} findings, {len(harm)} of which do harm; content {digest}")
+    if forgotten:
+        _say(f"forgot {len(forgotten)} clips: add their songs again")
+    elif harm:
+        _say("`mashkit db verify --repair` forgets damaged clips, so that `mashkit db add` makes them anew")
+    return FAILED if harm and not forgotten else DONE
+
+
+def _finding(finding: Finding) -> dict[str, Any]:
+    return {
+        "fault": finding.fault,
+        "what": finding.what,
+        "message": finding.message,
+        "clips": list(finding.clips),
+        "harmless": finding.harmless,
+    }
+
+
+def _telling(registry: Registry) -> Any:
+    from mashkit.hookspecs import StageEvent
+
+    def tell(done: int, total: int) -> None:
+        event: StageEvent = StageEvent(stage="verify", item="", state="done", done=done, total=total)
+        registry.plugins.hook.mashkit_stage(event=event)
+
+    return tell
+
+
+def _prune(arguments: argparse.Namespace) -> int:
+    from mashkit.catalog.upkeep import prune
+    from mashkit.cli.commands import DONE, _print_json
+
+    with opened(arguments.db, write=True) as database:
+        pruned = prune(database, dry_run=arguments.dry_run)
+    if arguments.json:
+        _print_json({"results": pruned.results, "objects": pruned.objects, "files": pruned.files, "bytes": pruned.bytes})
+    else:
+        verb = "would go" if arguments.dry_run else "gone"
+        print(f"{pruned.results} results, {pruned.files} files, {pruned.bytes / 1e6:.1f} MB {verb}")
+    return DONE
