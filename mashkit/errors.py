@@ -87,7 +87,7 @@ class CatalogError(MashkitError):
 
 
 class ComponentError(MashkitError):
-    """Base of the errors about one component (a separator, analyzer, stretcher, scorer or generator)."""
+    """Base of the errors about one component (a separator, analyzer, stretcher, scorer, generator or executor)."""
 
 
 class UnknownComponent(ComponentError):

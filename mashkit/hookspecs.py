@@ -60,6 +60,11 @@ def mashkit_register_generators() -> Iterable[ComponentInfo]:  # type: ignore[em
 
 
 @hookspec
+def mashkit_register_executors() -> Iterable[ComponentInfo]:  # type: ignore[empty-body]
+    """Return the executors this plugin brings. Called once, when plugins are discovered."""
+
+
+@hookspec
 def mashkit_register_weights() -> Iterable[WeightFile]:  # type: ignore[empty-body]
     """Return the weight files this plugin's components use. Called when somebody asks for them: `mashkit models`."""
 

@@ -16,7 +16,7 @@ from mashkit.catalog.excerpts import ExcerptPolicy
 from mashkit.components import Component
 from mashkit.errors import MashkitError, UsageError
 from mashkit.hookspecs import StageEvent
-from mashkit.interfaces import INTERFACES, Analyzer, Generator, Scorer, Separator, Stretcher
+from mashkit.interfaces import INTERFACES, Analyzer, Executor, Generator, Scorer, Separator, Stretcher
 from mashkit.registry import Registry
 from mashkit.render import Mashup, Renderer
 from mashkit.types import Condition, MashupPlan, Role, Score, by_id
@@ -39,7 +39,7 @@ class Kit:
 
     Parameters
     ----------
-    separator, analyzer, stretcher, scorer, generator : str or component
+    separator, analyzer, stretcher, scorer, generator, executor : str or component
         A name from `mashkit plugins`, or an instance. Created on first use: a kit that only stretches loads no model.
     options : mapping of kind to mapping, optional
         Options of the components given by name: ``{"stretcher": {"cheaper": True}}``.
@@ -60,6 +60,7 @@ class Kit:
         stretcher: str | Stretcher = "signalsmith",
         scorer: str | Scorer = "amu",
         generator: str | Generator = "paper",
+        executor: str | Executor = "local",
         options: Mapping[str, Mapping[str, Any]] | None = None,
         registry: Registry | None = None,
     ) -> None:
@@ -74,6 +75,7 @@ class Kit:
             "stretcher": stretcher,
             "scorer": scorer,
             "generator": generator,
+            "executor": executor,
         }
 
     @property
@@ -115,6 +117,11 @@ class Kit:
     def generator(self) -> Generator:
         """The generator."""
         return cast("Generator", self._component("generator"))
+
+    @cached_property
+    def executor(self) -> Executor:
+        """The executor, which spreads work over processes or machines."""
+        return cast("Executor", self._component("executor"))
 
     def _notify(self, event: StageEvent) -> None:
         self.registry.plugins.hook.mashkit_stage(event=event)

@@ -166,7 +166,7 @@ def test_allowlist(install: Installer, monkeypatch: pytest.MonkeyPatch) -> None:
     install("acme_y", good("acme_y", "y"))
     monkeypatch.setenv("MASHKIT_PLUGINS", "acme_y")
     names = {one.info.name for one in Registry().components()}
-    assert names == {"paper", "y"}
+    assert names == {"local", "paper", "y"}
 
 
 def _modules_after(code: str) -> set[str]:

@@ -15,12 +15,11 @@ from typing import TYPE_CHECKING, Any
 
 import attrs
 
+from mashkit.processes import thread_variables
+
 if TYPE_CHECKING:
     from mashkit.bench.tasks import Input, Task
     from mashkit.components import Component
-
-THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS")
-"""Set to 1 in a competitor's process: CPU seconds are compared, and --jobs is the parallelism here."""
 
 
 @attrs.frozen
@@ -46,8 +45,8 @@ def serve(connection: Connection, log: str) -> None:
     descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     os.dup2(descriptor, sys.stdout.fileno())
     os.dup2(descriptor, sys.stderr.fileno())
-    for variable in THREAD_VARIABLES:
-        os.environ[variable] = "1"
+    # CPU seconds are compared, and --jobs is the parallelism here.
+    os.environ.update(thread_variables(1))
     from mashkit.bench.tasks import FAILED, OK, UNAVAILABLE, load_task, stopwatch
     from mashkit.errors import ComponentUnavailable, MashkitError
     from mashkit.registry import Registry

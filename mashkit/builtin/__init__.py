@@ -16,8 +16,24 @@ PAPER_GENERATOR = ComponentInfo(
     thread_safe=True,
 )
 
+LOCAL_EXECUTOR = ComponentInfo(
+    name="local",
+    target="mashkit.builtin.local:LocalExecutor",
+    summary="Worker processes on this machine; one that dies or hangs costs its own job at most",
+    provides={"processes"},
+    code_license="MIT",
+    engine="mashkit",
+    thread_safe=True,
+)
+
 
 @hookimpl
 def mashkit_register_generators() -> Iterable[ComponentInfo]:
     """Register the paper's generator."""
     return [PAPER_GENERATOR]
+
+
+@hookimpl
+def mashkit_register_executors() -> Iterable[ComponentInfo]:
+    """Register the executor of worker processes."""
+    return [LOCAL_EXECUTOR]

@@ -14,6 +14,8 @@ from pathlib import Path
 from mashkit.cli import bench, env, models
 
 KINDS = ("separator", "analyzer", "stretcher", "scorer", "generator")
+"""Kinds of components that a mashup's sound and score come from."""
+COMPONENT_KINDS = (*KINDS, "executor")
 CONDITIONS = ("original", "matched", "unmatched-key", "unmatched-tempo", "unmatched-key-tempo")
 
 EPILOG = """\
@@ -140,7 +142,7 @@ def _parser() -> argparse.ArgumentParser:
     collection(score)
 
     new = command("new", "Write a new plugin: a whole distribution with a working example and its contract test.")
-    new.add_argument("kind", choices=KINDS)
+    new.add_argument("kind", choices=COMPONENT_KINDS)
     new.add_argument("name", help="of the component: acme makes mashkit-acme")
     new.add_argument(
         "-o", "--output", type=Path, default=Path(), metavar="FOLDER", help="where; default: the current folder"

@@ -1,12 +1,13 @@
-"""The five interfaces a plugin can implement: the public method checks, the plugin writes the underscored one."""
+"""The six interfaces a plugin can implement: the public method checks, the plugin writes the underscored one."""
 
 from mashkit.interfaces.analyzer import Analyzer
+from mashkit.interfaces.executor import Executor
 from mashkit.interfaces.generator import Generator
 from mashkit.interfaces.scorer import Scorer
 from mashkit.interfaces.separator import Separator
 from mashkit.interfaces.stretcher import Stretcher
 
-INTERFACES = {cls.kind: cls for cls in (Separator, Analyzer, Stretcher, Scorer, Generator)}
+INTERFACES = {cls.kind: cls for cls in (Separator, Analyzer, Stretcher, Scorer, Generator, Executor)}
 """Kind → its abstract base class."""
 
-__all__ = ["INTERFACES", "Analyzer", "Generator", "Scorer", "Separator", "Stretcher"]
+__all__ = ["INTERFACES", "Analyzer", "Executor", "Generator", "Scorer", "Separator", "Stretcher"]

@@ -160,7 +160,8 @@ class RemoteGenerator(RemoteComponent, Generator):
 PROXIES: Mapping[str, type[RemoteComponent]] = {
     cls.kind: cls for cls in (RemoteSeparator, RemoteAnalyzer, RemoteStretcher, RemoteGenerator)
 }
-"""Kind → what stands for a component of it. No scorer: it asks for sound as it goes, most of it not rendered yet."""
+"""Kind → what stands for a component of it. No scorer: it asks for sound as it goes, most of it not rendered yet. No
+executor: it starts processes of its own."""
 
 
 def isolated(
@@ -198,7 +199,7 @@ def isolated(
     ------
     ComponentUnavailable
         If the environment does not exist or its worker does not start, the component cannot be made there, it is a
-        scorer, or the system is Windows.
+        scorer or executor, or the system is Windows.
     UnknownComponent, OptionError, …
         Whatever the registry in the worker raises.
     UsageError
@@ -207,8 +208,9 @@ def isolated(
     if kind not in INTERFACES:
         raise UsageError(f"there is no kind {kind!r}", f"the kinds are {', '.join(INTERFACES)}")
     if kind not in PROXIES:
+        why = {"scorer": "it asks for sound as it goes", "executor": "it starts processes of its own"}
         raise ComponentUnavailable(
-            f"{kind} {name!r} cannot be isolated: a {kind} asks for sound as it goes",
+            f"{kind} {name!r} cannot be isolated: {why[kind]}",
             f"install its plugin here; {', '.join(PROXIES)} can be isolated",
         )
     if os.name != "posix":

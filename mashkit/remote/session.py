@@ -6,7 +6,6 @@ import collections
 import contextlib
 import os
 import queue
-import signal
 import subprocess
 import sys
 import tempfile
@@ -22,6 +21,7 @@ import attrs
 from mashkit.components import ComponentInfo, Origin
 from mashkit.errors import ComponentFailed, ComponentUnavailable, UsageError
 from mashkit.hookspecs import StageEvent
+from mashkit.processes import end, how_it_ended
 from mashkit.remote.environments import create_command, find_environment, interpreter
 from mashkit.remote.messages import (
     BadMessageError,
@@ -137,9 +137,7 @@ class _Worker:
             code = self.process.wait(timeout=5)
         except subprocess.TimeoutExpired:
             return "closed its output"
-        if code < 0:
-            return f"was ended by {signal.Signals(-code).name}"
-        return f"ended with status {code}"
+        return how_it_ended(code)
 
     def told(self) -> str:
         """Return the last it wrote on standard error, as the end of a sentence."""
@@ -185,10 +183,7 @@ def _end(
         file.close()
     if os.getpid() != owner:  # a fork of the process that started it: not ours to end
         return
-    # Before it is waited for: until then its number, and that of its group, are nobody else's.
-    with contextlib.suppress(ProcessLookupError, PermissionError):
-        os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
+    end(process)
     if process.stdin is not None:
         with contextlib.suppress(OSError):
             process.stdin.close()

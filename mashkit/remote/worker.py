@@ -12,7 +12,6 @@ import itertools
 import json
 import os
 import queue
-import signal
 import sys
 import threading
 from collections.abc import Callable, Mapping, Sequence
@@ -25,6 +24,7 @@ from mashkit.components import Component
 from mashkit.errors import ComponentUnavailable, MashkitError
 from mashkit.hookspecs import StageEvent
 from mashkit.interfaces import Analyzer, Generator, Separator, Stretcher
+from mashkit.processes import die_with_parent, end_this
 from mashkit.registry import Registry
 from mashkit.remote import progress
 from mashkit.remote.messages import (
@@ -42,8 +42,6 @@ from mashkit.types import Condition, MashupPlan
 Request = Mapping[str, Any]
 Reply = dict[str, Any]
 
-_DIE_WITH_PARENT = 1  # PR_SET_PDEATHSIG of linux/prctl.h
-
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Serve until standard input ends."""
@@ -55,7 +53,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     arguments = parser.parse_args(argv)
     incoming, replies = _private_streams()
     if arguments.mortal:
-        _die_with_parent(arguments.parent)
+        die_with_parent(arguments.parent)
     for descriptor in (arguments.inbox, arguments.outbox):
         os.set_inheritable(descriptor, False)
     requests: queue.Queue[Request] = queue.Queue()
@@ -74,30 +72,13 @@ def _private_streams() -> tuple[BinaryIO, BinaryIO]:
     return incoming, replies
 
 
-def _die_with_parent(parent: int) -> None:
-    """Have Linux kill this process when the thread that started it ends: also if the backend never lets go."""
-    if sys.platform == "linux":
-        import ctypes
-
-        ctypes.CDLL(None).prctl(_DIE_WITH_PARENT, signal.SIGKILL)
-    if os.getppid() != parent:  # it was quicker
-        _end()
-
-
 def _read(incoming: BinaryIO, requests: queue.Queue[Request]) -> None:
     """Queue requests; when the parent has closed its end, or died, end this process whatever it is doing."""
     try:
         while (request := read_message(incoming)) is not None:
             requests.put(request)
     finally:
-        _end()
-
-
-def _end() -> None:
-    # With the programs a backend has started: the parent made us leader of a group.
-    if os.getpgrp() == os.getpid():
-        os.killpg(0, signal.SIGKILL)
-    os._exit(1)
+        end_this()
 
 
 class _Service:

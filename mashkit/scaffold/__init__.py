@@ -20,7 +20,7 @@ def new_plugin(kind: str, name: str, parent: Path) -> Path:
     Parameters
     ----------
     kind : str
-        "separator", "analyzer", "stretcher", "scorer" or "generator".
+        "separator", "analyzer", "stretcher", "scorer", "generator" or "executor".
     name : str
         Name of the component: lower-case letters, digits and dashes, a letter first.
     parent : Path

@@ -2,10 +2,14 @@
 
 from mashkit.testing.contracts import (
     AnalyzerContract,
+    ExecutorContract,
     GeneratorContract,
     ScorerContract,
     SeparatorContract,
     StretcherContract,
 )
 
-__all__ = ["AnalyzerContract", "GeneratorContract", "ScorerContract", "SeparatorContract", "StretcherContract"]
+__all__ = [
+    "AnalyzerContract", "ExecutorContract", "GeneratorContract", "ScorerContract", "SeparatorContract",
+    "StretcherContract",
+]  # fmt: skip

@@ -19,6 +19,7 @@ excused, and are then expected to fail::
 
 from mashkit.testing.contracts.analyzer import AnalyzerContract
 from mashkit.testing.contracts.component import ComponentContract
+from mashkit.testing.contracts.executor import ExecutorContract
 from mashkit.testing.contracts.generator import GeneratorContract
 from mashkit.testing.contracts.scorer import ScorerContract
 from mashkit.testing.contracts.separator import SeparatorContract
@@ -26,6 +27,6 @@ from mashkit.testing.contracts.stretcher import StretcherContract
 from mashkit.testing.contracts.synthetic import SyntheticSource
 
 __all__ = [
-    "AnalyzerContract", "ComponentContract", "GeneratorContract", "ScorerContract", "SeparatorContract",
-    "StretcherContract", "SyntheticSource",
+    "AnalyzerContract", "ComponentContract", "ExecutorContract", "GeneratorContract", "ScorerContract",
+    "SeparatorContract", "StretcherContract", "SyntheticSource",
 ]  # fmt: skip

@@ -1,0 +1,165 @@
+"""A worker of the local executor: builds the state of one work, then does one job after the other.
+
+Started as ``python -m mashkit.builtin.local_worker``. Standard output and error belong to the backends: the parent
+keeps what they say, and tells the last of it when this process dies.
+
+A message is a pickle. Its large parts (arrays, bytes) are sent from where they lie, and arrays are received into the
+memory they then live in.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import pickle
+import queue
+import socket
+import struct
+import sys
+import threading
+from collections.abc import Callable, Sequence
+from types import SimpleNamespace
+from typing import Any
+
+from mashkit.errors import MashkitError
+from mashkit.processes import die_with_parent, end_this
+
+Message = list[memoryview]
+"""A received message: its pickle, and the buffers that are not in it."""
+
+_COUNT = struct.Struct("<I")
+_PART = struct.Struct("<Q?")  # bytes, and whether they may be written to
+_SMALL = 1 << 16
+"""Bytes below which copying parts together is cheaper than sending them one by one."""
+
+
+class Channel:
+    """One end of a connection between two processes of ours, who trust each other.
+
+    Parameters
+    ----------
+    connection : socket
+    patience : callable
+        Returns how many seconds to wait for the other side before asking again, None for ever; raises to give up.
+    """
+
+    def __init__(self, connection: socket.socket, patience: Callable[[], float | None] = lambda: None) -> None:
+        self.connection = connection
+        self.patience = patience
+
+    def send(self, value: object) -> None:
+        """Send what can be pickled; raises whatever pickling does before a byte is sent."""
+        chunks: list[Any] = []
+        buffers: list[pickle.PickleBuffer] = []
+        # A pickler that writes to a file hands it large bytes as they are, not a copy.
+        file = SimpleNamespace(write=chunks.append)
+        pickle.Pickler(file, protocol=5, buffer_callback=buffers.append).dump(value)
+        raw = [buffer.raw() for buffer in buffers]
+        header = [_COUNT.pack(1 + len(raw)), _PART.pack(sum(map(len, chunks)), False)]
+        header += [_PART.pack(part.nbytes, not part.readonly) for part in raw]
+        parts = [*header, *chunks, *raw]
+        small = sum(map(len, parts)) < _SMALL
+        for part in [b"".join(parts)] if small else parts:
+            self._send(memoryview(part))
+
+    def _send(self, part: memoryview) -> None:
+        while part:
+            self.connection.settimeout(self.patience())
+            try:
+                part = part[self.connection.send(part) :]
+            except TimeoutError:
+                continue
+
+    def receive(self) -> Message:
+        """Return the next message; :func:`decode` makes the value of it.
+
+        Raises
+        ------
+        EOFError
+            If the other side has ended.
+        """
+        (count,) = _COUNT.unpack(self._receive(_COUNT.size))
+        head = self._receive(_PART.size * count)
+        parts = [(self._receive(size), writable) for size, writable in _PART.iter_unpack(head)]
+        return [part if writable else part.toreadonly() for part, writable in parts]
+
+    def _receive(self, size: int) -> memoryview:
+        whole = memoryview(bytearray(size))
+        missing = whole
+        while missing:
+            self.connection.settimeout(self.patience())
+            try:
+                received = self.connection.recv_into(missing)
+            except TimeoutError:
+                continue
+            if received == 0:
+                raise EOFError
+            missing = missing[received:]
+        return whole
+
+
+def decode(message: Message) -> Any:
+    """Return the value of a message; its arrays use the message's memory."""
+    return pickle.loads(message[0], buffers=message[1:])  # noqa: S301 — from our own process, on our own socket
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Serve until the other side ends."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--socket", type=int, required=True, help="descriptor of our end of the connection")
+    parser.add_argument("--parent", type=int, required=True, help="process to die with")
+    arguments = parser.parse_args(argv)
+    die_with_parent(arguments.parent)
+    os.set_inheritable(arguments.socket, False)
+    channel = Channel(socket.socket(fileno=arguments.socket))
+    messages: queue.SimpleQueue[Message] = queue.SimpleQueue()
+    threading.Thread(target=_read, args=(channel, messages), daemon=True).start()
+    sys.path[:] = decode(messages.get())
+    _serve(channel, messages)
+
+
+def _read(channel: Channel, messages: queue.SimpleQueue[Message]) -> None:
+    """Queue messages; when the parent has closed its end, or died, end this process whatever it is doing."""
+    try:
+        while True:
+            messages.put(channel.receive())
+    finally:
+        end_this()
+
+
+def _serve(channel: Channel, messages: queue.SimpleQueue[Message]) -> None:
+    from mashkit.interfaces.executor import Done, attempt, begin, contained
+
+    # One whole message: what the state is made of may be large.
+    message = messages.get()
+    try:
+        work = decode(message)
+    except Exception as error:  # noqa: BLE001 — unpickling imports the caller's modules
+        channel.send(contained(error, "a worker could not read its work"))
+        return
+    try:
+        state = begin(work)
+    except MashkitError as error:
+        channel.send(error)
+        return
+    channel.send(None)
+    while True:
+        message = messages.get()
+        try:
+            item, name = decode(message)
+        except Exception as error:  # noqa: BLE001 — as above
+            done = Done(None, contained(error, f"work {work.name!r}: a worker could not read an item"), 0.0, 0.0)
+        else:
+            done = attempt(work, state, item, name)
+            del item
+        del message
+        try:
+            channel.send(done)
+        except Exception as error:  # noqa: BLE001 — pickling runs the result's own code
+            problem = contained(error, f"{name}: the result of work {work.name!r} cannot be sent")
+            channel.send(Done(None, problem, done.wall_s, done.cpu_s))
+        del done
+
+
+if __name__ == "__main__":
+    main()
