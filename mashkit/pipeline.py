@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
@@ -12,6 +11,7 @@ from typing import Any, cast
 import attrs
 
 from mashkit.catalog import Catalog
+from mashkit.catalog.adding import can_travel
 from mashkit.catalog.excerpts import ExcerptPolicy
 from mashkit.components import Component
 from mashkit.errors import MashkitError, UsageError
@@ -123,6 +123,11 @@ class Kit:
         """The executor, which spreads work over processes or machines."""
         return cast("Executor", self._component("executor"))
 
+    @property
+    def ingest_executor(self) -> Executor | None:
+        """The executor, if others can make this kit's separator and analyzer; components made by hand work here."""
+        return self.executor if can_travel(self.separator, self.analyzer) else None
+
     def _notify(self, event: StageEvent) -> None:
         self.registry.plugins.hook.mashkit_stage(event=event)
 
@@ -133,16 +138,15 @@ class Kit:
         *,
         policy: ExcerptPolicy | None = None,
         cache: Path | None = None,
-        jobs: int | None = None,
     ) -> Catalog:
-        """Separate and analyze songs; see :meth:`Catalog.build`. ``jobs`` defaults to the machine's cores."""
+        """Separate and analyze songs with this kit's executor; see :meth:`Catalog.build`."""
         return Catalog.build(
             [paths] if isinstance(paths, (str, Path)) else paths,
             separator=self.separator,
             analyzer=self.analyzer,
             policy=policy,
             cache=cache,
-            jobs=jobs or os.cpu_count() or 1,
+            executor=self.ingest_executor,
             notify=self._notify,
             loader=self.registry.plugins.hook.mashkit_load_audio,
         )

@@ -23,6 +23,7 @@ from mashkit.catalog.excerpts import ExcerptPolicy
 from mashkit.catalog.ingest import activity, loudness, sounding
 from mashkit.catalog.objects import ObjectStore, encode
 from mashkit.catalog.songs import describe_song, find_songs
+from mashkit.catalog.upkeep import content_digest
 from mashkit.errors import AudioFileError, CatalogError, OutputError
 from mashkit.hookspecs import StageEvent
 from mashkit.interfaces import Analyzer, Separator
@@ -281,20 +282,25 @@ def test_a_process_that_dies_takes_its_own_song_only(tmp_path: Path, monkeypatch
     for index in range(3):
         audio = signals.tone(220.0 * (index + 1), 26.0, amplitude=0.95 if index == 1 else 0.5)
         save(songs / f"{index}.flac", audio)
-    kit = mk.Kit(separator="killer", analyzer="essentia")
-    catalog = kit.catalog(songs, cache=tmp_path / "cache", jobs=2)
+    kit = mk.Kit(separator="killer", analyzer="essentia", options={"executor": {"jobs": 2}})
+    catalog = kit.catalog(songs, cache=tmp_path / "cache")
     assert {clip.title for clip in catalog.clips} == {"0", "2"}
     (failure,) = catalog.failures
     assert failure.path.name == "1.flac"
-    assert "died twice" in str(failure.error)
+    assert "SIGKILL, twice" in str(failure.error)
 
 
 def test_one_process_and_two_give_the_same(demo_songs: Path, tmp_path: Path) -> None:
     songs = tmp_path / "songs"
     for name in ("slow-river", "mango-season"):
         save(songs / f"{name}.flac", mk.load(demo_songs / f"{name}.ogg").excerpt(5, 26))
-    kit = mk.Kit(analyzer="essentia")
-    one, two = (kit.catalog(songs, cache=tmp_path / str(jobs), jobs=jobs) for jobs in (1, 2))
+    none, one, two = (
+        mk.Kit(analyzer="essentia", options={"executor": {"jobs": jobs}}).catalog(songs, cache=tmp_path / str(jobs))
+        for jobs in (0, 1, 2)
+    )
+    contents = {content_digest(MashupDB(tmp_path / str(jobs), write=False)) for jobs in (0, 1, 2)}
+    assert len(contents) == 1
+    assert none.clips == one.clips
     assert not one.failures
     assert one.clips == two.clips
     for clip in one.clips:

@@ -5,7 +5,6 @@ One process writes; what has to be computed goes to an executor, or is done here
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
@@ -177,11 +176,10 @@ class _Run:
                     songs[id(job)] = task.song
                     yield job
 
-            with contextlib.closing(self._adder._executor.run(jobs())) as outcomes:
-                for outcome in outcomes:
-                    song = songs.pop(id(outcome.job))
-                    self._finish(song, outcome.result if outcome.error is None else outcome.error)
-                    yield from self._flush()
+            for ended in self._adder._executor.run(jobs()):
+                song = songs.pop(id(ended.job))
+                self._finish(song, ended.result if ended.error is None else ended.error)
+                yield from self._flush()
         yield from self._flush()
 
     def _flush(self) -> Iterator[Added]:

@@ -16,8 +16,7 @@ from mashkit.catalog.ingest import LABELS, TRUE_STEMS
 from mashkit.catalog.songs import describe_song, find_songs
 from mashkit.errors import CatalogError, MashkitError
 from mashkit.hookspecs import StageEvent
-from mashkit.interfaces import Analyzer, Separator
-from mashkit.interfaces.executor import Executor
+from mashkit.interfaces import Analyzer, Executor, Separator
 from mashkit.recent import recent_audio
 from mashkit.types import Audio, Clip, Role
 

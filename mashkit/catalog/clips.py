@@ -123,7 +123,7 @@ def _labelled(song: Song, excerpt: Excerpt, found: Analysis) -> Analysis:
     tempo = known.tempo
     if known.beats is not None and tempo is None:
         tempo = tempo_of_beats(known.beats)
-    said = {"key": known.key, "tempo": tempo, "beats": known.beats}
+    said: dict[str, Any] = {"key": known.key, "tempo": tempo, "beats": known.beats}
     changed = {name: value for name, value in said.items() if value is not None}
     if known.beats is not None:  # downbeats are among the beats, or not known
         changed["downbeats"] = known.downbeats

@@ -312,7 +312,7 @@ class _Decoded:
         digest = hashlib.sha256(json.dumps(sorted(self._song.stems)).encode())
         for audio in self._originals:
             digest.update(f"{audio.sample_rate} {audio.samples.shape} ".encode())
-            digest.update(audio.samples)
+            digest.update(audio.samples.data)
         return SongFacts(
             digest.hexdigest(), first.sample_rate, first.channels, first.frames, self._mix.duration, tuple(notes)
         )
@@ -359,7 +359,7 @@ def _features(stems: Mapping[Role, Audio], objects: dict[tuple[str, str], bytes]
         arrays[f"{role}.onsets"] = features.onset_strength(spectrum)
         arrays[f"{role}.bands"] = features.band_energies(spectrum)
     file = io.BytesIO()
-    np.savez(file, **arrays)  # entries carry no time: the same arrays are the same bytes
+    np.savez(file, **arrays)  # type: ignore[arg-type]  # its other arguments are bool; entries carry no time: the same arrays are the same bytes
     digest = hashlib.sha256(file.getvalue()).hexdigest()
     objects[digest, ".npz"] = file.getvalue()
     return {"sha256": digest}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, Protocol
 
 
@@ -32,3 +33,36 @@ def add_actions(
         return made
 
     return action
+
+
+def positive(text: str) -> int:
+    """Read a whole number of 1 or more (argparse's ``type``)."""
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"{text} is not a whole number of 1 or more")
+    return value
+
+
+def add_components(made: argparse.ArgumentParser, *kinds: str) -> None:
+    """Let a command choose components of these kinds, and their options."""
+    for kind in kinds:
+        made.add_argument(f"--{kind}", metavar="NAME", help=f"{kind} to use; see `mashkit plugins`")
+    made.add_argument(
+        "-O", dest="options", action="append", default=[], metavar="KIND.OPTION=VALUE",
+        help="set an option of a component, e.g. -O stretcher.cheaper=true; repeatable",
+    )  # fmt: skip
+
+
+def add_excerpts(made: argparse.ArgumentParser) -> None:
+    """Let a command choose which parts of songs become clips, and how many processes make them."""
+    made.add_argument("--clips-per-song", type=positive, default=2, metavar="N", help="default: %(default)s")
+    made.add_argument(
+        "--clip-length", type=float, default=60.0, metavar="SECONDS",
+        help="what a clip is cut out of, on downbeats; default: %(default)s",
+    )  # fmt: skip
+    made.add_argument("--jobs", type=positive, metavar="N", help="processes; default: one a core")
+
+
+def add_cache(made: argparse.ArgumentParser) -> None:
+    """Let a command choose the folder of computed stems and analyses."""
+    made.add_argument("--cache", type=Path, metavar="FOLDER", help="folder of computed stems and analyses")

@@ -22,8 +22,9 @@ from mashkit.catalog.database import default_cache
 from mashkit.catalog.excerpts import LONGEST_S, SHORTEST_S, ExcerptPolicy
 from mashkit.catalog.songs import find_songs
 from mashkit.cli.bench import bench as bench  # a command like the others; its handlers have a module of their own
+from mashkit.cli.db import db as db  # likewise
 from mashkit.cli.env import env as env  # likewise
-from mashkit.cli.main import KINDS
+from mashkit.cli.main import COMPONENT_KINDS, KINDS
 from mashkit.cli.models import models as models  # the same
 from mashkit.cli.progress import ProgressListener
 from mashkit.errors import AudioFileError, CatalogError, MashkitError, PlanError, TimeMapError, UsageError
@@ -50,12 +51,13 @@ def _value(text: str) -> Any:
 
 def _kit(arguments: argparse.Namespace) -> Kit:
     """Return the kit the arguments ask for; what they leave open is the library's default."""
-    chosen = {kind: name for kind in KINDS if (name := getattr(arguments, kind, None)) is not None}
-    options: dict[str, dict[str, Any]] = {}
+    chosen = {kind: name for kind in COMPONENT_KINDS if (name := getattr(arguments, kind, None)) is not None}
+    jobs = getattr(arguments, "jobs", None)
+    options: dict[str, dict[str, Any]] = {} if jobs is None else {"executor": {"jobs": jobs}}
     for text in arguments.options:
         target, equals, value = text.partition("=")
         kind, dot, option = target.partition(".")
-        if not (equals and dot and option) or kind not in KINDS:
+        if not (equals and dot and option) or kind not in COMPONENT_KINDS:
             raise UsageError(f"-O {text}", "write it like -O stretcher.cheaper=true")
         options.setdefault(kind, {})[option] = _value(value)
     return Kit(**chosen, options=options)
@@ -100,7 +102,7 @@ def _policy(arguments: argparse.Namespace) -> ExcerptPolicy:
 
 
 def _catalog(kit: Kit, arguments: argparse.Namespace, songs: Sequence[Path]) -> Catalog:
-    catalog = kit.catalog(songs, policy=_policy(arguments), cache=arguments.cache, jobs=arguments.jobs)
+    catalog = kit.catalog(songs, policy=_policy(arguments), cache=arguments.cache)
     for note in catalog.notes:
         _say(note)
     if not catalog.clips:

@@ -113,7 +113,7 @@ def _add(arguments: argparse.Namespace) -> int:
             kit.analyzer,
             policy=_policy(arguments),
             with_features=not arguments.no_features,
-            executor=kit.executor_for(kit.separator, kit.analyzer, jobs=arguments.jobs),
+            executor=kit.ingest_executor,
             notify=lambda event: kit.registry.plugins.hook.mashkit_stage(event=event),
             loader=kit.registry.plugins.hook.mashkit_load_audio,
         )
@@ -181,6 +181,9 @@ def print_clips(clips: Sequence[Clip]) -> None:
     )  # fmt: skip
 
 
+_CLIPS = "FROM clips c JOIN songs s ON s.number = c.song JOIN details d USING (number)"
+
+
 def _chosen(database: MashupDB, arguments: argparse.Namespace) -> Iterator[str]:
     from mashkit.errors import UsageError
     from mashkit.types import Key
@@ -202,10 +205,7 @@ def _chosen(database: MashupDB, arguments: argparse.Namespace) -> Iterator[str]:
     if arguments.label is not None:
         where.append("d.label = ?")
         values.append(arguments.label)
-    query = (
-        "SELECT c.id FROM clips c JOIN songs s ON s.number = c.song JOIN details d USING (number)"
-        f" WHERE {' AND '.join(where)} ORDER BY s.title, d.start_s, c.id LIMIT ?"  # noqa: S608 — words of ours
-    )
+    query = f"SELECT c.id {_CLIPS} WHERE {' AND '.join(where)} ORDER BY s.title, d.start_s, c.id LIMIT ?"
     for (clip_id,) in database.rows(query, [*values, -1 if arguments.limit is None else arguments.limit]):
         yield clip_id
 
@@ -292,7 +292,7 @@ def _edit(arguments: argparse.Namespace) -> int:
     else:
         print_clips([record.clip])
     if record.clip.id != arguments.clip:
-        _say(f"{arguments.clip} was cut anew: it is {record.clip.id} now, and plans that name it have to be drawn again")
+        _say(f"{arguments.clip} was cut anew: it is {record.clip.id} now; plans that name it have to be drawn again")
     return DONE
 
 
@@ -357,7 +357,9 @@ def _prune(arguments: argparse.Namespace) -> int:
     with opened(arguments.db, write=True) as database:
         pruned = prune(database, dry_run=arguments.dry_run)
     if arguments.json:
-        _print_json({"results": pruned.results, "objects": pruned.objects, "files": pruned.files, "bytes": pruned.bytes})
+        _print_json(
+            {"results": pruned.results, "objects": pruned.objects, "files": pruned.files, "bytes": pruned.bytes}
+        )
     else:
         verb = "would go" if arguments.dry_run else "gone"
         print(f"{pruned.results} results, {pruned.files} files, {pruned.bytes / 1e6:.1f} MB {verb}")

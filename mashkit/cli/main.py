@@ -11,7 +11,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from mashkit.cli import bench, env, models
+from mashkit.cli import bench, db, env, models
+from mashkit.cli.actions import add_cache, add_components, add_excerpts, positive
 
 KINDS = ("separator", "analyzer", "stretcher", "scorer", "generator")
 """Kinds of components that a mashup's sound and score come from."""
@@ -21,13 +22,6 @@ CONDITIONS = ("original", "matched", "unmatched-key", "unmatched-tempo", "unmatc
 EPILOG = """\
 exit status: 0 done, 1 failed, 2 wrong usage, 3 part of the work failed (the rest was done)
 """
-
-
-def _positive(text: str) -> int:
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"{text} is not a whole number of 1 or more")
-    return value
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -44,36 +38,29 @@ def _parser() -> argparse.ArgumentParser:
         made = commands.add_parser(name, help=help_, description=help_, epilog=EPILOG)
         made.add_argument("--json", action="store_true", help="print data as JSON on stdout")
         made.add_argument("--quiet", action="store_true", help="no progress")
-        for kind in kinds:
-            made.add_argument(f"--{kind}", metavar="NAME", help=f"{kind} to use; see `mashkit plugins`")
         if kinds:
-            made.add_argument(
-                "-O", dest="options", action="append", default=[], metavar="KIND.OPTION=VALUE",
-                help="set an option of a component, e.g. -O stretcher.cheaper=true; repeatable",
-            )  # fmt: skip
+            add_components(made, *kinds)
         return made
 
     def collection(made: argparse.ArgumentParser) -> None:
-        made.add_argument("--clips-per-song", type=_positive, default=2, metavar="N", help="default: %(default)s")
-        made.add_argument("--clip-length", type=float, default=48.0, metavar="SECONDS", help="default: %(default)s")
-        made.add_argument("--cache", type=Path, metavar="FOLDER", help="folder of computed stems and analyses")
-        made.add_argument("--jobs", type=_positive, metavar="N", help="processes; default: one a core")
+        add_excerpts(made)
+        add_cache(made)
 
     def drawing(made: argparse.ArgumentParser, count: int) -> None:
         made.add_argument("--condition", choices=CONDITIONS, default="matched", help="default: %(default)s")
         made.add_argument(
-            "--count", type=_positive, default=count, metavar="N", help="plans to draw; default: %(default)s"
+            "--count", type=positive, default=count, metavar="N", help="plans to draw; default: %(default)s"
         )
         made.add_argument("--seed", type=int, default=0, help="seed of the draw; default: %(default)s")
         made.add_argument("--vocal", metavar="CLIP", help="draw for this clip's vocal only; ids: generate --list-clips")
 
-    mash = command("mash", "Make the best mashups of some songs, and a page that plays them.", *KINDS)
+    mash = command("mash", "Make the best mashups of some songs, and a page that plays them.", *COMPONENT_KINDS)
     mash.add_argument("songs", nargs="+", type=Path, help="sound files and folders of them")
     mash.add_argument("-o", "--output", type=Path, required=True, metavar="FOLDER", help="where the mashups go")
-    mash.add_argument("--top", type=_positive, default=3, metavar="N", help="mashups to keep; default: %(default)s")
+    mash.add_argument("--top", type=positive, default=3, metavar="N", help="mashups to keep; default: %(default)s")
     mash.add_argument(
         "--per-vocal",
-        type=_positive,
+        type=positive,
         default=1,
         metavar="N",
         help="at most N that sing of the same song; default: %(default)s",
@@ -85,7 +72,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     mash.add_argument(
         "--phrase-bars",
-        type=_positive,
+        type=positive,
         metavar="N",
         help="also try the backing moved by multiples of N bars, and keep the offsets that score best",
     )
@@ -127,14 +114,16 @@ def _parser() -> argparse.ArgumentParser:
     )
     stretch.add_argument("--seed", type=int, help="seed of the stretcher, if it has one")
 
-    generate = command("generate", "Draw mashup plans, without making any sound.", "separator", "analyzer", "generator")
+    generate = command(
+        "generate", "Draw mashup plans, without making any sound.", "separator", "analyzer", "generator", "executor"
+    )
     generate.add_argument("songs", nargs="+", type=Path, help="sound files and folders of them")
     generate.add_argument("-o", "--output", type=Path, metavar="FILE", help="write the plans there, one JSON a line")
     generate.add_argument("--list-clips", action="store_true", help="list the clips instead of drawing plans")
     drawing(generate, 10)
     collection(generate)
 
-    score = command("score", "Score mashup plans.", *KINDS[:4])
+    score = command("score", "Score mashup plans.", *KINDS[:4], "executor")
     score.add_argument("plans", type=Path, help="what `mashkit generate` wrote, or a plan.json of `mashkit mash`")
     score.add_argument("--songs", nargs="+", type=Path, required=True, help="the songs the plans were drawn from")
     score.add_argument("-o", "--output", type=Path, metavar="FILE", help="write the scores there as JSON")
@@ -155,6 +144,7 @@ def _parser() -> argparse.ArgumentParser:
     for made in (plugins, doctor):
         made.add_argument("-o", "--output", type=Path, metavar="FILE", help="write the list there as JSON")
     bench.add_parser(commands, EPILOG)
+    db.add_parser(commands, EPILOG)
     env.add_parser(commands, EPILOG)
     models.add_parser(commands, EPILOG)
     return parser

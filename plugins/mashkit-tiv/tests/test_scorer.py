@@ -271,7 +271,7 @@ def test_matched_mashups_of_demo_songs_beat_themselves_out_of_key(tmp_path_facto
     if not all(song.is_file() for song in pair):
         pytest.skip("no demo songs beside this plugin")
     kit = mk.Kit(scorer="tiv")
-    catalog = kit.catalog(pair, cache=tmp_path_factory.mktemp("cache"), jobs=1)
+    catalog = kit.catalog(pair, cache=tmp_path_factory.mktemp("cache"))
     matched = kit.generate(catalog, condition="matched", count=10, seed=1)
     assert matched
     for original in matched:
