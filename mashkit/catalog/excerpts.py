@@ -43,8 +43,8 @@ class Excerpt:
         """Return where the clip begins and ends, seconds from the excerpt's start.
 
         It begins on the first downbeat and ends on one: sixteen bars later or more, in whole phrases of four, else
-        after all the bars there are. If that leaves less than 25 s, or the downbeats are not known, it is the whole
-        excerpt.
+        after all the bars there are; the last may end where the next downbeat is due. If that leaves less than 25 s, or
+        the downbeats are not known, it is the whole excerpt.
 
         Parameters
         ----------
@@ -53,10 +53,12 @@ class Excerpt:
         """
         if not self.on_downbeats or analysis.downbeats is None or len(analysis.downbeats) < 2:
             return 0.0, self.duration
-        bars = len(analysis.downbeats) - 1
+        due = analysis.downbeats[-1] + np.median(np.diff(analysis.downbeats))
+        lines = np.append(analysis.downbeats, [due] if due <= self.duration else [])
+        bars = len(lines) - 1
         if bars >= FEWEST_BARS:
             bars -= bars % PHRASE_BARS
-        start, end = float(analysis.downbeats[0]), float(analysis.downbeats[bars])
+        start, end = float(lines[0]), float(lines[bars])
         return (start, end) if end - start >= SHORTEST_S else (0.0, self.duration)
 
 

@@ -13,18 +13,18 @@ NETWORK = frozenset({
 MOUNTS = Path("/proc/self/mountinfo")
 
 
-def network_file_system(folder: Path, mounts: Path = MOUNTS) -> str:
+def network_file_system(folder: Path, mounts: Path | None = None) -> str:
     """Return the type of the network file system a folder lies on; "" if it lies on none, or nobody can say.
 
     Parameters
     ----------
     folder : Path
         Exists.
-    mounts : Path
+    mounts : Path, optional
         What is mounted where, as Linux says it (proc_pid_mountinfo(5)).
     """
     try:
-        lines = mounts.read_text(encoding="utf-8", errors="replace").splitlines()
+        lines = (mounts or MOUNTS).read_text(encoding="utf-8", errors="replace").splitlines()
     except OSError:
         return ""
     wanted = folder.resolve()

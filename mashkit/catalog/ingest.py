@@ -155,7 +155,9 @@ def true_roles(song: Song) -> frozenset[Role]:
 def is_analysed(song: Song) -> bool:
     """Tell whether labels say all that an analyzer would."""
     known = song.known
-    return known is not None and None not in (known.key, known.tempo, known.beats, known.downbeats)
+    return known is not None and all(
+        field is not None for field in (known.key, known.tempo, known.beats, known.downbeats)
+    )
 
 
 def excerpts_of(song: Song, duration_s: float, policy: ExcerptPolicy) -> list[Excerpt]:

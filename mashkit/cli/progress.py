@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import datetime
 import sys
+import time
 from types import TracebackType
 from typing import Self
 
@@ -14,6 +16,32 @@ from mashkit.registry import Registry
 
 LINES = 10
 """Most lines a stage writes to a log."""
+
+
+class _Pace:
+    """How fast a stage gets on, and how much of it failed."""
+
+    def __init__(self) -> None:
+        self._began = time.monotonic()
+        self._worked = 0
+        self._failed = 0
+
+    def hear(self, event: StageEvent) -> None:
+        self._worked += event.state == "done"
+        self._failed += event.state == "failed"
+
+    def tell(self, event: StageEvent) -> str:
+        """Return rate, time left and failures; what was cached says nothing of the rate."""
+        told = []
+        elapsed = time.monotonic() - self._began
+        if self._worked and elapsed >= 1:
+            told.append(f"{60 * self._worked / elapsed:.1f} a minute")
+            left = round((event.total - event.done) * elapsed / self._worked)
+            if left:
+                told.append(f"{datetime.timedelta(seconds=left)} left")
+        if self._failed:
+            told.append(f"{self._failed} failed")
+        return ", ".join(told)
 
 
 class ProgressListener:
@@ -33,6 +61,7 @@ class ProgressListener:
         self._console = rich.console.Console(stderr=True)
         self._bars: rich.progress.Progress | None = None
         self._tasks: dict[str, rich.progress.TaskID] = {}
+        self._paces: dict[str, _Pace] = {}
 
     def __enter__(self) -> Self:
         if self._console.is_terminal and not self._quiet:
@@ -41,7 +70,7 @@ class ProgressListener:
                 rich.progress.BarColumn(),
                 rich.progress.MofNCompleteColumn(),
                 rich.progress.TimeElapsedColumn(),
-                rich.progress.TimeRemainingColumn(),
+                rich.progress.TextColumn("{task.fields[pace]}"),
                 rich.progress.TextColumn("{task.fields[item]}", style="dim"),
                 console=self._console,
             )
@@ -59,14 +88,24 @@ class ProgressListener:
     @hookimpl
     def mashkit_stage(self, event: StageEvent) -> None:
         """Show one event."""
+        pace = self._paces.setdefault(event.stage, _Pace())
+        pace.hear(event)
         if event.state == "failed":
             self._say(f"{event.stage}: {event.message}")
         if self._bars is not None:
             if event.stage not in self._tasks:
-                self._tasks[event.stage] = self._bars.add_task(event.stage, total=event.total, item="")
-            self._bars.update(self._tasks[event.stage], completed=event.done, total=event.total, item=event.item[-60:])
+                self._tasks[event.stage] = self._bars.add_task(event.stage, total=event.total, item="", pace="")
+            self._bars.update(
+                self._tasks[event.stage],
+                completed=event.done,
+                total=event.total,
+                item=event.item[-60:],
+                pace=pace.tell(event),
+            )
         elif not self._quiet and event.state in ("done", "cached") and self._is_due(event):
-            self._say(f"{event.stage} {event.done}/{event.total} {event.state}: {event.item}")
+            told = pace.tell(event)
+            item = f": {event.item}" if event.item else ""
+            self._say(f"{event.stage} {event.done}/{event.total} {event.state}{item}{f' ({told})' if told else ''}")
 
     @staticmethod
     def _is_due(event: StageEvent) -> bool:

@@ -1,0 +1,698 @@
+"""The database: what is put in comes out, nothing is lost, whatever goes wrong is said."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import multiprocessing
+import os
+import pickle
+import shutil
+import sqlite3
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import attrs
+import numpy as np
+import pytest
+
+import mashkit as mk
+from mashkit.audiofile import save
+from mashkit.catalog.adding import Adder, usable
+from mashkit.catalog.clips import agreement
+from mashkit.catalog.database import MashupDB
+from mashkit.catalog.edits import edited, parsed
+from mashkit.catalog.excerpts import Excerpt, ExcerptPolicy
+from mashkit.catalog.filesystems import network_file_system
+from mashkit.catalog.songs import Song, describe_song, find_songs
+from mashkit.catalog.upkeep import content_digest, edit, prune, repair, verify
+from mashkit.cli import main
+from mashkit.errors import AnalysisError, CatalogError, MashkitError, OutputError, UsageError
+from mashkit.interfaces import Analyzer, Separator
+from mashkit.testing import signals
+from mashkit.types import Analysis, Audio, Key, Role, StemSet
+
+
+@attrs.define(kw_only=True, eq=False)
+class Thirds(Separator):
+    """A third of the mix to each stem; counts its work."""
+
+    info = mk.ComponentInfo(
+        name="thirds", target="x:X", summary="s", provides=["vocals", "drums", "other"], code_license="MIT"
+    )
+    calls: list[int] = attrs.field(factory=list, init=False)
+
+    def _separate(self, mix: Audio) -> StemSet:
+        self.calls.append(mix.frames)
+        third = Audio(mix.samples / np.float32(3), mix.sample_rate)
+        return StemSet(dict.fromkeys(("vocals", "drums", "other"), third))
+
+
+@attrs.define(kw_only=True, eq=False)
+class Grid(Analyzer):
+    """Hears a bar of four at its tempo, from a given moment of the excerpt; counts its work."""
+
+    info = mk.ComponentInfo(
+        name="grid", target="x:X", summary="s", provides=["key", "tempo", "beats", "downbeats"], code_license="MIT"
+    )
+    tempo: float = 120.0
+    first: float = 0.3
+    calls: list[int] = attrs.field(factory=list, init=False)
+
+    def _analyze(self, mix: Audio) -> Analysis:
+        self.calls.append(mix.frames)
+        beats = np.arange(self.first, mix.duration, 60 / self.tempo)
+        return Analysis(
+            key=Key(9, "minor"), tempo=self.tempo, beats=beats, downbeats=beats[::4], confidence={"beats": 0.5},
+            tempo_candidates=((self.tempo, 0.7), (self.tempo / 2, 0.3)),
+        )  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def songs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Three songs of 36 s, unlike one another."""
+    folder = tmp_path_factory.mktemp("songs")
+    for name, pitch in (("one", 220.0), ("two", 330.0), ("three", 440.0)):
+        save(folder / f"{name}.flac", signals.tone(pitch, 36.0, amplitude=0.3))
+    return folder
+
+
+def add(
+    root: Path, folder: Path, *, separator: Separator | None = None, analyzer: Analyzer | None = None, **options: Any
+) -> Adder:
+    """Add a folder of songs to a database in this process."""
+    with MashupDB(root) as database:
+        adder = Adder(database, separator or Thirds(), analyzer or Grid(), **options)
+        for _ in adder.add(usable(find_songs([folder]), describe_song)):
+            pass
+        return adder
+
+
+@pytest.fixture
+def root(songs: Path, tmp_path: Path, template: Path) -> Path:
+    """A database of the three songs, of this test's own."""
+    shutil.copytree(template, tmp_path / "db")
+    return tmp_path / "db"
+
+
+@pytest.fixture(scope="module")
+def template(songs: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("template") / "db"
+    report = add(root, songs, with_features=True).report
+    assert (report.songs, report.clips, report.failures) == (3, 3, [])
+    return root
+
+
+def ids(root: Path) -> list[str]:
+    with MashupDB(root, write=False) as database:
+        return [clip_id for (clip_id,) in database.rows("SELECT id FROM clips ORDER BY id")]
+
+
+# ---------------------------------------------------------------------------------------------------- in and out
+def test_clips_come_back_as_they_were_added(songs: Path, tmp_path: Path) -> None:
+    with MashupDB(tmp_path / "db") as database:
+        adder = Adder(database, Thirds(), Grid(), with_features=True)
+        added = [record for one in adder.add(usable(find_songs([songs]), describe_song)) for record in one.records]
+        table = database.table()
+        assert sorted(clip.id for clip in table) == sorted(record.clip.id for record in added)
+        for record in added:
+            assert database.record(record.clip.id) == record
+            row = table.row_of(record.clip.id)
+            assert row is not None
+            assert table[row] == record.clip
+            assert table.tonics[row] == 0  # A minor has the notes of C major
+            assert table.minor[row]
+        assert table.row_of("nobody") is None
+        again = pickle.loads(pickle.dumps(table))  # noqa: S301 — our own bytes
+        assert [clip.id for clip in again] == [clip.id for clip in table]
+
+
+def test_clips_are_cut_on_downbeats_and_their_stems_with_them(songs: Path, template: Path) -> None:
+    with MashupDB(template, write=False) as database:
+        for clip in database.table():
+            record = database.record(clip.id)
+            # Bars of 2 s from 0.3 s on: seventeen end within 36 s, whole phrases are sixteen.
+            assert clip.start == pytest.approx(0.3, abs=1 / 44_100)
+            assert clip.duration == 32.0
+            assert clip.analysis.downbeats is not None
+            np.testing.assert_allclose(clip.analysis.downbeats, np.arange(16) * 2.0, atol=2 / 44_100)
+            song = mk.load(songs / f"{clip.title}.flac")
+            stem = database.objects.audio(record.stems[Role.VOCAL])
+            first = round(0.3 * 44_100)
+            np.testing.assert_allclose(stem.samples[0], song.samples[0, first : first + stem.frames] / 3, atol=1e-6)
+            with np.load(database.objects.path(record.features, ".npz")) as features:
+                assert features["vocal.chroma"].shape == (12, len(features["times"]))
+
+
+def test_the_order_of_adding_does_not_matter(songs: Path, template: Path, tmp_path: Path) -> None:
+    for path in sorted(songs.iterdir(), reverse=True):
+        add(tmp_path / "db", path, with_features=True)
+    with MashupDB(tmp_path / "db") as one, MashupDB(template, write=False) as other:
+        assert content_digest(one) == content_digest(other)
+        assert [clip.id for clip in one.table()] == [clip.id for clip in other.table()]
+
+
+def test_a_database_can_be_moved(root: Path, tmp_path: Path) -> None:
+    before = ids(root)
+    root.rename(tmp_path / "moved")
+    with MashupDB(tmp_path / "moved", write=False) as database:
+        catalog = mk.Catalog(database)
+        assert sorted(clip.id for clip in catalog.clips) == before
+        assert catalog.stem(before[0], Role.HARMONIC).frames == round(32.0 * 44_100)
+        assert not [finding for finding in verify(database) if not finding.harmless]
+
+
+# --------------------------------------------------------------------------------------------- computed only once
+def test_another_analyzer_moves_the_cut_and_separates_nothing(root: Path, songs: Path) -> None:
+    before = ids(root)
+    separator = Thirds()
+    report = add(root, songs, separator=separator, analyzer=Grid(first=0.5, tempo=100.0), with_features=True).report
+    assert (separator.calls, report.songs, report.cached) == ([], 3, 0)
+    assert not set(ids(root)) & set(before)
+    analyzer = Grid()
+    add(root, songs, separator=separator, analyzer=analyzer, with_features=True)
+    assert (separator.calls, analyzer.calls, ids(root)) == ([], [], before)
+
+
+def test_new_tags_are_no_new_song(root: Path, songs: Path, tmp_path: Path) -> None:
+    import soundfile
+
+    tagged = tmp_path / "tagged.flac"
+    audio = mk.load(songs / "one.flac")
+    with soundfile.SoundFile(tagged, "w", 44_100, audio.channels, "PCM_24", format="FLAC") as file:
+        file.title = "Another Name"
+        file.write(audio.samples.T)
+    assert tagged.read_bytes() != (songs / "one.flac").read_bytes()
+    separator, analyzer = Thirds(), Grid()
+    report = add(root, tagged, separator=separator, analyzer=analyzer, with_features=True).report
+    assert (separator.calls, analyzer.calls, report.cached) == ([], [], 1)
+    assert any("the same sound as" in note and "one.flac" in note for note in report.notes)
+    assert len(ids(root)) == 3
+
+
+def test_a_song_twice_is_used_once(songs: Path, tmp_path: Path) -> None:
+    twice = tmp_path / "twice"
+    twice.mkdir()
+    for name in ("a", "b"):
+        shutil.copy(songs / "one.flac", twice / f"{name}.flac")
+    separator = Thirds()
+    report = add(tmp_path / "db", twice, separator=separator).report
+    assert (report.songs, report.clips, len(separator.calls)) == (1, 1, 1)
+    assert report.notes == [f"{twice / 'b.flac'}: the same sound as {twice / 'a.flac'}; used once"]
+
+
+def test_a_song_that_vanished_keeps_its_clips(songs: Path, tmp_path: Path) -> None:
+    own = tmp_path / "own"
+    shutil.copytree(songs, own)
+    add(tmp_path / "db", own)
+    (own / "two.flac").unlink()
+    report = add(tmp_path / "db", own).report
+    assert (report.songs, report.cached) == (2, 2)
+    with MashupDB(tmp_path / "db") as database:
+        assert len(database) == 3
+        (finding,) = verify(database)
+        assert finding.fault == "song"
+        assert finding.harmless
+        assert "two.flac" in finding.message
+    report = add(tmp_path / "db", own / "two.flac", analyzer=Grid(first=0.5)).report
+    assert "no such file" in str(report.failures[0][1])
+    assert len(ids(tmp_path / "db")) == 3
+
+
+def test_failures_are_kept_until_they_are_mended(songs: Path, tmp_path: Path) -> None:
+    own = tmp_path / "own"
+    own.mkdir()
+    (own / "bad.flac").write_text("no sound")
+    add(tmp_path / "db", own)
+    with MashupDB(tmp_path / "db", write=False) as database:
+        ((path, error),) = database.failures()
+    assert path == own / "bad.flac"
+    assert "no sound libsndfile knows" in str(error)
+    shutil.copy(songs / "one.flac", own / "bad.flac")
+    add(tmp_path / "db", own)
+    with MashupDB(tmp_path / "db", write=False) as database:
+        assert database.failures() == []
+
+
+# ----------------------------------------------------------------------------------------------------------- cuts
+@pytest.mark.parametrize(
+    ("downbeats", "duration", "expected"),
+    [
+        (np.arange(0.5, 60, 2.0), 60.0, (0.5, 56.5)),  # 29 bars and one that ends at 58.5: 28 are whole phrases
+        (np.arange(0.5, 44, 2.6), 44.0, (0.5, 42.1)),  # sixteen, the last of which ends where the next is due
+        (np.arange(0.0, 39, 3.0), 39.0, (0.0, 39.0)),  # thirteen: all there are
+        (np.arange(20.0, 40, 2.0), 40.0, (0.0, 40.0)),  # 20 s of bars are too short
+        (np.array([1.0]), 30.0, (0.0, 30.0)),
+    ],
+)
+def test_where_a_clip_is_cut(downbeats: np.ndarray, duration: float, expected: tuple[float, float]) -> None:
+    analysis = Analysis(beats=downbeats, downbeats=downbeats)
+    assert Excerpt(0.0, duration).cut(analysis) == pytest.approx(expected)
+    assert Excerpt(0.0, duration, on_downbeats=False).cut(analysis) == (0.0, duration)
+    assert Excerpt(0.0, duration).cut(Analysis()) == (0.0, duration)
+
+
+def test_a_policy_may_leave_excerpts_whole(songs: Path, tmp_path: Path) -> None:
+    add(tmp_path / "db", songs / "one.flac", policy=ExcerptPolicy(on_downbeats=False))
+    with MashupDB(tmp_path / "db", write=False) as database:
+        (clip,) = database.table()
+        assert (clip.start, clip.duration) == (0.0, 36.0)
+
+
+# ---------------------------------------------------------------------------------------------------------- edits
+def test_edits_of_an_analysis() -> None:
+    beats = np.arange(0.25, 40, 0.5)
+    analysis = Analysis(key=Key(0, "major"), tempo=120.0, beats=beats, downbeats=beats[1::4])
+    twice = edited(analysis, {"tempo": 240.0}, 40.0)
+    assert twice.beats is not None
+    np.testing.assert_allclose(np.diff(twice.beats), 0.25)
+    half = edited(analysis, {"tempo": 60.2}, 40.0)
+    assert half.tempo == 60.2
+    assert half.beats is not None
+    np.testing.assert_allclose(half.beats, beats[1::2])
+    for other in (twice, half):
+        assert other.downbeats is not None
+        assert other.downbeats[0] == beats[1]
+        np.testing.assert_allclose(np.diff(other.downbeats), 4 * np.diff(other.beats)[0])
+    new = edited(analysis, {"tempo": 100.0}, 40.0)
+    assert new.beats is not None
+    np.testing.assert_allclose(np.diff(new.beats), 0.6)
+    assert np.abs(new.beats - beats[1]).min() < 1e-9
+    moved = edited(analysis, {"downbeat": 10.3}, 40.0)
+    assert moved.downbeats is not None
+    np.testing.assert_array_equal(moved.beats, beats)
+    assert 10.25 in moved.downbeats
+    assert len(moved.downbeats) == len(beats) // 4
+    assert edited(analysis, {"key": "F# minor"}, 40.0).key == Key(6, "minor")
+    grid = edited(Analysis(tempo=120.0), {"downbeat": 1.2}, 10.0)
+    assert grid.downbeats is not None
+    assert np.abs(grid.downbeats - 1.2).min() < 1e-9
+    with pytest.raises(AnalysisError, match="says little"):
+        edited(Analysis(), {"downbeat": 1.2}, 10.0)
+
+
+@pytest.mark.parametrize(
+    ("field", "text"), [("key", "H major"), ("tempo", "fast"), ("tempo", "0"), ("downbeat", "-1"), ("mood", "sad"),
+                        ("tempo", "nan")],
+)  # fmt: skip
+def test_edits_that_make_no_sense(field: str, text: str) -> None:
+    with pytest.raises(MashkitError):
+        parsed(field, text)
+
+
+def test_an_edit_is_kept_until_another_analyzer_speaks_and_a_locked_one_for_good(root: Path, songs: Path) -> None:
+    first, second = ids(root)[:2]
+    with MashupDB(root) as database:
+        changed = edit(database, first, {"key": "E major", "downbeat": "1.3"})
+        assert changed.clip.analysis.key == Key(4, "major")
+        assert changed.clip.start == pytest.approx(1.3, abs=1e-4)
+        assert changed.clip.edited == ("downbeat", "key")
+        locked = edit(database, second, {"key": "E major"}, lock=True)
+        assert locked.clip.id == second  # its cut is what it was
+        assert database.record(changed.clip.id) == changed
+        with pytest.raises(CatalogError, match=first):
+            database.record(first)
+    separator = Thirds()
+    add(root, songs, separator=separator, with_features=True)  # the same analyzer: both hold
+    with MashupDB(root) as database:
+        assert database.record(changed.clip.id) == changed
+    add(root, songs, separator=separator, analyzer=Grid(first=0.5), with_features=True)
+    with MashupDB(root) as database:
+        keys = sorted(str(clip.analysis.key) for clip in database.table())
+        assert keys == ["A minor", "A minor", "E major"]
+        (held,) = (clip for clip in database.table() if clip.edited)
+        undone = edit(database, held.id, {}, undo=True)
+        assert (undone.clip.analysis.key, undone.clip.edited) == (Key(9, "minor"), ())
+        found = edit(database, undone.clip.id, {}, lock=True)
+        assert set(found.clip.edited) == {"key", "tempo", "downbeat"}
+    assert separator.calls == []
+    add(root, songs, analyzer=Grid(tempo=100.0), with_features=True)
+    with MashupDB(root) as database:
+        assert sorted(round(clip.analysis.tempo or 0) for clip in database.table()) == [100, 100, 120]
+
+
+def test_a_bad_edit_changes_nothing(root: Path) -> None:
+    with MashupDB(root) as database:
+        before = content_digest(database)
+        with pytest.raises(AnalysisError):
+            edit(database, ids(root)[0], {"key": "F minor", "tempo": "120"} | {"key": "no key"})
+        with pytest.raises(UsageError):
+            edit(database, ids(root)[0], {"tempo": "1e9"})
+        assert content_digest(database) == before
+
+
+# -------------------------------------------------------------------------------------------- labels and true stems
+def song_with_stems(folder: Path, seconds: float = 30.0) -> tuple[Song, Analysis]:
+    stems, analysis = signals.band(Key(2, "major"), tempo=120.0, bars=round(seconds / 2))
+    paths = {name: save(folder / f"{name}.wav", stem) for name, stem in stems.stems.items()}
+    return Song(path=folder, title="band", stems=paths, known=analysis, source={"set": "mine"}), analysis
+
+
+def test_true_stems_and_labels_need_no_component(tmp_path: Path) -> None:
+    song, labels = song_with_stems(tmp_path / "band")
+    separator, analyzer = Thirds(), Grid()
+    with MashupDB(tmp_path / "db") as database:
+        (added,) = Adder(database, separator, analyzer).add([song], protocol="mine")
+        (record,) = added.records
+        assert (separator.calls, analyzer.calls) == ([], [])
+        assert record.clip.analysis.key == labels.key
+        assert database.component(record.separator)["name"] == "true stems"
+        assert mk.Catalog(database).provenance([record.clip.id]) == []
+        stem = database.objects.audio(record.stems[Role.PERCUSSION])
+        true = mk.load(song.stems["drums"])
+        first = round(record.clip.start * 44_100)
+        expected = np.repeat(true.samples[:, first : first + stem.frames], 3 - true.channels, axis=0)
+        np.testing.assert_allclose(stem.samples, expected, atol=2**-22)
+        row = database.song(database.rows("SELECT sha256 FROM songs")[0][0])
+        assert row is not None
+        assert (row.protocol, row.song.source["set"], set(row.song.stems)) == ("mine", "mine", set(song.stems))
+        edit(database, record.clip.id, {"key": "F major"})  # the labels are in the database
+
+
+def test_one_true_stem_and_the_rest_separated(tmp_path: Path, songs: Path) -> None:
+    voice = save(tmp_path / "voice.wav", signals.tone(440.0, 36.0, amplitude=0.2))
+    song = Song(path=songs / "one.flac", title="sung", stems={"vocals": voice})
+    separator = Thirds()
+    with MashupDB(tmp_path / "db") as database:
+        (added,) = Adder(database, separator, Grid()).add([song])
+        (record,) = added.records
+        vocal, harmonic = (database.objects.audio(record.stems[role]) for role in (Role.VOCAL, Role.HARMONIC))
+    assert len(separator.calls) == 1
+    assert vocal.peak == pytest.approx(0.2, abs=1e-3)
+    assert harmonic.peak == pytest.approx(mk.load(songs / "one.flac").peak / 3, abs=1e-2)
+
+
+def test_labels_of_another_song_are_found_out(tmp_path: Path, songs: Path) -> None:
+    wrong = np.arange(0.1, 36, 0.437)
+    with MashupDB(tmp_path / "db") as database:
+        song = Song(path=songs / "one.flac", title="x", known=Analysis(beats=wrong, downbeats=wrong[::4]))
+        (added,) = Adder(database, Thirds(), Grid()).add([song])
+        assert "do not fit the audio" in str(added.error)
+        beyond = Song(path=songs / "one.flac", title="x", excerpts=(Excerpt(100.0, 30.0, "chorus", False),))
+        (added,) = Adder(database, Thirds(), Grid()).add([beyond])
+        assert "do not fit the audio" in str(added.error)
+        assert len(database) == 0
+
+
+def test_agreement_forgives_the_tracker() -> None:
+    beats = np.arange(0.0, 40, 0.5)
+    for found in (beats, beats[::2], beats + 0.25, np.arange(0.0, 40, 0.75), np.arange(0, 40, 2 / 3)):
+        assert agreement(beats, found) > 0.95
+    assert abs(agreement(np.arange(0.1, 40, 0.437), beats)) < 0.25
+    assert agreement(beats[:1], beats) == 0.0
+
+
+# ------------------------------------------------------------------------------------------------------ corruption
+def _flip(path: Path) -> None:
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 0xFF
+    path.write_bytes(data)
+
+
+def _stem_path(root: Path, clip_id: str) -> Path:
+    with MashupDB(root, write=False) as database:
+        record = database.record(clip_id)
+        return database.objects.path(record.stems[Role.VOCAL].sha256)
+
+
+def _execute(root: Path, statement: str, clip_id: str) -> None:
+    with contextlib.closing(sqlite3.connect(root / "index.sqlite")) as database, database:
+        database.execute(statement, (clip_id,))
+
+
+_ITS_NUMBER = "number = (SELECT number FROM clips WHERE id = ?)"
+CORRUPTIONS = {
+    "damaged": lambda root, clip: _flip(_stem_path(root, clip)),
+    "truncated": lambda root, clip: os.truncate(_stem_path(root, clip), 1000),
+    "missing": lambda root, clip: _stem_path(root, clip).unlink(),
+    "rust": lambda root, clip: _stem_path(root, clip).write_bytes(b"rust"),
+    "half a blob": lambda root, clip: _execute(root, f"UPDATE details SET beats = x'00' WHERE {_ITS_NUMBER}", clip),
+    "no stems": lambda root, clip: _execute(root, f"DELETE FROM stems WHERE {_ITS_NUMBER}", clip),
+    "no details": lambda root, clip: _execute(root, f"DELETE FROM details WHERE {_ITS_NUMBER}", clip),
+    "another length": lambda root, clip: _execute(root, "UPDATE clips SET duration_s = 7 WHERE id = ?", clip),
+}
+
+
+@pytest.mark.parametrize("corruption", CORRUPTIONS)
+def test_every_planted_corruption_is_found_and_mended(root: Path, songs: Path, corruption: str) -> None:
+    with MashupDB(root) as database:
+        assert list(verify(database)) == []
+        before = content_digest(database)
+    victim = ids(root)[1]
+    CORRUPTIONS[corruption](root, victim)
+    with MashupDB(root) as database:
+        findings = [finding for finding in verify(database) if not finding.harmless]
+        assert findings
+        assert {clip for finding in findings for clip in finding.clips} >= {victim}
+        lost = repair(database, findings)
+        assert victim in lost
+        assert not [finding for finding in verify(database) if not finding.harmless]
+    add(root, songs, with_features=True)
+    with MashupDB(root) as database:
+        assert list(verify(database)) == []
+        assert content_digest(database) == before
+
+
+def test_a_damaged_page_of_the_index_is_found(root: Path) -> None:
+    with contextlib.closing(sqlite3.connect(root / "index.sqlite")) as database:
+        database.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        (page,) = database.execute("SELECT rootpage FROM sqlite_master WHERE name = 'results'").fetchone()
+        (size,) = database.execute("PRAGMA page_size").fetchone()
+    with (root / "index.sqlite").open("r+b") as file:
+        file.seek((page - 1) * size)
+        file.write(os.urandom(size))
+    with MashupDB(root) as database:
+        findings = list(verify(database))
+        assert {finding.fault for finding in findings} == {"index"}
+        with pytest.raises(CatalogError, match="damaged"):
+            repair(database, findings)
+        with pytest.raises(CatalogError, match=r"index\.sqlite"):
+            database.rows("SELECT * FROM results")
+
+
+def test_what_nothing_refers_to_is_found_and_pruned_and_nothing_else(root: Path, songs: Path, tmp_path: Path) -> None:
+    with MashupDB(root) as database:
+        before = content_digest(database)
+        objects = sorted(path for path in database.objects.files())
+        assert prune(database).files == 0
+        stray = database.objects.root / "00" / f"{'0' * 64}.flac"
+        cut_off = database.objects.root / "ab" / ".x1y2.part.flac"
+        for path in (stray, cut_off):
+            path.parent.mkdir(exist_ok=True)
+            path.write_bytes(b"12345")
+        assert {finding.fault for finding in verify(database)} == {"orphan", "unfinished"}
+        assert prune(database, dry_run=True).files == 2
+        assert stray.exists()
+        assert prune(database).bytes == 10
+        assert sorted(database.objects.files()) == objects
+        assert content_digest(database) == before
+    add(root, songs, separator=Halves(), with_features=True)
+    with MashupDB(root) as database:
+        pruned = prune(database)
+        assert pruned.results == 6  # stems and features of three songs by the old separator
+        assert pruned.files > 0
+        assert not list(verify(database))
+        catalog = mk.Catalog(database)
+        for clip in catalog.clips:
+            for role in Role:
+                assert catalog.stem(clip.id, role).frames
+    separator = Halves()
+    add(root, songs, separator=separator, with_features=True)
+    assert separator.calls == []
+
+
+@attrs.define(kw_only=True, eq=False)
+class Halves(Thirds):
+    """Another separator."""
+
+    info = attrs.evolve(Thirds.info, name="halves")
+
+    def _separate(self, mix: Audio) -> StemSet:
+        self.calls.append(mix.frames)
+        half = Audio(mix.samples / np.float32(2), mix.sample_rate)
+        return StemSet({"vocals": half, "drums": half, "other": Audio(mix.samples * 0, mix.sample_rate)})
+
+
+# --------------------------------------------------------------------------------------------- files, disks, processes
+def test_version_1_becomes_2(tmp_path: Path) -> None:
+    with contextlib.closing(sqlite3.connect(tmp_path / "index.sqlite")) as database, database:
+        database.execute("CREATE TABLE results (key TEXT PRIMARY KEY, song TEXT, kind TEXT, value TEXT) WITHOUT ROWID")
+        database.execute("CREATE INDEX results_of_song ON results (song)")
+        database.execute("INSERT INTO results VALUES ('k', 's', 'stems', '{}')")
+        database.execute("PRAGMA user_version = 1")
+    with pytest.raises(CatalogError, match="schema 1"):
+        MashupDB(tmp_path, write=False)
+    with MashupDB(tmp_path) as database:
+        assert len(database) == 0
+        assert list(verify(database)) == []
+
+
+def test_no_database_to_read(tmp_path: Path) -> None:
+    with pytest.raises(CatalogError, match="mashkit db add"):
+        MashupDB(tmp_path, write=False)
+    assert list(tmp_path.iterdir()) == []
+    MashupDB(tmp_path / "new").close()
+    with MashupDB(tmp_path / "new", write=False) as database, pytest.raises(OutputError, match="opened to be read"):
+        prune(database)
+
+
+MOUNTS = """\
+22 1 0:21 / / rw,relatime shared:1 - ext4 /dev/sda1 rw
+30 22 0:25 / /home rw,relatime shared:7 - nfs4 server:/home rw,vers=4.2
+31 30 0:26 / /home/me/local\\040disk rw - xfs /dev/sdb1 rw
+a line that is none
+"""
+
+
+def test_network_file_systems_are_told(tmp_path: Path) -> None:
+    mounts = tmp_path / "mountinfo"
+    mounts.write_text(MOUNTS)
+    assert network_file_system(Path("/home/me/music"), mounts) == "nfs4"
+    assert network_file_system(Path("/home/me/local disk/db"), mounts) == ""
+    assert network_file_system(Path("/srv/db"), mounts) == ""
+    assert network_file_system(tmp_path, tmp_path / "no such file") == ""
+
+
+def test_on_a_network_file_system_one_process_works(
+    songs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mounts = tmp_path / "mountinfo"
+    mounts.write_text(f"22 1 0:21 / {tmp_path.resolve()} rw - nfs4 server:/x rw\n")
+    monkeypatch.setattr("mashkit.catalog.filesystems.MOUNTS", mounts)
+    monkeypatch.setattr("mashkit.catalog.database.PATIENCE_S", 0.2)
+    with MashupDB(tmp_path / "db") as database:
+        assert "network file system (nfs4)" in database.notes[0]
+        for _ in Adder(database, Thirds(), Grid()).add(usable([songs / "one.flac"], describe_song)):
+            pass
+        assert len(database) == 1
+        assert not (tmp_path / "db" / "index.sqlite-wal").exists()
+        with pytest.raises(CatalogError, match="another process is writing"):
+            MashupDB(tmp_path / "db")
+
+
+@contextlib.contextmanager
+def mounted(folder: Path, *options: str) -> Iterator[Path]:
+    """Mount something on a folder; the test is skipped where that is not allowed."""
+    folder.mkdir(exist_ok=True)
+    try:
+        subprocess.run(["mount", *options, str(folder)], check=True, capture_output=True)
+    except (OSError, subprocess.CalledProcessError):
+        pytest.skip("no file system can be mounted here: that takes root")
+    try:
+        yield folder
+    finally:
+        subprocess.run(["umount", "-l", str(folder)], check=True)
+
+
+def test_a_full_disk_loses_nothing(songs: Path, tmp_path: Path) -> None:
+    loud = tmp_path / "loud"  # noise is what FLAC cannot make small
+    shutil.copytree(songs, loud)
+    for name in ("two", "three"):
+        noise = signals.noise(36.0, seed=len(name))
+        save(loud / f"{name}.flac", Audio(noise.samples * np.float32(0.3), noise.sample_rate))
+    with mounted(tmp_path / "small", "-t", "tmpfs", "-o", "size=6m", "tmpfs") as disk:
+        add(disk / "db", loud / "one.flac")
+        with MashupDB(disk / "db") as database:
+            before = content_digest(database)
+        with pytest.raises(OutputError, match="free space"):
+            add(disk / "db", loud)
+        with MashupDB(disk / "db", write=False) as database:
+            assert content_digest(database) == before
+            assert not [finding for finding in verify(database) if not finding.harmless]
+        subprocess.run(["mount", "-o", "remount,size=200m", str(disk)], check=True)
+        report = add(disk / "db", loud).report
+        assert (report.songs, report.cached) == (3, 1)
+
+
+def test_a_folder_that_cannot_be_written_is_read(root: Path, tmp_path: Path) -> None:
+    with mounted(tmp_path / "fixed", "--bind", str(root)) as fixed:
+        subprocess.run(["mount", "-o", "remount,ro,bind", str(fixed)], check=True)
+        with MashupDB(fixed, write=False) as database:
+            assert len(database.table()) == 3
+            assert list(verify(database)) == []
+        with pytest.raises(OutputError, match=r"permissions|cannot write"):
+            add(fixed, root)
+
+
+def _add_in_a_process(root: Path, folder: Path) -> None:
+    add(root, folder, with_features=True)
+
+
+def test_two_writers_at_once(songs: Path, template: Path, tmp_path: Path) -> None:
+    context = multiprocessing.get_context("fork")
+    writers = [context.Process(target=_add_in_a_process, args=(tmp_path / "db", songs)) for _ in range(2)]
+    for writer in writers:
+        writer.start()
+    for writer in writers:
+        writer.join(120)
+        assert writer.exitcode == 0
+    with MashupDB(tmp_path / "db") as one, MashupDB(template, write=False) as other:
+        assert list(verify(one)) == []
+        assert content_digest(one) == content_digest(other)
+
+
+# ------------------------------------------------------------------------------------------------------ command line
+@attrs.frozen
+class Done:
+    """What a command printed."""
+
+    stdout: str
+    stderr: str
+
+
+@pytest.fixture
+def run(capsys: pytest.CaptureFixture[str]) -> Callable[..., Done]:
+    """Run a command and check its exit status."""
+
+    def call(*arguments: object, check: int = 0) -> Done:
+        status = main([str(argument) for argument in arguments])
+        captured = capsys.readouterr()
+        assert status == check, captured.err
+        return Done(captured.out, captured.err)
+
+    return call
+
+
+def test_the_commands(root: Path, run: Callable[..., Done]) -> None:
+    listed = json.loads(run("db", "list", "--db", root, "--json").stdout)["clips"]
+    assert [clip["title"] for clip in listed] == ["one", "three", "two"]
+    assert json.loads(run("db", "list", "t", "wo", "--db", root, "--json").stdout)["clips"][0]["title"] == "two"
+    for arguments, count in (
+        (["--key", "C major"], 3), (["--key", "C minor"], 0), (["--tempo", "110-130"], 3), (["--tempo", "1-2"], 0),
+        (["--label", "chorus"], 0), (["--limit", "2"], 2),
+    ):  # fmt: skip
+        assert len(json.loads(run("db", "list", *arguments, "--db", root, "--json").stdout)["clips"]) == count
+    run("db", "list", "--tempo", "fast", "--db", root, check=2)
+    shown = json.loads(run("db", "show", listed[0]["id"], "--db", root, "--json").stdout)["clips"][0]
+    assert shown["separator"]["name"] == "thirds"
+    assert Path(shown["stems"]["vocal"]).is_file()
+    assert "thirds" in run("db", "show", listed[0]["id"], "--db", root).stdout
+    changed = json.loads(run("db", "edit", listed[0]["id"], "--downbeat", "0.8", "--db", root, "--json").stdout)
+    assert changed["clip"]["edited"] == ["downbeat"]
+    run("db", "edit", changed["clip"]["id"], "--db", root, check=2)
+    run("db", "show", "nobody", "--db", root, check=1)
+    run("db", "list", check=2)
+    assert json.loads(run("db", "prune", "--db", root, "--json").stdout)["files"] == 0
+    assert json.loads(run("db", "verify", "--db", root, "--json").stdout)["findings"] == []
+    _flip(_stem_path(root, changed["clip"]["id"]))
+    damage = json.loads(run("db", "verify", "--db", root, "--json", check=1).stdout)["findings"]
+    assert [finding["fault"] for finding in damage] == ["damaged"]
+    mended = run("db", "verify", "--repair", "--db", root)
+    assert "forgot 1 clips" in mended.stderr
+
+
+def test_add_from_the_shell(songs: Path, tmp_path: Path, run: Callable[..., Done]) -> None:
+    arguments = ["db", "add", songs / "one.flac", "--db", tmp_path / "db", "--separator", "librosa", "--analyzer",
+                 "essentia", "--no-features", "--json"]  # fmt: skip
+    first = run(*arguments)
+    assert json.loads(first.stdout)["clips"] == 1
+    assert "catalog 1/1 done" in first.stderr
+    (tmp_path / "bad.wav").write_text("x")
+    partly = run(*arguments[:3], tmp_path / "bad.wav", *arguments[3:], check=3)
+    report = json.loads(partly.stdout)
+    assert report["cached"] == 1
+    assert report["failures"][0]["path"] == str(tmp_path / "bad.wav")
+    assert report["content_sha256"] == json.loads(first.stdout)["content_sha256"]
+    assert "bad.wav" in run("db", "list", "--failures", "--db", tmp_path / "db").stdout
