@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import attrs
 
+from mashkit.audiofile import probe
 from mashkit.catalog.adding import Unusable
 from mashkit.catalog.excerpts import LONGEST_S, SHORTEST_S, Excerpt
 from mashkit.catalog.protocols.base import Protocol, described, label_source
@@ -78,7 +80,11 @@ def describe_ayumix(folder: Path) -> Song:
     notes = read_song_notes(folder)
     known, labels = known_of(folder, notes)
     downbeats = None if known is None else known.downbeats
-    excerpts = [_excerpt(one) for one in sections] if downbeats is None else section_excerpts(sections, downbeats)
+    if downbeats is None:
+        duration = _duration(original)
+        excerpts = [_excerpt(one, duration) for one in sections]
+    else:
+        excerpts = section_excerpts(sections, downbeats)
     if not excerpts:
         raise LabelError(chorus, None, "no chorus has room for a clip of 25 s", "check chorus and beats")
     return Song(
@@ -92,7 +98,19 @@ def describe_ayumix(folder: Path) -> Song:
     )
 
 
-def _excerpt(section: Section) -> Excerpt:
-    """Return a chorus as it was cut; a short one goes on to 25 s, of a long one 60 s are taken (ours)."""
+def _excerpt(section: Section, duration_s: float) -> Excerpt:
+    """Return a chorus as it was cut; a short one goes on to 25 s, of a long one 60 s are taken (ours).
+
+    Where the song ends before 25 s, it begins earlier.
+    """
     length = min(max(section.end - section.start, SHORTEST_S), LONGEST_S)
-    return Excerpt(section.start, length, section.label, on_downbeats=False)
+    fits = section.end <= duration_s  # if not, it is left as it is: the labels are of another recording
+    start = max(0.0, min(section.start, duration_s - length)) if fits else section.start
+    return Excerpt(start, length, section.label, on_downbeats=False)
+
+
+def _duration(path: Path) -> float:
+    try:
+        return probe(path).duration
+    except AudioFileError:
+        return math.inf  # a plugin may decode it; if none does, that is said when its turn comes

@@ -43,8 +43,9 @@ class Harmonix(Protocol):
     index : str, optional
         CSV file of columns File (the entry) and path (of the recording, from the CSV file's folder).
     length_tolerance_s : float
-        How much a recording's length may differ from the one the labels are of, seconds; infinite to take any. Songs
-        of the same tempo are told apart by little else. Ours.
+        How much a recording's length may differ from the one the labels are of, seconds; 1e9 to take any. Of pairs of
+        songs in the set 13 % are so near, and with beats that agree too (:func:`mashkit.catalog.clips.agreement`)
+        0.25 %; of pairs of one tempo 8 %. Ours.
     """
 
     index: str | None = None
@@ -122,7 +123,10 @@ class Harmonix(Protocol):
             raise LabelError(
                 labels / METADATA, None, f"{row['File']} lasts {row['Duration']!r}", "give seconds"
             ) from error
-        duration = probe(path).duration
+        try:
+            duration = probe(path).duration
+        except AudioFileError:
+            return  # a plugin may decode it; if none does, that is said when its turn comes
         if abs(duration - labelled) > self.length_tolerance_s:
             raise AudioFileError(
                 path,
