@@ -58,6 +58,28 @@ class AudioFileError(MashkitError):
         self.path = Path(path)
 
 
+class LabelError(MashkitError):
+    """A label file that cannot be read as what it should be.
+
+    Parameters
+    ----------
+    path : Path or str
+        The file.
+    line : int or None
+        Which line is wrong, counted from 1; None if it is the whole file.
+    problem : str
+        What is wrong with it.
+    fix : str, optional
+        What to do about it.
+    """
+
+    def __init__(self, path: Path | str, line: int | None, problem: str, fix: str | None = None) -> None:
+        super().__init__(f"{path}{'' if line is None else f', line {line}'}: {problem}", fix)
+        self.args = (path, line, problem, fix)  # as in AudioFileError
+        self.path = Path(path)
+        self.line = line
+
+
 class OutputError(MashkitError):
     """An output folder or file that cannot be written."""
 

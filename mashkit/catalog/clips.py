@@ -13,7 +13,7 @@ import attrs
 import numpy as np
 
 from mashkit.beats import tempo_of_beats
-from mashkit.catalog.edits import edited
+from mashkit.catalog.edits import NEAR, edited
 from mashkit.catalog.excerpts import Excerpt
 from mashkit.catalog.ingest import (
     ACTIVITY_FRAME_S,
@@ -29,9 +29,12 @@ from mashkit.catalog.songs import Song
 from mashkit.errors import AudioFileError
 from mashkit.types import Analysis, Clip, Role, Times, frozen_mapping
 
-LEAST_AGREEMENT = 0.4
-"""Agreement (:func:`agreement`) of labelled with found beats from which on labels are taken to be of this recording.
-Labels of another song reach 0.2 by chance, a tracker's own errors leave 0.8 and more."""
+LEAST_AGREEMENT = 0.6
+"""Agreement (:func:`agreement`) of labelled with found beats, the median over a song's excerpts, from which on labels
+are taken to be of this recording (ours): beats a seventh of a beat apart, 70 ms at 120 BPM, which is how far apart
+beats may be that evaluations of trackers count as the same (Davies, Degara, Plumbley 2009)."""
+CONCENTRATED = 0.5
+"""Length of the mean of phases as unit vectors from which on they lie together (ours)."""
 
 
 @attrs.frozen
@@ -85,15 +88,18 @@ def clips_of(
     AudioFileError
         If labels do not fit the audio.
     """
-    records = []
+    analyses = []
     for excerpt in excerpts:
-        parts = results[keys.stems(song, facts.sha256, excerpt)]
         key = keys.analysis(song, facts.sha256, excerpt)
-        found = Analysis() if key is None else Analysis.from_dict(results[key])
+        analyses.append(_labelled(song, excerpt, Analysis() if key is None else Analysis.from_dict(results[key])))
+    _require_fit(song, analyses)
+    records = []
+    for excerpt, analysis in zip(excerpts, analyses, strict=True):
+        parts = results[keys.stems(song, facts.sha256, excerpt)]
         said = dict(edits.get(excerpt.start, {}))
         if "downbeat" in said:
             said["downbeat"] -= excerpt.start
-        analysis = edited(_labelled(song, excerpt, found), said, excerpt.duration)
+        analysis = edited(analysis, said, excerpt.duration)
         features = results.get(keys.features(song, facts.sha256, excerpt))
         separator = keys.separated_by(song)
         records.append(
@@ -114,13 +120,9 @@ def _labelled(song: Song, excerpt: Excerpt, found: Analysis) -> Analysis:
     if song.known is None:
         return found
     known = song.known.within(excerpt.start, excerpt.start + excerpt.duration)
-    if known.beats is not None and found.beats is not None and agreement(known.beats, found.beats) < LEAST_AGREEMENT:
-        raise AudioFileError(
-            song.path,
-            f"the beats labelled from {excerpt.start:.1f} s on are not those heard: the labels do not fit the audio",
-            "use the recording that was labelled",
-        )
     tempo = known.tempo
+    if tempo is not None and known.beats is None:
+        found = _at_labelled_tempo(found, tempo, excerpt.duration)
     if known.beats is not None and tempo is None:
         tempo = tempo_of_beats(known.beats)
     said: dict[str, Any] = {"key": known.key, "tempo": tempo, "beats": known.beats}
@@ -128,15 +130,56 @@ def _labelled(song: Song, excerpt: Excerpt, found: Analysis) -> Analysis:
     if known.beats is not None:  # downbeats are among the beats, or not known
         changed["downbeats"] = known.downbeats
     confidence = {name: value for name, value in found.confidence.items() if name not in changed}
+    if known.beats is not None and found.beats is not None:
+        confidence["beats"] = max(0.0, agreement(known.beats, found.beats))
     return attrs.evolve(found, **changed, confidence=confidence)
 
 
+def _at_labelled_tempo(found: Analysis, tempo: float, duration_s: float) -> Analysis:
+    """Return found beats at the tempo somebody said: a tracker at half or twice of it is put right.
+
+    Where they keep to that tempo already they stay: they follow the playing, and a number does not.
+    """
+    heard = found.tempo if found.beats is None else tempo_of_beats(found.beats)
+    if heard is None or abs(heard / tempo - 1) <= NEAR:
+        return found
+    return edited(found, {"tempo": tempo}, duration_s)
+
+
+def _require_fit(song: Song, analyses: Sequence[Analysis]) -> None:
+    """Raise AudioFileError if labelled beats are not those heard, in most of a song's excerpts.
+
+    One excerpt is not enough to tell: a tracker loses the beat in a breakdown. How well it agrees is kept as the
+    confidence of its beats.
+    """
+    if song.known is None or song.known.beats is None:
+        return
+    agreements = [one.confidence["beats"] for one in analyses if "beats" in one.confidence]
+    if agreements and float(np.median(agreements)) < LEAST_AGREEMENT:
+        raise AudioFileError(
+            song.path,
+            f"the beats labelled are not those heard (agreement {float(np.median(agreements)):.2f}, "
+            f"{LEAST_AGREEMENT} is asked): the labels do not fit the audio",
+            "use the recording that was labelled",
+        )
+
+
 def agreement(labelled: Times, found: Times) -> float:
-    """Return how well labelled beats keep to found ones, −1…1; about 0 if they have nothing to do with each other.
+    """Return how well labelled beats keep to found ones, −1…1; 0 if they have nothing to do with each other.
 
     Each labelled beat has a phase between the two found beats around it; the mean cosine of that phase is 1 if all lie
-    on found beats. Twice, three and four times the phase are looked at, so that a tracker on the off-beat, at half the
-    tempo or at ⅔ or ¾ of it does not speak against the labels.
+    on found beats. A tracker may be on the off-beat, or at half, ⅔ or ¾ of the tempo, where phases lie together only
+    when taken twice, three or four times: the first multiple at which they do is the one that counts. (The best of all
+    would not do: labels a quarter of a beat late lie together at four times the phase.)
+
+    Notes
+    -----
+    Measured. 18 excerpts of 13 recordings whose beats are exact (our demo songs), made by hand (MusicDelta) or the
+    publisher's tempo from the file's beginning (Software-Entwicklungskit): in 16 of them madmom reaches 0.86–1.00,
+    essentia 0.65–0.99, librosa 0.62–1.00; in the others the tracker loses the beat (−0.23 to 0.58). With the labels
+    50 ms late 43 of the 54 reach 0.6, 100 ms late 4, 125 ms late 2, 150 ms late 1. The beats of another song of the
+    Harmonix Set reach it, in the median of seven excerpts, in 1.4 % of pairs; those of a song of the very same tempo
+    (within 0.2 %) in 57 %: one that begins on the other's beat cannot be told from it by beats.
     """
     if len(found) < 2:
         return 0.0
@@ -144,7 +187,10 @@ def agreement(labelled: Times, found: Times) -> float:
     if len(inside) < 2:
         return 0.0
     phase = np.interp(inside, found, np.arange(len(found)))
-    return max(float(np.mean(np.cos(2 * np.pi * times * phase))) for times in (2, 3, 4))
+    means = [complex(np.mean(np.exp(2j * np.pi * times * phase))) for times in (1, 2, 3, 4)]
+    if abs(means[0]) >= CONCENTRATED:
+        return max(means[0].real, means[1].real)  # on the beat, or on the off-beat
+    return next((mean.real for mean in means[1:] if abs(mean) >= CONCENTRATED), 0.0)
 
 
 def _frames(excerpt: Excerpt, analysis: Analysis) -> tuple[int, int]:

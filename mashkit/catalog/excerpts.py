@@ -69,9 +69,11 @@ class ExcerptPolicy:
     Parameters
     ----------
     per_song : int
-        Excerpts of a song longer than a minute, ≥ 1, spread evenly over it.
+        Excerpts of a song longer than ``whole_s``, ≥ 1, spread evenly over it.
     length_s : float
         Their length, 25–60 s. Sixteen bars of four at 69 BPM or faster fit into 60 s, wherever the first one begins.
+    whole_s : float
+        A song that lasts so long at most, seconds, is one excerpt, whole; from ``length_s`` to 60.
     on_downbeats : bool
         Cut clips on downbeats.
     """
@@ -80,7 +82,12 @@ class ExcerptPolicy:
     length_s: float = attrs.field(
         default=LONGEST_S, validator=[attrs.validators.ge(SHORTEST_S), attrs.validators.le(LONGEST_S)]
     )
+    whole_s: float = attrs.field(default=LONGEST_S, validator=attrs.validators.le(LONGEST_S))
     on_downbeats: bool = True
+
+    def __attrs_post_init__(self) -> None:
+        if self.whole_s < self.length_s:
+            raise ValueError(f"whole_s is {self.whole_s}, less than length_s, {self.length_s}")
 
     def excerpts(self, duration_s: float) -> list[Excerpt]:
         """Return the excerpts of a song that lasts so long, first to last; none of one below 25 s.
@@ -90,7 +97,7 @@ class ExcerptPolicy:
         """
         if duration_s < SHORTEST_S:
             return []
-        if duration_s <= LONGEST_S:
+        if duration_s <= self.whole_s:
             return [Excerpt(0.0, duration_s, on_downbeats=self.on_downbeats)]
         centres = np.arange(1, self.per_song + 1) / (self.per_song + 1) * duration_s
         starts = np.clip(centres - self.length_s / 2, 0, duration_s - self.length_s)

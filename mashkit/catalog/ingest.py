@@ -22,6 +22,7 @@ from mashkit.audiofile import load, resample
 from mashkit.catalog.excerpts import SHORTEST_S, Excerpt, ExcerptPolicy
 from mashkit.catalog.objects import encode
 from mashkit.catalog.songs import Song
+from mashkit.catalog.synchrony import synchrony_note
 from mashkit.errors import AudioFileError
 from mashkit.interfaces import Analyzer, Separator
 from mashkit.types import ROLE_STEMS, Audio, Role, StemSet
@@ -30,6 +31,9 @@ SAMPLE_RATE = 44_100
 """Rate of clips, Hz: what nearly all songs have, and what the separation models were trained at."""
 NARROW_BAND_HZ = 16_000
 """Recordings at a lower rate are used, but said to be: they hold nothing above half of it."""
+
+LABELS_BEYOND_S = 0.5
+"""Labels may speak of so much more than the recording holds, seconds: a last chord that was faded out or cut (ours)."""
 
 FIGURES = 3
 """Counts up whenever a figure measured of the stems changes or is added: what is kept is then computed anew."""
@@ -166,19 +170,22 @@ def excerpts_of(song: Song, duration_s: float, policy: ExcerptPolicy) -> list[Ex
     Raises
     ------
     AudioFileError
-        If there is none, or one lies outside the song.
+        If there is none, or labels speak of what lies beyond the song's end.
     """
+    latest = max((one.start + one.duration for one in song.excerpts or ()), default=0.0)
+    if song.known is not None and song.known.beats is not None and len(song.known.beats):
+        latest = max(latest, float(song.known.beats[-1]))
+    if latest > duration_s + LABELS_BEYOND_S:
+        raise AudioFileError(
+            song.path,
+            f"lasts {duration_s:.1f} s, and its labels speak of {latest:.1f} s: they do not fit the audio",
+            "use the recording that was labelled",
+        )
     if song.excerpts is None:
         found = policy.excerpts(duration_s)
     else:
         found = [attrs.evolve(one, duration=min(one.duration, duration_s - one.start)) for one in song.excerpts]
-        beyond = [one for one in found if one.duration <= 0]
-        if beyond:
-            raise AudioFileError(
-                song.path,
-                f"lasts {duration_s:.1f} s, and its labels speak of {beyond[0].start:.1f} s: they do not fit the audio",
-                "use the recording that was labelled",
-            )
+        found = [one for one in found if one.duration >= SHORTEST_S - LABELS_BEYOND_S]
     if not found:
         raise AudioFileError(
             song.path,
@@ -311,6 +318,9 @@ class _Decoded:
                 f"{self._song.path}: {first.sample_rate} Hz, so nothing above {first.sample_rate // 2} Hz; "
                 "use a better recording if you have one"
             )
+        if self._song.has_mix and self._song.stems:
+            note = synchrony_note(self._song, self._mix, self._at_rate[1:])
+            notes += [] if note is None else [note]
         digest = hashlib.sha256(json.dumps(sorted(self._song.stems)).encode())
         for audio in self._originals:
             digest.update(f"{audio.sample_rate} {audio.samples.shape} ".encode())

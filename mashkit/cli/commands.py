@@ -53,14 +53,23 @@ def _kit(arguments: argparse.Namespace) -> Kit:
     """Return the kit the arguments ask for; what they leave open is the library's default."""
     chosen = {kind: name for kind in COMPONENT_KINDS if (name := getattr(arguments, kind, None)) is not None}
     jobs = getattr(arguments, "jobs", None)
-    options: dict[str, dict[str, Any]] = {} if jobs is None else {"executor": {"jobs": jobs}}
+    options = {kind: values for kind, values in _options(arguments).items() if kind in COMPONENT_KINDS}
+    if jobs is not None:
+        options["executor"] = {"jobs": jobs, **options.get("executor", {})}
+    return Kit(**chosen, options=options)
+
+
+def _options(arguments: argparse.Namespace) -> dict[str, dict[str, Any]]:
+    """Return what -O sets: of components and, where the command has one, of the protocol."""
+    kinds = (*COMPONENT_KINDS, "protocol") if hasattr(arguments, "protocol") else COMPONENT_KINDS
+    options: dict[str, dict[str, Any]] = {}
     for text in arguments.options:
         target, equals, value = text.partition("=")
         kind, dot, option = target.partition(".")
-        if not (equals and dot and option) or kind not in COMPONENT_KINDS:
+        if not (equals and dot and option) or kind not in kinds:
             raise UsageError(f"-O {text}", "write it like -O stretcher.cheaper=true")
         options.setdefault(kind, {})[option] = _value(value)
-    return Kit(**chosen, options=options)
+    return options
 
 
 def _seeded_kit(arguments: argparse.Namespace, kind: str) -> Kit:

@@ -35,6 +35,10 @@ def add_parser(commands: Commands, epilog: str) -> None:
 
     add = action("add", "Add songs: what is there already is not computed again; interrupted, it goes on where it was.")
     add.add_argument("songs", nargs="+", type=Path, metavar="FOLDER", help="sound files and folders of them")
+    add.add_argument(
+        "--protocol", default="songs", metavar="NAME",
+        help="what lies in the folders: songs, preview, harmonix, ayumix or multitrack; default: %(default)s",
+    )  # fmt: skip
     add_components(add, "separator", "analyzer", "executor")
     add_excerpts(add)
     add.add_argument("--no-features", action="store_true", help="keep stems and analyses only")
@@ -97,27 +101,28 @@ def opened(path: Path | None, *, write: bool) -> MashupDB:
 
 # ------------------------------------------------------------------------------------------------------------ add
 def _add(arguments: argparse.Namespace) -> int:
-    from mashkit.catalog.adding import Adder, usable
-    from mashkit.catalog.songs import describe_song, find_songs
+    from mashkit.catalog.adding import Adder
+    from mashkit.catalog.protocols import create_protocol
     from mashkit.catalog.upkeep import content_digest
-    from mashkit.cli.commands import _kit, _policy, _print_json, _say, _status
+    from mashkit.cli.commands import _kit, _options, _policy, _print_json, _say, _status
     from mashkit.cli.progress import ProgressListener
     from mashkit.output import environment
 
     kit = _kit(arguments)
+    protocol = create_protocol(arguments.protocol, **_options(arguments).get("protocol", {}))
+    songs = protocol.songs(arguments.songs)
     with opened(arguments.db, write=True) as database, ProgressListener(kit.registry, quiet=arguments.quiet):
-        songs = usable(find_songs(arguments.songs), describe_song)
         adder = Adder(
             database,
             kit.separator,
             kit.analyzer,
-            policy=_policy(arguments),
+            policy=protocol.policy(_policy(arguments)),
             with_features=not arguments.no_features,
             executor=kit.ingest_executor,
             notify=lambda event: kit.registry.plugins.hook.mashkit_stage(event=event),
             loader=kit.registry.plugins.hook.mashkit_load_audio,
         )
-        for _ in adder.add(songs):
+        for _ in adder.add(songs, protocol=protocol.name):
             pass
         report = adder.report
         for note in (*database.notes, *report.notes):
@@ -125,6 +130,7 @@ def _add(arguments: argparse.Namespace) -> int:
         failures = [{"path": str(path), "error": str(error)} for path, error in report.failures]
         data = {
             "db": str(database.root),
+            "protocol": protocol.name,
             "songs": report.songs,
             "clips": report.clips,
             "cached": report.cached,

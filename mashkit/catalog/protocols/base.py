@@ -1,0 +1,60 @@
+"""What a protocol is: a way to read a collection as it lies on disk."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import ClassVar
+
+import attrs
+
+from mashkit.catalog.adding import Unusable
+from mashkit.catalog.excerpts import ExcerptPolicy
+from mashkit.catalog.songs import Song
+from mashkit.errors import MashkitError
+from mashkit.models import sha256_of
+
+
+@attrs.frozen(kw_only=True)
+class Protocol(ABC):
+    """A way to read a collection: which files are songs, and what is known of them.
+
+    Options are keyword-only fields. A protocol reads labels and headers and decodes nothing.
+    """
+
+    name: ClassVar[str]
+    summary: ClassVar[str]
+
+    @abstractmethod
+    def songs(self, paths: Sequence[Path]) -> list[Song | Unusable]:
+        """Return the songs in files and folders, and what lies there but cannot be used, with the reason.
+
+        Raises
+        ------
+        MashkitError
+            If there is nothing to be used at all, or what speaks of all songs cannot be read.
+        """
+
+    def policy(self, asked: ExcerptPolicy) -> ExcerptPolicy:
+        """Return how songs that name no excerpts are cut; by default as the user asks."""
+        return asked
+
+
+def described(items: Iterable[Path], describe: Callable[[Path], Song]) -> list[Song | Unusable]:
+    """Describe each item; one that cannot be used is named with the reason, and the rest goes on."""
+    found: list[Song | Unusable] = []
+    for item in items:
+        try:
+            found.append(describe(item))
+        except MashkitError as error:
+            found.append((item, error))
+    return found
+
+
+def label_source(**files: Path) -> dict[str, str]:
+    """Return name and sha256 of label files, for a song's record."""
+    record = {}
+    for name, path in files.items():
+        record[name], record[f"{name}_sha256"] = path.name, sha256_of(path)
+    return record

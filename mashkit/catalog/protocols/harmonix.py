@@ -1,0 +1,180 @@
+"""The Harmonix Set: beats, downbeats and segments of 912 pop songs, whose audio everybody has to find for themselves.
+
+Nieto, McCallum, Davies, Robertson, Stark, Egozy: "The Harmonix Set: Beats, Downbeats, and Functional Segment
+Annotations of Western Popular Music", ISMIR 2019; labels at github.com/urinieto/harmonixset, MIT.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import attrs
+
+from mashkit.audiofile import probe
+from mashkit.catalog.adding import Unusable
+from mashkit.catalog.protocols.base import Protocol, label_source
+from mashkit.catalog.protocols.labels import Section, read_beats, read_segments, read_table
+from mashkit.catalog.protocols.sections import section_excerpts
+from mashkit.catalog.songs import Song, find_songs, licence_beside
+from mashkit.errors import AudioFileError, LabelError, MashkitError, UsageError
+
+BEATS, SEGMENTS, METADATA = "beats_and_downbeats", "segments", "metadata.csv"
+INDEX_COLUMNS = ("File", "path")
+PART = re.compile(r"(verse|chorus)\d*[a-z]?")
+"""Names of segments that are verses and choruses: "verse", "chorus2", "verse1a". Names are free in this data set;
+others ("prechorus", "instchorus", "quietchorus") are other parts. There are 5,338 such segments; the paper has 5,310
+vocal seeds, so that it seems to have taken each for one."""
+AFTER_MUSIC = frozenset({"end", "silence"})
+
+
+@attrs.frozen(kw_only=True)
+class Harmonix(Protocol):
+    """The Harmonix Set's labels as published, and recordings of its songs.
+
+    Of the folders named, one holds the labels (``metadata.csv``, ``beats_and_downbeats``, ``segments``; or a folder
+    ``dataset`` with them), the others the recordings. Each is called as its entry, ``0001_12step.mp3``, or an index
+    says which it is.
+
+    Parameters
+    ----------
+    index : str, optional
+        CSV file of columns File (the entry) and path (of the recording, from the CSV file's folder).
+    length_tolerance_s : float
+        How much a recording's length may differ from the one the labels are of, seconds; 1e9 to take any. Of pairs of
+        songs in the set 13 % are so near, and with beats that agree too (:func:`mashkit.catalog.clips.agreement`)
+        0.25 %; of pairs of one tempo 8 %. Ours.
+    """
+
+    index: str | None = None
+    length_tolerance_s: float = attrs.field(default=10.0, converter=float, validator=attrs.validators.ge(0))
+
+    name = "harmonix"
+    summary = "recordings of the Harmonix Set; the clips are verses and choruses"
+
+    def songs(self, paths: Sequence[Path]) -> list[Song | Unusable]:
+        """Return the recordings that belong to entries.
+
+        Raises
+        ------
+        UsageError
+            If no folder holds the labels, or several do.
+        AudioFileError
+            If there is no recording.
+        LabelError
+            If metadata or index cannot be read.
+        """
+        labels = _labels_among(paths)
+        entries = {row["File"]: row for _, row in read_table(labels / METADATA, ("File", "Title", "Artist"))}
+        found: list[Song | Unusable] = []
+        chosen: dict[str, Path] = {}
+        indexed = [] if self.index is None else list(_read_index(Path(self.index)))
+        listed = {path.resolve() for _, path, _ in indexed}
+        files = [] if indexed and not _sounds(paths) else find_songs(paths)
+        named = [(path.stem, path, None) for path in files if path.resolve() not in listed]
+        for entry, path, line in [*indexed, *named]:
+            try:
+                if entry not in entries:
+                    raise _no_entry(entry, path, self.index, line)
+                if entry in chosen:
+                    raise AudioFileError(path, f"{chosen[entry]} is {entry} already", "leave one of them there")
+                found.append(self._song(path, labels, entry, entries[entry]))
+                chosen[entry] = path
+            except MashkitError as error:
+                found.append((path, error))
+        return found
+
+    def _song(self, path: Path, labels: Path, entry: str, row: dict[str, str]) -> Song:
+        if Path(entry).name != entry:
+            raise LabelError(labels / METADATA, None, f"{entry!r} is no name of an entry", "fetch the data set again")
+        beats_file, segments_file = (labels / folder / f"{entry}.txt" for folder in (BEATS, SEGMENTS))
+        known = read_beats(beats_file, columns=3)
+        segments = read_segments(segments_file)
+        self._require_length(path, labels, row)
+        last = segments[-1]
+        ends = last.start if last.label in AFTER_MUSIC else math.inf
+        assert known.downbeats is not None  # noqa: S101 — what read_beats returns
+        excerpts = section_excerpts(_verses_and_choruses(segments), known.downbeats, music_ends=ends)
+        if not excerpts:
+            raise LabelError(segments_file, None, "no verse or chorus with room for a clip", "leave this song out")
+        identifiers = {"musicbrainz": row.get("MusicBrainz Id") or "", "acoustid": row.get("Acoustid Id") or ""}
+        return Song(
+            path=path,
+            title=f"{row['Artist']} - {row['Title']}",
+            licence=licence_beside(path),
+            excerpts=tuple(excerpts),
+            known=known,
+            source={
+                "data_set": "Harmonix Set",
+                "entry": entry,
+                "labels_licence": "MIT",
+                **label_source(beats=beats_file, segments=segments_file),
+                **{name: value for name, value in identifiers.items() if value},
+            },
+        )
+
+    def _require_length(self, path: Path, labels: Path, row: dict[str, str]) -> None:
+        """Compare the recording's length with that of the one that was labelled, where both are known."""
+        try:
+            labelled = float(row.get("Duration") or math.nan)
+        except ValueError as error:
+            raise LabelError(
+                labels / METADATA, None, f"{row['File']} lasts {row['Duration']!r}", "give seconds"
+            ) from error
+        try:
+            duration = probe(path).duration
+        except AudioFileError:
+            return  # a plugin may decode it; if none does, that is said when its turn comes
+        if abs(duration - labelled) > self.length_tolerance_s:
+            raise AudioFileError(
+                path,
+                f"lasts {duration:.1f} s, the recording labelled {labelled:.1f} s: the labels do not fit the audio",
+                "use the recording that was labelled, or give a larger length_tolerance_s if its end differs alone",
+            )
+
+
+def _labels_among(paths: Sequence[Path]) -> Path:
+    """Return the one folder that holds the labels."""
+    folders = [folder for path in paths for folder in (path, path / "dataset") if (folder / BEATS).is_dir()]
+    if len(folders) != 1:
+        raise UsageError(
+            f"{len(folders)} of the folders named hold the Harmonix Set's labels"
+            + "".join(f": {folder}" for folder in folders),
+            "name one clone of github.com/urinieto/harmonixset, and the folders of the recordings",
+        )
+    return folders[0]
+
+
+def _sounds(paths: Sequence[Path]) -> bool:
+    """Tell whether there is any sound file: with an index there need not be."""
+    try:
+        return bool(find_songs(paths))
+    except AudioFileError:
+        return False
+
+
+def _read_index(index: Path) -> Iterator[tuple[str, Path, int]]:
+    """Yield entry, recording and line of each row."""
+    for line, row in read_table(index, INDEX_COLUMNS):
+        yield row["File"], index.parent / row["path"], line
+
+
+def _no_entry(entry: str, path: Path, index: str | None, line: int | None) -> MashkitError:
+    if index is not None and line is not None:
+        return LabelError(
+            index, line, f"{entry!r} is no entry of the Harmonix Set", "names are those of its metadata.csv"
+        )
+    return AudioFileError(
+        path,
+        "belongs to no entry of the Harmonix Set",
+        f"call it as its entry (0001_12step{path.suffix}), or list it in an index: -O protocol.index=FILE.csv",
+    )
+
+
+def _verses_and_choruses(segments: Sequence[Section]) -> Iterator[Section]:
+    for segment in segments:
+        part = PART.fullmatch(segment.label)
+        if part:
+            yield attrs.evolve(segment, label=part[1])

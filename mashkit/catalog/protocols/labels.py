@@ -1,0 +1,235 @@
+"""Label files: beats, parts of a song, and what is said of it in words.
+
+All are text in UTF-8, a line an entry, columns set apart by spaces or tabs; empty lines are passed over. Whatever is
+wrong is said with file and line.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import math
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import attrs
+import numpy as np
+
+from mashkit.errors import AnalysisError, LabelError
+from mashkit.types import Analysis, Key
+
+
+@attrs.frozen
+class Section:
+    """A part of a song, as labelled.
+
+    Parameters
+    ----------
+    start, end : float
+        Seconds; the end is infinite where the labels do not say it.
+    label : str
+    """
+
+    start: float
+    end: float
+    label: str
+
+
+def read_beats(path: Path, *, columns: int = 2) -> Analysis:
+    """Read beats: time in seconds, place in the bar from 1, and in a third column whatever its writer counts.
+
+    Parameters
+    ----------
+    path : Path
+    columns : int
+        How many there are, ≥ 2.
+
+    Returns
+    -------
+    Analysis
+        Beats, and as downbeats those that are first in their bar.
+
+    Raises
+    ------
+    LabelError
+        If the file is missing, a line has other columns, times do not increase, or no bar begins.
+    """
+    beats: list[float] = []
+    downbeats: list[float] = []
+    for number, line in lines_of(path):
+        words = line.split()
+        if len(words) != columns:
+            raise LabelError(path, number, f"{len(words)} columns, not {columns}", "write time and place in the bar")
+        moment = _increasing(path, number, words[0], beats[-1] if beats else None)
+        if not words[1].isdecimal() or int(words[1]) < 1:
+            raise LabelError(path, number, f"{words[1]!r} is no place in a bar", "count the beats of a bar from 1")
+        beats.append(moment)
+        if int(words[1]) == 1:
+            downbeats.append(moment)
+    if len(downbeats) < 2:
+        raise LabelError(path, None, f"{len(downbeats)} bars begin in it", "number the first beat of each bar 1")
+    return Analysis(beats=beats, downbeats=downbeats)
+
+
+def read_segments(path: Path) -> list[Section]:
+    """Read the segments of a song: where each begins, in seconds, and its name; each ends where the next begins.
+
+    Raises
+    ------
+    LabelError
+        If the file is missing or empty, a name is missing, or times do not increase.
+    """
+    starts: list[float] = []
+    names: list[str] = []
+    for number, line in lines_of(path):
+        words = line.split(maxsplit=1)
+        if len(words) != 2:
+            raise LabelError(path, number, f"{line!r} has no name", "write time and name")
+        starts.append(_increasing(path, number, words[0], starts[-1] if starts else None))
+        names.append(words[1].strip())
+    ends = [*starts[1:], math.inf]
+    return [Section(*section) for section in zip(starts, ends, names, strict=True)]
+
+
+def read_sections(path: Path, *, known: frozenset[str]) -> list[Section]:
+    """Read parts of a song: where each begins and ends, in seconds, and its name, as Audacity exports labels.
+
+    Parameters
+    ----------
+    path : Path
+    known : frozenset of str
+        Names that may be used.
+
+    Raises
+    ------
+    LabelError
+        If the file is missing or empty, a line has other columns or another name, a part ends before it begins, or
+        they are out of order.
+    """
+    sections: list[Section] = []
+    for number, line in lines_of(path):
+        words = line.split()
+        if len(words) != 3:
+            raise LabelError(path, number, f"{len(words)} columns, not 3", "write start, end and name")
+        start = _increasing(path, number, words[0], sections[-1].start if sections else None)
+        end = _increasing(path, number, words[1], start)
+        if words[2].lower() not in known:
+            raise LabelError(path, number, f"{words[2]!r} is no part known here", f"use {' or '.join(sorted(known))}")
+        sections.append(Section(start, end, words[2].lower()))
+    return sections
+
+
+def read_table(path: Path, columns: tuple[str, ...]) -> list[tuple[int, dict[str, str]]]:
+    """Read a CSV file with a heading: line and row of each entry.
+
+    Raises
+    ------
+    LabelError
+        If the file is missing or no CSV, or lacks one of ``columns``, in its heading or in a row.
+    """
+    reader = csv.DictReader(_text(path).splitlines())
+    missing = [name for name in columns if name not in (reader.fieldnames or ())]
+    if missing:
+        raise LabelError(path, 1, f"no column {', '.join(missing)}", f"begin with a line {','.join(columns)}")
+    rows = []
+    try:
+        for row in reader:
+            if any(not row[name] for name in columns):
+                raise LabelError(path, reader.line_num, "a column is empty", f"fill in {', '.join(columns)}")
+            rows.append((reader.line_num, row))
+    except csv.Error as error:
+        raise LabelError(path, reader.line_num, f"is no CSV: {error}", "export it again") from error
+    return rows
+
+
+@attrs.frozen
+class SongNotes:
+    """What ``song.json`` in a song's folder says of it; what it does not say is empty.
+
+    Parameters
+    ----------
+    title : str
+        With the artist before it.
+    licence : str
+        Of the recording.
+    key : Key, optional
+    tempo : float, optional
+        BPM.
+    source : mapping of str to str
+        Where the song is from, and who says its key and tempo.
+    """
+
+    title: str = ""
+    licence: str = ""
+    key: Key | None = None
+    tempo: float | None = None
+    source: Mapping[str, str] = attrs.field(factory=dict)
+
+
+def read_song_notes(folder: Path) -> SongNotes:
+    """Read ``song.json`` in a folder: "title", "artist", "licence", "key", "bpm", "source", "labels", all optional.
+
+    Raises
+    ------
+    LabelError
+        If it is no JSON object, or key or tempo are none.
+    """
+    path = folder / "song.json"
+    if not path.is_file():
+        return SongNotes()
+    try:
+        data: Any = json.loads(_text(path))
+    except ValueError as error:
+        raise LabelError(
+            path, getattr(error, "lineno", None), f"is no JSON: {error}", "check commas and quotes"
+        ) from None
+    if not isinstance(data, dict):
+        raise LabelError(path, None, "holds no JSON object", 'write {"title": …, "licence": …}')
+    words = {name: str(data[name]) for name in ("title", "artist", "licence", "source", "labels") if name in data}
+    tempo = data.get("bpm")
+    if tempo is not None and (isinstance(tempo, bool) or not isinstance(tempo, int | float) or not 20 <= tempo <= 400):
+        raise LabelError(path, None, f"bpm is {tempo!r}", "give a number from 20 to 400")
+    try:
+        key = None if data.get("key") is None else Key.parse(str(data["key"]))
+    except AnalysisError as error:
+        raise LabelError(path, None, error.problem, error.fix) from error
+    return SongNotes(
+        title=" - ".join(words[name] for name in ("artist", "title") if words.get(name)),
+        licence=words.get("licence", ""),
+        key=key,
+        tempo=None if tempo is None else float(tempo),
+        source={name: words[name] for name in ("source", "labels") if name in words},
+    )
+
+
+def lines_of(path: Path) -> Iterator[tuple[int, str]]:
+    """Yield number and text of each line that is not empty; raises LabelError if there is none, or no such file."""
+    lines = [(number, line.strip()) for number, line in enumerate(_text(path).splitlines(), 1) if line.strip()]
+    if not lines:
+        raise LabelError(path, None, "is empty", "fetch it again")
+    yield from lines
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8-sig")  # spreadsheets begin their CSV with a mark
+    except FileNotFoundError as error:
+        raise LabelError(path, None, "no such file", "put it there") from error
+    except OSError as error:
+        raise LabelError(path, None, f"cannot be read: {error.strerror}", "check its permissions") from error
+    except UnicodeDecodeError as error:
+        raise LabelError(path, None, "is no text in UTF-8", "save it as that") from error
+
+
+def _increasing(path: Path, number: int, word: str, before: float | None) -> float:
+    """Read a time that must be later than the one before."""
+    try:
+        moment = float(word)
+    except ValueError as error:
+        raise LabelError(path, number, f"{word!r} is no time", "write seconds, like 12.345") from error
+    if not (np.isfinite(moment) and moment >= 0):
+        raise LabelError(path, number, f"{word!r} is no time in a song", "write seconds, 0 or more")
+    if before is not None and moment <= before:
+        raise LabelError(path, number, f"{moment} s does not come after {before} s", "sort the lines by time")
+    return moment

@@ -1,0 +1,131 @@
+"""Multitrack collections: songs whose true stems are there, so that nothing is separated."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import attrs
+
+from mashkit.audiofile import AUDIO_SUFFIXES, UNREADABLE_SUFFIXES
+from mashkit.catalog.adding import Unusable
+from mashkit.catalog.protocols.base import Protocol, described, label_source
+from mashkit.catalog.protocols.labels import SongNotes, read_beats, read_song_notes
+from mashkit.catalog.songs import Song, licence_beside
+from mashkit.errors import AudioFileError
+from mashkit.types import ROLE_STEMS, STEM_NAMES, Analysis
+
+MIX_NAMES = ("mixture", "mix")
+"""File names of the mix."""
+SUMS = frozenset({"accompaniment", "linear_mixture"})
+"""File names of sums of stems, which MUSDB18's tools write beside them: passed over."""
+
+
+@attrs.frozen(kw_only=True)
+class Multitrack(Protocol):
+    """Folders of true stems: ``vocals``, ``drums``, ``bass``, ``other`` (``guitar``, ``piano``) as sound files.
+
+    A ``mixture`` beside them is the mix; without one it is the sum of the stems. ``song.json`` says title, licence,
+    key and tempo, a ``.beats`` file beats and downbeats, all optional. MUSDB18-HQ is laid out so.
+    """
+
+    name = "multitrack"
+    summary = "folders of true stems (MUSDB18-HQ and the like); nothing is separated"
+
+    def songs(self, paths: Sequence[Path]) -> list[Song | Unusable]:
+        """Return the folders that hold stems, at any depth.
+
+        Raises
+        ------
+        AudioFileError
+            If there is none.
+        """
+        folders = list(dict.fromkeys(folder for path in paths for folder in _stem_folders(path)))
+        if not folders:
+            raise AudioFileError(
+                ", ".join(map(str, paths)),
+                "holds no folder of stems",
+                "make a folder a song, with vocals, drums, bass and other as sound files",
+            )
+        return described(folders, describe_multitrack)
+
+
+def _stem_folders(path: Path) -> Iterator[Path]:
+    """Yield the folders, this and those below, that hold a stem; sorted."""
+    if path.is_dir():
+        for folder in sorted([path, *(below for below in path.rglob("*") if below.is_dir())]):
+            if any(file.stem in STEM_NAMES for file in sound_files(folder)):
+                yield folder
+
+
+def sound_files(folder: Path) -> list[Path]:
+    """Return the sound files in a folder, sorted; hidden ones are passed over."""
+    suffixes = AUDIO_SUFFIXES | UNREADABLE_SUFFIXES
+    return sorted(
+        path for path in folder.iterdir() if path.suffix.lower() in suffixes and not path.name.startswith(".")
+    )
+
+
+def only_file(folder: Path, names: Sequence[str]) -> Path | None:
+    """Return the one sound file of these names; None without.
+
+    Raises
+    ------
+    AudioFileError
+        If there are several.
+    """
+    found = [path for path in sound_files(folder) if path.stem in names]
+    if len(found) > 1:
+        raise AudioFileError(folder, f"holds {' and '.join(path.name for path in found)}", "leave one of them there")
+    return found[0] if found else None
+
+
+def describe_multitrack(folder: Path) -> Song:
+    """Return a folder of stems as a song.
+
+    Raises
+    ------
+    AudioFileError
+        If a role has no stem, a stem is there twice, or there are sounds of other names.
+    LabelError
+        If its labels cannot be read.
+    """
+    stems = {name: path for name in STEM_NAMES if (path := only_file(folder, (name,))) is not None}
+    lacking = [" or ".join(names) for names in ROLE_STEMS.values() if not stems.keys() & set(names)]
+    if lacking:
+        raise AudioFileError(folder, f"has no {', no '.join(lacking)}", "add a stem for each role")
+    unknown = [path.name for path in sound_files(folder) if path.stem not in {*STEM_NAMES, *MIX_NAMES, *SUMS}]
+    if unknown:  # left out, the stems would not make up the song
+        raise AudioFileError(folder, f"{', '.join(unknown)}: no stem of that name", f"use {', '.join(STEM_NAMES)}")
+    notes = read_song_notes(folder)
+    known, labels = known_of(folder, notes)
+    return Song(
+        path=only_file(folder, MIX_NAMES) or folder,
+        title=notes.title or folder.name,
+        licence=notes.licence or licence_beside(next(iter(stems.values()))),
+        stems=stems,
+        known=known,
+        source={**notes.source, **labels},
+    )
+
+
+def known_of(folder: Path, notes: SongNotes) -> tuple[Analysis | None, dict[str, str]]:
+    """Return what ``song.json`` and a ``.beats`` file in a song's folder say, and the record of the files.
+
+    Raises
+    ------
+    LabelError
+        If the beats cannot be read.
+    AudioFileError
+        If there are several files of beats.
+    """
+    record = label_source(song=folder / "song.json") if (folder / "song.json").is_file() else {}
+    files = sorted(folder.glob("*.beats"))
+    if len(files) > 1:
+        raise AudioFileError(folder, f"holds {' and '.join(path.name for path in files)}", "leave one of them there")
+    known = Analysis(key=notes.key, tempo=notes.tempo)
+    if files:
+        beats = read_beats(files[0])
+        known = attrs.evolve(known, beats=beats.beats, downbeats=beats.downbeats)
+        record |= label_source(beats=files[0])
+    return (None if known == Analysis() else known), record

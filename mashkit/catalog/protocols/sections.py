@@ -1,0 +1,73 @@
+"""Which bars of a labelled section become its clip."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import numpy as np
+
+from mashkit.catalog.excerpts import FEWEST_BARS, LONGEST_S, PHRASE_BARS, SHORTEST_S, Excerpt
+from mashkit.catalog.protocols.labels import Section
+from mashkit.types import Times
+
+LATE_IN_BAR = 0.6
+"""A section that begins so late in a bar, as a share of it, begins with an upbeat to the next one. One that begins in
+the middle keeps its first half bar (ours). In the Harmonix Set three in four begin on a downbeat, and more than half of
+the rest on the last beat of a bar."""
+
+
+def section_excerpts(sections: Iterable[Section], downbeats: Times, *, music_ends: float = np.inf) -> list[Excerpt]:
+    """Return an excerpt of whole bars for each section that has room for one.
+
+    It begins with the section's first bar. The section is too short for a mashup more often than not (in the Harmonix
+    Set, 65 % of verses and choruses last less than the paper's 25 s, 76 % have fewer than its 16 bars), so it goes on
+    over the bars that follow until it has both, and where the song ends before that, it begins earlier. What lasts
+    longer than 60 s ends after as many bars as fit, in whole phrases of four where there are sixteen or more (all
+    ours). Excerpts of neighbouring sections may overlap.
+
+    Parameters
+    ----------
+    sections : iterable of Section
+    downbeats : array of float64
+        Where bars begin, seconds, strictly increasing.
+    music_ends : float
+        Where the last bar ends at the latest, seconds.
+    """
+    bars = downbeats[downbeats <= music_ends + 1e-3]
+    found: dict[float, Excerpt] = {}
+    for section in sections:
+        if len(bars) < 2 or section.start >= bars[-1]:
+            continue
+        first, last = _bar_at(bars, section.start), _bar_at(bars, min(section.end, float(bars[-1])))
+        first, last = _long_enough(bars, first, max(last, first + 1))
+        last = _short_enough(bars, first, last)
+        if bars[last] - bars[first] >= SHORTEST_S:
+            start = float(bars[first])
+            found.setdefault(start, Excerpt(start, float(bars[last]) - start, section.label, on_downbeats=False))
+    return [found[start] for start in sorted(found)]
+
+
+def _bar_at(bars: Times, moment: float) -> int:
+    """Return the bar a section begins with."""
+    at = int(np.clip(np.searchsorted(bars, moment + 1e-3, side="right") - 1, 0, len(bars) - 1))
+    if at + 1 < len(bars) and (moment - bars[at]) / (bars[at + 1] - bars[at]) > LATE_IN_BAR:
+        return at + 1
+    return at
+
+
+def _long_enough(bars: Times, first: int, last: int) -> tuple[int, int]:
+    def short() -> bool:
+        return last - first < FEWEST_BARS or bool(bars[last] - bars[first] < SHORTEST_S)
+
+    while short() and last + 1 < len(bars) and bars[last + 1] - bars[first] <= LONGEST_S:
+        last += 1
+    while short() and first > 0 and bars[last] - bars[first - 1] <= LONGEST_S:
+        first -= 1
+    return first, last
+
+
+def _short_enough(bars: Times, first: int, last: int) -> int:
+    if bars[last] - bars[first] <= LONGEST_S:
+        return last
+    fitting = int(np.searchsorted(bars, bars[first] + LONGEST_S, side="right")) - 1 - first
+    return first + (fitting - fitting % PHRASE_BARS if fitting >= FEWEST_BARS else fitting)

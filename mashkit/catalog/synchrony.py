@@ -1,0 +1,83 @@
+"""Whether true stems begin together with their mix, heard from the sound itself."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from mashkit.audiofile import resample
+from mashkit.catalog.songs import Song
+from mashkit.errors import AudioFileError
+from mashkit.types import Audio
+
+RATE = 11_025
+"""Rate at which stem and mix are compared, Hz: a frame is a tenth of a millisecond."""
+MOST_S = 10.0
+"""Largest delay looked for, seconds."""
+CLEAR = 10.0
+"""Height of a peak, in standard deviations of all, from which on it is no chance. On the multitracks at hand stems that
+are in the mix reach 29 to 430, those of other songs 6 at most."""
+TOLERANCE_S = 0.02
+"""Delay that is let pass, seconds: what encoders add at a file's beginning, less than is heard as a second onset."""
+
+
+def delay(stem: Audio, mix: Audio) -> float | None:
+    """Return how much later a stem sounds in the mix than in its own file, seconds; None if it is not heard in it.
+
+    The peak of the cross-correlation with its magnitudes made equal (generalized cross-correlation, PHAT; Knapp and
+    Carter 1976), so that neither a loud bass nor a loop outweighs the rest.
+
+    Parameters
+    ----------
+    stem, mix : Audio
+        Of the same song. A stem that was processed in the mix is found as long as it is the same recording.
+    """
+    import scipy.fft  # here: few songs come with true stems and a mix
+
+    one, other = (resample(Audio(audio.mono()[None], audio.sample_rate), RATE).samples[0] for audio in (stem, mix))
+    size = scipy.fft.next_fast_len(len(one) + len(other), real=True)
+    cross = scipy.fft.rfft(other, size) * np.conj(scipy.fft.rfft(one, size))
+    magnitude = np.abs(cross)
+    if magnitude.max() == 0:
+        return None
+    spread: npt.NDArray[np.float32] = scipy.fft.irfft(cross / np.maximum(magnitude, 1e-9 * magnitude.max()), size)
+    most = round(MOST_S * RATE)
+    near = np.abs(np.concatenate([spread[-most:], spread[: most + 1]]))
+    peak = int(np.argmax(near))
+    clear = near[peak] >= CLEAR * np.sqrt(np.mean(np.square(near)))
+    return (peak - most) / RATE if clear else None
+
+
+def synchrony_note(song: Song, mix: Audio, stems: Sequence[Audio]) -> str | None:
+    """Return what the user should know of stems that are not heard in the mix; None if they are.
+
+    Parameters
+    ----------
+    song : Song
+        With a mix and stems.
+    mix : Audio
+    stems : sequence of Audio
+        In the order of their names.
+
+    Raises
+    ------
+    AudioFileError
+        If one is heard in the mix, but earlier or later.
+    """
+    unheard = []
+    for name, stem in zip(sorted(song.stems), stems, strict=True):
+        late = delay(stem, mix)
+        if late is None:
+            unheard.append(name)
+        elif abs(late) > TOLERANCE_S:
+            raise AudioFileError(
+                song.stems[name],
+                f"sounds {abs(late):.3f} s {'later' if late > 0 else 'earlier'} in {song.path}: the two must begin "
+                "together",
+                f"{'put as much silence before it' if late > 0 else 'cut as much off its beginning'}",
+            )
+    if not unheard:
+        return None
+    return f"{song.path}: {', '.join(unheard)} not heard in it, so that nobody can tell whether they begin together"
