@@ -57,23 +57,38 @@ class Generator(Component):
         Raises
         ------
         UsageError
-            If the condition is not one of ``info.provides``, the count is below 1, or ``vocal`` is no clip's id.
+            If the condition is not one of ``info.provides``, the count is below 1, the seed below 0, or ``vocal`` is no
+            clip's id.
         GenerationError
             If not a single plan exists; it says which constraint leaves none.
         ContractViolation
             If a plan names a clip that was not given, or comes twice.
         """
+        if count < 1:
+            raise UsageError(f"count is {count}", "ask for at least one plan")
+        table = ClipTable.of(clips)
+        self.require_sense(table, condition=condition, seed=seed, vocal=vocal)
+        return self._checked(table, Condition(condition), count, seed, vocal)
+
+    def require_sense(self, clips: ClipTable, *, condition: Condition | str, seed: int, vocal: str | None) -> None:
+        """Raise UsageError, as :meth:`plan` does, unless a run can be begun with these arguments."""
         if condition not in self.info.provides:
             raise UsageError(
                 f"generator {self.info.name!r} knows no condition {str(condition)!r}",
                 f"use one of {', '.join(sorted(self.info.provides))}",
             )
-        if count < 1:
-            raise UsageError(f"count is {count}", "ask for at least one plan")
-        table = ClipTable.of(clips)
-        if vocal is not None and table.row_of(vocal) is None:
+        if seed < 0:
+            raise UsageError(f"seed is {seed}", "give a whole number of 0 or more")
+        if vocal is not None and clips.row_of(vocal) is None:
             raise UsageError(f"no clip has the id {vocal!r}", "see `mashkit generate --list-clips`")
-        return self._checked(table, Condition(condition), count, seed, vocal)
+
+    def require_known_clips(self, plan: MashupPlan, clips: ClipTable) -> None:
+        """Raise ContractViolation if a plan of this generator's uses clips it was not given."""
+        unknown = {layer.clip_id for layer in plan.layers if clips.row_of(layer.clip_id) is None}
+        if unknown:
+            raise ContractViolation(
+                f"generator {self.info.name!r}: plan {plan.id} uses unknown clips {sorted(unknown)}"
+            )
 
     def _checked(
         self, clips: ClipTable, condition: Condition, count: int, seed: int, vocal: str | None
@@ -81,12 +96,10 @@ class Generator(Component):
         seen: set[int] = set()
         with self.backend_call("plan"):
             for plan in self._plan(clips, condition=condition, count=count, seed=seed, vocal=vocal):
-                missing = {layer.clip_id for layer in plan.layers if clips.row_of(layer.clip_id) is None}
-                # A hash of 64 bits for each plan, of what sounds: two that differ share one with p < 1e-9 in 100,000.
-                heard = hash((plan.layers, plan.mixing, plan.duration_s))
-                if missing or heard in seen:
-                    fault = f"uses unknown clips {sorted(missing)}" if missing else "comes twice"
-                    raise ContractViolation(f"generator {self.info.name!r}: plan {plan.id} {fault}")
+                self.require_known_clips(plan, clips)
+                heard = hash_of_sound(plan)
+                if heard in seen:
+                    raise ContractViolation(f"generator {self.info.name!r}: plan {plan.id} comes twice")
                 seen.add(heard)
                 yield plan
                 if len(seen) == count:
@@ -137,6 +150,14 @@ class Generator(Component):
         """
 
 
+def hash_of_sound(plan: MashupPlan) -> int:
+    """Return a number of 64 bits that plans which sound the same share, in this process.
+
+    That two of 100,000 plans which differ share one has a probability below 10⁻⁹.
+    """
+    return hash((plan.layers, plan.mixing, plan.duration_s))
+
+
 @attrs.frozen(kw_only=True)
 class Draw:
     """One draw of a :class:`DrawingGenerator`: a plan, or why there is none.
@@ -180,7 +201,7 @@ class Tally:
     Attributes
     ----------
     draws, repeated : int
-        All draws, and those of a choice there was a plan of already.
+        All draws, and those of a choice, or sound, there was a plan of already.
     rejected : Counter of str
         How many draws gave no plan, by reason.
     """
