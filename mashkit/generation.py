@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import itertools
+import math
 import pickle
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -79,7 +80,7 @@ class Recipe:
         """
         given = dict.fromkeys(UNMATCHED, 1.0) if shares is None else dict(shares)
         whole = sum(given.values())
-        if set(given) - set(UNMATCHED) or any(share < 0 for share in given.values()) or whole <= 0:
+        if set(given) - set(UNMATCHED) or any(share < 0 for share in given.values()) or not 0 < whole < math.inf:
             raise UsageError(f"shares of negatives {given}", f"give shares of {', '.join(UNMATCHED)}")
         exact = {condition: negatives * share / whole for condition, share in given.items()}
         counts = {condition: int(part) for condition, part in exact.items()}
