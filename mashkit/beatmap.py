@@ -90,7 +90,7 @@ class BeatGrid:
     def time_at(self, positions: npt.ArrayLike) -> Times:
         """Return the time at positions, also between beats and beyond either end, where the tempo goes on."""
         at = np.asarray(positions, dtype=np.float64)
-        before, after = self._period(slice(None, _HISTORY + 1)), self._period(slice(-_HISTORY - 1, None))
+        before, after = self._periods()
         last = len(self.times) - 1
         inside = np.interp(at, np.arange(len(self.times)), self.times)
         time: Times = inside + np.minimum(at, 0.0) * before + np.maximum(at - last, 0.0) * after
@@ -98,18 +98,62 @@ class BeatGrid:
 
     def positions_within(self, start_s: float, end_s: float) -> tuple[int, int]:
         """Return the first and the last position from ``start_s`` to ``end_s``, also beyond the detected beats."""
-        before, after = self._period(slice(None, _HISTORY + 1)), self._period(slice(-_HISTORY - 1, None))
-        first = int(np.searchsorted(self.times, start_s))
+        before, after = self._periods()
+        first = int(self.times.searchsorted(start_s))
         if first == 0:
             first = math.ceil((start_s - self.times[0]) / before)
-        last = int(np.searchsorted(self.times, end_s, side="right")) - 1
+        last = int(self.times.searchsorted(end_s, "right")) - 1
         if last == len(self.times) - 1:
             last += math.floor((end_s - self.times[-1]) / after)
         return first, last
 
-    def _period(self, part: slice) -> float:
-        ends = self.times[part]
-        return float((ends[-1] - ends[0]) / (len(ends) - 1))
+    def over(self, duration_s: float) -> ClipGrid:
+        """Return the beats of a clip of that length, also those at its ends that nobody detected."""
+        first, last = self.positions_within(0.0, duration_s)
+        return ClipGrid(self, duration_s, first, self.time_at(np.arange(first, last + 1)))
+
+    def _periods(self) -> tuple[float, float]:
+        """Return the beat period at the beginning and at the end, seconds."""
+        times, most = self.times, min(_HISTORY, len(self.times) - 1)
+        return float((times[most] - times[0]) / most), float((times[-1] - times[-1 - most]) / most)
+
+
+@attrs.frozen(eq=False)
+class ClipGrid:
+    """All beats of a clip: made once, it is laid on others many times.
+
+    Parameters
+    ----------
+    grid : BeatGrid
+    duration_s : float
+        Length of the clip, seconds.
+    first : int
+        Position of the first beat in the clip.
+    times : array of float64, shape (n,)
+        Of that beat and of every one after it in the clip, seconds.
+    """
+
+    grid: BeatGrid
+    duration_s: float
+    first: int
+    times: Times = attrs.field(repr=False)
+
+    @property
+    def last(self) -> int:
+        """Position of the last beat in the clip."""
+        return self.first + len(self.times) - 1
+
+    def bar_line(self, bar: int) -> int:
+        """Return the position at which a bar begins, counted from the grid's first downbeat."""
+        return self.grid.downbeat + bar * self.grid.bar
+
+    def time_at(self, positions: npt.ArrayLike) -> Times:
+        """Return the time at positions, as :meth:`BeatGrid.time_at`."""
+        return self.grid.time_at(positions)
+
+    def between(self, first: int, last: int) -> Times:
+        """Return the times at positions from … to, both within the clip."""
+        return self.times[first - self.first : last + 1 - self.first]
 
 
 def beat_grid(analysis: Analysis) -> BeatGrid:
@@ -271,11 +315,9 @@ class Placement:
 
 
 def beat_map(
-    candidate: BeatGrid,
-    vocal: BeatGrid,
+    candidate: ClipGrid,
+    vocal: ClipGrid,
     *,
-    candidate_s: float,
-    vocal_s: float,
     candidate_bar: int = 0,
     vocal_bar: int = 0,
     beats_per_beat: float = 1.0,
@@ -284,9 +326,7 @@ def beat_map(
 
     Parameters
     ----------
-    candidate, vocal : BeatGrid
-    candidate_s, vocal_s : float
-        Lengths of the clips, seconds.
+    candidate, vocal : ClipGrid
     candidate_bar, vocal_bar : int
         Which bars come to lie on each other, counted from either grid's first downbeat.
     beats_per_beat : float
@@ -301,23 +341,25 @@ def beat_map(
     TimeMapError
         If the clips share fewer than two beats, or the map would need speeds outside 0.5–2.
     """
-    at_vocal = vocal.downbeat + vocal_bar * vocal.bar
-    at_candidate = candidate.downbeat + candidate_bar * candidate.bar
+    at_vocal, at_candidate = vocal.bar_line(vocal_bar), candidate.bar_line(candidate_bar)
     # The vocal's beats under which the candidate has sound; a beat's worth beyond either clip settles the ends.
-    first, last = vocal.positions_within(0.0, vocal_s)
-    begin, end = candidate.positions_within(0.0, candidate_s)
-    first = max(first, at_vocal + math.ceil((begin - at_candidate) / beats_per_beat))
-    last = min(last, at_vocal + math.floor((end - at_candidate) / beats_per_beat))
+    first = max(vocal.first, at_vocal + math.ceil((candidate.first - at_candidate) / beats_per_beat))
+    last = min(vocal.last, at_vocal + math.floor((candidate.last - at_candidate) / beats_per_beat))
     if last - first < 1:
         raise TimeMapError(f"the clips share {max(last - first + 1, 0)} beats", "align other bars")
-    positions = np.arange(first, last + 1)
-    source = candidate.time_at(at_candidate + (positions - at_vocal) * beats_per_beat)
-    target = vocal.time_at(positions)
-    speeds = np.diff(source) / np.diff(target)
+    if beats_per_beat == 1:
+        source = candidate.between(first - at_vocal + at_candidate, last - at_vocal + at_candidate)
+    else:
+        source = candidate.time_at(at_candidate + (np.arange(first, last + 1) - at_vocal) * beats_per_beat)
+    target = vocal.between(first, last)
+    speeds = (source[1:] - source[:-1]) / (target[1:] - target[:-1])
+    slowest, fastest = speeds.min(), speeds.max()
     low, high = MAP_SPEED_RANGE
-    if speeds.min() < low or speeds.max() > high:
-        raise TimeMapError(f"laying the beats on each other needs speeds from {speeds.min():.2f} to {speeds.max():.2f}")
-    inside = (source >= 0) & (source <= candidate_s)
-    time_map, offset = TimeMap.through(source[inside], target[inside], duration_s=candidate_s)
-    simple = time_map.simplified(TOLERANCE_S)
-    return Placement(simple, offset)
+    if slowest < low or fastest > high:
+        raise TimeMapError(f"laying the beats on each other needs speeds from {slowest:.2f} to {fastest:.2f}")
+    # A beat at the very end of its clip may come out a rounding error beyond it.
+    inside = slice(source.searchsorted(0.0), source.searchsorted(candidate.duration_s, "right"))
+    time_map, offset = TimeMap.through(
+        source[inside], target[inside], duration_s=candidate.duration_s, tolerance_s=TOLERANCE_S
+    )
+    return Placement(time_map, offset)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from typing import Any, overload
+from typing import TYPE_CHECKING, Any, overload
 
 import attrs
 import numpy as np
@@ -17,6 +17,9 @@ import numpy.typing as npt
 
 from mashkit.errors import CatalogError, UsageError
 from mashkit.types import Clip, Role
+
+if TYPE_CHECKING:
+    from mashkit.beatmap import BeatGrid, BeatsDistrusted
 
 
 def _column(values: npt.ArrayLike, dtype: type[np.generic]) -> npt.NDArray[Any]:
@@ -72,6 +75,9 @@ class ClipTable(Sequence[Clip]):
         Returns the clip of a row; keeping some of them is its own business.
     row_of : callable
         Returns the row of a clip's id, or None when there is none of that id.
+    grid_of : callable, optional
+        Returns the beat grid of a clip, or why its beats are distrusted, where that was computed before; it takes
+        milliseconds, and a large collection has few clips twice.
 
     Raises
     ------
@@ -80,7 +86,7 @@ class ClipTable(Sequence[Clip]):
 
     Notes
     -----
-    A table travels between processes if ``fetch`` and ``row_of`` do.
+    A table travels between processes if its callables do.
     """
 
     songs: npt.NDArray[np.int64] = attrs.field(converter=_int64, repr=False)
@@ -92,6 +98,7 @@ class ClipTable(Sequence[Clip]):
     activity: npt.NDArray[np.float32] = attrs.field(converter=_float32, repr=False)
     fetch: Callable[[int], Clip] = attrs.field(repr=False)
     row_of: Callable[[str], int | None] = attrs.field(repr=False)
+    grid_of: Callable[[Clip], BeatGrid | BeatsDistrusted] | None = attrs.field(default=None, repr=False)
 
     def __attrs_post_init__(self) -> None:
         count = len(self.songs)

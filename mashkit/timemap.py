@@ -6,6 +6,7 @@ Conventions: times are seconds; a speed is source seconds per target second, 1.2
 from __future__ import annotations
 
 import math
+import operator
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -21,9 +22,44 @@ if TYPE_CHECKING:
 RESOLUTION_S = 1e-6
 """Knots are rounded to this, far below a frame: a plan written by one machine has the same id on another."""
 
+_DIGITS = round(-math.log10(RESOLUTION_S))
+_SHORT = 24
+"""Knots up to which the farthest is found sooner without numpy."""
+
 
 def _knots(values: Iterable[float]) -> tuple[float, ...]:
-    return tuple(float(value) for value in values)
+    return tuple(map(float, values))
+
+
+def _increase(times: Times) -> bool:
+    return bool((times[1:] > times[:-1]).all())
+
+
+def _needed(source: Times, target: Times, tolerance_s: float) -> list[int]:
+    """Return the indices of the knots without which another's target would move by more than a tolerance."""
+    xs, ys = source.tolist(), target.tolist()
+    kept = [0, len(xs) - 1]
+    spans = [(0, len(xs) - 1)]
+    while spans:
+        first, last = spans.pop()
+        if last - first < 2:
+            continue
+        x, y = xs[first], ys[first]
+        slope = (ys[last] - y) / (xs[last] - x)
+        if last - first <= _SHORT:
+            near = [
+                abs(b - (slope * (a - x) + y)) for a, b in zip(xs[first + 1 : last], ys[first + 1 : last], strict=True)
+            ]
+            distance = max(near)
+            farthest = first + 1 + near.index(distance) if distance > tolerance_s else 0
+        else:
+            far = np.abs(target[first + 1 : last] - (slope * (source[first + 1 : last] - x) + y))
+            place = int(far.argmax())
+            farthest = first + 1 + place if far[place] > tolerance_s else 0
+        if farthest:
+            kept.append(farthest)
+            spans += [(first, farthest), (farthest, last)]
+    return sorted(kept)
 
 
 @attrs.frozen
@@ -57,11 +93,14 @@ class TimeMap:
         for name, knots in (("source", self.source), ("target", self.target)):
             if knots[0] != 0:
                 raise TimeMapError(f"the {name} of a time map begins at {knots[0]} s, not at 0")
-            if not all(map(math.isfinite, knots)) or any(np.diff(knots) <= 0):
+            # Not by numpy: there are a dozen knots, and a map is made for every layer of every plan.
+            if not all(map(math.isfinite, knots)) or not all(map(operator.lt, knots, knots[1:])):
                 raise TimeMapError(f"the {name} of a time map is not finite, strictly increasing seconds")
 
     @classmethod
-    def through(cls, source: npt.ArrayLike, target: npt.ArrayLike, *, duration_s: float) -> tuple[TimeMap, float]:
+    def through(
+        cls, source: npt.ArrayLike, target: npt.ArrayLike, *, duration_s: float, tolerance_s: float | None = None
+    ) -> tuple[TimeMap, float]:
         """Return the map that carries ``source`` onto ``target``, and where it lays the recording's beginning.
 
         Parameters
@@ -71,6 +110,8 @@ class TimeMap:
             two or more.
         duration_s : float
             Length of the recording, > 0. The speeds at either end go on to its beginning and its end.
+        tolerance_s : float, optional
+            Leave out knots, as :meth:`simplified` does.
 
         Returns
         -------
@@ -85,18 +126,21 @@ class TimeMap:
             If the moments do not increase, or lie outside the recording.
         """
         given, due = np.asarray(source, dtype=np.float64), np.asarray(target, dtype=np.float64)
-        if len(given) != len(due) or len(given) < 2 or (np.diff(given) <= 0).any() or (np.diff(due) <= 0).any():
+        if len(given) != len(due) or len(given) < 2 or not (_increase(given) and _increase(due)):
             raise TimeMapError("moments to map are not two or more pairs of strictly increasing seconds")
         if given[0] < 0 or given[-1] > duration_s:
             raise TimeMapError(f"moments to map lie outside the recording's {duration_s:.3f} s")
         first, last = (due[1] - due[0]) / (given[1] - given[0]), (due[-1] - due[-2]) / (given[-1] - given[-2])
         offset = float(due[0] - given[0] * first)
         end = float(due[-1] + (duration_s - given[-1]) * last)
-        inner = (given > RESOLUTION_S) & (given < duration_s - RESOLUTION_S)
+        inner = slice(given.searchsorted(RESOLUTION_S, "right"), given.searchsorted(duration_s - RESOLUTION_S))
         knots = np.concatenate([[0.0], given[inner], [duration_s]])
         laid = np.concatenate([[offset], due[inner], [end]]) - offset
-        digits = round(-math.log10(RESOLUTION_S))
-        return cls(np.round(knots, digits), np.round(laid, digits)), offset
+        knots, laid = np.round(knots, _DIGITS), np.round(laid, _DIGITS)
+        if tolerance_s is not None:
+            kept = _needed(knots, laid, tolerance_s)
+            knots, laid = knots[kept], laid[kept]
+        return cls(knots.tolist(), laid.tolist()), offset
 
     @property
     def speeds(self) -> Times:
@@ -112,6 +156,13 @@ class TimeMap:
     def to_target(self, times: npt.ArrayLike) -> Times:
         """Carry times of the recording to where they lie after stretching."""
         return _interpolated(times, self.source, self.target)
+
+    def end(self, duration_s: float) -> float:
+        """Return where the end of a recording of that length comes to lie: :meth:`to_target` of that one moment."""
+        if duration_s < self.source[-2]:
+            return float(self.to_target(duration_s))
+        slope = (self.target[-1] - self.target[-2]) / (self.source[-1] - self.source[-2])
+        return self.target[-2] + (duration_s - self.source[-2]) * slope
 
     def to_source(self, times: npt.ArrayLike) -> Times:
         """Carry times after stretching back into the recording: the inverse of :meth:`to_target`."""
@@ -129,19 +180,8 @@ class TimeMap:
             Seconds, ≥ 0.
         """
         source, target = np.array(self.source), np.array(self.target)
-        kept = {0, len(source) - 1}
-        spans = [(0, len(source) - 1)]
-        while spans:
-            first, last = spans.pop()
-            between = np.arange(first + 1, last)
-            chord = np.interp(source[between], source[[first, last]], target[[first, last]])
-            distances = np.abs(target[between] - chord)
-            if len(between) and distances.max() > tolerance_s:
-                farthest = int(between[np.argmax(distances)])
-                kept.add(farthest)
-                spans += [(first, farthest), (farthest, last)]
-        chosen = sorted(kept)
-        return TimeMap(source[chosen], target[chosen])
+        kept = _needed(source, target, tolerance_s)
+        return TimeMap(source[kept], target[kept])
 
     def to_dict(self) -> dict[str, list[float]]:
         """Return plain data for JSON; :meth:`from_dict` reads it back to an equal map."""

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mashkit import beatmap
-from mashkit.beatmap import BeatsDistrusted, beat_grid, beat_map
+from mashkit.beatmap import BeatsDistrusted, ClipGrid, beat_grid, beat_map
 from mashkit.errors import TimeMapError
 from mashkit.types import Analysis
 
@@ -31,6 +31,10 @@ def detected(beats: np.ndarray, *, jitter: float = 0.005, seed: int = 0) -> np.n
 
 def analysis(beats: np.ndarray, *, bar: int = 4, upbeat: int = 0, confidence: float = 0.6) -> Analysis:
     return Analysis(beats=beats, downbeats=beats[upbeat::bar], confidence={"beats": confidence})
+
+
+def over(beats: np.ndarray) -> ClipGrid:
+    return beat_grid(analysis(beats)).over(48.0)
 
 
 @pytest.mark.parametrize("tempo", [62.0, 90.0, 120.0, 176.0])
@@ -113,7 +117,7 @@ def test_beats_that_cannot_be_trusted(found: Analysis, problem: str) -> None:
 @pytest.mark.parametrize("tempo", [105.0, 131.0])
 def test_beats_come_to_lie_on_beats(tempo: float, swing: float) -> None:
     sung, other = played(swing=0.02, every=70), played(tempo=tempo, swing=swing, first=0.9)
-    placement = beat_map(beat_grid(analysis(other)), beat_grid(analysis(sung)), candidate_s=48.0, vocal_s=48.0)
+    placement = beat_map(over(other), over(sung))
     laid = placement.offset_s + placement.time_map.to_target(other)
     together = min(len(laid), len(sung))
     assert np.abs(laid[:together] - sung[:together]).max() < beatmap.TOLERANCE_S + 0.002
@@ -125,9 +129,8 @@ def test_bars_are_laid_on_bars() -> None:
     assert other.downbeats is not None
     for candidate_bar, vocal_bar in ((0, 0), (2, 0), (0, 3)):
         placement = beat_map(
-            beat_grid(other), beat_grid(sung), candidate_s=48.0, vocal_s=48.0,
-            candidate_bar=candidate_bar, vocal_bar=vocal_bar,
-        )  # fmt: skip
+            beat_grid(other).over(48.0), beat_grid(sung).over(48.0), candidate_bar=candidate_bar, vocal_bar=vocal_bar
+        )
         laid = placement.offset_s + placement.time_map.to_target(other.downbeats[candidate_bar])
         assert float(laid) == pytest.approx(sung.downbeats[vocal_bar], abs=0.006)
 
@@ -135,10 +138,7 @@ def test_bars_are_laid_on_bars() -> None:
 @pytest.mark.parametrize(("tempo", "beats_per_beat"), [(61.0, 0.5), (236.0, 2.0)])
 def test_folded_tempi_share_every_other_beat(tempo: float, beats_per_beat: float) -> None:
     sung, other = played(tempo=120.0), played(tempo=tempo)
-    placement = beat_map(
-        beat_grid(analysis(other)), beat_grid(analysis(sung)), candidate_s=48.0, vocal_s=48.0,
-        beats_per_beat=beats_per_beat,
-    )  # fmt: skip
+    placement = beat_map(over(other), over(sung), beats_per_beat=beats_per_beat)
     laid = placement.offset_s + placement.time_map.to_target(other)
     fewer, more = (laid, sung) if beats_per_beat < 1 else (sung, laid)
     inside = fewer[(fewer >= more[0] - 0.01) & (fewer <= more[-1] + 0.01)]
@@ -147,23 +147,18 @@ def test_folded_tempi_share_every_other_beat(tempo: float, beats_per_beat: float
 
 def test_a_steady_song_on_a_steady_song_is_one_speed() -> None:
     sung, other = played(tempo=120.0), played(tempo=111.0)
-    placement = beat_map(
-        beat_grid(analysis(detected(other))),
-        beat_grid(analysis(detected(sung, seed=4))),
-        candidate_s=48.0,
-        vocal_s=48.0,
-    )
+    placement = beat_map(over(detected(other)), over(detected(sung, seed=4)))
     assert len(placement.time_map.source) == 2
     assert placement.time_map.mean_speed == pytest.approx(120 / 111, rel=1e-3)
 
 
 def test_speeds_nobody_wants_are_refused() -> None:
-    sung, other = beat_grid(analysis(played(tempo=180.0))), beat_grid(analysis(played(tempo=80.0)))
+    sung, other = over(played(tempo=180.0)), over(played(tempo=80.0))
     with pytest.raises(TimeMapError, match=r"speeds from 2\.2"):
-        beat_map(other, sung, candidate_s=48.0, vocal_s=48.0)
+        beat_map(other, sung)
 
 
 def test_clips_that_share_no_beats_are_refused() -> None:
-    grid = beat_grid(analysis(played()))
+    grid = over(played())
     with pytest.raises(TimeMapError, match="share"):
-        beat_map(grid, grid, candidate_s=48.0, vocal_s=48.0, candidate_bar=24)
+        beat_map(grid, grid, candidate_bar=24)

@@ -1,45 +1,40 @@
 """The paper's generator ("Mashup Generation"; SPEC readings 7–13 where it leaves things open).
 
-A vocal is drawn as seed, then one harmonic and one percussion stem; what fits is what the condition says. Candidate
-tests are vectorised over all clips, so a draw costs the same for ten clips and for ten thousand.
+A vocal is drawn as seed, then one harmonic and one percussion stem; what fits is what the condition says, and found in
+a sorted index (:mod:`mashkit.builtin.candidates`). Draw k of a run has random numbers of its own, so that any process
+can make it.
 """
 
 from __future__ import annotations
 
 import itertools
 import math
+import threading
+import weakref
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, ClassVar, Literal
+from collections.abc import Container, Iterator, Mapping, Sequence
+from typing import ClassVar, Literal
 
 import attrs
 import numpy as np
-import numpy.typing as npt
 from attrs import validators
 
 from mashkit.builtin import PAPER_GENERATOR
-from mashkit.builtin.placing import Fades, Placer
+from mashkit.builtin.candidates import KEY_FREE, TEMPO_FREE, CandidateIndex, Rules, index_of
+from mashkit.builtin.placing import BeatsOfClips, Fades, Fit, Placed, Placer
+from mashkit.cliptable import ClipTable
 from mashkit.components import ComponentInfo
 from mashkit.errors import GenerationError
-from mashkit.interfaces import Generator
-from mashkit.types import Clip, Condition, Layer, MashupPlan, Mixing, Role
+from mashkit.interfaces.generator import Draw, Drawer, DrawingGenerator
+from mashkit.types import Clip, Condition, FrozenMapping, Layer, MashupPlan, Mixing, Role
 
-TEMPO_CLASH = 0.04
-"""Least relative tempo difference that `strict` mismatches accept: beats 4 % apart part by half a beat in 13."""
-PATIENCE = 1000
-"""Draws without a new plan after which the clips count as exhausted (a space of 100 plans is missed with p < 0.005)."""
 LARGEST_GAIN_DB = 12.0
 """Bound of loudness matching: beyond it, what is raised is mostly separation residue."""
 
-_NEEDS = {
-    Condition.ORIGINAL: (),
-    Condition.MATCHED: ("key", "tempo", "downbeats"),
-    Condition.UNMATCHED_KEY: ("key", "tempo", "downbeats"),
-    Condition.UNMATCHED_TEMPO: ("key", "tempo", "downbeats"),
-    Condition.UNMATCHED_KEY_TEMPO: ("key", "tempo", "downbeats"),
-}
-_KEY_FREE = frozenset({Condition.UNMATCHED_KEY, Condition.UNMATCHED_KEY_TEMPO})
-_TEMPO_FREE = frozenset({Condition.UNMATCHED_TEMPO, Condition.UNMATCHED_KEY_TEMPO})
+_BACKING = (Role.HARMONIC, Role.PERCUSSION)
+_NO_VOCAL = "no clip has a vocal that can be used"
+_NO_STEM = "no {} stem of another song fits the drawn vocal"
+_LENGTH = "the stems overlap for too short or too long a time"
 
 
 def _unit_interval(instance: object, attribute: attrs.Attribute[float], value: float) -> None:
@@ -48,7 +43,7 @@ def _unit_interval(instance: object, attribute: attrs.Attribute[float], value: f
 
 
 @attrs.define(kw_only=True, eq=False)
-class PaperGenerator(Generator):
+class PaperGenerator(DrawingGenerator):
     """Draws mashups as the paper does.
 
     Parameters
@@ -108,267 +103,228 @@ class PaperGenerator(Generator):
     duck_db: float = attrs.field(default=0.0, validator=validators.ge(0))
     min_activity: float = attrs.field(default=0.25, validator=_unit_interval)
 
-    def _plan(
-        self, clips: Sequence[Clip], *, condition: Condition, count: int, seed: int, vocal: str | None
-    ) -> Iterator[MashupPlan]:
-        pool = _Pool(self, clips, condition)
-        placer = Placer(min_duration_s=self.min_duration_s)
-        record = self._record()
-        seeds = pool.seeds(vocal)
-        random = np.random.default_rng(seed)
-        seen: set[tuple[int, int, int]] = set()
-        rejected: Counter[str] = Counter()
-        fruitless = 0
-        while fruitless < PATIENCE:
-            fruitless += 1
-            chosen = self._draw(pool, seeds, condition, random, rejected)
-            if chosen is None:
-                continue
-            vocal_clip, *backing = (pool.clips[index] for index in chosen)
-            layers = self._layers(pool, chosen)
-            bars = [
-                int(random.choice(self._offsets(placer, vocal_clip, layer, clip, condition))) if self.phrase_bars else 0
-                for layer, clip in zip(layers, backing, strict=True)
-            ]
-            late = self._late(condition, random)
-            plan = self._placed(placer, condition, seed, record, vocal_clip, layers, backing, bars, late)
-            if plan is None:
-                rejected["the stems overlap for too short or too long a time"] += 1
-            elif chosen not in seen:
-                seen.add(chosen)
-                fruitless = 0
-                yield plan
-        if not seen:
-            raise pool.nothing_fits(rejected)
+    def drawer(self, clips: ClipTable, *, condition: Condition, seed: int, vocal: str | None) -> Drawer:
+        """Return the draws of a run."""
+        return _Drawer(self, clips, condition, seed, vocal)
+
+    def index(self, clips: Sequence[Clip]) -> CandidateIndex:
+        """Return what fits what among these clips: how many candidates a vocal has, and which.
+
+        Made once for a :class:`ClipTable`, whatever is asked of it afterwards; raises UsageError if two clips have the
+        same id.
+        """
+        rules = {field.name: getattr(self, field.name) for field in attrs.fields(Rules)}
+        return index_of(ClipTable.of(clips), Rules(**rules))
 
     def _variants(self, plan: MashupPlan, clips: Mapping[str, Clip]) -> Iterator[MashupPlan]:
-        if self.phrase_bars == 0 or plan.condition is Condition.ORIGINAL or plan.condition in _TEMPO_FREE:
+        if self.phrase_bars == 0 or plan.condition is Condition.ORIGINAL or plan.condition in TEMPO_FREE:
             yield plan
             return
-        placer = Placer(min_duration_s=self.min_duration_s)
-        record = self._record()
-        vocal, *layers = (plan.layer(role) for role in Role)
-        vocal_clip, *backing = (clips[layer.clip_id] for layer in (vocal, *layers))
-        choices = [
-            self._offsets(placer, vocal_clip, layer, clip, plan.condition)
-            for layer, clip in zip(layers, backing, strict=True)
+        maker = _PlanMaker(self, BeatsOfClips(), plan.condition, plan.seed)
+        vocal = clips[plan.layer(Role.VOCAL).clip_id]
+        backing = [
+            Fit(layer.role, clips[layer.clip_id], layer.speed, layer.semitones, layer.gain_db)
+            for layer in (plan.layer(role) for role in _BACKING)
         ]
-        for bars in itertools.product(*choices):
-            placed = self._placed(placer, plan.condition, plan.seed, record, vocal_clip, layers, backing, bars, None)
-            if placed is not None:
-                yield placed
+        for bars in itertools.product(*(maker.offsets(vocal, fit) for fit in backing)):
+            made = maker.plan(vocal, backing, bars, (0.0, 0.0, 0.0))
+            if made is not None:
+                yield made
 
-    def _draw(
-        self,
-        pool: _Pool,
-        seeds: npt.NDArray[np.intp],
-        condition: Condition,
-        random: np.random.Generator,
-        rejected: Counter[str],
-    ) -> tuple[int, int, int] | None:
-        """Draw a vocal, then a harmonic and a percussion candidate; None when the vocal has none."""
-        seed = int(random.choice(seeds))
-        if condition is Condition.ORIGINAL:
-            return seed, seed, seed
-        harmonic, percussion = pool.harmonic_candidates(seed), pool.percussion_candidates(seed)
-        if len(harmonic) == 0:
-            rejected["no harmonic stem of another song fits the drawn vocal"] += 1
-            return None
-        if len(percussion) == 0:
-            rejected["no percussion stem of another song fits the drawn vocal"] += 1
-            return None
-        return seed, int(random.choice(harmonic)), int(random.choice(percussion))
 
-    def _layers(self, pool: _Pool, chosen: tuple[int, int, int]) -> list[Layer]:
-        """Return the backing layers of the chosen clips, fitted in key and tempo, not yet placed."""
-        seed, condition = pool.clips[chosen[0]], pool.condition
-        layers = []
-        for role, index in zip((Role.HARMONIC, Role.PERCUSSION), chosen[1:], strict=True):
-            clip = pool.clips[index]
-            original = condition is Condition.ORIGINAL
-            shifts = role is Role.HARMONIC and not original and condition not in _KEY_FREE
-            layers.append(
-                Layer(
-                    role=role,
-                    clip_id=clip.id,
-                    speed=1.0 if original or condition in _TEMPO_FREE else float(pool.speeds(chosen[0])[index]),
-                    semitones=float(pool.shifts(chosen[0])[index]) if shifts else 0.0,
-                    gain_db=_loudness_gain(seed, clip, role) if self.match_loudness else 0.0,
-                )
-            )
-        return layers
+class _PlanMaker:
+    """Makes the plans of one run of chosen clips."""
 
-    def _offsets(self, placer: Placer, vocal: Clip, layer: Layer, clip: Clip, condition: Condition) -> Sequence[int]:
-        phrases = 0 if condition is Condition.ORIGINAL or condition in _TEMPO_FREE else self.phrase_bars
-        return placer.offsets(vocal, clip, speed=layer.speed, phrase_bars=phrases)
+    def __init__(self, options: PaperGenerator, beats: BeatsOfClips, condition: Condition, seed: int) -> None:
+        self._options = options
+        self._condition = condition
+        self._seed = seed
+        self._placer = Placer(beats, min_duration_s=options.min_duration_s)
+        described = options.describe()
+        # One for all plans of the run.
+        self._record = FrozenMapping({key: described[key] for key in ("name", "distribution", "version", "options")})
 
-    def _late(self, condition: Condition, random: np.random.Generator) -> tuple[float, float, float] | None:
-        """Draw by how much each layer is moved off its downbeat, seconds: one of them, where the tempo is free."""
-        if condition not in _TEMPO_FREE:
-            return None
-        late = [0.0, 0.0, 0.0]
-        late[int(random.integers(len(late)))] = float(random.uniform(-self.max_offset_s, self.max_offset_s))
-        return late[0], late[1], late[2]
+    def offsets(self, vocal: Clip, fit: Fit) -> Sequence[int]:
+        """Return by how many bars a clip may be moved on, as the options want it."""
+        fixed = self._condition is Condition.ORIGINAL or self._condition in TEMPO_FREE
+        return self._placer.offsets(vocal, fit, phrase_bars=0 if fixed else self._options.phrase_bars)
 
-    def _placed(
-        self,
-        placer: Placer,
-        condition: Condition,
-        seed: int,
-        record: Mapping[str, Any],
-        vocal: Clip,
-        layers: Sequence[Layer],
-        clips: Sequence[Clip],
-        bars: Sequence[int],
-        late: tuple[float, float, float] | None,
+    def plan(
+        self, vocal: Clip, backing: Sequence[Fit], bars: Sequence[int], late: Sequence[float]
     ) -> MashupPlan | None:
-        """Return the plan of these layers on that vocal; None if it would be too short or too long."""
-        sung = Layer(role=Role.VOCAL, clip_id=vocal.id)
-        placed, notes = [sung], list[str]()
-        for layer, clip, offset in zip(layers, clips, bars, strict=True):
-            if condition is Condition.ORIGINAL:
-                placed.append(layer)
-                continue
-            along = self.align == "beats" and condition not in _TEMPO_FREE
-            one = placer.place(vocal, layer, clip, bars=offset, along_beats=along)
-            placed.append(one.layer)
-            notes += one.notes
-        if late is not None:
-            placed = [attrs.evolve(layer, offset_s=layer.offset_s + by) for layer, by in zip(placed, late, strict=True)]
-        placed, duration = trimmed(placed, {clip.id: clip for clip in (vocal, *clips)})
-        if not self.min_duration_s <= duration <= self.max_duration_s:
+        """Return the plan of these clips on that vocal; None if it would be too short or too long.
+
+        Parameters
+        ----------
+        vocal : Clip
+        backing : sequence of Fit
+        bars : sequence of int
+            By how many each backing clip is moved on.
+        late : sequence of float
+            By how much the vocal and each backing clip are moved off their downbeats, seconds.
+        """
+        options = self._options
+        placed = [Placed(1.0, None, 0.0), *(self._place(vocal, *pair) for pair in zip(backing, bars, strict=True))]
+        chosen = [Fit(Role.VOCAL, vocal, 1.0, 0.0, 0.0), *backing]
+        placed = [
+            attrs.evolve(one, offset_s=one.offset_s + by) if by else one for one, by in zip(placed, late, strict=True)
+        ]
+        # Trimmed to where all sound (SPEC reading 12).
+        start = max(one.offset_s for one in placed)
+        duration = min(one.end(fit.clip.duration) for one, fit in zip(placed, chosen, strict=True)) - start
+        if not options.min_duration_s <= duration <= options.max_duration_s:
             return None
-        start = float(placed[0].to_clip(0.0))
-        fades = placer.fades(vocal, start_s=start, end_s=start + duration) if self.fades else Fades(0.0, 0.0)
+        sung_from = start - placed[0].offset_s
+        fades = Fades(0.0, 0.0)
+        if options.fades:
+            fades = self._placer.fades(vocal, start_s=sung_from, end_s=sung_from + duration)
         return MashupPlan(
-            condition=condition,
-            layers=placed,
+            condition=self._condition,
+            layers=[
+                Layer(
+                    role=fit.role,
+                    clip_id=fit.clip.id,
+                    time_map=one.time_map,
+                    speed=one.speed,
+                    semitones=fit.semitones,
+                    offset_s=one.offset_s - start,
+                    gain_db=fit.gain_db,
+                )
+                for one, fit in zip(placed, chosen, strict=True)
+            ],
             duration_s=duration,
-            seed=seed,
-            generator=record,
-            mixing=Mixing(fade_in_s=fades.in_s, fade_out_s=fades.out_s, duck_db=self.duck_db, limit_db=self.limit_db),
-            notes=notes,
+            seed=self._seed,
+            generator=self._record,
+            mixing=Mixing(
+                fade_in_s=fades.in_s, fade_out_s=fades.out_s, duck_db=options.duck_db, limit_db=options.limit_db
+            ),
+            notes=[note for one in placed for note in one.notes],
         )
 
-    def _record(self) -> dict[str, Any]:
-        described = self.describe()
-        return {key: described[key] for key in ("name", "distribution", "version", "options")}
+    def _place(self, vocal: Clip, fit: Fit, bars: int) -> Placed:
+        if self._condition is Condition.ORIGINAL:
+            return Placed(1.0, None, 0.0)
+        along = self._options.align == "beats" and self._condition not in TEMPO_FREE
+        return self._placer.place(vocal, fit, bars=bars, along_beats=along)
 
 
-class _Pool:
-    """The clips as arrays, and which of them fit a given vocal under one condition."""
+class _Drawer:
+    """The draws of one run."""
 
-    def __init__(self, options: PaperGenerator, clips: Sequence[Clip], condition: Condition) -> None:
-        self.options = options
-        self.condition = condition
-        self.all_clips = clips
-        self.clips = [clip for clip in clips if _knows(clip, _NEEDS[condition])]
-        songs = {song: index for index, song in enumerate(dict.fromkeys(clip.song for clip in self.clips))}
-        self._songs = np.array([songs[clip.song] for clip in self.clips], dtype=np.intp)
-        if condition is not Condition.ORIGINAL:
-            self._tempi = np.array([clip.analysis.tempo for clip in self.clips], dtype=np.float64)
-            keys = [clip.analysis.key for clip in self.clips if clip.analysis.key is not None]
-            self._tonics = np.array([key.relative_major_tonic for key in keys], dtype=np.int64)
-            self._minor = np.array([key.mode == "minor" for key in keys], dtype=np.bool_)
-        self._active = {role: self._activity(role) >= options.min_activity for role in Role}
+    def __init__(
+        self, options: PaperGenerator, clips: ClipTable, condition: Condition, seed: int, vocal: str | None
+    ) -> None:
+        self._options = options
+        self._clips = clips
+        self._condition = condition
+        self._index = options.index(clips)
+        self._maker = _PlanMaker(options, _beats_of(clips), condition, seed)
+        self._random = _RandomOfDraws(seed, condition)
+        self._vocals = self._index.seeds(condition) if vocal is None else self._named(vocal)
+        if len(self._vocals) == 0:
+            raise self.nothing_fits(Counter({_NO_VOCAL: 1}))
 
-    def _activity(self, role: Role) -> npt.NDArray[np.float64]:
-        # A clip whose activity nobody measured is taken at its word.
-        return np.array([clip.activity.get(role, 1.0) for clip in self.clips], dtype=np.float64)
+    def _named(self, vocal: str) -> Sequence[int]:
+        row = self._clips.row_of(vocal)
+        return [row] if row is not None and self._index.knows(row, self._condition) else []
 
-    def seeds(self, vocal: str | None) -> npt.NDArray[np.intp]:
-        """Return the clips whose vocal may be drawn: the one that was named, or all that sing."""
-        if vocal is not None:
-            chosen = [index for index, clip in enumerate(self.clips) if clip.id == vocal]
-        else:
-            chosen = np.flatnonzero(self._active[Role.VOCAL]).tolist()
-        if not chosen:
-            raise self.nothing_fits(Counter({"no clip has a vocal that can be used": 1}))
-        return np.array(chosen, dtype=np.intp)
+    def draw(self, number: int, known: Container[int]) -> Draw:
+        random = self._random.of(number)
+        vocal = int(self._vocals[int(random.integers(len(self._vocals)))])
+        backing = []
+        for role in _BACKING:
+            if self._condition is Condition.ORIGINAL:
+                backing.append(vocal)
+                continue
+            candidates = self._index.candidates(vocal, role, self._condition)
+            if len(candidates) == 0:
+                return Draw(number=number, rejected=_NO_STEM.format(role))
+            backing.append(candidates.row(int(random.integers(len(candidates)))))
+        choice = (vocal * len(self._clips) + backing[0]) * len(self._clips) + backing[1]
+        if choice in known:
+            return Draw(number=number, choice=choice)
+        plan = self._plan(vocal, backing, random)
+        if plan is None:
+            return Draw(number=number, choice=choice, rejected=_LENGTH)
+        chance = self._index.chance_matches(vocal, backing[0], backing[1], self._condition)
+        return Draw(number=number, choice=choice, plan=plan, chance=chance)
 
-    def shifts(self, seed: int) -> npt.NDArray[np.int64]:
-        """Return the semitones, −6…+5, that bring every clip to the seed's key (as Key.semitones_to)."""
-        shifts: npt.NDArray[np.int64] = (self._tonics[seed] - self._tonics + 6) % 12 - 6
-        return shifts
+    def _plan(self, vocal_row: int, rows: Sequence[int], random: np.random.Generator) -> MashupPlan | None:
+        vocal = self._clips.fetch(vocal_row)
+        backing = [self._fit(vocal, vocal_row, role, row) for role, row in zip(_BACKING, rows, strict=True)]
+        bars = [0] * len(backing)
+        if self._options.phrase_bars:
+            choices = [self._maker.offsets(vocal, fit) for fit in backing]
+            bars = [one[int(random.integers(len(one)))] for one in choices]
+        late = [0.0] * (1 + len(backing))
+        if self._condition in TEMPO_FREE:
+            most = self._options.max_offset_s
+            late[int(random.integers(len(late)))] = float(random.uniform(-most, most))
+        return self._maker.plan(vocal, backing, bars, late)
 
-    def speeds(self, seed: int) -> npt.NDArray[np.float64]:
-        """Return the speed that brings every clip to the seed's tempo: seed tempo / candidate tempo."""
-        ratios = self._tempi[seed] / self._tempi
-        return _folded(ratios) if self.options.fold_tempo else ratios
-
-    def _other_songs(self, seed: int) -> npt.NDArray[np.bool_]:
-        others: npt.NDArray[np.bool_] = self._songs != self._songs[seed]
-        return others
-
-    def _tempo_fits(self, seed: int) -> npt.NDArray[np.bool_]:
-        """Say which tempi the condition accepts, for the harmonic and the percussion stem alike."""
-        if self.condition in _TEMPO_FREE:
-            if self.options.mismatch == "literal":
-                return np.ones(len(self.clips), dtype=np.bool_)
-            # Half and double tempo share the beat: they do not clash.
-            clash: npt.NDArray[np.bool_] = np.abs(_folded(self._tempi[seed] / self._tempi) - 1) > TEMPO_CLASH
-            return clash
-        speeds = self.speeds(seed)
-        fits: npt.NDArray[np.bool_] = (speeds >= self.options.min_speed) & (speeds <= self.options.max_speed)
-        return fits
-
-    def _key_fits(self, seed: int) -> npt.NDArray[np.bool_]:
-        distance = np.abs(self.shifts(seed))
-        if self.condition in _KEY_FREE:
-            return distance >= 1 if self.options.mismatch == "strict" else np.ones(len(self.clips), dtype=np.bool_)
-        fits: npt.NDArray[np.bool_] = distance <= self.options.max_shift
-        return fits & (self._minor == self._minor[seed]) if self.options.same_mode else fits
-
-    def harmonic_candidates(self, seed: int) -> npt.NDArray[np.intp]:
-        """Return the clips whose harmonic stem the condition accepts for this vocal."""
-        return np.flatnonzero(
-            self._other_songs(seed) & self._active[Role.HARMONIC] & self._key_fits(seed) & self._tempo_fits(seed)
+    def _fit(self, vocal: Clip, vocal_row: int, role: Role, row: int) -> Fit:
+        condition = self._condition
+        clip = vocal if row == vocal_row else self._clips.fetch(row)
+        original = condition is Condition.ORIGINAL
+        shifts = role is Role.HARMONIC and not original and condition not in KEY_FREE
+        return Fit(
+            role,
+            clip,
+            1.0 if original or condition in TEMPO_FREE else self._index.speed(vocal_row, row),
+            float(self._index.shift(vocal_row, row)) if shifts else 0.0,
+            _loudness_gain(vocal, clip, role) if self._options.match_loudness else 0.0,
         )
-
-    def percussion_candidates(self, seed: int) -> npt.NDArray[np.intp]:
-        """Return the clips whose percussion stem the condition accepts for this vocal."""
-        return np.flatnonzero(self._other_songs(seed) & self._active[Role.PERCUSSION] & self._tempo_fits(seed))
 
     def nothing_fits(self, rejected: Counter[str]) -> GenerationError:
-        """Return the error that says why there is no mashup, and what the clips are."""
         reason = rejected.most_common(1)[0][0] if rejected else "nothing fits"
         known = "; ".join(
             f"{clip.title}: {clip.analysis.key or 'no key'}, "
             + (f"{clip.analysis.tempo:.1f} BPM" if clip.analysis.tempo else "no tempo")
-            for clip in self.all_clips[:8]
+            for clip in self._clips[:8]
         )
-        options = self.options
+        options = self._options
         return GenerationError(
-            f"no {self.condition} mashup among {len(self.all_clips)} clips: {reason} [{known}]",
+            f"no {self._condition} mashup among {len(self._clips)} clips: {reason} [{known}]",
             f"add songs, or widen max_shift (now {options.max_shift}) and min_speed/max_speed "
             f"(now {options.min_speed}–{options.max_speed})",
         )
 
 
-def _knows(clip: Clip, fields: Sequence[str]) -> bool:
-    """Tell whether the clip's analysis has all of ``fields``, and at least one downbeat if that is among them."""
-    values: list[Any] = [getattr(clip.analysis, field) for field in fields]
-    return all(value is not None and (not isinstance(value, np.ndarray) or len(value) > 0) for value in values)
+class _RandomOfDraws:
+    """Random numbers for each draw of a run, none of which depend on another draw's.
 
+    Philox in counter mode (Salmon et al.: Parallel random numbers: as easy as 1, 2, 3, SC 2011): the run is its key,
+    the draw the last word of its counter. Setting that costs a tenth of seeding a generator.
+    """
 
-def _folded(ratios: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    """Return tempo ratios brought within √½…√2 by halving or doubling."""
-    folded: npt.NDArray[np.float64] = ratios * 2.0 ** -np.round(np.log2(ratios))
-    return folded
+    def __init__(self, seed: int, condition: Condition) -> None:
+        # The condition belongs to the key: else the same vocals would be drawn in the same order under each.
+        key = np.random.SeedSequence((seed, list(Condition).index(condition))).generate_state(2, np.uint64)
+        self._bits = np.random.Philox(key=key)
+        self._start = self._bits.state
+        self._generator = np.random.Generator(self._bits)
+
+    def of(self, number: int) -> np.random.Generator:
+        """Return the generator of a draw; it is that draw's until the next call."""
+        self._start["state"]["counter"][3] = number
+        self._bits.state = self._start
+        return self._generator
 
 
 def _loudness_gain(seed: Clip, clip: Clip, role: Role) -> float:
     """Return the gain, dB, that gives the clip's stem the loudness of the seed's own stem of that role."""
     gain = seed.loudness.get(role, -math.inf) - clip.loudness.get(role, -math.inf)
     # Silence on either side (−inf) says nothing about balance.
-    return float(np.clip(gain, -LARGEST_GAIN_DB, LARGEST_GAIN_DB)) if math.isfinite(gain) else 0.0
+    return min(max(gain, -LARGEST_GAIN_DB), LARGEST_GAIN_DB) if math.isfinite(gain) else 0.0
 
 
-def trimmed(layers: Sequence[Layer], clips: dict[str, Clip]) -> tuple[list[Layer], float]:
-    """Trim to where all layers sound (SPEC reading 12): return them on that time line, and its length in seconds.
+_beats: weakref.WeakKeyDictionary[ClipTable, BeatsOfClips] = weakref.WeakKeyDictionary()
+_lock = threading.Lock()
 
-    The length is ≤ 0 when they do not overlap.
-    """
-    start = max(layer.offset_s for layer in layers)
-    end = min(float(layer.to_mashup(clips[layer.clip_id].duration)) for layer in layers)
-    return [attrs.evolve(layer, offset_s=layer.offset_s - start) for layer in layers], end - start
+
+def _beats_of(table: ClipTable) -> BeatsOfClips:
+    """Return what is known of the beats of a table's clips, for all runs over it."""
+    with _lock:
+        if table not in _beats:
+            _beats[table] = BeatsOfClips(table.grid_of)
+        return _beats[table]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import shutil
 import sys
@@ -15,7 +16,7 @@ import rich.console
 import rich.markup
 import rich.table
 
-from mashkit.atomicfile import require_writable_folder, write_json, write_text
+from mashkit.atomicfile import replacing, require_writable_folder, write_json, write_text
 from mashkit.audiofile import load, save
 from mashkit.catalog import Catalog
 from mashkit.catalog.database import default_cache
@@ -28,6 +29,7 @@ from mashkit.cli.main import COMPONENT_KINDS, KINDS
 from mashkit.cli.models import models as models  # the same
 from mashkit.cli.progress import ProgressListener
 from mashkit.errors import AudioFileError, CatalogError, MashkitError, PlanError, TimeMapError, UsageError
+from mashkit.generation import UNMATCHED, Mixture, Recipe, Report
 from mashkit.hookspecs import StageEvent
 from mashkit.mixing import PEAK_CEILING_DB
 from mashkit.output import clip_record, environment, with_clicks, write_mashup
@@ -35,9 +37,15 @@ from mashkit.pipeline import Kit, Ranked
 from mashkit.registry import Registry
 from mashkit.scaffold import new_plugin
 from mashkit.timemap import TimeMap
-from mashkit.types import Audio, MashupPlan, Role, Score
+from mashkit.types import Audio, Condition, MashupPlan, Role, Score
 
 DONE, FAILED, PARTLY = 0, 1, 3
+PLANS = 10
+"""Plans that `generate` draws when nobody says how many."""
+PARALLEL_FROM = 5000
+"""Plans from which on it pays to start processes to draw them."""
+PLANS_A_REPORT = 500
+"""Plans drawn between two signs of progress."""
 
 
 # --------------------------------------------------------------------------------------------------------- shared
@@ -379,6 +387,7 @@ def _read_time_map(path: Path) -> TimeMap:
 def generate(arguments: argparse.Namespace) -> int:
     """Draw mashup plans."""
     kit = _kit(arguments)
+    recipe = _recipe(arguments)
     with ProgressListener(kit.registry, quiet=arguments.quiet):
         catalog = _catalog(kit, arguments, arguments.songs)
         status = PARTLY if catalog.failures else DONE
@@ -396,23 +405,64 @@ def generate(arguments: argparse.Namespace) -> int:
                     ],
                 )  # fmt: skip
             return status
-        plans = list(
-            kit.generator.plan(
-                catalog.clips,
-                condition=arguments.condition,
-                count=arguments.count,
-                seed=arguments.seed,
-                vocal=arguments.vocal,
-            )
+        mixture = Mixture(
+            kit.generator,
+            catalog.clips,
+            recipe,
+            seed=arguments.seed,
+            vocal=arguments.vocal,
+            executor=kit.executor if _in_parallel(recipe, arguments) else None,
         )
-    lines = "".join(f"{plan.to_json()}\n" for plan in plans)
-    if arguments.output is not None:
-        write_text(arguments.output, lines)
-    if arguments.json or arguments.output is None:
-        print(lines, end="")
-    if len(plans) < arguments.count:
-        _say(f"{len(plans)} of the {arguments.count} plans asked for: no more were found")
-    return status
+        _write_plans(kit, mixture, recipe, arguments.output)
+    report = mixture.report
+    if arguments.output is not None and arguments.json:
+        _print_json({"plans": str(arguments.output), "seed": arguments.seed, "generator": kit.generator.describe(),
+                     "report": report.to_dict(), "failures": _failures(catalog)})  # fmt: skip
+    elif len(recipe.counts) > 1 and not arguments.quiet:
+        _say_report(report)
+    for condition, reason in report.exhausted.items():
+        _say(f"{report.drawn[condition]} of the {recipe.counts[condition]} {condition} plans asked for: {reason}")
+    missing = any(report.drawn[condition] == 0 for condition in recipe.counts)
+    return PARTLY if missing else status
+
+
+def _recipe(arguments: argparse.Namespace) -> Recipe:
+    """Return what the arguments ask for: so many plans of a condition, or a mixture."""
+    mixed = {name: getattr(arguments, name) or 0 for name in ("positives", "negatives", "unlabelled")}
+    if not any(mixed.values()):
+        return Recipe({arguments.condition or Condition.MATCHED: arguments.count or PLANS})
+    if arguments.condition or arguments.count:
+        raise UsageError(
+            "--condition and --count beside --positives, --negatives or --unlabelled", "give the former or the latter"
+        )
+    shares = arguments.negative_shares
+    return Recipe.for_training(**mixed, shares=None if shares is None else dict(zip(UNMATCHED, shares, strict=True)))
+
+
+def _in_parallel(recipe: Recipe, arguments: argparse.Namespace) -> bool:
+    """Tell whether to draw in several processes; the plans are the same."""
+    return recipe.total >= PARALLEL_FROM if arguments.jobs is None else arguments.jobs > 1
+
+
+def _write_plans(kit: Kit, mixture: Mixture, recipe: Recipe, output: Path | None) -> None:
+    """Write plans as they are drawn: to standard output, or to a file that is there when all are."""
+    with contextlib.ExitStack() as stack:
+        file = sys.stdout
+        if output is not None:
+            file = stack.enter_context(stack.enter_context(replacing(output)).open("w", encoding="utf-8"))
+        for done, plan in enumerate(mixture, 1):
+            file.write(f"{plan.to_json()}\n")
+            if output is not None and (done % PLANS_A_REPORT == 0 or done == recipe.total):
+                event = StageEvent(stage="generate", item=str(output), state="done", done=done, total=recipe.total)
+                kit.registry.plugins.hook.mashkit_stage(event=event)
+
+
+def _say_report(report: Report) -> None:
+    for condition, tally in report.tallies.items():
+        why = [f"{count} {reason}" for reason, count in [("repeated", tally.repeated), *tally.rejected.most_common()]]
+        _say(f"{condition}: {report.drawn[condition]} plans of {tally.draws} draws ({'; '.join(why)})")
+    if report.chance_share is not None:
+        _say(f"{100 * report.chance_share:.1f} % of the negatives fit by chance")
 
 
 def _read_plans(path: Path) -> list[MashupPlan]:

@@ -47,10 +47,8 @@ def _parser() -> argparse.ArgumentParser:
         add_cache(made)
 
     def drawing(made: argparse.ArgumentParser, count: int) -> None:
-        made.add_argument("--condition", choices=CONDITIONS, default="matched", help="default: %(default)s")
-        made.add_argument(
-            "--count", type=positive, default=count, metavar="N", help="plans to draw; default: %(default)s"
-        )
+        made.add_argument("--condition", choices=CONDITIONS, default="matched", help="default: matched")
+        made.add_argument("--count", type=positive, default=count, metavar="N", help=f"plans to draw; default: {count}")
         made.add_argument("--seed", type=int, default=0, help="seed of the draw; default: %(default)s")
         made.add_argument("--vocal", metavar="CLIP", help="draw for this clip's vocal only; ids: generate --list-clips")
 
@@ -121,6 +119,15 @@ def _parser() -> argparse.ArgumentParser:
     generate.add_argument("-o", "--output", type=Path, metavar="FILE", help="write the plans there, one JSON a line")
     generate.add_argument("--list-clips", action="store_true", help="list the clips instead of drawing plans")
     drawing(generate, 10)
+    generate.set_defaults(condition=None, count=None)  # "not given" is told from the default: a mixture has neither
+    mixture = generate.add_argument_group("a mixture of conditions, instead of --condition and --count")
+    mixture.add_argument("--positives", type=positive, metavar="N", help="original plans")
+    mixture.add_argument("--negatives", type=positive, metavar="N", help="unmatched plans, equal thirds of the three")
+    mixture.add_argument("--unlabelled", type=positive, metavar="N", help="matched plans")
+    mixture.add_argument(
+        "--negative-shares", type=float, nargs=3, metavar=("KEY", "TEMPO", "BOTH"),
+        help="shares of the negatives unmatched in key, tempo, and both; default: equal",
+    )  # fmt: skip
     collection(generate)
 
     score = command("score", "Score mashup plans.", *KINDS[:4], "executor")

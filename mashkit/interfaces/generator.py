@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 from abc import abstractmethod
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import ClassVar
+from collections import Counter
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
+from typing import ClassVar, Protocol
 
 import attrs
 
@@ -12,6 +14,9 @@ from mashkit.cliptable import ClipTable
 from mashkit.components import Component
 from mashkit.errors import ContractViolation, GenerationError, UsageError
 from mashkit.types import Clip, Condition, MashupPlan
+
+PATIENCE = 1000
+"""Draws without a new plan after which the clips count as exhausted (a space of 100 plans is missed with p < 0.005)."""
 
 
 @attrs.define(kw_only=True, eq=False)
@@ -52,35 +57,50 @@ class Generator(Component):
         Raises
         ------
         UsageError
-            If the condition is not one of ``info.provides``, the count is below 1, or ``vocal`` is no clip's id.
+            If the condition is not one of ``info.provides``, the count is below 1, the seed below 0, or ``vocal`` is no
+            clip's id.
         GenerationError
             If not a single plan exists; it says which constraint leaves none.
         ContractViolation
             If a plan names a clip that was not given, or comes twice.
         """
+        if count < 1:
+            raise UsageError(f"count is {count}", "ask for at least one plan")
+        table = ClipTable.of(clips)
+        self.require_sense(table, condition=condition, seed=seed, vocal=vocal)
+        return self._checked(table, Condition(condition), count, seed, vocal)
+
+    def require_sense(self, clips: ClipTable, *, condition: Condition | str, seed: int, vocal: str | None) -> None:
+        """Raise UsageError, as :meth:`plan` does, unless a run can be begun with these arguments."""
         if condition not in self.info.provides:
             raise UsageError(
                 f"generator {self.info.name!r} knows no condition {str(condition)!r}",
                 f"use one of {', '.join(sorted(self.info.provides))}",
             )
-        if count < 1:
-            raise UsageError(f"count is {count}", "ask for at least one plan")
-        table = ClipTable.of(clips)
-        if vocal is not None and table.row_of(vocal) is None:
+        if seed < 0:
+            raise UsageError(f"seed is {seed}", "give a whole number of 0 or more")
+        if vocal is not None and clips.row_of(vocal) is None:
             raise UsageError(f"no clip has the id {vocal!r}", "see `mashkit generate --list-clips`")
-        return self._checked(table, Condition(condition), count, seed, vocal)
+
+    def require_known_clips(self, plan: MashupPlan, clips: ClipTable) -> None:
+        """Raise ContractViolation if a plan of this generator's uses clips it was not given."""
+        unknown = {layer.clip_id for layer in plan.layers if clips.row_of(layer.clip_id) is None}
+        if unknown:
+            raise ContractViolation(
+                f"generator {self.info.name!r}: plan {plan.id} uses unknown clips {sorted(unknown)}"
+            )
 
     def _checked(
         self, clips: ClipTable, condition: Condition, count: int, seed: int, vocal: str | None
     ) -> Iterator[MashupPlan]:
-        seen: set[str] = set()
+        seen: set[int] = set()
         with self.backend_call("plan"):
             for plan in self._plan(clips, condition=condition, count=count, seed=seed, vocal=vocal):
-                missing = {layer.clip_id for layer in plan.layers if clips.row_of(layer.clip_id) is None}
-                if missing or plan.id in seen:
-                    fault = f"uses unknown clips {sorted(missing)}" if missing else "comes twice"
-                    raise ContractViolation(f"generator {self.info.name!r}: plan {plan.id} {fault}")
-                seen.add(plan.id)
+                self.require_known_clips(plan, clips)
+                heard = hash_of_sound(plan)
+                if heard in seen:
+                    raise ContractViolation(f"generator {self.info.name!r}: plan {plan.id} comes twice")
+                seen.add(heard)
                 yield plan
                 if len(seen) == count:
                     return
@@ -128,3 +148,117 @@ class Generator(Component):
 
         ``clips`` is a sequence like any other; of many clips, draw by its columns and touch only the clips drawn.
         """
+
+
+def hash_of_sound(plan: MashupPlan) -> int:
+    """Return a number of 64 bits that plans which sound the same share, in this process.
+
+    That two of 100,000 plans which differ share one has a probability below 10⁻⁹.
+    """
+    return hash((plan.layers, plan.mixing, plan.duration_s))
+
+
+@attrs.frozen(kw_only=True)
+class Draw:
+    """One draw of a :class:`DrawingGenerator`: a plan, or why there is none.
+
+    Parameters
+    ----------
+    number : int
+        Which draw of its run, from 0.
+    choice : int, optional
+        A number of what was chosen: draws of the same stems have the same. None if nothing could be chosen.
+    plan : MashupPlan, optional
+    rejected : str
+        Why there is no plan; empty where there is one, or where the choice is a known one.
+    chance : sequence of str
+        Of an unmatched plan, the axes ("key", "tempo") in which its stems fit by chance.
+    """
+
+    number: int
+    choice: int | None = None
+    plan: MashupPlan | None = None
+    rejected: str = ""
+    chance: tuple[str, ...] = ()
+
+
+class Drawer(Protocol):
+    """The draws of one run. Any of them can be made at any time, in any process, with the same result."""
+
+    def draw(self, number: int, known: Container[int]) -> Draw:
+        """Make draw ``number``; of a choice that is ``known``, without its plan."""
+        ...
+
+    def nothing_fits(self, rejected: Counter[str]) -> GenerationError:
+        """Return the error for a run without a single plan, given how often a draw was rejected for which reason."""
+        ...
+
+
+@attrs.define
+class Tally:
+    """What became of the draws of a run.
+
+    Attributes
+    ----------
+    draws, repeated : int
+        All draws, and those of a choice, or sound, there was a plan of already.
+    rejected : Counter of str
+        How many draws gave no plan, by reason.
+    """
+
+    draws: int = 0
+    repeated: int = 0
+    rejected: Counter[str] = attrs.field(factory=Counter)
+
+
+@attrs.define(kw_only=True, eq=False)
+class DrawingGenerator(Generator):
+    """A generator whose draws do not depend on each other, so that several processes can share them.
+
+    Draw ``number`` of a run follows from the clips, the options, the condition, the seed and the vocal alone. A run is
+    its draws in order, without repeated ones, until :data:`PATIENCE` draws in a row gave nothing new.
+    """
+
+    @abstractmethod
+    def drawer(self, clips: ClipTable, *, condition: Condition, seed: int, vocal: str | None) -> Drawer:
+        """Return the draws of a run; raises GenerationError when no draw can be made at all."""
+
+    def _plan(
+        self, clips: ClipTable, *, condition: Condition, count: int, seed: int, vocal: str | None
+    ) -> Iterator[MashupPlan]:
+        drawer = self.drawer(clips, condition=condition, seed=seed, vocal=vocal)
+        known: set[int] = set()
+        tally = Tally()
+        for draw in distinct((drawer.draw(number, known) for number in itertools.count()), known, tally):
+            assert draw.plan is not None  # noqa: S101 — distinct() gives plans only
+            yield draw.plan
+        if not known:
+            raise drawer.nothing_fits(tally.rejected)
+
+
+def distinct(draws: Iterable[Draw], known: set[int], tally: Tally) -> Iterator[Draw]:
+    """Yield the draws that have a plan nobody drew before, until :data:`PATIENCE` draws in a row have none.
+
+    Parameters
+    ----------
+    draws : iterable of Draw
+        In order of their numbers.
+    known : set of int
+        Choices there is a plan of: each new one is added (some 70 bytes a plan, all a run remembers of it).
+    tally : Tally
+        Counts what becomes of the draws.
+    """
+    fruitless = 0
+    for draw in draws:
+        tally.draws += 1
+        fruitless += 1
+        if draw.choice in known:
+            tally.repeated += 1
+        elif draw.plan is None or draw.choice is None:
+            tally.rejected[draw.rejected] += 1
+        else:
+            known.add(draw.choice)
+            fruitless = 0
+            yield draw
+        if fruitless == PATIENCE:
+            return

@@ -1,0 +1,320 @@
+"""Which clips fit a vocal: found among a million in microseconds, drawn without making a list of them.
+
+The clips whose stem may be drawn lie in one array, by key and, within a key, by tempo. What a condition accepts is then
+a few ranges of that array: those of at most seven keys and of one tempo range, or of the tempi around it. The few clips
+of the vocal's own song are left out one by one.
+
+Conventions: a row is a clip's number in the table; speed is seed tempo / candidate tempo (SPEC reading 8).
+"""
+
+from __future__ import annotations
+
+import functools
+import itertools
+import math
+import threading
+import weakref
+from collections.abc import Sequence
+from typing import Literal, TypeAlias
+
+import attrs
+import numpy as np
+import numpy.typing as npt
+
+from mashkit.cliptable import ClipTable
+from mashkit.types import Condition, Role
+
+Rows: TypeAlias = npt.NDArray[np.intp]
+Interval: TypeAlias = tuple[float, float]
+"""Tempi from … to, both included, BPM."""
+Span: TypeAlias = tuple[int, int]
+"""Places of a sorted array from … up to, the second not included."""
+
+TEMPO_CLASH = 0.04
+"""Least relative tempo difference that `strict` mismatches accept: beats 4 % apart part by half a beat in 13."""
+KEY_FREE = frozenset({Condition.UNMATCHED_KEY, Condition.UNMATCHED_KEY_TEMPO})
+TEMPO_FREE = frozenset({Condition.UNMATCHED_TEMPO, Condition.UNMATCHED_KEY_TEMPO})
+
+_ROOT_HALF = math.sqrt(0.5)
+_HIGHEST = math.nextafter(2 * _ROOT_HALF, 0.0)
+_EVERY_TEMPO = ((0.0, math.inf),)
+
+
+@attrs.frozen(kw_only=True)
+class Rules:
+    """What the options of :class:`~mashkit.builtin.paper.PaperGenerator` of the same names demand of candidates."""
+
+    max_shift: int
+    min_speed: float
+    max_speed: float
+    mismatch: Literal["strict", "literal"]
+    same_mode: bool
+    fold_tempo: bool
+    min_activity: float
+
+
+def folded(ratio: float) -> float:
+    """Return a tempo ratio brought within √½…√2 by halving or doubling."""
+    mantissa, _ = math.frexp(ratio)
+    return 2 * mantissa if mantissa < _ROOT_HALF else mantissa
+
+
+def shift_between(tonic: int, seed_tonic: int) -> int:
+    """Return the semitones, −6…+5, from one (relative major) tonic to the seed's, as Key.semitones_to."""
+    return (seed_tonic - tonic + 6) % 12 - 6
+
+
+class Candidates:
+    """The rows that fit a vocal in one role, as ranges of an array: as many as there are, none of them listed.
+
+    Parameters
+    ----------
+    rows : array of int, shape (n,)
+        The sorted array.
+    spans : sequence of Span
+        The ranges of it that fit, without overlap.
+    left_out : sequence of int
+        Places within the ranges that do not count: the vocal's own song.
+    """
+
+    def __init__(self, rows: npt.NDArray[np.int32], spans: Sequence[Span], left_out: Sequence[int]) -> None:
+        self._rows = rows
+        self._spans = spans
+        self._skipped = []
+        before = 0
+        for first, last in spans:
+            self._skipped += [before + place - first for place in left_out if first <= place < last]
+            before += last - first
+        self._skipped.sort()
+        self._count = before - len(self._skipped)
+
+    def __len__(self) -> int:
+        return self._count
+
+    def row(self, index: int) -> int:
+        """Return the candidate number ``index``, from 0, in the array's order; raises IndexError beyond the last."""
+        if not 0 <= index < self._count:
+            raise IndexError(f"candidate {index} of {self._count}")
+        for skipped in self._skipped:
+            index += skipped <= index
+        for first, last in self._spans:
+            if index < last - first:
+                return int(self._rows[first + index])
+            index -= last - first
+        raise AssertionError("the spans hold as many as were counted")
+
+    def rows(self) -> Rows:
+        """Return all of them, ascending: a list as long as there are candidates."""
+        found = [self._rows[first:last] for first, last in self._spans]
+        everything = np.concatenate([*found, np.empty(0, np.int32)])
+        return np.sort(np.delete(everything, np.array(self._skipped, dtype=np.intp))).astype(np.intp)
+
+
+class _Sorted:
+    """Rows by group, and by tempo within a group."""
+
+    def __init__(self, rows: Rows, groups: npt.NDArray[np.int8], tempi: npt.NDArray[np.float64], most: int) -> None:
+        order = np.lexsort((tempi[rows], groups[rows]))
+        self.rows = rows[order].astype(np.int32)
+        sorted_tempi = tempi[self.rows]
+        starts = np.searchsorted(groups[self.rows], np.arange(most + 1)).tolist()
+        self._groups = [(first, sorted_tempi[first:last]) for first, last in itertools.pairwise(starts)]
+        self._places = np.full(len(tempi), -1, dtype=np.int32)
+        self._places[self.rows] = np.arange(len(rows), dtype=np.int32)
+
+    def find(self, groups: Sequence[int], intervals: Sequence[Interval], left_out: Sequence[int]) -> Candidates:
+        spans = []
+        for group in groups:
+            start, tempi = self._groups[group]
+            for low, high in intervals:
+                first, last = int(tempi.searchsorted(low)), int(tempi.searchsorted(high, "right"))
+                if first < last:
+                    spans.append((start + first, start + last))
+        return Candidates(self.rows, spans, [int(self._places[row]) for row in left_out])
+
+
+class CandidateIndex:
+    """What fits what among the clips of a table.
+
+    Parameters
+    ----------
+    table : ClipTable
+        Its columns are used, no clip is fetched.
+    rules : Rules
+    """
+
+    def __init__(self, table: ClipTable, rules: Rules) -> None:
+        # The table itself is not kept: the index lives as long as it does (index_of), and not the other way round.
+        self.rules = rules
+        self._tonics, self._minor, self._tempi = table.tonics, table.minor, table.tempi
+        self._known = (table.tonics >= 0) & np.isfinite(table.tempi) & table.downbeats
+        self._active = table.activity >= np.float32(rules.min_activity)
+        harmonic, percussion = (
+            np.flatnonzero(self._known & self._active[:, list(Role).index(role)])
+            for role in (Role.HARMONIC, Role.PERCUSSION)
+        )
+        self._key_groups = {
+            seed: _key_groups(*seed, rules) for seed in itertools.product(range(12), (0, 1), (False, True))
+        }
+        modes = table.minor.astype(np.int8) if rules.same_mode else np.zeros(len(table), np.int8)
+        self._harmonic = _Sorted(harmonic, np.where(self._known, 2 * table.tonics + modes, 0), table.tempi, 24)
+        self._percussion = _Sorted(percussion, np.zeros(len(table), np.int8), table.tempi, 1)
+        self._by_song = np.argsort(table.songs, kind="stable").astype(np.int32)
+        self._songs = table.songs
+        self._songs_sorted = table.songs[self._by_song]
+        known_tempi = table.tempi[self._known]
+        self._tempo_range = (float(known_tempi.min()), float(known_tempi.max())) if len(known_tempi) else (1.0, 1.0)
+
+    def seeds(self, condition: Condition) -> Rows:
+        """Return the rows whose vocal may be drawn: those that sing and of which is known what the condition needs."""
+        sings = self._active[:, list(Role).index(Role.VOCAL)]
+        return np.flatnonzero(sings if condition is Condition.ORIGINAL else sings & self._known)
+
+    def knows(self, row: int, condition: Condition) -> bool:
+        """Tell whether key, tempo and a downbeat of the row are known, if the condition needs them."""
+        return condition is Condition.ORIGINAL or bool(self._known[row])
+
+    def shift(self, seed: int, row: int) -> int:
+        """Return the semitones, −6…+5, that bring the row to the seed's key."""
+        return shift_between(int(self._tonics[row]), int(self._tonics[seed]))
+
+    def speed(self, seed: int, row: int) -> float:
+        """Return the speed that brings the row to the seed's tempo."""
+        ratio = float(self._tempi[seed]) / float(self._tempi[row])
+        return folded(ratio) if self.rules.fold_tempo else ratio
+
+    def candidates(self, seed: int, role: Role, condition: Condition) -> Candidates:
+        """Return the rows whose stem of a role the condition accepts for this row's vocal.
+
+        Parameters
+        ----------
+        seed : int
+            A row whose key, tempo and downbeats are known.
+        role : Role
+            HARMONIC or PERCUSSION.
+        condition : Condition
+            Any but *original*, which has no candidates.
+        """
+        tempi, own_song = self._tempi_for(seed, condition), self._own_song(seed)
+        if role is Role.PERCUSSION:
+            return self._percussion.find((0,), tempi, own_song)
+        mode = int(self._minor[seed]) if self.rules.same_mode else 0
+        return self._harmonic.find(
+            self._key_groups[int(self._tonics[seed]), mode, condition in KEY_FREE], tempi, own_song
+        )
+
+    def chance_matches(self, seed: int, harmonic: int, percussion: int, condition: Condition) -> tuple[str, ...]:
+        """Return the axes ("key", "tempo") in which stems fit the vocal although the condition says they do not.
+
+        They fit where `strict` would not have drawn them: in the vocal's key as they are, or a tempo, or half or double
+        of one, within :data:`TEMPO_CLASH` of the vocal's. Under `strict` there are none.
+        """
+        found = []
+        if condition in KEY_FREE and self.shift(seed, harmonic) == 0:
+            found.append("key")
+        if condition in TEMPO_FREE and any(
+            abs(folded(float(self._tempi[seed]) / float(self._tempi[row])) - 1) <= TEMPO_CLASH
+            for row in (harmonic, percussion)
+        ):
+            found.append("tempo")
+        return tuple(found)
+
+    def _own_song(self, seed: int) -> list[int]:
+        song = self._songs[seed]
+        first, last = self._songs_sorted.searchsorted(song), self._songs_sorted.searchsorted(song, "right")
+        own: list[int] = self._by_song[first:last].tolist()
+        return own
+
+    def _tempi_for(self, seed: int, condition: Condition) -> Sequence[Interval]:
+        tempo, rules = float(self._tempi[seed]), self.rules
+        if condition not in TEMPO_FREE:
+            if rules.fold_tempo:
+                low, high = max(rules.min_speed, _ROOT_HALF), min(rules.max_speed, _HIGHEST)
+                return self._folded_tempi(tempo, low, high)
+            return ((_least_tempo(tempo, rules.max_speed), _largest_tempo(tempo, rules.min_speed)),)
+        if rules.mismatch == "literal":
+            return _EVERY_TEMPO
+        # Half and double tempo share the beat: they do not clash.
+        return _complement(self._folded_tempi(tempo, *_clash_bounds()))
+
+    def _folded_tempi(self, tempo: float, low: float, high: float) -> list[Interval]:
+        """Return the tempi whose folded speed lies from ``low`` to ``high``, ascending."""
+        if low > high:
+            return []
+        slowest, fastest = self._tempo_range
+        folds = range(math.frexp(tempo / fastest)[1] - 1, math.frexp(tempo / slowest)[1] + 1)
+        return [
+            (_least_tempo(tempo, high * 2.0**fold), _largest_tempo(tempo, low * 2.0**fold)) for fold in reversed(folds)
+        ]
+
+
+def _key_groups(seed_tonic: int, seed_mode: int, key_free: bool, rules: Rules) -> tuple[int, ...]:
+    """Return the groups (twice the tonic, plus one for minor where modes are told apart) that fit the seed."""
+    modes = (0, 1) if key_free and rules.same_mode else (seed_mode,)
+    if key_free:
+        least, most = (1, 6) if rules.mismatch == "strict" else (0, 6)
+    else:
+        least, most = 0, rules.max_shift
+    return tuple(
+        2 * tonic + mode
+        for tonic in range(12)
+        if least <= abs(shift_between(tonic, seed_tonic)) <= most
+        for mode in modes
+    )
+
+
+def _largest_tempo(tempo: float, speed: float) -> float:
+    """Return the largest candidate tempo whose speed, as computed, is at least ``speed``: bounds are inclusive."""
+    largest = tempo / speed
+    while tempo / largest < speed:
+        largest = math.nextafter(largest, 0.0)
+    while tempo / (above := math.nextafter(largest, math.inf)) >= speed:
+        largest = above
+    return largest
+
+
+def _least_tempo(tempo: float, speed: float) -> float:
+    """Return the least candidate tempo whose speed, as computed, is at most ``speed``."""
+    least = tempo / speed or math.nextafter(0.0, 1.0)
+    while tempo / least > speed:
+        least = math.nextafter(least, math.inf)
+    while (below := math.nextafter(least, 0.0)) > 0 and tempo / below <= speed:
+        least = below
+    return least
+
+
+@functools.cache
+def _clash_bounds() -> Interval:
+    """Return the least and the largest speed that do not clash: |speed − 1| ≤ TEMPO_CLASH, as computed."""
+    least, largest = 1 - TEMPO_CLASH, 1 + TEMPO_CLASH
+    while abs(math.nextafter(least, 0.0) - 1) <= TEMPO_CLASH:
+        least = math.nextafter(least, 0.0)
+    while abs(least - 1) > TEMPO_CLASH:
+        least = math.nextafter(least, 1.0)
+    while abs(math.nextafter(largest, 2.0) - 1) <= TEMPO_CLASH:
+        largest = math.nextafter(largest, 2.0)
+    while abs(largest - 1) > TEMPO_CLASH:
+        largest = math.nextafter(largest, 1.0)
+    return least, largest
+
+
+def _complement(intervals: Sequence[Interval]) -> list[Interval]:
+    """Return the intervals between ascending ones that do not overlap."""
+    found, above = [], 0.0
+    for low, high in intervals:
+        found.append((above, math.nextafter(low, 0.0)))
+        above = math.nextafter(high, math.inf)
+    return [*found, (above, math.inf)]
+
+
+_indexes: weakref.WeakKeyDictionary[ClipTable, dict[Rules, CandidateIndex]] = weakref.WeakKeyDictionary()
+_lock = threading.Lock()
+
+
+def index_of(table: ClipTable, rules: Rules) -> CandidateIndex:
+    """Return the index of a table, made once for all conditions, vocals and seeds: it sorts all clips."""
+    with _lock:
+        indexes = _indexes.setdefault(table, {})
+        if rules not in indexes:
+            indexes[rules] = CandidateIndex(table, rules)
+        return indexes[rules]

@@ -1,0 +1,376 @@
+"""Mixtures: plans of several conditions in one stream, from one seed, drawn by as many processes as there are.
+
+What comes out does not depend on how many processes draw: each draws ranges of numbered draws, and here they are put in
+order. A mixture is its conditions' own runs (:meth:`Generator.plan` with the same seed), interleaved.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import itertools
+import math
+import pickle
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, cast
+
+import attrs
+
+from mashkit.cliptable import ClipTable
+from mashkit.errors import GenerationError, UsageError
+from mashkit.interfaces import Executor, Generator
+from mashkit.interfaces.executor import Job, Outcome, Work
+from mashkit.interfaces.generator import Draw, Drawer, DrawingGenerator, Tally, distinct, hash_of_sound
+from mashkit.types import Clip, Condition, FrozenMapping, MashupPlan, frozen_mapping
+
+UNMATCHED = (Condition.UNMATCHED_KEY, Condition.UNMATCHED_TEMPO, Condition.UNMATCHED_KEY_TEMPO)
+"""The negatives' conditions; the paper takes them in equal thirds (SPEC reading 11)."""
+
+_SMALLEST, _LARGEST = 64, 512
+"""Draws a job makes: enough to outweigh sending it, few enough to share the last ones."""
+
+
+@attrs.frozen
+class Recipe:
+    """How many plans of each condition to draw.
+
+    Parameters
+    ----------
+    counts : mapping of Condition or str to int
+        Conditions of which there are none may be left out; one plan at least.
+
+    Raises
+    ------
+    UsageError
+        If a condition does not exist, a count is negative, or all are 0.
+    """
+
+    counts: Mapping[Condition, int] = attrs.field(converter=frozen_mapping)
+
+    def __attrs_post_init__(self) -> None:
+        for condition, count in self.counts.items():
+            if condition not in list(Condition):
+                raise UsageError(f"no condition {condition!r}", f"use one of {', '.join(Condition)}")
+            if count < 0:
+                raise UsageError(f"{count} {condition} plans", "ask for none or more")
+        if self.total == 0:
+            raise UsageError("a mixture of no plans", "ask for at least one")
+        wanted = {Condition(condition): count for condition, count in self.counts.items() if count > 0}
+        object.__setattr__(self, "counts", FrozenMapping(wanted))
+
+    @classmethod
+    def for_training(
+        cls,
+        *,
+        positives: int = 0,
+        negatives: int = 0,
+        unlabelled: int = 0,
+        shares: Mapping[Condition, float] | None = None,
+    ) -> Recipe:
+        """Return the paper's mixture: positives are original, negatives unmatched, unlabelled matched.
+
+        Parameters
+        ----------
+        positives, negatives, unlabelled : int
+            How many of each, ≥ 0.
+        shares : mapping of Condition to float, optional
+            In which proportions the negatives are of the three unmatched conditions; equal thirds by default. What
+            does not divide goes to the largest remainders, the first of equal ones first.
+        """
+        given = dict.fromkeys(UNMATCHED, 1.0) if shares is None else dict(shares)
+        whole = sum(given.values())
+        if set(given) - set(UNMATCHED) or any(share < 0 for share in given.values()) or not 0 < whole < math.inf:
+            raise UsageError(f"shares of negatives {given}", f"give shares of {', '.join(UNMATCHED)}")
+        exact = {condition: negatives * share / whole for condition, share in given.items()}
+        counts = {condition: int(part) for condition, part in exact.items()}
+        by_remainder = sorted(exact, key=lambda condition: counts[condition] - exact[condition])
+        for condition in by_remainder[: negatives - sum(counts.values())]:
+            counts[condition] += 1
+        return cls({Condition.ORIGINAL: positives, **counts, Condition.MATCHED: unlabelled})
+
+    @property
+    def total(self) -> int:
+        """Number of plans."""
+        return sum(self.counts.values())
+
+
+@attrs.define
+class Report:
+    """What a mixture has given so far.
+
+    Attributes
+    ----------
+    asked : mapping of Condition to int
+        The recipe.
+    drawn : Counter of Condition
+        Plans given.
+    tallies : dict of Condition to Tally
+        What became of the draws: repeated ones, and why others gave no plan. Of generators that do not tell their
+        draws it counts the plans that sounded like another only.
+    chance : dict of Condition to Counter of str
+        How many unmatched plans fit in "key" or "tempo" by chance, and in "any" of them where they should not.
+    exhausted : dict of Condition to str
+        Conditions of which there are fewer plans than asked for, and why there is none, if there is none.
+    """
+
+    asked: Mapping[Condition, int]
+    drawn: Counter[Condition] = attrs.field(factory=Counter)
+    tallies: dict[Condition, Tally] = attrs.field(factory=dict)
+    chance: dict[Condition, Counter[str]] = attrs.field(factory=dict)
+    exhausted: dict[Condition, str] = attrs.field(factory=dict)
+
+    @property
+    def chance_share(self) -> float | None:
+        """Share of the negatives that fit by chance in an axis in which they should not; None without negatives."""
+        negatives = sum(self.drawn[condition] for condition in UNMATCHED)
+        return sum(count["any"] for count in self.chance.values()) / negatives if negatives else None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain data for JSON."""
+        return {
+            "conditions": {
+                str(condition): {
+                    "asked": asked,
+                    "drawn": self.drawn[condition],
+                    "draws": self.tallies[condition].draws,
+                    "repeated": self.tallies[condition].repeated,
+                    "rejected": dict(self.tallies[condition].rejected),
+                    "fit_by_chance": dict(self.chance[condition]),
+                    "exhausted": self.exhausted.get(condition),
+                }
+                for condition, asked in self.asked.items()
+            },
+            "chance_share_of_negatives": self.chance_share,
+        }
+
+
+class Mixture:
+    """A stream of plans of several conditions; iterate over it once.
+
+    At any moment the conditions are as near to their proportions as whole plans allow. No two plans sound the same.
+
+    Parameters
+    ----------
+    generator : Generator
+    clips : sequence of Clip
+    recipe : Recipe
+    seed : int
+        Same clips, options, recipe and seed: same plans, whatever the executor.
+    vocal : str, optional
+        Id of the clip whose vocal every plan uses.
+    executor : Executor, optional
+        Where to draw; in this process when not given, or when the generator's draws depend on each other.
+
+    Attributes
+    ----------
+    report : Report
+        Filled as plans are drawn.
+
+    Raises
+    ------
+    UsageError
+        As :meth:`Generator.plan` does.
+    GenerationError
+        While iterating: if there is not a single plan of any of the conditions. One of which there is none is said in
+        the report, and the others go on.
+    """
+
+    def __init__(
+        self,
+        generator: Generator,
+        clips: Sequence[Clip],
+        recipe: Recipe,
+        *,
+        seed: int,
+        vocal: str | None = None,
+        executor: Executor | None = None,
+    ) -> None:
+        self._generator = generator
+        self._table = ClipTable.of(clips)
+        self._recipe = recipe
+        self._seed = seed
+        self._vocal = vocal
+        self._executor = executor
+        for condition in recipe.counts:
+            generator.require_sense(self._table, condition=condition, seed=seed, vocal=vocal)
+        self.report = Report(
+            recipe.counts,
+            tallies={condition: Tally() for condition in recipe.counts},
+            chance={condition: Counter() for condition in recipe.counts},
+        )
+
+    def __iter__(self) -> Iterator[MashupPlan]:
+        report, wanted = self.report, self._recipe.counts
+        heard: set[int] = set()
+        failures: list[GenerationError] = []
+        with contextlib.ExitStack() as stack:
+            stack.enter_context(self._generator.backend_call("plan"))
+            runs = self._runs(stack)
+            while runs:
+                # The one that is farthest behind its share.
+                condition = min(runs, key=lambda one: (report.drawn[one] + 0.5) / wanted[one])
+                try:
+                    draw = next(runs[condition], None)
+                    reason = "no more were found"
+                except GenerationError as error:
+                    failures.append(error)
+                    draw, reason = None, str(error)
+                if draw is None or draw.plan is None:
+                    del runs[condition]
+                    report.exhausted[condition] = reason
+                    continue
+                self._generator.require_known_clips(draw.plan, self._table)
+                sound = hash_of_sound(draw.plan)
+                if sound in heard:
+                    report.tallies[condition].repeated += 1
+                    continue
+                heard.add(sound)
+                report.drawn[condition] += 1
+                if draw.chance:
+                    report.chance[condition].update([*draw.chance, "any"])
+                if report.drawn[condition] == wanted[condition]:
+                    del runs[condition]
+                yield draw.plan
+        if not heard:
+            raise failures[0]
+
+    def _runs(self, stack: contextlib.ExitStack) -> dict[Condition, Iterator[Draw]]:
+        """Return the draws that have a plan, of each condition; what makes them ends with the stack."""
+        generator = self._generator
+        if not isinstance(generator, DrawingGenerator):
+            return {condition: self._planned(condition) for condition in self._recipe.counts}
+        if self._executor is None:
+            return {condition: self._drawn(generator, condition) for condition in self._recipe.counts}
+        # Pickled once: an executor looks at the arguments with every job.
+        arguments = pickle.dumps((generator, self._table, self._seed, self._vocal))
+        work = Work(name="draw plans", start=_start, arguments=(arguments,), run=_draw)
+        spread = stack.enter_context(contextlib.closing(_Spread(self._executor, work, self._left)))
+        return {condition: self._drawn(generator, condition, spread) for condition in self._recipe.counts}
+
+    def _left(self, condition: Condition) -> int:
+        """Return how many plans of a condition are still to come."""
+        return (
+            0 if condition in self.report.exhausted else self._recipe.counts[condition] - self.report.drawn[condition]
+        )
+
+    def _drawn(
+        self, generator: DrawingGenerator, condition: Condition, spread: _Spread | None = None
+    ) -> Iterator[Draw]:
+        known: set[int] = set()
+        tally = self.report.tallies[condition]
+
+        def drawer() -> Drawer:
+            return generator.drawer(self._table, condition=condition, seed=self._seed, vocal=self._vocal)
+
+        if spread is None:
+            here = drawer()
+            draws: Iterator[Draw] = (here.draw(number, known) for number in itertools.count())
+        else:
+            draws = spread.draws(condition)
+        yield from distinct(draws, known, tally)
+        if not known:
+            raise drawer().nothing_fits(tally.rejected)
+
+    def _planned(self, condition: Condition) -> Iterator[Draw]:
+        """Yield the plans of a generator that tells nothing of its draws."""
+        plans = self._generator.plan(
+            # More than are wanted: some may sound like another condition's.
+            self._table, condition=condition, count=self._recipe.total, seed=self._seed, vocal=self._vocal
+        )  # fmt: skip
+        for number, plan in enumerate(plans):
+            self.report.tallies[condition].draws += 1
+            yield Draw(number=number, plan=plan)
+
+
+class _Spread:
+    """The draws of several runs, made by an executor ahead of need, and handed out in order.
+
+    Parameters
+    ----------
+    executor : Executor
+    work : Work
+        Makes draws: its items are (condition, first draw, number of draws).
+    left : callable
+        How many plans of a condition are still wanted: so many draws, and no more, are worth making ahead.
+    """
+
+    def __init__(self, executor: Executor, work: Work, left: Callable[[Condition], int]) -> None:
+        self._work = work
+        self._left = left
+        self._asked: dict[Condition, int] = {}
+        self._given: Counter[Condition] = Counter()
+        self._ended: dict[tuple[Condition, int], Outcome] = {}
+        self._awaited: Condition | None = None
+        self._outcomes = executor.run(self._jobs())
+
+    def draws(self, condition: Condition) -> Iterator[Draw]:
+        """Yield the draws of a condition's run, without end."""
+        self._asked[condition] = first = 0
+        while True:
+            self._awaited = condition
+            while (condition, first) not in self._ended:
+                outcome = next(self._outcomes)
+                self._ended[outcome.job.item[:2]] = outcome
+            outcome = self._ended.pop((condition, first))
+            if outcome.error is not None:
+                raise outcome.error
+            draws: list[Draw] = outcome.result
+            for draw in draws:
+                self._given[condition] += 1
+                yield draw
+            first += len(draws)
+
+    def close(self) -> None:
+        """End the workers."""
+        cast("Any", self._outcomes).close()
+
+    def _jobs(self) -> Iterator[Job | None]:
+        while True:
+            condition = self._next()
+            if condition is None:
+                yield None
+                continue
+            first, count = self._asked[condition], min(max(self._left(condition), _SMALLEST), _LARGEST)
+            self._asked[condition] += count
+            yield Job(self._work, (condition, first, count), f"{condition} draws from {first}")
+
+    def _next(self) -> Condition | None:
+        """Return the condition whose draws are most in need; None while enough are under way."""
+        if self._awaited is not None and self._ahead(self._awaited) == 0:
+            return self._awaited
+        needy = [condition for condition in self._asked if self._ahead(condition) < self._left(condition)]
+        return min(needy, key=lambda one: self._ahead(one) / self._left(one), default=None)
+
+    def _ahead(self, condition: Condition) -> int:
+        return self._asked[condition] - self._given[condition]
+
+
+class _Drawers:
+    """In a worker: the draws of the runs it was asked for."""
+
+    def __init__(self, generator: DrawingGenerator, clips: ClipTable, seed: int, vocal: str | None) -> None:
+        self._make = functools.partial(generator.drawer, clips, seed=seed, vocal=vocal)
+        self._drawers: dict[Condition, Drawer] = {}
+
+    def draws(self, condition: Condition, first: int, count: int) -> list[Draw]:
+        if condition not in self._drawers:
+            self._drawers[condition] = self._make(condition=condition)
+        drawer = self._drawers[condition]
+        # Known are only choices of earlier draws, and of these only here: what others know decides the one who orders.
+        known: set[int] = set()
+        made = []
+        for number in range(first, first + count):
+            draw = drawer.draw(number, known)
+            if draw.plan is not None and draw.choice is not None:
+                known.add(draw.choice)
+            made.append(draw)
+        return made
+
+
+def _start(arguments: bytes) -> _Drawers:
+    return _Drawers(*pickle.loads(arguments))  # noqa: S301 — of the process that started this one
+
+
+def _draw(drawers: _Drawers, item: tuple[Condition, int, int]) -> list[Draw]:
+    return drawers.draws(*item)
