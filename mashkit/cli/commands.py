@@ -16,6 +16,7 @@ import rich.markup
 import rich.table
 
 from mashkit.atomicfile import require_writable_folder, write_json, write_text
+from mashkit.audiobuffer import weighted_sum
 from mashkit.audiofile import load, save
 from mashkit.catalog import Catalog
 from mashkit.catalog.catalog import default_cache
@@ -284,7 +285,7 @@ def _guarded(parts: Mapping[str, Audio]) -> tuple[dict[str, Audio], float]:
         return dict(parts), 0.0
     gain = 10 ** (PEAK_CEILING_DB / 20) / peak
     return (
-        {name: Audio(part.samples * np.float32(gain), part.sample_rate) for name, part in parts.items()},
+        {name: weighted_sum([(gain, part)]) for name, part in parts.items()},
         float(20 * np.log10(gain)),
     )
 
