@@ -6,6 +6,7 @@ import contextlib
 import hashlib
 import importlib.metadata
 import json
+import os
 import shutil
 from abc import ABC
 from collections.abc import Iterable, Iterator, Mapping
@@ -178,14 +179,19 @@ class Component(ABC):
         return {}
 
     def describe(self) -> dict[str, Any]:
-        """Return what a result has to record about this component: name, versions, options, weights, licences."""
+        """Return what a result has to record about this component: name, versions, options, weights, licences.
+
+        It is data for JSON.
+        """
         return {
             "kind": self.kind,
             "name": self.info.name,
             "distribution": self.origin.distribution if self.origin else None,
             "version": self.origin.version if self.origin else None,
             "requires": {name: _installed(name) for name in map(_project, self.info.requires)},
-            "options": self.options(),
+            "options": {
+                name: str(value) if isinstance(value, os.PathLike) else value for name, value in self.options().items()
+            },
             "weights": dict(self.weights()),
             "engine": self.info.engine,
             "code_license": self.info.code_license,

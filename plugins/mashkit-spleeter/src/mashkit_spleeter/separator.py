@@ -43,7 +43,7 @@ class SpleeterSeparator(Separator):
 
     Works at 44.1 kHz: a mix of another rate is resampled, the stems are brought back to its rate, and what lies above
     22.05 kHz is in "other". A mono mix is heard as two equal channels. Beyond mix and stems, memory does not grow
-    with the length: what is longer than 95 s is separated in pieces. Stems of more than ten minutes lie in temporary
+    with the length: what is longer than 71 s is separated in pieces. Stems of more than ten minutes lie in temporary
     files (:mod:`mashkit.audiobuffer`).
 
     Parameters
