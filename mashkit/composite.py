@@ -24,7 +24,7 @@ import attrs
 
 from mashkit.atomicfile import write_json
 from mashkit.catalog.catalog import default_cache
-from mashkit.components import Component, ComponentInfo
+from mashkit.components import Component, ComponentInfo, without_costs
 from mashkit.errors import OptionError, UsageError
 from mashkit.interfaces import Analyzer, Scorer
 from mashkit.interfaces.analyzer import ANALYSIS_FIELDS
@@ -315,4 +315,5 @@ class CachedScorer(_Cached, Scorer):
 def _identity(mashup: Mashup) -> tuple[Any, ...]:
     """Return everything a score may depend on, as plain data."""
     renderer = mashup.renderer
-    return mashup.plan.id, dict(renderer.source.provenance()), renderer.stretcher.describe()
+    provenance = {name: without_costs(described) for name, described in renderer.source.provenance().items()}
+    return mashup.plan.id, provenance, renderer.stretcher.fingerprint()

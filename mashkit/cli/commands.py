@@ -16,7 +16,7 @@ import rich.markup
 import rich.table
 
 from mashkit.atomicfile import require_writable_folder, write_json, write_text
-from mashkit.audiobuffer import weighted_sum
+from mashkit.audiobuffer import settle, weighted_sum
 from mashkit.audiofile import load, save
 from mashkit.catalog import Catalog
 from mashkit.catalog.catalog import default_cache
@@ -280,7 +280,10 @@ def _folder_names(files: Sequence[Path]) -> dict[Path, str]:
 
 def _guarded(parts: Mapping[str, Audio]) -> tuple[dict[str, Audio], float]:
     """Lower all parts by one gain when one would be clipped by FLAC; return them and the gain in dB."""
-    peak = max(part.peak for part in parts.values())
+    peak = 0.0
+    for part in parts.values():
+        peak = max(peak, part.peak)
+        settle(part.samples)
     if peak <= 1.0:
         return dict(parts), 0.0
     gain = 10 ** (PEAK_CEILING_DB / 20) / peak

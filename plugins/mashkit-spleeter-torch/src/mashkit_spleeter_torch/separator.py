@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterator, Mapping
-from typing import Any, ClassVar, Literal
+from collections.abc import Mapping
+from typing import ClassVar, Literal
 
 import attrs
 import torch
@@ -12,9 +11,9 @@ from torch import Tensor
 from torch.nn import functional
 
 from mashkit.audiobuffer import resampled, weighted_sum
-from mashkit.components import ComponentInfo
-from mashkit.errors import OptionError
+from mashkit.components import ComponentInfo, cost_only
 from mashkit.interfaces import Separator
+from mashkit.torch_devices import DEVICE, inference, known_device
 from mashkit.types import Audio, StemSet
 from mashkit_spleeter_torch import SEPARATOR
 from mashkit_spleeter_torch.masking import apply_mask
@@ -26,17 +25,6 @@ SAMPLE_RATE = 44_100
 """The rate Spleeter was trained at, Hz."""
 
 _EPSILON = 1e-10  # Spleeter's, shared out among its two instruments
-
-
-def _known_device(instance: object, attribute: attrs.Attribute[str], value: Any) -> None:
-    name, _, index = str(value).partition(":")
-    if name not in ("cpu", "cuda") or (index and not (name == "cuda" and index.isdecimal())):
-        raise OptionError(f"device is {value!r}", 'give "cpu", "cuda" or "cuda:<number>"')
-    if name == "cuda" and torch.cuda.device_count() <= int(index or 0):
-        raise OptionError(
-            f"device is {value!r}, but torch {torch.__version__} finds {torch.cuda.device_count()} CUDA devices here",
-            'use "cpu", or install a build of torch for this machine\'s CUDA',
-        )
 
 
 @attrs.define(kw_only=True, eq=False)
@@ -54,7 +42,7 @@ class SpleeterTorchSeparator(Separator):
     Parameters
     ----------
     device : str
-        "cpu", "cuda" or "cuda:<number>".
+        "cpu", "cuda", "cuda:<number>" or "mps"; "auto" is the first there is of CUDA, MPS and CPU.
     threads : int, optional
         CPU threads torch may use meanwhile, ≥ 1; by default torch's own setting.
     mask_extension : {"average", "zeros"}
@@ -64,10 +52,11 @@ class SpleeterTorchSeparator(Separator):
 
     info: ClassVar[ComponentInfo] = SEPARATOR
 
-    device: str = attrs.field(default="cpu", validator=_known_device)
+    device: str = attrs.field(default="cpu", converter=known_device, metadata=DEVICE)
     threads: int | None = attrs.field(
         default=None,
         validator=attrs.validators.optional([attrs.validators.instance_of(int), attrs.validators.ge(1)]),
+        metadata=cost_only(1, 2, 3),
     )
     mask_extension: Literal["average", "zeros"] = attrs.field(
         default="average", validator=attrs.validators.in_(("average", "zeros"))
@@ -80,7 +69,7 @@ class SpleeterTorchSeparator(Separator):
     def _separate(self, mix: Audio) -> StemSet:
         native = resampled(mix, SAMPLE_RATE)
         device = torch.device(self.device)
-        with torch.inference_mode(), _torch_threads(self.threads):
+        with inference(self.threads):
             vocal_mask = VocalMask(*networks(device), mask_extension=self.mask_extension)
             vocals = apply_mask(native, vocal_mask, block=FRAMES, device=device)
             accompaniment = weighted_sum([(1, native), (-1, vocals)])
@@ -117,17 +106,3 @@ class VocalMask:
             mask = mask.mean(dim=0, keepdim=True)
         beyond = mask.mean(dim=2, keepdim=True) if self.mask_extension == "average" else mask.new_zeros(1, 1, 1)
         return torch.cat([mask, beyond.expand(channels, frames, bins - BINS)], dim=2)
-
-
-@contextlib.contextmanager
-def _torch_threads(threads: int | None) -> Iterator[None]:
-    """Let torch use so many CPU threads for a while; None changes nothing."""
-    if threads is None:
-        yield
-        return
-    before = torch.get_num_threads()
-    torch.set_num_threads(threads)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)

@@ -17,8 +17,8 @@ SEGMENT = 512 * 1024
 networks hear one at a time."""
 
 PIECE_SEGMENTS = 6
-"""Segments in a piece, 71 s, of which two are those of the next piece too. Ours: three gigabytes in all, for half as much
-work again where the sound is longer than that (eight segments take 0.7 GB more)."""
+"""Segments in a piece, 71 s, of which two are those of the next piece too. Ours: three gigabytes in all, for half as
+much work again where the sound is longer than that (eight segments take 0.7 GB more)."""
 
 FADE = 44_100
 """Samples over which one piece gives way to the next."""

@@ -17,6 +17,7 @@ import attrs
 from mashkit.audiobuffer import resampled, weighted_sum
 from mashkit.components import ComponentInfo
 from mashkit.interfaces import Separator
+from mashkit.models import optional_path
 from mashkit.types import Audio, StemSet
 from mashkit_spleeter import SEPARATOR
 from mashkit_spleeter.models import hashes, model_folder
@@ -31,10 +32,6 @@ STEMS: Mapping[int, tuple[str, ...]] = {
     5: ("vocals", "drums", "bass", "piano", "other"),
 }
 """Number of stems → our names of them; Spleeter calls the "other" of two "accompaniment"."""
-
-
-def _folder(value: str | Path | None) -> Path | None:
-    return None if value is None else Path(value).expanduser()
 
 
 @attrs.define(kw_only=True, eq=False)
@@ -61,7 +58,7 @@ class SpleeterSeparator(Separator):
     """
 
     stems: Literal[2, 4, 5] = attrs.field(default=2, validator=attrs.validators.in_(tuple(STEMS)))
-    folder: Path | None = attrs.field(default=None, converter=_folder)
+    folder: Path | None = attrs.field(default=None, converter=optional_path)
     mwf: bool = attrs.field(default=False, validator=attrs.validators.instance_of(bool))
     mask_extension: Literal["average", "zeros"] = attrs.field(
         default="average", validator=attrs.validators.in_(("average", "zeros"))
