@@ -5,9 +5,11 @@ One decoder (libsndfile) reads everything: decoders differ by a thousand samples
 
 from __future__ import annotations
 
+import mmap
 import struct
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TypeAlias
 
 import attrs
 import numpy as np
@@ -15,6 +17,7 @@ import soundfile
 import soxr
 
 from mashkit.atomicfile import replacing
+from mashkit.audiobuffer import AudioBuffer, settle
 from mashkit.errors import AudioFileError, UsageError
 from mashkit.types import Audio
 
@@ -25,8 +28,13 @@ UNREADABLE_SUFFIXES = frozenset({".m4a", ".aac", ".mp4", ".wma", ".alac"})
 """Music that libsndfile cannot decode: said so, rather than passed over."""
 
 MAX_CHANNELS = 2
+_BLOCK = 1 << 20
+"""Frames decoded at a time (24 s at 44.1 kHz)."""
 MP3_DELAY = 4 * 1152
 """Samples an mp3 may hold beyond its music: encoder and decoder delay, padding, the header's own frame."""
+
+Contents: TypeAlias = bytes | mmap.mmap
+"""What is in a file."""
 
 _ENCODINGS = {".flac": ("FLAC", "PCM_24"), ".wav": ("WAV", "FLOAT"), ".ogg": ("OGG", "VORBIS"), ".mp3": ("MP3", None)}
 
@@ -107,28 +115,42 @@ def _decode(path: Path) -> Audio:
                     f"has {file.channels} channels",
                     "downmix it to stereo first, e.g. `ffmpeg -i in -ac 2 out.flac`",
                 )
-            samples = file.read(dtype="float32", always_2d=True)
+            buffer, frames, bad = _read_samples(file)
             sample_rate = file.samplerate
     except soundfile.LibsndfileError as error:
         raise _not_audio(path, error) from error
-    data = path.read_bytes()
-    cut = _cut_short(data)
+    # Mapped: an hour may be a gigabyte, of which this looks at headers.
+    with path.open("rb") as opened, mmap.mmap(opened.fileno(), 0, access=mmap.ACCESS_READ) as data:
+        cut = _cut_short(data)
+        held = _mp3_samples(data)
     if cut:
         raise AudioFileError(path, f"is cut short: {cut}", "fetch or export it again")
-    held = _mp3_samples(data)
-    if len(samples) < 0.99 * held - MP3_DELAY:
+    if frames < 0.99 * held - MP3_DELAY:
         # A variable-bitrate stream without its Xing header: libsndfile guesses the length from the first frame.
         raise AudioFileError(
             path,
-            f"would be read only in part ({len(samples):,} of {held:,} samples): its Xing header is missing",
+            f"would be read only in part ({frames:,} of {held:,} samples): its Xing header is missing",
             "write one, e.g. `ffmpeg -i in.mp3 -c copy out.mp3`",
         )
-    bad = int(np.count_nonzero(~np.isfinite(samples)))
     if bad:
         raise AudioFileError(path, f"holds {bad:,} samples that are NaN or infinite", "export it again")
-    samples = np.ascontiguousarray(samples.T)
-    samples.flags.writeable = False
-    return Audio(samples, sample_rate)
+    return buffer.audio(sample_rate)
+
+
+def _read_samples(file: soundfile.SoundFile) -> tuple[AudioBuffer, int, int]:
+    """Return all samples, how many frames they are, and how many of them are NaN or infinite."""
+    buffer, frames, bad = AudioBuffer(file.channels, file.frames), 0, 0
+    while frames < file.frames and len(block := file.read(_BLOCK, dtype="float32", always_2d=True)):
+        buffer.samples[:, frames : frames + len(block)] = block.T
+        buffer.settle()
+        frames += len(block)
+        bad += int(np.count_nonzero(~np.isfinite(block)))
+    if frames == file.frames:
+        return buffer, frames, bad
+    # Less than the header announces.
+    shorter = AudioBuffer(file.channels, frames)
+    shorter.samples[:] = buffer.samples[:, :frames]
+    return shorter, frames, bad
 
 
 def resample(audio: Audio, sample_rate: int) -> Audio:
@@ -178,6 +200,7 @@ def save(path: Path | str, audio: Audio) -> Path:
         # In blocks: libvorbis keeps what it is given on the stack, and a minute at once overflows it.
         for start in range(0, audio.frames, audio.sample_rate):
             file.write(audio.samples[:, start : start + audio.sample_rate].T)
+            settle(audio.samples)
     return path
 
 
@@ -204,7 +227,7 @@ def _not_audio(path: Path, error: Exception) -> AudioFileError:
     return AudioFileError(path, f"cannot be decoded: {detail}", "check that it is a sound file, or export it again")
 
 
-def _cut_short(data: bytes) -> str:
+def _cut_short(data: Contents) -> str:
     """Say what is missing at a file's end, "" if nothing can be seen to be: decoders read a cut file without a word."""
     if data[:4] == b"RIFF" and data[8:12] == b"WAVE":
         return _cut_chunk(data, "<", b"data")
@@ -217,11 +240,11 @@ def _cut_short(data: bytes) -> str:
     return ""
 
 
-def _is_mp3(data: bytes) -> bool:
+def _is_mp3(data: Contents) -> bool:
     return data[:3] == b"ID3" or (len(data) > 1 and data[0] == 0xFF and data[1] & 0xE0 == 0xE0)
 
 
-def _cut_chunk(data: bytes, order: str, wanted: bytes) -> str:
+def _cut_chunk(data: Contents, order: str, wanted: bytes) -> str:
     """Walk IFF chunks to ``wanted`` and compare its announced length with what is there."""
     position = 12
     while position + 8 <= len(data):
@@ -234,7 +257,7 @@ def _cut_chunk(data: bytes, order: str, wanted: bytes) -> str:
     return ""
 
 
-def _cut_ogg(data: bytes) -> str:
+def _cut_ogg(data: Contents) -> str:
     """Look at the last page (RFC 3533): it must carry the end-of-stream flag, and be whole."""
     last = data.rfind(b"OggS")
     header, segments = data[last : last + 27], data[last + 27 :]
@@ -252,7 +275,7 @@ _MP3_KBPS = {
 _MP3_RATES = {3: (44_100, 48_000, 32_000), 2: (22_050, 24_000, 16_000), 0: (11_025, 12_000, 8_000)}
 
 
-def _cut_mp3(data: bytes) -> str:
+def _cut_mp3(data: Contents) -> str:
     """Walk layer III frames (ISO 11172-3, 2.4.1.3): encoders write whole ones, so half a frame at the end is a cut."""
     position = _id3_size(data)
     # A Xing/Info header counts the bytes of the stream; taggers leave it alone, so only a real loss (1 %) counts.
@@ -266,12 +289,12 @@ def _cut_mp3(data: bytes) -> str:
     return "its last frame is incomplete" if ends and ends[-1] > len(data) else ""
 
 
-def _mp3_samples(data: bytes) -> int:
+def _mp3_samples(data: Contents) -> int:
     """Return how many samples a channel the layer III frames hold; 0 for other formats."""
     return sum(samples for _, samples in _mp3_frames(data)) if _is_mp3(data) else 0
 
 
-def _mp3_frames(data: bytes) -> Iterator[tuple[int, int]]:
+def _mp3_frames(data: Contents) -> Iterator[tuple[int, int]]:
     """Yield (end, samples) of each layer III frame up to the first byte that starts none: tags, padding or junk."""
     position = _id3_size(data)
     while position + 4 <= len(data):
@@ -293,7 +316,7 @@ def _mp3_frame_length(header: bytes) -> int:
     return samples // 8 * kbps * 1000 // _MP3_RATES[version][rate] + (header[2] >> 1 & 1)
 
 
-def _id3_size(data: bytes) -> int:
+def _id3_size(data: Contents) -> int:
     """Return the bytes of an ID3v2 tag at the front: a 28-bit number in four 7-bit bytes."""
     if data[:3] != b"ID3" or len(data) < 10:
         return 0

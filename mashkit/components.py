@@ -6,6 +6,7 @@ import contextlib
 import hashlib
 import importlib.metadata
 import json
+import os
 import shutil
 from abc import ABC
 from collections.abc import Iterable, Iterator, Mapping
@@ -153,12 +154,35 @@ class Origin:
     version: str
 
 
+_COST_ONLY = "mashkit_cost_only"
+
+
+def cost_only(*values: Any) -> dict[str, Any]:
+    """Return the attrs metadata of an option that changes what a result costs, and not the result: threads, a device.
+
+    Such options are recorded with every result, and stay out of :meth:`Component.fingerprint`: what was computed with
+    other ones is found in the caches. Results may differ by rounding, no more; the contract holds a component to that.
+
+    Parameters
+    ----------
+    *values
+        Settings the contract compares with the default; those the component refuses (a device that is not there) are
+        passed over.
+
+    Examples
+    --------
+    ``threads: int = attrs.field(default=1, metadata=cost_only(2, 3))``
+    """
+    return {_COST_ONLY: values}
+
+
 @attrs.define(kw_only=True, eq=False)
 class Component(ABC):
     """Base of the six interfaces.
 
-    A component class names its card in ``info``; its options are keyword-only attrs fields. Anything heavy is loaded
-    on first use and kept for the life of the instance.
+    A component class names its card in ``info``; its options are keyword-only attrs fields, those that change only the
+    cost of a result marked by :func:`cost_only`. Anything heavy is loaded on first use and kept for the life of the
+    instance.
     """
 
     kind: ClassVar[str]
@@ -173,6 +197,15 @@ class Component(ABC):
             field.alias or field.name: getattr(self, field.name) for field in attrs.fields(type(self)) if field.init
         }
 
+    @classmethod
+    def cost_options(cls) -> dict[str, tuple[Any, ...]]:
+        """Return the options that change nothing but the cost of a result, with the values to try."""
+        return {
+            field.alias or field.name: field.metadata[_COST_ONLY]
+            for field in attrs.fields(cls)
+            if field.init and _COST_ONLY in field.metadata
+        }
+
     def weights(self) -> Mapping[str, str]:
         """Return file name → sha256 of every weight file in use; empty without weights."""
         return {}
@@ -183,14 +216,21 @@ class Component(ABC):
         return 0.0
 
     def describe(self) -> dict[str, Any]:
-        """Return what a result has to record about this component: name, versions, options, weights, licences."""
+        """Return what a result has to record about this component: name, versions, options, weights, licences.
+
+        It is data for JSON.
+        """
+        costs = {"cost_only": sorted(self.cost_options())} if self.cost_options() else {}
         return {
             "kind": self.kind,
             "name": self.info.name,
             "distribution": self.origin.distribution if self.origin else None,
             "version": self.origin.version if self.origin else None,
             "requires": {name: _installed(name) for name in map(_project, self.info.requires)},
-            "options": self.options(),
+            "options": {
+                name: str(value) if isinstance(value, os.PathLike) else value for name, value in self.options().items()
+            },
+            **costs,
             "weights": dict(self.weights()),
             "engine": self.info.engine,
             "code_license": self.info.code_license,
@@ -199,7 +239,8 @@ class Component(ABC):
 
     def fingerprint(self) -> str:
         """Return a sha256 that changes whenever this component's results may: part of every cache key."""
-        return hashlib.sha256(json.dumps(self.describe(), sort_keys=True, default=str).encode()).hexdigest()
+        described = without_costs(self.describe())
+        return hashlib.sha256(json.dumps(described, sort_keys=True, default=str).encode()).hexdigest()
 
     @contextlib.contextmanager
     def backend_call(self, action: str) -> Iterator[None]:
@@ -217,3 +258,13 @@ class Component(ABC):
             raise ComponentFailed(
                 f"{self.kind} {self.info.name!r} failed to {action}: {type(error).__name__}: {detail}"
             ) from error
+
+
+def without_costs(described: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what :meth:`Component.describe` gives, without the options that change no result."""
+    kept = {name: value for name, value in described.items() if name != "cost_only"}
+    if "parts" in described:
+        # A composite's options are those of its parts.
+        return kept | {"options": {}, "parts": [without_costs(part) for part in described["parts"]]}
+    costs = described.get("cost_only", ())
+    return kept | {"options": {name: value for name, value in described["options"].items() if name not in costs}}

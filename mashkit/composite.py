@@ -24,7 +24,7 @@ import attrs
 
 from mashkit.atomicfile import write_json
 from mashkit.catalog.database import default_cache
-from mashkit.components import Component, ComponentInfo
+from mashkit.components import Component, ComponentInfo, without_costs
 from mashkit.errors import OptionError, UsageError
 from mashkit.interfaces import Analyzer, Scorer
 from mashkit.interfaces.analyzer import ANALYSIS_FIELDS
@@ -314,4 +314,5 @@ class CachedScorer(_Cached, Scorer):
 
 def _identity(mashup: Mashup) -> tuple[Any, ...]:
     """Return everything a score may depend on, as plain data."""
-    return mashup.plan.id, list(mashup.provenance()), mashup.renderer.stretcher.describe()
+    provenance = [without_costs(described) for described in mashup.provenance()]
+    return mashup.plan.id, provenance, mashup.renderer.stretcher.fingerprint()

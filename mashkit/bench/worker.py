@@ -81,7 +81,7 @@ def serve(connection: Connection, log: str) -> None:
 
 
 def _identity(component: Component) -> str:
-    """Return a sha256 that changes with the component, its abilities, and the code of its adapter.
+    """Return a sha256 that changes with the component, all its options, its abilities, and the code of its adapter.
 
     While a plugin is being written its version stays the same: the code is what tells one measurement from the next.
     """
@@ -89,8 +89,8 @@ def _identity(component: Component) -> str:
     import inspect
 
     code = hashlib.sha256(Path(inspect.getfile(type(component))).read_bytes()).hexdigest()
-    whole = [component.fingerprint(), sorted(component.info.provides), code]
-    return hashlib.sha256(json.dumps(whole).encode()).hexdigest()
+    whole = [component.describe(), sorted(component.info.provides), code]
+    return hashlib.sha256(json.dumps(whole, sort_keys=True, default=str).encode()).hexdigest()
 
 
 def _outcome(task: Task, component: Component, given: Input) -> dict[str, Any]:

@@ -17,6 +17,7 @@ import rich.markup
 import rich.table
 
 from mashkit.atomicfile import replacing, require_writable_folder, write_json, write_text
+from mashkit.audiobuffer import settle, weighted_sum
 from mashkit.audiofile import load, save
 from mashkit.catalog import Catalog
 from mashkit.catalog.database import default_cache
@@ -298,12 +299,15 @@ def _folder_names(files: Sequence[Path]) -> dict[Path, str]:
 
 def _guarded(parts: Mapping[str, Audio]) -> tuple[dict[str, Audio], float]:
     """Lower all parts by one gain when one would be clipped by FLAC; return them and the gain in dB."""
-    peak = max(part.peak for part in parts.values())
+    peak = 0.0
+    for part in parts.values():
+        peak = max(peak, part.peak)
+        settle(part.samples)
     if peak <= 1.0:
         return dict(parts), 0.0
     gain = 10 ** (PEAK_CEILING_DB / 20) / peak
     return (
-        {name: Audio(part.samples * np.float32(gain), part.sample_rate) for name, part in parts.items()},
+        {name: weighted_sum([(gain, part)]) for name, part in parts.items()},
         float(20 * np.log10(gain)),
     )
 

@@ -52,17 +52,19 @@ def models(arguments: argparse.Namespace) -> int:
                 failures.append({"name": one.name, "error": str(error)})
                 commands._say(f"{one.name}: {error}")
         path = one.location()
+        where = f" in environment {one.environment}" if one.environment else ""
         rows.append(
             {
                 "name": one.name,
                 "component": one.component,
                 "model": one.model,
-                "status": library.status(one),
+                # Where a file would be, no file need be read for.
+                **({} if arguments.action == "path" else {"status": library.status(one)}),
                 "path": None if path is None else str(path),
                 "size": one.size,
                 "sha256": one.sha256,
                 "licence": one.licence,
-                "from": one.url or f"package {one.package}",
+                "from": one.url or f"package {one.package}{where}",
                 "source": one.source,
             }
         )
@@ -86,7 +88,7 @@ def models(arguments: argparse.Namespace) -> int:
         )  # fmt: skip
         for failure in failures if arguments.action == "verify" else ():
             commands._say(f"{failure['name']}: {failure['error']}")
-    return commands._status([row for row in rows if row["status"] == "ok"], failures)
+    return commands._status([row for row in rows if row.get("status") == "ok"], failures)
 
 
 def _chosen(known: list[WeightFile], names: list[str]) -> list[WeightFile]:

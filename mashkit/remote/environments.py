@@ -147,15 +147,19 @@ def create_command(name: str) -> str:
     return f"mashkit env create {name}"
 
 
-def weight_package(name: str) -> importlib.metadata.Distribution | None:
+def weight_package(name: str, environment: str = "") -> importlib.metadata.Distribution | None:
     """Return a distribution that carries weights: as this process's environment has it for its files, or installed.
 
     Parameters
     ----------
     name : str
         One of a card's ``weight_packages``, without the version.
+    environment : str
+        Look in that environment too, where there is one of that name.
     """
     path = [str(Path(sys.prefix) / WEIGHTS), *sys.path]
+    if environment:
+        path.append(str(environment_path(environment) / WEIGHTS))
     return next(iter(importlib.metadata.distributions(name=name, path=path)), None)
 
 

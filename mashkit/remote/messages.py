@@ -14,12 +14,12 @@ from collections.abc import Mapping
 from typing import IO, Any, BinaryIO
 
 import attrs
-import numpy as np
 
 from mashkit import errors
+from mashkit.audiobuffer import AudioBuffer, settle
 from mashkit.components import ComponentInfo
 from mashkit.errors import MashkitError
-from mashkit.types import Analysis, Audio, Clip, Role
+from mashkit.types import Analysis, Audio, Clip, Role, Samples
 
 PROTOCOL = 1
 """Counts up with every change of what is said here."""
@@ -27,6 +27,9 @@ MAGIC = b"\x93mashkit"
 """Begins every message; its first byte is no text in any encoding a backend would print."""
 LONGEST = 1 << 28
 """Bytes of JSON a message may have: the clips of a very large catalog need a tenth of it."""
+
+_BLOCK = 1 << 20
+"""Samples handed over at a time."""
 
 _LENGTH = struct.Struct("<I")
 
@@ -94,16 +97,29 @@ class Scratch:
     def put(self, audio: Audio) -> dict[str, int]:
         """Append audio and return what the other side needs to read it."""
         offset = self.file.seek(0, 2)
-        audio.samples.tofile(self.file)
+        for channel in audio.samples:
+            for start in range(0, audio.frames, _BLOCK):
+                channel[start : start + _BLOCK].tofile(self.file)
+                settle(audio.samples)
         return {"offset": offset, "channels": audio.channels, "frames": audio.frames, "sample_rate": audio.sample_rate}
 
     def get(self, reference: Mapping[str, int]) -> Audio:
         """Read audio; raises AudioError if it is none (NaN, no channel)."""
         self.file.seek(reference["offset"])
-        shape = reference["channels"], reference["frames"]
-        samples = np.fromfile(self.file, np.float32, shape[0] * shape[1]).reshape(shape)
-        samples.flags.writeable = False  # ours alone: Audio need not copy it
-        return Audio(samples, reference["sample_rate"])
+        buffer = AudioBuffer(reference["channels"], reference["frames"])
+        for channel in buffer.samples:
+            for start in range(0, reference["frames"], _BLOCK):
+                self._fill(channel[start : start + _BLOCK])
+                buffer.settle()
+        return buffer.audio(reference["sample_rate"])
+
+    def _fill(self, samples: Samples) -> None:
+        left = samples.data.cast("B")
+        while left:
+            read = self.file.readinto(left)  # type: ignore[attr-defined]  # raw files have it
+            if not read:
+                raise BadMessageError("audio that ends too early")
+            left = left[read:]
 
 
 # --------------------------------------------------------------------------------------------------------- values

@@ -6,13 +6,14 @@ import pytest
 import torch
 
 from mashkit.testing import signals
-from mashkit.types import Samples
+from mashkit.types import Audio, Samples
 from mashkit_spleeter_torch.masking import apply_mask
 from mashkit_spleeter_torch.percussion import CONTEXT, FREQUENCY_KERNEL, TIME_KERNEL, percussion_mask
 
 
 def percussion(samples: Samples) -> Samples:
-    return apply_mask(samples, percussion_mask, block=64, context=CONTEXT, device=torch.device("cpu"))
+    audio = Audio(samples, 44_100)
+    return apply_mask(audio, percussion_mask, block=64, context=CONTEXT, device=torch.device("cpu")).samples
 
 
 def energy(samples: Samples) -> float:

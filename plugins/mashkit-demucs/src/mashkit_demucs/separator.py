@@ -14,6 +14,8 @@ from mashkit.audiobuffer import resampled, weighted_sum
 from mashkit.components import ComponentInfo
 from mashkit.errors import ComponentUnavailable, OptionError
 from mashkit.interfaces import Separator
+from mashkit.models import optional_path
+from mashkit.torch_devices import DEVICE, inference, known_device
 from mashkit.types import STEM_NAMES, Audio, StemSet
 from mashkit_demucs import SEPARATOR
 from mashkit_demucs.files import FILES
@@ -22,28 +24,6 @@ from mashkit_demucs.weights import Recipe, find, load
 
 SIX_STEMS = SEPARATOR.provides | {"guitar", "piano"}
 """Stems of htdemucs_6s."""
-
-
-def _known_device(value: Any) -> str:
-    """Return the device, "auto" resolved, if torch has it."""
-    name, _, index = str(value).partition(":")
-    if name not in ("auto", "cpu", "cuda", "mps") or (index and not (name == "cuda" and index.isdecimal())):
-        raise OptionError(f"device is {value!r}", 'give "auto", "cpu", "cuda", "cuda:<number>" or "mps"')
-    has_mps = torch.backends.mps.is_available()
-    if name == "auto":
-        return "cuda" if torch.cuda.is_available() else "mps" if has_mps else "cpu"
-    if name == "cuda" and torch.cuda.device_count() <= int(index or 0):
-        raise OptionError(
-            f"device is {value!r}, but torch {torch.__version__} finds {torch.cuda.device_count()} CUDA devices here",
-            'use "cpu" or "auto", or install a build of torch for this machine\'s CUDA',
-        )
-    if name == "mps" and not has_mps:
-        raise OptionError(f"device is 'mps', but torch {torch.__version__} finds none here", 'use "cpu" or "auto"')
-    return str(value)
-
-
-def _optional_path(value: Any) -> Path | None:
-    return None if value is None else Path(value).expanduser()
 
 
 def _strings(value: Any) -> tuple[str, ...]:
@@ -99,9 +79,9 @@ class DemucsSeparator(Separator):
     """
 
     model: str = attrs.field(default="htdemucs", validator=attrs.validators.instance_of(str))
-    folder: Path | None = attrs.field(default=None, converter=_optional_path)
+    folder: Path | None = attrs.field(default=None, converter=optional_path)
     trusted_sha256: tuple[str, ...] = attrs.field(default=(), converter=_strings, validator=_sha256s)
-    device: str = attrs.field(default="cpu", converter=_known_device)
+    device: str = attrs.field(default="cpu", converter=known_device, metadata=DEVICE)
     shifts: int = attrs.field(default=0, validator=_whole(0))
     seed: int = attrs.field(default=0, validator=_whole(0))
     segment_s: float | None = attrs.field(default=None, validator=attrs.validators.optional(attrs.validators.ge(0.01)))
@@ -141,7 +121,7 @@ class DemucsSeparator(Separator):
     def _separate(self, mix: Audio) -> StemSet:
         bag = self._loaded()
         native = resampled(mix, bag.samplerate)
-        with torch.inference_mode():
+        with inference():
             buffers = separate(
                 bag,
                 native,

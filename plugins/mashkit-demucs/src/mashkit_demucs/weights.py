@@ -6,7 +6,6 @@ names. None of that happens here.
 
 from __future__ import annotations
 
-import functools
 import hashlib
 import io
 import json
@@ -32,7 +31,7 @@ from huggingface_hub import try_to_load_from_cache
 from safetensors import SafetensorError, safe_open
 
 from mashkit.errors import ComponentUnavailable
-from mashkit.models import models_folder
+from mashkit.models import file_sha256, models_folder
 from mashkit_demucs.files import FILES
 
 ARCHITECTURES: dict[str, type[Any]] = {
@@ -67,7 +66,7 @@ class Recipe:
 
     def sha256(self) -> dict[str, str]:
         """Return file name → sha256 of all files."""
-        return {path.name: _file_sha256(path) for path in (*self.files, *([self.bag] if self.bag else []))}
+        return {path.name: file_sha256(path) for path in (*self.files, *([self.bag] if self.bag else []))}
 
 
 # ------------------------------------------------------------------------------------------------------------- find
@@ -179,17 +178,6 @@ def load(recipe: Recipe, trusted_sha256: Collection[str] = ()) -> BagOfModels:
         fault = f"no model is for {unheard[0]}" if unheard else f"the models hear {bag.audio_channels} channels, not 2"
         raise ComponentUnavailable(f"{names}: {fault}", "use another model")
     return bag.eval().requires_grad_(False)
-
-
-def _file_sha256(path: Path) -> str:
-    status = path.stat()
-    return _sha256(path, status.st_size, status.st_mtime_ns)
-
-
-@functools.lru_cache(maxsize=64)  # computed again only when a file changes
-def _sha256(path: Path, size: int, modified: int) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _load_model(path: Path, trusted_sha256: Collection[str]) -> Any:

@@ -11,6 +11,7 @@ import librosa
 import numpy as np
 import numpy.typing as npt
 
+from mashkit.audiobuffer import AudioBuffer, settle, weighted_sum
 from mashkit.components import ComponentInfo
 from mashkit.interfaces import Separator
 from mashkit.types import Audio, Samples, StemSet
@@ -52,7 +53,8 @@ class LibrosaSeparator(Separator):
         vocals better in six songs of seven (see the README).
     segment_s : float
         Longest part separated at once, seconds, 10–600; longer mixes are cut into such parts, which are cross-faded.
-        Bounds the memory: about 8 MB a second of stereo at 44.1 kHz. Longer parts hold more repetitions.
+        Bounds the memory: about 8 MB a second of stereo at 44.1 kHz. Stems of more than ten minutes lie in temporary
+        files (:mod:`mashkit.audiobuffer`). Longer parts hold more repetitions.
 
     References
     ----------
@@ -71,7 +73,7 @@ class LibrosaSeparator(Separator):
     )
 
     def _separate(self, mix: Audio) -> StemSet:
-        drums, vocals = np.zeros_like(mix.samples), np.zeros_like(mix.samples)
+        buffers = {name: AudioBuffer(mix.channels, mix.frames) for name in ("drums", "vocals")}
         overlap = round(OVERLAP_S * mix.sample_rate)
         for start, stop in _segments(mix.frames, round(self.segment_s * mix.sample_rate), overlap):
             weight = np.ones(stop - start, np.float32)
@@ -79,10 +81,13 @@ class LibrosaSeparator(Separator):
                 weight[:overlap] = np.linspace(0, 1, overlap, dtype=np.float32)
             if stop < mix.frames:
                 weight[-overlap:] = np.linspace(1, 0, overlap, dtype=np.float32)
-            for stem, part in zip((drums, vocals), self._parts(mix, start, stop), strict=True):
-                stem[:, start:stop] += weight * part
-        stems = {"vocals": vocals, "drums": drums, "other": mix.samples - drums - vocals}
-        return StemSet({name: Audio(samples, mix.sample_rate) for name, samples in stems.items()})
+            for buffer, part in zip(buffers.values(), self._parts(mix, start, stop), strict=True):
+                buffer.samples[:, start:stop] += weight * part
+                buffer.settle()
+            settle(mix.samples)
+        stems = {name: buffer.audio(mix.sample_rate) for name, buffer in buffers.items()}
+        rest = weighted_sum([(1, mix), *((-1, stem) for stem in stems.values())])
+        return StemSet({**stems, "other": rest})
 
     def _parts(self, mix: Audio, start: int, stop: int) -> tuple[Samples, Samples]:
         """Return the drums and the vocals of one segment."""

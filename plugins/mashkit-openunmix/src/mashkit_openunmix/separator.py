@@ -11,35 +11,14 @@ import torch
 
 from mashkit.audiobuffer import resampled, weighted_sum
 from mashkit.components import ComponentInfo
-from mashkit.errors import OptionError
 from mashkit.interfaces import Separator
+from mashkit.models import optional_path
+from mashkit.torch_devices import DEVICE, inference, known_device
 from mashkit.types import Audio, StemSet
 from mashkit_openunmix import SEPARATOR
 from mashkit_openunmix.files import LICENCES, OFFICIAL
 from mashkit_openunmix.pieces import separate
 from mashkit_openunmix.weights import Recipe, find, load
-
-
-def _known_device(value: Any) -> str:
-    """Return the device, "auto" resolved, if torch has it."""
-    name, _, index = str(value).partition(":")
-    if name not in ("auto", "cpu", "cuda", "mps") or (index and not (name == "cuda" and index.isdecimal())):
-        raise OptionError(f"device is {value!r}", 'give "auto", "cpu", "cuda", "cuda:<number>" or "mps"')
-    has_mps = torch.backends.mps.is_available()
-    if name == "auto":
-        return "cuda" if torch.cuda.is_available() else "mps" if has_mps else "cpu"
-    if name == "cuda" and torch.cuda.device_count() <= int(index or 0):
-        raise OptionError(
-            f"device is {value!r}, but torch {torch.__version__} finds {torch.cuda.device_count()} CUDA devices here",
-            'use "cpu" or "auto", or install a build of torch for this machine\'s CUDA',
-        )
-    if name == "mps" and not has_mps:
-        raise OptionError(f"device is 'mps', but torch {torch.__version__} finds none here", 'use "cpu" or "auto"')
-    return str(value)
-
-
-def _optional_path(value: Any) -> Path | None:
-    return None if value is None else Path(value).expanduser()
 
 
 @attrs.define(kw_only=True, eq=False)
@@ -75,12 +54,12 @@ class OpenUnmixSeparator(Separator):
     """
 
     model: Literal["umxl", "umxhq", "umx"] = attrs.field(default="umxl", validator=attrs.validators.in_(OFFICIAL))
-    folder: Path | None = attrs.field(default=None, converter=_optional_path)
+    folder: Path | None = attrs.field(default=None, converter=optional_path)
     iterations: int = attrs.field(
         default=1, validator=[attrs.validators.instance_of(int), attrs.validators.ge(0)]
     )  # openunmix's own default
     residual: bool = attrs.field(default=False, validator=attrs.validators.instance_of(bool))
-    device: str = attrs.field(default="cpu", converter=_known_device)
+    device: str = attrs.field(default="cpu", converter=known_device, metadata=DEVICE)
     _recipe: Recipe = attrs.field(init=False, repr=False)
     _backend: Any = attrs.field(default=None, init=False, repr=False)
 
@@ -102,7 +81,7 @@ class OpenUnmixSeparator(Separator):
         if self._backend is None:
             self._backend = load(recipe, iterations=self.iterations, residual=self.residual).to(self.device)
         native = resampled(mix, recipe.sample_rate)
-        with torch.inference_mode():
+        with inference():
             buffers = separate(
                 self._backend, native, n_fft=recipe.n_fft, n_hop=recipe.n_hop, device=torch.device(self.device)
             )

@@ -6,7 +6,6 @@ another architecture it would separate by chance.
 
 from __future__ import annotations
 
-import functools
 import hashlib
 import io
 import json
@@ -20,7 +19,7 @@ import torch
 from torch import Tensor
 
 from mashkit.errors import ComponentUnavailable
-from mashkit.models import models_folder
+from mashkit.models import file_sha256, models_folder
 from mashkit_openunmix.files import OFFICIAL
 from mashkit_openunmix.library import OpenUnmix, Separator
 
@@ -62,7 +61,7 @@ class Recipe:
 
     def sha256(self) -> dict[str, str]:
         """Return file name → sha256 of all files."""
-        return {path.name: _file_sha256(path) for path in (*self.files.values(), *self.described_by)}
+        return {path.name: file_sha256(path) for path in (*self.files.values(), *self.described_by)}
 
 
 # ------------------------------------------------------------------------------------------------------------- find
@@ -235,14 +234,3 @@ def _reason(error: Exception) -> str:
     """Return the part of torch's page of advice that says what it did not take."""
     text = str(error).rpartition("WeightsUnpickler error: ")[2].strip()
     return text.splitlines()[0].partition(" was not an allowed")[0] if text else type(error).__name__
-
-
-def _file_sha256(path: Path) -> str:
-    status = path.stat()
-    return _sha256(path, status.st_size, status.st_mtime_ns)
-
-
-@functools.lru_cache(maxsize=64)  # computed again only when a file changes
-def _sha256(path: Path, size: int, modified: int) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

