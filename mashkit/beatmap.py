@@ -26,6 +26,8 @@ from mashkit.types import Analysis, Times
 
 Positions = npt.NDArray[np.intp]
 
+GRID_VERSION = 1
+"""Counts up whenever :func:`beat_grid` makes another grid of the same beats: stored ones are then made anew."""
 FEWEST_BEATS = 8
 """Numbered beats a grid needs: two bars, so that one wrong beat is outvoted."""
 OFF_BEAT = 0.25

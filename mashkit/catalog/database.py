@@ -23,6 +23,7 @@ import numpy as np
 import numpy.typing as npt
 import platformdirs
 
+from mashkit.beatmap import GRID_VERSION, BeatGrid, BeatsDistrusted, beat_grid
 from mashkit.catalog.clips import ClipRecord
 from mashkit.catalog.excerpts import Excerpt
 from mashkit.catalog.filesystems import network_file_system
@@ -31,7 +32,7 @@ from mashkit.catalog.objects import ObjectStore, SoundRef
 from mashkit.catalog.schema import SCHEMA_VERSION, migrate
 from mashkit.catalog.songs import Song
 from mashkit.cliptable import ClipTable
-from mashkit.components import Component
+from mashkit.components import Component, without_costs
 from mashkit.errors import CatalogError, MashkitError, OutputError
 from mashkit.recent import Recent
 from mashkit.types import Analysis, Clip, Key, Role, Times
@@ -299,7 +300,7 @@ class MashupDB:
         """Store what a component says of itself, inside a transaction."""
         database.execute(
             "INSERT OR IGNORE INTO components VALUES (?, ?, ?)",
-            (fingerprint, component.kind, json.dumps(component.describe(), sort_keys=True, default=str)),
+            (fingerprint, component.kind, json.dumps(without_costs(component.describe()), sort_keys=True, default=str)),
         )
 
     def store_clips(self, database: sqlite3.Connection, song: int, records: Sequence[ClipRecord]) -> None:
@@ -331,6 +332,7 @@ class MashupDB:
             "loudness": {str(role): value for role, value in clip.loudness.items() if math.isfinite(value)},
             "entry": {str(role): value for role, value in clip.entry.items()},
         }
+        grid, facts = _stored_grid(analysis)
         details = {
             "number": number,
             "start_s": clip.start,
@@ -341,6 +343,8 @@ class MashupDB:
             "label": clip.label,
             "beats": _blob(analysis.beats),
             "downbeats": _blob(analysis.downbeats),
+            "grid": grid,
+            "grid_facts": json.dumps(facts, sort_keys=True),
             "rest": json.dumps(rest, sort_keys=True),
             "edited": json.dumps(clip.edited),
             "features": record.features or None,
@@ -431,6 +435,25 @@ class MashupDB:
         excerpt = Excerpt(excerpt_start, excerpt_s, label, bool(on_downbeats))
         return ClipRecord(clip, stems, features or "", excerpt, separator, analyzer)
 
+    def grid(self, clip_id: str) -> BeatGrid | BeatsDistrusted:
+        """Return a clip's beat grid, or why its beats are distrusted: what :func:`mashkit.beatmap.beat_grid` says.
+
+        Raises
+        ------
+        CatalogError
+            If there is no clip of that id.
+        """
+        found = self.rows(
+            "SELECT d.grid, d.grid_facts, c.number FROM clips c JOIN details d USING (number) WHERE c.id = ?",
+            (clip_id,),
+        )
+        if not found:
+            raise CatalogError(f"no clip {clip_id!r} in {self.root}", "see `mashkit db list`")
+        times, facts = _times(found[0][0]), json.loads(found[0][1])
+        if facts.pop("version") != GRID_VERSION:  # of another mashkit: it smooths in another way
+            return _grid_of(self.record_of(found[0][2]).clip.analysis)
+        return BeatsDistrusted(facts["doubt"]) if times is None else BeatGrid(times, **facts)
+
     def component(self, fingerprint: str) -> Mapping[str, Any]:
         """Return what a component said of itself; plain words where no component had a part."""
         found = self.rows("SELECT description FROM components WHERE fingerprint = ?", (fingerprint,))
@@ -460,6 +483,7 @@ class MashupDB:
             activity=np.stack([columns[str(role)] for role in Role], axis=1),
             fetch=rows.fetch,
             row_of=rows.row_of,
+            grid_of=rows.grid_of,
         )
 
     def __len__(self) -> int:
@@ -487,6 +511,9 @@ class _Rows:
     def fetch(self, row: int) -> Clip:
         number = int(self._numbers[row])
         return self._kept.get(number, lambda: self._database.record_of(number).clip)
+
+    def grid_of(self, clip: Clip) -> BeatGrid | BeatsDistrusted:
+        return self._database.grid(clip.id)
 
     def row_of(self, clip_id: str) -> int | None:
         found = self._database.rows("SELECT number FROM clips WHERE id = ?", (clip_id,))
@@ -517,6 +544,22 @@ def _upsert(table: str, values: Mapping[str, Any], key: str) -> str:
 def _place(clip_id: str) -> int:
     """Return where a clip stands among all, whenever it was added: by a hash of its id."""
     return int.from_bytes(hashlib.sha256(clip_id.encode()).digest()[:8]) >> 1
+
+
+def _grid_of(analysis: Analysis) -> BeatGrid | BeatsDistrusted:
+    try:
+        return beat_grid(analysis)
+    except BeatsDistrusted as error:
+        return error
+
+
+def _stored_grid(analysis: Analysis) -> tuple[bytes | None, dict[str, Any]]:
+    """Return a beat grid's times and the facts beside them, as they are stored."""
+    grid = _grid_of(analysis)
+    if isinstance(grid, BeatsDistrusted):
+        return None, {"version": GRID_VERSION, "doubt": grid.problem}
+    facts = {"version": GRID_VERSION, "bar": grid.bar, "downbeat": grid.downbeat, "jitter_s": grid.jitter_s}
+    return _blob(grid.times), facts
 
 
 def _blob(times: Times | None) -> bytes | None:

@@ -80,6 +80,8 @@ CREATE TABLE details (             -- wide: read when a clip is touched
     label TEXT NOT NULL,
     beats BLOB,                    -- little-endian float64, seconds
     downbeats BLOB,
+    grid BLOB,                     -- the beats numbered and smoothed (mashkit.beatmap), the same way
+    grid_facts TEXT NOT NULL,      -- JSON: version, bar, downbeat, jitter; or why the beats are distrusted
     rest TEXT NOT NULL,            -- JSON: the rest of the analysis, loudness and entries
     edited TEXT NOT NULL,          -- JSON list of fields
     features TEXT REFERENCES objects,

@@ -365,7 +365,7 @@ def content_digest(database: MashupDB) -> str:
         "SELECT * FROM components ORDER BY fingerprint",
         "SELECT c.id, s.sha256, c.duration_s, c.tonic, c.minor, c.tempo, c.downbeats, c.vocal, c.harmonic,"
         " c.percussion, d.start_s, d.excerpt_start_s, d.excerpt_s, d.on_downbeats, d.sample_rate, d.label, d.beats,"
-        " d.downbeats, d.rest, d.edited, d.features, d.separator, d.analyzer"
+        " d.downbeats, d.grid, d.grid_facts, d.rest, d.edited, d.features, d.separator, d.analyzer"
         " FROM clips c JOIN songs s ON s.number = c.song JOIN details d USING (number) ORDER BY c.id",
         "SELECT c.id, s.role, s.object, s.halvings, s.first, s.frames FROM stems s JOIN clips c USING (number)"
         " ORDER BY 1, 2",

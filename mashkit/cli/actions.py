@@ -66,3 +66,14 @@ def add_excerpts(made: argparse.ArgumentParser) -> None:
 def add_cache(made: argparse.ArgumentParser) -> None:
     """Let a command choose the folder of computed stems and analyses."""
     made.add_argument("--cache", type=Path, metavar="FOLDER", help="folder of computed stems and analyses")
+
+
+DB_VARIABLE = "MASHKIT_DB"
+"""Environment variable: the database meant where --db is not given."""
+
+
+def add_database(made: argparse.ArgumentParser) -> None:
+    """Let a command name a database of clips."""
+    made.add_argument(
+        "--db", type=Path, metavar="FOLDER", help=f"a database of clips; default: environment {DB_VARIABLE}"
+    )

@@ -25,6 +25,7 @@ from mashkit.catalog.excerpts import LONGEST_S, SHORTEST_S, ExcerptPolicy
 from mashkit.catalog.songs import find_songs
 from mashkit.cli.bench import bench as bench  # a command like the others; its handlers have a module of their own
 from mashkit.cli.db import db as db  # likewise
+from mashkit.cli.db import named, opened, print_clips
 from mashkit.cli.env import env as env  # likewise
 from mashkit.cli.main import COMPONENT_KINDS, KINDS
 from mashkit.cli.models import models as models  # the same
@@ -120,6 +121,14 @@ def _policy(arguments: argparse.Namespace) -> ExcerptPolicy:
 
 
 def _catalog(kit: Kit, arguments: argparse.Namespace, songs: Sequence[Path]) -> Catalog:
+    """Return the clips of songs, or of the database that is named instead."""
+    if songs and arguments.db is not None:
+        raise UsageError(f"songs and --db {arguments.db}", "give the ones or the other")
+    if not songs:
+        catalog = Catalog(opened(arguments.db, write=False))
+        if not catalog.clips:
+            raise CatalogError(f"{named(arguments.db)} holds no clip", "add songs: mashkit db add FOLDER")
+        return catalog
     catalog = kit.catalog(songs, policy=_policy(arguments), cache=arguments.cache)
     for note in catalog.notes:
         _say(note)
@@ -237,9 +246,10 @@ def _save(kit: Kit, ranked: Ranked, output: Path, total: int, *, clicks: bool) -
 def _page(kit: Kit, best: Sequence[Ranked], catalog: Catalog, arguments: argparse.Namespace) -> str:
     from mashkit.report import page
 
+    folders = arguments.songs or [named(arguments.db)]
     return page(
         best,
-        title=f"{len(best)} mashups of {', '.join(path.name or str(path) for path in arguments.songs)}",
+        title=f"{len(best)} mashups of {', '.join(path.name or str(path) for path in folders)}",
         failures=[(str(failure.path), str(failure.error)) for failure in catalog.failures],
         notes=catalog.notes,
         components={kind: getattr(kit, kind).describe() for kind in KINDS},
@@ -399,15 +409,7 @@ def generate(arguments: argparse.Namespace) -> int:
             if arguments.json:
                 _print_json({"clips": [clip_record(clip) for clip in catalog.clips], "failures": _failures(catalog)})
             else:
-                _print_table(
-                    ("clip", "title", "start", "seconds", "key", "BPM", "vocal activity"),
-                    [
-                        (clip.id, clip.title, f"{clip.start:.1f}", f"{clip.duration:.1f}", clip.analysis.key or "–",
-                         f"{clip.analysis.tempo:.2f}" if clip.analysis.tempo else "–",
-                         f"{clip.activity[Role.VOCAL]:.2f}")
-                        for clip in catalog.clips
-                    ],
-                )  # fmt: skip
+                print_clips(catalog.clips)
             return status
         mixture = Mixture(
             kit.generator,

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mashkit.cli.actions import Commands, add_actions, add_components, add_excerpts
+from mashkit.cli.actions import DB_VARIABLE, Commands, add_actions, add_components, add_database, add_excerpts
 
 if TYPE_CHECKING:
     from mashkit.catalog import MashupDB
@@ -18,8 +18,6 @@ if TYPE_CHECKING:
     from mashkit.types import Clip
 
 SUMMARY = "Make and look after a database of clips: add songs, list, correct, check, prune and export them."
-DB_VARIABLE = "MASHKIT_DB"
-"""Environment variable: the database meant where --db is not given."""
 
 
 def add_parser(commands: Commands, epilog: str) -> None:
@@ -28,9 +26,7 @@ def add_parser(commands: Commands, epilog: str) -> None:
 
     def action(name: str, help_: str) -> argparse.ArgumentParser:
         parser = made(name, help_)
-        parser.add_argument(
-            "--db", type=Path, metavar="FOLDER", help=f"the database's folder; default: environment {DB_VARIABLE}"
-        )
+        add_database(parser)
         return parser
 
     add = action("add", "Add songs: what is there already is not computed again; interrupted, it goes on where it was.")
@@ -82,21 +78,20 @@ def db(arguments: argparse.Namespace) -> int:
     ](arguments)
 
 
-def opened(path: Path | None, *, write: bool) -> MashupDB:
-    """Return the database that --db or the environment names.
-
-    Raises
-    ------
-    UsageError
-        If neither does.
-    """
-    from mashkit.catalog import MashupDB
+def named(path: Path | None) -> Path:
+    """Return the database's folder: what --db says, or the environment; raises UsageError if neither does."""
     from mashkit.errors import UsageError
 
-    named = path or (Path(os.environ[DB_VARIABLE]) if os.environ.get(DB_VARIABLE) else None)
-    if named is None:
-        raise UsageError("which database?", f"give --db FOLDER, or set {DB_VARIABLE}")
-    return MashupDB(named, write=write)
+    if path is None and not os.environ.get(DB_VARIABLE):
+        raise UsageError("which songs?", f"name sound files or folders, give --db FOLDER, or set {DB_VARIABLE}")
+    return path or Path(os.environ[DB_VARIABLE])
+
+
+def opened(path: Path | None, *, write: bool) -> MashupDB:
+    """Return the database that --db or the environment names; raises UsageError if neither does."""
+    from mashkit.catalog import MashupDB
+
+    return MashupDB(named(path), write=write)
 
 
 # ------------------------------------------------------------------------------------------------------------ add

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from mashkit.cli import bench, db, env, models
-from mashkit.cli.actions import add_cache, add_components, add_excerpts, positive
+from mashkit.cli.actions import add_cache, add_components, add_database, add_excerpts, positive
 
 KINDS = ("separator", "analyzer", "stretcher", "scorer", "generator")
 """Kinds of components that a mashup's sound and score come from."""
@@ -43,6 +43,7 @@ def _parser() -> argparse.ArgumentParser:
         return made
 
     def collection(made: argparse.ArgumentParser) -> None:
+        add_database(made)
         add_excerpts(made)
         add_cache(made)
 
@@ -53,7 +54,7 @@ def _parser() -> argparse.ArgumentParser:
         made.add_argument("--vocal", metavar="CLIP", help="draw for this clip's vocal only; ids: generate --list-clips")
 
     mash = command("mash", "Make the best mashups of some songs, and a page that plays them.", *COMPONENT_KINDS)
-    mash.add_argument("songs", nargs="+", type=Path, help="sound files and folders of them")
+    mash.add_argument("songs", nargs="*", type=Path, help="sound files and folders of them; or give --db")
     mash.add_argument("-o", "--output", type=Path, required=True, metavar="FOLDER", help="where the mashups go")
     mash.add_argument("--top", type=positive, default=3, metavar="N", help="mashups to keep; default: %(default)s")
     mash.add_argument(
@@ -115,7 +116,7 @@ def _parser() -> argparse.ArgumentParser:
     generate = command(
         "generate", "Draw mashup plans, without making any sound.", "separator", "analyzer", "generator", "executor"
     )
-    generate.add_argument("songs", nargs="+", type=Path, help="sound files and folders of them")
+    generate.add_argument("songs", nargs="*", type=Path, help="sound files and folders of them; or give --db")
     generate.add_argument("-o", "--output", type=Path, metavar="FILE", help="write the plans there, one JSON a line")
     generate.add_argument("--list-clips", action="store_true", help="list the clips instead of drawing plans")
     drawing(generate, 10)
@@ -132,7 +133,7 @@ def _parser() -> argparse.ArgumentParser:
 
     score = command("score", "Score mashup plans.", *KINDS[:4], "executor")
     score.add_argument("plans", type=Path, help="what `mashkit generate` wrote, or a plan.json of `mashkit mash`")
-    score.add_argument("--songs", nargs="+", type=Path, required=True, help="the songs the plans were drawn from")
+    score.add_argument("--songs", nargs="+", type=Path, default=[], help="the songs the plans were drawn from")
     score.add_argument("-o", "--output", type=Path, metavar="FILE", help="write the scores there as JSON")
     score.add_argument("--seed", type=int, help="seed of the scorer, if it has one")
     collection(score)
