@@ -65,12 +65,18 @@ def install_plugin(folder: Path) -> None:
 
 def start(root: Path, songs: Path, plugin: Path, log: Path) -> subprocess.Popen[bytes]:
     arguments = ["db", "add", songs, "--db", root, "--separator", "thirds", "--analyzer", "grid", "--jobs", "2"]
-    return subprocess.Popen(
-        [sys.executable, "-c", "import sys; from mashkit.cli import main; sys.exit(main())", *map(str, arguments)],
-        env={**os.environ, "PYTHONPATH": str(plugin), "MASHKIT_PLUGINS": "mashkit_light", "OMP_NUM_THREADS": "1"},
-        stdout=subprocess.DEVNULL,
-        stderr=log.open("wb"),
-    )
+    with log.open("wb") as stderr:
+        return subprocess.Popen(
+            [sys.executable, "-c", "import sys; from mashkit.cli import main; sys.exit(main())", *map(str, arguments)],
+            env={**os.environ, "PYTHONPATH": str(plugin), "MASHKIT_PLUGINS": "mashkit_light", "OMP_NUM_THREADS": "1"},
+            stdout=subprocess.DEVNULL,
+            stderr=stderr,
+        )
+
+
+def finished(log: Path) -> list[str]:
+    """Return the songs a log says are done."""
+    return re.findall(r"catalog \d+/\d+ (?:done|cached): .*?(\d+)\.flac", log.read_text(errors="replace"))
 
 
 def children_of(pid: int) -> list[int]:
@@ -99,9 +105,7 @@ def test_kill_9_at_random_moments_loses_at_most_what_was_in_flight(tmp_path: Pat
     install_plugin(plugin)
     for index in range(SONGS):
         save(songs / f"{index}.flac", signals.tone(220.0 + 20 * index, 26.0 + 0.1 * index, amplitude=0.3))
-    began = time.monotonic()
-    assert start(tmp_path / "whole", songs, plugin, log).wait(120) == 0
-    length = time.monotonic() - began
+    assert start(tmp_path / "whole", songs, plugin, log).wait(300) == 0
     with MashupDB(tmp_path / "whole", write=False) as database:
         whole = content_digest(database)
         assert len(database) == SONGS
@@ -110,10 +114,13 @@ def test_kill_9_at_random_moments_loses_at_most_what_was_in_flight(tmp_path: Pat
     root, kept = tmp_path / "db-0", 0
     while kills < KILLS:
         process = start(root, songs, plugin, log)
-        try:
-            status: int | None = process.wait(moments.uniform(0.2 * length, 1.1 * length))
-        except subprocess.TimeoutExpired:
-            status = None
+        # So many songs are done, and a moment more: before the first, between two, after the last, within any.
+        after = kept + moments.randrange(-1, SONGS - kept)
+        while process.poll() is None and len(finished(log)) < after:
+            time.sleep(0.005)
+        time.sleep(moments.uniform(0.0, 0.3))
+        status = process.poll()
+        if status is None:
             workers = children_of(process.pid)
             process.send_signal(signal.SIGKILL)
             process.wait()
@@ -128,8 +135,7 @@ def test_kill_9_at_random_moments_loses_at_most_what_was_in_flight(tmp_path: Pat
             assert not [finding for finding in verify(database) if not finding.harmless]
             names = {title for (title,) in database.rows("SELECT title FROM songs JOIN clips ON song = songs.number")}
             # What the log calls done is there, and so is what was there before.
-            said = re.findall(r"catalog \d+/\d+ (?:done|cached): .*?(\d+)\.flac", log.read_text(errors="replace"))
-            assert set(said) <= names
+            assert set(finished(log)) <= names
             assert len(names) >= kept
             caught_at_work += kept < len(names) < SONGS
             kept = len(names)
@@ -138,4 +144,4 @@ def test_kill_9_at_random_moments_loses_at_most_what_was_in_flight(tmp_path: Pat
                 assert content_digest(database) == whole
                 root, kept = tmp_path / f"db-{completed}", 0
     assert completed >= 1
-    assert caught_at_work >= 10, "most kills have to come while songs are being added"
+    assert caught_at_work >= 10
