@@ -390,11 +390,11 @@ def can_travel(*components: Component) -> bool:
 
 
 def usable(paths: Iterable[Path], describe: Callable[[Path], Song]) -> list[Song | Unusable]:
-    """Return files as songs; those that are none with the reason."""
+    """Describe each file or folder; one that is no song is named with the reason, and the rest goes on."""
     found: list[Song | Unusable] = []
     for path in paths:
         try:
             found.append(describe(path))
-        except AudioFileError as error:
+        except MashkitError as error:
             found.append((path, error))
     return found

@@ -9,9 +9,9 @@ from pathlib import Path
 import attrs
 
 from mashkit.audiofile import probe
-from mashkit.catalog.adding import Unusable
+from mashkit.catalog.adding import Unusable, usable
 from mashkit.catalog.excerpts import LONGEST_S, SHORTEST_S, Excerpt
-from mashkit.catalog.protocols.base import Protocol, described, label_source
+from mashkit.catalog.protocols.base import Protocol, label_source
 from mashkit.catalog.protocols.labels import Section, read_sections, read_song_notes
 from mashkit.catalog.protocols.multitrack import known_of, only_file, sound_files
 from mashkit.catalog.protocols.sections import section_excerpts
@@ -50,7 +50,7 @@ class Ayumix(Protocol):
                 "holds no folder with a vocal or an original",
                 f"make a folder a song, with vocal.wav, original.wav and {CHORUS}",
             )
-        return described(folders, describe_ayumix)
+        return usable(folders, describe_ayumix)
 
 
 def _song_folders(path: Path) -> Iterator[Path]:

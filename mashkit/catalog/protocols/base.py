@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import ClassVar
 
@@ -12,7 +12,6 @@ import attrs
 from mashkit.catalog.adding import Unusable
 from mashkit.catalog.excerpts import ExcerptPolicy
 from mashkit.catalog.songs import Song
-from mashkit.errors import MashkitError
 from mashkit.models import sha256_of
 
 
@@ -39,17 +38,6 @@ class Protocol(ABC):
     def policy(self, asked: ExcerptPolicy) -> ExcerptPolicy:
         """Return how songs that name no excerpts are cut; by default as the user asks."""
         return asked
-
-
-def described(items: Iterable[Path], describe: Callable[[Path], Song]) -> list[Song | Unusable]:
-    """Describe each item; one that cannot be used is named with the reason, and the rest goes on."""
-    found: list[Song | Unusable] = []
-    for item in items:
-        try:
-            found.append(describe(item))
-        except MashkitError as error:
-            found.append((item, error))
-    return found
 
 
 def label_source(**files: Path) -> dict[str, str]:

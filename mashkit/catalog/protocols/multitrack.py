@@ -8,8 +8,8 @@ from pathlib import Path
 import attrs
 
 from mashkit.audiofile import AUDIO_SUFFIXES, UNREADABLE_SUFFIXES
-from mashkit.catalog.adding import Unusable
-from mashkit.catalog.protocols.base import Protocol, described, label_source
+from mashkit.catalog.adding import Unusable, usable
+from mashkit.catalog.protocols.base import Protocol, label_source
 from mashkit.catalog.protocols.labels import SongNotes, read_beats, read_song_notes
 from mashkit.catalog.songs import Song, licence_beside
 from mashkit.errors import AudioFileError
@@ -47,7 +47,7 @@ class Multitrack(Protocol):
                 "holds no folder of stems",
                 "make a folder a song, with vocals, drums, bass and other as sound files",
             )
-        return described(folders, describe_multitrack)
+        return usable(folders, describe_multitrack)
 
 
 def _stem_folders(path: Path) -> Iterator[Path]:

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import attrs
 
-from mashkit.catalog.adding import Unusable
+from mashkit.catalog.adding import Unusable, usable
 from mashkit.catalog.excerpts import ExcerptPolicy
-from mashkit.catalog.protocols.base import Protocol, described
+from mashkit.catalog.protocols.base import Protocol
 from mashkit.catalog.songs import Song, describe_song, find_songs
 
 PREVIEW_S = 30.0
@@ -25,7 +25,7 @@ class Songs(Protocol):
 
     def songs(self, paths: Sequence[Path]) -> list[Song | Unusable]:
         """Return the sound files; raises AudioFileError if there is none."""
-        return described(find_songs(paths), describe_song)
+        return usable(find_songs(paths), describe_song)
 
 
 @attrs.frozen(kw_only=True)

@@ -38,7 +38,8 @@ def section_excerpts(sections: Iterable[Section], downbeats: Times, *, music_end
     for section in sections:
         if len(bars) < 2 or section.start >= bars[-1]:
             continue
-        first, last = _bar_at(bars, section.start), _bar_at(bars, min(section.end, float(bars[-1])))
+        first = min(_bar_at(bars, section.start), len(bars) - 2)  # the last downbeat begins no whole bar
+        last = _bar_at(bars, min(section.end, float(bars[-1])))
         first, last = _long_enough(bars, first, max(last, first + 1))
         last = _short_enough(bars, first, last)
         if bars[last] - bars[first] >= SHORTEST_S:
