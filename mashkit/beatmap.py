@@ -88,11 +88,17 @@ class BeatGrid:
     bar: int
     downbeat: int
     jitter_s: float
+    _periods: tuple[float, float] = attrs.field(init=False, repr=False)
+
+    @_periods.default
+    def _periods_at_the_ends(self) -> tuple[float, float]:
+        times, most = self.times, min(_HISTORY, len(self.times) - 1)
+        return float((times[most] - times[0]) / most), float((times[-1] - times[-1 - most]) / most)
 
     def time_at(self, positions: npt.ArrayLike) -> Times:
         """Return the time at positions, also between beats and beyond either end, where the tempo goes on."""
         at = np.asarray(positions, dtype=np.float64)
-        before, after = self._periods()
+        before, after = self._periods
         last = len(self.times) - 1
         inside = np.interp(at, np.arange(len(self.times)), self.times)
         time: Times = inside + np.minimum(at, 0.0) * before + np.maximum(at - last, 0.0) * after
@@ -100,7 +106,7 @@ class BeatGrid:
 
     def positions_within(self, start_s: float, end_s: float) -> tuple[int, int]:
         """Return the first and the last position from ``start_s`` to ``end_s``, also beyond the detected beats."""
-        before, after = self._periods()
+        before, after = self._periods
         first = int(self.times.searchsorted(start_s))
         if first == 0:
             first = math.ceil((start_s - self.times[0]) / before)
@@ -113,11 +119,6 @@ class BeatGrid:
         """Return the beats of a clip of that length, also those at its ends that nobody detected."""
         first, last = self.positions_within(0.0, duration_s)
         return ClipGrid(self, duration_s, first, self.time_at(np.arange(first, last + 1)))
-
-    def _periods(self) -> tuple[float, float]:
-        """Return the beat period at the beginning and at the end, seconds."""
-        times, most = self.times, min(_HISTORY, len(self.times) - 1)
-        return float((times[most] - times[0]) / most), float((times[-1] - times[-1 - most]) / most)
 
 
 @attrs.frozen(eq=False)
@@ -149,9 +150,10 @@ class ClipGrid:
         """Return the position at which a bar begins, counted from the grid's first downbeat."""
         return self.grid.downbeat + bar * self.grid.bar
 
-    def time_at(self, positions: npt.ArrayLike) -> Times:
-        """Return the time at positions, as :meth:`BeatGrid.time_at`."""
-        return self.grid.time_at(positions)
+    def time_of(self, position: int) -> float:
+        """Return the time of a beat, which may lie outside the clip."""
+        index = position - self.first
+        return float(self.times[index] if 0 <= index < len(self.times) else self.grid.time_at(position))
 
     def between(self, first: int, last: int) -> Times:
         """Return the times at positions from … to, both within the clip."""
@@ -352,7 +354,7 @@ def beat_map(
     if beats_per_beat == 1:
         source = candidate.between(first - at_vocal + at_candidate, last - at_vocal + at_candidate)
     else:
-        source = candidate.time_at(at_candidate + (np.arange(first, last + 1) - at_vocal) * beats_per_beat)
+        source = candidate.grid.time_at(at_candidate + (np.arange(first, last + 1) - at_vocal) * beats_per_beat)
     target = vocal.between(first, last)
     speeds = (source[1:] - source[:-1]) / (target[1:] - target[:-1])
     slowest, fastest = speeds.min(), speeds.max()

@@ -44,19 +44,19 @@ def _needed(source: Times, target: Times, tolerance_s: float) -> list[int]:
         first, last = spans.pop()
         if last - first < 2:
             continue
-        x, y = xs[first], ys[first]
-        slope = (ys[last] - y) / (xs[last] - x)
+        slope = (ys[last] - ys[first]) / (xs[last] - xs[first])
+        chord = ys[first] - slope * xs[first]
+        # How far each knot lies above the line through 0 that is parallel to the chord.
         if last - first <= _SHORT:
-            near = [
-                abs(b - (slope * (a - x) + y)) for a, b in zip(xs[first + 1 : last], ys[first + 1 : last], strict=True)
-            ]
-            distance = max(near)
-            farthest = first + 1 + near.index(distance) if distance > tolerance_s else 0
+            high = [b - slope * a for a, b in zip(xs[first + 1 : last], ys[first + 1 : last], strict=True)]
+            above, below = max(high), min(high)
+            over, under = high.index(above), high.index(below)
         else:
-            far = np.abs(target[first + 1 : last] - (slope * (source[first + 1 : last] - x) + y))
-            place = int(far.argmax())
-            farthest = first + 1 + place if far[place] > tolerance_s else 0
-        if farthest:
+            heights = target[first + 1 : last] - slope * source[first + 1 : last]
+            over, under = int(heights.argmax()), int(heights.argmin())
+            above, below = float(heights[over]), float(heights[under])
+        if max(above - chord, chord - below) > tolerance_s:
+            farthest = first + 1 + (over if above - chord >= chord - below else under)
             kept.append(farthest)
             spans += [(first, farthest), (farthest, last)]
     return sorted(kept)
@@ -136,7 +136,7 @@ class TimeMap:
         inner = slice(given.searchsorted(RESOLUTION_S, "right"), given.searchsorted(duration_s - RESOLUTION_S))
         knots = np.concatenate([[0.0], given[inner], [duration_s]])
         laid = np.concatenate([[offset], due[inner], [end]]) - offset
-        knots, laid = np.round(knots, _DIGITS), np.round(laid, _DIGITS)
+        knots, laid = knots.round(_DIGITS), laid.round(_DIGITS)
         if tolerance_s is not None:
             kept = _needed(knots, laid, tolerance_s)
             knots, laid = knots[kept], laid[kept]

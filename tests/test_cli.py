@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -302,7 +303,7 @@ def test_stretch_lowers_what_would_clip_and_says_so(tmp_path: Path, capsys: pyte
 def test_generate_and_score(pair: list[Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     plans = tmp_path / "plans.jsonl"
     assert run("generate", *pair, "--condition", "original", "--count", 5, "-o", plans, "--quiet") == 0
-    assert "2 of the 5 plans" in capsys.readouterr().err
+    assert "2 of the 5 original plans" in capsys.readouterr().err
     assert run("generate", *pair, "--count", 2, "--seed", 1, "--json", "--quiet") == 0
     matched = capsys.readouterr().out
     plans.write_text(plans.read_text() + matched)
@@ -312,6 +313,35 @@ def test_generate_and_score(pair: list[Path], tmp_path: Path, capsys: pytest.Cap
     assert data == json.loads(scores.read_text())
     assert [one["condition"] for one in data["scores"]] == ["original", "original", "matched", "matched"]
     assert all({"harmony", "rhythm", "balance"} == set(one["parts"]) for one in data["scores"])
+
+
+def test_generate_a_mixture(pair: list[Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    plans = tmp_path / "plans.jsonl"
+    mixture = ("--positives", 2, "--negatives", 3, "--unlabelled", 1, "--negative-shares", 1, 0, 0)
+    assert run("generate", *pair, *mixture, "-o", plans, "--json", "--quiet") in (0, 3)
+    streams = capsys.readouterr()
+    data = json.loads(streams.out)
+    drawn = [mk.MashupPlan.from_json(line).condition for line in plans.read_text().splitlines()]
+    conditions = data["report"]["conditions"]
+    assert {name: one["drawn"] for name, one in conditions.items() if one["drawn"]} == Counter(drawn)
+    assert {name: one["asked"] for name, one in conditions.items()} == {"original": 2, "unmatched-key": 3, "matched": 1}
+    assert "of the 3 unmatched-key plans asked for" in streams.err
+    assert data["report"]["chance_share_of_negatives"] == 0
+    assert list(tmp_path.iterdir()) == [plans]
+    before = plans.read_text()
+    assert run("generate", *pair, "--vocal", "nobody", "-o", plans, "--quiet") == 2
+    assert plans.read_text() == before
+    assert run("generate", *pair, *mixture, "--condition", "matched", "--quiet") == 2
+    assert "give the former or the latter" in capsys.readouterr().err
+
+
+def test_generate_in_two_processes(pair: list[Path], capsys: pytest.CaptureFixture[str]) -> None:
+    lines = []
+    for jobs in (1, 2):
+        assert run("generate", *pair, "--positives", 2, "--unlabelled", 2, "--jobs", jobs, "--quiet") == 0
+        lines.append(capsys.readouterr().out)
+    assert lines[0] == lines[1]
+    assert len(lines[0].splitlines()) == 4
 
 
 def test_score_reads_a_mashups_own_plan(mashed: Path, pair: list[Path], capsys: pytest.CaptureFixture[str]) -> None:

@@ -21,7 +21,7 @@ from attrs import validators
 
 from mashkit.builtin import PAPER_GENERATOR
 from mashkit.builtin.candidates import KEY_FREE, TEMPO_FREE, CandidateIndex, Rules, index_of
-from mashkit.builtin.placing import BeatsOfClips, Fades, Fit, Placed, Placer
+from mashkit.builtin.placing import BeatsOfClips, ClipBeats, Fades, Fit, Placed, Placer
 from mashkit.cliptable import ClipTable
 from mashkit.components import ComponentInfo
 from mashkit.errors import GenerationError
@@ -120,10 +120,10 @@ class PaperGenerator(DrawingGenerator):
         if self.phrase_bars == 0 or plan.condition is Condition.ORIGINAL or plan.condition in TEMPO_FREE:
             yield plan
             return
-        maker = _PlanMaker(self, BeatsOfClips(), plan.condition, plan.seed)
-        vocal = clips[plan.layer(Role.VOCAL).clip_id]
+        maker, beats = _PlanMaker(self, plan.condition, plan.seed), BeatsOfClips()
+        vocal = beats.of(clips[plan.layer(Role.VOCAL).clip_id])
         backing = [
-            Fit(layer.role, clips[layer.clip_id], layer.speed, layer.semitones, layer.gain_db)
+            Fit(layer.role, beats.of(clips[layer.clip_id]), layer.speed, layer.semitones, layer.gain_db)
             for layer in (plan.layer(role) for role in _BACKING)
         ]
         for bars in itertools.product(*(maker.offsets(vocal, fit) for fit in backing)):
@@ -135,28 +135,28 @@ class PaperGenerator(DrawingGenerator):
 class _PlanMaker:
     """Makes the plans of one run of chosen clips."""
 
-    def __init__(self, options: PaperGenerator, beats: BeatsOfClips, condition: Condition, seed: int) -> None:
+    def __init__(self, options: PaperGenerator, condition: Condition, seed: int) -> None:
         self._options = options
         self._condition = condition
         self._seed = seed
-        self._placer = Placer(beats, min_duration_s=options.min_duration_s)
+        self._placer = Placer(min_duration_s=options.min_duration_s)
         described = options.describe()
         # One for all plans of the run.
         self._record = FrozenMapping({key: described[key] for key in ("name", "distribution", "version", "options")})
 
-    def offsets(self, vocal: Clip, fit: Fit) -> Sequence[int]:
+    def offsets(self, vocal: ClipBeats, fit: Fit) -> Sequence[int]:
         """Return by how many bars a clip may be moved on, as the options want it."""
         fixed = self._condition is Condition.ORIGINAL or self._condition in TEMPO_FREE
         return self._placer.offsets(vocal, fit, phrase_bars=0 if fixed else self._options.phrase_bars)
 
     def plan(
-        self, vocal: Clip, backing: Sequence[Fit], bars: Sequence[int], late: Sequence[float]
+        self, vocal: ClipBeats, backing: Sequence[Fit], bars: Sequence[int], late: Sequence[float]
     ) -> MashupPlan | None:
         """Return the plan of these clips on that vocal; None if it would be too short or too long.
 
         Parameters
         ----------
-        vocal : Clip
+        vocal : ClipBeats
         backing : sequence of Fit
         bars : sequence of int
             By how many each backing clip is moved on.
@@ -201,7 +201,7 @@ class _PlanMaker:
             notes=[note for one in placed for note in one.notes],
         )
 
-    def _place(self, vocal: Clip, fit: Fit, bars: int) -> Placed:
+    def _place(self, vocal: ClipBeats, fit: Fit, bars: int) -> Placed:
         if self._condition is Condition.ORIGINAL:
             return Placed(1.0, None, 0.0)
         along = self._options.align == "beats" and self._condition not in TEMPO_FREE
@@ -218,7 +218,8 @@ class _Drawer:
         self._clips = clips
         self._condition = condition
         self._index = options.index(clips)
-        self._maker = _PlanMaker(options, _beats_of(clips), condition, seed)
+        self._maker = _PlanMaker(options, condition, seed)
+        self._beats = _beats_of(clips)
         self._random = _RandomOfDraws(seed, condition)
         self._vocals = self._index.seeds(condition) if vocal is None else self._named(vocal)
         if len(self._vocals) == 0:
@@ -250,7 +251,7 @@ class _Drawer:
         return Draw(number=number, choice=choice, plan=plan, chance=chance)
 
     def _plan(self, vocal_row: int, rows: Sequence[int], random: np.random.Generator) -> MashupPlan | None:
-        vocal = self._clips.fetch(vocal_row)
+        vocal = self._beats.of(self._clips.fetch(vocal_row))
         backing = [self._fit(vocal, vocal_row, role, row) for role, row in zip(_BACKING, rows, strict=True)]
         bars = [0] * len(backing)
         if self._options.phrase_bars:
@@ -262,17 +263,17 @@ class _Drawer:
             late[int(random.integers(len(late)))] = float(random.uniform(-most, most))
         return self._maker.plan(vocal, backing, bars, late)
 
-    def _fit(self, vocal: Clip, vocal_row: int, role: Role, row: int) -> Fit:
+    def _fit(self, vocal: ClipBeats, vocal_row: int, role: Role, row: int) -> Fit:
         condition = self._condition
-        clip = vocal if row == vocal_row else self._clips.fetch(row)
+        beats = vocal if row == vocal_row else self._beats.of(self._clips.fetch(row))
         original = condition is Condition.ORIGINAL
         shifts = role is Role.HARMONIC and not original and condition not in KEY_FREE
         return Fit(
             role,
-            clip,
+            beats,
             1.0 if original or condition in TEMPO_FREE else self._index.speed(vocal_row, row),
             float(self._index.shift(vocal_row, row)) if shifts else 0.0,
-            _loudness_gain(vocal, clip, role) if self._options.match_loudness else 0.0,
+            _loudness_gain(vocal.clip, beats.clip, role) if self._options.match_loudness else 0.0,
         )
 
     def nothing_fits(self, rejected: Counter[str]) -> GenerationError:

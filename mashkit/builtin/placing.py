@@ -5,6 +5,7 @@ The time line here is the vocal clip's own, untrimmed: its layer has offset 0, a
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable, Sequence
 
@@ -34,10 +35,15 @@ class Fit:
     """A clip chosen for a role, fitted to the vocal in tempo, key and loudness, not yet placed."""
 
     role: Role
-    clip: Clip
+    beats: ClipBeats
     speed: float
     semitones: float
     gain_db: float
+
+    @property
+    def clip(self) -> Clip:
+        """The clip."""
+        return self.beats.clip
 
 
 @attrs.frozen
@@ -66,11 +72,17 @@ class Fades:
 class ClipBeats:
     """What is known of a clip's beats, each part of it found when it is first asked for."""
 
-    def __init__(self, clip: Clip, grid: BeatGrid | BeatsDistrusted) -> None:
-        self._clip = clip
-        self.grid = grid if isinstance(grid, BeatsDistrusted) else grid.over(clip.duration)
+    def __init__(self, clip: Clip, grid_of: Callable[[Clip], BeatGrid | BeatsDistrusted]) -> None:
+        self.clip = clip
+        self._grid_of = grid_of
         self._bar_times: dict[int, float] = {}
         self._first_bars: dict[float, int] = {}
+
+    @functools.cached_property
+    def grid(self) -> ClipGrid | BeatsDistrusted:
+        """The clip's beats, or why they are distrusted."""
+        grid = self._grid_of(self.clip)
+        return grid if isinstance(grid, BeatsDistrusted) else grid.over(self.clip.duration)
 
     @property
     def bar(self) -> int:
@@ -80,11 +92,11 @@ class ClipBeats:
     def bar_time(self, bar: int) -> float:
         """Return where a bar of the clip begins, as all its beats together say, if it kept one tempo; seconds."""
         if bar not in self._bar_times:
-            beats, downbeats, tempo = (getattr(self._clip.analysis, name) for name in ("beats", "downbeats", "tempo"))
+            beats, downbeats, tempo = (getattr(self.clip.analysis, name) for name in ("beats", "downbeats", "tempo"))
             if isinstance(self.grid, BeatsDistrusted):
                 at = float(downbeats[0])
             else:
-                at = float(self.grid.time_at(self.grid.bar_line(bar)))
+                at = self.grid.time_of(self.grid.bar_line(bar))
             self._bar_times[bar] = steady_beat(beats, at, tempo)
         return self._bar_times[bar]
 
@@ -99,11 +111,11 @@ class ClipBeats:
         if isinstance(self.grid, BeatsDistrusted) or self.bar == 0:
             return 0
         if min_duration_s not in self._first_bars:
-            grid, entry = self.grid.grid, self._clip.entry.get(Role.VOCAL, 0.0)
+            grid, entry = self.grid.grid, self.clip.entry.get(Role.VOCAL, 0.0)
             # A voice that comes in on an upbeat belongs to the bar after it: half a bar of it may be heard before.
             beats = int(grid.times.searchsorted(entry)) - grid.downbeat + grid.bar / 2
             bar = max(math.floor(beats / grid.bar) - LEAD_IN_BARS, 0)
-            while bar > 0 and self._clip.duration - self.bar_time(bar) < min_duration_s:
+            while bar > 0 and self.clip.duration - self.bar_time(bar) < min_duration_s:
                 bar -= 1
             self._first_bars[min_duration_s] = bar
         return self._first_bars[min_duration_s]
@@ -124,7 +136,7 @@ class BeatsOfClips:
 
     def of(self, clip: Clip) -> ClipBeats:
         """Return what is known of a clip's beats; of clips with one id, what the first one's say."""
-        return self._recent.get(clip.id, lambda: ClipBeats(clip, self._grid_of(clip)))
+        return self._recent.get(clip.id, lambda: ClipBeats(clip, self._grid_of))
 
 
 def _grid_of(clip: Clip) -> BeatGrid | BeatsDistrusted:
@@ -139,86 +151,83 @@ class Placer:
 
     Parameters
     ----------
-    beats : BeatsOfClips
     min_duration_s : float
         What has to be left of a vocal whose silent start is skipped, and of two clips that are moved bars apart.
     """
 
-    def __init__(self, beats: BeatsOfClips, *, min_duration_s: float) -> None:
-        self._beats = beats
+    def __init__(self, *, min_duration_s: float) -> None:
         self._min_duration_s = min_duration_s
 
-    def offsets(self, vocal: Clip, fit: Fit, *, phrase_bars: int) -> Sequence[int]:
+    def offsets(self, vocal: ClipBeats, fit: Fit, *, phrase_bars: int) -> Sequence[int]:
         """Return by how many bars the clip may be moved on: multiples of ``phrase_bars``, the smallest first.
 
         A positive offset skips bars of the clip, a negative one bars of the vocal; each leaves the two at least the
         minimum duration together. Only 0 where the bars are not known.
         """
-        sung_beats, played_beats = self._beats.of(vocal), self._beats.of(fit.clip)
-        if phrase_bars == 0 or 0 in (sung_beats.bar, played_beats.bar):
+        if phrase_bars == 0 or 0 in (vocal.bar, fit.beats.bar):
             return (0,)
-        first, length = sung_beats.first_bar(self._min_duration_s), fit.clip.duration / fit.speed
+        first, length = vocal.first_bar(self._min_duration_s), fit.clip.duration / fit.speed
         found = []
         for offset in sorted(range(-MOST_BARS // phrase_bars, MOST_BARS // phrase_bars + 1), key=abs):
             bars = offset * phrase_bars
-            sung = sung_beats.bar_time(first + max(-bars, 0))
-            played = played_beats.bar_time(max(bars, 0)) / fit.speed
-            left = min(vocal.duration - sung, length - played)
+            sung = vocal.bar_time(first + max(-bars, 0))
+            played = fit.beats.bar_time(max(bars, 0)) / fit.speed
+            left = min(vocal.clip.duration - sung, length - played)
             if left > 0 and left + min(sung, played) >= self._min_duration_s:
                 found.append(bars)
         return found or (0,)
 
-    def place(self, vocal: Clip, fit: Fit, *, bars: int = 0, along_beats: bool) -> Placed:
+    def place(self, vocal: ClipBeats, fit: Fit, *, bars: int = 0, along_beats: bool) -> Placed:
         """Lay a clip on the vocal.
 
         Parameters
         ----------
-        vocal : Clip
+        vocal : ClipBeats
         fit : Fit
         bars : int
             One of :meth:`offsets`.
         along_beats : bool
             Follow the beats of both clips where they can be trusted, rather than play the clip at the fit's speed.
         """
-        sung, played = self._beats.of(vocal), self._beats.of(fit.clip)
-        vocal_bar, clip_bar = sung.first_bar(self._min_duration_s) + max(-bars, 0), max(bars, 0)
-        notes: list[str] = []
+        vocal_bar, clip_bar = vocal.first_bar(self._min_duration_s) + max(-bars, 0), max(bars, 0)
+        notes: tuple[str, ...] = ()
         if along_beats:
-            grids = (("the vocal", sung.grid), ("it", played.grid))
+            grids = (("the vocal", vocal.grid), ("it", fit.beats.grid))
             doubts = [f"{who}: {grid.problem}" for who, grid in grids if isinstance(grid, BeatsDistrusted)]
-            if isinstance(sung.grid, ClipGrid) and isinstance(played.grid, ClipGrid):
+            if not doubts:
                 try:
-                    return _along_beats(vocal, fit, sung.grid, played.grid, vocal_bar, clip_bar)
+                    return _along_beats(vocal, fit, vocal_bar, clip_bar)
                 except TimeMapError as error:
                     doubts = [error.problem]
-            notes.append(f"{fit.role} at one speed, not along its beats ({'; '.join(doubts)})")
-        return Placed(fit.speed, None, sung.bar_time(vocal_bar) - played.bar_time(clip_bar) / fit.speed, tuple(notes))
+            notes = (f"{fit.role} at one speed, not along its beats ({'; '.join(doubts)})",)
+        return Placed(fit.speed, None, vocal.bar_time(vocal_bar) - fit.beats.bar_time(clip_bar) / fit.speed, notes)
 
-    def fades(self, vocal: Clip, *, start_s: float, end_s: float) -> Fades:
+    def fades(self, vocal: ClipBeats, *, start_s: float, end_s: float) -> Fades:
         """Return fades on bar lines for a mashup of this part of the vocal clip, seconds.
 
         In until the first bar line; out from the last one that leaves a beat or more.
         """
-        beats = self._beats.of(vocal)
-        if isinstance(beats.grid, BeatsDistrusted) or beats.bar == 0:
+        if isinstance(vocal.grid, BeatsDistrusted) or vocal.bar == 0:
             return Fades(SHORTEST_FADE_S, SHORTEST_FADE_S)
-        grid = beats.grid.grid
+        grid = vocal.grid.grid
         first, last = grid.positions_within(start_s, end_s)
         opening = first + (grid.downbeat - first) % grid.bar
         closing = last - 1 - (last - 1 - grid.downbeat) % grid.bar
-        before = float(grid.time_at(opening)) - start_s if opening <= last else 0.0
-        after = end_s - float(grid.time_at(closing)) if closing >= first else 0.0
+        before = vocal.grid.time_of(opening) - start_s if opening <= last else 0.0
+        after = end_s - vocal.grid.time_of(closing) if closing >= first else 0.0
         return Fades(max(before, SHORTEST_FADE_S), max(after, SHORTEST_FADE_S))
 
 
-def _along_beats(vocal: Clip, fit: Fit, sung: ClipGrid, played: ClipGrid, vocal_bar: int, clip_bar: int) -> Placed:
-    assert vocal.analysis.tempo is not None  # noqa: S101 — the generator's index knows the tempi of all it gives
-    assert fit.clip.analysis.tempo is not None  # noqa: S101
+def _along_beats(vocal: ClipBeats, fit: Fit, vocal_bar: int, clip_bar: int) -> Placed:
+    sung, played = vocal.grid, fit.beats.grid
+    sung_tempo, played_tempo = vocal.clip.analysis.tempo, fit.clip.analysis.tempo
+    assert isinstance(sung, ClipGrid)  # noqa: S101 — asked by place()
+    assert isinstance(played, ClipGrid)  # noqa: S101
+    assert sung_tempo is not None  # noqa: S101 — the generator's index knows the tempi of all it gives
+    assert played_tempo is not None  # noqa: S101
     # The speed is the ratio of the tempi, folded by a power of two or not: that power is left over.
-    folding = fit.speed * fit.clip.analysis.tempo / vocal.analysis.tempo
-    placement = beat_map(
-        played, sung, candidate_bar=clip_bar, vocal_bar=vocal_bar, beats_per_beat=2.0 ** round(math.log2(folding))
-    )
+    folding = round(math.log2(fit.speed * played_tempo / sung_tempo))
+    placement = beat_map(played, sung, candidate_bar=clip_bar, vocal_bar=vocal_bar, beats_per_beat=2.0**folding)
     time_map = placement.time_map
     # A map of a single speed is that speed: every stretcher can play it.
     steady = len(time_map.source) == 2
