@@ -220,12 +220,16 @@ class Worker:
 class WorkerPool(Pool):
     """Workers, the jobs that wait for them, and who gets which: what a subclass decides is where workers may be."""
 
+    look_s: float | None = None
+    """Seconds after which to look again for room while nothing ends; None where room is only made by what ends."""
+
     def __init__(self) -> None:
         self.outcomes: queue.SimpleQueue[Outcome | BaseException] = queue.SimpleQueue()
         self.workers: list[Worker] = []
         self.lock = threading.Lock()  # of the workers and everything below
         self._teams: dict[bytes, Team] = {}
         self._pending: deque[_Ticket] = deque()
+        self._threads: list[threading.Thread] = []  # also of workers that are no more
         self._closed = False
 
     # ---------------------------------------------------------------------------------------------- for a subclass
@@ -252,6 +256,7 @@ class WorkerPool(Pool):
             return None
         worker = Worker(self, team, devices)
         self.workers.append(worker)
+        self._threads = [worker.thread, *(thread for thread in self._threads if thread.is_alive())]
         return worker
 
     def awaited_teams(self) -> set[Team]:
@@ -276,20 +281,26 @@ class WorkerPool(Pool):
 
     def wait(self) -> Outcome:
         """Wait for a job to end, and return what became of it."""
-        outcome = self.outcomes.get()
-        if isinstance(outcome, BaseException):
-            raise outcome
-        return outcome
+        while True:
+            try:
+                outcome = self.outcomes.get(timeout=self.look_s)
+            except queue.Empty:
+                with self.lock:
+                    self._dispatch()
+                continue
+            if isinstance(outcome, BaseException):
+                raise outcome
+            return outcome
 
     def close(self) -> None:
         """End all workers, whatever they are at."""
         with self.lock:
             self._closed = True
-            workers = list(self.workers)
+            workers, threads = list(self.workers), list(self._threads)
         for worker in workers:
             worker.stop()
-        for worker in workers:
-            worker.thread.join()
+        for thread in threads:
+            thread.join()
 
     # ------------------------------------------------------------------------------------- from the workers' threads
     def finished(self, worker: Worker, outcome: Outcome) -> None:
@@ -325,16 +336,16 @@ class WorkerPool(Pool):
         if self._closed:
             return
         awaited: set[str] = set()
-        pending, self._pending = self._pending, deque()
-        while pending:
-            ticket = pending.popleft()
+        waiting: deque[_Ticket] = deque()
+        for ticket in self._pending:
             team = ticket.team
             if team.failure is not None:
                 self.outcomes.put(Outcome(job=ticket.job, error=team.failure, attempts=ticket.attempts))
                 continue
             worker = self.find(team, awaited)
             if worker is None:
-                self._pending.append(ticket)
+                waiting.append(ticket)
                 continue
             worker.busy = True
             worker.tickets.put(ticket)
+        self._pending = waiting

@@ -252,7 +252,7 @@ class _Processes(WorkerPool):
     def __init__(self, cpus: int, threads: int, devices: Sequence[str], timeout_s: float) -> None:
         super().__init__()
         self._cpus = cpus
-        self._threads = threads
+        self._threads_per_core = threads
         self._devices = devices
         self._timeout_s = timeout_s
         self._smallest = 1.0
@@ -271,7 +271,7 @@ class _Processes(WorkerPool):
         self._smallest = min(self._smallest, work.cpus)
 
     def launch(self, worker: Worker) -> Process:
-        variables = thread_variables(max(1, int(self._threads * worker.team.work.cpus)))
+        variables = thread_variables(max(1, int(self._threads_per_core * worker.team.work.cpus)))
         if worker.devices and len(self._devices) > 1:
             variables["CUDA_VISIBLE_DEVICES"] = ",".join(self._devices[one] for one in worker.devices)
         return _Process(variables, self._timeout_s)

@@ -91,6 +91,11 @@ def _hang(state: State, seconds: float) -> str:
     return "done at last"
 
 
+def _add_slowly(state: State, n: int) -> int:
+    time.sleep(0.3)
+    return state.number + n
+
+
 def _sound(state: State, seed: int) -> dict[str, Any]:
     """Return 30 MB of noise: as long as the stems of a clip."""
     random = np.random.default_rng(seed)
@@ -105,6 +110,7 @@ _TASKS: Mapping[str, Any] = {
     "break": _break,
     "die": _die,
     "hang": _hang,
+    "add slowly": _add_slowly,
     "sound": _sound,
     "echo": lambda state, value: value,
 }
