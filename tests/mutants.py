@@ -6,9 +6,12 @@ Each class is a contract's whole test file, for a component that does its work b
 from __future__ import annotations
 
 import itertools
+import subprocess
+import sys
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any, ClassVar
 
 import attrs
@@ -16,10 +19,13 @@ import numpy as np
 
 import mashkit as mk
 from mashkit.components import Component
+from mashkit.errors import ComponentFailed
+from mashkit.interfaces.executor import attempt, begin
 from mashkit.registry import Registered
 from mashkit.render import Mashup
 from mashkit.testing import (
     AnalyzerContract,
+    ExecutorContract,
     GeneratorContract,
     ScorerContract,
     SeparatorContract,
@@ -818,6 +824,283 @@ class TestStemSwapping(OfGenerators):
     mutant = StemSwapping
 
 
+# -------------------------------------------------------------------------------------------------------- executors
+class Changed(mk.Pool):
+    """The local executor's workers, with something changed."""
+
+    def __init__(self, inner: mk.Pool) -> None:
+        self.inner = inner
+
+    @property
+    def capacity(self) -> int:
+        return self.inner.capacity
+
+    def submit(self, job: mk.Job) -> None:
+        self.inner.submit(job)
+
+    def wait(self) -> mk.Outcome:
+        return self.changed(self.inner.wait())
+
+    def changed(self, outcome: mk.Outcome) -> mk.Outcome:
+        return outcome
+
+    def close(self) -> None:
+        self.inner.close()
+
+
+@attrs.define(kw_only=True, eq=False)
+class Spread(mk.Executor):
+    """The local executor, with other pools."""
+
+    info = card(provides={"processes"}, thread_safe=True)
+    pool: ClassVar[type[Changed]] = Changed
+    timeout_s: float = 60.0
+
+    def _pool(self) -> mk.Pool:
+        options = {"executor": {"jobs": 2, "timeout_s": self.timeout_s}}
+        return self.pool(mk.Kit(options=options).executor._pool())
+
+
+class OfExecutors(ExecutorContract):
+    component = "local"
+    mutant: ClassVar[type[mk.Executor]] = Spread
+    gone_s = 1.0
+
+    @classmethod
+    def create(cls) -> Component:
+        return cls.mutant()
+
+    @classmethod
+    def hasty(cls) -> mk.Executor:
+        return cls.mutant(timeout_s=1.0)  # type: ignore[call-arg]
+
+
+def spread(changed: type[Changed]) -> type[Spread]:
+    return type(f"Spread{changed.__name__}", (Spread,), {"pool": changed})
+
+
+@attrs.define(kw_only=True, eq=False)
+class OnTheMoon(Spread):
+    info = card(provides={"processes", "moon"})
+
+
+@caught_by("test_provides_known_places")
+class TestOnTheMoon(OfExecutors):
+    mutant = OnTheMoon
+
+
+@attrs.define(kw_only=True, eq=False)
+class Generous(Spread):
+    def run(self, jobs: Iterable[mk.Job | None]) -> Iterator[mk.Outcome]:
+        yield from mk.Executor.run(self, jobs)
+        yield mk.Outcome(job=mk.Job(mk.Work(name="w", start=dict, run=max), None, "a present"))
+
+
+@caught_by("test_no_jobs_no_outcomes")
+class TestGenerous(OfExecutors):
+    mutant = Generous
+
+
+class Stuck(Changed):
+    first: Any = None
+
+    def changed(self, outcome: mk.Outcome) -> mk.Outcome:
+        self.first = outcome.result if self.first is None else self.first
+        return attrs.evolve(outcome, result=self.first)
+
+
+@caught_by("test_results_do_not_depend_on_the_order")
+class TestStuck(OfExecutors):
+    mutant = spread(Stuck)
+
+
+class Stuttering(Changed):
+    last: mk.Outcome | None = None
+
+    def wait(self) -> mk.Outcome:
+        outcome, self.last = self.last, None
+        if outcome is None:
+            outcome = self.last = self.inner.wait()
+        return outcome
+
+
+@caught_by("test_every_job_once")
+class TestStuttering(OfExecutors):
+    mutant = spread(Stuttering)
+
+
+class Free(Changed):
+    def changed(self, outcome: mk.Outcome) -> mk.Outcome:
+        return attrs.evolve(outcome, wall_s=0.0)
+
+
+@caught_by("test_costs_are_told")
+class TestFree(OfExecutors):
+    mutant = spread(Free)
+
+
+class Greedy(Changed):
+    capacity = 1000  # type: ignore[assignment]
+
+
+@caught_by("test_jobs_are_taken_as_workers_come_free")
+class TestGreedy(OfExecutors):
+    mutant = spread(Greedy)
+
+
+@attrs.define(kw_only=True, eq=False)
+class OfLittlePatience(Spread):
+    def run(self, jobs: Iterable[mk.Job | None]) -> Iterator[mk.Outcome]:
+        return mk.Executor.run(self, itertools.takewhile(lambda job: job is not None, jobs))
+
+
+@caught_by("test_outcomes_may_bring_jobs")
+class TestOfLittlePatience(OfExecutors):
+    mutant = OfLittlePatience
+
+
+class OneTrack(Changed):
+    """Does everything with the first work."""
+
+    def __init__(self, inner: mk.Pool) -> None:
+        super().__init__(inner)
+        self.work: mk.Work | None = None
+        self.given: dict[int, mk.Job] = {}
+
+    def submit(self, job: mk.Job) -> None:
+        self.work = self.work or job.work
+        mine = attrs.evolve(job, work=self.work)
+        self.given[id(mine)] = job
+        self.inner.submit(mine)
+
+    def changed(self, outcome: mk.Outcome) -> mk.Outcome:
+        return attrs.evolve(outcome, job=self.given[id(outcome.job)])
+
+
+@caught_by("test_works_may_mix")
+class TestOneTrack(OfExecutors):
+    mutant = spread(OneTrack)
+
+
+class Forgetful(Changed):
+    """Builds the state for every job."""
+
+    def __init__(self, inner: mk.Pool) -> None:
+        super().__init__(inner)
+        self.jobs: list[mk.Job] = []
+
+    def submit(self, job: mk.Job) -> None:
+        self.jobs.append(job)
+
+    def wait(self) -> mk.Outcome:
+        job = self.jobs.pop()
+        return attempt(job.work, begin(job.work), job.item, job.name).outcome(job)
+
+
+@caught_by("test_state_is_built_once_a_worker")
+class TestForgetful(OfExecutors):
+    mutant = spread(Forgetful)
+
+
+@caught_by("test_a_work_that_cannot_begin")
+class TestForgetfulOfErrors(OfExecutors):
+    mutant = spread(Forgetful)
+
+
+class Flattening(Changed):
+    def changed(self, outcome: mk.Outcome) -> mk.Outcome:
+        return attrs.evolve(outcome, error=outcome.error and ComponentFailed(str(outcome.error)))
+
+
+@caught_by("test_an_error_of_ours_keeps_its_type_and_fix")
+class TestFlattening(OfExecutors):
+    mutant = spread(Flattening)
+
+
+class Fragile(Changed):
+    def changed(self, outcome: mk.Outcome) -> mk.Outcome:
+        if outcome.error is not None:
+            raise outcome.error
+        return outcome
+
+
+@caught_by("test_any_other_error_is_contained")
+class TestFragile(OfExecutors):
+    mutant = spread(Fragile)
+
+
+class Lossy(Changed):
+    def changed(self, outcome: mk.Outcome) -> mk.Outcome:
+        sound = outcome.result
+        return attrs.evolve(outcome, result={**sound, "samples": sound["samples"].astype(np.float16)})
+
+
+@caught_by("test_large_results_arrive_unharmed")
+class TestLossy(OfExecutors):
+    mutant = spread(Lossy)
+
+
+@caught_by("test_large_items_arrive_unharmed")
+class TestLossyOfItems(OfExecutors):
+    mutant = spread(Lossy)
+
+
+class GivingUp(Changed):
+    """Tries nothing again."""
+
+    def changed(self, outcome: mk.Outcome) -> mk.Outcome:
+        if outcome.attempts < 2:
+            return outcome
+        return mk.Outcome(job=outcome.job, error=ComponentFailed(f"{outcome.job.name}: lost"))
+
+
+@caught_by("test_a_crash_is_tried_again_then_listed")
+class TestGivingUp(OfExecutors):
+    mutant = spread(GivingUp)
+
+
+@attrs.define(kw_only=True, eq=False)
+class Timeless(Spread):
+    timeout_s: float = attrs.field(default=60.0, converter=lambda _: 60.0)
+
+
+@caught_by("test_what_hangs_is_ended_and_listed")
+class TestTimeless(OfExecutors):
+    mutant = Timeless
+
+
+class Leaving(Changed):
+    def close(self) -> None:
+        pass
+
+
+@caught_by("test_no_process_is_left")
+class TestLeaving(OfExecutors):
+    mutant = spread(Leaving)
+
+
+class Detached(Changed):
+    """Its workers are nobody's children."""
+
+    def changed(self, outcome: mk.Outcome) -> mk.Outcome:
+        command = [sys.executable, "-c", "import time; time.sleep(5)"]
+        return attrs.evolve(outcome, result=subprocess.Popen(command, start_new_session=True).pid)
+
+
+SpreadDetached = spread(Detached)
+
+
+@caught_by("test_workers_die_with_their_parent")
+class TestDetached(OfExecutors):
+    mutant = SpreadDetached
+
+    @classmethod
+    def program(cls) -> str:
+        return f"import sys; sys.path.insert(0, {str(Path(__file__).parent)!r})\n" + (
+            "import mutants; executor = mutants.SpreadDetached()\n"
+        )
+
+
 # ------------------------------------------------------------------------------------------------------------ cards
 class OfCards(OfScorers):
     summary: ClassVar[str] = ""
@@ -840,4 +1123,5 @@ class TestAnotherCard(OfCards):
 
 CONTRACTS: Sequence[type[ComponentContract]] = (
     SeparatorContract, AnalyzerContract, StretcherContract, ScorerContract, GeneratorContract,
+    ExecutorContract,
 )  # fmt: skip

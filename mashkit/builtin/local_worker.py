@@ -2,30 +2,25 @@
 
 Started as ``python -m mashkit.builtin.local_worker``. Standard output and error belong to the backends: the parent
 keeps what they say, and tells the last of it when this process dies.
-
-A message is a pickle. Its large parts (arrays, bytes) are sent from where they lie, and arrays are received into the
-memory they then live in.
 """
 
 from __future__ import annotations
 
 import argparse
 import os
-import pickle
 import queue
 import socket
 import struct
 import sys
 import threading
 from collections.abc import Callable, Sequence
-from types import SimpleNamespace
-from typing import Any
 
 from mashkit.errors import MashkitError
 from mashkit.processes import die_with_parent, end_this
+from mashkit.transfer import pack, unpack
 
-Message = list[memoryview]
-"""A received message: its pickle, and the buffers that are not in it."""
+Message = tuple[memoryview, list[memoryview]]
+"""What was received: a pickle, and the arrays that are not in it."""
 
 _COUNT = struct.Struct("<I")
 _PART = struct.Struct("<Q?")  # bytes, and whether they may be written to
@@ -49,15 +44,10 @@ class Channel:
 
     def send(self, value: object) -> None:
         """Send what can be pickled; raises whatever pickling does before a byte is sent."""
-        chunks: list[Any] = []
-        buffers: list[pickle.PickleBuffer] = []
-        # A pickler that writes to a file hands it large bytes as they are, not a copy.
-        file = SimpleNamespace(write=chunks.append)
-        pickle.Pickler(file, protocol=5, buffer_callback=buffers.append).dump(value)
-        raw = [buffer.raw() for buffer in buffers]
-        header = [_COUNT.pack(1 + len(raw)), _PART.pack(sum(map(len, chunks)), False)]
-        header += [_PART.pack(part.nbytes, not part.readonly) for part in raw]
-        parts = [*header, *chunks, *raw]
+        pieces, buffers = pack(value)
+        header = [_COUNT.pack(len(buffers)), _PART.pack(sum(map(len, pieces)), False)]
+        header += [_PART.pack(buffer.nbytes, not buffer.readonly) for buffer in buffers]
+        parts = [*header, *pieces, *buffers]
         small = sum(map(len, parts)) < _SMALL
         for part in [b"".join(parts)] if small else parts:
             self._send(memoryview(part))
@@ -71,7 +61,7 @@ class Channel:
                 continue
 
     def receive(self) -> Message:
-        """Return the next message; :func:`decode` makes the value of it.
+        """Return the next message, still packed.
 
         Raises
         ------
@@ -79,9 +69,10 @@ class Channel:
             If the other side has ended.
         """
         (count,) = _COUNT.unpack(self._receive(_COUNT.size))
-        head = self._receive(_PART.size * count)
+        head = self._receive(_PART.size * (1 + count))
         parts = [(self._receive(size), writable) for size, writable in _PART.iter_unpack(head)]
-        return [part if writable else part.toreadonly() for part, writable in parts]
+        pickled, *buffers = [part if writable else part.toreadonly() for part, writable in parts]
+        return pickled, buffers
 
     def _receive(self, size: int) -> memoryview:
         whole = memoryview(bytearray(size))
@@ -98,11 +89,6 @@ class Channel:
         return whole
 
 
-def decode(message: Message) -> Any:
-    """Return the value of a message; its arrays use the message's memory."""
-    return pickle.loads(message[0], buffers=message[1:])  # noqa: S301 — from our own process, on our own socket
-
-
 def main(argv: Sequence[str] | None = None) -> None:
     """Serve until the other side ends."""
     parser = argparse.ArgumentParser()
@@ -114,7 +100,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     channel = Channel(socket.socket(fileno=arguments.socket))
     messages: queue.SimpleQueue[Message] = queue.SimpleQueue()
     threading.Thread(target=_read, args=(channel, messages), daemon=True).start()
-    sys.path[:] = decode(messages.get())
+    sys.path[:] = unpack(*messages.get())
     _serve(channel, messages)
 
 
@@ -133,7 +119,7 @@ def _serve(channel: Channel, messages: queue.SimpleQueue[Message]) -> None:
     # One whole message: what the state is made of may be large.
     message = messages.get()
     try:
-        work = decode(message)
+        work = unpack(*message)
     except Exception as error:  # noqa: BLE001 — unpickling imports the caller's modules
         channel.send(contained(error, "a worker could not read its work"))
         return
@@ -146,7 +132,7 @@ def _serve(channel: Channel, messages: queue.SimpleQueue[Message]) -> None:
     while True:
         message = messages.get()
         try:
-            item, name = decode(message)
+            item, name = unpack(*message)
         except Exception as error:  # noqa: BLE001 — as above
             done = Done(None, contained(error, f"work {work.name!r}: a worker could not read an item"), 0.0, 0.0)
         else:

@@ -14,7 +14,7 @@ import threading
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, ClassVar, cast
 
 import attrs
 import numpy as np
@@ -30,8 +30,6 @@ TIMEOUT_S = 1.0
 """Seconds an item may take in the check of the time-out."""
 HANGS_S = 6.0
 """Seconds the item takes that hangs there: not for ever, or an executor that fails the check would never end it."""
-GONE_S = 20.0
-"""Seconds after which a process that was to end must have ended."""
 AHEAD = 64
 """Jobs that may be under way beyond four a core: more is not "as workers come free"."""
 
@@ -91,6 +89,11 @@ def _hang(state: State, seconds: float) -> str:
     return "done at last"
 
 
+def _add_slowly(state: State, n: int) -> int:
+    time.sleep(0.3)
+    return state.number + n
+
+
 def _sound(state: State, seed: int) -> dict[str, Any]:
     """Return 30 MB of noise: as long as the stems of a clip."""
     random = np.random.default_rng(seed)
@@ -105,6 +108,7 @@ _TASKS: Mapping[str, Any] = {
     "break": _break,
     "die": _die,
     "hang": _hang,
+    "add slowly": _add_slowly,
     "sound": _sound,
     "echo": lambda state, value: value,
 }
@@ -131,8 +135,8 @@ def is_gone(process: int) -> bool:
     return status.split()[0] in "ZX"
 
 
-def _all_gone(processes: Iterable[int]) -> bool:
-    deadline = time.monotonic() + GONE_S
+def _all_gone(processes: Iterable[int], seconds: float) -> bool:
+    deadline = time.monotonic() + seconds
     left = set(processes)
     while left and time.monotonic() < deadline:
         left = {process for process in left if not is_gone(process)}
@@ -145,6 +149,8 @@ class ExecutorContract(ComponentContract):
     """What every executor must do; those whose workers are threads of this process cannot contain a crash."""
 
     kind = "executor"
+    gone_s: ClassVar[float] = 20.0
+    """Seconds after which a process that was to end must have ended."""
 
     @classmethod
     def program(cls) -> str:
@@ -314,7 +320,7 @@ class ExecutorContract(ComponentContract):
             assert end == "raised"
         assert processes
         assert os.getpid() not in processes
-        assert _all_gone(processes)
+        assert _all_gone(processes, self.gone_s)
 
     def test_workers_die_with_their_parent(self, contained: Executor) -> None:
         program = f"{self.program()}from mashkit.testing.contracts.executor import serve_until_killed\n"
@@ -324,7 +330,7 @@ class ExecutorContract(ComponentContract):
             processes = {int(line) for line in itertools.islice(parent.stdout, 20)}
             assert processes
             parent.kill()
-        assert _all_gone(processes)
+        assert _all_gone(processes, self.gone_s)
 
     # ---------------------------------------------------------------------------------------------------- helpers
     def _among_others(self, work: Work, item: tuple[str, Any]) -> list[Job]:

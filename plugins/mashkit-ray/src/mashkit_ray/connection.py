@@ -1,0 +1,118 @@
+"""A connection to a cluster: the one the program has, one that is joined, or one that is started and ended again."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import shutil
+import tempfile
+import threading
+from collections.abc import Iterator
+from types import ModuleType
+from typing import Any
+
+import ray
+from ray._private import ray_constants
+from ray._private import worker as ray_worker
+
+from mashkit.errors import ComponentUnavailable
+
+_lock = threading.Lock()
+_users = 0
+_ours: contextlib.ExitStack | None = None
+"""What ends the connection that we made; None if the program made it."""
+
+
+@contextlib.contextmanager
+def connected(address: str | None, num_cpus: int | None, num_gpus: int | None, *, log: bool) -> Iterator[None]:
+    """Be connected to a cluster inside the block; a process has one connection, which several blocks share.
+
+    Parameters
+    ----------
+    address : str, optional
+        Of a cluster to join; None starts one, which ends with the last block.
+    num_cpus, num_gpus : int, optional
+        Of a cluster that is started.
+    log : bool
+        Whether what workers print is printed here.
+
+    Raises
+    ------
+    ComponentUnavailable
+        If there is no cluster at the address, or none can be started.
+    """
+    global _users, _ours
+    with _lock:
+        if not ray.is_initialized():
+            with contextlib.ExitStack() as made:
+                if address is None:
+                    _start(made, num_cpus, num_gpus, log=log)
+                else:
+                    _join(made, address, log=log)
+                _ours = made.pop_all()
+        _users += 1
+    try:
+        yield
+    finally:
+        with _lock:
+            _users -= 1
+            if _users == 0 and _ours is not None:
+                _ours.close()
+                _ours = None
+
+
+def _join(made: contextlib.ExitStack, address: str, *, log: bool) -> None:
+    try:
+        _init(made, address, log=log)
+    except Exception as error:  # Ray raises ConnectionError, RuntimeError, ValueError and errors of its own
+        raise ComponentUnavailable(
+            f"executor 'ray': no cluster at {address!r}: {_first_line(error)}",
+            "start one with `ray start --head`, or leave the option address out",
+        ) from error
+
+
+def _start(made: contextlib.ExitStack, num_cpus: int | None, num_gpus: int | None, *, log: bool) -> None:
+    # Short, for the sockets in it may have names of 107 bytes; Ray's own place would keep every run's logs for good.
+    folder = tempfile.mkdtemp(prefix="ray-")
+    made.callback(shutil.rmtree, folder, ignore_errors=True)
+    # Ray listens where everybody can connect, but on macOS and Windows, and has no option for it.
+    loopback = _replaced(ray_constants, "ENABLE_RAY_CLUSTER", False)
+    try:
+        with loopback:
+            _init(
+                made, "local", log=log, num_cpus=num_cpus, num_gpus=num_gpus, include_dashboard=False, _temp_dir=folder
+            )
+    except Exception as error:  # as above
+        raise ComponentUnavailable(f"executor 'ray': a cluster cannot be started here: {_first_line(error)}") from error
+
+
+def _init(made: contextlib.ExitStack, address: str, *, log: bool, **arguments: Any) -> None:
+    show = getattr(ray_worker, "print_to_stdstream", None)
+
+    def on_stderr(data: Any, *others: Any, **named: Any) -> None:
+        if log and show is not None:
+            show({**data, "is_err": True}, *others, **named)
+
+    # Ray prints what workers say, and when one is lost, on standard output: that is for data.
+    made.enter_context(_replaced(ray_worker, "print_to_stdstream", on_stderr))
+    ray.init(address, log_to_driver=log, logging_level=logging.ERROR, **arguments)
+    made.callback(ray.shutdown)
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().partition("\n")[0]
+
+
+@contextlib.contextmanager
+def _replaced(module: ModuleType, name: str, value: object) -> Iterator[None]:
+    """Have another value in a module for the block, if this version of Ray has the name."""
+    missing = object()
+    before = getattr(module, name, missing)
+    if before is missing:
+        yield
+        return
+    setattr(module, name, value)
+    try:
+        yield
+    finally:
+        setattr(module, name, before)

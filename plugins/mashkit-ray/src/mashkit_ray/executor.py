@@ -1,0 +1,242 @@
+"""The executor: actors that each hold the state of one work, on whatever machine of the cluster has room."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import time
+from typing import Any
+
+import attrs
+import ray
+from ray import exceptions
+
+from mashkit.errors import MashkitError, UsageError
+from mashkit.interfaces.executor import Done, Executor, Job, Pool, Work, contained
+from mashkit.processes import thread_variables
+from mashkit.workerpool import START_TIMEOUT_S, Lost, NoPlace, Process, Team, Worker, WorkerPool
+from mashkit_ray import EXECUTOR
+from mashkit_ray.actor import Actor, contents, parcel
+from mashkit_ray.connection import connected
+
+PLACE_S = 60.0
+"""Seconds an actor waits for a machine before its job may go to another worker: others may use the cluster too."""
+LOOK_S = 1.0
+"""Seconds after which is looked again what the cluster has: machines come and go."""
+IDLE_S = 10.0
+"""Seconds without a job after which a worker gives way to one of another work: by then it has wasted about what its
+start will cost again."""
+ROUNDING = 1e-6
+"""Parts of cores and GPUs add up to a whole within this; Ray counts in ten-thousandths."""
+
+_LOST = (
+    exceptions.RayActorError,
+    exceptions.WorkerCrashedError,
+    exceptions.NodeDiedError,
+    exceptions.OutOfMemoryError,
+    exceptions.ObjectLostError,
+)
+"""What Ray raises when an actor, its machine, or the result it left there is no more."""
+
+
+@attrs.define(kw_only=True, eq=False)
+class RayExecutor(Executor):
+    """Workers on a Ray cluster.
+
+    mashkit, the plugins in use and the modules of the works must be installed on its machines, and files have the same
+    paths there. A program that is connected to Ray already keeps its connection, and what is said here of one is not
+    looked at.
+
+    Parameters
+    ----------
+    address : str, optional
+        Cluster to join: "auto" for the one of this machine, or "host:port". It is left as it is. Default: one is
+        started on this machine for each run, for nobody else to reach, and ended with it.
+    num_cpus, num_gpus : int, optional
+        Cores and GPUs of a cluster that is started. Default: what Ray finds.
+    timeout_s : float
+        Seconds an item may take; 0 for any time. Building the state of its work may take as long, or five minutes.
+    log_to_driver : bool
+        Print what workers print.
+    """
+
+    info = EXECUTOR
+
+    address: str | None = attrs.field(
+        default=None, validator=attrs.validators.optional(attrs.validators.instance_of(str))
+    )
+    num_cpus: int | None = attrs.field(
+        default=None,
+        validator=attrs.validators.optional([attrs.validators.instance_of(int), attrs.validators.ge(1)]),
+    )
+    num_gpus: int | None = attrs.field(
+        default=None,
+        validator=attrs.validators.optional([attrs.validators.instance_of(int), attrs.validators.ge(0)]),
+    )
+    timeout_s: float = attrs.field(default=1800.0, converter=float, validator=attrs.validators.ge(0))
+    log_to_driver: bool = attrs.field(default=False, validator=attrs.validators.instance_of(bool))
+
+    def __attrs_post_init__(self) -> None:
+        if self.address is not None and (self.num_cpus is not None or self.num_gpus is not None):
+            raise ValueError(
+                "num_cpus and num_gpus are those of a cluster that is started: leave them, or address, out"
+            )
+
+    def _pool(self) -> Pool:
+        with contextlib.ExitStack() as connection:
+            connection.enter_context(connected(self.address, self.num_cpus, self.num_gpus, log=self.log_to_driver))
+            return _Actors(connection.pop_all(), self.timeout_s)
+
+
+class _Process(Process):
+    """One actor, from start to end."""
+
+    def __init__(self, pool: _Actors, work: Work, cpus: float, timeout_s: float) -> None:
+        self._pool = pool
+        self._timeout_s = timeout_s
+        # Tried again by us: Ray would not know which job it was.
+        options: dict[str, Any] = {"num_cpus": cpus, "max_restarts": 0, "max_task_retries": 0}
+        if work.gpus:
+            options["num_gpus"] = work.gpus
+        self._actor: Any = ray.remote(Actor).options(**options).remote()
+
+    def begin(self, work: Work) -> None:
+        here = self._actor.here.remote()
+        until = time.monotonic() + PLACE_S
+        while not ray.wait([here], timeout=LOOK_S)[0]:
+            if time.monotonic() > until or self._pool.is_crowded():
+                raise NoPlace
+        self._get(here, None)
+        variables = thread_variables(max(1, int(work.cpus)))
+        limit = max(self._timeout_s, START_TIMEOUT_S) if self._timeout_s else None
+        problem: MashkitError | None = contents(self._get(self._actor.begin.remote(parcel(work), variables), limit))
+        if problem is not None:
+            raise problem
+
+    def do(self, job: Job) -> Done:
+        try:
+            given = parcel(job.item)
+        except Exception as error:  # noqa: BLE001 — pickling runs the item's own code
+            problem: MashkitError = UsageError(f"{job.name}: its item cannot be sent to another process: {error}")
+            return Done(None, problem, 0.0, 0.0)
+        try:
+            done: Done = contents(self._get(self._actor.do.remote(given, job.name), self._timeout_s or None))
+        except Lost:
+            raise
+        except Exception as error:  # noqa: BLE001 — Ray's own troubles (its store is full), or the result's code
+            problem = contained(error, f"{job.name}: its result did not arrive")
+            return Done(None, problem, 0.0, 0.0)
+        return done
+
+    def _get(self, reference: Any, timeout_s: float | None) -> Any:
+        try:
+            return ray.get(reference, timeout=timeout_s)
+        except exceptions.GetTimeoutError:
+            raise Lost(
+                f"was not done after {timeout_s:g} s", "allow more with the executor's option timeout_s"
+            ) from None
+        except _LOST as error:
+            # The last line says why, and then guesses; those before it say which actor.
+            reason = str(error).strip().splitlines()[-1].partition(" Some common causes")[0]
+            raise Lost(f"was lost: {reason}") from None
+
+    def kill(self) -> None:
+        with contextlib.suppress(Exception):  # it is dead already, or the cluster is
+            ray.kill(self._actor)
+
+
+class _Actors(WorkerPool):
+    """Actors of a cluster. An idle one keeps its cores and GPUs, as Ray has it, until it has to give way.
+
+    Parameters
+    ----------
+    connection : ExitStack
+        Closed with the pool.
+    timeout_s : float
+        0 for any time.
+    """
+
+    look_s = LOOK_S
+
+    def __init__(self, connection: contextlib.ExitStack, timeout_s: float) -> None:
+        super().__init__()
+        self._connection = connection
+        self._timeout_s = timeout_s
+        self._machines: list[dict[str, float]] = []
+        self._looked = -math.inf
+        self._smallest = 1.0
+
+    def close(self) -> None:
+        """End all workers, and the connection."""
+        with self._connection:
+            super().close()
+
+    @property
+    def capacity(self) -> int:
+        """As many again as are worked on: whoever comes free goes on while the caller is busy with a result."""
+        return 2 * math.ceil(max(1.0, self._total("CPU")) / self._smallest) + 2
+
+    def check(self, work: Work) -> None:
+        """Refuse a work that needs more GPUs than any machine has."""
+        most = max((machine.get("GPU", 0.0) for machine in self._cluster()), default=0.0)
+        if work.gpus > most:
+            raise UsageError(
+                f"work {work.name!r} needs {work.gpus:g} GPUs, and no machine of the cluster has more than {most:g}",
+                "join a cluster that has, or run the work without",
+            )
+        self._smallest = min(self._smallest, work.cpus)
+
+    def launch(self, worker: Worker) -> Process:
+        """Have Ray start an actor where there is room."""
+        work = worker.team.work
+        return _Process(self, work, self._cpus(work), self._timeout_s)
+
+    def find(self, team: Team, awaited: set[str]) -> Worker | None:
+        """Return an idle worker of the team, or a new one where there is room; have others give way."""
+        own = [worker for worker in self.workers if worker.team is team]
+        for worker in own:
+            if not worker.busy:
+                return worker
+        needs = {"cpus": self._cpus(team.work), **({"gpus": team.work.gpus} if team.work.gpus else {})}
+        if awaited & set(needs):
+            return None
+        if not self._lacking(needs):
+            return self.add(team)
+        wanted = self.awaited_teams()
+        for worker in [worker for worker in self.workers if not worker.busy]:
+            patient = own or worker.team in wanted
+            if not patient or (worker.team not in wanted and time.monotonic() - worker.idle_since > IDLE_S):
+                worker.stop()
+                self.workers.remove(worker)
+                if not self._lacking(needs):
+                    return self.add(team)
+        awaited |= self._lacking(needs)
+        return None
+
+    def is_crowded(self) -> bool:
+        """Tell whether workers hold, or wait for, more than the cluster has: it has lost a machine."""
+        with self.lock:
+            return bool(self._lacking({"cpus": 0.0, "gpus": 0.0}))
+
+    def _lacking(self, needs: dict[str, float]) -> set[str]:
+        held = {
+            "cpus": sum(self._cpus(worker.team.work) for worker in self.workers),
+            "gpus": sum(worker.team.work.gpus for worker in self.workers),
+        }
+        total = {"cpus": self._total("CPU"), "gpus": self._total("GPU")}
+        return {name for name, need in needs.items() if held[name] + need > total[name] + ROUNDING}
+
+    def _cpus(self, work: Work) -> float:
+        """Return the cores an actor asks for: all of the largest machine if its work would have more."""
+        return min(work.cpus, max((machine.get("CPU", 0.0) for machine in self._cluster()), default=work.cpus))
+
+    def _total(self, resource: str) -> float:
+        return sum(machine.get(resource, 0.0) for machine in self._cluster())
+
+    def _cluster(self) -> list[dict[str, float]]:
+        """Return the resources of the machines there are, looked up now and then."""
+        if time.monotonic() - self._looked > LOOK_S:
+            nodes: Any = ray.nodes()  # type: ignore[no-untyped-call]
+            self._machines = [node["Resources"] for node in nodes if node["Alive"]]
+            self._looked = time.monotonic()
+        return self._machines

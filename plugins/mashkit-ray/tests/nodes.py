@@ -1,0 +1,112 @@
+"""A program for test_ray.py: a cluster of two nodes, of which one is killed while jobs run on both.
+
+Not in the process of the tests: Ray looks for its token mode when it is imported. Prints what became of each job.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+os.environ["RAY_AUTH_MODE"] = "token"
+
+import ray
+
+import mashkit as mk
+from mashkit.testing.contracts.executor import run, start
+
+JOBS, KILLED_AFTER = 24, 6
+
+
+@contextlib.contextmanager
+def node(folder: Path, *arguments: str) -> Iterator[subprocess.Popen[bytes]]:
+    """A node of one core."""
+    command = [
+        Path(sys.executable).with_name("ray"), "start", *arguments, "--num-cpus=1", "--block", "--disable-usage-stats",
+        "--object-store-memory=100000000",
+    ]  # fmt: skip
+    with (folder / "nodes.log").open("a") as log:
+        process = subprocess.Popen(command, stdout=log, stderr=log)
+    try:
+        yield process
+    finally:
+        kill(process)
+
+
+def kill(node: subprocess.Popen[bytes]) -> None:
+    """Kill a node with all its processes, as if its machine had lost power."""
+    for process in [node.pid, *descendants(node.pid)]:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(process, signal.SIGKILL)
+    node.wait()
+
+
+def descendants(process: int) -> list[int]:
+    children: dict[int, list[int]] = {}
+    for status in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+            parent = int(status.read_text().rpartition(")")[2].split()[1])
+            children.setdefault(parent, []).append(int(status.parent.name))
+    found = [process]
+    for one in found:
+        found += children.get(one, [])
+    return found[1:]
+
+
+def port_open(address: tuple[str, int]) -> bool:
+    with contextlib.suppress(OSError), socket.create_connection(address, timeout=1):
+        return True
+    return False
+
+
+def main(folder: Path) -> None:
+    ip = ray.util.get_node_ip_address()
+    with socket.socket() as free:
+        free.bind((ip, 0))
+        port = free.getsockname()[1]
+    address = f"{ip}:{port}"
+    with node(folder, "--head", "--include-dashboard=false", f"--port={port}", f"--temp-dir={folder / 'r'}") as head:
+        while not port_open((ip, port)):
+            assert head.poll() is None, (folder / "nodes.log").read_text()
+            time.sleep(0.2)
+        with node(folder, f"--address={address}") as second:
+            ray.init(address, logging_level="ERROR", log_to_driver=False)
+            while len(alive()) < 2:
+                assert second.poll() is None, (folder / "nodes.log").read_text()
+                time.sleep(0.2)
+            ray.shutdown()
+            executor = mk.Kit(executor="ray", options={"executor": {"address": address}}).executor
+            work = mk.Work(name="work", start=start, arguments=(1000, str(folder)), run=run)
+            slow = mk.Work(name="slow", start=start, arguments=(2000, str(folder)), run=run)
+            jobs = [mk.Job(work if n % 2 else slow, ("add slowly", n), str(n)) for n in range(JOBS)]
+            begin = time.monotonic()
+            for done, outcome in enumerate(executor.run(jobs), 1):
+                told = {
+                    "name": outcome.job.name,
+                    "result": outcome.result,
+                    "attempts": outcome.attempts,
+                    "error": str(outcome.error),
+                    "at": time.monotonic() - begin,
+                }
+                print(json.dumps(told), flush=True)
+                if done == KILLED_AFTER:
+                    kill(second)
+            ray.init(address, logging_level="ERROR", log_to_driver=False)  # it is there: nobody shut it down
+            print(json.dumps({"nodes": len(alive())}))
+            ray.shutdown()
+
+
+def alive() -> list[object]:
+    return [one for one in ray.nodes() if one["Alive"]]
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))
