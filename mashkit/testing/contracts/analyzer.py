@@ -61,7 +61,7 @@ class AnalyzerContract(ComponentContract):
     def test_transposing_moves_the_key(self, subject: Analyzer, semitones: int) -> None:
         if "key" not in subject.info.provides:
             pytest.skip("provides no key")
-        one = Key(7, "minor")
+        one = Key(7, "major")
         found, moved = (
             subject.analyze(signals.chord_progression(key, seconds=6.0)).key for key in (one, one.transposed(semitones))
         )
