@@ -312,3 +312,29 @@ def beat_synchronous(
         reach = (times[1] - times[0]) / 2 if len(times) > 1 else 0.0
         result[:, empty] = np.where(np.abs(times[nearest] - middles) <= reach, features[:, nearest], 0)
     return result
+
+
+@attrs.frozen(eq=False)
+class StemChroma:
+    """A stem's chroma, to be compared beat by beat with another's.
+
+    Parameters
+    ----------
+    chroma : array of float32, shape (12, frames)
+        See :func:`chromagram`.
+    times : array of float64, shape (frames,)
+        The frames' centres, seconds.
+    """
+
+    chroma: Features = attrs.field(repr=False)
+    times: Times = attrs.field(repr=False)
+
+    @classmethod
+    def of(cls, audio: Audio) -> StemChroma:
+        """Measure ``audio``."""
+        spectrum = spectrogram(audio)
+        return cls(chromagram(spectrum), spectrum.times)
+
+    def by_beat(self, beats: npt.ArrayLike) -> Features:
+        """Return the chroma of the N beats between N + 1 increasing times, shape (12, N); zeros outside the audio."""
+        return beat_synchronous(self.chroma, self.times, beats)

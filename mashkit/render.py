@@ -178,6 +178,17 @@ class Mashup:
         """
         return self._carried(role, "beats")
 
+    def grid(self) -> Times:
+        """Return the times between which to compare its stems: the vocal's beats, or its ends if there are not two.
+
+        Raises
+        ------
+        AnalysisError
+            If the vocal's analysis has no beats.
+        """
+        beats = self.beats()
+        return beats if len(beats) >= 2 else np.array([0.0, self.plan.duration_s])
+
     def downbeats(self, role: Role = Role.VOCAL) -> Times:
         """Return where the downbeats of ``role``'s clip sound in the mashup, seconds; see :meth:`beats`."""
         return self._carried(role, "downbeats")

@@ -18,7 +18,7 @@ import attrs
 import numpy as np
 
 import mashkit as mk
-from mashkit.components import Component
+from mashkit.components import Component, cost_only
 from mashkit.errors import ComponentFailed
 from mashkit.interfaces.executor import attempt, begin
 from mashkit.registry import Registered
@@ -83,8 +83,8 @@ class OfSeparators(SeparatorContract):
     mutant: ClassVar[type[Component]] = Bands
 
     @classmethod
-    def create(cls) -> Component:
-        return cls.mutant()
+    def create(cls, **options: Any) -> Component:
+        return cls.mutant(**options)
 
 
 @attrs.define(kw_only=True, eq=False)
@@ -175,6 +175,23 @@ class TestShared(OfSeparators):
     mutant = Shared
 
 
+@attrs.define(kw_only=True, eq=False)
+class LouderWithThreads(Bands):
+    """Says that the number of threads only costs."""
+
+    threads: int = attrs.field(default=1, metadata=cost_only(2))
+
+    def _separate(self, mix: Audio) -> StemSet:
+        stems = Bands._separate(self, mix).stems
+        louder = np.float32(1 + 0.001 * (self.threads - 1))
+        return StemSet({name: Audio(stem.samples * louder, stem.sample_rate) for name, stem in stems.items()})
+
+
+@caught_by("test_what_only_costs_changes_no_result")
+class TestLouderWithThreads(OfSeparators):
+    mutant = LouderWithThreads
+
+
 # -------------------------------------------------------------------------------------------------------- analyzers
 @attrs.define(kw_only=True, eq=False)
 class Wrapped(mk.Analyzer):
@@ -198,8 +215,8 @@ class OfAnalyzers(AnalyzerContract):
     mutant: ClassVar[type[Component]] = Wrapped
 
     @classmethod
-    def create(cls) -> Component:
-        return cls.mutant()
+    def create(cls, **options: Any) -> Component:
+        return cls.mutant(**options)
 
 
 @attrs.define(kw_only=True, eq=False)
@@ -279,6 +296,53 @@ class FromTheFirstSound(Wrapped):
 @caught_by("test_silence_before_moves_the_beats")
 class TestFromTheFirstSound(OfAnalyzers):
     mutant = FromTheFirstSound
+
+
+@attrs.define(kw_only=True, eq=False)
+class StuckInAKey(Wrapped):
+    def changed(self, found: Analysis, mix: Audio) -> Analysis:
+        return attrs.evolve(found, key=found.key and Key(0, found.key.mode))
+
+
+@caught_by("test_transposing_moves_the_key")
+class TestStuckInAKey(OfAnalyzers):
+    mutant = StuckInAKey
+
+
+@attrs.define(kw_only=True, eq=False)
+class Rounding(Wrapped):
+    """Knows tempi by the ten."""
+
+    def changed(self, found: Analysis, mix: Audio) -> Analysis:
+        return attrs.evolve(found, tempo=found.tempo and round(found.tempo, -1))
+
+
+@caught_by("test_faster_clicks_have_a_faster_tempo")
+class TestRounding(OfAnalyzers):
+    mutant = Rounding
+
+
+@attrs.define(kw_only=True, eq=False)
+class WeakestFirst(Wrapped):
+    def changed(self, found: Analysis, mix: Audio) -> Analysis:
+        tempo = found.tempo or 120.0
+        return attrs.evolve(found, tempo_candidates=((tempo / 2, 0.2), (tempo, 0.8)))
+
+
+@caught_by("test_candidates_descend")
+class TestWeakestFirst(OfAnalyzers):
+    mutant = WeakestFirst
+
+
+@attrs.define(kw_only=True, eq=False)
+class CountingChannels(Wrapped):
+    def changed(self, found: Analysis, mix: Audio) -> Analysis:
+        return attrs.evolve(found, confidence={"key": 1 / mix.channels})
+
+
+@caught_by("test_stereo_of_equal_channels_is_mono")
+class TestCountingChannels(OfAnalyzers):
+    mutant = CountingChannels
 
 
 @attrs.define(kw_only=True, eq=False)
@@ -378,8 +442,8 @@ class OfStretchers(StretcherContract):
     mutant: ClassVar[type[Component]] = Played
 
     @classmethod
-    def create(cls) -> Component:
-        return cls.mutant()
+    def create(cls, **options: Any) -> Component:
+        return cls.mutant(**options)
 
 
 def with_samples(made: Audio, samples: Any) -> Audio:
@@ -437,6 +501,20 @@ class FadingIn(Played):
 @caught_by("test_the_first_attack_is_kept")
 class TestFadingIn(OfStretchers):
     mutant = FadingIn
+
+
+@attrs.define(kw_only=True, eq=False)
+class Late(Played):
+    """By as much whichever way it goes."""
+
+    def changed(self, made: Audio, audio: Audio) -> Audio:
+        late = round(0.021 * made.sample_rate)
+        return with_samples(made, np.pad(made.samples, ((0, 0), (late, 0)))[:, : made.frames])
+
+
+@caught_by("test_there_and_back")
+class TestLate(OfStretchers):
+    mutant = Late
 
 
 @attrs.define(kw_only=True, eq=False)
@@ -597,8 +675,8 @@ class OfScorers(ScorerContract):
     mutant: ClassVar[type[Component]] = Loudness
 
     @classmethod
-    def create(cls) -> Component:
-        return cls.mutant()
+    def create(cls, **options: Any) -> Component:
+        return cls.mutant(**options)
 
 
 @attrs.define(kw_only=True, eq=False)
@@ -684,6 +762,17 @@ class TestSharedScorer(OfScorers):
     mutant = SharedScorer
 
 
+@attrs.define(kw_only=True, eq=False)
+class Indescribable(Loudness):
+    def options(self) -> dict[str, Any]:
+        return {"filter": self}
+
+
+@caught_by("test_description_is_data")
+class TestIndescribable(OfScorers):
+    mutant = Indescribable
+
+
 _SCALES = itertools.count(1)
 
 
@@ -730,8 +819,8 @@ class OfGenerators(GeneratorContract):
     mutant: ClassVar[type[Component]] = Drawn
 
     @classmethod
-    def create(cls) -> Component:
-        return cls.mutant()
+    def create(cls, **options: Any) -> Component:
+        return cls.mutant(**options)
 
 
 @attrs.define(kw_only=True, eq=False)

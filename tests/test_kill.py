@@ -115,10 +115,10 @@ def test_kill_9_at_random_moments_loses_at_most_what_was_in_flight(tmp_path: Pat
     while kills < KILLS:
         process = start(root, songs, plugin, log)
         # So many songs are done, and a moment more: before the first, between two, after the last, within any.
-        after = kept + moments.randrange(-1, SONGS - kept)
+        after = kept + moments.randrange(-1, SONGS - kept) if kept < SONGS else SONGS + 1  # never: it may end
         while process.poll() is None and len(finished(log)) < after:
             time.sleep(0.005)
-        time.sleep(moments.uniform(0.0, 0.3))
+        time.sleep(moments.uniform(0.0, 0.3) if process.poll() is None else 0.0)
         status = process.poll()
         if status is None:
             workers = children_of(process.pid)

@@ -4,13 +4,21 @@ from __future__ import annotations
 
 import concurrent.futures
 import functools
+import json
+from abc import abstractmethod
 from collections.abc import Callable, Mapping
 from typing import Any, ClassVar, TypeVar
 
+import numpy as np
+import numpy.typing as npt
 import pytest
 
 from mashkit.components import Component
+from mashkit.errors import OptionError
 from mashkit.registry import Registered, Registry
+
+ROUNDING = 1e-4
+"""How far, of its size, a result may be from another that differs by rounding in another order: −80 dB."""
 
 Check = TypeVar("Check", bound=Callable[..., None])
 
@@ -63,12 +71,12 @@ class ComponentContract:
         return _registry().find(cls.kind, cls.component)
 
     @classmethod
-    def create(cls) -> Component:
-        """Return a new instance; skip when it is not available here."""
+    def create(cls, **options: Any) -> Component:
+        """Return a new instance, with ``options`` besides those of the class; skip when it is not available here."""
         available = cls.registered().availability()
         if not available.ok:
             pytest.skip(f"{cls.kind} {cls.component!r} is not available: {available.reason} ({available.fix})")
-        return _registry().create(cls.kind, cls.component, cls.options)
+        return _registry().create(cls.kind, cls.component, {**cls.options, **options})
 
     @pytest.fixture(scope="class")
     @classmethod
@@ -89,6 +97,30 @@ class ComponentContract:
 
     def test_fingerprint_is_the_same_for_equal_instances(self, subject: Component) -> None:
         assert self.create().fingerprint() == subject.fingerprint()
+
+    def test_description_is_data(self, subject: Component) -> None:
+        json.dumps(subject.describe(), allow_nan=False)  # it goes into plan.json
+
+    def test_what_only_costs_changes_no_result(self, subject: Component) -> None:
+        if not subject.cost_options():
+            pytest.skip("has no option that is cost_only")
+        due = self._outcome(subject)
+        for option, values in subject.cost_options().items():
+            for value in values:
+                try:
+                    other = self.create(**{option: value})
+                except OptionError:  # a device that is not here
+                    continue
+                assert other.fingerprint() == subject.fingerprint()
+                found = self._outcome(other)
+                assert found.keys() == due.keys(), (option, value)
+                for name, array in due.items():
+                    error = np.sqrt(np.mean((found[name] - array) ** 2)) if array.size else 0.0
+                    assert error <= ROUNDING * np.sqrt(np.mean(array**2)), (option, value, name)
+
+    @abstractmethod
+    def _outcome(self, subject: Component) -> dict[str, npt.NDArray[np.float64]]:
+        """Return what the component makes of something, as numbers."""
 
     def _assert_threads_agree(self, subject: Component, work: Any, same: Any) -> None:
         if not subject.info.thread_safe:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import numpy as np
+import numpy.typing as npt
 import pytest
 
+from mashkit.components import Component
 from mashkit.interfaces import Generator
 from mashkit.testing.contracts.component import ComponentContract
 from mashkit.testing.contracts.synthetic import SyntheticSource
@@ -28,6 +31,15 @@ class GeneratorContract(ComponentContract):
     def conditions(cls, subject: Generator) -> list[str]:
         """The conditions it knows."""
         return sorted(subject.info.provides)
+
+    def _outcome(self, subject: Component) -> dict[str, npt.NDArray[np.float64]]:
+        assert isinstance(subject, Generator)
+        clips = SyntheticSource([(Key(0, "major"), 120.0), (Key(2, "major"), 110.0)], bars=16).clips
+        return {
+            plan.id: np.array([[layer.speed, layer.semitones, layer.offset_s, layer.gain_db] for layer in plan.layers])
+            for condition in subject.info.provides
+            for plan in subject.plan(clips, condition=condition, count=2, seed=1)
+        }
 
     def test_conditions_are_known(self, conditions: list[str]) -> None:
         assert set(conditions) <= {str(condition) for condition in Condition}

@@ -2,36 +2,19 @@
 
 from __future__ import annotations
 
-from typing import cast
+from typing import Any, cast
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 
-from mashkit.interfaces import Scorer, Stretcher
-from mashkit.render import Mashup, Renderer
+from mashkit.components import Component
+from mashkit.interfaces import Scorer
+from mashkit.render import Mashup
 from mashkit.testing.contracts.component import ComponentContract
 from mashkit.testing.contracts.synthetic import SyntheticSource
-from mashkit.types import Audio, Clip, Condition, Key, Layer, MashupPlan, Role, Score
-
-
-class _Stacker(Stretcher):
-    """Repeats or drops nothing: for scorer checks whose layers are not stretched."""
-
-    def _stretch(self, audio: Audio, *, speed: float, semitones: float, frames: int) -> Audio:
-        raise AssertionError("the contract's mashups are made of layers at speed 1 without shift")
-
-
-def _original(source: SyntheticSource, clip: Clip) -> Mashup:
-    layers = [Layer(role=role, clip_id=clip.id) for role in Role]
-    plan = MashupPlan(condition=Condition.ORIGINAL, layers=layers, duration_s=clip.duration, seed=0)
-    return Renderer(source, _Stacker()).mashup(plan)
-
-
-def _crossed(source: SyntheticSource, vocal: Clip, backing: Clip) -> Mashup:
-    layers = [Layer(role=role, clip_id=(vocal if role is Role.VOCAL else backing).id) for role in Role]
-    duration = min(vocal.duration, backing.duration)
-    plan = MashupPlan(condition=Condition.UNMATCHED_KEY_TEMPO, layers=layers, duration_s=duration, seed=0)
-    return Renderer(source, _Stacker()).mashup(plan)
+from mashkit.testing.mashups import mashup_of
+from mashkit.types import Condition, Key, Score
 
 
 class ScorerContract(ComponentContract):
@@ -45,15 +28,32 @@ class ScorerContract(ComponentContract):
         """Two originals and two crossings of bands in other keys and tempi."""
         source = SyntheticSource([(Key(0, "major"), 120.0), (Key(6, "major"), 97.0)], bars=8)
         one, other = source.clips
+        crossed: dict[str, Any] = {
+            "condition": Condition.UNMATCHED_KEY_TEMPO,
+            "duration_s": min(one.duration, other.duration),
+        }
         return [
-            _original(source, one), _original(source, other), _crossed(source, one, other), _crossed(source, other, one)
-        ]  # fmt: skip
+            mashup_of(source, one),
+            mashup_of(source, other),
+            *(
+                mashup_of(
+                    source, vocal, harmonic={"clip_id": backing.id}, percussion={"clip_id": backing.id}, **crossed
+                )
+                for vocal, backing in ((one, other), (other, one))
+            ),
+        ]
 
     @pytest.fixture(scope="class")
     @classmethod
     def scores(cls, subject: Scorer, mashups: list[Mashup]) -> list[Score]:
         """The scores of ``mashups``."""
         return subject.score(mashups)
+
+    def _outcome(self, subject: Component) -> dict[str, npt.NDArray[np.float64]]:
+        assert isinstance(subject, Scorer)
+        source = SyntheticSource([(Key(0, "major"), 120.0), (Key(6, "major"), 97.0)], bars=8)
+        scores = subject.score([mashup_of(source, clip) for clip in source.clips])
+        return {"scores": np.array([score.value for score in scores])}
 
     def test_no_mashups_no_scores(self, subject: Scorer) -> None:
         assert subject.score([]) == []

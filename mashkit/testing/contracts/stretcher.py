@@ -5,8 +5,10 @@ from __future__ import annotations
 from typing import ClassVar
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 
+from mashkit.components import Component
 from mashkit.errors import TimeMapError, UsageError
 from mashkit.interfaces import Stretcher
 from mashkit.interfaces.stretcher import mapped_frames, stretched_frames
@@ -27,6 +29,11 @@ class StretcherContract(ComponentContract):
     kind = "stretcher"
     drift_s: ClassVar[float] = 0.02
     """Largest error allowed of a click in a minute, seconds; a stretcher that drifts more cannot hold a beat."""
+
+    def _outcome(self, subject: Component) -> dict[str, npt.NDArray[np.float64]]:
+        assert isinstance(subject, Stretcher)
+        stretched = subject.stretch(signals.chord_progression(seconds=2.0), speed=0.93, semitones=-2.0)
+        return {"stretched": stretched.samples.astype(np.float64)}
 
     @pytest.mark.parametrize("speed", [0.8, 0.95, 1.0, 1.07, 1.25, 2.0])
     @pytest.mark.parametrize("semitones", [-3.0, 0.0, 1.5])
@@ -67,6 +74,19 @@ class StretcherContract(ComponentContract):
         stretched = subject.stretch(signals.click_train([0.0, 1.0], 2.0), speed=speed)
         beginning, whole = np.abs(stretched.samples[:, :1_000]).max(), stretched.peak
         assert beginning > 0.25 * whole
+
+    @sanity
+    @pytest.mark.parametrize("speed", [0.83, 1.2])
+    def test_there_and_back(self, subject: Stretcher, speed: float) -> None:
+        times = np.arange(0.0, 8.0, 0.5)
+        clicks = signals.click_train(times, 8.0)
+        back = subject.stretch(subject.stretch(clicks, speed=speed), speed=1 / speed)
+        assert abs(back.frames - clicks.frames) <= 1
+        # Late both ways is late twice.
+        errors = signals.click_positions(back, times) - times
+        assert np.abs(errors).max() < 2 * self.drift_s
+        # The first click begins in the first frame.
+        assert np.abs(back.samples[:, :1_000]).max() > 0.25 * back.peak
 
     def test_peaks_above_one_survive(self, subject: Stretcher) -> None:
         loud = signals.tone(440.0, 1.0, amplitude=3.0)

@@ -1,7 +1,6 @@
 """The scorers keep their contract and hear what is wrong with a plan, from the plan and the clips' stems alone."""
 
 import concurrent.futures
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,12 +10,12 @@ import pytest
 import soundfile
 
 from mashkit.errors import AnalysisError, OptionError, PlanError
-from mashkit.interfaces import Scorer, Stretcher
+from mashkit.interfaces import Scorer
 from mashkit.registry import Registry
-from mashkit.render import Mashup, Renderer
 from mashkit.testing import ScorerContract
 from mashkit.testing.contracts import SyntheticSource
-from mashkit.types import Analysis, Audio, Clip, Condition, Key, Layer, MashupPlan, Role, StemSet
+from mashkit.testing.mashups import Shelf, mashup_of
+from mashkit.types import Analysis, Audio, Clip, Key, Role, StemSet
 from mashkit_amu.scorer import Amu2021Scorer, AmuScorer
 
 
@@ -31,50 +30,6 @@ class TestAmuLikePublished(ScorerContract):
 
 class TestAmu2021(ScorerContract):
     component = "amu-2021"
-
-
-class Unused(Stretcher):
-    """These scorers render nothing, so nothing is ever stretched."""
-
-    def _stretch(self, audio: Audio, *, speed: float, semitones: float, frames: int) -> Audio:
-        raise AssertionError("a scorer that reads plans and stems rendered one")
-
-
-class Shelf:
-    """Clips and stems by name, counting how often a stem is asked for."""
-
-    def __init__(self) -> None:
-        self.clips: dict[str, Clip] = {}
-        self.stems: dict[tuple[str, Role], Audio] = {}
-        self.asked = 0
-
-    def add(self, name: str, stems: Mapping[Role, Audio], analysis: Analysis) -> Clip:
-        (duration,) = {stem.duration for stem in stems.values()}
-        (rate,) = {stem.sample_rate for stem in stems.values()}
-        self.clips[name] = Clip(name, name, name, f"{name}.wav", 0.0, duration, rate, analysis)
-        self.stems |= {(name, role): stem for role, stem in stems.items()}
-        return self.clips[name]
-
-    def clip(self, clip_id: str) -> Clip:
-        return self.clips[clip_id]
-
-    def stem(self, clip_id: str, role: Role) -> Audio:
-        self.asked += 1
-        return self.stems[clip_id, role]
-
-    def provenance(self) -> Mapping[str, Any]:
-        return {}
-
-
-def mashup(source: Any, clip: Clip, *, duration_s: float | None = None, **changes: Mapping[str, Any]) -> Mashup:
-    """Return a clip's original with ``changes`` to the layers of some roles; None leaves a role out."""
-    layers = [
-        Layer(**{"role": role, "clip_id": clip.id, **changes.get(role.value, {})})
-        for role in Role
-        if changes.get(role.value, {}) is not None
-    ]
-    plan = MashupPlan(condition=Condition.ORIGINAL, layers=layers, duration_s=duration_s or clip.duration, seed=0)
-    return Renderer(source, Unused()).mashup(plan)
 
 
 @pytest.fixture(scope="module")
@@ -98,7 +53,9 @@ def half_a_beat(clip: Clip) -> float:
 def test_an_original_beats_itself_out_of_key(source: SyntheticSource, index: int, semitones: int) -> None:
     clip = source.clips[index]
     scorer = AmuScorer()
-    original, shifted = scorer.score([mashup(source, clip), mashup(source, clip, harmonic={"semitones": semitones})])
+    original, shifted = scorer.score(
+        [mashup_of(source, clip), mashup_of(source, clip, harmonic={"semitones": semitones})]
+    )
     assert original.value > shifted.value + 0.05
     assert original.parts["harmony"] > shifted.parts["harmony"]
     assert original.parts["rhythm"] == shifted.parts["rhythm"]
@@ -109,7 +66,7 @@ def test_an_original_beats_itself_out_of_key(source: SyntheticSource, index: int
 def test_an_original_beats_itself_half_a_beat_late(source: SyntheticSource, index: int, late: tuple[str, ...]) -> None:
     clip = source.clips[index]
     changes = {role: {"offset_s": half_a_beat(clip)} for role in late}
-    original, shifted = AmuScorer().score([mashup(source, clip), mashup(source, clip, **changes)])
+    original, shifted = AmuScorer().score([mashup_of(source, clip), mashup_of(source, clip, **changes)])
     assert original.value > shifted.value + 0.03
     assert original.parts["rhythm"] > shifted.parts["rhythm"] + 0.1
 
@@ -122,7 +79,7 @@ def test_stems_in_time_beat_stems_at_their_own_tempo(source: SyntheticSource) ->
     first = [float(clip.analysis.beats[0]) for clip in (vocal, drums) if clip.analysis.beats is not None]
     matched = {"clip_id": drums.id, "speed": speed, "offset_s": first[0] - first[1] / speed}
     unmatched = {"clip_id": drums.id, "offset_s": first[0] - first[1]}
-    in_time, out_of_time = AmuScorer().score([mashup(source, vocal, percussion=by) for by in (matched, unmatched)])
+    in_time, out_of_time = AmuScorer().score([mashup_of(source, vocal, percussion=by) for by in (matched, unmatched)])
     assert in_time.parts["rhythm"] > out_of_time.parts["rhythm"] + 0.1
 
 
@@ -131,13 +88,15 @@ def test_transposing_the_whole_backing_back_restores_the_harmony(source: Synthet
     vocal, backing = source.clips[0], source.clips[2]
     late = {"offset_s": -0.2, "clip_id": backing.id}  # its first downbeat is 0.2 s later
     scorer = AmuScorer()
-    in_key = scorer.score([mashup(source, vocal, harmonic={**late, "semitones": -5})])[0]
-    assert in_key.parts["harmony"] == pytest.approx(scorer.score([mashup(source, vocal)])[0].parts["harmony"], rel=0.05)
+    in_key = scorer.score([mashup_of(source, vocal, harmonic={**late, "semitones": -5})])[0]
+    assert in_key.parts["harmony"] == pytest.approx(
+        scorer.score([mashup_of(source, vocal)])[0].parts["harmony"], rel=0.05
+    )
 
 
 def test_2021_takes_the_best_shift_whatever_the_plan_says(source: SyntheticSource) -> None:
     clip = source.clips[0]
-    plans = [mashup(source, clip, harmonic={"semitones": semitones}) for semitones in range(-6, 6)]
+    plans = [mashup_of(source, clip, harmonic={"semitones": semitones}) for semitones in range(-6, 6)]
     values = [score.value for score in Amu2021Scorer().score(plans)]
     assert values == pytest.approx([values[0]] * 12)
     assert max(score.value for score in Amu2021Scorer(rotation="planned").score(plans)) <= values[0] + 1e-12
@@ -147,7 +106,7 @@ def test_2021_takes_the_best_shift_whatever_the_plan_says(source: SyntheticSourc
 @pytest.mark.parametrize("gain_db", [-12.0, 6.0])
 def test_the_gain_of_a_layer_changes_balance_alone(source: SyntheticSource, scorer: Scorer, gain_db: float) -> None:
     clip = source.clips[0]
-    before, after = scorer.score([mashup(source, clip), mashup(source, clip, vocal={"gain_db": gain_db})])
+    before, after = scorer.score([mashup_of(source, clip), mashup_of(source, clip, vocal={"gain_db": gain_db})])
     for name in before.parts.keys() - {"balance"}:
         assert after.parts[name] == before.parts[name]
     assert after.parts["balance"] != before.parts["balance"]
@@ -159,8 +118,8 @@ def test_a_quieter_recording_scores_as_one_turned_down(source: SyntheticSource, 
     stems = {role: source.stem(clip.id, role) for role in Role}
     quiet = Audio(stems[Role.HARMONIC].samples * np.float32(0.1), clip.sample_rate)
     shelf.add("quiet", {**stems, Role.HARMONIC: quiet}, clip.analysis)
-    recorded = scorer.score([mashup(shelf, shelf.clips["quiet"])])[0]
-    planned = scorer.score([mashup(source, clip, harmonic={"gain_db": -20.0})])[0]
+    recorded = scorer.score([mashup_of(shelf, shelf.clips["quiet"])])[0]
+    planned = scorer.score([mashup_of(source, clip, harmonic={"gain_db": -20.0})])[0]
     assert dict(recorded.parts) == pytest.approx(dict(planned.parts), rel=1e-3)
 
 
@@ -168,13 +127,13 @@ def test_a_quieter_recording_scores_as_one_turned_down(source: SyntheticSource, 
 def test_shifting_all_stems_alike_changes_nothing(source: SyntheticSource, scorer: Scorer, semitones: int) -> None:
     clip = source.clips[0]
     changes = {role.value: {"semitones": semitones} for role in Role}
-    before, after = scorer.score([mashup(source, clip), mashup(source, clip, **changes)])
+    before, after = scorer.score([mashup_of(source, clip), mashup_of(source, clip, **changes)])
     assert after.value == pytest.approx(before.value)
 
 
 def test_shifting_drums_is_harmony_only_where_drums_have_one(source: SyntheticSource) -> None:
     clip = source.clips[0]
-    plans = [mashup(source, clip), mashup(source, clip, percussion={"semitones": 3})]
+    plans = [mashup_of(source, clip), mashup_of(source, clip, percussion={"semitones": 3})]
     without, with_percussion = AmuScorer(), AmuScorer(percussion_harmony=True)
     assert without.score(plans)[0] == without.score(plans)[1]
     before, after = with_percussion.score(plans)
@@ -183,7 +142,7 @@ def test_shifting_drums_is_harmony_only_where_drums_have_one(source: SyntheticSo
 
 # -------------------------------------------------------------------------------------------------------- odd mashups
 def test_the_value_is_the_weighted_sum_of_the_parts(source: SyntheticSource) -> None:
-    plan = mashup(source, source.clips[0])
+    plan = mashup_of(source, source.clips[0])
     (full,) = AmuScorer(rhythm_weight=0.5, balance_weight=0.1).score([plan])
     assert full.value == pytest.approx(full.parts["harmony"] + 0.5 * full.parts["rhythm"] + 0.1 * full.parts["balance"])
     (baseline,) = Amu2021Scorer().score([plan])
@@ -194,7 +153,7 @@ def test_the_value_is_the_weighted_sum_of_the_parts(source: SyntheticSource) -> 
 @pytest.mark.parametrize("seconds", [0.1, 0.3, 0.9, 1.5])
 def test_mashups_of_less_than_four_beats(source: SyntheticSource, scorer: Scorer, seconds: float) -> None:
     clip = source.clips[0]
-    (score,) = scorer.score([mashup(source, clip, duration_s=seconds)])
+    (score,) = scorer.score([mashup_of(source, clip, duration_s=seconds)])
     assert np.isfinite(score.value)
     assert all(0 <= part <= 1 + 1e-9 for part in score.parts.values())
 
@@ -206,23 +165,23 @@ def test_a_silent_role(source: SyntheticSource, scorer: Scorer, role: Role) -> N
     shelf = Shelf()
     silent = Audio(np.zeros_like(stems[role].samples), clip.sample_rate)
     shelf.add(f"without {role}", {**stems, role: silent}, clip.analysis)
-    (score,) = scorer.score([mashup(shelf, shelf.clips[f"without {role}"])])
-    (original,) = scorer.score([mashup(source, clip)])
+    (score,) = scorer.score([mashup_of(shelf, shelf.clips[f"without {role}"])])
+    (original,) = scorer.score([mashup_of(source, clip)])
     assert np.isfinite(score.value)
     assert score.value < original.value or (role is Role.PERCUSSION and isinstance(scorer, Amu2021Scorer))
 
 
 def test_two_layers_are_one_pair(source: SyntheticSource) -> None:
     clip = source.clips[0]
-    (score,) = AmuScorer().score([mashup(source, clip, percussion=None)])  # type: ignore[arg-type]
-    (three,) = AmuScorer().score([mashup(source, clip)])
+    (score,) = AmuScorer().score([mashup_of(source, clip, percussion=None)])  # type: ignore[arg-type]
+    (three,) = AmuScorer().score([mashup_of(source, clip)])
     assert score.parts["harmony"] == three.parts["harmony"]  # the one pair that has a harmony
-    (no_harmony,) = AmuScorer().score([mashup(source, clip, harmonic=None)])  # type: ignore[arg-type]
+    (no_harmony,) = AmuScorer().score([mashup_of(source, clip, harmonic=None)])  # type: ignore[arg-type]
     assert no_harmony.parts["harmony"] == 0.0
 
 
 def test_one_layer_is_no_pair(source: SyntheticSource, scorer: Scorer) -> None:
-    lone = mashup(source, source.clips[0], harmonic=None, percussion=None)  # type: ignore[arg-type]
+    lone = mashup_of(source, source.clips[0], harmonic=None, percussion=None)  # type: ignore[arg-type]
     with pytest.raises(PlanError, match=lone.plan.id):
         scorer.score([lone])
 
@@ -232,7 +191,7 @@ def test_a_clip_without_beats_is_named(source: SyntheticSource, scorer: Scorer) 
     shelf = Shelf()
     beatless = shelf.add("rubato", {role: source.stem(clip.id, role) for role in Role}, Analysis())
     with pytest.raises(AnalysisError, match="rubato"):
-        scorer.score([mashup(shelf, beatless)])
+        scorer.score([mashup_of(shelf, beatless)])
 
 
 # ------------------------------------------------------------------------------------------------ options and machinery
@@ -257,13 +216,13 @@ def test_a_stem_is_measured_once(source: SyntheticSource) -> None:
     shelf = Shelf()
     shelf.add("song", {role: source.stem(clip.id, role) for role in Role}, clip.analysis)
     scorer = AmuScorer()
-    scorer.score([mashup(shelf, shelf.clips["song"], harmonic={"semitones": shift}) for shift in range(5)])
-    scorer.score([mashup(shelf, shelf.clips["song"])])
+    scorer.score([mashup_of(shelf, shelf.clips["song"], harmonic={"semitones": shift}) for shift in range(5)])
+    scorer.score([mashup_of(shelf, shelf.clips["song"])])
     assert shelf.asked == 3
 
 
 def test_threads_agree(source: SyntheticSource) -> None:
-    plans = [mashup(source, source.clips[0], harmonic={"semitones": shift}) for shift in range(6)]
+    plans = [mashup_of(source, source.clips[0], harmonic={"semitones": shift}) for shift in range(6)]
     alone = AmuScorer().score(plans)
     shared = AmuScorer()
     with concurrent.futures.ThreadPoolExecutor(2) as pool:
@@ -272,7 +231,7 @@ def test_threads_agree(source: SyntheticSource) -> None:
 
 def test_the_fingerprint_depends_on_options_alone(source: SyntheticSource) -> None:
     fresh, used = AmuScorer(), AmuScorer()
-    used.score([mashup(source, source.clips[0])])
+    used.score([mashup_of(source, source.clips[0])])
     assert fresh.fingerprint() == used.fingerprint()
     assert fresh.fingerprint() != attrs.evolve(fresh, rotation="best").fingerprint()
 
@@ -297,7 +256,7 @@ def real(request: pytest.FixtureRequest, shared_data: Path) -> tuple[Shelf, Clip
 @pytest.mark.songs
 def test_a_real_original_beats_itself_out_of_key(real: tuple[Shelf, Clip]) -> None:
     source, clip = real
-    plans = [mashup(source, clip, harmonic={"semitones": shift}) for shift in (0, -2, -1, 1, 2)]
+    plans = [mashup_of(source, clip, harmonic={"semitones": shift}) for shift in (0, -2, -1, 1, 2)]
     original, *shifted = (score.parts["harmony"] for score in AmuScorer().score(plans))
     assert original > np.mean(shifted) + 0.01
     assert original > shifted[2]  # a semitone up, the clash of clashes

@@ -121,16 +121,6 @@ def test_onset_in_the_first_frame_survives(fine: bool) -> None:
 
 
 @needs_program
-def test_there_and_back_in_speed() -> None:
-    times = signals.click_times(8.0, 120.0)
-    clicks = signals.click_train(times, 8.0)
-    stretcher = RubberbandStretcher()
-    back = stretcher.stretch(stretcher.stretch(clicks, speed=0.83), speed=1 / 0.83)
-    assert abs(back.frames - clicks.frames) <= 1
-    assert np.abs(signals.click_positions(back, times) - times).max() < 0.005
-
-
-@needs_program
 @pytest.mark.parametrize("semitones", [3.0, -5.0])
 def test_there_and_back_in_pitch(semitones: float) -> None:
     tone, stretcher = signals.tone(330.0, 4.0), RubberbandStretcher()

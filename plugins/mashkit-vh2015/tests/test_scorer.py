@@ -1,24 +1,21 @@
 """The scorer keeps its contract, hears wrong keys, and does not mind what should not matter."""
 
 import concurrent.futures
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import attrs
 import numpy as np
 import pytest
 import soundfile
 
 import mashkit as mk
 from mashkit.errors import AnalysisError, OptionError, PlanError
-from mashkit.interfaces import Stretcher
 from mashkit.registry import Registry
-from mashkit.render import Mashup, Renderer
 from mashkit.testing import ScorerContract, signals
 from mashkit.testing.contracts import SyntheticSource
+from mashkit.testing.mashups import Shelf, mashup_of, shifted
 from mashkit.timemap import TimeMap
-from mashkit.types import Analysis, Audio, Clip, Condition, Key, Layer, MashupPlan, Role, StemSet
+from mashkit.types import Analysis, Audio, Clip, Key, Role, StemSet
 from mashkit_vh2015.scorer import Vh2015Scorer
 
 EXAMPLES = Path(__file__).parents[3] / "examples" / "songs"
@@ -31,59 +28,6 @@ class TestVh2015(ScorerContract):
 class TestVh2015WithoutContrast(ScorerContract):
     component = "vh2015"
     options = {"contrast_weight": 0.0, "tempo_weight": 0.0}  # noqa: RUF012 — the contract reads it, nobody writes it
-
-
-class Unused(Stretcher):
-    """The scorer renders nothing, so nothing is ever stretched."""
-
-    def _stretch(self, audio: Audio, *, speed: float, semitones: float, frames: int) -> Audio:
-        raise AssertionError("a scorer that reads plans and stems rendered one")
-
-
-class Shelf:
-    """Clips and stems by name, counting how often a stem is asked for."""
-
-    def __init__(self) -> None:
-        self.clips: dict[str, Clip] = {}
-        self.stems: dict[tuple[str, Role], Audio] = {}
-        self.asked = 0
-
-    def add(self, name: str, stems: Mapping[Role, Audio], analysis: Analysis) -> Clip:
-        (duration,) = {stem.duration for stem in stems.values()}
-        (rate,) = {stem.sample_rate for stem in stems.values()}
-        self.clips[name] = Clip(name, name, name, f"{name}.wav", 0.0, duration, rate, analysis)
-        self.stems |= {(name, role): stem for role, stem in stems.items()}
-        return self.clips[name]
-
-    def clip(self, clip_id: str) -> Clip:
-        return self.clips[clip_id]
-
-    def stem(self, clip_id: str, role: Role) -> Audio:
-        self.asked += 1
-        return self.stems[clip_id, role]
-
-    def provenance(self) -> Mapping[str, Any]:
-        return {}
-
-
-def mashup(source: Any, clip: Clip, *, duration_s: float | None = None, **changes: Mapping[str, Any] | None) -> Mashup:
-    """Return a clip's original with ``changes`` to the layers of some roles; None leaves a role out."""
-    layers = [
-        Layer(**{"role": role, "clip_id": clip.id, **(changes.get(role.value) or {})})
-        for role in Role
-        if changes.get(role.value, {}) is not None
-    ]
-    plan = MashupPlan(condition=Condition.ORIGINAL, layers=layers, duration_s=duration_s or clip.duration, seed=0)
-    return Renderer(source, Unused()).mashup(plan)
-
-
-def shifted(original: Mashup, semitones: float) -> Mashup:
-    """Return the same plan with the harmonic layer ``semitones`` higher."""
-    layers = [
-        attrs.evolve(layer, semitones=layer.semitones + semitones) if layer.role is Role.HARMONIC else layer
-        for layer in original.plan.layers
-    ]
-    return original.renderer.mashup(attrs.evolve(original.plan, layers=layers))
 
 
 @pytest.fixture(scope="module")
@@ -103,7 +47,7 @@ def test_an_original_beats_itself_out_of_key(
     source: SyntheticSource, scorer: Vh2015Scorer, index: int, semitones: int
 ) -> None:
     original, wrong = scorer.score(
-        [mashup(source, source.clips[index], harmonic={"semitones": shift}) for shift in (0, semitones)]
+        [mashup_of(source, source.clips[index], harmonic={"semitones": shift}) for shift in (0, semitones)]
     )
     assert original.value > wrong.value + 0.02
     assert original.parts["chroma"] > wrong.parts["chroma"] + 0.1
@@ -111,7 +55,7 @@ def test_an_original_beats_itself_out_of_key(
 
 
 def test_a_mistuning_costs_the_more_the_larger_it_is(source: SyntheticSource, scorer: Vh2015Scorer) -> None:
-    plans = [mashup(source, source.clips[0], harmonic={"semitones": shift}) for shift in (0, 0.25, 0.5, 0.75, 1)]
+    plans = [mashup_of(source, source.clips[0], harmonic={"semitones": shift}) for shift in (0, 0.25, 0.5, 0.75, 1)]
     values = [score.parts["chroma"] for score in scorer.score(plans)]
     assert (np.diff(values) < -1e-3).all()
 
@@ -119,7 +63,7 @@ def test_a_mistuning_costs_the_more_the_larger_it_is(source: SyntheticSource, sc
 @pytest.mark.parametrize("role", ["harmonic", "percussion"])
 def test_the_further_from_its_tempo_the_lower(source: SyntheticSource, scorer: Vh2015Scorer, role: str) -> None:
     clip = source.clips[0]
-    plans = [mashup(source, clip, **{role: {"speed": speed}}) for speed in (1.0, 0.97, 1.1, 0.8, 1.5, 0.5, 3.0)]
+    plans = [mashup_of(source, clip, **{role: {"speed": speed}}) for speed in (1.0, 0.97, 1.1, 0.8, 1.5, 0.5, 3.0)]
     tempo = [score.parts["tempo"] for score in scorer.score(plans)]
     assert tempo[0] == 1
     assert tempo[:6] == sorted(tempo[:6], reverse=True)
@@ -135,7 +79,9 @@ def test_contrast_is_largest_where_one_layer_is_calm() -> None:
     shelf = Shelf()
     pairs = {"one calm": (melody, held), "both busy": (melody, melody), "both calm": (held, held)}
     plans = [
-        mashup(shelf, shelf.add(name, {Role.VOCAL: vocal, Role.HARMONIC: harmonic, Role.PERCUSSION: drums}, analysis))
+        mashup_of(
+            shelf, shelf.add(name, {Role.VOCAL: vocal, Role.HARMONIC: harmonic, Role.PERCUSSION: drums}, analysis)
+        )
         for name, (vocal, harmonic) in pairs.items()
     ]
     one_calm, both_busy, both_calm = (score.parts["contrast"] for score in Vh2015Scorer().score(plans))
@@ -154,7 +100,9 @@ def test_music_in_another_key_shifted_back_scores_alike(scorer: Vh2015Scorer, se
     at_home = shelf.add("home", stems, analysis)
     elsewhere = shelf.add(f"{semitones} away", {**stems, Role.HARMONIC: away.role(Role.HARMONIC)}, analysis)
     original, back, left = scorer.score([
-        mashup(shelf, at_home), mashup(shelf, elsewhere, harmonic={"semitones": -semitones}), mashup(shelf, elsewhere)
+        mashup_of(shelf, at_home),
+        mashup_of(shelf, elsewhere, harmonic={"semitones": -semitones}),
+        mashup_of(shelf, elsewhere),
     ])  # fmt: skip
     assert back.value == pytest.approx(original.value, abs=0.01)
     assert left.value < original.value - 0.02
@@ -166,14 +114,14 @@ def test_shifting_all_layers_alike_changes_nothing(
 ) -> None:
     clip = source.clips[1]
     changes = {role.value: {"semitones": semitones} for role in Role}
-    before, after = scorer.score([mashup(source, clip), mashup(source, clip, **changes)])
+    before, after = scorer.score([mashup_of(source, clip), mashup_of(source, clip, **changes)])
     assert after.value == pytest.approx(before.value, rel=1e-6)
 
 
 @pytest.mark.parametrize("role", ["vocal", "harmonic", "percussion"])
 def test_no_gain_matters(source: SyntheticSource, scorer: Vh2015Scorer, role: str) -> None:
     clip = source.clips[0]
-    before, after = scorer.score([mashup(source, clip), mashup(source, clip, **{role: {"gain_db": -9.0}})])
+    before, after = scorer.score([mashup_of(source, clip), mashup_of(source, clip, **{role: {"gain_db": -9.0}})])
     assert after == before
 
 
@@ -183,7 +131,7 @@ def test_a_quieter_recording_scores_alike(source: SyntheticSource, scorer: Vh201
     stems = {role: source.stem(clip.id, role) for role in Role}
     quiet = Audio(stems[Role.VOCAL].samples * np.float32(0.1), clip.sample_rate)
     shelf.add("quiet", {**stems, Role.VOCAL: quiet}, clip.analysis)
-    quieter, original = scorer.score([mashup(shelf, shelf.clips["quiet"]), mashup(source, clip)])
+    quieter, original = scorer.score([mashup_of(shelf, shelf.clips["quiet"]), mashup_of(source, clip)])
     assert quieter.value == pytest.approx(original.value, rel=1e-4)
 
 
@@ -191,7 +139,7 @@ def test_a_time_map_of_one_speed_is_that_speed(source: SyntheticSource, scorer: 
     clip = source.clips[2]
     ends = np.array([0.0, clip.duration])
     time_map = TimeMap(source=ends, target=ends / 1.2)
-    plans = [mashup(source, clip, harmonic=change) for change in ({"speed": 1.2}, {"time_map": time_map})]
+    plans = [mashup_of(source, clip, harmonic=change) for change in ({"speed": 1.2}, {"time_map": time_map})]
     constant, mapped = scorer.score(plans)
     assert mapped.value == pytest.approx(constant.value, abs=1e-9)
 
@@ -204,7 +152,7 @@ def test_a_slower_backing_is_compared_where_it_will_sound() -> None:
     vocal = shelf.add("vocal", {role: band.role(role) for role in Role}, beats)
     backing = shelf.add("backing", {role: slow_band.role(role) for role in Role}, slow_beats)
     in_time = {"clip_id": backing.id, "speed": 1.2, "offset_s": 0.25 - 0.75 / 1.2}
-    original, matched = Vh2015Scorer().score([mashup(shelf, vocal), mashup(shelf, vocal, harmonic=in_time)])
+    original, matched = Vh2015Scorer().score([mashup_of(shelf, vocal), mashup_of(shelf, vocal, harmonic=in_time)])
     assert matched.parts["chroma"] == pytest.approx(original.parts["chroma"], abs=0.02)
     assert matched.parts["contrast"] == pytest.approx(original.parts["contrast"], abs=0.1)
 
@@ -212,10 +160,10 @@ def test_a_slower_backing_is_compared_where_it_will_sound() -> None:
 def test_percussion_matters_to_tempo_alone(source: SyntheticSource, scorer: Vh2015Scorer) -> None:
     clip, other = source.clips[0], source.clips[1]
     plans = [
-        mashup(source, clip),
-        mashup(source, clip, percussion=None),
-        mashup(source, clip, percussion={"clip_id": other.id, "semitones": 3}),
-        mashup(source, clip, percussion={"speed": 1.2}),
+        mashup_of(source, clip),
+        mashup_of(source, clip, percussion=None),
+        mashup_of(source, clip, percussion={"clip_id": other.id, "semitones": 3}),
+        mashup_of(source, clip, percussion={"speed": 1.2}),
     ]
     first, without, another, faster = scorer.score(plans)
     assert without == another == first
@@ -231,14 +179,14 @@ def test_what_is_silent_matches_nothing(source: SyntheticSource, scorer: Vh2015S
     shelf = Shelf()
     silent = Audio(np.zeros_like(stems[role].samples), clip.sample_rate)
     mute = shelf.add(f"mute {role}", {**stems, role: silent}, clip.analysis)
-    (score,) = scorer.score([mashup(shelf, mute)])
+    (score,) = scorer.score([mashup_of(shelf, mute)])
     assert dict(score.parts) == {"chroma": 0, "contrast": 0, "tempo": 1}
     assert score.value == pytest.approx(0.2)
 
 
 @pytest.mark.parametrize(("contrast_weight", "tempo_weight"), [(1.0, 0.2), (0.3, 0.0), (0.0, 1.5)])
 def test_the_value_is_made_of_the_parts(source: SyntheticSource, contrast_weight: float, tempo_weight: float) -> None:
-    plan = mashup(source, source.clips[0], harmonic={"speed": 1.1})
+    plan = mashup_of(source, source.clips[0], harmonic={"speed": 1.1})
     (score,) = Vh2015Scorer(contrast_weight=contrast_weight, tempo_weight=tempo_weight).score([plan])
     chroma, contrast, tempo = (score.parts[name] for name in ("chroma", "contrast", "tempo"))
     expected = chroma * (1 - contrast_weight + contrast_weight * contrast) + tempo_weight * tempo
@@ -247,12 +195,12 @@ def test_the_value_is_made_of_the_parts(source: SyntheticSource, contrast_weight
 
 @pytest.mark.parametrize("seconds", [0.1, 0.3, 0.9, 1.5])
 def test_mashups_of_less_than_four_beats(source: SyntheticSource, scorer: Vh2015Scorer, seconds: float) -> None:
-    (score,) = scorer.score([mashup(source, source.clips[0], duration_s=seconds)])
+    (score,) = scorer.score([mashup_of(source, source.clips[0], duration_s=seconds)])
     assert all(0 <= part <= 1 for part in score.parts.values())
 
 
 def test_a_plan_without_harmony_is_named(source: SyntheticSource, scorer: Vh2015Scorer) -> None:
-    lacking = mashup(source, source.clips[0], harmonic=None)
+    lacking = mashup_of(source, source.clips[0], harmonic=None)
     with pytest.raises(PlanError, match=lacking.plan.id):
         scorer.score([lacking])
 
@@ -261,7 +209,7 @@ def test_a_clip_without_beats_is_named(source: SyntheticSource, scorer: Vh2015Sc
     shelf = Shelf()
     beatless = shelf.add("rubato", {role: source.stem(source.clips[0].id, role) for role in Role}, Analysis())
     with pytest.raises(AnalysisError, match="rubato"):
-        scorer.score([mashup(shelf, beatless)])
+        scorer.score([mashup_of(shelf, beatless)])
 
 
 # ------------------------------------------------------------------------------------------------ options and machinery
@@ -279,13 +227,13 @@ def test_a_stem_is_measured_once(source: SyntheticSource) -> None:
     shelf = Shelf()
     shelf.add("song", {role: source.stem(clip.id, role) for role in Role}, clip.analysis)
     scorer = Vh2015Scorer()
-    scorer.score([mashup(shelf, shelf.clips["song"], harmonic={"semitones": shift}) for shift in range(5)])
-    scorer.score([mashup(shelf, shelf.clips["song"])])
+    scorer.score([mashup_of(shelf, shelf.clips["song"], harmonic={"semitones": shift}) for shift in range(5)])
+    scorer.score([mashup_of(shelf, shelf.clips["song"])])
     assert shelf.asked == 2
 
 
 def test_threads_agree(source: SyntheticSource) -> None:
-    plans = [mashup(source, source.clips[0], harmonic={"semitones": shift}) for shift in range(6)]
+    plans = [mashup_of(source, source.clips[0], harmonic={"semitones": shift}) for shift in range(6)]
     alone = Vh2015Scorer().score(plans)
     shared = Vh2015Scorer()
     with concurrent.futures.ThreadPoolExecutor(2) as pool:
@@ -328,6 +276,6 @@ def test_a_real_original_beats_itself_out_of_key(real: tuple[Shelf, Clip], score
     source, clip = real
     original, *wrong = (
         score.value
-        for score in scorer.score([mashup(source, clip, harmonic={"semitones": shift}) for shift in (0, -6, 1)])
+        for score in scorer.score([mashup_of(source, clip, harmonic={"semitones": shift}) for shift in (0, -6, 1)])
     )
     assert original > max(wrong)

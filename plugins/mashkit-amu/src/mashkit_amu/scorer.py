@@ -60,7 +60,7 @@ class _AutoMashUpper(Scorer):
             raise PlanError(
                 f"plan {mashup.plan.id} has one layer: {self.info.name!r} compares pairs", "give two stems or three"
             )
-        beats = _grid(mashup)
+        beats = mashup.grid()
         features = {role: self._by_beat(mashup, role, beats) for role in mashup.roles}
         pairs = list(itertools.combinations(mashup.roles, 2))
         tonal = [pair for pair in pairs if percussion_harmony or Role.PERCUSSION not in pair]
@@ -78,12 +78,6 @@ class _AutoMashUpper(Scorer):
         layer = mashup.plan.layer(role)
         stem = self._stems.get((layer.clip_id, role), lambda: StemFeatures.of(mashup.source_stem(role)))
         return stem.by_beat(layer.to_clip(beats)).transposed(layer.semitones).amplified(layer.gain_db)
-
-
-def _grid(mashup: Mashup) -> Times:
-    """Return the times between which to compare: the vocal's beats in the mashup, or its ends if there are not two."""
-    beats = mashup.beats()
-    return beats if len(beats) >= 2 else np.array([0.0, mashup.plan.duration_s])
 
 
 def _harmony(one: BeatFeatures, other: BeatFeatures, rotation: Rotation) -> float:

@@ -6,34 +6,20 @@ from collections.abc import Sequence
 from typing import ClassVar, Literal, TypeAlias
 
 import attrs
-import numpy as np
 
 from mashkit.components import ComponentInfo
 from mashkit.errors import PlanError
-from mashkit.features import Features, beat_synchronous, chromagram, spectrogram
+from mashkit.features import StemChroma
 from mashkit.interfaces import Scorer
 from mashkit.recent import Recent
 from mashkit.render import Mashup
-from mashkit.types import Audio, Role, Score, Times
+from mashkit.types import Role, Score, Times
 from mashkit_tiv import TIV
 from mashkit_tiv.space import TonalIntervals, Values, dissonance, distance
 
 By: TypeAlias = Literal["beat", "whole"]
 
 _CACHED_STEMS = 1024  # about 180 MB of chroma of stems of 40 s
-
-
-@attrs.frozen(eq=False)
-class _Chroma:
-    """A stem's chroma by the frame, shape (12, frames), and the frames' centres, seconds."""
-
-    values: Features
-    times: Times
-
-    @classmethod
-    def of(cls, audio: Audio) -> _Chroma:
-        spectrum = spectrogram(audio)
-        return cls(chromagram(spectrum), spectrum.times)
 
 
 @attrs.define(kw_only=True, eq=False)
@@ -65,7 +51,7 @@ class TivScorer(Scorer):
 
     by: By = attrs.field(default="beat", validator=attrs.validators.in_(("beat", "whole")))
 
-    _stems: Recent[_Chroma] = attrs.field(factory=lambda: Recent(_CACHED_STEMS), init=False, repr=False)
+    _stems: Recent[StemChroma] = attrs.field(factory=lambda: Recent(_CACHED_STEMS), init=False, repr=False)
 
     def _score(self, mashups: Sequence[Mashup]) -> Sequence[Score]:
         return [self._judge(mashup) for mashup in mashups]
@@ -76,7 +62,7 @@ class TivScorer(Scorer):
                 f"plan {mashup.plan.id} has no harmonic layer: {self.info.name!r} compares it with the vocal",
                 "give a plan with a harmonic stem",
             )
-        beats = _grid(mashup)
+        beats = mashup.grid()
         vocal, harmonic = (self._by_beat(mashup, role, beats) for role in (Role.VOCAL, Role.HARMONIC))
         if self.by == "whole":
             vocal, harmonic = vocal.whole(), harmonic.whole()
@@ -91,15 +77,8 @@ class TivScorer(Scorer):
 
     def _by_beat(self, mashup: Mashup, role: Role, beats: Times) -> TonalIntervals:
         layer = mashup.plan.layer(role)
-        chroma = self._stems.get((layer.clip_id, role), lambda: _Chroma.of(mashup.source_stem(role)))
-        by_beat = beat_synchronous(chroma.values, chroma.times, layer.to_clip(beats))
-        return TonalIntervals.of(by_beat).transposed(layer.semitones)
-
-
-def _grid(mashup: Mashup) -> Times:
-    """Return the times between which to compare: the vocal's beats in the mashup, or its ends if there are not two."""
-    beats = mashup.beats()
-    return beats if len(beats) >= 2 else np.array([0.0, mashup.plan.duration_s])
+        chroma = self._stems.get((layer.clip_id, role), lambda: StemChroma.of(mashup.source_stem(role)))
+        return TonalIntervals.of(chroma.by_beat(layer.to_clip(beats))).transposed(layer.semitones)
 
 
 def _shares(weights: Values) -> Values:

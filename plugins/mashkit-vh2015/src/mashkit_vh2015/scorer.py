@@ -7,15 +7,14 @@ from collections.abc import Sequence
 from typing import ClassVar
 
 import attrs
-import numpy as np
 
 from mashkit.components import ComponentInfo
 from mashkit.errors import PlanError
-from mashkit.features import Features, beat_synchronous, chromagram, spectrogram
+from mashkit.features import StemChroma
 from mashkit.interfaces import Scorer
 from mashkit.recent import Recent
 from mashkit.render import Mashup
-from mashkit.types import Audio, Role, Score, Times
+from mashkit.types import Role, Score, Times
 from mashkit_vh2015 import VH2015
 from mashkit_vh2015.mashability import (
     Chroma,
@@ -45,19 +44,6 @@ def _share(instance: object, attribute: attrs.Attribute[float], value: object) -
 def _weight(instance: object, attribute: attrs.Attribute[float], value: object) -> None:
     if not isinstance(value, (int, float)) or not 0 <= value < math.inf:
         raise ValueError(f"{attribute.name} is {value!r}: give a number from 0 on")
-
-
-@attrs.frozen(eq=False)
-class _FrameChroma:
-    """A stem's chroma by the frame, shape (12, frames), and the frames' centres, seconds."""
-
-    values: Features
-    times: Times
-
-    @classmethod
-    def of(cls, audio: Audio) -> _FrameChroma:
-        spectrum = spectrogram(audio)
-        return cls(chromagram(spectrum), spectrum.times)
 
 
 @attrs.define(kw_only=True, eq=False)
@@ -93,7 +79,7 @@ class Vh2015Scorer(Scorer):
     tempo_weight: float = attrs.field(default=TEMPO_WEIGHT, validator=_weight)
     change_threshold: float = attrs.field(default=CHANGE_THRESHOLD, validator=_share)
 
-    _stems: Recent[_FrameChroma] = attrs.field(factory=lambda: Recent(_CACHED_STEMS), init=False, repr=False)
+    _stems: Recent[StemChroma] = attrs.field(factory=lambda: Recent(_CACHED_STEMS), init=False, repr=False)
 
     def _score(self, mashups: Sequence[Mashup]) -> Sequence[Score]:
         return [self._judge(mashup) for mashup in mashups]
@@ -104,7 +90,7 @@ class Vh2015Scorer(Scorer):
                 f"plan {mashup.plan.id} has no harmonic layer: {self.info.name!r} compares it with the vocal",
                 "give a plan with a harmonic stem",
             )
-        beats = _grid(mashup)
+        beats = mashup.grid()
         vocal, harmonic = (self._by_beat(mashup, role, beats) for role in (Role.VOCAL, Role.HARMONIC))
         shifts = (mashup.plan.layer(role).semitones for role in (Role.VOCAL, Role.HARMONIC))
         parts = {
@@ -122,11 +108,5 @@ class Vh2015Scorer(Scorer):
 
     def _by_beat(self, mashup: Mashup, role: Role, beats: Times) -> Chroma:
         layer = mashup.plan.layer(role)
-        chroma = self._stems.get((layer.clip_id, role), lambda: _FrameChroma.of(mashup.source_stem(role)))
-        return beat_synchronous(chroma.values, chroma.times, layer.to_clip(beats))
-
-
-def _grid(mashup: Mashup) -> Times:
-    """Return the times between which to compare: the vocal's beats in the mashup, or its ends if there are not two."""
-    beats = mashup.beats()
-    return beats if len(beats) >= 2 else np.array([0.0, mashup.plan.duration_s])
+        chroma = self._stems.get((layer.clip_id, role), lambda: StemChroma.of(mashup.source_stem(role)))
+        return chroma.by_beat(layer.to_clip(beats))
