@@ -13,7 +13,7 @@ import numpy as np
 
 from mashkit.atomicfile import require_writable_folder, write_json
 from mashkit.audiofile import save
-from mashkit.types import Audio, Clip, Layer, Role
+from mashkit.types import Analysis, Audio, Clip, Layer, Role
 
 if TYPE_CHECKING:
     from mashkit.render import Mashup
@@ -48,6 +48,33 @@ def clip_record(clip: Clip) -> dict[str, Any]:
         "label": clip.label,
         "edited": list(clip.edited),
     }
+
+
+def clip_of_record(data: Mapping[str, Any]) -> Clip:
+    """Return the clip that :func:`clip_record` wrote, equal to the one it was given.
+
+    Raises
+    ------
+    KeyError, TypeError, ValueError, AnalysisError
+        If it is no such record.
+    """
+    loudness = {role: -math.inf if value is None else value for role, value in data["loudness_lufs"].items()}
+    return Clip(
+        id=data["id"],
+        song=data["song"],
+        title=data["title"],
+        source=data["source"],
+        start=data["start_s"],
+        duration=data["duration_s"],
+        sample_rate=data["sample_rate"],
+        licence=data["licence"],
+        analysis=Analysis.from_dict(data["analysis"]),
+        loudness={Role(role): value for role, value in loudness.items()},
+        activity={Role(role): value for role, value in data["activity"].items()},
+        entry={Role(role): value for role, value in data["entry_s"].items()},
+        label=data["label"],
+        edited=data["edited"],
+    )
 
 
 def key_distance(layer: Layer, clip: Clip, seed: Clip) -> float | None:

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import io
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import attrs
 import numpy as np
+import numpy.typing as npt
 import soundfile
 
 from mashkit.atomicfile import replacing
@@ -49,6 +52,24 @@ def encode(audio: Audio) -> tuple[SoundRef, bytes]:
     return SoundRef(hashlib.sha256(data).hexdigest(), halvings), data
 
 
+def arrays_in(data: bytes) -> dict[str, npt.NDArray[Any]]:
+    """Return the named arrays of an ``.npz`` file; nothing in it is unpickled, or larger than it is in the file.
+
+    Raises
+    ------
+    ValueError
+        If it is none, or one that cannot be read so.
+    """
+    try:
+        with zipfile.ZipFile(io.BytesIO(data)) as archive:
+            if any(entry.compress_type != zipfile.ZIP_STORED for entry in archive.infolist()):
+                raise ValueError("its arrays are compressed")
+        with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
+            return dict(arrays)
+    except (zipfile.BadZipFile, OSError, EOFError, KeyError, NotImplementedError, MemoryError) as error:
+        raise ValueError(str(error)) from error
+
+
 class ObjectStore:
     """Files by the sha256 of their bytes, written whole or not at all; safe for several processes.
 
@@ -86,23 +107,55 @@ class ObjectStore:
         CatalogError
             If it has gone or cannot be decoded.
         """
+        stored, sample_rate = self._read(ref, "float32")
+        samples = np.ascontiguousarray(stored.T)
+        if ref.halvings:
+            samples *= np.float32(2.0**ref.halvings)
+        samples.flags.writeable = False
+        return Audio(samples, sample_rate)
+
+    def cut(self, ref: SoundRef) -> bytes:
+        """Return a FLAC file of the part of a sound that ``ref`` means, with the very integers that are stored.
+
+        Raises
+        ------
+        CatalogError
+            If it has gone or cannot be decoded.
+        """
+        stored, sample_rate = self._read(ref, "int32")
+        file = io.BytesIO()
+        soundfile.write(file, stored, sample_rate, format="FLAC", subtype="PCM_24")
+        return file.getvalue()
+
+    def _read(self, ref: SoundRef, dtype: str) -> tuple[npt.NDArray[Any], int]:
         path = self.path(ref.sha256)
         try:
-            samples, sample_rate = soundfile.read(
-                path, frames=ref.frames, start=ref.first, dtype="float32", always_2d=True
-            )
-            if ref.frames not in (-1, len(samples)):
-                raise OSError(f"it ends {ref.frames - len(samples)} frames early")
+            stored, sample_rate = soundfile.read(path, frames=ref.frames, start=ref.first, dtype=dtype, always_2d=True)
+            if ref.frames not in (-1, len(stored)):
+                raise OSError(f"it ends {ref.frames - len(stored)} frames early")
         except (OSError, soundfile.LibsndfileError) as error:
             raise CatalogError(
                 f"{path}: a stored stem cannot be read: {error}",
                 "`mashkit db verify --repair` lists what is damaged; add its song again",
             ) from error
-        samples = np.ascontiguousarray(samples.T)
-        if ref.halvings:
-            samples *= np.float32(2.0**ref.halvings)
-        samples.flags.writeable = False
-        return Audio(samples, sample_rate)
+        return stored, sample_rate
+
+    def arrays(self, sha256: str) -> dict[str, npt.NDArray[Any]]:
+        """Read named arrays, whole.
+
+        Raises
+        ------
+        CatalogError
+            If they have gone or cannot be read.
+        """
+        path = self.path(sha256, ARRAYS)
+        try:
+            return arrays_in(path.read_bytes())
+        except (OSError, ValueError) as error:
+            raise CatalogError(
+                f"{path}: stored features cannot be read: {error}",
+                "`mashkit db verify --repair` lists what is damaged; add its song again",
+            ) from error
 
     def files(self) -> Iterator[Path]:
         """Yield every file there is, unfinished ones too, in no order."""

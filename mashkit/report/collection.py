@@ -1,0 +1,274 @@
+"""One HTML document on which a collection of clips is seen: self-contained, without any request or script."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from mashkit.catalog.statistics import DECADES
+from mashkit.report.page import _name, _pairs, _resource, _template, _text
+from mashkit.types import Role
+
+NONE = "\N{EN DASH}"
+_CELL_WIDTH, _CELL_HEIGHT, _LABELS = 18, 17, 54
+_MOST_COLUMNS = 22
+"""Tempo columns that labels of every second one have room for."""
+
+
+def page(statistics: Mapping[str, Any], *, title: str) -> str:
+    """Return an HTML document of what :func:`mashkit.catalog.statistics.statistics` found; to be written as UTF-8."""
+    candidates = statistics["candidates"]
+    return _template("collection.html").substitute(
+        title=_text(title),
+        style=_resource("collection.css"),
+        totals=_totals(statistics),
+        map_said=_map_said(statistics),
+        map=_map(statistics["map"]),
+        map_table=_map_table(statistics["map"]),
+        fits_said=_fits_said(candidates),
+        legend=_legend(),
+        fits="\n".join(_fit(row, candidates["looked_at"]) for row in candidates["rows"]),
+        chance=_chance(statistics["chance"], candidates["options"]["mismatch"]),
+        without=_without(candidates),
+        activity="\n".join(_activity(str(role), statistics["activity"][role]) for role in Role),
+        licences=_groups("Licences", statistics["licences"]),
+        protocols=_groups("Protocols", statistics["protocols"]),
+        labels=_counts("Labels", statistics["labels"]),
+        components=_components(statistics["components"]),
+    )
+
+
+def _number(value: float | None) -> str:
+    return NONE if value is None else f"{value:,.0f}"
+
+
+def _hours(seconds: float) -> str:
+    return f"{seconds / 3600:,.1f} h" if seconds >= 3600 else f"{seconds / 60:,.1f} min"
+
+
+def _share(part: float, whole: float) -> str:
+    """Return a share as people read it; what is there but rounds to nothing is said to be."""
+    percent = 100 * part / whole if whole else 0.0
+    return "under 0.1 %" if 0 < percent < 0.1 else f"{percent:.1f} %"
+
+
+def _totals(statistics: Mapping[str, Any]) -> str:
+    totals = statistics["totals"]
+    facts = {
+        "songs": _number(totals["songs"]),
+        "clips": _number(totals["clips"]),
+        "of clips": _hours(totals["clips_s"]),
+        "stems and features": f"{totals['files_bytes'] / 1e9:,.2f} GB",
+        "index": f"{totals['index_bytes'] / 1e6:,.1f} MB",
+    }
+    if totals["failed_songs"]:
+        facts["songs that could not be used"] = _number(totals["failed_songs"])
+    return "".join(f"<div><dt>{name}</dt><dd>{fact}</dd></div>" for name, fact in facts.items())
+
+
+# -------------------------------------------------------------------------------------------------------- the map
+def _map_said(statistics: Mapping[str, Any]) -> str:
+    said = "Clips by the notes of their key (a minor key with its relative major) and their tempo; the stronger the colour, the more."
+    unknown = {name: count for name, count in statistics["unknown"].items() if count}
+    if unknown:
+        said += " Not known: " + ", ".join(f"{name} of {_number(count)}" for name, count in unknown.items()) + "."
+    edited = statistics["edited"]
+    if edited:
+        said += (
+            " Corrected by hand: " + ", ".join(f"{name} of {_number(count)}" for name, count in edited.items()) + "."
+        )
+    return _text(said)
+
+
+def _key_name(tonics: Sequence[str], tonic: int) -> str:
+    return f"{tonics[tonic]} · {tonics[(tonic - 3) % 12]}m"
+
+
+def _map(found: Mapping[str, Any]) -> str:
+    counts = _sums(found)
+    largest = max(map(max, counts))
+    if largest == 0:
+        return '<p class="missing">No clip has both a key and a tempo.</p>'
+    edges = found["tempo_edges"]
+    columns = len(edges) - 1
+    width, height = _LABELS + columns * _CELL_WIDTH + 30, 12 * _CELL_HEIGHT + 34
+    parts = []
+    for row, values in enumerate(counts):
+        middle = row * _CELL_HEIGHT + 12
+        parts.append(f'<text x="0" y="{middle}">{_text(_key_name(found["tonics"], row))}</text>')
+        for column, count in enumerate(values):
+            # By the root: a few clips can still be told from none where others are hundreds.
+            shade = 'class="empty"' if count == 0 else f'class="cell" fill-opacity="{math.sqrt(count / largest):.3f}"'
+            parts.append(
+                f'<rect x="{_LABELS + column * _CELL_WIDTH}" y="{row * _CELL_HEIGHT}" width="{_CELL_WIDTH - 1}" '
+                f'height="{_CELL_HEIGHT - 1}" {shade}><title>{_text(_key_name(found["tonics"], row))}, '
+                f"{edges[column]}–{edges[column + 1]} BPM: {_number(count)}</title></rect>"
+            )
+        parts.append(f'<text x="{width}" y="{middle}" text-anchor="end">{_short(sum(values))}</text>')
+    step = -(-columns // (_MOST_COLUMNS // 2))
+    parts += [
+        f'<text x="{_LABELS + column * _CELL_WIDTH}" y="{height - 20}" text-anchor="middle">{edges[column]}</text>'
+        for column in range(0, columns + 1, step)
+    ]
+    parts.append(f'<text x="{_LABELS + columns * _CELL_WIDTH / 2}" y="{height - 4}" text-anchor="middle">BPM</text>')
+    return (
+        f'<svg viewBox="0 0 {width} {height}" role="img" aria-label="Clips by key and tempo">{"".join(parts)}</svg>'
+        f"<figcaption>On the right, clips of each key. The strongest field has {_number(largest)}.</figcaption>"
+    )
+
+
+def _sums(found: Mapping[str, Any]) -> list[list[int]]:
+    return [
+        [one + other for one, other in zip(*rows, strict=True)]
+        for rows in zip(found["major"], found["minor"], strict=True)
+    ]
+
+
+def _short(count: int) -> str:
+    """Return a count in at most five signs."""
+    for size, sign in ((1_000_000, "M"), (10_000, "k")):
+        if count >= size:
+            return f"{count / (1_000_000 if sign == 'M' else 1_000):.{1 if sign == 'M' else 0}f}{sign}"
+    return str(count)
+
+
+def _map_table(found: Mapping[str, Any]) -> str:
+    edges = found["tempo_edges"]
+    heads = ["", *(f"{low}–{high}" for low, high in itertools.pairwise(edges))]
+    rows = []
+    for tonic in range(12):
+        for mode, name in (("major", found["tonics"][tonic]), ("minor", f"{found['tonics'][(tonic - 3) % 12]}m")):
+            rows.append([_text(name), *map(_number, found[mode][tonic])])
+    return _table("", heads, rows)
+
+
+# ----------------------------------------------------------------------------------------------------- what fits what
+def _classes() -> list[str]:
+    ends = [_number(low - 1) for low in DECADES[1:]]
+    return [
+        "none",
+        *(f"{_number(low)}–{end}" for low, end in zip(DECADES, ends, strict=False)),
+        f"{_number(DECADES[-1])} or more",
+    ]
+
+
+def _mark(index: int, style: str = "") -> str:
+    """Return how a class of counts is drawn: hatched for none, then darker with more."""
+    return f'class="none" style="{style}"' if index == 0 else f'style="{style}--depth: {20 * index}%"'
+
+
+def _legend() -> str:
+    items = "".join(f"<li><i {_mark(index)}></i>{name}</li>" for index, name in enumerate(_classes()))
+    return f'<ul class="legend" aria-label="Candidates a vocal has">{items}</ul>'
+
+
+def _fits_said(candidates: Mapping[str, Any]) -> str:
+    vocals, looked_at = candidates["vocals"], candidates["looked_at"]
+    which = f"all {_number(vocals)}" if looked_at == vocals else f"{_number(looked_at)} of {_number(vocals)}"
+    options = candidates["options"]
+    return _text(
+        f"How many stems of other songs each vocal has to choose from, of {which} vocals that may be drawn. "
+        f"Shifts of up to {options['max_shift']} semitones, speeds of {options['min_speed']:g} to "
+        f"{options['max_speed']:g}, stems that sound for {100 * options['min_activity']:.0f} % of the clip or more."
+    )
+
+
+def _fit(row: Mapping[str, Any], looked_at: int) -> str:
+    parts = "".join(
+        f"<span {_mark(index, f'width: {100 * count / looked_at:.2f}%; ')}></span>"
+        for index, count in enumerate(row["by_decade"])
+        if count
+    )
+    none = row["by_decade"][0]
+    facts = f"median {_number(row['median'])}, {_number(row['least'])} to {_number(row['most'])}"
+    facts += f"; none for {_number(none)} ({_share(none, looked_at)})" if none else ""
+    return (
+        f'<div><div class="what"><span><b>{_text(row["condition"])}</b>, {_text(row["role"])}</span>'
+        f'<span class="facts">{facts}</span></div><div class="share">{parts}</div></div>'
+    )
+
+
+def _chance(chance: Mapping[str, float | None], mismatch: str) -> str:
+    shares = ", ".join(
+        f"{_text(condition)} {NONE if share is None else f'{100 * share:.1f} %'}" for condition, share in chance.items()
+    )
+    drawn = "strict draws none of them" if mismatch == "strict" else "these are among what is drawn"
+    return f"Would fit by chance if the constraint were only dropped (<i>literal</i>): {shares}; {drawn}."
+
+
+def _without(candidates: Mapping[str, Any]) -> str:
+    named, count = candidates["without"], candidates["without_count"]
+    if not count:
+        return "<p>Every vocal has candidates under every condition.</p>" if candidates["looked_at"] else ""
+    rows = [
+        [_name(one["title"]), _text(one["id"]), _text(one["condition"]), ", ".join(map(_text, one["lacks"])),
+         _text(one["key"] or NONE), NONE if one["tempo"] is None else f"{one['tempo']:.1f}"]
+        for one in named
+    ]  # fmt: skip
+    more = f"the first {len(named)} of {_number(count)}" if count > len(named) else f"{_number(count)}"
+    table = _table("", ["song", "clip", "condition", "lacks", "key", "BPM"], rows, said=5)
+    return f"<details><summary>Vocals that a condition leaves nothing: {more}</summary>\n{table}\n</details>"
+
+
+# ------------------------------------------------------------------------------------------------------ the rest
+def _activity(role: str, counts: Sequence[int]) -> str:
+    largest = max(counts) or 1
+    bars = ""
+    for index, count in enumerate(counts):
+        height = 70 * count / largest
+        bars += (
+            f'<rect x="{22 * index + 1}" y="{70 - height:.1f}" width="20" height="{height:.1f}">'
+            f"<title>{10 * index}–{10 * index + 10} %: {_number(count)} clips</title></rect>"
+        )
+    labels = "".join(
+        f'<text x="{x}" y="84" text-anchor="{anchor}">{text}</text>'
+        for x, anchor, text in ((0, "start", "0"), (110, "middle", "50"), (220, "end", "100 %"))
+    )
+    return (
+        f'<div class="role {role}"><h3>{role}</h3><svg viewBox="0 0 220 88" role="img" '
+        f'aria-label="Clips by how much their {role} stem sounds">{bars}{labels}</svg>'
+        f'<span class="facts">highest bar: {_number(max(counts))} clips</span></div>'
+    )
+
+
+def _groups(caption: str, groups: Sequence[Mapping[str, Any]]) -> str:
+    rows = [
+        [_name(one["name"]), _number(one["clips"]), _number(one["songs"]), _hours(one["clips_s"])] for one in groups
+    ]
+    return _table(caption, ["", "clips", "songs", "length"], rows)
+
+
+def _counts(caption: str, counts: Mapping[str, int]) -> str:
+    return _table(caption, ["", "clips"], [[_name(name), _number(count)] for name, count in counts.items()])
+
+
+def _components(components: Sequence[Mapping[str, Any]]) -> str:
+    rows = []
+    for one in components:
+        said = one["description"]
+        versions = {said.get("distribution") or "": said.get("version"), **said.get("requires", {})}
+        licences = {"code": said.get("code_license"), "weights": said.get("weights_license")}
+        rows.append(
+            [_text(one["kind"]), _text(said["name"]), _number(one["clips"]), _pairs(versions),
+             _pairs(said.get("options", {})), _pairs(licences)]
+        )  # fmt: skip
+    heads = ["kind", "component", "clips", "versions", "options", "licences"]
+    return _table("", heads, rows, said=6) or '<p class="missing">Nothing yet.</p>'
+
+
+def _table(caption: str, heads: Sequence[str], rows: Iterable[Sequence[str]], *, said: int = 1) -> str:
+    """Return a table of cells that are HTML already; the first ``said`` columns are words. Nothing, of no rows."""
+    words = [' class="said"' if column < said else "" for column in range(len(heads))]
+    made = []
+    for first, *others in rows:
+        cells = "".join(f"<td{kind}>{cell}</td>" for kind, cell in zip(words[1:], others, strict=True))
+        made.append(f'<tr><th scope="row">{first}</th>{cells}</tr>')
+    head = "".join(f'<th scope="col"{kind}>{name}</th>' for kind, name in zip(words, heads, strict=True))
+    named = f"<caption>{_text(caption)}</caption>" if caption else ""
+    return (
+        f'<div class="wide"><table>{named}<thead><tr>{head}</tr></thead><tbody>{"".join(made)}</tbody></table></div>'
+        if made
+        else ""
+    )
