@@ -13,7 +13,7 @@ from typing import Any
 
 from mashkit.atomicfile import write_json, write_text
 from mashkit.bench.charts import Chart, draw
-from mashkit.bench.runner import FORMAT
+from mashkit.bench.runner import FORMAT, with_facts
 from mashkit.bench.tables import suggestion
 from mashkit.bench.tasks import OK, TASKS, Metric, load_task
 from mashkit.errors import UsageError
@@ -64,7 +64,8 @@ def read_result(path: Path) -> dict[str, Any]:
 def page(result: Result) -> str:
     """Return a self-contained HTML document that shows a result, without any request."""
     suite, metrics, competitors = result["suite"], _metrics(result), result["competitors"]
-    charts = load_task(suite["task"]).charts(competitors, result["rows"])
+    # Results of before had no facts of inputs, no intervals and no comparisons.
+    charts = load_task(suite["task"]).charts(competitors, with_facts(result["rows"], result.get("inputs", {})))
     machine, versions = result["machine"], result["environment"]
     return Template(_resource("page.html")).substitute(
         title=_text(suite["title"]),

@@ -16,8 +16,35 @@ PAPER_GENERATOR = ComponentInfo(
     thread_safe=True,
 )
 
+RANDOM = ComponentInfo(
+    name="random",
+    target="mashkit.builtin.floors:RandomScorer",
+    summary="chance: a probability drawn by the plan's id, for benchmarks",
+    provides={"draw"},
+    code_license="MIT",
+    engine="mashkit",
+    thread_safe=True,
+)
+
+LOUDNESS = ComponentInfo(
+    name="loudness",
+    target="mashkit.builtin.floors:LoudnessScorer",
+    summary="the louder, the better: what hears nothing of harmony or rhythm, for benchmarks",
+    provides={"loudness"},
+    code_license="MIT",
+    citation="ITU-R BS.1770-4",
+    engine="pyloudnorm",
+    thread_safe=True,
+)
+
 
 @hookimpl
 def mashkit_register_generators() -> Iterable[ComponentInfo]:
     """Register the paper's generator."""
     return [PAPER_GENERATOR]
+
+
+@hookimpl
+def mashkit_register_scorers() -> Iterable[ComponentInfo]:
+    """Register the floors of the scorers' benchmark."""
+    return [RANDOM, LOUDNESS]
