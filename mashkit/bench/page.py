@@ -99,6 +99,37 @@ def page(result: Result) -> str:
     )
 
 
+def leaderboard(boards: Sequence[tuple[Result, Sequence[Path]]], refused: Mapping[Path, str]) -> str:
+    """Return a self-contained HTML document with one table for each of several merged results.
+
+    Parameters
+    ----------
+    boards : sequence of (result, files)
+    refused : mapping of Path to str
+        Files that are no results, and why.
+    """
+    sections = []
+    for number, (result, paths) in enumerate(boards, 1):
+        names = ", ".join(path.name for path in paths)
+        collection = result["suite"]["settings"].get("collection")
+        said = f"suite {result['suite']['name']}" + (f", collection {collection}" if collection else "")
+        sections.append(
+            f'<section aria-labelledby="board-{number}"><h2 id="board-{number}">{_text(result["suite"]["title"])}</h2>'
+            f'<p class="facts">{_text(f"{said}; from {names}")}</p>{_table(_metrics(result), result["competitors"])}'
+            "</section>"
+        )
+    if refused:
+        said = _list(f"<b>{_text(path.name)}</b>: {_text(reason)}" for path, reason in refused.items())
+        sections.append(f"<section><h2>Not shown</h2>{said}</section>")
+    return Template(_resource("board.html")).substitute(
+        facts=_text(f"{len(boards)} boards; click a heading to sort by it. {NONE}: not measured or not provided."),
+        boards="\n".join(sections),
+        rules=_text(boards[0][0]["rules"]),
+        style=_resource("page.css"),
+        script=_resource("page.js"),
+    )
+
+
 def markdown(result: Result) -> str:
     """Return the table of a result for a README, best first."""
     metrics = _metrics(result)

@@ -77,10 +77,6 @@ def _share(name: str, title: str, explained: str, **more: Any) -> Metric:
     return Metric(name=name, title=title, explained=explained, **fields)
 
 
-def _both(name: str) -> str:
-    return "controlled" if name == "controlled" else "as in the paper"
-
-
 TWIN_METRICS: Mapping[str, tuple[str, ...]] = {
     "harmonic_1": (harmonic_twin(1), harmonic_twin(-1)),
     "harmonic_2": (harmonic_twin(2), harmonic_twin(-2)),
@@ -92,26 +88,31 @@ TWIN_METRICS: Mapping[str, tuple[str, ...]] = {
 """Metric → the twins it is made of."""
 
 
+PREFIXES = {"controlled": "", "paper": "paper_"}
+"""Of the names of a protocol's metrics: what is called accuracy is the controlled one."""
+
+
 def _metrics() -> Iterator[Metric]:
-    for name in ("controlled", "paper"):
+    for name, prefix in PREFIXES.items():
         # What the paper's protocol measures can be had without listening: it is shown, and decides nothing.
         weight = 1.0 if name == "controlled" else 0.0
+        how = "controlled" if name == "controlled" else "as in the paper"
         yield _share(
-            f"{name}_auc", f"AUC, {name}", f"How often a positive scores above a negative, ties half; {_both(name)}. "
-            "50 is chance.", weight=2 * weight,
+            f"{prefix}auc", f"AUC, {name}", "How often a positive scores above a negative, ties half; "
+            f"{how}. 50 is chance.", weight=2 * weight,
         )  # fmt: skip
         yield _share(
-            f"{name}_accuracy", f"accuracy, {name}", "Positives with a probability of 0.5 or more and negatives below, "
-            f"mean of the two shares; only of who gives probabilities; {_both(name)} (Table 1).", weight=0,
+            f"{prefix}accuracy", f"accuracy, {name}", "Positives with a probability of 0.5 or more and negatives "
+            f"below, mean of the two shares; only of who gives probabilities; {how} (Table 1).", weight=0,
         )  # fmt: skip
         yield Metric(
-            name=f"{name}_rank", title=f"average rank, {name}", unit="", resolution=0.5, weight=weight,
-            explained="Rank of each positive among all unlabelled (matched) mashups: 1 + those above it, ties half: "
-            f"their mean; {_both(name)} (Table 1). 1 is best.",
+            name=f"{prefix}average_rank", title=f"average rank, {name}", unit="", resolution=0.5, weight=weight,
+            explained="Rank of each positive among all unlabelled (matched) mashups, 1 + those above it, ties half: "
+            f"their mean; {how} (Table 1). 1 is best.",
         )  # fmt: skip
         yield _share(
-            f"{name}_normalised_rank", f"normalised rank, {name}", "(Rank − 1) of that over the number of unlabelled: "
-            f"comparable between collections. 50 is chance; {_both(name)}.", better="lower", weight=0,
+            f"{prefix}normalised_rank", f"normalised rank, {name}", "(Rank − 1) of that over the number of "
+            f"unlabelled: comparable between collections; {how}. 50 is chance.", better="lower", weight=0,
         )  # fmt: skip
     for k in RECALL_AT:
         yield _share(
@@ -169,7 +170,7 @@ def _metrics() -> Iterator[Metric]:
     )  # fmt: skip
 
 
-HEADLINES = ("controlled_auc", "controlled_rank", "harmonic_1", "late_50", "tempo_3", "wrong_song")
+HEADLINES = ("auc", "average_rank", "harmonic_1", "late_50", "tempo_3", "wrong_song")
 """Metrics by which competitors are compared in pairs."""
 
 
@@ -359,17 +360,15 @@ class ScorerTask(Task):
         ]
 
     def _areas(self, shown: Sequence[Mapping[str, Any]]) -> Chart:
-        names = ("controlled_auc", "paper_auc")
+        names = {name: f"{prefix}auc" for name, prefix in PREFIXES.items()}
         return RowChart(
             title="Positives over negatives",
             caption="Area under the ROC curve with its 95 % interval over songs. What wins the paper’s protocol only "
             "may have heard the stretcher. Right is better; 50 is chance.",
             x_label="AUC, %",
             labels=[one["label"] for one in shown],
-            series={name.removesuffix("_auc"): [one["metrics"][name] for one in shown] for name in names},
-            intervals={
-                name.removesuffix("_auc"): [one.get("intervals", {}).get(name) for one in shown] for name in names
-            },
+            series={name: [one["metrics"][metric] for one in shown] for name, metric in names.items()},
+            intervals={name: [one.get("intervals", {}).get(metric) for one in shown] for name, metric in names.items()},
             limit=50.0,
             limit_label="chance",
         )
@@ -518,11 +517,11 @@ def _statistics(rows: Sequence[Row]) -> dict[str, Statistic]:
         positive, negative, unlabelled = (
             _examples(parts.get(part, ()), songs) for part in (POSITIVE, NEGATIVE, UNLABELLED)
         )
-        found[f"{name}_auc"] = roc_auc(positive, negative)
-        found[f"{name}_rank"] = average_rank(positive, unlabelled)
-        found[f"{name}_normalised_rank"] = _normalised(positive, unlabelled)
+        found[f"{PREFIXES[name]}auc"] = roc_auc(positive, negative)
+        found[f"{PREFIXES[name]}average_rank"] = average_rank(positive, unlabelled)
+        found[f"{PREFIXES[name]}normalised_rank"] = _normalised(positive, unlabelled)
         if _are_probabilities([*parts.get(POSITIVE, ()), *parts.get(NEGATIVE, ())]):
-            found[f"{name}_accuracy"] = accuracy(positive, negative)
+            found[f"{PREFIXES[name]}accuracy"] = accuracy(positive, negative)
             if name == "controlled":
                 found["ece"] = calibration_error(positive, negative)
     own, ranks = _query_ranks(groups.get("controlled", {}), songs)
@@ -642,9 +641,9 @@ def _reliability_diagram(of: Mapping[str, Sequence[Row]]) -> list[Chart]:
 
 def _cost(shown: Sequence[Mapping[str, Any]]) -> Chart:
     points = [
-        Point(one["label"], "", max(one["metrics"]["cpu_ms"], 0.01), one["metrics"]["controlled_auc"])
+        Point(one["label"], "", max(one["metrics"]["cpu_ms"], 0.01), one["metrics"]["auc"])
         for one in shown
-        if one["metrics"]["cpu_ms"] is not None and one["metrics"]["controlled_auc"] is not None
+        if one["metrics"]["cpu_ms"] is not None and one["metrics"]["auc"] is not None
     ]
     return ScatterChart(
         title="Cost against quality",
