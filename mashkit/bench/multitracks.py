@@ -7,7 +7,7 @@ together.
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +37,21 @@ def stem_files(song: Path) -> dict[str, Path]:
     """Return the sound file of each stem a song has."""
     files = sorted(path for path in song.iterdir() if path.suffix.lower() in AUDIO_SUFFIXES)
     return {path.stem: path for path in files if path.stem in STEM_NAMES}
+
+
+def measured(clip: Clip, stems: Mapping[Role, Audio], analyze: Callable[[Audio], Analysis]) -> Clip:
+    """Return a clip with the analysis of its stems' sum, and loudness, activity and entry of each."""
+    mix = Audio(np.sum([stem.samples for stem in stems.values()], axis=0), SAMPLE_RATE)
+    levels = {role: loudness(stem) for role, stem in stems.items()}
+    heard = {role: sounding(stem, mix) for role, stem in stems.items()}
+    entries = {role: entry(frames) for role, frames in heard.items()}
+    return attrs.evolve(
+        clip,
+        analysis=analyze(mix),
+        loudness={role: float("-inf") if level is None else level for role, level in levels.items()},
+        activity={role: activity(frames) for role, frames in heard.items()},
+        entry={role: moment for role, moment in entries.items() if moment is not None},
+    )
 
 
 class MultitrackSource:
@@ -72,23 +87,17 @@ class MultitrackSource:
     def analyse(self, analyzer: Analyzer) -> None:
         """Find key, tempo and beats of every clip in the sum of its stems, and measure each role's level."""
         for name, clip in self._clips.items():
-            stems = {role: self.stem(name, role) for role in Role}
-            mix = Audio(np.sum([stem.samples for stem in stems.values()], axis=0), SAMPLE_RATE)
-            levels = {role: loudness(stem) for role, stem in stems.items()}
-            heard = {role: sounding(stem, mix) for role, stem in stems.items()}
-            entries = {role: entry(frames) for role, frames in heard.items()}
-            self._clips[name] = attrs.evolve(
-                clip,
-                analysis=analyzer.analyze(mix),
-                loudness={role: float("-inf") if level is None else level for role, level in levels.items()},
-                activity={role: activity(frames) for role, frames in heard.items()},
-                entry={role: moment for role, moment in entries.items() if moment is not None},
-            )
+            self._clips[name] = measured(clip, {role: self.stem(name, role) for role in Role}, analyzer.analyze)
 
     def know(self, analyses: Mapping[str, Analysis]) -> None:
         """Take these analyses of clips as found."""
-        for name, analysis in analyses.items():
-            self._clips[name] = attrs.evolve(self.clip(name), analysis=analysis)
+        self.take(attrs.evolve(self.clip(name), analysis=analysis) for name, analysis in analyses.items())
+
+    def take(self, clips: Iterable[Clip]) -> None:
+        """Take these clips, measured before, in the place of those of the same ids; CatalogError if there is none."""
+        for clip in clips:
+            self.clip(clip.id)
+            self._clips[clip.id] = clip
 
     def clip(self, clip_id: str) -> Clip:
         """Return the clip; raise CatalogError if there is none."""

@@ -13,7 +13,7 @@ from typing import Any
 
 from mashkit.atomicfile import write_json, write_text
 from mashkit.bench.charts import Chart, draw
-from mashkit.bench.runner import FORMAT
+from mashkit.bench.runner import FORMAT, with_facts
 from mashkit.bench.tables import suggestion
 from mashkit.bench.tasks import OK, TASKS, Metric, load_task
 from mashkit.errors import UsageError
@@ -64,7 +64,8 @@ def read_result(path: Path) -> dict[str, Any]:
 def page(result: Result) -> str:
     """Return a self-contained HTML document that shows a result, without any request."""
     suite, metrics, competitors = result["suite"], _metrics(result), result["competitors"]
-    charts = load_task(suite["task"]).charts(competitors, result["rows"])
+    # Results of before had no facts of inputs, no intervals and no comparisons.
+    charts = load_task(suite["task"]).charts(competitors, with_facts(result["rows"], result.get("inputs", {})))
     machine, versions = result["machine"], result["environment"]
     return Template(_resource("page.html")).substitute(
         title=_text(suite["title"]),
@@ -95,6 +96,37 @@ def page(result: Result) -> str:
         counts=_text(_counts(result["rows"])),
         problems=_problems(result["rows"]),
         rows=_rows(result["rows"]),
+    )
+
+
+def leaderboard(boards: Sequence[tuple[Result, Sequence[Path]]], refused: Mapping[Path, str]) -> str:
+    """Return a self-contained HTML document with one table for each of several merged results.
+
+    Parameters
+    ----------
+    boards : sequence of (result, files)
+    refused : mapping of Path to str
+        Files that are no results, and why.
+    """
+    sections = []
+    for number, (result, paths) in enumerate(boards, 1):
+        names = ", ".join(path.name for path in paths)
+        collection = result["suite"]["settings"].get("collection")
+        said = f"suite {result['suite']['name']}" + (f", collection {collection}" if collection else "")
+        sections.append(
+            f'<section aria-labelledby="board-{number}"><h2 id="board-{number}">{_text(result["suite"]["title"])}</h2>'
+            f'<p class="facts">{_text(f"{said}; from {names}")}</p>{_table(_metrics(result), result["competitors"])}'
+            "</section>"
+        )
+    if refused:
+        said = _list(f"<b>{_text(path.name)}</b>: {_text(reason)}" for path, reason in refused.items())
+        sections.append(f"<section><h2>Not shown</h2>{said}</section>")
+    return Template(_resource("board.html")).substitute(
+        facts=_text(f"{len(boards)} boards; click a heading to sort by it. {NONE}: not measured or not provided."),
+        boards="\n".join(sections),
+        rules=_text(boards[0][0]["rules"]),
+        style=_resource("page.css"),
+        script=_resource("page.js"),
     )
 
 

@@ -101,7 +101,7 @@ def run(
         if heard is not None:
             heard(row, known, len(rows), total)
     ordered = [rows[one.label, given.name] for one in suite.competitors for given in inputs]
-    return _result(suite, task, described, ordered) | {"jobs": jobs}
+    return _result(suite, task, described, inputs, ordered) | {"jobs": jobs}
 
 
 def _why_absent(registry: Registry, task: Task, competitor: Competitor) -> str:
@@ -326,11 +326,23 @@ def machine() -> dict[str, Any]:
     return {"processor": names[0] if names else platform.processor(), "cores": cores, "memory_mb": round(memory)}
 
 
+def with_facts(rows: Sequence[Row], inputs: Mapping[str, Mapping[str, Any]]) -> list[Row]:
+    """Return rows with the facts of their inputs, which a result holds once, under "inputs"."""
+    return [{**row, "facts": inputs.get(row["input"], {})} for row in rows]
+
+
 def _result(
-    suite: Suite, task: Task, described: Mapping[str, Mapping[str, Any]], rows: Sequence[Row]
+    suite: Suite,
+    task: Task,
+    described: Mapping[str, Mapping[str, Any]],
+    inputs: Sequence[Input],
+    rows: Sequence[Row],
 ) -> dict[str, Any]:
-    of = {one.label: [row for row in rows if row["label"] == one.label] for one in suite.competitors}
-    measured = {label: task.summarize(own) for label, own in of.items() if any(row["status"] == OK for row in own)}
+    facts = {given.name: dict(given.facts) for given in inputs if given.facts}
+    known = with_facts(rows, facts)
+    of = {one.label: [row for row in known if row["label"] == one.label] for one in suite.competitors}
+    some = {label: own for label, own in of.items() if any(row["status"] == OK for row in own)}
+    measured = {label: task.summarize(own) for label, own in some.items()}
     ranked = standings(task.metrics, measured)
     order = [*ranked, *(label for label in of if label not in ranked)]
     by_label = {one.label: one for one in suite.competitors}
@@ -344,8 +356,13 @@ def _result(
         "rules": RULES,
         "competitors": [
             _competitor(by_label[label], of[label], described.get(label), measured.get(label), ranked.get(label))
+            | {"intervals": task.intervals(some[label]) if label in some else {}}
             for label in order
         ],
+        "comparisons": [attrs.asdict(one) for one in task.compare({label: some[label] for label in ranked})],
+        # Two results can be compared if they are of the same inputs.
+        "inputs_sha256": hashlib.sha256("".join(sorted(given.digest() for given in inputs)).encode()).hexdigest(),
+        "inputs": facts,
         "rows": list(rows),
     }
 

@@ -7,6 +7,7 @@ A task is a class of four methods and a list of metrics; see :mod:`mashkit.bench
 from __future__ import annotations
 
 import contextlib
+import functools
 import hashlib
 import importlib
 import json
@@ -29,6 +30,7 @@ Row: TypeAlias = Mapping[str, Any]
 
 TASKS: Mapping[str, str] = {
     "alignment": "mashkit.bench.alignment:AlignmentTask",
+    "scorers": "mashkit.bench.scorers:ScorerTask",
     "stretchers": "mashkit.bench.stretchers:StretcherTask",
 }
 """Name → "package.module:Class", imported on use."""
@@ -38,6 +40,10 @@ OK, UNAVAILABLE, FAILED, TIMEOUT = STATUSES = ("ok", "unavailable", "failed", "t
 
 class NotProvided(MashkitError):
     """The competitor does not have the ability an input asks for: its row says so, and that is no failure."""
+
+
+class InputLost(MashkitError):
+    """What an input is made from is no longer there: no competitor's fault, and the others' rows will say the same."""
 
 
 @attrs.frozen(kw_only=True)
@@ -58,6 +64,9 @@ class Input:
         Why it is not there; empty when it is. It then is an "unavailable" row of every competitor.
     alone : bool
         Measure it in a fresh process: for peak memory.
+    facts : mapping
+        What metrics need to know of it, as plain data: it is kept with the result, and every row of
+        :meth:`Task.summarize` has it under "facts". Nothing is measured again when it changes.
     """
 
     name: str
@@ -66,14 +75,56 @@ class Input:
     files: tuple[Path, ...] = attrs.field(default=(), converter=as_tuple)
     missing: str = ""
     alone: bool = False
+    facts: Mapping[str, Any] = attrs.field(factory=dict, converter=frozen_mapping)
 
     def digest(self) -> str:
         """Return a sha256 of everything that defines this input."""
         whole = hashlib.sha256()
         whole.update(json.dumps([self.name, self.measure, dict(self.parameters), self.missing]).encode())
         for path in self.files:
-            whole.update(path.read_bytes())
+            whole.update(digest_of(path).encode())
         return whole.hexdigest()
+
+
+def digest_of(path: Path) -> str:
+    """Return the sha256 of a file's content; it is read once while it stays as it is."""
+    status = path.stat()
+    return _digest(path, status.st_size, status.st_mtime_ns)
+
+
+@functools.cache
+def _digest(path: Path, size: int, modified: int) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+@attrs.frozen(kw_only=True)
+class Comparison:
+    """A paired test between two competitors.
+
+    Parameters
+    ----------
+    metric : str
+        Name of the metric.
+    one, other : str
+        Labels; ``difference`` is the one's − the other's, in the metric's unit.
+    low, high : float, optional
+        Its 95 % interval.
+    p_bootstrap, p_signed_rank : float, optional
+        See :class:`mashkit.bench.statistics.PairedTest`.
+    p_holm : float, optional
+        ``p_signed_rank`` adjusted for all comparisons of the metric.
+    """
+
+    metric: str
+    one: str
+    other: str
+    difference: float
+    low: float | None
+    high: float | None
+    p_bootstrap: float | None
+    p_signed_rank: float | None
+    p_holm: float | None
 
 
 @attrs.frozen(kw_only=True)
@@ -154,6 +205,8 @@ class Task(ABC):
         ------
         NotProvided
             If the component lacks the ability.
+        InputLost
+            If what the input is made from has gone.
         MashkitError
             If it fails.
         """
@@ -161,6 +214,14 @@ class Task(ABC):
     @abstractmethod
     def summarize(self, rows: Sequence[Row]) -> dict[str, float | None]:
         """Return each metric from one competitor's rows; None where they do not tell."""
+
+    def intervals(self, rows: Sequence[Row]) -> dict[str, tuple[float, float]]:
+        """Return the 95 % intervals of those metrics that have one, from one competitor's rows."""
+        return {}
+
+    def compare(self, rows: Mapping[str, Sequence[Row]]) -> list[Comparison]:
+        """Return paired tests between competitors, given each one's rows by label."""
+        return []
 
     @abstractmethod
     def charts(self, competitors: Sequence[Mapping[str, Any]], rows: Sequence[Row]) -> list[Chart]:

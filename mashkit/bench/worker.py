@@ -94,16 +94,18 @@ def _identity(component: Component) -> str:
 
 
 def _outcome(task: Task, component: Component, given: Input) -> dict[str, Any]:
-    from mashkit.bench.tasks import FAILED, OK, UNAVAILABLE, NotProvided, stopwatch
+    from mashkit.bench.tasks import FAILED, OK, UNAVAILABLE, InputLost, NotProvided, stopwatch
     from mashkit.errors import MashkitError
 
-    status, reason = OK, ""
+    status, reason, lost = OK, "", False
     values: dict[str, float] = {}
     with stopwatch() as elapsed:
         try:
             values = task.measure(component, given)
         except NotProvided as error:
             status, reason = UNAVAILABLE, str(error)
+        except InputLost as error:
+            status, reason, lost = UNAVAILABLE, str(error), True
         except MashkitError as error:
             status, reason = FAILED, str(error)
     strange = [f"{name} is {value}" for name, value in values.items() if not math.isfinite(value)]
@@ -112,6 +114,7 @@ def _outcome(task: Task, component: Component, given: Input) -> dict[str, Any]:
     return {
         "status": status,
         "reason": reason,
+        "input_missing": lost,
         "values": values,
         "wall_s": elapsed.wall_s,
         "cpu_s": elapsed.cpu_s,

@@ -26,6 +26,27 @@ LOCAL_EXECUTOR = ComponentInfo(
     thread_safe=True,
 )
 
+RANDOM = ComponentInfo(
+    name="random",
+    target="mashkit.builtin.floors:RandomScorer",
+    summary="chance: a probability drawn by the plan's id, for benchmarks",
+    provides={"draw"},
+    code_license="MIT",
+    engine="mashkit",
+    thread_safe=True,
+)
+
+LOUDNESS = ComponentInfo(
+    name="loudness",
+    target="mashkit.builtin.floors:LoudnessScorer",
+    summary="the louder, the better: what hears nothing of harmony or rhythm, for benchmarks",
+    provides={"loudness"},
+    code_license="MIT",
+    citation="ITU-R BS.1770-4",
+    engine="pyloudnorm",
+    thread_safe=True,
+)
+
 
 @hookimpl
 def mashkit_register_generators() -> Iterable[ComponentInfo]:
@@ -37,3 +58,9 @@ def mashkit_register_generators() -> Iterable[ComponentInfo]:
 def mashkit_register_executors() -> Iterable[ComponentInfo]:
     """Register the executor of worker processes."""
     return [LOCAL_EXECUTOR]
+
+
+@hookimpl
+def mashkit_register_scorers() -> Iterable[ComponentInfo]:
+    """Register the floors of the scorers' benchmark."""
+    return [RANDOM, LOUDNESS]

@@ -18,7 +18,7 @@ SUMMARY = "Compare components of one kind on the same inputs: a table, a page, e
 
 
 def add_parser(commands: Commands, epilog: str) -> None:
-    """Add `bench` and its three subcommands to the command line."""
+    """Add `bench` and its subcommands to the command line."""
     action = add_actions(commands, "bench", SUMMARY, epilog)
     running = action("run", "Run a suite; what an interrupted run has measured is not measured again.")
     running.add_argument("suite", metavar="SUITE", help="name of a built-in suite, or a .toml file")
@@ -35,11 +35,22 @@ def add_parser(commands: Commands, epilog: str) -> None:
     report = action("report", "Make the page of a result again.")
     report.add_argument("result", type=Path, metavar="RESULT.json", help="what `mashkit bench run` wrote")
     report.add_argument("-o", "--output", type=Path, required=True, metavar="FILE.html", help="the page to write")
+    comparing = action("compare", "Compare two results of one suite; fail if something got worse.")
+    comparing.add_argument("old", type=Path, metavar="A.json", help="the result to compare with")
+    comparing.add_argument("new", type=Path, metavar="B.json", help="the new one")
+    comparing.add_argument("--fail-on", action="append", default=[], metavar="METRIC:CHANGE",
+                           help="exit with 1 if it changes by more: accuracy:-0.5%%; repeatable")  # fmt: skip
+    board = action("leaderboard", "Make one page of all results in a folder, competitors of comparable ones together.")
+    board.add_argument("folder", type=Path, metavar="FOLDER", help="holds .json results")
+    board.add_argument("-o", "--output", type=Path, required=True, metavar="FILE.html", help="the page to write")
 
 
 def bench(arguments: argparse.Namespace) -> int:
-    """Run, list or report benchmarks."""
-    return {"run": _run, "list": _list, "report": _report}[arguments.action](arguments)
+    """Run, list, report or compare benchmarks."""
+    actions = {
+        "run": _run, "list": _list, "report": _report, "compare": _compare, "leaderboard": _leaderboard,
+    }  # fmt: skip
+    return actions[arguments.action](arguments)
 
 
 def _run(arguments: argparse.Namespace) -> int:
@@ -162,4 +173,52 @@ def _report(arguments: argparse.Namespace) -> int:
         print(json.dumps({"page": str(arguments.output)}))
     else:
         print(arguments.output)
+    return DONE
+
+
+def _compare(arguments: argparse.Namespace) -> int:
+    import attrs
+
+    from mashkit.bench.compare import compare
+    from mashkit.bench.page import read_result, shown_value
+    from mashkit.cli.commands import DONE, FAILED, _print_json, _print_table, _say
+
+    compared = compare(read_result(arguments.old), read_result(arguments.new), arguments.fail_on)
+    if arguments.json:
+        _print_json(attrs.asdict(compared) | {"failures": [attrs.asdict(one) for one in compared.failures]})
+    else:
+        _print_table(
+            ("competitor", "metric", "A", "B", "change", "95 % interval", ""),
+            [
+                (
+                    one.label, one.metric, shown_value(one.old, 3), shown_value(one.new, 3),
+                    shown_value(None if one.old is None or one.new is None else one.new - one.old, 3),
+                    "" if one.low is None else f"{shown_value(one.low, 3)} … {shown_value(one.high, 3)}", one.failed,
+                )
+                for one in compared.changes
+                if one.old != one.new or one.failed
+            ],
+        )  # fmt: skip
+    for labels, where in ((compared.only_old, arguments.old), (compared.only_new, arguments.new)):
+        if labels:
+            _say(f"only in {where}: {', '.join(labels)}")
+    for one in compared.failures:
+        _say(f"failed: {one.label}: {one.metric} from {shown_value(one.old, 3)} to {shown_value(one.new, 3)}")
+    return FAILED if compared.failures else DONE
+
+
+def _leaderboard(arguments: argparse.Namespace) -> int:
+    from mashkit.atomicfile import write_text
+    from mashkit.bench.compare import boards
+    from mashkit.bench.page import leaderboard
+    from mashkit.cli.commands import DONE, _say
+    from mashkit.errors import UsageError
+
+    if not arguments.folder.is_dir():
+        raise UsageError(f"{arguments.folder}: no such folder")
+    found, refused = boards(arguments.folder)
+    write_text(arguments.output, leaderboard([(one.result, one.files) for one in found], refused))
+    for path, reason in refused.items():
+        _say(f"not shown: {path}: {reason}")
+    print(json.dumps({"page": str(arguments.output)}) if arguments.json else arguments.output)
     return DONE

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import attrs
@@ -44,9 +44,9 @@ class Shelf:
         self.asked += 1
         return self.stems[clip_id, role]
 
-    def provenance(self) -> Mapping[str, Any]:
+    def provenance(self, clip_ids: Iterable[str]) -> Sequence[Mapping[str, Any]]:
         """Nothing separated or analysed these."""
-        return {}
+        return ()
 
 
 def mashup_of(

@@ -1,0 +1,377 @@
+"""The music a benchmark runs on: what collections there are, where they come from, and how they are opened.
+
+A suite names its collection. "rendered" is made from a seed, so that every suite runs where there is no music at all;
+the others are looked for in the folder that ``--data`` names.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import json
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import attrs
+
+import mashkit
+from mashkit.atomicfile import write_json
+from mashkit.audiofile import save
+from mashkit.bench import rendered
+from mashkit.bench.multitracks import MultitrackSource, find_multitracks, measured, stem_files
+from mashkit.bench.tables import suggestion
+from mashkit.bench.tasks import digest_of
+from mashkit.catalog import Catalog
+from mashkit.catalog.database import default_cache
+from mashkit.errors import CatalogError, MashkitError
+from mashkit.pipeline import Kit
+from mashkit.render import ClipSource
+from mashkit.types import Analysis, Audio, Clip, Role, as_tuple, frozen_mapping
+
+RENDERED_SONGS = 12
+"""Songs of the rendered collection; each is one clip."""
+
+
+class CollectionMissing(MashkitError):
+    """The collection is not here; the fix says where it is to be had."""
+
+
+@attrs.frozen(kw_only=True)
+class Collection:
+    """Clips, and the source of their sound.
+
+    Parameters
+    ----------
+    name : str
+    clips : tuple of Clip
+    source : ClipSource
+    true_stems : bool
+        Whether the stems are the song's own, not separated.
+    files : mapping of str to tuple of Path
+        Clip id → the files it is made from; none where it is rendered.
+    problems : tuple of str
+        Songs that could not be used, and why.
+    """
+
+    name: str
+    clips: tuple[Clip, ...] = attrs.field(converter=as_tuple, repr=False)
+    source: ClipSource = attrs.field(repr=False)
+    true_stems: bool
+    files: Mapping[str, tuple[Path, ...]] = attrs.field(factory=dict, converter=frozen_mapping, repr=False)
+    problems: tuple[str, ...] = attrs.field(default=(), converter=as_tuple)
+
+
+@attrs.frozen(kw_only=True)
+class Listed:
+    """What `mashkit bench data` says of a collection.
+
+    Parameters
+    ----------
+    name, title, licence : str
+    folder : str
+        Where below ``--data`` it is looked for; empty for one that needs no files.
+    where : str
+        How it is laid out, and where it is published.
+    serves : tuple of str
+        Kinds of components whose suites run on it.
+    """
+
+    name: str
+    title: str
+    licence: str
+    folder: str = ""
+    where: str
+    serves: tuple[str, ...] = attrs.field(converter=as_tuple)
+
+
+_FULL = ("separator", "analyzer", "stretcher", "scorer", "generator")
+LISTED: Mapping[str, Listed] = {
+    one.name: one
+    for one in (
+        Listed(
+            name="rendered",
+            title="songs composed and rendered from the suite's seed: exact stems, key, tempo and beats",
+            licence="CC0-1.0",
+            where="nothing is needed",
+            serves=_FULL,
+        ),
+        Listed(
+            name="demo",
+            title="mashkit's six demo songs, with exact labels",
+            licence="CC0-1.0",
+            folder="examples/songs",
+            where="in a clone of mashkit: examples/songs",
+            serves=("analyzer", "scorer", "generator"),
+        ),
+        Listed(
+            name="songs",
+            title="whole songs of yours, separated by the default separator",
+            licence="each song's own",
+            folder="songs",
+            where="sound files in DATA/songs; UltraStar's song.txt beside one gives tempo and first beat",
+            serves=("analyzer", "scorer", "generator"),
+        ),
+        Listed(
+            name="multitracks",
+            title="songs whose true stems are known",
+            licence="each song's own",
+            folder="multitracks",
+            where="DATA/multitracks/<song>/{vocals,drums,bass,other}.{flac,wav,opus,…}; MUSDB18-HQ's folders are laid "
+            "out so (https://zenodo.org/records/3338373, for education only)",
+            serves=_FULL,
+        ),
+    )
+}
+"""Collections by name."""
+
+
+# ----------------------------------------------------------------------------------------------------------- opening
+@functools.cache
+def open_collection(name: str, data: Path | None, seed: int) -> Collection:
+    """Open a collection; what has been separated or analysed before comes out of the cache.
+
+    Parameters
+    ----------
+    name : str
+        One of :data:`LISTED`.
+    data : Path, optional
+        Folder of recordings.
+    seed : int
+        Of what is rendered.
+
+    Raises
+    ------
+    CollectionMissing
+        If there is none of that name, or it is not in ``data``.
+    """
+    if name not in LISTED:
+        raise CollectionMissing(f"no collection is called {name!r}", suggestion(name, LISTED))
+    if name == "rendered":
+        return _rendered(seed)
+    folder = folder_of(LISTED[name], data)
+    if name == "multitracks":
+        return _multitracks(folder)
+    catalog = Kit().catalog(folder)
+    return Collection(
+        name=name,
+        clips=catalog.clips,
+        source=catalog,
+        true_stems=False,
+        files={clip.id: (Path(clip.source),) for clip in catalog.clips},
+        problems=[str(failure.error) for failure in catalog.failures],
+    )
+
+
+def folder_of(listed: Listed, data: Path | None) -> Path:
+    """Return where a collection's files are; raise CollectionMissing, saying where to get it, if they are not."""
+    places = [] if data is None else [data / listed.folder]
+    if listed.name == "demo":
+        # A clone has them beside the package, whatever --data is for.
+        places.append(Path(mashkit.__file__).parents[1] / listed.folder)
+    for place in places:
+        if place.is_dir():
+            return place
+    reason = f"no folder {places[0]}" if places else "no --data"
+    raise CollectionMissing(f"collection {listed.name!r} is not here: {reason}", listed.where)
+
+
+def _multitracks(folder: Path) -> Collection:
+    songs = find_multitracks(folder)
+    if not songs:
+        raise CollectionMissing(f"no song with vocals, drums and other in {folder}", LISTED["multitracks"].where)
+    source = MultitrackSource(songs)
+    analyzer = Kit().analyzer
+    paths = {song: tuple(stem_files(song).values()) for song in songs}
+    files = {clip.id: paths[Path(clip.source)] for clip in source.clips}
+    everything = [digest_of(path) for song in songs for path in paths[song]]
+
+    def measure() -> list[Clip]:
+        source.analyse(analyzer)
+        return source.clips
+
+    source.take(_kept(source.clips, measure, everything, analyzer.fingerprint()))
+    return Collection(name="multitracks", clips=source.clips, source=source, true_stems=True, files=files)
+
+
+class RenderedSource:
+    """A clip source over songs rendered from a seed: see :mod:`mashkit.bench.rendered`."""
+
+    def __init__(self, seed: int, count: int) -> None:
+        self._songs: dict[str, rendered.Composition] = {}
+        self._clips: dict[str, Clip] = {}
+        for number in range(count):
+            song = rendered.compose(seed, number)
+            name = f"rendered-{seed}-{number + 1}"
+            self._songs[name] = song
+            frames = round(song.duration_s * rendered.SAMPLE_RATE)
+            self._clips[name] = Clip(
+                name, name, f"Rendered {number + 1}", name, 0.0, frames / rendered.SAMPLE_RATE, rendered.SAMPLE_RATE,
+                song.analysis, "CC0-1.0",
+            )  # fmt: skip
+        # A rendered song is 24 MB of roles and is made in a third of a second.
+        self._roles = functools.lru_cache(maxsize=count)(self._render)
+
+    @property
+    def clips(self) -> list[Clip]:
+        """All clips, one a song."""
+        return list(self._clips.values())
+
+    def take(self, clips: Iterable[Clip]) -> None:
+        """Take these clips, measured before, in the place of those of the same ids."""
+        self._clips |= {clip.id: clip for clip in clips}
+
+    def clip(self, clip_id: str) -> Clip:
+        """Return the clip; raise CatalogError if there is none."""
+        if clip_id not in self._clips:
+            raise CatalogError(f"no clip {clip_id!r} among these rendered songs", "render more, or from another seed")
+        return self._clips[clip_id]
+
+    def stem(self, clip_id: str, role: Role) -> Audio:
+        """Return the clip's true stem for ``role``, stereo."""
+        self.clip(clip_id)
+        return self._roles(clip_id)[role]
+
+    def _render(self, clip_id: str) -> dict[Role, Audio]:
+        stems = rendered.render(self._songs[clip_id])
+        return {role: stems.role(role) for role in Role}
+
+    def provenance(self, clip_ids: Iterable[str]) -> Sequence[Mapping[str, Any]]:
+        """Nothing separated or analysed these: they are exact."""
+        return ()
+
+
+def _rendered(seed: int) -> Collection:
+    source = RenderedSource(seed, RENDERED_SONGS)
+
+    def measure() -> list[Clip]:
+        def known(clip: Clip) -> Callable[[Audio], Analysis]:
+            return lambda _: clip.analysis
+
+        return [
+            measured(clip, {role: source.stem(clip.id, role) for role in Role}, known(clip)) for clip in source.clips
+        ]
+
+    source.take(_kept(source.clips, measure, [digest_of(Path(rendered.__file__))], str(seed)))
+    return Collection(name="rendered", clips=source.clips, source=source, true_stems=True)
+
+
+# ------------------------------------------------------------------------------------------------------------- cache
+def _kept(clips: Sequence[Clip], measure: Callable[[], list[Clip]], *depends_on: Any) -> list[Clip]:
+    """Return what was measured of clips before, or measure it now and keep it; keyed by all it depends on."""
+    shape = [(clip.id, clip.start, clip.duration) for clip in clips]
+    key = hashlib.sha256(json.dumps([shape, *depends_on]).encode()).hexdigest()
+    path = default_cache() / "bench" / f"{key}.json"
+    try:
+        kept = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        # Not there, or not whole: it is measured, and written whole.
+        made = measure()
+        write_json(path, [_to_dict(clip) for clip in made])
+        return made
+    return [_with(clip, facts) for clip, facts in zip(clips, kept, strict=True)]
+
+
+def _to_dict(clip: Clip) -> dict[str, Any]:
+    # Silence is −∞ LUFS, which JSON has no number for.
+    levels = {str(role): None if level == float("-inf") else level for role, level in clip.loudness.items()}
+    return {
+        "analysis": clip.analysis.to_dict(),
+        "loudness": levels,
+        "activity": {str(role): share for role, share in clip.activity.items()},
+        "entry": {str(role): moment for role, moment in clip.entry.items()},
+    }
+
+
+def _with(clip: Clip, facts: Mapping[str, Any]) -> Clip:
+    return attrs.evolve(
+        clip,
+        analysis=Analysis.from_dict(facts["analysis"]),
+        loudness={Role(role): float("-inf") if level is None else level for role, level in facts["loudness"].items()},
+        activity={Role(role): share for role, share in facts["activity"].items()},
+        entry={Role(role): moment for role, moment in facts["entry"].items()},
+    )
+
+
+# ----------------------------------------------------------------------------------------------- another separator
+class OtherStems:
+    """The clips of one source with the stems that another separator makes of their mixes.
+
+    Their ids are their own, ``<id>~<separator>``: whoever remembers a stem by its clip's id must not mix them up.
+
+    Parameters
+    ----------
+    base : ClipSource
+        Has the clips: their analyses stay.
+    catalog : Catalog
+        Has the stems.
+    pairs : mapping of str to str
+        Clip id → the catalog's clip of the same sound.
+    separator : str
+    """
+
+    def __init__(self, base: ClipSource, catalog: Catalog, pairs: Mapping[str, str], separator: str) -> None:
+        self._base, self._catalog, self._pairs, self._separator = base, catalog, dict(pairs), separator
+
+    def _own(self, clip_id: str) -> str:
+        own, mark, separator = clip_id.rpartition("~")
+        if not mark or separator != self._separator or own not in self._pairs:
+            raise CatalogError(f"no clip {clip_id!r} separated by {self._separator!r}", "give songs it has separated")
+        return own
+
+    def clip(self, clip_id: str) -> Clip:
+        """Return the clip as the other source has it, under this id."""
+        return attrs.evolve(self._base.clip(self._own(clip_id)), id=clip_id)
+
+    def stem(self, clip_id: str, role: Role) -> Audio:
+        """Return the stem of that role as the other separator made it."""
+        return self._catalog.stem(self._pairs[self._own(clip_id)], role)
+
+    def provenance(self, clip_ids: Iterable[str]) -> Sequence[Mapping[str, Any]]:
+        """Return what made the stems."""
+        return self._catalog.provenance([self._pairs[self._own(clip_id)] for clip_id in clip_ids])
+
+
+@functools.cache
+def separated_by(name: str, data: Path | None, seed: int, separator: str) -> OtherStems:
+    """Return a collection's clips with the stems of another separator; what it has separated comes from the cache.
+
+    Raises
+    ------
+    CollectionMissing
+        As :func:`open_collection`.
+    ComponentError
+        If the separator cannot be created.
+    CatalogError
+        If it fails on a clip.
+    """
+    collection = open_collection(name, data, seed)
+    kit = Kit(separator=separator)
+    if not collection.true_stems:
+        catalog = kit.catalog(sorted({path for paths in collection.files.values() for path in paths}))
+        places = {(clip.song, clip.start): clip.id for clip in catalog.clips}
+        pairs = {clip.id: places.get((clip.song, clip.start)) for clip in collection.clips}
+    else:
+        # Whoever has the stems has no mix: it is made. What is found in it does not matter: the analysis stays.
+        kit = Kit(separator=separator, analyzer="librosa")
+        mixes = {clip.id: _mix_file(collection, clip) for clip in collection.clips}
+        catalog = kit.catalog(list(mixes.values()))
+        by_path = {Path(clip.source): clip.id for clip in catalog.clips}
+        pairs = {clip_id: by_path.get(path) for clip_id, path in mixes.items()}
+    lost = [clip_id for clip_id, other in pairs.items() if other is None]
+    if lost:
+        reason = str(catalog.failures[0].error) if catalog.failures else "no clip of the same sound"
+        raise CatalogError(f"separator {separator!r} made nothing of {', '.join(lost)}: {reason}")
+    return OtherStems(collection.source, catalog, {own: other for own, other in pairs.items() if other}, separator)
+
+
+def _mix_file(collection: Collection, clip: Clip) -> Path:
+    """Return a file of the clip's mix in the cache, written unless it is there."""
+    sound = [digest_of(path) for path in collection.files.get(clip.id, (Path(rendered.__file__),))]
+    key = hashlib.sha256(json.dumps([clip.id, clip.start, clip.duration, *sound]).encode()).hexdigest()
+    path = default_cache() / "bench" / f"{key}.wav"
+    if not path.exists():
+        stems = [collection.source.stem(clip.id, role).samples for role in Role]
+        path.parent.mkdir(parents=True, exist_ok=True)
+        save(path, Audio(sum(stems[1:], stems[0]), clip.sample_rate))
+    return path

@@ -1,0 +1,275 @@
+"""Two results of one suite side by side, limits to what may get worse, and one table of many results.
+
+Results are comparable if they are of the same task, settings and inputs; anything else is refused with the reason.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import attrs
+
+from mashkit.bench.page import Result, read_result
+from mashkit.bench.ranking import standings
+from mashkit.bench.runner import with_facts
+from mashkit.bench.tables import suggestion
+from mashkit.bench.tasks import Metric, load_task
+from mashkit.errors import UsageError
+
+
+class NotComparable(UsageError):
+    """Two results that are not of the same thing."""
+
+
+@attrs.frozen
+class Limit:
+    """The most a metric may change for the worse.
+
+    Parameters
+    ----------
+    metric : str
+        Its name.
+    change : float
+        Negative where less is worse, positive where more is.
+    relative : bool
+        A share of the old value, not the metric's unit.
+    """
+
+    metric: str
+    change: float
+    relative: bool
+
+    @classmethod
+    def parse(cls, text: str, metrics: Sequence[Metric]) -> Limit:
+        """Read ``METRIC:CHANGE``: "accuracy:-0.5%" or "average_rank:+0.1".
+
+        A change in per cent is in points for a metric in per cent, and relative to the old value for another.
+
+        Raises
+        ------
+        UsageError
+            If there is no such metric, or the change is no number with a sign, or of the sign that is better.
+        """
+        name, _, change = text.partition(":")
+        known = {metric.name: metric for metric in metrics}
+        if name not in known:
+            raise UsageError(f"--fail-on {text}: no metric is called {name!r}", suggestion(name, known))
+        match = re.fullmatch(r"([+-]\d+(?:\.\d+)?)(%?)", change)
+        if match is None:
+            raise UsageError(f"--fail-on {text}: {change!r} is no change", f"write it like {name}:-0.5")
+        value = float(match[1])
+        worse = -1.0 if known[name].better == "higher" else 1.0
+        if value and math.copysign(1.0, value) != worse:
+            raise UsageError(
+                f"--fail-on {text}: {known[name].better} is better",
+                f"write {name}:{'-' if worse < 0 else '+'}{abs(value):g}{match[2]}",
+            )
+        relative = match[2] == "%" and known[name].unit != "%"
+        return cls(name, value / 100 if relative else value, relative)
+
+    def broken_by(self, old: float, new: float) -> bool:
+        """Tell whether the change from old to new is beyond the limit; one at it is not."""
+        allowed = abs(old) * self.change if self.relative else self.change
+        # A change that is the limit in print may be beyond it in the last bit.
+        beyond = (new - old - allowed) * (math.copysign(1.0, self.change))
+        return beyond > 1e-9 * max(1.0, abs(old))
+
+
+@attrs.frozen(kw_only=True)
+class Change:
+    """What became of one metric of one competitor.
+
+    Parameters
+    ----------
+    label, metric : str
+    old, new : float, optional
+        None where it was not measured.
+    low, high : float, optional
+        95 % interval of the change, where the task has one.
+    failed : str
+        Why it is a failure; empty if it is none.
+    """
+
+    label: str
+    metric: str
+    old: float | None
+    new: float | None
+    low: float | None = None
+    high: float | None = None
+    failed: str = ""
+
+
+@attrs.frozen
+class Compared:
+    """Two results side by side: every change, and who is in one of them only."""
+
+    changes: tuple[Change, ...]
+    only_old: tuple[str, ...]
+    only_new: tuple[str, ...]
+
+    @property
+    def failures(self) -> list[Change]:
+        """The changes beyond a limit."""
+        return [change for change in self.changes if change.failed]
+
+
+def compare(old: Result, new: Result, limits: Sequence[str] = ()) -> Compared:
+    """Compare two results of one suite.
+
+    Parameters
+    ----------
+    old, new : mapping
+        What :func:`mashkit.bench.page.read_result` returns.
+    limits : sequence of str
+        See :meth:`Limit.parse`. Of a competitor that is in both, a metric that is no longer measured is beyond any
+        limit.
+
+    Raises
+    ------
+    NotComparable
+        If they are not of the same task, settings and inputs, or have no competitor in common.
+    UsageError
+        If a limit makes no sense.
+    """
+    reason = why_not_comparable(old, new)
+    if reason:
+        raise NotComparable(f"these two results cannot be compared: {reason}", "run the same suite on the same data")
+    metrics = [Metric(**metric) for metric in new["metrics"]]
+    asked = {limit.metric: limit for limit in (Limit.parse(text, metrics) for text in limits)}
+    before, after = ({one["label"]: one for one in result["competitors"]} for result in (old, new))
+    common = [label for label in before if label in after]
+    if not common:
+        raise NotComparable("these two results have no competitor in common", "give two with the same labels")
+    changes = []
+    for label in common:
+        intervals = _intervals(old, new, label)
+        for metric in metrics:
+            values = [(one[label]["metrics"] or {}).get(metric.name) for one in (before, after)]
+            if values == [None, None]:
+                continue
+            low, high = intervals.get(metric.name, (None, None))
+            changes.append(
+                Change(
+                    label=label, metric=metric.name, old=values[0], new=values[1], low=low, high=high,
+                    failed=_failed(asked.get(metric.name), values[0], values[1]),
+                )
+            )  # fmt: skip
+    return Compared(
+        tuple(changes),
+        tuple(label for label in before if label not in after),
+        tuple(label for label in after if label not in before),
+    )
+
+
+def _failed(limit: Limit | None, old: float | None, new: float | None) -> str:
+    if limit is None or old is None:
+        return ""
+    if new is None:
+        return "it is no longer measured"
+    return "beyond the limit" if limit.broken_by(old, new) else ""
+
+
+def _intervals(old: Result, new: Result, label: str) -> dict[str, tuple[float | None, float | None]]:
+    """Return the interval of each change that the task can tell, new − old."""
+    known = {
+        name: [row for row in with_facts(result["rows"], result.get("inputs", {})) if row["label"] == label]
+        for name, result in (("new", new), ("old", old))
+    }
+    tests = load_task(new["suite"]["task"]).compare(known)
+    return {test.metric: (test.low, test.high) for test in tests}
+
+
+def why_not_comparable(one: Result, other: Result) -> str:
+    """Return why two results are not of the same thing; empty if they are."""
+    suites = one["suite"], other["suite"]
+    if suites[0]["task"] != suites[1]["task"]:
+        return f"one is of task {suites[0]['task']!r}, the other of {suites[1]['task']!r}"
+    if suites[0]["sha256"] != suites[1]["sha256"]:
+        sides = [
+            {"seed": suite["seed"], "timeout_s": suite["timeout_s"], **suite["settings"]} for suite in suites
+        ]  # fmt: skip
+        names = sorted(name for name in {*sides[0], *sides[1]} if sides[0].get(name) != sides[1].get(name))
+        said = "; ".join(f"{name} {sides[0].get(name)} and {sides[1].get(name)}" for name in names)
+        return f"their settings differ: {said}"
+    hashes = [result.get("inputs_sha256") for result in (one, other)]
+    if None in hashes:
+        return "one was made before results recorded their inputs"
+    if hashes[0] != hashes[1]:
+        return "their inputs differ: another collection, or files in it have changed"
+    if [metric["name"] for metric in one["metrics"]] != [metric["name"] for metric in other["metrics"]]:
+        return "they have other metrics: one was made by another version of mashkit"
+    return ""
+
+
+# ------------------------------------------------------------------------------------------------------ leaderboard
+@attrs.frozen
+class Board:
+    """Comparable results in one: a result, and the files it is made of."""
+
+    result: Result
+    files: tuple[Path, ...]
+
+
+def boards(folder: Path) -> tuple[list[Board], dict[Path, str]]:
+    """Merge the comparable results of a folder, and rank all their competitors anew.
+
+    Of two entries with one label and the same component, options and versions the newer counts; others are told apart
+    by their file.
+
+    Returns
+    -------
+    boards : list of Board
+        One for each suite and inputs, by name.
+    refused : dict of Path to str
+        Files that are no result, and why.
+
+    Raises
+    ------
+    UsageError
+        If the folder holds no result.
+    """
+    groups: list[list[tuple[Path, Result]]] = []
+    refused: dict[Path, str] = {}
+    for path in sorted(folder.glob("*.json")):
+        try:
+            result = read_result(path)
+        except UsageError as error:
+            refused[path] = error.problem
+            continue
+        for group in groups:
+            if not why_not_comparable(group[0][1], result):
+                group.append((path, result))
+                break
+        else:
+            groups.append([(path, result)])
+    if not groups:
+        raise UsageError(f"no result of a benchmark in {folder}", "give the folder that holds .json results")
+    return [_merged(group) for group in groups], refused
+
+
+def _merged(group: Sequence[tuple[Path, Result]]) -> Board:
+    newest = sorted(group, key=lambda one: str(one[1]["finished"]))
+    entries: dict[tuple[str, str], tuple[Path, Mapping[str, Any]]] = {}
+    for path, result in newest:
+        for one in result["competitors"]:
+            entries[one["label"], repr(one["description"])] = (path, one)
+    labels = [label for label, _ in entries]
+    competitors = [
+        {**one, "label": one["label"] if labels.count(one["label"]) == 1 else f"{one['label']} ({path.stem})"}
+        for path, one in entries.values()
+    ]
+    last = newest[-1][1]
+    metrics = [Metric(**metric) for metric in last["metrics"]]
+    ranked = standings(metrics, {one["label"]: one["metrics"] for one in competitors if one["metrics"]})
+    order = [*ranked, *(one["label"] for one in competitors if one["label"] not in ranked)]
+    placed = []
+    for one in sorted(competitors, key=lambda one: order.index(one["label"])):
+        standing = ranked.get(one["label"])
+        if standing is not None:
+            one = {**one, "rank": standing.rank, "score": standing.score, "broken": list(standing.broken)}
+        placed.append(one)
+    return Board({**last, "competitors": placed}, tuple(path for path, _ in newest))

@@ -1,0 +1,419 @@
+"""The plans that scorers are compared on, fixed before the first is scored.
+
+Two protocols. ``paper``: as in the paper's Table 1, positives are originals as they were recorded, negatives unmatched
+and unlabelled examples matched mashups. Only the latter were stretched and shifted, so that a scorer can win by hearing
+a stretcher. ``controlled``: everything goes through the same. Where a matched mashup needs its backing faster by a
+ratio and higher by an interval, half of that is done to the vocal, the other way round; its positive is the same
+excerpt of the same vocal, with its own backing at the vocal's speed and shift; its negatives are played at that speed
+and shift as a whole. All are as long, as loud by role (but in ``paper``), and at one speed.
+
+Twins are two plans of the same vocal, processed alike, one of which has one thing wrong.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import attrs
+import numpy as np
+
+from mashkit.errors import GenerationError
+from mashkit.interfaces import Generator
+from mashkit.pipeline import Kit
+from mashkit.types import Clip, Condition, Layer, MashupPlan, Mixing, Role, as_tuple
+
+PAPER_OPTIONS: Mapping[str, Any] = {"align": "speed", "match_loudness": False, "fades": False, "limit_db": 0.0}
+"""The generator as the paper has it (SPEC, readings 12 and 13): one speed, unit gains."""
+CONTROLLED_OPTIONS: Mapping[str, Any] = {**PAPER_OPTIONS, "match_loudness": True}
+LENGTH_S = 22.0
+"""Length of all controlled plans: a mashup has 25 s at least, and plays up to a tenth faster here."""
+SHORTEST_S = 18.0
+"""Twins of less are left out: 3 % of 18 s is a beat at 110 BPM."""
+FIFTH = 5
+"""Key distance, semitones, that fits by chance (a fifth, the nearest key but one): no controlled negative has it."""
+TWIN_SPEED = 0.95
+"""At which, or at whose inverse, the twins about time are played."""
+
+PROTOCOLS = ("paper", "controlled")
+POSITIVE, UNLABELLED, NEGATIVE = CLASSES = ("positive", "unlabelled", "negative")
+ORIGINAL, TWIN = SIDES = ("original", "twin")
+UNMATCHED = (Condition.UNMATCHED_KEY, Condition.UNMATCHED_TEMPO, Condition.UNMATCHED_KEY_TEMPO)
+
+HARMONIC_STEPS = (1, -1, 2, -2)
+LATE_BEATS = (0.25, 0.5)
+TEMPO_PERCENT = (1, 2, 3, 5)
+WRONG_SONG = "wrong song"
+CONTROL = "raw against processed"
+
+
+def harmonic_twin(semitones: int) -> str:
+    """Return the name of the twin whose harmonic layer is off by so many semitones."""
+    return f"harmonic {semitones:+d} semitones"
+
+
+def late_twin(beats: float) -> str:
+    """Return the name of the twin whose percussion is late by a part of a beat."""
+    return f"percussion {beats:g} beats late"
+
+
+def tempo_twin(percent: float) -> str:
+    """Return the name of the twin whose percussion is off by a percentage of the tempo."""
+    return f"percussion {percent:g} % off tempo"
+
+
+TWINS = (
+    *map(harmonic_twin, HARMONIC_STEPS),
+    *map(late_twin, LATE_BEATS),
+    *map(tempo_twin, TEMPO_PERCENT),
+    WRONG_SONG,
+    CONTROL,
+)
+
+
+@attrs.frozen(kw_only=True)
+class Example:
+    """A plan and what it serves for.
+
+    Parameters
+    ----------
+    plan : MashupPlan
+    vocal : Clip
+    group : str
+        One of :data:`PROTOCOLS` or :data:`TWINS`.
+    part : str
+        One of :data:`CLASSES`, or of :data:`SIDES` for twins.
+    """
+
+    plan: MashupPlan
+    vocal: Clip
+    group: str
+    part: str
+
+
+@attrs.frozen
+class NoExample:
+    """Why a vocal has none of a group and part."""
+
+    vocal: Clip
+    group: str
+    part: str
+    reason: str
+
+
+@attrs.frozen(kw_only=True)
+class Counts:
+    """How much there is of everything.
+
+    Parameters
+    ----------
+    vocals : int
+        Most vocals.
+    matched, negatives : int
+        Matched and unmatched mashups of each vocal; three negatives are one of each kind.
+    groups : tuple of str
+        Which of :data:`PROTOCOLS` and :data:`TWINS`.
+    """
+
+    vocals: int
+    matched: int
+    negatives: int
+    groups: tuple[str, ...] = attrs.field(converter=as_tuple)
+
+
+def examples(clips: Sequence[Clip], counts: Counts, seed: int) -> Iterator[Example | NoExample]:
+    """Yield every example, those of one vocal together: what they share is then rendered once.
+
+    Parameters
+    ----------
+    clips : sequence of Clip
+        With key, tempo, beats and downbeats where they are to be of use.
+    counts : Counts
+    seed : int
+    """
+    maker = _Maker(clips, counts, seed)
+    for number, vocal in enumerate(chosen_vocals(clips, counts.vocals, seed)):
+        yield from maker.of_vocal(vocal, number)
+
+
+def chosen_vocals(clips: Sequence[Clip], count: int, seed: int) -> list[Clip]:
+    """Return clips whose vocal is used: of as many songs as possible, in the clips' order."""
+    usable = [clip for clip in clips if clip.activity.get(Role.VOCAL, 1.0) >= 0.25 and _analysed(clip)]
+    shuffled = [usable[index] for index in np.random.default_rng(seed).permutation(len(usable))]
+    seen: dict[str, int] = {}
+    turns = []
+    for clip in shuffled:
+        seen[clip.song] = seen.get(clip.song, 0) + 1
+        turns.append((seen[clip.song], clip.id))
+    taken = {clip_id for _, clip_id in sorted(turns, key=lambda turn: turn[0])[:count]}
+    return [clip for clip in usable if clip.id in taken]
+
+
+def _analysed(clip: Clip) -> bool:
+    analysis = clip.analysis
+    return (
+        analysis.key is not None
+        and analysis.tempo is not None
+        and analysis.downbeats is not None
+        and len(analysis.downbeats) > 0
+    )
+
+
+class _Maker:
+    def __init__(self, clips: Sequence[Clip], counts: Counts, seed: int) -> None:
+        self.clips = clips
+        self.counts = counts
+        self.seed = seed
+        self.paper, self.controlled = (
+            Kit(options={"generator": options}).generator for options in (PAPER_OPTIONS, CONTROLLED_OPTIONS)
+        )
+
+    def of_vocal(self, vocal: Clip, number: int) -> Iterator[Example | NoExample]:
+        """Yield the examples of one vocal."""
+        groups = self.counts.groups
+        if "paper" in groups:
+            yield from self._paper(vocal, number)
+        try:
+            matched = [split(plan, odd=number % 2) for plan in self._matched(self.controlled, vocal, number)]
+        except GenerationError as error:
+            if "controlled" in groups:
+                yield from (NoExample(vocal, "controlled", part, str(error)) for part in CLASSES)
+            matched = []
+        if matched and "controlled" in groups:
+            yield from self._controlled(vocal, number, matched)
+        yield from self._twins(vocal, number, matched)
+
+    # --------------------------------------------------------------------------------------------------- protocols
+    def _matched(self, generator: Generator, vocal: Clip, number: int) -> list[MashupPlan]:
+        return list(
+            generator.plan(
+                self.clips,
+                condition=Condition.MATCHED,
+                count=self.counts.matched,
+                seed=self._seed(number, 0),
+                vocal=vocal.id,
+            )
+        )
+
+    def _seed(self, number: int, purpose: int) -> int:
+        return int(np.random.SeedSequence([self.seed, number, purpose]).generate_state(1)[0])
+
+    def _unmatched(self, generator: Generator, vocal: Clip, number: int) -> Iterator[MashupPlan | GenerationError]:
+        """Yield negatives, of the three kinds in turn; controlled ones are never a fifth away."""
+        kinds = [UNMATCHED[(number + turn) % len(UNMATCHED)] for turn in range(self.counts.negatives)]
+        for kind in sorted(set(kinds), key=UNMATCHED.index):
+            clips = self.clips
+            if generator is self.controlled and kind is not Condition.UNMATCHED_TEMPO:
+                clips = [clip for clip in clips if clip.id == vocal.id or not _fifth_apart(vocal, clip)]
+            try:
+                yield from generator.plan(
+                    clips,
+                    condition=kind,
+                    count=kinds.count(kind),
+                    seed=self._seed(number, 1 + UNMATCHED.index(kind)),
+                    vocal=vocal.id,
+                )
+            except GenerationError as error:
+                yield error
+
+    def _paper(self, vocal: Clip, number: int) -> Iterator[Example | NoExample]:
+        def made(plan: MashupPlan, part: str) -> Example:
+            return Example(plan=plan, vocal=vocal, group="paper", part=part)
+
+        try:
+            found = self.paper.plan(self.clips, condition=Condition.ORIGINAL, count=1, seed=self.seed, vocal=vocal.id)
+            yield from (made(plan, POSITIVE) for plan in found)
+        except GenerationError as error:
+            yield NoExample(vocal, "paper", POSITIVE, str(error))
+        try:
+            yield from (made(plan, UNLABELLED) for plan in self._matched(self.paper, vocal, number))
+        except GenerationError as error:
+            yield NoExample(vocal, "paper", UNLABELLED, str(error))
+        for plan in self._unmatched(self.paper, vocal, number):
+            if isinstance(plan, MashupPlan):
+                yield made(plan, NEGATIVE)
+            else:
+                yield NoExample(vocal, "paper", NEGATIVE, str(plan))
+
+    def _controlled(self, vocal: Clip, number: int, matched: Sequence[MashupPlan]) -> Iterator[Example | NoExample]:
+        def made(plan: MashupPlan, part: str) -> Example:
+            return Example(plan=cut(plan, LENGTH_S), vocal=vocal, group="controlled", part=part)
+
+        yield made(originals_of(matched[0]), POSITIVE)
+        yield from (made(plan, UNLABELLED) for plan in matched)
+        processing = itertools.cycle([plan.layer(Role.VOCAL) for plan in matched])
+        for plan in self._unmatched(self.controlled, vocal, number):
+            if isinstance(plan, MashupPlan):
+                # What was fitted is split; what was not is done to all as to the vocal of a matched mashup.
+                fitted, other = split(plan, odd=number % 2).layer(Role.VOCAL), next(processing)
+                speed = fitted.speed if plan.condition is Condition.UNMATCHED_KEY else other.speed
+                semitones = fitted.semitones if plan.condition is Condition.UNMATCHED_TEMPO else other.semitones
+                yield made(processed(plan, speed=speed, semitones=semitones), NEGATIVE)
+            else:
+                yield NoExample(vocal, "controlled", NEGATIVE, str(plan))
+
+    # ------------------------------------------------------------------------------------------------------- twins
+    def _twins(self, vocal: Clip, number: int, matched: Sequence[MashupPlan]) -> Iterator[Example | NoExample]:
+        wanted = [name for name in TWINS if name in self.counts.groups]
+        if not wanted:
+            return
+        start = float(matched[0].layer(Role.VOCAL).to_clip(0.0)) if matched else 0.0
+        tempo = vocal.analysis.tempo
+        assert tempo is not None  # noqa: S101 — chosen_vocals asked
+        beat = 60 / tempo
+        # A late percussion begins in the clip as well, not in silence.
+        excerpt = _Excerpt(vocal, max(start, beat))
+        pairs = self._pairs(excerpt, beat, number)
+        for name in wanted:
+            if name == WRONG_SONG:
+                yield from self._wrong_song(vocal, number)
+                continue
+            original, twin = pairs[name]
+            length = min(LENGTH_S, *(excerpt.longest(pair) for pair in (original, twin)))
+            if length < SHORTEST_S:
+                reason = f"{length:.1f} s are left of clip {vocal.id}, {SHORTEST_S:g} s are needed"
+                yield from (NoExample(vocal, name, part, reason) for part in SIDES)
+                continue
+            for layers, part in ((original, ORIGINAL), (twin, TWIN)):
+                plan = MashupPlan(
+                    condition=Condition.ORIGINAL, layers=layers, duration_s=length, seed=self.seed, mixing=Mixing()
+                )
+                yield Example(plan=plan, vocal=vocal, group=name, part=part)
+
+    def _pairs(self, excerpt: _Excerpt, beat: float, number: int) -> dict[str, tuple[list[Layer], list[Layer]]]:
+        """Return original and twin, as layers, by name.
+
+        Of a pair that differs by an interval, the one is at k, the other at k + d, and every second vocal the other
+        way round: how far a layer was shifted or stretched says nothing of which it is.
+        """
+        pairs = {}
+        even = number % 2 == 0
+        for step in HARMONIC_STEPS:
+            # (1, 2), (2, 1), or downwards; (−1, 1) and (1, −1): as far from zero on both sides.
+            if abs(step) == 2:
+                own = -step / 2
+            elif even:
+                own = 1.0 if step > 0 else 2.0
+            else:
+                own = -2.0 if step > 0 else -1.0
+            pairs[harmonic_twin(step)] = (
+                excerpt.layers(semitones=own),
+                excerpt.layers(semitones=own, harmonic=own + step),
+            )
+        speed = TWIN_SPEED if number // 2 % 2 == 0 else 1 / TWIN_SPEED
+        for part in LATE_BEATS:
+            late = excerpt.layers(speed=speed, late_s=part * beat / speed)
+            pairs[late_twin(part)] = (excerpt.layers(speed=speed), late)
+        for percent in TEMPO_PERCENT:
+            slow, fast = speed, speed * (1 + percent / 100)
+            right, wrong = (slow, fast) if even else (fast, slow)
+            pairs[tempo_twin(percent)] = (excerpt.layers(speed=right), excerpt.layers(speed=right, percussion=wrong))
+        pairs[CONTROL] = (excerpt.layers(), excerpt.layers(speed=speed, semitones=2 if even else -2))
+        return pairs
+
+    def _wrong_song(self, vocal: Clip, number: int) -> Iterator[Example | NoExample]:
+        """Yield the vocal with its own backing and with all of another song's, in its key and tempo."""
+        others = [clip for clip in self.clips if clip.song != vocal.song]
+        order = np.random.default_rng(self._seed(number, 9)).permutation(len(others))
+        reason = "there is no other song"
+        for other in (others[index] for index in order):
+            try:
+                (found,) = self.controlled.plan(
+                    [vocal, other], condition=Condition.MATCHED, count=1, seed=self.seed, vocal=vocal.id
+                )
+            except GenerationError as error:
+                reason = str(error)
+                continue
+            twin = cut(split(found, odd=number % 2), LENGTH_S)
+            yield Example(plan=originals_of(twin), vocal=vocal, group=WRONG_SONG, part=ORIGINAL)
+            yield Example(plan=twin, vocal=vocal, group=WRONG_SONG, part=TWIN)
+            return
+        yield from (NoExample(vocal, WRONG_SONG, part, reason) for part in SIDES)
+
+
+def _fifth_apart(one: Clip, other: Clip) -> bool:
+    keys = one.analysis.key, other.analysis.key
+    return keys[0] is not None and keys[1] is not None and abs(keys[0].semitones_to(keys[1])) == FIFTH
+
+
+# -------------------------------------------------------------------------------------------------- plans from plans
+def processed(plan: MashupPlan, *, speed: float, semitones: float) -> MashupPlan:
+    """Return a plan at one speed played faster and higher as a whole; percussion keeps its pitch."""
+    layers = [
+        attrs.evolve(
+            layer,
+            speed=layer.speed * speed,
+            offset_s=layer.offset_s / speed,
+            semitones=layer.semitones + (0 if layer.role is Role.PERCUSSION else semitones),
+        )
+        for layer in plan.layers
+    ]
+    return attrs.evolve(plan, layers=layers, duration_s=plan.duration_s / speed)
+
+
+def split(plan: MashupPlan, *, odd: int) -> MashupPlan:
+    """Return a matched plan in which vocal and backing go half of the way each, the vocal the other way round.
+
+    Parameters
+    ----------
+    plan : MashupPlan
+        Matched, at one speed, its vocal as recorded.
+    odd : {0, 1}
+        Who gets the larger half of an odd number of semitones.
+    """
+    logs = [math.log(layer.speed) for layer in plan.layers]
+    shift = round(plan.layer(Role.HARMONIC).semitones)
+    return processed(plan, speed=math.exp(-(max(logs) + min(logs)) / 2), semitones=-((shift + odd) // 2))
+
+
+def originals_of(plan: MashupPlan) -> MashupPlan:
+    """Return the same excerpt of the vocal, processed as it is, with its own backing processed like it."""
+    sung = plan.layer(Role.VOCAL)
+    layers = [
+        attrs.evolve(sung, role=role, semitones=0.0 if role is Role.PERCUSSION else sung.semitones) for role in Role
+    ]
+    return attrs.evolve(plan, condition=Condition.ORIGINAL, layers=layers, notes=())
+
+
+def cut(plan: MashupPlan, length_s: float) -> MashupPlan:
+    """Return the plan's beginning, so long at most."""
+    return attrs.evolve(plan, duration_s=min(plan.duration_s, length_s))
+
+
+@attrs.frozen
+class _Excerpt:
+    """A part of a clip, from a moment of it on, with all its own stems."""
+
+    clip: Clip
+    start: float
+
+    def layers(
+        self,
+        *,
+        speed: float = 1.0,
+        semitones: float = 0.0,
+        harmonic: float | None = None,
+        percussion: float | None = None,
+        late_s: float = 0.0,
+    ) -> list[Layer]:
+        """Return its layers, all at ``speed`` and ``semitones`` but for the harmonic's shift and percussion's speed."""
+        layers = []
+        for role in Role:
+            own = percussion if role is Role.PERCUSSION and percussion is not None else speed
+            shift = harmonic if role is Role.HARMONIC and harmonic is not None else semitones
+            layers.append(
+                Layer(
+                    role=role,
+                    clip_id=self.clip.id,
+                    speed=own,
+                    semitones=0.0 if role is Role.PERCUSSION else shift,
+                    offset_s=-self.start / own + (late_s if role is Role.PERCUSSION else 0.0),
+                )
+            )
+        return layers
+
+    def longest(self, layers: Sequence[Layer]) -> float:
+        """Return how long all layers sound, seconds."""
+        return min(float(layer.to_mashup(self.clip.duration)) for layer in layers)

@@ -1,0 +1,193 @@
+"""How well scores tell good mashups from bad: ranks, areas, accuracy, calibration, preference.
+
+Conventions: a class of examples is its scores, each with the number of its vocal's song; higher scores are better.
+Every metric comes as a statistic of the songs' weights (:mod:`mashkit.bench.statistics`), so that its value, its
+interval and its value in each song are those of one formula. A class without examples makes it NaN.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import attrs
+import numpy as np
+import numpy.typing as npt
+
+from mashkit.bench.statistics import Statistic, Values, pair_ratio, ratio
+from mashkit.errors import UsageError
+
+THRESHOLD = 0.5
+"""At and above it a probability says "good" (paper, "Objective Evaluation")."""
+CALIBRATION_BINS = 10
+"""Of equal width, as in Guo et al., "On Calibration of Modern Neural Networks", ICML 2017."""
+
+
+def _floats(values: Any) -> Values:
+    return np.asarray(values, np.float64)
+
+
+def _indices(values: Any) -> npt.NDArray[np.intp]:
+    return np.asarray(values, np.intp)
+
+
+@attrs.frozen(eq=False)
+class Examples:
+    """Scores of one class.
+
+    Parameters
+    ----------
+    scores : array of float64, shape (n,)
+        Finite.
+    songs : array of int, shape (n,)
+        Number of each one's song, 0 … ``count`` − 1.
+    count : int
+        Songs in all, with or without examples here.
+
+    Raises
+    ------
+    UsageError
+        If the two differ in length, a score is not finite or a song is out of range.
+    """
+
+    scores: Values = attrs.field(converter=_floats)
+    songs: npt.NDArray[np.intp] = attrs.field(converter=_indices)
+    count: int
+
+    def __attrs_post_init__(self) -> None:
+        if self.scores.ndim != 1 or self.scores.shape != self.songs.shape:
+            raise UsageError(f"scores of shape {self.scores.shape}, songs of shape {self.songs.shape}")
+        if not np.isfinite(self.scores).all():
+            raise UsageError("a score is NaN or infinite", "leave out what could not be scored, and say so")
+        if len(self.songs) and not (self.songs.min() >= 0 and self.songs.max() < self.count):
+            raise UsageError(f"songs run to {self.songs.max()}, of {self.count}")
+
+    def sums(self, values: npt.ArrayLike) -> Values:
+        """Return one sum a song of one value an example."""
+        return np.bincount(self.songs, np.asarray(values, np.float64), minlength=self.count).astype(np.float64)
+
+
+# ------------------------------------------------------------------------------------------------------------ ranks
+def ranks_among(scores: npt.ArrayLike, others: npt.ArrayLike) -> Values:
+    """Return each score's rank among ``others``: 1 + those above it + half of those equal to it (SPEC, reading 14)."""
+    values, ordered = np.asarray(scores, np.float64), np.sort(np.asarray(others, np.float64))
+    above = len(ordered) - np.searchsorted(ordered, values, side="right")
+    equal = len(ordered) - np.searchsorted(ordered, values, side="left") - above
+    ranks: Values = 1 + above + equal / 2
+    return ranks
+
+
+def mean_over(examples: Examples, values: npt.ArrayLike) -> Statistic:
+    """Return the mean of one value an example."""
+    return ratio(examples.sums(values), examples.sums(np.ones(len(examples.songs))))
+
+
+def beaten_by(positive: Examples, others: Examples) -> Statistic:
+    """Return the share of ``others`` that a positive lies below, ties half: its normalised rank, (rank − 1)/n, mean.
+
+    0 is best, 0.5 chance.
+    """
+    above, pairs = np.zeros((positive.count, positive.count)), np.zeros((positive.count, positive.count))
+    for song in np.unique(others.songs):
+        own = others.scores[others.songs == song]
+        above[:, song] = positive.sums(ranks_among(positive.scores, own) - 1)
+        pairs[:, song] = positive.sums(np.full(len(positive.songs), len(own)))
+    return pair_ratio(above, pairs)
+
+
+def average_rank(positive: Examples, unlabelled: Examples) -> Statistic:
+    """Return the average rank of positives among the unlabelled (paper, Table 1); 1 is best.
+
+    Of resampled songs, as among as many unlabelled as there are: 1 + n · normalised rank.
+    """
+    share, n = beaten_by(positive, unlabelled), len(unlabelled.songs)
+    return lambda weights: 1 + n * share(weights)
+
+
+def roc_auc(positive: Examples, negative: Examples) -> Statistic:
+    """Return the area under the ROC curve: how often a positive scores above a negative, ties half."""
+    share = beaten_by(positive, negative)
+    return lambda weights: 1 - share(weights)
+
+
+# ------------------------------------------------------------------------------------------------ probabilities
+def accuracy(positive: Examples, negative: Examples, threshold: float = THRESHOLD) -> Statistic:
+    """Return the mean of the two classes' shares on their side of the threshold; at it counts as good.
+
+    With classes of one size, as in the paper, it is the share of examples classified rightly.
+    """
+    good = mean_over(positive, positive.scores >= threshold)
+    bad = mean_over(negative, negative.scores < threshold)
+    return lambda weights: (good(weights) + bad(weights)) / 2
+
+
+@attrs.frozen
+class Bin:
+    """Examples whose probability lies within [low, high): how many, their mean probability, the share of positives."""
+
+    low: float
+    high: float
+    count: int
+    probability: float
+    positives: float
+
+
+def _bins(scores: Values, bins: int) -> npt.NDArray[np.intp]:
+    if len(scores) and not (scores.min() >= 0 and scores.max() <= 1):
+        raise UsageError("a probability outside 0–1", "calibration is of probabilities")
+    return np.minimum((scores * bins).astype(np.intp), bins - 1)
+
+
+def reliability(positive: Examples, negative: Examples, bins: int = CALIBRATION_BINS) -> list[Bin]:
+    """Return the bins of a reliability diagram that hold examples.
+
+    Raises
+    ------
+    UsageError
+        If a score is no probability.
+    """
+    scores = np.concatenate([positive.scores, negative.scores])
+    labels = np.concatenate([np.ones(len(positive.scores)), np.zeros(len(negative.scores))])
+    places = _bins(scores, bins)
+    return [
+        Bin(
+            place / bins,
+            (place + 1) / bins,
+            int(np.sum(places == place)),
+            float(scores[places == place].mean()),
+            float(labels[places == place].mean()),
+        )
+        for place in sorted({int(place) for place in places})
+    ]
+
+
+def calibration_error(positive: Examples, negative: Examples, bins: int = CALIBRATION_BINS) -> Statistic:
+    """Return the expected calibration error: |mean probability − share of positives|, mean over bins by their examples.
+
+    Guo et al. 2017, equation 3. 0 is best; it depends on how many positives there are to how many negatives.
+
+    Raises
+    ------
+    UsageError
+        If a score is no probability.
+    """
+    excess, counts = np.zeros((bins, positive.count)), np.zeros(positive.count)
+    for examples, label in ((positive, 1.0), (negative, 0.0)):
+        places = _bins(examples.scores, bins)
+        np.add.at(excess, (places, examples.songs), examples.scores - label)
+        counts += examples.sums(np.ones(len(examples.songs)))
+
+    def statistic(weights: Values) -> Values:
+        total = weights @ counts
+        off = np.abs(weights @ excess.T).sum(axis=1)
+        quotient: Values = np.divide(off, total, out=np.full(total.shape, np.nan), where=total > 0)
+        return quotient
+
+    return statistic
+
+
+# --------------------------------------------------------------------------------------------------------- twins
+def preferred(originals: Examples, twins: Sequence[float] | Values) -> Statistic:
+    """Return the share of twins in which the original scores higher, ties half; 0.5 is chance."""
+    gap = originals.scores - np.asarray(twins, np.float64)
+    return mean_over(originals, (gap > 0) + (gap == 0) / 2)

@@ -1,0 +1,684 @@
+"""The task "scorers": who tells good mashups from bad, by listening, and what it costs.
+
+Every plan is an input (:mod:`mashkit.bench.protocols`), every row holds the raw score; metrics are made of them
+afterwards. Songs are those of the vocals: intervals and tests take each for one observation.
+"""
+
+from __future__ import annotations
+
+import functools
+import itertools
+import math
+import statistics as plain
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, ClassVar, cast
+
+import attrs
+import numpy as np
+
+from mashkit.bench import protocols
+from mashkit.bench.charts import BoxChart, Chart, Curve, CurveChart, Point, RowChart, ScatterChart
+from mashkit.bench.collections import CollectionMissing, RenderedSource, open_collection, separated_by
+from mashkit.bench.protocols import (
+    CONTROL,
+    LATE_BEATS,
+    NEGATIVE,
+    ORIGINAL,
+    POSITIVE,
+    PROTOCOLS,
+    TEMPO_PERCENT,
+    TWIN,
+    TWINS,
+    UNLABELLED,
+    UNMATCHED,
+    WRONG_SONG,
+    Counts,
+    Example,
+    NoExample,
+    harmonic_twin,
+    late_twin,
+    tempo_twin,
+)
+from mashkit.bench.scorer_metrics import (
+    Examples,
+    accuracy,
+    average_rank,
+    calibration_error,
+    mean_over,
+    preferred,
+    ranks_among,
+    reliability,
+    roc_auc,
+)
+from mashkit.bench.statistics import Statistic, holm, interval, paired, value_of
+from mashkit.bench.tables import SuiteError, from_table, suggestion
+from mashkit.bench.tasks import OK, Comparison, Input, InputLost, Metric, Row, Task, stopwatch
+from mashkit.components import Component
+from mashkit.errors import CatalogError, MashkitError
+from mashkit.interfaces import Scorer
+from mashkit.pipeline import Kit
+from mashkit.render import ClipSource, Renderer
+from mashkit.types import Condition, Layer, MashupPlan, Role, as_tuple
+
+RENDERED_BYTES = 1 << 28
+"""Stretched layers a competitor's process keeps: those of a vocal's plans, and little in its peak memory."""
+RECALL_AT = (1, 5)
+ROBUST = {"stretcher": "rendered by another stretcher", "separator": "stems of another separator"}
+"""Parts that are exchanged under the same plans."""
+
+Scores = Mapping[str, Mapping[str, Sequence[Row]]]
+"""Group → part → rows, all of them ok."""
+
+
+# ---------------------------------------------------------------------------------------------------------- metrics
+def _share(name: str, title: str, explained: str, **more: Any) -> Metric:
+    fields = {"unit": "%", "better": "higher", "resolution": 1.0, "digits": 1, **more}
+    return Metric(name=name, title=title, explained=explained, **fields)
+
+
+TWIN_METRICS: Mapping[str, tuple[str, ...]] = {
+    "harmonic_1": (harmonic_twin(1), harmonic_twin(-1)),
+    "harmonic_2": (harmonic_twin(2), harmonic_twin(-2)),
+    **{f"late_{part * 100:.0f}": (late_twin(part),) for part in LATE_BEATS},
+    **{f"tempo_{percent}": (tempo_twin(percent),) for percent in TEMPO_PERCENT},
+    "wrong_song": (WRONG_SONG,),
+    "control": (CONTROL,),
+}
+"""Metric → the twins it is made of."""
+
+
+PREFIXES = {"controlled": "", "paper": "paper_"}
+"""Of the names of a protocol's metrics: what is called accuracy is the controlled one."""
+
+
+def _metrics() -> Iterator[Metric]:
+    for name, prefix in PREFIXES.items():
+        # What the paper's protocol measures can be had without listening: it is shown, and decides nothing.
+        weight = 1.0 if name == "controlled" else 0.0
+        how = "controlled" if name == "controlled" else "as in the paper"
+        yield _share(
+            f"{prefix}auc", f"AUC, {name}", "How often a positive scores above a negative, ties half; "
+            f"{how}. 50 is chance.", weight=2 * weight,
+        )  # fmt: skip
+        yield _share(
+            f"{prefix}accuracy", f"accuracy, {name}", "Positives with a probability of 0.5 or more and negatives "
+            f"below, mean of the two shares; only of who gives probabilities; {how} (Table 1).", weight=0,
+        )  # fmt: skip
+        yield Metric(
+            name=f"{prefix}average_rank", title=f"average rank, {name}", unit="", resolution=0.5, weight=weight,
+            explained="Rank of each positive among all unlabelled (matched) mashups, 1 + those above it, ties half: "
+            f"their mean; {how} (Table 1). 1 is best.",
+        )  # fmt: skip
+        yield _share(
+            f"{prefix}normalised_rank", f"normalised rank, {name}", "(Rank − 1) of that over the number of "
+            f"unlabelled: comparable between collections; {how}. 50 is chance.", better="lower", weight=0,
+        )  # fmt: skip
+    for k in RECALL_AT:
+        yield _share(
+            f"recall_{k}", f"recall@{k}", f"Positives among the first {k} of their own vocal’s matched mashups, ties "
+            "mid-rank; controlled.", weight=0.5 if k == 1 else 0.0,
+        )  # fmt: skip
+    yield Metric(
+        name="mrr", title="MRR", unit="", better="higher", resolution=0.01, weight=0.5, digits=3,
+        explained="Mean of 1 / rank of each positive among its own vocal’s matched mashups; controlled.",
+    )  # fmt: skip
+    yield Metric(
+        name="ece", title="ECE", unit="", resolution=0.01, weight=0, digits=3,
+        explained="Expected calibration error of probabilities, ten bins, positives and negatives; controlled. It "
+        "depends on how many negatives there are to a positive.",
+    )  # fmt: skip
+    said = {
+        "harmonic_1": ("±1 semitone", "the harmonic layer is a semitone off", 1.0),
+        "harmonic_2": ("±2 semitones", "the harmonic layer is two semitones off", 0.5),
+        "late_25": ("¼ beat late", "percussion is a quarter of a beat late", 0.5),
+        "late_50": ("½ beat late", "percussion is half a beat late", 0.5),
+        "tempo_1": ("1 % off", "percussion is 1 % off tempo", 0.0),
+        "tempo_2": ("2 % off", "percussion is 2 % off tempo", 0.5),
+        "tempo_3": ("3 % off", "percussion is 3 % off tempo", 0.5),
+        "tempo_5": ("5 % off", "percussion is 5 % off tempo", 0.5),
+        "wrong_song": ("wrong song", "the backing is another song’s, in the same key and tempo", 1.0),
+    }
+    for name, (title, wrong, weight) in said.items():
+        yield _share(name, title, f"Originals that score higher than their twin in which {wrong}, ties half. "
+                     "50 is chance.", weight=weight)  # fmt: skip
+    yield _share(
+        "control", "raw over processed", "Recordings as they are that score higher than the same stretched and "
+        "shifted as a whole. Near 50, nothing is decided by hearing a stretcher.", weight=0, better="lower",
+    )  # fmt: skip
+    for kind, title in ROBUST.items():
+        yield Metric(
+            name=f"{kind}_correlation", title=f"other {kind}: ρ", unit="", better="higher", resolution=0.02,
+            weight=0.25, digits=2,
+            explained=f"Spearman’s correlation of the scores of the same plans with those {title}; controlled.",
+        )  # fmt: skip
+        yield _share(
+            f"{kind}_auc_change", f"other {kind}: AUC", f"By how much the AUC of the same plans changes, {title}; "
+            "controlled.", weight=0,
+        )  # fmt: skip
+    yield Metric(
+        name="cpu_ms", title="CPU a score", unit="ms", resolution=5, weight=0.5, digits=1,
+        explained="CPU time, mean over all plans; rendering is in it for who listens to the result, reading files not.",
+    )  # fmt: skip
+    yield Metric(
+        name="wall_ms", title="time a score", unit="ms", resolution=5, weight=0, digits=1,
+        explained="The same by the clock, one thread.",
+    )  # fmt: skip
+    yield Metric(
+        name="memory_mb", title="memory", unit="MB", resolution=50, weight=0, digits=0,
+        explained="Most memory its process held, clips and rendered layers included.",
+    )  # fmt: skip
+
+
+HEADLINES = ("auc", "average_rank", "harmonic_1", "late_50", "tempo_3", "wrong_song")
+"""Metrics by which competitors are compared in pairs."""
+
+
+@attrs.frozen(kw_only=True)
+class Settings:
+    """What a suite may set.
+
+    Parameters
+    ----------
+    collection : str
+        One of :data:`mashkit.bench.collections.LISTED`.
+    vocals, matched, negatives : int
+        Most vocals, and matched and unmatched mashups of each, ≥ 1.
+    groups : tuple of str
+        Protocols and twins; default: all.
+    stretcher : str
+        Renders all plans.
+    other_stretcher, other_separator : str
+        Take its place, and that of the default separator, to see what changes; empty for none.
+    seed : int
+    """
+
+    collection: str = "songs"
+    vocals: int = attrs.field(default=24, validator=[attrs.validators.instance_of(int), attrs.validators.ge(1)])
+    matched: int = attrs.field(default=5, validator=[attrs.validators.instance_of(int), attrs.validators.ge(1)])
+    negatives: int = attrs.field(default=3, validator=[attrs.validators.instance_of(int), attrs.validators.ge(1)])
+    groups: tuple[str, ...] = attrs.field(default=(*PROTOCOLS, *TWINS), converter=as_tuple)
+    stretcher: str = "signalsmith"
+    other_stretcher: str = "librosa"
+    other_separator: str = "librosa"
+    seed: int = 0
+
+    @groups.validator
+    def _known(self, attribute: object, value: Sequence[str]) -> None:
+        for name in value:
+            if name not in (*PROTOCOLS, *TWINS):
+                raise SuiteError(f"settings: no group {name!r}", suggestion(name, (*PROTOCOLS, *TWINS)))
+
+
+class ScorerTask(Task):
+    """Raw scores of the same plans."""
+
+    kind: ClassVar[str] = "scorer"
+    summary: ClassVar[str] = "scores of the same plans: originals, matched, unmatched, and twins with one thing wrong"
+    version: ClassVar[int] = 1
+    metrics: ClassVar[Sequence[Metric]] = tuple(_metrics())
+
+    # ---------------------------------------------------------------------------------------------------- inputs
+    def inputs(self, settings: Mapping[str, Any], data: Path | None) -> list[Input]:
+        """Return every plan once; ``settings`` are those of :class:`Settings`."""
+        asked = from_table(Settings, settings, "settings")
+        try:
+            collection = open_collection(asked.collection, data, asked.seed)
+        except CollectionMissing as error:
+            return [Input(name=group, measure=group, missing=str(error)) for group in asked.groups]
+        counts = Counts(vocals=asked.vocals, matched=asked.matched, negatives=asked.negatives, groups=asked.groups)
+        where = {"collection": asked.collection, "data": None if data is None else str(data), "seed": asked.seed}
+        found = list(protocols.examples(collection.clips, counts, asked.seed))
+        inputs = _Inputs(collection.files, {**where, "stretcher": asked.stretcher, "separator": ""})
+        inputs.add_all(found)
+        if not found:
+            inputs.missing(
+                "plans", "plans", f"no vocal of collection {asked.collection!r} has a key, a tempo and downbeats"
+            )
+        for problem in collection.problems:
+            inputs.missing(f"song: {problem}", "songs", problem)
+        robust = [one for one in found if isinstance(one, Example) and _is_robust(one)]
+        for kind, other in (("stretcher", asked.other_stretcher), ("separator", asked.other_separator)):
+            if other and robust:
+                self._other_parts(inputs, robust, kind, other, asked, data)
+        return inputs.made
+
+    def _other_parts(
+        self, inputs: _Inputs, robust: Sequence[Example], kind: str, other: str, asked: Settings, data: Path | None
+    ) -> None:
+        """Add the same plans with another stretcher or separator."""
+        try:
+            if kind == "stretcher":
+                Kit(stretcher=other).stretcher  # noqa: B018 — only to see whether it can be made
+            else:
+                separated_by(asked.collection, data, asked.seed, other)
+        except MashkitError as error:
+            inputs.missing(f"other {kind}", f"other {kind}", str(error))
+            return
+        renamed = {"separator": f"~{other}"}.get(kind, "")
+        for one in robust:
+            inputs.add_other(one, kind, other, renamed)
+
+    # --------------------------------------------------------------------------------------------------- measuring
+    def warm_up(self, component: Component) -> None:
+        """Score a few seconds of a rendered song."""
+        source = RenderedSource(0, 1)
+        clip = source.clips[0]
+        layers = [Layer(role=role, clip_id=clip.id) for role in Role]
+        plan = MashupPlan(condition=Condition.ORIGINAL, layers=layers, duration_s=8.0, seed=0)
+        cast("Scorer", component).score([Renderer(source, Kit().stretcher).mashup(plan)])
+
+    def measure(self, component: Component, given: Input) -> dict[str, float]:
+        """Return the score of the input's plan, whether it is a probability (1 or 0), its parts, and its cost."""
+        plan = MashupPlan.from_dict(given.parameters["plan"])
+        place = given.parameters
+        data = None if place["data"] is None else Path(place["data"])
+        renderer = _renderer(place["collection"], data, place["seed"], place["separator"], place["stretcher"])
+        try:
+            mashup = renderer.mashup(plan)
+            for layer in plan.layers:
+                renderer.source.stem(layer.clip_id, layer.role)  # read before the clock starts
+        except CatalogError as error:
+            raise InputLost(error.problem, error.fix) from error
+        with stopwatch() as elapsed:
+            (score,) = cast("Scorer", component).score([mashup])
+        return {
+            "score": score.value,
+            "probability": float(score.scale == "probability"),
+            "score_cpu_s": elapsed.cpu_s,
+            "score_wall_s": elapsed.wall_s,
+            **{f"part.{name}": value for name, value in score.parts.items()},
+        }
+
+    # ----------------------------------------------------------------------------------------------------- metrics
+    def summarize(self, rows: Sequence[Row]) -> dict[str, float | None]:
+        """Return the metrics of one scorer."""
+        songs = _songs(rows)
+        metrics: dict[str, float | None] = {metric.name: None for metric in self.metrics}
+        units = {metric.name: 100 if metric.unit == "%" else 1 for metric in self.metrics}
+        for name, statistic in _statistics(rows).items():
+            value = value_of(statistic, len(songs))
+            metrics[name] = units[name] * value if math.isfinite(value) else None
+        for name, value in _robustness(rows).items():
+            metrics[name] = units[name] * value
+        plans = [row for row in rows if row["status"] == OK]
+        if plans and all(row["status"] == OK or row["input_missing"] for row in rows):
+            for name, field in (("cpu_ms", "score_cpu_s"), ("wall_ms", "score_wall_s")):
+                metrics[name] = 1000 * plain.fmean(row["values"][field] for row in plans)
+            metrics["memory_mb"] = max(row["peak_memory_mb"] for row in plans)
+        return metrics
+
+    def intervals(self, rows: Sequence[Row]) -> dict[str, tuple[float, float]]:
+        """Return bootstrap intervals over songs."""
+        songs = _songs(rows)
+        units = {metric.name: 100 if metric.unit == "%" else 1 for metric in self.metrics}
+        found = {name: interval(statistic, len(songs)) for name, statistic in _statistics(rows).items()}
+        return {name: (units[name] * one.low, units[name] * one.high) for name, one in found.items() if one is not None}
+
+    def compare(self, rows: Mapping[str, Sequence[Row]]) -> list[Comparison]:
+        """Return paired tests of every two scorers by the headline metrics, Holm's correction within each metric."""
+        known = {label: _statistics(own) for label, own in rows.items()}
+        count = len(_songs(next(iter(rows.values()), ())))
+        units = {metric.name: 100 if metric.unit == "%" else 1 for metric in self.metrics}
+        comparisons = []
+        for metric in HEADLINES:
+            tests = {}
+            for one, other in itertools.combinations(rows, 2):
+                if metric in known[one] and metric in known[other]:
+                    test = paired(known[one][metric], known[other][metric], count)
+                    if test is not None:
+                        tests[one, other] = test
+            raised = iter(holm([test.p_signed_rank for test in tests.values() if test.p_signed_rank is not None]))
+            for (one, other), test in tests.items():
+                comparisons.append(
+                    Comparison(
+                        metric=metric,
+                        one=one,
+                        other=other,
+                        difference=units[metric] * test.difference,
+                        low=None if test.interval is None else units[metric] * test.interval.low,
+                        high=None if test.interval is None else units[metric] * test.interval.high,
+                        p_bootstrap=test.p_bootstrap,
+                        p_signed_rank=test.p_signed_rank,
+                        p_holm=None if test.p_signed_rank is None else next(raised),
+                    )
+                )
+        return comparisons
+
+    # ------------------------------------------------------------------------------------------------------ charts
+    def charts(self, competitors: Sequence[Mapping[str, Any]], rows: Sequence[Row]) -> list[Chart]:
+        """Return intervals, ranks, distributions, calibration and cost against quality."""
+        shown = [one for one in competitors if one["metrics"]]
+        of = {one["label"]: [row for row in rows if row["label"] == one["label"]] for one in shown}
+        return [
+            self._areas(shown),
+            self._twins(shown),
+            *_rank_curves(of),
+            *_reliability_diagram(of),
+            _cost(shown),
+            *_distributions(of),
+        ]
+
+    def _areas(self, shown: Sequence[Mapping[str, Any]]) -> Chart:
+        names = {name: f"{prefix}auc" for name, prefix in PREFIXES.items()}
+        return RowChart(
+            title="Positives over negatives",
+            caption="Area under the ROC curve with its 95 % interval over songs. What wins the paper’s protocol only "
+            "may have heard the stretcher. Right is better; 50 is chance.",
+            x_label="AUC, %",
+            labels=[one["label"] for one in shown],
+            series={name: [one["metrics"][metric] for one in shown] for name, metric in names.items()},
+            intervals={name: [one.get("intervals", {}).get(metric) for one in shown] for name, metric in names.items()},
+            limit=50.0,
+            limit_label="chance",
+        )
+
+    def _twins(self, shown: Sequence[Mapping[str, Any]]) -> Chart:
+        titles = {metric.name: metric.title for metric in self.metrics}
+        names = ("harmonic_1", "late_50", "tempo_3", "wrong_song", "control")
+        return RowChart(
+            title="Originals over their twins",
+            caption="Share of pairs in which the right one scores higher, ties half, with 95 % intervals over songs. "
+            "“Raw over processed” should be at 50: there, nothing is wrong with either.",
+            x_label="preferred, %",
+            labels=[one["label"] for one in shown],
+            series={titles[name]: [one["metrics"][name] for one in shown] for name in names},
+            intervals={titles[name]: [one.get("intervals", {}).get(name) for one in shown] for name in names},
+            limit=50.0,
+            limit_label="chance",
+        )
+
+
+# ----------------------------------------------------------------------------------------------------------- inputs
+def _is_robust(example: Example) -> bool:
+    """Say whether a plan is scored with other parts too: positives, and each vocal's negatives."""
+    return example.group == "controlled" and example.part in (POSITIVE, NEGATIVE)
+
+
+class _Inputs:
+    """Inputs as they are made: a plan that serves for several things is scored once."""
+
+    def __init__(self, files: Mapping[str, Sequence[Path]], place: Mapping[str, Any]) -> None:
+        self.made: list[Input] = []
+        self._files = files
+        self._place = place
+        self._plans: dict[str, int] = {}
+        self._names: dict[str, int] = {}
+
+    def _name(self, wanted: str) -> str:
+        self._names[wanted] = self._names.get(wanted, 0) + 1
+        return wanted if self._names[wanted] == 1 else f"{wanted} ({self._names[wanted]})"
+
+    def missing(self, name: str, measure: str, reason: str) -> None:
+        """Add an input that is not there."""
+        self.made.append(Input(name=self._name(name), measure=measure, missing=reason))
+
+    def add_all(self, found: Sequence[Example | NoExample]) -> None:
+        """Add examples, and what there is none of: once for each group, part and reason."""
+        said: dict[tuple[str, str], NoExample] = {}
+        for one in found:
+            if isinstance(one, Example):
+                self._add(one)
+            else:
+                said.setdefault((one.group, one.part), one)
+        for (group, part), one in said.items():
+            self.missing(f"{group}, {part}: {one.vocal.title}", group, one.reason)
+
+    def _add(self, one: Example) -> None:
+        use = [one.group, one.part]
+        at = self._plans.get(one.plan.id)
+        if at is not None:
+            known = self.made[at]
+            uses = known.facts["uses"]
+            if use not in uses:
+                self.made[at] = attrs.evolve(known, facts={**known.facts, "uses": [*uses, use]})
+            return
+        self._plans[one.plan.id] = len(self.made)
+        self.made.append(self._input(one, one.plan, self._place, [use], f"{one.group}, {one.part}"))
+
+    def add_other(self, one: Example, kind: str, other: str, renamed: str) -> None:
+        """Add a plan again with another stretcher or separator; ``renamed`` follows the ids of its clips."""
+        plan = attrs.evolve(
+            one.plan, layers=[attrs.evolve(layer, clip_id=layer.clip_id + renamed) for layer in one.plan.layers]
+        )
+        base = self.made[self._plans[one.plan.id]]
+        made = self._input(
+            one, plan, {**self._place, kind: other}, [[f"other {kind}", one.part]], f"{kind} {other}, {one.part}"
+        )
+        self.made.append(attrs.evolve(made, facts={**made.facts, "same_as": base.name}))
+
+    def _input(
+        self, one: Example, plan: MashupPlan, place: Mapping[str, Any], uses: list[list[str]], what: str
+    ) -> Input:
+        clips = dict.fromkeys(layer.clip_id for layer in one.plan.layers)
+        files = dict.fromkeys(path for clip_id in clips for path in self._files.get(clip_id, ()))
+        return Input(
+            name=self._name(f"{one.vocal.id}: {what}"),
+            measure=uses[0][0],
+            parameters={**place, "plan": plan.to_dict()},
+            files=list(files),
+            facts={
+                "uses": uses,
+                "song": one.vocal.song,
+                "vocal": one.vocal.id,
+                "condition": str(plan.condition),
+                "plan": plan.id,
+            },
+        )
+
+
+@functools.cache
+def _renderer(name: str, data: Path | None, seed: int, separator: str, stretcher: str) -> Renderer:
+    source: ClipSource = (
+        separated_by(name, data, seed, separator) if separator else open_collection(name, data, seed).source
+    )
+    return Renderer(source, Kit(stretcher=stretcher).stretcher, cache_bytes=RENDERED_BYTES)
+
+
+# ------------------------------------------------------------------------------------------------- rows to examples
+def _songs(rows: Sequence[Row]) -> list[str]:
+    """Return the songs of all vocals, scored or not: the same for every competitor."""
+    return sorted({row["facts"]["song"] for row in rows if row["facts"]})
+
+
+def _grouped(rows: Sequence[Row]) -> dict[str, dict[str, list[Row]]]:
+    """Return the rows of each group and part whose every row is ok; what was there for nobody is left out.
+
+    One that failed makes the whole group none: the best of a scorer's cases is no measure of it.
+    """
+    groups: dict[str, dict[str, list[Row]]] = {}
+    failed = set()
+    for row in rows:
+        for group, part in row["facts"].get("uses", ()):
+            if row["status"] == OK:
+                groups.setdefault(group, {}).setdefault(part, []).append(row)
+            elif not row["input_missing"]:
+                failed.add(group)
+    return {group: parts for group, parts in groups.items() if group not in failed}
+
+
+def _examples(rows: Sequence[Row], songs: Sequence[str]) -> Examples:
+    number = {song: index for index, song in enumerate(songs)}
+    return Examples(
+        [row["values"]["score"] for row in rows], [number[row["facts"]["song"]] for row in rows], len(songs)
+    )
+
+
+def _are_probabilities(rows: Sequence[Row]) -> bool:
+    return bool(rows) and all(row["values"]["probability"] == 1.0 for row in rows)
+
+
+def _statistics(rows: Sequence[Row]) -> dict[str, Statistic]:
+    """Return every metric of scores as a statistic of the songs' weights."""
+    songs, groups = _songs(rows), _grouped(rows)
+    found: dict[str, Statistic] = {}
+    for name in PROTOCOLS:
+        parts = groups.get(name, {})
+        positive, negative, unlabelled = (
+            _examples(parts.get(part, ()), songs) for part in (POSITIVE, NEGATIVE, UNLABELLED)
+        )
+        found[f"{PREFIXES[name]}auc"] = roc_auc(positive, negative)
+        found[f"{PREFIXES[name]}average_rank"] = average_rank(positive, unlabelled)
+        found[f"{PREFIXES[name]}normalised_rank"] = _normalised(positive, unlabelled)
+        if _are_probabilities([*parts.get(POSITIVE, ()), *parts.get(NEGATIVE, ())]):
+            found[f"{PREFIXES[name]}accuracy"] = accuracy(positive, negative)
+            if name == "controlled":
+                found["ece"] = calibration_error(positive, negative)
+    own, ranks = _query_ranks(groups.get("controlled", {}), songs)
+    found |= {f"recall_{k}": mean_over(own, ranks <= k) for k in RECALL_AT}
+    found["mrr"] = mean_over(own, 1 / ranks)
+    for name, twins in TWIN_METRICS.items():
+        pairs = [pair for twin in twins for pair in _pairs(groups.get(twin, {}))]
+        originals = _examples([original for original, _ in pairs], songs)
+        found[name] = preferred(originals, [twin["values"]["score"] for _, twin in pairs])
+    return found
+
+
+def _normalised(positive: Examples, unlabelled: Examples) -> Statistic:
+    rank, count = average_rank(positive, unlabelled), max(len(unlabelled.songs), 1)
+    return lambda weights: (rank(weights) - 1) / count
+
+
+def _query_ranks(parts: Mapping[str, Sequence[Row]], songs: Sequence[str]) -> tuple[Examples, np.ndarray]:
+    """Return the positives whose vocal has matched mashups, and the rank of each among those."""
+    positives, ranks = [], []
+    for row in parts.get(POSITIVE, ()):
+        others = [
+            other["values"]["score"]
+            for other in parts.get(UNLABELLED, ())
+            if other["facts"]["vocal"] == row["facts"]["vocal"]
+        ]
+        if others:
+            positives.append(row)
+            ranks.append(float(ranks_among([row["values"]["score"]], others)[0]))
+    return _examples(positives, songs), np.asarray(ranks, np.float64)
+
+
+def _pairs(parts: Mapping[str, Sequence[Row]]) -> list[tuple[Row, Row]]:
+    """Return originals and twins of the same vocal."""
+    twins = {row["facts"]["vocal"]: row for row in parts.get(TWIN, ())}
+    return [(row, twins[row["facts"]["vocal"]]) for row in parts.get(ORIGINAL, ()) if row["facts"]["vocal"] in twins]
+
+
+def _robustness(rows: Sequence[Row]) -> dict[str, float]:
+    """Return rank correlation and change of AUC of the same plans with other parts."""
+    from scipy import stats
+
+    songs, groups = _songs(rows), _grouped(rows)
+    by_name = {row["input"]: row for row in rows}
+    found = {}
+    for kind in ROBUST:
+        parts = groups.get(f"other {kind}", {})
+        others = [row for part in parts.values() for row in part]
+        bases = [by_name[row["facts"]["same_as"]] for row in others]
+        if not others or any(row["status"] != OK for row in bases):
+            continue
+        values = [[row["values"]["score"] for row in side] for side in (bases, others)]
+        if all(len(set(side)) > 1 for side in values):
+            found[f"{kind}_correlation"] = float(stats.spearmanr(*values).statistic)
+        areas = []
+        for side in ("base", "other"):
+            chosen = {
+                part: [by_name[row["facts"]["same_as"]] if side == "base" else row for row in own]
+                for part, own in parts.items()
+            }
+            positive, negative = (_examples(chosen.get(part, ()), songs) for part in (POSITIVE, NEGATIVE))
+            areas.append(value_of(roc_auc(positive, negative), len(songs)))
+        if all(map(math.isfinite, areas)):
+            found[f"{kind}_auc_change"] = areas[1] - areas[0]
+    return found
+
+
+# ----------------------------------------------------------------------------------------------------------- charts
+def _rank_curves(of: Mapping[str, Sequence[Row]]) -> list[Chart]:
+    curves = []
+    for label, rows in of.items():
+        parts = _grouped(rows).get("controlled", {})
+        if not (parts.get(POSITIVE) and parts.get(UNLABELLED)):
+            continue
+        scores, others = ([row["values"]["score"] for row in parts[part]] for part in (POSITIVE, UNLABELLED))
+        ranks = np.sort((ranks_among(scores, others) - 1) / len(others))
+        y = np.arange(1, len(ranks) + 1) / len(ranks)
+        x = np.concatenate([[0.0], np.repeat(ranks, 2), [1.0]])
+        curves.append(Curve(label, (100 * x).tolist(), (100 * np.concatenate([[0, 0], np.repeat(y, 2)])).tolist()))
+    return [
+        CurveChart(
+            title="Where the originals rank",
+            caption="Share of positives among the best so many per cent of all matched mashups, controlled. Up and "
+            "left is better; along the dashed line it is chance.",
+            x_label="best per cent of matched mashups",
+            y_label="positives found, %",
+            curves=curves,
+            diagonal=(0.0, 100.0),
+        )
+    ]
+
+
+def _reliability_diagram(of: Mapping[str, Sequence[Row]]) -> list[Chart]:
+    curves = []
+    for label, rows in of.items():
+        parts = _grouped(rows).get("controlled", {})
+        some = [*parts.get(POSITIVE, ()), *parts.get(NEGATIVE, ())]
+        if not _are_probabilities(some):
+            continue
+        songs = _songs(rows)
+        bins = reliability(_examples(parts.get(POSITIVE, ()), songs), _examples(parts.get(NEGATIVE, ()), songs))
+        curves.append(Curve(label, [one.probability for one in bins], [one.positives for one in bins], marked=True))
+    if not curves:
+        return []
+    return [
+        CurveChart(
+            title="Do probabilities mean what they say?",
+            caption="Share of positives among plans of about one probability, controlled; only of who gives "
+            "probabilities. On the dashed line they do.",
+            x_label="mean probability",
+            y_label="share of positives",
+            curves=curves,
+            diagonal=(0.0, 1.0),
+        )
+    ]
+
+
+def _cost(shown: Sequence[Mapping[str, Any]]) -> Chart:
+    points = [
+        Point(one["label"], "", max(one["metrics"]["cpu_ms"], 0.01), one["metrics"]["auc"])
+        for one in shown
+        if one["metrics"]["cpu_ms"] is not None and one["metrics"]["auc"] is not None
+    ]
+    return ScatterChart(
+        title="Cost against quality",
+        caption="CPU time a score, and how often a positive scores above a negative, controlled. Up and left is "
+        "better.",
+        x_label="CPU a score, ms (log)",
+        y_label="AUC, %",
+        points=points,
+        log_x=True,
+    )
+
+
+def _distributions(of: Mapping[str, Sequence[Row]]) -> list[Chart]:
+    """Return one chart a scorer: what it gives each kind of mashup."""
+    charts: list[Chart] = []
+    for label, rows in of.items():
+        groups = _grouped(rows)
+        boxes: dict[str, list[float]] = {}
+        for name in PROTOCOLS:
+            for condition in (Condition.ORIGINAL, Condition.MATCHED, *UNMATCHED):
+                chosen = [
+                    row["values"]["score"]
+                    for part in groups.get(name, {}).values()
+                    for row in part
+                    if row["facts"]["condition"] == condition
+                ]
+                if chosen:
+                    boxes[f"{name}: {condition}"] = chosen
+        if boxes:
+            charts.append(
+                BoxChart(
+                    title=f"{label}: scores by condition",
+                    caption="Every dot is a mashup; boxes hold the middle half, the line in them is the median.",
+                    x_label="score",
+                    boxes=boxes,
+                )
+            )
+    return charts

@@ -1,0 +1,203 @@
+"""Results side by side: what got worse fails, what is not of the same thing is refused, many make one table."""
+
+from __future__ import annotations
+
+import copy
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mashkit.bench.compare import Limit, NotComparable, boards, compare
+from mashkit.bench.page import leaderboard
+from mashkit.bench.scorers import ScorerTask
+from mashkit.cli import main
+from mashkit.errors import UsageError
+
+METRICS = {metric.name: metric for metric in ScorerTask.metrics}
+
+
+def competitor(label: str, auc: float | None, rank: float, *, version: str = "1.0") -> dict[str, Any]:
+    metrics = dict.fromkeys(METRICS, None) | {"auc": auc, "average_rank": rank}
+    return {
+        "label": label, "component": label, "options": {}, "reason": "", "load_s": 1.0, "rank": 1, "score": 50.0,
+        "broken": [], "metrics": metrics, "intervals": {},
+        "description": {"distribution": label, "version": version, "requires": {}, "engine": "", "options": {},
+                        "code_license": "MIT", "weights_license": "none"},
+    }  # fmt: skip
+
+
+def row(label: str, name: str, score: float) -> dict[str, Any]:
+    return {
+        "key": f"{label} {name}", "label": label, "component": label, "input": name, "measure": "controlled",
+        "input_missing": False, "status": "ok", "reason": "", "wall_s": 0.1, "cpu_s": 0.1, "load_s": 1.0,
+        "peak_memory_mb": 100.0,
+        "values": {"score": score, "probability": 0.0, "score_cpu_s": 0.1, "score_wall_s": 0.1},
+    }  # fmt: skip
+
+
+@pytest.fixture
+def result() -> dict[str, Any]:
+    """A result of four songs, whose positives always score higher."""
+    import attrs
+
+    inputs = {
+        f"{part} {song}": {"uses": [["controlled", part]], "song": f"song {song}", "vocal": f"v{song}",
+                           "condition": "original", "plan": f"{part} {song}"}
+        for part in ("positive", "negative", "unlabelled") for song in range(4)
+    }  # fmt: skip
+    return {
+        "format": 1, "finished": "2026-01-01T00:00:00+00:00", "jobs": 1, "rules": "the rules",
+        "suite": {"name": "s", "task": "scorers", "title": "S <s>", "summary": "s", "timeout_s": 60, "seed": 1,
+                  "settings": {"collection": "demo", "vocals": 4}, "sha256": "a" * 64},
+        "machine": {"processor": "P", "cores": 2, "memory_mb": 1000},
+        "environment": {"python": "3", "packages": {}},
+        "metrics": [attrs.asdict(metric) for metric in ScorerTask.metrics],
+        "competitors": [competitor("amu", 90.0, 2.0), competitor("tiv", 80.0, 4.0)],
+        "comparisons": [], "inputs": inputs, "inputs_sha256": "b" * 64,
+        "rows": [row(label, name, 1.0 if name.startswith("positive") else 0.0)
+                 for label in ("amu", "tiv") for name in inputs],
+    }  # fmt: skip
+
+
+def changed(result: dict[str, Any], **metrics: Any) -> dict[str, Any]:
+    other = copy.deepcopy(result)
+    other["competitors"][0]["metrics"] |= metrics
+    return other
+
+
+# ----------------------------------------------------------------------------------------------------------- limits
+def test_a_limit_is_of_the_metrics_unit_or_relative() -> None:
+    metrics = list(METRICS.values())
+    assert Limit.parse("auc:-0.5%", metrics) == Limit("auc", -0.5, relative=False)
+    assert Limit.parse("auc:-0.5", metrics) == Limit("auc", -0.5, relative=False)
+    assert Limit.parse("average_rank:+10%", metrics) == Limit("average_rank", 0.1, relative=True)
+    assert Limit.parse("average_rank:+0", metrics) == Limit("average_rank", 0.0, relative=False)
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("acuracy:-1", "did you mean 'accuracy'"),
+        ("auc", "'' is no change"),
+        ("auc:0.5", r"'0.5' is no change \(write it like auc:-0.5\)"),
+        ("auc:+0.5%", r"higher is better \(write auc:-0.5%\)"),
+        ("average_rank:-1", r"lower is better \(write average_rank:\+1\)"),
+    ],
+)
+def test_a_limit_that_makes_no_sense(text: str, problem: str) -> None:
+    with pytest.raises(UsageError, match=problem):
+        Limit.parse(text, list(METRICS.values()))
+
+
+@pytest.mark.parametrize(
+    ("limit", "metrics", "fails"),
+    [
+        ("auc:-0.5%", {"auc": 89.5}, False),  # at the limit
+        ("auc:-0.5%", {"auc": 89.4}, True),
+        ("auc:-0.5%", {"auc": 99.0}, False),
+        ("auc:-0.5%", {"auc": None}, True),
+        ("auc:-0", {"auc": 90.0}, False),
+        ("average_rank:+10%", {"average_rank": 2.2}, False),
+        ("average_rank:+10%", {"average_rank": 2.21}, True),
+        ("average_rank:+0.1", {"average_rank": 1.0}, False),
+        ("accuracy:-1", {"accuracy": 3.0}, False),  # it was not measured before
+    ],
+)
+def test_what_got_worse_fails(result: dict[str, Any], limit: str, metrics: dict[str, Any], fails: bool) -> None:
+    compared = compare(result, changed(result, **metrics), [limit])
+    assert [one.label for one in compared.failures] == (["amu"] if fails else [])
+
+
+def test_changes_have_intervals_where_rows_tell(result: dict[str, Any]) -> None:
+    other = changed(result)
+    for one in other["rows"]:
+        if one["label"] == "amu" and one["input"] == "positive 0":
+            one["values"]["score"] = -1.0
+    found = {(one.label, one.metric): one for one in compare(result, other).changes}
+    assert found["amu", "auc"].low is not None
+    assert found["amu", "auc"].low < 0 <= found["amu", "auc"].high
+    assert (found["tiv", "auc"].low, found["tiv", "auc"].high) == (0, 0)
+
+
+# ---------------------------------------------------------------------------------------------------------- refusals
+def test_what_is_not_of_the_same_thing_is_refused(result: dict[str, Any]) -> None:
+    def other(**suite: Any) -> dict[str, Any]:
+        made = copy.deepcopy(result)
+        made["suite"] |= {"sha256": "c" * 64, **suite}
+        return made
+
+    cases = [
+        (other(settings={"collection": "songs", "vocals": 4}), "settings differ: collection demo and songs$"),
+        (other(seed=2), "settings differ: seed 1 and 2"),
+        (other(task="stretchers"), "'scorers', the other of 'stretchers'"),
+        ({**result, "inputs_sha256": "d" * 64}, "another collection, or files in it have changed"),
+        ({name: value for name, value in result.items() if name != "inputs_sha256"}, "before results recorded"),
+        ({**result, "metrics": result["metrics"][1:]}, "other metrics"),
+        ({**result, "competitors": [competitor("xyz", 1.0, 1.0)]}, "no competitor in common"),
+    ]
+    for made, problem in cases:
+        with pytest.raises(NotComparable) as error:
+            compare(result, made)
+        assert re.search(problem, error.value.problem), error.value.problem
+
+
+def test_the_command_line_says_it_with_its_exit_status(
+    result: dict[str, Any], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    paths = {}
+    for name, made in {
+        "a": result, "b": changed(result, auc=85.0), "c": {**result, "inputs_sha256": "d" * 64}
+    }.items():  # fmt: skip
+        paths[name] = tmp_path / f"{name}.json"
+        paths[name].write_text(json.dumps(made))
+
+    def run(*arguments: object) -> int:
+        return main(["bench", "compare", *map(str, arguments)])
+
+    assert run(paths["a"], paths["b"]) == 0
+    assert run(paths["a"], paths["b"], "--fail-on", "auc:-5%") == 0
+    capsys.readouterr()
+    assert run(paths["a"], paths["b"], "--fail-on", "auc:-0.5%", "--json") == 1
+    said = capsys.readouterr()
+    assert json.loads(said.out)["failures"][0]["label"] == "amu"
+    assert "failed: amu: auc from 90.000 to 85.000" in said.err
+    assert run(paths["a"], paths["c"]) == 2
+    assert "inputs differ" in capsys.readouterr().err
+    assert run(paths["a"], tmp_path / "nowhere.json") == 2
+
+
+# -------------------------------------------------------------------------------------------------------- leaderboard
+def test_a_leaderboard_ranks_all_comparable_entries_anew(result: dict[str, Any], tmp_path: Path) -> None:
+    theirs = {**copy.deepcopy(result), "finished": "2026-02-01T00:00:00+00:00"}
+    theirs["competitors"] = [
+        competitor("acme <net>", 95.0, 1.0), competitor("amu", 91.0, 2.0), competitor("tiv", 70.0, 5.0, version="0.9"),
+    ]  # fmt: skip
+    (tmp_path / "ours.json").write_text(json.dumps(result))
+    (tmp_path / "theirs.json").write_text(json.dumps(theirs))
+    (tmp_path / "elsewhere.json").write_text(json.dumps({**result, "inputs_sha256": "d" * 64}))
+    (tmp_path / "notes.json").write_text("{}")
+    found, refused = boards(tmp_path)
+    assert [len(one.files) for one in found] == [1, 2]
+    assert set(refused) == {tmp_path / "notes.json"}
+    places = {one["label"]: one for one in found[1].result["competitors"]}
+    # The same component at the same version twice: the newer counts. At two versions, both do.
+    assert list(places) == ["acme <net>", "amu", "tiv (ours)", "tiv (theirs)"]
+    assert places["amu"]["metrics"]["auc"] == 91.0
+    assert [one["rank"] for one in places.values()] == [1, 2, 3, 4]
+    text = leaderboard([(one.result, one.files) for one in found], refused)
+    assert "acme &lt;net&gt;" in text
+    assert "S &lt;s&gt;" in text
+    assert "<s>" not in text
+    assert "notes.json" in text
+    assert not re.search(r'(src|href)="(?!#)', text)
+    assert main(["bench", "leaderboard", str(tmp_path), "-o", str(tmp_path / "board.html")]) == 0
+    assert (tmp_path / "board.html").read_text() == text
+
+
+def test_a_folder_without_results_is_named(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="no result of a benchmark"):
+        boards(tmp_path)
+    assert main(["bench", "leaderboard", str(tmp_path / "x"), "-o", str(tmp_path / "b.html")]) == 2

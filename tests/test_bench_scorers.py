@@ -1,0 +1,373 @@
+"""The scorers' benchmark: who hears something is told from who does not, and whatever a scorer does is a row."""
+
+from __future__ import annotations
+
+import json
+import math
+import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import attrs
+import numpy as np
+import pytest
+from scipy import stats
+
+from mashkit.bench import collections
+from mashkit.bench.page import page
+from mashkit.bench.runner import run, with_facts
+from mashkit.bench.scorers import HEADLINES, TWIN_METRICS, ScorerTask
+from mashkit.bench.suite import Competitor, Suite
+from mashkit.bench.tables import SuiteError
+from mashkit.bench.tasks import Input, InputLost
+from mashkit.cli import main
+from mashkit.pipeline import Kit
+from mashkit.types import MashupPlan
+
+PLUGIN = '''
+import os, time
+import attrs
+from mashkit import ComponentInfo, Score, Scorer, hookimpl
+from mashkit.types import Condition, Role
+
+def info(name):
+    return ComponentInfo(name=name, target=f"acme_scorers:{name.title().replace('-', '')}", summary=name,
+                         provides=["wrong"], code_license="MIT")
+
+INFOS = [info(name) for name in ("acme-oracle", "acme-nan", "acme-short", "acme-hanging", "acme-dying", "acme-raising")]
+
+@hookimpl
+def mashkit_register_scorers():
+    return INFOS
+
+def wrong(mashup):
+    """How many things are wrong, for one who has read the plan."""
+    vocal, harmonic, percussion = (mashup.plan.layer(role) for role in Role)
+    clips = mashup.clips
+    key, tempo = (lambda role, layer: clips[role].analysis.key.transposed(round(layer.semitones)),
+                  lambda role, layer: clips[role].analysis.tempo * layer.speed)
+    found = abs(key(Role.VOCAL, vocal).semitones_to(key(Role.HARMONIC, harmonic)))
+    found += abs(tempo(Role.VOCAL, vocal) / tempo(Role.PERCUSSION, percussion) - 1)
+    found += 0.1 * len({clip.id for clip in clips.values()}) - 0.1
+    same = clips[Role.VOCAL].id == clips[Role.PERCUSSION].id
+    return found + (abs(float(percussion.to_clip(1) - vocal.to_clip(1))) if same else 0.5)
+
+@attrs.define(kw_only=True, eq=False)
+class AcmeOracle(Scorer):
+    info = INFOS[0]
+    noise: float = 0.0
+    def _score(self, mashups):
+        return [self._one(mashup) for mashup in mashups]
+    def _one(self, mashup):
+        faults = wrong(mashup)
+        # Digits of the plan's id: noise that is the same whenever it is asked for.
+        shaken = faults + self.noise * (int(mashup.plan.id[:6], 16) / 16 ** 6 - 0.5)
+        return Score(1 / (1 + 2 * max(shaken, 0)), "probability", {"wrong": faults})
+
+class AcmeNan(Scorer):
+    info = INFOS[1]
+    def _score(self, mashups):
+        return [Score(float("nan") if mashup.plan.condition is Condition.MATCHED else 1.0) for mashup in mashups]
+
+class AcmeShort(Scorer):
+    info = INFOS[2]
+    def _score(self, mashups):
+        return []
+
+class AcmeHanging(Scorer):
+    info = INFOS[3]
+    def _score(self, mashups):
+        if mashups[0].plan.condition is Condition.UNMATCHED_TEMPO:
+            time.sleep(600)
+        return [Score(0.0) for _ in mashups]
+
+class AcmeDying(Scorer):
+    info = INFOS[4]
+    def _score(self, mashups):
+        if mashups[0].plan.condition is Condition.UNMATCHED_KEY:
+            os._exit(7)
+        return [Score(0.0) for _ in mashups]
+
+class AcmeRaising(Scorer):
+    info = INFOS[5]
+    def _score(self, mashups):
+        raise RuntimeError("out of tune <b>")
+'''
+
+SETTINGS = {"collection": "rendered", "vocals": 5, "matched": 2, "negatives": 3, "other_separator": ""}
+SUITE = Suite(
+    name="acme-scorers",
+    task="scorers",
+    title="Acme's scorers",
+    competitors=[
+        Competitor(component="acme-oracle"),
+        Competitor(component="acme-oracle", options={"noise": 3.0}, label="hard of hearing"),
+        Competitor(component="random"),
+        Competitor(component="acme-net", install="pip install acme-net"),
+    ],
+    seed=5,
+    settings=SETTINGS,
+)
+FAULTY = attrs.evolve(
+    SUITE,
+    name="acme-faulty",
+    competitors=[
+        Competitor(component=f"acme-{name}") for name in ("oracle", "nan", "short", "hanging", "dying", "raising")
+    ],
+    timeout_s=30.0,
+    settings={
+        "collection": "rendered", "vocals": 1, "matched": 2, "other_stretcher": "", "other_separator": "",
+        "groups": ["controlled", "harmonic +1 semitones"],
+    },
+)  # fmt: skip
+
+
+@pytest.fixture(scope="module", autouse=True)
+def acme(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Install Acme's scorers, for this process and those it spawns."""
+    folder = tmp_path_factory.mktemp("acme")
+    (folder / "acme_scorers.py").write_text(PLUGIN)
+    info = folder / "acme_scorers-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: acme_scorers\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text("[mashkit]\nacme = acme_scorers\n")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(folder)
+        yield
+    sys.modules.pop("acme_scorers", None)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("bench")
+
+
+@pytest.fixture(scope="module")
+def result(folder: Path) -> dict[str, Any]:
+    return run(SUITE, folder, jobs=2)
+
+
+@pytest.fixture(scope="module")
+def faulty(folder: Path) -> dict[str, Any]:
+    return run(FAULTY, folder)
+
+
+def metrics(result: Mapping[str, Any], label: str) -> dict[str, float | None]:
+    found = next(one["metrics"] for one in result["competitors"] if one["label"] == label)
+    assert isinstance(found, dict)
+    return found
+
+
+def rows(result: Mapping[str, Any], label: str) -> list[Mapping[str, Any]]:
+    return [row for row in with_facts(result["rows"], result["inputs"]) if row["label"] == label]
+
+
+# ------------------------------------------------------------------------------------------------------ who hears it
+def test_who_reads_the_plan_is_perfect_and_chance_is_chance(result: dict[str, Any]) -> None:
+    oracle, chance = metrics(result, "acme-oracle"), metrics(result, "random")
+    assert oracle["auc"] == oracle["paper_auc"] == oracle["recall_1"] == 100
+    assert oracle["average_rank"] == oracle["mrr"] == 1
+    for name in TWIN_METRICS:
+        if name != "control":
+            assert oracle[name] == 100, name
+    assert oracle["control"] == 50  # nothing is wrong with either
+    twins = [chance[name] for name in TWIN_METRICS]
+    assert 30 < float(np.mean(twins)) < 70
+    assert 0.2 < chance["ece"] < 0.6
+    order = [one["label"] for one in result["competitors"]]
+    assert order.index("acme-oracle") < order.index("hard of hearing") < order.index("random")
+    assert "pip install acme-net" in next(one for one in result["competitors"] if one["label"] == "acme-net")["reason"]
+
+
+def test_metrics_are_those_of_the_rows_by_hand(result: dict[str, Any]) -> None:
+    own = rows(result, "hard of hearing")
+    found = metrics(result, "hard of hearing")
+
+    def of(group: str, part: str) -> list[Mapping[str, Any]]:
+        return [row for row in own if [group, part] in row["facts"].get("uses", [])]
+
+    positive, negative, matched = (of("controlled", part) for part in ("positive", "negative", "unlabelled"))
+    scores = [[row["values"]["score"] for row in part] for part in (positive, negative, matched)]
+    assert [len(part) for part in scores] == [5, 15, 10]
+    area = stats.mannwhitneyu(scores[0], scores[1]).statistic / 75
+    assert found["auc"] == pytest.approx(100 * area, abs=1e-9)
+    ranks = [stats.rankdata([-one, *(-other for other in scores[2])])[0] for one in scores[0]]
+    assert found["average_rank"] == pytest.approx(np.mean(ranks), abs=1e-9)
+    assert found["normalised_rank"] == pytest.approx(100 * (np.mean(ranks) - 1) / 10, abs=1e-9)
+    right = np.mean([one >= 0.5 for one in scores[0]]), np.mean([one < 0.5 for one in scores[1]])
+    assert found["accuracy"] == pytest.approx(100 * np.mean(right), abs=1e-9)
+    by_vocal = []
+    for row in positive:
+        others = [one["values"]["score"] for one in matched if one["facts"]["vocal"] == row["facts"]["vocal"]]
+        assert len(others) == 2
+        by_vocal.append(stats.rankdata([-row["values"]["score"], *(-one for one in others)])[0])
+    assert found["mrr"] == pytest.approx(np.mean(1 / np.array(by_vocal)), abs=1e-9)
+    pairs = []
+    for name in TWIN_METRICS["harmonic_1"]:
+        for row in of(name, "original"):
+            (twin,) = [one for one in of(name, "twin") if one["facts"]["vocal"] == row["facts"]["vocal"]]
+            pairs.append(row["values"]["score"] - twin["values"]["score"])
+    assert len(pairs) == 10
+    assert found["harmonic_1"] == pytest.approx(100 * np.mean((np.sign(pairs) + 1) / 2), abs=1e-9)
+    cpu = [row["values"]["score_cpu_s"] for row in own if row["status"] == "ok"]
+    assert found["cpu_ms"] == pytest.approx(1000 * np.mean(cpu))
+
+
+def test_other_parts_under_the_same_plans(result: dict[str, Any]) -> None:
+    # Who reads plans does not mind who renders them.
+    assert metrics(result, "acme-oracle")["stretcher_correlation"] == pytest.approx(1)
+    assert metrics(result, "acme-oracle")["stretcher_auc_change"] == 0
+    assert metrics(result, "acme-oracle")["separator_correlation"] is None
+    others = [row for row in rows(result, "acme-oracle") if "same_as" in row["facts"]]
+    assert len(others) == 5 * 4
+    names = {row["input"] for row in rows(result, "acme-oracle")}
+    assert {row["facts"]["same_as"] for row in others} <= names
+
+
+def test_intervals_hold_values_and_tests_find_the_oracle(result: dict[str, Any]) -> None:
+    for one in result["competitors"]:
+        for name, (low, high) in one["intervals"].items():
+            # A percentile interval is about the estimate; that of a ratio of sums may miss it by a little.
+            assert low - 5 <= one["metrics"][name] <= high + 5
+    tests = {(one["metric"], one["one"], one["other"]): one for one in result["comparisons"]}
+    assert {one[0] for one in tests} == set(HEADLINES)
+    test = tests["wrong_song", "acme-oracle", "random"]
+    gap = metrics(result, "acme-oracle")["wrong_song"] - metrics(result, "random")["wrong_song"]  # type: ignore[operator]
+    assert test["difference"] == pytest.approx(gap)
+    assert test["p_signed_rank"] <= test["p_holm"] <= 1
+
+
+# ------------------------------------------------------------------------------------------------------- what is a row
+@pytest.mark.parametrize(
+    ("label", "status", "reason", "spoilt"),
+    [
+        ("acme-nan", "failed", "a score of nan", "average_rank"),
+        ("acme-short", "failed", "gave 0 scores for 1 mashups", None),
+        ("acme-hanging", "timeout", "took longer than 30 s", "auc"),
+        ("acme-dying", "failed", "died with exit status 7", "auc"),
+        ("acme-raising", "failed", "out of tune <b>", None),
+    ],
+)
+def test_whatever_a_scorer_does_is_a_row(
+    faulty: dict[str, Any], label: str, status: str, reason: str, spoilt: str | None
+) -> None:
+    own = rows(faulty, label)
+    assert len(own) == len(rows(faulty, "acme-oracle"))
+    bad = [row for row in own if row["status"] == status]
+    assert bad
+    assert all(reason in row["reason"] for row in bad)
+    if spoilt is None:
+        assert len(bad) == len(own)
+        assert next(one for one in faulty["competitors"] if one["label"] == label)["metrics"] is None
+        return
+    # What went well is there, and no metric is made of the best cases alone.
+    assert len([row for row in own if row["status"] == "ok"]) == len(own) - len(bad)
+    assert metrics(faulty, label)[spoilt] is None
+    assert metrics(faulty, label)["cpu_ms"] is None
+    assert metrics(faulty, label)["harmonic_1"] == 50  # they give everything else one score
+
+
+def test_a_finished_suite_scores_nothing_again(result: dict[str, Any], folder: Path) -> None:
+    fresh = []
+    again = run(
+        SUITE.only(["acme-oracle", "random"]), folder,
+        heard=lambda row, known, done, total: fresh.extend([] if known else [row["input"]]),
+    )  # fmt: skip
+    assert fresh == []
+    assert metrics(again, "acme-oracle") == metrics(result, "acme-oracle")
+    assert again["inputs_sha256"] == result["inputs_sha256"]
+
+
+def test_the_result_is_json_and_a_page(result: dict[str, Any]) -> None:
+    again = json.loads(json.dumps(result, allow_nan=False))
+    text = page(again)
+    for title in ("Positives over negatives", "Where the originals rank", "Do probabilities mean", "Cost against"):
+        assert title in text
+    assert "acme-oracle: scores by condition" in text
+
+
+def test_a_page_of_failures(faulty: dict[str, Any]) -> None:
+    text = page(faulty)
+    assert "out of tune &lt;b&gt;" in text
+    assert "out of tune <b>" not in text
+
+
+# -------------------------------------------------------------------------------------------------- too little to go on
+@pytest.fixture
+def task() -> ScorerTask:
+    return ScorerTask()
+
+
+def missing(inputs: list[Input]) -> dict[str, str]:
+    return {one.name: one.missing for one in inputs if one.missing}
+
+
+def test_no_collection_is_a_reason_for_each_group(task: ScorerTask, tmp_path: Path) -> None:
+    inputs = task.inputs({"collection": "songs"}, tmp_path)
+    assert {"controlled", "paper", "wrong song"} <= set(missing(inputs))
+    assert all("no folder" in reason for reason in missing(inputs).values())
+    with pytest.raises(SuiteError, match="did you mean 'controlled'"):
+        task.inputs({"groups": ["controled"]}, None)
+    with pytest.raises(SuiteError, match="vocals"):
+        task.inputs({"vocals": 0}, None)
+
+
+def test_one_song_alone_is_said_and_the_rest_goes_on(task: ScorerTask, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(collections, "RENDERED_SONGS", 1)
+    inputs = task.inputs({**SETTINGS, "seed": 6}, None)
+    reasons = missing(inputs)
+    assert any("no other song" in reason for reason in reasons.values())
+    assert any("no unmatched-key mashup" in reason for reason in reasons.values())
+    there = [one for one in inputs if not one.missing]
+    assert any(["harmonic +1 semitones", "twin"] in one.facts["uses"] for one in there)
+    scorer = Kit(scorer="random").scorer
+    made = [
+        {"input": one.name, "status": "unavailable" if one.missing else "ok", "input_missing": bool(one.missing),
+         "facts": dict(one.facts), "values": {} if one.missing else task.measure(scorer, one), "peak_memory_mb": 1.0}
+        for one in inputs
+    ]  # fmt: skip
+    found = task.summarize(made)
+    assert found["auc"] is found["paper_auc"] is found["wrong_song"] is found["mrr"] is None
+    assert found["harmonic_1"] in (0, 50, 100)
+    assert task.intervals(made) == {}  # one song is one observation
+
+
+def test_a_clip_that_has_gone_is_nobodys_failure(task: ScorerTask) -> None:
+    given = next(one for one in task.inputs({**SETTINGS, "seed": 5}, None) if not one.missing)
+    plan = MashupPlan.from_dict(given.parameters["plan"])
+    gone = attrs.evolve(plan, layers=[attrs.evolve(plan.layers[0], clip_id="gone"), *plan.layers[1:]])
+    lost = attrs.evolve(given, parameters={**given.parameters, "plan": gone.to_dict()})
+    with pytest.raises(InputLost, match="no clip 'gone'"):
+        task.measure(Kit(scorer="random").scorer, lost)
+    measured = task.measure(Kit(scorer="random").scorer, given)
+    row = {"input": "a", "status": "ok", "input_missing": False, "facts": dict(given.facts), "values": measured}
+    absent = {**row, "input": "b", "status": "unavailable", "input_missing": True, "values": {}}
+    failed = {**absent, "status": "failed", "input_missing": False}
+    for other, known in ((absent, True), (failed, False)):
+        found = task.summarize([{**one, "peak_memory_mb": 1.0} for one in (row, other)])
+        assert (found["cpu_ms"] is not None) == known
+
+
+def test_a_plan_used_twice_is_scored_once(task: ScorerTask) -> None:
+    inputs = [one for one in task.inputs({**SETTINGS, "seed": 5}, None) if not one.missing]
+    assert any(len(one.facts["uses"]) > 1 for one in inputs)
+    plans = [(one.facts["plan"], one.parameters["stretcher"]) for one in inputs]
+    assert len(set(plans)) == len(plans)
+    assert len({one.name for one in inputs}) == len(inputs)
+
+
+def test_a_value_is_no_metric_where_nobody_has_one(task: ScorerTask) -> None:
+    found = task.summarize([])
+    assert set(found) == {metric.name for metric in task.metrics}
+    assert not any(value is not None and math.isnan(value) for value in found.values())
+
+
+# ---------------------------------------------------------------------------------------------------------------- smoke
+def test_smoke_with_a_strangers_scorer(tmp_path: Path, capsys: pytest.CaptureFixture[str], demo_songs: Path) -> None:
+    assert main(["bench", "run", "smoke", "--add", "acme-oracle", "-o", str(tmp_path), "--json"]) == 0
+    result = json.loads(capsys.readouterr().out)
+    assert {one["label"] for one in result["competitors"]} == {"amu", "tiv", "random", "acme-oracle"}
+    assert all(one["rank"] for one in result["competitors"])
+    assert metrics(result, "amu")["auc"] > 60  # type: ignore[operator]
+    assert {path.suffix for path in tmp_path.iterdir()} == {".json", ".html", ".md", ".jsonl"}

@@ -1,0 +1,263 @@
+"""Statistics and metrics of the scorers' benchmark: against scipy and scikit-learn by hand, and on known effects."""
+
+from __future__ import annotations
+
+import itertools
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy import stats
+
+from mashkit.bench.scorer_metrics import (
+    Examples,
+    accuracy,
+    average_rank,
+    beaten_by,
+    calibration_error,
+    mean_over,
+    preferred,
+    ranks_among,
+    reliability,
+    roc_auc,
+)
+from mashkit.bench.statistics import (
+    by_cluster,
+    holm,
+    interval,
+    pair_ratio,
+    paired,
+    ratio,
+    resampled,
+    signed_rank,
+    tails,
+    value_of,
+)
+from mashkit.errors import UsageError
+
+SONGS = 6
+# Coarse, so that there are ties.
+scores = st.lists(st.integers(0, 8).map(lambda n: n / 8), min_size=1, max_size=30)
+
+
+def examples(values: list[float] | np.ndarray, songs: np.ndarray | None = None) -> Examples:
+    return Examples(values, np.arange(len(values)) % SONGS if songs is None else songs, SONGS)
+
+
+# ---------------------------------------------------------------------------------------------------------- metrics
+@given(scores, scores)
+def test_ranks_are_scipys_mid_ranks(positive: list[float], others: list[float]) -> None:
+    by_hand = [stats.rankdata([-one, *(-other for other in others)])[0] for one in positive]
+    assert ranks_among(positive, others) == pytest.approx(by_hand, abs=1e-9)
+    assert value_of(average_rank(examples(positive), examples(others)), SONGS) == pytest.approx(
+        np.mean(by_hand), abs=1e-9
+    )
+
+
+@settings(deadline=None)  # the first example imports scikit-learn
+@given(scores, scores)
+def test_area_is_scikit_learns_and_mann_whitneys(positive: list[float], negative: list[float]) -> None:
+    metrics = pytest.importorskip("sklearn.metrics")
+    labels = [1] * len(positive) + [0] * len(negative)
+    found = value_of(roc_auc(examples(positive), examples(negative)), SONGS)
+    assert found == pytest.approx(metrics.roc_auc_score(labels, positive + negative), abs=1e-9)
+    u = stats.mannwhitneyu(positive, negative).statistic
+    assert found == pytest.approx(u / len(positive) / len(negative), abs=1e-9)
+
+
+@settings(deadline=None)  # the first example imports scikit-learn
+@given(scores, scores)
+def test_accuracy_is_scikit_learns_balanced_one(positive: list[float], negative: list[float]) -> None:
+    metrics = pytest.importorskip("sklearn.metrics")
+    labels = [1] * len(positive) + [0] * len(negative)
+    said = [score >= 0.5 for score in positive + negative]
+    found = value_of(accuracy(examples(positive), examples(negative)), SONGS)
+    assert found == pytest.approx(metrics.balanced_accuracy_score(labels, said), abs=1e-9)
+
+
+@settings(deadline=None)  # the first example imports scikit-learn
+@given(scores, scores)
+def test_calibration_is_scikit_learns_curve_weighted(positive: list[float], negative: list[float]) -> None:
+    calibration = pytest.importorskip("sklearn.calibration")
+    labels = np.array([1] * len(positive) + [0] * len(negative))
+    said = np.array(positive + negative)
+    shares, means = calibration.calibration_curve(labels, said, n_bins=10)
+    bins = reliability(examples(positive), examples(negative))
+    assert [one.positives for one in bins] == pytest.approx(shares, abs=1e-9)
+    assert [one.probability for one in bins] == pytest.approx(means, abs=1e-9)
+    by_hand = sum(one.count * abs(share - mean) for one, share, mean in zip(bins, shares, means, strict=True))
+    found = value_of(calibration_error(examples(positive), examples(negative)), SONGS)
+    assert found == pytest.approx(by_hand / len(labels), abs=1e-9)
+
+
+@given(scores, st.randoms(use_true_random=False))
+def test_preference_counts_ties_half(originals: list[float], random: object) -> None:
+    twins = [random.choice(originals) for _ in originals]  # type: ignore[attr-defined]
+    by_hand = np.mean([1.0 if a > b else 0.5 if a == b else 0.0 for a, b in zip(originals, twins, strict=True)])
+    assert value_of(preferred(examples(originals), twins), SONGS) == pytest.approx(by_hand, abs=1e-9)
+
+
+@given(scores, scores, st.floats(0.1, 3), st.floats(-5, 5))
+def test_only_the_order_counts(positive: list[float], negative: list[float], gain: float, offset: float) -> None:
+    def moved(values: list[float]) -> Examples:
+        return examples(np.array(values) * gain + offset)
+
+    for metric in (roc_auc, average_rank, beaten_by):
+        before = value_of(metric(examples(positive), examples(negative)), SONGS)
+        assert value_of(metric(moved(positive), moved(negative)), SONGS) == pytest.approx(before, abs=1e-9)
+    there, back = roc_auc(examples(positive), examples(negative)), roc_auc(examples(negative), examples(positive))
+    assert value_of(there, SONGS) + value_of(back, SONGS) == pytest.approx(1)
+
+
+def test_an_empty_class_tells_nothing() -> None:
+    some, none = examples([0.2, 0.9]), examples([])
+    for metric in (roc_auc, average_rank, accuracy):
+        assert math.isnan(value_of(metric(some, none), SONGS))
+        assert math.isnan(value_of(metric(none, some), SONGS))
+        assert interval(metric(some, none), SONGS) is None
+    assert math.isnan(value_of(calibration_error(none, none), SONGS))
+    assert reliability(none, none) == []
+    assert paired(roc_auc(some, none), roc_auc(some, none), SONGS) is None
+
+
+def test_what_is_no_example() -> None:
+    with pytest.raises(UsageError, match="NaN"):
+        examples([0.1, math.nan])
+    with pytest.raises(UsageError, match="songs run to 7"):
+        Examples([0.1], [7], SONGS)
+    with pytest.raises(UsageError, match="shape"):
+        Examples([0.1], [0, 1], SONGS)
+    with pytest.raises(UsageError, match="probability outside"):
+        calibration_error(examples([1.5]), examples([0.5]))
+
+
+# ---------------------------------------------------------------------------------------------------------- weights
+def test_weights_are_repeated_songs() -> None:
+    random = np.random.default_rng(0)
+    positive, negative = (Examples(random.random(40), random.integers(SONGS, size=40), SONGS) for _ in range(2))
+    weights = random.integers(0, 3, size=(20, SONGS)).astype(float)
+
+    def repeated(one: Examples, row: np.ndarray) -> Examples:
+        times = row.astype(int)[one.songs]
+        return Examples(np.repeat(one.scores, times), np.repeat(one.songs, times), SONGS)
+
+    for metric in (roc_auc, beaten_by, accuracy, calibration_error):
+        found = metric(positive, negative)(weights)
+        by_hand = [value_of(metric(repeated(positive, row), repeated(negative, row)), SONGS) for row in weights]
+        assert found == pytest.approx(by_hand, abs=1e-9, nan_ok=True)
+    alone = by_cluster(mean_over(positive, positive.scores), SONGS)
+    assert alone == pytest.approx([positive.scores[positive.songs == song].mean() for song in range(SONGS)])
+
+
+def test_intervals_are_scipys_of_the_same_level() -> None:
+    random = np.random.default_rng(1)
+    values = random.normal(size=15)
+    low, high = tails(15)
+    by_hand = stats.bootstrap(
+        (values,), np.mean, n_resamples=20_000, confidence_level=high - low, method="percentile", rng=random
+    ).confidence_interval
+    found = interval(ratio(values, np.ones(15)), 15, resamples=20_000)
+    assert found is not None
+    assert (found.low, found.high) == pytest.approx((by_hand.low, by_hand.high), abs=0.02)
+    # With many clusters nothing is left to expand.
+    assert tails(100_000) == pytest.approx((0.025, 0.975), abs=1e-4)
+
+
+def clustered(random: np.random.Generator, songs: int, each: int, effect: float) -> np.ndarray:
+    """Return values whose spread is mostly between songs, shape (songs, each)."""
+    return effect + random.normal(size=(songs, 1)) + 0.5 * random.normal(size=(songs, each))
+
+
+@pytest.mark.parametrize("songs", [8, 30])
+def test_intervals_cover_the_truth_as_often_as_they_say(songs: int) -> None:
+    random = np.random.default_rng(2)
+    covered = naive = 0
+    runs, each, effect = 500, 6, 0.7
+    for run in range(runs):
+        values = clustered(random, songs, each, effect)
+        found = interval(ratio(values.sum(axis=1), np.full(songs, each)), songs, resamples=400, seed=run)
+        assert found is not None
+        covered += found.low <= effect <= found.high
+        flat = interval(ratio(values.ravel(), np.ones(values.size)), values.size, resamples=200, seed=run)
+        assert flat is not None
+        naive += flat.low <= effect <= flat.high
+    # 95 % of 500 is 475 ± 5; what takes every mashup for an observation of its own is far too sure.
+    assert 0.92 <= covered / runs <= 0.98
+    assert naive / runs < 0.75
+
+
+def test_intervals_of_an_area_cover_it_too() -> None:
+    # Song effects shift positives and negatives alike; the true area is that of two normals, a distance of 1 apart.
+    random = np.random.default_rng(3)
+    songs, each, runs = 20, 5, 200
+    truth = float(stats.norm.cdf(1 / math.sqrt(2 * (1 + 0.5**2))))
+    covered = 0
+    for run in range(runs):
+        effects = random.normal(scale=0.5, size=(songs, 1))
+        values = [shift + effects + random.normal(size=(songs, each)) for shift in (1.0, 0.0)]
+        classes = [Examples(one.ravel(), np.repeat(np.arange(songs), each), songs) for one in values]
+        found = interval(roc_auc(*classes), songs, resamples=300, seed=run)
+        assert found is not None
+        covered += found.low <= truth <= found.high
+    assert 0.9 <= covered / runs <= 0.99
+
+
+def test_paired_tests_find_effects_and_nothing_else() -> None:
+    random = np.random.default_rng(4)
+    songs, each, runs = 12, 4, 300
+    false, found = np.zeros(2), np.zeros(2)
+    for run in range(runs):
+        # What is hard is hard for both: only a paired test sees through that.
+        common = 2 * random.normal(size=(songs, 1))
+        one, same, better = (
+            ratio((common + shift + 0.5 * random.normal(size=(songs, each))).sum(axis=1), np.full(songs, each))
+            for shift in (0.0, 0.0, 0.5)
+        )
+        for other, count in ((same, false), (better, found)):
+            test = paired(other, one, songs, resamples=200, seed=run)
+            assert test is not None
+            assert test.p_bootstrap is not None
+            assert test.p_signed_rank is not None
+            count += np.array([test.p_bootstrap, test.p_signed_rank]) < 0.05
+    assert (false / runs < 0.09).all()
+    assert (found / runs > 0.9).all()
+
+
+def test_signed_rank_is_scipys() -> None:
+    values = np.array([0.3, -0.1, 0.7, 0.25, 0.05, -0.2, 0.9, 0.45])
+    assert signed_rank(values) == pytest.approx(stats.wilcoxon(values, method="exact").pvalue, abs=1e-9)
+    assert signed_rank([*values, math.nan, 0.0]) == signed_rank(values)
+    assert signed_rank([0.0, 0.0]) == 1.0
+    assert signed_rank([math.nan]) is None
+    # Ties: all 2⁵ assignments of signs by hand.
+    tied = np.array([1.0, 1.0, 2.0, 2.0, -1.0])
+    ranks = stats.rankdata(np.abs(tied))
+    sums = np.array([np.dot(ranks, signs) for signs in itertools.product((0, 1), repeat=5)])
+    own = ranks[tied > 0].sum()
+    both = np.mean(sums >= own - 1e-9), np.mean(sums <= own + 1e-9)
+    assert signed_rank(tied) == pytest.approx(min(1.0, 2 * min(both)), abs=1e-9)
+
+
+def test_holm_by_hand() -> None:
+    # Sorted .01, .02, .03, .04: times 4, 3, 2, 1, and none below one before it.
+    assert holm([0.03, 0.01, 0.04, 0.02]) == pytest.approx([0.06, 0.04, 0.06, 0.06])
+    assert holm([0.9, 0.5]) == [1.0, 1.0]
+    assert holm([]) == []
+
+
+@given(st.lists(st.floats(0, 1), min_size=1, max_size=12))
+def test_holm_lies_between_nothing_and_bonferroni(values: list[float]) -> None:
+    for own, adjusted in zip(values, holm(values), strict=True):
+        assert own <= adjusted <= min(1.0, len(values) * own) + 1e-12
+
+
+def test_one_cluster_has_no_interval() -> None:
+    assert interval(ratio([3.0], [2.0]), 1) is None
+    test = paired(ratio([3.0], [2.0]), ratio([1.0], [2.0]), 1)
+    assert test is not None
+    assert (test.difference, test.interval, test.p_bootstrap) == (1.0, None, None)
+    assert math.isnan(value_of(pair_ratio([[0.0]], [[0.0]]), 1))
+    with pytest.raises(UsageError):
+        resampled(0)

@@ -1,0 +1,59 @@
+"""The floors of the scorers' benchmark: chance, and loudness."""
+
+from __future__ import annotations
+
+import attrs
+import numpy as np
+import pytest
+
+from mashkit.builtin.floors import SILENCE_LUFS, LoudnessScorer, RandomScorer
+from mashkit.catalog.ingest import loudness
+from mashkit.errors import OptionError
+from mashkit.pipeline import Kit
+from mashkit.registry import Registry
+from mashkit.render import Renderer
+from mashkit.testing import ScorerContract
+from mashkit.testing.contracts import SyntheticSource
+from mashkit.types import Condition, Key, Layer, MashupPlan, Role
+
+
+class TestRandom(ScorerContract):
+    component = "random"
+
+
+class TestLoudness(ScorerContract):
+    component = "loudness"
+
+
+def plans(count: int) -> list[MashupPlan]:
+    layer = Layer(role=Role.VOCAL, clip_id="band-0-C-major-120-4-0")
+    return [
+        MashupPlan(condition=Condition.ORIGINAL, layers=[layer], duration_s=1 + index / 1000, seed=0)
+        for index in range(count)
+    ]
+
+
+@pytest.fixture(scope="module")
+def renderer() -> Renderer:
+    return Renderer(SyntheticSource([(Key(0, "major"), 120.0)], bars=4), Kit().stretcher)
+
+
+def test_chance_is_even_and_repeats(renderer: Renderer) -> None:
+    mashups = [renderer.mashup(plan) for plan in plans(2000)]
+    scores = np.array([score.value for score in RandomScorer().score(mashups)])
+    # Kolmogorov and Smirnov: for 2,000 even draws the largest gap is above 0.036 in 1 % of cases.
+    assert np.abs(np.sort(scores) - np.arange(0.5, 2000) / 2000).max() < 0.036
+    assert scores[0] == RandomScorer().score(mashups[:1])[0].value
+    assert abs(np.corrcoef(scores, [score.value for score in RandomScorer(seed=1).score(mashups)])[0, 1]) < 0.08
+    with pytest.raises(OptionError, match="seed"):
+        Registry().create("scorer", "random", {"seed": "x"})
+
+
+def test_the_louder_the_better_by_as_much(renderer: Renderer) -> None:
+    (plan,) = plans(1)
+    quiet = attrs.evolve(plan, layers=[attrs.evolve(plan.layers[0], gain_db=-6.0)])
+    loud, lower = LoudnessScorer().score([renderer.mashup(plan), renderer.mashup(quiet)])
+    assert loud.value - lower.value == pytest.approx(6.0, abs=0.01)
+    assert loud.value == pytest.approx(loudness(renderer.mashup(plan).mix), abs=1e-9)
+    silent = attrs.evolve(plan, layers=[attrs.evolve(plan.layers[0], offset_s=500.0)])
+    assert LoudnessScorer().score([renderer.mashup(silent)])[0].value == SILENCE_LUFS
