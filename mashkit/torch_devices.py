@@ -74,3 +74,8 @@ def inference(threads: int | None = None) -> Iterator[None]:
             yield
         finally:
             torch.set_num_threads(before)
+
+
+def gpus_used(device: str) -> float:
+    """Return how many GPUs a component on that device keeps busy: what :attr:`Component.gpus` is to say."""
+    return 0.0 if device.partition(":")[0] == "cpu" else 1.0

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import sqlite3
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from hypothesis import strategies as st
 
 import mashkit as mk
 from mashkit.audiofile import save
+from mashkit.builtin.local import LocalExecutor
 from mashkit.catalog import Catalog
 from mashkit.catalog.database import MashupDB
 from mashkit.catalog.excerpts import ExcerptPolicy
@@ -27,6 +29,7 @@ from mashkit.catalog.upkeep import content_digest
 from mashkit.errors import AudioFileError, CatalogError, OutputError
 from mashkit.hookspecs import StageEvent
 from mashkit.interfaces import Analyzer, Separator
+from mashkit.interfaces.executor import Job, Outcome
 from mashkit.testing import signals
 from mashkit.types import Analysis, Audio, Key, Role, StemSet
 
@@ -270,14 +273,18 @@ class Killer(Separator):
 """
 
 
-def test_a_process_that_dies_takes_its_own_song_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    plugin = tmp_path / "plugin"
-    info = plugin / "mashkit_killer-1.0.dist-info"
+def plugin(folder: Path, module: str, code: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Install a plugin of one module, for other processes too."""
+    info = folder / f"{module}-1.0.dist-info"
     info.mkdir(parents=True)
-    (plugin / "mashkit_killer.py").write_text(KILLER)
-    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: mashkit_killer\nVersion: 1.0\n")
-    (info / "entry_points.txt").write_text("[mashkit]\nkiller = mashkit_killer\n")
-    monkeypatch.syspath_prepend(plugin)
+    (folder / f"{module}.py").write_text(code)
+    (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {module}\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text(f"[mashkit]\nplugin = {module}\n")
+    monkeypatch.syspath_prepend(folder)
+
+
+def test_a_process_that_dies_takes_its_own_song_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    plugin(tmp_path / "plugin", "mashkit_killer", KILLER, monkeypatch)
     songs = tmp_path / "songs"
     for index in range(3):
         audio = signals.tone(220.0 * (index + 1), 26.0, amplitude=0.95 if index == 1 else 0.5)
@@ -288,6 +295,62 @@ def test_a_process_that_dies_takes_its_own_song_only(tmp_path: Path, monkeypatch
     (failure,) = catalog.failures
     assert failure.path.name == "1.flac"
     assert "SIGKILL, twice" in str(failure.error)
+
+
+SPLIT = """
+import attrs, os
+from mashkit import ComponentInfo, Separator, StemSet, hookimpl
+INFO = ComponentInfo(name="on-gpu", target="mashkit_on_gpu:OnGpu", summary="says that it needs a GPU",
+                     provides=["vocals", "drums", "other"], code_license="MIT")
+
+@hookimpl
+def mashkit_register_separators():
+    return [INFO]
+
+@attrs.define(kw_only=True, eq=False)
+class OnGpu(Separator):
+    info = INFO
+    needs: float = 0.0
+    @property
+    def gpus(self):
+        return self.needs
+    def _separate(self, mix):
+        return StemSet(dict.fromkeys(("vocals", "drums", "other"), mix))
+"""
+
+
+def test_separation_on_a_gpu_and_analysis_beside_it_give_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plugin(tmp_path / "plugin", "mashkit_on_gpu", SPLIT, monkeypatch)
+    songs = tmp_path / "songs"
+    for index in range(2):
+        save(songs / f"{index}.flac", signals.tone(220.0 * (index + 1), 26.0, amplitude=0.5))
+    (songs / "bad.flac").write_text("no sound")
+    works: list[tuple[str, float]] = []
+
+    class Listening(LocalExecutor):
+        def run(self, jobs: Iterable[Job | None]) -> Iterator[Outcome]:
+            def heard() -> Iterator[Job | None]:
+                for job in jobs:
+                    if job is not None:
+                        works.append((job.work.name, job.work.gpus))
+                    yield job
+
+            return super().run(heard())
+
+    catalogs = []
+    for needs in (0.0, 1.0):
+        works.clear()
+        kit = mk.Kit(separator="on-gpu", analyzer="essentia", executor=Listening(jobs=2),
+                     options={"separator": {"needs": needs}})  # fmt: skip
+        catalogs.append(kit.catalog(songs, cache=tmp_path / str(needs)))
+        assert [failure.path.name for failure in catalogs[-1].failures] == ["bad.flac"]
+    assert set(works) == {("analyze", 0.0), ("separate", 1.0)}
+    assert len(works) == 6
+    one, other = catalogs
+    # An option is part of what made a clip, so its id tells it; everything else is alike.
+    assert [attrs.evolve(clip, id="") for clip in one.clips] == [attrs.evolve(clip, id="") for clip in other.clips]
 
 
 def test_one_process_and_two_give_the_same(demo_songs: Path, tmp_path: Path) -> None:

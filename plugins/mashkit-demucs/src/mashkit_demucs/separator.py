@@ -15,7 +15,7 @@ from mashkit.components import ComponentInfo
 from mashkit.errors import ComponentUnavailable, OptionError
 from mashkit.interfaces import Separator
 from mashkit.models import optional_path
-from mashkit.torch_devices import DEVICE, inference, known_device
+from mashkit.torch_devices import DEVICE, gpus_used, inference, known_device
 from mashkit.types import STEM_NAMES, Audio, StemSet
 from mashkit_demucs import SEPARATOR
 from mashkit_demucs.files import FILES
@@ -117,6 +117,11 @@ class DemucsSeparator(Separator):
                 )
             self._bag = bag.to(self.device)
         return self._bag
+
+    @property
+    def gpus(self) -> float:
+        """One, where it computes on one."""
+        return gpus_used(self.device)
 
     def _separate(self, mix: Audio) -> StemSet:
         bag = self._loaded()

@@ -13,7 +13,7 @@ from mashkit.audiobuffer import resampled, weighted_sum
 from mashkit.components import ComponentInfo
 from mashkit.interfaces import Separator
 from mashkit.models import optional_path
-from mashkit.torch_devices import DEVICE, inference, known_device
+from mashkit.torch_devices import DEVICE, gpus_used, inference, known_device
 from mashkit.types import Audio, StemSet
 from mashkit_openunmix import SEPARATOR
 from mashkit_openunmix.files import LICENCES, OFFICIAL
@@ -75,6 +75,11 @@ class OpenUnmixSeparator(Separator):
     def weights(self) -> Mapping[str, str]:
         """Return the files in use and their hashes."""
         return self._recipe.sha256()
+
+    @property
+    def gpus(self) -> float:
+        """One, where it computes on one."""
+        return gpus_used(self.device)
 
     def _separate(self, mix: Audio) -> StemSet:
         recipe = self._recipe

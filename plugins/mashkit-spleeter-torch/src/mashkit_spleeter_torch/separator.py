@@ -13,7 +13,7 @@ from torch.nn import functional
 from mashkit.audiobuffer import resampled, weighted_sum
 from mashkit.components import ComponentInfo, cost_only
 from mashkit.interfaces import Separator
-from mashkit.torch_devices import DEVICE, inference, known_device
+from mashkit.torch_devices import DEVICE, gpus_used, inference, known_device
 from mashkit.types import Audio, StemSet
 from mashkit_spleeter_torch import SEPARATOR
 from mashkit_spleeter_torch.masking import apply_mask
@@ -65,6 +65,11 @@ class SpleeterTorchSeparator(Separator):
     def weights(self) -> Mapping[str, str]:
         """Return the checkpoints and the hashes they are verified against before use."""
         return dict(SHA256)
+
+    @property
+    def gpus(self) -> float:
+        """One, where it computes on one."""
+        return gpus_used(self.device)
 
     def _separate(self, mix: Audio) -> StemSet:
         native = resampled(mix, SAMPLE_RATE)
