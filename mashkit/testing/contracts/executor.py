@@ -94,6 +94,11 @@ def _add_slowly(state: State, n: int) -> int:
     return state.number + n
 
 
+def _device(state: State, seconds: float) -> str | None:
+    time.sleep(seconds)
+    return os.environ.get("CUDA_VISIBLE_DEVICES")
+
+
 def _sound(state: State, seed: int) -> dict[str, Any]:
     """Return 30 MB of noise: as long as the stems of a clip."""
     random = np.random.default_rng(seed)
@@ -109,6 +114,7 @@ _TASKS: Mapping[str, Any] = {
     "die": _die,
     "hang": _hang,
     "add slowly": _add_slowly,
+    "device": _device,
     "sound": _sound,
     "echo": lambda state, value: value,
 }

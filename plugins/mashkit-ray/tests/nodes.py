@@ -12,6 +12,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -73,7 +74,11 @@ def main(folder: Path) -> None:
         free.bind((ip, 0))
         port = free.getsockname()[1]
     address = f"{ip}:{port}"
-    with node(folder, "--head", "--include-dashboard=false", f"--port={port}", f"--temp-dir={folder / 'r'}") as head:
+    # The sockets in Ray's folder must have names of 107 bytes at most.
+    with (
+        tempfile.TemporaryDirectory(prefix="ray-", ignore_cleanup_errors=True) as short,
+        node(folder, "--head", "--include-dashboard=false", f"--port={port}", f"--temp-dir={short}") as head,
+    ):
         while not port_open((ip, port)):
             assert head.poll() is None, (folder / "nodes.log").read_text()
             time.sleep(0.2)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import shutil
+import socket
 import tempfile
 import threading
 from collections.abc import Iterator
@@ -16,6 +17,9 @@ from ray._private import ray_constants
 from ray._private import worker as ray_worker
 
 from mashkit.errors import ComponentUnavailable
+
+ANSWER_S = 10.0
+"""Seconds within which a cluster must answer."""
 
 _lock = threading.Lock()
 _users = 0
@@ -63,6 +67,10 @@ def connected(address: str | None, num_cpus: int | None, num_gpus: int | None, *
 
 def _join(made: contextlib.ExitStack, address: str, *, log: bool) -> None:
     try:
+        host, colon, port = address.rpartition(":")
+        if colon and port.isdigit() and "/" not in address:
+            # Ray asks for minutes where nobody answers.
+            socket.create_connection((host.strip("[]"), int(port)), timeout=ANSWER_S).close()
         _init(made, address, log=log)
     except Exception as error:  # Ray raises ConnectionError, RuntimeError, ValueError and errors of its own
         raise ComponentUnavailable(
