@@ -162,3 +162,22 @@ def test_clips_that_share_no_beats_are_refused() -> None:
     grid = over(played())
     with pytest.raises(TimeMapError, match="share"):
         beat_map(grid, grid, candidate_bar=24)
+
+
+@given(st.integers(0, 10_000))
+@settings(max_examples=25, deadline=None)
+def test_unseen_residuals_are_those_of_a_fit_without_the_beat_and_its_neighbours(seed: int) -> None:
+    random = np.random.default_rng(seed)
+    positions = np.concatenate([[0], np.cumsum(random.integers(1, 5, 24))])
+    found = 0.5 * positions + random.normal(0, 0.01, len(positions))
+    weights = random.uniform(0.1, 1.0, len(positions))
+    curves, inverses = beatmap._whittaker(found, positions, weights)
+    unseen = beatmap._unseen(found - curves[:, positions], positions, weights, inverses)
+    bend = np.diff(np.eye(positions[-1] + 1), 2, axis=0)
+    seen_at = np.eye(positions[-1] + 1)[positions]
+    for number in (0, 4, 8):  # a dense solution loses its own digits to the stiffest
+        stiffness = beatmap._STIFFNESS[number] * bend.T @ bend
+        for beat in (0, 1, 12, len(positions) - 1):
+            kept = weights * (np.abs(np.arange(len(positions)) - beat) > 1)
+            fitted = np.linalg.solve(seen_at.T @ np.diag(kept) @ seen_at + stiffness, seen_at.T @ (kept * found))
+            assert unseen[number, beat] == pytest.approx(found[beat] - fitted[positions[beat]], abs=1e-7)
