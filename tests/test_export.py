@@ -28,6 +28,7 @@ from mashkit.catalog.export import JOURNAL, export, features_within
 from mashkit.catalog.exported import FIELDS, LAYOUTS, MANIFEST, Layout, member, read_export, read_manifest
 from mashkit.catalog.songs import describe_song
 from mashkit.catalog.upkeep import content_digest
+from mashkit.cli import main
 from mashkit.errors import CatalogError, OutputError, StemError, UsageError
 from mashkit.hookspecs import StageEvent
 from mashkit.interfaces import Analyzer, Separator
@@ -462,3 +463,13 @@ def test_nothing_is_unpickled(exports: dict[Layout, Path]) -> None:
     np.savez_compressed(bomb, times=np.zeros(10_000))
     with pytest.raises(CatalogError, match="compressed"):
         attrs.evolve(one, members={**one.members, "features": bomb.getvalue()}).features()
+
+
+def test_the_command(database: MashupDB, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = ["db", "export", "--db", str(database.root), "-o", str(tmp_path / "out"), "--field", "vocal"]
+    assert main([*arguments, "--format", "webdataset", "--shard-clips", "2", "--json"]) == 0
+    said = json.loads(capsys.readouterr().out)
+    assert (said["clips"], said["fields"], len(said["shards"])) == (3, ["vocal"], 2)
+    assert len(list(read_export(tmp_path / "out"))) == 3
+    assert main(arguments) == 2
+    assert "another kind or content" in capsys.readouterr().err

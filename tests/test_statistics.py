@@ -22,6 +22,7 @@ from mashkit.catalog import statistics as collecting
 from mashkit.catalog.songs import describe_song
 from mashkit.catalog.statistics import DECADES, statistics
 from mashkit.catalog.upkeep import edit
+from mashkit.cli import main
 from mashkit.interfaces import Analyzer, Separator
 from mashkit.report.collection import page
 from mashkit.testing import signals
@@ -237,3 +238,14 @@ def test_the_page_is_whole_and_asks_nobody(state: str, database: MashupDB, tmp_p
     if state == "full":
         assert "&lt;script&gt;alert(1)" in text  # a vocal that nothing fits under some condition
         assert text == page(statistics(one), title="Mine & yours")
+
+
+def test_the_command(
+    database: MashupDB, found: dict[str, Any], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = ["db", "stats", "--db", str(database.root)]
+    assert main([*arguments, "-o", str(tmp_path / "page.html"), "--title", "Mine", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == found
+    assert (tmp_path / "page.html").read_text(encoding="utf-8") == page(found, title="Mine")
+    assert main([*arguments, "-O", "generator.max_shift=0"]) == 0
+    assert "7 songs, 7 clips" in capsys.readouterr().out

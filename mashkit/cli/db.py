@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mashkit.cli.actions import DB_VARIABLE, Commands, add_actions, add_components, add_database, add_excerpts
+from mashkit.cli.actions import DB_VARIABLE, Commands, add_actions, add_components, add_database, add_excerpts, positive
 
 if TYPE_CHECKING:
     from mashkit.catalog import MashupDB
@@ -70,12 +70,33 @@ def add_parser(commands: Commands, epilog: str) -> None:
     prune = action("prune", "Throw away what no clip needs: results of other components, files nothing refers to.")
     prune.add_argument("--dry-run", action="store_true", help="only say what would go")
 
+    export = action("export", "Write all clips for training elsewhere; interrupted, it goes on where it was.")
+    export.add_argument("-o", "--output", type=Path, required=True, metavar="FOLDER")
+    export.add_argument(
+        "--format", dest="layout", default="parquet", choices=("parquet", "webdataset"),
+        help="an index in Parquet and tars of each field, or tars with all fields; default: %(default)s",
+    )  # fmt: skip
+    export.add_argument(
+        "--field", dest="fields", action="append", choices=("vocal", "harmonic", "percussion", "features"),
+        help="what to take along; repeatable; default: all there is",
+    )  # fmt: skip
+    export.add_argument(
+        "--shard-clips", type=positive, default=64, metavar="N", help="clips a file; default: %(default)s"
+    )
+
+    stats = action("stats", "Count what there is and what fits what, and write a page that shows it.")
+    stats.add_argument("-o", "--output", type=Path, metavar="PAGE", help="file to write the page to")
+    stats.add_argument("--title", help="its heading; default: the database's name")
+    add_components(stats, "generator")
+
 
 def db(arguments: argparse.Namespace) -> int:
     """Make and look after a database of clips."""
-    return {"add": _add, "list": _list, "show": _show, "edit": _edit, "verify": _verify, "prune": _prune}[
-        arguments.action
-    ](arguments)
+    actions = {
+        "add": _add, "list": _list, "show": _show, "edit": _edit, "verify": _verify, "prune": _prune, "export": _export,
+        "stats": _stats,
+    }  # fmt: skip
+    return actions[arguments.action](arguments)
 
 
 def named(path: Path | None) -> Path:
@@ -365,3 +386,69 @@ def _prune(arguments: argparse.Namespace) -> int:
         verb = "would go" if arguments.dry_run else "gone"
         print(f"{pruned.results} results, {pruned.files} files, {pruned.bytes / 1e6:.1f} MB {verb}")
     return DONE
+
+
+# --------------------------------------------------------------------------------------------------- export, stats
+def _export(arguments: argparse.Namespace) -> int:
+    from mashkit.catalog.export import export
+    from mashkit.cli.commands import DONE, _print_json
+    from mashkit.cli.progress import ProgressListener
+    from mashkit.registry import Registry
+
+    registry = Registry()
+    with opened(arguments.db, write=False) as database, ProgressListener(registry, quiet=arguments.quiet):
+        manifest = export(
+            database,
+            arguments.output,
+            layout=arguments.layout,
+            fields=arguments.fields,
+            shard_clips=arguments.shard_clips,
+            notify=lambda event: registry.plugins.hook.mashkit_stage(event=event),
+        )
+    if arguments.json:
+        _print_json({"output": str(arguments.output), **manifest.to_dict()})
+    else:
+        size = sum(shard.bytes for shard in manifest.shards)
+        licences = ", ".join(f"{count} {licence}" for licence, count in manifest.licences.items())
+        print(f"{manifest.clips} clips of {manifest.songs} songs, {size / 1e6:.1f} MB in {arguments.output}")
+        print(f"{', '.join(manifest.fields)}; licences: {licences}")
+    return DONE
+
+
+def _stats(arguments: argparse.Namespace) -> int:
+    from mashkit.atomicfile import write_text
+    from mashkit.builtin.paper import PaperGenerator
+    from mashkit.catalog.statistics import statistics
+    from mashkit.cli.commands import DONE, _kit, _print_json, _print_table
+    from mashkit.errors import UsageError
+
+    generator = _kit(arguments).generator
+    if not isinstance(generator, PaperGenerator):
+        raise UsageError(f"generator {generator.info.name!r} does not say how many candidates there are", "use `paper`")
+    with opened(arguments.db, write=False) as database:
+        found = statistics(database, generator)
+        title = arguments.title or database.root.resolve().name
+    if arguments.output is not None:
+        from mashkit.report.collection import page
+
+        write_text(arguments.output, page(found, title=title))
+    if arguments.json:
+        _print_json(found)
+        return DONE
+    totals, candidates = found["totals"], found["candidates"]
+    print(f"{totals['songs']} songs, {totals['clips']} clips, {totals['clips_s'] / 3600:.2f} h")
+    _print_table(
+        ("condition", "role", "candidates: least", "median", "most", "vocals without"),
+        [
+            (row["condition"], row["role"], *(_count(row[name]) for name in ("least", "median", "most")),
+             f"{row['by_decade'][0]} of {candidates['looked_at']}")
+            for row in candidates["rows"]
+        ],
+    )  # fmt: skip
+    if arguments.output is not None:
+        print(f"page: {arguments.output}")
+    return DONE
+
+
+def _count(value: float | None) -> str:
+    return "–" if value is None else f"{value:.0f}"

@@ -70,7 +70,10 @@ def _totals(statistics: Mapping[str, Any]) -> str:
 
 # -------------------------------------------------------------------------------------------------------- the map
 def _map_said(statistics: Mapping[str, Any]) -> str:
-    said = "Clips by the notes of their key (a minor key with its relative major) and their tempo; the stronger the colour, the more."
+    said = (
+        "Clips by the notes of their key (a minor key with its relative major) and their tempo; the stronger the "
+        "colour, the more."
+    )
     unknown = {name: count for name, count in statistics["unknown"].items() if count}
     if unknown:
         said += " Not known: " + ", ".join(f"{name} of {_number(count)}" for name, count in unknown.items()) + "."
