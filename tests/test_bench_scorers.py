@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import io
 import json
 import math
 import sys
@@ -12,13 +14,15 @@ from typing import Any
 import attrs
 import numpy as np
 import pytest
+import soundfile
 from scipy import stats
 
 from mashkit.bench import collections
+from mashkit.bench.audition import EXCERPT_S, NothingToHear, picks_of, sounds
 from mashkit.bench.page import page
 from mashkit.bench.runner import run, with_facts
 from mashkit.bench.scorers import HEADLINES, TWIN_METRICS, ScorerTask
-from mashkit.bench.suite import Competitor, Suite
+from mashkit.bench.suite import Competitor, Suite, load_suite
 from mashkit.bench.tables import SuiteError
 from mashkit.bench.tasks import Input, InputLost
 from mashkit.cli import main
@@ -293,6 +297,39 @@ def test_a_page_of_failures(faulty: dict[str, Any]) -> None:
     assert "out of tune <b>" not in text
 
 
+# ------------------------------------------------------------------------------------------------------------- sound
+def test_what_they_picked_can_be_heard(faulty: dict[str, Any]) -> None:
+    alone = {**faulty, "competitors": [one for one in faulty["competitors"] if one["label"] == "acme-oracle"]}
+    made = sounds(alone, None)
+    picks = picks_of(ScorerTask(), alone)["acme-oracle"]
+    values = {row["input"]: row["values"]["score"] for row in rows(faulty, "acme-oracle")}
+    best, worst = ([values[pick.input] for pick in picks if pick.group == group] for group in ("best", "worst"))
+    assert len(best) == len(worst) == 3  # of the six there are
+    assert best == sorted(best, reverse=True)
+    assert worst == sorted(worst)
+    assert min(best) >= max(worst)
+    assert set(made) == {pick.input for pick in picks}
+    for url in made.values():
+        head, _, data = url.partition(",")
+        assert head == "data:audio/mpeg;base64"
+        samples, rate = soundfile.read(io.BytesIO(base64.b64decode(data)))
+        assert abs(len(samples) / rate - EXCERPT_S) < 0.2
+        assert 0.01 < np.sqrt(np.mean(samples**2)) < 0.5
+        assert len(data) < 100_000
+    text = page(alone, made)
+    assert text.count("<audio") == len(picks)
+    assert all(url in text for url in made.values())
+    assert "<audio" not in page(alone)
+
+
+def test_other_music_is_not_played_for_it(faulty: dict[str, Any], tmp_path: Path) -> None:
+    with pytest.raises(NothingToHear, match="not what this result was made from"):
+        sounds({**faulty, "suite": {**faulty["suite"], "seed": 99}}, None)
+    nobody = {**faulty, "competitors": []}
+    with pytest.raises(NothingToHear, match="leave out --audio"):
+        sounds(nobody, None)
+
+
 # -------------------------------------------------------------------------------------------------- too little to go on
 @pytest.fixture
 def task() -> ScorerTask:
@@ -365,6 +402,10 @@ def test_a_value_is_no_metric_where_nobody_has_one(task: ScorerTask) -> None:
 
 # ---------------------------------------------------------------------------------------------------------------- smoke
 def test_smoke_with_a_strangers_scorer(tmp_path: Path, capsys: pytest.CaptureFixture[str], demo_songs: Path) -> None:
+    with pytest.raises(SuiteError, match="runs on no collection"):
+        load_suite("stretchers").on("demo")
+    assert load_suite("smoke").on("demo") == load_suite("smoke")
+    assert load_suite("smoke").on("songs").name == "smoke-songs"
     assert main(["bench", "run", "smoke", "--add", "acme-oracle", "-o", str(tmp_path), "--json"]) == 0
     result = json.loads(capsys.readouterr().out)
     assert {one["label"] for one in result["competitors"]} == {"amu", "tiv", "random", "acme-oracle"}

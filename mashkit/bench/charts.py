@@ -231,6 +231,8 @@ def _has_values(chart: Chart) -> bool:
 def _draw_rows(axes: Axes, chart: RowChart) -> None:
     count, many = len(chart.labels), len(chart.series)
     for index, (name, values) in enumerate(chart.series.items()):
+        if all(value is None for value in values):
+            continue
         shown = [(row, value) for row, value in enumerate(values) if value is not None]
         rows, numbers = [row for row, _ in shown], [value for _, value in shown]
         colour = PALETTE[index % len(PALETTE)]

@@ -1,4 +1,10 @@
 "use strict";
+for (const player of document.querySelectorAll("audio[data-sound]")) {
+  player.src = SOUNDS[player.dataset.sound]; // several competitors pick one mashup: its sound is here once
+  player.addEventListener("play", () => {
+    for (const other of document.querySelectorAll("audio")) if (other !== player) other.pause();
+  });
+}
 for (const button of document.querySelectorAll("th button")) {
   button.addEventListener("click", () => {
     const heading = button.parentElement;

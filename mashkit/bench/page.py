@@ -12,20 +12,24 @@ from string import Template
 from typing import Any
 
 from mashkit.atomicfile import write_json, write_text
+from mashkit.bench.audition import picks_of
 from mashkit.bench.charts import Chart, draw
 from mashkit.bench.runner import FORMAT, with_facts
 from mashkit.bench.tables import suggestion
-from mashkit.bench.tasks import OK, TASKS, Metric, load_task
+from mashkit.bench.tasks import OK, TASKS, Metric, Pick, load_task
 from mashkit.errors import UsageError
 
 MINUS = "\N{MINUS SIGN}"
 NONE = "\N{EN DASH}"
+SIGNIFICANT = 0.05
 
 Result = Mapping[str, Any]
 
 
-def publish(result: Result, folder: Path) -> list[Path]:
+def publish(result: Result, folder: Path, sounds: Mapping[str, str] | None = None) -> list[Path]:
     """Write ``<suite>.json``, ``<suite>.html`` and ``<suite>.md`` into ``folder``, each whole or not at all.
+
+    ``sounds`` go into the page only: see :func:`page`.
 
     Raises
     ------
@@ -34,7 +38,7 @@ def publish(result: Result, folder: Path) -> list[Path]:
     """
     paths = [folder / f"{result['suite']['name']}{suffix}" for suffix in (".json", ".html", ".md")]
     write_json(paths[0], result)
-    write_text(paths[1], page(result))
+    write_text(paths[1], page(result, sounds))
     write_text(paths[2], markdown(result))
     return paths
 
@@ -61,11 +65,19 @@ def read_result(path: Path) -> dict[str, Any]:
     return result
 
 
-def page(result: Result) -> str:
-    """Return a self-contained HTML document that shows a result, without any request."""
+def page(result: Result, sounds: Mapping[str, str] | None = None) -> str:
+    """Return a self-contained HTML document that shows a result, without any request.
+
+    Parameters
+    ----------
+    result : mapping
+    sounds : mapping of str to str, optional
+        Input → data URL of how it sounds (:func:`mashkit.bench.audition.sounds`): what competitors picked can be heard.
+    """
     suite, metrics, competitors = result["suite"], _metrics(result), result["competitors"]
+    task = load_task(suite["task"])
     # Results of before had no facts of inputs, no intervals and no comparisons.
-    charts = load_task(suite["task"]).charts(competitors, with_facts(result["rows"], result.get("inputs", {})))
+    charts = task.charts(competitors, with_facts(result["rows"], result.get("inputs", {})))
     machine, versions = result["machine"], result["environment"]
     return Template(_resource("page.html")).substitute(
         title=_text(suite["title"]),
@@ -77,6 +89,9 @@ def page(result: Result) -> str:
         f"its column. {NONE}: not measured or not provided.",
         table=_table(metrics, competitors),
         charts="\n".join(_figure(chart) for chart in charts),
+        comparisons=_comparisons(metrics, result.get("comparisons", [])),
+        picks=_picks(picks_of(task, result), sounds) if sounds else "",
+        sounds=_script_data(sounds or {}),
         measured=_measured(metrics),
         rules=_text(result["rules"]),
         where=_list(
@@ -132,8 +147,8 @@ def leaderboard(boards: Sequence[tuple[Result, Sequence[Path]]], refused: Mappin
 
 def markdown(result: Result) -> str:
     """Return the table of a result for a README, best first."""
-    metrics = _metrics(result)
-    heads = ["", "competitor", "score", *(f"{metric.title}, {metric.unit}" for metric in metrics)]
+    metrics = measured_metrics(_metrics(result), result["competitors"])
+    heads = ["", "competitor", "score", *(", ".join(filter(None, (metric.title, metric.unit))) for metric in metrics)]
     lines = [f"| {' | '.join(heads)} |", f"|{'---|' * len(heads)}"]
     for one in result["competitors"]:
         if one["metrics"] is None:
@@ -186,8 +201,15 @@ def _metrics(result: Result) -> list[Metric]:
     return [Metric(**metric) for metric in result["metrics"]]
 
 
+def measured_metrics(metrics: Sequence[Metric], competitors: Sequence[Mapping[str, Any]]) -> list[Metric]:
+    """Return the metrics somebody has a value of: the others are no columns."""
+    some = [one["metrics"] for one in competitors if one["metrics"] is not None]
+    return [metric for metric in metrics if any(values[metric.name] is not None for values in some)]
+
+
 # ---------------------------------------------------------------------------------------------------------- tables
 def _table(metrics: Sequence[Metric], competitors: Sequence[Mapping[str, Any]]) -> str:
+    metrics = measured_metrics(metrics, competitors)
     heads = [_head("competitor", ""), _head("rank", ""), _head("score", "of 100", high=True)]
     heads += [_head(metric.title, metric.unit, high=metric.better == "higher") for metric in metrics]
     best = {metric.name: _best(metric, competitors) for metric in metrics}
@@ -205,6 +227,9 @@ def _table(metrics: Sequence[Metric], competitors: Sequence[Mapping[str, Any]]) 
             marks = [] if metric.keeps(value) else ["bad"]
             # As it is shown: two that look equal are both the best.
             marks += ["best"] if value is not None and shown == best[metric.name] else []
+            ends = one.get("intervals", {}).get(metric.name)
+            if ends is not None:
+                shown += f'<span class="ends">{" … ".join(shown_value(end, metric.digits) for end in ends)}</span>'
             cells.append(_cell(value, shown, " ".join(marks)))
         rows.append(f"<tr>{label}{''.join(cells)}</tr>")
     # A row that says why there are no numbers has fewer cells: it is kept out of what is sorted.
@@ -303,9 +328,82 @@ def _problems(rows: Sequence[Mapping[str, Any]]) -> str:
     )
 
 
+def _comparisons(metrics: Sequence[Metric], comparisons: Sequence[Mapping[str, Any]]) -> str:
+    """Return a section with one table of pairs for each metric; nothing where nothing was compared."""
+    if not comparisons:
+        return ""
+    parts = []
+    for metric in metrics:
+        own = [one for one in comparisons if one["metric"] == metric.name]
+        if not own:
+            continue
+        differing = sum(one["p_holm"] is not None and one["p_holm"] < SIGNIFICANT for one in own)
+        rows = [
+            f'<tr><th scope="row">{_text(one["one"])}</th><td class="said">{_text(one["other"])}</td>'
+            + "".join(
+                f"<td>{cell}</td>"
+                for cell in (
+                    shown_value(one["difference"], max(metric.digits, 1)),
+                    NONE if one["low"] is None else " … ".join(
+                        shown_value(one[end], max(metric.digits, 1)) for end in ("low", "high")
+                    ),
+                    *(shown_value(one[name], 3) for name in ("p_bootstrap", "p_signed_rank", "p_holm")),
+                )
+            )
+            + "</tr>"
+            for one in own
+        ]  # fmt: skip
+        heads = ("one", "other", "difference", "95 %", "p, bootstrap", "p, signed rank", "p, Holm")
+        said = f"{metric.title}: {len(own)} pairs, {differing} differ at {SIGNIFICANT:g} after Holm’s correction"
+        parts.append(f"<details><summary>{_text(said)}</summary>{_plain_table(heads, rows)}</details>")
+    return (
+        '<section aria-labelledby="pairs"><h2 id="pairs">Who differs from whom</h2>'
+        "<p>Differences, one − other, with intervals of resampled songs; signed-rank tests see one number a song.</p>"
+        f"{''.join(parts)}</section>"
+    )
+
+
+def _picks(picks: Mapping[str, Sequence[Pick]], sounds: Mapping[str, str]) -> str:
+    """Return a section in which what each competitor picked can be heard."""
+    number = {name: index for index, name in enumerate(sounds)}
+    parts = []
+    for label, chosen in picks.items():
+        groups = dict.fromkeys(pick.group for pick in chosen)
+        lists = "".join(
+            f"<div><h4>{_text(group)}</h4><ol>"
+            + "".join(
+                f'<li><span>{_text(pick.said)}</span><audio controls preload="none" data-sound="{number[pick.input]}" '
+                f'aria-label="{_text(f"{label}, {group}: {pick.input}")}"></audio></li>'
+                for pick in chosen
+                if pick.group == group and pick.input in number
+            )
+            + "</ol></div>"
+            for group in groups
+        )
+        if chosen:
+            parts.append(f'<details><summary>{_text(label)}</summary><div class="picks">{lists}</div></details>')
+    return (
+        '<section aria-labelledby="picks"><h2 id="picks">What they picked</h2>'
+        f"<p>The beginnings of the mashups each likes best and least.</p>{''.join(parts)}</section>"
+    )
+
+
+def _script_data(sounds: Mapping[str, str]) -> str:
+    # Data URLs hold no character that could end a script.
+    return json.dumps(list(sounds.values()))
+
+
 def _rows(rows: Sequence[Mapping[str, Any]]) -> str:
     made = []
+    empty = collections.Counter((row["label"], row["status"], row["reason"]) for row in rows if not row["values"])
     for row in rows:
+        if not row["values"]:
+            # One that is not there has hundreds of rows of one reason: they are one line.
+            befell = row["label"], row["status"], row["reason"]
+            count = empty.pop(befell, 0)
+            if count == 0:
+                continue
+            row = {**row, "input": row["input"] if count == 1 else f"{count} inputs"}
         values = ", ".join(f"{name} {value:.4g}".replace("-", MINUS) for name, value in row["values"].items())
         cells = [row["input"], row["status"], values or row["reason"], _seconds(row["wall_s"]), _seconds(row["cpu_s"])]
         made.append(

@@ -53,17 +53,19 @@ from mashkit.bench.scorer_metrics import (
 )
 from mashkit.bench.statistics import Statistic, holm, interval, paired, value_of
 from mashkit.bench.tables import SuiteError, from_table, suggestion
-from mashkit.bench.tasks import OK, Comparison, Input, InputLost, Metric, Row, Task, stopwatch
+from mashkit.bench.tasks import OK, Comparison, Input, InputLost, Metric, Pick, Row, Task, stopwatch
 from mashkit.components import Component
 from mashkit.errors import CatalogError, MashkitError
 from mashkit.interfaces import Scorer
 from mashkit.pipeline import Kit
-from mashkit.render import ClipSource, Renderer
-from mashkit.types import Condition, Layer, MashupPlan, Role, as_tuple
+from mashkit.render import ClipSource, Mashup, Renderer
+from mashkit.types import Audio, Condition, Layer, MashupPlan, Role, as_tuple
 
 RENDERED_BYTES = 1 << 28
 """Stretched layers a competitor's process keeps: those of a vocal's plans, and little in its peak memory."""
 RECALL_AT = (1, 5)
+PICKS = 5
+"""Mashups to hear of the best and of the worst."""
 ROBUST = {"stretcher": "rendered by another stretcher", "separator": "stems of another separator"}
 """Parts that are exchanged under the same plans."""
 
@@ -270,16 +272,7 @@ class ScorerTask(Task):
 
     def measure(self, component: Component, given: Input) -> dict[str, float]:
         """Return the score of the input's plan, whether it is a probability (1 or 0), its parts, and its cost."""
-        plan = MashupPlan.from_dict(given.parameters["plan"])
-        place = given.parameters
-        data = None if place["data"] is None else Path(place["data"])
-        renderer = _renderer(place["collection"], data, place["seed"], place["separator"], place["stretcher"])
-        try:
-            mashup = renderer.mashup(plan)
-            for layer in plan.layers:
-                renderer.source.stem(layer.clip_id, layer.role)  # read before the clock starts
-        except CatalogError as error:
-            raise InputLost(error.problem, error.fix) from error
+        mashup = _mashup(given)
         with stopwatch() as elapsed:
             (score,) = cast("Scorer", component).score([mashup])
         return {
@@ -289,6 +282,22 @@ class ScorerTask(Task):
             "score_wall_s": elapsed.wall_s,
             **{f"part.{name}": value for name, value in score.parts.items()},
         }
+
+    def picks(self, rows: Sequence[Row]) -> list[Pick]:
+        """Return the five controlled mashups the scorer likes best, and the five it likes least."""
+        groups = _grouped(rows)
+        chosen = [row for part in groups.get("controlled", {}).values() for row in part]
+        ordered = sorted(chosen, key=lambda row: -row["values"]["score"])
+        few = min(PICKS, len(ordered) // 2)
+        return [
+            Pick(group=group, input=row["input"], said=f"{row['facts']['condition']}: {row['values']['score']:.3g}")
+            for group, side in (("best", ordered[:few]), ("worst", ordered[::-1][:few]))
+            for row in side
+        ]
+
+    def sound(self, given: Input) -> Audio:
+        """Return the mix of the input's plan."""
+        return _mashup(given).mix
 
     # ----------------------------------------------------------------------------------------------------- metrics
     def summarize(self, rows: Sequence[Row]) -> dict[str, float | None]:
@@ -465,6 +474,21 @@ class _Inputs:
                 "plan": plan.id,
             },
         )
+
+
+def _mashup(given: Input) -> Mashup:
+    """Return the input's plan as a mashup whose stems have been read: that is no scorer's doing."""
+    place = given.parameters
+    data = None if place["data"] is None else Path(place["data"])
+    renderer = _renderer(place["collection"], data, place["seed"], place["separator"], place["stretcher"])
+    plan = MashupPlan.from_dict(place["plan"])
+    try:
+        mashup = renderer.mashup(plan)
+        for layer in plan.layers:
+            renderer.source.stem(layer.clip_id, layer.role)
+    except CatalogError as error:
+        raise InputLost(error.problem, error.fix) from error
+    return mashup
 
 
 @functools.cache

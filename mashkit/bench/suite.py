@@ -159,6 +159,22 @@ class Suite:
         kept = [one for one in self.competitors if wanted & {one.label, one.component}]
         return attrs.evolve(self, competitors=kept)
 
+    def on(self, collection: str) -> Suite:
+        """Return the suite on another collection, under a name of its own: ``<suite>-<collection>``.
+
+        Raises
+        ------
+        SuiteError
+            If its task takes its inputs from no collection.
+        """
+        if "collection" not in self.settings:
+            raise SuiteError(f"suite {self.name!r} runs on no collection", "leave out --collection")
+        if self.settings["collection"] == collection:
+            return self
+        return attrs.evolve(
+            self, name=f"{self.name}-{collection}", settings={**self.settings, "collection": collection}
+        )
+
     def digest(self) -> str:
         """Return a sha256 of what all measurements depend on: task, settings, seed and time-out."""
         whole = [self.task, dict(self.settings), self.seed, self.timeout_s]

@@ -23,7 +23,7 @@ import attrs
 from mashkit.bench.charts import Chart
 from mashkit.components import Component
 from mashkit.errors import MashkitError
-from mashkit.types import as_tuple, frozen_mapping
+from mashkit.types import Audio, as_tuple, frozen_mapping
 
 Row: TypeAlias = Mapping[str, Any]
 """What became of one competitor on one input, as plain data: see :mod:`mashkit.bench.runner`."""
@@ -165,6 +165,25 @@ class Metric:
         return value <= self.limit if self.better == "lower" else value >= self.limit
 
 
+@attrs.frozen(kw_only=True)
+class Pick:
+    """An input worth hearing, of one competitor.
+
+    Parameters
+    ----------
+    group : str
+        Heading it stands under.
+    input : str
+        The input's name.
+    said : str
+        What the competitor made of it.
+    """
+
+    group: str
+    input: str
+    said: str
+
+
 class Task(ABC):
     """What is measured on competitors of one kind."""
 
@@ -222,6 +241,20 @@ class Task(ABC):
     def compare(self, rows: Mapping[str, Sequence[Row]]) -> list[Comparison]:
         """Return paired tests between competitors, given each one's rows by label."""
         return []
+
+    def picks(self, rows: Sequence[Row]) -> list[Pick]:
+        """Return what is worth hearing of one competitor's rows; nothing where inputs are not to be heard."""
+        return []
+
+    def sound(self, given: Input) -> Audio:
+        """Return how an input that :meth:`picks` names sounds.
+
+        Raises
+        ------
+        InputLost
+            If what it is made from has gone.
+        """
+        raise InputLost(f"task {type(self).__name__} has nothing to hear")
 
     @abstractmethod
     def charts(self, competitors: Sequence[Mapping[str, Any]], rows: Sequence[Row]) -> list[Chart]:

@@ -31,10 +31,16 @@ def add_parser(commands: Commands, epilog: str) -> None:
                          help="only this component, or the one with this label; repeatable")  # fmt: skip
     running.add_argument("--jobs", type=int, default=1, metavar="N",
                          help="competitors at a time; default: %(default)s, for times that can be trusted")  # fmt: skip
+    running.add_argument(
+        "--collection", metavar="NAME", help="run on this collection instead: see `mashkit bench data`"
+    )
+    _add_audio(running)
     action("list", "List suites and tasks.")
     report = action("report", "Make the page of a result again.")
     report.add_argument("result", type=Path, metavar="RESULT.json", help="what `mashkit bench run` wrote")
     report.add_argument("-o", "--output", type=Path, required=True, metavar="FILE.html", help="the page to write")
+    report.add_argument("--data", type=Path, metavar="FOLDER", help="the recordings it was made from, for --audio")
+    _add_audio(report)
     comparing = action("compare", "Compare two results of one suite; fail if something got worse.")
     comparing.add_argument("old", type=Path, metavar="A.json", help="the result to compare with")
     comparing.add_argument("new", type=Path, metavar="B.json", help="the new one")
@@ -43,6 +49,11 @@ def add_parser(commands: Commands, epilog: str) -> None:
     board = action("leaderboard", "Make one page of all results in a folder, competitors of comparable ones together.")
     board.add_argument("folder", type=Path, metavar="FOLDER", help="holds .json results")
     board.add_argument("-o", "--output", type=Path, required=True, metavar="FILE.html", help="the page to write")
+
+
+def _add_audio(parser: argparse.ArgumentParser) -> None:
+    said = "let the page play what competitors picked; pass it on only if the music may be"
+    parser.add_argument("--audio", action="store_true", help=said)
 
 
 def bench(arguments: argparse.Namespace) -> int:
@@ -90,7 +101,7 @@ def _run(arguments: argparse.Namespace) -> int:
 
     with ProgressListener(registry, quiet=arguments.quiet):
         result = run(suite, arguments.output, data=arguments.data, jobs=arguments.jobs, registry=registry, heard=heard)
-    paths = publish(result, arguments.output)
+    paths = publish(result, arguments.output, _sounds(arguments, result))
     if arguments.json:
         _print_json(result)
     else:
@@ -101,23 +112,34 @@ def _run(arguments: argparse.Namespace) -> int:
     return _status(result)
 
 
+def _sounds(arguments: argparse.Namespace, result: Mapping[str, Any]) -> dict[str, str] | None:
+    from mashkit.bench.audition import sounds
+
+    return sounds(result, arguments.data) if arguments.audio else None
+
+
 def _suite(arguments: argparse.Namespace) -> Suite:
     from mashkit.bench.suite import Competitor, load_suite
 
     suite = load_suite(arguments.suite).extended(Competitor.parse(text) for text in arguments.add)
+    if arguments.collection:
+        suite = suite.on(arguments.collection)
     return suite.only(arguments.only) if arguments.only else suite
 
 
 def _print_result(result: Mapping[str, Any]) -> None:
-    from mashkit.bench.page import shown_value
+    from mashkit.bench.page import measured_metrics, shown_value
+    from mashkit.bench.tasks import Metric
     from mashkit.cli.commands import _print_table
 
-    metrics = result["metrics"]
+    # What it is ranked by and somebody has: a terminal is narrow, the page has everything.
+    measured = measured_metrics([Metric(**metric) for metric in result["metrics"]], result["competitors"])
+    metrics = [metric for metric in measured if metric.weight] or measured
     _print_table(
-        ("rank", "competitor", "score", *(metric["name"] for metric in metrics)),
+        ("rank", "competitor", "score", *(metric.name for metric in metrics)),
         [
             (one["rank"], one["label"], f"{one['score']:.0f}",
-             *(shown_value(one["metrics"][metric["name"]], metric["digits"]) for metric in metrics))
+             *(shown_value(one["metrics"][metric.name], metric.digits) for metric in metrics))
             for one in result["competitors"]
             if one["metrics"] is not None
         ],
@@ -168,7 +190,8 @@ def _report(arguments: argparse.Namespace) -> int:
     from mashkit.cli.commands import DONE
 
     require_matplotlib()
-    write_text(arguments.output, page(read_result(arguments.result)))
+    result = read_result(arguments.result)
+    write_text(arguments.output, page(result, _sounds(arguments, result)))
     if arguments.json:
         print(json.dumps({"page": str(arguments.output)}))
     else:

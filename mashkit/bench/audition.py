@@ -1,0 +1,93 @@
+"""Sound in a page: excerpts of what competitors picked, small enough to be embedded.
+
+Only on request: a page with sound is a copy of the music in it, and may not be passed on if that may not.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import io
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import soundfile
+
+from mashkit.audiofile import resample
+from mashkit.bench.runner import with_facts
+from mashkit.bench.tasks import Pick, Task, load_task
+from mashkit.errors import MashkitError, UsageError
+from mashkit.types import Audio
+
+EXCERPT_S = 12.0
+SAMPLE_RATE = 22_050
+"""Mono MP3 of about 32 kbit/s, which every browser plays: 50 kB an excerpt."""
+PEAK = 0.9
+
+
+class NothingToHear(UsageError):
+    """Sound was asked for where there is none."""
+
+
+def picks_of(task: Task, result: Mapping[str, Any]) -> dict[str, list[Pick]]:
+    """Return what is worth hearing of each competitor, by label."""
+    rows = with_facts(result["rows"], result.get("inputs", {}))
+    labels = [one["label"] for one in result["competitors"] if one["metrics"]]
+    return {label: task.picks([row for row in rows if row["label"] == label]) for label in labels}
+
+
+def sounds(
+    result: Mapping[str, Any], data: Path | None, heard: Callable[[str, int, int], None] = lambda *_: None
+) -> dict[str, str]:
+    """Render what competitors picked.
+
+    Parameters
+    ----------
+    result : mapping
+    data : Path, optional
+        The folder of recordings the result was made from.
+    heard : callable, optional
+        Told of every input, with how many are done and how many there are.
+
+    Returns
+    -------
+    dict of str to str
+        Input → a data URL. One that cannot be rendered any more is not in it.
+
+    Raises
+    ------
+    NothingToHear
+        If the task has no sound, or the music at hand is not what the result was made from.
+    """
+    suite = result["suite"]
+    task = load_task(suite["task"])
+    wanted = dict.fromkeys(pick.input for picks in picks_of(task, result).values() for pick in picks)
+    if not wanted:
+        raise NothingToHear(f"there is nothing to hear of suite {suite['name']!r}", "leave out --audio")
+    inputs = task.inputs({**suite["settings"], "seed": suite["seed"]}, data)
+    digest = hashlib.sha256("".join(sorted(given.digest() for given in inputs)).encode()).hexdigest()
+    if digest != result.get("inputs_sha256"):
+        raise NothingToHear("the music is not what this result was made from", "give the same --data")
+    by_name = {given.name: given for given in inputs}
+    made = {}
+    for done, name in enumerate(wanted, 1):
+        try:
+            made[name] = data_url(task.sound(by_name[name]))
+        except MashkitError:
+            continue  # its row is there; only the sound is not
+        finally:
+            heard(name, done, len(wanted))
+    return made
+
+
+def data_url(audio: Audio) -> str:
+    """Return the beginning of a sound as a small MP3 in a data URL."""
+    start = audio.excerpt(0.0, min(EXCERPT_S, audio.duration))
+    mono = resample(Audio(start.mono()[None], start.sample_rate), SAMPLE_RATE).samples[0]
+    fade = np.minimum(1, np.arange(len(mono))[::-1] / (0.5 * SAMPLE_RATE)).astype(np.float32)
+    level = max(float(np.max(np.abs(mono), initial=0.0)), PEAK)
+    written = io.BytesIO()
+    soundfile.write(written, mono * fade * (PEAK / level), SAMPLE_RATE, format="MP3", compression_level=0.9)
+    return f"data:audio/mpeg;base64,{base64.b64encode(written.getvalue()).decode()}"
