@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from mashkit.audiofile import load, save
-    from mashkit.catalog import Catalog
+    from mashkit.catalog import Catalog, MashupDB
     from mashkit.components import ComponentInfo
+    from mashkit.generation import Mixture, Recipe
     from mashkit.hookspecs import hookimpl
     from mashkit.interfaces import Analyzer, Executor, Generator, Scorer, Separator, Stretcher
     from mashkit.interfaces.executor import Job, Outcome, Pool, Work
@@ -23,8 +24,9 @@ if TYPE_CHECKING:
 
 _HOME = {
     "mashkit.audiofile": ("load", "save"),
-    "mashkit.catalog": ("Catalog",),
+    "mashkit.catalog": ("Catalog", "MashupDB"),
     "mashkit.components": ("ComponentInfo",),
+    "mashkit.generation": ("Mixture", "Recipe"),
     "mashkit.hookspecs": ("hookimpl",),
     "mashkit.interfaces": ("Analyzer", "Executor", "Generator", "Scorer", "Separator", "Stretcher"),
     "mashkit.interfaces.executor": ("Job", "Outcome", "Pool", "Work"),
@@ -40,8 +42,9 @@ _MODULE_OF = {name: module for module, names in _HOME.items() for name in names}
 
 __all__ = [
     "Analysis", "Analyzer", "Audio", "Catalog", "Clip", "ComponentInfo", "Condition", "Executor", "Generator", "Job",
-    "Key", "Kit", "Layer", "Mashup", "MashupPlan", "Mixing", "Outcome", "Pool", "Ranked", "Registry", "Role", "Score",
-    "Scorer", "Separator", "StemSet", "Stretcher", "TimeMap", "Work", "hookimpl", "load", "save",
+    "Key", "Kit", "Layer", "Mashup", "MashupDB", "MashupPlan", "Mixing", "Mixture", "Outcome", "Pool", "Ranked",
+    "Recipe", "Registry", "Role", "Score", "Scorer", "Separator", "StemSet", "Stretcher", "TimeMap", "Work", "hookimpl",
+    "load", "save",
 ]  # fmt: skip
 
 

@@ -10,9 +10,10 @@ from typing import Any, cast
 
 import attrs
 
-from mashkit.catalog import Catalog
+from mashkit.catalog import Adder, AddReport, Catalog, MashupDB
 from mashkit.catalog.adding import can_travel
 from mashkit.catalog.excerpts import ExcerptPolicy
+from mashkit.catalog.protocols import Protocol, create_protocol
 from mashkit.components import Component
 from mashkit.errors import MashkitError, UsageError
 from mashkit.hookspecs import StageEvent
@@ -150,6 +151,55 @@ class Kit:
             notify=self._notify,
             loader=self.registry.plugins.hook.mashkit_load_audio,
         )
+
+    def add(
+        self,
+        database: MashupDB,
+        paths: Path | str | Iterable[Path | str],
+        *,
+        protocol: str | Protocol = "songs",
+        policy: ExcerptPolicy | None = None,
+        with_features: bool = True,
+    ) -> AddReport:
+        """Add songs to a database with this kit's separator, analyzer and executor; nothing is computed twice.
+
+        Parameters
+        ----------
+        database : MashupDB
+        paths : Path, str or iterable of them
+            Sound files and folders of them.
+        protocol : str or Protocol
+            How songs lie in the folders: see :mod:`mashkit.catalog.protocols`.
+        policy : ExcerptPolicy, optional
+            Which parts of a song become clips, where the protocol does not say.
+        with_features : bool
+            Also keep features of the stems.
+
+        Returns
+        -------
+        AddReport
+            What was added, and the songs that could not be used.
+
+        Raises
+        ------
+        MashkitError
+            If there is no song at all, or the database cannot be written.
+        """
+        way = create_protocol(protocol) if isinstance(protocol, str) else protocol
+        adder = Adder(
+            database,
+            self.separator,
+            self.analyzer,
+            policy=way.policy(policy or ExcerptPolicy()),
+            with_features=with_features,
+            executor=self.ingest_executor,
+            notify=self._notify,
+            loader=self.registry.plugins.hook.mashkit_load_audio,
+        )
+        given = [paths] if isinstance(paths, (str, Path)) else paths
+        for _ in adder.add(way.songs([Path(path) for path in given]), protocol=way.name):
+            pass
+        return adder.report
 
     def generate(
         self,

@@ -117,7 +117,6 @@ def opened(path: Path | None, *, write: bool) -> MashupDB:
 
 # ------------------------------------------------------------------------------------------------------------ add
 def _add(arguments: argparse.Namespace) -> int:
-    from mashkit.catalog.adding import Adder
     from mashkit.catalog.protocols import create_protocol
     from mashkit.catalog.upkeep import content_digest
     from mashkit.cli.commands import _kit, _options, _policy, _print_json, _say, _status
@@ -126,21 +125,14 @@ def _add(arguments: argparse.Namespace) -> int:
 
     kit = _kit(arguments)
     protocol = create_protocol(arguments.protocol, **_options(arguments).get("protocol", {}))
-    songs = protocol.songs(arguments.songs)
     with opened(arguments.db, write=True) as database, ProgressListener(kit.registry, quiet=arguments.quiet):
-        adder = Adder(
+        report = kit.add(
             database,
-            kit.separator,
-            kit.analyzer,
-            policy=protocol.policy(_policy(arguments)),
+            arguments.songs,
+            protocol=protocol,
+            policy=_policy(arguments),
             with_features=not arguments.no_features,
-            executor=kit.ingest_executor,
-            notify=lambda event: kit.registry.plugins.hook.mashkit_stage(event=event),
-            loader=kit.registry.plugins.hook.mashkit_load_audio,
         )
-        for _ in adder.add(songs, protocol=protocol.name):
-            pass
-        report = adder.report
         for note in (*database.notes, *report.notes):
             _say(note)
         failures = [{"path": str(path), "error": str(error)} for path, error in report.failures]
