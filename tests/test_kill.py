@@ -114,7 +114,7 @@ def test_kill_9_at_random_moments_loses_at_most_what_was_in_flight(tmp_path: Pat
     root, kept = tmp_path / "db-0", 0
     while kills < KILLS:
         process = start(root, songs, plugin, log)
-        # When so many songs are done, and a moment later: before the first, between two, within any. Now and then never.
+        # When so many songs are done, and a moment later: between two, within any. Now and then never.
         after = SONGS + 1 if moments.random() < 0.2 else moments.randrange(-1, SONGS)
         while process.poll() is None and len(finished(log)) < after:
             time.sleep(0.005)

@@ -1,6 +1,7 @@
 """A program for test_ray.py: a cluster of two nodes, of which one is killed while jobs run on both.
 
-Not in the process of the tests: Ray looks for its token mode when it is imported. Prints what became of each job.
+Not in the process of the tests: Ray looks for its token mode when it is imported. Prints what became of each job, or of
+a database.
 """
 
 from __future__ import annotations
@@ -22,6 +23,8 @@ os.environ["RAY_AUTH_MODE"] = "token"
 import ray
 
 import mashkit as mk
+from mashkit.catalog.upkeep import content_digest
+from mashkit.hookspecs import StageEvent
 from mashkit.testing.contracts.executor import run, start
 
 JOBS, KILLED_AFTER = 24, 6
@@ -68,7 +71,9 @@ def port_open(address: tuple[str, int]) -> bool:
     return False
 
 
-def main(folder: Path) -> None:
+@contextlib.contextmanager
+def two_nodes(folder: Path) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
+    """A cluster of two nodes; gives its address and the second node. It must still be there at the end."""
     ip = ray.util.get_node_ip_address()
     with socket.socket() as free:
         free.bind((ip, 0))
@@ -88,25 +93,49 @@ def main(folder: Path) -> None:
                 assert second.poll() is None, (folder / "nodes.log").read_text()
                 time.sleep(0.2)
             ray.shutdown()
-            executor = mk.Kit(executor="ray", options={"executor": {"address": address}}).executor
-            work = mk.Work(name="work", start=start, arguments=(1000, str(folder)), run=run)
-            slow = mk.Work(name="slow", start=start, arguments=(2000, str(folder)), run=run)
-            jobs = [mk.Job(work if n % 2 else slow, ("add slowly", n), str(n)) for n in range(JOBS)]
-            begin = time.monotonic()
-            for done, outcome in enumerate(executor.run(jobs), 1):
-                told = {
-                    "name": outcome.job.name,
-                    "result": outcome.result,
-                    "attempts": outcome.attempts,
-                    "error": str(outcome.error),
-                    "at": time.monotonic() - begin,
-                }
-                print(json.dumps(told), flush=True)
-                if done == KILLED_AFTER:
-                    kill(second)
-            ray.init(address, logging_level="ERROR", log_to_driver=False)  # it is there: nobody shut it down
+            yield address, second
+            ray.init(address, logging_level="ERROR", log_to_driver=False)  # nobody shut it down
             print(json.dumps({"nodes": len(alive())}))
             ray.shutdown()
+
+
+def jobs(folder: Path) -> None:
+    """Run jobs of two works; print what became of each."""
+    with two_nodes(folder) as (address, second):
+        executor = mk.Kit(executor="ray", options={"executor": {"address": address}}).executor
+        work = mk.Work(name="work", start=start, arguments=(1000, str(folder)), run=run)
+        slow = mk.Work(name="slow", start=start, arguments=(2000, str(folder)), run=run)
+        given = [mk.Job(work if n % 2 else slow, ("add slowly", n), str(n)) for n in range(JOBS)]
+        begin = time.monotonic()
+        for done, outcome in enumerate(executor.run(given), 1):
+            told = {
+                "name": outcome.job.name,
+                "result": outcome.result,
+                "attempts": outcome.attempts,
+                "error": str(outcome.error),
+                "at": time.monotonic() - begin,
+            }
+            print(json.dumps(told), flush=True)
+            if done == KILLED_AFTER:
+                kill(second)
+
+
+def database(folder: Path, songs: str, separator: str, analyzer: str) -> None:
+    """Add songs to a database in the folder; print its content. The second node goes when the second song is done."""
+    with two_nodes(folder) as (address, second), mk.MashupDB(folder / "db") as made:
+        kit = mk.Kit(separator=separator, analyzer=analyzer, executor="ray", options={"executor": {"address": address}})
+
+        class Killer:
+            @mk.hookimpl
+            def mashkit_stage(self, event: StageEvent) -> None:
+                print(f"{event.state} {event.done}/{event.total} {event.item} {event.message}", file=sys.stderr)
+                if event.state == "done" and event.done == 2:
+                    kill(second)
+
+        kit.registry.plugins.register(Killer())
+        report = kit.add(made, songs)
+        failures = [str(error) for _, error in report.failures]
+        print(json.dumps({"songs": report.songs, "failures": failures, "content": content_digest(made)}))
 
 
 def alive() -> list[object]:
@@ -114,4 +143,4 @@ def alive() -> list[object]:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    {"jobs": jobs, "database": database}[sys.argv[1]](Path(sys.argv[2]), *sys.argv[3:])

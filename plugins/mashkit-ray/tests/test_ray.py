@@ -11,9 +11,10 @@ from pathlib import Path
 import pytest
 
 import mashkit as mk
+from mashkit.catalog.upkeep import content_digest
 from mashkit.errors import OptionError, UsageError
 from mashkit.registry import Registry
-from mashkit.testing import ExecutorContract
+from mashkit.testing import ExecutorContract, signals
 from mashkit.testing.contracts.executor import is_gone, run, start
 
 ray = pytest.importorskip("ray")
@@ -115,7 +116,7 @@ def test_a_node_is_killed(tmp_path: Path) -> None:
     """Two nodes, real processes; one loses power while both work: what it was at is done by the other."""
     program = Path(__file__).with_name("nodes.py")
     done = subprocess.run(
-        [sys.executable, str(program), str(tmp_path)], capture_output=True, text=True, check=False, timeout=280
+        [sys.executable, str(program), "jobs", str(tmp_path)], capture_output=True, text=True, check=False, timeout=280
     )
     assert done.returncode == 0, done.stderr[-3000:]
     *outcomes, nodes = map(json.loads, done.stdout.splitlines())
@@ -129,3 +130,24 @@ def test_a_node_is_killed(tmp_path: Path) -> None:
     assert len(outcomes) == 24
     assert max(one["attempts"] for one in outcomes) == 2
     assert nodes == {"nodes": 1}
+
+
+@pytest.mark.slow
+def test_a_database_survives_the_loss_of_a_node(tmp_path: Path) -> None:
+    """The same songs by ray, losing one of two nodes on the way, and by this process: one content."""
+    songs = tmp_path / "songs"
+    for index in range(6):
+        mk.save(songs / f"{index}.flac", signals.tone(220.0 + 20 * index, 26.0, amplitude=0.3))
+    program = Path(__file__).with_name("nodes.py")
+    done = subprocess.run(
+        [sys.executable, str(program), "database", str(tmp_path), str(songs), "librosa", "essentia"],
+        capture_output=True, text=True, check=False, timeout=600,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr[-3000:]
+    told, nodes = map(json.loads, done.stdout.splitlines())
+    assert nodes == {"nodes": 1}
+    assert told["failures"] == []
+    kit = mk.Kit(separator="librosa", analyzer="essentia", options={"executor": {"jobs": 0}})
+    with mk.MashupDB(tmp_path / "here") as database:
+        assert kit.add(database, songs).songs == told["songs"] == 6
+        assert content_digest(database) == told["content"]
