@@ -16,7 +16,7 @@ from collections import deque
 import attrs
 
 from mashkit.errors import ComponentFailed, MashkitError, UsageError
-from mashkit.interfaces.executor import Done, Job, Outcome, Pool, Work, key_of
+from mashkit.interfaces.executor import Done, Job, Outcome, Pool, Work, Works
 
 START_TIMEOUT_S = 300.0
 """Seconds a worker may take to build its state, if a job may not take longer still."""
@@ -227,7 +227,8 @@ class WorkerPool(Pool):
         self.outcomes: queue.SimpleQueue[Outcome | BaseException] = queue.SimpleQueue()
         self.workers: list[Worker] = []
         self.lock = threading.Lock()  # of the workers and everything below
-        self._teams: dict[bytes, Team] = {}
+        self._works = Works()
+        self._teams: dict[int, Team] = {}
         self._pending: deque[_Ticket] = deque()
         self._threads: list[threading.Thread] = []  # also of workers that are no more
         self._closed = False
@@ -273,9 +274,9 @@ class WorkerPool(Pool):
                 "put them into a module that can be imported",
             )
         self.check(work)
-        key = key_of(work)
+        number = self._works.number(work)
         with self.lock:
-            team = self._teams.setdefault(key, Team(work))
+            team = self._teams.setdefault(number, Team(work))
             self._pending.append(_Ticket(job, team))
             self._dispatch()
 

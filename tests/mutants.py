@@ -956,8 +956,8 @@ class OfExecutors(ExecutorContract):
     gone_s = 1.0
 
     @classmethod
-    def create(cls) -> Component:
-        return cls.mutant()
+    def create(cls, **options: Any) -> Component:
+        return cls.mutant(**options)
 
     @classmethod
     def hasty(cls) -> mk.Executor:

@@ -199,7 +199,7 @@ def test_what_a_worker_started_ends_with_it(module: ModuleType, tmp_path: Path) 
     work = mk.Work(name="work", start=module.start, run=module.program)
     (outcome,) = local(jobs=1, timeout_s=0.5).run(jobs(work, str(note)))
     assert "was not done after 0.5 s, twice" in str(outcome.error)
-    assert tasks.is_gone(int(note.read_text()))
+    assert tasks.all_gone([int(note.read_text())], 20.0)
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here")

@@ -22,8 +22,9 @@ import attrs
 
 from mashkit.builtin import LOCAL_EXECUTOR
 from mashkit.builtin.local_worker import Channel, Message
+from mashkit.components import cost_only
 from mashkit.errors import ComponentUnavailable, MashkitError, UsageError
-from mashkit.interfaces.executor import Done, Executor, Job, Outcome, Pool, Work, attempt, begin, contained, key_of
+from mashkit.interfaces.executor import Done, Executor, Job, Outcome, Pool, Work, Works, attempt, begin, contained
 from mashkit.processes import cores, end, how_it_ended, thread_variables
 from mashkit.transfer import unpack
 from mashkit.workerpool import START_TIMEOUT_S, Lost, Process, Team, Worker, WorkerPool
@@ -64,13 +65,21 @@ class LocalExecutor(Executor):
     jobs: int | None = attrs.field(
         default=None,
         validator=attrs.validators.optional([attrs.validators.instance_of(int), attrs.validators.ge(0)]),
+        metadata=cost_only(0, 1),
     )
-    timeout_s: float = attrs.field(default=1800.0, converter=float, validator=attrs.validators.ge(0))
+    timeout_s: float = attrs.field(
+        default=1800.0, converter=float, validator=attrs.validators.ge(0), metadata=cost_only(0)
+    )
     threads: int | None = attrs.field(
         default=None,
         validator=attrs.validators.optional([attrs.validators.instance_of(int), attrs.validators.ge(1)]),
+        metadata=cost_only(2),
     )
-    gpus: int = attrs.field(default=1, validator=[attrs.validators.instance_of(int), attrs.validators.ge(0)])
+    gpus: int = attrs.field(
+        default=1,
+        validator=[attrs.validators.instance_of(int), attrs.validators.ge(0)],
+        metadata=cost_only(0),
+    )
 
     def _pool(self) -> Pool:
         if self.jobs == 0:
@@ -89,8 +98,9 @@ class _ThisProcess(Pool):
 
     def __init__(self) -> None:
         self._job: Job | None = None
-        self._states: dict[bytes, Any] = {}
-        self._failures: dict[bytes, MashkitError] = {}
+        self._works = Works()
+        self._states: dict[int, Any] = {}
+        self._failures: dict[int, MashkitError] = {}
 
     @property
     def capacity(self) -> int:
@@ -102,15 +112,15 @@ class _ThisProcess(Pool):
     def wait(self) -> Outcome:
         job = self._job
         assert job is not None  # noqa: S101 — it was submitted
-        key = key_of(job.work)
-        if key not in self._states and key not in self._failures:
+        work = self._works.number(job.work)
+        if work not in self._states and work not in self._failures:
             try:
-                self._states[key] = begin(job.work)
+                self._states[work] = begin(job.work)
             except MashkitError as error:
-                self._failures[key] = error
-        if key in self._failures:
-            return Outcome(job=job, error=self._failures[key], attempts=0)
-        return attempt(job.work, self._states[key], job.item, job.name).outcome(job)
+                self._failures[work] = error
+        if work in self._failures:
+            return Outcome(job=job, error=self._failures[work], attempts=0)
+        return attempt(job.work, self._states[work], job.item, job.name).outcome(job)
 
     def close(self) -> None:
         self._states.clear()

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import os
 import pickle
 import time
 import traceback
 from abc import ABC, abstractmethod
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from typing import Any, ClassVar
 
 import attrs
@@ -141,9 +142,23 @@ class Done:
         )
 
 
-def key_of(work: Work) -> bytes:
-    """Return what tells a work from others: one made twice of the same is one, and has one state a worker."""
-    return pickle.dumps(work)
+class Works:
+    """Tells works apart: one made twice of the same is one, and has one state a worker."""
+
+    def __init__(self) -> None:
+        self._names: dict[bytes, int] = {}
+        self._met: dict[int, tuple[Work, int]] = {}
+
+    def number(self, work: Work) -> int:
+        """Return the number of a work, the same for equal ones; one met before is looked at no more."""
+        met = self._met.get(id(work))
+        if met is not None:
+            return met[1]
+        known = len(self._names)
+        number = self._names.setdefault(hashlib.sha256(pickle.dumps(work)).digest(), known)
+        if number == known:  # it is kept: nothing else can have its id
+            self._met[id(work)] = work, number
+        return number
 
 
 def begin(work: Work) -> Any:
@@ -237,7 +252,7 @@ class Executor(Component):
 
     kind: ClassVar[str] = "executor"
 
-    def run(self, jobs: Iterable[Job | None]) -> Iterator[Outcome]:
+    def run(self, jobs: Iterable[Job | None]) -> Generator[Outcome, None, None]:
         """Yield what becomes of each job, as it ends: one outcome a job, in any order.
 
         Jobs are taken from the iterable as workers come free, a few ahead: a million of them need no memory. Where jobs
@@ -280,7 +295,7 @@ class Executor(Component):
         finally:
             pool.close()
 
-    def _outcomes(self, pool: Pool, jobs: Iterator[Job | None]) -> Iterator[Outcome]:
+    def _outcomes(self, pool: Pool, jobs: Iterator[Job | None]) -> Generator[Outcome, None, None]:
         under_way: Counter[int] = Counter()
         exhausted = False
         while True:

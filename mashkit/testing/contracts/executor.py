@@ -18,8 +18,10 @@ from typing import Any, ClassVar, cast
 
 import attrs
 import numpy as np
+import numpy.typing as npt
 import pytest
 
+from mashkit.components import Component
 from mashkit.errors import AudioFileError, ComponentFailed, ComponentUnavailable, MashkitError
 from mashkit.interfaces import Executor
 from mashkit.interfaces.executor import PROVIDES, Job, Outcome, Work
@@ -141,7 +143,8 @@ def is_gone(process: int) -> bool:
     return status.split()[0] in "ZX"
 
 
-def _all_gone(processes: Iterable[int], seconds: float) -> bool:
+def all_gone(processes: Iterable[int], seconds: float) -> bool:
+    """Tell whether processes have ended within some seconds."""
     deadline = time.monotonic() + seconds
     left = set(processes)
     while left and time.monotonic() < deadline:
@@ -219,7 +222,7 @@ class ExecutorContract(ComponentContract):
         for received in range(1, 6):
             next(outcomes)
             assert next(taken) - received <= 4 * cores() + AHEAD
-        cast("Any", outcomes).close()
+        outcomes.close()
 
     def test_outcomes_may_bring_jobs(self, subject: Executor, work: Work) -> None:
         to_do = collections.deque([Job(work, ("add", 0), "0")])
@@ -316,7 +319,7 @@ class ExecutorContract(ComponentContract):
             for outcome in outcomes:
                 processes.add(outcome.result)
                 if end == "closed" and int(outcome.job.name) > 3:
-                    cast("Any", outcomes).close()
+                    outcomes.close()
                 if end == "raised" and int(outcome.job.name) > 3:
                     raise KeyboardInterrupt
 
@@ -326,7 +329,7 @@ class ExecutorContract(ComponentContract):
             assert end == "raised"
         assert processes
         assert os.getpid() not in processes
-        assert _all_gone(processes, self.gone_s)
+        assert all_gone(processes, self.gone_s)
 
     def test_workers_die_with_their_parent(self, contained: Executor) -> None:
         program = f"{self.program()}from mashkit.testing.contracts.executor import serve_until_killed\n"
@@ -336,9 +339,15 @@ class ExecutorContract(ComponentContract):
             processes = {int(line) for line in itertools.islice(parent.stdout, 20)}
             assert processes
             parent.kill()
-        assert _all_gone(processes, self.gone_s)
+        assert all_gone(processes, self.gone_s)
 
     # ---------------------------------------------------------------------------------------------------- helpers
+    def _outcome(self, subject: Component) -> dict[str, npt.NDArray[np.float64]]:
+        with tempfile.TemporaryDirectory() as marks:
+            work = Work(name="work", start=start, arguments=(1000, marks), run=run)
+            outcomes = cast("Executor", subject).run(Job(work, ("add", n), str(n)) for n in range(4))
+            return {one.job.name: np.array([one.result], np.float64) for one in outcomes}
+
     def _among_others(self, work: Work, item: tuple[str, Any]) -> list[Job]:
         others = [Job(work, ("add", n), f"other {n}") for n in range(6)]
         return [*others[:3], Job(work, item, "one"), *others[3:]]

@@ -11,6 +11,7 @@ import attrs
 import ray
 from ray import exceptions
 
+from mashkit.components import cost_only
 from mashkit.errors import MashkitError, UsageError
 from mashkit.interfaces.executor import Done, Executor, Job, Pool, Work, contained
 from mashkit.processes import thread_variables
@@ -63,18 +64,26 @@ class RayExecutor(Executor):
     info = EXECUTOR
 
     address: str | None = attrs.field(
-        default=None, validator=attrs.validators.optional(attrs.validators.instance_of(str))
+        default=None,
+        validator=attrs.validators.optional(attrs.validators.instance_of(str)),
+        metadata=cost_only(),
     )
     num_cpus: int | None = attrs.field(
         default=None,
         validator=attrs.validators.optional([attrs.validators.instance_of(int), attrs.validators.ge(1)]),
+        metadata=cost_only(1),
     )
     num_gpus: int | None = attrs.field(
         default=None,
         validator=attrs.validators.optional([attrs.validators.instance_of(int), attrs.validators.ge(0)]),
+        metadata=cost_only(0),
     )
-    timeout_s: float = attrs.field(default=1800.0, converter=float, validator=attrs.validators.ge(0))
-    log_to_driver: bool = attrs.field(default=False, validator=attrs.validators.instance_of(bool))
+    timeout_s: float = attrs.field(
+        default=1800.0, converter=float, validator=attrs.validators.ge(0), metadata=cost_only(0)
+    )
+    log_to_driver: bool = attrs.field(
+        default=False, validator=attrs.validators.instance_of(bool), metadata=cost_only(True)
+    )
 
     def __attrs_post_init__(self) -> None:
         if self.address is not None and (self.num_cpus is not None or self.num_gpus is not None):
