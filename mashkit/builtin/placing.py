@@ -27,7 +27,9 @@ MOST_BARS = 64
 
 
 KNOWN_CLIPS = 1 << 15
-"""Clips whose beats are remembered, some 3 kB each: a grid takes milliseconds to make, and microseconds to use."""
+"""Clips whose beats are remembered, some 6 kB each: a grid takes milliseconds to make, and microseconds to use."""
+KNOWN_STORED_CLIPS = 1 << 11
+"""The same where grids are stored: among a million clips few are met twice, and what is kept of them is not small."""
 
 
 @attrs.frozen
@@ -132,7 +134,7 @@ class BeatsOfClips:
 
     def __init__(self, stored: Callable[[Clip], BeatGrid | BeatsDistrusted] | None = None) -> None:
         self._grid_of = stored or _grid_of
-        self._recent: Recent[ClipBeats] = Recent(KNOWN_CLIPS)
+        self._recent: Recent[ClipBeats] = Recent(KNOWN_CLIPS if stored is None else KNOWN_STORED_CLIPS)
 
     def of(self, clip: Clip) -> ClipBeats:
         """Return what is known of a clip's beats; of clips with one id, what the first one's say."""
