@@ -18,6 +18,7 @@ from typing import Any, cast
 import attrs
 
 from mashkit.cliptable import ClipTable
+from mashkit.compactset import CompactSet
 from mashkit.errors import GenerationError, UsageError
 from mashkit.interfaces import Executor, Generator
 from mashkit.interfaces.executor import Job, Outcome, Work
@@ -202,7 +203,7 @@ class Mixture:
 
     def __iter__(self) -> Iterator[MashupPlan]:
         report, wanted = self.report, self._recipe.counts
-        heard: set[int] = set()
+        heard = CompactSet()
         failures: list[GenerationError] = []
         with contextlib.ExitStack() as stack:
             stack.enter_context(self._generator.backend_call("plan"))
@@ -232,7 +233,7 @@ class Mixture:
                 if report.drawn[condition] == wanted[condition]:
                     del runs[condition]
                 yield draw.plan
-        if not heard:
+        if len(heard) == 0:
             raise failures[0]
 
     def _runs(self, stack: contextlib.ExitStack) -> dict[Condition, Iterator[Draw]]:
@@ -257,7 +258,7 @@ class Mixture:
     def _drawn(
         self, generator: DrawingGenerator, condition: Condition, spread: _Spread | None = None
     ) -> Iterator[Draw]:
-        known: set[int] = set()
+        known = CompactSet()
         tally = self.report.tallies[condition]
 
         def drawer() -> Drawer:
@@ -269,7 +270,7 @@ class Mixture:
         else:
             draws = spread.draws(condition)
         yield from distinct(draws, known, tally)
-        if not known:
+        if len(known) == 0:
             raise drawer().nothing_fits(tally.rejected)
 
     def _planned(self, condition: Condition) -> Iterator[Draw]:

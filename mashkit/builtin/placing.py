@@ -27,10 +27,9 @@ MOST_BARS = 64
 
 
 KNOWN_CLIPS = 1 << 15
-"""Clips whose beats are remembered, with the clip some 12 kB each: a grid takes milliseconds to make, and microseconds
-to use."""
-KNOWN_STORED_CLIPS = 1 << 12
-"""The same where grids are stored: to read one takes a tenth of a millisecond, so that 50 MB of them are enough."""
+"""Clips whose beats are remembered, some 6 kB each: a grid takes milliseconds to make, and microseconds to use."""
+KNOWN_STORED_CLIPS = 1 << 11
+"""The same where grids are stored: among a million clips few are met twice, and what is kept of them is not small."""
 
 
 @attrs.frozen

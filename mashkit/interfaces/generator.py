@@ -11,6 +11,7 @@ from typing import ClassVar, Protocol
 import attrs
 
 from mashkit.cliptable import ClipTable
+from mashkit.compactset import CompactSet
 from mashkit.components import Component
 from mashkit.errors import ContractViolation, GenerationError, UsageError
 from mashkit.types import Clip, Condition, MashupPlan
@@ -93,7 +94,7 @@ class Generator(Component):
     def _checked(
         self, clips: ClipTable, condition: Condition, count: int, seed: int, vocal: str | None
     ) -> Iterator[MashupPlan]:
-        seen: set[int] = set()
+        seen = CompactSet()
         with self.backend_call("plan"):
             for plan in self._plan(clips, condition=condition, count=count, seed=seed, vocal=vocal):
                 self.require_known_clips(plan, clips)
@@ -104,7 +105,7 @@ class Generator(Component):
                 yield plan
                 if len(seen) == count:
                     return
-        if not seen:
+        if len(seen) == 0:
             raise GenerationError(f"generator {self.info.name!r} found no {condition} mashup among {len(clips)} clips")
 
     def variants(self, plan: MashupPlan, clips: Mapping[str, Clip]) -> list[MashupPlan]:
@@ -227,24 +228,24 @@ class DrawingGenerator(Generator):
         self, clips: ClipTable, *, condition: Condition, count: int, seed: int, vocal: str | None
     ) -> Iterator[MashupPlan]:
         drawer = self.drawer(clips, condition=condition, seed=seed, vocal=vocal)
-        known: set[int] = set()
+        known = CompactSet()
         tally = Tally()
         for draw in distinct((drawer.draw(number, known) for number in itertools.count()), known, tally):
             assert draw.plan is not None  # noqa: S101 — distinct() gives plans only
             yield draw.plan
-        if not known:
+        if len(known) == 0:
             raise drawer.nothing_fits(tally.rejected)
 
 
-def distinct(draws: Iterable[Draw], known: set[int], tally: Tally) -> Iterator[Draw]:
+def distinct(draws: Iterable[Draw], known: CompactSet, tally: Tally) -> Iterator[Draw]:
     """Yield the draws that have a plan nobody drew before, until :data:`PATIENCE` draws in a row have none.
 
     Parameters
     ----------
     draws : iterable of Draw
         In order of their numbers.
-    known : set of int
-        Choices there is a plan of: each new one is added (some 70 bytes a plan, all a run remembers of it).
+    known : CompactSet
+        Choices there is a plan of: each new one is added. That is all a run remembers of a plan.
     tally : Tally
         Counts what becomes of the draws.
     """
