@@ -202,6 +202,11 @@ class MashupDB:
         with self._lock, self._speaking():
             return self._database.execute(query, values).fetchall()
 
+    def stream(self, query: str) -> Iterator[tuple[Any, ...]]:
+        """Yield what a query finds, as it is read: of what is too much to hold; raises CatalogError as :meth:`rows`."""
+        with self._lock, self._speaking():
+            yield from self._database.execute(query)
+
     # ----------------------------------------------------------------------------------------------------- songs
     def song_of_file(self, digest: str) -> str | None:
         """Return the song whose files have this digest (:mod:`mashkit.catalog.songs`), as the sha256 of its sound."""

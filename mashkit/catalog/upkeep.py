@@ -371,6 +371,6 @@ def content_digest(database: MashupDB) -> str:
         " ORDER BY 1, 2",
         "SELECT * FROM edits ORDER BY song, excerpt_start_s, field",
     ):
-        for row in database.rows(query):
+        for row in database.stream(query):
             digest.update(repr(row).encode())
     return digest.hexdigest()
