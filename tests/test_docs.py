@@ -50,7 +50,7 @@ def test_every_command_runs(
 
 @pytest.mark.parametrize("page", [page for page in PAGES if blocks(page, "python")], ids=lambda page: page.parent.name)
 def test_every_snippet_runs(page: Path, workplace: Path) -> None:
-    # A block that begins with a file name is that file: docs/plugins.md grows a whole distribution this way.
+    # A block that begins with a file name is that file: docs/write-a-plugin.md grows a whole distribution this way.
     tests = []
     for block in [*blocks(page, "python"), *blocks(page, "toml")]:
         named = re.match(r"# (\S+\.(?:py|toml))\n", block)
@@ -87,7 +87,7 @@ def test_make_targets_of_the_readme_exist() -> None:
 
 
 def test_every_hook_is_documented() -> None:
-    text = (ROOT / "docs" / "plugins.md").read_text()
+    text = (ROOT / "docs" / "write-a-plugin.md").read_text()
     for name in dir(hookspecs):
         if name.startswith("mashkit_"):
             assert name in text, name

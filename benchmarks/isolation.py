@@ -1,0 +1,158 @@
+"""What isolation costs: a component in a worker process against the same component in this one, on 30 s of stereo.
+
+Both sides run in turn, A B A B …, after an uncounted call of each that starts the worker and loads models; which one
+begins changes from pair to pair. CPU seconds are those of this process and of the worker (/proc/<pid>/stat), on one
+thread each: they hardly depend on what else the machine does, the wall clock does. The ratio is the median of the
+pairs' ratios. Linux only. Prints a table, and with --write keeps it as benchmarks/results/isolation.json and .md.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import statistics
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+os.environ["OMP_NUM_THREADS"] = "1"  # before anything that counts processors is imported
+
+import attrs
+
+import mashkit as mk
+from mashkit.output import environment
+from mashkit.registry import Registry
+from mashkit.remote.proxies import RemoteComponent, isolated
+
+HERE = Path(__file__).parent
+SONG = HERE.parent / "examples" / "songs" / "mango-season.ogg"
+TARGET = 1.05
+TICK_S = 1 / os.sysconf("SC_CLK_TCK")
+
+
+@attrs.frozen
+class Case:
+    """A component and what is asked of it."""
+
+    kind: str
+    name: str
+    work: Callable[[Any, mk.Audio], object]
+    options: dict[str, Any] = attrs.field(factory=dict)
+
+
+CASES = (
+    Case("separator", "spleeter-torch", lambda separator, audio: separator.separate(audio), {"threads": 1}),
+    Case("analyzer", "madmom", lambda analyzer, audio: analyzer.analyze(audio)),
+    Case("stretcher", "signalsmith", lambda stretcher, audio: stretcher.stretch(audio, speed=1.07, semitones=2.0)),
+)
+
+
+def cpu_s(pid: int) -> float:
+    """Return the CPU seconds a process has used, user and system (fields 14 and 15 of its stat)."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) * TICK_S
+
+
+def timed(work: Callable[[], object], pids: list[int]) -> tuple[float, float]:
+    """Return the CPU seconds of some processes and the wall seconds while ``work`` is done."""
+    before, start = sum(map(cpu_s, pids)), time.perf_counter()
+    work()
+    return sum(map(cpu_s, pids)) - before, time.perf_counter() - start
+
+
+def compare(case: Case, audio: mk.Audio, pairs: int) -> dict[str, Any]:
+    """Measure one case."""
+    here = Registry().create(case.kind, case.name, case.options)
+    with isolated(case.kind, case.name, options=case.options) as there:
+        pids = [os.getpid(), worker_of(there)]
+        sides = {"here": lambda: case.work(here, audio), "there": lambda: case.work(there, audio)}
+        for work in sides.values():
+            work()
+        taken: dict[str, list[tuple[float, float]]] = {"here": [], "there": []}
+        for pair in range(pairs):
+            for side in sorted(sides, reverse=bool(pair % 2)):
+                taken[side].append(timed(sides[side], pids))
+    row: dict[str, Any] = {"kind": case.kind, "name": case.name, "options": case.options, "pairs": pairs}
+    for index, unit in enumerate(("cpu", "wall")):
+        ours, theirs = ([one[index] for one in taken[side]] for side in ("here", "there"))
+        ratios = sorted(there / here for here, there in zip(ours, theirs, strict=True))
+        row |= {
+            f"{unit}_here_s": statistics.median(ours),
+            f"{unit}_there_s": statistics.median(theirs),
+            f"{unit}_ratio": statistics.median(ratios),
+            f"{unit}_ratio_quartiles": [ratios[len(ratios) // 4], ratios[-1 - len(ratios) // 4]],
+        }
+    return row | {"load": os.getloadavg()[0]}
+
+
+def worker_of(component: RemoteComponent) -> int:
+    """Return the process of a component's worker."""
+    worker: Any = component.session._worker
+    return int(worker.process.pid)
+
+
+def write(rows: list[dict[str, Any]], seconds: float) -> None:
+    """Keep the result as JSON and as the page made from it."""
+    result = {
+        "target": TARGET,
+        "audio_s": seconds,
+        "rows": rows,
+        "machine": {"cores": os.cpu_count(), "processor": platform.processor() or platform.machine()},
+        "environment": environment(),
+    }
+    folder = HERE / "results"
+    (folder / "isolation.json").write_text(json.dumps(result, indent=2) + "\n")
+    lines = [
+        "# What isolation costs",
+        "",
+        f"Made by `python benchmarks/isolation.py --write` on {os.cpu_count()} cores: {seconds:.0f} s of stereo, calls"
+        " in this process and in a worker in turn, starts and first calls not counted. CPU seconds are those of both"
+        " processes; ratios are medians over pairs, with the quartiles.",
+        "",
+        "| component | pairs | CPU here, s | CPU isolated, s | ratio of CPU | ratio of wall clock | load |",
+        "|---|---|---|---|---|---|---|",
+        *(
+            f"| {row['kind']} `{row['name']}` | {row['pairs']} | {row['cpu_here_s']:.2f} | {row['cpu_there_s']:.2f} |"
+            f" {ratio(row, 'cpu')} | {ratio(row, 'wall')} | {row['load']:.1f} |"
+            for row in rows
+        ),
+        "",
+        f"Target: at most {TARGET:.2f} for a separation. The load is the machine's when the row was done: above its"
+        " number of cores, the wall clock shows the work of others, which the scheduler shares out by session, and the"
+        " worker has one of its own.",
+        "",
+    ]
+    (folder / "isolation.md").write_text("\n".join(lines))
+
+
+def ratio(row: dict[str, Any], unit: str) -> str:
+    """Return a ratio and its quartiles, as text."""
+    low, high = row[f"{unit}_ratio_quartiles"]
+    return f"{row[f'{unit}_ratio']:.3f} ({low:.3f}–{high:.3f})"
+
+
+def main() -> None:
+    """Measure every case and print it."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--pairs", type=int, default=11)
+    parser.add_argument("--write", action="store_true", help="keep the result in benchmarks/results")
+    arguments = parser.parse_args()
+    audio = mk.load(SONG).excerpt(2, 30)
+    rows = []
+    for case in CASES:
+        rows.append(compare(case, audio, arguments.pairs))
+        row = rows[-1]
+        print(
+            f"{case.kind} {case.name:<15} CPU {row['cpu_here_s']:.2f} s, isolated {row['cpu_there_s']:.2f} s, ratio"
+            f" {ratio(row, 'cpu')}; wall clock ratio {ratio(row, 'wall')}; load {row['load']:.1f}",
+            flush=True,
+        )
+    if arguments.write:
+        write(rows, audio.duration)
+
+
+if __name__ == "__main__":
+    main()
