@@ -30,6 +30,7 @@ Row: TypeAlias = Mapping[str, Any]
 
 TASKS: Mapping[str, str] = {
     "alignment": "mashkit.bench.alignment:AlignmentTask",
+    "analyzers": "mashkit.bench.analyzers:AnalyzerTask",
     "scorers": "mashkit.bench.scorers:ScorerTask",
     "stretchers": "mashkit.bench.stretchers:StretcherTask",
 }

@@ -1,0 +1,283 @@
+"""The task "analyzers": key, tempo, beats and downbeats against what people wrote down, as mir_eval measures them.
+
+Every piece of music is an input; of a long one, an excerpt from its middle. Metrics are of mir_eval (Raffel et al.,
+"mir_eval: A Transparent Implementation of Common MIR Metrics", ISMIR 2014): weighted key score; F-measure within 70 ms
+and continuity of beats, the first five seconds left out, as is usual.
+"""
+
+from __future__ import annotations
+
+import statistics
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, ClassVar, cast
+
+import attrs
+import numpy as np
+import numpy.typing as npt
+
+from mashkit.audiofile import load, resample
+from mashkit.bench import rendered
+from mashkit.bench.charts import Chart, RowChart
+from mashkit.bench.collections import LISTED
+from mashkit.bench.labelled import READERS, Labels, known_key
+from mashkit.bench.tables import SuiteError, from_table, suggestion
+from mashkit.bench.tasks import OK, Input, InputLost, Metric, Row, Task, stopwatch
+from mashkit.catalog.catalog import SAMPLE_RATE
+from mashkit.components import Component
+from mashkit.errors import MashkitError
+from mashkit.interfaces import Analyzer
+from mashkit.types import TONIC_NAMES, Analysis, Audio, Key, Times, as_tuple
+
+TEMPO_TOLERANCE = 0.04
+"""Share by which a tempo may be off (Gouyon et al., "An experimental comparison of audio tempo induction algorithms",
+IEEE TASLP 14(5), 2006), and below it accuracy 2's factors."""
+TEMPO_FACTORS = (1.0, 2.0, 3.0, 1 / 2, 1 / 3)
+RENDERED = "rendered"
+CIRCULAR = "MusicDelta, Ballroom and GiantSteps are among what published networks (madmom’s) were trained on."
+
+FIELDS: Mapping[str, tuple[str, str]] = {
+    "key": ("key score", "mir_eval’s weighted key score: 1 right, 0.5 a fifth above, 0.3 relative, 0.2 parallel"),
+    "tempo_1": ("tempo accuracy 1", "tempi within 4 %"),
+    "tempo_2": ("tempo accuracy 2", "tempi within 4 % of the true one, its double, triple, half or third"),
+    "beat_f": ("beat F", "F-measure of beats within 70 ms"),
+    "downbeat_f": ("downbeat F", "F-measure of downbeats within 70 ms"),
+    "cmlt": ("CMLt", "beats in phase, at the right level, in all continuous parts"),
+    "amlt": ("AMLt", "the same, half, double and off-beat allowed"),
+}
+"""What a row holds, with title and explanation; each 0–1."""
+
+
+def tempo_is_right(found: float, true: float, factors: Sequence[float]) -> bool:
+    """Tell whether a tempo is within 4 % of the true one times one of ``factors``."""
+    return any(abs(found - factor * true) <= TEMPO_TOLERANCE * factor * true for factor in factors)
+
+
+def compared(found: Analysis, true: Analysis, *, octave: bool) -> dict[str, float]:
+    """Return each metric that both sides have something for; a field found to be None is wrong where it is known.
+
+    Parameters
+    ----------
+    found, true : Analysis
+    octave : bool
+        Whether the true tempo's octave is known.
+    """
+    import mir_eval
+
+    values: dict[str, float] = {}
+    if true.key is not None:
+        values["key"] = 0.0 if found.key is None else _key_score(true.key, found.key)
+    if true.tempo is not None:
+        factors = TEMPO_FACTORS if octave else (*TEMPO_FACTORS, 4.0, 1 / 4)
+        values["tempo_2"] = float(found.tempo is not None and tempo_is_right(found.tempo, true.tempo, factors))
+        if octave:
+            values["tempo_1"] = float(found.tempo is not None and tempo_is_right(found.tempo, true.tempo, (1.0,)))
+    for field, name in (("beats", "beat"), ("downbeats", "downbeat")):
+        if getattr(true, field) is None:
+            continue
+        reference, estimate = (mir_eval.beat.trim_beats(_times(getattr(one, field))) for one in (true, found))
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # mir_eval warns of what is empty; it then scores it 0, as it should
+            values[f"{name}_f"] = float(mir_eval.beat.f_measure(reference, estimate))
+            if field == "beats":
+                _, values["cmlt"], _, values["amlt"] = map(float, mir_eval.beat.continuity(reference, estimate))
+    return values
+
+
+def _key_score(true: Key, found: Key) -> float:
+    import mir_eval
+
+    return float(mir_eval.key.weighted_score(*(f"{TONIC_NAMES[key.tonic]} {key.mode}" for key in (true, found))))
+
+
+def _times(times: Times | None) -> npt.NDArray[np.float64]:
+    return np.zeros(0) if times is None else times
+
+
+@attrs.frozen(kw_only=True)
+class Settings:
+    """What a suite may set.
+
+    Parameters
+    ----------
+    collections : tuple of str
+        "rendered", or of :data:`mashkit.bench.labelled.READERS`.
+    songs : int
+        Rendered songs.
+    excerpt_s : float
+        Longest piece that is analysed, seconds.
+    seed : int
+    """
+
+    collections: tuple[str, ...] = attrs.field(default=(RENDERED, *READERS), converter=as_tuple)
+    songs: int = attrs.field(default=12, validator=[attrs.validators.instance_of(int), attrs.validators.ge(1)])
+    excerpt_s: float = attrs.field(default=45.0, converter=float, validator=attrs.validators.ge(10.0))
+    seed: int = 0
+
+    @collections.validator
+    def _known(self, attribute: object, value: Sequence[str]) -> None:
+        for name in value:
+            if name not in (RENDERED, *READERS):
+                raise SuiteError(f"settings: no labelled music {name!r}", suggestion(name, (RENDERED, *READERS)))
+
+
+def _metrics() -> Iterator[Metric]:
+    for name, (title, explained) in FIELDS.items():
+        yield Metric(
+            name=name, title=title, unit="%", better="higher", resolution=1, weight=0.5 if name == "amlt" else 1.0,
+            explained=f"{explained[:1].upper()}{explained[1:]}; mean over all music that is labelled so, but rendered. "
+            f"{CIRCULAR}",
+        )  # fmt: skip
+    for name, (title, explained) in FIELDS.items():
+        yield Metric(
+            name=f"rendered_{name}", title=f"{title}, rendered", unit="%", better="higher", resolution=1, weight=0,
+            explained=f"{explained[:1].upper()}{explained[1:]}; rendered songs, whose labels are exact.",
+        )  # fmt: skip
+    yield Metric(
+        name="cpu_s", title="CPU for a minute", unit="s", resolution=1, weight=0.5, digits=1,
+        explained="CPU seconds for a minute of music, mean.",
+    )  # fmt: skip
+    yield Metric(
+        name="memory_mb", title="memory", unit="MB", resolution=100, weight=0, digits=0,
+        explained="Most memory its process held.",
+    )  # fmt: skip
+
+
+class AnalyzerTask(Task):
+    """Keys, tempi and beats against labels."""
+
+    kind: ClassVar[str] = "analyzer"
+    summary: ClassVar[str] = "key, tempo, beats and downbeats against labels, as mir_eval measures them"
+    version: ClassVar[int] = 1
+    metrics: ClassVar[Sequence[Metric]] = tuple(_metrics())
+
+    def inputs(self, settings: Mapping[str, Any], data: Path | None) -> list[Input]:
+        """Return every labelled piece; ``settings`` are those of :class:`Settings`."""
+        asked = from_table(Settings, settings, "settings")
+        inputs = []
+        for name in asked.collections:
+            if name == RENDERED:
+                inputs += [
+                    Input(
+                        name=f"rendered {number + 1}", measure=name,
+                        parameters={"collection": name, "seed": asked.seed, "number": number,
+                                    "excerpt_s": asked.excerpt_s},
+                    )
+                    for number in range(asked.songs)
+                ]  # fmt: skip
+                continue
+            found = [_input(labels, asked) for labels in READERS[name](data)]
+            listed = LISTED.get(name)
+            where = f": {listed.where}" if listed else f": {READERS[name].__doc__}"
+            inputs += found or [Input(name=name, measure=name, missing=f"no {name} in --data{where}")]
+        return inputs
+
+    def warm_up(self, component: Component) -> None:
+        """Analyse ten seconds, so that networks are loaded."""
+        song = _rendered(0, 0)[0]
+        cast("Analyzer", component).analyze(song.excerpt(0.0, 10.0))
+
+    def measure(self, component: Component, given: Input) -> dict[str, float]:
+        """Return every metric the labels allow, and the CPU time for a minute."""
+        analyzer, told = cast("Analyzer", component), given.parameters
+        if told["collection"] == RENDERED:
+            mix, true = _rendered(told["seed"], told["number"])
+            octave = True
+        else:
+            mix, octave = _mix(given.files), told["octave"]
+            true = Analysis(
+                key=known_key(told["key"]), tempo=told["tempo"], beats=told["beats"],
+                downbeats=_among(told["downbeats"], told["beats"]),
+            )  # fmt: skip
+        mix, true = excerpt(mix, true, told["excerpt_s"])
+        with stopwatch() as elapsed:
+            found = analyzer.analyze(mix)
+        values = compared(found, true, octave=octave)
+        provided = analyzer.info.provides
+        needs = {"key": "key", "tempo_1": "tempo", "tempo_2": "tempo", "downbeat_f": "downbeats"}
+        kept = {name: value for name, value in values.items() if needs.get(name, "beats") in provided}
+        return {**kept, "minute_cpu_s": elapsed.cpu_s * 60 / mix.duration}
+
+    def summarize(self, rows: Sequence[Row]) -> dict[str, float | None]:
+        """Return the metrics of one analyzer; one failed row spoils what its labels are for."""
+        there = [row for row in rows if not row["input_missing"]]
+        metrics: dict[str, float | None] = {metric.name: None for metric in self.metrics}
+        for prefix, chosen in (
+            ("", [row for row in there if row["measure"] != RENDERED]),
+            ("rendered_", [row for row in there if row["measure"] == RENDERED]),
+        ):
+            if any(row["status"] != OK for row in chosen):
+                continue
+            for name in FIELDS:
+                values = [row["values"][name] for row in chosen if name in row["values"]]
+                if values:
+                    metrics[prefix + name] = 100 * statistics.fmean(values)
+        done = [row for row in there if row["status"] == OK]
+        if done and len(done) == len(there):
+            metrics["cpu_s"] = statistics.fmean(row["values"]["minute_cpu_s"] for row in done)
+            metrics["memory_mb"] = max(row["peak_memory_mb"] for row in done)
+        return metrics
+
+    def charts(self, competitors: Sequence[Mapping[str, Any]], rows: Sequence[Row]) -> list[Chart]:
+        """Return the metrics on labelled and on rendered music."""
+        shown = [one for one in competitors if one["metrics"]]
+        charts: list[Chart] = []
+        for prefix, title in (("", "Labelled music"), ("rendered_", "Rendered songs")):
+            series = {
+                FIELDS[name][0]: [one["metrics"][prefix + name] for one in shown]
+                for name in ("key", "tempo_1", "beat_f", "downbeat_f")
+            }
+            if any(value is not None for values in series.values() for value in values):
+                charts.append(
+                    RowChart(
+                        title=title, caption="Mean of each metric. Right is better; no mark: not provided.",
+                        x_label="%", labels=[one["label"] for one in shown], series=series, style="bars",
+                    )
+                )  # fmt: skip
+        return charts
+
+
+def _input(labels: Labels, asked: Settings) -> Input:
+    return Input(
+        name=f"{labels.collection}: {labels.name}",
+        measure=labels.collection,
+        parameters={**labels.to_dict(), "excerpt_s": asked.excerpt_s},
+        files=labels.files,
+    )
+
+
+def _rendered(seed: int, number: int) -> tuple[Audio, Analysis]:
+    song = rendered.compose(seed, number)
+    stems = list(rendered.render(song).stems.values())
+    return Audio(np.sum([stem.samples for stem in stems], axis=0), rendered.SAMPLE_RATE), song.analysis
+
+
+def _mix(files: Sequence[Path]) -> Audio:
+    try:
+        parts = [resample(load(path), SAMPLE_RATE) for path in files]
+    except MashkitError as error:
+        raise InputLost(error.problem, error.fix) from error
+    frames, channels = min(part.frames for part in parts), max(part.channels for part in parts)
+    total = np.zeros((channels, frames), np.float32)
+    for part in parts:
+        total += part.samples[:, :frames]
+    return Audio(total, SAMPLE_RATE)
+
+
+def _among(downbeats: Sequence[float] | None, beats: Sequence[float] | None) -> Sequence[float] | None:
+    """Return those downbeats that are beats, exactly, as an analysis wants them."""
+    return None if downbeats is None or beats is None else [time for time in downbeats if time in set(beats)]
+
+
+def excerpt(mix: Audio, true: Analysis, longest_s: float) -> tuple[Audio, Analysis]:
+    """Return the middle of a piece, so long at most, and its labels on that time line."""
+    if mix.duration <= longest_s:
+        return mix, true
+    start = (mix.duration - longest_s) / 2
+
+    def moved(times: Times | None) -> Times | None:
+        return None if times is None else times[(times >= start) & (times < start + longest_s)] - start
+
+    beats = moved(true.beats)
+    return mix.excerpt(start, longest_s), attrs.evolve(true, beats=beats, downbeats=moved(true.downbeats))

@@ -1,0 +1,169 @@
+"""The analyzers' benchmark: metrics are mir_eval's, known faults come out as known numbers, every layout is read."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, ClassVar
+
+import attrs
+import mir_eval
+import numpy as np
+import pytest
+
+from mashkit.audiofile import save
+from mashkit.bench import rendered
+from mashkit.bench.analyzers import FIELDS, AnalyzerTask, compared, excerpt, tempo_is_right
+from mashkit.bench.labelled import READERS, known_key, read_demo
+from mashkit.bench.tables import SuiteError
+from mashkit.bench.tasks import Input
+from mashkit.components import ComponentInfo
+from mashkit.interfaces import Analyzer
+from mashkit.interfaces.analyzer import ANALYSIS_FIELDS
+from mashkit.testing import signals
+from mashkit.types import Analysis, Audio, Key
+
+TASK = AnalyzerTask()
+TRUE = rendered.compose(1, 0).analysis
+
+
+@attrs.define(kw_only=True, eq=False)
+class Knowing(Analyzer):
+    """Knows the rendered song, and makes one mistake."""
+
+    info: ClassVar[ComponentInfo] = ComponentInfo(
+        name="knowing", target="nowhere:Knowing", summary="x", provides=ANALYSIS_FIELDS, code_license="MIT"
+    )
+    fault: Mapping[str, Any] = attrs.field(factory=dict)
+
+    def _analyze(self, mix: Audio) -> Analysis:
+        return attrs.evolve(TRUE, **self.fault)
+
+
+def rendered_input() -> Input:
+    return next(one for one in TASK.inputs({"collections": ["rendered"], "songs": 1, "seed": 1}, None))
+
+
+def test_who_knows_is_right_and_who_errs_is_wrong_by_as_much() -> None:
+    given = rendered_input()
+    found = TASK.measure(Knowing(), given)
+    assert {name: found[name] for name in FIELDS} == dict.fromkeys(FIELDS, 1.0)
+    late = TRUE.beats + 0.1  # type: ignore[operator]
+    found = TASK.measure(Knowing(fault={"beats": late, "downbeats": late[::4]}), given)
+    assert (found["beat_f"], found["downbeat_f"], found["key"]) == (0.0, 0.0, 1.0)
+    half = TRUE.beats[::2]  # type: ignore[index]
+    found = TASK.measure(Knowing(fault={"tempo": TRUE.tempo / 2, "beats": half, "downbeats": half[::2]}), given)  # type: ignore[operator]
+    assert (found["tempo_1"], found["tempo_2"], found["cmlt"], found["amlt"]) == (0.0, 1.0, 0.0, 1.0)
+    assert found["beat_f"] == pytest.approx(2 / 3, abs=0.02)
+    fifth = Key((TRUE.key.tonic + 7) % 12, TRUE.key.mode)  # type: ignore[union-attr]
+    assert TASK.measure(Knowing(fault={"key": fifth}), given)["key"] == 0.5
+    assert TASK.measure(Knowing(fault={"key": None}), given)["key"] == 0.0
+
+
+def test_metrics_are_mir_evals_by_hand() -> None:
+    random = np.random.default_rng(0)
+    beats = np.sort(np.round(TRUE.beats + random.normal(scale=0.05, size=len(TRUE.beats)), 6))  # type: ignore[arg-type]
+    beats = np.unique(np.maximum(beats, 0))
+    found = Analysis(key=Key(3, "minor"), tempo=100.0, beats=beats, downbeats=beats[1::4])
+    values = compared(found, TRUE, octave=True)
+    sides = [mir_eval.beat.trim_beats(one.beats) for one in (TRUE, found)]
+    assert values["beat_f"] == pytest.approx(mir_eval.beat.f_measure(*sides), abs=1e-9)
+    assert (values["cmlt"], values["amlt"]) == pytest.approx(mir_eval.beat.continuity(*sides)[1::2], abs=1e-9)
+    sides = [mir_eval.beat.trim_beats(one.downbeats) for one in (TRUE, found)]
+    assert values["downbeat_f"] == pytest.approx(mir_eval.beat.f_measure(*sides), abs=1e-9)
+    for key in (Key(0, "major"), Key(9, "minor"), Key(7, "major"), Key(0, "minor"), Key(6, "major")):
+        by_hand = mir_eval.key.weighted_score("C major", str(key))
+        assert compared(Analysis(key=key), Analysis(key=Key(0, "major")), octave=True)["key"] == by_hand
+
+
+def test_tempo_accuracy_is_within_four_per_cent() -> None:
+    assert tempo_is_right(124.8, 120, (1.0,))
+    assert not tempo_is_right(124.9, 120, (1.0,))
+    values = [compared(Analysis(tempo=tempo), Analysis(tempo=120.0), octave=True) for tempo in (40, 60, 240, 360, 90)]
+    assert [one["tempo_1"] for one in values] == [0] * 5
+    assert [one["tempo_2"] for one in values] == [1, 1, 1, 1, 0]
+    # Where the octave is not known, accuracy 1 is not measured.
+    assert compared(Analysis(tempo=480.0), Analysis(tempo=120.0), octave=False) == {"tempo_2": 1.0}
+    assert compared(Analysis(), Analysis(tempo=120.0), octave=True) == {"tempo_1": 0.0, "tempo_2": 0.0}
+
+
+def test_what_is_not_provided_is_not_measured() -> None:
+    some = attrs.evolve(Knowing.info, provides={"key"})
+
+    class KeyOnly(Knowing):
+        info = some
+
+        def _analyze(self, mix: Audio) -> Analysis:
+            return Analysis(key=TRUE.key)
+
+    values = TASK.measure(KeyOnly(), rendered_input())
+    assert set(values) == {"key", "minute_cpu_s"}
+    row = {"measure": "rendered", "input_missing": False, "status": "ok", "values": values, "peak_memory_mb": 1.0}
+    metrics = TASK.summarize([row])
+    assert metrics["rendered_key"] == 100
+    assert metrics["rendered_beat_f"] is metrics["key"] is None
+    assert TASK.summarize([row, {**row, "status": "failed", "values": {}}])["rendered_key"] is None
+
+
+def test_an_excerpt_moves_its_labels() -> None:
+    mix = signals.click_train(TRUE.beats, 35.0)  # type: ignore[arg-type]
+    part, labels = excerpt(mix, TRUE, 12.0)
+    assert part.duration == pytest.approx(12.0)
+    found = signals.click_positions(part, labels.beats[1:-1])  # type: ignore[index]
+    assert np.abs(found - labels.beats[1:-1]).max() < 0.02  # type: ignore[index]
+    assert excerpt(mix, TRUE, 60.0) == (mix, TRUE)
+
+
+# ------------------------------------------------------------------------------------------------------------ layouts
+def test_every_layout_is_read(tmp_path: Path) -> None:
+    sound = signals.noise(1.0)
+    files = {
+        "giantsteps-key-dataset/annotations/key/1.LOFI.key": "D minor",
+        "giantsteps-key-dataset/annotations/key/absent.key": "D minor",
+        "giantsteps-tempo-dataset/annotations_v2/tempo/2.LOFI.bpm": "140",
+        "giantsteps-tempo-dataset/annotations_v2/tempo/none.bpm": "0",
+        "BallroomAnnotations/Waltz-1.beats": "0.5 1\n1.0 2\n1.5 3\n2.0 1\n",
+        "multitracks/A/song.json": json.dumps({"bpm": 124, "key": "G minor"}),
+        "multitracks/B/mixture.beats": "0.010\t1\n0.570\t2\n",
+        "songs/C/song.txt": "#TITLE:C\n#BPM:266,6\n#GAP:10\n: 0 1 2 la\n",
+    }
+    for name, text in files.items():
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    for name in (
+        "giantsteps-key-dataset/audio/1.LOFI.mp3", "giantsteps-tempo-dataset/audio/2.LOFI.mp3",
+        "giantsteps-tempo-dataset/audio/none.mp3", "BallroomData/Waltz/Waltz-1.wav", "songs/C/audio.ogg",
+        *(f"multitracks/{song}/{stem}.flac" for song in "AB" for stem in ("vocals", "drums", "other")),
+    ):  # fmt: skip
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        save(tmp_path / name, sound)
+    found = {name: list(reader(tmp_path)) for name, reader in READERS.items() if name != "demo"}
+    assert {name: len(some) for name, some in found.items()} == {
+        "multitracks": 2, "ultrastar": 1, "giantsteps-key": 1, "giantsteps-tempo": 1, "ballroom": 1,
+    }  # fmt: skip
+    assert found["giantsteps-key"][0].key == "D minor"
+    assert found["giantsteps-tempo"][0].tempo == 140
+    assert found["ballroom"][0].downbeats == (0.5, 2.0)
+    assert (found["multitracks"][0].tempo, found["multitracks"][0].beats) == (124, None)
+    assert found["multitracks"][1].beats == (0.010, 0.570)
+    assert found["ultrastar"][0].tempo == pytest.approx(66.65)
+    assert not found["ultrastar"][0].octave
+    inputs = TASK.inputs({"collections": ["multitracks"]}, tmp_path)
+    assert [one.missing for one in inputs] == ["", ""]
+    assert all(not list(reader(None)) for name, reader in READERS.items() if name != "demo")
+    assert known_key("D minor | F major") is None
+
+
+def test_the_demo_songs_are_labelled() -> None:
+    found = list(read_demo(None))
+    assert len(found) == 6
+    assert all(one.key and one.tempo and one.downbeats for one in found)
+
+
+def test_what_is_not_here_is_missing_and_says_where_it_is() -> None:
+    (ballroom,) = TASK.inputs({"collections": ["ballroom"]}, None)
+    assert "BallroomAnnotations" in ballroom.missing
+    with pytest.raises(SuiteError, match="did you mean 'ballroom'"):
+        TASK.inputs({"collections": ["balroom"]}, None)
