@@ -24,7 +24,7 @@ from mashkit.bench.collections import LISTED
 from mashkit.bench.labelled import READERS, Labels, known_key
 from mashkit.bench.tables import SuiteError, from_table, suggestion
 from mashkit.bench.tasks import OK, Input, InputLost, Metric, Row, Task, stopwatch
-from mashkit.catalog.catalog import SAMPLE_RATE
+from mashkit.catalog.ingest import SAMPLE_RATE
 from mashkit.components import Component
 from mashkit.errors import MashkitError
 from mashkit.interfaces import Analyzer

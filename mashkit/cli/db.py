@@ -117,6 +117,7 @@ def opened(path: Path | None, *, write: bool) -> MashupDB:
 
 # ------------------------------------------------------------------------------------------------------------ add
 def _add(arguments: argparse.Namespace) -> int:
+    from mashkit.catalog.database import INDEX
     from mashkit.catalog.protocols import create_protocol
     from mashkit.catalog.upkeep import content_digest
     from mashkit.cli.commands import _kit, _options, _policy, _print_json, _say, _status
@@ -125,6 +126,8 @@ def _add(arguments: argparse.Namespace) -> int:
 
     kit = _kit(arguments)
     protocol = create_protocol(arguments.protocol, **_options(arguments).get("protocol", {}))
+    if not (named(arguments.db) / INDEX).exists():
+        protocol.songs(arguments.songs)  # where there is nothing to add, no database is left
     with opened(arguments.db, write=True) as database, ProgressListener(kit.registry, quiet=arguments.quiet):
         report = kit.add(
             database,
