@@ -1,7 +1,7 @@
 """What executors cost and bring: seconds until the first result, overhead a job, a large result's way home, two cores.
 
 Rounds of all measurements in turn, so that whatever else the machine does hits all of them; medians of the rounds, and
-ratios of pairs within a round. What two cores can bring here is measured too: two bare processes against one. Prints a
+ratios of pairs within a round. What the machine has to give is measured too: two bare processes against one. Prints a
 table, and with --write keeps it as benchmarks/results/executors.json and executors.md.
 """
 
@@ -120,7 +120,7 @@ def importing() -> float:
 
 def measure(names: list[str]) -> dict[str, Any]:
     """Return one round of everything."""
-    found: dict[str, Any] = {"import_s": importing(), "bare": bare(1) / bare(2)}
+    found: dict[str, Any] = {"load_average": os.getloadavg()[0], "import_s": importing(), "bare": bare(1) / bare(2)}
     for name in names:
         alone, both = heavy(name, ALONE[name]), heavy(name, EXECUTORS[name])
         found[name] = {
@@ -161,11 +161,13 @@ def main() -> None:
 
 def page(result: dict[str, Any]) -> str:
     """Return the table."""
+    loads = [one["load_average"] for one in result["rounds"]]
+    busy = statistics.median(loads) > result["machine"]["cores"]
     lines = [
         "# What executors cost and bring",
         "",
         f"Made by `python benchmarks/executors.py --write` on {result['machine']['cores']} cores that did"
-        f" other work too; medians of {len(result['rounds'])} rounds.",
+        f" other work too (load average {min(loads):.0f} to {max(loads):.0f}); medians of {len(loads)} rounds.",
         "",
         "| executor | first result, s | overhead a job, ms | 30 MB home, ms | two workers against one |",
         "|---|---|---|---|---|",
@@ -175,7 +177,8 @@ def page(result: dict[str, Any]) -> str:
         ),
         "",
         f"An interpreter takes {result['import_s']:.2f} s to import what a worker does. Two bare processes against"
-        f" one do {result['bare']:.2f}× here: that is what two cores can bring.",
+        f" one did {result['bare']:.2f}× in the same rounds"
+        + (": the machine had no second core to give, and the last column says little." if busy else "."),
         "",
         f"Target: overhead of a trivial job with `local` under {result['targets']['overhead_ms']:g} ms.",
         "",
