@@ -56,6 +56,7 @@ lint: $(VENV)/.installed
 
 bench: $(VENV)/.installed
 	$(BIN)/python benchmarks/overhead.py
+	$(BIN)/python benchmarks/generation.py
 
 clean:
 	rm -rf $(VENV) demo
