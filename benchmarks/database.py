@@ -257,9 +257,9 @@ def rows_table(root: Path) -> dict[str, Any]:
 
 
 def _peak_mb() -> float:
-    import resource
-
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1000
+    # Not getrusage: its peak is also that of the process which started this one.
+    (line,) = (line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM"))
+    return int(line.split()[1]) / 1000
 
 
 def rows_query(root: Path) -> dict[str, Any]:
@@ -642,17 +642,26 @@ def main() -> None:
     parser.add_argument("--write", action="store_true", help="keep the result in benchmarks/results")
     arguments = parser.parse_args()
     if arguments.section in LOOKS:
-        print(json.dumps(LOOKS[arguments.section](arguments.root)))
+        look = LOOKS[arguments.section](arguments.root)
+        print(json.dumps(look))
+        if arguments.write:
+            _keep("rows", {arguments.section.removeprefix("rows:"): look})
         return
     found = SECTIONS[arguments.section](arguments)
     print(json.dumps(found, indent=2))
     if arguments.write:
-        path = HERE / "results" / "database.json"
-        kept = json.loads(path.read_text()) if path.exists() else {}
-        machine = {"cores": os.cpu_count(), "processor": platform.processor() or platform.machine()}
-        kept |= {arguments.section: found, "targets": TARGETS, "machine": machine, "environment": environment()}
-        path.write_text(json.dumps(kept, indent=2) + "\n")
-        path.with_suffix(".md").write_text(markdown(kept))
+        _keep(arguments.section, found)
+
+
+def _keep(section: str, found: Mapping[str, Any]) -> None:
+    """Keep what was measured of a section beside the rest, and make the page anew."""
+    path = HERE / "results" / "database.json"
+    kept = json.loads(path.read_text()) if path.exists() else {}
+    machine = {"cores": os.cpu_count(), "processor": platform.processor() or platform.machine()}
+    kept |= {"targets": TARGETS, "machine": machine, "environment": environment()}
+    kept[section] = {**kept.get(section, {}), **found}
+    path.write_text(json.dumps(kept, indent=2) + "\n")
+    path.with_suffix(".md").write_text(markdown(kept))
 
 
 if __name__ == "__main__":
