@@ -12,9 +12,9 @@ from mashkit.errors import OptionError
 from mashkit.pipeline import Kit
 from mashkit.registry import Registry
 from mashkit.render import Renderer
-from mashkit.testing import ScorerContract
+from mashkit.testing import ScorerContract, signals
 from mashkit.testing.contracts import SyntheticSource
-from mashkit.types import Condition, Key, Layer, MashupPlan, Role
+from mashkit.types import Audio, Condition, Key, Layer, MashupPlan, Role
 
 
 class TestRandom(ScorerContract):
@@ -53,7 +53,21 @@ def test_the_louder_the_better_by_as_much(renderer: Renderer) -> None:
     (plan,) = plans(1)
     quiet = attrs.evolve(plan, layers=[attrs.evolve(plan.layers[0], gain_db=-6.0)])
     loud, lower = LoudnessScorer().score([renderer.mashup(plan), renderer.mashup(quiet)])
-    assert loud.value - lower.value == pytest.approx(6.0, abs=0.01)
-    assert loud.value == pytest.approx(loudness(renderer.mashup(plan).mix), abs=1e-9)
-    silent = attrs.evolve(plan, layers=[attrs.evolve(plan.layers[0], offset_s=500.0)])
-    assert LoudnessScorer().score([renderer.mashup(silent)])[0].value == SILENCE_LUFS
+    assert loud.value - lower.value == pytest.approx(6.0, abs=1e-9)
+    clip = renderer.source.clip(plan.layers[0].clip_id)
+    levels = [loudness(renderer.source.stem(clip.id, role)) for role in Role]
+    assert loud.value == pytest.approx(levels[0], abs=1e-9)
+    whole = attrs.evolve(plan, layers=[Layer(role=role, clip_id=clip.id) for role in Role])
+    (all_of_it,) = LoudnessScorer().score([renderer.mashup(whole)])
+    assert all_of_it.value == pytest.approx(10 * np.log10(sum(10 ** (level / 10) for level in levels)))
+
+
+def test_silence_is_the_least(renderer: Renderer) -> None:
+    (plan,) = plans(1)
+
+    class Silent(SyntheticSource):
+        def stem(self, clip_id: str, role: Role) -> Audio:
+            return signals.silence(5.0)
+
+    silent = Renderer(Silent([(Key(0, "major"), 120.0)], bars=4), Kit().stretcher)
+    assert LoudnessScorer().score([silent.mashup(plan)])[0].value == pytest.approx(SILENCE_LUFS)

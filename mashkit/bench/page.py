@@ -16,7 +16,7 @@ from mashkit.bench.audition import picks_of
 from mashkit.bench.charts import Chart, draw
 from mashkit.bench.runner import FORMAT, with_facts
 from mashkit.bench.tables import suggestion
-from mashkit.bench.tasks import OK, TASKS, Metric, Pick, load_task
+from mashkit.bench.tasks import OK, TASKS, Literature, Metric, Pick, load_task
 from mashkit.errors import UsageError
 
 MINUS = "\N{MINUS SIGN}"
@@ -89,6 +89,7 @@ def page(result: Result, sounds: Mapping[str, str] | None = None) -> str:
         f"its column. {NONE}: not measured or not provided.",
         table=_table(metrics, competitors),
         charts="\n".join(_figure(chart) for chart in charts),
+        literature=_literature(task.literature),
         comparisons=_comparisons(metrics, result.get("comparisons", [])),
         picks=_picks(picks_of(task, result), sounds) if sounds else "",
         sounds=_script_data(sounds or {}),
@@ -360,6 +361,20 @@ def _comparisons(metrics: Sequence[Metric], comparisons: Sequence[Mapping[str, A
         '<section aria-labelledby="pairs"><h2 id="pairs">Who differs from whom</h2>'
         "<p>Differences, one − other, with intervals of resampled songs; signed-rank tests see one number a song.</p>"
         f"{''.join(parts)}</section>"
+    )
+
+
+def _literature(literature: Literature | None) -> str:
+    if literature is None:
+        return ""
+    rows = [
+        f'<tr><th scope="row">{_text(row[0])}</th>{"".join(f"<td>{_text(cell)}</td>" for cell in row[1:])}</tr>'
+        for row in literature.rows
+    ]
+    return (
+        '<section aria-labelledby="literature"><h2 id="literature">From the literature, not measured here</h2>'
+        f'<p class="facts">{_text(literature.title)}. {_text(literature.source)}.</p>'
+        f"{_plain_table(literature.heads, rows)}</section>"
     )
 
 

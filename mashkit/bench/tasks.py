@@ -32,6 +32,7 @@ TASKS: Mapping[str, str] = {
     "alignment": "mashkit.bench.alignment:AlignmentTask",
     "analyzers": "mashkit.bench.analyzers:AnalyzerTask",
     "scorers": "mashkit.bench.scorers:ScorerTask",
+    "separators": "mashkit.bench.separators:SeparatorTask",
     "stretchers": "mashkit.bench.stretchers:StretcherTask",
 }
 """Name → "package.module:Class", imported on use."""
@@ -185,6 +186,23 @@ class Pick:
     said: str
 
 
+@attrs.frozen(kw_only=True)
+class Literature:
+    """Numbers others have published, to stand beside ours, marked as theirs.
+
+    Parameters
+    ----------
+    title, source : str
+    heads : tuple of str
+    rows : tuple of tuple of str
+    """
+
+    title: str
+    source: str
+    heads: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+
+
 class Task(ABC):
     """What is measured on competitors of one kind."""
 
@@ -193,6 +211,7 @@ class Task(ABC):
     version: ClassVar[int]
     """Raised when the same input is measured in another way: rows of another version are measured again."""
     metrics: ClassVar[Sequence[Metric]]
+    literature: ClassVar[Literature | None] = None
 
     @abstractmethod
     def inputs(self, settings: Mapping[str, Any], data: Path | None) -> list[Input]:

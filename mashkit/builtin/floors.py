@@ -6,6 +6,7 @@ A benchmark in which they do well measures something else than it says.
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Sequence
 from typing import ClassVar
 
@@ -15,11 +16,13 @@ from mashkit.builtin import LOUDNESS, RANDOM
 from mashkit.catalog.ingest import loudness
 from mashkit.components import ComponentInfo
 from mashkit.interfaces import Scorer
+from mashkit.recent import Recent
 from mashkit.render import Mashup
-from mashkit.types import Score
+from mashkit.types import Role, Score
 
 SILENCE_LUFS = -70.0
 """Below it nothing counts as sound (the absolute gate of ITU-R BS.1770-4)."""
+_KEPT = 4096  # numbers: nothing to speak of
 
 
 @attrs.define(kw_only=True, eq=False)
@@ -48,11 +51,29 @@ class RandomScorer(Scorer):
 
 @attrs.define(kw_only=True, eq=False)
 class LoudnessScorer(Scorer):
-    """The louder, the better: integrated loudness of the rendered mix (ITU-R BS.1770-4), LUFS; −70 for silence."""
+    """The louder, the better: integrated loudness (ITU-R BS.1770-4) of the clips' stems with their gains, LUFS.
+
+    Their powers are summed as if they had nothing in common. Nothing is rendered: a floor has to be cheap, and what
+    rendering changes of loudness is not what makes a mashup good. Silence counts −70 LUFS.
+    """
 
     info: ClassVar[ComponentInfo] = LOUDNESS
 
+    _stems: Recent[float] = attrs.field(factory=lambda: Recent(_KEPT), init=False, repr=False)
+
     def _score(self, mashups: Sequence[Mashup]) -> Sequence[Score]:
-        levels = (loudness(mashup.mix) for mashup in mashups)
-        heard = (SILENCE_LUFS if level is None else level for level in levels)
-        return [Score(level, parts={"loudness": level}) for level in heard]
+        levels = [self._level(mashup) for mashup in mashups]
+        return [Score(level, parts={"loudness": level}) for level in levels]
+
+    def _level(self, mashup: Mashup) -> float:
+        power = sum(
+            10 ** ((self._stem(mashup, layer.clip_id, layer.role) + layer.gain_db) / 10) for layer in mashup.plan.layers
+        )
+        return 10 * math.log10(power)
+
+    def _stem(self, mashup: Mashup, clip_id: str, role: Role) -> float:
+        def measure() -> float:
+            level = loudness(mashup.source_stem(role))
+            return SILENCE_LUFS if level is None else level
+
+        return self._stems.get((clip_id, role), measure)

@@ -1,0 +1,304 @@
+"""The task "separators": stems against true ones, as museval measures them.
+
+Each input is a song whose true stems are known, an excerpt from where all of them sound; its mix is their sum. Measured
+are the three roles, which every separator gives, and the four stems of who has them: SDR of BSSEval v4 (museval;
+Stöter, Liutkus and Ito, "The 2018 Signal Separation Evaluation Campaign", LVA/ICA 2018; median over seconds), SDR of
+the whole excerpt, and scale-invariant SDR (Le Roux et al., "SDR – half-baked or well done?", ICASSP 2019).
+"""
+
+from __future__ import annotations
+
+import statistics
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, ClassVar, cast
+
+import attrs
+import numpy as np
+import numpy.typing as npt
+
+from mashkit.audiofile import load, resample
+from mashkit.bench import rendered
+from mashkit.bench.charts import Chart, RowChart
+from mashkit.bench.collections import LISTED
+from mashkit.bench.multitracks import find_multitracks, stem_files
+from mashkit.bench.tables import SuiteError, from_table, suggestion
+from mashkit.bench.tasks import OK, Input, InputLost, Literature, Metric, Row, Task, stopwatch
+from mashkit.catalog.catalog import SAMPLE_RATE
+from mashkit.components import Component
+from mashkit.errors import MashkitError
+from mashkit.interfaces import Separator
+from mashkit.types import ROLE_STEMS, Audio, Role, Samples, StemSet, as_tuple
+
+Signals = npt.NDArray[np.float64]
+
+FOUR = ("vocals", "drums", "bass", "other")
+RENDERED = "rendered"
+FOLDERS: Mapping[str, str] = {"multitracks": "multitracks", "musdb18hq": "musdb18hq/test"}
+"""Collections → where they are below ``--data``: a folder a song, with a file a stem."""
+SILENCE = 1e-4
+"""RMS below which a true stem is taken for silent: there is no distortion of nothing."""
+
+
+def sdr(true: Signals, found: Signals) -> float:
+    """Return the signal-to-distortion ratio of the whole: 10·lg(Σ s² / Σ (s − ŝ)²), dB."""
+    return _decibels(np.sum(true**2), np.sum((true - found) ** 2))
+
+
+def si_sdr(true: Signals, found: Signals) -> float:
+    """Return the scale-invariant SDR, dB: against the true signal scaled to fit best (Le Roux et al. 2019, eq. 5)."""
+    scaled = true * (np.sum(true * found) / np.sum(true**2))
+    return _decibels(np.sum(scaled**2), np.sum((scaled - found) ** 2))
+
+
+def _decibels(signal: float, distortion: float) -> float:
+    # Perfection and its contrary are no numbers; 120 dB is more than any of these files hold.
+    return float(np.clip(10 * np.log10(max(signal, 1e-30) / max(distortion, 1e-30)), -120, 120))
+
+
+def bss_sdr(true: Sequence[Signals], found: Sequence[Signals], sample_rate: int) -> list[float]:
+    """Return museval's SDR (BSSEval v4) of each signal: median over seconds, dB.
+
+    Parameters
+    ----------
+    true, found : sequence of array, shape (channels, frames)
+        None of the true ones silent throughout.
+    sample_rate : int
+        Hz.
+    """
+    from museval.metrics import bss_eval
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # seconds in which a stem is silent are NaN, and left out of the median
+        found_sdr, *_ = bss_eval(
+            np.stack([one.T for one in true]),
+            np.stack([one.T for one in found]),
+            window=sample_rate,
+            hop=sample_rate,
+        )
+        return [float(np.nanmedian(one)) for one in found_sdr]
+
+
+@attrs.frozen(kw_only=True)
+class Settings:
+    """What a suite may set.
+
+    Parameters
+    ----------
+    collections : tuple of str
+        "rendered", or of :data:`FOLDERS`.
+    songs : int
+        Rendered songs.
+    excerpt_s : float
+        Length of the excerpts, seconds.
+    seed : int
+    """
+
+    collections: tuple[str, ...] = attrs.field(default=(RENDERED, *FOLDERS), converter=as_tuple)
+    songs: int = attrs.field(default=4, validator=[attrs.validators.instance_of(int), attrs.validators.ge(1)])
+    excerpt_s: float = attrs.field(default=12.0, converter=float, validator=attrs.validators.ge(2.0))
+    seed: int = 0
+
+    @collections.validator
+    def _known(self, attribute: object, value: Sequence[str]) -> None:
+        for name in value:
+            if name not in (RENDERED, *FOLDERS):
+                raise SuiteError(f"settings: no collection {name!r}", suggestion(name, (RENDERED, *FOLDERS)))
+
+
+def _metrics() -> Iterator[Metric]:
+    def decibels(name: str, title: str, weight: float, explained: str) -> Metric:
+        return Metric(
+            name=name, title=title, unit="dB", better="higher", resolution=0.2, weight=weight, explained=explained
+        )
+
+    for role in Role:
+        yield decibels(f"{role}_bss", f"{role}, SDR", 1.0, f"BSSEval v4 of the {role} role: median over seconds, and "
+                       "of those over real songs.")  # fmt: skip
+        yield decibels(f"{role}_si", f"{role}, SI-SDR", 0.5, f"Scale-invariant SDR of the {role} role’s excerpt, "
+                       "median over real songs.")  # fmt: skip
+        yield decibels(f"{role}_sdr", f"{role}, whole", 0.0, f"SDR of the {role} role’s whole excerpt, median over "
+                       "real songs.")  # fmt: skip
+    for name in FOUR:
+        yield decibels(f"{name}_bss", f"{name}, SDR", 0.0, f"BSSEval v4 of the stem {name}, of who separates four.")
+    for role in Role:
+        yield decibels(f"rendered_{role}_bss", f"{role}, rendered", 0.0, f"BSSEval v4 of the {role} role of rendered "
+                       "songs, which are not what separators were made for.")  # fmt: skip
+    yield Metric(
+        name="cpu_s", title="CPU for a minute", unit="s", resolution=2, weight=0.5, digits=1,
+        explained="CPU seconds for a minute of music, mean.",
+    )  # fmt: skip
+    yield Metric(
+        name="memory_mb", title="memory", unit="MB", resolution=100, weight=0, digits=0,
+        explained="Most memory its process held.",
+    )  # fmt: skip
+
+
+class SeparatorTask(Task):
+    """Separated stems against true ones."""
+
+    kind: ClassVar[str] = "separator"
+    summary: ClassVar[str] = "stems against true ones: BSSEval v4 (museval), SDR, SI-SDR, speed and memory"
+    version: ClassVar[int] = 1
+    metrics: ClassVar[Sequence[Metric]] = tuple(_metrics())
+    literature: ClassVar[Literature | None] = Literature(
+        title="MUSDB18 test set, SDR in dB (BSSEval v4, median of medians)",
+        source="Hennequin, Khlif, Voituret and Moussallam: Spleeter, Journal of Open Source Software 5(50), 2020",
+        heads=("system", "vocals", "bass", "drums", "other"),
+        rows=(
+            ("Spleeter, masks", "6.55", "5.10", "5.93", "4.24"),
+            ("Spleeter, Wiener filter", "6.86", "5.51", "6.71", "4.55"),
+            ("Open-Unmix", "6.32", "5.23", "5.73", "4.02"),
+        ),
+    )
+
+    def inputs(self, settings: Mapping[str, Any], data: Path | None) -> list[Input]:
+        """Return every song with true stems; ``settings`` are those of :class:`Settings`."""
+        asked = from_table(Settings, settings, "settings")
+        inputs = []
+        for name in asked.collections:
+            if name == RENDERED:
+                inputs += [
+                    Input(
+                        name=f"rendered {number + 1}", measure=name,
+                        parameters={"seed": asked.seed, "number": number, "excerpt_s": asked.excerpt_s},
+                    )
+                    for number in range(asked.songs)
+                ]  # fmt: skip
+                continue
+            songs = find_multitracks(data / FOLDERS[name]) if data else []
+            inputs += [
+                Input(
+                    name=f"{name}: {song.name}", measure=name, parameters={"excerpt_s": asked.excerpt_s},
+                    files=list(stem_files(song).values()),
+                )
+                for song in songs
+            ]  # fmt: skip
+            if not songs:
+                where = LISTED["multitracks"].where.replace("DATA/multitracks", f"DATA/{FOLDERS[name]}")
+                inputs.append(Input(name=name, measure=name, missing=f"no {FOLDERS[name]} in --data: {where}"))
+        return inputs
+
+    def warm_up(self, component: Component) -> None:
+        """Separate five seconds, so that networks are loaded."""
+        stems = excerpt_of(rendered.render(rendered.compose(0, 0)), 5.0)
+        cast("Separator", component).separate(_sum(stems))
+
+    def measure(self, component: Component, given: Input) -> dict[str, float]:
+        """Return every metric of every role and stem, and the CPU time for a minute."""
+        separator = cast("Separator", component)
+        true = excerpt_of(_true_stems(given), given.parameters["excerpt_s"])
+        mix = _sum(true)
+        with stopwatch() as elapsed:
+            found = separator.separate(mix)
+        values: dict[str, float] = {}
+        roles = [role for role in Role if role in true.roles and role in found.roles]
+        sides = [{str(role): stems.role(role) for role in roles} for stems in (true, found)]
+        values |= _distortions(sides[0], sides[1])
+        if set(FOUR) <= set(found.stems):
+            there = [name for name in FOUR if name in true.stems]
+            values |= _distortions({name: true.stems[name] for name in there}, dict(found.stems))
+        return {**values, "minute_cpu_s": elapsed.cpu_s * 60 / mix.duration}
+
+    def summarize(self, rows: Sequence[Row]) -> dict[str, float | None]:
+        """Return medians over songs; one failed row spoils its collection's."""
+        there = [row for row in rows if not row["input_missing"]]
+        metrics: dict[str, float | None] = {metric.name: None for metric in self.metrics}
+        real = [row for row in there if row["measure"] != RENDERED]
+        made = [row for row in there if row["measure"] == RENDERED]
+        for prefix, chosen in (("", real), ("rendered_", made)):
+            if any(row["status"] != OK for row in chosen):
+                continue
+            for name in metrics:
+                if prefix and not name.startswith(prefix):
+                    continue
+                field = name.removeprefix(prefix)
+                values = [row["values"][field] for row in chosen if field in row["values"]]
+                if values:
+                    metrics[name] = statistics.median(values)
+        done = [row for row in there if row["status"] == OK]
+        if done and len(done) == len(there):
+            metrics["cpu_s"] = statistics.fmean(row["values"]["minute_cpu_s"] for row in done)
+            metrics["memory_mb"] = max(row["peak_memory_mb"] for row in done)
+        return metrics
+
+    def charts(self, competitors: Sequence[Mapping[str, Any]], rows: Sequence[Row]) -> list[Chart]:
+        """Return the SDR of the roles, of real and of rendered songs."""
+        shown = [one for one in competitors if one["metrics"]]
+        charts: list[Chart] = []
+        for prefix, title in (("", "Real songs"), ("rendered_", "Rendered songs")):
+            series = {str(role): [one["metrics"][f"{prefix}{role}_bss"] for one in shown] for role in Role}
+            if any(value is not None for values in series.values() for value in values):
+                charts.append(
+                    RowChart(
+                        title=f"{title}: SDR of the roles", caption="BSSEval v4, median over seconds and songs. Right "
+                        "is better.", x_label="dB", labels=[one["label"] for one in shown], series=series,
+                    )
+                )  # fmt: skip
+        return charts
+
+
+def _distortions(true: Mapping[str, Audio], found: Mapping[str, Audio]) -> dict[str, float]:
+    """Return SDR, SI-SDR and BSSEval's SDR of what is not silent, by name."""
+    names = [name for name, audio in true.items() if _rms(audio.samples) > SILENCE]
+    pairs = [[side[name].samples.astype(np.float64) for name in names] for side in (true, found)]
+    values: dict[str, float] = {}
+    if not names:
+        return values
+    bss = bss_sdr(pairs[0], pairs[1], next(iter(true.values())).sample_rate)
+    for name, one, other, ratio in zip(names, pairs[0], pairs[1], bss, strict=True):
+        values |= {f"{name}_sdr": sdr(one, other), f"{name}_si": si_sdr(one, other), f"{name}_bss": ratio}
+    return values
+
+
+def _rms(samples: Samples) -> float:
+    return float(np.sqrt(np.mean(np.square(samples, dtype=np.float64))))
+
+
+def _sum(stems: StemSet) -> Audio:
+    parts = list(stems.stems.values())
+    return Audio(np.sum([part.samples for part in parts], axis=0, dtype=np.float32), parts[0].sample_rate)
+
+
+def _true_stems(given: Input) -> StemSet:
+    if given.measure == RENDERED:
+        return rendered.render(rendered.compose(given.parameters["seed"], given.parameters["number"]))
+    try:
+        parts = {path.stem: resample(load(path), SAMPLE_RATE) for path in given.files}
+    except MashkitError as error:
+        raise InputLost(error.problem, error.fix) from error
+    frames = min(part.frames for part in parts.values())
+    return StemSet(
+        {
+            name: Audio(np.broadcast_to(part.samples[:, :frames], (2, frames)).copy(), SAMPLE_RATE)
+            for name, part in parts.items()
+        }
+    )
+
+
+def excerpt_of(stems: StemSet, length_s: float) -> StemSet:
+    """Return the part of that length in which the quietest role is loudest; all of a shorter song.
+
+    A voice that is silent in the excerpt would say nothing of how it is separated.
+    """
+    first = next(iter(stems.stems.values()))
+    length = round(length_s * first.sample_rate)
+    if first.frames <= length:
+        return stems
+    hop = first.sample_rate
+    levels = []
+    for role in ROLE_STEMS:
+        if role in stems.roles:
+            power = np.square(stems.role(role).samples, dtype=np.float64).mean(axis=0)
+            summed = np.concatenate([[0.0], np.cumsum(power)])
+            starts = np.arange(0, first.frames - length + 1, hop)
+            whole = summed[starts + length] - summed[starts]
+            levels.append(whole / max(float(whole.max()), 1e-30))
+    start = int(np.argmax(np.min(levels, axis=0))) * hop
+    return StemSet(
+        {
+            name: Audio(part.samples[:, start : start + length].copy(), part.sample_rate)
+            for name, part in stems.stems.items()
+        }
+    )
