@@ -116,7 +116,12 @@ class BeatGrid:
     def over(self, duration_s: float) -> ClipGrid:
         """Return the beats of a clip of that length, also those at its ends that nobody detected."""
         first, last = self.positions_within(0.0, duration_s)
-        return ClipGrid(self, duration_s, first, self.time_at(np.arange(first, last + 1)))
+        before, after = self._periods
+        # As time_at() has them, at a fifth of its cost: most clips are used once.
+        earlier = self.times[0] + np.arange(first, 0) * before
+        later = self.times[-1] + np.arange(1, last + 2 - len(self.times)) * after
+        times = np.concatenate([earlier, self.times[max(first, 0) : last + 1], later])
+        return ClipGrid(self, duration_s, first, times)
 
 
 @attrs.frozen(eq=False)

@@ -23,7 +23,7 @@ RESOLUTION_S = 1e-6
 """Knots are rounded to this, far below a frame: a plan written by one machine has the same id on another."""
 
 _DIGITS = round(-math.log10(RESOLUTION_S))
-_SHORT = 24
+_SHORT = 16
 """Knots up to which the farthest is found sooner without numpy."""
 
 
@@ -35,8 +35,8 @@ def _increase(times: Times) -> bool:
     return bool((times[1:] > times[:-1]).all())
 
 
-def _needed(source: Times, target: Times, tolerance_s: float) -> list[int]:
-    """Return the indices of the knots without which another's target would move by more than a tolerance."""
+def _needed(source: Times, target: Times, tolerance_s: float) -> tuple[list[float], list[float]]:
+    """Return the source and the target of knots, without those whose target would move by no more than a tolerance."""
     xs, ys = source.tolist(), target.tolist()
     kept = [0, len(xs) - 1]
     spans = [(0, len(xs) - 1)]
@@ -50,16 +50,21 @@ def _needed(source: Times, target: Times, tolerance_s: float) -> list[int]:
         if last - first <= _SHORT:
             high = [b - slope * a for a, b in zip(xs[first + 1 : last], ys[first + 1 : last], strict=True)]
             above, below = max(high), min(high)
-            over, under = high.index(above), high.index(below)
         else:
             heights = target[first + 1 : last] - slope * source[first + 1 : last]
-            over, under = int(heights.argmax()), int(heights.argmin())
-            above, below = float(heights[over]), float(heights[under])
-        if max(above - chord, chord - below) > tolerance_s:
-            farthest = first + 1 + (over if above - chord >= chord - below else under)
+            highest, lowest = int(heights.argmax()), int(heights.argmin())
+            above, below = float(heights[highest]), float(heights[lowest])
+        if above - chord > tolerance_s or chord - below > tolerance_s:
+            upwards = above - chord >= chord - below
+            if last - first <= _SHORT:
+                place = high.index(above if upwards else below)
+            else:
+                place = highest if upwards else lowest
+            farthest = first + 1 + place
             kept.append(farthest)
             spans += [(first, farthest), (farthest, last)]
-    return sorted(kept)
+    kept.sort()
+    return [xs[index] for index in kept], [ys[index] for index in kept]
 
 
 @attrs.frozen
@@ -137,10 +142,9 @@ class TimeMap:
         knots = np.concatenate([[0.0], given[inner], [duration_s]])
         laid = np.concatenate([[offset], due[inner], [end]]) - offset
         knots, laid = knots.round(_DIGITS), laid.round(_DIGITS)
-        if tolerance_s is not None:
-            kept = _needed(knots, laid, tolerance_s)
-            knots, laid = knots[kept], laid[kept]
-        return cls(knots.tolist(), laid.tolist()), offset
+        if tolerance_s is None:
+            return cls(knots.tolist(), laid.tolist()), offset
+        return cls(*_needed(knots, laid, tolerance_s)), offset
 
     @property
     def speeds(self) -> Times:
@@ -179,9 +183,7 @@ class TimeMap:
         tolerance_s : float
             Seconds, ≥ 0.
         """
-        source, target = np.array(self.source), np.array(self.target)
-        kept = _needed(source, target, tolerance_s)
-        return TimeMap(source[kept], target[kept])
+        return TimeMap(*_needed(np.array(self.source), np.array(self.target), tolerance_s))
 
     def to_dict(self) -> dict[str, list[float]]:
         """Return plain data for JSON; :meth:`from_dict` reads it back to an equal map."""

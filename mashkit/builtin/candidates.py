@@ -160,8 +160,13 @@ class CandidateIndex:
         self._harmonic = _Sorted(harmonic, np.where(self._known, 2 * table.tonics + modes, 0), table.tempi, 24)
         self._percussion = _Sorted(percussion, np.zeros(len(table), np.int8), table.tempi, 1)
         self._by_song = np.argsort(table.songs, kind="stable").astype(np.int32)
-        self._songs = table.songs
-        self._songs_sorted = table.songs[self._by_song]
+        ordered = table.songs[self._by_song]
+        starts = np.flatnonzero(np.diff(ordered, prepend=ordered[:1] - 1))
+        ends = np.append(starts[1:], len(ordered))
+        # Of each row, where its song's rows begin and end.
+        self._song_start, self._song_end = (np.empty(len(table), np.int32) for _ in range(2))
+        self._song_start[self._by_song] = np.repeat(starts, ends - starts)
+        self._song_end[self._by_song] = np.repeat(ends, ends - starts)
         known_tempi = table.tempi[self._known]
         self._tempo_range = (float(known_tempi.min()), float(known_tempi.max())) if len(known_tempi) else (1.0, 1.0)
 
@@ -220,9 +225,7 @@ class CandidateIndex:
         return tuple(found)
 
     def _own_song(self, seed: int) -> list[int]:
-        song = self._songs[seed]
-        first, last = self._songs_sorted.searchsorted(song), self._songs_sorted.searchsorted(song, "right")
-        own: list[int] = self._by_song[first:last].tolist()
+        own: list[int] = self._by_song[self._song_start[seed] : self._song_end[seed]].tolist()
         return own
 
     def _tempi_for(self, seed: int, condition: Condition) -> Sequence[Interval]:
