@@ -51,7 +51,10 @@ def beats_of(row: int, tempo: float) -> tuple[np.ndarray, np.ndarray]:
     count = np.arange(int(SECONDS * tempo / 60) - 2)
     swing = 0.02 * depth * np.sin(2 * np.pi * count / (20 + 60 * every) + 6 * phase)
     played = 0.1 + first + (60 / tempo) * np.cumsum(1 / (1 + swing))
-    return played, np.round((played + random.laplace(0, 0.004, len(played))) * 100) / 100
+    heard = np.round((played + random.laplace(0, 0.004, len(played))) * 100) / 100
+    for times in (played, heard):
+        times.flags.writeable = False  # as what is read from a database
+    return played, heard
 
 
 def make_clip(row: int, tonic: int, minor: bool, tempo: float, heard: np.ndarray) -> Clip:

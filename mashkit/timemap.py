@@ -139,8 +139,10 @@ class TimeMap:
         offset = float(due[0] - given[0] * first)
         end = float(due[-1] + (duration_s - given[-1]) * last)
         inner = slice(given.searchsorted(RESOLUTION_S, "right"), given.searchsorted(duration_s - RESOLUTION_S))
-        knots = np.concatenate([[0.0], given[inner], [duration_s]])
-        laid = np.concatenate([[offset], due[inner], [end]]) - offset
+        knots, laid = np.empty((2, inner.stop - inner.start + 2))
+        knots[0], knots[1:-1], knots[-1] = 0.0, given[inner], duration_s
+        laid[0], laid[1:-1], laid[-1] = offset, due[inner], end
+        laid -= offset
         knots, laid = knots.round(_DIGITS), laid.round(_DIGITS)
         if tolerance_s is None:
             return cls(knots.tolist(), laid.tolist()), offset

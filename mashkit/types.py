@@ -232,6 +232,8 @@ class Key:
 def _times(values: npt.ArrayLike | None) -> Times | None:
     if values is None:
         return None
+    if isinstance(values, np.ndarray) and values.dtype == np.float64 and not values.flags.writeable:
+        return values  # as samples are: what nobody can write to is not copied
     array = np.array(values, dtype=np.float64)
     array.flags.writeable = False
     return array
