@@ -304,7 +304,8 @@ def text_of(result: dict[str, Any]) -> str:
         "Made by `python benchmarks/generation.py --write`; CPU seconds of one process with one thread, on"
         f" {result['machine']['processor']}. The clips are synthetic, with tempi that swing, so that beat maps have a"
         f" dozen knots. 1,000 are held in memory; of more, each is made anew when it is fetched, of {POOL:,} analyses,"
-        " and its beat grid is stored unless the row says otherwise. The best of five parts each.",
+        " and its beat grid is stored unless the row says otherwise. The best of five parts each;"
+        " originals in memory make each clip's grid on the way.",
         "",
         f"| plans per second | {' | '.join(f'{size:,} clips' for size in SIZES)} |",
         "|---|" + "---|" * len(SIZES),
