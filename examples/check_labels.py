@@ -25,9 +25,13 @@ def main() -> int:
     for clip in catalog.clips:
         label = json.loads((SONGS / f"{clip.title}.json").read_text())
         found, truth = clip.analysis, mk.Key(label["tonic"], label["mode"])
-        errors = np.abs(beat_error(label["downbeats"], found.downbeats))
+        # The clip is cut out of the song, on the downbeats that were found: one within the tolerance of its edges may
+        # lie on either side.
+        beats, downbeats = (np.array(label[name]) - clip.start for name in ("beats", "downbeats"))
+        inside = (downbeats > -TOLERANCE_S) & (downbeats < clip.duration - TOLERANCE_S)
+        errors = np.abs(beat_error(downbeats[inside], found.downbeats))
         share = float(np.mean(errors < TOLERANCE_S))
-        beats = np.abs(beat_error(found.beats, label["beats"]))
+        beats = np.abs(beat_error(found.beats, beats))
         right = found.key == truth and abs(found.tempo / label["tempo"] - 1) < 0.01 and share >= 0.9
         wrong += not right
         print(
