@@ -25,7 +25,7 @@ from mashkit.bench.collections import LISTED
 from mashkit.bench.multitracks import find_multitracks, stem_files
 from mashkit.bench.tables import SuiteError, from_table, suggestion
 from mashkit.bench.tasks import OK, Input, InputLost, Literature, Metric, Row, Task, stopwatch
-from mashkit.catalog.catalog import SAMPLE_RATE
+from mashkit.catalog.ingest import SAMPLE_RATE
 from mashkit.components import Component
 from mashkit.errors import MashkitError
 from mashkit.interfaces import Separator
