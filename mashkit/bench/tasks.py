@@ -32,6 +32,7 @@ TASKS: Mapping[str, str] = {
     "alignment": "mashkit.bench.alignment:AlignmentTask",
     "analyzers": "mashkit.bench.analyzers:AnalyzerTask",
     "scorers": "mashkit.bench.scorers:ScorerTask",
+    "generators": "mashkit.bench.generators:GeneratorTask",
     "separators": "mashkit.bench.separators:SeparatorTask",
     "stretchers": "mashkit.bench.stretchers:StretcherTask",
 }
