@@ -21,12 +21,12 @@ TASK = GeneratorTask()
 
 @pytest.fixture(scope="module")
 def clips() -> dict[str, Clip]:
-    return {clip.id: clip for clip in RenderedSource(2, 10).clips}
+    return {clip.id: clip for clip in RenderedSource(2, 8).clips}
 
 
 def drawn(clips: dict[str, Clip], condition: Condition, **options: Any) -> list[MashupPlan]:
     generator = Kit(options={"generator": options}).generator
-    return list(generator.plan(list(clips.values()), condition=condition, count=10, seed=1))
+    return list(generator.plan(list(clips.values()), condition=condition, count=5, seed=1))
 
 
 @pytest.mark.parametrize("condition", list(Condition))
