@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections import Counter
 from collections.abc import Sequence
@@ -16,6 +17,7 @@ from mashkit.beats import beat_error
 from mashkit.bench import rendered
 from mashkit.bench.collections import (
     LISTED,
+    PUBLISHED,
     CollectionMissing,
     RenderedSource,
     digest_of,
@@ -47,6 +49,7 @@ from mashkit.bench.protocols import (
     late_twin,
     tempo_twin,
 )
+from mashkit.cli import main
 from mashkit.errors import CatalogError
 from mashkit.features import chromagram, spectrogram
 from mashkit.testing import signals
@@ -366,6 +369,25 @@ def test_multitracks_separated_anew_keep_their_clips(tmp_path: Path) -> None:
     assert "librosa" in [described["name"] for described in other.provenance([renamed.id])]
     with pytest.raises(CatalogError, match="separated by 'librosa'"):
         other.clip(clip.id)
+
+
+def test_what_music_there_is(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    song = tmp_path / "multitracks" / "Song"
+    song.mkdir(parents=True)
+    for name in ("vocals", "drums", "other"):
+        save(song / f"{name}.wav", signals.noise(1.0))
+    (tmp_path / "giantsteps-key-dataset" / "annotations" / "key").mkdir(parents=True)
+    (tmp_path / "giantsteps-key-dataset" / "annotations" / "key" / "1.key").write_text("C minor")
+    assert main(["bench", "data", "--data", str(tmp_path), "--json"]) == 0
+    found = {one["name"]: one for one in json.loads(capsys.readouterr().out)}
+    assert set(found) == {*LISTED, *PUBLISHED}
+    assert {name for name, one in found.items() if one["here"]} == {
+        "rendered", "demo", "multitracks", "giantsteps-key"
+    }  # fmt: skip
+    assert (found["multitracks"]["songs"], found["demo"]["songs"]) == (1, 6)
+    assert all(one["licence"] and one["where"] for one in found.values())
+    assert main(["bench", "data"]) == 0
+    assert "zenodo.org" in capsys.readouterr().out
 
 
 def test_a_files_digest_follows_its_content(tmp_path: Path) -> None:

@@ -275,11 +275,11 @@ def test_whatever_a_scorer_does_is_a_row(
 def test_a_finished_suite_scores_nothing_again(result: dict[str, Any], folder: Path) -> None:
     fresh = []
     again = run(
-        SUITE.only(["acme-oracle", "random"]), folder,
+        SUITE.only(["random"]), folder,
         heard=lambda row, known, done, total: fresh.extend([] if known else [row["input"]]),
     )  # fmt: skip
     assert fresh == []
-    assert metrics(again, "acme-oracle") == metrics(result, "acme-oracle")
+    assert metrics(again, "random") == metrics(result, "random")
     assert again["inputs_sha256"] == result["inputs_sha256"]
 
 
@@ -406,9 +406,10 @@ def test_smoke_with_a_strangers_scorer(tmp_path: Path, capsys: pytest.CaptureFix
         load_suite("stretchers").on("demo")
     assert load_suite("smoke").on("demo") == load_suite("smoke")
     assert load_suite("smoke").on("songs").name == "smoke-songs"
-    assert main(["bench", "run", "smoke", "--add", "acme-oracle", "-o", str(tmp_path), "--json"]) == 0
+    chosen = ["--add", "acme-oracle", "--only", "acme-oracle", "--only", "amu"]
+    assert main(["bench", "run", "smoke", *chosen, "-o", str(tmp_path), "--json"]) == 0
     result = json.loads(capsys.readouterr().out)
-    assert {one["label"] for one in result["competitors"]} == {"amu", "tiv", "random", "acme-oracle"}
+    assert {one["label"] for one in result["competitors"]} == {"amu", "acme-oracle"}
     assert all(one["rank"] for one in result["competitors"])
     assert metrics(result, "amu")["auc"] > 60  # type: ignore[operator]
     assert {path.suffix for path in tmp_path.iterdir()} == {".json", ".html", ".md", ".jsonl"}

@@ -17,7 +17,7 @@ import attrs
 
 import mashkit
 from mashkit.atomicfile import write_json
-from mashkit.audiofile import save
+from mashkit.audiofile import AUDIO_SUFFIXES, save
 from mashkit.bench import rendered
 from mashkit.bench.multitracks import MultitrackSource, find_multitracks, measured, stem_files
 from mashkit.bench.tables import suggestion
@@ -124,6 +124,81 @@ LISTED: Mapping[str, Listed] = {
     )
 }
 """Collections by name."""
+
+PUBLISHED: Mapping[str, Listed] = {
+    one.name: one
+    for one in (
+        Listed(
+            name="musdb18hq",
+            title="MUSDB18-HQ, the test songs: true stems",
+            licence="for education only; most songs CC BY-NC-SA",
+            folder="musdb18hq/test",
+            where="https://zenodo.org/records/3338373, unpacked to DATA/musdb18hq",
+            serves=("separator",),
+        ),
+        Listed(
+            name="giantsteps-key",
+            title="604 excerpts of electronic music with their key",
+            licence="see there; the audio is fetched by a script of theirs",
+            folder="giantsteps-key-dataset",
+            where="https://github.com/GiantSteps/giantsteps-key-dataset, as DATA/giantsteps-key-dataset",
+            serves=("analyzer",),
+        ),
+        Listed(
+            name="giantsteps-tempo",
+            title="664 excerpts of electronic music with their tempo",
+            licence="see there; the audio is fetched by a script of theirs",
+            folder="giantsteps-tempo-dataset",
+            where="https://github.com/GiantSteps/giantsteps-tempo-dataset, as DATA/giantsteps-tempo-dataset",
+            serves=("analyzer",),
+        ),
+        Listed(
+            name="ballroom",
+            title="698 excerpts of ballroom music with beats and bars",
+            licence="annotations: see there; audio: for research",
+            folder="BallroomAnnotations",
+            where="https://github.com/CPJKU/BallroomAnnotations as DATA/BallroomAnnotations, the audio as "
+            "DATA/BallroomData/<dance>/<name>.wav",
+            serves=("analyzer",),
+        ),
+    )
+}
+"""What single tasks read besides, by name."""
+
+
+@attrs.frozen
+class Found:
+    """A collection and whether it is here: where, and how many songs it has."""
+
+    listed: Listed
+    folder: Path | None
+    songs: int
+
+    @property
+    def here(self) -> bool:
+        """Whether suites can run on it."""
+        return self.songs > 0
+
+
+def look_for(data: Path | None) -> list[Found]:
+    """Return every collection, and what of it is here; nothing is decoded."""
+    found = [Found(LISTED["rendered"], None, RENDERED_SONGS)]
+    for listed in (*LISTED.values(), *PUBLISHED.values()):
+        if listed.name == "rendered":
+            continue
+        try:
+            folder = folder_of(listed, data)
+        except CollectionMissing:
+            found.append(Found(listed, None, 0))
+            continue
+        if "separator" in listed.serves:
+            count = len(find_multitracks(folder))
+        elif listed.name in PUBLISHED:
+            count = sum(path.suffix in (".key", ".bpm", ".beats") for path in folder.rglob("*"))
+        else:
+            count = sum(path.suffix.lower() in AUDIO_SUFFIXES for path in folder.rglob("*"))
+        found.append(Found(listed, folder, count))
+    return found
 
 
 # ----------------------------------------------------------------------------------------------------------- opening

@@ -229,9 +229,9 @@ class ScorerTask(Task):
         except CollectionMissing as error:
             return [Input(name=group, measure=group, missing=str(error)) for group in asked.groups]
         counts = Counts(vocals=asked.vocals, matched=asked.matched, negatives=asked.negatives, groups=asked.groups)
-        where = {"collection": asked.collection, "data": None if data is None else str(data), "seed": asked.seed}
         found = list(protocols.examples(collection.clips, counts, asked.seed))
-        inputs = _Inputs(collection.files, {**where, "stretcher": asked.stretcher, "separator": ""})
+        how = {"collection": asked.collection, "seed": asked.seed, "stretcher": asked.stretcher, "separator": ""}
+        inputs = _Inputs(collection.files, how, data)
         inputs.add_all(found)
         if not found:
             inputs.missing(
@@ -407,10 +407,11 @@ def _is_robust(example: Example) -> bool:
 class _Inputs:
     """Inputs as they are made: a plan that serves for several things is scored once."""
 
-    def __init__(self, files: Mapping[str, Sequence[Path]], place: Mapping[str, Any]) -> None:
+    def __init__(self, files: Mapping[str, Sequence[Path]], how: Mapping[str, Any], data: Path | None) -> None:
         self.made: list[Input] = []
         self._files = files
-        self._place = place
+        self._how = how
+        self._place = {"data": None if data is None else str(data)}
         self._plans: dict[str, int] = {}
         self._names: dict[str, int] = {}
 
@@ -443,7 +444,7 @@ class _Inputs:
                 self.made[at] = attrs.evolve(known, facts={**known.facts, "uses": [*uses, use]})
             return
         self._plans[one.plan.id] = len(self.made)
-        self.made.append(self._input(one, one.plan, self._place, [use], f"{one.group}, {one.part}"))
+        self.made.append(self._input(one, one.plan, self._how, [use], f"{one.group}, {one.part}"))
 
     def add_other(self, one: Example, kind: str, other: str, renamed: str) -> None:
         """Add a plan again with another stretcher or separator; ``renamed`` follows the ids of its clips."""
@@ -452,19 +453,18 @@ class _Inputs:
         )
         base = self.made[self._plans[one.plan.id]]
         made = self._input(
-            one, plan, {**self._place, kind: other}, [[f"other {kind}", one.part]], f"{kind} {other}, {one.part}"
+            one, plan, {**self._how, kind: other}, [[f"other {kind}", one.part]], f"{kind} {other}, {one.part}"
         )
         self.made.append(attrs.evolve(made, facts={**made.facts, "same_as": base.name}))
 
-    def _input(
-        self, one: Example, plan: MashupPlan, place: Mapping[str, Any], uses: list[list[str]], what: str
-    ) -> Input:
+    def _input(self, one: Example, plan: MashupPlan, how: Mapping[str, Any], uses: list[list[str]], what: str) -> Input:
         clips = dict.fromkeys(layer.clip_id for layer in one.plan.layers)
         files = dict.fromkeys(path for clip_id in clips for path in self._files.get(clip_id, ()))
         return Input(
             name=self._name(f"{one.vocal.id}: {what}"),
             measure=uses[0][0],
-            parameters={**place, "plan": plan.to_dict()},
+            parameters={**how, "plan": plan.to_dict()},
+            place=self._place,
             files=list(files),
             facts={
                 "uses": uses,
@@ -478,10 +478,10 @@ class _Inputs:
 
 def _mashup(given: Input) -> Mashup:
     """Return the input's plan as a mashup whose stems have been read: that is no scorer's doing."""
-    place = given.parameters
-    data = None if place["data"] is None else Path(place["data"])
-    renderer = _renderer(place["collection"], data, place["seed"], place["separator"], place["stretcher"])
-    plan = MashupPlan.from_dict(place["plan"])
+    how = given.parameters
+    data = None if given.place["data"] is None else Path(given.place["data"])
+    renderer = _renderer(how["collection"], data, how["seed"], how["separator"], how["stretcher"])
+    plan = MashupPlan.from_dict(how["plan"])
     try:
         mashup = renderer.mashup(plan)
         for layer in plan.layers:

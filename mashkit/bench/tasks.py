@@ -32,6 +32,7 @@ TASKS: Mapping[str, str] = {
     "alignment": "mashkit.bench.alignment:AlignmentTask",
     "analyzers": "mashkit.bench.analyzers:AnalyzerTask",
     "scorers": "mashkit.bench.scorers:ScorerTask",
+    "generators": "mashkit.bench.generators:GeneratorTask",
     "separators": "mashkit.bench.separators:SeparatorTask",
     "stretchers": "mashkit.bench.stretchers:StretcherTask",
 }
@@ -66,6 +67,8 @@ class Input:
         Why it is not there; empty when it is. It then is an "unavailable" row of every competitor.
     alone : bool
         Measure it in a fresh process: for peak memory.
+    place : mapping
+        Where it is found here, as plain data: no part of what it is, nor of its hash.
     facts : mapping
         What metrics need to know of it, as plain data: it is kept with the result, and every row of
         :meth:`Task.summarize` has it under "facts". Nothing is measured again when it changes.
@@ -77,6 +80,7 @@ class Input:
     files: tuple[Path, ...] = attrs.field(default=(), converter=as_tuple)
     missing: str = ""
     alone: bool = False
+    place: Mapping[str, Any] = attrs.field(factory=dict, converter=frozen_mapping)
     facts: Mapping[str, Any] = attrs.field(factory=dict, converter=frozen_mapping)
 
     def digest(self) -> str:

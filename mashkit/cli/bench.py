@@ -36,6 +36,8 @@ def add_parser(commands: Commands, epilog: str) -> None:
     )
     _add_audio(running)
     action("list", "List suites and tasks.")
+    music = action("data", "List the music suites run on: what is here, what is made here, and where the rest is.")
+    music.add_argument("--data", type=Path, metavar="FOLDER", help="where to look for recordings")
     report = action("report", "Make the page of a result again.")
     report.add_argument("result", type=Path, metavar="RESULT.json", help="what `mashkit bench run` wrote")
     report.add_argument("-o", "--output", type=Path, required=True, metavar="FILE.html", help="the page to write")
@@ -59,7 +61,7 @@ def _add_audio(parser: argparse.ArgumentParser) -> None:
 def bench(arguments: argparse.Namespace) -> int:
     """Run, list, report or compare benchmarks."""
     actions = {
-        "run": _run, "list": _list, "report": _report, "compare": _compare, "leaderboard": _leaderboard,
+        "run": _run, "list": _list, "report": _report, "compare": _compare, "leaderboard": _leaderboard, "data": _data,
     }  # fmt: skip
     return actions[arguments.action](arguments)
 
@@ -244,4 +246,30 @@ def _leaderboard(arguments: argparse.Namespace) -> int:
     for path, reason in refused.items():
         _say(f"not shown: {path}: {reason}")
     print(json.dumps({"page": str(arguments.output)}) if arguments.json else arguments.output)
+    return DONE
+
+
+def _data(arguments: argparse.Namespace) -> int:
+    from mashkit.bench.collections import look_for
+    from mashkit.cli.commands import DONE, _print_json, _print_table
+
+    found = look_for(arguments.data)
+    if arguments.json:
+        _print_json(
+            [
+                {"name": one.listed.name, "here": one.here, "folder": None if one.folder is None else str(one.folder),
+                 "songs": one.songs, "title": one.listed.title, "licence": one.listed.licence,
+                 "where": one.listed.where, "serves": list(one.listed.serves)}
+                for one in found
+            ]
+        )  # fmt: skip
+        return DONE
+    _print_table(
+        ("collection", "songs", "what", "licence", "where"),
+        [
+            (one.listed.name, one.songs or "–", one.listed.title, one.listed.licence,
+             one.folder or one.listed.where)
+            for one in found
+        ],
+    )  # fmt: skip
     return DONE

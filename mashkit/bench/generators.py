@@ -1,0 +1,234 @@
+"""The task "generators": do plans keep their condition, how different are they, how fast do they come?
+
+Every condition is an input, and one number of plans is drawn of it, twice from one seed and once from another. A plan
+is *valid* if it keeps the condition as the paper has it (SPEC, readings 7–12): the stems' keys and tempi after what the
+plan does to them, other songs for the backing, 25 to 60 s. No sound is made.
+"""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, ClassVar, cast
+
+import attrs
+
+from mashkit.bench.charts import Chart, RowChart
+from mashkit.bench.collections import CollectionMissing, open_collection
+from mashkit.bench.tables import from_table
+from mashkit.bench.tasks import OK, Input, InputLost, Metric, NotProvided, Row, Task, stopwatch
+from mashkit.components import Component
+from mashkit.interfaces import Generator
+from mashkit.types import Clip, Condition, MashupPlan, Role
+
+DURATION_S = (25.0, 60.0)
+SPEEDS = (0.8, 1.2)
+MAX_SHIFT = 3
+CLASH = 0.03
+"""Tempo difference from which an unmatched tempo is one: a third less than what our own generator demands."""
+TOLERANCE = 0.02
+"""By which tempi may differ and still meet: a clip's tempo is one number for what its beats do."""
+_KEYED = (Condition.MATCHED, Condition.UNMATCHED_TEMPO)
+_TIMED = (Condition.MATCHED, Condition.UNMATCHED_KEY)
+
+
+def faults(plan: MashupPlan, clips: Mapping[str, Clip]) -> list[str]:
+    """Return what a plan breaks of its condition; nothing if it is valid.
+
+    A layer along a beat map is at the tempo it follows; its mean speed stands for it here.
+    """
+    found = []
+    used = {layer.role: clips[layer.clip_id] for layer in plan.layers}
+    if set(used) != set(Role):
+        return ["a role is missing"]
+    if not DURATION_S[0] - 1e-6 <= plan.duration_s <= DURATION_S[1] + 1e-6:
+        found.append(f"lasts {plan.duration_s:.1f} s")
+    songs = [used[role].song for role in Role]
+    if plan.condition is Condition.ORIGINAL:
+        if len({clip.id for clip in used.values()}) > 1:
+            found.append("stems of several clips")
+        if any((layer.speed, layer.semitones) != (1.0, 0.0) for layer in plan.layers):
+            found.append("an original is stretched or shifted")
+        return found
+    if songs[0] in songs[1:]:
+        found.append("backing of the vocal's own song")
+    sung = plan.layer(Role.VOCAL)
+    if (sung.speed, sung.semitones) != (1.0, 0.0):
+        found.append("the vocal is altered")
+    found += _key_faults(plan, used) + _tempo_faults(plan, used)
+    return found
+
+
+def _key_faults(plan: MashupPlan, used: Mapping[Role, Clip]) -> list[str]:
+    layer = plan.layer(Role.HARMONIC)
+    keys = used[Role.VOCAL].analysis.key, used[Role.HARMONIC].analysis.key
+    if keys[0] is None or keys[1] is None:
+        return ["a key is not known"]
+    apart = keys[1].transposed(round(layer.semitones)).semitones_to(keys[0])
+    if plan.condition in _KEYED:
+        wrong = [f"harmonic {apart:+d} semitones off"] if apart else []
+        return wrong + ([f"shifted by {layer.semitones:g}"] if abs(layer.semitones) > MAX_SHIFT else [])
+    return [] if apart else ["the harmonic layer fits by chance"]
+
+
+def _tempo_faults(plan: MashupPlan, used: Mapping[Role, Clip]) -> list[str]:
+    sung = used[Role.VOCAL].analysis.tempo
+    found = []
+    for role in (Role.HARMONIC, Role.PERCUSSION):
+        layer, own = plan.layer(role), used[role].analysis.tempo
+        if own is None or sung is None:
+            return ["a tempo is not known"]
+        ratio = own * layer.speed / sung
+        apart = abs(ratio * 2.0 ** -round(math.log2(ratio)) - 1)
+        if plan.condition in _TIMED:
+            if apart > TOLERANCE:
+                found.append(f"{role} {100 * apart:.0f} % off tempo")
+            if not SPEEDS[0] - TOLERANCE <= layer.speed <= SPEEDS[1] + TOLERANCE:
+                found.append(f"{role} at speed {layer.speed:.2f}")
+        elif apart < CLASH:
+            found.append(f"{role} in time by chance")
+    return found
+
+
+def evenness(names: Iterable[str]) -> float:
+    """Return how evenly things are used, 0–1: the entropy of their shares over that of equal ones (Pielou 1966)."""
+    counts = list(Counter(names).values())
+    if len(counts) < 2:
+        return 0.0
+    total = sum(counts)
+    return -sum(count / total * math.log(count / total) for count in counts) / math.log(len(counts))
+
+
+@attrs.frozen(kw_only=True)
+class Settings:
+    """What a suite may set.
+
+    Parameters
+    ----------
+    collection : str
+        One of :data:`mashkit.bench.collections.LISTED`.
+    plans : int
+        Of each condition, ≥ 2.
+    seed : int
+    """
+
+    collection: str = "rendered"
+    plans: int = attrs.field(default=100, validator=[attrs.validators.instance_of(int), attrs.validators.ge(2)])
+    seed: int = 0
+
+
+def _metrics() -> Iterator[Metric]:
+    def share(name: str, title: str, explained: str, **more: Any) -> Metric:
+        fields = {"unit": "%", "better": "higher", "resolution": 1.0, **more}
+        return Metric(name=name, title=title, explained=explained, **fields)
+
+    yield share("valid", "valid", "Plans that keep what their condition promises, the worst condition.", limit=100.0)
+    yield share("asked", "of those asked for", "Plans drawn of those asked for, mean over conditions.", weight=0.5)
+    yield share("clips", "clips used", "Clips that are used, of all, mean over roles and conditions.")
+    yield share("even", "evenness", "Entropy of how often each clip is used over that of equal use, mean over roles "
+                "and conditions.")  # fmt: skip
+    yield share("repeats", "repeats", "Conditions in which one seed gives the same plans again.", limit=100.0)
+    yield share("differs", "other seeds differ", "Plans of another seed that the first did not give, mean; with few "
+                "clips there are only so many.", weight=0.0)  # fmt: skip
+    yield Metric(
+        name="rate", title="plans a second", unit="1/s", better="higher", resolution=10, digits=0,
+        explained="Plans a CPU second, the slowest condition.",
+    )  # fmt: skip
+
+
+class GeneratorTask(Task):
+    """Validity, diversity, reproducibility and rate of plans."""
+
+    kind: ClassVar[str] = "generator"
+    summary: ClassVar[str] = "plans: do they keep their condition, how different, how reproducible, how fast"
+    version: ClassVar[int] = 1
+    metrics: ClassVar[Sequence[Metric]] = tuple(_metrics())
+
+    def inputs(self, settings: Mapping[str, Any], data: Path | None) -> list[Input]:
+        """Return every condition; ``settings`` are those of :class:`Settings`."""
+        asked = from_table(Settings, settings, "settings")
+        try:
+            collection = open_collection(asked.collection, data, asked.seed)
+        except CollectionMissing as error:
+            return [Input(name=str(one), measure=str(one), missing=str(error)) for one in Condition]
+        files = list(dict.fromkeys(path for paths in collection.files.values() for path in paths))
+        return [
+            Input(
+                name=str(condition), measure=str(condition), files=files,
+                parameters={"collection": asked.collection, "seed": asked.seed, "plans": asked.plans},
+                place={"data": None if data is None else str(data)},
+            )
+            for condition in Condition
+        ]  # fmt: skip
+
+    def warm_up(self, component: Component) -> None:
+        """Draw a plan."""
+        clips = open_collection("rendered", None, 0).clips
+        generator = cast("Generator", component)
+        condition = min(generator.info.provides)
+        list(generator.plan(clips, condition=condition, count=1, seed=0))
+
+    def measure(self, component: Component, given: Input) -> dict[str, float]:
+        """Draw plans of one condition, and return what they are like."""
+        generator, told = cast("Generator", component), given.parameters
+        if given.measure not in generator.info.provides:
+            raise NotProvided(f"{generator.info.name} knows no condition {given.measure}")
+        data = None if given.place["data"] is None else Path(given.place["data"])
+        try:
+            clips = open_collection(told["collection"], data, told["seed"]).clips
+        except CollectionMissing as error:
+            raise InputLost(error.problem, error.fix) from error
+
+        def drawn(seed: int) -> list[MashupPlan]:
+            return list(generator.plan(clips, condition=given.measure, count=told["plans"], seed=seed))
+
+        with stopwatch() as elapsed:
+            plans = drawn(told["seed"])
+        again, other = drawn(told["seed"]), drawn(told["seed"] + 1)
+        known = {clip.id: clip for clip in clips}
+        used = {role: [plan.layer(role).clip_id for plan in plans] for role in Role}
+        ids = {plan.id for plan in plans}
+        return {
+            "valid": statistics.fmean(not faults(plan, known) for plan in plans),
+            "asked": len(plans) / told["plans"],
+            "clips": statistics.fmean(len(set(names)) / len(clips) for names in used.values()),
+            "even": statistics.fmean(evenness(names) for names in used.values()),
+            "repeats": float([plan.to_dict() for plan in plans] == [plan.to_dict() for plan in again]),
+            "differs": statistics.fmean(plan.id not in ids for plan in other),
+            "rate": len(plans) / max(elapsed.cpu_s, 1e-6),
+        }
+
+    def summarize(self, rows: Sequence[Row]) -> dict[str, float | None]:
+        """Return the metrics of one generator; conditions it does not know are left out."""
+        metrics: dict[str, float | None] = {metric.name: None for metric in self.metrics}
+        asked = [row for row in rows if row["status"] != "unavailable"]
+        if not asked or any(row["status"] != OK for row in asked):
+            return metrics
+        values = {name: [row["values"][name] for row in asked] for name in metrics}
+        for name in ("asked", "clips", "even", "repeats", "differs"):
+            metrics[name] = 100 * statistics.fmean(values[name])
+        return {**metrics, "valid": 100 * min(values["valid"]), "rate": min(values["rate"])}
+
+    def charts(self, competitors: Sequence[Mapping[str, Any]], rows: Sequence[Row]) -> list[Chart]:
+        """Return validity by condition."""
+        shown = [one["label"] for one in competitors if one["metrics"]]
+        series = {
+            str(condition): [
+                next(
+                    (100 * row["values"]["valid"] for row in rows
+                     if (row["label"], row["measure"], row["status"]) == (label, str(condition), OK)),
+                    None,
+                )
+                for label in shown
+            ]
+            for condition in Condition
+        }  # fmt: skip
+        return [
+            RowChart(
+                title="Valid plans", caption="Share of plans that keep their condition. Right is better.", x_label="%",
+                labels=shown, series=series, style="bars",
+            )
+        ]  # fmt: skip
