@@ -165,7 +165,7 @@ class CandidateIndex:
         self._by_song = np.argsort(table.songs, kind="stable").astype(np.int32)
         ordered = table.songs[self._by_song]
         starts = np.flatnonzero(np.diff(ordered, prepend=ordered[:1] - 1))
-        ends = np.append(starts[1:], len(ordered))
+        ends = np.append(starts, len(ordered))[1:]  # none of no clips
         # Of each row, where its song's rows begin and end.
         self._song_start, self._song_end = (np.empty(len(table), np.int32) for _ in range(2))
         self._song_start[self._by_song] = np.repeat(starts, ends - starts)
