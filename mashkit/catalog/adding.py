@@ -150,6 +150,8 @@ class _Run:
         self._digests: dict[Path, tuple[str, str]] = {}
         self._headers: dict[Path, tuple[int, int, int] | None] = {}
         self._under_way: dict[Path, int] = {}  # jobs of a song that are not back yet
+        self._at_work: dict[Path, Song] = {}  # those songs
+        self._sounds: dict[Path, str] = {}
 
     def go(self) -> Iterator[Added]:
         if self._adder._executor is None:
@@ -190,8 +192,8 @@ class _Run:
     def _jobs(self) -> Iterator[Task | None]:
         """Yield what has to be computed; what needs no computing is finished on the way.
 
-        A song whose header is that of one under way may be the same sound: it waits until that one is known, and None
-        is yielded while only such songs are left.
+        A song whose sound is that of one under way waits until that one is known, and None is yielded while only such
+        songs are left.
         """
         waiting = list(self._songs)
         while waiting:
@@ -201,8 +203,7 @@ class _Run:
                     self._end(Added(song[0], error=song[1]))
                     continue
                 try:
-                    header = self._headers.setdefault(song.path, _header(song))
-                    if header is not None and any(self._headers[path] == header for path in self._under_way):
+                    if self._may_be_under_way(song):
                         deferred.append(song)
                         continue
                     task = self._task(song)
@@ -215,10 +216,24 @@ class _Run:
                     self._say(song.path, "started")
                     tasks = self._split(task)
                     self._under_way[song.path] = len(tasks)
+                    self._at_work[song.path] = song
                     yield from tasks
             if len(deferred) == len(waiting):
                 yield None
             waiting = deferred
+
+    def _may_be_under_way(self, song: Song) -> bool:
+        """Tell whether a song of the same sound is under way; only those of the same header are decoded to see."""
+        header = self._headers.setdefault(song.path, _header(song))
+        if header is None:
+            return False
+        alike = [path for path in self._under_way if self._headers[path] == header]
+        return bool(alike) and self._sound(song) in [self._sound(self._at_work[path]) for path in alike]
+
+    def _sound(self, song: Song) -> str:
+        if song.path not in self._sounds:
+            self._sounds[song.path] = self._ingestor.facts(song).sha256
+        return self._sounds[song.path]
 
     def _task(self, song: Song) -> Task | None:
         """Return what has to be computed of a song; None if that is nothing, or it is there under another name."""
@@ -264,13 +279,13 @@ class _Run:
         if song.path not in self._under_way:
             return  # its other half has failed
         if isinstance(outcome, MashkitError):
-            del self._under_way[song.path]
+            del self._under_way[song.path], self._at_work[song.path]
             self._end(Added(song.path, error=outcome))
             return
         self._under_way[song.path] -= 1
         last = self._under_way[song.path] == 0
         if last:
-            del self._under_way[song.path]
+            del self._under_way[song.path], self._at_work[song.path]
         if last and not self._take(song, outcome.facts):
             return
         try:
