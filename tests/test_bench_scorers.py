@@ -19,7 +19,7 @@ from scipy import stats
 
 from mashkit.bench import collections
 from mashkit.bench.audition import EXCERPT_S, NothingToHear, picks_of, sounds
-from mashkit.bench.page import page
+from mashkit.bench.page import page, publish, read_result
 from mashkit.bench.runner import run, with_facts
 from mashkit.bench.scorers import HEADLINES, TWIN_METRICS, ScorerTask
 from mashkit.bench.suite import Competitor, Suite, load_suite
@@ -283,8 +283,11 @@ def test_a_finished_suite_scores_nothing_again(result: dict[str, Any], folder: P
     assert again["inputs_sha256"] == result["inputs_sha256"]
 
 
-def test_the_result_is_json_and_a_page(result: dict[str, Any]) -> None:
-    again = json.loads(json.dumps(result, allow_nan=False))
+def test_the_result_is_json_and_a_page(result: dict[str, Any], tmp_path: Path) -> None:
+    path, *_ = publish(result, tmp_path)
+    again = read_result(path)
+    assert again == json.loads(json.dumps(result))
+    assert len(path.read_text().splitlines()) > len(result["rows"])
     text = page(again)
     for title in ("Positives over negatives", "Where the originals rank", "Do probabilities mean", "Cost against"):
         assert title in text

@@ -197,7 +197,8 @@ def draw(chart: Chart) -> str:
             case BoxChart():
                 _draw_boxes(axes, chart)
         handles, names = axes.get_legend_handles_labels()
-        if len(names) > 1:
+        # A single curve could be anybody's; a single mark in every row says in its title what it is.
+        if len(names) > 1 or isinstance(chart, CurveChart):
             figure.legend(handles, names, loc="outside upper left", ncols=1, handletextpad=0.4, borderaxespad=0)
         written = io.StringIO()
         figure.savefig(written, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
