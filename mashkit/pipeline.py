@@ -186,20 +186,24 @@ class Kit:
             If there is no song at all, or the database cannot be written.
         """
         way = create_protocol(protocol) if isinstance(protocol, str) else protocol
-        adder = Adder(
+        adder = self.adder(database, policy=way.policy(policy or ExcerptPolicy()), with_features=with_features)
+        given = [paths] if isinstance(paths, (str, Path)) else paths
+        for _ in adder.add(way.songs([Path(path) for path in given]), protocol=way.name):
+            pass
+        return adder.report
+
+    def adder(self, database: MashupDB, *, policy: ExcerptPolicy | None = None, with_features: bool = True) -> Adder:
+        """Return what :meth:`add` adds with: for songs that were found already, and to hear what becomes of each."""
+        return Adder(
             database,
             self.separator,
             self.analyzer,
-            policy=way.policy(policy or ExcerptPolicy()),
+            policy=policy,
             with_features=with_features,
             executor=self.ingest_executor,
             notify=self._notify,
             loader=self.registry.plugins.hook.mashkit_load_audio,
         )
-        given = [paths] if isinstance(paths, (str, Path)) else paths
-        for _ in adder.add(way.songs([Path(path) for path in given]), protocol=way.name):
-            pass
-        return adder.report
 
     def generate(
         self,

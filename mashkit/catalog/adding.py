@@ -100,8 +100,9 @@ class Adder:
     ) -> None:
         self.report = AddReport()
         self._database = database
-        self._policy = policy or ExcerptPolicy()
-        self._ingestor = Ingestor(separator, analyzer, policy=self._policy, with_features=with_features, loader=loader)
+        self._ingestor = Ingestor(
+            separator, analyzer, policy=policy or ExcerptPolicy(), with_features=with_features, loader=loader
+        )
         self._executor = executor
         self._notify = notify
         self._taken: dict[str, Path] = {}  # song → the file it was added as, in this run
@@ -149,9 +150,8 @@ class _Run:
         self._done = 0
         self._digests: dict[Path, tuple[str, str]] = {}
         self._headers: dict[Path, tuple[int, int, int] | None] = {}
-        self._under_way: dict[Path, int] = {}  # jobs of a song that are not back yet
-        self._at_work: dict[Path, Song] = {}  # those songs
-        self._sounds: dict[Path, str] = {}
+        self._under_way: dict[Path, list[Task]] = {}  # tasks of a song that are not back yet
+        self._decoded: dict[Path, SongFacts] = {}  # of songs that had to be looked into
 
     def go(self) -> Iterator[Added]:
         if self._adder._executor is None:
@@ -215,8 +215,7 @@ class _Run:
                 if task is not None:
                     self._say(song.path, "started")
                     tasks = self._split(task)
-                    self._under_way[song.path] = len(tasks)
-                    self._at_work[song.path] = song
+                    self._under_way[song.path] = list(tasks)
                     yield from tasks
             if len(deferred) == len(waiting):
                 yield None
@@ -227,13 +226,13 @@ class _Run:
         header = self._headers.setdefault(song.path, _header(song))
         if header is None:
             return False
-        alike = [path for path in self._under_way if self._headers[path] == header]
-        return bool(alike) and self._sound(song) in [self._sound(self._at_work[path]) for path in alike]
+        alike = [tasks[0].song for path, tasks in self._under_way.items() if self._headers[path] == header]
+        return bool(alike) and self._facts(song).sha256 in [self._facts(other).sha256 for other in alike]
 
-    def _sound(self, song: Song) -> str:
-        if song.path not in self._sounds:
-            self._sounds[song.path] = self._ingestor.facts(song).sha256
-        return self._sounds[song.path]
+    def _facts(self, song: Song) -> SongFacts:
+        if song.path not in self._decoded:
+            self._decoded[song.path] = self._ingestor.facts(song)
+        return self._decoded[song.path]
 
     def _task(self, song: Song) -> Task | None:
         """Return what has to be computed of a song; None if that is nothing, or it is there under another name."""
@@ -242,8 +241,7 @@ class _Run:
         header = self._headers[song.path]
         if known is None and header is not None and self._database.may_hold(*header):
             # Other bytes, and perhaps the same sound: only its tags may have changed.
-            facts = self._ingestor.facts(song)
-            known = facts.sha256 if self._database.song(facts.sha256) is not None else None
+            known = self._facts(song).sha256
         row = None if known is None else self._database.song(known)
         if row is None:
             return Task(song)
@@ -279,13 +277,13 @@ class _Run:
         if song.path not in self._under_way:
             return  # its other half has failed
         if isinstance(outcome, MashkitError):
-            del self._under_way[song.path], self._at_work[song.path]
+            del self._under_way[song.path]
             self._end(Added(song.path, error=outcome))
             return
-        self._under_way[song.path] -= 1
-        last = self._under_way[song.path] == 0
+        self._under_way[song.path].pop()
+        last = not self._under_way[song.path]
         if last:
-            del self._under_way[song.path], self._at_work[song.path]
+            del self._under_way[song.path]
         if last and not self._take(song, outcome.facts):
             return
         try:

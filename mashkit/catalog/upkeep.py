@@ -331,8 +331,11 @@ def _needed_results(database: MashupDB, cursor: sqlite3.Connection) -> set[str]:
     rows = cursor.execute(
         "SELECT s.sha256, c.id FROM clips c JOIN songs s ON s.number = c.song ORDER BY s.number"
     ).fetchall()
+    row = None
     for sha256, clip_id in rows:
-        row, record = database.song(sha256), database.record(clip_id)
+        if row is None or row.facts.sha256 != sha256:
+            row = database.song(sha256)
+        record = database.record(clip_id)
         assert row is not None  # noqa: S101 — a clip's song is a foreign key
         keys = Keys(record.separator, record.analyzer)
         needed.add(keys.stems(row.song, sha256, record.excerpt))

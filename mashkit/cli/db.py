@@ -117,7 +117,6 @@ def opened(path: Path | None, *, write: bool) -> MashupDB:
 
 # ------------------------------------------------------------------------------------------------------------ add
 def _add(arguments: argparse.Namespace) -> int:
-    from mashkit.catalog.database import INDEX
     from mashkit.catalog.protocols import create_protocol
     from mashkit.catalog.upkeep import content_digest
     from mashkit.cli.commands import _kit, _options, _policy, _print_json, _say, _status
@@ -126,16 +125,12 @@ def _add(arguments: argparse.Namespace) -> int:
 
     kit = _kit(arguments)
     protocol = create_protocol(arguments.protocol, **_options(arguments).get("protocol", {}))
-    if not (named(arguments.db) / INDEX).exists():
-        protocol.songs(arguments.songs)  # where there is nothing to add, no database is left
+    songs = protocol.songs(arguments.songs)  # first: where there is nothing to add, no database is made
     with opened(arguments.db, write=True) as database, ProgressListener(kit.registry, quiet=arguments.quiet):
-        report = kit.add(
-            database,
-            arguments.songs,
-            protocol=protocol,
-            policy=_policy(arguments),
-            with_features=not arguments.no_features,
-        )
+        adder = kit.adder(database, policy=protocol.policy(_policy(arguments)), with_features=not arguments.no_features)
+        for _ in adder.add(songs, protocol=protocol.name):
+            pass
+        report = adder.report
         for note in (*database.notes, *report.notes):
             _say(note)
         failures = [{"path": str(path), "error": str(error)} for path, error in report.failures]
