@@ -10,10 +10,9 @@ import contextlib
 import functools
 import itertools
 import math
-import pickle
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, cast
+from typing import Any
 
 import attrs
 
@@ -243,9 +242,8 @@ class Mixture:
             return {condition: self._planned(condition) for condition in self._recipe.counts}
         if self._executor is None:
             return {condition: self._drawn(generator, condition) for condition in self._recipe.counts}
-        # Pickled once: an executor looks at the arguments with every job.
-        arguments = pickle.dumps((generator, self._table, self._seed, self._vocal))
-        work = Work(name="draw plans", start=_start, arguments=(arguments,), run=_draw)
+        arguments = (generator, self._table, self._seed, self._vocal)
+        work = Work(name="draw plans", start=_Drawers, arguments=arguments, run=_draw)
         spread = stack.enter_context(contextlib.closing(_Spread(self._executor, work, self._left)))
         return {condition: self._drawn(generator, condition, spread) for condition in self._recipe.counts}
 
@@ -324,7 +322,7 @@ class _Spread:
 
     def close(self) -> None:
         """End the workers."""
-        cast("Any", self._outcomes).close()
+        self._outcomes.close()
 
     def _jobs(self) -> Iterator[Job | None]:
         while True:
@@ -367,10 +365,6 @@ class _Drawers:
                 known.add(draw.choice)
             made.append(draw)
         return made
-
-
-def _start(arguments: bytes) -> _Drawers:
-    return _Drawers(*pickle.loads(arguments))  # noqa: S301 — of the process that started this one
 
 
 def _draw(drawers: _Drawers, item: tuple[Condition, int, int]) -> list[Draw]:
