@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from mashkit.catalog.statistics import DECADES
-from mashkit.report.page import _name, _pairs, _resource, _template, _text
+from mashkit.report.page import _name, _pairs, _style, _template, _text
 from mashkit.types import Role
 
 NONE = "\N{EN DASH}"
@@ -22,7 +22,7 @@ def page(statistics: Mapping[str, Any], *, title: str) -> str:
     candidates = statistics["candidates"]
     return _template("collection.html").substitute(
         title=_text(title),
-        style=_resource("collection.css"),
+        style=_style("collection.css"),
         totals=_totals(statistics),
         map_said=_map_said(statistics),
         map=_map(statistics["map"]),

@@ -64,7 +64,7 @@ def page(
     cards = [_card(item, spans) for item in ranked]
     return _template("page.html").substitute(
         title=_text(title),
-        style=_resource("page.css"),
+        style=_style("page.css"),
         script=_resource("page.js"),
         contents=_contents(ranked),
         mashups="\n".join(cards) or '<p class="missing">No mashups.</p>',
@@ -88,6 +88,11 @@ def _name(value: object) -> str:
 def _json(data: Any) -> str:
     """Return JSON that cannot end the script element it stands in."""
     return json.dumps(data, allow_nan=False, separators=(",", ":")).replace("<", "\\u003c")
+
+
+def _style(name: str) -> str:
+    """Return what all pages look like, and then this one."""
+    return f"{_resource('base.css')}\n{_resource(name)}"
 
 
 def _resource(name: str) -> str:
