@@ -1,0 +1,175 @@
+"""What the networks of the paper are shown: 128 bands of a stem's power over time, on a logarithmic scale.
+
+Conventions: a spectrum is float32 of shape (bands, frames) in [0, 1]: 0 is :data:`RANGE_DB` below the stem's own loud
+frames or quieter, 1 is as loud as they are or louder. Its level says nothing of the stem's: how loud something was
+mixed must not tell good from bad.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+from collections.abc import Mapping
+from typing import Any, Literal, TypeAlias
+
+import attrs
+import numpy as np
+import numpy.typing as npt
+import scipy.signal
+
+from mashkit.errors import OptionError
+from mashkit.features import spectrogram
+from mashkit.types import Audio
+
+Bands: TypeAlias = npt.NDArray[np.float32]
+Scale: TypeAlias = Literal["log-frequency", "mel"]
+
+RANGE_DB = 80.0
+"""Dynamic range of a spectrum, dB."""
+LOUD_PERCENTILE = 95.0
+"""The frames a stem's level is measured on: loud ones, but not its loudest, which may be one click."""
+
+
+@attrs.frozen(kw_only=True)
+class FrontEnd:
+    """How sound becomes a spectrum; part of every checkpoint, for weights mean nothing with another.
+
+    Parameters
+    ----------
+    scale : {"log-frequency", "mel"}
+        "mel" as in the paper (section 3.2 leaves rate, window and hop open: SPEC.md, reading 1); on "log-frequency",
+        with two bands a semitone, a transposition is a shift by whole bands.
+    sample_rate : int
+        Hz; audio of another rate is resampled.
+    n_fft, hop : int
+        Window and distance of frames, samples at that rate.
+    bands : int
+    low_hz, high_hz : float
+        Centres of the lowest and the highest band, Hz.
+    """
+
+    scale: Scale = attrs.field(default="log-frequency", validator=attrs.validators.in_(("log-frequency", "mel")))
+    sample_rate: int = 22_050
+    n_fft: int = 4096
+    hop: int = 1024
+    bands: int = 128
+    low_hz: float = 65.406
+    high_hz: float = 65.406 * 2 ** (127 / 24)
+
+    def __attrs_post_init__(self) -> None:
+        if not 0 <= self.low_hz < self.high_hz <= self.sample_rate / 2 or self.bands < 2:
+            raise OptionError(
+                f"{self.bands} bands from {self.low_hz:g} to {self.high_hz:g} Hz at {self.sample_rate} Hz",
+                "give two or more, increasing, up to half the sample rate",
+            )
+        if self.scale == "log-frequency" and self.low_hz == 0:
+            raise OptionError("a logarithmic scale from 0 Hz", "give a low_hz above 0")
+
+    @property
+    def frame_rate(self) -> float:
+        """Frames a second."""
+        return self.sample_rate / self.hop
+
+    @property
+    def bands_a_semitone(self) -> float:
+        """By how many bands a spectrum moves when its sound goes up by a semitone; of a log-frequency scale."""
+        return (self.bands - 1) / (12 * math.log2(self.high_hz / self.low_hz))
+
+    def widened(self, semitones: int) -> FrontEnd:
+        """Return a front end with so many semitones more at either end, whose other bands are the same.
+
+        What is shifted in a wide spectrum has something to bring in from beyond the edge.
+        """
+        more = semitones * self.bands_a_semitone
+        if self.scale != "log-frequency" or not math.isclose(more, round(more), abs_tol=1e-6):
+            raise OptionError("a front end can be widened by whole bands of a log-frequency scale")
+        ratio = 2 ** (semitones / 12)
+        return attrs.evolve(
+            self, bands=self.bands + 2 * round(more), low_hz=self.low_hz / ratio, high_hz=self.high_hz * ratio
+        )
+
+    def power(self, audio: Audio) -> Bands:
+        """Return the power in each band, shape (bands, frames): the mean over its bins, one frame a hop from 0 on."""
+        audio = resampled(audio, self.sample_rate)
+        spectrum = spectrogram(audio, n_fft=self.n_fft, hop=self.hop)
+        power: Bands = filters(self) @ np.square(spectrum.magnitudes)
+        return power
+
+    def spectrum(self, audio: Audio) -> Bands:
+        """Return the spectrum of a sound of any rate and number of channels, shape (bands, frames), in [0, 1]."""
+        return scaled(self.power(audio))
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain data for JSON."""
+        return attrs.asdict(self)
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> FrontEnd:
+        """Read what :meth:`to_dict` wrote."""
+        return cls(**data)
+
+
+LOG_FREQUENCY = FrontEnd()
+"""Two bands a semitone from C2 to 2.6 kHz, 21.5 frames a second: what the compact networks are trained on."""
+MEL = FrontEnd(scale="mel", n_fft=2048, hop=512, low_hz=0.0, high_hz=11_025.0)
+"""The paper's, as SPEC.md reads it (reading 1)."""
+
+
+def scaled(power: Bands) -> Bands:
+    """Return power in dB over the stem's level, from −RANGE_DB to 0, brought to [0, 1]; silence is 0."""
+    totals = power.sum(axis=0, dtype=np.float64)
+    level = float(np.percentile(totals, LOUD_PERCENTILE)) if totals.size else 0.0
+    level = level or float(totals.max(initial=0.0))
+    if level == 0:
+        return np.zeros_like(power)
+    floor = 10 ** (-RANGE_DB / 10)
+    decibels = 10 * np.log10(np.maximum(power / np.float32(level), np.float32(floor)))
+    values: Bands = np.clip(decibels / np.float32(RANGE_DB) + 1, 0, 1).astype(np.float32)
+    return values
+
+
+def unscaled(spectrum: Bands) -> Bands:
+    """Return the power, relative to the stem's level, of what :func:`scaled` made; its floor comes back as nothing."""
+    power: Bands = np.where(spectrum > 0, 10 ** ((spectrum - 1) * np.float32(RANGE_DB / 10)), 0).astype(np.float32)
+    return power
+
+
+def resampled(audio: Audio, sample_rate: int) -> Audio:
+    """Return mono audio at ``sample_rate``: polyphase resampling (scipy), as exact as float32 is."""
+    mono = audio.mono()
+    if audio.sample_rate != sample_rate:
+        common = math.gcd(audio.sample_rate, sample_rate)
+        mono = scipy.signal.resample_poly(mono, sample_rate // common, audio.sample_rate // common).astype(np.float32)
+    return Audio(mono[None], sample_rate)
+
+
+@functools.lru_cache(maxsize=16)
+def filters(front_end: FrontEnd) -> Bands:
+    """Return triangular filters, shape (bands, n_fft // 2 + 1), each summing to 1.
+
+    A filter reaches from the centre below to the centre above, or one bin to each side where those are nearer: low
+    bands on a logarithmic scale lie closer than bins, and then interpolate between them.
+    """
+    if front_end.scale == "mel":
+        top, bottom = _mel(front_end.high_hz), _mel(front_end.low_hz)
+        edges = _hertz(np.linspace(bottom, top, front_end.bands + 2))
+    else:
+        step = (front_end.high_hz / front_end.low_hz) ** (1 / (front_end.bands - 1))
+        edges = front_end.low_hz * step ** np.arange(-1, front_end.bands + 1)
+    centres = edges[1:-1, None]
+    bin_hz = front_end.sample_rate / front_end.n_fft
+    bins = np.arange(front_end.n_fft // 2 + 1) * bin_hz
+    below = np.maximum(centres - edges[:-2, None], bin_hz)
+    above = np.maximum(edges[2:, None] - centres, bin_hz)
+    shape = np.maximum(0, np.minimum((bins - centres) / below, (centres - bins) / above) + 1)
+    normalised: Bands = (shape / shape.sum(axis=1, keepdims=True)).astype(np.float32)
+    return normalised
+
+
+def _mel(hertz: float) -> float:
+    """Return mel (O'Shaughnessy, Speech Communication, 1987, as HTK has it)."""
+    return 2595 * math.log10(1 + hertz / 700)
+
+
+def _hertz(mel: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    return 700 * (10 ** (mel / 2595) - 1)
