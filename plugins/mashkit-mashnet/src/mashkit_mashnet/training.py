@@ -481,7 +481,8 @@ def _claimed(folder: Path) -> Iterator[None]:
     lock = os.open(folder / ".lock", os.O_CREAT | os.O_RDWR, 0o600)
     try:
         try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            # Of this process alone: workers that outlive it for some seconds do not hold it.
+            fcntl.lockf(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
             raise TrainingError(
                 f"another process is training in {folder}", "wait for it, or choose another folder"
