@@ -115,9 +115,16 @@ MEL = FrontEnd(scale="mel", n_fft=2048, hop=512, low_hz=0.0, high_hz=11_025.0)
 """The paper's, as SPEC.md reads it (reading 1)."""
 
 
-def scaled(power: Bands) -> Bands:
-    """Return power in dB over the stem's level, from −RANGE_DB to 0, brought to [0, 1]; silence is 0."""
-    totals = power.sum(axis=0, dtype=np.float64)
+def scaled(power: Bands, margin: int = 0) -> Bands:
+    """Return power in dB over the stem's level, from −RANGE_DB to 0, brought to [0, 1]; silence is 0.
+
+    Parameters
+    ----------
+    power : array of float32, shape (bands, frames)
+    margin : int
+        Bands at either end that do not count for the level: those a front end was widened by.
+    """
+    totals = power[margin : len(power) - margin].sum(axis=0, dtype=np.float64)
     level = float(np.percentile(totals, LOUD_PERCENTILE)) if totals.size else 0.0
     level = level or float(totals.max(initial=0.0))
     if level == 0:

@@ -1,0 +1,338 @@
+"""A trained network in one file: its weights, what it is, what it is shown, and how it came to be.
+
+The file is a safetensors file, which holds numbers and text and can run nothing. Pickled checkpoints are refused by
+their first bytes, unread. All that is not weights is one JSON text in the file's metadata.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import pkgutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import attrs
+import safetensors
+import safetensors.torch
+import torch
+from torch import Tensor
+
+from mashkit.atomicfile import replacing
+from mashkit.errors import MashkitError, OptionError, UsageError
+from mashkit.models import ModelError
+from mashkit_mashnet import frontend
+from mashkit_mashnet.frontend import FrontEnd
+from mashkit_mashnet.networks import BAD, GOOD, Network, Preset
+
+FORMAT = 1
+"""Version of what :func:`save` writes; it counts up when an older mashkit-mashnet would misread it."""
+
+ARCHITECTURES: dict[str, str] = {
+    "premixnet": "mashkit_mashnet.networks:PreMixNet",
+    "postmixnet": "mashkit_mashnet.networks:PostMixNet",
+}
+"""Name of an architecture → where its class is, a :class:`Network` that is made of its ``preset_type``."""
+
+VARIANTS: dict[str, str] = {
+    "premixnet": "premixnet",
+    "premixnet-lsro": "premixnet",
+    "postmixnet": "postmixnet",
+    "postmixnet-lsro": "postmixnet",
+}
+"""Variant → its architecture. Variants are told apart by how they were trained; a scorer is called as its variant."""
+
+_KEY = "mashkit-mashnet"  # one key: the order of several is not kept, and the same checkpoint should be the same bytes
+_NOT_OURS = "give a checkpoint that `mashkit train` wrote"
+_PICKLED = (b"PK\x03\x04", *(b"\x80" + bytes([protocol]) for protocol in range(2, 6)))
+_HALVES = (".weight", ".bias")  # batch normalisation's running statistics stay as exact as they are
+
+
+class CheckpointError(ModelError):
+    """A checkpoint that cannot be used.
+
+    Parameters
+    ----------
+    path : Path or str
+        The file.
+    problem : str
+        What is wrong with it.
+    fix : str, optional
+        What to do about it.
+    """
+
+    def __init__(self, path: Path | str, problem: str, fix: str | None = None) -> None:
+        super().__init__(f"{path}: {problem}", fix)
+        self.args = (path, problem, fix)  # as in AudioFileError
+        self.path = Path(path)
+
+
+@attrs.frozen(kw_only=True)
+class Calibration:
+    """From logits to a probability that means what it says (Platt scaling; with bias 0, temperature scaling).
+
+    p(good) = sigmoid((logit_good − logit_bad) / temperature + bias); Platt, "Probabilistic outputs for support vector
+    machines", 1999; Guo et al., "On calibration of modern neural networks", ICML 2017.
+
+    Parameters
+    ----------
+    temperature : float
+        Above 0.
+    bias : float
+    """
+
+    temperature: float = attrs.field(default=1.0, converter=float)
+    bias: float = attrs.field(default=0.0, converter=float)
+
+    def __attrs_post_init__(self) -> None:
+        if not (math.isfinite(self.temperature) and self.temperature > 0 and math.isfinite(self.bias)):
+            raise OptionError(
+                f"a calibration of temperature {self.temperature} and bias {self.bias}",
+                "give a finite bias and a finite temperature above 0",
+            )
+
+    def probability(self, logits: Tensor) -> Tensor:
+        """Return p(good), float64 of shape (examples,), for logits of shape (examples, 2)."""
+        exact = logits.double()
+        return torch.sigmoid((exact[:, GOOD] - exact[:, BAD]) / self.temperature + self.bias)
+
+
+@attrs.frozen(kw_only=True, eq=False)
+class Checkpoint:
+    """A trained network.
+
+    Parameters
+    ----------
+    variant : str
+        How it was trained: "premixnet-lsro".
+    architecture : str
+        A name in :data:`ARCHITECTURES`.
+    preset : Preset
+        Its size and its front end.
+    weights : mapping of str to Tensor
+        The network's ``state_dict``, on the CPU.
+    calibration : Calibration, optional
+        None if it has not been calibrated: p(good) is then the softmax of the logits, as in the paper.
+    training : mapping
+        The record of its training, data for JSON: configuration, data (fingerprint, summary), versions, metrics,
+        learning curve, seed.
+    """
+
+    variant: str
+    architecture: str
+    preset: Preset
+    weights: Mapping[str, Tensor] = attrs.field(repr=False)
+    calibration: Calibration | None = None
+    training: Mapping[str, Any] = attrs.field(factory=dict, repr=False)
+
+    @classmethod
+    def of(
+        cls,
+        network: Network,
+        *,
+        variant: str,
+        calibration: Calibration | None = None,
+        training: Mapping[str, Any] | None = None,
+    ) -> Checkpoint:
+        """Return the checkpoint of a network as it is now: the weights are copied."""
+        return cls(
+            variant=variant,
+            architecture=network.architecture,
+            preset=network.preset,
+            weights={name: tensor.detach().cpu().clone() for name, tensor in network.state_dict().items()},
+            calibration=calibration,
+            training=training or {},
+        )
+
+    @property
+    def front_end(self) -> FrontEnd:
+        """What the network is shown."""
+        return self.preset.front_end
+
+    def require_front_end(self, front_end: FrontEnd) -> None:
+        """Raise OptionError if ``front_end``, which made some spectra, is not the one the network was trained with."""
+        if front_end != self.front_end:
+            theirs, ours = front_end.to_dict(), self.front_end.to_dict()
+            differences = ", ".join(
+                f"{name} {theirs[name]} for {ours[name]}" for name in ours if theirs[name] != ours[name]
+            )
+            raise OptionError(
+                f"spectra of another front end than this {self.variant} was trained with: {differences}",
+                "make them with the checkpoint's front end",
+            )
+
+    def halved(self) -> Checkpoint:
+        """Return the checkpoint as :func:`save` writes it in half precision: what to calibrate and to measure.
+
+        Raises
+        ------
+        OptionError
+            If a weight is beyond float16's range, ±65,504.
+        """
+        halved = {name: _half(name, tensor) for name, tensor in self.weights.items()}
+        for name, tensor in halved.items():
+            if not _finite(tensor) and _finite(self.weights[name]):
+                raise OptionError(f"weights {name} are beyond the range of float16", "save in single precision")
+        return attrs.evolve(self, weights=halved)
+
+    def network(self, device: str | torch.device = "cpu") -> Network:
+        """Return the network, in float32 and in evaluation mode.
+
+        Raises
+        ------
+        OptionError
+            If the weights are not those of such a network.
+        """
+        network = self._fitting().to_empty(device=device)
+        network.load_state_dict(dict(self.weights))  # copies, and so makes float32 of float16
+        return network.eval()
+
+    def _fitting(self) -> Network:
+        """Return the network without weights, once it is known that these fit it."""
+        # Shapes only: initial weights would be drawn from the caller's random generator, and overwritten.
+        with torch.device("meta"):
+            network = architecture(self.architecture)(self.preset)
+        due = {name: tuple(tensor.shape) for name, tensor in network.state_dict().items()}
+        found = {name: tuple(tensor.shape) for name, tensor in self.weights.items()}
+        if due != found:
+            name = min(name for name in due.keys() | found.keys() if due.get(name) != found.get(name))
+            raise OptionError(
+                f"these are not the weights of a {self.architecture} of preset {self.preset.name!r}: {name} is "
+                f"{found.get(name, 'missing')}, due is {due.get(name, 'nothing of that name')}"
+            )
+        return network
+
+
+def architecture(name: str) -> type[Network]:
+    """Return the class of that name, imported on first use; raise OptionError if there is none."""
+    if name not in ARCHITECTURES:
+        raise OptionError(
+            f"no architecture {name!r}: there are {', '.join(ARCHITECTURES)}", "pip install -U mashkit-mashnet"
+        )
+    found: type[Network] = pkgutil.resolve_name(ARCHITECTURES[name])
+    return found
+
+
+def save(path: Path, checkpoint: Checkpoint, *, half: bool = True) -> None:
+    """Write the checkpoint, whole or not at all.
+
+    Parameters
+    ----------
+    path : Path
+        Should end in ".safetensors".
+    checkpoint : Checkpoint
+    half : bool
+        Write the weights in float16, half the size; the statistics of batch normalisation stay in float32.
+
+    Raises
+    ------
+    OutputError
+        If the file cannot be written, or the disk is full.
+    OptionError
+        If weights are NaN, infinite, or, in half precision, too large.
+    UsageError
+        If the training record is not data for JSON; NaN is none.
+    """
+    _require_finite(checkpoint.weights)
+    checkpoint = checkpoint.halved() if half else checkpoint
+    described = {
+        "format": FORMAT,
+        "variant": checkpoint.variant,
+        "architecture": checkpoint.architecture,
+        "preset": checkpoint.preset.to_dict(),
+        "scaling": _scaling(),
+        "calibration": None if checkpoint.calibration is None else attrs.asdict(checkpoint.calibration),
+        "training": dict(checkpoint.training),
+    }
+    try:
+        text = json.dumps(described, allow_nan=False, ensure_ascii=False)
+    except (TypeError, ValueError) as error:
+        raise UsageError(f"a training record that is not data for JSON: {error}") from error
+    tensors = {name: tensor.contiguous() for name, tensor in checkpoint.weights.items()}
+    content = safetensors.torch.save(tensors, {_KEY: text})
+    with replacing(path) as temporary:
+        temporary.write_bytes(content)
+
+
+def load(path: Path) -> Checkpoint:
+    """Read a checkpoint and prove that a network can be made of it.
+
+    Raises
+    ------
+    CheckpointError
+        If the file is missing, is pickled, is no safetensors file or not one of ours, is of a newer format, holds an
+        architecture, preset or front end that this version does not have, weights of another shape, or NaN.
+    """
+    described, weights = _read(path)
+    version = described.get("format")
+    if type(version) is not int or version > FORMAT:
+        raise CheckpointError(
+            path,
+            f"a checkpoint of format {version}; this version reads up to {FORMAT}",
+            "pip install -U mashkit-mashnet",
+        )
+    if (scaling := described.get("scaling")) != _scaling():
+        raise CheckpointError(
+            path, f"its front end scales spectra by {scaling}, this version by {_scaling()}", "train it anew"
+        )
+    try:
+        calibration = described["calibration"]
+        checkpoint = Checkpoint(
+            variant=described["variant"],
+            architecture=described["architecture"],
+            preset=architecture(described["architecture"]).preset_type.from_dict(described["preset"]),
+            weights=weights,
+            calibration=None if calibration is None else Calibration(**calibration),
+            training=described["training"],
+        )
+        _require_finite(weights)
+        checkpoint._fitting()
+    except MashkitError as error:
+        raise CheckpointError(path, error.problem, error.fix or _NOT_OURS) from error
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise CheckpointError(
+            path, f"what it says of itself cannot be read: {type(error).__name__}: {error}", _NOT_OURS
+        ) from error
+    return checkpoint
+
+
+def _read(path: Path) -> tuple[Mapping[str, Any], Mapping[str, Tensor]]:
+    """Return what a file of ours says of itself, and its tensors."""
+    try:
+        with path.open("rb") as file:
+            start = file.read(4)
+    except OSError as error:
+        raise CheckpointError(path, f"cannot be read: {error.strerror}", "name the file of a checkpoint") from error
+    if start.startswith(_PICKLED):
+        raise CheckpointError(path, "a pickled checkpoint, which could run any code when read: not opened", _NOT_OURS)
+    try:
+        with safetensors.safe_open(path, "pt") as file:
+            text = (file.metadata() or {}).get(_KEY)
+            if text is None:
+                raise CheckpointError(path, "a safetensors file, but not one of mashkit-mashnet", _NOT_OURS)
+            described = json.loads(text)
+            if not isinstance(described, dict):
+                raise ValueError(f"its metadata is {type(described).__name__}, not an object")
+            return described, {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 — no dict
+    except (safetensors.SafetensorError, ValueError) as error:
+        raise CheckpointError(path, f"no safetensors file, or a damaged one: {error}", _NOT_OURS) from error
+
+
+def _scaling() -> dict[str, float]:
+    """Return the constants of :mod:`mashkit_mashnet.frontend` that no :class:`FrontEnd` tells, yet weights rest on."""
+    return {"range_db": frontend.RANGE_DB, "loud_percentile": frontend.LOUD_PERCENTILE}
+
+
+def _half(name: str, tensor: Tensor) -> Tensor:
+    return tensor.half() if name.endswith(_HALVES) and tensor.is_floating_point() else tensor
+
+
+def _finite(tensor: Tensor) -> bool:
+    return not tensor.is_floating_point() or bool(torch.isfinite(tensor).all())
+
+
+def _require_finite(weights: Mapping[str, Tensor]) -> None:
+    for name, tensor in weights.items():
+        if not _finite(tensor):
+            raise OptionError(f"weights {name} are not finite", "train anew, from before the loss became NaN")

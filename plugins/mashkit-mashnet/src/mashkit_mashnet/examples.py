@@ -1,0 +1,378 @@
+"""Training examples: what a generator would make of the clips of stores, without making any sound.
+
+Two protocols. ``controlled`` (ours): originals and everything else are transposed and stretched alike, so that nothing
+but the match tells them apart; there is no stretcher in it at all, for features are transposed and stretched, not
+sound. ``paper``: originals are as recorded, the vocal is never changed, the others are fitted to it.
+
+Conventions: the mashup's time begins with the excerpt of the vocal; a layer says which moment of its clip sounds when.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import json
+from collections.abc import Iterator, Mapping, Sequence, Set
+from typing import Any, Literal, TypeAlias
+
+import attrs
+import numpy as np
+
+from mashkit.errors import UsageError
+from mashkit.types import Key, Role, Times
+from mashkit_mashnet.store import Record, Store, numbered
+
+Protocol: TypeAlias = Literal["controlled", "paper"]
+Split: TypeAlias = Literal["training", "validation", "test"]
+Random: TypeAlias = np.random.Generator
+
+PROTOCOLS: tuple[Protocol, ...] = ("controlled", "paper")
+TEST_SHARE = 0.15
+"""Songs that neither training nor validation has, to be looked at once."""
+VALIDATION_SHARE = 0.2
+"""Of the other songs: train and validation are 4 : 1 as in the paper."""
+RATIOS = (0.8, 1.2)
+"""Speeds a layer may be fitted with (paper, "Mashup generation")."""
+KEY_REACH = 3
+"""Semitones a harmonic layer may be moved to fit (paper)."""
+MISMATCH = 0.04
+"""Least difference of tempo of what is unmatched in tempo (SPEC.md, reading 10)."""
+OFFSET_S = 1.0
+"""How far the downbeat of one layer is moved where tempo is unmatched, seconds (paper)."""
+FIFTH = 5
+"""A key a fifth away shares six of seven notes: no negative."""
+SHIFTS = (-2, 3)
+"""Range of the semitones by which all layers of a controlled example are transposed."""
+SPEEDS = (0.9, 1.1)
+"""Range of the speeds at which they are played."""
+QUIET_SHARE = 0.35
+"""Share of an excerpt's beats on which its vocal must sound."""
+
+KEY, TEMPO, BOTH = "unmatched-key", "unmatched-tempo", "unmatched-key-tempo"
+UNMATCHED = (KEY, TEMPO, BOTH)
+HARMONIC, LATE, FAST = "harmonic-off", "percussion-late", "percussion-fast"
+TWINS = (HARMONIC, LATE, FAST)
+ORIGINAL, MATCHED = "original", "matched"
+
+
+def split_of(song: str) -> Split:
+    """Return to which part a song belongs: by its name's hash, so that more songs move none."""
+    place = int.from_bytes(hashlib.sha256(song.encode()).digest()[:8]) / 2**64
+    if place < TEST_SHARE:
+        return "test"
+    return "validation" if place < TEST_SHARE + (1 - TEST_SHARE) * VALIDATION_SHARE else "training"
+
+
+@attrs.frozen(eq=False)
+class Layer:
+    """A stem of a clip in an example.
+
+    Parameters
+    ----------
+    clip : int
+        Number of the clip among those of :class:`Clips`.
+    semitones : float
+    mashup, source : array of float64, shape (n,)
+        Moments of the mashup and those of the clip that sound then, increasing; straight lines between them, and on
+        beyond either end.
+    """
+
+    clip: int
+    semitones: float
+    mashup: Times = attrs.field(repr=False)
+    source: Times = attrs.field(repr=False)
+
+    def to_clip(self, times: Times) -> Times:
+        """Return which moments of the clip sound at ``times``."""
+        inside = np.interp(times, self.mashup, self.source)
+        first = (self.source[1] - self.source[0]) / (self.mashup[1] - self.mashup[0])
+        last = (self.source[-1] - self.source[-2]) / (self.mashup[-1] - self.mashup[-2])
+        before = np.minimum(times - self.mashup[0], 0) * first
+        after = np.maximum(times - self.mashup[-1], 0) * last
+        moments: Times = inside + before + after
+        return moments
+
+    def moved(self, seconds: float) -> Layer:
+        """Return the layer so much later."""
+        return attrs.evolve(self, mashup=self.mashup + seconds)
+
+    def faster(self, ratio: float) -> Layer:
+        """Return the layer played faster by ``ratio``, its first moment where it was."""
+        return attrs.evolve(self, mashup=self.mashup[0] + (self.mashup - self.mashup[0]) / ratio)
+
+
+@attrs.frozen(eq=False)
+class Example:
+    """Three layers, and what is known of how they fit.
+
+    Parameters
+    ----------
+    kind : str
+        One of :data:`ORIGINAL`, :data:`MATCHED`, :data:`UNMATCHED` and :data:`TWINS`.
+    group : int
+        Examples of one number share the vocal.
+    grid : array of float64, shape (beats + 1,)
+        The vocal's beats, mashup's time.
+    layers : mapping of Role to Layer
+    wrong : frozenset of Role
+        Layers that do not fit the vocal.
+    """
+
+    kind: str
+    group: int
+    grid: Times = attrs.field(repr=False)
+    layers: Mapping[Role, Layer] = attrs.field(repr=False)
+    wrong: frozenset[Role] = frozenset()
+
+    def target(self, roles: Set[Role] = frozenset(Role)) -> float:
+        """Return what is known of the layers of ``roles`` alone: 1 if they fit, 0 if they do not, NaN if nobody knows.
+
+        A backing that is of one song still fits itself when it is moved against the vocal.
+        """
+        if self.kind == ORIGINAL:
+            return 1.0
+        wrong = self.wrong & roles
+        if self.kind in TWINS:
+            return 0.0 if wrong and (Role.VOCAL in roles or self.kind != HARMONIC) else 1.0
+        if wrong and (Role.VOCAL in roles or self.kind != KEY):
+            return 0.0
+        return float("nan")
+
+
+class Clips:
+    """The clips of some stores that belong to one split and can be used: with beats, and with a key.
+
+    Parameters
+    ----------
+    stores : sequence of Store
+    split : {"training", "validation", "test"}, optional
+        None for all.
+    """
+
+    def __init__(self, stores: Sequence[Store], split: Split | None) -> None:
+        self.stores = tuple(stores)
+        chosen = [
+            (number, clip, record)
+            for number, clip, record in numbered(stores)
+            if (split is None or split_of(record.song) == split) and _usable(record)
+        ]
+        self.places = [(number, clip) for number, clip, _ in chosen]
+        self.records: list[Record] = [record for _, _, record in chosen]
+        self.songs = np.unique([record.song for record in self.records], return_inverse=True)[1]
+        self.beats = [_required(record.analysis.beats) for record in self.records]
+        self.tempi = np.array([60 / float(np.median(np.diff(beats))) for beats in self.beats])
+        self.tonics = np.array([_key(record).relative_major_tonic for record in self.records])
+        self.downbeats = [
+            np.flatnonzero(np.isin(beats, _required(record.analysis.downbeats)))
+            for beats, record in zip(self.beats, self.records, strict=True)
+        ]
+
+    def __len__(self) -> int:
+        return len(self.records)
+
+    def place(self, clip: int) -> tuple[Store, int]:
+        """Return the store of a clip, and its number there."""
+        number, own = self.places[clip]
+        return self.stores[number], own
+
+    @property
+    def song_count(self) -> int:
+        """How many songs they are cut from."""
+        return len(set(self.songs.tolist()))
+
+    def summary(self) -> dict[str, Any]:
+        """Return songs, clips and hours, in all and by source."""
+        sources: dict[str, list[int]] = {}
+        for index, (number, _) in enumerate(self.places):
+            sources.setdefault(str(self.stores[number].source.get("recipe", number)), []).append(index)
+        return {
+            name: {
+                "songs": len({int(self.songs[index]) for index in indices}),
+                "clips": len(indices),
+                "hours": round(sum(self.records[index].duration for index in indices) / 3600, 2),
+            }
+            for name, indices in sources.items()
+        }
+
+
+def _usable(record: Record) -> bool:
+    analysis = record.analysis
+    return (
+        analysis.key is not None
+        and analysis.beats is not None
+        and analysis.downbeats is not None
+        and len(analysis.downbeats) >= 3
+        and len(analysis.beats) >= 16
+    )
+
+
+def _required(times: Times | None) -> Times:
+    assert times is not None  # noqa: S101 — only usable records get here
+    return times
+
+
+def _key(record: Record) -> Key:
+    key = record.analysis.key
+    assert key is not None  # noqa: S101 — as above
+    return key
+
+
+# ------------------------------------------------------------------------------------------------------------ draws
+class Drawer:
+    """Draws examples around vocals.
+
+    Parameters
+    ----------
+    clips : Clips
+    protocol : {"controlled", "paper"}
+    beats : tuple of int
+        Range of an example's length, beats; as far as the clips go.
+
+    Raises
+    ------
+    UsageError
+        If there are not two songs.
+    """
+
+    def __init__(self, clips: Clips, protocol: Protocol, beats: tuple[int, int]) -> None:
+        if clips.song_count < 2:
+            raise UsageError(
+                f"{clips.song_count} songs with key and beats: mashups need two or more", "add songs, or other data"
+            )
+        self.clips = clips
+        self.protocol = protocol
+        self.beats = beats
+
+    def group(self, number: int, kinds: Sequence[str], random: Random, vocal: int | None = None) -> Iterator[Example]:
+        """Yield an example of each of ``kinds``, all with the same excerpt of the same vocal.
+
+        A kind for which no other clip fits is left out.
+
+        Parameters
+        ----------
+        number : int
+            Of the group.
+        kinds : sequence of str
+        random : numpy.random.Generator
+        vocal : int, optional
+            Number of its clip; by default one is drawn.
+        """
+        clip, first, count = self._excerpt(random, vocal)
+        beats = self.clips.beats[clip][first : first + count + 1]
+        for kind in kinds:
+            speed, shift = 1.0, 0
+            if self.protocol == "controlled":
+                speed, shift = float(random.uniform(*SPEEDS)), int(random.integers(*SHIFTS))
+            grid = (beats - beats[0]) / speed
+            sung = Layer(clip, shift, grid[[0, -1]], beats[[0, -1]])
+            made = self._made(kind, sung, grid, shift, speed, random)
+            if made is not None:
+                layers, wrong = made
+                yield Example(kind, number, grid, {Role.VOCAL: sung, **layers}, wrong)
+
+    def _excerpt(self, random: Random, vocal: int | None) -> tuple[int, int, int]:
+        """Return a clip, one of its downbeats as a beat's number, and how many beats from there on."""
+        for _ in range(200):
+            clip = int(random.integers(len(self.clips))) if vocal is None else vocal
+            wanted = int(random.integers(self.beats[0], self.beats[1] + 1))
+            last = len(self.clips.beats[clip]) - 1
+            count = min(wanted, last)
+            downs = self.clips.downbeats[clip]
+            starts = downs[downs + count <= last]
+            if not len(starts):
+                starts = downs[:1]
+                count = last - int(starts[0])
+            first = int(starts[random.integers(len(starts))])
+            if count >= 8 and self._sounds(clip, first, count):
+                return clip, first, count
+        if vocal is not None:
+            return clip, first, count
+        raise UsageError("no clip has 8 beats in which its vocal sounds", "give clips with a vocal")
+
+    def _sounds(self, clip: int, first: int, count: int) -> bool:
+        """Tell whether a vocal sounds on enough beats of an excerpt."""
+        store, own = self.clips.place(clip)
+        spectrum = store.stem(own, Role.VOCAL).spectrum
+        times = self.clips.beats[clip][first : first + count]
+        frames = np.minimum((times * _rate() + 2).astype(np.int64), len(spectrum) - 1)
+        # 40 dB below the stem's loud frames, in some band.
+        return bool((spectrum[frames].max(axis=1) > 128).mean() >= QUIET_SHARE)
+
+    def _made(
+        self, kind: str, sung: Layer, grid: Times, shift: int, speed: float, random: Random
+    ) -> tuple[dict[Role, Layer], frozenset[Role]] | None:
+        own = {Role.HARMONIC: sung, Role.PERCUSSION: sung}
+        if kind == ORIGINAL:
+            return own, frozenset()
+        if kind == HARMONIC:
+            steps = int(random.choice((-6, -4, -3, -2, -1, -1, -1, 1, 1, 1, 2, 3, 4)))
+            off = attrs.evolve(sung, semitones=shift + steps)
+            return own | {Role.HARMONIC: off}, frozenset({Role.HARMONIC})
+        if kind == LATE:
+            beat = float(np.median(np.diff(grid)))
+            late = float(random.choice((0.25, 0.5, 0.75, random.uniform(0.15, 0.85)))) * beat
+            return own | {Role.PERCUSSION: sung.moved(late)}, frozenset({Role.PERCUSSION})
+        if kind == FAST:
+            percent = float(random.uniform(1.5, 6)) * float(random.choice((-1, 1)))
+            return own | {Role.PERCUSSION: sung.faster(1 + percent / 100)}, frozenset({Role.PERCUSSION})
+        return self._others(kind, sung, grid, shift, speed, random)
+
+    def _others(
+        self, kind: str, sung: Layer, grid: Times, shift: int, speed: float, random: Random
+    ) -> tuple[dict[Role, Layer], frozenset[Role]] | None:
+        """Return layers of other songs: matched, or unmatched in what ``kind`` says."""
+        vocal = sung.clip
+        clips = self.clips
+        ratio = clips.tempi[vocal] / clips.tempi
+        other = clips.songs != clips.songs[vocal]
+        near = other & (ratio >= RATIOS[0]) & (ratio <= RATIOS[1])
+        apart = other & (np.abs(np.log(ratio)) > MISMATCH) & (ratio > 0.5) & (ratio < 2)
+        distance = (clips.tonics[vocal] - clips.tonics + 6) % 12 - 6
+        same_key = np.abs(distance) <= KEY_REACH
+        foreign = (np.abs(distance) >= 1) & (np.abs(distance) != FIFTH)
+        in_time, in_key = kind in (MATCHED, KEY), kind in (MATCHED, TEMPO)
+        found = {}
+        for role, allowed in (
+            (Role.HARMONIC, (near if in_time else apart) & (same_key if in_key else foreign)),
+            (Role.PERCUSSION, near if in_time else apart),
+        ):
+            candidates = np.flatnonzero(allowed)
+            if not len(candidates):
+                return None
+            clip = int(candidates[random.integers(len(candidates))])
+            moved = int(distance[clip]) if in_key and role is Role.HARMONIC else 0
+            own_shift = 0 if role is Role.PERCUSSION else shift + moved
+            found[role] = self._placed(clip, own_shift, grid, speed, in_time, random)
+        wrong = set()
+        if not in_key:
+            wrong.add(Role.HARMONIC)
+        if not in_time:
+            wrong |= {Role.HARMONIC, Role.PERCUSSION}
+            role = (Role.HARMONIC, Role.PERCUSSION)[random.integers(2)]
+            found[role] = found[role].moved(float(random.uniform(-OFFSET_S, OFFSET_S)))
+        return found, frozenset(wrong)
+
+    def _placed(self, clip: int, shift: int, grid: Times, speed: float, in_time: bool, random: Random) -> Layer:
+        """Return a clip from one of its downbeats on: its beats on those of the grid, or at its own tempo."""
+        beats, downs = self.clips.beats[clip], self.clips.downbeats[clip]
+        enough = downs[downs + len(grid) <= len(beats)]
+        first = int(enough[random.integers(len(enough))]) if len(enough) else int(downs[0])
+        count = min(len(grid), len(beats) - first)
+        if in_time:
+            return Layer(clip, shift, grid[:count], beats[first : first + count])
+        start = beats[first]
+        length = float(grid[-1])
+        return Layer(clip, shift, np.array([0.0, length]), np.array([start, start + length * speed]))
+
+
+@functools.cache
+def _rate() -> float:
+    from mashkit_mashnet.stems import WIDE
+
+    return WIDE.frame_rate
+
+
+def fingerprint(stores: Sequence[Store], **settings: Any) -> str:
+    """Return hex digits of some stores and of how examples are drawn of them."""
+    text = json.dumps([[store.fingerprint for store in stores], settings], sort_keys=True, default=str)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]

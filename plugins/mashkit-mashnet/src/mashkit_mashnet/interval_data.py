@@ -1,0 +1,150 @@
+"""Batches for intervalnet: examples of stores, looked up on beats that are not quite where they should be."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+
+from mashkit.types import Role
+from mashkit_mashnet.batches import Batch
+from mashkit_mashnet.examples import (
+    MATCHED,
+    ORIGINAL,
+    TWINS,
+    UNMATCHED,
+    Clips,
+    Drawer,
+    Example,
+    Protocol,
+    Random,
+    fingerprint,
+)
+from mashkit_mashnet.intervals import (
+    Floats,
+)
+from mashkit_mashnet.kept import VARIANTS, KeptIntervals
+from mashkit_mashnet.store import ROLES, Store
+
+BEATS = (16, 40)
+"""Range of an example's length, beats: 10 to 20 s at usual tempi."""
+JITTER_S = 0.02
+"""How far a beat tracker's beats lie from where they should, seconds (standard deviation, at most)."""
+SHIFT_S = 0.025
+"""… and all of them together."""
+MASKED = 0.15
+"""Share of training examples with one role left out: what pairs of stems alone would score is learnt as well."""
+GROUPS = 12
+"""Vocals of a batch."""
+DRAWN = (ORIGINAL, ORIGINAL, MATCHED, MATCHED)
+"""Of each vocal, beside one negative of each sort of :data:`UNMATCHED` in turn and two twins."""
+
+
+class IntervalData:
+    """Training data of an intervalnet; see :class:`mashkit_mashnet.batches.TrainingData`.
+
+    Parameters
+    ----------
+    stores : sequence of Store
+    protocol : {"controlled", "paper"}
+    seed : int
+    groups : int
+        Vocals of a batch, ≥ 1: eight examples each.
+    validation_groups : int
+        Vocals to validate on.
+    """
+
+    def __init__(
+        self, stores: Sequence[Store], protocol: Protocol = "controlled", seed: int = 0, *, groups: int = GROUPS,
+        validation_groups: int = 240,
+    ) -> None:  # fmt: skip
+        self.seed = seed
+        self.groups = groups
+        self.validation_groups = validation_groups
+        self.training, self.held = (Clips(stores, split) for split in ("training", "validation"))
+        self._drawer = Drawer(self.training, protocol, BEATS)
+        self._held = Drawer(self.held, protocol, BEATS)
+        self._lookup = Lookup(stores)
+        self.fingerprint = fingerprint(stores, family="intervals", protocol=protocol, seed=seed, groups=groups)
+        self.summary: Mapping[str, Any] = {
+            "protocol": protocol,
+            "training": self.training.summary(),
+            "validation": self.held.summary(),
+            "sources": [dict(store.source) for store in stores],
+        }
+
+    def batch(self, step: int) -> Batch:
+        """Return the training batch of that number."""
+        random = np.random.default_rng([self.seed, step])
+        examples: list[Example] = []
+        for number in range(self.groups):
+            unmatched = UNMATCHED[(step + number) % len(UNMATCHED)], UNMATCHED[int(random.integers(3))]
+            twins = [str(kind) for kind in random.choice(TWINS, 2, replace=False)]
+            examples += self._drawer.group(number, (*DRAWN, *unmatched, *twins), random)
+        return self._lookup.batch(self.training, examples, random, masked=MASKED)
+
+    def validation(self) -> list[Batch]:
+        """Return all validation examples: as in training, but whole, and of other songs."""
+        batches = []
+        for start in range(0, self.validation_groups, self.groups):
+            random = np.random.default_rng([start, 77])
+            examples = [
+                example
+                for number in range(start, min(start + self.groups, self.validation_groups))
+                for example in self._held.group(number, (ORIGINAL, MATCHED, *UNMATCHED), random)
+            ]
+            batches.append(self._lookup.batch(self.held, examples, random, masked=0.0))
+        return batches
+
+
+class Lookup:
+    """Looks up examples in features that were measured once, and are kept beside each store.
+
+    Parameters
+    ----------
+    stores : sequence of Store
+    """
+
+    def __init__(self, stores: Sequence[Store]) -> None:
+        self._kept = {store.folder: KeptIntervals(store) for store in stores}
+
+    def batch(self, clips: Clips, examples: Sequence[Example], random: Random, *, masked: float) -> Batch:
+        """Return examples as a batch: all as long as the shortest, with ``masked`` of them short of a role."""
+        count = min(len(example.grid) for example in examples) - 1
+        pitches, onsets, roles, targets = [], [], [], []
+        for example in examples:
+            shown = set(Role)
+            if random.random() < masked:
+                shown.remove(ROLES[int(random.integers(len(ROLES)))])
+            found = self.example(clips, example, count, random)
+            pitches.append(found[0])
+            onsets.append(found[1])
+            roles.append([role in shown for role in ROLES])
+            targets.append(example.target(shown))
+        return Batch(
+            inputs={
+                "pitches": torch.from_numpy(np.stack(pitches)),
+                "onsets": torch.from_numpy(np.stack(onsets)),
+                "roles": torch.tensor(roles),
+            },
+            targets=torch.tensor(targets, dtype=torch.float32),
+            groups=torch.tensor([example.group for example in examples]),
+        )
+
+    def example(self, clips: Clips, example: Example, count: int, random: Random | None) -> tuple[Floats, Floats]:
+        """Return (pitches, onsets) of an example's first ``count`` beats, exact and clean if ``random`` is None."""
+        grid = example.grid[: count + 1]
+        if random is not None:
+            jitter = random.normal(0, random.uniform(0, JITTER_S), len(grid)) + random.uniform(-SHIFT_S, SHIFT_S)
+            grid = np.maximum.accumulate(grid + np.clip(jitter, -0.1, 0.1))
+        pitches, onsets = [], []
+        for role in ROLES:
+            layer = example.layers[role]
+            variant = 0 if random is None else int(random.integers(VARIANTS))
+            store, clip = clips.place(layer.clip)
+            found = self._kept[store.folder].on(clip, role, variant, layer, grid)
+            pitches.append(found[0])
+            onsets.append(found[1])
+        return np.concatenate(pitches), np.concatenate(onsets)

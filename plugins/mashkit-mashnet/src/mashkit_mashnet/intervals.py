@@ -1,0 +1,106 @@
+"""What intervalnet is shown: who sings and plays which pitch class on each half beat, and what starts where in it.
+
+Nothing of it needs a rendering. A layer says which moment of its clip sounds at which of the mashup's, and by how much
+it is transposed: a stem's features are measured once, and looked up on the vocal's beats.
+
+Conventions: a grid is the times of beats, seconds, B + 1 of them around B beats; pitches are float32 of shape
+(7, 12, 2 B), onsets of shape (9, 12 B): time last.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import TypeAlias
+
+import attrs
+import numpy as np
+import numpy.typing as npt
+
+from mashkit.types import Role, Times
+from mashkit_mashnet.pitches import FRAME_RATE, chroma, melody, whitened
+from mashkit_mashnet.running import RunningSum
+from mashkit_mashnet.stems import ONSET_RATE, StemFeatures
+
+Floats: TypeAlias = npt.NDArray[np.float32]
+ToClip: TypeAlias = Callable[[Times], Times]
+
+PITCH_PARTS = 2
+"""Parts of a beat in which pitches are heard."""
+ONSET_PARTS = 12
+"""Parts of a beat in which onsets are heard: sixteenths and triplets fall on them, as in AutoMashUpper."""
+PITCH_CHANNELS: Mapping[Role, int] = {Role.VOCAL: 4, Role.HARMONIC: 3, Role.PERCUSSION: 0}
+"""The vocal's melody and three registers; the harmonic's three registers."""
+ONSET_CHANNELS = 3
+_LITTLE_PITCH, _LITTLE_ONSET = 0.05, 0.02
+"""Means below which a stem is not brought up to the level of the others: a tenth of what a quiet one has."""
+
+
+@attrs.frozen(eq=False)
+class StemIntervals:
+    """A stem's pitches and onsets, at their own rates.
+
+    Parameters
+    ----------
+    pitches : RunningSum of shape (frames, channels, 12)
+        Melody first, where there is one.
+    onsets : RunningSum of shape (onset frames, 3)
+    """
+
+    pitches: RunningSum = attrs.field(repr=False)
+    onsets: RunningSum = attrs.field(repr=False)
+
+    @classmethod
+    def of(cls, features: StemFeatures, role: Role) -> StemIntervals:
+        """Measure a stem for its role."""
+        return cls(
+            RunningSum.of(pitch_frames(features, role), FRAME_RATE), RunningSum.of(features.onsets / 255, ONSET_RATE)
+        )
+
+    def on(self, grid: Times, to_clip: ToClip, semitones: float) -> tuple[Floats, Floats]:
+        """Return (pitches, onsets) on a grid, each brought to a mean of about 1.
+
+        Parameters
+        ----------
+        grid : array of float64, shape (B + 1,)
+            The mashup's time.
+        to_clip : callable
+            From the mashup's time to the clip's.
+        semitones : float
+            By which the layer is transposed.
+        """
+        pitches = transposed(self.pitches.means(to_clip(divided(grid, PITCH_PARTS))).transpose(1, 2, 0), semitones)
+        onsets = self.onsets.means(to_clip(divided(grid, ONSET_PARTS))).T
+        return levelled(pitches, onsets)
+
+
+def pitch_frames(features: StemFeatures, role: Role) -> Floats:
+    """Return a stem's pitch classes, shape (frames, channels, 12); see :data:`PITCH_CHANNELS`."""
+    if role is Role.PERCUSSION:
+        return np.zeros((len(features.spectrum), 0, 12), np.float32)
+    white = whitened(features.spectrum)
+    registers = chroma(white)
+    if role is Role.HARMONIC:
+        return registers
+    return np.concatenate([melody(white)[:, None], registers], axis=1)
+
+
+def levelled(pitches: Floats, onsets: Floats) -> tuple[Floats, Floats]:
+    """Return them over their means, of each channel of pitches and of all onsets: loud or soft is no match."""
+    level = pitches.sum(axis=1).mean(axis=-1)[:, None, None] if pitches.size else 1.0
+    quiet, still = np.float32(_LITTLE_PITCH), np.float32(_LITTLE_ONSET)
+    # A stem with a few bright partials in it has not more harmony for it: roots even them out.
+    return np.sqrt(pitches / (level + quiet)), np.sqrt(onsets / (onsets.mean() + still))
+
+
+def divided(grid: Times, parts: int) -> Times:
+    """Return the grid with each beat divided evenly, shape (parts · B + 1,)."""
+    places = np.arange((len(grid) - 1) * parts + 1) / parts
+    return np.interp(places, np.arange(len(grid)), grid)
+
+
+def transposed(pitches: Floats, semitones: float) -> Floats:
+    """Return pitches, shape (channels, 12, time), higher by ``semitones``: between two classes, shares of both."""
+    whole = int(np.floor(semitones))
+    share = np.float32(semitones - whole)
+    up = np.roll(pitches, whole, axis=1)
+    return up if share == 0 else (1 - share) * up + share * np.roll(up, 1, axis=1)

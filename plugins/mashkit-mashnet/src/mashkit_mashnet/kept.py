@@ -1,0 +1,132 @@
+"""Pitch frames of a store's stems, with and without residue: measured once, kept beside it, mapped into memory."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from mashkit.atomicfile import replacing
+from mashkit.types import Role, Times
+from mashkit_mashnet.examples import Layer, Random
+from mashkit_mashnet.frontend import scaled, unscaled
+from mashkit_mashnet.intervals import (
+    ONSET_PARTS,
+    PITCH_CHANNELS,
+    PITCH_PARTS,
+    Floats,
+    divided,
+    levelled,
+    pitch_frames,
+    transposed,
+)
+from mashkit_mashnet.pitches import FRAME_RATE
+from mashkit_mashnet.running import RunningSum
+from mashkit_mashnet.stems import MARGIN, ONSET_RATE, Bytes, StemFeatures
+from mashkit_mashnet.store import ROLES, Store
+
+RESIDUE_DB = (-24.0, -9.0)
+"""Level of what is left of other stems in a separated one. It is another song's: a song's own would give it away."""
+RESIDUE_ONSETS = (0.1, 0.6)
+VARIANTS = 2
+"""A stem as it is, and with residue."""
+
+
+class KeptIntervals:
+    """Pitch frames and onsets of a store's stems, with and without residue; pitches in a file that is mapped."""
+
+    def __init__(self, store: Store) -> None:
+        self.store = store
+        self.pitches = {role: _pitches(store, role) for role in ROLES if PITCH_CHANNELS[role]}
+
+    def on(self, clip: int, role: Role, variant: int, layer: Layer, grid: Times) -> tuple[Floats, Floats]:
+        """Return (pitches, onsets) of a layer on a grid; see :meth:`mashkit_mashnet.intervals.StemIntervals.on`."""
+        (first, last), (begin, end) = self.store.starts[clip : clip + 2].T
+        channels = PITCH_CHANNELS[role]
+        if channels:
+            moments = layer.to_clip(divided(grid, PITCH_PARTS))
+            low, high = _span(moments, FRAME_RATE, last - first)
+            frames = _floats(self.pitches[role][variant, first + low : first + high], PITCH_SCALE)
+            sums = RunningSum.of(np.square(frames), FRAME_RATE)
+            pitches = transposed(sums.means(moments - low / FRAME_RATE).transpose(1, 2, 0), layer.semitones)
+        else:
+            pitches = np.zeros((0, 12, PITCH_PARTS * (len(grid) - 1)), np.float32)
+        moments = layer.to_clip(divided(grid, ONSET_PARTS))
+        low, high = _span(moments, ONSET_RATE, end - begin)
+        place = ROLES.index(role)
+        onsets = _floats(self.store.onsets[begin + low : begin + high, place])
+        if variant:
+            other, gain = _residue_onsets(self.store, clip, role)
+            onsets = np.maximum(onsets, gain * other[low:high])
+        return levelled(pitches, RunningSum.of(onsets, ONSET_RATE).means(moments - low / ONSET_RATE).T)
+
+
+def _span(moments: Times, rate: float, frames: int) -> tuple[int, int]:
+    """Return the first and last frame that ``moments`` can touch, at least one in all."""
+    low = int(np.clip(moments[0] * rate - 2, 0, frames - 1))
+    return low, int(np.clip(moments[-1] * rate + 3, low + 1, frames))
+
+
+PITCH_SCALE = 3.0
+"""Square root of the strength that a byte of 255 stands for; roots, for soft things to keep their digits."""
+
+
+def _pitches(store: Store, role: Role) -> npt.NDArray[np.uint8]:
+    """Return pitch frames of all clips, shape (variants, frames, channels, 12), as bytes of their roots."""
+    path = store.folder / f"pitches-{role}-{_recipe()}.npy"
+    if not path.exists():
+        shape = (VARIANTS, len(store.spectra), PITCH_CHANNELS[role], 12)
+        kept = np.zeros(shape, np.uint8)
+        for clip in range(len(store)):
+            first, last = store.starts[clip : clip + 2, 0]
+            own = store.stem(clip, role)
+            for variant in range(VARIANTS):
+                spectrum = _with_residue(store, clip, role) if variant else own.spectrum
+                frames = np.sqrt(pitch_frames(StemFeatures(spectrum, own.onsets), role)) / PITCH_SCALE
+                kept[variant, first:last] = np.rint(np.clip(frames, 0, 1) * 255)
+        with replacing(path) as temporary, temporary.open("wb") as file:
+            np.save(file, kept)
+    mapped: npt.NDArray[np.uint8] = np.load(path, mmap_mode="r", allow_pickle=False)
+    return mapped
+
+
+@functools.cache
+def _recipe() -> str:
+    """Return hex digits of the code that makes pitch frames: what was kept by other code is not read."""
+    here = Path(__file__).parent
+    text = b"".join((here / name).read_bytes() for name in ("pitches.py", "kept.py"))
+    return hashlib.sha256(text).hexdigest()[:8]
+
+
+def _other(store: Store, clip: int, role: Role) -> tuple[Random, int]:
+    random = np.random.default_rng([clip, ROLES.index(role), 5])
+    return random, int(random.integers(len(store)))
+
+
+def _with_residue(store: Store, clip: int, role: Role) -> npt.NDArray[np.uint8]:
+    """Return a stem's spectrum with something of two other stems of another clip in it, as a separator leaves it."""
+    random, other = _other(store, clip, role)
+    power = unscaled(_floats(store.stem(clip, role).spectrum))
+    for left in ROLES:
+        if left is not role:
+            residue = unscaled(_floats(store.stem(other, left).spectrum))
+            gain = np.float32(10 ** (random.uniform(*RESIDUE_DB) / 10))
+            power = power + gain * np.resize(residue, power.shape)
+    return np.rint(scaled(power.T, MARGIN).T * 255).astype(np.uint8)
+
+
+def _residue_onsets(store: Store, clip: int, role: Role) -> tuple[Floats, np.float32]:
+    random, other = _other(store, clip, role)
+    begin, end = store.starts[clip : clip + 2, 1]
+    left = [index for index, name in enumerate(ROLES) if name is not role]
+    onsets = store.stem(other, ROLES[left[int(random.integers(2))]]).onsets
+    gain = np.float32(random.uniform(*RESIDUE_ONSETS))
+    return _floats(np.resize(onsets, (int(end - begin), onsets.shape[1]))), gain
+
+
+def _floats(values: Bytes, scale: float = 1.0) -> Floats:
+    floats: Floats = values.astype(np.float32) * np.float32(scale / 255)
+    return floats

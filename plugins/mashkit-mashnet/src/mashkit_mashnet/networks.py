@@ -1,0 +1,366 @@
+"""PreMixNet and PostMixNet of "Modeling the Compatibility of Stem Tracks to Generate Music Mashups" (AAAI 2021).
+
+Conventions: spectra are what :mod:`mashkit_mashnet.frontend` makes, float32 of shape (examples, sources, bands, frames)
+in [0, 1]; lengths, int64 of shape (examples,), say how many frames of each are its own, the rest being padding. They
+may stay in the CPU's memory where spectra are in a GPU's: nothing waits for the GPU then. Kernels and strides, which
+the paper gives as (time, frequency), are (frequency, time) here, as the axes are.
+
+A score depends on its example alone: what lies beyond an example's end is set to zero before each convolution, which
+then sees what it would see at the end of an unpadded one. In training, batch normalisation counts such zeros as well:
+train on crops of one length.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar, TypeVar
+
+import attrs
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from mashkit.errors import OptionError, UsageError
+from mashkit.types import Role
+from mashkit_mashnet.frontend import LOG_FREQUENCY, MEL, FrontEnd
+
+ROLES = (Role.VOCAL, Role.HARMONIC, Role.PERCUSSION)
+"""The sources of :class:`PreMixNet`, in this order."""
+
+BAD, GOOD = 0, 1
+"""The classes of the logits: unmatched and original."""
+
+P = TypeVar("P", bound="Preset")
+
+
+def _numbers(values: Any) -> tuple[int, ...]:
+    return tuple(values)
+
+
+def _positive(instance: object, attribute: attrs.Attribute[Any], value: Any) -> None:
+    numbers = value if isinstance(value, tuple) else (value,)
+    if not all(type(number) is int and number > 0 for number in numbers):
+        raise OptionError(f"a network's {attribute.name} is {value!r}", "give whole numbers above 0")
+
+
+@attrs.frozen(kw_only=True)
+class Preset:
+    """The size of a network, and what it is shown.
+
+    Parameters
+    ----------
+    name : str
+    filters : tuple of 4 int
+        Of the four convolutions of a SourceNet.
+    block_filters : int
+        Of the two convolutions of the ConvBlock1D.
+    features : int
+        Width of the hidden fully connected layer.
+    stride : int
+        Of each SourceNet's first convolution, in time and in frequency: 1 in the paper; 2 costs a quarter.
+    front_end : FrontEnd
+    """
+
+    name: str
+    filters: tuple[int, ...] = attrs.field(converter=_numbers, validator=_positive)
+    block_filters: int = attrs.field(validator=_positive)
+    features: int = attrs.field(validator=_positive)
+    stride: int = attrs.field(default=1, validator=_positive)
+    front_end: FrontEnd
+
+    def __attrs_post_init__(self) -> None:
+        if len(self.filters) != 4:
+            raise OptionError(f"filters {self.filters}", "give four, one for each convolution of a SourceNet")
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain data for JSON."""
+        return attrs.asdict(self) | {"filters": list(self.filters)}
+
+    @classmethod
+    def from_dict(cls: type[P], data: Mapping[str, Any]) -> P:
+        """Read what :meth:`to_dict` wrote; raise TypeError at fields it does not know."""
+        return cls(**{**data, "front_end": FrontEnd.from_dict(data["front_end"])})
+
+
+PAPER = Preset(name="paper", filters=(64, 64, 128, 128), block_filters=256, features=128, front_end=MEL)
+"""The paper's sizes (section 3.2, Figure 3; SPEC.md, readings 1 to 5)."""
+COMPACT = Preset(
+    name="compact", filters=(16, 16, 32, 32), block_filters=96, features=128, stride=2, front_end=LOG_FREQUENCY
+)
+"""Ours: the same layers, narrow enough to score on a CPU."""
+PRESETS: Mapping[str, Preset] = {preset.name: preset for preset in (PAPER, COMPACT)}
+
+
+class Network(nn.Module):
+    """What a checkpoint can hold: a module made of a preset, which gives logits of shape (examples, 2).
+
+    ``logits[:, 1] − logits[:, 0]`` is the log odds of good.
+    """
+
+    architecture: ClassVar[str]
+    """Its name in :data:`mashkit_mashnet.checkpoint.ARCHITECTURES`."""
+    preset_type: ClassVar[type[Preset]] = Preset
+
+    def __init__(self, preset: Preset) -> None:
+        super().__init__()
+        self.preset = preset
+
+    @property
+    def shortest(self) -> int:
+        """The fewest frames an example may have."""
+        return 1
+
+
+class ConvBlock2D(nn.Module):
+    """conv, batch norm, ReLU, conv, batch norm, ReLU, average pool: kernels (3, 3), 'same'; pool 2 in time only.
+
+    The pool acts on time and leaves frequency as it is: SPEC.md, readings 2 and 3.
+
+    Parameters
+    ----------
+    channels_in, channels, channels_out : int
+        Before, between and after the convolutions.
+    stride : int
+        Of the first, in time and frequency.
+    """
+
+    def __init__(self, channels_in: int, channels: int, channels_out: int, stride: int = 1) -> None:
+        super().__init__()
+        # No biases: batch normalisation takes the mean away, and brings one of its own.
+        self.conv1 = nn.Conv2d(channels_in, channels, 3, stride=stride, padding=1, bias=False)
+        self.norm1 = nn.BatchNorm2d(channels)
+        self.conv2 = nn.Conv2d(channels, channels_out, 3, padding=1, bias=False)
+        self.norm2 = nn.BatchNorm2d(channels_out)
+
+    def forward(self, x: Tensor, lengths: Tensor | None) -> Tensor:
+        """Return shape (examples, channels_out, bands / stride, frames / stride // 2), both rounded up by the stride.
+
+        Parameters
+        ----------
+        x : Tensor, shape (examples, channels_in, bands, frames)
+            Zero beyond ``lengths``.
+        lengths : Tensor or None
+            Of ``x``; None if all frames of all examples are their own.
+        """
+        (stride,) = set(self.conv1.stride)
+        lengths = _strided(lengths, stride)
+        x = _masked(functional.relu(self.norm1(self.conv1(x)), inplace=True), lengths)
+        x = functional.relu(self.norm2(self.conv2(x)), inplace=True)
+        return _masked(functional.avg_pool2d(x, (1, 2)), _pooled(lengths))
+
+
+class SourceNet(nn.Module):
+    """Two ConvBlock2D: makes patterns in a spectrum stand out.
+
+    Parameters
+    ----------
+    preset : Preset
+    """
+
+    def __init__(self, preset: Preset) -> None:
+        super().__init__()
+        first, second, third, fourth = preset.filters
+        self.block1 = ConvBlock2D(1, first, second, preset.stride)
+        self.block2 = ConvBlock2D(second, third, fourth)
+        self.stride = preset.stride
+
+    def forward(self, x: Tensor, lengths: Tensor | None) -> Tensor:
+        """Return shape (examples, filters[3], bands / stride, frames / stride // 4), ``x`` having one channel."""
+        x = self.block1(x, lengths)
+        output: Tensor = self.block2(x, _pooled(_strided(lengths, self.stride)))
+        return output
+
+
+class ConvBlock1D(nn.Module):
+    """conv, batch norm, ReLU, conv, batch norm, ReLU, average pool, along time: kernels (3, bands) and (3, 1), pool 2.
+
+    The first convolution is of the sources' outputs one above the other (concatenated along the filters). That is the
+    sum of convolutions of each, with its share of the weights, so the sources never have to be brought together:
+    :meth:`carried` is one source's summand.
+
+    Parameters
+    ----------
+    sources : int
+    channels : int
+        Filters of each source's output.
+    bands : int
+        Bands of each source's output, all of which the first kernel spans.
+    filters : int
+    """
+
+    def __init__(self, sources: int, channels: int, bands: int, filters: int) -> None:
+        super().__init__()
+        self.channels = channels
+        self.conv1 = nn.Conv2d(sources * channels, filters, (bands, 3), padding=(0, 1), bias=False)
+        self.norm1 = nn.BatchNorm1d(filters)
+        self.conv2 = nn.Conv1d(filters, filters, 3, padding=1, bias=False)
+        self.norm2 = nn.BatchNorm1d(filters)
+
+    def carried(self, source: int, x: Tensor) -> Tensor:
+        """Return what ``source`` adds to the first convolution, shape (examples, filters, frames)."""
+        share = self.conv1.weight[:, source * self.channels : (source + 1) * self.channels]
+        # A kernel as high as its input is a convolution along time over filters and bands alike.
+        return functional.conv1d(x.flatten(1, 2), share.flatten(1, 2), padding=1)
+
+    def forward(self, convolved: Tensor, lengths: Tensor | None) -> Tensor:
+        """Return shape (examples, filters, frames // 2), for the sum of :meth:`carried` over the sources."""
+        x = _masked(functional.relu(self.norm1(convolved)), lengths)
+        x = functional.relu(self.norm2(self.conv2(x)), inplace=True)
+        return _masked(functional.avg_pool1d(x, 2), _pooled(lengths))
+
+
+class MixNet(Network):
+    """SourceNets, a ConvBlock1D over all of them, pooling over time, two fully connected layers.
+
+    Pooled over time are the mean and the maximum of each filter, added (SPEC.md, reading 4).
+
+    Parameters
+    ----------
+    preset : Preset
+    """
+
+    sources: ClassVar[int]
+
+    def __init__(self, preset: Preset) -> None:
+        super().__init__(preset)
+        self.source_nets = nn.ModuleList(SourceNet(preset) for _ in range(self.sources))
+        bands = -(-preset.front_end.bands // preset.stride)
+        self.block = ConvBlock1D(self.sources, preset.filters[3], bands, preset.block_filters)
+        self.hidden = nn.Linear(preset.block_filters, preset.features)
+        self.output = nn.Linear(preset.features, 2)
+
+    @property
+    def shortest(self) -> int:
+        """The fewest frames of which the pools leave one: 8, times the stride less what its rounding gives."""
+        return 7 * self.preset.stride + 1
+
+    def layer(self, source: int, spectra: Tensor, lengths: Tensor) -> Tensor:
+        """Return what one source adds to the judgement: its SourceNet's output, carried through its part of the block.
+
+        Parameters
+        ----------
+        source : int
+            Of PreMixNet, place of the role in :data:`ROLES`.
+        spectra : Tensor of float32, shape (examples, bands, frames)
+        lengths : Tensor of int64, shape (examples,)
+            Frames of each that are its own, at least :attr:`shortest`.
+
+        Returns
+        -------
+        Tensor of shape (examples, block_filters, frames / stride // 4)
+
+        Raises
+        ------
+        UsageError
+            If the bands are not the front end's, or a length is out of range.
+        """
+        _, bands, frames = spectra.shape
+        if bands != self.preset.front_end.bands:
+            raise UsageError(f"spectra of {bands} bands", f"give {self.preset.front_end.bands}, as the front end has")
+        known = self._known(lengths, frames, self.shortest)
+        x = self.source_nets[source](_masked(spectra[:, None], known), known)
+        return self.block.carried(source, x)
+
+    def judge(self, layers: Sequence[Tensor], lengths: Tensor) -> Tensor:
+        """Return logits of shape (examples, 2), class :data:`GOOD` last, from the layers that sound together.
+
+        Parameters
+        ----------
+        layers : sequence of Tensor, each of shape (examples, block_filters, frames / stride // 4)
+            What :meth:`layer` gave of each source; a role that is left out adds nothing.
+        lengths : Tensor of int64, shape (examples,)
+            Of the spectra, frames.
+        """
+        convolved = torch.stack(tuple(layers)).sum(0) if len(layers) > 1 else layers[0]
+        reduced = _pooled(_pooled(_strided(lengths, self.preset.stride)))
+        x = self.block(convolved, self._known(reduced, convolved.shape[-1], 2))
+        own = _pooled(reduced).to(x)[:, None]
+        # What lies beyond an example's end is zero, and nothing is below zero: neither sum nor maximum sees it.
+        x = x.sum(dim=2) / own + x.amax(dim=2)
+        logits: Tensor = self.output(functional.relu(self.hidden(x)))
+        return logits
+
+    def _scores(self, spectra: Tensor, lengths: Tensor, roles: Tensor | None) -> Tensor:
+        if spectra.shape[1] != self.sources:
+            raise UsageError(f"spectra of {spectra.shape[1]} sources", f"give {self.sources}")
+        layers = [self.layer(source, spectra[:, source], lengths) for source in range(self.sources)]
+        if roles is not None:
+            layers = [layer * roles[:, source, None, None] for source, layer in enumerate(layers)]
+        return self.judge(layers, lengths)
+
+    def _known(self, lengths: Tensor, frames: int, shortest: int) -> Tensor | None:
+        """Return ``lengths``, or None if every example fills its frames: nothing has to be masked then."""
+        least, most = torch.stack(torch.aminmax(lengths)).tolist()
+        if most > frames or least < shortest:
+            raise UsageError(
+                f"examples of {least} to {most} frames in spectra of {frames}",
+                f"give {shortest} frames or more, and no more than there are",
+            )
+        return None if least == frames else lengths
+
+
+class PreMixNet(MixNet):
+    """Judges three stems before they are mixed: a SourceNet for each role, with weights of its own."""
+
+    architecture = "premixnet"
+    sources = len(ROLES)
+
+    def forward(self, spectra: Tensor, lengths: Tensor, roles: Tensor | None = None) -> Tensor:
+        """Return logits of shape (examples, 2), class :data:`GOOD` last.
+
+        Parameters
+        ----------
+        spectra : Tensor of float32, shape (examples, 3, bands, frames)
+            Of the roles in the order of :data:`ROLES`.
+        lengths : Tensor of int64, shape (examples,)
+            Frames of each that are its own, at least :attr:`shortest`.
+        roles : Tensor of bool, shape (examples, 3), optional
+            Which roles count; the others add nothing, as if their SourceNet gave zeros.
+
+        Raises
+        ------
+        UsageError
+            If sources or bands are not as many as due, or a length is out of range.
+        """
+        return self._scores(spectra, lengths, roles)
+
+
+class PostMixNet(MixNet):
+    """Judges the mix: one SourceNet."""
+
+    architecture = "postmixnet"
+    sources = 1
+
+    def forward(self, spectra: Tensor, lengths: Tensor) -> Tensor:
+        """Return logits of shape (examples, 2), class :data:`GOOD` last.
+
+        Parameters
+        ----------
+        spectra : Tensor of float32, shape (examples, 1, bands, frames)
+        lengths : Tensor of int64, shape (examples,)
+            Frames of each that are its own, at least :attr:`shortest`.
+
+        Raises
+        ------
+        UsageError
+            If sources or bands are not as many as due, or a length is out of range.
+        """
+        return self._scores(spectra, lengths, None)
+
+
+def _strided(lengths: Any, stride: int) -> Any:
+    """Return how many frames a convolution of that stride, padded to 'same', makes of each."""
+    return None if lengths is None else (lengths + stride - 1) // stride
+
+
+def _pooled(lengths: Any) -> Any:
+    """Return how many whole pairs of frames each has."""
+    return None if lengths is None else lengths // 2
+
+
+def _masked(x: Tensor, lengths: Tensor | None) -> Tensor:
+    """Return ``x`` with zeros beyond ``lengths``, frames being its last axis."""
+    if lengths is None:
+        return x
+    own = torch.arange(x.shape[-1], device=x.device) < lengths.to(x.device)[:, None]
+    return x * own.view(len(x), *([1] * (x.ndim - 2)), -1)

@@ -1,0 +1,100 @@
+"""Which pitch classes a stem sounds, and which one is sung: what an interval is measured between.
+
+Conventions: a wide spectrum (:data:`mashkit_mashnet.stems.WIDE`) has two bands a semitone and begins at F♯1; frames
+come first; pitch class 0 is C.
+"""
+
+from __future__ import annotations
+
+import functools
+from typing import TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+import scipy.ndimage
+
+from mashkit_mashnet.frontend import unscaled
+from mashkit_mashnet.stems import WIDE, Bytes
+
+Floats: TypeAlias = npt.NDArray[np.float32]
+
+LOWEST_CLASS = 6
+"""Pitch class of the lowest band of a wide spectrum: F♯."""
+REACH = 7
+"""Bands to each side that a peak must rise above the mean of: a fourth in all, so that a chord's notes stay apart."""
+HARMONICS = 8
+DECAY = 0.84
+"""Weight of a harmonic over that of the one below it (Hermes, JASA 1988, sub-harmonic summation)."""
+SUNG_BANDS = (20, 106)
+"""Where a sung note's fundamental may lie: E2 to B5."""
+REGISTERS = ((0, 50), (50, 98), (98, 152))
+"""Bands of the three registers of :func:`chroma`: below G3, G3 to G5, and above."""
+
+
+def whitened(spectrum: Bytes) -> Floats:
+    """Return how far each band stands out from those around it, shape (frames, bands), ≥ 0.
+
+    Of the square root of the magnitude, near the exponent of loudness (:func:`mashkit.features.chromagram`). What is
+    broad, noise and what drums leave behind, goes; what is narrow, partials, stays.
+    """
+    loudness = np.sqrt(np.sqrt(_powers()[spectrum]))
+    around = scipy.ndimage.uniform_filter1d(loudness, 2 * REACH + 1, axis=1, mode="nearest")
+    above: Floats = np.maximum(loudness - around, 0)
+    return above
+
+
+@functools.cache
+def _powers() -> Floats:
+    return unscaled((np.arange(256) / 255).astype(np.float32))
+
+
+def chroma(white: Floats) -> Floats:
+    """Return how strongly each pitch class sounds in each register, shape (frames, 3, 12).
+
+    Parameters
+    ----------
+    white : array of float32, shape (frames, bands)
+        See :func:`whitened`.
+    """
+    registers = [_folded(white, first, last) for first, last in REGISTERS]
+    return np.stack(registers, axis=1)
+
+
+def _folded(white: Floats, first: int, last: int) -> Floats:
+    """Return the bands from ``first`` on, folded: a band between two semitones counts half for each."""
+    halves = np.zeros((len(white), 24), np.float32)
+    for octave in range(first - first % 24, last, 24):
+        low, high = max(octave, first), min(octave + 24, last)
+        halves[:, low - octave : high - octave] += white[:, low:high]
+    between = halves[:, 1::2]
+    folded = halves[:, 0::2] + (between + np.roll(between, 1, axis=1)) / 2
+    return np.roll(folded, LOWEST_CLASS, axis=1)
+
+
+def melody(white: Floats) -> Floats:
+    """Return the sung pitch class, one in each frame, with its strength, shape (frames, 12).
+
+    Sub-harmonic summation (Hermes 1988): of all fundamentals in :data:`SUNG_BANDS` the one whose harmonics stand out
+    most. A pitch between two semitones counts for both. The strength is the summed height of its harmonics: near
+    nothing where nobody sings.
+    """
+    first, last = SUNG_BANDS
+    sums = np.zeros((len(white), last - first), np.float32)
+    for harmonic in range(1, HARMONICS + 1):
+        shift = round(24 * float(np.log2(harmonic)))
+        part = white[:, first + shift : last + shift]
+        sums[:, : part.shape[1]] += np.float32(DECAY ** (harmonic - 1)) * part
+    best = sums.argmax(axis=1)
+    frames = np.arange(len(white))
+    strength = sums[frames, best]
+    semitone = (best + first) / 2
+    below = np.floor(semitone).astype(np.int64)
+    share = (semitone - below).astype(np.float32)
+    sung = np.zeros((len(white), 12), np.float32)
+    np.add.at(sung, (frames, (below + LOWEST_CLASS) % 12), strength * (1 - share))
+    np.add.at(sung, (frames, (below + 1 + LOWEST_CLASS) % 12), strength * share)
+    return sung
+
+
+FRAME_RATE = WIDE.frame_rate
+"""Frames a second."""

@@ -1,0 +1,1 @@
+"""How training data is made from sound that may be used: recipes, whose results are features and never audio."""

@@ -1,0 +1,115 @@
+"""The recipe "rendered": songs of POP909, played by many instruments, sung, and drummed by people and machines."""
+
+from __future__ import annotations
+
+import concurrent.futures
+import hashlib
+import json
+import multiprocessing
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mashkit.errors import UsageError
+from mashkit.types import Analysis, Audio, Role
+from mashkit_mashnet.recipes.scores import Drumming, Excerpt, groove, pop909
+from mashkit_mashnet.recipes.sound import SAMPLE_RATE, arrange
+from mashkit_mashnet.stems import StemFeatures
+from mashkit_mashnet.store import Record, Store, StoreWriter
+
+LICENCES = {
+    "POP909": "MIT",
+    "Groove MIDI Dataset": "CC BY 4.0",
+    "HTS voice nitech_jp_song070_f001": "CC BY 3.0",
+}
+
+
+def render(
+    folder: Path,
+    midi: Path,
+    drums: Path,
+    soundfonts: Sequence[Path],
+    *,
+    windows: int = 3,
+    seconds: float = 23.0,
+    seed: int = 0,
+    jobs: int = 1,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> Store:
+    """Make a store of rendered clips; what a run that was interrupted has made already is kept.
+
+    Parameters
+    ----------
+    folder : Path
+        Of the store.
+    midi, drums : Path
+        POP909 and the Groove MIDI Dataset, as tar files.
+    soundfonts : sequence of Path
+        .sf2; at least one.
+    windows : int
+        Clips of a song, at most.
+    seconds : float
+        About how long each is.
+    seed : int
+        Of all choices: the same seed makes the same clips, in any order, with any number of jobs.
+    jobs : int
+        Processes.
+    progress : callable
+        Told (done, total) after each clip.
+    """
+    if not soundfonts:
+        raise UsageError("no soundfont", "give one or more .sf2 files")
+    source = {
+        "recipe": "rendered", "windows": windows, "seconds": seconds, "seed": seed, "licences": LICENCES,
+        "soundfonts": [path.name for path in soundfonts],
+    }  # fmt: skip
+    writer = StoreWriter(folder, source)
+    # First one clip of every song, then another: an unfinished store has all songs.
+    excerpts = sorted(pop909(midi, windows, seconds, seed), key=lambda excerpt: (excerpt.number, excerpt.song))
+    missing = [excerpt for excerpt in excerpts if not writer.has(clip_id(excerpt))]
+    drummings = groove(drums)
+    done = len(excerpts) - len(missing)
+    with concurrent.futures.ProcessPoolExecutor(
+        jobs, multiprocessing.get_context("spawn"), _prepare, (writer, drummings, tuple(soundfonts), seed)
+    ) as pool:
+        waiting = [pool.submit(_make, excerpt) for excerpt in missing]
+        for future in concurrent.futures.as_completed(waiting):
+            future.result()
+            done += 1
+            progress(done, len(excerpts))
+    return writer.close()
+
+
+def clip_id(excerpt: Excerpt) -> str:
+    """Return the id of an excerpt's clip."""
+    return f"{excerpt.song.replace('/', '-')}-{excerpt.number}"
+
+
+_shared: tuple[Any, ...] = ()
+
+
+def _prepare(*shared: Any) -> None:
+    global _shared
+    _shared = shared
+
+
+def _make(excerpt: Excerpt) -> None:
+    writer: StoreWriter
+    drummings: Sequence[Drumming]
+    writer, drummings, soundfonts, seed = _shared
+    name = clip_id(excerpt)
+    own = int.from_bytes(hashlib.sha256(json.dumps([seed, name]).encode()).digest()[:4])
+    made = arrange(excerpt, drummings, soundfonts, own)
+    beats = np.arange(4 * excerpt.bars) * 60 / made.tempo
+    key = None if excerpt.key is None else excerpt.key.transposed(made.transposed)
+    record = Record(
+        id=name,
+        song=excerpt.song,
+        duration=len(made.stems[Role.VOCAL]) / SAMPLE_RATE,
+        analysis=Analysis(key=key, tempo=made.tempo, beats=beats, downbeats=beats[::4]),
+        facts={"voice": made.voice, "drums": made.drums},
+    )
+    stems = {role: StemFeatures.of(Audio(samples[None], SAMPLE_RATE)) for role, samples in made.stems.items()}
+    writer.add(record, stems)
