@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from mashkit.catalog import Catalog, MashupDB
     from mashkit.components import ComponentInfo
     from mashkit.generation import Mixture, Recipe
-    from mashkit.hookspecs import hookimpl
+    from mashkit.hookspecs import Command, hookimpl
     from mashkit.interfaces import Analyzer, Executor, Generator, Scorer, Separator, Stretcher
     from mashkit.interfaces.executor import Job, Outcome, Pool, Work
     from mashkit.pipeline import Kit, Ranked
@@ -27,7 +27,7 @@ _HOME = {
     "mashkit.catalog": ("Catalog", "MashupDB"),
     "mashkit.components": ("ComponentInfo",),
     "mashkit.generation": ("Mixture", "Recipe"),
-    "mashkit.hookspecs": ("hookimpl",),
+    "mashkit.hookspecs": ("Command", "hookimpl"),
     "mashkit.interfaces": ("Analyzer", "Executor", "Generator", "Scorer", "Separator", "Stretcher"),
     "mashkit.interfaces.executor": ("Job", "Outcome", "Pool", "Work"),
     "mashkit.pipeline": ("Kit", "Ranked"),
@@ -41,10 +41,10 @@ _HOME = {
 _MODULE_OF = {name: module for module, names in _HOME.items() for name in names}
 
 __all__ = [
-    "Analysis", "Analyzer", "Audio", "Catalog", "Clip", "ComponentInfo", "Condition", "Executor", "Generator", "Job",
-    "Key", "Kit", "Layer", "Mashup", "MashupDB", "MashupPlan", "Mixing", "Mixture", "Outcome", "Pool", "Ranked",
-    "Recipe", "Registry", "Role", "Score", "Scorer", "Separator", "StemSet", "Stretcher", "TimeMap", "Work", "hookimpl",
-    "load", "save",
+    "Analysis", "Analyzer", "Audio", "Catalog", "Clip", "Command", "ComponentInfo", "Condition", "Executor",
+    "Generator", "Job", "Key", "Kit", "Layer", "Mashup", "MashupDB", "MashupPlan", "Mixing", "Mixture", "Outcome",
+    "Pool", "Ranked", "Recipe", "Registry", "Role", "Score", "Scorer", "Separator", "StemSet", "Stretcher", "TimeMap",
+    "Work", "hookimpl", "load", "save",
 ]  # fmt: skip
 
 

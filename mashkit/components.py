@@ -26,6 +26,8 @@ def _strings_set(values: Iterable[str]) -> frozenset[str]:
     return frozenset(values)
 
 
+KINDS = ("separator", "analyzer", "stretcher", "scorer", "generator", "executor")
+"""The kinds of components, in the order of the pipeline; :data:`mashkit.interfaces.INTERFACES` has their classes."""
 PLUGIN_API = 1
 """Version of interfaces and hooks. It counts up when plugins written for the new one do not work with the old."""
 

@@ -5,15 +5,20 @@ Its import must stay light (ComponentInfo and these hooks only): it happens on e
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import argparse
+import re
+from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import attrs
 import pluggy
 
 from mashkit.components import ComponentInfo
 from mashkit.models import WeightFile
-from mashkit.types import Audio
+
+if TYPE_CHECKING:  # `mashkit --help` imports plugins, and no numpy
+    from mashkit.types import Audio
 
 hookspec = pluggy.HookspecMarker("mashkit")
 hookimpl = pluggy.HookimplMarker("mashkit")
@@ -32,6 +37,34 @@ class StageEvent:
     done: int
     total: int
     message: str = ""
+
+
+@attrs.frozen(kw_only=True)
+class Command:
+    """A command a plugin adds to the command line: `mashkit train`.
+
+    Parameters
+    ----------
+    name : str
+        Lower-case letters, digits and "-"; no command of mashkit's own.
+    summary : str
+        One sentence for `mashkit --help`.
+    configure : callable
+        Adds the command's arguments to its parser, which has --json and --quiet already. Called when the command is
+        asked for.
+    run : callable
+        Does the work, given the parsed arguments, and returns the exit status. Data go to stdout, progress and messages
+        to stderr; what it raises is told in one line.
+    """
+
+    name: str
+    summary: str
+    configure: Callable[[argparse.ArgumentParser], None]
+    run: Callable[[argparse.Namespace], int]
+
+    def __attrs_post_init__(self) -> None:
+        if not re.fullmatch(r"[a-z][a-z0-9-]*", self.name):
+            raise ValueError(f"a command cannot be called {self.name!r}: use lower-case letters, digits and '-'")
 
 
 @hookspec
@@ -67,6 +100,11 @@ def mashkit_register_executors() -> Iterable[ComponentInfo]:  # type: ignore[emp
 @hookspec
 def mashkit_register_weights() -> Iterable[WeightFile]:  # type: ignore[empty-body]
     """Return the weight files this plugin's components use. Called when somebody asks for them: `mashkit models`."""
+
+
+@hookspec
+def mashkit_register_commands() -> Iterable[Command]:  # type: ignore[empty-body]
+    """Return the commands this plugin adds to the command line. Called once, when plugins are discovered."""
 
 
 @hookspec(firstresult=True)

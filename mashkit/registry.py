@@ -11,13 +11,13 @@ import importlib
 import importlib.metadata
 import os
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, TypeVar
 
 import attrs
 import pluggy
 
 from mashkit import hookspecs
-from mashkit.components import Availability, Component, ComponentInfo, Origin, availability
+from mashkit.components import KINDS, Availability, Component, ComponentInfo, Origin, availability
 from mashkit.errors import (
     BrokenPlugin,
     ComponentUnavailable,
@@ -25,8 +25,9 @@ from mashkit.errors import (
     OptionError,
     UnknownComponent,
 )
-from mashkit.interfaces import INTERFACES
 from mashkit.models import WeightFile
+
+T = TypeVar("T")
 
 GROUP = "mashkit"
 """Entry-point group of plugins."""
@@ -45,6 +46,14 @@ class Registered:
     def availability(self) -> Availability:
         """Look whether it could be created here, importing nothing."""
         return availability(self.info)
+
+
+@attrs.frozen
+class RegisteredCommand:
+    """One command as a plugin registered it."""
+
+    command: hookspecs.Command
+    origin: Origin
 
 
 @attrs.frozen
@@ -77,6 +86,7 @@ class Registry:
         self.plugins.add_hookspecs(hookspecs)
         self.broken: list[Broken] = []
         self._components: dict[tuple[str, str], list[Registered]] = {}
+        self._commands: dict[str, list[RegisteredCommand]] = {}
         self._discover(_allowed_by_environment() if allow is None else frozenset(allow))
 
     # ------------------------------------------------------------------------------------------------- discovery
@@ -89,43 +99,52 @@ class Registry:
             if allow is not None and distribution != "mashkit" and distribution not in allow:
                 continue
             try:
-                registered = self._load(entry, Origin(distribution, version))
+                registered, commands = self._load(entry, Origin(distribution, version))
             except (Exception, SystemExit) as error:  # noqa: BLE001 — a plugin may do anything on import; it must not stop the rest
                 self.broken.append(Broken(distribution, entry.name, f"{type(error).__name__}: {error}"))
             else:
                 for component in registered:
                     self._components.setdefault((component.kind, component.info.name), []).append(component)
+                for one in commands:
+                    self._commands.setdefault(one.command.name, []).append(one)
 
-    def _load(self, entry: importlib.metadata.EntryPoint, origin: Origin) -> list[Registered]:
+    def _load(
+        self, entry: importlib.metadata.EntryPoint, origin: Origin
+    ) -> tuple[list[Registered], list[RegisteredCommand]]:
         module = entry.load()
         name = f"{origin.distribution}:{entry.name}"
         try:
             self.plugins.register(module, name=name)
             self.plugins.check_pending()
-            return [Registered(kind, info, origin) for kind in INTERFACES for info in self._infos_of(module, kind)]
+            registered = [
+                Registered(kind, info, origin)
+                for kind in KINDS
+                for info in self._said_by(module, f"mashkit_register_{kind}s", ComponentInfo)
+            ]
+            commands = self._said_by(module, "mashkit_register_commands", hookspecs.Command)
+            return registered, [RegisteredCommand(command, origin) for command in commands]
         except BaseException:
             if self.plugins.has_plugin(name):
                 self.plugins.unregister(name=name)
             raise
 
-    def _infos_of(self, module: object, kind: str) -> list[ComponentInfo]:
-        hook = getattr(self.plugins.hook, f"mashkit_register_{kind}s")
-        infos: list[ComponentInfo] = []
+    def _said_by(self, module: object, hook_name: str, cls: type[T]) -> list[T]:
+        hook = getattr(self.plugins.hook, hook_name)
+        said: list[T] = []
         for implementation in hook.get_hookimpls():
             if implementation.plugin is module:
-                infos.extend(implementation.function())
-        for info in infos:
-            if not isinstance(info, ComponentInfo):
-                raise TypeError(f"{hook.name} returned {info!r}, not a ComponentInfo")
-        return infos
+                said.extend(implementation.function())
+        for one in said:
+            if not isinstance(one, cls):
+                raise TypeError(f"{hook_name} returned {one!r}, not a {cls.__name__}")
+        return said
 
     # --------------------------------------------------------------------------------------------------- look-up
     def components(self, kind: str | None = None) -> list[Registered]:
         """Return what is registered, sorted by kind (in the order of the pipeline) and name."""
-        order = list(INTERFACES)
         return sorted(
             (one for entries in self._components.values() for one in entries if kind in (None, one.kind)),
-            key=lambda one: (order.index(one.kind), one.info.name, one.origin.distribution),
+            key=lambda one: (KINDS.index(one.kind), one.info.name, one.origin.distribution),
         )
 
     def find(self, kind: str, name: str) -> Registered:
@@ -159,6 +178,24 @@ class Registry:
         return UnknownComponent(
             f"no {kind} is called {name!r}", f"did you mean {near[0]!r}? {known}" if near else known
         )
+
+    def commands(self) -> Mapping[str, tuple[RegisteredCommand, ...]]:
+        """Return the commands that plugins add to the command line, by name; more than one clash."""
+        return {name: tuple(entries) for name, entries in sorted(self._commands.items())}
+
+    def command(self, name: str) -> RegisteredCommand:
+        """Return the command of that name, which is one of :meth:`commands`.
+
+        Raises
+        ------
+        DuplicateComponent
+            If two distributions register it.
+        """
+        entries = self._commands[name]
+        if len(entries) > 1:
+            owners = " and ".join(one.origin.distribution for one in entries)
+            raise DuplicateComponent(f"command {name!r} is registered by {owners}", "uninstall one of them")
+        return entries[0]
 
     def weights(self) -> list[WeightFile]:
         """Return the weight files of all plugins, sorted by name.
@@ -233,6 +270,8 @@ class Registry:
 
 
 def _import_target(registered: Registered) -> type[Component]:
+    from mashkit.interfaces import INTERFACES  # here: they bring numpy, which listing needs not
+
     info = registered.info
     module_name, _, class_name = info.target.partition(":")
     try:

@@ -1,9 +1,9 @@
-"""Commands that have commands of their own: `mashkit bench run`, `mashkit env create`, `mashkit models pull`."""
+"""What commands have in common; those that have commands of their own: `mashkit bench run`, `mashkit models pull`."""
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -11,8 +11,20 @@ from typing import Any, Protocol
 class Commands(Protocol):
     """What argparse's add_subparsers returns, as far as it is used."""
 
+    @property
+    def choices(self) -> Mapping[str, Any]:
+        """The commands there are, by name."""
+
     def add_parser(self, name: str, **arguments: Any) -> argparse.ArgumentParser:
         """Add a command and return its parser."""
+
+
+def add_command(commands: Commands, name: str, summary: str, epilog: str) -> argparse.ArgumentParser:
+    """Add the command ``name``, which has --json and --quiet."""
+    made = commands.add_parser(name, help=summary, description=summary, epilog=epilog)
+    made.add_argument("--json", action="store_true", help="print data as JSON on stdout")
+    made.add_argument("--quiet", action="store_true", help="no progress")
+    return made
 
 
 def add_actions(
@@ -27,10 +39,7 @@ def add_actions(
     )
 
     def action(name: str, help_: str) -> argparse.ArgumentParser:
-        made = actions.add_parser(name, help=help_, description=help_, epilog=epilog)
-        made.add_argument("--json", action="store_true", help="print data as JSON on stdout")
-        made.add_argument("--quiet", action="store_true", help="no progress")
-        return made
+        return add_command(actions, name, help_, epilog)
 
     return action
 

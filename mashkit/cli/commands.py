@@ -27,7 +27,7 @@ from mashkit.cli.bench import bench as bench  # a command like the others; its h
 from mashkit.cli.db import db as db  # likewise
 from mashkit.cli.db import named, opened, print_clips
 from mashkit.cli.env import env as env  # likewise
-from mashkit.cli.main import COMPONENT_KINDS, KINDS
+from mashkit.cli.main import COMPONENT_KINDS, KINDS, own_commands
 from mashkit.cli.models import models as models  # the same
 from mashkit.cli.progress import ProgressListener
 from mashkit.errors import AudioFileError, CatalogError, MashkitError, PlanError, TimeMapError, UsageError
@@ -537,7 +537,17 @@ def plugins(arguments: argparse.Namespace) -> int:
         {"distribution": one.distribution, "entry_point": one.entry_point, "reason": one.reason}
         for one in registry.broken
     ]
-    data = {"components": rows, "broken": broken}
+    commands = [
+        {
+            "name": name,
+            "summary": one.command.summary,
+            "distribution": one.origin.distribution,
+            "version": one.origin.version,
+        }
+        for name, entries in registry.commands().items()
+        for one in entries
+    ]
+    data = {"components": rows, "commands": commands, "broken": broken}
     if arguments.output is not None:
         write_json(arguments.output, data)
     if arguments.json:
@@ -551,6 +561,11 @@ def plugins(arguments: argparse.Namespace) -> int:
             for row in rows
         ],
     )  # fmt: skip
+    if commands:
+        _print_table(
+            ("command", "from", "summary"),
+            [(one["name"], f"{one['distribution']} {one['version']}", one["summary"]) for one in commands],
+        )
     for row in rows:
         if not row["available"]:
             _say(f"{row['kind']} {row['name']}: {row['reason']}: {row['fix']}")
@@ -601,6 +616,19 @@ def doctor(arguments: argparse.Namespace) -> int:
 
     for one in registry.broken:
         check(f"plugin {one.distribution}", one.reason, f"reinstall or remove {one.distribution}", needed=False)
+    for name, entries in registry.commands().items():
+        owners = " and ".join(one.origin.distribution for one in entries)
+        if name in own_commands():
+            check(
+                f"command {name}",
+                f"mashkit has one; that of {owners} is left out",
+                f"do without {owners}",
+                needed=False,
+            )
+        elif len(entries) > 1:
+            check(f"command {name}", f"it is registered by {owners}", "uninstall one of them", needed=False)
+        else:
+            check(f"command {name}", needed=False)
     defaults = set(Kit(registry=registry).chosen.items())
     for registered in registry.components():
         needed = (registered.kind, registered.info.name) in defaults

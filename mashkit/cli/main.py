@@ -12,7 +12,16 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from mashkit.cli import bench, db, env, models
-from mashkit.cli.actions import add_cache, add_components, add_database, add_excerpts, positive
+from mashkit.cli.actions import (
+    Commands,
+    add_cache,
+    add_command,
+    add_components,
+    add_database,
+    add_excerpts,
+    positive,
+)
+from mashkit.cli.plugincommands import add_plugin_commands, run_plugin_command
 
 KINDS = ("separator", "analyzer", "stretcher", "scorer", "generator")
 """Kinds of components that a mashup's sound and score come from."""
@@ -24,7 +33,8 @@ exit status: 0 done, 1 failed, 2 wrong usage, 3 part of the work failed (the res
 """
 
 
-def _parser() -> argparse.ArgumentParser:
+def _parser() -> tuple[argparse.ArgumentParser, Commands]:
+    """Return the parser, and what adds commands to it."""
     parser = argparse.ArgumentParser(
         prog="mashkit",
         description="Make, study and judge music mashups; every backend can be swapped.",
@@ -35,9 +45,7 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", metavar="COMMAND")
 
     def command(name: str, help_: str, *kinds: str) -> argparse.ArgumentParser:
-        made = commands.add_parser(name, help=help_, description=help_, epilog=EPILOG)
-        made.add_argument("--json", action="store_true", help="print data as JSON on stdout")
-        made.add_argument("--quiet", action="store_true", help="no progress")
+        made = add_command(commands, name, help_, EPILOG)
         if kinds:
             add_components(made, *kinds)
         return made
@@ -155,35 +163,47 @@ def _parser() -> argparse.ArgumentParser:
     db.add_parser(commands, EPILOG)
     env.add_parser(commands, EPILOG)
     models.add_parser(commands, EPILOG)
-    return parser
+    return parser, commands
+
+
+def own_commands() -> frozenset[str]:
+    """Return the names of mashkit's own commands, which no plugin's can have."""
+    return frozenset(_parser()[1].choices)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit status."""
-    parser = _parser()
-    arguments = parser.parse_args(argv)
-    if arguments.version:
-        import importlib.metadata
-
-        print(f"mashkit {importlib.metadata.version('mashkit')}")
-        return 0
-    if arguments.command is None:
-        parser.print_help(sys.stderr)
-        return 2
-
-    from mashkit.cli import commands
     from mashkit.errors import MashkitError, UsageError
 
+    given = sys.argv[1:] if argv is None else argv
+    parser, commands = _parser()
+    asked = next((one for one in given if not one.startswith("-")), None)
     try:
-        return int(getattr(commands, arguments.command)(arguments))
+        added = None
+        if asked not in commands.choices and "--version" not in given:
+            added = add_plugin_commands(asked, commands, EPILOG)
+        arguments = parser.parse_args(given)
+        if arguments.version:
+            import importlib.metadata
+
+            print(f"mashkit {importlib.metadata.version('mashkit')}")
+            return 0
+        if arguments.command is None:
+            parser.print_help(sys.stderr)
+            return 2
+        if added is not None:
+            return run_plugin_command(added, arguments)
+        from mashkit.cli import commands as handlers
+
+        return int(getattr(handlers, arguments.command)(arguments))
     except UsageError as error:
-        print(f"mashkit {arguments.command}: {error}", file=sys.stderr)
+        print(f"mashkit {asked}: {error}", file=sys.stderr)
         return 2
     except MashkitError as error:
-        print(f"mashkit {arguments.command}: {error}", file=sys.stderr)
+        print(f"mashkit {asked}: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        print(f"mashkit {arguments.command}: interrupted; what was finished is kept", file=sys.stderr)
+        print(f"mashkit {asked}: interrupted; what was finished is kept", file=sys.stderr)
         return 130
     except BrokenPipeError:
         sys.stderr.close()  # the reader of our output has left: nobody is there to be told

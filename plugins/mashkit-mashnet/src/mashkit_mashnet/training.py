@@ -305,12 +305,11 @@ def _moved(inputs: Mapping[str, Tensor], device: torch.device | str) -> dict[str
 def _check(data: TrainingData, validation: Sequence[Batch], numbers: range) -> None:
     """Refuse data that nothing can be learnt from, or judged on."""
     for part in ("training", "validation"):
-        about = data.summary.get(part)
-        songs = about.get("songs") if isinstance(about, Mapping) else None
-        if isinstance(songs, int) and songs < 2:
+        songs = _songs(data.summary.get(part))
+        if songs is not None and songs < 2:
             raise TrainingError(
                 f"the {part} part of the data has {songs} song{'s' * (songs != 1)}",
-                "add songs: a network would learn the song",
+                "add songs: what is learnt of one is that song",
             )
     if not validation or not sum(len(batch) for batch in validation):
         raise TrainingError("the data have no validation examples", "add songs")
@@ -323,6 +322,16 @@ def _check(data: TrainingData, validation: Sequence[Batch], numbers: range) -> N
                 f"the {part} examples have no {' and no '.join(missing.values())} one",
                 "train on data with both classes",
             )
+
+
+def _songs(about: Any) -> int | None:
+    """Return the songs a summary speaks of, in all its sources; None if it does not say."""
+    if not isinstance(about, Mapping):
+        return None
+    if isinstance(about.get("songs"), int):
+        return int(about["songs"])
+    found = [_songs(source) for source in about.values()]
+    return None if None in found else sum(songs for songs in found if songs is not None)
 
 
 # ------------------------------------------------------------------------------------------------------------ state
@@ -481,7 +490,8 @@ def _claimed(folder: Path) -> Iterator[None]:
     lock = os.open(folder / ".lock", os.O_CREAT | os.O_RDWR, 0o600)
     try:
         try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            # Of this process alone: workers that outlive it for some seconds do not hold it.
+            fcntl.lockf(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
             raise TrainingError(
                 f"another process is training in {folder}", "wait for it, or choose another folder"

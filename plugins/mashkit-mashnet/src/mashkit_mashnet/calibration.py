@@ -1,0 +1,194 @@
+"""From log odds to probabilities that mean what they say, fitted on validation songs.
+
+Throughout, positives and negatives weigh the same, as they do in training and in the paper's accuracy: a probability
+of 0.5 is where a mashup is as likely good as bad when both are as frequent. Unlabelled examples take no part.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import attrs
+import numpy as np
+import numpy.typing as npt
+import scipy.optimize
+import scipy.special
+
+from mashkit.bench.scorer_metrics import CALIBRATION_BINS, Bin, Examples, calibration_error, reliability
+from mashkit.errors import MashkitError
+from mashkit_mashnet.checkpoint import Calibration
+from mashkit_mashnet.training import Predictions, Values
+
+SLOPES = (1e-3, 1e3)
+"""Bounds of 1 / temperature: a network that tells nothing would have 0, one that is always wrong less."""
+FOLDS = 5
+"""Parts that the vocals are split into to compare ways of calibrating."""
+
+
+class CalibrationError(MashkitError):
+    """Predictions that nothing can be calibrated on."""
+
+
+def fit(predictions: Predictions, *, bias: bool = True) -> Calibration:
+    """Return the calibration under which what is known of the examples is likeliest.
+
+    p(good) = sigmoid(margin / temperature + bias), fitted by maximum likelihood with Platt's targets, (n + 1)/(n + 2)
+    for n positives and 1/(n + 2) for n negatives, which keep it finite where a margin tells them apart without fail
+    (Platt, "Probabilistic outputs for support vector machines", 1999, section 2.2).
+
+    Parameters
+    ----------
+    predictions : Predictions
+        Of songs the network was not trained on.
+    bias : bool
+        Without it, temperature scaling: Guo et al., "On calibration of modern neural networks", ICML 2017, equation 9.
+
+    Raises
+    ------
+    CalibrationError
+        If there are no positives or no negatives.
+    """
+    margins, labels = _labelled(predictions)
+    good = labels == 1
+    targets = np.where(good, (good.sum() + 1) / (good.sum() + 2), 1 / ((~good).sum() + 2))
+    weights = _balanced(labels)
+
+    def cost(parameters: Values) -> tuple[float, Values]:
+        odds = parameters[0] * margins + parameters[1]
+        excess = weights * (scipy.special.expit(odds) - targets)
+        value = np.sum(weights * (np.logaddexp(0, odds) - targets * odds))
+        return float(value), np.array([excess @ margins, excess.sum()])
+
+    # Margins of any size: begin where they are of the size of log odds.
+    begin = np.array([np.clip(1 / max(float(np.std(margins)), 1e-9), *SLOPES), 0.0])
+    bounds = [SLOPES, (None, None) if bias else (0.0, 0.0)]
+    found = scipy.optimize.minimize(
+        cost, begin, jac=True, method="L-BFGS-B", bounds=bounds, options={"ftol": 1e-15, "gtol": 1e-10, "maxiter": 1000}
+    )
+    return Calibration(temperature=1 / found.x[0], bias=found.x[1])
+
+
+def probabilities(margins: npt.ArrayLike, calibration: Calibration | None = None) -> Values:
+    """Return p(good), shape (examples,); without a calibration the softmax of the logits."""
+    odds = np.asarray(margins, np.float64)
+    if calibration is not None:
+        odds = odds / calibration.temperature + calibration.bias
+    found: Values = scipy.special.expit(odds)
+    return found
+
+
+@attrs.frozen(eq=False)
+class Isotonic:
+    """The likeliest probabilities that only have to rise with the margin: what no sigmoid is asked of.
+
+    Zadrozny and Elkan, "Transforming classifier scores into accurate multiclass probability estimates", KDD 2002. For
+    comparison: it follows a validation set's accidents as well, and a step is no score to rank by.
+
+    Parameters
+    ----------
+    margins, values : array of float64, shape (n,)
+        Between these, straight lines; beyond, the outermost value.
+    """
+
+    margins: Values
+    values: Values
+
+    @classmethod
+    def fit(cls, predictions: Predictions) -> Isotonic:
+        """Fit to labelled examples; raises as :func:`fit`."""
+        margins, labels = _labelled(predictions)
+        places, where = np.unique(margins, return_inverse=True)
+        weights = _balanced(labels)
+        totals = np.bincount(where, weights)
+        means = np.bincount(where, weights * labels) / totals
+        return cls(places, scipy.optimize.isotonic_regression(means, weights=totals).x)
+
+    def __call__(self, margins: npt.ArrayLike) -> Values:
+        """Return p(good), shape (examples,)."""
+        return np.interp(np.asarray(margins, np.float64), self.margins, self.values)
+
+
+def quality(probability: npt.ArrayLike, targets: npt.ArrayLike) -> dict[str, Any]:
+    """Return how far probabilities mean what they say, of positives and negatives weighing the same.
+
+    - "log_loss": in nats;
+    - "calibration_error": expected calibration error (:func:`mashkit.bench.scorer_metrics.calibration_error`);
+    - "accuracy": mean of the two classes' shares on their side of 0.5, at it counting as good;
+    - "reliability": the bins of a reliability diagram, with the share of each class's examples that lies in it.
+    """
+    values, wanted = np.asarray(probability, np.float64), np.asarray(targets, np.float64)
+    known = ~np.isnan(wanted)
+    values, wanted = values[known], wanted[known]
+    good, bad = values[wanted == 1], values[wanted == 0]
+    # The metrics count examples: the rarer class's are repeated until there are as many.
+    size = max(len(good), len(bad))
+    positive, negative = (Examples(np.resize(part, size), np.zeros(size, np.intp), 1) for part in (good, bad))
+    tiny = np.finfo(np.float64).tiny
+    losses = -np.log(np.maximum(np.where(wanted == 1, values, 1 - values), tiny))
+    return {
+        "log_loss": float(losses @ _balanced(wanted)),
+        "calibration_error": float(calibration_error(positive, negative)(np.ones((1, 1)))[0]),
+        "accuracy": float(((good >= 0.5).mean() + (bad < 0.5).mean()) / 2),
+        "reliability": [_bin(one, 2 * size) for one in reliability(positive, negative, CALIBRATION_BINS)],
+    }
+
+
+def compare(predictions: Predictions, folds: int = FOLDS) -> dict[str, dict[str, Any]]:
+    """Return the :func:`quality` of ways to calibrate, each on vocals it was not fitted on.
+
+    The ways are "none", "temperature", "platt" (temperature and bias) and "isotonic". Vocals go to folds by the order
+    of their groups.
+
+    Raises
+    ------
+    CalibrationError
+        If there are no positives or negatives outside of some fold.
+    """
+    known = predictions.labelled()
+    _labelled(known)
+    ways: Mapping[str, Callable[[Predictions], Callable[[Values], Values]]] = {
+        "none": lambda seen: probabilities,
+        "temperature": lambda seen: _sigmoid(fit(seen, bias=False)),
+        "platt": lambda seen: _sigmoid(fit(seen)),
+        "isotonic": Isotonic.fit,
+    }
+    _, places = np.unique(known.groups, return_inverse=True)
+    found = {}
+    for name, way in ways.items():
+        made = np.empty(len(known.margins))
+        for fold in np.unique(places % folds):
+            held = places % folds == fold
+            seen = Predictions(known.margins[~held], known.targets[~held], known.groups[~held])
+            made[held] = way(seen)(known.margins[held])
+        found[name] = quality(made, known.targets)
+    return found
+
+
+def _sigmoid(calibration: Calibration) -> Callable[[Values], Values]:
+    return lambda margins: probabilities(margins, calibration)
+
+
+def _bin(one: Bin, total: int) -> dict[str, float]:
+    return {
+        "low": one.low,
+        "high": one.high,
+        "share": one.count / total,
+        "probability": one.probability,
+        "positives": one.positives,
+    }
+
+
+def _labelled(predictions: Predictions) -> tuple[Values, Values]:
+    known = predictions.labelled()
+    for name, value in (("positives", 1), ("negatives", 0)):
+        if not (known.targets == value).any():
+            raise CalibrationError(f"there are no {name} to calibrate on", "validate on songs with both classes")
+    return known.margins, known.targets
+
+
+def _balanced(labels: Values) -> Values:
+    """Return weights of sum 1, half of it the positives'."""
+    good = labels == 1
+    weights: Values = np.where(good, 0.5 / max(good.sum(), 1), 0.5 / max((~good).sum(), 1))
+    return weights
