@@ -73,7 +73,7 @@ class NetworkScorer(Scorer):
     threads: int | None = attrs.field(
         default=None,
         validator=attrs.validators.optional([attrs.validators.instance_of(int), attrs.validators.ge(1)]),
-        metadata=cost_only(1, 2),
+        metadata=cost_only(2),
     )
 
     _loaded: _Judge | None = attrs.field(default=None, init=False, repr=False)
