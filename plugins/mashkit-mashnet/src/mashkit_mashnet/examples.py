@@ -310,7 +310,7 @@ class Drawer:
             return own | {Role.HARMONIC: off}, frozenset({Role.HARMONIC})
         if kind == LATE:
             beat = float(np.median(np.diff(grid)))
-            late = float(random.choice((0.25, 0.5, 0.75, random.uniform(0.15, 0.85)))) * beat
+            late = float(random.choice((0.25, 0.25, 0.5, 0.5, 0.75, 1.0, random.uniform(0.15, 0.85)))) * beat
             return own | {Role.PERCUSSION: sung.moved(late)}, frozenset({Role.PERCUSSION})
         if kind == FAST:
             percent = float(random.uniform(1.5, 6)) * float(random.choice((-1, 1)))

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from mashkit.types import Role
+from mashkit.types import Role, Times
 from mashkit_mashnet.batches import Batch
 from mashkit_mashnet.examples import (
     MATCHED,
@@ -24,12 +24,17 @@ from mashkit_mashnet.examples import (
 )
 from mashkit_mashnet.intervals import (
     Floats,
+    divided,
 )
 from mashkit_mashnet.kept import VARIANTS, KeptIntervals
 from mashkit_mashnet.store import ROLES, Store
 
-BEATS = (16, 40)
-"""Range of an example's length, beats: 10 to 20 s at usual tempi."""
+BEATS = (24, 64)
+"""Range of an excerpt's length, beats, as far as a clip goes."""
+HEARD = (14, 32)
+"""Range of an example's length, beats of its grid; the same in all of a batch."""
+OCTAVES = (0.5, 0.25, 0.25)
+"""How often the grid is that of the song, twice as fast, or half: trackers choose either."""
 JITTER_S = 0.02
 """How far a beat tracker's beats lie from where they should, seconds (standard deviation, at most)."""
 SHIFT_S = 0.025
@@ -83,7 +88,8 @@ class IntervalData:
             unmatched = UNMATCHED[(step + number) % len(UNMATCHED)], UNMATCHED[int(random.integers(3))]
             twins = [str(kind) for kind in random.choice(TWINS, 2, replace=False)]
             examples += self._drawer.group(number, (*DRAWN, *unmatched, *twins), random)
-        return self._lookup.batch(self.training, examples, random, masked=MASKED)
+        beats = int(random.integers(HEARD[0], HEARD[1] + 1))
+        return self._lookup.batch(self.training, examples, random, beats=beats, masked=MASKED)
 
     def validation(self) -> list[Batch]:
         """Return all validation examples: as in training, but whole, and of other songs."""
@@ -95,7 +101,7 @@ class IntervalData:
                 for number in range(start, min(start + self.groups, self.validation_groups))
                 for example in self._held.group(number, (ORIGINAL, MATCHED, *UNMATCHED), random)
             ]
-            batches.append(self._lookup.batch(self.held, examples, random, masked=0.0))
+            batches.append(self._lookup.batch(self.held, examples, random, beats=HEARD[1], masked=0.0))
         return batches
 
 
@@ -110,15 +116,15 @@ class Lookup:
     def __init__(self, stores: Sequence[Store]) -> None:
         self._kept = {store.folder: KeptIntervals(store) for store in stores}
 
-    def batch(self, clips: Clips, examples: Sequence[Example], random: Random, *, masked: float) -> Batch:
-        """Return examples as a batch: all as long as the shortest, with ``masked`` of them short of a role."""
-        count = min(len(example.grid) for example in examples) - 1
+    def batch(self, clips: Clips, examples: Sequence[Example], random: Random, *, beats: int, masked: float) -> Batch:
+        """Return examples as a batch, ``beats`` long or as the shortest of them; a share ``masked`` lacks a role."""
+        beats = min(beats, *(len(example.grid) - 1 for example in examples))
         pitches, onsets, roles, targets = [], [], [], []
         for example in examples:
             shown = set(Role)
             if random.random() < masked:
                 shown.remove(ROLES[int(random.integers(len(ROLES)))])
-            found = self.example(clips, example, count, random)
+            found = self.example(clips, example, beats, random)
             pitches.append(found[0])
             onsets.append(found[1])
             roles.append([role in shown for role in ROLES])
@@ -133,12 +139,11 @@ class Lookup:
             groups=torch.tensor([example.group for example in examples]),
         )
 
-    def example(self, clips: Clips, example: Example, count: int, random: Random | None) -> tuple[Floats, Floats]:
-        """Return (pitches, onsets) of an example's first ``count`` beats, exact and clean if ``random`` is None."""
-        grid = example.grid[: count + 1]
+    def example(self, clips: Clips, example: Example, beats: int, random: Random | None) -> tuple[Floats, Floats]:
+        """Return (pitches, onsets) of an example's first ``beats``, exact and clean if ``random`` is None."""
+        grid = example.grid[: beats + 1]
         if random is not None:
-            jitter = random.normal(0, random.uniform(0, JITTER_S), len(grid)) + random.uniform(-SHIFT_S, SHIFT_S)
-            grid = np.maximum.accumulate(grid + np.clip(jitter, -0.1, 0.1))
+            grid = _tracked(example.grid, beats, random)
         pitches, onsets = [], []
         for role in ROLES:
             layer = example.layers[role]
@@ -148,3 +153,16 @@ class Lookup:
             pitches.append(found[0])
             onsets.append(found[1])
         return np.concatenate(pitches), np.concatenate(onsets)
+
+
+def _tracked(exact: Times, beats: int, random: Random) -> Times:
+    """Return a grid as a tracker might have found it: in an octave of the tempo, and not quite in place."""
+    octave = random.choice(3, p=OCTAVES)
+    if octave == 1:
+        exact = divided(exact, 2)
+    elif octave == 2 and len(exact) > 2 * beats:
+        exact = exact[::2]
+    grid = exact[: beats + 1]
+    jitter = random.normal(0, random.uniform(0, JITTER_S), len(grid)) + random.uniform(-SHIFT_S, SHIFT_S)
+    moved: Times = np.maximum.accumulate(grid + np.clip(jitter, -0.1, 0.1))
+    return moved

@@ -25,6 +25,7 @@ FEWEST_BEATS = 8
 _CACHED_STEMS = 512  # about 300 MB of pitch classes and onsets of stems of 40 s
 
 
+@attrs.define(kw_only=True, eq=False)
 class IntervalNetScorer(NetworkScorer):
     """intervalnet: the probability that three stems belong together, from their pitch classes and onsets on the beats.
 

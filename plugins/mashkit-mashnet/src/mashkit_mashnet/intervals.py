@@ -89,6 +89,8 @@ def levelled(pitches: Floats, onsets: Floats) -> tuple[Floats, Floats]:
     level = pitches.sum(axis=1).mean(axis=-1)[:, None, None] if pitches.size else 1.0
     quiet, still = np.float32(_LITTLE_PITCH), np.float32(_LITTLE_ONSET)
     # A stem with a few bright partials in it has not more harmony for it: roots even them out.
+    # Differences of sums may come out a rounding below nothing.
+    pitches, onsets = np.maximum(pitches, 0), np.maximum(onsets, 0)
     return np.sqrt(pitches / (level + quiet)), np.sqrt(onsets / (onsets.mean() + still))
 
 
