@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 
 from mashkit.components import ComponentInfo
-from mashkit.hookspecs import hookimpl
+from mashkit.hookspecs import Command, hookimpl
 from mashkit.models import WeightFile
 
 _PAPER = (
@@ -106,3 +106,11 @@ WEIGHTS = tuple(
 def mashkit_register_weights() -> Iterable[WeightFile]:
     """Register the checkpoints that come with this package."""
     return WEIGHTS
+
+
+@hookimpl
+def mashkit_register_commands() -> Iterable[Command]:
+    """Register `mashkit train`."""
+    from mashkit_mashnet.command import TRAIN
+
+    return [TRAIN]
