@@ -196,11 +196,11 @@ def table(result: dict[str, Any]) -> str:
             for name in networks["paper"]
         ),
         "",
-        f"The spectrum of a stem of {result['spectrum_of_s']:.0f} s costs {result['spectrum_cpu_ms']:.0f} ms more, once; "
-        f"a checkpoint of compact PreMixNet has {result['checkpoint_bytes'] / 1e6:.1f} MB.",
+        f"The spectrum of a stem of {result['spectrum_of_s']:.0f} s costs {result['spectrum_cpu_ms']:.0f} ms more, "
+        f"once; a checkpoint of compact PreMixNet has {result['checkpoint_bytes'] / 1e6:.1f} MB.",
         "",
-        f"{found['mashups']} candidates of one vocal, {found['layers']} layers in all, {found['lengths']} different lengths; "
-        "stretched before, which is in neither time:",
+        f"{found['mashups']} candidates of one vocal, {found['layers']} layers in all, {found['lengths']} different "
+        "lengths; stretched before, which is in neither time:",
         "",
         "| compact PreMixNet, with parts | CPU s | a mashup, ms |",
         "|---|---|---|",
@@ -209,9 +209,10 @@ def table(result: dict[str, Any]) -> str:
             for name in ("layer by layer", "independent")
         ),
         "",
-        f"Ratio: {found['ratio']:.1f}, median of {result['runs']} runs of both in turn; the scores are the same to the bit.",
+        f"Ratio: {found['ratio']:.1f}, median of {result['runs']} runs of both in turn; the scores are the same to the "
+        "bit.",
         "",
-        "Targets: compact on 30 s of three stems in at most 60 ms; the candidates at least 10 times faster layer by layer.",
+        "Targets: compact on 30 s of three stems in at most 60 ms; candidates at least 10 times faster layer by layer.",
         "",
     ]
     return "\n".join(lines)

@@ -80,8 +80,8 @@ class FrontEnd:
 
         What is shifted in a wide spectrum has something to bring in from beyond the edge.
         """
-        more = semitones * self.bands_a_semitone
-        if self.scale != "log-frequency" or not math.isclose(more, round(more), abs_tol=1e-6):
+        more = semitones * self.bands_a_semitone if self.scale == "log-frequency" else math.nan
+        if math.isnan(more) or not math.isclose(more, round(more), abs_tol=1e-6):
             raise OptionError("a front end can be widened by whole bands of a log-frequency scale")
         ratio = 2 ** (semitones / 12)
         return attrs.evolve(
