@@ -2,8 +2,10 @@
 
 Both sides run in turn, A B A B …, after an uncounted call of each that starts the worker and loads models; which one
 begins changes from pair to pair. CPU seconds are those of this process and of the worker (/proc/<pid>/stat), on one
-thread each: they hardly depend on what else the machine does, the wall clock does. The ratio is the median of the
-pairs' ratios. Linux only. Prints a table, and with --write keeps it as benchmarks/results/isolation.json and .md.
+thread each: they depend less on what else the machine does than the wall clock. The ratio is the median of the pairs'
+ratios. What handing the sound over takes is measured by itself as well, both directions, both sides: calls of a second
+or two differ from each other by more. Linux only. Prints a table, and with --write keeps it as
+benchmarks/results/isolation.json and .md.
 """
 
 from __future__ import annotations
@@ -13,6 +15,7 @@ import json
 import os
 import platform
 import statistics
+import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -25,6 +28,7 @@ import attrs
 import mashkit as mk
 from mashkit.output import environment
 from mashkit.registry import Registry
+from mashkit.remote.messages import Scratch
 from mashkit.remote.proxies import RemoteComponent, isolated
 
 HERE = Path(__file__).parent
@@ -63,14 +67,36 @@ def timed(work: Callable[[], object], pids: list[int]) -> tuple[float, float]:
     return sum(map(cpu_s, pids)) - before, time.perf_counter() - start
 
 
+def sounds(result: object) -> list[mk.Audio]:
+    """Return the audio in what a component gave."""
+    if isinstance(result, mk.StemSet):
+        return list(result.stems.values())
+    return [result] if isinstance(result, mk.Audio) else []
+
+
+def handing_over_s(audio: mk.Audio, results: list[mk.Audio], times: int = 11) -> float:
+    """Return the CPU seconds that a call's sound costs on its way: written and read, there and back."""
+    taken = []
+    with tempfile.TemporaryFile(buffering=0) as one, tempfile.TemporaryFile(buffering=0) as other:
+        inbox, outbox = Scratch(one), Scratch(other)
+        for _ in range(times + 1):
+            start = time.process_time()
+            inbox.get(inbox.put(audio))
+            for reference in [outbox.put(result) for result in results]:
+                outbox.get(reference)
+            inbox.clear()
+            outbox.clear()
+            taken.append(time.process_time() - start)
+    return statistics.median(taken[1:])
+
+
 def compare(case: Case, audio: mk.Audio, pairs: int) -> dict[str, Any]:
     """Measure one case."""
     here = Registry().create(case.kind, case.name, case.options)
     with isolated(case.kind, case.name, options=case.options) as there:
         pids = [os.getpid(), worker_of(there)]
         sides = {"here": lambda: case.work(here, audio), "there": lambda: case.work(there, audio)}
-        for work in sides.values():
-            work()
+        results, _ = (sounds(work()) for work in sides.values())
         taken: dict[str, list[tuple[float, float]]] = {"here": [], "there": []}
         for pair in range(pairs):
             for side in sorted(sides, reverse=bool(pair % 2)):
@@ -85,7 +111,7 @@ def compare(case: Case, audio: mk.Audio, pairs: int) -> dict[str, Any]:
             f"{unit}_ratio": statistics.median(ratios),
             f"{unit}_ratio_quartiles": [ratios[len(ratios) // 4], ratios[-1 - len(ratios) // 4]],
         }
-    return row | {"load": os.getloadavg()[0]}
+    return row | {"handing_over_s": handing_over_s(audio, results), "load": os.getloadavg()[0]}
 
 
 def worker_of(component: RemoteComponent) -> int:
@@ -112,11 +138,13 @@ def write(rows: list[dict[str, Any]], seconds: float) -> None:
         " in this process and in a worker in turn, starts and first calls not counted. CPU seconds are those of both"
         " processes; ratios are medians over pairs, with the quartiles.",
         "",
-        "| component | pairs | CPU here, s | CPU isolated, s | ratio of CPU | ratio of wall clock | load |",
-        "|---|---|---|---|---|---|---|",
+        "| component | pairs | CPU here, s | CPU isolated, s | ratio of CPU | handing over, CPU ms | of CPU here, % |"
+        " ratio of wall clock | load |",
+        "|---|---|---|---|---|---|---|---|---|",
         *(
             f"| {row['kind']} `{row['name']}` | {row['pairs']} | {row['cpu_here_s']:.2f} | {row['cpu_there_s']:.2f} |"
-            f" {ratio(row, 'cpu')} | {ratio(row, 'wall')} | {row['load']:.1f} |"
+            f" {ratio(row, 'cpu')} | {1e3 * row['handing_over_s']:.0f}"
+            f" | {100 * row['handing_over_s'] / row['cpu_here_s']:.1f} | {ratio(row, 'wall')} | {row['load']:.1f} |"
             for row in rows
         ),
         "",
@@ -147,7 +175,8 @@ def main() -> None:
         row = rows[-1]
         print(
             f"{case.kind} {case.name:<15} CPU {row['cpu_here_s']:.2f} s, isolated {row['cpu_there_s']:.2f} s, ratio"
-            f" {ratio(row, 'cpu')}; wall clock ratio {ratio(row, 'wall')}; load {row['load']:.1f}",
+            f" {ratio(row, 'cpu')}, handing over {1e3 * row['handing_over_s']:.0f} ms; wall clock ratio"
+            f" {ratio(row, 'wall')}; load {row['load']:.1f}",
             flush=True,
         )
     if arguments.write:

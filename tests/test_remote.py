@@ -27,6 +27,7 @@ from mashkit.errors import (
     ContractViolation,
     GenerationError,
     OptionError,
+    OutputError,
     UnknownComponent,
     UsageError,
 )
@@ -578,6 +579,41 @@ def test_long_audio_goes_through_a_scratch_file_in_blocks(monkeypatch: pytest.Mo
             again = scratch.get(scratch.put(audio))
             assert again.sample_rate == audio.sample_rate
             np.testing.assert_array_equal(again.samples, audio.samples)
+
+
+def test_a_scratch_file_is_written_over_and_what_is_beyond_the_limit_given_back(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    short, long = signals.noise(0.1), signals.noise(0.3, seed=1)
+    monkeypatch.setattr(messages, "KEPT", short.samples.nbytes)
+    with tempfile.TemporaryFile(buffering=0) as file:
+        writer, reader = messages.Scratch(file), messages.Scratch(file)
+        for audio in (long, short, short):
+            reference = writer.put(audio)
+            assert reference["offset"] == 0
+            np.testing.assert_array_equal(reader.get(reference).samples, audio.samples)
+            reader.clear()
+            writer.clear()
+            assert os.fstat(file.fileno()).st_size == messages.KEPT
+
+
+def test_stems_outlive_the_calls_that_write_over_them(odd: Odd) -> None:
+    first, second = signals.noise(0.5, seed=1), signals.noise(0.5, seed=2)
+    stems = odd.separate("", first)
+    before = {name: stem.samples.copy() for name, stem in stems.items()}
+    odd.separate("", second)
+    for name, stem in stems.items():
+        np.testing.assert_array_equal(stem.samples, before[name])
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full here")
+def test_a_full_disk_is_said_to_be_one() -> None:
+    with (
+        Path("/dev/full").open("r+b", buffering=0) as file,
+        pytest.raises(OutputError, match=r"no room for .* between processes: No space left") as raised,
+    ):
+        messages.Scratch(file).put(signals.noise(0.1))
+    assert "TMPDIR" in str(raised.value.fix)
 
 
 def test_audio_that_ends_too_early_is_noticed() -> None:

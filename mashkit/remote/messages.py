@@ -2,23 +2,26 @@
 
 A message is :data:`MAGIC`, its length as four bytes (little endian), and a JSON object in UTF-8. Each direction has a
 scratch file without a name: audio lies there as raw float32 while a message refers to it, and whatever dies, nothing
-is left on the disk.
+is left on the disk. It is read into memory of the reader's own, never mapped: what a worker does to its file
+afterwards, cutting it short included, reaches nobody.
 """
 
 from __future__ import annotations
 
 import importlib.metadata
 import json
+import os
 import struct
+import tempfile
 from collections.abc import Mapping
 from typing import IO, Any, BinaryIO
 
 import attrs
 
 from mashkit import errors
-from mashkit.audiobuffer import AudioBuffer, settle
+from mashkit.audiobuffer import IN_MEMORY, AudioBuffer, settle
 from mashkit.components import ComponentInfo
-from mashkit.errors import MashkitError
+from mashkit.errors import MashkitError, OutputError
 from mashkit.types import Analysis, Audio, Clip, Role, Samples
 
 PROTOCOL = 1
@@ -27,6 +30,10 @@ MAGIC = b"\x93mashkit"
 """Begins every message; its first byte is no text in any encoding a backend would print."""
 LONGEST = 1 << 28
 """Bytes of JSON a message may have: the clips of a very large catalog need a tenth of it."""
+
+KEPT = IN_MEMORY
+"""Bytes of a scratch file that stay from call to call: to be given pages and to give them back, call after call, costs
+the system several times what copying the audio does."""
 
 _BLOCK = 1 << 20
 """Samples handed over at a time."""
@@ -89,18 +96,35 @@ class Scratch:
 
     def __init__(self, file: BinaryIO) -> None:
         self.file = file
+        self._end = 0
 
     def clear(self) -> None:
-        """Give the space back."""
-        self.file.truncate(0)
+        """Let go of the audio in it, and of the space beyond :data:`KEPT`."""
+        self._end = 0
+        if os.fstat(self.file.fileno()).st_size > KEPT:
+            self.file.truncate(KEPT)
 
     def put(self, audio: Audio) -> dict[str, int]:
-        """Append audio and return what the other side needs to read it."""
-        offset = self.file.seek(0, 2)
-        for channel in audio.samples:
-            for start in range(0, audio.frames, _BLOCK):
-                channel[start : start + _BLOCK].tofile(self.file)
-                settle(audio.samples)
+        """Add audio to what was put since it was cleared, and return what the other side needs to read it.
+
+        Raises
+        ------
+        OutputError
+            If the folder for temporary files has no room for it.
+        """
+        offset = self.file.seek(self._end)
+        try:
+            for channel in audio.samples:
+                for start in range(0, audio.frames, _BLOCK):
+                    self._pour(channel[start : start + _BLOCK])
+                    settle(audio.samples)
+        except OSError as error:
+            raise OutputError(
+                f"{tempfile.gettempdir()}: no room for {audio.samples.nbytes / 1e9:.2f} GB of audio on its way between"
+                f" processes: {error.strerror}",
+                "make room there, or set TMPDIR to a folder with room",
+            ) from error
+        self._end += audio.samples.nbytes
         return {"offset": offset, "channels": audio.channels, "frames": audio.frames, "sample_rate": audio.sample_rate}
 
     def get(self, reference: Mapping[str, int]) -> Audio:
@@ -112,6 +136,11 @@ class Scratch:
                 self._fill(channel[start : start + _BLOCK])
                 buffer.settle()
         return buffer.audio(reference["sample_rate"])
+
+    def _pour(self, samples: Samples) -> None:
+        left = samples.data.cast("B")
+        while left:
+            left = left[self.file.write(left) :]
 
     def _fill(self, samples: Samples) -> None:
         left = samples.data.cast("B")
