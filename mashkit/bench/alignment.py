@@ -28,7 +28,7 @@ from mashkit.errors import AnalysisError
 from mashkit.interfaces import Analyzer, Generator, Stretcher
 from mashkit.pipeline import Kit
 from mashkit.render import ClipSource, Mashup, Renderer
-from mashkit.testing.contracts import SyntheticSource
+from mashkit.testing.synthetic import SyntheticSource
 from mashkit.types import Analysis, Audio, Clip, Condition, Key, MashupPlan, Role, Times, by_id
 
 MARGIN_S = 0.5

@@ -12,7 +12,7 @@ import mashkit as mk
 from mashkit.errors import AnalysisError, OptionError, PlanError
 from mashkit.registry import Registry
 from mashkit.testing import ScorerContract, signals
-from mashkit.testing.contracts import SyntheticSource
+from mashkit.testing.synthetic import SyntheticSource
 from mashkit.testing.mashups import Shelf, mashup_of, shifted
 from mashkit.timemap import TimeMap
 from mashkit.types import Analysis, Audio, Clip, Key, Role, StemSet
