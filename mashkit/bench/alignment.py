@@ -118,7 +118,7 @@ class AlignmentTask(Task):
         for name in ("songs", "multitracks"):
             folder = None if data is None else data / name
             if folder is None or not folder.is_dir():
-                missing = "no --data" if folder is None else f"no folder {folder}"
+                missing = "no --data" if folder is None else f"no folder {name} in --data"
                 found += [
                     Input(name=f"{name}, {title}", measure=f"{name} {alignment}", missing=missing)
                     for alignment, title in ALIGNMENTS.items()

@@ -19,6 +19,7 @@ import mashkit
 from mashkit.atomicfile import write_json
 from mashkit.audiofile import AUDIO_SUFFIXES, save
 from mashkit.bench import rendered
+from mashkit.bench.labelled import READERS
 from mashkit.bench.multitracks import MultitrackSource, find_multitracks, measured, stem_files
 from mashkit.bench.tables import suggestion
 from mashkit.bench.tasks import digest_of
@@ -161,6 +162,16 @@ PUBLISHED: Mapping[str, Listed] = {
             "DATA/BallroomData/<dance>/<name>.wav",
             serves=("analyzer",),
         ),
+        Listed(
+            name="gtzan",
+            title="1,000 excerpts of ten genres with key, tempo and beats",
+            licence="none is stated",
+            folder="gtzan_genre/genres",
+            where="audio as DATA/gtzan_genre/genres/<genre>/<genre>.<number>.wav, keys of "
+            "https://github.com/alexanderlerch/gtzan_key as DATA/gtzan_key, tempi and beats of "
+            "https://github.com/TempoBeatDownbeat/gtzan_tempo_beat as DATA/gtzan_tempo_beat",
+            serves=("analyzer",),
+        ),
     )
 }
 """What single tasks read besides, by name."""
@@ -194,7 +205,7 @@ def look_for(data: Path | None) -> list[Found]:
         if "separator" in listed.serves:
             count = len(find_multitracks(folder))
         elif listed.name in PUBLISHED:
-            count = sum(path.suffix in (".key", ".bpm", ".beats") for path in folder.rglob("*"))
+            count = sum(1 for _ in READERS[listed.name](data))
         else:
             count = sum(path.suffix.lower() in AUDIO_SUFFIXES for path in folder.rglob("*"))
         found.append(Found(listed, folder, count))
@@ -247,7 +258,8 @@ def folder_of(listed: Listed, data: Path | None) -> Path:
     for place in places:
         if place.is_dir():
             return place
-    reason = f"no folder {places[0]}" if places else "no --data"
+    # Not the whole path: reasons are kept with results, which are passed on.
+    reason = f"no folder {listed.folder} in --data" if places else "no --data"
     raise CollectionMissing(f"collection {listed.name!r} is not here: {reason}", listed.where)
 
 
