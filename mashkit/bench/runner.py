@@ -32,7 +32,7 @@ from mashkit.bench.ranking import RULES, Standing, standings
 from mashkit.bench.suite import Competitor, Suite
 from mashkit.bench.tables import SuiteError
 from mashkit.bench.tasks import FAILED, OK, TIMEOUT, UNAVAILABLE, Input, Row, Task, load_task
-from mashkit.bench.worker import Assignment, serve
+from mashkit.bench.worker import READY, Assignment, serve
 from mashkit.composite import is_composite
 from mashkit.errors import MashkitError, UnknownComponent
 from mashkit.output import environment
@@ -42,6 +42,12 @@ FORMAT = 1
 """Version of the result file."""
 EVERYTHING = "all inputs"
 """Input of the one row of a competitor that could not be created."""
+STARTING_S = 600.0
+"""Most seconds an interpreter may take to start and to import mashkit, a second of CPU.
+
+A suite's time-out is the competitor's and begins after that: where ten processes shared two cores, starting alone was
+seen to take more than 15 s by the clock.
+"""
 GIVE_UP_AFTER = 3
 """Processes lost in a row (killed by the time-out, or dead) after which a competitor's other inputs are not tried."""
 
@@ -275,7 +281,7 @@ class _Match:
                     self.kill()
                     self._start()
                 self._connection.send(given)
-                row |= self._receive()
+                row |= self._receive(self.suite.timeout_s)
                 row["reason"] = self.known.passed_on(row["reason"])
                 lost_in_a_row, used = 0, True
             except _Lost as lost:
@@ -317,13 +323,15 @@ class _Match:
         self._connection.send(
             Assignment(self.suite.task, self.task.kind, competitor.component, dict(competitor.options))
         )
-        return self._receive()
+        ready = self._receive(STARTING_S)
+        assert ready["status"] == READY  # noqa: S101 — our own protocol
+        return self._receive(self.suite.timeout_s)
 
-    def _receive(self) -> dict[str, Any]:
+    def _receive(self, timeout_s: float) -> dict[str, Any]:
         """Wait for the process's answer; raises _Lost if none comes."""
         process = self._process  # when all is stopped, another thread takes it away
         try:
-            if self._connection.poll(self.suite.timeout_s):
+            if self._connection.poll(timeout_s):
                 answer: dict[str, Any] = self._connection.recv()
                 return answer
         except (EOFError, ConnectionError):
@@ -332,7 +340,7 @@ class _Match:
             problem = f"its process died with exit status {process.exitcode}{self._last_words()}"
             raise _Lost(FAILED, problem) from None
         self.kill()
-        raise _Lost(TIMEOUT, f"took longer than {self.suite.timeout_s:g} s and was stopped")
+        raise _Lost(TIMEOUT, f"took longer than {timeout_s:g} s and was stopped")
 
     def _last_words(self) -> str:
         lines = self._log.read_text(encoding="utf-8", errors="replace").split("\n") if self._log is not None else []
