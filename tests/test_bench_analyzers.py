@@ -11,10 +11,12 @@ import attrs
 import mir_eval
 import numpy as np
 import pytest
+import soundfile
 
-from mashkit.audiofile import save
+from mashkit.audiofile import resample, save
 from mashkit.bench import rendered
-from mashkit.bench.analyzers import FIELDS, AnalyzerTask, compared, excerpt, tempo_is_right
+from mashkit.bench.analyzers import FIELDS, WHERE, AnalyzerTask, compared, excerpt, tempo_is_right
+from mashkit.bench.collections import look_for
 from mashkit.bench.labelled import READERS, known_key, read_demo
 from mashkit.bench.tables import SuiteError
 from mashkit.bench.tasks import Input
@@ -66,7 +68,7 @@ def test_metrics_are_mir_evals_by_hand() -> None:
     beats = np.sort(np.round(TRUE.beats + random.normal(scale=0.05, size=len(TRUE.beats)), 6))  # type: ignore[arg-type]
     beats = np.unique(np.maximum(beats, 0))
     found = Analysis(key=Key(3, "minor"), tempo=100.0, beats=beats, downbeats=beats[1::4])
-    values = compared(found, TRUE, octave=True)
+    values = compared(found, TRUE)
     sides = [mir_eval.beat.trim_beats(one.beats) for one in (TRUE, found)]
     assert values["beat_f"] == pytest.approx(mir_eval.beat.f_measure(*sides), abs=1e-9)
     assert (values["cmlt"], values["amlt"]) == pytest.approx(mir_eval.beat.continuity(*sides)[1::2], abs=1e-9)
@@ -74,18 +76,31 @@ def test_metrics_are_mir_evals_by_hand() -> None:
     assert values["downbeat_f"] == pytest.approx(mir_eval.beat.f_measure(*sides), abs=1e-9)
     for key in (Key(0, "major"), Key(9, "minor"), Key(7, "major"), Key(0, "minor"), Key(6, "major")):
         by_hand = mir_eval.key.weighted_score("C major", str(key))
-        assert compared(Analysis(key=key), Analysis(key=Key(0, "major")), octave=True)["key"] == by_hand
+        assert compared(Analysis(key=key), Analysis(key=Key(0, "major")))["key"] == by_hand
 
 
 def test_tempo_accuracy_is_within_four_per_cent() -> None:
     assert tempo_is_right(124.8, 120, (1.0,))
     assert not tempo_is_right(124.9, 120, (1.0,))
-    values = [compared(Analysis(tempo=tempo), Analysis(tempo=120.0), octave=True) for tempo in (40, 60, 240, 360, 90)]
+    values = [compared(Analysis(tempo=tempo), Analysis(tempo=120.0)) for tempo in (40, 60, 240, 360, 90)]
     assert [one["tempo_1"] for one in values] == [0] * 5
     assert [one["tempo_2"] for one in values] == [1, 1, 1, 1, 0]
-    # Where the octave is not known, accuracy 1 is not measured.
-    assert compared(Analysis(tempo=480.0), Analysis(tempo=120.0), octave=False) == {"tempo_2": 1.0}
-    assert compared(Analysis(), Analysis(tempo=120.0), octave=True) == {"tempo_1": 0.0, "tempo_2": 0.0}
+    assert compared(Analysis(), Analysis(tempo=120.0)) == {"tempo_1": 0.0, "tempo_2": 0.0}
+
+
+def test_a_karaoke_grid_is_counted_apart(tmp_path: Path) -> None:
+    folder = tmp_path / "songs" / "Song"
+    folder.mkdir(parents=True)
+    save(folder / "song.wav", rendered_mix())
+    (folder / "song.txt").write_text(f"#BPM:{16 * TRUE.tempo:.2f}\n")  # type: ignore[operator]
+    (given,) = TASK.inputs({"collections": ["ultrastar"]}, tmp_path)
+    values = TASK.measure(Knowing(), given)
+    assert set(values) == {"grid", "minute_cpu_s"}  # four times the tempo
+    assert values["grid"] == 1
+    row = {"measure": "ultrastar", "input_missing": False, "status": "ok", "values": values, "peak_memory_mb": 1.0}
+    metrics = TASK.summarize([row, {**row, "values": {**values, "grid": 0.0}}])
+    assert metrics["grid"] == 50
+    assert metrics["tempo_1"] is metrics["tempo_2"] is None
 
 
 def test_what_is_not_provided_is_not_measured() -> None:
@@ -127,6 +142,12 @@ def test_every_layout_is_read(tmp_path: Path) -> None:
         "multitracks/A/song.json": json.dumps({"bpm": 124, "key": "G minor"}),
         "multitracks/B/mixture.beats": "0.010\t1\n0.570\t2\n",
         "songs/C/song.txt": "#TITLE:C\n#BPM:266,6\n#GAP:10\n: 0 1 2 la\n",
+        "gtzan_key/gtzan_key/genres/blues/blues.00003.lerch.txt": "14\n",
+        "gtzan_key/gtzan_key/genres/blues/blues.00004.lerch.txt": "-1\n",
+        "gtzan_key/gtzan_key/genres/rock/rock.00005.lerch.txt": "2\n",
+        "gtzan_tempo_beat/tempo/gtzan_blues_00003.bpm": "91.5\n",
+        "gtzan_tempo_beat/beats/gtzan_blues_00003.beats": "0.25 3\n0.91 4\n1.57 1\n",
+        "gtzan_tempo_beat/beats/gtzan_rock_00005.beats": "0.25\n0.91\n",
     }
     for name, text in files.items():
         path = tmp_path / name
@@ -135,25 +156,31 @@ def test_every_layout_is_read(tmp_path: Path) -> None:
     for name in (
         "giantsteps-key-dataset/audio/1.LOFI.mp3", "giantsteps-tempo-dataset/audio/2.LOFI.mp3",
         "giantsteps-tempo-dataset/audio/none.mp3", "BallroomData/Waltz/Waltz-1.wav", "songs/C/audio.ogg",
+        *(f"gtzan_genre/genres/{name.partition('.')[0]}/{name}.wav" for name in ("blues.00003", "blues.00004",
+                                                                               "rock.00005", "rock.00006")),
         *(f"multitracks/{song}/{stem}.flac" for song in "AB" for stem in ("vocals", "drums", "other")),
     ):  # fmt: skip
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         save(tmp_path / name, sound)
     found = {name: list(reader(tmp_path)) for name, reader in READERS.items() if name != "demo"}
     assert {name: len(some) for name, some in found.items()} == {
-        "multitracks": 2, "ultrastar": 1, "giantsteps-key": 1, "giantsteps-tempo": 1, "ballroom": 1,
+        "multitracks": 2, "ultrastar": 1, "giantsteps-key": 1, "giantsteps-tempo": 1, "ballroom": 1, "gtzan": 2,
     }  # fmt: skip
     assert found["giantsteps-key"][0].key == "D minor"
     assert found["giantsteps-tempo"][0].tempo == 140
     assert found["ballroom"][0].downbeats == (0.5, 2.0)
     assert (found["multitracks"][0].tempo, found["multitracks"][0].beats) == (124, None)
     assert found["multitracks"][1].beats == (0.010, 0.570)
-    assert found["ultrastar"][0].tempo == pytest.approx(66.65)
-    assert not found["ultrastar"][0].octave
+    assert (found["ultrastar"][0].grid, found["ultrastar"][0].tempo) == (pytest.approx(66.65), None)
+    blues, rock = found["gtzan"]  # blues.00004 modulates, and nothing is said of rock.00006
+    assert (blues.key, blues.tempo, blues.beats, blues.downbeats) == ("B minor", 91.5, (0.25, 0.91, 1.57), (1.57,))
+    assert (rock.key, rock.tempo, rock.beats, rock.downbeats) == ("B major", None, (0.25, 0.91), None)
     inputs = TASK.inputs({"collections": ["multitracks"]}, tmp_path)
     assert [one.missing for one in inputs] == ["", ""]
     assert all(not list(reader(None)) for name, reader in READERS.items() if name != "demo")
     assert known_key("D minor | F major") is None
+    counted = {one.listed.name: one.songs for one in look_for(tmp_path)}
+    assert (counted["gtzan"], counted["giantsteps-key"], counted["ballroom"]) == (2, 1, 1)
 
 
 def test_the_demo_songs_are_labelled() -> None:
@@ -162,8 +189,32 @@ def test_the_demo_songs_are_labelled() -> None:
     assert all(one.key and one.tempo and one.downbeats for one in found)
 
 
-def test_what_is_not_here_is_missing_and_says_where_it_is() -> None:
-    (ballroom,) = TASK.inputs({"collections": ["ballroom"]}, None)
-    assert "BallroomAnnotations" in ballroom.missing
+def test_gtzans_layout_is_measured(tmp_path: Path) -> None:
+    # As its publishers pack it: AU files of 22,050 Hz, mono.
+    mix = resample(rendered_mix(), 22_050)
+    (tmp_path / "gtzan_genre" / "genres" / "pop").mkdir(parents=True)
+    soundfile.write(tmp_path / "gtzan_genre" / "genres" / "pop" / "pop.00000.au", mix.mono(), 22_050)
+    key = tmp_path / "gtzan_key" / "gtzan_key" / "genres" / "pop" / "pop.00000.lerch.txt"
+    key.parent.mkdir(parents=True)
+    assert TRUE.key is not None
+    key.write_text(f"{(TRUE.key.tonic - 9) % 12 + 12 * (TRUE.key.mode == 'minor')}\n")
+    (given,) = TASK.inputs({"collections": ["gtzan"]}, tmp_path)
+    assert TASK.measure(Knowing(), given)["key"] == 1
+
+
+def rendered_mix() -> Audio:
+    return signals.mix(rendered.render(rendered.compose(1, 0)))
+
+
+@pytest.mark.parametrize("name", READERS)
+def test_what_is_not_here_is_missing_and_says_where_it_is(name: str, tmp_path: Path) -> None:
+    if name == "demo":  # a clone has them beside the package
+        return
+    (missing,) = TASK.inputs({"collections": [name]}, tmp_path)
+    assert missing.missing == f"no {name} in --data: {WHERE[name]}"
+    assert "DATA/" in missing.missing
+
+
+def test_unknown_music_gets_a_suggestion() -> None:
     with pytest.raises(SuiteError, match="did you mean 'ballroom'"):
         TASK.inputs({"collections": ["balroom"]}, None)

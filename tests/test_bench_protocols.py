@@ -18,6 +18,7 @@ from mashkit.bench import rendered
 from mashkit.bench.collections import (
     LISTED,
     PUBLISHED,
+    Choice,
     CollectionMissing,
     RenderedSource,
     digest_of,
@@ -321,16 +322,16 @@ def test_rendered_songs_sound_in_their_key_and_on_their_beats(number: int) -> No
 
 
 def test_rendered_clips_are_measured_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("mashkit.bench.collections.RENDERED_SONGS", 3)
-    collection = open_collection("rendered", None, 11)
-    assert collection is open_collection("rendered", None, 11)
+    collection = open_collection("rendered", None, 11, 3)
+    assert collection is open_collection("rendered", None, 11, 3)
+    assert len(collection.clips) == 3
     assert {clip.licence for clip in collection.clips} == {"CC0-1.0"}
     for clip in collection.clips:
         assert clip.activity[Role.VOCAL] > 0.3
         assert -40 < clip.loudness[Role.HARMONIC] < -5
     open_collection.cache_clear()
     monkeypatch.setattr("mashkit.bench.collections.measured", lambda *_: pytest.fail("measured again"))
-    assert open_collection("rendered", None, 11).clips == collection.clips
+    assert open_collection("rendered", None, 11, 3).clips == collection.clips
     with pytest.raises(CatalogError, match="no clip 'x'"):
         collection.source.stem("x", Role.VOCAL)
 
@@ -357,7 +358,7 @@ def test_multitracks_separated_anew_keep_their_clips(tmp_path: Path) -> None:
         save(song / f"{name}.flac", stem)
     collection = open_collection("multitracks", tmp_path, 0)
     (clip,) = collection.clips
-    other = separated_by("multitracks", tmp_path, 0, "librosa")
+    other = separated_by(Choice(name="multitracks", data=tmp_path, seed=0), "librosa")
     renamed = other.clip(f"{clip.id}~librosa")
     assert attrs.evolve(renamed, id=clip.id) == clip
     # A separation is near the truth, and not the truth.

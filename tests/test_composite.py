@@ -18,7 +18,7 @@ from mashkit.errors import OptionError, UnknownComponent, UsageError
 from mashkit.registry import Registry
 from mashkit.render import Mashup
 from mashkit.testing import AnalyzerContract, ScorerContract, signals
-from mashkit.testing.contracts import SyntheticSource
+from mashkit.testing.synthetic import SyntheticSource
 from mashkit.types import Analysis, Audio, Key, Score
 
 

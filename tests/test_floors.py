@@ -13,7 +13,7 @@ from mashkit.pipeline import Kit
 from mashkit.registry import Registry
 from mashkit.render import Renderer
 from mashkit.testing import ScorerContract, signals
-from mashkit.testing.contracts import SyntheticSource
+from mashkit.testing.synthetic import SyntheticSource
 from mashkit.types import Audio, Condition, Key, Layer, MashupPlan, Role
 
 

@@ -13,7 +13,7 @@ import mashkit as mk
 from mashkit.errors import ComponentFailed, UnknownComponent, UsageError
 from mashkit.hookspecs import StageEvent, hookimpl
 from mashkit.render import Mashup
-from mashkit.testing.contracts import SyntheticSource
+from mashkit.testing.synthetic import SyntheticSource
 from mashkit.types import Key, Role, Score
 
 

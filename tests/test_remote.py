@@ -39,7 +39,7 @@ from mashkit.remote import messages
 from mashkit.remote.environments import RECORD
 from mashkit.remote.proxies import RemoteComponent, isolated
 from mashkit.testing import StretcherContract, signals
-from mashkit.testing.contracts import SyntheticSource
+from mashkit.testing.synthetic import SyntheticSource
 from mashkit.timemap import TimeMap
 from mashkit.types import Audio, Key
 

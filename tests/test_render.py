@@ -13,7 +13,7 @@ from mashkit.pipeline import Kit
 from mashkit.registry import Registry
 from mashkit.render import Renderer
 from mashkit.testing import signals
-from mashkit.testing.contracts import SyntheticSource
+from mashkit.testing.synthetic import SyntheticSource
 from mashkit.types import Analysis, Audio, Clip, Condition, Key, Layer, MashupPlan, Mixing, Role
 
 CEILING = 10 ** (PEAK_CEILING_DB / 20)

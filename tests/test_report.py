@@ -25,7 +25,7 @@ from mashkit.render import Mashup, Renderer
 from mashkit.report import page
 from mashkit.report.figures import PEAK_BINS, figures, peaks
 from mashkit.testing import signals
-from mashkit.testing.contracts import SyntheticSource
+from mashkit.testing.synthetic import SyntheticSource
 from mashkit.timemap import TimeMap
 from mashkit.types import Analysis, Audio, Condition, Key, Layer, MashupPlan, Role, Score
 

@@ -28,7 +28,7 @@ from mashkit.errors import AnalysisError
 from mashkit.interfaces import Analyzer, Generator, Stretcher
 from mashkit.pipeline import Kit
 from mashkit.render import ClipSource, Mashup, Renderer
-from mashkit.testing.contracts import SyntheticSource
+from mashkit.testing.synthetic import SyntheticSource
 from mashkit.types import Analysis, Audio, Clip, Condition, Key, MashupPlan, Role, Times, by_id
 
 MARGIN_S = 0.5
@@ -118,7 +118,7 @@ class AlignmentTask(Task):
         for name in ("songs", "multitracks"):
             folder = None if data is None else data / name
             if folder is None or not folder.is_dir():
-                missing = "no --data" if folder is None else f"no folder {folder}"
+                missing = "no --data" if folder is None else f"no folder {name} in --data"
                 found += [
                     Input(name=f"{name}, {title}", measure=f"{name} {alignment}", missing=missing)
                     for alignment, title in ALIGNMENTS.items()

@@ -17,16 +17,24 @@ import attrs
 import numpy as np
 import numpy.typing as npt
 
-from mashkit.audiofile import load, resample
 from mashkit.bench import rendered
 from mashkit.bench.charts import Chart, RowChart
-from mashkit.bench.collections import LISTED
+from mashkit.bench.collections import LISTED, PUBLISHED
 from mashkit.bench.labelled import READERS, Labels, known_key
-from mashkit.bench.tables import SuiteError, from_table, suggestion
-from mashkit.bench.tasks import OK, Input, InputLost, Metric, Row, Task, stopwatch
+from mashkit.bench.pieces import (
+    RENDERED,
+    cost_metrics,
+    cost_of,
+    load_all,
+    minute_cost,
+    rendered_inputs,
+    require_known,
+    split_rows,
+)
+from mashkit.bench.tables import from_table
+from mashkit.bench.tasks import Input, Metric, Row, Task, stopwatch
 from mashkit.catalog.ingest import SAMPLE_RATE
 from mashkit.components import Component
-from mashkit.errors import MashkitError
 from mashkit.interfaces import Analyzer
 from mashkit.types import TONIC_NAMES, Analysis, Audio, Key, Times, as_tuple
 
@@ -34,7 +42,9 @@ TEMPO_TOLERANCE = 0.04
 """Share by which a tempo may be off (Gouyon et al., "An experimental comparison of audio tempo induction algorithms",
 IEEE TASLP 14(5), 2006), and below it accuracy 2's factors."""
 TEMPO_FACTORS = (1.0, 2.0, 3.0, 1 / 2, 1 / 3)
-RENDERED = "rendered"
+GRID_FACTORS = (*TEMPO_FACTORS, 4.0, 1 / 4)
+WHERE: Mapping[str, str] = {name: {**LISTED, **PUBLISHED, "ultrastar": LISTED["songs"]}[name].where for name in READERS}
+"""Where labelled music is to be had, by the reader's name."""
 CIRCULAR = "MusicDelta, Ballroom and GiantSteps are among what published networks (madmom’s) were trained on."
 
 FIELDS: Mapping[str, tuple[str, str]] = {
@@ -47,6 +57,8 @@ FIELDS: Mapping[str, tuple[str, str]] = {
     "amlt": ("AMLt", "the same, half, double and off-beat allowed"),
 }
 """What a row holds, with title and explanation; each 0–1."""
+GRID = "grid"
+"""A field apart: whoever lays a grid under syllables needs no beat."""
 
 
 def tempo_is_right(found: float, true: float, factors: Sequence[float]) -> bool:
@@ -54,25 +66,16 @@ def tempo_is_right(found: float, true: float, factors: Sequence[float]) -> bool:
     return any(abs(found - factor * true) <= TEMPO_TOLERANCE * factor * true for factor in factors)
 
 
-def compared(found: Analysis, true: Analysis, *, octave: bool) -> dict[str, float]:
-    """Return each metric that both sides have something for; a field found to be None is wrong where it is known.
-
-    Parameters
-    ----------
-    found, true : Analysis
-    octave : bool
-        Whether the true tempo's octave is known.
-    """
+def compared(found: Analysis, true: Analysis) -> dict[str, float]:
+    """Return each metric that both sides have something for; a field found to be None is wrong where it is known."""
     import mir_eval
 
     values: dict[str, float] = {}
     if true.key is not None:
         values["key"] = 0.0 if found.key is None else _key_score(true.key, found.key)
     if true.tempo is not None:
-        factors = TEMPO_FACTORS if octave else (*TEMPO_FACTORS, 4.0, 1 / 4)
-        values["tempo_2"] = float(found.tempo is not None and tempo_is_right(found.tempo, true.tempo, factors))
-        if octave:
-            values["tempo_1"] = float(found.tempo is not None and tempo_is_right(found.tempo, true.tempo, (1.0,)))
+        for name, factors in (("tempo_1", (1.0,)), ("tempo_2", TEMPO_FACTORS)):
+            values[name] = float(found.tempo is not None and tempo_is_right(found.tempo, true.tempo, factors))
     for field, name in (("beats", "beat"), ("downbeats", "downbeat")):
         if getattr(true, field) is None:
             continue
@@ -117,9 +120,7 @@ class Settings:
 
     @collections.validator
     def _known(self, attribute: object, value: Sequence[str]) -> None:
-        for name in value:
-            if name not in (RENDERED, *READERS):
-                raise SuiteError(f"settings: no labelled music {name!r}", suggestion(name, (RENDERED, *READERS)))
+        require_known(value, (RENDERED, *READERS))
 
 
 def _metrics() -> Iterator[Metric]:
@@ -135,13 +136,11 @@ def _metrics() -> Iterator[Metric]:
             explained=f"{explained[:1].upper()}{explained[1:]}; rendered songs, whose labels are exact.",
         )  # fmt: skip
     yield Metric(
-        name="cpu_s", title="CPU for a minute", unit="s", resolution=1, weight=0.5, digits=1,
-        explained="CPU seconds for a minute of music, mean.",
+        name=GRID, title="karaoke grid", unit="%", better="higher", resolution=1, weight=0,
+        explained="Tempi within 4 % of UltraStar’s grid or of two, three or four times as much or as little. Such a "
+        "grid is laid under syllables and is no tempo by itself: it is counted apart, and decides nothing.",
     )  # fmt: skip
-    yield Metric(
-        name="memory_mb", title="memory", unit="MB", resolution=100, weight=0, digits=0,
-        explained="Most memory its process held.",
-    )  # fmt: skip
+    yield from cost_metrics(resolution_s=1)
 
 
 class AnalyzerTask(Task):
@@ -149,7 +148,7 @@ class AnalyzerTask(Task):
 
     kind: ClassVar[str] = "analyzer"
     summary: ClassVar[str] = "key, tempo, beats and downbeats against labels, as mir_eval measures them"
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     metrics: ClassVar[Sequence[Metric]] = tuple(_metrics())
 
     def inputs(self, settings: Mapping[str, Any], data: Path | None) -> list[Input]:
@@ -158,19 +157,11 @@ class AnalyzerTask(Task):
         inputs = []
         for name in asked.collections:
             if name == RENDERED:
-                inputs += [
-                    Input(
-                        name=f"rendered {number + 1}", measure=name,
-                        parameters={"collection": name, "seed": asked.seed, "number": number,
-                                    "excerpt_s": asked.excerpt_s},
-                    )
-                    for number in range(asked.songs)
-                ]  # fmt: skip
+                inputs += rendered_inputs(asked.songs, asked.seed, asked.excerpt_s)
                 continue
             found = [_input(labels, asked) for labels in READERS[name](data)]
-            listed = LISTED.get(name)
-            where = f": {listed.where}" if listed else f": {READERS[name].__doc__}"
-            inputs += found or [Input(name=name, measure=name, missing=f"no {name} in --data{where}")]
+            missing = f"no {name} in --data: {WHERE[name]}"
+            inputs += found or [Input(name=name, measure=name, missing=missing)]
         return inputs
 
     def warm_up(self, component: Component) -> None:
@@ -181,11 +172,11 @@ class AnalyzerTask(Task):
     def measure(self, component: Component, given: Input) -> dict[str, float]:
         """Return every metric the labels allow, and the CPU time for a minute."""
         analyzer, told = cast("Analyzer", component), given.parameters
-        if told["collection"] == RENDERED:
+        grid = None
+        if given.measure == RENDERED:
             mix, true = _rendered(told["seed"], told["number"])
-            octave = True
         else:
-            mix, octave = _mix(given.files), told["octave"]
+            mix, grid = _mix(given.files), told["grid"]
             true = Analysis(
                 key=known_key(told["key"]), tempo=told["tempo"], beats=told["beats"],
                 downbeats=_among(told["downbeats"], told["beats"]),
@@ -193,31 +184,23 @@ class AnalyzerTask(Task):
         mix, true = excerpt(mix, true, told["excerpt_s"])
         with stopwatch() as elapsed:
             found = analyzer.analyze(mix)
-        values = compared(found, true, octave=octave)
+        values = compared(found, true)
+        if grid is not None:
+            values[GRID] = float(found.tempo is not None and tempo_is_right(found.tempo, grid, GRID_FACTORS))
         provided = analyzer.info.provides
-        needs = {"key": "key", "tempo_1": "tempo", "tempo_2": "tempo", "downbeat_f": "downbeats"}
+        needs = {"key": "key", "tempo_1": "tempo", "tempo_2": "tempo", GRID: "tempo", "downbeat_f": "downbeats"}
         kept = {name: value for name, value in values.items() if needs.get(name, "beats") in provided}
-        return {**kept, "minute_cpu_s": elapsed.cpu_s * 60 / mix.duration}
+        return {**kept, **minute_cost(elapsed.cpu_s, mix)}
 
     def summarize(self, rows: Sequence[Row]) -> dict[str, float | None]:
         """Return the metrics of one analyzer; one failed row spoils what its labels are for."""
-        there = [row for row in rows if not row["input_missing"]]
         metrics: dict[str, float | None] = {metric.name: None for metric in self.metrics}
-        for prefix, chosen in (
-            ("", [row for row in there if row["measure"] != RENDERED]),
-            ("rendered_", [row for row in there if row["measure"] == RENDERED]),
-        ):
-            if any(row["status"] != OK for row in chosen):
-                continue
-            for name in FIELDS:
+        for prefix, chosen in split_rows(rows).items():
+            for name in (*FIELDS, GRID):
                 values = [row["values"][name] for row in chosen if name in row["values"]]
                 if values:
                     metrics[prefix + name] = 100 * statistics.fmean(values)
-        done = [row for row in there if row["status"] == OK]
-        if done and len(done) == len(there):
-            metrics["cpu_s"] = statistics.fmean(row["values"]["minute_cpu_s"] for row in done)
-            metrics["memory_mb"] = max(row["peak_memory_mb"] for row in done)
-        return metrics
+        return metrics | cost_of(rows)
 
     def charts(self, competitors: Sequence[Mapping[str, Any]], rows: Sequence[Row]) -> list[Chart]:
         """Return the metrics on labelled and on rendered music."""
@@ -254,10 +237,7 @@ def _rendered(seed: int, number: int) -> tuple[Audio, Analysis]:
 
 
 def _mix(files: Sequence[Path]) -> Audio:
-    try:
-        parts = [resample(load(path), SAMPLE_RATE) for path in files]
-    except MashkitError as error:
-        raise InputLost(error.problem, error.fix) from error
+    parts = load_all(files)
     frames, channels = min(part.frames for part in parts), max(part.channels for part in parts)
     total = np.zeros((channels, frames), np.float32)
     for part in parts:

@@ -19,9 +19,10 @@ import mashkit
 from mashkit.atomicfile import write_json
 from mashkit.audiofile import AUDIO_SUFFIXES, save
 from mashkit.bench import rendered
+from mashkit.bench.labelled import READERS
 from mashkit.bench.multitracks import MultitrackSource, find_multitracks, measured, stem_files
 from mashkit.bench.tables import suggestion
-from mashkit.bench.tasks import digest_of
+from mashkit.bench.tasks import Input, InputLost, digest_of
 from mashkit.catalog import Catalog
 from mashkit.catalog.database import default_cache
 from mashkit.errors import CatalogError, MashkitError
@@ -161,6 +162,16 @@ PUBLISHED: Mapping[str, Listed] = {
             "DATA/BallroomData/<dance>/<name>.wav",
             serves=("analyzer",),
         ),
+        Listed(
+            name="gtzan",
+            title="1,000 excerpts of ten genres with key, tempo and beats",
+            licence="none is stated",
+            folder="gtzan_genre/genres",
+            where="audio as DATA/gtzan_genre/genres/<genre>/<genre>.<number>.wav, keys of "
+            "https://github.com/alexanderlerch/gtzan_key as DATA/gtzan_key, tempi and beats of "
+            "https://github.com/TempoBeatDownbeat/gtzan_tempo_beat as DATA/gtzan_tempo_beat",
+            serves=("analyzer",),
+        ),
     )
 }
 """What single tasks read besides, by name."""
@@ -194,7 +205,7 @@ def look_for(data: Path | None) -> list[Found]:
         if "separator" in listed.serves:
             count = len(find_multitracks(folder))
         elif listed.name in PUBLISHED:
-            count = sum(path.suffix in (".key", ".bpm", ".beats") for path in folder.rglob("*"))
+            count = sum(1 for _ in READERS[listed.name](data))
         else:
             count = sum(path.suffix.lower() in AUDIO_SUFFIXES for path in folder.rglob("*"))
         found.append(Found(listed, folder, count))
@@ -202,9 +213,9 @@ def look_for(data: Path | None) -> list[Found]:
 
 
 # ----------------------------------------------------------------------------------------------------------- opening
-@functools.cache
-def open_collection(name: str, data: Path | None, seed: int) -> Collection:
-    """Open a collection; what has been separated or analysed before comes out of the cache.
+@attrs.frozen(kw_only=True)
+class Choice:
+    """Which collection a suite runs on: plain data that an input takes to the process where it is measured.
 
     Parameters
     ----------
@@ -214,6 +225,57 @@ def open_collection(name: str, data: Path | None, seed: int) -> Collection:
         Folder of recordings.
     seed : int
         Of what is rendered.
+    songs : int
+        How many are rendered; each is the same however many there are.
+    """
+
+    name: str
+    data: Path | None
+    seed: int
+    songs: int = RENDERED_SONGS
+
+    def open(self) -> Collection:
+        """Open it: see :func:`open_collection`."""
+        return open_collection(self.name, self.data, self.seed, self.songs)
+
+    def to_input(self) -> dict[str, dict[str, Any]]:
+        """Return what it adds to an input's parameters, and to its place."""
+        data = None if self.data is None else str(self.data)
+        return {
+            "parameters": {"collection": self.name, "seed": self.seed},
+            "place": {"data": data, "songs": self.songs},
+        }
+
+    @classmethod
+    def of(cls, given: Input) -> Choice:
+        """Return the choice an input was made from."""
+        told, data = given.parameters, given.place["data"]
+        return cls(
+            name=told["collection"], data=None if data is None else Path(data), seed=told["seed"],
+            songs=given.place["songs"],
+        )  # fmt: skip
+
+
+def reopen(given: Input) -> Collection:
+    """Open the collection an input is of; raise InputLost if it has gone."""
+    try:
+        return Choice.of(given).open()
+    except CollectionMissing as error:
+        raise InputLost(error.problem, error.fix) from error
+
+
+@functools.cache
+def open_collection(name: str, data: Path | None, seed: int, songs: int = RENDERED_SONGS) -> Collection:
+    """Open a collection; what has been separated or analysed before comes out of the cache.
+
+    Parameters
+    ----------
+    name : str
+        One of :data:`LISTED`.
+    data : Path, optional
+        Folder of recordings.
+    seed, songs : int
+        Of what is rendered, and how much of it.
 
     Raises
     ------
@@ -223,7 +285,7 @@ def open_collection(name: str, data: Path | None, seed: int) -> Collection:
     if name not in LISTED:
         raise CollectionMissing(f"no collection is called {name!r}", suggestion(name, LISTED))
     if name == "rendered":
-        return _rendered(seed)
+        return _rendered(seed, songs)
     folder = folder_of(LISTED[name], data)
     if name == "multitracks":
         return _multitracks(folder)
@@ -247,7 +309,8 @@ def folder_of(listed: Listed, data: Path | None) -> Path:
     for place in places:
         if place.is_dir():
             return place
-    reason = f"no folder {places[0]}" if places else "no --data"
+    # Not the whole path: reasons are kept with results, which are passed on.
+    reason = f"no folder {listed.folder} in --data" if places else "no --data"
     raise CollectionMissing(f"collection {listed.name!r} is not here: {reason}", listed.where)
 
 
@@ -316,8 +379,8 @@ class RenderedSource:
         return ()
 
 
-def _rendered(seed: int) -> Collection:
-    source = RenderedSource(seed, RENDERED_SONGS)
+def _rendered(seed: int, songs: int) -> Collection:
+    source = RenderedSource(seed, songs)
 
     def measure() -> list[Clip]:
         def known(clip: Clip) -> Callable[[Audio], Analysis]:
@@ -408,7 +471,7 @@ class OtherStems:
 
 
 @functools.cache
-def separated_by(name: str, data: Path | None, seed: int, separator: str) -> OtherStems:
+def separated_by(choice: Choice, separator: str) -> OtherStems:
     """Return a collection's clips with the stems of another separator; what it has separated comes from the cache.
 
     Raises
@@ -420,7 +483,7 @@ def separated_by(name: str, data: Path | None, seed: int, separator: str) -> Oth
     CatalogError
         If it fails on a clip.
     """
-    collection = open_collection(name, data, seed)
+    collection = choice.open()
     kit = Kit(separator=separator)
     if not collection.true_stems:
         catalog = kit.catalog(sorted({path for paths in collection.files.values() for path in paths}))

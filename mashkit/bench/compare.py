@@ -146,7 +146,8 @@ def compare(old: Result, new: Result, limits: Sequence[str] = ()) -> Compared:
         raise NotComparable("these two results have no competitor in common", "give two with the same labels")
     changes = []
     for label in common:
-        intervals = _intervals(old, new, label)
+        measured = before[label]["metrics"] and after[label]["metrics"]
+        intervals = _intervals(old, new, label) if measured else {}
         for metric in metrics:
             values = [(one[label]["metrics"] or {}).get(metric.name) for one in (before, after)]
             if values == [None, None]:

@@ -17,9 +17,9 @@ from typing import Any, ClassVar, cast
 import attrs
 
 from mashkit.bench.charts import Chart, RowChart
-from mashkit.bench.collections import CollectionMissing, open_collection
+from mashkit.bench.collections import Choice, CollectionMissing, RenderedSource, reopen
 from mashkit.bench.tables import from_table
-from mashkit.bench.tasks import OK, Input, InputLost, Metric, NotProvided, Row, Task, stopwatch
+from mashkit.bench.tasks import OK, Input, Metric, NotProvided, Row, Task, stopwatch
 from mashkit.components import Component
 from mashkit.interfaces import Generator
 from mashkit.types import Clip, Condition, MashupPlan, Role
@@ -151,22 +151,23 @@ class GeneratorTask(Task):
         """Return every condition; ``settings`` are those of :class:`Settings`."""
         asked = from_table(Settings, settings, "settings")
         try:
-            collection = open_collection(asked.collection, data, asked.seed)
+            choice = Choice(name=asked.collection, data=data, seed=asked.seed)
+            collection = choice.open()
         except CollectionMissing as error:
             return [Input(name=str(one), measure=str(one), missing=str(error)) for one in Condition]
         files = list(dict.fromkeys(path for paths in collection.files.values() for path in paths))
+        made = choice.to_input()
         return [
             Input(
                 name=str(condition), measure=str(condition), files=files,
-                parameters={"collection": asked.collection, "seed": asked.seed, "plans": asked.plans},
-                place={"data": None if data is None else str(data)},
+                parameters={**made["parameters"], "plans": asked.plans}, place=made["place"],
             )
             for condition in Condition
         ]  # fmt: skip
 
     def warm_up(self, component: Component) -> None:
         """Draw a plan."""
-        clips = open_collection("rendered", None, 0).clips
+        clips = RenderedSource(0, 4).clips
         generator = cast("Generator", component)
         condition = min(generator.info.provides)
         list(generator.plan(clips, condition=condition, count=1, seed=0))
@@ -176,11 +177,7 @@ class GeneratorTask(Task):
         generator, told = cast("Generator", component), given.parameters
         if given.measure not in generator.info.provides:
             raise NotProvided(f"{generator.info.name} knows no condition {given.measure}")
-        data = None if given.place["data"] is None else Path(given.place["data"])
-        try:
-            clips = open_collection(told["collection"], data, told["seed"]).clips
-        except CollectionMissing as error:
-            raise InputLost(error.problem, error.fix) from error
+        clips = reopen(given).clips
 
         def drawn(seed: int) -> list[MashupPlan]:
             return list(generator.plan(clips, condition=given.measure, count=told["plans"], seed=seed))

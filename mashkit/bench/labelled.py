@@ -16,7 +16,7 @@ import mashkit
 from mashkit.audiofile import AUDIO_SUFFIXES
 from mashkit.bench.multitracks import find_multitracks, stem_files
 from mashkit.errors import AnalysisError
-from mashkit.types import Key, as_tuple
+from mashkit.types import TONIC_NAMES, Key, as_tuple
 
 
 @attrs.frozen(kw_only=True)
@@ -32,8 +32,8 @@ class Labels:
         As :meth:`mashkit.types.Key.parse` reads it.
     tempo : float, optional
         BPM.
-    octave : bool
-        Whether the tempo's octave is known; if not, only accuracy 2 is measured.
+    grid : float, optional
+        BPM of a grid that somebody laid under syllables: it may have nothing to do with the beat.
     beats, downbeats : tuple of float, optional
         Seconds.
     """
@@ -43,7 +43,7 @@ class Labels:
     files: tuple[Path, ...] = attrs.field(converter=as_tuple)
     key: str | None = None
     tempo: float | None = None
-    octave: bool = True
+    grid: float | None = None
     beats: tuple[float, ...] | None = None
     downbeats: tuple[float, ...] | None = None
 
@@ -53,7 +53,7 @@ class Labels:
             "collection": self.collection,
             "key": self.key,
             "tempo": self.tempo,
-            "octave": self.octave,
+            "grid": self.grid,
             "beats": None if self.beats is None else list(self.beats),
             "downbeats": None if self.downbeats is None else list(self.downbeats),
         }
@@ -86,7 +86,7 @@ def read_multitracks(data: Path | None) -> Iterable[Labels]:
 
 
 def read_ultrastar(data: Path | None) -> Iterable[Labels]:
-    """Yield songs with UltraStar's song.txt: its grid, four lines to a beat, whose octave says nothing."""
+    """Yield songs with UltraStar's song.txt: its grid, four lines to a beat."""
     for text in sorted((data / "songs").glob("*/song.txt")) if data else ():
         heads = dict(
             line[1:].strip().split(":", 1)
@@ -95,10 +95,8 @@ def read_ultrastar(data: Path | None) -> Iterable[Labels]:
         )
         sounds = sorted(path for path in text.parent.iterdir() if path.suffix.lower() in AUDIO_SUFFIXES)
         if sounds and "BPM" in heads:
-            tempo = float(heads["BPM"].replace(",", ".")) / 4
-            yield Labels(
-                collection="ultrastar", name=text.parent.name, files=sounds[:1], tempo=tempo, octave=False
-            )  # fmt: skip
+            grid = float(heads["BPM"].replace(",", ".")) / 4
+            yield Labels(collection="ultrastar", name=text.parent.name, files=sounds[:1], grid=grid)
 
 
 def read_giantsteps_key(data: Path | None) -> Iterable[Labels]:
@@ -135,9 +133,45 @@ def read_ballroom(data: Path | None) -> Iterable[Labels]:
             )  # fmt: skip
 
 
+def read_gtzan(data: Path | None) -> Iterable[Labels]:
+    """Yield GTZAN: gtzan_genre/genres/<genre>/<genre>.<number>.{wav,au} with what two repositories say of it.
+
+    Keys are those of gtzan_key (gtzan_key/genres/<genre>/<genre>.<number>.lerch.txt: 0–11 major and 12–23 minor keys
+    from A up, −1 none), tempi and beats those of gtzan_tempo_beat (tempo/gtzan_<genre>_<number>.bpm, and beats/….beats,
+    whose second column, where there is one, is the number in the bar).
+    """
+    for sound in sorted((data / "gtzan_genre" / "genres").glob("*/*.*")) if data else ():
+        if sound.suffix.lower() not in (".wav", ".au") or data is None:
+            continue
+        genre, _, number = sound.stem.partition(".")
+        key = data / "gtzan_key" / "gtzan_key" / "genres" / genre / f"{sound.stem}.lerch.txt"
+        tempo, beats = (
+            data / "gtzan_tempo_beat" / folder / f"gtzan_{genre}_{number}{suffix}"
+            for folder, suffix in (("tempo", ".bpm"), ("beats", ".beats"))
+        )
+        times = _beats(beats) if beats.exists() else []
+        labels = Labels(
+            collection="gtzan", name=sound.stem, files=[sound], key=_gtzan_key(key) if key.exists() else None,
+            tempo=float(tempo.read_text(encoding="utf-8").split()[0]) if tempo.exists() else None,
+            beats=tuple(time for time, _ in times) or None,
+            downbeats=tuple(time for time, number in times if number == 1) or None,
+        )  # fmt: skip
+        if labels.key is not None or labels.tempo is not None or labels.beats is not None:
+            yield labels
+
+
+def _gtzan_key(path: Path) -> str | None:
+    number = int(path.read_text(encoding="utf-8").split()[0])
+    if not 0 <= number < 24:
+        return None
+    # Counted from A, nine semitones above C.
+    return f"{TONIC_NAMES[(number + 9) % 12]} {'major' if number < 12 else 'minor'}"
+
+
 def _beats(path: Path) -> list[tuple[float, int]]:
     lines = (line.split() for line in path.read_text(encoding="utf-8").splitlines() if line.strip())
-    return [(float(line[0]), int(line[1])) for line in lines]
+    # Without a second column nothing is said of the bar: no beat is its first.
+    return [(float(line[0]), int(float(line[1])) if len(line) > 1 else 0) for line in lines]
 
 
 READERS: Mapping[str, Callable[[Path | None], Iterable[Labels]]] = {
@@ -147,6 +181,7 @@ READERS: Mapping[str, Callable[[Path | None], Iterable[Labels]]] = {
     "giantsteps-key": read_giantsteps_key,
     "giantsteps-tempo": read_giantsteps_tempo,
     "ballroom": read_ballroom,
+    "gtzan": read_gtzan,
 }
 """Readers by the name a suite gives them."""
 

@@ -97,10 +97,11 @@ def page(result: Result, sounds: Mapping[str, str] | None = None) -> str:
     # Results of before had no facts of inputs, no intervals and no comparisons.
     charts = task.charts(competitors, with_facts(result["rows"], result.get("inputs", {})))
     machine, versions = result["machine"], result["environment"]
+    measured = sum(row["status"] == OK for row in result["rows"])
     return Template(_resource("page.html")).substitute(
         title=_text(suite["title"]),
         summary=_text(f"{suite['summary'][:1].upper()}{suite['summary'][1:]}."),
-        facts=_text(f"{len(competitors)} competitors, {len(result['rows'])} measurements, finished {_day(result)}"),
+        facts=_text(f"{len(competitors)} competitors, {measured:,} measurements, finished {_day(result)}"),
         style=_resource("page.css"),
         script=_resource("page.js"),
         marks='<span class="bad">Marked</span>: beyond what is a must. <span class="best">Underlined</span>: best of '
@@ -436,7 +437,7 @@ def _rows(rows: Sequence[Mapping[str, Any]]) -> str:
             count = empty.pop(befell, 0)
             if count == 0:
                 continue
-            row = {**row, "input": row["input"] if count == 1 else f"{count} inputs"}
+            row = {**row, "input": row["input"] if count == 1 else f"{count:,} inputs"}
         values = ", ".join(f"{name} {value:.4g}".replace("-", MINUS) for name, value in row["values"].items())
         cells = [row["input"], row["status"], values or row["reason"], _seconds(row["wall_s"]), _seconds(row["cpu_s"])]
         made.append(

@@ -181,7 +181,8 @@ def render(song: Composition) -> StemSet:
         parts[name][1, first : first + len(sound)] += np.float32(1 + pan) * sound
 
     for note in song.melody:
-        add("vocals", note.step, _voice(note.pitch, 0.95 * note.steps * song.step_s, sounds))
+        seconds = 0.95 * note.steps * song.step_s
+        add("vocals", note.step, _voice(note.pitch, seconds, sounds["vibrato_hz"], sounds["formant_hz"]))
     for note in song.bass:
         add("bass", note.step, 0.16 * _string(note.pitch, note.steps * song.step_s, 1.5, sounds["bass_slope"], 5))
     for place, note in enumerate(song.chords):
@@ -212,12 +213,13 @@ def _string(pitch: int, seconds: float, decay: float, slope: float, partials: in
     return sound
 
 
-def _voice(pitch: int, seconds: float, sounds: Mapping[str, float]) -> Samples:
+@functools.lru_cache(maxsize=64)  # a song's motifs come again and again
+def _voice(pitch: int, seconds: float, vibrato_hz: float, formant_hz: float) -> Samples:
     """Return a sung note: vibrato that sets in, harmonics under a formant."""
     time = _time(seconds)
-    vibrato = 0.006 * np.minimum(1, time / 0.3) * np.sin(2 * np.pi * sounds["vibrato_hz"] * time)
+    vibrato = 0.006 * np.minimum(1, time / 0.3) * np.sin(2 * np.pi * vibrato_hz * time)
     phase = 2 * np.pi * np.cumsum(_hertz(pitch) * (1 + vibrato)) / SAMPLE_RATE
-    weights = [np.exp(-(((n * _hertz(pitch) - sounds["formant_hz"]) / 700) ** 2)) + 0.1 / n for n in range(1, 11)]
+    weights = [np.exp(-(((n * _hertz(pitch) - formant_hz) / 700) ** 2)) + 0.1 / n for n in range(1, 11)]
     wave = np.sum([weight * np.sin(n * phase) for n, weight in enumerate(weights, 1)], axis=0)
     envelope = np.minimum(1, time / 0.03) * np.minimum(1, (seconds - time) / 0.05)
     sound: Samples = (0.12 * envelope * wave).astype(np.float32)

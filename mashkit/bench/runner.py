@@ -4,6 +4,8 @@ A row is plain data: ``key`` (what it depends on), ``label``, ``component``, ``i
 ``status`` ("ok", "unavailable", "failed" or "timeout"), ``reason``, ``values`` (the raw numbers), ``wall_s`` and
 ``cpu_s`` of the measurement, ``load_s`` (creating the component and its first use, apart from the run),
 ``peak_memory_mb`` of the process so far. Rows are appended to ``<suite>.rows.jsonl`` as they come.
+
+A competitor that cannot even be created has one row, whose input is :data:`EVERYTHING`: it stands for all of them.
 """
 
 from __future__ import annotations
@@ -30,7 +32,7 @@ from mashkit.bench.ranking import RULES, Standing, standings
 from mashkit.bench.suite import Competitor, Suite
 from mashkit.bench.tables import SuiteError
 from mashkit.bench.tasks import FAILED, OK, TIMEOUT, UNAVAILABLE, Input, Row, Task, load_task
-from mashkit.bench.worker import Assignment, serve
+from mashkit.bench.worker import READY, Assignment, serve
 from mashkit.composite import is_composite
 from mashkit.errors import MashkitError, UnknownComponent
 from mashkit.output import environment
@@ -38,11 +40,19 @@ from mashkit.registry import Registry
 
 FORMAT = 1
 """Version of the result file."""
+EVERYTHING = "all inputs"
+"""Input of the one row of a competitor that could not be created."""
+STARTING_S = 600.0
+"""Most seconds an interpreter may take to start and to import mashkit, a second of CPU.
+
+A suite's time-out is the competitor's and begins after that: where ten processes shared two cores, starting alone was
+seen to take more than 15 s by the clock.
+"""
 GIVE_UP_AFTER = 3
 """Processes lost in a row (killed by the time-out, or dead) after which a competitor's other inputs are not tried."""
 
 Listener = Callable[[Row, bool, int, int], None]
-"""Hears of (row, whether it was there already, rows so far, rows in all)."""
+"""Hears of (row, whether it was there already, inputs of all competitors so far, and in all)."""
 
 
 def run(
@@ -90,17 +100,21 @@ def run(
     rows: dict[tuple[str, str], Row] = {}
     total = len(suite.competitors) * len(inputs)
     digests = {given.name: given.digest() for given in inputs}
-    matches = [_Match(suite, task, one, absent[one.label], inputs, digests, book.rows) for one in suite.competitors]
+    known = _Known(suite.digest(), task.version, digests, book.rows, _places(data))
+    matches = [_Match(suite, task, one, absent[one.label], inputs, known) for one in suite.competitors]
+    done = 0
     for message in _together(matches, jobs):
         if isinstance(message, _Described):
             described[message.label] = message.description
             continue
-        known = message["key"] in book.rows
-        row = book.rows[message["key"]] if known else book.add(message)
+        was_there = message["key"] in book.rows
+        row = book.rows[message["key"]] if was_there else book.add(message)
         rows[row["label"], row["input"]] = row
+        done += len(inputs) if row["input"] == EVERYTHING else 1
         if heard is not None:
-            heard(row, known, len(rows), total)
-    ordered = [rows[one.label, given.name] for one in suite.competitors for given in inputs]
+            heard(row, was_there, done, total)
+    places = [EVERYTHING, *(given.name for given in inputs)]
+    ordered = [rows[one.label, place] for one in suite.competitors for place in places if (one.label, place) in rows]
     return _result(suite, task, described, inputs, ordered) | {"jobs": jobs}
 
 
@@ -190,6 +204,30 @@ class _Lost(MashkitError):
         self.status = status
 
 
+@attrs.frozen
+class _Known:
+    """What all rows depend on, the rows there are, and the folders that are no reader's business."""
+
+    suite: str
+    version: int
+    digests: Mapping[str, str]
+    rows: Mapping[str, Row]
+    places: Mapping[str, str]
+
+    def passed_on(self, reason: str) -> str:
+        """Return a reason without this machine's folders: results are passed on, and committed."""
+        for place, name in self.places.items():
+            reason = reason.replace(place, name)
+        return reason
+
+
+def _places(data: Path | None) -> dict[str, str]:
+    """Return folders, the innermost first, and what stands for each in reasons."""
+    named = {Path.home(): "~", Path.cwd(): "."} | ({} if data is None else {data.resolve(): "DATA"})
+    inner = sorted(named.items(), key=lambda one: -len(one[0].parts))
+    return {f"{place}{os.sep}": f"{name}{os.sep}" for place, name in inner if len(place.parts) > 1}
+
+
 @attrs.define
 class _Match:
     """One competitor against all inputs."""
@@ -199,14 +237,13 @@ class _Match:
     competitor: Competitor
     absent: str
     inputs: Sequence[Input]
-    digests: Mapping[str, str]
-    known: Mapping[str, Row]
+    known: _Known
     _process: Any = None
     _connection: Any = None
     _log: Path | None = None
 
     def play(self, stop: threading.Event) -> Iterator[Row | _Described]:
-        """Yield a description, if there is one, and a row for every input."""
+        """Yield a description and a row for every input; one row alone if there is nobody to measure."""
         with tempfile.TemporaryDirectory() as folder:
             self._log = Path(folder) / "log"
             try:
@@ -215,22 +252,23 @@ class _Match:
                 self.kill()
 
     def _rows(self, stop: threading.Event) -> Iterator[Row | _Described]:
+        everything = Input(name=EVERYTHING, measure="")
         if self.absent:
-            yield from (self._row("", given, UNAVAILABLE, self.absent) for given in self.inputs)
+            yield self._row("", everything, UNAVAILABLE, self.absent)
             return
         try:
             answer = self._start()
         except _Lost as lost:
-            yield from (self._row("", given, lost.status, f"loading: {lost.problem}") for given in self.inputs)
+            yield self._row("", everything, lost.status, f"loading: {lost.problem}")
             return
         if answer["status"] != OK:
-            yield from (self._row("", given, answer["status"], answer["reason"]) for given in self.inputs)
+            yield self._row("", everything, answer["status"], answer["reason"])
             return
         yield _Described(self.competitor.label, answer["described"])
         identity, lost_in_a_row, used = answer["identity"], 0, False
         for given in self.inputs:
             row = self._row(identity, given, UNAVAILABLE, given.missing)
-            if given.missing or row["key"] in self.known:
+            if given.missing or row["key"] in self.known.rows:
                 yield row
                 continue
             if stop.is_set():
@@ -243,19 +281,21 @@ class _Match:
                     self.kill()
                     self._start()
                 self._connection.send(given)
-                row |= self._receive()
+                row |= self._receive(self.suite.timeout_s)
+                row["reason"] = self.known.passed_on(row["reason"])
                 lost_in_a_row, used = 0, True
             except _Lost as lost:
                 if stop.is_set():
                     return
-                row |= {"status": lost.status, "reason": lost.problem}
+                row |= {"status": lost.status, "reason": self.known.passed_on(lost.problem)}
                 lost_in_a_row += 1
             yield row
 
     def _row(self, identity: str, given: Input, status: str, reason: str) -> dict[str, Any]:
-        parts = [self.suite.digest(), self.task.version, self.competitor.label, self.digests[given.name]]
-        # Without a component to tell it apart, what is known is only why there is none.
-        parts.append(identity or f"{status}: {reason}")
+        reason, known = self.known.passed_on(reason), self.known
+        parts = [known.suite, known.version, self.competitor.label, known.digests.get(given.name, EVERYTHING)]
+        # Without a component, or an input, to tell it apart, what is known is only why there is none.
+        parts.append(identity if identity and not given.missing else f"{status}: {reason}")
         return {
             "key": hashlib.sha256(json.dumps(parts).encode()).hexdigest(),
             "label": self.competitor.label,
@@ -283,13 +323,15 @@ class _Match:
         self._connection.send(
             Assignment(self.suite.task, self.task.kind, competitor.component, dict(competitor.options))
         )
-        return self._receive()
+        ready = self._receive(STARTING_S)
+        assert ready["status"] == READY  # noqa: S101 — our own protocol
+        return self._receive(self.suite.timeout_s)
 
-    def _receive(self) -> dict[str, Any]:
+    def _receive(self, timeout_s: float) -> dict[str, Any]:
         """Wait for the process's answer; raises _Lost if none comes."""
         process = self._process  # when all is stopped, another thread takes it away
         try:
-            if self._connection.poll(self.suite.timeout_s):
+            if self._connection.poll(timeout_s):
                 answer: dict[str, Any] = self._connection.recv()
                 return answer
         except (EOFError, ConnectionError):
@@ -298,7 +340,7 @@ class _Match:
             problem = f"its process died with exit status {process.exitcode}{self._last_words()}"
             raise _Lost(FAILED, problem) from None
         self.kill()
-        raise _Lost(TIMEOUT, f"took longer than {self.suite.timeout_s:g} s and was stopped")
+        raise _Lost(TIMEOUT, f"took longer than {timeout_s:g} s and was stopped")
 
     def _last_words(self) -> str:
         lines = self._log.read_text(encoding="utf-8", errors="replace").split("\n") if self._log is not None else []

@@ -19,7 +19,14 @@ import numpy as np
 
 from mashkit.bench import protocols
 from mashkit.bench.charts import BoxChart, Chart, Curve, CurveChart, Point, RowChart, ScatterChart
-from mashkit.bench.collections import CollectionMissing, RenderedSource, open_collection, separated_by
+from mashkit.bench.collections import (
+    RENDERED_SONGS,
+    Choice,
+    CollectionMissing,
+    RenderedSource,
+    reopen,
+    separated_by,
+)
 from mashkit.bench.protocols import (
     CONTROL,
     LATE_BEATS,
@@ -184,6 +191,8 @@ class Settings:
     ----------
     collection : str
         One of :data:`mashkit.bench.collections.LISTED`.
+    songs : int
+        How many are rendered, where the collection is.
     vocals, matched, negatives : int
         Most vocals, and matched and unmatched mashups of each, ≥ 1.
     groups : tuple of str
@@ -196,6 +205,9 @@ class Settings:
     """
 
     collection: str = "songs"
+    songs: int = attrs.field(
+        default=RENDERED_SONGS, validator=[attrs.validators.instance_of(int), attrs.validators.ge(1)]
+    )
     vocals: int = attrs.field(default=24, validator=[attrs.validators.instance_of(int), attrs.validators.ge(1)])
     matched: int = attrs.field(default=5, validator=[attrs.validators.instance_of(int), attrs.validators.ge(1)])
     negatives: int = attrs.field(default=3, validator=[attrs.validators.instance_of(int), attrs.validators.ge(1)])
@@ -224,14 +236,14 @@ class ScorerTask(Task):
     def inputs(self, settings: Mapping[str, Any], data: Path | None) -> list[Input]:
         """Return every plan once; ``settings`` are those of :class:`Settings`."""
         asked = from_table(Settings, settings, "settings")
+        choice = Choice(name=asked.collection, data=data, seed=asked.seed, songs=asked.songs)
         try:
-            collection = open_collection(asked.collection, data, asked.seed)
+            collection = choice.open()
         except CollectionMissing as error:
             return [Input(name=group, measure=group, missing=str(error)) for group in asked.groups]
         counts = Counts(vocals=asked.vocals, matched=asked.matched, negatives=asked.negatives, groups=asked.groups)
         found = list(protocols.examples(collection.clips, counts, asked.seed))
-        how = {"collection": asked.collection, "seed": asked.seed, "stretcher": asked.stretcher, "separator": ""}
-        inputs = _Inputs(collection.files, how, data)
+        inputs = _Inputs(collection.files, choice, {"stretcher": asked.stretcher, "separator": ""})
         inputs.add_all(found)
         if not found:
             inputs.missing(
@@ -242,18 +254,16 @@ class ScorerTask(Task):
         robust = [one for one in found if isinstance(one, Example) and _is_robust(one)]
         for kind, other in (("stretcher", asked.other_stretcher), ("separator", asked.other_separator)):
             if other and robust:
-                self._other_parts(inputs, robust, kind, other, asked, data)
+                self._other_parts(inputs, robust, kind, other, choice)
         return inputs.made
 
-    def _other_parts(
-        self, inputs: _Inputs, robust: Sequence[Example], kind: str, other: str, asked: Settings, data: Path | None
-    ) -> None:
+    def _other_parts(self, inputs: _Inputs, robust: Sequence[Example], kind: str, other: str, choice: Choice) -> None:
         """Add the same plans with another stretcher or separator."""
         try:
             if kind == "stretcher":
                 Kit(stretcher=other).stretcher  # noqa: B018 — only to see whether it can be made
             else:
-                separated_by(asked.collection, data, asked.seed, other)
+                separated_by(choice, other)
         except MashkitError as error:
             inputs.missing(f"other {kind}", f"other {kind}", str(error))
             return
@@ -407,11 +417,11 @@ def _is_robust(example: Example) -> bool:
 class _Inputs:
     """Inputs as they are made: a plan that serves for several things is scored once."""
 
-    def __init__(self, files: Mapping[str, Sequence[Path]], how: Mapping[str, Any], data: Path | None) -> None:
+    def __init__(self, files: Mapping[str, Sequence[Path]], choice: Choice, how: Mapping[str, Any]) -> None:
         self.made: list[Input] = []
         self._files = files
-        self._how = how
-        self._place = {"data": None if data is None else str(data)}
+        self._choice = choice.to_input()
+        self._how = {**self._choice["parameters"], **how}
         self._plans: dict[str, int] = {}
         self._names: dict[str, int] = {}
 
@@ -464,7 +474,7 @@ class _Inputs:
             name=self._name(f"{one.vocal.id}: {what}"),
             measure=uses[0][0],
             parameters={**how, "plan": plan.to_dict()},
-            place=self._place,
+            place=self._choice["place"],
             files=list(files),
             facts={
                 "uses": uses,
@@ -479,8 +489,8 @@ class _Inputs:
 def _mashup(given: Input) -> Mashup:
     """Return the input's plan as a mashup whose stems have been read: that is no scorer's doing."""
     how = given.parameters
-    data = None if given.place["data"] is None else Path(given.place["data"])
-    renderer = _renderer(how["collection"], data, how["seed"], how["separator"], how["stretcher"])
+    reopen(given)
+    renderer = _renderer(Choice.of(given), how["separator"], how["stretcher"])
     plan = MashupPlan.from_dict(how["plan"])
     try:
         mashup = renderer.mashup(plan)
@@ -492,10 +502,8 @@ def _mashup(given: Input) -> Mashup:
 
 
 @functools.cache
-def _renderer(name: str, data: Path | None, seed: int, separator: str, stretcher: str) -> Renderer:
-    source: ClipSource = (
-        separated_by(name, data, seed, separator) if separator else open_collection(name, data, seed).source
-    )
+def _renderer(choice: Choice, separator: str, stretcher: str) -> Renderer:
+    source: ClipSource = separated_by(choice, separator) if separator else choice.open().source
     return Renderer(source, Kit(stretcher=stretcher).stretcher, cache_bytes=RENDERED_BYTES)
 
 

@@ -4,10 +4,15 @@ Each input is a song whose true stems are known, an excerpt from where all of th
 are the three roles, which every separator gives, and the four stems of who has them: SDR of BSSEval v4 (museval;
 Stöter, Liutkus and Ito, "The 2018 Signal Separation Evaluation Campaign", LVA/ICA 2018; median over seconds), SDR of
 the whole excerpt, and scale-invariant SDR (Le Roux et al., "SDR – half-baked or well done?", ICASSP 2019).
+
+"stempeg" is the six seconds of one of MUSDB18's test songs that come with the package of that name: true stems for who
+has no recordings at all.
 """
 
 from __future__ import annotations
 
+import importlib.util
+import shutil
 import statistics
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
@@ -18,25 +23,37 @@ import attrs
 import numpy as np
 import numpy.typing as npt
 
-from mashkit.audiofile import load, resample
+from mashkit.audiofile import resample
 from mashkit.bench import rendered
 from mashkit.bench.charts import Chart, RowChart
 from mashkit.bench.collections import LISTED
 from mashkit.bench.multitracks import find_multitracks, stem_files
-from mashkit.bench.tables import SuiteError, from_table, suggestion
-from mashkit.bench.tasks import OK, Input, InputLost, Literature, Metric, Row, Task, stopwatch
+from mashkit.bench.pieces import (
+    RENDERED,
+    cost_metrics,
+    cost_of,
+    load_all,
+    minute_cost,
+    rendered_inputs,
+    require_known,
+    split_rows,
+)
+from mashkit.bench.tables import from_table
+from mashkit.bench.tasks import Input, InputLost, Literature, Metric, Row, Task, stopwatch
 from mashkit.catalog.ingest import SAMPLE_RATE
 from mashkit.components import Component
-from mashkit.errors import MashkitError
 from mashkit.interfaces import Separator
 from mashkit.types import ROLE_STEMS, Audio, Role, Samples, StemSet, as_tuple
 
 Signals = npt.NDArray[np.float64]
 
 FOUR = ("vocals", "drums", "bass", "other")
-RENDERED = "rendered"
+STEMPEG = "stempeg"
+STEMPEG_STEMS = ("mixture", "drums", "bass", "other", "vocals")
+"""Order of the streams in a stem file (Native Instruments' Stems, as MUSDB18 uses it)."""
 FOLDERS: Mapping[str, str] = {"multitracks": "multitracks", "musdb18hq": "musdb18hq/test"}
 """Collections → where they are below ``--data``: a folder a song, with a file a stem."""
+COLLECTIONS = (RENDERED, STEMPEG, *FOLDERS)
 SILENCE = 1e-4
 """RMS below which a true stem is taken for silent: there is no distortion of nothing."""
 
@@ -87,7 +104,7 @@ class Settings:
     Parameters
     ----------
     collections : tuple of str
-        "rendered", or of :data:`FOLDERS`.
+        Of :data:`COLLECTIONS`.
     songs : int
         Rendered songs.
     excerpt_s : float
@@ -95,16 +112,14 @@ class Settings:
     seed : int
     """
 
-    collections: tuple[str, ...] = attrs.field(default=(RENDERED, *FOLDERS), converter=as_tuple)
+    collections: tuple[str, ...] = attrs.field(default=COLLECTIONS, converter=as_tuple)
     songs: int = attrs.field(default=4, validator=[attrs.validators.instance_of(int), attrs.validators.ge(1)])
     excerpt_s: float = attrs.field(default=12.0, converter=float, validator=attrs.validators.ge(2.0))
     seed: int = 0
 
     @collections.validator
     def _known(self, attribute: object, value: Sequence[str]) -> None:
-        for name in value:
-            if name not in (RENDERED, *FOLDERS):
-                raise SuiteError(f"settings: no collection {name!r}", suggestion(name, (RENDERED, *FOLDERS)))
+        require_known(value, COLLECTIONS)
 
 
 def _metrics() -> Iterator[Metric]:
@@ -125,14 +140,7 @@ def _metrics() -> Iterator[Metric]:
     for role in Role:
         yield decibels(f"rendered_{role}_bss", f"{role}, rendered", 0.0, f"BSSEval v4 of the {role} role of rendered "
                        "songs, which are not what separators were made for.")  # fmt: skip
-    yield Metric(
-        name="cpu_s", title="CPU for a minute", unit="s", resolution=2, weight=0.5, digits=1,
-        explained="CPU seconds for a minute of music, mean.",
-    )  # fmt: skip
-    yield Metric(
-        name="memory_mb", title="memory", unit="MB", resolution=100, weight=0, digits=0,
-        explained="Most memory its process held.",
-    )  # fmt: skip
+    yield from cost_metrics(resolution_s=2)
 
 
 class SeparatorTask(Task):
@@ -159,13 +167,10 @@ class SeparatorTask(Task):
         inputs = []
         for name in asked.collections:
             if name == RENDERED:
-                inputs += [
-                    Input(
-                        name=f"rendered {number + 1}", measure=name,
-                        parameters={"seed": asked.seed, "number": number, "excerpt_s": asked.excerpt_s},
-                    )
-                    for number in range(asked.songs)
-                ]  # fmt: skip
+                inputs += rendered_inputs(asked.songs, asked.seed, asked.excerpt_s)
+                continue
+            if name == STEMPEG:
+                inputs.append(_stempeg_input(asked.excerpt_s))
                 continue
             songs = find_multitracks(data / FOLDERS[name]) if data else []
             inputs += [
@@ -199,17 +204,12 @@ class SeparatorTask(Task):
         if set(FOUR) <= set(found.stems):
             there = [name for name in FOUR if name in true.stems]
             values |= _distortions({name: true.stems[name] for name in there}, dict(found.stems))
-        return {**values, "minute_cpu_s": elapsed.cpu_s * 60 / mix.duration}
+        return {**values, **minute_cost(elapsed.cpu_s, mix)}
 
     def summarize(self, rows: Sequence[Row]) -> dict[str, float | None]:
         """Return medians over songs; one failed row spoils its collection's."""
-        there = [row for row in rows if not row["input_missing"]]
         metrics: dict[str, float | None] = {metric.name: None for metric in self.metrics}
-        real = [row for row in there if row["measure"] != RENDERED]
-        made = [row for row in there if row["measure"] == RENDERED]
-        for prefix, chosen in (("", real), ("rendered_", made)):
-            if any(row["status"] != OK for row in chosen):
-                continue
+        for prefix, chosen in split_rows(rows).items():
             for name in metrics:
                 if prefix and not name.startswith(prefix):
                     continue
@@ -217,11 +217,7 @@ class SeparatorTask(Task):
                 values = [row["values"][field] for row in chosen if field in row["values"]]
                 if values:
                     metrics[name] = statistics.median(values)
-        done = [row for row in there if row["status"] == OK]
-        if done and len(done) == len(there):
-            metrics["cpu_s"] = statistics.fmean(row["values"]["minute_cpu_s"] for row in done)
-            metrics["memory_mb"] = max(row["peak_memory_mb"] for row in done)
-        return metrics
+        return metrics | cost_of(rows)
 
     def charts(self, competitors: Sequence[Mapping[str, Any]], rows: Sequence[Row]) -> list[Chart]:
         """Return the SDR of the roles, of real and of rendered songs."""
@@ -264,10 +260,9 @@ def _sum(stems: StemSet) -> Audio:
 def _true_stems(given: Input) -> StemSet:
     if given.measure == RENDERED:
         return rendered.render(rendered.compose(given.parameters["seed"], given.parameters["number"]))
-    try:
-        parts = {path.stem: resample(load(path), SAMPLE_RATE) for path in given.files}
-    except MashkitError as error:
-        raise InputLost(error.problem, error.fix) from error
+    if given.measure == STEMPEG:
+        return _stempeg_stems(given.files[0])
+    parts = dict(zip((path.stem for path in given.files), load_all(given.files), strict=True))
     frames = min(part.frames for part in parts.values())
     return StemSet(
         {
@@ -275,6 +270,36 @@ def _true_stems(given: Input) -> StemSet:
             for name, part in parts.items()
         }
     )
+
+
+def _stempeg_input(excerpt_s: float) -> Input:
+    """Return the excerpt that comes with stempeg, missing where the package or the program that decodes it is."""
+    spec = importlib.util.find_spec("stempeg")
+    if spec is None or spec.origin is None:
+        return Input(name=STEMPEG, measure=STEMPEG, missing="stempeg is not installed (pip install stempeg)")
+    if shutil.which("ffmpeg") is None:
+        return Input(name=STEMPEG, measure=STEMPEG, missing="ffmpeg is not installed, which decodes stempeg's excerpt")
+    found = sorted((Path(spec.origin).parent / "data").glob("*.stem.mp4"))
+    if not found:
+        return Input(name=STEMPEG, measure=STEMPEG, missing="this version of stempeg comes without its excerpt")
+    return Input(
+        name=f"{STEMPEG}: {found[0].name.removesuffix('.stem.mp4')}", measure=STEMPEG,
+        parameters={"excerpt_s": excerpt_s}, files=found[:1],
+    )  # fmt: skip
+
+
+def _stempeg_stems(path: Path) -> StemSet:
+    import ffmpeg
+    import stempeg
+
+    try:
+        # A competitor's process may have no children: multiprocess=False.
+        streams, rate = stempeg.read_stems(str(path), dtype=np.float32, multiprocess=False)
+    except (OSError, RuntimeError, Warning, ffmpeg.Error) as error:
+        raise InputLost(f"{path.name} cannot be decoded: {error}", "pip install --force-reinstall stempeg") from error
+    named = dict(zip(STEMPEG_STEMS, streams, strict=True))
+    parts = {name: Audio(np.ascontiguousarray(named[name].T, np.float32), int(rate)) for name in FOUR}
+    return StemSet({name: resample(part, SAMPLE_RATE) for name, part in parts.items()})
 
 
 def excerpt_of(stems: StemSet, length_s: float) -> StemSet:

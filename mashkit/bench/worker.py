@@ -22,6 +22,10 @@ if TYPE_CHECKING:
     from mashkit.components import Component
 
 
+READY = "ready"
+"""Status of the first answer: everything is imported that is not the competitor."""
+
+
 @attrs.frozen
 class Assignment:
     """What a process is for: names, not live objects."""
@@ -33,7 +37,7 @@ class Assignment:
 
 
 def serve(connection: Connection, log: str) -> None:
-    """Answer an Assignment with a description, then each Input with its outcome, until the process is ended.
+    """Answer an Assignment with READY and a description, then each Input with its outcome, until the process is ended.
 
     Parameters
     ----------
@@ -53,8 +57,10 @@ def serve(connection: Connection, log: str) -> None:
 
     assignment: Assignment = connection.recv()
     registry = Registry()
+    task = load_task(assignment.task)
+    # Until here nothing of the competitor has run: none of it counts as its time.
+    connection.send({"status": READY})
     try:
-        task = load_task(assignment.task)
         with stopwatch() as loading:
             component = registry.create(assignment.kind, assignment.component, assignment.options)
             # What plain data there is: it goes into a file.

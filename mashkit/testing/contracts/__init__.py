@@ -24,7 +24,7 @@ from mashkit.testing.contracts.generator import GeneratorContract
 from mashkit.testing.contracts.scorer import ScorerContract
 from mashkit.testing.contracts.separator import SeparatorContract
 from mashkit.testing.contracts.stretcher import StretcherContract
-from mashkit.testing.contracts.synthetic import SyntheticSource
+from mashkit.testing.synthetic import SyntheticSource
 
 __all__ = [
     "AnalyzerContract", "ComponentContract", "ExecutorContract", "GeneratorContract", "ScorerContract",

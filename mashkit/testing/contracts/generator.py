@@ -9,7 +9,7 @@ import pytest
 from mashkit.components import Component
 from mashkit.interfaces import Generator
 from mashkit.testing.contracts.component import ComponentContract
-from mashkit.testing.contracts.synthetic import SyntheticSource
+from mashkit.testing.synthetic import SyntheticSource
 from mashkit.types import Clip, Condition, Key, Role
 
 

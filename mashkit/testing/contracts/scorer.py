@@ -12,8 +12,8 @@ from mashkit.components import Component
 from mashkit.interfaces import Scorer
 from mashkit.render import Mashup
 from mashkit.testing.contracts.component import ComponentContract
-from mashkit.testing.contracts.synthetic import SyntheticSource
 from mashkit.testing.mashups import mashup_of
+from mashkit.testing.synthetic import SyntheticSource
 from mashkit.types import Condition, Key, Score
 
 

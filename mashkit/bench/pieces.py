@@ -1,0 +1,90 @@
+"""Pieces of music that analyzers and separators are measured on, rendered or recorded, and what one costs them."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from mashkit.audiofile import load, resample
+from mashkit.bench.tables import SuiteError, suggestion
+from mashkit.bench.tasks import OK, Input, InputLost, Metric, Row
+from mashkit.catalog.ingest import SAMPLE_RATE
+from mashkit.errors import MashkitError
+from mashkit.types import Audio
+
+RENDERED = "rendered"
+"""Of collections: songs composed here, whose truth is exact (:mod:`mashkit.bench.rendered`)."""
+
+
+def require_known(names: Sequence[str], known: Sequence[str]) -> None:
+    """Raise SuiteError, with the nearest there is, if a suite names music nobody knows."""
+    for name in names:
+        if name not in known:
+            raise SuiteError(f"settings: no collection {name!r}", suggestion(name, known))
+
+
+def rendered_inputs(songs: int, seed: int, excerpt_s: float) -> list[Input]:
+    """Return so many rendered songs; which they are depends on the seed alone."""
+    return [
+        Input(
+            name=f"{RENDERED} {number + 1}",
+            measure=RENDERED,
+            parameters={"seed": seed, "number": number, "excerpt_s": excerpt_s},
+        )
+        for number in range(songs)
+    ]
+
+
+def load_all(paths: Sequence[Path]) -> list[Audio]:
+    """Decode files at the rate of clips; raise InputLost if one has gone or is no sound any more."""
+    try:
+        return [resample(load(path), SAMPLE_RATE) for path in paths]
+    except MashkitError as error:
+        raise InputLost(error.problem, error.fix) from error
+
+
+def split_rows(rows: Sequence[Row]) -> dict[str, list[Row]]:
+    """Return the rows of recorded and of rendered pieces by the prefix of their metrics, "" and "rendered_".
+
+    What was there for nobody is left out. A side of which a row failed is left out as a whole: the best of a
+    competitor's cases is no measure of it.
+    """
+    there = [row for row in rows if not row["input_missing"]]
+    sides = {
+        "": [row for row in there if row["measure"] != RENDERED],
+        "rendered_": [row for row in there if row["measure"] == RENDERED],
+    }
+    return {prefix: side for prefix, side in sides.items() if all(row["status"] == OK for row in side)}
+
+
+# -------------------------------------------------------------------------------------------------------------- cost
+def cost_metrics(resolution_s: float) -> tuple[Metric, Metric]:
+    """Return CPU for a minute, ranked in steps of ``resolution_s``, and memory."""
+    return (
+        Metric(
+            name="cpu_s", title="CPU for a minute", unit="s", resolution=resolution_s, weight=0.5, digits=1,
+            explained="CPU seconds for a minute of music, mean.",
+        ),
+        Metric(
+            name="memory_mb", title="memory", unit="MB", resolution=100, weight=0, digits=0,
+            explained="Most memory its process held.",
+        ),
+    )  # fmt: skip
+
+
+def minute_cost(cpu_s: float, piece: Audio) -> Mapping[str, float]:
+    """Return what a row holds of a piece's cost."""
+    return {"minute_cpu_s": cpu_s * 60 / piece.duration}
+
+
+def cost_of(rows: Sequence[Row]) -> dict[str, Any]:
+    """Return the values of :func:`cost_metrics`; None unless every piece there was went well."""
+    there = [row for row in rows if not row["input_missing"]]
+    if not there or any(row["status"] != OK for row in there):
+        return {"cpu_s": None, "memory_mb": None}
+    return {
+        "cpu_s": statistics.fmean(row["values"]["minute_cpu_s"] for row in there),
+        "memory_mb": max(row["peak_memory_mb"] for row in there),
+    }
