@@ -1,0 +1,50 @@
+"""Which data a variant is trained on: examples of stores, in the form its network is shown."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from mashkit.errors import UsageError
+from mashkit_mashnet.batches import TrainingData
+from mashkit_mashnet.checkpoint import VARIANTS
+from mashkit_mashnet.examples import Protocol
+from mashkit_mashnet.frontend import LOG_FREQUENCY
+from mashkit_mashnet.networks import Preset
+from mashkit_mashnet.store import Store
+
+
+def training_data(
+    stores: Sequence[Store], variant: str, preset: Preset, protocol: Protocol, seed: int, *, unlabelled: bool
+) -> TrainingData:
+    """Return what to train a variant on.
+
+    Parameters
+    ----------
+    stores : sequence of Store
+    variant : str
+        One of :data:`mashkit_mashnet.checkpoint.VARIANTS`.
+    preset : Preset
+        Of the network.
+    protocol : {"controlled", "paper"}
+    seed : int
+        Of all draws.
+    unlabelled : bool
+        Whether unlabelled examples count.
+
+    Raises
+    ------
+    UsageError
+        If there are not two songs to train on and two to validate on, or the network is shown what no store holds.
+    """
+    if VARIANTS[variant] == "intervalnet":
+        from mashkit_mashnet.interval_data import IntervalData
+
+        return IntervalData(stores, protocol, seed)
+    if preset.front_end != LOG_FREQUENCY:
+        raise UsageError(
+            f"a network with a {preset.front_end.scale} front end cannot be trained from a store of features",
+            "train one with the front end that stores are made for: mashkit_mashnet.frontend.LOG_FREQUENCY",
+        )
+    from mashkit_mashnet.spectra_data import SpectraData
+
+    return SpectraData(stores, protocol, seed, mixed=VARIANTS[variant] == "postmixnet", unlabelled=unlabelled)

@@ -1,0 +1,169 @@
+"""Batches for the paper's networks: crops of spectra, transposed and stretched without a stretcher."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+
+from mashkit.types import Role
+from mashkit_mashnet.batches import Batch
+from mashkit_mashnet.examples import (
+    MATCHED,
+    ORIGINAL,
+    UNMATCHED,
+    Clips,
+    Drawer,
+    Example,
+    Layer,
+    Protocol,
+    Random,
+    fingerprint,
+)
+from mashkit_mashnet.frontend import LOG_FREQUENCY, Bands, scaled, unscaled
+from mashkit_mashnet.kept import RESIDUE_DB
+from mashkit_mashnet.stems import MARGIN, MARGIN_SEMITONES, WIDE, Bytes
+from mashkit_mashnet.store import ROLES, Store
+
+CROP = 224
+"""Frames of a training example: 10.4 s."""
+HEARD = 388
+"""Frames of a validation example: 18 s, or as many as the shortest of a batch has."""
+BEATS = (16, 64)
+"""Range of an excerpt's length, beats, as far as a clip goes."""
+RESIDUE_SHARE = 0.5
+"""Share of layers that are given something of another song, as a separator leaves it."""
+MIX_DB = 4.0
+"""How far apart the levels of stems in a mix are, dB (standard deviation), where a network hears the mix."""
+GROUPS = 6
+"""Vocals of a batch, each with two positives, two negatives, and two unlabelled where they count."""
+
+
+class SpectraData:
+    """Training data of PreMixNet and PostMixNet; see :class:`mashkit_mashnet.batches.TrainingData`.
+
+    Parameters
+    ----------
+    stores : sequence of Store
+    protocol : {"controlled", "paper"}
+    seed : int
+    mixed : bool
+        Whether the network hears the mix (PostMixNet), not the stems.
+    unlabelled : bool
+        Whether unlabelled examples are drawn.
+    groups, validation_groups : int
+        Vocals of a batch, and vocals to validate on.
+    """
+
+    def __init__(
+        self, stores: Sequence[Store], protocol: Protocol = "controlled", seed: int = 0, *, mixed: bool,
+        unlabelled: bool, groups: int = GROUPS, validation_groups: int = 120,
+    ) -> None:  # fmt: skip
+        self.seed = seed
+        self.groups = groups
+        self.validation_groups = validation_groups
+        self.matched = (MATCHED, MATCHED) if unlabelled else ()
+        self.training, self.held = (Clips(stores, split) for split in ("training", "validation"))
+        self._drawer = Drawer(self.training, protocol, BEATS)
+        self._held = Drawer(self.held, protocol, BEATS)
+        self.mixed = mixed
+        settings = {"mixed": mixed, "unlabelled": unlabelled, "groups": groups, "crop": CROP}
+        self.fingerprint = fingerprint(stores, family="spectra", protocol=protocol, seed=seed, **settings)
+        self.summary: Mapping[str, Any] = {
+            "protocol": protocol,
+            "training": self.training.summary(),
+            "validation": self.held.summary(),
+            "sources": [dict(store.source) for store in stores],
+        }
+
+    def batch(self, step: int) -> Batch:
+        """Return the training batch of that number."""
+        random = np.random.default_rng([self.seed, step])
+        examples: list[Example] = []
+        for number in range(self.groups):
+            unmatched = UNMATCHED[(step + number) % 3], UNMATCHED[(step + number + 1) % 3]
+            examples += self._drawer.group(number, (ORIGINAL, ORIGINAL, *unmatched, *self.matched), random)
+        return collated(self.training, examples, random, frames=CROP, mixed=self.mixed)
+
+    def validation(self) -> list[Batch]:
+        """Return all validation examples: longer than in training, and of other songs."""
+        batches = []
+        for start in range(0, self.validation_groups, self.groups):
+            random = np.random.default_rng([start, 77])
+            examples = [
+                example
+                for number in range(start, min(start + self.groups, self.validation_groups))
+                for example in self._held.group(number, (ORIGINAL, MATCHED, *UNMATCHED), random)
+            ]
+            batches.append(collated(self.held, examples, random, frames=HEARD, mixed=self.mixed))
+        return batches
+
+
+def collated(clips: Clips, examples: Sequence[Example], random: Random | None, *, frames: int, mixed: bool) -> Batch:
+    """Return examples as a batch, ``frames`` long or as the shortest of them."""
+    rate = LOG_FREQUENCY.frame_rate
+    frames = min(frames, *(int(float(example.grid[-1]) * rate) for example in examples))
+    spectra = np.stack([_layers(clips, example, frames, random) for example in examples])
+    if mixed:
+        spectra = np.stack([_mix(layers, random)[None] for layers in spectra])
+    return Batch(
+        inputs={"spectra": torch.from_numpy(spectra), "lengths": torch.full((len(examples),), frames)},
+        targets=torch.tensor([example.target() for example in examples], dtype=torch.float32),
+        groups=torch.tensor([example.group for example in examples]),
+    )
+
+
+def _layers(clips: Clips, example: Example, frames: int, random: Random | None) -> Bands:
+    """Return the spectra of an example's layers, shape (3, bands, frames); clean if ``random`` is None."""
+    rate = LOG_FREQUENCY.frame_rate
+    # Some excerpts are longer than a crop: it lies anywhere in them.
+    spare = max(0.0, float(example.grid[-1]) - frames / rate)
+    start = spare * float(random.random()) if random is not None else 0.0
+    times = start + np.arange(frames) / rate
+    spectra = []
+    for role in ROLES:
+        layer = example.layers[role]
+        values = _crop(clips, layer, role, layer.to_clip(times))
+        if random is not None and random.random() < RESIDUE_SHARE:
+            values = _with_residue(clips, values, role, random)
+        spectra.append(values)
+    return np.stack(spectra)
+
+
+def _crop(clips: Clips, layer: Layer, role: Role, moments: Any) -> Bands:
+    """Return a layer's spectrum at moments of its clip, shape (bands, moments); 0 where the clip does not reach."""
+    store, clip = clips.place(layer.clip)
+    spectrum = store.stem(clip, role).spectrum
+    frames = np.rint(moments * LOG_FREQUENCY.frame_rate).astype(np.int64)
+    inside = (frames >= 0) & (frames < len(spectrum))
+    shift = 0.0 if role is Role.PERCUSSION else float(np.clip(layer.semitones, -MARGIN_SEMITONES, MARGIN_SEMITONES))
+    first = MARGIN - round(shift * WIDE.bands_a_semitone)
+    found: Bytes = spectrum[np.where(inside, frames, 0), first : first + LOG_FREQUENCY.bands]
+    values: Bands = (np.where(inside[:, None], found, 0).T * np.float32(1 / 255)).astype(np.float32)
+    return values
+
+
+def _with_residue(clips: Clips, values: Bands, role: Role, random: Random) -> Bands:
+    """Return a spectrum with something of another clip's other stems in it."""
+    store, clip = clips.place(int(random.integers(len(clips))))
+    left = [other for other in ROLES if other is not role][int(random.integers(2))]
+    residue = store.stem(clip, left).spectrum[:, MARGIN : MARGIN + LOG_FREQUENCY.bands]
+    start = int(random.integers(len(residue)))
+    taken = np.resize(np.roll(residue, -start, axis=0), (values.shape[1], values.shape[0])).T
+    gain = np.float32(10 ** (random.uniform(*RESIDUE_DB) / 10))
+    return scaled(unscaled(values) + gain * _powers()[taken])
+
+
+def _mix(layers: Bands, random: Random | None) -> Bands:
+    """Return the spectrum of three stems that sound together: the sum of their powers, as of unrelated sounds."""
+    gains = np.zeros(len(layers)) if random is None else random.normal(0, MIX_DB, len(layers))
+    powers = unscaled(layers) * (10 ** (gains / 10)).astype(np.float32)[:, None, None]
+    return scaled(powers.sum(axis=0))
+
+
+@functools.cache
+def _powers() -> Bands:
+    return unscaled((np.arange(256) / 255).astype(np.float32))
