@@ -113,6 +113,8 @@ class Example:
         Examples of one number share the vocal.
     grid : array of float64, shape (beats + 1,)
         The vocal's beats, mashup's time.
+    downbeats : array of float64, shape (n,)
+        The vocal's, mashup's time.
     layers : mapping of Role to Layer
     wrong : frozenset of Role
         Layers that do not fit the vocal.
@@ -121,6 +123,7 @@ class Example:
     kind: str
     group: int
     grid: Times = attrs.field(repr=False)
+    downbeats: Times = attrs.field(repr=False)
     layers: Mapping[Role, Layer] = attrs.field(repr=False)
     wrong: frozenset[Role] = frozenset()
 
@@ -259,6 +262,8 @@ class Drawer:
         """
         clip, first, count = self._excerpt(random, vocal)
         beats = self.clips.beats[clip][first : first + count + 1]
+        downs = self.clips.beats[clip][self.clips.downbeats[clip]]
+        downs = downs[(downs >= beats[0]) & (downs <= beats[-1])]
         for kind in kinds:
             speed, shift = 1.0, 0
             if self.protocol == "controlled":
@@ -268,7 +273,7 @@ class Drawer:
             made = self._made(kind, sung, grid, shift, speed, random)
             if made is not None:
                 layers, wrong = made
-                yield Example(kind, number, grid, {Role.VOCAL: sung, **layers}, wrong)
+                yield Example(kind, number, grid, (downs - beats[0]) / speed, {Role.VOCAL: sung, **layers}, wrong)
 
     def _excerpt(self, random: Random, vocal: int | None) -> tuple[int, int, int]:
         """Return a clip, one of its downbeats as a beat's number, and how many beats from there on."""
@@ -310,7 +315,7 @@ class Drawer:
             return own | {Role.HARMONIC: off}, frozenset({Role.HARMONIC})
         if kind == LATE:
             beat = float(np.median(np.diff(grid)))
-            late = float(random.choice((0.25, 0.25, 0.5, 0.5, 0.75, 1.0, random.uniform(0.15, 0.85)))) * beat
+            late = float(random.choice((0.25, 0.25, 0.5, 0.5, 0.75, 1.0, 1.0, random.uniform(0.15, 0.85)))) * beat
             return own | {Role.PERCUSSION: sung.moved(late)}, frozenset({Role.PERCUSSION})
         if kind == FAST:
             percent = float(random.uniform(1.5, 6)) * float(random.choice((-1, 1)))

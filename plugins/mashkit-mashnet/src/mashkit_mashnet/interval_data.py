@@ -25,6 +25,7 @@ from mashkit_mashnet.examples import (
 from mashkit_mashnet.intervals import (
     Floats,
     divided,
+    positions,
 )
 from mashkit_mashnet.kept import VARIANTS, KeptIntervals
 from mashkit_mashnet.store import ROLES, Store
@@ -41,6 +42,8 @@ SHIFT_S = 0.025
 """… and all of them together."""
 MASKED = 0.15
 """Share of training examples with one role left out: what pairs of stems alone would score is learnt as well."""
+LOST, WRONG = 0.1, 0.1
+"""How often nobody knows the downbeats, and how often they are taken for another beat."""
 GROUPS = 12
 """Vocals of a batch."""
 DRAWN = (ORIGINAL, ORIGINAL, MATCHED, MATCHED)
@@ -119,31 +122,31 @@ class Lookup:
     def batch(self, clips: Clips, examples: Sequence[Example], random: Random, *, beats: int, masked: float) -> Batch:
         """Return examples as a batch, ``beats`` long or as the shortest of them; a share ``masked`` lacks a role."""
         beats = min(beats, *(len(example.grid) - 1 for example in examples))
-        pitches, onsets, roles, targets = [], [], [], []
+        found, roles, targets = [], [], []
         for example in examples:
             shown = set(Role)
             if random.random() < masked:
                 shown.remove(ROLES[int(random.integers(len(ROLES)))])
-            found = self.example(clips, example, beats, random)
-            pitches.append(found[0])
-            onsets.append(found[1])
+            found.append(self.example(clips, example, beats, random))
             roles.append([role in shown for role in ROLES])
             targets.append(example.target(shown))
+        names = ("pitches", "onsets", "positions")
+        inputs = {
+            name: torch.from_numpy(np.stack(parts)) for name, parts in zip(names, zip(*found, strict=True), strict=True)
+        }
         return Batch(
-            inputs={
-                "pitches": torch.from_numpy(np.stack(pitches)),
-                "onsets": torch.from_numpy(np.stack(onsets)),
-                "roles": torch.tensor(roles),
-            },
+            inputs=inputs | {"roles": torch.tensor(roles)},
             targets=torch.tensor(targets, dtype=torch.float32),
             groups=torch.tensor([example.group for example in examples]),
         )
 
-    def example(self, clips: Clips, example: Example, beats: int, random: Random | None) -> tuple[Floats, Floats]:
-        """Return (pitches, onsets) of an example's first ``beats``, exact and clean if ``random`` is None."""
-        grid = example.grid[: beats + 1]
+    def example(
+        self, clips: Clips, example: Example, beats: int, random: Random | None
+    ) -> tuple[Floats, Floats, Floats]:
+        """Return pitches, onsets and positions of an example's first ``beats``, exact and clean if ``random`` is None."""
+        grid, places = example.grid[: beats + 1], positions(example.grid[: beats + 1], example.downbeats)
         if random is not None:
-            grid = _tracked(example.grid, beats, random)
+            grid, places = _tracked(example, beats, random)
         pitches, onsets = [], []
         for role in ROLES:
             layer = example.layers[role]
@@ -152,17 +155,27 @@ class Lookup:
             found = self._kept[store.folder].on(clip, role, variant, layer, grid)
             pitches.append(found[0])
             onsets.append(found[1])
-        return np.concatenate(pitches), np.concatenate(onsets)
+        return np.concatenate(pitches), np.concatenate(onsets), places
 
 
-def _tracked(exact: Times, beats: int, random: Random) -> Times:
-    """Return a grid as a tracker might have found it: in an octave of the tempo, and not quite in place."""
+def _tracked(example: Example, beats: int, random: Random) -> tuple[Times, Floats]:
+    """Return a grid and places in the bar as a tracker might have found them.
+
+    In an octave of the tempo, not quite in place, and now and then with another downbeat, or none.
+    """
+    exact, downbeats = example.grid, example.downbeats
     octave = random.choice(3, p=OCTAVES)
     if octave == 1:
         exact = divided(exact, 2)
     elif octave == 2 and len(exact) > 2 * beats:
-        exact = exact[::2]
+        exact, downbeats = exact[::2], downbeats[int(random.integers(2)) :: 2]
     grid = exact[: beats + 1]
+    places = positions(grid, downbeats)
+    chance = random.random()
+    if chance < LOST:
+        places = np.zeros_like(places)
+    elif chance < LOST + WRONG:
+        places = np.roll(places, int(random.integers(1, len(places))), axis=0)
     jitter = random.normal(0, random.uniform(0, JITTER_S), len(grid)) + random.uniform(-SHIFT_S, SHIFT_S)
     moved: Times = np.maximum.accumulate(grid + np.clip(jitter, -0.1, 0.1))
-    return moved
+    return moved, places

@@ -14,7 +14,15 @@ from mashkit.recent import Recent
 from mashkit.render import Mashup
 from mashkit.types import Role, Score
 from mashkit_mashnet import INTERVALNET
-from mashkit_mashnet.intervals import ONSET_CHANNELS, ONSET_PARTS, PITCH_CHANNELS, PITCH_PARTS, Floats, StemIntervals
+from mashkit_mashnet.intervals import (
+    ONSET_CHANNELS,
+    ONSET_PARTS,
+    PITCH_CHANNELS,
+    PITCH_PARTS,
+    Floats,
+    StemIntervals,
+    positions,
+)
 from mashkit_mashnet.scorer import Judge, NetworkScorer
 from mashkit_mashnet.spectra import too_short
 from mashkit_mashnet.stems import StemFeatures
@@ -42,14 +50,16 @@ class IntervalNetScorer(NetworkScorer):
         grid = mashup.grid()
         if len(grid) <= FEWEST_BEATS:
             raise too_short(mashup, self.info.name, f"{FEWEST_BEATS} beats or more")
-        heard = [self._on(mashup, role) for role in ROLES]
+        stems = [self._on(mashup, role) for role in ROLES]
         pairs = list(itertools.combinations(mashup.roles, 2))
         shown = torch.tensor([[role in roles for role in ROLES] for roles in (mashup.roles, *pairs)])
-        pitches, onsets = (
-            torch.as_tensor(np.concatenate(parts), device=self.device).expand(len(shown), *[-1] * parts[0].ndim)
-            for parts in zip(*heard, strict=True)
-        )
-        logits = judge.network(pitches, onsets, shown.to(self.device))
+        pitches, onsets = (np.concatenate(parts) for parts in zip(*stems, strict=True))
+        downbeats = mashup.downbeats() if mashup.clips[Role.VOCAL].analysis.downbeats is not None else np.zeros(0)
+        inputs = [
+            torch.as_tensor(part, device=self.device).expand(len(shown), *part.shape)
+            for part in (pitches, onsets, positions(grid, downbeats))
+        ]
+        logits = judge.network(*inputs, shown.to(self.device))
         value, *parts = judge.calibration.probability(logits).tolist()
         named = {f"{one}-{other}": part for (one, other), part in zip(pairs, parts, strict=True)}
         return Score(value=value, scale="probability", parts=named)

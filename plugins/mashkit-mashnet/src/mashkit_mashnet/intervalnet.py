@@ -19,15 +19,13 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from mashkit_mashnet.frontend import FrontEnd
-from mashkit_mashnet.intervals import ONSET_CHANNELS, ONSET_PARTS
+from mashkit_mashnet.intervals import BAR, ONSET_CHANNELS, ONSET_PARTS
 from mashkit_mashnet.networks import Network, Preset
 from mashkit_mashnet.stems import WIDE
 
 PITCHES = 12
 LAGS = 6
 """Parts of a beat that onsets are compared across, to either side: half a beat."""
-BAR = 4
-"""Beats over which onsets are compared, and rotations averaged."""
 PAIRS = ((0, 1), (0, 2), (1, 2))
 """Roles that are compared: vocal and harmonic, vocal and percussion, harmonic and percussion."""
 
@@ -50,7 +48,7 @@ class IntervalPreset(Preset):
     rhythm: int = attrs.field(default=32)
 
 
-COMPACT = IntervalPreset(name="compact", block_filters=64, features=64)
+COMPACT = IntervalPreset(name="compact", block_filters=96, features=96, templates=16, rhythm=48)
 
 
 class IntervalNet(Network):
@@ -74,7 +72,7 @@ class IntervalNet(Network):
             nn.Conv1d(2 * templates * PITCHES, width, 1), nn.ReLU(), nn.Conv1d(width, width, 5, padding=2), nn.ReLU()
         )
         self.key = nn.Sequential(nn.Linear(templates * PITCHES, width), nn.ReLU())
-        self.beats = nn.ModuleList(nn.Conv1d(ONSET_CHANNELS * ONSET_PARTS, rhythm, 1) for _ in range(3))
+        self.beats = nn.ModuleList(nn.Conv1d(ONSET_CHANNELS * ONSET_PARTS + BAR, rhythm, 1) for _ in range(3))
         self.bars = nn.ModuleList(
             nn.Sequential(nn.Conv1d(3 * rhythm, width, 1), nn.ReLU(), nn.Conv1d(width, width, 5, padding=2), nn.ReLU())
             for _ in PAIRS
@@ -85,13 +83,15 @@ class IntervalNet(Network):
         self.hidden = nn.Linear(2 * width + width + len(PAIRS) * 4 * width + 3, preset.features)
         self.output = nn.Linear(preset.features, 2)
 
-    def forward(self, pitches: Tensor, onsets: Tensor, roles: Tensor) -> Tensor:
+    def forward(self, pitches: Tensor, onsets: Tensor, positions: Tensor, roles: Tensor) -> Tensor:
         """Return logits of shape (examples, 2), the class of good ones last.
 
         Parameters
         ----------
         pitches : Tensor of float32, shape (examples, 7, 12, 2 beats)
         onsets : Tensor of float32, shape (examples, 9, 12 beats)
+        positions : Tensor of float32, shape (examples, 4, beats)
+            Where in its bar each beat lies; zeros where nobody knows.
         roles : Tensor of bool, shape (examples, 3)
             Which stems count.
         """
@@ -100,7 +100,7 @@ class IntervalNet(Network):
         found = [both * part for part in self._harmony(pitches)]
         stems = onsets.view(count, 3, ONSET_CHANNELS, -1)
         beats = [
-            torch.relu(net(_by_beat(stems[:, role]))) * roles[:, role, None, None]
+            torch.relu(net(torch.cat([_by_beat(stems[:, role]), positions], dim=1))) * roles[:, role, None, None]
             for role, net in enumerate(self.beats)
         ]
         smooth = [torch.relu(net(stems[:, role])) for role, net in enumerate(self.onsets)]

@@ -31,6 +31,8 @@ ONSET_PARTS = 12
 PITCH_CHANNELS: Mapping[Role, int] = {Role.VOCAL: 4, Role.HARMONIC: 3, Role.PERCUSSION: 0}
 """The vocal's melody and three registers; the harmonic's three registers."""
 ONSET_CHANNELS = 3
+BAR = 4
+"""Beats of a bar whose places are told apart; of a longer bar they begin anew."""
 _LITTLE_PITCH, _LITTLE_ONSET = 0.05, 0.02
 """Means below which a stem is not brought up to the level of the others: a tenth of what a quiet one has."""
 
@@ -92,6 +94,27 @@ def levelled(pitches: Floats, onsets: Floats) -> tuple[Floats, Floats]:
     # Differences of sums may come out a rounding below nothing.
     pitches, onsets = np.maximum(pitches, 0), np.maximum(onsets, 0)
     return np.sqrt(pitches / (level + quiet)), np.sqrt(onsets / (onsets.mean() + still))
+
+
+def positions(grid: Times, downbeats: Times) -> Floats:
+    """Return where in its bar each beat of a grid lies, shape (4, B): one of four, or none if no downbeat is known.
+
+    Parameters
+    ----------
+    grid : array of float64, shape (B + 1,)
+    downbeats : array of float64, shape (n,)
+        Of the vocal, on the grid's time line; each counts for the beat it is nearest to.
+    """
+    beats = len(grid) - 1
+    places = np.zeros((BAR, beats), np.float32)
+    if len(downbeats):
+        first = np.abs(grid[:, None] - downbeats).argmin(axis=0)
+        since = (np.arange(beats)[:, None] - first).astype(np.float64)
+        # Before its first downbeat a grid counts backwards from there.
+        count = np.where(since >= 0, since, np.inf).min(axis=1)
+        count = np.where(np.isfinite(count), count, since.max(axis=1)).astype(np.int64) % BAR
+        places[count, np.arange(beats)] = 1
+    return places
 
 
 def divided(grid: Times, parts: int) -> Times:
