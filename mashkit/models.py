@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import importlib.util
 import os
 import urllib.error
 import urllib.request
@@ -108,7 +109,10 @@ class WeightFile:
         if self.url:
             return models_folder() / self.name
         distribution = weight_package(self.package, self.environment)
-        return None if distribution is None else Path(str(distribution.locate_file(self.path)))
+        if distribution is None:
+            return None
+        path = Path(str(distribution.locate_file(self.path)))
+        return path if path.exists() else _editable(self.path) or path
 
     @property
     def fix(self) -> str:
@@ -121,6 +125,16 @@ class WeightFile:
             return f"pip install --force-reinstall {self.package}"
         there = environment_path(self.environment).exists()
         return f"mashkit env remove {self.environment}; " * there + create_command(self.environment)
+
+
+def _editable(path: str) -> Path | None:
+    """Return where a file of a package lies that was installed with ``pip install -e``: beside its code."""
+    package, _, inside = path.partition("/")
+    spec = importlib.util.find_spec(package) if package.isidentifier() and inside else None  # imports nothing
+    for folder in (spec and spec.submodule_search_locations) or ():
+        if (Path(folder) / inside).is_file():
+            return Path(folder) / inside
+    return None
 
 
 Status = Literal["ok", "missing", "damaged"]

@@ -94,7 +94,7 @@ class Renderer:
         return self._last[1]
 
     def _render(self, plan: MashupPlan) -> Rendering:
-        placed = {layer.role: self._placed(layer, plan.duration_s) for layer in plan.layers}
+        placed = {layer.role: self.placed(layer, plan.duration_s) for layer in plan.layers}
         (rate,) = {self.source.clip(layer.clip_id).sample_rate for layer in plan.layers}
         mixed = mixing.mix(placed, rate, plan.mixing)
         stems = {role: _audio(samples, rate) for role, samples in mixed.stems.items()}
@@ -116,8 +116,8 @@ class Renderer:
             ),
         )
 
-    def _placed(self, layer: Layer, duration_s: float) -> Samples:
-        """Return the layer on the mashup's time line: exact length, silence where the stem does not reach."""
+    def placed(self, layer: Layer, duration_s: float) -> Samples:
+        """Return the layer, with its gain, on a time line: exact length, silence where the stem does not reach."""
         audio = self.stretched(layer)
         frames = round(duration_s * audio.sample_rate)
         start = round(layer.offset_s * audio.sample_rate)
@@ -199,6 +199,19 @@ class Mashup:
         times = self.plan.layer(role).to_mashup(getattr(clip.analysis, field))
         inside: Times = times[(times >= 0) & (times < self.plan.duration_s)]
         return inside
+
+    def layer_audio(self, role: Role) -> Audio:
+        """Return ``role``'s layer as it goes into the mixing: stretched, placed, with its own gain, and no more.
+
+        What mixing does, fades, ducking and the peak guard, depends on all layers; this depends on the one. It is
+        placed anew at every call.
+
+        Raises
+        ------
+        PlanError
+            If the plan has no such layer.
+        """
+        return _audio(self.renderer.placed(self.plan.layer(role), self.plan.duration_s), self.clips[role].sample_rate)
 
     @property
     def stems(self) -> Mapping[Role, Audio]:

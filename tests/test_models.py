@@ -9,6 +9,7 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 
+import attrs
 import numpy as np
 import pytest
 
@@ -251,3 +252,19 @@ def test_the_command_line(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["models", "pull", "spleeter-torch", "--offline", "--quiet"]) == 0
     assert main(["models", "pull", "no-such-weights"]) == 2
     assert "no weights are called" in capsys.readouterr().err
+
+
+def test_weights_in_a_package_installed_from_its_source_folder() -> None:
+    """`pip install -e` leaves a card in site-packages, and the files where they are."""
+    one = WeightFile(
+        name="mashkit/py.typed",
+        component="scorer acme",
+        sha256=hashlib.sha256(b"").hexdigest(),
+        licence="MIT",
+        package="mashkit",
+        path="mashkit/py.typed",
+    )
+    assert status(one) == "ok"
+    assert require(one) == Path(models.__file__).with_name("py.typed")
+    absent = attrs.evolve(one, path="mashkit/none.safetensors")
+    assert status(absent) == "missing"

@@ -6,7 +6,7 @@ import attrs
 import numpy as np
 import pytest
 
-from mashkit.errors import CatalogError
+from mashkit.errors import CatalogError, PlanError
 from mashkit.interfaces import Stretcher
 from mashkit.mixing import PEAK_CEILING_DB
 from mashkit.pipeline import Kit
@@ -139,6 +139,21 @@ def test_every_stem_has_the_plans_length(stretcher: CountingStretcher) -> None:
         rendering = Renderer(source, stretcher).render(attrs.evolve(plan, duration_s=seconds))
         frames = round(seconds * 44_100)
         assert {stem.frames for stem in (*rendering.stems.values(), rendering.mix)} == {frames}
+
+
+def test_a_layer_alone_is_what_goes_into_the_mixing(stretcher: CountingStretcher) -> None:
+    source = ClickSource({"a": 120.0, "b": 111.0, "c": 96.0})
+    plan = matched(source, semitones=-2.0)
+    plan = attrs.evolve(plan, layers=[attrs.evolve(layer, gain_db=-9.0) for layer in plan.layers])
+    mashup = Renderer(source, stretcher).mashup(plan)
+    assert mashup.gain_db == 0.0
+    for role in mashup.roles:
+        assert np.array_equal(mashup.layer_audio(role).samples, mashup.stems[role].samples)
+    faded = Renderer(source, stretcher).mashup(attrs.evolve(plan, mixing=Mixing(fade_in_s=2.0)))
+    assert np.array_equal(faded.layer_audio(Role.HARMONIC).samples, mashup.layer_audio(Role.HARMONIC).samples)
+    two = attrs.evolve(plan, layers=[layer for layer in plan.layers if layer.role is not Role.HARMONIC])
+    with pytest.raises(PlanError, match="no harmonic layer"):
+        Renderer(source, stretcher).mashup(two).layer_audio(Role.HARMONIC)
 
 
 def test_gains_and_offsets_are_the_layers(stretcher: CountingStretcher) -> None:

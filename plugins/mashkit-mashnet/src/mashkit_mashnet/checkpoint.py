@@ -32,6 +32,7 @@ FORMAT = 1
 ARCHITECTURES: dict[str, str] = {
     "premixnet": "mashkit_mashnet.networks:PreMixNet",
     "postmixnet": "mashkit_mashnet.networks:PostMixNet",
+    "intervalnet": "mashkit_mashnet.intervalnet:IntervalNet",
 }
 """Name of an architecture → where its class is, a :class:`Network` that is made of its ``preset_type``."""
 
@@ -40,6 +41,7 @@ VARIANTS: dict[str, str] = {
     "premixnet-lsro": "premixnet",
     "postmixnet": "postmixnet",
     "postmixnet-lsro": "postmixnet",
+    "intervalnet": "intervalnet",
 }
 """Variant → its architecture. Variants are told apart by how they were trained; a scorer is called as its variant."""
 

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from mashkit_mashnet.batches import TrainingData
+    from mashkit_mashnet.losses import Unlabelled
     from mashkit_mashnet.networks import Network, Preset
     from mashkit_mashnet.training import TrainingConfig, TrainingResult
 
@@ -67,10 +68,11 @@ def _configure(made: argparse.ArgumentParser) -> None:
 def _run(arguments: argparse.Namespace) -> int:
     from mashkit.cli.progress import ProgressListener
     from mashkit.registry import Registry
+    from mashkit_mashnet.datasets import training_data
     from mashkit_mashnet.store import open_store
     from mashkit_mashnet.training import TrainingConfig, train
 
-    unlabelled = arguments.unlabelled or ("lsro" if arguments.variant.endswith("-lsro") else "drop")
+    unlabelled: Unlabelled = arguments.unlabelled or ("lsro" if arguments.variant.endswith("-lsro") else "drop")
     config = TrainingConfig(
         variant=arguments.variant,
         preset=arguments.preset,
@@ -90,10 +92,7 @@ def _run(arguments: argparse.Namespace) -> int:
     )
     network = new_network(arguments.variant, arguments.preset, arguments.seed)
     stores = [open_store(folder) for folder in arguments.data]
-
-    from mashkit_mashnet.examples import training_data
-
-    data = training_data(stores, arguments.variant, network.preset, arguments.protocol, arguments.seed)
+    data = training_data(stores, network.architecture, network.preset, arguments.protocol, arguments.seed)
     registry = Registry()
 
     def notify(event: StageEvent) -> None:

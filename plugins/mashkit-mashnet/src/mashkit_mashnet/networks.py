@@ -234,6 +234,11 @@ class MixNet(Network):
         """The fewest frames of which the pools leave one: 8, times the stride less what its rounding gives."""
         return 7 * self.preset.stride + 1
 
+    @property
+    def reduction(self) -> int:
+        """Frames of a spectrum to one of what :meth:`layer` gives."""
+        return 4 * self.preset.stride
+
     def layer(self, source: int, spectra: Tensor, lengths: Tensor) -> Tensor:
         """Return what one source adds to the judgement: its SourceNet's output, carried through its part of the block.
 

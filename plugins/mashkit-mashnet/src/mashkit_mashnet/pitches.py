@@ -18,6 +18,7 @@ from mashkit_mashnet.stems import WIDE, Bytes
 
 Floats: TypeAlias = npt.NDArray[np.float32]
 
+PITCH_CLASSES = 12
 LOWEST_CLASS = 6
 """Pitch class of the lowest band of a wide spectrum: F♯."""
 REACH = 7

@@ -586,12 +586,12 @@ class _Run:
         self.state = _State()
         self.loss = math.nan
         self.logs = _Logs(folder)
-        self.validation = data.validation()
         path = folder / STATE
         read = _read(path) if path.is_file() else None
         if read is not None:
             _check_same(path, read, config, data, network)
-        else:
+        self.validation = data.validation()
+        if read is None:
             _check(data, self.validation, range(min(LOOK_AHEAD, config.steps)))
         self.signature = _signature(network)
         fabric.seed_everything(config.seed, workers=False, verbose=False)

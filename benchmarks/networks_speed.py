@@ -1,0 +1,221 @@
+"""What the paper's networks cost on a CPU: preset compact on 30 s of three stems, and 180 candidates of one vocal.
+
+One thread. The candidates are the combinations of 14 harmonic and 13 percussion layers, rendered songs stretched to the
+vocal and placed by the generator's rules, each mashup ending where its stems let it. Stretching is done before and
+counted for nobody; in the time are the layers' placing, their spectra, the networks, and the judgements. Both sides
+score the same mashups with the same network: "layer by layer" is one scorer, whose cache begins empty; "independent"
+is a new cache for each mashup. They run in turn. Weights are random: they cost what trained ones cost.
+
+Prints a table, and with --write keeps it as benchmarks/results/networks_speed.json and networks_speed.md.
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import json
+import os
+import platform
+import statistics
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import attrs
+import torch
+
+from mashkit.bench.collections import RenderedSource
+from mashkit.output import environment
+from mashkit.pipeline import Kit
+from mashkit.render import Mashup, Renderer
+from mashkit.types import Condition, Layer, MashupPlan, Role
+from mashkit_mashnet.checkpoint import Checkpoint, load, save
+from mashkit_mashnet.networks import COMPACT, PAPER, PostMixNet, PreMixNet, Preset
+from mashkit_mashnet.scorer import PreMixNetScorer
+
+HERE = Path(__file__).parent
+SECONDS = 30.0
+HARMONIC, PERCUSSION, CANDIDATES = 14, 13, 180
+TARGETS = {"compact, 30 s, CPU ms": 60.0, "180 candidates, ratio": 10.0}
+
+
+def cpu_ms(work: Callable[[], object], runs: int) -> float:
+    """Return the median CPU milliseconds of ``work``, after one uncounted run: others use this machine too."""
+    work()
+    times = []
+    for _ in range(runs):
+        start = time.process_time()
+        work()
+        times.append(time.process_time() - start)
+    return 1000 * statistics.median(times)
+
+
+def forward(preset: Preset, runs: int) -> dict[str, float]:
+    """Return what the networks of a preset cost on spectra of 30 s, CPU ms."""
+    pre, post = (kind(preset).eval() for kind in (PreMixNet, PostMixNet))
+    frames = 1 + int(SECONDS * preset.front_end.frame_rate)
+    stems, lengths = torch.rand(1, 3, preset.front_end.bands, frames), torch.tensor([frames])
+    with torch.inference_mode():
+        layer = pre.layer(0, stems[:, 0], lengths)
+        return {
+            "premixnet": cpu_ms(lambda: pre(stems, lengths), runs),
+            "postmixnet": cpu_ms(lambda: post(stems[:, :1], lengths), runs),
+            "one layer": cpu_ms(lambda: pre.layer(0, stems[:, 0], lengths), runs),
+            "judgement of three layers": cpu_ms(lambda: pre.judge([layer] * 3, lengths), runs),
+        }
+
+
+def candidates() -> tuple[list[Mashup], dict[str, int]]:
+    """Return mashups of one vocal, every layer stretched, and how many songs, layers and lengths they have."""
+    source = RenderedSource(0, HARMONIC + 1)
+    vocal, *others = source.clips
+    renderer = Renderer(source, Kit().stretcher, cache_bytes=4 << 30)
+    layers = [
+        [_fitted(source, vocal.id, clip.id, role) for clip in others[:count]]
+        for role, count in ((Role.HARMONIC, HARMONIC), (Role.PERCUSSION, PERCUSSION))
+    ]
+    mashups = [renderer.mashup(_trimmed(source, vocal.id, pair)) for pair in itertools.product(*layers)][:CANDIDATES]
+    for mashup in mashups:
+        for role in Role:
+            mashup.layer_audio(role)
+    distinct = {(layer.role, layer.clip_id) for mashup in mashups for layer in mashup.plan.layers}
+    lengths = {mashup.plan.duration_s for mashup in mashups}
+    return mashups, {"mashups": len(mashups), "layers": len(distinct), "lengths": len(lengths)}
+
+
+def _fitted(source: RenderedSource, vocal: str, clip: str, role: Role) -> Layer:
+    """Return a clip's layer at the vocal's tempo, its first downbeat on the vocal's (SPEC.md, readings 8 and 12)."""
+    to, by = source.clip(vocal).analysis, source.clip(clip).analysis
+    to.require("tempo"), by.require("tempo")
+    speed = to.tempo / by.tempo
+    offset = to.downbeats[0] - by.downbeats[0] / speed
+    return Layer(role=role, clip_id=clip, speed=speed, semitones=2.0 * (role is Role.HARMONIC), offset_s=float(offset))
+
+
+def _trimmed(source: RenderedSource, vocal: str, backing: tuple[Layer, ...]) -> MashupPlan:
+    """Return the plan of these layers, trimmed to where all sound."""
+    layers = [Layer(role=Role.VOCAL, clip_id=vocal), *backing]
+    start = max(layer.offset_s for layer in layers)
+    end = min(float(layer.to_mashup(source.clip(layer.clip_id).duration)) for layer in layers)
+    moved = [attrs.evolve(layer, offset_s=layer.offset_s - start) for layer in layers]
+    return MashupPlan(condition=Condition.MATCHED, layers=moved, duration_s=end - start, seed=0)
+
+
+def compare(checkpoint: Path, mashups: list[Mashup], runs: int) -> dict[str, float]:
+    """Return CPU seconds for all of ``mashups`` by either way, and their ratio: medians of ``runs`` in turn."""
+
+    def layer_by_layer() -> list[float]:
+        return [score.value for score in PreMixNetScorer(checkpoint=checkpoint, threads=1).score(mashups)]
+
+    loaded = PreMixNetScorer(checkpoint=checkpoint, threads=1)
+    loaded.score(mashups[:1])
+
+    def independent() -> list[float]:
+        values = []
+        for mashup in mashups:
+            scorer = PreMixNetScorer(checkpoint=checkpoint, threads=1)
+            scorer._loaded = loaded._loaded  # reading the file is no part of a call
+            values.append(scorer.score([mashup])[0].value)
+        return values
+
+    if layer_by_layer() != independent():
+        raise SystemExit("the two ways do not give the same scores")
+    pairs = []
+    for _ in range(runs):
+        times = []
+        for way in (layer_by_layer, independent):
+            start = time.process_time()
+            way()
+            times.append(time.process_time() - start)
+        pairs.append(times)
+    ours, alone = (statistics.median(column) for column in zip(*pairs, strict=True))
+    return {
+        "layer by layer": ours,
+        "independent": alone,
+        "ratio": statistics.median(independent / layered for layered, independent in pairs),
+    }
+
+
+def main() -> int:
+    """Measure, print, and write when asked to."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--runs", type=int, default=3)
+    parser.add_argument("--write", action="store_true", help="keep the result in benchmarks/results/")
+    arguments = parser.parse_args()
+    torch.set_num_threads(1)
+    torch.manual_seed(0)
+    networks = {preset.name: forward(preset, 7 if preset is COMPACT else 3) for preset in (COMPACT, PAPER)}
+    mashups, counts = candidates()
+    network = PreMixNet(COMPACT).eval()
+    audio = mashups[0].layer_audio(Role.HARMONIC)
+    spectrum_ms = cpu_ms(lambda: COMPACT.front_end.spectrum(audio), 5)
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "compact.safetensors"
+        save(path, Checkpoint.of(network, variant="premixnet"))
+        load(path)
+        size = path.stat().st_size
+        found = compare(path, mashups, arguments.runs)
+    result: dict[str, Any] = {
+        "targets": TARGETS,
+        "networks_cpu_ms": networks,
+        "spectrum_cpu_ms": spectrum_ms,
+        "spectrum_of_s": audio.duration,
+        "candidates": counts | found,
+        "checkpoint_bytes": size,
+        "runs": arguments.runs,
+        "cores": os.cpu_count(),
+        "machine": platform.machine(),
+        "torch": torch.__version__,
+        "environment": environment(),
+    }
+    text = table(result)
+    print(text)
+    if arguments.write:
+        results = HERE / "results"
+        (results / "networks_speed.json").write_text(json.dumps(result, indent=2, ensure_ascii=False) + "\n")
+        (results / "networks_speed.md").write_text(text)
+    compact = networks["compact"]["premixnet"]
+    return int(compact > TARGETS["compact, 30 s, CPU ms"] or found["ratio"] < TARGETS["180 candidates, ratio"])
+
+
+def table(result: dict[str, Any]) -> str:
+    """Return the result as a page."""
+    networks, found = result["networks_cpu_ms"], result["candidates"]
+    lines = [
+        "# What the paper's networks cost on a CPU",
+        "",
+        f"Made by `python benchmarks/networks_speed.py --write`: CPU time, one thread, torch {result['torch']} "
+        f"({result['machine']}), random weights. Spectra of {SECONDS:.0f} s are given.",
+        "",
+        "| CPU ms | compact | paper |",
+        "|---|---|---|",
+        *(
+            f"| {name} | {networks['compact'][name]:.1f} | {networks['paper'][name]:.0f} |"
+            for name in networks["paper"]
+        ),
+        "",
+        f"The spectrum of a stem of {result['spectrum_of_s']:.0f} s costs {result['spectrum_cpu_ms']:.0f} ms more, once; "
+        f"a checkpoint of compact PreMixNet has {result['checkpoint_bytes'] / 1e6:.1f} MB.",
+        "",
+        f"{found['mashups']} candidates of one vocal, {found['layers']} layers in all, {found['lengths']} different lengths; "
+        "stretched before, which is in neither time:",
+        "",
+        "| compact PreMixNet, with parts | CPU s | a mashup, ms |",
+        "|---|---|---|",
+        *(
+            f"| {name} | {found[name]:.2f} | {1000 * found[name] / found['mashups']:.1f} |"
+            for name in ("layer by layer", "independent")
+        ),
+        "",
+        f"Ratio: {found['ratio']:.1f}, median of {result['runs']} runs of both in turn; the scores are the same to the bit.",
+        "",
+        "Targets: compact on 30 s of three stems in at most 60 ms; the candidates at least 10 times faster layer by layer.",
+        "",
+    ]
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

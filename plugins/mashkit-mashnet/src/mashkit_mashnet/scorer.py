@@ -1,0 +1,213 @@
+"""The scorers: what a trained network thinks of a mashup, as a probability."""
+
+from __future__ import annotations
+
+import itertools
+from abc import abstractmethod
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import ClassVar, cast
+
+import attrs
+import torch
+from torch import Tensor
+
+from mashkit.components import ComponentInfo, cost_only
+from mashkit.errors import ComponentUnavailable
+from mashkit.interfaces import Scorer
+from mashkit.models import file_sha256, optional_path
+from mashkit.recent import Recent
+from mashkit.render import Mashup
+from mashkit.torch_devices import DEVICE, gpus_used, inference, known_device
+from mashkit.types import Role, Score
+from mashkit_mashnet import POSTMIXNET, POSTMIXNET_LSRO, PREMIXNET, PREMIXNET_LSRO
+from mashkit_mashnet.checkpoint import VARIANTS, Calibration, CheckpointError, load
+from mashkit_mashnet.frontend import FrontEnd
+from mashkit_mashnet.networks import ROLES, MixNet, Network
+from mashkit_mashnet.spectra import Stage, require_two_bars, too_short
+
+SHIPPED = Path(__file__).parent / "weights"
+"""Folder of the checkpoints that come with this package, each called as its scorer."""
+
+_CACHED_BYTES = 1 << 28  # 8,000 layers of 30 s of preset compact, 800 of the paper's
+
+
+@attrs.frozen(eq=False)
+class Judge:
+    """A network that is loaded, and how its logits are read."""
+
+    network: Network
+    calibration: Calibration
+
+    @property
+    def front_end(self) -> FrontEnd:
+        """What the network is shown."""
+        return self.network.preset.front_end
+
+
+@attrs.define(kw_only=True, eq=False)
+class NetworkScorer(Scorer):
+    """What the scorers have in common: a checkpoint, and where it is computed.
+
+    The value is the calibrated probability that the stems belong together: p(good | vocal, harmonic, percussion).
+
+    Parameters
+    ----------
+    checkpoint : str or Path, optional
+        A file that `mashkit train` wrote, of the architecture the scorer is named after; by default the one that
+        comes with this package.
+    device : str
+        "cpu", "cuda", "cuda:<number>" or "mps"; "auto" is the first there is of CUDA, MPS and CPU.
+    threads : int, optional
+        CPU threads torch may use meanwhile, ≥ 1; by default torch's own setting.
+
+    Raises
+    ------
+    ComponentUnavailable
+        If this package comes without weights for the scorer, and no checkpoint is given.
+    CheckpointError
+        If there is no such file; on first use, if it is not what it should be.
+    """
+
+    checkpoint: Path | None = attrs.field(default=None, converter=optional_path)
+    device: str = attrs.field(default="cpu", converter=known_device, metadata=DEVICE)
+    threads: int | None = attrs.field(
+        default=None,
+        validator=attrs.validators.optional([attrs.validators.instance_of(int), attrs.validators.ge(1)]),
+        metadata=cost_only(2),
+    )
+
+    _loaded: Judge | None = attrs.field(default=None, init=False, repr=False)
+
+    def __attrs_post_init__(self) -> None:
+        if self.checkpoint is None and not self._path.is_file():
+            raise ComponentUnavailable(
+                f"no weights of {self.info.name!r} come with this version of mashkit-mashnet",
+                "give a file of your own as option checkpoint: `mashkit train` makes one",
+            )
+        if not self._path.is_file():
+            raise CheckpointError(self._path, "no such file", "check the option checkpoint")
+
+    @property
+    def _path(self) -> Path:
+        return self.checkpoint or SHIPPED / f"{self.info.name}.safetensors"
+
+    def weights(self) -> Mapping[str, str]:
+        """Return the checkpoint and its hash."""
+        return {self._path.name: file_sha256(self._path)}
+
+    @property
+    def gpus(self) -> float:
+        """One, where it computes on one."""
+        return gpus_used(self.device)
+
+    def _score(self, mashups: Sequence[Mashup]) -> Sequence[Score]:
+        with inference(self.threads):
+            # One at a time: nothing that a score depends on comes from another mashup, to the last bit.
+            return [self._judged(mashup) for mashup in mashups]
+
+    def _judged(self, mashup: Mashup) -> Score:
+        require_two_bars(mashup, self.info.name)
+        if self._loaded is None:
+            self._loaded = self._load()
+        return self._judge(mashup, self._loaded)
+
+    def _load(self) -> Judge:
+        checkpoint = load(self._path)
+        due = VARIANTS[self.info.name]
+        if checkpoint.architecture != due:
+            raise CheckpointError(
+                self._path, f"a {checkpoint.architecture}, not a {due}", f"use scorer {checkpoint.architecture!r}"
+            )
+        network = checkpoint.network(self.device)
+        return Judge(network, checkpoint.calibration or Calibration())
+
+    @abstractmethod
+    def _judge(self, mashup: Mashup, judge: Judge) -> Score:
+        """Score one mashup that is long enough."""
+
+    def _tensor(self, spectrum: object) -> Tensor:
+        return torch.as_tensor(spectrum, device=self.device)
+
+
+@attrs.define(kw_only=True, eq=False)
+class LayerScorer(NetworkScorer):
+    """Hears the layers one by one, before they are mixed: their gains, fades and ducking are of no matter.
+
+    A layer is heard over the vocal's whole clip (:class:`mashkit_mashnet.spectra.Stage`), and what the network makes
+    of it is kept: another mashup of that vocal with that layer costs the judgement alone. Judged are the frames that
+    lie in the mashup; they know of what is around them for a second on either side.
+
+    The parts are what two of the roles would score alone. A role without a layer adds nothing.
+    """
+
+    _layers: Recent[Tensor] = attrs.field(
+        factory=lambda: Recent(_CACHED_BYTES, lambda tensor: tensor.numel() * tensor.element_size()),
+        init=False,
+        repr=False,
+    )
+
+    def _judge(self, mashup: Mashup, judge: Judge) -> Score:
+        stage, network = Stage.of(mashup), cast("MixNet", judge.network)
+        layers = {role: self._layer(stage, role, judge) for role in ROLES if role in mashup.roles}
+        (count,) = {layer.shape[-1] for layer in layers.values()}
+        inside = stage.frames(judge.front_end.frame_rate / network.reduction, count)
+        pairs = list(itertools.combinations(layers, 2))
+        heard = [tuple(layers), *pairs]
+        summed = torch.stack([torch.stack([layers[role] for role in roles]).sum(0) for roles in heard])[..., inside]
+        frames = summed.shape[-1] * network.reduction
+        if frames < network.shortest:
+            raise too_short(mashup, self.info.name, f"{network.shortest / judge.front_end.frame_rate:.1f} s or more")
+        logits = network.judge([summed], torch.full((len(heard),), frames))
+        value, *parts = judge.calibration.probability(logits).tolist()
+        named = {f"{one}-{other}": part for (one, other), part in zip(pairs, parts, strict=True)}
+        return Score(value=value, scale="probability", parts=named)
+
+    def _layer(self, stage: Stage, role: Role, judge: Judge) -> Tensor:
+        """Return what the network makes of a layer, shape (block_filters, frames), from the cache if it is there."""
+
+        def made() -> Tensor:
+            spectrum = self._tensor(stage.spectrum(role, judge.front_end))
+            network = cast("MixNet", judge.network)
+            return network.layer(ROLES.index(role), spectrum[None], torch.tensor([spectrum.shape[-1]]))[0]
+
+        return self._layers.get(stage.key(role), made)
+
+
+@attrs.define(kw_only=True, eq=False)
+class MixScorer(NetworkScorer):
+    """Hears the mix as it is rendered, and nothing else; every mashup costs its rendering and the whole network."""
+
+    def _judge(self, mashup: Mashup, judge: Judge) -> Score:
+        spectrum = self._tensor(judge.front_end.spectrum(mashup.mix))
+        frames = spectrum.shape[-1]
+        if frames < judge.network.shortest:
+            least = f"{judge.network.shortest / judge.front_end.frame_rate:.1f} s or more"
+            raise too_short(mashup, self.info.name, least)
+        logits = judge.network(spectrum[None, None], torch.tensor([frames]))
+        (value,) = judge.calibration.probability(logits).tolist()
+        return Score(value=value, scale="probability", parts={"mix": value})
+
+
+class PreMixNetScorer(LayerScorer):
+    """PreMixNet, trained on positives and negatives."""
+
+    info: ClassVar[ComponentInfo] = PREMIXNET
+
+
+class PreMixNetLsroScorer(LayerScorer):
+    """PreMixNet, trained with label smoothing regularisation for unlabelled examples (LSRO)."""
+
+    info: ClassVar[ComponentInfo] = PREMIXNET_LSRO
+
+
+class PostMixNetScorer(MixScorer):
+    """PostMixNet, trained on positives and negatives."""
+
+    info: ClassVar[ComponentInfo] = POSTMIXNET
+
+
+class PostMixNetLsroScorer(MixScorer):
+    """PostMixNet, trained with label smoothing regularisation for unlabelled examples (LSRO)."""
+
+    info: ClassVar[ComponentInfo] = POSTMIXNET_LSRO

@@ -1,0 +1,109 @@
+"""What the networks of the paper hear of a mashup: a spectrum of each layer, or of the mix."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+
+import attrs
+import numpy as np
+
+from mashkit.errors import PlanError
+from mashkit.render import Mashup
+from mashkit.types import Role
+from mashkit_mashnet.frontend import Bands, FrontEnd
+
+LONGEST_S = 90.0
+"""Of a vocal clip up to this length, seconds, the whole is heard; of a longer one, no more than the mashup."""
+
+FEWEST_BARS = 2
+"""Bars of the vocal below which there is nothing to judge (SPEC.md, reading 6)."""
+
+_TOLERANCE = 0.05  # bars are an analyzer's, and two of them may come out a little shorter than two
+_MICROSECOND = 6  # decimals to which times are told apart: a sample is longer
+
+
+@attrs.frozen(eq=False)
+class Stage:
+    """The time line on which layers are heard, and the part of it that is the mashup.
+
+    Candidates for one vocal begin and end where all their stems sound: at another moment with every pair of them. On
+    the time line of the vocal's whole clip, a layer lies where its own clip puts it, whatever the others are: what a
+    network makes of it there is good for all mashups of that vocal.
+
+    Parameters
+    ----------
+    mashup : Mashup
+        The layers on the time line: that of the vocal's clip, or of the mashup alone if it is longer than
+        :data:`LONGEST_S`.
+    start_s, end_s : float
+        Where on it the mashup lies, seconds.
+    """
+
+    mashup: Mashup
+    start_s: float
+    end_s: float
+
+    @classmethod
+    def of(cls, mashup: Mashup) -> Stage:
+        """Return where to hear the layers of ``mashup``."""
+        plan = mashup.plan
+        first, last = plan.layer(Role.VOCAL).to_mashup([0.0, mashup.clips[Role.VOCAL].duration]).tolist()
+        first, last = min(first, 0.0), max(last, plan.duration_s)
+        if last - first > LONGEST_S:
+            return cls(mashup, 0.0, plan.duration_s)
+        layers = [attrs.evolve(layer, offset_s=round(layer.offset_s - first, _MICROSECOND)) for layer in plan.layers]
+        whole = attrs.evolve(plan, layers=layers, duration_s=round(last - first, _MICROSECOND))
+        return cls(mashup.renderer.mashup(whole), -first, plan.duration_s - first)
+
+    def key(self, role: Role) -> Hashable:
+        """Return what tells the sound of a layer from others, up to its gain."""
+        plan, layer = self.mashup.plan, self.mashup.plan.layer(role)
+        altered = layer.time_map is not None or layer.speed != 1.0 or layer.semitones != 0.0
+        stretcher = self.mashup.renderer.stretcher if altered else None
+        time = (layer.speed, layer.time_map, layer.offset_s, plan.duration_s)
+        return (layer.clip_id, role, layer.semitones, *time, stretcher)
+
+    def spectrum(self, role: Role, front_end: FrontEnd) -> Bands:
+        """Return the spectrum of a layer over the whole time line, shape (bands, frames)."""
+        return front_end.spectrum(self.mashup.layer_audio(role))
+
+    def frames(self, rate: float, count: int) -> slice:
+        """Return which of ``count`` frames over the whole time line lie in the mashup.
+
+        Parameters
+        ----------
+        rate : float
+            Frames a second.
+        count : int
+        """
+        # A part in a million of a frame is rounding; and the time line's last frame is its end, wherever it falls.
+        first = int(np.ceil(self.start_s * rate - 1e-6))
+        at_end = self.end_s >= self.mashup.plan.duration_s - 1e-6
+        return slice(first, count if at_end else min(int(self.end_s * rate + 1e-6), count))
+
+
+def require_two_bars(mashup: Mashup, judge: str) -> None:
+    """Raise PlanError if the mashup is shorter than two bars of its vocal, as far as its analysis tells their length.
+
+    Parameters
+    ----------
+    mashup : Mashup
+    judge : str
+        Who asks, for the message.
+    """
+    analysis, layer = mashup.clips[Role.VOCAL].analysis, mashup.plan.layer(Role.VOCAL)
+    if analysis.downbeats is not None and len(analysis.downbeats) >= 2:
+        bar_s = float(np.median(np.diff(layer.to_mashup(analysis.downbeats))))
+    elif analysis.tempo is not None:
+        bar_s = 4 * 60 / analysis.tempo / layer.speed
+    else:
+        return
+    if mashup.plan.duration_s < FEWEST_BARS * bar_s * (1 - _TOLERANCE):
+        raise too_short(mashup, judge, f"{FEWEST_BARS} bars or more, {FEWEST_BARS * bar_s:.1f} s here")
+
+
+def too_short(mashup: Mashup, judge: str, due: str) -> PlanError:
+    """Return the error for a mashup that is shorter than ``due``."""
+    return PlanError(
+        f"plan {mashup.plan.id} is {mashup.plan.duration_s:.1f} s long: {judge!r} judges {due}", "give a longer plan"
+    )
