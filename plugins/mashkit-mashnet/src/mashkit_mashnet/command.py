@@ -40,6 +40,10 @@ def _configure(made: argparse.ArgumentParser) -> None:
     made.add_argument("--seed", type=int, default=0, help="of weights, examples and chance; default: %(default)s")
     made.add_argument("--learning-rate", type=float, default=1e-4, metavar="RATE", help="of Adam; default: %(default)s")
     made.add_argument(
+        "--schedule", choices=("constant", "cosine"), default="constant",
+        help="let the rate stay, or rise and fall to nothing at the last step; default: %(default)s",
+    )  # fmt: skip
+    made.add_argument(
         "--unlabelled", choices=("drop", "lsro", "pseudo"),
         help="what becomes of matched examples; default: lsro for variants called so, drop for others",
     )  # fmt: skip
@@ -77,6 +81,7 @@ def _run(arguments: argparse.Namespace) -> int:
         preset=arguments.preset,
         steps=arguments.steps,
         learning_rate=arguments.learning_rate,
+        schedule=arguments.schedule,
         unlabelled=unlabelled,
         ranking=arguments.ranking,
         validation_interval=arguments.validate_every,

@@ -143,7 +143,7 @@ class Lookup:
     def example(
         self, clips: Clips, example: Example, beats: int, random: Random | None
     ) -> tuple[Floats, Floats, Floats]:
-        """Return pitches, onsets and positions of an example's first ``beats``, exact and clean if ``random`` is None."""
+        """Return pitches, onsets and positions of an example's first ``beats``, clean if ``random`` is None."""
         grid, places = example.grid[: beats + 1], positions(example.grid[: beats + 1], example.downbeats)
         if random is not None:
             grid, places = _tracked(example, beats, random)

@@ -40,6 +40,12 @@ Precision: TypeAlias = Literal["32-true", "16-mixed", "bf16-mixed"]
 PRECISIONS: tuple[Precision, ...] = ("32-true", "16-mixed", "bf16-mixed")
 """As Lightning names them: float32 throughout; float16 or bfloat16 where torch's autocast finds it safe."""
 
+Schedule: TypeAlias = Literal["constant", "cosine"]
+SCHEDULES: tuple[Schedule, ...] = ("constant", "cosine")
+"""What becomes of the learning rate over the steps."""
+RISE = 0.05
+"""Share of the steps in which a rate that is going to fall rises first."""
+
 STATE = "state.pt"
 """The file of a run's folder that it is resumed from."""
 LOSS_LOG, VALIDATION_LOG, BOARD = "train.csv", "validation.csv", "tensorboard"
@@ -94,6 +100,9 @@ class TrainingConfig:
         Batches to train on, at most.
     learning_rate : float
         Of Adam; 1e-4 in the paper.
+    schedule : {"constant", "cosine"}
+        The rate stays as it is, as in the paper, or rises over the first twentieth of the steps and falls to nothing at
+        the last along half a cosine: a run that is to be over soon ends in a better place.
     unlabelled, ranking, balance
         As in :class:`mashkit_mashnet.losses.Objective`.
     validation_interval : int
@@ -121,6 +130,7 @@ class TrainingConfig:
     preset: str = ""
     steps: int = attrs.field(default=10_000, validator=_whole)
     learning_rate: float = attrs.field(default=1e-4, validator=_above_zero)
+    schedule: Schedule = attrs.field(default="constant", validator=_one_of(*SCHEDULES))
     unlabelled: Unlabelled = attrs.field(default="drop", validator=_one_of("drop", "lsro", "pseudo"))
     ranking: float = 0.0
     balance: bool = True
@@ -149,6 +159,17 @@ class TrainingConfig:
     def to_dict(self) -> dict[str, Any]:
         """Return plain data for JSON."""
         return attrs.asdict(self)
+
+
+def learning_rate(config: TrainingConfig, step: int) -> float:
+    """Return the rate of the step of that number, from 0 on."""
+    if config.schedule == "constant":
+        return config.learning_rate
+    rising = RISE * config.steps
+    if step < rising:
+        return config.learning_rate * (step + 1) / (rising + 1)
+    done = (step - rising) / max(1.0, config.steps - rising)
+    return config.learning_rate * (1 + math.cos(math.pi * done)) / 2
 
 
 FREE = frozenset({"steps", "workers", "checkpoint_steps", "checkpoint_seconds"})
@@ -397,8 +418,9 @@ def _check_same(
 ) -> None:
     """Refuse to resume what would become neither the old run nor a new one."""
     before, now = read["config"], config.to_dict()
+    free = FREE if config.schedule == "constant" else FREE - {"steps"}  # how fast a rate falls depends on where it ends
     told = [f"{name} was {before.get(name)!r}, is {value!r}" for name, value in now.items()
-            if name not in FREE and before.get(name) != value]  # fmt: skip
+            if name not in free and before.get(name) != value]  # fmt: skip
     fix = "give what the run was begun with, or choose another folder"
     if told:
         raise TrainingError(f"{path.parent} holds a run of another configuration: {'; '.join(told)}", fix)
@@ -586,12 +608,12 @@ class _Run:
         self.state = _State()
         self.loss = math.nan
         self.logs = _Logs(folder)
-        self.validation = data.validation()
         path = folder / STATE
         read = _read(path) if path.is_file() else None
         if read is not None:
             _check_same(path, read, config, data, network)
-        else:
+        self.validation = data.validation()
+        if read is None:
             _check(data, self.validation, range(min(LOOK_AHEAD, config.steps)))
         self.signature = _signature(network)
         fabric.seed_everything(config.seed, workers=False, verbose=False)
@@ -702,6 +724,8 @@ class _Run:
         values = torch.stack([found.total, found.classification, found.ranking]).detach().tolist()
         if not math.isfinite(values[0]):
             raise self._diverged(f"the loss of batch {state.step}")
+        for group in self.optimizer.param_groups:
+            group["lr"] = learning_rate(self.config, state.step)
         self.optimizer.zero_grad()
         self.fabric.backward(found.total)
         self.optimizer.step()
