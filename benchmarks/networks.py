@@ -1,0 +1,289 @@
+"""What networks have learnt: rendered songs that none of them was trained or chosen on, as features, clean and exact.
+
+Around each vocal: the original, three unmatched, 48 matched mashups of other songs, and twins of the original with one
+thing wrong. All transposed and stretched alike (protocol "controlled"), so that nothing but the match tells them apart.
+Everything is transposed, stretched and moved as features: there is no stretcher in it. On real songs, rendered mashups
+and against rules that hear sound, `mashkit bench run amu_vs_premixnet` says what these networks are worth.
+
+    python benchmarks/networks.py --data STORE [--write] CHECKPOINT…
+
+Checkpoints of one variant are taken for seeds of one training: the table has the mean over them, and the least and the
+greatest. Intervals are of the first of them: bootstrap by song. With --write the numbers are kept as
+benchmarks/results/networks.json and networks.md.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import statistics
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+os.environ["OMP_NUM_THREADS"] = "1"  # before anything that counts processors is imported
+
+import attrs
+import numpy as np
+import torch
+
+from mashkit.bench.scorer_metrics import (
+    Examples,
+    accuracy,
+    calibration_error,
+    mean_over,
+    preferred,
+    ranks_among,
+    reliability,
+    roc_auc,
+)
+from mashkit.bench.statistics import Statistic, interval, value_of
+from mashkit.output import environment
+from mashkit.types import Role
+from mashkit_mashnet.checkpoint import Calibration, Checkpoint, load
+from mashkit_mashnet.examples import MATCHED, ORIGINAL, UNMATCHED, Clips, Drawer, Example
+from mashkit_mashnet.f0chroma import rotations
+from mashkit_mashnet.interval_data import Lookup
+from mashkit_mashnet.spectra_data import collated
+from mashkit_mashnet.store import Store, open_store
+
+HERE = Path(__file__).parent
+BEATS = (36, 48)
+"""An example's length, beats, as far as the clips go: 18 s or longer."""
+CANDIDATES = 48
+RULE = "f0chroma"
+TARGETS = {
+    "auc": 98.0,
+    "accuracy": 92.0,
+    "semitone": 99.0,
+    "late_50": 92.0,
+    "late_25": 92.0,
+    "fast_3": 97.0,
+    "rank": 4.0,
+}
+TITLES = {
+    "auc": "AUC, %", "accuracy": "accuracy, %", "ece": "ECE", "semitone": "±1 semitone, %", "late_50": "½ beat late, %",
+    "late_25": "¼ beat late, %", "fast_3": "3 % fast, %", "rank": "mean rank among 48", "rank_median": "median rank",
+}  # fmt: skip
+
+Judge = Callable[[Sequence[Example]], np.ndarray[Any, np.dtype[np.float64]]]
+
+
+# ------------------------------------------------------------------------------------------------------- examples
+@attrs.frozen
+class Question:
+    """A vocal's examples: kinds of :func:`questions` → example, or several."""
+
+    song: int
+    original: Example
+    unmatched: tuple[Example, ...]
+    matched: tuple[Example, ...]
+    twins: Mapping[str, Example]
+
+
+def questions(clips: Clips, vocals: int, seed: int) -> list[Question]:
+    """Return what is asked about as many vocals, of as many songs."""
+    drawer = Drawer(clips, "controlled", BEATS)
+    random = np.random.default_rng(seed)
+    seen: set[int] = set()
+    found = []
+    for clip in random.permutation(len(clips)):
+        song = int(clips.songs[clip])
+        if song in seen or len(found) == vocals:
+            continue
+        seen.add(song)
+        kinds = (ORIGINAL, *UNMATCHED, *[MATCHED] * CANDIDATES)
+        drawn = list(drawer.group(len(found), kinds, np.random.default_rng([seed, int(clip)]), vocal=int(clip)))
+        original = drawn[0]
+        sung = original.layers[Role.VOCAL]
+        beat = float(np.median(np.diff(original.grid)))
+        wrong = {
+            "up": {Role.HARMONIC: attrs.evolve(sung, semitones=sung.semitones + 1)},
+            "down": {Role.HARMONIC: attrs.evolve(sung, semitones=sung.semitones - 1)},
+            "late_50": {Role.PERCUSSION: sung.moved(beat / 2)},
+            "late_25": {Role.PERCUSSION: sung.moved(beat / 4)},
+            "fast_3": {Role.PERCUSSION: sung.faster(1.03)},
+        }
+        found.append(
+            Question(
+                song=song,
+                original=original,
+                unmatched=tuple(example for example in drawn if example.kind in UNMATCHED),
+                matched=tuple(example for example in drawn if example.kind == MATCHED),
+                twins={name: attrs.evolve(original, layers=original.layers | layers) for name, layers in wrong.items()},
+            )
+        )
+    return found
+
+
+# --------------------------------------------------------------------------------------------------------- judges
+def judge_of(checkpoint: Checkpoint, clips: Clips, lookup: Lookup) -> Judge:
+    """Return what gives log odds of examples, each heard alone and whole."""
+    network = checkpoint.network("cpu")
+
+    def intervals(example: Example) -> dict[str, torch.Tensor]:
+        pitches, onsets, positions = lookup.example(clips, example, len(example.grid) - 1, None)
+        parts = {"pitches": pitches, "onsets": onsets, "positions": positions}
+        return {name: torch.from_numpy(part)[None] for name, part in parts.items()} | {
+            "roles": torch.ones(1, 3, dtype=torch.bool)
+        }
+
+    def spectra(example: Example) -> Mapping[str, torch.Tensor]:
+        mixed = checkpoint.architecture == "postmixnet"
+        return collated(clips, [example], None, frames=1 << 20, mixed=mixed).inputs
+
+    inputs = intervals if checkpoint.architecture == "intervalnet" else spectra
+
+    def judge(examples: Sequence[Example]) -> np.ndarray[Any, np.dtype[np.float64]]:
+        with torch.inference_mode():
+            logits = [network(**inputs(example))[0] for example in examples]
+        return np.array([float(logit[1] - logit[0]) for logit in logits])
+
+    return judge
+
+
+def rule(clips: Clips, lookup: Lookup) -> Judge:
+    """Return the rule f0chroma on the same examples."""
+
+    def one(example: Example) -> float:
+        pitches, _, _ = lookup.example(clips, example, len(example.grid) - 1, None)
+        agreement = rotations(pitches[0], pitches[4:].sum(axis=0))
+        return float(agreement[0] / agreement.mean() - 1)
+
+    return lambda examples: np.array([one(example) for example in examples])
+
+
+# -------------------------------------------------------------------------------------------------------- measures
+def measured(judge: Judge, asked: Sequence[Question], calibration: Calibration | None) -> dict[str, Any]:
+    """Return the metrics of one judge, with intervals by song, and its reliability curve."""
+    songs = np.arange(len(asked))  # one vocal a song
+    started = time.process_time()
+    original = judge([question.original for question in asked])
+    unmatched = [judge(question.unmatched) for question in asked]
+    matched = [judge(question.matched) for question in asked]
+    twins = {name: judge([question.twins[name] for question in asked]) for name in asked[0].twins}
+    scored = time.process_time() - started
+
+    def read(odds: Any) -> Any:
+        if calibration is None:
+            return np.asarray(odds)
+        slope, bias = 1 / calibration.temperature, calibration.bias
+        return 1 / (1 + np.exp(-(np.asarray(odds) * slope + bias)))
+
+    owners = np.repeat(songs, [len(values) for values in unmatched])
+    positive = Examples(read(original), songs, len(asked))
+    negative = Examples(read(np.concatenate(unmatched)), owners, len(asked))
+    ranks = np.array([ranks_among([own], others)[0] for own, others in zip(original, matched, strict=True)])
+    both = Examples(np.tile(read(original), 2), np.tile(songs, 2), len(asked))
+    found: dict[str, Statistic] = {
+        "auc": roc_auc(positive, negative),
+        "semitone": preferred(both, read(np.concatenate([twins["up"], twins["down"]]))),
+        **{name: preferred(positive, read(twins[name])) for name in ("late_50", "late_25", "fast_3")},
+        "rank": mean_over(positive, ranks),
+    }
+    if calibration is not None:
+        found |= {"accuracy": accuracy(positive, negative), "ece": calibration_error(positive, negative)}
+    values: dict[str, Any] = {"rank_median": {"value": float(np.median(ranks))}}
+    for name, statistic in found.items():
+        scale = 1 if name in ("rank", "ece") else 100
+        ends = interval(statistic, len(asked))
+        values[name] = {
+            "value": scale * value_of(statistic, len(asked)),
+            "low": None if ends is None else scale * ends.low,
+            "high": None if ends is None else scale * ends.high,
+        }
+    curve = [] if calibration is None else [attrs.asdict(bin_) for bin_ in reliability(positive, negative)]
+    examples = sum(1 + len(q.unmatched) + len(q.matched) + len(q.twins) for q in asked)
+    return {"metrics": values, "reliability": curve, "cpu_ms_an_example": 1000 * scored / examples}
+
+
+# ----------------------------------------------------------------------------------------------------------- pages
+def page(results: Mapping[str, Any]) -> str:
+    """Return the Markdown made of the numbers."""
+    lines = [
+        "# What networks have learnt, on rendered songs they never saw",
+        "",
+        f"Made by `{results['command']}`: {results['vocals']} vocals of as many songs, of {results['clips']} "
+        f"rendered clips of the {results['split']} split, as features, clean, {BEATS[0]} to {BEATS[1]} beats long; "
+        f"each with three unmatched and {CANDIDATES} matched mashups of other songs and five twins with one thing wrong. Everything is "
+        "transposed and stretched alike. In brackets the 95 % interval of the first seed, bootstrapped by song; after "
+        "it, where there are several seeds, the least and the greatest of their values, and their mean before it.",
+        "",
+        "| scorer | seeds | " + " | ".join(TITLES.values()) + " |",
+        "|---|---|" + "---|" * len(TITLES),
+    ]
+    for name, runs in results["scorers"].items():
+        lines.append(f"| `{name}` | {len(runs)} | " + " | ".join(_cell(runs, metric) for metric in TITLES) + " |")
+    bounds = [f"{TITLES[name]} {'≤' if name == 'rank' else '≥'} {value:g}" for name, value in TARGETS.items()]
+    lines += [
+        "",
+        "Chance is 50 % (AUC, accuracy, twins) and a rank of 25. Targets for the best of ours: "
+        + "; ".join(bounds)
+        + ".",
+        "",
+        "`f0chroma` is a rule without training, and hears no percussion.",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _cell(runs: Sequence[Mapping[str, Any]], metric: str) -> str:
+    found = [run["metrics"][metric] for run in runs if metric in run["metrics"]]
+    if not found:
+        return "–"
+    digits = 3 if metric == "ece" else 1
+    values = [one["value"] for one in found]
+    text = f"{statistics.fmean(values):.{digits}f}"
+    if found[0].get("low") is not None:
+        text += f" ({found[0]['low']:.{digits}f}–{found[0]['high']:.{digits}f})"
+    return text if len(values) == 1 else f"{text}; {min(values):.{digits}f}–{max(values):.{digits}f}"
+
+
+def main() -> None:
+    """Measure."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("checkpoints", nargs="*", type=Path)
+    parser.add_argument("--data", type=Path, required=True, help="a store of features")
+    parser.add_argument("--split", choices=("test", "validation"), default="test")
+    parser.add_argument("--vocals", type=int, default=120)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--write", action="store_true")
+    arguments = parser.parse_args()
+    torch.set_num_threads(1)
+    store: Store = open_store(arguments.data)
+    clips = Clips([store], arguments.split)
+    lookup = Lookup([store])
+    asked = questions(clips, arguments.vocals, arguments.seed)
+    runs: dict[str, list[Any]] = {}
+    for path in arguments.checkpoints:
+        checkpoint = load(path)
+        found = measured(judge_of(checkpoint, clips, lookup), asked, checkpoint.calibration or Calibration())
+        runs.setdefault(checkpoint.variant, []).append({"checkpoint": path.name, **found})
+        print(checkpoint.variant, {name: round(one["value"], 2) for name, one in found["metrics"].items()}, flush=True)
+    runs[RULE] = [measured(rule(clips, lookup), asked, None)]
+    results = {
+        "command": f"python benchmarks/networks.py --data STORE --split {arguments.split} "
+        f"--vocals {arguments.vocals} --seed {arguments.seed} --write CHECKPOINT…",
+        "split": arguments.split,
+        "vocals": len(asked),
+        "clips": len(clips),
+        "store": {"fingerprint": store.fingerprint, **store.source},
+        "songs": sorted({clips.records[question.original.layers[Role.VOCAL].clip].song for question in asked}),
+        "machine": {"processor": platform.processor() or platform.machine(), "cores": os.cpu_count()},
+        "environment": environment(),
+        "scorers": runs,
+    }
+    text = page(results)
+    print(text)
+    if arguments.write:
+        folder = HERE / "results"
+        (folder / "networks.json").write_text(
+            json.dumps(results, indent=1, ensure_ascii=False) + "\n", encoding="utf-8"
+        )
+        (folder / "networks.md").write_text(text, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
