@@ -206,11 +206,13 @@ def page(results: Mapping[str, Any]) -> str:
     lines = [
         "# What networks have learnt, on rendered songs they never saw",
         "",
-        f"Made by `{results['command']}`: {results['vocals']} vocals of as many songs, of {results['clips']} "
-        f"rendered clips of the {results['split']} split, as features, clean, {BEATS[0]} to {BEATS[1]} beats long; "
-        f"each with three unmatched and {CANDIDATES} matched mashups of other songs and five twins with one thing wrong. Everything is "
-        "transposed and stretched alike. In brackets the 95 % interval of the first seed, bootstrapped by song; after "
-        "it, where there are several seeds, the least and the greatest of their values, and their mean before it.",
+        f"Made by `{results['command']}`.",
+        "",
+        f"{results['vocals']} vocals of as many songs, of the {results['clips']} rendered clips of the "
+        f"{results['split']} split, as features, clean, {BEATS[0]} to {BEATS[1]} beats long; each with three unmatched "
+        f"and {CANDIDATES} matched mashups of other songs, and five twins with one thing wrong. Everything is "
+        "transposed and stretched alike. Where there are several seeds, the value is their mean, followed by the least "
+        "and the greatest; in brackets is the 95 % interval of the first seed, bootstrapped by song.",
         "",
         "| scorer | seeds | " + " | ".join(TITLES.values()) + " |",
         "|---|---|" + "---|" * len(TITLES),

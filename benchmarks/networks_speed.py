@@ -32,7 +32,7 @@ from mashkit.pipeline import Kit
 from mashkit.render import Mashup, Renderer
 from mashkit.types import Condition, Layer, MashupPlan, Role
 from mashkit_mashnet.checkpoint import Checkpoint, load, save
-from mashkit_mashnet.networks import COMPACT, PAPER, PostMixNet, PreMixNet, Preset
+from mashkit_mashnet.networks import COMPACT, PAPER, MixPreset, PostMixNet, PreMixNet
 from mashkit_mashnet.scorer import PreMixNetScorer
 
 HERE = Path(__file__).parent
@@ -52,7 +52,7 @@ def cpu_ms(work: Callable[[], object], runs: int) -> float:
     return 1000 * statistics.median(times)
 
 
-def forward(preset: Preset, runs: int) -> dict[str, float]:
+def forward(preset: MixPreset, runs: int) -> dict[str, float]:
     """Return what the networks of a preset cost on spectra of 30 s, CPU ms."""
     pre, post = (kind(preset).eval() for kind in (PreMixNet, PostMixNet))
     frames = 1 + int(SECONDS * preset.front_end.frame_rate)

@@ -17,9 +17,9 @@ from mashkit.errors import OptionError, OutputError, UsageError
 from mashkit_mashnet import checkpoint as module
 from mashkit_mashnet.checkpoint import ARCHITECTURES, VARIANTS, Calibration, Checkpoint, CheckpointError, load, save
 from mashkit_mashnet.frontend import LOG_FREQUENCY, MEL, FrontEnd
-from mashkit_mashnet.networks import COMPACT, MixNet, PreMixNet, Preset
+from mashkit_mashnet.networks import COMPACT, MixNet, MixPreset, PreMixNet
 
-TINY = Preset(
+TINY = MixPreset(
     name="tiny",
     filters=(2, 2, 3, 3),
     block_filters=5,

@@ -9,9 +9,9 @@ from torch import Tensor, nn
 
 from mashkit.errors import OptionError, UsageError
 from mashkit_mashnet.frontend import FrontEnd
-from mashkit_mashnet.networks import COMPACT, GOOD, PAPER, ConvBlock1D, MixNet, PostMixNet, PreMixNet, Preset
+from mashkit_mashnet.networks import COMPACT, GOOD, PAPER, ConvBlock1D, MixNet, PostMixNet, PreMixNet, MixPreset
 
-TINY = Preset(
+TINY = MixPreset(
     name="tiny",
     filters=(2, 2, 3, 3),
     block_filters=5,
@@ -22,7 +22,7 @@ TINY = Preset(
 TINY_UNSTRIDED = attrs.evolve(TINY, stride=1)
 
 
-def network(kind: type[MixNet], preset: Preset = TINY, seed: int = 0) -> MixNet:
+def network(kind: type[MixNet], preset: MixPreset = TINY, seed: int = 0) -> MixNet:
     """A network whose every parameter matters: norms too have weights and statistics of their own."""
     with torch.random.fork_rng():
         torch.manual_seed(seed)
@@ -137,7 +137,7 @@ def test_the_block_is_a_convolution_of_the_concatenation() -> None:
 @pytest.mark.parametrize("kind", [PreMixNet, PostMixNet])
 @pytest.mark.parametrize("padding", [1, 2, 3, 8, 31])
 @torch.inference_mode()
-def test_padding_does_not_matter_whatever_is_in_it(kind: type[MixNet], preset: Preset, padding: int) -> None:
+def test_padding_does_not_matter_whatever_is_in_it(kind: type[MixNet], preset: MixPreset, padding: int) -> None:
     made = network(kind, preset)
     for own in range(made.shortest, made.shortest + 18):
         x = spectra(2, own + padding, sources=kind.sources)
@@ -240,5 +240,5 @@ def test_presets_that_make_no_network(change: dict[str, object]) -> None:
 
 
 @pytest.mark.parametrize("preset", [PAPER, COMPACT, TINY])
-def test_presets_are_data(preset: Preset) -> None:
-    assert Preset.from_dict(preset.to_dict()) == preset
+def test_presets_are_data(preset: MixPreset) -> None:
+    assert MixPreset.from_dict(preset.to_dict()) == preset

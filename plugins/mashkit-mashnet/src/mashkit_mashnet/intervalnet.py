@@ -42,10 +42,9 @@ class IntervalPreset(Preset):
         Features of a beat, of each stem.
     """
 
-    filters: tuple[int, ...] = (1, 1, 1, 1)
     front_end: FrontEnd = WIDE
-    templates: int = attrs.field(default=8)
-    rhythm: int = attrs.field(default=32)
+    templates: int
+    rhythm: int
 
 
 COMPACT = IntervalPreset(name="compact", block_filters=96, features=96, templates=16, rhythm=48)
@@ -61,6 +60,7 @@ class IntervalNet(Network):
 
     architecture: ClassVar[str] = "intervalnet"
     preset_type: ClassVar[type[Preset]] = IntervalPreset
+    preset: IntervalPreset
 
     def __init__(self, preset: IntervalPreset) -> None:
         super().__init__(preset)

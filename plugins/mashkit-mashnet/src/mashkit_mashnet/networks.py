@@ -50,31 +50,21 @@ class Preset:
     Parameters
     ----------
     name : str
-    filters : tuple of 4 int
-        Of the four convolutions of a SourceNet.
     block_filters : int
-        Of the two convolutions of the ConvBlock1D.
+        Of the last convolutions along time: of a ConvBlock1D, say.
     features : int
         Width of the hidden fully connected layer.
-    stride : int
-        Of each SourceNet's first convolution, in time and in frequency: 1 in the paper; 2 costs a quarter.
     front_end : FrontEnd
     """
 
     name: str
-    filters: tuple[int, ...] = attrs.field(converter=_numbers, validator=_positive)
     block_filters: int = attrs.field(validator=_positive)
     features: int = attrs.field(validator=_positive)
-    stride: int = attrs.field(default=1, validator=_positive)
     front_end: FrontEnd
-
-    def __attrs_post_init__(self) -> None:
-        if len(self.filters) != 4:
-            raise OptionError(f"filters {self.filters}", "give four, one for each convolution of a SourceNet")
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain data for JSON."""
-        return attrs.asdict(self) | {"filters": list(self.filters)}
+        return attrs.asdict(self, value_serializer=lambda _, __, value: list(value) if type(value) is tuple else value)
 
     @classmethod
     def from_dict(cls: type[P], data: Mapping[str, Any]) -> P:
@@ -82,13 +72,33 @@ class Preset:
         return cls(**{**data, "front_end": FrontEnd.from_dict(data["front_end"])})
 
 
-PAPER = Preset(name="paper", filters=(64, 64, 128, 128), block_filters=256, features=128, front_end=MEL)
+@attrs.frozen(kw_only=True)
+class MixPreset(Preset):
+    """The size of a PreMixNet or PostMixNet.
+
+    Parameters
+    ----------
+    filters : tuple of 4 int
+        Of the four convolutions of a SourceNet.
+    stride : int
+        Of each SourceNet's first convolution, in time and in frequency: 1 in the paper; 2 costs a quarter.
+    """
+
+    filters: tuple[int, ...] = attrs.field(converter=_numbers, validator=_positive)
+    stride: int = attrs.field(default=1, validator=_positive)
+
+    def __attrs_post_init__(self) -> None:
+        if len(self.filters) != 4:
+            raise OptionError(f"filters {self.filters}", "give four, one for each convolution of a SourceNet")
+
+
+PAPER = MixPreset(name="paper", filters=(64, 64, 128, 128), block_filters=256, features=128, front_end=MEL)
 """The paper's sizes (section 3.2, Figure 3; SPEC.md, readings 1 to 5)."""
-COMPACT = Preset(
+COMPACT = MixPreset(
     name="compact", filters=(16, 16, 32, 32), block_filters=96, features=128, stride=2, front_end=LOG_FREQUENCY
 )
 """Ours: the same layers, narrow enough to score on a CPU."""
-PRESETS: Mapping[str, Preset] = {preset.name: preset for preset in (PAPER, COMPACT)}
+PRESETS: Mapping[str, MixPreset] = {preset.name: preset for preset in (PAPER, COMPACT)}
 
 
 class Network(nn.Module):
@@ -99,7 +109,7 @@ class Network(nn.Module):
 
     architecture: ClassVar[str]
     """Its name in :data:`mashkit_mashnet.checkpoint.ARCHITECTURES`."""
-    preset_type: ClassVar[type[Preset]] = Preset
+    preset_type: ClassVar[type[Preset]]
 
     def __init__(self, preset: Preset) -> None:
         super().__init__()
@@ -154,10 +164,10 @@ class SourceNet(nn.Module):
 
     Parameters
     ----------
-    preset : Preset
+    preset : MixPreset
     """
 
-    def __init__(self, preset: Preset) -> None:
+    def __init__(self, preset: MixPreset) -> None:
         super().__init__()
         first, second, third, fourth = preset.filters
         self.block1 = ConvBlock2D(1, first, second, preset.stride)
@@ -216,12 +226,14 @@ class MixNet(Network):
 
     Parameters
     ----------
-    preset : Preset
+    preset : MixPreset
     """
 
+    preset_type: ClassVar[type[Preset]] = MixPreset
+    preset: MixPreset
     sources: ClassVar[int]
 
-    def __init__(self, preset: Preset) -> None:
+    def __init__(self, preset: MixPreset) -> None:
         super().__init__(preset)
         self.source_nets = nn.ModuleList(SourceNet(preset) for _ in range(self.sources))
         bands = -(-preset.front_end.bands // preset.stride)
