@@ -101,6 +101,9 @@ def test_a_karaoke_grid_is_counted_apart(tmp_path: Path) -> None:
     metrics = TASK.summarize([row, {**row, "values": {**values, "grid": 0.0}}])
     assert metrics["grid"] == 50
     assert metrics["tempo_1"] is metrics["tempo_2"] is None
+    assert TASK.intervals([row]) == {}  # one piece is one observation
+    low, high = TASK.intervals([row, {**row, "values": {**values, "grid": 0.0}}])["grid"]
+    assert 0 <= low < 50 < high <= 100
 
 
 def test_what_is_not_provided_is_not_measured() -> None:

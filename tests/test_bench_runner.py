@@ -434,6 +434,19 @@ def test_competitors_of_the_command_line() -> None:
         Competitor.parse("acme:wow")
 
 
+def test_a_suite_in_little_is_another_suite() -> None:
+    suite = load_suite("amu_vs_premixnet")
+    small = suite.on("rendered").trying(["vocals=2", 'groups=["controlled", "wrong song"]'])
+    assert small.name == "amu_vs_premixnet-rendered-vocals-2-groups-controlled-wrong-song"
+    assert small.settings == {**suite.settings, "collection": "rendered", "vocals": 2,
+                              "groups": ["controlled", "wrong song"]}  # fmt: skip
+    assert small.digest() != suite.on("rendered").digest()
+    with pytest.raises(SuiteError, match="--set: 'vocals'"):
+        suite.trying(["vocals"])
+    with pytest.raises(SuiteError, match="did you mean 'vocals'"):
+        load_task(suite.task).inputs(dict(suite.trying(["vocal=2"]).settings), None)
+
+
 # ----------------------------------------------------------------------------------------------------- command line
 def command(*arguments: object) -> int:
     return main(["bench", *(str(argument) for argument in arguments)])
@@ -469,10 +482,10 @@ def test_run_and_report(
     capsys.readouterr()
 
     # What is measured is kept; a competitor that fails in part is the third exit status, nobody at all the first.
-    assert command("run", toml, "-o", tmp_path / "out", "--add", "acme-broken", "--quiet") == 3
+    assert command("run", toml, "-o", tmp_path / "out", "--add", "acme-stillborn", "--quiet") == 3
     captured = capsys.readouterr()
-    assert captured.err.count("one ear only") == 1
-    assert "acme-broken" in captured.out
+    assert captured.err.count("not tried: its process was lost 3 times") == 1  # of all the inputs it befell
+    assert "acme-tape" in captured.out
     assert command("run", toml, "-o", tmp_path / "out", "--only", "acme-needy", "--quiet") == 1
 
 

@@ -17,7 +17,6 @@ import pytest
 import soundfile
 from scipy import stats
 
-from mashkit.bench import collections
 from mashkit.bench.audition import EXCERPT_S, NothingToHear, picks_of, sounds
 from mashkit.bench.page import page, publish, read_result
 from mashkit.bench.runner import run, with_facts
@@ -99,7 +98,7 @@ class AcmeRaising(Scorer):
         raise RuntimeError("out of tune <b>")
 '''
 
-SETTINGS = {"collection": "rendered", "vocals": 5, "matched": 2, "negatives": 3, "other_separator": ""}
+SETTINGS = {"collection": "rendered", "songs": 7, "vocals": 5, "matched": 2, "negatives": 3, "other_separator": ""}
 SUITE = Suite(
     name="acme-scorers",
     task="scorers",
@@ -119,9 +118,9 @@ FAULTY = attrs.evolve(
     competitors=[
         Competitor(component=f"acme-{name}") for name in ("oracle", "nan", "short", "hanging", "dying", "raising")
     ],
-    timeout_s=30.0,
+    timeout_s=15.0,
     settings={
-        "collection": "rendered", "vocals": 1, "matched": 2, "other_stretcher": "", "other_separator": "",
+        "collection": "rendered", "songs": 7, "vocals": 1, "matched": 2, "other_stretcher": "", "other_separator": "",
         "groups": ["controlled", "harmonic +1 semitones"],
     },
 )  # fmt: skip
@@ -248,7 +247,7 @@ def test_intervals_hold_values_and_tests_find_the_oracle(result: dict[str, Any])
     [
         ("acme-nan", "failed", "a score of nan", "average_rank"),
         ("acme-short", "failed", "gave 0 scores for 1 mashups", None),
-        ("acme-hanging", "timeout", "took longer than 30 s", "auc"),
+        ("acme-hanging", "timeout", "took longer than 15 s", "auc"),
         ("acme-dying", "failed", "died with exit status 7", "auc"),
         ("acme-raising", "failed", "out of tune <b>", None),
     ],
@@ -353,9 +352,8 @@ def test_no_collection_is_a_reason_for_each_group(task: ScorerTask, tmp_path: Pa
         task.inputs({"vocals": 0}, None)
 
 
-def test_one_song_alone_is_said_and_the_rest_goes_on(task: ScorerTask, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(collections, "RENDERED_SONGS", 1)
-    inputs = task.inputs({**SETTINGS, "seed": 6}, None)
+def test_one_song_alone_is_said_and_the_rest_goes_on(task: ScorerTask) -> None:
+    inputs = task.inputs({**SETTINGS, "songs": 1, "seed": 6}, None)
     reasons = missing(inputs)
     assert any("no other song" in reason for reason in reasons.values())
     assert any("no unmatched-key mashup" in reason for reason in reasons.values())

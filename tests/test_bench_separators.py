@@ -148,6 +148,9 @@ def test_medians_over_songs_and_what_is_missing(tmp_path: Path) -> None:
     assert TASK.summarize(rows)["vocal_bss"] == 2
     assert TASK.summarize(rows)["memory_mb"] == 90
     assert TASK.summarize([*rows, {**rows[0], "status": "failed", "values": {}}])["vocal_bss"] is None
+    low, high = TASK.intervals(rows)["vocal_bss"]
+    assert 1 <= low <= 2 <= high <= 9
+    assert "rendered_vocal_bss" not in TASK.intervals(rows)
     inputs = TASK.inputs({"songs": 2}, tmp_path)
     missing = [bool(one.missing) for one in inputs]
     assert (missing[:2], missing[-2:]) == ([False, False], [True, True])

@@ -27,6 +27,7 @@ from mashkit.bench.statistics import (
     by_cluster,
     holm,
     interval,
+    median,
     pair_ratio,
     paired,
     ratio,
@@ -44,6 +45,14 @@ scores = st.lists(st.integers(0, 8).map(lambda n: n / 8), min_size=1, max_size=3
 
 def examples(values: list[float] | np.ndarray, songs: np.ndarray | None = None) -> Examples:
     return Examples(values, np.arange(len(values)) % SONGS if songs is None else songs, SONGS)
+
+
+@given(st.lists(st.floats(-5, 5), min_size=1, max_size=9), st.integers(0, 99))
+def test_a_median_of_drawn_clusters_is_numpys(values: list[float], seed: int) -> None:
+    weights = resampled(len(values), resamples=5, seed=seed)
+    by_hand = [np.median(np.repeat(values, row.astype(int))) for row in weights]
+    assert median(values)(weights) == pytest.approx(by_hand, abs=1e-12)
+    assert value_of(median(values), len(values)) == pytest.approx(np.median(values), abs=1e-12)
 
 
 # ---------------------------------------------------------------------------------------------------------- metrics

@@ -16,16 +16,28 @@ from mashkit.cli import main
 from mashkit.registry import Registry
 
 ROOT = Path(__file__).parents[1]
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")), *sorted((ROOT / "plugins").glob("*/README.md"))]
+BENCHMARKS = ROOT / "benchmarks" / "README.md"
+PAGES = [
+    ROOT / "README.md", BENCHMARKS, *sorted((ROOT / "docs").glob("*.md")),
+    *sorted((ROOT / "plugins").glob("*/README.md")),
+]  # fmt: skip
+SLOW = ("minutes", "hours")
+"""A command whose comment begins so is run by nobody who is in a hurry."""
 
 
 def blocks(page: Path, language: str) -> list[str]:
     return re.findall(rf"^```{language}\n(.*?)^```", page.read_text(), flags=re.MULTILINE | re.DOTALL)
 
 
-def commands(page: Path) -> list[str]:
-    lines = (line.partition(" #")[0].strip() for block in blocks(page, "sh") for line in block.splitlines())
-    return [line for line in lines if line.startswith("mashkit ")]
+def commands(page: Path, *slow: str) -> list[str]:
+    """Return the commands of a page: the quick ones, or those whose comment begins with one of ``slow``."""
+    parts = [line.partition(" #") for block in blocks(page, "sh") for line in block.splitlines()]
+    told = [
+        (command.strip(), next((one for one in SLOW if about.strip().startswith(one)), ""))
+        for command, _, about in parts
+    ]
+    wanted = slow or ("",)
+    return [command for command, how_slow in told if command.startswith("mashkit ") and how_slow in wanted]
 
 
 @pytest.fixture
@@ -46,6 +58,20 @@ def test_every_command_runs(
     for command in commands(page):
         status = main(shlex.split(command)[1:])
         assert status == 0, f"{command}: {capsys.readouterr().err}"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("command", commands(BENCHMARKS, "minutes"))
+def test_every_command_of_minutes_runs(command: str, workplace: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(shlex.split(command)[1:]) == 0, capsys.readouterr().err
+
+
+@pytest.mark.parametrize("command", commands(BENCHMARKS, *SLOW))
+def test_every_slow_command_would_run(command: str, workplace: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Without competitors of that name, all is read and planned that a run begins with."""
+    (workplace / "music").mkdir()
+    assert main([*shlex.split(command.replace("../shared/data", "music"))[1:], "--only", "nobody"]) == 2
+    assert "nobody called 'nobody' competes" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("page", [page for page in PAGES if blocks(page, "python")], ids=lambda page: page.parent.name)

@@ -25,12 +25,14 @@ from mashkit.bench.pieces import (
     RENDERED,
     cost_metrics,
     cost_of,
+    intervals_of,
     load_all,
     minute_cost,
     rendered_inputs,
     require_known,
     split_rows,
 )
+from mashkit.bench.statistics import ratio
 from mashkit.bench.tables import from_table
 from mashkit.bench.tasks import Input, Metric, Row, Task, stopwatch
 from mashkit.catalog.ingest import SAMPLE_RATE
@@ -202,20 +204,24 @@ class AnalyzerTask(Task):
                     metrics[prefix + name] = 100 * statistics.fmean(values)
         return metrics | cost_of(rows)
 
+    def intervals(self, rows: Sequence[Row]) -> dict[str, tuple[float, float]]:
+        """Return bootstrap intervals of the means, over pieces."""
+        return intervals_of(rows, (*FIELDS, GRID), lambda values: ratio(values, np.ones(len(values))), unit=100)
+
     def charts(self, competitors: Sequence[Mapping[str, Any]], rows: Sequence[Row]) -> list[Chart]:
         """Return the metrics on labelled and on rendered music."""
         shown = [one for one in competitors if one["metrics"]]
         charts: list[Chart] = []
         for prefix, title in (("", "Labelled music"), ("rendered_", "Rendered songs")):
-            series = {
-                FIELDS[name][0]: [one["metrics"][prefix + name] for one in shown]
-                for name in ("key", "tempo_1", "beat_f", "downbeat_f")
-            }
+            names = {FIELDS[name][0]: prefix + name for name in ("key", "tempo_1", "beat_f", "downbeat_f")}
+            series = {title: [one["metrics"][name] for one in shown] for title, name in names.items()}
+            ends = {title: [one.get("intervals", {}).get(name) for one in shown] for title, name in names.items()}
             if any(value is not None for values in series.values() for value in values):
                 charts.append(
                     RowChart(
-                        title=title, caption="Mean of each metric. Right is better; no mark: not provided.",
-                        x_label="%", labels=[one["label"] for one in shown], series=series, style="bars",
+                        title=title, caption="Mean of each metric, with its 95 % interval over pieces. Right is "
+                        "better; no mark: not provided.", x_label="%", labels=[one["label"] for one in shown],
+                        series=series, intervals=ends,
                     )
                 )  # fmt: skip
         return charts

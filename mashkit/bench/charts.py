@@ -185,8 +185,10 @@ def draw(chart: Chart) -> str:
     }
     with matplotlib.rc_context(settings):
         figure = Figure(figsize=(WIDTH_IN, _height(chart)), layout="constrained")
-        FigureCanvasSVG(figure)
+        canvas = FigureCanvasSVG(figure)
         axes = figure.add_subplot()
+        figure.patch.set_visible(False)
+        axes.patch.set_visible(False)
         match chart:
             case RowChart():
                 _draw_rows(axes, chart)
@@ -201,7 +203,8 @@ def draw(chart: Chart) -> str:
         if len(names) > 1 or isinstance(chart, CurveChart):
             figure.legend(handles, names, loc="outside upper left", ncols=1, handletextpad=0.4, borderaxespad=0)
         written = io.StringIO()
-        figure.savefig(written, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
+        # Not savefig, which draws everything twice.
+        canvas.print_svg(written, metadata={"Date": None, "Creator": None})
     return _inline(written.getvalue(), chart.title)
 
 

@@ -239,7 +239,7 @@ def boards(folder: Path) -> tuple[list[Board], dict[Path, str]]:
         try:
             result = read_result(path)
         except UsageError as error:
-            refused[path] = error.problem
+            refused[path] = error.problem.removeprefix(f"{path} ")
             continue
         for group in groups:
             if not why_not_comparable(group[0][1], result):

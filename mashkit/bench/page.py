@@ -5,6 +5,7 @@ from __future__ import annotations
 import collections
 import html
 import json
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from importlib.resources import files
 from pathlib import Path
@@ -22,6 +23,8 @@ from mashkit.errors import UsageError
 MINUS = "\N{MINUS SIGN}"
 NONE = "\N{EN DASH}"
 SIGNIFICANT = 0.05
+LONG = 40
+"""Characters from which a cell of text is a long one."""
 
 Result = Mapping[str, Any]
 
@@ -154,7 +157,10 @@ def leaderboard(boards: Sequence[tuple[Result, Sequence[Path]]], refused: Mappin
             "</section>"
         )
     if refused:
-        said = _list(f"<b>{_text(path.name)}</b>: {_text(reason)}" for path, reason in refused.items())
+        alike: dict[str, list[str]] = {}
+        for path, reason in refused.items():
+            alike.setdefault(reason, []).append(path.name)
+        said = _list(f"<b>{_text(', '.join(them))}</b>: {_text(reason)}" for reason, them in alike.items())
         sections.append(f"<section><h2>Not shown</h2>{said}</section>")
     return Template(_resource("board.html")).substitute(
         facts=_text(f"{len(boards)} boards; click a heading to sort by it. {NONE}: not measured or not provided."),
@@ -238,7 +244,7 @@ def _table(metrics: Sequence[Metric], competitors: Sequence[Mapping[str, Any]]) 
         label = f'<th scope="row">{_text(one["label"])}</th>'
         if one["metrics"] is None:
             rows.append(f'<tr>{label}<td data-value="">{NONE}</td><td class="missing" data-value="" '
-                        f'colspan="{len(metrics) + 1}">{_text(one["reason"])}</td></tr>')  # fmt: skip
+                        f'colspan="{len(metrics) + 1}"><span>{_text(one["reason"])}</span></td></tr>')  # fmt: skip
             continue
         cells = [_cell(one["rank"], str(one["rank"])), _cell(one["score"], shown_value(one["score"], 0))]
         for metric in metrics:
@@ -268,6 +274,7 @@ def _best(metric: Metric, competitors: Sequence[Mapping[str, Any]]) -> str:
 
 
 def _head(title: str, unit: str, *, high: bool = False) -> str:
+    title = re.sub(r"(?<=\d) (?=(?:s|ms|%)\b|%)", "\N{NO-BREAK SPACE}", title)
     below = f'<span class="unit">{_text(unit)}</span>' if unit else ""
     return f'<th scope="col"{" data-high" if high else ""}><button type="button">{_text(title)}</button>{below}</th>'
 
@@ -284,7 +291,7 @@ def _measured(metrics: Sequence[Metric]) -> str:
         if metric.limit is not None:
             facts.append(f"a must: {'at most' if metric.better == 'lower' else 'at least'} {metric.limit:g}")
         if metric.weight:
-            facts.append(f"weight {metric.weight:g}, in steps of {metric.resolution:g} {metric.unit}")
+            facts.append(f"weight {metric.weight:g}, in steps of {metric.resolution:g} {metric.unit}".rstrip())
         elif metric.limit is None:
             facts.append("shown, not ranked by")
         items.append(
@@ -311,12 +318,13 @@ def _components(competitors: Sequence[Mapping[str, Any]]) -> str:
         load = NONE if one["load_s"] is None else f"{one['load_s']:.1f} s"
         cells = [engine, _versions(versions), _pairs(described["options"]), load]
         cells += [described["code_license"], described["weights_license"]]
-        rows.append(
-            f'<tr><th scope="row">{_text(one["label"])}</th>'
-            + "".join(f'<td class="said">{_text(cell)}</td>' for cell in cells)
-            + "</tr>"
-        )
+        rows.append(f'<tr><th scope="row">{_text(one["label"])}</th>' + "".join(map(_said, cells)) + "</tr>")
     return _plain_table(("competitor", "engine", "versions", "options", "loading", "code", "weights"), rows)
+
+
+def _said(value: str) -> str:
+    """Return a cell of text; a long one is given room, where a narrow screen would leave it a word a line."""
+    return f'<td class="said{" long" if len(value) > LONG else ""}">{_text(value)}</td>'
 
 
 def _plain_table(heads: Sequence[str], rows: Sequence[str]) -> str:
@@ -336,7 +344,8 @@ def _counts(rows: Sequence[Mapping[str, Any]]) -> str:
     counts = collections.Counter(row["status"] for row in rows)
     said = ", ".join(f"{count} {status}" for status, count in counts.items())
     seconds = sum(row["wall_s"] or 0.0 for row in rows)
-    return f"{len(rows)} rows: {said}. Measuring took {seconds / 60:.0f} minutes."
+    took = f"{seconds / 60:.0f} minutes" if seconds >= 120 else f"{seconds:.0f} seconds"
+    return f"{len(rows):,} rows: {said}. Measuring took {took}."
 
 
 def _problems(rows: Sequence[Mapping[str, Any]]) -> str:
@@ -440,11 +449,7 @@ def _rows(rows: Sequence[Mapping[str, Any]]) -> str:
             row = {**row, "input": row["input"] if count == 1 else f"{count:,} inputs"}
         values = ", ".join(f"{name} {value:.4g}".replace("-", MINUS) for name, value in row["values"].items())
         cells = [row["input"], row["status"], values or row["reason"], _seconds(row["wall_s"]), _seconds(row["cpu_s"])]
-        made.append(
-            f'<tr><th scope="row">{_text(row["label"])}</th>'
-            + "".join(f'<td class="said">{_text(cell)}</td>' for cell in cells)
-            + "</tr>"
-        )
+        made.append(f'<tr><th scope="row">{_text(row["label"])}</th>' + "".join(map(_said, cells)) + "</tr>")
     return _plain_table(("competitor", "input", "status", "numbers", "wall s", "CPU s"), made)
 
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from mashkit.audiofile import load, resample
+from mashkit.bench.statistics import Statistic, interval
 from mashkit.bench.tables import SuiteError, suggestion
 from mashkit.bench.tasks import OK, Input, InputLost, Metric, Row
 from mashkit.catalog.ingest import SAMPLE_RATE
@@ -57,6 +58,32 @@ def split_rows(rows: Sequence[Row]) -> dict[str, list[Row]]:
         "rendered_": [row for row in there if row["measure"] == RENDERED],
     }
     return {prefix: side for prefix, side in sides.items() if all(row["status"] == OK for row in side)}
+
+
+def intervals_of(
+    rows: Sequence[Row], fields: Sequence[str], statistic: Callable[[Sequence[float]], Statistic], unit: float = 1.0
+) -> dict[str, tuple[float, float]]:
+    """Return the 95 % interval over pieces of each field's metric, by its prefixed name.
+
+    Parameters
+    ----------
+    rows : sequence of Row
+        Of one competitor.
+    fields : sequence of str
+        Of rows' values.
+    statistic : callable
+        Makes of one number a piece what the metric is: its mean, its median.
+    unit : float
+        What a metric's value is of its fields': 100 for per cent.
+    """
+    found = {}
+    for prefix, chosen in split_rows(rows).items():
+        for field in fields:
+            values = [row["values"][field] for row in chosen if field in row["values"]]
+            ends = interval(statistic(values), len(values)) if values else None
+            if ends is not None:
+                found[prefix + field] = (unit * ends.low, unit * ends.high)
+    return found
 
 
 # -------------------------------------------------------------------------------------------------------------- cost

@@ -32,12 +32,14 @@ from mashkit.bench.pieces import (
     RENDERED,
     cost_metrics,
     cost_of,
+    intervals_of,
     load_all,
     minute_cost,
     rendered_inputs,
     require_known,
     split_rows,
 )
+from mashkit.bench.statistics import median
 from mashkit.bench.tables import from_table
 from mashkit.bench.tasks import Input, InputLost, Literature, Metric, Row, Task, stopwatch
 from mashkit.catalog.ingest import SAMPLE_RATE
@@ -219,17 +221,26 @@ class SeparatorTask(Task):
                     metrics[name] = statistics.median(values)
         return metrics | cost_of(rows)
 
+    def intervals(self, rows: Sequence[Row]) -> dict[str, tuple[float, float]]:
+        """Return bootstrap intervals of the medians, over songs."""
+        names = {metric.name for metric in self.metrics}
+        fields = [metric.name for metric in self.metrics if metric.unit == "dB"]
+        return {name: ends for name, ends in intervals_of(rows, fields, median).items() if name in names}
+
     def charts(self, competitors: Sequence[Mapping[str, Any]], rows: Sequence[Row]) -> list[Chart]:
         """Return the SDR of the roles, of real and of rendered songs."""
         shown = [one for one in competitors if one["metrics"]]
         charts: list[Chart] = []
         for prefix, title in (("", "Real songs"), ("rendered_", "Rendered songs")):
-            series = {str(role): [one["metrics"][f"{prefix}{role}_bss"] for one in shown] for role in Role}
+            names = {str(role): f"{prefix}{role}_bss" for role in Role}
+            series = {role: [one["metrics"][name] for one in shown] for role, name in names.items()}
+            ends = {role: [one.get("intervals", {}).get(name) for one in shown] for role, name in names.items()}
             if any(value is not None for values in series.values() for value in values):
                 charts.append(
                     RowChart(
-                        title=f"{title}: SDR of the roles", caption="BSSEval v4, median over seconds and songs. Right "
-                        "is better.", x_label="dB", labels=[one["label"] for one in shown], series=series,
+                        title=f"{title}: SDR of the roles", caption="BSSEval v4, median over seconds and songs, with "
+                        "its 95 % interval over songs. Right is better.", x_label="dB",
+                        labels=[one["label"] for one in shown], series=series, intervals=ends,
                     )
                 )  # fmt: skip
         return charts

@@ -10,6 +10,7 @@ cluster alone. Where a draw tells nothing (no example of a class in it) its valu
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable, Sequence
 from typing import TypeAlias
@@ -83,6 +84,21 @@ def pair_ratio(numerator: npt.ArrayLike, denominator: npt.ArrayLike) -> Statisti
     return statistic
 
 
+def median(values: npt.ArrayLike) -> Statistic:
+    """Return the statistic median of one number a cluster, each as often as its cluster is drawn."""
+    numbers = np.sort(np.asarray(values, np.float64))
+    order = np.argsort(np.asarray(values, np.float64), kind="stable")
+
+    def statistic(weights: Values) -> Values:
+        upto = np.cumsum(weights[:, order], axis=1)
+        drawn = upto[:, -1:]
+        middle = [np.sum(upto <= place, axis=1) for place in (np.floor((drawn - 1) / 2), np.floor(drawn / 2))]
+        halves: Values = (numbers[middle[0]] + numbers[middle[1]]) / 2
+        return halves
+
+    return statistic
+
+
 def _divide(above: Values, below: Values) -> Values:
     quotient: Values = np.divide(above, below, out=np.full(above.shape, np.nan), where=below != 0)
     return quotient
@@ -99,8 +115,9 @@ def by_cluster(statistic: Statistic, clusters: int) -> Values:
 
 
 # ------------------------------------------------------------------------------------------------------- intervals
+@functools.lru_cache(maxsize=8)
 def resampled(clusters: int, *, resamples: int = RESAMPLES, seed: int = 0) -> Values:
-    """Return how often each cluster is in each bootstrap sample, shape (resamples, clusters).
+    """Return how often each cluster is in each bootstrap sample, shape (resamples, clusters), read-only.
 
     Raises
     ------
@@ -110,7 +127,9 @@ def resampled(clusters: int, *, resamples: int = RESAMPLES, seed: int = 0) -> Va
     if clusters < 1 or resamples < 1:
         raise UsageError(f"{resamples} resamples of {clusters} clusters", "give one or more of each")
     drawn = np.random.default_rng(seed).multinomial(clusters, np.full(clusters, 1 / clusters), size=resamples)
-    return drawn.astype(np.float64)
+    weights = drawn.astype(np.float64)
+    weights.flags.writeable = False
+    return weights
 
 
 def tails(clusters: int, level: float = LEVEL) -> tuple[float, float]:

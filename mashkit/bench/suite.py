@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import tomllib
 from collections.abc import Iterable, Mapping
 from importlib.resources import files
@@ -55,24 +56,24 @@ class Competitor:
             If an option has no value.
         """
         name, _, options = text.partition(":")
-        chosen = {}
-        for part in filter(None, options.split(",")):
-            option, equals, value = part.partition("=")
-            if not equals:
-                raise SuiteError(f"competitor {text!r}: {part!r}", "write it like pedalboard:transient_mode=smooth")
-            chosen[option] = _value(value)
-        return cls(component=name, options=chosen)
+        fix = "write it like pedalboard:transient_mode=smooth"
+        pairs = [_pair(part, f"competitor {text!r}", fix) for part in filter(None, options.split(","))]
+        return cls(component=name, options=dict(pairs))
 
 
 def _shown(value: object) -> str:
     return value if isinstance(value, str) else json.dumps(value)
 
 
-def _value(text: str) -> Any:
+def _pair(text: str, where: str, fix: str) -> tuple[str, Any]:
+    """Return the two sides of ``NAME=VALUE``, the value as JSON where it is JSON."""
+    name, equals, value = text.partition("=")
+    if not name or not equals:
+        raise SuiteError(f"{where}: {text!r}", fix)
     try:
-        return json.loads(text)
+        return name, json.loads(value)
     except json.JSONDecodeError:
-        return text
+        return name, value
 
 
 @attrs.frozen(kw_only=True)
@@ -174,6 +175,21 @@ class Suite:
         return attrs.evolve(
             self, name=f"{self.name}-{collection}", settings={**self.settings, "collection": collection}
         )
+
+    def trying(self, settings: Iterable[str]) -> Suite:
+        """Return the suite with other settings, each ``NAME=VALUE``, under a name that tells them.
+
+        It is another suite: its result cannot be compared with the whole one's.
+
+        Raises
+        ------
+        SuiteError
+            If one has no value; whether its task knows them is found when its inputs are made.
+        """
+        fix = "write it like vocals=2"
+        changed = dict(_pair(text, "--set", fix) for text in settings)
+        told = [re.sub(r"[^\w.]+", "-", f"{name}-{_shown(value)}").strip("-") for name, value in changed.items()]
+        return attrs.evolve(self, name="-".join([self.name, *told]), settings={**self.settings, **changed})
 
     def digest(self) -> str:
         """Return a sha256 of what all measurements depend on: task, settings, seed and time-out."""

@@ -34,6 +34,8 @@ def add_parser(commands: Commands, epilog: str) -> None:
     running.add_argument(
         "--collection", metavar="NAME", help="run on this collection instead: see `mashkit bench data`"
     )
+    running.add_argument("--set", action="append", default=[], metavar="SETTING=VALUE", dest="settings",
+                         help="change a setting, to try a suite in little: vocals=2; repeatable")  # fmt: skip
     _add_audio(running)
     action("list", "List suites and tasks.")
     music = action("data", "List the music suites run on: what is here, what is made here, and where the rest is.")
@@ -126,6 +128,8 @@ def _suite(arguments: argparse.Namespace) -> Suite:
     suite = load_suite(arguments.suite).extended(Competitor.parse(text) for text in arguments.add)
     if arguments.collection:
         suite = suite.on(arguments.collection)
+    if arguments.settings:
+        suite = suite.trying(arguments.settings)
     return suite.only(arguments.only) if arguments.only else suite
 
 
