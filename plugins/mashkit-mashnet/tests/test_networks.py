@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from mashkit.errors import OptionError, UsageError
 from mashkit_mashnet.frontend import FrontEnd
-from mashkit_mashnet.networks import COMPACT, GOOD, PAPER, ConvBlock1D, MixNet, PostMixNet, PreMixNet, MixPreset
+from mashkit_mashnet.networks import COMPACT, GOOD, PAPER, ConvBlock1D, MixNet, MixPreset, PostMixNet, PreMixNet
 
 TINY = MixPreset(
     name="tiny",

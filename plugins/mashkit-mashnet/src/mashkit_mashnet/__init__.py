@@ -110,7 +110,8 @@ def mashkit_register_weights() -> Iterable[WeightFile]:
 
 @hookimpl
 def mashkit_register_commands() -> Iterable[Command]:
-    """Register `mashkit train`."""
+    """Register `mashkit features` and `mashkit train`."""
     from mashkit_mashnet.command import TRAIN
+    from mashkit_mashnet.features_command import FEATURES
 
-    return [TRAIN]
+    return [FEATURES, TRAIN]

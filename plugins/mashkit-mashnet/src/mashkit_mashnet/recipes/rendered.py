@@ -82,6 +82,21 @@ def render(
     return writer.close()
 
 
+def bundled_soundfont() -> Path:
+    """Return the soundfont that pretty_midi brings (TimGM6mb, GPL-2: what is rendered with it is not).
+
+    Raises
+    ------
+    UsageError
+        If pretty_midi is not installed.
+    """
+    try:
+        import pretty_midi
+    except ImportError as error:
+        raise UsageError("rendering needs pretty_midi", 'pip install "mashkit-mashnet[render]"') from error
+    return Path(pretty_midi.__file__).parent / "TimGM6mb.sf2"
+
+
 def clip_id(excerpt: Excerpt) -> str:
     """Return the id of an excerpt's clip."""
     return f"{excerpt.song.replace('/', '-')}-{excerpt.number}"

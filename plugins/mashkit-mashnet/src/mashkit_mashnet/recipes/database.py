@@ -1,0 +1,62 @@
+"""The recipe "database": the clips of any MashupDB, as they are kept there."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from mashkit.catalog import Catalog
+from mashkit.catalog.database import MashupDB
+from mashkit.errors import MashkitError
+from mashkit.types import Clip, Role
+from mashkit_mashnet.stems import StemFeatures
+from mashkit_mashnet.store import Record, Store, StoreError, StoreWriter
+
+
+def from_database(
+    folder: Path,
+    database: Path,
+    *,
+    progress: Callable[[str, int, int], None] = lambda clip, done, total: None,
+    failed: Callable[[str], None] = lambda message: None,
+) -> Store:
+    """Make a store of a database's clips; what a run that was interrupted has made already is kept.
+
+    Parameters
+    ----------
+    folder : Path
+        Of the store.
+    database : Path
+        Of the MashupDB.
+    progress : callable
+        Told (clip, done, total) after each clip.
+    failed : callable
+        Told why a clip was left out; the others go on.
+
+    Raises
+    ------
+    CatalogError
+        If there is no database.
+    StoreError
+        If no clip could be used.
+    """
+    with MashupDB(database, write=False) as opened:
+        catalog = Catalog(opened)
+        clips = catalog.clips
+        if not clips:
+            raise StoreError(f"{database} holds no clip", "add songs: mashkit db add FOLDER")
+        writer = StoreWriter(folder, {"recipe": "database", "songs": sorted({clip.song for clip in clips})})
+        for done, clip in enumerate(clips, 1):
+            if not writer.has(clip.id):
+                try:
+                    stems = {role: StemFeatures.of(catalog.stem(clip.id, role)) for role in Role}
+                except MashkitError as error:
+                    failed(f"{clip.id}: {error}")
+                    continue
+                writer.add(_record(clip), stems)
+            progress(clip.id, done, len(clips))
+    return writer.close()
+
+
+def _record(clip: Clip) -> Record:
+    return Record(id=clip.id, song=clip.song, duration=clip.duration, analysis=clip.analysis)
