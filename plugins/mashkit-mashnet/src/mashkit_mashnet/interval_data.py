@@ -32,10 +32,10 @@ from mashkit_mashnet.store import ROLES, Store
 
 BEATS = (24, 64)
 """Range of an excerpt's length, beats, as far as a clip goes."""
-HEARD = (14, 32)
-"""Range of an example's length, beats of its grid; the same in all of a batch."""
-OCTAVES = (0.5, 0.25, 0.25)
-"""How often the grid is that of the song, twice as fast, or half: trackers choose either."""
+HEARD = (10, 32)
+"""Range of an example's length, beats of its grid, evenly in its logarithm; the same in all of a batch."""
+OCTAVES = (0.45, 0.2, 0.35)
+"""How often the grid is that of the song, twice as fast, or half, if the song is long enough: trackers choose either."""
 JITTER_S = 0.02
 """How far a beat tracker's beats lie from where they should, seconds (standard deviation, at most)."""
 SHIFT_S = 0.025
@@ -91,7 +91,7 @@ class IntervalData:
             unmatched = UNMATCHED[(step + number) % len(UNMATCHED)], UNMATCHED[int(random.integers(3))]
             twins = [str(kind) for kind in random.choice(TWINS, 2, replace=False)]
             examples += self._drawer.group(number, (*DRAWN, *unmatched, *twins), random)
-        beats = int(random.integers(HEARD[0], HEARD[1] + 1))
+        beats = round(float(np.exp(random.uniform(*np.log(HEARD)))))
         return self._lookup.batch(self.training, examples, random, beats=beats, masked=MASKED)
 
     def validation(self) -> list[Batch]:
