@@ -6,8 +6,9 @@ BIN := $(VENV)/bin
 # One process a core, and one thread in each: threads of several processes only wait for each other.
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n auto --dist loadscope
 PLUGINS := $(wildcard plugins/mashkit-*)
-# With what training needs: it is tested too.
-EDITABLE := $(patsubst %-mashnet,%-mashnet[train],$(addprefix -e ./,$(PLUGINS)))
+comma := ,
+# With what training and rendering need: they are tested too.
+EDITABLE := $(patsubst %-mashnet,%-mashnet[train$(comma)render],$(addprefix -e ./,$(PLUGINS)))
 
 .PHONY: help demo test test-slow lint bench clean
 .DEFAULT_GOAL := help
@@ -38,6 +39,7 @@ $(VENV)/.system:
 $(VENV)/.installed: $(VENV)/.system pyproject.toml constraints.txt $(addsuffix /pyproject.toml,$(PLUGINS))
 	$(BIN)/pip install -q --disable-pip-version-check -c constraints.txt hatchling editables
 	$(BIN)/pip install -q --disable-pip-version-check -c constraints.txt --no-build-isolation -e '.[dev]' $(EDITABLE)
+	$(BIN)/pip install -q --disable-pip-version-check -c constraints.txt --no-deps tinysoundfont
 	@touch $@
 
 demo: $(VENV)/.installed

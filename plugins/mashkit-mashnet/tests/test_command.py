@@ -69,7 +69,7 @@ def test_it_trains_calibrates_and_reports(store: Path, tmp_path: Path, capsys: p
     assert run(*command(store, tmp_path)) == 0
     out, err = capsys.readouterr()
     path = tmp_path / "intervalnet.safetensors"
-    assert f"--scorer intervalnet -O scorer.weights={path}" in out
+    assert f"--scorer intervalnet -O scorer.checkpoint={path}" in out
     assert "train 10/10 done: loss" in err
     assert "validate 2/2 done: step 10: AUC" in err
 

@@ -205,7 +205,7 @@ def _print(told: Mapping[str, Any]) -> None:
         f"accuracy {after['accuracy']:.1%}\n"
         f"{told['checkpoint']} ({told['size'] / 1e6:.1f} MB, {told['parameters'] / 1e6:.2f} M parameters)\n"
         f"{told['report']}\n"
-        f"use it: mashkit score plans.jsonl --scorer {variant} -O scorer.weights={told['checkpoint']}"
+        f"use it: mashkit score plans.jsonl --scorer {variant} -O scorer.checkpoint={told['checkpoint']}"
     )
 
 

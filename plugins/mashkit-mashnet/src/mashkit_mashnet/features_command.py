@@ -28,6 +28,9 @@ def _configure(made: argparse.ArgumentParser) -> None:
     rendered.add_argument(
         "--windows", type=positive, default=3, metavar="N", help="clips of a song; default: %(default)s"
     )
+    rendered.add_argument(
+        "--sung", type=float, default=0.35, metavar="SHARE", help="of the melodies, with pysinsy; default: %(default)s"
+    )
     rendered.add_argument("--seed", type=int, default=0, help="of every choice; default: %(default)s")
     rendered.add_argument("--jobs", type=positive, default=1, metavar="N", help="processes; default: %(default)s")
     for recipe in (database, rendered):
@@ -60,6 +63,7 @@ def _run(arguments: argparse.Namespace) -> int:
                 arguments.soundfont or [bundled_soundfont()],
                 windows=arguments.windows,
                 seed=arguments.seed,
+                sung=arguments.sung,
                 jobs=arguments.jobs,
                 progress=lambda done, total: progress("clip", done, total),
             )

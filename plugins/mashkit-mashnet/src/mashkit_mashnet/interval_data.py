@@ -35,7 +35,7 @@ BEATS = (24, 64)
 HEARD = (10, 32)
 """Range of an example's length, beats of its grid, evenly in its logarithm; the same in all of a batch."""
 OCTAVES = (0.45, 0.2, 0.35)
-"""How often the grid is that of the song, twice as fast, or half, if the song is long enough: trackers choose either."""
+"""How often the grid is that of the song, twice as fast, or half where it is long enough: trackers choose either."""
 JITTER_S = 0.02
 """How far a beat tracker's beats lie from where they should, seconds (standard deviation, at most)."""
 SHIFT_S = 0.025

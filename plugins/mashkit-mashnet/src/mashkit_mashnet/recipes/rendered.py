@@ -15,7 +15,7 @@ import numpy as np
 from mashkit.errors import UsageError
 from mashkit.types import Analysis, Audio, Role
 from mashkit_mashnet.recipes.scores import Drumming, Excerpt, groove, pop909
-from mashkit_mashnet.recipes.sound import SAMPLE_RATE, arrange
+from mashkit_mashnet.recipes.sound import SAMPLE_RATE, SUNG, arrange
 from mashkit_mashnet.stems import StemFeatures
 from mashkit_mashnet.store import Record, Store, StoreWriter
 
@@ -35,6 +35,7 @@ def render(
     windows: int = 3,
     seconds: float = 23.0,
     seed: int = 0,
+    sung: float = SUNG,
     jobs: int = 1,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Store:
@@ -54,6 +55,8 @@ def render(
         About how long each is.
     seed : int
         Of all choices: the same seed makes the same clips, in any order, with any number of jobs.
+    sung : float
+        Share of melodies that are sung, which needs pysinsy: 0 to 1.
     jobs : int
         Processes.
     progress : callable
@@ -62,7 +65,7 @@ def render(
     if not soundfonts:
         raise UsageError("no soundfont", "give one or more .sf2 files")
     source = {
-        "recipe": "rendered", "windows": windows, "seconds": seconds, "seed": seed, "licences": LICENCES,
+        "recipe": "rendered", "windows": windows, "seconds": seconds, "seed": seed, "sung": sung, "licences": LICENCES,
         "soundfonts": [path.name for path in soundfonts],
     }  # fmt: skip
     writer = StoreWriter(folder, source)
@@ -72,7 +75,7 @@ def render(
     drummings = groove(drums)
     done = len(excerpts) - len(missing)
     with concurrent.futures.ProcessPoolExecutor(
-        jobs, multiprocessing.get_context("spawn"), _prepare, (writer, drummings, tuple(soundfonts), seed)
+        jobs, multiprocessing.get_context("spawn"), _prepare, (writer, drummings, tuple(soundfonts), seed, sung)
     ) as pool:
         waiting = [pool.submit(_make, excerpt) for excerpt in missing]
         for future in concurrent.futures.as_completed(waiting):
@@ -113,10 +116,10 @@ def _prepare(*shared: Any) -> None:
 def _make(excerpt: Excerpt) -> None:
     writer: StoreWriter
     drummings: Sequence[Drumming]
-    writer, drummings, soundfonts, seed = _shared
+    writer, drummings, soundfonts, seed, sung = _shared
     name = clip_id(excerpt)
     own = int.from_bytes(hashlib.sha256(json.dumps([seed, name]).encode()).digest()[:4])
-    made = arrange(excerpt, drummings, soundfonts, own)
+    made = arrange(excerpt, drummings, soundfonts, own, sung=sung)
     beats = np.arange(4 * excerpt.bars) * 60 / made.tempo
     key = None if excerpt.key is None else excerpt.key.transposed(made.transposed)
     record = Record(

@@ -1,7 +1,8 @@
 """Melodies sung by Sinsy with the voice that the package pysinsy brings (a Japanese soprano, HTS).
 
-Its voice is good from D4 on. A lower and broader one is made the way of the tape: sung higher and faster than wanted,
-then played slower, which takes pitch, formants and tempo down together.
+Its voice is good from D4 on, in tune to half a semitone, and above E5 to less. A lower and broader one is made the way
+of the tape: sung higher and faster than wanted, then played slower, which takes pitch, formants and tempo down
+together.
 
 Conventions: notes and lengths are in quarter notes, pitches MIDI numbers.
 """
@@ -10,6 +11,7 @@ from __future__ import annotations
 
 import functools
 import tempfile
+import warnings
 from collections.abc import Sequence
 from fractions import Fraction
 from pathlib import Path
@@ -59,7 +61,7 @@ def sing(notes: Sequence[Note], tempo: float, lower_by: int, seed: int, sample_r
     random = np.random.default_rng(seed)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "melody.xml"
-        path.write_text(_music_xml(_measures(notes, lower_by), tempo * ratio, random), encoding="utf-8")
+        path.write_text(_music_xml(measures(notes, lower_by), tempo * ratio, random), encoding="utf-8")
         voice = _voice()
         voice.loadScoreFromMusicXML(str(path))
         samples, rate = voice.synthesize()
@@ -75,7 +77,9 @@ def sing(notes: Sequence[Note], tempo: float, lower_by: int, seed: int, sample_r
 @functools.cache
 def _voice() -> Any:
     try:
-        import pysinsy
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # it finds its own files by way of pkg_resources, which is to go
+            import pysinsy
     except ImportError as error:
         raise UsageError(
             "singing needs pysinsy", 'pip install pysinsy "setuptools<80" (it is built with cmake and g++)'
@@ -86,7 +90,7 @@ def _voice() -> Any:
     return voice
 
 
-def _measures(notes: Sequence[Note], shift: int) -> list[list[tuple[int | None, int, bool, bool]]]:
+def measures(notes: Sequence[Note], shift: int) -> list[list[tuple[int | None, int, bool, bool]]]:
     """Return measures of (pitch or rest, divisions, tied to what was, tied to what comes), a measure's rest first."""
     events: list[tuple[int | None, int, int]] = [(None, 0, MEASURE)]
     clock = MEASURE

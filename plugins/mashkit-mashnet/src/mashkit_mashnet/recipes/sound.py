@@ -87,7 +87,9 @@ class Arrangement:
     drums: str
 
 
-def arrange(excerpt: Excerpt, drummings: Sequence[Drumming], soundfonts: Sequence[Path], seed: int) -> Arrangement:
+def arrange(
+    excerpt: Excerpt, drummings: Sequence[Drumming], soundfonts: Sequence[Path], seed: int, *, sung: float = SUNG
+) -> Arrangement:
     """Return the excerpt played with random instruments, in a random key near its own, at about its tempo.
 
     Parameters
@@ -99,6 +101,13 @@ def arrange(excerpt: Excerpt, drummings: Sequence[Drumming], soundfonts: Sequenc
         .sf2; each part may be of another one.
     seed : int
         Of every choice.
+    sung : float
+        Share of melodies that are sung, where the voice can: 0 to 1.
+
+    Raises
+    ------
+    UsageError
+        If what plays or sings is not installed.
     """
     random = np.random.default_rng(seed)
     tempo = float(np.clip(excerpt.tempo * random.uniform(0.92, 1.08), 62, 170))
@@ -110,9 +119,9 @@ def arrange(excerpt: Excerpt, drummings: Sequence[Drumming], soundfonts: Sequenc
     def font() -> Path:
         return soundfonts[int(random.integers(len(soundfonts)))]
 
-    melody = _monophonic(excerpt.melody)
+    melody = monophonic(excerpt.melody)
     vocal, voice = None, ""
-    if random.random() < SUNG:
+    if random.random() < sung:
         vocal, voice = _sung(melody, shift, tempo, random)
     if vocal is None:
         program, octave = int(random.choice(LEADS)), 12 * int(random.choice((-1, 0, 0)))
@@ -157,7 +166,7 @@ def _moved(notes: Sequence[Note], semitones: int) -> list[Note]:
     return [attrs.evolve(note, pitch=note.pitch + semitones) for note in notes]
 
 
-def _monophonic(notes: Sequence[Note]) -> list[Note]:
+def monophonic(notes: Sequence[Note]) -> list[Note]:
     """Return one note at a time: each ends where the next begins, and of two at once the higher stays."""
     kept: list[Note] = []
     for note in sorted(notes, key=lambda note: (note.start, -note.pitch)):
