@@ -29,6 +29,7 @@ from mashkit_mashnet.training import (
     TrainingDiverged,
     TrainingError,
     TrainingResult,
+    learning_rate,
     metrics,
     predict,
     train,
@@ -245,6 +246,26 @@ def test_a_run_can_be_made_longer(whole: tuple[Path, TrainingResult], tmp_path: 
         run(tmp_path / "odd")
     with pytest.raises(TrainingError, match="60 steps, more than 20"):
         run(tmp_path, steps=20)
+
+
+def test_a_rate_that_falls_knows_where_it_ends(tmp_path: Path) -> None:
+    cosine = attrs.evolve(CONFIG, schedule="cosine", checkpoint_steps=7)
+    rates = [learning_rate(cosine, step) for step in range(cosine.steps)]
+    top = rates.index(max(rates))
+    assert 0 < rates[0] < rates[top] == pytest.approx(cosine.learning_rate)
+    assert rates[top:] == sorted(rates[top:], reverse=True)
+    assert rates[-1] < cosine.learning_rate / 100
+    undisturbed = run(tmp_path / "whole", config=cosine)
+
+    def stop(event: StageEvent) -> None:
+        if event.stage == "train" and event.done == 33:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        train(ToyNetwork(), ToyData(), cosine, tmp_path / "parts", stop)
+    with pytest.raises(TrainingError, match="steps was 60, is 80"):
+        run(tmp_path / "parts", config=cosine, steps=80)
+    assert same(run(tmp_path / "parts", config=cosine), undisturbed)
 
 
 def test_another_run_is_not_resumed(tmp_path: Path) -> None:
