@@ -204,7 +204,7 @@ def draw(chart: Chart) -> str:
             figure.legend(handles, names, loc="outside upper left", ncols=1, handletextpad=0.4, borderaxespad=0)
         written = io.StringIO()
         # Not savefig, which draws everything twice.
-        canvas.print_svg(written, metadata={"Date": None, "Creator": None})
+        canvas.print_svg(written, metadata={"Date": None, "Creator": None})  # type: ignore[no-untyped-call]
     return _inline(written.getvalue(), chart.title)
 
 
