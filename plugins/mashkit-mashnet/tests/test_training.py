@@ -180,6 +180,7 @@ KILLED = """
 import json, os, signal, sys, time
 from pathlib import Path
 import lightning_fabric, torch.utils.tensorboard
+from toy import ToyData, ToyNetwork
 from mashkit_mashnet.training import STATE, TrainingConfig, train
 
 def killed(folder, config, at_step=None, after_s=None):
@@ -193,6 +194,8 @@ def killed(folder, config, at_step=None, after_s=None):
         os._exit(0)
     if after_s is not None:
         while not (folder / STATE).exists():
+            if os.waitpid(child, os.WNOHANG)[0]:
+                return False
             time.sleep(0.001)
         time.sleep(after_s)
         os.kill(child, signal.SIGKILL)
@@ -225,7 +228,7 @@ def killed(tmp_path_factory: pytest.TempPathFactory) -> Path:
         [sys.executable, "-c", KILLED, json.dumps(told)],
         check=True,
         env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(HERE)},
-        timeout=300,
+        timeout=600,
     )
     return root
 
