@@ -98,14 +98,18 @@ def _measured(variant: str, name: str) -> list[str]:
             digits = 3 if metric == "ece" else 1
             ends = "" if found.get("low") is None else f"{found['low']:.{digits}f}–{found['high']:.{digits}f}"
             lines.append(f"| {title} | {found['value']:.{digits}f} | {ends} |")
-    return [*lines, "", "Seed 0; the others, and how: benchmarks/results/networks.md. On real songs, beside other scorers:",
-            "benchmarks/results/amu_vs_premixnet.md."]  # fmt: skip
+    return [
+        *lines,
+        "",
+        "Seed 0; the others, and how: benchmarks/results/networks.md.",
+        "On real songs, beside other scorers: benchmarks/results/amu_vs_premixnet.md.",
+    ]
 
 
 def _limits(checkpoint: Checkpoint) -> list[str]:
     said = [
-        "- Trained on rendered pop songs in 4/4 alone: instruments of two soundfonts, one singing voice that is in tune "
-        "to half a semitone, melodies played by instruments.",
+        "- Trained on rendered pop songs in 4/4 alone: instruments of two soundfonts, one singing voice that is in "
+        "tune to half a semitone, melodies played by instruments.",
         "- It says whether stems fit, not whether the music is good. No person judged any of its examples.",
     ]
     if checkpoint.architecture == "intervalnet":
