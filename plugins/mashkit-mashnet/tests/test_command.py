@@ -10,45 +10,17 @@ import pytest
 import torch
 
 from mashkit.cli import main
-from mashkit.testing import signals
-from mashkit.types import Audio, Key, Role
 from mashkit_mashnet import checkpoint
-from mashkit_mashnet.examples import split_of
 from mashkit_mashnet.interval_data import IntervalData
-from mashkit_mashnet.stems import StemFeatures
-from mashkit_mashnet.store import Record, StoreWriter, open_store
+from mashkit_mashnet.store import Store
 from mashkit_mashnet.training import predict
 
-TRAINED, HELD = 2, 2
-"""Songs to train and to validate on."""
 
-
-def add_song(writer: StoreWriter, number: int, song: str) -> None:
-    key = Key(5 * number % 12, "major" if number % 2 else "minor")
-    stems, truth = signals.band(key, tempo=100.0 + 5 * number, bars=14, seed=number)
-    parts = stems.stems
-    played = sum(part.samples for name, part in parts.items() if name not in ("vocals", "drums"))
-    roles = {
-        Role.VOCAL: parts["vocals"],
-        Role.HARMONIC: Audio(played, parts["vocals"].sample_rate),
-        Role.PERCUSSION: parts["drums"],
-    }
-    record = Record(id=f"clip-{number}", song=song, duration=parts["vocals"].duration, analysis=truth)
-    writer.add(record, {role: StemFeatures.of(audio) for role, audio in roles.items()})
-
-
-@pytest.fixture(scope="module")
-def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Features of a few made songs, of which some are for validation."""
-    folder = tmp_path_factory.mktemp("store")
-    writer = StoreWriter(folder, {"recipe": "made songs", "licence": "MIT"})
-    names = [f"song {number}" for number in range(40)]
-    songs = [name for name in names if split_of(name) == "training"][:TRAINED]
-    songs += [name for name in names if split_of(name) == "validation"][:HELD]
-    for number, song in enumerate(songs):
-        add_song(writer, number, song)
-    writer.close()
-    return folder
+@pytest.fixture(autouse=True)
+def few(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Draw few examples: what is tested is what becomes of them."""
+    monkeypatch.setitem(IntervalData.__init__.__kwdefaults__, "groups", 2)
+    monkeypatch.setitem(IntervalData.__init__.__kwdefaults__, "validation_groups", 12)
 
 
 def run(*arguments: object) -> int:
@@ -58,14 +30,14 @@ def run(*arguments: object) -> int:
         return int(leaving.code or 0)
 
 
-def command(store: Path, folder: Path, *more: object) -> tuple[object, ...]:
+def command(store: Store, folder: Path, *more: object) -> tuple[object, ...]:
     return (
-        "train", "--data", store, "--variant", "intervalnet", "-o", folder, "--steps", 10, "--validate-every", 5,
+        "train", "--data", store.folder, "--variant", "intervalnet", "-o", folder, "--steps", 10, "--validate-every", 5,
         "--unlabelled", "lsro", "--device", "cpu", "--threads", 1, "--workers", 0, "--learning-rate", 1e-3, *more,
     )  # fmt: skip
 
 
-def test_it_trains_calibrates_and_reports(store: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_it_trains_calibrates_and_reports(store: Store, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(*command(store, tmp_path)) == 0
     out, err = capsys.readouterr()
     path = tmp_path / "intervalnet.safetensors"
@@ -77,10 +49,10 @@ def test_it_trains_calibrates_and_reports(store: Path, tmp_path: Path, capsys: p
     assert made.variant == "intervalnet"
     assert made.preset.name == "compact"
     assert made.training["config"]["unlabelled"] == "lsro"
-    data = IntervalData([open_store(store)], "controlled", 0)
+    data = IntervalData([store], "controlled", 0)
     assert made.training["data"]["fingerprint"] == data.fingerprint
-    assert made.training["data"]["training"]["made songs"]["songs"] == TRAINED
-    assert made.training["data"]["sources"] == [{"recipe": "made songs", "licence": "MIT"}]
+    assert made.training["data"]["training"]["test"]["songs"] == 6
+    assert made.training["data"]["sources"] == [{"recipe": "test"}]
     assert [row["step"] for row in made.training["curve"]] == [5, 10]
 
     report = json.loads((tmp_path / "report.json").read_text())
@@ -121,7 +93,7 @@ def test_it_trains_calibrates_and_reports(store: Path, tmp_path: Path, capsys: p
     ],
 )
 def test_mistakes_are_told(
-    store: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], more: tuple[str, ...], status: int, said: str
+    store: Store, tmp_path: Path, capsys: pytest.CaptureFixture[str], more: tuple[str, ...], status: int, said: str
 ) -> None:
     assert run(*command(store, tmp_path / "run", *more)) == status
     told = capsys.readouterr().err
