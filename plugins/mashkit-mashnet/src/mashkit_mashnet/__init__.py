@@ -85,7 +85,9 @@ def mashkit_register_scorers() -> Iterable[ComponentInfo]:
     return [PREMIXNET, PREMIXNET_LSRO, POSTMIXNET, POSTMIXNET_LSRO, INTERVALNET, F0CHROMA]
 
 
-SHIPPED: dict[str, tuple[int, str]] = {}
+SHIPPED: dict[str, tuple[int, str]] = {
+    "intervalnet": (903_988, "e0a71807eda0673601436ab528284a4d437ce5cbc526967ac8bf8f75ee905c47"),
+}
 """Scorer → size, bytes, and sha256 of ``weights/<scorer>.safetensors`` in this package."""
 
 WEIGHTS = tuple(

@@ -1,0 +1,156 @@
+"""Put trained checkpoints into the package: copies them, lists their hashes, and writes a model card of each.
+
+    python plugins/mashkit-mashnet/ship.py RUN/premixnet.safetensors …
+
+A card says what the checkpoint records (data, training, calibration) and, where benchmarks/results has them, what was
+measured on songs it never saw.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from mashkit.models import sha256_of
+from mashkit_mashnet.checkpoint import Checkpoint, load
+
+HERE = Path(__file__).parent
+PACKAGE = HERE / "src" / "mashkit_mashnet"
+CARDS = HERE / "cards"
+RESULTS = HERE.parents[1] / "benchmarks" / "results"
+MEASURED = {
+    "auc": "AUC, original against unmatched, %", "accuracy": "accuracy at 0.5, %", "ece": "expected calibration error",
+    "semitone": "original over its twin ±1 semitone, %", "late_50": "… percussion ½ beat late, %",
+    "late_25": "… percussion ¼ beat late, %", "fast_3": "… percussion 3 % fast, %",
+    "rank": "mean rank among 48 matched",
+}  # fmt: skip
+
+
+def card(checkpoint: Checkpoint, path: Path) -> str:
+    """Return a model card, Markdown."""
+    record: Mapping[str, Any] = checkpoint.training
+    config, data = record["config"], record["data"]
+    lines = [
+        f"# `{checkpoint.variant}`, preset `{checkpoint.preset.name}`",
+        "",
+        f"`{path.name}`, {path.stat().st_size:,} bytes, sha256 `{sha256_of(path)}`. Architecture: "
+        f"`{checkpoint.architecture}`. Licence of the weights: MIT.",
+        "",
+        "## Data",
+        "",
+        "| part | songs | clips | hours |",
+        "|---|---|---|---|",
+    ]
+    for part in ("training", "validation"):
+        for source, found in data[part].items():
+            lines.append(f"| {part}, {source} | {found['songs']} | {found['clips']} | {found['hours']} |")
+    for source in data["sources"]:
+        made = ", ".join(f"{name} {value}" for name, value in source.items() if name not in ("licences", "recipe"))
+        licences = "; ".join(f"{name}: {licence}" for name, licence in source.get("licences", {}).items())
+        lines += ["", f"Recipe `{source.get('recipe')}` ({made}). {licences}."]
+    best = next(look for look in record["curve"] if look["step"] == record["best_step"])
+    lines += [
+        "",
+        "No real recording was in it. Songs belong to training, validation or test by the hash of their name.",
+        "",
+        "## Training",
+        "",
+        f"Protocol `{data['protocol']}`; {record['steps']} steps, the best after {record['best_step']}; Adam, learning "
+        f"rate {config['learning_rate']:g}, {config.get('schedule', 'constant')}; unlabelled examples: "
+        f"{config['unlabelled']}; ranking loss × {config['ranking']:g}; seed {config['seed']}; "
+        f"{record['seconds'] / 60:.0f} minutes on one core of a shared CPU.",
+        "",
+        "| step | training loss | validation loss | AUC |",
+        "|---|---|---|---|",
+        *(
+            f"| {look['step']} | {look['training_loss']:.4f} | {look['loss']:.4f} | {look['auc']:.4f} |"
+            for look in record["curve"]
+        ),
+        "",
+        f"Of the step that was kept: AUC {best['auc']:.4f} on validation songs.",
+        *_measured(checkpoint.variant, path.name),
+        "",
+        "## Limits",
+        "",
+        *_limits(checkpoint),
+        "",
+    ]
+    return "\n".join(lines)
+
+
+def _measured(variant: str, name: str) -> list[str]:
+    """Return what benchmarks/networks.py found, if it is there."""
+    file = RESULTS / "networks.json"
+    if not file.exists():
+        return []
+    runs = json.loads(file.read_text(encoding="utf-8"))["scorers"].get(variant, [])
+    if not runs:
+        return []
+    lines = ["", "## Measured on rendered songs it never saw", "", "| | value | 95 % |", "|---|---|---|"]
+    for metric, title in MEASURED.items():
+        found = runs[0]["metrics"].get(metric)
+        if found is not None:
+            digits = 3 if metric == "ece" else 1
+            ends = "" if found.get("low") is None else f"{found['low']:.{digits}f}–{found['high']:.{digits}f}"
+            lines.append(f"| {title} | {found['value']:.{digits}f} | {ends} |")
+    return [
+        *lines,
+        "",
+        "Seed 0; the others, and how: benchmarks/results/networks.md.",
+        "On real songs, beside other scorers: benchmarks/results/amu_vs_premixnet.md.",
+    ]
+
+
+def _limits(checkpoint: Checkpoint) -> list[str]:
+    said = [
+        "- Trained on rendered pop songs in 4/4 alone: instruments of two soundfonts, one singing voice that is in "
+        "tune to half a semitone, melodies played by instruments.",
+        "- It says whether stems fit, not whether the music is good. No person judged any of its examples.",
+    ]
+    if checkpoint.architecture == "intervalnet":
+        said.append(
+            "- It hears with the vocal's beats and downbeats: where a tracker is wrong, so is its sense of what is "
+            "late. Half a beat late is heard less well where the tracker found half the tempo."
+        )
+    else:
+        said.append(
+            "- Trained on a CPU for minutes, where the paper took three days on a GPU: its learning curve was still "
+            "rising."
+        )
+    return said
+
+
+def main() -> None:
+    """Ship what is named."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("checkpoints", nargs="+", type=Path)
+    weights = PACKAGE / "weights"
+    weights.mkdir(exist_ok=True)
+    CARDS.mkdir(exist_ok=True)
+    listed: dict[str, tuple[int, str]] = {}
+    for path in parser.parse_args().checkpoints:
+        checkpoint = load(path)
+        shipped = weights / f"{checkpoint.variant}.safetensors"
+        if shipped.resolve() != path.resolve():
+            shutil.copyfile(path, shipped)
+        listed[checkpoint.variant] = (shipped.stat().st_size, sha256_of(shipped))
+        (CARDS / f"{checkpoint.variant}.md").write_text(card(checkpoint, shipped), encoding="utf-8")
+        print(checkpoint.variant, *listed[checkpoint.variant])
+    init = PACKAGE / "__init__.py"
+    rows = "".join(f'    "{name}": ({size:_}, "{digest}"),\n' for name, (size, digest) in sorted(listed.items()))
+    text = re.sub(
+        r"SHIPPED: dict\[str, tuple\[int, str\]\] = \{.*?\}\n",
+        f"SHIPPED: dict[str, tuple[int, str]] = {{\n{rows}}}\n",
+        init.read_text(encoding="utf-8"),
+        flags=re.DOTALL,
+    )
+    init.write_text(text, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
