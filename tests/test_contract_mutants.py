@@ -57,7 +57,7 @@ def test_every_mutant_is_caught(mutants: ModuleType, tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-m", "pytest", "-q", "-p", "no:xdist", "-p", "no:cacheprovider", "-c",
          str(HERE.parent / "pyproject.toml"), "-o", "python_files=mutants.py", f"--junitxml={report}", *nodes],
-        capture_output=True, text=True, check=False, timeout=600,
+        capture_output=True, text=True, check=False, timeout=1800,
     )  # fmt: skip
     assert done.returncode == 1, done.stdout[-2000:] + done.stderr
     caught = set()
