@@ -86,7 +86,9 @@ def mashkit_register_scorers() -> Iterable[ComponentInfo]:
 
 
 SHIPPED: dict[str, tuple[int, str]] = {
-    "intervalnet": (903_988, "e0a71807eda0673601436ab528284a4d437ce5cbc526967ac8bf8f75ee905c47"),
+    "intervalnet": (903_820, "8ecc47fad56f75f0e5b0fe41fd4d1b10fb5e47628756d8eb907b63261a047523"),
+    "postmixnet": (1_307_268, "ee03c2f201576ee896c1454e1f59f2fe1d05b8a7b88ab38a3000071322465034"),
+    "premixnet-lsro": (3_738_572, "5d892d38ac8be22bac630e437bead8a412aea08b740474d3c9b2a2a1eea87b04"),
 }
 """Scorer → size, bytes, and sha256 of ``weights/<scorer>.safetensors`` in this package."""
 
