@@ -32,7 +32,7 @@ from mashkit.bench.ranking import RULES, Standing, standings
 from mashkit.bench.suite import Competitor, Suite
 from mashkit.bench.tables import SuiteError
 from mashkit.bench.tasks import FAILED, OK, TIMEOUT, UNAVAILABLE, Input, Row, Task, load_task
-from mashkit.bench.worker import READY, Assignment, serve
+from mashkit.bench.worker import READY, WARM, Assignment, serve
 from mashkit.composite import is_composite
 from mashkit.errors import MashkitError, UnknownComponent
 from mashkit.output import environment
@@ -45,8 +45,8 @@ EVERYTHING = "all inputs"
 STARTING_S = 600.0
 """Most seconds an interpreter may take to start and to import mashkit, a second of CPU.
 
-A suite's time-out is the competitor's and begins after that: where ten processes shared two cores, starting alone was
-seen to take more than 15 s by the clock.
+A suite's time-out is the competitor's and begins after that, once for creating it, once for its first use and once for
+each measurement: where ten processes shared two cores, starting alone was seen to take more than 15 s by the clock.
 """
 GIVE_UP_AFTER = 3
 """Processes lost in a row (killed by the time-out, or dead) after which a competitor's other inputs are not tried."""
@@ -281,7 +281,10 @@ class _Match:
                     self.kill()
                     self._start()
                 self._connection.send(given)
-                row |= self._receive(self.suite.timeout_s)
+                outcome = self._receive(self.suite.timeout_s)
+                if outcome["status"] == WARM:
+                    outcome = self._receive(self.suite.timeout_s)
+                row |= outcome
                 row["reason"] = self.known.passed_on(row["reason"])
                 lost_in_a_row, used = 0, True
             except _Lost as lost:

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 READY = "ready"
 """Status of the first answer: everything is imported that is not the competitor."""
+WARM = "warm"
+"""Status of an answer before the first outcome: the competitor has been used once, and what it loads then is loaded."""
 
 
 @attrs.frozen
@@ -38,6 +40,8 @@ class Assignment:
 
 def serve(connection: Connection, log: str) -> None:
     """Answer an Assignment with READY and a description, then each Input with its outcome, until the process is ended.
+
+    Before the first outcome comes WARM.
 
     Parameters
     ----------
@@ -83,6 +87,7 @@ def serve(connection: Connection, log: str) -> None:
                 connection.send({"status": FAILED, "reason": f"on first use: {error}"})
                 continue
             load_s = loading.wall_s + first_use.wall_s
+            connection.send({"status": WARM})
         connection.send(_outcome(task, component, given) | {"load_s": load_s})
 
 
