@@ -101,7 +101,7 @@ def _measured(variant: str, name: str) -> list[str]:
     return [
         *lines,
         "",
-        "Seed 0; the others, and how: benchmarks/results/networks.md.",
+        "Of the seed that ships; the others, and how: benchmarks/results/networks.md.",
         "On real songs, beside other scorers: benchmarks/results/amu_vs_premixnet.md.",
     ]
 
