@@ -9,7 +9,7 @@ from typing import Any
 import attrs
 import pytest
 
-from mashkit.bench.collections import RenderedSource
+from mashkit.bench.collections import Choice, RenderedSource
 from mashkit.bench.generators import GeneratorTask, evenness, faults
 from mashkit.bench.tasks import Input, NotProvided
 from mashkit.builtin.paper import PaperGenerator
@@ -69,10 +69,10 @@ def test_evenness_is_entropy() -> None:
 
 
 def given(condition: Condition) -> Input:
+    made = Choice(name="rendered", data=None, seed=1, songs=8).to_input()
     return Input(
-        name=str(condition), measure=str(condition), place={"data": None},
-        parameters={"collection": "rendered", "seed": 1, "plans": 8},
-    )  # fmt: skip
+        name=str(condition), measure=str(condition), place=made["place"], parameters={**made["parameters"], "plans": 8}
+    )
 
 
 def test_who_never_repeats_or_always_does_is_told_apart() -> None:

@@ -378,14 +378,17 @@ def test_what_music_there_is(tmp_path: Path, capsys: pytest.CaptureFixture[str])
     for name in ("vocals", "drums", "other"):
         save(song / f"{name}.wav", signals.noise(1.0))
     (tmp_path / "giantsteps-key-dataset" / "annotations" / "key").mkdir(parents=True)
-    (tmp_path / "giantsteps-key-dataset" / "annotations" / "key" / "1.key").write_text("C minor")
+    for number in (1, 2):  # labels of which the sound has not been fetched are no songs
+        (tmp_path / "giantsteps-key-dataset" / "annotations" / "key" / f"{number}.key").write_text("C minor")
+    save(tmp_path / "giantsteps-key-dataset" / "audio" / "1.mp3", signals.noise(1.0))
     assert main(["bench", "data", "--data", str(tmp_path), "--json"]) == 0
     found = {one["name"]: one for one in json.loads(capsys.readouterr().out)}
     assert set(found) == {*LISTED, *PUBLISHED}
     assert {name for name, one in found.items() if one["here"]} == {
         "rendered", "demo", "multitracks", "giantsteps-key"
     }  # fmt: skip
-    assert (found["multitracks"]["songs"], found["demo"]["songs"]) == (1, 6)
+    songs = [found[name]["songs"] for name in ("multitracks", "demo", "giantsteps-key")]
+    assert songs == [1, 6, 1]
     assert all(one["licence"] and one["where"] for one in found.values())
     assert main(["bench", "data"]) == 0
     assert "zenodo.org" in capsys.readouterr().out

@@ -326,7 +326,7 @@ def test_what_they_picked_can_be_heard(faulty: dict[str, Any]) -> None:
 
 def test_other_music_is_not_played_for_it(faulty: dict[str, Any], tmp_path: Path) -> None:
     with pytest.raises(NothingToHear, match="not what this result was made from"):
-        sounds({**faulty, "suite": {**faulty["suite"], "seed": 99}}, None)
+        sounds({**faulty, "suite": {**faulty["suite"], "settings": {**FAULTY.settings, "matched": 1}}}, None)
     nobody = {**faulty, "competitors": []}
     with pytest.raises(NothingToHear, match="leave out --audio"):
         sounds(nobody, None)

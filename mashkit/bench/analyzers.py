@@ -50,7 +50,7 @@ WHERE: Mapping[str, str] = {name: {**LISTED, **PUBLISHED, "ultrastar": LISTED["s
 CIRCULAR = "MusicDelta, Ballroom and GiantSteps are among what published networks (madmom’s) were trained on."
 
 FIELDS: Mapping[str, tuple[str, str]] = {
-    "key": ("key score", "mir_eval’s weighted key score: 1 right, 0.5 a fifth above, 0.3 relative, 0.2 parallel"),
+    "key": ("key score", "weighted key score of mir_eval: 1 right, 0.5 a fifth above, 0.3 relative, 0.2 parallel"),
     "tempo_1": ("tempo accuracy 1", "tempi within 4 %"),
     "tempo_2": ("tempo accuracy 2", "tempi within 4 % of the true one, its double, triple, half or third"),
     "beat_f": ("beat F", "F-measure of beats within 70 ms"),

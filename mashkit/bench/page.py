@@ -291,7 +291,9 @@ def _measured(metrics: Sequence[Metric]) -> str:
         if metric.limit is not None:
             facts.append(f"a must: {'at most' if metric.better == 'lower' else 'at least'} {metric.limit:g}")
         if metric.weight:
-            facts.append(f"weight {metric.weight:g}, in steps of {metric.resolution:g} {metric.unit}".rstrip())
+            facts.append(
+                f"weight {metric.weight:g}, in steps of {metric.resolution:g}\N{NO-BREAK SPACE}{metric.unit}".rstrip()
+            )
         elif metric.limit is None:
             facts.append("shown, not ranked by")
         items.append(

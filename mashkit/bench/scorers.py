@@ -305,9 +305,10 @@ class ScorerTask(Task):
             for row in side
         ]
 
-    def sound(self, given: Input) -> Audio:
-        """Return the mix of the input's plan."""
-        return _mashup(given).mix
+    def sound(self, given: Input, longest_s: float) -> Audio:
+        """Return the beginning of the mix of the input's plan."""
+        plan = protocols.cut(MashupPlan.from_dict(given.parameters["plan"]), longest_s)
+        return _mashup(attrs.evolve(given, parameters={**given.parameters, "plan": plan.to_dict()})).mix
 
     # ----------------------------------------------------------------------------------------------------- metrics
     def summarize(self, rows: Sequence[Row]) -> dict[str, float | None]:

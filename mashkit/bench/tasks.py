@@ -272,8 +272,8 @@ class Task(ABC):
         """Return what is worth hearing of one competitor's rows; nothing where inputs are not to be heard."""
         return []
 
-    def sound(self, given: Input) -> Audio:
-        """Return how an input that :meth:`picks` names sounds.
+    def sound(self, given: Input, longest_s: float) -> Audio:
+        """Return how an input that :meth:`picks` names begins, so many seconds at most.
 
         Raises
         ------
