@@ -23,6 +23,7 @@ HERE = Path(__file__).parent
 PACKAGE = HERE / "src" / "mashkit_mashnet"
 CARDS = HERE / "cards"
 RESULTS = HERE.parents[1] / "benchmarks" / "results"
+SUITE = "amu_vs_premixnet-vocals-9-matched-3-other_stretcher-other_separator"
 MEASURED = {
     "auc": "AUC, original against unmatched, %", "accuracy": "accuracy at 0.5, %", "ece": "expected calibration error",
     "semitone": "original over its twin ±1 semitone, %", "late_50": "… percussion ½ beat late, %",
@@ -102,7 +103,7 @@ def _measured(variant: str, name: str) -> list[str]:
         *lines,
         "",
         "Of the seed that ships; the others, and how: benchmarks/results/networks.md.",
-        "On real songs, beside other scorers: benchmarks/results/amu_vs_premixnet.md.",
+        f"On real songs, beside other scorers: benchmarks/results/{SUITE}.md.",
     ]
 
 
