@@ -616,9 +616,10 @@ def doctor(arguments: argparse.Namespace) -> int:
 
     for one in registry.broken:
         check(f"plugin {one.distribution}", one.reason, f"reinstall or remove {one.distribution}", needed=False)
+    own = own_commands()
     for name, entries in registry.commands().items():
         owners = " and ".join(one.origin.distribution for one in entries)
-        if name in own_commands():
+        if name in own:
             check(
                 f"command {name}",
                 f"mashkit has one; that of {owners} is left out",

@@ -25,10 +25,11 @@ from mashkit.types import Analysis, Audio, Clip, Condition, Key, Mixing, Role
 from mashkit_mashnet import SHIPPED, WEIGHTS, spectra
 from mashkit_mashnet.checkpoint import VARIANTS, Calibration, Checkpoint, CheckpointError, architecture, load, save
 from mashkit_mashnet.frontend import FrontEnd
-from mashkit_mashnet.networks import ROLES, MixNet, MixPreset
+from mashkit_mashnet.networks import MixNet, MixPreset
 from mashkit_mashnet.scorer import SHIPPED as FOLDER
 from mashkit_mashnet.scorer import LayerScorer, MixScorer, PostMixNetScorer, PreMixNetLsroScorer, PreMixNetScorer
 from mashkit_mashnet.spectra import Stage
+from mashkit_mashnet.stems import ROLES
 
 TINY = MixPreset(
     name="tiny",

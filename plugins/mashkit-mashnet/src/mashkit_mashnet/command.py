@@ -71,6 +71,7 @@ def _configure(made: argparse.ArgumentParser) -> None:
 def _run(arguments: argparse.Namespace) -> int:
     from mashkit.cli.progress import ProgressListener
     from mashkit.registry import Registry
+    from mashkit_mashnet.datasets import training_data
     from mashkit_mashnet.losses import Unlabelled
     from mashkit_mashnet.store import open_store
     from mashkit_mashnet.training import TrainingConfig, train
@@ -96,9 +97,6 @@ def _run(arguments: argparse.Namespace) -> int:
     )
     network = new_network(arguments.variant, arguments.preset, arguments.seed)
     stores = [open_store(folder) for folder in arguments.data]
-
-    from mashkit_mashnet.datasets import training_data
-
     data = training_data(
         stores,
         arguments.variant,

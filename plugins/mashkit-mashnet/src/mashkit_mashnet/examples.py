@@ -9,7 +9,6 @@ Conventions: the mashup's time begins with the excerpt of the vocal; a layer say
 
 from __future__ import annotations
 
-import functools
 import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence, Set
@@ -20,6 +19,7 @@ import numpy as np
 
 from mashkit.errors import UsageError
 from mashkit.types import Key, Role, Times
+from mashkit_mashnet.stems import WIDE
 from mashkit_mashnet.store import Record, Store, numbered
 
 Protocol: TypeAlias = Literal["controlled", "paper"]
@@ -299,7 +299,7 @@ class Drawer:
         store, own = self.clips.place(clip)
         spectrum = store.stem(own, Role.VOCAL).spectrum
         times = self.clips.beats[clip][first : first + count]
-        frames = np.minimum((times * _rate() + 2).astype(np.int64), len(spectrum) - 1)
+        frames = np.minimum((times * WIDE.frame_rate + 2).astype(np.int64), len(spectrum) - 1)
         # 40 dB below the stem's loud frames, in some band.
         return bool((spectrum[frames].max(axis=1) > 128).mean() >= QUIET_SHARE)
 
@@ -368,13 +368,6 @@ class Drawer:
         start = beats[first]
         length = float(grid[-1])
         return Layer(clip, shift, np.array([0.0, length]), np.array([start, start + length * speed]))
-
-
-@functools.cache
-def _rate() -> float:
-    from mashkit_mashnet.stems import WIDE
-
-    return WIDE.frame_rate
 
 
 def fingerprint(stores: Sequence[Store], **settings: Any) -> str:

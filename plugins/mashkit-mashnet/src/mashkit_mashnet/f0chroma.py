@@ -15,9 +15,8 @@ from mashkit.recent import Recent
 from mashkit.render import Mashup
 from mashkit.types import Role, Score
 from mashkit_mashnet import F0CHROMA
-from mashkit_mashnet.intervals import Floats, StemIntervals
-from mashkit_mashnet.pitches import PITCH_CLASSES
-from mashkit_mashnet.stems import StemFeatures
+from mashkit_mashnet.intervals import StemIntervals, heard
+from mashkit_mashnet.pitches import PITCH_CLASSES, Floats
 
 _CACHED_STEMS = 512  # about 150 MB of pitch classes of stems of 40 s
 
@@ -48,18 +47,12 @@ class F0ChromaScorer(Scorer):
                 f"plan {mashup.plan.id} has no harmonic layer: {self.info.name!r} compares it with the vocal",
                 "give a plan with a harmonic stem",
             )
-        vocal, harmonic = (self._pitches(mashup, role) for role in (Role.VOCAL, Role.HARMONIC))
+        grid = mashup.grid()
+        vocal, harmonic = (heard(mashup, role, self._stems, grid)[0] for role in (Role.VOCAL, Role.HARMONIC))
         agreement = rotations(vocal[0], harmonic.sum(axis=0))
         mean = float(agreement.mean())
         value = float(agreement[0]) / mean - 1 if mean > 0 else 0.0
         return Score(value=value, scale="ordinal", parts={"harmony": value})
-
-    def _pitches(self, mashup: Mashup, role: Role) -> Floats:
-        layer = mashup.plan.layer(role)
-        stem = self._stems.get(
-            (layer.clip_id, role), lambda: StemIntervals.of(StemFeatures.of(mashup.source_stem(role)), role)
-        )
-        return stem.on(mashup.grid(), layer.to_clip, layer.semitones)[0]
 
 
 def rotations(vocal: Floats, harmonic: Floats) -> Floats:

@@ -2,33 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import numpy as np
 import torch
 
 from mashkit.types import Role, Times
 from mashkit_mashnet.batches import Batch
+from mashkit_mashnet.drawn import DrawnData
 from mashkit_mashnet.examples import (
     MATCHED,
     ORIGINAL,
     TWINS,
     UNMATCHED,
     Clips,
-    Drawer,
     Example,
     Protocol,
     Random,
-    fingerprint,
 )
-from mashkit_mashnet.intervals import (
-    Floats,
-    divided,
-    positions,
-)
+from mashkit_mashnet.intervals import divided, positions
 from mashkit_mashnet.kept import VARIANTS, KeptIntervals
-from mashkit_mashnet.store import ROLES, Store
+from mashkit_mashnet.pitches import Floats
+from mashkit_mashnet.stems import ROLES
+from mashkit_mashnet.store import Store
 
 BEATS = (24, 64)
 """Range of an excerpt's length, beats, as far as a clip goes."""
@@ -50,62 +46,35 @@ DRAWN = (ORIGINAL, ORIGINAL, MATCHED, MATCHED)
 """Of each vocal, beside one negative of each sort of :data:`UNMATCHED` in turn and two twins."""
 
 
-class IntervalData:
-    """Training data of an intervalnet; see :class:`mashkit_mashnet.batches.TrainingData`.
+class IntervalData(DrawnData):
+    """Training data of an intervalnet.
 
     Parameters
     ----------
-    stores : sequence of Store
-    protocol : {"controlled", "paper"}
-    seed : int
-    groups : int
-        Vocals of a batch, ≥ 1: eight examples each.
-    validation_groups : int
-        Vocals to validate on.
+    stores, protocol, seed, groups, validation_groups
+        As in :class:`mashkit_mashnet.drawn.DrawnData`; a vocal has eight examples.
     """
 
     def __init__(
         self, stores: Sequence[Store], protocol: Protocol = "controlled", seed: int = 0, *, groups: int = GROUPS,
         validation_groups: int = 240,
     ) -> None:  # fmt: skip
-        self.seed = seed
-        self.groups = groups
-        self.validation_groups = validation_groups
-        self.training, self.held = (Clips(stores, split) for split in ("training", "validation"))
-        self._drawer = Drawer(self.training, protocol, BEATS)
-        self._held = Drawer(self.held, protocol, BEATS)
+        super().__init__(
+            stores, protocol, seed, beats=BEATS, groups=groups, validation_groups=validation_groups, family="intervals"
+        )
         self._lookup = Lookup(stores)
-        self.fingerprint = fingerprint(stores, family="intervals", protocol=protocol, seed=seed, groups=groups)
-        self.summary: Mapping[str, Any] = {
-            "protocol": protocol,
-            "training": self.training.summary(),
-            "validation": self.held.summary(),
-            "sources": [dict(store.source) for store in stores],
-        }
 
-    def batch(self, step: int) -> Batch:
-        """Return the training batch of that number."""
-        random = np.random.default_rng([self.seed, step])
-        examples: list[Example] = []
-        for number in range(self.groups):
-            unmatched = UNMATCHED[(step + number) % len(UNMATCHED)], UNMATCHED[int(random.integers(3))]
-            twins = [str(kind) for kind in random.choice(TWINS, 2, replace=False)]
-            examples += self._drawer.group(number, (*DRAWN, *unmatched, *twins), random)
+    def _kinds(self, step: int, number: int, random: Random) -> Sequence[str]:
+        unmatched = UNMATCHED[(step + number) % len(UNMATCHED)], UNMATCHED[int(random.integers(3))]
+        twins = [str(kind) for kind in random.choice(TWINS, 2, replace=False)]
+        return (*DRAWN, *unmatched, *twins)
+
+    def _training_batch(self, examples: Sequence[Example], random: Random) -> Batch:
         beats = round(float(np.exp(random.uniform(*np.log(HEARD)))))
         return self._lookup.batch(self.training, examples, random, beats=beats, masked=MASKED)
 
-    def validation(self) -> list[Batch]:
-        """Return all validation examples: as in training, but whole, and of other songs."""
-        batches = []
-        for start in range(0, self.validation_groups, self.groups):
-            random = np.random.default_rng([start, 77])
-            examples = [
-                example
-                for number in range(start, min(start + self.groups, self.validation_groups))
-                for example in self._held.group(number, (ORIGINAL, MATCHED, *UNMATCHED), random)
-            ]
-            batches.append(self._lookup.batch(self.held, examples, random, beats=HEARD[1], masked=0.0))
-        return batches
+    def _validation_batch(self, examples: Sequence[Example], random: Random) -> Batch:
+        return self._lookup.batch(self.held, examples, random, beats=HEARD[1], masked=0.0)
 
 
 class Lookup:
@@ -144,8 +113,10 @@ class Lookup:
         self, clips: Clips, example: Example, beats: int, random: Random | None
     ) -> tuple[Floats, Floats, Floats]:
         """Return pitches, onsets and positions of an example's first ``beats``, clean if ``random`` is None."""
-        grid, places = example.grid[: beats + 1], positions(example.grid[: beats + 1], example.downbeats)
-        if random is not None:
+        if random is None:
+            grid = example.grid[: beats + 1]
+            places = positions(grid, example.downbeats)
+        else:
             grid, places = _tracked(example, beats, random)
         pitches, onsets = [], []
         for role in ROLES:

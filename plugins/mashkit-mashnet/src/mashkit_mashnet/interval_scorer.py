@@ -12,21 +12,20 @@ import torch
 from mashkit.components import ComponentInfo
 from mashkit.recent import Recent
 from mashkit.render import Mashup
-from mashkit.types import Role, Score
+from mashkit.types import Role, Score, Times
 from mashkit_mashnet import INTERVALNET
 from mashkit_mashnet.intervals import (
     ONSET_CHANNELS,
     ONSET_PARTS,
-    PITCH_CHANNELS,
     PITCH_PARTS,
-    Floats,
     StemIntervals,
+    heard,
     positions,
 )
+from mashkit_mashnet.pitches import PITCH_CHANNELS, PITCH_CLASSES, Floats
 from mashkit_mashnet.scorer import Judge, NetworkScorer
 from mashkit_mashnet.spectra import too_short
-from mashkit_mashnet.stems import StemFeatures
-from mashkit_mashnet.store import ROLES
+from mashkit_mashnet.stems import ROLES
 
 FEWEST_BEATS = 8
 """Two bars (SPEC.md, reading 6)."""
@@ -50,7 +49,7 @@ class IntervalNetScorer(NetworkScorer):
         grid = mashup.grid()
         if len(grid) <= FEWEST_BEATS:
             raise too_short(mashup, self.info.name, f"{FEWEST_BEATS} beats or more")
-        stems = [self._on(mashup, role) for role in ROLES]
+        stems = [self._on(mashup, role, grid) for role in ROLES]
         pairs = list(itertools.combinations(mashup.roles, 2))
         shown = torch.tensor([[role in roles for role in ROLES] for roles in (mashup.roles, *pairs)])
         pitches, onsets = (np.concatenate(parts) for parts in zip(*stems, strict=True))
@@ -59,22 +58,14 @@ class IntervalNetScorer(NetworkScorer):
             torch.as_tensor(part, device=self.device).expand(len(shown), *part.shape)
             for part in (pitches, onsets, positions(grid, downbeats))
         ]
-        logits = judge.network(*inputs, shown.to(self.device))
-        value, *parts = judge.calibration.probability(logits).tolist()
-        named = {f"{one}-{other}": part for (one, other), part in zip(pairs, parts, strict=True)}
-        return Score(value=value, scale="probability", parts=named)
+        return judge.score(judge.network(*inputs, shown.to(self.device)), pairs)
 
-    def _on(self, mashup: Mashup, role: Role) -> tuple[Floats, Floats]:
+    def _on(self, mashup: Mashup, role: Role, grid: Times) -> tuple[Floats, Floats]:
         """Return a role's pitches and onsets on the mashup's grid; zeros if it has no layer."""
-        grid = mashup.grid()
         if role not in mashup.roles:
             beats = len(grid) - 1
             return (
-                np.zeros((PITCH_CHANNELS[role], 12, PITCH_PARTS * beats), np.float32),
+                np.zeros((PITCH_CHANNELS[role], PITCH_CLASSES, PITCH_PARTS * beats), np.float32),
                 np.zeros((ONSET_CHANNELS, ONSET_PARTS * beats), np.float32),
             )
-        layer = mashup.plan.layer(role)
-        stem = self._stems.get(
-            (layer.clip_id, role), lambda: StemIntervals.of(StemFeatures.of(mashup.source_stem(role)), role)
-        )
-        return stem.on(grid, layer.to_clip, layer.semitones)
+        return heard(mashup, role, self._stems, grid)

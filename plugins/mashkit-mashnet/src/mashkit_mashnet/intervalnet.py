@@ -21,9 +21,9 @@ from torch.nn import functional
 from mashkit_mashnet.frontend import FrontEnd
 from mashkit_mashnet.intervals import BAR, ONSET_CHANNELS, ONSET_PARTS
 from mashkit_mashnet.networks import Network, Preset
+from mashkit_mashnet.pitches import PITCH_CLASSES
 from mashkit_mashnet.stems import WIDE
 
-PITCHES = 12
 LAGS = 6
 """Parts of a beat that onsets are compared across, to either side: half a beat."""
 PAIRS = ((0, 1), (0, 2), (1, 2))
@@ -66,12 +66,15 @@ class IntervalNet(Network):
         super().__init__(preset)
         templates, width, rhythm = preset.templates, preset.block_filters, preset.rhythm
         # As high as the circle of pitch classes: a template may put any interval together.
-        self.vocal = nn.Conv2d(4, templates, (PITCHES, 3), padding=(0, 1))
-        self.harmonic = nn.Conv2d(3, templates, (PITCHES, 3), padding=(0, 1))
+        self.vocal = nn.Conv2d(4, templates, (PITCH_CLASSES, 3), padding=(0, 1))
+        self.harmonic = nn.Conv2d(3, templates, (PITCH_CLASSES, 3), padding=(0, 1))
         self.harmony = nn.Sequential(
-            nn.Conv1d(2 * templates * PITCHES, width, 1), nn.ReLU(), nn.Conv1d(width, width, 5, padding=2), nn.ReLU()
+            nn.Conv1d(2 * templates * PITCH_CLASSES, width, 1),
+            nn.ReLU(),
+            nn.Conv1d(width, width, 5, padding=2),
+            nn.ReLU(),
         )
-        self.key = nn.Sequential(nn.Linear(templates * PITCHES, width), nn.ReLU())
+        self.key = nn.Sequential(nn.Linear(templates * PITCH_CLASSES, width), nn.ReLU())
         self.beats = nn.ModuleList(nn.Conv1d(ONSET_CHANNELS * ONSET_PARTS + BAR, rhythm, 1) for _ in range(3))
         self.bars = nn.ModuleList(
             nn.Sequential(nn.Conv1d(3 * rhythm, width, 1), nn.ReLU(), nn.Conv1d(width, width, 5, padding=2), nn.ReLU())
@@ -130,12 +133,12 @@ class IntervalNet(Network):
 
 def _around(pitches: Tensor) -> Tensor:
     """Return pitches with the circle of pitch classes continued, so that a kernel of 12 gives 12."""
-    return torch.cat([pitches, pitches[:, :, : PITCHES - 1]], dim=2)
+    return torch.cat([pitches, pitches[:, :, : PITCH_CLASSES - 1]], dim=2)
 
 
 def _rotations(vocal: Tensor, harmonic: Tensor) -> Tensor:
     """Return how well each template agrees at each rotation, shape (examples, templates, 12, time)."""
-    rolled = torch.stack([harmonic.roll(-lag, dims=2) for lag in range(PITCHES)], dim=2)
+    rolled = torch.stack([harmonic.roll(-lag, dims=2) for lag in range(PITCH_CLASSES)], dim=2)
     return (vocal[:, :, None] * rolled).mean(dim=3)
 
 

@@ -9,28 +9,28 @@ Conventions: a grid is the times of beats, seconds, B + 1 of them around B beats
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import TypeAlias
+from collections.abc import Callable
+from typing import TYPE_CHECKING, TypeAlias
 
 import attrs
 import numpy as np
-import numpy.typing as npt
 
+from mashkit.recent import Recent
 from mashkit.types import Role, Times
-from mashkit_mashnet.pitches import FRAME_RATE, chroma, melody, whitened
+from mashkit_mashnet.pitches import FRAME_RATE, Floats, pitch_frames
 from mashkit_mashnet.running import RunningSum
-from mashkit_mashnet.stems import ONSET_RATE, StemFeatures
+from mashkit_mashnet.stems import ONSET_BANDS, ONSET_RATE, StemFeatures
 
-Floats: TypeAlias = npt.NDArray[np.float32]
+if TYPE_CHECKING:
+    from mashkit.render import Mashup
+
 ToClip: TypeAlias = Callable[[Times], Times]
 
 PITCH_PARTS = 2
 """Parts of a beat in which pitches are heard."""
 ONSET_PARTS = 12
 """Parts of a beat in which onsets are heard: sixteenths and triplets fall on them, as in AutoMashUpper."""
-PITCH_CHANNELS: Mapping[Role, int] = {Role.VOCAL: 4, Role.HARMONIC: 3, Role.PERCUSSION: 0}
-"""The vocal's melody and three registers; the harmonic's three registers."""
-ONSET_CHANNELS = 3
+ONSET_CHANNELS = len(ONSET_BANDS)
 BAR = 4
 """Beats of a bar whose places are told apart; of a longer bar they begin anew."""
 _LITTLE_PITCH, _LITTLE_ONSET = 0.05, 0.02
@@ -70,20 +70,19 @@ class StemIntervals:
         semitones : float
             By which the layer is transposed.
         """
-        pitches = transposed(self.pitches.means(to_clip(divided(grid, PITCH_PARTS))).transpose(1, 2, 0), semitones)
-        onsets = self.onsets.means(to_clip(divided(grid, ONSET_PARTS))).T
-        return levelled(pitches, onsets)
+        return self.at(to_clip(divided(grid, PITCH_PARTS)), to_clip(divided(grid, ONSET_PARTS)), semitones)
+
+    def at(self, pitch_moments: Times, onset_moments: Times, semitones: float) -> tuple[Floats, Floats]:
+        """Return (pitches, onsets) between moments of the clip, which :meth:`on` finds on a grid."""
+        pitches = transposed(self.pitches.means(pitch_moments).transpose(1, 2, 0), semitones)
+        return levelled(pitches, self.onsets.means(onset_moments).T)
 
 
-def pitch_frames(features: StemFeatures, role: Role) -> Floats:
-    """Return a stem's pitch classes, shape (frames, channels, 12); see :data:`PITCH_CHANNELS`."""
-    if role is Role.PERCUSSION:
-        return np.zeros((len(features.spectrum), 0, 12), np.float32)
-    white = whitened(features.spectrum)
-    registers = chroma(white)
-    if role is Role.HARMONIC:
-        return registers
-    return np.concatenate([melody(white)[:, None], registers], axis=1)
+def heard(mashup: Mashup, role: Role, stems: Recent[StemIntervals], grid: Times) -> tuple[Floats, Floats]:
+    """Return (pitches, onsets) of a mashup's layer on a grid, its stem measured unless it is in ``stems``."""
+    layer = mashup.plan.layer(role)
+    stem = stems.get((layer.clip_id, role), lambda: StemIntervals.of(StemFeatures.of(mashup.source_stem(role)), role))
+    return stem.on(grid, layer.to_clip, layer.semitones)
 
 
 def levelled(pitches: Floats, onsets: Floats) -> tuple[Floats, Floats]:

@@ -13,20 +13,11 @@ from mashkit.atomicfile import replacing
 from mashkit.types import Role, Times
 from mashkit_mashnet.examples import Layer, Random
 from mashkit_mashnet.frontend import scaled, unscaled
-from mashkit_mashnet.intervals import (
-    ONSET_PARTS,
-    PITCH_CHANNELS,
-    PITCH_PARTS,
-    Floats,
-    divided,
-    levelled,
-    pitch_frames,
-    transposed,
-)
-from mashkit_mashnet.pitches import FRAME_RATE
+from mashkit_mashnet.intervals import ONSET_PARTS, PITCH_PARTS, StemIntervals, divided
+from mashkit_mashnet.pitches import FRAME_RATE, PITCH_CHANNELS, PITCH_CLASSES, Floats, pitch_frames
 from mashkit_mashnet.running import RunningSum
-from mashkit_mashnet.stems import MARGIN, ONSET_RATE, Bytes, StemFeatures
-from mashkit_mashnet.store import ROLES, Store
+from mashkit_mashnet.stems import MARGIN, ONSET_RATE, ROLES, Bytes, StemFeatures
+from mashkit_mashnet.store import Store
 
 RESIDUE_DB = (-24.0, -9.0)
 """Level of what is left of other stems in a separated one. It is another song's: a song's own would give it away."""
@@ -45,23 +36,20 @@ class KeptIntervals:
     def on(self, clip: int, role: Role, variant: int, layer: Layer, grid: Times) -> tuple[Floats, Floats]:
         """Return (pitches, onsets) of a layer on a grid; see :meth:`mashkit_mashnet.intervals.StemIntervals.on`."""
         (first, last), (begin, end) = self.store.starts[clip : clip + 2].T
-        channels = PITCH_CHANNELS[role]
-        if channels:
-            moments = layer.to_clip(divided(grid, PITCH_PARTS))
-            low, high = _span(moments, FRAME_RATE, last - first)
-            frames = _floats(self.pitches[role][variant, first + low : first + high], PITCH_SCALE)
-            sums = RunningSum.of(np.square(frames), FRAME_RATE)
-            pitches = transposed(sums.means(moments - low / FRAME_RATE).transpose(1, 2, 0), layer.semitones)
-        else:
-            pitches = np.zeros((0, 12, PITCH_PARTS * (len(grid) - 1)), np.float32)
-        moments = layer.to_clip(divided(grid, ONSET_PARTS))
-        low, high = _span(moments, ONSET_RATE, end - begin)
-        place = ROLES.index(role)
-        onsets = _floats(self.store.onsets[begin + low : begin + high, place])
+        moments = layer.to_clip(divided(grid, PITCH_PARTS))
+        low, high = _span(moments, FRAME_RATE, last - first)
+        frames = np.zeros((high - low, 0, PITCH_CLASSES), np.float32)
+        if role in self.pitches:
+            frames = np.square(_floats(self.pitches[role][variant, first + low : first + high], PITCH_SCALE))
+        onset_moments = layer.to_clip(divided(grid, ONSET_PARTS))
+        start, stop = _span(onset_moments, ONSET_RATE, end - begin)
+        onsets = _floats(self.store.onsets[begin + start : begin + stop, ROLES.index(role)])
         if variant:
             other, gain = _residue_onsets(self.store, clip, role)
-            onsets = np.maximum(onsets, gain * other[low:high])
-        return levelled(pitches, RunningSum.of(onsets, ONSET_RATE).means(moments - low / ONSET_RATE).T)
+            onsets = np.maximum(onsets, gain * other[start:stop])
+        # Of the clip, only what is looked at is summed: its time then begins later.
+        part = StemIntervals(RunningSum.of(frames, FRAME_RATE), RunningSum.of(onsets, ONSET_RATE))
+        return part.at(moments - low / FRAME_RATE, onset_moments - start / ONSET_RATE, layer.semitones)
 
 
 def _span(moments: Times, rate: float, frames: int) -> tuple[int, int]:
@@ -78,7 +66,7 @@ def _pitches(store: Store, role: Role) -> npt.NDArray[np.uint8]:
     """Return pitch frames of all clips, shape (variants, frames, channels, 12), as bytes of their roots."""
     path = store.folder / f"pitches-{role}-{_recipe()}.npy"
     if not path.exists():
-        shape = (VARIANTS, len(store.spectra), PITCH_CHANNELS[role], 12)
+        shape = (VARIANTS, len(store.spectra), PITCH_CHANNELS[role], PITCH_CLASSES)
         kept = np.zeros(shape, np.uint8)
         for clip in range(len(store)):
             first, last = store.starts[clip : clip + 2, 0]
@@ -97,7 +85,7 @@ def _pitches(store: Store, role: Role) -> npt.NDArray[np.uint8]:
 def _recipe() -> str:
     """Return hex digits of the code that makes pitch frames: what was kept by other code is not read."""
     here = Path(__file__).parent
-    text = b"".join((here / name).read_bytes() for name in ("pitches.py", "kept.py"))
+    text = b"".join((here / name).read_bytes() for name in ("frontend.py", "stems.py", "pitches.py", "kept.py"))
     return hashlib.sha256(text).hexdigest()[:8]
 
 

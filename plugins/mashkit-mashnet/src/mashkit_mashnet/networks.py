@@ -21,11 +21,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from mashkit.errors import OptionError, UsageError
-from mashkit.types import Role
 from mashkit_mashnet.frontend import LOG_FREQUENCY, MEL, FrontEnd
-
-ROLES = (Role.VOCAL, Role.HARMONIC, Role.PERCUSSION)
-"""The sources of :class:`PreMixNet`, in this order."""
+from mashkit_mashnet.stems import ROLES
 
 BAD, GOOD = 0, 1
 """The classes of the logits: unmatched and original."""

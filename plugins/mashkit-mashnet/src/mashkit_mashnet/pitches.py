@@ -6,18 +6,22 @@ come first; pitch class 0 is C.
 
 from __future__ import annotations
 
-import functools
+from collections.abc import Mapping
 from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 import scipy.ndimage
 
-from mashkit_mashnet.frontend import unscaled
-from mashkit_mashnet.stems import WIDE, Bytes
+from mashkit.types import Role
+from mashkit_mashnet.stems import WIDE, Bytes, StemFeatures, powers
 
 Floats: TypeAlias = npt.NDArray[np.float32]
 
+FRAME_RATE = WIDE.frame_rate
+"""Frames a second."""
+PITCH_CHANNELS: Mapping[Role, int] = {Role.VOCAL: 4, Role.HARMONIC: 3, Role.PERCUSSION: 0}
+"""The vocal's melody and three registers; the harmonic's three registers."""
 PITCH_CLASSES = 12
 LOWEST_CLASS = 6
 """Pitch class of the lowest band of a wide spectrum: F♯."""
@@ -38,15 +42,10 @@ def whitened(spectrum: Bytes) -> Floats:
     Of the square root of the magnitude, near the exponent of loudness (:func:`mashkit.features.chromagram`). What is
     broad, noise and what drums leave behind, goes; what is narrow, partials, stays.
     """
-    loudness = np.sqrt(np.sqrt(_powers()[spectrum]))
+    loudness = np.sqrt(np.sqrt(powers(spectrum)))
     around = scipy.ndimage.uniform_filter1d(loudness, 2 * REACH + 1, axis=1, mode="nearest")
     above: Floats = np.maximum(loudness - around, 0)
     return above
-
-
-@functools.cache
-def _powers() -> Floats:
-    return unscaled((np.arange(256) / 255).astype(np.float32))
 
 
 def chroma(white: Floats) -> Floats:
@@ -97,5 +96,12 @@ def melody(white: Floats) -> Floats:
     return sung
 
 
-FRAME_RATE = WIDE.frame_rate
-"""Frames a second."""
+def pitch_frames(features: StemFeatures, role: Role) -> Floats:
+    """Return a stem's pitch classes, shape (frames, channels, 12); see :data:`PITCH_CHANNELS`."""
+    if role is Role.PERCUSSION:
+        return np.zeros((len(features.spectrum), 0, 12), np.float32)
+    white = whitened(features.spectrum)
+    registers = chroma(white)
+    if role is Role.HARMONIC:
+        return registers
+    return np.concatenate([melody(white)[:, None], registers], axis=1)

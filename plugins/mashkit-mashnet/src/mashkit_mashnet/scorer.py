@@ -23,8 +23,9 @@ from mashkit.types import Role, Score
 from mashkit_mashnet import POSTMIXNET, POSTMIXNET_LSRO, PREMIXNET, PREMIXNET_LSRO
 from mashkit_mashnet.checkpoint import VARIANTS, Calibration, CheckpointError, load
 from mashkit_mashnet.frontend import FrontEnd
-from mashkit_mashnet.networks import ROLES, MixNet, Network
+from mashkit_mashnet.networks import MixNet, Network
 from mashkit_mashnet.spectra import Stage, require_two_bars, too_short
+from mashkit_mashnet.stems import ROLES
 
 SHIPPED = Path(__file__).parent / "weights"
 """Folder of the checkpoints that come with this package, each called as its scorer."""
@@ -38,6 +39,12 @@ class Judge:
 
     network: Network
     calibration: Calibration
+
+    def score(self, logits: Tensor, pairs: Sequence[tuple[Role, Role]]) -> Score:
+        """Return the score that logits stand for: the first of all roles together, then one of each pair."""
+        value, *parts = self.calibration.probability(logits).tolist()
+        named = {f"{one}-{other}": part for (one, other), part in zip(pairs, parts, strict=True)}
+        return Score(value=value, scale="probability", parts=named)
 
     @property
     def front_end(self) -> FrontEnd:
@@ -158,10 +165,7 @@ class LayerScorer(NetworkScorer):
         frames = summed.shape[-1] * network.reduction
         if frames < network.shortest:
             raise too_short(mashup, self.info.name, f"{network.shortest / judge.front_end.frame_rate:.1f} s or more")
-        logits = network.judge([summed], torch.full((len(heard),), frames))
-        value, *parts = judge.calibration.probability(logits).tolist()
-        named = {f"{one}-{other}": part for (one, other), part in zip(pairs, parts, strict=True)}
-        return Score(value=value, scale="probability", parts=named)
+        return judge.score(network.judge([summed], torch.full((len(heard),), frames)), pairs)
 
     def _layer(self, stage: Stage, role: Role, judge: Judge) -> Tensor:
         """Return what the network makes of a layer, shape (block_filters, frames), from the cache if it is there."""

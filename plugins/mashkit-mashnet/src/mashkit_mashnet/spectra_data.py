@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -11,22 +10,21 @@ import torch
 
 from mashkit.types import Role
 from mashkit_mashnet.batches import Batch
+from mashkit_mashnet.drawn import DrawnData
 from mashkit_mashnet.examples import (
     MATCHED,
     ORIGINAL,
     UNMATCHED,
     Clips,
-    Drawer,
     Example,
     Layer,
     Protocol,
     Random,
-    fingerprint,
 )
 from mashkit_mashnet.frontend import LOG_FREQUENCY, Bands, scaled, unscaled
 from mashkit_mashnet.kept import RESIDUE_DB
-from mashkit_mashnet.stems import MARGIN, MARGIN_SEMITONES, WIDE, Bytes
-from mashkit_mashnet.store import ROLES, Store
+from mashkit_mashnet.stems import MARGIN, MARGIN_SEMITONES, ROLES, WIDE, Bytes, powers
+from mashkit_mashnet.store import Store
 
 CROP = 224
 """Frames of a training example: 10.4 s."""
@@ -42,64 +40,39 @@ GROUPS = 6
 """Vocals of a batch, each with two positives, two negatives, and two unlabelled where they count."""
 
 
-class SpectraData:
-    """Training data of PreMixNet and PostMixNet; see :class:`mashkit_mashnet.batches.TrainingData`.
+class SpectraData(DrawnData):
+    """Training data of PreMixNet and PostMixNet.
 
     Parameters
     ----------
-    stores : sequence of Store
-    protocol : {"controlled", "paper"}
-    seed : int
+    stores, protocol, seed, groups, validation_groups
+        As in :class:`mashkit_mashnet.drawn.DrawnData`.
     mixed : bool
         Whether the network hears the mix (PostMixNet), not the stems.
     unlabelled : bool
         Whether unlabelled examples are drawn.
-    groups, validation_groups : int
-        Vocals of a batch, and vocals to validate on.
     """
 
     def __init__(
         self, stores: Sequence[Store], protocol: Protocol = "controlled", seed: int = 0, *, mixed: bool,
         unlabelled: bool, groups: int = GROUPS, validation_groups: int = 120,
     ) -> None:  # fmt: skip
-        self.seed = seed
-        self.groups = groups
-        self.validation_groups = validation_groups
-        self.matched = (MATCHED, MATCHED) if unlabelled else ()
-        self.training, self.held = (Clips(stores, split) for split in ("training", "validation"))
-        self._drawer = Drawer(self.training, protocol, BEATS)
-        self._held = Drawer(self.held, protocol, BEATS)
+        super().__init__(
+            stores, protocol, seed, beats=BEATS, groups=groups, validation_groups=validation_groups, family="spectra",
+            mixed=mixed, unlabelled=unlabelled, crop=CROP,
+        )  # fmt: skip
         self.mixed = mixed
-        settings = {"mixed": mixed, "unlabelled": unlabelled, "groups": groups, "crop": CROP}
-        self.fingerprint = fingerprint(stores, family="spectra", protocol=protocol, seed=seed, **settings)
-        self.summary: Mapping[str, Any] = {
-            "protocol": protocol,
-            "training": self.training.summary(),
-            "validation": self.held.summary(),
-            "sources": [dict(store.source) for store in stores],
-        }
+        self.matched = (MATCHED, MATCHED) if unlabelled else ()
 
-    def batch(self, step: int) -> Batch:
-        """Return the training batch of that number."""
-        random = np.random.default_rng([self.seed, step])
-        examples: list[Example] = []
-        for number in range(self.groups):
-            unmatched = UNMATCHED[(step + number) % 3], UNMATCHED[(step + number + 1) % 3]
-            examples += self._drawer.group(number, (ORIGINAL, ORIGINAL, *unmatched, *self.matched), random)
+    def _kinds(self, step: int, number: int, random: Random) -> Sequence[str]:
+        unmatched = UNMATCHED[(step + number) % 3], UNMATCHED[(step + number + 1) % 3]
+        return (ORIGINAL, ORIGINAL, *unmatched, *self.matched)
+
+    def _training_batch(self, examples: Sequence[Example], random: Random) -> Batch:
         return collated(self.training, examples, random, frames=CROP, mixed=self.mixed)
 
-    def validation(self) -> list[Batch]:
-        """Return all validation examples: longer than in training, and of other songs."""
-        batches = []
-        for start in range(0, self.validation_groups, self.groups):
-            random = np.random.default_rng([start, 77])
-            examples = [
-                example
-                for number in range(start, min(start + self.groups, self.validation_groups))
-                for example in self._held.group(number, (ORIGINAL, MATCHED, *UNMATCHED), random)
-            ]
-            batches.append(collated(self.held, examples, random, frames=HEARD, mixed=self.mixed))
-        return batches
+    def _validation_batch(self, examples: Sequence[Example], random: Random) -> Batch:
+        return collated(self.held, examples, random, frames=HEARD, mixed=self.mixed)
 
 
 def collated(clips: Clips, examples: Sequence[Example], random: Random | None, *, frames: int, mixed: bool) -> Batch:
@@ -154,7 +127,7 @@ def _with_residue(clips: Clips, values: Bands, role: Role, random: Random) -> Ba
     start = int(random.integers(len(residue)))
     taken = np.resize(np.roll(residue, -start, axis=0), (values.shape[1], values.shape[0])).T
     gain = np.float32(10 ** (random.uniform(*RESIDUE_DB) / 10))
-    return scaled(unscaled(values) + gain * _powers()[taken])
+    return scaled(unscaled(values) + gain * powers(taken))
 
 
 def _mix(layers: Bands, random: Random | None) -> Bands:
@@ -162,8 +135,3 @@ def _mix(layers: Bands, random: Random | None) -> Bands:
     gains = np.zeros(len(layers)) if random is None else random.normal(0, MIX_DB, len(layers))
     powers = unscaled(layers) * (10 ** (gains / 10)).astype(np.float32)[:, None, None]
     return scaled(powers.sum(axis=0))
-
-
-@functools.cache
-def _powers() -> Bands:
-    return unscaled((np.arange(256) / 255).astype(np.float32))

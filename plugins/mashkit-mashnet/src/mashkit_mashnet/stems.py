@@ -5,6 +5,7 @@ Everything a network is shown is made of these two, whether a plan is rendered o
 
 from __future__ import annotations
 
+import functools
 from typing import TypeAlias
 
 import attrs
@@ -12,11 +13,13 @@ import numpy as np
 import numpy.typing as npt
 
 from mashkit.features import onset_strength, spectrogram
-from mashkit.types import Audio
-from mashkit_mashnet.frontend import LOG_FREQUENCY, FrontEnd, resampled, scaled
+from mashkit.types import Audio, Role
+from mashkit_mashnet.frontend import LOG_FREQUENCY, Bands, FrontEnd, resampled, scaled, unscaled
 
 Bytes: TypeAlias = npt.NDArray[np.uint8]
 
+ROLES = (Role.VOCAL, Role.HARMONIC, Role.PERCUSSION)
+"""The order of stems, in stores and in what networks are shown."""
 MARGIN_SEMITONES = 6
 """How far a stem can be transposed: beyond that a key is nearer from the other side."""
 WIDE: FrontEnd = LOG_FREQUENCY.widened(MARGIN_SEMITONES)
@@ -61,3 +64,13 @@ class StemFeatures:
 
 STRONGEST = 2.0
 """Rise of an onset, powers of ten averaged over a band, that is kept whole; drums on silence reach about 1.5."""
+
+
+def powers(spectrum: Bytes) -> Bands:
+    """Return the power that the bytes of a spectrum stand for, relative to the stem's level, in their shape."""
+    return _powers()[spectrum]
+
+
+@functools.cache
+def _powers() -> Bands:
+    return unscaled((np.arange(_QUANTA + 1) / _QUANTA).astype(np.float32))

@@ -20,11 +20,10 @@ import numpy.typing as npt
 from mashkit.atomicfile import replacing, write_json
 from mashkit.errors import MashkitError, OutputError
 from mashkit.types import Analysis, Role
-from mashkit_mashnet.stems import ONSET_BANDS, ONSET_HOP, ONSET_N_FFT, STRONGEST, WIDE, StemFeatures
+from mashkit_mashnet.stems import ONSET_BANDS, ONSET_HOP, ONSET_N_FFT, ROLES, STRONGEST, WIDE, StemFeatures
 
 FORMAT = 1
 INDEX, SPECTRA, ONSETS, PARTS = "index.json", "spectra.npy", "onsets.npy", "parts"
-ROLES = tuple(Role)
 
 
 class StoreError(MashkitError):

@@ -29,7 +29,6 @@ QUALITIES: Mapping[str, tuple[int, ...]] = {
 }  # fmt: skip
 """Chord qualities of POP909's annotation → semitones above the root."""
 DEGREES = {"b2": 1, "2": 2, "b3": 3, "3": 4, "4": 5, "b5": 6, "5": 7, "#5": 8, "6": 9, "b7": 10, "7": 11}
-_PITCHES = {"C": 0, "D": 2, "E": 4, "F": 5, "G": 7, "A": 9, "B": 11}
 
 
 @attrs.frozen
@@ -225,13 +224,9 @@ def _chord(name: str) -> tuple[int, int, tuple[int, ...]]:
     """Return root, bass and tones of a chord as POP909 writes it: "Bb:min7/b3"."""
     root_name, _, rest = name.partition(":")
     quality, _, degree = rest.partition("/")
-    root = _pitch_class(root_name)
+    root = Key.parse(root_name).tonic
     tones = QUALITIES.get(re.sub(r"\(.*\)", "", quality), QUALITIES["min" if quality.startswith("min") else "maj"])
     return root, (root + DEGREES.get(degree, 0)) % 12, tones
-
-
-def _pitch_class(name: str) -> int:
-    return (_PITCHES[name[0]] + name.count("#") - name.count("b")) % 12
 
 
 def _key(text: str) -> Key | None:
@@ -239,7 +234,7 @@ def _key(text: str) -> Key | None:
     if len(lines) < 3:
         return None
     root, _, mode = lines[2].partition(":")
-    return Key(_pitch_class(root), "minor" if mode.startswith("min") else "major")
+    return Key.parse(f"{root} {mode}")
 
 
 # ---------------------------------------------------------------------------------------------------------- Groove
