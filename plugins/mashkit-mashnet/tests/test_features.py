@@ -175,6 +175,26 @@ def test_the_order_of_writing_is_of_no_matter(tmp_path: Path) -> None:
     assert open_store(tmp_path / "a").fingerprint == open_store(tmp_path / "b").fingerprint
 
 
+def test_an_unfinished_store_goes_on_only_with_the_same_source(tmp_path: Path) -> None:
+    source = {"recipe": "test", "seed": 0, "ranges": (1, 2)}
+    StoreWriter(tmp_path / "store", {**source, "seed": 2})  # nothing was made with it
+    StoreWriter(tmp_path / "store", source).add(record(0), stems(0))
+    with pytest.raises(StoreError, match="not the same ranges, seed") as caught:
+        StoreWriter(tmp_path / "store", {**source, "seed": 1, "ranges": (1, 3)})
+    assert "another folder" in caught.value.fix
+    writer = StoreWriter(tmp_path / "store", source)
+    assert writer.has("song-0-0")
+    writer.add(record(1), stems(1))
+    assert [one.id for one in writer.close().records] == ["song-0-0", "song-1-0"]
+
+
+def test_clips_of_an_unknown_source_are_not_gone_on_with(tmp_path: Path) -> None:
+    StoreWriter(tmp_path / "store", {}).add(record(0), stems(0))
+    (tmp_path / "store" / "parts" / "source.json").unlink()
+    with pytest.raises(StoreError, match="missing or damaged"):
+        StoreWriter(tmp_path / "store", {})
+
+
 def test_stores_that_are_none_are_refused(tmp_path: Path) -> None:
     with pytest.raises(StoreError, match="no store"):
         open_store(tmp_path / "nowhere")

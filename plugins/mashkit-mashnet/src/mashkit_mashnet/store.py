@@ -17,13 +17,13 @@ import attrs
 import numpy as np
 import numpy.typing as npt
 
-from mashkit.atomicfile import replacing, write_json
+from mashkit.atomicfile import replacing, require_writable_folder, write_json
 from mashkit.errors import MashkitError, OutputError
 from mashkit.types import Analysis, Role
 from mashkit_mashnet.stems import ONSET_BANDS, ONSET_HOP, ONSET_N_FFT, ROLES, STRONGEST, WIDE, StemFeatures
 
 FORMAT = 1
-INDEX, SPECTRA, ONSETS, PARTS = "index.json", "spectra.npy", "onsets.npy", "parts"
+INDEX, SPECTRA, ONSETS, PARTS, SOURCE = "index.json", "spectra.npy", "onsets.npy", "parts", "source.json"
 
 
 class StoreError(MashkitError):
@@ -85,7 +85,14 @@ class StoreWriter:
     folder : Path
         Made if there is none.
     source : mapping
-        Where the clips come from: recipe, its options, data sets and their licences; kept in the index.
+        Where the clips come from, as JSON: recipe, its options, data sets and their licences; kept in the index.
+
+    Raises
+    ------
+    StoreError
+        If the folder holds a finished store, or clips from elsewhere.
+    OutputError
+        If the folder cannot be written to.
     """
 
     folder: Path
@@ -94,7 +101,18 @@ class StoreWriter:
     def __attrs_post_init__(self) -> None:
         if (self.folder / INDEX).exists():
             raise StoreError(f"{self.folder} holds a finished store", "give another folder, or remove this one")
-        (self.folder / PARTS).mkdir(parents=True, exist_ok=True)
+        parts = require_writable_folder(self.folder / PARTS)
+        path, now = parts / SOURCE, json.loads(json.dumps(dict(self.source)))
+        if not any(parts.glob("*.npz")):
+            write_json(path, now)
+        # Clips of two seeds have the same names: they would end up in one store.
+        begun = _begun(path)
+        other = [name for name in sorted({*begun, *now}) if begun.get(name) != now.get(name)]
+        if other:
+            raise StoreError(
+                f"{self.folder} holds clips of an unfinished store made otherwise: not the same {', '.join(other)}",
+                "give the same input and options to go on with it, or another folder; or remove this one",
+            )
 
     def has(self, clip_id: str) -> bool:
         """Tell whether a clip was written already."""
@@ -153,6 +171,13 @@ class StoreWriter:
 
     def _part(self, clip_id: str) -> Path:
         return self.folder / PARTS / f"{clip_id}.npz"
+
+
+def _begun(path: Path) -> dict[str, Any]:
+    try:
+        return dict(json.loads(path.read_text(encoding="utf-8")))
+    except (OSError, ValueError) as error:
+        raise StoreError(f"{path} is missing or damaged: {error}", f"remove {path.parent}") from error
 
 
 def _new(path: Path, shape: tuple[int, ...]) -> np.memmap[Any, np.dtype[np.uint8]]:

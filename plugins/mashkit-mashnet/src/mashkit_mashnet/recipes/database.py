@@ -38,14 +38,19 @@ def from_database(
     CatalogError
         If there is no database.
     StoreError
-        If no clip could be used.
+        If no clip could be used, or ``folder`` holds other clips.
     """
     with MashupDB(database, write=False) as opened:
         catalog = Catalog(opened)
         clips = catalog.clips
         if not clips:
             raise StoreError(f"{database} holds no clip", "add songs: mashkit db add FOLDER")
-        writer = StoreWriter(folder, {"recipe": "database", "songs": sorted({clip.song for clip in clips})})
+        source = {
+            "recipe": "database",
+            "songs": sorted({clip.song for clip in clips}),
+            "components": catalog.provenance(clip.id for clip in clips),
+        }
+        writer = StoreWriter(folder, source)
         for done, clip in enumerate(clips, 1):
             if not writer.has(clip.id):
                 try:

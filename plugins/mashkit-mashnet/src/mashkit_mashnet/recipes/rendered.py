@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from mashkit.errors import UsageError
+from mashkit.models import file_sha256
 from mashkit.types import Analysis, Audio, Role
 from mashkit_mashnet.recipes.scores import Drumming, Excerpt, groove, pop909
 from mashkit_mashnet.recipes.sound import SAMPLE_RATE, SUNG, arrange
@@ -61,12 +62,17 @@ def render(
         Processes.
     progress : callable
         Told (done, total) after each clip.
+
+    Raises
+    ------
+    StoreError
+        If ``folder`` holds a finished store, or clips made with other options.
     """
     if not soundfonts:
         raise UsageError("no soundfont", "give one or more .sf2 files")
     source = {
         "recipe": "rendered", "windows": windows, "seconds": seconds, "seed": seed, "sung": sung, "licences": LICENCES,
-        "soundfonts": [path.name for path in soundfonts],
+        "files": {path.name: _sha256(path) for path in (midi, drums, *soundfonts)},
     }  # fmt: skip
     writer = StoreWriter(folder, source)
     # First one clip of every song, then another: an unfinished store has all songs.
@@ -83,6 +89,13 @@ def render(
             done += 1
             progress(done, len(excerpts))
     return writer.close()
+
+
+def _sha256(path: Path) -> str:
+    try:
+        return file_sha256(path)
+    except OSError as error:
+        raise UsageError(f"cannot read {path}: {error.strerror}", "check the path") from error
 
 
 def bundled_soundfont() -> Path:
