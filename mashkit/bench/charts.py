@@ -23,6 +23,8 @@ WIDTH_IN = 4.6
 """Width of a drawing, inches of 72 points: on a phone 390 pixels wide, 10.5 points are still 11 pixels high."""
 ROW_IN = 0.27
 """Height of a competitor's row, inches."""
+_FEW_DECADES = 1000
+"""Last over first value of an axis on which three ticks a decade do not run into each other."""
 
 # Replaced by the page's own colours: no two of these stand for the same thing.
 _COLOURS = {"#010101": "var(--text)", "#020202": "var(--quiet)", "#030303": "var(--line)", "#040404": "var(--card)"}
@@ -276,7 +278,7 @@ def _draw_points(axes: Axes, chart: ScatterChart) -> None:
     for point in chart.points:
         axes.annotate(point.mark, (point.x, point.y), xytext=(5, 4), textcoords="offset points")
     if chart.log_x:
-        _log_x(axes, 1, 2, 5)
+        _log_x(axes)
     axes.margins(0.08)
     axes.set_xlabel(chart.x_label)
     axes.set_ylabel(chart.y_label)
@@ -328,12 +330,13 @@ def _draw_boxes(axes: Axes, chart: BoxChart) -> None:
     axes.set_axisbelow(True)
 
 
-def _log_x(axes: Axes, *digits: int) -> None:
-    """Make the x axis logarithmic, with ticks at powers of ten times ``digits``, written as plain numbers."""
+def _log_x(axes: Axes) -> None:
+    """Make the x axis logarithmic, with ticks at powers of ten, at 2 and 5 times them if few, as plain numbers."""
     from matplotlib.ticker import LogLocator, NullFormatter
 
     axes.set_xscale("log")
-    axes.xaxis.set_major_locator(LogLocator(subs=digits or (1,)))
+    low, high = axes.get_xlim()
+    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if high < _FEW_DECADES * low else (1,)))
     axes.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
     axes.xaxis.set_minor_formatter(NullFormatter())
 

@@ -1,0 +1,65 @@
+"""Charts of benchmarks: what is drawn can be read, follows the page's colours, and is the same for the same data."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+import pytest
+
+pytest.importorskip("matplotlib", reason="needs matplotlib: pip install 'mashkit[bench]'")
+
+from mashkit.bench.charts import Curve, CurveChart, Point, RowChart, ScatterChart, draw
+
+
+def texts(svg: str) -> list[str]:
+    return re.findall(r"<text[^>]*>([^<]*)</text>", svg)
+
+
+def rows(values: Sequence[float | None], **more: object) -> RowChart:
+    fields = {"title": "Late & <early>", "caption": "", "x_label": "ms", "labels": ["a", "b"], **more}
+    return RowChart(series={"beats": values}, **fields)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "there", "missing"),
+    [
+        (4.0, 25.0, {"5", "10", "20"}, {"1", "100"}),  # less than a decade has more than one number
+        (0.9, 300.0, {"1", "2", "5", "10", "100"}, set()),
+        (0.1, 5000.0, {"0.1", "1", "10", "100", "1000"}, {"0.2", "5", "20"}),  # many decades: no crowd
+    ],
+)
+def test_a_logarithmic_axis_can_be_read(low: float, high: float, there: set[str], missing: set[str]) -> None:
+    row = rows([low, high], log=True)
+    points = [Point("1", "x", low, 0.0), Point("2", "x", high, 1.0)]
+    scatter = ScatterChart(title="t", caption="", x_label="ms", y_label="", points=points, log_x=True)
+    assert there <= set(texts(draw(row)))
+    assert not missing & set(texts(draw(row)))
+    assert there <= set(texts(draw(scatter)))
+
+
+def test_colours_are_the_pages_and_titles_are_text() -> None:
+    svg = draw(rows([1.0, 2.0], limit=1.5))
+    assert "var(--text)" in svg
+    assert not re.search(r"#0[1-4]0[1-4]0[1-4]\b", svg)
+    assert 'aria-label="Late &amp; &lt;early&gt;"' in svg
+    assert draw(rows([1.0, 2.0], limit=1.5)) == svg
+
+
+def test_what_was_not_measured_is_no_mark() -> None:
+    def marks(values: Sequence[float | None]) -> int:
+        return draw(rows(values, labels=["a", "b", "c"])).count("<use ")
+
+    assert marks([1.0, 1.5, 2.0]) - marks([1.0, None, 2.0]) == 1
+    assert "Nothing was measured" in draw(rows([None, None]))
+    nothing = CurveChart(title="t", caption="", x_label="", y_label="", curves=[])
+    assert "Nothing was measured" in draw(nothing)
+
+
+def test_beyond_six_curves_are_told_apart_by_dashes() -> None:
+    def drawn(count: int) -> str:
+        curves = [Curve(f"c{number}", [0, 1], [0, number]) for number in range(count)]
+        return draw(CurveChart(title="t", caption="", x_label="", y_label="", curves=curves))
+
+    assert "stroke-dasharray" not in drawn(6)
+    assert "stroke-dasharray" in drawn(7)
