@@ -59,7 +59,7 @@ class Kit:
         separator: str | Separator = "spleeter-torch",
         analyzer: str | Analyzer = "madmom",
         stretcher: str | Stretcher = "signalsmith",
-        scorer: str | Scorer = "amu",
+        scorer: str | Scorer = "intervalnet",
         generator: str | Generator = "paper",
         executor: str | Executor = "local",
         options: Mapping[str, Mapping[str, Any]] | None = None,
