@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
+import numpy as np
 import pytest
 
 pytest.importorskip("matplotlib", reason="needs matplotlib: pip install 'mashkit[bench]'")
@@ -36,6 +37,17 @@ def test_a_logarithmic_axis_can_be_read(low: float, high: float, there: set[str]
     assert there <= set(texts(draw(row)))
     assert not missing & set(texts(draw(row)))
     assert there <= set(texts(draw(scatter)))
+
+
+def test_marks_of_near_points_do_not_lie_on_each_other() -> None:
+    points = [Point(f"mark-{number}", "x", 1000 + number, 70 + 0.1 * number) for number in range(5)]
+    far = Point("far", "x", 1.0, 10.0)
+    svg = draw(ScatterChart(title="t", caption="", x_label="", y_label="", points=[*points, far], log_x=True))
+    heights = {
+        text: float(height) for height, text in re.findall(r'<text[^>]* y="([^"]*)"[^>]*>(mark-\d|far)</text>', svg)
+    }
+    assert set(heights) == {"far", *(point.mark for point in points)}
+    assert min(np.diff(sorted(heights[point.mark] for point in points))) > 8  # letters are 10.5 high
 
 
 def test_colours_are_the_pages_and_titles_are_text() -> None:

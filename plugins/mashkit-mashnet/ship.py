@@ -23,7 +23,7 @@ HERE = Path(__file__).parent
 PACKAGE = HERE / "src" / "mashkit_mashnet"
 CARDS = HERE / "cards"
 RESULTS = HERE.parents[1] / "benchmarks" / "results"
-SUITE = "amu_vs_premixnet-vocals-9-matched-3-other_stretcher-other_separator"
+SUITE = "amu_vs_premixnet"
 MEASURED = {
     "auc": "AUC, original against unmatched, %", "accuracy": "accuracy at 0.5, %", "ece": "expected calibration error",
     "semitone": "original over its twin ±1 semitone, %", "late_50": "… percussion ½ beat late, %",
