@@ -188,7 +188,7 @@ def markdown(result: Result) -> str:
         lines.append(f"| {one['rank']} | {_line(one['label'])} | {one['score']:.0f} | {' | '.join(cells)} |")
     machine = result["machine"]
     made = (
-        f"Made by `mashkit bench run {result['suite']['name']}` on {_day(result)}, {machine['processor']}, "
+        f"Suite `{result['suite']['name']}` of `mashkit bench run`, finished {_day(result)}; {machine['processor']}, "
         f"{machine['cores']} cores. Bold: beyond a must. {NONE}: not measured or not provided."
     )
     return "\n".join([f"# {result['suite']['title']}", "", made, "", *lines, ""])
