@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 import io
+import json
 import tarfile
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from mashkit.audiofile import save
+from mashkit.bench.rendered import compose
+from mashkit.bench.rendered import render as synthesized
+from mashkit.catalog import Catalog
+from mashkit.catalog.database import MashupDB
+from mashkit.cli import main
 from mashkit.errors import UsageError
 from mashkit.types import Audio, Key, Role
 from mashkit_mashnet.pitches import FRAME_RATE, melody, whitened
@@ -220,6 +227,41 @@ def test_a_store_is_rendered_and_gone_on_with(songs: Path, drums: Path, soundfon
 def test_no_soundfont_is_refused(songs: Path, drums: Path, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="soundfont"):
         render(tmp_path / "store", songs, drums, [])
+
+
+# ---------------------------------------------------------------------------------------------------------- database
+@pytest.fixture(scope="module")
+def database(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A database of the true stems of one song."""
+    folder = tmp_path_factory.mktemp("database")
+    stems = synthesized(compose(3, 0)).stems
+    (folder / "songs" / "One").mkdir(parents=True)
+    for name in ("vocals", "drums", "other"):
+        save(folder / "songs" / "One" / f"{name}.wav", stems[name].excerpt(0.0, 30.0))
+    command = ["db", "add", str(folder / "songs"), "--db", str(folder / "db"), "--protocol", "multitrack"]
+    assert main([*command, "--analyzer", "librosa", "--jobs", "1", "--quiet"]) == 0
+    return folder / "db"
+
+
+def test_a_store_of_a_database(database: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    capsys.readouterr()
+    # Options of the command go before the recipe or after it.
+    assert main(["features", "--json", "db", str(database), "-o", str(tmp_path / "store"), "--quiet"]) == 0
+    streams = capsys.readouterr()
+    told = json.loads(streams.out)
+    assert (told["clips"], told["songs"], told["left_out"], streams.err) == (1, 1, [], "")
+    store = open_store(tmp_path / "store")
+    with MashupDB(database, write=False) as opened:
+        catalog = Catalog(opened)
+        (clip,) = catalog.clips
+        want = StemFeatures.of(catalog.stem(clip.id, Role.VOCAL))
+    (record,) = store.records
+    assert (record.id, record.song, record.duration) == (clip.id, clip.song, clip.duration)
+    np.testing.assert_array_equal(record.analysis.beats, clip.analysis.beats)
+    np.testing.assert_array_equal(store.stem(0, Role.VOCAL).spectrum, want.spectrum)
+    # What made the stems and analyses is known of whatever is trained on them.
+    (analyzer,) = store.source["components"]
+    assert (analyzer["name"], analyzer["kind"]) == ("librosa", "analyzer")
 
 
 def test_no_database_is_named(tmp_path: Path) -> None:

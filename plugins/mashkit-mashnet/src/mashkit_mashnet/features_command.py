@@ -35,6 +35,9 @@ def _configure(made: argparse.ArgumentParser) -> None:
     rendered.add_argument("--jobs", type=positive, default=1, metavar="N", help="processes; default: %(default)s")
     for recipe in (database, rendered):
         recipe.add_argument("-o", "--output", type=Path, required=True, metavar="FOLDER", help="of the store")
+        # The command has them too: a default here would undo what was said there.
+        for option, help_ in (("--json", "print data as JSON on stdout"), ("--quiet", "no progress")):
+            recipe.add_argument(option, action="store_true", default=argparse.SUPPRESS, help=help_)
 
 
 def _run(arguments: argparse.Namespace) -> int:
