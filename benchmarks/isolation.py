@@ -27,6 +27,7 @@ import attrs
 
 import mashkit as mk
 from mashkit.output import environment
+from mashkit.processes import cpu_seconds
 from mashkit.registry import Registry
 from mashkit.remote.messages import Scratch
 from mashkit.remote.proxies import RemoteComponent, isolated
@@ -34,7 +35,6 @@ from mashkit.remote.proxies import RemoteComponent, isolated
 HERE = Path(__file__).parent
 SONG = HERE.parent / "examples" / "songs" / "mango-season.ogg"
 TARGET = 1.05
-TICK_S = 1 / os.sysconf("SC_CLK_TCK")
 
 
 @attrs.frozen
@@ -54,17 +54,11 @@ CASES = (
 )
 
 
-def cpu_s(pid: int) -> float:
-    """Return the CPU seconds a process has used, user and system (fields 14 and 15 of its stat)."""
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) * TICK_S
-
-
 def timed(work: Callable[[], object], pids: list[int]) -> tuple[float, float]:
     """Return the CPU seconds of some processes and the wall seconds while ``work`` is done."""
-    before, start = sum(map(cpu_s, pids)), time.perf_counter()
+    before, start = sum(map(cpu_seconds, pids)), time.perf_counter()
     work()
-    return sum(map(cpu_s, pids)) - before, time.perf_counter() - start
+    return sum(map(cpu_seconds, pids)) - before, time.perf_counter() - start
 
 
 def sounds(result: object) -> list[mk.Audio]:

@@ -31,6 +31,7 @@ import soundfile
 
 import mashkit as mk
 from mashkit.output import environment
+from mashkit.processes import family
 
 HERE = Path(__file__).parent
 SONG = HERE.parent / "examples" / "songs" / "mango-season.ogg"
@@ -138,7 +139,7 @@ def measure(case: Case, mix: Path, minutes: float, folder: Path) -> dict[str, An
         process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=said)  # noqa: S603 — ours
     peaks = dict.fromkeys(("resident", "kept"), 0)
     while process.poll() is None:
-        pages = [sum(column) for column in zip(*map(_memory, _family(process.pid)), strict=True)]
+        pages = [sum(column) for column in zip(*map(_memory, family(process.pid)), strict=True)]
         if pages:
             peaks = {"resident": max(peaks["resident"], pages[0]), "kept": max(peaks["kept"], pages[1] + pages[2])}
         time.sleep(0.1)
@@ -157,18 +158,6 @@ def measure(case: Case, mix: Path, minutes: float, folder: Path) -> dict[str, An
         "machine": {"cores": os.cpu_count(), "processor": platform.processor() or platform.machine()},
         "load": os.getloadavg()[0],
     }
-
-
-def _family(pid: int) -> list[int]:
-    """Return a process and all its descendants, as far as they still run."""
-    found = [pid]
-    for parent in found:
-        for task in Path(f"/proc/{parent}/task").glob("*/children"):
-            try:
-                found += map(int, task.read_text().split())
-            except OSError:  # it has just ended
-                continue
-    return found
 
 
 def _memory(pid: int) -> tuple[int, ...]:

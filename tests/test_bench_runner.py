@@ -376,6 +376,28 @@ def test_programs_that_are_run_count() -> None:
     assert elapsed.wall_s > 0.3
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_programs_that_go_on_running_count() -> None:
+    burn = "while True:\n input()\n for _ in range(4_000_000): pass\n print(flush=True)"
+    with subprocess.Popen([sys.executable, "-c", burn], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as worker:
+        assert worker.stdin is not None
+        assert worker.stdout is not None
+        spent = []
+        for turns in (1, 4):
+            with stopwatch() as elapsed:
+                for _ in range(turns):
+                    worker.stdin.write(b"\n")
+                    worker.stdin.flush()
+                    worker.stdout.readline()
+            spent.append(elapsed.cpu_s)
+        with stopwatch() as elapsed:  # what it used before is not counted again when it has ended
+            worker.kill()
+            worker.wait()
+    assert spent[0] > 0.02
+    assert spent[1] > 2 * spent[0]
+    assert elapsed.cpu_s < spent[0]
+
+
 # ----------------------------------------------------------------------------------------------------------- suites
 @pytest.mark.parametrize("name", sorted(builtin_suites()))
 def test_builtin_suites_name_what_there_is(name: str) -> None:

@@ -150,7 +150,7 @@ class SeparatorTask(Task):
 
     kind: ClassVar[str] = "separator"
     summary: ClassVar[str] = "stems against true ones: BSSEval v4 (museval), SDR, SI-SDR, speed and memory"
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     metrics: ClassVar[Sequence[Metric]] = tuple(_metrics())
     literature: ClassVar[Literature | None] = Literature(
         title="MUSDB18 test set, SDR in dB (BSSEval v4, median of medians)",

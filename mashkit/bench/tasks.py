@@ -23,6 +23,7 @@ import attrs
 from mashkit.bench.charts import Chart
 from mashkit.components import Component
 from mashkit.errors import MashkitError
+from mashkit.processes import cpu_seconds, family
 from mashkit.types import Audio, as_tuple, frozen_mapping
 
 Row: TypeAlias = Mapping[str, Any]
@@ -330,4 +331,6 @@ def stopwatch() -> Iterator[Elapsed]:
 def _cpu_s() -> float:
     # os.times() counts in hundredths: too coarse for our own part, but the only one to know of programs everywhere.
     times = os.times()
-    return time.process_time() + times.children_user + times.children_system
+    # It knows of those that have ended; a worker of an isolated component goes on.
+    living = sum(cpu_seconds(process) for process in family(os.getpid())[1:])
+    return time.process_time() + times.children_user + times.children_system + living
