@@ -21,7 +21,7 @@ from mashkit.types import Audio, Role
 
 PAIR = ("slow-river.ogg", "mango-season.ogg")
 """Two demo songs that fit each other: B flat major and C major, at 92 and 102 BPM."""
-PAIRS = {"vocal-harmonic", "vocal-percussion", "harmonic-percussion"}
+PARTS = {"vocal-harmonic", "vocal-percussion", "harmonic-percussion"}
 """Parts of the default scorer."""
 
 
@@ -73,7 +73,7 @@ def test_mash_records_what_made_it(mashed: Path) -> None:
     assert [one["rank"] for one in scores["mashups"]] == [1, 2]
     assert scores["mashups"][0]["score"]["value"] >= scores["mashups"][1]["score"]["value"]
     assert scores["mashups"][0]["score"]["scale"] == "probability"
-    assert set(scores["mashups"][0]["score"]["parts"]) == PAIRS
+    assert set(scores["mashups"][0]["score"]["parts"]) == PARTS
     assert all(len(digest) == 64 for digest in scores["components"]["scorer"]["weights"].values())
 
 
@@ -316,7 +316,7 @@ def test_generate_and_score(pair: list[Path], tmp_path: Path, capsys: pytest.Cap
     data: dict[str, Any] = json.loads(capsys.readouterr().out)
     assert data == json.loads(scores.read_text())
     assert [one["condition"] for one in data["scores"]] == ["original", "original", "matched", "matched"]
-    assert all(set(one["parts"]) == PAIRS for one in data["scores"])
+    assert all(set(one["parts"]) == PARTS for one in data["scores"])
     assert run("score", plans, "--songs", *pair, "--scorer", "amu", "--json", "--quiet") == 0
     other = json.loads(capsys.readouterr().out)
     assert all({"harmony", "rhythm", "balance"} == set(one["parts"]) for one in other["scores"])

@@ -16,6 +16,7 @@ import pytest
 from mashkit.audiofile import save
 from mashkit.catalog.database import MashupDB
 from mashkit.catalog.upkeep import content_digest, verify
+from mashkit.processes import family
 from mashkit.testing import signals
 
 KILLS = 60
@@ -79,18 +80,6 @@ def finished(log: Path) -> list[str]:
     return re.findall(r"catalog \d+/\d+ (?:done|cached): .*?(\d+)\.flac", log.read_text(errors="replace"))
 
 
-def children_of(pid: int) -> list[int]:
-    found = []
-    for entry in Path("/proc").iterdir():
-        try:
-            fields = (entry / "stat").read_text().rpartition(")")[2].split()
-        except OSError:
-            continue
-        if entry.name.isdigit() and int(fields[1]) == pid:
-            found.append(int(entry.name))
-    return found
-
-
 def is_running(pid: int) -> bool:
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
@@ -121,7 +110,7 @@ def test_kill_9_at_random_moments_loses_at_most_what_was_in_flight(tmp_path: Pat
         time.sleep(moments.uniform(0.0, 1.0) if process.poll() is None else 0.0)
         status = process.poll()
         if status is None:
-            workers = children_of(process.pid)
+            workers = family(process.pid)[1:]
             process.send_signal(signal.SIGKILL)
             process.wait()
             kills += 1

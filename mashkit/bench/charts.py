@@ -278,36 +278,30 @@ def _draw_points(axes: Axes, chart: ScatterChart) -> None:
     if chart.log_x:
         _log_x(axes)
     axes.margins(0.08)
-    for point, (right, up, side) in zip(chart.points, _beside(axes, chart.points), strict=True):
-        axes.annotate(point.mark, (point.x, point.y), xytext=(right, up), textcoords="offset points", ha=side)
+    _mark(axes, chart.points)
     axes.set_xlabel(chart.x_label)
     axes.set_ylabel(chart.y_label)
     axes.grid(linewidth=0.6)
     axes.set_axisbelow(True)
 
 
-def _beside(axes: Axes, points: Sequence[Point]) -> list[tuple[float, float, Literal["left", "right"]]]:
-    """Return where each point's mark goes: its offset in points of 72 an inch, and which of its ends lies there.
-
-    Marks go to the right of their points, in the right half to the left, and down until they lie on no other.
-    """
+def _mark(axes: Axes, points: Sequence[Point]) -> None:
+    """Write each point's mark to its right, in the right half to its left, and down until it lies on no other."""
     line, letter = 11.0, 6.0
     area = 0.7 * 72 * WIDTH_IN  # width and height of the axes, about
     shares = axes.transAxes.inverted().transform(axes.transData.transform([(point.x, point.y) for point in points]))
-    found: dict[int, tuple[float, float, Literal["left", "right"]]] = {}
     taken: list[tuple[float, float, float]] = []
-    for index in sorted(range(len(points)), key=lambda index: -shares[index][1]):
-        x, y = area * shares[index]
-        side: Literal["left", "right"] = "left" if shares[index][0] < 0.5 else "right"
-        width, right, up = letter * len(points[index].mark), 5.0 if side == "left" else -5.0, 4.0
-        first = x + right if side == "left" else x + right - width
+    for (share, height), point in sorted(zip(shares, points, strict=True), key=lambda one: -one[0][1]):
+        side, right, up = ("left", 5.0, 4.0) if share < 0.5 else ("right", -5.0, 4.0)
+        width = letter * len(point.mark)
+        first = area * share + right - (width if side == "right" else 0.0)
         while any(
-            first < end and begin < first + width and abs(y + up - height) < line for begin, end, height in taken
+            first < end and begin < first + width and abs(area * height + up - other) < line
+            for begin, end, other in taken
         ):
             up -= line / 4
-        taken.append((first, first + width, y + up))
-        found[index] = (right, up, side)
-    return [found[index] for index in range(len(points))]
+        taken.append((first, first + width, area * height + up))
+        axes.annotate(point.mark, (point.x, point.y), xytext=(right, up), textcoords="offset points", ha=side)
 
 
 def _draw_curves(axes: Axes, chart: CurveChart) -> None:

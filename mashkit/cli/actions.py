@@ -22,9 +22,18 @@ class Commands(Protocol):
 def add_command(commands: Commands, name: str, summary: str, epilog: str) -> argparse.ArgumentParser:
     """Add the command ``name``, which has --json and --quiet."""
     made = commands.add_parser(name, help=summary, description=summary, epilog=epilog)
-    made.add_argument("--json", action="store_true", help="print data as JSON on stdout")
-    made.add_argument("--quiet", action="store_true", help="no progress")
+    add_telling(made)
     return made
+
+
+def add_telling(made: argparse.ArgumentParser, default: bool | str = False) -> None:
+    """Add --json and --quiet.
+
+    What stands below a command that has them takes argparse.SUPPRESS as ``default``: its own would undo what was said
+    before it.
+    """
+    made.add_argument("--json", action="store_true", default=default, help="print data as JSON on stdout")
+    made.add_argument("--quiet", action="store_true", default=default, help="no progress")
 
 
 def add_actions(

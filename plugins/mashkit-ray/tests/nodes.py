@@ -25,6 +25,7 @@ import ray
 import mashkit as mk
 from mashkit.catalog.upkeep import content_digest
 from mashkit.hookspecs import StageEvent
+from mashkit.processes import family
 from mashkit.testing.contracts.executor import run, start
 
 JOBS, KILLED_AFTER = 24, 6
@@ -47,22 +48,10 @@ def node(folder: Path, *arguments: str) -> Iterator[subprocess.Popen[bytes]]:
 
 def kill(node: subprocess.Popen[bytes]) -> None:
     """Kill a node with all its processes, as if its machine had lost power."""
-    for process in [node.pid, *descendants(node.pid)]:
+    for process in family(node.pid):
         with contextlib.suppress(ProcessLookupError):
             os.kill(process, signal.SIGKILL)
     node.wait()
-
-
-def descendants(process: int) -> list[int]:
-    children: dict[int, list[int]] = {}
-    for status in Path("/proc").glob("[0-9]*/stat"):
-        with contextlib.suppress(FileNotFoundError, ProcessLookupError):
-            parent = int(status.read_text().rpartition(")")[2].split()[1])
-            children.setdefault(parent, []).append(int(status.parent.name))
-    found = [process]
-    for one in found:
-        found += children.get(one, [])
-    return found[1:]
 
 
 def port_open(address: tuple[str, int]) -> bool:

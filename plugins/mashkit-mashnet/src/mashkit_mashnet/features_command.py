@@ -14,7 +14,7 @@ SUMMARY = "Make a store of features to train on: of a database's clips, or of so
 
 
 def _configure(made: argparse.ArgumentParser) -> None:
-    from mashkit.cli.actions import positive
+    from mashkit.cli.actions import add_telling, positive
 
     recipes = made.add_subparsers(dest="recipe", required=True, metavar="RECIPE")
     database = recipes.add_parser("db", help="the clips of a database")
@@ -35,9 +35,7 @@ def _configure(made: argparse.ArgumentParser) -> None:
     rendered.add_argument("--jobs", type=positive, default=1, metavar="N", help="processes; default: %(default)s")
     for recipe in (database, rendered):
         recipe.add_argument("-o", "--output", type=Path, required=True, metavar="FOLDER", help="of the store")
-        # The command has them too: a default here would undo what was said there.
-        for option, help_ in (("--json", "print data as JSON on stdout"), ("--quiet", "no progress")):
-            recipe.add_argument(option, action="store_true", default=argparse.SUPPRESS, help=help_)
+        add_telling(recipe, argparse.SUPPRESS)
 
 
 def _run(arguments: argparse.Namespace) -> int:
