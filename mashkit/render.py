@@ -6,6 +6,9 @@ the plan's length to the sample, and mixes as the plan says: see :mod:`mashkit.m
 
 from __future__ import annotations
 
+import contextlib
+import functools
+import threading
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
@@ -70,7 +73,13 @@ class Renderer:
         self.source = source
         self.stretcher = stretcher
         self._layers = recent_audio(cache_bytes)
+        self._one_at_a_time = contextlib.nullcontext() if stretcher.info.thread_safe else threading.Lock()
+        self._cache_bytes = cache_bytes
         self._last: tuple[MashupPlan, Rendering] | None = None
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Without what it keeps: sound is rendered again where the renderer arrives.
+        return functools.partial(Renderer, cache_bytes=self._cache_bytes), (self.source, self.stretcher)
 
     def mashup(self, plan: MashupPlan) -> Mashup:
         """Return the plan as a mashup, nothing rendered yet.
@@ -88,10 +97,16 @@ class Renderer:
         return Mashup(plan, self)
 
     def render(self, plan: MashupPlan) -> Rendering:
-        """Return the sound of ``plan``; the last one is kept, so that stems and mix cost one rendering."""
-        if self._last is None or self._last[0] is not plan:
-            self._last = (plan, self._render(plan))
-        return self._last[1]
+        """Return the sound of ``plan``; the last one is kept, so that stems and mix cost one rendering.
+
+        Several threads may render at once.
+        """
+        last = self._last  # read once, because another thread may replace it at any moment
+        if last is not None and last[0] is plan:
+            return last[1]
+        rendering = self._render(plan)
+        self._last = (plan, rendering)
+        return rendering
 
     def _render(self, plan: MashupPlan) -> Rendering:
         placed = {layer.role: self.placed(layer, plan.duration_s) for layer in plan.layers}
@@ -106,15 +121,13 @@ class Renderer:
         if layer.time_map is None and speed == 1.0 and layer.semitones == 0.0:
             return self.source.stem(layer.clip_id, layer.role)
         key = (layer.clip_id, layer.role, speed, layer.time_map, layer.semitones)
-        return self._layers.get(
-            key,
-            lambda: self.stretcher.stretch(
-                self.source.stem(layer.clip_id, layer.role),
-                speed=speed,
-                semitones=layer.semitones,
-                time_map=layer.time_map,
-            ),
-        )
+
+        def stretched() -> Audio:
+            stem = self.source.stem(layer.clip_id, layer.role)
+            with self._one_at_a_time:
+                return self.stretcher.stretch(stem, speed=speed, semitones=layer.semitones, time_map=layer.time_map)
+
+        return self._layers.get(key, stretched)
 
     def placed(self, layer: Layer, duration_s: float) -> Samples:
         """Return the layer, with its gain, on a time line: exact length, silence where the stem does not reach."""

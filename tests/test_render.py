@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import pickle
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+
 import attrs
 import numpy as np
 import pytest
 
+from mashkit import mixing
 from mashkit.errors import CatalogError, PlanError
 from mashkit.interfaces import Stretcher
 from mashkit.mixing import PEAK_CEILING_DB
-from mashkit.pipeline import Kit
+from mashkit.pipeline import Kit, Ranked
 from mashkit.registry import Registry
-from mashkit.render import Renderer
+from mashkit.render import Renderer, Rendering
 from mashkit.testing import signals
 from mashkit.testing.synthetic import SyntheticSource
-from mashkit.types import Analysis, Audio, Clip, Condition, Key, Layer, MashupPlan, Mixing, Role
+from mashkit.types import Analysis, Audio, Clip, Condition, Key, Layer, MashupPlan, Mixing, Role, Score
 
 CEILING = 10 ** (PEAK_CEILING_DB / 20)
 
@@ -49,6 +55,8 @@ class ClickSource:
 @attrs.define(kw_only=True, eq=False)
 class CountingStretcher(Stretcher):
     """Counts what it is asked for, and leaves the work to a real stretcher."""
+
+    info = Registry().find("stretcher", "signalsmith").info
 
     inner: Stretcher
     calls: list[tuple[float, float]] = attrs.field(factory=list)
@@ -181,6 +189,109 @@ def test_nothing_is_stretched_before_it_is_heard_and_then_once(stretcher: Counti
         assert mashup.mix.frames
         assert len(mashup.stems) == 3
     assert len(stretcher.calls) == 2  # harmonic and percussion, shared by both; the vocal needs none
+
+
+def plans_that_differ(source: ClickSource) -> list[MashupPlan]:
+    """Two plans over the same clip, two seconds long and unstretched, that sound at different levels."""
+    return [
+        MashupPlan(
+            condition="original",
+            layers=[Layer(role=role, clip_id=next(iter(source.tempi)), gain_db=gain) for role in Role],
+            duration_s=2.0,
+            seed=0,
+        )
+        for gain in (0.0, -14.0)
+    ]
+
+
+def test_each_plan_has_its_own_sound(stretcher: CountingStretcher) -> None:
+    source = ClickSource({"a": 120.0}, seconds=2.0, gain=0.2)
+    plans = plans_that_differ(source)
+    alone = [Renderer(source, stretcher).render(plan) for plan in plans]
+    assert not np.array_equal(alone[0].mix.samples, alone[1].mix.samples)
+    renderer = Renderer(source, stretcher)
+    for index in (0, 1, 1, 0, 0, 1):
+        together = renderer.render(plans[index])
+        np.testing.assert_array_equal(together.mix.samples, alone[index].mix.samples)
+        for role, stem in together.stems.items():
+            np.testing.assert_array_equal(stem.samples, alone[index].stems[role].samples)
+
+
+def test_stems_and_mix_of_a_mashup_cost_one_rendering(
+    stretcher: CountingStretcher, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mixed = []
+    monkeypatch.setattr("mashkit.mixing.mix", lambda *given, mix=mixing.mix: mixed.append(given) or mix(*given))
+    source = ClickSource({"a": 120.0}, seconds=2.0)
+    mashup = Renderer(source, stretcher).mashup(plans_that_differ(source)[0])
+    assert mashup.mix.frames
+    assert len(mashup.stems) == 3
+    assert mashup.gain_db <= 0
+    assert len(mixed) == 1
+
+
+def test_two_threads_get_each_its_own_plan(stretcher: CountingStretcher) -> None:
+    source = ClickSource({"a": 120.0}, seconds=2.0, gain=0.2)
+    plans = plans_that_differ(source)
+    alone = [Renderer(source, stretcher).render(plan).mix.peak for plan in plans]
+    both_stored = threading.Barrier(2, timeout=60)
+
+    class Interleaved(Renderer):
+        """Both threads have stored what they rendered before either of them returns."""
+
+        @property
+        def _last(self) -> tuple[MashupPlan, Rendering] | None:
+            return self.stored
+
+        @_last.setter
+        def _last(self, value: tuple[MashupPlan, Rendering] | None) -> None:
+            self.stored = value
+            if value is not None:
+                both_stored.wait()
+
+    renderer = Interleaved(source, stretcher)
+    with ThreadPoolExecutor(2) as pool:
+        for _ in range(10):
+            peaks = [rendering.mix.peak for rendering in pool.map(renderer.render, plans)]
+            assert peaks == alone
+            renderer._last = None
+
+
+def test_a_stretcher_for_one_thread_is_asked_by_one_at_a_time() -> None:
+    source = ClickSource({"a": 120.0}, seconds=2.0)
+    inside, most = 0, 0
+
+    class Alone(Stretcher):
+        info = attrs.evolve(CountingStretcher.info, thread_safe=False)
+
+        def _stretch(self, audio: Audio, *, speed: float, semitones: float, frames: int) -> Audio:
+            nonlocal inside, most
+            inside += 1
+            most = max(most, inside)
+            time.sleep(0.05)
+            inside -= 1
+            return Audio(np.zeros((audio.channels, frames), np.float32), audio.sample_rate)
+
+    renderer = Renderer(source, Alone())
+    plan = plans_that_differ(source)[0]
+    plans = [
+        attrs.evolve(plan, layers=[attrs.evolve(plan.layer(Role.VOCAL), semitones=shift)])
+        for shift in (1.0, 2.0, 3.0, 4.0)
+    ]
+    with ThreadPoolExecutor(4) as pool:
+        assert len(list(pool.map(renderer.render, plans))) == 4
+    assert most == 1
+
+
+def test_mashups_travel_and_sound_the_same(stretcher: CountingStretcher) -> None:
+    source = ClickSource({"a": 120.0}, seconds=2.0)
+    renderer = Renderer(source, stretcher.inner, cache_bytes=1 << 20)
+    ranked = Ranked(renderer.mashup(plans_that_differ(source)[1]), Score(0.5), 1)
+    arrived = pickle.loads(pickle.dumps(ranked))  # noqa: S301 — our own bytes
+    assert arrived.mashup.plan == ranked.mashup.plan
+    assert (arrived.rank, arrived.score) == (1, ranked.score)
+    np.testing.assert_array_equal(arrived.mashup.mix.samples, ranked.mashup.mix.samples)
+    assert arrived.mashup.renderer._cache_bytes == 1 << 20
 
 
 def test_an_original_is_the_song_itself(stretcher: CountingStretcher) -> None:
