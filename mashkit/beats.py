@@ -130,6 +130,30 @@ def beat_error(reference: npt.ArrayLike, estimate: npt.ArrayLike) -> Times:
     return nearest
 
 
+def partner_error(reference: npt.ArrayLike, estimate: npt.ArrayLike) -> Times:
+    """Return how far each reference beat's partner lies: the nearest estimated beat, if it is within half a beat.
+
+    Parameters
+    ----------
+    reference, estimate : array of float, shape (n,) and (m,)
+        Seconds, strictly increasing; at least one estimate. A beat lasts as long as the median reference interval.
+
+    Returns
+    -------
+    array of float64, shape (n,)
+        Seconds, positive where the estimate is late; NaN for a beat without a partner. A single reference beat has no
+        length, so its nearest estimate counts however far it is.
+
+    Raises
+    ------
+    AnalysisError
+        As :func:`beat_error`.
+    """
+    errors = beat_error(reference, estimate)
+    half = float(np.median(np.diff(np.asarray(reference)))) / 2 if len(errors) > 1 else np.inf
+    return np.where(np.abs(errors) <= half, errors, np.nan)
+
+
 def steady_beat(beats: npt.ArrayLike, at: float, tempo: float) -> float:
     """Return where the beat at ``at`` would lie if all beats kept ``tempo``: one beat without its own error.
 

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from mashkit.beats import MIN_BEATS, beat_error, steady_beat, tempo_of_beats
+from mashkit.beats import MIN_BEATS, beat_error, partner_error, steady_beat, tempo_of_beats
 from mashkit.errors import AnalysisError
 from mashkit.types import Times
 
@@ -209,3 +209,15 @@ def test_a_steady_beat_is_nearer_the_truth_than_a_detected_one() -> None:
         errors.append((abs(beats[0] - truth[0]), abs(steady_beat(beats, float(beats[0]), 120.0) - truth[0])))
     detected, steady = np.mean(errors, axis=0)
     assert steady < 0.3 * detected
+
+
+@given(tempo=TEMPI, count=COUNTS, seed=SEEDS)
+def test_partners_lie_within_half_a_beat_and_are_the_nearest(tempo: float, count: int, seed: int) -> None:
+    beats, late = steady(tempo, count), human(tempo, count, seed)
+    kept = late[np.random.default_rng(seed).random(count) < 0.7]
+    if len(kept) == 0:
+        return
+    errors, nearest = partner_error(beats, kept), beat_error(beats, kept)
+    near = np.abs(nearest) <= 30.0 / tempo
+    np.testing.assert_array_equal(errors[near], nearest[near])
+    assert np.isnan(errors[~near]).all()

@@ -12,7 +12,7 @@ import attrs
 import numpy as np
 import numpy.typing as npt
 
-from mashkit.beats import beat_error
+from mashkit.beats import partner_error
 from mashkit.features import beat_synchronous, chromagram, spectrogram
 from mashkit.render import Mashup
 from mashkit.types import TONIC_NAMES, Audio, Layer, Role, Times
@@ -130,9 +130,11 @@ def _beat_chroma(audio: Audio, boundaries: Times) -> npt.NDArray[np.uint8]:
 def beat_errors(mashup: Mashup) -> list[dict[str, Any]]:
     """Return how far each backing layer's beats lie from the vocal's, ms; only layers of which both have beats.
 
-    ``median`` and ``within`` are the 50th and 95th percentile of the absolute errors, ``last_bar`` is the median of
-    those from the last but one downbeat of the vocal to the last; None if the vocal has fewer than two downbeats.
-    ``at_one_speed`` holds the same two percentiles had the layer been played without its time map; None if it has none.
+    ``ms`` has an entry for each of the vocal's beats, None where the layer has no beat within half a beat of it;
+    ``missing`` counts these, and they are in no other figure. ``median`` and ``within`` are the 50th and 95th
+    percentile of the absolute errors, ``last_bar`` is the median of those from the last but one downbeat of the vocal
+    to the last; None if there are none. ``at_one_speed`` holds the same two percentiles had the layer been played
+    without its time map; None if it has none.
     """
     vocal = mashup.plan.layer(Role.VOCAL)
     grid = inside(mashup, layer_times(mashup, vocal, "beats"))
@@ -140,34 +142,42 @@ def beat_errors(mashup: Mashup) -> list[dict[str, Any]]:
     found = []
     for role in mashup.roles:
         # Beats just outside the mashup count: the nearest to the vocal's first may lie before its start.
-        beats = layer_times(mashup, mashup.plan.layer(role), "beats")
+        layer = mashup.plan.layer(role)
+        beats = layer_times(mashup, layer, "beats")
         if role is Role.VOCAL or len(grid) == 0 or len(beats) == 0:
             continue
-        errors = 1000 * beat_error(grid, beats)
-        size = np.abs(errors)
-        layer = mashup.plan.layer(role)
-        steady = np.abs(1000 * beat_error(grid, layer_times(mashup, layer.at_one_speed(), "beats")))
+        errors = 1000 * partner_error(grid, beats)
+        at_one_speed = None
+        if layer.time_map is not None:
+            at_one_speed = _spread(1000 * partner_error(grid, layer_times(mashup, layer.at_one_speed(), "beats")))
+        last_bar = errors[(grid >= bars[-2]) & (grid < bars[-1])] if len(bars) > 1 else errors[:0]
         found.append(
             {
                 "role": str(role),
                 "times": _rounded(grid),
-                "ms": _rounded(errors, 2),
-                "median": float(np.median(size)),
-                "within": float(np.percentile(size, 95)),
-                "at_one_speed": None
-                if layer.time_map is None
-                else {"median": float(np.median(steady)), "within": float(np.percentile(steady, 95))},
-                "last_bar": float(np.median(size[(grid >= bars[-2]) & (grid < bars[-1])])) if len(bars) > 1 else None,
+                "ms": [None if np.isnan(error) else round(error, 2) for error in errors.tolist()],
+                "missing": int(np.count_nonzero(np.isnan(errors))),
+                **_spread(errors),
+                "at_one_speed": at_one_speed,
+                "last_bar": _spread(last_bar)["median"],
             }
         )
     return found
+
+
+def _spread(errors: Times) -> dict[str, float | None]:
+    """Return the 50th and 95th percentile of the sizes of errors; None without any."""
+    sizes = np.abs(errors[~np.isnan(errors)])
+    if len(sizes) == 0:
+        return {"median": None, "within": None}
+    return {"median": float(np.median(sizes)), "within": float(np.percentile(sizes, 95))}
 
 
 def _base64(values: npt.NDArray[Any]) -> str:
     return base64.b64encode(np.ascontiguousarray(values).tobytes()).decode("ascii")
 
 
-def _rounded(values: npt.NDArray[np.float64], digits: int = 4) -> list[float]:
+def _rounded(values: npt.NDArray[np.float64]) -> list[float]:
     """Return plain numbers: a tenth of a millisecond is far below what anybody sees."""
-    rounded: list[float] = np.round(values, digits).tolist()
+    rounded: list[float] = np.round(values, 4).tolist()
     return rounded

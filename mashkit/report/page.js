@@ -96,7 +96,7 @@
 
   const drawErrors = (plot, layers) => {
     // At least ±20 ms: smaller errors are not heard, and should look small.
-    const largest = 1.15 * Math.max(20, ...layers.flatMap((layer) => layer.ms.map(Math.abs)));
+    const largest = 1.15 * Math.max(20, ...layers.flatMap((layer) => layer.ms.map(Math.abs))); // |null| is 0
     const y = (ms) => (plot.height / 2) * (1 - ms / largest);
     const mark = [200, 100, 50, 20].find((ms) => ms <= largest);
     for (const ms of [mark, 0, -mark]) {
@@ -107,6 +107,7 @@
       // Large and pale or small and full: both are seen where they coincide, without colour too.
       const [size, alpha] = role === "harmonic" ? [9, 0.5] : [4, 1];
       times.forEach((time, index) => {
+        if (ms[index] === null) return; // no beat of this layer is near
         plot.box(plot.x(time) - size / 2, y(ms[index]) - size / 2, size, size, colour(role), alpha);
       });
     }

@@ -33,6 +33,7 @@ def page(
     components: Mapping[str, Mapping[str, Any]] | None = None,
     failures: Sequence[tuple[str, str]] = (),
     notes: Sequence[str] = (),
+    shown: Iterable[str] | None = None,
 ) -> str:
     """Return an HTML document with everything about some mashups: renders, encodes and embeds them.
 
@@ -49,6 +50,8 @@ def page(
         Files that were not used, and why.
     notes : sequence of str
         What else a reader should know.
+    shown : iterable of str, optional
+        What :func:`cards` made of the same mashups, where that was done before.
 
     Returns
     -------
@@ -60,18 +63,26 @@ def page(
     MashkitError
         If a mashup cannot be rendered.
     """
-    spans = _spans(ranked)
-    cards = [_card(item, spans) for item in ranked]
     return _template("page.html").substitute(
         title=_text(title),
         style=_style("page.css"),
         script=_resource("page.js"),
         contents=_contents(ranked),
-        mashups="\n".join(cards) or '<p class="missing">No mashups.</p>',
+        mashups="\n".join(cards(ranked) if shown is None else shown) or '<p class="missing">No mashups.</p>',
         made=_made(ranked, components or {}),
         failures=_section("Not used", [f"<b>{_text(name)}</b> — {_text(why)}" for name, why in failures]),
         notes=_section("Notes", [_text(note) for note in notes]),
     )
+
+
+def cards(ranked: Sequence[Ranked]) -> Iterator[str]:
+    """Yield what a page says of each mashup, best first; each is rendered when its turn comes.
+
+    Whoever also saves the mashups does that in turn with these, so that each is rendered once.
+    """
+    spans = _spans(ranked)
+    for item in ranked:
+        yield _card(item, spans)
 
 
 # ------------------------------------------------------------------------------------------------------ safe text
@@ -256,18 +267,28 @@ def _chart(name: str, label: str) -> str:
 def _beat_errors(found: Sequence[Mapping[str, Any]]) -> str:
     if not found:
         return '<span class="missing">No beats to compare: not known of the vocal clip, or of any other.</span>'
-    lines = []
-    for layer in found:
-        last = "" if layer["last_bar"] is None else f", last bar {layer['last_bar']:.0f} ms"
-        steady = layer["at_one_speed"]
-        if steady is not None:
-            last += f"; at one speed it would be {steady['median']:.0f} and {steady['within']:.0f} ms"
-        lines.append(
-            f'<li class="{layer["role"]}"><span class="role">{layer["role"]}</span> median {layer["median"]:.0f} ms, '
-            f"95 % within {layer['within']:.0f} ms{last}</li>"
-        )
-    explained = "How late (+) or early (−) each layer’s nearest beat is, ms, as the plan places the analysed beats."
+    lines = [f'<li class="{one["role"]}"><span class="role">{one["role"]}</span> {_errors(one)}</li>' for one in found]
+    explained = (
+        "How late (+) or early (−) each layer’s nearest beat is, ms, as the plan places the analysed beats. "
+        "A beat of the vocal that has none within half a beat is left out."
+    )
     return f'{explained}<ul class="errors">{"".join(lines)}</ul>'
+
+
+def _errors(layer: Mapping[str, Any]) -> str:
+    """Return the figures of one layer's beat errors as a sentence."""
+    total, missing = len(layer["ms"]), layer["missing"]
+    if missing == total:
+        return f"no beat within half a beat of any of the vocal’s {total}"
+    said = f"median {layer['median']:.0f} ms, 95 % within {layer['within']:.0f} ms"
+    if layer["last_bar"] is not None:
+        said += f", last bar {layer['last_bar']:.0f} ms"
+    if missing:
+        said += f"; {missing} of the vocal’s {total} beats have no partner"
+    steady = layer["at_one_speed"]
+    if steady is not None and steady["median"] is not None:
+        said += f"; at one speed it would be {steady['median']:.0f} and {steady['within']:.0f} ms"
+    return said
 
 
 def _pitches(mashup: Mashup, *, known: bool) -> str:
