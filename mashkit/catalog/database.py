@@ -14,6 +14,7 @@ import math
 import os
 import sqlite3
 import threading
+import weakref
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -87,6 +88,8 @@ class MashupDB:
         self._lock = threading.RLock()
         with self._speaking():
             self._database = self._open()
+            # A connection nobody closes keeps files open, so one that is forgotten is closed with its database.
+            self._closed = weakref.finalize(self, self._database.close)
             (version,) = self._database.execute("PRAGMA user_version").fetchone()
             if version > SCHEMA_VERSION:
                 raise CatalogError(
@@ -112,7 +115,7 @@ class MashupDB:
 
     def close(self) -> None:
         """Close the index."""
-        self._database.close()
+        self._closed()
 
     # --------------------------------------------------------------------------------------------------- opening
     def _open(self) -> sqlite3.Connection:
