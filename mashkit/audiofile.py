@@ -5,6 +5,7 @@ One decoder (libsndfile) reads everything: decoders differ by a thousand samples
 
 from __future__ import annotations
 
+import io
 import mmap
 import struct
 from collections.abc import Callable, Iterator
@@ -18,7 +19,7 @@ import soxr
 
 from mashkit.atomicfile import replacing
 from mashkit.audiobuffer import AudioBuffer, settle
-from mashkit.errors import AudioFileError, UsageError
+from mashkit.errors import AudioFileError, OutputError, UsageError
 from mashkit.types import Audio
 
 AUDIO_SUFFIXES = frozenset({".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aif", ".aiff"})
@@ -36,7 +37,34 @@ MP3_DELAY = 4 * 1152
 Contents: TypeAlias = bytes | mmap.mmap
 """What is in a file."""
 
-_ENCODINGS = {".flac": ("FLAC", "PCM_24"), ".wav": ("WAV", "FLOAT"), ".ogg": ("OGG", "VORBIS"), ".mp3": ("MP3", None)}
+
+_MP3_ENCODED = frozenset({8_000, 11_025, 12_000, 16_000, 22_050, 24_000, 32_000, 44_100, 48_000})
+
+
+@attrs.frozen
+class _Encoding:
+    """How :func:`save` writes a suffix: libsndfile's names, and the sample rates, Hz, that the encoder takes."""
+
+    format: str
+    subtype: str | None
+    takes: Callable[[int], bool]
+    rates: str
+
+
+_ENCODINGS = {
+    ".flac": _Encoding(
+        "FLAC",
+        "PCM_24",
+        lambda rate: rate < 65_536 or (rate <= 655_350 and rate % 10 == 0),  # RFC 9639, section 9.1.2
+        "whole Hz to 65,535 and whole tens to 655,350 Hz",
+    ),
+    ".wav": _Encoding("WAV", "FLOAT", lambda rate: rate < 2**31, "any rate"),
+    # libvorbis sets itself up for 200 kHz at most, and libsndfile ends the process where it cannot.
+    ".ogg": _Encoding("OGG", "VORBIS", lambda rate: rate <= 200_000, "200,000 Hz or less"),
+    ".mp3": _Encoding("MP3", None, _MP3_ENCODED.__contains__, f"{', '.join(map(str, sorted(_MP3_ENCODED)))} Hz"),
+}
+_RIFF_BYTES = 2**32 - 2**16
+"""From so many bytes of samples on a WAV is written as RF64, because RIFF counts bytes with 32 bits."""
 
 
 @attrs.frozen
@@ -170,8 +198,29 @@ def resample(audio: Audio, sample_rate: int) -> Audio:
     return Audio(converted, sample_rate)
 
 
-def save(path: Path | str, audio: Audio) -> Path:
+def require_encodable(path: Path | str, sample_rate: int) -> None:
+    """Raise AudioFileError unless :func:`save` can write that suffix at that rate, Hz: to be asked before long work."""
+    path = Path(path)
+    encoding = _ENCODINGS.get(path.suffix.lower())
+    if encoding is None:
+        raise AudioFileError(path, "cannot be written: unknown suffix", f"use {', '.join(_ENCODINGS)}")
+    if not encoding.takes(sample_rate):
+        raise AudioFileError(
+            path,
+            f"cannot be written at {sample_rate:,} Hz: {encoding.format} has {encoding.rates}",
+            "write a .wav, or resample first",
+        )
+
+
+def save(path: Path | str, audio: Audio, *, comment: str = "") -> Path:
     """Encode a whole file: .flac (24 bit), .wav (32-bit float), .ogg (Vorbis) or .mp3, by its suffix.
+
+    Parameters
+    ----------
+    path : Path or str
+    audio : Audio
+    comment : str
+        Kept in the file's comment field.
 
     Returns
     -------
@@ -181,27 +230,66 @@ def save(path: Path | str, audio: Audio) -> Path:
     Raises
     ------
     AudioFileError
-        If the suffix is none of these, or peaks above 1 would be clipped by an integer format.
+        If the suffix is none of these, its format does not have the sample rate, or peaks above 1 would be clipped by
+        an integer format.
     OutputError
         If the file cannot be written; nothing is left half-written.
     """
     path = Path(path)
-    if path.suffix.lower() not in _ENCODINGS:
-        raise AudioFileError(path, "cannot be written: unknown suffix", f"use {', '.join(_ENCODINGS)}")
-    format_, subtype = _ENCODINGS[path.suffix.lower()]
-    if subtype != "FLOAT" and audio.peak > 1.0:
+    require_encodable(path, audio.sample_rate)
+    encoding = _ENCODINGS[path.suffix.lower()]
+    if encoding.subtype != "FLOAT" and audio.peak > 1.0:
         raise AudioFileError(
             path, f"would be clipped: the peak is {audio.peak:.3f}", "lower the gain, or write a .wav, which is float"
         )
-    with (
-        replacing(path) as temporary,
-        soundfile.SoundFile(temporary, "w", audio.sample_rate, audio.channels, subtype, format=format_) as file,
-    ):
-        # In blocks: libvorbis keeps what it is given on the stack, and a minute at once overflows it.
-        for start in range(0, audio.frames, audio.sample_rate):
-            file.write(audio.samples[:, start : start + audio.sample_rate].T)
-            settle(audio.samples)
+    format_ = encoding.format
+    if format_ == "WAV" and audio.samples.nbytes >= _RIFF_BYTES:
+        format_ = "RF64"
+    with replacing(path) as temporary, temporary.open("w+b", buffering=0) as file:
+        disk = _Disk(file)
+        try:
+            with soundfile.SoundFile(
+                disk, "w", audio.sample_rate, audio.channels, encoding.subtype, format=format_
+            ) as encoder:
+                if comment:
+                    encoder.comment = comment
+                # In blocks: libvorbis keeps what it is given on the stack, and a minute at once overflows it.
+                for start in range(0, audio.frames, audio.sample_rate):
+                    encoder.write(audio.samples[:, start : start + audio.sample_rate].T)
+                    settle(audio.samples)
+                    disk.check()
+        except (soundfile.LibsndfileError, AssertionError) as error:  # soundfile asserts that all frames were taken
+            disk.check()
+            raise OutputError(f"cannot write {path}: {error}", "write another format") from error
+        disk.check()
     return path
+
+
+class _Disk:
+    """A file for libsndfile to write to, which keeps the reason why a write failed.
+
+    libsndfile itself says "System error." of a full disk where it writes FLAC and WAV, and nothing where it writes
+    Vorbis and MP3.
+    """
+
+    def __init__(self, file: io.FileIO) -> None:
+        self._file = file
+        self._error: OSError | None = None
+        self.seek, self.tell, self.read, self.readinto = file.seek, file.tell, file.read, file.readinto
+
+    def write(self, data: memoryview | bytes) -> int:
+        left = memoryview(data)
+        try:
+            while len(left):
+                left = left[self._file.write(left) :]
+        except OSError as error:
+            self._error = error
+        return len(data) - len(left)
+
+    def check(self) -> None:
+        """Raise the OSError of the first write that failed, if one did."""
+        if self._error is not None:
+            raise self._error
 
 
 # ------------------------------------------------------------------------------------------------- damaged files
