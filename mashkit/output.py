@@ -13,6 +13,7 @@ import numpy as np
 
 from mashkit.atomicfile import require_writable_folder, write_json
 from mashkit.audiofile import save
+from mashkit.products import MARK
 from mashkit.types import Analysis, Audio, Clip, Layer, Role
 
 if TYPE_CHECKING:
@@ -139,20 +140,36 @@ def licences(mashup: Mashup, components: list[Mapping[str, Any]]) -> list[dict[s
     return entries
 
 
-def write_mashup(mashup: Mashup, folder: Path) -> dict[str, Any]:
+MASHUP_FILES = ("mix.flac", "plan.json")
+"""What :func:`write_mashup` writes of every mashup, beside the stems that it has."""
+
+
+def write_mashup(mashup: Mashup, folder: Path, *, clicks: bool = False) -> dict[str, Any]:
     """Write ``mix.flac``, ``stems/<role>.flac`` and ``plan.json`` into ``folder``; return the record in plan.json.
 
     Stems carry the mix's common gain, so they sum to it.
+
+    Parameters
+    ----------
+    mashup : Mashup
+    folder : Path
+        Made when it is missing. What is there already is not looked at: see :class:`mashkit.products.OutputSet`.
+    clicks : bool
+        Also write ``clicks.flac``: see :func:`with_clicks`.
 
     Raises
     ------
     OutputError
         If the folder cannot be written.
+    AnalysisError
+        If clicks are asked for and the vocal's clip has no beats.
     """
     require_writable_folder(folder)
     record = mashup_record(mashup)
-    save(folder / "mix.flac", mashup.mix)
+    save(folder / "mix.flac", mashup.mix, comment=MARK)
     for role, stem in mashup.stems.items():
-        save(folder / "stems" / f"{role}.flac", stem)
+        save(folder / "stems" / f"{role}.flac", stem, comment=MARK)
+    if clicks:
+        save(folder / "clicks.flac", with_clicks(mashup), comment=MARK)
     write_json(folder / "plan.json", record)
     return record

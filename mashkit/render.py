@@ -19,7 +19,8 @@ import numpy as np
 from mashkit import mixing
 from mashkit.errors import PlanError
 from mashkit.interfaces.stretcher import Stretcher
-from mashkit.output import write_mashup
+from mashkit.output import MASHUP_FILES, write_mashup
+from mashkit.products import OutputSet
 from mashkit.recent import recent_audio
 from mashkit.types import Audio, Clip, FrozenMapping, Layer, MashupPlan, Role, Samples, Times, frozen_mapping
 
@@ -249,10 +250,18 @@ class Mashup:
     def save(self, folder: Path | str) -> Path:
         """Write the mix, the stems and the record of what made them; see :func:`mashkit.output.write_mashup`.
 
+        They replace, as a set, what an earlier ``save`` left in the folder.
+
         Returns
         -------
         Path
             The folder.
+
+        Raises
+        ------
+        OutputError
+            If the folder cannot be written, or holds files of the same names that are not mashkit's.
         """
-        write_mashup(self, Path(folder))
+        with OutputSet(Path(folder), made_of="Mashup.save", names=MASHUP_FILES) as output:
+            write_mashup(self, output.staging)
         return Path(folder)

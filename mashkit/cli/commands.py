@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import attrs
 import numpy as np
 import rich.console
 import rich.markup
@@ -18,7 +19,7 @@ import rich.table
 
 from mashkit.atomicfile import replacing, require_writable_folder, write_json, write_text
 from mashkit.audiobuffer import settle, weighted_sum
-from mashkit.audiofile import load, save
+from mashkit.audiofile import load, require_encodable, save
 from mashkit.catalog import Catalog
 from mashkit.catalog.database import default_cache
 from mashkit.catalog.excerpts import LONGEST_S, SHORTEST_S, ExcerptPolicy
@@ -34,8 +35,9 @@ from mashkit.errors import AudioFileError, CatalogError, MashkitError, PlanError
 from mashkit.generation import UNMATCHED, Mixture, Recipe, Report
 from mashkit.hookspecs import StageEvent
 from mashkit.mixing import PEAK_CEILING_DB
-from mashkit.output import clip_record, environment, with_clicks, write_mashup
+from mashkit.output import MASHUP_FILES, clip_record, environment, write_mashup
 from mashkit.pipeline import Kit, Ranked
+from mashkit.products import MARK, OutputSet, folder_for, require_replaceable
 from mashkit.registry import Registry
 from mashkit.scaffold import new_plugin
 from mashkit.timemap import TimeMap
@@ -46,6 +48,8 @@ PLANS = 10
 """Plans that `generate` draws when nobody says how many."""
 PARALLEL_FROM = 5000
 """Plans from which on it pays to start processes to draw them."""
+STEM_FILE = "{name}.flac"
+"""What `separate` calls a stem's file."""
 PLANS_A_REPORT = 500
 """Plans drawn between two signs of progress."""
 
@@ -170,10 +174,12 @@ def _status(results: Sequence[object], failures: Sequence[object]) -> int:
 # ----------------------------------------------------------------------------------------------------------- mash
 def mash(arguments: argparse.Namespace) -> int:
     """Make the best mashups of some songs."""
-    output = require_writable_folder(arguments.output)
+    output = OutputSet(
+        arguments.output, made_of="mashkit mash", names=["index.html", "scores.json", *_mashup_files(arguments.top)]
+    )
     arguments.options = [*_mash_options(arguments), *arguments.options]
     kit = _kit(arguments)
-    with ProgressListener(kit.registry, quiet=arguments.quiet):
+    with ProgressListener(kit.registry, quiet=arguments.quiet), output:
         catalog = _catalog(kit, arguments, arguments.songs)
         mashups = kit.generate(
             catalog, condition=arguments.condition, count=arguments.count, seed=arguments.seed, vocal=arguments.vocal
@@ -181,18 +187,18 @@ def mash(arguments: argparse.Namespace) -> int:
         if arguments.phrase_bars:
             mashups = kit.best_variants(mashups)
         best = kit.rank(mashups, top=arguments.top, per_vocal=arguments.per_vocal)
-        saved = [_save(kit, ranked, output, len(best), clicks=arguments.clicks) for ranked in best]
-        failures = _failures(catalog)
+        saved = _save(kit, best, output, clicks=arguments.clicks)
+        failures = [*_failures(catalog), *saved.failures]
         result = {
-            "mashups": saved,
+            "mashups": saved.records,
             "drawn": len(mashups),
             "failures": failures,
             "notes": catalog.notes,
             "components": {kind: getattr(kit, kind).describe() for kind in KINDS},
             "environment": environment(),
         }
-        write_json(output / "scores.json", result)
-        write_text(output / "index.html", _page(kit, best, catalog, arguments))
+        write_json(output.staging / "scores.json", result)
+        write_text(output.staging / "index.html", _page(kit, saved, catalog, arguments))
     if arguments.json:
         _print_json(result)
     else:
@@ -201,10 +207,10 @@ def mash(arguments: argparse.Namespace) -> int:
             [
                 (one.rank, f"{one.score.value:.3f}", *(one.mashup.clips[role].title for role in Role),
                  f"{one.mashup.plan.duration_s:.1f}", record["folder"])
-                for one, record in zip(best, saved, strict=True)
+                for one, record in zip(saved.ranked, saved.records, strict=True)
             ],
         )  # fmt: skip
-        _say(f"listen: {output / 'index.html'}")
+        _say(f"listen: {arguments.output / 'index.html'}")
     if len(best) < arguments.top:
         _say(f"only {len(best)} of the {arguments.top} mashups asked for exist; --per-vocal or more songs give more")
     return PARTLY if failures else DONE
@@ -224,16 +230,52 @@ def _mash_options(arguments: argparse.Namespace) -> list[str]:
     return options
 
 
-def _save(kit: Kit, ranked: Ranked, output: Path, total: int, *, clicks: bool) -> dict[str, Any]:
-    folder = output / f"mashup-{ranked.rank}"
-    record = write_mashup(ranked.mashup, folder)
-    if clicks:
-        save(folder / "clicks.flac", with_clicks(ranked.mashup))
-    for note in ranked.mashup.plan.notes:
-        _say(f"mashup {ranked.rank}: {note}")
-    kit.registry.plugins.hook.mashkit_stage(
-        event=StageEvent(stage="save", item=str(folder), state="done", done=ranked.rank, total=total)
-    )
+def _mashup_files(count: int) -> list[str]:
+    """Return what every run that saves so many mashups writes of them."""
+    return [f"mashup-{number}/{name}" for number in range(1, count + 1) for name in MASHUP_FILES]
+
+
+@attrs.define
+class _Saved:
+    """What became of the mashups that were to be saved."""
+
+    ranked: list[Ranked] = attrs.field(factory=list)
+    records: list[dict[str, Any]] = attrs.field(factory=list)
+    cards: list[str] = attrs.field(factory=list)
+    failures: list[dict[str, str]] = attrs.field(factory=list)
+
+
+def _save(kit: Kit, best: Sequence[Ranked], output: OutputSet, *, clicks: bool) -> _Saved:
+    """Save mashups and make their part of the page, in turn, so that each is rendered once.
+
+    One that fails is listed and the rest goes on; if all fail, the first one's error is raised.
+    """
+    from mashkit.report import card
+
+    saved, errors = _Saved(), []
+    for done, ranked in enumerate(best, 1):
+        folder = f"mashup-{ranked.rank}"
+        event = StageEvent(stage="save", item=str(output.folder / folder), state="done", done=done, total=len(best))
+        try:
+            record = write_mashup(ranked.mashup, output.staging / folder, clicks=clicks)
+            saved.cards.append(card(ranked, best))
+        except MashkitError as error:
+            shutil.rmtree(output.staging / folder, ignore_errors=True)
+            errors.append(error)
+            saved.failures.append({"path": str(output.folder / folder), "error": str(error)})
+            event = attrs.evolve(event, state="failed", message=f"mashup {ranked.rank}: {error}")
+        else:
+            saved.ranked.append(ranked)
+            saved.records.append(_saved_record(ranked, record, output.folder / folder))
+            for note in ranked.mashup.plan.notes:
+                _say(f"mashup {ranked.rank}: {note}")
+        kit.registry.plugins.hook.mashkit_stage(event=event)
+    if errors and not saved.ranked:
+        raise errors[0]
+    return saved
+
+
+def _saved_record(ranked: Ranked, record: Mapping[str, Any], folder: Path) -> dict[str, Any]:
     return {
         "rank": ranked.rank,
         "folder": str(folder),
@@ -243,29 +285,33 @@ def _save(kit: Kit, ranked: Ranked, output: Path, total: int, *, clicks: bool) -
     }
 
 
-def _page(kit: Kit, best: Sequence[Ranked], catalog: Catalog, arguments: argparse.Namespace) -> str:
+def _page(kit: Kit, saved: _Saved, catalog: Catalog, arguments: argparse.Namespace) -> str:
     from mashkit.report import page
 
     folders = arguments.songs or [named(arguments.db)]
     return page(
-        best,
-        title=f"{len(best)} mashups of {', '.join(path.name or str(path) for path in folders)}",
-        failures=[(str(failure.path), str(failure.error)) for failure in catalog.failures],
+        saved.ranked,
+        title=f"{len(saved.ranked)} mashups of {', '.join(path.name or str(path) for path in folders)}",
+        failures=[(failure["path"], failure["error"]) for failure in [*_failures(catalog), *saved.failures]],
         notes=catalog.notes,
         components={kind: getattr(kit, kind).describe() for kind in KINDS},
+        shown=saved.cards,
     )
 
 
 # ------------------------------------------------------------------------------------------------- single stages
 def separate(arguments: argparse.Namespace) -> int:
     """Split songs into stems."""
-    output = require_writable_folder(arguments.output)
+    parent = require_writable_folder(arguments.output)
     kit = _seeded_kit(arguments, "separator")
     files = find_songs(arguments.songs)
-    names = _folder_names(files)
 
     def work(file: Path) -> dict[str, Any]:
         mix = load(file, loader=kit.registry.plugins.hook.mashkit_load_audio)
+        song = str(file.resolve())
+        folder = folder_for(parent, file.stem, song)
+        require_encodable(folder / STEM_FILE.format(name="stem"), mix.sample_rate)
+        output = OutputSet(folder, made_of=song)
         stems = kit.separator.separate(mix)
         parts = (
             {str(role): stems.role(role) for role in Role if role in stems.roles}
@@ -273,7 +319,10 @@ def separate(arguments: argparse.Namespace) -> int:
             else dict(stems.stems)
         )
         parts, gain_db = _guarded(parts)
-        paths = {name: str(save(output / names[file] / f"{name}.flac", part)) for name, part in parts.items()}
+        with output:
+            for name, part in parts.items():
+                save(output.staging / STEM_FILE.format(name=name), part, comment=MARK)
+        paths = {name: str(folder / STEM_FILE.format(name=name)) for name in parts}
         return {"path": str(file), "stems": paths, "gain_db": gain_db}
 
     with ProgressListener(kit.registry, quiet=arguments.quiet):
@@ -291,20 +340,6 @@ def separate(arguments: argparse.Namespace) -> int:
         for result in results:
             print("\n".join(result["stems"].values()))
     return _status(results, failures)
-
-
-def _folder_names(files: Sequence[Path]) -> dict[Path, str]:
-    """Return a folder name for each file: its stem, made distinct by its parent's name and then a number."""
-    names: dict[Path, str] = {}
-    for file in files:
-        name = file.stem
-        if name in names.values():
-            name = f"{file.parent.name} {file.stem}"
-        number = 2
-        while name in names.values():
-            name, number = f"{file.stem} {number}", number + 1
-        names[file] = name
-    return names
 
 
 def _guarded(parts: Mapping[str, Audio]) -> tuple[dict[str, Audio], float]:
@@ -360,10 +395,12 @@ def stretch(arguments: argparse.Namespace) -> int:
     """Change speed and pitch of a sound file."""
     kit = _seeded_kit(arguments, "stretcher")
     audio = load(arguments.song, loader=kit.registry.plugins.hook.mashkit_load_audio)
+    require_encodable(arguments.output, audio.sample_rate)
+    require_replaceable(arguments.output)
     time_map = None if arguments.time_map is None else _read_time_map(arguments.time_map)
     stretched = kit.stretcher.stretch(audio, speed=arguments.speed, semitones=arguments.semitones, time_map=time_map)
     parts, gain_db = ({"": stretched}, 0.0) if arguments.output.suffix.lower() == ".wav" else _guarded({"": stretched})
-    path = save(arguments.output, parts[""])
+    path = save(arguments.output, parts[""], comment=MARK)
     data = {
         "path": str(path),
         "frames": stretched.frames,
@@ -489,6 +526,39 @@ def _read_plans(path: Path) -> list[MashupPlan]:
         return plans
     # plan.json of a mashup holds its plan among other things; a file of one line is one plan.
     return [MashupPlan.from_dict(whole["plan"] if isinstance(whole, dict) and "plan" in whole else whole)]
+
+
+def render(arguments: argparse.Namespace) -> int:
+    """Make mashups of plans."""
+    plans = {plan.id: plan for path in arguments.plans for plan in _read_plans(path)}
+    if not plans:
+        raise PlanError(f"{', '.join(map(str, arguments.plans))}: no plan", "give what `mashkit generate` wrote")
+    output = OutputSet(
+        arguments.output, made_of="mashkit render", names=[f"{plan}/{name}" for plan in plans for name in MASHUP_FILES]
+    )
+    kit = _seeded_kit(arguments, "stretcher")
+    rendered, failures = [], []
+    with ProgressListener(kit.registry, quiet=arguments.quiet), output:
+        catalog = _catalog(kit, arguments, arguments.songs)
+        for done, plan in enumerate(plans.values(), 1):
+            event = StageEvent(stage="render", item=plan.id, state="done", done=done, total=len(plans))
+            try:
+                (mashup,) = kit.mashups(catalog, [plan])
+                record = write_mashup(mashup, output.staging / plan.id, clicks=arguments.clicks)
+                rendered.append({"folder": str(arguments.output / plan.id), **record})
+            except MashkitError as error:
+                shutil.rmtree(output.staging / plan.id, ignore_errors=True)
+                failures.append({"path": f"plan {plan.id}", "error": str(error)})
+                event = attrs.evolve(event, state="failed", message=f"plan {plan.id}: {error}")
+            kit.registry.plugins.hook.mashkit_stage(event=event)
+        if not rendered:
+            raise PlanError(f"none of the {len(plans)} plans could be rendered", "the reasons are above")
+    failures = [*_failures(catalog), *failures]
+    if arguments.json:
+        _print_json({"mashups": rendered, "failures": failures, "notes": catalog.notes, "environment": environment()})
+    else:
+        print("\n".join(one["folder"] for one in rendered))
+    return _status(rendered, failures)
 
 
 def score(arguments: argparse.Namespace) -> int:

@@ -139,6 +139,18 @@ def _parser() -> tuple[argparse.ArgumentParser, Commands]:
     )  # fmt: skip
     collection(generate)
 
+    render = command("render", "Make mashups of plans: their mix, stems and record.", *KINDS[:3], "executor")
+    render.add_argument(
+        "plans", nargs="+", type=Path, metavar="PLAN", help="what `generate` wrote, or a plan.json of `mash`"
+    )
+    render.add_argument("--songs", nargs="+", type=Path, default=[], help="the songs the plans were drawn from")
+    render.add_argument(
+        "-o", "--output", type=Path, required=True, metavar="FOLDER", help="one folder a plan is made in it"
+    )
+    render.add_argument("--clicks", action="store_true", help="also write clicks.flac, as `mash` does")
+    render.add_argument("--seed", type=int, help="seed of the stretcher, if it has one")
+    collection(render)
+
     score = command("score", "Score mashup plans.", *KINDS[:4], "executor")
     score.add_argument("plans", type=Path, help="what `mashkit generate` wrote, or a plan.json of `mashkit mash`")
     score.add_argument("--songs", nargs="+", type=Path, default=[], help="the songs the plans were drawn from")

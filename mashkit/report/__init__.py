@@ -1,5 +1,5 @@
 """The page on which mashups are heard, seen and judged."""
 
-from mashkit.report.page import cards, page
+from mashkit.report.page import card, page
 
-__all__ = ["cards", "page"]
+__all__ = ["card", "page"]

@@ -51,7 +51,7 @@ def page(
     notes : sequence of str
         What else a reader should know.
     shown : iterable of str, optional
-        What :func:`cards` made of the same mashups, where that was done before.
+        What :func:`card` made of each of the mashups, where that was done before.
 
     Returns
     -------
@@ -68,21 +68,20 @@ def page(
         style=_style("page.css"),
         script=_resource("page.js"),
         contents=_contents(ranked),
-        mashups="\n".join(cards(ranked) if shown is None else shown) or '<p class="missing">No mashups.</p>',
+        mashups="\n".join((card(item, ranked) for item in ranked) if shown is None else shown)
+        or '<p class="missing">No mashups.</p>',
         made=_made(ranked, components or {}),
         failures=_section("Not used", [f"<b>{_text(name)}</b> — {_text(why)}" for name, why in failures]),
         notes=_section("Notes", [_text(note) for note in notes]),
     )
 
 
-def cards(ranked: Sequence[Ranked]) -> Iterator[str]:
-    """Yield what a page says of each mashup, best first; each is rendered when its turn comes.
+def card(item: Ranked, among: Sequence[Ranked]) -> str:
+    """Return what a page says of one of its mashups; renders it.
 
     Whoever also saves the mashups does that in turn with these, so that each is rendered once.
     """
-    spans = _spans(ranked)
-    for item in ranked:
-        yield _card(item, spans)
+    return _card(item, _spans(among))
 
 
 # ------------------------------------------------------------------------------------------------------ safe text

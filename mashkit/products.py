@@ -1,0 +1,265 @@
+"""What mashkit leaves on disk: told from what it was given, and replaced as a set.
+
+Every sound file that mashkit makes carries :data:`MARK` as its comment, and every output folder a list of the files
+that belong to it. Scans for songs pass over what is marked, because a mashup is no song and a separated stem no true
+one. The list lets a second run into the same folder replace exactly what the first one left.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import socket
+import tempfile
+from collections.abc import Iterable, Mapping
+from pathlib import Path, PurePosixPath
+from types import TracebackType
+from typing import Self
+
+import attrs
+
+from mashkit.atomicfile import require_writable_folder, write_json
+from mashkit.errors import OutputError
+from mashkit.models import sha256_of
+
+MARK = "made by mashkit, no song"
+"""Comment of the sound files that mashkit makes."""
+_MARK_BYTES = (MARK.encode(), MARK.encode("utf-16-le"), MARK.encode("utf-16-be"))
+_TAGS_LIE_WITHIN = 1 << 16
+"""Bytes at a file's beginning and end that are searched for the mark."""
+LIST = ".mashkit-files.json"
+"""In an output folder: which files in it mashkit wrote, and of what."""
+_LIST_FORMAT = 1
+_STAGING = ".mashkit-unfinished-"
+
+
+def is_product(path: Path) -> bool:
+    """Tell whether mashkit made a sound file, or it was converted from one that mashkit made.
+
+    The mark is searched as text, because programs that convert files keep it, and each in another field.
+    """
+    if not path.is_file():
+        return False
+    try:
+        with path.open("rb") as file:
+            text = file.read(_TAGS_LIE_WITHIN)
+            file.seek(max(file.seek(0, os.SEEK_END) - _TAGS_LIE_WITHIN, 0))
+            text += file.read()
+    except OSError:
+        return False
+    return any(mark in text for mark in _MARK_BYTES)
+
+
+def require_replaceable(path: Path) -> None:
+    """Raise OutputError if a sound file is there that mashkit did not make: it would be lost."""
+    if path.exists() and not is_product(path):
+        raise OutputError(f"{path} is there, and mashkit did not make it", "name another file with -o")
+
+
+@attrs.frozen
+class FileList:
+    """Which files of a folder mashkit wrote.
+
+    Parameters
+    ----------
+    made_of : str
+        What the set is: the command that made it, or the song it was made of.
+    files : mapping of str to list of str
+        Path below the folder, with "/" → sha256 of what may be there: two while one set replaces another.
+    """
+
+    made_of: str = ""
+    files: Mapping[str, list[str]] = attrs.field(factory=dict)
+
+    @classmethod
+    def read(cls, folder: Path) -> FileList | None:
+        """Return a folder's list; None where there is none that can be read.
+
+        A name that leads out of the folder is left out: nothing outside is ever removed.
+        """
+        try:
+            data = json.loads((folder / LIST).read_text(encoding="utf-8"))
+            files = {str(name): [str(digest) for digest in digests] for name, digests in data["files"].items()}
+            made_of, known = str(data["made_of"]), data["format"] == _LIST_FORMAT
+        except (OSError, ValueError, TypeError, KeyError, AttributeError):
+            return None
+        inside = {name: digests for name, digests in files.items() if _lies_below(folder, name)}
+        return cls(made_of, inside) if known else None
+
+    def write(self, path: Path) -> None:
+        """Write the list; raises OutputError if that cannot be done."""
+        write_json(path, {"format": _LIST_FORMAT, "made_of": self.made_of, "files": dict(self.files)})
+
+    def is_ours(self, folder: Path, name: str) -> bool:
+        """Tell whether a file is there as mashkit wrote it."""
+        path = folder / name
+        return name in self.files and path.is_file() and sha256_of(path) in self.files[name]
+
+
+def _lies_below(folder: Path, name: str) -> bool:
+    parts = PurePosixPath(name).parts
+    if not parts or ".." in parts or PurePosixPath(name).is_absolute():
+        return False
+    return (folder / name).parent.resolve().is_relative_to(folder.resolve())
+
+
+class OutputSet:
+    """The files of one run, which appear together in place of those that the run before left in the same folder.
+
+    Use it as a context manager: write into :attr:`staging`, a folder inside the output folder. When the block ends
+    well, the files move to where they belong, and what an earlier run wrote and this one did not is removed. When it
+    ends with an exception, the folder stays as it was.
+
+    A file that mashkit did not write, or that somebody changed since, is never replaced or removed.
+
+    Parameters
+    ----------
+    folder : Path
+        Made when it is missing.
+    made_of : str
+        What the set is: only a set of the same name is replaced. See :func:`folder_for`.
+    names : iterable of str
+        Files below the folder that will be written for certain: what is in their way is told before the work.
+
+    Raises
+    ------
+    OutputError
+        If the folder cannot be written or holds another set, a file of the user's is in the way, or one of mashkit's
+        was changed.
+
+    Examples
+    --------
+    >>> with OutputSet(folder, made_of="mashup", names=["mix.flac"]) as output:
+    ...     save(output.staging / "mix.flac", mix, comment=MARK)
+    """
+
+    def __init__(self, folder: Path, *, made_of: str, names: Iterable[str] = ()) -> None:
+        self.folder = require_writable_folder(folder)
+        self._made_of = made_of
+        known = FileList.read(folder) or FileList()
+        left = [name for name in known.files if (folder / name).exists()]
+        if left and known.made_of != made_of:
+            raise OutputError(f"{folder} holds a set of files that {known.made_of} made", "name another folder")
+        for name in left:
+            if not known.is_ours(folder, name):
+                raise _in_the_way(folder / name, "it was changed since mashkit wrote it")
+        self._refuse_others(known, names)
+
+    def __enter__(self) -> Self:
+        _remove_abandoned(self.folder)
+        prefix = f"{_STAGING}{socket.gethostname()}-{os.getpid()}-"
+        try:
+            self.staging = Path(tempfile.mkdtemp(prefix=prefix, dir=self.folder))
+        except OSError as error:
+            raise OutputError(f"cannot write to {self.folder}: {error.strerror}", "free space") from error
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        if kind is not None:
+            shutil.rmtree(self.staging, ignore_errors=True)
+            return
+        try:
+            self._commit()
+        except OSError as failed:
+            raise OutputError(
+                f"cannot finish {self.folder}: {failed.strerror}", f"what is new lies in {self.staging}"
+            ) from failed
+
+    def _commit(self) -> None:
+        new = {
+            path.relative_to(self.staging).as_posix(): sha256_of(path)
+            for path in sorted(self.staging.rglob("*"))
+            if path.is_file()
+        }
+        # Read again: another run into this folder may have ended meanwhile.
+        known = FileList.read(self.folder) or FileList()
+        self._refuse_others(known, new)
+        # While files change, the list names old and new ones, so that a run killed here leaves nothing that looks like
+        # a user's.
+        both = {name: list(digests) for name, digests in known.files.items()}
+        for name, digest in new.items():
+            both.setdefault(name, []).append(digest)
+        self._list(both)
+        for name in new:
+            target = self.folder / name
+            target.parent.mkdir(parents=True, exist_ok=True)
+            (self.staging / name).replace(target)
+        for name in set(known.files) - set(new):
+            if known.is_ours(self.folder, name):
+                self._remove(name)
+        self._list({name: [digest] for name, digest in new.items()})
+        shutil.rmtree(self.staging, ignore_errors=True)
+
+    def _list(self, files: Mapping[str, list[str]]) -> None:
+        # Through the staging folder, where a kill leaves nothing that stays.
+        FileList(self._made_of, files).write(self.staging / LIST)
+        (self.staging / LIST).replace(self.folder / LIST)
+
+    def _remove(self, name: str) -> None:
+        """Remove a file, and the folders that are empty without it."""
+        path = self.folder / name
+        path.unlink()
+        for parent in path.relative_to(self.folder).parents[:-1]:
+            try:
+                (self.folder / parent).rmdir()
+            except OSError:  # something else is in it
+                return
+
+    def _refuse_others(self, known: FileList, names: Iterable[str]) -> None:
+        for name in names:
+            path = self.folder / name
+            if path.is_dir():
+                raise _in_the_way(path, "it is a folder")
+            if (path.exists() or path.is_symlink()) and not known.is_ours(self.folder, name):
+                raise _in_the_way(path, "mashkit did not write it")
+
+
+def _in_the_way(path: Path, why: str) -> OutputError:
+    return OutputError(f"{path} is in the way: {why}", "move it elsewhere, or name another folder")
+
+
+def _remove_abandoned(folder: Path) -> None:
+    """Remove what runs that were killed on this machine left unfinished."""
+    ours = f"{_STAGING}{socket.gethostname()}-"
+    for path in folder.glob(f"{_STAGING}*"):
+        if path.name.startswith(ours) and not _is_running(path.name.removeprefix(ours).partition("-")[0]):
+            shutil.rmtree(path, ignore_errors=True)
+
+
+def _is_running(process: str) -> bool:
+    if not process.isdecimal():
+        return True
+    try:
+        os.kill(int(process), 0)
+    except ProcessLookupError:
+        return False
+    except OSError:
+        return True
+    return True
+
+
+def folder_for(parent: Path, name: str, made_of: str) -> Path:
+    """Return the folder below ``parent`` for what is made of one song: ``name``, or with a number behind it.
+
+    A folder is taken again if an earlier run made it of the same song; one of another song, or of the user's, is left
+    alone.
+
+    Parameters
+    ----------
+    parent : Path
+    name : str
+    made_of : str
+        What identifies the song: its path.
+    """
+    number = 1
+    while True:
+        folder = parent / (name if number == 1 else f"{name} {number}")
+        known = FileList.read(folder)
+        if known is not None and known.made_of == made_of:
+            return folder
+        if known is None and (not folder.exists() or (folder.is_dir() and not any(folder.iterdir()))):
+            return folder
+        number += 1

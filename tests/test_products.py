@@ -1,0 +1,215 @@
+"""What mashkit writes is marked, and replaced as a set; what is the user's stays whatever happens."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from mashkit.audiofile import load, save
+from mashkit.errors import OutputError
+from mashkit.products import LIST, MARK, FileList, OutputSet, folder_for, is_product, require_replaceable
+from mashkit.testing import signals
+
+NAMES = ("mix.flac", "plan.json", "stems/vocal.flac", "stems/harmonic.flac", "mashup-2/mix.flac", "a b/ü.txt")
+
+
+def write(folder: Path, files: dict[str, str], *, made_of: str = "test") -> None:
+    with OutputSet(folder, made_of=made_of) as output:
+        for name, text in files.items():
+            path = output.staging / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text)
+
+
+def contents(folder: Path) -> dict[str, str]:
+    """Every file below a folder but the list, hidden ones too."""
+    return {
+        path.relative_to(folder).as_posix(): path.read_text()
+        for path in folder.rglob("*")
+        if path.is_file() and path.name != LIST
+    }
+
+
+def drawn(seed: int) -> dict[str, str]:
+    draw = np.random.default_rng(seed)
+    return {str(name): f"{name} {seed}" for name in draw.choice(NAMES, draw.integers(1, len(NAMES) + 1), replace=False)}
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_a_folder_holds_the_last_set_and_the_users_files(tmp_path: Path, seed: int) -> None:
+    users = {"notes.txt": "mine", "stems/cover.jpg": "mine", "mashup-9/mix.flac": "mine"}
+    for name, text in users.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(text)
+    for run in range(4):
+        files = drawn(100 * seed + run)
+        write(tmp_path, files)
+        assert contents(tmp_path) == files | users
+    write(tmp_path, {})
+    assert contents(tmp_path) == users
+    assert not (tmp_path / "mashup-2").exists()  # a folder that held nothing else goes too
+    assert (tmp_path / "stems").is_dir()
+
+
+def test_a_set_that_fails_leaves_the_folder_as_it_was(tmp_path: Path) -> None:
+    old = drawn(1)
+    write(tmp_path, old)
+    before = (tmp_path / LIST).read_text()
+    with pytest.raises(KeyError, match=r"mix\.flac"), OutputSet(tmp_path, made_of="test") as output:
+        raise KeyError((output.staging / "mix.flac").write_text("half") and "mix.flac")
+    assert contents(tmp_path) == old
+    assert (tmp_path / LIST).read_text() == before
+
+
+@pytest.mark.parametrize("killed_at", range(1, 14))
+def test_after_a_kill_at_any_moment_the_next_run_leaves_one_set(tmp_path: Path, killed_at: int) -> None:
+    old, new, next_ = drawn(3), drawn(7), drawn(8)
+    write(tmp_path, old)
+    (tmp_path / "notes.txt").write_text("mine")
+    code = f"""
+from pathlib import Path
+from mashkit.products import OutputSet
+left = {killed_at}
+def counted(function):
+    def call(*given, **named):
+        global left
+        left -= 1
+        if left == 0:
+            os._exit(9)
+        return function(*given, **named)
+    return call
+with OutputSet(Path({str(tmp_path)!r}), made_of="test") as output:
+    for name, text in {new!r}.items():
+        (output.staging / name).parent.mkdir(parents=True, exist_ok=True)
+        (output.staging / name).write_text(text)
+    for name in ("replace", "unlink", "rmdir"):
+        setattr(Path, name, counted(getattr(Path, name)))
+"""
+    done = subprocess.run([sys.executable, "-c", code], timeout=60)
+    found = contents(tmp_path)
+    assert found.pop("notes.txt") == "mine"
+    if done.returncode == 0:
+        assert found == new
+    write(tmp_path, next_)
+    assert contents(tmp_path) == next_ | {"notes.txt": "mine"}
+    assert not list(tmp_path.glob(".mashkit-unfinished-*"))
+
+
+@pytest.mark.parametrize("name", ["mix.flac", "stems/vocal.flac"])
+def test_a_file_of_the_users_is_never_replaced(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).parent.mkdir(exist_ok=True)
+    (tmp_path / name).write_text("mine")
+    with pytest.raises(OutputError, match="in the way: mashkit did not write it") as caught:
+        OutputSet(tmp_path, made_of="test", names=[name])
+    assert name in str(caught.value)
+    with pytest.raises(OutputError, match="in the way"):
+        write(tmp_path, {name: "ours", "other.txt": "ours"})
+    assert (tmp_path / name).read_text() == "mine"
+    assert not (tmp_path / "other.txt").exists()
+
+
+def test_what_the_user_changed_is_the_users(tmp_path: Path) -> None:
+    write(tmp_path, {"plan.json": "ours", "mix.flac": "ours"})
+    (tmp_path / "plan.json").write_text("edited")
+    with pytest.raises(OutputError, match=r"plan.json is in the way: it was changed since"):
+        OutputSet(tmp_path, made_of="test")
+    (tmp_path / "plan.json").rename(tmp_path / "my-plan.json")
+    write(tmp_path, {"mix.flac": "new"})
+    assert contents(tmp_path) == {"mix.flac": "new", "my-plan.json": "edited"}
+
+
+def test_links_and_folders_in_the_way_are_not_followed(tmp_path: Path) -> None:
+    outside = tmp_path / "outside.txt"
+    outside.write_text("mine")
+    folder = tmp_path / "out"
+    folder.mkdir()
+    (folder / "mix.flac").symlink_to(outside)
+    (folder / "gone.flac").symlink_to(tmp_path / "nothing")
+    (folder / "index.html").mkdir()
+    for name in ("mix.flac", "gone.flac", "index.html"):
+        with pytest.raises(OutputError, match="in the way"):
+            OutputSet(folder, made_of="test", names=[name])
+    assert outside.read_text() == "mine"
+
+
+def test_a_list_cannot_have_files_elsewhere_removed(tmp_path: Path) -> None:
+    outside, folder = tmp_path / "outside.txt", tmp_path / "out"
+    write(folder, {"mix.flac": "ours"})
+    outside.write_text("ours")
+    known = FileList.read(folder)
+    assert known is not None
+    (folder / "link").symlink_to(tmp_path)
+    digests = known.files["mix.flac"]
+    names = ["../outside.txt", str(outside), "stems/../../outside.txt", "link/outside.txt", "", "."]
+    data = {"format": 1, "made_of": "test", "files": dict.fromkeys([*names, "mix.flac"], digests)}
+    (folder / LIST).write_text(json.dumps(data))
+    write(folder, {"new.txt": "ours"})
+    assert outside.read_text() == "ours"
+    assert not (folder / "mix.flac").exists()
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{}", '{"format": 99, "made_of": "", "files": {}}', '{"files": 3}', "\x00"])
+def test_a_list_that_cannot_be_read_makes_nothing_ours(tmp_path: Path, text: str) -> None:
+    write(tmp_path, {"mix.flac": "ours"})
+    (tmp_path / LIST).write_text(text)
+    with pytest.raises(OutputError, match="in the way"):
+        write(tmp_path, {"mix.flac": "new"})
+
+
+def test_another_set_is_not_replaced(tmp_path: Path) -> None:
+    write(tmp_path, {"mix.flac": "ours"}, made_of="mashkit mash")
+    with pytest.raises(OutputError, match="mashkit mash made"):
+        OutputSet(tmp_path, made_of="Mashup.save")
+    (tmp_path / "mix.flac").unlink()
+    write(tmp_path, {"mix.flac": "new"}, made_of="Mashup.save")
+
+
+def test_each_song_has_its_own_folder(tmp_path: Path) -> None:
+    (tmp_path / "tune 2").mkdir()
+    (tmp_path / "tune 2" / "cover.jpg").write_text("mine")
+    for song, expected in (("a/tune", "tune"), ("b/tune", "tune 3"), ("a/tune", "tune"), ("b/tune", "tune 3")):
+        folder = folder_for(tmp_path, "tune", song)
+        assert folder.name == expected
+        write(folder, {"vocals.flac": song}, made_of=song)
+
+
+# ------------------------------------------------------------------------------------------------------- the mark
+@pytest.mark.parametrize("suffix", [".flac", ".wav", ".ogg", ".mp3"])
+def test_sound_is_known_to_be_ours_by_its_comment(tmp_path: Path, suffix: str) -> None:
+    audio = signals.tone(440, 1.0)
+    assert is_product(save(tmp_path / f"ours{suffix}", audio, comment=MARK))
+    assert not is_product(save(tmp_path / f"theirs{suffix}", audio))
+    assert not is_product(save(tmp_path / f"noted{suffix}", audio, comment="made by mash kit"))
+    shutil.copy(tmp_path / f"ours{suffix}", tmp_path / f"renamed{suffix}")
+    assert is_product(tmp_path / f"renamed{suffix}")
+
+
+def test_what_is_no_sound_is_not_ours(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.flac")  # opening it would wait for a writer
+    (tmp_path / "empty.flac").touch()
+    for name in ("pipe.flac", "empty.flac", "missing.flac", ".", "no\udce9.wav"):
+        assert not is_product(tmp_path / name)
+
+
+@pytest.mark.skipif(shutil.which("ffmpeg") is None, reason="no ffmpeg on PATH")
+@pytest.mark.parametrize("target", ["x.mp3", "x.ogg", "x.wav", "x.flac"])
+def test_the_mark_survives_a_conversion(tmp_path: Path, target: str) -> None:
+    ours = save(tmp_path / "ours.flac", signals.tone(440, 1.0), comment=MARK)
+    subprocess.run(["ffmpeg", "-v", "error", "-i", ours, tmp_path / target], check=True, timeout=60)
+    assert is_product(tmp_path / target)
+
+
+def test_only_our_sound_is_replaced(tmp_path: Path) -> None:
+    theirs = save(tmp_path / "song.flac", signals.tone(440, 0.5))
+    with pytest.raises(OutputError, match="mashkit did not make it"):
+        require_replaceable(theirs)
+    require_replaceable(tmp_path / "new.flac")
+    require_replaceable(save(tmp_path / "ours.flac", signals.tone(440, 0.5), comment=MARK))
+    assert load(theirs).duration == 0.5
