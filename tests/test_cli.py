@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 import mashkit as mk
+from mashkit import mixing
 from mashkit.beats import beat_error
 from mashkit.cli import main
 from mashkit.testing import signals
@@ -113,6 +114,47 @@ def test_mash_with_phrases_ducking_and_clicks(
     beats = plan.layer(Role.VOCAL).to_mashup(record["clips"]["vocal"]["analysis"]["beats"])
     beats = beats[(beats >= 0) & (beats < plan.duration_s - 0.05)]
     assert np.abs(beats[:, None] - heard[None]).min(axis=1).max() < 0.003
+
+
+def test_a_second_run_replaces_the_first_as_a_set(
+    pair: list[Path], tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mixed = []
+    monkeypatch.setattr("mashkit.mixing.mix", lambda *given, mix=mixing.mix: mixed.append(given) or mix(*given))
+    command = ("mash", *pair, "-o", tmp_path, "--count", 4, "--quiet")
+    assert run(*command, "--top", 2, "--clicks", "--seed", 3) == 0
+    assert len(mixed) == 2  # the page and the files cost one rendering each
+    (tmp_path / "mashup-2" / "liner notes.txt").write_text("mine")
+    assert run(*command, "--top", 1, "--seed", 4) == 0
+    left = sorted(str(path.relative_to(tmp_path)) for path in tmp_path.rglob("[!.]*") if path.is_file())
+    stems = [f"mashup-1/stems/{role}.flac" for role in sorted(Role)]
+    expected = ["index.html", "mashup-1/mix.flac", "mashup-1/plan.json", *stems, "mashup-2/liner notes.txt"]
+    assert left == [*expected, "scores.json"]
+    assert json.loads((tmp_path / "mashup-1" / "plan.json").read_text())["plan"]["seed"] == 4
+    (tmp_path / "scores.json").write_text("mine now")
+    capsys.readouterr()
+    assert run(*command, "--top", 1, "--seed", 5) == 1
+    assert "scores.json is in the way: it was changed since mashkit wrote it" in capsys.readouterr().err
+    assert (tmp_path / "scores.json").read_text() == "mine now"
+
+
+def test_a_plan_is_rendered_again_as_it_was(
+    mashed: Path, pair: list[Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    plans = [mashed / f"mashup-{number}" / "plan.json" for number in (1, 2)]
+    stray = json.loads(plans[0].read_text())["plan"]
+    stray["layers"][0]["clip_id"] = "of another folder"
+    (tmp_path / "stray.json").write_text(json.dumps(stray))
+    capsys.readouterr()
+    command = ("render", *plans, tmp_path / "stray.json", "--songs", *pair, "--json", "--quiet")
+    assert run(*command, "-o", tmp_path / "out") == 3
+    told = json.loads(capsys.readouterr().out)
+    assert "of another folder" in told["failures"][0]["error"]
+    for plan, again in zip(plans, told["mashups"], strict=True):
+        for name in ("mix.flac", "stems/vocal.flac", "stems/harmonic.flac"):
+            one, other = (mk.load(folder / name) for folder in (plan.parent, Path(again["folder"])))
+            np.testing.assert_array_equal(one.samples, other.samples)
+        assert json.loads((Path(again["folder"]) / "plan.json").read_text()) == json.loads(plan.read_text())
 
 
 def test_page_is_self_contained(mashed: Path) -> None:
