@@ -39,7 +39,8 @@ $(VENV)/.system:
 $(VENV)/.installed: $(VENV)/.system pyproject.toml constraints.txt $(addsuffix /pyproject.toml,$(PLUGINS))
 	$(BIN)/pip install -q --disable-pip-version-check -c constraints.txt hatchling editables
 	$(BIN)/pip install -q --disable-pip-version-check -c constraints.txt --no-build-isolation -e '.[dev]' $(EDITABLE)
-	$(BIN)/pip install -q --disable-pip-version-check -c constraints.txt --no-deps tinysoundfont
+	@$(BIN)/pip install -q --disable-pip-version-check -c constraints.txt --no-deps tinysoundfont \
+	  || echo "not installed: tinysoundfont, which only rendering training data needs; it is built with g++ here"
 	@touch $@
 
 demo: $(VENV)/.installed
