@@ -251,9 +251,9 @@ def _decode(path: Path) -> Audio:
         except NotWholeError as error:
             raise AudioFileError(path, error.problem, error.fix) from error
         decoded = [_decode_stream(path, opened, data, stream) for stream in streams]
+    decoded = [audio for audio in decoded if audio.frames] or decoded[:1]
     if len(decoded) == 1:
         return decoded[0]
-    decoded = [audio for audio in decoded if audio.frames]
     formats = sorted({(audio.sample_rate, audio.channels) for audio in decoded})
     if len(formats) > 1:
         told = " and ".join(f"{rate} Hz with {channels} channel{'s' * (channels > 1)}" for rate, channels in formats)
@@ -384,7 +384,10 @@ _KINDS = {
 
 
 def require_file(path: Path) -> None:
-    """Raise AudioFileError unless ``path`` is a file that is not empty. Nothing is opened: a pipe could wait for ever."""
+    """Raise AudioFileError unless ``path`` is a file that is not empty.
+
+    Nothing is opened, because a pipe would be waited for.
+    """
     try:
         state = path.stat()
     except FileNotFoundError:

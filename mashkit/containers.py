@@ -453,13 +453,7 @@ def _walk_flac(data: Contents, start: int) -> tuple[Stream, int]:
     block, low = struct.unpack_from(">H", data, start + 8)[0], struct.unpack_from(">I", data, start + 22)[0]
     announced = (data[start + 21] & 15) << 32 | low
     frames = _flac_frames_at(data, start)
-    end = frames
-    while True:  # another one behind it, wherever that may be
-        end = data.find(b"fLaC", end)
-        if end < 0 or _walk_at(data, end) is _walk_flac:
-            break
-        end += 4
-    end = len(data) if end < 0 else end
+    end = min(_found(data, mark, frames) for mark in (b"fLaC", b"RIFF", b"FORM", b"OggS\0\x02"))
     if frames >= end:
         return Stream(((start, end),), held=announced or None), end
     held = _flac_held(data, frames, _before_tags(data, frames, end), block)
@@ -472,6 +466,13 @@ def _walk_flac(data: Contents, start: int) -> tuple[Stream, int]:
         parts = _patched(start, end, {start + 21: bytes([total]) + struct.pack(">I", held & 0xFFFF_FFFF)})
         return Stream(parts, held=held), end
     return Stream(((start, end),), held=announced), end
+
+
+def _found(data: Contents, mark: bytes, position: int) -> int:
+    """Return where another file begins, with ``mark``, behind one that does not say where it ends."""
+    while (position := data.find(mark, position)) >= 0 and _walk_at(data, position) is None:
+        position += len(mark)
+    return position if position >= 0 else len(data)
 
 
 def _flac_frames_at(data: Contents, position: int) -> int:
@@ -570,7 +571,9 @@ _OGG_SOUNDS = {b"\x01vorbis": "Vorbis", b"OpusHead": "Opus", b"\x7fFLAC": "FLAC"
 def _walk_ogg(data: Contents, start: int) -> tuple[Stream, int]:
     """One link of a chain (RFC 3533): streams that begin together, up to the page that begins others."""
     pages: dict[int, list[tuple[int, int]]] = {}
-    sounds: list[int] = []
+    bodies: dict[int, list[tuple[int, int]]] = {}
+    granules: dict[int, int] = {}
+    sounds: dict[int, str] = {}
     ended: set[int] = set()
     position, began = start, False
     while position < len(data):
@@ -591,13 +594,15 @@ def _walk_ogg(data: Contents, start: int) -> tuple[Stream, int]:
             if began:
                 break
             first = data[position + 27 + count : end]
-            if any(first.startswith(mark) for mark in _OGG_SOUNDS):
-                sounds.append(serial)
+            sounds.update((serial, codec) for mark, codec in _OGG_SOUNDS.items() if first.startswith(mark))
         else:
             began = True
         if flags & 4:
             ended.add(serial)
         pages.setdefault(serial, []).append((position, end))
+        bodies.setdefault(serial, []).append((position + 27 + count, end))
+        (granule,) = struct.unpack_from("<q", header, 6)
+        granules[serial] = max(granule, granules.get(serial, 0))
         position = end
     if len(sounds) > 1:
         raise NotWholeError(
@@ -606,15 +611,21 @@ def _walk_ogg(data: Contents, start: int) -> tuple[Stream, int]:
         )
     if not ended.issuperset(sounds or pages):
         raise NotWholeError("is cut short: its last page is missing")
-    if not sounds or len(pages) == 1:
-        return Stream(((start, position),)), position
-    # Pictures or a skeleton lie between its pages, which stops libsndfile.
-    return Stream(tuple(pages[sounds[0]])), position
+    for serial, codec in sounds.items():
+        if codec == "FLAC":
+            # FLAC cut into pages, behind 9 bytes (RFC 9639, 10.1): libsndfile does not read all encoders' pages.
+            (begin, end), *others = bodies[serial]
+            return Stream(((begin + 9, end), *others), granules[serial] or None), position
+        if len(pages) > 1:  # pictures or a skeleton lie between its pages, which stops libsndfile
+            return Stream(tuple(pages[serial])), position
+    return Stream(((start, position),)), position
 
 
 # -------------------------------------------------------------------------------------------------------------- MPEG
 _SURE_FRAMES = 4
 """Frames in a row that are no chance; see :func:`_walk_at`."""
+_MPEG_RESYNC = 1024
+"""Bytes of junk after which mpg123 gives up looking for a frame."""
 _MPEG_SYNC = re.compile(rb"\xff[\xe2-\xff][\x10-\xef]")
 _MPEG_1 = {
     3: tuple(range(0, 449, 32)),
@@ -675,6 +686,7 @@ def _walk_mpeg(data: Contents, start: int) -> tuple[Stream, int]:
     began = _mpeg_frame(data, position)
     assert began is not None  # noqa: S101 — who calls this has looked
     kind, samples, frames = began.kind, 0, 0
+    parts: list[Part] = []
     while True:
         frame = _mpeg_frame(data, position)
         if frame is not None and frame.kind == kind:
@@ -690,12 +702,17 @@ def _walk_mpeg(data: Contents, start: int) -> tuple[Stream, int]:
         found = _resync(data, after)
         if found is None:
             break
-        position = found
         again = _mpeg_frame(data, found)
         if again is not None and again.kind != kind:
+            position = found
             break
+        if found - position >= _MPEG_RESYNC:
+            parts.append((start, position))
+            start = found
+        position = found
     _require_announced(data, first, frames, position)
-    return Stream(((start, min(position, len(data))),), samples, mpeg=True), position
+    parts.append((start, min(position, len(data))))
+    return Stream(tuple(parts), samples - _mpeg_padding(data, first), mpeg=True), position
 
 
 def _resync(data: Contents, position: int) -> int | None:
@@ -704,6 +721,17 @@ def _resync(data: Contents, position: int) -> int | None:
         if _mpeg_run(data, sync.start()) == _SURE_FRAMES:
             return sync.start()
     return None
+
+
+def _mpeg_padding(data: Contents, first: int) -> int:
+    """Return the samples at both ends that the encoder says are no music, in the "LAME" tag behind a Xing header."""
+    at = _xing(data, first, 42)
+    if at < 0 or len(data) < at + 160:
+        return 0
+    flags = data[at + 7]
+    at += 8 + 4 * (flags & 1) + 4 * (flags >> 1 & 1) + 100 * (flags >> 2 & 1) + 4 * (flags >> 3 & 1) + 21
+    both = int.from_bytes(data[at : at + 3])
+    return (both >> 12) + (both & 0xFFF)
 
 
 def _counts(data: Contents, position: int) -> bool:
