@@ -176,6 +176,32 @@ def resampled(audio: Audio, sample_rate: int, *, frames: int | None = None) -> A
     return buffer.audio(sample_rate)
 
 
+def joined(parts: Sequence[Audio]) -> Audio:
+    """Return sounds one after the other, in an :class:`AudioBuffer`.
+
+    Raises
+    ------
+    UsageError
+        If there are none, or they differ in rate or channels.
+    """
+    formats = {(audio.sample_rate, audio.channels) for audio in parts}
+    if len(formats) != 1:
+        raise UsageError(
+            f"sounds to be joined are of {sorted(formats)}", "give sounds of one rate, of as many channels"
+        )
+    ((sample_rate, channels),) = formats
+    buffer = AudioBuffer(channels, sum(audio.frames for audio in parts))
+    end = 0
+    for audio in parts:
+        for start in range(0, audio.frames, _BLOCK):
+            block = audio.samples[:, start : start + _BLOCK]
+            buffer.samples[:, end : end + block.shape[1]] = block
+            end += block.shape[1]
+            settle(audio.samples)
+            buffer.settle()
+    return buffer.audio(sample_rate)
+
+
 def weighted_sum(parts: Sequence[tuple[float, Audio]]) -> Audio:
     """Return the sum of ``parts``, each times its factor, in an :class:`AudioBuffer`.
 

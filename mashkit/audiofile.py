@@ -5,12 +5,14 @@ One decoder (libsndfile) reads everything: decoders differ by a thousand samples
 
 from __future__ import annotations
 
+import contextlib
 import io
 import mmap
-import struct
+import os
+import stat
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TypeAlias
+from typing import Any, BinaryIO
 
 import attrs
 import numpy as np
@@ -18,24 +20,39 @@ import soundfile
 import soxr
 
 from mashkit.atomicfile import replacing
-from mashkit.audiobuffer import AudioBuffer, settle
-from mashkit.errors import AudioFileError, OutputError, UsageError
+from mashkit.audiobuffer import IN_MEMORY, AudioBuffer, joined, settle
+from mashkit.containers import FRAME_SLACK, Contents, NotWholeError, PartsFile, Stream, survey
+from mashkit.errors import AudioFileError, MashkitError, OutputError, UsageError
 from mashkit.types import Audio
 
-AUDIO_SUFFIXES = frozenset({".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aif", ".aiff"})
+AUDIO_SUFFIXES = frozenset(
+    {
+        *(".wav", ".wave", ".bwf", ".rf64", ".bw64", ".w64", ".aif", ".aiff", ".aifc", ".caf", ".au", ".snd"),
+        *(".flac", ".ogg", ".oga", ".opus", ".mp3", ".mp2", ".mp1", ".mpa", ".mpga"),
+    }
+)
 """Suffixes looked at when a folder is searched for songs."""
 
-UNREADABLE_SUFFIXES = frozenset({".m4a", ".aac", ".mp4", ".wma", ".alac"})
+UNREADABLE_SUFFIXES = frozenset(
+    {
+        *(".m4a", ".m4b", ".m4p", ".m4r", ".aac", ".adts", ".mp4", ".alac", ".wma", ".asf", ".webm", ".weba", ".mka"),
+        *(".wv", ".ape", ".tta", ".tak", ".ofr", ".shn", ".mpc", ".mp+", ".mpp", ".dsf", ".dff", ".ra", ".rm"),
+        *(".ac3", ".eac3", ".dts", ".thd", ".amr", ".spx"),
+    }
+)
 """Music that libsndfile cannot decode: said so, rather than passed over."""
 
 MAX_CHANNELS = 2
+RATES_HZ = (1_000, 768_000)
+"""Sample rates taken: from below the telephone's to the highest converters have. A header that says others is damaged,
+and sound of 1 Hz would become 44,100 times as long (ours)."""
 _BLOCK = 1 << 20
 """Frames decoded at a time (24 s at 44.1 kHz)."""
-MP3_DELAY = 4 * 1152
-"""Samples an mp3 may hold beyond its music: encoder and decoder delay, padding, the header's own frame."""
-
-Contents: TypeAlias = bytes | mmap.mmap
-"""What is in a file."""
+_UNKNOWN_FRAMES = 1 << 62
+"""From here on libsndfile's count of frames says that it does not know."""
+_LIKELY_FRAMES = 4
+"""Frames a byte of a file for which room is made at once, where they are too many for memory; a header may say
+anything. An mp3 of 128 kbit/s has 2.8 (ours)."""
 
 
 _MP3_ENCODED = frozenset({8_000, 11_025, 12_000, 16_000, 22_050, 24_000, 32_000, 44_100, 48_000})
@@ -82,20 +99,28 @@ class AudioFileInfo:
         return self.frames / self.sample_rate
 
 
-def probe(path: Path) -> AudioFileInfo:
-    """Read a file's header.
+def probe(path: Path | str) -> AudioFileInfo:
+    """Read a file's header; where that does not say how long it is, decode it to see.
 
     Raises
     ------
     AudioFileError
         If there is no such file, it is empty, or not audio.
     """
-    require_file(path)
-    try:
-        info = soundfile.info(path)
-    except soundfile.LibsndfileError as error:
-        raise _not_audio(path, error) from error
-    return AudioFileInfo(info.samplerate, info.channels, info.frames, f"{info.format}/{info.subtype}")
+    path = as_path(path)
+    with _speaking_of(path):
+        require_file(path)
+        with _contents(path) as (opened, data):
+            try:
+                streams = survey(data)
+            except NotWholeError:
+                streams = ()  # it is decoding that refuses it
+            frames = 0
+            for stream in streams or (_whole(data),):
+                with _decoder(path, opened, data, stream) as file:
+                    known = file.frames < _UNKNOWN_FRAMES
+                    frames += file.frames if known else _read_samples(file, len(data))[1]
+            return AudioFileInfo(file.samplerate, file.channels, frames, f"{file.format}/{file.subtype}")
 
 
 def load(
@@ -105,6 +130,8 @@ def load(
     loader: Callable[..., Audio | None] | None = None,
 ) -> Audio:
     """Decode a whole file.
+
+    Sounds that follow each other in one file (chained Ogg, mp3s joined end to end) are read one after the other.
 
     Parameters
     ----------
@@ -122,63 +149,203 @@ def load(
     Raises
     ------
     AudioFileError
-        If the file is missing, empty, not audio, cut short, has more than two channels or holds NaN.
+        Whatever is wrong with the file, and nothing else: it is missing, empty, not audio, cannot be read, would be
+        read in part, has more than two channels or holds NaN; or the loader failed.
+    UsageError
+        If an argument is of the wrong type.
     """
-    path = Path(path)
-    require_file(path)
-    audio = loader(path=path) if loader is not None else None
-    if audio is None:
-        audio = _decode(path)
-    if audio.frames == 0:
-        raise AudioFileError(path, "holds no sound at all", "export it again")
-    return audio if sample_rate is None else resample(audio, sample_rate)
+    path = as_path(path)
+    if sample_rate is not None:
+        require_rate(sample_rate)
+    with _speaking_of(path):
+        require_file(path)
+        audio = None if loader is None else _ask(loader, path)
+        if audio is None:
+            audio = _decode(path)
+        if audio.frames == 0:
+            raise AudioFileError(path, "holds no sound at all", "export it again")
+        return audio if sample_rate is None else resample(audio, sample_rate)
+
+
+def as_path(path: Any) -> Path:
+    """Return what names a file as a path; raises UsageError if it is neither a path nor text."""
+    if isinstance(path, str | os.PathLike) and isinstance(os.fspath(path), str):
+        return Path(path)
+    raise UsageError(f"a file is named by {path!r}, a {type(path).__name__}", "give a Path or a str")
+
+
+def require_rate(sample_rate: Any) -> None:
+    """Raise UsageError unless ``sample_rate`` is a rate to resample to."""
+    if isinstance(sample_rate, bool) or not isinstance(sample_rate, int | np.integer) or sample_rate <= 0:
+        raise UsageError(f"sample rate is {sample_rate!r}", "give a positive whole number of Hz")
+
+
+def require_audio(audio: Any) -> None:
+    """Raise UsageError unless ``audio`` is :class:`Audio`."""
+    if not isinstance(audio, Audio):
+        raise UsageError(
+            f"{type(audio).__name__} given as sound", "give Audio(samples, sample_rate), samples of (channels, frames)"
+        )
+
+
+@contextlib.contextmanager
+def _speaking_of(path: Path) -> Iterator[None]:
+    """Turn whatever goes wrong with a file into an AudioFileError that names it and says why."""
+    try:
+        yield
+    except AudioFileError:
+        raise
+    except MashkitError as error:
+        raise AudioFileError(path, error.problem, error.fix) from error
+    except MemoryError as error:
+        raise AudioFileError(path, "is too long for the memory there is", "cut it, or use another machine") from error
+    except OSError as error:
+        raise AudioFileError(
+            path, f"cannot be read: {error.strerror or error}", "check its permissions, and the disk"
+        ) from error
+    except Exception as error:  # a damaged header may make a decoder say anything
+        raise AudioFileError(
+            path, f"cannot be decoded: {type(error).__name__}: {error}", "check that it is a sound file"
+        ) from error
+
+
+def _ask(loader: Callable[..., Any], path: Path) -> Audio | None:
+    """Return what a plugin decodes; None if it leaves the file to libsndfile."""
+    try:
+        audio = loader(path=path)
+    except MashkitError:
+        raise
+    except Exception as error:  # it is somebody else's code
+        raise AudioFileError(
+            path,
+            f"{_loader_name(loader)} raised {type(error).__name__}: {error}",
+            "report it to the plugin's authors, or remove the plugin",
+        ) from error
+    if audio is None or isinstance(audio, Audio):
+        return audio
+    raise AudioFileError(
+        path,
+        f"{_loader_name(loader)} returned {type(audio).__name__}, not mashkit.Audio or None",
+        "report it to the plugin's authors, or remove the plugin",
+    )
+
+
+def _loader_name(loader: object) -> str:
+    name = getattr(loader, "__qualname__", getattr(loader, "name", type(loader).__name__))
+    return f"a plugin's loader ({name})"
+
+
+# ------------------------------------------------------------------------------------------------------- decoding
+class _Decoder(soundfile.SoundFile):  # type: ignore[misc]  # soundfile has no types
+    """A decoder that does not look for its place in what it does not know the length of."""
+
+    def seekable(self) -> bool:
+        return self.frames < _UNKNOWN_FRAMES and bool(super().seekable())
+
+
+@contextlib.contextmanager
+def _contents(path: Path) -> Iterator[tuple[BinaryIO, Contents]]:
+    """Give a file and its bytes; mapped, because an hour may be a gigabyte, of which headers are looked at."""
+    with path.open("rb") as opened, mmap.mmap(opened.fileno(), 0, access=mmap.ACCESS_READ) as data:
+        yield opened, data
+
+
+def _whole(data: Contents) -> Stream:
+    return Stream(((0, len(data)),))
+
+
+@contextlib.contextmanager
+def _decoder(path: Path, opened: BinaryIO, data: Contents, stream: Stream) -> Iterator[_Decoder]:
+    """Give the decoder of a stream.
+
+    It gets the open file and not its name, of which libsndfile would think what the suffix says: noise, of ``.raw``.
+    """
+    try:
+        if stream.parts == ((0, len(data)),):
+            opened.seek(0)
+            file = _Decoder(opened.fileno(), closefd=False)
+        else:
+            file = _Decoder(PartsFile(data, stream.parts))
+        with file:
+            yield file
+    except soundfile.LibsndfileError as error:
+        raise _not_audio(path, error) from error
 
 
 def _decode(path: Path) -> Audio:
-    try:
-        with soundfile.SoundFile(path) as file:
-            if file.channels > MAX_CHANNELS:
-                raise AudioFileError(
-                    path,
-                    f"has {file.channels} channels",
-                    "downmix it to stereo first, e.g. `ffmpeg -i in -ac 2 out.flac`",
-                )
-            buffer, frames, bad = _read_samples(file)
-            sample_rate = file.samplerate
-    except soundfile.LibsndfileError as error:
-        raise _not_audio(path, error) from error
-    # Mapped: an hour may be a gigabyte, of which this looks at headers.
-    with path.open("rb") as opened, mmap.mmap(opened.fileno(), 0, access=mmap.ACCESS_READ) as data:
-        cut = _cut_short(data)
-        held = _mp3_samples(data)
-    if cut:
-        raise AudioFileError(path, f"is cut short: {cut}", "fetch or export it again")
-    if frames < 0.99 * held - MP3_DELAY:
-        # A variable-bitrate stream without its Xing header: libsndfile guesses the length from the first frame.
+    with _contents(path) as (opened, data):
+        try:
+            streams = survey(data) or (_whole(data),)
+        except NotWholeError as error:
+            raise AudioFileError(path, error.problem, error.fix) from error
+        decoded = [_decode_stream(path, opened, data, stream) for stream in streams]
+    decoded = [audio for audio in decoded if audio.frames] or decoded[:1]
+    if len(decoded) == 1:
+        return decoded[0]
+    formats = sorted({(audio.sample_rate, audio.channels) for audio in decoded})
+    if len(formats) > 1:
+        told = " and ".join(f"{rate} Hz with {channels} channel{'s' * (channels > 1)}" for rate, channels in formats)
+        raise AudioFileError(
+            path, f"holds {len(streams)} sounds, one after the other, of {told}", "make a file of each of them"
+        )
+    return joined(decoded)
+
+
+def _decode_stream(path: Path, opened: BinaryIO, data: Contents, stream: Stream) -> Audio:
+    with _decoder(path, opened, data, stream) as file:
+        if file.channels > MAX_CHANNELS:
+            raise AudioFileError(
+                path,
+                f"has {file.channels} channels",
+                "downmix it to stereo first, e.g. `ffmpeg -i in -ac 2 out.flac`",
+            )
+        if not RATES_HZ[0] <= file.samplerate <= RATES_HZ[1]:
+            raise AudioFileError(
+                path,
+                f"has a sample rate of {file.samplerate:,} Hz, by its header",
+                f"resample it: {RATES_HZ[0]:,} to {RATES_HZ[1]:,} Hz are read",
+            )
+        buffer, frames, bad = _read_samples(file, len(data))
+        announced = 0 if stream.mpeg or file.frames >= _UNKNOWN_FRAMES else file.frames
+        sample_rate = file.samplerate
+    held = max(announced, stream.held or 0)
+    if frames < held - (FRAME_SLACK if stream.mpeg else 0):
+        # Of an mp3 without a Xing header libsndfile guesses the length from the first frame, and stops there.
         raise AudioFileError(
             path,
-            f"would be read only in part ({frames:,} of {held:,} samples): its Xing header is missing",
-            "write one, e.g. `ffmpeg -i in.mp3 -c copy out.mp3`",
+            f"would be read only in part ({frames:,} of {held:,} samples)"
+            + (": its Xing header is missing or wrong" if stream.mpeg else ""),
+            "write one, e.g. `ffmpeg -i in.mp3 -c copy out.mp3`" if stream.mpeg else "fetch or export it again",
         )
     if bad:
         raise AudioFileError(path, f"holds {bad:,} samples that are NaN or infinite", "export it again")
     return buffer.audio(sample_rate)
 
 
-def _read_samples(file: soundfile.SoundFile) -> tuple[AudioBuffer, int, int]:
-    """Return all samples, how many frames they are, and how many of them are NaN or infinite."""
-    buffer, frames, bad = AudioBuffer(file.channels, file.frames), 0, 0
+def _read_samples(file: _Decoder, size: int) -> tuple[AudioBuffer, int, int]:
+    """Return all samples, how many frames they are, and how many of them are NaN or infinite; ``size`` is in bytes."""
+    room = min(file.frames, max(IN_MEMORY // (4 * file.channels), _LIKELY_FRAMES * size))
+    buffer, frames, bad = AudioBuffer(file.channels, room), 0, 0
     while frames < file.frames and len(block := file.read(_BLOCK, dtype="float32", always_2d=True)):
+        if frames + len(block) > room:
+            room = min(file.frames, 2 * room + _BLOCK)
+            buffer = _of_length(buffer, frames, room)
         buffer.samples[:, frames : frames + len(block)] = block.T
         buffer.settle()
         frames += len(block)
         bad += int(np.count_nonzero(~np.isfinite(block)))
-    if frames == file.frames:
-        return buffer, frames, bad
-    # Less than the header announces.
-    shorter = AudioBuffer(file.channels, frames)
-    shorter.samples[:] = buffer.samples[:, :frames]
-    return shorter, frames, bad
+    return (buffer if frames == room else _of_length(buffer, frames, frames)), frames, bad
+
+
+def _of_length(buffer: AudioBuffer, frames: int, room: int) -> AudioBuffer:
+    """Return a buffer of another length, with the first ``frames`` of one."""
+    other = AudioBuffer(len(buffer.samples), room)
+    for start in range(0, frames, _BLOCK):
+        part = slice(start, min(start + _BLOCK, frames))
+        other.samples[:, part] = buffer.samples[:, part]
+        buffer.settle()
+        other.settle()
+    return other
 
 
 def resample(audio: Audio, sample_rate: int) -> Audio:
@@ -187,10 +354,10 @@ def resample(audio: Audio, sample_rate: int) -> Audio:
     Raises
     ------
     UsageError
-        If the rate is not positive.
+        If the rate is not a positive whole number, or ``audio`` is not :class:`Audio`.
     """
-    if sample_rate <= 0:
-        raise UsageError(f"sample rate is {sample_rate}", "give a positive whole number of Hz")
+    require_audio(audio)
+    require_rate(sample_rate)
     if audio.sample_rate == sample_rate:
         return audio
     converted = np.ascontiguousarray(soxr.resample(audio.samples.T, audio.sample_rate, sample_rate, quality="VHQ").T)
@@ -200,7 +367,7 @@ def resample(audio: Audio, sample_rate: int) -> Audio:
 
 def require_encodable(path: Path | str, sample_rate: int) -> None:
     """Raise AudioFileError unless :func:`save` can write that suffix at that rate, Hz: to be asked before long work."""
-    path = Path(path)
+    path = as_path(path)
     encoding = _ENCODINGS.get(path.suffix.lower())
     if encoding is None:
         raise AudioFileError(path, "cannot be written: unknown suffix", f"use {', '.join(_ENCODINGS)}")
@@ -234,8 +401,11 @@ def save(path: Path | str, audio: Audio, *, comment: str = "") -> Path:
         an integer format.
     OutputError
         If the file cannot be written; nothing is left half-written.
+    UsageError
+        If an argument is of the wrong type.
     """
-    path = Path(path)
+    path = as_path(path)
+    require_audio(audio)
     require_encodable(path, audio.sample_rate)
     encoding = _ENCODINGS[path.suffix.lower()]
     if encoding.subtype != "FLOAT" and audio.peak > 1.0:
@@ -292,14 +462,45 @@ class _Disk:
             raise self._error
 
 
-# ------------------------------------------------------------------------------------------------- damaged files
+# ------------------------------------------------------------------------------------------------- what is no sound
+_KINDS = {
+    stat.S_ISFIFO: "a pipe",
+    stat.S_ISSOCK: "a socket",
+    stat.S_ISCHR: "a device",
+    stat.S_ISBLK: "a device",
+}
+
+
 def require_file(path: Path) -> None:
-    """Raise AudioFileError unless ``path`` is a file that is not empty."""
-    if not path.exists():
-        raise AudioFileError(path, "no such file or folder", "check the spelling")
-    if path.is_dir():
+    """Raise AudioFileError unless ``path`` is a file that is not empty.
+
+    Nothing is opened, because a pipe would be waited for.
+    """
+    try:
+        state = path.stat()
+    except FileNotFoundError:
+        if path.is_symlink():
+            raise AudioFileError(path, "is a link to nothing", "mend or remove it") from None
+        raise AudioFileError(path, "no such file or folder", "check the spelling") from None
+    except ValueError:  # a name with a zero in it
+        raise AudioFileError(path, "no such file or folder", "check the spelling") from None
+    except OSError as error:
+        raise AudioFileError(
+            path, f"cannot be read: {error.strerror}", "check its permissions, and the disk"
+        ) from error
+    if stat.S_ISDIR(state.st_mode):
+        try:
+            with os.scandir(path):
+                pass
+        except OSError as error:
+            raise AudioFileError(
+                path, f"is a folder that cannot be read: {error.strerror}", "check its permissions"
+            ) from error
         raise AudioFileError(path, "is a folder, not a sound file", "name a file in it")
-    if path.stat().st_size == 0:
+    for is_kind, kind in _KINDS.items():
+        if is_kind(state.st_mode):
+            raise AudioFileError(path, f"is {kind}, not a file", "write the sound to a file first")
+    if state.st_size == 0:
         raise AudioFileError(path, "is empty (0 bytes)", "fetch or export it again")
 
 
@@ -313,99 +514,3 @@ def _not_audio(path: Path, error: Exception) -> AudioFileError:
     if "does not exist" in detail or "not recognised" in detail:
         detail = "this is no sound libsndfile knows"
     return AudioFileError(path, f"cannot be decoded: {detail}", "check that it is a sound file, or export it again")
-
-
-def _cut_short(data: Contents) -> str:
-    """Say what is missing at a file's end, "" if nothing can be seen to be: decoders read a cut file without a word."""
-    if data[:4] == b"RIFF" and data[8:12] == b"WAVE":
-        return _cut_chunk(data, "<", b"data")
-    if data[:4] == b"FORM":
-        return _cut_chunk(data, ">", b"SSND")
-    if data[:4] == b"OggS":
-        return _cut_ogg(data)
-    if _is_mp3(data):
-        return _cut_mp3(data)
-    return ""
-
-
-def _is_mp3(data: Contents) -> bool:
-    return data[:3] == b"ID3" or (len(data) > 1 and data[0] == 0xFF and data[1] & 0xE0 == 0xE0)
-
-
-def _cut_chunk(data: Contents, order: str, wanted: bytes) -> str:
-    """Walk IFF chunks to ``wanted`` and compare its announced length with what is there."""
-    position = 12
-    while position + 8 <= len(data):
-        name, length = struct.unpack_from(f"{order}4sI", data, position)
-        if name == wanted:
-            missing = position + 8 + length - len(data)
-            # Writers that stream leave the largest number as a placeholder: nothing can be said then.
-            return f"{missing:,} bytes are missing at the end" if missing > 0 and length < 0xFFFFFF00 else ""
-        position += 8 + length + (length & 1)
-    return ""
-
-
-def _cut_ogg(data: Contents) -> str:
-    """Look at the last page (RFC 3533): it must carry the end-of-stream flag, and be whole."""
-    last = data.rfind(b"OggS")
-    header, segments = data[last : last + 27], data[last + 27 :]
-    if len(header) < 27 or not header[5] & 4:
-        return "its last page is missing"
-    count = header[26]
-    whole = len(segments) >= count and len(segments) >= count + sum(segments[:count])
-    return "" if whole else "its last page is incomplete"
-
-
-_MP3_KBPS = {
-    3: (0, 32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320),
-    2: (0, 8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160),
-}
-_MP3_RATES = {3: (44_100, 48_000, 32_000), 2: (22_050, 24_000, 16_000), 0: (11_025, 12_000, 8_000)}
-
-
-def _cut_mp3(data: Contents) -> str:
-    """Walk layer III frames (ISO 11172-3, 2.4.1.3): encoders write whole ones, so half a frame at the end is a cut."""
-    position = _id3_size(data)
-    # A Xing/Info header counts the bytes of the stream; taggers leave it alone, so only a real loss (1 %) counts.
-    for tag in (b"Xing", b"Info"):
-        at = data.find(tag, position, position + 256)
-        if at >= 0 and len(data) >= at + 16:
-            flags, _, announced = struct.unpack_from(">III", data, at + 4)
-            if flags & 3 == 3 and announced > 1.01 * (len(data) - position):
-                return f"{announced - (len(data) - position):,} bytes are missing at the end"
-    ends = [end for end, _ in _mp3_frames(data)]
-    return "its last frame is incomplete" if ends and ends[-1] > len(data) else ""
-
-
-def _mp3_samples(data: Contents) -> int:
-    """Return how many samples a channel the layer III frames hold; 0 for other formats."""
-    return sum(samples for _, samples in _mp3_frames(data)) if _is_mp3(data) else 0
-
-
-def _mp3_frames(data: Contents) -> Iterator[tuple[int, int]]:
-    """Yield (end, samples) of each layer III frame up to the first byte that starts none: tags, padding or junk."""
-    position = _id3_size(data)
-    while position + 4 <= len(data):
-        length = _mp3_frame_length(data[position : position + 4])
-        if length == 0:
-            return
-        position += length
-        yield position, 1152 if data[position - length + 1] >> 3 & 3 == 3 else 576
-
-
-def _mp3_frame_length(header: bytes) -> int:
-    """Return the bytes of a layer III frame, 0 if this is no such header."""
-    version, layer = header[1] >> 3 & 3, header[1] >> 1 & 3
-    bitrate, rate = header[2] >> 4, header[2] >> 2 & 3
-    if header[0] != 0xFF or header[1] & 0xE0 != 0xE0 or version == 1 or layer != 1 or bitrate in (0, 15) or rate == 3:
-        return 0
-    kbps = _MP3_KBPS[3 if version == 3 else 2][bitrate]
-    samples = 1152 if version == 3 else 576
-    return samples // 8 * kbps * 1000 // _MP3_RATES[version][rate] + (header[2] >> 1 & 1)
-
-
-def _id3_size(data: Contents) -> int:
-    """Return the bytes of an ID3v2 tag at the front: a 28-bit number in four 7-bit bytes."""
-    if data[:3] != b"ID3" or len(data) < 10:
-        return 0
-    return 10 + (data[6] << 21 | data[7] << 14 | data[8] << 7 | data[9])

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from mashkit.paths import path_text, printable
+
 
 class MashkitError(Exception):
     """Base of every error that mashkit raises on purpose.
@@ -22,8 +24,9 @@ class MashkitError(Exception):
 
     def __init__(self, problem: str, fix: str | None = None) -> None:
         super().__init__(problem, fix)
-        self.problem = problem
-        self.fix = fix
+        # A file's name may hold what no encoder takes, or commands to a terminal.
+        self.problem = printable(problem, keep="\n\t")
+        self.fix = fix if fix is None else printable(fix, keep="\n\t")
 
     def __str__(self) -> str:
         return f"{self.problem} ({self.fix})" if self.fix else self.problem
@@ -51,7 +54,7 @@ class AudioFileError(MashkitError):
     """
 
     def __init__(self, path: Path | str, problem: str, fix: str | None = None) -> None:
-        super().__init__(f"{path}: {problem}", fix)
+        super().__init__(f"{path_text(path)}: {problem}", fix)
         # Exception pickles as type(self)(*self.args): keep the arguments of *this* class, or an error
         # raised in a worker process cannot travel home.
         self.args = (path, problem, fix)
@@ -74,7 +77,7 @@ class LabelError(MashkitError):
     """
 
     def __init__(self, path: Path | str, line: int | None, problem: str, fix: str | None = None) -> None:
-        super().__init__(f"{path}{'' if line is None else f', line {line}'}: {problem}", fix)
+        super().__init__(f"{path_text(path)}{'' if line is None else f', line {line}'}: {problem}", fix)
         self.args = (path, line, problem, fix)  # as in AudioFileError
         self.path = Path(path)
         self.line = line
