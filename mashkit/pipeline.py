@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
 import attrs
 
@@ -15,15 +15,35 @@ from mashkit.catalog.adding import can_travel
 from mashkit.catalog.excerpts import ExcerptPolicy
 from mashkit.catalog.protocols import Protocol, create_protocol
 from mashkit.components import Component
-from mashkit.errors import MashkitError, UsageError
+from mashkit.errors import (
+    ComponentUnavailable,
+    GenerationError,
+    MashkitError,
+    Unforeseen,
+    UsageError,
+    contained,
+)
 from mashkit.hookspecs import StageEvent
 from mashkit.interfaces import INTERFACES, Analyzer, Executor, Generator, Scorer, Separator, Stretcher
+from mashkit.interfaces.scorer import RelativeScorer
+from mashkit.models import ModelError
 from mashkit.registry import Registry
 from mashkit.render import Mashup, Renderer
 from mashkit.types import Condition, MashupPlan, Role, Score, by_id
 
+S = TypeVar("S")
+T = TypeVar("T")
+
 SCORE_BATCH = 16
 """Mashups given to a scorer at once: enough for a network to batch, few enough for progress to be seen."""
+
+
+def _or_error(what: str, work: Callable[[S], T], item: S) -> T | MashkitError:
+    """Return what ``work`` makes of an item, or why it cannot: whatever one plan raises is its own."""
+    try:
+        return work(item)
+    except Exception as error:  # noqa: BLE001 — listed with its place; the rest goes on
+        return contained(error, what, Unforeseen)
 
 
 @attrs.frozen(eq=False)
@@ -253,10 +273,13 @@ class Kit:
         return best
 
     def score(self, mashups: Sequence[Mashup]) -> list[Score | MashkitError]:
-        """Score mashups, one result each; one that cannot be scored gives its error and does not stop the others."""
-        results: list[Score | MashkitError] = []
+        """Score mashups, one result each; one that cannot be scored gives its error and does not stop the others.
+
+        A :class:`mashkit.interfaces.scorer.RelativeScorer` compares all of them that could be measured.
+        """
+        results: list[Any] = []
         for start in range(0, len(mashups), SCORE_BATCH):
-            results += self._scores(mashups[start : start + SCORE_BATCH])
+            results += self._measured(mashups[start : start + SCORE_BATCH])
             for done, result in enumerate(results[start:], start + 1):
                 failed = isinstance(result, MashkitError)
                 self._notify(
@@ -269,19 +292,27 @@ class Kit:
                         message=str(result) if failed else "",
                     )
                 )
-        return results
+        return self._compared(results)
 
     def _scores(self, mashups: Sequence[Mashup]) -> list[Score | MashkitError]:
-        try:
-            return list(self.scorer.score(mashups))
-        except MashkitError:
-            return [self._score_alone(mashup) for mashup in mashups]
+        return self._compared(self._measured(mashups))
 
-    def _score_alone(self, mashup: Mashup) -> Score | MashkitError:
+    def _measured(self, mashups: Sequence[Mashup]) -> list[Any]:
+        """Return the score of each mashup, or what a relative scorer measures of it, or its error."""
+        scorer = self.scorer
+        measure = scorer.measure if isinstance(scorer, RelativeScorer) else scorer.score
         try:
-            return self.scorer.score([mashup])[0]
-        except MashkitError as error:
-            return error
+            return list(measure(mashups))
+        except Exception:  # noqa: BLE001 — one of them: which, and what it is, is said below
+            return [_or_error(f"scoring plan {one.plan.id}", lambda one: measure([one])[0], one) for one in mashups]
+
+    def _compared(self, measured: Sequence[Any]) -> list[Score | MashkitError]:
+        """Return the scores of what was measured; errors stay."""
+        scorer = self.scorer
+        if not isinstance(scorer, RelativeScorer):
+            return list(measured)
+        found = iter(scorer.compare([one for one in measured if not isinstance(one, MashkitError)]))
+        return [one if isinstance(one, MashkitError) else next(found) for one in measured]
 
     def rank(self, mashups: Sequence[Mashup], *, top: int | None = None, per_vocal: int | None = None) -> list[Ranked]:
         """Score mashups and return the best first; equal scores keep their order.

@@ -6,25 +6,42 @@ it takes every command down. Here it lands in :attr:`Registry.broken` and the re
 
 from __future__ import annotations
 
+import contextlib
 import difflib
+import functools
 import importlib
 import importlib.metadata
+import inspect
+import math
+import numbers
 import os
-from collections.abc import Iterable, Mapping
-from typing import Any, TypeVar
+import re
+import types
+import typing
+import warnings
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Any, ClassVar, TypeVar
 
 import attrs
 import pluggy
+from packaging.requirements import Requirement
 
 from mashkit import hookspecs
 from mashkit.components import KINDS, Availability, Component, ComponentInfo, Origin, availability
 from mashkit.errors import (
+    AudioFileError,
     BrokenPlugin,
     ComponentUnavailable,
     DuplicateComponent,
+    MashkitError,
     OptionError,
+    PluginWarning,
     UnknownComponent,
+    contained,
+    raised,
 )
+from mashkit.fence import plugin_code
 from mashkit.models import WeightFile
 
 T = TypeVar("T")
@@ -72,6 +89,130 @@ def _allowed_by_environment() -> frozenset[str] | None:
     return frozenset(name.strip() for name in text.split(",") if name.strip())
 
 
+def _require_card(info: ComponentInfo) -> None:
+    """Raise TypeError or ValueError unless a card holds what it should: a wrong one would fail far from here."""
+    texts = ("name", "target", "summary", "install", "code_license", "weights_license", "citation", "engine")
+    for field in texts:
+        if not isinstance(getattr(info, field), str):
+            raise TypeError(f"{field} of {info.name!r} is {getattr(info, field)!r}, not text")
+    for field in ("provides", "requires", "binaries", "weight_packages"):
+        if not all(isinstance(one, str) for one in getattr(info, field)):
+            raise TypeError(f"{field} of {info.name!r} holds something else than text")
+    if not re.fullmatch(r"[\w.-]+", info.name):
+        raise ValueError(f"a component cannot be called {info.name!r}: use letters, digits, '-', '_' and '.'")
+    if not re.fullmatch(r"[\w.]+:[\w.]+", info.target):
+        raise ValueError(f'target of {info.name!r} is {info.target!r}, not "package.module:Class"')
+    if not isinstance(info.api, int):
+        raise TypeError(f"api of {info.name!r} is {info.api!r}, not a whole number")
+    for text in (*info.requires, *info.weight_packages):
+        Requirement(text)
+
+
+class _Plugins(pluggy.PluginManager):
+    """Fences the hooks that are called while work is under way, whoever registers them.
+
+    Parameters
+    ----------
+    notes : list of str
+        What is to be said of plugins that misbehave.
+    """
+
+    def __init__(self, notes: list[str]) -> None:
+        super().__init__("mashkit")
+        self._notes = notes
+
+    def register(self, plugin: object, name: str | None = None) -> str | None:
+        registered = super().register(plugin, name)
+        for caller in self.get_hookcallers(plugin) or ():
+            fence = self._fences.get(caller.name)
+            for one in caller.get_hookimpls():
+                if one.plugin is not plugin or fence is None:
+                    continue
+                if one.hookwrapper or one.wrapper:
+                    raise TypeError(f"{caller.name} of {registered} wraps other plugins' hooks, which none may")
+                # Not by a hook of ours around the call: that would end at the first who raises.
+                one.function = fence(self, one.function, str(registered).partition(":")[0])  # type: ignore[misc]
+        return registered
+
+    def _listener(self, function: Callable[..., Any], owner: str) -> Callable[..., Any]:
+        """Return a listener that is switched off when it raises."""
+        off = False
+
+        def fenced(event: hookspecs.StageEvent) -> None:
+            nonlocal off
+            if off:
+                return
+            what = f"plugin {owner}: its listener (mashkit_stage) failed"
+            try:
+                with plugin_code(what):
+                    function(event=event)
+            except MashkitError as error:
+                off = True
+                self._say(f"{str(contained(error.__cause__ or error, what))}; it hears no more")
+
+        return fenced
+
+    def _loader(self, function: Callable[..., Any], owner: str) -> Callable[..., Any]:
+        """Return a loader that raises AudioFileError only, and returns audio or None."""
+
+        def fenced(path: Path) -> Any:
+            from mashkit.types import Audio  # here: it brings numpy
+
+            what = f"the loader of plugin {owner} (mashkit_load_audio) failed"
+            try:
+                with plugin_code(what):
+                    audio = function(path=path)
+            except AudioFileError:
+                raise
+            except MashkitError as error:
+                raise AudioFileError(path, error.problem, error.fix) from error
+            if audio is not None and not isinstance(audio, Audio):
+                raise AudioFileError(path, f"{what}: it returned {type(audio).__name__}, mashkit.Audio or None was due")
+            return audio
+
+        return fenced
+
+    def _weights(self, function: Callable[..., Any], owner: str) -> Callable[..., Any]:
+        """Return what registers weights, or none with a note."""
+
+        def fenced() -> list[WeightFile]:
+            what = f"plugin {owner}: what it says of its weights (mashkit_register_weights) is left out"
+            try:
+                with plugin_code(what):
+                    files = list(function())
+                    for one in files:
+                        if not isinstance(one, WeightFile):
+                            raise TypeError(f"{one!r} is not a WeightFile")  # noqa: TRY301 — said like the rest
+            except MashkitError as error:
+                self._say(str(error))
+                return []
+            return files
+
+        return fenced
+
+    _fences: ClassVar[Mapping[str, Callable[..., Callable[..., Any]]]] = {
+        "mashkit_stage": _listener,
+        "mashkit_load_audio": _loader,
+        "mashkit_register_weights": _weights,
+    }
+
+    def _say(self, text: str) -> None:
+        if text not in self._notes:
+            self._notes.append(text)
+            warnings.warn(text, PluginWarning, stacklevel=2)
+
+
+def _owner(entry: importlib.metadata.EntryPoint) -> tuple[str, str, str]:
+    """Return whose an entry point is: distribution, the entry point's own name, version.
+
+    What is left of a distribution that was removed in part may have no metadata.
+    """
+    with contextlib.suppress(Exception):  # whatever the library makes of what is no metadata
+        if entry.dist is not None and entry.dist.name:
+            return entry.dist.name, entry.name, entry.dist.version or ""
+    return entry.value, entry.name, ""
+
+
 class Registry:
     """Every component that the installed plugins bring.
 
@@ -79,10 +220,18 @@ class Registry:
     ----------
     allow : collection of str, optional
         Distributions to load besides mashkit itself; None loads all. Default: the environment's MASHKIT_PLUGINS.
+
+    Attributes
+    ----------
+    broken : list of Broken
+        Plugins that could not be loaded.
+    notes : list of str
+        What plugins did later that they must not, each with a PluginWarning: a listener that was switched off.
     """
 
     def __init__(self, allow: Iterable[str] | None = None) -> None:
-        self.plugins = pluggy.PluginManager("mashkit")
+        self.notes: list[str] = []
+        self.plugins = _Plugins(self.notes)
         self.plugins.add_hookspecs(hookspecs)
         self.broken: list[Broken] = []
         self._components: dict[tuple[str, str], list[Registered]] = {}
@@ -93,15 +242,15 @@ class Registry:
     def _discover(self, allow: frozenset[str] | None) -> None:
         found = importlib.metadata.entry_points(group=GROUP)
         # Sorted, so that nothing depends on the order of a directory listing.
-        for entry in sorted(found, key=lambda entry: (entry.dist.name if entry.dist else "", entry.name)):
-            distribution = entry.dist.name if entry.dist else entry.value
-            version = entry.dist.version if entry.dist else ""
+        for (distribution, _, version), entry in sorted(
+            ((_owner(one), one) for one in found), key=lambda pair: pair[0]
+        ):
             if allow is not None and distribution != "mashkit" and distribution not in allow:
                 continue
             try:
                 registered, commands = self._load(entry, Origin(distribution, version))
-            except (Exception, SystemExit) as error:  # noqa: BLE001 — a plugin may do anything on import; it must not stop the rest
-                self.broken.append(Broken(distribution, entry.name, f"{type(error).__name__}: {error}"))
+            except MashkitError as error:  # a plugin may do anything on import; it must not stop the rest
+                self.broken.append(Broken(distribution, entry.name, raised(error.__cause__ or error)))
             else:
                 for component in registered:
                     self._components.setdefault((component.kind, component.info.name), []).append(component)
@@ -111,22 +260,25 @@ class Registry:
     def _load(
         self, entry: importlib.metadata.EntryPoint, origin: Origin
     ) -> tuple[list[Registered], list[RegisteredCommand]]:
-        module = entry.load()
         name = f"{origin.distribution}:{entry.name}"
         try:
-            self.plugins.register(module, name=name)
-            self.plugins.check_pending()
-            registered = [
-                Registered(kind, info, origin)
-                for kind in KINDS
-                for info in self._said_by(module, f"mashkit_register_{kind}s", ComponentInfo)
-            ]
-            commands = self._said_by(module, "mashkit_register_commands", hookspecs.Command)
-            return registered, [RegisteredCommand(command, origin) for command in commands]
+            with plugin_code(f"plugin {origin.distribution}"):
+                module = entry.load()
+                self.plugins.register(module, name=name)
+                self.plugins.check_pending()
+                registered = [
+                    Registered(kind, info, origin)
+                    for kind in KINDS
+                    for info in self._said_by(module, f"mashkit_register_{kind}s", ComponentInfo)
+                ]
+                for one in registered:
+                    _require_card(one.info)
+                commands = self._said_by(module, "mashkit_register_commands", hookspecs.Command)
         except BaseException:
             if self.plugins.has_plugin(name):
                 self.plugins.unregister(name=name)
             raise
+        return registered, [RegisteredCommand(command, origin) for command in commands]
 
     def _said_by(self, module: object, hook_name: str, cls: type[T]) -> list[T]:
         hook = getattr(self.plugins.hook, hook_name)
@@ -250,11 +402,14 @@ class Registry:
             return self._isolated(kind, name, available.environment, options)
         cls = _import_target(registered)
         _check_options(cls, name, options or {})
-        try:
-            component = cls(**(options or {}))
-        except (TypeError, ValueError) as error:
-            # attrs puts the attribute, type and value behind the message: the message alone is for people.
-            raise OptionError(f"{kind} {name!r} does not take these options: {error.args[0]}") from error
+        with plugin_code(f"{kind} {name!r} of {registered.origin.distribution} could not be made", BrokenPlugin):
+            try:
+                component = cls(**(options or {}))
+            except (TypeError, ValueError) as error:
+                # attrs puts the attribute, type and value behind the message: the message alone is for people.
+                said = error.args[0] if error.args else type(error).__name__
+                raise OptionError(f"{kind} {name!r} does not take these options: {said}") from error
+        _check_values(component, options or {})
         component.origin = registered.origin
         return component
 
@@ -274,17 +429,28 @@ def _import_target(registered: Registered) -> type[Component]:
 
     info = registered.info
     module_name, _, class_name = info.target.partition(":")
+    what = f"{registered.kind} {info.name!r}: importing {info.target} of {registered.origin.distribution} failed"
     try:
-        cls = getattr(importlib.import_module(module_name), class_name)
-    except Exception as error:  # importing a backend runs its code: anything may come out
-        raise BrokenPlugin(
-            f"{registered.kind} {info.name!r}: importing {info.target} of {registered.origin.distribution} failed: "
-            f"{type(error).__name__}: {error}",
-            info.install or None,
-        ) from error
+        with plugin_code(what):
+            cls = getattr(importlib.import_module(module_name), class_name)
+    except MashkitError as error:  # importing a backend runs its code: anything may come out
+        raise BrokenPlugin(f"{what}: {raised(error.__cause__ or error)}", info.install or error.fix) from error
     if not (isinstance(cls, type) and issubclass(cls, INTERFACES[registered.kind])):
         raise BrokenPlugin(f"{info.target} of {registered.origin.distribution} is not a {registered.kind}")
+    if (
+        inspect.isabstract(cls)
+        or not attrs.has(cls)
+        or not isinstance(inspect.getattr_static(cls, "info", None), _CARDS)
+    ):
+        raise BrokenPlugin(
+            f"{info.target} of {registered.origin.distribution} is no whole {registered.kind}",
+            f"tell its authors: it needs a card, `info`, and {', '.join(sorted(cls.__abstractmethods__)) or 'attrs'}",
+        )
     return cls
+
+
+_CARDS = (ComponentInfo, property, functools.cached_property)
+"""What ``info`` of a component's class may be."""
 
 
 def _check_options(cls: type[Component], name: str, options: Mapping[str, Any]) -> None:
@@ -296,3 +462,54 @@ def _check_options(cls: type[Component], name: str, options: Mapping[str, Any]) 
             raise OptionError(
                 f"{cls.kind} {name!r} has no option {option!r}", f"{hint}it has: {', '.join(known) or 'none'}"
             )
+
+
+def _check_values(component: Component, options: Mapping[str, Any]) -> None:
+    """Raise OptionError where an option's value is not of its type: a class need not check what it declares.
+
+    Only what is plain is looked at, numbers, text and choices, and only as far as the class converts nothing itself.
+    """
+    cls = type(component)
+    try:
+        hints = typing.get_type_hints(cls)
+    except Exception:  # noqa: BLE001 — names that only a type checker sees
+        return
+    for field in attrs.fields(cls):
+        name = field.alias or field.name
+        if name not in options or field.name not in hints:
+            continue
+        value = options[name]
+        not_a_number = isinstance(value, float) and math.isnan(value)
+        if not_a_number or (field.converter is None and not _is_a(value, hints[field.name])):
+            due = "a number" if not_a_number else _named(hints[field.name])
+            raise OptionError(f"{cls.kind} {component.info.name!r}: option {name!r} is {value!r}", f"give {due}")
+
+
+def _is_a(value: object, hint: Any) -> bool:
+    """Tell whether a value is of a type; True for types that are not plain."""
+    origin = typing.get_origin(hint)
+    if origin in (typing.Union, types.UnionType):
+        return any(_is_a(value, one) for one in typing.get_args(hint))
+    if origin is typing.Literal:
+        return value in typing.get_args(hint)
+    if hint is None or hint is type(None):
+        return value is None
+    if hint is bool:
+        return isinstance(value, bool)
+    if hint is int:
+        return isinstance(value, numbers.Integral) and not isinstance(value, bool)
+    if hint is float:
+        return isinstance(value, numbers.Real) and not isinstance(value, bool)
+    if hint is str:
+        return isinstance(value, str)
+    return True
+
+
+def _named(hint: Any) -> str:
+    """Return what to give for a type, in words."""
+    if typing.get_origin(hint) is typing.Literal:
+        return " or ".join(map(repr, typing.get_args(hint)))
+    if typing.get_origin(hint) in (typing.Union, types.UnionType):
+        return " or ".join(_named(one) for one in typing.get_args(hint))
+    words = {bool: "true or false", int: "a whole number", float: "a number", str: "text", type(None): "null"}
+    return words.get(hint, getattr(hint, "__name__", str(hint)))
