@@ -232,8 +232,8 @@ class EnsembleScorer(_Composite, Scorer):
     ----------
     parts : mapping of str to Scorer
     weights_of : mapping of str to float
-        > 0. The sum of ordinal scores is only as meaningful as their spreads are alike: the widest one is the sum. Where
-        they differ, take :class:`StandingScorer`.
+        > 0. The sum of ordinal scores is only as meaningful as their spreads are alike: the widest one is the
+        sum. Where they differ, take :class:`StandingScorer`.
     """
 
     parts: Mapping[str, Scorer]

@@ -179,6 +179,12 @@ def contained(error: BaseException, what: str, cls: type[MashkitError] = Compone
     return made
 
 
+def said_of(item: Path | str, error: BaseException) -> str:
+    """Return what an error says, naming the item it is about: the file door names its file, a component does not."""
+    said = str(error)
+    return said if str(item) in said else f"{item}: {said}"
+
+
 def raised(error: BaseException) -> str:
     """Return type and message of an error in one line, whatever its own code makes of that."""
     try:

@@ -16,12 +16,13 @@ from mashkit.catalog.excerpts import ExcerptPolicy
 from mashkit.catalog.protocols import Protocol, create_protocol
 from mashkit.components import Component
 from mashkit.errors import (
+    ComponentError,
     ComponentUnavailable,
-    GenerationError,
     MashkitError,
     Unforeseen,
     UsageError,
     contained,
+    said_of,
 )
 from mashkit.hookspecs import StageEvent
 from mashkit.interfaces import INTERFACES, Analyzer, Executor, Generator, Scorer, Separator, Stretcher
@@ -103,6 +104,35 @@ class Kit:
     def chosen(self) -> Mapping[str, str]:
         """Kind → name of the component chosen for it, created or not."""
         return {kind: one if isinstance(one, str) else one.info.name for kind, one in self._chosen.items()}
+
+    def require(self, *kinds: str) -> None:
+        """Make the components of these kinds and have each say what it is.
+
+        So a wrong name or option, or weights that are missing, are found before an hour's work and not after it. Heavy
+        things are loaded on first use, not here.
+
+        Raises
+        ------
+        MashkitError
+            What is wrong with a component. Of several, a UsageError that tells all.
+        """
+        problems: list[MashkitError] = []
+        for kind in (kind for kind in INTERFACES if kind in kinds):
+            try:
+                component: Component = getattr(self, kind)
+                component.described()
+            except ModelError as error:
+                problems.append(ComponentUnavailable(error.problem, error.fix))
+            except MashkitError as error:
+                problems.append(error)
+        if len(problems) == 1:
+            raise problems[0]
+        if problems:
+            fixes = [error.fix for error in problems if error.fix]
+            installs = [fix.removeprefix("pip install ") for fix in fixes if fix.startswith("pip install ")]
+            if len(installs) == len(fixes) == len(problems):
+                fixes = [f"pip install {' '.join(dict.fromkeys(installs))}"]
+            raise UsageError("; ".join(error.problem for error in problems), "; ".join(fixes) or None)
 
     def _component(self, kind: str) -> Component:
         chosen = self._chosen[kind]
@@ -235,16 +265,37 @@ class Kit:
         vocal: str | None = None,
     ) -> list[Mashup]:
         """Plan mashups (see :meth:`Generator.plan`); nothing is rendered yet."""
-        plans = self.generator.plan(catalog.clips, condition=condition, count=count, seed=seed, vocal=vocal)
+        drawn = self.generator.plan(catalog.clips, condition=condition, count=count, seed=seed, vocal=vocal)
+        plans: list[MashupPlan] = []
+        try:
+            plans.extend(drawn)
+        except ComponentError as error:
+            if not plans:
+                raise
+            self.registry.note(f"drawing ended after {len(plans)} of {count} plans: {error}")
         return self.mashups(catalog, plans)
 
     def mashups(self, catalog: Catalog, plans: Iterable[MashupPlan]) -> list[Mashup]:
         """Bind plans to this kit's stretcher, with one renderer: a layer they share is stretched once.
 
         Where the stretcher follows no time maps, layers that have one are played at one speed; the plans' notes say so.
+
+        Raises
+        ------
+        MashkitError
+            If one of them cannot be bound: see :meth:`score_plans`.
         """
         renderer = Renderer(catalog, self.stretcher)
         return [renderer.mashup(self._playable(plan)) for plan in plans]
+
+    def score_plans(self, catalog: Catalog, plans: Sequence[MashupPlan]) -> list[Score | MashkitError]:
+        """Score plans, one result each: of one whose clips the catalog does not hold, the error that says so."""
+        renderer = Renderer(catalog, self.stretcher)
+        bound = [
+            _or_error(f"plan {plan.id}", lambda one: renderer.mashup(self._playable(one)), plan) for plan in plans
+        ]
+        scores = iter(self.score([one for one in bound if isinstance(one, Mashup)]))
+        return [next(scores) if isinstance(one, Mashup) else one for one in bound]
 
     def _playable(self, plan: MashupPlan) -> MashupPlan:
         if self.stretcher.follows_time_maps:
@@ -258,9 +309,11 @@ class Kit:
         """
         best = []
         for done, mashup in enumerate(mashups, 1):
-            clips = by_id(list(mashup.clips.values()))
-            plans = [self._playable(plan) for plan in self.generator.variants(mashup.plan, clips)]
-            variants = [mashup.renderer.mashup(plan) for plan in plans]
+            variants = _or_error(f"varying plan {mashup.plan.id}", self._variants, mashup)
+            if isinstance(variants, MashkitError):
+                self.registry.note(said_of(f"plan {mashup.plan.id}", variants))
+                best.append(mashup)
+                continue
             if len(variants) == 1:
                 best.append(variants[0])
                 continue
@@ -271,6 +324,11 @@ class Kit:
                 StageEvent(stage="vary", item=mashup.plan.id, state="done", done=done, total=len(mashups), message="")
             )
         return best
+
+    def _variants(self, mashup: Mashup) -> list[Mashup]:
+        clips = by_id(list(mashup.clips.values()))
+        plans = [self._playable(plan) for plan in self.generator.variants(mashup.plan, clips)]
+        return [mashup.renderer.mashup(plan) for plan in plans]
 
     def score(self, mashups: Sequence[Mashup]) -> list[Score | MashkitError]:
         """Score mashups, one result each; one that cannot be scored gives its error and does not stop the others.

@@ -11,7 +11,9 @@ import difflib
 import functools
 import importlib
 import importlib.metadata
+import importlib.resources
 import inspect
+import json
 import math
 import numbers
 import os
@@ -113,13 +115,13 @@ class _Plugins(pluggy.PluginManager):
 
     Parameters
     ----------
-    notes : list of str
-        What is to be said of plugins that misbehave.
+    note : callable
+        Is told what is to be said of plugins that misbehave.
     """
 
-    def __init__(self, notes: list[str]) -> None:
+    def __init__(self, note: Callable[[str], None]) -> None:
         super().__init__("mashkit")
-        self._notes = notes
+        self._note = note
 
     def register(self, plugin: object, name: str | None = None) -> str | None:
         registered = super().register(plugin, name)
@@ -148,7 +150,7 @@ class _Plugins(pluggy.PluginManager):
                     function(event=event)
             except MashkitError as error:
                 off = True
-                self._say(f"{str(contained(error.__cause__ or error, what))}; it hears no more")
+                self._note(f"{contained(error.__cause__ or error, what)!s}; it hears no more")
 
         return fenced
 
@@ -182,9 +184,9 @@ class _Plugins(pluggy.PluginManager):
                     files = list(function())
                     for one in files:
                         if not isinstance(one, WeightFile):
-                            raise TypeError(f"{one!r} is not a WeightFile")  # noqa: TRY301 — said like the rest
+                            raise TypeError(f"{one!r} is not a WeightFile")
             except MashkitError as error:
-                self._say(str(error))
+                self._note(str(error))
                 return []
             return files
 
@@ -196,10 +198,6 @@ class _Plugins(pluggy.PluginManager):
         "mashkit_register_weights": _weights,
     }
 
-    def _say(self, text: str) -> None:
-        if text not in self._notes:
-            self._notes.append(text)
-            warnings.warn(text, PluginWarning, stacklevel=2)
 
 
 def _owner(entry: importlib.metadata.EntryPoint) -> tuple[str, str, str]:
@@ -211,6 +209,27 @@ def _owner(entry: importlib.metadata.EntryPoint) -> tuple[str, str, str]:
         if entry.dist is not None and entry.dist.name:
             return entry.dist.name, entry.name, entry.dist.version or ""
     return entry.value, entry.name, ""
+
+
+def _owned_by(pair: tuple[tuple[str, str, str], importlib.metadata.EntryPoint]) -> tuple[str, str, str]:
+    return pair[0]
+
+
+@functools.cache
+def published() -> Mapping[str, Mapping[str, str]]:
+    """Return kind → name → distribution of every component there is a plugin of mashkit's own for.
+
+    It is a list of names in a data file, for a message that says what to install; nothing else depends on it.
+    """
+    text = importlib.resources.files("mashkit").joinpath("published.json").read_text(encoding="utf-8")
+    known: Mapping[str, Mapping[str, str]] = json.loads(text)
+    return known
+
+
+def how_to_install(kind: str, name: str) -> str:
+    """Return what to type to have a component that nobody registers; empty if nobody is known to bring it."""
+    distribution = published().get(kind, {}).get(name, "mashkit")
+    return "" if distribution == "mashkit" else f"pip install {distribution}"
 
 
 class Registry:
@@ -231,20 +250,25 @@ class Registry:
 
     def __init__(self, allow: Iterable[str] | None = None) -> None:
         self.notes: list[str] = []
-        self.plugins = _Plugins(self.notes)
+        self.plugins = _Plugins(self.note)
         self.plugins.add_hookspecs(hookspecs)
         self.broken: list[Broken] = []
         self._components: dict[tuple[str, str], list[Registered]] = {}
         self._commands: dict[str, list[RegisteredCommand]] = {}
-        self._discover(_allowed_by_environment() if allow is None else frozenset(allow))
+        self._allow = _allowed_by_environment() if allow is None else frozenset(allow)
+        self._discover(self._allow)
+
+    def note(self, text: str) -> None:
+        """Note what the user should know of what a plugin did, once, and warn of it."""
+        if text not in self.notes:
+            self.notes.append(text)
+            warnings.warn(text, PluginWarning, stacklevel=3)
 
     # ------------------------------------------------------------------------------------------------- discovery
     def _discover(self, allow: frozenset[str] | None) -> None:
         found = importlib.metadata.entry_points(group=GROUP)
         # Sorted, so that nothing depends on the order of a directory listing.
-        for (distribution, _, version), entry in sorted(
-            ((_owner(one), one) for one in found), key=lambda pair: pair[0]
-        ):
+        for (distribution, _, version), entry in sorted(zip(map(_owner, found), found, strict=True), key=_owned_by):
             if allow is not None and distribution != "mashkit" and distribution not in allow:
                 continue
             try:
@@ -324,9 +348,18 @@ class Registry:
                     f"{kind} {name!r}: its plugin {broken.distribution} could not be loaded: {broken.reason}",
                     "see `mashkit doctor`",
                 )
+        install = how_to_install(kind, name)
+        if install:
+            distribution = published()[kind][name]
+            if self._allow is not None and distribution not in self._allow:
+                return UnknownComponent(
+                    f"{kind} {name!r} is left out: {distribution} is not among the plugins to load",
+                    f"add it to {ALLOWLIST_VARIABLE}",
+                )
+            return UnknownComponent(f"{kind} {name!r} is not installed: {distribution} brings it", install)
         names = [one.info.name for one in self.components(kind)]
         near = difflib.get_close_matches(name, names, n=1)
-        known = f"known: {', '.join(names) or 'none; install a plugin'}"
+        known = f"known: {', '.join(names) or 'none'}"
         return UnknownComponent(
             f"no {kind} is called {name!r}", f"did you mean {near[0]!r}? {known}" if near else known
         )
@@ -358,15 +391,38 @@ class Registry:
             If two plugins register a file of the same name.
         """
         found: dict[str, WeightFile] = {}
-        for files in self.plugins.hook.mashkit_register_weights():
-            for one in files:
-                if found.setdefault(one.name, one) != one:
-                    raise DuplicateComponent(
-                        f"weights {one.name!r} are registered twice", "uninstall one of the plugins"
-                    )
+        for one in self._registered_weights():
+            if found.setdefault(one.name, one) != one:
+                raise DuplicateComponent(f"weights {one.name!r} are registered twice", "uninstall one of the plugins")
         return sorted(found.values(), key=lambda one: one.name)
 
+    def _registered_weights(self) -> list[WeightFile]:
+        return [one for files in self.plugins.hook.mashkit_register_weights() for one in files]
+
     # -------------------------------------------------------------------------------------------------- creation
+    def availability(self, registered: Registered) -> Availability:
+        """Look whether a component could be used here as it is: what it requires, and its weights.
+
+        Where weights it registers are not in the models folder it is asked itself: it may find them elsewhere. That
+        imports it; nothing else does.
+        """
+        available = registered.availability()
+        if not available.ok or available.environment:
+            return available
+        kind, name = registered.kind, registered.info.name
+        files = [one for one in self._registered_weights() if one.url and one.component == f"{kind} {name}"]
+        if all((path := one.location()) is not None and path.is_file() for one in files):
+            return available
+        return self.works(registered)
+
+    def works(self, registered: Registered) -> Availability:
+        """Make a component with its default options and have it describe itself; say what is wrong, if anything is."""
+        try:
+            self.create(registered.kind, registered.info.name).described()
+        except MashkitError as error:
+            return Availability(ok=False, reason=error.problem, fix=error.fix or "")
+        return registered.availability()
+
     def create(self, kind: str, name: str, options: Mapping[str, Any] | None = None) -> Component:
         """Import the component and return an instance with ``options``.
 
@@ -437,16 +493,15 @@ def _import_target(registered: Registered) -> type[Component]:
         raise BrokenPlugin(f"{what}: {raised(error.__cause__ or error)}", info.install or error.fix) from error
     if not (isinstance(cls, type) and issubclass(cls, INTERFACES[registered.kind])):
         raise BrokenPlugin(f"{info.target} of {registered.origin.distribution} is not a {registered.kind}")
-    if (
-        inspect.isabstract(cls)
-        or not attrs.has(cls)
-        or not isinstance(inspect.getattr_static(cls, "info", None), _CARDS)
-    ):
+    has_card = isinstance(inspect.getattr_static(cls, "info", None), _CARDS)
+    if inspect.isabstract(cls) or not has_card:
+        lacking = [*(() if has_card else ("info",)), *sorted(cls.__abstractmethods__)]
         raise BrokenPlugin(
             f"{info.target} of {registered.origin.distribution} is no whole {registered.kind}",
-            f"tell its authors: it needs a card, `info`, and {', '.join(sorted(cls.__abstractmethods__)) or 'attrs'}",
+            f"tell its authors: it lacks {', '.join(lacking)}",
         )
-    return cls
+    component: type[Component] = cls
+    return component
 
 
 _CARDS = (ComponentInfo, property, functools.cached_property)
