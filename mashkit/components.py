@@ -9,13 +9,16 @@ import json
 import os
 import shutil
 from abc import ABC
-from collections.abc import Iterable, Iterator, Mapping
-from typing import Any, ClassVar
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
+from typing import Any, ClassVar, TypeVar
 
 import attrs
 from packaging.requirements import Requirement
 
-from mashkit.errors import ComponentFailed, MashkitError
+from mashkit.errors import AudioError, ContractViolation, StemError
+from mashkit.fence import plugin_code, plugin_items
+
+T = TypeVar("T")
 
 
 def _strings(values: Iterable[str]) -> tuple[str, ...]:
@@ -241,25 +244,60 @@ class Component(ABC):
 
     def fingerprint(self) -> str:
         """Return a sha256 that changes whenever this component's results may: part of every cache key."""
-        described = without_costs(self.describe())
+        with self.backend_call("describe itself"):
+            described = without_costs(self.describe())
         return hashlib.sha256(json.dumps(described, sort_keys=True, default=str).encode()).hexdigest()
 
     @contextlib.contextmanager
     def backend_call(self, action: str) -> Iterator[None]:
         """Turn whatever the backend raises into ComponentFailed, naming this component; mashkit's own errors pass.
 
-        This is the one place where any exception is caught: a backend may raise anything, and one bad item must not
-        end the work on the others.
+        It is :func:`mashkit.fence.plugin_code` for a component: a backend may raise anything, print and leave, and one
+        bad item must not end the work on the others. Samples or stems that are none are a ContractViolation: what the
+        backend was given had been checked.
         """
-        try:
-            yield
-        except MashkitError:
-            raise
-        except Exception as error:
-            detail = str(error) or "no message"
-            raise ComponentFailed(
-                f"{self.kind} {self.info.name!r} failed to {action}: {type(error).__name__}: {detail}"
-            ) from error
+        with plugin_code(self._failed_to(action)):
+            try:
+                yield
+            except (AudioError, StemError) as error:
+                raise ContractViolation(f"{self._failed_to(action)}: {error.problem}", error.fix) from error
+
+    def backend_items(self, action: str, items: Callable[[], Iterable[T]]) -> Generator[T, None, None]:
+        """Yield what the backend makes one after the other, each fetched as in :meth:`backend_call`."""
+        return plugin_items(self._failed_to(action), items)
+
+    def require_result(self, result: object, cls: type, action: str) -> None:
+        """Raise ContractViolation unless what the backend returned is a ``cls``."""
+        if not isinstance(result, cls):
+            raise ContractViolation(
+                f"{self._failed_to(action)}: it returned {type(result).__name__}, {cls.__name__} was due"
+            )
+
+    def _failed_to(self, action: str) -> str:
+        return f"{self.kind} {self.info.name!r} failed to {action}"
+
+    def described(self) -> dict[str, Any]:
+        """Return what :meth:`describe` gives, as JSON holds it; it is a plugin's code, and checked like the rest.
+
+        Raises
+        ------
+        ComponentFailed
+            If it raises, or gives no mapping.
+        """
+        with self.backend_call("describe itself"):
+            return plain(self.describe())
+
+
+def plain(data: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what JSON can hold of it, the rest as text: paths, NaN and infinity."""
+    kept: dict[str, Any] = json.loads(json.dumps(data, default=_plain_value), parse_constant=str)
+    return kept
+
+
+def _plain_value(value: object) -> Any:
+    # numpy's numbers are no Python ones; whatever else it is, its text is what a record would hold.
+    item = getattr(value, "item", None)
+    return item() if callable(item) else str(value)
 
 
 def without_costs(described: Mapping[str, Any]) -> dict[str, Any]:

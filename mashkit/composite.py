@@ -4,6 +4,8 @@ A composite is named by what it is made of, wherever a component is named:
 
 - ``key:essentia,beats:madmom`` (analyzer): each field from the analyzer after its colon;
 - ``amu+0.5*tiv`` (scorer): the weighted sum;
+- ``rank(amu,0.5*tiv)``, ``z(amu,0.5*tiv)`` (scorer): the weighted mean of ranks, or of z-scores, among all mashups
+  scored together: what to take where the parts' values spread differently;
 - ``cached:amu`` (analyzer or scorer): what was computed once is read from the cache folder.
 
 Options go to the parts: ``-O scorer.tiv.option=value``.
@@ -13,8 +15,10 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import re
 from abc import abstractmethod
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -28,6 +32,7 @@ from mashkit.components import Component, ComponentInfo, without_costs
 from mashkit.errors import OptionError, UsageError
 from mashkit.interfaces import Analyzer, Scorer
 from mashkit.interfaces.analyzer import ANALYSIS_FIELDS
+from mashkit.interfaces.scorer import RelativeScorer
 from mashkit.render import Mashup
 from mashkit.types import Analysis, Audio, Score
 
@@ -41,7 +46,15 @@ FOLLOWING = {"beats": ("downbeats", "tempo")}
 
 def is_composite(name: str) -> bool:
     """Tell whether a name is that of a composite."""
-    return ":" in name or "+" in name or "*" in name
+    return any(sign in name for sign in ":+*(")
+
+
+_RELATIVE = re.compile(r"(rank|z)\((.*)\)")
+_WEIGHTED = re.compile(r"((?P<weight>\d*\.?\d+)\*)?(?P<name>[^*,()]+)")
+EXAMPLES = (
+    'write "key:essentia,beats:madmom" for an analyzer, "amu+0.5*tiv", "rank(amu,tiv)" or "z(amu,tiv)" for a scorer, '
+    '"cached:amu" for either'
+)
 
 
 def create(registry: Registry, kind: str, name: str, options: Mapping[str, Any] | None = None) -> Component:
@@ -61,6 +74,11 @@ def create(registry: Registry, kind: str, name: str, options: Mapping[str, Any] 
         inner = registry.create(kind, name.removeprefix(CACHED), given)
         if isinstance(inner, Analyzer):
             return CachedAnalyzer(name=name, inner=inner, given=given)
+        if isinstance(inner, RelativeScorer):
+            raise UsageError(
+                f"{name!r}: where a mashup stands among others cannot be kept",
+                'keep what it is made of: "rank(cached:amu,cached:tiv)"',
+            )
         return CachedScorer(name=name, inner=cast("Scorer", inner), given=given)
     parts = [part.strip() for part in name.split("," if kind == "analyzer" else "+")]
     if kind == "analyzer" and all(re.fullmatch(r"\w+:[^:]+", part) for part in parts):
@@ -69,7 +87,15 @@ def create(registry: Registry, kind: str, name: str, options: Mapping[str, Any] 
         return CombinedAnalyzer(
             name=name, parts={field: cast("Analyzer", made[one]) for field, one in fields.items()}, given=given
         )
-    if kind == "scorer" and all(re.fullmatch(r"(\d*\.?\d+\*)?[^*:]+", part) for part in parts):
+    if kind == "scorer" and (relative := _RELATIVE.fullmatch(name)):
+        how, inside = relative.groups()
+        matches = [_WEIGHTED.fullmatch(part.strip()) for part in inside.split(",")]
+        weights = {one["name"]: float(one["weight"] or 1) for one in matches if one is not None}
+        if len(weights) == len(matches):
+            made = _made(registry, kind, weights, given)
+            scorers = {one: cast("Scorer", made[one]) for one in weights}
+            return StandingScorer(name=name, how=how, parts=scorers, weights_of=weights, given=given)
+    elif kind == "scorer" and all(re.fullmatch(r"(\d*\.?\d+\*)?[^*:()]+", part) for part in parts):
         weights = {one: float(weight or 1) for weight, _, one in (part.rpartition("*") for part in parts)}
         made = _made(registry, kind, weights, given)
         return EnsembleScorer(
@@ -77,7 +103,7 @@ def create(registry: Registry, kind: str, name: str, options: Mapping[str, Any] 
         )
     raise UsageError(
         f"no {kind} is called {name!r}, and nothing of that kind is made of others so",
-        'write "key:essentia,beats:madmom" for an analyzer, "amu+0.5*tiv" for a scorer, "cached:amu" for either',
+        EXAMPLES,
     )
 
 
@@ -134,7 +160,7 @@ class _Composite(Component):
 
     def describe(self) -> dict[str, Any]:
         """Return what every component records, and the same of each part."""
-        return super().describe() | {"parts": [part.describe() for part in self.members()]}
+        return super().describe() | {"parts": [part.described() for part in self.members()]}
 
 
 @attrs.define(kw_only=True, eq=False, slots=False)
@@ -206,7 +232,8 @@ class EnsembleScorer(_Composite, Scorer):
     ----------
     parts : mapping of str to Scorer
     weights_of : mapping of str to float
-        > 0. The sum of ordinal scores is only as meaningful as their spreads are alike: choose weights accordingly.
+        > 0. The sum of ordinal scores is only as meaningful as their spreads are alike: the widest one is the
+        sum. Where they differ, take :class:`StandingScorer`.
     """
 
     parts: Mapping[str, Scorer]
@@ -239,6 +266,102 @@ class EnsembleScorer(_Composite, Scorer):
         if {score.scale for score in scores.values()} == {"probability"}:
             return Score(total / sum(self.weights_of.values()), "probability", parts)
         return Score(total, "ordinal", parts)
+
+
+NOTHING = 1e-12
+"""Spread, as a part of the largest value, below which there is none but rounding of float64 (ours)."""
+
+
+def ranks(values: Sequence[float]) -> list[float]:
+    """Return where each value stands among all: 0 is the lowest, 1 the highest; equal ones share a mean place.
+
+    One alone, like all of equal ones, is in the middle: 0.5.
+    """
+    count = len(values)
+    if count == 1:
+        return [0.5]
+    ordered = sorted(values)
+    # Equal ones take the places from the first to before the last of them, counted from 0.
+    return [(bisect_left(ordered, one) + bisect_right(ordered, one) - 1) / 2 / (count - 1) for one in values]
+
+
+def z_scores(values: Sequence[float]) -> list[float]:
+    """Return how many standard deviations (of all the values, divisor n) each value lies above the mean.
+
+    0 for all where they do not differ, so for one alone. Sums are exact: the order does not matter.
+    """
+    largest = max(map(abs, values))
+    if largest == 0:
+        return [0.0] * len(values)
+    scaled = [value / largest for value in values]  # the squares of very large ones are none
+    mean = math.fsum(scaled) / len(scaled)
+    spread = math.sqrt(math.fsum((value - mean) ** 2 for value in scaled) / len(scaled))
+    return [0.0 if spread <= NOTHING else (value - mean) / spread for value in scaled]
+
+
+STANDINGS = {"rank": ranks, "z": z_scores}
+"""How to say where a value stands → what does."""
+
+
+@attrs.define(kw_only=True, eq=False, slots=False)
+class StandingScorer(_Composite, RelativeScorer):
+    """The weighted mean of where a mashup stands in each part, among all mashups scored together.
+
+    Scores are ordinal: 0…1 for ranks, standard deviations for z-scores. Ranks do not change when a part is rescaled in
+    any increasing way, z-scores not when it is scaled and shifted.
+
+    Parameters
+    ----------
+    how : {"rank", "z"}
+    parts : mapping of str to Scorer
+    weights_of : mapping of str to float
+        > 0.
+
+    Raises
+    ------
+    UsageError
+        If a weight is not above 0, or a part is itself relative.
+    """
+
+    how: str
+    parts: Mapping[str, Scorer]
+    weights_of: Mapping[str, float]
+
+    def __attrs_post_init__(self) -> None:
+        if not all(weight > 0 for weight in self.weights_of.values()):
+            raise UsageError(f"weights {dict(self.weights_of)}", "give numbers above 0")
+        for name, part in self.parts.items():
+            if isinstance(part, RelativeScorer):
+                raise UsageError(
+                    f"scorer {name!r} tells where a mashup stands already", "name scorers that measure one"
+                )
+
+    @cached_property
+    def info(self) -> ComponentInfo:  # type: ignore[override]  # a card of what it is made of
+        """What it is made of, as a card."""
+        provides = [f"{name}.{part}" for name, scorer in self.parts.items() for part in scorer.info.provides]
+        provides += [*self.parts, *(f"{name}.{self.how}" for name in self.parts)]
+        return _card(self.name, "StandingScorer", self.members(), provides, "mean standing by several scorers")
+
+    def members(self) -> Sequence[Scorer]:
+        """Return the scorers."""
+        return list(self.parts.values())
+
+    def _measure(self, mashups: Sequence[Mashup]) -> Sequence[Mapping[str, Score]]:
+        columns = {name: scorer.score(mashups) for name, scorer in self.parts.items()}
+        return [{name: scores[row] for name, scores in columns.items()} for row in range(len(mashups))]
+
+    def _compare(self, measured: Sequence[Mapping[str, Score]]) -> Sequence[Score]:
+        stands = {name: STANDINGS[self.how]([row[name].value for row in measured]) for name in self.parts}
+        whole = math.fsum(self.weights_of.values())
+        scores = []
+        for index, row in enumerate(measured):
+            total = math.fsum(self.weights_of[name] * stands[name][index] for name in self.parts)
+            parts = {name: score.value for name, score in row.items()}
+            parts |= {f"{name}.{part}": value for name, score in row.items() for part, value in score.parts.items()}
+            parts |= {f"{name}.{self.how}": stands[name][index] for name in self.parts}
+            scores.append(Score(total / whole, "ordinal", parts))
+        return scores
 
 
 # ------------------------------------------------------------------------------------------------------ results kept

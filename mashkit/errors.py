@@ -6,6 +6,8 @@ list the item and go on, while programming mistakes still surface as what they a
 
 from __future__ import annotations
 
+import errno
+import traceback
 from pathlib import Path
 
 from mashkit.paths import path_text, printable
@@ -115,7 +117,7 @@ class ComponentError(MashkitError):
     """Base of the errors about one component (a separator, analyzer, stretcher, scorer, generator or executor)."""
 
 
-class UnknownComponent(ComponentError):
+class UnknownComponent(ComponentError, UsageError):
     """No plugin registers a component of that kind and name."""
 
 
@@ -141,3 +143,65 @@ class ComponentFailed(ComponentError):
 
 class ContractViolation(ComponentError):
     """The component returned something its interface forbids."""
+
+
+class Unforeseen(MashkitError):
+    """Anything else that was raised over one song, plan or mashup; ``__cause__`` holds it.
+
+    A fault of mashkit's, or of what it is built on. It is listed like any other failure, because the rest is not to
+    suffer for it.
+    """
+
+
+class PluginWarning(UserWarning):
+    """A plugin did what it must not, and is done without: its hook, or part of what it brings."""
+
+
+def contained(error: BaseException, what: str, cls: type[MashkitError] = ComponentFailed) -> MashkitError:
+    """Return any error as one of mashkit's: it names what failed, what was raised, and where in the code.
+
+    mashkit's own errors come back as they are.
+
+    Parameters
+    ----------
+    error : BaseException
+    what : str
+        What failed: "separator 'acme' failed to separate".
+    cls : type
+        Which of mashkit's errors to make; it takes a problem and a fix.
+
+    Returns
+    -------
+    MashkitError
+        With the traceback as a note.
+    """
+    if isinstance(error, MashkitError):
+        return error
+    made = cls(f"{what}: {raised(error)}", _remedy(error, cls))
+    made.add_note("".join(traceback.format_exception(error)))
+    return made
+
+
+def said_of(item: Path | str, error: BaseException) -> str:
+    """Return what an error says, naming the item it is about: the file door names its file, a component does not."""
+    said = str(error)
+    return said if str(item) in said else f"{item}: {said}"
+
+
+def raised(error: BaseException) -> str:
+    """Return type and message of an error in one line, whatever its own code makes of that."""
+    try:
+        said = " ".join(str(error).split())
+    except Exception:  # noqa: BLE001 — the error may be a plugin's: its text is made by code, which may fail too
+        said = ""
+    return f"{type(error).__name__}: {said or 'no message'}"
+
+
+def _remedy(error: BaseException, cls: type[MashkitError]) -> str:
+    frames = list(traceback.walk_tb(error.__traceback__))
+    place = f"{frames[-1][0].f_code.co_filename}, line {frames[-1][1]}" if frames else "an unknown place"
+    if isinstance(error, MemoryError):
+        return f"give it shorter songs or more memory, or the executor fewer jobs; raised in {place}"
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return f"make room on the disk, or set TMPDIR to a folder with room; raised in {place}"
+    return f"{'a fault of mashkit: report it' if cls is Unforeseen else 'tell its authors'}: {place}"

@@ -201,11 +201,14 @@ class Mixture:
         )
 
     def __iter__(self) -> Iterator[MashupPlan]:
+        with contextlib.closing(self._generator.backend_items("plan", self._plans)) as plans:
+            yield from plans
+
+    def _plans(self) -> Iterator[MashupPlan]:
         report, wanted = self.report, self._recipe.counts
         heard = CompactSet()
         failures: list[GenerationError] = []
         with contextlib.ExitStack() as stack:
-            stack.enter_context(self._generator.backend_call("plan"))
             runs = self._runs(stack)
             while runs:
                 # The one that is farthest behind its share.

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
 import attrs
 
@@ -15,15 +15,36 @@ from mashkit.catalog.adding import can_travel
 from mashkit.catalog.excerpts import ExcerptPolicy
 from mashkit.catalog.protocols import Protocol, create_protocol
 from mashkit.components import Component
-from mashkit.errors import MashkitError, UsageError
+from mashkit.errors import (
+    ComponentError,
+    ComponentUnavailable,
+    MashkitError,
+    Unforeseen,
+    UsageError,
+    contained,
+    said_of,
+)
 from mashkit.hookspecs import StageEvent
 from mashkit.interfaces import INTERFACES, Analyzer, Executor, Generator, Scorer, Separator, Stretcher
+from mashkit.interfaces.scorer import RelativeScorer
+from mashkit.models import ModelError
 from mashkit.registry import Registry
 from mashkit.render import Mashup, Renderer
 from mashkit.types import Condition, MashupPlan, Role, Score, by_id
 
+S = TypeVar("S")
+T = TypeVar("T")
+
 SCORE_BATCH = 16
 """Mashups given to a scorer at once: enough for a network to batch, few enough for progress to be seen."""
+
+
+def _or_error(what: str, work: Callable[[S], T], item: S) -> T | MashkitError:
+    """Return what ``work`` makes of an item, or why it cannot: whatever one plan raises is its own."""
+    try:
+        return work(item)
+    except Exception as error:  # noqa: BLE001 — listed with its place; the rest goes on
+        return contained(error, what, Unforeseen)
 
 
 @attrs.frozen(eq=False)
@@ -83,6 +104,35 @@ class Kit:
     def chosen(self) -> Mapping[str, str]:
         """Kind → name of the component chosen for it, created or not."""
         return {kind: one if isinstance(one, str) else one.info.name for kind, one in self._chosen.items()}
+
+    def require(self, *kinds: str) -> None:
+        """Make the components of these kinds and have each say what it is.
+
+        So a wrong name or option, or weights that are missing, are found before an hour's work and not after it. Heavy
+        things are loaded on first use, not here.
+
+        Raises
+        ------
+        MashkitError
+            What is wrong with a component. Of several, a UsageError that tells all.
+        """
+        problems: list[MashkitError] = []
+        for kind in (kind for kind in INTERFACES if kind in kinds):
+            try:
+                component: Component = getattr(self, kind)
+                component.described()
+            except ModelError as error:
+                problems.append(ComponentUnavailable(error.problem, error.fix))
+            except MashkitError as error:
+                problems.append(error)
+        if len(problems) == 1:
+            raise problems[0]
+        if problems:
+            fixes = [error.fix for error in problems if error.fix]
+            installs = [fix.removeprefix("pip install ") for fix in fixes if fix.startswith("pip install ")]
+            if len(installs) == len(fixes) == len(problems):
+                fixes = [f"pip install {' '.join(dict.fromkeys(installs))}"]
+            raise UsageError("; ".join(error.problem for error in problems), "; ".join(fixes) or None)
 
     def _component(self, kind: str) -> Component:
         chosen = self._chosen[kind]
@@ -215,16 +265,37 @@ class Kit:
         vocal: str | None = None,
     ) -> list[Mashup]:
         """Plan mashups (see :meth:`Generator.plan`); nothing is rendered yet."""
-        plans = self.generator.plan(catalog.clips, condition=condition, count=count, seed=seed, vocal=vocal)
+        drawn = self.generator.plan(catalog.clips, condition=condition, count=count, seed=seed, vocal=vocal)
+        plans: list[MashupPlan] = []
+        try:
+            plans.extend(drawn)
+        except ComponentError as error:
+            if not plans:
+                raise
+            self.registry.note(f"drawing ended after {len(plans)} of {count} plans: {error}")
         return self.mashups(catalog, plans)
 
     def mashups(self, catalog: Catalog, plans: Iterable[MashupPlan]) -> list[Mashup]:
         """Bind plans to this kit's stretcher, with one renderer: a layer they share is stretched once.
 
         Where the stretcher follows no time maps, layers that have one are played at one speed; the plans' notes say so.
+
+        Raises
+        ------
+        MashkitError
+            If one of them cannot be bound: see :meth:`score_plans`.
         """
         renderer = Renderer(catalog, self.stretcher)
         return [renderer.mashup(self._playable(plan)) for plan in plans]
+
+    def score_plans(self, catalog: Catalog, plans: Sequence[MashupPlan]) -> list[Score | MashkitError]:
+        """Score plans, one result each: of one whose clips the catalog does not hold, the error that says so."""
+        renderer = Renderer(catalog, self.stretcher)
+        bound = [
+            _or_error(f"plan {plan.id}", lambda one: renderer.mashup(self._playable(one)), plan) for plan in plans
+        ]
+        scores = iter(self.score([one for one in bound if isinstance(one, Mashup)]))
+        return [next(scores) if isinstance(one, Mashup) else one for one in bound]
 
     def _playable(self, plan: MashupPlan) -> MashupPlan:
         if self.stretcher.follows_time_maps:
@@ -238,9 +309,11 @@ class Kit:
         """
         best = []
         for done, mashup in enumerate(mashups, 1):
-            clips = by_id(list(mashup.clips.values()))
-            plans = [self._playable(plan) for plan in self.generator.variants(mashup.plan, clips)]
-            variants = [mashup.renderer.mashup(plan) for plan in plans]
+            variants = _or_error(f"varying plan {mashup.plan.id}", self._variants, mashup)
+            if isinstance(variants, MashkitError):
+                self.registry.note(said_of(f"plan {mashup.plan.id}", variants))
+                best.append(mashup)
+                continue
             if len(variants) == 1:
                 best.append(variants[0])
                 continue
@@ -252,11 +325,19 @@ class Kit:
             )
         return best
 
+    def _variants(self, mashup: Mashup) -> list[Mashup]:
+        clips = by_id(list(mashup.clips.values()))
+        plans = [self._playable(plan) for plan in self.generator.variants(mashup.plan, clips)]
+        return [mashup.renderer.mashup(plan) for plan in plans]
+
     def score(self, mashups: Sequence[Mashup]) -> list[Score | MashkitError]:
-        """Score mashups, one result each; one that cannot be scored gives its error and does not stop the others."""
-        results: list[Score | MashkitError] = []
+        """Score mashups, one result each; one that cannot be scored gives its error and does not stop the others.
+
+        A :class:`mashkit.interfaces.scorer.RelativeScorer` compares all of them that could be measured.
+        """
+        results: list[Any] = []
         for start in range(0, len(mashups), SCORE_BATCH):
-            results += self._scores(mashups[start : start + SCORE_BATCH])
+            results += self._measured(mashups[start : start + SCORE_BATCH])
             for done, result in enumerate(results[start:], start + 1):
                 failed = isinstance(result, MashkitError)
                 self._notify(
@@ -269,19 +350,27 @@ class Kit:
                         message=str(result) if failed else "",
                     )
                 )
-        return results
+        return self._compared(results)
 
     def _scores(self, mashups: Sequence[Mashup]) -> list[Score | MashkitError]:
-        try:
-            return list(self.scorer.score(mashups))
-        except MashkitError:
-            return [self._score_alone(mashup) for mashup in mashups]
+        return self._compared(self._measured(mashups))
 
-    def _score_alone(self, mashup: Mashup) -> Score | MashkitError:
+    def _measured(self, mashups: Sequence[Mashup]) -> list[Any]:
+        """Return the score of each mashup, or what a relative scorer measures of it, or its error."""
+        scorer = self.scorer
+        measure = scorer.measure if isinstance(scorer, RelativeScorer) else scorer.score
         try:
-            return self.scorer.score([mashup])[0]
-        except MashkitError as error:
-            return error
+            return list(measure(mashups))
+        except Exception:  # noqa: BLE001 — one of them: which, and what it is, is said below
+            return [_or_error(f"scoring plan {one.plan.id}", lambda one: measure([one])[0], one) for one in mashups]
+
+    def _compared(self, measured: Sequence[Any]) -> list[Score | MashkitError]:
+        """Return the scores of what was measured; errors stay."""
+        scorer = self.scorer
+        if not isinstance(scorer, RelativeScorer):
+            return list(measured)
+        found = iter(scorer.compare([one for one in measured if not isinstance(one, MashkitError)]))
+        return [one if isinstance(one, MashkitError) else next(found) for one in measured]
 
     def rank(self, mashups: Sequence[Mashup], *, top: int | None = None, per_vocal: int | None = None) -> list[Ranked]:
         """Score mashups and return the best first; equal scores keep their order.

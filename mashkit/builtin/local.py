@@ -24,7 +24,7 @@ from mashkit.builtin import LOCAL_EXECUTOR
 from mashkit.builtin.local_worker import Channel, Message
 from mashkit.components import cost_only
 from mashkit.errors import ComponentUnavailable, MashkitError, UsageError
-from mashkit.interfaces.executor import Done, Executor, Job, Outcome, Pool, Work, Works, attempt, begin, contained
+from mashkit.interfaces.executor import Done, Executor, Job, Outcome, Pool, Work, Works, attempt, begin, portable
 from mashkit.processes import cores, end, how_it_ended, thread_variables
 from mashkit.transfer import unpack
 from mashkit.workerpool import START_TIMEOUT_S, Lost, Process, Team, Worker, WorkerPool
@@ -190,7 +190,7 @@ class _Process(Process):
         try:
             done: Done = unpack(*message)
         except Exception as error:  # noqa: BLE001 — unpickling runs the result's own code
-            problem = contained(error, f"{job.name}: its result cannot be read")
+            problem = portable(error, f"{job.name}: its result cannot be read")
             return Done(None, problem, 0.0, 0.0)
         return done
 

@@ -114,14 +114,14 @@ def _read(channel: Channel, messages: queue.SimpleQueue[Message]) -> None:
 
 
 def _serve(channel: Channel, messages: queue.SimpleQueue[Message]) -> None:
-    from mashkit.interfaces.executor import Done, attempt, begin, contained
+    from mashkit.interfaces.executor import Done, attempt, begin, portable
 
     # One whole message: what the state is made of may be large.
     message = messages.get()
     try:
         work = unpack(*message)
     except Exception as error:  # noqa: BLE001 — unpickling imports the caller's modules
-        channel.send(contained(error, "a worker could not read its work"))
+        channel.send(portable(error, "a worker could not read its work"))
         return
     try:
         state = begin(work)
@@ -134,7 +134,7 @@ def _serve(channel: Channel, messages: queue.SimpleQueue[Message]) -> None:
         try:
             item, name = unpack(*message)
         except Exception as error:  # noqa: BLE001 — as above
-            done = Done(None, contained(error, f"work {work.name!r}: a worker could not read an item"), 0.0, 0.0)
+            done = Done(None, portable(error, f"work {work.name!r}: a worker could not read an item"), 0.0, 0.0)
         else:
             done = attempt(work, state, item, name)
             del item
@@ -142,7 +142,7 @@ def _serve(channel: Channel, messages: queue.SimpleQueue[Message]) -> None:
         try:
             channel.send(done)
         except Exception as error:  # noqa: BLE001 — pickling runs the result's own code
-            problem = contained(error, f"{name}: the result of work {work.name!r} cannot be sent")
+            problem = portable(error, f"{name}: the result of work {work.name!r} cannot be sent")
             channel.send(Done(None, problem, done.wall_s, done.cpu_s))
         del done
 

@@ -18,7 +18,7 @@ from mashkit.catalog.excerpts import ExcerptPolicy
 from mashkit.catalog.ingest import ANALYSIS, LABELS, STEMS, TRUE_STEMS, Computed, Ingestor, SongFacts, Task, excerpts_of
 from mashkit.catalog.songs import Song, bytes_digest, stat_digest
 from mashkit.components import Component
-from mashkit.errors import AudioFileError, MashkitError, OutputError
+from mashkit.errors import AudioFileError, CatalogError, MashkitError, OutputError, Unforeseen, contained, said_of
 from mashkit.hookspecs import StageEvent
 from mashkit.interfaces import Analyzer, Separator
 from mashkit.interfaces.executor import Executor, Job, Work
@@ -65,6 +65,11 @@ class AddReport:
     cached: int = 0
     failures: list[Unusable] = attrs.field(factory=list)
     notes: list[str] = attrs.field(factory=list)
+
+
+def of_song(error: Exception) -> MashkitError:
+    """Return whatever was raised over one song as the error it is listed with."""
+    return contained(error, "it could not be used", Unforeseen)
 
 
 class Adder:
@@ -160,8 +165,8 @@ class _Run:
                 yield from self._flush()
                 try:
                     outcome: Computed | MashkitError = self._ingestor.compute(task)
-                except MashkitError as error:
-                    outcome = error
+                except Exception as error:  # noqa: BLE001 — one song's own: it is listed, and the rest goes on
+                    outcome = of_song(error)
                 self._finish(task.song, outcome)
                 yield from self._flush()
         else:
@@ -209,8 +214,8 @@ class _Run:
                     task = self._task(song)
                 except OutputError:
                     raise
-                except MashkitError as error:
-                    self._end(Added(song.path, error=error))
+                except Exception as error:  # noqa: BLE001 — as above
+                    self._end(Added(song.path, error=of_song(error)))
                     continue
                 if task is not None:
                     self._say(song.path, "started")
@@ -288,8 +293,11 @@ class _Run:
             return
         try:
             self._store(song, outcome.facts, outcome, cached=False, complete=last)
-        except AudioFileError as error:
-            self._end(Added(song.path, error=error))
+        except (OutputError, CatalogError):
+            raise
+        except Exception as error:  # noqa: BLE001 — as above
+            self._under_way.pop(song.path, None)
+            self._end(Added(song.path, error=of_song(error)))
 
     def _store(self, song: Song, facts: SongFacts, computed: Computed, *, cached: bool, complete: bool = True) -> None:
         """Store what was computed and, where that is all, the clips: in one transaction."""
@@ -323,7 +331,7 @@ class _Run:
         if added.error is not None:
             self._report.failures.append((added.path, added.error))
             self._database.fail(added.path, added.error)
-            self._say(added.path, "failed", str(added.error))
+            self._say(added.path, "failed", said_of(added.path, added.error))
             return
         self._report.songs += 1
         self._report.clips += len(added.records)
@@ -408,6 +416,6 @@ def usable(paths: Iterable[Path], describe: Callable[[Path], Song]) -> list[Song
     for path in paths:
         try:
             found.append(describe(path))
-        except MashkitError as error:
-            found.append((path, error))
+        except Exception as error:  # noqa: BLE001 — one song's own
+            found.append((path, of_song(error)))
     return found

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from abc import abstractmethod
 from typing import ClassVar
 
 import attrs
 
 from mashkit.components import Component
-from mashkit.errors import AudioError, ContractViolation
-from mashkit.types import Analysis, Audio
+from mashkit.errors import AnalysisError, AudioError, ContractViolation, raised
+from mashkit.types import Analysis, Audio, Key
 
 ANALYSIS_FIELDS = frozenset({"key", "tempo", "beats", "downbeats"})
 """What an analyzer can provide."""
@@ -49,7 +50,12 @@ class Analyzer(Component):
         if mix.channels > 2:
             raise AudioError(f"the mix has {mix.channels} channels", "downmix it to stereo first")
         with self.backend_call("analyze"):
-            analysis = self._analyze(mix)
+            try:
+                analysis = self._analyze(mix)
+            except AnalysisError as error:
+                raise ContractViolation(f"{self._failed_to('analyze')}: {error.problem}", error.fix) from error
+        self.require_result(analysis, Analysis, "analyze")
+        self._require_plain(analysis)
         for field in sorted(ANALYSIS_FIELDS - self.info.provides):
             if getattr(analysis, field) is not None:
                 raise ContractViolation(f"analyzer {self.info.name!r} set {field}, which it does not provide")
@@ -58,6 +64,18 @@ class Analyzer(Component):
                 f"analyzer {self.info.name!r} found a beat at {analysis.beats[-1]:.3f} s in {mix.duration:.3f} s"
             )
         return analysis
+
+    def _require_plain(self, analysis: Analysis) -> None:
+        """Raise ContractViolation unless an analysis can be written down: hours later it would be too late."""
+        if analysis.key is not None:
+            self.require_result(analysis.key, Key, "analyze")
+        try:
+            json.dumps(analysis.to_dict(), allow_nan=False)
+        except (TypeError, ValueError, AttributeError) as error:
+            raise ContractViolation(
+                f"{self._failed_to('analyze')}: its analysis is no plain data: {raised(error)}",
+                "give Python's own numbers, none of them NaN",
+            ) from error
 
     @abstractmethod
     def _analyze(self, mix: Audio) -> Analysis:

@@ -7,7 +7,6 @@ import hashlib
 import os
 import pickle
 import time
-import traceback
 from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Callable, Generator, Iterable, Iterator
@@ -17,7 +16,8 @@ import attrs
 
 from mashkit import errors
 from mashkit.components import Component
-from mashkit.errors import ComponentFailed, ContractViolation, MashkitError, UsageError
+from mashkit.errors import ContractViolation, MashkitError, UsageError, contained
+from mashkit.fence import plugin_code
 
 PROVIDES = frozenset({"threads", "processes", "cluster"})
 """What the ``provides`` of an executor may name: where its workers are. Threads share this process, and its fate;
@@ -169,38 +169,35 @@ def begin(work: Work) -> Any:
     MashkitError
         Whatever the work's ``start`` raises of mashkit's errors; ComponentFailed for anything else.
     """
+    what = f"work {work.name!r} could not begin"
     try:
-        return work.start(*work.arguments)
-    except BaseException as error:  # a backend may raise anything, and even try to leave
-        raise contained(error, f"work {work.name!r} could not begin") from error
+        with plugin_code(what):
+            return work.start(*work.arguments)
+    except MashkitError as error:
+        raise portable(error, what) from error
 
 
 def attempt(work: Work, state: Any, item: Any, name: str) -> Done:
-    """Do a job's work, and return its result or error; never raises."""
+    """Do a job's work, and return its result or error; raises nothing but the user's Ctrl-C."""
     wall, cpu = time.perf_counter(), _cpu_seconds()
     result, failure = None, None
+    what = f"{name}: work {work.name!r} failed"
     try:
-        result = work.run(state, item)
-    except BaseException as error:  # noqa: BLE001 — as in begin: one item must not end the others
-        failure = contained(error, f"{name}: work {work.name!r} failed")
+        with plugin_code(what):
+            result = work.run(state, item)
+    except MashkitError as error:
+        failure = portable(error, what)
     return Done(result, failure, time.perf_counter() - wall, _cpu_seconds() - cpu)
 
 
-def contained(error: BaseException, what: str) -> MashkitError:
+def portable(error: BaseException, what: str) -> MashkitError:
     """Return an error as one of mashkit's that can travel between processes.
 
-    mashkit's own errors keep type, problem and fix; any other becomes ComponentFailed, saying ``what`` went wrong, with
-    the traceback as a note.
+    mashkit's own errors keep type, problem and fix, or have the nearest type that comes back from a pickle; any other
+    is :func:`mashkit.errors.contained`, saying ``what`` went wrong.
     """
-    if isinstance(error, MashkitError):
-        return _portable(error)
-    failed = ComponentFailed(f"{what}: {type(error).__name__}: {str(error) or 'no message'}")
-    failed.add_note("".join(traceback.format_exception(error)))
-    return failed
-
-
-def _portable(error: MashkitError) -> MashkitError:
-    """Return ``error``, or, where its class does not come back from a pickle, the nearest one that mashkit has."""
+    if not isinstance(error, MashkitError):
+        return contained(error, what)
     # The class may be a plugin's: unpickling runs its code, and anything may come out.
     with contextlib.suppress(Exception):
         if type(pickle.loads(pickle.dumps(error))) is type(error):  # noqa: S301 — our own bytes
@@ -290,10 +287,12 @@ class Executor(Component):
         """
         with self.backend_call("start workers"):
             pool = self._pool()
+        self.require_result(pool, Pool, "start workers")
         try:
             yield from self._outcomes(pool, iter(jobs))
         finally:
-            pool.close()
+            with self.backend_call("end workers"):
+                pool.close()
 
     def _outcomes(self, pool: Pool, jobs: Iterator[Job | None]) -> Generator[Outcome, None, None]:
         under_way: Counter[int] = Counter()
@@ -318,6 +317,7 @@ class Executor(Component):
                 return
             with self.backend_call("run jobs"):
                 outcome = pool.wait()
+            self.require_result(outcome, Outcome, "run jobs")
             key = id(outcome.job)
             if under_way[key] < 1:
                 raise ContractViolation(

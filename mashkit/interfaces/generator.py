@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 from abc import abstractmethod
 from collections import Counter
@@ -85,6 +86,7 @@ class Generator(Component):
 
     def require_known_clips(self, plan: MashupPlan, clips: ClipTable) -> None:
         """Raise ContractViolation if a plan of this generator's uses clips it was not given."""
+        self.require_result(plan, MashupPlan, "plan")
         unknown = {layer.clip_id for layer in plan.layers if clips.row_of(layer.clip_id) is None}
         if unknown:
             raise ContractViolation(
@@ -95,8 +97,11 @@ class Generator(Component):
         self, clips: ClipTable, condition: Condition, count: int, seed: int, vocal: str | None
     ) -> Iterator[MashupPlan]:
         seen = CompactSet()
-        with self.backend_call("plan"):
-            for plan in self._plan(clips, condition=condition, count=count, seed=seed, vocal=vocal):
+        plans = self.backend_items(
+            "plan", lambda: self._plan(clips, condition=condition, count=count, seed=seed, vocal=vocal)
+        )
+        with contextlib.closing(plans):
+            for plan in plans:
                 self.require_known_clips(plan, clips)
                 heard = hash_of_sound(plan)
                 if heard in seen:
@@ -131,7 +136,10 @@ class Generator(Component):
             If a variant combines other stems, or none is left.
         """
         with self.backend_call("vary a plan"):
-            found = {variant.id: variant for variant in self._variants(plan, clips)}
+            variants = list(self._variants(plan, clips))
+        for variant in variants:
+            self.require_result(variant, MashupPlan, "vary a plan")
+        found = {variant.id: variant for variant in variants}
         stems = {(layer.role, layer.clip_id) for layer in plan.layers}
         if not found or any({(one.role, one.clip_id) for one in variant.layers} != stems for variant in found.values()):
             raise ContractViolation(f"generator {self.info.name!r}: the variants of plan {plan.id} are of other stems")

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from abc import abstractmethod
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import attrs
 
@@ -34,7 +35,8 @@ class Scorer(Component):
         Returns
         -------
         list of Score
-            As long as ``mashups``; higher is better; each independent of what else is in the batch.
+            As long as ``mashups``; higher is better; each independent of what else is in the batch, but for a
+            :class:`RelativeScorer`.
 
         Raises
         ------
@@ -45,10 +47,64 @@ class Scorer(Component):
         """
         with self.backend_call("score"):
             scores = list(self._score(mashups)) if mashups else []
-        if len(scores) != len(mashups):
-            raise ContractViolation(f"scorer {self.info.name!r} gave {len(scores)} scores for {len(mashups)} mashups")
+        return self._checked(scores, len(mashups))
+
+    def _checked(self, scores: list[Score], count: int) -> list[Score]:
+        if len(scores) != count:
+            raise ContractViolation(f"scorer {self.info.name!r} gave {len(scores)} scores for {count} mashups")
+        for score in scores:
+            self.require_result(score, Score, "score")
+            for part, value in score.parts.items():
+                if not (isinstance(value, (int, float)) and math.isfinite(value)):
+                    raise ContractViolation(f"scorer {self.info.name!r} gave {value!r} for its part {part!r}")
         return scores
 
     @abstractmethod
     def _score(self, mashups: Sequence[Mashup]) -> Sequence[Score]:
         """Score at least one mashup."""
+
+
+@attrs.define(kw_only=True, eq=False)
+class RelativeScorer(Scorer):
+    """Tells how each mashup stands among all that are scored with it, and nothing of a mashup alone.
+
+    It works in two steps. What is measured of a mashup does not depend on the others, so that it can be measured in
+    batches, and one that cannot be measured harms no other; only where each stands does. Whoever uses such a scorer
+    hands over everything it wants compared at once, as :meth:`mashkit.Kit.score` does: all mashups of the run.
+    """
+
+    def measure(self, mashups: Sequence[Mashup]) -> list[Any]:
+        """Return what is to be compared, one thing a mashup, each independent of the others.
+
+        Raises
+        ------
+        ComponentFailed
+            If the backend raises.
+        ContractViolation
+            If it gives more or fewer.
+        """
+        with self.backend_call("score"):
+            measured = list(self._measure(mashups)) if mashups else []
+        if len(measured) != len(mashups):
+            raise ContractViolation(f"scorer {self.info.name!r} measured {len(measured)} of {len(mashups)} mashups")
+        return measured
+
+    def compare(self, measured: Sequence[Any]) -> list[Score]:
+        """Return the score of each thing that was measured, given all of them; raises as :meth:`score` does.
+
+        Their order does not matter. One alone has a score too: it is not compared with anything.
+        """
+        with self.backend_call("compare"):
+            scores = list(self._compare(measured)) if measured else []
+        return self._checked(scores, len(measured))
+
+    def _score(self, mashups: Sequence[Mashup]) -> Sequence[Score]:
+        return self.compare(self.measure(mashups))
+
+    @abstractmethod
+    def _measure(self, mashups: Sequence[Mashup]) -> Sequence[Any]:
+        """Measure at least one mashup."""
+
+    @abstractmethod
+    def _compare(self, measured: Sequence[Any]) -> Sequence[Score]:
+        """Score at least one."""

@@ -49,6 +49,7 @@ class Separator(Component):
             raise AudioError(f"the mix has {mix.channels} channels", "downmix it to stereo first")
         with self.backend_call("separate"):
             stems = self._separate(mix)
+        self.require_result(stems, StemSet, "separate")
         if set(stems.stems) != self.info.provides:
             raise ContractViolation(
                 f"separator {self.info.name!r} promises {sorted(self.info.provides)}, gave {sorted(stems.stems)}"

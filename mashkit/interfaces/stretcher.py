@@ -101,6 +101,7 @@ class Stretcher(Component):
                 result = self._stretch(audio, speed=float(speed), semitones=float(semitones), frames=frames)
             else:
                 result = self._stretch_along(audio, time_map, semitones=float(semitones), frames=frames)
+        self.require_result(result, Audio, "stretch")
         if (result.sample_rate, result.channels, result.frames) != (audio.sample_rate, audio.channels, frames):
             raise ContractViolation(
                 f"stretcher {self.info.name!r} returned {result.samples.shape} at {result.sample_rate} Hz, "

@@ -9,7 +9,6 @@ from __future__ import annotations
 import argparse
 import contextlib
 import itertools
-import json
 import os
 import queue
 import sys
@@ -20,8 +19,8 @@ from typing import Any, BinaryIO
 import attrs
 
 from mashkit.cliptable import ClipTable
-from mashkit.components import Component
-from mashkit.errors import ComponentUnavailable, MashkitError
+from mashkit.components import Component, plain
+from mashkit.errors import ComponentUnavailable, contained
 from mashkit.hookspecs import StageEvent
 from mashkit.interfaces import Analyzer, Generator, Separator, Stretcher
 from mashkit.processes import die_with_parent, end_this
@@ -98,8 +97,10 @@ class _Service:
             request = self.requests.get()
             try:
                 reply = {"result": self._answers[request["call"]](self, request)}
-            except MashkitError as error:
-                reply = {"error": error_to_dict(error)}
+            except BaseException as error:  # noqa: BLE001 — a backend may raise anything, and even try to leave
+                # Nobody presses Ctrl-C here: this process leads a group of its own.
+                failed = contained(error, f"a worker failed to answer {request.get('call')!r}")
+                reply = {"error": error_to_dict(failed)}
             write_message(self.replies, reply)
 
     def _report(self, event: StageEvent) -> None:
@@ -116,14 +117,13 @@ class _Service:
         self.component = component = registry.create(request["kind"], request["name"], request["options"])
         return {
             "info": info_to_dict(component.info),
-            "options": _plain(component.options()),
+            "options": plain(component.options()),
             "origin": attrs.asdict(registered.origin),
         }
 
     def _describe(self, request: Request) -> Reply:
         assert self.component is not None  # noqa: S101 — the parent creates it first
-        with self.component.backend_call("describe itself"):
-            return _plain(self.component.describe())
+        return self.component.described()
 
     def _separate(self, request: Request) -> Reply:
         separator = self.component
@@ -139,7 +139,7 @@ class _Service:
         assert isinstance(analyzer, Analyzer)  # noqa: S101
         mix = self.inbox.get(request["mix"])
         with analyzer.backend_call("analyze"):
-            return _plain(analyzer._analyze(mix).to_dict())
+            return plain(analyzer._analyze(mix).to_dict())
 
     def _stretch(self, request: Request) -> Reply:
         stretcher = self.component
@@ -186,18 +186,6 @@ class _Service:
         "plan": _plan,
         "variants": _variants,
     }
-
-
-def _plain(data: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what JSON can hold of it, the rest as text."""
-    plain: dict[str, Any] = json.loads(json.dumps(data, default=_plain_value))
-    return plain
-
-
-def _plain_value(value: object) -> Any:
-    # numpy's numbers are no Python ones; whatever else it is, its text is what a record would hold.
-    item = getattr(value, "item", None)
-    return item() if callable(item) else str(value)
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ import pickle
 from typing import Any
 
 from mashkit.errors import MashkitError
-from mashkit.interfaces.executor import Done, attempt, begin, contained
+from mashkit.interfaces.executor import Done, attempt, begin, portable
 from mashkit.transfer import Bytes, pack, unpack
 
 Parcel = tuple[Bytes, list[tuple[Bytes, bool]]]
@@ -45,7 +45,7 @@ class Actor:
         try:
             self._work = contents(work)
         except Exception as error:  # noqa: BLE001 — unpickling imports the caller's modules
-            return parcel(contained(error, "a worker could not read its work"))
+            return parcel(portable(error, "a worker could not read its work"))
         try:
             self._state = begin(self._work)
         except MashkitError as error:
@@ -57,11 +57,11 @@ class Actor:
         try:
             value = contents(item)
         except Exception as error:  # noqa: BLE001 — as above
-            problem = contained(error, f"work {self._work.name!r}: a worker could not read an item")
+            problem = portable(error, f"work {self._work.name!r}: a worker could not read an item")
             return parcel(Done(None, problem, 0.0, 0.0))
         done = attempt(self._work, self._state, value, name)
         try:
             return parcel(done)
         except Exception as error:  # noqa: BLE001 — pickling runs the result's own code
-            problem = contained(error, f"{name}: the result of work {self._work.name!r} cannot be sent")
+            problem = portable(error, f"{name}: the result of work {self._work.name!r} cannot be sent")
             return parcel(Done(None, problem, done.wall_s, done.cpu_s))

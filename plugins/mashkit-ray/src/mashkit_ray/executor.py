@@ -13,7 +13,7 @@ from ray import exceptions
 
 from mashkit.components import cost_only
 from mashkit.errors import MashkitError, UsageError
-from mashkit.interfaces.executor import Done, Executor, Job, Pool, Work, contained
+from mashkit.interfaces.executor import Done, Executor, Job, Pool, Work, portable
 from mashkit.processes import thread_variables
 from mashkit.workerpool import START_TIMEOUT_S, Lost, NoPlace, Process, Team, Worker, WorkerPool
 from mashkit_ray import EXECUTOR
@@ -133,7 +133,7 @@ class _Process(Process):
         except Lost:
             raise
         except Exception as error:  # noqa: BLE001 — Ray's own troubles (its store is full), or the result's code
-            problem = contained(error, f"{job.name}: its result did not arrive")
+            problem = portable(error, f"{job.name}: its result did not arrive")
             return Done(None, problem, 0.0, 0.0)
         return done
 
