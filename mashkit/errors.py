@@ -6,6 +6,8 @@ list the item and go on, while programming mistakes still surface as what they a
 
 from __future__ import annotations
 
+import difflib
+from collections.abc import Iterable
 from pathlib import Path
 
 
@@ -138,3 +140,10 @@ class ComponentFailed(ComponentError):
 
 class ContractViolation(ComponentError):
     """The component returned something its interface forbids."""
+
+
+def suggestion(name: str, known: Iterable[str]) -> str:
+    """Return the nearest known name, and all of them, as an error's fix."""
+    names = sorted(known)
+    near = difflib.get_close_matches(name, names, n=1)
+    return (f"did you mean {near[0]!r}? " if near else "") + f"known: {', '.join(names) or 'none'}"

@@ -20,7 +20,7 @@ from mashkit.hookspecs import StageEvent
 from mashkit.interfaces import INTERFACES, Analyzer, Executor, Generator, Scorer, Separator, Stretcher
 from mashkit.registry import Registry
 from mashkit.render import Mashup, Renderer
-from mashkit.types import Condition, MashupPlan, Role, Score, by_id
+from mashkit.types import Condition, Finish, MashupPlan, Role, Score, by_id
 
 SCORE_BATCH = 16
 """Mashups given to a scorer at once: enough for a network to batch, few enough for progress to be seen."""
@@ -46,6 +46,8 @@ class Kit:
         Options of the components given by name: ``{"stretcher": {"cheaper": True}}``.
     registry : Registry, optional
         Default: all installed plugins.
+    finish : Finish, optional
+        What is done to every plan before it is rendered: ducking, plain mixing.
 
     Raises
     ------
@@ -64,12 +66,14 @@ class Kit:
         executor: str | Executor = "local",
         options: Mapping[str, Mapping[str, Any]] | None = None,
         registry: Registry | None = None,
+        finish: Finish | None = None,
     ) -> None:
         unknown = set(options or {}) - set(INTERFACES)
         if unknown:
             raise UsageError(f"options for {sorted(unknown)}", f"the kinds are {', '.join(INTERFACES)}")
         self.registry = registry or Registry()
         self._options = dict(options or {})
+        self._finish = finish or Finish()
         self._chosen: dict[str, str | Component] = {
             "separator": separator,
             "analyzer": analyzer,
@@ -227,6 +231,7 @@ class Kit:
         return [renderer.mashup(self._playable(plan)) for plan in plans]
 
     def _playable(self, plan: MashupPlan) -> MashupPlan:
+        plan = self._finish.of(plan)
         if self.stretcher.follows_time_maps:
             return plan
         return plan.at_one_speed(f"the stretcher {self.stretcher.info.name!r} follows no time map")

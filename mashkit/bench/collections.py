@@ -21,11 +21,10 @@ from mashkit.audiofile import AUDIO_SUFFIXES, save
 from mashkit.bench import rendered
 from mashkit.bench.labelled import READERS
 from mashkit.bench.multitracks import MultitrackSource, find_multitracks, measured, stem_files
-from mashkit.bench.tables import suggestion
 from mashkit.bench.tasks import Input, InputLost, digest_of
 from mashkit.catalog import Catalog
 from mashkit.catalog.database import default_cache
-from mashkit.errors import CatalogError, MashkitError
+from mashkit.errors import CatalogError, MashkitError, suggestion
 from mashkit.pipeline import Kit
 from mashkit.render import ClipSource
 from mashkit.types import Analysis, Audio, Clip, Role, as_tuple, frozen_mapping

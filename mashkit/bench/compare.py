@@ -16,9 +16,8 @@ import attrs
 from mashkit.bench.page import Result, read_result
 from mashkit.bench.ranking import standings
 from mashkit.bench.runner import with_facts
-from mashkit.bench.tables import suggestion
 from mashkit.bench.tasks import Metric, load_task
-from mashkit.errors import UsageError
+from mashkit.errors import UsageError, suggestion
 
 
 class NotComparable(UsageError):

@@ -16,9 +16,8 @@ from mashkit.atomicfile import write_text
 from mashkit.bench.audition import picks_of
 from mashkit.bench.charts import Chart, draw
 from mashkit.bench.runner import FORMAT, with_facts
-from mashkit.bench.tables import suggestion
 from mashkit.bench.tasks import OK, TASKS, Literature, Metric, Pick, load_task
-from mashkit.errors import UsageError
+from mashkit.errors import UsageError, suggestion
 
 MINUS = "\N{MINUS SIGN}"
 NONE = "\N{EN DASH}"

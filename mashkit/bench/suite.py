@@ -13,8 +13,9 @@ from typing import Any
 
 import attrs
 
-from mashkit.bench.tables import SuiteError, from_table, suggestion
+from mashkit.bench.tables import SuiteError, from_table
 from mashkit.bench.tasks import TASKS
+from mashkit.errors import suggestion
 from mashkit.types import as_tuple, frozen_mapping
 
 TIMEOUT_S = 300.0
