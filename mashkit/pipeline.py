@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import weakref
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any, cast
@@ -16,7 +17,7 @@ from mashkit.catalog.excerpts import ExcerptPolicy
 from mashkit.catalog.protocols import Protocol, create_protocol
 from mashkit.components import Component
 from mashkit.errors import MashkitError, UsageError
-from mashkit.hookspecs import StageEvent
+from mashkit.hookspecs import StageEvent, hookimpl
 from mashkit.interfaces import INTERFACES, Analyzer, Executor, Generator, Scorer, Separator, Stretcher
 from mashkit.registry import Registry
 from mashkit.render import Mashup, Renderer
@@ -35,6 +36,17 @@ class Ranked:
     rank: int
 
 
+class _Listener:
+    """Hands stage events on to a plain callback."""
+
+    def __init__(self, notify: Callable[[StageEvent], object]) -> None:
+        self._notify = notify
+
+    @hookimpl
+    def mashkit_stage(self, event: StageEvent) -> None:
+        self._notify(event)
+
+
 class Kit:
     """A choice of components, and what can be done with them.
 
@@ -48,6 +60,8 @@ class Kit:
         Default: all installed plugins.
     finish : Finish, optional
         What is done to every plan before it is rendered: ducking, plain mixing.
+    notify : callable, optional
+        Hears every :class:`~mashkit.hookspecs.StageEvent` of the registry, in the thread that works: progress.
 
     Raises
     ------
@@ -67,6 +81,7 @@ class Kit:
         options: Mapping[str, Mapping[str, Any]] | None = None,
         registry: Registry | None = None,
         finish: Finish | None = None,
+        notify: Callable[[StageEvent], object] | None = None,
     ) -> None:
         unknown = set(options or {}) - set(INTERFACES)
         if unknown:
@@ -74,6 +89,11 @@ class Kit:
         self.registry = registry or Registry()
         self._options = dict(options or {})
         self._finish = finish or Finish()
+        if notify is not None:
+            listener = _Listener(notify)
+            self.registry.plugins.register(listener)
+            # A registry may outlive the kit, and serve others.
+            weakref.finalize(self, self.registry.plugins.unregister, listener)
         self._chosen: dict[str, str | Component] = {
             "separator": separator,
             "analyzer": analyzer,

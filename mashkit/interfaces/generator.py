@@ -52,7 +52,8 @@ class Promise:
 PROMISES: Mapping[str, Promise] = FrozenMapping(
     {
         Condition.ORIGINAL: Promise(
-            description="all stems of one clip, as they are", key="matched", tempo="matched", downbeats=True, songs="one"
+            description="all stems of one clip, as they are",
+            key="matched", tempo="matched", downbeats=True, songs="one",
         ),
         Condition.MATCHED: Promise(
             description="backing of other songs in the vocal's key and tempo, downbeats on downbeats",

@@ -117,7 +117,9 @@ class _Service:
         self.component = component = registry.create(request["kind"], request["name"], request["options"])
         promises: dict[str, Reply] = {}
         if isinstance(component, Generator):
-            promises = {name: attrs.asdict(component.promise(name)) for name in component.info.provides if name not in PROMISES}
+            promises = {
+                name: attrs.asdict(component.promise(name)) for name in component.info.provides if name not in PROMISES
+            }
         return {
             "info": info_to_dict(component.info),
             "promises": promises,
