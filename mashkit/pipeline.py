@@ -11,6 +11,7 @@ from typing import Any, cast
 
 import attrs
 
+from mashkit.arguments import require, require_all, require_paths, require_whole
 from mashkit.catalog import Adder, AddReport, Catalog, MashupDB
 from mashkit.catalog.adding import can_travel
 from mashkit.catalog.excerpts import ExcerptPolicy
@@ -83,9 +84,14 @@ class Kit:
         finish: Finish | None = None,
         notify: Callable[[StageEvent], object] | None = None,
     ) -> None:
+        require("options", options or {}, Mapping, 'give a mapping, like {"stretcher": {"cheaper": True}}')
         unknown = set(options or {}) - set(INTERFACES)
         if unknown:
             raise UsageError(f"options for {sorted(unknown)}", f"the kinds are {', '.join(INTERFACES)}")
+        for kind, values in (options or {}).items():
+            require(f"options[{kind!r}]", values, Mapping, 'give a mapping, like {"cheaper": True}')
+        if registry is not None:
+            require("registry", registry, Registry, "give a mashkit.Registry")
         self.registry = registry or Registry()
         self._options = dict(options or {})
         self._finish = finish or Finish()
@@ -102,6 +108,15 @@ class Kit:
             "generator": generator,
             "executor": executor,
         }
+        for kind, one in self._chosen.items():
+            if not isinstance(one, (str, INTERFACES[kind])):
+                raise UsageError(
+                    f"{one!r} is not a {kind}", f"give a name, or an instance of {INTERFACES[kind].__name__}"
+                )
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Components chosen by name are made again where they are used; who hears of progress here does not there.
+        return _kit, ({**self._chosen, "options": self._options, "registry": self.registry, "finish": self._finish},)
 
     @property
     def chosen(self) -> Mapping[str, str]:
@@ -112,10 +127,6 @@ class Kit:
         chosen = self._chosen[kind]
         if isinstance(chosen, str):
             return self.registry.create(kind, chosen, self._options.get(kind))
-        if not isinstance(chosen, INTERFACES[kind]):
-            raise UsageError(
-                f"{chosen!r} is not a {kind}", f"give a name, or an instance of {INTERFACES[kind].__name__}"
-            )
         return chosen
 
     @cached_property
@@ -166,7 +177,7 @@ class Kit:
     ) -> Catalog:
         """Separate and analyze songs with this kit's executor; see :meth:`Catalog.build`."""
         return Catalog.build(
-            [paths] if isinstance(paths, (str, Path)) else paths,
+            require_paths("paths", paths),
             separator=self.separator,
             analyzer=self.analyzer,
             policy=policy,
@@ -209,10 +220,14 @@ class Kit:
         MashkitError
             If there is no song at all, or the database cannot be written.
         """
+        require("database", database, MashupDB, "open one: MashupDB(folder)")
+        given = require_paths("paths", paths)
+        require("protocol", protocol, (str, Protocol), "give the name of a protocol, or one")
+        if policy is not None:
+            require("policy", policy, ExcerptPolicy, "give an ExcerptPolicy")
         way = create_protocol(protocol) if isinstance(protocol, str) else protocol
         adder = self.adder(database, policy=way.policy(policy or ExcerptPolicy()), with_features=with_features)
-        given = [paths] if isinstance(paths, (str, Path)) else paths
-        for _ in adder.add(way.songs([Path(path) for path in given]), protocol=way.name):
+        for _ in adder.add(way.songs(given), protocol=way.name):
             pass
         return adder.report
 
@@ -239,6 +254,7 @@ class Kit:
         vocal: str | None = None,
     ) -> list[Mashup]:
         """Plan mashups (see :meth:`Generator.plan`); nothing is rendered yet."""
+        _require_catalog(catalog)
         plans = self.generator.plan(catalog.clips, condition=condition, count=count, seed=seed, vocal=vocal)
         return self.mashups(catalog, plans)
 
@@ -247,8 +263,10 @@ class Kit:
 
         Where the stretcher follows no time maps, layers that have one are played at one speed; the plans' notes say so.
         """
+        _require_catalog(catalog)
+        chosen = require_all("plans", plans, MashupPlan, "give plans; MashupPlan.from_json reads the text of one")
         renderer = Renderer(catalog, self.stretcher)
-        return [renderer.mashup(self._playable(plan)) for plan in plans]
+        return [renderer.mashup(self._playable(plan)) for plan in chosen]
 
     def _playable(self, plan: MashupPlan) -> MashupPlan:
         plan = self._finish.of(plan)
@@ -262,6 +280,7 @@ class Kit:
         See :meth:`Generator.variants` for what varies. One whose variants cannot be scored stays as it is.
         """
         best = []
+        mashups = _require_mashups(mashups)
         for done, mashup in enumerate(mashups, 1):
             clips = by_id(list(mashup.clips.values()))
             plans = [self._playable(plan) for plan in self.generator.variants(mashup.plan, clips)]
@@ -280,6 +299,7 @@ class Kit:
     def score(self, mashups: Sequence[Mashup]) -> list[Score | MashkitError]:
         """Score mashups, one result each; one that cannot be scored gives its error and does not stop the others."""
         results: list[Score | MashkitError] = []
+        mashups = _require_mashups(mashups)
         for start in range(0, len(mashups), SCORE_BATCH):
             results += self._scores(mashups[start : start + SCORE_BATCH])
             for done, result in enumerate(results[start:], start + 1):
@@ -324,6 +344,10 @@ class Kit:
         MashkitError
             If not a single mashup could be scored: the first one's error.
         """
+        mashups = _require_mashups(mashups)
+        for name, count in (("top", top), ("per_vocal", per_vocal)):
+            if count is not None and require_whole(name, count) < 1:
+                raise UsageError(f"{name} is {count}", "give a whole number of 1 or more, or leave it out")
         results = self.score(mashups)
         scored = [(mashup, score) for mashup, score in zip(mashups, results, strict=True) if isinstance(score, Score)]
         if not scored and results:
@@ -337,3 +361,17 @@ class Kit:
                 uses[song] += 1
                 best.append(Ranked(mashup, score, len(best) + 1))
         return best[:top]
+
+
+def _kit(arguments: Mapping[str, Any]) -> Kit:
+    return Kit(**arguments)
+
+
+def _require_catalog(catalog: object) -> None:
+    """Raise UsageError unless something has clips and their stems, as a catalog does."""
+    if not all(hasattr(catalog, name) for name in ("clips", "clip", "stem")):
+        require("catalog", catalog, Catalog, "make one: kit.catalog(songs), or Catalog(MashupDB(folder))")
+
+
+def _require_mashups(mashups: object) -> list[Mashup]:
+    return require_all("mashups", mashups, Mashup, "give what kit.generate or kit.mashups returned")

@@ -11,12 +11,13 @@ import importlib
 import importlib.metadata
 import os
 from collections.abc import Iterable, Mapping
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, overload
 
 import attrs
 import pluggy
 
 from mashkit import hookspecs
+from mashkit.arguments import require, require_all
 from mashkit.components import KINDS, Availability, Component, ComponentInfo, Origin, availability
 from mashkit.errors import (
     BrokenPlugin,
@@ -24,8 +25,13 @@ from mashkit.errors import (
     DuplicateComponent,
     OptionError,
     UnknownComponent,
+    UsageError,
+    suggestion,
 )
 from mashkit.models import WeightFile
+
+if TYPE_CHECKING:  # they bring numpy, which listing needs not
+    from mashkit.interfaces import Analyzer, Executor, Generator, Scorer, Separator, Stretcher
 
 T = TypeVar("T")
 
@@ -82,12 +88,19 @@ class Registry:
     """
 
     def __init__(self, allow: Iterable[str] | None = None) -> None:
+        if allow is not None:
+            allow = frozenset(require_all("allow", allow, str, "names of distributions"))
+        self._allow = allow
         self.plugins = pluggy.PluginManager("mashkit")
         self.plugins.add_hookspecs(hookspecs)
         self.broken: list[Broken] = []
         self._components: dict[tuple[str, str], list[Registered]] = {}
         self._commands: dict[str, list[RegisteredCommand]] = {}
-        self._discover(_allowed_by_environment() if allow is None else frozenset(allow))
+        self._discover(_allowed_by_environment() if allow is None else allow)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # What is installed is found anew, in whatever process.
+        return Registry, (self._allow,)
 
     # ------------------------------------------------------------------------------------------------- discovery
     def _discover(self, allow: frozenset[str] | None) -> None:
@@ -141,7 +154,15 @@ class Registry:
 
     # --------------------------------------------------------------------------------------------------- look-up
     def components(self, kind: str | None = None) -> list[Registered]:
-        """Return what is registered, sorted by kind (in the order of the pipeline) and name."""
+        """Return what is registered, sorted by kind (in the order of the pipeline) and name.
+
+        Raises
+        ------
+        UsageError
+            If there is no such kind.
+        """
+        if kind is not None:
+            _require_kind(kind)
         return sorted(
             (one for entries in self._components.values() for one in entries if kind in (None, one.kind)),
             key=lambda one: (KINDS.index(one.kind), one.info.name, one.origin.distribution),
@@ -156,7 +177,11 @@ class Registry:
             With the nearest names, or the broken plugin that may have brought it.
         DuplicateComponent
             If two distributions register it.
+        UsageError
+            If there is no such kind, or the name is no text.
         """
+        _require_kind(kind)
+        require("name", name, str, "give a name from `mashkit plugins`")
         entries = self._components.get((kind, name), [])
         if len(entries) > 1:
             owners = " and ".join(one.origin.distribution for one in entries)
@@ -215,6 +240,20 @@ class Registry:
         return sorted(found.values(), key=lambda one: one.name)
 
     # -------------------------------------------------------------------------------------------------- creation
+    @overload
+    def create(self, kind: Literal["separator"], name: str, options: Mapping[str, Any] | None = None) -> Separator: ...
+    @overload
+    def create(self, kind: Literal["analyzer"], name: str, options: Mapping[str, Any] | None = None) -> Analyzer: ...
+    @overload
+    def create(self, kind: Literal["stretcher"], name: str, options: Mapping[str, Any] | None = None) -> Stretcher: ...
+    @overload
+    def create(self, kind: Literal["scorer"], name: str, options: Mapping[str, Any] | None = None) -> Scorer: ...
+    @overload
+    def create(self, kind: Literal["generator"], name: str, options: Mapping[str, Any] | None = None) -> Generator: ...
+    @overload
+    def create(self, kind: Literal["executor"], name: str, options: Mapping[str, Any] | None = None) -> Executor: ...
+    @overload
+    def create(self, kind: str, name: str, options: Mapping[str, Any] | None = None) -> Component: ...
     def create(self, kind: str, name: str, options: Mapping[str, Any] | None = None) -> Component:
         """Import the component and return an instance with ``options``.
 
@@ -232,7 +271,13 @@ class Registry:
             If it has no such option, or does not take the value.
         BrokenPlugin
             If the target cannot be imported or is no component of that kind.
+        UsageError
+            If there is no such kind, the name is no text, or the options are no mapping.
         """
+        _require_kind(kind)
+        require("name", name, str, "give a name from `mashkit plugins`")
+        if options is not None:
+            require("options", options, Mapping, 'give a mapping, like {"cheaper": True}')
         from mashkit import composite  # here: composites know catalog and renderer, the registry need not
 
         if composite.is_composite(name):
@@ -267,6 +312,11 @@ class Registry:
         component = isolated(kind, name, environment=environment, options=options, notify=notify)
         component.origin = component.session.made().origin
         return component
+
+
+def _require_kind(kind: object) -> None:
+    if not isinstance(kind, str) or kind not in KINDS:
+        raise UsageError(f"there is no kind {kind!r}", suggestion(str(kind), KINDS))
 
 
 def _import_target(registered: Registered) -> type[Component]:

@@ -176,6 +176,17 @@ def own_commands() -> frozenset[str]:
     return frozenset(_parser()[1].choices)
 
 
+def _expand_homes(arguments: argparse.Namespace) -> None:
+    """Put the home folder in the place of "~" at the beginning of every path, of whatever command."""
+    from mashkit.arguments import named_path
+
+    for name, value in vars(arguments).items():
+        if isinstance(value, Path):
+            setattr(arguments, name, named_path(value))
+        elif isinstance(value, list):
+            setattr(arguments, name, [named_path(one) if isinstance(one, Path) else one for one in value])
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit status."""
     from mashkit.errors import MashkitError, UsageError
@@ -188,6 +199,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         if asked not in commands.choices and "--version" not in given:
             added = add_plugin_commands(asked, commands, EPILOG)
         arguments = parser.parse_args(given)
+        _expand_homes(arguments)
         if arguments.version:
             import importlib.metadata
 

@@ -11,6 +11,7 @@ from typing import ClassVar, Literal, Protocol, TypeAlias
 import attrs
 from attrs import validators
 
+from mashkit.arguments import require, require_all, require_whole
 from mashkit.cliptable import ClipTable
 from mashkit.compactset import CompactSet
 from mashkit.components import Component
@@ -158,8 +159,11 @@ class Generator(Component):
         ContractViolation
             If a plan names a clip that was not given, or comes twice.
         """
+        count, seed = require_whole("count", count), require_whole("seed", seed)
         if count < 1:
             raise UsageError(f"count is {count}", "ask for at least one plan")
+        if not isinstance(clips, ClipTable):
+            clips = require_all("clips", clips, Clip, "give clips: those of a catalog are catalog.clips")
         table = ClipTable.of(clips)
         self.require_sense(table, condition=condition, seed=seed, vocal=vocal)
         return self._checked(table, Condition(condition), count, seed, vocal)
@@ -169,6 +173,8 @@ class Generator(Component):
         self.require_condition(condition)
         if seed < 0:
             raise UsageError(f"seed is {seed}", "give a whole number of 0 or more")
+        if vocal is not None:
+            require("vocal", vocal, str, "give a clip's id")
         if vocal is not None and clips.row_of(vocal) is None:
             raise UsageError(f"no clip has the id {vocal!r}", "see `mashkit generate --list-clips`")
 
