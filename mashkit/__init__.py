@@ -9,46 +9,168 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from mashkit import errors
     from mashkit.audiofile import load, save
     from mashkit.catalog import Catalog, MashupDB
+    from mashkit.catalog.excerpts import Excerpt, ExcerptPolicy
+    from mashkit.catalog.songs import Song
     from mashkit.components import ComponentInfo
+    from mashkit.errors import (
+        AnalysisError,
+        AudioError,
+        AudioFileError,
+        BrokenPlugin,
+        CatalogError,
+        ComponentError,
+        ComponentFailed,
+        ComponentUnavailable,
+        ContractViolation,
+        DuplicateComponent,
+        GenerationError,
+        LabelError,
+        MashkitError,
+        OptionError,
+        OutputError,
+        PlanError,
+        StemError,
+        TimeMapError,
+        UnknownComponent,
+        UsageError,
+    )
     from mashkit.generation import Mixture, Recipe
-    from mashkit.hookspecs import Command, hookimpl
+    from mashkit.hookspecs import Command, StageEvent, hookimpl
     from mashkit.interfaces import Analyzer, Executor, Generator, Scorer, Separator, Stretcher
     from mashkit.interfaces.executor import Job, Outcome, Pool, Work
+    from mashkit.interfaces.generator import Promise
     from mashkit.pipeline import Kit, Ranked
     from mashkit.registry import Registry
-    from mashkit.render import Mashup
+    from mashkit.render import ClipSource, Mashup, Renderer
     from mashkit.timemap import TimeMap
-    from mashkit.types import Analysis, Audio, Clip, Condition, Key, Layer, MashupPlan, Mixing, Role, Score, StemSet
+    from mashkit.types import (
+        Analysis,
+        Audio,
+        Clip,
+        Condition,
+        Finish,
+        Key,
+        Layer,
+        MashupPlan,
+        Mixing,
+        Role,
+        Score,
+        StemSet,
+    )
+
+    __version__: str
 
 _HOME = {
     "mashkit.audiofile": ("load", "save"),
     "mashkit.catalog": ("Catalog", "MashupDB"),
+    "mashkit.catalog.excerpts": ("Excerpt", "ExcerptPolicy"),
+    "mashkit.catalog.songs": ("Song",),
     "mashkit.components": ("ComponentInfo",),
+    "mashkit.errors": (
+        "AnalysisError", "AudioError", "AudioFileError", "BrokenPlugin", "CatalogError", "ComponentError",
+        "ComponentFailed", "ComponentUnavailable", "ContractViolation", "DuplicateComponent", "GenerationError",
+        "LabelError", "MashkitError", "OptionError", "OutputError", "PlanError", "StemError", "TimeMapError",
+        "UnknownComponent", "UsageError",
+    ),
     "mashkit.generation": ("Mixture", "Recipe"),
-    "mashkit.hookspecs": ("Command", "hookimpl"),
+    "mashkit.hookspecs": ("Command", "StageEvent", "hookimpl"),
     "mashkit.interfaces": ("Analyzer", "Executor", "Generator", "Scorer", "Separator", "Stretcher"),
     "mashkit.interfaces.executor": ("Job", "Outcome", "Pool", "Work"),
+    "mashkit.interfaces.generator": ("Promise",),
     "mashkit.pipeline": ("Kit", "Ranked"),
     "mashkit.registry": ("Registry",),
-    "mashkit.render": ("Mashup",),
+    "mashkit.render": ("ClipSource", "Mashup", "Renderer"),
     "mashkit.timemap": ("TimeMap",),
     "mashkit.types": (
-        "Analysis", "Audio", "Clip", "Condition", "Key", "Layer", "MashupPlan", "Mixing", "Role", "Score", "StemSet",
+        "Analysis", "Audio", "Clip", "Condition", "Finish", "Key", "Layer", "MashupPlan", "Mixing", "Role", "Score",
+        "StemSet",
     ),
 }  # fmt: skip
 _MODULE_OF = {name: module for module, names in _HOME.items() for name in names}
 
 __all__ = [
-    "Analysis", "Analyzer", "Audio", "Catalog", "Clip", "Command", "ComponentInfo", "Condition", "Executor",
-    "Generator", "Job", "Key", "Kit", "Layer", "Mashup", "MashupDB", "MashupPlan", "Mixing", "Mixture", "Outcome",
-    "Pool", "Ranked", "Recipe", "Registry", "Role", "Score", "Scorer", "Separator", "StemSet", "Stretcher", "TimeMap",
-    "Work", "hookimpl", "load", "save",
+    "Analysis",
+    "AnalysisError",
+    "Analyzer",
+    "Audio",
+    "AudioError",
+    "AudioFileError",
+    "BrokenPlugin",
+    "Catalog",
+    "CatalogError",
+    "Clip",
+    "ClipSource",
+    "Command",
+    "ComponentError",
+    "ComponentFailed",
+    "ComponentInfo",
+    "ComponentUnavailable",
+    "Condition",
+    "ContractViolation",
+    "DuplicateComponent",
+    "Excerpt",
+    "ExcerptPolicy",
+    "Executor",
+    "Finish",
+    "GenerationError",
+    "Generator",
+    "Job",
+    "Key",
+    "Kit",
+    "LabelError",
+    "Layer",
+    "MashkitError",
+    "Mashup",
+    "MashupDB",
+    "MashupPlan",
+    "Mixing",
+    "Mixture",
+    "OptionError",
+    "Outcome",
+    "OutputError",
+    "PlanError",
+    "Pool",
+    "Promise",
+    "Ranked",
+    "Recipe",
+    "Registry",
+    "Renderer",
+    "Role",
+    "Score",
+    "Scorer",
+    "Separator",
+    "Song",
+    "StageEvent",
+    "StemError",
+    "StemSet",
+    "Stretcher",
+    "TimeMap",
+    "TimeMapError",
+    "UnknownComponent",
+    "UsageError",
+    "Work",
+    "__version__",
+    "errors",
+    "hookimpl",
+    "load",
+    "save",
 ]  # fmt: skip
 
 
 def __getattr__(name: str) -> Any:
     if name in _MODULE_OF:
         return getattr(importlib.import_module(_MODULE_OF[name]), name)
+    if name == "errors":
+        return importlib.import_module("mashkit.errors")
+    if name == "__version__":
+        from importlib.metadata import version
+
+        return version("mashkit")
     raise AttributeError(f"module 'mashkit' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

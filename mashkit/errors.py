@@ -6,8 +6,10 @@ list the item and go on, while programming mistakes still surface as what they a
 
 from __future__ import annotations
 
+import difflib
 import errno
 import traceback
+from collections.abc import Iterable
 from pathlib import Path
 
 from mashkit.paths import path_text, printable
@@ -205,3 +207,10 @@ def _remedy(error: BaseException, cls: type[MashkitError]) -> str:
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
         return f"make room on the disk, or set TMPDIR to a folder with room; raised in {place}"
     return f"{'a fault of mashkit: report it' if cls is Unforeseen else 'tell its authors'}: {place}"
+
+
+def suggestion(name: str, known: Iterable[str]) -> str:
+    """Return the nearest known name, and all of them, as an error's fix."""
+    names = sorted(known)
+    near = difflib.get_close_matches(name, names, n=1)
+    return (f"did you mean {near[0]!r}? " if near else "") + f"known: {', '.join(names) or 'none'}"

@@ -38,20 +38,23 @@ class Recipe:
     Parameters
     ----------
     counts : mapping of Condition or str to int
-        Conditions of which there are none may be left out; one plan at least.
+        The paper's conditions, or a generator's own. Those of which there are none may be left out; one plan at least.
 
     Raises
     ------
     UsageError
-        If a condition does not exist, a count is negative, or all are 0.
+        If something is no name of a condition, a count is negative, or all are 0. Whether a generator knows the
+        conditions is found when it is to draw.
     """
 
     counts: Mapping[Condition, int] = attrs.field(converter=frozen_mapping)
 
     def __attrs_post_init__(self) -> None:
         for condition, count in self.counts.items():
-            if condition not in list(Condition):
-                raise UsageError(f"no condition {condition!r}", f"use one of {', '.join(Condition)}")
+            try:
+                Condition(condition)
+            except ValueError as error:
+                raise UsageError(str(error), f"the paper's are {', '.join(Condition)}") from error
             if count < 0:
                 raise UsageError(f"{count} {condition} plans", "ask for none or more")
         if self.total == 0:

@@ -20,6 +20,7 @@ from urllib.parse import urlsplit
 import attrs
 import platformdirs
 
+from mashkit.arguments import named_path
 from mashkit.errors import MashkitError, OutputError
 
 MODELS_VARIABLE = "MASHKIT_MODELS"
@@ -40,7 +41,7 @@ class ModelError(MashkitError):
 def models_folder() -> Path:
     """Return the folder downloaded weights are kept in."""
     named = os.environ.get(MODELS_VARIABLE)
-    return Path(named).expanduser() if named else Path(platformdirs.user_data_dir("mashkit")) / "models"
+    return named_path(named) if named else Path(platformdirs.user_data_dir("mashkit")) / "models"
 
 
 def _hash(instance: object, attribute: attrs.Attribute[str], value: str) -> None:
@@ -159,7 +160,7 @@ def _unchanged_sha256(path: Path, size: int, modified: int) -> str:
 
 def optional_path(value: str | Path | None) -> Path | None:
     """Convert an option (attrs) that names a folder of weights: "~" is the user's."""
-    return None if value is None else Path(value).expanduser()
+    return None if value is None else named_path(value)
 
 
 def status(weights: WeightFile) -> Status:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cached_property
@@ -10,6 +11,7 @@ from typing import Any, TypeVar, cast
 
 import attrs
 
+from mashkit.arguments import require, require_all, require_paths, require_whole
 from mashkit.catalog import Adder, AddReport, Catalog, MashupDB
 from mashkit.catalog.adding import can_travel
 from mashkit.catalog.excerpts import ExcerptPolicy
@@ -24,13 +26,13 @@ from mashkit.errors import (
     contained,
     said_of,
 )
-from mashkit.hookspecs import StageEvent
+from mashkit.hookspecs import StageEvent, hookimpl
 from mashkit.interfaces import INTERFACES, Analyzer, Executor, Generator, Scorer, Separator, Stretcher
 from mashkit.interfaces.scorer import RelativeScorer
 from mashkit.models import ModelError
 from mashkit.registry import Registry
 from mashkit.render import Mashup, Renderer
-from mashkit.types import Condition, MashupPlan, Role, Score, by_id
+from mashkit.types import Condition, Finish, MashupPlan, Role, Score, by_id
 
 S = TypeVar("S")
 T = TypeVar("T")
@@ -56,6 +58,17 @@ class Ranked:
     rank: int
 
 
+class _Listener:
+    """Hands stage events on to a plain callback."""
+
+    def __init__(self, notify: Callable[[StageEvent], object]) -> None:
+        self._notify = notify
+
+    @hookimpl
+    def mashkit_stage(self, event: StageEvent) -> None:
+        self._notify(event)
+
+
 class Kit:
     """A choice of components, and what can be done with them.
 
@@ -67,6 +80,10 @@ class Kit:
         Options of the components given by name: ``{"stretcher": {"cheaper": True}}``.
     registry : Registry, optional
         Default: all installed plugins.
+    finish : Finish, optional
+        What is done to every plan before it is rendered: ducking, plain mixing.
+    notify : callable, optional
+        Hears every :class:`~mashkit.hookspecs.StageEvent` of the registry, in the thread that works: progress.
 
     Raises
     ------
@@ -85,12 +102,25 @@ class Kit:
         executor: str | Executor = "local",
         options: Mapping[str, Mapping[str, Any]] | None = None,
         registry: Registry | None = None,
+        finish: Finish | None = None,
+        notify: Callable[[StageEvent], object] | None = None,
     ) -> None:
+        require("options", options or {}, Mapping, 'give a mapping, like {"stretcher": {"cheaper": True}}')
         unknown = set(options or {}) - set(INTERFACES)
         if unknown:
             raise UsageError(f"options for {sorted(unknown)}", f"the kinds are {', '.join(INTERFACES)}")
+        for kind, values in (options or {}).items():
+            require(f"options[{kind!r}]", values, Mapping, 'give a mapping, like {"cheaper": True}')
+        if registry is not None:
+            require("registry", registry, Registry, "give a mashkit.Registry")
         self.registry = registry or Registry()
         self._options = dict(options or {})
+        self._finish = finish or Finish()
+        if notify is not None:
+            listener = _Listener(notify)
+            self.registry.plugins.register(listener)
+            # A registry may outlive the kit, and serve others.
+            weakref.finalize(self, self.registry.plugins.unregister, listener)
         self._chosen: dict[str, str | Component] = {
             "separator": separator,
             "analyzer": analyzer,
@@ -99,6 +129,15 @@ class Kit:
             "generator": generator,
             "executor": executor,
         }
+        for kind, one in self._chosen.items():
+            if not isinstance(one, (str, INTERFACES[kind])):
+                raise UsageError(
+                    f"{one!r} is not a {kind}", f"give a name, or an instance of {INTERFACES[kind].__name__}"
+                )
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Components chosen by name are made again where they are used; who hears of progress here does not there.
+        return _kit, ({**self._chosen, "options": self._options, "registry": self.registry, "finish": self._finish},)
 
     @property
     def chosen(self) -> Mapping[str, str]:
@@ -138,10 +177,6 @@ class Kit:
         chosen = self._chosen[kind]
         if isinstance(chosen, str):
             return self.registry.create(kind, chosen, self._options.get(kind))
-        if not isinstance(chosen, INTERFACES[kind]):
-            raise UsageError(
-                f"{chosen!r} is not a {kind}", f"give a name, or an instance of {INTERFACES[kind].__name__}"
-            )
         return chosen
 
     @cached_property
@@ -192,7 +227,7 @@ class Kit:
     ) -> Catalog:
         """Separate and analyze songs with this kit's executor; see :meth:`Catalog.build`."""
         return Catalog.build(
-            [paths] if isinstance(paths, (str, Path)) else paths,
+            require_paths("paths", paths),
             separator=self.separator,
             analyzer=self.analyzer,
             policy=policy,
@@ -235,10 +270,14 @@ class Kit:
         MashkitError
             If there is no song at all, or the database cannot be written.
         """
+        require("database", database, MashupDB, "open one: MashupDB(folder)")
+        given = require_paths("paths", paths)
+        require("protocol", protocol, (str, Protocol), "give the name of a protocol, or one")
+        if policy is not None:
+            require("policy", policy, ExcerptPolicy, "give an ExcerptPolicy")
         way = create_protocol(protocol) if isinstance(protocol, str) else protocol
         adder = self.adder(database, policy=way.policy(policy or ExcerptPolicy()), with_features=with_features)
-        given = [paths] if isinstance(paths, (str, Path)) else paths
-        for _ in adder.add(way.songs([Path(path) for path in given]), protocol=way.name):
+        for _ in adder.add(way.songs(given), protocol=way.name):
             pass
         return adder.report
 
@@ -265,6 +304,7 @@ class Kit:
         vocal: str | None = None,
     ) -> list[Mashup]:
         """Plan mashups (see :meth:`Generator.plan`); nothing is rendered yet."""
+        _require_catalog(catalog)
         drawn = self.generator.plan(catalog.clips, condition=condition, count=count, seed=seed, vocal=vocal)
         plans: list[MashupPlan] = []
         try:
@@ -285,19 +325,20 @@ class Kit:
         MashkitError
             If one of them cannot be bound: see :meth:`score_plans`.
         """
+        _require_catalog(catalog)
+        chosen = require_all("plans", plans, MashupPlan, "give plans; MashupPlan.from_json reads the text of one")
         renderer = Renderer(catalog, self.stretcher)
-        return [renderer.mashup(self._playable(plan)) for plan in plans]
+        return [renderer.mashup(self._playable(plan)) for plan in chosen]
 
     def score_plans(self, catalog: Catalog, plans: Sequence[MashupPlan]) -> list[Score | MashkitError]:
         """Score plans, one result each: of one whose clips the catalog does not hold, the error that says so."""
         renderer = Renderer(catalog, self.stretcher)
-        bound = [
-            _or_error(f"plan {plan.id}", lambda one: renderer.mashup(self._playable(one)), plan) for plan in plans
-        ]
+        bound = [_or_error(f"plan {plan.id}", lambda one: renderer.mashup(self._playable(one)), plan) for plan in plans]
         scores = iter(self.score([one for one in bound if isinstance(one, Mashup)]))
         return [next(scores) if isinstance(one, Mashup) else one for one in bound]
 
     def _playable(self, plan: MashupPlan) -> MashupPlan:
+        plan = self._finish.of(plan)
         if self.stretcher.follows_time_maps:
             return plan
         return plan.at_one_speed(f"the stretcher {self.stretcher.info.name!r} follows no time map")
@@ -308,6 +349,7 @@ class Kit:
         See :meth:`Generator.variants` for what varies. One whose variants cannot be scored stays as it is.
         """
         best = []
+        mashups = _require_mashups(mashups)
         for done, mashup in enumerate(mashups, 1):
             variants = _or_error(f"varying plan {mashup.plan.id}", self._variants, mashup)
             if isinstance(variants, MashkitError):
@@ -336,6 +378,7 @@ class Kit:
         A :class:`mashkit.interfaces.scorer.RelativeScorer` compares all of them that could be measured.
         """
         results: list[Any] = []
+        mashups = _require_mashups(mashups)
         for start in range(0, len(mashups), SCORE_BATCH):
             results += self._measured(mashups[start : start + SCORE_BATCH])
             for done, result in enumerate(results[start:], start + 1):
@@ -388,6 +431,10 @@ class Kit:
         MashkitError
             If not a single mashup could be scored: the first one's error.
         """
+        mashups = _require_mashups(mashups)
+        for name, count in (("top", top), ("per_vocal", per_vocal)):
+            if count is not None and require_whole(name, count) < 1:
+                raise UsageError(f"{name} is {count}", "give a whole number of 1 or more, or leave it out")
         results = self.score(mashups)
         scored = [(mashup, score) for mashup, score in zip(mashups, results, strict=True) if isinstance(score, Score)]
         if not scored and results:
@@ -401,3 +448,17 @@ class Kit:
                 uses[song] += 1
                 best.append(Ranked(mashup, score, len(best) + 1))
         return best[:top]
+
+
+def _kit(arguments: Mapping[str, Any]) -> Kit:
+    return Kit(**arguments)
+
+
+def _require_catalog(catalog: object) -> None:
+    """Raise UsageError unless something has clips and their stems, as a catalog does."""
+    if not all(hasattr(catalog, name) for name in ("clips", "clip", "stem")):
+        require("catalog", catalog, Catalog, "make one: kit.catalog(songs), or Catalog(MashupDB(folder))")
+
+
+def _require_mashups(mashups: object) -> list[Mashup]:
+    return require_all("mashups", mashups, Mashup, "give what kit.generate or kit.mashups returned")

@@ -23,13 +23,14 @@ import typing
 import warnings
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import Any, ClassVar, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeVar, overload
 
 import attrs
 import pluggy
 from packaging.requirements import Requirement
 
 from mashkit import hookspecs
+from mashkit.arguments import require, require_all
 from mashkit.components import KINDS, Availability, Component, ComponentInfo, Origin, availability
 from mashkit.errors import (
     AudioFileError,
@@ -40,11 +41,16 @@ from mashkit.errors import (
     OptionError,
     PluginWarning,
     UnknownComponent,
+    UsageError,
     contained,
     raised,
+    suggestion,
 )
 from mashkit.fence import plugin_code
 from mashkit.models import WeightFile
+
+if TYPE_CHECKING:  # they bring numpy, which listing needs not
+    from mashkit.interfaces import Analyzer, Executor, Generator, Scorer, Separator, Stretcher
 
 T = TypeVar("T")
 
@@ -199,7 +205,6 @@ class _Plugins(pluggy.PluginManager):
     }
 
 
-
 def _owner(entry: importlib.metadata.EntryPoint) -> tuple[str, str, str]:
     """Return whose an entry point is: distribution, the entry point's own name, version.
 
@@ -249,14 +254,20 @@ class Registry:
     """
 
     def __init__(self, allow: Iterable[str] | None = None) -> None:
+        if allow is not None:
+            allow = frozenset(require_all("allow", allow, str, "names of distributions"))
         self.notes: list[str] = []
         self.plugins = _Plugins(self.note)
         self.plugins.add_hookspecs(hookspecs)
         self.broken: list[Broken] = []
         self._components: dict[tuple[str, str], list[Registered]] = {}
         self._commands: dict[str, list[RegisteredCommand]] = {}
-        self._allow = _allowed_by_environment() if allow is None else frozenset(allow)
+        self._allow = _allowed_by_environment() if allow is None else allow
         self._discover(self._allow)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # What is installed is found anew, in whatever process.
+        return Registry, (self._allow,)
 
     def note(self, text: str) -> None:
         """Note what the user should know of what a plugin did, once, and warn of it."""
@@ -317,7 +328,15 @@ class Registry:
 
     # --------------------------------------------------------------------------------------------------- look-up
     def components(self, kind: str | None = None) -> list[Registered]:
-        """Return what is registered, sorted by kind (in the order of the pipeline) and name."""
+        """Return what is registered, sorted by kind (in the order of the pipeline) and name.
+
+        Raises
+        ------
+        UsageError
+            If there is no such kind.
+        """
+        if kind is not None:
+            _require_kind(kind)
         return sorted(
             (one for entries in self._components.values() for one in entries if kind in (None, one.kind)),
             key=lambda one: (KINDS.index(one.kind), one.info.name, one.origin.distribution),
@@ -332,7 +351,11 @@ class Registry:
             With the nearest names, or the broken plugin that may have brought it.
         DuplicateComponent
             If two distributions register it.
+        UsageError
+            If there is no such kind, or the name is no text.
         """
+        _require_kind(kind)
+        require("name", name, str, "give a name from `mashkit plugins`")
         entries = self._components.get((kind, name), [])
         if len(entries) > 1:
             owners = " and ".join(one.origin.distribution for one in entries)
@@ -423,6 +446,20 @@ class Registry:
             return Availability(ok=False, reason=error.problem, fix=error.fix or "")
         return registered.availability()
 
+    @overload
+    def create(self, kind: Literal["separator"], name: str, options: Mapping[str, Any] | None = None) -> Separator: ...
+    @overload
+    def create(self, kind: Literal["analyzer"], name: str, options: Mapping[str, Any] | None = None) -> Analyzer: ...
+    @overload
+    def create(self, kind: Literal["stretcher"], name: str, options: Mapping[str, Any] | None = None) -> Stretcher: ...
+    @overload
+    def create(self, kind: Literal["scorer"], name: str, options: Mapping[str, Any] | None = None) -> Scorer: ...
+    @overload
+    def create(self, kind: Literal["generator"], name: str, options: Mapping[str, Any] | None = None) -> Generator: ...
+    @overload
+    def create(self, kind: Literal["executor"], name: str, options: Mapping[str, Any] | None = None) -> Executor: ...
+    @overload
+    def create(self, kind: str, name: str, options: Mapping[str, Any] | None = None) -> Component: ...
     def create(self, kind: str, name: str, options: Mapping[str, Any] | None = None) -> Component:
         """Import the component and return an instance with ``options``.
 
@@ -440,7 +477,13 @@ class Registry:
             If it has no such option, or does not take the value.
         BrokenPlugin
             If the target cannot be imported or is no component of that kind.
+        UsageError
+            If there is no such kind, the name is no text, or the options are no mapping.
         """
+        _require_kind(kind)
+        require("name", name, str, "give a name from `mashkit plugins`")
+        if options is not None:
+            require("options", options, Mapping, 'give a mapping, like {"cheaper": True}')
         from mashkit import composite  # here: composites know catalog and renderer, the registry need not
 
         if composite.is_composite(name):
@@ -478,6 +521,11 @@ class Registry:
         component = isolated(kind, name, environment=environment, options=options, notify=notify)
         component.origin = component.session.made().origin
         return component
+
+
+def _require_kind(kind: object) -> None:
+    if not isinstance(kind, str) or kind not in KINDS:
+        raise UsageError(f"there is no kind {kind!r}", suggestion(str(kind), KINDS))
 
 
 def _import_target(registered: Registered) -> type[Component]:

@@ -472,13 +472,33 @@ class Clip:
 
 # --------------------------------------------------------------------------------------------------- mashup plans
 class Condition(enum.StrEnum):
-    """How a mashup's stems were chosen (paper, "Mashup Generation")."""
+    """How a mashup's stems were chosen: an open set of names.
+
+    The paper's five ("Mashup Generation") are constants, and what iterating gives. A generator may have conditions of
+    its own: ``Condition("slow-jam")`` is one, the same object each time, equal to its name and never to another's.
+
+    Raises
+    ------
+    ValueError
+        If a name is no text, empty, or has blanks at its ends or signs that cannot be printed.
+    """
 
     ORIGINAL = "original"
     MATCHED = "matched"
     UNMATCHED_KEY = "unmatched-key"
     UNMATCHED_TEMPO = "unmatched-tempo"
     UNMATCHED_KEY_TEMPO = "unmatched-key-tempo"
+
+    @classmethod
+    def _missing_(cls, value: object) -> Condition:
+        if not isinstance(value, str) or not value or value != value.strip() or not value.isprintable():
+            raise ValueError(f"{value!r} is no name of a condition")
+        made = str.__new__(cls, value)
+        made._name_, made._value_ = value, value
+        # One object a name, as of the constants: conditions are compared with "is".
+        found = cls._value2member_map_.setdefault(value, made)
+        assert isinstance(found, cls)  # noqa: S101 — the map holds nothing else
+        return found
 
 
 @attrs.frozen(kw_only=True)
@@ -595,6 +615,13 @@ class Mixing:
     limit_db: float = attrs.field(default=0.0, converter=float, validator=_at_least_zero)
 
 
+def _condition(value: Condition | str) -> Condition:
+    try:
+        return Condition(value)
+    except ValueError as error:
+        raise PlanError(str(error), "give a word or two, like slow-jam") from error
+
+
 PLAN_FORMAT = 2
 """Version of the JSON form of a plan; a reader refuses what is newer than itself. Format 1 had no time maps, mixing or
 notes, and is read as a plan without them."""
@@ -608,7 +635,8 @@ class MashupPlan:
 
     Parameters
     ----------
-    condition : Condition
+    condition : Condition or str
+        One of the paper's, or a name of the generator's own.
     layers : sequence of Layer
         One a role at most, and a vocal among them.
     duration_s : float
@@ -622,7 +650,7 @@ class MashupPlan:
         What a person should know of it: why a layer is played at one speed, say.
     """
 
-    condition: Condition = attrs.field(converter=Condition)
+    condition: Condition = attrs.field(converter=_condition)
     layers: tuple[Layer, ...] = attrs.field(converter=as_tuple)
     duration_s: float = attrs.field(converter=float, validator=_finite)
     seed: int
@@ -676,13 +704,15 @@ class MashupPlan:
 
     @classmethod
     def from_dict(cls, data: Any) -> MashupPlan:
-        """Read what :meth:`to_dict` wrote.
+        """Read what :meth:`to_dict` wrote, or what `plan.json` of a mashup holds: its plan lies under "plan".
 
         Raises
         ------
         PlanError
             If the data is not a plan, or one of a newer format.
         """
+        if isinstance(data, Mapping) and "format" not in data and "plan" in data:
+            data = data["plan"]
         if not isinstance(data, Mapping) or "format" not in data:
             raise PlanError("this is not a mashup plan", "give what `mashkit generate` wrote")
         if data["format"] not in range(1, PLAN_FORMAT + 1):
@@ -702,12 +732,42 @@ class MashupPlan:
 
     @classmethod
     def from_json(cls, text: str) -> MashupPlan:
-        """Read what :meth:`to_json` wrote; raises PlanError as :meth:`from_dict` does."""
+        """Read what :meth:`to_json` wrote, or the text of a `plan.json`; raises PlanError as :meth:`from_dict` does."""
         try:
             data = json.loads(text)
-        except json.JSONDecodeError as error:
+        except (TypeError, ValueError) as error:
             raise PlanError(f"a plan is not JSON: {error}", "give what `mashkit generate` wrote") from error
         return cls.from_dict(data)
+
+
+@attrs.frozen(kw_only=True)
+class Finish:
+    """What is done to plans after they are drawn, whatever drew them.
+
+    Parameters
+    ----------
+    duck_db : float, optional
+        How much the harmonic layer gives way while the vocal sounds, dB, ≥ 0; None leaves it as the plan has it.
+    plain : bool
+        Unit gains, no fades, no limiter: as the paper mixes.
+    """
+
+    duck_db: float | None = attrs.field(
+        default=None, converter=attrs.converters.optional(float), validator=attrs.validators.optional(_at_least_zero)
+    )
+    plain: bool = False
+
+    def of(self, plan: MashupPlan) -> MashupPlan:
+        """Return the plan, finished; finishing it again changes nothing."""
+        if self == Finish():
+            return plan
+        layers, mixing = plan.layers, plan.mixing
+        if self.plain:
+            layers = tuple(attrs.evolve(layer, gain_db=0.0) for layer in layers)
+            mixing = Mixing(duck_db=mixing.duck_db)
+        if self.duck_db is not None:
+            mixing = attrs.evolve(mixing, duck_db=self.duck_db)
+        return attrs.evolve(plan, layers=layers, mixing=mixing)
 
 
 # ---------------------------------------------------------------------------------------------------------- scores

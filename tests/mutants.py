@@ -10,7 +10,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -33,7 +33,7 @@ from mashkit.testing import (
 )
 from mashkit.testing.contracts import ComponentContract
 from mashkit.timemap import TimeMap
-from mashkit.types import Analysis, Audio, Clip, Condition, Key, MashupPlan, Role, Score, StemSet
+from mashkit.types import Analysis, Audio, Clip, Condition, Key, Layer, MashupPlan, Role, Score, StemSet
 
 CAUGHT_BY: dict[str, str] = {}
 """Test class → the check that must fail."""
@@ -828,9 +828,138 @@ class Unheard(Drawn):
     info = card(provides={"matched", "backwards"})
 
 
-@caught_by("test_conditions_are_known")
+@caught_by("test_conditions_are_described")
 class TestUnheard(OfGenerators):
     mutant = Unheard
+
+
+def with_layers(plan: MashupPlan, *roles: Role, **changes: Callable[[Layer], float]) -> MashupPlan:
+    """Return a plan with fields of some layers made anew of the layers."""
+    layers = [
+        attrs.evolve(one, **{name: make(one) for name, make in changes.items()}) if one.role in roles else one
+        for one in plan.layers
+    ]
+    return attrs.evolve(plan, layers=layers)
+
+
+@attrs.define(kw_only=True, eq=False)
+class ShiftingTheOtherWay(Drawn):
+    def changed(self, plans: Iterator[MashupPlan]) -> Iterator[MashupPlan]:
+        return (with_layers(plan, Role.HARMONIC, semitones=lambda layer: -layer.semitones) for plan in plans)
+
+
+@caught_by("test_keys_are_as_promised")
+class TestShiftingTheOtherWay(OfGenerators):
+    mutant = ShiftingTheOtherWay
+
+
+@attrs.define(kw_only=True, eq=False)
+class InKeyAfterAll(Drawn):
+    info = card(provides={"unmatched-key"})
+
+    def _plan(
+        self, clips: Sequence[Clip], *, condition: Condition, count: int, seed: int, vocal: str | None
+    ) -> Iterator[MashupPlan]:
+        for plan in self.inner.plan(clips, condition="matched", count=count, seed=seed, vocal=vocal):
+            yield attrs.evolve(plan, condition=condition)
+
+
+@caught_by("test_keys_are_as_promised")
+class TestInKeyAfterAll(OfGenerators):
+    mutant = InKeyAfterAll
+
+
+@attrs.define(kw_only=True, eq=False)
+class StretchingTheOtherWay(Drawn):
+    """In its own grid: the first bar stays where it is, and everything after it goes the wrong way."""
+
+    def changed(self, plans: Iterator[MashupPlan]) -> Iterator[MashupPlan]:
+        for plan in plans:
+            yield with_layers(
+                plan.at_one_speed("changed"), Role.PERCUSSION, speed=lambda layer: 1 / layer.speed
+            )  # fmt: skip
+
+
+@caught_by("test_tempi_are_as_promised")
+class TestStretchingTheOtherWay(OfGenerators):
+    mutant = StretchingTheOtherWay
+
+
+@attrs.define(kw_only=True, eq=False)
+class LateBacking(Drawn):
+    def changed(self, plans: Iterator[MashupPlan]) -> Iterator[MashupPlan]:
+        return (with_layers(plan, Role.PERCUSSION, offset_s=lambda layer: layer.offset_s - 0.3) for plan in plans)
+
+
+@caught_by("test_downbeats_meet_where_promised")
+class TestLateBacking(OfGenerators):
+    mutant = LateBacking
+
+
+@attrs.define(kw_only=True, eq=False)
+class OverItself(Drawn):
+    """Takes the drums of the vocal's own song."""
+
+    info = card(provides={"unmatched-key"})
+
+    def changed(self, plans: Iterator[MashupPlan]) -> Iterator[MashupPlan]:
+        for plan in plans:
+            sung = plan.layer(Role.VOCAL)
+            yield attrs.evolve(
+                plan, layers=[attrs.evolve(sung, role=one.role) if one.role is Role.PERCUSSION else one
+                              for one in plan.layers],
+            )  # fmt: skip
+
+
+@caught_by("test_songs_are_as_promised")
+class TestOverItself(OfGenerators):
+    mutant = OverItself
+
+
+@attrs.define(kw_only=True, eq=False)
+class Brief(Drawn):
+    def changed(self, plans: Iterator[MashupPlan]) -> Iterator[MashupPlan]:
+        return (attrs.evolve(plan, duration_s=20.0) for plan in plans)
+
+
+@caught_by("test_lasts_as_long_as_a_mashup_may")
+class TestBrief(OfGenerators):
+    mutant = Brief
+
+
+@attrs.define(kw_only=True, eq=False)
+class RunningOut(Drawn):
+    def changed(self, plans: Iterator[MashupPlan]) -> Iterator[MashupPlan]:
+        return (attrs.evolve(plan, duration_s=plan.duration_s + 5) for plan in plans)
+
+
+@caught_by("test_every_layer_sounds_all_along")
+class TestRunningOut(OfGenerators):
+    mutant = RunningOut
+
+
+@attrs.define(kw_only=True, eq=False)
+class OfItsOwnMind(Drawn):
+    """Says that it can play at one speed, and follows the beats all the same."""
+
+    align: str = "beats"
+
+    def options(self) -> dict[str, Any]:
+        return {"align": self.align}
+
+    def changed(self, plans: Iterator[MashupPlan]) -> Iterator[MashupPlan]:
+        bend = TimeMap((0.0, 10.0, 20.0), (0.0, 10.0001, 20.0))
+        for plan in plans:
+            layers = [
+                attrs.evolve(one, time_map=bend, speed=bend.mean_speed) if one.role is Role.PERCUSSION else one
+                for one in plan.layers
+            ]
+            yield attrs.evolve(plan, layers=layers)
+
+
+@caught_by("test_plan_options_mean_what_they_mean_elsewhere")
+class TestOfItsOwnMind(OfGenerators):
+    mutant = OfItsOwnMind
 
 
 @attrs.define(kw_only=True, eq=False)

@@ -69,7 +69,7 @@ def test_thirds_are_equal() -> None:
 
 @pytest.mark.parametrize(
     ("counts", "problem"),
-    [({}, "no plans"), ({"matched": 0}, "no plans"), ({"matched": -1}, "-1"), ({"odd": 1}, "odd")],
+    [({}, "no plans"), ({"matched": 0}, "no plans"), ({"matched": -1}, "-1"), ({"odd ": 1}, "odd")],
 )
 def test_recipes_that_make_no_sense(counts: dict[Condition, int], problem: str) -> None:
     with pytest.raises(UsageError, match=problem):

@@ -27,6 +27,7 @@ from mashkit.components import Component
 from mashkit.errors import AnalysisError
 from mashkit.interfaces import Analyzer, Generator, Stretcher
 from mashkit.pipeline import Kit
+from mashkit.remote.progress import report
 from mashkit.render import ClipSource, Mashup, Renderer
 from mashkit.testing.synthetic import SyntheticSource
 from mashkit.types import Analysis, Audio, Clip, Condition, Key, MashupPlan, Role, Times, by_id
@@ -124,7 +125,7 @@ class AlignmentTask(Task):
                     for alignment, title in ALIGNMENTS.items()
                 ]
             elif name == "songs":
-                catalog = Kit().catalog(folder)
+                catalog = Kit(notify=report).catalog(folder)
                 files = {clip.id: [Path(clip.source)] for clip in catalog.clips}
                 found += _inputs(name, catalog, catalog.clips, files, count, seed)
             else:

@@ -21,12 +21,13 @@ from mashkit.audiofile import AUDIO_SUFFIXES, save
 from mashkit.bench import rendered
 from mashkit.bench.labelled import READERS
 from mashkit.bench.multitracks import MultitrackSource, find_multitracks, measured, stem_files
-from mashkit.bench.tables import suggestion
 from mashkit.bench.tasks import Input, InputLost, digest_of
 from mashkit.catalog import Catalog
 from mashkit.catalog.database import default_cache
-from mashkit.errors import CatalogError, MashkitError
+from mashkit.errors import CatalogError, MashkitError, suggestion
+from mashkit.hookspecs import StageEvent
 from mashkit.pipeline import Kit
+from mashkit.remote.progress import report
 from mashkit.render import ClipSource
 from mashkit.types import Analysis, Audio, Clip, Role, as_tuple, frozen_mapping
 
@@ -289,7 +290,7 @@ def open_collection(name: str, data: Path | None, seed: int, songs: int = RENDER
     folder = folder_of(LISTED[name], data)
     if name == "multitracks":
         return _multitracks(folder)
-    catalog = Kit().catalog(folder)
+    catalog = Kit(notify=report).catalog(folder)
     return Collection(
         name=name,
         clips=catalog.clips,
@@ -386,9 +387,11 @@ def _rendered(seed: int, songs: int) -> Collection:
         def known(clip: Clip) -> Callable[[Audio], Analysis]:
             return lambda _: clip.analysis
 
-        return [
-            measured(clip, {role: source.stem(clip.id, role) for role in Role}, known(clip)) for clip in source.clips
-        ]
+        clips = []
+        for done, clip in enumerate(source.clips, 1):
+            clips.append(measured(clip, {role: source.stem(clip.id, role) for role in Role}, known(clip)))
+            report(StageEvent(stage="render", item=clip.title, state="done", done=done, total=songs))
+        return clips
 
     source.take(_kept(source.clips, measure, [digest_of(Path(rendered.__file__))], str(seed)))
     return Collection(name="rendered", clips=source.clips, source=source, true_stems=True)
@@ -484,14 +487,14 @@ def separated_by(choice: Choice, separator: str) -> OtherStems:
         If it fails on a clip.
     """
     collection = choice.open()
-    kit = Kit(separator=separator)
+    kit = Kit(separator=separator, notify=report)
     if not collection.true_stems:
         catalog = kit.catalog(sorted({path for paths in collection.files.values() for path in paths}))
         places = {(clip.song, clip.start): clip.id for clip in catalog.clips}
         pairs = {clip.id: places.get((clip.song, clip.start)) for clip in collection.clips}
     else:
         # Whoever has the stems has no mix: it is made. What is found in it does not matter: the analysis stays.
-        kit = Kit(separator=separator, analyzer="librosa")
+        kit = Kit(separator=separator, analyzer="librosa", notify=report)
         mixes = {clip.id: _mix_file(collection, clip) for clip in collection.clips}
         catalog = kit.catalog(list(mixes.values()))
         by_path = {Path(clip.source): clip.id for clip in catalog.clips}

@@ -5,6 +5,7 @@ Results are comparable if they are of the same task, settings and inputs; anythi
 
 from __future__ import annotations
 
+import contextlib
 import math
 import re
 from collections.abc import Mapping, Sequence
@@ -15,10 +16,9 @@ import attrs
 
 from mashkit.bench.page import Result, read_result
 from mashkit.bench.ranking import standings
-from mashkit.bench.runner import with_facts
-from mashkit.bench.tables import suggestion
+from mashkit.bench.runner import ranked, with_facts
 from mashkit.bench.tasks import Metric, load_task
-from mashkit.errors import UsageError
+from mashkit.errors import OutputError, UsageError, suggestion
 
 
 class NotComparable(UsageError):
@@ -206,6 +206,79 @@ def why_not_comparable(one: Result, other: Result) -> str:
     return ""
 
 
+def joined(result: Result, earlier: Result) -> dict[str, Any]:
+    """Return a result with the competitors of an earlier one that it has not, all ranked together.
+
+    Parameters
+    ----------
+    result, earlier : mapping
+        Of one suite and the same inputs: :func:`why_not_comparable` says nothing.
+    """
+    present = {one["label"] for one in result["competitors"]}
+    kept = [one for one in earlier["competitors"] if one["label"] not in present]
+    if not kept:
+        return dict(result)
+    labels = {one["label"] for one in kept}
+    rows = [*result["rows"], *(row for row in earlier["rows"] if row["label"] in labels)]
+    facts = {**earlier.get("inputs", {}), **result["inputs"]}
+    task = load_task(result["suite"]["task"])
+    found = ranked(task, [*result["competitors"], *kept], with_facts(rows, facts))
+    # When they were measured; of the others it is when the result was finished.
+    when = {one["label"]: one.get("measured", earlier["finished"]) for one in kept}
+    for one in found["competitors"]:
+        if one["label"] in when:
+            one["measured"] = when[one["label"]]
+    return {**result, **found, "inputs": facts, "rows": rows, "kept": sorted(labels)}
+
+
+def with_earlier(result: Result, folder: Path) -> tuple[dict[str, Any], list[str]]:
+    """Return a result with what the folder's earlier one of the suite has besides.
+
+    Competitors that were not measured now, as with ``--only``, are kept. An earlier result that cannot be compared, or
+    read, is renamed, so that nothing is written over it.
+
+    Returns
+    -------
+    result : dict
+    notes : list of str
+        What was kept, for people.
+
+    Raises
+    ------
+    OutputError
+        If a file cannot be renamed.
+    """
+    name = result["suite"]["name"]
+    path = folder / f"{name}.json"
+    if not path.exists():
+        return dict(result), []
+    try:
+        earlier = read_result(path)
+        reason = why_not_comparable(earlier, result)
+    except UsageError as error:
+        reason = error.problem
+    if reason:
+        kept = _set_aside(folder, name)
+        return dict(result), [f"an earlier result is kept as {kept}: {reason}"]
+    whole = joined(result, earlier)
+    labels = whole.get("kept", [])
+    return whole, [f"kept from the earlier result in {path}: {', '.join(labels)}"] if labels else []
+
+
+def _set_aside(folder: Path, name: str) -> Path:
+    """Rename the files of a result to names nobody has; return the new .json."""
+    number = 1
+    while any((folder / f"{name}.before-{number}{suffix}").exists() for suffix in (".json", ".html", ".md")):
+        number += 1
+    try:
+        for suffix in (".html", ".md", ".json"):
+            with contextlib.suppress(FileNotFoundError):
+                (folder / f"{name}{suffix}").rename(folder / f"{name}.before-{number}{suffix}")
+    except OSError as error:
+        raise OutputError(f"{folder}: an earlier result cannot be renamed: {error.strerror}") from error
+    return folder / f"{name}.before-{number}.json"
+
+
 # ------------------------------------------------------------------------------------------------------ leaderboard
 @attrs.frozen
 class Board:
@@ -265,11 +338,11 @@ def _merged(group: Sequence[tuple[Path, Result]]) -> Board:
     ]
     last = newest[-1][1]
     metrics = [Metric(**metric) for metric in last["metrics"]]
-    ranked = standings(metrics, {one["label"]: one["metrics"] for one in competitors if one["metrics"]})
-    order = [*ranked, *(one["label"] for one in competitors if one["label"] not in ranked)]
+    places = standings(metrics, {one["label"]: one["metrics"] for one in competitors if one["metrics"]})
+    order = [*places, *(one["label"] for one in competitors if one["label"] not in places)]
     placed = []
     for one in sorted(competitors, key=lambda one: order.index(one["label"])):
-        standing = ranked.get(one["label"])
+        standing = places.get(one["label"])
         if standing is not None:
             one = {**one, "rank": standing.rank, "score": standing.score, "broken": list(standing.broken)}
         placed.append(one)

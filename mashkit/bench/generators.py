@@ -22,6 +22,7 @@ from mashkit.bench.tables import from_table
 from mashkit.bench.tasks import OK, Input, Metric, NotProvided, Row, Task, stopwatch
 from mashkit.components import Component
 from mashkit.interfaces import Generator
+from mashkit.interfaces.generator import PROMISES, Promise
 from mashkit.types import Clip, Condition, MashupPlan, Role
 
 DURATION_S = (25.0, 60.0)
@@ -31,15 +32,23 @@ CLASH = 0.03
 """Tempo difference from which an unmatched tempo is one: a third less than what our own generator demands."""
 TOLERANCE = 0.02
 """By which tempi may differ and still meet: a clip's tempo is one number for what its beats do."""
-_KEYED = (Condition.MATCHED, Condition.UNMATCHED_TEMPO)
-_TIMED = (Condition.MATCHED, Condition.UNMATCHED_KEY)
 
 
-def faults(plan: MashupPlan, clips: Mapping[str, Clip]) -> list[str]:
+def faults(plan: MashupPlan, clips: Mapping[str, Clip], promise: Promise | None = None) -> list[str]:
     """Return what a plan breaks of its condition; nothing if it is valid.
 
-    A layer along a beat map is at the tempo it follows; its mean speed stands for it here.
+    A layer along a beat map is at the tempo it follows; its mean speed stands for it here. Largest shift and range of
+    speeds are the paper's, and asked of its conditions.
+
+    Parameters
+    ----------
+    plan : MashupPlan
+    clips : mapping of str to Clip
+        By id.
+    promise : Promise, optional
+        What the plan's condition promises; by default what the paper says of it.
     """
+    promise = promise or PROMISES[plan.condition]
     found = []
     used = {layer.role: clips[layer.clip_id] for layer in plan.layers}
     if set(used) != set(Role):
@@ -47,34 +56,38 @@ def faults(plan: MashupPlan, clips: Mapping[str, Clip]) -> list[str]:
     if not DURATION_S[0] - 1e-6 <= plan.duration_s <= DURATION_S[1] + 1e-6:
         found.append(f"lasts {plan.duration_s:.1f} s")
     songs = [used[role].song for role in Role]
-    if plan.condition is Condition.ORIGINAL:
+    if promise.songs == "one":
         if len({clip.id for clip in used.values()}) > 1:
             found.append("stems of several clips")
         if any((layer.speed, layer.semitones) != (1.0, 0.0) for layer in plan.layers):
             found.append("an original is stretched or shifted")
         return found
-    if songs[0] in songs[1:]:
+    if promise.songs == "several" and songs[0] in songs[1:]:
         found.append("backing of the vocal's own song")
     sung = plan.layer(Role.VOCAL)
     if (sung.speed, sung.semitones) != (1.0, 0.0):
         found.append("the vocal is altered")
-    found += _key_faults(plan, used) + _tempo_faults(plan, used)
+    if promise.key:
+        found += _key_faults(plan, used, promise)
+    if promise.tempo:
+        found += _tempo_faults(plan, used, promise)
     return found
 
 
-def _key_faults(plan: MashupPlan, used: Mapping[Role, Clip]) -> list[str]:
+def _key_faults(plan: MashupPlan, used: Mapping[Role, Clip], promise: Promise) -> list[str]:
     layer = plan.layer(Role.HARMONIC)
     keys = used[Role.VOCAL].analysis.key, used[Role.HARMONIC].analysis.key
     if keys[0] is None or keys[1] is None:
         return ["a key is not known"]
     apart = keys[1].transposed(round(layer.semitones)).semitones_to(keys[0])
-    if plan.condition in _KEYED:
+    if promise.key == "matched":
         wrong = [f"harmonic {apart:+d} semitones off"] if apart else []
-        return wrong + ([f"shifted by {layer.semitones:g}"] if abs(layer.semitones) > MAX_SHIFT else [])
+        too_far = plan.condition in PROMISES and abs(layer.semitones) > MAX_SHIFT
+        return wrong + ([f"shifted by {layer.semitones:g}"] if too_far else [])
     return [] if apart else ["the harmonic layer fits by chance"]
 
 
-def _tempo_faults(plan: MashupPlan, used: Mapping[Role, Clip]) -> list[str]:
+def _tempo_faults(plan: MashupPlan, used: Mapping[Role, Clip], promise: Promise) -> list[str]:
     sung = used[Role.VOCAL].analysis.tempo
     found = []
     for role in (Role.HARMONIC, Role.PERCUSSION):
@@ -83,10 +96,10 @@ def _tempo_faults(plan: MashupPlan, used: Mapping[Role, Clip]) -> list[str]:
             return ["a tempo is not known"]
         ratio = own * layer.speed / sung
         apart = abs(ratio * 2.0 ** -round(math.log2(ratio)) - 1)
-        if plan.condition in _TIMED:
+        if promise.tempo == "matched":
             if apart > TOLERANCE:
                 found.append(f"{role} {100 * apart:.0f} % off tempo")
-            if not SPEEDS[0] - TOLERANCE <= layer.speed <= SPEEDS[1] + TOLERANCE:
+            if plan.condition in PROMISES and not SPEEDS[0] - TOLERANCE <= layer.speed <= SPEEDS[1] + TOLERANCE:
                 found.append(f"{role} at speed {layer.speed:.2f}")
         elif apart < CLASH:
             found.append(f"{role} in time by chance")
@@ -102,6 +115,12 @@ def evenness(names: Iterable[str]) -> float:
     return -sum(count / total * math.log(count / total) for count in counts) / math.log(len(counts))
 
 
+def _conditions(names: str | Iterable[str]) -> tuple[Condition, ...]:
+    """Return conditions by their names, each once; a text may list them with commas."""
+    given = [name.strip() for name in names.split(",")] if isinstance(names, str) else names
+    return tuple(dict.fromkeys(map(Condition, given)))
+
+
 @attrs.frozen(kw_only=True)
 class Settings:
     """What a suite may set.
@@ -112,11 +131,14 @@ class Settings:
         One of :data:`mashkit.bench.collections.LISTED`.
     plans : int
         Of each condition, ≥ 2.
+    conditions : tuple of str
+        The paper's five, or some of them, or a generator's own.
     seed : int
     """
 
     collection: str = "rendered"
     plans: int = attrs.field(default=100, validator=[attrs.validators.instance_of(int), attrs.validators.ge(2)])
+    conditions: tuple[Condition, ...] = attrs.field(default=tuple(Condition), converter=_conditions)
     seed: int = 0
 
 
@@ -154,7 +176,7 @@ class GeneratorTask(Task):
             choice = Choice(name=asked.collection, data=data, seed=asked.seed)
             collection = choice.open()
         except CollectionMissing as error:
-            return [Input(name=str(one), measure=str(one), missing=str(error)) for one in Condition]
+            return [Input(name=str(one), measure=str(one), missing=str(error)) for one in asked.conditions]
         files = list(dict.fromkeys(path for paths in collection.files.values() for path in paths))
         made = choice.to_input()
         return [
@@ -162,7 +184,7 @@ class GeneratorTask(Task):
                 name=str(condition), measure=str(condition), files=files,
                 parameters={**made["parameters"], "plans": asked.plans}, place=made["place"],
             )
-            for condition in Condition
+            for condition in asked.conditions
         ]  # fmt: skip
 
     def warm_up(self, component: Component) -> None:
@@ -176,7 +198,9 @@ class GeneratorTask(Task):
         """Draw plans of one condition, and return what they are like."""
         generator, told = cast("Generator", component), given.parameters
         if given.measure not in generator.info.provides:
-            raise NotProvided(f"{generator.info.name} knows no condition {given.measure}")
+            others = ",".join(sorted(generator.info.provides - set(Condition)))
+            hint = f"; measure its own with --set conditions={others}" if others else ""
+            raise NotProvided(f"{generator.info.name} knows no condition {given.measure}{hint}")
         clips = reopen(given).clips
 
         def drawn(seed: int) -> list[MashupPlan]:
@@ -185,11 +209,11 @@ class GeneratorTask(Task):
         with stopwatch() as elapsed:
             plans = drawn(told["seed"])
         again, other = drawn(told["seed"]), drawn(told["seed"] + 1)
-        known = {clip.id: clip for clip in clips}
+        known, promise = {clip.id: clip for clip in clips}, generator.promise(given.measure)
         used = {role: [plan.layer(role).clip_id for plan in plans] for role in Role}
         ids = {plan.id for plan in plans}
         return {
-            "valid": statistics.fmean(not faults(plan, known) for plan in plans),
+            "valid": statistics.fmean(not faults(plan, known, promise) for plan in plans),
             "asked": len(plans) / told["plans"],
             "clips": statistics.fmean(len(set(names)) / len(clips) for names in used.values()),
             "even": statistics.fmean(evenness(names) for names in used.values()),
@@ -221,7 +245,7 @@ class GeneratorTask(Task):
                 )
                 for label in shown
             ]
-            for condition in Condition
+            for condition in dict.fromkeys([*Condition, *(row["measure"] for row in rows)])
         }  # fmt: skip
         return [
             RowChart(

@@ -18,7 +18,9 @@ from mashkit.audiofile import AUDIO_SUFFIXES, load, probe, resample
 from mashkit.catalog.excerpts import ExcerptPolicy
 from mashkit.catalog.ingest import SAMPLE_RATE, activity, entry, loudness, sounding
 from mashkit.errors import AudioFileError, CatalogError
+from mashkit.hookspecs import StageEvent
 from mashkit.interfaces import Analyzer
+from mashkit.remote.progress import report
 from mashkit.types import STEM_NAMES, Analysis, Audio, Clip, Role, StemSet
 
 NEEDED = ("vocals", "drums", "other")
@@ -86,8 +88,9 @@ class MultitrackSource:
 
     def analyse(self, analyzer: Analyzer) -> None:
         """Find key, tempo and beats of every clip in the sum of its stems, and measure each role's level."""
-        for name, clip in self._clips.items():
+        for done, (name, clip) in enumerate(self._clips.items(), 1):
             self._clips[name] = measured(clip, {role: self.stem(name, role) for role in Role}, analyzer.analyze)
+            report(StageEvent(stage="analyze", item=clip.title, state="done", done=done, total=len(self._clips)))
 
     def know(self, analyses: Mapping[str, Analysis]) -> None:
         """Take these analyses of clips as found."""

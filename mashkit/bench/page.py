@@ -16,9 +16,8 @@ from mashkit.atomicfile import write_text
 from mashkit.bench.audition import picks_of
 from mashkit.bench.charts import Chart, draw
 from mashkit.bench.runner import FORMAT, with_facts
-from mashkit.bench.tables import suggestion
 from mashkit.bench.tasks import OK, TASKS, Literature, Metric, Pick, load_task
-from mashkit.errors import UsageError
+from mashkit.errors import UsageError, suggestion
 
 MINUS = "\N{MINUS SIGN}"
 NONE = "\N{EN DASH}"
@@ -128,6 +127,7 @@ def page(result: Result, sounds: Mapping[str, str] | None = None) -> str:
                 ),
                 "time of loading is apart from that of running; memory is the most the competitor’s process held, "
                 "programs it runs not included",
+                *_earlier(competitors),
             ]
         ),
         components=_components(competitors),
@@ -135,6 +135,12 @@ def page(result: Result, sounds: Mapping[str, str] | None = None) -> str:
         problems=_problems(result["rows"]),
         rows=_rows(result["rows"]),
     )
+
+
+def _earlier(competitors: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Return a sentence about those that were measured in an earlier run, if some were."""
+    when = [f"{one['label']} ({one['measured'][:10]})" for one in competitors if "measured" in one]
+    return [_text(f"measured in an earlier run, perhaps elsewhere: {', '.join(when)}")] if when else []
 
 
 def leaderboard(boards: Sequence[tuple[Result, Sequence[Path]]], refused: Mapping[Path, str]) -> str:

@@ -9,10 +9,10 @@ from typing import Any
 
 from mashkit.audiofile import load, resample
 from mashkit.bench.statistics import Statistic, interval
-from mashkit.bench.tables import SuiteError, suggestion
+from mashkit.bench.tables import SuiteError
 from mashkit.bench.tasks import OK, Input, InputLost, Metric, Row
 from mashkit.catalog.ingest import SAMPLE_RATE
-from mashkit.errors import MashkitError
+from mashkit.errors import MashkitError, suggestion
 from mashkit.types import Audio
 
 RENDERED = "rendered"

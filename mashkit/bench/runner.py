@@ -18,12 +18,14 @@ import os
 import platform
 import queue
 import statistics
+import subprocess
+import sys
 import tempfile
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import attrs
 
@@ -32,11 +34,14 @@ from mashkit.bench.ranking import RULES, Standing, standings
 from mashkit.bench.suite import Competitor, Suite
 from mashkit.bench.tables import SuiteError
 from mashkit.bench.tasks import FAILED, OK, TIMEOUT, UNAVAILABLE, Input, Row, Task, load_task
-from mashkit.bench.worker import READY, WARM, Assignment, serve
+from mashkit.bench.worker import READY, WARM, Assignment
 from mashkit.composite import is_composite
 from mashkit.errors import MashkitError, UnknownComponent
+from mashkit.hookspecs import StageEvent
 from mashkit.output import environment
+from mashkit.processes import end, how_it_ended
 from mashkit.registry import Registry
+from mashkit.remote.progress import heard_by
 
 FORMAT = 1
 """Version of the result file."""
@@ -48,6 +53,8 @@ STARTING_S = 600.0
 A suite's time-out is the competitor's and begins after that, once for creating it, once for its first use and once for
 each measurement: where ten processes shared two cores, starting alone was seen to take more than 15 s by the clock.
 """
+CLOSING_S = 10.0
+"""Seconds a process that has closed its connection may take to end, before it is ended."""
 GIVE_UP_AFTER = 3
 """Processes lost in a row (killed by the time-out, or dead) after which a competitor's other inputs are not tried."""
 
@@ -63,6 +70,7 @@ def run(
     jobs: int = 1,
     registry: Registry | None = None,
     heard: Listener | None = None,
+    notify: Callable[[StageEvent], object] = lambda _: None,
 ) -> dict[str, Any]:
     """Measure what of a suite is not measured yet, and return the whole result as plain data.
 
@@ -78,6 +86,9 @@ def run(
     registry : Registry, optional
     heard : callable, optional
         Told of every row, in this thread.
+    notify : callable
+        Hears what is done before the first row, as separating a collection, and of each measurement as it begins; in
+        this thread.
 
     Raises
     ------
@@ -86,15 +97,19 @@ def run(
     OutputError
         If the folder cannot be written.
     SuiteError
-        If the suite's settings make no sense to its task.
+        If the suite's settings make no sense to its task, or nothing of what it measures is here.
     """
     require_writable_folder(folder)
     registry = registry or Registry()
     task = load_task(suite.task)
     absent = {one.label: _why_absent(registry, task, one) for one in suite.competitors}
-    inputs = task.inputs({**suite.settings, "seed": suite.seed}, data)
+    with heard_by(notify):
+        inputs = task.inputs({**suite.settings, "seed": suite.seed}, data)
     if not inputs:
         raise SuiteError(f"suite {suite.name!r} measures nothing", "check its settings")
+    if all(given.missing for given in inputs):
+        why = "; ".join(dict.fromkeys(given.missing for given in inputs))
+        raise SuiteError(f"suite {suite.name!r} finds nothing to measure here: {why}", "see `mashkit bench data`")
     book = _Book(folder / f"{suite.name}.rows.jsonl")
     described: dict[str, Mapping[str, Any]] = {}
     rows: dict[tuple[str, str], Row] = {}
@@ -106,6 +121,10 @@ def run(
     for message in _together(matches, jobs):
         if isinstance(message, _Described):
             described[message.label] = message.description
+            continue
+        if isinstance(message, _Begun):
+            item = f"{message.label}: {message.input}"
+            notify(StageEvent(stage="bench", item=item, state="started", done=done, total=total))
             continue
         was_there = message["key"] in book.rows
         row = book.rows[message["key"]] if was_there else book.add(message)
@@ -168,9 +187,18 @@ class _Described:
     description: Mapping[str, Any]
 
 
-def _together(matches: Sequence[_Match], jobs: int) -> Iterator[Row | _Described]:
+@attrs.frozen
+class _Begun:
+    label: str
+    input: str
+
+
+_Message: TypeAlias = Row | _Described | _Begun
+
+
+def _together(matches: Sequence[_Match], jobs: int) -> Iterator[_Message]:
     """Play matches in threads, ``jobs`` at a time, and yield what they say in this one."""
-    said: queue.Queue[Row | _Described | None] = queue.Queue()
+    said: queue.Queue[_Message | None] = queue.Queue()
     stop = threading.Event()
 
     def play(match: _Match) -> None:
@@ -238,11 +266,11 @@ class _Match:
     absent: str
     inputs: Sequence[Input]
     known: _Known
-    _process: Any = None
+    _process: subprocess.Popen[bytes] | None = None
     _connection: Any = None
     _log: Path | None = None
 
-    def play(self, stop: threading.Event) -> Iterator[Row | _Described]:
+    def play(self, stop: threading.Event) -> Iterator[_Message]:
         """Yield a description and a row for every input; one row alone if there is nobody to measure."""
         with tempfile.TemporaryDirectory() as folder:
             self._log = Path(folder) / "log"
@@ -251,7 +279,7 @@ class _Match:
             finally:
                 self.kill()
 
-    def _rows(self, stop: threading.Event) -> Iterator[Row | _Described]:
+    def _rows(self, stop: threading.Event) -> Iterator[_Message]:
         everything = Input(name=EVERYTHING, measure="")
         if self.absent:
             yield self._row("", everything, UNAVAILABLE, self.absent)
@@ -276,11 +304,12 @@ class _Match:
             if lost_in_a_row == GIVE_UP_AFTER:
                 yield row | {"status": FAILED, "reason": f"not tried: its process was lost {GIVE_UP_AFTER} times"}
                 continue
+            yield _Begun(self.competitor.label, given.name)
             try:
                 if self._process is None or (given.alone and used):
                     self.kill()
                     self._start()
-                self._connection.send(given)
+                self._send(given)
                 outcome = self._receive(self.suite.timeout_s)
                 if outcome["status"] == WARM:
                     outcome = self._receive(self.suite.timeout_s)
@@ -316,19 +345,34 @@ class _Match:
         }
 
     def _start(self) -> dict[str, Any]:
-        # spawn: a fork of a process that has started threads may hang.
-        context = multiprocessing.get_context("spawn")
-        self._connection, theirs = context.Pipe()
-        self._process = context.Process(target=serve, args=(theirs, str(self._log)), daemon=True)
-        self._process.start()
-        theirs.close()
+        assert self._log is not None  # noqa: S101 — play() made it
+        self._connection, theirs = multiprocessing.Pipe()
+        # What it prints is kept from its first moment on: one that cannot even import says why, and nowhere else.
+        with theirs, self._log.open("wb") as log:
+            self._process = subprocess.Popen(  # noqa: S603 — our own interpreter, and arguments of ours
+                # The current folder is nobody's library; the worker is told where modules are found.
+                [sys.executable, "-P", "-m", "mashkit.bench.worker",
+                 "--connection", str(theirs.fileno()), "--parent", str(os.getpid())],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                pass_fds=[theirs.fileno()],
+                start_new_session=True,
+            )  # fmt: skip
+        self._send(sys.path)
         competitor = self.competitor
-        self._connection.send(
-            Assignment(self.suite.task, self.task.kind, competitor.component, dict(competitor.options))
-        )
+        self._send(Assignment(self.suite.task, self.task.kind, competitor.component, dict(competitor.options)))
         ready = self._receive(STARTING_S)
         assert ready["status"] == READY  # noqa: S101 — our own protocol
         return self._receive(self.suite.timeout_s)
+
+    def _send(self, message: object) -> None:
+        """Tell the process something; raises _Lost if it is gone."""
+        process = self._process
+        try:
+            self._connection.send(message)
+        except OSError:
+            raise self._gone(process) from None
 
     def _receive(self, timeout_s: float) -> dict[str, Any]:
         """Wait for the process's answer; raises _Lost if none comes."""
@@ -337,13 +381,25 @@ class _Match:
             if self._connection.poll(timeout_s):
                 answer: dict[str, Any] = self._connection.recv()
                 return answer
-        except (EOFError, ConnectionError):
-            process.join()
-            self.kill()
-            problem = f"its process died with exit status {process.exitcode}{self._last_words()}"
-            raise _Lost(FAILED, problem) from None
+        except (EOFError, OSError):
+            raise self._gone(process) from None
         self.kill()
         raise _Lost(TIMEOUT, f"took longer than {timeout_s:g} s and was stopped")
+
+    def _gone(self, process: subprocess.Popen[bytes] | None) -> _Lost:
+        """Return that the process has ended, how, and the last it said."""
+        status = None
+        if process is not None:
+            try:
+                # Its end of the connection closes a moment before it can be waited for.
+                status = process.wait(timeout=CLOSING_S)
+            except subprocess.TimeoutExpired:
+                status = None
+        self.kill()
+        how = "closed its connection"
+        if status is not None:
+            how = f"died with exit status {status}" if status >= 0 else how_it_ended(status)
+        return _Lost(FAILED, f"its process {how}{self._last_words()}")
 
     def _last_words(self) -> str:
         lines = self._log.read_text(encoding="utf-8", errors="replace").split("\n") if self._log is not None else []
@@ -354,8 +410,7 @@ class _Match:
         """End the process, whatever it is doing."""
         process, self._process = self._process, None
         if process is not None:
-            process.kill()
-            process.join()
+            end(process)
 
 
 # --------------------------------------------------------------------------------------------------------- result
@@ -384,13 +439,11 @@ def _result(
     rows: Sequence[Row],
 ) -> dict[str, Any]:
     facts = {given.name: dict(given.facts) for given in inputs if given.facts}
-    known = with_facts(rows, facts)
-    of = {one.label: [row for row in known if row["label"] == one.label] for one in suite.competitors}
-    some = {label: own for label, own in of.items() if any(row["status"] == OK for row in own)}
-    measured = {label: task.summarize(own) for label, own in some.items()}
-    ranked = standings(task.metrics, measured)
-    order = [*ranked, *(label for label in of if label not in ranked)]
-    by_label = {one.label: one for one in suite.competitors}
+    entries = [
+        {"label": one.label, "component": one.component, "options": dict(one.options),
+         "description": described.get(one.label)}
+        for one in suite.competitors
+    ]  # fmt: skip
     return {
         "format": FORMAT,
         "suite": suite.to_dict(),
@@ -399,12 +452,7 @@ def _result(
         "environment": environment(),
         "metrics": [attrs.asdict(metric) for metric in task.metrics],
         "rules": RULES,
-        "competitors": [
-            _competitor(by_label[label], of[label], described.get(label), measured.get(label), ranked.get(label))
-            | {"intervals": task.intervals(some[label]) if label in some else {}}
-            for label in order
-        ],
-        "comparisons": [attrs.asdict(one) for one in task.compare({label: some[label] for label in ranked})],
+        **ranked(task, entries, with_facts(rows, facts)),
         # Two results can be compared if they are of the same inputs.
         "inputs_sha256": hashlib.sha256("".join(sorted(given.digest() for given in inputs)).encode()).hexdigest(),
         "inputs": facts,
@@ -412,19 +460,43 @@ def _result(
     }
 
 
+def ranked(task: Task, entries: Sequence[Mapping[str, Any]], rows: Sequence[Row]) -> dict[str, Any]:
+    """Return what a result says of its competitors, best first, and of each two of them.
+
+    Parameters
+    ----------
+    task : Task
+    entries : sequence of mapping
+        A competitor each: "label", "component", "options", "description".
+    rows : sequence of Row
+        All of theirs, with facts.
+    """
+    of = {one["label"]: [row for row in rows if row["label"] == one["label"]] for one in entries}
+    some = {label: own for label, own in of.items() if any(row["status"] == OK for row in own)}
+    measured = {label: task.summarize(own) for label, own in some.items()}
+    places = standings(task.metrics, measured)
+    order = [*places, *(label for label in of if label not in places)]
+    return {
+        "competitors": [
+            _competitor(one, of[label], measured.get(label), places.get(label))
+            | {"intervals": task.intervals(some[label]) if label in some else {}}
+            for label in order
+            for one in entries
+            if one["label"] == label
+        ],
+        "comparisons": [attrs.asdict(one) for one in task.compare({label: some[label] for label in places})],
+    }
+
+
 def _competitor(
-    competitor: Competitor,
+    entry: Mapping[str, Any],
     rows: Sequence[Row],
-    described: Mapping[str, Any] | None,
     metrics: Mapping[str, float | None] | None,
     standing: Standing | None,
 ) -> dict[str, Any]:
     loads = [row["load_s"] for row in rows if row["load_s"] is not None]
     return {
-        "label": competitor.label,
-        "component": competitor.component,
-        "options": dict(competitor.options),
-        "description": described,
+        **{name: entry[name] for name in ("label", "component", "options", "description")},
         # One that cannot run here has one reason, and all its rows say it, but those of inputs that are not there.
         "reason": "" if metrics else next((row for row in rows if not row["input_missing"]), rows[0])["reason"],
         "load_s": statistics.median(loads) if loads else None,

@@ -59,10 +59,10 @@ from mashkit.bench.scorer_metrics import (
     roc_auc,
 )
 from mashkit.bench.statistics import Statistic, holm, interval, paired, value_of
-from mashkit.bench.tables import SuiteError, from_table, suggestion
+from mashkit.bench.tables import SuiteError, from_table
 from mashkit.bench.tasks import OK, Comparison, Input, InputLost, Metric, Pick, Row, Task, stopwatch
 from mashkit.components import Component
-from mashkit.errors import CatalogError, MashkitError
+from mashkit.errors import CatalogError, MashkitError, suggestion
 from mashkit.interfaces import Scorer
 from mashkit.pipeline import Kit
 from mashkit.render import ClipSource, Mashup, Renderer

@@ -13,10 +13,13 @@ from typing import Any
 
 import attrs
 
-from mashkit.bench.tables import SuiteError, from_table, suggestion
+from mashkit.bench.tables import SuiteError, from_table
 from mashkit.bench.tasks import TASKS
+from mashkit.errors import suggestion
 from mashkit.types import as_tuple, frozen_mapping
 
+LONGEST_NAME = 200
+"""Bytes of a suite's name at most: file systems take 255, with the suffix."""
 TIMEOUT_S = 300.0
 """Default of a suite's ``timeout_s``, seconds a measurement: many times what any of ours takes."""
 
@@ -145,8 +148,14 @@ class Suite:
         """Return the suite with more competitors."""
         return attrs.evolve(self, competitors=(*self.competitors, *more))
 
-    def only(self, names: Iterable[str]) -> Suite:
+    def only(self, names: Iterable[str], *, besides: Iterable[str] = ()) -> Suite:
         """Return the suite with those competitors only whose label or component is named.
+
+        Parameters
+        ----------
+        names : iterable of str
+        besides : iterable of str
+            Labels of those that stay whatever the names are.
 
         Raises
         ------
@@ -157,7 +166,8 @@ class Suite:
         known = {name for one in self.competitors for name in (one.label, one.component)}
         for name in sorted(wanted - known):
             raise SuiteError(f"nobody called {name!r} competes in {self.name!r}", suggestion(name, known))
-        kept = [one for one in self.competitors if wanted & {one.label, one.component}]
+        staying = set(besides)
+        kept = [one for one in self.competitors if wanted & {one.label, one.component} or one.label in staying]
         return attrs.evolve(self, competitors=kept)
 
     def on(self, collection: str) -> Suite:
@@ -189,7 +199,12 @@ class Suite:
         fix = "write it like vocals=2"
         changed = dict(_pair(text, "--set", fix) for text in settings)
         told = [re.sub(r"[^\w.]+", "-", f"{name}-{_shown(value)}").strip("-") for name, value in changed.items()]
-        return attrs.evolve(self, name="-".join([self.name, *told]), settings={**self.settings, **changed})
+        name = "-".join([self.name, *told])
+        if len(name.encode()) > LONGEST_NAME:
+            # It names files: what does not fit is told by a hash.
+            digest = hashlib.sha256(name.encode()).hexdigest()[:8]
+            name = f"{name.encode()[: LONGEST_NAME - 9].decode(errors='ignore')}-{digest}"
+        return attrs.evolve(self, name=name, settings={**self.settings, **changed})
 
     def digest(self) -> str:
         """Return a sha256 of what all measurements depend on: task, settings, seed and time-out."""

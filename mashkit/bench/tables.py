@@ -2,26 +2,18 @@
 
 from __future__ import annotations
 
-import difflib
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import TypeVar
 
 import attrs
 
-from mashkit.errors import UsageError
+from mashkit.errors import UsageError, suggestion
 
 T = TypeVar("T")
 
 
 class SuiteError(UsageError):
     """A suite that is not one, or names what there is not."""
-
-
-def suggestion(name: str, known: Iterable[str]) -> str:
-    """Return the nearest known name, and all of them, as an error's fix."""
-    names = sorted(known)
-    near = difflib.get_close_matches(name, names, n=1)
-    return (f"did you mean {near[0]!r}? " if near else "") + f"known: {', '.join(names) or 'none'}"
 
 
 def from_table(cls: type[T], data: object, where: str) -> T:

@@ -5,6 +5,7 @@ Light on import: the number of threads has to be set before any numerical librar
 
 from __future__ import annotations
 
+import argparse
 import json
 import math
 import os
@@ -15,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import attrs
 
-from mashkit.processes import thread_variables
+from mashkit.processes import die_with_parent, thread_variables
 
 if TYPE_CHECKING:
     from mashkit.bench.tasks import Input, Task
@@ -38,21 +39,25 @@ class Assignment:
     options: dict[str, Any]
 
 
-def serve(connection: Connection, log: str) -> None:
+def main() -> None:
+    """Serve whoever started ``python -m mashkit.bench.worker --connection FD --parent PID``."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--connection", type=int, required=True, help="descriptor of the connection to the runner")
+    parser.add_argument("--parent", type=int, required=True, help="process to die with")
+    arguments = parser.parse_args()
+    os.set_inheritable(arguments.connection, False)
+    die_with_parent(arguments.parent)
+    with Connection(arguments.connection) as connection:
+        # First where modules are found: what comes next is only read when they are.
+        sys.path[:] = connection.recv()
+        serve(connection)
+
+
+def serve(connection: Connection) -> None:
     """Answer an Assignment with READY and a description, then each Input with its outcome, until the process is ended.
 
-    Before the first outcome comes WARM.
-
-    Parameters
-    ----------
-    connection : Connection
-        Both ends speak plain dictionaries with a "status".
-    log : str
-        File that takes whatever the component prints.
+    Before the first outcome comes WARM. Both ends speak plain dictionaries with a "status".
     """
-    descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
-    os.dup2(descriptor, sys.stdout.fileno())
-    os.dup2(descriptor, sys.stderr.fileno())
     # CPU seconds are compared, and --jobs is the parallelism here.
     os.environ.update(thread_variables(1))
     from mashkit.bench.tasks import FAILED, OK, UNAVAILABLE, load_task, stopwatch
@@ -149,3 +154,7 @@ def peak_memory_mb() -> float:
         # Kilobytes on BSD, bytes on macOS (their getrusage(2)).
         unit = 1 if sys.platform == "darwin" else 1024
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e6
+
+
+if __name__ == "__main__":
+    main()

@@ -8,13 +8,14 @@ from typing import Any
 
 import attrs
 
+from mashkit.arguments import require, require_paths
 from mashkit.catalog.adding import Adder, usable
 from mashkit.catalog.clips import ClipRecord
 from mashkit.catalog.database import MashupDB, default_cache
 from mashkit.catalog.excerpts import ExcerptPolicy
 from mashkit.catalog.ingest import LABELS, TRUE_STEMS
 from mashkit.catalog.songs import describe_song, find_songs
-from mashkit.errors import CatalogError, MashkitError
+from mashkit.errors import CatalogError, MashkitError, UsageError
 from mashkit.hookspecs import StageEvent
 from mashkit.interfaces import Analyzer, Executor, Separator
 from mashkit.recent import recent_audio
@@ -56,17 +57,27 @@ class Catalog:
     def __init__(
         self, database: MashupDB, records: Sequence[ClipRecord] | None = None, *, cache_bytes: int = 1 << 29
     ) -> None:
+        require("database", database, MashupDB, "open one: MashupDB(folder); Kit.catalog(songs) makes it of songs")
         self.failures: list[Failure] = []
         self.notes: list[str] = []
         self._database = database
+        self._cache_bytes = cache_bytes
         self._records = None if records is None else {record.clip.id: record for record in records}
         self.clips: Sequence[Clip] = database.table() if records is None else [record.clip for record in records]
         self._cache = recent_audio(cache_bytes)
 
+    def __getstate__(self) -> dict[str, Any]:
+        # Sound is read again where it is needed.
+        return {name: value for name, value in vars(self).items() if name != "_cache"}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(state)
+        self._cache = recent_audio(self._cache_bytes)
+
     @classmethod
     def build(
         cls,
-        paths: Iterable[Path | str],
+        paths: Path | str | Iterable[Path | str],
         *,
         separator: Separator,
         analyzer: Analyzer,
@@ -80,7 +91,7 @@ class Catalog:
 
         Parameters
         ----------
-        paths : iterable of Path or str
+        paths : Path, str or iterable of them
             Sound files and folders.
         separator, analyzer
             Components; with an executor they must come from the registry, so that each worker makes its own.
@@ -105,10 +116,16 @@ class Catalog:
             If the folders hold no sound file.
         CatalogError, OutputError
             If the cache cannot be used.
+        UsageError
+            If an argument is of a wrong type.
         """
+        require("separator", separator, Separator, "give a component; Kit.catalog(songs) takes names")
+        require("analyzer", analyzer, Analyzer, "give a component; Kit.catalog(songs) takes names")
+        if policy is not None:
+            require("policy", policy, ExcerptPolicy, "give an ExcerptPolicy")
         database = MashupDB(cache or default_cache())
         adder = Adder(database, separator, analyzer, policy=policy, executor=executor, notify=notify, loader=loader)
-        files = find_songs(paths)
+        files = find_songs(require_paths("paths", paths))
         added = {one.path: one for one in adder.add(usable(files, describe_song))}
         records = [record for path in files if path in added for record in added[path].records]
         catalog = cls(database, records)
@@ -139,6 +156,8 @@ class Catalog:
 
     def stem(self, clip_id: str, role: Role) -> Audio:
         """Return the clip's stem for ``role``, as separated; raises CatalogError as :meth:`record` does."""
+        if role not in set(Role):
+            raise UsageError(f"role is {role!r}", f"give one of {', '.join(Role)}")
         ref = self.record(clip_id).stems[role]
         return self._cache.get((clip_id, role), lambda: self._database.objects.audio(ref))
 

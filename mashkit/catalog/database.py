@@ -24,6 +24,7 @@ import numpy as np
 import numpy.typing as npt
 import platformdirs
 
+from mashkit.arguments import named_path, require_path
 from mashkit.beatmap import GRID_VERSION, BeatGrid, BeatsDistrusted, beat_grid
 from mashkit.catalog.clips import ClipRecord
 from mashkit.catalog.excerpts import Excerpt
@@ -50,7 +51,7 @@ KEPT_CLIPS = 4096
 def default_cache() -> Path:
     """Return the folder computed results are kept in."""
     named = os.environ.get(CACHE_VARIABLE)
-    return Path(named) if named else Path(platformdirs.user_cache_dir("mashkit"))
+    return named_path(named) if named else Path(platformdirs.user_cache_dir("mashkit"))
 
 
 @attrs.frozen
@@ -81,7 +82,7 @@ class MashupDB:
     """
 
     def __init__(self, root: Path | str, *, write: bool = True) -> None:
-        self.root = Path(root)
+        self.root = require_path("root", root)
         self.write = write
         self.objects = ObjectStore(self.root / "objects")
         self.notes: list[str] = []

@@ -17,6 +17,10 @@ if TYPE_CHECKING:
 SUMMARY = "Compare components of one kind on the same inputs: a table, a page, every number behind them."
 
 
+LOST = ("failed", "timeout")
+"""Statuses of rows in which a competitor could not do what it is there for."""
+
+
 def add_parser(commands: Commands, epilog: str) -> None:
     """Add `bench` and its subcommands to the command line."""
     action = add_actions(commands, "bench", SUMMARY, epilog)
@@ -26,9 +30,10 @@ def add_parser(commands: Commands, epilog: str) -> None:
                          help="where the results go; default: %(default)s")  # fmt: skip
     running.add_argument("--data", type=Path, metavar="FOLDER", help="real recordings the suite asks for")
     running.add_argument("--add", action="append", default=[], metavar="COMPONENT[:OPTION=VALUE,…]",
-                         help="let another one compete; repeatable")  # fmt: skip
+                         help="let another one compete, also beside --only; repeatable")  # fmt: skip
     running.add_argument("--only", action="append", default=[], metavar="COMPONENT",
-                         help="only this component, or the one with this label; repeatable")  # fmt: skip
+                         help="of the suite's own only this component, or the one with this label; repeatable; what "
+                         "an earlier run has of the others is kept in the result")  # fmt: skip
     running.add_argument("--jobs", type=int, default=1, metavar="N",
                          help="competitors at a time; default: %(default)s, for times that can be trusted")  # fmt: skip
     running.add_argument(
@@ -70,6 +75,7 @@ def bench(arguments: argparse.Namespace) -> int:
 
 def _run(arguments: argparse.Namespace) -> int:
     from mashkit.bench.charts import require_matplotlib
+    from mashkit.bench.compare import with_earlier
     from mashkit.bench.page import publish
     from mashkit.bench.runner import run
     from mashkit.cli.commands import _print_json, _say
@@ -81,8 +87,7 @@ def _run(arguments: argparse.Namespace) -> int:
     require_matplotlib()
     if arguments.jobs < 1:
         raise UsageError(f"--jobs {arguments.jobs}", "give a whole number of 1 or more")
-    if arguments.data is not None and not arguments.data.is_dir():
-        raise UsageError(f"--data {arguments.data}: no such folder")
+    _require_data(arguments)
     suite = _suite(arguments)
     registry = Registry()
 
@@ -90,7 +95,7 @@ def _run(arguments: argparse.Namespace) -> int:
 
     def heard(row: Row, known: bool, done: int, total: int) -> None:
         # One that fails everywhere for one reason says it once.
-        failed = row["status"] in ("failed", "timeout") and (row["label"], row["reason"]) not in said
+        failed = row["status"] in LOST and (row["label"], row["reason"]) not in said
         said.add((row["label"], row["reason"]))
         item = f"{row['label']}: {row['input']}"
         event = StageEvent(
@@ -103,17 +108,41 @@ def _run(arguments: argparse.Namespace) -> int:
         )
         registry.plugins.hook.mashkit_stage(event=event)
 
+    def notify(event: StageEvent) -> None:
+        registry.plugins.hook.mashkit_stage(event=event)
+
     with ProgressListener(registry, quiet=arguments.quiet):
-        result = run(suite, arguments.output, data=arguments.data, jobs=arguments.jobs, registry=registry, heard=heard)
+        measured = run(
+            suite, arguments.output, data=arguments.data, jobs=arguments.jobs, registry=registry, heard=heard,
+            notify=notify,
+        )  # fmt: skip
+    result, notes = with_earlier(measured, arguments.output)
     paths = publish(result, arguments.output, _sounds(arguments, result))
     if arguments.json:
-        _print_json(result)
+        _print_json(result | {"notes": notes})
     else:
         _print_result(result)
-    for label, reason in _unavailable(result).items():
+    for label, reason in _unavailable(measured).items():
         _say(f"unavailable: {label}: {reason}")
+    for note in notes:
+        _say(note)
     _say(f"page: {paths[1]}")
-    return _status(result)
+    return _status(measured, _named(arguments, suite))
+
+
+def _require_data(arguments: argparse.Namespace) -> None:
+    from mashkit.errors import UsageError
+
+    if arguments.data is not None and not arguments.data.is_dir():
+        raise UsageError(f"--data {arguments.data}: no such folder", "see `mashkit bench data`")
+
+
+def _named(arguments: argparse.Namespace, suite: Suite) -> frozenset[str]:
+    """Return the labels of the competitors that were asked for by name; of a suite's own some may be missing."""
+    from mashkit.bench.suite import Competitor
+
+    added = {Competitor.parse(text).label for text in arguments.add}
+    return frozenset(one.label for one in suite.competitors if {one.label, one.component} & {*added, *arguments.only})
 
 
 def _sounds(arguments: argparse.Namespace, result: Mapping[str, Any]) -> dict[str, str] | None:
@@ -125,12 +154,13 @@ def _sounds(arguments: argparse.Namespace, result: Mapping[str, Any]) -> dict[st
 def _suite(arguments: argparse.Namespace) -> Suite:
     from mashkit.bench.suite import Competitor, load_suite
 
-    suite = load_suite(arguments.suite).extended(Competitor.parse(text) for text in arguments.add)
+    added = [Competitor.parse(text) for text in arguments.add]
+    suite = load_suite(arguments.suite).extended(added)
     if arguments.collection:
         suite = suite.on(arguments.collection)
     if arguments.settings:
         suite = suite.trying(arguments.settings)
-    return suite.only(arguments.only) if arguments.only else suite
+    return suite.only(arguments.only, besides=[one.label for one in added]) if arguments.only else suite
 
 
 def _print_result(result: Mapping[str, Any]) -> None:
@@ -150,6 +180,18 @@ def _print_result(result: Mapping[str, Any]) -> None:
             if one["metrics"] is not None
         ],
     )  # fmt: skip
+    # The reasons would push the numbers apart: they have a table of their own.
+    without = [(one["label"], one["reason"]) for one in result["competitors"] if one["metrics"] is None]
+    if without:
+        _print_table(("not measured", "why"), without)
+    failed = [
+        (one["label"], f"{len(rows)} of its inputs: {rows[0]['reason']}")
+        for one in result["competitors"]
+        if one["metrics"] is not None
+        and (rows := [row for row in result["rows"] if row["label"] == one["label"] and row["status"] in LOST])
+    ]
+    if failed:
+        _print_table(("failed in part", "why"), failed)
 
 
 def _unavailable(result: Mapping[str, Any]) -> dict[str, str]:
@@ -161,13 +203,15 @@ def _unavailable(result: Mapping[str, Any]) -> dict[str, str]:
     return found
 
 
-def _status(result: Mapping[str, Any]) -> int:
+def _status(result: Mapping[str, Any], named: frozenset[str]) -> int:
+    """Return the exit status of a run: 3 if something failed, or somebody asked for by name was not there."""
     from mashkit.cli.commands import DONE, FAILED, PARTLY
 
     statuses = [row["status"] for row in result["rows"]]
     if "ok" not in statuses:
         return FAILED
-    return PARTLY if {"failed", "timeout"} & set(statuses) else DONE
+    missing = any(one["label"] in named and one["metrics"] is None for one in result["competitors"])
+    return PARTLY if missing or set(LOST) & set(statuses) else DONE
 
 
 def _list(arguments: argparse.Namespace) -> int:
@@ -196,6 +240,7 @@ def _report(arguments: argparse.Namespace) -> int:
     from mashkit.cli.commands import DONE
 
     require_matplotlib()
+    _require_data(arguments)
     result = read_result(arguments.result)
     write_text(arguments.output, page(result, _sounds(arguments, result)))
     if arguments.json:
@@ -257,6 +302,7 @@ def _data(arguments: argparse.Namespace) -> int:
     from mashkit.bench.collections import look_for
     from mashkit.cli.commands import DONE, _print_json, _print_table
 
+    _require_data(arguments)
     found = look_for(arguments.data)
     if arguments.json:
         _print_json(

@@ -34,6 +34,7 @@ from mashkit.cli.progress import ProgressListener
 from mashkit.errors import AudioFileError, CatalogError, MashkitError, PlanError, TimeMapError, UsageError
 from mashkit.generation import UNMATCHED, Mixture, Recipe, Report
 from mashkit.hookspecs import StageEvent
+from mashkit.interfaces.generator import PLAN_OPTIONS
 from mashkit.mixing import PEAK_CEILING_DB
 from mashkit.output import MASHUP_FILES, clip_record, environment, write_mashup
 from mashkit.pipeline import Kit, Ranked
@@ -41,7 +42,7 @@ from mashkit.products import MARK, OutputSet, folder_for, require_replaceable
 from mashkit.registry import Registry
 from mashkit.scaffold import new_plugin
 from mashkit.timemap import TimeMap
-from mashkit.types import Audio, Condition, MashupPlan, Role, Score
+from mashkit.types import Audio, Condition, Finish, MashupPlan, Role, Score
 
 DONE, FAILED, PARTLY = 0, 1, 3
 PLANS = 10
@@ -70,7 +71,23 @@ def _kit(arguments: argparse.Namespace) -> Kit:
     options = {kind: values for kind, values in _options(arguments).items() if kind in COMPONENT_KINDS}
     if jobs is not None:
         options["executor"] = {"jobs": jobs, **options.get("executor", {})}
-    return Kit(**chosen, options=options)
+    return Kit(**chosen, options=options, finish=_finish(arguments))
+
+
+def _finish(arguments: argparse.Namespace) -> Finish:
+    """Return what the arguments ask to be done to every plan, whatever draws it."""
+    duck = getattr(arguments, "duck", None)
+    try:
+        return Finish(duck_db=duck, plain=getattr(arguments, "plain", False))
+    except PlanError as error:
+        raise UsageError(f"--duck {duck:g}", "give decibels, 0 or more") from error
+
+
+def _condition(kit: Kit, asked: str | None) -> Condition:
+    """Return the condition asked for; by default matched, or the only one that the generator knows."""
+    known = kit.generator.conditions
+    by_default = next(iter(known)) if len(known) == 1 else Condition.MATCHED
+    return kit.generator.require_condition(by_default if asked is None else asked)
 
 
 def _options(arguments: argparse.Namespace) -> dict[str, dict[str, Any]]:
@@ -177,12 +194,13 @@ def mash(arguments: argparse.Namespace) -> int:
     output = OutputSet(
         arguments.output, made_of="mashkit mash", names=["index.html", "scores.json", *_mashup_files(arguments.top)]
     )
-    arguments.options = [*_mash_options(arguments), *arguments.options]
+    arguments.options = [*_plan_options(arguments), *arguments.options]
     kit = _kit(arguments)
+    condition = _condition(kit, arguments.condition)
     with ProgressListener(kit.registry, quiet=arguments.quiet), output:
         catalog = _catalog(kit, arguments, arguments.songs)
         mashups = kit.generate(
-            catalog, condition=arguments.condition, count=arguments.count, seed=arguments.seed, vocal=arguments.vocal
+            catalog, condition=condition, count=arguments.count, seed=arguments.seed, vocal=arguments.vocal
         )
         if arguments.phrase_bars:
             mashups = kit.best_variants(mashups)
@@ -216,18 +234,26 @@ def mash(arguments: argparse.Namespace) -> int:
     return PARTLY if failures else DONE
 
 
-def _mash_options(arguments: argparse.Namespace) -> list[str]:
-    """Return what the short options of `mash` stand for; a -O of the same name overrides it."""
-    options = []
-    if arguments.plain:
-        options += ["generator.match_loudness=false", "generator.fades=false", "generator.limit_db=0"]
-    if arguments.align is not None:
-        options.append(f"generator.align={arguments.align}")
-    if arguments.duck:
-        options.append(f"generator.duck_db={arguments.duck}")
-    if arguments.phrase_bars:
-        options.append(f"generator.phrase_bars={arguments.phrase_bars}")
-    return options
+def _plan_options(arguments: argparse.Namespace) -> list[str]:
+    """Return what the flags named as plan options stand for, as -O sets it; a -O of the same name overrides it.
+
+    Raises
+    ------
+    UsageError
+        If the generator has no such option; it says which it has.
+    """
+    asked = {name: value for name in PLAN_OPTIONS if (value := getattr(arguments, name)) is not None}
+    if asked:
+        generator = _kit(arguments).generator
+        flags = {name: f"--{name.replace('_', '-')}" for name in PLAN_OPTIONS}
+        for name, value in asked.items():
+            if name not in generator.plan_options:
+                taken = [flags[one] for one in generator.plan_options] or [f"none of {', '.join(flags.values())}"]
+                raise UsageError(
+                    f"{flags[name]} {value}: generator {generator.info.name!r} does not take it",
+                    f"it takes {' and '.join(taken)}; leave it out, or choose another generator",
+                )
+    return [f"generator.{name}={value}" for name, value in asked.items()]
 
 
 def _mashup_files(count: int) -> list[str]:
@@ -438,7 +464,13 @@ def _read_time_map(path: Path) -> TimeMap:
 def generate(arguments: argparse.Namespace) -> int:
     """Draw mashup plans."""
     kit = _kit(arguments)
-    recipe = _recipe(arguments)
+    if arguments.list_conditions:
+        if arguments.json:
+            _print_json({"conditions": dict(kit.generator.conditions)})
+        else:
+            _print_table(("condition", "what it means"), kit.generator.conditions.items())
+        return DONE
+    recipe = _recipe(kit, arguments)
     with ProgressListener(kit.registry, quiet=arguments.quiet):
         catalog = _catalog(kit, arguments, arguments.songs)
         status = PARTLY if catalog.failures else DONE
@@ -469,17 +501,20 @@ def generate(arguments: argparse.Namespace) -> int:
     return PARTLY if missing else status
 
 
-def _recipe(arguments: argparse.Namespace) -> Recipe:
-    """Return what the arguments ask for: so many plans of a condition, or a mixture."""
+def _recipe(kit: Kit, arguments: argparse.Namespace) -> Recipe:
+    """Return what the arguments ask for: so many plans of a condition, or a mixture, all known to the generator."""
     mixed = {name: getattr(arguments, name) or 0 for name in ("positives", "negatives", "unlabelled")}
     if not any(mixed.values()):
-        return Recipe({arguments.condition or Condition.MATCHED: arguments.count or PLANS})
+        return Recipe({_condition(kit, arguments.condition): arguments.count or PLANS})
     if arguments.condition or arguments.count:
         raise UsageError(
             "--condition and --count beside --positives, --negatives or --unlabelled", "give the former or the latter"
         )
     shares = arguments.negative_shares
-    return Recipe.for_training(**mixed, shares=None if shares is None else dict(zip(UNMATCHED, shares, strict=True)))
+    recipe = Recipe.for_training(**mixed, shares=None if shares is None else dict(zip(UNMATCHED, shares, strict=True)))
+    for condition in recipe.counts:
+        kit.generator.require_condition(condition)
+    return recipe
 
 
 def _in_parallel(recipe: Recipe, arguments: argparse.Namespace) -> bool:
@@ -524,8 +559,7 @@ def _read_plans(path: Path) -> list[MashupPlan]:
                 except PlanError as error:
                     raise PlanError(f"{path}, line {number}: {error.problem}", error.fix) from error
         return plans
-    # plan.json of a mashup holds its plan among other things; a file of one line is one plan.
-    return [MashupPlan.from_dict(whole["plan"] if isinstance(whole, dict) and "plan" in whole else whole)]
+    return [MashupPlan.from_dict(whole)]  # a file of one line is one plan, and so is a plan.json
 
 
 def render(arguments: argparse.Namespace) -> int:

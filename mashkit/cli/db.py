@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from mashkit.arguments import named_path
 from mashkit.cli.actions import DB_VARIABLE, Commands, add_actions, add_components, add_database, add_excerpts, positive
 
 if TYPE_CHECKING:
@@ -105,7 +106,7 @@ def named(path: Path | None) -> Path:
 
     if path is None and not os.environ.get(DB_VARIABLE):
         raise UsageError("which songs?", f"name sound files or folders, give --db FOLDER, or set {DB_VARIABLE}")
-    return path or Path(os.environ[DB_VARIABLE])
+    return path or named_path(os.environ[DB_VARIABLE])
 
 
 def opened(path: Path | None, *, write: bool) -> MashupDB:

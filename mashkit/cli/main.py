@@ -26,7 +26,6 @@ from mashkit.cli.plugincommands import add_plugin_commands, run_plugin_command
 KINDS = ("separator", "analyzer", "stretcher", "scorer", "generator")
 """Kinds of components that a mashup's sound and score come from."""
 COMPONENT_KINDS = (*KINDS, "executor")
-CONDITIONS = ("original", "matched", "unmatched-key", "unmatched-tempo", "unmatched-key-tempo")
 
 EPILOG = """\
 exit status: 0 done, 1 failed, 2 wrong usage, 3 part of the work failed (the rest was done)
@@ -56,7 +55,10 @@ def _parser() -> tuple[argparse.ArgumentParser, Commands]:
         add_cache(made)
 
     def drawing(made: argparse.ArgumentParser, count: int) -> None:
-        made.add_argument("--condition", choices=CONDITIONS, default="matched", help="default: matched")
+        made.add_argument(
+            "--condition", metavar="NAME",
+            help="how stems are chosen; default: matched; see generate --list-conditions",
+        )  # fmt: skip
         made.add_argument("--count", type=positive, default=count, metavar="N", help=f"plans to draw; default: {count}")
         made.add_argument("--seed", type=int, default=0, help="seed of the draw; default: %(default)s")
         made.add_argument("--vocal", metavar="CLIP", help="draw for this clip's vocal only; ids: generate --list-clips")
@@ -128,7 +130,10 @@ def _parser() -> tuple[argparse.ArgumentParser, Commands]:
     generate.add_argument("-o", "--output", type=Path, metavar="FILE", help="write the plans there, one JSON a line")
     generate.add_argument("--list-clips", action="store_true", help="list the clips instead of drawing plans")
     drawing(generate, 10)
-    generate.set_defaults(condition=None, count=None)  # "not given" is told from the default: a mixture has neither
+    generate.add_argument(
+        "--list-conditions", action="store_true", help="list what the generator can draw instead of drawing it"
+    )
+    generate.set_defaults(count=None)  # "not given" is told from the default: a mixture has none
     mixture = generate.add_argument_group("a mixture of conditions, instead of --condition and --count")
     mixture.add_argument("--positives", type=positive, metavar="N", help="original plans")
     mixture.add_argument("--negatives", type=positive, metavar="N", help="unmatched plans, equal thirds of the three")
@@ -183,6 +188,17 @@ def own_commands() -> frozenset[str]:
     return frozenset(_parser()[1].choices)
 
 
+def _expand_homes(arguments: argparse.Namespace) -> None:
+    """Put the home folder in the place of "~" at the beginning of every path, of whatever command."""
+    from mashkit.arguments import named_path
+
+    for name, value in vars(arguments).items():
+        if isinstance(value, Path):
+            setattr(arguments, name, named_path(value))
+        elif isinstance(value, list):
+            setattr(arguments, name, [named_path(one) if isinstance(one, Path) else one for one in value])
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit status."""
     from mashkit.errors import MashkitError, UsageError
@@ -195,6 +211,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         if asked not in commands.choices and "--version" not in given:
             added = add_plugin_commands(asked, commands, EPILOG)
         arguments = parser.parse_args(given)
+        _expand_homes(arguments)
         if arguments.version:
             import importlib.metadata
 

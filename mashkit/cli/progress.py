@@ -15,7 +15,9 @@ from mashkit.hookspecs import StageEvent, hookimpl
 from mashkit.registry import Registry
 
 LINES = 10
-"""Most lines a stage writes to a log."""
+"""Most lines a stage writes to a log, but for those that break a silence."""
+SILENCE_S = 30.0
+"""Seconds without a line after which a log also says what is begun."""
 
 
 class _Pace:
@@ -62,6 +64,7 @@ class ProgressListener:
         self._bars: rich.progress.Progress | None = None
         self._tasks: dict[str, rich.progress.TaskID] = {}
         self._paces: dict[str, _Pace] = {}
+        self._said_at = time.monotonic()
 
     def __enter__(self) -> Self:
         if self._console.is_terminal and not self._quiet:
@@ -106,6 +109,8 @@ class ProgressListener:
             told = pace.tell(event)
             item = f": {event.item}" if event.item else ""
             self._say(f"{event.stage} {event.done}/{event.total} {event.state}{item}{f' ({told})' if told else ''}")
+        elif not self._quiet and event.state == "started" and time.monotonic() - self._said_at > SILENCE_S:
+            self._say(f"{event.stage} {event.done}/{event.total}, at work on {event.item}")
 
     @staticmethod
     def _is_due(event: StageEvent) -> bool:
@@ -113,6 +118,7 @@ class ProgressListener:
         return event.total <= LINES or event.done * LINES // event.total > (event.done - 1) * LINES // event.total
 
     def _say(self, line: str) -> None:
+        self._said_at = time.monotonic()
         if self._bars is not None:
             self._bars.console.print(line, markup=False, highlight=False, soft_wrap=True)
         else:

@@ -7,25 +7,119 @@ import itertools
 from abc import abstractmethod
 from collections import Counter
 from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
-from typing import ClassVar, Protocol
+from typing import ClassVar, Literal, Protocol, TypeAlias
 
 import attrs
+from attrs import validators
 
+from mashkit.arguments import require, require_all, require_whole
 from mashkit.cliptable import ClipTable
 from mashkit.compactset import CompactSet
 from mashkit.components import Component
-from mashkit.errors import ContractViolation, GenerationError, UsageError
-from mashkit.types import Clip, Condition, MashupPlan
+from mashkit.errors import ContractViolation, GenerationError, UsageError, suggestion
+from mashkit.types import Clip, Condition, FrozenMapping, MashupPlan
 
 PATIENCE = 1000
 """Draws without a new plan after which the clips count as exhausted (a space of 100 plans is missed with p < 0.005)."""
 
+Fit: TypeAlias = Literal["", "matched", "unmatched"]
+"""Whether the backing fits the vocal in an axis, clashes with it, or nobody says."""
+
+
+@attrs.frozen(kw_only=True)
+class Promise:
+    """What a condition means, and what its plans keep: contract and benchmark hold the generator to it.
+
+    Parameters
+    ----------
+    description : str
+        One line, for people.
+    key : {"matched", "unmatched", ""}
+        The harmonic layer, shifted, is in the vocal's key (relative keys are one), is not, or may be.
+    tempo : {"matched", "unmatched", ""}
+        The same of both backing layers' tempi at their speeds, where half and double tempo count as the same.
+    downbeats : bool
+        Downbeats of the backing layers lie on downbeats of the vocal.
+    songs : {"one", "several", ""}
+        All stems are of one clip, no backing stem is of the vocal's song, or either.
+    """
+
+    description: str
+    key: Fit = attrs.field(default="", validator=validators.in_(("", "matched", "unmatched")))
+    tempo: Fit = attrs.field(default="", validator=validators.in_(("", "matched", "unmatched")))
+    downbeats: bool = attrs.field(default=False, validator=validators.instance_of(bool))
+    songs: Literal["", "one", "several"] = attrs.field(default="", validator=validators.in_(("", "one", "several")))
+
+
+PROMISES: Mapping[str, Promise] = FrozenMapping(
+    {
+        Condition.ORIGINAL: Promise(
+            description="all stems of one clip, as they are",
+            key="matched", tempo="matched", downbeats=True, songs="one",
+        ),
+        Condition.MATCHED: Promise(
+            description="backing of other songs in the vocal's key and tempo, downbeats on downbeats",
+            key="matched", tempo="matched", downbeats=True, songs="several",
+        ),
+        Condition.UNMATCHED_KEY: Promise(
+            description="as matched, but in another key", key="unmatched", tempo="matched", downbeats=True,
+            songs="several",
+        ),
+        Condition.UNMATCHED_TEMPO: Promise(
+            description="as matched, but in another tempo", key="matched", tempo="unmatched", songs="several"
+        ),
+        Condition.UNMATCHED_KEY_TEMPO: Promise(
+            description="backing of other songs in another key and tempo", key="unmatched", tempo="unmatched",
+            songs="several",
+        ),
+    }
+)  # fmt: skip
+"""What the paper's conditions mean ("Mashup Generation"; SPEC, readings 7–12), of whatever generator."""
+
+PLAN_OPTIONS: Mapping[str, str] = FrozenMapping(
+    {
+        "align": '"beats": the backing follows the vocal\'s beats all along; "speed": it is played at one speed',
+        "phrase_bars": "0, or: also enter at bars that are a multiple of so many away (variants() are all of them)",
+    }
+)
+"""Options that mean the same in every generator that has them, and what: commands have flags for them."""
+
 
 @attrs.define(kw_only=True, eq=False)
 class Generator(Component):
-    """Draws plans from clips; ``info.provides`` names the conditions it knows."""
+    """Draws plans from clips; ``info.provides`` names the conditions it knows.
+
+    The paper's five names mean what :data:`PROMISES` says; what others mean is said in ``promises``. An option called
+    as one of :data:`PLAN_OPTIONS` means what stands there. Gains, fades, ducking and limiting are the plan's
+    (:class:`~mashkit.types.Mixing`), and can be asked for whatever drew it (:class:`~mashkit.types.Finish`).
+    """
 
     kind: ClassVar[str] = "generator"
+    promises: ClassVar[Mapping[str, Promise]] = FrozenMapping({})
+    """Conditions of its own, and what they mean."""
+
+    def promise(self, condition: Condition | str) -> Promise:
+        """Return what a condition means; of one nobody describes, nothing."""
+        return PROMISES.get(condition) or self.promises.get(condition) or Promise(description="")
+
+    @property
+    def conditions(self) -> Mapping[str, str]:
+        """The conditions it knows, and what each means."""
+        return {name: self.promise(name).description for name in sorted(self.info.provides)}
+
+    @property
+    def plan_options(self) -> tuple[str, ...]:
+        """Those of :data:`PLAN_OPTIONS` that it has."""
+        return tuple(name for name in PLAN_OPTIONS if name in self.options())
+
+    def require_condition(self, condition: Condition | str) -> Condition:
+        """Return the condition of that name; raises UsageError, with the nearest, unless it knows it."""
+        if condition not in self.info.provides:
+            raise UsageError(
+                f"generator {self.info.name!r} knows no condition {str(condition)!r}",
+                suggestion(str(condition), self.info.provides),
+            )
+        return Condition(condition)
 
     def plan(
         self,
@@ -66,21 +160,22 @@ class Generator(Component):
         ContractViolation
             If a plan names a clip that was not given, or comes twice.
         """
+        count, seed = require_whole("count", count), require_whole("seed", seed)
         if count < 1:
             raise UsageError(f"count is {count}", "ask for at least one plan")
+        if not isinstance(clips, ClipTable):
+            clips = require_all("clips", clips, Clip, "give clips: those of a catalog are catalog.clips")
         table = ClipTable.of(clips)
         self.require_sense(table, condition=condition, seed=seed, vocal=vocal)
         return self._checked(table, Condition(condition), count, seed, vocal)
 
     def require_sense(self, clips: ClipTable, *, condition: Condition | str, seed: int, vocal: str | None) -> None:
         """Raise UsageError, as :meth:`plan` does, unless a run can be begun with these arguments."""
-        if condition not in self.info.provides:
-            raise UsageError(
-                f"generator {self.info.name!r} knows no condition {str(condition)!r}",
-                f"use one of {', '.join(sorted(self.info.provides))}",
-            )
+        self.require_condition(condition)
         if seed < 0:
             raise UsageError(f"seed is {seed}", "give a whole number of 0 or more")
+        if vocal is not None:
+            require("vocal", vocal, str, "give a clip's id")
         if vocal is not None and clips.row_of(vocal) is None:
             raise UsageError(f"no clip has the id {vocal!r}", "see `mashkit generate --list-clips`")
 

@@ -16,6 +16,7 @@ from typing import Any
 import attrs
 import platformdirs
 
+from mashkit.arguments import named_path
 from mashkit.errors import ComponentUnavailable, MashkitError, UsageError
 
 ROOT_VARIABLE = "MASHKIT_ENVIRONMENTS"
@@ -33,7 +34,7 @@ class EnvironmentFailed(MashkitError):
 def root() -> Path:
     """Return the folder that holds the environments; it need not exist."""
     named = os.environ.get(ROOT_VARIABLE)
-    return Path(named) if named else Path(platformdirs.user_data_dir("mashkit")) / "environments"
+    return named_path(named) if named else Path(platformdirs.user_data_dir("mashkit")) / "environments"
 
 
 def environment_path(name: str) -> Path:

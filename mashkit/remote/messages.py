@@ -24,7 +24,7 @@ from mashkit.components import ComponentInfo
 from mashkit.errors import MashkitError, OutputError
 from mashkit.types import Analysis, Audio, Clip, Role, Samples
 
-PROTOCOL = 1
+PROTOCOL = 2
 """Counts up with every change of what is said here."""
 MAGIC = b"\x93mashkit"
 """Begins every message; its first byte is no text in any encoding a backend would print."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import contextlib
+from collections.abc import Callable, Iterator
 
 from mashkit.hookspecs import StageEvent
 
@@ -10,7 +11,7 @@ _listeners: list[Callable[[StageEvent], object]] = []
 
 
 def report(event: StageEvent) -> None:
-    """Tell whoever uses this component how far it is; outside a worker nobody listens, and nothing happens."""
+    """Tell whoever uses this component how far it is; where nobody listens, nothing happens."""
     for listener in _listeners:
         listener(event)
 
@@ -18,3 +19,13 @@ def report(event: StageEvent) -> None:
 def listen(listener: Callable[[StageEvent], object]) -> None:
     """Let ``listener`` hear what is reported in this process from now on."""
     _listeners.append(listener)
+
+
+@contextlib.contextmanager
+def heard_by(listener: Callable[[StageEvent], object]) -> Iterator[None]:
+    """Let ``listener`` hear what is reported in this process while the block runs."""
+    listen(listener)
+    try:
+        yield
+    finally:
+        _listeners.remove(listener)

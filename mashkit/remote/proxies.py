@@ -17,6 +17,7 @@ from mashkit.components import Component, ComponentInfo
 from mashkit.errors import AudioError, ComponentUnavailable, ContractViolation, UsageError
 from mashkit.hookspecs import StageEvent
 from mashkit.interfaces import INTERFACES, Analyzer, Generator, Separator, Stretcher
+from mashkit.interfaces.generator import Promise
 from mashkit.remote.messages import Scratch, clip_to_dict
 from mashkit.remote.session import Session
 from mashkit.timemap import TimeMap
@@ -135,6 +136,11 @@ class RemoteStretcher(RemoteComponent, Stretcher):
 @attrs.define(kw_only=True, eq=False)
 class RemoteGenerator(RemoteComponent, Generator):
     """A generator in a worker process: all plans of a call are drawn before the first is given."""
+
+    @property
+    def promises(self) -> Mapping[str, Promise]:  # type: ignore[override]  # every instance has its own
+        """What the conditions of the generator in the worker mean."""
+        return self.session.made().promises
 
     def _plan(
         self, clips: ClipTable, *, condition: Condition, count: int, seed: int, vocal: str | None

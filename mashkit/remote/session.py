@@ -21,6 +21,7 @@ import attrs
 from mashkit.components import ComponentInfo, Origin
 from mashkit.errors import ComponentFailed, ComponentUnavailable, UsageError
 from mashkit.hookspecs import StageEvent
+from mashkit.interfaces.generator import Promise
 from mashkit.processes import end, how_it_ended
 from mashkit.remote.environments import create_command, find_environment, interpreter
 from mashkit.remote.messages import (
@@ -199,6 +200,8 @@ class Made:
     info: ComponentInfo
     options: Mapping[str, Any]
     origin: Origin
+    promises: Mapping[str, Promise]
+    """Of a generator, what its conditions mean."""
 
 
 class Session:
@@ -341,7 +344,8 @@ class Session:
             )
         request = {"call": "create", "kind": self.kind, "name": self.name, "options": self._options}
         made = self._exchange(worker, request, START_TIMEOUT_S)
-        return Made(ComponentInfo(**made["info"]), made["options"], Origin(**made["origin"]))
+        promises = {name: Promise(**promise) for name, promise in made["promises"].items()}
+        return Made(ComponentInfo(**made["info"]), made["options"], Origin(**made["origin"]), promises)
 
     def _exchange(self, worker: _Worker, request: Inner, allowed_s: float) -> Any:
         deadline = time.monotonic() + allowed_s

@@ -23,6 +23,7 @@ from mashkit.components import Component, plain
 from mashkit.errors import ComponentUnavailable, contained
 from mashkit.hookspecs import StageEvent
 from mashkit.interfaces import Analyzer, Generator, Separator, Stretcher
+from mashkit.interfaces.generator import PROMISES
 from mashkit.processes import die_with_parent, end_this
 from mashkit.registry import Registry
 from mashkit.remote import progress
@@ -115,8 +116,14 @@ class _Service:
             # Its own environment is this one, or there is none: never a worker of a worker.
             raise ComponentUnavailable(f"{request['kind']} {request['name']!r}: {available.reason}", available.fix)
         self.component = component = registry.create(request["kind"], request["name"], request["options"])
+        promises: dict[str, Reply] = {}
+        if isinstance(component, Generator):
+            promises = {
+                name: attrs.asdict(component.promise(name)) for name in component.info.provides if name not in PROMISES
+            }
         return {
             "info": info_to_dict(component.info),
+            "promises": promises,
             "options": plain(component.options()),
             "origin": attrs.asdict(registered.origin),
         }

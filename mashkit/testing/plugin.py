@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from mashkit.arguments import named_path
+
 DATA_VARIABLE = "MASHKIT_TEST_DATA"
 """Environment variable: folder of real songs, multitracks and annotations to test on."""
 
@@ -17,7 +19,7 @@ def shared_data(pytestconfig: pytest.Config) -> Path:
     named = os.environ.get(DATA_VARIABLE)
     # The root may be the checkout or one plugin in it.
     beside = [parent / "shared" / "data" for parent in pytestconfig.rootpath.resolve().parents]
-    for folder in [Path(named)] if named else beside:
+    for folder in [named_path(named)] if named else beside:
         if folder.is_dir():
             return folder
     pytest.skip(f"no real music here: set {DATA_VARIABLE} to a folder of it")

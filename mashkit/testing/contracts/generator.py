@@ -2,21 +2,43 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
+from typing import ClassVar
+
 import numpy as np
 import numpy.typing as npt
 import pytest
 
 from mashkit.components import Component
 from mashkit.interfaces import Generator
+from mashkit.interfaces.generator import PLAN_OPTIONS
 from mashkit.testing.contracts.component import ComponentContract
 from mashkit.testing.synthetic import SyntheticSource
-from mashkit.types import Clip, Condition, Key, Role
+from mashkit.types import Clip, Condition, Key, Layer, MashupPlan, Role
+
+BACKING = (Role.HARMONIC, Role.PERCUSSION)
+IN_TUNE = 0.25
+"""Semitones a layer that fits may be off the vocal's key: a quarter of what one that does not is off at least."""
+IN_TIME = 0.01
+"""Share a tempo that fits may be off the vocal's: beats 1 % apart part by a third of a beat in half a minute."""
+OFF_TEMPO = 0.02
+"""Share a tempo that does not fit is off at least."""
+ON_THE_BEAT_S = 0.03
+"""How far a downbeat may lie from the vocal's: two sounds further apart are heard as two."""
+PLAN_VALUES: Mapping[str, tuple[object, ...]] = {"align": ("beats", "speed"), "phrase_bars": (0, 4)}
+"""Values that each of the plan options takes, wherever it is."""
 
 
 class GeneratorContract(ComponentContract):
-    """What every generator must do."""
+    """What every generator must do.
+
+    The clips are synthetic: their keys, tempi and downbeats are known exactly, so what a condition promises
+    (:class:`mashkit.interfaces.generator.Promise`) is checked in the plans themselves.
+    """
 
     kind = "generator"
+    duration_s: ClassVar[tuple[float, float]] = (25.0, 60.0)
+    """Shortest and longest mashup it may plan, seconds (paper: 25 to 60)."""
 
     @pytest.fixture(scope="class")
     @classmethod
@@ -41,8 +63,77 @@ class GeneratorContract(ComponentContract):
             for plan in subject.plan(clips, condition=condition, count=2, seed=1)
         }
 
-    def test_conditions_are_known(self, conditions: list[str]) -> None:
-        assert set(conditions) <= {str(condition) for condition in Condition}
+    @pytest.fixture(scope="class")
+    @classmethod
+    def drawn(cls, subject: Generator, clips: list[Clip], conditions: list[str]) -> list[MashupPlan]:
+        """Some plans of every condition."""
+        return [
+            plan for one in conditions for plan in subject.plan(clips, condition=one, count=12, seed=11)
+        ]  # fmt: skip
+
+    def test_conditions_are_described(self, subject: Generator, conditions: list[str]) -> None:
+        assert all(subject.conditions[name] for name in conditions), "say in promises what each condition means"
+        assert not set(subject.promises) & set(Condition), "the paper's conditions mean what the paper says"
+
+    def test_keys_are_as_promised(self, subject: Generator, clips: list[Clip], drawn: list[MashupPlan]) -> None:
+        for plan in drawn:
+            apart = _semitones_apart(plan, clips)
+            promised = subject.promise(plan.condition).key
+            if promised == "matched":
+                assert abs(apart) < IN_TUNE, (plan.condition, plan.layers)
+            elif promised == "unmatched":
+                assert abs(apart) > 1 - IN_TUNE, (plan.condition, plan.layers)
+
+    def test_tempi_are_as_promised(self, subject: Generator, clips: list[Clip], drawn: list[MashupPlan]) -> None:
+        for plan in drawn:
+            promised = subject.promise(plan.condition).tempo
+            for apart in _tempi_apart(plan, clips):
+                if promised == "matched":
+                    assert apart < IN_TIME, (plan.condition, plan.layers)
+                elif promised == "unmatched":
+                    assert apart > OFF_TEMPO, (plan.condition, plan.layers)
+
+    def test_downbeats_meet_where_promised(
+        self, subject: Generator, clips: list[Clip], drawn: list[MashupPlan]
+    ) -> None:
+        for plan in drawn:
+            if subject.promise(plan.condition).downbeats:
+                for role in BACKING:
+                    assert _downbeats_apart(plan, role, clips) < ON_THE_BEAT_S, (plan.condition, plan.layers)
+
+    def test_songs_are_as_promised(self, subject: Generator, clips: list[Clip], drawn: list[MashupPlan]) -> None:
+        for plan in drawn:
+            used = {layer.role: layer.clip_id for layer in plan.layers}
+            promised = subject.promise(plan.condition).songs
+            if promised == "one":
+                assert len(set(used.values())) == 1, (plan.condition, used)
+            elif promised == "several":
+                assert used[Role.VOCAL] not in [used.get(role) for role in BACKING], (plan.condition, used)
+
+    def test_lasts_as_long_as_a_mashup_may(self, drawn: list[MashupPlan]) -> None:
+        shortest, longest = self.duration_s
+        for plan in drawn:
+            assert shortest - 1e-6 <= plan.duration_s <= longest + 1e-6, (plan.condition, plan.duration_s)
+
+    def test_every_layer_sounds_all_along(self, clips: list[Clip], drawn: list[MashupPlan]) -> None:
+        known = {clip.id: clip for clip in clips}
+        for plan in drawn:
+            for layer in plan.layers:
+                begin, end = layer.to_mashup([0.0, known[layer.clip_id].duration])
+                assert begin < ON_THE_BEAT_S, (plan.condition, layer)
+                assert end > plan.duration_s - ON_THE_BEAT_S, (plan.condition, layer)
+
+    def test_plan_options_mean_what_they_mean_elsewhere(
+        self, subject: Generator, clips: list[Clip], conditions: list[str]
+    ) -> None:
+        assert set(PLAN_VALUES) == set(PLAN_OPTIONS)
+        for name in subject.plan_options:
+            for value in PLAN_VALUES[name]:
+                other = self.create(**{name: value})
+                assert isinstance(other, Generator)
+                assert other.options()[name] == value
+                plan = next(other.plan(clips, condition=conditions[0], count=1, seed=1))
+                assert value != "speed" or all(layer.time_map is None for layer in plan.layers)
 
     def test_count_and_condition(self, subject: Generator, clips: list[Clip], conditions: list[str]) -> None:
         for condition in conditions:
@@ -69,7 +160,7 @@ class GeneratorContract(ComponentContract):
         for condition in conditions:
             for plan in subject.plan(clips, condition=condition, count=4, seed=5):
                 vocal = plan.layer(Role.VOCAL)
-                assert (vocal.speed, vocal.semitones) == (1.0, 0.0)
+                assert (vocal.speed, vocal.semitones, vocal.time_map) == (1.0, 0.0, None)
 
     def test_variants_combine_the_same_stems(
         self, subject: Generator, clips: list[Clip], conditions: list[str]
@@ -85,3 +176,50 @@ class GeneratorContract(ComponentContract):
             lambda: list(subject.plan(clips, condition=conditions[0], count=4, seed=9)),
             lambda one, other: one == other,
         )
+
+
+def _layers(plan: MashupPlan, clips: list[Clip], *roles: Role) -> Iterator[tuple[Layer, Clip]]:
+    """Yield the layers of those roles that the plan has, with their clips."""
+    known = {clip.id: clip for clip in clips}
+    return ((layer, known[layer.clip_id]) for layer in plan.layers if layer.role in roles)
+
+
+def _semitones_apart(plan: MashupPlan, clips: list[Clip]) -> float:
+    """Return how far the harmonic layer lies above the vocal's key, −6…+6 semitones; relative keys are one."""
+    ((sung, vocal),) = _layers(plan, clips, Role.VOCAL)
+    ((played, harmonic),) = _layers(plan, clips, Role.HARMONIC)
+    assert vocal.analysis.key is not None
+    assert harmonic.analysis.key is not None
+    above = harmonic.analysis.key.relative_major_tonic + played.semitones
+    above -= vocal.analysis.key.relative_major_tonic + sung.semitones
+    return (above + 6) % 12 - 6
+
+
+def _tempi_apart(plan: MashupPlan, clips: list[Clip]) -> list[float]:
+    """Return by which share each backing layer's tempo differs from the vocal's, half and double tempo alike."""
+    ((_, vocal),) = _layers(plan, clips, Role.VOCAL)
+    assert vocal.analysis.tempo is not None
+    found = []
+    for layer, clip in _layers(plan, clips, *BACKING):
+        assert clip.analysis.tempo is not None
+        octaves = float(np.log2(clip.analysis.tempo * layer.speed / vocal.analysis.tempo))
+        found.append(float(2 ** abs(octaves - round(octaves)) - 1))
+    return found
+
+
+def _downbeats_apart(plan: MashupPlan, role: Role, clips: list[Clip]) -> float:
+    """Return the largest distance, seconds, of a downbeat of the layer, as placed, from the vocal's nearest.
+
+    At half or double the tempo one of the two has bars that the other has not: what counts is the one with fewer.
+    """
+    carried = []
+    for layer, clip in _layers(plan, clips, Role.VOCAL, role):
+        assert clip.analysis.downbeats is not None
+        placed = layer.to_mashup(clip.analysis.downbeats)
+        carried.append(placed[(placed > -ON_THE_BEAT_S) & (placed < plan.duration_s + ON_THE_BEAT_S)])
+    fewer, more = sorted(carried, key=len)
+    assert len(fewer) > 1, "no bar of it sounds"
+    # Those beyond the other's first and last downbeat have nothing to meet.
+    bar = float(np.median(np.diff(more)))
+    within = fewer[(fewer > more[0] - bar / 2) & (fewer < more[-1] + bar / 2)]
+    return float(np.abs(within[:, None] - more[None]).min(axis=1).max())

@@ -1,0 +1,7 @@
+"""`python -m mashkit` is `mashkit`."""
+
+import sys
+
+from mashkit.cli import main
+
+sys.exit(main())

@@ -1,0 +1,68 @@
+"""What callers give: paths read, and wrong types refused in words that name the argument."""
+
+from __future__ import annotations
+
+import operator
+import os
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TypeVar
+
+from mashkit.errors import UsageError
+
+T = TypeVar("T")
+
+
+def named_path(text: str | Path) -> Path:
+    """Return the path a person named, in an option or an environment variable: "~" at its beginning is the home folder.
+
+    A shell replaces it in ``--cache ~/x``, and leaves it in ``--cache=~/x``, in quotes, and in files of settings. What
+    begins with "~" and is no user's stays as it is.
+    """
+    # Not Path.expanduser, which raises where there is no such user: a file may be called "~song.wav".
+    return Path(os.path.expanduser(text))  # noqa: PTH111
+
+
+def require(name: str, value: object, kind: type[T] | tuple[type[T], ...], fix: str) -> T:
+    """Return an argument's value; raises UsageError, with what to give instead, unless it is of that kind."""
+    if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
+        raise UsageError(f"{name} is {_told(value)}", fix)
+    return value
+
+
+def require_path(name: str, value: object) -> Path:
+    """Return an argument that is a path."""
+    if not isinstance(value, (str, Path)):
+        raise UsageError(f"{name} is {_told(value)}", "give a path")
+    return Path(value)
+
+
+def require_paths(name: str, value: object) -> list[Path]:
+    """Return an argument that is a path, or several."""
+    if isinstance(value, (str, Path)):
+        return [Path(value)]
+    if not isinstance(value, Iterable) or isinstance(value, bytes):
+        raise UsageError(f"{name} is {_told(value)}", "give a path, or a list of them")
+    return [require_path(f"{name}[{index}]", one) for index, one in enumerate(value)]
+
+
+def require_whole(name: str, value: object) -> int:
+    """Return an argument that is a whole number, whoever's: numpy has integers of its own."""
+    try:
+        if not isinstance(value, bool):
+            return operator.index(value)  # type: ignore[arg-type]  # whether it is one is asked here
+    except TypeError:
+        pass
+    raise UsageError(f"{name} is {_told(value)}", "give a whole number")
+
+
+def require_all(name: str, values: object, kind: type[T], fix: str) -> list[T]:
+    """Return the members of an argument, which are all of one kind."""
+    if not isinstance(values, Iterable) or isinstance(values, (str, bytes)):
+        raise UsageError(f"{name} is {_told(values)}", f"give several: {fix}")
+    return [require(f"{name}[{index}]", one, kind, fix) for index, one in enumerate(values)]
+
+
+def _told(value: object) -> str:
+    text = repr(value)
+    return f"{text if len(text) <= 60 else text[:57] + '...'}, of type {type(value).__name__}"
