@@ -245,13 +245,15 @@ class _Run:
         row = None if known is None else self._database.song(known)
         if row is None:
             return Task(song)
-        if not self._take(song, row.facts):
+        # An older mashkit did not look for silence and level: decoded once more, that is known.
+        facts = row.facts if row.facts.peak is not None else self._facts(song)
+        if not self._take(song, facts):
             return None
-        keys = self._database.known_results(row.facts.sha256)
-        wanted = self._ingestor.missing(song, row.facts, keys)
+        keys = self._database.known_results(facts.sha256)
+        wanted = self._ingestor.missing(song, facts, keys)
         if wanted:
             return Task(song, keys, wanted)
-        self._store(song, row.facts, Computed(row.facts, {}, {}), cached=True)
+        self._store(song, facts, Computed(facts, {}, {}), cached=True)
         return None
 
     def _take(self, song: Song, facts: SongFacts) -> bool:
@@ -302,7 +304,7 @@ class _Run:
                 records = clips_of(
                     song,
                     facts,
-                    excerpts_of(song, facts.duration_s, self._ingestor.policy),
+                    excerpts_of(song, facts, self._ingestor.policy),
                     keys,
                     self._database.results(sha256),
                     self._database.edits(sha256, keys.analysed_by(song)),

@@ -139,7 +139,12 @@ class Catalog:
 
     def stem(self, clip_id: str, role: Role) -> Audio:
         """Return the clip's stem for ``role``, as separated; raises CatalogError as :meth:`record` does."""
-        ref = self.record(clip_id).stems[role]
+        stems = self.record(clip_id).stems
+        if role not in stems:
+            raise CatalogError(
+                f"clip {clip_id!r} has no {role}: only {' and '.join(sorted(stems))} in it", "take another clip for it"
+            )
+        ref = stems[role]
         return self._cache.get((clip_id, role), lambda: self._database.objects.audio(ref))
 
     def provenance(self, clip_ids: Iterable[str]) -> Sequence[Mapping[str, Any]]:

@@ -187,7 +187,7 @@ def print_clips(clips: Sequence[Clip]) -> None:
         [
             (clip.id, clip.title, clip.label, f"{clip.start:.1f}", f"{clip.duration:.1f}", clip.analysis.key or "–",
              f"{clip.analysis.tempo:.2f}" if clip.analysis.tempo else "–",
-             *(f"{clip.activity[role]:.2f}" for role in Role), ", ".join(clip.edited))
+             *("–" if role in clip.lacks else f"{clip.activity[role]:.2f}" for role in Role), ", ".join(clip.edited))
             for clip in clips
         ],
     )  # fmt: skip
