@@ -225,16 +225,8 @@ def _clip(
 ) -> Clip:
     first, last = _frames(excerpt, analysis)
     start, end = first / SAMPLE_RATE, last / SAMPLE_RATE
-    identity: list[object] = [
-        FIGURES,
-        facts.sha256,
-        SAMPLE_RATE,
-        excerpt.start,
-        excerpt.duration,
-        first,
-        last,
-        separator,
-    ]
+    cut: list[object] = [excerpt.start, excerpt.duration, first, last]
+    identity = [FIGURES, facts.sha256, SAMPLE_RATE, *cut, separator]
     # What older versions did not know of, so that the ids of all other clips stay.
     if facts.peak is not None and usual_gain(facts.peak) != 1 and separator != TRUE_STEMS:
         identity.append({"level": LEVEL})

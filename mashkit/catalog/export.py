@@ -322,10 +322,9 @@ def _known(record: ClipRecord) -> dict[str, Any]:
 
 def _data(database: MashupDB, record: ClipRecord, field: str) -> bytes:
     """Return the file of a field of a clip."""
-    if field != FEATURES and field in record.clip.lacks:  # so that all clips of an export have the same files
-        return encode(
-            Audio(np.zeros((2, next(iter(record.stems.values())).frames), np.float32), record.clip.sample_rate)
-        )[1]
+    if field != FEATURES and Role(field) in record.clip.lacks:  # all clips of an export have the same files
+        frames = next(iter(record.stems.values())).frames
+        return encode(Audio(np.zeros((2, frames), np.float32), record.clip.sample_rate))[1]
     if field != FEATURES:
         return database.objects.cut(record.stems[Role(field)])
     file = io.BytesIO()
