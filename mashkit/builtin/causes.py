@@ -63,7 +63,7 @@ def named_vocal(table: ClipTable, row: int) -> Cause:
     alone = clip.lacks >= {Role.HARMONIC, Role.PERCUSSION}
     reason = ": they are not guessed from a voice alone" if alone else ""
     fix = (
-        f"give {', '.join(options[name] for name in missing)} with --vocal FILE; of a database's clip, `mashkit db edit`"
+        f"give {', '.join(options[name] for name in missing)} with --vocal FILE; in a database, `mashkit db edit` it"
         if alone
         else _analyzers(missing[-1])
     )

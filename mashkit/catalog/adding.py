@@ -22,6 +22,7 @@ from mashkit.errors import AudioFileError, MashkitError, OutputError
 from mashkit.hookspecs import StageEvent
 from mashkit.interfaces import Analyzer, Separator
 from mashkit.interfaces.executor import Executor, Job, Work
+from mashkit.types import Clip, Role
 
 Unusable = tuple[Path, MashkitError]
 """A file that a protocol looked at, and why it is no song."""
@@ -313,6 +314,7 @@ class _Run:
         if complete:
             del self._digests[song.path]
             self._report.notes += facts.notes
+            self._report.notes += _alone(song, records)
             self._end(Added(song.path, tuple(records), cached=cached))
 
     def _end(self, added: Added | None, path: Path | None = None) -> None:
@@ -343,6 +345,25 @@ class _Run:
                 message=message,
             )
         )
+
+
+def _alone(song: Song, records: Sequence[ClipRecord]) -> list[str]:
+    """Return what a person should know of a song in which a voice was found to be alone."""
+    clips = [record.clip for record in records if set(record.stems) == {Role.VOCAL}]
+    if not clips or song.holds != frozenset(Role):
+        return []
+    where = "" if len(clips) == len(records) else f" from {', '.join(f'{clip.start:.0f} s' for clip in clips)} on"
+    unknown = [name for name in ("key", "tempo", "downbeats") if any(_lacks(clip, name) for clip in clips)]
+    missing = f", and {', '.join(unknown)} of a voice alone are not guessed" if unknown else ""
+    return [
+        f"{song.path}: a voice alone{where}: it is used as it is, without harmony and drums{missing}"
+        + ("; give it with --vocal, --vocal-key, --vocal-bpm and --vocal-downbeat" if unknown else "")
+    ]
+
+
+def _lacks(clip: Clip, name: str) -> bool:
+    value = getattr(clip.analysis, name)
+    return value is None or (name == "downbeats" and len(value) == 0)
 
 
 def _header(song: Song) -> tuple[int, int, int] | None:

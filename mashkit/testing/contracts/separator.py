@@ -50,6 +50,13 @@ class SeparatorContract(ComponentContract):
         for name, stem in stems.stems.items():
             assert np.array_equal(again.stems[name].samples, stem.samples), name
 
+    @pytest.mark.parametrize("gain", [0.05, 0.001, 40.0])
+    def test_level_does_not_matter(self, subject: Separator, mix: Audio, stems: StemSet, gain: float) -> None:
+        scaled = subject.separate(Audio(mix.samples * np.float32(gain), mix.sample_rate))
+        for name, stem in stems.stems.items():
+            rest = scaled.stems[name].samples / np.float32(gain) - stem.samples
+            assert np.sqrt(np.mean(rest**2)) < 0.1 * np.sqrt(np.mean(mix.samples**2)), name
+
     def test_silence_gives_silence(self, subject: Separator) -> None:
         for name, stem in subject.separate(signals.silence(3.0)).stems.items():
             assert stem.peak < 1e-4, name
