@@ -67,9 +67,7 @@ def _parser() -> tuple[argparse.ArgumentParser, Commands]:
         told = made.add_argument_group("what is known of the voice in --vocal FILE; nothing guesses it")
         told.add_argument("--vocal-key", metavar="KEY", help='"A minor"')
         told.add_argument("--vocal-bpm", metavar="BPM", help="its tempo, the same from beginning to end")
-        told.add_argument(
-            "--vocal-downbeat", metavar="SECONDS", help="where a bar begins, counted from the file's start"
-        )
+        told.add_argument("--vocal-downbeat", metavar="SECONDS", help="where a bar begins, from its start")
 
     mash = command("mash", "Make the best mashups of some songs, and a page that plays them.", *COMPONENT_KINDS)
     mash.add_argument("songs", nargs="*", type=Path, help="sound files and folders of them; or give --db")

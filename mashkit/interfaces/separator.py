@@ -28,7 +28,7 @@ class Separator(Component):
 
         A mix whose peak is far from what published music has (:data:`mashkit.levels.USUAL_PEAK`) is separated at a
         usual one, and the stems brought back: networks were trained on published music, and lose up to 6 dB of a vocal
-        at a peak of −30 dB. The factor is a power of two, which changes no bit of a float.
+        at a peak of −30 dB.
 
         Parameters
         ----------
