@@ -22,6 +22,10 @@ if TYPE_CHECKING:
     from mashkit.beatmap import BeatGrid, BeatsDistrusted
 
 
+LACKING = -1.0
+"""Activity of a role that a clip lacks: less than any share that is asked for."""
+
+
 def _column(values: npt.ArrayLike, dtype: type[np.generic]) -> npt.NDArray[Any]:
     array = np.asarray(values, dtype=dtype)
     if array.flags.writeable:
@@ -70,7 +74,8 @@ class ClipTable(Sequence[Clip]):
     durations : array of float64, shape (n,)
         Seconds, > 0.
     activity : array of float32, shape (n, 3)
-        Share of the clip in which each role's stem sounds, in the order of :class:`Role`; 1 where nobody measured.
+        Share of the clip in which each role's stem sounds, in the order of :class:`Role`; 1 where nobody measured, and
+        :data:`LACKING` where the clip has no such stem.
     fetch : callable
         Returns the clip of a row; keeping some of them is its own business.
     row_of : callable
@@ -141,7 +146,9 @@ class ClipTable(Sequence[Clip]):
             downbeats=np.array([_has_downbeats(clip) for clip in clips], dtype=np.bool_),
             durations=np.array([clip.duration for clip in clips], dtype=np.float64),
             # A clip whose activity nobody measured is taken at its word.
-            activity=np.array([[clip.activity.get(role, 1.0) for role in Role] for clip in clips]).reshape(-1, 3),
+            activity=np.array(
+                [[LACKING if role in clip.lacks else clip.activity.get(role, 1.0) for role in Role] for clip in clips]
+            ).reshape(-1, 3),
             fetch=held.fetch,
             row_of=held.row_of,
         )

@@ -23,6 +23,7 @@ import numpy.typing as npt
 import scipy.fft
 
 from mashkit.errors import UsageError
+from mashkit.levels import one_signal
 from mashkit.types import Audio, Times
 
 Features: TypeAlias = npt.NDArray[np.float32]
@@ -47,7 +48,7 @@ _ONSET_RANGE = 1e4  # 40 dB: what lies further below the loudest third of an oct
 
 @attrs.frozen(eq=False)
 class Spectrum:
-    """Short-time magnitudes of the mean of an audio's channels.
+    """Short-time magnitudes of the mean of an audio's channels (of their difference, where their phases are opposite).
 
     Parameters
     ----------
@@ -110,7 +111,7 @@ def spectrogram(audio: Audio, *, n_fft: int | None = None, hop: int | None = Non
     # One-sided: every bin but the first and the last stands for two.
     scale = np.full(n_fft // 2 + 1, math.sqrt(2 / (n_fft * float(np.sum(window.astype(np.float64) ** 2)))), np.float32)
     scale[[0, -1]] /= np.float32(math.sqrt(2))
-    mono = audio.mono()
+    mono = one_signal(audio)
     padded = np.pad(mono, n_fft // 2, mode="reflect" if len(mono) else "constant")
     frames = np.lib.stride_tricks.sliding_window_view(padded, n_fft)[::hop]
     magnitudes = np.empty((n_fft // 2 + 1, len(frames)), np.float32)

@@ -48,6 +48,7 @@ def clip_record(clip: Clip) -> dict[str, Any]:
         "entry_s": {str(role): value for role, value in clip.entry.items()},
         "label": clip.label,
         "edited": list(clip.edited),
+        **({"lacks": sorted(clip.lacks)} if clip.lacks else {}),
     }
 
 
@@ -75,6 +76,7 @@ def clip_of_record(data: Mapping[str, Any]) -> Clip:
         entry={Role(role): value for role, value in data["entry_s"].items()},
         label=data["label"],
         edited=data["edited"],
+        lacks=frozenset(map(Role, data.get("lacks", ()))),
     )
 
 

@@ -16,6 +16,7 @@ from mashkit.catalog import Adder, AddReport, Catalog, MashupDB
 from mashkit.catalog.adding import can_travel
 from mashkit.catalog.excerpts import ExcerptPolicy
 from mashkit.catalog.protocols import Protocol, create_protocol
+from mashkit.catalog.songs import Song
 from mashkit.components import Component
 from mashkit.errors import (
     ComponentError,
@@ -224,6 +225,7 @@ class Kit:
         *,
         policy: ExcerptPolicy | None = None,
         cache: Path | None = None,
+        described: Sequence[Song] = (),
     ) -> Catalog:
         """Separate and analyze songs with this kit's executor; see :meth:`Catalog.build`."""
         return Catalog.build(
@@ -235,6 +237,7 @@ class Kit:
             executor=self.ingest_executor,
             notify=self._notify,
             loader=self.registry.plugins.hook.mashkit_load_audio,
+            described=described,
         )
 
     def add(

@@ -155,6 +155,8 @@ class Audio:
     def excerpt(self, start: float, duration: float) -> Audio:
         """Return the part from ``start`` for ``duration`` seconds (both rounded to frames), sharing the buffer.
 
+        Where both are rounded up, and the part ended with the audio before, it begins one frame earlier.
+
         Raises
         ------
         AudioError
@@ -162,8 +164,15 @@ class Audio:
         """
         first = round(start * self.sample_rate)
         last = first + round(duration * self.sample_rate)
+        if first > 0 and last == self.frames + 1 and (start + duration) * self.sample_rate <= self.frames + 0.51:
+            first, last = first - 1, last - 1
         if not 0 <= first <= last <= self.frames:
-            raise AudioError(f"excerpt {start:.3f} s + {duration:.3f} s is outside the audio's {self.duration:.3f} s")
+            raise AudioError(
+                f"excerpt {start:.3f} s + {duration:.3f} s is outside the audio's {self.duration:.3f} s: "
+                f"{last - self.frames} frames too long"
+                if last > self.frames
+                else f"excerpt {start:.3f} s + {duration:.3f} s is outside the audio's {self.duration:.3f} s"
+            )
         part = np.ascontiguousarray(self.samples[:, first:last])
         part.flags.writeable = False
         return Audio(part, self.sample_rate)
@@ -247,6 +256,9 @@ def _among(some: Times, increasing: Times) -> bool:
     return bool(places[-1] < len(increasing) and (increasing[places] == some).all())
 
 
+_HALF_FRAME_S = 1.2e-5
+"""Half a frame at 44.1 kHz is 11.34 µs: so far a cut on whole frames may lie from the beat it was made on."""
+
 _same_times = attrs.cmp_using(eq=np.array_equal)
 
 
@@ -300,14 +312,14 @@ class Analysis:
     def within(self, start: float, end: float) -> Analysis:
         """Return what holds from ``start`` until before ``end``, seconds, with times counted from ``start``.
 
-        Key, tempo and confidence stay. A beat within a hundredth of a millisecond before ``start`` lies on it: cuts are
-        made on whole frames, beats are not.
+        Key, tempo and confidence stay. A beat up to half a frame before ``start`` lies on it: cuts are made on whole
+        frames, beats are not.
         """
 
         def cut(times: Times | None) -> Times | None:
             if times is None:
                 return None
-            inside = times[(times >= start - 1e-5) & (times < end - 1e-5)]
+            inside = times[(times >= start - _HALF_FRAME_S) & (times < end - _HALF_FRAME_S)]
             return np.maximum(inside - start, 0.0)
 
         return attrs.evolve(self, beats=cut(self.beats), downbeats=cut(self.downbeats))
@@ -442,6 +454,8 @@ class Clip:
         Which part of the song it is ("verse", "chorus"), where somebody said.
     edited : tuple of str
         Fields of the analysis that a person set.
+    lacks : frozenset of Role
+        Roles that do not sound in it, and of which it has no stem: an a cappella lacks harmony and percussion.
     """
 
     id: str
@@ -458,6 +472,12 @@ class Clip:
     entry: Mapping[Role, float] = attrs.field(factory=dict, converter=frozen_mapping)
     label: str = ""
     edited: tuple[str, ...] = attrs.field(default=(), converter=as_tuple)
+    lacks: frozenset[Role] = attrs.field(default=frozenset(), converter=frozenset)
+
+    @property
+    def roles(self) -> tuple[Role, ...]:
+        """The roles it has stems of."""
+        return tuple(role for role in Role if role not in self.lacks)
 
     def require(self, *fields: str) -> None:
         """Raise AnalysisError unless the analysis knows each of ``fields`` ("key", "tempo", "downbeats"…)."""

@@ -133,6 +133,20 @@ class TestHissing(OfSeparators):
 
 
 @attrs.define(kw_only=True, eq=False)
+class Gated(Bands):
+    """Hears the mix at the level it comes at, and nothing of it below its gate."""
+
+    def separate(self, mix: Audio, *, peak: float | None = None) -> StemSet:
+        heard = np.where(np.abs(mix.samples) > 0.02, mix.samples, np.float32(0))
+        return Bands._separate(self, Audio(heard, mix.sample_rate))
+
+
+@caught_by("test_level_does_not_matter")
+class TestGated(OfSeparators):
+    mutant = Gated
+
+
+@attrs.define(kw_only=True, eq=False)
 class LongOnly(Bands):
     def _separate(self, mix: Audio) -> StemSet:
         if mix.frames < 4096:

@@ -21,7 +21,7 @@ import attrs
 import numpy as np
 import numpy.typing as npt
 
-from mashkit.cliptable import ClipTable
+from mashkit.cliptable import LACKING, ClipTable
 from mashkit.types import Condition, Role
 
 Rows: TypeAlias = npt.NDArray[np.intp]
@@ -152,6 +152,9 @@ class CandidateIndex:
         self._tonics, self._minor, self._tempi = table.tonics, table.minor, table.tempi
         self._known = (table.tonics >= 0) & np.isfinite(table.tempi) & table.downbeats
         self._active = table.activity >= np.float32(rules.min_activity)
+        has = table.activity != LACKING
+        self._active &= has
+        self._whole, self._sings = has.all(axis=1), has[:, list(Role).index(Role.VOCAL)]
         harmonic, percussion = (
             np.flatnonzero(self._known & self._active[:, list(Role).index(role)])
             for role in (Role.HARMONIC, Role.PERCUSSION)
@@ -175,12 +178,20 @@ class CandidateIndex:
 
     def seeds(self, condition: Condition) -> Rows:
         """Return the rows whose vocal may be drawn: those that sing and of which is known what the condition needs."""
-        sings = self._active[:, list(Role).index(Role.VOCAL)]
-        return np.flatnonzero(sings if condition is Condition.ORIGINAL else sings & self._known)
+        sings = self._active[:, list(Role).index(Role.VOCAL)] & self._sings
+        return np.flatnonzero(sings & (self._whole if condition is Condition.ORIGINAL else self._known))
 
     def knows(self, row: int, condition: Condition) -> bool:
-        """Tell whether key, tempo and a downbeat of the row are known, if the condition needs them."""
-        return condition is Condition.ORIGINAL or bool(self._known[row])
+        """Tell whether the row has a vocal, and of it is known what the condition needs: key, tempo, a downbeat.
+
+        An original needs nothing but all of its stems.
+        """
+        return bool(self._sings[row] and (self._whole if condition is Condition.ORIGINAL else self._known)[row])
+
+    @property
+    def known(self) -> npt.NDArray[np.bool_]:
+        """Of each row, whether key, tempo and a downbeat are known."""
+        return self._known
 
     def shift(self, seed: int, row: int) -> int:
         """Return the semitones, −6…+5, that bring the row to the seed's key."""

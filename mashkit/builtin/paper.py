@@ -19,8 +19,9 @@ import attrs
 import numpy as np
 from attrs import validators
 
-from mashkit.builtin import PAPER_GENERATOR
+from mashkit.builtin import PAPER_GENERATOR, causes
 from mashkit.builtin.candidates import KEY_FREE, TEMPO_FREE, CandidateIndex, Rules, index_of
+from mashkit.builtin.causes import Cause
 from mashkit.builtin.placing import BeatsOfClips, ClipBeats, Fades, Fit, Placed, Placer
 from mashkit.cliptable import ClipTable
 from mashkit.components import ComponentInfo
@@ -128,7 +129,7 @@ class PaperGenerator(DrawingGenerator):
         ]
         for bars in itertools.product(*(maker.offsets(vocal, fit) for fit in backing)):
             made = maker.plan(vocal, backing, bars, (0.0, 0.0, 0.0))
-            if made is not None:
+            if isinstance(made, MashupPlan):
                 yield made
 
 
@@ -151,8 +152,8 @@ class _PlanMaker:
 
     def plan(
         self, vocal: ClipBeats, backing: Sequence[Fit], bars: Sequence[int], late: Sequence[float]
-    ) -> MashupPlan | None:
-        """Return the plan of these clips on that vocal; None if it would be too short or too long.
+    ) -> MashupPlan | float:
+        """Return the plan of these clips on that vocal; its length, seconds, if it would be too short or too long.
 
         Parameters
         ----------
@@ -173,7 +174,7 @@ class _PlanMaker:
         start = max(one.offset_s for one in placed)
         duration = min(one.end(fit.clip.duration) for one, fit in zip(placed, chosen, strict=True)) - start
         if not options.min_duration_s <= duration <= options.max_duration_s:
-            return None
+            return duration
         sung_from = start - placed[0].offset_s
         fades = Fades(0.0, 0.0)
         if options.fades:
@@ -221,6 +222,7 @@ class _Drawer:
         self._maker = _PlanMaker(options, condition, seed)
         self._beats = _beats_of(clips)
         self._random = _RandomOfDraws(seed, condition)
+        self._vocal = vocal
         self._vocals = self._index.seeds(condition) if vocal is None else self._named(vocal)
         if len(self._vocals) == 0:
             raise self.nothing_fits(Counter({_NO_VOCAL: 1}))
@@ -231,26 +233,34 @@ class _Drawer:
 
     def draw(self, number: int, known: Container[int]) -> Draw:
         random = self._random.of(number)
+        chosen = self._chosen(random)
+        if isinstance(chosen, str):
+            return Draw(number=number, rejected=chosen)
+        vocal, backing = chosen
+        choice = (vocal * len(self._clips) + backing[0]) * len(self._clips) + backing[1]
+        if choice in known:
+            return Draw(number=number, choice=choice)
+        plan = self._plan(vocal, backing, random)
+        if isinstance(plan, float):
+            return Draw(number=number, choice=choice, rejected=_LENGTH)
+        chance = self._index.chance_matches(vocal, backing[0], backing[1], self._condition)
+        return Draw(number=number, choice=choice, plan=plan, chance=chance)
+
+    def _chosen(self, random: np.random.Generator) -> tuple[int, list[int]] | str:
+        """Return the rows of a vocal and its backing, or why there is none."""
         vocal = int(self._vocals[int(random.integers(len(self._vocals)))])
-        backing = []
+        backing: list[int] = []
         for role in _BACKING:
             if self._condition is Condition.ORIGINAL:
                 backing.append(vocal)
                 continue
             candidates = self._index.candidates(vocal, role, self._condition)
             if len(candidates) == 0:
-                return Draw(number=number, rejected=_NO_STEM.format(role))
+                return _NO_STEM.format(role)
             backing.append(candidates.row(int(random.integers(len(candidates)))))
-        choice = (vocal * len(self._clips) + backing[0]) * len(self._clips) + backing[1]
-        if choice in known:
-            return Draw(number=number, choice=choice)
-        plan = self._plan(vocal, backing, random)
-        if plan is None:
-            return Draw(number=number, choice=choice, rejected=_LENGTH)
-        chance = self._index.chance_matches(vocal, backing[0], backing[1], self._condition)
-        return Draw(number=number, choice=choice, plan=plan, chance=chance)
+        return vocal, backing
 
-    def _plan(self, vocal_row: int, rows: Sequence[int], random: np.random.Generator) -> MashupPlan | None:
+    def _plan(self, vocal_row: int, rows: Sequence[int], random: np.random.Generator) -> MashupPlan | float:
         vocal = self._beats.of(self._clips.fetch(vocal_row))
         backing = [self._fit(vocal, vocal_row, role, row) for role, row in zip(_BACKING, rows, strict=True)]
         bars = [0] * len(backing)
@@ -278,17 +288,41 @@ class _Drawer:
 
     def nothing_fits(self, rejected: Counter[str]) -> GenerationError:
         reason = rejected.most_common(1)[0][0] if rejected else "nothing fits"
+        why, fix = self._cause(reason)
         known = "; ".join(
             f"{clip.title}: {clip.analysis.key or 'no key'}, "
             + (f"{clip.analysis.tempo:.1f} BPM" if clip.analysis.tempo else "no tempo")
+            + ("" if clip.analysis.downbeats is not None and len(clip.analysis.downbeats) else ", no downbeats")
             for clip in self._clips[:8]
         )
-        options = self._options
+        known += f"; and {len(self._clips) - 8} more" if len(self._clips) > 8 else ""
         return GenerationError(
-            f"no {self._condition} mashup among {len(self._clips)} clips: {reason} [{known}]",
-            f"add songs, or widen max_shift (now {options.max_shift}) and min_speed/max_speed "
-            f"(now {options.min_speed}–{options.max_speed})",
+            f"no {self._condition} mashup among {len(self._clips)} clips: {reason}: {why} [{known}]", fix
         )
+
+    def _lengths(self) -> list[float]:
+        """Return how long the mashups of the first draws would be that are too short or too long, seconds."""
+        found = []
+        for number in range(causes.MOST_SEEDS):
+            random = self._random.of(number)
+            chosen = self._chosen(random)
+            length = None if isinstance(chosen, str) else self._plan(*chosen, random)
+            if isinstance(length, float):
+                found.append(length)
+        return found
+
+    def _cause(self, reason: str) -> Cause:
+        """Return why draws failed for that reason, and what helps."""
+        options = self._options
+        if reason == _NO_VOCAL:
+            row = None if self._vocal is None else self._clips.row_of(self._vocal)
+            if row is not None:
+                return causes.named_vocal(self._clips, row)
+            return causes.no_vocal(self._clips, self._condition, options.min_activity)
+        if reason == _LENGTH:
+            return causes.wrong_length(self._lengths(), options.min_duration_s, options.max_duration_s)
+        role = next((role for role in _BACKING if reason == _NO_STEM.format(role)), Role.HARMONIC)
+        return causes.no_stem(self._clips, self._index, self._vocals, role, self._condition)
 
 
 class _RandomOfDraws:
@@ -313,8 +347,13 @@ class _RandomOfDraws:
 
 
 def _loudness_gain(seed: Clip, clip: Clip, role: Role) -> float:
-    """Return the gain, dB, that gives the clip's stem the loudness of the seed's own stem of that role."""
-    gain = seed.loudness.get(role, -math.inf) - clip.loudness.get(role, -math.inf)
+    """Return the gain, dB, that gives the clip's stem the loudness of the seed's own stem of that role.
+
+    A voice alone has none: then the gain that brings the voice of the stem's own song to the seed's loudness, so that
+    the two sound together as that song does (ours).
+    """
+    compared = Role.VOCAL if role in seed.lacks else role
+    gain = seed.loudness.get(compared, -math.inf) - clip.loudness.get(compared, -math.inf)
     # Silence on either side (−inf) says nothing about balance.
     return min(max(gain, -LARGEST_GAIN_DB), LARGEST_GAIN_DB) if math.isfinite(gain) else 0.0
 

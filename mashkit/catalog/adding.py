@@ -22,6 +22,7 @@ from mashkit.errors import AudioFileError, CatalogError, MashkitError, OutputErr
 from mashkit.hookspecs import StageEvent
 from mashkit.interfaces import Analyzer, Separator
 from mashkit.interfaces.executor import Executor, Job, Work
+from mashkit.types import Clip, Role
 
 Unusable = tuple[Path, MashkitError]
 """A file that a protocol looked at, and why it is no song."""
@@ -250,13 +251,15 @@ class _Run:
         row = None if known is None else self._database.song(known)
         if row is None:
             return Task(song)
-        if not self._take(song, row.facts):
+        # An older mashkit did not look for silence and level: decoded once more, that is known.
+        facts = row.facts if row.facts.peak is not None else self._facts(song)
+        if not self._take(song, facts):
             return None
-        keys = self._database.known_results(row.facts.sha256)
-        wanted = self._ingestor.missing(song, row.facts, keys)
+        keys = self._database.known_results(facts.sha256)
+        wanted = self._ingestor.missing(song, facts, keys)
         if wanted:
             return Task(song, keys, wanted)
-        self._store(song, row.facts, Computed(row.facts, {}, {}), cached=True)
+        self._store(song, facts, Computed(facts, {}, {}), cached=True)
         return None
 
     def _take(self, song: Song, facts: SongFacts) -> bool:
@@ -310,7 +313,7 @@ class _Run:
                 records = clips_of(
                     song,
                     facts,
-                    excerpts_of(song, facts.duration_s, self._ingestor.policy),
+                    excerpts_of(song, facts, self._ingestor.policy),
                     keys,
                     self._database.results(sha256),
                     self._database.edits(sha256, keys.analysed_by(song)),
@@ -319,6 +322,7 @@ class _Run:
         if complete:
             del self._digests[song.path]
             self._report.notes += facts.notes
+            self._report.notes += _alone(song, records)
             self._end(Added(song.path, tuple(records), cached=cached))
 
     def _end(self, added: Added | None, path: Path | None = None) -> None:
@@ -349,6 +353,25 @@ class _Run:
                 message=message,
             )
         )
+
+
+def _alone(song: Song, records: Sequence[ClipRecord]) -> list[str]:
+    """Return what a person should know of a song in which a voice was found to be alone."""
+    clips = [record.clip for record in records if set(record.stems) == {Role.VOCAL}]
+    if not clips or song.holds != frozenset(Role):
+        return []
+    where = "" if len(clips) == len(records) else f" from {', '.join(f'{clip.start:.0f} s' for clip in clips)} on"
+    unknown = [name for name in ("key", "tempo", "downbeats") if any(_lacks(clip, name) for clip in clips)]
+    missing = f", and {', '.join(unknown)} of a voice alone are not guessed" if unknown else ""
+    return [
+        f"{song.path}: a voice alone{where}: it is used as it is, without harmony and drums{missing}"
+        + ("; give it with --vocal, --vocal-key, --vocal-bpm and --vocal-downbeat" if unknown else "")
+    ]
+
+
+def _lacks(clip: Clip, name: str) -> bool:
+    value = getattr(clip.analysis, name)
+    return value is None or (name == "downbeats" and len(value) == 0)
 
 
 def _header(song: Song) -> tuple[int, int, int] | None:

@@ -14,7 +14,7 @@ from mashkit.catalog.clips import ClipRecord
 from mashkit.catalog.database import MashupDB, default_cache
 from mashkit.catalog.excerpts import ExcerptPolicy
 from mashkit.catalog.ingest import LABELS, TRUE_STEMS
-from mashkit.catalog.songs import describe_song, find_songs
+from mashkit.catalog.songs import Song, describe_song, find_songs
 from mashkit.errors import CatalogError, MashkitError, UsageError
 from mashkit.hookspecs import StageEvent
 from mashkit.interfaces import Analyzer, Executor, Separator
@@ -86,6 +86,7 @@ class Catalog:
         executor: Executor | None = None,
         notify: Callable[[StageEvent], object] = lambda _: None,
         loader: Callable[..., Audio | None] | None = None,
+        described: Sequence[Song] = (),
     ) -> Catalog:
         """Make clips of every song in ``paths``; what the cache holds is not computed again.
 
@@ -104,6 +105,9 @@ class Catalog:
             Hears of every song as it starts and ends.
         loader : callable, optional
             The hook ``mashkit_load_audio``.
+        described : sequence of Song
+            Songs of which more is known than a path, a lone vocal for instance; they come first, and the same files in
+            ``paths`` are passed over.
 
         Returns
         -------
@@ -125,9 +129,11 @@ class Catalog:
             require("policy", policy, ExcerptPolicy, "give an ExcerptPolicy")
         database = MashupDB(cache or default_cache())
         adder = Adder(database, separator, analyzer, policy=policy, executor=executor, notify=notify, loader=loader)
-        files = find_songs(require_paths("paths", paths))
-        added = {one.path: one for one in adder.add(usable(files, describe_song))}
-        records = [record for path in files if path in added for record in added[path].records]
+        known = {song.path.resolve() for song in described}
+        files = [path for path in find_songs(require_paths("paths", paths)) if path.resolve() not in known]
+        added = {one.path: one for one in adder.add([*described, *usable(files, describe_song)])}
+        in_order = [*(song.path for song in described), *files]
+        records = [record for path in in_order if path in added for record in added[path].records]
         catalog = cls(database, records)
         catalog.failures = [Failure(path, error) for path, error in adder.report.failures]
         catalog.notes = [*database.notes, *adder.report.notes]
@@ -158,7 +164,12 @@ class Catalog:
         """Return the clip's stem for ``role``, as separated; raises CatalogError as :meth:`record` does."""
         if role not in set(Role):
             raise UsageError(f"role is {role!r}", f"give one of {', '.join(Role)}")
-        ref = self.record(clip_id).stems[role]
+        stems = self.record(clip_id).stems
+        if role not in stems:
+            raise CatalogError(
+                f"clip {clip_id!r} has no {role}: only {' and '.join(sorted(stems))} in it", "take another clip for it"
+            )
+        ref = stems[role]
         return self._cache.get((clip_id, role), lambda: self._database.objects.audio(ref))
 
     def provenance(self, clip_ids: Iterable[str]) -> Sequence[Mapping[str, Any]]:

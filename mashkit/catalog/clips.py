@@ -18,7 +18,9 @@ from mashkit.catalog.excerpts import Excerpt
 from mashkit.catalog.ingest import (
     ACTIVITY_FRAME_S,
     FIGURES,
+    LEVEL,
     SAMPLE_RATE,
+    TRUE_STEMS,
     Keys,
     SongFacts,
     activity,
@@ -27,6 +29,7 @@ from mashkit.catalog.ingest import (
 from mashkit.catalog.objects import SoundRef
 from mashkit.catalog.songs import Song
 from mashkit.errors import AudioFileError
+from mashkit.levels import usual_gain
 from mashkit.types import Analysis, Clip, Role, Times, frozen_mapping
 
 LEAST_AGREEMENT = 0.6
@@ -90,17 +93,19 @@ def clips_of(
     """
     analyses = []
     for excerpt in excerpts:
-        key = keys.analysis(song, facts.sha256, excerpt)
-        analyses.append(_labelled(song, excerpt, Analysis() if key is None else Analysis.from_dict(results[key])))
+        key = keys.analysis(song, facts, excerpt)
+        alone = is_alone(results[keys.stems(song, facts, excerpt)])
+        found = Analysis() if key is None or alone else Analysis.from_dict(results[key])
+        analyses.append(_labelled(song, excerpt, found))
     _require_fit(song, analyses)
     records = []
     for excerpt, analysis in zip(excerpts, analyses, strict=True):
-        parts = results[keys.stems(song, facts.sha256, excerpt)]
+        parts = results[keys.stems(song, facts, excerpt)]
         said = dict(edits.get(excerpt.start, {}))
         if "downbeat" in said:
             said["downbeat"] -= excerpt.start
         analysis = edited(analysis, said, excerpt.duration)
-        features = results.get(keys.features(song, facts.sha256, excerpt))
+        features = results.get(keys.features(song, facts, excerpt))
         separator = keys.separated_by(song)
         records.append(
             ClipRecord(
@@ -113,6 +118,11 @@ def clips_of(
             )
         )
     return records
+
+
+def is_alone(parts: Mapping[str, Any]) -> bool:
+    """Tell from the stems of an excerpt whether a voice is alone in it, so that key, tempo and bars are guesses."""
+    return set(parts) == {Role.VOCAL}
 
 
 def _labelled(song: Song, excerpt: Excerpt, found: Analysis) -> Analysis:
@@ -215,7 +225,13 @@ def _clip(
 ) -> Clip:
     first, last = _frames(excerpt, analysis)
     start, end = first / SAMPLE_RATE, last / SAMPLE_RATE
-    identity = [FIGURES, facts.sha256, SAMPLE_RATE, excerpt.start, excerpt.duration, first, last, separator]
+    cut: list[object] = [excerpt.start, excerpt.duration, first, last]
+    identity = [FIGURES, facts.sha256, SAMPLE_RATE, *cut, separator]
+    # What older versions did not know of, so that the ids of all other clips stay.
+    if facts.peak is not None and usual_gain(facts.peak) != 1 and separator != TRUE_STEMS:
+        identity.append({"level": LEVEL})
+    if len(parts) < len(Role):
+        identity.append({"roles": sorted(parts)})
     digest = hashlib.sha256(json.dumps(identity).encode()).hexdigest()[:12]
     frames = slice(round(start / ACTIVITY_FRAME_S), round(end / ACTIVITY_FRAME_S))
     sounding = {
@@ -238,6 +254,7 @@ def _clip(
         entry={role: moment for role, moment in entries.items() if moment is not None},
         label=excerpt.label,
         edited=edited_fields,
+        lacks=frozenset(Role) - sounding.keys(),
     )
 
 

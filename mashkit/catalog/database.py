@@ -33,7 +33,7 @@ from mashkit.catalog.ingest import SongFacts
 from mashkit.catalog.objects import ObjectStore, SoundRef
 from mashkit.catalog.schema import SCHEMA_VERSION, migrate
 from mashkit.catalog.songs import Song
-from mashkit.cliptable import ClipTable
+from mashkit.cliptable import LACKING, ClipTable
 from mashkit.components import Component, without_costs
 from mashkit.errors import CatalogError, MashkitError, OutputError
 from mashkit.recent import Recent
@@ -226,14 +226,13 @@ class MashupDB:
         """Return what is known of a song, or None."""
         found = self.rows(
             "SELECT path, title, licence, sample_rate, channels, frames, duration_s, notes, protocol, source, stems,"
-            " excerpts, known FROM songs WHERE sha256 = ?",
+            " excerpts, known, holds, sound FROM songs WHERE sha256 = ?",
             (sha256,),
         )
         if not found:
             return None
-        path, title, licence, rate, channels, frames, duration, notes, protocol, source, stems, excerpts, known = found[
-            0
-        ]
+        (path, title, licence, rate, channels, frames, duration, notes, protocol, source, stems, excerpts, known, holds,
+         sound) = found[0]  # fmt: skip
         song = Song(
             path=Path(path),
             title=title,
@@ -242,8 +241,11 @@ class MashupDB:
             excerpts=None if excerpts is None else tuple(Excerpt(*one) for one in json.loads(excerpts)),
             known=None if known is None else Analysis.from_dict(json.loads(known)),
             source=json.loads(source),
+            holds=frozenset(Role) if holds is None else frozenset(map(Role, json.loads(holds))),
         )
-        facts = SongFacts(sha256, rate, channels, frames, duration, tuple(json.loads(notes)))
+        heard = {} if sound is None else json.loads(sound)
+        silent = tuple((start, end) for start, end in heard.get("silent", ()))
+        facts = SongFacts(sha256, rate, channels, frames, duration, tuple(json.loads(notes)), heard.get("peak"), silent)
         return SongRow(song, facts, protocol)
 
     def known_results(self, song: str) -> frozenset[str]:
@@ -284,6 +286,8 @@ class MashupDB:
             "stems": json.dumps({name: str(path) for name, path in song.stems.items()}, sort_keys=True),
             "excerpts": None if song.excerpts is None else json.dumps([attrs.astuple(one) for one in song.excerpts]),
             "known": None if song.known is None else json.dumps(song.known.to_dict()),
+            "holds": None if song.holds == frozenset(Role) else json.dumps(sorted(song.holds)),
+            "sound": None if facts.peak is None else json.dumps({"peak": facts.peak, "silent": facts.silent}),
         }
         (number,) = database.execute(f"{_upsert('songs', values, 'sha256')} RETURNING number", values).fetchone()
         for digest in digests:
@@ -332,7 +336,7 @@ class MashupDB:
             "minor": key is not None and key.mode == "minor",
             "tempo": analysis.tempo,
             "downbeats": 0 if analysis.downbeats is None else len(analysis.downbeats),
-            **{str(role): clip.activity[role] for role in Role},
+            **{str(role): LACKING if role in clip.lacks else clip.activity[role] for role in Role},
         }
         (number,) = database.execute(f"{_upsert('clips', values, 'id')} RETURNING number", values).fetchone()
         rest = {
@@ -429,11 +433,16 @@ class MashupDB:
             sample_rate=rate,
             analysis=analysis,
             licence=licence,
-            loudness={role: rest["loudness"].get(str(role), -math.inf) for role in Role},
-            activity=dict(zip(Role, active, strict=True)),
+            loudness={
+                role: rest["loudness"].get(str(role), -math.inf)
+                for role, share in zip(Role, active, strict=True)
+                if share != LACKING
+            },
+            activity={role: share for role, share in zip(Role, active, strict=True) if share != LACKING},
             entry={Role(role): at for role, at in rest["entry"].items()},
             label=label,
             edited=json.loads(edited),
+            lacks=frozenset(role for role, share in zip(Role, active, strict=True) if share == LACKING),
         )
         stems = {
             Role(role): SoundRef(sha256, halvings, first, frames)

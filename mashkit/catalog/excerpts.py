@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
+
 import attrs
 import numpy as np
+import numpy.typing as npt
 
 from mashkit.types import Analysis
 
+SAMPLE_RATE = 44_100
+"""Rate of clips, Hz: what nearly all songs have, and what the separation models were trained at."""
 SHORTEST_S = 25.0
 """Shortest clip, seconds: no mashup is shorter (paper, "Mashup Generation")."""
 LONGEST_S = 60.0
@@ -15,6 +21,14 @@ FEWEST_BARS = 16
 """Bars of a clip, or more, where the song has them (paper, "Mashup Generation")."""
 PHRASE_BARS = 4
 """Clips of :data:`FEWEST_BARS` or more are whole phrases of so many bars (ours)."""
+LEAST_SOUND = 0.5
+"""Share of an excerpt's seconds in which something must sound for it to stay where it is (ours)."""
+WORTH_S = 15.0
+"""Seconds of sound that no other excerpt has, for which a silent one is moved there (ours): half the shortest clip and
+a little."""
+
+Spans = Sequence[tuple[float, float]]
+"""Stretches of silence, from … to, seconds of the song, ascending."""
 
 
 @attrs.frozen
@@ -38,6 +52,10 @@ class Excerpt:
     duration: float
     label: str = ""
     on_downbeats: bool = True
+
+    def ends_within(self, duration_s: float) -> bool:
+        """Tell whether a song of that length holds it, start and length rounded to frames as they are cut."""
+        return round(self.start * SAMPLE_RATE) + round(self.duration * SAMPLE_RATE) <= round(duration_s * SAMPLE_RATE)
 
     def cut(self, analysis: Analysis) -> tuple[float, float]:
         """Return where the clip begins and ends, seconds from the excerpt's start.
@@ -89,11 +107,20 @@ class ExcerptPolicy:
         if self.whole_s < self.length_s:
             raise ValueError(f"whole_s is {self.whole_s}, less than length_s, {self.length_s}")
 
-    def excerpts(self, duration_s: float) -> list[Excerpt]:
+    def excerpts(self, duration_s: float, silent: Spans = ()) -> list[Excerpt]:
         """Return the excerpts of a song that lasts so long, first to last; none of one below 25 s.
 
         They are centred at 1/(n + 1), …, n/(n + 1) of the song, where verses and choruses are, not intros and
-        endings. Starts are whole milliseconds, so that they are the same from run to run.
+        endings. Starts are whole milliseconds, so that they are the same from run to run; one that rounding puts beyond
+        the end is rounded down. An excerpt that is mostly silent is moved to where most sounds that no other one has,
+        and cut to it; where there is no more, it is left out.
+
+        Parameters
+        ----------
+        duration_s : float
+            Of the song, seconds: whole frames of the clips' rate.
+        silent : sequence of (float, float)
+            Where nothing sounds.
         """
         if duration_s < SHORTEST_S:
             return []
@@ -101,4 +128,54 @@ class ExcerptPolicy:
             return [Excerpt(0.0, duration_s, on_downbeats=self.on_downbeats)]
         centres = np.arange(1, self.per_song + 1) / (self.per_song + 1) * duration_s
         starts = np.clip(centres - self.length_s / 2, 0, duration_s - self.length_s)
-        return [Excerpt(round(float(start), 3), self.length_s, on_downbeats=self.on_downbeats) for start in starts]
+        found = [self._at(float(start), duration_s) for start in starts]
+        return _where_it_sounds(list(dict.fromkeys(found)), duration_s, silent)
+
+    def _at(self, start: float, duration_s: float) -> Excerpt:
+        rounded = Excerpt(round(start, 3), self.length_s, on_downbeats=self.on_downbeats)
+        thousandths = math.floor(start * 1000)
+        while not rounded.ends_within(duration_s):
+            rounded = attrs.evolve(rounded, start=thousandths / 1000)
+            thousandths -= 1
+        return rounded
+
+
+def _where_it_sounds(excerpts: list[Excerpt], duration_s: float, silent: Spans) -> list[Excerpt]:
+    """Return excerpts with those that are mostly silent moved, or left out."""
+    sounds = np.ones(math.ceil(duration_s), np.bool_)
+    for start, end in silent:
+        sounds[math.ceil(start) : math.ceil(end) if end >= duration_s else math.floor(end)] = False
+    kept = [one for one in excerpts if np.mean(sounds[_seconds(one)]) >= LEAST_SOUND]
+    for one in excerpts:
+        if one in kept:
+            continue
+        new = sounds.copy()
+        for other in kept:
+            new[_seconds(other)] = False
+        moved = _moved(one, new, duration_s)
+        if not kept or np.count_nonzero(new[_seconds(moved)]) >= WORTH_S:
+            kept.append(moved)
+    return sorted(dict.fromkeys(kept), key=lambda one: one.start)
+
+
+def _seconds(excerpt: Excerpt) -> slice:
+    """Return the whole seconds that an excerpt touches most of."""
+    return slice(round(excerpt.start), max(round(excerpt.start + excerpt.duration), round(excerpt.start) + 1))
+
+
+def _moved(excerpt: Excerpt, sounds: npt.NDArray[np.bool_], duration_s: float) -> Excerpt:
+    """Return an excerpt where most of these seconds sound, the nearest such place, cut to what sounds."""
+    length = math.ceil(excerpt.duration)
+    last = max(math.floor(duration_s - excerpt.duration), 0)
+    total = np.concatenate([[0], np.cumsum(sounds)])
+    counts = np.array([total[min(start + length, len(sounds))] - total[start] for start in range(last + 1)])
+    best = np.flatnonzero(counts == counts.max())
+    start = int(best[np.argmin(np.abs(best - excerpt.start))])
+    inside = np.flatnonzero(sounds[start : start + length])
+    if len(inside) == 0:
+        return attrs.evolve(excerpt, start=float(start))
+    first, end = start + int(inside[0]), min(start + int(inside[-1]) + 1, duration_s)
+    if end - first < SHORTEST_S:  # sound is short: the silence after it belongs to the clip, or that before it
+        end = min(first + SHORTEST_S, duration_s)
+        first = max(math.floor(end - SHORTEST_S), 0) if end - first < SHORTEST_S else first
+    return attrs.evolve(excerpt, start=float(first), duration=float(min(end - first, excerpt.duration)))

@@ -36,11 +36,12 @@ from mashkit.catalog.exported import (
     schema,
     shard_paths,
 )
+from mashkit.catalog.objects import encode
 from mashkit.catalog.upkeep import content_digest
 from mashkit.errors import CatalogError, OutputError, UsageError
 from mashkit.hookspecs import StageEvent
 from mashkit.output import clip_record, environment
-from mashkit.types import Role
+from mashkit.types import Audio, Role
 
 SHARD_CLIPS = 64
 """Clips of a shard: with three stems of 30 s some 0.8 GB, as readers of webdataset like it."""
@@ -315,12 +316,15 @@ def _known(record: ClipRecord) -> dict[str, Any]:
     return clip_record(record.clip) | {
         "separator": record.separator,
         "analyzer": record.analyzer,
-        "halvings": {str(role): ref.halvings for role, ref in record.stems.items()},
+        "halvings": {str(role): record.stems[role].halvings if role in record.stems else 0 for role in Role},
     }
 
 
 def _data(database: MashupDB, record: ClipRecord, field: str) -> bytes:
     """Return the file of a field of a clip."""
+    if field != FEATURES and Role(field) in record.clip.lacks:  # all clips of an export have the same files
+        frames = next(iter(record.stems.values())).frames
+        return encode(Audio(np.zeros((2, frames), np.float32), record.clip.sample_rate))[1]
     if field != FEATURES:
         return database.objects.cut(record.stems[Role(field)])
     file = io.BytesIO()

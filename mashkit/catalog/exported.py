@@ -385,6 +385,10 @@ def _record_of_row(row: Mapping[str, Any]) -> dict[str, Any]:
     record = {name: value for name, value in row.items() if name not in _ANALYSIS}
     record["analysis"] = {name: row[name] for name in _ANALYSIS} | {"confidence": dict(row["confidence"])}
     # A role that never enters has no entry; one that is silent has a loudness, of which there is no number.
+    lacks = [role for role, share in row["activity"].items() if share is None]  # a clip that lacks none was measured
+    for name in ("activity", "loudness_lufs"):
+        record[name] = {role: value for role, value in row[name].items() if role not in lacks}
+    record["lacks"] = lacks
     record["entry_s"] = {role: value for role, value in row["entry_s"].items() if value is not None}
     record["halvings"] = {role: row[role]["halvings"] for role in map(str, Role) if role in row}
     return record

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import math
 from collections.abc import Callable, Mapping
 from functools import cached_property
 from typing import Any
@@ -18,17 +19,19 @@ import numpy as np
 import numpy.typing as npt
 
 from mashkit import features
+from mashkit.audiobuffer import weighted_sum
 from mashkit.audiofile import load, resample
+from mashkit.catalog.excerpts import SAMPLE_RATE as SAMPLE_RATE
 from mashkit.catalog.excerpts import SHORTEST_S, Excerpt, ExcerptPolicy
 from mashkit.catalog.objects import encode
 from mashkit.catalog.songs import Song
 from mashkit.catalog.synchrony import synchrony_note
 from mashkit.errors import AudioFileError
 from mashkit.interfaces import Analyzer, Separator
+from mashkit.levels import complaints, usual_gain
+from mashkit.silence import SILENCE_DB, loudest_second_db, sounding_seconds
 from mashkit.types import ROLE_STEMS, Audio, Role, StemSet
 
-SAMPLE_RATE = 44_100
-"""Rate of clips, Hz: what nearly all songs have, and what the separation models were trained at."""
 NARROW_BAND_HZ = 16_000
 """Recordings at a lower rate are used, but said to be: they hold nothing above half of it."""
 
@@ -39,6 +42,12 @@ FIGURES = 3
 """Counts up whenever a figure measured of the stems changes or is added: what is kept is then computed anew."""
 FEATURES = 1
 """Counts up whenever a feature changes or is added."""
+LEVEL = 1
+"""Counts up whenever stems of recordings at an unusual level (:mod:`mashkit.levels`) change; others stay."""
+SILENT_S = 5.0
+"""Shortest silence of a song that is remembered, seconds: a shorter one makes no excerpt mostly silent."""
+VOICE_ALONE_DB = 25.0
+"""How far harmony and percussion must lie below the voice for it to be alone, dB (ours)."""
 ACTIVITY_FRAME_S = 0.1
 ACTIVITY_RANGE_DB = 25.0
 """A stem sounds in a frame when it lies within this range of the mix's level: below it, it is separation residue."""
@@ -64,6 +73,10 @@ class SongFacts:
         Of the mix at the clips' rate.
     notes : tuple of str
         What the user should know though nothing failed.
+    peak : float, optional
+        Largest absolute sample of the mix; None where an older mashkit decoded it.
+    silent : tuple of (float, float)
+        Where nothing sounds for :data:`SILENT_S` or more, seconds.
     """
 
     sha256: str
@@ -72,6 +85,8 @@ class SongFacts:
     frames: int
     duration_s: float
     notes: tuple[str, ...] = ()
+    peak: float | None = None
+    silent: tuple[tuple[float, float], ...] = ()
 
 
 @attrs.frozen
@@ -126,21 +141,30 @@ class Keys:
     analyzer: str
     sample_rate: int = SAMPLE_RATE
 
-    def analysis(self, song: Song, sha256: str, excerpt: Excerpt) -> str | None:
-        """Key of an excerpt's analysis; None where labels say all that an analyzer would."""
-        return None if is_analysed(song) else self._key(ANALYSIS, sha256, excerpt, self.analyzer)
+    def analysis(self, song: Song, facts: SongFacts, excerpt: Excerpt) -> str | None:
+        """Key of an excerpt's analysis; None where an analyzer has nothing to say beside the labels."""
+        return None if is_analysed(song) else self._key(ANALYSIS, facts.sha256, excerpt, self.analyzer)
 
-    def stems(self, song: Song, sha256: str, excerpt: Excerpt) -> str:
+    def stems(self, song: Song, facts: SongFacts, excerpt: Excerpt) -> str:
         """Key of an excerpt's stems and figures; with all roles true, no separator has a part in it."""
-        return self._key(STEMS, sha256, excerpt, FIGURES, self.separated_by(song), sorted(true_roles(song)))
+        return self._key(STEMS, facts.sha256, excerpt, FIGURES, *self._made_of(song, facts))
 
-    def features(self, song: Song, sha256: str, excerpt: Excerpt) -> str:
+    def features(self, song: Song, facts: SongFacts, excerpt: Excerpt) -> str:
         """Key of an excerpt's features."""
-        return self._key(FEATURE, sha256, excerpt, FEATURES, self.separated_by(song), sorted(true_roles(song)))
+        return self._key(FEATURE, facts.sha256, excerpt, FEATURES, *self._made_of(song, facts))
+
+    def _made_of(self, song: Song, facts: SongFacts) -> list[object]:
+        """Return what an excerpt's stems depend on; of a whole song at a usual level, what they always did."""
+        depends: list[object] = [self.separated_by(song), sorted(true_roles(song))]
+        if song.holds != frozenset(Role):
+            depends.append({"holds": sorted(song.holds)})
+        if depends[0] != TRUE_STEMS and facts.peak is not None and usual_gain(facts.peak) != 1:
+            depends.append({"level": LEVEL})
+        return depends
 
     def separated_by(self, song: Song) -> str:
         """Return the separator's fingerprint, or :data:`TRUE_STEMS`."""
-        return TRUE_STEMS if true_roles(song) == frozenset(Role) else self.separator
+        return TRUE_STEMS if true_roles(song) == song.holds else self.separator
 
     def analysed_by(self, song: Song) -> str:
         """Return the analyzer's fingerprint, or :data:`LABELS`."""
@@ -152,19 +176,26 @@ class Keys:
 
 
 def true_roles(song: Song) -> frozenset[Role]:
-    """Return the roles of which a song has true stems."""
+    """Return the roles of which a song has true stems; what holds one role only is its stem itself."""
+    if len(song.holds) == 1:
+        return song.holds
     return frozenset(role for role, names in ROLE_STEMS.items() if any(name in song.stems for name in names))
 
 
 def is_analysed(song: Song) -> bool:
-    """Tell whether labels say all that an analyzer would."""
+    """Tell whether an analyzer would have nothing to say beside the labels: they say all, or a voice is alone.
+
+    Key, tempo and bars of a voice alone are guesses: nothing plays them.
+    """
+    if song.holds == {Role.VOCAL}:
+        return True
     known = song.known
     return known is not None and all(
         field is not None for field in (known.key, known.tempo, known.beats, known.downbeats)
     )
 
 
-def excerpts_of(song: Song, duration_s: float, policy: ExcerptPolicy) -> list[Excerpt]:
+def excerpts_of(song: Song, facts: SongFacts, policy: ExcerptPolicy) -> list[Excerpt]:
     """Return the parts of a song that become clips: its own, or the policy's.
 
     Raises
@@ -172,6 +203,7 @@ def excerpts_of(song: Song, duration_s: float, policy: ExcerptPolicy) -> list[Ex
     AudioFileError
         If there is none, or labels speak of what lies beyond the song's end.
     """
+    duration_s = facts.duration_s
     latest = max((one.start + one.duration for one in song.excerpts or ()), default=0.0)
     if song.known is not None and song.known.beats is not None and len(song.known.beats):
         latest = max(latest, float(song.known.beats[-1]))
@@ -182,14 +214,14 @@ def excerpts_of(song: Song, duration_s: float, policy: ExcerptPolicy) -> list[Ex
             "use the recording that was labelled",
         )
     if song.excerpts is None:
-        found = policy.excerpts(duration_s)
+        found = policy.excerpts(facts.duration_s, facts.silent)
     else:
         found = [attrs.evolve(one, duration=min(one.duration, duration_s - one.start)) for one in song.excerpts]
         found = [one for one in found if one.duration >= SHORTEST_S - LABELS_BEYOND_S]
     if not found:
         raise AudioFileError(
             song.path,
-            f"lasts {duration_s:.1f} s; a mashup needs clips of {SHORTEST_S:g} s or more",
+            f"lasts {math.floor(1000 * duration_s) / 1000:g} s; a mashup needs clips of {SHORTEST_S:g} s or more",
             "use a longer recording",
         )
     return found
@@ -229,8 +261,8 @@ class Ingestor:
     def missing(self, song: Song, facts: SongFacts, known: frozenset[str]) -> frozenset[str]:
         """Return the kinds of results that are not known yet; raises AudioFileError as :func:`excerpts_of` does."""
         kinds = set()
-        for excerpt in excerpts_of(song, facts.duration_s, self.policy):
-            key = self.keys.analysis(song, facts.sha256, excerpt)
+        for excerpt in excerpts_of(song, facts, self.policy):
+            key = self.keys.analysis(song, facts, excerpt)
             if key is not None and key not in known:
                 kinds.add(ANALYSIS)
             if not self._stems_keys(song, facts, excerpt) <= known:
@@ -238,8 +270,8 @@ class Ingestor:
         return frozenset(kinds)
 
     def _stems_keys(self, song: Song, facts: SongFacts, excerpt: Excerpt) -> frozenset[str]:
-        stems = self.keys.stems(song, facts.sha256, excerpt)
-        return frozenset({stems, self.keys.features(song, facts.sha256, excerpt)} if self.with_features else {stems})
+        stems = self.keys.stems(song, facts, excerpt)
+        return frozenset({stems, self.keys.features(song, facts, excerpt)} if self.with_features else {stems})
 
     def facts(self, song: Song) -> SongFacts:
         """Decode a song and say what it is; raises AudioFileError if that cannot be done."""
@@ -259,26 +291,35 @@ class Ingestor:
         facts = decoded.facts
         results: dict[str, tuple[str, Any]] = {}
         objects: dict[tuple[str, str], bytes] = {}
-        for excerpt in excerpts_of(song, facts.duration_s, self.policy):
-            key = self.keys.analysis(song, facts.sha256, excerpt)
+        for excerpt in excerpts_of(song, facts, self.policy):
+            key = self.keys.analysis(song, facts, excerpt)
             if ANALYSIS in task.wanted and key is not None and key not in task.known:
                 results[key] = (ANALYSIS, self.analyzer.analyze(decoded.excerpt(excerpt)).to_dict())
             if STEMS in task.wanted and not self._stems_keys(song, facts, excerpt) <= task.known:
                 mix = decoded.excerpt(excerpt)
-                stems = self._stems(decoded, excerpt, mix, true_roles(song))
+                stems = self._stems(decoded, excerpt, mix, song)
                 figures = {str(role): _figures(stem, mix, objects) for role, stem in stems.items()}
-                results[self.keys.stems(song, facts.sha256, excerpt)] = (STEMS, figures)
+                results[self.keys.stems(song, facts, excerpt)] = (STEMS, figures)
                 if self.with_features:
-                    key = self.keys.features(song, facts.sha256, excerpt)
+                    key = self.keys.features(song, facts, excerpt)
                     results[key] = (FEATURE, _features(stems, objects))
         return Computed(facts, results, objects)
 
-    def _stems(self, decoded: _Decoded, excerpt: Excerpt, mix: Audio, true: frozenset[Role]) -> dict[Role, Audio]:
+    def _stems(self, decoded: _Decoded, excerpt: Excerpt, mix: Audio, song: Song) -> dict[Role, Audio]:
+        """Return the stems of an excerpt, of those roles that are in it."""
+        if len(song.holds) == 1:
+            return dict.fromkeys(song.holds, mix)
+        true = true_roles(song)
         stems = {role: decoded.true_stem(role, excerpt) for role in true}
         if true != frozenset(Role):
-            separated = self.separator.separate(mix)
+            separated = self.separator.separate(mix, peak=decoded.facts.peak)
             stems |= {role: separated.role(role) for role in Role if role not in true}
-        return {role: stems[role] for role in Role}
+            if not true and song.holds == frozenset(Role) and is_voice_alone(stems):
+                return {Role.VOCAL: mix}
+            if Role.VOCAL not in song.holds:  # nobody sings: what was taken for a voice is an instrument
+                parts = [(1.0, stems[Role.HARMONIC]), (1.0, stems.pop(Role.VOCAL))]
+                stems[Role.HARMONIC] = weighted_sum(parts)
+        return {role: stems[role] for role in Role if role in stems}
 
 
 class _Decoded:
@@ -310,9 +351,15 @@ class _Decoded:
     @cached_property
     def facts(self) -> SongFacts:
         first = self._originals[0]
-        if self._mix.peak == 0:
-            raise AudioFileError(self._song.path, "is silent from beginning to end", "use a recording with sound in it")
-        notes = []
+        level = loudest_second_db(self._mix)
+        if level < SILENCE_DB:
+            raise AudioFileError(
+                self._song.path,
+                "is silent from beginning to end"
+                + ("" if level == -math.inf else f": its loudest second has {level:.0f} dB relative to full scale"),
+                "use a recording with sound in it",
+            )
+        notes = [f"{self._song.path}: {complaint}" for complaint in complaints(self._mix_as_recorded)]
         if first.sample_rate < NARROW_BAND_HZ:
             notes.append(
                 f"{self._song.path}: {first.sample_rate} Hz, so nothing above {first.sample_rate // 2} Hz; "
@@ -326,8 +373,20 @@ class _Decoded:
             digest.update(f"{audio.sample_rate} {audio.samples.shape} ".encode())
             digest.update(audio.samples.data)
         return SongFacts(
-            digest.hexdigest(), first.sample_rate, first.channels, first.frames, self._mix.duration, tuple(notes)
+            digest.hexdigest(),
+            first.sample_rate,
+            first.channels,
+            first.frames,
+            self._mix.duration,
+            tuple(notes),
+            self._mix.peak,
+            _silences(sounding_seconds(self._mix), self._mix.duration),
         )
+
+    @property
+    def _mix_as_recorded(self) -> Audio:
+        """The mix before it was resampled, which rounds clipped tops; where there is none, the sum of the stems."""
+        return self._originals[0] if self._song.has_mix else self._mix
 
     def excerpt(self, excerpt: Excerpt) -> Audio:
         return self._mix.excerpt(excerpt.start, excerpt.duration)
@@ -345,6 +404,13 @@ class _Decoded:
         return StemSet(parts).role(role)
 
 
+def _silences(sounds: npt.NDArray[np.bool_], duration_s: float) -> tuple[tuple[float, float], ...]:
+    """Return where nothing sounds for :data:`SILENT_S` or more, given of each second whether something does."""
+    edges = np.flatnonzero(np.diff(np.concatenate([[False], ~sounds, [False]])))
+    spans = ((float(start), min(float(end), duration_s)) for start, end in edges.reshape(-1, 2))
+    return tuple((start, end) for start, end in spans if end - start >= SILENT_S)
+
+
 def _stereo(audio: Audio) -> Audio:
     return audio if audio.channels == 2 else Audio(np.repeat(audio.samples, 2, axis=0), audio.sample_rate)
 
@@ -359,6 +425,16 @@ def _figures(stem: Audio, mix: Audio, objects: dict[tuple[str, str], bytes]) -> 
         "loudness": loudness(stem),
         "sounding": "".join("1" if one else "0" for one in sounding(stem, mix)),
     }
+
+
+def is_voice_alone(stems: Mapping[Role, Audio]) -> bool:
+    """Tell from separated stems whether nothing but a voice sounded: an a cappella.
+
+    That is so where what is not the voice lies :data:`VOICE_ALONE_DB` below it, harmony and percussion both.
+    """
+    powers = {role: float(np.mean(np.square(stem.samples, dtype=np.float64))) for role, stem in stems.items()}
+    rest = max(powers[Role.HARMONIC], powers[Role.PERCUSSION])
+    return powers[Role.VOCAL] > 0 and rest < powers[Role.VOCAL] * 10 ** (-VOICE_ALONE_DB / 10)
 
 
 def _features(stems: Mapping[Role, Audio], objects: dict[tuple[str, str], bytes]) -> dict[str, Any]:
@@ -389,11 +465,11 @@ def loudness(audio: Audio) -> float | None:
 
 def sounding(stem: Audio, mix: Audio) -> npt.NDArray[np.bool_]:
     """Say of each 0.1 s frame whether the stem's RMS lies within 25 dB of the whole mix's RMS."""
-    level = float(np.sqrt(np.mean(np.square(mix.samples, dtype=np.float64))))
     hop = round(ACTIVITY_FRAME_S * stem.sample_rate)
     whole = stem.frames // hop * hop
+    level = float(np.sqrt(np.mean(np.square(mix.samples, dtype=np.float64)))) if mix.frames else 0.0
     if level == 0 or whole == 0:
-        return np.zeros(0, np.bool_)
+        return np.zeros(stem.frames // hop, np.bool_)
     frames: npt.NDArray[np.float32] = stem.samples[:, :whole].reshape(stem.channels, -1, hop)
     rms = np.sqrt(np.mean(np.square(frames, dtype=np.float32), axis=(0, 2)))
     loud: npt.NDArray[np.bool_] = rms > level * 10 ** (-ACTIVITY_RANGE_DB / 20)
@@ -411,6 +487,8 @@ def entry(frames: npt.NDArray[np.bool_]) -> float | None:
     That is the first frame that sounds (:func:`sounding`), with half of the second it begins: a click or a breath is
     no entry.
     """
+    if not frames.any():
+        return None
     window = round(1.0 / ACTIVITY_FRAME_S)
     ahead = np.convolve(frames, np.ones(window))[window - 1 :]
     entries = np.flatnonzero(frames & (ahead[: len(frames)] >= window / 2))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Callable
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 """Counts up whenever a table changes; :data:`_STEPS` holds the way there."""
 
 _TABLES = """
@@ -24,7 +24,9 @@ CREATE TABLE songs (
     source TEXT NOT NULL,          -- JSON: data set, number, labels
     stems TEXT NOT NULL,           -- JSON: name to path, of true stems
     excerpts TEXT,                 -- JSON: the parts its protocol names, where it does
-    known TEXT                     -- JSON: what labels say of the whole song
+    known TEXT,                    -- JSON: what labels say of the whole song
+    holds TEXT,                    -- JSON list of the roles in it, where it is no whole song
+    sound TEXT                     -- JSON: peak, and where it is silent; NULL where an older mashkit decoded it
 );
 CREATE INDEX songs_by_header ON songs (frames, sample_rate, channels);
 
@@ -128,7 +130,13 @@ def _from_1(database: sqlite3.Connection) -> None:
     _create(database)
 
 
-_STEPS: dict[int, Callable[[sqlite3.Connection], None]] = {0: _create, 1: _from_1}
+def _from_2(database: sqlite3.Connection) -> None:
+    """Version 2 did not know of songs that lack a role, nor of level and silence, which decoding a song again tells."""
+    for column in ("holds", "sound"):
+        database.execute(f"ALTER TABLE songs ADD COLUMN {column} TEXT")
+
+
+_STEPS: dict[int, Callable[[sqlite3.Connection], None]] = {0: _create, 1: _from_1, 2: _from_2}
 """What makes the current tables of each older version; 0 is an empty file."""
 
 

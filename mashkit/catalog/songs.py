@@ -14,7 +14,7 @@ from mashkit.audiofile import AUDIO_SUFFIXES, UNREADABLE_SUFFIXES, require_file
 from mashkit.catalog.excerpts import Excerpt
 from mashkit.errors import AudioFileError
 from mashkit.models import sha256_of
-from mashkit.types import Analysis, frozen_mapping
+from mashkit.types import Analysis, Role, frozen_mapping
 
 _GENERIC_NAMES = frozenset({"audio", "mix", "mixture", "song", "track"})
 """File names that say nothing: the folder's name is the title then."""
@@ -42,6 +42,9 @@ class Song:
         What somebody else says of the whole song, times from its start: goes before what an analyzer finds.
     source : mapping of str to str
         Where it comes from, for the record: data set, number, labels.
+    holds : frozenset of Role
+        The roles that sound in it, where it is no whole song: a lone vocal, an instrumental. What holds one role is
+        that role's stem as it is, and nothing is separated.
     """
 
     path: Path
@@ -51,6 +54,7 @@ class Song:
     excerpts: tuple[Excerpt, ...] | None = None
     known: Analysis | None = None
     source: Mapping[str, str] = attrs.field(factory=dict, converter=frozen_mapping)
+    holds: frozenset[Role] = attrs.field(default=frozenset(Role), converter=frozenset)
 
     @property
     def has_mix(self) -> bool:

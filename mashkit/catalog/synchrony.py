@@ -10,6 +10,7 @@ import numpy.typing as npt
 from mashkit.audiofile import resample
 from mashkit.catalog.songs import Song
 from mashkit.errors import AudioFileError
+from mashkit.levels import one_signal
 from mashkit.types import Audio
 
 RATE = 11_025
@@ -36,7 +37,7 @@ def delay(stem: Audio, mix: Audio) -> float | None:
     """
     import scipy.fft  # here: few songs come with true stems and a mix
 
-    one, other = (resample(Audio(audio.mono()[None], audio.sample_rate), RATE).samples[0] for audio in (stem, mix))
+    one, other = (resample(Audio(one_signal(audio)[None], audio.sample_rate), RATE).samples[0] for audio in (stem, mix))
     size = scipy.fft.next_fast_len(len(one) + len(other), real=True)
     cross = scipy.fft.rfft(other, size) * np.conj(scipy.fft.rfft(one, size))
     magnitude = np.abs(cross)

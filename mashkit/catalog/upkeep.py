@@ -338,9 +338,9 @@ def _needed_results(database: MashupDB, cursor: sqlite3.Connection) -> set[str]:
         record = database.record(clip_id)
         assert row is not None  # noqa: S101 — a clip's song is a foreign key
         keys = Keys(record.separator, record.analyzer)
-        needed.add(keys.stems(row.song, sha256, record.excerpt))
-        needed.add(keys.features(row.song, sha256, record.excerpt))
-        analysis = keys.analysis(row.song, sha256, record.excerpt)
+        needed.add(keys.stems(row.song, row.facts, record.excerpt))
+        needed.add(keys.features(row.song, row.facts, record.excerpt))
+        analysis = keys.analysis(row.song, row.facts, record.excerpt)
         if analysis is not None:
             needed.add(analysis)
     return needed

@@ -19,11 +19,12 @@ import rich.table
 
 from mashkit.atomicfile import replacing, require_writable_folder, write_json, write_text
 from mashkit.audiobuffer import settle, weighted_sum
-from mashkit.audiofile import load, require_encodable, save
+from mashkit.audiofile import AUDIO_SUFFIXES, UNREADABLE_SUFFIXES, load, require_encodable, save
 from mashkit.catalog import Catalog
 from mashkit.catalog.database import default_cache
 from mashkit.catalog.excerpts import LONGEST_S, SHORTEST_S, ExcerptPolicy
-from mashkit.catalog.songs import find_songs
+from mashkit.catalog.lone import VOICE, describe_lone
+from mashkit.catalog.songs import Song, find_songs
 from mashkit.cli.bench import bench as bench  # a command like the others; its handlers have a module of their own
 from mashkit.cli.db import db as db  # likewise
 from mashkit.cli.db import named, opened, print_clips
@@ -31,18 +32,28 @@ from mashkit.cli.env import env as env  # likewise
 from mashkit.cli.main import COMPONENT_KINDS, KINDS, own_commands
 from mashkit.cli.models import models as models  # the same
 from mashkit.cli.progress import ProgressListener
-from mashkit.errors import AudioFileError, CatalogError, MashkitError, PlanError, TimeMapError, UsageError
+from mashkit.errors import (
+    AudioFileError,
+    CatalogError,
+    GenerationError,
+    MashkitError,
+    PlanError,
+    TimeMapError,
+    UsageError,
+)
 from mashkit.generation import UNMATCHED, Mixture, Recipe, Report
 from mashkit.hookspecs import StageEvent
 from mashkit.interfaces.generator import PLAN_OPTIONS
+from mashkit.levels import complaints
 from mashkit.mixing import PEAK_CEILING_DB
 from mashkit.output import MASHUP_FILES, clip_record, environment, write_mashup
 from mashkit.pipeline import Kit, Ranked
 from mashkit.products import MARK, OutputSet, folder_for, require_replaceable
 from mashkit.registry import Registry
+from mashkit.render import Mashup
 from mashkit.scaffold import new_plugin
 from mashkit.timemap import TimeMap
-from mashkit.types import Audio, Condition, Finish, MashupPlan, Role, Score
+from mashkit.types import Analysis, Audio, Condition, Finish, MashupPlan, Role, Score
 
 DONE, FAILED, PARTLY = 0, 1, 3
 PLANS = 10
@@ -146,11 +157,18 @@ def _catalog(kit: Kit, arguments: argparse.Namespace, songs: Sequence[Path]) -> 
     if songs and arguments.db is not None:
         raise UsageError(f"songs and --db {arguments.db}", "give the ones or the other")
     if not songs:
+        if _voice(arguments) is not None:
+            raise UsageError(
+                f"--vocal {arguments.vocal} with a database",
+                "add it to the database: mashkit db add FOLDER --protocol roles; then give its clip's id",
+            )
         catalog = Catalog(opened(arguments.db, write=False))
         if not catalog.clips:
             raise CatalogError(f"{named(arguments.db)} holds no clip", "add songs: mashkit db add FOLDER")
         return catalog
-    catalog = kit.catalog(songs, policy=_policy(arguments), cache=arguments.cache)
+    voice = _voice(arguments)
+    described = [] if voice is None else [voice]
+    catalog = kit.catalog(songs, policy=_policy(arguments), cache=arguments.cache, described=described)
     for note in catalog.notes:
         _say(note)
     if not catalog.clips:
@@ -159,6 +177,56 @@ def _catalog(kit: Kit, arguments: argparse.Namespace, songs: Sequence[Path]) -> 
             "the reasons are above",
         )
     return catalog
+
+
+def _voice(arguments: argparse.Namespace) -> Song | None:
+    """Return the song that --vocal FILE means, with what the other options say of it; None for a clip's id."""
+    vocal = getattr(arguments, "vocal", None)
+    options = {"key": "--vocal-key", "tempo": "--vocal-bpm", "downbeat": "--vocal-downbeat"}
+    names = {name: option.lstrip("-").replace("-", "_") for name, option in options.items()}
+    said = {name: value for name, of in names.items() if (value := getattr(arguments, of, None)) is not None}
+    if vocal is None or not _is_file(vocal):
+        if said:
+            raise UsageError(
+                f"{', '.join(options[name] for name in said)} without --vocal FILE",
+                "they are of a voice in a file; what is known of a clip is set with `mashkit db edit`",
+            )
+        return None
+    if "downbeat" in said and "tempo" not in said:
+        raise UsageError(f"--vocal-downbeat {said['downbeat']} without --vocal-bpm", "give both")
+    return describe_lone(Path(vocal), VOICE, **said)
+
+
+def _is_file(vocal: str) -> bool:
+    """Tell whether --vocal names a file rather than a clip, whose ids have neither dots nor slashes."""
+    return Path(vocal).suffix.lower() in AUDIO_SUFFIXES | UNREADABLE_SUFFIXES or Path(vocal).is_file()
+
+
+def _vocals(catalog: Catalog, arguments: argparse.Namespace) -> list[str | None]:
+    """Return the clips whose vocals --vocal means, the one that sings most first; [None] where any will do."""
+    if arguments.vocal is None or not _is_file(arguments.vocal):
+        return [arguments.vocal]
+    for failure in catalog.failures:
+        if failure.path == Path(arguments.vocal):
+            raise failure.error
+    clips = [clip for clip in catalog.clips if clip.source == str(Path(arguments.vocal))]
+    return [clip.id for clip in sorted(clips, key=lambda clip: -clip.activity[Role.VOCAL])]
+
+
+def _generated(kit: Kit, catalog: Catalog, condition: Condition, arguments: argparse.Namespace) -> list[Mashup]:
+    """Return the mashups that were asked for; of a voice in a file, as many of each of its clips."""
+    vocals = _vocals(catalog, arguments)
+    each = -(-arguments.count // len(vocals))
+    found: list[Mashup] = []
+    errors: list[GenerationError] = []
+    for vocal in vocals:
+        try:
+            found += kit.generate(catalog, condition=condition, count=each, seed=arguments.seed, vocal=vocal)
+        except GenerationError as error:
+            errors.append(error)
+    if not found:
+        raise errors[0]
+    return found[: arguments.count]
 
 
 def _failures(catalog: Catalog) -> list[dict[str, str]]:
@@ -199,12 +267,12 @@ def mash(arguments: argparse.Namespace) -> int:
     condition = _condition(kit, arguments.condition)
     with ProgressListener(kit.registry, quiet=arguments.quiet), output:
         catalog = _catalog(kit, arguments, arguments.songs)
-        mashups = kit.generate(
-            catalog, condition=condition, count=arguments.count, seed=arguments.seed, vocal=arguments.vocal
-        )
+        mashups = _generated(kit, catalog, condition, arguments)
         if arguments.phrase_bars:
             mashups = kit.best_variants(mashups)
-        best = kit.rank(mashups, top=arguments.top, per_vocal=arguments.per_vocal)
+        alone = arguments.vocal is not None and _is_file(arguments.vocal)
+        per_vocal = arguments.per_vocal or (None if alone else 1)
+        best = kit.rank(mashups, top=arguments.top, per_vocal=per_vocal)
         saved = _save(kit, best, output, clicks=arguments.clicks)
         failures = [*_failures(catalog), *saved.failures]
         result = {
@@ -349,11 +417,14 @@ def separate(arguments: argparse.Namespace) -> int:
             for name, part in parts.items():
                 save(output.staging / STEM_FILE.format(name=name), part, comment=MARK)
         paths = {name: str(folder / STEM_FILE.format(name=name)) for name in parts}
-        return {"path": str(file), "stems": paths, "gain_db": gain_db}
+        return {"path": str(file), "stems": paths, "gain_db": gain_db, "notes": complaints(mix)}
 
     with ProgressListener(kit.registry, quiet=arguments.quiet):
         kit.separator.describe()  # what is missing is said before the first file is read
         results, failures = _each(kit, "separate", files, work)
+    for result in results:
+        for note in result["notes"]:
+            _say(f"{result['path']}: {note}")
     data = {
         "results": results,
         "failures": failures,
@@ -390,11 +461,16 @@ def analyze(arguments: argparse.Namespace) -> int:
 
     def work(file: Path) -> dict[str, Any]:
         mix = load(file, loader=kit.registry.plugins.hook.mashkit_load_audio)
-        return {"path": str(file), "duration_s": mix.duration, **kit.analyzer.analyze(mix).to_dict()}
+        found = kit.analyzer.analyze(mix)
+        notes = complaints(mix) or ([] if _says_something(found) else ["nothing was found in it: no key and no beats"])
+        return {"path": str(file), "duration_s": mix.duration, **found.to_dict(), "notes": notes}
 
     with ProgressListener(kit.registry, quiet=arguments.quiet):
         kit.analyzer.describe()
         results, failures = _each(kit, "analyze", files, work)
+    for result in results:
+        for note in result["notes"]:
+            _say(f"{result['path']}: {note}")
     data = {"results": results, "failures": failures, "analyzer": kit.analyzer.describe(), "environment": environment()}
     if arguments.output is not None:
         write_json(arguments.output, data)
@@ -411,6 +487,10 @@ def analyze(arguments: argparse.Namespace) -> int:
             ],
         )  # fmt: skip
     return _status(results, failures)
+
+
+def _says_something(analysis: Analysis) -> bool:
+    return any(getattr(analysis, name) is not None for name in ("key", "tempo", "beats"))
 
 
 def _count(times: Sequence[float] | None) -> str:
@@ -485,7 +565,7 @@ def generate(arguments: argparse.Namespace) -> int:
             catalog.clips,
             recipe,
             seed=arguments.seed,
-            vocal=arguments.vocal,
+            vocal=_vocals(catalog, arguments)[0],
             executor=kit.executor if _in_parallel(recipe, arguments) else None,
         )
         _write_plans(kit, mixture, recipe, arguments.output)

@@ -34,7 +34,7 @@ def add_parser(commands: Commands, epilog: str) -> None:
     add.add_argument("songs", nargs="+", type=Path, metavar="FOLDER", help="sound files and folders of them")
     add.add_argument(
         "--protocol", default="songs", metavar="NAME",
-        help="what lies in the folders: songs, preview, harmonix, ayumix or multitrack; default: %(default)s",
+        help="what lies in the folders: songs, preview, harmonix, ayumix, multitrack or roles; default: %(default)s",
     )  # fmt: skip
     add_components(add, "separator", "analyzer", "executor")
     add_excerpts(add)
@@ -188,7 +188,7 @@ def print_clips(clips: Sequence[Clip]) -> None:
         [
             (clip.id, clip.title, clip.label, f"{clip.start:.1f}", f"{clip.duration:.1f}", clip.analysis.key or "–",
              f"{clip.analysis.tempo:.2f}" if clip.analysis.tempo else "–",
-             *(f"{clip.activity[role]:.2f}" for role in Role), ", ".join(clip.edited))
+             *("–" if role in clip.lacks else f"{clip.activity[role]:.2f}" for role in Role), ", ".join(clip.edited))
             for clip in clips
         ],
     )  # fmt: skip

@@ -61,7 +61,15 @@ def _parser() -> tuple[argparse.ArgumentParser, Commands]:
         )  # fmt: skip
         made.add_argument("--count", type=positive, default=count, metavar="N", help=f"plans to draw; default: {count}")
         made.add_argument("--seed", type=int, default=0, help="seed of the draw; default: %(default)s")
-        made.add_argument("--vocal", metavar="CLIP", help="draw for this clip's vocal only; ids: generate --list-clips")
+        made.add_argument(
+            "--vocal",
+            metavar="CLIP|FILE",
+            help="draw for this vocal only: a clip's (ids: generate --list-clips), or a sound file of a voice alone",
+        )
+        told = made.add_argument_group("what is known of the voice in --vocal FILE; nothing guesses it")
+        told.add_argument("--vocal-key", metavar="KEY", help='"A minor"')
+        told.add_argument("--vocal-bpm", metavar="BPM", help="its tempo, the same from beginning to end")
+        told.add_argument("--vocal-downbeat", metavar="SECONDS", help="where a bar begins, from its start")
 
     mash = command("mash", "Make the best mashups of some songs, and a page that plays them.", *COMPONENT_KINDS)
     mash.add_argument("songs", nargs="*", type=Path, help="sound files and folders of them; or give --db")
@@ -70,9 +78,8 @@ def _parser() -> tuple[argparse.ArgumentParser, Commands]:
     mash.add_argument(
         "--per-vocal",
         type=positive,
-        default=1,
         metavar="N",
-        help="at most N that sing of the same song; default: %(default)s",
+        help="at most N that sing of the same song; default: 1, with --vocal FILE all",
     )
     mash.add_argument(
         "--align",

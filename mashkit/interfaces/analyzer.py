@@ -7,9 +7,12 @@ from abc import abstractmethod
 from typing import ClassVar
 
 import attrs
+import numpy as np
 
 from mashkit.components import Component
 from mashkit.errors import AnalysisError, AudioError, ContractViolation, raised
+from mashkit.levels import channels_cancel, one_signal, usual_gain
+from mashkit.silence import is_silent
 from mashkit.types import Analysis, Audio, Key
 
 ANALYSIS_FIELDS = frozenset({"key", "tempo", "beats", "downbeats"})
@@ -28,7 +31,9 @@ class Analyzer(Component):
         Parameters
         ----------
         mix : Audio
-            Any rate, one or two channels, at least one frame; not altered.
+            Any rate, one or two channels, at least one frame; not altered. Where the phases of its channels are
+            opposite, what they differ in is analysed; a level far from that of published music is brought to a usual
+            one first (:mod:`mashkit.levels`).
 
         Returns
         -------
@@ -51,7 +56,7 @@ class Analyzer(Component):
             raise AudioError(f"the mix has {mix.channels} channels", "downmix it to stereo first")
         with self.backend_call("analyze"):
             try:
-                analysis = self._analyze(mix)
+                analysis = self._analyze(_as_heard(mix))
             except AnalysisError as error:
                 raise ContractViolation(f"{self._failed_to('analyze')}: {error.problem}", error.fix) from error
         self.require_result(analysis, Analysis, "analyze")
@@ -79,4 +84,14 @@ class Analyzer(Component):
 
     @abstractmethod
     def _analyze(self, mix: Audio) -> Analysis:
-        """Analyze a non-empty mono or stereo mix."""
+        """Analyze a non-empty mono or stereo mix of a usual level, or a silent one."""
+
+
+def _as_heard(mix: Audio) -> Audio:
+    """Return a mix whose channels add up, at a usual level; the mix itself where nothing is wrong with it."""
+    heard = Audio(one_signal(mix)[None], mix.sample_rate) if channels_cancel(mix) else mix
+    gain = usual_gain(heard.peak)
+    # Silence stays what it is: an analyzer tells it by its level.
+    if gain == 1 or is_silent(heard):
+        return heard
+    return Audio(heard.samples * np.float32(gain), mix.sample_rate)

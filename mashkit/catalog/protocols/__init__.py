@@ -1,6 +1,6 @@
 """Protocols: how collections of several kinds lie on disk, and what is known of their songs.
 
-Five are built in, in a plain table. A hook for more would fix :class:`Song` and :class:`Excerpt` as something plugins
+Six are built in, in a plain table. A hook for more would fix :class:`Song` and :class:`Excerpt` as something plugins
 may rely on before a second author has asked for it, and nothing is lost meanwhile: whoever has another layout makes
 songs of it in Python and gives them to :meth:`mashkit.catalog.Adder.add`, which is all that a protocol does.
 """
@@ -17,11 +17,12 @@ from mashkit.catalog.protocols.base import Protocol
 from mashkit.catalog.protocols.harmonix import Harmonix
 from mashkit.catalog.protocols.multitrack import Multitrack
 from mashkit.catalog.protocols.plain import Preview, Songs
+from mashkit.catalog.protocols.roles import Roles
 from mashkit.errors import UsageError
 
-__all__ = ["PROTOCOLS", "Ayumix", "Harmonix", "Multitrack", "Preview", "Protocol", "Songs", "create_protocol"]
+__all__ = ["PROTOCOLS", "Ayumix", "Harmonix", "Multitrack", "Preview", "Protocol", "Roles", "Songs", "create_protocol"]
 
-PROTOCOLS: dict[str, type[Protocol]] = {one.name: one for one in (Songs, Preview, Harmonix, Ayumix, Multitrack)}
+PROTOCOLS: dict[str, type[Protocol]] = {one.name: one for one in (Songs, Preview, Harmonix, Ayumix, Multitrack, Roles)}
 """Protocols by name, the default first."""
 
 

@@ -11,6 +11,7 @@ import attrs
 from mashkit.audiofile import probe
 from mashkit.catalog.adding import Unusable, usable
 from mashkit.catalog.excerpts import LONGEST_S, SHORTEST_S, Excerpt
+from mashkit.catalog.ingest import LABELS_BEYOND_S
 from mashkit.catalog.protocols.base import Protocol, label_source
 from mashkit.catalog.protocols.labels import Section, read_sections, read_song_notes
 from mashkit.catalog.protocols.multitrack import known_of, only_file, sound_files
@@ -104,8 +105,9 @@ def _excerpt(section: Section, duration_s: float) -> Excerpt:
     Where the song ends before 25 s, it begins earlier.
     """
     length = min(max(section.end - section.start, SHORTEST_S), LONGEST_S)
-    fits = section.end <= duration_s  # if not, it is left as it is: the labels are of another recording
-    start = max(0.0, min(section.start, duration_s - length)) if fits else section.start
+    fits = section.end <= duration_s + LABELS_BEYOND_S  # if not, it stays: the labels are of another recording
+    latest = duration_s - (length if section.end <= duration_s else SHORTEST_S)
+    start = max(0.0, min(section.start, latest)) if fits else section.start
     return Excerpt(start, length, section.label, on_downbeats=False)
 
 

@@ -156,6 +156,8 @@ class SongNotes:
     key : Key, optional
     tempo : float, optional
         BPM.
+    downbeat : float, optional
+        Where a bar begins, seconds.
     source : mapping of str to str
         Where the song is from, and who says its key and tempo.
     """
@@ -164,6 +166,7 @@ class SongNotes:
     licence: str = ""
     key: Key | None = None
     tempo: float | None = None
+    downbeat: float | None = None
     source: Mapping[str, str] = attrs.field(factory=dict)
 
 
@@ -175,7 +178,17 @@ def read_song_notes(folder: Path) -> SongNotes:
     LabelError
         If it is no JSON object, or key or tempo are none.
     """
-    path = folder / "song.json"
+    return read_notes(folder / "song.json")
+
+
+def read_notes(path: Path) -> SongNotes:
+    """Read a file like :func:`read_song_notes`' ``song.json``, which may also say a "downbeat", in seconds.
+
+    Raises
+    ------
+    LabelError
+        If it is no JSON object, or key, tempo or downbeat are none.
+    """
     if not path.is_file():
         return SongNotes()
     try:
@@ -190,6 +203,11 @@ def read_song_notes(folder: Path) -> SongNotes:
     tempo = data.get("bpm")
     if tempo is not None and (isinstance(tempo, bool) or not isinstance(tempo, int | float) or not 20 <= tempo <= 400):
         raise LabelError(path, None, f"bpm is {tempo!r}", "give a number from 20 to 400")
+    downbeat = data.get("downbeat")
+    if downbeat is not None and (
+        isinstance(downbeat, bool) or not isinstance(downbeat, int | float) or not 0 <= downbeat < math.inf
+    ):
+        raise LabelError(path, None, f"downbeat is {downbeat!r}", "give seconds from the song's start")
     try:
         key = None if data.get("key") is None else Key.parse(str(data["key"]))
     except AnalysisError as error:
@@ -199,6 +217,7 @@ def read_song_notes(folder: Path) -> SongNotes:
         licence=words.get("licence", ""),
         key=key,
         tempo=None if tempo is None else float(tempo),
+        downbeat=None if downbeat is None else float(downbeat),
         source={name: words[name] for name in ("source", "labels") if name in words},
     )
 

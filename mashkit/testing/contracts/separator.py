@@ -8,6 +8,7 @@ import pytest
 
 from mashkit.components import Component
 from mashkit.interfaces import Separator
+from mashkit.levels import FULL_SCALE
 from mashkit.testing import signals
 from mashkit.testing.contracts.component import ComponentContract, sanity
 from mashkit.types import Audio, StemSet
@@ -49,6 +50,15 @@ class SeparatorContract(ComponentContract):
         again = subject.separate(mix)
         for name, stem in stems.stems.items():
             assert np.array_equal(again.stems[name].samples, stem.samples), name
+
+    def test_level_does_not_matter(self, subject: Separator, mix: Audio) -> None:
+        usual = Audio(mix.samples * np.float32(FULL_SCALE / mix.peak), mix.sample_rate)
+        stems = subject.separate(usual).stems
+        for gain in (0.05, 0.001, 40.0):
+            scaled = subject.separate(Audio(usual.samples * np.float32(gain), mix.sample_rate)).stems
+            for name, stem in stems.items():
+                rest = scaled[name].samples / np.float32(gain) - stem.samples
+                assert np.sqrt(np.mean(rest**2)) < 0.01 * np.sqrt(np.mean(usual.samples**2)), (name, gain)
 
     def test_silence_gives_silence(self, subject: Separator) -> None:
         for name, stem in subject.separate(signals.silence(3.0)).stems.items():

@@ -19,6 +19,7 @@ import scipy.signal
 
 from mashkit.errors import OptionError
 from mashkit.features import spectrogram
+from mashkit.levels import one_signal
 from mashkit.types import Audio
 
 Bands: TypeAlias = npt.NDArray[np.float32]
@@ -143,7 +144,7 @@ def unscaled(spectrum: Bands) -> Bands:
 
 def resampled(audio: Audio, sample_rate: int) -> Audio:
     """Return mono audio at ``sample_rate``: polyphase resampling (scipy), as exact as float32 is."""
-    mono = audio.mono()
+    mono = one_signal(audio)
     if audio.sample_rate != sample_rate:
         common = math.gcd(audio.sample_rate, sample_rate)
         mono = scipy.signal.resample_poly(mono, sample_rate // common, audio.sample_rate // common).astype(np.float32)

@@ -1,0 +1,166 @@
+"""Why a run has no mashup, and what helps: reasons are counted, and the one that rules out most comes with its way out.
+
+Conventions: a row is a clip's number in the table.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from mashkit.builtin.candidates import KEY_FREE, TEMPO_FREE, CandidateIndex
+from mashkit.cliptable import ClipTable
+from mashkit.types import Condition, Role
+
+MOST_SEEDS = 200
+"""Vocals that are looked at; of more, so many spread evenly over all."""
+
+Cause = tuple[str, str]
+"""What stands in the way, and what to do."""
+
+
+def facts_missing(table: ClipTable, rows: npt.NDArray[np.intp]) -> Counter[str]:
+    """Count of these clips how many lack a fact that fitting needs: "key", "tempo", "downbeats"."""
+    return Counter({
+        "key": int(np.count_nonzero(table.tonics[rows] < 0)),
+        "tempo": int(np.count_nonzero(~np.isfinite(table.tempi[rows]))),
+        "downbeats": int(np.count_nonzero(~table.downbeats[rows])),
+    })  # fmt: skip
+
+
+def no_vocal(table: ClipTable, condition: Condition, min_activity: float) -> Cause:
+    """Return why no clip's vocal can be drawn."""
+    every = np.arange(len(table))
+    if len(every) == 0:
+        return "there is no clip", "add songs"
+    sung = table.activity[:, list(Role).index(Role.VOCAL)]
+    silent = sung < np.float32(min_activity)
+    if silent.all():
+        return (
+            f"in none of them is there singing {min_activity:.0%} of the time or more (most: {max(sung.max(), 0):.0%})",
+            "add songs with singing, or lower generator.min_activity",
+        )
+    if condition is Condition.ORIGINAL:
+        return "the clips with a vocal lack harmony or percussion", "add whole songs: an original mashup is one of them"
+    return _unknown(table, np.flatnonzero(~silent), "clips with a vocal")
+
+
+def named_vocal(table: ClipTable, row: int) -> Cause:
+    """Return why the vocal of a clip that was asked for cannot be used."""
+    clip = table[row]
+    if Role.VOCAL in clip.lacks:
+        return f"{clip.title} ({clip.id}) holds no vocal", "take another clip for it"
+    missing = [name for name, count in facts_missing(table, np.array([row])).items() if count]
+    if not missing:
+        return (
+            f"{clip.title} ({clip.id}) lacks {' and '.join(sorted(clip.lacks))}",
+            "an original mashup is a whole song: take another clip or another condition",
+        )
+    options = {"key": "--vocal-key", "tempo": "--vocal-bpm", "downbeats": "--vocal-downbeat"}
+    alone = clip.lacks >= {Role.HARMONIC, Role.PERCUSSION}
+    reason = ": they are not guessed from a voice alone" if alone else ""
+    fix = (
+        f"give {', '.join(options[name] for name in missing)} with --vocal FILE; in a database, `mashkit db edit` it"
+        if alone
+        else _analyzers(missing[-1])
+    )
+    return f"the {', '.join(missing)} of {clip.title} ({clip.id}) are not known{reason}", fix
+
+
+def no_stem(
+    table: ClipTable,
+    index: CandidateIndex,
+    seeds: Sequence[int] | npt.NDArray[np.intp],
+    role: Role,
+    condition: Condition,
+) -> Cause:
+    """Return why no clip's stem of a role fits any of these vocals."""
+    column = table.activity[:, list(Role).index(role)]
+    if len(np.unique(table.songs)) == 1:
+        return "all clips are of one song", "add another song"
+    sounds = column >= np.float32(index.rules.min_activity)
+    if not sounds.any():
+        return (
+            f"in none of the clips does the {role} stem sound {index.rules.min_activity:.0%} of the time or more",
+            f"add songs with {'drums' if role is Role.PERCUSSION else 'harmony'}, or lower generator.min_activity",
+        )
+    known = index.known & sounds
+    if not known.any():
+        return _unknown(table, np.flatnonzero(sounds), f"clips with a {role} stem")
+    looked_at = np.asarray(seeds)[np.linspace(0, len(seeds) - 1, min(len(seeds), MOST_SEEDS)).astype(np.intp)]
+    pairs = apart_in_key = apart_in_tempo = 0
+    shifts: list[int] = []
+    ratios: list[float] = []
+    for seed in looked_at.tolist():
+        others = np.flatnonzero(known & (table.songs != table.songs[seed]))
+        pairs += len(others)
+        for row in others[:MOST_SEEDS].tolist():
+            shift, speed = abs(index.shift(seed, row)), index.speed(seed, row)
+            in_key = role is Role.PERCUSSION or shift <= index.rules.max_shift
+            in_tempo = index.rules.min_speed <= speed <= index.rules.max_speed
+            apart_in_key += not in_key
+            apart_in_tempo += not in_tempo
+            if in_tempo:
+                shifts.append(shift)
+            if in_key:
+                ratios.append(speed)
+    if pairs == 0:
+        return f"only the vocal's own song has a {role} stem of which key, tempo and downbeats are known", "add songs"
+    if condition in KEY_FREE or condition in TEMPO_FREE:
+        axes = [name for name, free in (("key", KEY_FREE), ("tempo", TEMPO_FREE)) if condition in free]
+        return (
+            f"of {pairs} pairs with another song's {role} stem none is far enough apart in {' and '.join(axes)}, and "
+            "near enough in the rest",
+            f"add songs of other {' and '.join('keys' if axis == 'key' else 'tempi' for axis in axes)}, or take "
+            "generator.mismatch=literal",
+        )
+    if role is Role.HARMONIC and (apart_in_key > apart_in_tempo or not ratios) and shifts:
+        return (
+            f"of {pairs} pairs {apart_in_key} lie more than {index.rules.max_shift} semitones apart, "
+            f"{apart_in_tempo} too far in tempo",
+            f"add songs in other keys, or widen max_shift (now {index.rules.max_shift}; {min(shifts)} would do)",
+        )
+    nearest = min(ratios, key=lambda ratio: abs(np.log(ratio)), default=None)
+    would = "" if nearest is None else f"; {nearest:.2f} would do"
+    return (
+        f"of {pairs} pairs {apart_in_tempo} are too far apart in tempo"
+        + (f", {apart_in_key} in key" if role is Role.HARMONIC else ""),
+        f"add songs of other tempi, or widen min_speed/max_speed (now {index.rules.min_speed}–{index.rules.max_speed}"
+        f"{would})",
+    )
+
+
+def wrong_length(lengths: Sequence[float], shortest_s: float, longest_s: float) -> Cause:
+    """Return why mashups of these lengths, seconds, are refused."""
+    short = [length for length in lengths if length < shortest_s]
+    if 2 * len(short) >= len(lengths):
+        return (
+            f"they are together for {max(short, default=0.0):.1f} s at most, and a mashup needs {shortest_s:g} s",
+            f"use longer clips (--clip-length), or lower generator.min_duration_s (now {shortest_s:g})",
+        )
+    return (
+        f"they are together for {min(lengths):.1f} s at least, and a mashup may have {longest_s:g} s",
+        f"use shorter clips (--clip-length), or raise generator.max_duration_s (now {longest_s:g})",
+    )
+
+
+def _unknown(table: ClipTable, rows: npt.NDArray[np.intp], who: str) -> Cause:
+    """Return that facts are unknown of all these clips: the one that is unknown of most decides."""
+    missing = [(name, count) for name, count in facts_missing(table, rows).most_common() if count]
+    told = ", ".join(f"no {name} in {count}" for name, count in missing)
+    return f"of {len(rows)} {who} none has key, tempo and downbeats: {told}", _analyzers(missing[0][0])
+
+
+def _analyzers(field: str) -> str:
+    """Return what to do where a fact is not known: which analyzers find it."""
+    from mashkit.registry import Registry  # here: it looks at every installed package, and few runs end so
+
+    names = [one.info.name for one in Registry().components() if one.kind == "analyzer" and field in one.info.provides]
+    found = " or ".join(sorted(names))
+    return (
+        f"use an analyzer that finds {field}" + (f": --analyzer {found}" if found else "; see `mashkit plugins`")
+        + f"; or, if yours does, set it with `mashkit db edit CLIP --{'downbeat' if field == 'downbeats' else field}`"
+    )  # fmt: skip

@@ -1,0 +1,71 @@
+"""Recordings that are no whole songs: a voice alone, an instrumental; and what somebody says of them.
+
+Key, tempo and bars of a voice alone are guesses, so nothing guesses them: they are known where somebody says them.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import attrs
+
+from mashkit.audiofile import load, probe
+from mashkit.catalog.edits import edited, parsed
+from mashkit.catalog.songs import Song, describe_song
+from mashkit.errors import AudioFileError, UsageError
+from mashkit.types import Analysis, Role
+
+VOICE = frozenset({Role.VOCAL})
+INSTRUMENTAL = frozenset({Role.HARMONIC, Role.PERCUSSION})
+
+
+def describe_lone(
+    path: Path,
+    holds: frozenset[Role],
+    *,
+    key: str | None = None,
+    tempo: float | str | None = None,
+    downbeat: float | str | None = None,
+) -> Song:
+    """Return a sound file that holds some roles only as a song.
+
+    Parameters
+    ----------
+    path : Path
+    holds : frozenset of Role
+        :data:`VOICE` or :data:`INSTRUMENTAL`.
+    key : str, optional
+        "A minor".
+    tempo : float or str, optional
+        BPM, 20–400; held from beginning to end.
+    downbeat : float or str, optional
+        Where a bar begins, seconds from the file's start. With the tempo it gives all beats, four to a bar.
+
+    Raises
+    ------
+    UsageError
+        If one of these is no such thing, or a downbeat comes without a tempo.
+    AudioFileError
+        If the file cannot be read.
+    """
+    song = attrs.evolve(describe_song(path), holds=holds)
+    said = {
+        name: parsed(name, str(value))
+        for name, value in (("key", key), ("tempo", tempo), ("downbeat", downbeat))
+        if value is not None
+    }
+    if not said:
+        return song
+    if "downbeat" in said and "tempo" not in said:
+        raise UsageError(f"{path}: a downbeat without a tempo says little", "give the tempo too")
+    duration = _duration(path)
+    if said.get("downbeat", 0.0) >= duration:
+        raise UsageError(f"{path}: a downbeat at {said['downbeat']} s, and it lasts {duration:.1f} s", "give one in it")
+    return attrs.evolve(song, known=edited(Analysis(), said, duration))
+
+
+def _duration(path: Path) -> float:
+    try:
+        return probe(path).duration
+    except AudioFileError:  # of some files only decoding tells the length
+        return load(path).duration
