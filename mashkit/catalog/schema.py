@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Callable
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 """Counts up whenever a table changes; :data:`_STEPS` holds the way there."""
 
 _TABLES = """
@@ -63,6 +63,7 @@ CREATE TABLE clips (               -- narrow: a generator reads all of it
     tonic INTEGER NOT NULL,        -- of the relative major, C = 0; -1 unknown
     minor INTEGER NOT NULL,
     tempo REAL,
+    tuning REAL,                   -- cents from A = 440 Hz
     downbeats INTEGER NOT NULL,
     vocal REAL NOT NULL,           -- activity of each role
     harmonic REAL NOT NULL,
@@ -128,7 +129,12 @@ def _from_1(database: sqlite3.Connection) -> None:
     _create(database)
 
 
-_STEPS: dict[int, Callable[[sqlite3.Connection], None]] = {0: _create, 1: _from_1}
+def _from_2(database: sqlite3.Connection) -> None:
+    """Version 2 knew no tunings; they are measured of the stems that are kept when a song is next added."""
+    database.execute("ALTER TABLE clips ADD COLUMN tuning REAL")
+
+
+_STEPS: dict[int, Callable[[sqlite3.Connection], None]] = {0: _create, 1: _from_1, 2: _from_2}
 """What makes the current tables of each older version; 0 is an empty file."""
 
 

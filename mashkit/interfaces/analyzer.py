@@ -9,6 +9,7 @@ import attrs
 
 from mashkit.components import Component
 from mashkit.errors import AudioError, ContractViolation
+from mashkit.tuning import tuned
 from mashkit.types import Analysis, Audio
 
 ANALYSIS_FIELDS = frozenset({"key", "tempo", "beats", "downbeats"})
@@ -33,7 +34,9 @@ class Analyzer(Component):
         -------
         Analysis
             Only fields in ``info.provides`` are set, and one of those is None where the music has no answer
-            (silence has neither key nor beats): never a guess dressed as a fact.
+            (silence has neither key nor beats): never a guess dressed as a fact. To them comes the tuning, which every
+            analysis has (:func:`mashkit.tuner.tuning_of`, unless the analyzer says it), and the key is the one that
+            goes with it.
 
         Raises
         ------
@@ -57,7 +60,11 @@ class Analyzer(Component):
             raise ContractViolation(
                 f"analyzer {self.info.name!r} found a beat at {analysis.beats[-1]:.3f} s in {mix.duration:.3f} s"
             )
-        return analysis
+        if analysis.tuning is not None:
+            return analysis
+        from mashkit.tuner import tuning_of  # here: it brings scipy, which few commands need
+
+        return tuned(analysis, tuning_of(mix))
 
     @abstractmethod
     def _analyze(self, mix: Audio) -> Analysis:
