@@ -80,6 +80,8 @@ class ClipTable(Sequence[Clip]):
         Returns the clip of a row; keeping some of them is its own business.
     row_of : callable
         Returns the row of a clip's id, or None when there is none of that id.
+    tunings : array of float64, shape (n,), optional
+        Cents from A = 440 Hz, −50 to below 50; NaN where unknown, as all are by default.
     grid_of : callable, optional
         Returns the beat grid of a clip, or why its beats are distrusted, where that was computed before; it takes
         milliseconds, and a large collection has few clips twice.
@@ -103,13 +105,18 @@ class ClipTable(Sequence[Clip]):
     activity: npt.NDArray[np.float32] = attrs.field(converter=_float32, repr=False)
     fetch: Callable[[int], Clip] = attrs.field(repr=False)
     row_of: Callable[[str], int | None] = attrs.field(repr=False)
+    tunings: npt.NDArray[np.float64] = attrs.field(converter=_float64, repr=False)
     grid_of: Callable[[Clip], BeatGrid | BeatsDistrusted] | None = attrs.field(default=None, repr=False)
+
+    @tunings.default
+    def _unknown_tunings(self) -> npt.NDArray[np.float64]:
+        return np.full(len(self.songs), np.nan)
 
     def __attrs_post_init__(self) -> None:
         count = len(self.songs)
         for name, shape in (
             ("songs", (count,)), ("tonics", (count,)), ("minor", (count,)), ("tempi", (count,)),
-            ("downbeats", (count,)), ("durations", (count,)), ("activity", (count, len(Role))),
+            ("downbeats", (count,)), ("durations", (count,)), ("activity", (count, len(Role))), ("tunings", (count,)),
         ):  # fmt: skip
             if getattr(self, name).shape != shape:
                 raise CatalogError(f"column {name!r} has shape {getattr(self, name).shape}, not {shape}")
@@ -119,6 +126,8 @@ class ClipTable(Sequence[Clip]):
             raise CatalogError("column 'tempi' is not positive BPM, NaN where unknown")
         if not ((self.durations > 0) & (self.durations < math.inf)).all():
             raise CatalogError("column 'durations' is not positive seconds")
+        if not ((self.tunings >= -50) & (self.tunings < 50) | np.isnan(self.tunings)).all():
+            raise CatalogError("column 'tunings' is not −50 to below 50 cents, NaN where unknown")
 
     def __reduce__(self) -> tuple[Any, ...]:
         # Through the constructor: pickled arrays come back writable.
@@ -149,6 +158,7 @@ class ClipTable(Sequence[Clip]):
             activity=np.array(
                 [[LACKING if role in clip.lacks else clip.activity.get(role, 1.0) for role in Role] for clip in clips]
             ).reshape(-1, 3),
+            tunings=np.array([_or_nan(clip.analysis.tuning) for clip in clips], dtype=np.float64),
             fetch=held.fetch,
             row_of=held.row_of,
         )
@@ -170,6 +180,10 @@ class ClipTable(Sequence[Clip]):
 
 def _remade(columns: dict[str, Any]) -> ClipTable:
     return ClipTable(**columns)
+
+
+def _or_nan(value: float | None) -> float:
+    return math.nan if value is None else value
 
 
 def _has_downbeats(clip: Clip) -> bool:

@@ -42,7 +42,8 @@ SNARE_BAND = (150.0, 5000.0)
 BALANCE_EDGES = (0.0, 220.0, 1760.0, math.inf)
 """Edges of the low, middle and high band of AutoMashUpper's spectral balance, Hz (Davies et al. 2014): A3 and A6."""
 
-_TUNING_HZ = 440.0
+TUNING_HZ = 440.0
+"""The A that tunings are counted from, Hz (ISO 16)."""
 _ONSET_RANGE = 1e4  # 40 dB: what lies further below the loudest third of an octave of the audio is no onset
 
 
@@ -122,27 +123,41 @@ def spectrogram(audio: Audio, *, n_fft: int | None = None, hop: int | None = Non
     return Spectrum(magnitudes, times, audio.sample_rate, n_fft, hop)
 
 
-def chromagram(spectrum: Spectrum) -> Features:
-    """Return how strongly each pitch class sounds, shape (12, frames), C = 0, in equal temperament at A4 = 440 Hz.
+@attrs.frozen(eq=False)
+class Peaks:
+    """The peaks of a spectrum, between its bins.
 
-    Harmonic pitch class profile (Gómez, Tonal Description of Music Audio Signals, PhD thesis, 2006, ch. 3): only the
-    peaks of the spectrum within :data:`CHROMA_RANGE` count; each one's frequency is that of the parabola through the
-    three log magnitudes around it (Smith and Serra, PARSHL, 1987), and it is shared by the two nearest pitch classes
-    with weights cos²(π·d/2), d < 1 being the distance in semitones. Peaks, because at 65 Hz a semitone is 4 Hz and a
-    bin 11 Hz: a bin says nothing there, the peak between bins does.
+    Parameters
+    ----------
+    frequencies : array of float64, shape (n,)
+        Hz.
+    heights : array of float64, shape (n,)
+        Magnitudes.
+    frames : array of int, shape (n,)
+        Number of each one's frame.
+    curvatures : array of float64, shape (n,)
+        Sum of the log ratios of both neighbouring bins to the peak's own, < 0: its shape, which tells a steady tone
+        from noise (:mod:`mashkit.tuning`).
+    """
 
-    A peak counts with the square root of its magnitude, near the exponent of perceived loudness (0.6; Stevens 1957),
-    so that a chord's third is not drowned by its bass. Unlike log(1 + γx), that needs no reference level: a frame's
-    chroma depends on that frame only, and only in scale on the gain. Frames are not normalised, so that silence weighs
-    less than sound in the mean of a beat.
+    frequencies: npt.NDArray[np.float64] = attrs.field(repr=False)
+    heights: npt.NDArray[np.float64] = attrs.field(repr=False)
+    frames: npt.NDArray[np.intp] = attrs.field(repr=False)
+    curvatures: npt.NDArray[np.float64] = attrs.field(repr=False)
+
+
+def spectral_peaks(spectrum: Spectrum, low_hz: float, high_hz: float) -> Peaks:
+    """Return the peaks of every frame that lie in a range of frequencies.
+
+    A peak's frequency is that of the parabola through the three log magnitudes around it (Smith and Serra, PARSHL,
+    1987).
 
     Raises
     ------
     UsageError
         If the window is too short to hold the range's bins.
     """
-    low, high = CHROMA_RANGE
-    first, last = math.floor(low / spectrum.bin_hz), math.ceil(high / spectrum.bin_hz)
+    first, last = math.floor(low_hz / spectrum.bin_hz), math.ceil(high_hz / spectrum.bin_hz)
     last = min(last, len(spectrum.magnitudes) - 2)
     if first < 1 or first >= last:
         raise UsageError(f"a window of {spectrum.n_fft} samples cannot tell pitches apart", "give a longer one")
@@ -155,12 +170,41 @@ def chromagram(spectrum: Spectrum) -> Features:
     offset = (left - right) / (2 * (left + right))  # the parabola's vertex; its top is 0, so left + right < 0
     height = peak * np.exp((right - left) * offset / 4)
     frequency = (bins + first + offset) * spectrum.bin_hz
-    inside = (frequency >= low) & (frequency <= high)
-    height, frames = np.sqrt(height[inside]), frames[inside]
-    pitch = 12 * np.log2(frequency[inside] / _TUNING_HZ) + 9  # A is pitch class 9
+    inside = (frequency >= low_hz) & (frequency <= high_hz)
+    return Peaks(frequency[inside], height[inside], frames[inside], (left + right)[inside])
+
+
+def chromagram(spectrum: Spectrum, *, tuning: float = 0.0) -> Features:
+    """Return how strongly each pitch class sounds, shape (12, frames), C = 0, in equal temperament.
+
+    Harmonic pitch class profile (Gómez, Tonal Description of Music Audio Signals, PhD thesis, 2006, ch. 3): only the
+    peaks of the spectrum within :data:`CHROMA_RANGE` count (:func:`spectral_peaks`), and each one is shared by the two
+    nearest pitch classes with weights cos²(π·d/2), d < 1 being the distance in semitones. Peaks, because at 65 Hz a
+    semitone is 4 Hz and a bin 11 Hz: a bin says nothing there, the peak between bins does.
+
+    A peak counts with the square root of its magnitude, near the exponent of perceived loudness (0.6; Stevens 1957),
+    so that a chord's third is not drowned by its bass. Unlike log(1 + γx), that needs no reference level: a frame's
+    chroma depends on that frame only, and only in scale on the gain. Frames are not normalised, so that silence weighs
+    less than sound in the mean of a beat.
+
+    Parameters
+    ----------
+    spectrum : Spectrum
+    tuning : float
+        Where the music's own A lies, cents from 440 Hz (:attr:`mashkit.types.Analysis.tuning`): its pitch classes are
+        centred there. Otherwise a song half a semitone off would be smeared over two classes a note.
+
+    Raises
+    ------
+    UsageError
+        If the window is too short to hold the range's bins.
+    """
+    peaks = spectral_peaks(spectrum, *CHROMA_RANGE)
+    height, frames = np.sqrt(peaks.heights), peaks.frames
+    pitch = 12 * np.log2(peaks.frequencies / TUNING_HZ) + 9 - tuning / 100  # A is pitch class 9
     lower = np.floor(pitch)
     share = np.cos(np.pi / 2 * (pitch - lower)) ** 2
-    count = centre.shape[1]
+    count = spectrum.magnitudes.shape[1]
     chroma = np.zeros(12 * count)
     for pitch_class, weight in ((lower, share), (lower + 1, 1 - share)):
         cells = (pitch_class.astype(np.int64) % 12) * count + frames
@@ -331,10 +375,10 @@ class StemChroma:
     times: Times = attrs.field(repr=False)
 
     @classmethod
-    def of(cls, audio: Audio) -> StemChroma:
-        """Measure ``audio``."""
+    def of(cls, audio: Audio, *, tuning: float = 0.0) -> StemChroma:
+        """Measure ``audio``, its pitch classes centred on its own tuning, cents from A = 440 Hz."""
         spectrum = spectrogram(audio)
-        return cls(chromagram(spectrum), spectrum.times)
+        return cls(chromagram(spectrum, tuning=tuning), spectrum.times)
 
     def by_beat(self, beats: npt.ArrayLike) -> Features:
         """Return the chroma of the N beats between N + 1 increasing times, shape (12, N); zeros outside the audio."""

@@ -14,6 +14,7 @@ import numpy as np
 from mashkit.atomicfile import require_writable_folder, write_json
 from mashkit.audiofile import save
 from mashkit.products import MARK
+from mashkit.tuning import sounding_distance
 from mashkit.types import Analysis, Audio, Clip, Layer, Role
 
 if TYPE_CHECKING:
@@ -81,10 +82,12 @@ def clip_of_record(data: Mapping[str, Any]) -> Clip:
 
 
 def key_distance(layer: Layer, clip: Clip, seed: Clip) -> float | None:
-    """Return how far, in semitones, the layer's key lies from the seed's after its shift; None if a key is unknown."""
-    if clip.analysis.key is None or seed.analysis.key is None:
-        return None
-    return clip.analysis.key.semitones_to(seed.analysis.key) - layer.semitones
+    """Return how far, in semitones, the layer's key lies from the seed's after its shift; None if a key is unknown.
+
+    As they sound: tunings count (:func:`mashkit.tuning.semitones_between`).
+    """
+    distance = sounding_distance(clip.analysis, seed.analysis)
+    return None if distance is None else distance - layer.semitones
 
 
 def mashup_record(mashup: Mashup) -> dict[str, Any]:

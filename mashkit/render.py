@@ -22,6 +22,7 @@ from mashkit.interfaces.stretcher import Stretcher
 from mashkit.output import MASHUP_FILES, write_mashup
 from mashkit.products import OutputSet
 from mashkit.recent import recent_audio
+from mashkit.tuning import settled
 from mashkit.types import Audio, Clip, FrozenMapping, Layer, MashupPlan, Role, Samples, Times, frozen_mapping
 
 
@@ -168,6 +169,23 @@ class Mashup:
     def clips(self) -> Mapping[Role, Clip]:
         """The clip behind each layer."""
         return FrozenMapping({layer.role: self.renderer.source.clip(layer.clip_id) for layer in self.plan.layers})
+
+    def tuning(self, role: Role = Role.VOCAL) -> float:
+        """Return the tuning of ``role``'s clip, cents from A = 440 Hz; 0 where it is unknown.
+
+        The vocal is never shifted: its tuning is that of the mashup, on which chroma of what is rendered is centred.
+        Chroma of a clip's own stem is centred on that clip's, and goes up by :meth:`transposition`.
+        """
+        return self.clips[role].analysis.tuning or 0.0
+
+    def transposition(self, role: Role) -> float:
+        """Return by how many semitones ``role``'s layer goes up, seen from its clip's tuning in the vocal's.
+
+        A clip at −43 cents, shifted by +2.43 semitones to a vocal at 0, is two semitones higher: whole where the layer
+        is in tune with the vocal (:func:`mashkit.tuning.settled`). With equal or unknown tunings, the layer's shift.
+        """
+        semitones, off = self.plan.layer(role).semitones, self.tuning(role) - self.tuning()
+        return settled(semitones + off / 100) if off else semitones
 
     def provenance(self) -> Sequence[Mapping[str, Any]]:
         """Return which components made the stems and analyses of its clips, as :meth:`Component.describe` has it."""

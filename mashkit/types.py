@@ -277,11 +277,14 @@ class Analysis:
         Field name → 0…1, for the fields whose analyzer says.
     tempo_candidates : tuple of (BPM, strength), optional
         Strongest first; the half or double tempo is often the second.
+    tuning : float, optional
+        Where its A lies, cents from 440 Hz, −50 to below 50: the key's tonic sounds so much above the pitch it is
+        named for (:mod:`mashkit.tuning`).
 
     Raises
     ------
     AnalysisError
-        If the times or the tempo break these rules.
+        If the times, the tempo or the tuning break these rules.
     """
 
     key: Key | None = None
@@ -290,8 +293,14 @@ class Analysis:
     downbeats: Times | None = attrs.field(default=None, converter=_times, eq=_same_times)
     confidence: Mapping[str, float] = attrs.field(factory=dict, converter=frozen_mapping)
     tempo_candidates: tuple[tuple[float, float], ...] = ()
+    tuning: float | None = None
 
     def __attrs_post_init__(self) -> None:
+        if self.tuning is not None and not -50 <= self.tuning < 50:
+            raise AnalysisError(
+                f"tuning is {self.tuning} cents",
+                "give −50 to below 50, or None when unknown; beyond, name the next key",
+            )
         if self.tempo is not None and not (math.isfinite(self.tempo) and self.tempo > 0):
             raise AnalysisError(f"tempo is {self.tempo}", "give a positive BPM, or None when unknown")
         for name in ("beats", "downbeats"):
@@ -312,8 +321,8 @@ class Analysis:
     def within(self, start: float, end: float) -> Analysis:
         """Return what holds from ``start`` until before ``end``, seconds, with times counted from ``start``.
 
-        Key, tempo and confidence stay. A beat up to half a frame before ``start`` lies on it: cuts are made on whole
-        frames, beats are not.
+        Key, tempo, tuning and confidence stay. A beat up to half a frame before ``start`` lies on it: cuts are made on
+        whole frames, beats are not.
         """
 
         def cut(times: Times | None) -> Times | None:
@@ -333,6 +342,7 @@ class Analysis:
             "downbeats": None if self.downbeats is None else self.downbeats.tolist(),
             "confidence": dict(self.confidence),
             "tempo_candidates": [list(pair) for pair in self.tempo_candidates],
+            "tuning": self.tuning,
         }
 
     @classmethod
@@ -345,6 +355,7 @@ class Analysis:
             downbeats=data["downbeats"],
             confidence=data["confidence"],
             tempo_candidates=tuple((float(bpm), float(strength)) for bpm, strength in data["tempo_candidates"]),
+            tuning=data.get("tuning"),  # an older mashkit wrote none
         )
 
 

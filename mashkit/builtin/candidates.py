@@ -4,7 +4,12 @@ The clips whose stem may be drawn lie in one array, by key and, within a key, by
 a few ranges of that array: those of at most seven keys and of one tempo range, or of the tempi around it. The few clips
 of the vocal's own song are left out one by one.
 
-Conventions: a row is a clip's number in the table; speed is seed tempo / candidate tempo (SPEC reading 8).
+How far keys are apart is counted between the pitches that sound, to a tenth of a semitone: a clip's position is its
+tonic and its tuning (:mod:`mashkit.tuning`). Where clips are not all in tune, they lie in the array once more, by
+position: of a key that fits in part, those ranges are taken.
+
+Conventions: a row is a clip's number in the table; speed is seed tempo / candidate tempo (SPEC reading 8); a position
+is tenths of a semitone above C, 0–119.
 """
 
 from __future__ import annotations
@@ -14,7 +19,7 @@ import itertools
 import math
 import threading
 import weakref
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Literal, TypeAlias
 
 import attrs
@@ -22,6 +27,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mashkit.cliptable import LACKING, ClipTable
+from mashkit.tuning import semitones_between
 from mashkit.types import Condition, Role
 
 Rows: TypeAlias = npt.NDArray[np.intp]
@@ -32,6 +38,8 @@ Span: TypeAlias = tuple[int, int]
 
 TEMPO_CLASH = 0.04
 """Least relative tempo difference that `strict` mismatches accept: beats 4 % apart part by half a beat in 13."""
+SEMITONE, OCTAVE = 10, 120
+"""In tenths of a semitone."""
 KEY_FREE = frozenset({Condition.UNMATCHED_KEY, Condition.UNMATCHED_KEY_TEMPO})
 TEMPO_FREE = frozenset({Condition.UNMATCHED_TEMPO, Condition.UNMATCHED_KEY_TEMPO})
 
@@ -59,9 +67,9 @@ def folded(ratio: float) -> float:
     return 2 * mantissa if mantissa < _ROOT_HALF else mantissa
 
 
-def shift_between(tonic: int, seed_tonic: int) -> int:
-    """Return the semitones, −6…+5, from one (relative major) tonic to the seed's, as Key.semitones_to."""
-    return (seed_tonic - tonic + 6) % 12 - 6
+def apart(position: int, seed_position: int) -> int:
+    """Return the tenths of a semitone, −60…59, from one position to the seed's."""
+    return (seed_position - position + OCTAVE // 2) % OCTAVE - OCTAVE // 2
 
 
 class Candidates:
@@ -114,26 +122,35 @@ class Candidates:
 
 
 class _Sorted:
-    """Rows by group, and by tempo within a group."""
+    """Rows by group, and by tempo within a group; more than once where they are grouped in more than one way."""
 
-    def __init__(self, rows: Rows, groups: npt.NDArray[np.int8], tempi: npt.NDArray[np.float64], most: int) -> None:
-        order = np.lexsort((tempi[rows], groups[rows]))
-        self.rows = rows[order].astype(np.int32)
-        sorted_tempi = tempi[self.rows]
-        starts = np.searchsorted(groups[self.rows], np.arange(most + 1)).tolist()
-        self._groups = [(first, sorted_tempi[first:last]) for first, last in itertools.pairwise(starts)]
-        self._places = np.full(len(tempi), -1, dtype=np.int32)
-        self._places[self.rows] = np.arange(len(rows), dtype=np.int32)
+    def __init__(
+        self, rows: Rows, groupings: Sequence[tuple[npt.NDArray[np.int16], int]], tempi: npt.NDArray[np.float64]
+    ) -> None:
+        self._groups: list[tuple[int, npt.NDArray[np.float64]]] = []
+        self._places = np.full((len(groupings), len(tempi)), -1, dtype=np.int32)
+        arrays = []
+        for level, (groups, count) in enumerate(groupings):
+            order = rows[np.lexsort((tempi[rows], groups[rows]))].astype(np.int32)
+            sorted_tempi, before = tempi[order], level * len(rows)
+            starts = np.searchsorted(groups[order], np.arange(count + 1)).tolist()
+            self._groups += [(before + first, sorted_tempi[first:last]) for first, last in itertools.pairwise(starts)]
+            self._places[level, order] = np.arange(before, before + len(rows), dtype=np.int32)
+            arrays.append(order)
+        self.rows = np.concatenate(arrays)
 
     def find(self, groups: Sequence[int], intervals: Sequence[Interval], left_out: Sequence[int]) -> Candidates:
+        """Return the candidates of some groups, counted on through all groupings, none of which share a row."""
         spans = []
         for group in groups:
             start, tempi = self._groups[group]
+            if len(tempi) == 0:
+                continue
             for low, high in intervals:
                 first, last = int(tempi.searchsorted(low)), int(tempi.searchsorted(high, "right"))
                 if first < last:
                     spans.append((start + first, start + last))
-        return Candidates(self.rows, spans, [int(self._places[row]) for row in left_out])
+        return Candidates(self.rows, spans, self._places[:, left_out].ravel().tolist())
 
 
 class CandidateIndex:
@@ -150,6 +167,8 @@ class CandidateIndex:
         # The table itself is not kept: the index lives as long as it does (index_of), and not the other way round.
         self.rules = rules
         self._tonics, self._minor, self._tempi = table.tonics, table.minor, table.tempi
+        # Where the tuning is unknown, 440 Hz is likeliest.
+        self._tunings = np.nan_to_num(table.tunings)
         self._known = (table.tonics >= 0) & np.isfinite(table.tempi) & table.downbeats
         self._active = table.activity >= np.float32(rules.min_activity)
         has = table.activity != LACKING
@@ -159,12 +178,17 @@ class CandidateIndex:
             np.flatnonzero(self._known & self._active[:, list(Role).index(role)])
             for role in (Role.HARMONIC, Role.PERCUSSION)
         )
-        self._key_groups = {
-            seed: _key_groups(*seed, rules) for seed in itertools.product(range(12), (0, 1), (False, True))
-        }
-        modes = table.minor.astype(np.int8) if rules.same_mode else np.zeros(len(table), np.int8)
-        self._harmonic = _Sorted(harmonic, np.where(self._known, 2 * table.tonics + modes, 0), table.tempi, 24)
-        self._percussion = _Sorted(percussion, np.zeros(len(table), np.int8), table.tempi, 1)
+        tenths = np.rint(self._tunings / (100 / SEMITONE)).astype(np.int16)
+        self._positions = (SEMITONE * table.tonics.astype(np.int16) + tenths) % OCTAVE
+        modes = table.minor.astype(np.int16) if rules.same_mode else np.zeros(len(table), np.int16)
+        nearest = (self._positions + SEMITONE // 2) // SEMITONE % 12
+        groupings = [(np.where(self._known, 2 * nearest + modes, 0).astype(np.int16), 24)]
+        self._in_tune = bool((self._positions[harmonic] % SEMITONE == 0).all())
+        if not self._in_tune:
+            groupings.append((np.where(self._known, 2 * self._positions + modes, 0).astype(np.int16), 2 * OCTAVE))
+        self._harmonic = _Sorted(harmonic, groupings, table.tempi)
+        self._percussion = _Sorted(percussion, [(np.zeros(len(table), np.int16), 1)], table.tempi)
+        self._fitting: dict[tuple[int, int, bool], tuple[int, ...]] = {}
         self._by_song = np.argsort(table.songs, kind="stable").astype(np.int32)
         ordered = table.songs[self._by_song]
         starts = np.flatnonzero(np.diff(ordered, prepend=ordered[:1] - 1))
@@ -193,9 +217,17 @@ class CandidateIndex:
         """Of each row, whether key, tempo and a downbeat are known."""
         return self._known
 
-    def shift(self, seed: int, row: int) -> int:
-        """Return the semitones, −6…+5, that bring the row to the seed's key."""
-        return shift_between(int(self._tonics[row]), int(self._tonics[seed]))
+    def shift(self, seed: int, row: int) -> float:
+        """Return the semitones, −6 to below 6, that bring the row to the seed's key and tuning as they sound.
+
+        Whole ones where the two are in tune with each other (:func:`mashkit.tuning.settled`).
+        """
+        return semitones_between(
+            int(self._tonics[row]),
+            float(self._tunings[row]),
+            int(self._tonics[seed]),
+            float(self._tunings[seed]),
+        )
 
     def speed(self, seed: int, row: int) -> float:
         """Return the speed that brings the row to the seed's tempo."""
@@ -219,17 +251,17 @@ class CandidateIndex:
             return self._percussion.find((0,), tempi, own_song)
         mode = int(self._minor[seed]) if self.rules.same_mode else 0
         return self._harmonic.find(
-            self._key_groups[int(self._tonics[seed]), mode, condition in KEY_FREE], tempi, own_song
+            self._groups_for(int(self._positions[seed]), mode, condition in KEY_FREE), tempi, own_song
         )
 
     def chance_matches(self, seed: int, harmonic: int, percussion: int, condition: Condition) -> tuple[str, ...]:
         """Return the axes ("key", "tempo") in which stems fit the vocal although the condition says they do not.
 
-        They fit where `strict` would not have drawn them: in the vocal's key as they are, or a tempo, or half or double
-        of one, within :data:`TEMPO_CLASH` of the vocal's. Under `strict` there are none.
+        They fit where `strict` would not have drawn them: less than a semitone from the vocal's key as they are, or a
+        tempo, or half or double of one, within :data:`TEMPO_CLASH` of the vocal's. Under `strict` there are none.
         """
         found = []
-        if condition in KEY_FREE and self.shift(seed, harmonic) == 0:
+        if condition in KEY_FREE and not _clashes(int(self._positions[harmonic]), int(self._positions[seed])):
             found.append("key")
         if condition in TEMPO_FREE and any(
             abs(folded(float(self._tempi[seed]) / float(self._tempi[row])) - 1) <= TEMPO_CLASH
@@ -237,6 +269,28 @@ class CandidateIndex:
         ):
             found.append("tempo")
         return tuple(found)
+
+    def _groups_for(self, position: int, mode: int, key_free: bool) -> tuple[int, ...]:
+        """Return the groups of harmonic rows that fit a seed: whole keys, and the positions of those that fit in part.
+
+        A group is twice the tonic or position, plus one for minor where modes are told apart.
+        """
+        seed = (position, mode, key_free)
+        if seed not in self._fitting:
+            self._fitting[seed] = tuple(self._fitting_groups(*seed))
+        return self._fitting[seed]
+
+    def _fitting_groups(self, seed_position: int, mode: int, key_free: bool) -> Iterator[int]:
+        rules = self.rules
+        modes = (0, 1) if key_free and rules.same_mode else (mode,)
+        for tonic in range(12):
+            middle = SEMITONE * tonic
+            around = range(middle, middle + 1) if self._in_tune else range(middle - 5, middle + 5)
+            fitting = [at % OCTAVE for at in around if _fits(at % OCTAVE, seed_position, key_free, rules)]
+            if len(fitting) == len(around):
+                yield from (2 * tonic + one for one in modes)
+            else:
+                yield from (24 + 2 * at + one for at in fitting for one in modes)
 
     def _own_song(self, seed: int) -> list[int]:
         own: list[int] = self._by_song[self._song_start[seed] : self._song_end[seed]].tolist()
@@ -265,19 +319,20 @@ class CandidateIndex:
         ]
 
 
-def _key_groups(seed_tonic: int, seed_mode: int, key_free: bool, rules: Rules) -> tuple[int, ...]:
-    """Return the groups (twice the tonic, plus one for minor where modes are told apart) that fit the seed."""
-    modes = (0, 1) if key_free and rules.same_mode else (seed_mode,)
+def _fits(position: int, seed_position: int, key_free: bool, rules: Rules) -> bool:
+    """Tell whether a stem at a position fits a vocal.
+
+    In a matched mashup its key, the nearest whole semitone from the vocal's, is at most `max_shift` away: cents come on
+    top of the shift. Where keys are to clash nothing is shifted, and `strict` asks for a semitone or more as it sounds:
+    keys of one name, or of two, that lie less far apart for their tunings are no clash of keys.
+    """
     if key_free:
-        least, most = (1, 6) if rules.mismatch == "strict" else (0, 6)
-    else:
-        least, most = 0, rules.max_shift
-    return tuple(
-        2 * tonic + mode
-        for tonic in range(12)
-        if least <= abs(shift_between(tonic, seed_tonic)) <= most
-        for mode in modes
-    )
+        return rules.mismatch == "literal" or _clashes(position, seed_position)
+    return abs((apart(position, seed_position) + SEMITONE // 2) // SEMITONE) <= rules.max_shift
+
+
+def _clashes(position: int, seed_position: int) -> bool:
+    return abs(apart(position, seed_position)) >= SEMITONE
 
 
 def _largest_tempo(tempo: float, speed: float) -> float:

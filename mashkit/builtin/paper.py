@@ -50,13 +50,14 @@ class PaperGenerator(DrawingGenerator):
     Parameters
     ----------
     max_shift : int
-        Largest key distance of a harmonic candidate, semitones (paper: 3).
+        Largest key distance of a harmonic candidate, whole semitones (paper: 3). Songs off A = 440 Hz are counted as
+        they sound, and shifted by cents besides, so that both are in tune.
     min_speed, max_speed : float
         Inclusive range of seed tempo / candidate tempo, which is the speed applied (paper: 0.8, 1.2).
     mismatch : {"strict", "literal"}
-        What *unmatched* demands. "strict": the harmonic stem at least a semitone away and/or both stems' tempi more
-        than 4 % away (also from half and double), so that no negative fits by chance. "literal": what the paper says,
-        no more than dropping the constraint.
+        What *unmatched* demands. "strict": the harmonic stem at least a semitone away, as it sounds, and/or both
+        stems' tempi more than 4 % away (also from half and double), so that no negative fits by chance. "literal": what
+        the paper says, no more than dropping the constraint.
     same_mode : bool
         Accept harmonic candidates of the seed's mode only; by default a minor key counts as its relative major.
     fold_tempo : bool
@@ -179,6 +180,7 @@ class _PlanMaker:
         fades = Fades(0.0, 0.0)
         if options.fades:
             fades = self._placer.fades(vocal, start_s=sung_from, end_s=sung_from + duration)
+        retuned = _retuning(chosen)
         return MashupPlan(
             condition=self._condition,
             layers=[
@@ -195,11 +197,11 @@ class _PlanMaker:
             ],
             duration_s=duration,
             seed=self._seed,
-            generator=self._record,
+            generator=FrozenMapping({**self._record, "tuning": retuned}) if retuned else self._record,
             mixing=Mixing(
                 fade_in_s=fades.in_s, fade_out_s=fades.out_s, duck_db=options.duck_db, limit_db=options.limit_db
             ),
-            notes=[note for one in placed for note in one.notes],
+            notes=[*(note for one in placed for note in one.notes), *_retuning_notes(retuned)],
         )
 
     def _place(self, vocal: ClipBeats, fit: Fit, bars: int) -> Placed:
@@ -282,7 +284,7 @@ class _Drawer:
             role,
             beats,
             1.0 if original or condition in TEMPO_FREE else self._index.speed(vocal_row, row),
-            float(self._index.shift(vocal_row, row)) if shifts else 0.0,
+            self._index.shift(vocal_row, row) if shifts else 0.0,
             _loudness_gain(vocal.clip, beats.clip, role) if self._options.match_loudness else 0.0,
         )
 
@@ -344,6 +346,24 @@ class _RandomOfDraws:
         self._start["state"]["counter"][3] = number
         self._bits.state = self._start
         return self._generator
+
+
+def _retuning(chosen: Sequence[Fit]) -> dict[str, float]:
+    """Return what a plan records of tunings, cents; nothing where none of its layers is shifted by cents."""
+    for fit in chosen:
+        cents = 100 * (fit.semitones - round(fit.semitones))
+        if cents:
+            tunings = {str(one.role): one.clip.analysis.tuning or 0.0 for one in chosen}
+            return {name: tunings[name] for name in (Role.VOCAL, str(fit.role))} | {"cents": round(cents, 2)}
+    return {}
+
+
+def _retuning_notes(retuned: Mapping[str, float]) -> Iterator[str]:
+    if retuned:
+        yield (
+            f"the harmonic layer is retuned by {retuned['cents']:+.0f} cents: its song's A lies "
+            f"{retuned[Role.HARMONIC]:+.0f} cents from 440 Hz, the vocal's {retuned[Role.VOCAL]:+.0f}"
+        )
 
 
 def _loudness_gain(seed: Clip, clip: Clip, role: Role) -> float:

@@ -15,7 +15,21 @@ from mashkit.audiofile import probe
 from mashkit.catalog.clips import ClipRecord, clips_of
 from mashkit.catalog.database import MashupDB
 from mashkit.catalog.excerpts import ExcerptPolicy
-from mashkit.catalog.ingest import ANALYSIS, LABELS, STEMS, TRUE_STEMS, Computed, Ingestor, SongFacts, Task, excerpts_of
+from mashkit.catalog.ingest import (
+    ANALYSIS,
+    LABELS,
+    SAMPLE_RATE,
+    STEMS,
+    TRUE_STEMS,
+    TUNING,
+    Computed,
+    Ingestor,
+    SongFacts,
+    Task,
+    excerpts_of,
+    tuning,
+)
+from mashkit.catalog.objects import SoundRef
 from mashkit.catalog.songs import Song, bytes_digest, stat_digest
 from mashkit.components import Component
 from mashkit.errors import AudioFileError, CatalogError, MashkitError, OutputError, Unforeseen, contained, said_of
@@ -310,6 +324,7 @@ class _Run:
             number = self._database.store_facts(cursor, song, facts, self._protocol, self._digests[song.path])
             self._database.store_results(cursor, sha256, computed.results, computed.objects)
             if complete:
+                self._database.store_results(cursor, sha256, self._late_tunings(song, facts), {})
                 records = clips_of(
                     song,
                     facts,
@@ -324,6 +339,18 @@ class _Run:
             self._report.notes += facts.notes
             self._report.notes += _alone(song, records)
             self._end(Added(song.path, tuple(records), cached=cached))
+
+    def _late_tunings(self, song: Song, facts: SongFacts) -> dict[str, tuple[str, Any]]:
+        """Return the tunings of stems that an older mashkit made: it measured none."""
+        keys, results, late = self._ingestor.keys, self._database.results(facts.sha256), {}
+        for excerpt in excerpts_of(song, facts, self._ingestor.policy):
+            key = keys.tuning(song, facts, excerpt)
+            part = results[keys.stems(song, facts, excerpt)].get(Role.HARMONIC)
+            if key not in results and part is not None:
+                frames = round(excerpt.duration * SAMPLE_RATE)
+                stem = self._database.objects.audio(SoundRef(part["sha256"], part["halvings"], 0, frames))
+                late[key] = (TUNING, tuning(stem))
+        return late
 
     def _end(self, added: Added | None, path: Path | None = None) -> None:
         """Count what became of a song, and tell."""

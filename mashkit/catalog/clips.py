@@ -30,6 +30,7 @@ from mashkit.catalog.objects import SoundRef
 from mashkit.catalog.songs import Song
 from mashkit.errors import AudioFileError
 from mashkit.levels import usual_gain
+from mashkit.tuning import Tuning, tuned
 from mashkit.types import Analysis, Clip, Role, Times, frozen_mapping
 
 LEAST_AGREEMENT = 0.6
@@ -82,7 +83,7 @@ def clips_of(
     keys : Keys
         Of the components whose results are taken.
     results : mapping of key to value
-        All that they say of the song; features may be missing.
+        All that they say of the song; tunings and features may be missing.
     edits : mapping of excerpt start to (field to value)
         What a person said of its excerpts; a downbeat in seconds of the song.
 
@@ -101,6 +102,10 @@ def clips_of(
     records = []
     for excerpt, analysis in zip(excerpts, analyses, strict=True):
         parts = results[keys.stems(song, facts, excerpt)]
+        heard = results.get(keys.tuning(song, facts, excerpt))
+        if heard is not None:
+            # The harmonic stem tells it better than the mix did; where it has no tuning, what the mix told stays.
+            analysis = tuned(analysis, Tuning(**heard))
         said = dict(edits.get(excerpt.start, {}))
         if "downbeat" in said:
             said["downbeat"] -= excerpt.start

@@ -335,6 +335,7 @@ class MashupDB:
             "tonic": -1 if key is None else key.relative_major_tonic,
             "minor": key is not None and key.mode == "minor",
             "tempo": analysis.tempo,
+            "tuning": analysis.tuning,
             "downbeats": 0 if analysis.downbeats is None else len(analysis.downbeats),
             **{str(role): LACKING if role in clip.lacks else clip.activity[role] for role in Role},
         }
@@ -403,16 +404,16 @@ class MashupDB:
     def record_of(self, number: int) -> ClipRecord:
         """Return the clip of a number; raises CatalogError if it has gone."""
         found = self.rows(
-            "SELECT c.id, s.sha256, s.title, s.path, s.licence, c.duration_s, c.tonic, c.minor, c.tempo, c.vocal,"
-            " c.harmonic, c.percussion, d.start_s, d.excerpt_start_s, d.excerpt_s, d.on_downbeats, d.sample_rate,"
-            " d.label, d.beats, d.downbeats, d.rest, d.edited, d.features, d.separator, d.analyzer"
+            "SELECT c.id, s.sha256, s.title, s.path, s.licence, c.duration_s, c.tonic, c.minor, c.tempo, c.tuning,"
+            " c.vocal, c.harmonic, c.percussion, d.start_s, d.excerpt_start_s, d.excerpt_s, d.on_downbeats,"
+            " d.sample_rate, d.label, d.beats, d.downbeats, d.rest, d.edited, d.features, d.separator, d.analyzer"
             " FROM clips c JOIN songs s ON s.number = c.song JOIN details d USING (number) WHERE c.number = ?",
             (number,),
         )
         if not found:
             raise CatalogError(f"clip number {number} is no longer in {self.root}", "read the clips again")
-        (clip_id, song, title, path, licence, duration, tonic, minor, tempo, *active, start, excerpt_start, excerpt_s,
-         on_downbeats, rate, label, beats, downbeats, rest_text, edited, features, separator,
+        (clip_id, song, title, path, licence, duration, tonic, minor, tempo, tuning, *active, start, excerpt_start,
+         excerpt_s, on_downbeats, rate, label, beats, downbeats, rest_text, edited, features, separator,
          analyzer) = found[0]  # fmt: skip
         rest = json.loads(rest_text)
         analysis = Analysis(
@@ -422,6 +423,7 @@ class MashupDB:
             downbeats=_times(downbeats),
             confidence=rest["confidence"],
             tempo_candidates=tuple((bpm, strength) for bpm, strength in rest["tempo_candidates"]),
+            tuning=tuning,
         )
         clip = Clip(
             id=clip_id,
@@ -486,7 +488,7 @@ class MashupDB:
         with self._lock, self._speaking():
             cursor = self._database.execute(
                 "SELECT number, place, song, duration_s, tonic, minor, coalesce(tempo, -1), downbeats, vocal, harmonic,"
-                " percussion FROM clips"
+                " percussion, coalesce(tuning, -100) FROM clips"
             )
             columns = np.fromiter(cursor, _COLUMNS)
         columns = columns[np.argsort(columns["place"], kind="stable")]
@@ -499,6 +501,7 @@ class MashupDB:
             downbeats=columns["downbeats"] > 0,
             durations=columns["duration_s"].copy(),
             activity=np.stack([columns[str(role)] for role in Role], axis=1),
+            tunings=np.where(columns["tuning"] < -50, np.nan, columns["tuning"]),
             fetch=rows.fetch,
             row_of=rows.row_of,
             grid_of=rows.grid_of,
@@ -510,7 +513,7 @@ class MashupDB:
 
 _COLUMNS = np.dtype([
     ("number", "i8"), ("place", "i8"), ("song", "i8"), ("duration_s", "f8"), ("tonic", "i1"), ("minor", "?"),
-    ("tempo", "f8"), ("downbeats", "i4"), *((str(role), "f4") for role in Role),
+    ("tempo", "f8"), ("downbeats", "i4"), *((str(role), "f4") for role in Role), ("tuning", "f8"),
 ])  # fmt: skip
 
 

@@ -1,4 +1,4 @@
-"""What a person knows better than an analyzer: the key, the tempo, where a bar begins."""
+"""What a person knows better than an analyzer: the key, the tempo, the tuning, where a bar begins."""
 
 from __future__ import annotations
 
@@ -12,8 +12,9 @@ import numpy as np
 from mashkit.errors import AnalysisError, UsageError
 from mashkit.types import Analysis, Key, Times
 
-FIELDS = ("key", "tempo", "downbeat")
+FIELDS = ("key", "tempo", "tuning", "downbeat")
 """What can be edited."""
+_UNITS = {"tempo": "BPM", "tuning": "cents from A = 440 Hz", "downbeat": "seconds"}
 FACTORS = (2.0, 0.5, 3.0, 1 / 3)
 """Tempi at which beats are added or left out; at any other the beats are laid anew."""
 NEAR = 0.04
@@ -23,7 +24,7 @@ BEATS_A_BAR = 4
 
 
 def parsed(field: str, text: str) -> Any:
-    """Read the value of an edit as people write it: "A minor", "120", "12.35" (seconds of the song).
+    """Read the value of an edit as people write it: "A minor", "120", "-45" (cents), "12.35" (seconds of the song).
 
     Raises
     ------
@@ -37,9 +38,13 @@ def parsed(field: str, text: str) -> Any:
     try:
         value = float(text)
     except ValueError as error:
-        raise UsageError(
-            f"{field} {text!r} is no number", f"give {'BPM' if field == 'tempo' else 'seconds'}"
-        ) from error
+        raise UsageError(f"{field} {text!r} is no number", f"give {_UNITS[field]}") from error
+    if field == "tuning":
+        if not -50 <= value < 50:
+            raise UsageError(
+                f"tuning {text!r}", "give cents from A = 440 Hz, −50 to below 50; beyond, name another key"
+            )
+        return value
     low, high = (20.0, 400.0) if field == "tempo" else (0.0, float("inf"))
     if not low <= value <= high:
         raise UsageError(f"{field} {text!r}", f"give {low:g} or more" if high == float("inf") else f"{low:g}–{high:g}")
@@ -57,7 +62,7 @@ def edited(analysis: Analysis, edits: Mapping[str, Any], duration_s: float) -> A
     analysis : Analysis
         Of an excerpt.
     edits : mapping of str to value
-        "key" (text), "tempo" (BPM), "downbeat" (seconds from the excerpt's start).
+        "key" (text), "tempo" (BPM), "tuning" (cents), "downbeat" (seconds from the excerpt's start).
     duration_s : float
         Length of the excerpt.
 
@@ -68,6 +73,9 @@ def edited(analysis: Analysis, edits: Mapping[str, Any], duration_s: float) -> A
     """
     if "key" in edits:
         analysis = attrs.evolve(analysis, key=Key.parse(edits["key"]))
+    if "tuning" in edits:
+        confidence = {name: value for name, value in analysis.confidence.items() if name != "tuning"}
+        analysis = attrs.evolve(analysis, tuning=float(edits["tuning"]), confidence=confidence)
     if "tempo" in edits:
         analysis = _at_tempo(analysis, float(edits["tempo"]), duration_s)
     if "downbeat" in edits:

@@ -345,7 +345,7 @@ def _clip(record: Mapping[str, Any], clip_id: str, members: Mapping[str, bytes])
 
 
 # ------------------------------------------------------------------------------------------------- rows of the index
-_ANALYSIS = ("key", "tempo", "beats", "downbeats", "confidence", "tempo_candidates")
+_ANALYSIS = ("key", "tempo", "beats", "downbeats", "confidence", "tempo_candidates", "tuning")
 _BY_ROLE = ("loudness_lufs", "activity", "entry_s")
 
 
@@ -359,7 +359,7 @@ def schema(fields: Sequence[str]) -> Any:
         "id": text, "song": text, "title": text, "source": text, "licence": text, "label": text,
         "start_s": number, "duration_s": number, "sample_rate": pa.int32(),
         "key": text, "tempo": number, "beats": pa.list_(number), "downbeats": pa.list_(number),
-        "confidence": pa.map_(text, number), "tempo_candidates": pa.list_(pa.list_(number)),
+        "confidence": pa.map_(text, number), "tempo_candidates": pa.list_(pa.list_(number)), "tuning": number,
         **dict.fromkeys(_BY_ROLE, by_role),
         "edited": pa.list_(text), "separator": text, "analyzer": text,
     }  # fmt: skip
@@ -383,7 +383,7 @@ def row_of_record(record: Mapping[str, Any], places: Mapping[str, tuple[int, int
 
 def _record_of_row(row: Mapping[str, Any]) -> dict[str, Any]:
     record = {name: value for name, value in row.items() if name not in _ANALYSIS}
-    record["analysis"] = {name: row[name] for name in _ANALYSIS} | {"confidence": dict(row["confidence"])}
+    record["analysis"] = {name: row.get(name) for name in _ANALYSIS} | {"confidence": dict(row["confidence"])}
     # A role that never enters has no entry; one that is silent has a loudness, of which there is no number.
     lacks = [role for role, share in row["activity"].items() if share is None]  # a clip that lacks none was measured
     for name in ("activity", "loudness_lufs"):

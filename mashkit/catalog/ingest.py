@@ -30,6 +30,7 @@ from mashkit.errors import AudioFileError
 from mashkit.interfaces import Analyzer, Separator
 from mashkit.levels import complaints, usual_gain
 from mashkit.silence import SILENCE_DB, loudest_second_db, sounding_seconds
+from mashkit.tuner import tuning_of
 from mashkit.types import ROLE_STEMS, Audio, Role, StemSet
 
 NARROW_BAND_HZ = 16_000
@@ -40,6 +41,8 @@ LABELS_BEYOND_S = 0.5
 
 FIGURES = 3
 """Counts up whenever a figure measured of the stems changes or is added: what is kept is then computed anew."""
+TUNINGS = 1
+"""Counts up whenever the estimate of tuning changes."""
 FEATURES = 1
 """Counts up whenever a feature changes or is added."""
 LEVEL = 1
@@ -52,8 +55,8 @@ ACTIVITY_FRAME_S = 0.1
 ACTIVITY_RANGE_DB = 25.0
 """A stem sounds in a frame when it lies within this range of the mix's level: below it, it is separation residue."""
 
-ANALYSIS, STEMS, FEATURE = "analysis", "stems", "features"
-"""Kinds of results. Features are made with the stems."""
+ANALYSIS, STEMS, TUNING, FEATURE = "analysis", "stems", "tuning", "features"
+"""Kinds of results. Tuning and features are made with the stems."""
 TRUE_STEMS, LABELS = "true stems", "labels"
 """Stand for the separator and the analyzer where none was needed."""
 
@@ -148,6 +151,10 @@ class Keys:
     def stems(self, song: Song, facts: SongFacts, excerpt: Excerpt) -> str:
         """Key of an excerpt's stems and figures; with all roles true, no separator has a part in it."""
         return self._key(STEMS, facts.sha256, excerpt, FIGURES, *self._made_of(song, facts))
+
+    def tuning(self, song: Song, facts: SongFacts, excerpt: Excerpt) -> str:
+        """Key of the tuning of an excerpt's harmonic stem."""
+        return self._key(TUNING, facts.sha256, excerpt, TUNINGS, *self._made_of(song, facts))
 
     def features(self, song: Song, facts: SongFacts, excerpt: Excerpt) -> str:
         """Key of an excerpt's features."""
@@ -300,6 +307,8 @@ class Ingestor:
                 stems = self._stems(decoded, excerpt, mix, song)
                 figures = {str(role): _figures(stem, mix, objects) for role, stem in stems.items()}
                 results[self.keys.stems(song, facts, excerpt)] = (STEMS, figures)
+                if Role.HARMONIC in stems:
+                    results[self.keys.tuning(song, facts, excerpt)] = (TUNING, tuning(stems[Role.HARMONIC]))
                 if self.with_features:
                     key = self.keys.features(song, facts, excerpt)
                     results[key] = (FEATURE, _features(stems, objects))
@@ -451,6 +460,14 @@ def _features(stems: Mapping[Role, Audio], objects: dict[tuple[str, str], bytes]
     digest = hashlib.sha256(file.getvalue()).hexdigest()
     objects[digest, ".npz"] = file.getvalue()
     return {"sha256": digest}
+
+
+def tuning(harmonic: Audio) -> dict[str, Any]:
+    """Return what is kept of the tuning of a harmonic stem: a :class:`mashkit.tuning.Tuning`, as plain data.
+
+    Of that stem, because drums have no tuning and singers glide; what is sung keeps to what is played.
+    """
+    return attrs.asdict(tuning_of(harmonic))
 
 
 def loudness(audio: Audio) -> float | None:

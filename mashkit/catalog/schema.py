@@ -65,6 +65,7 @@ CREATE TABLE clips (               -- narrow: a generator reads all of it
     tonic INTEGER NOT NULL,        -- of the relative major, C = 0; -1 unknown
     minor INTEGER NOT NULL,
     tempo REAL,
+    tuning REAL,                   -- cents from A = 440 Hz
     downbeats INTEGER NOT NULL,
     vocal REAL NOT NULL,           -- activity of each role
     harmonic REAL NOT NULL,
@@ -131,7 +132,11 @@ def _from_1(database: sqlite3.Connection) -> None:
 
 
 def _from_2(database: sqlite3.Connection) -> None:
-    """Version 2 did not know of songs that lack a role, nor of level and silence, which decoding a song again tells."""
+    """Version 2 knew of no tunings, of no songs that lack a role, nor of level and silence.
+
+    Tunings are measured of the stems that are kept when a song is next added; the rest decoding it again tells.
+    """
+    database.execute("ALTER TABLE clips ADD COLUMN tuning REAL")
     for column in ("holds", "sound"):
         database.execute(f"ALTER TABLE songs ADD COLUMN {column} TEXT")
 

@@ -34,8 +34,8 @@ def edit(
     database : MashupDB
     clip_id : str
     values : mapping of str to str
-        "key", "tempo" or "downbeat" → as :func:`mashkit.catalog.edits.parsed` reads it; a downbeat is in seconds of the
-        song. Empty with ``lock``: what the clip has now is locked.
+        "key", "tempo", "tuning" or "downbeat" → as :func:`mashkit.catalog.edits.parsed` reads it; a downbeat is in
+        seconds of the song. Empty with ``lock``: what the clip has now is locked.
     lock : bool
         Whether it holds against other analyzers too. By default it corrects this one: another's finding counts again.
     undo : bool
@@ -92,6 +92,8 @@ def _present(record: ClipRecord) -> dict[str, Any]:
         present["key"] = str(analysis.key)
     if analysis.tempo is not None:
         present["tempo"] = analysis.tempo
+    if analysis.tuning is not None:
+        present["tuning"] = analysis.tuning
     if analysis.downbeats is not None and len(analysis.downbeats):
         present["downbeat"] = record.clip.start + float(analysis.downbeats[0])
     if not present:
@@ -366,7 +368,8 @@ def content_digest(database: MashupDB) -> str:
         "SELECT * FROM objects ORDER BY sha256",
         "SELECT * FROM results ORDER BY key",
         "SELECT * FROM components ORDER BY fingerprint",
-        "SELECT c.id, s.sha256, c.duration_s, c.tonic, c.minor, c.tempo, c.downbeats, c.vocal, c.harmonic,"
+        "SELECT c.id, s.sha256, c.duration_s, c.tonic, c.minor, c.tempo, c.tuning, c.downbeats, c.vocal,"
+        " c.harmonic,"
         " c.percussion, d.start_s, d.excerpt_start_s, d.excerpt_s, d.on_downbeats, d.sample_rate, d.label, d.beats,"
         " d.downbeats, d.grid, d.grid_facts, d.rest, d.edited, d.features, d.separator, d.analyzer"
         " FROM clips c JOIN songs s ON s.number = c.song JOIN details d USING (number) ORDER BY c.id",

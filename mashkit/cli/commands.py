@@ -53,6 +53,7 @@ from mashkit.registry import Registry
 from mashkit.render import Mashup
 from mashkit.scaffold import new_plugin
 from mashkit.timemap import TimeMap
+from mashkit.tuning import describe
 from mashkit.types import Analysis, Audio, Condition, Finish, MashupPlan, Role, Score
 
 DONE, FAILED, PARTLY = 0, 1, 3
@@ -455,7 +456,7 @@ def _guarded(parts: Mapping[str, Audio]) -> tuple[dict[str, Audio], float]:
 
 
 def analyze(arguments: argparse.Namespace) -> int:
-    """Find key, tempo, beats and downbeats."""
+    """Find key, tuning, tempo, beats and downbeats."""
     kit = _seeded_kit(arguments, "analyzer")
     files = find_songs(arguments.songs)
 
@@ -478,9 +479,10 @@ def analyze(arguments: argparse.Namespace) -> int:
         _print_json(data)
     else:
         _print_table(
-            ("file", "key", "BPM", "beats", "downbeats", "first downbeat"),
+            ("file", "key", "tuning", "BPM", "beats", "downbeats", "first downbeat"),
             [
-                (result["path"], result["key"] or "–", f"{result['tempo']:.2f}" if result["tempo"] else "–",
+                (result["path"], result["key"] or "–", describe(result["tuning"]),
+                 f"{result['tempo']:.2f}" if result["tempo"] else "–",
                  _count(result["beats"]), _count(result["downbeats"]),
                  f"{result['downbeats'][0]:.3f} s" if result["downbeats"] else "–")
                 for result in results

@@ -55,6 +55,7 @@ def add_parser(commands: Commands, epilog: str) -> None:
     edit.add_argument("clip", metavar="CLIP")
     edit.add_argument("--key", metavar="KEY", help='"A minor"')
     edit.add_argument("--tempo", metavar="BPM", help="at twice or half the tempo beats are added or left out")
+    edit.add_argument("--tuning", metavar="CENTS", help="from A = 440 Hz, -50 to below 50; write --tuning=-45")
     edit.add_argument("--downbeat", metavar="SECONDS", help="a bar begins here, counted from the song's start")
     edit.add_argument(
         "--lock", action="store_true",
@@ -181,13 +182,14 @@ def _list(arguments: argparse.Namespace) -> int:
 def print_clips(clips: Sequence[Clip]) -> None:
     """Print clips as a table."""
     from mashkit.cli.commands import _print_table
+    from mashkit.tuning import describe
     from mashkit.types import Role
 
     _print_table(
-        ("clip", "title", "label", "start", "seconds", "key", "BPM", *(f"{role}" for role in Role), "edited"),
+        ("clip", "title", "label", "start", "seconds", "key", "tuning", "BPM", *(f"{role}" for role in Role), "edited"),
         [
             (clip.id, clip.title, clip.label, f"{clip.start:.1f}", f"{clip.duration:.1f}", clip.analysis.key or "–",
-             f"{clip.analysis.tempo:.2f}" if clip.analysis.tempo else "–",
+             describe(clip.analysis.tuning), f"{clip.analysis.tempo:.2f}" if clip.analysis.tempo else "–",
              *("–" if role in clip.lacks else f"{clip.activity[role]:.2f}" for role in Role), ", ".join(clip.edited))
             for clip in clips
         ],
@@ -229,6 +231,7 @@ def _row(clip: Clip) -> dict[str, Any]:
     return {name: value for name, value in clip_record(clip).items() if name != "analysis"} | {
         "key": None if clip.analysis.key is None else str(clip.analysis.key),
         "tempo": clip.analysis.tempo,
+        "tuning": clip.analysis.tuning,
     }
 
 
@@ -294,10 +297,10 @@ def _edit(arguments: argparse.Namespace) -> int:
     from mashkit.errors import UsageError
     from mashkit.output import clip_record
 
-    given = {name: getattr(arguments, name) for name in ("key", "tempo", "downbeat")}
+    given = {name: getattr(arguments, name) for name in ("key", "tempo", "tuning", "downbeat")}
     values = {name: value for name, value in given.items() if value is not None}
     if not (values or arguments.lock or arguments.undo):
-        raise UsageError("nothing to edit", "give --key, --tempo, --downbeat, --lock or --undo")
+        raise UsageError("nothing to edit", "give --key, --tempo, --tuning, --downbeat, --lock or --undo")
     with opened(arguments.db, write=True) as database:
         record = edit(database, arguments.clip, values, lock=arguments.lock, undo=arguments.undo)
     if arguments.json:

@@ -112,7 +112,7 @@ def _parser() -> tuple[argparse.ArgumentParser, Commands]:
     separate.add_argument("--roles", action="store_true", help="write vocal, harmonic, percussion instead of the stems")
     separate.add_argument("--seed", type=int, help="seed of the separator, if it has one")
 
-    analyze = command("analyze", "Find key, tempo, beats and downbeats.", "analyzer")
+    analyze = command("analyze", "Find key, tuning, tempo, beats and downbeats.", "analyzer")
     analyze.add_argument("songs", nargs="+", type=Path, help="sound files and folders of them")
     analyze.add_argument("-o", "--output", type=Path, metavar="FILE", help="write the analyses there as JSON")
     analyze.add_argument("--seed", type=int, help="seed of the analyzer, if it has one")

@@ -13,6 +13,7 @@ from mashkit.components import Component
 from mashkit.errors import AnalysisError, AudioError, ContractViolation, raised
 from mashkit.levels import channels_cancel, one_signal, usual_gain
 from mashkit.silence import is_silent
+from mashkit.tuning import tuned
 from mashkit.types import Analysis, Audio, Key
 
 ANALYSIS_FIELDS = frozenset({"key", "tempo", "beats", "downbeats"})
@@ -39,7 +40,9 @@ class Analyzer(Component):
         -------
         Analysis
             Only fields in ``info.provides`` are set, and one of those is None where the music has no answer
-            (silence has neither key nor beats): never a guess dressed as a fact.
+            (silence has neither key nor beats): never a guess dressed as a fact. To them comes the tuning, which every
+            analysis has (:func:`mashkit.tuner.tuning_of`, unless the analyzer says it), and the key is the one that
+            goes with it.
 
         Raises
         ------
@@ -54,9 +57,10 @@ class Analyzer(Component):
             raise AudioError("the mix is empty: nothing to analyze")
         if mix.channels > 2:
             raise AudioError(f"the mix has {mix.channels} channels", "downmix it to stereo first")
+        heard = _as_heard(mix)
         with self.backend_call("analyze"):
             try:
-                analysis = self._analyze(_as_heard(mix))
+                analysis = self._analyze(heard)
             except AnalysisError as error:
                 raise ContractViolation(f"{self._failed_to('analyze')}: {error.problem}", error.fix) from error
         self.require_result(analysis, Analysis, "analyze")
@@ -68,7 +72,11 @@ class Analyzer(Component):
             raise ContractViolation(
                 f"analyzer {self.info.name!r} found a beat at {analysis.beats[-1]:.3f} s in {mix.duration:.3f} s"
             )
-        return analysis
+        if analysis.tuning is not None:
+            return analysis
+        from mashkit.tuner import tuning_of  # here: it brings scipy, which few commands need
+
+        return tuned(analysis, tuning_of(heard))
 
     def _require_plain(self, analysis: Analysis) -> None:
         """Raise ContractViolation unless an analysis can be written down: hours later it would be too late."""

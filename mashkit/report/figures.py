@@ -104,25 +104,27 @@ def _chroma(mashup: Mashup) -> dict[str, Any] | None:
         return None
     harmonic = mashup.plan.layer(Role.HARMONIC)
     # The clip's own sound is measured over the same beats, carried back into the clip: the columns correspond.
+    # Pitch classes are the vocal's as they sound, before the shift the clip's own.
+    own, common = mashup.tuning(Role.HARMONIC), mashup.tuning()
     panels = {
-        "vocal": (Role.VOCAL, mashup.stems[Role.VOCAL], grid),
-        "harmonic, before the shift": (Role.HARMONIC, mashup.source_stem(Role.HARMONIC), harmonic.to_clip(grid)),
-        "harmonic, after the shift": (Role.HARMONIC, mashup.stems[Role.HARMONIC], grid),
+        "vocal": (Role.VOCAL, mashup.stems[Role.VOCAL], grid, common),
+        "harmonic, before the shift": (Role.HARMONIC, mashup.source_stem(Role.HARMONIC), harmonic.to_clip(grid), own),
+        "harmonic, after the shift": (Role.HARMONIC, mashup.stems[Role.HARMONIC], grid, common),
     }
     return {
         "edges": _rounded(grid),
         "names": list(TONIC_NAMES),
         "panels": [
-            {"title": title, "role": str(role), "values": _base64(_beat_chroma(audio, boundaries))}
-            for title, (role, audio, boundaries) in panels.items()
+            {"title": title, "role": str(role), "values": _base64(_beat_chroma(audio, boundaries, tuning))}
+            for title, (role, audio, boundaries, tuning) in panels.items()
         ],
     }
 
 
-def _beat_chroma(audio: Audio, boundaries: Times) -> npt.NDArray[np.uint8]:
+def _beat_chroma(audio: Audio, boundaries: Times, tuning: float) -> npt.NDArray[np.uint8]:
     """Return chroma by the beat, shape (12, beats); 255 is the strongest."""
     spectrum = spectrogram(audio)
-    chroma = beat_synchronous(chromagram(spectrum), spectrum.times, boundaries)
+    chroma = beat_synchronous(chromagram(spectrum, tuning=tuning), spectrum.times, boundaries)
     strongest = float(chroma.max())
     return np.round(chroma * (255 / strongest if strongest > 0 else 0.0)).astype(np.uint8)
 

@@ -18,7 +18,8 @@ from mashkit.audiofile import resample, save
 from mashkit.pipeline import Ranked
 from mashkit.render import Mashup
 from mashkit.report.figures import figures, layer_times
-from mashkit.types import Audio, Clip, Key, Layer, Role
+from mashkit.tuning import describe
+from mashkit.types import Audio, Key, Layer, Role
 
 PLAYER_RATE = 44_100
 """Rate of the embedded MP3s, Hz: one that MP3 knows and every browser plays."""
@@ -159,7 +160,7 @@ def _card(item: Ranked, spans: Mapping[str, float]) -> str:
         heading=_heading(mashup),
         facts=" · ".join(_text(fact) for fact in facts),
         score=_score(item, spans),
-        layers="".join(_layer(plan.layer(role), mashup.clips[role]) for role in mashup.roles),
+        layers="".join(_layer(mashup, role) for role in mashup.roles),
         duration=f"{plan.duration_s:.3f}",
         choices="".join(_choice(item.rank, name, checked=name == "mix") for name in tracks),
         players="".join(_players(tracks)),
@@ -195,10 +196,12 @@ def _score(item: Ranked, spans: Mapping[str, float]) -> str:
     return "".join(rows)
 
 
-def _layer(layer: Layer, clip: Clip) -> str:
+def _layer(mashup: Mashup, role: Role) -> str:
+    layer, clip = mashup.plan.layer(role), mashup.clips[role]
     facts = {
         "file": f"{_name(PurePath(clip.source).name)} at {_clock(clip.start)}",
-        "key": _text(_key_change(clip.analysis.key, layer.semitones)),
+        "key": _text(_key_change(clip.analysis.key, layer.semitones, mashup.transposition(role))),
+        "tuning": _text(describe(clip.analysis.tuning).replace("-", MINUS)),
         "tempo": _text(_tempo_change(clip.analysis.tempo, layer)),
         "gain": f"{_number(layer.gain_db, 1)} dB",
         "licence": _text(clip.licence),
@@ -210,17 +213,18 @@ def _layer(layer: Layer, clip: Clip) -> str:
     )
 
 
-def _key_change(key: Key | None, semitones: float) -> str:
+def _key_change(key: Key | None, semitones: float, transposition: float) -> str:
+    """Return a layer's key before and after its shift, which is a transposition as seen from the vocal's tuning."""
     before = str(key) if key else "no key"
     if semitones == 0:
         return f"{before}, not shifted"
     # Between two semitones there is no key to name.
-    after = f" → {key.transposed(int(semitones))}" if key and semitones.is_integer() else " semitones"
+    after = f" → {key.transposed(int(transposition))}" if key and transposition.is_integer() else " semitones"
     return f"{before} {_shift(semitones)}{after}"
 
 
 def _shift(semitones: float) -> str:
-    return f"{semitones:+g}".replace("-", MINUS) if semitones else "0"
+    return f"{round(semitones, 2):+g}".replace("-", MINUS) if semitones else "0"
 
 
 def _tempo_change(tempo: float | None, layer: Layer) -> str:

@@ -100,10 +100,19 @@ class StemFeatures:
     energies: npt.NDArray[np.float32] = attrs.field(repr=False)
 
     @classmethod
-    def of(cls, audio: Audio) -> StemFeatures:
-        """Measure ``audio``: about 2 ms for a second of stereo at 44.1 kHz."""
+    def of(cls, audio: Audio, *, tuning: float = 0.0) -> StemFeatures:
+        """Measure ``audio``: about 2 ms for a second of stereo at 44.1 kHz.
+
+        Parameters
+        ----------
+        audio : Audio
+        tuning : float
+            Its own, on which chroma is centred, cents from A = 440 Hz.
+        """
         spectrum = spectrogram(audio)
-        return cls(spectrum.times, chromagram(spectrum), onset_strength(spectrum), band_energies(spectrum))
+        return cls(
+            spectrum.times, chromagram(spectrum, tuning=tuning), onset_strength(spectrum), band_energies(spectrum)
+        )
 
     def by_beat(self, beats: npt.ArrayLike) -> BeatFeatures:
         """Return the features of the N beats between N + 1 increasing times, seconds; zeros outside the audio."""

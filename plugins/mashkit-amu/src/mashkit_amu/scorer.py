@@ -46,8 +46,8 @@ class _AutoMashUpper(Scorer):
 
     Nothing is rendered. AutoMashUpper compares songs before it stretches them, by the beat; so do we: the vocal's
     beats on the mashup's time line are carried back into each clip by its layer, features are averaged between them
-    there, chroma are rotated by the layer's shift and energies get its gain. A beat that a stem does not reach, or
-    reaches half a beat late, is compared as just that.
+    there, chroma are rotated by the layer's shift, seen from the vocal's tuning, and energies get its gain. A beat that
+    a stem does not reach, or reaches half a beat late, is compared as just that.
     """
 
     _stems: Recent[StemFeatures] = attrs.field(factory=lambda: Recent(_CACHED_STEMS), init=False, repr=False)
@@ -76,8 +76,11 @@ class _AutoMashUpper(Scorer):
 
     def _by_beat(self, mashup: Mashup, role: Role, beats: Times) -> BeatFeatures:
         layer = mashup.plan.layer(role)
-        stem = self._stems.get((layer.clip_id, role), lambda: StemFeatures.of(mashup.source_stem(role)))
-        return stem.by_beat(layer.to_clip(beats)).transposed(layer.semitones).amplified(layer.gain_db)
+        tuning = mashup.tuning(role)
+        stem = self._stems.get(
+            (layer.clip_id, role, tuning), lambda: StemFeatures.of(mashup.source_stem(role), tuning=tuning)
+        )
+        return stem.by_beat(layer.to_clip(beats)).transposed(mashup.transposition(role)).amplified(layer.gain_db)
 
 
 def _harmony(one: BeatFeatures, other: BeatFeatures, rotation: Rotation) -> float:

@@ -89,6 +89,11 @@ class FrontEnd:
             self, bands=self.bands + 2 * round(more), low_hz=self.low_hz / ratio, high_hz=self.high_hz * ratio
         )
 
+    def tuned(self, cents: float) -> FrontEnd:
+        """Return a front end whose bands lie ``cents`` higher: where the notes of music off A = 440 Hz lie."""
+        ratio = 2 ** (cents / 1200)
+        return attrs.evolve(self, low_hz=self.low_hz * ratio, high_hz=self.high_hz * ratio) if cents else self
+
     def power(self, audio: Audio) -> Bands:
         """Return the power in each band, shape (bands, frames): the mean over its bins, one frame a hop from 0 on."""
         audio = resampled(audio, self.sample_rate)

@@ -81,8 +81,12 @@ class StemIntervals:
 def heard(mashup: Mashup, role: Role, stems: Recent[StemIntervals], grid: Times) -> tuple[Floats, Floats]:
     """Return (pitches, onsets) of a mashup's layer on a grid, its stem measured unless it is in ``stems``."""
     layer = mashup.plan.layer(role)
-    stem = stems.get((layer.clip_id, role), lambda: StemIntervals.of(StemFeatures.of(mashup.source_stem(role)), role))
-    return stem.on(grid, layer.to_clip, layer.semitones)
+    tuning = mashup.tuning(role)
+    stem = stems.get(
+        (layer.clip_id, role, tuning),
+        lambda: StemIntervals.of(StemFeatures.of(mashup.source_stem(role), tuning=tuning), role),
+    )
+    return stem.on(grid, layer.to_clip, mashup.transposition(role))
 
 
 def levelled(pitches: Floats, onsets: Floats) -> tuple[Floats, Floats]:

@@ -51,10 +51,17 @@ class StemFeatures:
     onsets: Bytes = attrs.field(repr=False)
 
     @classmethod
-    def of(cls, audio: Audio) -> StemFeatures:
-        """Measure a stem of any rate and number of channels."""
+    def of(cls, audio: Audio, *, tuning: float = 0.0) -> StemFeatures:
+        """Measure a stem of any rate and number of channels.
+
+        Parameters
+        ----------
+        audio : Audio
+        tuning : float
+            Its own, on which the bands are centred, cents from A = 440 Hz.
+        """
         audio = resampled(audio, WIDE.sample_rate)
-        spectrum = scaled(WIDE.power(audio), MARGIN)
+        spectrum = scaled(WIDE.tuned(tuning).power(audio), MARGIN)
         onsets = onset_strength(spectrogram(audio, n_fft=ONSET_N_FFT, hop=ONSET_HOP), ONSET_BANDS)
         return cls(
             np.rint(spectrum.T * np.float32(_QUANTA)).astype(np.uint8),

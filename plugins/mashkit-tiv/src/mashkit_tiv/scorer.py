@@ -77,8 +77,11 @@ class TivScorer(Scorer):
 
     def _by_beat(self, mashup: Mashup, role: Role, beats: Times) -> TonalIntervals:
         layer = mashup.plan.layer(role)
-        chroma = self._stems.get((layer.clip_id, role), lambda: StemChroma.of(mashup.source_stem(role)))
-        return TonalIntervals.of(chroma.by_beat(layer.to_clip(beats))).transposed(layer.semitones)
+        tuning = mashup.tuning(role)
+        chroma = self._stems.get(
+            (layer.clip_id, role, tuning), lambda: StemChroma.of(mashup.source_stem(role), tuning=tuning)
+        )
+        return TonalIntervals.of(chroma.by_beat(layer.to_clip(beats))).transposed(mashup.transposition(role))
 
 
 def _shares(weights: Values) -> Values:

@@ -92,7 +92,7 @@ class Vh2015Scorer(Scorer):
             )
         beats = mashup.grid()
         vocal, harmonic = (self._by_beat(mashup, role, beats) for role in (Role.VOCAL, Role.HARMONIC))
-        shifts = (mashup.plan.layer(role).semitones for role in (Role.VOCAL, Role.HARMONIC))
+        shifts = (mashup.transposition(role) for role in (Role.VOCAL, Role.HARMONIC))
         parts = {
             "chroma": chroma_match(*map(transposed, (vocal, harmonic), shifts)),
             "contrast": self._contrast(vocal, harmonic),
@@ -108,5 +108,8 @@ class Vh2015Scorer(Scorer):
 
     def _by_beat(self, mashup: Mashup, role: Role, beats: Times) -> Chroma:
         layer = mashup.plan.layer(role)
-        chroma = self._stems.get((layer.clip_id, role), lambda: StemChroma.of(mashup.source_stem(role)))
+        tuning = mashup.tuning(role)
+        chroma = self._stems.get(
+            (layer.clip_id, role, tuning), lambda: StemChroma.of(mashup.source_stem(role), tuning=tuning)
+        )
         return chroma.by_beat(layer.to_clip(beats))

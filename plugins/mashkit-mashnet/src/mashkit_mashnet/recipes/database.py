@@ -54,7 +54,8 @@ def from_database(
         for done, clip in enumerate(clips, 1):
             if not writer.has(clip.id):
                 try:
-                    stems = {role: StemFeatures.of(catalog.stem(clip.id, role)) for role in Role}
+                    tuning = clip.analysis.tuning or 0.0
+                    stems = {role: StemFeatures.of(catalog.stem(clip.id, role), tuning=tuning) for role in Role}
                 except MashkitError as error:
                     failed(f"{clip.id}: {error}")
                     continue
