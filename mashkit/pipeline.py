@@ -139,6 +139,7 @@ class Kit:
         *,
         policy: ExcerptPolicy | None = None,
         cache: Path | None = None,
+        same_recording: str | None = None,
     ) -> Catalog:
         """Separate and analyze songs with this kit's executor; see :meth:`Catalog.build`."""
         return Catalog.build(
@@ -150,6 +151,7 @@ class Kit:
             executor=self.ingest_executor,
             notify=self._notify,
             loader=self.registry.plugins.hook.mashkit_load_audio,
+            same_recording=same_recording,
         )
 
     def add(
@@ -160,6 +162,7 @@ class Kit:
         protocol: str | Protocol = "songs",
         policy: ExcerptPolicy | None = None,
         with_features: bool = True,
+        same_recording: str | None = None,
     ) -> AddReport:
         """Add songs to a database with this kit's separator, analyzer and executor; nothing is computed twice.
 
@@ -174,6 +177,9 @@ class Kit:
             Which parts of a song become clips, where the protocol does not say.
         with_features : bool
             Also keep features of the stems.
+        same_recording : str, optional
+            "once": a song that is a recording the database has is passed over; "separate": it is a song of its own; by
+            default what was said of it before, else "once".
 
         Returns
         -------
@@ -186,13 +192,25 @@ class Kit:
             If there is no song at all, or the database cannot be written.
         """
         way = create_protocol(protocol) if isinstance(protocol, str) else protocol
-        adder = self.adder(database, policy=way.policy(policy or ExcerptPolicy()), with_features=with_features)
+        adder = self.adder(
+            database,
+            policy=way.policy(policy or ExcerptPolicy()),
+            with_features=with_features,
+            same_recording=same_recording,
+        )
         given = [paths] if isinstance(paths, (str, Path)) else paths
         for _ in adder.add(way.songs([Path(path) for path in given]), protocol=way.name):
             pass
         return adder.report
 
-    def adder(self, database: MashupDB, *, policy: ExcerptPolicy | None = None, with_features: bool = True) -> Adder:
+    def adder(
+        self,
+        database: MashupDB,
+        *,
+        policy: ExcerptPolicy | None = None,
+        with_features: bool = True,
+        same_recording: str | None = None,
+    ) -> Adder:
         """Return what :meth:`add` adds with: for songs that were found already, and to hear what becomes of each."""
         return Adder(
             database,
@@ -203,6 +221,7 @@ class Kit:
             executor=self.ingest_executor,
             notify=self._notify,
             loader=self.registry.plugins.hook.mashkit_load_audio,
+            same_recording=same_recording,
         )
 
     def generate(

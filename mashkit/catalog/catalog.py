@@ -49,6 +49,8 @@ class Catalog:
         In the order of the songs; of a whole database a :class:`mashkit.cliptable.ClipTable`.
     failures : list of Failure
         The songs that gave none; the others are unaffected.
+    passed_over : list of (Path, Path)
+        Songs that are the same recording as another, and that other.
     notes : list of str
         What the user should know of songs that were used.
     """
@@ -57,6 +59,7 @@ class Catalog:
         self, database: MashupDB, records: Sequence[ClipRecord] | None = None, *, cache_bytes: int = 1 << 29
     ) -> None:
         self.failures: list[Failure] = []
+        self.passed_over: list[tuple[Path, Path]] = []
         self.notes: list[str] = []
         self._database = database
         self._records = None if records is None else {record.clip.id: record for record in records}
@@ -75,6 +78,7 @@ class Catalog:
         executor: Executor | None = None,
         notify: Callable[[StageEvent], object] = lambda _: None,
         loader: Callable[..., Audio | None] | None = None,
+        same_recording: str | None = None,
     ) -> Catalog:
         """Make clips of every song in ``paths``; what the cache holds is not computed again.
 
@@ -93,6 +97,9 @@ class Catalog:
             Hears of every song as it starts and ends.
         loader : callable, optional
             The hook ``mashkit_load_audio``.
+        same_recording : str, optional
+            "once", the default: of songs that are one recording, one is used, and a note says so (see
+            :mod:`mashkit.catalog.recordings`). "separate": each is a song of its own.
 
         Returns
         -------
@@ -105,14 +112,27 @@ class Catalog:
             If the folders hold no sound file.
         CatalogError, OutputError
             If the cache cannot be used.
+        UsageError
+            If ``same_recording`` is neither.
         """
         database = MashupDB(cache or default_cache())
-        adder = Adder(database, separator, analyzer, policy=policy, executor=executor, notify=notify, loader=loader)
+        adder = Adder(
+            database,
+            separator,
+            analyzer,
+            policy=policy,
+            executor=executor,
+            notify=notify,
+            loader=loader,
+            same_recording=same_recording,
+            among_given=True,
+        )
         files = find_songs(paths)
         added = {one.path: one for one in adder.add(usable(files, describe_song))}
         records = [record for path in files if path in added for record in added[path].records]
         catalog = cls(database, records)
         catalog.failures = [Failure(path, error) for path, error in adder.report.failures]
+        catalog.passed_over = adder.report.passed_over
         catalog.notes = [*database.notes, *adder.report.notes]
         return catalog
 

@@ -25,6 +25,7 @@ from mashkit.catalog.songs import Song
 from mashkit.catalog.synchrony import synchrony_note
 from mashkit.errors import AudioFileError
 from mashkit.interfaces import Analyzer, Separator
+from mashkit.soundprint import Soundprint, soundprint
 from mashkit.types import ROLE_STEMS, Audio, Role, StemSet
 
 SAMPLE_RATE = 44_100
@@ -64,6 +65,8 @@ class SongFacts:
         Of the mix at the clips' rate.
     notes : tuple of str
         What the user should know though nothing failed.
+    recording : str, optional
+        The sha256 of the song whose recording it is, where a database has it as another's: both are one song then.
     """
 
     sha256: str
@@ -72,6 +75,20 @@ class SongFacts:
     frames: int
     duration_s: float
     notes: tuple[str, ...] = ()
+    recording: str | None = None
+
+    @property
+    def identity(self) -> str:
+        """Stands for the song in clips (:attr:`mashkit.Clip.song`): the same for all that are one recording."""
+        return (self.recording or self.sha256)[:16]
+
+
+@attrs.frozen
+class Heard:
+    """What listening to a song tells."""
+
+    facts: SongFacts
+    sound: Soundprint
 
 
 @attrs.frozen
@@ -245,6 +262,10 @@ class Ingestor:
         """Decode a song and say what it is; raises AudioFileError if that cannot be done."""
         return _Decoded(song, self.loader).facts
 
+    def listen(self, song: Song) -> Heard:
+        """Decode a song and say what it sounds like; raises AudioFileError if that cannot be done."""
+        return listen(song, self.loader)
+
     def compute(self, task: Task) -> Computed:
         """Compute what is wanted of a song and not known yet.
 
@@ -281,6 +302,12 @@ class Ingestor:
         return {role: stems[role] for role in Role}
 
 
+def listen(song: Song, loader: Callable[..., Audio | None] | None = None) -> Heard:
+    """Decode a song and say what it sounds like; see :meth:`Ingestor.listen`."""
+    decoded = _Decoded(song, loader)
+    return Heard(decoded.facts, soundprint(decoded.mix))
+
+
 class _Decoded:
     """The sound of a song: decoded once, when it is first needed."""
 
@@ -298,7 +325,8 @@ class _Decoded:
         return tuple(_stereo(resample(audio, SAMPLE_RATE)) for audio in self._originals)
 
     @cached_property
-    def _mix(self) -> Audio:
+    def mix(self) -> Audio:
+        """The mix, at the clips' rate and in stereo."""
         if self._song.has_mix:
             return self._at_rate[0]
         total = np.zeros((2, max(audio.frames for audio in self._at_rate)), np.float32)
@@ -310,7 +338,7 @@ class _Decoded:
     @cached_property
     def facts(self) -> SongFacts:
         first = self._originals[0]
-        if self._mix.peak == 0:
+        if self.mix.peak == 0:
             raise AudioFileError(self._song.path, "is silent from beginning to end", "use a recording with sound in it")
         notes = []
         if first.sample_rate < NARROW_BAND_HZ:
@@ -319,18 +347,18 @@ class _Decoded:
                 "use a better recording if you have one"
             )
         if self._song.has_mix and self._song.stems:
-            note = synchrony_note(self._song, self._mix, self._at_rate[1:])
+            note = synchrony_note(self._song, self.mix, self._at_rate[1:])
             notes += [] if note is None else [note]
         digest = hashlib.sha256(json.dumps(sorted(self._song.stems)).encode())
         for audio in self._originals:
             digest.update(f"{audio.sample_rate} {audio.samples.shape} ".encode())
             digest.update(audio.samples.data)
         return SongFacts(
-            digest.hexdigest(), first.sample_rate, first.channels, first.frames, self._mix.duration, tuple(notes)
+            digest.hexdigest(), first.sample_rate, first.channels, first.frames, self.mix.duration, tuple(notes)
         )
 
     def excerpt(self, excerpt: Excerpt) -> Audio:
-        return self._mix.excerpt(excerpt.start, excerpt.duration)
+        return self.mix.excerpt(excerpt.start, excerpt.duration)
 
     def true_stem(self, role: Role, excerpt: Excerpt) -> Audio:
         """Return the true stem of a role; where it is shorter than the mix, silence follows."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Callable
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 """Counts up whenever a table changes; :data:`_STEPS` holds the way there."""
 
 _TABLES = """
@@ -24,7 +24,9 @@ CREATE TABLE songs (
     source TEXT NOT NULL,          -- JSON: data set, number, labels
     stems TEXT NOT NULL,           -- JSON: name to path, of true stems
     excerpts TEXT,                 -- JSON: the parts its protocol names, where it does
-    known TEXT                     -- JSON: what labels say of the whole song
+    known TEXT,                    -- JSON: what labels say of the whole song
+    recording TEXT                 -- the song whose recording it is; itself where a person said so; NULL: itself
+        REFERENCES songs (sha256) ON DELETE SET NULL
 );
 CREATE INDEX songs_by_header ON songs (frames, sample_rate, channels);
 
@@ -33,6 +35,13 @@ CREATE TABLE files (               -- what is known of files without decoding th
     song TEXT NOT NULL REFERENCES songs (sha256) ON DELETE CASCADE
 ) WITHOUT ROWID;
 CREATE INDEX files_of_song ON files (song);
+
+CREATE TABLE prints (              -- what songs sound like (mashkit.soundprint)
+    song TEXT PRIMARY KEY REFERENCES songs (sha256) ON DELETE CASCADE,
+    version INTEGER NOT NULL,
+    words BLOB NOT NULL,           -- little-endian uint16: to find songs that may be alike
+    shape BLOB NOT NULL            -- to compare two
+) WITHOUT ROWID;
 
 CREATE TABLE objects (
     sha256 TEXT PRIMARY KEY,
@@ -128,7 +137,13 @@ def _from_1(database: sqlite3.Connection) -> None:
     _create(database)
 
 
-_STEPS: dict[int, Callable[[sqlite3.Connection], None]] = {0: _create, 1: _from_1}
+def _from_2(database: sqlite3.Connection) -> None:
+    """Version 2 did not know what songs sound like: `db add` listens to them."""
+    database.execute("ALTER TABLE songs ADD COLUMN recording TEXT REFERENCES songs (sha256) ON DELETE SET NULL")
+    database.execute(next(one for one in _statements(_TABLES) if one.startswith("CREATE TABLE prints")))
+
+
+_STEPS: dict[int, Callable[[sqlite3.Connection], None]] = {0: _create, 1: _from_1, 2: _from_2}
 """What makes the current tables of each older version; 0 is an empty file."""
 
 
