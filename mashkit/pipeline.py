@@ -226,6 +226,7 @@ class Kit:
         policy: ExcerptPolicy | None = None,
         cache: Path | None = None,
         described: Sequence[Song] = (),
+        same_recording: str | None = None,
     ) -> Catalog:
         """Separate and analyze songs with this kit's executor; see :meth:`Catalog.build`."""
         return Catalog.build(
@@ -238,6 +239,7 @@ class Kit:
             notify=self._notify,
             loader=self.registry.plugins.hook.mashkit_load_audio,
             described=described,
+            same_recording=same_recording,
         )
 
     def add(
@@ -248,6 +250,7 @@ class Kit:
         protocol: str | Protocol = "songs",
         policy: ExcerptPolicy | None = None,
         with_features: bool = True,
+        same_recording: str | None = None,
     ) -> AddReport:
         """Add songs to a database with this kit's separator, analyzer and executor; nothing is computed twice.
 
@@ -262,6 +265,9 @@ class Kit:
             Which parts of a song become clips, where the protocol does not say.
         with_features : bool
             Also keep features of the stems.
+        same_recording : str, optional
+            "once": a song that is a recording the database has is passed over; "separate": it is a song of its own; by
+            default what was said of it before, else "once".
 
         Returns
         -------
@@ -279,12 +285,24 @@ class Kit:
         if policy is not None:
             require("policy", policy, ExcerptPolicy, "give an ExcerptPolicy")
         way = create_protocol(protocol) if isinstance(protocol, str) else protocol
-        adder = self.adder(database, policy=way.policy(policy or ExcerptPolicy()), with_features=with_features)
+        adder = self.adder(
+            database,
+            policy=way.policy(policy or ExcerptPolicy()),
+            with_features=with_features,
+            same_recording=same_recording,
+        )
         for _ in adder.add(way.songs(given), protocol=way.name):
             pass
         return adder.report
 
-    def adder(self, database: MashupDB, *, policy: ExcerptPolicy | None = None, with_features: bool = True) -> Adder:
+    def adder(
+        self,
+        database: MashupDB,
+        *,
+        policy: ExcerptPolicy | None = None,
+        with_features: bool = True,
+        same_recording: str | None = None,
+    ) -> Adder:
         """Return what :meth:`add` adds with: for songs that were found already, and to hear what becomes of each."""
         return Adder(
             database,
@@ -295,6 +313,7 @@ class Kit:
             executor=self.ingest_executor,
             notify=self._notify,
             loader=self.registry.plugins.hook.mashkit_load_audio,
+            same_recording=same_recording,
         )
 
     def generate(

@@ -5,7 +5,7 @@ One process writes; what has to be computed goes to an executor, or is done here
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
 
@@ -23,13 +23,17 @@ from mashkit.catalog.ingest import (
     TRUE_STEMS,
     TUNING,
     Computed,
+    Heard,
     Ingestor,
     SongFacts,
     Task,
     excerpts_of,
+    listen,
     tuning,
 )
+from mashkit.catalog.listening import Listening
 from mashkit.catalog.objects import SoundRef
+from mashkit.catalog.recordings import require_choice, told
 from mashkit.catalog.songs import Song, bytes_digest, stat_digest
 from mashkit.components import Component
 from mashkit.errors import AudioFileError, CatalogError, MashkitError, OutputError, Unforeseen, contained, said_of
@@ -37,6 +41,9 @@ from mashkit.hookspecs import StageEvent
 from mashkit.interfaces import Analyzer, Separator
 from mashkit.interfaces.executor import Executor, Job, Work
 from mashkit.types import Clip, Role
+
+LISTENING = "listen"
+"""Name of the work, and of the stage, of listening to songs: it comes before all else."""
 
 Unusable = tuple[Path, MashkitError]
 """A file that a protocol looked at, and why it is no song."""
@@ -73,6 +80,8 @@ class AddReport:
     failures : list of (Path, MashkitError)
     notes : list of str
         What the user should know of songs that were used.
+    passed_over : list of (Path, Path)
+        Songs that were not used, and the song whose recording they are.
     """
 
     songs: int = 0
@@ -80,6 +89,7 @@ class AddReport:
     cached: int = 0
     failures: list[Unusable] = attrs.field(factory=list)
     notes: list[str] = attrs.field(factory=list)
+    passed_over: list[tuple[Path, Path]] = attrs.field(factory=list)
 
 
 def of_song(error: Exception) -> MashkitError:
@@ -104,6 +114,16 @@ class Adder:
         Hears of every song as it starts and ends.
     loader : callable, optional
         The hook ``mashkit_load_audio``.
+    same_recording : str, optional
+        "once": of songs that are one recording, one is used (see :mod:`mashkit.catalog.recordings`). "separate": each
+        is a song of its own, and stays so in this database. By default what was said of a song before, else "once".
+    among_given : bool
+        Songs are compared with the others of the run only, not with the rest of the database: for one that is a cache.
+
+    Raises
+    ------
+    UsageError
+        If ``same_recording`` is neither.
     """
 
     def __init__(
@@ -117,8 +137,12 @@ class Adder:
         executor: Executor | None = None,
         notify: Callable[[StageEvent], object] = lambda _: None,
         loader: Callable[..., Any] | None = None,
+        same_recording: str | None = None,
+        among_given: bool = False,
     ) -> None:
         self.report = AddReport()
+        self._same_recording = require_choice(same_recording)
+        self._among_given = among_given
         self._database = database
         self._ingestor = Ingestor(
             separator, analyzer, policy=policy or ExcerptPolicy(), with_features=with_features, loader=loader
@@ -172,12 +196,27 @@ class _Run:
         self._headers: dict[Path, tuple[int, int, int] | None] = {}
         self._under_way: dict[Path, list[Task]] = {}  # tasks of a song that are not back yet
         self._decoded: dict[Path, SongFacts] = {}  # of songs that had to be looked into
+        self._listening = Listening(
+            self._database,
+            [one for one in songs if isinstance(one, Song)],
+            policy=self._ingestor.policy,
+            protocol=protocol,
+            choice=adder._same_recording,
+            among_given=adder._among_given,
+            tell=self._say_heard,
+        )
 
     def go(self) -> Iterator[Added]:
         if self._adder._executor is None:
             for task in self._jobs():
                 assert task is not None  # noqa: S101 — nothing is under way when the next one is asked for
                 yield from self._flush()
+                if isinstance(task, Song):
+                    try:
+                        self._listening.hear(task, self._ingestor.listen(task))
+                    except MashkitError as error:
+                        self._listening.hear(task, error)
+                    continue
                 try:
                     outcome: Computed | MashkitError = self._ingestor.compute(task)
                 except Exception as error:  # noqa: BLE001 — one song's own: it is listed, and the rest goes on
@@ -193,6 +232,11 @@ class _Run:
                     if task is None:
                         yield None
                         continue
+                    if isinstance(task, Song):
+                        job = Job(works[LISTENING], task, str(task.path))
+                        songs[id(job)] = task
+                        yield job
+                        continue
                     work = works[STEMS if task.wanted != {ANALYSIS} else ANALYSIS]
                     job = Job(work, task, str(task.song.path))
                     songs[id(job)] = task.song
@@ -200,6 +244,9 @@ class _Run:
 
             for ended in self._adder._executor.run(jobs()):
                 song = songs.pop(id(ended.job))
+                if ended.job.work.name == LISTENING:
+                    self._listening.hear(song, ended.result if ended.error is None else ended.error)
+                    continue
                 self._finish(song, ended.result if ended.error is None else ended.error)
                 yield from self._flush()
         yield from self._flush()
@@ -209,13 +256,13 @@ class _Run:
         yield from ended
 
     # ----------------------------------------------------------------------------------------- what is to be done
-    def _jobs(self) -> Iterator[Task | None]:
-        """Yield what has to be computed; what needs no computing is finished on the way.
+    def _jobs(self) -> Iterator[Task | Song | None]:
+        """Yield what has to be computed, and before that songs to be listened to; what needs neither is finished.
 
         A song whose sound is that of one under way waits until that one is known, and None is yielded while only such
         songs are left.
         """
-        waiting = list(self._songs)
+        waiting: list[Song | Unusable] = yield from self._once()
         while waiting:
             deferred: list[Song | Unusable] = []
             for song in waiting:
@@ -241,6 +288,25 @@ class _Run:
                 yield None
             waiting = deferred
 
+    def _once(self) -> Generator[Song | None, None, list[Song | Unusable]]:
+        """Yield songs to be listened to; return those given without the ones that are another's recording."""
+        yield from self._listening.ask()
+        self._decoded.update(self._listening.facts)
+        passed = self._listening.passed_over()
+        self._report.notes += self._listening.notes
+        remaining: list[Song | Unusable] = []
+        for one in self._songs:
+            path = one.path if isinstance(one, Song) else one[0]
+            if path in passed:
+                self._report.passed_over.append((path, passed[path].used))
+                self._report.notes.append(told(passed[path].match, path, passed[path].used))
+                self._end(None, path)
+            elif path in self._listening.errors:
+                remaining.append((path, self._listening.errors[path]))
+            else:
+                remaining.append(one)
+        return remaining
+
     def _may_be_under_way(self, song: Song) -> bool:
         """Tell whether a song of the same sound is under way; only those of the same header are decoded to see."""
         header = self._headers.setdefault(song.path, _header(song))
@@ -256,7 +322,8 @@ class _Run:
 
     def _task(self, song: Song) -> Task | None:
         """Return what has to be computed of a song; None if that is nothing, or it is there under another name."""
-        self._digests[song.path] = digests = (stat_digest(song), bytes_digest(song))
+        digests = self._listening.digests.get(song.path) or (stat_digest(song), bytes_digest(song))
+        self._digests[song.path] = digests
         known = next((one for one in map(self._database.song_of_file, digests) if one is not None), None)
         header = self._headers[song.path]
         if known is None and header is not None and self._database.may_hold(*header):
@@ -319,6 +386,7 @@ class _Run:
     def _store(self, song: Song, facts: SongFacts, computed: Computed, *, cached: bool, complete: bool = True) -> None:
         """Store what was computed and, where that is all, the clips: in one transaction."""
         sha256, keys = facts.sha256, self._ingestor.keys
+        facts = attrs.evolve(facts, recording=self._database.recording_of(sha256))
         records: list[ClipRecord] = []
         with self._database.transaction() as cursor:
             number = self._database.store_facts(cursor, song, facts, self._protocol, self._digests[song.path])
@@ -368,6 +436,9 @@ class _Run:
         self._report.clips += len(added.records)
         self._report.cached += added.cached
         self._say(added.path, "cached" if added.cached else "done")
+
+    def _say_heard(self, path: Path, done: int, total: int) -> None:
+        self._adder._notify(StageEvent(stage=LISTENING, item=str(path), state="done", done=done, total=total))
 
     def _say(self, path: Path, state: str, message: str = "") -> None:
         self._adder._notify(
@@ -427,15 +498,27 @@ def spec_of(component: Component) -> tuple[str, Mapping[str, Any]] | None:
 
 
 def _works(ingestor: Ingestor) -> Mapping[str, Work]:
-    """Return the work of analysing, and that of separating (and analysing, where both are wanted)."""
+    """Return the works: listening, analysing, and separating (and analysing, where both are wanted)."""
     separator, analyzer = spec_of(ingestor.separator), spec_of(ingestor.analyzer)
     assert separator is not None  # noqa: S101 — a component made by hand gets no executor
     assert analyzer is not None  # noqa: S101
     recipe = _Recipe(separator, analyzer, ingestor.policy, ingestor.with_features)
     return {
+        LISTENING: Work(name=LISTENING, start=_loader, run=_listen),
         ANALYSIS: Work(name="analyze", start=_ingestor, arguments=(recipe,), run=_compute),
         STEMS: Work(name="separate", start=_ingestor, arguments=(recipe,), run=_compute, gpus=ingestor.separator.gpus),
     }
+
+
+def _loader() -> Callable[..., Any]:
+    from mashkit.registry import Registry
+
+    hook: Callable[..., Any] = Registry().plugins.hook.mashkit_load_audio
+    return hook
+
+
+def _listen(loader: Callable[..., Any], song: Song) -> Heard:
+    return listen(song, loader)
 
 
 def _ingestor(recipe: _Recipe) -> Ingestor:

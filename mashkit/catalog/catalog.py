@@ -50,6 +50,8 @@ class Catalog:
         In the order of the songs; of a whole database a :class:`mashkit.cliptable.ClipTable`.
     failures : list of Failure
         The songs that gave none; the others are unaffected.
+    passed_over : list of (Path, Path)
+        Songs that are the same recording as another, and that other.
     notes : list of str
         What the user should know of songs that were used.
     """
@@ -59,6 +61,7 @@ class Catalog:
     ) -> None:
         require("database", database, MashupDB, "open one: MashupDB(folder); Kit.catalog(songs) makes it of songs")
         self.failures: list[Failure] = []
+        self.passed_over: list[tuple[Path, Path]] = []
         self.notes: list[str] = []
         self._database = database
         self._cache_bytes = cache_bytes
@@ -87,6 +90,7 @@ class Catalog:
         notify: Callable[[StageEvent], object] = lambda _: None,
         loader: Callable[..., Audio | None] | None = None,
         described: Sequence[Song] = (),
+        same_recording: str | None = None,
     ) -> Catalog:
         """Make clips of every song in ``paths``; what the cache holds is not computed again.
 
@@ -108,6 +112,9 @@ class Catalog:
         described : sequence of Song
             Songs of which more is known than a path, a lone vocal for instance; they come first, and the same files in
             ``paths`` are passed over.
+        same_recording : str, optional
+            "once", the default: of songs that are one recording, one is used, and a note says so (see
+            :mod:`mashkit.catalog.recordings`). "separate": each is a song of its own.
 
         Returns
         -------
@@ -121,14 +128,24 @@ class Catalog:
         CatalogError, OutputError
             If the cache cannot be used.
         UsageError
-            If an argument is of a wrong type.
+            If an argument is of a wrong type, or ``same_recording`` is neither.
         """
         require("separator", separator, Separator, "give a component; Kit.catalog(songs) takes names")
         require("analyzer", analyzer, Analyzer, "give a component; Kit.catalog(songs) takes names")
         if policy is not None:
             require("policy", policy, ExcerptPolicy, "give an ExcerptPolicy")
         database = MashupDB(cache or default_cache())
-        adder = Adder(database, separator, analyzer, policy=policy, executor=executor, notify=notify, loader=loader)
+        adder = Adder(
+            database,
+            separator,
+            analyzer,
+            policy=policy,
+            executor=executor,
+            notify=notify,
+            loader=loader,
+            same_recording=same_recording,
+            among_given=True,
+        )
         known = {song.path.resolve() for song in described}
         files = [path for path in find_songs(require_paths("paths", paths)) if path.resolve() not in known]
         added = {one.path: one for one in adder.add([*described, *usable(files, describe_song)])}
@@ -136,6 +153,7 @@ class Catalog:
         records = [record for path in in_order if path in added for record in added[path].records]
         catalog = cls(database, records)
         catalog.failures = [Failure(path, error) for path, error in adder.report.failures]
+        catalog.passed_over = adder.report.passed_over
         catalog.notes = [*database.notes, *adder.report.notes]
         return catalog
 

@@ -246,7 +246,7 @@ def _clip(
     entries = {role: entry(frames) for role, frames in sounding.items()}
     return Clip(
         id=f"{_slug(song.title)}-{digest}",
-        song=facts.sha256[:16],
+        song=facts.identity,
         title=song.title,
         source=str(song.path),
         start=excerpt.start + start,

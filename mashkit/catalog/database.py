@@ -37,6 +37,8 @@ from mashkit.cliptable import LACKING, ClipTable
 from mashkit.components import Component, without_costs
 from mashkit.errors import CatalogError, MashkitError, OutputError
 from mashkit.recent import Recent
+from mashkit.soundprint import VERSION as PRINT_VERSION
+from mashkit.soundprint import Soundprint, shelved
 from mashkit.types import Analysis, Clip, Key, Role, Times
 
 INDEX = "index.sqlite"
@@ -226,13 +228,13 @@ class MashupDB:
         """Return what is known of a song, or None."""
         found = self.rows(
             "SELECT path, title, licence, sample_rate, channels, frames, duration_s, notes, protocol, source, stems,"
-            " excerpts, known, holds, sound FROM songs WHERE sha256 = ?",
+            " excerpts, known, holds, sound, recording FROM songs WHERE sha256 = ?",
             (sha256,),
         )
         if not found:
             return None
         (path, title, licence, rate, channels, frames, duration, notes, protocol, source, stems, excerpts, known, holds,
-         sound) = found[0]  # fmt: skip
+         sound, recording) = found[0]  # fmt: skip
         song = Song(
             path=Path(path),
             title=title,
@@ -245,7 +247,9 @@ class MashupDB:
         )
         heard = {} if sound is None else json.loads(sound)
         silent = tuple((start, end) for start, end in heard.get("silent", ()))
-        facts = SongFacts(sha256, rate, channels, frames, duration, tuple(json.loads(notes)), heard.get("peak"), silent)
+        facts = SongFacts(
+            sha256, rate, channels, frames, duration, tuple(json.loads(notes)), heard.get("peak"), silent, recording
+        )
         return SongRow(song, facts, protocol)
 
     def known_results(self, song: str) -> frozenset[str]:
@@ -290,10 +294,74 @@ class MashupDB:
             "sound": None if facts.peak is None else json.dumps({"peak": facts.peak, "silent": facts.silent}),
         }
         (number,) = database.execute(f"{_upsert('songs', values, 'sha256')} RETURNING number", values).fetchone()
-        for digest in digests:
-            database.execute("INSERT OR REPLACE INTO files VALUES (?, ?)", (digest, facts.sha256))
+        self.store_files(database, facts.sha256, digests)
         database.execute("DELETE FROM failures WHERE path = ?", (str(song.path),))
         return int(number)
+
+    def store_files(self, database: sqlite3.Connection, song: str, digests: Iterable[str]) -> None:
+        """Store which files are a song, inside a transaction."""
+        database.executemany("INSERT OR REPLACE INTO files VALUES (?, ?)", [(digest, song) for digest in digests])
+
+    # ------------------------------------------------------------------------------------------------ recordings
+    def has_print(self, song: str) -> bool:
+        """Tell whether it is known what a song sounds like."""
+        return bool(self.rows("SELECT 1 FROM prints WHERE song = ? AND version = ?", (song, PRINT_VERSION)))
+
+    def print_of(self, song: str) -> Soundprint:
+        """Return what a song sounds like; raises CatalogError if that is not known."""
+        found = self.rows("SELECT shape FROM prints WHERE song = ?", (song,))
+        sound = Soundprint.from_bytes(found[0][0]) if found else None
+        if sound is None:
+            raise CatalogError(f"{self.root} does not know what song {song[:16]} sounds like", "add it again")
+        return sound
+
+    def store_print(self, database: sqlite3.Connection, song: str, sound: Soundprint) -> None:
+        """Store what a song sounds like, inside a transaction."""
+        database.execute(
+            "INSERT OR REPLACE INTO prints VALUES (?, ?, ?, ?)",
+            (song, PRINT_VERSION, shelved(sound).astype("<u2").tobytes(), sound.to_bytes()),
+        )
+
+    def unheard(self) -> list[str]:
+        """Return the songs that have clips, and of which it is not known what they sound like."""
+        rows = self.rows(
+            f"SELECT s.sha256 FROM songs s WHERE {_HAS_CLIPS} AND NOT EXISTS"  # noqa: S608 — ours
+            " (SELECT 1 FROM prints p WHERE p.song = s.sha256 AND p.version = ?) ORDER BY s.number",
+            (PRINT_VERSION,),
+        )
+        return [song for (song,) in rows]
+
+    def words(self) -> list[tuple[str, npt.NDArray[np.uint16]]]:
+        """Return, of each song that has clips, the words of its print; in the order in which they were added."""
+        rows = self.rows(
+            f"SELECT s.sha256, p.words FROM songs s JOIN prints p ON p.song = s.sha256 WHERE {_HAS_CLIPS}"  # noqa: S608 — ours
+            " AND p.version = ? ORDER BY s.number",
+            (PRINT_VERSION,),
+        )
+        return [(song, np.frombuffer(words, "<u2").astype(np.uint16)) for song, words in rows]
+
+    def has_clips(self, song: str) -> bool:
+        """Tell whether a song has clips."""
+        return bool(self.rows(f"SELECT 1 FROM songs s WHERE s.sha256 = ? AND {_HAS_CLIPS}", (song,)))  # noqa: S608 — ours
+
+    def recording_of(self, song: str) -> str | None:
+        """Return the song whose recording a song is, itself where a person said so; None where nobody has said."""
+        found = self.rows("SELECT recording FROM songs WHERE sha256 = ?", (song,))
+        return found[0][0] if found else None
+
+    def store_recording(self, database: sqlite3.Connection, song: str, recording: str | None) -> None:
+        """Store whose recording a song is, inside a transaction; those that were its recording follow it."""
+        database.execute("UPDATE songs SET recording = ? WHERE sha256 = ?", (recording, song))
+        if recording is not None and recording != song:
+            database.execute("UPDATE songs SET recording = ? WHERE recording = ?", (recording, song))
+
+    def same_recordings(self) -> list[tuple[Path, Path, bool]]:
+        """Return the songs that are another's recording, that other's path, and whether they have clips of their own."""
+        rows = self.rows(
+            f"SELECT s.path, r.path, {_HAS_CLIPS} FROM songs s JOIN songs r ON r.sha256 = s.recording"  # noqa: S608 — ours
+            " WHERE r.number <> s.number ORDER BY s.path"
+        )
+        return [(Path(path), Path(other), bool(clips)) for path, other, clips in rows]
 
     def store_results(
         self,
@@ -404,9 +472,10 @@ class MashupDB:
     def record_of(self, number: int) -> ClipRecord:
         """Return the clip of a number; raises CatalogError if it has gone."""
         found = self.rows(
-            "SELECT c.id, s.sha256, s.title, s.path, s.licence, c.duration_s, c.tonic, c.minor, c.tempo, c.tuning,"
-            " c.vocal, c.harmonic, c.percussion, d.start_s, d.excerpt_start_s, d.excerpt_s, d.on_downbeats,"
-            " d.sample_rate, d.label, d.beats, d.downbeats, d.rest, d.edited, d.features, d.separator, d.analyzer"
+            "SELECT c.id, coalesce(s.recording, s.sha256), s.title, s.path, s.licence, c.duration_s, c.tonic, c.minor,"
+            " c.tempo, c.tuning, c.vocal, c.harmonic, c.percussion, d.start_s, d.excerpt_start_s, d.excerpt_s,"
+            " d.on_downbeats, d.sample_rate, d.label, d.beats, d.downbeats, d.rest, d.edited, d.features, d.separator,"
+            " d.analyzer"
             " FROM clips c JOIN songs s ON s.number = c.song JOIN details d USING (number) WHERE c.number = ?",
             (number,),
         )
@@ -491,6 +560,10 @@ class MashupDB:
                 " percussion, coalesce(tuning, -100) FROM clips"
             )
             columns = np.fromiter(cursor, _COLUMNS)
+        for number, other in self.rows(
+            "SELECT s.number, r.number FROM songs s JOIN songs r ON r.sha256 = s.recording WHERE r.number <> s.number"
+        ):
+            columns["song"][columns["song"] == number] = other
         columns = columns[np.argsort(columns["place"], kind="stable")]
         rows = _Rows(self, columns["number"].copy())
         return ClipTable(
@@ -510,6 +583,9 @@ class MashupDB:
     def __len__(self) -> int:
         return int(self.rows("SELECT count(*) FROM clips")[0][0])
 
+
+_HAS_CLIPS = "EXISTS (SELECT 1 FROM clips c WHERE c.song = s.number)"
+"""Of a song `s`, in SQL."""
 
 _COLUMNS = np.dtype([
     ("number", "i8"), ("place", "i8"), ("song", "i8"), ("duration_s", "f8"), ("tonic", "i1"), ("minor", "?"),

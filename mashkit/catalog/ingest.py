@@ -30,6 +30,7 @@ from mashkit.errors import AudioFileError
 from mashkit.interfaces import Analyzer, Separator
 from mashkit.levels import complaints, usual_gain
 from mashkit.silence import SILENCE_DB, loudest_second_db, sounding_seconds
+from mashkit.soundprint import Soundprint, soundprint
 from mashkit.tuner import tuning_of
 from mashkit.types import ROLE_STEMS, Audio, Role, StemSet
 
@@ -80,6 +81,8 @@ class SongFacts:
         Largest absolute sample of the mix; None where an older mashkit decoded it.
     silent : tuple of (float, float)
         Where nothing sounds for :data:`SILENT_S` or more, seconds.
+    recording : str, optional
+        The sha256 of the song whose recording it is, where a database has it as another's: both are one song then.
     """
 
     sha256: str
@@ -90,6 +93,20 @@ class SongFacts:
     notes: tuple[str, ...] = ()
     peak: float | None = None
     silent: tuple[tuple[float, float], ...] = ()
+    recording: str | None = None
+
+    @property
+    def identity(self) -> str:
+        """Stands for the song in clips (:attr:`mashkit.Clip.song`): the same for all that are one recording."""
+        return (self.recording or self.sha256)[:16]
+
+
+@attrs.frozen
+class Heard:
+    """What listening to a song tells."""
+
+    facts: SongFacts
+    sound: Soundprint
 
 
 @attrs.frozen
@@ -284,6 +301,10 @@ class Ingestor:
         """Decode a song and say what it is; raises AudioFileError if that cannot be done."""
         return _Decoded(song, self.loader).facts
 
+    def listen(self, song: Song) -> Heard:
+        """Decode a song and say what it sounds like; raises AudioFileError if that cannot be done."""
+        return listen(song, self.loader)
+
     def compute(self, task: Task) -> Computed:
         """Compute what is wanted of a song and not known yet.
 
@@ -331,6 +352,12 @@ class Ingestor:
         return {role: stems[role] for role in Role if role in stems}
 
 
+def listen(song: Song, loader: Callable[..., Audio | None] | None = None) -> Heard:
+    """Decode a song and say what it sounds like; see :meth:`Ingestor.listen`."""
+    decoded = _Decoded(song, loader)
+    return Heard(decoded.facts, soundprint(decoded.mix))
+
+
 class _Decoded:
     """The sound of a song: decoded once, when it is first needed."""
 
@@ -348,7 +375,8 @@ class _Decoded:
         return tuple(_stereo(resample(audio, SAMPLE_RATE)) for audio in self._originals)
 
     @cached_property
-    def _mix(self) -> Audio:
+    def mix(self) -> Audio:
+        """The mix, at the clips' rate and in stereo."""
         if self._song.has_mix:
             return self._at_rate[0]
         total = np.zeros((2, max(audio.frames for audio in self._at_rate)), np.float32)
@@ -360,7 +388,7 @@ class _Decoded:
     @cached_property
     def facts(self) -> SongFacts:
         first = self._originals[0]
-        level = loudest_second_db(self._mix)
+        level = loudest_second_db(self.mix)
         if level < SILENCE_DB:
             raise AudioFileError(
                 self._song.path,
@@ -375,7 +403,7 @@ class _Decoded:
                 "use a better recording if you have one"
             )
         if self._song.has_mix and self._song.stems:
-            note = synchrony_note(self._song, self._mix, self._at_rate[1:])
+            note = synchrony_note(self._song, self.mix, self._at_rate[1:])
             notes += [] if note is None else [note]
         digest = hashlib.sha256(json.dumps(sorted(self._song.stems)).encode())
         for audio in self._originals:
@@ -386,19 +414,19 @@ class _Decoded:
             first.sample_rate,
             first.channels,
             first.frames,
-            self._mix.duration,
+            self.mix.duration,
             tuple(notes),
-            self._mix.peak,
-            _silences(sounding_seconds(self._mix), self._mix.duration),
+            self.mix.peak,
+            _silences(sounding_seconds(self.mix), self.mix.duration),
         )
 
     @property
     def _mix_as_recorded(self) -> Audio:
         """The mix before it was resampled, which rounds clipped tops; where there is none, the sum of the stems."""
-        return self._originals[0] if self._song.has_mix else self._mix
+        return self._originals[0] if self._song.has_mix else self.mix
 
     def excerpt(self, excerpt: Excerpt) -> Audio:
-        return self._mix.excerpt(excerpt.start, excerpt.duration)
+        return self.mix.excerpt(excerpt.start, excerpt.duration)
 
     def true_stem(self, role: Role, excerpt: Excerpt) -> Audio:
         """Return the true stem of a role; where it is shorter than the mix, silence follows."""

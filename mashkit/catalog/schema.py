@@ -26,7 +26,9 @@ CREATE TABLE songs (
     excerpts TEXT,                 -- JSON: the parts its protocol names, where it does
     known TEXT,                    -- JSON: what labels say of the whole song
     holds TEXT,                    -- JSON list of the roles in it, where it is no whole song
-    sound TEXT                     -- JSON: peak, and where it is silent; NULL where an older mashkit decoded it
+    sound TEXT,                    -- JSON: peak, and where it is silent; NULL where an older mashkit decoded it
+    recording TEXT                 -- the song whose recording it is; itself where a person said so; NULL: itself
+        REFERENCES songs (sha256) ON DELETE SET NULL
 );
 CREATE INDEX songs_by_header ON songs (frames, sample_rate, channels);
 
@@ -35,6 +37,13 @@ CREATE TABLE files (               -- what is known of files without decoding th
     song TEXT NOT NULL REFERENCES songs (sha256) ON DELETE CASCADE
 ) WITHOUT ROWID;
 CREATE INDEX files_of_song ON files (song);
+
+CREATE TABLE prints (              -- what songs sound like (mashkit.soundprint)
+    song TEXT PRIMARY KEY REFERENCES songs (sha256) ON DELETE CASCADE,
+    version INTEGER NOT NULL,
+    words BLOB NOT NULL,           -- little-endian uint16: to find songs that may be alike
+    shape BLOB NOT NULL            -- to compare two
+) WITHOUT ROWID;
 
 CREATE TABLE objects (
     sha256 TEXT PRIMARY KEY,
@@ -132,13 +141,15 @@ def _from_1(database: sqlite3.Connection) -> None:
 
 
 def _from_2(database: sqlite3.Connection) -> None:
-    """Version 2 knew of no tunings, of no songs that lack a role, nor of level and silence.
+    """Version 2 knew of no tunings, of no songs that lack a role, of neither level, silence nor what songs sound like.
 
     Tunings are measured of the stems that are kept when a song is next added; the rest decoding it again tells.
     """
     database.execute("ALTER TABLE clips ADD COLUMN tuning REAL")
     for column in ("holds", "sound"):
         database.execute(f"ALTER TABLE songs ADD COLUMN {column} TEXT")
+    database.execute("ALTER TABLE songs ADD COLUMN recording TEXT REFERENCES songs (sha256) ON DELETE SET NULL")
+    database.execute(next(one for one in _statements(_TABLES) if one.startswith("CREATE TABLE prints")))
 
 
 _STEPS: dict[int, Callable[[sqlite3.Connection], None]] = {0: _create, 1: _from_1, 2: _from_2}

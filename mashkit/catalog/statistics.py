@@ -72,7 +72,11 @@ def statistics(database: MashupDB, generator: PaperGenerator | None = None) -> d
 
 
 def _totals(database: MashupDB) -> dict[str, Any]:
-    ((songs, songs_s),) = database.rows("SELECT count(*), coalesce(sum(duration_s), 0) FROM songs")
+    # A song that gave no clips is one whose recording is there as another song, or was not finished.
+    ((songs, songs_s),) = database.rows(
+        "SELECT count(DISTINCT coalesce(recording, sha256)), coalesce(sum(duration_s), 0) FROM songs s"
+        " WHERE EXISTS (SELECT 1 FROM clips c WHERE c.song = s.number)"
+    )
     ((clips, clips_s),) = database.rows("SELECT count(*), coalesce(sum(duration_s), 0) FROM clips")
     ((files, size),) = database.rows("SELECT count(*), coalesce(sum(bytes), 0) FROM objects")
     ((failed,),) = database.rows("SELECT count(*) FROM failures")
@@ -85,13 +89,14 @@ def _totals(database: MashupDB) -> dict[str, Any]:
         "files_bytes": size,
         "index_bytes": (database.root / INDEX).stat().st_size,
         "failed_songs": failed,
+        "same_recordings": len(database.same_recordings()),
     }
 
 
 def _grouped(database: MashupDB, column: str) -> list[dict[str, Any]]:
     rows = database.rows(
         f"SELECT s.{column}, count(c.number), count(DISTINCT s.number), coalesce(sum(c.duration_s), 0)"  # noqa: S608 — a name of ours
-        f" FROM songs s LEFT JOIN clips c ON c.song = s.number GROUP BY s.{column} ORDER BY 2 DESC, 1"
+        f" FROM songs s JOIN clips c ON c.song = s.number GROUP BY s.{column} ORDER BY 2 DESC, 1"
     )
     return [{"name": name, "clips": clips, "songs": songs, "clips_s": clips_s} for name, clips, songs, clips_s in rows]
 

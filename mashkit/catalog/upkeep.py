@@ -235,7 +235,8 @@ def _needing(database: MashupDB, sha256: str) -> tuple[str, ...]:
 
 
 def _verify_songs(database: MashupDB) -> Iterator[Finding]:
-    for path, stems in database.rows("SELECT path, stems FROM songs ORDER BY path"):
+    used = "EXISTS (SELECT 1 FROM clips c WHERE c.song = s.number)"
+    for path, stems in database.rows(f"SELECT path, stems FROM songs s WHERE {used} ORDER BY path"):  # noqa: S608 — ours
         files = [Path(path), *map(Path, json.loads(stems).values())]
         gone = [str(file) for file in files if not file.exists()]
         if gone:
@@ -359,12 +360,13 @@ def content_digest(database: MashupDB) -> str:
     """Return a sha256 of all a database holds, whoever computed it and in whatever order.
 
     Two databases of the same songs by the same components have the same. Left out are the numbers SQLite gives rows,
-    failures, and what is known of files without decoding them.
+    failures, songs that were only listened to, and what is known of files without decoding them.
     """
     digest = hashlib.sha256()
     for query in (
         "SELECT sha256, path, title, licence, sample_rate, channels, frames, duration_s, notes, protocol, source,"
-        " stems, excerpts, known FROM songs ORDER BY sha256",
+        " stems, excerpts, known, recording FROM songs s WHERE recording IS NOT NULL"
+        " OR EXISTS (SELECT 1 FROM clips c WHERE c.song = s.number) ORDER BY sha256",
         "SELECT * FROM objects ORDER BY sha256",
         "SELECT * FROM results ORDER BY key",
         "SELECT * FROM components ORDER BY fingerprint",
