@@ -158,7 +158,7 @@ class Listening:
         try:
             if isinstance(outcome, MashkitError):
                 raise outcome
-            excerpts_of(song, outcome.facts.duration_s, self._policy)
+            excerpts_of(song, outcome.facts, self._policy)
         except MashkitError as error:
             self.errors[song.path] = error
             return
