@@ -16,12 +16,14 @@ from mashkit.catalog.clips import ClipRecord, clips_of
 from mashkit.catalog.database import MashupDB
 from mashkit.catalog.excerpts import ExcerptPolicy
 from mashkit.catalog.ingest import ANALYSIS, LABELS, STEMS, TRUE_STEMS, Computed, Ingestor, SongFacts, Task, excerpts_of
+from mashkit.catalog.scanning import Found
 from mashkit.catalog.songs import Song, bytes_digest, stat_digest
 from mashkit.components import Component
 from mashkit.errors import AudioFileError, MashkitError, OutputError
 from mashkit.hookspecs import StageEvent
 from mashkit.interfaces import Analyzer, Separator
 from mashkit.interfaces.executor import Executor, Job, Work
+from mashkit.paths import path_text
 
 Unusable = tuple[Path, MashkitError]
 """A file that a protocol looked at, and why it is no song."""
@@ -125,6 +127,8 @@ class Adder:
             If the database is damaged.
         """
         keys = self._ingestor.keys
+        if isinstance(songs, Found):
+            self.report.notes += songs.notes
         with self._database.transaction() as cursor:
             self._database.store_component(cursor, keys.separator, self._ingestor.separator)
             self._database.store_component(cursor, keys.analyzer, self._ingestor.analyzer)
@@ -174,7 +178,7 @@ class _Run:
                         yield None
                         continue
                     work = works[STEMS if task.wanted != {ANALYSIS} else ANALYSIS]
-                    job = Job(work, task, str(task.song.path))
+                    job = Job(work, task, path_text(task.song.path))
                     songs[id(job)] = task.song
                     yield job
 
@@ -258,12 +262,14 @@ class _Run:
         """Tell whether a song is the first of its sound in this run; say so if not, and if it is known elsewhere."""
         first = self._adder._taken.setdefault(facts.sha256, song.path)
         if first != song.path:
-            self._report.notes.append(f"{song.path}: the same sound as {first}; used once")
+            self._report.notes.append(f"{path_text(song.path)}: the same sound as {path_text(first)}; used once")
             self._end(None, song.path)
             return False
         row = self._database.song(facts.sha256)
         if row is not None and row.song.path.resolve() != song.path.resolve() and row.song.path.exists():
-            self._report.notes.append(f"{song.path}: the same sound as {row.song.path}, which was there already")
+            self._report.notes.append(
+                f"{path_text(song.path)}: the same sound as {path_text(row.song.path)}, which was there already"
+            )
         return True
 
     def _split(self, task: Task) -> list[Task]:
@@ -334,7 +340,7 @@ class _Run:
         self._adder._notify(
             StageEvent(
                 stage="catalog",
-                item=str(path),
+                item=path_text(path),
                 state=state,
                 done=self._done,
                 total=len(self._songs),
@@ -402,9 +408,9 @@ def can_travel(*components: Component) -> bool:
     return all(spec_of(component) is not None for component in components)
 
 
-def usable(paths: Iterable[Path], describe: Callable[[Path], Song]) -> list[Song | Unusable]:
+def usable(paths: Iterable[Path], describe: Callable[[Path], Song]) -> Found[Song | Unusable]:
     """Describe each file or folder; one that is no song is named with the reason, and the rest goes on."""
-    found: list[Song | Unusable] = []
+    found: Found[Song | Unusable] = Found(notes=paths.notes if isinstance(paths, Found) else ())
     for path in paths:
         try:
             found.append(describe(path))

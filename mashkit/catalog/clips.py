@@ -27,6 +27,7 @@ from mashkit.catalog.ingest import (
 from mashkit.catalog.objects import SoundRef
 from mashkit.catalog.songs import Song
 from mashkit.errors import AudioFileError
+from mashkit.paths import path_text
 from mashkit.types import Analysis, Clip, Role, Times, frozen_mapping
 
 LEAST_AGREEMENT = 0.6
@@ -227,7 +228,7 @@ def _clip(
         id=f"{_slug(song.title)}-{digest}",
         song=facts.sha256[:16],
         title=song.title,
-        source=str(song.path),
+        source=path_text(song.path),
         start=excerpt.start + start,
         duration=(last - first) / SAMPLE_RATE,
         sample_rate=SAMPLE_RATE,

@@ -34,6 +34,7 @@ from mashkit.catalog.songs import Song
 from mashkit.cliptable import ClipTable
 from mashkit.components import Component, without_costs
 from mashkit.errors import CatalogError, MashkitError, OutputError
+from mashkit.paths import path_of, path_text
 from mashkit.recent import Recent
 from mashkit.types import Analysis, Clip, Key, Role, Times
 
@@ -231,10 +232,10 @@ class MashupDB:
             0
         ]
         song = Song(
-            path=Path(path),
+            path=path_of(path),
             title=title,
             licence=licence,
-            stems={name: Path(stem) for name, stem in json.loads(stems).items()},
+            stems={name: path_of(stem) for name, stem in json.loads(stems).items()},
             excerpts=None if excerpts is None else tuple(Excerpt(*one) for one in json.loads(excerpts)),
             known=None if known is None else Analysis.from_dict(json.loads(known)),
             source=json.loads(source),
@@ -267,7 +268,7 @@ class MashupDB:
         """Store a song, inside a transaction; return its number."""
         values = {
             "sha256": facts.sha256,
-            "path": str(song.path),
+            "path": path_text(song.path),
             "title": song.title,
             "licence": song.licence,
             "sample_rate": facts.sample_rate,
@@ -277,14 +278,14 @@ class MashupDB:
             "notes": json.dumps(facts.notes),
             "protocol": protocol,
             "source": json.dumps(dict(song.source), sort_keys=True),
-            "stems": json.dumps({name: str(path) for name, path in song.stems.items()}, sort_keys=True),
+            "stems": json.dumps({name: path_text(path) for name, path in song.stems.items()}, sort_keys=True),
             "excerpts": None if song.excerpts is None else json.dumps([attrs.astuple(one) for one in song.excerpts]),
             "known": None if song.known is None else json.dumps(song.known.to_dict()),
         }
         (number,) = database.execute(f"{_upsert('songs', values, 'sha256')} RETURNING number", values).fetchone()
         for digest in digests:
             database.execute("INSERT OR REPLACE INTO files VALUES (?, ?)", (digest, facts.sha256))
-        database.execute("DELETE FROM failures WHERE path = ?", (str(song.path),))
+        database.execute("DELETE FROM failures WHERE path = ?", (path_text(song.path),))
         return int(number)
 
     def store_results(
@@ -368,12 +369,14 @@ class MashupDB:
     def fail(self, path: Path, error: MashkitError) -> None:
         """Note that a song could not be used."""
         with self.transaction() as database:
-            database.execute("INSERT OR REPLACE INTO failures VALUES (?, ?, ?)", (str(path), error.problem, error.fix))
+            database.execute(
+                "INSERT OR REPLACE INTO failures VALUES (?, ?, ?)", (path_text(path), error.problem, error.fix)
+            )
 
     def failures(self) -> list[tuple[Path, MashkitError]]:
         """Return the songs that could not be used when they were last tried, and why."""
         rows = self.rows("SELECT path, error, fix FROM failures ORDER BY path")
-        return [(Path(path), CatalogError(error, fix)) for path, error, fix in rows]
+        return [(path_of(path), CatalogError(error, fix)) for path, error, fix in rows]
 
     # ----------------------------------------------------------------------------------------------------- clips
     def record(self, clip_id: str) -> ClipRecord:

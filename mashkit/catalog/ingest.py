@@ -25,6 +25,7 @@ from mashkit.catalog.songs import Song
 from mashkit.catalog.synchrony import synchrony_note
 from mashkit.errors import AudioFileError
 from mashkit.interfaces import Analyzer, Separator
+from mashkit.paths import path_text
 from mashkit.types import ROLE_STEMS, Audio, Role, StemSet
 
 SAMPLE_RATE = 44_100
@@ -315,7 +316,7 @@ class _Decoded:
         notes = []
         if first.sample_rate < NARROW_BAND_HZ:
             notes.append(
-                f"{self._song.path}: {first.sample_rate} Hz, so nothing above {first.sample_rate // 2} Hz; "
+                f"{path_text(self._song.path)}: {first.sample_rate} Hz, so nothing above {first.sample_rate // 2} Hz; "
                 "use a better recording if you have one"
             )
         if self._song.has_mix and self._song.stems:

@@ -10,6 +10,7 @@ import numpy.typing as npt
 from mashkit.audiofile import resample
 from mashkit.catalog.songs import Song
 from mashkit.errors import AudioFileError
+from mashkit.paths import path_text
 from mashkit.types import Audio
 
 RATE = 11_025
@@ -80,4 +81,5 @@ def synchrony_note(song: Song, mix: Audio, stems: Sequence[Audio]) -> str | None
             )
     if not unheard:
         return None
-    return f"{song.path}: {', '.join(unheard)} not heard in it, so that nobody can tell whether they begin together"
+    unsure = "not heard in it, so that nobody can tell whether they begin together"
+    return f"{path_text(song.path)}: {', '.join(unheard)} {unsure}"

@@ -18,6 +18,7 @@ from mashkit.catalog.edits import FIELDS, parsed
 from mashkit.catalog.ingest import ANALYSIS, Keys
 from mashkit.catalog.objects import FLAC
 from mashkit.errors import CatalogError, UsageError
+from mashkit.paths import path_of, path_text
 
 Listener = Callable[[int, int], object]
 """Hears of (done, of how many)."""
@@ -234,8 +235,8 @@ def _needing(database: MashupDB, sha256: str) -> tuple[str, ...]:
 
 def _verify_songs(database: MashupDB) -> Iterator[Finding]:
     for path, stems in database.rows("SELECT path, stems FROM songs ORDER BY path"):
-        files = [Path(path), *map(Path, json.loads(stems).values())]
-        gone = [str(file) for file in files if not file.exists()]
+        files = [path_of(path), *map(path_of, json.loads(stems).values())]
+        gone = [path_text(file) for file in files if not file.exists()]
         if gone:
             yield Finding("song", path, f"no longer there: {', '.join(gone)}; its clips can be used, not made anew")
 

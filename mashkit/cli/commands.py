@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import json
+import os
 import shutil
 import sys
 from collections.abc import Iterable, Mapping, Sequence
@@ -16,12 +17,13 @@ import rich.console
 import rich.markup
 import rich.table
 
-from mashkit.atomicfile import replacing, require_writable_folder, write_json, write_text
+from mashkit.atomicfile import as_json, replacing, require_writable_folder, write_json, write_text
 from mashkit.audiobuffer import settle, weighted_sum
 from mashkit.audiofile import load, save
 from mashkit.catalog import Catalog
 from mashkit.catalog.database import default_cache
 from mashkit.catalog.excerpts import LONGEST_S, SHORTEST_S, ExcerptPolicy
+from mashkit.catalog.scanning import Found
 from mashkit.catalog.songs import find_songs
 from mashkit.cli.bench import bench as bench  # a command like the others; its handlers have a module of their own
 from mashkit.cli.db import db as db  # likewise
@@ -35,6 +37,7 @@ from mashkit.generation import UNMATCHED, Mixture, Recipe, Report
 from mashkit.hookspecs import StageEvent
 from mashkit.mixing import PEAK_CEILING_DB
 from mashkit.output import clip_record, environment, with_clicks, write_mashup
+from mashkit.paths import path_text, printable
 from mashkit.pipeline import Kit, Ranked
 from mashkit.registry import Registry
 from mashkit.scaffold import new_plugin
@@ -46,6 +49,8 @@ PLANS = 10
 """Plans that `generate` draws when nobody says how many."""
 PARALLEL_FROM = 5000
 """Plans from which on it pays to start processes to draw them."""
+NAME_BYTES = 200
+"""Longest name of a song's folder that is made: most file systems take 255 bytes."""
 PLANS_A_REPORT = 500
 """Plans drawn between two signs of progress."""
 
@@ -95,20 +100,20 @@ def _seeded_kit(arguments: argparse.Namespace, kind: str) -> Kit:
 
 
 def _print_json(data: Any) -> None:
-    print(json.dumps(data, indent=2, ensure_ascii=False, allow_nan=False))
+    print(as_json(data))
 
 
 def _print_table(headings: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
     table = rich.table.Table(*headings, box=None, pad_edge=False, header_style="bold")
     for row in rows:
-        table.add_row(*(rich.markup.escape(str(cell)) for cell in row))
+        table.add_row(*(rich.markup.escape(printable(str(cell))) for cell in row))
     # A pipe has no width: do not wrap what a program may read.
     console = rich.console.Console(width=None if sys.stdout.isatty() else 240)
     console.print(table, highlight=False)
 
 
 def _say(text: str) -> None:
-    print(text, file=sys.stderr)
+    print(printable(text, keep="\n\t"), file=sys.stderr)
 
 
 def _policy(arguments: argparse.Namespace) -> ExcerptPolicy:
@@ -134,14 +139,19 @@ def _catalog(kit: Kit, arguments: argparse.Namespace, songs: Sequence[Path]) -> 
         _say(note)
     if not catalog.clips:
         raise CatalogError(
-            f"none of the {len(catalog.failures)} songs in {', '.join(map(str, songs))} could be used",
+            f"none of the {len(catalog.failures)} songs in {', '.join(map(path_text, songs))} could be used",
             "the reasons are above",
         )
     return catalog
 
 
+def _say_notes(files: Found[Path]) -> None:
+    for note in files.notes:
+        _say(note)
+
+
 def _failures(catalog: Catalog) -> list[dict[str, str]]:
-    return [{"path": str(failure.path), "error": str(failure.error)} for failure in catalog.failures]
+    return [{"path": path_text(failure.path), "error": str(failure.error)} for failure in catalog.failures]
 
 
 def _each(kit: Kit, stage: str, files: Sequence[Path], work: Any) -> tuple[list[Any], list[dict[str, str]]]:
@@ -153,10 +163,12 @@ def _each(kit: Kit, stage: str, files: Sequence[Path], work: Any) -> tuple[list[
             state, message = "done", ""
         except MashkitError as error:
             # The file door names its file; a component does not know it.
-            message = str(error) if isinstance(error, AudioFileError) else f"{file}: {error}"
-            failures.append({"path": str(file), "error": message})
+            message = str(error) if isinstance(error, AudioFileError) else f"{path_text(file)}: {error}"
+            failures.append({"path": path_text(file), "error": message})
             state = "failed"
-        event = StageEvent(stage=stage, item=str(file), state=state, done=number, total=len(files), message=message)
+        event = StageEvent(
+            stage=stage, item=path_text(file), state=state, done=number, total=len(files), message=message
+        )
         kit.registry.plugins.hook.mashkit_stage(event=event)
     return results, failures
 
@@ -236,7 +248,7 @@ def _save(kit: Kit, ranked: Ranked, output: Path, total: int, *, clicks: bool) -
     )
     return {
         "rank": ranked.rank,
-        "folder": str(folder),
+        "folder": path_text(folder),
         "score": ranked.score.to_dict(),
         **{name: record[name] for name in ("plan", "gain_db", "limited_db", "key_distance", "licences")},
         "titles": {str(role): clip.title for role, clip in ranked.mashup.clips.items()},
@@ -249,8 +261,8 @@ def _page(kit: Kit, best: Sequence[Ranked], catalog: Catalog, arguments: argpars
     folders = arguments.songs or [named(arguments.db)]
     return page(
         best,
-        title=f"{len(best)} mashups of {', '.join(path.name or str(path) for path in folders)}",
-        failures=[(str(failure.path), str(failure.error)) for failure in catalog.failures],
+        title=f"{len(best)} mashups of {', '.join(path_text(path.name or path) for path in folders)}",
+        failures=[(path_text(failure.path), str(failure.error)) for failure in catalog.failures],
         notes=catalog.notes,
         components={kind: getattr(kit, kind).describe() for kind in KINDS},
     )
@@ -273,15 +285,17 @@ def separate(arguments: argparse.Namespace) -> int:
             else dict(stems.stems)
         )
         parts, gain_db = _guarded(parts)
-        paths = {name: str(save(output / names[file] / f"{name}.flac", part)) for name, part in parts.items()}
-        return {"path": str(file), "stems": paths, "gain_db": gain_db}
+        paths = {name: path_text(save(output / names[file] / f"{name}.flac", part)) for name, part in parts.items()}
+        return {"path": path_text(file), "stems": paths, "gain_db": gain_db}
 
+    _say_notes(files)
     with ProgressListener(kit.registry, quiet=arguments.quiet):
         kit.separator.describe()  # what is missing is said before the first file is read
         results, failures = _each(kit, "separate", files, work)
     data = {
         "results": results,
         "failures": failures,
+        "notes": files.notes,
         "separator": kit.separator.describe(),
         "environment": environment(),
     }
@@ -296,15 +310,25 @@ def separate(arguments: argparse.Namespace) -> int:
 def _folder_names(files: Sequence[Path]) -> dict[Path, str]:
     """Return a folder name for each file: its stem, made distinct by its parent's name and then a number."""
     names: dict[Path, str] = {}
+    taken: set[str] = set()
     for file in files:
-        name = file.stem
-        if name in names.values():
-            name = f"{file.parent.name} {file.stem}"
+        stem = _short(file.stem)
+        name = stem
+        if name in taken:
+            name = _short(f"{file.parent.name} {stem}")
         number = 2
-        while name in names.values():
-            name, number = f"{file.stem} {number}", number + 1
+        while name in taken:
+            name, number = f"{stem} {number}", number + 1
         names[file] = name
+        taken.add(name)
     return names
+
+
+def _short(name: str) -> str:
+    """Return a name short enough to have a number added, and no name of this folder or the one above."""
+    while len(os.fsencode(name)) > NAME_BYTES:
+        name = name[:-1]
+    return name if name.strip(".") else "song"
 
 
 def _guarded(parts: Mapping[str, Audio]) -> tuple[dict[str, Audio], float]:
@@ -329,12 +353,19 @@ def analyze(arguments: argparse.Namespace) -> int:
 
     def work(file: Path) -> dict[str, Any]:
         mix = load(file, loader=kit.registry.plugins.hook.mashkit_load_audio)
-        return {"path": str(file), "duration_s": mix.duration, **kit.analyzer.analyze(mix).to_dict()}
+        return {"path": path_text(file), "duration_s": mix.duration, **kit.analyzer.analyze(mix).to_dict()}
 
+    _say_notes(files)
     with ProgressListener(kit.registry, quiet=arguments.quiet):
         kit.analyzer.describe()
         results, failures = _each(kit, "analyze", files, work)
-    data = {"results": results, "failures": failures, "analyzer": kit.analyzer.describe(), "environment": environment()}
+    data = {
+        "results": results,
+        "failures": failures,
+        "notes": files.notes,
+        "analyzer": kit.analyzer.describe(),
+        "environment": environment(),
+    }
     if arguments.output is not None:
         write_json(arguments.output, data)
     if arguments.json:
@@ -365,7 +396,7 @@ def stretch(arguments: argparse.Namespace) -> int:
     parts, gain_db = ({"": stretched}, 0.0) if arguments.output.suffix.lower() == ".wav" else _guarded({"": stretched})
     path = save(arguments.output, parts[""])
     data = {
-        "path": str(path),
+        "path": path_text(path),
         "frames": stretched.frames,
         "sample_rate": stretched.sample_rate,
         "speed": arguments.speed,
@@ -378,7 +409,7 @@ def stretch(arguments: argparse.Namespace) -> int:
     if arguments.json:
         _print_json(data)
     else:
-        print(path)
+        print(path_text(path))
     if gain_db:
         _say(f"{path}: lowered by {-gain_db:.1f} dB, it would have been clipped; write a .wav to keep the level")
     return DONE
@@ -407,7 +438,8 @@ def generate(arguments: argparse.Namespace) -> int:
         status = PARTLY if catalog.failures else DONE
         if arguments.list_clips:
             if arguments.json:
-                _print_json({"clips": [clip_record(clip) for clip in catalog.clips], "failures": _failures(catalog)})
+                _print_json({"clips": [clip_record(clip) for clip in catalog.clips], "failures": _failures(catalog),
+                             "notes": catalog.notes})  # fmt: skip
             else:
                 print_clips(catalog.clips)
             return status
@@ -423,7 +455,7 @@ def generate(arguments: argparse.Namespace) -> int:
     report = mixture.report
     if arguments.output is not None and arguments.json:
         _print_json({"plans": str(arguments.output), "seed": arguments.seed, "generator": kit.generator.describe(),
-                     "report": report.to_dict(), "failures": _failures(catalog)})  # fmt: skip
+                     "report": report.to_dict(), "failures": _failures(catalog), "notes": catalog.notes})  # fmt: skip
     elif len(recipe.counts) > 1 and not arguments.quiet:
         _say_report(report)
     for condition, reason in report.exhausted.items():
@@ -509,6 +541,7 @@ def score(arguments: argparse.Namespace) -> int:
     data: dict[str, Any] = {
         "scores": rows,
         "failures": _failures(catalog),
+        "notes": catalog.notes,
         "components": {kind: getattr(kit, kind).describe() for kind in KINDS[:4]},
         "environment": environment(),
     }
