@@ -207,6 +207,9 @@ def _counts(passed: dict[Rule, list[Path]]) -> Iterator[str]:
         if not paths:
             continue
         by_suffix = rule is _OTHER_FILE
-        names = dict.fromkeys((path.suffix.lower() or path.name) if by_suffix else path.name for path in sorted(paths))
+        names = dict.fromkeys(
+            (path.suffix.lower() or path.name) if by_suffix else path.name
+            for path in sorted(paths, key=lambda path: path.name.lower())
+        )
         told = ", ".join(printable(name) for name in list(names)[:_TOLD]) + ", …" * (len(names) > _TOLD)
         yield f"{len(paths)} {rule.one if len(paths) == 1 else rule.many} ({told})"
