@@ -292,7 +292,12 @@ def _walk_wav(data: Contents, start: int) -> tuple[Stream, int]:
             return Stream(_patched(start, len(data), patches)), len(data)
         if length > left:
             raise _cut(length - left)
-        end = _after_chunks(data, body + length + (length & 1), order)
+        behind = body + length + (length & 1)
+        if any(one == b"data" and size for one, _, size in _chunks(data, behind, order)):
+            raise NotWholeError(
+                "holds its sound in several pieces, and the first alone would be read", "export it again"
+            )
+        end = _after_chunks(data, behind, order)
         return Stream(_patched(start, min(end, len(data)), patches)), end
     return Stream(((start, len(data)),)), len(data)
 

@@ -14,6 +14,7 @@ from mashkit.catalog import Adder, AddReport, Catalog, MashupDB
 from mashkit.catalog.adding import can_travel
 from mashkit.catalog.excerpts import ExcerptPolicy
 from mashkit.catalog.protocols import Protocol, create_protocol
+from mashkit.catalog.scanning import given_paths
 from mashkit.components import Component
 from mashkit.errors import MashkitError, UsageError
 from mashkit.hookspecs import StageEvent
@@ -187,8 +188,7 @@ class Kit:
         """
         way = create_protocol(protocol) if isinstance(protocol, str) else protocol
         adder = self.adder(database, policy=way.policy(policy or ExcerptPolicy()), with_features=with_features)
-        given = [paths] if isinstance(paths, (str, Path)) else paths
-        for _ in adder.add(way.songs([Path(path) for path in given]), protocol=way.name):
+        for _ in adder.add(way.songs(given_paths(paths)), protocol=way.name):
             pass
         return adder.report
 

@@ -318,6 +318,21 @@ def test_odd_names_are_read_found_and_said(tmp_path: Path, capsys: pytest.Captur
     assert "\x1b" not in told.err + told.out
 
 
+def test_sound_is_written_under_any_name(tmp_path: Path) -> None:
+    for number, name in enumerate(inputs.NAMES[:-1]):
+        folder = tmp_path / os.fsdecode(name)
+        audio = signals.noise(0.1, seed=number)
+        again = load(save(folder / "stem.wav", audio))
+        np.testing.assert_array_equal(again.samples, audio.samples)
+
+
+def test_a_song_in_several_pieces_under_one_header_is_refused(tmp_path: Path) -> None:
+    data = inputs.encoded(inputs.song("pieces", 1.0), "WAV/PCM_16")
+    (tmp_path / "pieces.wav").write_bytes(data + data[36:])
+    with pytest.raises(AudioFileError, match="in several pieces"):
+        load(tmp_path / "pieces.wav")
+
+
 def test_the_database_finds_odd_names_again(tmp_path: Path) -> None:
     with MashupDB(tmp_path / "db") as database:
         for number, path in enumerate(inputs.oddly_named(tmp_path, 1.0)):

@@ -12,6 +12,7 @@ from typing import Any, Literal
 import attrs
 import soundfile
 
+from mashkit.audiofile import sound_name
 from mashkit.catalog.clips import ClipRecord, clips_of
 from mashkit.catalog.database import INDEX, MashupDB
 from mashkit.catalog.edits import FIELDS, parsed
@@ -216,7 +217,7 @@ def _look(path: Path, sha256: str, suffix: str, size: int, thorough: bool) -> tu
         if hashlib.sha256(data).hexdigest() != sha256:
             return "damaged", "its bytes are not those that were written"
         if suffix == FLAC:
-            soundfile.info(path)
+            soundfile.info(sound_name(path))
         return None, ""
     except FileNotFoundError:
         return "missing", "is not there"
