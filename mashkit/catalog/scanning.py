@@ -33,9 +33,10 @@ BESIDE_MUSIC = frozenset(
         *(".txt", ".md", ".json", ".jsonl", ".csv", ".tsv", ".xml", ".html", ".htm", ".pdf", ".nfo", ".log", ".yaml"),
         *(".jpg", ".jpeg", ".png", ".gif", ".webp", ".bmp", ".tif", ".tiff", ".svg", ".ini", ".db", ".url", ".sqlite"),
         *(".m3u", ".m3u8", ".pls", ".xspf", ".cue", ".lrc", ".sfv", ".md5", ".ffp", ".beats", ".key", ".bpm", ".lab"),
+        *(".py", ".sh", "license", "licence", "readme", "copying", "notice", "credits"),
     }
 )
-"""What lies beside music everywhere, covers and play lists: passed over without a word."""
+"""Suffixes, and names without one, of what lies beside music everywhere: passed over without a word."""
 
 _TOLD = 3
 """Examples of what was passed over that a note names."""
@@ -153,7 +154,7 @@ class Scan:
                         pass_over(rule, path)
                     else:
                         (file_links if is_link else files).append(path)
-                elif rule is None and path.suffix.lower() not in BESIDE_MUSIC:
+                elif rule is None and (path.suffix or path.name).lower() not in BESIDE_MUSIC:
                     pass_over(_OTHER_FILE, path)
         there = {_identity(path) for path in files} if file_links else set()
         for path in sorted(file_links):
