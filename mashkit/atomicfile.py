@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from mashkit.errors import OutputError
+from mashkit.paths import encodable, path_text
 
 # It can only be read by setting it, which is no thing to do while threads write files: once, on import.
 _UMASK = os.umask(0)
@@ -40,7 +41,9 @@ def replacing(path: Path) -> Iterator[Path]:
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, name = tempfile.mkstemp(prefix=".", suffix=f".part{path.suffix}", dir=path.parent)
     except OSError as error:
-        raise OutputError(f"cannot write {path}: {error.strerror}", "choose a folder you may write to") from error
+        raise OutputError(
+            f"cannot write {path_text(path)}: {error.strerror}", "choose a folder you may write to"
+        ) from error
     temporary = Path(name)
     try:
         os.close(handle)
@@ -51,7 +54,7 @@ def replacing(path: Path) -> Iterator[Path]:
         temporary.replace(path)
     except OSError as error:
         raise OutputError(
-            f"cannot write {path}: {error.strerror or error}", "free space or choose another folder"
+            f"cannot write {path_text(path)}: {error.strerror or error}", "free space or choose another folder"
         ) from error
     finally:
         temporary.unlink(missing_ok=True)
@@ -60,12 +63,17 @@ def replacing(path: Path) -> Iterator[Path]:
 def write_text(path: Path, text: str) -> None:
     """Write ``text`` as UTF-8; raises OutputError as :func:`replacing` does."""
     with replacing(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")
+        temporary.write_text(encodable(text), encoding="utf-8")
+
+
+def as_json(data: Any) -> str:
+    """Return ``data`` as indented JSON; NaN is refused, for it is not JSON."""
+    return encodable(json.dumps(data, indent=2, ensure_ascii=False, allow_nan=False), escape="\\\\")
 
 
 def write_json(path: Path, data: Any) -> None:
     """Write ``data`` as indented JSON; NaN is refused, for it is not JSON."""
-    write_text(path, json.dumps(data, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+    write_text(path, as_json(data) + "\n")
 
 
 def require_writable_folder(path: Path) -> Path:
@@ -81,5 +89,7 @@ def require_writable_folder(path: Path) -> Path:
         with tempfile.TemporaryFile(dir=path):
             pass
     except OSError as error:
-        raise OutputError(f"cannot write to {path}: {error.strerror}", "choose another folder with -o") from error
+        raise OutputError(
+            f"cannot write to {path_text(path)}: {error.strerror}", "choose another folder with -o"
+        ) from error
     return path

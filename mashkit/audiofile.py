@@ -326,7 +326,8 @@ def _read_samples(file: _Decoder, size: int) -> tuple[AudioBuffer, int, int]:
     """Return all samples, how many frames they are, and how many of them are NaN or infinite; ``size`` is in bytes."""
     room = min(file.frames, max(IN_MEMORY // (4 * file.channels), _LIKELY_FRAMES * size))
     buffer, frames, bad = AudioBuffer(file.channels, room), 0, 0
-    while frames < file.frames and len(block := file.read(_BLOCK, dtype="float32", always_2d=True)):
+    at_once = _BLOCK * MAX_CHANNELS // max(file.channels, MAX_CHANNELS)
+    while frames < file.frames and len(block := file.read(at_once, dtype="float32", always_2d=True)):
         if frames + len(block) > room:
             room = min(file.frames, 2 * room + _BLOCK)
             buffer = _of_length(buffer, frames, room)
@@ -460,6 +461,11 @@ class _Disk:
         """Raise the OSError of the first write that failed, if one did."""
         if self._error is not None:
             raise self._error
+
+
+def sound_name(path: Path) -> str | bytes:
+    """Return a path as soundfile takes it: it would encode the text of one strictly."""
+    return os.fspath(path) if os.name == "nt" else os.fsencode(path)
 
 
 # ------------------------------------------------------------------------------------------------- what is no sound

@@ -135,7 +135,7 @@ def survey(data: Contents) -> tuple[Stream, ...]:
         If some of what is announced is missing, or sounds lie in each other.
     """
     streams: list[Stream] = []
-    begin = _skip_tags(data, 0)
+    begin = 0 if _walk_at(data, 0, sure=2) else _skip_tags(data, 0)
     walk, after = _walk_at(data, begin, sure=2), 0
     while walk is not None:
         stream, after = walk(data, begin)
@@ -292,7 +292,12 @@ def _walk_wav(data: Contents, start: int) -> tuple[Stream, int]:
             return Stream(_patched(start, len(data), patches)), len(data)
         if length > left:
             raise _cut(length - left)
-        end = _after_chunks(data, body + length + (length & 1), order)
+        behind = body + length + (length & 1)
+        if any(one == b"data" and size for one, _, size in _chunks(data, behind, order)):
+            raise NotWholeError(
+                "holds its sound in several pieces, and the first alone would be read", "export it again"
+            )
+        end = _after_chunks(data, behind, order)
         return Stream(_patched(start, min(end, len(data)), patches)), end
     return Stream(((start, len(data)),)), len(data)
 
@@ -461,6 +466,8 @@ def _walk_flac(data: Contents, start: int) -> tuple[Stream, int]:
         if held is None:
             raise NotWholeError("is cut short: its last frame is incomplete")
         return Stream(((start, end),), held=held), end
+    if held is not None and held < announced:
+        raise NotWholeError(f"is cut short: {announced - held:,} of {announced:,} samples are missing")
     if held is not None and held > announced:  # more than the header says: it is told so
         total = (data[start + 21] & 0xF0) | held >> 32
         parts = _patched(start, end, {start + 21: bytes([total]) + struct.pack(">I", held & 0xFFFF_FFFF)})

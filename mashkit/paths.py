@@ -13,6 +13,7 @@ from pathlib import Path
 
 _UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 """Control characters, line and paragraph separators, what turns the direction of text round, and surrogates."""
+_SURROGATES = re.compile("[\ud800-\udfff]")
 _ESCAPE = re.compile(r"\\(x[0-9a-f]{2}|u[0-9a-f]{4})")
 
 
@@ -26,6 +27,11 @@ def printable(text: str, *, keep: str = "") -> str:
         Control characters to leave as they are.
     """
     return _UNPRINTABLE.sub(lambda found: found[0] if found[0] in keep else _escaped(ord(found[0])), text)
+
+
+def encodable(text: str, *, escape: str = "\\") -> str:
+    """Return text with nothing changed but what UTF-8 cannot hold, which is written as :func:`printable` does."""
+    return _SURROGATES.sub(lambda found: escape + _escaped(ord(found[0]))[1:], text)
 
 
 def _escaped(code: int) -> str:

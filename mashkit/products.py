@@ -241,6 +241,10 @@ def _is_running(process: str) -> bool:
     return True
 
 
+NAME_BYTES = 200
+"""Longest name of a folder that is made of a song's: most file systems take 255 bytes."""
+
+
 def folder_for(parent: Path, name: str, made_of: str) -> Path:
     """Return the folder below ``parent`` for what is made of one song: ``name``, or with a number behind it.
 
@@ -254,6 +258,9 @@ def folder_for(parent: Path, name: str, made_of: str) -> Path:
     made_of : str
         What identifies the song: its path.
     """
+    while len(os.fsencode(name)) > NAME_BYTES:
+        name = name[:-1]
+    name = name if name.strip(".") else "song"  # no name of this folder or the one above
     number = 1
     while True:
         folder = parent / (name if number == 1 else f"{name} {number}")

@@ -74,7 +74,10 @@ def _finite(instance: object, attribute: attrs.Attribute[float], value: float) -
 # ---------------------------------------------------------------------------------------------------------- audio
 def _read_only(samples: npt.ArrayLike) -> Samples:
     """Return float32 samples nobody can write to; copy unless they already are."""
-    array = np.asarray(samples)
+    try:
+        array = np.asarray(samples)
+    except (TypeError, ValueError) as error:  # rows of different lengths, say
+        raise AudioError(f"samples are no array: {error}", "give (channels, frames); mono is (1, frames)") from error
     if array.dtype.kind != "f":
         raise AudioError(
             f"samples are {array.dtype}, not floating point", "scale integers to [-1, 1] first, e.g. x / 32768"
@@ -104,7 +107,8 @@ class Audio:
     Raises
     ------
     AudioError
-        If the samples are not a finite floating-point matrix with at least one channel, or the rate is not positive.
+        If the samples are not a finite floating-point matrix with at least one channel, have more channels than
+        frames, or the rate is not positive.
     """
 
     samples: Samples = attrs.field(converter=_read_only, repr=False)
@@ -113,6 +117,12 @@ class Audio:
     def __attrs_post_init__(self) -> None:
         if self.samples.shape[0] < 1:
             raise AudioError("samples have no channel", "give (channels, frames); mono is (1, frames)")
+        if self.channels > max(self.frames, 2) and self.frames > 0:
+            # What soundfile and most others have it: each frame of it would become a channel.
+            raise AudioError(
+                f"samples of shape {self.samples.shape} have more channels than frames",
+                "give (channels, frames): samples.T",
+            )
         if isinstance(self.sample_rate, bool) or not isinstance(self.sample_rate, int) or self.sample_rate <= 0:
             raise AudioError(f"sample rate is {self.sample_rate!r}", "give a positive whole number of Hz")
         # One number for the whole, in double precision, where nothing finite overflows: a mask of an hour is 300 MB.

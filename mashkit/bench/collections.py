@@ -26,6 +26,7 @@ from mashkit.catalog import Catalog
 from mashkit.catalog.database import default_cache
 from mashkit.errors import CatalogError, MashkitError, suggestion
 from mashkit.hookspecs import StageEvent
+from mashkit.paths import path_of
 from mashkit.pipeline import Kit
 from mashkit.remote.progress import report
 from mashkit.render import ClipSource
@@ -296,7 +297,7 @@ def open_collection(name: str, data: Path | None, seed: int, songs: int = RENDER
         clips=catalog.clips,
         source=catalog,
         true_stems=False,
-        files={clip.id: (Path(clip.source),) for clip in catalog.clips},
+        files={clip.id: (path_of(clip.source),) for clip in catalog.clips},
         problems=[str(failure.error) for failure in catalog.failures],
     )
 
@@ -322,7 +323,7 @@ def _multitracks(folder: Path) -> Collection:
     source = MultitrackSource(songs)
     analyzer = Kit().analyzer
     paths = {song: tuple(stem_files(song).values()) for song in songs}
-    files = {clip.id: paths[Path(clip.source)] for clip in source.clips}
+    files = {clip.id: paths[path_of(clip.source)] for clip in source.clips}
     everything = [digest_of(path) for song in songs for path in paths[song]]
 
     def measure() -> list[Clip]:
@@ -497,7 +498,7 @@ def separated_by(choice: Choice, separator: str) -> OtherStems:
         kit = Kit(separator=separator, analyzer="librosa", notify=report)
         mixes = {clip.id: _mix_file(collection, clip) for clip in collection.clips}
         catalog = kit.catalog(list(mixes.values()))
-        by_path = {Path(clip.source): clip.id for clip in catalog.clips}
+        by_path = {path_of(clip.source): clip.id for clip in catalog.clips}
         pairs = {clip_id: by_path.get(path) for clip_id, path in mixes.items()}
     lost = [clip_id for clip_id, other in pairs.items() if other is None]
     if lost:

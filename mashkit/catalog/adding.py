@@ -34,17 +34,18 @@ from mashkit.catalog.ingest import (
 from mashkit.catalog.listening import Listening
 from mashkit.catalog.objects import SoundRef
 from mashkit.catalog.recordings import require_choice, told
+from mashkit.catalog.scanning import Found
 from mashkit.catalog.songs import Song, bytes_digest, stat_digest
 from mashkit.components import Component
 from mashkit.errors import AudioFileError, CatalogError, MashkitError, OutputError, Unforeseen, contained, said_of
 from mashkit.hookspecs import StageEvent
 from mashkit.interfaces import Analyzer, Separator
 from mashkit.interfaces.executor import Executor, Job, Work
+from mashkit.paths import path_text
 from mashkit.types import Clip, Role
 
 LISTENING = "listen"
 """Name of the work, and of the stage, of listening to songs: it comes before all else."""
-
 Unusable = tuple[Path, MashkitError]
 """A file that a protocol looked at, and why it is no song."""
 
@@ -169,6 +170,8 @@ class Adder:
             If the database is damaged.
         """
         keys = self._ingestor.keys
+        if isinstance(songs, Found):
+            self.report.notes += songs.notes
         with self._database.transaction() as cursor:
             self._database.store_component(cursor, keys.separator, self._ingestor.separator)
             self._database.store_component(cursor, keys.analyzer, self._ingestor.analyzer)
@@ -238,7 +241,7 @@ class _Run:
                         yield job
                         continue
                     work = works[STEMS if task.wanted != {ANALYSIS} else ANALYSIS]
-                    job = Job(work, task, str(task.song.path))
+                    job = Job(work, task, path_text(task.song.path))
                     songs[id(job)] = task.song
                     yield job
 
@@ -347,12 +350,14 @@ class _Run:
         """Tell whether a song is the first of its sound in this run; say so if not, and if it is known elsewhere."""
         first = self._adder._taken.setdefault(facts.sha256, song.path)
         if first != song.path:
-            self._report.notes.append(f"{song.path}: the same sound as {first}; used once")
+            self._report.notes.append(f"{path_text(song.path)}: the same sound as {path_text(first)}; used once")
             self._end(None, song.path)
             return False
         row = self._database.song(facts.sha256)
         if row is not None and row.song.path.resolve() != song.path.resolve() and row.song.path.exists():
-            self._report.notes.append(f"{song.path}: the same sound as {row.song.path}, which was there already")
+            self._report.notes.append(
+                f"{path_text(song.path)}: the same sound as {path_text(row.song.path)}, which was there already"
+            )
         return True
 
     def _split(self, task: Task) -> list[Task]:
@@ -438,13 +443,13 @@ class _Run:
         self._say(added.path, "cached" if added.cached else "done")
 
     def _say_heard(self, path: Path, done: int, total: int) -> None:
-        self._adder._notify(StageEvent(stage=LISTENING, item=str(path), state="done", done=done, total=total))
+        self._adder._notify(StageEvent(stage=LISTENING, item=path_text(path), state="done", done=done, total=total))
 
     def _say(self, path: Path, state: str, message: str = "") -> None:
         self._adder._notify(
             StageEvent(
                 stage="catalog",
-                item=str(path),
+                item=path_text(path),
                 state=state,
                 done=self._done,
                 total=len(self._songs),
@@ -462,7 +467,7 @@ def _alone(song: Song, records: Sequence[ClipRecord]) -> list[str]:
     unknown = [name for name in ("key", "tempo", "downbeats") if any(_lacks(clip, name) for clip in clips)]
     missing = f", and {', '.join(unknown)} of a voice alone are not guessed" if unknown else ""
     return [
-        f"{song.path}: a voice alone{where}: it is used as it is, without harmony and drums{missing}"
+        f"{path_text(song.path)}: a voice alone{where}: it is used as it is, without harmony and drums{missing}"
         + ("; give it with --vocal, --vocal-key, --vocal-bpm and --vocal-downbeat" if unknown else "")
     ]
 
@@ -543,9 +548,9 @@ def can_travel(*components: Component) -> bool:
     return all(spec_of(component) is not None for component in components)
 
 
-def usable(paths: Iterable[Path], describe: Callable[[Path], Song]) -> list[Song | Unusable]:
+def usable(paths: Iterable[Path], describe: Callable[[Path], Song]) -> Found[Song | Unusable]:
     """Describe each file or folder; one that is no song is named with the reason, and the rest goes on."""
-    found: list[Song | Unusable] = []
+    found: Found[Song | Unusable] = Found(notes=paths.notes if isinstance(paths, Found) else ())
     for path in paths:
         try:
             found.append(describe(path))

@@ -30,6 +30,7 @@ from mashkit.catalog.objects import SoundRef
 from mashkit.catalog.songs import Song
 from mashkit.errors import AudioFileError
 from mashkit.levels import usual_gain
+from mashkit.paths import path_text
 from mashkit.tuning import Tuning, tuned
 from mashkit.types import Analysis, Clip, Role, Times, frozen_mapping
 
@@ -248,7 +249,7 @@ def _clip(
         id=f"{_slug(song.title)}-{digest}",
         song=facts.identity,
         title=song.title,
-        source=str(song.path),
+        source=path_text(song.path),
         start=excerpt.start + start,
         duration=(last - first) / SAMPLE_RATE,
         sample_rate=SAMPLE_RATE,

@@ -31,17 +31,17 @@ from mashkit.catalog.excerpts import Excerpt
 from mashkit.catalog.filesystems import network_file_system
 from mashkit.catalog.ingest import SongFacts
 from mashkit.catalog.objects import ObjectStore, SoundRef
-from mashkit.catalog.schema import SCHEMA_VERSION, migrate
+from mashkit.catalog.schema import INDEX, SCHEMA_VERSION, migrate
 from mashkit.catalog.songs import Song
 from mashkit.cliptable import LACKING, ClipTable
 from mashkit.components import Component, without_costs
 from mashkit.errors import CatalogError, MashkitError, OutputError
+from mashkit.paths import path_of, path_text
 from mashkit.recent import Recent
 from mashkit.soundprint import VERSION as PRINT_VERSION
 from mashkit.soundprint import Soundprint, shelved
 from mashkit.types import Analysis, Clip, Key, Role, Times
 
-INDEX = "index.sqlite"
 CACHE_VARIABLE = "MASHKIT_CACHE"
 """Environment variable: folder of computed stems and analyses; default is the platform's cache folder."""
 PATIENCE_S = 60.0
@@ -236,10 +236,10 @@ class MashupDB:
         (path, title, licence, rate, channels, frames, duration, notes, protocol, source, stems, excerpts, known, holds,
          sound, recording) = found[0]  # fmt: skip
         song = Song(
-            path=Path(path),
+            path=path_of(path),
             title=title,
             licence=licence,
-            stems={name: Path(stem) for name, stem in json.loads(stems).items()},
+            stems={name: path_of(stem) for name, stem in json.loads(stems).items()},
             excerpts=None if excerpts is None else tuple(Excerpt(*one) for one in json.loads(excerpts)),
             known=None if known is None else Analysis.from_dict(json.loads(known)),
             source=json.loads(source),
@@ -277,7 +277,7 @@ class MashupDB:
         """Store a song, inside a transaction; return its number."""
         values = {
             "sha256": facts.sha256,
-            "path": str(song.path),
+            "path": path_text(song.path),
             "title": song.title,
             "licence": song.licence,
             "sample_rate": facts.sample_rate,
@@ -287,7 +287,7 @@ class MashupDB:
             "notes": json.dumps(facts.notes),
             "protocol": protocol,
             "source": json.dumps(dict(song.source), sort_keys=True),
-            "stems": json.dumps({name: str(path) for name, path in song.stems.items()}, sort_keys=True),
+            "stems": json.dumps({name: path_text(path) for name, path in song.stems.items()}, sort_keys=True),
             "excerpts": None if song.excerpts is None else json.dumps([attrs.astuple(one) for one in song.excerpts]),
             "known": None if song.known is None else json.dumps(song.known.to_dict()),
             "holds": None if song.holds == frozenset(Role) else json.dumps(sorted(song.holds)),
@@ -295,7 +295,7 @@ class MashupDB:
         }
         (number,) = database.execute(f"{_upsert('songs', values, 'sha256')} RETURNING number", values).fetchone()
         self.store_files(database, facts.sha256, digests)
-        database.execute("DELETE FROM failures WHERE path = ?", (str(song.path),))
+        database.execute("DELETE FROM failures WHERE path = ?", (path_text(song.path),))
         return int(number)
 
     def store_files(self, database: sqlite3.Connection, song: str, digests: Iterable[str]) -> None:
@@ -445,12 +445,14 @@ class MashupDB:
     def fail(self, path: Path, error: MashkitError) -> None:
         """Note that a song could not be used."""
         with self.transaction() as database:
-            database.execute("INSERT OR REPLACE INTO failures VALUES (?, ?, ?)", (str(path), error.problem, error.fix))
+            database.execute(
+                "INSERT OR REPLACE INTO failures VALUES (?, ?, ?)", (path_text(path), error.problem, error.fix)
+            )
 
     def failures(self) -> list[tuple[Path, MashkitError]]:
         """Return the songs that could not be used when they were last tried, and why."""
         rows = self.rows("SELECT path, error, fix FROM failures ORDER BY path")
-        return [(Path(path), CatalogError(error, fix)) for path, error, fix in rows]
+        return [(path_of(path), CatalogError(error, fix)) for path, error, fix in rows]
 
     # ----------------------------------------------------------------------------------------------------- clips
     def record(self, clip_id: str) -> ClipRecord:

@@ -29,6 +29,7 @@ from mashkit.catalog.synchrony import synchrony_note
 from mashkit.errors import AudioFileError
 from mashkit.interfaces import Analyzer, Separator
 from mashkit.levels import complaints, usual_gain
+from mashkit.paths import path_text
 from mashkit.silence import SILENCE_DB, loudest_second_db, sounding_seconds
 from mashkit.soundprint import Soundprint, soundprint
 from mashkit.tuner import tuning_of
@@ -396,10 +397,10 @@ class _Decoded:
                 + ("" if level == -math.inf else f": its loudest second has {level:.0f} dB relative to full scale"),
                 "use a recording with sound in it",
             )
-        notes = [f"{self._song.path}: {complaint}" for complaint in complaints(self._mix_as_recorded)]
+        notes = [f"{path_text(self._song.path)}: {complaint}" for complaint in complaints(self._mix_as_recorded)]
         if first.sample_rate < NARROW_BAND_HZ:
             notes.append(
-                f"{self._song.path}: {first.sample_rate} Hz, so nothing above {first.sample_rate // 2} Hz; "
+                f"{path_text(self._song.path)}: {first.sample_rate} Hz, so nothing above {first.sample_rate // 2} Hz; "
                 "use a better recording if you have one"
             )
         if self._song.has_mix and self._song.stems:

@@ -13,6 +13,7 @@ from mashkit.audiofile import load, probe
 from mashkit.catalog.edits import edited, parsed
 from mashkit.catalog.songs import Song, describe_song
 from mashkit.errors import AudioFileError, UsageError
+from mashkit.paths import path_text
 from mashkit.types import Analysis, Role
 
 VOICE = frozenset({Role.VOCAL})
@@ -57,10 +58,12 @@ def describe_lone(
     if not said:
         return song
     if "downbeat" in said and "tempo" not in said:
-        raise UsageError(f"{path}: a downbeat without a tempo says little", "give the tempo too")
+        raise UsageError(f"{path_text(path)}: a downbeat without a tempo says little", "give the tempo too")
     duration = _duration(path)
     if said.get("downbeat", 0.0) >= duration:
-        raise UsageError(f"{path}: a downbeat at {said['downbeat']} s, and it lasts {duration:.1f} s", "give one in it")
+        raise UsageError(
+            f"{path_text(path)}: a downbeat at {said['downbeat']} s, and it lasts {duration:.1f} s", "give one in it"
+        )
     return attrs.evolve(song, known=edited(Analysis(), said, duration))
 
 

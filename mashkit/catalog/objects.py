@@ -15,6 +15,7 @@ import numpy.typing as npt
 import soundfile
 
 from mashkit.atomicfile import replacing
+from mashkit.audiofile import sound_name
 from mashkit.errors import CatalogError
 from mashkit.types import Audio
 
@@ -130,7 +131,9 @@ class ObjectStore:
     def _read(self, ref: SoundRef, dtype: str) -> tuple[npt.NDArray[Any], int]:
         path = self.path(ref.sha256)
         try:
-            stored, sample_rate = soundfile.read(path, frames=ref.frames, start=ref.first, dtype=dtype, always_2d=True)
+            stored, sample_rate = soundfile.read(
+                sound_name(path), frames=ref.frames, start=ref.first, dtype=dtype, always_2d=True
+            )
             if ref.frames not in (-1, len(stored)):
                 raise OSError(f"it ends {ref.frames - len(stored)} frames early")
         except (OSError, soundfile.LibsndfileError) as error:

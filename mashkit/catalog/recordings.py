@@ -22,6 +22,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mashkit.errors import UsageError
+from mashkit.paths import path_text
 from mashkit.soundprint import Likeness, Shelf, Soundprint, likeness, shelved
 
 SameRecording = Literal["once", "separate"]
@@ -171,9 +172,11 @@ def told(match: Match, path: Path, other: Path) -> str:
     """Return a note on a song that is passed over."""
     how = match.how
     if how.of_first >= PART > how.of_second:
-        what = f"a part of the same recording as {other}"
+        what = f"a part of the same recording as {path_text(other)}"
     elif how.of_second >= PART > how.of_first:
-        what = f"holds the recording {other}"
+        what = f"holds the recording {path_text(other)}"
     else:
-        what = f"the same recording as {other}"
-    return f"{path}: {what} (agreement {how.agreement:.2f}): passed over; --same-recording separate uses both"
+        what = f"the same recording as {path_text(other)}"
+    return (
+        f"{path_text(path)}: {what} (agreement {how.agreement:.2f}): passed over; --same-recording separate uses both"
+    )

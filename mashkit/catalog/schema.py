@@ -5,6 +5,8 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Callable
 
+INDEX = "index.sqlite"
+"""The database's file in its folder."""
 SCHEMA_VERSION = 3
 """Counts up whenever a table changes; :data:`_STEPS` holds the way there."""
 

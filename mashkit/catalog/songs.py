@@ -10,10 +10,12 @@ from pathlib import Path
 
 import attrs
 
-from mashkit.audiofile import AUDIO_SUFFIXES, UNREADABLE_SUFFIXES, require_file
+from mashkit.audiofile import AUDIO_SUFFIXES, require_file
 from mashkit.catalog.excerpts import Excerpt
+from mashkit.catalog.scanning import Found, Scan, given_paths
 from mashkit.errors import AudioFileError
 from mashkit.models import sha256_of
+from mashkit.paths import path_text, printable
 from mashkit.types import Analysis, Role, frozen_mapping
 
 _GENERIC_NAMES = frozenset({"audio", "mix", "mixture", "song", "track"})
@@ -48,8 +50,8 @@ class Song:
     """
 
     path: Path
-    title: str
-    licence: str = "unknown"
+    title: str = attrs.field(converter=printable)
+    licence: str = attrs.field(default="unknown", converter=printable)
     stems: Mapping[str, Path] = attrs.field(factory=dict, converter=frozen_mapping)
     excerpts: tuple[Excerpt, ...] | None = None
     known: Analysis | None = None
@@ -68,33 +70,43 @@ class Song:
         return (self.path, *stems) if self.has_mix else stems
 
 
-def find_songs(paths: Iterable[Path | str]) -> list[Path]:
+def find_songs(paths: Iterable[Path | str] | Path | str) -> Found[Path]:
     """Return the sound files named, and those found in the folders named, sorted within a folder.
 
-    A file that is named is taken whatever its suffix; in folders, hidden files and other suffixes are passed over.
+    A file that is named is taken whatever its suffix. What folders hold beside, and is passed over, is told in the
+    notes of what is returned: see :mod:`mashkit.catalog.scanning`.
+
+    Parameters
+    ----------
+    paths : iterable of Path or str
+        Files and folders, or a single one.
+
+    Returns
+    -------
+    Found of Path
+        A list that has ``notes``.
 
     Raises
     ------
     AudioFileError
         If there is nothing to look at: folders only, and none holds a sound file.
+    UsageError
+        If ``paths`` is something else.
     """
-    named = [Path(path) for path in paths]
-    found: list[Path] = []
+    named, scan = given_paths(paths), Scan()
     for path in named:
         if path.is_dir():
-            suffixes = AUDIO_SUFFIXES | UNREADABLE_SUFFIXES
-            found += sorted(
-                file
-                for file in path.rglob("*")
-                if file.suffix.lower() in suffixes and file.is_file() and not file.name.startswith(".")
-            )
+            scan.look(path)
         else:
-            found.append(path)  # also when it does not exist: that is said where its turn comes, and the rest goes on
-    if not found:
+            scan.files.append(path)  # also when it does not exist: that is said where its turn comes
+    if not scan.files:
+        told = "".join(f"; {note}" for note in scan.notes)
         raise AudioFileError(
-            ", ".join(map(str, named)), "holds no sound file", f"put songs there: {', '.join(sorted(AUDIO_SUFFIXES))}"
+            ", ".join(map(path_text, named)),
+            f"holds no sound file{told}",
+            f"put songs there: {', '.join(sorted(AUDIO_SUFFIXES))}",
         )
-    return list(dict.fromkeys(found))
+    return Found(dict.fromkeys(scan.files), scan.notes)
 
 
 def describe_song(path: Path) -> Song:
@@ -111,7 +123,8 @@ def describe_song(path: Path) -> Song:
 
 def title_of(path: Path) -> str:
     """Return a song's title: its file's name, or its folder's where that says nothing."""
-    return path.parent.name if path.stem.lower() in _GENERIC_NAMES and path.parent.name else path.stem
+    name = path.parent.name if path.stem.lower() in _GENERIC_NAMES and path.parent.name else path.stem
+    return path_text(name)
 
 
 def stat_digest(song: Song) -> str:

@@ -14,7 +14,8 @@ import numpy.typing as npt
 
 from mashkit.builtin.candidates import CandidateIndex
 from mashkit.builtin.paper import PaperGenerator
-from mashkit.catalog.database import INDEX, MashupDB
+from mashkit.catalog.database import MashupDB
+from mashkit.catalog.schema import INDEX
 from mashkit.cliptable import ClipTable
 from mashkit.output import environment
 from mashkit.types import TONIC_NAMES, Condition, Role

@@ -11,6 +11,7 @@ from mashkit.audiofile import resample
 from mashkit.catalog.songs import Song
 from mashkit.errors import AudioFileError
 from mashkit.levels import one_signal
+from mashkit.paths import path_text
 from mashkit.types import Audio
 
 RATE = 11_025
@@ -75,10 +76,11 @@ def synchrony_note(song: Song, mix: Audio, stems: Sequence[Audio]) -> str | None
         elif abs(late) > TOLERANCE_S:
             raise AudioFileError(
                 song.stems[name],
-                f"sounds {abs(late):.3f} s {'later' if late > 0 else 'earlier'} in {song.path}: the two must begin "
+                f"sounds {abs(late):.3f} s {'later' if late > 0 else 'earlier'} in {path_text(song.path)}: the two must begin "
                 "together",
                 f"{'put as much silence before it' if late > 0 else 'cut as much off its beginning'}",
             )
     if not unheard:
         return None
-    return f"{song.path}: {', '.join(unheard)} not heard in it, so that nobody can tell whether they begin together"
+    unsure = "not heard in it, so that nobody can tell whether they begin together"
+    return f"{path_text(song.path)}: {', '.join(unheard)} {unsure}"

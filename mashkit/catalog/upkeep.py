@@ -12,12 +12,14 @@ from typing import Any, Literal
 import attrs
 import soundfile
 
+from mashkit.audiofile import sound_name
 from mashkit.catalog.clips import ClipRecord, clips_of
 from mashkit.catalog.database import INDEX, MashupDB
 from mashkit.catalog.edits import FIELDS, parsed
 from mashkit.catalog.ingest import ANALYSIS, Keys
 from mashkit.catalog.objects import FLAC
 from mashkit.errors import CatalogError, UsageError
+from mashkit.paths import path_of, path_text
 
 Listener = Callable[[int, int], object]
 """Hears of (done, of how many)."""
@@ -217,7 +219,7 @@ def _look(path: Path, sha256: str, suffix: str, size: int, thorough: bool) -> tu
         if hashlib.sha256(data).hexdigest() != sha256:
             return "damaged", "its bytes are not those that were written"
         if suffix == FLAC:
-            soundfile.info(path)
+            soundfile.info(sound_name(path))
         return None, ""
     except FileNotFoundError:
         return "missing", "is not there"
@@ -237,8 +239,8 @@ def _needing(database: MashupDB, sha256: str) -> tuple[str, ...]:
 def _verify_songs(database: MashupDB) -> Iterator[Finding]:
     used = "EXISTS (SELECT 1 FROM clips c WHERE c.song = s.number)"
     for path, stems in database.rows(f"SELECT path, stems FROM songs s WHERE {used} ORDER BY path"):  # noqa: S608 — ours
-        files = [Path(path), *map(Path, json.loads(stems).values())]
-        gone = [str(file) for file in files if not file.exists()]
+        files = [path_of(path), *map(path_of, json.loads(stems).values())]
+        gone = [path_text(file) for file in files if not file.exists()]
         if gone:
             yield Finding("song", path, f"no longer there: {', '.join(gone)}; its clips can be used, not made anew")
 

@@ -17,13 +17,14 @@ import rich.console
 import rich.markup
 import rich.table
 
-from mashkit.atomicfile import replacing, require_writable_folder, write_json, write_text
+from mashkit.atomicfile import as_json, replacing, require_writable_folder, write_json, write_text
 from mashkit.audiobuffer import settle, weighted_sum
 from mashkit.audiofile import AUDIO_SUFFIXES, UNREADABLE_SUFFIXES, load, require_encodable, save
 from mashkit.catalog import Catalog
 from mashkit.catalog.database import default_cache
 from mashkit.catalog.excerpts import LONGEST_S, SHORTEST_S, ExcerptPolicy
 from mashkit.catalog.lone import VOICE, describe_lone
+from mashkit.catalog.scanning import Found
 from mashkit.catalog.songs import Song, find_songs
 from mashkit.cli.bench import bench as bench  # a command like the others; its handlers have a module of their own
 from mashkit.cli.db import db as db  # likewise
@@ -47,6 +48,7 @@ from mashkit.interfaces.generator import PLAN_OPTIONS
 from mashkit.levels import complaints
 from mashkit.mixing import PEAK_CEILING_DB
 from mashkit.output import MASHUP_FILES, clip_record, environment, write_mashup
+from mashkit.paths import path_text, printable
 from mashkit.pipeline import Kit, Ranked
 from mashkit.products import MARK, OutputSet, folder_for, require_replaceable
 from mashkit.registry import Registry
@@ -128,20 +130,20 @@ def _seeded_kit(arguments: argparse.Namespace, kind: str) -> Kit:
 
 
 def _print_json(data: Any) -> None:
-    print(json.dumps(data, indent=2, ensure_ascii=False, allow_nan=False))
+    print(as_json(data))
 
 
 def _print_table(headings: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
     table = rich.table.Table(*headings, box=None, pad_edge=False, header_style="bold")
     for row in rows:
-        table.add_row(*(rich.markup.escape(str(cell)) for cell in row))
+        table.add_row(*(rich.markup.escape(printable(str(cell))) for cell in row))
     # A pipe has no width: do not wrap what a program may read.
     console = rich.console.Console(width=None if sys.stdout.isatty() else 240)
     console.print(table, highlight=False)
 
 
 def _say(text: str) -> None:
-    print(text, file=sys.stderr)
+    print(printable(text, keep="\n\t"), file=sys.stderr)
 
 
 def _policy(arguments: argparse.Namespace) -> ExcerptPolicy:
@@ -174,7 +176,7 @@ def _catalog(kit: Kit, arguments: argparse.Namespace, songs: Sequence[Path]) -> 
         _say(note)
     if not catalog.clips:
         raise CatalogError(
-            f"none of the {len(catalog.failures)} songs in {', '.join(map(str, songs))} could be used",
+            f"none of the {len(catalog.failures)} songs in {', '.join(map(path_text, songs))} could be used",
             "the reasons are above",
         )
     return catalog
@@ -210,7 +212,7 @@ def _vocals(catalog: Catalog, arguments: argparse.Namespace) -> list[str | None]
     for failure in catalog.failures:
         if failure.path == Path(arguments.vocal):
             raise failure.error
-    clips = [clip for clip in catalog.clips if clip.source == str(Path(arguments.vocal))]
+    clips = [clip for clip in catalog.clips if clip.source == path_text(Path(arguments.vocal))]
     return [clip.id for clip in sorted(clips, key=lambda clip: -clip.activity[Role.VOCAL])]
 
 
@@ -230,8 +232,13 @@ def _generated(kit: Kit, catalog: Catalog, condition: Condition, arguments: argp
     return found[: arguments.count]
 
 
+def _say_notes(files: Found[Path]) -> None:
+    for note in files.notes:
+        _say(note)
+
+
 def _failures(catalog: Catalog) -> list[dict[str, str]]:
-    return [{"path": str(failure.path), "error": str(failure.error)} for failure in catalog.failures]
+    return [{"path": path_text(failure.path), "error": str(failure.error)} for failure in catalog.failures]
 
 
 def _each(kit: Kit, stage: str, files: Sequence[Path], work: Any) -> tuple[list[Any], list[dict[str, str]]]:
@@ -243,10 +250,12 @@ def _each(kit: Kit, stage: str, files: Sequence[Path], work: Any) -> tuple[list[
             state, message = "done", ""
         except MashkitError as error:
             # The file door names its file; a component does not know it.
-            message = str(error) if isinstance(error, AudioFileError) else f"{file}: {error}"
-            failures.append({"path": str(file), "error": message})
+            message = str(error) if isinstance(error, AudioFileError) else f"{path_text(file)}: {error}"
+            failures.append({"path": path_text(file), "error": message})
             state = "failed"
-        event = StageEvent(stage=stage, item=str(file), state=state, done=number, total=len(files), message=message)
+        event = StageEvent(
+            stage=stage, item=path_text(file), state=state, done=number, total=len(files), message=message
+        )
         kit.registry.plugins.hook.mashkit_stage(event=event)
     return results, failures
 
@@ -350,14 +359,16 @@ def _save(kit: Kit, best: Sequence[Ranked], output: OutputSet, *, clicks: bool) 
     saved, errors = _Saved(), []
     for done, ranked in enumerate(best, 1):
         folder = f"mashup-{ranked.rank}"
-        event = StageEvent(stage="save", item=str(output.folder / folder), state="done", done=done, total=len(best))
+        event = StageEvent(
+            stage="save", item=path_text(output.folder / folder), state="done", done=done, total=len(best)
+        )
         try:
             record = write_mashup(ranked.mashup, output.staging / folder, clicks=clicks)
             saved.cards.append(card(ranked, best))
         except MashkitError as error:
             shutil.rmtree(output.staging / folder, ignore_errors=True)
             errors.append(error)
-            saved.failures.append({"path": str(output.folder / folder), "error": str(error)})
+            saved.failures.append({"path": path_text(output.folder / folder), "error": str(error)})
             event = attrs.evolve(event, state="failed", message=f"mashup {ranked.rank}: {error}")
         else:
             saved.ranked.append(ranked)
@@ -373,7 +384,7 @@ def _save(kit: Kit, best: Sequence[Ranked], output: OutputSet, *, clicks: bool) 
 def _saved_record(ranked: Ranked, record: Mapping[str, Any], folder: Path) -> dict[str, Any]:
     return {
         "rank": ranked.rank,
-        "folder": str(folder),
+        "folder": path_text(folder),
         "score": ranked.score.to_dict(),
         **{name: record[name] for name in ("plan", "gain_db", "limited_db", "key_distance", "licences")},
         "titles": {str(role): clip.title for role, clip in ranked.mashup.clips.items()},
@@ -386,7 +397,7 @@ def _page(kit: Kit, saved: _Saved, catalog: Catalog, arguments: argparse.Namespa
     folders = arguments.songs or [named(arguments.db)]
     return page(
         saved.ranked,
-        title=f"{len(saved.ranked)} mashups of {', '.join(path.name or str(path) for path in folders)}",
+        title=f"{len(saved.ranked)} mashups of {', '.join(path_text(path.name or path) for path in folders)}",
         failures=[(failure["path"], failure["error"]) for failure in [*_failures(catalog), *saved.failures]],
         notes=catalog.notes,
         components={kind: getattr(kit, kind).describe() for kind in KINDS},
@@ -403,7 +414,7 @@ def separate(arguments: argparse.Namespace) -> int:
 
     def work(file: Path) -> dict[str, Any]:
         mix = load(file, loader=kit.registry.plugins.hook.mashkit_load_audio)
-        song = str(file.resolve())
+        song = path_text(file.resolve())
         folder = folder_for(parent, file.stem, song)
         require_encodable(folder / STEM_FILE.format(name="stem"), mix.sample_rate)
         output = OutputSet(folder, made_of=song)
@@ -417,9 +428,10 @@ def separate(arguments: argparse.Namespace) -> int:
         with output:
             for name, part in parts.items():
                 save(output.staging / STEM_FILE.format(name=name), part, comment=MARK)
-        paths = {name: str(folder / STEM_FILE.format(name=name)) for name in parts}
-        return {"path": str(file), "stems": paths, "gain_db": gain_db, "notes": complaints(mix)}
+        paths = {name: path_text(folder / STEM_FILE.format(name=name)) for name in parts}
+        return {"path": path_text(file), "stems": paths, "gain_db": gain_db, "notes": complaints(mix)}
 
+    _say_notes(files)
     with ProgressListener(kit.registry, quiet=arguments.quiet):
         kit.separator.describe()  # what is missing is said before the first file is read
         results, failures = _each(kit, "separate", files, work)
@@ -429,6 +441,7 @@ def separate(arguments: argparse.Namespace) -> int:
     data = {
         "results": results,
         "failures": failures,
+        "notes": files.notes,
         "separator": kit.separator.describe(),
         "environment": environment(),
     }
@@ -464,15 +477,22 @@ def analyze(arguments: argparse.Namespace) -> int:
         mix = load(file, loader=kit.registry.plugins.hook.mashkit_load_audio)
         found = kit.analyzer.analyze(mix)
         notes = complaints(mix) or ([] if _says_something(found) else ["nothing was found in it: no key and no beats"])
-        return {"path": str(file), "duration_s": mix.duration, **found.to_dict(), "notes": notes}
+        return {"path": path_text(file), "duration_s": mix.duration, **found.to_dict(), "notes": notes}
 
+    _say_notes(files)
     with ProgressListener(kit.registry, quiet=arguments.quiet):
         kit.analyzer.describe()
         results, failures = _each(kit, "analyze", files, work)
     for result in results:
         for note in result["notes"]:
             _say(f"{result['path']}: {note}")
-    data = {"results": results, "failures": failures, "analyzer": kit.analyzer.describe(), "environment": environment()}
+    data = {
+        "results": results,
+        "failures": failures,
+        "notes": files.notes,
+        "analyzer": kit.analyzer.describe(),
+        "environment": environment(),
+    }
     if arguments.output is not None:
         write_json(arguments.output, data)
     if arguments.json:
@@ -510,7 +530,7 @@ def stretch(arguments: argparse.Namespace) -> int:
     parts, gain_db = ({"": stretched}, 0.0) if arguments.output.suffix.lower() == ".wav" else _guarded({"": stretched})
     path = save(arguments.output, parts[""], comment=MARK)
     data = {
-        "path": str(path),
+        "path": path_text(path),
         "frames": stretched.frames,
         "sample_rate": stretched.sample_rate,
         "speed": arguments.speed,
@@ -523,7 +543,7 @@ def stretch(arguments: argparse.Namespace) -> int:
     if arguments.json:
         _print_json(data)
     else:
-        print(path)
+        print(path_text(path))
     if gain_db:
         _say(f"{path}: lowered by {-gain_db:.1f} dB, it would have been clipped; write a .wav to keep the level")
     return DONE
@@ -558,7 +578,8 @@ def generate(arguments: argparse.Namespace) -> int:
         status = PARTLY if catalog.failures else DONE
         if arguments.list_clips:
             if arguments.json:
-                _print_json({"clips": [clip_record(clip) for clip in catalog.clips], "failures": _failures(catalog)})
+                _print_json({"clips": [clip_record(clip) for clip in catalog.clips], "failures": _failures(catalog),
+                             "notes": catalog.notes})  # fmt: skip
             else:
                 print_clips(catalog.clips)
             return status
@@ -574,7 +595,7 @@ def generate(arguments: argparse.Namespace) -> int:
     report = mixture.report
     if arguments.output is not None and arguments.json:
         _print_json({"plans": str(arguments.output), "seed": arguments.seed, "generator": kit.generator.describe(),
-                     "report": report.to_dict(), "failures": _failures(catalog)})  # fmt: skip
+                     "report": report.to_dict(), "failures": _failures(catalog), "notes": catalog.notes})  # fmt: skip
     elif len(recipe.counts) > 1 and not arguments.quiet:
         _say_report(report)
     for condition, reason in report.exhausted.items():
@@ -661,7 +682,7 @@ def render(arguments: argparse.Namespace) -> int:
             try:
                 (mashup,) = kit.mashups(catalog, [plan])
                 record = write_mashup(mashup, output.staging / plan.id, clicks=arguments.clicks)
-                rendered.append({"folder": str(arguments.output / plan.id), **record})
+                rendered.append({"folder": path_text(arguments.output / plan.id), **record})
             except MashkitError as error:
                 shutil.rmtree(output.staging / plan.id, ignore_errors=True)
                 failures.append({"path": f"plan {plan.id}", "error": str(error)})
@@ -695,6 +716,7 @@ def score(arguments: argparse.Namespace) -> int:
     data: dict[str, Any] = {
         "scores": rows,
         "failures": _failures(catalog),
+        "notes": catalog.notes,
         "components": {kind: getattr(kit, kind).describe() for kind in KINDS[:4]},
         "environment": environment(),
     }
@@ -785,7 +807,7 @@ def new(arguments: argparse.Namespace) -> int:
     folder = new_plugin(arguments.kind, arguments.name, arguments.output)
     written = sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
     if arguments.json:
-        _print_json({"folder": str(folder), "files": written})
+        _print_json({"folder": path_text(folder), "files": written})
     else:
         print("\n".join(str(folder / name) for name in written))
         _say(f"next: pip install -e '{folder}[dev]' && python -m pytest {folder}")

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from mashkit.arguments import named_path
 from mashkit.cli.actions import DB_VARIABLE, Commands, add_actions, add_components, add_database, add_excerpts, positive
+from mashkit.paths import path_text, printable
 
 if TYPE_CHECKING:
     from mashkit.catalog import MashupDB
@@ -135,7 +136,7 @@ def _add(arguments: argparse.Namespace) -> int:
         report = adder.report
         for note in (*database.notes, *report.notes):
             _say(note)
-        failures = [{"path": str(path), "error": str(error)} for path, error in report.failures]
+        failures = [{"path": path_text(path), "error": str(error)} for path, error in report.failures]
         data = {
             "db": str(database.root),
             "protocol": protocol.name,
@@ -165,7 +166,7 @@ def _list(arguments: argparse.Namespace) -> int:
 
     with opened(arguments.db, write=False) as database:
         if arguments.failures:
-            failures = [{"path": str(path), "error": str(error)} for path, error in database.failures()]
+            failures = [{"path": path_text(path), "error": str(error)} for path, error in database.failures()]
             if arguments.json:
                 _print_json({"failures": failures})
             else:
@@ -206,7 +207,7 @@ def _chosen(database: MashupDB, arguments: argparse.Namespace) -> Iterator[str]:
     where, values = ["1"], list[Any]()
     for word in arguments.words:
         where.append("(instr(lower(c.id), ?) OR instr(lower(s.title), ?) OR instr(lower(s.path), ?))")
-        values += [word.lower()] * 3
+        values += [printable(word).lower()] * 3
     if arguments.key is not None:
         where.append("c.tonic = ?")
         values.append(Key.parse(arguments.key).relative_major_tonic)

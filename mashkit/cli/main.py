@@ -7,6 +7,7 @@ Data go to stdout, progress and messages to stderr.
 from __future__ import annotations
 
 import argparse
+import io
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -211,6 +212,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     from mashkit.errors import MashkitError, UsageError
 
     given = sys.argv[1:] if argv is None else argv
+    if isinstance(sys.stdout, io.TextIOWrapper):  # a terminal that cannot show a character ends no command
+        sys.stdout.reconfigure(errors="backslashreplace")
     parser, commands = _parser()
     asked = next((one for one in given if not one.startswith("-")), None)
     try:

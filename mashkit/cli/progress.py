@@ -9,9 +9,11 @@ from types import TracebackType
 from typing import Self
 
 import rich.console
+import rich.markup
 import rich.progress
 
 from mashkit.hookspecs import StageEvent, hookimpl
+from mashkit.paths import printable
 from mashkit.registry import Registry
 
 LINES = 10
@@ -102,7 +104,7 @@ class ProgressListener:
                 self._tasks[event.stage],
                 completed=event.done,
                 total=event.total,
-                item=event.item[-60:],
+                item=rich.markup.escape(printable(event.item)[-60:]),
                 pace=pace.tell(event),
             )
         elif not self._quiet and event.state in ("done", "cached") and self._is_due(event):
@@ -119,6 +121,7 @@ class ProgressListener:
 
     def _say(self, line: str) -> None:
         self._said_at = time.monotonic()
+        line = printable(line, keep="\n\t")
         if self._bars is not None:
             self._bars.console.print(line, markup=False, highlight=False, soft_wrap=True)
         else:

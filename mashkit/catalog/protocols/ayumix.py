@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import attrs
@@ -14,7 +14,7 @@ from mashkit.catalog.excerpts import LONGEST_S, SHORTEST_S, Excerpt
 from mashkit.catalog.ingest import LABELS_BEYOND_S
 from mashkit.catalog.protocols.base import Protocol, label_source
 from mashkit.catalog.protocols.labels import Section, read_sections, read_song_notes
-from mashkit.catalog.protocols.multitrack import known_of, only_file, sound_files
+from mashkit.catalog.protocols.multitrack import known_of, only_file, song_folders
 from mashkit.catalog.protocols.sections import section_excerpts
 from mashkit.catalog.songs import Song, licence_beside
 from mashkit.errors import AudioFileError, LabelError
@@ -44,7 +44,7 @@ class Ayumix(Protocol):
         AudioFileError
             If there is none.
         """
-        folders = list(dict.fromkeys(folder for path in paths for folder in _song_folders(path)))
+        folders = song_folders(paths, lambda file: file.stem in (*VOCAL_NAMES, *ORIGINAL_NAMES))
         if not folders:
             raise AudioFileError(
                 ", ".join(map(str, paths)),
@@ -52,13 +52,6 @@ class Ayumix(Protocol):
                 f"make a folder a song, with vocal.wav, original.wav and {CHORUS}",
             )
         return usable(folders, describe_ayumix)
-
-
-def _song_folders(path: Path) -> Iterator[Path]:
-    if path.is_dir():
-        for folder in sorted([path, *(below for below in path.rglob("*") if below.is_dir())]):
-            if any(file.stem in (*VOCAL_NAMES, *ORIGINAL_NAMES) for file in sound_files(folder)):
-                yield folder
 
 
 def describe_ayumix(folder: Path) -> Song:

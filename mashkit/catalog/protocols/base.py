@@ -13,6 +13,7 @@ from mashkit.catalog.adding import Unusable
 from mashkit.catalog.excerpts import ExcerptPolicy
 from mashkit.catalog.songs import Song
 from mashkit.models import sha256_of
+from mashkit.paths import path_text
 
 
 @attrs.frozen(kw_only=True)
@@ -29,6 +30,8 @@ class Protocol(ABC):
     def songs(self, paths: Sequence[Path]) -> list[Song | Unusable]:
         """Return the songs in files and folders, and what lies there but cannot be used, with the reason.
 
+        A :class:`mashkit.catalog.scanning.Found` has notes of what was passed over; the user is told.
+
         Raises
         ------
         MashkitError
@@ -44,5 +47,5 @@ def label_source(**files: Path) -> dict[str, str]:
     """Return name and sha256 of label files, for a song's record."""
     record = {}
     for name, path in files.items():
-        record[name], record[f"{name}_sha256"] = path.name, sha256_of(path)
+        record[name], record[f"{name}_sha256"] = path_text(path.name), sha256_of(path)
     return record

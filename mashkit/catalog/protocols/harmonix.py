@@ -18,6 +18,7 @@ from mashkit.catalog.adding import Unusable
 from mashkit.catalog.protocols.base import Protocol, label_source
 from mashkit.catalog.protocols.labels import Section, read_beats, read_segments, read_table
 from mashkit.catalog.protocols.sections import section_excerpts
+from mashkit.catalog.scanning import Found
 from mashkit.catalog.songs import Song, find_songs, licence_beside
 from mashkit.errors import AudioFileError, LabelError, MashkitError, UsageError
 
@@ -68,11 +69,11 @@ class Harmonix(Protocol):
         """
         labels = _labels_among(paths)
         entries = {row["File"]: row for _, row in read_table(labels / METADATA, ("File", "Title", "Artist"))}
-        found: list[Song | Unusable] = []
         chosen: dict[str, Path] = {}
         indexed = [] if self.index is None else list(_read_index(Path(self.index)))
         listed = {path.resolve() for _, path, _ in indexed}
-        files = [] if indexed and not _sounds(paths) else find_songs(paths)
+        files = Found() if indexed and not _sounds(paths) else find_songs(paths)
+        found: Found[Song | Unusable] = Found(notes=files.notes)
         named = [(path.stem, path, None) for path in files if path.resolve() not in listed]
         for entry, path, line in [*indexed, *named]:
             try:

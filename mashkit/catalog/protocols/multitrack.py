@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import attrs
 
-from mashkit.audiofile import AUDIO_SUFFIXES, UNREADABLE_SUFFIXES
 from mashkit.catalog.adding import Unusable, usable
 from mashkit.catalog.protocols.base import Protocol, label_source
 from mashkit.catalog.protocols.labels import SongNotes, read_beats, read_song_notes
+from mashkit.catalog.scanning import FILE_RULES, Found, Scan, is_sound
 from mashkit.catalog.songs import Song, licence_beside
 from mashkit.errors import AudioFileError
 from mashkit.types import ROLE_STEMS, STEM_NAMES, Analysis
@@ -40,7 +40,7 @@ class Multitrack(Protocol):
         AudioFileError
             If there is none.
         """
-        folders = list(dict.fromkeys(folder for path in paths for folder in _stem_folders(path)))
+        folders = song_folders(paths, lambda file: file.stem in STEM_NAMES)
         if not folders:
             raise AudioFileError(
                 ", ".join(map(str, paths)),
@@ -50,20 +50,32 @@ class Multitrack(Protocol):
         return usable(folders, describe_multitrack)
 
 
-def _stem_folders(path: Path) -> Iterator[Path]:
-    """Yield the folders, this and those below, that hold a stem; sorted."""
-    if path.is_dir():
-        for folder in sorted([path, *(below for below in path.rglob("*") if below.is_dir())]):
-            if any(file.stem in STEM_NAMES for file in sound_files(folder)):
-                yield folder
+def song_folders(paths: Sequence[Path], is_part: Callable[[Path], bool]) -> Found[Path]:
+    """Return the folders, those named and those below, that hold a sound file which is part of a song; sorted.
+
+    A folder that cannot be read is among them, so that it is told why.
+    """
+    scan = Scan()
+    for path in paths:
+        if path.is_dir():
+            scan.look(path)
+    found = [folder for folder in scan.folders if any(map(is_part, sound_files(folder)))]
+    return Found([*found, *(path for path in scan.files if path.is_dir())], scan.notes)
 
 
 def sound_files(folder: Path) -> list[Path]:
-    """Return the sound files in a folder, sorted; hidden ones are passed over."""
-    suffixes = AUDIO_SUFFIXES | UNREADABLE_SUFFIXES
-    return sorted(
-        path for path in folder.iterdir() if path.suffix.lower() in suffixes and not path.name.startswith(".")
-    )
+    """Return the sound files in a folder, sorted; what :data:`mashkit.catalog.scanning.FILE_RULES` name is passed over.
+
+    Raises
+    ------
+    AudioFileError
+        If the folder cannot be read.
+    """
+    try:
+        files = sorted(folder.iterdir())
+    except OSError as error:
+        raise AudioFileError(folder, f"cannot be read: {error.strerror}", "check its permissions") from error
+    return [path for path in files if is_sound(path) and not any(rule.meets(path) for rule in FILE_RULES)]
 
 
 def only_file(folder: Path, names: Sequence[str]) -> Path | None:
