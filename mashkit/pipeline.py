@@ -291,9 +291,7 @@ class Kit:
     def score_plans(self, catalog: Catalog, plans: Sequence[MashupPlan]) -> list[Score | MashkitError]:
         """Score plans, one result each: of one whose clips the catalog does not hold, the error that says so."""
         renderer = Renderer(catalog, self.stretcher)
-        bound = [
-            _or_error(f"plan {plan.id}", lambda one: renderer.mashup(self._playable(one)), plan) for plan in plans
-        ]
+        bound = [_or_error(f"plan {plan.id}", lambda one: renderer.mashup(self._playable(one)), plan) for plan in plans]
         scores = iter(self.score([one for one in bound if isinstance(one, Mashup)]))
         return [next(scores) if isinstance(one, Mashup) else one for one in bound]
 
@@ -372,7 +370,14 @@ class Kit:
         found = iter(scorer.compare([one for one in measured if not isinstance(one, MashkitError)]))
         return [one if isinstance(one, MashkitError) else next(found) for one in measured]
 
-    def rank(self, mashups: Sequence[Mashup], *, top: int | None = None, per_vocal: int | None = None) -> list[Ranked]:
+    def rank(
+        self,
+        mashups: Sequence[Mashup],
+        *,
+        top: int | None = None,
+        per_vocal: int | None = None,
+        failed: Callable[[Mashup, MashkitError], object] = lambda *_: None,
+    ) -> list[Ranked]:
         """Score mashups and return the best first; equal scores keep their order.
 
         Parameters
@@ -382,6 +387,8 @@ class Kit:
             How many to return; all when not given.
         per_vocal : int, optional
             At most so many that sing of the same song: the three best of fifty often differ in the drums only.
+        failed : callable
+            Hears of each mashup that could not be scored, and why.
 
         Raises
         ------
@@ -390,6 +397,9 @@ class Kit:
         """
         results = self.score(mashups)
         scored = [(mashup, score) for mashup, score in zip(mashups, results, strict=True) if isinstance(score, Score)]
+        for mashup, result in zip(mashups, results, strict=True):
+            if isinstance(result, MashkitError):
+                failed(mashup, result)
         if not scored and results:
             raise next(result for result in results if isinstance(result, MashkitError))
         ordered = sorted(scored, key=lambda pair: -pair[1].value)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import difflib
 import json
 import shutil
 import sys
@@ -30,18 +31,31 @@ from mashkit.cli.env import env as env  # likewise
 from mashkit.cli.main import COMPONENT_KINDS, KINDS, own_commands
 from mashkit.cli.models import models as models  # the same
 from mashkit.cli.progress import ProgressListener
-from mashkit.errors import AudioFileError, CatalogError, MashkitError, PlanError, TimeMapError, UsageError
+from mashkit.errors import (
+    CatalogError,
+    MashkitError,
+    OutputError,
+    PlanError,
+    TimeMapError,
+    Unforeseen,
+    UsageError,
+    contained,
+    said_of,
+)
 from mashkit.generation import UNMATCHED, Mixture, Recipe, Report
 from mashkit.hookspecs import StageEvent
 from mashkit.mixing import PEAK_CEILING_DB
 from mashkit.output import clip_record, environment, with_clicks, write_mashup
 from mashkit.pipeline import Kit, Ranked
-from mashkit.registry import Registry
+from mashkit.registry import Registered, Registry, how_to_install
+from mashkit.render import Mashup
 from mashkit.scaffold import new_plugin
 from mashkit.timemap import TimeMap
 from mashkit.types import Audio, Condition, MashupPlan, Role, Score
 
 DONE, FAILED, PARTLY = 0, 1, 3
+TOP = 3
+"""Mashups that `mash` keeps when nobody says how many."""
 PLANS = 10
 """Plans that `generate` draws when nobody says how many."""
 PARALLEL_FROM = 5000
@@ -69,29 +83,57 @@ def _kit(arguments: argparse.Namespace) -> Kit:
     return Kit(**chosen, options=options)
 
 
+def _require(kit: Kit, arguments: argparse.Namespace, *kinds: str) -> Kit:
+    """Find what is wrong with the components a command needs, or is told of, before it touches the first song."""
+    told = {kind for kind in COMPONENT_KINDS if getattr(arguments, kind, None) is not None}
+    kit.require(*kinds, *told, *(set(_options(arguments)) & set(COMPONENT_KINDS)))
+    if "generator" in kinds and getattr(arguments, "condition", None) is not None:
+        kit.generator.require_known(arguments.condition)
+    return kit
+
+
+def _from_songs(arguments: argparse.Namespace) -> tuple[str, ...]:
+    """Return the kinds of components that songs need, and a database does not."""
+    return ("separator", "analyzer", "executor") if arguments.songs else ()
+
+
 def _options(arguments: argparse.Namespace) -> dict[str, dict[str, Any]]:
     """Return what -O sets: of components and, where the command has one, of the protocol."""
-    kinds = (*COMPONENT_KINDS, "protocol") if hasattr(arguments, "protocol") else COMPONENT_KINDS
+    kinds = [kind for kind in (*COMPONENT_KINDS, "protocol") if hasattr(arguments, kind)]
     options: dict[str, dict[str, Any]] = {}
     for text in arguments.options:
         target, equals, value = text.partition("=")
         kind, dot, option = target.partition(".")
-        if not (equals and dot and option) or kind not in kinds:
+        if not (equals and dot and option):
             raise UsageError(f"-O {text}", "write it like -O stretcher.cheaper=true")
+        if kind not in kinds:
+            near = difflib.get_close_matches(kind, kinds, n=1)
+            raise UsageError(
+                f"-O {text}: this command uses no {kind!r}",
+                f"{f'did you mean {near[0]}.{option}? ' if near else ''}it uses: {', '.join(kinds)}",
+            )
         options.setdefault(kind, {})[option] = _value(value)
     return options
 
 
 def _seeded_kit(arguments: argparse.Namespace, kind: str) -> Kit:
     """Return the kit with --seed given to the component of ``kind``; say so when that one leaves nothing to chance."""
-    kit = _kit(arguments)
+    kit = _require(_kit(arguments), arguments, kind)
     if arguments.seed is None:
         return kit
     if "seed" not in getattr(kit, kind).options():
         _say(f"{kind} {kit.chosen[kind]!r} leaves nothing to chance: --seed changes nothing")
         return kit
     arguments.options.append(f"{kind}.seed={arguments.seed}")
-    return _kit(arguments)
+    return _require(_kit(arguments), arguments, kind)
+
+
+def _require_output(path: Path | None) -> None:
+    """Prove that a file can be written, if one is asked for: better to know before the work than after."""
+    if path is not None:
+        if path.is_dir():
+            raise OutputError(f"cannot write {path}: it is a folder", "name a file with -o")
+        require_writable_folder(path.parent)
 
 
 def _print_json(data: Any) -> None:
@@ -151,9 +193,10 @@ def _each(kit: Kit, stage: str, files: Sequence[Path], work: Any) -> tuple[list[
         try:
             results.append(work(file))
             state, message = "done", ""
-        except MashkitError as error:
-            # The file door names its file; a component does not know it.
-            message = str(error) if isinstance(error, AudioFileError) else f"{file}: {error}"
+        except OutputError:
+            raise  # what cannot be written now cannot be written for the next file either
+        except Exception as error:  # noqa: BLE001 — one file's own: it is listed, and the rest goes on
+            message = said_of(file, contained(error, "it could not be used", Unforeseen))
             failures.append({"path": str(file), "error": message})
             state = "failed"
         event = StageEvent(stage=stage, item=str(file), state=state, done=number, total=len(files), message=message)
@@ -170,9 +213,20 @@ def _status(results: Sequence[object], failures: Sequence[object]) -> int:
 # ----------------------------------------------------------------------------------------------------------- mash
 def mash(arguments: argparse.Namespace) -> int:
     """Make the best mashups of some songs."""
+    if arguments.top is None:
+        arguments.top = min(TOP, arguments.count)
+    if arguments.top > arguments.count:
+        raise UsageError(
+            f"--top {arguments.top} of --count {arguments.count}", "draw as many plans as you keep mashups, or more"
+        )
     output = require_writable_folder(arguments.output)
     arguments.options = [*_mash_options(arguments), *arguments.options]
-    kit = _kit(arguments)
+    kit = _require(_kit(arguments), arguments, *KINDS, *_from_songs(arguments))
+    unscored: list[dict[str, str]] = []
+
+    def failed(mashup: Mashup, error: MashkitError) -> None:
+        unscored.append({"plan": mashup.plan.id, "error": str(error)})
+
     with ProgressListener(kit.registry, quiet=arguments.quiet):
         catalog = _catalog(kit, arguments, arguments.songs)
         mashups = kit.generate(
@@ -180,15 +234,15 @@ def mash(arguments: argparse.Namespace) -> int:
         )
         if arguments.phrase_bars:
             mashups = kit.best_variants(mashups)
-        best = kit.rank(mashups, top=arguments.top, per_vocal=arguments.per_vocal)
-        saved = [_save(kit, ranked, output, len(best), clicks=arguments.clicks) for ranked in best]
-        failures = _failures(catalog)
+        best = kit.rank(mashups, top=arguments.top, per_vocal=arguments.per_vocal, failed=failed)
+        best, saved, unsaved = _saved(kit, best, output, clicks=arguments.clicks)
+        failures = [*_failures(catalog), *unscored, *unsaved]
         result = {
             "mashups": saved,
             "drawn": len(mashups),
             "failures": failures,
-            "notes": catalog.notes,
-            "components": {kind: getattr(kit, kind).describe() for kind in KINDS},
+            "notes": [*catalog.notes, *kit.registry.notes],
+            "components": {kind: getattr(kit, kind).described() for kind in KINDS},
             "environment": environment(),
         }
         write_json(output / "scores.json", result)
@@ -224,6 +278,36 @@ def _mash_options(arguments: argparse.Namespace) -> list[str]:
     return options
 
 
+def _saved(
+    kit: Kit, best: Sequence[Ranked], output: Path, *, clicks: bool
+) -> tuple[list[Ranked], list[dict[str, Any]], list[dict[str, str]]]:
+    """Save mashups; return those that could be, their records, and why others could not.
+
+    Raises
+    ------
+    OutputError
+        If the folder cannot be written, or the disk is full: the others would fare no better.
+    MashkitError
+        If not one could be saved: the first one's error.
+    """
+    kept: list[Ranked] = []
+    records: list[dict[str, Any]] = []
+    errors: list[tuple[Ranked, MashkitError]] = []
+    for ranked in best:
+        try:
+            records.append(_save(kit, ranked, output, len(best), clicks=clicks))
+        except OutputError:
+            raise
+        except Exception as error:  # noqa: BLE001 — one mashup's own: it is listed, and the rest goes on
+            errors.append((ranked, contained(error, "it could not be rendered", Unforeseen)))
+            _say(f"save: {said_of(f'mashup {ranked.rank} (plan {ranked.mashup.plan.id})', errors[-1][1])}")
+        else:
+            kept.append(ranked)
+    if errors and not kept:
+        raise errors[0][1]
+    return kept, records, [{"plan": one.mashup.plan.id, "error": str(error)} for one, error in errors]
+
+
 def _save(kit: Kit, ranked: Ranked, output: Path, total: int, *, clicks: bool) -> dict[str, Any]:
     folder = output / f"mashup-{ranked.rank}"
     record = write_mashup(ranked.mashup, folder)
@@ -252,7 +336,7 @@ def _page(kit: Kit, best: Sequence[Ranked], catalog: Catalog, arguments: argpars
         title=f"{len(best)} mashups of {', '.join(path.name or str(path) for path in folders)}",
         failures=[(str(failure.path), str(failure.error)) for failure in catalog.failures],
         notes=catalog.notes,
-        components={kind: getattr(kit, kind).describe() for kind in KINDS},
+        components={kind: getattr(kit, kind).described() for kind in KINDS},
     )
 
 
@@ -277,12 +361,11 @@ def separate(arguments: argparse.Namespace) -> int:
         return {"path": str(file), "stems": paths, "gain_db": gain_db}
 
     with ProgressListener(kit.registry, quiet=arguments.quiet):
-        kit.separator.describe()  # what is missing is said before the first file is read
         results, failures = _each(kit, "separate", files, work)
     data = {
         "results": results,
         "failures": failures,
-        "separator": kit.separator.describe(),
+        "separator": kit.separator.described(),
         "environment": environment(),
     }
     if arguments.json:
@@ -324,6 +407,7 @@ def _guarded(parts: Mapping[str, Audio]) -> tuple[dict[str, Audio], float]:
 
 def analyze(arguments: argparse.Namespace) -> int:
     """Find key, tempo, beats and downbeats."""
+    _require_output(arguments.output)
     kit = _seeded_kit(arguments, "analyzer")
     files = find_songs(arguments.songs)
 
@@ -332,9 +416,13 @@ def analyze(arguments: argparse.Namespace) -> int:
         return {"path": str(file), "duration_s": mix.duration, **kit.analyzer.analyze(mix).to_dict()}
 
     with ProgressListener(kit.registry, quiet=arguments.quiet):
-        kit.analyzer.describe()
         results, failures = _each(kit, "analyze", files, work)
-    data = {"results": results, "failures": failures, "analyzer": kit.analyzer.describe(), "environment": environment()}
+    data = {
+        "results": results,
+        "failures": failures,
+        "analyzer": kit.analyzer.described(),
+        "environment": environment(),
+    }
     if arguments.output is not None:
         write_json(arguments.output, data)
     if arguments.json:
@@ -372,7 +460,7 @@ def stretch(arguments: argparse.Namespace) -> int:
         "semitones": arguments.semitones,
         "time_map": None if time_map is None else time_map.to_dict(),
         "gain_db": gain_db,
-        "stretcher": kit.stretcher.describe(),
+        "stretcher": kit.stretcher.described(),
         "environment": environment(),
     }
     if arguments.json:
@@ -400,8 +488,11 @@ def _read_time_map(path: Path) -> TimeMap:
 # ------------------------------------------------------------------------------------------------ plans and scores
 def generate(arguments: argparse.Namespace) -> int:
     """Draw mashup plans."""
-    kit = _kit(arguments)
     recipe = _recipe(arguments)
+    _require_output(arguments.output)
+    kit = _require(
+        _kit(arguments), arguments, *(() if arguments.list_clips else ("generator",)), *_from_songs(arguments)
+    )
     with ProgressListener(kit.registry, quiet=arguments.quiet):
         catalog = _catalog(kit, arguments, arguments.songs)
         status = PARTLY if catalog.failures else DONE
@@ -422,7 +513,7 @@ def generate(arguments: argparse.Namespace) -> int:
         _write_plans(kit, mixture, recipe, arguments.output)
     report = mixture.report
     if arguments.output is not None and arguments.json:
-        _print_json({"plans": str(arguments.output), "seed": arguments.seed, "generator": kit.generator.describe(),
+        _print_json({"plans": str(arguments.output), "seed": arguments.seed, "generator": kit.generator.described(),
                      "report": report.to_dict(), "failures": _failures(catalog)})  # fmt: skip
     elif len(recipe.counts) > 1 and not arguments.quiet:
         _say_report(report)
@@ -493,13 +584,17 @@ def _read_plans(path: Path) -> list[MashupPlan]:
 
 def score(arguments: argparse.Namespace) -> int:
     """Score mashup plans."""
-    kit = _seeded_kit(arguments, "scorer")
+    _require_output(arguments.output)
     plans = _read_plans(arguments.plans)
     if not plans:
         raise PlanError(f"{arguments.plans}: holds no plan", "give what `mashkit generate` wrote")
+    kit = _require(_seeded_kit(arguments, "scorer"), arguments, *KINDS[:4], *_from_songs(arguments))
     with ProgressListener(kit.registry, quiet=arguments.quiet):
         catalog = _catalog(kit, arguments, arguments.songs)
-        results = kit.score(kit.mashups(catalog, plans))
+        results = kit.score_plans(catalog, plans)
+    for plan, result in zip(plans, results, strict=True):
+        if isinstance(result, CatalogError | PlanError):  # the others were told as they came
+            _say(said_of(f"plan {plan.id}", result))
     rows: list[dict[str, Any]] = [
         {"plan": plan.id, "condition": str(plan.condition)}
         | (result.to_dict() if isinstance(result, Score) else {"error": str(result)})
@@ -509,7 +604,7 @@ def score(arguments: argparse.Namespace) -> int:
     data: dict[str, Any] = {
         "scores": rows,
         "failures": _failures(catalog),
-        "components": {kind: getattr(kit, kind).describe() for kind in KINDS[:4]},
+        "components": {kind: getattr(kit, kind).described() for kind in KINDS[:4]},
         "environment": environment(),
     }
     if arguments.output is not None:
@@ -532,7 +627,7 @@ def score(arguments: argparse.Namespace) -> int:
 def plugins(arguments: argparse.Namespace) -> int:
     """List components."""
     registry = Registry()
-    rows = [_component_record(registered) for registered in registry.components()]
+    rows = [_component_record(registry, registered) for registered in registry.components()]
     broken = [
         {"distribution": one.distribution, "entry_point": one.entry_point, "reason": one.reason}
         for one in registry.broken
@@ -574,8 +669,8 @@ def plugins(arguments: argparse.Namespace) -> int:
     return DONE
 
 
-def _component_record(registered: Any) -> dict[str, Any]:
-    info, available = registered.info, registered.availability()
+def _component_record(registry: Registry, registered: Registered) -> dict[str, Any]:
+    info, available = registered.info, registry.availability(registered)
     return {
         "kind": registered.kind,
         "name": info.name,
@@ -633,14 +728,11 @@ def doctor(arguments: argparse.Namespace) -> int:
     defaults = set(Kit(registry=registry).chosen.items())
     for registered in registry.components():
         needed = (registered.kind, registered.info.name) in defaults
-        try:
-            registry.create(registered.kind, registered.info.name).describe()
-            check(f"{registered.kind} {registered.info.name}", needed=needed)
-        except MashkitError as error:
-            check(f"{registered.kind} {registered.info.name}", error.problem, error.fix or "", needed=needed)
+        works = registry.works(registered)
+        check(f"{registered.kind} {registered.info.name}", works.reason, works.fix, needed=needed)
     known = {(one.kind, one.info.name) for one in registry.components()}
     for kind, name in sorted(defaults - known):
-        check(f"{kind} {name}", "not installed", f"pip install mashkit-{name}")
+        check(f"{kind} {name}", "not installed", how_to_install(kind, name))
     cache = arguments.cache or default_cache()
     try:
         require_writable_folder(cache)

@@ -72,13 +72,17 @@ class Generator(Component):
         self.require_sense(table, condition=condition, seed=seed, vocal=vocal)
         return self._checked(table, Condition(condition), count, seed, vocal)
 
-    def require_sense(self, clips: ClipTable, *, condition: Condition | str, seed: int, vocal: str | None) -> None:
-        """Raise UsageError, as :meth:`plan` does, unless a run can be begun with these arguments."""
+    def require_known(self, condition: Condition | str) -> None:
+        """Raise UsageError unless this generator knows a condition."""
         if condition not in self.info.provides:
             raise UsageError(
                 f"generator {self.info.name!r} knows no condition {str(condition)!r}",
                 f"use one of {', '.join(sorted(self.info.provides))}",
             )
+
+    def require_sense(self, clips: ClipTable, *, condition: Condition | str, seed: int, vocal: str | None) -> None:
+        """Raise UsageError, as :meth:`plan` does, unless a run can be begun with these arguments."""
+        self.require_known(condition)
         if seed < 0:
             raise UsageError(f"seed is {seed}", "give a whole number of 0 or more")
         if vocal is not None and clips.row_of(vocal) is None:
