@@ -63,6 +63,8 @@ class Command:
     run: Callable[[argparse.Namespace], int]
 
     def __attrs_post_init__(self) -> None:
+        if not isinstance(self.summary, str) or not callable(self.configure) or not callable(self.run):
+            raise TypeError(f"command {self.name!r} needs a summary, and functions to configure and run it")
         if not re.fullmatch(r"[a-z][a-z0-9-]*", self.name):
             raise ValueError(f"a command cannot be called {self.name!r}: use lower-case letters, digits and '-'")
 
@@ -109,9 +111,12 @@ def mashkit_register_commands() -> Iterable[Command]:  # type: ignore[empty-body
 
 @hookspec(firstresult=True)
 def mashkit_load_audio(path: Path) -> Audio | None:
-    """Decode a file at its own rate, or return None to let the next plugin, and at last soundfile, try."""
+    """Decode a file at its own rate, or return None to let the next plugin, and at last soundfile, try.
+
+    Whatever else it returns or raises is that file's failure, and of no other.
+    """
 
 
 @hookspec
 def mashkit_stage(event: StageEvent) -> None:
-    """Hear of progress. Called in the main process; what it raises is not caught, so keep it harmless."""
+    """Hear of progress. Called in the main process; once it has raised, it is told of, and hears no more."""

@@ -92,7 +92,7 @@ def key_distance(layer: Layer, clip: Clip, seed: Clip) -> float | None:
 
 def mashup_record(mashup: Mashup) -> dict[str, Any]:
     """Return everything that made a mashup, as plain data: plan, clips, components, versions, licences."""
-    components = [*mashup.provenance(), mashup.renderer.stretcher.describe()]
+    components = [*mashup.provenance(), mashup.renderer.stretcher.described()]
     seed = mashup.clips[Role.VOCAL]
     return {
         "plan": {"id": mashup.plan.id, **mashup.plan.to_dict()},

@@ -437,7 +437,14 @@ class Kit:
         found = iter(scorer.compare([one for one in measured if not isinstance(one, MashkitError)]))
         return [one if isinstance(one, MashkitError) else next(found) for one in measured]
 
-    def rank(self, mashups: Sequence[Mashup], *, top: int | None = None, per_vocal: int | None = None) -> list[Ranked]:
+    def rank(
+        self,
+        mashups: Sequence[Mashup],
+        *,
+        top: int | None = None,
+        per_vocal: int | None = None,
+        failed: Callable[[Mashup, MashkitError], object] = lambda *_: None,
+    ) -> list[Ranked]:
         """Score mashups and return the best first; equal scores keep their order.
 
         Parameters
@@ -447,6 +454,8 @@ class Kit:
             How many to return; all when not given.
         per_vocal : int, optional
             At most so many that sing of the same song: the three best of fifty often differ in the drums only.
+        failed : callable
+            Hears of each mashup that could not be scored, and why.
 
         Raises
         ------
@@ -459,6 +468,9 @@ class Kit:
                 raise UsageError(f"{name} is {count}", "give a whole number of 1 or more, or leave it out")
         results = self.score(mashups)
         scored = [(mashup, score) for mashup, score in zip(mashups, results, strict=True) if isinstance(score, Score)]
+        for mashup, result in zip(mashups, results, strict=True):
+            if isinstance(result, MashkitError):
+                failed(mashup, result)
         if not scored and results:
             raise next(result for result in results if isinstance(result, MashkitError))
         ordered = sorted(scored, key=lambda pair: -pair[1].value)

@@ -440,11 +440,13 @@ class Registry:
 
     def works(self, registered: Registered) -> Availability:
         """Make a component with its default options and have it describe itself; say what is wrong, if anything is."""
-        try:
-            self.create(registered.kind, registered.info.name).described()
-        except MashkitError as error:
-            return Availability(ok=False, reason=error.problem, fix=error.fix or "")
-        return registered.availability()
+        available = registered.availability()
+        if available.ok:
+            try:
+                self.create(registered.kind, registered.info.name).described()
+            except MashkitError as error:
+                return Availability(ok=False, reason=error.problem, fix=error.fix or "")
+        return available
 
     @overload
     def create(self, kind: Literal["separator"], name: str, options: Mapping[str, Any] | None = None) -> Separator: ...
@@ -501,6 +503,7 @@ class Registry:
             return self._isolated(kind, name, available.environment, options)
         cls = _import_target(registered)
         _check_options(cls, name, options or {})
+        _check_values(cls, name, options or {})
         with plugin_code(f"{kind} {name!r} of {registered.origin.distribution} could not be made", BrokenPlugin):
             try:
                 component = cls(**(options or {}))
@@ -508,7 +511,6 @@ class Registry:
                 # attrs puts the attribute, type and value behind the message: the message alone is for people.
                 said = error.args[0] if error.args else type(error).__name__
                 raise OptionError(f"{kind} {name!r} does not take these options: {said}") from error
-        _check_values(component, options or {})
         component.origin = registered.origin
         return component
 
@@ -567,12 +569,11 @@ def _check_options(cls: type[Component], name: str, options: Mapping[str, Any]) 
             )
 
 
-def _check_values(component: Component, options: Mapping[str, Any]) -> None:
+def _check_values(cls: type[Component], component: str, options: Mapping[str, Any]) -> None:
     """Raise OptionError where an option's value is not of its type: a class need not check what it declares.
 
     Only what is plain is looked at, numbers, text and choices, and only as far as the class converts nothing itself.
     """
-    cls = type(component)
     try:
         hints = typing.get_type_hints(cls)
     except Exception:  # noqa: BLE001 — names that only a type checker sees
@@ -585,7 +586,7 @@ def _check_values(component: Component, options: Mapping[str, Any]) -> None:
         not_a_number = isinstance(value, float) and math.isnan(value)
         if not_a_number or (field.converter is None and not _is_a(value, hints[field.name])):
             due = "a number" if not_a_number else _named(hints[field.name])
-            raise OptionError(f"{cls.kind} {component.info.name!r}: option {name!r} is {value!r}", f"give {due}")
+            raise OptionError(f"{cls.kind} {component!r}: its option {name!r} is {value!r}", f"give {due}")
 
 
 def _is_a(value: object, hint: Any) -> bool:

@@ -62,8 +62,9 @@ from mashkit.bench.statistics import Statistic, holm, interval, paired, value_of
 from mashkit.bench.tables import SuiteError, from_table
 from mashkit.bench.tasks import OK, Comparison, Input, InputLost, Metric, Pick, Row, Task, stopwatch
 from mashkit.components import Component
-from mashkit.errors import CatalogError, MashkitError, suggestion
+from mashkit.errors import CatalogError, MashkitError, UsageError, suggestion
 from mashkit.interfaces import Scorer
+from mashkit.interfaces.scorer import RelativeScorer
 from mashkit.pipeline import Kit
 from mashkit.render import ClipSource, Mashup, Renderer
 from mashkit.types import Audio, Condition, Layer, MashupPlan, Role, as_tuple
@@ -274,6 +275,11 @@ class ScorerTask(Task):
     # --------------------------------------------------------------------------------------------------- measuring
     def warm_up(self, component: Component) -> None:
         """Score a few seconds of a rendered song."""
+        if isinstance(component, RelativeScorer):
+            raise UsageError(
+                f"scorer {component.info.name!r} compares mashups, and this benchmark scores them one by one",
+                "measure what it is made of",
+            )
         source = RenderedSource(0, 1)
         clip = source.clips[0]
         layers = [Layer(role=role, clip_id=clip.id) for role in Role]

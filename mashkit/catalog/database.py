@@ -381,7 +381,7 @@ class MashupDB:
         """Store what a component says of itself, inside a transaction."""
         database.execute(
             "INSERT OR IGNORE INTO components VALUES (?, ?, ?)",
-            (fingerprint, component.kind, json.dumps(without_costs(component.describe()), sort_keys=True, default=str)),
+            (fingerprint, component.kind, json.dumps(without_costs(component.described()), sort_keys=True)),
         )
 
     def store_clips(self, database: sqlite3.Connection, song: int, records: Sequence[ClipRecord]) -> None:

@@ -14,7 +14,7 @@ import soundfile
 
 from mashkit.audiofile import sound_name
 from mashkit.catalog.clips import ClipRecord, clips_of
-from mashkit.catalog.database import INDEX, MashupDB
+from mashkit.catalog.database import MashupDB
 from mashkit.catalog.edits import FIELDS, parsed
 from mashkit.catalog.ingest import ANALYSIS, Keys
 from mashkit.catalog.objects import FLAC

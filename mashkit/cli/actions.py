@@ -61,6 +61,14 @@ def positive(text: str) -> int:
     return value
 
 
+def whole(text: str) -> int:
+    """Read a whole number of 0 or more (argparse's ``type``)."""
+    value = int(text)
+    if value < 0:
+        raise argparse.ArgumentTypeError(f"{text} is not a whole number of 0 or more")
+    return value
+
+
 def add_components(made: argparse.ArgumentParser, *kinds: str) -> None:
     """Let a command choose components of these kinds, and their options."""
     for kind in kinds:

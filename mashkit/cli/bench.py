@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +13,7 @@ from mashkit.cli.actions import Commands, add_actions
 if TYPE_CHECKING:
     from mashkit.bench.suite import Suite
     from mashkit.bench.tasks import Row
+    from mashkit.registry import Registry
 
 SUMMARY = "Compare components of one kind on the same inputs: a table, a page, every number behind them."
 
@@ -90,6 +91,7 @@ def _run(arguments: argparse.Namespace) -> int:
     _require_data(arguments)
     suite = _suite(arguments)
     registry = Registry()
+    _require_added(suite, arguments.add, registry)
 
     said: set[tuple[str, str]] = set()
 
@@ -143,6 +145,23 @@ def _named(arguments: argparse.Namespace, suite: Suite) -> frozenset[str]:
 
     added = {Competitor.parse(text).label for text in arguments.add}
     return frozenset(one.label for one in suite.competitors if {one.label, one.component} & {*added, *arguments.only})
+
+
+def _require_added(suite: Suite, added: Sequence[str], registry: Registry) -> None:
+    """Raise UnknownComponent or OptionError for a competitor that cannot be, before any is measured."""
+    from mashkit.bench.suite import Competitor
+    from mashkit.bench.tasks import load_task
+    from mashkit.errors import MashkitError, UsageError
+
+    for one in map(Competitor.parse, added):
+        if "@" in one.component:
+            continue  # it would have to be made where it runs
+        try:
+            registry.create(load_task(suite.task).kind, one.component, one.options)
+        except UsageError:
+            raise
+        except MashkitError:
+            continue  # what is missing here is a row like any other
 
 
 def _sounds(arguments: argparse.Namespace, result: Mapping[str, Any]) -> dict[str, str] | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import difflib
 import json
 import shutil
 import sys
@@ -34,13 +35,16 @@ from mashkit.cli.main import COMPONENT_KINDS, KINDS, own_commands
 from mashkit.cli.models import models as models  # the same
 from mashkit.cli.progress import ProgressListener
 from mashkit.errors import (
-    AudioFileError,
     CatalogError,
     GenerationError,
     MashkitError,
+    OutputError,
     PlanError,
     TimeMapError,
+    Unforeseen,
     UsageError,
+    contained,
+    said_of,
 )
 from mashkit.generation import UNMATCHED, Mixture, Recipe, Report
 from mashkit.hookspecs import StageEvent
@@ -51,7 +55,7 @@ from mashkit.output import MASHUP_FILES, clip_record, environment, write_mashup
 from mashkit.paths import path_text, printable
 from mashkit.pipeline import Kit, Ranked
 from mashkit.products import MARK, OutputSet, folder_for, require_replaceable
-from mashkit.registry import Registry
+from mashkit.registry import Registered, Registry, how_to_install
 from mashkit.render import Mashup
 from mashkit.scaffold import new_plugin
 from mashkit.timemap import TimeMap
@@ -59,6 +63,8 @@ from mashkit.tuning import describe
 from mashkit.types import Analysis, Audio, Condition, Finish, MashupPlan, Role, Score
 
 DONE, FAILED, PARTLY = 0, 1, 3
+TOP = 3
+"""Mashups that `mash` keeps when nobody says how many."""
 PLANS = 10
 """Plans that `generate` draws when nobody says how many."""
 PARALLEL_FROM = 5000
@@ -104,29 +110,55 @@ def _condition(kit: Kit, asked: str | None) -> Condition:
     return kit.generator.require_condition(by_default if asked is None else asked)
 
 
+def _require(kit: Kit, arguments: argparse.Namespace, *kinds: str) -> Kit:
+    """Find what is wrong with the components a command needs, or is told of, before it touches the first song."""
+    told = {kind for kind in COMPONENT_KINDS if getattr(arguments, kind, None) is not None}
+    kit.require(*kinds, *told, *(set(_options(arguments)) & set(COMPONENT_KINDS)))
+    return kit
+
+
+def _from_songs(arguments: argparse.Namespace) -> tuple[str, ...]:
+    """Return the kinds of components that songs need, and a database does not."""
+    return ("separator", "analyzer", "executor") if arguments.songs else ()
+
+
 def _options(arguments: argparse.Namespace) -> dict[str, dict[str, Any]]:
     """Return what -O sets: of components and, where the command has one, of the protocol."""
-    kinds = (*COMPONENT_KINDS, "protocol") if hasattr(arguments, "protocol") else COMPONENT_KINDS
+    kinds = [kind for kind in (*COMPONENT_KINDS, "protocol") if hasattr(arguments, kind)]
     options: dict[str, dict[str, Any]] = {}
     for text in arguments.options:
         target, equals, value = text.partition("=")
         kind, dot, option = target.partition(".")
-        if not (equals and dot and option) or kind not in kinds:
+        if not (equals and dot and option):
             raise UsageError(f"-O {text}", "write it like -O stretcher.cheaper=true")
+        if kind not in kinds:
+            near = difflib.get_close_matches(kind, kinds, n=1)
+            raise UsageError(
+                f"-O {text}: this command uses no {kind!r}",
+                f"{f'did you mean {near[0]}.{option}? ' if near else ''}it uses: {', '.join(kinds)}",
+            )
         options.setdefault(kind, {})[option] = _value(value)
     return options
 
 
 def _seeded_kit(arguments: argparse.Namespace, kind: str) -> Kit:
     """Return the kit with --seed given to the component of ``kind``; say so when that one leaves nothing to chance."""
-    kit = _kit(arguments)
+    kit = _require(_kit(arguments), arguments, kind)
     if arguments.seed is None:
         return kit
     if "seed" not in getattr(kit, kind).options():
         _say(f"{kind} {kit.chosen[kind]!r} leaves nothing to chance: --seed changes nothing")
         return kit
     arguments.options.append(f"{kind}.seed={arguments.seed}")
-    return _kit(arguments)
+    return _require(_kit(arguments), arguments, kind)
+
+
+def _require_output(path: Path | None) -> None:
+    """Prove that a file can be written, if one is asked for: better to know before the work than after."""
+    if path is not None:
+        if path.is_dir():
+            raise OutputError(f"cannot write {path}: it is a folder", "name a file with -o")
+        require_writable_folder(path.parent)
 
 
 def _print_json(data: Any) -> None:
@@ -248,9 +280,10 @@ def _each(kit: Kit, stage: str, files: Sequence[Path], work: Any) -> tuple[list[
         try:
             results.append(work(file))
             state, message = "done", ""
-        except MashkitError as error:
-            # The file door names its file; a component does not know it.
-            message = str(error) if isinstance(error, AudioFileError) else f"{path_text(file)}: {error}"
+        except OutputError:
+            raise  # what cannot be written now cannot be written for the next file either
+        except Exception as error:  # noqa: BLE001 — one file's own: it is listed, and the rest goes on
+            message = said_of(file, contained(error, "it could not be used", Unforeseen))
             failures.append({"path": path_text(file), "error": message})
             state = "failed"
         event = StageEvent(
@@ -269,12 +302,23 @@ def _status(results: Sequence[object], failures: Sequence[object]) -> int:
 # ----------------------------------------------------------------------------------------------------------- mash
 def mash(arguments: argparse.Namespace) -> int:
     """Make the best mashups of some songs."""
+    if arguments.top is None:
+        arguments.top = min(TOP, arguments.count)
+    if arguments.top > arguments.count:
+        raise UsageError(
+            f"--top {arguments.top} of --count {arguments.count}", "draw as many plans as you keep mashups, or more"
+        )
     output = OutputSet(
         arguments.output, made_of="mashkit mash", names=["index.html", "scores.json", *_mashup_files(arguments.top)]
     )
     arguments.options = [*_plan_options(arguments), *arguments.options]
-    kit = _kit(arguments)
+    kit = _require(_kit(arguments), arguments, *KINDS, *_from_songs(arguments))
     condition = _condition(kit, arguments.condition)
+    unscored: list[dict[str, str]] = []
+
+    def failed(mashup: Mashup, error: MashkitError) -> None:
+        unscored.append({"plan": mashup.plan.id, "error": str(error)})
+
     with ProgressListener(kit.registry, quiet=arguments.quiet), output:
         catalog = _catalog(kit, arguments, arguments.songs)
         mashups = _generated(kit, catalog, condition, arguments)
@@ -282,19 +326,19 @@ def mash(arguments: argparse.Namespace) -> int:
             mashups = kit.best_variants(mashups)
         alone = arguments.vocal is not None and _is_file(arguments.vocal)
         per_vocal = arguments.per_vocal or (None if alone else 1)
-        best = kit.rank(mashups, top=arguments.top, per_vocal=per_vocal)
+        best = kit.rank(mashups, top=arguments.top, per_vocal=per_vocal, failed=failed)
         saved = _save(kit, best, output, clicks=arguments.clicks)
-        failures = [*_failures(catalog), *saved.failures]
+        failures = [*_failures(catalog), *unscored, *saved.failures]
         result = {
             "mashups": saved.records,
             "drawn": len(mashups),
             "failures": failures,
-            "notes": catalog.notes,
-            "components": {kind: getattr(kit, kind).describe() for kind in KINDS},
+            "notes": [*catalog.notes, *kit.registry.notes],
+            "components": {kind: getattr(kit, kind).described() for kind in KINDS},
             "environment": environment(),
         }
         write_json(output.staging / "scores.json", result)
-        write_text(output.staging / "index.html", _page(kit, saved, catalog, arguments))
+        write_text(output.staging / "index.html", _page(kit, saved, failures, catalog, arguments))
     if arguments.json:
         _print_json(result)
     else:
@@ -322,7 +366,7 @@ def _plan_options(arguments: argparse.Namespace) -> list[str]:
     """
     asked = {name: value for name in PLAN_OPTIONS if (value := getattr(arguments, name)) is not None}
     if asked:
-        generator = _kit(arguments).generator
+        generator = _require(_kit(arguments), arguments, "generator").generator
         flags = {name: f"--{name.replace('_', '-')}" for name in PLAN_OPTIONS}
         for name, value in asked.items():
             if name not in generator.plan_options:
@@ -352,11 +396,19 @@ class _Saved:
 def _save(kit: Kit, best: Sequence[Ranked], output: OutputSet, *, clicks: bool) -> _Saved:
     """Save mashups and make their part of the page, in turn, so that each is rendered once.
 
-    One that fails is listed and the rest goes on; if all fail, the first one's error is raised.
+    One that fails is listed and the rest goes on.
+
+    Raises
+    ------
+    OutputError
+        If the folder cannot be written, or the disk is full: the others would fare no better.
+    MashkitError
+        If not one could be saved: the first one's error.
     """
     from mashkit.report import card
 
-    saved, errors = _Saved(), []
+    saved = _Saved()
+    errors: list[MashkitError] = []
     for done, ranked in enumerate(best, 1):
         folder = f"mashup-{ranked.rank}"
         event = StageEvent(
@@ -365,11 +417,14 @@ def _save(kit: Kit, best: Sequence[Ranked], output: OutputSet, *, clicks: bool) 
         try:
             record = write_mashup(ranked.mashup, output.staging / folder, clicks=clicks)
             saved.cards.append(card(ranked, best))
-        except MashkitError as error:
+        except OutputError:
+            raise
+        except Exception as error:  # noqa: BLE001 — one mashup's own: it is listed, and the rest goes on
             shutil.rmtree(output.staging / folder, ignore_errors=True)
-            errors.append(error)
-            saved.failures.append({"path": path_text(output.folder / folder), "error": str(error)})
-            event = attrs.evolve(event, state="failed", message=f"mashup {ranked.rank}: {error}")
+            errors.append(contained(error, "it could not be rendered", Unforeseen))
+            saved.failures.append({"plan": ranked.mashup.plan.id, "error": str(errors[-1])})
+            said = said_of(f"mashup {ranked.rank} (plan {ranked.mashup.plan.id})", errors[-1])
+            event = attrs.evolve(event, state="failed", message=said)
         else:
             saved.ranked.append(ranked)
             saved.records.append(_saved_record(ranked, record, output.folder / folder))
@@ -391,16 +446,18 @@ def _saved_record(ranked: Ranked, record: Mapping[str, Any], folder: Path) -> di
     }
 
 
-def _page(kit: Kit, saved: _Saved, catalog: Catalog, arguments: argparse.Namespace) -> str:
+def _page(
+    kit: Kit, saved: _Saved, failures: Sequence[Mapping[str, str]], catalog: Catalog, arguments: argparse.Namespace
+) -> str:
     from mashkit.report import page
 
     folders = arguments.songs or [named(arguments.db)]
     return page(
         saved.ranked,
         title=f"{len(saved.ranked)} mashups of {', '.join(path_text(path.name or path) for path in folders)}",
-        failures=[(failure["path"], failure["error"]) for failure in [*_failures(catalog), *saved.failures]],
+        failures=[(one.get("path") or f"plan {one['plan']}", one["error"]) for one in failures],
         notes=catalog.notes,
-        components={kind: getattr(kit, kind).describe() for kind in KINDS},
+        components={kind: getattr(kit, kind).described() for kind in KINDS},
         shown=saved.cards,
     )
 
@@ -433,7 +490,6 @@ def separate(arguments: argparse.Namespace) -> int:
 
     _say_notes(files)
     with ProgressListener(kit.registry, quiet=arguments.quiet):
-        kit.separator.describe()  # what is missing is said before the first file is read
         results, failures = _each(kit, "separate", files, work)
     for result in results:
         for note in result["notes"]:
@@ -442,7 +498,7 @@ def separate(arguments: argparse.Namespace) -> int:
         "results": results,
         "failures": failures,
         "notes": files.notes,
-        "separator": kit.separator.describe(),
+        "separator": kit.separator.described(),
         "environment": environment(),
     }
     if arguments.json:
@@ -470,6 +526,7 @@ def _guarded(parts: Mapping[str, Audio]) -> tuple[dict[str, Audio], float]:
 
 def analyze(arguments: argparse.Namespace) -> int:
     """Find key, tuning, tempo, beats and downbeats."""
+    _require_output(arguments.output)
     kit = _seeded_kit(arguments, "analyzer")
     files = find_songs(arguments.songs)
 
@@ -481,7 +538,6 @@ def analyze(arguments: argparse.Namespace) -> int:
 
     _say_notes(files)
     with ProgressListener(kit.registry, quiet=arguments.quiet):
-        kit.analyzer.describe()
         results, failures = _each(kit, "analyze", files, work)
     for result in results:
         for note in result["notes"]:
@@ -490,7 +546,7 @@ def analyze(arguments: argparse.Namespace) -> int:
         "results": results,
         "failures": failures,
         "notes": files.notes,
-        "analyzer": kit.analyzer.describe(),
+        "analyzer": kit.analyzer.described(),
         "environment": environment(),
     }
     if arguments.output is not None:
@@ -537,7 +593,7 @@ def stretch(arguments: argparse.Namespace) -> int:
         "semitones": arguments.semitones,
         "time_map": None if time_map is None else time_map.to_dict(),
         "gain_db": gain_db,
-        "stretcher": kit.stretcher.describe(),
+        "stretcher": kit.stretcher.described(),
         "environment": environment(),
     }
     if arguments.json:
@@ -567,12 +623,15 @@ def generate(arguments: argparse.Namespace) -> int:
     """Draw mashup plans."""
     kit = _kit(arguments)
     if arguments.list_conditions:
+        _require(kit, arguments, "generator")
         if arguments.json:
             _print_json({"conditions": dict(kit.generator.conditions)})
         else:
             _print_table(("condition", "what it means"), kit.generator.conditions.items())
         return DONE
+    _require(kit, arguments, *(() if arguments.list_clips else ("generator",)), *_from_songs(arguments))
     recipe = _recipe(kit, arguments)
+    _require_output(arguments.output)
     with ProgressListener(kit.registry, quiet=arguments.quiet):
         catalog = _catalog(kit, arguments, arguments.songs)
         status = PARTLY if catalog.failures else DONE
@@ -594,7 +653,7 @@ def generate(arguments: argparse.Namespace) -> int:
         _write_plans(kit, mixture, recipe, arguments.output)
     report = mixture.report
     if arguments.output is not None and arguments.json:
-        _print_json({"plans": str(arguments.output), "seed": arguments.seed, "generator": kit.generator.describe(),
+        _print_json({"plans": path_text(arguments.output), "seed": arguments.seed, "generator": kit.generator.described(),
                      "report": report.to_dict(), "failures": _failures(catalog), "notes": catalog.notes})  # fmt: skip
     elif len(recipe.counts) > 1 and not arguments.quiet:
         _say_report(report)
@@ -700,13 +759,17 @@ def render(arguments: argparse.Namespace) -> int:
 
 def score(arguments: argparse.Namespace) -> int:
     """Score mashup plans."""
-    kit = _seeded_kit(arguments, "scorer")
+    _require_output(arguments.output)
     plans = _read_plans(arguments.plans)
     if not plans:
         raise PlanError(f"{arguments.plans}: holds no plan", "give what `mashkit generate` wrote")
+    kit = _require(_seeded_kit(arguments, "scorer"), arguments, *KINDS[:4], *_from_songs(arguments))
     with ProgressListener(kit.registry, quiet=arguments.quiet):
         catalog = _catalog(kit, arguments, arguments.songs)
-        results = kit.score(kit.mashups(catalog, plans))
+        results = kit.score_plans(catalog, plans)
+    for plan, result in zip(plans, results, strict=True):
+        if isinstance(result, CatalogError | PlanError):  # the others were told as they came
+            _say(said_of(f"plan {plan.id}", result))
     rows: list[dict[str, Any]] = [
         {"plan": plan.id, "condition": str(plan.condition)}
         | (result.to_dict() if isinstance(result, Score) else {"error": str(result)})
@@ -717,7 +780,7 @@ def score(arguments: argparse.Namespace) -> int:
         "scores": rows,
         "failures": _failures(catalog),
         "notes": catalog.notes,
-        "components": {kind: getattr(kit, kind).describe() for kind in KINDS[:4]},
+        "components": {kind: getattr(kit, kind).described() for kind in KINDS[:4]},
         "environment": environment(),
     }
     if arguments.output is not None:
@@ -740,7 +803,7 @@ def score(arguments: argparse.Namespace) -> int:
 def plugins(arguments: argparse.Namespace) -> int:
     """List components."""
     registry = Registry()
-    rows = [_component_record(registered) for registered in registry.components()]
+    rows = [_component_record(registry, registered) for registered in registry.components()]
     broken = [
         {"distribution": one.distribution, "entry_point": one.entry_point, "reason": one.reason}
         for one in registry.broken
@@ -782,8 +845,8 @@ def plugins(arguments: argparse.Namespace) -> int:
     return DONE
 
 
-def _component_record(registered: Any) -> dict[str, Any]:
-    info, available = registered.info, registered.availability()
+def _component_record(registry: Registry, registered: Registered) -> dict[str, Any]:
+    info, available = registered.info, registry.availability(registered)
     return {
         "kind": registered.kind,
         "name": info.name,
@@ -841,14 +904,11 @@ def doctor(arguments: argparse.Namespace) -> int:
     defaults = set(Kit(registry=registry).chosen.items())
     for registered in registry.components():
         needed = (registered.kind, registered.info.name) in defaults
-        try:
-            registry.create(registered.kind, registered.info.name).describe()
-            check(f"{registered.kind} {registered.info.name}", needed=needed)
-        except MashkitError as error:
-            check(f"{registered.kind} {registered.info.name}", error.problem, error.fix or "", needed=needed)
+        works = registry.works(registered)
+        check(f"{registered.kind} {registered.info.name}", works.reason, works.fix, needed=needed)
     known = {(one.kind, one.info.name) for one in registry.components()}
     for kind, name in sorted(defaults - known):
-        check(f"{kind} {name}", "not installed", f"pip install mashkit-{name}")
+        check(f"{kind} {name}", "not installed", how_to_install(kind, name))
     cache = arguments.cache or default_cache()
     try:
         require_writable_folder(cache)

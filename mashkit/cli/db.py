@@ -122,11 +122,11 @@ def opened(path: Path | None, *, write: bool) -> MashupDB:
 def _add(arguments: argparse.Namespace) -> int:
     from mashkit.catalog.protocols import create_protocol
     from mashkit.catalog.upkeep import content_digest
-    from mashkit.cli.commands import _kit, _options, _policy, _print_json, _say, _status
+    from mashkit.cli.commands import _kit, _options, _policy, _print_json, _require, _say, _status
     from mashkit.cli.progress import ProgressListener
     from mashkit.output import environment
 
-    kit = _kit(arguments)
+    kit = _require(_kit(arguments), arguments, "separator", "analyzer", "executor")
     protocol = create_protocol(arguments.protocol, **_options(arguments).get("protocol", {}))
     songs = protocol.songs(arguments.songs)  # first: where there is nothing to add, no database is made
     with opened(arguments.db, write=True) as database, ProgressListener(kit.registry, quiet=arguments.quiet):
@@ -144,10 +144,10 @@ def _add(arguments: argparse.Namespace) -> int:
             "clips": report.clips,
             "cached": report.cached,
             "failures": failures,
-            "notes": [*database.notes, *report.notes],
+            "notes": [*database.notes, *report.notes, *kit.registry.notes],
             "total_clips": len(database),
             "content_sha256": content_digest(database),
-            "components": [kit.separator.describe(), kit.analyzer.describe()],
+            "components": [kit.separator.described(), kit.analyzer.described()],
             "environment": environment(),
         }
     if arguments.json:

@@ -7,10 +7,14 @@ Data go to stdout, progress and messages to stderr.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import io
+import os
 import sys
-from collections.abc import Sequence
+import warnings
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 from mashkit.cli import bench, db, env, models
 from mashkit.cli.actions import (
@@ -21,12 +25,16 @@ from mashkit.cli.actions import (
     add_database,
     add_excerpts,
     positive,
+    whole,
 )
 from mashkit.cli.plugincommands import add_plugin_commands, run_plugin_command
 
 KINDS = ("separator", "analyzer", "stretcher", "scorer", "generator")
 """Kinds of components that a mashup's sound and score come from."""
 COMPONENT_KINDS = (*KINDS, "executor")
+
+DEBUG_VARIABLE = "MASHKIT_DEBUG"
+"""Environment variable: set to anything, what mashkit did not foresee ends with its traceback."""
 
 EPILOG = """\
 exit status: 0 done, 1 failed, 2 wrong usage, 3 part of the work failed (the rest was done)
@@ -61,7 +69,7 @@ def _parser() -> tuple[argparse.ArgumentParser, Commands]:
             help="how stems are chosen; default: matched; see generate --list-conditions",
         )  # fmt: skip
         made.add_argument("--count", type=positive, default=count, metavar="N", help=f"plans to draw; default: {count}")
-        made.add_argument("--seed", type=int, default=0, help="seed of the draw; default: %(default)s")
+        made.add_argument("--seed", type=whole, default=0, help="seed of the draw; default: %(default)s")
         made.add_argument(
             "--vocal",
             metavar="CLIP|FILE",
@@ -75,7 +83,7 @@ def _parser() -> tuple[argparse.ArgumentParser, Commands]:
     mash = command("mash", "Make the best mashups of some songs, and a page that plays them.", *COMPONENT_KINDS)
     mash.add_argument("songs", nargs="*", type=Path, help="sound files and folders of them; or give --db")
     mash.add_argument("-o", "--output", type=Path, required=True, metavar="FOLDER", help="where the mashups go")
-    mash.add_argument("--top", type=positive, default=3, metavar="N", help="mashups to keep; default: %(default)s")
+    mash.add_argument("--top", type=positive, metavar="N", help="mashups to keep; default: 3, or what --count draws")
     mash.add_argument(
         "--per-vocal",
         type=positive,
@@ -208,34 +216,21 @@ def _expand_homes(arguments: argparse.Namespace) -> None:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command line and return its exit status."""
-    from mashkit.errors import MashkitError, UsageError
+    """Run the command line and return its exit status.
+
+    Standard output is for data, whatever plugins print: see :func:`mashkit.fence.data_on_stdout`.
+    """
+    from mashkit.errors import ComponentUnavailable, MashkitError, Unforeseen, UsageError, contained
+    from mashkit.fence import data_on_stdout
 
     given = sys.argv[1:] if argv is None else argv
     if isinstance(sys.stdout, io.TextIOWrapper):  # a terminal that cannot show a character ends no command
         sys.stdout.reconfigure(errors="backslashreplace")
-    parser, commands = _parser()
     asked = next((one for one in given if not one.startswith("-")), None)
     try:
-        added = None
-        if asked not in commands.choices and "--version" not in given:
-            added = add_plugin_commands(asked, commands, EPILOG)
-        arguments = parser.parse_args(given)
-        _expand_homes(arguments)
-        if arguments.version:
-            import importlib.metadata
-
-            print(f"mashkit {importlib.metadata.version('mashkit')}")
-            return 0
-        if arguments.command is None:
-            parser.print_help(sys.stderr)
-            return 2
-        if added is not None:
-            return run_plugin_command(added, arguments)
-        from mashkit.cli import commands as handlers
-
-        return int(getattr(handlers, arguments.command)(arguments))
-    except UsageError as error:
+        with data_on_stdout(for_good=argv is None), _told(asked):
+            return _run(given, asked)
+    except (UsageError, ComponentUnavailable) as error:
         print(f"mashkit {asked}: {error}", file=sys.stderr)
         return 2
     except MashkitError as error:
@@ -247,3 +242,49 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         sys.stderr.close()  # the reader of our output has left: nobody is there to be told
         return 1
+    except Exception as error:
+        if os.environ.get(DEBUG_VARIABLE):
+            raise
+        print(f"mashkit {asked}: {contained(error, 'it failed', Unforeseen)}", file=sys.stderr)
+        return 1
+
+
+@contextlib.contextmanager
+def _told(asked: str | None) -> Iterator[None]:
+    """Tell what is noted of plugins in a line of its own, without the place in mashkit's code."""
+    from mashkit.errors import PluginWarning
+
+    with warnings.catch_warnings():
+        shown = warnings.showwarning
+
+        def show(message: Warning | str, category: type[Warning], *rest: Any) -> None:
+            if issubclass(category, PluginWarning):
+                print(f"mashkit {asked}: {message}", file=sys.stderr)
+            else:
+                shown(message, category, *rest)
+
+        warnings.showwarning = show  # type: ignore[assignment]  # the rest is passed on
+        warnings.simplefilter("always", PluginWarning)
+        yield
+
+
+def _run(given: Sequence[str], asked: str | None) -> int:
+    parser, commands = _parser()
+    added = None
+    if asked not in commands.choices and "--version" not in given:
+        added = add_plugin_commands(asked, commands, EPILOG)
+    arguments = parser.parse_args(given)
+    _expand_homes(arguments)
+    if arguments.version:
+        import importlib.metadata
+
+        print(f"mashkit {importlib.metadata.version('mashkit')}")
+        return 0
+    if arguments.command is None:
+        parser.print_help(sys.stderr)
+        return 2
+    if added is not None:
+        return run_plugin_command(added, arguments)
+    from mashkit.cli import commands as handlers
+
+    return int(getattr(handlers, arguments.command)(arguments))

@@ -8,7 +8,6 @@ from __future__ import annotations
 import argparse
 import contextlib
 import sys
-import traceback
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
@@ -31,6 +30,8 @@ def add_plugin_commands(asked: str | None, commands: Commands, epilog: str) -> R
     BrokenPlugin
         If it cannot be configured.
     """
+    from mashkit.errors import BrokenPlugin
+    from mashkit.fence import plugin_code
     from mashkit.registry import Registry
 
     registry = Registry()
@@ -39,10 +40,12 @@ def add_plugin_commands(asked: str | None, commands: Commands, epilog: str) -> R
     for name, entries in registry.commands().items():
         if name in own:
             continue
-        made = add_command(commands, name, entries[0].command.summary, epilog)
+        # To argparse a per cent sign begins a placeholder.
+        made = add_command(commands, name, entries[0].command.summary.replace("%", "%%"), epilog)
         if name == asked:
             chosen = registry.command(name)
-            with _harmless(chosen):
+            what = f"command {name!r} of {chosen.origin.distribution} failed"
+            with plugin_code(what, BrokenPlugin):
                 chosen.command.configure(made)
     if asked is not None and chosen is None:  # argparse is about to say that there is no such command
         for one in registry.broken:
@@ -65,16 +68,12 @@ def run_plugin_command(registered: RegisteredCommand, arguments: argparse.Namesp
 @contextlib.contextmanager
 def _harmless(registered: RegisteredCommand) -> Iterator[None]:
     """Turn what a plugin raises, unless it is meant for the user, into an error that names plugin and place."""
-    from mashkit.errors import BrokenPlugin, MashkitError
+    from mashkit.errors import BrokenPlugin, contained
 
     try:
         yield
-    except (MashkitError, BrokenPipeError):
+    except BrokenPipeError:
         raise
     except Exception as error:
-        *_, (frame, line) = traceback.walk_tb(error.__traceback__)
-        raise BrokenPlugin(
-            f"command {registered.command.name!r} of {registered.origin.distribution} failed: "
-            f"{type(error).__name__}: {error}",
-            f"tell its authors: {frame.f_code.co_filename}, line {line}",
-        ) from error
+        what = f"command {registered.command.name!r} of {registered.origin.distribution} failed"
+        raise contained(error, what, BrokenPlugin) from error

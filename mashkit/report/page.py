@@ -326,7 +326,7 @@ def _components(
         yield from ((described["kind"], described) for described in item.mashup.provenance())
         if item.mashup.plan.generator:
             yield "generator", item.mashup.plan.generator
-        yield "stretcher", item.mashup.renderer.stretcher.describe()
+        yield "stretcher", item.mashup.renderer.stretcher.described()
 
 
 def _component(kind: str, described: Mapping[str, Any]) -> str:
