@@ -27,7 +27,7 @@ from mashkit.bench.tables import SuiteError
 from mashkit.bench.tasks import Input, NotProvided
 from mashkit.catalog.database import default_cache
 from mashkit.cli import main
-from mashkit.errors import ComponentUnavailable, MashkitError, PlanError, UsageError
+from mashkit.errors import MashkitError, PlanError, UsageError
 from mashkit.interfaces.generator import PROMISES, Promise
 from mashkit.models import models_folder
 from mashkit.remote.environments import root
@@ -74,7 +74,7 @@ def test_a_condition_is_a_name_and_the_same_object_each_time(name: str) -> None:
     one = mk.Condition(name)
     assert one is mk.Condition(name)
     assert (str(one), one, hash(one)) == (name, name, hash(name))
-    assert pickle.loads(pickle.dumps(one)) is copy.deepcopy(one) is one
+    assert pickle.loads(pickle.dumps(one)) is copy.deepcopy(one) is one  # noqa: S301
     assert one is not mk.Condition.MATCHED
     assert len(list(mk.Condition)) == 5
     assert mk.Condition("matched") is mk.Condition.MATCHED
@@ -376,14 +376,16 @@ def test_a_suite_in_little_has_a_name_that_fits_a_file() -> None:
 
 
 # ------------------------------------------------------------------------------------------------- the Python surface
-PUBLIC = """
-Analysis AnalysisError Analyzer Audio AudioError AudioFileError BrokenPlugin Catalog CatalogError Clip ClipSource
-Command ComponentError ComponentFailed ComponentInfo ComponentUnavailable Condition ContractViolation
-DuplicateComponent Excerpt ExcerptPolicy Executor Finish GenerationError Generator Job Key Kit LabelError Layer Mashup
-MashupDB MashupPlan MashkitError Mixing Mixture OptionError Outcome OutputError PlanError Pool Promise Ranked Recipe
-Registry Renderer Role Score Scorer Separator Song StageEvent StemError StemSet Stretcher TimeMap TimeMapError
-UnknownComponent UsageError Work __version__ errors hookimpl load save
-""".split()
+PUBLIC = [
+    "Analysis", "AnalysisError", "Analyzer", "Audio", "AudioError", "AudioFileError", "BrokenPlugin", "Catalog",
+    "CatalogError", "Clip", "ClipSource", "Command", "ComponentError", "ComponentFailed", "ComponentInfo",
+    "ComponentUnavailable", "Condition", "ContractViolation", "DuplicateComponent", "Excerpt", "ExcerptPolicy",
+    "Executor", "Finish", "GenerationError", "Generator", "Job", "Key", "Kit", "LabelError", "Layer", "Mashup",
+    "MashupDB", "MashupPlan", "MashkitError", "Mixing", "Mixture", "OptionError", "Outcome", "OutputError",
+    "PlanError", "Pool", "Promise", "Ranked", "Recipe", "Registry", "Renderer", "Role", "Score", "Scorer",
+    "Separator", "Song", "StageEvent", "StemError", "StemSet", "Stretcher", "TimeMap", "TimeMapError",
+    "UnknownComponent", "UsageError", "Work", "__version__", "errors", "hookimpl", "load", "save",
+]  # fmt: skip
 
 
 def test_the_public_surface() -> None:
@@ -413,11 +415,11 @@ def test_kits_and_registries_pickle() -> None:
         generator=mk.Kit().generator,
     )  # fmt: skip
     assert kit.stretcher.options()["cheaper"] is True
-    again = pickle.loads(pickle.dumps(kit))
+    again = pickle.loads(pickle.dumps(kit))  # noqa: S301
     assert again.chosen == kit.chosen
     assert again.stretcher.options() == kit.stretcher.options()
     assert again.generator.options() == kit.generator.options()
-    few = pickle.loads(pickle.dumps(mk.Registry(allow=[])))
+    few = pickle.loads(pickle.dumps(mk.Registry(allow=[])))  # noqa: S301
     assert {one.origin.distribution for one in few.components()} == {"mashkit"}
 
 
@@ -425,7 +427,7 @@ def test_catalogs_pickle(tmp_path: Path) -> None:
     with mk.MashupDB(tmp_path / "db") as database:
         catalog = mk.Catalog(database, [])
         catalog.notes.append("café")
-        again = pickle.loads(pickle.dumps(catalog))
+        again = pickle.loads(pickle.dumps(catalog))  # noqa: S301
         assert (list(again.clips), again.notes, again.failures) == ([], ["café"], [])
         with pytest.raises(mk.CatalogError, match="no clip 'x'"):
             again.clip("x")
@@ -534,9 +536,3 @@ def test_what_is_created_is_typed_by_its_kind(tmp_path: Path) -> None:
         capture_output=True, text=True, check=False, cwd=tmp_path, env={**os.environ, "MYPYPATH": str(HERE.parent)},
     )  # fmt: skip
     assert done.returncode == 0, done.stdout
-
-
-def test_nothing_else_is_lost_by_a_condition_of_ones_own(source: SyntheticSource) -> None:
-    with pytest.raises(ComponentUnavailable, match="cannot be isolated"):
-        mk.Registry().create("scorer", "random@")
-    assert mk.Key(0, "major") == source.clips[0].analysis.key
