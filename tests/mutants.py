@@ -288,6 +288,38 @@ class TestTrailing(OfAnalyzers):
 
 
 @attrs.define(kw_only=True, eq=False)
+class OffBeat(Wrapped):
+    def changed(self, found: Analysis, mix: Audio) -> Analysis:
+        if found.beats is None or found.tempo is None:
+            return found
+        return attrs.evolve(found, beats=found.beats + 30 / found.tempo)
+
+
+@caught_by("test_beats_lie_on_beats_not_between")
+class TestOffBeat(OfAnalyzers):
+    mutant = OffBeat
+
+
+@attrs.define(kw_only=True, eq=False)
+class OnTheBackBeat(Wrapped):
+    """Takes the second beat of the band's bars for the first."""
+
+    info = card(provides={"key", "tempo", "beats", "downbeats"}, thread_safe=True)
+
+    def changed(self, found: Analysis, mix: Audio) -> Analysis:
+        if found.beats is None or found.tempo is None:
+            return found
+        second = 0.25 + 60 / found.tempo
+        first_taken = int(np.abs(found.beats - second).argmin()) if len(found.beats) else 0
+        return attrs.evolve(found, downbeats=found.beats[first_taken::4])
+
+
+@caught_by("test_downbeats_of_a_band")
+class TestOnTheBackBeat(OfAnalyzers):
+    mutant = OnTheBackBeat
+
+
+@attrs.define(kw_only=True, eq=False)
 class LevelMinded(Wrapped):
     def changed(self, found: Analysis, mix: Audio) -> Analysis:
         return found if mix.peak > 0.2 else attrs.evolve(found, key=Key(1, "minor"))

@@ -37,4 +37,5 @@ def from_table(cls: type[T], data: object, where: str) -> T:
         return cls(**data)
     except (TypeError, ValueError) as error:
         # attrs puts attribute, type and value behind the message: the message alone is for people.
-        raise SuiteError(f"{where}: a value that does not fit: {error.args[0]}") from error
+        fix = f"it takes {', '.join(fields)}"
+        raise SuiteError(f"{where}: a value that does not fit: {error.args[0]}", fix) from error

@@ -109,6 +109,25 @@ class AnalyzerContract(ComponentContract):
         assert np.mean(distances < 0.07) > 0.9
 
     @sanity
+    def test_beats_lie_on_beats_not_between(self, found: Analysis, song: tuple[Audio, Analysis]) -> None:
+        if found.beats is None:
+            pytest.skip("provides no beats")
+        truth = cast("np.ndarray[Any, np.dtype[np.float64]]", song[1].beats)
+        if not 0.8 < len(found.beats) / len(truth) < 1.25:
+            pytest.skip("counts in halves or doubles")
+        distances = np.abs(found.beats[:, None] - truth[None]).min(axis=1)
+        assert np.mean(distances < 0.07) > 0.9
+
+    @sanity
+    def test_downbeats_of_a_band(self, found: Analysis, song: tuple[Audio, Analysis]) -> None:
+        if found.downbeats is None:
+            pytest.skip("provides no downbeats")
+        truth = cast("np.ndarray[Any, np.dtype[np.float64]]", song[1].downbeats)
+        distances = np.abs(found.downbeats[:, None] - truth[None]).min(axis=1)
+        assert len(found.downbeats) > len(truth) / 3
+        assert np.mean(distances < 0.07) > 0.75
+
+    @sanity
     @pytest.mark.parametrize("gain", [0.1, 8.0])
     def test_level_does_not_matter(
         self, subject: Analyzer, found: Analysis, song: tuple[Audio, Analysis], gain: float
