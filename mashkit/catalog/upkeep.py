@@ -18,6 +18,7 @@ from mashkit.catalog.database import MashupDB
 from mashkit.catalog.edits import FIELDS, parsed
 from mashkit.catalog.ingest import ANALYSIS, Keys
 from mashkit.catalog.objects import FLAC
+from mashkit.catalog.schema import INDEX
 from mashkit.errors import CatalogError, UsageError
 from mashkit.paths import path_of, path_text
 
