@@ -33,7 +33,7 @@ CANCELLED_DB = 20.0
 3 dB, the widest of our songs lose less than 6 (ours)."""
 DEAD_DB = 60.0
 """A channel so far below the other is dead (ours): panned to one side is heard in the other at −40 dB and more."""
-OFFSET = 0.02
+OFFSET = 0.05
 """Mean of a channel, as a share of full scale, from which on it is a fault of whoever recorded it (ours)."""
 CLIPPED_SHARE = 0.02
 """Share of samples that stand at the peak, three and more in a row, from which on a recording is said to be clipped
