@@ -47,7 +47,14 @@ LEVEL = 1
 SILENT_S = 5.0
 """Shortest silence of a song that is remembered, seconds: a shorter one makes no excerpt mostly silent."""
 VOICE_ALONE_DB = 25.0
-"""How far harmony and percussion must lie below the voice for it to be alone, dB (ours)."""
+"""How far all else must lie below a voice for it to be alone, dB (ours); :data:`PAUSES_ALONE_DB` where it pauses."""
+PAUSES_ALONE_DB = 9.0
+"""The same for a voice that pauses for :data:`PAUSES_S` in all: what a separator takes from a voice falls silent with
+it, a band goes on (ours; docs/collections.md, "A voice alone", has the figures)."""
+PAUSES_S = 1.0
+HEARD_IN_PAUSES = 0.15
+"""Share of the pauses in which something else may sound: what is left of a separated voice does for 5 % at most, a band
+for 60 % at least (ours)."""
 ACTIVITY_FRAME_S = 0.1
 ACTIVITY_RANGE_DB = 25.0
 """A stem sounds in a frame when it lies within this range of the mix's level: below it, it is separation residue."""
@@ -221,7 +228,7 @@ def excerpts_of(song: Song, facts: SongFacts, policy: ExcerptPolicy) -> list[Exc
     if not found:
         raise AudioFileError(
             song.path,
-            f"lasts {math.floor(1000 * duration_s) / 1000:g} s; a mashup needs clips of {SHORTEST_S:g} s or more",
+            f"lasts {math.floor(10 * duration_s) / 10:.1f} s; a mashup needs clips of {SHORTEST_S:g} s or more",
             "use a longer recording",
         )
     return found
@@ -314,7 +321,7 @@ class Ingestor:
         if true != frozenset(Role):
             separated = self.separator.separate(mix, peak=decoded.facts.peak)
             stems |= {role: separated.role(role) for role in Role if role not in true}
-            if not true and song.holds == frozenset(Role) and is_voice_alone(stems):
+            if not true and song.holds == frozenset(Role) and is_voice_alone(stems, mix):
                 return {Role.VOCAL: mix}
             if Role.VOCAL not in song.holds:  # nobody sings: what was taken for a voice is an instrument
                 parts = [(1.0, stems[Role.HARMONIC]), (1.0, stems.pop(Role.VOCAL))]
@@ -427,14 +434,20 @@ def _figures(stem: Audio, mix: Audio, objects: dict[tuple[str, str], bytes]) -> 
     }
 
 
-def is_voice_alone(stems: Mapping[Role, Audio]) -> bool:
+def is_voice_alone(stems: Mapping[Role, Audio], mix: Audio) -> bool:
     """Tell from separated stems whether nothing but a voice sounded: an a cappella.
 
-    That is so where what is not the voice lies :data:`VOICE_ALONE_DB` below it, harmony and percussion both.
+    That is so where harmony and percussion together lie far below the voice, or less far, and fall silent with it.
     """
-    powers = {role: float(np.mean(np.square(stem.samples, dtype=np.float64))) for role, stem in stems.items()}
-    rest = max(powers[Role.HARMONIC], powers[Role.PERCUSSION])
-    return powers[Role.VOCAL] > 0 and rest < powers[Role.VOCAL] * 10 ** (-VOICE_ALONE_DB / 10)
+    rest = weighted_sum([(1.0, stems[Role.HARMONIC]), (1.0, stems[Role.PERCUSSION])])
+    voice, other = (float(np.mean(np.square(one.samples, dtype=np.float64))) for one in (stems[Role.VOCAL], rest))
+    if voice == 0 or other >= voice * 10 ** (-PAUSES_ALONE_DB / 10):
+        return False
+    if other < voice * 10 ** (-VOICE_ALONE_DB / 10):
+        return True
+    pauses = ~sounding(stems[Role.VOCAL], mix)
+    heard = sounding(rest, mix)[pauses]
+    return len(heard) * ACTIVITY_FRAME_S >= PAUSES_S and bool(np.mean(heard) <= HEARD_IN_PAUSES)
 
 
 def _features(stems: Mapping[Role, Audio], objects: dict[tuple[str, str], bytes]) -> dict[str, Any]:
