@@ -118,7 +118,6 @@ def test_excerpts_end_within_the_song(rate: int, seconds: float, extra: int, per
     duration = frames / SAMPLE_RATE
     found = ExcerptPolicy(per_song=per_song, length_s=length).excerpts(duration)
     assert bool(found) == (duration >= SHORTEST_S)
-    assert len({one.start for one in found}) == len(found)
     for one in found:
         first = round(one.start * SAMPLE_RATE)
         assert first >= 0
@@ -133,7 +132,7 @@ def test_starts_that_were_fine_stay(duration: float) -> None:
     centres = np.array([1, 2]) / 3 * duration
     before = [round(float(one), 3) for one in np.clip(centres - 30, 0, duration - 60)]
     if duration > 60:
-        for was, now in zip(dict.fromkeys(before), ExcerptPolicy().excerpts(duration), strict=True):
+        for was, now in zip(before, ExcerptPolicy().excerpts(duration), strict=True):
             fine = round(was * SAMPLE_RATE) + 60 * SAMPLE_RATE <= frames
             assert now.start == was if fine else was - 0.0021 < now.start < was
 

@@ -221,7 +221,8 @@ def excerpts_of(song: Song, facts: SongFacts, policy: ExcerptPolicy) -> list[Exc
             "use the recording that was labelled",
         )
     if song.excerpts is None:
-        found = policy.excerpts(facts.duration_s, facts.silent)
+        # Of a song hardly longer than an excerpt, two may be the same.
+        found = list(dict.fromkeys(policy.excerpts(facts.duration_s, facts.silent)))
     else:
         found = [attrs.evolve(one, duration=min(one.duration, duration_s - one.start)) for one in song.excerpts]
         found = [one for one in found if one.duration >= SHORTEST_S - LABELS_BEYOND_S]
