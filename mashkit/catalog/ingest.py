@@ -26,7 +26,7 @@ from mashkit.catalog.excerpts import SHORTEST_S, Excerpt, ExcerptPolicy
 from mashkit.catalog.objects import encode
 from mashkit.catalog.songs import Song
 from mashkit.catalog.synchrony import synchrony_note
-from mashkit.errors import AudioFileError
+from mashkit.errors import AudioError, AudioFileError
 from mashkit.interfaces import Analyzer, Separator
 from mashkit.levels import complaints, usual_gain
 from mashkit.silence import SILENCE_DB, loudest_second_db, sounding_seconds
@@ -305,7 +305,7 @@ class Ingestor:
                 results[key] = (ANALYSIS, self.analyzer.analyze(decoded.excerpt(excerpt)).to_dict())
             if STEMS in task.wanted and not self._stems_keys(song, facts, excerpt) <= task.known:
                 mix = decoded.excerpt(excerpt)
-                stems = self._stems(decoded, excerpt, mix, song)
+                stems = self._stems(decoded, excerpt, mix)
                 figures = {str(role): _figures(stem, mix, objects) for role, stem in stems.items()}
                 results[self.keys.stems(song, facts, excerpt)] = (STEMS, figures)
                 if self.with_features:
@@ -313,8 +313,9 @@ class Ingestor:
                     results[key] = (FEATURE, _features(stems, objects))
         return Computed(facts, results, objects)
 
-    def _stems(self, decoded: _Decoded, excerpt: Excerpt, mix: Audio, song: Song) -> dict[Role, Audio]:
+    def _stems(self, decoded: _Decoded, excerpt: Excerpt, mix: Audio) -> dict[Role, Audio]:
         """Return the stems of an excerpt, of those roles that are in it."""
+        song = decoded.song
         if len(song.holds) == 1:
             return dict.fromkeys(song.holds, mix)
         true = true_roles(song)
@@ -334,12 +335,12 @@ class _Decoded:
     """The sound of a song: decoded once, when it is first needed."""
 
     def __init__(self, song: Song, loader: Callable[..., Audio | None] | None) -> None:
-        self._song = song
+        self.song = song
         self._loader = loader
 
     @cached_property
     def _originals(self) -> tuple[Audio, ...]:
-        return tuple(load(path, loader=self._loader) for path in self._song.files)
+        return tuple(load(path, loader=self._loader) for path in self.song.files)
 
     @cached_property
     def _at_rate(self) -> tuple[Audio, ...]:
@@ -348,7 +349,7 @@ class _Decoded:
 
     @cached_property
     def _mix(self) -> Audio:
-        if self._song.has_mix:
+        if self.song.has_mix:
             return self._at_rate[0]
         total = np.zeros((2, max(audio.frames for audio in self._at_rate)), np.float32)
         for audio in self._at_rate:
@@ -362,21 +363,21 @@ class _Decoded:
         level = loudest_second_db(self._mix)
         if level < SILENCE_DB:
             raise AudioFileError(
-                self._song.path,
+                self.song.path,
                 "is silent from beginning to end"
                 + ("" if level == -math.inf else f": its loudest second has {level:.0f} dB relative to full scale"),
                 "use a recording with sound in it",
             )
-        notes = [f"{self._song.path}: {complaint}" for complaint in complaints(self._mix_as_recorded)]
+        notes = [f"{self.song.path}: {complaint}" for complaint in complaints(self._mix_as_recorded)]
         if first.sample_rate < NARROW_BAND_HZ:
             notes.append(
-                f"{self._song.path}: {first.sample_rate} Hz, so nothing above {first.sample_rate // 2} Hz; "
+                f"{self.song.path}: {first.sample_rate} Hz, so nothing above {first.sample_rate // 2} Hz; "
                 "use a better recording if you have one"
             )
-        if self._song.has_mix and self._song.stems:
-            note = synchrony_note(self._song, self._mix, self._at_rate[1:])
+        if self.song.has_mix and self.song.stems:
+            note = synchrony_note(self.song, self._mix, self._at_rate[1:])
             notes += [] if note is None else [note]
-        digest = hashlib.sha256(json.dumps(sorted(self._song.stems)).encode())
+        digest = hashlib.sha256(json.dumps(sorted(self.song.stems)).encode())
         for audio in self._originals:
             digest.update(f"{audio.sample_rate} {audio.samples.shape} ".encode())
             digest.update(audio.samples.data)
@@ -394,14 +395,17 @@ class _Decoded:
     @property
     def _mix_as_recorded(self) -> Audio:
         """The mix before it was resampled, which rounds clipped tops; where there is none, the sum of the stems."""
-        return self._originals[0] if self._song.has_mix else self._mix
+        return self._originals[0] if self.song.has_mix else self._mix
 
     def excerpt(self, excerpt: Excerpt) -> Audio:
-        return self._mix.excerpt(excerpt.start, excerpt.duration)
+        try:
+            return self._mix.excerpt(excerpt.start, excerpt.duration)
+        except AudioError as error:
+            raise AudioFileError(self.song.path, error.problem, "name parts that lie in the song") from error
 
     def true_stem(self, role: Role, excerpt: Excerpt) -> Audio:
         """Return the true stem of a role; where it is shorter than the mix, silence follows."""
-        names = sorted(self._song.stems)
+        names = sorted(self.song.stems)
         parts = {}
         for name, audio in zip(names, self._at_rate[-len(names) :], strict=True):
             first = round(excerpt.start * SAMPLE_RATE)
