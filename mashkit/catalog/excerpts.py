@@ -129,7 +129,7 @@ class ExcerptPolicy:
         centres = np.arange(1, self.per_song + 1) / (self.per_song + 1) * duration_s
         starts = np.clip(centres - self.length_s / 2, 0, duration_s - self.length_s)
         found = [self._at(float(start), duration_s) for start in starts]
-        return _where_it_sounds(list(dict.fromkeys(found)), duration_s, silent)
+        return _where_it_sounds(found, duration_s, silent) if silent else found
 
     def _at(self, start: float, duration_s: float) -> Excerpt:
         rounded = Excerpt(round(start, 3), self.length_s, on_downbeats=self.on_downbeats)

@@ -26,7 +26,7 @@ from mashkit.catalog.excerpts import SHORTEST_S, Excerpt, ExcerptPolicy
 from mashkit.catalog.objects import encode
 from mashkit.catalog.songs import Song
 from mashkit.catalog.synchrony import synchrony_note
-from mashkit.errors import AudioFileError
+from mashkit.errors import AudioError, AudioFileError
 from mashkit.interfaces import Analyzer, Separator
 from mashkit.levels import complaints, usual_gain
 from mashkit.paths import path_text
@@ -52,7 +52,14 @@ LEVEL = 1
 SILENT_S = 5.0
 """Shortest silence of a song that is remembered, seconds: a shorter one makes no excerpt mostly silent."""
 VOICE_ALONE_DB = 25.0
-"""How far harmony and percussion must lie below the voice for it to be alone, dB (ours)."""
+"""How far all else must lie below a voice for it to be alone, dB (ours); :data:`PAUSES_ALONE_DB` where it pauses."""
+PAUSES_ALONE_DB = 9.0
+"""The same for a voice that pauses for :data:`PAUSES_S` in all: what a separator takes from a voice falls silent with
+it, a band goes on (ours; docs/collections.md, "A voice alone", has the figures)."""
+PAUSES_S = 1.0
+HEARD_IN_PAUSES = 0.15
+"""Share of the pauses in which something else may sound: what is left of a separated voice does for 5 % at most, a band
+for 60 % at least (ours)."""
 ACTIVITY_FRAME_S = 0.1
 ACTIVITY_RANGE_DB = 25.0
 """A stem sounds in a frame when it lies within this range of the mix's level: below it, it is separation residue."""
@@ -239,14 +246,15 @@ def excerpts_of(song: Song, facts: SongFacts, policy: ExcerptPolicy) -> list[Exc
             "use the recording that was labelled",
         )
     if song.excerpts is None:
-        found = policy.excerpts(facts.duration_s, facts.silent)
+        # Of a song hardly longer than an excerpt, two may be the same.
+        found = list(dict.fromkeys(policy.excerpts(facts.duration_s, facts.silent)))
     else:
         found = [attrs.evolve(one, duration=min(one.duration, duration_s - one.start)) for one in song.excerpts]
         found = [one for one in found if one.duration >= SHORTEST_S - LABELS_BEYOND_S]
     if not found:
         raise AudioFileError(
             song.path,
-            f"lasts {math.floor(1000 * duration_s) / 1000:g} s; a mashup needs clips of {SHORTEST_S:g} s or more",
+            f"lasts {math.floor(10 * duration_s) / 10:.1f} s; a mashup needs clips of {SHORTEST_S:g} s or more",
             "use a longer recording",
         )
     return found
@@ -326,7 +334,7 @@ class Ingestor:
                 results[key] = (ANALYSIS, self.analyzer.analyze(decoded.excerpt(excerpt)).to_dict())
             if STEMS in task.wanted and not self._stems_keys(song, facts, excerpt) <= task.known:
                 mix = decoded.excerpt(excerpt)
-                stems = self._stems(decoded, excerpt, mix, song)
+                stems = self._stems(decoded, excerpt, mix)
                 figures = {str(role): _figures(stem, mix, objects) for role, stem in stems.items()}
                 results[self.keys.stems(song, facts, excerpt)] = (STEMS, figures)
                 if Role.HARMONIC in stems:
@@ -336,8 +344,9 @@ class Ingestor:
                     results[key] = (FEATURE, _features(stems, objects))
         return Computed(facts, results, objects)
 
-    def _stems(self, decoded: _Decoded, excerpt: Excerpt, mix: Audio, song: Song) -> dict[Role, Audio]:
+    def _stems(self, decoded: _Decoded, excerpt: Excerpt, mix: Audio) -> dict[Role, Audio]:
         """Return the stems of an excerpt, of those roles that are in it."""
+        song = decoded.song
         if len(song.holds) == 1:
             return dict.fromkeys(song.holds, mix)
         true = true_roles(song)
@@ -345,7 +354,7 @@ class Ingestor:
         if true != frozenset(Role):
             separated = self.separator.separate(mix, peak=decoded.facts.peak)
             stems |= {role: separated.role(role) for role in Role if role not in true}
-            if not true and song.holds == frozenset(Role) and is_voice_alone(stems):
+            if not true and song.holds == frozenset(Role) and is_voice_alone(stems, mix):
                 return {Role.VOCAL: mix}
             if Role.VOCAL not in song.holds:  # nobody sings: what was taken for a voice is an instrument
                 parts = [(1.0, stems[Role.HARMONIC]), (1.0, stems.pop(Role.VOCAL))]
@@ -363,12 +372,12 @@ class _Decoded:
     """The sound of a song: decoded once, when it is first needed."""
 
     def __init__(self, song: Song, loader: Callable[..., Audio | None] | None) -> None:
-        self._song = song
+        self.song = song
         self._loader = loader
 
     @cached_property
     def _originals(self) -> tuple[Audio, ...]:
-        return tuple(load(path, loader=self._loader) for path in self._song.files)
+        return tuple(load(path, loader=self._loader) for path in self.song.files)
 
     @cached_property
     def _at_rate(self) -> tuple[Audio, ...]:
@@ -378,7 +387,7 @@ class _Decoded:
     @cached_property
     def mix(self) -> Audio:
         """The mix, at the clips' rate and in stereo."""
-        if self._song.has_mix:
+        if self.song.has_mix:
             return self._at_rate[0]
         total = np.zeros((2, max(audio.frames for audio in self._at_rate)), np.float32)
         for audio in self._at_rate:
@@ -392,21 +401,21 @@ class _Decoded:
         level = loudest_second_db(self.mix)
         if level < SILENCE_DB:
             raise AudioFileError(
-                self._song.path,
+                self.song.path,
                 "is silent from beginning to end"
                 + ("" if level == -math.inf else f": its loudest second has {level:.0f} dB relative to full scale"),
                 "use a recording with sound in it",
             )
-        notes = [f"{path_text(self._song.path)}: {complaint}" for complaint in complaints(self._mix_as_recorded)]
+        notes = [f"{path_text(self.song.path)}: {complaint}" for complaint in complaints(self._mix_as_recorded)]
         if first.sample_rate < NARROW_BAND_HZ:
             notes.append(
-                f"{path_text(self._song.path)}: {first.sample_rate} Hz, so nothing above {first.sample_rate // 2} Hz; "
+                f"{path_text(self.song.path)}: {first.sample_rate} Hz, so nothing above {first.sample_rate // 2} Hz; "
                 "use a better recording if you have one"
             )
-        if self._song.has_mix and self._song.stems:
-            note = synchrony_note(self._song, self.mix, self._at_rate[1:])
+        if self.song.has_mix and self.song.stems:
+            note = synchrony_note(self.song, self.mix, self._at_rate[1:])
             notes += [] if note is None else [note]
-        digest = hashlib.sha256(json.dumps(sorted(self._song.stems)).encode())
+        digest = hashlib.sha256(json.dumps(sorted(self.song.stems)).encode())
         for audio in self._originals:
             digest.update(f"{audio.sample_rate} {audio.samples.shape} ".encode())
             digest.update(audio.samples.data)
@@ -424,14 +433,17 @@ class _Decoded:
     @property
     def _mix_as_recorded(self) -> Audio:
         """The mix before it was resampled, which rounds clipped tops; where there is none, the sum of the stems."""
-        return self._originals[0] if self._song.has_mix else self.mix
+        return self._originals[0] if self.song.has_mix else self.mix
 
     def excerpt(self, excerpt: Excerpt) -> Audio:
-        return self.mix.excerpt(excerpt.start, excerpt.duration)
+        try:
+            return self.mix.excerpt(excerpt.start, excerpt.duration)
+        except AudioError as error:
+            raise AudioFileError(self.song.path, error.problem, "name parts that lie in the song") from error
 
     def true_stem(self, role: Role, excerpt: Excerpt) -> Audio:
         """Return the true stem of a role; where it is shorter than the mix, silence follows."""
-        names = sorted(self._song.stems)
+        names = sorted(self.song.stems)
         parts = {}
         for name, audio in zip(names, self._at_rate[-len(names) :], strict=True):
             first = round(excerpt.start * SAMPLE_RATE)
@@ -465,14 +477,20 @@ def _figures(stem: Audio, mix: Audio, objects: dict[tuple[str, str], bytes]) -> 
     }
 
 
-def is_voice_alone(stems: Mapping[Role, Audio]) -> bool:
+def is_voice_alone(stems: Mapping[Role, Audio], mix: Audio) -> bool:
     """Tell from separated stems whether nothing but a voice sounded: an a cappella.
 
-    That is so where what is not the voice lies :data:`VOICE_ALONE_DB` below it, harmony and percussion both.
+    That is so where harmony and percussion together lie far below the voice, or less far, and fall silent with it.
     """
-    powers = {role: float(np.mean(np.square(stem.samples, dtype=np.float64))) for role, stem in stems.items()}
-    rest = max(powers[Role.HARMONIC], powers[Role.PERCUSSION])
-    return powers[Role.VOCAL] > 0 and rest < powers[Role.VOCAL] * 10 ** (-VOICE_ALONE_DB / 10)
+    rest = weighted_sum([(1.0, stems[Role.HARMONIC]), (1.0, stems[Role.PERCUSSION])])
+    voice, other = (float(np.mean(np.square(one.samples, dtype=np.float64))) for one in (stems[Role.VOCAL], rest))
+    if voice == 0 or other >= voice * 10 ** (-PAUSES_ALONE_DB / 10):
+        return False
+    if other < voice * 10 ** (-VOICE_ALONE_DB / 10):
+        return True
+    pauses = ~sounding(stems[Role.VOCAL], mix)
+    heard = sounding(rest, mix)[pauses]
+    return len(heard) * ACTIVITY_FRAME_S >= PAUSES_S and bool(np.mean(heard) <= HEARD_IN_PAUSES)
 
 
 def _features(stems: Mapping[Role, Audio], objects: dict[tuple[str, str], bytes]) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from mashkit.catalog.songs import Song, describe_song, find_songs
 from mashkit.types import Role
 
 NAMES: dict[str, frozenset[Role]] = {
-    **dict.fromkeys(("vocal", "vocals", "voice", "acapella", "acappella", "acapellas"), VOICE),
+    **dict.fromkeys(("vocal", "vocals", "voice", "acapella", "acappella", "acapellas", "acappellas"), VOICE),
     **dict.fromkeys(("instrumental", "instrumentals", "backing", "karaoke"), INSTRUMENTAL),
 }
 """Names of folders, and last words of file names, that say what sounds in a file. Spaces and dashes do not count."""
