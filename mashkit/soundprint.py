@@ -1,4 +1,4 @@
-"""Is it the same recording? A coarse print of what sounds, which an encoding, a gain or a per cent of speed leave alone.
+"""Is it the same recording? A coarse print of what sounds, left alone by encoding, gain and a per cent of speed.
 
 Ten times a second, the levels of 21 bands are compared with each other and with those of 0.2 s before: what remains is
 where in the spectrum the sound grows and where it fades, whatever its level and its tone controls (after Haitsma and
@@ -106,7 +106,7 @@ class Soundprint:
     @property
     def sounding(self) -> npt.NDArray[np.bool_]:
         """Whether there is sound in a step; shape (steps,)."""
-        found: npt.NDArray[np.bool_] = self.values.any(axis=1)
+        found: npt.NDArray[np.bool_] = (self.values != 0).any(axis=1)
         return found
 
     def to_bytes(self) -> bytes:
@@ -158,12 +158,13 @@ def soundprint(audio: Audio) -> Soundprint:
 
 def _mono(audio: Audio) -> Samples:
     """Return the mean of the channels; the loudest one where they cancel out."""
-    if audio.channels == 1:
-        return audio.samples[0]
+    channels: list[Samples] = list(audio.samples)
+    if len(channels) == 1:
+        return channels[0]
     mean: Samples = audio.samples.mean(axis=0, dtype=np.float32)
-    powers = [float(np.mean(np.square(channel, dtype=np.float32))) for channel in audio.samples]
+    powers = [float(np.mean(np.square(channel, dtype=np.float32))) for channel in channels]
     if float(np.mean(np.square(mean))) < CANCELLED**2 * max(powers):
-        return audio.samples[int(np.argmax(powers))]
+        return channels[int(np.argmax(powers))]
     return mean
 
 

@@ -345,7 +345,7 @@ class MashupDB:
             database.execute("UPDATE songs SET recording = ? WHERE recording = ?", (recording, song))
 
     def same_recordings(self) -> list[tuple[Path, Path, bool]]:
-        """Return the songs that are another's recording, that other's path, and whether they have clips of their own."""
+        """Return the songs that are another's recording, that other, and whether they have clips of their own."""
         rows = self.rows(
             f"SELECT s.path, r.path, {_HAS_CLIPS} FROM songs s JOIN songs r ON r.sha256 = s.recording"  # noqa: S608 — ours
             " WHERE r.number <> s.number ORDER BY s.path"
@@ -460,9 +460,9 @@ class MashupDB:
     def record_of(self, number: int) -> ClipRecord:
         """Return the clip of a number; raises CatalogError if it has gone."""
         found = self.rows(
-            "SELECT c.id, coalesce(s.recording, s.sha256), s.title, s.path, s.licence, c.duration_s, c.tonic, c.minor, c.tempo, c.vocal,"
-            " c.harmonic, c.percussion, d.start_s, d.excerpt_start_s, d.excerpt_s, d.on_downbeats, d.sample_rate,"
-            " d.label, d.beats, d.downbeats, d.rest, d.edited, d.features, d.separator, d.analyzer"
+            "SELECT c.id, coalesce(s.recording, s.sha256), s.title, s.path, s.licence, c.duration_s, c.tonic, c.minor,"
+            " c.tempo, c.vocal, c.harmonic, c.percussion, d.start_s, d.excerpt_start_s, d.excerpt_s, d.on_downbeats,"
+            " d.sample_rate, d.label, d.beats, d.downbeats, d.rest, d.edited, d.features, d.separator, d.analyzer"
             " FROM clips c JOIN songs s ON s.number = c.song JOIN details d USING (number) WHERE c.number = ?",
             (number,),
         )

@@ -126,11 +126,8 @@ class Recordings:
         return _chosen(list(new.values()), alike, there)
 
 
-def _chosen(
-    songs: Sequence[Candidate], alike: Mapping[str, Mapping[str, Likeness]], there: set[str]
-) -> list[Match]:
+def _chosen(songs: Sequence[Candidate], alike: Mapping[str, Mapping[str, Likeness]], there: set[str]) -> list[Match]:
     """Return the songs that are passed over, and for which."""
-
     made_up = {one.song for one in songs if _is_made_up(one.song, alike)}
 
     def rank(one: Candidate) -> tuple[bool, bool, bool, bool, int, int]:

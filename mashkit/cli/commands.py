@@ -129,7 +129,9 @@ def _catalog(kit: Kit, arguments: argparse.Namespace, songs: Sequence[Path]) -> 
         if not catalog.clips:
             raise CatalogError(f"{named(arguments.db)} holds no clip", "add songs: mashkit db add FOLDER")
         return catalog
-    catalog = kit.catalog(songs, policy=_policy(arguments), cache=arguments.cache)
+    catalog = kit.catalog(
+        songs, policy=_policy(arguments), cache=arguments.cache, same_recording=arguments.same_recording
+    )
     for note in catalog.notes:
         _say(note)
     if not catalog.clips:
@@ -407,7 +409,8 @@ def generate(arguments: argparse.Namespace) -> int:
         status = PARTLY if catalog.failures else DONE
         if arguments.list_clips:
             if arguments.json:
-                _print_json({"clips": [clip_record(clip) for clip in catalog.clips], "failures": _failures(catalog)})
+                _print_json({"clips": [clip_record(clip) for clip in catalog.clips], "failures": _failures(catalog),
+                             "notes": catalog.notes})  # fmt: skip
             else:
                 print_clips(catalog.clips)
             return status
@@ -423,7 +426,7 @@ def generate(arguments: argparse.Namespace) -> int:
     report = mixture.report
     if arguments.output is not None and arguments.json:
         _print_json({"plans": str(arguments.output), "seed": arguments.seed, "generator": kit.generator.describe(),
-                     "report": report.to_dict(), "failures": _failures(catalog)})  # fmt: skip
+                     "report": report.to_dict(), "failures": _failures(catalog), "notes": catalog.notes})  # fmt: skip
     elif len(recipe.counts) > 1 and not arguments.quiet:
         _say_report(report)
     for condition, reason in report.exhausted.items():
@@ -497,6 +500,8 @@ def score(arguments: argparse.Namespace) -> int:
     plans = _read_plans(arguments.plans)
     if not plans:
         raise PlanError(f"{arguments.plans}: holds no plan", "give what `mashkit generate` wrote")
+    if arguments.same_recording is None:
+        arguments.same_recording = "separate"  # plans say which song they mean, whoever else has its sound
     with ProgressListener(kit.registry, quiet=arguments.quiet):
         catalog = _catalog(kit, arguments, arguments.songs)
         results = kit.score(kit.mashups(catalog, plans))
