@@ -1,4 +1,4 @@
-"""Is it the same recording? A coarse print of what sounds, which an encoding, a gain or a per cent of speed leave alone.
+"""Is it the same recording? A coarse print of what sounds, left alone by encoding, gain and a per cent of speed.
 
 Ten times a second, the levels of 21 bands are compared with each other and with those of 0.2 s before: what remains is
 where in the spectrum the sound grows and where it fades, whatever its level and its tone controls (after Haitsma and
@@ -41,6 +41,8 @@ FINEST = 7
 """Values go from −7 to 7: four bits."""
 WIDEST = 3.0
 """What ±7 stands for, in medians of a print's absolute differences."""
+STEADY = 0.1
+"""That median is taken to be at least so much, nepers: in a steady tone there is nothing to be told (music: 0.3–1)."""
 QUIET = 1e-4
 """Power beside a recording's loud parts (their 95th percentile) below which a step is silent: −40 dB (ours)."""
 FLOOR = 1e-6
@@ -70,7 +72,9 @@ WORD_EVERY = 2
 """Steps from one word that is indexed to the next: of a song that is looked up, every step has its word."""
 BUCKET = 32
 """Steps that offsets of equal words may differ by and still speak for one alignment."""
-FEWEST_VOTES = 3
+VOTING = 0.04
+"""Share of the shorter recording's words that must speak for one alignment: of the same recording 15 % and more do,
+clipped or a per cent faster; of songs that only share a soundfont, up to 5 % (``benchmarks/duplicates.py``)."""
 MOST_CANDIDATES = 8
 COMMON = 16
 """A word so many times as frequent as the mean says little, and is passed over."""
@@ -106,7 +110,7 @@ class Soundprint:
     @property
     def sounding(self) -> npt.NDArray[np.bool_]:
         """Whether there is sound in a step; shape (steps,)."""
-        found: npt.NDArray[np.bool_] = self.values.any(axis=1)
+        found: npt.NDArray[np.bool_] = (self.values != 0).any(axis=1)
         return found
 
     def to_bytes(self) -> bytes:
@@ -148,9 +152,7 @@ def soundprint(audio: Audio) -> Soundprint:
     shape = np.diff(levels, axis=1)
     growth = shape[BACK:] - shape[:-BACK]
     sounding = loudest[BACK:] > QUIET * loud
-    usual = float(np.median(np.abs(growth[sounding]))) if sounding.any() else 0.0
-    if usual <= 0:
-        return Soundprint(np.zeros((0, VALUES), np.int8))
+    usual = max(STEADY, float(np.median(np.abs(growth[sounding])))) if sounding.any() else STEADY
     values = np.rint(np.clip(growth / (usual * WIDEST), -1, 1) * FINEST).astype(np.int8)
     values[~sounding] = 0
     return Soundprint(values)
@@ -158,12 +160,13 @@ def soundprint(audio: Audio) -> Soundprint:
 
 def _mono(audio: Audio) -> Samples:
     """Return the mean of the channels; the loudest one where they cancel out."""
-    if audio.channels == 1:
-        return audio.samples[0]
+    channels: list[Samples] = list(audio.samples)
+    if len(channels) == 1:
+        return channels[0]
     mean: Samples = audio.samples.mean(axis=0, dtype=np.float32)
-    powers = [float(np.mean(np.square(channel, dtype=np.float32))) for channel in audio.samples]
+    powers = [float(np.mean(np.square(channel, dtype=np.float32))) for channel in channels]
     if float(np.mean(np.square(mean))) < CANCELLED**2 * max(powers):
-        return audio.samples[int(np.argmax(powers))]
+        return channels[int(np.argmax(powers))]
     return mean
 
 
@@ -318,13 +321,13 @@ class Shelf:
 
     def __init__(self, words: Sequence[npt.NDArray[np.uint16]]) -> None:
         lengths = np.array([len(one) for one in words], np.int64)
+        self._lengths = lengths
         self._firsts = np.concatenate([[0], np.cumsum(lengths)])
         every = np.concatenate([*words, np.zeros(0, np.uint16)])
         self._order = np.argsort(every, kind="stable").astype(np.uint32)
         counts = np.bincount(every, minlength=1 << WORD_BITS)
-        # Word 0 stands for silence.
-        counts[0] = 0
-        self._begins = np.concatenate([[0], np.cumsum(np.bincount(every, minlength=1 << WORD_BITS))])[:-1]
+        self._begins = np.concatenate([[0], np.cumsum(counts)])[:-1]
+        counts[0] = 0  # silence
         self._counts = np.where(counts > max(COMMON, COMMON * counts.mean()), 0, counts)
 
     def candidates(self, print_: Soundprint) -> list[int]:
@@ -349,7 +352,8 @@ class Shelf:
         following[:-1][np.diff(places) == 1] = votes[1:][np.diff(places) == 1]
         best = np.zeros(len(self._firsts) - 1, np.int64)
         np.maximum.at(best, places // span, votes + following)
-        likely = np.flatnonzero(best >= FEWEST_VOTES)
+        shorter = np.minimum(self._lengths, len(words) / WORD_EVERY)
+        likely = np.flatnonzero(best > VOTING * shorter)
         return [int(one) for one in likely[np.argsort(-best[likely], kind="stable")][:MOST_CANDIDATES]]
 
 

@@ -497,7 +497,8 @@ def separated_by(choice: Choice, separator: str) -> OtherStems:
         # Whoever has the stems has no mix: it is made. What is found in it does not matter: the analysis stays.
         kit = Kit(separator=separator, analyzer="librosa", notify=report)
         mixes = {clip.id: _mix_file(collection, clip) for clip in collection.clips}
-        catalog = kit.catalog(list(mixes.values()))
+        # Each clip is a file here, and two of one song may overlap.
+        catalog = kit.catalog(list(mixes.values()), same_recording="separate")
         by_path = {path_of(clip.source): clip.id for clip in catalog.clips}
         pairs = {clip_id: by_path.get(path) for clip_id, path in mixes.items()}
     lost = [clip_id for clip_id, other in pairs.items() if other is None]

@@ -356,7 +356,7 @@ class MashupDB:
             database.execute("UPDATE songs SET recording = ? WHERE recording = ?", (recording, song))
 
     def same_recordings(self) -> list[tuple[Path, Path, bool]]:
-        """Return the songs that are another's recording, that other's path, and whether they have clips of their own."""
+        """Return the songs that are another's recording, that other, and whether they have clips of their own."""
         rows = self.rows(
             f"SELECT s.path, r.path, {_HAS_CLIPS} FROM songs s JOIN songs r ON r.sha256 = s.recording"  # noqa: S608 — ours
             " WHERE r.number <> s.number ORDER BY s.path"

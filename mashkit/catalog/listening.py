@@ -137,8 +137,8 @@ class Listening:
             self._store_ready()
         if gone:
             self.notes.append(
-                f"{len(gone)} songs of the database, {gone[0]} first, are no longer where they were: whether others are "
-                "the same recordings is not known"
+                f"{len(gone)} songs of the database, {gone[0]} first, are no longer where they were: whether others "
+                "are the same recordings is not known"
             )
 
     def _store_ready(self) -> None:
@@ -237,9 +237,10 @@ class Listening:
                 self._database.store_recording(cursor, sha256, other)
         for match in matches:
             if self._database.has_clips(match.song):
+                this, that = self._path(match.song), self._path(match.of)
                 self.notes.append(
-                    f"{self._path(match.song)} and {self._path(match.of)}, both in the database, are the same recording "
-                    f"(agreement {match.how.agreement:.2f}): they count as one song"
+                    f"{this} and {that}, both in the database, are the same recording (agreement "
+                    f"{match.how.agreement:.2f}): they count as one song"
                 )
             else:
                 passed.append(match)

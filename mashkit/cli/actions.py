@@ -87,6 +87,11 @@ def add_excerpts(made: argparse.ArgumentParser) -> None:
         help="what a clip is cut out of, on downbeats; default: %(default)s",
     )  # fmt: skip
     made.add_argument("--jobs", type=positive, metavar="N", help="processes; default: one a core")
+    made.add_argument(
+        "--same-recording", choices=("once", "separate"),
+        help="songs that are one recording in two files: use one of them (default), or each as a song of its own; a "
+        "database remembers it",
+    )  # fmt: skip
 
 
 def add_cache(made: argparse.ArgumentParser) -> None:

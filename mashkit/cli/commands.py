@@ -8,7 +8,7 @@ import difflib
 import json
 import shutil
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -202,8 +202,13 @@ def _catalog(kit: Kit, arguments: argparse.Namespace, songs: Sequence[Path]) -> 
             raise CatalogError(f"{named(arguments.db)} holds no clip", "add songs: mashkit db add FOLDER")
         return catalog
     voice = _voice(arguments)
-    described = [] if voice is None else [voice]
-    catalog = kit.catalog(songs, policy=_policy(arguments), cache=arguments.cache, described=described)
+    catalog = kit.catalog(
+        songs,
+        policy=_policy(arguments),
+        cache=arguments.cache,
+        described=[] if voice is None else [voice],
+        same_recording=arguments.same_recording,
+    )
     for note in catalog.notes:
         _say(note)
     if not catalog.clips:
@@ -414,26 +419,40 @@ def _save(kit: Kit, best: Sequence[Ranked], output: OutputSet, *, clicks: bool) 
         event = StageEvent(
             stage="save", item=path_text(output.folder / folder), state="done", done=done, total=len(best)
         )
-        try:
+
+        def write(ranked: Ranked = ranked, folder: str = folder) -> None:
             record = write_mashup(ranked.mashup, output.staging / folder, clicks=clicks)
             saved.cards.append(card(ranked, best))
-        except OutputError:
-            raise
-        except Exception as error:  # noqa: BLE001 — one mashup's own: it is listed, and the rest goes on
-            shutil.rmtree(output.staging / folder, ignore_errors=True)
-            errors.append(contained(error, "it could not be rendered", Unforeseen))
-            saved.failures.append({"plan": ranked.mashup.plan.id, "error": str(errors[-1])})
-            said = said_of(f"mashup {ranked.rank} (plan {ranked.mashup.plan.id})", errors[-1])
-            event = attrs.evolve(event, state="failed", message=said)
-        else:
-            saved.ranked.append(ranked)
             saved.records.append(_saved_record(ranked, record, output.folder / folder))
-            for note in ranked.mashup.plan.notes:
-                _say(f"mashup {ranked.rank}: {note}")
+            saved.ranked.append(ranked)
+
+        error = _failure(write, output.staging / folder)
+        if error is not None:
+            errors.append(error)
+            saved.failures.append({"plan": ranked.mashup.plan.id, "error": str(error)})
+            said = said_of(f"mashup {ranked.rank} (plan {ranked.mashup.plan.id})", error)
+            event = attrs.evolve(event, state="failed", message=said)
+        for note in ranked.mashup.plan.notes if error is None else ():
+            _say(f"mashup {ranked.rank}: {note}")
         kit.registry.plugins.hook.mashkit_stage(event=event)
     if errors and not saved.ranked:
         raise errors[0]
     return saved
+
+
+def _failure(write: Callable[[], None], folder: Path) -> MashkitError | None:
+    """Write one mashup; return what that raised, with what it had written of ``folder`` removed.
+
+    A disk that is full, or a folder that cannot be written, is raised: the others would fare no better.
+    """
+    try:
+        write()
+    except OutputError:
+        raise
+    except Exception as error:  # noqa: BLE001 — one mashup's own: it is listed, and the rest goes on
+        shutil.rmtree(folder, ignore_errors=True)
+        return contained(error, "it could not be rendered", Unforeseen)
+    return None
 
 
 def _saved_record(ranked: Ranked, record: Mapping[str, Any], folder: Path) -> dict[str, Any]:
@@ -653,8 +672,16 @@ def generate(arguments: argparse.Namespace) -> int:
         _write_plans(kit, mixture, recipe, arguments.output)
     report = mixture.report
     if arguments.output is not None and arguments.json:
-        _print_json({"plans": path_text(arguments.output), "seed": arguments.seed, "generator": kit.generator.described(),
-                     "report": report.to_dict(), "failures": _failures(catalog), "notes": catalog.notes})  # fmt: skip
+        _print_json(
+            {
+                "plans": path_text(arguments.output),
+                "seed": arguments.seed,
+                "generator": kit.generator.described(),
+                "report": report.to_dict(),
+                "failures": _failures(catalog),
+                "notes": catalog.notes,
+            }
+        )
     elif len(recipe.counts) > 1 and not arguments.quiet:
         _say_report(report)
     for condition, reason in report.exhausted.items():
@@ -732,20 +759,25 @@ def render(arguments: argparse.Namespace) -> int:
     output = OutputSet(
         arguments.output, made_of="mashkit render", names=[f"{plan}/{name}" for plan in plans for name in MASHUP_FILES]
     )
+    if arguments.same_recording is None:
+        arguments.same_recording = "separate"  # as in `score`
     kit = _seeded_kit(arguments, "stretcher")
-    rendered, failures = [], []
+    rendered: list[dict[str, Any]] = []
+    failures: list[dict[str, str]] = []
     with ProgressListener(kit.registry, quiet=arguments.quiet), output:
         catalog = _catalog(kit, arguments, arguments.songs)
         for done, plan in enumerate(plans.values(), 1):
             event = StageEvent(stage="render", item=plan.id, state="done", done=done, total=len(plans))
-            try:
+
+            def write(plan: MashupPlan = plan) -> None:
                 (mashup,) = kit.mashups(catalog, [plan])
                 record = write_mashup(mashup, output.staging / plan.id, clicks=arguments.clicks)
                 rendered.append({"folder": path_text(arguments.output / plan.id), **record})
-            except MashkitError as error:
-                shutil.rmtree(output.staging / plan.id, ignore_errors=True)
-                failures.append({"path": f"plan {plan.id}", "error": str(error)})
-                event = attrs.evolve(event, state="failed", message=f"plan {plan.id}: {error}")
+
+            error = _failure(write, output.staging / plan.id)
+            if error is not None:
+                failures.append({"plan": plan.id, "error": str(error)})
+                event = attrs.evolve(event, state="failed", message=said_of(f"plan {plan.id}", error))
             kit.registry.plugins.hook.mashkit_stage(event=event)
         if not rendered:
             raise PlanError(f"none of the {len(plans)} plans could be rendered", "the reasons are above")
@@ -763,6 +795,8 @@ def score(arguments: argparse.Namespace) -> int:
     plans = _read_plans(arguments.plans)
     if not plans:
         raise PlanError(f"{arguments.plans}: holds no plan", "give what `mashkit generate` wrote")
+    if arguments.same_recording is None:
+        arguments.same_recording = "separate"  # plans say which song they mean, whoever else has its sound
     kit = _require(_seeded_kit(arguments, "scorer"), arguments, *KINDS[:4], *_from_songs(arguments))
     with ProgressListener(kit.registry, quiet=arguments.quiet):
         catalog = _catalog(kit, arguments, arguments.songs)

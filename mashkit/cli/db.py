@@ -47,6 +47,9 @@ def add_parser(commands: Commands, epilog: str) -> None:
     listing.add_argument("--tempo", metavar="LOW-HIGH", help="with a tempo from LOW to HIGH BPM")
     listing.add_argument("--label", metavar="LABEL", help='with this label: "chorus"')
     listing.add_argument("--failures", action="store_true", help="list the songs that could not be used instead")
+    listing.add_argument(
+        "--same-recordings", action="store_true", help="list the songs that are another's recording instead"
+    )
     listing.add_argument("--limit", type=int, metavar="N", help="at most N; default: all")
 
     show = action("show", "Show all that is known of clips.")
@@ -130,7 +133,12 @@ def _add(arguments: argparse.Namespace) -> int:
     protocol = create_protocol(arguments.protocol, **_options(arguments).get("protocol", {}))
     songs = protocol.songs(arguments.songs)  # first: where there is nothing to add, no database is made
     with opened(arguments.db, write=True) as database, ProgressListener(kit.registry, quiet=arguments.quiet):
-        adder = kit.adder(database, policy=protocol.policy(_policy(arguments)), with_features=not arguments.no_features)
+        adder = kit.adder(
+            database,
+            policy=protocol.policy(_policy(arguments)),
+            with_features=not arguments.no_features,
+            same_recording=arguments.same_recording,
+        )
         for _ in adder.add(songs, protocol=protocol.name):
             pass
         report = adder.report
@@ -143,6 +151,7 @@ def _add(arguments: argparse.Namespace) -> int:
             "songs": report.songs,
             "clips": report.clips,
             "cached": report.cached,
+            "same_recordings": [{"path": str(path), "as": str(other)} for path, other in report.passed_over],
             "failures": failures,
             "notes": [*database.notes, *report.notes, *kit.registry.notes],
             "total_clips": len(database),
@@ -155,9 +164,13 @@ def _add(arguments: argparse.Namespace) -> int:
     else:
         print(
             f"{report.songs} songs, {report.clips} clips ({report.cached} songs were there already), "
-            f"{len(failures)} failed; {data['total_clips']} clips in {data['db']}"
+            f"{_passed_over(report.passed_over)}{len(failures)} failed; {data['total_clips']} clips in {data['db']}"
         )
     return _status(range(report.songs), failures)
+
+
+def _passed_over(songs: Sequence[object]) -> str:
+    return f"{len(songs)} the same recording as another, " if songs else ""
 
 
 # ------------------------------------------------------------------------------------------------------- list, show
@@ -171,6 +184,17 @@ def _list(arguments: argparse.Namespace) -> int:
                 _print_json({"failures": failures})
             else:
                 _print_table(("song", "why"), [(one["path"], one["error"]) for one in failures])
+            return DONE
+        if arguments.same_recordings:
+            alike = database.same_recordings()
+            if arguments.json:
+                rows = [{"path": str(path), "as": str(other), "clips": clips} for path, other, clips in alike]
+                _print_json({"same_recordings": rows})
+            else:
+                _print_table(
+                    ("song", "the same recording as", "clips of its own"),
+                    [(path, other, "yes" if clips else "–") for path, other, clips in alike],
+                )
             return DONE
         clips = [database.record(clip_id).clip for clip_id in _chosen(database, arguments)]
     if arguments.json:
@@ -249,11 +273,17 @@ def _show(arguments: argparse.Namespace) -> int:
                 " WHERE c.id = ?",
                 (clip_id,),
             )[0]
+            alike = database.rows(
+                "SELECT path FROM songs WHERE sha256 <> ?1 AND (recording = ?1 OR coalesce(recording, sha256) ="
+                " (SELECT recording FROM songs WHERE sha256 = ?1)) ORDER BY path",
+                (song[0],),
+            )
             shown.append(
                 clip_record(record.clip)
                 | {
                     "song_sha256": song[0],
                     "song_duration_s": song[3],
+                    "same_recordings": [path for (path,) in alike],
                     "protocol": song[1],
                     "song_source": _json(song[2]),
                     "excerpt": {"start_s": record.excerpt.start, "duration_s": record.excerpt.duration},
@@ -431,7 +461,8 @@ def _stats(arguments: argparse.Namespace) -> int:
         _print_json(found)
         return DONE
     totals, candidates = found["totals"], found["candidates"]
-    print(f"{totals['songs']} songs, {totals['clips']} clips, {totals['clips_s'] / 3600:.2f} h")
+    alike = f" ({totals['same_recordings']} more are the same recordings)" if totals["same_recordings"] else ""
+    print(f"{totals['songs']} songs{alike}, {totals['clips']} clips, {totals['clips_s'] / 3600:.2f} h")
     _print_table(
         ("condition", "role", "candidates: least", "median", "most", "vocals without"),
         [

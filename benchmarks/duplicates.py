@@ -1,0 +1,295 @@
+"""Is a recording found again after it was encoded, padded, trimmed or sped up, and is no other song taken for it?
+
+    python benchmarks/duplicates.py --songs FOLDER … [--multitracks FOLDER] [--pop909 TAR --groove TAR] [--seconds S]
+
+Songs are sound files; of a multitrack the stems are added up. Each is changed in every way of :data:`WAYS` by ffmpeg
+(which mashkit itself does not need) and compared with what it was made of; every song is compared with every
+other, with excerpts of every other, and with pieces that are rendered with one soundfont and one drum kit from POP909
+and the Groove MIDI Dataset (``pip install "mashkit-mashnet[render]"``), whose drums alone are compared too. The
+threshold that half of the songs would choose is shown beside what the others do at it. Writes
+benchmarks/results/duplicates.json and duplicates.md. Seeded: two runs give the same numbers, but for the seconds.
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import json
+import os
+import resource
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+os.environ["OMP_NUM_THREADS"] = "1"  # before anything that counts processors is imported
+
+import numpy as np
+
+from mashkit.audiofile import AUDIO_SUFFIXES, load, resample, save
+from mashkit.catalog.protocols.multitrack import Multitrack
+from mashkit.catalog.songs import find_songs, title_of
+from mashkit.output import environment
+from mashkit.soundprint import SAME, Shelf, Soundprint, likeness, shelved, soundprint
+from mashkit.types import Audio, Role
+
+HERE = Path(__file__).parent
+FASTER, SLOWER = "asetrate=44541,aresample=44100", "asetrate=43659,aresample=44100"
+WAYS: dict[str, tuple[str, list[str]]] = {
+    "mp3 64 kbit/s": ("mp3", ["-b:a", "64k"]),
+    "mp3 192 kbit/s": ("mp3", ["-b:a", "192k"]),
+    "ogg": ("ogg", ["-c:a", "libvorbis", "-q:a", "3"]),
+    "opus 64 kbit/s": ("opus", ["-c:a", "libopus", "-b:a", "64k"]),
+    "flac 48 kHz, −3 dB": ("flac", ["-ar", "48000", "-af", "volume=-3dB"]),
+    "22.05 kHz": ("wav", ["-ar", "22050"]),
+    "0.5 s padding, ends trimmed": (
+        "flac",
+        ["-af", "atrim=start=1.7,areverse,atrim=start=2.3,areverse,adelay=500:all=1"],
+    ),
+    "1 % faster": ("flac", ["-af", FASTER]),
+    "1 % slower": ("flac", ["-af", SLOWER]),
+    "mono": ("flac", ["-ac", "1"]),
+    "−20 dB": ("flac", ["-af", "volume=-20dB"]),
+    "8 kHz": ("wav", ["-ar", "8000"]),
+    "96 kHz": ("flac", ["-ar", "96000"]),
+    "−30 dB": ("flac", ["-af", "volume=-30dB"]),
+    "clipped by 12 dB": ("wav", ["-af", "volume=12dB"]),
+    "30 s of it": ("flac", ["-ss", "11.37", "-t", "30"]),
+    "1 % faster, mono, mp3 48 kbit/s": ("mp3", ["-af", FASTER, "-ac", "1", "-b:a", "48k"]),
+}
+EXCERPT_S = 30.0
+ASKED = 10_000
+"""Songs of the shelf whose speed is measured."""
+
+
+def decoded_songs(folders: Sequence[Path], multitracks: Sequence[Path]) -> Iterator[tuple[str, dict[str, Audio]]]:
+    """Yield title and sounds of each song: "mix", and of multitracks the sums of stems that show what is borderline."""
+    for path in find_songs(folders):
+        if path.suffix.lower() in AUDIO_SUFFIXES:
+            yield title_of(path), {"mix": load(path)}
+    for song in Multitrack().songs(multitracks) if multitracks else ():
+        if isinstance(song, tuple):
+            continue
+        stems = {name: load(path) for name, path in song.stems.items()}
+        sums = {
+            "mix": set(stems), "instrumental": set(stems) - {"vocals"}, "vocals alone": {"vocals"},
+            "drums alone": {"drums"}, "without drums": set(stems) - {"drums"},
+        }  # fmt: skip
+        yield song.title, {name: total([stems[one] for one in names]) for name, names in sums.items()}
+
+
+def taken(audio: Audio, seconds: float | None) -> Audio:
+    """Return so much of a sound, from a third of it on."""
+    if seconds is None or audio.duration <= seconds:
+        return audio
+    return audio.excerpt(min(audio.duration / 3, audio.duration - seconds), seconds)
+
+
+def total(stems: Sequence[Audio]) -> Audio:
+    """Return the sum of stems."""
+    length = max(stem.frames for stem in stems)
+    mix = np.zeros((2, length), np.float32)
+    for stem in stems:
+        mix[:, : stem.frames] += stem.samples
+    return Audio(mix * np.float32(0.7), stems[0].sample_rate)
+
+
+def changed(audio: Audio, folder: Path) -> Iterator[tuple[str, Audio]]:
+    """Yield a sound changed in every way."""
+    whole = folder / "whole.wav"
+    save(whole, resample(audio, 44_100))  # the speed is changed by saying another rate
+    for way, (suffix, options) in WAYS.items():
+        made = folder / f"made.{suffix}"
+        subprocess.run(["ffmpeg", "-nostdin", "-v", "error", "-y", "-i", whole, *options, made], check=True)  # noqa: S603, S607
+        yield way, load(made)
+
+
+def rendered(pop909: Path, groove: Path, count: int) -> Iterator[tuple[str, str, dict[str, Soundprint]]]:
+    """Yield name, drumming and prints (mix, drums) of pieces of different songs, all played by one soundfont."""
+    from mashkit_mashnet.recipes.rendered import bundled_soundfont
+    from mashkit_mashnet.recipes.scores import groove as drummings_of
+    from mashkit_mashnet.recipes.scores import pop909 as songs_of
+    from mashkit_mashnet.recipes.sound import SAMPLE_RATE, arrange
+
+    drummings = drummings_of(groove)
+    for number, piece in enumerate(itertools.islice(songs_of(pop909, 1, EXCERPT_S, 0), count)):
+        made = arrange(piece, drummings, [bundled_soundfont()], number, sung=0.0)
+        length = max(map(len, made.stems.values()))
+        mix = sum(np.pad(one, (0, length - len(one))) for one in made.stems.values())
+        sounds = {"mix": np.asarray(mix), "drums": made.stems[Role.PERCUSSION]}
+        prints = {name: soundprint(Audio(one[None].astype(np.float32), SAMPLE_RATE)) for name, one in sounds.items()}
+        yield piece.song, made.drums, prints
+
+
+def agreement(first: Soundprint, second: Soundprint) -> float:
+    """Return how alike two prints are; −1 where nothing can be said."""
+    found = likeness(first, second)
+    return -1.0 if found is None else found.agreement
+
+
+def shelf_of_many(prints: Sequence[Soundprint]) -> dict[str, float]:
+    """Return seconds and memory of a shelf of ten thousand songs, each 4 minutes of shuffled pieces of these."""
+    chance = np.random.default_rng(0)
+    pool = np.concatenate([one.values for one in prints])
+
+    def song() -> Soundprint:
+        starts = chance.integers(0, len(pool) - 50, 48)
+        return Soundprint(np.concatenate([pool[start : start + 50] for start in starts]))
+
+    words = [shelved(song()) for _ in range(ASKED)]
+    began = time.process_time()
+    shelf = Shelf(words)
+    built = time.process_time() - began
+    asked = [song() for _ in range(5)]
+    began = time.process_time()
+    for one in asked:
+        shelf.candidates(one)
+    looked_up = (time.process_time() - began) / len(asked)
+    began = time.process_time()
+    for one, other in itertools.pairwise(asked):
+        likeness(one, other)
+    compared = (time.process_time() - began) / (len(asked) - 1)
+    return {
+        "songs": ASKED, "build_cpu_s": built, "look_up_cpu_s": looked_up, "compare_cpu_s": compared,
+        "print_bytes_of_4_min": len(asked[0].to_bytes()), "words_bytes_of_4_min": words[0].nbytes,
+        "peak_memory_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+    }  # fmt: skip
+
+
+def main() -> None:
+    """Measure, and write the results."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--songs", type=Path, nargs="+", required=True, metavar="FOLDER")
+    parser.add_argument("--multitracks", type=Path, nargs="*", default=[], metavar="FOLDER")
+    parser.add_argument("--pop909", type=Path, metavar="TAR")
+    parser.add_argument("--groove", type=Path, metavar="TAR")
+    parser.add_argument("--seconds", type=float, metavar="S", help="take so much of each song; default: all of it")
+    parser.add_argument("--rendered", type=int, default=60, metavar="N", help="pieces; default: %(default)s")
+    arguments = parser.parse_args()
+    result = measured(arguments)
+    folder = HERE / "results"
+    (folder / "duplicates.json").write_text(json.dumps(result, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    (folder / "duplicates.md").write_text(page(result), encoding="utf-8")
+    print(page(result))
+
+
+def measured(arguments: argparse.Namespace) -> dict[str, Any]:
+    """Return all figures."""
+    mixes: dict[str, Soundprint] = {}
+    excerpts: dict[str, Soundprint] = {}
+    copies: list[tuple[str, str, Soundprint]] = []
+    borderline: list[dict[str, Any]] = []
+    cpu_s = minutes = 0.0
+    for title, whole in decoded_songs(arguments.songs, arguments.multitracks):
+        sounds = {name: taken(audio, arguments.seconds) for name, audio in whole.items()}
+        began = time.process_time()
+        mixes[title] = soundprint(sounds["mix"])
+        cpu_s += time.process_time() - began
+        minutes += sounds["mix"].duration / 60
+        middle = max(0.0, sounds["mix"].duration / 2 - EXCERPT_S / 2)
+        excerpts[title] = soundprint(sounds["mix"].excerpt(middle, min(EXCERPT_S, sounds["mix"].duration)))
+        for name, audio in sounds.items():
+            if name != "mix":
+                borderline.append(
+                    {"song": title, "what": name, "agreement": agreement(soundprint(audio), mixes[title])}
+                )
+        with tempfile.TemporaryDirectory() as folder:
+            copies += [(title, way, soundprint(audio)) for way, audio in changed(sounds["mix"], Path(folder))]
+        print(title, flush=True)
+    pieces = list(rendered(arguments.pop909, arguments.groove, arguments.rendered)) if arguments.pop909 else []
+    titles = list(mixes)
+    shelf = Shelf([shelved(mixes[title]) for title in titles] + [shelved(one["mix"]) for _, _, one in pieces])
+    positives = [
+        {"song": title, "way": way, "agreement": agreement(sound, mixes[title]),
+         "looked_up": titles.index(title) in shelf.candidates(sound)}
+        for title, way, sound in copies
+    ]  # fmt: skip
+    negatives = {
+        "song against song": [agreement(mixes[a], mixes[b]) for a, b in itertools.combinations(titles, 2)],
+        "30 s of a song against another song": [
+            agreement(excerpts[a], mixes[b]) for a, b in itertools.permutations(titles, 2)
+        ],
+        "song against rendered piece": [agreement(one["mix"], mixes[b]) for _, _, one in pieces for b in titles],
+        "rendered against rendered, one soundfont": [
+            agreement(a["mix"], b["mix"]) for (_, _, a), (_, _, b) in itertools.combinations(pieces, 2)
+        ],
+        "drums against drums, one kit": [
+            agreement(a["drums"], b["drums"])
+            for (_, one, a), (_, other, b) in itertools.combinations(pieces, 2)
+            if one != other
+        ],
+    }
+    # The threshold in the middle of what the first half of the songs says, and what the others do at it.
+    learnt = set(titles[::2])
+    low = min(one["agreement"] for one in positives if one["song"] in learnt)
+    high = max(agreement(mixes[a], mixes[b]) for a, b in itertools.combinations(titles[::2], 2))
+    middle = (low + high) / 2
+    others = [one for one in positives if one["song"] not in learnt]
+    tested = [agreement(mixes[a], mixes[b]) for a, b in itertools.combinations(titles[1::2], 2)]
+    return {
+        "threshold": SAME,
+        "learnt": {
+            "threshold": middle, "positives_from": low, "negatives_to": high, "test_positives": len(others),
+            "test_found": sum(one["agreement"] >= middle for one in others), "test_pairs": len(tested),
+            "test_false": sum(one >= middle for one in tested),
+        },
+        "songs": titles,
+        "taken": "whole" if arguments.seconds is None else f"{arguments.seconds:g} s of each",
+        "positives": positives,
+        "negatives": {
+            name: {"pairs": len(found), "highest": max(found, default=-1.0), "false": sum(one >= SAME for one in found)}
+            for name, found in negatives.items()
+        },
+        "borderline": borderline,
+        "cost": {"print_cpu_s_a_minute": cpu_s / minutes, "minutes": minutes, **shelf_of_many([*mixes.values()])},
+        "environment": environment(),
+    }  # fmt: skip
+
+
+def page(result: dict[str, Any]) -> str:
+    """Return the results as Markdown."""
+    lines = [
+        "# One recording in two files", "",
+        "Made by `python benchmarks/duplicates.py`: what it compares is described there. Agreement is the correlation that "
+        f"four fifths of the 5 s pieces reach; from {result['threshold']:.2f} on two songs are the same recording.", "",
+        f"{len(result['songs'])} songs, {result['taken']}, each changed in {len(WAYS)} ways and compared with itself:", "",
+        "| changed | found | n | lowest agreement | found by look-up |", "|---|---|---|---|---|",
+    ]  # fmt: skip
+    for way in WAYS:
+        rows = [one for one in result["positives"] if one["way"] == way]
+        found = sum(one["agreement"] >= result["threshold"] for one in rows)
+        lowest = min(one["agreement"] for one in rows)
+        lines.append(f"| {way} | {found} | {len(rows)} | {lowest:.2f} | {sum(one['looked_up'] for one in rows)} |")
+    lines += ["", "Different songs:", "", "| pairs | taken for the same | n | highest agreement |", "|---|---|---|---|"]
+    for name, one in result["negatives"].items():
+        lines.append(f"| {name} | {one['false']} | {one['pairs']} | {one['highest']:.2f} |")
+    total_pairs = sum(one["pairs"] for one in result["negatives"].values())
+    false = sum(one["false"] for one in result["negatives"].values())
+    learnt, cost = result["learnt"], result["cost"]
+    lines += [
+        f"| **all** | **{false}** | **{total_pairs}** | |", "",
+        f"Every other song alone would put the threshold at {learnt['threshold']:.2f} (copies from "
+        f"{learnt['positives_from']:.2f}, different songs to {learnt['negatives_to']:.2f}); of the songs left out, "
+        f"{learnt['test_found']} of {learnt['test_positives']} copies are found at it and {learnt['test_false']} of "
+        f"{learnt['test_pairs']} pairs are false.", "",
+        "Borderline: parts of a multitrack against its own mix. An instrumental is a song of its own once the voice is "
+        "heard in more than a fifth of it; where it is heard in less, it is taken for the same.", "",
+        "| song | what | agreement | the same |", "|---|---|---|---|",
+    ]  # fmt: skip
+    for one in result["borderline"]:
+        same = "yes" if one["agreement"] >= result["threshold"] else "no"
+        lines.append(f"| {one['song']} | {one['what']} | {one['agreement']:.2f} | {same} |")
+    lines += [
+        "",
+        f"Cost: {cost['print_cpu_s_a_minute']:.2f} CPU s a minute of decoded sound for a print ({cost['minutes']:.0f} min). "
+        f"Of {cost['songs']} songs of 4 min: {cost['build_cpu_s']:.2f} CPU s to build the shelf, once a run, "
+        f"{cost['look_up_cpu_s']:.2f} s to look a song up, {cost['compare_cpu_s']:.3f} s for each candidate compared; "
+        f"{cost['print_bytes_of_4_min']} bytes a print and {cost['words_bytes_of_4_min']} of words in the index.", "",
+    ]  # fmt: skip
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    main()
