@@ -30,9 +30,9 @@ FEWEST_PARTS = 8
 """Parts that must agree with the whole: of about 5 s, and 8 at least."""
 NEAR_CENTS = 15
 """What lies so near the tuning is in tune with it, for the confidence; of noise, 0.3 of all does."""
-LEAST_CONFIDENCE = 0.12
+LEAST_CONFIDENCE = 0.16
 """Below this confidence a tuning is unknown (ours). Measured over 40 s of 15 songs and seven multitracks: songs have
-0.26 to 0.81, stems without drums and voice 0.23 to 0.50, drums, noise and voices 0.00 to 0.12, but for one sampled
+0.26 to 0.81, stems without drums and voice 0.23 to 0.50, drums, noise and voices 0.00 to 0.14, but for one sampled
 voice."""
 SHORTEST_S = 1.0
 """Shorter audio has no tuning: it may be one note of a glide."""
