@@ -24,8 +24,7 @@ from mashkit.audiofile import load, resample
 from mashkit.builtin.paper import PaperGenerator
 from mashkit.pipeline import Kit
 from mashkit.render import Renderer
-from mashkit.testing.signals import retuned
-from mashkit.tuner import tuning_of
+from mashkit.tuner import retuned, tuning_of
 from mashkit.tuning import sounding_distance, tuned, wrapped
 from mashkit.types import Analysis, Audio, Clip, Condition, Role
 

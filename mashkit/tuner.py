@@ -86,6 +86,23 @@ def tuning_of(audio: Audio) -> Tuning:
     return Tuning(cents, confidence, tuple(chroma))
 
 
+def retuned(audio: Audio, cents: float) -> Audio:
+    """Return ``audio`` played like a record at another speed: ``cents`` higher, and shorter by as much."""
+    import soxr
+
+    played = soxr.resample(audio.samples.T, audio.sample_rate, audio.sample_rate * 2 ** (-cents / 1200), "VHQ")
+    return Audio(np.ascontiguousarray(played.T), audio.sample_rate)
+
+
+def at_concert_pitch(audio: Audio) -> Audio:
+    """Return ``audio`` played at A = 440 Hz, for an analyzer that names keys there; as it is where names are safe.
+
+    Times in it are not those of ``audio``: by up to 3 % faster or slower.
+    """
+    cents = tuning_of(audio).cents
+    return audio if cents is None or abs(cents) <= NAMED_SAFELY else retuned(audio, -cents)
+
+
 def _steady(peaks: Peaks, frames: int) -> Peaks:
     """Return the peaks of steady tones that are not far below their frame's highest."""
     highest = np.zeros(frames)

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mashkit.timemap import TimeMap
+from mashkit.tuner import retuned as retuned  # what tests of pitch need, beside what they play
 from mashkit.types import Analysis, Audio, Key, Samples, StemSet, Times
 
 SAMPLE_RATE = 44_100
@@ -184,11 +185,3 @@ def mix(stems: StemSet) -> Audio:
     """Return the sum of the stems."""
     parts = list(stems.stems.values())
     return Audio(np.sum([part.samples for part in parts], axis=0, dtype=np.float32), parts[0].sample_rate)
-
-
-def retuned(audio: Audio, cents: float) -> Audio:
-    """Return ``audio`` played like a record at another speed: ``cents`` higher, and shorter by as much."""
-    import soxr
-
-    played = soxr.resample(audio.samples.T, audio.sample_rate, audio.sample_rate * 2 ** (-cents / 1200), "VHQ")
-    return Audio(np.ascontiguousarray(played.T), audio.sample_rate)

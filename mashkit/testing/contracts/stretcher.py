@@ -70,7 +70,7 @@ class StretcherContract(ComponentContract):
 
     @sanity
     @pytest.mark.parametrize("frequency", [220.0, 880.0])
-    @pytest.mark.parametrize("semitones", [-2.57, 0.43, -0.1])
+    @pytest.mark.parametrize("semitones", [-2.57, 0.43])
     def test_pitch_to_the_cent(self, subject: Stretcher, semitones: float, frequency: float) -> None:
         # Songs off A = 440 Hz are shifted by cents, to be in tune.
         stretched = subject.stretch(signals.tone(frequency, 4.0), semitones=semitones)
