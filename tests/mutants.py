@@ -244,6 +244,17 @@ class TestInventing(OfAnalyzers):
 
 
 @attrs.define(kw_only=True, eq=False)
+class AtConcertPitch(Wrapped):
+    def changed(self, found: Analysis, mix: Audio) -> Analysis:
+        return attrs.evolve(found, tuning=0.0)
+
+
+@caught_by("test_key_and_tuning_say_what_sounds")
+class TestAtConcertPitch(OfAnalyzers):
+    mutant = AtConcertPitch
+
+
+@attrs.define(kw_only=True, eq=False)
 class Keyless(Wrapped):
     def changed(self, found: Analysis, mix: Audio) -> Analysis:
         return attrs.evolve(found, key=None)
@@ -535,6 +546,17 @@ class Detuned(Played):
 @caught_by("test_pitch")
 class TestDetuned(OfStretchers):
     mutant = Detuned
+
+
+@attrs.define(kw_only=True, eq=False)
+class Tempered(Played):
+    def _stretch(self, audio: Audio, *, speed: float, semitones: float, frames: int) -> Audio:
+        return self.inner.stretch(audio, speed=speed, semitones=round(2 * semitones) / 2)
+
+
+@caught_by("test_pitch_to_the_cent")
+class TestTempered(OfStretchers):
+    mutant = Tempered
 
 
 @attrs.define(kw_only=True, eq=False)

@@ -20,6 +20,7 @@ NOTED = [72.0, 75.0, 80.0, 86.4, 90.0, 93.6, 96.0, 100.0, 115.2, 120.0, 125.0, 1
 """Tempi whose ratios meet the bounds 0.8, 1.2, 0.96, 1.04 and their doubles, some exactly, some but for rounding."""
 
 Facts = tuple[int, int, bool, float, bool, float]
+"""Song, tonic, whether minor, tempo, whether downbeats are known, activity."""
 
 
 def no_clip(row: int) -> Clip:
@@ -30,12 +31,14 @@ def no_row(clip_id: str) -> int | None:
     raise AssertionError("candidates are found without touching a clip")
 
 
-def table_of(facts: list[Facts]) -> ClipTable:
+def table_of(facts: list[Facts], cents: list[float] | None = None) -> ClipTable:
+    tunings = np.full(len(facts), np.nan) if cents is None else np.array(cents)
     songs, tonics, minor, tempi, downbeats, activity = zip(*facts, strict=True)
     shape = (len(facts), len(Role))
     return ClipTable(
         songs=songs, tonics=tonics, minor=minor, tempi=tempi, downbeats=downbeats, durations=np.full(len(facts), 40.0),
         activity=np.broadcast_to(np.array(activity)[:, None], shape), fetch=no_clip, row_of=no_row,
+        tunings=tunings,
     )  # fmt: skip
 
 
@@ -98,6 +101,53 @@ def test_ranges_hold_what_a_test_of_every_clip_finds(
             for row in expected:
                 ratio = clip[3] / clips[row][3]
                 assert index.speed(seed, row) == (folded(ratio) if chosen["fold_tempo"] else ratio)
+
+
+@given(
+    st.lists(st.tuples(facts, st.sampled_from([-50.0, -48.0, -34.0, -5.1, 0.0, 4.9, 12.0, 45.5, 49.9])), max_size=40),
+    options,
+    st.sampled_from([Condition.MATCHED, Condition.UNMATCHED_KEY]),
+)
+@settings(max_examples=300, deadline=None)
+def test_ranges_hold_what_a_test_of_every_clip_finds_where_songs_are_off_440(
+    clips: list[tuple[Facts, float]], chosen: dict[str, Any], condition: Condition
+) -> None:
+    if not clips:
+        return
+    index = PaperGenerator(**chosen).index(table_of([one for one, _ in clips], [cents for _, cents in clips]))
+    for seed, (clip, cents) in enumerate(clips):
+        if not index.knows(seed, condition):
+            continue
+        found = index.candidates(seed, Role.HARMONIC, condition)
+        expected = []
+        for row, (other, others_cents) in enumerate(clips):
+            # All but the key, which is set to fit.
+            if not fits(clip, (*other[:1], clip[1] if other[1] >= 0 else -1, *other[2:]), Role.PERCUSSION,
+                        Condition.MATCHED, chosen):  # fmt: skip
+                continue
+            tenths = (10 * clip[1] + round(cents / 10)) - (10 * other[1] + round(others_cents / 10))
+            tenths = (tenths + 60) % 120 - 60
+            if condition is Condition.MATCHED:
+                key_fits = abs(math.floor(tenths / 10 + 0.5)) <= chosen["max_shift"]
+                key_fits = key_fits and (other[2] == clip[2] or not chosen["same_mode"])
+            else:
+                key_fits = abs(tenths) >= 10 or chosen["mismatch"] == "literal"
+            if key_fits:
+                expected.append(row)
+        assert found.rows().tolist() == expected
+        assert sorted(found.row(number) for number in range(len(found))) == expected
+
+
+def test_in_tune_clips_are_drawn_in_the_order_they_always_were() -> None:
+    random = np.random.default_rng(4)
+    clips = [
+        (row, int(random.integers(12)), bool(random.integers(2)), float(random.uniform(80, 160)), True, 1.0)
+        for row in range(200)
+    ]
+    for cents in (None, [0.0] * 200, random.uniform(-4.9, 4.9, 200).tolist()):
+        found = PaperGenerator().index(table_of(clips, cents)).candidates(0, Role.HARMONIC, Condition.MATCHED)
+        order = [found.row(number) for number in range(len(found))]
+        assert order == sorted(order, key=lambda row: (clips[row][1], clips[row][3]))
 
 
 def nearby(value: float) -> list[float]:

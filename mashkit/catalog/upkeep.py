@@ -88,15 +88,13 @@ def edit(
 
 
 def _present(record: ClipRecord) -> dict[str, Any]:
-    """Return what a clip's analysis says, as edits."""
+    """Return what a clip's analysis says, as edits; without the tuning, which is no analyzer's finding."""
     analysis = record.clip.analysis
     present: dict[str, Any] = {}
     if analysis.key is not None:
         present["key"] = str(analysis.key)
     if analysis.tempo is not None:
         present["tempo"] = analysis.tempo
-    if analysis.tuning is not None:
-        present["tuning"] = analysis.tuning
     if analysis.downbeats is not None and len(analysis.downbeats):
         present["downbeat"] = record.clip.start + float(analysis.downbeats[0])
     if not present:

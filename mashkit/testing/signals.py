@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mashkit.timemap import TimeMap
+from mashkit.tuner import retuned as retuned  # what tests of pitch need, beside what they play
 from mashkit.types import Analysis, Audio, Key, Samples, StemSet, Times
 
 SAMPLE_RATE = 44_100

@@ -69,6 +69,16 @@ class AnalyzerContract(ComponentContract):
         assert moved == found.transposed(semitones)
 
     @sanity
+    @pytest.mark.parametrize("cents", [-45.0, 34.0])
+    def test_key_and_tuning_say_what_sounds(self, subject: Analyzer, cents: float) -> None:
+        if "key" not in subject.info.provides:
+            pytest.skip("provides no key")
+        key = Key(7, "major")
+        found = subject.analyze(signals.retuned(signals.chord_progression(key, seconds=8.0), cents))
+        assert found.key == key
+        assert found.tuning == pytest.approx(cents, abs=5.0)
+
+    @sanity
     @pytest.mark.parametrize("speed", [0.85, 1.2])
     def test_faster_clicks_have_a_faster_tempo(self, subject: Analyzer, speed: float) -> None:
         if "tempo" not in subject.info.provides:

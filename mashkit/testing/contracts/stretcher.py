@@ -69,6 +69,17 @@ class StretcherContract(ComponentContract):
         assert abs(1200 * np.log2(peak / (frequency * 2 ** (semitones / 12)))) < 15
 
     @sanity
+    @pytest.mark.parametrize("frequency", [220.0, 880.0])
+    @pytest.mark.parametrize("semitones", [-2.57, 0.43])
+    def test_pitch_to_the_cent(self, subject: Stretcher, semitones: float, frequency: float) -> None:
+        # Songs off A = 440 Hz are shifted by cents, to be in tune.
+        stretched = subject.stretch(signals.tone(frequency, 4.0), semitones=semitones)
+        middle = stretched.mono()[stretched.frames // 4 : -stretched.frames // 4]
+        spectrum = np.abs(np.fft.rfft(middle * np.hanning(len(middle)), 1 << 20))
+        peak = float(np.argmax(spectrum)) * stretched.sample_rate / (1 << 20)
+        assert abs(1200 * np.log2(peak / (frequency * 2 ** (semitones / 12)))) < 5
+
+    @sanity
     @pytest.mark.parametrize("speed", [0.8, 1.25])
     def test_the_first_attack_is_kept(self, subject: Stretcher, speed: float) -> None:
         stretched = subject.stretch(signals.click_train([0.0, 1.0], 2.0), speed=speed)

@@ -13,6 +13,7 @@ from mashkit.beats import tempo_of_beats
 from mashkit.components import ComponentInfo
 from mashkit.interfaces import Analyzer
 from mashkit.silence import is_silent
+from mashkit.tuner import at_concert_pitch
 from mashkit.types import Analysis, Audio, Key
 from mashkit_essentia import ANALYZER, backend
 
@@ -77,9 +78,12 @@ class EssentiaAnalyzer(Analyzer):
         if heard.duration < MIN_SECONDS or is_silent(heard):
             return Analysis()
         signal = heard.samples[0] / np.float32(heard.peak)
+        tonal = at_concert_pitch(heard)
         with backend.quiet():
             key_extractor = backend.algorithm("KeyExtractor", profileType=self.profile, sampleRate=SAMPLE_RATE)
-            tonic, mode, correlation = key_extractor(signal)
+            tonic, mode, correlation = key_extractor(
+                signal if tonal is heard else tonal.samples[0] / np.float32(tonal.peak)
+            )
             _, ticks, agreement, _, _ = self._beat_tracker(self.method)(signal)
             other_ticks = [] if self.method == "degara" else [self._beat_tracker("degara")(signal)[1]]
             percival = backend.algorithm("PercivalBpmEstimator", sampleRate=SAMPLE_RATE)

@@ -14,6 +14,7 @@ from mashkit.beats import tempo_of_beats
 from mashkit.components import ComponentInfo
 from mashkit.interfaces import Analyzer
 from mashkit.silence import is_silent
+from mashkit.tuner import at_concert_pitch
 from mashkit.types import Analysis, Audio, Key, Mode, Samples, Times
 from mashkit_librosa import ANALYZER
 
@@ -103,7 +104,9 @@ class LibrosaAnalyzer(Analyzer):
             return Analysis()
         signal = heard.samples[0] / np.float32(heard.peak)
 
-        key, correlation = key_of_chroma(librosa.feature.chroma_cqt(y=signal, sr=SAMPLE_RATE).mean(axis=1))
+        tonal = at_concert_pitch(heard)
+        sound = signal if tonal is heard else tonal.samples[0] / np.float32(tonal.peak)
+        key, correlation = key_of_chroma(librosa.feature.chroma_cqt(y=sound, sr=SAMPLE_RATE).mean(axis=1))
         beats = self._beats(signal)
         return Analysis(
             key=key,

@@ -17,6 +17,7 @@ from mashkit.beats import tempo_of_beats
 from mashkit.components import ComponentInfo
 from mashkit.interfaces import Analyzer
 from mashkit.silence import is_silent
+from mashkit.tuner import at_concert_pitch
 from mashkit.types import Analysis, Audio, Key, Times
 from mashkit_madmom import ANALYZER, backend, networks
 
@@ -107,7 +108,8 @@ class MadmomAnalyzer(Analyzer):
             return Analysis()
         signal = _signal(heard)
 
-        key_probability = self._key_network(signal)[0]
+        tonal = at_concert_pitch(heard)
+        key_probability = self._key_network(signal if tonal is heard else _signal(tonal))[0]
         best = int(np.argmax(key_probability))
         key = Key.parse(backend.KEY_LABELS[best])
         confidence = {"key": _probability(key_probability[best])}
