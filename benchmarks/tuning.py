@@ -12,7 +12,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,7 @@ from mashkit.audiofile import load, resample
 from mashkit.builtin.paper import PaperGenerator
 from mashkit.pipeline import Kit
 from mashkit.render import Renderer
+from mashkit.testing.mashups import Shelf
 from mashkit.tuner import retuned, tuning_of
 from mashkit.tuning import sounding_distance, tuned, wrapped
 from mashkit.types import Analysis, Audio, Clip, Condition, Role
@@ -43,33 +44,10 @@ class Piece:
     analysis: Analysis
     mix_tuning: float | None
 
-    @property
-    def clip(self) -> Clip:
-        """It as a clip; songs are told apart by name."""
-        audio = self.stems[Role.HARMONIC]
-        return Clip(
-            id=f"{self.name}{self.cents:+g}", song=self.name, title=self.name, source=self.name, start=0.0,
-            duration=audio.duration, sample_rate=audio.sample_rate, analysis=self.analysis,
-        )  # fmt: skip
 
-
-class Pieces:
-    """Where a renderer finds them."""
-
-    def __init__(self, pieces: Iterable[Piece]) -> None:
-        self._pieces = {piece.clip.id: piece for piece in pieces}
-
-    def clip(self, clip_id: str) -> Clip:
-        """Return a clip."""
-        return self._pieces[clip_id].clip
-
-    def stem(self, clip_id: str, role: Role) -> Audio:
-        """Return its stem."""
-        return self._pieces[clip_id].stems[role]
-
-    def provenance(self, clip_ids: Iterable[str]) -> Sequence[Mapping[str, Any]]:
-        """Return nothing: nobody asks."""
-        return []
+def shelved(shelf: Shelf, piece: Piece) -> Clip:
+    """Put a piece on a shelf, and return the clip it makes; songs are told apart by name."""
+    return attrs.evolve(shelf.add(f"{piece.name}{piece.cents:+g}", piece.stems, piece.analysis), song=piece.name)
 
 
 def excerpt(path: Path) -> Audio:
@@ -123,10 +101,11 @@ def measured(kit: Kit, paths: Sequence[Path]) -> dict[str, Any]:
         goal = independent(seed.stems[Role.HARMONIC])
         for one in pieces:
             generator = PaperGenerator(max_shift=6, min_speed=0.4, max_speed=2.0, fold_tempo=True, min_duration_s=5.0)
-            clips = [seed.clip, one.clip]
-            (plan,) = generator.plan(clips, count=1, condition=Condition.MATCHED, seed=1, vocal=seed.clip.id)
+            shelf = Shelf()
+            sung, played = shelved(shelf, seed), shelved(shelf, attrs.evolve(one, name=f"{one.name} played"))
+            (plan,) = generator.plan([sung, played], count=1, condition=Condition.MATCHED, seed=1, vocal=sung.id)
             layer = plan.layer(Role.HARMONIC)
-            sound = Renderer(Pieces([seed, one]), kit.stretcher).mashup(plan).layer_audio(Role.HARMONIC)
+            sound = Renderer(shelf, kit.stretcher).mashup(plan).layer_audio(Role.HARMONIC)
             base_shift = sounding_distance(base.analysis, seed.analysis)
             own_shift = sounding_distance(one.analysis, seed.analysis)
             assert base_shift is not None  # noqa: S101
