@@ -27,8 +27,8 @@ from mashkit.errors import (
     MashkitError,
     OptionError,
     PluginWarning,
-    UnknownComponent,
     Unforeseen,
+    UnknownComponent,
     UsageError,
     contained,
 )
@@ -125,10 +125,10 @@ def test_what_a_plugin_prints_is_not_data(tmp_path: Path) -> None:
 
 def test_what_a_plugin_rearranges_is_put_back(plugin: Callable[[str], Path]) -> None:
     plugin("rearranges_on_import")
-    before = os.getcwd(), locale.setlocale(locale.LC_ALL), np.geterr(), signal.getsignal(signal.SIGINT), sys.stdout
+    before = Path.cwd(), locale.setlocale(locale.LC_ALL), np.geterr(), signal.getsignal(signal.SIGINT), sys.stdout
     filters = [one for one in warnings.filters if one[0] == "error"]
     assert Registry().broken == []
-    after = os.getcwd(), locale.setlocale(locale.LC_ALL), np.geterr(), signal.getsignal(signal.SIGINT), sys.stdout
+    after = Path.cwd(), locale.setlocale(locale.LC_ALL), np.geterr(), signal.getsignal(signal.SIGINT), sys.stdout
     assert after == before
     assert [one for one in warnings.filters if one[0] == "error"] == filters
 
@@ -170,10 +170,11 @@ def test_a_listener_that_raises_hears_no_more(name: str, said: str, plugin: Call
             heard.append(event)
 
     registry.plugins.register(Listener())
-    with pytest.warns(PluginWarning, match="acme_") as told:
-        for _ in range(3):
-            registry.plugins.hook.mashkit_stage(event=EVENT)
-    assert len(told) == len(registry.notes) == 1
+    with pytest.warns(PluginWarning, match="acme_"):
+        registry.plugins.hook.mashkit_stage(event=EVENT)
+    for _ in range(2):  # a second warning would be an error here
+        registry.plugins.hook.mashkit_stage(event=EVENT)
+    assert len(registry.notes) == 1
     assert said in registry.notes[0]
     assert len(heard) == 3
 
@@ -369,7 +370,7 @@ def test_plans_whose_clips_are_not_there_are_failures_of_their_own(
     plugin: Callable[[str], Path], source: SyntheticSource
 ) -> None:
     plans = list(Kit().generator.plan(source.clips, condition="matched", count=3, seed=0))
-    strange = SyntheticSource([(Key(3, "major"), 90.0), (Key(5, "major"), 95.0)], bars=16, seed=9)
+    strange = SyntheticSource([(Key(3, "major"), 90.0), (Key(5, "major"), 95.0)], bars=16)
     there = {clip.id for clip in source.clips}
     foreign = next(
         plan for plan in Kit().generator.plan(strange.clips, condition="original", count=1, seed=0)
@@ -460,7 +461,7 @@ def test_all_that_is_missing_is_said_at_once(capsys: pytest.CaptureFixture[str],
     kit = Kit(registry=Registry(allow=["mashkit"]))
     with pytest.raises(UnknownComponent, match="mashkit-madmom is not among"):
         kit.require("analyzer")
-    with pytest.raises(UsageError, match="spleeter-torch.*madmom.*signalsmith"):
+    with pytest.raises(UsageError, match=r"spleeter-torch.*madmom.*signalsmith"):
         kit.require("separator", "analyzer", "stretcher", "generator")
 
 
