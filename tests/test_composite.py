@@ -185,13 +185,8 @@ def many() -> list[Mashup]:
     """More than Kit.score hands to a scorer at once."""
     source = SyntheticSource([(Key(0, "major"), 120.0)], bars=8)
     layers = [mk.Layer(role=role, clip_id=source.clips[0].id) for role in mk.Role]
-    return mk.Kit().mashups(
-        source,
-        [
-            mk.MashupPlan(condition=mk.Condition.ORIGINAL, layers=layers, duration_s=8 + n / 10, seed=0)
-            for n in range(20)
-        ],
-    )
+    about = {"condition": mk.Condition.ORIGINAL, "layers": layers, "seed": 0}
+    return mk.Kit().mashups(source, [mk.MashupPlan(duration_s=8 + n / 10, **about) for n in range(20)])
 
 
 def columns(many: list[Mashup]) -> tuple[dict[str, float], dict[str, float]]:
