@@ -314,6 +314,9 @@ def test_plans_drawn_before_a_generator_fails_are_used(
     assert len(mashups) == 2
     with pytest.warns(PluginWarning, match="failed to vary a plan"):
         assert [one.plan for one in kit.best_variants(mashups)] == [one.plan for one in mashups]
+    mixture = mk.Mixture(kit.generator, source.clips, mk.Recipe({mk.Condition.MATCHED: 5}), seed=0)
+    assert [plan.id for plan in mixture] == [one.plan.id for one in mashups]
+    assert "generator 'moody' failed to plan" in str(mixture.report.failure)
     nothing = Kit(generator="moody", options={"generator": {"does": does, "good": 0}})
     with pytest.raises(MashkitError, match="generator 'moody' failed to plan"):
         nothing.generate(source, count=5)  # type: ignore[arg-type]

@@ -519,7 +519,7 @@ def generate(arguments: argparse.Namespace) -> int:
         _say_report(report)
     for condition, reason in report.exhausted.items():
         _say(f"{report.drawn[condition]} of the {recipe.counts[condition]} {condition} plans asked for: {reason}")
-    missing = any(report.drawn[condition] == 0 for condition in recipe.counts)
+    missing = report.failure is not None or any(report.drawn[condition] == 0 for condition in recipe.counts)
     return PARTLY if missing else status
 
 
