@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import importlib.util
 import json
 import locale
@@ -258,6 +259,25 @@ def test_a_run_over_songs_goes_on(
     assert said.err.count("odd.flac") == 1
 
 
+def test_mash_uses_the_songs_that_can_be_used(
+    plugin: Callable[[str], Path], tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    plugin("moody")
+    plugin("listener_raises")
+    songs = made.songs(tmp_path / "songs")
+    command = ["mash", songs, "-o", tmp_path / "out", "--separator", "moody", "--analyzer", "moody"]
+    command += ["--scorer", "rank(moody,loudness)", "--top", "1", "-O", "separator.does=KeyError", "--json"]
+    assert run(*command) == 3
+    said = capfd.readouterr()
+    data = json.loads(said.out)
+    assert len(data["mashups"]) == 1
+    (failure,) = data["failures"]
+    assert failure["path"].endswith("odd.flac")
+    assert "KeyError: 'layer'" in failure["error"]
+    assert any("acme_listens" in note for note in data["notes"])
+    assert said.err.count("odd.flac") == 1
+
+
 def test_what_mashkit_did_not_foresee_is_one_songs_own(
     plugin: Callable[[str], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -466,6 +486,21 @@ def test_all_that_is_missing_is_said_at_once(capsys: pytest.CaptureFixture[str],
         kit.require("analyzer")
     with pytest.raises(UsageError, match=r"spleeter-torch.*madmom.*signalsmith"):
         kit.require("separator", "analyzer", "stretcher", "generator")
+
+
+def test_with_mashkit_alone_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = importlib.metadata.entry_points
+
+    def alone(**chosen: str) -> list[importlib.metadata.EntryPoint]:
+        return [one for one in found(**chosen) if one.dist is not None and one.dist.name == "mashkit"]
+
+    monkeypatch.setattr(importlib.metadata, "entry_points", alone)
+    with pytest.raises(UsageError) as told:
+        Kit().require("separator", "analyzer", "stretcher", "scorer", "generator")
+    assert told.value.fix == ("pip install mashkit-spleeter-torch mashkit-madmom mashkit-signalsmith mashkit-mashnet")
+    assert "no scorer" not in str(told.value)
+    with pytest.raises(UnknownComponent, match="pip install mashkit-demucs"):
+        Kit(separator="demucs").require("separator")
 
 
 # ---------------------------------------------------------------------------------------------------- doctor, plugins

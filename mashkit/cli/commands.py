@@ -365,6 +365,7 @@ def separate(arguments: argparse.Namespace) -> int:
     data = {
         "results": results,
         "failures": failures,
+        "notes": list(kit.registry.notes),
         "separator": kit.separator.described(),
         "environment": environment(),
     }
@@ -420,6 +421,7 @@ def analyze(arguments: argparse.Namespace) -> int:
     data = {
         "results": results,
         "failures": failures,
+        "notes": list(kit.registry.notes),
         "analyzer": kit.analyzer.described(),
         "environment": environment(),
     }
@@ -604,6 +606,7 @@ def score(arguments: argparse.Namespace) -> int:
     data: dict[str, Any] = {
         "scores": rows,
         "failures": _failures(catalog),
+        "notes": [*catalog.notes, *kit.registry.notes],
         "components": {kind: getattr(kit, kind).described() for kind in KINDS[:4]},
         "environment": environment(),
     }
@@ -616,10 +619,11 @@ def score(arguments: argparse.Namespace) -> int:
         _print_table(
             ("plan", "condition", "score", *parts),
             [
-                (row["plan"], row["condition"], f"{row['value']:.4f}", *(f"{row['parts'][part]:.4f}" for part in parts))
+                (row["plan"], row["condition"], f"{row['value']:.4f}",
+                 *(f"{row['parts'][part]:.4f}" if part in row["parts"] else "–" for part in parts))
                 for row in sorted(scored, key=lambda row: -float(row["value"]))
             ],
-        )
+        )  # fmt: skip
     return _status(scored, [*data["failures"], *(row for row in rows if "error" in row)])
 
 
