@@ -107,9 +107,9 @@ def _guarded(*, look: bool) -> Iterator[None]:
         yield
         return
     _here.inside = True
-    restore = [_divert_output()]
+    restore = [_divert_output(), _watch_interrupts()]
     if look:
-        restore += [_watch_interrupts(), _keep_folder(), _keep_locale(), _keep_warnings(), _keep_numpy()]
+        restore += [_keep_folder(), _keep_locale(), _keep_warnings(), _keep_numpy()]
     try:
         yield
     finally:
@@ -200,11 +200,12 @@ def _keep_numpy() -> Callable[[], object]:
 
 # ------------------------------------------------------------------------------------------------------------- output
 def _divert_output() -> Callable[[], object]:
-    """In a command, let what is printed go to standard error."""
-    if _data is None or threading.get_ident() != _data.thread:
-        return lambda: None
+    """Put standard output and error back; in a command, let what is printed go to standard error."""
     before = sys.stdout, sys.stderr
-    sys.stdout = sys.stderr
+    if _data is not None:
+        if threading.get_ident() != _data.thread:  # the stream itself knows where what it prints belongs
+            return lambda: None
+        sys.stdout = sys.stderr
 
     def back() -> None:
         sys.stdout, sys.stderr = before

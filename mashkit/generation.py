@@ -18,7 +18,7 @@ import attrs
 
 from mashkit.cliptable import ClipTable
 from mashkit.compactset import CompactSet
-from mashkit.errors import GenerationError, UsageError
+from mashkit.errors import ComponentError, GenerationError, UsageError
 from mashkit.interfaces import Executor, Generator
 from mashkit.interfaces.executor import Job, Outcome, Work
 from mashkit.interfaces.generator import Draw, Drawer, DrawingGenerator, Tally, distinct, hash_of_sound
@@ -115,6 +115,8 @@ class Report:
         How many unmatched plans fit in "key" or "tempo" by chance, and in "any" of them where they should not.
     exhausted : dict of Condition to str
         Conditions of which there are fewer plans than asked for, and why there is none, if there is none.
+    failure : str, optional
+        What the generator failed with after some plans; those are given.
     """
 
     asked: Mapping[Condition, int]
@@ -122,6 +124,7 @@ class Report:
     tallies: dict[Condition, Tally] = attrs.field(factory=dict)
     chance: dict[Condition, Counter[str]] = attrs.field(factory=dict)
     exhausted: dict[Condition, str] = attrs.field(factory=dict)
+    failure: str | None = None
 
     @property
     def chance_share(self) -> float | None:
@@ -145,6 +148,7 @@ class Report:
                 for condition, asked in self.asked.items()
             },
             "chance_share_of_negatives": self.chance_share,
+            "failure": self.failure,
         }
 
 
@@ -204,8 +208,17 @@ class Mixture:
         )
 
     def __iter__(self) -> Iterator[MashupPlan]:
-        with contextlib.closing(self._generator.backend_items("plan", self._plans)) as plans:
-            yield from plans
+        report = self.report
+        try:
+            with contextlib.closing(self._generator.backend_items("plan", self._plans)) as plans:
+                yield from plans
+        except ComponentError as error:
+            if not report.drawn.total():
+                raise
+            report.failure = str(error)
+            for condition, asked in report.asked.items():
+                if report.drawn[condition] < asked:
+                    report.exhausted.setdefault(condition, report.failure)
 
     def _plans(self) -> Iterator[MashupPlan]:
         report, wanted = self.report, self._recipe.counts

@@ -217,7 +217,7 @@ def test_no_two_compatible_songs(demo_songs: Path, tmp_path: Path, capsys: pytes
         (["mash", "SONGS", "-o", "FILE/out"], 1, "cannot write"),
         (["mash", "SONGS"], 2, "-o"),
         (["mash", "SONGS", "-o", "OUT", "--condition", "odd"], 2, "odd"),
-        (["mash", "SONGS", "-o", "OUT", "--scorer", "amv"], 1, "did you mean 'amu'"),
+        (["mash", "SONGS", "-o", "OUT", "--scorer", "amv"], 2, "did you mean 'amu'"),
         (["mash", "SONGS", "-o", "OUT", "-O", "scorer=1"], 2, "-O stretcher.cheaper=true"),
         (["mash", "SONGS", "-o", "OUT", "-O", "stretcher.chaeper=true"], 2, "did you mean 'cheaper'"),
         (["mash", "SONGS", "-o", "OUT", "--clip-length", "5"], 2, "25 to 60"),

@@ -13,8 +13,9 @@ import pytest
 import mashkit as mk
 from mashkit.catalog.adding import spec_of
 from mashkit.cli import main
-from mashkit.composite import CachedAnalyzer, CachedScorer, EnsembleScorer
+from mashkit.composite import CachedAnalyzer, CachedScorer, EnsembleScorer, StandingScorer, ranks, z_scores
 from mashkit.errors import OptionError, UnknownComponent, UsageError
+from mashkit.pipeline import SCORE_BATCH
 from mashkit.registry import Registry
 from mashkit.render import Mashup
 from mashkit.testing import AnalyzerContract, ScorerContract, signals
@@ -42,6 +43,20 @@ class TestEnsembleScorer(ScorerContract):
     @classmethod
     def create(cls) -> mk.Scorer:
         scorer = Registry().create("scorer", "amu+0.5*amu-2021")
+        assert isinstance(scorer, mk.Scorer)
+        return scorer
+
+    @classmethod
+    def registered(cls):  # type: ignore[no-untyped-def]
+        return attrs.evolve(super().registered(), info=cls.create().info)
+
+
+class TestStandingScorer(ScorerContract):
+    component = "amu"
+
+    @classmethod
+    def create(cls) -> mk.Scorer:
+        scorer = Registry().create("scorer", "rank(amu,amu-2021)")
         assert isinstance(scorer, mk.Scorer)
         return scorer
 
@@ -105,6 +120,16 @@ def test_a_composite_can_be_made_again_in_another_process() -> None:
         ("stretcher", "cached:signalsmith", {}, UsageError, "made of others"),
         ("scorer", "amu+amu-2021", {"tiv.x": 1}, OptionError, "none of amu, amu-2021"),
         ("scorer", "amu+amu-2021", {"amu.nothing": 1}, OptionError, "nothing"),
+        ("scorer", "rank()", {}, UsageError, "made of others"),
+        ("scorer", "rank(amu,amu)", {}, UsageError, "made of others"),
+        ("scorer", "rank(amu,z(tiv))", {}, UsageError, "made of others"),
+        ("scorer", "rank(amu)+tiv", {}, UsageError, "made of others"),
+        ("scorer", "median(amu,tiv)", {}, UsageError, "made of others"),
+        ("scorer", "rank(0*amu,tiv)", {}, UsageError, "above 0"),
+        ("scorer", "z(amu,nobody)", {}, UnknownComponent, "nobody"),
+        ("scorer", "z(amu,tiv)", {"amu.nothing": 1}, OptionError, "nothing"),
+        ("scorer", "cached:rank(amu,tiv)", {}, UsageError, "cannot be kept"),
+        ("analyzer", "rank(madmom,librosa)", {}, UsageError, "made of others"),
     ],
 )
 def test_what_makes_no_composite(kind: str, name: str, options: dict, error: type[Exception], said: str) -> None:
@@ -141,6 +166,129 @@ def test_probabilities_stay_probabilities(mashups: list[Mashup]) -> None:
     parts = {"a": Half(value=1.0), "b": Half(value=0.2)}
     scorer = EnsembleScorer(name="a+3*b", parts=parts, weights_of={"a": 1.0, "b": 3.0})
     assert {(score.scale, round(score.value, 9)) for score in scorer.score(mashups)} == {("probability", 0.4)}
+
+
+# ------------------------------------------------------------------------------------------------- ranks and z-scores
+@attrs.define(kw_only=True, eq=False)
+class Column(mk.Scorer):
+    """Gives each plan the value it is told; fails at those it knows nothing of."""
+
+    info = mk.ComponentInfo(name="column", target="x:X", summary="s", provides=["x"], code_license="MIT")
+    values: dict[str, float] = attrs.field(factory=dict)
+
+    def _score(self, mashups: Sequence[Mashup]) -> list[Score]:
+        return [Score(self.values[mashup.plan.id]) for mashup in mashups]
+
+
+@pytest.fixture(scope="module")
+def many() -> list[Mashup]:
+    """More than Kit.score hands to a scorer at once."""
+    source = SyntheticSource([(Key(0, "major"), 120.0)], bars=8)
+    layers = [mk.Layer(role=role, clip_id=source.clips[0].id) for role in mk.Role]
+    about = {"condition": mk.Condition.ORIGINAL, "layers": layers, "seed": 0}
+    return mk.Kit().mashups(source, [mk.MashupPlan(duration_s=8 + n / 10, **about) for n in range(20)])
+
+
+def columns(many: list[Mashup]) -> tuple[dict[str, float], dict[str, float]]:
+    """A part of wide spread, and one of narrow spread with another opinion."""
+    draw = np.random.default_rng(5)
+    plans = [mashup.plan.id for mashup in many]
+    wide, narrow = draw.normal(0, 100, len(plans)), draw.normal(0.5, 0.01, len(plans))
+    return dict(zip(plans, wide.tolist(), strict=True)), dict(zip(plans, narrow.tolist(), strict=True))
+
+
+def standing(how: str, **parts: dict[str, float]) -> StandingScorer:
+    scorers = {name: Column(values=values) for name, values in parts.items()}
+    return StandingScorer(name=f"{how}(…)", how=how, parts=scorers, weights_of=dict.fromkeys(parts, 1.0))
+
+
+def values(scorer: mk.Scorer, mashups: list[Mashup]) -> list[float]:
+    results = mk.Kit(scorer=scorer).score(mashups)
+    assert all(isinstance(one, Score) for one in results)
+    return [one.value for one in results if isinstance(one, Score)]
+
+
+def order(scores: Sequence[float]) -> list[int]:
+    return np.argsort(scores, kind="stable").tolist()
+
+
+def test_a_sum_is_its_widest_part_and_ranks_hear_both(many: list[Mashup]) -> None:
+    wide, narrow = columns(many)
+    alone = values(Column(values=wide), many)
+    total = EnsembleScorer(
+        name="w+n", parts={"w": Column(values=wide), "n": Column(values=narrow)}, weights_of={"w": 1.0, "n": 1.0}
+    )
+    assert order(values(total, many)) == order(alone)
+    for how in ("rank", "z"):
+        both = values(standing(how, w=wide, n=narrow), many)
+        # Either part has its say, and none more than the other.
+        by_wide, by_narrow = (np.corrcoef(both, list(part.values()))[0, 1] for part in (wide, narrow))
+        assert by_wide > 0.4
+        assert abs(by_wide - by_narrow) < 0.15
+
+
+def test_rescaling_a_part_changes_nothing(many: list[Mashup]) -> None:
+    wide, narrow = columns(many)
+    ranks, z = values(standing("rank", w=wide, n=narrow), many), values(standing("z", w=wide, n=narrow), many)
+    grown = {plan: float(np.exp(value / 50)) for plan, value in wide.items()}
+    assert values(standing("rank", w=grown, n=narrow), many) == ranks
+    for scale, offset in ((1e-9, 0.0), (1e6, -3e7), (0.3, 1e4)):
+        affine = {plan: scale * value + offset for plan, value in narrow.items()}
+        assert values(standing("z", w=wide, n=affine), many) == pytest.approx(z, abs=1e-6)
+    # A fall is no rise.
+    falling = {plan: -value for plan, value in narrow.items()}
+    assert values(standing("rank", n=falling), many) == pytest.approx(
+        [1 - one for one in values(standing("rank", n=narrow), many)]
+    )
+
+
+@pytest.mark.parametrize("how", ["rank", "z"])
+def test_batches_and_order_do_not_matter(how: str, many: list[Mashup]) -> None:
+    wide, narrow = columns(many)
+    scorer = standing(how, w=wide, n=narrow)
+    assert len(many) > SCORE_BATCH
+    at_once = [score.value for score in scorer.score(many)]
+    assert values(scorer, many) == at_once
+    assert values(scorer, many[::-1])[::-1] == at_once
+    shuffled = np.random.default_rng(0).permutation(len(many)).tolist()
+    assert [values(scorer, [many[n] for n in shuffled])[shuffled.index(n)] for n in range(len(many))] == at_once
+
+
+def test_what_stands_alone_or_among_equals(many: list[Mashup]) -> None:
+    wide, _ = columns(many)
+    same = dict.fromkeys(wide, 0.1 + 0.2)
+    assert values(standing("rank", w=wide), many[:1]) == [0.5]
+    assert values(standing("z", w=wide), many[:1]) == [0.0]
+    assert set(values(standing("rank", w=same), many)) == {0.5}
+    assert set(values(standing("z", w=same), many)) == {0.0}
+    assert ranks([3.0, 1.0, 1.0, 2.0]) == pytest.approx([1.0, 1 / 6, 1 / 6, 2 / 3])
+    assert z_scores([1.0, 3.0]) == pytest.approx([-1.0, 1.0])
+    assert z_scores([1e300, -1e300]) == pytest.approx([1.0, -1.0])
+
+
+def test_one_that_cannot_be_measured_is_left_out_of_the_comparison(many: list[Mashup]) -> None:
+    wide, narrow = columns(many)
+    lost = many[7].plan.id
+    scorer = standing("rank", w={plan: value for plan, value in wide.items() if plan != lost}, n=narrow)
+    results = mk.Kit(scorer=scorer).score(many)
+    assert [number for number, one in enumerate(results) if not isinstance(one, Score)] == [7]
+    rest = values(standing("rank", w=wide, n=narrow), [*many[:7], *many[8:]])
+    assert [one.value for one in results if isinstance(one, Score)] == rest
+
+
+def test_standings_by_name(mashups: list[Mashup]) -> None:
+    registry = Registry()
+    both = registry.create("scorer", "rank(amu, 3*amu-2021)")
+    first, second = (registry.create("scorer", name) for name in ("amu", "amu-2021"))
+    one, other = ([score.value for score in part.score(mashups)] for part in (first, second))  # type: ignore[attr-defined]
+    due = [(a + 3 * b) / 4 for a, b in zip(ranks(one), ranks(other), strict=True)]
+    scores = both.score(mashups)  # type: ignore[attr-defined]
+    assert [score.value for score in scores] == pytest.approx(due)
+    assert [score.parts["amu"] for score in scores] == one
+    assert all(set(score.parts) <= both.info.provides for score in scores)
+    assert registry.create("scorer", *spec_of(both)).fingerprint() == both.fingerprint()  # type: ignore[misc]
+    kept = registry.create("scorer", "z(cached:amu,tiv)")
+    assert {part["name"] for part in kept.describe()["parts"]} == {"cached:amu", "tiv"}
 
 
 def test_scores_are_computed_once(mashups: list[Mashup], tmp_path: Path) -> None:

@@ -72,8 +72,7 @@ def serve(connection: Connection) -> None:
     try:
         with stopwatch() as loading:
             component = registry.create(assignment.kind, assignment.component, assignment.options)
-            # What plain data there is: it goes into a file.
-            described = json.loads(json.dumps(component.describe(), default=str))
+            described = component.described()
     except ComponentUnavailable as error:
         connection.send({"status": UNAVAILABLE, "reason": str(error)})
         return

@@ -516,7 +516,7 @@ def separate(arguments: argparse.Namespace) -> int:
     data = {
         "results": results,
         "failures": failures,
-        "notes": files.notes,
+        "notes": [*files.notes, *kit.registry.notes],
         "separator": kit.separator.described(),
         "environment": environment(),
     }
@@ -564,7 +564,7 @@ def analyze(arguments: argparse.Namespace) -> int:
     data = {
         "results": results,
         "failures": failures,
-        "notes": files.notes,
+        "notes": [*files.notes, *kit.registry.notes],
         "analyzer": kit.analyzer.described(),
         "environment": environment(),
     }
@@ -686,7 +686,7 @@ def generate(arguments: argparse.Namespace) -> int:
         _say_report(report)
     for condition, reason in report.exhausted.items():
         _say(f"{report.drawn[condition]} of the {recipe.counts[condition]} {condition} plans asked for: {reason}")
-    missing = any(report.drawn[condition] == 0 for condition in recipe.counts)
+    missing = report.failure is not None or any(report.drawn[condition] == 0 for condition in recipe.counts)
     return PARTLY if missing else status
 
 
@@ -813,7 +813,7 @@ def score(arguments: argparse.Namespace) -> int:
     data: dict[str, Any] = {
         "scores": rows,
         "failures": _failures(catalog),
-        "notes": catalog.notes,
+        "notes": [*catalog.notes, *kit.registry.notes],
         "components": {kind: getattr(kit, kind).described() for kind in KINDS[:4]},
         "environment": environment(),
     }
@@ -826,10 +826,11 @@ def score(arguments: argparse.Namespace) -> int:
         _print_table(
             ("plan", "condition", "score", *parts),
             [
-                (row["plan"], row["condition"], f"{row['value']:.4f}", *(f"{row['parts'][part]:.4f}" for part in parts))
+                (row["plan"], row["condition"], f"{row['value']:.4f}",
+                 *(f"{row['parts'][part]:.4f}" if part in row["parts"] else "–" for part in parts))
                 for row in sorted(scored, key=lambda row: -float(row["value"]))
             ],
-        )
+        )  # fmt: skip
     return _status(scored, [*data["failures"], *(row for row in rows if "error" in row)])
 
 
