@@ -357,6 +357,11 @@ class Role(enum.StrEnum):
     PERCUSSION = "percussion"
 
 
+def as_roles(roles: Iterable[Role]) -> frozenset[Role]:
+    """Convert a field (attrs)."""
+    return frozenset(roles)
+
+
 ROLE_STEMS: Mapping[Role, tuple[str, ...]] = FrozenMapping(
     {
         Role.VOCAL: ("vocals",),
@@ -472,7 +477,7 @@ class Clip:
     entry: Mapping[Role, float] = attrs.field(factory=dict, converter=frozen_mapping)
     label: str = ""
     edited: tuple[str, ...] = attrs.field(default=(), converter=as_tuple)
-    lacks: frozenset[Role] = attrs.field(default=frozenset(), converter=frozenset)
+    lacks: frozenset[Role] = attrs.field(default=frozenset(), converter=as_roles)
 
     @property
     def roles(self) -> tuple[Role, ...]:
