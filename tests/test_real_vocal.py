@@ -360,7 +360,7 @@ def _clip(number: int, key: str | None = "C major", tempo: float | None = 120.0,
         ([{}, {"key": "F# major"}], "semitones apart", "max_shift (now 3; 6 would do)", "min_speed"),
         ([{}, {"tempo": 70.0}], "too far apart in tempo", "min_speed/max_speed", "max_shift"),
         ([{"duration": 20.0}, {"duration": 20.0}], "20.0 s at most", "--clip-length", "widen"),
-        ([{}, {"lacks": {Role.HARMONIC, Role.PERCUSSION}}], "only the vocal's own song", "add songs", "widen"),
+        ([{"lacks": {Role.HARMONIC, Role.PERCUSSION}}] * 2, "does the harmonic stem sound", "with harmony", "widen"),
     ],
 )
 def test_the_way_out_follows_from_the_cause(clips: list[dict[str, Any]], problem: str, fix: str, not_fix: str) -> None:
