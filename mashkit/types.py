@@ -489,9 +489,12 @@ class Clip:
         for field in fields:
             value = getattr(self.analysis, field)
             if value is None or (field in ("beats", "downbeats") and len(value) == 0):
+                alone = self.lacks >= {Role.HARMONIC, Role.PERCUSSION}
                 raise AnalysisError(
                     f"{self.source}: clip {self.id} has no {field}",
-                    f"use an analyzer that provides {field}, or music in which it can be found",
+                    "say it with --vocal-key, --vocal-bpm and --vocal-downbeat: nothing guesses it of a voice alone"
+                    if alone
+                    else f"use an analyzer that provides {field} (`mashkit plugins`), or set it with `mashkit db edit`",
                 )
 
 
