@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 
 import numpy as np
+import numpy.typing as npt
 
 from mashkit.silence import SILENCE_DB, loudest_second_db
 from mashkit.types import Audio, Samples
@@ -90,8 +91,8 @@ def complaints(audio: Audio) -> list[str]:
     if level < QUIET_DB:
         found.append(f"is very quiet: even its loudest second has {_db(level)}; it was made louder to be heard")
     if audio.channels == 2:
-        powers = [float(np.mean(np.square(one, dtype=np.float64))) for one in audio.samples]
-        for name, power, other in (("left", *powers), ("right", *reversed(powers))):
+        left, right = (float(np.mean(np.square(one, dtype=np.float64))) for one in audio.samples)
+        for name, power, other in (("left", left, right), ("right", right, left)):
             if power < other * 10 ** (-DEAD_DB / 10):
                 found.append(f"has no sound in its {name} channel")
     if channels_cancel(audio):
@@ -119,7 +120,7 @@ def _clipped_share(audio: Audio) -> float:
     peak = audio.peak
     if peak == 0 or audio.frames < 3:
         return 0.0
-    at_top: np.typing.NDArray[np.bool_] = np.abs(audio.samples) >= np.float32(0.999 * peak)
+    at_top: npt.NDArray[np.bool_] = np.abs(audio.samples) >= np.float32(0.999 * peak)
     return float(np.mean(at_top[:, 2:] & at_top[:, 1:-1] & at_top[:, :-2]))
 
 

@@ -378,6 +378,11 @@ class Role(enum.StrEnum):
     PERCUSSION = "percussion"
 
 
+def as_roles(roles: Iterable[Role]) -> frozenset[Role]:
+    """Convert a field (attrs)."""
+    return frozenset(roles)
+
+
 ROLE_STEMS: Mapping[Role, tuple[str, ...]] = FrozenMapping(
     {
         Role.VOCAL: ("vocals",),
@@ -493,7 +498,7 @@ class Clip:
     entry: Mapping[Role, float] = attrs.field(factory=dict, converter=frozen_mapping)
     label: str = ""
     edited: tuple[str, ...] = attrs.field(default=(), converter=as_tuple)
-    lacks: frozenset[Role] = attrs.field(default=frozenset(), converter=frozenset)
+    lacks: frozenset[Role] = attrs.field(default=frozenset(), converter=as_roles)
 
     @property
     def roles(self) -> tuple[Role, ...]:
@@ -505,9 +510,12 @@ class Clip:
         for field in fields:
             value = getattr(self.analysis, field)
             if value is None or (field in ("beats", "downbeats") and len(value) == 0):
+                alone = self.lacks >= {Role.HARMONIC, Role.PERCUSSION}
                 raise AnalysisError(
                     f"{self.source}: clip {self.id} has no {field}",
-                    f"use an analyzer that provides {field}, or music in which it can be found",
+                    "say it with --vocal-key, --vocal-bpm and --vocal-downbeat: nothing guesses it of a voice alone"
+                    if alone
+                    else f"use an analyzer that provides {field} (`mashkit plugins`), or set it with `mashkit db edit`",
                 )
 
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
+import hashlib
 import importlib.util
 import itertools
 import json
+import sqlite3
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -22,7 +25,7 @@ from mashkit.audiofile import load, save
 from mashkit.catalog import Catalog
 from mashkit.catalog.database import MashupDB
 from mashkit.catalog.excerpts import SAMPLE_RATE, SHORTEST_S, Excerpt, ExcerptPolicy
-from mashkit.catalog.ingest import entry, is_voice_alone, loudness, sounding
+from mashkit.catalog.ingest import FIGURES, Keys, SongFacts, entry, is_voice_alone, loudness, sounding
 from mashkit.catalog.lone import INSTRUMENTAL, VOICE, describe_lone
 from mashkit.catalog.protocols import create_protocol
 from mashkit.catalog.protocols.roles import holds_by_name
@@ -225,6 +228,30 @@ def test_quiet_music_is_no_silence(level: float) -> None:
     assert SILENCE_DB < -75
 
 
+def test_a_database_of_schema_2_is_looked_into_once_and_separated_never(tmp_path: Path) -> None:
+    save(tmp_path / "song.flac", signals.tone(220.0, 30.0, amplitude=0.6))
+    before = catalog_of(tmp_path, tmp_path / "song.flac").clips
+    with contextlib.closing(sqlite3.connect(tmp_path / "cache" / "index.sqlite")) as database, database:
+        for column in ("holds", "sound"):
+            database.execute(f"ALTER TABLE songs DROP COLUMN {column}")
+        database.execute("PRAGMA user_version = 2")
+    separator = Shares()
+    assert catalog_of(tmp_path, tmp_path / "song.flac", separator=separator).clips == before
+    assert separator.heard == []
+    with MashupDB(tmp_path / "cache", write=False) as opened:
+        ((sound,),) = opened.rows("SELECT sound FROM songs")
+    assert json.loads(sound)["peak"] == pytest.approx(0.6, abs=1e-3)
+
+
+def test_stems_of_an_unusual_level_have_keys_of_their_own() -> None:
+    keys, song = Keys("separator", "analyzer"), Song(path=Path("a.wav"), title="a")
+    old, usual, quiet = (SongFacts("f", 44_100, 2, 1, 30.0, peak=peak) for peak in (None, 0.9, 0.01))
+    excerpt = Excerpt(0.0, 30.0)
+    assert keys.stems(song, old, excerpt) == keys.stems(song, usual, excerpt) != keys.stems(song, quiet, excerpt)
+    whole = ["stems", "f", 44_100, 0.0, 30.0, FIGURES, "separator", []]  # as it was before levels counted
+    assert keys.stems(song, usual, excerpt) == hashlib.sha256(json.dumps(whole).encode()).hexdigest()
+
+
 # ------------------------------------------------------------------------------------------------ levels and channels
 @pytest.mark.parametrize("peak", [1e-7, 1e-3, 0.06, 0.44, 1.3, 8.0, 1e4])
 def test_a_separator_hears_a_usual_level_and_its_stems_have_the_mixs(peak: float) -> None:
@@ -333,7 +360,7 @@ def _clip(number: int, key: str | None = "C major", tempo: float | None = 120.0,
         ([{}, {"key": "F# major"}], "semitones apart", "max_shift (now 3; 6 would do)", "min_speed"),
         ([{}, {"tempo": 70.0}], "too far apart in tempo", "min_speed/max_speed", "max_shift"),
         ([{"duration": 20.0}, {"duration": 20.0}], "20.0 s at most", "--clip-length", "widen"),
-        ([{}, {"lacks": {Role.HARMONIC, Role.PERCUSSION}}], "only the vocal's own song", "add songs", "widen"),
+        ([{"lacks": {Role.HARMONIC, Role.PERCUSSION}}] * 2, "does the harmonic stem sound", "with harmony", "widen"),
     ],
 )
 def test_the_way_out_follows_from_the_cause(clips: list[dict[str, Any]], problem: str, fix: str, not_fix: str) -> None:

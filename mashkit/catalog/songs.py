@@ -16,7 +16,7 @@ from mashkit.catalog.scanning import Found, Scan, given_paths
 from mashkit.errors import AudioFileError
 from mashkit.models import sha256_of
 from mashkit.paths import path_text, printable
-from mashkit.types import Analysis, Role, frozen_mapping
+from mashkit.types import Analysis, Role, as_roles, frozen_mapping
 
 _GENERIC_NAMES = frozenset({"audio", "mix", "mixture", "song", "track"})
 """File names that say nothing: the folder's name is the title then."""
@@ -56,7 +56,7 @@ class Song:
     excerpts: tuple[Excerpt, ...] | None = None
     known: Analysis | None = None
     source: Mapping[str, str] = attrs.field(factory=dict, converter=frozen_mapping)
-    holds: frozenset[Role] = attrs.field(default=frozenset(Role), converter=frozenset)
+    holds: frozenset[Role] = attrs.field(default=frozenset(Role), converter=as_roles)
 
     @property
     def has_mix(self) -> bool:

@@ -357,7 +357,10 @@ def mash(arguments: argparse.Namespace) -> int:
         )  # fmt: skip
         _say(f"listen: {arguments.output / 'index.html'}")
     if len(best) < arguments.top:
-        _say(f"only {len(best)} of the {arguments.top} mashups asked for exist; --per-vocal or more songs give more")
+        left_out = len({one.plan.id for one in mashups}) - len(best)
+        more = "--per-vocal" if per_vocal is not None and left_out else "more songs"
+        why = f"; {left_out} more were drawn, which sing of the same songs or could not be scored" if left_out else ""
+        _say(f"only {len(best)} of the {arguments.top} mashups asked for exist{why}; {more} would give more")
     return PARTLY if failures else DONE
 
 
