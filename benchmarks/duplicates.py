@@ -38,10 +38,10 @@ from mashkit.types import Audio, Role
 HERE = Path(__file__).parent
 FASTER, SLOWER = "asetrate=44541,aresample=44100", "asetrate=43659,aresample=44100"
 WAYS: dict[str, tuple[str, list[str]]] = {
-    "mp3 64 kbit/s": ("mp3", ["-b:a", "64k"]),
-    "mp3 192 kbit/s": ("mp3", ["-b:a", "192k"]),
+    "mp3 64 kbps": ("mp3", ["-b:a", "64k"]),
+    "mp3 192 kbps": ("mp3", ["-b:a", "192k"]),
     "ogg": ("ogg", ["-c:a", "libvorbis", "-q:a", "3"]),
-    "opus 64 kbit/s": ("opus", ["-c:a", "libopus", "-b:a", "64k"]),
+    "opus 64 kbps": ("opus", ["-c:a", "libopus", "-b:a", "64k"]),
     "flac 48 kHz, −3 dB": ("flac", ["-ar", "48000", "-af", "volume=-3dB"]),
     "22.05 kHz": ("wav", ["-ar", "22050"]),
     "0.5 s padding, ends trimmed": (
@@ -57,7 +57,7 @@ WAYS: dict[str, tuple[str, list[str]]] = {
     "−30 dB": ("flac", ["-af", "volume=-30dB"]),
     "clipped by 12 dB": ("wav", ["-af", "volume=12dB"]),
     "30 s of it": ("flac", ["-ss", "11.37", "-t", "30"]),
-    "1 % faster, mono, mp3 48 kbit/s": ("mp3", ["-af", FASTER, "-ac", "1", "-b:a", "48k"]),
+    "1 % faster, mono, mp3 48 kbps": ("mp3", ["-af", FASTER, "-ac", "1", "-b:a", "48k"]),
 }
 EXCERPT_S = 30.0
 ASKED = 10_000
@@ -97,12 +97,17 @@ def total(stems: Sequence[Audio]) -> Audio:
 
 
 def changed(audio: Audio, folder: Path) -> Iterator[tuple[str, Audio]]:
-    """Yield a sound changed in every way."""
-    whole = folder / "whole.wav"
-    save(whole, resample(audio, 44_100))  # the speed is changed by saying another rate
+    """Yield a sound as it is (way ""), then changed in every way; what is in the folder already is not made again."""
+    folder.mkdir(parents=True, exist_ok=True)
+    whole = folder / "whole.flac"
+    if not whole.exists():
+        save(whole, resample(audio, 44_100))  # the speed is changed by saying another rate
+    yield "", load(whole)
     for way, (suffix, options) in WAYS.items():
-        made = folder / f"made.{suffix}"
-        subprocess.run(["ffmpeg", "-nostdin", "-v", "error", "-y", "-i", whole, *options, made], check=True)  # noqa: S603, S607
+        made = folder / f"{way}.{suffix}"
+        if not made.exists():
+            command = ["ffmpeg", "-nostdin", "-v", "error", "-y", "-i", whole, *options, made]
+            subprocess.run(command, check=True)  # noqa: S603
         yield way, load(made)
 
 
@@ -166,6 +171,9 @@ def main() -> None:
     parser.add_argument("--pop909", type=Path, metavar="TAR")
     parser.add_argument("--groove", type=Path, metavar="TAR")
     parser.add_argument("--seconds", type=float, metavar="S", help="take so much of each song; default: all of it")
+    parser.add_argument(
+        "--made", type=Path, metavar="FOLDER", help="keep the changed sounds there, and use those there"
+    )
     parser.add_argument("--rendered", type=int, default=60, metavar="N", help="pieces; default: %(default)s")
     arguments = parser.parse_args()
     result = measured(arguments)
@@ -195,16 +203,20 @@ def measured(arguments: argparse.Namespace) -> dict[str, Any]:
                 borderline.append(
                     {"song": title, "what": name, "agreement": agreement(soundprint(audio), mixes[title])}
                 )
-        with tempfile.TemporaryDirectory() as folder:
-            copies += [(title, way, soundprint(audio)) for way, audio in changed(sounds["mix"], Path(folder))]
+        with tempfile.TemporaryDirectory() as temporary:
+            folder = (arguments.made or Path(temporary)) / title
+            for way, audio in changed(sounds["mix"], folder):
+                copies.append((title, way, soundprint(audio)))
         print(title, flush=True)
     pieces = list(rendered(arguments.pop909, arguments.groove, arguments.rendered)) if arguments.pop909 else []
     titles = list(mixes)
-    shelf = Shelf([shelved(mixes[title]) for title in titles] + [shelved(one["mix"]) for _, _, one in pieces])
+    originals = {title: sound for title, way, sound in copies if not way}
+    sounds_there = [*(originals[title] for title in titles), *(one["mix"] for _, _, one in pieces)]
+    shelf = Shelf([shelved(one) for one in sounds_there])
     positives = [
-        {"song": title, "way": way, "agreement": agreement(sound, mixes[title]),
+        {"song": title, "way": way, "agreement": agreement(sound, originals[title]),
          "looked_up": titles.index(title) in shelf.candidates(sound)}
-        for title, way, sound in copies
+        for title, way, sound in copies if way
     ]  # fmt: skip
     negatives = {
         "song against song": [agreement(mixes[a], mixes[b]) for a, b in itertools.combinations(titles, 2)],
@@ -252,9 +264,9 @@ def page(result: dict[str, Any]) -> str:
     """Return the results as Markdown."""
     lines = [
         "# One recording in two files", "",
-        "Made by `python benchmarks/duplicates.py`: what it compares is described there. Agreement is the correlation that "
-        f"four fifths of the 5 s pieces reach; from {result['threshold']:.2f} on two songs are the same recording.", "",
-        f"{len(result['songs'])} songs, {result['taken']}, each changed in {len(WAYS)} ways and compared with itself:", "",
+        "Made by `python benchmarks/duplicates.py`: what it compares is described there. Agreement is the correlation "
+        f"that four fifths of the 5 s pieces reach; from {result['threshold']:.2f} on two songs are the same.", "",
+        f"{len(result['songs'])} songs, {result['taken']}, changed in {len(WAYS)} ways, compared with themselves:", "",
         "| changed | found | n | lowest agreement | found by look-up |", "|---|---|---|---|---|",
     ]  # fmt: skip
     for way in WAYS:
@@ -283,8 +295,8 @@ def page(result: dict[str, Any]) -> str:
         lines.append(f"| {one['song']} | {one['what']} | {one['agreement']:.2f} | {same} |")
     lines += [
         "",
-        f"Cost: {cost['print_cpu_s_a_minute']:.2f} CPU s a minute of decoded sound for a print ({cost['minutes']:.0f} min). "
-        f"Of {cost['songs']} songs of 4 min: {cost['build_cpu_s']:.2f} CPU s to build the shelf, once a run, "
+        f"Cost: {cost['print_cpu_s_a_minute']:.2f} CPU s a minute of decoded sound for a print ({cost['minutes']:.0f} "
+        f"min). Of {cost['songs']} songs of 4 min: {cost['build_cpu_s']:.2f} CPU s to build the shelf, once a run, "
         f"{cost['look_up_cpu_s']:.2f} s to look a song up, {cost['compare_cpu_s']:.3f} s for each candidate compared; "
         f"{cost['print_bytes_of_4_min']} bytes a print and {cost['words_bytes_of_4_min']} of words in the index.", "",
     ]  # fmt: skip

@@ -76,6 +76,8 @@ VOTING = 0.04
 """Share of the shorter recording's words that must speak for one alignment: of the same recording 15 % and more do,
 clipped or a per cent faster; of songs that only share a soundfont, up to 5 % (``benchmarks/duplicates.py``)."""
 MOST_CANDIDATES = 8
+BLOCK = 4_096
+"""Steps that are looked up at once: 7 minutes."""
 COMMON = 16
 """A word so many times as frequent as the mean says little, and is passed over."""
 
@@ -336,10 +338,22 @@ class Shelf:
         At most :data:`MOST_CANDIDATES`; among equals the first.
         """
         words = print_.words
+        shares = np.zeros(len(self._lengths))
+        # Of an hour all equal words at once would not fit: it is asked for in parts, and a song may lie in two of them.
+        for first in range(0, len(words), BLOCK):
+            block = words[max(0, min(first, len(words) - BLOCK)) :][:BLOCK]
+            shorter = np.minimum(self._lengths, len(block) / WORD_EVERY)
+            shares = np.maximum(shares, self._votes(block) / np.maximum(shorter, 1))
+        likely = np.flatnonzero(shares > VOTING)
+        return [int(one) for one in likely[np.argsort(-shares[likely], kind="stable")][:MOST_CANDIDATES]]
+
+    def _votes(self, words: npt.NDArray[np.uint16]) -> npt.NDArray[np.int64]:
+        """Return of each recording how many of its words speak for the best alignment."""
+        best = np.zeros(len(self._lengths), np.int64)
         counts = self._counts[words]
         total = int(counts.sum())
         if not total:
-            return []
+            return best
         asked = np.repeat(np.arange(len(words)), counts)
         inside = np.arange(total) - np.repeat(np.cumsum(counts) - counts, counts)
         at = self._order[np.repeat(self._begins[words], counts) + inside].astype(np.int64)
@@ -350,11 +364,8 @@ class Shelf:
         # An alignment may lie across two buckets.
         following = np.zeros_like(votes)
         following[:-1][np.diff(places) == 1] = votes[1:][np.diff(places) == 1]
-        best = np.zeros(len(self._firsts) - 1, np.int64)
         np.maximum.at(best, places // span, votes + following)
-        shorter = np.minimum(self._lengths, len(words) / WORD_EVERY)
-        likely = np.flatnonzero(best > VOTING * shorter)
-        return [int(one) for one in likely[np.argsort(-best[likely], kind="stable")][:MOST_CANDIDATES]]
+        return best
 
 
 def shelved(print_: Soundprint) -> npt.NDArray[np.uint16]:

@@ -181,9 +181,11 @@ class Listening:
         if not self._among_given and self._choice is not None:
             with self._database.transaction() as cursor:
                 for sha256 in given:
-                    if self._choice == "separate" or self._database.recording_of(sha256) == sha256:
-                        own = sha256 if self._choice == "separate" else None
-                        self._database.store_recording(cursor, sha256, own)
+                    if self._choice == "separate":
+                        self._database.store_recording(cursor, sha256, sha256)
+                    elif self._database.recording_of(sha256) == sha256:
+                        self._database.store_recording(cursor, sha256, None)
+                        self._new.append(sha256)  # to be compared, as if it were heard now
         if self._choice == "separate":
             return {}
         before = [sha256 for sha256 in self._new if sha256 not in given]

@@ -83,10 +83,10 @@ def stems_and_the_mix(folder: Path) -> Path:
     """A folder of true stems, and a softer mix of them at another rate beside it."""
     stems = render(compose(7, 1)).stems
     for name, audio in stems.items():
-        save(folder / "song" / f"{name}.flac", audio)
-    save(folder / "mixed" / "mixture.flac", louder(resample(summed(stems), 32_000), -6))
+        save(folder / "song" / f"{name}.flac", louder(audio, -3))
+    save(folder / "mixed" / "mixture.flac", louder(resample(summed(stems), 32_000), -3))
     for name, audio in stems.items():
-        save(folder / "mixed" / f"{name}.flac", louder(resample(audio, 32_000), -6))
+        save(folder / "mixed" / f"{name}.flac", louder(resample(audio, 32_000), -9))
     return folder
 
 
@@ -124,7 +124,8 @@ def two_songs_in_one(folder: Path) -> Path:
 def summed(stems: Mapping[str, Audio]) -> Audio:
     """Return the sum of stems."""
     first = next(iter(stems.values()))
-    return Audio(np.sum([one.samples for one in stems.values()], axis=0, dtype=np.float32), first.sample_rate)
+    total = np.sum([one.samples for one in stems.values()], axis=0, dtype=np.float32)
+    return Audio(total * np.float32(0.5), first.sample_rate)
 
 
 def one_loop_in_two_songs(folder: Path) -> Path:
