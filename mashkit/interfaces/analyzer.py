@@ -9,7 +9,7 @@ import attrs
 
 from mashkit.components import Component
 from mashkit.errors import AudioError, ContractViolation
-from mashkit.types import Analysis, Audio
+from mashkit.types import Analysis, Audio, require_audio
 
 ANALYSIS_FIELDS = frozenset({"key", "tempo", "beats", "downbeats"})
 """What an analyzer can provide."""
@@ -44,6 +44,7 @@ class Analyzer(Component):
         ContractViolation
             If a field is set that is not in ``info.provides``, or a time lies outside the mix.
         """
+        require_audio(mix)
         if mix.frames == 0:
             raise AudioError("the mix is empty: nothing to analyze")
         if mix.channels > 2:

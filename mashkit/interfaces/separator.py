@@ -9,7 +9,7 @@ import attrs
 
 from mashkit.components import Component
 from mashkit.errors import AudioError, ContractViolation
-from mashkit.types import Audio, StemSet
+from mashkit.types import Audio, StemSet, require_audio
 
 
 @attrs.define(kw_only=True, eq=False)
@@ -43,6 +43,7 @@ class Separator(Component):
         ContractViolation
             If what the backend returns breaks the above.
         """
+        require_audio(mix)
         if mix.frames == 0:
             raise AudioError("the mix is empty: nothing to separate")
         if mix.channels > 2:
