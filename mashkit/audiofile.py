@@ -23,7 +23,7 @@ from mashkit.atomicfile import replacing
 from mashkit.audiobuffer import IN_MEMORY, AudioBuffer, joined, settle
 from mashkit.containers import FRAME_SLACK, Contents, NotWholeError, PartsFile, Stream, survey
 from mashkit.errors import AudioFileError, MashkitError, OutputError, UsageError
-from mashkit.types import Audio
+from mashkit.types import Audio, require_audio
 
 AUDIO_SUFFIXES = frozenset(
     {
@@ -178,14 +178,6 @@ def require_rate(sample_rate: Any) -> None:
     """Raise UsageError unless ``sample_rate`` is a rate to resample to."""
     if isinstance(sample_rate, bool) or not isinstance(sample_rate, int | np.integer) or sample_rate <= 0:
         raise UsageError(f"sample rate is {sample_rate!r}", "give a positive whole number of Hz")
-
-
-def require_audio(audio: Any) -> None:
-    """Raise UsageError unless ``audio`` is :class:`Audio`."""
-    if not isinstance(audio, Audio):
-        raise UsageError(
-            f"{type(audio).__name__} given as sound", "give Audio(samples, sample_rate), samples of (channels, frames)"
-        )
 
 
 @contextlib.contextmanager

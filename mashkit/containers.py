@@ -459,8 +459,10 @@ def _walk_flac(data: Contents, start: int) -> tuple[Stream, int]:
     announced = (data[start + 21] & 15) << 32 | low
     frames = _flac_frames_at(data, start)
     end = min(_found(data, mark, frames) for mark in (b"fLaC", b"RIFF", b"FORM", b"OggS\0\x02"))
-    if frames >= end:
+    if frames + 2 > end:
         return Stream(((start, end),), held=announced or None), end
+    if data[start + 8 : start + 10] != data[start + 10 : start + 12] and not data[frames + 1] & 1:
+        return Stream(((start, end),), held=announced or None), end  # blocks of no one length, counted: no rule known
     held = _flac_held(data, frames, _before_tags(data, frames, end), block)
     if announced == 0:
         if held is None:

@@ -18,7 +18,7 @@ import attrs
 import numpy as np
 import numpy.typing as npt
 
-from mashkit.errors import AnalysisError, AudioError, PlanError, StemError
+from mashkit.errors import AnalysisError, AudioError, PlanError, StemError, UsageError
 from mashkit.timemap import TimeMap
 
 Samples: TypeAlias = npt.NDArray[np.float32]
@@ -186,6 +186,14 @@ class Audio:
         part = np.ascontiguousarray(self.samples[:, first:last])
         part.flags.writeable = False
         return Audio(part, self.sample_rate)
+
+
+def require_audio(audio: Any) -> None:
+    """Raise UsageError unless ``audio`` is :class:`Audio`."""
+    if not isinstance(audio, Audio):
+        raise UsageError(
+            f"{type(audio).__name__} given as sound", "give Audio(samples, sample_rate), samples of (channels, frames)"
+        )
 
 
 # ------------------------------------------------------------------------------------------------------ music facts

@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 
 import mashkit
 from mashkit.atomicfile import write_json
-from mashkit.audiofile import load, probe, save
+from mashkit.audiofile import load, probe, resample, save
 from mashkit.catalog.database import MashupDB
 from mashkit.catalog.ingest import SongFacts
 from mashkit.catalog.protocols import create_protocol
@@ -205,7 +205,11 @@ def test_what_is_no_audio_is_the_callers_mistake(audio: Any, tmp_path: Path) -> 
     with pytest.raises(UsageError, match="Audio"):
         save(tmp_path / "song.wav", audio)
     with pytest.raises(UsageError, match="Audio"):
-        mashkit.audiofile.resample(audio, 48_000)
+        resample(audio, 48_000)
+    kit = mashkit.Kit(separator="librosa", analyzer="librosa")
+    for use in (kit.separator.separate, kit.analyzer.analyze, kit.stretcher.stretch):
+        with pytest.raises(UsageError, match="Audio"):
+            use(audio)
 
 
 @pytest.mark.parametrize("rate", ["44100", 44_100.5, -1, True, [1]])

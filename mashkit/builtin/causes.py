@@ -5,6 +5,7 @@ Conventions: a row is a clip's number in the table.
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Sequence
 
@@ -92,7 +93,7 @@ def no_stem(
         return _unknown(table, np.flatnonzero(sounds), f"clips with a {role} stem")
     looked_at = np.asarray(seeds)[np.linspace(0, len(seeds) - 1, min(len(seeds), MOST_SEEDS)).astype(np.intp)]
     pairs = apart_in_key = apart_in_tempo = 0
-    shifts: list[int] = []
+    shifts: list[float] = []
     ratios: list[float] = []
     for seed in looked_at.tolist():
         others = np.flatnonzero(known & (table.songs != table.songs[seed]))
@@ -121,7 +122,7 @@ def no_stem(
         return (
             f"of {pairs} pairs {apart_in_key} lie more than {index.rules.max_shift} semitones apart, "
             f"{apart_in_tempo} too far in tempo",
-            f"add songs in other keys, or widen max_shift (now {index.rules.max_shift}; {min(shifts)} would do)",
+            f"add songs in other keys, or widen max_shift (now {index.rules.max_shift}; {math.ceil(min(shifts))} would do)",
         )
     nearest = min(ratios, key=lambda ratio: abs(np.log(ratio)), default=None)
     would = "" if nearest is None else f"; {nearest:.2f} would do"

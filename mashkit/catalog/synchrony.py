@@ -76,8 +76,8 @@ def synchrony_note(song: Song, mix: Audio, stems: Sequence[Audio]) -> str | None
         elif abs(late) > TOLERANCE_S:
             raise AudioFileError(
                 song.stems[name],
-                f"sounds {abs(late):.3f} s {'later' if late > 0 else 'earlier'} in {path_text(song.path)}: the two must "
-                "begin together",
+                f"sounds {abs(late):.3f} s {'later' if late > 0 else 'earlier'} in {path_text(song.path)}: the two "
+                "must begin together",
                 f"{'put as much silence before it' if late > 0 else 'cut as much off its beginning'}",
             )
     if not unheard:

@@ -14,7 +14,7 @@ from mashkit.errors import AnalysisError, AudioError, ContractViolation, raised
 from mashkit.levels import channels_cancel, one_signal, usual_gain
 from mashkit.silence import is_silent
 from mashkit.tuning import tuned
-from mashkit.types import Analysis, Audio, Key
+from mashkit.types import Analysis, Audio, Key, require_audio
 
 ANALYSIS_FIELDS = frozenset({"key", "tempo", "beats", "downbeats"})
 """What an analyzer can provide."""
@@ -53,6 +53,7 @@ class Analyzer(Component):
         ContractViolation
             If a field is set that is not in ``info.provides``, or a time lies outside the mix.
         """
+        require_audio(mix)
         if mix.frames == 0:
             raise AudioError("the mix is empty: nothing to analyze")
         if mix.channels > 2:

@@ -11,7 +11,7 @@ from mashkit.audiobuffer import weighted_sum
 from mashkit.components import Component
 from mashkit.errors import AudioError, ContractViolation
 from mashkit.levels import usual_gain
-from mashkit.types import Audio, StemSet
+from mashkit.types import Audio, StemSet, require_audio
 
 
 @attrs.define(kw_only=True, eq=False)
@@ -52,6 +52,7 @@ class Separator(Component):
         ContractViolation
             If what the backend returns breaks the above.
         """
+        require_audio(mix)
         if mix.frames == 0:
             raise AudioError("the mix is empty: nothing to separate")
         if mix.channels > 2:

@@ -11,7 +11,7 @@ import attrs
 from mashkit.components import Component
 from mashkit.errors import ContractViolation, TimeMapError, UsageError
 from mashkit.timemap import TimeMap
-from mashkit.types import Audio
+from mashkit.types import Audio, require_audio
 
 SPEED_RANGE = (0.25, 4.0)
 """Speeds accepted. Far beyond what a mashup uses (0.8–1.25); outside it is a mistake, not music."""
@@ -83,6 +83,7 @@ class Stretcher(Component):
         ContractViolation
             If the backend returns another length, rate or channel count.
         """
+        require_audio(audio)
         for name, value, (low, high) in (("speed", speed, SPEED_RANGE), ("semitones", semitones, SEMITONES_RANGE)):
             if not low <= value <= high:
                 raise UsageError(f"{name} is {value}", f"give a number from {low:g} to {high:g}")
