@@ -14,6 +14,7 @@ from mashkit.catalog import Adder, AddReport, Catalog, MashupDB
 from mashkit.catalog.adding import can_travel
 from mashkit.catalog.excerpts import ExcerptPolicy
 from mashkit.catalog.protocols import Protocol, create_protocol
+from mashkit.catalog.songs import Song, trusting
 from mashkit.components import Component
 from mashkit.errors import MashkitError, UsageError
 from mashkit.hookspecs import StageEvent
@@ -160,6 +161,7 @@ class Kit:
         protocol: str | Protocol = "songs",
         policy: ExcerptPolicy | None = None,
         with_features: bool = True,
+        trust_labels: bool = False,
     ) -> AddReport:
         """Add songs to a database with this kit's separator, analyzer and executor; nothing is computed twice.
 
@@ -174,6 +176,8 @@ class Kit:
             Which parts of a song become clips, where the protocol does not say.
         with_features : bool
             Also keep features of the stems.
+        trust_labels : bool
+            Take labels of beats and tempo as they are, without comparing them with the sound.
 
         Returns
         -------
@@ -188,7 +192,10 @@ class Kit:
         way = create_protocol(protocol) if isinstance(protocol, str) else protocol
         adder = self.adder(database, policy=way.policy(policy or ExcerptPolicy()), with_features=with_features)
         given = [paths] if isinstance(paths, (str, Path)) else paths
-        for _ in adder.add(way.songs([Path(path) for path in given]), protocol=way.name):
+        songs = way.songs([Path(path) for path in given])
+        if trust_labels:
+            songs = [trusting(song) if isinstance(song, Song) else song for song in songs]
+        for _ in adder.add(songs, protocol=way.name):
             pass
         return adder.report
 

@@ -1,8 +1,8 @@
 """Which clips fit a vocal: found among a million in microseconds, drawn without making a list of them.
 
-The clips whose stem may be drawn lie in one array, by key and, within a key, by tempo. What a condition accepts is then
-a few ranges of that array: those of at most seven keys and of one tempo range, or of the tempi around it. The few clips
-of the vocal's own song are left out one by one.
+The clips whose stem may be drawn lie in one array, by metre, by key and, within a key, by tempo. What a condition accepts is then
+a few ranges of that array: those of at most seven keys and of one tempo range, or of the tempi around it, for each metre
+whose bars can lie on the vocal's. The few clips of the vocal's own song are left out one by one.
 
 Conventions: a row is a clip's number in the table; speed is seed tempo / candidate tempo (SPEC reading 8).
 """
@@ -21,6 +21,7 @@ import attrs
 import numpy as np
 import numpy.typing as npt
 
+from mashkit import metre
 from mashkit.cliptable import ClipTable
 from mashkit.types import Condition, Role
 
@@ -51,6 +52,8 @@ class Rules:
     same_mode: bool
     fold_tempo: bool
     min_activity: float
+    doubtful_metre: bool = False
+    mixed_metres: bool = False
 
 
 def folded(ratio: float) -> float:
@@ -116,7 +119,7 @@ class Candidates:
 class _Sorted:
     """Rows by group, and by tempo within a group."""
 
-    def __init__(self, rows: Rows, groups: npt.NDArray[np.int8], tempi: npt.NDArray[np.float64], most: int) -> None:
+    def __init__(self, rows: Rows, groups: npt.NDArray[np.int16], tempi: npt.NDArray[np.float64], most: int) -> None:
         order = np.lexsort((tempi[rows], groups[rows]))
         self.rows = rows[order].astype(np.int32)
         sorted_tempi = tempi[self.rows]
@@ -150,7 +153,12 @@ class CandidateIndex:
         # The table itself is not kept: the index lives as long as it does (index_of), and not the other way round.
         self.rules = rules
         self._tonics, self._minor, self._tempi = table.tonics, table.minor, table.tempi
-        self._known = (table.tonics >= 0) & np.isfinite(table.tempi) & table.downbeats
+        sure = ~table.doubtful | rules.doubtful_metre
+        self._complete = (table.tonics >= 0) & np.isfinite(table.tempi) & table.downbeats
+        self._known = self._complete & sure
+        # A doubtful metre is none: such clips are laid on the beats alone, where they are wanted at all.
+        self._bars = np.where(table.doubtful | rules.mixed_metres, 0, table.bars).astype(np.int8)
+        self._metres, classes = np.unique(self._bars, return_inverse=True)
         self._active = table.activity >= np.float32(rules.min_activity)
         harmonic, percussion = (
             np.flatnonzero(self._known & self._active[:, list(Role).index(role)])
@@ -160,8 +168,10 @@ class CandidateIndex:
             seed: _key_groups(*seed, rules) for seed in itertools.product(range(12), (0, 1), (False, True))
         }
         modes = table.minor.astype(np.int8) if rules.same_mode else np.zeros(len(table), np.int8)
-        self._harmonic = _Sorted(harmonic, np.where(self._known, 2 * table.tonics + modes, 0), table.tempi, 24)
-        self._percussion = _Sorted(percussion, np.zeros(len(table), np.int8), table.tempi, 1)
+        metres, classes = max(len(self._metres), 1), classes.astype(np.int16)
+        keys = np.where(self._known, 2 * table.tonics + modes, 0)
+        self._harmonic = _Sorted(harmonic, (24 * classes + keys).astype(np.int16), table.tempi, 24 * metres)
+        self._percussion = _Sorted(percussion, classes, table.tempi, metres)
         self._by_song = np.argsort(table.songs, kind="stable").astype(np.int32)
         ordered = table.songs[self._by_song]
         starts = np.flatnonzero(np.diff(ordered, prepend=ordered[:1] - 1))
@@ -181,6 +191,20 @@ class CandidateIndex:
     def knows(self, row: int, condition: Condition) -> bool:
         """Tell whether key, tempo and a downbeat of the row are known, if the condition needs them."""
         return condition is Condition.ORIGINAL or bool(self._known[row])
+
+    def doubtful(self, row: int) -> bool:
+        """Tell whether a row is not known for its metre alone."""
+        return bool(self._complete[row] and not self._known[row])
+
+    def left_out(self) -> int:
+        """Return how many rows are not known for their metre alone."""
+        return int((self._complete & ~self._known).sum())
+
+    def other_metres(self, seed: int, role: Role) -> int:
+        """Return how many rows that sound in a role have bars that do not lie on this row's."""
+        sounding = self._known & self._active[:, list(Role).index(role)]
+        fits = np.array([metre.fit(int(self._bars[seed]), int(one)) for one in self._metres])
+        return int((sounding & ~fits[np.searchsorted(self._metres, self._bars)]).sum())
 
     def shift(self, seed: int, row: int) -> int:
         """Return the semitones, −6…+5, that bring the row to the seed's key."""
@@ -204,12 +228,12 @@ class CandidateIndex:
             Any but *original*, which has no candidates.
         """
         tempi, own_song = self._tempi_for(seed, condition), self._own_song(seed)
+        metres = self._fitting_metres(seed)
         if role is Role.PERCUSSION:
-            return self._percussion.find((0,), tempi, own_song)
+            return self._percussion.find(metres, tempi, own_song)
         mode = int(self._minor[seed]) if self.rules.same_mode else 0
-        return self._harmonic.find(
-            self._key_groups[int(self._tonics[seed]), mode, condition in KEY_FREE], tempi, own_song
-        )
+        keys = self._key_groups[int(self._tonics[seed]), mode, condition in KEY_FREE]
+        return self._harmonic.find([24 * one + key for one in metres for key in keys], tempi, own_song)
 
     def chance_matches(self, seed: int, harmonic: int, percussion: int, condition: Condition) -> tuple[str, ...]:
         """Return the axes ("key", "tempo") in which stems fit the vocal although the condition says they do not.
@@ -226,6 +250,10 @@ class CandidateIndex:
         ):
             found.append("tempo")
         return tuple(found)
+
+    def _fitting_metres(self, seed: int) -> list[int]:
+        """Return the classes of metres whose bars can lie on a row's."""
+        return [place for place, one in enumerate(self._metres.tolist()) if metre.fit(int(self._bars[seed]), one)]
 
     def _own_song(self, seed: int) -> list[int]:
         own: list[int] = self._by_song[self._song_start[seed] : self._song_end[seed]].tolist()

@@ -295,6 +295,7 @@ class _Run:
         """Store what was computed and, where that is all, the clips: in one transaction."""
         sha256, keys = facts.sha256, self._ingestor.keys
         records: list[ClipRecord] = []
+        notes: list[str] = []
         with self._database.transaction() as cursor:
             number = self._database.store_facts(cursor, song, facts, self._protocol, self._digests[song.path])
             self._database.store_results(cursor, sha256, computed.results, computed.objects)
@@ -306,11 +307,12 @@ class _Run:
                     keys,
                     self._database.results(sha256),
                     self._database.edits(sha256, keys.analysed_by(song)),
+                    notes,
                 )
                 self._database.store_clips(cursor, number, records)
         if complete:
             del self._digests[song.path]
-            self._report.notes += facts.notes
+            self._report.notes += [*facts.notes, *notes]
             self._end(Added(song.path, tuple(records), cached=cached))
 
     def _end(self, added: Added | None, path: Path | None = None) -> None:

@@ -23,6 +23,7 @@ import numpy as np
 import numpy.typing as npt
 import platformdirs
 
+from mashkit import metre
 from mashkit.beatmap import GRID_VERSION, BeatGrid, BeatsDistrusted, beat_grid
 from mashkit.catalog.clips import ClipRecord
 from mashkit.catalog.excerpts import Excerpt
@@ -31,7 +32,7 @@ from mashkit.catalog.ingest import SongFacts
 from mashkit.catalog.objects import ObjectStore, SoundRef
 from mashkit.catalog.schema import SCHEMA_VERSION, migrate
 from mashkit.catalog.songs import Song
-from mashkit.cliptable import ClipTable
+from mashkit.cliptable import ClipTable, bar_column
 from mashkit.components import Component, without_costs
 from mashkit.errors import CatalogError, MashkitError, OutputError
 from mashkit.recent import Recent
@@ -329,6 +330,8 @@ class MashupDB:
             "tempo": analysis.tempo,
             "downbeats": 0 if analysis.downbeats is None else len(analysis.downbeats),
             **{str(role): clip.activity[role] for role in Role},
+            "bar": bar_column(analysis),
+            "doubtful": metre.doubt(analysis) is not None,
         }
         (number,) = database.execute(f"{_upsert('clips', values, 'id')} RETURNING number", values).fetchone()
         rest = {
@@ -473,7 +476,7 @@ class MashupDB:
         with self._lock, self._speaking():
             cursor = self._database.execute(
                 "SELECT number, place, song, duration_s, tonic, minor, coalesce(tempo, -1), downbeats, vocal, harmonic,"
-                " percussion FROM clips"
+                " percussion, bar, doubtful FROM clips"
             )
             columns = np.fromiter(cursor, _COLUMNS)
         columns = columns[np.argsort(columns["place"], kind="stable")]
@@ -486,6 +489,8 @@ class MashupDB:
             downbeats=columns["downbeats"] > 0,
             durations=columns["duration_s"].copy(),
             activity=np.stack([columns[str(role)] for role in Role], axis=1),
+            bars=columns["bar"].copy(),
+            doubtful=columns["doubtful"].copy(),
             fetch=rows.fetch,
             row_of=rows.row_of,
             grid_of=rows.grid_of,
@@ -497,7 +502,7 @@ class MashupDB:
 
 _COLUMNS = np.dtype([
     ("number", "i8"), ("place", "i8"), ("song", "i8"), ("duration_s", "f8"), ("tonic", "i1"), ("minor", "?"),
-    ("tempo", "f8"), ("downbeats", "i4"), *((str(role), "f4") for role in Role),
+    ("tempo", "f8"), ("downbeats", "i4"), *((str(role), "f4") for role in Role), ("bar", "i1"), ("doubtful", "?"),
 ])  # fmt: skip
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Callable
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 """Counts up whenever a table changes; :data:`_STEPS` holds the way there."""
 
 _TABLES = """
@@ -66,7 +66,9 @@ CREATE TABLE clips (               -- narrow: a generator reads all of it
     downbeats INTEGER NOT NULL,
     vocal REAL NOT NULL,           -- activity of each role
     harmonic REAL NOT NULL,
-    percussion REAL NOT NULL
+    percussion REAL NOT NULL,
+    bar INTEGER NOT NULL DEFAULT 0, -- beats a bar; 0 unknown
+    doubtful INTEGER NOT NULL DEFAULT 0 -- whether that is (mashkit.metre)
 );
 CREATE INDEX clips_of_song ON clips (song);
 
@@ -128,7 +130,17 @@ def _from_1(database: sqlite3.Connection) -> None:
     _create(database)
 
 
-_STEPS: dict[int, Callable[[sqlite3.Connection], None]] = {0: _create, 1: _from_1}
+def _from_2(database: sqlite3.Connection) -> None:
+    """Version 2 did not know the metre of clips; the grid of their beats does."""
+    database.execute("ALTER TABLE clips ADD COLUMN bar INTEGER NOT NULL DEFAULT 0")
+    database.execute("ALTER TABLE clips ADD COLUMN doubtful INTEGER NOT NULL DEFAULT 0")
+    database.execute(
+        "UPDATE clips SET bar = coalesce((SELECT json_extract(grid_facts, '$.bar') FROM details d"
+        " WHERE d.number = clips.number), 0)"
+    )
+
+
+_STEPS: dict[int, Callable[[sqlite3.Connection], None]] = {0: _create, 1: _from_1, 2: _from_2}
 """What makes the current tables of each older version; 0 is an empty file."""
 
 

@@ -15,7 +15,7 @@ import soundfile
 from mashkit.catalog.clips import ClipRecord, clips_of
 from mashkit.catalog.database import INDEX, MashupDB
 from mashkit.catalog.edits import FIELDS, parsed
-from mashkit.catalog.ingest import ANALYSIS, Keys
+from mashkit.catalog.ingest import ANALYSIS, LABELS, Keys
 from mashkit.catalog.objects import FLAC
 from mashkit.errors import CatalogError, UsageError
 
@@ -34,7 +34,7 @@ def edit(
     database : MashupDB
     clip_id : str
     values : mapping of str to str
-        "key", "tempo" or "downbeat" → as :func:`mashkit.catalog.edits.parsed` reads it; a downbeat is in seconds of the
+        "key", "tempo", "beats_per_bar" or "downbeat" → as :func:`mashkit.catalog.edits.parsed` reads it; a downbeat is in seconds of the
         song. Empty with ``lock``: what the clip has now is locked.
     lock : bool
         Whether it holds against other analyzers too. By default it corrects this one: another's finding counts again.
@@ -63,7 +63,7 @@ def edit(
     )
     row = database.song(song)
     assert row is not None  # noqa: S101 — a clip's song is a foreign key
-    keys = Keys(record.separator, record.analyzer)
+    keys = Keys(record.separator, record.analyzer, hears_beats=record.analyzer != LABELS)
     with database.transaction() as cursor:
         if undo:
             cursor.execute("DELETE FROM edits WHERE song = ? AND excerpt_start_s = ?", (song, start))
@@ -92,6 +92,8 @@ def _present(record: ClipRecord) -> dict[str, Any]:
         present["key"] = str(analysis.key)
     if analysis.tempo is not None:
         present["tempo"] = analysis.tempo
+    if analysis.beats_per_bar is not None:
+        present["beats_per_bar"] = analysis.beats_per_bar
     if analysis.downbeats is not None and len(analysis.downbeats):
         present["downbeat"] = record.clip.start + float(analysis.downbeats[0])
     if not present:
@@ -337,7 +339,7 @@ def _needed_results(database: MashupDB, cursor: sqlite3.Connection) -> set[str]:
             row = database.song(sha256)
         record = database.record(clip_id)
         assert row is not None  # noqa: S101 — a clip's song is a foreign key
-        keys = Keys(record.separator, record.analyzer)
+        keys = Keys(record.separator, record.analyzer, hears_beats=record.analyzer != LABELS)
         needed.add(keys.stems(row.song, sha256, record.excerpt))
         needed.add(keys.features(row.song, sha256, record.excerpt))
         analysis = keys.analysis(row.song, sha256, record.excerpt)

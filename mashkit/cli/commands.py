@@ -16,6 +16,7 @@ import rich.console
 import rich.markup
 import rich.table
 
+from mashkit import metre
 from mashkit.atomicfile import replacing, require_writable_folder, write_json, write_text
 from mashkit.audiobuffer import settle, weighted_sum
 from mashkit.audiofile import load, save
@@ -329,7 +330,8 @@ def analyze(arguments: argparse.Namespace) -> int:
 
     def work(file: Path) -> dict[str, Any]:
         mix = load(file, loader=kit.registry.plugins.hook.mashkit_load_audio)
-        return {"path": str(file), "duration_s": mix.duration, **kit.analyzer.analyze(mix).to_dict()}
+        found = kit.analyzer.analyze(mix)
+        return {"path": str(file), "duration_s": mix.duration, **found.to_dict(), **metre.facts(found)}
 
     with ProgressListener(kit.registry, quiet=arguments.quiet):
         kit.analyzer.describe()
@@ -341,15 +343,24 @@ def analyze(arguments: argparse.Namespace) -> int:
         _print_json(data)
     else:
         _print_table(
-            ("file", "key", "BPM", "beats", "downbeats", "first downbeat"),
+            ("file", "key", "BPM", "beats", "downbeats", "bar", "first downbeat"),
             [
                 (result["path"], result["key"] or "–", f"{result['tempo']:.2f}" if result["tempo"] else "–",
-                 _count(result["beats"]), _count(result["downbeats"]),
+                 _count(result["beats"]), _count(result["downbeats"]), _bar(result),
                  f"{result['downbeats'][0]:.3f} s" if result["downbeats"] else "–")
                 for result in results
             ],
         )  # fmt: skip
+        for result in results:
+            if result["metre_doubt"]:
+                _say(f"{result['path']}: doubtful bars: {result['metre_doubt']}")
     return _status(results, failures)
+
+
+def _bar(result: dict[str, Any]) -> str:
+    return (
+        "–" if result["beats_per_bar"] is None else f"{result['beats_per_bar']}{'?' if result['metre_doubt'] else ''}"
+    )
 
 
 def _count(times: Sequence[float] | None) -> str:
@@ -407,7 +418,8 @@ def generate(arguments: argparse.Namespace) -> int:
         status = PARTLY if catalog.failures else DONE
         if arguments.list_clips:
             if arguments.json:
-                _print_json({"clips": [clip_record(clip) for clip in catalog.clips], "failures": _failures(catalog)})
+                shown = [clip_record(clip) | metre.facts(clip.analysis) for clip in catalog.clips]
+                _print_json({"clips": shown, "failures": _failures(catalog)})
             else:
                 print_clips(catalog.clips)
             return status
@@ -467,6 +479,8 @@ def _say_report(report: Report) -> None:
     for condition, tally in report.tallies.items():
         why = [f"{count} {reason}" for reason, count in [("repeated", tally.repeated), *tally.rejected.most_common()]]
         _say(f"{condition}: {report.drawn[condition]} plans of {tally.draws} draws ({'; '.join(why)})")
+        for reason, count in report.left_out.get(condition, {}).items():
+            _say(f"{condition}: {count} clips left out: {reason}")
     if report.chance_share is not None:
         _say(f"{100 * report.chance_share:.1f} % of the negatives fit by chance")
 

@@ -14,11 +14,12 @@ from pathlib import Path, PurePath
 from string import Template
 from typing import Any
 
+from mashkit import metre
 from mashkit.audiofile import resample, save
 from mashkit.pipeline import Ranked
 from mashkit.render import Mashup
 from mashkit.report.figures import figures, layer_times
-from mashkit.types import Audio, Clip, Key, Layer, Role
+from mashkit.types import Analysis, Audio, Clip, Key, Layer, Role
 
 PLAYER_RATE = 44_100
 """Rate of the embedded MP3s, Hz: one that MP3 knows and every browser plays."""
@@ -190,6 +191,7 @@ def _layer(layer: Layer, clip: Clip) -> str:
         "file": f"{_name(PurePath(clip.source).name)} at {_clock(clip.start)}",
         "key": _text(_key_change(clip.analysis.key, layer.semitones)),
         "tempo": _text(_tempo_change(clip.analysis.tempo, layer)),
+        "metre": _text(_metre(clip.analysis)),
         "gain": f"{_number(layer.gain_db, 1)} dB",
         "licence": _text(clip.licence),
     }
@@ -207,6 +209,13 @@ def _key_change(key: Key | None, semitones: float) -> str:
     # Between two semitones there is no key to name.
     after = f" → {key.transposed(int(semitones))}" if key and semitones.is_integer() else " semitones"
     return f"{before} {_shift(semitones)}{after}"
+
+
+def _metre(analysis: Analysis) -> str:
+    if analysis.beats_per_bar is None:
+        return "no bars"
+    doubtful = "" if metre.doubt(analysis) is None else ", doubtful"
+    return f"{analysis.beats_per_bar} beats a bar{doubtful}"
 
 
 def _shift(semitones: float) -> str:
