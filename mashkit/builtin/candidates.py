@@ -1,8 +1,8 @@
 """Which clips fit a vocal: found among a million in microseconds, drawn without making a list of them.
 
-The clips whose stem may be drawn lie in one array, by metre, by key and, within a key, by tempo. What a condition accepts is then
-a few ranges of that array: those of at most seven keys and of one tempo range, or of the tempi around it, for each metre
-whose bars can lie on the vocal's. The few clips of the vocal's own song are left out one by one.
+The clips whose stem may be drawn lie in one array, by metre, by key and, within a key, by tempo. What a condition
+accepts is then a few ranges of that array: those of at most seven keys and of one tempo range, or of the tempi around
+it, for each metre whose bars can lie on the vocal's. The few clips of the vocal's own song are left out one by one.
 
 Conventions: a row is a clip's number in the table; speed is seed tempo / candidate tempo (SPEC reading 8).
 """
@@ -171,7 +171,7 @@ class CandidateIndex:
         metres, classes = max(len(self._metres), 1), classes.astype(np.int16)
         keys = np.where(self._known, 2 * table.tonics + modes, 0)
         self._harmonic = _Sorted(harmonic, (24 * classes + keys).astype(np.int16), table.tempi, 24 * metres)
-        self._percussion = _Sorted(percussion, classes, table.tempi, metres)
+        self._percussion = _Sorted(percussion, classes.astype(np.int16), table.tempi, metres)
         self._by_song = np.argsort(table.songs, kind="stable").astype(np.int32)
         ordered = table.songs[self._by_song]
         starts = np.flatnonzero(np.diff(ordered, prepend=ordered[:1] - 1))

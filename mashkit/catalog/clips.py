@@ -103,6 +103,8 @@ def clips_of(
     analysed = [keys.analysis(song, facts.sha256, excerpt) for excerpt in excerpts]
     found = [Analysis() if key is None else Analysis.from_dict(results[key]) for key in analysed]
     notes += _require_fit(song, excerpts, found)
+    if song.known is not None and song.known.beats is not None and not (song.trusted or keys.hears_beats):
+        notes.append(f"{song.path}: its labels are not compared with the recording: the analyzer finds no beats")
     analyses = [_labelled(song, *pair) for pair in zip(excerpts, found, strict=True)]
     records = []
     trusted = {LABELS_TRUSTED} if song.trusted else set()
@@ -134,10 +136,10 @@ def _doubts(song: Song, records: Sequence[ClipRecord]) -> list[str]:
     if not doubts:
         return []
     clips = "its clip" if len(records) == 1 else f"{len(doubts)} of its {len(records)} clips"
+    them = "it" if len(doubts) == 1 else "them"
     return [
-        f"{song.path}: the bars of {clips} are doubtful ({doubts[0]}): no mashup but the original is made of "
-        f"{'it' if len(doubts) == 1 else 'them'}; correct {'it' if len(doubts) == 1 else 'them'} with `mashkit db edit`, "
-        "or use -O generator.doubtful_metre=true"
+        f"{song.path}: the bars of {clips} are doubtful ({doubts[0]}): no mashup but the original is made of {them}; "
+        f"correct {them} with `mashkit db edit`, or use {them} with -O generator.doubtful_metre=true"
     ]
 
 

@@ -112,7 +112,6 @@ def _unknown(table: ClipTable) -> dict[str, int]:
         "key": int((table.tonics < 0).sum()),
         "tempo": int(np.isnan(table.tempi).sum()),
         "downbeats": int((~table.downbeats).sum()),
-        "metre": int((table.downbeats & table.doubtful).sum()),
     }
 
 

@@ -14,7 +14,7 @@ import soundfile
 
 from mashkit.catalog.clips import ClipRecord, clips_of
 from mashkit.catalog.database import INDEX, MashupDB
-from mashkit.catalog.edits import FIELDS, parsed
+from mashkit.catalog.edits import BEATS_A_BAR, FIELDS, parsed
 from mashkit.catalog.ingest import ANALYSIS, LABELS, Keys
 from mashkit.catalog.objects import FLAC
 from mashkit.errors import CatalogError, UsageError
@@ -34,8 +34,8 @@ def edit(
     database : MashupDB
     clip_id : str
     values : mapping of str to str
-        "key", "tempo", "beats_per_bar" or "downbeat" → as :func:`mashkit.catalog.edits.parsed` reads it; a downbeat is in seconds of the
-        song. Empty with ``lock``: what the clip has now is locked.
+        "key", "tempo", "beats_per_bar" or "downbeat" → as :func:`mashkit.catalog.edits.parsed` reads it; a downbeat is
+        in seconds of the song. Empty with ``lock``: what the clip has now is locked.
     lock : bool
         Whether it holds against other analyzers too. By default it corrects this one: another's finding counts again.
     undo : bool
@@ -92,7 +92,7 @@ def _present(record: ClipRecord) -> dict[str, Any]:
         present["key"] = str(analysis.key)
     if analysis.tempo is not None:
         present["tempo"] = analysis.tempo
-    if analysis.beats_per_bar is not None:
+    if analysis.beats_per_bar not in (None, BEATS_A_BAR):
         present["beats_per_bar"] = analysis.beats_per_bar
     if analysis.downbeats is not None and len(analysis.downbeats):
         present["downbeat"] = record.clip.start + float(analysis.downbeats[0])

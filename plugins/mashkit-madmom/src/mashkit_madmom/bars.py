@@ -20,7 +20,7 @@ LEAST_PROBABILITY = 1e-4
 LARGEST_ODDS = 5.0
 """Bound of the logarithm of the odds of a downbeat: beyond it one beat would outweigh the others."""
 SHIFT_COST = 3.0
-"""What it costs to begin to count anew, in standard deviations of the odds: a bar of another length is the exception."""
+"""What it costs to count anew, in standard deviations of the odds: a bar of another length is the exception."""
 CLEARER = 0.1
 """By how much the correlation of a longer bar must be higher than that of the tracked one (ours). The bar model's are
 0.25 at most in rendered songs of five and seven beats a bar, whose own are 0.36–0.94. In 54 songs and excerpts of four
@@ -55,7 +55,7 @@ def chosen(probability: Floats, number: npt.NDArray[np.intp], offered: Iterable[
 
 
 def standard_odds(probability: Floats) -> Floats | None:
-    """Return the logarithm of the odds of a downbeat at each beat, with mean 0 and deviation 1; None if all are alike."""
+    """Return the log odds of a downbeat at each beat, with mean 0 and deviation 1; None if all are alike."""
     beat, downbeat = np.maximum(probability.astype(np.float64), LEAST_PROBABILITY).T
     odds = np.clip(np.log(downbeat) - np.log(beat), -LARGEST_ODDS, LARGEST_ODDS)
     spread = odds.std()
