@@ -18,6 +18,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.linalg.lapack import dpbsv
 
+from mashkit import metre
 from mashkit.beats import tempo_of_beats
 from mashkit.errors import AnalysisError, TimeMapError
 from mashkit.interfaces.stretcher import MAP_SPEED_RANGE
@@ -26,7 +27,7 @@ from mashkit.types import Analysis, Times
 
 Positions = npt.NDArray[np.intp]
 
-GRID_VERSION = 1
+GRID_VERSION = 2
 """Counts up whenever :func:`beat_grid` makes another grid of the same beats: stored ones are then made anew."""
 FEWEST_BEATS = 8
 """Numbered beats a grid needs: two bars, so that one wrong beat is outvoted."""
@@ -75,7 +76,7 @@ class BeatGrid:
     times : array of float64, shape (n,)
         Seconds at positions 0 … n − 1, strictly increasing.
     bar : int
-        Beats a bar; 0 if no two downbeats are known.
+        Beats a bar; 0 if no two downbeats are known, or the metre is doubtful (:func:`mashkit.metre.doubt`).
     downbeat : int
         Position of the first downbeat that agrees with most of the others.
     jitter_s : float
@@ -352,7 +353,7 @@ def _bars(analysis: Analysis, times: Times) -> tuple[int, int]:
         return 0, 0
     at = np.interp(analysis.downbeats, times, np.arange(len(times)))
     downbeats = np.unique(np.round(at).astype(np.intp))
-    if len(downbeats) < 2:
+    if len(downbeats) < 2 or metre.doubt(analysis) is not None:
         return 0, int(downbeats[0])
     lengths, counts = np.unique(np.diff(downbeats), return_counts=True)
     bar = int(lengths[np.argmax(counts)])

@@ -15,8 +15,9 @@ import attrs
 import numpy as np
 import numpy.typing as npt
 
+from mashkit import metre
 from mashkit.errors import CatalogError, UsageError
-from mashkit.types import Clip, Role
+from mashkit.types import Analysis, Clip, Role
 
 if TYPE_CHECKING:
     from mashkit.beatmap import BeatGrid, BeatsDistrusted
@@ -82,6 +83,10 @@ class ClipTable(Sequence[Clip]):
         Returns the row of a clip's id, or None when there is none of that id.
     tunings : array of float64, shape (n,), optional
         Cents from A = 440 Hz, −50 to below 50; NaN where unknown, as all are by default.
+    bars : array of int8, shape (n,), optional
+        Beats a bar; 0 where unknown, which is the default.
+    doubtful : array of bool, shape (n,), optional
+        Whether that is doubtful (:func:`mashkit.metre.doubt`); by default it is not.
     grid_of : callable, optional
         Returns the beat grid of a clip, or why its beats are distrusted, where that was computed before; it takes
         milliseconds, and a large collection has few clips twice.
@@ -106,22 +111,35 @@ class ClipTable(Sequence[Clip]):
     fetch: Callable[[int], Clip] = attrs.field(repr=False)
     row_of: Callable[[str], int | None] = attrs.field(repr=False)
     tunings: npt.NDArray[np.float64] = attrs.field(converter=_float64, repr=False)
+    bars: npt.NDArray[np.int8] = attrs.field(converter=_int8, repr=False)
+    doubtful: npt.NDArray[np.bool_] = attrs.field(converter=_bool, repr=False)
     grid_of: Callable[[Clip], BeatGrid | BeatsDistrusted] | None = attrs.field(default=None, repr=False)
 
     @tunings.default
     def _unknown_tunings(self) -> npt.NDArray[np.float64]:
         return np.full(len(self.songs), np.nan)
 
+    @bars.default
+    def _no_bars(self) -> npt.NDArray[np.int8]:
+        return np.zeros(len(self.songs), np.int8)
+
+    @doubtful.default
+    def _no_doubts(self) -> npt.NDArray[np.bool_]:
+        return np.zeros(len(self.songs), np.bool_)
+
     def __attrs_post_init__(self) -> None:
         count = len(self.songs)
         for name, shape in (
             ("songs", (count,)), ("tonics", (count,)), ("minor", (count,)), ("tempi", (count,)),
             ("downbeats", (count,)), ("durations", (count,)), ("activity", (count, len(Role))), ("tunings", (count,)),
+            ("bars", (count,)), ("doubtful", (count,)),
         ):  # fmt: skip
             if getattr(self, name).shape != shape:
                 raise CatalogError(f"column {name!r} has shape {getattr(self, name).shape}, not {shape}")
         if count and (self.tonics.min() < -1 or self.tonics.max() > 11):
             raise CatalogError("column 'tonics' is not from −1 to 11")
+        if count and self.bars.min() < 0:
+            raise CatalogError("column 'bars' is not beats a bar, 0 where unknown")
         if not ((self.tempi > 0) & (self.tempi < math.inf) | np.isnan(self.tempi)).all():
             raise CatalogError("column 'tempi' is not positive BPM, NaN where unknown")
         if not ((self.durations > 0) & (self.durations < math.inf)).all():
@@ -159,6 +177,8 @@ class ClipTable(Sequence[Clip]):
                 [[LACKING if role in clip.lacks else clip.activity.get(role, 1.0) for role in Role] for clip in clips]
             ).reshape(-1, 3),
             tunings=np.array([_or_nan(clip.analysis.tuning) for clip in clips], dtype=np.float64),
+            bars=np.array([bar_column(clip.analysis) for clip in clips], dtype=np.int8),
+            doubtful=np.array([metre.doubt(clip.analysis) is not None for clip in clips], dtype=np.bool_),
             fetch=held.fetch,
             row_of=held.row_of,
         )
@@ -184,6 +204,11 @@ def _remade(columns: dict[str, Any]) -> ClipTable:
 
 def _or_nan(value: float | None) -> float:
     return math.nan if value is None else value
+
+
+def bar_column(analysis: Analysis) -> int:
+    """Return beats a bar as the column has them: 0 where unknown, and no more than it holds."""
+    return min(analysis.beats_per_bar or 0, 127)
 
 
 def _has_downbeats(clip: Clip) -> bool:

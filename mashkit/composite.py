@@ -219,6 +219,9 @@ class CombinedAnalyzer(_Composite, Analyzer):
             for field, part in self.sources.items()
             if field in found[id(part)].confidence
         }
+        downbeats = self.sources.get("downbeats")
+        if downbeats is not None and "metre" in found[id(downbeats)].confidence:
+            confidence["metre"] = found[id(downbeats)].confidence["metre"]
         tempo = self.sources.get("tempo")
         candidates = () if tempo is None else found[id(tempo)].tempo_candidates
         return Analysis(**fields, confidence=confidence, tempo_candidates=candidates)

@@ -117,6 +117,8 @@ class Report:
         Conditions of which there are fewer plans than asked for, and why there is none, if there is none.
     failure : str, optional
         What the generator failed with after some plans; those are given.
+    left_out : dict of Condition to mapping of str to int
+        How many clips are never drawn, by reason (:meth:`Generator.left_out`).
     """
 
     asked: Mapping[Condition, int]
@@ -125,6 +127,7 @@ class Report:
     chance: dict[Condition, Counter[str]] = attrs.field(factory=dict)
     exhausted: dict[Condition, str] = attrs.field(factory=dict)
     failure: str | None = None
+    left_out: dict[Condition, Mapping[str, int]] = attrs.field(factory=dict)
 
     @property
     def chance_share(self) -> float | None:
@@ -144,6 +147,7 @@ class Report:
                     "rejected": dict(self.tallies[condition].rejected),
                     "fit_by_chance": dict(self.chance[condition]),
                     "exhausted": self.exhausted.get(condition),
+                    "clips_left_out": dict(self.left_out.get(condition, {})),
                 }
                 for condition, asked in self.asked.items()
             },
@@ -205,6 +209,7 @@ class Mixture:
             recipe.counts,
             tallies={condition: Tally() for condition in recipe.counts},
             chance={condition: Counter() for condition in recipe.counts},
+            left_out={condition: generator.left_out(self._table, condition) for condition in recipe.counts},
         )
 
     def __iter__(self) -> Iterator[MashupPlan]:

@@ -16,7 +16,7 @@ from mashkit.catalog import Adder, AddReport, Catalog, MashupDB
 from mashkit.catalog.adding import can_travel
 from mashkit.catalog.excerpts import ExcerptPolicy
 from mashkit.catalog.protocols import Protocol, create_protocol
-from mashkit.catalog.songs import Song
+from mashkit.catalog.songs import Song, trusting
 from mashkit.components import Component
 from mashkit.errors import (
     ComponentError,
@@ -251,6 +251,7 @@ class Kit:
         policy: ExcerptPolicy | None = None,
         with_features: bool = True,
         same_recording: str | None = None,
+        trust_labels: bool = False,
     ) -> AddReport:
         """Add songs to a database with this kit's separator, analyzer and executor; nothing is computed twice.
 
@@ -268,6 +269,8 @@ class Kit:
         same_recording : str, optional
             "once": a song that is a recording the database has is passed over; "separate": it is a song of its own; by
             default what was said of it before, else "once".
+        trust_labels : bool
+            Take labels of beats and tempo as they are, without comparing them with the sound.
 
         Returns
         -------
@@ -291,7 +294,10 @@ class Kit:
             with_features=with_features,
             same_recording=same_recording,
         )
-        for _ in adder.add(way.songs(given), protocol=way.name):
+        songs = way.songs(given)
+        if trust_labels:
+            songs = [trusting(song) if isinstance(song, Song) else song for song in songs]
+        for _ in adder.add(songs, protocol=way.name):
             pass
         return adder.report
 

@@ -292,7 +292,8 @@ class Analysis:
     beats, downbeats : array of float64, shape (n,), optional
         Seconds from the start of the audio, ≥ 0, strictly increasing; every downbeat is one of the beats (exactly).
     confidence : mapping of str to float
-        Field name → 0…1, for the fields whose analyzer says.
+        Field name → 0…1, for the fields whose analyzer says; "metre" for the number of beats a bar
+        (:func:`mashkit.metre.doubt`).
     tempo_candidates : tuple of (BPM, strength), optional
         Strongest first; the half or double tempo is often the second.
     tuning : float, optional
@@ -335,6 +336,22 @@ class Analysis:
 
     def __reduce__(self) -> tuple[Any, tuple[dict[str, Any]]]:
         return Analysis.from_dict, (self.to_dict(),)
+
+    @property
+    def bar_lengths(self) -> npt.NDArray[np.intp] | None:
+        """Beats from each downbeat to the next; None where beats or downbeats are not known."""
+        if self.beats is None or self.downbeats is None:
+            return None
+        return np.diff(self.beats.searchsorted(self.downbeats))
+
+    @property
+    def beats_per_bar(self) -> int | None:
+        """The commonest number of beats from one downbeat to the next, the smallest of equally common ones.
+
+        None with fewer than two downbeats.
+        """
+        lengths = self.bar_lengths
+        return None if lengths is None or len(lengths) == 0 else int(np.bincount(lengths).argmax())
 
     def within(self, start: float, end: float) -> Analysis:
         """Return what holds from ``start`` until before ``end``, seconds, with times counted from ``start``.
@@ -456,6 +473,10 @@ class StemSet:
         return Audio(total, parts[0].sample_rate)
 
 
+LABELS_TRUSTED = "labels"
+"""Stands in :attr:`Clip.edited` where a person vouched for labels of the song, and nobody compared them with it."""
+
+
 @attrs.frozen
 class Clip:
     """One excerpt of a song as the MashupDB knows it: pure data; its stems are asked of the catalog.
@@ -487,7 +508,7 @@ class Clip:
     label : str
         Which part of the song it is ("verse", "chorus"), where somebody said.
     edited : tuple of str
-        Fields of the analysis that a person set.
+        Fields of the analysis that a person set; :data:`LABELS_TRUSTED` where labels were taken without a check.
     lacks : frozenset of Role
         Roles that do not sound in it, and of which it has no stem: an a cappella lacks harmony and percussion.
     """

@@ -26,7 +26,7 @@ from mashkit.catalog.database import MashupDB
 from mashkit.catalog.edits import edited, parsed
 from mashkit.catalog.excerpts import Excerpt, ExcerptPolicy
 from mashkit.catalog.filesystems import network_file_system
-from mashkit.catalog.songs import Song, describe_song, find_songs
+from mashkit.catalog.songs import Song, describe_song, find_songs, trusting
 from mashkit.catalog.upkeep import content_digest, edit, prune, repair, verify
 from mashkit.cli import main
 from mashkit.errors import AnalysisError, CatalogError, MashkitError, OutputError, UsageError
@@ -354,7 +354,7 @@ def test_true_stems_and_labels_need_no_component(tmp_path: Path) -> None:
     song, labels = song_with_stems(tmp_path / "band")
     separator, analyzer = Thirds(), Grid()
     with MashupDB(tmp_path / "db") as database:
-        (added,) = Adder(database, separator, analyzer).add([song], protocol="mine")
+        (added,) = Adder(database, separator, analyzer).add([trusting(song)], protocol="mine")
         (record,) = added.records
         assert (separator.calls, analyzer.calls) == ([], [])
         assert record.clip.analysis.key == labels.key

@@ -287,7 +287,7 @@ def test_other_metres_are_noted(clips: list[Clip]) -> None:
     assert waltz.beats is not None
     mixed = [*clips]
     mixed[3] = attrs.evolve(clips[3], analysis=attrs.evolve(waltz, downbeats=waltz.beats[::3]))
-    notes = {note for plan in plans(mixed, "matched") for note in plan.notes}
+    notes = {note for plan in plans(mixed, "matched", mixed_metres=True) for note in plan.notes}
     assert notes <= {f"{role} has {bar} beats a bar, the vocal {7 - bar}" for role in Role for bar in (3, 4)}
     assert notes
 

@@ -1,8 +1,8 @@
 """Which clips fit a vocal: found among a million in microseconds, drawn without making a list of them.
 
-The clips whose stem may be drawn lie in one array, by key and, within a key, by tempo. What a condition accepts is then
-a few ranges of that array: those of at most seven keys and of one tempo range, or of the tempi around it. The few clips
-of the vocal's own song are left out one by one.
+The clips whose stem may be drawn lie in one array, by metre, by key and, within a key, by tempo. What a condition
+accepts is then a few ranges of that array: those of at most seven keys and of one tempo range, or of the tempi around
+it, for each metre whose bars can lie on the vocal's. The few clips of the vocal's own song are left out one by one.
 
 How far keys are apart is counted between the pitches that sound, to a tenth of a semitone: a clip's position is its
 tonic and its tuning (:mod:`mashkit.tuning`). Where clips are not all in tune, they lie in the array once more, by
@@ -26,6 +26,7 @@ import attrs
 import numpy as np
 import numpy.typing as npt
 
+from mashkit import metre
 from mashkit.cliptable import LACKING, ClipTable
 from mashkit.tuning import semitones_between
 from mashkit.types import Condition, Role
@@ -40,6 +41,8 @@ TEMPO_CLASH = 0.04
 """Least relative tempo difference that `strict` mismatches accept: beats 4 % apart part by half a beat in 13."""
 SEMITONE, OCTAVE = 10, 120
 """In tenths of a semitone."""
+KEYS = 24
+"""Groups of whole keys: twelve tonics in two modes."""
 KEY_FREE = frozenset({Condition.UNMATCHED_KEY, Condition.UNMATCHED_KEY_TEMPO})
 TEMPO_FREE = frozenset({Condition.UNMATCHED_TEMPO, Condition.UNMATCHED_KEY_TEMPO})
 
@@ -59,6 +62,8 @@ class Rules:
     same_mode: bool
     fold_tempo: bool
     min_activity: float
+    doubtful_metre: bool = False
+    mixed_metres: bool = False
 
 
 def folded(ratio: float) -> float:
@@ -169,7 +174,12 @@ class CandidateIndex:
         self._tonics, self._minor, self._tempi = table.tonics, table.minor, table.tempi
         # Where the tuning is unknown, 440 Hz is likeliest.
         self._tunings = np.nan_to_num(table.tunings)
-        self._known = (table.tonics >= 0) & np.isfinite(table.tempi) & table.downbeats
+        sure = ~table.doubtful | rules.doubtful_metre
+        self._complete = (table.tonics >= 0) & np.isfinite(table.tempi) & table.downbeats
+        self._known = self._complete & sure
+        # A doubtful metre is none: such clips are laid on the beats alone, where they are wanted at all.
+        self._bars = np.where(table.doubtful | rules.mixed_metres, 0, table.bars).astype(np.int8)
+        self._metres, classes = np.unique(self._bars, return_inverse=True)
         self._active = table.activity >= np.float32(rules.min_activity)
         has = table.activity != LACKING
         self._active &= has
@@ -182,12 +192,15 @@ class CandidateIndex:
         self._positions = (SEMITONE * table.tonics.astype(np.int16) + tenths) % OCTAVE
         modes = table.minor.astype(np.int16) if rules.same_mode else np.zeros(len(table), np.int16)
         nearest = (self._positions + SEMITONE // 2) // SEMITONE % 12
-        groupings = [(np.where(self._known, 2 * nearest + modes, 0).astype(np.int16), 24)]
+        metres, groups = max(len(self._metres), 1), classes.astype(np.int16)
+        keys = np.where(self._known, 2 * nearest + modes, 0)
+        groupings = [((KEYS * groups + keys).astype(np.int16), KEYS * metres)]
         self._in_tune = bool((self._positions[harmonic] % SEMITONE == 0).all())
         if not self._in_tune:
-            groupings.append((np.where(self._known, 2 * self._positions + modes, 0).astype(np.int16), 2 * OCTAVE))
+            positions = np.where(self._known, 2 * self._positions + modes, 0)
+            groupings.append(((2 * OCTAVE * groups + positions).astype(np.int16), 2 * OCTAVE * metres))
         self._harmonic = _Sorted(harmonic, groupings, table.tempi)
-        self._percussion = _Sorted(percussion, [(np.zeros(len(table), np.int16), 1)], table.tempi)
+        self._percussion = _Sorted(percussion, [(groups, metres)], table.tempi)
         self._fitting: dict[tuple[int, int, bool], tuple[int, ...]] = {}
         self._by_song = np.argsort(table.songs, kind="stable").astype(np.int32)
         ordered = table.songs[self._by_song]
@@ -229,6 +242,20 @@ class CandidateIndex:
             float(self._tunings[seed]),
         )
 
+    def doubtful(self, row: int) -> bool:
+        """Tell whether a row is not known for its metre alone."""
+        return bool(self._complete[row] and not self._known[row])
+
+    def left_out(self) -> int:
+        """Return how many rows are not known for their metre alone."""
+        return int((self._complete & ~self._known).sum())
+
+    def other_metres(self, seed: int, role: Role) -> int:
+        """Return how many rows that sound in a role have bars that do not lie on this row's."""
+        sounding = self._known & self._active[:, list(Role).index(role)]
+        fits = np.array([metre.fit(int(self._bars[seed]), int(one)) for one in self._metres])
+        return int((sounding & ~fits[np.searchsorted(self._metres, self._bars)]).sum())
+
     def speed(self, seed: int, row: int) -> float:
         """Return the speed that brings the row to the seed's tempo."""
         ratio = float(self._tempi[seed]) / float(self._tempi[row])
@@ -247,12 +274,12 @@ class CandidateIndex:
             Any but *original*, which has no candidates.
         """
         tempi, own_song = self._tempi_for(seed, condition), self._own_song(seed)
+        metres = self._fitting_metres(seed)
         if role is Role.PERCUSSION:
-            return self._percussion.find((0,), tempi, own_song)
+            return self._percussion.find(metres, tempi, own_song)
         mode = int(self._minor[seed]) if self.rules.same_mode else 0
-        return self._harmonic.find(
-            self._groups_for(int(self._positions[seed]), mode, condition in KEY_FREE), tempi, own_song
-        )
+        keys = self._groups_for(int(self._positions[seed]), mode, condition in KEY_FREE)
+        return self._harmonic.find([self._in_metre(key, one) for one in metres for key in keys], tempi, own_song)
 
     def chance_matches(self, seed: int, harmonic: int, percussion: int, condition: Condition) -> tuple[str, ...]:
         """Return the axes ("key", "tempo") in which stems fit the vocal although the condition says they do not.
@@ -273,12 +300,19 @@ class CandidateIndex:
     def _groups_for(self, position: int, mode: int, key_free: bool) -> tuple[int, ...]:
         """Return the groups of harmonic rows that fit a seed: whole keys, and the positions of those that fit in part.
 
-        A group is twice the tonic or position, plus one for minor where modes are told apart.
+        A group is twice the tonic, plus one for minor where modes are told apart; of a position twice that, counted on
+        from :data:`KEYS`.
         """
         seed = (position, mode, key_free)
         if seed not in self._fitting:
             self._fitting[seed] = tuple(self._fitting_groups(*seed))
         return self._fitting[seed]
+
+    def _in_metre(self, group: int, metre_class: int) -> int:
+        """Return the group of :meth:`_groups_for` as :class:`_Sorted` counts it for one class of metres."""
+        if group < KEYS:
+            return KEYS * metre_class + group
+        return KEYS * max(len(self._metres), 1) + 2 * OCTAVE * metre_class + group - KEYS
 
     def _fitting_groups(self, seed_position: int, mode: int, key_free: bool) -> Iterator[int]:
         rules = self.rules
@@ -290,7 +324,11 @@ class CandidateIndex:
             if len(fitting) == len(around):
                 yield from (2 * tonic + one for one in modes)
             else:
-                yield from (24 + 2 * at + one for at in fitting for one in modes)
+                yield from (KEYS + 2 * at + one for at in fitting for one in modes)
+
+    def _fitting_metres(self, seed: int) -> list[int]:
+        """Return the classes of metres whose bars can lie on a row's."""
+        return [place for place, one in enumerate(self._metres.tolist()) if metre.fit(int(self._bars[seed]), one)]
 
     def _own_song(self, seed: int) -> list[int]:
         own: list[int] = self._by_song[self._song_start[seed] : self._song_end[seed]].tolist()

@@ -122,7 +122,8 @@ def no_stem(
         return (
             f"of {pairs} pairs {apart_in_key} lie more than {index.rules.max_shift} semitones apart, "
             f"{apart_in_tempo} too far in tempo",
-            f"add songs in other keys, or widen max_shift (now {index.rules.max_shift}; {math.ceil(min(shifts))} would do)",
+            f"add songs in other keys, or widen max_shift (now {index.rules.max_shift}; "
+            f"{math.ceil(min(shifts))} would do)",
         )
     nearest = min(ratios, key=lambda ratio: abs(np.log(ratio)), default=None)
     would = "" if nearest is None else f"; {nearest:.2f} would do"

@@ -19,6 +19,7 @@ import attrs
 import numpy as np
 from attrs import validators
 
+from mashkit import metre
 from mashkit.builtin import PAPER_GENERATOR, causes
 from mashkit.builtin.candidates import KEY_FREE, TEMPO_FREE, CandidateIndex, Rules, index_of
 from mashkit.builtin.causes import Cause
@@ -27,7 +28,7 @@ from mashkit.cliptable import ClipTable
 from mashkit.components import ComponentInfo
 from mashkit.errors import GenerationError
 from mashkit.interfaces.generator import Draw, Drawer, DrawingGenerator
-from mashkit.types import Clip, Condition, FrozenMapping, Layer, MashupPlan, Mixing, Role
+from mashkit.types import LABELS_TRUSTED, Clip, Condition, FrozenMapping, Layer, MashupPlan, Mixing, Role
 
 LARGEST_GAIN_DB = 12.0
 """Bound of loudness matching: beyond it, what is raised is mostly separation residue."""
@@ -35,6 +36,10 @@ LARGEST_GAIN_DB = 12.0
 _BACKING = (Role.HARMONIC, Role.PERCUSSION)
 _NO_VOCAL = "no clip has a vocal that can be used"
 _NO_STEM = "no {} stem of another song fits the drawn vocal"
+_NO_METRE = "no {} stem of another song fits the drawn vocal and its bars"
+_DOUBTFUL = "metre is doubtful"
+_DOUBTFUL_VOCAL = f"the vocal's {_DOUBTFUL}"
+_DOUBTFUL_FIX = "correct the bars with `mashkit db edit`, or use them as they are with generator.doubtful_metre=true"
 _LENGTH = "the stems overlap for too short or too long a time"
 
 
@@ -80,6 +85,12 @@ class PaperGenerator(DrawingGenerator):
         The most a limiter may take off single peaks, dB; what is above that, the whole mix is lowered by.
     duck_db : float
         How much the harmonic layer gives way while the vocal sounds, dB.
+    doubtful_metre : bool
+        Also use clips whose beats a bar are doubtful (:func:`mashkit.metre.doubt`), laid on beats and not on bars; by
+        default they are drawn for *original* only.
+    mixed_metres : bool
+        Also combine clips of different metres, three beats a bar under four; by default those whose bars have as many
+        beats, or twice as many.
     min_activity : float
         Share of a clip in which a role's stem must sound to be drawn (ours; 0 turns it off): a silent vocal is no seed.
     """
@@ -103,11 +114,18 @@ class PaperGenerator(DrawingGenerator):
     fades: bool = attrs.field(default=True, validator=validators.instance_of(bool))
     limit_db: float = attrs.field(default=3.0, validator=validators.ge(0))
     duck_db: float = attrs.field(default=0.0, validator=validators.ge(0))
+    doubtful_metre: bool = attrs.field(default=False, validator=validators.instance_of(bool))
+    mixed_metres: bool = attrs.field(default=False, validator=validators.instance_of(bool))
     min_activity: float = attrs.field(default=0.25, validator=_unit_interval)
 
     def drawer(self, clips: ClipTable, *, condition: Condition, seed: int, vocal: str | None) -> Drawer:
         """Return the draws of a run."""
         return _Drawer(self, clips, condition, seed, vocal)
+
+    def left_out(self, clips: ClipTable, condition: Condition) -> Mapping[str, int]:
+        """Return how many clips are never drawn, by reason: those whose metre is doubtful."""
+        count = 0 if condition is Condition.ORIGINAL else self.index(clips).left_out()
+        return {_DOUBTFUL: count} if count else {}
 
     def index(self, clips: Sequence[Clip]) -> CandidateIndex:
         """Return what fits what among these clips: how many candidates a vocal has, and which.
@@ -201,7 +219,7 @@ class _PlanMaker:
             mixing=Mixing(
                 fade_in_s=fades.in_s, fade_out_s=fades.out_s, duck_db=options.duck_db, limit_db=options.limit_db
             ),
-            notes=[*(note for one in placed for note in one.notes), *_retuning_notes(retuned)],
+            notes=[*(note for one in placed for note in one.notes), *_retuning_notes(retuned), *_doubts(chosen)],
         )
 
     def _place(self, vocal: ClipBeats, fit: Fit, bars: int) -> Placed:
@@ -227,7 +245,8 @@ class _Drawer:
         self._vocal = vocal
         self._vocals = self._index.seeds(condition) if vocal is None else self._named(vocal)
         if len(self._vocals) == 0:
-            raise self.nothing_fits(Counter({_NO_VOCAL: 1}))
+            doubtful = vocal is not None and (row := clips.row_of(vocal)) is not None and self._index.doubtful(row)
+            raise self.nothing_fits(Counter({_DOUBTFUL_VOCAL if doubtful else _NO_VOCAL: 1}))
 
     def _named(self, vocal: str) -> Sequence[int]:
         row = self._clips.row_of(vocal)
@@ -258,7 +277,7 @@ class _Drawer:
                 continue
             candidates = self._index.candidates(vocal, role, self._condition)
             if len(candidates) == 0:
-                return _NO_STEM.format(role)
+                return (_NO_METRE if self._index.other_metres(vocal, role) else _NO_STEM).format(role)
             backing.append(candidates.row(int(random.integers(len(candidates)))))
         return vocal, backing
 
@@ -298,6 +317,10 @@ class _Drawer:
             for clip in self._clips[:8]
         )
         known += f"; and {len(self._clips) - 8} more" if len(self._clips) > 8 else ""
+        left_out = 0 if self._condition is Condition.ORIGINAL else self._index.left_out()
+        if left_out:
+            why += f"; {left_out} clips are left out, because their metre is doubtful"
+            fix += f"; or {_DOUBTFUL_FIX}"
         return GenerationError(
             f"no {self._condition} mashup among {len(self._clips)} clips: {reason}: {why} [{known}]", fix
         )
@@ -323,6 +346,13 @@ class _Drawer:
             return causes.no_vocal(self._clips, self._condition, options.min_activity)
         if reason == _LENGTH:
             return causes.wrong_length(self._lengths(), options.min_duration_s, options.max_duration_s)
+        if reason == _DOUBTFUL_VOCAL:
+            return "it is told with little confidence", _DOUBTFUL_FIX
+        if reason in [_NO_METRE.format(role) for role in _BACKING]:
+            return (
+                "the bars of those that fit in key and tempo have other numbers of beats",
+                "add songs of the same metre, or combine others with generator.mixed_metres=true",
+            )
         role = next((role for role in _BACKING if reason == _NO_STEM.format(role)), Role.HARMONIC)
         return causes.no_stem(self._clips, self._index, self._vocals, role, self._condition)
 
@@ -364,6 +394,18 @@ def _retuning_notes(retuned: Mapping[str, float]) -> Iterator[str]:
             f"the harmonic layer is retuned by {retuned['cents']:+.0f} cents: its song's A lies "
             f"{retuned[Role.HARMONIC]:+.0f} cents from 440 Hz, the vocal's {retuned[Role.VOCAL]:+.0f}"
         )
+
+
+def _doubts(chosen: Sequence[Fit]) -> Iterator[str]:
+    """Yield what a person should know of the bars of chosen clips: a line a clip."""
+    for clip_id in dict.fromkeys(fit.clip.id for fit in chosen):
+        fits = [fit for fit in chosen if fit.clip.id == clip_id]
+        roles, clip = " and ".join(fit.role for fit in fits), fits[0].clip
+        reason = metre.doubt(clip.analysis)
+        if reason is not None:
+            yield f"{roles}: doubtful bars: {reason}"
+        if LABELS_TRUSTED in clip.edited:
+            yield f"{roles}: labels trusted, not checked"
 
 
 def _loudness_gain(seed: Clip, clip: Clip, role: Role) -> float:

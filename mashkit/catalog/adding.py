@@ -393,6 +393,7 @@ class _Run:
         sha256, keys = facts.sha256, self._ingestor.keys
         facts = attrs.evolve(facts, recording=self._database.recording_of(sha256))
         records: list[ClipRecord] = []
+        notes: list[str] = []
         with self._database.transaction() as cursor:
             number = self._database.store_facts(cursor, song, facts, self._protocol, self._digests[song.path])
             self._database.store_results(cursor, sha256, computed.results, computed.objects)
@@ -405,12 +406,12 @@ class _Run:
                     keys,
                     self._database.results(sha256),
                     self._database.edits(sha256, keys.analysed_by(song)),
+                    notes,
                 )
                 self._database.store_clips(cursor, number, records)
         if complete:
             del self._digests[song.path]
-            self._report.notes += facts.notes
-            self._report.notes += _alone(song, records)
+            self._report.notes += [*facts.notes, *notes, *_alone(song, records)]
             self._end(Added(song.path, tuple(records), cached=cached))
 
     def _late_tunings(self, song: Song, facts: SongFacts) -> dict[str, tuple[str, Any]]:

@@ -24,6 +24,7 @@ import numpy as np
 import numpy.typing as npt
 import platformdirs
 
+from mashkit import metre
 from mashkit.arguments import named_path, require_path
 from mashkit.beatmap import GRID_VERSION, BeatGrid, BeatsDistrusted, beat_grid
 from mashkit.catalog.clips import ClipRecord
@@ -33,7 +34,7 @@ from mashkit.catalog.ingest import SongFacts
 from mashkit.catalog.objects import ObjectStore, SoundRef
 from mashkit.catalog.schema import INDEX, SCHEMA_VERSION, migrate
 from mashkit.catalog.songs import Song
-from mashkit.cliptable import LACKING, ClipTable
+from mashkit.cliptable import LACKING, ClipTable, bar_column
 from mashkit.components import Component, without_costs
 from mashkit.errors import CatalogError, MashkitError, OutputError
 from mashkit.paths import path_of, path_text
@@ -406,6 +407,8 @@ class MashupDB:
             "tuning": analysis.tuning,
             "downbeats": 0 if analysis.downbeats is None else len(analysis.downbeats),
             **{str(role): LACKING if role in clip.lacks else clip.activity[role] for role in Role},
+            "bar": bar_column(analysis),
+            "doubtful": metre.doubt(analysis) is not None,
         }
         (number,) = database.execute(f"{_upsert('clips', values, 'id')} RETURNING number", values).fetchone()
         rest = {
@@ -559,7 +562,7 @@ class MashupDB:
         with self._lock, self._speaking():
             cursor = self._database.execute(
                 "SELECT number, place, song, duration_s, tonic, minor, coalesce(tempo, -1), downbeats, vocal, harmonic,"
-                " percussion, coalesce(tuning, -100) FROM clips"
+                " percussion, coalesce(tuning, -100), bar, doubtful FROM clips"
             )
             columns = np.fromiter(cursor, _COLUMNS)
         for number, other in self.rows(
@@ -577,6 +580,8 @@ class MashupDB:
             durations=columns["duration_s"].copy(),
             activity=np.stack([columns[str(role)] for role in Role], axis=1),
             tunings=np.where(columns["tuning"] < -50, np.nan, columns["tuning"]),
+            bars=columns["bar"].copy(),
+            doubtful=columns["doubtful"].copy(),
             fetch=rows.fetch,
             row_of=rows.row_of,
             grid_of=rows.grid_of,
@@ -591,7 +596,8 @@ _HAS_CLIPS = "EXISTS (SELECT 1 FROM clips c WHERE c.song = s.number)"
 
 _COLUMNS = np.dtype([
     ("number", "i8"), ("place", "i8"), ("song", "i8"), ("duration_s", "f8"), ("tonic", "i1"), ("minor", "?"),
-    ("tempo", "f8"), ("downbeats", "i4"), *((str(role), "f4") for role in Role), ("tuning", "f8"),
+    ("tempo", "f8"), ("downbeats", "i4"), *((str(role), "f4") for role in Role), ("tuning", "f8"), ("bar", "i1"),
+    ("doubtful", "?"),
 ])  # fmt: skip
 
 

@@ -1,8 +1,7 @@
-"""What a person knows better than an analyzer: the key, the tempo, the tuning, where a bar begins."""
+"""What a person knows better than an analyzer: key, tempo, tuning, where a bar begins and how many beats it has."""
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
@@ -12,7 +11,7 @@ import numpy as np
 from mashkit.errors import AnalysisError, UsageError
 from mashkit.types import Analysis, Key, Times
 
-FIELDS = ("key", "tempo", "tuning", "downbeat")
+FIELDS = ("key", "tempo", "tuning", "beats_per_bar", "downbeat")
 """What can be edited."""
 _UNITS = {"tempo": "BPM", "tuning": "cents from A = 440 Hz", "downbeat": "seconds"}
 FACTORS = (2.0, 0.5, 3.0, 1 / 3)
@@ -21,10 +20,12 @@ NEAR = 0.04
 """A tempo within this share of one of those times the old is taken for it."""
 BEATS_A_BAR = 4
 """Where the downbeats do not tell."""
+MOST_BEATS_A_BAR = 32
+"""More are no bar (ours)."""
 
 
 def parsed(field: str, text: str) -> Any:
-    """Read the value of an edit as people write it: "A minor", "120", "-45" (cents), "12.35" (seconds of the song).
+    """Read the value of an edit as people write it: "A minor", "120", "-45" (cents), "5", "12.35" (s of the song).
 
     Raises
     ------
@@ -35,6 +36,10 @@ def parsed(field: str, text: str) -> Any:
         raise UsageError(f"{field!r} cannot be edited", f"one of {', '.join(FIELDS)} can")
     if field == "key":
         return str(Key.parse(text))
+    if field == "beats_per_bar":
+        if not text.isdecimal() or not 1 <= int(text) <= MOST_BEATS_A_BAR:
+            raise UsageError(f"beats a bar {text!r}", f"give a whole number from 1 to {MOST_BEATS_A_BAR}")
+        return int(text)
     try:
         value = float(text)
     except ValueError as error:
@@ -56,20 +61,21 @@ def edited(analysis: Analysis, edits: Mapping[str, Any], duration_s: float) -> A
 
     A tempo of twice, half, three times or a third of the old adds or leaves out beats; with any other, beats are laid
     evenly through the first downbeat. A downbeat moves all of them by as many beats as bring one to the nearest beat.
+    Who sets the beats a bar, or a downbeat, vouches for the bars: an analyzer's doubt in them is forgotten.
 
     Parameters
     ----------
     analysis : Analysis
         Of an excerpt.
     edits : mapping of str to value
-        "key" (text), "tempo" (BPM), "tuning" (cents), "downbeat" (seconds from the excerpt's start).
+        "key" (text), "tempo" (BPM), "tuning" (cents), "beats_per_bar", "downbeat" (seconds from the excerpt's start).
     duration_s : float
         Length of the excerpt.
 
     Raises
     ------
     AnalysisError
-        If a downbeat is set where there are neither beats nor a tempo.
+        If a downbeat is set where there are neither beats nor a tempo, or beats a bar where there are no beats.
     """
     if "key" in edits:
         analysis = attrs.evolve(analysis, key=Key.parse(edits["key"]))
@@ -78,16 +84,12 @@ def edited(analysis: Analysis, edits: Mapping[str, Any], duration_s: float) -> A
         analysis = attrs.evolve(analysis, tuning=float(edits["tuning"]), confidence=confidence)
     if "tempo" in edits:
         analysis = _at_tempo(analysis, float(edits["tempo"]), duration_s)
+    bar = edits.get("beats_per_bar")
     if "downbeat" in edits:
-        analysis = _with_downbeat(analysis, float(edits["downbeat"]), duration_s)
+        analysis = _with_downbeat(analysis, float(edits["downbeat"]), duration_s, bar)
+    elif bar is not None:
+        analysis = _with_bars(analysis, int(bar))
     return analysis
-
-
-def _beats_a_bar(analysis: Analysis) -> int:
-    if analysis.beats is None or analysis.downbeats is None or len(analysis.downbeats) < 2:
-        return BEATS_A_BAR
-    lengths = np.diff(np.searchsorted(analysis.beats, analysis.downbeats)).tolist()
-    return int(Counter(lengths).most_common(1)[0][0])
 
 
 def _steady(through_s: float, tempo: float, duration_s: float) -> Times:
@@ -101,7 +103,7 @@ def _steady(through_s: float, tempo: float, duration_s: float) -> Times:
 def _at_tempo(analysis: Analysis, tempo: float, duration_s: float) -> Analysis:
     if analysis.beats is None or len(analysis.beats) < 2:
         return attrs.evolve(analysis, tempo=tempo)
-    bar = _beats_a_bar(analysis)
+    bar = analysis.beats_per_bar or BEATS_A_BAR
     known = analysis.downbeats is not None and len(analysis.downbeats) > 0
     first = float(analysis.downbeats[0] if known and analysis.downbeats is not None else analysis.beats[0])
     old = analysis.tempo or 60.0 / float(np.median(np.diff(analysis.beats)))
@@ -118,12 +120,26 @@ def _at_tempo(analysis: Analysis, tempo: float, duration_s: float) -> Analysis:
     return attrs.evolve(analysis, tempo=tempo, beats=beats, downbeats=downbeats)
 
 
-def _with_downbeat(analysis: Analysis, at_s: float, duration_s: float) -> Analysis:
+def _with_downbeat(analysis: Analysis, at_s: float, duration_s: float, bar: int | None) -> Analysis:
     beats = analysis.beats
     if beats is None or len(beats) == 0:
         if analysis.tempo is None:
             raise AnalysisError("a downbeat without beats or tempo says little", "set the tempo too")
         beats = _steady(at_s, analysis.tempo, duration_s)
-    bar = _beats_a_bar(analysis)
-    nearest = int(np.argmin(np.abs(beats - at_s)))
-    return attrs.evolve(analysis, beats=beats, downbeats=beats[nearest % bar :: bar])
+    return _barred(analysis, beats, int(np.argmin(np.abs(beats - at_s))), bar or analysis.beats_per_bar or BEATS_A_BAR)
+
+
+def _with_bars(analysis: Analysis, bar: int) -> Analysis:
+    """Return the analysis with bars of so many beats, one of which begins where the first did, or with the music."""
+    if analysis.beats is None or len(analysis.beats) == 0:
+        raise AnalysisError("beats a bar without beats say nothing", "set tempo and downbeat too")
+    first = 0
+    if analysis.downbeats is not None and len(analysis.downbeats):
+        first = int(analysis.beats.searchsorted(analysis.downbeats[0]))
+    return _barred(analysis, analysis.beats, first, bar)
+
+
+def _barred(analysis: Analysis, beats: Times, at: int, bar: int) -> Analysis:
+    """Return the analysis with these beats, and a downbeat at index ``at`` and every ``bar`` beats from there."""
+    sure = {name: value for name, value in analysis.confidence.items() if name != "metre"}
+    return attrs.evolve(analysis, beats=beats, downbeats=beats[at % bar :: bar], confidence=sure)

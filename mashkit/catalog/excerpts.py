@@ -9,6 +9,7 @@ import attrs
 import numpy as np
 import numpy.typing as npt
 
+from mashkit import metre
 from mashkit.types import Analysis
 
 SAMPLE_RATE = 44_100
@@ -62,7 +63,7 @@ class Excerpt:
 
         It begins on the first downbeat and ends on one: sixteen bars later or more, in whole phrases of four, else
         after all the bars there are; the last may end where the next downbeat is due. If that leaves less than 25 s, or
-        the downbeats are not known, it is the whole excerpt.
+        the downbeats are not known or doubtful, it is the whole excerpt.
 
         Parameters
         ----------
@@ -70,6 +71,8 @@ class Excerpt:
             Of the excerpt, times from its start.
         """
         if not self.on_downbeats or analysis.downbeats is None or len(analysis.downbeats) < 2:
+            return 0.0, self.duration
+        if metre.doubt(analysis) is not None:  # a cut on a line nobody hears is no better than any
             return 0.0, self.duration
         due = analysis.downbeats[-1] + np.median(np.diff(analysis.downbeats))
         lines = np.append(analysis.downbeats, [due] if due <= self.duration else [])

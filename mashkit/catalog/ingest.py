@@ -163,15 +163,20 @@ class Keys:
         Their fingerprints.
     sample_rate : int
         Of the clips, Hz.
+    hears_beats : bool
+        Whether the analyzer finds beats, with which labelled ones can be compared.
     """
 
     separator: str
     analyzer: str
     sample_rate: int = SAMPLE_RATE
+    hears_beats: bool = True
 
     def analysis(self, song: Song, facts: SongFacts, excerpt: Excerpt) -> str | None:
-        """Key of an excerpt's analysis; None where an analyzer has nothing to say beside the labels."""
-        return None if is_analysed(song) else self._key(ANALYSIS, facts.sha256, excerpt, self.analyzer)
+        """Key of an excerpt's analysis; None where labels say all, and nothing is compared with them."""
+        if self.analysed_by(song) == LABELS:
+            return None
+        return self._key(ANALYSIS, facts.sha256, excerpt, self.analyzer)
 
     def stems(self, song: Song, facts: SongFacts, excerpt: Excerpt) -> str:
         """Key of an excerpt's stems and figures; with all roles true, no separator has a part in it."""
@@ -199,8 +204,13 @@ class Keys:
         return TRUE_STEMS if true_roles(song) == song.holds else self.separator
 
     def analysed_by(self, song: Song) -> str:
-        """Return the analyzer's fingerprint, or :data:`LABELS`."""
-        return LABELS if is_analysed(song) else self.analyzer
+        """Return the analyzer's fingerprint, or :data:`LABELS` where it has no part in what is known.
+
+        Where labels say all that it would, it still compares its beats with theirs, unless it hears none or a person
+        vouches for the labels.
+        """
+        compares = song.holds != {Role.VOCAL} and self.hears_beats and not song.trusted
+        return LABELS if is_analysed(song) and not compares else self.analyzer
 
     def _key(self, kind: str, song: str, excerpt: Excerpt, *depends_on: object) -> str:
         whole = [kind, song, self.sample_rate, excerpt.start, excerpt.duration, *depends_on]
@@ -243,7 +253,7 @@ def excerpts_of(song: Song, facts: SongFacts, policy: ExcerptPolicy) -> list[Exc
         raise AudioFileError(
             song.path,
             f"lasts {duration_s:.1f} s, and its labels speak of {latest:.1f} s: they do not fit the audio",
-            "use the recording that was labelled",
+            _written_as(latest, duration_s) or "use the recording that was labelled",
         )
     if song.excerpts is None:
         # Of a song hardly longer than an excerpt, two may be the same.
@@ -258,6 +268,15 @@ def excerpts_of(song: Song, facts: SongFacts, policy: ExcerptPolicy) -> list[Exc
             "use a longer recording",
         )
     return found
+
+
+def _written_as(latest: float, duration_s: float) -> str | None:
+    """Return what to do about times that are seconds in another unit; None if they are in none."""
+    units = {"milliseconds": 1e3, "samples at 44.1 kHz": 44_100.0, "samples at 48 kHz": 48_000.0}
+    for unit, factor in units.items():
+        if 0.5 * duration_s <= latest / factor <= duration_s + LABELS_BEYOND_S:
+            return f"they look like {unit}: write seconds"
+    return None
 
 
 class Ingestor:
@@ -289,7 +308,8 @@ class Ingestor:
         self.with_features = with_features
         self.loader = loader
         # Hashing weights takes time: once an ingestor, not once a song.
-        self.keys = Keys(separator.fingerprint(), analyzer.fingerprint())
+        hears_beats = "beats" in analyzer.info.provides
+        self.keys = Keys(separator.fingerprint(), analyzer.fingerprint(), hears_beats=hears_beats)
 
     def missing(self, song: Song, facts: SongFacts, known: frozenset[str]) -> frozenset[str]:
         """Return the kinds of results that are not known yet; raises AudioFileError as :func:`excerpts_of` does."""

@@ -80,7 +80,9 @@ CREATE TABLE clips (               -- narrow: a generator reads all of it
     downbeats INTEGER NOT NULL,
     vocal REAL NOT NULL,           -- activity of each role
     harmonic REAL NOT NULL,
-    percussion REAL NOT NULL
+    percussion REAL NOT NULL,
+    bar INTEGER NOT NULL DEFAULT 0, -- beats a bar; 0 unknown
+    doubtful INTEGER NOT NULL DEFAULT 0 -- whether that is (mashkit.metre)
 );
 CREATE INDEX clips_of_song ON clips (song);
 
@@ -143,11 +145,18 @@ def _from_1(database: sqlite3.Connection) -> None:
 
 
 def _from_2(database: sqlite3.Connection) -> None:
-    """Version 2 knew of no tunings, of no songs that lack a role, of neither level, silence nor what songs sound like.
+    """Version 2 knew neither tunings, metres, songs that lack a role, level, silence, nor what songs sound like.
 
-    Tunings are measured of the stems that are kept when a song is next added; the rest decoding it again tells.
+    Tunings are measured of the stems that are kept when a song is next added, metres are in the grid of the beats; the
+    rest decoding it again tells.
     """
     database.execute("ALTER TABLE clips ADD COLUMN tuning REAL")
+    database.execute("ALTER TABLE clips ADD COLUMN bar INTEGER NOT NULL DEFAULT 0")
+    database.execute("ALTER TABLE clips ADD COLUMN doubtful INTEGER NOT NULL DEFAULT 0")
+    database.execute(
+        "UPDATE clips SET bar = coalesce((SELECT json_extract(grid_facts, '$.bar') FROM details d"
+        " WHERE d.number = clips.number), 0)"
+    )
     for column in ("holds", "sound"):
         database.execute(f"ALTER TABLE songs ADD COLUMN {column} TEXT")
     database.execute("ALTER TABLE songs ADD COLUMN recording TEXT REFERENCES songs (sha256) ON DELETE SET NULL")

@@ -24,6 +24,10 @@ _GENERIC_NAMES = frozenset({"audio", "mix", "mixture", "song", "track"})
 _LICENCE_FILES = ("license.txt", "licence.txt", "LICENSE", "LICENCE", "LICENSE.txt")
 
 
+TRUSTED = "labels_trusted"
+"""Entry of :attr:`Song.source` where a person vouched for labels."""
+
+
 @attrs.frozen(kw_only=True, eq=False)
 class Song:
     """A song to make clips of, as a protocol found it; nothing of it has been decoded yet.
@@ -59,6 +63,11 @@ class Song:
     holds: frozenset[Role] = attrs.field(default=frozenset(Role), converter=as_roles)
 
     @property
+    def trusted(self) -> bool:
+        """Whether a person vouches for the labels (:func:`trusting`): they are not compared with the sound."""
+        return TRUSTED in self.source
+
+    @property
     def has_mix(self) -> bool:
         """Whether there is a file of the whole mix."""
         return not self.path.is_dir()
@@ -68,6 +77,13 @@ class Song:
         """Every sound file of it, the mix first."""
         stems = tuple(self.stems[name] for name in sorted(self.stems))
         return (self.path, *stems) if self.has_mix else stems
+
+
+def trusting(song: Song) -> Song:
+    """Return a song whose labels, if it has any, are taken without comparing them with the sound."""
+    if song.known is None:
+        return song
+    return attrs.evolve(song, source={**song.source, TRUSTED: "not compared with the recording"})
 
 
 def find_songs(paths: Iterable[Path | str] | Path | str) -> Found[Path]:

@@ -15,8 +15,8 @@ import soundfile
 from mashkit.audiofile import sound_name
 from mashkit.catalog.clips import ClipRecord, clips_of
 from mashkit.catalog.database import MashupDB
-from mashkit.catalog.edits import FIELDS, parsed
-from mashkit.catalog.ingest import ANALYSIS, Keys
+from mashkit.catalog.edits import BEATS_A_BAR, FIELDS, parsed
+from mashkit.catalog.ingest import ANALYSIS, LABELS, Keys
 from mashkit.catalog.objects import FLAC
 from mashkit.catalog.schema import INDEX
 from mashkit.errors import CatalogError, UsageError
@@ -37,8 +37,8 @@ def edit(
     database : MashupDB
     clip_id : str
     values : mapping of str to str
-        "key", "tempo", "tuning" or "downbeat" → as :func:`mashkit.catalog.edits.parsed` reads it; a downbeat is in
-        seconds of the song. Empty with ``lock``: what the clip has now is locked.
+        "key", "tempo", "tuning", "beats_per_bar" or "downbeat" → as :func:`mashkit.catalog.edits.parsed` reads it; a
+        downbeat is in seconds of the song. Empty with ``lock``: what the clip has now is locked.
     lock : bool
         Whether it holds against other analyzers too. By default it corrects this one: another's finding counts again.
     undo : bool
@@ -66,7 +66,7 @@ def edit(
     )
     row = database.song(song)
     assert row is not None  # noqa: S101 — a clip's song is a foreign key
-    keys = Keys(record.separator, record.analyzer)
+    keys = Keys(record.separator, record.analyzer, hears_beats=record.analyzer != LABELS)
     with database.transaction() as cursor:
         if undo:
             cursor.execute("DELETE FROM edits WHERE song = ? AND excerpt_start_s = ?", (song, start))
@@ -95,6 +95,8 @@ def _present(record: ClipRecord) -> dict[str, Any]:
         present["key"] = str(analysis.key)
     if analysis.tempo is not None:
         present["tempo"] = analysis.tempo
+    if analysis.beats_per_bar not in (None, BEATS_A_BAR):
+        present["beats_per_bar"] = analysis.beats_per_bar
     if analysis.downbeats is not None and len(analysis.downbeats):
         present["downbeat"] = record.clip.start + float(analysis.downbeats[0])
     if not present:
@@ -341,7 +343,7 @@ def _needed_results(database: MashupDB, cursor: sqlite3.Connection) -> set[str]:
             row = database.song(sha256)
         record = database.record(clip_id)
         assert row is not None  # noqa: S101 — a clip's song is a foreign key
-        keys = Keys(record.separator, record.analyzer)
+        keys = Keys(record.separator, record.analyzer, hears_beats=record.analyzer != LABELS)
         needed.add(keys.stems(row.song, row.facts, record.excerpt))
         needed.add(keys.features(row.song, row.facts, record.excerpt))
         analysis = keys.analysis(row.song, row.facts, record.excerpt)

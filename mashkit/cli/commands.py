@@ -18,6 +18,7 @@ import rich.console
 import rich.markup
 import rich.table
 
+from mashkit import metre
 from mashkit.atomicfile import as_json, replacing, require_writable_folder, write_json, write_text
 from mashkit.audiobuffer import settle, weighted_sum
 from mashkit.audiofile import AUDIO_SUFFIXES, UNREADABLE_SUFFIXES, load, require_encodable, save
@@ -556,7 +557,13 @@ def analyze(arguments: argparse.Namespace) -> int:
         mix = load(file, loader=kit.registry.plugins.hook.mashkit_load_audio)
         found = kit.analyzer.analyze(mix)
         notes = complaints(mix) or ([] if _says_something(found) else ["nothing was found in it: no key and no beats"])
-        return {"path": path_text(file), "duration_s": mix.duration, **found.to_dict(), "notes": notes}
+        return {
+            "path": path_text(file),
+            "duration_s": mix.duration,
+            **found.to_dict(),
+            **metre.facts(found),
+            "notes": notes,
+        }
 
     _say_notes(files)
     with ProgressListener(kit.registry, quiet=arguments.quiet):
@@ -577,20 +584,29 @@ def analyze(arguments: argparse.Namespace) -> int:
         _print_json(data)
     else:
         _print_table(
-            ("file", "key", "tuning", "BPM", "beats", "downbeats", "first downbeat"),
+            ("file", "key", "tuning", "BPM", "beats", "downbeats", "bar", "first downbeat"),
             [
                 (result["path"], result["key"] or "–", describe(result["tuning"]),
                  f"{result['tempo']:.2f}" if result["tempo"] else "–",
-                 _count(result["beats"]), _count(result["downbeats"]),
+                 _count(result["beats"]), _count(result["downbeats"]), _bar(result),
                  f"{result['downbeats'][0]:.3f} s" if result["downbeats"] else "–")
                 for result in results
             ],
         )  # fmt: skip
+        for result in results:
+            if result["metre_doubt"]:
+                _say(f"{result['path']}: doubtful bars: {result['metre_doubt']}")
     return _status(results, failures)
 
 
 def _says_something(analysis: Analysis) -> bool:
     return any(getattr(analysis, name) is not None for name in ("key", "tempo", "beats"))
+
+
+def _bar(result: dict[str, Any]) -> str:
+    return (
+        "–" if result["beats_per_bar"] is None else f"{result['beats_per_bar']}{'?' if result['metre_doubt'] else ''}"
+    )
 
 
 def _count(times: Sequence[float] | None) -> str:
@@ -659,8 +675,9 @@ def generate(arguments: argparse.Namespace) -> int:
         status = PARTLY if catalog.failures else DONE
         if arguments.list_clips:
             if arguments.json:
-                _print_json({"clips": [clip_record(clip) for clip in catalog.clips], "failures": _failures(catalog),
-                             "notes": catalog.notes})  # fmt: skip
+                shown = [clip_record(clip) | metre.facts(clip.analysis) for clip in catalog.clips]
+                _print_json({"clips": shown, "failures": _failures(catalog),
+                             "notes": [*catalog.notes, *kit.registry.notes]})  # fmt: skip
             else:
                 print_clips(catalog.clips)
             return status
@@ -731,6 +748,8 @@ def _say_report(report: Report) -> None:
     for condition, tally in report.tallies.items():
         why = [f"{count} {reason}" for reason, count in [("repeated", tally.repeated), *tally.rejected.most_common()]]
         _say(f"{condition}: {report.drawn[condition]} plans of {tally.draws} draws ({'; '.join(why)})")
+        for reason, count in report.left_out.get(condition, {}).items():
+            _say(f"{condition}: {count} clips left out: {reason}")
     if report.chance_share is not None:
         _say(f"{100 * report.chance_share:.1f} % of the negatives fit by chance")
 

@@ -39,6 +39,10 @@ def add_parser(commands: Commands, epilog: str) -> None:
     )  # fmt: skip
     add_components(add, "separator", "analyzer", "executor")
     add_excerpts(add)
+    add.add_argument(
+        "--trust-labels", action="store_true",
+        help="take beats and tempo of a collection's labels as they are, without comparing them with the sound",
+    )  # fmt: skip
     add.add_argument("--no-features", action="store_true", help="keep stems and analyses only")
 
     listing = action("list", "List clips.")
@@ -60,6 +64,9 @@ def add_parser(commands: Commands, epilog: str) -> None:
     edit.add_argument("--key", metavar="KEY", help='"A minor"')
     edit.add_argument("--tempo", metavar="BPM", help="at twice or half the tempo beats are added or left out")
     edit.add_argument("--tuning", metavar="CENTS", help="from A = 440 Hz, -50 to below 50; write --tuning=-45")
+    edit.add_argument(
+        "--beats-per-bar", metavar="N", help="so many beats have bars; one begins where the first one did"
+    )
     edit.add_argument("--downbeat", metavar="SECONDS", help="a bar begins here, counted from the song's start")
     edit.add_argument(
         "--lock", action="store_true",
@@ -124,6 +131,7 @@ def opened(path: Path | None, *, write: bool) -> MashupDB:
 # ------------------------------------------------------------------------------------------------------------ add
 def _add(arguments: argparse.Namespace) -> int:
     from mashkit.catalog.protocols import create_protocol
+    from mashkit.catalog.songs import Song, trusting
     from mashkit.catalog.upkeep import content_digest
     from mashkit.cli.commands import _kit, _options, _policy, _print_json, _require, _say, _status
     from mashkit.cli.progress import ProgressListener
@@ -132,6 +140,8 @@ def _add(arguments: argparse.Namespace) -> int:
     kit = _require(_kit(arguments), arguments, "separator", "analyzer", "executor")
     protocol = create_protocol(arguments.protocol, **_options(arguments).get("protocol", {}))
     songs = protocol.songs(arguments.songs)  # first: where there is nothing to add, no database is made
+    if arguments.trust_labels:
+        songs = [trusting(song) if isinstance(song, Song) else song for song in songs]
     with opened(arguments.db, write=True) as database, ProgressListener(kit.registry, quiet=arguments.quiet):
         adder = kit.adder(
             database,
@@ -206,15 +216,18 @@ def _list(arguments: argparse.Namespace) -> int:
 
 def print_clips(clips: Sequence[Clip]) -> None:
     """Print clips as a table."""
+    from mashkit import metre
     from mashkit.cli.commands import _print_table
     from mashkit.tuning import describe
     from mashkit.types import Role
 
     _print_table(
-        ("clip", "title", "label", "start", "seconds", "key", "tuning", "BPM", *(f"{role}" for role in Role), "edited"),
+        ("clip", "title", "label", "start", "seconds", "key", "tuning", "BPM", "bar", *(f"{role}" for role in Role),
+         "edited"),
         [
             (clip.id, clip.title, clip.label, f"{clip.start:.1f}", f"{clip.duration:.1f}", clip.analysis.key or "–",
              describe(clip.analysis.tuning), f"{clip.analysis.tempo:.2f}" if clip.analysis.tempo else "–",
+             metre.described(clip.analysis),
              *("–" if role in clip.lacks else f"{clip.activity[role]:.2f}" for role in Role), ", ".join(clip.edited))
             for clip in clips
         ],
@@ -251,16 +264,19 @@ def _chosen(database: MashupDB, arguments: argparse.Namespace) -> Iterator[str]:
 
 
 def _row(clip: Clip) -> dict[str, Any]:
+    from mashkit import metre
     from mashkit.output import clip_record
 
     return {name: value for name, value in clip_record(clip).items() if name != "analysis"} | {
         "key": None if clip.analysis.key is None else str(clip.analysis.key),
         "tempo": clip.analysis.tempo,
         "tuning": clip.analysis.tuning,
+        **metre.facts(clip.analysis),
     }
 
 
 def _show(arguments: argparse.Namespace) -> int:
+    from mashkit import metre
     from mashkit.cli.commands import DONE, _print_json
     from mashkit.output import clip_record
 
@@ -280,6 +296,7 @@ def _show(arguments: argparse.Namespace) -> int:
             )
             shown.append(
                 clip_record(record.clip)
+                | metre.facts(record.clip.analysis)
                 | {
                     "song_sha256": song[0],
                     "song_duration_s": song[3],
@@ -323,15 +340,17 @@ def _print_fields(shown: dict[str, Any]) -> None:
 
 # ----------------------------------------------------------------------------------------------------------- edit
 def _edit(arguments: argparse.Namespace) -> int:
+    from mashkit.catalog.edits import FIELDS
     from mashkit.catalog.upkeep import edit
     from mashkit.cli.commands import DONE, _print_json, _say
     from mashkit.errors import UsageError
     from mashkit.output import clip_record
 
-    given = {name: getattr(arguments, name) for name in ("key", "tempo", "tuning", "downbeat")}
+    given = {name: getattr(arguments, name) for name in FIELDS}
     values = {name: value for name, value in given.items() if value is not None}
     if not (values or arguments.lock or arguments.undo):
-        raise UsageError("nothing to edit", "give --key, --tempo, --tuning, --downbeat, --lock or --undo")
+        flags = ", ".join(f"--{name.replace('_', '-')}" for name in FIELDS)
+        raise UsageError("nothing to edit", f"give {flags}, --lock or --undo")
     with opened(arguments.db, write=True) as database:
         record = edit(database, arguments.clip, values, lock=arguments.lock, undo=arguments.undo)
     if arguments.json:

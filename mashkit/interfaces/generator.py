@@ -179,6 +179,14 @@ class Generator(Component):
         if vocal is not None and clips.row_of(vocal) is None:
             raise UsageError(f"no clip has the id {vocal!r}", "see `mashkit generate --list-clips`")
 
+    def left_out(self, clips: ClipTable, condition: Condition) -> Mapping[str, int]:
+        """Return how many of the clips are drawn for no plan of a condition though enough is known of them, by reason.
+
+        For the report of a run; by default nothing is said.
+        """
+        del clips, condition
+        return {}
+
     def require_known_clips(self, plan: MashupPlan, clips: ClipTable) -> None:
         """Raise ContractViolation if a plan of this generator's uses clips it was not given."""
         self.require_result(plan, MashupPlan, "plan")

@@ -14,12 +14,13 @@ from pathlib import Path, PurePath
 from string import Template
 from typing import Any
 
+from mashkit import metre
 from mashkit.audiofile import resample, save
 from mashkit.pipeline import Ranked
 from mashkit.render import Mashup
 from mashkit.report.figures import figures, layer_times
 from mashkit.tuning import describe
-from mashkit.types import Audio, Key, Layer, Role
+from mashkit.types import Analysis, Audio, Key, Layer, Role
 
 PLAYER_RATE = 44_100
 """Rate of the embedded MP3s, Hz: one that MP3 knows and every browser plays."""
@@ -203,6 +204,7 @@ def _layer(mashup: Mashup, role: Role) -> str:
         "key": _text(_key_change(clip.analysis.key, layer.semitones, mashup.transposition(role))),
         "tuning": _text(describe(clip.analysis.tuning).replace("-", MINUS)),
         "tempo": _text(_tempo_change(clip.analysis.tempo, layer)),
+        "metre": _text(_metre(clip.analysis)),
         "gain": f"{_number(layer.gain_db, 1)} dB",
         "licence": _text(clip.licence),
     }
@@ -221,6 +223,13 @@ def _key_change(key: Key | None, semitones: float, transposition: float) -> str:
     # Between two semitones there is no key to name.
     after = f" → {key.transposed(int(transposition))}" if key and transposition.is_integer() else " semitones"
     return f"{before} {_shift(semitones)}{after}"
+
+
+def _metre(analysis: Analysis) -> str:
+    if analysis.beats_per_bar is None:
+        return "no bars"
+    doubtful = "" if metre.doubt(analysis) is None else ", doubtful"
+    return f"{analysis.beats_per_bar} beats a bar{doubtful}"
 
 
 def _shift(semitones: float) -> str:

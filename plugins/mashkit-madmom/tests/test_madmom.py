@@ -158,7 +158,7 @@ def test_bars_have_the_length_asked_for(drums: tuple[Audio, Analysis], length: i
 
 def test_downbeats_are_beats_and_confidences_probabilities(found: Analysis) -> None:
     assert np.isin(times(found.downbeats), times(found.beats)).all()
-    assert set(found.confidence) == {"key", "beats", "downbeats"}
+    assert set(found.confidence) == {"key", "beats", "downbeats", "metre"}
     assert all(0 <= value <= 1 for value in found.confidence.values())
 
 

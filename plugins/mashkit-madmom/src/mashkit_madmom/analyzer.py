@@ -19,7 +19,7 @@ from mashkit.interfaces import Analyzer
 from mashkit.silence import is_silent
 from mashkit.tuner import at_concert_pitch
 from mashkit.types import Analysis, Audio, Key, Times
-from mashkit_madmom import ANALYZER, backend, networks
+from mashkit_madmom import ANALYZER, backend, bars, networks
 
 SAMPLE_RATE = 44_100
 """Rate the networks were trained at, Hz."""
@@ -30,6 +30,9 @@ FRAME_RATE = 100
 MIN_SECONDS = 2.0
 """Shortest mix that is analysed, seconds: below 1.6 s the key network, which halves its five frames a second three
 times, has nothing left; and two seconds hold the four beats that make a tempo only from 90 BPM on."""
+
+LONGEST_TRACKED = 4
+"""Longest bar for which the bar model tracks the beats, beats: what the networks were trained on."""
 
 CANDIDATES = 4
 """Tempo candidates kept, strongest first: the weaker peaks are noise."""
@@ -48,13 +51,16 @@ class MadmomAnalyzer(Analyzer):
     """Key by a convolutional network, beats and downbeats by recurrent networks and a bar model, tempo from the beats.
 
     The mix is brought to mono, 44.1 kHz and full scale first, so its level does not matter. The confidence of the key
-    is its probability, that of the beats and the downbeats the mean probability of one where they are. The tempo
-    candidates are the peaks of a comb filter bank's response to the beat probability.
+    is its probability, that of the beats and the downbeats the mean probability of one where they are; that of the
+    metre is how clearly bars of that length show in these probabilities (:func:`mashkit_madmom.bars.confidence`). The
+    tempo candidates are the peaks of a comb filter bank's response to the beat probability.
 
     Parameters
     ----------
     beats_per_bar : int or iterable of int
-        Bar lengths to choose from, beats, each ≥ 1.
+        Bar lengths to choose from, beats, each ≥ 1. Those of up to four the bar model tracks together with the beats,
+        as madmom does; longer ones are taken where the probabilities repeat clearly so, at the beats it found. (In the
+        bar model itself they take four times as long as the rest of the analysis.) Only longer ones: it tracks these.
     min_bpm, max_bpm : float
         Range of the beats' tempo, within 20–400 BPM. The defaults are madmom's.
     refine : bool
@@ -65,7 +71,7 @@ class MadmomAnalyzer(Analyzer):
     info: ClassVar[ComponentInfo] = ANALYZER
 
     beats_per_bar: tuple[int, ...] = attrs.field(
-        default=(3, 4),
+        default=(3, 4, 5, 6, 7),
         converter=_bar_lengths,
         validator=[attrs.validators.min_len(1), attrs.validators.deep_iterable(_BAR_LENGTH)],
     )
@@ -89,10 +95,15 @@ class MadmomAnalyzer(Analyzer):
     def _beat_network(self) -> Any:
         return networks.beat_network()
 
+    @property
+    def _tracked(self) -> tuple[int, ...]:
+        """The bar lengths the bar model chooses from."""
+        return tuple(one for one in self.beats_per_bar if one <= LONGEST_TRACKED) or self.beats_per_bar
+
     @functools.cached_property
     def _bar_model(self) -> Any:
         return backend.DBNDownBeatTrackingProcessor(
-            beats_per_bar=list(self.beats_per_bar), min_bpm=self.min_bpm, max_bpm=self.max_bpm, fps=FRAME_RATE
+            beats_per_bar=list(self._tracked), min_bpm=self.min_bpm, max_bpm=self.max_bpm, fps=FRAME_RATE
         )
 
     @functools.cached_property
@@ -122,7 +133,8 @@ class MadmomAnalyzer(Analyzer):
         frames = np.round(decoded[:, 0] * FRAME_RATE).astype(np.intp)
         beats = (_peaks(probability.max(axis=1), frames) if self.refine else frames) / FRAME_RATE
         confidence["beats"] = _probability(of_any_beat[frames].mean())
-        first = decoded[:, 1] == 1
+        offered = [one for one in self.beats_per_bar if one not in self._tracked]
+        first, confidence["metre"] = bars.chosen(probability[frames], decoded[:, 1].astype(np.intp), offered)
         if first.any():
             confidence["downbeats"] = _probability(probability[frames[first], 1].mean())
         tempo = tempo_of_beats(beats)
