@@ -253,7 +253,7 @@ def _decoder(path: Path, opened: BinaryIO, data: Contents, stream: Stream) -> It
     It gets the open file and not its name, of which libsndfile would think what the suffix says: noise, of ``.raw``.
     """
     try:
-        if stream.parts == ((0, len(data)),):
+        if stream.parts == ((0, len(data)),) and os.name != "nt":  # there, open files are not shared between runtimes
             opened.seek(0)
             file = _Decoder(opened.fileno(), closefd=False)
         else:
