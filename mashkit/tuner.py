@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mashkit.features import TUNING_HZ, Peaks, chromagram, spectral_peaks, spectrogram
-from mashkit.tuning import NAMED_SAFELY, Tuning, wrapped
+from mashkit.tuning import IN_TUNE_CENTS, NAMED_SAFELY, Tuning, wrapped
 from mashkit.types import Audio
 
 Values: TypeAlias = npt.NDArray[np.float64]
@@ -95,12 +95,13 @@ def retuned(audio: Audio, cents: float) -> Audio:
 
 
 def at_concert_pitch(audio: Audio) -> Audio:
-    """Return ``audio`` played at A = 440 Hz, for an analyzer that names keys there; as it is where names are safe.
+    """Return ``audio`` played at A = 440 Hz, for an analyzer that names keys there; as it is where it is in tune.
 
-    Times in it are not those of ``audio``: by up to 3 % faster or slower.
+    Beyond half a semitone an analyzer names the neighbour, and long before it takes a song for one a fifth away.
+    Times in what is returned are not those of ``audio``: it is up to 3 % faster or slower.
     """
     cents = tuning_of(audio).cents
-    return audio if cents is None or abs(cents) <= NAMED_SAFELY else retuned(audio, -cents)
+    return audio if cents is None or abs(cents) < IN_TUNE_CENTS else retuned(audio, -cents)
 
 
 def _steady(peaks: Peaks, frames: int) -> Peaks:

@@ -104,7 +104,7 @@ def semitones_between(tonic: int, tuning: float, seed_tonic: int, seed_tuning: f
         :meth:`mashkit.types.Key.semitones_to` says.
     """
     apart = settled((seed_tonic - tonic) + (seed_tuning - tuning) / 100)
-    return (apart + 6) % 12 - 6
+    return round((apart + 6) % 12 - 6, 4)  # to a hundredth of a cent
 
 
 def sounding_distance(analysis: Analysis, seed: Analysis) -> float | None:
