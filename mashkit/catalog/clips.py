@@ -238,7 +238,9 @@ def _require_fit(song: Song, excerpts: Sequence[Excerpt], found: Sequence[Analys
     for excerpt, one in zip(excerpts, found, strict=True):
         beats = known.within(excerpt.start, excerpt.start + excerpt.duration).beats
         if beats is not None and one.beats is not None:
-            values.append((agreement(beats, one.beats), excerpt.start))
+            # In halves: what is on the beat, and after a cut off it, looks from afar like another tempo.
+            for part, start in ((beats[: len(beats) // 2], 0.0), (beats[len(beats) // 2 :], excerpt.duration / 2)):
+                values.append((agreement(part, one.beats), excerpt.start + start))
             if _half_a_beat_late(beats, one):
                 notes.append(
                     f"{song.path}: from {excerpt.start:.1f} s the beats labelled lie half-way between those heard; "

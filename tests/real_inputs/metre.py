@@ -118,9 +118,9 @@ def labels_a_quarter_beat_late(folder: Path) -> Path:
 
 
 def labels_cut_differently(folder: Path) -> Path:
-    """The first half fits; from there on what was labelled has 0.2 s more."""
+    """The first half fits; from the middle on what was labelled has 0.3 s more."""
     beats = _grid(140)
-    return _multitrack(folder / "cut", bpm=140, beats=np.where(beats < 10, beats, beats + 0.2))
+    return _multitrack(folder / "cut", bpm=140, beats=np.where(beats < 17, beats, beats + 0.3))
 
 
 def labels_that_contradict(folder: Path) -> Path:
