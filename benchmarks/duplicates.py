@@ -37,6 +37,7 @@ from mashkit.types import Audio, Role
 
 HERE = Path(__file__).parent
 FASTER, SLOWER = "asetrate=44541,aresample=44100", "asetrate=43659,aresample=44100"
+EXCERPTED = "30 s of it"
 WAYS: dict[str, tuple[str, list[str]]] = {
     "mp3 64 kbps": ("mp3", ["-b:a", "64k"]),
     "mp3 192 kbps": ("mp3", ["-b:a", "192k"]),
@@ -56,7 +57,7 @@ WAYS: dict[str, tuple[str, list[str]]] = {
     "96 kHz": ("flac", ["-ar", "96000"]),
     "−30 dB": ("flac", ["-af", "volume=-30dB"]),
     "clipped by 12 dB": ("wav", ["-af", "volume=12dB"]),
-    "30 s of it": ("flac", ["-ss", "11.37", "-t", "30"]),
+    EXCERPTED: ("flac", ["-ss", "11.37", "-t", "30"]),
     "1 % faster, mono, mp3 48 kbps": ("mp3", ["-af", FASTER, "-ac", "1", "-b:a", "48k"]),
 }
 EXCERPT_S = 30.0
@@ -102,8 +103,11 @@ def changed(audio: Audio, folder: Path) -> Iterator[tuple[str, Audio]]:
     whole = folder / "whole.flac"
     if not whole.exists():
         save(whole, resample(audio, 44_100))  # the speed is changed by saying another rate
-    yield "", load(whole)
+    original = load(whole)
+    yield "", original
     for way, (suffix, options) in WAYS.items():
+        if way == EXCERPTED and original.duration < 1.5 * EXCERPT_S:
+            continue
         made = folder / f"{way}.{suffix}"
         if not made.exists():
             command = ["ffmpeg", "-nostdin", "-v", "error", "-y", "-i", whole, *options, made]

@@ -54,6 +54,8 @@ PIECE = 50
 """Steps of a piece that is compared as one: 5 s."""
 MOST_PIECES = 64
 """Pieces of a recording that are compared, spread evenly over it."""
+UNHEARD = -2.0
+"""Stands for the correlation where there is nothing to compare."""
 FEWEST_PIECES = 2
 """Pieces that must have sound in both, for anything to be said."""
 SAME = 0.75
@@ -231,7 +233,7 @@ def likeness(first: Soundprint, second: Soundprint) -> Likeness | None:
 
 
 def _pieces(print_: Soundprint) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float32]] | None:
-    """Return where pieces that sound begin, and the pieces, each a row of length 1; None where there are too few."""
+    """Return where pieces that sound begin, and the pieces, each a row; None where there are too few."""
     steps = len(print_.values)
     if steps < PIECE * FEWEST_PIECES:
         return None
@@ -242,20 +244,26 @@ def _pieces(print_: Soundprint) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.f
     if len(starts) < FEWEST_PIECES:
         return None
     rows = np.stack([print_.values[start : start + PIECE].ravel() for start in starts]).astype(np.float32)
-    return starts, rows / np.linalg.norm(rows, axis=1, keepdims=True)
+    return starts, rows
 
 
 def _correlations(pieces: npt.NDArray[np.float32], other: Soundprint) -> npt.NDArray[np.float32]:
-    """Return the correlation of each piece with the other print from each of its steps on, shape (pieces, steps)."""
+    """Return the correlation of each piece with the other print from each of its steps on, shape (pieces, steps).
+
+    It is taken over the steps that sound in both, because where one is padded the other may go on; :data:`UNHEARD`
+    where that is less than half of the piece.
+    """
     values = np.ascontiguousarray(other.values, np.float32)
     count = len(values) - PIECE + 1
-    energy = np.concatenate([[0.0], np.cumsum(np.square(values, dtype=np.float64).sum(axis=1))])
-    norms = np.sqrt(np.maximum(energy[PIECE:] - energy[:-PIECE], 1.0)).astype(np.float32)
     windows = np.lib.stride_tricks.sliding_window_view(values.ravel(), PIECE * VALUES)[::VALUES]
     table = np.empty((len(pieces), count), np.float32)
     for first in range(0, count, 2048):  # in parts: the product copies its windows
         table[:, first : first + 2048] = pieces @ np.ascontiguousarray(windows[first : first + 2048]).T
-    table /= norms
+    own = np.square(pieces).reshape(len(pieces), PIECE, VALUES).sum(axis=2)
+    theirs = np.lib.stride_tricks.sliding_window_view(np.square(values).sum(axis=1), PIECE)
+    sounds, sound = (own > 0).astype(np.float32), (theirs > 0).astype(np.float32)
+    table /= np.sqrt(np.maximum((sounds @ theirs.T) * (own @ sound.T), 1))
+    table[sounds @ sound.T < PIECE / 2] = UNHEARD
     return table
 
 
@@ -298,16 +306,14 @@ def _lines(
     best, line = -1.0, None
     for speed in speeds:
         at = np.rint(starts * speed).astype(np.int64)[:, None] + offsets
-        inside = (at >= 0) & (at < count)
-        sums = np.where(inside, table[rows, np.clip(at, 0, count - 1)], 0).sum(axis=0)
+        found = table[rows, np.clip(at, 0, count - 1)]
+        inside = (at >= 0) & (at < count) & (found > UNHEARD)
         numbers = inside.sum(axis=0)
-        means = np.where(numbers >= least, sums / np.maximum(numbers, 1), -1)
+        means = np.where(numbers >= least, np.where(inside, found, 0).sum(axis=0) / np.maximum(numbers, 1), -1)
         column = int(np.argmax(means))
         if means[column] > best:
             best = float(means[column])
-            line = float(offsets[column]), float(speed), table[rows[:, 0], np.clip(at[:, column], 0, count - 1)][
-                inside[:, column]
-            ]  # fmt: skip
+            line = float(offsets[column]), float(speed), found[inside[:, column], column]
     return line
 
 
