@@ -159,8 +159,8 @@ def text_of(results: Sequence[Mapping[str, Any]]) -> str:
         lines += ["|---|---|---|---|---|"]
         for row in rows:
             if row["cents"] == 0:
-                cents = [_cents(row[name]) for name in ("tuning", "mix_tuning", "librosa")]
-                lines.append(f"| {row['song']} | {' | '.join(cents)} | {row['confidence']:.2f} |")
+                found = [_cents(row[name]) for name in ("tuning", "mix_tuning", "librosa")]
+                lines.append(f"| {row['song']} | {' | '.join(found)} | {row['confidence']:.2f} |")
     return "\n".join(lines) + "\n"
 
 
