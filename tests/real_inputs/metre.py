@@ -80,12 +80,14 @@ def no_metre(folder: Path) -> Path:
 
 
 # ----------------------------------------------------------------------------------------------------------- labels
-def _multitrack(folder: Path, *, bpm: object, beats: Times, seed: int = 3) -> Path:
-    """Write stems of a song at 140 BPM, with key, tempo and beats labelled."""
-    stems, _ = signals.band(Key(9, "minor"), tempo=140.0, bars=20, seed=seed)
+def _multitrack(folder: Path, *, bpm: object, beats: Times) -> Path:
+    """Write stems of a song at 140 BPM, another one for each name, with key, tempo and beats labelled."""
+    seed = sum(folder.name.encode())
+    key = Key(seed % 12, "minor")
+    stems, _ = signals.band(key, tempo=140.0, bars=20, seed=seed)
     for name, audio in stems.stems.items():
         save(folder / f"{name}.flac", Audio(np.float32(0.4) * audio.samples, audio.sample_rate))
-    about = {"title": folder.name, "key": "A minor"} | ({} if bpm is None else {"bpm": bpm})
+    about = {"title": folder.name, "key": str(key)} | ({} if bpm is None else {"bpm": bpm})
     (folder / "song.json").write_text(json.dumps(about))
     lines = (f"{moment:.6f}\t{number % 4 + 1}\n" for number, moment in enumerate(beats.tolist()))
     if len(beats):
