@@ -476,9 +476,11 @@ def test_a_mashup_of_a_voice_alone(tmp_path: Path, capsys: pytest.CaptureFixture
     voice = inputs.voice_alone(tmp_path / "mine")
     songs = tmp_path / "songs"
     for number in range(2):
-        save(songs / f"{number}.wav", signals.mix(signals.band(bars=16, tempo=100.0, seed=number)[0]))
-    common = ["mash", "--vocal", str(voice), str(songs), "-o", str(tmp_path / "out"), "--separator", "librosa",
-              "--scorer", "loudness", "--count", "4", "--jobs", "1", "--json"]  # fmt: skip
+        save(songs / f"{number}.wav", signals.mix(signals.band(bars=12, tempo=100.0, seed=number)[0]))
+    common = [
+        "mash", "--vocal", str(voice), str(songs), "-o", str(tmp_path / "out"), "--separator", "librosa", "--scorer",
+        "loudness", "--count", "4", "-O", "generator.min_duration_s=15", "--jobs", "1", "--json",
+    ]  # fmt: skip
     assert main(common) == 1
     said = capsys.readouterr().err
     assert "--vocal-key, --vocal-bpm, --vocal-downbeat" in said
