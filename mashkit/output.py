@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.metadata
-import math
 import platform
 from collections.abc import Mapping
 from pathlib import Path
@@ -15,7 +14,7 @@ from mashkit.atomicfile import require_writable_folder, write_json
 from mashkit.audiofile import save
 from mashkit.products import MARK
 from mashkit.tuning import sounding_distance
-from mashkit.types import Analysis, Audio, Clip, Layer, Role
+from mashkit.types import Audio, Clip, Layer, Role
 
 if TYPE_CHECKING:
     from mashkit.render import Mashup
@@ -30,55 +29,6 @@ def environment() -> dict[str, Any]:
     """Return the versions of Python, mashkit and the packages its core computes with."""
     versions = {name: importlib.metadata.version(name) for name in RECORDED_PACKAGES}
     return {"python": platform.python_version(), "machine": platform.machine(), "packages": versions}
-
-
-def clip_record(clip: Clip) -> dict[str, Any]:
-    """Return what a record says of a clip, as plain data."""
-    return {
-        "id": clip.id,
-        "song": clip.song,
-        "title": clip.title,
-        "source": clip.source,
-        "start_s": clip.start,
-        "duration_s": clip.duration,
-        "sample_rate": clip.sample_rate,
-        "licence": clip.licence,
-        "analysis": clip.analysis.to_dict(),
-        "loudness_lufs": {str(role): value if math.isfinite(value) else None for role, value in clip.loudness.items()},
-        "activity": {str(role): value for role, value in clip.activity.items()},
-        "entry_s": {str(role): value for role, value in clip.entry.items()},
-        "label": clip.label,
-        "edited": list(clip.edited),
-        **({"lacks": sorted(clip.lacks)} if clip.lacks else {}),
-    }
-
-
-def clip_of_record(data: Mapping[str, Any]) -> Clip:
-    """Return the clip that :func:`clip_record` wrote, equal to the one it was given.
-
-    Raises
-    ------
-    KeyError, TypeError, ValueError, AnalysisError
-        If it is no such record.
-    """
-    loudness = {role: -math.inf if value is None else value for role, value in data["loudness_lufs"].items()}
-    return Clip(
-        id=data["id"],
-        song=data["song"],
-        title=data["title"],
-        source=data["source"],
-        start=data["start_s"],
-        duration=data["duration_s"],
-        sample_rate=data["sample_rate"],
-        licence=data["licence"],
-        analysis=Analysis.from_dict(data["analysis"]),
-        loudness={Role(role): value for role, value in loudness.items()},
-        activity={Role(role): value for role, value in data["activity"].items()},
-        entry={Role(role): value for role, value in data["entry_s"].items()},
-        label=data["label"],
-        edited=data["edited"],
-        lacks=frozenset(map(Role, data.get("lacks", ()))),
-    )
 
 
 def key_distance(layer: Layer, clip: Clip, seed: Clip) -> float | None:
@@ -106,7 +56,7 @@ def mashup_record(mashup: Mashup) -> dict[str, Any]:
             for role in mashup.roles
             if role is not Role.PERCUSSION
         },
-        "clips": {str(role): clip_record(mashup.clips[role]) for role in mashup.roles},
+        "clips": {str(role): mashup.clips[role].to_dict() for role in mashup.roles},
         "components": components,
         "licences": licences(mashup, components),
         "environment": environment(),

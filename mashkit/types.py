@@ -534,6 +534,55 @@ class Clip:
         """The roles it has stems of."""
         return tuple(role for role in Role if role not in self.lacks)
 
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain data for JSON; :meth:`from_dict` reads it back to an equal value. Silence is null, not −∞."""
+        loudness = {str(role): value if math.isfinite(value) else None for role, value in self.loudness.items()}
+        return {
+            "id": self.id,
+            "song": self.song,
+            "title": self.title,
+            "source": self.source,
+            "start_s": self.start,
+            "duration_s": self.duration,
+            "sample_rate": self.sample_rate,
+            "licence": self.licence,
+            "analysis": self.analysis.to_dict(),
+            "loudness_lufs": loudness,
+            "activity": {str(role): value for role, value in self.activity.items()},
+            "entry_s": {str(role): value for role, value in self.entry.items()},
+            "label": self.label,
+            "edited": list(self.edited),
+            **({"lacks": sorted(self.lacks)} if self.lacks else {}),
+        }
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Clip:
+        """Read what :meth:`to_dict` wrote.
+
+        Raises
+        ------
+        KeyError, TypeError, ValueError, AnalysisError
+            If it is something else.
+        """
+        loudness = {role: -math.inf if value is None else value for role, value in data["loudness_lufs"].items()}
+        return cls(
+            id=data["id"],
+            song=data["song"],
+            title=data["title"],
+            source=data["source"],
+            start=data["start_s"],
+            duration=data["duration_s"],
+            sample_rate=data["sample_rate"],
+            licence=data["licence"],
+            analysis=Analysis.from_dict(data["analysis"]),
+            loudness={Role(role): value for role, value in loudness.items()},
+            activity={Role(role): value for role, value in data["activity"].items()},
+            entry={Role(role): value for role, value in data["entry_s"].items()},
+            label=data["label"],
+            edited=data["edited"],
+            lacks=frozenset(map(Role, data.get("lacks", ()))),
+        )
+
     def require(self, *fields: str) -> None:
         """Raise AnalysisError unless the analysis knows each of ``fields`` ("key", "tempo", "downbeats"…)."""
         for field in fields:

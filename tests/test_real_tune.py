@@ -30,7 +30,7 @@ from mashkit.cli import main
 from mashkit.errors import AnalysisError, UsageError
 from mashkit.features import chromagram, spectrogram
 from mashkit.interfaces import Analyzer, Separator
-from mashkit.output import clip_of_record, clip_record, key_distance
+from mashkit.output import key_distance
 from mashkit.render import Renderer
 from mashkit.testing import signals
 from mashkit.testing.mashups import Shelf, mashup_of
@@ -473,8 +473,8 @@ def test_an_older_database_learns_tunings_when_songs_are_next_added(folder: Path
 
 def test_an_exported_clip_keeps_its_tuning() -> None:
     one = clip("one", A_MAJOR, -12.5)
-    record = clip_record(one)
-    assert clip_of_record(record) == one
+    record = one.to_dict()
+    assert Clip.from_dict(record) == one
     row = row_of_record({**record, "halvings": {}}, {})
     assert row["tuning"] == -12.5
     pyarrow = pytest.importorskip("pyarrow")

@@ -34,11 +34,10 @@ from mashkit.cli import main
 from mashkit.errors import AudioError, CatalogError, GenerationError, UsageError
 from mashkit.interfaces import Analyzer, Separator
 from mashkit.levels import FULL_SCALE, USUAL_PEAK, complaints, one_signal, usual_gain
-from mashkit.output import clip_of_record, clip_record
 from mashkit.pipeline import Kit
 from mashkit.silence import SILENCE_DB, sounding_seconds
 from mashkit.testing import signals
-from mashkit.types import ROLE_STEMS, Analysis, Audio, Condition, Key, Role, StemSet
+from mashkit.types import ROLE_STEMS, Analysis, Audio, Clip, Condition, Key, Role, StemSet
 
 
 def _inputs() -> ModuleType:
@@ -387,7 +386,7 @@ def test_a_voice_alone_is_recognised_and_used_as_it_is(tmp_path: Path) -> None:
     assert "a voice alone" in note
     for option in ("--vocal-key", "--vocal-bpm", "--vocal-downbeat"):
         assert option in note
-    assert clip_of_record(json.loads(json.dumps(clip_record(clip)))) == clip
+    assert Clip.from_dict(json.loads(json.dumps(clip.to_dict()))) == clip
     assert catalog_of(tmp_path, path, separator=VoiceOnly()).clips == catalog.clips  # from the cache
     with MashupDB(tmp_path / "cache", write=False) as database:
         assert database.record(clip.id).clip == clip

@@ -40,7 +40,7 @@ from mashkit.catalog.objects import encode
 from mashkit.catalog.upkeep import content_digest
 from mashkit.errors import CatalogError, OutputError, UsageError
 from mashkit.hookspecs import StageEvent
-from mashkit.output import clip_record, environment
+from mashkit.output import environment
 from mashkit.types import Audio, Role
 
 SHARD_CLIPS = 64
@@ -313,7 +313,7 @@ def _write_parquet(
 
 def _known(record: ClipRecord) -> dict[str, Any]:
     """Return what is known of a clip, as plain data."""
-    return clip_record(record.clip) | {
+    return record.clip.to_dict() | {
         "separator": record.separator,
         "analyzer": record.analyzer,
         "halvings": {str(role): record.stems[role].halvings if role in record.stems else 0 for role in Role},

@@ -30,7 +30,6 @@ import soundfile
 from mashkit.catalog.objects import arrays_in
 from mashkit.errors import AnalysisError, CatalogError, MashkitError, StemError
 from mashkit.models import sha256_of
-from mashkit.output import clip_of_record
 from mashkit.types import Audio, Clip, Role, as_tuple, frozen_mapping
 
 FORMAT = 1
@@ -336,7 +335,7 @@ def _clip(record: Mapping[str, Any], clip_id: str, members: Mapping[str, bytes])
     if not set(members) - {FEATURES} <= set(halvings) or not all(value in range(64) for value in halvings.values()):
         raise ValueError(f"halvings {halvings}")
     return ExportedClip(
-        clip=clip_of_record(record),
+        clip=Clip.from_dict(record),
         separator=record["separator"],
         analyzer=record["analyzer"],
         halvings=halvings,

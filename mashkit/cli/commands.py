@@ -52,7 +52,7 @@ from mashkit.hookspecs import StageEvent
 from mashkit.interfaces.generator import PLAN_OPTIONS
 from mashkit.levels import complaints
 from mashkit.mixing import PEAK_CEILING_DB
-from mashkit.output import MASHUP_FILES, clip_record, environment, write_mashup
+from mashkit.output import MASHUP_FILES, environment, write_mashup
 from mashkit.paths import path_text, printable
 from mashkit.pipeline import Kit, Ranked
 from mashkit.products import MARK, OutputSet, folder_for, require_replaceable
@@ -675,7 +675,7 @@ def generate(arguments: argparse.Namespace) -> int:
         status = PARTLY if catalog.failures else DONE
         if arguments.list_clips:
             if arguments.json:
-                shown = [clip_record(clip) | metre.facts(clip.analysis) for clip in catalog.clips]
+                shown = [clip.to_dict() | metre.facts(clip.analysis) for clip in catalog.clips]
                 _print_json({"clips": shown, "failures": _failures(catalog),
                              "notes": [*catalog.notes, *kit.registry.notes]})  # fmt: skip
             else:

@@ -265,9 +265,8 @@ def _chosen(database: MashupDB, arguments: argparse.Namespace) -> Iterator[str]:
 
 def _row(clip: Clip) -> dict[str, Any]:
     from mashkit import metre
-    from mashkit.output import clip_record
 
-    return {name: value for name, value in clip_record(clip).items() if name != "analysis"} | {
+    return {name: value for name, value in clip.to_dict().items() if name != "analysis"} | {
         "key": None if clip.analysis.key is None else str(clip.analysis.key),
         "tempo": clip.analysis.tempo,
         "tuning": clip.analysis.tuning,
@@ -278,7 +277,6 @@ def _row(clip: Clip) -> dict[str, Any]:
 def _show(arguments: argparse.Namespace) -> int:
     from mashkit import metre
     from mashkit.cli.commands import DONE, _print_json
-    from mashkit.output import clip_record
 
     shown = []
     with opened(arguments.db, write=False) as database:
@@ -295,7 +293,7 @@ def _show(arguments: argparse.Namespace) -> int:
                 (song[0],),
             )
             shown.append(
-                clip_record(record.clip)
+                record.clip.to_dict()
                 | metre.facts(record.clip.analysis)
                 | {
                     "song_sha256": song[0],
@@ -344,7 +342,6 @@ def _edit(arguments: argparse.Namespace) -> int:
     from mashkit.catalog.upkeep import edit
     from mashkit.cli.commands import DONE, _print_json, _say
     from mashkit.errors import UsageError
-    from mashkit.output import clip_record
 
     given = {name: getattr(arguments, name) for name in FIELDS}
     values = {name: value for name, value in given.items() if value is not None}
@@ -354,7 +351,7 @@ def _edit(arguments: argparse.Namespace) -> int:
     with opened(arguments.db, write=True) as database:
         record = edit(database, arguments.clip, values, lock=arguments.lock, undo=arguments.undo)
     if arguments.json:
-        _print_json({"clip": clip_record(record.clip), "was": arguments.clip})
+        _print_json({"clip": record.clip.to_dict(), "was": arguments.clip})
     else:
         print_clips([record.clip])
     if record.clip.id != arguments.clip:

@@ -22,7 +22,7 @@ from mashkit import errors
 from mashkit.audiobuffer import IN_MEMORY, AudioBuffer, settle
 from mashkit.components import ComponentInfo
 from mashkit.errors import MashkitError, OutputError
-from mashkit.types import Analysis, Audio, Clip, Role, Samples
+from mashkit.types import Audio, Samples
 
 PROTOCOL = 2
 """Counts up with every change of what is said here."""
@@ -155,19 +155,6 @@ class Scratch:
 def info_to_dict(info: ComponentInfo) -> dict[str, Any]:
     """Return a card as plain data; ``ComponentInfo(**data)`` reads it back."""
     return {**attrs.asdict(info), "provides": sorted(info.provides)}
-
-
-def clip_to_dict(clip: Clip) -> dict[str, Any]:
-    """Return a clip as plain data; :func:`clip_from_dict` reads it back to an equal value."""
-    fields = {field.name: getattr(clip, field.name) for field in attrs.fields(Clip)}
-    by_role = {name: {str(role): x for role, x in fields[name].items()} for name in ("loudness", "activity", "entry")}
-    return {**fields, **by_role, "analysis": clip.analysis.to_dict()}
-
-
-def clip_from_dict(data: Mapping[str, Any]) -> Clip:
-    """Read what :func:`clip_to_dict` wrote."""
-    by_role = {name: {Role(role): x for role, x in data[name].items()} for name in ("loudness", "activity", "entry")}
-    return Clip(**{**data, **by_role, "analysis": Analysis.from_dict(data["analysis"])})
 
 
 def error_to_dict(error: MashkitError) -> dict[str, Any]:

@@ -18,7 +18,7 @@ from mashkit.errors import AudioError, ComponentUnavailable, ContractViolation, 
 from mashkit.hookspecs import StageEvent
 from mashkit.interfaces import INTERFACES, Analyzer, Generator, Separator, Stretcher
 from mashkit.interfaces.generator import Promise
-from mashkit.remote.messages import Scratch, clip_to_dict
+from mashkit.remote.messages import Scratch
 from mashkit.remote.session import Session
 from mashkit.timemap import TimeMap
 from mashkit.types import Analysis, Audio, Clip, Condition, MashupPlan, StemSet
@@ -147,7 +147,7 @@ class RemoteGenerator(RemoteComponent, Generator):
     ) -> Iterator[MashupPlan]:
         request = {
             "call": "plan",
-            "clips": [clip_to_dict(clip) for clip in clips],
+            "clips": [clip.to_dict() for clip in clips],
             "condition": str(condition),
             "count": count,
             "seed": seed,
@@ -157,7 +157,7 @@ class RemoteGenerator(RemoteComponent, Generator):
         yield from map(MashupPlan.from_dict, plans)
 
     def _variants(self, plan: MashupPlan, clips: Mapping[str, Clip]) -> Iterable[MashupPlan]:
-        known = {name: clip_to_dict(clip) for name, clip in clips.items()}
+        known = {name: clip.to_dict() for name, clip in clips.items()}
         request = {"call": "variants", "plan": plan.to_dict(), "clips": known}
         plans = self.session.ask("vary a plan", request, allowed_s=self.session.allowed_s())
         return list(map(MashupPlan.from_dict, plans))

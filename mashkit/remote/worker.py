@@ -29,7 +29,6 @@ from mashkit.registry import Registry
 from mashkit.remote import progress
 from mashkit.remote.messages import (
     Scratch,
-    clip_from_dict,
     error_to_dict,
     info_to_dict,
     read_message,
@@ -37,7 +36,7 @@ from mashkit.remote.messages import (
     write_message,
 )
 from mashkit.timemap import TimeMap
-from mashkit.types import Condition, MashupPlan
+from mashkit.types import Clip, Condition, MashupPlan
 
 Request = Mapping[str, Any]
 Reply = dict[str, Any]
@@ -165,7 +164,7 @@ class _Service:
     def _plan(self, request: Request) -> list[Reply]:
         generator = self.component
         assert isinstance(generator, Generator)  # noqa: S101
-        clips = ClipTable.of([clip_from_dict(clip) for clip in request["clips"]])
+        clips = ClipTable.of([Clip.from_dict(clip) for clip in request["clips"]])
         with generator.backend_call("plan"):
             plans = generator._plan(
                 clips,
@@ -180,7 +179,7 @@ class _Service:
     def _variants(self, request: Request) -> list[Reply]:
         generator = self.component
         assert isinstance(generator, Generator)  # noqa: S101
-        clips = {name: clip_from_dict(clip) for name, clip in request["clips"].items()}
+        clips = {name: Clip.from_dict(clip) for name, clip in request["clips"].items()}
         with generator.backend_call("vary a plan"):
             return [plan.to_dict() for plan in generator._variants(MashupPlan.from_dict(request["plan"]), clips)]
 
