@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import importlib.util
 import json
 import os
 import pickle
@@ -11,7 +10,6 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import pytest
@@ -33,21 +31,9 @@ from mashkit.models import models_folder
 from mashkit.remote.environments import root
 from mashkit.testing.synthetic import SyntheticSource
 from mashkit.types import by_id
+from real_inputs import bench as inputs
 
 HERE = Path(__file__).parent
-
-
-def _made() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("real_inputs_bench", HERE / "real_inputs" / "bench.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    return module
-
-
-inputs = _made()
 
 
 @pytest.fixture

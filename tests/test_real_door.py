@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import os
 import pickle
 import shutil
-import sys
 import warnings
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -32,21 +29,9 @@ from mashkit.errors import AudioError, AudioFileError, MashkitError, UsageError
 from mashkit.paths import path_of, path_text
 from mashkit.testing import signals
 from mashkit.types import Audio
+from real_inputs import door as inputs
 
 HERE = Path(__file__).parent
-
-
-def _inputs() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("real_inputs_door", HERE / "real_inputs" / "door.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    return module
-
-
-inputs = _inputs()
 
 
 # ------------------------------------------------------------------------------------------------- whole, or refused

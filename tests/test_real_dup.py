@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-import importlib.util
 import itertools
 import json
 import shutil
 import sqlite3
 from collections.abc import Callable
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import attrs
@@ -34,20 +32,9 @@ from mashkit.errors import UsageError
 from mashkit.interfaces import Analyzer, Separator
 from mashkit.soundprint import SAME, Shelf, Soundprint, likeness, shelved, soundprint
 from mashkit.types import Analysis, Audio, Key, Role, StemSet
+from real_inputs import dup
 
 HERE = Path(__file__).parent
-
-
-def makers() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("real_inputs_dup", HERE / "real_inputs" / "dup.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-dup = makers()
 
 
 @attrs.define(kw_only=True, eq=False)

@@ -13,7 +13,6 @@ import sys
 import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from types import ModuleType
 
 import numpy as np
 import pytest
@@ -39,18 +38,8 @@ from mashkit.pipeline import Kit
 from mashkit.registry import Registry, published
 from mashkit.testing.synthetic import SyntheticSource
 from mashkit.types import Audio, Key, Score
+from real_inputs import fences as made
 
-
-def _made() -> ModuleType:
-    path = Path(__file__).parent / "real_inputs" / "fences.py"
-    spec = importlib.util.spec_from_file_location("real_inputs_fences", path)
-    assert spec is not None and spec.loader is not None  # noqa: PT018
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-made = _made()
 EVENT = StageEvent(stage="score", item="x", state="done", done=1, total=1)
 RAISED = ["ValueError", "KeyError", "MemoryError", "RecursionError", "RuntimeError", "SystemExit", "StopIteration",
           "KeyboardInterrupt", "GeneratorExit", "wrong type", "nothing", "not numbers", "disk full"]  # fmt: skip

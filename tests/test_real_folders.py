@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import os
 import re
@@ -11,7 +10,6 @@ import subprocess
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from types import ModuleType
 
 import attrs
 import numpy as np
@@ -22,6 +20,7 @@ from mashkit.paths import path_text
 from mashkit.products import MARK
 from mashkit.testing import signals
 from mashkit.types import Audio
+from real_inputs import door, vocal
 
 HERE = Path(__file__).parent
 SHARED = HERE.parents[1] / "shared" / "data"
@@ -35,19 +34,6 @@ pytestmark = [
     pytest.mark.songs,
     pytest.mark.skipif(not (SHARED / "songs").is_dir(), reason="needs the real songs of ../shared/data"),
 ]
-
-
-def _inputs(name: str) -> ModuleType:
-    spec = importlib.util.spec_from_file_location(f"folder_inputs_{name}", HERE / "real_inputs" / f"{name}.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    return module
-
-
-door, vocal = _inputs("door"), _inputs("vocal")
 
 
 def _recordings() -> Iterator[tuple[str, Audio]]:

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import importlib.util
 import itertools
 import json
 from collections.abc import Callable
 from pathlib import Path
-from types import ModuleType
 
 import attrs
 import numpy as np
@@ -25,18 +23,7 @@ from mashkit.cli import main
 from mashkit.errors import AnalysisError, GenerationError
 from mashkit.generation import Mixture, Recipe
 from mashkit.types import LABELS_TRUSTED, Analysis, Clip, Condition, Key, Role
-
-
-def _made() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("real_metre", Path(__file__).parent / "real_inputs" / "metre.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-make = _made()
+from real_inputs import metre as make
 
 
 def in_bars(of: int, *, tempo: float = 120.0, sure: float | None = None, first: float = 0.2) -> Analysis:

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import sqlite3
-import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import attrs
@@ -37,19 +34,8 @@ from mashkit.testing.mashups import Shelf, mashup_of
 from mashkit.tuner import tuning_of
 from mashkit.tuning import IN_TUNE_CENTS, Tuning, named, semitones_between, settled, sounding_distance, tuned, wrapped
 from mashkit.types import Analysis, Audio, Clip, Condition, Key, MashupPlan, Role, StemSet
+from real_inputs import tune as made
 
-
-def _made() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("real_inputs_tune", Path(__file__).parent / "real_inputs" / "tune.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    return module
-
-
-made = _made()
 A_MAJOR = Key(9, "major")
 
 

@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import importlib.util
 import itertools
 import json
 import sqlite3
-import sys
 from collections.abc import Callable
 from pathlib import Path
-from types import ModuleType
 from typing import Any, ClassVar
 
 import attrs
@@ -38,20 +35,7 @@ from mashkit.pipeline import Kit
 from mashkit.silence import SILENCE_DB, sounding_seconds
 from mashkit.testing import signals
 from mashkit.types import ROLE_STEMS, Analysis, Audio, Clip, Condition, Key, Role, StemSet
-
-
-def _inputs() -> ModuleType:
-    path = Path(__file__).parent / "real_inputs" / "vocal.py"
-    spec = importlib.util.spec_from_file_location("real_inputs_vocal", path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    return module
-
-
-inputs = _inputs()
+from real_inputs import vocal as inputs
 
 
 @attrs.define(kw_only=True, eq=False)

@@ -40,8 +40,8 @@ LEAST_AGREEMENT = 0.6
 are taken to be of this recording (ours): beats a seventh of a beat apart, 70 ms at 120 BPM, which is how far apart
 beats may be that evaluations of trackers count as the same (Davies, Degara, Plumbley 2009)."""
 SURE_OF_BEATS = 0.4
-"""Confidence in its beats from which on an analyzer that hears them half a beat away is worth a note (ours): madmom's
-in 20 of 30 excerpts of real songs, and in none of 12 voices alone."""
+"""Confidence in its beats from which on an analyzer that finds them half a beat away is worth a note (ours): below it,
+the analyzer may be on the off-beat itself."""
 TEMPO_FACTORS = (2.0, 0.5, 3.0, 1 / 3, 1.5, 2 / 3, 4 / 3, 0.75)
 """By how much a labelled tempo may differ from the one heard: who labels counts half or double, and trackers are led
 astray by triplets and dotted notes."""
