@@ -27,6 +27,7 @@ from mashkit.catalog.songs import Song, describe_song, find_songs, title_of
 from mashkit.cli import main
 from mashkit.errors import AudioError, AudioFileError, MashkitError, UsageError
 from mashkit.paths import path_of, path_text
+from mashkit.products import MARK
 from mashkit.testing import signals
 from mashkit.types import Audio
 from real_inputs import door as inputs
@@ -350,7 +351,7 @@ def test_what_systems_leave_behind_is_passed_over_and_told(tmp_path: Path) -> No
     assert found == songs
     (note,) = found.notes
     assert note == (
-        f"{tmp_path}: passed over 3 hidden folders (.Trash-1000, .cache, .stversions), 6 system folders "
+        f"{tmp_path}: passed over 3 hidden folders (.cache, .stversions, .Trash-1000), 6 system folders "
         "(#recycle, $RECYCLE.BIN, @eaDir, …), 2 links to folders seen already (a link, round), "
         "1 hidden file (._song.flac), 1 link to a file seen already (z.flac), 1 other file (.mid)"
     )
@@ -426,7 +427,12 @@ def test_a_folder_that_cannot_be_read_is_named(protocol: str, tmp_path: Path, mo
 
 
 def test_rules_are_named_and_each_meets_something(tmp_path: Path) -> None:
-    samples = {"hidden folder": ".x", "system folder": "@eaDir", "hidden file": ".x.flac"}
+    samples = {
+        "hidden folder": ".x", "system folder": "@eaDir", "database of clips": "db", "hidden file": ".x.flac",
+        "file that mashkit made": "vocal.flac",
+    }  # fmt: skip
+    MashupDB(tmp_path / "db").close()
+    save(tmp_path / "vocal.flac", signals.tone(440, 0.1), comment=MARK)
     for rule in (*FOLDER_RULES, *FILE_RULES):
         assert rule.meets(tmp_path / samples[rule.one])
         assert not rule.meets(tmp_path / "music")

@@ -237,7 +237,7 @@ def test_a_run_over_songs_goes_on(
     songs = made.songs(tmp_path / "songs")
     command = [
         "db", "add", songs, "--db", tmp_path / "db", "--separator", "moody", "--analyzer", "moody",
-        "-O", f"separator.does={does}", "-O", f"executor.jobs={jobs}", "--no-features", "--json",
+        "-O", f"separator.does={does}", "-O", f"executor.jobs={jobs}", "--no-features", "--json", "--quiet",
     ]  # fmt: skip
     assert run(*command) == 3
     said = capfd.readouterr()
@@ -255,7 +255,7 @@ def test_mash_uses_the_songs_that_can_be_used(
     plugin("listener_raises")
     songs = made.songs(tmp_path / "songs")
     command = ["mash", songs, "-o", tmp_path / "out", "--separator", "moody", "--analyzer", "moody"]
-    command += ["--scorer", "rank(moody,loudness)", "--top", "1", "-O", "separator.does=KeyError", "--json"]
+    command += ["--scorer", "rank(moody,loudness)", "--top", "1", "-O", "separator.does=KeyError", "--json", "--quiet"]
     assert run(*command) == 3
     said = capfd.readouterr()
     data = json.loads(said.out)

@@ -89,6 +89,7 @@ class Listening:
         self._tell = tell
         self._sounds: dict[Path, str] = {}  # path → sha256 of the songs that were given
         self._new: list[str] = []  # songs heard in this run
+        self._done, self._total = 0, len(songs)
         self._waiting: deque[tuple[Song, str | None]] = deque()  # in the order in which they are stored
         self._outcomes: dict[Path, Heard | MashkitError] = {}
 
@@ -104,9 +105,11 @@ class Listening:
             try:
                 known = self._known(song)
             except MashkitError:
+                self._done += 1
                 continue  # that is said where its turn comes
             if known is not None and self._database.has_print(known):
                 self._sounds[song.path] = known
+                self._done += 1
                 continue
             self._waiting.append((song, None))
             yield song
@@ -133,6 +136,7 @@ class Listening:
                 gone.append(row.song.path)
                 continue
             self._waiting.append((row.song, sha256))
+            self._total += 1
             yield row.song
             self._store_ready()
         if gone:
@@ -152,7 +156,8 @@ class Listening:
                 with self._database.transaction() as cursor:
                     self._database.store_print(cursor, sha256, outcome.sound)
                 self._new.append(sha256)
-            self._tell(song.path, len(self._new), len(self._new) + len(self._waiting))
+            self._done += 1
+            self._tell(song.path, self._done, self._total)
 
     def _store_given(self, song: Song, outcome: Heard | MashkitError) -> None:
         try:
