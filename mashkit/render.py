@@ -75,7 +75,7 @@ class Renderer:
         self.source = source
         self.stretcher = stretcher
         self._layers = recent_audio(cache_bytes)
-        self._one_at_a_time = contextlib.nullcontext() if stretcher.info.thread_safe else threading.Lock()
+        self._lock = threading.Lock()
         self._cache_bytes = cache_bytes
         self._last: tuple[MashupPlan, Rendering] | None = None
 
@@ -126,7 +126,7 @@ class Renderer:
 
         def stretched() -> Audio:
             stem = self.source.stem(layer.clip_id, layer.role)
-            with self._one_at_a_time:
+            with contextlib.nullcontext() if self.stretcher.info.thread_safe else self._lock:
                 return self.stretcher.stretch(stem, speed=speed, semitones=layer.semitones, time_map=layer.time_map)
 
         return self._layers.get(key, stretched)

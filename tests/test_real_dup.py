@@ -6,7 +6,6 @@ import contextlib
 import itertools
 import json
 import shutil
-import sqlite3
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -33,6 +32,7 @@ from mashkit.interfaces import Analyzer, Separator
 from mashkit.soundprint import SAME, Shelf, Soundprint, likeness, shelved, soundprint
 from mashkit.types import Analysis, Audio, Key, Role, StemSet
 from real_inputs import dup
+from real_inputs.older import as_version_2
 
 HERE = Path(__file__).parent
 
@@ -320,15 +320,6 @@ def test_an_older_database_listens_to_what_it_has(tmp_path: Path) -> None:
         assert len({clip.song for clip in clips}) == 1
         assert len(set(database.table().songs.tolist())) == 1
         assert statistics(database)["totals"]["songs"] == 1
-
-
-def as_version_2(root: Path) -> None:
-    """Take from a database what version 3 brought."""
-    with contextlib.closing(sqlite3.connect(root / "index.sqlite")) as database, database:
-        database.execute("PRAGMA foreign_keys = OFF")
-        database.execute("DROP TABLE prints")
-        database.execute("ALTER TABLE songs DROP COLUMN recording")
-        database.execute("PRAGMA user_version = 2")
 
 
 def test_a_song_of_an_older_database_that_has_gone_is_counted_in_a_note(tmp_path: Path) -> None:

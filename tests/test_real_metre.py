@@ -24,6 +24,7 @@ from mashkit.errors import AnalysisError, GenerationError
 from mashkit.generation import Mixture, Recipe
 from mashkit.types import LABELS_TRUSTED, Analysis, Clip, Condition, Key, Role
 from real_inputs import metre as make
+from real_inputs.older import as_version_2
 
 
 def in_bars(of: int, *, tempo: float = 120.0, sure: float | None = None, first: float = 0.2) -> Analysis:
@@ -242,10 +243,7 @@ def test_a_database_of_version_2_learns_its_metres(tmp_path: Path, capsys: pytes
     added(tmp_path / "db", capsys, str(make_folder(tmp_path / "songs")))
     with mk.MashupDB(tmp_path / "db") as database:
         before = database.table().bars.tolist()
-        with database.transaction() as cursor:
-            for column in ("bar", "doubtful"):
-                cursor.execute(f"ALTER TABLE clips DROP COLUMN {column}")
-            cursor.execute("PRAGMA user_version = 2")
+    as_version_2(tmp_path / "db")
     with mk.MashupDB(tmp_path / "db") as database:
         assert database.table().bars.tolist() == before == [4]
     assert main(["db", "list", "--db", str(tmp_path / "db"), "--json"]) == 0

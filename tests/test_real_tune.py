@@ -35,6 +35,7 @@ from mashkit.tuner import tuning_of
 from mashkit.tuning import IN_TUNE_CENTS, Tuning, named, semitones_between, settled, sounding_distance, tuned, wrapped
 from mashkit.types import Analysis, Audio, Clip, Condition, Key, MashupPlan, Role, StemSet
 from real_inputs import tune as made
+from real_inputs.older import as_version_2
 
 A_MAJOR = Key(9, "major")
 
@@ -95,9 +96,10 @@ def test_silence_and_a_moment_have_no_tuning() -> None:
         assert tuning_of(audio).cents is None
 
 
-def test_opposite_phases_are_no_error() -> None:
-    tone = signals.tone(440.0, 3.0).samples
-    assert tuning_of(Audio(np.concatenate([tone, -tone]), signals.SAMPLE_RATE)).cents is None
+def test_opposite_phases_have_the_tuning_of_one_channel() -> None:
+    tone = signals.tone(440.0 * 2 ** (20 / 1200), 3.0).samples
+    both = tuning_of(Audio(np.concatenate([tone, -tone]), signals.SAMPLE_RATE))
+    assert both.cents == tuning_of(Audio(tone, signals.SAMPLE_RATE)).cents == pytest.approx(20, abs=1)
 
 
 def test_vibrato_does_not_move_the_tuning() -> None:
@@ -440,13 +442,11 @@ def test_an_older_database_learns_tunings_when_songs_are_next_added(folder: Path
     known = clips_in(root)
     database = sqlite3.connect(root / "index.sqlite")
     with database:  # as version 2 had it
-        database.execute("ALTER TABLE clips DROP COLUMN tuning")
-        database.execute("DELETE FROM results WHERE kind = 'tuning'")
         for key, value in database.execute("SELECT key, value FROM results WHERE kind = 'analysis'").fetchall():
             older = {**json.loads(value), "tuning": None, "key": "A major", "confidence": {}}
             database.execute("UPDATE results SET value = ? WHERE key = ?", (json.dumps(older), key))
-        database.execute("PRAGMA user_version = 2")
     database.close()
+    as_version_2(root)
     MashupDB(root).close()  # brought up to date; nothing is computed
     assert {one.analysis.tuning for one in clips_in(root).values()} == {None}
     assert {one.id for one in clips_in(root).values()} == {one.id for one in known.values()}

@@ -157,7 +157,8 @@ class Listening:
                     self._database.store_print(cursor, sha256, outcome.sound)
                 self._new.append(sha256)
             self._done += 1
-            self._tell(song.path, self._done, self._total)
+            if song.path not in self.errors:  # what failed is said where its turn comes
+                self._tell(song.path, self._done, self._total)
 
     def _store_given(self, song: Song, outcome: Heard | MashkitError) -> None:
         try:

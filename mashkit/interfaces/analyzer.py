@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from abc import abstractmethod
 from typing import ClassVar
 
@@ -99,7 +100,8 @@ class Analyzer(Component):
 def _as_heard(mix: Audio) -> Audio:
     """Return a mix whose channels add up, at a usual level; the mix itself where nothing is wrong with it."""
     heard = Audio(one_signal(mix)[None], mix.sample_rate) if channels_cancel(mix) else mix
-    gain = usual_gain(heard.peak)
+    # A power of two, which float32 scales by without rounding: what depends on no level stays equal to the bit.
+    gain = 2.0 ** round(math.log2(usual_gain(heard.peak)))
     # Silence stays what it is: an analyzer tells it by its level.
     if gain == 1 or is_silent(heard):
         return heard

@@ -98,7 +98,8 @@ def test_key_and_beats_are_what_essentia_says(band: tuple[Audio, Analysis], foun
         tonic, mode, strength = backend.standard.KeyExtractor(profileType="bgate")(mono)
         bpm, ticks, confidence, _, _ = backend.standard.RhythmExtractor2013(method="multifeature")(mono)
     assert found.key == Key.parse(f"{tonic} {mode}")
-    assert found.confidence == pytest.approx({"key": strength, "beats": confidence / 5.32})
+    said = {name: value for name, value in found.confidence.items() if name != "tuning"}  # which mashkit measures
+    assert said == pytest.approx({"key": strength, "beats": confidence / 5.32})
     assert times(found.beats) == pytest.approx(ticks)
     assert found.tempo == tempo_of_beats(ticks.astype(float))
     assert found.tempo == pytest.approx(bpm, rel=0.02)
@@ -131,7 +132,7 @@ def test_candidates_hold_the_tempo_and_descend(band: tuple[Audio, Analysis], fou
 
 
 def test_degara_gives_no_confidence_of_its_beats(band: tuple[Audio, Analysis]) -> None:
-    assert set(EssentiaAnalyzer(method="degara").analyze(band[0]).confidence) == {"key"}
+    assert set(EssentiaAnalyzer(method="degara").analyze(band[0]).confidence) - {"tuning"} == {"key"}
 
 
 def test_tempo_range_is_kept(band: tuple[Audio, Analysis]) -> None:
@@ -141,13 +142,13 @@ def test_tempo_range_is_kept(band: tuple[Audio, Analysis]) -> None:
 
 
 @pytest.mark.parametrize("rate", [8_000, 48_000])
-def test_what_sums_to_silence_has_no_answer(analyzer: EssentiaAnalyzer, rate: int) -> None:
+def test_what_sums_to_silence_is_heard_as_one_channel(analyzer: EssentiaAnalyzer, rate: int) -> None:
     tone = signals.tone(220.0, 3.0, sample_rate=rate).samples
-    assert analyzer.analyze(Audio(np.concatenate([tone, -tone]), rate)) == Analysis()
+    assert analyzer.analyze(Audio(np.concatenate([tone, -tone]), rate)) == analyzer.analyze(Audio(tone, rate))
 
 
 def test_noise_floor_has_no_answer(analyzer: EssentiaAnalyzer) -> None:
-    assert analyzer.analyze(Audio(signals.noise(3.0).samples * np.float32(0.005), 44_100)) == Analysis()
+    assert analyzer.analyze(Audio(signals.noise(3.0).samples * np.float32(1e-4), 44_100)) == Analysis()
 
 
 @pytest.mark.parametrize(
