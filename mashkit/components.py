@@ -15,7 +15,7 @@ from typing import Any, ClassVar, TypeVar
 import attrs
 from packaging.requirements import Requirement
 
-from mashkit.errors import AudioError, ContractViolation, StemError
+from mashkit.errors import ContractViolation
 from mashkit.fence import plugin_code, plugin_items
 
 T = TypeVar("T")
@@ -253,14 +253,10 @@ class Component(ABC):
         """Turn whatever the backend raises into ComponentFailed, naming this component; mashkit's own errors pass.
 
         It is :func:`mashkit.fence.plugin_code` for a component: a backend may raise anything, print and leave, and one
-        bad item must not end the work on the others. Samples or stems that are none are a ContractViolation: what the
-        backend was given had been checked.
+        bad item must not end the work on the others.
         """
         with plugin_code(self._failed_to(action)):
-            try:
-                yield
-            except (AudioError, StemError) as error:
-                raise ContractViolation(f"{self._failed_to(action)}: {error.problem}", error.fix) from error
+            yield
 
     def backend_items(self, action: str, items: Callable[[], Iterable[T]]) -> Generator[T, None, None]:
         """Yield what the backend makes one after the other, each fetched as in :meth:`backend_call`."""

@@ -491,7 +491,7 @@ def test_what_nothing_refers_to_is_found_and_pruned_and_nothing_else(root: Path,
     add(root, songs, separator=Halves(), with_features=True)
     with MashupDB(root) as database:
         pruned = prune(database)
-        assert pruned.results == 6  # stems and features of three songs by the old separator
+        assert pruned.results == 9  # stems, features and tunings of three songs by the old separator
         assert pruned.files > 0
         assert not list(verify(database))
         catalog = mk.Catalog(database)

@@ -286,7 +286,8 @@ def test_inputs_and_outputs_of_every_shape(odd: Odd) -> None:
     ):
         before = mix.samples.copy()
         stems = odd.separate("", mix)
-        np.testing.assert_array_equal(stems["vocals"].samples, before * np.float32(0.5))
+        # Beyond a usual level the mix is scaled before it is separated, and the stems back.
+        np.testing.assert_allclose(stems["vocals"].samples, before * np.float32(0.5), rtol=1e-6)
         np.testing.assert_array_equal(mix.samples, before)
         assert not stems["vocals"].samples.flags.writeable
 
@@ -294,9 +295,8 @@ def test_inputs_and_outputs_of_every_shape(odd: Odd) -> None:
 # ------------------------------------------------------------------------------------------- what a backend may do
 @pytest.mark.parametrize(
     ("told", "how", "last_words"),
-    [("exit", "ended with status 7", "goodbye"), ("leave", "ended with status 1", "I leave"),
-     ("crash", "was ended by SIGABRT", "")],
-)  # fmt: skip
+    [("exit", "ended with status 7", "goodbye"), ("crash", "was ended by SIGABRT", "")],
+)
 def test_a_worker_that_dies_costs_one_item(odd: Odd, told: str, how: str, last_words: str) -> None:
     first = odd.pid
     with pytest.raises(ComponentFailed) as raised:
@@ -371,6 +371,8 @@ def test_an_exception_keeps_its_message(odd: Odd) -> None:
     first = odd.pid
     with pytest.raises(ComponentFailed, match="'odd' failed to separate: RuntimeError: out of tune"):
         odd.separate("raise")
+    with pytest.raises(ComponentFailed, match="'odd' failed to separate: SystemExit: I leave"):
+        odd.separate("leave")
     with pytest.raises(AudioError) as raised:
         odd.separate("refuse")
     assert (raised.value.problem, raised.value.fix) == ("too loud", "turn it down")

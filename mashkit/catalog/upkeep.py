@@ -345,6 +345,7 @@ def _needed_results(database: MashupDB, cursor: sqlite3.Connection) -> set[str]:
         assert row is not None  # noqa: S101 — a clip's song is a foreign key
         keys = Keys(record.separator, record.analyzer, hears_beats=record.analyzer != LABELS)
         needed.add(keys.stems(row.song, row.facts, record.excerpt))
+        needed.add(keys.tuning(row.song, row.facts, record.excerpt))
         needed.add(keys.features(row.song, row.facts, record.excerpt))
         analysis = keys.analysis(row.song, row.facts, record.excerpt)
         if analysis is not None:
