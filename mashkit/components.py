@@ -8,6 +8,7 @@ import importlib.metadata
 import json
 import os
 import shutil
+import traceback
 from abc import ABC
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from typing import Any, ClassVar, TypeVar
@@ -15,10 +16,13 @@ from typing import Any, ClassVar, TypeVar
 import attrs
 from packaging.requirements import Requirement
 
-from mashkit.errors import ContractViolation
+from mashkit.errors import AudioError, ContractViolation, StemError
 from mashkit.fence import plugin_code, plugin_items
 
 T = TypeVar("T")
+
+VALUES_MODULE = "mashkit.types"
+"""Where samples and stems are checked as they are made; named, not imported, because that would bring numpy."""
 
 
 def _strings(values: Iterable[str]) -> tuple[str, ...]:
@@ -253,10 +257,17 @@ class Component(ABC):
         """Turn whatever the backend raises into ComponentFailed, naming this component; mashkit's own errors pass.
 
         It is :func:`mashkit.fence.plugin_code` for a component: a backend may raise anything, print and leave, and one
-        bad item must not end the work on the others.
+        bad item must not end the work on the others. Samples or stems that are none are a ContractViolation, because
+        what the backend was given had been checked; what it refuses itself passes.
         """
         with plugin_code(self._failed_to(action)):
-            yield
+            try:
+                yield
+            except (AudioError, StemError) as error:
+                *_, (frame, _) = traceback.walk_tb(error.__traceback__)
+                if frame.f_globals.get("__name__") != VALUES_MODULE:
+                    raise
+                raise ContractViolation(f"{self._failed_to(action)}: {error.problem}", error.fix) from error
 
     def backend_items(self, action: str, items: Callable[[], Iterable[T]]) -> Generator[T, None, None]:
         """Yield what the backend makes one after the other, each fetched as in :meth:`backend_call`."""
