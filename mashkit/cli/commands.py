@@ -270,11 +270,6 @@ def _generated(kit: Kit, catalog: Catalog, condition: Condition, arguments: argp
     return found[: arguments.count]
 
 
-def _say_notes(files: Found[Path]) -> None:
-    for note in files.notes:
-        _say(note)
-
-
 def _failures(catalog: Catalog) -> list[dict[str, str]]:
     return [{"path": path_text(failure.path), "error": str(failure.error)} for failure in catalog.failures]
 
@@ -297,6 +292,24 @@ def _each(kit: Kit, stage: str, files: Sequence[Path], work: Any) -> tuple[list[
         )
         kit.registry.plugins.hook.mashkit_stage(event=event)
     return results, failures
+
+
+def _of_each(kit: Kit, stage: str, kind: str, files: Found[Path], work: Any, *, quiet: bool) -> dict[str, Any]:
+    """Do ``work`` on every file, say what is noted of it, and return all that a record of it holds."""
+    for note in files.notes:
+        _say(note)
+    with ProgressListener(kit.registry, quiet=quiet):
+        results, failures = _each(kit, stage, files, work)
+    for result in results:
+        for note in result["notes"]:
+            _say(f"{result['path']}: {note}")
+    return {
+        "results": results,
+        "failures": failures,
+        "notes": [*files.notes, *kit.registry.notes],
+        kind: getattr(kit, kind).described(),
+        "environment": environment(),
+    }
 
 
 def _status(results: Sequence[object], failures: Sequence[object]) -> int:
@@ -511,19 +524,8 @@ def separate(arguments: argparse.Namespace) -> int:
         paths = {name: path_text(folder / STEM_FILE.format(name=name)) for name in parts}
         return {"path": path_text(file), "stems": paths, "gain_db": gain_db, "notes": complaints(mix)}
 
-    _say_notes(files)
-    with ProgressListener(kit.registry, quiet=arguments.quiet):
-        results, failures = _each(kit, "separate", files, work)
-    for result in results:
-        for note in result["notes"]:
-            _say(f"{result['path']}: {note}")
-    data = {
-        "results": results,
-        "failures": failures,
-        "notes": [*files.notes, *kit.registry.notes],
-        "separator": kit.separator.described(),
-        "environment": environment(),
-    }
+    data = _of_each(kit, "separate", "separator", files, work, quiet=arguments.quiet)
+    results, failures = data["results"], data["failures"]
     if arguments.json:
         _print_json(data)
     else:
@@ -565,19 +567,8 @@ def analyze(arguments: argparse.Namespace) -> int:
             "notes": notes,
         }
 
-    _say_notes(files)
-    with ProgressListener(kit.registry, quiet=arguments.quiet):
-        results, failures = _each(kit, "analyze", files, work)
-    for result in results:
-        for note in result["notes"]:
-            _say(f"{result['path']}: {note}")
-    data = {
-        "results": results,
-        "failures": failures,
-        "notes": [*files.notes, *kit.registry.notes],
-        "analyzer": kit.analyzer.described(),
-        "environment": environment(),
-    }
+    data = _of_each(kit, "analyze", "analyzer", files, work, quiet=arguments.quiet)
+    results, failures = data["results"], data["failures"]
     if arguments.output is not None:
         write_json(arguments.output, data)
     if arguments.json:
