@@ -21,7 +21,7 @@ SEPARATOR = ComponentInfo(
     engine="stemnet",
 )
 
-SHIPPED = (5456864, "46abc2d6d461a876ab8d09d2905749139443d139686f05621984eb73dd1db9b9")
+SHIPPED = (5456912, "5f779af888ae6d14c49d4b158b6b74c73b24dc5f1f4803f8e865b7f058944270")
 """Size, bytes, and sha256 of ``weights/stemnet.safetensors`` in this package."""
 
 

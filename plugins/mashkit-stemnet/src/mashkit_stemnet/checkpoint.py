@@ -16,7 +16,7 @@ from torch import Tensor
 from mashkit.atomicfile import replacing
 from mashkit.errors import OptionError
 from mashkit.models import ModelError
-from mashkit_stemnet.network import Size, StemNet
+from mashkit_stemnet.network import Size, StemNet, fused
 
 FORMAT = 1
 _KEY = "mashkit-stemnet"
@@ -50,11 +50,11 @@ class Checkpoint:
     training: Mapping[str, Any] = attrs.field(factory=dict, repr=False)
 
     def network(self, device: str | torch.device = "cpu") -> StemNet:
-        """Return the network, ready to infer."""
+        """Return the network, ready to infer and not to train on."""
         with torch.device("meta"):
             network = StemNet(self.size)
         network.to_empty(device=device).load_state_dict(dict(self.weights))
-        return network.eval()
+        return fused(network.eval())
 
 
 def save(path: Path, network: StemNet, training: Mapping[str, Any]) -> None:
