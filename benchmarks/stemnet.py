@@ -1,4 +1,4 @@
-"""What the network separator gains over the one with a median filter: song by song, by networks that never had the song.
+"""What the network separator gains over a median filter, song by song, judged by networks that never had the song.
 
     python benchmarks/stemnet.py --data DATA --run RUN --write
 
@@ -160,7 +160,8 @@ def summary(rows: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
                 if values:
                     ends = interval(median(values), len(values))
                     found.setdefault(f"{kind} {field}", {})[name] = {
-                        "median": statistics.median(values), "n": len(values), "low": None if ends is None else ends.low, "high": None if ends is None else ends.high,
+                        "median": statistics.median(values), "n": len(values),
+                        "low": None if ends is None else ends.low, "high": None if ends is None else ends.high,
                     }  # fmt: skip
     return found
 
@@ -170,7 +171,8 @@ def markdown(told: dict[str, Any]) -> str:
     lines = [
         "# stemnet against spleeter-torch, song by song",
         "",
-        "Excerpts of " + f"{told['excerpt_s']:g} s as in the suite `separators`, old and new in one run; a real song that "
+        "Excerpts of "
+        + f"{told['excerpt_s']:g} s as in the suite `separators`, old and new in one run; a real song that "
         "was trained on is judged by the network of the fold that left it out. Medians over songs [95 % interval].",
         "",
         f"| | {OLD} | {NEW} | songs | target |",
@@ -189,7 +191,8 @@ def markdown(told: dict[str, Any]) -> str:
         lines.append(f"| {kind}, {title(measure)} | {' | '.join(cells)} | {found[NEW]['n']} | {met} |")
     lines += [
         "", "## Songs", "", "SDR (BSSEval v4), dB, old → new.", "",
-        "| song | judged by | vocal | harmonic | percussion | percussion where there is none |", "|---|---|---|---|---|---|",
+        "| song | judged by | vocal | harmonic | percussion | percussion where there is none |",
+        "|---|---|---|---|---|---|",
     ]  # fmt: skip
     for name in dict.fromkeys(row["input"] for row in told["rows"]):
         there = {(row["separator"], row["excerpt"]): row for row in told["rows"] if row["input"] == name}

@@ -81,6 +81,7 @@ def soundfont_kits(soundfont: Path) -> Iterator[tuple[str, dict[str, Samples]]]:
         for piece, notes in PIECES.items():
             for note in notes[:4]:
                 synthesizer.sounds_off()
+                synthesizer.generate(SAMPLE_RATE // 4)  # what was struck before dies away, unheard
                 synthesizer.program_select(9, number, 128, program, True)
                 synthesizer.noteon(9, note, 110)
                 sound = np.frombuffer(synthesizer.generate(2 * SAMPLE_RATE), np.float32).reshape(-1, 2).T
@@ -163,7 +164,9 @@ def _coloured(random: np.random.Generator, frames: int) -> np.ndarray:
     """Return noise with a random peak and slopes: a broad band around 0.8 to 8 kHz."""
     spectrum = np.fft.rfft(random.standard_normal(frames))
     octaves = np.log2(np.maximum(np.fft.rfftfreq(frames, 1 / SAMPLE_RATE), 10) / np.exp(random.uniform(6.7, 9)))
-    weight = np.where(octaves < 0, 10 ** (octaves * random.uniform(0.2, 0.9)), 10 ** (-octaves * random.uniform(0, 0.5)))
+    weight = np.where(
+        octaves < 0, 10 ** (octaves * random.uniform(0.2, 0.9)), 10 ** (-octaves * random.uniform(0, 0.5))
+    )
     noise = np.fft.irfft(spectrum * weight, frames)
     return noise / max(float(np.abs(noise).max()), 1e-9)
 

@@ -223,12 +223,12 @@ def _taken(pool: Tensor, starts: Tensor, rates: Tensor, frames: int) -> Tensor:
     share = (moments - whole).float()[:, :, None]
     # The pool's first samples are read where there is nothing to read: multiplied by zero in the end.
     index = (starts[..., None] + whole.long()).clamp(1, pool.shape[1] - 3)
-    before, here, after, beyond = (
-        pool[:, index + step].permute(1, 2, 0, 3).float() / 32_768 for step in (-1, 0, 1, 2)
-    )
+    before, here, after, beyond = (pool[:, index + step].permute(1, 2, 0, 3).float() / 32_768 for step in (-1, 0, 1, 2))
     # Catmull-Rom.
     curve = here + 0.5 * share * (
-        after - before + share * (2 * before - 5 * here + 4 * after - beyond + share * (3 * (here - after) + beyond - before))
+        after
+        - before
+        + share * (2 * before - 5 * here + 4 * after - beyond + share * (3 * (here - after) + beyond - before))
     )
     return curve * (rates > 0)[:, :, None, None]
 

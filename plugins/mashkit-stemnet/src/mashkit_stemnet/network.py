@@ -6,6 +6,8 @@ hop 1024, 44.1 kHz) without the bin at 22.05 kHz, of a mix whose root mean squar
 
 from __future__ import annotations
 
+import itertools
+
 import attrs
 import torch
 from torch import Tensor, nn
@@ -82,7 +84,9 @@ class Block(nn.Module):
 
 def _convolution(channels_in: int, channels_out: int) -> nn.Sequential:
     return nn.Sequential(
-        nn.Conv2d(channels_in, channels_out, 3, padding=1, bias=False), nn.BatchNorm2d(channels_out), nn.ReLU(inplace=True)
+        nn.Conv2d(channels_in, channels_out, 3, padding=1, bias=False),
+        nn.BatchNorm2d(channels_out),
+        nn.ReLU(inplace=True),
     )
 
 
@@ -118,11 +122,11 @@ class StemNet(nn.Module):
         self.down = nn.ModuleList(blocks)
         self.narrow = nn.ModuleList(
             _step(nn.Conv2d(one, two, 2, stride=2, bias=False), two)
-            for one, two in zip(widths[:-1], widths[1:], strict=True)
+            for one, two in itertools.pairwise(widths)
         )
         self.widen = nn.ModuleList(
             _step(nn.ConvTranspose2d(two, one, 2, stride=2, bias=False), one)
-            for one, two in zip(widths[:-1], widths[1:], strict=True)
+            for one, two in itertools.pairwise(widths)
         )
         self.up = nn.ModuleList(
             Block(2 * width, width, row, size.bottleneck) for width, row in zip(widths[:-1], rows[:-1], strict=True)
@@ -132,7 +136,7 @@ class StemNet(nn.Module):
         nn.init.zeros_(self.last.bias)  # type: ignore[arg-type]
 
     def forward(self, mix: Tensor, vocals: Tensor) -> Tensor:
-        """Return masks of the mix, complex, shape (items, sources, 2, frames, BINS); frames a multiple of the stride."""
+        """Return complex masks, shape (items, sources, 2, frames, BINS), of frames that are a multiple of the stride."""
         items, _, frames, _ = mix.shape
         bands = self.size.bands
         heard = torch.cat([_rooted(mix), _rooted(vocals)], dim=1)

@@ -72,7 +72,9 @@ def render_song(
             _chords(excerpt, shift, random), Patch(random, "pluck" if random.random() < 0.5 else "pad")
         )
         if random.random() < 0.5:
-            other += random.uniform(0.2, 0.8) * band.synthesized(_arpeggio(excerpt, shift, random), Patch(random, "pluck"))
+            other += random.uniform(0.2, 0.8) * band.synthesized(
+                _arpeggio(excerpt, shift, random), Patch(random, "pluck")
+            )
     if random.random() < 0.4:
         other += random.uniform(0.2, 0.7) * band.played(_chords(excerpt, shift, random), int(random.choice(PADS)))
     if excerpt.bridge and random.random() < 0.5:
@@ -118,6 +120,7 @@ class _Band:
         """Return notes played by a program of one of the soundfonts, at a root mean square of one."""
         synthesizer, number = _synthesizer(self.soundfonts[int(self.random.integers(len(self.soundfonts)))])
         synthesizer.sounds_off()
+        synthesizer.generate(SAMPLE_RATE // 4)  # what was played before dies away, unheard
         synthesizer.program_select(0, number, 0, program, False)
         synthesizer.set_tuning(0, self.cents / 100)
         # Off before on: a note that follows at once on the same pitch is struck again.

@@ -93,8 +93,7 @@ class StemNetSeparator(Separator):
             vocal_mask = VocalMask(*networks(device), mask_extension="average")
             found = _walk(native, vocal_mask, network, device)
         stems = {
-            name: resampled(stem, mix.sample_rate, frames=mix.frames)
-            for name, stem in zip(SOURCES, found, strict=True)
+            name: resampled(stem, mix.sample_rate, frames=mix.frames) for name, stem in zip(SOURCES, found, strict=True)
         }
         stems["other"] = weighted_sum([(1, mix), *((-1, stem) for stem in stems.values())])
         return StemSet(stems)

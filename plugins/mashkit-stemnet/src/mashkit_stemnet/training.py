@@ -206,7 +206,13 @@ def train(
         torch.backends.cuda.matmul.allow_tf32 = True
         torch.backends.cudnn.allow_tf32 = True
     looked_at = [
-        draw(pool, pool.parts[:HELD_OUT], Drawing(), min(16, config.batch), np.random.default_rng([config.seed, 99, number]))
+        draw(
+            pool,
+            pool.parts[:HELD_OUT],
+            Drawing(),
+            min(16, config.batch),
+            np.random.default_rng([config.seed, 99, number]),
+        )
         for number in range(LOOKS)
     ]
 
@@ -227,7 +233,9 @@ def train(
         for path in paths
     ]  # fmt: skip
     phases.append(
-        _Phase("all", config.all_seconds, config.tuning_rate, config.real if paths else 0.0, lambda: training(None), "base")
+        _Phase(
+            "all", config.all_seconds, config.tuning_rate, config.real if paths else 0.0, lambda: training(None), "base"
+        )
     )
     for phase in phases:
         _run_phase(folder, config, phase, pool, spleeter, looked_at, tell)
@@ -249,7 +257,9 @@ def _run_phase(
         network = network.to(memory_format=torch.channels_last)
     averaged = copy.deepcopy(network).eval().requires_grad_(False)
     fused = device.type == "cuda"
-    optimizer = torch.optim.AdamW(network.parameters(), lr=phase.rate, weight_decay=1e-4, betas=(0.9, 0.99), fused=fused)
+    optimizer = torch.optim.AdamW(
+        network.parameters(), lr=phase.rate, weight_decay=1e-4, betas=(0.9, 0.99), fused=fused
+    )
     step, spent = 0, 0.0
     state = folder / "state.pt"
     if state.exists():
@@ -286,7 +296,19 @@ def _run_phase(
         _average(averaged, network, min(0.999, step / (step + 10)))
         running.append(total.detach())
         if step % config.validate_every == 0:
-            _tell(folder, phase.name, step, now - began, running, averaged, looked_at, spleeter, autocast, tell, len(pool.parts))
+            _tell(
+                folder,
+                phase.name,
+                step,
+                now - began,
+                running,
+                averaged,
+                looked_at,
+                spleeter,
+                autocast,
+                tell,
+                len(pool.parts),
+            )
             running.clear()
         if now - saved > config.save_every:
             saved = now
@@ -298,7 +320,19 @@ def _run_phase(
                     },
                     temporary,
                 )  # fmt: skip
-    _tell(folder, phase.name, step, time.monotonic() - began, running, averaged, looked_at, spleeter, autocast, tell, len(pool.parts))
+    _tell(
+        folder,
+        phase.name,
+        step,
+        time.monotonic() - began,
+        running,
+        averaged,
+        looked_at,
+        spleeter,
+        autocast,
+        tell,
+        len(pool.parts),
+    )
     if phase.begin_with:
         # Half way back to where it began: it keeps what real songs taught, and on songs unlike these does not fall
         # behind (Wortsman et al., Robust fine-tuning of zero-shot models, CVPR 2022; a half is their choice, too).
