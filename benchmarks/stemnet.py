@@ -22,8 +22,9 @@ import numpy as np
 import torch
 
 from mashkit.bench.pieces import RENDERED
-from mashkit.bench.separators import Input, SeparatorTask, _distortions, _sum, _true_stems, excerpt_of, leakage
+from mashkit.bench.separators import SeparatorTask, _distortions, _sum, _true_stems, excerpt_of, leakage
 from mashkit.bench.statistics import interval, median
+from mashkit.bench.tasks import Input
 from mashkit.output import environment
 from mashkit.types import Audio, Role, StemSet
 from mashkit_spleeter_torch.separator import SpleeterTorchSeparator
@@ -46,7 +47,7 @@ def measured(separator: Any, true: StemSet) -> dict[str, float]:
     values = _distortions(sides[0], sides[1])
     for name in sides[0]:
         sound = [one.samples.astype(np.float64) for one in (sides[0][name], sides[1][name], mix)]
-        if (leak := leakage(*sound, mix.sample_rate)) is not None:
+        if (leak := leakage(sound[0], sound[1], sound[2], mix.sample_rate)) is not None:
             values[f"{name}_leak"] = leak
     rest = mix.samples - np.sum([stem.samples for stem in found.stems.values()], axis=0)
     values["sum"] = 10 * float(np.log10(np.sum(rest**2) / np.sum(mix.samples**2) + 1e-20))
@@ -123,8 +124,9 @@ def main() -> None:
                 else:
                     mix = _sum(excerpt)
                     found = separator.separate(mix)
-                    sound = (excerpt.role(Role.PERCUSSION), found.role(Role.PERCUSSION), mix)
-                    leak = leakage(*(one.samples.astype(np.float64) for one in sound), mix.sample_rate)
+                    heard = (excerpt.role(Role.PERCUSSION), found.role(Role.PERCUSSION), mix)
+                    sound = [one.samples.astype(np.float64) for one in heard]
+                    leak = leakage(sound[0], sound[1], sound[2], mix.sample_rate)
                     values = {} if leak is None else {"percussion_leak": leak}
                 kind = "rendered" if given.measure == RENDERED else "real"
                 row = {

@@ -195,17 +195,19 @@ def draw(pool: Pool, parts: Sequence[Part], drawing: Drawing, items: int, random
                     continue
                 source, speed = found, float(np.exp(random.normal(0, 0.08)))
                 where = place(source, stem, speed)
-            if source.starts[stem] is None:
+            begin = source.starts[stem]
+            if begin is None:
                 continue
             if (absent < 0.05 and name == "drums") or (0.05 < absent < 0.08 and name != "drums"):
                 continue
             if name == "vocals" and 0.08 < absent < 0.25:
                 continue
-            starts[item, stem] = source.starts[stem] + where
+            starts[item, stem] = begin + where
             rates[item, stem] = speed
             gains[item, stem] = 1.0 if balance else 10 ** (random.uniform(-9, 7) / 20)
     device = pool.samples.device
-    stems = _taken(pool.samples, *(torch.as_tensor(one, device=device) for one in (starts, rates)), drawing.samples)
+    placed, played = (torch.as_tensor(one, device=device) for one in (starts, rates))
+    stems = _taken(pool.samples, placed, played, drawing.samples)
     stems = stems * torch.as_tensor(gains, dtype=torch.float32, device=device)[:, :, None, None]
     stems = _filtered(stems, random)
     stems = _placed(stems, random)
@@ -259,7 +261,8 @@ def _filtered(stems: Tensor, random: np.random.Generator) -> Tensor:
     tails = tails / tails.square().sum(dim=-1, keepdim=True).sqrt().clamp_min(1e-6)
     tails = tails * torch.as_tensor(wet, dtype=torch.float32, device=device)[..., None, None]
     room = 1 + torch.fft.rfft(tails, n=frames)
-    return torch.fft.irfft(torch.fft.rfft(stems) * room * response[:, :, None], n=frames)
+    filtered: Tensor = torch.fft.irfft(torch.fft.rfft(stems) * room * response[:, :, None], n=frames)
+    return filtered
 
 
 def _interpolated(octave: Tensor, places: np.ndarray, values: Tensor) -> Tensor:

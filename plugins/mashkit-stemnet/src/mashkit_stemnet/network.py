@@ -7,6 +7,7 @@ hop 1024, 44.1 kHz) without the bin at 22.05 kHz, of a mix whose root mean squar
 from __future__ import annotations
 
 import itertools
+from typing import cast
 
 import attrs
 import torch
@@ -53,7 +54,7 @@ class Size:
     @property
     def stride(self) -> int:
         """Of how many frames there must be a multiple."""
-        return 2 ** (self.scales - 1)
+        return 1 << (self.scales - 1)
 
 
 class Block(nn.Module):
@@ -121,12 +122,10 @@ class StemNet(nn.Module):
         blocks = [Block(width, width, row, size.bottleneck) for width, row in zip(widths, rows, strict=True)]
         self.down = nn.ModuleList(blocks)
         self.narrow = nn.ModuleList(
-            _step(nn.Conv2d(one, two, 2, stride=2, bias=False), two)
-            for one, two in itertools.pairwise(widths)
+            _step(nn.Conv2d(one, two, 2, stride=2, bias=False), two) for one, two in itertools.pairwise(widths)
         )
         self.widen = nn.ModuleList(
-            _step(nn.ConvTranspose2d(two, one, 2, stride=2, bias=False), one)
-            for one, two in itertools.pairwise(widths)
+            _step(nn.ConvTranspose2d(two, one, 2, stride=2, bias=False), one) for one, two in itertools.pairwise(widths)
         )
         self.up = nn.ModuleList(
             Block(2 * width, width, row, size.bottleneck) for width, row in zip(widths[:-1], rows[:-1], strict=True)
@@ -136,12 +135,12 @@ class StemNet(nn.Module):
         nn.init.zeros_(self.last.bias)  # type: ignore[arg-type]
 
     def forward(self, mix: Tensor, vocals: Tensor) -> Tensor:
-        """Return complex masks, shape (items, sources, 2, frames, BINS), of frames that are a multiple of the stride."""
+        """Return complex masks, shape (items, sources, 2, frames, BINS), of a multiple of stride frames."""
         items, _, frames, _ = mix.shape
         bands = self.size.bands
         heard = torch.cat([_rooted(mix), _rooted(vocals)], dim=1)
         # Bins k, k + 1, … of a band are rows; the bands are channels.
-        x = heard.unflatten(3, (bands, BINS // bands)).transpose(2, 3).flatten(1, 2)
+        x = heard.view(*heard.shape[:3], bands, BINS // bands).transpose(2, 3).flatten(1, 2)
         shown = x
         x = torch.relu_(self.first(x))
         joints = []
@@ -181,6 +180,6 @@ def fused(network: StemNet) -> StemNet:
     for module in network.modules():
         if isinstance(module, nn.Sequential) and isinstance(module[0], nn.Conv2d | nn.ConvTranspose2d):
             transposed = isinstance(module[0], nn.ConvTranspose2d)
-            module[0] = fuse_conv_bn_eval(module[0], module[1], transpose=transposed)
+            module[0] = fuse_conv_bn_eval(module[0], cast("nn.BatchNorm2d", module[1]), transpose=transposed)
             module[1] = nn.Identity()
     return network

@@ -188,7 +188,8 @@ class _Band:
             return samples
         middle = samples.mean(axis=0)
         gains = np.array([[1 - pan], [1 + pan]], np.float32)
-        return (width * samples + (1 - width) * middle) * gains
+        placed: Samples = (np.float32(width) * samples + np.float32(1 - width) * middle) * gains
+        return placed
 
 
 def _moved(notes: Sequence[Note], semitones: int) -> list[Note]:

@@ -8,6 +8,7 @@ was stopped goes on.
 from __future__ import annotations
 
 import copy
+import functools
 import json
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -159,7 +160,9 @@ def spleeter_masks(spleeter: VocalMask, spectra: Tensor) -> Tensor:
 def _stretches(power: Tensor) -> Tensor:
     """Return energies, shape (items, stretches), of squares of shape (items, channels, frames)."""
     length = _STRETCH * 1024
-    return power[..., : power.shape[-1] // length * length].unflatten(-1, (-1, length)).sum(dim=(1, 3))
+    count = power.shape[-1] // length
+    energies: Tensor = power[..., : count * length].reshape(*power.shape[:2], count, length).sum(dim=(1, 3))
+    return energies
 
 
 # -------------------------------------------------------------------------------------------------------- training
@@ -228,7 +231,7 @@ def train(
     phases = [
         _Phase(
             f"fold-{path.name}", config.fold_seconds, config.tuning_rate, config.real,
-            (lambda name=path.name: training(name)), "base",
+            functools.partial(training, path.name), "base",
         )
         for path in paths
     ]  # fmt: skip
@@ -254,7 +257,7 @@ def _run_phase(
     if phase.begin_with:
         network.load_state_dict(load(folder / f"{phase.begin_with}.safetensors").weights)
     if config.channels_last:
-        network = network.to(memory_format=torch.channels_last)
+        network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     averaged = copy.deepcopy(network).eval().requires_grad_(False)
     fused = device.type == "cuda"
     optimizer = torch.optim.AdamW(
@@ -289,7 +292,7 @@ def _run_phase(
         given = losses(network, batch, spleeter, autocast)
         total = sum((WEIGHTS[name] * one for name, one in given.items()), torch.zeros((), device=device)).mean()
         optimizer.zero_grad(set_to_none=True)
-        total.backward()
+        total.backward()  # type: ignore[no-untyped-call]
         torch.nn.utils.clip_grad_norm_(network.parameters(), 5.0)
         optimizer.step()
         step += 1
