@@ -205,6 +205,7 @@ def markdown(told: dict[str, Any]) -> str:
         quiet = [there.get((one, "without drums"), {}).get("values", {}).get("percussion_leak") for one in (OLD, NEW)]
         cells.append(" → ".join("–" if value is None else f"{value:.1f}" for value in quiet))
         lines.append(f"| {name} | {there[NEW, 'loudest']['network']} | {' | '.join(cells)} |")
+    lines += ["", "![A passage of Francium: percussion and harmonic role, true, before and after](stemnet.png)"]
     return "\n".join([*lines, ""])
 
 
