@@ -160,6 +160,31 @@ def test_a_run_leaves_its_files_and_is_not_done_twice(
     assert list(training.curves(tmp_path)) == looks
 
 
+def test_a_run_that_was_stopped_goes_on(corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(training, "HELD_OUT", 1)
+    monkeypatch.setattr(training, "LOOKS", 1)
+    config = training.TrainingConfig(
+        size=Size(channels=8, growth=4, scales=3), base_seconds=0.1, all_seconds=0.1, batch=1, room_s=200,
+        precision="32-true", save_every=0.0,
+    )  # fmt: skip
+
+    def stopped(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    save = training.save
+    monkeypatch.setattr(training, "save", stopped)
+    with pytest.raises(KeyboardInterrupt):
+        training.train(tmp_path, config, corpus, [])
+    monkeypatch.setattr(training, "save", save)
+    kept = torch.load(tmp_path / "state.pt", weights_only=True)
+    assert not (tmp_path / "base.safetensors").exists()
+    training.train(tmp_path, config, corpus, [])
+    # Its time was up already: nothing is added, and what was kept is what is written.
+    base = load(tmp_path / "base.safetensors")
+    assert base.training["steps"] == kept["step"]
+    torch.testing.assert_close(base.weights["last.weight"], kept["averaged"]["last.weight"], atol=1e-3, rtol=1e-2)
+
+
 def test_commands_are_there() -> None:
     names = {command.name for commands in Registry().plugins.hook.mashkit_register_commands() for command in commands}
     assert {"stem-songs", "train-separator"} <= names

@@ -10,6 +10,7 @@ from __future__ import annotations
 import copy
 import functools
 import json
+import math
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -282,7 +283,7 @@ def _run_phase(
         progress = (now - began) / phase.seconds
         if progress >= 1:
             break
-        rate = phase.rate * min(1.0, progress / 0.05 + 0.02) * (0.5 * (1 + np.cos(np.pi * progress)) + 0.005)
+        rate = phase.rate * min(1.0, progress / 0.05 + 0.02) * (0.5 * (1 + math.cos(math.pi * progress)) + 0.005)
         for group in optimizer.param_groups:
             group["lr"] = rate
         random = np.random.default_rng([config.seed, step, *phase.name.encode()])
