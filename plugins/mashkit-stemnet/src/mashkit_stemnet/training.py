@@ -320,7 +320,7 @@ def _run_phase(
                 torch.save(
                     {
                         "phase": phase.name, "network": network.state_dict(), "averaged": averaged.state_dict(),
-                        "optimizer": optimizer.state_dict(), "step": step, "spent": now - began,
+                        "optimizer": optimizer.state_dict(), "step": step, "spent": time.monotonic() - began,
                     },
                     temporary,
                 )  # fmt: skip
