@@ -25,8 +25,8 @@ def _configure_songs(made: argparse.ArgumentParser) -> None:
     songs.add_argument("--midi", type=Path, required=True, metavar="TAR", help="POP909 as a tar file")
     songs.add_argument("--drums", type=Path, required=True, metavar="TAR", help="Groove MIDI Dataset as a tar file")
     songs.add_argument(
-        "--kit", type=Path, action="append", default=[], metavar="FOLDER",
-        help="one-shots called by what they are (kick 1.wav); repeatable; a third of the kits is invented",
+        "--kit", type=Path, action="extend", nargs="+", default=[], metavar="FOLDER",
+        help="one-shots called by what they are (kick 1.wav); a third of the kits is invented",
     )  # fmt: skip
     songs.add_argument("--windows", type=positive, default=2, metavar="N", help="of a song; default: %(default)s")
     songs.add_argument("--sung", type=float, default=0.4, metavar="SHARE", help="with pysinsy; default: %(default)s")
