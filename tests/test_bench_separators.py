@@ -13,7 +13,7 @@ import stempeg
 
 from mashkit.audiofile import save
 from mashkit.bench.page import page
-from mashkit.bench.separators import FOUR, SeparatorTask, _true_stems, bss_sdr, excerpt_of, sdr, si_sdr
+from mashkit.bench.separators import FOUR, SeparatorTask, _true_stems, bss_sdr, excerpt_of, leakage, sdr, si_sdr
 from mashkit.bench.tables import SuiteError
 from mashkit.bench.tasks import Input, InputLost
 from mashkit.components import ComponentInfo
@@ -170,3 +170,15 @@ def test_the_page_marks_what_others_have_published() -> None:
     text = page(result)
     assert "From the literature, not measured here" in text
     assert "Journal of Open Source Software" in text
+
+
+def test_leakage_is_what_is_heard_where_the_truth_is_silent() -> None:
+    rate = 1000
+    mix = np.random.default_rng(0).standard_normal((2, 4 * rate))
+    true = mix.copy()
+    true[:, : 2 * rate] = 0
+    found = true + 0.1 * mix  # a tenth of the mix: −20 dB
+    assert leakage(true, found, mix, rate) == pytest.approx(-20, abs=0.01)
+    assert leakage(mix, found, mix, rate) is None  # never silent
+    silence = np.zeros_like(mix)
+    assert leakage(silence, found, silence, rate) is None  # nor does a silent mix tell anything

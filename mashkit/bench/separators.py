@@ -76,6 +76,21 @@ def _decibels(signal: float, distortion: float) -> float:
     return float(np.clip(10 * np.log10(max(signal, 1e-30) / max(distortion, 1e-30)), -120, 120))
 
 
+def leakage(true: Signals, found: Signals, mix: Signals, sample_rate: int) -> float | None:
+    """Return what is heard in an estimate where the true signal is silent: its energy relative to the mix's there, dB.
+
+    None where there is less than half a second of it, in pieces of 0.1 s in which the mix sounds. Without it a
+    separator that never is silent goes unnoticed: seconds of a silent signal have no SDR.
+    """
+    length = sample_rate // 10
+    power = [
+        np.square(one[:, : one.shape[1] // length * length]).mean(axis=0).reshape(-1, length).mean(axis=1)
+        for one in (true, found, mix)
+    ]
+    silent = (power[0] < SILENCE**2) & (power[2] > (10 * SILENCE) ** 2)
+    return _decibels(power[1][silent].sum(), power[2][silent].sum()) if silent.sum() >= 5 else None
+
+
 def bss_sdr(true: Sequence[Signals], found: Sequence[Signals], sample_rate: int) -> list[float]:
     """Return museval's SDR (BSSEval v4) of each signal: median over seconds, dB.
 
@@ -137,6 +152,12 @@ def _metrics() -> Iterator[Metric]:
                        "median over real songs.")  # fmt: skip
         yield decibels(f"{role}_sdr", f"{role}, whole", 0.0, f"SDR of the {role} role’s whole excerpt, median over "
                        "real songs.")  # fmt: skip
+    for role in Role:
+        yield Metric(
+            name=f"{role}_leak", title=f"{role}, leakage", unit="dB", better="lower", resolution=0.5, weight=0.0,
+            explained=f"Energy of the {role} role where the truth is silent, relative to the mix’s there, median over "
+            "real songs that have such places in their excerpt.",
+        )  # fmt: skip
     for name in FOUR:
         yield decibels(f"{name}_bss", f"{name}, SDR", 0.0, f"BSSEval v4 of the stem {name}, of who separates four.")
     for role in Role:
@@ -150,7 +171,7 @@ class SeparatorTask(Task):
 
     kind: ClassVar[str] = "separator"
     summary: ClassVar[str] = "stems against true ones: BSSEval v4 (museval), SDR, SI-SDR, speed and memory"
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
     metrics: ClassVar[Sequence[Metric]] = tuple(_metrics())
     literature: ClassVar[Literature | None] = Literature(
         title="MUSDB18 test set, SDR in dB (BSSEval v4, median of medians)",
@@ -203,6 +224,10 @@ class SeparatorTask(Task):
         roles = [role for role in Role if role in true.roles and role in found.roles]
         sides = [{str(role): stems.role(role) for role in roles} for stems in (true, found)]
         values |= _distortions(sides[0], sides[1])
+        for name in sides[0]:
+            sound = [one.samples.astype(np.float64) for one in (sides[0][name], sides[1][name], mix)]
+            if (leak := leakage(sound[0], sound[1], sound[2], mix.sample_rate)) is not None:
+                values[f"{name}_leak"] = leak
         if set(FOUR) <= set(found.stems):
             there = [name for name in FOUR if name in true.stems]
             values |= _distortions({name: true.stems[name] for name in there}, dict(found.stems))

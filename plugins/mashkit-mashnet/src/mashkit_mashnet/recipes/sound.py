@@ -138,10 +138,10 @@ def arrange(
         pad = [Note(c.start, c.end, 48 + (c.root + tone + shift) % 12, 70) for c in excerpt.chords for tone in c.tones]
         harmonic += random.uniform(0.2, 0.6) * _level(play(pad, font(), int(random.choice(PADS))))
     if random.random() < 0.3:
-        hits, drums = _machine(excerpt.bars, random), "machine"
+        hits, drums = machine(excerpt.bars, random), "machine"
     else:
         drumming = drummings[int(random.integers(len(drummings)))]
-        hits, drums = _drummed(drumming, excerpt.bars, random), drumming.id
+        hits, drums = drummed(drumming, excerpt.bars, random), drumming.id
     percussion = play(hits, font(), int(random.choice(KITS)), drums=True)
     stems = {
         Role.VOCAL: _fitted(vocal, seconds),
@@ -211,7 +211,7 @@ def _bass(chords: Sequence[Chord], bars: int, shift: int, random: np.random.Gene
     return notes
 
 
-def _drummed(drumming: Drumming, bars: int, random: np.random.Generator) -> list[Note]:
+def drummed(drumming: Drumming, bars: int, random: np.random.Generator) -> list[Note]:
     """Return a drummer's bars from a random one on, repeated where they end."""
     length = 4 * max(1, int(max(hit.start for hit in drumming.hits) // 4))
     first = 4 * int(random.integers(max(1, length // 4 - bars + 1)))
@@ -226,7 +226,7 @@ def _drummed(drumming: Drumming, bars: int, random: np.random.Generator) -> list
     return hits
 
 
-def _machine(bars: int, random: np.random.Generator) -> list[Note]:
+def machine(bars: int, random: np.random.Generator) -> list[Note]:
     """Return a drum machine's bar, over and over, with a break before every eighth."""
     kicks = str(random.choice(_FOUR if random.random() < 0.5 else _BROKEN))
     clap, hat = str(random.choice(_CLAPS)), str(random.choice(_HATS))

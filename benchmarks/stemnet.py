@@ -1,0 +1,220 @@
+"""What the network separator gains over a median filter, song by song, judged by networks that never had the song.
+
+    python benchmarks/stemnet.py --data DATA --run RUN --write
+
+RUN is what `mashkit train-separator` wrote: of a song that was trained on, the network of the fold that left it out is
+measured; of all others the one that ships. Excerpts, roles and measures are those of the suite `separators`
+(mashkit/bench/separators.py); old and new hear the same excerpt, one after the other. Beside it: what leaks into
+percussion over a whole song's passages without drums, and whether the stems sum to the mix. CPU seconds are for a
+minute of sound, one thread.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from mashkit.bench.pieces import RENDERED
+from mashkit.bench.separators import SeparatorTask, _distortions, _sum, _true_stems, excerpt_of, leakage
+from mashkit.bench.statistics import interval, median
+from mashkit.bench.tasks import Input
+from mashkit.output import environment
+from mashkit.types import Audio, Role, StemSet
+from mashkit_spleeter_torch.separator import SpleeterTorchSeparator
+from mashkit_stemnet.checkpoint import load
+from mashkit_stemnet.separator import StemNetSeparator
+
+RESULTS = Path(__file__).parent / "results"
+OLD, NEW = "spleeter-torch", "stemnet"
+TARGETS = {("real", "percussion"): 8.5, ("real", "harmonic"): 5.5, ("rendered", "percussion"): 10.0}
+
+
+def measured(separator: Any, true: StemSet) -> dict[str, float]:
+    """Return the suite's measures of an excerpt, what is left of the mix, dB, and CPU seconds a minute."""
+    mix = _sum(true)
+    began = time.process_time()
+    found = separator.separate(mix)
+    spent = time.process_time() - began
+    roles = [role for role in Role if role in true.roles]
+    sides = [{str(role): stems.role(role) for role in roles} for stems in (true, found)]
+    values = _distortions(sides[0], sides[1])
+    for name in sides[0]:
+        sound = [one.samples.astype(np.float64) for one in (sides[0][name], sides[1][name], mix)]
+        if (leak := leakage(sound[0], sound[1], sound[2], mix.sample_rate)) is not None:
+            values[f"{name}_leak"] = leak
+    rest = mix.samples - np.sum([stem.samples for stem in found.stems.values()], axis=0)
+    values["sum"] = 10 * float(np.log10(np.sum(rest**2) / np.sum(mix.samples**2) + 1e-20))
+    values["cpu_s"] = 60 * spent / mix.duration
+    return values
+
+
+def silent_excerpt(true: StemSet, seconds: float) -> StemSet | None:
+    """Return the excerpt with the most sound and silent drums, or None if there is none."""
+    drums = true.role(Role.PERCUSSION).samples
+    rate = next(iter(true.stems.values())).sample_rate
+    whole = drums.shape[1] // rate
+    power = [
+        np.square(one[:, : whole * rate], dtype=np.float64).mean(axis=0).reshape(whole, rate).mean(axis=1)
+        for one in (drums, _sum(true).samples)
+    ]
+    told = np.concatenate([[0], np.cumsum((power[0] < 1e-8) & (power[1] > 1e-5))])
+    length = min(int(seconds), whole)
+    count = told[length:] - told[:-length]
+    best = int(np.argmax(count))
+    if count[best] < 2:
+        return None
+    return StemSet(
+        {
+            name: Audio(part.samples[:, best * rate : (best + length) * rate].copy(), rate)
+            for name, part in true.stems.items()
+        }
+    )
+
+
+def fold_of(run: Path | None, given: Input) -> tuple[str, str | None]:
+    """Return which network judges an input, and its file; None for the one that ships."""
+    if run is not None:
+        for path in sorted(run.glob("fold-*.safetensors")):
+            if path.stem.removeprefix("fold-").split(" - ")[-1] in given.name:
+                return path.stem, str(path)
+    return "ships", None
+
+
+def main() -> None:
+    """Measure, print, and write if asked to."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--run", type=Path)
+    parser.add_argument("--songs", type=int, default=4, help="rendered songs")
+    parser.add_argument("--excerpt", type=float, default=12.0)
+    parser.add_argument("--write", action="store_true")
+    arguments = parser.parse_args()
+    torch.set_num_threads(1)
+    task = SeparatorTask()
+    inputs = task.inputs(
+        {
+            "collections": ("stempeg", "multitracks", "rendered"), "songs": arguments.songs, "seed": 1,
+            "excerpt_s": arguments.excerpt,
+        },
+        arguments.data,
+    )  # fmt: skip
+    rows = []
+    for given in inputs:
+        if given.missing:
+            print(given.name, given.missing)
+            continue
+        stems = _true_stems(given)
+        excerpts = {"loudest": excerpt_of(stems, arguments.excerpt)}
+        if given.measure != RENDERED and (quiet := silent_excerpt(stems, arguments.excerpt)) is not None:
+            excerpts["without drums"] = quiet
+        fold, file = fold_of(arguments.run, given)
+        for which, excerpt in excerpts.items():
+            for name, separator in (
+                (OLD, SpleeterTorchSeparator(threads=1)), (NEW, StemNetSeparator(threads=1, checkpoint=file)),
+            ):  # fmt: skip
+                if which == "loudest":
+                    values = measured(separator, excerpt)
+                else:
+                    mix = _sum(excerpt)
+                    found = separator.separate(mix)
+                    heard = (excerpt.role(Role.PERCUSSION), found.role(Role.PERCUSSION), mix)
+                    sound = [one.samples.astype(np.float64) for one in heard]
+                    leak = leakage(sound[0], sound[1], sound[2], mix.sample_rate)
+                    values = {} if leak is None else {"percussion_leak": leak}
+                kind = "rendered" if given.measure == RENDERED else "real"
+                row = {
+                    "input": given.name, "kind": kind, "excerpt": which, "separator": name,
+                    "network": fold if name == NEW else None, "values": values,
+                }  # fmt: skip
+                rows.append(row)
+                print(json.dumps(row), flush=True)
+    told = {"environment": environment(), "excerpt_s": arguments.excerpt, "rows": rows, "summary": summary(rows)}
+    if arguments.run is not None:
+        told["folds"] = {path.name: load(path).training for path in sorted(arguments.run.glob("*.safetensors"))}
+        curve = (arguments.run / "curves.jsonl").read_text(encoding="utf-8").splitlines()
+        told["curves"] = [json.loads(line) for line in curve]
+    text = markdown(told)
+    print(text)
+    if arguments.write:
+        (RESULTS / "stemnet.json").write_text(json.dumps(told, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+        (RESULTS / "stemnet.md").write_text(text, encoding="utf-8")
+
+
+def summary(rows: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    """Return, by kind, role and measure, the medians of old and new over songs, with their 95 % intervals."""
+    found: dict[str, dict[str, Any]] = {}
+    for kind in ("real", "rendered"):
+        for field in [f"{role}_{measure}" for role in Role for measure in ("bss", "si", "leak")] + ["sum", "cpu_s"]:
+            for name in (OLD, NEW):
+                values = [
+                    row["values"][field]
+                    for row in rows
+                    if row["kind"] == kind and row["separator"] == name and field in row["values"]
+                    and (row["excerpt"] == "loudest" or "leak" in field)
+                ]  # fmt: skip
+                if values:
+                    ends = interval(median(values), len(values))
+                    found.setdefault(f"{kind} {field}", {})[name] = {
+                        "median": statistics.median(values), "n": len(values),
+                        "low": None if ends is None else ends.low, "high": None if ends is None else ends.high,
+                    }  # fmt: skip
+    return found
+
+
+def markdown(told: dict[str, Any]) -> str:
+    """Return the results as a page."""
+    lines = [
+        "# stemnet against spleeter-torch, song by song",
+        "",
+        "Excerpts of "
+        + f"{told['excerpt_s']:g} s as in the suite `separators`, old and new in one run; a real song that "
+        "was trained on is judged by the network of the fold that left it out. Medians over songs [95 % interval].",
+        "",
+        f"| | {OLD} | {NEW} | songs | target |",
+        "|---|---|---|---|---|",
+    ]
+    for field, found in told["summary"].items():
+        kind, _, measure = field.partition(" ")
+        role = measure.partition("_")[0]
+        target = TARGETS.get((kind, role)) if measure.endswith("_bss") else None
+        cells = []
+        for name in (OLD, NEW):
+            one = found.get(name)
+            ends = "" if one is None or one["low"] is None else f" [{one['low']:.1f}, {one['high']:.1f}]"
+            cells.append("–" if one is None else f"{one['median']:.1f}{ends}")
+        met = "" if target is None else f"{target:g}: {'met' if found[NEW]['median'] >= target else 'missed'}"
+        lines.append(f"| {kind}, {title(measure)} | {' | '.join(cells)} | {found[NEW]['n']} | {met} |")
+    lines += [
+        "", "## Songs", "", "SDR (BSSEval v4), dB, old → new.", "",
+        "| song | judged by | vocal | harmonic | percussion | percussion where there is none |",
+        "|---|---|---|---|---|---|",
+    ]  # fmt: skip
+    for name in dict.fromkeys(row["input"] for row in told["rows"]):
+        there = {(row["separator"], row["excerpt"]): row for row in told["rows"] if row["input"] == name}
+        cells = []
+        for field in ("vocal_bss", "harmonic_bss", "percussion_bss"):
+            pair = [there[one, "loudest"]["values"].get(field) for one in (OLD, NEW)]
+            cells.append(" → ".join("–" if value is None else f"{value:.1f}" for value in pair))
+        quiet = [there.get((one, "without drums"), {}).get("values", {}).get("percussion_leak") for one in (OLD, NEW)]
+        cells.append(" → ".join("–" if value is None else f"{value:.1f}" for value in quiet))
+        lines.append(f"| {name} | {there[NEW, 'loudest']['network']} | {' | '.join(cells)} |")
+    lines += ["", "![A passage of Francium: percussion and harmonic role, true, before and after](stemnet.png)"]
+    return "\n".join([*lines, ""])
+
+
+def title(measure: str) -> str:
+    """Return what a measure is called."""
+    role, _, kind = measure.rpartition("_")
+    names = {"bss": "SDR, dB", "si": "SI-SDR, dB", "leak": "leakage where it is silent, dB"}
+    return {"sum": "mix minus stems, dB", "cpu_s": "CPU for a minute, s"}.get(measure) or f"{role}, {names[kind]}"
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,116 @@
+"""A trained network in one safetensors file: its weights in half precision, its size, and how it came to be."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import attrs
+import safetensors
+import safetensors.torch
+import torch
+from torch import Tensor
+
+from mashkit.atomicfile import replacing
+from mashkit.errors import OptionError
+from mashkit.models import ModelError
+from mashkit_stemnet.network import Size, StemNet, fused
+
+FORMAT = 1
+_KEY = "mashkit-stemnet"
+_FIX = "give a checkpoint that `mashkit train-separator` wrote"
+_PICKLED = (b"PK\x03\x04", *(b"\x80" + bytes([protocol]) for protocol in range(2, 6)))
+
+
+class CheckpointError(ModelError):
+    """A checkpoint that cannot be used.
+
+    Parameters
+    ----------
+    path : Path or str
+    problem : str
+        What is wrong with it.
+    fix : str, optional
+    """
+
+    def __init__(self, path: Path | str, problem: str, fix: str | None = None) -> None:
+        super().__init__(f"{path}: {problem}", fix)
+        self.args = (path, problem, fix)
+        self.path = Path(path)
+
+
+@attrs.frozen(kw_only=True, eq=False)
+class Checkpoint:
+    """A trained network's size, weights (float32) and the record of its training."""
+
+    size: Size
+    weights: Mapping[str, Tensor] = attrs.field(repr=False)
+    training: Mapping[str, Any] = attrs.field(factory=dict, repr=False)
+
+    def network(self, device: str | torch.device = "cpu") -> StemNet:
+        """Return the network, ready to infer and not to train on."""
+        with torch.device("meta"):
+            network = StemNet(self.size)
+        network.to_empty(device=device).load_state_dict(dict(self.weights))
+        return fused(network.eval())
+
+
+def save(path: Path, network: StemNet, training: Mapping[str, Any]) -> None:
+    """Write a network: weights in float16, the statistics of batch normalisation in float32.
+
+    Raises
+    ------
+    OptionError
+        If weights are not finite, or beyond the range of float16.
+    """
+    tensors = {}
+    for name, tensor in network.state_dict().items():
+        kept = tensor.detach().cpu().contiguous()
+        if kept.is_floating_point():
+            kept = kept.half() if name.endswith((".weight", ".bias")) else kept
+            if not bool(torch.isfinite(kept).all()):
+                raise OptionError(f"weights {name} are not finite, or too large", "train anew")
+        tensors[name] = kept
+    described = {"format": FORMAT, "size": attrs.asdict(network.size), "training": dict(training)}
+    content = safetensors.torch.save(tensors, {_KEY: json.dumps(described, ensure_ascii=False)})
+    with replacing(path) as temporary:
+        temporary.write_bytes(content)
+
+
+def load(path: Path) -> Checkpoint:
+    """Read a checkpoint, and prove that a network can be made of it.
+
+    Raises
+    ------
+    CheckpointError
+        If the file is missing, is pickled (which could run code), is damaged or not one of ours, or of a newer format.
+    """
+    try:
+        with path.open("rb") as file:
+            start = file.read(4)
+    except OSError as error:
+        raise CheckpointError(path, f"cannot be read: {error.strerror}", _FIX) from error
+    if start.startswith(_PICKLED):
+        raise CheckpointError(path, "a pickled checkpoint, which could run any code when read: not opened", _FIX)
+    try:
+        with safetensors.safe_open(path, "pt") as file:
+            text = (file.metadata() or {}).get(_KEY)
+            if text is None:
+                raise CheckpointError(path, "a safetensors file, but not one of mashkit-stemnet", _FIX)
+            described = json.loads(text)
+            weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 — no dict
+        if described["format"] > FORMAT:
+            raise CheckpointError(path, f"of format {described['format']}", "pip install -U mashkit-stemnet")
+        size = Size(**described["size"])
+        with torch.device("meta"):
+            due = {name: value.shape for name, value in StemNet(size).state_dict().items()}
+    except (safetensors.SafetensorError, ValueError, KeyError, TypeError) as error:
+        raise CheckpointError(path, f"damaged, or no checkpoint: {error}", _FIX) from error
+    if due != {name: value.shape for name, value in weights.items()}:
+        raise CheckpointError(path, "its weights do not fit the network it describes", _FIX)
+    floats = {name: value.float() if value.is_floating_point() else value for name, value in weights.items()}
+    if not all(bool(torch.isfinite(value).all()) for value in floats.values()):
+        raise CheckpointError(path, "weights that are not finite", _FIX)
+    return Checkpoint(size=size, weights=floats, training=described["training"])

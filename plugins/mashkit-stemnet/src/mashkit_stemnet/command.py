@@ -1,0 +1,167 @@
+"""`mashkit stem-songs` and `mashkit train-separator`. Light on import: `mashkit --help` builds on it."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+from typing import Any
+
+from mashkit.hookspecs import Command
+
+DONE = 0
+
+
+def _configure_songs(made: argparse.ArgumentParser) -> None:
+    from mashkit.cli.actions import add_telling, positive
+
+    recipes = made.add_subparsers(dest="recipe", required=True, metavar="RECIPE")
+    kits = recipes.add_parser("kits", help="cut the drum kits of soundfonts into folders of one-shots")
+    songs = recipes.add_parser("rendered", help="songs of POP909, played, sung and drummed anew, as exact stems")
+    for recipe in (kits, songs):
+        recipe.add_argument("--soundfont", type=Path, action="append", required=True, metavar="SF2", help="repeatable")
+        recipe.add_argument("-o", "--output", type=Path, required=True, metavar="FOLDER")
+        add_telling(recipe, argparse.SUPPRESS)
+    songs.add_argument("--midi", type=Path, required=True, metavar="TAR", help="POP909 as a tar file")
+    songs.add_argument("--drums", type=Path, required=True, metavar="TAR", help="Groove MIDI Dataset as a tar file")
+    songs.add_argument(
+        "--kit", type=Path, action="extend", nargs="+", default=[], metavar="FOLDER",
+        help="one-shots called by what they are (kick 1.wav); a third of the kits is invented",
+    )  # fmt: skip
+    songs.add_argument("--windows", type=positive, default=2, metavar="N", help="of a song; default: %(default)s")
+    songs.add_argument("--sung", type=float, default=0.4, metavar="SHARE", help="with pysinsy; default: %(default)s")
+    songs.add_argument("--seed", type=int, default=0, help="of every choice; default: %(default)s")
+    songs.add_argument("--jobs", type=positive, default=1, metavar="N", help="processes; default: %(default)s")
+
+
+def _run_songs(arguments: argparse.Namespace) -> int:
+    from mashkit.cli.progress import ProgressListener
+    from mashkit.hookspecs import StageEvent
+    from mashkit.registry import Registry
+
+    if arguments.recipe == "kits":
+        return _cut_kits(arguments)
+    from mashkit_mashnet.recipes.scores import groove, pop909
+    from mashkit_stemnet.rendering import render
+
+    registry = Registry()
+
+    def progress(done: int, total: int) -> None:
+        registry.plugins.hook.mashkit_stage(
+            event=StageEvent(stage="songs", item="song", state="done", done=done, total=total)
+        )
+
+    with ProgressListener(registry, quiet=arguments.quiet):
+        excerpts = sorted(
+            pop909(arguments.midi, arguments.windows, 22.0, arguments.seed),
+            key=lambda excerpt: (excerpt.number, excerpt.song),
+        )
+        made = render(
+            arguments.output, excerpts, groove(arguments.drums), arguments.kit, arguments.soundfont,
+            sung=arguments.sung, seed=arguments.seed, jobs=arguments.jobs, progress=progress,
+        )  # fmt: skip
+    _say(arguments, {"folder": str(arguments.output), "songs": made}, f"{made} songs in {arguments.output}")
+    return DONE
+
+
+def _cut_kits(arguments: argparse.Namespace) -> int:
+    import soundfile
+
+    from mashkit_stemnet.drums import SAMPLE_RATE, soundfont_kits
+
+    made = 0
+    for soundfont in arguments.soundfont:
+        for name, shots in soundfont_kits(soundfont):
+            if not shots:
+                continue
+            folder = arguments.output / f"{soundfont.stem} {name.strip().replace('/', '_')}"
+            folder.mkdir(parents=True, exist_ok=True)
+            for piece, samples in shots.items():
+                soundfile.write(folder / f"{piece}.flac", samples.T, SAMPLE_RATE)
+            made += 1
+    _say(arguments, {"folder": str(arguments.output), "kits": made}, f"{made} kits in {arguments.output}")
+    return DONE
+
+
+def _configure_training(made: argparse.ArgumentParser) -> None:
+    from mashkit.cli.actions import positive
+
+    made.add_argument(
+        "--corpus", type=Path, required=True, metavar="FOLDER",
+        help="what `mashkit stem-songs rendered` made; songs that appear while it trains are taken up",
+    )  # fmt: skip
+    made.add_argument(
+        "--songs", type=Path, metavar="FOLDER",
+        help="real songs, a folder each with vocals, drums, bass and other: for each, a network is trained that never "
+        "had it, to judge by; what ships has had all",
+    )  # fmt: skip
+    made.add_argument(
+        "--only", action="append", metavar="TEXT", help="of these, songs with TEXT in their name; repeatable"
+    )
+    made.add_argument(
+        "-o", "--output", type=Path, required=True, metavar="RUN",
+        help="folder of the run; a run that lies there already is gone on with",
+    )  # fmt: skip
+    for name, seconds, explained in (
+        ("base", 3600, "on rendered songs"), ("fold", 600, "of each network that leaves a song out"),
+        ("all", 900, "of the one that leaves out none"),
+    ):  # fmt: skip
+        made.add_argument(
+            f"--{name}-seconds", type=float, default=seconds, metavar="S",
+            help=f"how long it trains {explained}; default: %(default)s",
+        )  # fmt: skip
+    made.add_argument("--batch", type=positive, default=16, metavar="N", help="mixes a step; default: %(default)s")
+    made.add_argument("--precision", choices=("32-true", "bf16-mixed"), default="bf16-mixed")
+    made.add_argument("--device", default="auto", help="auto, cpu, cuda or mps; default: %(default)s")
+    made.add_argument("--threads", type=positive, metavar="N", help="CPU threads; default: torch's own setting")
+    made.add_argument("--room", type=float, default=40_000, metavar="S", help="seconds of stems kept in memory")
+    made.add_argument("--seed", type=int, default=0)
+
+
+def _run_training(arguments: argparse.Namespace) -> int:
+    import torch
+
+    from mashkit.errors import UsageError
+    from mashkit.torch_devices import known_device
+    from mashkit_stemnet.training import TrainingConfig, curves, train
+
+    if arguments.threads is not None:
+        torch.set_num_threads(arguments.threads)
+    songs: list[Path] = []
+    if arguments.songs is not None:
+        if not arguments.songs.is_dir():
+            raise UsageError(f"{arguments.songs} is no folder", "give a folder that holds a folder a song")
+        wanted = arguments.only or [""]
+        songs = sorted(
+            path for path in arguments.songs.iterdir() if path.is_dir() and any(text in path.name for text in wanted)
+        )
+    config = TrainingConfig(
+        base_seconds=arguments.base_seconds, fold_seconds=arguments.fold_seconds, all_seconds=arguments.all_seconds,
+        batch=arguments.batch, precision=arguments.precision, device=known_device(arguments.device),
+        seed=arguments.seed, room_s=arguments.room,
+    )  # fmt: skip
+
+    def tell(told: dict[str, Any]) -> None:
+        if not (arguments.quiet or arguments.json):
+            print(json.dumps(told), flush=True)
+
+    train(arguments.output, config, arguments.corpus, songs, tell=tell)
+    looks = list(curves(arguments.output))
+    _say(arguments, {"run": str(arguments.output), "curves": looks}, f"{arguments.output / 'all.safetensors'}")
+    return DONE
+
+
+def _say(arguments: argparse.Namespace, told: dict[str, Any], line: str) -> None:
+    print(json.dumps(told, indent=2, ensure_ascii=False) if arguments.json else line)
+
+
+COMMANDS = [
+    Command(
+        name="stem-songs", summary="Render songs with exact stems, to train a separator on.",
+        configure=_configure_songs, run=_run_songs,
+    ),
+    Command(
+        name="train-separator", summary="Train the network that takes drums and bass out of a mix.",
+        configure=_configure_training, run=_run_training,
+    ),
+]  # fmt: skip

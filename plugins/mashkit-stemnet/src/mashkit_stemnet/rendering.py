@@ -1,0 +1,357 @@
+"""Rendered songs with exact stems: POP909's notes on soundfonts and synthesizers, drums on many kits, sung melodies.
+
+A song is a file of int16, shape (4 stems, 2, frames) at 44.1 kHz, in the order of :data:`STEMS`; stems are dry and each
+at the same loudness: balance, room and all else is drawn anew each time one is heard (:mod:`mashkit_stemnet.mixing`).
+"""
+
+from __future__ import annotations
+
+import concurrent.futures
+import functools
+import hashlib
+import json
+import multiprocessing
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mashkit.atomicfile import replacing, write_json
+from mashkit.errors import UsageError
+from mashkit.types import Samples
+from mashkit_mashnet.recipes.scores import Drumming, Excerpt, Note
+from mashkit_mashnet.recipes.singing import HIGHEST, LOWEST, sing
+from mashkit_mashnet.recipes.sound import BASSES, COMPS, LEADS, PADS, drummed, machine, monophonic
+from mashkit_stemnet.drums import PIECE_OF, SAMPLE_RATE, Kit, invented_kit, read_kit
+from mashkit_stemnet.tones import Patch, sweep
+
+STEMS = ("vocals", "drums", "bass", "other")
+LEVEL = 0.1
+"""Root mean square of each stem; a peak above full scale lowers it."""
+CONTENTS = "corpus.json"
+_BASS_RHYTHMS = (
+    "1000100010001000", "1010101010101010", "0010001000100010", "1111111111111111", "1001001000101000",
+    "1000001010000010", "0111011101110111", "1000000010000000", "1001001010010010",
+)  # fmt: skip
+_CHORD_RHYTHMS = ("1000000000000000", "1000100010001000", "0010001000100010", "1001001000100100", "1000001000001000")
+
+
+def render_song(
+    excerpt: Excerpt, drummings: Sequence[Drumming], kits: Sequence[Path], soundfonts: Sequence[Path], seed: int,
+    *, sung: float,
+) -> np.ndarray:  # fmt: skip
+    """Return a song's stems, int16 of shape (4, 2, frames), with instruments, kit and tempo drawn by ``seed``.
+
+    Parameters
+    ----------
+    excerpt : Excerpt
+    drummings : sequence of Drumming
+        To choose from.
+    kits : sequence of Path
+        Folders of one-shots; a third of the kits is invented.
+    soundfonts : sequence of Path
+    seed : int
+    sung : float
+        Share of melodies that are sung, which needs pysinsy; others are played by an instrument, and are no vocals.
+    """
+    random = np.random.default_rng(seed)
+    tempo = float(np.clip(excerpt.tempo * random.uniform(0.85, 1.35), 65, 172))
+    seconds = excerpt.bars * 240 / tempo
+    frames = round(seconds * SAMPLE_RATE)
+    shift = int(random.integers(-5, 6))
+    electronic = random.random() < 0.55
+    band = _Band(random, soundfonts, tempo, frames)
+    other = np.zeros((2, frames), np.float32)
+    bass = np.zeros((2, frames), np.float32)
+    piano = _moved(excerpt.piano, shift)
+    if not electronic or random.random() < 0.4:
+        other += random.uniform(0.4, 1) * band.played(piano, int(random.choice(COMPS)))
+    if electronic:
+        other += random.uniform(0.4, 1) * band.synthesized(
+            _chords(excerpt, shift, random), Patch(random, "pluck" if random.random() < 0.5 else "pad")
+        )
+        if random.random() < 0.5:
+            other += random.uniform(0.2, 0.8) * band.synthesized(
+                _arpeggio(excerpt, shift, random), Patch(random, "pluck")
+            )
+    if random.random() < 0.4:
+        other += random.uniform(0.2, 0.7) * band.played(_chords(excerpt, shift, random), int(random.choice(PADS)))
+    if excerpt.bridge and random.random() < 0.5:
+        other += random.uniform(0.2, 0.7) * band.played(_moved(excerpt.bridge, shift), int(random.choice(COMPS)))
+    melody = _moved(monophonic(excerpt.melody), shift)
+    vocals = _sung(melody, tempo, random) if random.random() < sung else None
+    if vocals is None and random.random() < 0.7:
+        octave = 12 * int(random.choice((-1, 0, 0, 1)))
+        if electronic:
+            other += random.uniform(0.3, 1) * band.synthesized(_moved(melody, octave), Patch(random, "lead"))
+        else:
+            other += random.uniform(0.3, 1) * band.played(_moved(melody, octave), int(random.choice(LEADS)))
+    if electronic and random.random() < 0.3:
+        length = int(min(frames, random.uniform(1, 8) * SAMPLE_RATE))
+        start = int(random.integers(0, frames - length + 1))
+        other[:, start : start + length] += random.uniform(0.05, 0.5) * sweep(random, length)
+    line = _bass(excerpt, shift, random)
+    if electronic and random.random() < 0.8:
+        bass += band.synthesized(line, Patch(random, "bass"))
+    else:
+        bass += band.played(line, int(random.choice(BASSES)))
+    kit = invented_kit(random) if random.random() < 1 / 3 or not kits else _kit(kits[int(random.integers(len(kits)))])
+    if random.random() < (0.75 if electronic else 0.25) or not drummings:
+        hits = machine(excerpt.bars, random)
+    else:
+        hits = drummed(drummings[int(random.integers(len(drummings)))], excerpt.bars, random)
+    drums = band.drummed(hits, kit)
+    if vocals is None:
+        vocals = np.zeros(0, np.float32)
+    voice = np.pad(vocals[:frames], (0, max(0, frames - len(vocals))))
+    return np.stack([_int16(stem) for stem in (np.stack([voice, voice]), drums, bass, other)])
+
+
+class _Band:
+    """Plays notes, in quarters, into samples of one length."""
+
+    def __init__(self, random: np.random.Generator, soundfonts: Sequence[Path], tempo: float, frames: int) -> None:
+        self.random, self.soundfonts, self.frames = random, soundfonts, frames
+        self.quarter = 60 / tempo * SAMPLE_RATE
+        self.cents = float(random.normal(0, 12))
+
+    def played(self, notes: Sequence[Note], program: int) -> Samples:
+        """Return notes played by a program of one of the soundfonts, at a root mean square of one."""
+        synthesizer, number = _synthesizer(self.soundfonts[int(self.random.integers(len(self.soundfonts)))])
+        synthesizer.sounds_off()
+        synthesizer.generate(SAMPLE_RATE // 4)  # what was played before dies away, unheard
+        synthesizer.program_select(0, number, 0, program, False)
+        synthesizer.set_tuning(0, self.cents / 100)
+        # Off before on: a note that follows at once on the same pitch is struck again.
+        events = sorted(
+            [(round(note.start * self.quarter), 1, note.pitch, note.velocity) for note in notes]
+            + [(round(note.end * self.quarter), 0, note.pitch, 0) for note in notes]
+        )
+        samples = np.zeros((2, self.frames), np.float32)
+        done = 0
+        for at, on, pitch, velocity in [*events, (self.frames, 0, -1, 0)]:
+            until = min(self.frames, at)
+            if until > done:
+                made = np.frombuffer(synthesizer.generate(until - done), np.float32)
+                samples[:, done:until] = made.reshape(-1, 2).T
+                done = until
+            if pitch < 0:
+                break
+            if on:
+                synthesizer.noteon(0, pitch, velocity)
+            else:
+                synthesizer.noteoff(0, pitch)
+        return _level(self._panned(samples))
+
+    def synthesized(self, notes: Sequence[Note], patch: Patch) -> Samples:
+        """Return notes played by a patch, at a root mean square of one."""
+        samples = np.zeros((2, self.frames), np.float32)
+        release = round(0.02 * SAMPLE_RATE)
+        for note in notes:
+            start = round(note.start * self.quarter)
+            tone = patch.tone(note.pitch)
+            length = min(round((note.end - note.start) * self.quarter) + release, tone.shape[1], self.frames - start)
+            if length <= release:
+                continue
+            piece = tone[:, :length] * np.float32(note.velocity / 100)
+            piece[:, -release:] *= np.linspace(1, 0, release, dtype=np.float32)
+            samples[:, start : start + length] += piece
+        return _level(self._panned(samples))
+
+    def drummed(self, hits: Sequence[Note], kit: Kit) -> Samples:
+        """Return drums: each piece at its own level and place, now and then another of its one-shots."""
+        random = self.random
+        samples = np.zeros((2, self.frames), np.float32)
+        levels = {"kick": 1.0, "snare": 0.8, "clap": 0.7, "hat": 0.3, "open": 0.3, "ride": 0.25, "crash": 0.4}
+        chosen: dict[str, tuple[Samples, Samples]] = {}
+        for hit in hits:
+            piece = PIECE_OF.get(hit.pitch, "percussion")
+            piece = piece if piece in kit else {"open": "hat", "clap": "snare", "rim": "snare"}.get(piece, piece)
+            if piece not in kit:
+                continue
+            if piece not in chosen or random.random() < 0.02:
+                shot = kit[piece][int(random.integers(len(kit[piece])))]
+                pan = 0.0 if piece in ("kick", "snare") else random.uniform(-0.6, 0.6)
+                level = levels.get(piece, 0.5) * np.exp(random.normal(0, 0.35))
+                chosen[piece] = (shot, (level * np.array([[1 - pan], [1 + pan]])).astype(np.float32))
+            shot, gains = chosen[piece]
+            start = round(hit.start * self.quarter)
+            length = min(shot.shape[1], self.frames - start)
+            if length > 0:
+                samples[:, start : start + length] += shot[:, :length] * gains * np.float32((hit.velocity / 110) ** 1.5)
+        return samples
+
+    def _panned(self, samples: Samples) -> Samples:
+        pan, width = self.random.uniform(-0.7, 0.7), self.random.uniform(0, 1)
+        if self.random.random() < 0.4:
+            return samples
+        middle = samples.mean(axis=0)
+        gains = np.array([[1 - pan], [1 + pan]], np.float32)
+        placed: Samples = (np.float32(width) * samples + np.float32(1 - width) * middle) * gains
+        return placed
+
+
+def _moved(notes: Sequence[Note], semitones: int) -> list[Note]:
+    return [Note(note.start, note.end, note.pitch + semitones, note.velocity) for note in notes]
+
+
+def _strokes(rhythm: str, bars: int) -> list[tuple[float, float]]:
+    """Return (place, length) of each stroke of a bar's rhythm, in quarters, bar after bar."""
+    steps = [step / 4 for step, stroke in enumerate(rhythm) if stroke == "1"]
+    ends = [*steps[1:], 4.0]
+    return [(4 * bar + one, two - one) for bar in range(bars) for one, two in zip(steps, ends, strict=True)]
+
+
+def _chords(excerpt: Excerpt, shift: int, random: np.random.Generator) -> list[Note]:
+    rhythm = str(random.choice(_CHORD_RHYTHMS))
+    short = random.uniform(0.3, 1)
+    low = int(random.integers(45, 62))
+    notes = []
+    for start, length in _strokes(rhythm, excerpt.bars):
+        chord = next((chord for chord in excerpt.chords if chord.start <= start < chord.end), None)
+        if chord is not None:
+            notes += [
+                Note(start, start + short * length, low + (chord.root + tone + shift - low) % 12, 85)
+                for tone in chord.tones
+            ]
+    return notes
+
+
+def _arpeggio(excerpt: Excerpt, shift: int, random: np.random.Generator) -> list[Note]:
+    step = float(random.choice((0.25, 0.5)))
+    low = int(random.integers(55, 74))
+    notes = []
+    for number in range(int(4 * excerpt.bars / step)):
+        start = number * step
+        chord = next((chord for chord in excerpt.chords if chord.start <= start < chord.end), None)
+        if chord is not None and random.random() < 0.9:
+            tone = chord.tones[number % len(chord.tones)]
+            pitch = low + (chord.root + tone + shift - low) % 12 + 12 * (number // len(chord.tones) % 2)
+            notes.append(Note(start, start + 0.9 * step, pitch, 80))
+    return notes
+
+
+def _bass(excerpt: Excerpt, shift: int, random: np.random.Generator) -> list[Note]:
+    rhythm = str(random.choice(_BASS_RHYTHMS))
+    low = int(random.integers(28, 36))
+    short = random.uniform(0.5, 1)
+    notes = []
+    for start, length in _strokes(rhythm, excerpt.bars):
+        chord = next((chord for chord in excerpt.chords if chord.start <= start < chord.end), None)
+        if chord is not None:
+            pitch = chord.bass if random.random() < 0.85 else chord.root + chord.tones[2]
+            octave = 12 * int(random.random() < 0.15)
+            notes.append(Note(start, start + short * length, low + (pitch + shift - low) % 12 + octave, 95))
+    return notes
+
+
+def _sung(melody: Sequence[Note], tempo: float, random: np.random.Generator) -> Samples | None:
+    """Return the melody sung in an octave and by a voice that can."""
+    pitches = [note.pitch for note in melody]
+    ways = [
+        (octave, lower)
+        for octave in (-12, 0, 12)
+        for lower in range(10)
+        if pitches and min(pitches) + octave + lower >= LOWEST and max(pitches) + octave + lower <= HIGHEST
+    ]
+    if not ways:
+        return None
+    octave, lower = ways[random.integers(len(ways))]
+    return sing(_moved(melody, octave), tempo, lower, int(random.integers(1 << 31)), SAMPLE_RATE)
+
+
+def _level(samples: Samples) -> Samples:
+    rms = float(np.sqrt(np.mean(np.square(samples, dtype=np.float64)))) if samples.size else 0.0
+    return samples * np.float32(1 / rms) if rms > 1e-6 else samples
+
+
+def _int16(samples: Samples) -> np.ndarray:
+    levelled = _level(samples) * LEVEL
+    peak = float(np.abs(levelled).max(initial=0))
+    return np.round(levelled * (32_767 / max(1.0, peak))).astype(np.int16)
+
+
+@functools.lru_cache(maxsize=4)
+def _synthesizer(soundfont: Path) -> tuple[Any, int]:
+    try:
+        import tinysoundfont
+    except ImportError as error:
+        # Its wheel asks for pyaudio, which is for listening, and is built from source.
+        raise UsageError("rendering needs tinysoundfont", "pip install --no-deps tinysoundfont") from error
+    synthesizer = tinysoundfont.Synth(samplerate=SAMPLE_RATE)
+    number = synthesizer.sfload(str(soundfont))
+    if number < 0:
+        raise UsageError(f"{soundfont} is no soundfont", "give an .sf2 or .sf3 file")
+    return synthesizer, number
+
+
+@functools.lru_cache(maxsize=64)
+def _kit(folder: Path) -> Kit:
+    return read_kit(folder)
+
+
+# ------------------------------------------------------------------------------------------------------- a corpus
+def render(
+    folder: Path, excerpts: Sequence[Excerpt], drummings: Sequence[Drumming], kits: Sequence[Path],
+    soundfonts: Sequence[Path], *, sung: float = 0.25, seed: int = 0, jobs: int = 1,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> int:  # fmt: skip
+    """Render a song of each excerpt into ``folder``, but for those that are there, and return how many there are.
+
+    Parameters
+    ----------
+    folder : Path
+    excerpts, drummings, kits, soundfonts
+        As for :func:`render_song`; at least one soundfont.
+    sung : float
+    seed : int
+        The same seed makes the same songs, in any order, with any number of jobs.
+    jobs : int
+        Processes.
+    progress : callable
+        Told (done, total) after each song.
+    """
+    if not soundfonts:
+        raise UsageError("no soundfont", "give one or more .sf2 or .sf3 files")
+    folder.mkdir(parents=True, exist_ok=True)
+    write_json(
+        folder / CONTENTS,
+        {
+            "stems": STEMS, "sample_rate": SAMPLE_RATE, "seed": seed, "sung": sung,
+            "kits": [kit.name for kit in kits], "soundfonts": [font.name for font in soundfonts],
+        },
+    )  # fmt: skip
+    missing = [excerpt for excerpt in excerpts if not song_file(folder, excerpt).exists()]
+    done = len(excerpts) - len(missing)
+    shared = (folder, drummings, tuple(kits), tuple(soundfonts), seed, sung)
+    with concurrent.futures.ProcessPoolExecutor(
+        jobs, multiprocessing.get_context("spawn"), _prepare, (shared,)
+    ) as pool:
+        for future in concurrent.futures.as_completed([pool.submit(_make, excerpt) for excerpt in missing]):
+            future.result()
+            done += 1
+            progress(done, len(excerpts))
+    return done
+
+
+def song_file(folder: Path, excerpt: Excerpt) -> Path:
+    """Return where an excerpt's song is kept."""
+    return folder / f"{excerpt.song.replace('/', '-')}.{excerpt.number}.npy"
+
+
+_shared: tuple[Any, ...] = ()
+
+
+def _prepare(shared: tuple[Any, ...]) -> None:
+    global _shared
+    _shared = shared
+
+
+def _make(excerpt: Excerpt) -> None:
+    folder, drummings, kits, soundfonts, seed, sung = _shared
+    path = song_file(folder, excerpt)
+    own = int.from_bytes(hashlib.sha256(json.dumps([seed, path.name]).encode()).digest()[:4])
+    made = render_song(excerpt, drummings, kits, soundfonts, own, sung=sung)
+    with replacing(path) as temporary, temporary.open("wb") as file:
+        np.save(file, made)

@@ -1,0 +1,247 @@
+"""The adapter: Spleeter's masks and the network's, in one walk over a mix's spectra."""
+
+from __future__ import annotations
+
+import functools
+import math
+from collections import deque
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import ClassVar
+
+import attrs
+import numpy as np
+import torch
+from torch import Tensor
+
+from mashkit.audiobuffer import AudioBuffer, resampled, settle, weighted_sum
+from mashkit.components import ComponentInfo, cost_only
+from mashkit.interfaces import Separator
+from mashkit.models import file_sha256
+from mashkit.torch_devices import DEVICE, gpus_used, inference, known_device
+from mashkit.types import Audio, Samples, StemSet
+from mashkit_spleeter_torch.masking import HOP, OVERLAP, WINDOW
+from mashkit_spleeter_torch.separator import SAMPLE_RATE, VocalMask
+from mashkit_spleeter_torch.unet import FRAMES
+from mashkit_spleeter_torch.weights import SHA256, networks
+from mashkit_stemnet import SEPARATOR, SHIPPED
+from mashkit_stemnet.checkpoint import CheckpointError, load
+from mashkit_stemnet.network import BINS, LEVEL, SOURCES, StemNet
+
+CONTEXT = 32
+"""Frames, 0.7 s, that the network hears before and after those it is asked for: seams leave no mark."""
+
+BLOCK = 256
+"""Frames, 5.9 s, that it is asked for at a time."""
+
+_GAIN = 1.5  # the sum of a squared periodic Hann window overlapped four times
+_PACKAGED = Path(__file__).parent / "weights" / "stemnet.safetensors"
+
+
+@attrs.define(kw_only=True, eq=False)
+class StemNetSeparator(Separator):
+    """Spleeter's vocals, then a network that hears the mix and these, and takes drums and bass out of what is left.
+
+    Works at 44.1 kHz: a mix of another rate is resampled, and vocals, drums and bass are brought back to its rate.
+    "other" is the mix minus these, so the stems sum to the mix to float32 precision at any rate. A mono mix is heard as
+    two equal channels. Beyond mix and stems, memory does not grow with the length, and stems of more than ten minutes
+    lie in temporary files (:mod:`mashkit.audiobuffer`).
+
+    The network hears the mix at one loudness, so that drums, bass and other of a louder or softer copy are the same but
+    for what Spleeter, which does not, makes of it. On the CPU, with the same number of threads, the result is the same
+    every time.
+
+    Parameters
+    ----------
+    device : str
+        "cpu", "cuda", "cuda:<number>" or "mps"; "auto" is the first there is of CUDA, MPS and CPU.
+    threads : int, optional
+        CPU threads torch may use meanwhile, ≥ 1; by default torch's own setting.
+    checkpoint : str, optional
+        A file that `mashkit train-separator` wrote, in place of the weights that come with the package.
+    """
+
+    info: ClassVar[ComponentInfo] = SEPARATOR
+
+    device: str = attrs.field(default="cpu", converter=known_device, metadata=DEVICE)
+    threads: int | None = attrs.field(
+        default=None,
+        validator=attrs.validators.optional([attrs.validators.instance_of(int), attrs.validators.ge(1)]),
+        metadata=cost_only(1, 2, 3),
+    )
+    checkpoint: str | None = attrs.field(
+        default=None, validator=attrs.validators.optional(attrs.validators.instance_of(str))
+    )
+
+    def weights(self) -> Mapping[str, str]:
+        """Return the files of weights and the hashes they are verified against before use."""
+        if self.checkpoint is None:
+            return {**SHA256, _PACKAGED.name: SHIPPED[1]}
+        return {**SHA256, Path(self.checkpoint).name: _sha256(Path(self.checkpoint))}
+
+    @property
+    def gpus(self) -> float:
+        """One, where it computes on one."""
+        return gpus_used(self.device)
+
+    def _separate(self, mix: Audio) -> StemSet:
+        native = resampled(mix, SAMPLE_RATE)
+        device = torch.device(self.device)
+        given = Path(self.checkpoint) if self.checkpoint is not None else None
+        network = _network(given, device)
+        with inference(self.threads):
+            vocal_mask = VocalMask(*networks(device), mask_extension="average")
+            found = _walk(native, vocal_mask, network, device)
+        stems = {
+            name: resampled(stem, mix.sample_rate, frames=mix.frames) for name, stem in zip(SOURCES, found, strict=True)
+        }
+        stems["other"] = weighted_sum([(1, mix), *((-1, stem) for stem in stems.values())])
+        return StemSet(stems)
+
+
+def _sha256(path: Path) -> str:
+    try:
+        return file_sha256(path)
+    except OSError as error:
+        raise CheckpointError(path, f"cannot be read: {error.strerror}") from error
+
+
+def _network(path: Path | None, device: torch.device) -> StemNet:
+    """Return the network of a checkpoint, or the one that comes with the package."""
+    if path is not None:
+        return load(path).network(device)
+    return _packaged(device)
+
+
+@functools.cache
+def _packaged(device: torch.device) -> StemNet:
+    if (digest := _sha256(_PACKAGED)) != SHIPPED[1]:
+        raise CheckpointError(
+            _PACKAGED, f"not the weights that were shipped: sha256 is {digest}",
+            "pip install --force-reinstall --no-deps mashkit-stemnet",
+        )  # fmt: skip
+    return load(_PACKAGED).network(device)
+
+
+def _walk(audio: Audio, vocal_mask: VocalMask, network: StemNet, device: torch.device) -> list[Audio]:
+    """Return vocals, drums and bass of 44.1 kHz audio, made segment by segment."""
+    level = _level(audio)
+    buffers = [AudioBuffer(audio.channels, audio.frames) for _ in SOURCES]
+    if level == 0:
+        return [buffer.audio(audio.sample_rate) for buffer in buffers]
+    window = torch.hann_window(WINDOW, periodic=True, device=device)
+    unfinished = torch.zeros(len(SOURCES), audio.channels, OVERLAP - 1, HOP, device=device)
+    at = 0
+    for spectra, vocals, own in _with_context(_segments(audio, vocal_mask, window, device)):
+        masked = _in_blocks(network, spectra, vocals, level, own)
+        frames = masked.shape[2]
+        pieces = (torch.fft.irfft(masked, WINDOW) * (window / _GAIN)).unflatten(3, (OVERLAP, HOP))
+        # In units of a hop: a frame adds to its own and to the next three, the last of which later segments add to.
+        hops = torch.zeros(len(SOURCES), audio.channels, frames + OVERLAP - 1, HOP, device=device)
+        hops[:, :, : OVERLAP - 1] = unfinished
+        for part in range(OVERLAP):
+            hops[:, :, part : part + frames] += pieces[:, :, :, part]
+        unfinished = hops[:, :, frames:]
+        finished = hops[:, :, :frames].flatten(2).cpu().numpy()
+        for buffer, piece in zip(buffers, finished, strict=True):
+            _paste(buffer.samples, piece, (at - OVERLAP) * HOP)
+            buffer.settle()
+        settle(audio.samples)
+        at += frames
+    return [buffer.audio(audio.sample_rate) for buffer in buffers]
+
+
+def _level(audio: Audio) -> float:
+    """Return the root mean square of the whole."""
+    total = 0.0
+    block = 1 << 20
+    for start in range(0, audio.frames, block):
+        total += float(np.square(audio.samples[:, start : start + block], dtype=np.float64).sum())
+        settle(audio.samples)
+    return math.sqrt(total / max(1, audio.samples.size))
+
+
+def _segments(
+    audio: Audio, vocal_mask: VocalMask, window: Tensor, device: torch.device
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """Yield the spectra of mix and vocals of segment after segment, each (channels, frames ≤ FRAMES, bins)."""
+    frames = math.ceil(audio.frames / HOP) + OVERLAP
+    for first in range(0, frames, FRAMES):
+        last = min(first + FRAMES, frames)
+        heard = _cut(audio.samples, (first - OVERLAP) * HOP, (last - 1) * HOP).to(device)
+        spectra = torch.fft.rfft(heard.unfold(1, WINDOW, HOP) * window)
+        yield spectra, vocal_mask(spectra) * spectra
+
+
+def _with_context(segments: Iterator[tuple[Tensor, Tensor]]) -> Iterator[tuple[Tensor, Tensor, slice]]:
+    """Yield each segment with what lies on either side of it, and where in this it lies."""
+    held: deque[tuple[Tensor, Tensor] | None] = deque([None], maxlen=3)
+
+    def joined() -> tuple[Tensor, Tensor, slice]:
+        before, here, after = held
+        assert here is not None  # noqa: S101 — only the ends are missing
+        parts = [
+            *([tuple(one[:, -CONTEXT:] for one in before)] if before else []),
+            here,
+            *([tuple(one[:, :CONTEXT] for one in after)] if after else []),
+        ]
+        start = parts[0][0].shape[1] if before else 0
+        spectra, vocals = (torch.cat([part[side] for part in parts], dim=1) for side in (0, 1))
+        return spectra, vocals, slice(start, start + here[0].shape[1])
+
+    for segment in segments:
+        held.append(segment)
+        if len(held) == 3:
+            yield joined()
+    held.append(None)
+    if len(held) == 3:
+        yield joined()
+
+
+def _in_blocks(network: StemNet, spectra: Tensor, vocals: Tensor, level: float, own: slice) -> Tensor:
+    """Return what :func:`_masked` does for the frames ``own``, made of blocks with their context.
+
+    Blocks are small because of the memory: of large ones the system hands out every page anew, which took a third of
+    the time.
+    """
+    made = []
+    for first in range(own.start, own.stop, BLOCK):
+        last = min(first + BLOCK, own.stop)
+        begin, end = max(first - CONTEXT, 0), min(last + CONTEXT, spectra.shape[1])
+        masked = _masked(network, spectra[:, begin:end], vocals[:, begin:end], level)
+        made.append(masked[:, :, first - begin : last - begin])
+    return torch.cat(made, dim=2)
+
+
+def _masked(network: StemNet, spectra: Tensor, vocals: Tensor, level: float) -> Tensor:
+    """Return the spectra of the sources, shape (sources, channels, frames, bins); vocals are Spleeter's."""
+    channels, frames, _ = spectra.shape
+    missing = -frames % network.size.stride
+    heard = [
+        torch.nn.functional.pad(one[..., :BINS] * (LEVEL / level), (0, 0, 0, missing)).expand(2, -1, -1)[None]
+        for one in (spectra, vocals)
+    ]
+    masks = network(*heard)[0, 1:, :, :frames]
+    if channels == 1:
+        masks = masks.mean(dim=1, keepdim=True)
+    found = spectra.new_zeros(len(SOURCES), *spectra.shape)
+    found[0] = vocals
+    torch.mul(masks, spectra[None, :, :, :BINS], out=found[1:, :, :, :BINS])
+    return found
+
+
+def _cut(samples: Samples, begin: int, end: int) -> Tensor:
+    """Return samples ``begin`` to ``end``, zeros where there are none."""
+    length = samples.shape[1]
+    piece = np.zeros((samples.shape[0], end - begin), np.float32)
+    inside = slice(min(max(begin, 0), length), min(max(end, 0), length))
+    piece[:, inside.start - begin : inside.stop - begin] = samples[:, inside]
+    return torch.from_numpy(piece)
+
+
+def _paste(target: Samples, piece: Samples, begin: int) -> None:
+    """Write ``piece`` at ``begin`` of ``target``, but for what lies outside."""
+    end = min(begin + piece.shape[1], target.shape[1])
+    start = max(begin, 0)
+    if start < end:
+        target[:, start:end] = piece[:, start - begin : end - begin]

@@ -1,0 +1,31 @@
+"""Spleeter's short-time spectra of a batch, and back: frames of 4096 samples, hop 1024, periodic Hann.
+
+Conventions: samples are shape (..., frames_of_time); spectra complex, shape (..., frames, 2049).
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from mashkit_spleeter_torch.masking import HOP, OVERLAP, WINDOW
+
+_GAIN = 1.5  # the sum of a squared periodic Hann window overlapped four times
+
+
+def analysed(samples: Tensor) -> Tensor:
+    """Return the spectra of frames that lie within the samples: (n − WINDOW) / HOP + 1 of them."""
+    window = torch.hann_window(WINDOW, periodic=True, device=samples.device)
+    spectra: Tensor = torch.fft.rfft(samples.unfold(-1, WINDOW, HOP) * window)
+    return spectra
+
+
+def synthesized(spectra: Tensor) -> Tensor:
+    """Return the samples that four frames cover: (frames − 3) · HOP of them, from the fourth frame's beginning on."""
+    window = torch.hann_window(WINDOW, periodic=True, device=spectra.device)
+    frames = spectra.shape[-2]
+    pieces = (torch.fft.irfft(spectra, WINDOW) * (window / _GAIN)).unflatten(-1, (OVERLAP, HOP))
+    first = OVERLAP - 1
+    # Of the frame that begins ``part`` hops earlier, the part of that number.
+    parts = [pieces[..., first - part : frames - part, part, :] for part in range(OVERLAP)]
+    return torch.stack(parts).sum(dim=0).flatten(-2)

@@ -1,0 +1,387 @@
+"""Training: one network on rendered songs, then on real ones too, once for each song that is left out to judge by.
+
+The run's folder holds what it came to: ``base.safetensors`` (rendered songs alone), ``fold-<song>.safetensors`` (all
+real songs but that one), ``all.safetensors`` (what ships), ``curves.jsonl``, and ``state.pt``, from which a run that
+was stopped goes on.
+"""
+
+from __future__ import annotations
+
+import copy
+import functools
+import json
+import math
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import attrs
+import numpy as np
+import soundfile
+import soxr
+import torch
+from torch import Tensor
+
+from mashkit.atomicfile import replacing
+from mashkit.errors import UsageError
+from mashkit_spleeter_torch.separator import VocalMask
+from mashkit_spleeter_torch.weights import networks
+from mashkit_stemnet.checkpoint import load, save
+from mashkit_stemnet.mixing import SAMPLE_RATE, Batch, Drawing, Part, Pool, draw
+from mashkit_stemnet.network import BINS, LEVEL, Size, StemNet
+from mashkit_stemnet.rendering import STEMS
+from mashkit_stemnet.spectra import analysed, synthesized
+
+HELD_OUT = 12
+"""Rendered songs that are for validation alone: the first of the corpus."""
+LOOKS = 2
+"""Batches of 16 mixes that are looked at."""
+_FLOOR = 3e-4
+"""Share of a mix's energy, −35 dB, under which an error no longer counts (Wisdom et al., ICASSP 2021, eq. 2)."""
+_STRETCH = 32
+"""Hops, 0.74 s, over which an error is summed: the measure, too, is a median over short stretches."""
+WEIGHTS = {"vocals": 0.7, "drums": 1.0, "harmonic": 1.0, "bass": 0.3}
+
+
+@attrs.frozen(kw_only=True)
+class TrainingConfig:
+    """What a run is.
+
+    Parameters
+    ----------
+    size : Size
+    base_seconds, fold_seconds, all_seconds : float
+        How long each part trains; on another machine the same time is more or fewer steps.
+    batch : int
+        Mixes a step, each of 5.9 s.
+    rate, tuning_rate : float
+        Highest learning rate, of the base and of what follows it (AdamW, one cycle: up in a twentieth, then a cosine).
+    real : float
+        Share of mixes of real songs, after the base.
+    precision : {"32-true", "bf16-mixed"}
+    device : str
+    seed : int
+    validate_every : int
+        Steps.
+    room_s : float
+        Seconds of single stems that are kept in the device's memory.
+    save_every : float
+        Seconds: what a kill can cost.
+    channels_last : bool
+        Lay features out channel by channel in memory's last dimension.
+    """
+
+    size: Size = attrs.field(factory=lambda: Size(channels=40, growth=32, scales=5))
+    base_seconds: float = 3600.0
+    fold_seconds: float = 600.0
+    all_seconds: float = 900.0
+    batch: int = 16
+    rate: float = 1.5e-3
+    tuning_rate: float = 6e-4
+    real: float = 0.65
+    precision: str = "bf16-mixed"
+    device: str = "cpu"
+    seed: int = 0
+    validate_every: int = 200
+    room_s: float = 40_000.0
+    channels_last: bool = False
+    save_every: float = 60.0
+
+
+# ------------------------------------------------------------------------------------------------------ real songs
+def read_song(folder: Path) -> list[np.ndarray | None]:
+    """Return the stems of a multitrack's folder, int16 of shape (2, frames), at one level: None for those not there.
+
+    All are louder or softer by one factor, so that the mix's root mean square is the network's level.
+    """
+    stems: list[np.ndarray | None] = []
+    for name in STEMS:
+        found = next(iter(sorted(folder.glob(f"{name}.*"))), None)
+        if found is None:
+            stems.append(None)
+            continue
+        samples, rate = soundfile.read(found, dtype="float32", always_2d=True)
+        if rate != SAMPLE_RATE:
+            samples = soxr.resample(samples, rate, SAMPLE_RATE)
+        stems.append(np.broadcast_to(samples.T[:2], (2, len(samples))))
+    there = [stem for stem in stems if stem is not None]
+    if not there:
+        raise UsageError(f"{folder} holds no stem", f"give a folder of songs with {', '.join(STEMS)}")
+    frames = min(stem.shape[1] for stem in there)
+    mix = np.sum([stem[:, :frames] for stem in there], axis=0)
+    gain = LEVEL / max(float(np.sqrt(np.mean(np.square(mix)))), 1e-6)
+    peak = max(float(np.abs(stem).max()) for stem in there) * gain
+    gain *= min(1.0, 0.99 / peak)
+    return [None if stem is None else np.round(stem[:, :frames] * gain * 32_767).astype(np.int16) for stem in stems]
+
+
+# ------------------------------------------------------------------------------------------------------------ loss
+def losses(network: StemNet, batch: Batch, spleeter: VocalMask, autocast: bool) -> dict[str, Tensor]:
+    """Return, by source, the loss of each item, and in dB the energy of what is wrong relative to the truth."""
+    truth = batch.stems
+    mix = truth.sum(dim=1)
+    device = mix.device.type
+    spectra = analysed(mix)
+    with torch.no_grad(), torch.autocast(device, torch.bfloat16, enabled=autocast):
+        vocals = spectra * spleeter_masks(spleeter, spectra)
+    with torch.autocast(device, torch.bfloat16, enabled=autocast):
+        found = network.separated(spectra[..., :BINS], vocals[..., :BINS])
+    heard = synthesized(torch.nn.functional.pad(found, (0, 1)))
+    first = 3 * 1024
+    true = truth[..., first : first + heard.shape[-1]]
+    whole = mix[..., first : first + heard.shape[-1]]
+    voice, drums, bass = heard.unbind(dim=1)
+    pairs = {
+        "vocals": (voice, true[:, 0]), "drums": (drums, true[:, 1]),
+        "harmonic": (whole - voice - drums, true[:, 2] + true[:, 3]), "bass": (bass, true[:, 2]),
+    }  # fmt: skip
+    given = {}
+    energy = _stretches(whole.square())
+    energy = torch.maximum(energy, 0.01 * energy.mean(dim=1, keepdim=True)).clamp_min(1e-8)
+    size = whole.abs().mean(dim=(1, 2)).clamp_min(1e-6)
+    for name, (one, other) in pairs.items():
+        error = _stretches((one - other).square())
+        ratio = torch.log10(error / energy + _FLOOR).mean(dim=1)
+        flat = (one - other).abs().mean(dim=(1, 2)) / size
+        given[name] = ratio + 2 * flat
+    given["bass"] = given["bass"] * batch.bass_known
+    return given
+
+
+def spleeter_masks(spleeter: VocalMask, spectra: Tensor) -> Tensor:
+    """Return Spleeter's vocal masks of items, shape (items, 2, frames, bins), all at once."""
+    magnitudes = spectra[..., :1024].abs()
+    vocals, rest = (network(magnitudes).float().square() for network in (spleeter.vocals, spleeter.accompaniment))
+    mask = (vocals + 5e-11) / (vocals + rest + 1e-10)
+    beyond = mask.mean(dim=-1, keepdim=True).expand(*mask.shape[:-1], spectra.shape[-1] - 1024)
+    return torch.cat([mask, beyond], dim=-1)
+
+
+def _stretches(power: Tensor) -> Tensor:
+    """Return energies, shape (items, stretches), of squares of shape (items, channels, frames)."""
+    length = _STRETCH * 1024
+    count = power.shape[-1] // length
+    energies: Tensor = power[..., : count * length].reshape(*power.shape[:2], count, length).sum(dim=(1, 3))
+    return energies
+
+
+# -------------------------------------------------------------------------------------------------------- training
+@attrs.define(eq=False)
+class _Phase:
+    name: str
+    seconds: float
+    rate: float
+    real: float
+    parts: Callable[[], Sequence[Part]]
+    begin_with: str | None
+
+
+def train(
+    folder: Path, config: TrainingConfig, corpus: Path, songs: Sequence[Path] | Callable[[], Sequence[Path]],
+    *, tell: Callable[[dict[str, Any]], None] = lambda told: None,
+) -> None:  # fmt: skip
+    """Train base, folds and the whole, and write their checkpoints to ``folder``; go on where a run stopped.
+
+    Parameters
+    ----------
+    folder : Path
+    config : TrainingConfig
+    corpus : Path
+        Rendered songs (:mod:`mashkit_stemnet.rendering`); those that appear while it trains are taken up.
+    songs : sequence of Path, or callable that returns one
+        Folders of real songs' stems; asked for once the base is trained. None: there are no folds, and "all" is the
+        base trained on.
+    tell : callable
+        Told of each look: phase, step, seconds, training loss, and dB of each source on held-out rendered songs.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    device = torch.device(config.device)
+    pool = Pool(device, config.room_s)
+    if not corpus.is_dir():
+        raise UsageError(f"{corpus} holds no rendered songs", "make them with `mashkit stem-songs`")
+    pool.follow(corpus)
+    while len(pool.parts) <= HELD_OUT:
+        time.sleep(0.5)
+    held = {part.song for part in pool.parts[:HELD_OUT]}
+    spleeter = VocalMask(*networks(device), mask_extension="average")
+    if device.type == "cuda":
+        torch.backends.cudnn.benchmark = True
+        torch.backends.cuda.matmul.allow_tf32 = True
+        torch.backends.cudnn.allow_tf32 = True
+    looked_at = [
+        draw(
+            pool,
+            pool.parts[:HELD_OUT],
+            Drawing(),
+            min(16, config.batch),
+            np.random.default_rng([config.seed, 99, number]),
+        )
+        for number in range(LOOKS)
+    ]
+
+    def training(left_out: str | None) -> Sequence[Part]:
+        return [part for part in list(pool.parts) if part.song not in held and part.song != left_out]
+
+    base = _Phase("base", config.base_seconds, config.rate, 0.0, lambda: training(None), None)
+    _run_phase(folder, config, base, pool, spleeter, looked_at, tell)
+    paths = songs() if callable(songs) else songs
+    for path in paths:
+        if not pool.add(path.name, read_song(path), real=True):
+            raise UsageError(f"no room for {path.name}", "give more room_s")
+    phases = [
+        _Phase(
+            f"fold-{path.name}", config.fold_seconds, config.tuning_rate, config.real,
+            functools.partial(training, path.name), "base",
+        )
+        for path in paths
+    ]  # fmt: skip
+    phases.append(
+        _Phase(
+            "all", config.all_seconds, config.tuning_rate, config.real if paths else 0.0, lambda: training(None), "base"
+        )
+    )
+    for phase in phases:
+        _run_phase(folder, config, phase, pool, spleeter, looked_at, tell)
+
+
+def _run_phase(
+    folder: Path, config: TrainingConfig, phase: _Phase, pool: Pool,
+    spleeter: VocalMask, looked_at: Sequence[Batch], tell: Callable[[dict[str, Any]], None],
+) -> None:  # fmt: skip
+    finished = folder / f"{phase.name}.safetensors"
+    if finished.exists():
+        return
+    device = torch.device(config.device)
+    torch.manual_seed(config.seed)
+    network = StemNet(config.size).to(device)
+    if phase.begin_with:
+        network.load_state_dict(load(folder / f"{phase.begin_with}.safetensors").weights)
+    if config.channels_last:
+        network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    averaged = copy.deepcopy(network).eval().requires_grad_(False)
+    fused = device.type == "cuda"
+    optimizer = torch.optim.AdamW(
+        network.parameters(), lr=phase.rate, weight_decay=1e-4, betas=(0.9, 0.99), fused=fused
+    )
+    step, spent = 0, 0.0
+    state = folder / "state.pt"
+    if state.exists():
+        kept = torch.load(state, map_location=device, weights_only=True)
+        if kept["phase"] == phase.name:
+            network.load_state_dict(kept["network"])
+            averaged.load_state_dict(kept["averaged"])
+            optimizer.load_state_dict(kept["optimizer"])
+            step, spent = kept["step"], kept["spent"]
+    began = time.monotonic() - spent
+    saved = time.monotonic()
+    autocast = config.precision == "bf16-mixed"
+    drawing = Drawing(real=phase.real)
+    running: list[Tensor] = []
+    while True:
+        now = time.monotonic()
+        progress = (now - began) / phase.seconds
+        if progress >= 1:
+            break
+        rate = phase.rate * min(1.0, progress / 0.05 + 0.02) * (0.5 * (1 + math.cos(math.pi * progress)) + 0.005)
+        for group in optimizer.param_groups:
+            group["lr"] = rate
+        random = np.random.default_rng([config.seed, step, *phase.name.encode()])
+        with torch.no_grad():
+            batch = draw(pool, phase.parts(), drawing, config.batch, random)
+        network.train()
+        given = losses(network, batch, spleeter, autocast)
+        total = sum((WEIGHTS[name] * one for name, one in given.items()), torch.zeros((), device=device)).mean()
+        optimizer.zero_grad(set_to_none=True)
+        total.backward()  # type: ignore[no-untyped-call]
+        torch.nn.utils.clip_grad_norm_(network.parameters(), 5.0)
+        optimizer.step()
+        step += 1
+        _average(averaged, network, min(0.999, step / (step + 10)))
+        running.append(total.detach())
+        if step % config.validate_every == 0:
+            _tell(
+                folder,
+                phase.name,
+                step,
+                now - began,
+                running,
+                averaged,
+                looked_at,
+                spleeter,
+                autocast,
+                tell,
+                len(pool.parts),
+            )
+            running.clear()
+        if now - saved > config.save_every:
+            saved = now
+            with replacing(state) as temporary:
+                torch.save(
+                    {
+                        "phase": phase.name, "network": network.state_dict(), "averaged": averaged.state_dict(),
+                        "optimizer": optimizer.state_dict(), "step": step, "spent": time.monotonic() - began,
+                    },
+                    temporary,
+                )  # fmt: skip
+    _tell(
+        folder,
+        phase.name,
+        step,
+        time.monotonic() - began,
+        running,
+        averaged,
+        looked_at,
+        spleeter,
+        autocast,
+        tell,
+        len(pool.parts),
+    )
+    if phase.begin_with:
+        # Half way back to where it began: it keeps what real songs taught, and on songs unlike these does not fall
+        # behind (Wortsman et al., Robust fine-tuning of zero-shot models, CVPR 2022; a half is their choice, too).
+        with torch.no_grad():
+            before = load(folder / f"{phase.begin_with}.safetensors").weights
+            for name, value in averaged.state_dict().items():
+                if value.is_floating_point():
+                    value.lerp_(before[name].to(device), 0.5)
+    save(
+        finished, averaged,
+        {
+            "phase": phase.name, "steps": step, "seconds": round(time.monotonic() - began, 1),
+            "config": attrs.asdict(config), "songs": {
+                "rendered": len({part.song for part in phase.parts() if not part.real}),
+                "real": sorted({part.song for part in phase.parts() if part.real}) if phase.real else [],
+            },
+        },
+    )  # fmt: skip
+
+
+def _average(averaged: StemNet, network: StemNet, keep: float) -> None:
+    """Move a running average of weights and statistics towards the network's."""
+    with torch.no_grad():
+        ours = [value for value in averaged.state_dict().values() if value.is_floating_point()]
+        theirs = [value for value in network.state_dict().values() if value.is_floating_point()]
+        torch._foreach_lerp_(ours, theirs, 1 - keep)
+
+
+def _tell(
+    folder: Path, phase: str, step: int, seconds: float, running: Sequence[Tensor], network: StemNet,
+    looked_at: Sequence[Batch], spleeter: VocalMask, autocast: bool, tell: Callable[[dict[str, Any]], None], parts: int,
+) -> None:  # fmt: skip
+    with torch.no_grad():
+        looks = [losses(network, batch, spleeter, autocast) for batch in looked_at]
+    told: dict[str, Any] = {"phase": phase, "step": step, "seconds": round(seconds, 1), "songs": parts}
+    if running:
+        told["training_loss"] = round(float(torch.stack(list(running)).mean()), 4)
+    for name in WEIGHTS:
+        told[name] = round(float(torch.cat([look[name] for look in looks]).mean()), 4)
+    with (folder / "curves.jsonl").open("a", encoding="utf-8") as file:
+        file.write(json.dumps(told) + "\n")
+    tell(told)
+
+
+def curves(folder: Path) -> Iterator[dict[str, Any]]:
+    """Yield the looks of a run."""
+    for line in (folder / "curves.jsonl").read_text(encoding="utf-8").splitlines():
+        yield json.loads(line)

@@ -1,0 +1,190 @@
+"""Songs are rendered the same for the same seed, mixes are sums of their stems, and training learns and goes on."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from mashkit.errors import UsageError
+from mashkit.registry import Registry
+from mashkit_mashnet.recipes.scores import Chord, Excerpt, Note
+from mashkit_spleeter_torch.separator import VocalMask
+from mashkit_spleeter_torch.weights import networks
+from mashkit_stemnet import training
+from mashkit_stemnet.checkpoint import load
+from mashkit_stemnet.drums import PIECES, invented_kit, piece_called, read_kit
+from mashkit_stemnet.mixing import Drawing, Pool, draw
+from mashkit_stemnet.network import LEVEL, Size, StemNet, fused
+from mashkit_stemnet.rendering import STEMS
+from mashkit_stemnet.spectra import analysed, synthesized
+from mashkit_stemnet.tones import Patch
+
+RATE = 44_100
+
+
+def song(seed: int, seconds: float = 8.0) -> np.ndarray:
+    """Return stems, int16 (4, 2, frames): none, hits of an invented kit, a bass, chords."""
+    random = np.random.default_rng(seed)
+    frames = int(seconds * RATE)
+    stems = np.zeros((4, 2, frames), np.float32)
+    kit = invented_kit(random)
+    for beat in range(int(2 * seconds)):
+        shot = kit["kick" if beat % 2 == 0 else "snare"][0][:, : frames - beat * RATE // 2]
+        stems[1, :, beat * RATE // 2 : beat * RATE // 2 + shot.shape[1]] += 0.5 * shot
+    for stem, kind, pitch in ((2, "bass", 36), (3, "pluck", 64)):
+        tone = Patch(random, kind).tone(pitch)
+        for beat in range(int(seconds) - 1):
+            stems[stem, :, beat * RATE : beat * RATE + min(RATE, tone.shape[1])] += 0.3 * tone[:, :RATE]
+    return np.round(np.clip(stems, -1, 1) * 32_767).astype(np.int16)
+
+
+@pytest.fixture(scope="module")
+def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("corpus")
+    for number in range(4):
+        np.save(folder / f"song-{number}.0.npy", song(number))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def pool(corpus: Path) -> Pool:
+    made = Pool(torch.device("cpu"), 200)
+    for path in sorted(corpus.glob("*.npy")):
+        assert made.add(path.stem, list(np.load(path)), real=False)
+    return made
+
+
+# ----------------------------------------------------------------------------------------------------------- sounds
+def test_kits_have_what_is_struck(tmp_path: Path) -> None:
+    assert set(invented_kit(np.random.default_rng(0))) <= set(PIECES)
+    names = ("Kick 01", "SnareHard", "HH_closed_hat", "BD deep", "Clap_1", "Hat Op", "piano")
+    found = [piece_called(name) for name in names]
+    assert found == ["kick", "snare", "hat", "kick", "clap", "open", None]
+    with pytest.raises(UsageError, match="no drum kit"):
+        read_kit(tmp_path)
+
+
+def test_the_same_seed_renders_the_same_song() -> None:
+    pytest.importorskip("tinysoundfont")
+    from mashkit_mashnet.recipes.rendered import bundled_soundfont
+    from mashkit_stemnet.rendering import render_song
+
+    chords = tuple(Chord(4 * bar, 4 * bar + 4, root, root, (0, 4, 7)) for bar, root in enumerate((0, 5, 7, 0)))
+    notes = tuple(Note(beat, beat + 1, 60 + beat % 5) for beat in range(16))
+    excerpt = Excerpt(
+        song="x", number=0, bars=4, tempo=100.0, key=None, melody=notes, bridge=(), piano=notes, chords=chords
+    )
+    one, again, other = (render_song(excerpt, [], [], [bundled_soundfont()], seed, sung=0.0) for seed in (1, 1, 2))
+    assert one.dtype == np.int16
+    assert one.shape[:2] == (len(STEMS), 2)
+    np.testing.assert_array_equal(one, again)
+    assert one.shape != other.shape or not np.array_equal(one, other)
+    assert all(np.abs(one[stem]).max() > 1000 for stem in (1, 2, 3))
+    assert np.abs(one[0]).max() == 0
+
+
+# ------------------------------------------------------------------------------------------------------------ mixes
+def test_spectra_come_back() -> None:
+    samples = torch.from_numpy(np.random.default_rng(0).standard_normal((2, 9 * 1024 + 4096)).astype(np.float32))
+    back = synthesized(analysed(samples))
+    torch.testing.assert_close(back, samples[:, 3072 : 3072 + back.shape[1]], atol=1e-5, rtol=0)
+
+
+def test_mixes_are_drawn_anew_and_by_seed(pool: Pool) -> None:
+    drawing = Drawing(frames=64)
+    torch.manual_seed(0)
+    one = draw(pool, pool.parts, drawing, 4, np.random.default_rng(3)).stems
+    torch.manual_seed(0)
+    again = draw(pool, pool.parts, drawing, 4, np.random.default_rng(3)).stems
+    other = draw(pool, pool.parts, drawing, 4, np.random.default_rng(4)).stems
+    assert one.shape == (4, len(STEMS), 2, drawing.samples)
+    assert torch.isfinite(one).all()
+    torch.testing.assert_close(one, again)
+    assert not torch.allclose(one, other)
+    level = one.sum(dim=1).square().mean(dim=(1, 2)).sqrt()
+    assert ((level > LEVEL / 5) & (level < 2 * LEVEL)).all()
+
+
+def test_a_full_pool_says_so(corpus: Path) -> None:
+    small = Pool(torch.device("cpu"), 20)
+    stems = list(np.load(next(corpus.glob("*.npy"))))
+    assert not small.add("one", stems, real=False)
+    assert small.parts == []
+
+
+# --------------------------------------------------------------------------------------------------------- training
+def test_a_network_learns_a_batch(pool: Pool) -> None:
+    torch.manual_seed(0)
+    batch = draw(pool, pool.parts, Drawing(frames=64), 2, np.random.default_rng(0))
+    network = StemNet(Size(channels=8, growth=4, scales=3)).train()
+    spleeter = VocalMask(*networks(torch.device("cpu")), mask_extension="average")
+    optimizer = torch.optim.AdamW(network.parameters(), lr=5e-3)
+    seen = []
+    for _ in range(25):
+        loss = training.losses(network, batch, spleeter, autocast=False)["drums"].mean()
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        seen.append(float(loss.detach()))
+    assert seen[-1] < seen[0] - 0.1
+
+
+def test_fusing_changes_nothing() -> None:
+    torch.manual_seed(0)
+    network = StemNet(Size(channels=8, growth=4, scales=3))
+    torch.nn.init.normal_(network.last.weight, std=0.1)
+    spectra = torch.randn(1, 2, 32, 2048, dtype=torch.complex64)
+    network.train()(spectra, spectra)  # statistics that are not those of a new network
+    network.eval()
+    with torch.no_grad():
+        before = network(spectra, spectra)
+        after = fused(network)(spectra, spectra)
+    torch.testing.assert_close(before, after, atol=1e-4, rtol=1e-3)
+
+
+def test_a_run_leaves_its_files_and_is_not_done_twice(
+    corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(training, "HELD_OUT", 1)
+    monkeypatch.setattr(training, "LOOKS", 1)
+    config = training.TrainingConfig(
+        size=Size(channels=8, growth=4, scales=3), base_seconds=0.1, fold_seconds=0.1, all_seconds=0.1, batch=1,
+        room_s=200, precision="32-true",
+    )  # fmt: skip
+    training.train(tmp_path, config, corpus, [])
+    assert load(tmp_path / "all.safetensors").training["steps"] >= 1
+    looks = list(training.curves(tmp_path))
+    assert {look["phase"] for look in looks} == {"base", "all"}
+    training.train(tmp_path, config, corpus, [])
+    assert list(training.curves(tmp_path)) == looks
+
+
+def test_a_run_that_was_stopped_goes_on(corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(training, "HELD_OUT", 1)
+    monkeypatch.setattr(training, "LOOKS", 1)
+    config = training.TrainingConfig(
+        size=Size(channels=8, growth=4, scales=3), base_seconds=0.1, all_seconds=0.1, batch=1, room_s=200,
+        precision="32-true", save_every=0.0,
+    )  # fmt: skip
+
+    def stopped(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    save = training.save
+    monkeypatch.setattr(training, "save", stopped)
+    with pytest.raises(KeyboardInterrupt):
+        training.train(tmp_path, config, corpus, [])
+    monkeypatch.setattr(training, "save", save)
+    kept = torch.load(tmp_path / "state.pt", weights_only=True)
+    assert not (tmp_path / "base.safetensors").exists()
+    training.train(tmp_path, config, corpus, [])
+    # Its time was up already: nothing is added, and what was kept is what is written.
+    base = load(tmp_path / "base.safetensors")
+    assert base.training["steps"] == kept["step"]
+    torch.testing.assert_close(base.weights["last.weight"], kept["averaged"]["last.weight"], atol=1e-3, rtol=1e-2)
+
+
+def test_commands_are_there() -> None:
+    names = {command.name for commands in Registry().plugins.hook.mashkit_register_commands() for command in commands}
+    assert {"stem-songs", "train-separator"} <= names
