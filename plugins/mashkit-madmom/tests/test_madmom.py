@@ -103,7 +103,8 @@ def test_key_network_and_answer_are_madmoms(analyzer: MadmomAnalyzer) -> None:
 def test_the_shortest_mix_that_is_analysed(analyzer: MadmomAnalyzer) -> None:
     tone = signals.chord_progression(seconds=2.0)
     assert analyzer.analyze(tone).key is not None
-    assert analyzer.analyze(tone.excerpt(0.0, 1.99)) == Analysis()
+    shorter = analyzer.analyze(tone.excerpt(0.0, 1.99))  # its tuning is measured by mashkit, of a second or more
+    assert attrs.evolve(shorter, tuning=None, confidence={}) == Analysis()
 
 
 def test_unrefined_beats_are_what_madmom_says() -> None:
