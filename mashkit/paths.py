@@ -62,6 +62,14 @@ def path_text(path: Path | str) -> str:
     return "\\x5c".join(map(printable, text.split("\\")))
 
 
+def without_links(path: Path) -> Path:
+    """Return a path with its links followed; one that leads round in circles as far as it goes.
+
+    Path.resolve raises a RuntimeError of such a link up to Python 3.12.
+    """
+    return Path(os.path.realpath(path))
+
+
 def path_of(text: str) -> Path:
     """Return the path that :func:`path_text` wrote."""
     return Path(_ESCAPE.sub(_unescaped, text))

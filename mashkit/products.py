@@ -22,6 +22,7 @@ import attrs
 from mashkit.atomicfile import require_writable_folder, write_json
 from mashkit.errors import OutputError
 from mashkit.models import sha256_of
+from mashkit.paths import without_links
 
 MARK = "made by mashkit, no song"
 """Comment of the sound files that mashkit makes."""
@@ -101,7 +102,7 @@ def _lies_below(folder: Path, name: str) -> bool:
     parts = PurePosixPath(name).parts
     if not parts or ".." in parts or PurePosixPath(name).is_absolute():
         return False
-    return (folder / name).parent.resolve().is_relative_to(folder.resolve())
+    return without_links((folder / name).parent).is_relative_to(without_links(folder))
 
 
 class OutputSet:

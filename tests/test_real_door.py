@@ -455,3 +455,12 @@ def test_notes_reach_people_and_json(tmp_path: Path, capsys: pytest.CaptureFixtu
     note = f"{tmp_path / 'music'}: passed over 1 system folder (@eaDir)"
     assert note in told.err
     assert json.loads(told.out)["notes"] == [note]
+
+
+def test_a_link_to_itself_ends_no_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    inputs.a_link_to_itself(tmp_path)
+    for command in (["mash", str(tmp_path), "-o", str(tmp_path / "out")], ["analyze", str(tmp_path)]):
+        assert main([*command, "--cache", str(tmp_path / "cache")] if command[0] == "mash" else command) == 1
+        said = capsys.readouterr().err
+        assert "round.ogg" in said
+        assert "fault of mashkit" not in said

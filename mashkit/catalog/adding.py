@@ -41,7 +41,7 @@ from mashkit.errors import AudioFileError, CatalogError, MashkitError, OutputErr
 from mashkit.hookspecs import StageEvent
 from mashkit.interfaces import Analyzer, Separator
 from mashkit.interfaces.executor import Executor, Job, Work
-from mashkit.paths import path_text
+from mashkit.paths import path_text, without_links
 from mashkit.types import Clip, Role
 
 LISTENING = "listen"
@@ -354,7 +354,7 @@ class _Run:
             self._end(None, song.path)
             return False
         row = self._database.song(facts.sha256)
-        if row is not None and row.song.path.resolve() != song.path.resolve() and row.song.path.exists():
+        if row is not None and without_links(row.song.path) != without_links(song.path) and row.song.path.exists():
             self._report.notes.append(
                 f"{path_text(song.path)}: the same sound as {path_text(row.song.path)}, which was there already"
             )

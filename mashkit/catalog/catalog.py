@@ -18,6 +18,7 @@ from mashkit.catalog.songs import Song, describe_song, find_songs
 from mashkit.errors import CatalogError, MashkitError, UsageError
 from mashkit.hookspecs import StageEvent
 from mashkit.interfaces import Analyzer, Executor, Separator
+from mashkit.paths import without_links
 from mashkit.recent import recent_audio
 from mashkit.types import Audio, Clip, Role
 
@@ -146,8 +147,8 @@ class Catalog:
             same_recording=same_recording,
             among_given=True,
         )
-        known = {song.path.resolve() for song in described}
-        files = [path for path in find_songs(require_paths("paths", paths)) if path.resolve() not in known]
+        known = {without_links(song.path) for song in described}
+        files = [path for path in find_songs(require_paths("paths", paths)) if without_links(path) not in known]
         added = {one.path: one for one in adder.add([*described, *usable(files, describe_song)])}
         in_order = [*(song.path for song in described), *files]
         records = [record for path in in_order if path in added for record in added[path].records]

@@ -30,6 +30,7 @@ import soundfile
 from mashkit.catalog.objects import arrays_in
 from mashkit.errors import AnalysisError, CatalogError, MashkitError, StemError
 from mashkit.models import sha256_of
+from mashkit.paths import without_links
 from mashkit.types import Audio, Clip, Role, as_tuple, frozen_mapping
 
 FORMAT = 1
@@ -272,7 +273,7 @@ def read_export(folder: Path | str) -> Iterator[ExportedClip]:
 def _checked(folder: Path, shard: Shard) -> Path:
     """Return where a shard lies, if it lies in the export and is what was written."""
     path = folder / shard.path
-    if not path.resolve().is_relative_to(folder.resolve()):
+    if not without_links(path).is_relative_to(without_links(folder)):
         raise CatalogError(f"{path} leads out of the export", "copy the shards themselves, not links to them")
     try:
         found = Shard.of(shard.path, path)

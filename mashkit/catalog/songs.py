@@ -15,7 +15,7 @@ from mashkit.catalog.excerpts import Excerpt
 from mashkit.catalog.scanning import Found, Scan, given_paths
 from mashkit.errors import AudioFileError
 from mashkit.models import sha256_of
-from mashkit.paths import path_text, printable
+from mashkit.paths import path_text, printable, without_links
 from mashkit.types import Analysis, Role, as_roles, frozen_mapping
 
 _GENERIC_NAMES = frozenset({"audio", "mix", "mixture", "song", "track"})
@@ -151,7 +151,7 @@ def stat_digest(song: Song) -> str:
     AudioFileError
         If one of them is missing or cannot be looked at.
     """
-    return _digest(song, lambda path: [str(path.resolve()), (state := path.stat()).st_size, state.st_mtime_ns])
+    return _digest(song, lambda path: [str(without_links(path)), (state := path.stat()).st_size, state.st_mtime_ns])
 
 
 def bytes_digest(song: Song) -> str:

@@ -53,7 +53,7 @@ from mashkit.interfaces.generator import PLAN_OPTIONS
 from mashkit.levels import complaints
 from mashkit.mixing import PEAK_CEILING_DB
 from mashkit.output import MASHUP_FILES, environment, write_mashup
-from mashkit.paths import path_text, printable
+from mashkit.paths import path_text, printable, without_links
 from mashkit.pipeline import Kit, Ranked
 from mashkit.products import MARK, OutputSet, folder_for, require_replaceable
 from mashkit.registry import Registered, Registry, how_to_install
@@ -507,7 +507,7 @@ def separate(arguments: argparse.Namespace) -> int:
 
     def work(file: Path) -> dict[str, Any]:
         mix = load(file, loader=kit.registry.plugins.hook.mashkit_load_audio)
-        song = path_text(file.resolve())
+        song = path_text(without_links(file))
         folder = folder_for(parent, file.stem, song)
         require_encodable(folder / STEM_FILE.format(name="stem"), mix.sample_rate)
         output = OutputSet(folder, made_of=song)

@@ -21,6 +21,7 @@ from mashkit.catalog.protocols.sections import section_excerpts
 from mashkit.catalog.scanning import Found
 from mashkit.catalog.songs import Song, find_songs, licence_beside
 from mashkit.errors import AudioFileError, LabelError, MashkitError, UsageError
+from mashkit.paths import without_links
 
 BEATS, SEGMENTS, METADATA = "beats_and_downbeats", "segments", "metadata.csv"
 INDEX_COLUMNS = ("File", "path")
@@ -71,10 +72,10 @@ class Harmonix(Protocol):
         entries = {row["File"]: row for _, row in read_table(labels / METADATA, ("File", "Title", "Artist"))}
         chosen: dict[str, Path] = {}
         indexed = [] if self.index is None else list(_read_index(Path(self.index)))
-        listed = {path.resolve() for _, path, _ in indexed}
+        listed = {without_links(path) for _, path, _ in indexed}
         files = Found() if indexed and not _sounds(paths) else find_songs(paths)
         found: Found[Song | Unusable] = Found(notes=files.notes)
-        named = [(path.stem, path, None) for path in files if path.resolve() not in listed]
+        named = [(path.stem, path, None) for path in files if without_links(path) not in listed]
         for entry, path, line in [*indexed, *named]:
             try:
                 if entry not in entries:
