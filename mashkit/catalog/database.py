@@ -133,6 +133,14 @@ class MashupDB:
                 f"cannot write to {self.root}: {error.strerror}", "name another folder with --db or --cache"
             ) from error
         database = _connect(path)
+        try:
+            self._configure(database)
+        except BaseException:
+            database.close()
+            raise
+        return database
+
+    def _configure(self, database: sqlite3.Connection) -> None:
         network = network_file_system(self.root)
         if network:
             # A write-ahead log shares memory between processes, which machines do not.
@@ -146,7 +154,6 @@ class MashupDB:
             database.execute("PRAGMA journal_mode = WAL")
             database.execute("PRAGMA synchronous = NORMAL")  # a commit survives a kill; in a power cut, the last may go
         database.execute("PRAGMA foreign_keys = ON")
-        return database
 
     def _open_to_read(self, path: Path) -> sqlite3.Connection:
         if not path.is_file():
