@@ -66,7 +66,7 @@ class Muting(Separator):
 def database(tmp_path_factory: pytest.TempPathFactory) -> MashupDB:
     folder = tmp_path_factory.mktemp("collection")
     songs = [
-        save(folder / f"{title}.flac", signals.tone(200.0 + index, 25.0 + index))
+        save(folder / f"{title}.flac", signals.tone(220.0 * 2 ** (index / 12), 25.0 + index))
         for index, title in enumerate(["a", "b", "c", "d", "<script>alert(1)", "f", "g"])
     ]
     (folder / "b.json").write_text('{"licence": "CC0-1.0"}')
