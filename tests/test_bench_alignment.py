@@ -16,6 +16,7 @@ from mashkit.bench.tasks import Input, NotProvided
 from mashkit.errors import AudioFileError, CatalogError
 from mashkit.interfaces import Stretcher
 from mashkit.pipeline import Kit
+from mashkit.registry import Registry
 from mashkit.testing import signals
 from mashkit.timemap import TimeMap
 from mashkit.types import Audio, Key, Role
@@ -26,6 +27,8 @@ LATE_S = 0.02
 @attrs.define(kw_only=True, eq=False)
 class Late(Stretcher):
     """Plays what another plays, a little later."""
+
+    info = Registry().find("stretcher", "signalsmith").info
 
     inner: Stretcher = attrs.field(factory=lambda: Kit().stretcher)
 

@@ -254,7 +254,7 @@ def test_a_store_of_a_database(database: Path, tmp_path: Path, capsys: pytest.Ca
     with MashupDB(database, write=False) as opened:
         catalog = Catalog(opened)
         (clip,) = catalog.clips
-        want = StemFeatures.of(catalog.stem(clip.id, Role.VOCAL))
+        want = StemFeatures.of(catalog.stem(clip.id, Role.VOCAL), tuning=clip.analysis.tuning or 0.0)
     (record,) = store.records
     assert (record.id, record.song, record.duration) == (clip.id, clip.song, clip.duration)
     np.testing.assert_array_equal(record.analysis.beats, clip.analysis.beats)
