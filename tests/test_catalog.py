@@ -349,7 +349,7 @@ def test_separation_on_a_gpu_and_analysis_beside_it_give_the_same(
         catalogs.append(kit.catalog(songs, cache=tmp_path / str(needs)))
         assert [failure.path.name for failure in catalogs[-1].failures] == ["bad.flac"]
     assert set(works) == {("listen", 0.0), ("analyze", 0.0), ("separate", 1.0)}
-    assert len([work for work in works if work[0] != "listen"]) == 6
+    assert len([work for work in works if work[0] != "listen"]) == 4  # the third song is damaged, as listening finds
     one, other = catalogs
     # An option is part of what made a clip, so its id tells it; everything else is alike.
     assert [attrs.evolve(clip, id="") for clip in one.clips] == [attrs.evolve(clip, id="") for clip in other.clips]
