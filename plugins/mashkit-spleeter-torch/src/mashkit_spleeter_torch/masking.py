@@ -61,7 +61,7 @@ def apply_mask(audio: Audio, mask: Mask, *, block: int, context: int = 0, device
         last = min(first + block, frames)
         begin, end = max(first - context, 0), min(last + context, frames)
         own = slice(first - begin, last - begin)
-        heard = _cut(audio.samples, (begin - OVERLAP) * HOP, (end - 1) * HOP).to(device)
+        heard = cut(audio.samples, (begin - OVERLAP) * HOP, (end - 1) * HOP).to(device)
         spectra = torch.fft.rfft(heard.unfold(1, WINDOW, HOP) * window)
         masked = mask(spectra).expand_as(spectra)[:, own] * spectra[:, own]
         pieces = (torch.fft.irfft(masked, WINDOW) * (window / _WINDOW_GAIN)).unflatten(2, (OVERLAP, HOP))
@@ -72,13 +72,13 @@ def apply_mask(audio: Audio, mask: Mask, *, block: int, context: int = 0, device
             hops[:, part : part + last - first] += pieces[:, :, part]
         unfinished = hops[:, last - first :]
         finished = hops[:, : last - first].flatten(1).cpu().numpy()
-        _paste(filtered.samples, finished, (first - OVERLAP) * HOP)
+        paste(filtered.samples, finished, (first - OVERLAP) * HOP)
         filtered.settle()
         settle(audio.samples)
     return filtered.audio(audio.sample_rate)
 
 
-def _cut(samples: Samples, begin: int, end: int) -> Tensor:
+def cut(samples: Samples, begin: int, end: int) -> Tensor:
     """Return samples ``begin`` to ``end``, zeros where there are none."""
     length = samples.shape[1]
     piece = np.zeros((samples.shape[0], end - begin), np.float32)
@@ -87,7 +87,7 @@ def _cut(samples: Samples, begin: int, end: int) -> Tensor:
     return torch.from_numpy(piece)
 
 
-def _paste(target: Samples, piece: Samples, begin: int) -> None:
+def paste(target: Samples, piece: Samples, begin: int) -> None:
     """Write ``piece`` at ``begin`` of ``target``, but for what lies outside."""
     end = min(begin + piece.shape[1], target.shape[1])
     start = max(begin, 0)

@@ -19,8 +19,8 @@ from mashkit.components import ComponentInfo, cost_only
 from mashkit.interfaces import Separator
 from mashkit.models import file_sha256
 from mashkit.torch_devices import DEVICE, gpus_used, inference, known_device
-from mashkit.types import Audio, Samples, StemSet
-from mashkit_spleeter_torch.masking import HOP, OVERLAP, WINDOW
+from mashkit.types import Audio, StemSet
+from mashkit_spleeter_torch.masking import HOP, OVERLAP, WINDOW, cut, paste
 from mashkit_spleeter_torch.separator import SAMPLE_RATE, VocalMask
 from mashkit_spleeter_torch.unet import FRAMES
 from mashkit_spleeter_torch.weights import SHA256, networks
@@ -144,7 +144,7 @@ def _walk(audio: Audio, vocal_mask: VocalMask, network: StemNet, device: torch.d
         unfinished = hops[:, :, frames:]
         finished = hops[:, :, :frames].flatten(2).cpu().numpy()
         for buffer, piece in zip(buffers, finished, strict=True):
-            _paste(buffer.samples, piece, (at - OVERLAP) * HOP)
+            paste(buffer.samples, piece, (at - OVERLAP) * HOP)
             buffer.settle()
         settle(audio.samples)
         at += frames
@@ -168,7 +168,7 @@ def _segments(
     frames = math.ceil(audio.frames / HOP) + OVERLAP
     for first in range(0, frames, FRAMES):
         last = min(first + FRAMES, frames)
-        heard = _cut(audio.samples, (first - OVERLAP) * HOP, (last - 1) * HOP).to(device)
+        heard = cut(audio.samples, (first - OVERLAP) * HOP, (last - 1) * HOP).to(device)
         spectra = torch.fft.rfft(heard.unfold(1, WINDOW, HOP) * window)
         yield spectra, vocal_mask(spectra) * spectra
 
@@ -228,20 +228,3 @@ def _masked(network: StemNet, spectra: Tensor, vocals: Tensor, level: float) -> 
     found[0] = vocals
     torch.mul(masks, spectra[None, :, :, :BINS], out=found[1:, :, :, :BINS])
     return found
-
-
-def _cut(samples: Samples, begin: int, end: int) -> Tensor:
-    """Return samples ``begin`` to ``end``, zeros where there are none."""
-    length = samples.shape[1]
-    piece = np.zeros((samples.shape[0], end - begin), np.float32)
-    inside = slice(min(max(begin, 0), length), min(max(end, 0), length))
-    piece[:, inside.start - begin : inside.stop - begin] = samples[:, inside]
-    return torch.from_numpy(piece)
-
-
-def _paste(target: Samples, piece: Samples, begin: int) -> None:
-    """Write ``piece`` at ``begin`` of ``target``, but for what lies outside."""
-    end = min(begin + piece.shape[1], target.shape[1])
-    start = max(begin, 0)
-    if start < end:
-        target[:, start:end] = piece[:, start - begin : end - begin]
