@@ -9,12 +9,19 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import settings
 
 from mashkit.audiofile import save
 from mashkit.testing import signals
 from mashkit.types import Audio, Key
 
 ROOT = Path(__file__).parents[1]
+
+# The same examples in every run, so that a change is judged by what it does and not by chance. Other examples every
+# time, to find new faults: HYPOTHESIS_PROFILE=chance.
+settings.register_profile("same", derandomize=True, database=None)
+settings.register_profile("chance", derandomize=False)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "same"))
 
 
 @pytest.fixture(scope="session", autouse=True)
