@@ -92,8 +92,10 @@ def _by_user(error: BaseException) -> bool:
     if not isinstance(error, KeyboardInterrupt):
         return False
     if not _here.watching:
-        # Signals are handled in the main thread; with a handler of somebody else's there, nobody can tell.
-        return threading.current_thread() is threading.main_thread()
+        # Signals are handled in the main thread, and not at all where they are ignored, as in a job in the background
+        # of a script. With a handler of somebody else's there, nobody can tell.
+        handled = signal.getsignal(signal.SIGINT) not in (signal.SIG_IGN, signal.SIG_DFL)
+        return handled and threading.current_thread() is threading.main_thread()
     found: BaseException | None = error
     while found is not None and not isinstance(found, Interrupted):
         found = found.__cause__ or found.__context__

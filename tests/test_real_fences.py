@@ -137,6 +137,15 @@ def test_the_users_interrupt_stays_one(tmp_path: Path) -> None:
         raise KeyboardInterrupt
 
 
+def test_where_ctrl_c_is_ignored_an_interrupt_is_the_plugins() -> None:
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        with pytest.raises(ComponentFailed, match="waiting: KeyboardInterrupt"), plugin_code("waiting"):
+            raise KeyboardInterrupt
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
 def test_commands_of_plugins_spoil_no_help(plugin: Callable[[str], Path], capsys: pytest.CaptureFixture[str]) -> None:
     plugin("command_is_odd")
     assert run("--help") == 0
