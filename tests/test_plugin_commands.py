@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from mashkit.cli import main
-from mashkit.cli.main import own_commands
+from mashkit.cli.parser import own_commands
 
 PLUGIN = """
 from mashkit import Command, hookimpl

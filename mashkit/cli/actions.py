@@ -7,6 +7,17 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
+KINDS = ("separator", "analyzer", "stretcher", "scorer", "generator")
+"""Kinds of components that a mashup's sound and score come from."""
+COMPONENT_KINDS = (*KINDS, "executor")
+
+EPILOG = """\
+exit status: 0 done, 1 failed, 2 wrong usage, 3 part of the work failed (the rest was done)
+"""
+
+Run = Callable[[argparse.Namespace], int]
+"""What a command does, given its arguments; it returns the exit status."""
+
 
 class Commands(Protocol):
     """What argparse's add_subparsers returns, as far as it is used."""
@@ -19,10 +30,12 @@ class Commands(Protocol):
         """Add a command and return its parser."""
 
 
-def add_command(commands: Commands, name: str, summary: str, epilog: str) -> argparse.ArgumentParser:
-    """Add the command ``name``, which has --json and --quiet."""
-    made = commands.add_parser(name, help=summary, description=summary, epilog=epilog)
+def add_command(commands: Commands, name: str, summary: str, run: Run | None = None) -> argparse.ArgumentParser:
+    """Add the command ``name``, which has --json and --quiet; ``arguments.run`` is what it does."""
+    made = commands.add_parser(name, help=summary, description=summary, epilog=EPILOG)
     add_telling(made)
+    if run is not None:
+        made.set_defaults(run=run)
     return made
 
 
@@ -36,19 +49,17 @@ def add_telling(made: argparse.ArgumentParser, default: bool | str = False) -> N
     made.add_argument("--quiet", action="store_true", default=default, help="no progress")
 
 
-def add_actions(
-    commands: Commands, name: str, summary: str, epilog: str
-) -> Callable[[str, str], argparse.ArgumentParser]:
-    """Add the command ``name``; return what adds an action to it, given its name and help.
+def add_actions(commands: Commands, name: str, summary: str) -> Callable[[str, str, Run], argparse.ArgumentParser]:
+    """Add the command ``name``; return what adds an action to it, given its name, its help and what it does.
 
-    The action chosen is ``arguments.action``; each has --json and --quiet.
+    Each action has --json and --quiet.
     """
-    actions = commands.add_parser(name, help=summary, description=summary, epilog=epilog).add_subparsers(
+    actions = commands.add_parser(name, help=summary, description=summary, epilog=EPILOG).add_subparsers(
         dest="action", metavar="ACTION", required=True
     )
 
-    def action(name: str, help_: str) -> argparse.ArgumentParser:
-        return add_command(actions, name, help_, epilog)
+    def action(name: str, help_: str, run: Run) -> argparse.ArgumentParser:
+        return add_command(actions, name, help_, run)
 
     return action
 
@@ -108,3 +119,29 @@ def add_database(made: argparse.ArgumentParser) -> None:
     made.add_argument(
         "--db", type=Path, metavar="FOLDER", help=f"a database of clips; default: environment {DB_VARIABLE}"
     )
+
+
+def add_collection(made: argparse.ArgumentParser) -> None:
+    """Let a command have its clips from songs or from a database."""
+    add_database(made)
+    add_excerpts(made)
+    add_cache(made)
+
+
+def add_drawing(made: argparse.ArgumentParser, count: int) -> None:
+    """Let a command say how plans are drawn; ``count`` of them by default."""
+    made.add_argument(
+        "--condition", metavar="NAME",
+        help="how stems are chosen; default: matched; see generate --list-conditions",
+    )  # fmt: skip
+    made.add_argument("--count", type=positive, default=count, metavar="N", help=f"plans to draw; default: {count}")
+    made.add_argument("--seed", type=whole, default=0, help="seed of the draw; default: %(default)s")
+    made.add_argument(
+        "--vocal",
+        metavar="CLIP|FILE",
+        help="draw for this vocal only: a clip's (ids: generate --list-clips), or a sound file of a voice alone",
+    )
+    told = made.add_argument_group("what is known of the voice in --vocal FILE; nothing guesses it")
+    told.add_argument("--vocal-key", metavar="KEY", help='"A minor"')
+    told.add_argument("--vocal-bpm", metavar="BPM", help="its tempo, the same from beginning to end")
+    told.add_argument("--vocal-downbeat", metavar="SECONDS", help="where a bar begins, from its start")

@@ -22,10 +22,10 @@ LOST = ("failed", "timeout")
 """Statuses of rows in which a competitor could not do what it is there for."""
 
 
-def add_parser(commands: Commands, epilog: str) -> None:
+def add_parser(commands: Commands) -> None:
     """Add `bench` and its subcommands to the command line."""
-    action = add_actions(commands, "bench", SUMMARY, epilog)
-    running = action("run", "Run a suite; what an interrupted run has measured is not measured again.")
+    action = add_actions(commands, "bench", SUMMARY)
+    running = action("run", "Run a suite; what an interrupted run has measured is not measured again.", _run)
     running.add_argument("suite", metavar="SUITE", help="name of a built-in suite, or a .toml file")
     running.add_argument("-o", "--output", type=Path, default=Path("bench"), metavar="FOLDER",
                          help="where the results go; default: %(default)s")  # fmt: skip
@@ -43,20 +43,26 @@ def add_parser(commands: Commands, epilog: str) -> None:
     running.add_argument("--set", action="append", default=[], metavar="SETTING=VALUE", dest="settings",
                          help="change a setting, to try a suite in little: vocals=2; repeatable")  # fmt: skip
     _add_audio(running)
-    action("list", "List suites and tasks.")
-    music = action("data", "List the music suites run on: what is here, what is made here, and where the rest is.")
+    action("list", "List suites and tasks.", _list)
+    music = action(
+        "data", "List the music suites run on: what is here, what is made here, and where the rest is.", _data
+    )
     music.add_argument("--data", type=Path, metavar="FOLDER", help="where to look for recordings")
-    report = action("report", "Make the page of a result again.")
+    report = action("report", "Make the page of a result again.", _report)
     report.add_argument("result", type=Path, metavar="RESULT.json", help="what `mashkit bench run` wrote")
     report.add_argument("-o", "--output", type=Path, required=True, metavar="FILE.html", help="the page to write")
     report.add_argument("--data", type=Path, metavar="FOLDER", help="the recordings it was made from, for --audio")
     _add_audio(report)
-    comparing = action("compare", "Compare two results of one suite; fail if something got worse.")
+    comparing = action("compare", "Compare two results of one suite; fail if something got worse.", _compare)
     comparing.add_argument("old", type=Path, metavar="A.json", help="the result to compare with")
     comparing.add_argument("new", type=Path, metavar="B.json", help="the new one")
     comparing.add_argument("--fail-on", action="append", default=[], metavar="METRIC:CHANGE",
                            help="exit with 1 if it changes by more: accuracy:-0.5%%; repeatable")  # fmt: skip
-    board = action("leaderboard", "Make one page of all results in a folder, competitors of comparable ones together.")
+    board = action(
+        "leaderboard",
+        "Make one page of all results in a folder, competitors of comparable ones together.",
+        _leaderboard,
+    )
     board.add_argument("folder", type=Path, metavar="FOLDER", help="holds .json results")
     board.add_argument("-o", "--output", type=Path, required=True, metavar="FILE.html", help="the page to write")
 
@@ -66,20 +72,12 @@ def _add_audio(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--audio", action="store_true", help=said)
 
 
-def bench(arguments: argparse.Namespace) -> int:
-    """Run, list, report or compare benchmarks."""
-    actions = {
-        "run": _run, "list": _list, "report": _report, "compare": _compare, "leaderboard": _leaderboard, "data": _data,
-    }  # fmt: skip
-    return actions[arguments.action](arguments)
-
-
 def _run(arguments: argparse.Namespace) -> int:
     from mashkit.bench.charts import require_matplotlib
     from mashkit.bench.compare import with_earlier
     from mashkit.bench.page import publish
     from mashkit.bench.runner import run
-    from mashkit.cli.commands import _print_json, _say
+    from mashkit.cli.console import print_json, say
     from mashkit.cli.progress import ProgressListener
     from mashkit.errors import UsageError
     from mashkit.hookspecs import StageEvent
@@ -121,14 +119,14 @@ def _run(arguments: argparse.Namespace) -> int:
     result, notes = with_earlier(measured, arguments.output)
     paths = publish(result, arguments.output, _sounds(arguments, result))
     if arguments.json:
-        _print_json(result | {"notes": notes})
+        print_json(result | {"notes": notes})
     else:
         _print_result(result)
     for label, reason in _unavailable(measured).items():
-        _say(f"unavailable: {label}: {reason}")
+        say(f"unavailable: {label}: {reason}")
     for note in notes:
-        _say(note)
-    _say(f"page: {paths[1]}")
+        say(note)
+    say(f"page: {paths[1]}")
     return _status(measured, _named(arguments, suite))
 
 
@@ -189,12 +187,12 @@ def _suite(arguments: argparse.Namespace) -> Suite:
 def _print_result(result: Mapping[str, Any]) -> None:
     from mashkit.bench.page import measured_metrics, shown_value
     from mashkit.bench.tasks import Metric
-    from mashkit.cli.commands import _print_table
+    from mashkit.cli.console import print_table
 
     # What it is ranked by and somebody has: a terminal is narrow, the page has everything.
     measured = measured_metrics([Metric(**metric) for metric in result["metrics"]], result["competitors"])
     metrics = [metric for metric in measured if metric.weight] or measured
-    _print_table(
+    print_table(
         ("rank", "competitor", "score", *(metric.name for metric in metrics)),
         [
             (one["rank"], one["label"], f"{one['score']:.0f}",
@@ -206,7 +204,7 @@ def _print_result(result: Mapping[str, Any]) -> None:
     # The reasons would push the numbers apart: they have a table of their own.
     without = [(one["label"], one["reason"]) for one in result["competitors"] if one["metrics"] is None]
     if without:
-        _print_table(("not measured", "why"), without)
+        print_table(("not measured", "why"), without)
     failed = [
         (one["label"], f"{len(rows)} of its inputs: {rows[0]['reason']}")
         for one in result["competitors"]
@@ -214,7 +212,7 @@ def _print_result(result: Mapping[str, Any]) -> None:
         and (rows := [row for row in result["rows"] if row["label"] == one["label"] and row["status"] in LOST])
     ]
     if failed:
-        _print_table(("failed in part", "why"), failed)
+        print_table(("failed in part", "why"), failed)
 
 
 def _unavailable(result: Mapping[str, Any]) -> dict[str, str]:
@@ -228,7 +226,7 @@ def _unavailable(result: Mapping[str, Any]) -> dict[str, str]:
 
 def _status(result: Mapping[str, Any], named: frozenset[str]) -> int:
     """Return the exit status of a run: 3 if something failed, or somebody asked for by name was not there."""
-    from mashkit.cli.commands import DONE, FAILED, PARTLY
+    from mashkit.cli.console import DONE, FAILED, PARTLY
 
     statuses = [row["status"] for row in result["rows"]]
     if "ok" not in statuses:
@@ -240,7 +238,7 @@ def _status(result: Mapping[str, Any], named: frozenset[str]) -> int:
 def _list(arguments: argparse.Namespace) -> int:
     from mashkit.bench.suite import builtin_suites
     from mashkit.bench.tasks import TASKS, load_task
-    from mashkit.cli.commands import DONE, _print_json, _print_table
+    from mashkit.cli.console import DONE, print_json, print_table
 
     suites = [
         {"name": suite.name, "task": suite.task, "competitors": len(suite.competitors), "summary": suite.summary}
@@ -248,11 +246,11 @@ def _list(arguments: argparse.Namespace) -> int:
     ]
     tasks = [{"name": name, "kind": (task := load_task(name)).kind, "summary": task.summary} for name in TASKS]
     if arguments.json:
-        _print_json({"suites": suites, "tasks": tasks})
+        print_json({"suites": suites, "tasks": tasks})
         return DONE
     lines = [("suite", one["name"], f"{one['competitors']} competitors", one["summary"]) for one in suites]
     lines += [("task", one["name"], f"for {one['kind']}s", one["summary"]) for one in tasks]
-    _print_table(("", "name", "", "what"), lines)
+    print_table(("", "name", "", "what"), lines)
     return DONE
 
 
@@ -260,7 +258,7 @@ def _report(arguments: argparse.Namespace) -> int:
     from mashkit.atomicfile import write_text
     from mashkit.bench.charts import require_matplotlib
     from mashkit.bench.page import page, read_result
-    from mashkit.cli.commands import DONE
+    from mashkit.cli.console import DONE
 
     require_matplotlib()
     _require_data(arguments)
@@ -278,13 +276,13 @@ def _compare(arguments: argparse.Namespace) -> int:
 
     from mashkit.bench.compare import compare
     from mashkit.bench.page import read_result, shown_value
-    from mashkit.cli.commands import DONE, FAILED, _print_json, _print_table, _say
+    from mashkit.cli.console import DONE, FAILED, print_json, print_table, say
 
     compared = compare(read_result(arguments.old), read_result(arguments.new), arguments.fail_on)
     if arguments.json:
-        _print_json(attrs.asdict(compared) | {"failures": [attrs.asdict(one) for one in compared.failures]})
+        print_json(attrs.asdict(compared) | {"failures": [attrs.asdict(one) for one in compared.failures]})
     else:
-        _print_table(
+        print_table(
             ("competitor", "metric", "A", "B", "change", "95 % interval", ""),
             [
                 (
@@ -298,9 +296,9 @@ def _compare(arguments: argparse.Namespace) -> int:
         )  # fmt: skip
     for labels, where in ((compared.only_old, arguments.old), (compared.only_new, arguments.new)):
         if labels:
-            _say(f"only in {where}: {', '.join(labels)}")
+            say(f"only in {where}: {', '.join(labels)}")
     for one in compared.failures:
-        _say(f"failed: {one.label}: {one.metric} from {shown_value(one.old, 3)} to {shown_value(one.new, 3)}")
+        say(f"failed: {one.label}: {one.metric} from {shown_value(one.old, 3)} to {shown_value(one.new, 3)}")
     return FAILED if compared.failures else DONE
 
 
@@ -308,7 +306,7 @@ def _leaderboard(arguments: argparse.Namespace) -> int:
     from mashkit.atomicfile import write_text
     from mashkit.bench.compare import boards
     from mashkit.bench.page import leaderboard
-    from mashkit.cli.commands import DONE, _say
+    from mashkit.cli.console import DONE, say
     from mashkit.errors import UsageError
 
     if not arguments.folder.is_dir():
@@ -316,19 +314,19 @@ def _leaderboard(arguments: argparse.Namespace) -> int:
     found, refused = boards(arguments.folder)
     write_text(arguments.output, leaderboard([(one.result, one.files) for one in found], refused))
     for path, reason in refused.items():
-        _say(f"not shown: {path}: {reason}")
+        say(f"not shown: {path}: {reason}")
     print(json.dumps({"page": str(arguments.output)}) if arguments.json else arguments.output)
     return DONE
 
 
 def _data(arguments: argparse.Namespace) -> int:
     from mashkit.bench.collections import look_for
-    from mashkit.cli.commands import DONE, _print_json, _print_table
+    from mashkit.cli.console import DONE, print_json, print_table
 
     _require_data(arguments)
     found = look_for(arguments.data)
     if arguments.json:
-        _print_json(
+        print_json(
             [
                 {"name": one.listed.name, "here": one.here, "folder": None if one.folder is None else str(one.folder),
                  "songs": one.songs, "title": one.listed.title, "licence": one.listed.licence,
@@ -337,7 +335,7 @@ def _data(arguments: argparse.Namespace) -> int:
             ]
         )  # fmt: skip
         return DONE
-    _print_table(
+    print_table(
         ("collection", "songs", "what", "licence", "where"),
         [
             (one.listed.name, one.songs or "–", one.listed.title, one.listed.licence,

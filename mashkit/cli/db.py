@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mashkit.arguments import named_path
-from mashkit.cli.actions import DB_VARIABLE, Commands, add_actions, add_components, add_database, add_excerpts, positive
+from mashkit.cli.actions import Commands, Run, add_actions, add_components, add_database, add_excerpts, positive
 from mashkit.paths import path_text, printable
 
 if TYPE_CHECKING:
@@ -22,16 +20,18 @@ if TYPE_CHECKING:
 SUMMARY = "Make and look after a database of clips: add songs, list, correct, check, prune and export them."
 
 
-def add_parser(commands: Commands, epilog: str) -> None:
+def add_parser(commands: Commands) -> None:
     """Add `db` and its subcommands to the command line."""
-    made = add_actions(commands, "db", SUMMARY, epilog)
+    made = add_actions(commands, "db", SUMMARY)
 
-    def action(name: str, help_: str) -> argparse.ArgumentParser:
-        parser = made(name, help_)
+    def action(name: str, help_: str, run: Run) -> argparse.ArgumentParser:
+        parser = made(name, help_, run)
         add_database(parser)
         return parser
 
-    add = action("add", "Add songs: what is there already is not computed again; interrupted, it goes on where it was.")
+    add = action(
+        "add", "Add songs: what is there already is not computed again; interrupted, it goes on where it was.", _add
+    )
     add.add_argument("songs", nargs="+", type=Path, metavar="FOLDER", help="sound files and folders of them")
     add.add_argument(
         "--protocol", default="songs", metavar="NAME",
@@ -45,7 +45,7 @@ def add_parser(commands: Commands, epilog: str) -> None:
     )  # fmt: skip
     add.add_argument("--no-features", action="store_true", help="keep stems and analyses only")
 
-    listing = action("list", "List clips.")
+    listing = action("list", "List clips.", _list)
     listing.add_argument("words", nargs="*", metavar="WORD", help="clips whose id, title or path hold all of these")
     listing.add_argument("--key", metavar="KEY", help='with the notes of this key: "A minor" finds C major too')
     listing.add_argument("--tempo", metavar="LOW-HIGH", help="with a tempo from LOW to HIGH BPM")
@@ -56,10 +56,10 @@ def add_parser(commands: Commands, epilog: str) -> None:
     )
     listing.add_argument("--limit", type=int, metavar="N", help="at most N; default: all")
 
-    show = action("show", "Show all that is known of clips.")
+    show = action("show", "Show all that is known of clips.", _show)
     show.add_argument("clips", nargs="+", metavar="CLIP")
 
-    edit = action("edit", "Correct what the analyzer found of a clip; nothing is separated or analysed again.")
+    edit = action("edit", "Correct what the analyzer found of a clip; nothing is separated or analysed again.", _edit)
     edit.add_argument("clip", metavar="CLIP")
     edit.add_argument("--key", metavar="KEY", help='"A minor"')
     edit.add_argument("--tempo", metavar="BPM", help="at twice or half the tempo beats are added or left out")
@@ -74,16 +74,18 @@ def add_parser(commands: Commands, epilog: str) -> None:
     )  # fmt: skip
     edit.add_argument("--undo", action="store_true", help="forget all edits of the clip first")
 
-    verify = action("verify", "Look for damage: the index, every file, every clip.")
+    verify = action("verify", "Look for damage: the index, every file, every clip.", _verify)
     verify.add_argument("--quick", action="store_true", help="compare the sizes of files, not their bytes")
     verify.add_argument(
         "--repair", action="store_true", help="forget the clips that are damaged, so that `db add` makes them anew"
     )
 
-    prune = action("prune", "Throw away what no clip needs: results of other components, files nothing refers to.")
+    prune = action(
+        "prune", "Throw away what no clip needs: results of other components, files nothing refers to.", _prune
+    )
     prune.add_argument("--dry-run", action="store_true", help="only say what would go")
 
-    export = action("export", "Write all clips for training elsewhere; interrupted, it goes on where it was.")
+    export = action("export", "Write all clips for training elsewhere; interrupted, it goes on where it was.", _export)
     export.add_argument("-o", "--output", type=Path, required=True, metavar="FOLDER")
     export.add_argument(
         "--format", dest="layout", default="parquet", choices=("parquet", "webdataset"),
@@ -97,35 +99,10 @@ def add_parser(commands: Commands, epilog: str) -> None:
         "--shard-clips", type=positive, default=64, metavar="N", help="clips a file; default: %(default)s"
     )
 
-    stats = action("stats", "Count what there is and what fits what, and write a page that shows it.")
+    stats = action("stats", "Count what there is and what fits what, and write a page that shows it.", _stats)
     stats.add_argument("-o", "--output", type=Path, metavar="PAGE", help="file to write the page to")
     stats.add_argument("--title", help="its heading; default: the database's name")
     add_components(stats, "generator")
-
-
-def db(arguments: argparse.Namespace) -> int:
-    """Make and look after a database of clips."""
-    actions = {
-        "add": _add, "list": _list, "show": _show, "edit": _edit, "verify": _verify, "prune": _prune, "export": _export,
-        "stats": _stats,
-    }  # fmt: skip
-    return actions[arguments.action](arguments)
-
-
-def named(path: Path | None) -> Path:
-    """Return the database's folder: what --db says, or the environment; raises UsageError if neither does."""
-    from mashkit.errors import UsageError
-
-    if path is None and not os.environ.get(DB_VARIABLE):
-        raise UsageError("which songs?", f"name sound files or folders, give --db FOLDER, or set {DB_VARIABLE}")
-    return path or named_path(os.environ[DB_VARIABLE])
-
-
-def opened(path: Path | None, *, write: bool) -> MashupDB:
-    """Return the database that --db or the environment names; raises UsageError if neither does."""
-    from mashkit.catalog import MashupDB
-
-    return MashupDB(named(path), write=write)
 
 
 # ------------------------------------------------------------------------------------------------------------ add
@@ -133,19 +110,21 @@ def _add(arguments: argparse.Namespace) -> int:
     from mashkit.catalog.protocols import create_protocol
     from mashkit.catalog.songs import Song, trusting
     from mashkit.catalog.upkeep import content_digest
-    from mashkit.cli.commands import _kit, _options, _policy, _print_json, _require, _say, _status
+    from mashkit.cli.collection import opened
+    from mashkit.cli.console import print_json, say, status
+    from mashkit.cli.kits import kit_of, options_of, policy_of, require
     from mashkit.cli.progress import ProgressListener
     from mashkit.output import environment
 
-    kit = _require(_kit(arguments), arguments, "separator", "analyzer", "executor")
-    protocol = create_protocol(arguments.protocol, **_options(arguments).get("protocol", {}))
+    kit = require(kit_of(arguments), arguments, "separator", "analyzer", "executor")
+    protocol = create_protocol(arguments.protocol, **options_of(arguments).get("protocol", {}))
     songs = protocol.songs(arguments.songs)  # first: where there is nothing to add, no database is made
     if arguments.trust_labels:
         songs = [trusting(song) if isinstance(song, Song) else song for song in songs]
     with opened(arguments.db, write=True) as database, ProgressListener(kit.registry, quiet=arguments.quiet):
         adder = kit.adder(
             database,
-            policy=protocol.policy(_policy(arguments)),
+            policy=protocol.policy(policy_of(arguments)),
             with_features=not arguments.no_features,
             same_recording=arguments.same_recording,
         )
@@ -153,7 +132,7 @@ def _add(arguments: argparse.Namespace) -> int:
             pass
         report = adder.report
         for note in (*database.notes, *report.notes):
-            _say(note)
+            say(note)
         failures = [{"path": path_text(path), "error": str(error)} for path, error in report.failures]
         data = {
             "db": str(database.root),
@@ -170,13 +149,13 @@ def _add(arguments: argparse.Namespace) -> int:
             "environment": environment(),
         }
     if arguments.json:
-        _print_json(data)
+        print_json(data)
     else:
         print(
             f"{report.songs} songs, {report.clips} clips ({report.cached} songs were there already), "
             f"{_passed_over(report.passed_over)}{len(failures)} failed; {data['total_clips']} clips in {data['db']}"
         )
-    return _status(range(report.songs), failures)
+    return status(range(report.songs), failures)
 
 
 def _passed_over(songs: Sequence[object]) -> str:
@@ -185,53 +164,34 @@ def _passed_over(songs: Sequence[object]) -> str:
 
 # ------------------------------------------------------------------------------------------------------- list, show
 def _list(arguments: argparse.Namespace) -> int:
-    from mashkit.cli.commands import DONE, _print_json, _print_table
+    from mashkit.cli.collection import opened, print_clips
+    from mashkit.cli.console import DONE, print_json, print_table
 
     with opened(arguments.db, write=False) as database:
         if arguments.failures:
             failures = [{"path": path_text(path), "error": str(error)} for path, error in database.failures()]
             if arguments.json:
-                _print_json({"failures": failures})
+                print_json({"failures": failures})
             else:
-                _print_table(("song", "why"), [(one["path"], one["error"]) for one in failures])
+                print_table(("song", "why"), [(one["path"], one["error"]) for one in failures])
             return DONE
         if arguments.same_recordings:
             alike = database.same_recordings()
             if arguments.json:
                 rows = [{"path": str(path), "as": str(other), "clips": clips} for path, other, clips in alike]
-                _print_json({"same_recordings": rows})
+                print_json({"same_recordings": rows})
             else:
-                _print_table(
+                print_table(
                     ("song", "the same recording as", "clips of its own"),
                     [(path, other, "yes" if clips else "–") for path, other, clips in alike],
                 )
             return DONE
         clips = [database.record(clip_id).clip for clip_id in _chosen(database, arguments)]
     if arguments.json:
-        _print_json({"clips": [_row(clip) for clip in clips]})
+        print_json({"clips": [_row(clip) for clip in clips]})
     else:
         print_clips(clips)
     return DONE
-
-
-def print_clips(clips: Sequence[Clip]) -> None:
-    """Print clips as a table."""
-    from mashkit import metre
-    from mashkit.cli.commands import _print_table
-    from mashkit.tuning import describe
-    from mashkit.types import Role
-
-    _print_table(
-        ("clip", "title", "label", "start", "seconds", "key", "tuning", "BPM", "bar", *(f"{role}" for role in Role),
-         "edited"),
-        [
-            (clip.id, clip.title, clip.label, f"{clip.start:.1f}", f"{clip.duration:.1f}", clip.analysis.key or "–",
-             describe(clip.analysis.tuning), f"{clip.analysis.tempo:.2f}" if clip.analysis.tempo else "–",
-             metre.described(clip.analysis),
-             *("–" if role in clip.lacks else f"{clip.activity[role]:.2f}" for role in Role), ", ".join(clip.edited))
-            for clip in clips
-        ],
-    )  # fmt: skip
 
 
 _CLIPS = "FROM clips c JOIN songs s ON s.number = c.song JOIN details d USING (number)"
@@ -276,7 +236,8 @@ def _row(clip: Clip) -> dict[str, Any]:
 
 def _show(arguments: argparse.Namespace) -> int:
     from mashkit import metre
-    from mashkit.cli.commands import DONE, _print_json
+    from mashkit.cli.collection import opened
+    from mashkit.cli.console import DONE, print_json
 
     shown = []
     with opened(arguments.db, write=False) as database:
@@ -309,7 +270,7 @@ def _show(arguments: argparse.Namespace) -> int:
                 }
             )
     if arguments.json:
-        _print_json({"clips": shown})
+        print_json({"clips": shown})
     else:
         for one in shown:
             _print_fields(one)
@@ -324,7 +285,7 @@ def _json(text: str) -> Any:
 
 def _print_fields(shown: dict[str, Any]) -> None:
     """Print a clip for people: beats as a count, components by name."""
-    from mashkit.cli.commands import _print_table
+    from mashkit.cli.console import print_table
 
     analysis = shown["analysis"]
     counted = {name: len(analysis[name] or ()) for name in ("beats", "downbeats")}
@@ -333,14 +294,15 @@ def _print_fields(shown: dict[str, Any]) -> None:
         for name in ("separator", "analyzer")
     }
     del rows["analysis"]
-    _print_table(("field", "value"), [(name, value) for name, value in rows.items() if value not in (None, "", [], {})])
+    print_table(("field", "value"), [(name, value) for name, value in rows.items() if value not in (None, "", [], {})])
 
 
 # ----------------------------------------------------------------------------------------------------------- edit
 def _edit(arguments: argparse.Namespace) -> int:
     from mashkit.catalog.edits import FIELDS
     from mashkit.catalog.upkeep import edit
-    from mashkit.cli.commands import DONE, _print_json, _say
+    from mashkit.cli.collection import opened, print_clips
+    from mashkit.cli.console import DONE, print_json, say
     from mashkit.errors import UsageError
 
     given = {name: getattr(arguments, name) for name in FIELDS}
@@ -351,18 +313,19 @@ def _edit(arguments: argparse.Namespace) -> int:
     with opened(arguments.db, write=True) as database:
         record = edit(database, arguments.clip, values, lock=arguments.lock, undo=arguments.undo)
     if arguments.json:
-        _print_json({"clip": record.clip.to_dict(), "was": arguments.clip})
+        print_json({"clip": record.clip.to_dict(), "was": arguments.clip})
     else:
         print_clips([record.clip])
     if record.clip.id != arguments.clip:
-        _say(f"{arguments.clip} was cut anew: it is {record.clip.id} now; plans that name it have to be drawn again")
+        say(f"{arguments.clip} was cut anew: it is {record.clip.id} now; plans that name it have to be drawn again")
     return DONE
 
 
 # -------------------------------------------------------------------------------------------------- verify, prune
 def _verify(arguments: argparse.Namespace) -> int:
     from mashkit.catalog.upkeep import content_digest, repair, verify
-    from mashkit.cli.commands import DONE, FAILED, _print_json, _print_table, _say
+    from mashkit.cli.collection import opened
+    from mashkit.cli.console import DONE, FAILED, print_json, print_table, say
     from mashkit.cli.progress import ProgressListener
     from mashkit.registry import Registry
 
@@ -379,17 +342,17 @@ def _verify(arguments: argparse.Namespace) -> int:
         "content_sha256": digest,
     }
     if arguments.json:
-        _print_json(data)
+        print_json(data)
     else:
-        _print_table(
+        print_table(
             ("fault", "what", "", "clips it costs"),
             [(one.fault, one.what, one.message, len(one.clips) or "") for one in findings],
         )
         print(f"{len(findings)} findings, {len(harm)} of which do harm; content {digest}")
     if forgotten:
-        _say(f"forgot {len(forgotten)} clips: add their songs again")
+        say(f"forgot {len(forgotten)} clips: add their songs again")
     elif harm:
-        _say("`mashkit db verify --repair` forgets damaged clips, so that `mashkit db add` makes them anew")
+        say("`mashkit db verify --repair` forgets damaged clips, so that `mashkit db add` makes them anew")
     return FAILED if harm and not forgotten else DONE
 
 
@@ -415,14 +378,13 @@ def _telling(registry: Registry) -> Any:
 
 def _prune(arguments: argparse.Namespace) -> int:
     from mashkit.catalog.upkeep import prune
-    from mashkit.cli.commands import DONE, _print_json
+    from mashkit.cli.collection import opened
+    from mashkit.cli.console import DONE, print_json
 
     with opened(arguments.db, write=True) as database:
         pruned = prune(database, dry_run=arguments.dry_run)
     if arguments.json:
-        _print_json(
-            {"results": pruned.results, "objects": pruned.objects, "files": pruned.files, "bytes": pruned.bytes}
-        )
+        print_json({"results": pruned.results, "objects": pruned.objects, "files": pruned.files, "bytes": pruned.bytes})
     else:
         verb = "would go" if arguments.dry_run else "gone"
         print(f"{pruned.results} results, {pruned.files} files, {pruned.bytes / 1e6:.1f} MB {verb}")
@@ -432,7 +394,8 @@ def _prune(arguments: argparse.Namespace) -> int:
 # --------------------------------------------------------------------------------------------------- export, stats
 def _export(arguments: argparse.Namespace) -> int:
     from mashkit.catalog.export import export
-    from mashkit.cli.commands import DONE, _print_json
+    from mashkit.cli.collection import opened
+    from mashkit.cli.console import DONE, print_json
     from mashkit.cli.progress import ProgressListener
     from mashkit.registry import Registry
 
@@ -447,7 +410,7 @@ def _export(arguments: argparse.Namespace) -> int:
             notify=lambda event: registry.plugins.hook.mashkit_stage(event=event),
         )
     if arguments.json:
-        _print_json({"output": str(arguments.output), **manifest.to_dict()})
+        print_json({"output": str(arguments.output), **manifest.to_dict()})
     else:
         size = sum(shard.bytes for shard in manifest.shards)
         licences = ", ".join(f"{count} {licence}" for licence, count in manifest.licences.items())
@@ -460,10 +423,12 @@ def _stats(arguments: argparse.Namespace) -> int:
     from mashkit.atomicfile import write_text
     from mashkit.builtin.paper import PaperGenerator
     from mashkit.catalog.statistics import statistics
-    from mashkit.cli.commands import DONE, _kit, _print_json, _print_table
+    from mashkit.cli.collection import opened
+    from mashkit.cli.console import DONE, print_json, print_table
+    from mashkit.cli.kits import kit_of
     from mashkit.errors import UsageError
 
-    generator = _kit(arguments).generator
+    generator = kit_of(arguments).generator
     if not isinstance(generator, PaperGenerator):
         raise UsageError(f"generator {generator.info.name!r} does not say how many candidates there are", "use `paper`")
     with opened(arguments.db, write=False) as database:
@@ -474,12 +439,12 @@ def _stats(arguments: argparse.Namespace) -> int:
 
         write_text(arguments.output, page(found, title=title))
     if arguments.json:
-        _print_json(found)
+        print_json(found)
         return DONE
     totals, candidates = found["totals"], found["candidates"]
     alike = f" ({totals['same_recordings']} more are the same recordings)" if totals["same_recordings"] else ""
     print(f"{totals['songs']} songs{alike}, {totals['clips']} clips, {totals['clips_s'] / 3600:.2f} h")
-    _print_table(
+    print_table(
         ("condition", "role", "candidates: least", "median", "most", "vocals without"),
         [
             (row["condition"], row["role"], *(_count(row[name]) for name in ("least", "median", "most")),

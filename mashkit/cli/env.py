@@ -14,26 +14,21 @@ if TYPE_CHECKING:
 SUMMARY = "Make, list and remove environments for components that cannot live beside the others."
 
 
-def add_parser(commands: Commands, epilog: str) -> None:
+def add_parser(commands: Commands) -> None:
     """Add `env` and its three subcommands to the command line."""
-    action = add_actions(commands, "env", SUMMARY, epilog)
-    create = action("create", "Make an environment with mashkit, a plugin and what it requires.")
+    action = add_actions(commands, "env", SUMMARY)
+    create = action("create", "Make an environment with mashkit, a plugin and what it requires.", _create)
     create.add_argument("name", metavar="NAME", help="what `mashkit plugins` names, a component, or a plugin")
     create.add_argument("--python", metavar="PYTHON", help="interpreter, by path or name; default: mashkit's own")
     create.add_argument("--package", action="append", default=[], metavar="REQUIREMENT",
                         help="install this too: a requirement or a path; repeatable")  # fmt: skip
-    action("list", "List the environments, and whether they work.")
-    remove = action("remove", "Delete an environment.")
+    action("list", "List the environments, and whether they work.", _list)
+    remove = action("remove", "Delete an environment.", _remove)
     remove.add_argument("name", metavar="NAME", help="an environment `mashkit env list` shows")
 
 
-def env(arguments: argparse.Namespace) -> int:
-    """Make, list or remove environments."""
-    return {"create": _create, "list": _list, "remove": _remove}[arguments.action](arguments)
-
-
 def _create(arguments: argparse.Namespace) -> int:
-    from mashkit.cli.commands import DONE
+    from mashkit.cli.console import DONE
     from mashkit.cli.progress import ProgressListener
     from mashkit.hookspecs import StageEvent
     from mashkit.registry import Registry
@@ -56,15 +51,15 @@ def _create(arguments: argparse.Namespace) -> int:
 
 
 def _list(arguments: argparse.Namespace) -> int:
-    from mashkit.cli.commands import DONE, _print_json, _print_table, _say
+    from mashkit.cli.console import DONE, print_json, print_table, say
     from mashkit.remote.environments import environments, unfinished
 
     rows = [_row(environment) for environment in environments()]
     left = [str(path) for path in unfinished()]
     if arguments.json:
-        _print_json({"environments": rows, "unfinished": left})
+        print_json({"environments": rows, "unfinished": left})
     else:
-        _print_table(
+        print_table(
             ("name", "works", "python", "plugin", "size", "path"),
             [
                 (row["name"], "no" if row["problem"] else "yes", row["python"], ", ".join(row["distributions"]),
@@ -74,9 +69,9 @@ def _list(arguments: argparse.Namespace) -> int:
         )  # fmt: skip
         for row in rows:
             if row["problem"]:
-                _say(f"{row['name']}: {row['problem']}: {row['fix']}")
+                say(f"{row['name']}: {row['problem']}: {row['fix']}")
         for path in left:
-            _say(f"unfinished: {path}: it is being made, or `mashkit env remove` it")
+            say(f"unfinished: {path}: it is being made, or `mashkit env remove` it")
     return DONE
 
 
@@ -106,7 +101,7 @@ def _row(environment: Environment) -> dict[str, Any]:
 
 
 def _remove(arguments: argparse.Namespace) -> int:
-    from mashkit.cli.commands import DONE
+    from mashkit.cli.console import DONE
     from mashkit.remote.environments import remove_environment
 
     path = remove_environment(arguments.name)

@@ -7,6 +7,7 @@ import fnmatch
 from typing import TYPE_CHECKING, Any
 
 from mashkit.cli.actions import Commands, add_actions
+from mashkit.cli.console import print_json, print_table, say, status
 
 if TYPE_CHECKING:
     from mashkit.models import WeightFile
@@ -14,9 +15,9 @@ if TYPE_CHECKING:
 SUMMARY = "List, download and verify the weight files of plugins, and say where they are."
 
 
-def add_parser(commands: Commands, epilog: str) -> None:
+def add_parser(commands: Commands) -> None:
     """Add `models` and its four subcommands to the command line."""
-    action = add_actions(commands, "models", SUMMARY, epilog)
+    action = add_actions(commands, "models", SUMMARY)
     for name, help_, required in (
         (
             "list",
@@ -27,17 +28,16 @@ def add_parser(commands: Commands, epilog: str) -> None:
         ("verify", "Read the weight files that are here and compare their hashes.", False),
         ("path", "Print where weight files are or would be.", True),
     ):
-        made = action(name, help_)
+        made = action(name, help_, run)
         made.add_argument("names", nargs="+" if required else "*", metavar="NAME",
                           help="names, components or patterns of them, like 'demucs/*'")  # fmt: skip
         if name == "pull":
             made.add_argument("--offline", action="store_true", help="download nothing: say what is missing")
 
 
-def models(arguments: argparse.Namespace) -> int:
+def run(arguments: argparse.Namespace) -> int:
     """List, download, verify or locate weight files."""
     from mashkit import models as library
-    from mashkit.cli import commands
     from mashkit.errors import MashkitError
     from mashkit.registry import Registry
 
@@ -50,7 +50,7 @@ def models(arguments: argparse.Namespace) -> int:
                 library.pull(one, offline=arguments.offline, notify=_progress(one, quiet=arguments.quiet))
             except MashkitError as error:
                 failures.append({"name": one.name, "error": str(error)})
-                commands._say(f"{one.name}: {error}")
+                say(f"{one.name}: {error}")
         path = one.location()
         where = f" in environment {one.environment}" if one.environment else ""
         rows.append(
@@ -73,12 +73,12 @@ def models(arguments: argparse.Namespace) -> int:
             {"name": row["name"], "error": f"damaged: {row['path']}"} for row in rows if row["status"] == "damaged"
         ]
     if arguments.json:
-        commands._print_json({"weights": rows, "failures": failures})
+        print_json({"weights": rows, "failures": failures})
     elif arguments.action == "path":
         for row in rows:
             print(row["path"] or f"{row['name']}: its {row['from']} is not installed")
     else:
-        commands._print_table(
+        print_table(
             ("name", "for", "model", "status", "MB", "licence", "from"),
             [
                 (row["name"], row["component"], row["model"], row["status"],
@@ -87,8 +87,8 @@ def models(arguments: argparse.Namespace) -> int:
             ],
         )  # fmt: skip
         for failure in failures if arguments.action == "verify" else ():
-            commands._say(f"{failure['name']}: {failure['error']}")
-    return commands._status([row for row in rows if row.get("status") == "ok"], failures)
+            say(f"{failure['name']}: {failure['error']}")
+    return status([row for row in rows if row.get("status") == "ok"], failures)
 
 
 def _chosen(known: list[WeightFile], names: list[str]) -> list[WeightFile]:

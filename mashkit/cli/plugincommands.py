@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from mashkit.registry import RegisteredCommand
 
 
-def add_plugin_commands(asked: str | None, commands: Commands, epilog: str) -> RegisteredCommand | None:
+def add_plugin_commands(asked: str | None, commands: Commands) -> RegisteredCommand | None:
     """Add the commands of plugins to the command line; return the one that is asked for, if it is one of them.
 
     One that has the name of a command there is already is left out: `mashkit doctor` tells of it. Only the one asked
@@ -41,7 +41,7 @@ def add_plugin_commands(asked: str | None, commands: Commands, epilog: str) -> R
         if name in own:
             continue
         # To argparse a per cent sign begins a placeholder.
-        made = add_command(commands, name, entries[0].command.summary.replace("%", "%%"), epilog)
+        made = add_command(commands, name, entries[0].command.summary.replace("%", "%%"))
         if name == asked:
             chosen = registry.command(name)
             what = f"command {name!r} of {chosen.origin.distribution} failed"

@@ -1,0 +1,88 @@
+"""`mashkit analyze`: key, tuning, tempo, beats and downbeats of songs."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mashkit.cli.actions import Commands, add_command, add_components
+from mashkit.cli.console import print_json, print_table, say, status
+
+if TYPE_CHECKING:
+    from mashkit.types import Analysis
+
+
+def add_parser(commands: Commands) -> None:
+    """Add `analyze` to the command line."""
+    analyze = add_command(commands, "analyze", "Find key, tuning, tempo, beats and downbeats.", run)
+    add_components(analyze, "analyzer")
+    analyze.add_argument("songs", nargs="+", type=Path, help="sound files and folders of them")
+    analyze.add_argument("-o", "--output", type=Path, metavar="FILE", help="write the analyses there as JSON")
+    analyze.add_argument("--seed", type=int, help="seed of the analyzer, if it has one")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Find key, tuning, tempo, beats and downbeats."""
+    from mashkit import metre
+    from mashkit.atomicfile import write_json
+    from mashkit.audiofile import load
+    from mashkit.catalog.songs import find_songs
+    from mashkit.cli.eachfile import of_each
+    from mashkit.cli.kits import require_output, seeded_kit
+    from mashkit.levels import complaints
+    from mashkit.paths import path_text
+    from mashkit.tuning import describe
+
+    require_output(arguments.output)
+    kit = seeded_kit(arguments, "analyzer")
+    files = find_songs(arguments.songs)
+
+    def work(file: Path) -> dict[str, Any]:
+        mix = load(file, loader=kit.registry.plugins.hook.mashkit_load_audio)
+        found = kit.analyzer.analyze(mix)
+        notes = complaints(mix) or ([] if _says_something(found) else ["nothing was found in it: no key and no beats"])
+        return {
+            "path": path_text(file),
+            "duration_s": mix.duration,
+            **found.to_dict(),
+            **metre.facts(found),
+            "notes": notes,
+        }
+
+    data = of_each(kit, "analyze", "analyzer", files, work, quiet=arguments.quiet)
+    results, failures = data["results"], data["failures"]
+    if arguments.output is not None:
+        write_json(arguments.output, data)
+    if arguments.json:
+        print_json(data)
+    else:
+        print_table(
+            ("file", "key", "tuning", "BPM", "beats", "downbeats", "bar", "first downbeat"),
+            [
+                (result["path"], result["key"] or "–", describe(result["tuning"]),
+                 f"{result['tempo']:.2f}" if result["tempo"] else "–",
+                 _count(result["beats"]), _count(result["downbeats"]), _bar(result),
+                 f"{result['downbeats'][0]:.3f} s" if result["downbeats"] else "–")
+                for result in results
+            ],
+        )  # fmt: skip
+        for result in results:
+            if result["metre_doubt"]:
+                say(f"{result['path']}: doubtful bars: {result['metre_doubt']}")
+    return status(results, failures)
+
+
+def _says_something(analysis: Analysis) -> bool:
+    return any(getattr(analysis, name) is not None for name in ("key", "tempo", "beats"))
+
+
+def _bar(result: dict[str, Any]) -> str:
+    return (
+        "–" if result["beats_per_bar"] is None else f"{result['beats_per_bar']}{'?' if result['metre_doubt'] else ''}"
+    )
+
+
+def _count(times: Sequence[float] | None) -> str:
+    return "–" if times is None else str(len(times))

@@ -1,0 +1,138 @@
+"""The clips that a command's arguments mean: of songs, of a database, of a voice in a file."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from mashkit import metre
+from mashkit.arguments import named_path
+from mashkit.audiofile import AUDIO_SUFFIXES, UNREADABLE_SUFFIXES
+from mashkit.catalog import Catalog, MashupDB
+from mashkit.catalog.lone import VOICE, describe_lone
+from mashkit.catalog.songs import Song
+from mashkit.cli.actions import DB_VARIABLE
+from mashkit.cli.console import print_table, say
+from mashkit.cli.kits import policy_of
+from mashkit.errors import CatalogError, GenerationError, UsageError
+from mashkit.paths import path_text
+from mashkit.pipeline import Kit
+from mashkit.render import Mashup
+from mashkit.tuning import describe
+from mashkit.types import Clip, Condition, Role
+
+
+def named_database(path: Path | None) -> Path:
+    """Return the database's folder: what --db says, or the environment; raises UsageError if neither does."""
+    if path is None and not os.environ.get(DB_VARIABLE):
+        raise UsageError("which songs?", f"name sound files or folders, give --db FOLDER, or set {DB_VARIABLE}")
+    return path or named_path(os.environ[DB_VARIABLE])
+
+
+def opened(path: Path | None, *, write: bool) -> MashupDB:
+    """Return the database that --db or the environment names; raises UsageError if neither does."""
+    return MashupDB(named_database(path), write=write)
+
+
+def catalog_of(kit: Kit, arguments: argparse.Namespace, songs: Sequence[Path]) -> Catalog:
+    """Return the clips of songs, or of the database that is named instead."""
+    if songs and arguments.db is not None:
+        raise UsageError(f"songs and --db {arguments.db}", "give the ones or the other")
+    if not songs:
+        if _voice(arguments) is not None:
+            raise UsageError(
+                f"--vocal {arguments.vocal} with a database",
+                "add it to the database: mashkit db add FOLDER --protocol roles; then give its clip's id",
+            )
+        catalog = Catalog(opened(arguments.db, write=False))
+        if not catalog.clips:
+            raise CatalogError(f"{named_database(arguments.db)} holds no clip", "add songs: mashkit db add FOLDER")
+        return catalog
+    voice = _voice(arguments)
+    catalog = kit.catalog(
+        songs,
+        policy=policy_of(arguments),
+        cache=arguments.cache,
+        described=[] if voice is None else [voice],
+        same_recording=arguments.same_recording,
+    )
+    for note in catalog.notes:
+        say(note)
+    if not catalog.clips:
+        raise CatalogError(
+            f"none of the {len(catalog.failures)} songs in {', '.join(map(path_text, songs))} could be used",
+            "the reasons are above",
+        )
+    return catalog
+
+
+def _voice(arguments: argparse.Namespace) -> Song | None:
+    """Return the song that --vocal FILE means, with what the other options say of it; None for a clip's id."""
+    vocal = getattr(arguments, "vocal", None)
+    options = {"key": "--vocal-key", "tempo": "--vocal-bpm", "downbeat": "--vocal-downbeat"}
+    names = {name: option.lstrip("-").replace("-", "_") for name, option in options.items()}
+    said = {name: value for name, of in names.items() if (value := getattr(arguments, of, None)) is not None}
+    if vocal is None or not is_file(vocal):
+        if said:
+            raise UsageError(
+                f"{', '.join(options[name] for name in said)} without --vocal FILE",
+                "they are of a voice in a file; what is known of a clip is set with `mashkit db edit`",
+            )
+        return None
+    if "downbeat" in said and "tempo" not in said:
+        raise UsageError(f"--vocal-downbeat {said['downbeat']} without --vocal-bpm", "give both")
+    return describe_lone(Path(vocal), VOICE, **said)
+
+
+def is_file(vocal: str) -> bool:
+    """Tell whether --vocal names a file rather than a clip, whose ids have neither dots nor slashes."""
+    return Path(vocal).suffix.lower() in AUDIO_SUFFIXES | UNREADABLE_SUFFIXES or Path(vocal).is_file()
+
+
+def vocals_of(catalog: Catalog, arguments: argparse.Namespace) -> list[str | None]:
+    """Return the clips whose vocals --vocal means, the one that sings most first; [None] where any will do."""
+    if arguments.vocal is None or not is_file(arguments.vocal):
+        return [arguments.vocal]
+    for failure in catalog.failures:
+        if failure.path == Path(arguments.vocal):
+            raise failure.error
+    clips = [clip for clip in catalog.clips if clip.source == path_text(Path(arguments.vocal))]
+    return [clip.id for clip in sorted(clips, key=lambda clip: -clip.activity[Role.VOCAL])]
+
+
+def generated(kit: Kit, catalog: Catalog, condition: Condition, arguments: argparse.Namespace) -> list[Mashup]:
+    """Return the mashups that were asked for; of a voice in a file, as many of each of its clips."""
+    vocals = vocals_of(catalog, arguments)
+    each = -(-arguments.count // len(vocals))
+    found: list[Mashup] = []
+    errors: list[GenerationError] = []
+    for vocal in vocals:
+        try:
+            found += kit.generate(catalog, condition=condition, count=each, seed=arguments.seed, vocal=vocal)
+        except GenerationError as error:
+            errors.append(error)
+    if not found:
+        raise errors[0]
+    return found[: arguments.count]
+
+
+def failures_of(catalog: Catalog) -> list[dict[str, str]]:
+    """Return what --json says of the songs that could not be used."""
+    return [{"path": path_text(failure.path), "error": str(failure.error)} for failure in catalog.failures]
+
+
+def print_clips(clips: Sequence[Clip]) -> None:
+    """Print clips as a table."""
+    print_table(
+        ("clip", "title", "label", "start", "seconds", "key", "tuning", "BPM", "bar", *(f"{role}" for role in Role),
+         "edited"),
+        [
+            (clip.id, clip.title, clip.label, f"{clip.start:.1f}", f"{clip.duration:.1f}", clip.analysis.key or "–",
+             describe(clip.analysis.tuning), f"{clip.analysis.tempo:.2f}" if clip.analysis.tempo else "–",
+             metre.described(clip.analysis),
+             *("–" if role in clip.lacks else f"{clip.activity[role]:.2f}" for role in Role), ", ".join(clip.edited))
+            for clip in clips
+        ],
+    )  # fmt: skip

@@ -1,0 +1,85 @@
+"""`mashkit doctor`: does everything work here?"""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+from pathlib import Path
+from typing import Any
+
+from mashkit.cli.actions import Commands, add_command
+from mashkit.cli.console import DONE, FAILED, print_json, print_table
+
+
+def add_parser(commands: Commands) -> None:
+    """Add `doctor` to the command line."""
+    summary = "Check that everything works here, and say what to do where it does not."
+    doctor = add_command(commands, "doctor", summary, run)
+    doctor.add_argument("--cache", type=Path, metavar="FOLDER", help="cache folder to check")
+    doctor.add_argument("-o", "--output", type=Path, metavar="FILE", help="write the list there as JSON")
+    doctor.set_defaults(own=commands.choices)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Create every component that is available, and check what the defaults need."""
+    from mashkit.atomicfile import require_writable_folder, write_json
+    from mashkit.catalog.database import default_cache
+    from mashkit.errors import MashkitError
+    from mashkit.output import environment
+    from mashkit.pipeline import Kit
+    from mashkit.registry import Registry, how_to_install
+
+    registry = Registry()
+    checks: list[dict[str, Any]] = []
+
+    def check(what: str, problem: str = "", fix: str = "", *, needed: bool = True) -> None:
+        checks.append({"check": what, "ok": not problem, "needed": needed, "problem": problem, "fix": fix})
+
+    for one in registry.broken:
+        check(f"plugin {one.distribution}", one.reason, f"reinstall or remove {one.distribution}", needed=False)
+    own = frozenset(arguments.own)
+    for name, entries in registry.commands().items():
+        owners = " and ".join(one.origin.distribution for one in entries)
+        if name in own:
+            check(
+                f"command {name}",
+                f"mashkit has one; that of {owners} is left out",
+                f"do without {owners}",
+                needed=False,
+            )
+        elif len(entries) > 1:
+            check(f"command {name}", f"it is registered by {owners}", "uninstall one of them", needed=False)
+        else:
+            check(f"command {name}", needed=False)
+    defaults = set(Kit(registry=registry).chosen.items())
+    for registered in registry.components():
+        needed = (registered.kind, registered.info.name) in defaults
+        works = registry.works(registered)
+        check(f"{registered.kind} {registered.info.name}", works.reason, works.fix, needed=needed)
+    known = {(one.kind, one.info.name) for one in registry.components()}
+    for kind, name in sorted(defaults - known):
+        check(f"{kind} {name}", "not installed", how_to_install(kind, name))
+    cache = arguments.cache or default_cache()
+    try:
+        require_writable_folder(cache)
+        free = shutil.disk_usage(cache).free
+        check(
+            f"cache {cache}", "" if free > 1 << 30 else f"{free >> 20} MiB free", "free space, or name another --cache"
+        )
+    except MashkitError as error:
+        check(f"cache {cache}", error.problem, "name another with --cache")
+    data = {"checks": checks, "environment": environment()}
+    if arguments.output is not None:
+        write_json(arguments.output, data)
+    if arguments.json:
+        print_json(data)
+    else:
+        print_table(
+            ("", "check", "problem", "what to do"),
+            [
+                ("ok" if one["ok"] else "FAIL" if one["needed"] else "no", one["check"], one["problem"],
+                 "" if one["ok"] else one["fix"])
+                for one in checks
+            ],
+        )  # fmt: skip
+    return FAILED if any(one["needed"] and not one["ok"] for one in checks) else DONE

@@ -1,0 +1,74 @@
+"""One command on many files: one that fails is listed, and the rest goes on."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mashkit.audiobuffer import settle, weighted_sum
+from mashkit.catalog.scanning import Found
+from mashkit.cli.console import say
+from mashkit.cli.progress import ProgressListener
+from mashkit.errors import OutputError, Unforeseen, contained, said_of
+from mashkit.hookspecs import StageEvent
+from mashkit.mixing import PEAK_CEILING_DB
+from mashkit.output import environment
+from mashkit.paths import path_text
+from mashkit.pipeline import Kit
+from mashkit.types import Audio
+
+
+def _each(kit: Kit, stage: str, files: Sequence[Path], work: Any) -> tuple[list[Any], list[dict[str, str]]]:
+    """Do ``work`` on every file; one that fails is listed and the rest goes on."""
+    results, failures = [], []
+    for number, file in enumerate(files, 1):
+        try:
+            results.append(work(file))
+            state, message = "done", ""
+        except OutputError:
+            raise  # what cannot be written now cannot be written for the next file either
+        except Exception as error:  # noqa: BLE001 — one file's own: it is listed, and the rest goes on
+            message = said_of(file, contained(error, "it could not be used", Unforeseen))
+            failures.append({"path": path_text(file), "error": message})
+            state = "failed"
+        event = StageEvent(
+            stage=stage, item=path_text(file), state=state, done=number, total=len(files), message=message
+        )
+        kit.registry.plugins.hook.mashkit_stage(event=event)
+    return results, failures
+
+
+def of_each(kit: Kit, stage: str, kind: str, files: Found[Path], work: Any, *, quiet: bool) -> dict[str, Any]:
+    """Do ``work`` on every file, say what is noted of it, and return all that a record of it holds."""
+    for note in files.notes:
+        say(note)
+    with ProgressListener(kit.registry, quiet=quiet):
+        results, failures = _each(kit, stage, files, work)
+    for result in results:
+        for note in result["notes"]:
+            say(f"{result['path']}: {note}")
+    return {
+        "results": results,
+        "failures": failures,
+        "notes": [*files.notes, *kit.registry.notes],
+        kind: getattr(kit, kind).described(),
+        "environment": environment(),
+    }
+
+
+def unclipped(parts: Mapping[str, Audio]) -> tuple[dict[str, Audio], float]:
+    """Lower all parts by one gain when one would be clipped by FLAC; return them and the gain in dB."""
+    peak = 0.0
+    for part in parts.values():
+        peak = max(peak, part.peak)
+        settle(part.samples)
+    if peak <= 1.0:
+        return dict(parts), 0.0
+    gain = 10 ** (PEAK_CEILING_DB / 20) / peak
+    return (
+        {name: weighted_sum([(gain, part)]) for name, part in parts.items()},
+        float(20 * np.log10(gain)),
+    )

@@ -1,0 +1,159 @@
+"""`mashkit mash`: the best mashups of some songs."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from mashkit.cli.actions import (
+    COMPONENT_KINDS,
+    KINDS,
+    Commands,
+    add_collection,
+    add_command,
+    add_components,
+    add_drawing,
+    positive,
+)
+from mashkit.cli.console import DONE, PARTLY, print_json, print_table, say
+
+if TYPE_CHECKING:
+    from mashkit.errors import MashkitError
+    from mashkit.render import Mashup
+
+SUMMARY = "Make the best mashups of some songs, and a page that plays them."
+TOP = 3
+"""Mashups that `mash` keeps when nobody says how many."""
+
+
+def add_parser(commands: Commands) -> None:
+    """Add `mash` to the command line."""
+    mash = add_command(commands, "mash", SUMMARY, run)
+    add_components(mash, *COMPONENT_KINDS)
+    mash.add_argument("songs", nargs="*", type=Path, help="sound files and folders of them; or give --db")
+    mash.add_argument("-o", "--output", type=Path, required=True, metavar="FOLDER", help="where the mashups go")
+    mash.add_argument("--top", type=positive, metavar="N", help="mashups to keep; default: 3, or what --count draws")
+    mash.add_argument(
+        "--per-vocal",
+        type=positive,
+        metavar="N",
+        help="at most N that sing of the same song; default: 1, with --vocal FILE all",
+    )
+    mash.add_argument(
+        "--align",
+        choices=("beats", "speed"),
+        help="let the backing follow the vocal's beats all along (default), or play it at one speed as the paper does",
+    )
+    mash.add_argument(
+        "--phrase-bars",
+        type=positive,
+        metavar="N",
+        help="also try the backing moved by multiples of N bars, and keep the offsets that score best",
+    )
+    mash.add_argument(
+        "--duck", type=float, metavar="DB", help="let the harmonic layer give way to the vocal by so much"
+    )
+    mash.add_argument(
+        "--plain", action="store_true", help="unit gains, no fades, no limiter: as the paper mixes, for benchmarks"
+    )
+    mash.add_argument(
+        "--clicks", action="store_true", help="also write clicks.flac: the mix with a click on every beat of the vocal"
+    )
+    add_drawing(mash, 50)
+    add_collection(mash)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Make the best mashups of some songs."""
+    from mashkit.atomicfile import write_json, write_text
+    from mashkit.cli.collection import catalog_of, failures_of, generated, is_file
+    from mashkit.cli.kits import condition_of, kinds_for_songs, kit_of, require
+    from mashkit.cli.progress import ProgressListener
+    from mashkit.cli.saving import mashup_files, page_of, save_mashups
+    from mashkit.errors import UsageError
+    from mashkit.output import environment
+    from mashkit.products import OutputSet
+    from mashkit.types import Role
+
+    if arguments.top is None:
+        arguments.top = min(TOP, arguments.count)
+    if arguments.top > arguments.count:
+        raise UsageError(
+            f"--top {arguments.top} of --count {arguments.count}", "draw as many plans as you keep mashups, or more"
+        )
+    output = OutputSet(
+        arguments.output, made_of="mashkit mash", names=["index.html", "scores.json", *mashup_files(arguments.top)]
+    )
+    arguments.options = [*_plan_options(arguments), *arguments.options]
+    kit = require(kit_of(arguments), arguments, *KINDS, *kinds_for_songs(arguments))
+    condition = condition_of(kit, arguments.condition)
+    unscored: list[dict[str, str]] = []
+
+    def failed(mashup: Mashup, error: MashkitError) -> None:
+        unscored.append({"plan": mashup.plan.id, "error": str(error)})
+
+    with ProgressListener(kit.registry, quiet=arguments.quiet), output:
+        catalog = catalog_of(kit, arguments, arguments.songs)
+        mashups = generated(kit, catalog, condition, arguments)
+        if arguments.phrase_bars:
+            mashups = kit.best_variants(mashups)
+        alone = arguments.vocal is not None and is_file(arguments.vocal)
+        per_vocal = arguments.per_vocal or (None if alone else 1)
+        best = kit.rank(mashups, top=arguments.top, per_vocal=per_vocal, failed=failed)
+        saved = save_mashups(kit, best, output, clicks=arguments.clicks)
+        failures = [*failures_of(catalog), *unscored, *saved.failures]
+        result = {
+            "mashups": saved.records,
+            "drawn": len(mashups),
+            "failures": failures,
+            "notes": [*catalog.notes, *kit.registry.notes],
+            "components": {kind: getattr(kit, kind).described() for kind in KINDS},
+            "environment": environment(),
+        }
+        write_json(output.staging / "scores.json", result)
+        write_text(output.staging / "index.html", page_of(kit, saved, failures, catalog, arguments))
+    if arguments.json:
+        print_json(result)
+    else:
+        print_table(
+            ("rank", "score", "vocal", "harmonic", "percussion", "seconds", "folder"),
+            [
+                (one.rank, f"{one.score.value:.3f}", *(one.mashup.clips[role].title for role in Role),
+                 f"{one.mashup.plan.duration_s:.1f}", record["folder"])
+                for one, record in zip(saved.ranked, saved.records, strict=True)
+            ],
+        )  # fmt: skip
+        say(f"listen: {arguments.output / 'index.html'}")
+    if len(best) < arguments.top:
+        left_out = len({one.plan.id for one in mashups}) - len(best)
+        more = "--per-vocal" if per_vocal is not None and left_out else "more songs"
+        why = f"; {left_out} more were drawn, which sing of the same songs or could not be scored" if left_out else ""
+        say(f"only {len(best)} of the {arguments.top} mashups asked for exist{why}; {more} would give more")
+    return PARTLY if failures else DONE
+
+
+def _plan_options(arguments: argparse.Namespace) -> list[str]:
+    """Return what the flags named as plan options stand for, as -O sets it; a -O of the same name overrides it.
+
+    Raises
+    ------
+    UsageError
+        If the generator has no such option; it says which it has.
+    """
+    from mashkit.cli.kits import kit_of, require
+    from mashkit.errors import UsageError
+    from mashkit.interfaces.generator import PLAN_OPTIONS
+
+    asked = {name: value for name in PLAN_OPTIONS if (value := getattr(arguments, name)) is not None}
+    if asked:
+        generator = require(kit_of(arguments), arguments, "generator").generator
+        flags = {name: f"--{name.replace('_', '-')}" for name in PLAN_OPTIONS}
+        for name, value in asked.items():
+            if name not in generator.plan_options:
+                taken = [flags[one] for one in generator.plan_options] or [f"none of {', '.join(flags.values())}"]
+                raise UsageError(
+                    f"{flags[name]} {value}: generator {generator.info.name!r} does not take it",
+                    f"it takes {' and '.join(taken)}; leave it out, or choose another generator",
+                )
+    return [f"generator.{name}={value}" for name, value in asked.items()]

@@ -1,0 +1,45 @@
+"""All of mashkit's own commands in one parser. Each has a file of its own, which imports what is heavy when it runs."""
+
+from __future__ import annotations
+
+import argparse
+
+from mashkit.cli import (
+    analyze,
+    bench,
+    db,
+    doctor,
+    env,
+    generate,
+    mash,
+    models,
+    new,
+    plugins,
+    render,
+    score,
+    separate,
+    stretch,
+)
+from mashkit.cli.actions import EPILOG, Commands
+
+COMMANDS = (mash, separate, analyze, stretch, generate, render, score, new, plugins, doctor, bench, db, env, models)
+
+
+def build() -> tuple[argparse.ArgumentParser, Commands]:
+    """Return the parser, and what adds commands to it."""
+    parser = argparse.ArgumentParser(
+        prog="mashkit",
+        description="Make, study and judge music mashups; every backend can be swapped.",
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="store_true", help="print the version and leave")
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND")
+    for one in COMMANDS:
+        one.add_parser(commands)
+    return parser, commands
+
+
+def own_commands() -> frozenset[str]:
+    """Return the names of mashkit's own commands, which no plugin's can have."""
+    return frozenset(build()[1].choices)

@@ -1,0 +1,80 @@
+"""`mashkit render`: mashups of plans."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mashkit.cli.actions import KINDS, Commands, add_collection, add_command, add_components
+from mashkit.cli.console import print_json, status
+
+if TYPE_CHECKING:
+    from mashkit.types import MashupPlan
+
+
+def add_parser(commands: Commands) -> None:
+    """Add `render` to the command line."""
+    render = add_command(commands, "render", "Make mashups of plans: their mix, stems and record.", run)
+    add_components(render, *KINDS[:3], "executor")
+    render.add_argument(
+        "plans", nargs="+", type=Path, metavar="PLAN", help="what `generate` wrote, or a plan.json of `mash`"
+    )
+    render.add_argument("--songs", nargs="+", type=Path, default=[], help="the songs the plans were drawn from")
+    render.add_argument(
+        "-o", "--output", type=Path, required=True, metavar="FOLDER", help="one folder a plan is made in it"
+    )
+    render.add_argument("--clicks", action="store_true", help="also write clicks.flac, as `mash` does")
+    render.add_argument("--seed", type=int, help="seed of the stretcher, if it has one")
+    add_collection(render)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Make mashups of plans."""
+    import attrs
+
+    from mashkit.cli.collection import catalog_of, failures_of
+    from mashkit.cli.kits import seeded_kit
+    from mashkit.cli.planfile import read_plans
+    from mashkit.cli.progress import ProgressListener
+    from mashkit.cli.saving import failure_of
+    from mashkit.errors import PlanError, said_of
+    from mashkit.hookspecs import StageEvent
+    from mashkit.output import MASHUP_FILES, environment, write_mashup
+    from mashkit.paths import path_text
+    from mashkit.products import OutputSet
+
+    plans = {plan.id: plan for path in arguments.plans for plan in read_plans(path)}
+    if not plans:
+        raise PlanError(f"{', '.join(map(str, arguments.plans))}: no plan", "give what `mashkit generate` wrote")
+    output = OutputSet(
+        arguments.output, made_of="mashkit render", names=[f"{plan}/{name}" for plan in plans for name in MASHUP_FILES]
+    )
+    if arguments.same_recording is None:
+        arguments.same_recording = "separate"  # as in `score`
+    kit = seeded_kit(arguments, "stretcher")
+    rendered: list[dict[str, Any]] = []
+    failures: list[dict[str, str]] = []
+    with ProgressListener(kit.registry, quiet=arguments.quiet), output:
+        catalog = catalog_of(kit, arguments, arguments.songs)
+        for done, plan in enumerate(plans.values(), 1):
+            event = StageEvent(stage="render", item=plan.id, state="done", done=done, total=len(plans))
+
+            def write(plan: MashupPlan = plan) -> None:
+                (mashup,) = kit.mashups(catalog, [plan])
+                record = write_mashup(mashup, output.staging / plan.id, clicks=arguments.clicks)
+                rendered.append({"folder": path_text(arguments.output / plan.id), **record})
+
+            error = failure_of(write, output.staging / plan.id)
+            if error is not None:
+                failures.append({"plan": plan.id, "error": str(error)})
+                event = attrs.evolve(event, state="failed", message=said_of(f"plan {plan.id}", error))
+            kit.registry.plugins.hook.mashkit_stage(event=event)
+        if not rendered:
+            raise PlanError(f"none of the {len(plans)} plans could be rendered", "the reasons are above")
+    failures = [*failures_of(catalog), *failures]
+    if arguments.json:
+        print_json({"mashups": rendered, "failures": failures, "notes": catalog.notes, "environment": environment()})
+    else:
+        print("\n".join(one["folder"] for one in rendered))
+    return status(rendered, failures)

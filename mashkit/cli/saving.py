@@ -1,0 +1,121 @@
+"""Mashups saved one after the other, and their page."""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import attrs
+
+from mashkit.catalog import Catalog
+from mashkit.cli.actions import KINDS
+from mashkit.cli.collection import named_database
+from mashkit.cli.console import say
+from mashkit.errors import MashkitError, OutputError, Unforeseen, contained, said_of
+from mashkit.hookspecs import StageEvent
+from mashkit.output import MASHUP_FILES, write_mashup
+from mashkit.paths import path_text
+from mashkit.pipeline import Kit, Ranked
+from mashkit.products import OutputSet
+
+
+def mashup_files(count: int) -> list[str]:
+    """Return what every run that saves so many mashups writes of them."""
+    return [f"mashup-{number}/{name}" for number in range(1, count + 1) for name in MASHUP_FILES]
+
+
+@attrs.define
+class Saved:
+    """What became of the mashups that were to be saved."""
+
+    ranked: list[Ranked] = attrs.field(factory=list)
+    records: list[dict[str, Any]] = attrs.field(factory=list)
+    cards: list[str] = attrs.field(factory=list)
+    failures: list[dict[str, str]] = attrs.field(factory=list)
+
+
+def save_mashups(kit: Kit, best: Sequence[Ranked], output: OutputSet, *, clicks: bool) -> Saved:
+    """Save mashups and make their part of the page, in turn, so that each is rendered once.
+
+    One that fails is listed and the rest goes on.
+
+    Raises
+    ------
+    OutputError
+        If the folder cannot be written, or the disk is full: the others would fare no better.
+    MashkitError
+        If not one could be saved: the first one's error.
+    """
+    from mashkit.report import card
+
+    saved = Saved()
+    errors: list[MashkitError] = []
+    for done, ranked in enumerate(best, 1):
+        folder = f"mashup-{ranked.rank}"
+        event = StageEvent(
+            stage="save", item=path_text(output.folder / folder), state="done", done=done, total=len(best)
+        )
+
+        def write(ranked: Ranked = ranked, folder: str = folder) -> None:
+            record = write_mashup(ranked.mashup, output.staging / folder, clicks=clicks)
+            saved.cards.append(card(ranked, best))
+            saved.records.append(_saved_record(ranked, record, output.folder / folder))
+            saved.ranked.append(ranked)
+
+        error = failure_of(write, output.staging / folder)
+        if error is not None:
+            errors.append(error)
+            saved.failures.append({"plan": ranked.mashup.plan.id, "error": str(error)})
+            said = said_of(f"mashup {ranked.rank} (plan {ranked.mashup.plan.id})", error)
+            event = attrs.evolve(event, state="failed", message=said)
+        for note in ranked.mashup.plan.notes if error is None else ():
+            say(f"mashup {ranked.rank}: {note}")
+        kit.registry.plugins.hook.mashkit_stage(event=event)
+    if errors and not saved.ranked:
+        raise errors[0]
+    return saved
+
+
+def failure_of(write: Callable[[], None], folder: Path) -> MashkitError | None:
+    """Write one mashup; return what that raised, with what it had written of ``folder`` removed.
+
+    A disk that is full, or a folder that cannot be written, is raised: the others would fare no better.
+    """
+    try:
+        write()
+    except OutputError:
+        raise
+    except Exception as error:  # noqa: BLE001 — one mashup's own: it is listed, and the rest goes on
+        shutil.rmtree(folder, ignore_errors=True)
+        return contained(error, "it could not be rendered", Unforeseen)
+    return None
+
+
+def _saved_record(ranked: Ranked, record: Mapping[str, Any], folder: Path) -> dict[str, Any]:
+    return {
+        "rank": ranked.rank,
+        "folder": path_text(folder),
+        "score": ranked.score.to_dict(),
+        **{name: record[name] for name in ("plan", "gain_db", "limited_db", "key_distance", "licences")},
+        "titles": {str(role): clip.title for role, clip in ranked.mashup.clips.items()},
+    }
+
+
+def page_of(
+    kit: Kit, saved: Saved, failures: Sequence[Mapping[str, str]], catalog: Catalog, arguments: argparse.Namespace
+) -> str:
+    """Return the page that plays the mashups that were saved."""
+    from mashkit.report import page
+
+    folders = arguments.songs or [named_database(arguments.db)]
+    return page(
+        saved.ranked,
+        title=f"{len(saved.ranked)} mashups of {', '.join(path_text(path.name or path) for path in folders)}",
+        failures=[(one.get("path") or f"plan {one['plan']}", one["error"]) for one in failures],
+        notes=catalog.notes,
+        components={kind: getattr(kit, kind).described() for kind in KINDS},
+        shown=saved.cards,
+    )

@@ -1,0 +1,75 @@
+"""`mashkit score`: scores of plans."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from mashkit.cli.actions import KINDS, Commands, add_collection, add_command, add_components
+from mashkit.cli.console import print_json, print_table, say, status
+
+
+def add_parser(commands: Commands) -> None:
+    """Add `score` to the command line."""
+    score = add_command(commands, "score", "Score mashup plans.", run)
+    add_components(score, *KINDS[:4], "executor")
+    score.add_argument("plans", type=Path, help="what `mashkit generate` wrote, or a plan.json of `mashkit mash`")
+    score.add_argument("--songs", nargs="+", type=Path, default=[], help="the songs the plans were drawn from")
+    score.add_argument("-o", "--output", type=Path, metavar="FILE", help="write the scores there as JSON")
+    score.add_argument("--seed", type=int, help="seed of the scorer, if it has one")
+    add_collection(score)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Score mashup plans."""
+    from mashkit.atomicfile import write_json
+    from mashkit.cli.collection import catalog_of, failures_of
+    from mashkit.cli.kits import kinds_for_songs, require, require_output, seeded_kit
+    from mashkit.cli.planfile import read_plans
+    from mashkit.cli.progress import ProgressListener
+    from mashkit.errors import CatalogError, PlanError, said_of
+    from mashkit.output import environment
+    from mashkit.types import Score
+
+    require_output(arguments.output)
+    plans = read_plans(arguments.plans)
+    if not plans:
+        raise PlanError(f"{arguments.plans}: holds no plan", "give what `mashkit generate` wrote")
+    if arguments.same_recording is None:
+        arguments.same_recording = "separate"  # plans say which song they mean, whoever else has its sound
+    kit = require(seeded_kit(arguments, "scorer"), arguments, *KINDS[:4], *kinds_for_songs(arguments))
+    with ProgressListener(kit.registry, quiet=arguments.quiet):
+        catalog = catalog_of(kit, arguments, arguments.songs)
+        results = kit.score_plans(catalog, plans)
+    for plan, result in zip(plans, results, strict=True):
+        if isinstance(result, CatalogError | PlanError):  # the others were told as they came
+            say(said_of(f"plan {plan.id}", result))
+    rows: list[dict[str, Any]] = [
+        {"plan": plan.id, "condition": str(plan.condition)}
+        | (result.to_dict() if isinstance(result, Score) else {"error": str(result)})
+        for plan, result in zip(plans, results, strict=True)
+    ]
+    scored = [row for row in rows if "value" in row]
+    data: dict[str, Any] = {
+        "scores": rows,
+        "failures": failures_of(catalog),
+        "notes": [*catalog.notes, *kit.registry.notes],
+        "components": {kind: getattr(kit, kind).described() for kind in KINDS[:4]},
+        "environment": environment(),
+    }
+    if arguments.output is not None:
+        write_json(arguments.output, data)
+    if arguments.json:
+        print_json(data)
+    else:
+        parts = sorted({part for row in scored for part in row["parts"]})
+        print_table(
+            ("plan", "condition", "score", *parts),
+            [
+                (row["plan"], row["condition"], f"{row['value']:.4f}",
+                 *(f"{row['parts'][part]:.4f}" if part in row["parts"] else "–" for part in parts))
+                for row in sorted(scored, key=lambda row: -float(row["value"]))
+            ],
+        )  # fmt: skip
+    return status(scored, [*data["failures"], *(row for row in rows if "error" in row)])

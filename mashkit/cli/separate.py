@@ -1,0 +1,70 @@
+"""`mashkit separate`: stems of songs."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from mashkit.cli.actions import Commands, add_command, add_components
+from mashkit.cli.console import print_json, status
+
+STEM_FILE = "{name}.flac"
+"""What `separate` calls a stem's file."""
+
+
+def add_parser(commands: Commands) -> None:
+    """Add `separate` to the command line."""
+    separate = add_command(commands, "separate", "Split songs into stems.", run)
+    add_components(separate, "separator")
+    separate.add_argument("songs", nargs="+", type=Path, help="sound files and folders of them")
+    separate.add_argument(
+        "-o", "--output", type=Path, required=True, metavar="FOLDER", help="one folder a song is made in it"
+    )
+    separate.add_argument("--roles", action="store_true", help="write vocal, harmonic, percussion instead of the stems")
+    separate.add_argument("--seed", type=int, help="seed of the separator, if it has one")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Split songs into stems."""
+    from mashkit.atomicfile import require_writable_folder
+    from mashkit.audiofile import load, require_encodable, save
+    from mashkit.catalog.songs import find_songs
+    from mashkit.cli.eachfile import of_each, unclipped
+    from mashkit.cli.kits import seeded_kit
+    from mashkit.levels import complaints
+    from mashkit.paths import path_text, without_links
+    from mashkit.products import MARK, OutputSet, folder_for
+    from mashkit.types import Role
+
+    parent = require_writable_folder(arguments.output)
+    kit = seeded_kit(arguments, "separator")
+    files = find_songs(arguments.songs)
+
+    def work(file: Path) -> dict[str, Any]:
+        mix = load(file, loader=kit.registry.plugins.hook.mashkit_load_audio)
+        song = path_text(without_links(file))
+        folder = folder_for(parent, file.stem, song)
+        require_encodable(folder / STEM_FILE.format(name="stem"), mix.sample_rate)
+        output = OutputSet(folder, made_of=song)
+        stems = kit.separator.separate(mix)
+        parts = (
+            {str(role): stems.role(role) for role in Role if role in stems.roles}
+            if arguments.roles
+            else dict(stems.stems)
+        )
+        parts, gain_db = unclipped(parts)
+        with output:
+            for name, part in parts.items():
+                save(output.staging / STEM_FILE.format(name=name), part, comment=MARK)
+        paths = {name: path_text(folder / STEM_FILE.format(name=name)) for name in parts}
+        return {"path": path_text(file), "stems": paths, "gain_db": gain_db, "notes": complaints(mix)}
+
+    data = of_each(kit, "separate", "separator", files, work, quiet=arguments.quiet)
+    results, failures = data["results"], data["failures"]
+    if arguments.json:
+        print_json(data)
+    else:
+        for result in results:
+            print("\n".join(result["stems"].values()))
+    return status(results, failures)
