@@ -112,7 +112,7 @@ class _ThisProcess(Pool):
 
     def wait(self) -> Outcome:
         job = self._job
-        assert job is not None  # noqa: S101 — it was submitted
+        assert job is not None  # noqa: S101 — wait() is called after submit() only
         work = self._works.number(job.work)
         if work not in self._states and work not in self._failures:
             try:

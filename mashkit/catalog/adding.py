@@ -263,7 +263,7 @@ class _Run:
         ended, self._ended = self._ended, []
         yield from ended
 
-    # ----------------------------------------------------------------------------------------- what is to be done
+    # --------------------------------------------------------------------------------------------------- tasks
     def _jobs(self) -> Iterator[Task | Song | None]:
         """Yield first the songs that need a soundprint, then the tasks; finish the songs that need no computation.
 
@@ -371,7 +371,7 @@ class _Run:
             return [task]
         return [attrs.evolve(task, wanted=frozenset({kind})) for kind in sorted(task.wanted)]
 
-    # ---------------------------------------------------------------------------------------------- what was done
+    # ------------------------------------------------------------------------------------------------- outcomes
     def _finish(self, song: Song, outcome: Computed | MashkitError) -> None:
         if song.path not in self._under_way:
             return  # the song's other task has failed

@@ -74,7 +74,7 @@ class Excerpt:
         """
         if not self.on_downbeats or analysis.downbeats is None or len(analysis.downbeats) < 2:
             return 0.0, self.duration
-        if metre.doubt(analysis) is not None:  # a cut on a wrong downbeat is no better than a cut anywhere else
+        if metre.doubt(analysis) is not None:  # a cut on a doubtful downbeat is no better than any other cut
             return 0.0, self.duration
         due = analysis.downbeats[-1] + np.median(np.diff(analysis.downbeats))
         lines = np.append(analysis.downbeats, [due] if due <= self.duration else [])

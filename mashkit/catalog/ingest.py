@@ -534,7 +534,7 @@ def _features(stems: Mapping[Role, Audio], objects: dict[tuple[str, str], bytes]
         arrays[f"{role}.onsets"] = features.onset_strength(spectrum)
         arrays[f"{role}.bands"] = features.band_energies(spectrum)
     file = io.BytesIO()
-    np.savez(file, **arrays)  # type: ignore[arg-type]  # its other arguments are bool; entries carry no time: the same arrays are the same bytes
+    np.savez(file, **arrays)  # type: ignore[arg-type]  # savez's own option is a bool; entries contain no time, so that equal arrays give equal bytes
     digest = hashlib.sha256(file.getvalue()).hexdigest()
     objects[digest, ".npz"] = file.getvalue()
     return {"sha256": digest}

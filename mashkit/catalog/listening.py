@@ -222,7 +222,7 @@ class Listening:
 
     def _candidate(self, sha256: str) -> Candidate:
         row = self._database.song(sha256)
-        assert row is not None  # noqa: S101 — it was stored when it was heard
+        assert row is not None  # noqa: S101 — the song was stored together with its soundprint
         return Candidate(
             sha256,
             self._database.print_of(sha256),

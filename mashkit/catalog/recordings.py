@@ -74,7 +74,7 @@ class Candidate:
 
 @attrs.frozen
 class Match:
-    """Two songs of one recording: the same recording, or one a part of the other.
+    """Two songs of one recording; one of them may be a part of the other.
 
     Parameters
     ----------

@@ -157,7 +157,7 @@ def _activity(table: ClipTable) -> dict[str, Any]:
     }
 
 
-# --------------------------------------------------------------------------------------------------- what fits what
+# ------------------------------------------------------------------------------------------------------- candidates
 def _fits(table: ClipTable, generator: PaperGenerator) -> dict[str, Any]:
     strict, literal = (attrs.evolve(generator, mismatch=mismatch).index(table) for mismatch in ("strict", "literal"))
     index = strict if generator.mismatch == "strict" else literal

@@ -186,7 +186,7 @@ def _verify_clips(database: MashupDB) -> Iterator[Finding]:
             lengths = {ref.frames for ref in record.stems.values()}
             if lengths != {round(clip.duration * clip.sample_rate)}:
                 yield Finding("clip", clip_id, f"lasts {clip.duration} s, its stems {lengths} frames", (clip_id,))
-        except Exception as error:  # noqa: BLE001 — whatever a damaged row makes of the types it is read into
+        except Exception as error:  # noqa: BLE001 — the values of a damaged row can cause any exception
             yield Finding("clip", clip_id, f"cannot be read: {error}", (clip_id,))
 
 

@@ -97,7 +97,7 @@ class Analyzer(Component):
 
 
 def _as_heard(mix: Audio) -> Audio:
-    """Return the mix at a usual level and without channels that cancel each other; unchanged if it is so."""
+    """Return the mix at a usual level and without channels that cancel each other; the mix itself if it has both."""
     heard = Audio(one_signal(mix)[None], mix.sample_rate) if channels_cancel(mix) else mix
     # The gain is a power of two, which scales float32 without rounding, so that only level-dependent results change.
     gain = 2.0 ** round(math.log2(usual_gain(heard.peak)))
