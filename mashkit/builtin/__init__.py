@@ -1,4 +1,4 @@
-"""Components that come with mashkit itself, registered like anybody's."""
+"""Register the components that are part of mashkit itself, through the same hooks as a plugin's components."""
 
 from collections.abc import Iterable
 
@@ -62,5 +62,5 @@ def mashkit_register_executors() -> Iterable[ComponentInfo]:
 
 @hookimpl
 def mashkit_register_scorers() -> Iterable[ComponentInfo]:
-    """Register the floors of the scorers' benchmark."""
+    """Register the baselines of the scorers' benchmark."""
     return [RANDOM, LOUDNESS]

@@ -1,15 +1,16 @@
-"""Which clips fit a vocal: found among a million in microseconds, drawn without making a list of them.
+"""Find the clips that fit a vocal, among a million in microseconds, and draw from them without making a list of them.
 
-The clips whose stem may be drawn lie in one array, by metre, by key and, within a key, by tempo. What a condition
-accepts is then a few ranges of that array: those of at most seven keys and of one tempo range, or of the tempi around
-it, for each metre whose bars can lie on the vocal's. The few clips of the vocal's own song are left out one by one.
+An array contains the clips whose stem may be drawn, sorted by metre, key and tempo. The clips that a condition accepts
+are then a few ranges of this array: for each metre whose bars can lie on the vocal's bars, the ranges of at most seven
+keys and of one range of tempi, or of the tempi outside that range. The few clips of the vocal's own song are left out
+one by one.
 
-How far keys are apart is counted between the pitches that sound, to a tenth of a semitone: a clip's position is its
-tonic and its tuning (:mod:`mashkit.tuning`). Where clips are not all in tune, they lie in the array once more, by
-position: of a key that fits in part, those ranges are taken.
+Distances of keys are measured between sounding pitches, to a tenth of a semitone: a clip's position is its tonic plus
+its tuning (:mod:`mashkit.tuning`). If not all clips are in tune, the array contains them a second time, sorted by
+position. If only a part of a key's positions fits, the ranges of these positions are used.
 
-Conventions: a row is a clip's number in the table; speed is seed tempo / candidate tempo (SPEC reading 8); a position
-is tenths of a semitone above C, 0–119.
+Conventions: a row is a clip's number in the table; the seed is the row of the vocal; speed is seed tempo / candidate
+tempo (SPEC reading 8); a position is a number of tenths of a semitone above C, 0–119.
 """
 
 from __future__ import annotations
@@ -33,16 +34,16 @@ from mashkit.types import Condition, Role
 
 Rows: TypeAlias = npt.NDArray[np.intp]
 Interval: TypeAlias = tuple[float, float]
-"""Tempi from … to, both included, BPM."""
+"""Lowest and highest tempo of a range, both included, BPM."""
 Span: TypeAlias = tuple[int, int]
-"""Places of a sorted array from … up to, the second not included."""
+"""First index of a range of a sorted array, and the index after its last."""
 
 TEMPO_CLASH = 0.04
-"""Least relative tempo difference that `strict` mismatches accept: beats 4 % apart part by half a beat in 13."""
+"""Relative difference above which tempi clash for `strict`. At 4 %, beats are half a beat apart after 13 beats."""
 SEMITONE, OCTAVE = 10, 120
-"""In tenths of a semitone."""
+"""A semitone and an octave, in tenths of a semitone."""
 KEYS = 24
-"""Groups of whole keys: twelve tonics in two modes."""
+"""Number of groups of whole keys: twelve tonics in two modes."""
 KEY_FREE = frozenset({Condition.UNMATCHED_KEY, Condition.UNMATCHED_KEY_TEMPO})
 TEMPO_FREE = frozenset({Condition.UNMATCHED_TEMPO, Condition.UNMATCHED_KEY_TEMPO})
 
@@ -53,7 +54,7 @@ _EVERY_TEMPO = ((0.0, math.inf),)
 
 @attrs.frozen(kw_only=True)
 class Rules:
-    """What the options of :class:`~mashkit.builtin.paper.PaperGenerator` of the same names demand of candidates."""
+    """The options of :class:`~mashkit.builtin.paper.PaperGenerator` that decide which clips are candidates."""
 
     max_shift: int
     min_speed: float
@@ -67,27 +68,27 @@ class Rules:
 
 
 def folded(ratio: float) -> float:
-    """Return a tempo ratio brought within √½…√2 by halving or doubling."""
+    """Return a tempo ratio after halving or doubling it until it lies within √½…√2."""
     mantissa, _ = math.frexp(ratio)
     return 2 * mantissa if mantissa < _ROOT_HALF else mantissa
 
 
 def apart(position: int, seed_position: int) -> int:
-    """Return the tenths of a semitone, −60…59, from one position to the seed's."""
+    """Return the distance from a position to the seed's position, tenths of a semitone, −60…59."""
     return (seed_position - position + OCTAVE // 2) % OCTAVE - OCTAVE // 2
 
 
 class Candidates:
-    """The rows that fit a vocal in one role, as ranges of an array: as many as there are, none of them listed.
+    """The rows that fit a vocal in one role, represented by ranges of an array, so that no list of them is made.
 
     Parameters
     ----------
     rows : array of int, shape (n,)
         The sorted array.
     spans : sequence of Span
-        The ranges of it that fit, without overlap.
+        The ranges of the array that fit, without overlap.
     left_out : sequence of int
-        Places within the ranges that do not count: the vocal's own song.
+        Indices of the array that do not count, because they are clips of the vocal's own song.
     """
 
     def __init__(self, rows: npt.NDArray[np.int32], spans: Sequence[Span], left_out: Sequence[int]) -> None:
@@ -105,7 +106,7 @@ class Candidates:
         return self._count
 
     def row(self, index: int) -> int:
-        """Return the candidate number ``index``, from 0, in the array's order; raises IndexError beyond the last."""
+        """Return candidate number ``index``, from 0, in the order of the array; raises IndexError after the last."""
         if not 0 <= index < self._count:
             raise IndexError(f"candidate {index} of {self._count}")
         for skipped in self._skipped:
@@ -117,17 +118,17 @@ class Candidates:
         raise AssertionError("the spans hold as many as were counted")
 
     def rows(self) -> Rows:
-        """Return all of them, ascending: a list as long as there are candidates."""
+        """Return the rows of all candidates, ascending."""
         found = np.concatenate([np.empty(0, np.int32), *(self._rows[first:last] for first, last in self._spans)])
         found = np.delete(found, np.array(self._skipped, dtype=np.intp))
-        # Marked in a row of flags and read off: a tenth of the time of sorting 300,000.
+        # An array of flags gives the order in a tenth of the time that sorting takes for 300,000 rows.
         inside = np.zeros(int(found.max(initial=-1)) + 1, dtype=np.bool_)
         inside[found] = True
         return np.flatnonzero(inside)
 
 
 class _Sorted:
-    """Rows by group, and by tempo within a group; more than once where they are grouped in more than one way."""
+    """Rows sorted by group and by tempo within a group, once for each way of grouping them."""
 
     def __init__(
         self, rows: Rows, groupings: Sequence[tuple[npt.NDArray[np.int16], int]], tempi: npt.NDArray[np.float64]
@@ -145,7 +146,10 @@ class _Sorted:
         self.rows = np.concatenate(arrays)
 
     def find(self, groups: Sequence[int], intervals: Sequence[Interval], left_out: Sequence[int]) -> Candidates:
-        """Return the candidates of some groups, counted on through all groupings, none of which share a row."""
+        """Return the candidates in some groups.
+
+        Groups are numbered through all groupings. The given groups must have no row in common.
+        """
         spans = []
         for group in groups:
             start, tempi = self._groups[group]
@@ -159,25 +163,25 @@ class _Sorted:
 
 
 class CandidateIndex:
-    """What fits what among the clips of a table.
+    """An index of a table's clips that finds the candidates of each vocal.
 
     Parameters
     ----------
     table : ClipTable
-        Its columns are used, no clip is fetched.
+        Only its columns are read; no clip is fetched.
     rules : Rules
     """
 
     def __init__(self, table: ClipTable, rules: Rules) -> None:
-        # The table itself is not kept: the index lives as long as it does (index_of), and not the other way round.
+        # No reference to the table is kept, because index_of() keeps the index only as long as the table exists.
         self.rules = rules
         self._tonics, self._minor, self._tempi = table.tonics, table.minor, table.tempi
-        # Where the tuning is unknown, 440 Hz is likeliest.
+        # Unknown tunings are set to A = 440 Hz, which is the most likely tuning.
         self._tunings = np.nan_to_num(table.tunings)
         sure = ~table.doubtful | rules.doubtful_metre
         self._complete = (table.tonics >= 0) & np.isfinite(table.tempi) & table.downbeats
         self._known = self._complete & sure
-        # A doubtful metre is none: such clips are laid on the beats alone, where they are wanted at all.
+        # A doubtful metre counts as unknown: such clips, if the options accept them, are aligned by beats alone.
         self._bars = np.where(table.doubtful | rules.mixed_metres, 0, table.bars).astype(np.int8)
         self._metres, classes = np.unique(self._bars, return_inverse=True)
         self._active = table.activity >= np.float32(rules.min_activity)
@@ -205,8 +209,8 @@ class CandidateIndex:
         self._by_song = np.argsort(table.songs, kind="stable").astype(np.int32)
         ordered = table.songs[self._by_song]
         starts = np.flatnonzero(np.diff(ordered, prepend=ordered[:1] - 1))
-        ends = np.append(starts, len(ordered))[1:]  # none of no clips
-        # Of each row, where its song's rows begin and end.
+        ends = np.append(starts, len(ordered))[1:]  # empty if there are no clips
+        # For each row, the first index of its song's rows in _by_song, and the index after the last.
         self._song_start, self._song_end = (np.empty(len(table), np.int32) for _ in range(2))
         self._song_start[self._by_song] = np.repeat(starts, ends - starts)
         self._song_end[self._by_song] = np.repeat(ends, ends - starts)
@@ -214,26 +218,26 @@ class CandidateIndex:
         self._tempo_range = (float(known_tempi.min()), float(known_tempi.max())) if len(known_tempi) else (1.0, 1.0)
 
     def seeds(self, condition: Condition) -> Rows:
-        """Return the rows whose vocal may be drawn: those that sing and of which is known what the condition needs."""
+        """Return the rows whose vocal may be drawn: with an active vocal and the facts that the condition needs."""
         sings = self._active[:, list(Role).index(Role.VOCAL)] & self._sings
         return np.flatnonzero(sings & (self._whole if condition is Condition.ORIGINAL else self._known))
 
     def knows(self, row: int, condition: Condition) -> bool:
-        """Tell whether the row has a vocal, and of it is known what the condition needs: key, tempo, a downbeat.
+        """Return whether the row has a vocal and the facts that the condition needs: key, tempo and a downbeat.
 
-        An original needs nothing but all of its stems.
+        An original needs only all of its stems.
         """
         return bool(self._sings[row] and (self._whole if condition is Condition.ORIGINAL else self._known)[row])
 
     @property
     def known(self) -> npt.NDArray[np.bool_]:
-        """Of each row, whether key, tempo and a downbeat are known."""
+        """For each row, whether key, tempo and a downbeat are known, and the metre is accepted."""
         return self._known
 
     def shift(self, seed: int, row: int) -> float:
-        """Return the semitones, −6 to below 6, that bring the row to the seed's key and tuning as they sound.
+        """Return the semitones, −6 to below 6, that shift the row's sounding pitch to the seed's key and tuning.
 
-        Whole ones where the two are in tune with each other (:func:`mashkit.tuning.settled`).
+        They are whole semitones if the two clips are in tune with each other (:func:`mashkit.tuning.settled`).
         """
         return semitones_between(
             int(self._tonics[row]),
@@ -243,26 +247,26 @@ class CandidateIndex:
         )
 
     def doubtful(self, row: int) -> bool:
-        """Tell whether a row is not known for its metre alone."""
+        """Return whether a row is excluded from :attr:`known` only because its metre is doubtful."""
         return bool(self._complete[row] and not self._known[row])
 
     def left_out(self) -> int:
-        """Return how many rows are not known for their metre alone."""
+        """Return the number of rows that are excluded from :attr:`known` only because their metre is doubtful."""
         return int((self._complete & ~self._known).sum())
 
     def other_metres(self, seed: int, role: Role) -> int:
-        """Return how many rows that sound in a role have bars that do not lie on this row's."""
+        """Return the number of rows active in a role whose bars cannot lie on the seed's bars."""
         sounding = self._known & self._active[:, list(Role).index(role)]
         fits = np.array([metre.fit(int(self._bars[seed]), int(one)) for one in self._metres])
         return int((sounding & ~fits[np.searchsorted(self._metres, self._bars)]).sum())
 
     def speed(self, seed: int, row: int) -> float:
-        """Return the speed that brings the row to the seed's tempo."""
+        """Return the speed at which the row has the seed's tempo; with ``fold_tempo``, half or double of it."""
         ratio = float(self._tempi[seed]) / float(self._tempi[row])
         return folded(ratio) if self.rules.fold_tempo else ratio
 
     def candidates(self, seed: int, role: Role, condition: Condition) -> Candidates:
-        """Return the rows whose stem of a role the condition accepts for this row's vocal.
+        """Return the rows whose stem of a role the condition accepts for the seed's vocal.
 
         Parameters
         ----------
@@ -271,7 +275,7 @@ class CandidateIndex:
         role : Role
             HARMONIC or PERCUSSION.
         condition : Condition
-            Any but *original*, which has no candidates.
+            Any condition except *original*, which has no candidates.
         """
         tempi, own_song = self._tempi_for(seed, condition), self._own_song(seed)
         metres = self._fitting_metres(seed)
@@ -282,10 +286,11 @@ class CandidateIndex:
         return self._harmonic.find([self._in_metre(key, one) for one in metres for key in keys], tempi, own_song)
 
     def chance_matches(self, seed: int, harmonic: int, percussion: int, condition: Condition) -> tuple[str, ...]:
-        """Return the axes ("key", "tempo") in which stems fit the vocal although the condition says they do not.
+        """Return the axes ("key", "tempo") in which stems of an unmatched condition fit the vocal by chance.
 
-        They fit where `strict` would not have drawn them: less than a semitone from the vocal's key as they are, or a
-        tempo, or half or double of one, within :data:`TEMPO_CLASH` of the vocal's. Under `strict` there are none.
+        These are the axes in which `strict` would not draw the stems. In "key", the unshifted harmonic stem is less
+        than a semitone from the vocal's key. In "tempo", the tempo of a stem, or half or double of it, is within
+        :data:`TEMPO_CLASH` of the vocal's. Under `strict` the result is empty.
         """
         found = []
         if condition in KEY_FREE and not _clashes(int(self._positions[harmonic]), int(self._positions[seed])):
@@ -298,10 +303,10 @@ class CandidateIndex:
         return tuple(found)
 
     def _groups_for(self, position: int, mode: int, key_free: bool) -> tuple[int, ...]:
-        """Return the groups of harmonic rows that fit a seed: whole keys, and the positions of those that fit in part.
+        """Return the groups of harmonic rows that fit a seed: whole keys, and positions of keys that fit in part.
 
-        A group is twice the tonic, plus one for minor where modes are told apart; of a position twice that, counted on
-        from :data:`KEYS`.
+        The group of a key is twice the tonic, plus one for minor if modes are distinguished. The group of a position is
+        :data:`KEYS` plus twice the position, plus one for minor.
         """
         seed = (position, mode, key_free)
         if seed not in self._fitting:
@@ -309,7 +314,7 @@ class CandidateIndex:
         return self._fitting[seed]
 
     def _in_metre(self, group: int, metre_class: int) -> int:
-        """Return the group of :meth:`_groups_for` as :class:`_Sorted` counts it for one class of metres."""
+        """Return the number in :class:`_Sorted` of a group from :meth:`_groups_for`, for one class of metres."""
         if group < KEYS:
             return KEYS * metre_class + group
         return KEYS * max(len(self._metres), 1) + 2 * OCTAVE * metre_class + group - KEYS
@@ -327,7 +332,7 @@ class CandidateIndex:
                 yield from (KEYS + 2 * at + one for at in fitting for one in modes)
 
     def _fitting_metres(self, seed: int) -> list[int]:
-        """Return the classes of metres whose bars can lie on a row's."""
+        """Return the classes of metres whose bars can lie on the seed's bars."""
         return [place for place, one in enumerate(self._metres.tolist()) if metre.fit(int(self._bars[seed]), one)]
 
     def _own_song(self, seed: int) -> list[int]:
@@ -343,7 +348,7 @@ class CandidateIndex:
             return ((_least_tempo(tempo, rules.max_speed), _largest_tempo(tempo, rules.min_speed)),)
         if rules.mismatch == "literal":
             return _EVERY_TEMPO
-        # Half and double tempo share the beat: they do not clash.
+        # Half and double tempo do not clash, because their beats coincide.
         return _complement(self._folded_tempi(tempo, *_clash_bounds()))
 
     def _folded_tempi(self, tempo: float, low: float, high: float) -> list[Interval]:
@@ -358,11 +363,12 @@ class CandidateIndex:
 
 
 def _fits(position: int, seed_position: int, key_free: bool, rules: Rules) -> bool:
-    """Tell whether a stem at a position fits a vocal.
+    """Return whether a stem at a position fits a vocal.
 
-    In a matched mashup its key, the nearest whole semitone from the vocal's, is at most `max_shift` away: cents come on
-    top of the shift. Where keys are to clash nothing is shifted, and `strict` asks for a semitone or more as it sounds:
-    keys of one name, or of two, that lie less far apart for their tunings are no clash of keys.
+    If the keys must match, their distance, rounded to whole semitones, is at most `max_shift`; cents are added to the
+    shift afterwards. If the keys must clash, stems are not shifted, and `strict` demands a distance of at least a
+    semitone between sounding pitches. Keys that are closer because of their tunings do not clash, even if their names
+    differ.
     """
     if key_free:
         return rules.mismatch == "literal" or _clashes(position, seed_position)
@@ -374,7 +380,7 @@ def _clashes(position: int, seed_position: int) -> bool:
 
 
 def _largest_tempo(tempo: float, speed: float) -> float:
-    """Return the largest candidate tempo whose speed, as computed, is at least ``speed``: bounds are inclusive."""
+    """Return the largest candidate tempo whose speed, as computed, is at least ``speed`` (bounds are inclusive)."""
     largest = tempo / speed
     while tempo / largest < speed:
         largest = math.nextafter(largest, 0.0)
@@ -409,7 +415,7 @@ def _clash_bounds() -> Interval:
 
 
 def _complement(intervals: Sequence[Interval]) -> list[Interval]:
-    """Return the intervals between ascending ones that do not overlap."""
+    """Return the tempi outside the given intervals, which are ascending and do not overlap, as intervals."""
     found, above = [], 0.0
     for low, high in intervals:
         found.append((above, math.nextafter(low, 0.0)))
@@ -422,7 +428,7 @@ _lock = threading.Lock()
 
 
 def index_of(table: ClipTable, rules: Rules) -> CandidateIndex:
-    """Return the index of a table, made once for all conditions, vocals and seeds: it sorts all clips."""
+    """Return the index of a table. It is made only once for each table and rules, because it sorts all clips."""
     with _lock:
         indexes = _indexes.setdefault(table, {})
         if rules not in indexes:

@@ -1,4 +1,4 @@
-"""Why a run has no mashup, and what helps: reasons are counted, and the one that rules out most comes with its way out.
+"""Explain why a run has no mashup: count the reasons, and name the most frequent reason together with a fix.
 
 Conventions: a row is a clip's number in the table.
 """
@@ -17,14 +17,14 @@ from mashkit.cliptable import ClipTable
 from mashkit.types import Condition, Role
 
 MOST_SEEDS = 200
-"""Vocals that are looked at; of more, so many spread evenly over all."""
+"""Largest number of vocals that are examined. Of more vocals, 200 are taken evenly."""
 
 Cause = tuple[str, str]
-"""What stands in the way, and what to do."""
+"""The reason why there is no mashup, and the fix."""
 
 
 def facts_missing(table: ClipTable, rows: npt.NDArray[np.intp]) -> Counter[str]:
-    """Count of these clips how many lack a fact that fitting needs: "key", "tempo", "downbeats"."""
+    """Count how many of these clips lack "key", "tempo" or "downbeats", which all but originals need."""
     return Counter({
         "key": int(np.count_nonzero(table.tonics[rows] < 0)),
         "tempo": int(np.count_nonzero(~np.isfinite(table.tempi[rows]))),
@@ -33,7 +33,7 @@ def facts_missing(table: ClipTable, rows: npt.NDArray[np.intp]) -> Counter[str]:
 
 
 def no_vocal(table: ClipTable, condition: Condition, min_activity: float) -> Cause:
-    """Return why no clip's vocal can be drawn."""
+    """Return the cause if no clip's vocal can be drawn."""
     every = np.arange(len(table))
     if len(every) == 0:
         return "there is no clip", "add songs"
@@ -50,7 +50,7 @@ def no_vocal(table: ClipTable, condition: Condition, min_activity: float) -> Cau
 
 
 def named_vocal(table: ClipTable, row: int) -> Cause:
-    """Return why the vocal of a clip that was asked for cannot be used."""
+    """Return the cause if the requested clip's vocal cannot be used."""
     clip = table[row]
     if Role.VOCAL in clip.lacks:
         return f"{clip.title} ({clip.id}) holds no vocal", "take another clip for it"
@@ -78,7 +78,7 @@ def no_stem(
     role: Role,
     condition: Condition,
 ) -> Cause:
-    """Return why no clip's stem of a role fits any of these vocals."""
+    """Return the cause if no clip's stem of a role fits any of these vocals."""
     column = table.activity[:, list(Role).index(role)]
     if len(np.unique(table.songs)) == 1:
         return "all clips are of one song", "add another song"
@@ -136,7 +136,7 @@ def no_stem(
 
 
 def wrong_length(lengths: Sequence[float], shortest_s: float, longest_s: float) -> Cause:
-    """Return why mashups of these lengths, seconds, are refused."""
+    """Return the cause if all mashups have refused lengths; ``lengths`` are some of these, seconds."""
     short = [length for length in lengths if length < shortest_s]
     if 2 * len(short) >= len(lengths):
         return (
@@ -150,15 +150,15 @@ def wrong_length(lengths: Sequence[float], shortest_s: float, longest_s: float) 
 
 
 def _unknown(table: ClipTable, rows: npt.NDArray[np.intp], who: str) -> Cause:
-    """Return that facts are unknown of all these clips: the one that is unknown of most decides."""
+    """Return the cause if each of these clips lacks a fact; the fix is for the fact that most clips lack."""
     missing = [(name, count) for name, count in facts_missing(table, rows).most_common() if count]
     told = ", ".join(f"no {name} in {count}" for name, count in missing)
     return f"of {len(rows)} {who} none has key, tempo and downbeats: {told}", _analyzers(missing[0][0])
 
 
 def _analyzers(field: str) -> str:
-    """Return what to do where a fact is not known: which analyzers find it."""
-    from mashkit.registry import Registry  # here: it looks at every installed package, and few runs end so
+    """Return the fix for a missing fact: the analyzers that find it."""
+    from mashkit.registry import Registry  # imported here because it searches all installed packages, which is slow
 
     names = [one.info.name for one in Registry().components() if one.kind == "analyzer" and field in one.info.provides]
     found = " or ".join(sorted(names))

@@ -1,6 +1,6 @@
-"""Scorers that hear nothing of what makes a mashup good: what they reach, anybody reaches.
+"""Baseline scorers: chance and loudness. They use nothing that makes a mashup good.
 
-A benchmark in which they do well measures something else than it says.
+A benchmark in which a baseline does well does not measure the quality of mashups.
 """
 
 from __future__ import annotations
@@ -21,18 +21,18 @@ from mashkit.render import Mashup
 from mashkit.types import Role, Score
 
 SILENCE_LUFS = -70.0
-"""Below it nothing counts as sound (the absolute gate of ITU-R BS.1770-4)."""
-_KEPT = 4096  # numbers: nothing to speak of
+"""Level below which nothing counts as sound (the absolute gate of ITU-R BS.1770-4)."""
+_KEPT = 4096  # loudness values of stems kept in memory
 
 
 @attrs.define(kw_only=True, eq=False)
 class RandomScorer(Scorer):
-    """Draws a probability, evenly from 0 to 1, by the plan's id: the same plan always gets the same.
+    """Draws a probability, uniformly from 0 to 1, from a hash of the plan's id. A plan always gets the same score.
 
     Parameters
     ----------
     seed : int
-        Another seed, other draws.
+        Another seed gives other draws.
     """
 
     info: ClassVar[ComponentInfo] = RANDOM
@@ -45,16 +45,16 @@ class RandomScorer(Scorer):
 
     def _draw(self, plan_id: str) -> float:
         digest = hashlib.sha256(f"{self.seed} {plan_id}".encode()).digest()
-        # 53 bits: as many as a float holds.
+        # A float has a precision of 53 bits.
         return (int.from_bytes(digest[:8]) >> 11) / (1 << 53)
 
 
 @attrs.define(kw_only=True, eq=False)
 class LoudnessScorer(Scorer):
-    """The louder, the better: integrated loudness (ITU-R BS.1770-4) of the clips' stems with their gains, LUFS.
+    """Scores by loudness: integrated loudness (ITU-R BS.1770-4) of the clips' stems with their gains, LUFS.
 
-    Their powers are summed as if they had nothing in common. Nothing is rendered: a floor has to be cheap, and what
-    rendering changes of loudness is not what makes a mashup good. Silence counts −70 LUFS.
+    The powers of the stems are added as for uncorrelated signals. Nothing is rendered, because a baseline has to be
+    cheap, and because the changes of loudness by rendering do not make a mashup good. Silence counts as −70 LUFS.
     """
 
     info: ClassVar[ComponentInfo] = LOUDNESS

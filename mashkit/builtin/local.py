@@ -1,7 +1,7 @@
 """The local executor: worker processes on this machine, each with the state of one work.
 
-Ours, because what exists does less: concurrent.futures and loky take all workers down with one, and none of them ends
-one that hangs without ending the rest; pebble does both, and is LGPL, which the core is not.
+It is our own, because other libraries do less. In concurrent.futures and loky, all workers end if one worker dies, and
+a worker that hangs cannot be ended alone. pebble can do both, but its license is the LGPL, and the core's is not.
 """
 
 from __future__ import annotations
@@ -30,14 +30,14 @@ from mashkit.transfer import unpack
 from mashkit.workerpool import START_TIMEOUT_S, Lost, Process, Team, Worker, WorkerPool
 
 LOOK_S = 1.0
-"""Seconds of silence after which is looked whether a worker still lives: a program it started may hold its end of the
-connection open."""
+"""Seconds without a message after which the executor checks that a worker is alive. The connection alone does not show
+it, because a program that the worker started may keep it open."""
 ROUNDING = 1e-9
-"""Parts of cores and GPUs add up to a whole within this."""
+"""Tolerance for sums of parts of cores and GPUs, because floats are rounded."""
 LAST_WORDS = 12
-"""Lines of a worker's standard error that an error tells."""
+"""Number of lines of a worker's standard error in an error message."""
 KEPT_BYTES = 1 << 20
-"""What is kept of a worker's standard error between jobs; beyond it is begun anew."""
+"""Largest size of the file of a worker's standard error between jobs, bytes; a larger file is emptied."""
 
 
 @attrs.define(kw_only=True, eq=False)
@@ -47,17 +47,18 @@ class LocalExecutor(Executor):
     Parameters
     ----------
     jobs : int, optional
-        Worker processes at a time, for works that keep one core busy each; a work that asks for two counts double.
-        Default: one a core. 0: everything in this process, one item at a time, which saves starting another, and
-        contains nothing: what dies or hangs takes this process along.
+        Largest number of busy worker processes, for works that use one core each; a work that uses two cores counts
+        double. By default the number of cores. 0: all items run in this process, one at a time. This saves the start of
+        another process, but an item that crashes or hangs also crashes or hangs this process.
     timeout_s : float
-        Seconds an item may take; 0 for any time. Building the state of its work may take as long, or five minutes.
+        Longest time for an item, seconds; 0 for no limit. Building the state of its work may take this long, or five
+        minutes if that is longer.
     threads : int, optional
-        Threads of numerical libraries in a worker, for each core its work asks for. Default: cores divided by jobs.
+        Threads of numerical libraries in a worker, for each core of its work. By default cores divided by jobs.
     gpus : int
-        GPUs that works may use. The default is the machine's one, whether it has one or not: works that ask for a GPU
-        run one at a time, and their backend looks for itself. With more, each worker sees only its own
-        (CUDA_VISIBLE_DEVICES).
+        Number of GPUs that works may use. The default, 1, is also for machines without a GPU: works that use a GPU run
+        one at a time, and their backend looks for the GPU itself. With more than one GPU, each worker sees only its own
+        GPUs (CUDA_VISIBLE_DEVICES).
     """
 
     info = LOCAL_EXECUTOR
@@ -94,7 +95,7 @@ class LocalExecutor(Executor):
 
 
 class _ThisProcess(Pool):
-    """No workers: the caller waits while its own process does the job."""
+    """A pool without workers: the caller's own process does the job while the caller waits."""
 
     def __init__(self) -> None:
         self._job: Job | None = None
@@ -111,7 +112,7 @@ class _ThisProcess(Pool):
 
     def wait(self) -> Outcome:
         job = self._job
-        assert job is not None  # noqa: S101 — it was submitted
+        assert job is not None  # noqa: S101 — wait() is called after submit() only
         work = self._works.number(job.work)
         if work not in self._states and work not in self._failures:
             try:
@@ -128,13 +129,13 @@ class _ThisProcess(Pool):
 
 # ----------------------------------------------------------------------------------------------------------- workers
 def _unnamed_file() -> BinaryIO:
-    # Whoever dies, the system takes it back.
+    # The operating system deletes the file, whichever process ends first.
     return tempfile.TemporaryFile(prefix="mashkit-", buffering=0)
 
 
 def _start(theirs: socket.socket, stderr: BinaryIO, variables: dict[str, str]) -> subprocess.Popen[bytes]:
     return subprocess.Popen(  # noqa: S603 — our own interpreter, and arguments of ours
-        # The current folder is nobody's library; the worker is told where modules are found.
+        # -P keeps the current folder out of the module path; the worker gets the module path in its first message.
         [sys.executable, "-P", "-m", "mashkit.builtin.local_worker",
          "--socket", str(theirs.fileno()), "--parent", str(os.getpid())],
         stdin=subprocess.DEVNULL,
@@ -166,7 +167,7 @@ class _Process(Process):
 
     def begin(self, work: Work) -> None:
         self._allow(max(self.timeout_s, START_TIMEOUT_S))
-        # First where modules are found: the next message is only read when they are.
+        # The module path is sent first, because reading the next message imports modules.
         self._send(sys.path)
         self._send(work)
         problem: MashkitError | None = unpack(*self._receive())
@@ -184,7 +185,7 @@ class _Process(Process):
             return Done(None, problem, 0.0, 0.0)
         message = self._receive()
         if os.fstat(self._stderr.fileno()).st_size > KEPT_BYTES:
-            # The place where the worker writes is the one where we read: both go back to the beginning.
+            # Worker and parent share the file's position, so that the worker then writes from the beginning too.
             self._stderr.seek(0)
             self._stderr.truncate()
         try:
@@ -219,7 +220,7 @@ class _Process(Process):
             raise self._ended() from None
 
     def _ended(self) -> Lost:
-        # Its end of the connection closes a moment before it can be waited for.
+        # The connection of a dying process closes a moment before its exit status is available.
         with contextlib.suppress(subprocess.TimeoutExpired):
             self._process.wait(timeout=LOOK_S)
         status = self._process.returncode
@@ -234,7 +235,7 @@ class _Process(Process):
 
     def kill(self) -> None:
         with self._lock:
-            if not self._killed:  # its number may be another's by now
+            if not self._killed:  # the process id may belong to another process after the first kill
                 end(self._process)
             self._killed = True
 
@@ -246,16 +247,16 @@ class _Process(Process):
 
 # -------------------------------------------------------------------------------------------------------------- pool
 class _Processes(WorkerPool):
-    """Processes of this machine. An idle one keeps its state, and nothing else: its core is another's.
+    """Worker processes of this machine. An idle worker keeps its state, but its cores are free for other workers.
 
     Parameters
     ----------
     cpus : int
-        Cores that jobs may keep busy.
+        Number of cores that jobs may use.
     threads : int
-        Threads of numerical libraries for each of them.
+        Threads of numerical libraries for each core.
     devices : sequence of str
-        The GPUs, as CUDA_VISIBLE_DEVICES names them.
+        Names of the GPUs, as in CUDA_VISIBLE_DEVICES.
     timeout_s : float
     """
 
@@ -269,7 +270,7 @@ class _Processes(WorkerPool):
 
     @property
     def capacity(self) -> int:
-        # As many again as are being worked on: whoever comes free goes on while the caller is busy with a result.
+        # Twice the number of running jobs, so that a free worker finds a job while the caller processes a result.
         return 2 * math.ceil(self._cpus / self._smallest) + 2
 
     def check(self, work: Work) -> None:
@@ -290,7 +291,7 @@ class _Processes(WorkerPool):
         work = team.work
         busy = [worker for worker in self.workers if worker.busy]
         if sum(map(self._share, busy)) + min(work.cpus, self._cpus) > self._cpus + ROUNDING:
-            awaited.add("cpus")  # everything needs some
+            awaited.add("cpus")  # every work needs cores
         if "cpus" in awaited or ("gpus" in awaited and work.gpus):
             return None
         taken = [0.0] * len(self._devices)
@@ -305,11 +306,11 @@ class _Processes(WorkerPool):
         if len(free) < count:
             awaited.add("gpus")
             return None
-        # First those in use already, if a part will do: whole ones stay whole.
+        # GPUs that are partly used come first, so that unused GPUs stay free for works that need a whole GPU.
         return self.add(team, tuple(sorted(free, key=lambda n: (-taken[n], n))[:count]))
 
     def _share(self, worker: Worker) -> float:
-        """Return how much of the cores a worker keeps busy; what asks for more than there are gets all."""
+        """Return the number of cores that a worker uses; a work that needs more cores than there are gets all."""
         return min(worker.team.work.cpus, self._cpus)
 
 

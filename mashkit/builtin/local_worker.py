@@ -1,7 +1,7 @@
-"""A worker of the local executor: builds the state of one work, then does one job after the other.
+"""Run a worker process of the local executor: build the state of one work, then do one job after another.
 
-Started as ``python -m mashkit.builtin.local_worker``. Standard output and error belong to the backends: the parent
-keeps what they say, and tells the last of it when this process dies.
+The parent starts it as ``python -m mashkit.builtin.local_worker``. Only backends write to standard output and standard
+error. The parent stores this text, and puts its last lines into the error if the process dies.
 """
 
 from __future__ import annotations
@@ -20,22 +20,23 @@ from mashkit.processes import die_with_parent, end_this
 from mashkit.transfer import pack, unpack
 
 Message = tuple[memoryview, list[memoryview]]
-"""What was received: a pickle, and the arrays that are not in it."""
+"""A received message: a pickle, and its arrays, which are sent beside it."""
 
 _COUNT = struct.Struct("<I")
-_PART = struct.Struct("<Q?")  # bytes, and whether they may be written to
+_PART = struct.Struct("<Q?")  # number of bytes, and whether the buffer is writable
 _SMALL = 1 << 16
-"""Bytes below which copying parts together is cheaper than sending them one by one."""
+"""Size of a message, bytes, below which joining its parts is cheaper than sending them one by one."""
 
 
 class Channel:
-    """One end of a connection between two processes of ours, who trust each other.
+    """One end of a connection between two processes of mashkit, which trust each other's pickles.
 
     Parameters
     ----------
     connection : socket
     patience : callable
-        Returns how many seconds to wait for the other side before asking again, None for ever; raises to give up.
+        Returns the seconds to wait for the other side before ``patience`` is called again, None for no limit; it raises
+        an exception to give up.
     """
 
     def __init__(self, connection: socket.socket, patience: Callable[[], float | None] = lambda: None) -> None:
@@ -43,7 +44,7 @@ class Channel:
         self.patience = patience
 
     def send(self, value: object) -> None:
-        """Send what can be pickled; raises whatever pickling does before a byte is sent."""
+        """Send a value that can be pickled; an exception of pickling is raised before any byte is sent."""
         pieces, buffers = pack(value)
         header = [_COUNT.pack(len(buffers)), _PART.pack(sum(map(len, pieces)), False)]
         header += [_PART.pack(buffer.nbytes, not buffer.readonly) for buffer in buffers]
@@ -66,7 +67,7 @@ class Channel:
         Raises
         ------
         EOFError
-            If the other side has ended.
+            If the other side has closed the connection.
         """
         (count,) = _COUNT.unpack(self._receive(_COUNT.size))
         head = self._receive(_PART.size * (1 + count))
@@ -90,7 +91,7 @@ class Channel:
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Serve until the other side ends."""
+    """Do jobs until the parent closes the connection."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--socket", type=int, required=True, help="descriptor of our end of the connection")
     parser.add_argument("--parent", type=int, required=True, help="process to die with")
@@ -105,7 +106,7 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 def _read(channel: Channel, messages: queue.SimpleQueue[Message]) -> None:
-    """Queue messages; when the parent has closed its end, or died, end this process whatever it is doing."""
+    """Queue messages; when the parent closes its end or dies, end this process at once, even during a job."""
     try:
         while True:
             messages.put(channel.receive())
@@ -116,7 +117,7 @@ def _read(channel: Channel, messages: queue.SimpleQueue[Message]) -> None:
 def _serve(channel: Channel, messages: queue.SimpleQueue[Message]) -> None:
     from mashkit.interfaces.executor import Done, attempt, begin, portable
 
-    # One whole message: what the state is made of may be large.
+    # The work comes in one message, which may be large.
     message = messages.get()
     try:
         work = unpack(*message)

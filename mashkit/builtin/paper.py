@@ -1,8 +1,8 @@
-"""The paper's generator ("Mashup Generation"; SPEC readings 7–13 where it leaves things open).
+"""The paper's generator ("Mashup Generation"; SPEC readings 7–13 where the paper is not exact).
 
-A vocal is drawn as seed, then one harmonic and one percussion stem; what fits is what the condition says, and found in
-a sorted index (:mod:`mashkit.builtin.candidates`). Draw k of a run has random numbers of its own, so that any process
-can make it.
+The generator draws a vocal, the seed, and then one harmonic and one percussion stem from the candidates that the
+condition accepts. A sorted index finds the candidates (:mod:`mashkit.builtin.candidates`). Each draw of a run has its
+own random numbers, so that any process can make it.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from mashkit.interfaces.generator import Draw, Drawer, DrawingGenerator
 from mashkit.types import LABELS_TRUSTED, Clip, Condition, FrozenMapping, Layer, MashupPlan, Mixing, Role
 
 LARGEST_GAIN_DB = 12.0
-"""Bound of loudness matching: beyond it, what is raised is mostly separation residue."""
+"""Largest gain of loudness matching, dB, because a stem that needs more is mostly separation residue."""
 
 _BACKING = (Role.HARMONIC, Role.PERCUSSION)
 _NO_VOCAL = "no clip has a vocal that can be used"
@@ -55,14 +55,15 @@ class PaperGenerator(DrawingGenerator):
     Parameters
     ----------
     max_shift : int
-        Largest key distance of a harmonic candidate, whole semitones (paper: 3). Songs off A = 440 Hz are counted as
-        they sound, and shifted by cents besides, so that both are in tune.
+        Largest key distance of a harmonic candidate, whole semitones (paper: 3). The distance of songs that are not
+        tuned to A = 440 Hz is measured between sounding pitches, and the shift then includes cents, so that the stems
+        are in tune.
     min_speed, max_speed : float
         Inclusive range of seed tempo / candidate tempo, which is the speed applied (paper: 0.8, 1.2).
     mismatch : {"strict", "literal"}
-        What *unmatched* demands. "strict": the harmonic stem at least a semitone away, as it sounds, and/or both
-        stems' tempi more than 4 % away (also from half and double), so that no negative fits by chance. "literal": what
-        the paper says, no more than dropping the constraint.
+        Requirement of *unmatched* conditions. "strict": the sounding pitch of the harmonic stem is at least a semitone
+        away, and/or the tempi of both stems are more than 4 % away (also from half and double), so that no negative
+        fits by chance. "literal": the paper's text, which only drops the constraint.
     same_mode : bool
         Accept harmonic candidates of the seed's mode only; by default a minor key counts as its relative major.
     fold_tempo : bool
@@ -70,29 +71,31 @@ class PaperGenerator(DrawingGenerator):
     min_duration_s, max_duration_s : float
         Accepted length of a mashup, seconds (paper: 25 to 60).
     max_offset_s : float
-        Bound of the downbeat offset of tempo-unmatched mashups, seconds (paper: 1).
+        Largest downbeat offset of tempo-unmatched mashups, seconds (paper: 1).
     align : {"beats", "speed"}
-        "beats": backing stems follow the vocal's beats all along, where the beats of both can be trusted (else at one
-        speed; the plan's notes say so). "speed": one speed for the whole, as the paper.
+        "beats": backing stems follow each beat of the vocal if the beats of both are reliable; otherwise they are
+        played at one speed, with a note in the plan. "speed": one speed for the whole stem, as in the paper.
     phrase_bars : int
-        0: first downbeats meet, as in the paper. Otherwise each backing stem enters at any bar, drawn at random, that
-        is a multiple of so many bars away; :meth:`variants` are all of them.
+        0: the first downbeats coincide, as in the paper. Otherwise each backing stem is moved by a random multiple of
+        this number of bars; :meth:`variants` returns a plan for each multiple.
     match_loudness : bool
-        Gain each backing stem to the loudness that role's stem has in the seed's own song (BS.1770), within 12 dB.
+        Set the gain of each backing stem so that it is as loud as the stem of that role in the seed's own song
+        (BS.1770), within 12 dB.
     fades : bool
-        Fade in until the first bar line and out from the last.
+        Fade in until the first bar line and out from the last bar line.
     limit_db : float
-        The most a limiter may take off single peaks, dB; what is above that, the whole mix is lowered by.
+        Largest reduction of single peaks by the limiter, dB. If this is not enough, the whole mix is lowered.
     duck_db : float
-        How much the harmonic layer gives way while the vocal sounds, dB.
+        Reduction of the harmonic layer while the vocal sounds, dB.
     doubtful_metre : bool
-        Also use clips whose beats a bar are doubtful (:func:`mashkit.metre.doubt`), laid on beats and not on bars; by
-        default they are drawn for *original* only.
+        Also use clips whose number of beats in a bar is doubtful (:func:`mashkit.metre.doubt`), aligned by beats and
+        not by bars; by default they are drawn for *original* only.
     mixed_metres : bool
-        Also combine clips of different metres, three beats a bar under four; by default those whose bars have as many
-        beats, or twice as many.
+        Also combine clips of different metres, such as three and four beats in a bar. By default only clips are
+        combined whose bars have equally many beats, or twice as many.
     min_activity : float
-        Share of a clip in which a role's stem must sound to be drawn (ours; 0 turns it off): a silent vocal is no seed.
+        Share of a clip in which a role's stem must sound to be drawn (ours; 0 turns it off), because a silent vocal is
+        no useful seed.
     """
 
     info: ClassVar[ComponentInfo] = PAPER_GENERATOR
@@ -119,19 +122,18 @@ class PaperGenerator(DrawingGenerator):
     min_activity: float = attrs.field(default=0.25, validator=_unit_interval)
 
     def drawer(self, clips: ClipTable, *, condition: Condition, seed: int, vocal: str | None) -> Drawer:
-        """Return the draws of a run."""
+        """Return the object that makes the draws of a run."""
         return _Drawer(self, clips, condition, seed, vocal)
 
     def left_out(self, clips: ClipTable, condition: Condition) -> Mapping[str, int]:
-        """Return how many clips are never drawn, by reason: those whose metre is doubtful."""
+        """Return the number of clips that are never drawn because their metre is doubtful, by this reason."""
         count = 0 if condition is Condition.ORIGINAL else self.index(clips).left_out()
         return {_DOUBTFUL: count} if count else {}
 
     def index(self, clips: Sequence[Clip]) -> CandidateIndex:
-        """Return what fits what among these clips: how many candidates a vocal has, and which.
+        """Return the index that finds the candidates of each vocal among these clips.
 
-        Made once for a :class:`ClipTable`, whatever is asked of it afterwards; raises UsageError if two clips have the
-        same id.
+        The index of a :class:`ClipTable` is made only once. Raises UsageError if two clips have the same id.
         """
         rules = {field.name: getattr(self, field.name) for field in attrs.fields(Rules)}
         return index_of(ClipTable.of(clips), Rules(**rules))
@@ -153,7 +155,7 @@ class PaperGenerator(DrawingGenerator):
 
 
 class _PlanMaker:
-    """Makes the plans of one run of chosen clips."""
+    """Makes plans from chosen clips, for one run."""
 
     def __init__(self, options: PaperGenerator, condition: Condition, seed: int) -> None:
         self._options = options
@@ -161,27 +163,27 @@ class _PlanMaker:
         self._seed = seed
         self._placer = Placer(min_duration_s=options.min_duration_s)
         described = options.describe()
-        # One for all plans of the run.
+        # All plans of the run share this record.
         self._record = FrozenMapping({key: described[key] for key in ("name", "distribution", "version", "options")})
 
     def offsets(self, vocal: ClipBeats, fit: Fit) -> Sequence[int]:
-        """Return by how many bars a clip may be moved on, as the options want it."""
+        """Return the offsets, in bars, by which the options allow a clip to be moved."""
         fixed = self._condition is Condition.ORIGINAL or self._condition in TEMPO_FREE
         return self._placer.offsets(vocal, fit, phrase_bars=0 if fixed else self._options.phrase_bars)
 
     def plan(
         self, vocal: ClipBeats, backing: Sequence[Fit], bars: Sequence[int], late: Sequence[float]
     ) -> MashupPlan | float:
-        """Return the plan of these clips on that vocal; its length, seconds, if it would be too short or too long.
+        """Return the plan of these clips on that vocal, or only its length, seconds, if it is too short or too long.
 
         Parameters
         ----------
         vocal : ClipBeats
         backing : sequence of Fit
         bars : sequence of int
-            By how many each backing clip is moved on.
+            Number of bars by which each backing clip is moved.
         late : sequence of float
-            By how much the vocal and each backing clip are moved off their downbeats, seconds.
+            Delays of the vocal and of each backing clip against their downbeats, seconds.
         """
         options = self._options
         placed = [Placed(1.0, None, 0.0), *(self._place(vocal, *pair) for pair in zip(backing, bars, strict=True))]
@@ -189,7 +191,7 @@ class _PlanMaker:
         placed = [
             attrs.evolve(one, offset_s=one.offset_s + by) if by else one for one, by in zip(placed, late, strict=True)
         ]
-        # Trimmed to where all sound (SPEC reading 12).
+        # The mashup is trimmed to the time in which all layers overlap (SPEC reading 12).
         start = max(one.offset_s for one in placed)
         duration = min(one.end(fit.clip.duration) for one, fit in zip(placed, chosen, strict=True)) - start
         if not options.min_duration_s <= duration <= options.max_duration_s:
@@ -268,7 +270,7 @@ class _Drawer:
         return Draw(number=number, choice=choice, plan=plan, chance=chance)
 
     def _chosen(self, random: np.random.Generator) -> tuple[int, list[int]] | str:
-        """Return the rows of a vocal and its backing, or why there is none."""
+        """Return the rows of a vocal and its backing, or the reason why no backing fits."""
         vocal = int(self._vocals[int(random.integers(len(self._vocals)))])
         backing: list[int] = []
         for role in _BACKING:
@@ -326,7 +328,7 @@ class _Drawer:
         )
 
     def _lengths(self) -> list[float]:
-        """Return how long the mashups of the first draws would be that are too short or too long, seconds."""
+        """Return the lengths, seconds, of the mashups of the first draws that are too short or too long."""
         found = []
         for number in range(causes.MOST_SEEDS):
             random = self._random.of(number)
@@ -337,7 +339,7 @@ class _Drawer:
         return found
 
     def _cause(self, reason: str) -> Cause:
-        """Return why draws failed for that reason, and what helps."""
+        """Return the cause behind the reason for which draws were rejected, and the fix."""
         options = self._options
         if reason == _NO_VOCAL:
             row = None if self._vocal is None else self._clips.row_of(self._vocal)
@@ -358,28 +360,29 @@ class _Drawer:
 
 
 class _RandomOfDraws:
-    """Random numbers for each draw of a run, none of which depend on another draw's.
+    """Random numbers for each draw of a run, independent of the other draws.
 
-    Philox in counter mode (Salmon et al.: Parallel random numbers: as easy as 1, 2, 3, SC 2011): the run is its key,
-    the draw the last word of its counter. Setting that costs a tenth of seeding a generator.
+    Philox in counter mode (Salmon et al.: Parallel random numbers: as easy as 1, 2, 3, SC 2011): the key is made from
+    the run, and the last word of the counter is the draw's number. Setting the counter takes a tenth of the time of
+    seeding a generator.
     """
 
     def __init__(self, seed: int, condition: Condition) -> None:
-        # The condition belongs to the key: else the same vocals would be drawn in the same order under each.
+        # The key includes the condition, because otherwise all conditions would draw the same vocals in the same order.
         key = np.random.SeedSequence((seed, list(Condition).index(condition))).generate_state(2, np.uint64)
         self._bits = np.random.Philox(key=key)
         self._start = self._bits.state
         self._generator = np.random.Generator(self._bits)
 
     def of(self, number: int) -> np.random.Generator:
-        """Return the generator of a draw; it is that draw's until the next call."""
+        """Return the random generator of a draw; it is valid until the next call."""
         self._start["state"]["counter"][3] = number
         self._bits.state = self._start
         return self._generator
 
 
 def _retuning(chosen: Sequence[Fit]) -> dict[str, float]:
-    """Return what a plan records of tunings, cents; nothing where none of its layers is shifted by cents."""
+    """Return the tunings that a plan records, cents; empty if no layer is shifted by cents."""
     for fit in chosen:
         cents = 100 * (fit.semitones - round(fit.semitones))
         if cents:
@@ -397,7 +400,7 @@ def _retuning_notes(retuned: Mapping[str, float]) -> Iterator[str]:
 
 
 def _doubts(chosen: Sequence[Fit]) -> Iterator[str]:
-    """Yield what a person should know of the bars of chosen clips: a line a clip."""
+    """Yield notes for the user on the bars and labels of the chosen clips."""
     for clip_id in dict.fromkeys(fit.clip.id for fit in chosen):
         fits = [fit for fit in chosen if fit.clip.id == clip_id]
         roles, clip = " and ".join(fit.role for fit in fits), fits[0].clip
@@ -411,12 +414,12 @@ def _doubts(chosen: Sequence[Fit]) -> Iterator[str]:
 def _loudness_gain(seed: Clip, clip: Clip, role: Role) -> float:
     """Return the gain, dB, that gives the clip's stem the loudness of the seed's own stem of that role.
 
-    A voice alone has none: then the gain that brings the voice of the stem's own song to the seed's loudness, so that
-    the two sound together as that song does (ours).
+    A lone vocal has no such stem. The gain is then the gain that gives the vocal of the clip the loudness of the
+    seed's vocal, so that the balance of vocal and backing is that of the clip's song (ours).
     """
     compared = Role.VOCAL if role in seed.lacks else role
     gain = seed.loudness.get(compared, -math.inf) - clip.loudness.get(compared, -math.inf)
-    # Silence on either side (−inf) says nothing about balance.
+    # A silent stem (−inf) gives no balance to match, so that the gain is 0.
     return min(max(gain, -LARGEST_GAIN_DB), LARGEST_GAIN_DB) if math.isfinite(gain) else 0.0
 
 
@@ -425,7 +428,7 @@ _lock = threading.Lock()
 
 
 def _beats_of(table: ClipTable) -> BeatsOfClips:
-    """Return what is known of the beats of a table's clips, for all runs over it."""
+    """Return the beats of a table's clips; all runs over the table share them."""
     with _lock:
         if table not in _beats:
             _beats[table] = BeatsOfClips(table.grid_of)

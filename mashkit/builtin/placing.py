@@ -1,6 +1,7 @@
-"""How chosen stems are laid on the vocal: which bar on which, along a beat map or at one speed, and where to fade.
+"""Place backing stems on the vocal: choose the bars that coincide, a beat map or one speed, and the fades.
 
-The time line here is the vocal clip's own, untrimmed: its layer has offset 0, and the others are laid on it.
+Times are on the time line of the whole vocal clip. The vocal's layer has offset 0 there; backing layers are placed
+relative to it.
 """
 
 from __future__ import annotations
@@ -19,22 +20,23 @@ from mashkit.timemap import TimeMap
 from mashkit.types import Clip, Role
 
 LEAD_IN_BARS = 4
-"""Bars of backing before a vocal that starts in silence: one phrase of introduction."""
+"""Bars of backing before the vocal's entry, if the vocal clip starts in silence: an introduction of one phrase."""
 SHORTEST_FADE_S = 0.02
-"""Where a mashup begins or ends in the middle of a sound, this keeps it from clicking, seconds."""
+"""Length of the shortest fade, seconds. It prevents a click where a mashup begins or ends in the middle of a sound."""
 MOST_BARS = 64
-"""Offsets are looked for up to here, bars: more than a minute of music has."""
+"""Largest offset that is tried, bars: more bars than a minute of music has."""
 
 
 KNOWN_CLIPS = 1 << 15
-"""Clips whose beats are remembered, some 6 kB each: a grid takes milliseconds to make, and microseconds to use."""
+"""Number of clips whose beats are kept in memory, some 6 kB each, because a beat grid takes milliseconds to compute."""
 KNOWN_STORED_CLIPS = 1 << 11
-"""The same where grids are stored: among a million clips few are met twice, and what is kept of them is not small."""
+"""The same number if beat grids are stored. It is smaller because grids are then only read, and a run over a million
+clips uses few clips twice."""
 
 
 @attrs.frozen
 class Fit:
-    """A clip chosen for a role, fitted to the vocal in tempo, key and loudness, not yet placed."""
+    """A clip chosen for a role, with the speed, shift and gain that fit it to the vocal, but not yet placed in time."""
 
     role: Role
     beats: ClipBeats
@@ -50,7 +52,7 @@ class Fit:
 
 @attrs.frozen
 class Placed:
-    """Where a clip lies on the vocal clip's time line, and what a person should know of how it got there."""
+    """A clip's place on the vocal clip's time line, with notes for the user on how the clip was placed."""
 
     speed: float
     time_map: TimeMap | None
@@ -58,7 +60,7 @@ class Placed:
     notes: tuple[str, ...] = ()
 
     def end(self, duration_s: float) -> float:
-        """Return where the end of a clip of that length lies, seconds."""
+        """Return the end of a placed clip of length ``duration_s``, seconds on the vocal clip's time line."""
         lasts = duration_s / self.speed if self.time_map is None else self.time_map.end(duration_s)
         return self.offset_s + lasts
 
@@ -72,7 +74,7 @@ class Fades:
 
 
 class ClipBeats:
-    """What is known of a clip's beats, each part of it found when it is first asked for."""
+    """The beats and bars of a clip; each value is computed when it is first used."""
 
     def __init__(self, clip: Clip, grid_of: Callable[[Clip], BeatGrid | BeatsDistrusted]) -> None:
         self.clip = clip
@@ -82,17 +84,17 @@ class ClipBeats:
 
     @functools.cached_property
     def grid(self) -> ClipGrid | BeatsDistrusted:
-        """The clip's beats, or why they are distrusted."""
+        """The clip's beat grid, or the error that tells why its beats are not reliable."""
         grid = self._grid_of(self.clip)
         return grid if isinstance(grid, BeatsDistrusted) else grid.over(self.clip.duration)
 
     @property
     def bar(self) -> int:
-        """Beats a bar; 0 where that is not known."""
+        """Beats in a bar; 0 if their number is unknown."""
         return 0 if isinstance(self.grid, BeatsDistrusted) else self.grid.grid.bar
 
     def bar_time(self, bar: int) -> float:
-        """Return where a bar of the clip begins, as all its beats together say, if it kept one tempo; seconds."""
+        """Return where a bar of the clip begins, seconds, estimated from all beats on the assumption of one tempo."""
         if bar not in self._bar_times:
             beats, downbeats, tempo = (getattr(self.clip.analysis, name) for name in ("beats", "downbeats", "tempo"))
             if isinstance(self.grid, BeatsDistrusted):
@@ -103,18 +105,18 @@ class ClipBeats:
         return self._bar_times[bar]
 
     def first_bar(self, min_duration_s: float) -> int:
-        """Return the bar of a vocal clip the others begin on: 0, or a phrase before the voice comes in.
+        """Return the bar of the vocal clip at which the backing begins: 0, or one phrase before the voice's entry.
 
         Parameters
         ----------
         min_duration_s : float
-            What has to be left of the clip after it.
+            Least length of the clip from this bar on, seconds.
         """
         if isinstance(self.grid, BeatsDistrusted) or self.bar == 0:
             return 0
         if min_duration_s not in self._first_bars:
             grid, entry = self.grid.grid, self.clip.entry.get(Role.VOCAL, 0.0)
-            # A voice that comes in on an upbeat belongs to the bar after it: half a bar of it may be heard before.
+            # A voice that enters with an upbeat belongs to the next bar, so half a bar is added to its entry.
             beats = int(grid.times.searchsorted(entry)) - grid.downbeat + grid.bar / 2
             bar = max(math.floor(beats / grid.bar) - LEAD_IN_BARS, 0)
             while bar > 0 and self.clip.duration - self.bar_time(bar) < min_duration_s:
@@ -124,12 +126,13 @@ class ClipBeats:
 
 
 class BeatsOfClips:
-    """The beats of clips, remembered for the clips used lately.
+    """The beats of clips; those of the clips used lately are kept in memory.
 
     Parameters
     ----------
     stored : callable, optional
-        Returns a clip's beat grid, or why its beats are distrusted, where it was computed before.
+        Returns a clip's stored beat grid, or the error that tells why its beats are not reliable. By default grids are
+        computed.
     """
 
     def __init__(self, stored: Callable[[Clip], BeatGrid | BeatsDistrusted] | None = None) -> None:
@@ -137,7 +140,7 @@ class BeatsOfClips:
         self._recent: Recent[ClipBeats] = Recent(KNOWN_CLIPS if stored is None else KNOWN_STORED_CLIPS)
 
     def of(self, clip: Clip) -> ClipBeats:
-        """Return what is known of a clip's beats; of clips with one id, what the first one's say."""
+        """Return a clip's beats; clips with the same id share the beats of the first of them."""
         return self._recent.get(clip.id, lambda: ClipBeats(clip, self._grid_of))
 
 
@@ -149,22 +152,23 @@ def _grid_of(clip: Clip) -> BeatGrid | BeatsDistrusted:
 
 
 class Placer:
-    """Lays clips on vocals.
+    """Places clips on vocals.
 
     Parameters
     ----------
     min_duration_s : float
-        What has to be left of a vocal whose silent start is skipped, and of two clips that are moved bars apart.
+        Least length, seconds, of a vocal after its silent start is skipped, and of the overlap of vocal and clip after
+        the clip is moved by bars.
     """
 
     def __init__(self, *, min_duration_s: float) -> None:
         self._min_duration_s = min_duration_s
 
     def offsets(self, vocal: ClipBeats, fit: Fit, *, phrase_bars: int) -> Sequence[int]:
-        """Return by how many bars the clip may be moved on: multiples of ``phrase_bars``, the smallest first.
+        """Return the allowed offsets of the clip in bars: multiples of ``phrase_bars``, the smallest first.
 
-        A positive offset skips bars of the clip, a negative one bars of the vocal; each leaves the two at least the
-        minimum duration together. Only 0 where the bars are not known.
+        A positive offset skips bars of the clip, a negative offset skips bars of the vocal. Each allowed offset leaves
+        an overlap of at least the minimum duration. If the bars are unknown, 0 is the only offset.
         """
         if phrase_bars == 0 or 0 in (vocal.bar, fit.beats.bar):
             return (0,)
@@ -180,16 +184,17 @@ class Placer:
         return found or (0,)
 
     def place(self, vocal: ClipBeats, fit: Fit, *, bars: int = 0, along_beats: bool) -> Placed:
-        """Lay a clip on the vocal.
+        """Place a clip on the vocal.
 
         Parameters
         ----------
         vocal : ClipBeats
         fit : Fit
         bars : int
-            One of :meth:`offsets`.
+            An offset from :meth:`offsets`.
         along_beats : bool
-            Follow the beats of both clips where they can be trusted, rather than play the clip at the fit's speed.
+            Whether to follow the beats of both clips if they are reliable. Otherwise the clip is played at the speed of
+            ``fit``.
         """
         vocal_bar, clip_bar = vocal.first_bar(self._min_duration_s) + max(-bars, 0), max(bars, 0)
         notes: tuple[str, ...] = ()
@@ -205,9 +210,10 @@ class Placer:
         return Placed(fit.speed, None, vocal.bar_time(vocal_bar) - fit.beats.bar_time(clip_bar) / fit.speed, notes)
 
     def fades(self, vocal: ClipBeats, *, start_s: float, end_s: float) -> Fades:
-        """Return fades on bar lines for a mashup of this part of the vocal clip, seconds.
+        """Return fades that end or begin on bar lines, for a mashup of this part of the vocal clip, seconds.
 
-        In until the first bar line; out from the last one that leaves a beat or more.
+        The fade-in ends on the first bar line. The fade-out begins on the last bar line that is a beat or more before
+        the end.
         """
         if isinstance(vocal.grid, BeatsDistrusted) or vocal.bar == 0:
             return Fades(SHORTEST_FADE_S, SHORTEST_FADE_S)
@@ -223,15 +229,15 @@ class Placer:
 def _along_beats(vocal: ClipBeats, fit: Fit, vocal_bar: int, clip_bar: int) -> Placed:
     sung, played = vocal.grid, fit.beats.grid
     sung_tempo, played_tempo = vocal.clip.analysis.tempo, fit.clip.analysis.tempo
-    assert isinstance(sung, ClipGrid)  # noqa: S101 — asked by place()
+    assert isinstance(sung, ClipGrid)  # noqa: S101 — place() has checked it
     assert isinstance(played, ClipGrid)  # noqa: S101
-    assert sung_tempo is not None  # noqa: S101 — the generator's index knows the tempi of all it gives
+    assert sung_tempo is not None  # noqa: S101 — the generator's index contains clips with a tempo only
     assert played_tempo is not None  # noqa: S101
-    # The speed is the ratio of the tempi, folded by a power of two or not: that power is left over.
+    # The speed is the ratio of the tempi times a power of two (1 if it was not folded); this computes the exponent.
     folding = round(math.log2(fit.speed * played_tempo / sung_tempo))
     placement = beat_map(played, sung, candidate_bar=clip_bar, vocal_bar=vocal_bar, beats_per_beat=2.0**folding)
     time_map = placement.time_map
-    # A map of a single speed is that speed: every stretcher can play it.
+    # A map of a single speed is replaced by the speed, because every stretcher can play a speed.
     steady = len(time_map.source) == 2
     bars = sung.grid.bar, played.grid.bar
     notes: tuple[str, ...] = ()

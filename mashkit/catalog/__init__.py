@@ -1,4 +1,4 @@
-"""MashupDB: from sound files to clips, and their stems on request."""
+"""MashupDB: make clips from sound files, and return the stems of a clip on request."""
 
 from mashkit.catalog.adding import Adder, AddReport
 from mashkit.catalog.catalog import Catalog, Failure

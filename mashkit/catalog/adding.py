@@ -1,6 +1,8 @@
-"""Songs into the database: nothing is computed twice, one bad song harms no other, a kill loses no finished one.
+"""Add songs to the database.
 
-One process writes; what has to be computed goes to an executor, or is done here.
+Results that are stored are not computed again, an error of one song does not affect the others, and a killed run keeps
+its finished songs. One process writes to the database. It computes the results itself, or gives the jobs to an
+executor.
 """
 
 from __future__ import annotations
@@ -45,23 +47,23 @@ from mashkit.paths import path_text, without_links
 from mashkit.types import Clip, Role
 
 LISTENING = "listen"
-"""Name of the work, and of the stage, of listening to songs: it comes before all else."""
+"""Name of the work, and of the stage, that computes soundprints (:mod:`mashkit.catalog.listening`). It comes first."""
 Unusable = tuple[Path, MashkitError]
-"""A file that a protocol looked at, and why it is no song."""
+"""A file or folder that cannot be used as a song, and the reason."""
 
 
 @attrs.frozen
 class Added:
-    """What became of a song that was added.
+    """The outcome for one song of a run.
 
     Parameters
     ----------
     path : Path
     records : tuple of ClipRecord
-        Its clips; none beside an error.
+        The song's clips; empty if there is an error.
     error : MashkitError, optional
     cached : bool
-        Whether everything was known already.
+        Whether all results were stored already.
     """
 
     path: Path
@@ -72,17 +74,18 @@ class Added:
 
 @attrs.define
 class AddReport:
-    """How it went.
+    """Counts, failures and notes of a run.
 
     Attributes
     ----------
     songs, clips, cached : int
-        Songs that are in the database now, their clips, and how many of the songs were there already.
+        Songs of the run that are in the database now, their clips, and the number of these songs that were stored
+        already.
     failures : list of (Path, MashkitError)
     notes : list of str
-        What the user should know of songs that were used.
+        Notes for the user on songs that were used.
     passed_over : list of (Path, Path)
-        Songs that were not used, and the song whose recording they are.
+        Songs that were not used, each with the song of the same recording that is used instead.
     """
 
     songs: int = 0
@@ -94,7 +97,7 @@ class AddReport:
 
 
 def of_song(error: Exception) -> MashkitError:
-    """Return whatever was raised over one song as the error it is listed with."""
+    """Return the MashkitError with which a song is listed, for any exception that the song raised."""
     return contained(error, "it could not be used", Unforeseen)
 
 
@@ -105,26 +108,28 @@ class Adder:
     ----------
     database : MashupDB
     separator, analyzer
-        Components. With an executor they must come from the registry, so that each worker makes its own.
+        Components. With an executor they must come from the registry, so that each worker can make its own.
     policy : ExcerptPolicy, optional
     with_features : bool
-        Also keep features of the stems.
+        Whether to store features of the stems too.
     executor : Executor, optional
-        Who computes; by default this process.
+        Computes the results; by default this process does.
     notify : callable
-        Hears of every song as it starts and ends.
+        Is called when a song starts and ends.
     loader : callable, optional
         The hook ``mashkit_load_audio``.
     same_recording : str, optional
-        "once": of songs that are one recording, one is used (see :mod:`mashkit.catalog.recordings`). "separate": each
-        is a song of its own, and stays so in this database. By default what was said of a song before, else "once".
+        "once": one of the songs that are the same recording is used (see :mod:`mashkit.catalog.recordings`).
+        "separate": each is a separate song, in later runs over this database too. By default the choice of an earlier
+        run, else "once".
     among_given : bool
-        Songs are compared with the others of the run only, not with the rest of the database: for one that is a cache.
+        Whether to compare songs with the other songs of the run only, not with the rest of the database. For a database
+        that is a cache.
 
     Raises
     ------
     UsageError
-        If ``same_recording`` is neither.
+        If ``same_recording`` is another value.
     """
 
     def __init__(
@@ -150,22 +155,22 @@ class Adder:
         )
         self._executor = executor
         self._notify = notify
-        self._taken: dict[str, Path] = {}  # song → the file it was added as, in this run
+        self._taken: dict[str, Path] = {}  # sha256 of a song → the file from which this run added it
 
     def add(self, songs: Sequence[Song | Unusable], *, protocol: str = "songs") -> Iterator[Added]:
-        """Add songs and yield what becomes of each, as it does; :attr:`report` is complete at the end.
+        """Add songs and yield the outcome of each song when it is finished; :attr:`report` is complete at the end.
 
         Parameters
         ----------
         songs : sequence of Song or (Path, MashkitError)
-            What a protocol found; what it found unusable is reported with the rest.
+            The songs that a dataset layout found, and the unusable files, which are reported as failures.
         protocol : str
-            Its name, for the record.
+            Name of the dataset layout, for the record.
 
         Raises
         ------
         OutputError
-            If the disk is full or the database cannot be written: what was added stays.
+            If the disk is full or the database cannot be written. The songs added before stay.
         CatalogError
             If the database is damaged.
         """
@@ -193,12 +198,12 @@ class _Run:
         self._report = adder.report
         self._songs = songs
         self._protocol = protocol
-        self._ended: list[Added] = []  # waiting to be yielded
+        self._ended: list[Added] = []  # outcomes to yield next
         self._done = 0
         self._digests: dict[Path, tuple[str, str]] = {}
         self._headers: dict[Path, tuple[int, int, int] | None] = {}
-        self._under_way: dict[Path, list[Task]] = {}  # tasks of a song that are not back yet
-        self._decoded: dict[Path, SongFacts] = {}  # of songs that had to be looked into
+        self._under_way: dict[Path, list[Task]] = {}  # unfinished tasks of each song
+        self._decoded: dict[Path, SongFacts] = {}  # facts of the songs that were decoded in this run
         self._listening = Listening(
             self._database,
             [one for one in songs if isinstance(one, Song)],
@@ -212,7 +217,7 @@ class _Run:
     def go(self) -> Iterator[Added]:
         if self._adder._executor is None:
             for task in self._jobs():
-                assert task is not None  # noqa: S101 — nothing is under way when the next one is asked for
+                assert task is not None  # noqa: S101 — without an executor no task is unfinished here
                 yield from self._flush()
                 if isinstance(task, Song):
                     try:
@@ -222,7 +227,7 @@ class _Run:
                     continue
                 try:
                     outcome: Computed | MashkitError = self._ingestor.compute(task)
-                except Exception as error:  # noqa: BLE001 — one song's own: it is listed, and the rest goes on
+                except Exception as error:  # noqa: BLE001 — an error of one song is listed, and the run goes on
                     outcome = of_song(error)
                 self._finish(task.song, outcome)
                 yield from self._flush()
@@ -258,11 +263,11 @@ class _Run:
         ended, self._ended = self._ended, []
         yield from ended
 
-    # ----------------------------------------------------------------------------------------- what is to be done
+    # --------------------------------------------------------------------------------------------------- tasks
     def _jobs(self) -> Iterator[Task | Song | None]:
-        """Yield what has to be computed, and before that songs to be listened to; what needs neither is finished.
+        """Yield first the songs that need a soundprint, then the tasks; finish the songs that need no computation.
 
-        A song whose sound is that of one under way waits until that one is known, and None is yielded while only such
+        A song with the same sound as a song under way waits until that song is stored. None is yielded while only such
         songs are left.
         """
         waiting: list[Song | Unusable] = yield from self._once()
@@ -292,7 +297,7 @@ class _Run:
             waiting = deferred
 
     def _once(self) -> Generator[Song | None, None, list[Song | Unusable]]:
-        """Yield songs to be listened to; return those given without the ones that are another's recording."""
+        """Yield the songs that need a soundprint; return the given songs without those left out as same recordings."""
         yield from self._listening.ask()
         self._decoded.update(self._listening.facts)
         passed = self._listening.passed_over()
@@ -311,7 +316,7 @@ class _Run:
         return remaining
 
     def _may_be_under_way(self, song: Song) -> bool:
-        """Tell whether a song of the same sound is under way; only those of the same header are decoded to see."""
+        """Return whether a song of the same sound is under way; only songs with equal headers are decoded for this."""
         header = self._headers.setdefault(song.path, _header(song))
         if header is None:
             return False
@@ -324,18 +329,18 @@ class _Run:
         return self._decoded[song.path]
 
     def _task(self, song: Song) -> Task | None:
-        """Return what has to be computed of a song; None if that is nothing, or it is there under another name."""
+        """Return the task for a song; None if nothing is missing, or the run has added the same sound already."""
         digests = self._listening.digests.get(song.path) or (stat_digest(song), bytes_digest(song))
         self._digests[song.path] = digests
         known = next((one for one in map(self._database.song_of_file, digests) if one is not None), None)
         header = self._headers[song.path]
         if known is None and header is not None and self._database.may_hold(*header):
-            # Other bytes, and perhaps the same sound: only its tags may have changed.
+            # The file's bytes are new, but the sound may be known, because only the tags may have changed.
             known = self._facts(song).sha256
         row = None if known is None else self._database.song(known)
         if row is None:
             return Task(song)
-        # An older mashkit did not look for silence and level: decoded once more, that is known.
+        # An older mashkit did not measure silence and level, so the song is decoded once more.
         facts = row.facts if row.facts.peak is not None else self._facts(song)
         if not self._take(song, facts):
             return None
@@ -347,7 +352,7 @@ class _Run:
         return None
 
     def _take(self, song: Song, facts: SongFacts) -> bool:
-        """Tell whether a song is the first of its sound in this run; say so if not, and if it is known elsewhere."""
+        """Return whether a song is the first of its sound in this run; add a note if the sound was known before."""
         first = self._adder._taken.setdefault(facts.sha256, song.path)
         if first != song.path:
             self._report.notes.append(f"{path_text(song.path)}: the same sound as {path_text(first)}; used once")
@@ -361,15 +366,15 @@ class _Run:
         return True
 
     def _split(self, task: Task) -> list[Task]:
-        """Return a task as it is, or in two where separation has a GPU and analysis has not."""
+        """Return the task, split in two if the separator uses a GPU, because the analysis needs none."""
         if self._adder._executor is None or self._ingestor.separator.gpus == 0 or len(task.wanted) < 2:
             return [task]
         return [attrs.evolve(task, wanted=frozenset({kind})) for kind in sorted(task.wanted)]
 
-    # ---------------------------------------------------------------------------------------------- what was done
+    # ------------------------------------------------------------------------------------------------- outcomes
     def _finish(self, song: Song, outcome: Computed | MashkitError) -> None:
         if song.path not in self._under_way:
-            return  # its other half has failed
+            return  # the song's other task has failed
         if isinstance(outcome, MashkitError):
             del self._under_way[song.path]
             self._end(Added(song.path, error=outcome))
@@ -389,7 +394,7 @@ class _Run:
             self._end(Added(song.path, error=of_song(error)))
 
     def _store(self, song: Song, facts: SongFacts, computed: Computed, *, cached: bool, complete: bool = True) -> None:
-        """Store what was computed and, where that is all, the clips: in one transaction."""
+        """Store results and, if the song is complete, its clips, in one transaction."""
         sha256, keys = facts.sha256, self._ingestor.keys
         facts = attrs.evolve(facts, recording=self._database.recording_of(sha256))
         records: list[ClipRecord] = []
@@ -415,7 +420,7 @@ class _Run:
             self._end(Added(song.path, tuple(records), cached=cached))
 
     def _late_tunings(self, song: Song, facts: SongFacts) -> dict[str, tuple[str, Any]]:
-        """Return the tunings of stems that an older mashkit made: it measured none."""
+        """Return the tunings of stored stems from an older mashkit, which did not measure the tuning."""
         keys, results, late = self._ingestor.keys, self._database.results(facts.sha256), {}
         for excerpt in excerpts_of(song, facts, self._ingestor.policy):
             key = keys.tuning(song, facts, excerpt)
@@ -427,7 +432,7 @@ class _Run:
         return late
 
     def _end(self, added: Added | None, path: Path | None = None) -> None:
-        """Count what became of a song, and tell."""
+        """Count a song's outcome and report it."""
         self._done += 1
         if added is None:
             self._say(cast("Path", path), "cached")
@@ -460,7 +465,7 @@ class _Run:
 
 
 def _alone(song: Song, records: Sequence[ClipRecord]) -> list[str]:
-    """Return what a person should know of a song in which a voice was found to be alone."""
+    """Return a note for the user on a song in which a voice was found to be alone."""
     clips = [record.clip for record in records if set(record.stems) == {Role.VOCAL}]
     if not clips or song.holds != frozenset(Role):
         return []
@@ -479,7 +484,10 @@ def _lacks(clip: Clip, name: str) -> bool:
 
 
 def _header(song: Song) -> tuple[int, int, int] | None:
-    """Return rate, channels and frames of a song's first file; None if it cannot be read: decoding says why."""
+    """Return rate, channels and frames of a song's first file; None if the header cannot be read.
+
+    Decoding the file raises the error.
+    """
     try:
         header = probe(song.files[0])
     except AudioFileError:
@@ -490,7 +498,7 @@ def _header(song: Song) -> tuple[int, int, int] | None:
 # ------------------------------------------------------------------------------------------------- in other processes
 @attrs.frozen
 class _Recipe:
-    """What a worker needs to build an ingestor of its own: names, not live objects."""
+    """Names and options from which a worker builds its own ingestor."""
 
     separator: tuple[str, Mapping[str, Any]]
     analyzer: tuple[str, Mapping[str, Any]]
@@ -499,14 +507,14 @@ class _Recipe:
 
 
 def spec_of(component: Component) -> tuple[str, Mapping[str, Any]] | None:
-    """Return (name, options) from which the registry makes an equal component; None for one made by hand."""
+    """Return (name, options) from which the registry makes an equal component; None if it was made by hand."""
     return None if component.origin is None else (component.info.name, component.options())
 
 
 def _works(ingestor: Ingestor) -> Mapping[str, Work]:
-    """Return the works: listening, analysing, and separating (and analysing, where both are wanted)."""
+    """Return the works: soundprints, analysis alone, and separation, which includes the analysis if it is requested."""
     separator, analyzer = spec_of(ingestor.separator), spec_of(ingestor.analyzer)
-    assert separator is not None  # noqa: S101 — a component made by hand gets no executor
+    assert separator is not None  # noqa: S101 — callers use no executor for components made by hand
     assert analyzer is not None  # noqa: S101
     recipe = _Recipe(separator, analyzer, ingestor.policy, ingestor.with_features)
     return {
@@ -545,16 +553,16 @@ def _compute(ingestor: Ingestor, task: Task) -> Computed:
 
 
 def can_travel(*components: Component) -> bool:
-    """Tell whether other processes can make these components."""
+    """Return whether other processes can make these components."""
     return all(spec_of(component) is not None for component in components)
 
 
 def usable(paths: Iterable[Path], describe: Callable[[Path], Song]) -> Found[Song | Unusable]:
-    """Describe each file or folder; one that is no song is named with the reason, and the rest goes on."""
+    """Return a Song for each file or folder; a file that cannot be used is returned with its error instead."""
     found: Found[Song | Unusable] = Found(notes=paths.notes if isinstance(paths, Found) else ())
     for path in paths:
         try:
             found.append(describe(path))
-        except Exception as error:  # noqa: BLE001 — one song's own
+        except Exception as error:  # noqa: BLE001 — an error of one song must not affect the others
             found.append((path, of_song(error)))
     return found

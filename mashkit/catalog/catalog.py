@@ -1,4 +1,4 @@
-"""The catalog: clips with their stems, as generators draw from and renderers read."""
+"""The catalog: clips for generators, and their stems for renderers."""
 
 from __future__ import annotations
 
@@ -25,36 +25,36 @@ from mashkit.types import Audio, Clip, Role
 
 @attrs.frozen
 class Failure:
-    """A song that gave no clips, and why."""
+    """A song without clips, and the error that is the reason."""
 
     path: Path
     error: MashkitError
 
 
 class Catalog:
-    """Clips with their stems: what a generator draws from and a renderer reads.
+    """Clips, from which generators draw, with their stems, which renderers read.
 
-    Make one of songs with :meth:`build` (or :meth:`mashkit.Kit.catalog`), or of a whole database.
+    Make a catalog from songs with :meth:`build` (or :meth:`mashkit.Kit.catalog`), or from a whole database.
 
     Parameters
     ----------
     database : MashupDB
-        Where clips and stems are.
+        The database that stores the clips and stems.
     records : sequence of ClipRecord, optional
-        The clips, where they are not all that the database holds.
+        The clips of the catalog; by default all clips of the database.
     cache_bytes : int
-        How much sound to keep in memory.
+        Bytes of sound to keep in memory.
 
     Attributes
     ----------
     clips : sequence of Clip
-        In the order of the songs; of a whole database a :class:`mashkit.cliptable.ClipTable`.
+        The clips in the order of the songs; for a whole database a :class:`mashkit.cliptable.ClipTable`.
     failures : list of Failure
-        The songs that gave none; the others are unaffected.
+        The songs without clips. They do not affect the other songs.
     passed_over : list of (Path, Path)
-        Songs that are the same recording as another, and that other.
+        Songs that were not used, each with the song of the same recording that is used instead.
     notes : list of str
-        What the user should know of songs that were used.
+        Notes for the user on songs that were used.
     """
 
     def __init__(
@@ -71,7 +71,7 @@ class Catalog:
         self._cache = recent_audio(cache_bytes)
 
     def __getstate__(self) -> dict[str, Any]:
-        # Sound is read again where it is needed.
+        # The copy reads the sound again when it is needed.
         return {name: value for name, value in vars(self).items() if name != "_cache"}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -93,29 +93,29 @@ class Catalog:
         described: Sequence[Song] = (),
         same_recording: str | None = None,
     ) -> Catalog:
-        """Make clips of every song in ``paths``; what the cache holds is not computed again.
+        """Make clips of every song in ``paths``; results in the cache are not computed again.
 
         Parameters
         ----------
         paths : Path, str or iterable of them
             Sound files and folders.
         separator, analyzer
-            Components; with an executor they must come from the registry, so that each worker makes its own.
+            Components. With an executor they must come from the registry, so that each worker can make its own.
         policy : ExcerptPolicy, optional
         cache : Path, optional
             Folder of a database; default :func:`default_cache`.
         executor : Executor, optional
-            Who computes; by default this process.
+            Computes the results; by default this process does.
         notify : callable
-            Hears of every song as it starts and ends.
+            Is called when a song starts and ends.
         loader : callable, optional
             The hook ``mashkit_load_audio``.
         described : sequence of Song
-            Songs of which more is known than a path, a lone vocal for instance; they come first, and the same files in
-            ``paths`` are passed over.
+            Songs with more information than a path, such as a lone vocal. They come first, and the same files in
+            ``paths`` are skipped.
         same_recording : str, optional
-            "once", the default: of songs that are one recording, one is used, and a note says so (see
-            :mod:`mashkit.catalog.recordings`). "separate": each is a song of its own.
+            "once", the default: one of the songs that are the same recording is used, with a note on the others (see
+            :mod:`mashkit.catalog.recordings`). "separate": each is a separate song.
 
         Returns
         -------
@@ -125,11 +125,11 @@ class Catalog:
         Raises
         ------
         AudioFileError
-            If the folders hold no sound file.
+            If the folders contain no sound file.
         CatalogError, OutputError
             If the cache cannot be used.
         UsageError
-            If an argument is of a wrong type, or ``same_recording`` is neither.
+            If an argument is of a wrong type, or ``same_recording`` is another value.
         """
         require("separator", separator, Separator, "give a component; Kit.catalog(songs) takes names")
         require("analyzer", analyzer, Analyzer, "give a component; Kit.catalog(songs) takes names")
@@ -159,12 +159,12 @@ class Catalog:
         return catalog
 
     def record(self, clip_id: str) -> ClipRecord:
-        """Return a clip and where what belongs to it is kept.
+        """Return a clip with the references to its stems and features.
 
         Raises
         ------
         CatalogError
-            If there is none of that id.
+            If there is no clip of that id.
         """
         if self._records is None:
             return self._database.record(clip_id)
@@ -192,7 +192,7 @@ class Catalog:
         return self._cache.get((clip_id, role), lambda: self._database.objects.audio(ref))
 
     def provenance(self, clip_ids: Iterable[str]) -> Sequence[Mapping[str, Any]]:
-        """Return which components made the stems and analyses of these clips."""
+        """Return the descriptions of the components that made the stems and analyses of these clips."""
         records = [self.record(clip_id) for clip_id in clip_ids]
         fingerprints = dict.fromkeys([record.separator for record in records] + [record.analyzer for record in records])
         real = [fingerprint for fingerprint in fingerprints if fingerprint not in (TRUE_STEMS, LABELS)]

@@ -1,4 +1,4 @@
-"""From what is known of a song to its clips: analysis, labels and edits joined, the cut made and measured."""
+"""Make the clips of a song from its results, labels and edits: merge them, cut each clip and measure it."""
 
 from __future__ import annotations
 
@@ -36,34 +36,35 @@ from mashkit.tuning import Tuning, tuned
 from mashkit.types import LABELS_TRUSTED, Analysis, Clip, Role, Times, frozen_mapping
 
 LEAST_AGREEMENT = 0.6
-"""Agreement (:func:`agreement`) of labelled with found beats, the median over a song's excerpts, from which on labels
-are taken to be of this recording (ours): beats a seventh of a beat apart, 70 ms at 120 BPM, which is how far apart
-beats may be that evaluations of trackers count as the same (Davies, Degara, Plumbley 2009)."""
+"""Least agreement (:func:`agreement`) of labelled with estimated beats, as the median over a song's half excerpts, for
+the labels to count as labels of this recording (ours). It is reached if beats are a seventh of a beat apart, 70 ms at
+120 BPM, which evaluations of beat trackers still count as the same beat (Davies, Degara, Plumbley 2009)."""
 SURE_OF_BEATS = 0.4
-"""Confidence in its beats from which on an analyzer that finds them half a beat away is worth a note (ours): below it,
-the analyzer may be on the off-beat itself."""
+"""Least confidence of an analyzer in its beats for a note that the labels are half a beat away from them (ours). An
+analyzer with less confidence may be on the off-beat itself."""
 TEMPO_FACTORS = (2.0, 0.5, 3.0, 1 / 3, 1.5, 2 / 3, 4 / 3, 0.75)
-"""By how much a labelled tempo may differ from the one heard: who labels counts half or double, and trackers are led
-astray by triplets and dotted notes."""
+"""Accepted ratios of a labelled tempo to the estimated tempo, because people may count half or double tempo, and
+triplets and dotted notes mislead beat trackers."""
 _TRUST = "or take the labels as they are with --trust-labels"
 CONCENTRATED = 0.5
-"""Length of the mean of phases as unit vectors from which on they lie together (ours)."""
+"""Least length of the mean of phases, as unit vectors, for the phases to count as concentrated (ours)."""
 
 
 @attrs.frozen
 class ClipRecord:
-    """A clip, and where what belongs to it is kept.
+    """A clip with references to its stored stems and features.
 
     Parameters
     ----------
     clip : Clip
     stems : mapping of Role to SoundRef
     features : str
-        sha256 of the features of its excerpt; "" without.
+        sha256 of the features of the clip's excerpt; "" if there are none.
     excerpt : Excerpt
-        What the clip was cut from.
+        The excerpt from which the clip was cut.
     separator, analyzer : str
-        Fingerprints of what made stems and analysis, or :data:`mashkit.catalog.ingest.TRUE_STEMS` and ``LABELS``.
+        Fingerprints of the components that made stems and analysis, or :data:`mashkit.catalog.ingest.TRUE_STEMS` and
+        ``LABELS``.
     """
 
     clip: Clip
@@ -83,7 +84,7 @@ def clips_of(
     edits: Mapping[float, Mapping[str, Any]],
     notes: list[str] | None = None,
 ) -> list[ClipRecord]:
-    """Return the clips of a song, one of each excerpt; nothing is decoded.
+    """Return the clips of a song, one for each excerpt, without decoding the song.
 
     Parameters
     ----------
@@ -91,13 +92,13 @@ def clips_of(
     facts : SongFacts
     excerpts : sequence of Excerpt
     keys : Keys
-        Of the components whose results are taken.
+        Keys for the components whose results are used.
     results : mapping of key to value
-        All that they say of the song; tunings and features may be missing.
+        All results of these components for the song; tunings and features may be missing.
     edits : mapping of excerpt start to (field to value)
-        What a person said of its excerpts; a downbeat in seconds of the song.
+        A person's corrections of the excerpts; a downbeat is in seconds of the song.
     notes : list of str, optional
-        What the user should know of labels and bars is added to it.
+        Notes for the user on labels and bars are appended to it.
 
     Raises
     ------
@@ -122,7 +123,7 @@ def clips_of(
         parts = results[keys.stems(song, facts, excerpt)]
         heard = results.get(keys.tuning(song, facts, excerpt))
         if heard is not None:
-            # The harmonic stem tells it better than the mix did; where it has no tuning, what the mix told stays.
+            # The tuning is more exact from the harmonic stem than from the mix, whose estimate stays as a fallback.
             analysis = tuned(analysis, Tuning(**heard))
         said = dict(edits.get(excerpt.start, {}))
         if "downbeat" in said:
@@ -145,12 +146,12 @@ def clips_of(
 
 
 def is_alone(parts: Mapping[str, Any]) -> bool:
-    """Tell from the stems of an excerpt whether a voice is alone in it, so that key, tempo and bars are guesses."""
+    """Return whether the stems of an excerpt are those of a voice alone, so that key, tempo and bars are guesses."""
     return set(parts) == {Role.VOCAL}
 
 
 def _doubts(song: Song, records: Sequence[ClipRecord]) -> list[str]:
-    """Return what the user should know of bars that are doubtful."""
+    """Return a note for the user on doubtful bars."""
     doubts = [reason for record in records if (reason := metre.doubt(record.clip.analysis)) is not None]
     if not doubts:
         return []
@@ -163,7 +164,7 @@ def _doubts(song: Song, records: Sequence[ClipRecord]) -> list[str]:
 
 
 def _labelled(song: Song, excerpt: Excerpt, found: Analysis) -> Analysis:
-    """Return an excerpt's analysis with what labels of the whole song say in its place."""
+    """Return an excerpt's analysis, with its values replaced by the labels of the whole song where these exist."""
     if song.known is None:
         return found
     known = song.known.within(excerpt.start, excerpt.start + excerpt.duration)
@@ -171,11 +172,11 @@ def _labelled(song: Song, excerpt: Excerpt, found: Analysis) -> Analysis:
     if tempo is not None and known.beats is None:
         found = _at_labelled_tempo(found, tempo, excerpt.duration)
     if known.beats is not None and (heard := tempo_of_beats(known.beats)) is not None:
-        # Half and double are a convention of who counted; the beats are what is played along with.
+        # A labelled tempo of half or double is a way of counting; mashups follow the beats, so their tempo counts.
         tempo = tempo if tempo is not None and _factor(tempo, heard) == 1 else heard
     said: dict[str, Any] = {"key": known.key, "tempo": tempo, "beats": known.beats}
     changed = {name: value for name, value in said.items() if value is not None}
-    if known.beats is not None:  # downbeats are among the beats, or not known
+    if known.beats is not None:  # labelled downbeats are some of the labelled beats, or unknown
         changed["downbeats"] = known.downbeats
     unsure = {*changed, "metre"} if known.beats is not None else changed
     confidence = {name: value for name, value in found.confidence.items() if name not in unsure}
@@ -185,14 +186,14 @@ def _labelled(song: Song, excerpt: Excerpt, found: Analysis) -> Analysis:
 
 
 def _factor(labelled: float, heard: float) -> float | None:
-    """Return by how much a labelled tempo differs from that of beats: 1, a factor of a convention, or None."""
+    """Return the factor of a labelled tempo over the tempo of beats: 1, one of :data:`TEMPO_FACTORS`, or None."""
     return next((one for one in (1.0, *TEMPO_FACTORS) if abs(labelled / heard / one - 1) <= NEAR), None)
 
 
 def _at_labelled_tempo(found: Analysis, tempo: float, duration_s: float) -> Analysis:
-    """Return found beats at the tempo somebody said: a tracker at half or twice of it is put right.
+    """Return the analysis with its beats at the labelled tempo, because trackers may find half or double the tempo.
 
-    Where they keep to that tempo already they stay: they follow the playing, and a number does not.
+    Beats that have this tempo already stay, because they follow the playing, and evenly spaced beats do not.
     """
     heard = _heard_tempo(found)
     if heard is None or abs(heard / tempo - 1) <= NEAR:
@@ -205,16 +206,17 @@ def _heard_tempo(found: Analysis) -> float | None:
 
 
 def _require_fit(song: Song, excerpts: Sequence[Excerpt], found: Sequence[Analysis]) -> list[str]:
-    """Compare the labels of a song with what an analyzer found; return what the user should know of them.
+    """Compare the labels of a song with the analyzer's results; return notes for the user on the labels.
 
-    Beats must be those heard, and a tempo that of the beats, in most of a song's excerpts: one is not enough to tell,
-    for a tracker loses the beat in a breakdown. How well beats agree is kept as the confidence of the clip's. A key is
-    not compared: analyzers are wrong about it more often than labels.
+    Labelled beats must agree with the estimated beats, and a labelled tempo with their tempo, in most of a song's
+    excerpts. One excerpt is not enough, because beat trackers lose the beat in a breakdown. The agreement of the beats
+    becomes the confidence in the clip's beats. Keys are not compared, because analyzers are wrong about keys more often
+    than labels.
 
     Raises
     ------
     AudioFileError
-        If they do not fit.
+        If the labels do not fit.
     """
     known = song.known
     if known is None:
@@ -238,7 +240,8 @@ def _require_fit(song: Song, excerpts: Sequence[Excerpt], found: Sequence[Analys
     for excerpt, one in zip(excerpts, found, strict=True):
         beats = known.within(excerpt.start, excerpt.start + excerpt.duration).beats
         if beats is not None and one.beats is not None:
-            # In halves: what is on the beat, and after a cut off it, looks from afar like another tempo.
+            # Halves are compared separately: beats that fit before a cut in the music, and lie off the beat after it,
+            # would look like another tempo if they were compared as a whole.
             for part, start in ((beats[: len(beats) // 2], 0.0), (beats[len(beats) // 2 :], excerpt.duration / 2)):
                 values.append((agreement(part, one.beats), excerpt.start + start))
             if _half_a_beat_late(beats, one):
@@ -261,7 +264,7 @@ def _require_fit(song: Song, excerpts: Sequence[Excerpt], found: Sequence[Analys
 
 
 def _fit_of_tempo(song: Song, tempo: float, found: Sequence[Analysis]) -> list[str]:
-    """Compare a labelled tempo, beside which no beats are labelled, with those heard."""
+    """Compare a labelled tempo with the estimated tempi, for labels without beats."""
     heard = [one for one in map(_heard_tempo, found) if one is not None]
     factors = [_factor(tempo, one) for one in heard]
     if heard and 2 * sum(factor is None for factor in factors) > len(factors):
@@ -275,7 +278,7 @@ def _fit_of_tempo(song: Song, tempo: float, found: Sequence[Analysis]) -> list[s
 
 
 def _half_a_beat_late(labelled: Times, found: Analysis) -> bool:
-    """Tell whether labelled beats lie half-way between found ones of which the analyzer is sure."""
+    """Return whether labelled beats lie half-way between estimated beats in which the analyzer has confidence."""
     beats = found.beats
     if beats is None or len(beats) < 2 or found.confidence.get("beats", 0.0) < SURE_OF_BEATS:
         return False
@@ -286,21 +289,23 @@ def _half_a_beat_late(labelled: Times, found: Analysis) -> bool:
 
 
 def agreement(labelled: Times, found: Times) -> float:
-    """Return how well labelled beats keep to found ones, −1…1; 0 if they have nothing to do with each other.
+    """Return the agreement of labelled beats with estimated ones, −1…1; 0 if the two are unrelated.
 
-    Each labelled beat has a phase between the two found beats around it; the mean cosine of that phase is 1 if all lie
-    on found beats. A tracker may be on the off-beat, or at half, ⅔ or ¾ of the tempo, where phases lie together only
-    when taken twice, three or four times: the first multiple at which they do is the one that counts. (The best of all
-    would not do: labels a quarter of a beat late lie together at four times the phase.)
+    Each labelled beat has a phase between the two estimated beats around it. The mean cosine of these phases is 1 if
+    all labelled beats lie on estimated beats. A tracker may be on the off-beat, or at half, ⅔ or ¾ of the tempo; then
+    the phases are concentrated only after multiplication by two, three or four. The function uses the first multiple at
+    which they are concentrated. It does not use the best multiple, because labels that are late by a quarter of a beat
+    are concentrated at four times the phase.
 
     Notes
     -----
-    Measured. 18 excerpts of 13 recordings whose beats are exact (our demo songs), made by hand (MusicDelta) or the
-    publisher's tempo from the file's beginning (Software-Entwicklungskit): in 16 of them madmom reaches 0.86–1.00,
-    essentia 0.65–0.99, librosa 0.62–1.00; in the others the tracker loses the beat (−0.23 to 0.58). With the labels
-    50 ms late 43 of the 54 reach 0.6, 100 ms late 4, 125 ms late 2, 150 ms late 1. The beats of another song of the
-    Harmonix Set reach it, in the median of seven excerpts, in 1.4 % of pairs; those of a song of the very same tempo
-    (within 0.2 %) in 57 %: one that begins on the other's beat cannot be told from it by beats.
+    Measured on 18 excerpts of 13 recordings. Their beats are exact (our demo songs), made by hand (MusicDelta), or
+    follow from the publisher's tempo, counted from the file's beginning (Software-Entwicklungskit). In 16 of the
+    excerpts madmom reaches 0.86–1.00, essentia 0.65–0.99 and librosa 0.62–1.00; in the others the tracker loses the
+    beat (−0.23 to 0.58). Of the 54 values, 43 reach 0.6 if the labels are 50 ms late, 4 at 100 ms, 2 at 125 ms and 1 at
+    150 ms. The beats of another song of the Harmonix Set reach 0.6, in the median of seven excerpts, in 1.4 % of pairs.
+    The beats of another song of the same tempo (within 0.2 %) reach it in 57 % of pairs: beats alone cannot distinguish
+    two such songs if one begins on the other's beat.
     """
     if len(found) < 2:
         return 0.0
@@ -315,7 +320,7 @@ def agreement(labelled: Times, found: Times) -> float:
 
 
 def _frames(excerpt: Excerpt, analysis: Analysis) -> tuple[int, int]:
-    """Return the first frame of a clip and the one after its last, counted in its excerpt."""
+    """Return the clip's first frame and the frame after its last frame, counted from the excerpt's start."""
     start, end = excerpt.cut(analysis)
     return round(start * SAMPLE_RATE), min(round(end * SAMPLE_RATE), round(excerpt.duration * SAMPLE_RATE))
 
@@ -338,7 +343,7 @@ def _clip(
     start, end = first / SAMPLE_RATE, last / SAMPLE_RATE
     cut: list[object] = [excerpt.start, excerpt.duration, first, last]
     identity = [FIGURES, facts.sha256, SAMPLE_RATE, *cut, separator]
-    # What older versions did not know of, so that the ids of all other clips stay.
+    # Newer properties are added only where they differ from the default, so that the ids of all other clips stay.
     if facts.peak is not None and usual_gain(facts.peak) != 1 and separator != TRUE_STEMS:
         identity.append({"level": LEVEL})
     if len(parts) < len(Role):

@@ -1,8 +1,8 @@
-"""MashupDB: a folder that holds clips, what is known of them, and their stems.
+"""MashupDB: store clips, their analyses and their stems in a folder.
 
-``index.sqlite`` beside ``objects/``, files under the sha256 of their bytes. Nothing in it names a place outside but
-where songs were found, so the folder can be moved. What makes a song's clips is stored in one transaction: after a kill
-at any moment, a song is in it whole or not at all.
+The folder contains ``index.sqlite`` and ``objects/``, whose files are named by the sha256 of their bytes. The folder
+can be moved, because the only outside paths in it are those of the songs' files. Each song's clips are stored in one
+transaction, so that a killed process never leaves a part of a song's clips.
 """
 
 from __future__ import annotations
@@ -44,22 +44,22 @@ from mashkit.soundprint import Soundprint, shelved
 from mashkit.types import Analysis, Clip, Key, Role, Times
 
 CACHE_VARIABLE = "MASHKIT_CACHE"
-"""Environment variable: folder of computed stems and analyses; default is the platform's cache folder."""
+"""Environment variable with the folder of computed stems and analyses; by default the platform's cache folder."""
 PATIENCE_S = 60.0
-"""How long a writer waits for another, seconds: many times what a transaction takes."""
+"""Longest time that a writer waits for another writer, seconds: many times the length of a transaction."""
 KEPT_CLIPS = 4096
-"""Clips kept in memory, with their beats: some 10 MB."""
+"""Number of clips kept in memory with their beats, some 10 MB."""
 
 
 def default_cache() -> Path:
-    """Return the folder computed results are kept in."""
+    """Return the folder in which computed results are stored by default."""
     named = os.environ.get(CACHE_VARIABLE)
     return named_path(named) if named else Path(platformdirs.user_cache_dir("mashkit"))
 
 
 @attrs.frozen
 class SongRow:
-    """A song as the database has it."""
+    """A song as it is stored in the database."""
 
     song: Song
     facts: SongFacts
@@ -72,16 +72,16 @@ class MashupDB:
     Parameters
     ----------
     root : Path
-        Its folder; made when it is opened for writing and missing.
+        Folder of the database; it is created if it is missing and ``write`` is set.
     write : bool
-        Whether it may be written to. A folder that cannot be is still read.
+        Whether the database is opened for writing. Without it, a read-only folder can be opened too.
 
     Raises
     ------
     OutputError
-        If the folder cannot be made or written.
+        If the folder cannot be created or written.
     CatalogError
-        If there is no database to read, it is damaged, or of a newer mashkit.
+        If there is no database to read, or it is damaged or of a newer mashkit.
     """
 
     def __init__(self, root: Path | str, *, write: bool = True) -> None:
@@ -92,7 +92,7 @@ class MashupDB:
         self._lock = threading.RLock()
         with self._speaking():
             self._database = self._open()
-            # A connection nobody closes keeps files open, so one that is forgotten is closed with its database.
+            # An open connection keeps files open, so it is closed at the latest when this object is deleted.
             self._closed = weakref.finalize(self, self._database.close)
             (version,) = self._database.execute("PRAGMA user_version").fetchone()
             if version > SCHEMA_VERSION:
@@ -143,7 +143,7 @@ class MashupDB:
     def _configure(self, database: sqlite3.Connection) -> None:
         network = network_file_system(self.root)
         if network:
-            # A write-ahead log shares memory between processes, which machines do not.
+            # SQLite's write-ahead log needs memory that its users share, and different machines share none.
             database.execute("PRAGMA locking_mode = EXCLUSIVE")
             database.execute("PRAGMA journal_mode = DELETE")
             self.notes.append(
@@ -152,7 +152,7 @@ class MashupDB:
             )
         else:
             database.execute("PRAGMA journal_mode = WAL")
-            database.execute("PRAGMA synchronous = NORMAL")  # a commit survives a kill; in a power cut, the last may go
+            database.execute("PRAGMA synchronous = NORMAL")  # commits survive a kill; a power cut may lose the last one
         database.execute("PRAGMA foreign_keys = ON")
 
     def _open_to_read(self, path: Path) -> sqlite3.Connection:
@@ -160,15 +160,15 @@ class MashupDB:
             raise CatalogError(
                 f"{self.root} holds no database", "make one: mashkit db add FOLDER --db " + str(self.root)
             )
-        # A log is read through a file beside it, which a folder that is read-only cannot take; without a log there is
-        # nothing to share.
+        # SQLite needs a new file in the folder to read the log, which is impossible in a read-only folder. Without a
+        # log it needs no such file, so that the database can be opened as immutable.
         log = path.with_name(f"{path.name}-wal")
         frozen = not os.access(self.root, os.W_OK) and (not log.exists() or log.stat().st_size == 0)
         return _connect(f"{path.absolute().as_uri()}?{'immutable=1' if frozen else 'mode=ro'}", uri=True)
 
     @contextlib.contextmanager
     def _speaking(self) -> Iterator[None]:
-        """Turn what SQLite raises into errors that say what to do."""
+        """Convert SQLite's exceptions into errors that name the fix."""
         try:
             yield
         except sqlite3.Error as error:
@@ -189,14 +189,14 @@ class MashupDB:
 
     @contextlib.contextmanager
     def transaction(self) -> Iterator[sqlite3.Connection]:
-        """Give the connection inside a transaction: all of it is stored, or nothing.
+        """Open a transaction and give its connection; all changes are stored together, or none.
 
         Raises
         ------
         OutputError
             If the disk is full or the database cannot be written.
         CatalogError
-            If it is damaged, or another process holds it for longer than a minute.
+            If the database is damaged, or another process locks it for longer than a minute.
         """
         if not self.write:
             raise OutputError(f"{self.root} was opened to be read", "open it with write=True")
@@ -206,18 +206,18 @@ class MashupDB:
                 yield self._database
                 self._database.execute("COMMIT")
             except BaseException:
-                # A full disk ends some transactions by itself.
+                # SQLite may have rolled back by itself, for example because the disk is full.
                 if self._database.in_transaction:
                     self._database.execute("ROLLBACK")
                 raise
 
     def rows(self, query: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
-        """Return what a query finds; raises CatalogError if the database is damaged."""
+        """Return the rows of a query; raises CatalogError if the database is damaged."""
         with self._lock, self._speaking():
             return self._database.execute(query, values).fetchall()
 
     def stream(self, query: str) -> Iterator[tuple[Any, ...]]:
-        """Yield what a query finds, as it is read: of what is too much to hold; raises CatalogError as :meth:`rows`."""
+        """Yield the rows of a query one by one, because they may not fit in memory; raises as :meth:`rows` does."""
         with self._lock, self._speaking():
             yield from self._database.execute(query)
 
@@ -228,12 +228,12 @@ class MashupDB:
         return str(found[0][0]) if found else None
 
     def may_hold(self, sample_rate: int, channels: int, frames: int) -> bool:
-        """Tell whether a song of such a header is known; another sound may have it too."""
+        """Return whether a song with such a file header is stored; different sounds may have equal headers."""
         query = "SELECT 1 FROM songs WHERE frames = ? AND sample_rate = ? AND channels = ? LIMIT 1"
         return bool(self.rows(query, (frames, sample_rate, channels)))
 
     def song(self, sha256: str) -> SongRow | None:
-        """Return what is known of a song, or None."""
+        """Return the stored song with this sha256, or None."""
         found = self.rows(
             "SELECT path, title, licence, sample_rate, channels, frames, duration_s, notes, protocol, source, stems,"
             " excerpts, known, holds, sound, recording FROM songs WHERE sha256 = ?",
@@ -265,12 +265,12 @@ class MashupDB:
         return frozenset(key for (key,) in self.rows("SELECT key FROM results WHERE song = ?", (song,)))
 
     def results(self, song: str) -> dict[str, Any]:
-        """Return key → value of a song's results."""
+        """Return a song's results, key → value."""
         rows = self.rows("SELECT key, value FROM results WHERE song = ?", (song,))
         return {key: json.loads(value) for key, value in rows}
 
     def edits(self, song: str, analyzer: str) -> dict[float, dict[str, Any]]:
-        """Return excerpt start → field → value of what a person said of a song, if it holds for this analyzer."""
+        """Return a person's corrections of a song that hold for this analyzer: excerpt start → field → value."""
         rows = self.rows(
             "SELECT excerpt_start_s, field, value FROM edits WHERE song = ? AND analyzer IN ('', ?)", (song, analyzer)
         )
@@ -307,16 +307,16 @@ class MashupDB:
         return int(number)
 
     def store_files(self, database: sqlite3.Connection, song: str, digests: Iterable[str]) -> None:
-        """Store which files are a song, inside a transaction."""
+        """Store the digests of a song's files, inside a transaction."""
         database.executemany("INSERT OR REPLACE INTO files VALUES (?, ?)", [(digest, song) for digest in digests])
 
     # ------------------------------------------------------------------------------------------------ recordings
     def has_print(self, song: str) -> bool:
-        """Tell whether it is known what a song sounds like."""
+        """Return whether a song's soundprint is stored."""
         return bool(self.rows("SELECT 1 FROM prints WHERE song = ? AND version = ?", (song, PRINT_VERSION)))
 
     def print_of(self, song: str) -> Soundprint:
-        """Return what a song sounds like; raises CatalogError if that is not known."""
+        """Return a song's soundprint; raises CatalogError if it is not stored."""
         found = self.rows("SELECT shape FROM prints WHERE song = ?", (song,))
         sound = Soundprint.from_bytes(found[0][0]) if found else None
         if sound is None:
@@ -324,14 +324,14 @@ class MashupDB:
         return sound
 
     def store_print(self, database: sqlite3.Connection, song: str, sound: Soundprint) -> None:
-        """Store what a song sounds like, inside a transaction."""
+        """Store a song's soundprint, inside a transaction."""
         database.execute(
             "INSERT OR REPLACE INTO prints VALUES (?, ?, ?, ?)",
             (song, PRINT_VERSION, shelved(sound).astype("<u2").tobytes(), sound.to_bytes()),
         )
 
     def unheard(self) -> list[str]:
-        """Return the songs that have clips, and of which it is not known what they sound like."""
+        """Return the songs that have clips but no soundprint of the present version."""
         rows = self.rows(
             f"SELECT s.sha256 FROM songs s WHERE {_HAS_CLIPS} AND NOT EXISTS"  # noqa: S608 — ours
             " (SELECT 1 FROM prints p WHERE p.song = s.sha256 AND p.version = ?) ORDER BY s.number",
@@ -340,7 +340,7 @@ class MashupDB:
         return [song for (song,) in rows]
 
     def words(self) -> list[tuple[str, npt.NDArray[np.uint16]]]:
-        """Return, of each song that has clips, the words of its print; in the order in which they were added."""
+        """Return the soundprint's words of each song with clips, in the order in which the songs were added."""
         rows = self.rows(
             f"SELECT s.sha256, p.words FROM songs s JOIN prints p ON p.song = s.sha256 WHERE {_HAS_CLIPS}"  # noqa: S608 — ours
             " AND p.version = ? ORDER BY s.number",
@@ -349,22 +349,25 @@ class MashupDB:
         return [(song, np.frombuffer(words, "<u2").astype(np.uint16)) for song, words in rows]
 
     def has_clips(self, song: str) -> bool:
-        """Tell whether a song has clips."""
+        """Return whether a song has clips."""
         return bool(self.rows(f"SELECT 1 FROM songs s WHERE s.sha256 = ? AND {_HAS_CLIPS}", (song,)))  # noqa: S608 — ours
 
     def recording_of(self, song: str) -> str | None:
-        """Return the song whose recording a song is, itself where a person said so; None where nobody has said."""
+        """Return the song of which this song is the same recording; itself if a person chose so; None if unknown."""
         found = self.rows("SELECT recording FROM songs WHERE sha256 = ?", (song,))
         return found[0][0] if found else None
 
     def store_recording(self, database: sqlite3.Connection, song: str, recording: str | None) -> None:
-        """Store whose recording a song is, inside a transaction; those that were its recording follow it."""
+        """Store of which song this song is the same recording, inside a transaction.
+
+        Songs that refer to this song get the same new reference.
+        """
         database.execute("UPDATE songs SET recording = ? WHERE sha256 = ?", (recording, song))
         if recording is not None and recording != song:
             database.execute("UPDATE songs SET recording = ? WHERE recording = ?", (recording, song))
 
     def same_recordings(self) -> list[tuple[Path, Path, bool]]:
-        """Return the songs that are another's recording, that other, and whether they have clips of their own."""
+        """Return each song that is the same recording as another, that other, and whether the song has own clips."""
         rows = self.rows(
             f"SELECT s.path, r.path, {_HAS_CLIPS} FROM songs s JOIN songs r ON r.sha256 = s.recording"  # noqa: S608 — ours
             " WHERE r.number <> s.number ORDER BY s.path"
@@ -378,7 +381,7 @@ class MashupDB:
         results: Mapping[str, tuple[str, Any]],
         objects: Mapping[tuple[str, str], bytes],
     ) -> None:
-        """Store results and the files they refer to, inside a transaction."""
+        """Store results and the files to which they refer, inside a transaction."""
         for (sha256, suffix), data in objects.items():
             self.objects.put(sha256, data, suffix)
             database.execute("INSERT OR IGNORE INTO objects VALUES (?, ?, ?)", (sha256, suffix, len(data)))
@@ -386,14 +389,14 @@ class MashupDB:
         database.executemany("INSERT OR REPLACE INTO results VALUES (?, ?, ?, ?)", rows)
 
     def store_component(self, database: sqlite3.Connection, fingerprint: str, component: Component) -> None:
-        """Store what a component says of itself, inside a transaction."""
+        """Store a component's description, inside a transaction."""
         database.execute(
             "INSERT OR IGNORE INTO components VALUES (?, ?, ?)",
             (fingerprint, component.kind, json.dumps(without_costs(component.described()), sort_keys=True)),
         )
 
     def store_clips(self, database: sqlite3.Connection, song: int, records: Sequence[ClipRecord]) -> None:
-        """Make these the clips of a song, inside a transaction; others it had are forgotten."""
+        """Store these clips as the clips of a song, inside a transaction; its other clips are deleted."""
         ids = [record.clip.id for record in records]
         marks = ", ".join("?" * len(ids))
         database.execute(f"DELETE FROM clips WHERE song = ? AND id NOT IN ({marks})", (song, *ids))  # noqa: S608 — marks
@@ -453,25 +456,25 @@ class MashupDB:
         )
 
     def fail(self, path: Path, error: MashkitError) -> None:
-        """Note that a song could not be used."""
+        """Store that a song could not be used, and why."""
         with self.transaction() as database:
             database.execute(
                 "INSERT OR REPLACE INTO failures VALUES (?, ?, ?)", (path_text(path), error.problem, error.fix)
             )
 
     def failures(self) -> list[tuple[Path, MashkitError]]:
-        """Return the songs that could not be used when they were last tried, and why."""
+        """Return the songs that could not be used in the last attempt, with their errors."""
         rows = self.rows("SELECT path, error, fix FROM failures ORDER BY path")
         return [(path_of(path), CatalogError(error, fix)) for path, error, fix in rows]
 
     # ----------------------------------------------------------------------------------------------------- clips
     def record(self, clip_id: str) -> ClipRecord:
-        """Return a clip and where what belongs to it is kept.
+        """Return a clip with the references to its stems and features.
 
         Raises
         ------
         CatalogError
-            If there is none of that id.
+            If there is no clip of that id.
         """
         found = self.rows("SELECT number FROM clips WHERE id = ?", (clip_id,))
         if not found:
@@ -482,7 +485,7 @@ class MashupDB:
         return self.record_of(found[0][0])
 
     def record_of(self, number: int) -> ClipRecord:
-        """Return the clip of a number; raises CatalogError if it has gone."""
+        """Return the clip with this row number; raises CatalogError if it was deleted."""
         found = self.rows(
             "SELECT c.id, coalesce(s.recording, s.sha256), s.title, s.path, s.licence, c.duration_s, c.tonic, c.minor,"
             " c.tempo, c.tuning, c.vocal, c.harmonic, c.percussion, d.start_s, d.excerpt_start_s, d.excerpt_s,"
@@ -537,7 +540,7 @@ class MashupDB:
         return ClipRecord(clip, stems, features or "", excerpt, separator, analyzer)
 
     def grid(self, clip_id: str) -> BeatGrid | BeatsDistrusted:
-        """Return a clip's beat grid, or why its beats are distrusted: what :func:`mashkit.beatmap.beat_grid` says.
+        """Return a clip's beat grid, or the error of :func:`mashkit.beatmap.beat_grid` if its beats are not reliable.
 
         Raises
         ------
@@ -551,12 +554,12 @@ class MashupDB:
         if not found:
             raise CatalogError(f"no clip {clip_id!r} in {self.root}", "see `mashkit db list`")
         times, facts = _times(found[0][0]), json.loads(found[0][1])
-        if facts.pop("version") != GRID_VERSION:  # of another mashkit: it smooths in another way
+        if facts.pop("version") != GRID_VERSION:  # another mashkit made the grid and smoothed it differently
             return _grid_of(self.record_of(found[0][2]).clip.analysis)
         return BeatsDistrusted(facts["doubt"]) if times is None else BeatGrid(times, **facts)
 
     def component(self, fingerprint: str) -> Mapping[str, Any]:
-        """Return what a component said of itself; plain words where no component had a part."""
+        """Return a component's description; for true stems and labels, a description that contains only this name."""
         found = self.rows("SELECT description FROM components WHERE fingerprint = ?", (fingerprint,))
         description: Mapping[str, Any] = json.loads(found[0][0])
         return description
@@ -564,7 +567,8 @@ class MashupDB:
     def table(self) -> ClipTable:
         """Return all clips as a table, in an order that does not depend on when they were added.
 
-        It shows the clips there are now; reading a million takes a second or two, and 60 MB.
+        The table does not follow later changes of the database. Reading a million clips takes a second or two, and
+        60 MB.
         """
         with self._lock, self._speaking():
             cursor = self._database.execute(
@@ -599,7 +603,7 @@ class MashupDB:
 
 
 _HAS_CLIPS = "EXISTS (SELECT 1 FROM clips c WHERE c.song = s.number)"
-"""Of a song `s`, in SQL."""
+"""SQL condition: the song `s` has clips."""
 
 _COLUMNS = np.dtype([
     ("number", "i8"), ("place", "i8"), ("song", "i8"), ("duration_s", "f8"), ("tonic", "i1"), ("minor", "?"),
@@ -609,7 +613,7 @@ _COLUMNS = np.dtype([
 
 
 class _Rows:
-    """The clips of a table: which row is which, and the clips touched lately."""
+    """Reads the clips of a table by row, and keeps the clips used lately in memory."""
 
     def __init__(self, database: MashupDB, numbers: npt.NDArray[np.int64]) -> None:
         self._database = database
@@ -641,12 +645,12 @@ def _connect(target: Path | str, *, uri: bool = False) -> sqlite3.Connection:
 
 
 def _opened(root: Path) -> MashupDB:
-    # In another process it is there to be read: one process writes.
+    # A copy in another process is opened for reading, because only one process writes.
     return MashupDB(root, write=False)
 
 
 def _upsert(table: str, values: Mapping[str, Any], key: str) -> str:
-    """Return the statement that inserts a row, or sets the other columns of the one with that key."""
+    """Return the SQL statement that inserts a row, or updates the row with the same key."""
     names = ", ".join(values)
     marks = ", ".join(f":{name}" for name in values)
     changes = ", ".join(f"{name} = excluded.{name}" for name in values if name != key)
@@ -654,7 +658,7 @@ def _upsert(table: str, values: Mapping[str, Any], key: str) -> str:
 
 
 def _place(clip_id: str) -> int:
-    """Return where a clip stands among all, whenever it was added: by a hash of its id."""
+    """Return a clip's place in the order of clips: a hash of its id, so that the order of adding has no effect."""
     return int.from_bytes(hashlib.sha256(clip_id.encode()).digest()[:8]) >> 1
 
 
@@ -666,7 +670,7 @@ def _grid_of(analysis: Analysis) -> BeatGrid | BeatsDistrusted:
 
 
 def _stored_grid(analysis: Analysis) -> tuple[bytes | None, dict[str, Any]]:
-    """Return a beat grid's times and the facts beside them, as they are stored."""
+    """Return a beat grid's times and its other values in the form in which they are stored."""
     grid = _grid_of(analysis)
     if isinstance(grid, BeatsDistrusted):
         return None, {"version": GRID_VERSION, "doubt": grid.problem}

@@ -1,4 +1,4 @@
-"""What a person knows better than an analyzer: key, tempo, tuning, where a bar begins and how many beats it has."""
+"""Apply a person's corrections to an analysis: key, tempo, tuning, the place of a downbeat and the beats of a bar."""
 
 from __future__ import annotations
 
@@ -12,25 +12,25 @@ from mashkit.errors import AnalysisError, UsageError
 from mashkit.types import Analysis, Key, Times
 
 FIELDS = ("key", "tempo", "tuning", "beats_per_bar", "downbeat")
-"""What can be edited."""
+"""Fields that a person can edit."""
 _UNITS = {"tempo": "BPM", "tuning": "cents from A = 440 Hz", "downbeat": "seconds"}
 FACTORS = (2.0, 0.5, 3.0, 1 / 3)
-"""Tempi at which beats are added or left out; at any other the beats are laid anew."""
+"""Ratios of new to old tempo at which beats are added or left out; at any other ratio the beats are computed anew."""
 NEAR = 0.04
-"""A tempo within this share of one of those times the old is taken for it."""
+"""Largest relative difference between a ratio of tempi and an entry of :data:`FACTORS` that is taken for it."""
 BEATS_A_BAR = 4
-"""Where the downbeats do not tell."""
+"""Beats in a bar, used where the analysis gives no other number."""
 MOST_BEATS_A_BAR = 32
-"""More are no bar (ours)."""
+"""Largest number of beats in a bar that an edit may set (ours)."""
 
 
 def parsed(field: str, text: str) -> Any:
-    """Read the value of an edit as people write it: "A minor", "120", "-45" (cents), "5", "12.35" (s of the song).
+    """Read the value of an edit as a person writes it: "A minor", "120", "-45" (cents), "5", "12.35" (s of the song).
 
     Raises
     ------
     UsageError
-        If the field cannot be edited, or the value is none.
+        If the field cannot be edited, or the text is not a valid value of the field.
     """
     if field not in FIELDS:
         raise UsageError(f"{field!r} cannot be edited", f"one of {', '.join(FIELDS)} can")
@@ -57,16 +57,17 @@ def parsed(field: str, text: str) -> Any:
 
 
 def edited(analysis: Analysis, edits: Mapping[str, Any], duration_s: float) -> Analysis:
-    """Return the analysis with what a person said.
+    """Return the analysis with a person's corrections.
 
-    A tempo of twice, half, three times or a third of the old adds or leaves out beats; with any other, beats are laid
-    evenly through the first downbeat. A downbeat moves all of them by as many beats as bring one to the nearest beat.
-    Who sets the beats a bar, or a downbeat, vouches for the bars: an analyzer's doubt in them is forgotten.
+    A tempo of twice, half, three times or a third of the old tempo adds or leaves out beats. Any other tempo gives
+    evenly spaced beats, one of which is the first downbeat. An edited downbeat moves all downbeats by the same number
+    of beats, so that one of them is the beat nearest to the given time. An edit of the downbeat or of the beats in a
+    bar removes the confidence "metre", because the person vouches for the bars.
 
     Parameters
     ----------
     analysis : Analysis
-        Of an excerpt.
+        Analysis of an excerpt.
     edits : mapping of str to value
         "key" (text), "tempo" (BPM), "tuning" (cents), "beats_per_bar", "downbeat" (seconds from the excerpt's start).
     duration_s : float
@@ -75,7 +76,8 @@ def edited(analysis: Analysis, edits: Mapping[str, Any], duration_s: float) -> A
     Raises
     ------
     AnalysisError
-        If a downbeat is set where there are neither beats nor a tempo, or beats a bar where there are no beats.
+        If the edits set a downbeat where there are neither beats nor a tempo, or beats in a bar where there are no
+        beats.
     """
     if "key" in edits:
         analysis = attrs.evolve(analysis, key=Key.parse(edits["key"]))
@@ -93,7 +95,7 @@ def edited(analysis: Analysis, edits: Mapping[str, Any], duration_s: float) -> A
 
 
 def _steady(through_s: float, tempo: float, duration_s: float) -> Times:
-    """Return evenly spaced beats from 0 until before ``duration_s``, one of them at ``through_s``."""
+    """Return evenly spaced beats from 0 up to ``duration_s``, without that end; one of them is at ``through_s``."""
     period = 60.0 / tempo
     first = through_s - np.floor(through_s / period) * period
     beats: Times = np.arange(first, duration_s, period)
@@ -130,7 +132,7 @@ def _with_downbeat(analysis: Analysis, at_s: float, duration_s: float, bar: int 
 
 
 def _with_bars(analysis: Analysis, bar: int) -> Analysis:
-    """Return the analysis with bars of so many beats, one of which begins where the first did, or with the music."""
+    """Return the analysis with bars of ``bar`` beats; one begins on the old first downbeat, else on the first beat."""
     if analysis.beats is None or len(analysis.beats) == 0:
         raise AnalysisError("beats a bar without beats say nothing", "set tempo and downbeat too")
     first = 0
@@ -140,6 +142,6 @@ def _with_bars(analysis: Analysis, bar: int) -> Analysis:
 
 
 def _barred(analysis: Analysis, beats: Times, at: int, bar: int) -> Analysis:
-    """Return the analysis with these beats, and a downbeat at index ``at`` and every ``bar`` beats from there."""
+    """Return the analysis with ``beats``, and a downbeat on beat number ``at`` and on every ``bar``-th beat from it."""
     sure = {name: value for name, value in analysis.confidence.items() if name != "metre"}
     return attrs.evolve(analysis, beats=beats, downbeats=beats[at % bar :: bar], confidence=sure)

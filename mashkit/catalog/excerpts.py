@@ -1,4 +1,4 @@
-"""Which parts of a song are separated and analysed, and where in them the clips are cut."""
+"""Choose the parts of a song that are separated and analysed (excerpts), and the place of the clip in each excerpt."""
 
 from __future__ import annotations
 
@@ -13,40 +13,41 @@ from mashkit import metre
 from mashkit.types import Analysis
 
 SAMPLE_RATE = 44_100
-"""Rate of clips, Hz: what nearly all songs have, and what the separation models were trained at."""
+"""Sample rate of clips, Hz: nearly all songs have this rate, and the separation models were trained at it."""
 SHORTEST_S = 25.0
 """Shortest clip, seconds: no mashup is shorter (paper, "Mashup Generation")."""
 LONGEST_S = 60.0
-"""Longest clip, seconds: no mashup is longer (paper, "Mashup Generation"). A song that short is one excerpt."""
+"""Longest clip, seconds: no mashup is longer (paper, "Mashup Generation"). By default, a song of this length or shorter
+is one excerpt."""
 FEWEST_BARS = 16
-"""Bars of a clip, or more, where the song has them (paper, "Mashup Generation")."""
+"""Smallest number of bars of a clip where the song has so many (paper, "Mashup Generation")."""
 PHRASE_BARS = 4
-"""Clips of :data:`FEWEST_BARS` or more are whole phrases of so many bars (ours)."""
+"""Bars of a phrase. A clip of :data:`FEWEST_BARS` bars or more consists of whole phrases (ours)."""
 LEAST_SOUND = 0.5
-"""Share of an excerpt's seconds in which something must sound for it to stay where it is (ours)."""
+"""Share of an excerpt's seconds that must not be silent; an excerpt with a smaller share is moved (ours)."""
 WORTH_S = 15.0
-"""Seconds of sound that no other excerpt has, for which a silent one is moved there (ours): half the shortest clip and
-a little."""
+"""Least number of seconds with sound, outside all other excerpts, that a moved excerpt must contain (ours): a little
+more than half of the shortest clip. An excerpt that would contain less is left out, unless it is the only one."""
 
 Spans = Sequence[tuple[float, float]]
-"""Stretches of silence, from … to, seconds of the song, ascending."""
+"""Silent parts of a song: start and end of each, seconds from the song's start, ascending."""
 
 
 @attrs.frozen
 class Excerpt:
-    """A part of a song that is separated and analysed as one; its clip is all of it, or what is cut out of it.
+    """A part of a song that is separated and analysed in one piece. Its clip is the whole excerpt or a part of it.
 
-    What is separated does not depend on the analysis: another analyzer, or a downbeat set by hand, moves the cut and
-    separates nothing again.
+    The excerpt does not depend on the analysis. Another analyzer, or a downbeat set by hand, moves the cut of the clip
+    only, so that the excerpt need not be separated again.
 
     Parameters
     ----------
     start, duration : float
-        Where in the song, seconds.
+        Place in the song, seconds.
     label : str
-        Which part of the song it is, where somebody said.
+        Name of this part of the song ("chorus") where labels give one, else empty.
     on_downbeats : bool
-        Whether the clip is cut on downbeats; one that somebody cut already is left as it is.
+        Whether the clip is cut on downbeats. False for an excerpt that was cut by labels already.
     """
 
     start: float
@@ -55,24 +56,25 @@ class Excerpt:
     on_downbeats: bool = True
 
     def ends_within(self, duration_s: float) -> bool:
-        """Tell whether a song of that length holds it, start and length rounded to frames as they are cut."""
+        """Return whether the excerpt lies inside a song of that length; start and length are rounded to frames."""
         return round(self.start * SAMPLE_RATE) + round(self.duration * SAMPLE_RATE) <= round(duration_s * SAMPLE_RATE)
 
     def cut(self, analysis: Analysis) -> tuple[float, float]:
         """Return where the clip begins and ends, seconds from the excerpt's start.
 
-        It begins on the first downbeat and ends on one: sixteen bars later or more, in whole phrases of four, else
-        after all the bars there are; the last may end where the next downbeat is due. If that leaves less than 25 s, or
-        the downbeats are not known or doubtful, it is the whole excerpt.
+        The clip begins on the first downbeat and ends on a downbeat. It has all bars of the excerpt; where these are
+        sixteen or more, their number is rounded down to whole phrases of four. The last bar may end where the next
+        downbeat is expected. The clip is the whole excerpt if this cut would leave less than 25 s, or if the downbeats
+        are unknown or doubtful.
 
         Parameters
         ----------
         analysis : Analysis
-            Of the excerpt, times from its start.
+            Analysis of the excerpt, times from the excerpt's start.
         """
         if not self.on_downbeats or analysis.downbeats is None or len(analysis.downbeats) < 2:
             return 0.0, self.duration
-        if metre.doubt(analysis) is not None:  # a cut on a line nobody hears is no better than any
+        if metre.doubt(analysis) is not None:  # a cut on a doubtful downbeat is no better than any other cut
             return 0.0, self.duration
         due = analysis.downbeats[-1] + np.median(np.diff(analysis.downbeats))
         lines = np.append(analysis.downbeats, [due] if due <= self.duration else [])
@@ -85,16 +87,17 @@ class Excerpt:
 
 @attrs.frozen(kw_only=True)
 class ExcerptPolicy:
-    """How many excerpts a song gives, how long they are, and whether clips are cut on downbeats.
+    """Options: the number of excerpts of a song, their length, and whether clips are cut on downbeats.
 
     Parameters
     ----------
     per_song : int
-        Excerpts of a song longer than ``whole_s``, ≥ 1, spread evenly over it.
+        Number of excerpts, ≥ 1, of a song longer than ``whole_s``; they are spread evenly over the song.
     length_s : float
-        Their length, 25–60 s. Sixteen bars of four at 69 BPM or faster fit into 60 s, wherever the first one begins.
+        Length of an excerpt, 25–60 s. In 60 s, sixteen bars of four beats fit at 69 BPM or faster, wherever in the
+        excerpt the first bar begins.
     whole_s : float
-        A song that lasts so long at most, seconds, is one excerpt, whole; from ``length_s`` to 60.
+        Seconds, from ``length_s`` to 60. A song of this length or shorter is one excerpt.
     on_downbeats : bool
         Cut clips on downbeats.
     """
@@ -111,19 +114,20 @@ class ExcerptPolicy:
             raise ValueError(f"whole_s is {self.whole_s}, less than length_s, {self.length_s}")
 
     def excerpts(self, duration_s: float, silent: Spans = ()) -> list[Excerpt]:
-        """Return the excerpts of a song that lasts so long, first to last; none of one below 25 s.
+        """Return the excerpts of a song, first to last. A song shorter than 25 s has no excerpts.
 
-        They are centred at 1/(n + 1), …, n/(n + 1) of the song, where verses and choruses are, not intros and
-        endings. Starts are whole milliseconds, so that they are the same from run to run; one that rounding puts beyond
-        the end is rounded down. An excerpt that is mostly silent is moved to where most sounds that no other one has,
-        and cut to it; where there is no more, it is left out.
+        The centres of the excerpts are at 1/(n + 1), …, n/(n + 1) of the song, because verses and choruses are there,
+        and intros and endings are not. Starts are whole milliseconds, so that they are the same from run to run; a
+        start is rounded down where rounding up would put the excerpt's end beyond the song's end. An excerpt that is
+        mostly silent is moved to the place with the most sound outside all other excerpts, and shortened to that sound.
+        It is left out where less than 15 s of such sound remain, unless it is the only excerpt.
 
         Parameters
         ----------
         duration_s : float
-            Of the song, seconds: whole frames of the clips' rate.
+            Length of the song, seconds: whole frames of the clips' sample rate.
         silent : sequence of (float, float)
-            Where nothing sounds.
+            Silent parts of the song.
         """
         if duration_s < SHORTEST_S:
             return []
@@ -144,7 +148,7 @@ class ExcerptPolicy:
 
 
 def _where_it_sounds(excerpts: list[Excerpt], duration_s: float, silent: Spans) -> list[Excerpt]:
-    """Return excerpts with those that are mostly silent moved, or left out."""
+    """Return the excerpts; those that are mostly silent are moved or left out."""
     sounds = np.ones(math.ceil(duration_s), np.bool_)
     for start, end in silent:
         sounds[math.ceil(start) : math.ceil(end) if end >= duration_s else math.floor(end)] = False
@@ -162,12 +166,12 @@ def _where_it_sounds(excerpts: list[Excerpt], duration_s: float, silent: Spans) 
 
 
 def _seconds(excerpt: Excerpt) -> slice:
-    """Return the whole seconds that an excerpt touches most of."""
+    """Return the seconds of the song that the excerpt covers, rounded to whole seconds."""
     return slice(round(excerpt.start), max(round(excerpt.start + excerpt.duration), round(excerpt.start) + 1))
 
 
 def _moved(excerpt: Excerpt, sounds: npt.NDArray[np.bool_], duration_s: float) -> Excerpt:
-    """Return an excerpt where most of these seconds sound, the nearest such place, cut to what sounds."""
+    """Return the excerpt moved to the nearest place with the largest number of sounding seconds, cut to the sound."""
     length = math.ceil(excerpt.duration)
     last = max(math.floor(duration_s - excerpt.duration), 0)
     total = np.concatenate([[0], np.cumsum(sounds)])
@@ -178,7 +182,7 @@ def _moved(excerpt: Excerpt, sounds: npt.NDArray[np.bool_], duration_s: float) -
     if len(inside) == 0:
         return attrs.evolve(excerpt, start=float(start))
     first, end = start + int(inside[0]), min(start + int(inside[-1]) + 1, duration_s)
-    if end - first < SHORTEST_S:  # sound is short: the silence after it belongs to the clip, or that before it
+    if end - first < SHORTEST_S:  # less than 25 s sound: the clip includes silence after the sound, then before it
         end = min(first + SHORTEST_S, duration_s)
         first = max(math.floor(end - SHORTEST_S), 0) if end - first < SHORTEST_S else first
     return attrs.evolve(excerpt, start=float(first), duration=float(min(end - first, excerpt.duration)))

@@ -1,7 +1,9 @@
-"""Out of a database, to train elsewhere: an index and shards of stems and features (:mod:`mashkit.catalog.exported`).
+"""Export a database for training elsewhere, as an index and shards of stems and features.
 
-The same clips give the same bytes, on any day: nothing in a shard tells when or by whom it was made. Each file is
-written whole or not at all. What is finished is noted as it is, so that a run that was cut off goes on where it was.
+:mod:`mashkit.catalog.exported` describes the layouts.
+
+The same clips always give the same bytes, because shards contain no dates, users or machines. Each file is written
+whole or not at all. Each finished shard is recorded in a journal, so that the next run continues after an interruption.
 """
 
 from __future__ import annotations
@@ -44,9 +46,9 @@ from mashkit.output import environment
 from mashkit.types import Audio, Role
 
 SHARD_CLIPS = 64
-"""Clips of a shard: with three stems of 30 s some 0.8 GB, as readers of webdataset like it."""
+"""Clips in a shard: some 0.8 GB with three stems of 30 s, a size that suits readers of webdataset."""
 JOURNAL = ".finished.jsonl"
-"""What an unfinished export notes: a line of what it is, then one for each finished shard."""
+"""Name of the journal of an unfinished export: one line on the kind of export, then one for each finished shard."""
 
 
 def export(
@@ -58,24 +60,24 @@ def export(
     shard_clips: int = SHARD_CLIPS,
     notify: Callable[[StageEvent], object] = lambda _: None,
 ) -> Manifest:
-    """Write all clips of a database into a folder; what a run that was cut off has finished there is kept.
+    """Write all clips of a database into a folder; finished shards of an interrupted run are kept.
 
-    Clips come in an order that has nothing to do with songs, and is the same from run to run.
+    The order of the clips is independent of their songs, and the same from run to run.
 
     Parameters
     ----------
     database : MashupDB
-        Must not change meanwhile.
+        The database; it must not change during the export.
     folder : Path
-        Empty, or with an export of the same kind and content.
+        An empty folder, or a folder with an export of the same kind and content.
     layout : {"parquet", "webdataset"}
     fields : sequence of str, optional
-        Of :data:`mashkit.catalog.exported.FIELDS`; by default all, features only if every clip has them. What is known
-        of a clip always goes along.
+        Fields from :data:`mashkit.catalog.exported.FIELDS`; by default all, but features only if every clip has them.
+        The metadata of the clips are always exported.
     shard_clips : int
-        Clips of a shard, ≥ 1.
+        Clips in a shard, ≥ 1.
     notify : callable
-        Hears of every shard.
+        Is called for each shard.
 
     Returns
     -------
@@ -86,11 +88,11 @@ def export(
     UsageError
         If the arguments make no sense, or the folder holds another export.
     CatalogError
-        If there are no clips, a clip lacks what is asked for or its files are damaged, or the database changes.
+        If there are no clips, a clip lacks a requested field or its files are damaged, or the database changes.
     OutputError
-        If the folder cannot be written or the disk is full: finished shards stay, no half one does.
+        If the folder cannot be written or the disk is full. Finished shards stay; a partial shard is removed.
     PyarrowMissing
-        If Parquet is asked for and there is nothing to write it with.
+        If the layout is Parquet and pyarrow is not installed.
     """
     if layout not in LAYOUTS:
         raise UsageError(f"layout {layout!r}", f"one of {', '.join(LAYOUTS)}")
@@ -168,7 +170,7 @@ def _manifest(database: MashupDB, kind: _Kind, shards: Sequence[Shard]) -> Manif
 # -------------------------------------------------------------------------------------------------------- resuming
 @attrs.frozen
 class _Kind:
-    """What makes two exports the same."""
+    """The kind and content of an export; two equal kinds give equal exports."""
 
     layout: Layout
     fields: tuple[str, ...]
@@ -176,12 +178,12 @@ class _Kind:
     content_sha256: str
 
     def line(self) -> str:
-        """Return it as a line of the journal."""
+        """Return the kind as a line of the journal."""
         return json.dumps(attrs.asdict(self))
 
 
 class _Finished:
-    """The shards of an export that are there already, whole."""
+    """The finished shards of an export."""
 
     def __init__(self, folder: Path, kind: _Kind) -> None:
         self._folder = folder
@@ -198,7 +200,7 @@ class _Finished:
             raise UsageError(
                 f"{folder} holds an export of another kind or content", "name another folder, or delete it"
             )
-        # A last line that was cut off goes, or the next one would be lost with it.
+        # The journal is written anew, because a new line after an incomplete last line could not be read.
         write_text(self._journal, f"{kind.line()}\n")
         self.add(noted)
 
@@ -213,7 +215,7 @@ class _Finished:
             ) from error
 
     def find(self, paths: Collection[str]) -> list[Shard] | None:
-        """Return the shards of these paths, if all are there with the bytes that were written; else None."""
+        """Return the shards of these paths if all files are complete and their hashes correct; else None."""
         found = []
         for path in paths:
             shard, file = self._known.get(path), self._folder / path
@@ -223,12 +225,12 @@ class _Finished:
         return found
 
     def add(self, shards: Sequence[Shard]) -> None:
-        """Note shards that are finished.
+        """Record finished shards in the journal.
 
         Raises
         ------
         OutputError
-            If that cannot be written.
+            If the journal cannot be written.
         """
         self._known |= {shard.path: shard for shard in shards}
         try:
@@ -240,12 +242,12 @@ class _Finished:
             ) from error
 
     def forget(self) -> None:
-        """Take the notes away: the manifest says it all."""
+        """Delete the journal, because the manifest contains all of it."""
         self._journal.unlink(missing_ok=True)
 
 
 def _noted(line: str) -> Shard | None:
-    """Return the shard of a line; None where the run was cut off while it wrote it."""
+    """Return the shard of a journal line; None if the line is incomplete, because its run was interrupted."""
     try:
         return Shard(**json.loads(line))
     except (ValueError, TypeError):
@@ -254,7 +256,7 @@ def _noted(line: str) -> Shard | None:
 
 # -------------------------------------------------------------------------------------------------------- writing
 class _Tar:
-    """A tar without anything in it that tells of the day, the user or the machine."""
+    """A tar that contains no trace of the date, the user or the machine."""
 
     def __init__(self, path: Path) -> None:
         self._tar = tarfile.TarFile(path, "w", format=tarfile.USTAR_FORMAT)
@@ -267,7 +269,7 @@ class _Tar:
         self._tar.__exit__(*error)
 
     def add(self, name: str, data: bytes) -> tuple[int, int]:
-        """Add a file; return where in the tar its bytes begin, and how many there are."""
+        """Add a file; return the offset of its content in the tar and its size, bytes."""
         info = tarfile.TarInfo(name)  # time, user and group are 0
         info.size = len(data)
         offset = self._tar.offset + len(info.tobuf(tarfile.USTAR_FORMAT))
@@ -312,7 +314,7 @@ def _write_parquet(
 
 
 def _known(record: ClipRecord) -> dict[str, Any]:
-    """Return what is known of a clip, as plain data."""
+    """Return the metadata of a clip as plain data."""
     return record.clip.to_dict() | {
         "separator": record.separator,
         "analyzer": record.analyzer,
@@ -321,8 +323,8 @@ def _known(record: ClipRecord) -> dict[str, Any]:
 
 
 def _data(database: MashupDB, record: ClipRecord, field: str) -> bytes:
-    """Return the file of a field of a clip."""
-    if field != FEATURES and Role(field) in record.clip.lacks:  # all clips of an export have the same files
+    """Return the content of the file of a clip's field."""
+    if field != FEATURES and Role(field) in record.clip.lacks:  # silence, because all clips must have the same files
         frames = next(iter(record.stems.values())).frames
         return encode(Audio(np.zeros((2, frames), np.float32), record.clip.sample_rate))[1]
     if field != FEATURES:
@@ -333,7 +335,7 @@ def _data(database: MashupDB, record: ClipRecord, field: str) -> bytes:
 
 
 def features_within(arrays: Mapping[str, npt.NDArray[Any]], record: ClipRecord) -> dict[str, npt.NDArray[Any]]:
-    """Return the frames of an excerpt's features whose centres lie in its clip, times from the clip's start."""
+    """Return the frames of an excerpt's features whose centres lie in the clip, with times from the clip's start."""
     rate = record.clip.sample_rate
     first = next(iter(record.stems.values())).first / rate
     inside = (arrays["times"] >= first) & (arrays["times"] < first + record.clip.duration)

@@ -1,13 +1,13 @@
-"""Exports of a database: how they are laid out, and reading them back, checked.
+"""Define the layouts of exports of a database, and read exports with checks.
 
-Clips lie in shards, so many to each. Number 0 of layout "parquet" is ``index/000000.parquet``, a row for each clip with
-all that is known of it, and for each field a tar, ``vocal/000000.tar``; the row says at which byte of it the clip's
-member begins, so that one clip is read without the rest. In layout "webdataset" it is ``clips/000000.tar``, where a
-clip's members follow each other and share its id: ``ID.json``, ``ID.vocal.flac``. ``manifest.json`` says what there is,
-and the sha256 of every shard.
+Clips lie in shards of equal numbers of clips. In layout "parquet", shard 0 consists of ``index/000000.parquet``, with
+one row of metadata for each clip, and of one tar for each field, such as ``vocal/000000.tar``. The row contains the
+byte of the tar at which the clip's member begins, so that one clip can be read alone. In layout "webdataset", shard 0
+is ``clips/000000.tar``. In it, a clip's members follow each other and share the clip's id: ``ID.json``,
+``ID.vocal.flac``. ``manifest.json`` lists the shards with their sha256.
 
-Stems are 24-bit FLAC of exactly the clip; a sound that peaks above 1 is halved so many times as its ``halvings`` say.
-Features are arrays as :mod:`mashkit.features` makes them, of the frames within the clip.
+Stems are 24-bit FLAC files of exactly the clip. A sound with a peak above 1 is divided by two ``halvings`` times.
+Features are arrays of :mod:`mashkit.features` for the frames within the clip.
 """
 
 from __future__ import annotations
@@ -34,11 +34,11 @@ from mashkit.paths import without_links
 from mashkit.types import Audio, Clip, Role, as_tuple, frozen_mapping
 
 FORMAT = 1
-"""Counts up whenever an older mashkit could no longer read what is written."""
+"""Version of the format. Add 1 when an older mashkit could no longer read new exports."""
 MANIFEST = "manifest.json"
 FEATURES = "features"
 FIELDS = (*map(str, Role), FEATURES)
-"""What can be exported of a clip beside what is known of it."""
+"""Fields that can be exported; the metadata of a clip are always exported."""
 Layout: TypeAlias = Literal["parquet", "webdataset"]
 LAYOUTS: tuple[Layout, ...] = get_args(Layout)
 
@@ -47,22 +47,22 @@ _CLIP_ID = re.compile(r"[a-z0-9-]{1,64}")
 
 
 class PyarrowMissing(MashkitError):
-    """Parquet can be neither written nor read here."""
+    """Parquet can be neither written nor read, because pyarrow is not installed."""
 
 
 def require_pyarrow() -> None:
-    """Raise PyarrowMissing, saying what to type, if there is no pyarrow: before anything is written."""
+    """Raise PyarrowMissing, with the command that installs it, if there is no pyarrow. Call it before writing."""
     if importlib.util.find_spec("pyarrow") is None:
         raise PyarrowMissing("Parquet needs pyarrow", "pip install 'mashkit[export]', or take the layout webdataset")
 
 
 def member(field: str) -> str:
-    """Return the suffix of a field's members."""
+    """Return the suffix of a field's files in a tar."""
     return f".{field}.npz" if field == FEATURES else f".{field}.flac"
 
 
 def shard_paths(layout: Layout, fields: Sequence[str], number: int) -> dict[str, str]:
-    """Return what is in a shard → its file, relative to the export."""
+    """Return the files of a shard: content ("index", a field, "clips") → path relative to the export."""
     if layout == "webdataset":
         return {"clips": f"clips/{number:06}.tar"}
     return {"index": f"index/{number:06}.parquet", **{field: f"{field}/{number:06}.tar" for field in fields}}
@@ -86,32 +86,33 @@ class Shard:
 
     @classmethod
     def of(cls, path: str, file: Path) -> Shard:
-        """Return what a file is, which is or becomes ``path`` of an export."""
+        """Return the Shard of a file that lies, or will lie, at ``path`` of an export."""
         return cls(path, file.stat().st_size, sha256_of(file))
 
 
 @attrs.frozen(kw_only=True)
 class Manifest:
-    """What an export holds.
+    """The content list of an export.
 
     Parameters
     ----------
     layout : {"parquet", "webdataset"}
     fields : tuple of str
-        Of :data:`FIELDS`.
+        Exported fields, from :data:`FIELDS`.
     shard_clips : int
-        Clips of a shard; the last has what is left.
+        Clips in a shard; the last shard may have fewer.
     content_sha256 : str
-        Of the database it was made from (:func:`mashkit.catalog.upkeep.content_digest`).
+        Digest of the exported database (:func:`mashkit.catalog.upkeep.content_digest`).
     clips, songs : int
+        Numbers of clips and songs.
     duration_s : float
-        Of all clips.
+        Total length of all clips, seconds.
     licences : mapping of str to int
-        Licence → clips under it; which clip has which, the clip itself says.
+        Licence → number of clips under it. Each clip's own licence is among its metadata.
     components : mapping of str to mapping
-        Fingerprint → what the component said of itself.
+        Fingerprint → description of the component.
     environment : mapping
-        Versions it was written with.
+        Versions of the software that wrote the export.
     shards : tuple of Shard
     """
 
@@ -150,12 +151,12 @@ class Manifest:
 
 
 def read_manifest(folder: Path | str) -> Manifest:
-    """Read what an export says of itself.
+    """Read the manifest of an export.
 
     Raises
     ------
     CatalogError
-        If there is no finished export, its manifest is damaged, or it is one of a newer mashkit.
+        If there is no finished export, or its manifest is damaged or of a newer mashkit.
     """
     path = Path(folder) / MANIFEST
     try:
@@ -182,13 +183,13 @@ class ExportedClip:
     Parameters
     ----------
     clip : Clip
-        Equal to the database's.
+        Equal to the clip in the database.
     separator, analyzer : str
-        Fingerprints: what they stand for is among the manifest's components.
+        Fingerprints; the manifest's components contain their descriptions.
     halvings : mapping of Role to int
-        How often each stem was halved to fit into FLAC.
+        How many times each stem was divided by two to fit into FLAC.
     members : mapping of str to bytes
-        Field → file.
+        Field → content of its file.
     """
 
     clip: Clip
@@ -198,14 +199,14 @@ class ExportedClip:
     members: Mapping[str, bytes] = attrs.field(converter=frozen_mapping, repr=False)
 
     def stem(self, role: Role) -> Audio:
-        """Return the stem of a role, to the bit as the database gives it.
+        """Return the stem of a role, bit-equal to the stem in the database.
 
         Raises
         ------
         StemError
-            If it was not exported.
+            If the stem was not exported.
         CatalogError
-            If it is no sound, or not as long as the clip.
+            If the stem cannot be decoded, or its length is not the clip's.
         """
         if role not in self.members:
             raise StemError(f"the {role} stem of clip {self.clip.id} was not exported", f"export it: --field {role}")
@@ -226,7 +227,7 @@ class ExportedClip:
         Raises
         ------
         CatalogError
-            If they were not exported or cannot be read.
+            If the features were not exported or cannot be read.
         """
         if FEATURES not in self.members:
             raise CatalogError(
@@ -239,14 +240,14 @@ class ExportedClip:
 
 
 def read_export(folder: Path | str) -> Iterator[ExportedClip]:
-    """Yield the clips of an export. Each shard is compared with its hash before anything of it is read.
+    """Yield the clips of an export. Each shard is compared with its hash before its clips are read.
 
     Raises
     ------
     CatalogError
-        If the export is unfinished, of a newer mashkit, or damaged: what came before is as it was written.
+        If the export is unfinished, of a newer mashkit, or damaged. The clips yielded before are correct.
     PyarrowMissing
-        If its index is Parquet and there is nothing to read it with.
+        If the index is Parquet and pyarrow is not installed.
     """
     folder = Path(folder)
     manifest = read_manifest(folder)
@@ -271,7 +272,7 @@ def read_export(folder: Path | str) -> Iterator[ExportedClip]:
 
 
 def _checked(folder: Path, shard: Shard) -> Path:
-    """Return where a shard lies, if it lies in the export and is what was written."""
+    """Return the path of a shard, if the shard lies inside the export and its hash is correct."""
     path = folder / shard.path
     if not without_links(path).is_relative_to(without_links(folder)):
         raise CatalogError(f"{path} leads out of the export", "copy the shards themselves, not links to them")
@@ -384,8 +385,8 @@ def row_of_record(record: Mapping[str, Any], places: Mapping[str, tuple[int, int
 def _record_of_row(row: Mapping[str, Any]) -> dict[str, Any]:
     record = {name: value for name, value in row.items() if name not in _ANALYSIS}
     record["analysis"] = {name: row.get(name) for name in _ANALYSIS} | {"confidence": dict(row["confidence"])}
-    # A role that never enters has no entry; one that is silent has a loudness, of which there is no number.
-    lacks = [role for role, share in row["activity"].items() if share is None]  # a clip that lacks none was measured
+    # None stands for a missing entry where a role never enters, and for the loudness −inf of a silent role.
+    lacks = [role for role, share in row["activity"].items() if share is None]  # every stem has an activity
     for name in ("activity", "loudness_lufs"):
         record[name] = {role: value for role, value in row[name].items() if role not in lacks}
     record["lacks"] = lacks

@@ -1,4 +1,4 @@
-"""On what kind of file system a folder lies."""
+"""Find the type of the file system on which a folder lies."""
 
 from __future__ import annotations
 
@@ -8,20 +8,20 @@ NETWORK = frozenset({
     "nfs", "nfs4", "cifs", "smb3", "smbfs", "afs", "ncpfs", "9p", "ceph", "glusterfs", "lustre", "gpfs", "beegfs",
     "fuse.sshfs", "fuse.glusterfs", "fuse.s3fs", "fuse.rclone", "fuse.ceph", "fuse.gcsfuse",
 })  # fmt: skip
-"""File systems that several machines may write to; SQLite's locks and shared memory cannot be relied on there
+"""File systems to which several machines may write. SQLite's locks and shared memory do not work reliably there
 (https://www.sqlite.org/wal.html, https://www.sqlite.org/howtocorrupt.html)."""
 MOUNTS = Path("/proc/self/mountinfo")
 
 
 def network_file_system(folder: Path, mounts: Path | None = None) -> str:
-    """Return the type of the network file system a folder lies on; "" if it lies on none, or nobody can say.
+    """Return the type of the network file system on which a folder lies; "" if it is local or unknown.
 
     Parameters
     ----------
     folder : Path
-        Exists.
+        An existing folder.
     mounts : Path, optional
-        What is mounted where, as Linux says it (proc_pid_mountinfo(5)).
+        Linux's file of mounts (proc_pid_mountinfo(5)).
     """
     try:
         lines = (mounts or MOUNTS).read_text(encoding="utf-8", errors="replace").splitlines()
@@ -34,8 +34,8 @@ def network_file_system(folder: Path, mounts: Path | None = None) -> str:
         fields = before.split()
         if len(fields) < 5 or not after:
             continue
-        point = Path(fields[4].encode().decode("unicode_escape"))  # a blank is \040 there
-        # The last of several mounts on one point is the one that is seen.
+        point = Path(fields[4].encode().decode("unicode_escape"))  # the file writes a blank as \040
+        # If several file systems are mounted on one folder, the last hides the earlier ones.
         if wanted.is_relative_to(point) and len(point.parts) >= nearest:
             nearest, kind = len(point.parts), after.split()[0]
     return kind if kind in NETWORK else ""

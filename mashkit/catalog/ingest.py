@@ -1,7 +1,8 @@
-"""One song in, what its clips are made of out: decoded, separated, analysed and measured, in any process.
+"""Decode, separate, analyse and measure one song, in any process.
 
-What is computed does not depend on what else is known: an analysis not on the separator, stems and features not on the
-analyzer, neither on where the clip is cut. :mod:`mashkit.catalog.clips` makes the clips of it.
+The results are independent of each other: an analysis does not depend on the separator, stems and features do not
+depend on the analyzer, and none of them depends on the cut of the clip. :mod:`mashkit.catalog.clips` makes the clips
+from the results.
 """
 
 from __future__ import annotations
@@ -36,61 +37,66 @@ from mashkit.tuner import tuning_of
 from mashkit.types import ROLE_STEMS, Audio, Role, StemSet
 
 NARROW_BAND_HZ = 16_000
-"""Recordings at a lower rate are used, but said to be: they hold nothing above half of it."""
+"""Recordings at a lower sample rate are used with a note, because they contain nothing above half of their rate."""
 
 LABELS_BEYOND_S = 0.5
-"""Labels may speak of so much more than the recording holds, seconds: a last chord that was faded out or cut (ours)."""
+"""Largest time by which labels may go beyond the recording's end, seconds, because a last chord may have been faded out
+or cut (ours)."""
 
 FIGURES = 3
-"""Counts up whenever a figure measured of the stems changes or is added: what is kept is then computed anew."""
+"""Add 1 when a figure measured on the stems changes or is added; stored stems and figures are then computed anew."""
 TUNINGS = 1
-"""Counts up whenever the estimate of tuning changes."""
+"""Add 1 when the estimate of tuning changes."""
 FEATURES = 1
-"""Counts up whenever a feature changes or is added."""
+"""Add 1 when a feature changes or is added."""
 LEVEL = 1
-"""Counts up whenever stems of recordings at an unusual level (:mod:`mashkit.levels`) change; others stay."""
+"""Add 1 when the stems of recordings at an unusual level (:mod:`mashkit.levels`) change. Only these stems are computed
+anew then."""
 SILENT_S = 5.0
-"""Shortest silence of a song that is remembered, seconds: a shorter one makes no excerpt mostly silent."""
+"""Shortest silence that is stored, seconds, because a shorter silence makes no excerpt mostly silent."""
 VOICE_ALONE_DB = 25.0
-"""How far all else must lie below a voice for it to be alone, dB (ours); :data:`PAUSES_ALONE_DB` where it pauses."""
+"""Least level of a voice above harmony and percussion, dB, for the voice to be alone (ours); see also
+:data:`PAUSES_ALONE_DB`."""
 PAUSES_ALONE_DB = 9.0
-"""The same for a voice that pauses for :data:`PAUSES_S` in all: what a separator takes from a voice falls silent with
-it, a band goes on (ours; docs/collections.md, "A voice alone", has the figures)."""
+"""The same level, dB, for a voice that pauses for :data:`PAUSES_S` in total, if harmony and percussion pause too. The
+separator's residue of a voice is silent when the voice is, but a band plays on (ours; docs/collections.md, "A voice
+alone", has the figures)."""
 PAUSES_S = 1.0
+"""Least total length of a voice's pauses, seconds, in which harmony and percussion are measured."""
 HEARD_IN_PAUSES = 0.15
-"""Share of the pauses in which something else may sound: what is left of a separated voice does for 5 % at most, a band
-for 60 % at least (ours)."""
+"""Largest share of the pauses in which harmony or percussion may sound. The residue of a separated voice sounds in 5 %
+at most, a band in 60 % at least (ours)."""
 ACTIVITY_FRAME_S = 0.1
 ACTIVITY_RANGE_DB = 25.0
-"""A stem sounds in a frame when it lies within this range of the mix's level: below it, it is separation residue."""
+"""A stem sounds in a frame if its level is at most this far below the mix's level, dB; less is separation residue."""
 
 ANALYSIS, STEMS, TUNING, FEATURE = "analysis", "stems", "tuning", "features"
-"""Kinds of results. Tuning and features are made with the stems."""
+"""Kinds of results. Tuning and features are computed together with the stems."""
 TRUE_STEMS, LABELS = "true stems", "labels"
-"""Stand for the separator and the analyzer where none was needed."""
+"""Used in place of the fingerprint of the separator or the analyzer where no such component was needed."""
 
 
 @attrs.frozen
 class SongFacts:
-    """What decoding a song tells.
+    """Facts about a song that are known after decoding it.
 
     Parameters
     ----------
     sha256 : str
-        Of its samples, and its stems' where it has true ones: the song's identity, whatever its files are called and
-        their tags say.
+        Hash of the samples of all its files, true stems included. It identifies the song; names and tags of the files
+        do not change it.
     sample_rate, channels, frames : int
-        Of its first file, as decoded.
+        Sample rate (Hz), channels and frames of its first file, as decoded.
     duration_s : float
-        Of the mix at the clips' rate.
+        Length of the mix, seconds, at the clips' sample rate.
     notes : tuple of str
-        What the user should know though nothing failed.
+        Notes for the user on defects that are no errors.
     peak : float, optional
-        Largest absolute sample of the mix; None where an older mashkit decoded it.
+        Largest absolute sample of the mix; None if an older mashkit decoded it.
     silent : tuple of (float, float)
-        Where nothing sounds for :data:`SILENT_S` or more, seconds.
+        Silent parts of :data:`SILENT_S` or more, seconds.
     recording : str, optional
-        The sha256 of the song whose recording it is, where a database has it as another's: both are one song then.
+        The sha256 of another song in the database that is the same recording. Both count as one song then.
     """
 
     sha256: str
@@ -105,13 +111,13 @@ class SongFacts:
 
     @property
     def identity(self) -> str:
-        """Stands for the song in clips (:attr:`mashkit.Clip.song`): the same for all that are one recording."""
+        """Identifies the song in clips (:attr:`mashkit.Clip.song`); equal for all songs of one recording."""
         return (self.recording or self.sha256)[:16]
 
 
 @attrs.frozen
 class Heard:
-    """What listening to a song tells."""
+    """Facts and soundprint of a decoded song."""
 
     facts: SongFacts
     sound: Soundprint
@@ -119,15 +125,15 @@ class Heard:
 
 @attrs.frozen
 class Task:
-    """What is to be computed of a song.
+    """A request to compute results of a song.
 
     Parameters
     ----------
     song : Song
     known : frozenset of str
-        Keys of results that are there already.
+        Keys of results that are stored already.
     wanted : frozenset of str
-        Kinds of results: :data:`ANALYSIS`, :data:`STEMS`.
+        Kinds of results to compute: :data:`ANALYSIS`, :data:`STEMS`.
     """
 
     song: Song
@@ -137,15 +143,15 @@ class Task:
 
 @attrs.frozen
 class Computed:
-    """What was computed of a song.
+    """The computed results of a song.
 
     Parameters
     ----------
     facts : SongFacts
     results : mapping of key to (kind, value)
-        Plain data, for the database.
+        Plain data for the database.
     objects : mapping of (sha256, suffix) to bytes
-        Files that the results refer to.
+        Files to which the results refer.
     """
 
     facts: SongFacts
@@ -155,16 +161,16 @@ class Computed:
 
 @attrs.frozen
 class Keys:
-    """Names of results: each a sha256 over everything it depends on.
+    """Makes the keys of results: each key is a sha256 of everything on which the result depends.
 
     Parameters
     ----------
     separator, analyzer : str
-        Their fingerprints.
+        Fingerprints of the two components.
     sample_rate : int
-        Of the clips, Hz.
+        Sample rate of the clips, Hz.
     hears_beats : bool
-        Whether the analyzer finds beats, with which labelled ones can be compared.
+        Whether the analyzer estimates beats, so that labelled beats can be compared with them.
     """
 
     separator: str
@@ -173,25 +179,29 @@ class Keys:
     hears_beats: bool = True
 
     def analysis(self, song: Song, facts: SongFacts, excerpt: Excerpt) -> str | None:
-        """Key of an excerpt's analysis; None where labels say all, and nothing is compared with them."""
+        """Return the key of an excerpt's analysis; None if the labels are complete and not compared with the sound."""
         if self.analysed_by(song) == LABELS:
             return None
         return self._key(ANALYSIS, facts.sha256, excerpt, self.analyzer)
 
     def stems(self, song: Song, facts: SongFacts, excerpt: Excerpt) -> str:
-        """Key of an excerpt's stems and figures; with all roles true, no separator has a part in it."""
+        """Return the key of an excerpt's stems and figures; it is free of the separator if all stems are true stems."""
         return self._key(STEMS, facts.sha256, excerpt, FIGURES, *self._made_of(song, facts))
 
     def tuning(self, song: Song, facts: SongFacts, excerpt: Excerpt) -> str:
-        """Key of the tuning of an excerpt's harmonic stem."""
+        """Return the key of the tuning of an excerpt's harmonic stem."""
         return self._key(TUNING, facts.sha256, excerpt, TUNINGS, *self._made_of(song, facts))
 
     def features(self, song: Song, facts: SongFacts, excerpt: Excerpt) -> str:
-        """Key of an excerpt's features."""
+        """Return the key of an excerpt's features."""
         return self._key(FEATURE, facts.sha256, excerpt, FEATURES, *self._made_of(song, facts))
 
     def _made_of(self, song: Song, facts: SongFacts) -> list[object]:
-        """Return what an excerpt's stems depend on; of a whole song at a usual level, what they always did."""
+        """Return everything on which an excerpt's stems depend.
+
+        Whole songs at a usual level have the same two entries as in older versions, so that their stored stems stay
+        valid.
+        """
         depends: list[object] = [self.separated_by(song), sorted(true_roles(song))]
         if song.holds != frozenset(Role):
             depends.append({"holds": sorted(song.holds)})
@@ -204,10 +214,10 @@ class Keys:
         return TRUE_STEMS if true_roles(song) == song.holds else self.separator
 
     def analysed_by(self, song: Song) -> str:
-        """Return the analyzer's fingerprint, or :data:`LABELS` where it has no part in what is known.
+        """Return the analyzer's fingerprint, or :data:`LABELS` if the analyzer is not used.
 
-        Where labels say all that it would, it still compares its beats with theirs, unless it hears none or a person
-        vouches for the labels.
+        The analyzer is used even if the labels are complete, because labelled beats are compared with its beats. It is
+        not used then if it estimates no beats, if a person vouches for the labels, or for a lone vocal.
         """
         compares = song.holds != {Role.VOCAL} and self.hears_beats and not song.trusted
         return LABELS if is_analysed(song) and not compares else self.analyzer
@@ -218,16 +228,16 @@ class Keys:
 
 
 def true_roles(song: Song) -> frozenset[Role]:
-    """Return the roles of which a song has true stems; what holds one role only is its stem itself."""
+    """Return the roles for which a song has true stems. A song with one role only is itself the stem of that role."""
     if len(song.holds) == 1:
         return song.holds
     return frozenset(role for role, names in ROLE_STEMS.items() if any(name in song.stems for name in names))
 
 
 def is_analysed(song: Song) -> bool:
-    """Tell whether an analyzer would have nothing to say beside the labels: they say all, or a voice is alone.
+    """Return whether no analysis is needed, because the labels are complete or the song is a lone vocal.
 
-    Key, tempo and bars of a voice alone are guesses: nothing plays them.
+    An analyzer could only guess key, tempo and bars of a lone vocal, because no instrument plays them.
     """
     if song.holds == {Role.VOCAL}:
         return True
@@ -238,12 +248,12 @@ def is_analysed(song: Song) -> bool:
 
 
 def excerpts_of(song: Song, facts: SongFacts, policy: ExcerptPolicy) -> list[Excerpt]:
-    """Return the parts of a song that become clips: its own, or the policy's.
+    """Return the parts of a song that become clips: the song's own excerpts, or else the excerpts of the policy.
 
     Raises
     ------
     AudioFileError
-        If there is none, or labels speak of what lies beyond the song's end.
+        If there are no excerpts, or labels give times beyond the song's end.
     """
     duration_s = facts.duration_s
     latest = max((one.start + one.duration for one in song.excerpts or ()), default=0.0)
@@ -256,7 +266,7 @@ def excerpts_of(song: Song, facts: SongFacts, policy: ExcerptPolicy) -> list[Exc
             _written_as(latest, duration_s) or "use the recording that was labelled",
         )
     if song.excerpts is None:
-        # Of a song hardly longer than an excerpt, two may be the same.
+        # Two excerpts may be equal if the song is hardly longer than an excerpt.
         found = list(dict.fromkeys(policy.excerpts(facts.duration_s, facts.silent)))
     else:
         found = [attrs.evolve(one, duration=min(one.duration, duration_s - one.start)) for one in song.excerpts]
@@ -271,7 +281,7 @@ def excerpts_of(song: Song, facts: SongFacts, policy: ExcerptPolicy) -> list[Exc
 
 
 def _written_as(latest: float, duration_s: float) -> str | None:
-    """Return what to do about times that are seconds in another unit; None if they are in none."""
+    """Return a fix for labels whose times seem to be in another unit than seconds; None if no unit fits."""
     units = {"milliseconds": 1e3, "samples at 44.1 kHz": 44_100.0, "samples at 48 kHz": 48_000.0}
     for unit, factor in units.items():
         if 0.5 * duration_s <= latest / factor <= duration_s + LABELS_BEYOND_S:
@@ -280,7 +290,7 @@ def _written_as(latest: float, duration_s: float) -> str | None:
 
 
 class Ingestor:
-    """Computes what clips are made of, with one separator and one analyzer.
+    """Computes the results from which clips are made, with one separator and one analyzer.
 
     Parameters
     ----------
@@ -288,7 +298,7 @@ class Ingestor:
     analyzer : Analyzer
     policy : ExcerptPolicy
     with_features : bool
-        Also measure features of the stems.
+        Whether to compute features of the stems too.
     loader : callable, optional
         The hook ``mashkit_load_audio``.
     """
@@ -307,12 +317,12 @@ class Ingestor:
         self.policy = policy
         self.with_features = with_features
         self.loader = loader
-        # Hashing weights takes time: once an ingestor, not once a song.
+        # The fingerprints are computed once for all songs, because hashing weights takes time.
         hears_beats = "beats" in analyzer.info.provides
         self.keys = Keys(separator.fingerprint(), analyzer.fingerprint(), hears_beats=hears_beats)
 
     def missing(self, song: Song, facts: SongFacts, known: frozenset[str]) -> frozenset[str]:
-        """Return the kinds of results that are not known yet; raises AudioFileError as :func:`excerpts_of` does."""
+        """Return the kinds of results that are still missing; raises AudioFileError as :func:`excerpts_of` does."""
         kinds = set()
         for excerpt in excerpts_of(song, facts, self.policy):
             key = self.keys.analysis(song, facts, excerpt)
@@ -327,22 +337,22 @@ class Ingestor:
         return frozenset({stems, self.keys.features(song, facts, excerpt)} if self.with_features else {stems})
 
     def facts(self, song: Song) -> SongFacts:
-        """Decode a song and say what it is; raises AudioFileError if that cannot be done."""
+        """Decode a song and return its facts; raises AudioFileError if that fails."""
         return _Decoded(song, self.loader).facts
 
     def listen(self, song: Song) -> Heard:
-        """Decode a song and say what it sounds like; raises AudioFileError if that cannot be done."""
+        """Decode a song and return its facts and soundprint; raises AudioFileError if that fails."""
         return listen(song, self.loader)
 
     def compute(self, task: Task) -> Computed:
-        """Compute what is wanted of a song and not known yet.
+        """Compute the requested results that are still missing.
 
         Raises
         ------
         AudioFileError
-            If a file cannot be used: damaged, too short for a clip, silent.
+            If a file cannot be used, because it is damaged, too short for a clip, or silent.
         ComponentError
-            If separator or analyzer fails.
+            If the separator or the analyzer fails.
         """
         song, decoded = task.song, _Decoded(task.song, self.loader)
         facts = decoded.facts
@@ -365,7 +375,7 @@ class Ingestor:
         return Computed(facts, results, objects)
 
     def _stems(self, decoded: _Decoded, excerpt: Excerpt, mix: Audio) -> dict[Role, Audio]:
-        """Return the stems of an excerpt, of those roles that are in it."""
+        """Return the stems of an excerpt for the roles that sound in it."""
         song = decoded.song
         if len(song.holds) == 1:
             return dict.fromkeys(song.holds, mix)
@@ -376,20 +386,20 @@ class Ingestor:
             stems |= {role: separated.role(role) for role in Role if role not in true}
             if not true and song.holds == frozenset(Role) and is_voice_alone(stems, mix):
                 return {Role.VOCAL: mix}
-            if Role.VOCAL not in song.holds:  # nobody sings: what was taken for a voice is an instrument
+            if Role.VOCAL not in song.holds:  # in an instrumental, the separated "voice" is an instrument
                 parts = [(1.0, stems[Role.HARMONIC]), (1.0, stems.pop(Role.VOCAL))]
                 stems[Role.HARMONIC] = weighted_sum(parts)
         return {role: stems[role] for role in Role if role in stems}
 
 
 def listen(song: Song, loader: Callable[..., Audio | None] | None = None) -> Heard:
-    """Decode a song and say what it sounds like; see :meth:`Ingestor.listen`."""
+    """Decode a song and return its facts and soundprint; see :meth:`Ingestor.listen`."""
     decoded = _Decoded(song, loader)
     return Heard(decoded.facts, soundprint(decoded.mix))
 
 
 class _Decoded:
-    """The sound of a song: decoded once, when it is first needed."""
+    """The sound of a song, decoded once, when it is first needed."""
 
     def __init__(self, song: Song, loader: Callable[..., Audio | None] | None) -> None:
         self.song = song
@@ -401,12 +411,12 @@ class _Decoded:
 
     @cached_property
     def _at_rate(self) -> tuple[Audio, ...]:
-        """Every file at the clips' rate and in stereo, so that any two can be mixed."""
+        """All files at the clips' sample rate and in stereo, so that they can be mixed."""
         return tuple(_stereo(resample(audio, SAMPLE_RATE)) for audio in self._originals)
 
     @cached_property
     def mix(self) -> Audio:
-        """The mix, at the clips' rate and in stereo."""
+        """The mix at the clips' sample rate and in stereo."""
         if self.song.has_mix:
             return self._at_rate[0]
         total = np.zeros((2, max(audio.frames for audio in self._at_rate)), np.float32)
@@ -452,7 +462,7 @@ class _Decoded:
 
     @property
     def _mix_as_recorded(self) -> Audio:
-        """The mix before it was resampled, which rounds clipped tops; where there is none, the sum of the stems."""
+        """The mix before resampling, because resampling rounds clipped peaks; without a mix, the sum of the stems."""
         return self._originals[0] if self.song.has_mix else self.mix
 
     def excerpt(self, excerpt: Excerpt) -> Audio:
@@ -462,7 +472,7 @@ class _Decoded:
             raise AudioFileError(self.song.path, error.problem, "name parts that lie in the song") from error
 
     def true_stem(self, role: Role, excerpt: Excerpt) -> Audio:
-        """Return the true stem of a role; where it is shorter than the mix, silence follows."""
+        """Return the true stem of a role, with silence at its end if the stem is shorter than the mix."""
         names = sorted(self.song.stems)
         parts = {}
         for name, audio in zip(names, self._at_rate[-len(names) :], strict=True):
@@ -475,7 +485,7 @@ class _Decoded:
 
 
 def _silences(sounds: npt.NDArray[np.bool_], duration_s: float) -> tuple[tuple[float, float], ...]:
-    """Return where nothing sounds for :data:`SILENT_S` or more, given of each second whether something does."""
+    """Return the silent parts of :data:`SILENT_S` or more. ``sounds`` states for each second whether it has sound."""
     edges = np.flatnonzero(np.diff(np.concatenate([[False], ~sounds, [False]])))
     spans = ((float(start), min(float(end), duration_s)) for start, end in edges.reshape(-1, 2))
     return tuple((start, end) for start, end in spans if end - start >= SILENT_S)
@@ -486,7 +496,7 @@ def _stereo(audio: Audio) -> Audio:
 
 
 def _figures(stem: Audio, mix: Audio, objects: dict[tuple[str, str], bytes]) -> dict[str, Any]:
-    """Return what is kept of a stem, and put its sound among the objects."""
+    """Return the figures of a stem that are stored, and add its FLAC file to ``objects``."""
     ref, data = encode(stem)
     objects[ref.sha256, ".flac"] = data
     return {
@@ -498,9 +508,10 @@ def _figures(stem: Audio, mix: Audio, objects: dict[tuple[str, str], bytes]) -> 
 
 
 def is_voice_alone(stems: Mapping[Role, Audio], mix: Audio) -> bool:
-    """Tell from separated stems whether nothing but a voice sounded: an a cappella.
+    """Return whether separated stems are those of an a cappella, in which only a voice sounds.
 
-    That is so where harmony and percussion together lie far below the voice, or less far, and fall silent with it.
+    That is so if harmony and percussion together are at least :data:`VOICE_ALONE_DB` below the voice. It is also so if
+    they are at least :data:`PAUSES_ALONE_DB` below it and silent in its pauses.
     """
     rest = weighted_sum([(1.0, stems[Role.HARMONIC]), (1.0, stems[Role.PERCUSSION])])
     voice, other = (float(np.mean(np.square(one.samples, dtype=np.float64))) for one in (stems[Role.VOCAL], rest))
@@ -514,7 +525,7 @@ def is_voice_alone(stems: Mapping[Role, Audio], mix: Audio) -> bool:
 
 
 def _features(stems: Mapping[Role, Audio], objects: dict[tuple[str, str], bytes]) -> dict[str, Any]:
-    """Return where the features of stems are kept, and put them among the objects."""
+    """Return a reference to the features of the stems, and add their file to ``objects``."""
     arrays: dict[str, npt.NDArray[Any]] = {}
     for role, stem in stems.items():
         spectrum = features.spectrogram(stem)
@@ -523,23 +534,24 @@ def _features(stems: Mapping[Role, Audio], objects: dict[tuple[str, str], bytes]
         arrays[f"{role}.onsets"] = features.onset_strength(spectrum)
         arrays[f"{role}.bands"] = features.band_energies(spectrum)
     file = io.BytesIO()
-    np.savez(file, **arrays)  # type: ignore[arg-type]  # its other arguments are bool; entries carry no time: the same arrays are the same bytes
+    np.savez(file, **arrays)  # type: ignore[arg-type]  # savez's own option is a bool; entries contain no time, so that equal arrays give equal bytes
     digest = hashlib.sha256(file.getvalue()).hexdigest()
     objects[digest, ".npz"] = file.getvalue()
     return {"sha256": digest}
 
 
 def tuning(harmonic: Audio) -> dict[str, Any]:
-    """Return what is kept of the tuning of a harmonic stem: a :class:`mashkit.tuning.Tuning`, as plain data.
+    """Return the tuning of a harmonic stem, a :class:`mashkit.tuning.Tuning`, as plain data for the database.
 
-    Of that stem, because drums have no tuning and singers glide; what is sung keeps to what is played.
+    It is measured on the harmonic stem, because drums have no tuning and singers glide between pitches. The singers
+    follow the instruments, so that this tuning is the voice's too.
     """
     return attrs.asdict(tuning_of(harmonic))
 
 
 def loudness(audio: Audio) -> float | None:
     """Return the integrated loudness (ITU-R BS.1770-4), LUFS; None for silence or less than one 0.4 s block."""
-    import pyloudnorm  # here: it brings scipy, which few commands need
+    import pyloudnorm  # imported here because it imports scipy, which few commands need
 
     if audio.peak == 0 or audio.duration <= 0.4:
         return None
@@ -548,7 +560,7 @@ def loudness(audio: Audio) -> float | None:
 
 
 def sounding(stem: Audio, mix: Audio) -> npt.NDArray[np.bool_]:
-    """Say of each 0.1 s frame whether the stem's RMS lies within 25 dB of the whole mix's RMS."""
+    """Return for each 0.1 s frame whether the stem's RMS is at most 25 dB below the RMS of the whole mix."""
     hop = round(ACTIVITY_FRAME_S * stem.sample_rate)
     whole = stem.frames // hop * hop
     level = float(np.sqrt(np.mean(np.square(mix.samples, dtype=np.float64)))) if mix.frames else 0.0
@@ -568,8 +580,8 @@ def activity(frames: npt.NDArray[np.bool_]) -> float:
 def entry(frames: npt.NDArray[np.bool_]) -> float | None:
     """Return when a stem first sounds, seconds; None if it never does.
 
-    That is the first frame that sounds (:func:`sounding`), with half of the second it begins: a click or a breath is
-    no entry.
+    The entry is the first sounding frame (:func:`sounding`) that begins a second of which at least half sounds, because
+    a click or a breath is no entry.
     """
     if not frames.any():
         return None

@@ -1,7 +1,8 @@
-"""Before songs are separated they are listened to: those that are another's recording are passed over.
+"""Find songs that are the same recording as another song before separation, and leave them out.
 
-Listening is decoding and a print (:mod:`mashkit.soundprint`): a second or two a song, beside the minute that separating
-takes. What songs sound like is kept, so each is listened to once.
+Each song is decoded and its soundprint computed (:mod:`mashkit.soundprint`). This takes a second or two, while
+separating takes a minute. The database stores the soundprint, so that each song is decoded for it only once. In this
+module, "hear" and "listen" mean this step.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ class PassedOver:
     ----------
     match : Match
     used : Path
-        Of the song whose recording it is.
+        Path of the song of the same recording that is used instead.
     """
 
     match: Match
@@ -36,32 +37,33 @@ class PassedOver:
 
 
 class Listening:
-    """Which songs of a run have to be listened to, and which are not used because of what was heard.
+    """Chooses the songs of a run whose soundprint is missing, and the songs that are not used as same recordings.
 
     Parameters
     ----------
     database : MashupDB
-        Keeps what is heard.
+        Stores facts and soundprints.
     songs : sequence of Song
-        Those that are to be added.
+        The songs to add.
     policy : ExcerptPolicy
-        A song that gives no clip is no song.
+        A song without an excerpt is an error.
     protocol : str
+        Name of the dataset layout.
     choice : "once" or "separate", optional
-        What the user said of songs that are one recording; by default what was said before, else "once".
+        The user's choice for songs that are the same recording. By default the choice of earlier runs, else "once".
     among_given : bool
-        Compare songs with each other only, not with those of the database.
+        Whether to compare the songs with each other only, and not with the songs of the database.
     tell : callable
-        Hears of (song's path, how many are done, of how many).
+        Is called with (song's path, number of songs done, number of all songs).
 
     Attributes
     ----------
     digests : dict of Path to (str, str)
-        Of the songs whose files could be read.
+        Digests of the songs whose files could be read.
     facts : dict of Path to SongFacts
-        Of the songs that were listened to in this run.
+        Facts of the songs that were decoded in this run.
     errors : dict of Path to MashkitError
-        Of the songs that cannot be used.
+        Errors of the songs that cannot be used.
     notes : list of str
     """
 
@@ -87,18 +89,18 @@ class Listening:
         self._choice = choice
         self._among_given = among_given
         self._tell = tell
-        self._sounds: dict[Path, str] = {}  # path → sha256 of the songs that were given
-        self._new: list[str] = []  # songs heard in this run
+        self._sounds: dict[Path, str] = {}  # path → sha256 of each given song
+        self._new: list[str] = []  # sha256 of the songs with a soundprint from this run
         self._done, self._total = 0, len(songs)
-        self._waiting: deque[tuple[Song, str | None]] = deque()  # in the order in which they are stored
+        self._waiting: deque[tuple[Song, str | None]] = deque()  # in the order in which the results are stored
         self._outcomes: dict[Path, Heard | MashkitError] = {}
 
     def hear(self, song: Song, outcome: Heard | MashkitError) -> None:
-        """Take what came of listening to a song that :meth:`ask` gave."""
+        """Take the outcome for a song that :meth:`ask` yielded."""
         self._outcomes[song.path] = outcome
 
     def ask(self) -> Iterator[Song | None]:
-        """Yield the songs to be listened to; None while others must be heard first."""
+        """Yield the songs to decode; yield None while the outcome of an earlier song is still missing."""
         if self._among_given and (self._choice == "separate" or len(self._songs) < 2):
             return  # there is nothing to compare with
         for song in self._songs.values():
@@ -106,7 +108,7 @@ class Listening:
                 known = self._known(song)
             except MashkitError:
                 self._done += 1
-                continue  # that is said where its turn comes
+                continue  # the error comes again, and is reported, when the song is added
             if known is not None and self._database.has_print(known):
                 self._sounds[song.path] = known
                 self._done += 1
@@ -126,7 +128,7 @@ class Listening:
         return next((one for one in map(self._database.song_of_file, digests) if one is not None), None)
 
     def _those_of_before(self) -> Iterator[Song]:
-        """Yield the songs that were added before anybody listened."""
+        """Yield the songs of the database that were added without a soundprint."""
         gone = []
         for sha256 in self._database.unheard():
             row = self._database.song(sha256)
@@ -146,18 +148,18 @@ class Listening:
             )
 
     def _store_ready(self) -> None:
-        """Store what was heard, in the order of the songs, whichever ended first."""
+        """Store the outcomes in the order of the songs, which may differ from the order in which they arrived."""
         while self._waiting and self._waiting[0][0].path in self._outcomes:
             song, sha256 = self._waiting.popleft()
             outcome = self._outcomes.pop(song.path)
             if sha256 is None:
                 self._store_given(song, outcome)
-            elif isinstance(outcome, Heard) and outcome.facts.sha256 == sha256:  # else its file has changed since
+            elif isinstance(outcome, Heard) and outcome.facts.sha256 == sha256:  # else the file has changed
                 with self._database.transaction() as cursor:
                     self._database.store_print(cursor, sha256, outcome.sound)
                 self._new.append(sha256)
             self._done += 1
-            if song.path not in self.errors:  # what failed is said where its turn comes
+            if song.path not in self.errors:  # an error is reported later, when the song is added
                 self._tell(song.path, self._done, self._total)
 
     def _store_given(self, song: Song, outcome: Heard | MashkitError) -> None:
@@ -181,7 +183,7 @@ class Listening:
 
     # --------------------------------------------------------------------------------------------------- choosing
     def passed_over(self) -> dict[Path, PassedOver]:
-        """Return the songs that are not used, and store what a database is to remember of that."""
+        """Return the songs that are not used, and store the same recordings in the database."""
         order = [path for path in self._songs if path in self._sounds]
         given = list(dict.fromkeys(self._sounds[path] for path in order))
         if not self._among_given and self._choice is not None:
@@ -191,7 +193,7 @@ class Listening:
                         self._database.store_recording(cursor, sha256, sha256)
                     elif self._database.recording_of(sha256) == sha256:
                         self._database.store_recording(cursor, sha256, None)
-                        self._new.append(sha256)  # to be compared, as if it were heard now
+                        self._new.append(sha256)  # compare it again, as a new song
         if self._choice == "separate":
             return {}
         before = [sha256 for sha256 in self._new if sha256 not in given]
@@ -213,14 +215,14 @@ class Listening:
         }
 
     def _is_open(self, sha256: str) -> bool:
-        """Tell whether it is to be found out whose recording a song is."""
+        """Return whether a song is to be compared with the others."""
         if self._database.recording_of(sha256) == sha256:
-            return False  # a person said so
+            return False  # a person chose to use it as a separate song
         return sha256 in self._new or not self._database.has_clips(sha256)
 
     def _candidate(self, sha256: str) -> Candidate:
         row = self._database.song(sha256)
-        assert row is not None  # noqa: S101 — it was stored when it was heard
+        assert row is not None  # noqa: S101 — the song was stored together with its soundprint
         return Candidate(
             sha256,
             self._database.print_of(sha256),
@@ -235,7 +237,7 @@ class Listening:
         return row.song.path
 
     def _stored(self, matches: Sequence[Match], candidates: Sequence[str]) -> list[Match]:
-        """Remember whose recordings songs are; return those that are passed over, which have no clips yet."""
+        """Store which songs are the same recording; return the matches of songs without clips, which are not used."""
         found = {match.song: match for match in matches}
         passed = []
         with self._database.transaction() as cursor:

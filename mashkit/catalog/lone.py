@@ -1,6 +1,7 @@
-"""Recordings that are no whole songs: a voice alone, an instrumental; and what somebody says of them.
+"""Describe recordings that hold some roles only: a lone vocal or an instrumental.
 
-Key, tempo and bars of a voice alone are guesses, so nothing guesses them: they are known where somebody says them.
+No analyzer estimates key, tempo or bars of a lone vocal, because such estimates are guesses. A clip of a lone vocal has
+these values only if a person gives them.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ def describe_lone(
     tempo: float | str | None = None,
     downbeat: float | str | None = None,
 ) -> Song:
-    """Return a sound file that holds some roles only as a song.
+    """Return a :class:`Song` for a sound file that holds some roles only.
 
     Parameters
     ----------
@@ -38,14 +39,15 @@ def describe_lone(
     key : str, optional
         "A minor".
     tempo : float or str, optional
-        BPM, 20–400; held from beginning to end.
+        BPM, 20–400; constant over the whole file.
     downbeat : float or str, optional
-        Where a bar begins, seconds from the file's start. With the tempo it gives all beats, four to a bar.
+        Time at which a bar begins, seconds from the file's start. Tempo and downbeat together give all beats, four to
+        a bar.
 
     Raises
     ------
     UsageError
-        If one of these is no such thing, or a downbeat comes without a tempo.
+        If a value is not valid, a downbeat comes without a tempo, or the downbeat is after the file's end.
     AudioFileError
         If the file cannot be read.
     """
@@ -70,5 +72,5 @@ def describe_lone(
 def _duration(path: Path) -> float:
     try:
         return probe(path).duration
-    except AudioFileError:  # of some files only decoding tells the length
+    except AudioFileError:  # the headers of some files give no length, so the file must be decoded
         return load(path).duration

@@ -1,4 +1,4 @@
-"""Content-addressed files: stems as FLAC, features as arrays, each under the sha256 of its bytes."""
+"""Store stems (FLAC) and features (arrays) in files that are named by the sha256 of their bytes."""
 
 from __future__ import annotations
 
@@ -20,21 +20,23 @@ from mashkit.errors import CatalogError
 from mashkit.types import Audio
 
 FLAC, ARRAYS = ".flac", ".npz"
-"""Suffixes of objects: sound, and named arrays."""
+"""Suffixes of stored files: sound, and named arrays."""
 
 
 @attrs.frozen
 class SoundRef:
-    """Where a sound lies among the objects, and which part of it is meant.
+    """A reference to a stored sound, or to a part of it.
 
-    FLAC holds integers: a sound that peaks above 1 is stored halved ``halvings`` times, which loses nothing.
+    FLAC stores integers, so that it cannot store samples above 1. A sound whose peak is above 1 is divided by two
+    ``halvings`` times before it is stored.
 
     Parameters
     ----------
     sha256 : str
+        Name of the stored file.
     halvings : int
     first, frames : int
-        The part that is meant; all of it when ``frames`` is −1.
+        First frame and number of frames of the part; the whole sound if ``frames`` is −1.
     """
 
     sha256: str
@@ -54,12 +56,14 @@ def encode(audio: Audio) -> tuple[SoundRef, bytes]:
 
 
 def arrays_in(data: bytes) -> dict[str, npt.NDArray[Any]]:
-    """Return the named arrays of an ``.npz`` file; nothing in it is unpickled, or larger than it is in the file.
+    """Return the named arrays of an ``.npz`` file.
+
+    Pickled and compressed arrays are refused, because a damaged or hostile file could run code or fill the memory.
 
     Raises
     ------
     ValueError
-        If it is none, or one that cannot be read so.
+        If the bytes are not such a file, or its arrays are pickled or compressed.
     """
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
@@ -72,28 +76,28 @@ def arrays_in(data: bytes) -> dict[str, npt.NDArray[Any]]:
 
 
 class ObjectStore:
-    """Files by the sha256 of their bytes, written whole or not at all; safe for several processes.
+    """A folder of files named by the sha256 of their bytes. Writes are atomic; several processes may write at once.
 
     Parameters
     ----------
     root : Path
-        Folder; made on first write.
+        The folder; the first write creates it.
     """
 
     def __init__(self, root: Path) -> None:
         self.root = root
 
     def path(self, sha256: str, suffix: str = FLAC) -> Path:
-        """Return where the object of that hash lies."""
+        """Return the path of the file with that hash."""
         return self.root / sha256[:2] / f"{sha256}{suffix}"
 
     def put(self, sha256: str, data: bytes, suffix: str = FLAC) -> None:
-        """Store bytes whose hash is ``sha256``; nothing happens if they are there.
+        """Store bytes whose hash is ``sha256``, unless they are stored already.
 
         Raises
         ------
         OutputError
-            If they cannot be written.
+            If the file cannot be written.
         """
         path = self.path(sha256, suffix)
         if not path.exists():
@@ -101,12 +105,12 @@ class ObjectStore:
                 temporary.write_bytes(data)
 
     def audio(self, ref: SoundRef) -> Audio:
-        """Read the part of a sound that ``ref`` means.
+        """Read the part of a sound to which ``ref`` refers.
 
         Raises
         ------
         CatalogError
-            If it has gone or cannot be decoded.
+            If the file is missing or cannot be decoded.
         """
         stored, sample_rate = self._read(ref, "float32")
         samples = np.ascontiguousarray(stored.T)
@@ -116,12 +120,12 @@ class ObjectStore:
         return Audio(samples, sample_rate)
 
     def cut(self, ref: SoundRef) -> bytes:
-        """Return a FLAC file of the part of a sound that ``ref`` means, with the very integers that are stored.
+        """Return a FLAC file of the part of a sound to which ``ref`` refers, with the same integers as the stored file.
 
         Raises
         ------
         CatalogError
-            If it has gone or cannot be decoded.
+            If the file is missing or cannot be decoded.
         """
         stored, sample_rate = self._read(ref, "int32")
         file = io.BytesIO()
@@ -144,12 +148,12 @@ class ObjectStore:
         return stored, sample_rate
 
     def arrays(self, sha256: str) -> dict[str, npt.NDArray[Any]]:
-        """Read named arrays, whole.
+        """Read all named arrays of a file.
 
         Raises
         ------
         CatalogError
-            If they have gone or cannot be read.
+            If the file is missing or cannot be read.
         """
         path = self.path(sha256, ARRAYS)
         try:
@@ -161,7 +165,7 @@ class ObjectStore:
             ) from error
 
     def files(self) -> Iterator[Path]:
-        """Yield every file there is, unfinished ones too, in no order."""
+        """Yield every file in the store, unfinished files too, in no particular order."""
         if self.root.is_dir():
             for folder in self.root.iterdir():
                 yield from folder.iterdir() if folder.is_dir() else [folder]

@@ -1,14 +1,16 @@
-"""Which of the songs given are one recording, and which file of it is used.
+"""Find the songs that are the same recording, and choose the file of each recording that is used.
 
-Two files of one recording are one song: a mashup of a recording with itself is none, and a network that is tested on
-what it was trained on says nothing. What counts as the same is in :mod:`mashkit.soundprint`; here is the choice:
+Two files of one recording count as one song, for two reasons: a recording over itself is no mashup, and the test of a
+network is worthless on recordings that the network was trained on. :mod:`mashkit.soundprint` decides which files are
+the same recording; this module chooses between them:
 
-- what a database has clips of already, stays;
-- a file that is made up of several other songs given (a mix, two songs joined) is passed over for them;
-- otherwise the whole song goes before a part of it, one with true stems before one without, the higher sample rate (up
-  to 44.1 kHz) before the lower, stereo before mono, and then the one that comes first.
+- a song stays if the database has clips of it already;
+- a file that consists of several other given songs (a mix, two songs joined) is not used, but these songs are;
+- otherwise a whole song is preferred to a part of it, then a song with true stems to a song without, then the higher
+  sample rate (up to 44.1 kHz) to the lower, then stereo to mono, and then the song that was given first.
 
-It depends on which songs are given and in which order, not on how many processes work, nor on which ends first.
+The choice depends on the given songs and their order. It does not depend on the number of processes, nor on the order
+in which they finish.
 """
 
 from __future__ import annotations
@@ -26,18 +28,19 @@ from mashkit.paths import path_text
 from mashkit.soundprint import Likeness, Shelf, Soundprint, likeness, shelved
 
 SameRecording = Literal["once", "separate"]
-"""What is done with songs that are the same recording: use one of them, or take each as a song of its own."""
+"""Treatment of songs that are the same recording: use one of them, or use each as a separate song."""
 
 PART = 2 / 3
-"""A song is a part of another if less of that one lies inside it (ours): an excerpt, a preview."""
+"""Least share of a song that lies inside another for the song to be a part of the other, such as a preview (ours). The
+other's share inside the song must be less than this."""
 MADE_UP = 0.8
-"""A file of which other songs make up so much is passed over for them (ours): what lies between them is little."""
+"""Least share of a file that consists of other given songs, for these songs to be used instead of it (ours)."""
 WELL_SAMPLED_HZ = 44_100
-"""Rates above are as good as this one: it is that of the clips."""
+"""Sample rate of the clips, Hz; a higher sample rate of the file is no advantage."""
 
 
 def require_choice(choice: str | None) -> SameRecording | None:
-    """Return the choice; raises UsageError if it is none."""
+    """Return the choice; raises UsageError if it is not a :data:`SameRecording`."""
     for one in get_args(SameRecording):
         if choice == one:
             found: SameRecording = one
@@ -49,16 +52,17 @@ def require_choice(choice: str | None) -> SameRecording | None:
 
 @attrs.frozen(eq=False)
 class Candidate:
-    """A song that may be the recording of another.
+    """A song that may be the same recording as another song.
 
     Parameters
     ----------
     song : str
-        Its sha256.
+        The song's sha256.
     sound : Soundprint
     true_stems : bool
+        Whether the song has true stems.
     sample_rate, channels : int
-        Of its first file.
+        Sample rate (Hz) and channels of the song's first file.
     """
 
     song: str
@@ -70,14 +74,14 @@ class Candidate:
 
 @attrs.frozen
 class Match:
-    """A song that is another's recording, or a part of it, or holds it.
+    """Two songs of one recording; one of them may be a part of the other.
 
     Parameters
     ----------
     song, of : str
-        Their sha256; ``of`` is the one that is used.
+        Sha256 of the song that is not used, and of the song that is used instead.
     how : Likeness
-        The first is ``song``.
+        Comparison of ``song`` (first) with ``of`` (second).
     """
 
     song: str
@@ -86,14 +90,14 @@ class Match:
 
 
 class Recordings:
-    """Finds which songs are one recording.
+    """Finds songs that are the same recording.
 
     Parameters
     ----------
     present : sequence of (str, array of uint16)
-        Songs that are there already, and the words of their prints.
+        Songs that are in the database already, and the words of their soundprints.
     print_of : callable
-        The print of one of these.
+        Returns the soundprint of a song in ``present``.
     """
 
     def __init__(
@@ -103,9 +107,10 @@ class Recordings:
         self._print_of = print_of
 
     def matches(self, songs: Sequence[Candidate]) -> list[Match]:
-        """Return which of some songs are a recording that is there, or that another of them is.
+        """Return the songs that are not used, each with the song of the same recording that is used instead.
 
-        A song may be among those that are there; it is compared with the others then.
+        Each song is compared with the other given songs and with the songs that are present. A given song may be
+        present already; it is then compared with all songs but itself.
         """
         new = {one.song: one for one in songs}
         shelf_of = [song for song, _ in self._present if song not in new]
@@ -128,7 +133,7 @@ class Recordings:
 
 
 def _chosen(songs: Sequence[Candidate], alike: Mapping[str, Mapping[str, Likeness]], there: set[str]) -> list[Match]:
-    """Return the songs that are passed over, and for which."""
+    """Return the songs that are not used, each with the song that is used instead."""
     made_up = {one.song for one in songs if _is_made_up(one.song, alike)}
 
     def rank(one: Candidate) -> tuple[bool, bool, bool, bool, int, int]:
@@ -156,7 +161,7 @@ def _chosen(songs: Sequence[Candidate], alike: Mapping[str, Mapping[str, Likenes
 
 
 def _is_made_up(song: str, alike: Mapping[str, Mapping[str, Likeness]]) -> bool:
-    """Tell whether two or more different songs, each whole inside this one, make up nearly all of it."""
+    """Return whether this song consists almost wholly of two or more different songs, each whole inside it."""
     parts: list[str] = []
     covered = 0.0
     for other, how in alike[song].items():
@@ -169,7 +174,7 @@ def _is_made_up(song: str, alike: Mapping[str, Mapping[str, Likeness]]) -> bool:
 
 
 def told(match: Match, path: Path, other: Path) -> str:
-    """Return a note on a song that is passed over."""
+    """Return a note for the user on a song that is not used."""
     how = match.how
     if how.of_first >= PART > how.of_second:
         what = f"a part of the same recording as {path_text(other)}"

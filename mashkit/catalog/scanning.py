@@ -1,6 +1,6 @@
-"""Look through folders for sound: what is taken, what is passed over and why.
+"""Search folders for sound files, skip some files and folders, and report the reason.
 
-:data:`FOLDER_RULES` and :data:`FILE_RULES` are the one place that says what is passed over.
+:data:`FOLDER_RULES` and :data:`FILE_RULES` are the only list of folders and sound files that a scan skips.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ SYSTEM_FOLDERS = frozenset(
         *("lost+found", "lost.dir", "~snapshot"),
     }
 )
-"""Folders that systems keep their own things in: copies, thumbnails, what was thrown away. In lower case."""
+"""Names, in lower case, of folders that systems use for themselves: copies, thumbnails, deleted files."""
 
 BESIDE_MUSIC = frozenset(
     {
@@ -38,22 +38,22 @@ BESIDE_MUSIC = frozenset(
         *(".py", ".sh", "license", "licence", "readme", "copying", "notice", "credits"),
     }
 )
-"""Suffixes, and names without one, of what lies beside music everywhere: passed over without a word."""
+"""Suffixes, and names without a suffix, of files that often lie beside music. They are skipped without a note."""
 
 _TOLD = 3
-"""Examples of what was passed over that a note names."""
+"""Number of skipped files or folders that a note names as examples."""
 
 
 @attrs.frozen
 class Rule:
-    """A reason to pass over what a scan meets.
+    """A reason to skip a file or folder in a scan.
 
     Parameters
     ----------
     one, many : str
-        What it is called in a note: "1 hidden folder", "2 hidden folders".
+        Words for the skipped paths in a note, singular and plural: "1 hidden folder", "2 hidden folders".
     meets : callable
-        Tells of a path whether the rule is about it.
+        Returns whether the rule applies to a path.
     """
 
     one: str
@@ -74,13 +74,13 @@ FOLDER_RULES: tuple[Rule, ...] = (
     Rule("system folder", "system folders", lambda path: path.name.lower() in SYSTEM_FOLDERS),
     Rule("database of clips", "databases of clips", _is_database),
 )
-"""Folders that are not looked into; the first rule that meets one is what is said of it."""
+"""Rules for folders that are skipped; the note about a folder names the first rule that applies."""
 
 FILE_RULES: tuple[Rule, ...] = (
     Rule("hidden file", "hidden files", _is_hidden),
     Rule("file that mashkit made", "files that mashkit made", is_product),
 )
-"""Sound files that are not taken."""
+"""Rules for sound files that are skipped."""
 
 _SEEN_FOLDER = Rule("link to a folder seen already", "links to folders seen already", lambda _: False)
 _SEEN_FILE = Rule("link to a file seen already", "links to files seen already", lambda _: False)
@@ -88,13 +88,13 @@ _OTHER_FILE = Rule("other file", "other files", lambda _: False)
 
 
 class Found(list[T]):
-    """What a scan found, and what the user should know of it.
+    """A list of the items that a scan found, with notes for the user.
 
     Parameters
     ----------
     items : iterable
     notes : iterable of str
-        What was passed over, a line for each folder named.
+        Notes on skipped files and folders, a line for each folder that the user named.
     """
 
     def __init__(self, items: Iterable[T] = (), notes: Iterable[str] = ()) -> None:
@@ -103,7 +103,7 @@ class Found(list[T]):
 
 
 def given_paths(paths: Iterable[Path | str] | Path | str) -> list[Path]:
-    """Return what names files and folders as paths; raises UsageError if it does not."""
+    """Return a list of paths for one path or several; raises UsageError if the argument is neither."""
     if isinstance(paths, str | os.PathLike):
         return [as_path(paths)]
     if not isinstance(paths, Iterable):
@@ -112,17 +112,17 @@ def given_paths(paths: Iterable[Path | str] | Path | str) -> list[Path]:
 
 
 class Scan:
-    """A walk through folders, each of which is looked into once, whatever links lead to it.
+    """A walk through folders. It visits each folder once, even if several links lead to the folder.
 
     Attributes
     ----------
     files : list of Path
-        Sound files, sorted within a folder that was named, and what looks like them: pipes, broken links. A folder that
-        cannot be read stands here too, so that whoever opens it says why.
+        Files with the suffix of a sound file, pipes and broken links included, sorted within each folder that the user
+        named. The list also contains folders that cannot be read, so that opening them later gives the error.
     folders : list of Path
-        The folders looked into, sorted likewise.
+        The visited folders, sorted in the same way.
     notes : list of str
-        What was passed over, a line for each folder that was named.
+        Notes on skipped files and folders, a line for each folder that the user named.
     """
 
     def __init__(self) -> None:
@@ -132,7 +132,7 @@ class Scan:
         self._seen: set[tuple[int, int]] = set()
 
     def look(self, root: Path) -> None:
-        """Look through a folder and those below; links are followed after everything else."""
+        """Search a folder and its subfolders; links to folders are followed last."""
         folders, links = [root], list[Path]()
         looked, files, file_links = list[Path](), list[Path](), list[Path]()
         passed: dict[Rule, list[Path]] = {}
@@ -180,7 +180,7 @@ class Scan:
             self.notes.append(f"{path_text(root)}: passed over {', '.join(_counts(passed))}")
 
     def _entries(self, folder: Path) -> list[tuple[Path, bool, bool]] | OSError | None:
-        """Return what is in a folder: path, whether it is a folder, whether it is a link; None if it was seen."""
+        """Return the folder's entries as (path, is a folder, is a link); None if the folder was visited before."""
         try:
             state = folder.stat()
             if (state.st_dev, state.st_ino) in self._seen:
@@ -193,14 +193,14 @@ class Scan:
 
 
 def is_sound(path: Path) -> bool:
-    """Tell by its suffix whether a file is music, readable or not."""
+    """Return whether the suffix is that of a sound file, of a readable format or not."""
     return path.suffix.lower() in AUDIO_SUFFIXES | UNREADABLE_SUFFIXES
 
 
 def _is_folder(entry: os.DirEntry[str]) -> bool:
     try:
         return entry.is_dir()
-    except OSError:  # a link to itself
+    except OSError:  # for example a link to itself
         return False
 
 

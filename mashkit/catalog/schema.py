@@ -1,4 +1,4 @@
-"""The database's tables, and how those of an older mashkit become these."""
+"""Define the database's tables, and convert databases that an older mashkit wrote."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ import sqlite3
 from collections.abc import Callable
 
 INDEX = "index.sqlite"
-"""The database's file in its folder."""
+"""Name of the SQLite file in the database's folder."""
 SCHEMA_VERSION = 3
-"""Counts up whenever a table changes; :data:`_STEPS` holds the way there."""
+"""Version of the tables. Add 1 when a table changes, and add the conversion to :data:`_STEPS`."""
 
 _TABLES = """
 CREATE TABLE songs (
@@ -139,16 +139,16 @@ def _create(database: sqlite3.Connection) -> None:
 
 
 def _from_1(database: sqlite3.Connection) -> None:
-    """Version 1 was a cache: results by keys nobody makes any more. Its stems are computed anew."""
+    """Convert version 1, a cache: its results have keys that are no longer used, so all stems are computed anew."""
     database.execute("DROP TABLE results")
     _create(database)
 
 
 def _from_2(database: sqlite3.Connection) -> None:
-    """Version 2 knew neither tunings, metres, songs that lack a role, level, silence, nor what songs sound like.
+    """Convert version 2, which had no columns for tuning, metre, missing roles, level, silence and soundprints.
 
-    Tunings are measured of the stems that are kept when a song is next added, metres are in the grid of the beats; the
-    rest decoding it again tells.
+    The metre is copied from the beat grid. When a song is added again, its tuning is measured on the stored stems, and
+    the other values are computed from the decoded song.
     """
     database.execute("ALTER TABLE clips ADD COLUMN tuning REAL")
     database.execute("ALTER TABLE clips ADD COLUMN bar INTEGER NOT NULL DEFAULT 0")
@@ -164,11 +164,11 @@ def _from_2(database: sqlite3.Connection) -> None:
 
 
 _STEPS: dict[int, Callable[[sqlite3.Connection], None]] = {0: _create, 1: _from_1, 2: _from_2}
-"""What makes the current tables of each older version; 0 is an empty file."""
+"""Conversions to the current tables, by the version they start from; version 0 is an empty file."""
 
 
 def migrate(database: sqlite3.Connection) -> None:
-    """Bring a database to :data:`SCHEMA_VERSION`, all or nothing; whoever else opens it waits."""
+    """Convert a database to :data:`SCHEMA_VERSION` in one transaction; other processes that open it wait."""
     database.execute("BEGIN IMMEDIATE")
     try:
         (version,) = database.execute("PRAGMA user_version").fetchone()
@@ -182,6 +182,6 @@ def migrate(database: sqlite3.Connection) -> None:
 
 
 def _statements(script: str) -> list[str]:
-    # executescript() would commit first, and a half-made schema could stay.
+    # executescript() is not used because it commits first, so that an error could leave a part of the tables.
     without_comments = "\n".join(line.partition("--")[0] for line in script.splitlines())
     return [statement.strip() for statement in without_comments.split(";") if statement.strip()]

@@ -1,4 +1,4 @@
-"""Find songs on disk, and what lies beside them: a title and a licence."""
+"""Find songs on disk, and read their title and licence from the files beside them."""
 
 from __future__ import annotations
 
@@ -19,38 +19,38 @@ from mashkit.paths import path_text, printable, without_links
 from mashkit.types import Analysis, Role, as_roles, frozen_mapping
 
 _GENERIC_NAMES = frozenset({"audio", "mix", "mixture", "song", "track"})
-"""File names that say nothing: the folder's name is the title then."""
+"""File names that are no titles; the title is the folder's name then."""
 
 _LICENCE_FILES = ("license.txt", "licence.txt", "LICENSE", "LICENCE", "LICENSE.txt")
 
 
 TRUSTED = "labels_trusted"
-"""Entry of :attr:`Song.source` where a person vouched for labels."""
+"""Name of an entry in :attr:`Song.source`; its presence means that a person vouches for the labels."""
 
 
 @attrs.frozen(kw_only=True, eq=False)
 class Song:
-    """A song to make clips of, as a protocol found it; nothing of it has been decoded yet.
+    """A song from which clips are made, as a dataset layout found it. Its sound has not been decoded yet.
 
     Parameters
     ----------
     path : Path
-        The mix; where there is none, the folder of the stems, whose sum is the mix then.
+        The file of the mix. Where there is no such file, the folder of the stems; their sum is the mix then.
     title : str
-        For people.
+        Title that users see.
     licence : str
-        What a file beside it says, else "unknown".
+        Licence from a file beside the song, else "unknown".
     stems : mapping of str to Path
-        True stems by name; a role that has none here is separated from the mix.
+        True stems by name. A role without a true stem is separated from the mix.
     excerpts : tuple of Excerpt, optional
-        The parts that become clips; by default those of the policy.
+        The parts that become clips; by default the excerpts of the policy.
     known : Analysis, optional
-        What somebody else says of the whole song, times from its start: goes before what an analyzer finds.
+        Labels of the whole song, times from its start. They take precedence over the analyzer's results.
     source : mapping of str to str
-        Where it comes from, for the record: data set, number, labels.
+        Origin of the song, for the record: data set, number, labels.
     holds : frozenset of Role
-        The roles that sound in it, where it is no whole song: a lone vocal, an instrumental. What holds one role is
-        that role's stem as it is, and nothing is separated.
+        The roles that sound in the song: fewer than all for a lone vocal or an instrumental. A song with one role is
+        used unchanged as the stem of that role; nothing is separated.
     """
 
     path: Path
@@ -64,7 +64,7 @@ class Song:
 
     @property
     def trusted(self) -> bool:
-        """Whether a person vouches for the labels (:func:`trusting`): they are not compared with the sound."""
+        """Whether a person vouches for the labels (:func:`trusting`), so that they are not compared with the sound."""
         return TRUSTED in self.source
 
     @property
@@ -74,47 +74,47 @@ class Song:
 
     @property
     def files(self) -> tuple[Path, ...]:
-        """Every sound file of it, the mix first."""
+        """All sound files of the song, the mix first."""
         stems = tuple(self.stems[name] for name in sorted(self.stems))
         return (self.path, *stems) if self.has_mix else stems
 
 
 def trusting(song: Song) -> Song:
-    """Return a song whose labels, if it has any, are taken without comparing them with the sound."""
+    """Return the song with its labels, if it has any, marked as trusted: they are not compared with the sound."""
     if song.known is None:
         return song
     return attrs.evolve(song, source={**song.source, TRUSTED: "not compared with the recording"})
 
 
 def find_songs(paths: Iterable[Path | str] | Path | str) -> Found[Path]:
-    """Return the sound files named, and those found in the folders named, sorted within a folder.
+    """Return the given files, and the sound files in the given folders, sorted within a folder.
 
-    A file that is named is taken whatever its suffix. What folders hold beside, and is passed over, is told in the
-    notes of what is returned: see :mod:`mashkit.catalog.scanning`.
+    A given file is returned whatever its suffix is. The notes of the result name the files in folders that were
+    skipped: see :mod:`mashkit.catalog.scanning`.
 
     Parameters
     ----------
     paths : iterable of Path or str
-        Files and folders, or a single one.
+        Files and folders, or a single file or folder.
 
     Returns
     -------
     Found of Path
-        A list that has ``notes``.
+        A list with the attribute ``notes``.
 
     Raises
     ------
     AudioFileError
-        If there is nothing to look at: folders only, and none holds a sound file.
+        If all paths are folders, and no folder contains a sound file.
     UsageError
-        If ``paths`` is something else.
+        If ``paths`` is of another type.
     """
     named, scan = given_paths(paths), Scan()
     for path in named:
         if path.is_dir():
             scan.look(path)
         else:
-            scan.files.append(path)  # also when it does not exist: that is said where its turn comes
+            scan.files.append(path)  # a missing file too: the error comes when the file is opened
     if not scan.files:
         told = "".join(f"; {note}" for note in scan.notes)
         raise AudioFileError(
@@ -126,30 +126,30 @@ def find_songs(paths: Iterable[Path | str] | Path | str) -> Found[Path]:
 
 
 def describe_song(path: Path) -> Song:
-    """Return a sound file as a song, with the title and licence that lie beside it.
+    """Return a :class:`Song` for a sound file, with its title and the licence from the files beside it.
 
     Raises
     ------
     AudioFileError
-        If there is no such file, or it is empty.
+        If the file does not exist or is empty.
     """
     require_file(path)
     return Song(path=path, title=title_of(path), licence=licence_beside(path))
 
 
 def title_of(path: Path) -> str:
-    """Return a song's title: its file's name, or its folder's where that says nothing."""
+    """Return a song's title: the file's name, or the folder's name where the file's name is generic ("mix")."""
     name = path.parent.name if path.stem.lower() in _GENERIC_NAMES and path.parent.name else path.stem
     return path_text(name)
 
 
 def stat_digest(song: Song) -> str:
-    """Return a sha256 of the names, sizes and times of a song's files: while it stays, they are taken as unchanged.
+    """Return a sha256 of the names, sizes and times of a song's files. If it is equal, the files count as unchanged.
 
     Raises
     ------
     AudioFileError
-        If one of them is missing or cannot be looked at.
+        If a file is missing or its size and time cannot be read.
     """
     return _digest(song, lambda path: [str(without_links(path)), (state := path.stat()).st_size, state.st_mtime_ns])
 
@@ -178,7 +178,7 @@ def licence_beside(path: Path) -> str:
         try:
             data = json.loads(labels.read_text(encoding="utf-8"))
         except (OSError, ValueError):
-            data = None  # some other program's file: it says nothing to us
+            data = None  # the file belongs to another program
         if isinstance(data, dict) and isinstance(data.get("licence"), str):
             return str(data["licence"])
     for name in _LICENCE_FILES:
@@ -189,7 +189,7 @@ def licence_beside(path: Path) -> str:
 
 
 def _licence_of(text: str) -> str:
-    """Return the Creative Commons licence a text links to, else its first line of words."""
+    """Return the Creative Commons licence to which a text links, else the first line that contains a word."""
     link = re.search(r"creativecommons\.org/licenses/([a-z-]+)/([\d.]+\d)", text)
     if link:
         return f"CC-{link[1].upper()}-{link[2]}"

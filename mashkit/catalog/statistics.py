@@ -1,4 +1,4 @@
-"""What a database holds, in numbers: how its clips spread over keys and tempi, and what fits what among them."""
+"""Compute statistics of a database: clips by key and tempo, and numbers of candidates that fit its vocals."""
 
 from __future__ import annotations
 
@@ -22,15 +22,16 @@ from mashkit.types import TONIC_NAMES, Condition, Role
 
 FORMAT = 1
 TEMPO_STEP = 10
-"""Width of a column of the map, BPM."""
+"""Width of a column of the key and tempo map, BPM."""
 TEMPO_RANGE = (40, 240)
-"""Tempi with columns of their own, BPM; what is slower or faster counts in the outermost."""
+"""Range of the columns of the map, BPM; slower or faster clips count in the first or last column."""
 MOST_SEEDS = 5_000
-"""Vocals whose candidates are counted; of more, so many spread evenly over all: shares are then right within 0.015."""
+"""Largest number of vocals whose candidates are counted. Of more vocals, 5,000 are taken evenly, which gives shares an
+error of 0.015 at most."""
 MOST_NAMED = 50
-"""Vocals without candidates that are named."""
+"""Largest number of vocals without candidates that are named."""
 DECADES = (1, 10, 100, 1_000, 10_000)
-"""Where the classes of candidate counts begin; below the first there are none."""
+"""Lower bounds of the classes of candidate counts; the class below the first bound is that of no candidates."""
 NEGATIVES = (Condition.UNMATCHED_KEY, Condition.UNMATCHED_TEMPO, Condition.UNMATCHED_KEY_TEMPO)
 BACKING = (Role.HARMONIC, Role.PERCUSSION)
 
@@ -38,22 +39,22 @@ Counts = npt.NDArray[np.int64]
 
 
 def statistics(database: MashupDB, generator: PaperGenerator | None = None) -> dict[str, Any]:
-    """Return what a database holds, as plain data for JSON and for :func:`mashkit.report.collection.page`.
+    """Return statistics of a database as plain data for JSON and for :func:`mashkit.report.collection.page`.
 
     Parameters
     ----------
     database : MashupDB
     generator : PaperGenerator, optional
-        By whose options candidates are counted; by default those of the paper.
+        Generator whose options decide which clips are candidates; by default with the options of the paper.
 
     Returns
     -------
     dict
         "totals"; "protocols", "licences" (clips, songs, seconds of each); "labels", "edited", "unknown" (clips of
-        each); "components"; "map" (clips by tonic of the relative major, mode and tempo); "activity" (clips by share
-        of time a role sounds); "candidates" (of each condition and role: how many a vocal has, and how many vocals
-        have how many); "chance" (of each unmatched condition: the share of mashups that would fit after all if one
-        only dropped the constraint).
+        each); "components"; "map" (clips by tonic of the relative major, mode and tempo); "activity" (clips by the
+        share of time in which a role sounds); "candidates" (for each condition and role: quantiles of the number of
+        candidates of a vocal, and vocals by number of candidates); "chance" (for each unmatched condition: the share of
+        chance matches among the mashups of ``mismatch="literal"``).
     """
     table = database.table()
     return {
@@ -73,7 +74,7 @@ def statistics(database: MashupDB, generator: PaperGenerator | None = None) -> d
 
 
 def _totals(database: MashupDB) -> dict[str, Any]:
-    # A song that gave no clips is one whose recording is there as another song, or was not finished.
+    # Songs without clips are not counted: they are the same recording as another song, or unfinished.
     ((songs, songs_s),) = database.rows(
         "SELECT count(DISTINCT coalesce(recording, sha256)), coalesce(sum(duration_s), 0) FROM songs s"
         " WHERE EXISTS (SELECT 1 FROM clips c WHERE c.song = s.number)"
@@ -133,7 +134,7 @@ def _components(database: MashupDB) -> list[dict[str, Any]]:
 
 
 def _map(table: ClipTable) -> dict[str, Any]:
-    """Return how many clips there are by relative major, mode and tempo; clips of which any is unknown do not count."""
+    """Return numbers of clips by relative major, mode and tempo, without the clips whose key or tempo is unknown."""
     known = (table.tonics >= 0) & np.isfinite(table.tempi)
     low, high = TEMPO_RANGE
     columns = np.clip((table.tempi[known] - low) // TEMPO_STEP, 0, (high - low) // TEMPO_STEP - 1).astype(np.int64)
@@ -156,7 +157,7 @@ def _activity(table: ClipTable) -> dict[str, Any]:
     }
 
 
-# --------------------------------------------------------------------------------------------------- what fits what
+# ------------------------------------------------------------------------------------------------------- candidates
 def _fits(table: ClipTable, generator: PaperGenerator) -> dict[str, Any]:
     strict, literal = (attrs.evolve(generator, mismatch=mismatch).index(table) for mismatch in ("strict", "literal"))
     index = strict if generator.mismatch == "strict" else literal
@@ -195,7 +196,7 @@ def _spread(values: Counts) -> dict[str, Any]:
 
 
 def _without(table: ClipTable, seeds: Counts, counts: Mapping[tuple[Condition, Role], Counts]) -> dict[str, Any]:
-    """Return the vocals that a condition leaves no mashup, and how many there are."""
+    """Return the vocals without a mashup of a condition, and their number."""
     found = []
     for condition in dict.fromkeys(condition for condition, _ in counts):
         lacking = [counts[condition, role] == 0 for role in BACKING]
@@ -212,11 +213,11 @@ def _without(table: ClipTable, seeds: Counts, counts: Mapping[tuple[Condition, R
 
 
 def _chance(strict: CandidateIndex, literal: CandidateIndex, seeds: Counts, condition: Condition) -> float | None:
-    """Return the share of `literal` negatives that `strict` would not have drawn; None where nothing can be drawn.
+    """Return the share of `literal` negatives that `strict` would not draw; None if no negative can be drawn.
 
-    Of a vocal's literal candidates the strict ones are a part, and harmonic and percussion stem are drawn
-    independently: the share that is strict in both is the product of both parts. The mean is over vocals, all drawn
-    equally often.
+    A vocal's strict candidates are a part of its literal candidates, and harmonic and percussion stem are drawn
+    independently. The share of negatives that are strict in both is therefore the product of the two shares. The result
+    is a mean over vocals, because all vocals are drawn equally often.
     """
     kept = np.ones(len(seeds))
     drawn = np.ones(len(seeds), np.bool_)

@@ -1,4 +1,4 @@
-"""Whether true stems begin together with their mix, heard from the sound itself."""
+"""Check by their sound whether true stems begin together with their mix."""
 
 from __future__ import annotations
 
@@ -15,28 +15,29 @@ from mashkit.paths import path_text
 from mashkit.types import Audio
 
 RATE = 11_025
-"""Rate at which stem and mix are compared, Hz: a frame is a tenth of a millisecond."""
+"""Sample rate at which stem and mix are compared, Hz: a frame is a tenth of a millisecond."""
 MOST_S = 10.0
-"""Largest delay looked for, seconds."""
+"""Largest delay that is searched, seconds."""
 CLEAR = 10.0
-"""Height of a peak, in standard deviations of all, from which on it is no chance. On the multitracks at hand stems that
-are in the mix reach 29 to 430, those of other songs 6 at most."""
+"""Least height of a clear peak, in root mean squares of the correlation. Lower peaks may be chance: on the multitracks
+at hand, stems that are in the mix reach 29 to 430, and stems of other songs reach 6 at most."""
 TOLERANCE_S = 0.02
-"""Delay that is let pass, seconds: what encoders add at a file's beginning, less than is heard as a second onset."""
+"""Largest delay that is accepted, seconds: encoders add such delays at a file's beginning, and they are too short to be
+heard as a second onset."""
 
 
 def delay(stem: Audio, mix: Audio) -> float | None:
-    """Return how much later a stem sounds in the mix than in its own file, seconds; None if it is not heard in it.
+    """Return how much later a stem sounds in the mix than in its own file, seconds; None if it is not found in the mix.
 
-    The peak of the cross-correlation with its magnitudes made equal (generalized cross-correlation, PHAT; Knapp and
-    Carter 1976), so that neither a loud bass nor a loop outweighs the rest.
+    The delay is the peak of the cross-correlation after all its spectral magnitudes are made equal (generalized
+    cross-correlation, PHAT; Knapp and Carter 1976), because otherwise a loud bass or a loop would outweigh the rest.
 
     Parameters
     ----------
     stem, mix : Audio
-        Of the same song. A stem that was processed in the mix is found as long as it is the same recording.
+        Stem and mix of the same song. A stem with effects in the mix is found if it is the same recording.
     """
-    import scipy.fft  # here: few songs come with true stems and a mix
+    import scipy.fft  # imported here because few songs have true stems and a mix
 
     one, other = (resample(Audio(one_signal(audio)[None], audio.sample_rate), RATE).samples[0] for audio in (stem, mix))
     size = scipy.fft.next_fast_len(len(one) + len(other), real=True)
@@ -53,20 +54,20 @@ def delay(stem: Audio, mix: Audio) -> float | None:
 
 
 def synchrony_note(song: Song, mix: Audio, stems: Sequence[Audio]) -> str | None:
-    """Return what the user should know of stems that are not heard in the mix; None if they are.
+    """Return a note for the user on stems that are not found in the mix; None if all are found.
 
     Parameters
     ----------
     song : Song
-        With a mix and stems.
+        A song with a mix and stems.
     mix : Audio
     stems : sequence of Audio
-        In the order of their names.
+        The stems in the order of their names.
 
     Raises
     ------
     AudioFileError
-        If one is heard in the mix, but earlier or later.
+        If a stem is found in the mix, but begins earlier or later there.
     """
     unheard = []
     for name, stem in zip(sorted(song.stems), stems, strict=True):

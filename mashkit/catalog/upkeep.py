@@ -1,4 +1,4 @@
-"""Looking after a database: corrections by hand, finding damage, throwing away what nothing needs."""
+"""Maintain a database: store corrections by hand, find damage, and delete results and files that no clip needs."""
 
 from __future__ import annotations
 
@@ -23,36 +23,37 @@ from mashkit.errors import CatalogError, UsageError
 from mashkit.paths import path_of, path_text
 
 Listener = Callable[[int, int], object]
-"""Hears of (done, of how many)."""
+"""A function that is called with (number of files checked, number of all files)."""
 
 
 # ------------------------------------------------------------------------------------------------------- edits
 def edit(
     database: MashupDB, clip_id: str, values: Mapping[str, str], *, lock: bool = False, undo: bool = False
 ) -> ClipRecord:
-    """Set what a person knows better of a clip's excerpt, and make its clip anew; nothing is separated or analysed.
+    """Store a person's corrections of a clip's excerpt and make the clip anew, without separating or analysing again.
 
     Parameters
     ----------
     database : MashupDB
     clip_id : str
     values : mapping of str to str
-        "key", "tempo", "tuning", "beats_per_bar" or "downbeat" → as :func:`mashkit.catalog.edits.parsed` reads it; a
-        downbeat is in seconds of the song. Empty with ``lock``: what the clip has now is locked.
+        "key", "tempo", "tuning", "beats_per_bar" or "downbeat" → text for :func:`mashkit.catalog.edits.parsed`; a
+        downbeat is in seconds of the song. If the mapping is empty and ``lock`` is set, the clip's present values are
+        locked.
     lock : bool
-        Whether it holds against other analyzers too. By default it corrects this one: another's finding counts again.
+        Whether the corrections hold for all analyzers. By default they hold for the clip's present analyzer only.
     undo : bool
-        Forget all that was said of the excerpt first.
+        First delete all earlier corrections of the excerpt.
 
     Returns
     -------
     ClipRecord
-        The clip as it is now. If its downbeats moved it was cut anew, and has another id.
+        The clip after the edit. If its downbeats moved, it was cut anew and has another id.
 
     Raises
     ------
     CatalogError
-        If there is no such clip, or what it was made of has been pruned.
+        If there is no such clip, or the results from which it was made have been pruned.
     UsageError, AnalysisError
         If a value makes no sense.
     """
@@ -88,7 +89,7 @@ def edit(
 
 
 def _present(record: ClipRecord) -> dict[str, Any]:
-    """Return what a clip's analysis says, as edits; without the tuning, which is no analyzer's finding."""
+    """Return the values of a clip's analysis as edits, without the tuning, because no analyzer estimates the tuning."""
     analysis = record.clip.analysis
     present: dict[str, Any] = {}
     if analysis.key is not None:
@@ -114,20 +115,20 @@ Fault = Literal["index", "reference", "missing", "damaged", "unreadable", "orpha
 
 @attrs.frozen
 class Finding:
-    """Something that is not as it should be.
+    """A fault that :func:`verify` found in a database.
 
     Parameters
     ----------
     fault : str
-        "index": the SQLite file itself. "reference": a row that refers to what is not there. "missing", "damaged",
-        "unreadable": a file that clips need. "clip": a clip that says of itself what cannot be. "song": a song's own
-        file has gone or changed; its clips still serve. "orphan", "unfinished": a file nothing refers to, which does no
-        harm.
+        "index": the SQLite file is damaged. "reference": a row refers to a row that does not exist. "missing",
+        "damaged", "unreadable": state of a stored file. "clip": a clip's data are incomplete or contradict each other.
+        "song": a song's own file is gone; its clips can still be used. "orphan", "unfinished": no row refers to the
+        file, which does no harm.
     what : str
-        File, or clip.
+        The file or the clip.
     message : str
     clips : tuple of str
-        Clips that cannot be used because of it.
+        Clips that cannot be used because of the fault.
     """
 
     fault: Fault
@@ -137,21 +138,21 @@ class Finding:
 
     @property
     def harmless(self) -> bool:
-        """Whether every clip can still be used."""
+        """Whether all clips can still be used."""
         return self.fault in ("orphan", "unfinished", "song")
 
 
 def verify(database: MashupDB, *, thorough: bool = True, notify: Listener = lambda *_: None) -> Iterator[Finding]:
-    """Look for damage, and yield all that is found.
+    """Check a database for damage, and yield each fault.
 
     Parameters
     ----------
     database : MashupDB
-        Is not changed.
+        The database; it is not changed.
     thorough : bool
-        Read every file and compare its hash; otherwise only its size.
+        Whether to read each file and compare its hash. Otherwise only its size is compared.
     notify : callable
-        Hears how many of the files were looked at.
+        Is called with the number of files checked and the number of all files.
     """
     try:
         problems = [text for (text,) in database.rows("PRAGMA integrity_check(100)") if text != "ok"]
@@ -162,7 +163,7 @@ def verify(database: MashupDB, *, thorough: bool = True, notify: Listener = lamb
     for text in problems:
         yield Finding("index", str(database.root / INDEX), text)
     if problems:
-        return  # what such an index says of files is worth nothing
+        return  # a damaged index cannot be trusted about files
     for table, row, parent, _ in dangling:
         yield Finding("reference", f"{table} row {row}", f"refers to what {parent} does not hold")
     yield from _verify_clips(database)
@@ -185,7 +186,7 @@ def _verify_clips(database: MashupDB) -> Iterator[Finding]:
             lengths = {ref.frames for ref in record.stems.values()}
             if lengths != {round(clip.duration * clip.sample_rate)}:
                 yield Finding("clip", clip_id, f"lasts {clip.duration} s, its stems {lengths} frames", (clip_id,))
-        except Exception as error:  # noqa: BLE001 — whatever a damaged row makes of the types it is read into
+        except Exception as error:  # noqa: BLE001 — the values of a damaged row can cause any exception
             yield Finding("clip", clip_id, f"cannot be read: {error}", (clip_id,))
 
 
@@ -247,9 +248,9 @@ def _verify_songs(database: MashupDB) -> Iterator[Finding]:
 
 
 def repair(database: MashupDB, findings: list[Finding]) -> list[str]:
-    """Forget the clips that damage has made useless, with what they were computed from; return their ids.
+    """Delete the clips that damage has made useless, and the results from which they were made; return their ids.
 
-    Adding their songs again computes them anew. The index itself cannot be repaired so.
+    Adding their songs again computes the clips anew. Damage of the index itself cannot be repaired in this way.
 
     Raises
     ------
@@ -272,7 +273,7 @@ def repair(database: MashupDB, findings: list[Finding]) -> list[str]:
         for finding in findings:
             if finding.fault in ("missing", "damaged", "unreadable"):
                 sha256 = Path(finding.what).name[: -len(Path(finding.what).suffix)]
-                # A damaged object may serve excerpts of no clip: those results go too.
+                # Results of excerpts without clips may refer to the damaged file: they are deleted too.
                 cursor.execute("DELETE FROM results WHERE instr(value, ?) > 0", (sha256,))
                 cursor.execute("UPDATE details SET features = NULL WHERE features = ?", (sha256,))
                 cursor.execute("DELETE FROM objects WHERE sha256 = ?", (sha256,))
@@ -283,7 +284,7 @@ def repair(database: MashupDB, findings: list[Finding]) -> list[str]:
 # -------------------------------------------------------------------------------------------------------- pruning
 @attrs.frozen
 class Pruned:
-    """What was thrown away, or would be."""
+    """Numbers of results, rows and files that :func:`prune` deleted or would delete, and bytes of the files."""
 
     results: int
     objects: int
@@ -292,15 +293,15 @@ class Pruned:
 
 
 def prune(database: MashupDB, *, dry_run: bool = False) -> Pruned:
-    """Throw away what no clip needs: results of other components and excerpts, and files nothing refers to.
+    """Delete everything that no clip needs: results of other components and excerpts, and files without references.
 
-    Nobody else can write meanwhile, so a file that is being added is never taken for one that nothing needs.
+    The transaction blocks other writers, so that a file which another process is adding is never deleted.
 
     Parameters
     ----------
     database : MashupDB
     dry_run : bool
-        Only say what would go.
+        Whether to only count what would be deleted.
     """
     with database.transaction() as cursor:
         needed = _needed_results(database, cursor)
@@ -321,8 +322,8 @@ def prune(database: MashupDB, *, dry_run: bool = False) -> Pruned:
             cursor.executemany("DELETE FROM results WHERE key = ?", [(key,) for key in results])
             cursor.executemany("DELETE FROM objects WHERE sha256 = ?", [(sha256,) for sha256 in objects])
     if not dry_run:
-        # Rows first, files after the commit: cut off here, files are left that nothing refers to, and the next prune
-        # takes them. A writer may have added one of them again meanwhile.
+        # Rows are deleted first and files after the commit. If the process ends in between, only files without
+        # references are left, which the next prune deletes. A file is kept if a writer has added it again meanwhile.
         with database.transaction() as cursor:
             for path in files:
                 sha256 = path.name[: -len(path.suffix)]
@@ -332,7 +333,7 @@ def prune(database: MashupDB, *, dry_run: bool = False) -> Pruned:
 
 
 def _needed_results(database: MashupDB, cursor: sqlite3.Connection) -> set[str]:
-    """Return the keys of what the clips there are were made of."""
+    """Return the keys of the results from which the present clips were made."""
     needed: set[str] = set()
     rows = cursor.execute(
         "SELECT s.sha256, c.id FROM clips c JOIN songs s ON s.number = c.song ORDER BY s.number"
@@ -354,17 +355,17 @@ def _needed_results(database: MashupDB, cursor: sqlite3.Connection) -> set[str]:
 
 
 def _objects_in(value: Mapping[str, Any]) -> set[str]:
-    """Return the files a result refers to: of stems one a role, of features one."""
+    """Return the files to which a result refers: one for each role of stems, one for features."""
     parts = [value, *(part for part in value.values() if isinstance(part, dict))]
     return {part["sha256"] for part in parts if "sha256" in part}
 
 
 # --------------------------------------------------------------------------------------------------------- content
 def content_digest(database: MashupDB) -> str:
-    """Return a sha256 of all a database holds, whoever computed it and in whatever order.
+    """Return a sha256 of a database's content. It does not depend on who computed the content, or in which order.
 
-    Two databases of the same songs by the same components have the same. Left out are the numbers SQLite gives rows,
-    failures, songs that were only listened to, and what is known of files without decoding them.
+    Two databases of the same songs made by the same components have the same digest. The digest leaves out SQLite's row
+    numbers, failures, songs that were only decoded for their soundprint, and the digests of files.
     """
     digest = hashlib.sha256()
     for query in (

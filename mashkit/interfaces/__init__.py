@@ -1,4 +1,4 @@
-"""The six interfaces a plugin can implement: the public method checks, the plugin writes the underscored one."""
+"""The six interfaces that a plugin can implement. Public methods check; a plugin implements the underscored methods."""
 
 from mashkit.interfaces.analyzer import Analyzer
 from mashkit.interfaces.executor import Executor

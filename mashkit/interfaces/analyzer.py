@@ -1,4 +1,4 @@
-"""Analyzer: key, tempo, beats and downbeats of a mix."""
+"""Analyzer: the interface of components that estimate key, tempo, beats and downbeats of a mix."""
 
 from __future__ import annotations
 
@@ -18,32 +18,31 @@ from mashkit.tuning import tuned
 from mashkit.types import Analysis, Audio, Key, require_audio
 
 ANALYSIS_FIELDS = frozenset({"key", "tempo", "beats", "downbeats"})
-"""What an analyzer can provide."""
+"""Fields that an analyzer can provide."""
 
 
 @attrs.define(kw_only=True, eq=False)
 class Analyzer(Component):
-    """Finds out about a mix. ``info.provides`` names the fields it fills; the others it leaves None."""
+    """Analyzes a mix. ``info.provides`` names the fields that the analyzer sets; the other fields stay None."""
 
     kind: ClassVar[str] = "analyzer"
 
     def analyze(self, mix: Audio) -> Analysis:
-        """Return what can be known of ``mix``.
+        """Return the analysis of ``mix``.
 
         Parameters
         ----------
         mix : Audio
-            Any rate, one or two channels, at least one frame; not altered. Where the phases of its channels are
-            opposite, what they differ in is analysed; a level far from that of published music is brought to a usual
-            one first (:mod:`mashkit.levels`).
+            Any sample rate, one or two channels, at least one frame; not altered. If the phases of the channels are
+            opposite, their difference is analysed. If the level is far from that of published music, it is first
+            changed to a usual level (:mod:`mashkit.levels`).
 
         Returns
         -------
         Analysis
-            Only fields in ``info.provides`` are set, and one of those is None where the music has no answer
-            (silence has neither key nor beats): never a guess dressed as a fact. To them comes the tuning, which every
-            analysis has (:func:`mashkit.tuner.tuning_of`, unless the analyzer says it), and the key is the one that
-            goes with it.
+            Only fields in ``info.provides`` are set. A field is None if the music has no such property, because a guess
+            must not look like a fact: silence has neither key nor beats. The tuning is always added
+            (:func:`mashkit.tuner.tuning_of`, unless the analyzer sets it), and the key is adapted to the tuning.
 
         Raises
         ------
@@ -76,12 +75,12 @@ class Analyzer(Component):
             )
         if analysis.tuning is not None:
             return analysis
-        from mashkit.tuner import tuning_of  # here: it brings scipy, which few commands need
+        from mashkit.tuner import tuning_of  # imported here because it imports scipy, which few commands need
 
         return tuned(analysis, tuning_of(heard))
 
     def _require_plain(self, analysis: Analysis) -> None:
-        """Raise ContractViolation unless an analysis can be written down: hours later it would be too late."""
+        """Raise ContractViolation at once if an analysis cannot be stored as JSON, because it is stored much later."""
         if analysis.key is not None:
             self.require_result(analysis.key, Key, "analyze")
         try:
@@ -98,11 +97,11 @@ class Analyzer(Component):
 
 
 def _as_heard(mix: Audio) -> Audio:
-    """Return a mix whose channels add up, at a usual level; the mix itself where nothing is wrong with it."""
+    """Return the mix at a usual level and without channels that cancel each other; the mix itself if it has both."""
     heard = Audio(one_signal(mix)[None], mix.sample_rate) if channels_cancel(mix) else mix
-    # A power of two, which float32 scales by without rounding: what depends on no level stays equal to the bit.
+    # The gain is a power of two, which scales float32 without rounding, so that only level-dependent results change.
     gain = 2.0 ** round(math.log2(usual_gain(heard.peak)))
-    # Silence stays what it is: an analyzer tells it by its level.
+    # Silence keeps its level, because analyzers detect silence by its level.
     if gain == 1 or is_silent(heard):
         return heard
     return Audio(heard.samples * np.float32(gain), mix.sample_rate)

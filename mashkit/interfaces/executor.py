@@ -1,4 +1,4 @@
-"""Executor: spreads work over processes or machines."""
+"""Executor: the interface of components that distribute work over processes or machines."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ from mashkit.errors import ContractViolation, MashkitError, UsageError, containe
 from mashkit.fence import plugin_code
 
 PROVIDES = frozenset({"threads", "processes", "cluster"})
-"""What the ``provides`` of an executor may name: where its workers are. Threads share this process, and its fate;
-processes and machines of a cluster may die or hang without harm to anything but what they were at."""
+"""Kinds of workers that the ``provides`` of an executor may name. A thread that crashes or hangs affects this whole
+process; a process or a machine of a cluster that crashes or hangs affects only its own job."""
 
 
 def _by_reference(work: Work, attribute: attrs.Attribute[Any], value: object) -> None:
     try:
         pickle.dumps(value)
-    except Exception as error:  # whatever an object of the caller's does when it is pickled
+    except Exception as error:  # pickling runs the code of the caller's objects, which may raise anything
         raise UsageError(
             f"work {work.name!r}: {attribute.name} cannot be sent to another process: {error}",
             "give a function of a module, not one made inside another function",
@@ -36,25 +36,26 @@ def _by_reference(work: Work, attribute: attrs.Attribute[Any], value: object) ->
 
 @attrs.frozen(kw_only=True, eq=False)
 class Work:
-    """What is done with every item of one sort: how to begin, and what to do with an item.
+    """A kind of work: a function that makes the state of a worker, and a function that is called for each item.
 
-    It travels to other processes, perhaps on other machines, so it holds names of functions and plain data.
+    It contains only functions of modules and plain data, because it is sent to other processes, perhaps on other
+    machines.
 
     Parameters
     ----------
     name : str
-        For people: "separate".
+        Name for users, such as "separate".
     start : callable
-        A module's function. Called once in each process with ``arguments``; it returns the heavy state (a loaded
-        backend).
+        A module's function. Each process calls it once with ``arguments``; it returns the state, such as a loaded
+        backend.
     arguments : tuple
-        What ``start`` is given; can be pickled.
+        Arguments of ``start``; they can be pickled.
     run : callable
         A module's function of the state and an item; it returns the result, which can be pickled.
     cpus : float
-        Cores an item keeps busy, > 0.
+        Number of cores that an item uses, > 0.
     gpus : float
-        GPUs it needs: a part of one, or whole ones.
+        Number of GPUs that an item needs: a part of one GPU, or a whole number.
 
     Raises
     ------
@@ -83,9 +84,9 @@ class Job:
     ----------
     work : Work
     item : object
-        Can be pickled.
+        Any value that can be pickled.
     name : str
-        For people: the song's path.
+        Name for users, such as the song's path.
     """
 
     work: Work
@@ -95,22 +96,23 @@ class Job:
 
 @attrs.frozen(kw_only=True, eq=False)
 class Outcome:
-    """What became of a job.
+    """The outcome of a job: its result or its error.
 
     Parameters
     ----------
     job : Job
-        The very object that was given.
+        The same object that was given to the executor.
     result : object
-        What ``run`` returned; None beside an error.
+        Return value of ``run``; None if there is an error.
     error : MashkitError, optional
-        Why there is no result. An error that mashkit did not raise itself carries its traceback as a note.
+        The reason why there is no result. If the exception is not one of mashkit's, its traceback is a note.
     attempts : int
-        How often it was begun: 2 if a worker was lost over it, 0 if its work could not begin.
+        Number of attempts: 2 if a worker was lost in the first, 0 if the state could not be made.
     wall_s : float
-        Seconds the last attempt took; waiting, and building the state, not counted.
+        Length of the last attempt, seconds, without waiting and without making the state.
     cpu_s : float, optional
-        CPU seconds of it, with those of programs it ran; None where the worker was lost, which took the count with it.
+        CPU time of the last attempt, seconds, with the programs that it ran; None if the worker was lost, because the
+        measurement was lost too.
     """
 
     job: Job
@@ -128,7 +130,7 @@ class Outcome:
 # ------------------------------------------------------------------------------------------------- in the workers
 @attrs.frozen
 class Done:
-    """How one attempt ended, where it was made; travels home."""
+    """The outcome of one attempt, which a worker sends to the executor."""
 
     result: Any
     error: MashkitError | None
@@ -136,27 +138,27 @@ class Done:
     cpu_s: float
 
     def outcome(self, job: Job, attempts: int = 1) -> Outcome:
-        """Return what became of the job by it."""
+        """Return the outcome of the job for this attempt."""
         return Outcome(
             job=job, result=self.result, error=self.error, attempts=attempts, wall_s=self.wall_s, cpu_s=self.cpu_s
         )
 
 
 class Works:
-    """Tells works apart: one made twice of the same is one, and has one state a worker."""
+    """Gives numbers to works. Equal works have the same number, so that a worker makes their state only once."""
 
     def __init__(self) -> None:
         self._names: dict[bytes, int] = {}
         self._met: dict[int, tuple[Work, int]] = {}
 
     def number(self, work: Work) -> int:
-        """Return the number of a work, the same for equal ones; one met before is looked at no more."""
+        """Return the number of a work. The same object is pickled for comparison only once."""
         met = self._met.get(id(work))
         if met is not None:
             return met[1]
         known = len(self._names)
         number = self._names.setdefault(hashlib.sha256(pickle.dumps(work)).digest(), known)
-        if number == known:  # it is kept: nothing else can have its id
+        if number == known:  # a reference to the work is kept, so that no other object can get its id
             self._met[id(work)] = work, number
         return number
 
@@ -167,7 +169,7 @@ def begin(work: Work) -> Any:
     Raises
     ------
     MashkitError
-        Whatever the work's ``start`` raises of mashkit's errors; ComponentFailed for anything else.
+        The error of the work's ``start`` if it is one of mashkit's; ComponentFailed for any other exception.
     """
     what = f"work {work.name!r} could not begin"
     try:
@@ -178,7 +180,7 @@ def begin(work: Work) -> Any:
 
 
 def attempt(work: Work, state: Any, item: Any, name: str) -> Done:
-    """Do a job's work, and return its result or error; raises nothing but the user's Ctrl-C."""
+    """Do a job's work, and return its result or error. Only a KeyboardInterrupt of the user is raised."""
     wall, cpu = time.perf_counter(), _cpu_seconds()
     result, failure = None, None
     what = f"{name}: work {work.name!r} failed"
@@ -191,18 +193,19 @@ def attempt(work: Work, state: Any, item: Any, name: str) -> Done:
 
 
 def portable(error: BaseException, what: str) -> MashkitError:
-    """Return an error as one of mashkit's that can travel between processes.
+    """Return an error as one of mashkit's errors that can be sent between processes.
 
-    mashkit's own errors keep type, problem and fix, or have the nearest type that comes back from a pickle; any other
-    is :func:`mashkit.errors.contained`, saying ``what`` went wrong.
+    mashkit's own errors keep problem and fix. They also keep their type if it can be unpickled; otherwise the nearest
+    base class is used. Any other exception becomes an error by :func:`mashkit.errors.contained`, with ``what`` as the
+    problem.
     """
     if not isinstance(error, MashkitError):
         return contained(error, what)
-    # The class may be a plugin's: unpickling runs its code, and anything may come out.
+    # The class may be defined by a plugin, whose code runs in unpickling and may raise anything.
     with contextlib.suppress(Exception):
         if type(pickle.loads(pickle.dumps(error))) is type(error):  # noqa: S301 — our own bytes
             return error
-    # AudioFileError is made of other arguments; its base is not.
+    # Some classes, such as AudioFileError, take other arguments than MashkitError does; their base class is used.
     nearest = next(
         cls
         for cls in type(error).__mro__
@@ -213,63 +216,65 @@ def portable(error: BaseException, what: str) -> MashkitError:
 
 
 def _cpu_seconds() -> float:
-    # The system counts those of ended children in hundredths.
+    # The operating system measures the CPU time of ended children in hundredths of a second.
     times = os.times()
     return time.process_time() + times.children_user + times.children_system
 
 
 # ---------------------------------------------------------------------------------------------------- the interface
 class Pool(ABC):
-    """The workers of one :meth:`Executor.run`: what an executor's plugin writes.
+    """The workers of one :meth:`Executor.run`. A plugin with an executor implements this class.
 
-    Everything is called from one thread. What happens to a job whose worker dies or hangs is in :meth:`Executor.run`.
+    All methods are called from one thread. :meth:`Executor.run` describes how a pool must treat a job whose worker dies
+    or hangs.
     """
 
     @property
     @abstractmethod
     def capacity(self) -> int:
-        """Number of jobs to have under way at once, ≥ 1: those being worked on, and a few that wait their turn."""
+        """Largest number of jobs under way at once, ≥ 1: the jobs in the workers, and a few that wait for a worker."""
 
     @abstractmethod
     def submit(self, job: Job) -> None:
-        """Take a job. Does not wait for it; raises UsageError if no worker can ever do it."""
+        """Take a job and return without waiting for it; raises UsageError if no worker can ever do the job."""
 
     @abstractmethod
     def wait(self) -> Outcome:
-        """Wait for a job to end, whichever, and return what became of it. Called only with jobs under way."""
+        """Wait until any job ends, and return its outcome. Called only while jobs are under way."""
 
     @abstractmethod
     def close(self) -> None:
-        """End all workers, whatever they are at, and return when they have ended."""
+        """End all workers, even during their jobs, and return when they have ended."""
 
 
 @attrs.define(kw_only=True, eq=False)
 class Executor(Component):
-    """Runs jobs in workers; ``info.provides`` says where those are: "threads", "processes" or "cluster"."""
+    """Runs jobs in workers. ``info.provides`` names their kind: "threads", "processes" or "cluster"."""
 
     kind: ClassVar[str] = "executor"
 
     def run(self, jobs: Iterable[Job | None]) -> Generator[Outcome, None, None]:
-        """Yield what becomes of each job, as it ends: one outcome a job, in any order.
+        """Yield one outcome for each job when the job ends, in any order.
 
-        Jobs are taken from the iterable as workers come free, a few ahead: a million of them need no memory. Where jobs
-        come of outcomes, the iterable gives None while it has none: it is asked again after the next outcome. Jobs of
-        several works may mix; each runs where there are the cores and GPUs it asks for.
+        Jobs are taken from the iterable when workers are free, only a few ahead, so that a million jobs need little
+        memory. If new jobs depend on outcomes, the iterable gives None while it has no job; it is called again after
+        the next outcome. The jobs may belong to several works. Each job runs when its cores and GPUs are free.
 
-        An error of mashkit's that the work raises is the job's error. Anything else it raises is ComponentFailed.
-        Neither is tried again: it would come again. A worker that dies (killed, out of memory, a crash in C) or is not
-        done in time is ended, and its job is tried once more on a fresh one; if that is lost too, the job's error is
-        ComponentFailed. Jobs on other workers know nothing of it.
+        If the work raises one of mashkit's errors, this is the job's error. Any other exception becomes
+        ComponentFailed. The job is not repeated in these cases, because the error would come again. A worker that dies
+        (killed, out of memory, a crash in C) or exceeds its time is ended, and its job is repeated once in a new
+        worker. If the new worker is lost too, the job's error is ComponentFailed. Jobs in other workers are not
+        affected.
 
-        If a work cannot begin, each of its jobs has the error that says why.
+        If the state of a work cannot be made, each job of this work has the error that is the reason.
 
-        The workers end with the iterator: when it is exhausted, closed, or deleted, when the caller raises, and when
-        the caller's process dies in whatever way.
+        The workers end with the iterator: when it is exhausted, closed or deleted, when the caller raises, and when the
+        caller's process dies for any reason.
 
         Parameters
         ----------
         jobs : iterable of Job or None
-            Asked in the thread that iterates.
+            The jobs; the iterable runs in the thread that iterates over the outcomes.
 
         Yields
         ------
@@ -278,12 +283,12 @@ class Executor(Component):
         Raises
         ------
         UsageError
-            If the iterable gives something that is no job, or None with no outcome to come; if a job asks for what no
-            worker has.
+            If the iterable gives something other than a job, or gives None while no job is under way; if a job needs
+            more cores or GPUs than any worker has.
         ComponentFailed
-            If the executor itself breaks down.
+            If the executor itself fails.
         ContractViolation
-            If an outcome is of no job that was given, or comes twice.
+            If an outcome belongs to no given job, or a job has two outcomes.
         """
         with self.backend_call("start workers"):
             pool = self._pool()
@@ -330,4 +335,4 @@ class Executor(Component):
 
     @abstractmethod
     def _pool(self) -> Pool:
-        """Return new workers for one run, or what will start them when jobs come."""
+        """Return a new pool for one run; it may start its workers later, when jobs come."""

@@ -1,4 +1,4 @@
-"""Generator: which stems to combine, and how to fit them."""
+"""Generator: the interface of components that draw plans, which state the stems to combine and how to fit them."""
 
 from __future__ import annotations
 
@@ -20,28 +20,29 @@ from mashkit.errors import ContractViolation, GenerationError, UsageError, sugge
 from mashkit.types import Clip, Condition, FrozenMapping, MashupPlan
 
 PATIENCE = 1000
-"""Draws without a new plan after which the clips count as exhausted (a space of 100 plans is missed with p < 0.005)."""
+"""Draws in a row without a new plan after which a run ends. Of 100 possible plans, a run misses one with p < 0.005."""
 
 Fit: TypeAlias = Literal["", "matched", "unmatched"]
-"""Whether the backing fits the vocal in an axis, clashes with it, or nobody says."""
+"""Whether the backing fits the vocal in key or tempo, clashes with it, or may do either ("")."""
 
 
 @attrs.frozen(kw_only=True)
 class Promise:
-    """What a condition means, and what its plans keep: contract and benchmark hold the generator to it.
+    """The meaning of a condition: properties of all its plans. The contract tests and the benchmark check them.
 
     Parameters
     ----------
     description : str
-        One line, for people.
+        One line for users.
     key : {"matched", "unmatched", ""}
-        The harmonic layer, shifted, is in the vocal's key (relative keys are one), is not, or may be.
+        The harmonic layer, after its shift, is in the vocal's key, is not, or may be. Relative keys count as equal.
     tempo : {"matched", "unmatched", ""}
-        The same of both backing layers' tempi at their speeds, where half and double tempo count as the same.
+        The tempi of both backing layers, at their speeds, are the vocal's tempo, are not, or may be. Half and double
+        tempo count as equal.
     downbeats : bool
         Downbeats of the backing layers lie on downbeats of the vocal.
     songs : {"one", "several", ""}
-        All stems are of one clip, no backing stem is of the vocal's song, or either.
+        All stems are from one clip, no backing stem is from the vocal's song, or either may be the case.
     """
 
     description: str
@@ -74,7 +75,7 @@ PROMISES: Mapping[str, Promise] = FrozenMapping(
         ),
     }
 )  # fmt: skip
-"""What the paper's conditions mean ("Mashup Generation"; SPEC, readings 7–12), of whatever generator."""
+"""Meaning of the paper's conditions ("Mashup Generation"; SPEC, readings 7–12), in every generator."""
 
 PLAN_OPTIONS: Mapping[str, str] = FrozenMapping(
     {
@@ -82,38 +83,39 @@ PLAN_OPTIONS: Mapping[str, str] = FrozenMapping(
         "phrase_bars": "0, or: also enter at bars that are a multiple of so many away (variants() are all of them)",
     }
 )
-"""Options that mean the same in every generator that has them, and what: commands have flags for them."""
+"""Options with the same meaning in every generator that has them, and this meaning. Commands have flags for them."""
 
 
 @attrs.define(kw_only=True, eq=False)
 class Generator(Component):
-    """Draws plans from clips; ``info.provides`` names the conditions it knows.
+    """Draws plans from clips. ``info.provides`` names its conditions.
 
-    The paper's five names mean what :data:`PROMISES` says; what others mean is said in ``promises``. An option called
-    as one of :data:`PLAN_OPTIONS` means what stands there. Gains, fades, ducking and limiting are the plan's
-    (:class:`~mashkit.types.Mixing`), and can be asked for whatever drew it (:class:`~mashkit.types.Finish`).
+    :data:`PROMISES` defines the paper's five conditions, and ``promises`` defines the generator's own conditions. An
+    option with a name in :data:`PLAN_OPTIONS` must have the meaning that is given there. Gains, fades, ducking and
+    limiting are part of the plan (:class:`~mashkit.types.Mixing`). They can be changed for the plans of every generator
+    (:class:`~mashkit.types.Finish`).
     """
 
     kind: ClassVar[str] = "generator"
     promises: ClassVar[Mapping[str, Promise]] = FrozenMapping({})
-    """Conditions of its own, and what they mean."""
+    """The generator's own conditions and their meaning."""
 
     def promise(self, condition: Condition | str) -> Promise:
-        """Return what a condition means; of one nobody describes, nothing."""
+        """Return the meaning of a condition; a Promise without properties if the condition is not defined."""
         return PROMISES.get(condition) or self.promises.get(condition) or Promise(description="")
 
     @property
     def conditions(self) -> Mapping[str, str]:
-        """The conditions it knows, and what each means."""
+        """The generator's conditions, each with its description."""
         return {name: self.promise(name).description for name in sorted(self.info.provides)}
 
     @property
     def plan_options(self) -> tuple[str, ...]:
-        """Those of :data:`PLAN_OPTIONS` that it has."""
+        """The options of :data:`PLAN_OPTIONS` that this generator has."""
         return tuple(name for name in PLAN_OPTIONS if name in self.options())
 
     def require_condition(self, condition: Condition | str) -> Condition:
-        """Return the condition of that name; raises UsageError, with the nearest, unless it knows it."""
+        """Return the condition of that name; raises UsageError, with the nearest name, if the generator lacks it."""
         if condition not in self.info.provides:
             raise UsageError(
                 f"generator {self.info.name!r} knows no condition {str(condition)!r}",
@@ -130,21 +132,21 @@ class Generator(Component):
         seed: int,
         vocal: str | None = None,
     ) -> Iterator[MashupPlan]:
-        """Yield up to ``count`` different plans; fewer when no more exist.
+        """Yield up to ``count`` different plans; fewer if there are no more.
 
         Parameters
         ----------
         clips : sequence of Clip
-            What to draw from; the order matters to what a seed draws. A :class:`ClipTable` is used as it is, other
-            sequences are made one.
+            The clips to draw from. Their order affects the plans of a seed. A :class:`ClipTable` is used directly;
+            another sequence is converted to a table.
         condition : Condition or str
-            One of ``info.provides``.
+            A condition in ``info.provides``.
         count : int
-            How many plans, ≥ 1.
+            Largest number of plans, ≥ 1.
         seed : int
-            Same clips, options and seed: same plans.
+            The same clips, options and seed give the same plans.
         vocal : str, optional
-            Id of the clip whose vocal every plan uses; drawn at random when not given.
+            Id of the clip whose vocal every plan uses. By default vocals are drawn at random.
 
         Yields
         ------
@@ -153,12 +155,12 @@ class Generator(Component):
         Raises
         ------
         UsageError
-            If the condition is not one of ``info.provides``, the count is below 1, the seed below 0, or ``vocal`` is no
+            If the condition is not in ``info.provides``, the count is below 1, the seed is below 0, or ``vocal`` is no
             clip's id.
         GenerationError
-            If not a single plan exists; it says which constraint leaves none.
+            If no plan exists; the error names the constraint that is the reason.
         ContractViolation
-            If a plan names a clip that was not given, or comes twice.
+            If a plan uses a clip that was not given, or the same plan comes twice.
         """
         count, seed = require_whole("count", count), require_whole("seed", seed)
         if count < 1:
@@ -170,7 +172,7 @@ class Generator(Component):
         return self._checked(table, Condition(condition), count, seed, vocal)
 
     def require_sense(self, clips: ClipTable, *, condition: Condition | str, seed: int, vocal: str | None) -> None:
-        """Raise UsageError, as :meth:`plan` does, unless a run can be begun with these arguments."""
+        """Raise UsageError, as :meth:`plan` does, if these arguments are not valid."""
         self.require_condition(condition)
         if seed < 0:
             raise UsageError(f"seed is {seed}", "give a whole number of 0 or more")
@@ -180,15 +182,15 @@ class Generator(Component):
             raise UsageError(f"no clip has the id {vocal!r}", "see `mashkit generate --list-clips`")
 
     def left_out(self, clips: ClipTable, condition: Condition) -> Mapping[str, int]:
-        """Return how many of the clips are drawn for no plan of a condition though enough is known of them, by reason.
+        """Return the number of clips that are never drawn for a condition although their facts are known, by reason.
 
-        For the report of a run; by default nothing is said.
+        The numbers are for the report of a run. By default the result is empty.
         """
         del clips, condition
         return {}
 
     def require_known_clips(self, plan: MashupPlan, clips: ClipTable) -> None:
-        """Raise ContractViolation if a plan of this generator's uses clips it was not given."""
+        """Raise ContractViolation if a plan of this generator uses clips that were not given."""
         self.require_result(plan, MashupPlan, "plan")
         unknown = {layer.clip_id for layer in plan.layers if clips.row_of(layer.clip_id) is None}
         if unknown:
@@ -217,26 +219,27 @@ class Generator(Component):
             raise GenerationError(f"generator {self.info.name!r} found no {condition} mashup among {len(clips)} clips")
 
     def variants(self, plan: MashupPlan, clips: Mapping[str, Clip]) -> list[MashupPlan]:
-        """Return the plans that combine the same stems in every other way the options allow, and ``plan``'s own.
+        """Return plans for all ways in which the options allow to combine the stems of ``plan``, its own way included.
 
-        Of these a scorer may choose: the offset of a phrase, say. A generator that knows only one way returns that.
+        A scorer can choose among these plans, for example the best offset of a phrase. A generator with only one way
+        returns a single plan.
 
         Parameters
         ----------
         plan : MashupPlan
-            One of this generator's.
+            A plan of this generator.
         clips : mapping of str to Clip
             The plan's clips by id.
 
         Returns
         -------
         list of MashupPlan
-            One at least, no two alike.
+            At least one plan; all plans differ.
 
         Raises
         ------
         ContractViolation
-            If a variant combines other stems, or none is left.
+            If a variant combines other stems, or there is no variant.
         """
         with self.backend_call("vary a plan"):
             variants = list(self._variants(plan, clips))
@@ -256,35 +259,37 @@ class Generator(Component):
     def _plan(
         self, clips: ClipTable, *, condition: Condition, count: int, seed: int, vocal: str | None
     ) -> Iterator[MashupPlan]:
-        """Yield different plans; raise GenerationError, saying why, when none exists.
+        """Yield different plans; raise GenerationError with the reason if there is none.
 
-        ``clips`` is a sequence like any other; of many clips, draw by its columns and touch only the clips drawn.
+        ``clips`` can be used as a sequence. Because reading many clips is slow, choose rows by the table's columns, and
+        read only the chosen clips.
         """
 
 
 def hash_of_sound(plan: MashupPlan) -> int:
-    """Return a number of 64 bits that plans which sound the same share, in this process.
+    """Return a 64-bit hash that is equal for plans that sound the same, in this process.
 
-    That two of 100,000 plans which differ share one has a probability below 10⁻⁹.
+    The probability that any two of 100,000 different plans have the same hash is below 10⁻⁹.
     """
     return hash((plan.layers, plan.mixing, plan.duration_s))
 
 
 @attrs.frozen(kw_only=True)
 class Draw:
-    """One draw of a :class:`DrawingGenerator`: a plan, or why there is none.
+    """One draw of a :class:`DrawingGenerator`: a plan, or the reason why there is no plan.
 
     Parameters
     ----------
     number : int
-        Which draw of its run, from 0.
+        Number of the draw in its run, from 0.
     choice : int, optional
-        A number of what was chosen: draws of the same stems have the same. None if nothing could be chosen.
+        A number that identifies the chosen stems; it is equal for draws of the same stems. None if no stems could be
+        chosen.
     plan : MashupPlan, optional
     rejected : str
-        Why there is no plan; empty where there is one, or where the choice is a known one.
+        The reason why there is no plan; empty if there is a plan, or if the choice was known already.
     chance : sequence of str
-        Of an unmatched plan, the axes ("key", "tempo") in which its stems fit by chance.
+        The axes ("key", "tempo") in which the stems of an unmatched plan fit by chance.
     """
 
     number: int
@@ -295,27 +300,27 @@ class Draw:
 
 
 class Drawer(Protocol):
-    """The draws of one run. Any of them can be made at any time, in any process, with the same result."""
+    """Makes the draws of one run. Each draw can be made at any time, in any process, with the same result."""
 
     def draw(self, number: int, known: Container[int]) -> Draw:
-        """Make draw ``number``; of a choice that is ``known``, without its plan."""
+        """Make draw ``number``; if its choice is in ``known``, the draw has no plan."""
         ...
 
     def nothing_fits(self, rejected: Counter[str]) -> GenerationError:
-        """Return the error for a run without a single plan, given how often a draw was rejected for which reason."""
+        """Return the error for a run without any plan; ``rejected`` counts the rejected draws by reason."""
         ...
 
 
 @attrs.define
 class Tally:
-    """What became of the draws of a run.
+    """Counts of the draws of a run.
 
     Attributes
     ----------
     draws, repeated : int
-        All draws, and those of a choice, or sound, there was a plan of already.
+        Number of all draws, and of draws whose choice or sound an earlier plan has already.
     rejected : Counter of str
-        How many draws gave no plan, by reason.
+        Number of draws without a plan, by reason.
     """
 
     draws: int = 0
@@ -325,15 +330,15 @@ class Tally:
 
 @attrs.define(kw_only=True, eq=False)
 class DrawingGenerator(Generator):
-    """A generator whose draws do not depend on each other, so that several processes can share them.
+    """A generator whose draws are independent of each other, so that several processes can share them.
 
-    Draw ``number`` of a run follows from the clips, the options, the condition, the seed and the vocal alone. A run is
-    its draws in order, without repeated ones, until :data:`PATIENCE` draws in a row gave nothing new.
+    Draw ``number`` of a run depends only on the clips, the options, the condition, the seed and the vocal. A run
+    consists of its draws in order, without repeated draws, until :data:`PATIENCE` draws in a row give no new plan.
     """
 
     @abstractmethod
     def drawer(self, clips: ClipTable, *, condition: Condition, seed: int, vocal: str | None) -> Drawer:
-        """Return the draws of a run; raises GenerationError when no draw can be made at all."""
+        """Return the drawer of a run; raises GenerationError if no draw can be made at all."""
 
     def _plan(
         self, clips: ClipTable, *, condition: Condition, count: int, seed: int, vocal: str | None
@@ -349,16 +354,16 @@ class DrawingGenerator(Generator):
 
 
 def distinct(draws: Iterable[Draw], known: CompactSet, tally: Tally) -> Iterator[Draw]:
-    """Yield the draws that have a plan nobody drew before, until :data:`PATIENCE` draws in a row have none.
+    """Yield the draws with a new plan, until :data:`PATIENCE` draws in a row have no new plan.
 
     Parameters
     ----------
     draws : iterable of Draw
-        In order of their numbers.
+        Draws in the order of their numbers.
     known : CompactSet
-        Choices there is a plan of: each new one is added. That is all a run remembers of a plan.
+        Choices that have a plan already; each new choice is added. A run stores nothing else about its plans.
     tally : Tally
-        Counts what becomes of the draws.
+        Counts of the draws; they are updated.
     """
     fruitless = 0
     for draw in draws:

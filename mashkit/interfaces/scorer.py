@@ -1,4 +1,4 @@
-"""Scorer: how good a mashup is."""
+"""Scorer: the interface of components that estimate how good a mashup is."""
 
 from __future__ import annotations
 
@@ -19,24 +19,24 @@ if TYPE_CHECKING:
 
 @attrs.define(kw_only=True, eq=False)
 class Scorer(Component):
-    """Judges mashups; ``info.provides`` names the parts its scores are made of."""
+    """Scores mashups. ``info.provides`` names the parts of its scores."""
 
     kind: ClassVar[str] = "scorer"
 
     def score(self, mashups: Sequence[Mashup]) -> list[Score]:
-        """Return one score a mashup, in the same order.
+        """Return one score for each mashup, in the same order.
 
         Parameters
         ----------
         mashups : sequence of Mashup
-            Their stems and mix render on first touch; a scorer that reads only plans, clips or the clips' own stems
-            pays for no rendering.
+            Their stems and mix are rendered on first use. A scorer that reads only plans, clips or the clips' own stems
+            causes no rendering.
 
         Returns
         -------
         list of Score
-            As long as ``mashups``; higher is better; each independent of what else is in the batch, but for a
-            :class:`RelativeScorer`.
+            As long as ``mashups``; higher is better. A score does not depend on the other mashups in the batch, except
+            for a :class:`RelativeScorer`.
 
         Raises
         ------
@@ -66,22 +66,23 @@ class Scorer(Component):
 
 @attrs.define(kw_only=True, eq=False)
 class RelativeScorer(Scorer):
-    """Tells how each mashup stands among all that are scored with it, and nothing of a mashup alone.
+    """Scores each mashup relative to all mashups that are scored with it. A mashup alone has no useful score.
 
-    It works in two steps. What is measured of a mashup does not depend on the others, so that it can be measured in
-    batches, and one that cannot be measured harms no other; only where each stands does. Whoever uses such a scorer
-    hands over everything it wants compared at once, as :meth:`mashkit.Kit.score` does: all mashups of the run.
+    A relative scorer works in two steps. First it measures each mashup independently of the others, so that mashups can
+    be measured in batches, and an error of one mashup does not affect the others. Then it compares the measurements. A
+    caller must therefore give all mashups that are to be compared at once, as :meth:`mashkit.Kit.score` does with all
+    mashups of the run.
     """
 
     def measure(self, mashups: Sequence[Mashup]) -> list[Any]:
-        """Return what is to be compared, one thing a mashup, each independent of the others.
+        """Return one measurement for each mashup, each independent of the other mashups.
 
         Raises
         ------
         ComponentFailed
             If the backend raises.
         ContractViolation
-            If it gives more or fewer.
+            If the number of measurements differs from the number of mashups.
         """
         with self.backend_call("score"):
             measured = list(self._measure(mashups)) if mashups else []
@@ -90,9 +91,10 @@ class RelativeScorer(Scorer):
         return measured
 
     def compare(self, measured: Sequence[Any]) -> list[Score]:
-        """Return the score of each thing that was measured, given all of them; raises as :meth:`score` does.
+        """Return the score of each measurement relative to all of them; raises as :meth:`score` does.
 
-        Their order does not matter. One alone has a score too: it is not compared with anything.
+        The order of the measurements does not affect the scores. A single measurement has a score too, without a
+        comparison.
         """
         with self.backend_call("compare"):
             scores = list(self._compare(measured)) if measured else []
@@ -107,4 +109,4 @@ class RelativeScorer(Scorer):
 
     @abstractmethod
     def _compare(self, measured: Sequence[Any]) -> Sequence[Score]:
-        """Score at least one."""
+        """Score at least one measurement."""

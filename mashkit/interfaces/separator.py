@@ -1,4 +1,4 @@
-"""Separator: one mix in, its stems out."""
+"""Separator: the interface of components that split a mix into stems."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from mashkit.types import Audio, StemSet, require_audio
 
 @attrs.define(kw_only=True, eq=False)
 class Separator(Component):
-    """Splits a mix into stems of the same rate, channels and frames, which sum to about the mix.
+    """Splits a mix into stems of the same sample rate, channels and frames, whose sum is about the mix.
 
     ``info.provides`` lists the stem names.
     """
@@ -24,24 +24,24 @@ class Separator(Component):
     kind: ClassVar[str] = "separator"
 
     def separate(self, mix: Audio, *, peak: float | None = None) -> StemSet:
-        """Return the stems of ``mix``, which do not depend on its level.
+        """Return the stems of ``mix``. Except for their scale, they do not depend on the level of the mix.
 
-        A mix whose peak is far from what published music has (:data:`mashkit.levels.USUAL_PEAK`) is separated at a
-        usual one, and the stems brought back: networks were trained on published music, and lose up to 6 dB of a vocal
-        at a peak of −30 dB.
+        A mix whose peak is far from the peaks of published music (:data:`mashkit.levels.USUAL_PEAK`) is separated at a
+        usual peak, and its stems are scaled back. The reason is that networks were trained on published music, and lose
+        up to 6 dB of a vocal at a peak of −30 dB.
 
         Parameters
         ----------
         mix : Audio
-            Any rate, one or two channels, at least one frame; not altered.
+            Any sample rate, one or two channels, at least one frame; not altered.
         peak : float, optional
-            Largest absolute sample of the recording that the mix was cut from, which is then what counts: a quiet part
-            of a loud song is left as it is. By default the mix's own.
+            Largest absolute sample of the recording from which the mix was cut. This peak is then used, so that a quiet
+            part of a loud song keeps its level. By default the mix's own peak.
 
         Returns
         -------
         StemSet
-            The stems named in ``info.provides``, each with the mix's rate, channels and frames.
+            The stems named in ``info.provides``, each with the mix's sample rate, channels and frames.
 
         Raises
         ------
@@ -50,7 +50,7 @@ class Separator(Component):
         ComponentFailed
             If the backend raises.
         ContractViolation
-            If what the backend returns breaks the above.
+            If the backend's stems have other names, or another sample rate or shape than the mix.
         """
         require_audio(mix)
         if mix.frames == 0:

@@ -1,4 +1,4 @@
-"""Stretcher: changes speed and pitch independently."""
+"""Stretcher: the interface of components that change speed and pitch independently."""
 
 from __future__ import annotations
 
@@ -14,37 +14,37 @@ from mashkit.timemap import TimeMap
 from mashkit.types import Audio, require_audio
 
 SPEED_RANGE = (0.25, 4.0)
-"""Speeds accepted. Far beyond what a mashup uses (0.8–1.25); outside it is a mistake, not music."""
+"""Accepted speeds. Mashups use much less (0.8–1.25); a speed outside the range is a mistake."""
 SEMITONES_RANGE = (-24.0, 24.0)
-"""Shifts accepted, semitones: two octaves each way."""
+"""Accepted pitch shifts, semitones: two octaves up or down."""
 MAP_SPEED_RANGE = (0.5, 2.0)
-"""Speeds accepted along a time map. A beat map beyond them has lost count of the beats."""
+"""Accepted speeds along a time map. A beat map with other speeds has missed or doubled beats."""
 TIME_MAP = "time_map"
-"""What the ``provides`` of a stretcher holds that can follow a time map."""
+"""Entry in the ``provides`` of a stretcher that can follow a time map."""
 
 
 def stretched_frames(frames: int, speed: float) -> int:
-    """Return the exact number of frames that ``frames`` played at ``speed`` become: frames / speed, half rounds up."""
+    """Return the exact number of frames after ``frames`` are played at ``speed``: frames / speed, half rounds up."""
     return math.floor(frames / speed + 0.5)
 
 
 def mapped_frames(frames: int, time_map: TimeMap, sample_rate: int) -> int:
-    """Return the exact number of frames that ``frames`` become along a time map: its end's target, half rounds up."""
+    """Return the exact number of frames after ``frames`` follow a time map: the target of their end, half rounds up."""
     return math.floor(float(time_map.to_target(frames / sample_rate)) * sample_rate + 0.5)
 
 
 @attrs.define(kw_only=True, eq=False)
 class Stretcher(Component):
-    """Plays audio faster or slower, higher or lower, with a length known in advance to the sample.
+    """Changes the speed and the pitch of audio. The exact length of the result is known in advance.
 
-    ``info.provides`` names what it can: "speed", "semitones", and "time_map" if the speed may change along the way.
+    ``info.provides`` names its abilities: "speed", "semitones", and "time_map" if the speed can vary over time.
     """
 
     kind: ClassVar[str] = "stretcher"
 
     @property
     def follows_time_maps(self) -> bool:
-        """Whether the speed may change along the way."""
+        """Whether the speed can vary over time."""
         return TIME_MAP in self.info.provides
 
     def stretch(
@@ -55,29 +55,29 @@ class Stretcher(Component):
         Parameters
         ----------
         audio : Audio
-            Any rate and number of channels; not altered. Empty audio comes back empty.
+            Any sample rate and number of channels; not altered. Empty audio gives empty audio.
         speed : float
-            Playing speed, 0.25–4: 1.25 is a quarter faster and a fifth shorter.
+            Playing speed, 0.25–4: at 1.25 the audio is a quarter faster and a fifth shorter.
         semitones : float
-            Pitch shift, −24…24; the duration does not change with it.
+            Pitch shift, −24…24; it does not change the duration.
         time_map : TimeMap, optional
-            Instead of a speed: where each moment of the audio comes to lie, at speeds of 0.5–2. One of a single speed
-            every stretcher follows.
+            Used instead of a speed: the time in the result for each time in the audio, at speeds of 0.5–2. Every
+            stretcher follows a map of a single speed.
 
         Returns
         -------
         Audio
             ``stretched_frames(audio.frames, speed)`` or ``mapped_frames(audio.frames, time_map, rate)`` frames, same
-            rate and channels. With speed 1 and 0 semitones it is ``audio`` itself: nothing is resynthesised that need
-            not be.
+            sample rate and channels. With speed 1 and 0 semitones the result is ``audio`` itself, because resynthesis
+            would only harm the sound.
 
         Raises
         ------
         UsageError
-            If speed or semitones are out of range or not numbers, both a speed and a map are given, or a map to a
-            stretcher that follows none.
+            If speed or semitones are out of range or not numbers, if both a speed and a map are given, or if a map is
+            given to a stretcher that cannot follow maps.
         TimeMapError
-            If the map asks for speeds outside 0.5–2.
+            If the map contains speeds outside 0.5–2.
         ComponentFailed
             If the backend raises.
         ContractViolation
@@ -111,7 +111,7 @@ class Stretcher(Component):
         return result
 
     def _one_speed(self, time_map: TimeMap) -> tuple[float, TimeMap | None]:
-        """Return a map's only speed and no map, or 1.0 and the map."""
+        """Return (speed, None) for a map of a single speed, else (1.0, map)."""
         slowest, fastest = float(time_map.speeds.min()), float(time_map.speeds.max())
         low, high = MAP_SPEED_RANGE
         if not low <= slowest <= fastest <= high:
@@ -119,7 +119,7 @@ class Stretcher(Component):
                 f"a time map of speeds from {slowest:.3f} to {fastest:.3f}",
                 f"stay within {low:g} and {high:g}: check the beats it was made from",
             )
-        # Knots are rounded; over a piece of a second or more that alone changes a speed by less than this.
+        # Rounding of the map's points changes the speed of a piece of a second or more by less than this.
         if fastest - slowest < 1e-5:
             return time_map.mean_speed, None
         if not self.follows_time_maps:
@@ -136,6 +136,6 @@ class Stretcher(Component):
     def _stretch_along(self, audio: Audio, time_map: TimeMap, *, semitones: float, frames: int) -> Audio:
         """Stretch non-empty audio along a map of two or more speeds to exactly ``frames`` frames.
 
-        Called only if ``info.provides`` holds "time_map".
+        Called only if ``info.provides`` contains "time_map".
         """
         raise NotImplementedError(f"{type(self).__name__} says it follows time maps, and has no _stretch_along")

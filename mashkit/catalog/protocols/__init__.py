@@ -1,8 +1,8 @@
-"""Protocols: how collections of several kinds lie on disk, and what is known of their songs.
+"""Dataset layouts: find the songs, stems and labels in collections of several kinds. In code, a layout is a "protocol".
 
-Six are built in, in a plain table. A hook for more would fix :class:`Song` and :class:`Excerpt` as something plugins
-may rely on before a second author has asked for it, and nothing is lost meanwhile: whoever has another layout makes
-songs of it in Python and gives them to :meth:`mashkit.catalog.Adder.add`, which is all that a protocol does.
+Six layouts are built in, in a plain table. There is no hook for more, because a hook would make :class:`Song` and
+:class:`Excerpt` a public interface for plugins before anybody has asked for it. A user with another layout can make
+songs in Python and give them to :meth:`mashkit.catalog.Adder.add`; a layout does the same.
 """
 
 from __future__ import annotations
@@ -23,16 +23,16 @@ from mashkit.errors import UsageError
 __all__ = ["PROTOCOLS", "Ayumix", "Harmonix", "Multitrack", "Preview", "Protocol", "Roles", "Songs", "create_protocol"]
 
 PROTOCOLS: dict[str, type[Protocol]] = {one.name: one for one in (Songs, Preview, Harmonix, Ayumix, Multitrack, Roles)}
-"""Protocols by name, the default first."""
+"""Dataset layouts by name, the default first."""
 
 
 def create_protocol(name: str, **options: Any) -> Protocol:
-    """Return a protocol by name.
+    """Return a dataset layout by name.
 
     Raises
     ------
     UsageError
-        If there is none of that name, it has no such option, or the option does not take that value.
+        If there is no layout of that name, or the layout has no such option, or the option's value is not valid.
     """
     if name not in PROTOCOLS:
         raise UsageError(f"no protocol is called {name!r}", _hint(name, list(PROTOCOLS)))

@@ -1,4 +1,4 @@
-"""Ayumix: studio vocals with the songs they are from; the paper's retrieval queries."""
+"""Read Ayumix: studio vocals with their original songs, the queries of the paper's retrieval experiment."""
 
 from __future__ import annotations
 
@@ -26,23 +26,23 @@ CHORUS = "chorus.txt"
 
 @attrs.frozen(kw_only=True)
 class Ayumix(Protocol):
-    """Folders with a studio ``vocal`` and the ``original`` it is from, as sound files that begin together.
+    """Folders with a studio ``vocal`` and its ``original`` song, as sound files that begin together.
 
-    ``chorus.txt`` says where choruses begin and end. Harmony and percussion are separated from the original; key and
-    tempo are found in it. ``song.json`` and a ``.beats`` file are read as for ``multitrack``. How the data set itself
-    is laid out was never published: this layout is ours.
+    ``chorus.txt`` lists the starts and ends of choruses. Harmony and percussion are separated from the original, and
+    the original is analysed for key and tempo. ``song.json`` and a ``.beats`` file are read as for ``multitrack``. This
+    layout is ours, because the layout of the data set was never published.
     """
 
     name = "ayumix"
     summary = "studio vocals with their originals; the clips are the labelled choruses"
 
     def songs(self, paths: Sequence[Path]) -> list[Song | Unusable]:
-        """Return the folders that hold a vocal and an original, at any depth.
+        """Return the folders with a vocal or an original, at any depth; a folder without one of them is an error.
 
         Raises
         ------
         AudioFileError
-            If there is none.
+            If there is no such folder.
         """
         folders = song_folders(paths, lambda file: file.stem in (*VOCAL_NAMES, *ORIGINAL_NAMES))
         if not folders:
@@ -55,14 +55,14 @@ class Ayumix(Protocol):
 
 
 def describe_ayumix(folder: Path) -> Song:
-    """Return a folder with a vocal and its original as a song.
+    """Return a :class:`Song` for a folder with a vocal and its original.
 
     Raises
     ------
     AudioFileError
-        If one of the two is missing or there twice.
+        If the vocal or the original is missing or has two files.
     LabelError
-        If labels are missing or cannot be read, or no chorus can be a clip.
+        If labels are missing or cannot be read, or no chorus has room for a clip.
     """
     vocal, original = only_file(folder, VOCAL_NAMES), only_file(folder, ORIGINAL_NAMES)
     if vocal is None or original is None:
@@ -93,12 +93,12 @@ def describe_ayumix(folder: Path) -> Song:
 
 
 def _excerpt(section: Section, duration_s: float) -> Excerpt:
-    """Return a chorus as it was cut; a short one goes on to 25 s, of a long one 60 s are taken (ours).
+    """Return a chorus as an excerpt with the labelled times, extended to 25 s or shortened to 60 s if needed (ours).
 
-    Where the song ends before 25 s, it begins earlier.
+    The excerpt begins earlier if the song ends before the 25 s are over.
     """
     length = min(max(section.end - section.start, SHORTEST_S), LONGEST_S)
-    fits = section.end <= duration_s + LABELS_BEYOND_S  # if not, it stays: the labels are of another recording
+    fits = section.end <= duration_s + LABELS_BEYOND_S  # else keep the start: adding the song gives the error
     latest = duration_s - (length if section.end <= duration_s else SHORTEST_S)
     start = max(0.0, min(section.start, latest)) if fits else section.start
     return Excerpt(start, length, section.label, on_downbeats=False)
@@ -108,4 +108,4 @@ def _duration(path: Path) -> float:
     try:
         return probe(path).duration
     except AudioFileError:
-        return math.inf  # a plugin may decode it; if none does, that is said when its turn comes
+        return math.inf  # a plugin may be able to decode it; otherwise the error comes when the song is added

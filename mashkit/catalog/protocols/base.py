@@ -1,4 +1,4 @@
-"""What a protocol is: a way to read a collection as it lies on disk."""
+"""The base class of dataset layouts, called protocols in code: each reads one kind of collection from disk."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from mashkit.paths import path_text
 
 @attrs.frozen(kw_only=True)
 class Protocol(ABC):
-    """A way to read a collection: which files are songs, and what is known of them.
+    """A dataset layout: finds the songs of a collection with their stems and labels.
 
-    Options are keyword-only fields. A protocol reads labels and headers and decodes nothing.
+    Options are keyword-only fields. A dataset layout reads labels and headers only; it decodes no sound.
     """
 
     name: ClassVar[str]
@@ -28,23 +28,23 @@ class Protocol(ABC):
 
     @abstractmethod
     def songs(self, paths: Sequence[Path]) -> list[Song | Unusable]:
-        """Return the songs in files and folders, and what lies there but cannot be used, with the reason.
+        """Return the songs in files and folders, and the files that cannot be used, with the reason.
 
-        A :class:`mashkit.catalog.scanning.Found` has notes of what was passed over; the user is told.
+        If the list is a :class:`mashkit.catalog.scanning.Found`, its notes on skipped files are shown to the user.
 
         Raises
         ------
         MashkitError
-            If there is nothing to be used at all, or what speaks of all songs cannot be read.
+            If there are no songs at all, or a label file for all songs cannot be read.
         """
 
     def policy(self, asked: ExcerptPolicy) -> ExcerptPolicy:
-        """Return how songs that name no excerpts are cut; by default as the user asks."""
+        """Return the policy for songs without excerpts of their own; by default the policy that the user gave."""
         return asked
 
 
 def label_source(**files: Path) -> dict[str, str]:
-    """Return name and sha256 of label files, for a song's record."""
+    """Return names and sha256 of label files, for :attr:`mashkit.catalog.songs.Song.source`."""
     record = {}
     for name, path in files.items():
         record[name], record[f"{name}_sha256"] = path_text(path.name), sha256_of(path)

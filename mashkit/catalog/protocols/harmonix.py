@@ -1,4 +1,4 @@
-"""The Harmonix Set: beats, downbeats and segments of 912 pop songs, whose audio everybody has to find for themselves.
+"""Read the Harmonix Set: beats, downbeats and segments of 912 pop songs. Users must find the audio themselves.
 
 Nieto, McCallum, Davies, Robertson, Stark, Egozy: "The Harmonix Set: Beats, Downbeats, and Functional Segment
 Annotations of Western Popular Music", ISMIR 2019; labels at github.com/urinieto/harmonixset, MIT.
@@ -26,9 +26,9 @@ from mashkit.paths import without_links
 BEATS, SEGMENTS, METADATA = "beats_and_downbeats", "segments", "metadata.csv"
 INDEX_COLUMNS = ("File", "path")
 PART = re.compile(r"(verse|chorus)\d*[a-z]?")
-"""Names of segments that are verses and choruses: "verse", "chorus2", "verse1a". Names are free in this data set;
-others ("prechorus", "instchorus", "quietchorus") are other parts. There are 5,338 such segments; the paper has 5,310
-vocal seeds, so that it seems to have taken each for one."""
+"""Names of segments that are verses and choruses: "verse", "chorus2", "verse1a". The names in this data set are free
+text; other names ("prechorus", "instchorus", "quietchorus") are other parts. 5,338 segments match. The paper has 5,310
+vocal seeds, so that it seems to use each such segment as one seed."""
 AFTER_MUSIC = frozenset({"end", "silence"})
 
 
@@ -36,18 +36,18 @@ AFTER_MUSIC = frozenset({"end", "silence"})
 class Harmonix(Protocol):
     """The Harmonix Set's labels as published, and recordings of its songs.
 
-    Of the folders named, one holds the labels (``metadata.csv``, ``beats_and_downbeats``, ``segments``; or a folder
-    ``dataset`` with them), the others the recordings. Each is called as its entry, ``0001_12step.mp3``, or an index
-    says which it is.
+    One of the given folders contains the labels (``metadata.csv``, ``beats_and_downbeats``, ``segments``, or a folder
+    ``dataset`` with them); the others contain the recordings. A recording has the name of its entry,
+    ``0001_12step.mp3``, or an index lists it.
 
     Parameters
     ----------
     index : str, optional
-        CSV file of columns File (the entry) and path (of the recording, from the CSV file's folder).
+        CSV file with the columns File (the entry) and path (of the recording, relative to the CSV file's folder).
     length_tolerance_s : float
-        How much a recording's length may differ from the one the labels are of, seconds; 1e9 to take any. Of pairs of
-        songs in the set 13 % are so near, and with beats that agree too (:func:`mashkit.catalog.clips.agreement`)
-        0.25 %; of pairs of one tempo 8 %. Ours.
+        Largest difference between the lengths of a recording and of the labelled recording, seconds; 1e9 accepts any.
+        The default is ours: of pairs of different songs in the set, 13 % differ by less. Only 0.25 % also have beats
+        that agree (:func:`mashkit.catalog.clips.agreement`); of pairs of one tempo, 8 %.
     """
 
     index: str | None = None
@@ -62,11 +62,11 @@ class Harmonix(Protocol):
         Raises
         ------
         UsageError
-            If no folder holds the labels, or several do.
+            If no folder or several folders contain the labels.
         AudioFileError
             If there is no recording.
         LabelError
-            If metadata or index cannot be read.
+            If the metadata or the index cannot be read.
         """
         labels = _labels_among(paths)
         entries = {row["File"]: row for _, row in read_table(labels / METADATA, ("File", "Title", "Artist"))}
@@ -97,7 +97,7 @@ class Harmonix(Protocol):
         self._require_length(path, labels, row)
         last = segments[-1]
         ends = last.start if last.label in AFTER_MUSIC else math.inf
-        assert known.downbeats is not None  # noqa: S101 — what read_beats returns
+        assert known.downbeats is not None  # noqa: S101 — read_beats always returns downbeats
         excerpts = section_excerpts(_verses_and_choruses(segments), known.downbeats, music_ends=ends)
         if not excerpts:
             raise LabelError(segments_file, None, "no verse or chorus with room for a clip", "leave this song out")
@@ -118,7 +118,7 @@ class Harmonix(Protocol):
         )
 
     def _require_length(self, path: Path, labels: Path, row: dict[str, str]) -> None:
-        """Compare the recording's length with that of the one that was labelled, where both are known."""
+        """Compare the lengths of the recording and of the labelled recording, if both are known."""
         try:
             labelled = float(row.get("Duration") or math.nan)
         except ValueError as error:
@@ -128,7 +128,7 @@ class Harmonix(Protocol):
         try:
             duration = probe(path).duration
         except AudioFileError:
-            return  # a plugin may decode it; if none does, that is said when its turn comes
+            return  # a plugin may be able to decode it; otherwise the error comes when the song is added
         if abs(duration - labelled) > self.length_tolerance_s:
             raise AudioFileError(
                 path,
@@ -138,7 +138,7 @@ class Harmonix(Protocol):
 
 
 def _labels_among(paths: Sequence[Path]) -> Path:
-    """Return the one folder that holds the labels."""
+    """Return the folder with the labels; raises UsageError if there is none or more than one."""
     folders = [folder for path in paths for folder in (path, path / "dataset") if (folder / BEATS).is_dir()]
     if len(folders) != 1:
         raise UsageError(
@@ -150,7 +150,7 @@ def _labels_among(paths: Sequence[Path]) -> Path:
 
 
 def _sounds(paths: Sequence[Path]) -> bool:
-    """Tell whether there is any sound file: with an index there need not be."""
+    """Return whether the folders contain any sound file; with an index they need not."""
     try:
         return bool(find_songs(paths))
     except AudioFileError:
@@ -158,7 +158,7 @@ def _sounds(paths: Sequence[Path]) -> bool:
 
 
 def _read_index(index: Path) -> Iterator[tuple[str, Path, int]]:
-    """Yield entry, recording and line of each row."""
+    """Yield the entry, recording and line number of each row."""
     for line, row in read_table(index, INDEX_COLUMNS):
         yield row["File"], index.parent / row["path"], line
 

@@ -1,7 +1,7 @@
-"""Label files: beats, parts of a song, and what is said of it in words.
+"""Read label files: beats, sections, tables, and notes on a song such as its title.
 
-All are text in UTF-8, a line an entry, columns set apart by spaces or tabs; empty lines are passed over. Whatever is
-wrong is said with file and line.
+All files are text in UTF-8. Files of beats and sections have an entry on each line, with columns separated by spaces or
+tabs; empty lines are skipped. Errors name the file and the line.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ class Section:
     Parameters
     ----------
     start, end : float
-        Seconds; the end is infinite where the labels do not say it.
+        Seconds; the end is infinite if the labels do not give it.
     label : str
     """
 
@@ -37,23 +37,24 @@ class Section:
 
 
 def read_beats(path: Path, *, columns: int = 2) -> Analysis:
-    """Read beats: time in seconds, place in the bar from 1, and in a third column whatever its writer counts.
+    """Read beats: time in seconds, place in the bar from 1, and further columns, which are not used.
 
     Parameters
     ----------
     path : Path
     columns : int
-        How many there are, ≥ 2.
+        Number of columns, ≥ 2.
 
     Returns
     -------
     Analysis
-        Beats, and as downbeats those that are first in their bar.
+        The beats; those at place 1 of a bar are the downbeats.
 
     Raises
     ------
     LabelError
-        If the file is missing, a line has other columns, times do not increase, or no bar begins.
+        If the file is missing, a line has another number of columns, times do not increase, or fewer than two bars
+        begin.
     """
     beats: list[float] = []
     downbeats: list[float] = []
@@ -73,7 +74,7 @@ def read_beats(path: Path, *, columns: int = 2) -> Analysis:
 
 
 def read_segments(path: Path) -> list[Section]:
-    """Read the segments of a song: where each begins, in seconds, and its name; each ends where the next begins.
+    """Read the segments of a song: the start in seconds and the name; each segment ends where the next begins.
 
     Raises
     ------
@@ -93,19 +94,19 @@ def read_segments(path: Path) -> list[Section]:
 
 
 def read_sections(path: Path, *, known: frozenset[str]) -> list[Section]:
-    """Read parts of a song: where each begins and ends, in seconds, and its name, as Audacity exports labels.
+    """Read parts of a song, as Audacity exports labels: start and end in seconds, and the name.
 
     Parameters
     ----------
     path : Path
     known : frozenset of str
-        Names that may be used.
+        Names that are accepted.
 
     Raises
     ------
     LabelError
-        If the file is missing or empty, a line has other columns or another name, a part ends before it begins, or
-        they are out of order.
+        If the file is missing or empty, a line has another number of columns or another name, a part ends before it
+        begins, or the parts are out of order.
     """
     sections: list[Section] = []
     for number, line in lines_of(path):
@@ -121,12 +122,12 @@ def read_sections(path: Path, *, known: frozenset[str]) -> list[Section]:
 
 
 def read_table(path: Path, columns: tuple[str, ...]) -> list[tuple[int, dict[str, str]]]:
-    """Read a CSV file with a heading: line and row of each entry.
+    """Read a CSV file with a heading; return the line number and the row of each entry.
 
     Raises
     ------
     LabelError
-        If the file is missing or no CSV, or lacks one of ``columns``, in its heading or in a row.
+        If the file is missing or is no CSV file, or one of ``columns`` is missing in the heading or empty in a row.
     """
     reader = csv.DictReader(_text(path).splitlines())
     missing = [name for name in columns if name not in (reader.fieldnames or ())]
@@ -145,21 +146,21 @@ def read_table(path: Path, columns: tuple[str, ...]) -> list[tuple[int, dict[str
 
 @attrs.frozen
 class SongNotes:
-    """What ``song.json`` in a song's folder says of it; what it does not say is empty.
+    """The content of ``song.json`` in a song's folder; missing entries are empty.
 
     Parameters
     ----------
     title : str
-        With the artist before it.
+        Artist and title.
     licence : str
-        Of the recording.
+        Licence of the recording.
     key : Key, optional
     tempo : float, optional
         BPM.
     downbeat : float, optional
-        Where a bar begins, seconds.
+        Time at which a bar begins, seconds.
     source : mapping of str to str
-        Where the song is from, and who says its key and tempo.
+        Origin of the song ("source"), and of its key and tempo ("labels").
     """
 
     title: str = ""
@@ -176,18 +177,18 @@ def read_song_notes(folder: Path) -> SongNotes:
     Raises
     ------
     LabelError
-        If it is no JSON object, or key or tempo are none.
+        If the file is no JSON object, or key or tempo are not valid.
     """
     return read_notes(folder / "song.json")
 
 
 def read_notes(path: Path) -> SongNotes:
-    """Read a file like :func:`read_song_notes`' ``song.json``, which may also say a "downbeat", in seconds.
+    """Read a file like the ``song.json`` of :func:`read_song_notes`; it may also contain a "downbeat" in seconds.
 
     Raises
     ------
     LabelError
-        If it is no JSON object, or key, tempo or downbeat are none.
+        If the file is no JSON object, or key, tempo or downbeat are not valid.
     """
     if not path.is_file():
         return SongNotes()
@@ -223,7 +224,7 @@ def read_notes(path: Path) -> SongNotes:
 
 
 def lines_of(path: Path) -> Iterator[tuple[int, str]]:
-    """Yield number and text of each line that is not empty; raises LabelError if there is none, or no such file."""
+    """Yield number and text of each line that is not empty; raises LabelError for a missing or empty file."""
     lines = [(number, line.strip()) for number, line in enumerate(_text(path).splitlines(), 1) if line.strip()]
     if not lines:
         raise LabelError(path, None, "is empty", "fetch it again")
@@ -232,7 +233,7 @@ def lines_of(path: Path) -> Iterator[tuple[int, str]]:
 
 def _text(path: Path) -> str:
     try:
-        return path.read_text(encoding="utf-8-sig")  # spreadsheets begin their CSV with a mark
+        return path.read_text(encoding="utf-8-sig")  # spreadsheets begin their CSV files with a byte order mark
     except FileNotFoundError as error:
         raise LabelError(path, None, "no such file", "put it there") from error
     except OSError as error:
@@ -242,7 +243,7 @@ def _text(path: Path) -> str:
 
 
 def _increasing(path: Path, number: int, word: str, before: float | None) -> float:
-    """Read a time that must be later than the one before."""
+    """Return a time from its text; it must be later than the time ``before``."""
     try:
         moment = float(word)
     except ValueError as error:

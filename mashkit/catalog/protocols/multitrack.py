@@ -1,4 +1,4 @@
-"""Multitrack collections: songs whose true stems are there, so that nothing is separated."""
+"""Read multitrack collections: songs with true stems, so that no separation is needed."""
 
 from __future__ import annotations
 
@@ -18,27 +18,27 @@ from mashkit.types import ROLE_STEMS, STEM_NAMES, Analysis
 MIX_NAMES = ("mixture", "mix")
 """File names of the mix."""
 SUMS = frozenset({"accompaniment", "linear_mixture"})
-"""File names of sums of stems, which MUSDB18's tools write beside them: passed over."""
+"""File names of sums of stems, which MUSDB18's tools write beside the stems. These files are skipped."""
 
 
 @attrs.frozen(kw_only=True)
 class Multitrack(Protocol):
     """Folders of true stems: ``vocals``, ``drums``, ``bass``, ``other`` (``guitar``, ``piano``) as sound files.
 
-    A ``mixture`` beside them is the mix; without one it is the sum of the stems. ``song.json`` says title, licence,
-    key and tempo, a ``.beats`` file beats and downbeats, all optional. MUSDB18-HQ is laid out so.
+    A file ``mixture`` beside them is the mix; without it, the mix is the sum of the stems. ``song.json`` may contain
+    title, licence, key and tempo; a ``.beats`` file may contain beats and downbeats. MUSDB18-HQ has this layout.
     """
 
     name = "multitrack"
     summary = "folders of true stems (MUSDB18-HQ and the like); nothing is separated"
 
     def songs(self, paths: Sequence[Path]) -> list[Song | Unusable]:
-        """Return the folders that hold stems, at any depth.
+        """Return the folders with stems, at any depth.
 
         Raises
         ------
         AudioFileError
-            If there is none.
+            If there is no such folder.
         """
         folders = song_folders(paths, lambda file: file.stem in STEM_NAMES)
         if not folders:
@@ -51,9 +51,9 @@ class Multitrack(Protocol):
 
 
 def song_folders(paths: Sequence[Path], is_part: Callable[[Path], bool]) -> Found[Path]:
-    """Return the folders, those named and those below, that hold a sound file which is part of a song; sorted.
+    """Return the given folders and subfolders with a sound file for which ``is_part`` is true; sorted.
 
-    A folder that cannot be read is among them, so that it is told why.
+    The list also contains folders that cannot be read, so that opening them later gives the error.
     """
     scan = Scan()
     for path in paths:
@@ -64,7 +64,7 @@ def song_folders(paths: Sequence[Path], is_part: Callable[[Path], bool]) -> Foun
 
 
 def sound_files(folder: Path) -> list[Path]:
-    """Return the sound files in a folder, sorted; what :data:`mashkit.catalog.scanning.FILE_RULES` name is passed over.
+    """Return the sound files in a folder, sorted, without those that :data:`mashkit.catalog.scanning.FILE_RULES` skip.
 
     Raises
     ------
@@ -79,12 +79,12 @@ def sound_files(folder: Path) -> list[Path]:
 
 
 def only_file(folder: Path, names: Sequence[str]) -> Path | None:
-    """Return the one sound file of these names; None without.
+    """Return the sound file with one of these names; None if there is no such file.
 
     Raises
     ------
     AudioFileError
-        If there are several.
+        If there are several such files.
     """
     found = [path for path in sound_files(folder) if path.stem in names]
     if len(found) > 1:
@@ -93,21 +93,21 @@ def only_file(folder: Path, names: Sequence[str]) -> Path | None:
 
 
 def describe_multitrack(folder: Path) -> Song:
-    """Return a folder of stems as a song.
+    """Return a :class:`Song` for a folder of stems.
 
     Raises
     ------
     AudioFileError
-        If a role has no stem, a stem is there twice, or there are sounds of other names.
+        If a role has no stem, a stem has two files, or there are sound files of other names.
     LabelError
-        If its labels cannot be read.
+        If the labels cannot be read.
     """
     stems = {name: path for name in STEM_NAMES if (path := only_file(folder, (name,))) is not None}
     lacking = [" or ".join(names) for names in ROLE_STEMS.values() if not stems.keys() & set(names)]
     if lacking:
         raise AudioFileError(folder, f"has no {', no '.join(lacking)}", "add a stem for each role")
     unknown = [path.name for path in sound_files(folder) if path.stem not in {*STEM_NAMES, *MIX_NAMES, *SUMS}]
-    if unknown:  # left out, the stems would not make up the song
+    if unknown:  # without these files the sum of the stems would not be the song
         raise AudioFileError(folder, f"{', '.join(unknown)}: no stem of that name", f"use {', '.join(STEM_NAMES)}")
     notes = read_song_notes(folder)
     known, labels = known_of(folder, notes)
@@ -122,14 +122,14 @@ def describe_multitrack(folder: Path) -> Song:
 
 
 def known_of(folder: Path, notes: SongNotes) -> tuple[Analysis | None, dict[str, str]]:
-    """Return what ``song.json`` and a ``.beats`` file in a song's folder say, and the record of the files.
+    """Return the labels from ``song.json`` and a ``.beats`` file in a song's folder, and the record of these files.
 
     Raises
     ------
     LabelError
         If the beats cannot be read.
     AudioFileError
-        If there are several files of beats.
+        If there are several ``.beats`` files.
     """
     record = label_source(song=folder / "song.json") if (folder / "song.json").is_file() else {}
     files = sorted(folder.glob("*.beats"))

@@ -1,4 +1,4 @@
-"""Lone vocals and lone instrumentals beside whole songs: what a file is, its folder or its name says."""
+"""Read collections of lone vocals, lone instrumentals and whole songs, distinguished by names of files or folders."""
 
 from __future__ import annotations
 
@@ -19,28 +19,29 @@ NAMES: dict[str, frozenset[Role]] = {
     **dict.fromkeys(("vocal", "vocals", "voice", "acapella", "acappella", "acapellas", "acappellas"), VOICE),
     **dict.fromkeys(("instrumental", "instrumentals", "backing", "karaoke"), INSTRUMENTAL),
 }
-"""Names of folders, and last words of file names, that say what sounds in a file. Spaces and dashes do not count."""
+"""Names of folders, and dot-separated words of file names, with the roles that sound in the file. Spaces, dashes and
+underscores in the names are ignored."""
 
 
 @attrs.frozen(kw_only=True)
 class Roles(Protocol):
     """Sound files in folders ``vocals`` and ``instrumentals``, or ``NAME.vocals.wav`` and ``NAME.instrumental.wav``.
 
-    Others are whole songs. ``NAME.json`` beside a file says title, artist, licence, key, bpm and downbeat (seconds),
-    all optional. A lone vocal is used as it is: nothing is separated, and nothing guesses its key, tempo or bars. Of an
-    instrumental the drums are separated, and all the rest is harmony.
+    All other files are whole songs. ``NAME.json`` beside a lone vocal or instrumental may contain title, artist,
+    licence, key, bpm and downbeat (seconds). A lone vocal is neither separated nor analysed, because an analyzer could
+    only guess its key, tempo and bars. An instrumental is separated into percussion (the drums) and harmony (the rest).
     """
 
     name = "roles"
     summary = "lone vocals and lone instrumentals beside whole songs, by their folders or names"
 
     def songs(self, paths: Sequence[Path]) -> list[Song | Unusable]:
-        """Return the sound files; raises AudioFileError if there is none."""
+        """Return the songs; raises AudioFileError if there is no sound file."""
         return usable(find_songs(paths), describe_by_name)
 
 
 def holds_by_name(path: Path) -> frozenset[Role]:
-    """Return the roles that a file's name, else the folder it lies in, says are in it; all, where neither says."""
+    """Return the roles that sound in a file by its name, else by its folder's name; all roles if neither is known."""
     for word in (*reversed(path.stem.split(".")[1:]), path.parent.name):
         found = NAMES.get(re.sub(r"[\s_-]", "", word.lower()))
         if found is not None:
@@ -49,14 +50,14 @@ def holds_by_name(path: Path) -> frozenset[Role]:
 
 
 def describe_by_name(path: Path) -> Song:
-    """Return a file as what its name and folder say.
+    """Return a :class:`Song` for a file, with the roles that its name or folder states.
 
     Raises
     ------
     AudioFileError
-        If there is no such file, or it cannot be read.
+        If the file does not exist or cannot be read.
     LabelError, UsageError
-        If its labels cannot be read, or say what cannot be.
+        If the labels cannot be read or are not valid.
     """
     holds = holds_by_name(path)
     if holds == frozenset(Role):

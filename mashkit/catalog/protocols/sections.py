@@ -1,4 +1,4 @@
-"""Which bars of a labelled section become its clip."""
+"""Choose the bars of a labelled section that become its clip."""
 
 from __future__ import annotations
 
@@ -11,34 +11,34 @@ from mashkit.catalog.protocols.labels import Section
 from mashkit.types import Times
 
 LATE_IN_BAR = 0.6
-"""A section that begins so late in a bar, as a share of it, begins with an upbeat to the next one. One that begins in
-the middle keeps its first half bar (ours). In the Harmonix Set three in four begin on a downbeat, and more than half of
-the rest on the last beat of a bar."""
+"""Share of a bar after which the start of a section counts as an upbeat to the next bar (ours). A section that starts
+in the middle of a bar begins with this bar. In the Harmonix Set, three in four sections start on a downbeat, and more
+than half of the others on the last beat of a bar."""
 
 
 def section_excerpts(sections: Iterable[Section], downbeats: Times, *, music_ends: float = np.inf) -> list[Excerpt]:
-    """Return an excerpt of whole bars for each section that has room for one.
+    """Return an excerpt of whole bars for each section with room for an excerpt.
 
-    It begins with the section's first bar. The section is too short for a mashup more often than not (in the Harmonix
-    Set, 65 % of verses and choruses last less than the paper's 25 s, 76 % have fewer than its 16 bars), so it goes on
-    over the bars that follow until it has both, and where the song ends before that, it begins earlier. What lasts
-    longer than 60 s ends after as many bars as fit, in whole phrases of four where there are sixteen or more (all
-    ours). Excerpts of neighbouring sections may overlap.
+    The excerpt begins with the section's first bar. Most sections are too short for a mashup: in the Harmonix Set,
+    65 % of verses and choruses last less than the paper's 25 s, and 76 % have fewer than its 16 bars. The excerpt
+    therefore continues over the following bars until it has both, and begins earlier if the song ends before that. An
+    excerpt longer than 60 s ends after as many bars as fit, in whole phrases of four if sixteen or more fit (all ours).
+    Excerpts of neighbouring sections may overlap.
 
     Parameters
     ----------
     sections : iterable of Section
     downbeats : array of float64
-        Where bars begin, seconds, strictly increasing.
+        Times at which bars begin, seconds, strictly increasing.
     music_ends : float
-        Where the last bar ends at the latest, seconds.
+        Latest time at which the last bar may end, seconds.
     """
     bars = downbeats[downbeats <= music_ends + 1e-3]
     found: dict[float, Excerpt] = {}
     for section in sections:
         if len(bars) < 2 or section.start >= bars[-1]:
             continue
-        first = min(_bar_at(bars, section.start), len(bars) - 2)  # the last downbeat begins no whole bar
+        first = min(_bar_at(bars, section.start), len(bars) - 2)  # no whole bar follows the last downbeat
         last = _bar_at(bars, min(section.end, float(bars[-1])))
         first, last = _long_enough(bars, first, max(last, first + 1))
         last = _short_enough(bars, first, last)
@@ -49,7 +49,7 @@ def section_excerpts(sections: Iterable[Section], downbeats: Times, *, music_end
 
 
 def _bar_at(bars: Times, moment: float) -> int:
-    """Return the bar a section begins with."""
+    """Return the bar with which a section begins."""
     at = int(np.clip(np.searchsorted(bars, moment + 1e-3, side="right") - 1, 0, len(bars) - 1))
     if at + 1 < len(bars) and (moment - bars[at]) / (bars[at + 1] - bars[at]) > LATE_IN_BAR:
         return at + 1
