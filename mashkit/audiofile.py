@@ -1,6 +1,7 @@
-"""The only door for sound: decode, encode, resample. What comes in is checked here, so that no backend need be.
+"""Decode, encode and resample sound files. All sound enters mashkit here and is checked here, so no backend checks it.
 
-One decoder (libsndfile) reads everything: decoders differ by a thousand samples of mp3 delay, and a beat is a beat.
+One decoder (libsndfile) reads all formats, because decoders differ by up to a thousand samples of mp3 delay, which
+would move beats. A plugin may decode a file instead (hook ``mashkit_load_audio``).
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ AUDIO_SUFFIXES = frozenset(
         *(".flac", ".ogg", ".oga", ".opus", ".mp3", ".mp2", ".mp1", ".mpa", ".mpga"),
     }
 )
-"""Suffixes looked at when a folder is searched for songs."""
+"""Suffixes that count as songs when a folder is searched."""
 
 UNREADABLE_SUFFIXES = frozenset(
     {
@@ -40,19 +41,19 @@ UNREADABLE_SUFFIXES = frozenset(
         *(".ac3", ".eac3", ".dts", ".thd", ".amr", ".spx"),
     }
 )
-"""Music that libsndfile cannot decode: said so, rather than passed over."""
+"""Suffixes of music that libsndfile cannot decode; such files are reported as errors, not skipped."""
 
 MAX_CHANNELS = 2
 RATES_HZ = (1_000, 768_000)
-"""Sample rates taken: from below the telephone's to the highest converters have. A header that says others is damaged,
-and sound of 1 Hz would become 44,100 times as long (ours)."""
+"""Accepted sample rates: from below the telephone's to the highest of converters (ours). A header with another rate is
+damaged; sound of 1 Hz would become 44,100 times as long."""
 _BLOCK = 1 << 20
 """Frames decoded at a time (24 s at 44.1 kHz)."""
 _UNKNOWN_FRAMES = 1 << 62
-"""From here on libsndfile's count of frames says that it does not know."""
+"""A frame count of libsndfile from here on means that the length is unknown."""
 _LIKELY_FRAMES = 4
-"""Frames a byte of a file for which room is made at once, where they are too many for memory; a header may say
-anything. An mp3 of 128 kbit/s has 2.8 (ours)."""
+"""Frames per byte of a file for which a buffer is made at first, if the header's count is too large for memory, because
+the header may be wrong. An mp3 of 128 kbit/s has 2.8 (ours)."""
 
 
 _MP3_ENCODED = frozenset({8_000, 11_025, 12_000, 16_000, 22_050, 24_000, 32_000, 44_100, 48_000})
@@ -60,7 +61,7 @@ _MP3_ENCODED = frozenset({8_000, 11_025, 12_000, 16_000, 22_050, 24_000, 32_000,
 
 @attrs.frozen
 class _Encoding:
-    """How :func:`save` writes a suffix: libsndfile's names, and the sample rates, Hz, that the encoder takes."""
+    """How :func:`save` encodes a suffix: libsndfile's names, and the sample rates, Hz, that the encoder accepts."""
 
     format: str
     subtype: str | None
@@ -76,17 +77,17 @@ _ENCODINGS = {
         "whole Hz to 65,535 and whole tens to 655,350 Hz",
     ),
     ".wav": _Encoding("WAV", "FLOAT", lambda rate: rate < 2**31, "any rate"),
-    # libvorbis sets itself up for 200 kHz at most, and libsndfile ends the process where it cannot.
+    # libvorbis accepts at most 200 kHz; with a higher rate libsndfile ends the process.
     ".ogg": _Encoding("OGG", "VORBIS", lambda rate: rate <= 200_000, "200,000 Hz or less"),
     ".mp3": _Encoding("MP3", None, _MP3_ENCODED.__contains__, f"{', '.join(map(str, sorted(_MP3_ENCODED)))} Hz"),
 }
 _RIFF_BYTES = 2**32 - 2**16
-"""From so many bytes of samples on a WAV is written as RF64, because RIFF counts bytes with 32 bits."""
+"""A WAV with this many bytes of samples or more is written as RF64, because RIFF counts bytes with 32 bits."""
 
 
 @attrs.frozen
 class AudioFileInfo:
-    """What a sound file says of itself."""
+    """Facts from a sound file's header."""
 
     sample_rate: int
     channels: int
@@ -100,7 +101,7 @@ class AudioFileInfo:
 
 
 def probe(path: Path | str) -> AudioFileInfo:
-    """Read a file's header; where that does not say how long it is, decode it to see.
+    """Read a file's header; if the header does not contain the length, decode the file to measure it.
 
     Raises
     ------
@@ -114,7 +115,7 @@ def probe(path: Path | str) -> AudioFileInfo:
             try:
                 streams = survey(data)
             except NotWholeError:
-                streams = ()  # it is decoding that refuses it
+                streams = ()  # load() refuses the file, not probe()
             frames = 0
             for stream in streams or (_whole(data),):
                 with _decoder(path, opened, data, stream) as file:
@@ -137,9 +138,9 @@ def load(
     ----------
     path : Path or str
     sample_rate : int, optional
-        Resample to this rate, Hz; by default the file's own is kept.
+        Resample to this rate, Hz; by default keep the file's rate.
     loader : callable, optional
-        The hook ``mashkit_load_audio``: asked first, by ``path=``; libsndfile decodes when it returns None.
+        The hook ``mashkit_load_audio``, called first with ``path=``; libsndfile decodes the file if it returns None.
 
     Returns
     -------
@@ -149,8 +150,8 @@ def load(
     Raises
     ------
     AudioFileError
-        Whatever is wrong with the file, and nothing else: it is missing, empty, not audio, cannot be read, would be
-        read in part, has more than two channels or holds NaN; or the loader failed.
+        If the file is missing, empty or not audio, cannot be read, would be read only in part, has more than two
+        channels or contains NaN, or if the loader failed. A problem of the file raises no other error.
     UsageError
         If an argument is of the wrong type.
     """
@@ -168,21 +169,21 @@ def load(
 
 
 def as_path(path: Any) -> Path:
-    """Return what names a file as a path; raises UsageError if it is neither a path nor text."""
+    """Return a file name as a Path; raises UsageError if it is neither a path nor text."""
     if isinstance(path, str | os.PathLike) and isinstance(os.fspath(path), str):
         return Path(path)
     raise UsageError(f"a file is named by {path!r}, a {type(path).__name__}", "give a Path or a str")
 
 
 def require_rate(sample_rate: Any) -> None:
-    """Raise UsageError unless ``sample_rate`` is a rate to resample to."""
+    """Raise UsageError unless ``sample_rate`` is a positive whole number."""
     if isinstance(sample_rate, bool) or not isinstance(sample_rate, int | np.integer) or sample_rate <= 0:
         raise UsageError(f"sample rate is {sample_rate!r}", "give a positive whole number of Hz")
 
 
 @contextlib.contextmanager
 def _speaking_of(path: Path) -> Iterator[None]:
-    """Turn whatever goes wrong with a file into an AudioFileError that names it and says why."""
+    """Convert every error in the block into an AudioFileError that contains the file's name and the reason."""
     try:
         yield
     except AudioFileError:
@@ -195,19 +196,19 @@ def _speaking_of(path: Path) -> Iterator[None]:
         raise AudioFileError(
             path, f"cannot be read: {error.strerror or error}", "check its permissions, and the disk"
         ) from error
-    except Exception as error:  # a damaged header may make a decoder say anything
+    except Exception as error:  # a damaged header may make a decoder raise any error
         raise AudioFileError(
             path, f"cannot be decoded: {type(error).__name__}: {error}", "check that it is a sound file"
         ) from error
 
 
 def _ask(loader: Callable[..., Any], path: Path) -> Audio | None:
-    """Return what a plugin decodes; None if it leaves the file to libsndfile."""
+    """Return the sound that a plugin decoded; None if the plugin leaves the file to libsndfile."""
     try:
         audio = loader(path=path)
     except MashkitError:
         raise
-    except Exception as error:  # it is somebody else's code
+    except Exception as error:  # a plugin's code may raise any error
         raise AudioFileError(
             path,
             f"{_loader_name(loader)} raised {type(error).__name__}: {error}",
@@ -229,7 +230,7 @@ def _loader_name(loader: object) -> str:
 
 # ------------------------------------------------------------------------------------------------------- decoding
 class _Decoder(soundfile.SoundFile):  # type: ignore[misc]  # soundfile has no types
-    """A decoder that does not look for its place in what it does not know the length of."""
+    """A decoder that does not seek in a file of unknown length."""
 
     def seekable(self) -> bool:
         return self.frames < _UNKNOWN_FRAMES and bool(super().seekable())
@@ -237,7 +238,7 @@ class _Decoder(soundfile.SoundFile):  # type: ignore[misc]  # soundfile has no t
 
 @contextlib.contextmanager
 def _contents(path: Path) -> Iterator[tuple[BinaryIO, Contents]]:
-    """Give a file and its bytes; mapped, because an hour may be a gigabyte, of which headers are looked at."""
+    """Yield an open file and its bytes, memory-mapped because an hour may be a gigabyte and only headers are read."""
     with path.open("rb") as opened, mmap.mmap(opened.fileno(), 0, access=mmap.ACCESS_READ) as data:
         yield opened, data
 
@@ -248,12 +249,14 @@ def _whole(data: Contents) -> Stream:
 
 @contextlib.contextmanager
 def _decoder(path: Path, opened: BinaryIO, data: Contents, stream: Stream) -> Iterator[_Decoder]:
-    """Give the decoder of a stream.
+    """Yield the decoder of a stream.
 
-    It gets the open file and not its name, of which libsndfile would think what the suffix says: noise, of ``.raw``.
+    The decoder gets the open file and not its name, because libsndfile would choose the format by the suffix: it would
+    read any file named ``.raw`` as samples, and return noise.
     """
     try:
-        if stream.parts == ((0, len(data)),) and os.name != "nt":  # there, open files are not shared between runtimes
+        # On Windows, C runtimes do not share open files.
+        if stream.parts == ((0, len(data)),) and os.name != "nt":
             opened.seek(0)
             file = _Decoder(opened.fileno(), closefd=False)
         else:
@@ -302,7 +305,7 @@ def _decode_stream(path: Path, opened: BinaryIO, data: Contents, stream: Stream)
         sample_rate = file.samplerate
     held = max(announced, stream.held or 0)
     if frames < held - (FRAME_SLACK if stream.mpeg else 0):
-        # Of an mp3 without a Xing header libsndfile guesses the length from the first frame, and stops there.
+        # For an mp3 without a Xing header libsndfile estimates the length from the first frame, and stops there.
         raise AudioFileError(
             path,
             f"would be read only in part ({frames:,} of {held:,} samples)"
@@ -315,7 +318,10 @@ def _decode_stream(path: Path, opened: BinaryIO, data: Contents, stream: Stream)
 
 
 def _read_samples(file: _Decoder, size: int) -> tuple[AudioBuffer, int, int]:
-    """Return all samples, how many frames they are, and how many of them are NaN or infinite; ``size`` is in bytes."""
+    """Return all samples, the number of frames, and the number of NaN or infinite samples.
+
+    ``size`` is the file's size in bytes.
+    """
     room = min(file.frames, max(IN_MEMORY // (4 * file.channels), _LIKELY_FRAMES * size))
     buffer, frames, bad = AudioBuffer(file.channels, room), 0, 0
     at_once = _BLOCK * MAX_CHANNELS // max(file.channels, MAX_CHANNELS)
@@ -331,7 +337,7 @@ def _read_samples(file: _Decoder, size: int) -> tuple[AudioBuffer, int, int]:
 
 
 def _of_length(buffer: AudioBuffer, frames: int, room: int) -> AudioBuffer:
-    """Return a buffer of another length, with the first ``frames`` of one."""
+    """Return a new buffer with room for ``room`` frames, and copy the first ``frames`` of ``buffer`` into it."""
     other = AudioBuffer(len(buffer.samples), room)
     for start in range(0, frames, _BLOCK):
         part = slice(start, min(start + _BLOCK, frames))
@@ -342,7 +348,7 @@ def _of_length(buffer: AudioBuffer, frames: int, room: int) -> AudioBuffer:
 
 
 def resample(audio: Audio, sample_rate: int) -> Audio:
-    """Return ``audio`` at another rate (soxr, very high quality); ``audio`` itself when it has that rate already.
+    """Return ``audio`` at another sample rate (soxr, very high quality); ``audio`` itself if it has that rate already.
 
     Raises
     ------
@@ -354,12 +360,12 @@ def resample(audio: Audio, sample_rate: int) -> Audio:
     if audio.sample_rate == sample_rate:
         return audio
     converted = np.ascontiguousarray(soxr.resample(audio.samples.T, audio.sample_rate, sample_rate, quality="VHQ").T)
-    converted.flags.writeable = False  # ours alone: handing it over as it is saves a copy
+    converted.flags.writeable = False  # no other code has this array, so Audio need not copy it
     return Audio(converted, sample_rate)
 
 
 def require_encodable(path: Path | str, sample_rate: int) -> None:
-    """Raise AudioFileError unless :func:`save` can write that suffix at that rate, Hz: to be asked before long work."""
+    """Raise AudioFileError unless :func:`save` can write that suffix at that rate, Hz; call it before long work."""
     path = as_path(path)
     encoding = _ENCODINGS.get(path.suffix.lower())
     if encoding is None:
@@ -380,20 +386,20 @@ def save(path: Path | str, audio: Audio, *, comment: str = "") -> Path:
     path : Path or str
     audio : Audio
     comment : str
-        Kept in the file's comment field.
+        Written to the file's comment field.
 
     Returns
     -------
     Path
-        Where it was written.
+        The path of the written file.
 
     Raises
     ------
     AudioFileError
-        If the suffix is none of these, its format does not have the sample rate, or peaks above 1 would be clipped by
-        an integer format.
+        If the suffix is another one, its format does not have the sample rate, or a format other than .wav would clip
+        peaks above 1.
     OutputError
-        If the file cannot be written; nothing is left half-written.
+        If the file cannot be written; then no incomplete file is left.
     UsageError
         If an argument is of the wrong type.
     """
@@ -416,12 +422,12 @@ def save(path: Path | str, audio: Audio, *, comment: str = "") -> Path:
             ) as encoder:
                 if comment:
                     encoder.comment = comment
-                # In blocks: libvorbis keeps what it is given on the stack, and a minute at once overflows it.
+                # Written in blocks, because libvorbis copies its input to the stack, and a minute at once overflows it.
                 for start in range(0, audio.frames, audio.sample_rate):
                     encoder.write(audio.samples[:, start : start + audio.sample_rate].T)
                     settle(audio.samples)
                     disk.check()
-        except (soundfile.LibsndfileError, AssertionError) as error:  # soundfile asserts that all frames were taken
+        except (soundfile.LibsndfileError, AssertionError) as error:  # soundfile asserts that all frames were written
             disk.check()
             raise OutputError(f"cannot write {path}: {error}", "write another format") from error
         disk.check()
@@ -429,10 +435,9 @@ def save(path: Path | str, audio: Audio, *, comment: str = "") -> Path:
 
 
 class _Disk:
-    """A file for libsndfile to write to, which keeps the reason why a write failed.
+    """A file for libsndfile to write to, which stores the first error of a write.
 
-    libsndfile itself says "System error." of a full disk where it writes FLAC and WAV, and nothing where it writes
-    Vorbis and MP3.
+    On a full disk libsndfile itself reports only "System error." for FLAC and WAV, and no error for Vorbis and MP3.
     """
 
     def __init__(self, file: io.FileIO) -> None:
@@ -456,11 +461,11 @@ class _Disk:
 
 
 def sound_name(path: Path) -> str | bytes:
-    """Return a path as soundfile takes it: it would encode the text of one strictly."""
+    """Return a path for soundfile, as bytes except on Windows, because soundfile would encode text strictly."""
     return os.fspath(path) if os.name == "nt" else os.fsencode(path)
 
 
-# ------------------------------------------------------------------------------------------------- what is no sound
+# --------------------------------------------------------------------------------------------- files without sound
 _KINDS = {
     stat.S_ISFIFO: "a pipe",
     stat.S_ISSOCK: "a socket",
@@ -472,7 +477,7 @@ _KINDS = {
 def require_file(path: Path) -> None:
     """Raise AudioFileError unless ``path`` is a file that is not empty.
 
-    Nothing is opened, because a pipe would be waited for.
+    The path is not opened, because opening a pipe would wait for a writer.
     """
     try:
         state = path.stat()
@@ -480,7 +485,7 @@ def require_file(path: Path) -> None:
         if path.is_symlink():
             raise AudioFileError(path, "is a link to nothing", "mend or remove it") from None
         raise AudioFileError(path, "no such file or folder", "check the spelling") from None
-    except ValueError:  # a name with a zero in it
+    except ValueError:  # the name contains a zero byte
         raise AudioFileError(path, "no such file or folder", "check the spelling") from None
     except OSError as error:
         raise AudioFileError(
@@ -508,7 +513,7 @@ def _not_audio(path: Path, error: Exception) -> AudioFileError:
             path, "is in a format libsndfile cannot decode", "convert it, e.g. `ffmpeg -i in out.flac`"
         )
     detail = str(error).rpartition(": ")[2].rstrip(".")
-    # libsndfile says "File does not exist" of text named .mp3; we have looked, it does.
+    # libsndfile reports "File does not exist" for text named .mp3, but require_file() has found the file.
     if "does not exist" in detail or "not recognised" in detail:
         detail = "this is no sound libsndfile knows"
     return AudioFileError(path, f"cannot be decoded: {detail}", "check that it is a sound file, or export it again")

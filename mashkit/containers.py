@@ -1,7 +1,8 @@
-"""What a sound file holds by its own account: one stream of sound or several, how long, whether all of it is there.
+"""Read from a sound file's structure how many streams of sound it contains, their lengths, and whether bytes are missing.
 
-Decoders read a part as if it were all: libsndfile shortens a header's length to what is there, and stops where the
-first of two streams ends. So a file's bytes are walked before they are decoded. Here nothing is decoded.
+Decoders read a part of a file without an error: libsndfile shortens the header's length to the bytes of the file, and
+stops at the end of the first of two streams. So this module walks through a file's bytes before they are decoded. It
+decodes no sound.
 """
 
 from __future__ import annotations
@@ -18,25 +19,26 @@ from typing import Any, TypeAlias
 import attrs
 
 Contents: TypeAlias = bytes | mmap.mmap
-"""What is in a file."""
+"""The bytes of a file."""
 
 Part: TypeAlias = tuple[int, int] | bytes
-"""Bytes of a file, from and to; or others in their place."""
+"""A range of a file's bytes (start, end), or other bytes that replace a range."""
 
 FRAME_SLACK = 4 * 1152
-"""Samples an mp3 may hold beyond its music: encoder and decoder delay, padding, the header's own frame."""
+"""Samples per channel that an mp3 may contain besides its music: encoder and decoder delay, padding, the header's own
+frame."""
 UNCOUNTED = 1 << 16
-"""Bytes after a sound's end that may be anything: some programs leave their own notes there. Of 16-bit stereo at
-44.1 kHz it is 0.37 s (ours)."""
+"""Number of bytes after a sound's end that are ignored, because some programs write notes there. In 16-bit stereo at
+44.1 kHz they would last 0.37 s (ours)."""
 
 
 class NotWholeError(Exception):
-    """What is there is not the whole of what was announced, or cannot be read as one sound.
+    """A file has less sound than its header announces, or cannot be read as one sound.
 
     Parameters
     ----------
     problem, fix : str
-        As in :class:`mashkit.errors.MashkitError`; the file is named by who knows it.
+        As in :class:`mashkit.errors.MashkitError`; the caller adds the file's name.
     """
 
     def __init__(self, problem: str, fix: str = "fetch or export it again") -> None:
@@ -52,11 +54,11 @@ class Stream:
     Parameters
     ----------
     parts : tuple of Part
-        What the decoder is to be given.
+        The parts of the file that the decoder reads.
     held : int, optional
-        Samples a channel that the stream holds; None where the decoder's own count is the one to go by.
+        Number of samples per channel in the stream; None if the decoder's own count is right.
     mpeg : bool
-        Whether :data:`FRAME_SLACK` of those may be no music, and the decoder's own count is a guess.
+        True if up to :data:`FRAME_SLACK` of these samples may not be music, and the decoder's count is an estimate.
     """
 
     parts: tuple[Part, ...]
@@ -65,7 +67,7 @@ class Stream:
 
 
 class PartsFile(io.RawIOBase):
-    """Parts of a file, one after the other, as a file that can be read.
+    """A readable file that consists of parts of another file, one after the other.
 
     Parameters
     ----------
@@ -94,13 +96,13 @@ class PartsFile(io.RawIOBase):
         return self._position
 
     def seek(self, offset: int, whence: int = io.SEEK_SET, /) -> int:
-        """Go to a position, and return it."""
+        """Set the position, and return it."""
         origin = {io.SEEK_SET: 0, io.SEEK_CUR: self._position, io.SEEK_END: self._length}[whence]
         self._position = max(0, origin + offset)
         return self._position
 
     def readinto(self, buffer: Any, /) -> int:
-        """Read bytes into ``buffer``, and return how many."""
+        """Read bytes into ``buffer``, and return their number."""
         view = memoryview(buffer).cast("B")
         done = 0
         while done < len(view) and self._position < self._length:
@@ -127,12 +129,12 @@ def survey(data: Contents) -> tuple[Stream, ...]:
     Returns
     -------
     tuple of Stream
-        None where the format is not one of those known here.
+        Empty if this module cannot read the format.
 
     Raises
     ------
     NotWholeError
-        If some of what is announced is missing, or sounds lie in each other.
+        If announced sound is missing, or the file contains several sounds that cannot be read as one.
     """
     streams: list[Stream] = []
     begin = 0 if _walk_at(data, 0, sure=2) else _skip_tags(data, 0)
@@ -145,15 +147,15 @@ def survey(data: Contents) -> tuple[Stream, ...]:
         begin = _next_stream(data, after, anywhere=walk in (_walk_mpeg, _walk_ogg))
         walk = _walk_at(data, begin)
     if len(streams) == 1 and streams[0].parts == ((0, after),):
-        # What follows is no sound: the decoder is given the file as it is.
+        # The bytes after the stream are not sound, so the decoder reads the file as it is.
         return (attrs.evolve(streams[0], parts=((0, len(data)),)),)
     return tuple(streams)
 
 
 def _next_stream(data: Contents, position: int, *, anywhere: bool) -> int:
-    """Return where another stream begins after ``position``, the file's end without one."""
+    """Return where another stream begins after ``position``; the file's end if there is none."""
     position = max(0, min(position, len(data)))
-    for start in (position, position - 1):  # some writers do not fill up a chunk to an even length
+    for start in (position, position - 1):  # some writers do not pad a chunk to an even length
         begin = _skip_tags(data, start) if start >= 0 else len(data)
         if _walk_at(data, begin) is not None:
             return begin
@@ -170,9 +172,9 @@ Walk: TypeAlias = Callable[[Contents, int], tuple[Stream, int]]
 
 
 def _walk_at(data: Contents, position: int, *, sure: int = 4) -> Walk | None:
-    """Return what walks through the stream that begins at ``position``; None if none that is known here does.
+    """Return the function that walks through the stream at ``position``; None if no readable stream begins there.
 
-    Of MPEG frames, ``sure`` in a row are no chance: one header is found every 12 kB of noise.
+    An MPEG stream needs ``sure`` frames in a row, because noise contains one frame header every 12 kB by chance.
     """
     head = data[position : position + 24]
     if head[:4] in (b"RIFF", b"RIFX", b"RF64", b"BW64") and head[8:12] == b"WAVE":
@@ -220,7 +222,8 @@ def _tag_length(data: Contents, position: int) -> int:
         return 10 + (head[6] << 21 | head[7] << 14 | head[8] << 7 | head[9]) + 10 * (head[5] >> 4 & 1)
     if head[:8] == b"APETAGEX" and len(head) >= 24:
         size, _, flags = struct.unpack_from("<III", head, 12)
-        return 32 + int(size) if flags >> 29 & 1 else 32  # a header counts what follows; a footer alone stands last
+        # A header's size counts the bytes after it; a footer (without a header) is the tag's end.
+        return 32 + int(size) if flags >> 29 & 1 else 32
     if head[:4] == b"TAG+":
         return 227
     if head[:3] == b"TAG" and len(data) - position >= 128:
@@ -234,9 +237,10 @@ def _tag_length(data: Contents, position: int) -> int:
 
 # ------------------------------------------------------------------------------------------------- chunks: WAV, AIFF
 def _unknown_32(length: int) -> bool:
-    """Tell whether a length of 32 bits is the placeholder of a writer that could not go back to set it.
+    """Return whether a 32-bit length is the placeholder of a writer that could not go back to write the length.
 
-    ffmpeg leaves 2^32 − 1, SoX 0x7FFFF000, arecord 2^31 rounded down to a frame; some less what the header takes.
+    ffmpeg writes 2^32 − 1, SoX 0x7FFFF000, arecord 2^31 rounded down to a frame; some writers subtract the header's
+    length.
     """
     return length >= 0xFFFF_0000 or 0x7FFF_0000 <= length <= 0x8000_0100
 
@@ -246,7 +250,7 @@ def _unknown_64(length: int) -> bool:
 
 
 def _chunks(data: Contents, position: int, order: str) -> Iterator[tuple[bytes, int, int]]:
-    """Yield name, start and length of chunks until one has no name that could be one, or another file begins."""
+    """Yield name, start and length of each chunk, until a name is not a chunk's name or another file begins."""
     while position + 8 <= len(data) and re.fullmatch(rb"[ -~]{4}", data[position : position + 4]):
         if _walk_at(data, position) is not None or _tag_length(data, position):
             return
@@ -256,7 +260,7 @@ def _chunks(data: Contents, position: int, order: str) -> Iterator[tuple[bytes, 
 
 
 def _ends_in_chunks(data: Contents, position: int, order: str) -> bool:
-    """Tell whether chunks fill what is left of the file."""
+    """Return whether the rest of the file consists of whole chunks."""
     chunks = list(_chunks(data, position, order))
     return bool(chunks) and 0 <= chunks[-1][1] + chunks[-1][2] + (chunks[-1][2] & 1) - len(data) <= 1
 
@@ -268,7 +272,7 @@ def _after_chunks(data: Contents, position: int, order: str) -> int:
 
 
 def _walk_wav(data: Contents, start: int) -> tuple[Stream, int]:
-    """RIFF, RIFX and their kin of 64 bits: EBU Tech 3306 (RF64), ITU-R BS.2088 (BW64)."""
+    """Walk through RIFF, RIFX and their 64-bit forms: EBU Tech 3306 (RF64), ITU-R BS.2088 (BW64)."""
     order = ">" if data[start : start + 4] == b"RIFX" else "<"
     wide = data[start : start + 4] in (b"RF64", b"BW64")
     counts_at = 0
@@ -303,7 +307,7 @@ def _walk_wav(data: Contents, start: int) -> tuple[Stream, int]:
 
 
 def _walk_aiff(data: Contents, start: int) -> tuple[Stream, int]:
-    """AIFF, AIFF-C and IFF 8SVX: Apple's "Audio Interchange File Format", 1989 and 1991."""
+    """Walk through AIFF, AIFF-C and IFF 8SVX: Apple's "Audio Interchange File Format", 1989 and 1991."""
     held: int | None = None
     for name, body, length in _chunks(data, start + 12, ">"):
         if name == b"COMM" and length >= 18 and len(data) >= body + 6:
@@ -322,7 +326,7 @@ def _walk_aiff(data: Contents, start: int) -> tuple[Stream, int]:
 
 
 def _patched(start: int, end: int, patches: dict[int, bytes]) -> tuple[Part, ...]:
-    """Return the parts of a stream with other bytes in some places."""
+    """Return the parts of a stream in which ``patches`` (position → bytes) replace some bytes."""
     parts: list[Part] = []
     for at in sorted(patches):
         parts += [(start, at), patches[at]] if at > start else [patches[at]]
@@ -346,7 +350,10 @@ def _walk_au(data: Contents, start: int) -> tuple[Stream, int]:
 
 
 def _walk_caf(data: Contents, start: int) -> tuple[Stream, int]:
-    """Apple's "Core Audio Format Specification": chunks with lengths of 64 bits, −1 if the sound goes on to the end."""
+    """Walk through a CAF (Apple's "Core Audio Format Specification"): chunks have 64-bit lengths.
+
+    The length −1 means that the sound ends with the file.
+    """
     position = start + 8
     while position + 12 <= len(data) and _walk_at(data, position) is None and not _tag_length(data, position):
         name, length = struct.unpack_from(">4sq", data, position)
@@ -368,7 +375,7 @@ _W64_CHUNK = bytes.fromhex("f3acd3118cd100c04f8edb8a")
 
 
 def _walk_w64(data: Contents, start: int) -> tuple[Stream, int]:
-    """Sony's "Wave64": names of 16 bytes, lengths of 64 bits that count name and length, filled up to 8 bytes."""
+    """Walk through Sony's "Wave64": 16-byte names, 64-bit lengths that include name and length, padding to 8 bytes."""
     position = start + 40
     while position + 24 <= len(data) and data[position + 4 : position + 16] == _W64_CHUNK:
         name, (length,) = data[position : position + 4], struct.unpack_from("<Q", data, position + 16)
@@ -386,7 +393,7 @@ def _walk_w64(data: Contents, start: int) -> tuple[Stream, int]:
     return Stream(((start, end),)), end
 
 
-# ------------------------------------------------------------------------------------- what no songs are in, as a rule
+# ------------------------------------------------------------------------------------------------ formats rare for songs
 def _number(at: int, order: str = ">") -> Callable[[Contents, int], int]:
     return lambda data, start: int(struct.unpack_from(f"{order}I", data, start + at)[0])
 
@@ -397,7 +404,7 @@ def _nist_frames(data: Contents, start: int) -> int:
 
 
 def _voc_frames(data: Contents, start: int) -> int:
-    """Return 0: blocks count their bytes, which must be there."""
+    """Return 0, because VOC blocks count bytes and not frames; raise NotWholeError if bytes are missing."""
     (position,) = struct.unpack_from("<H", data, start + 20)
     position += start
     while position + 4 <= len(data) and data[position] != 0:
@@ -408,7 +415,7 @@ def _voc_frames(data: Contents, start: int) -> int:
 
 
 def _mat5_frames(data: Contents, start: int) -> int:
-    """Return 0: matrices count their bytes, which must be there."""
+    """Return 0, because MAT5 matrices count bytes and not frames; raise NotWholeError if bytes are missing."""
     order, position = "<" if data[start + 126 : start + 128] == b"IM" else ">", start + 128
     while position + 8 <= len(data):
         kind, length = struct.unpack_from(f"{order}II", data, position)
@@ -430,8 +437,9 @@ _COUNTED: dict[bytes, Callable[[Contents, int], int]] = {
     b"MATLAB 5.0 MAT-file": _mat5_frames,
     b"NIST_1A": _nist_frames,
 }
-"""First bytes of AVR, MAT4, Akai MPC 2000, Psion, VOC, MAT5 and NIST Sphere, and what their headers count (as
-libsndfile writes them). PAF, PVF, IRCAM and RAW count nothing: of them nobody can tell whether they are whole."""
+"""First bytes of AVR, MAT4, Akai MPC 2000, Psion, VOC, MAT5 and NIST Sphere → the function that reads the frame count
+(of headers that libsndfile writes). Headers of PAF, PVF, IRCAM and RAW contain no count, so missing sound cannot be
+found."""
 
 
 def _walk_counted(data: Contents, start: int) -> tuple[Stream, int]:
@@ -444,15 +452,15 @@ def _walk_counted(data: Contents, start: int) -> tuple[Stream, int]:
 
 # -------------------------------------------------------------------------------------------------------------- FLAC
 _FLAC_TAIL = 1 << 21
-"""Bytes from the end in which a last frame must begin: the longest there can be has 65,535 samples of 8 channels, in
-practice 4,096 of 2."""
+"""Number of bytes before the end in which the last frame must begin: the longest possible frame has 65,535 samples of 8
+channels, usual ones 4,096 of 2."""
 _FLAC_TRIES = 8
-"""Places near the end that may begin the last frame, looked at: bytes that look like a frame's header are rare."""
+"""Largest number of possible frame headers to examine near the end; other bytes rarely look like a frame's header."""
 _FLAC_BLOCK = {1: 192, 2: 576, 3: 1152, 4: 2304, 5: 4608} | {code: 256 << (code - 8) for code in range(8, 16)}
 
 
 def _walk_flac(data: Contents, start: int) -> tuple[Stream, int]:
-    """RFC 9639; the frames' own numbers say how many samples there are, whatever the header says."""
+    """Walk through a FLAC (RFC 9639); the samples are counted from the frames' numbers, not from the header."""
     if len(data) < start + 42:
         return Stream(((start, len(data)),)), len(data)
     block, low = struct.unpack_from(">H", data, start + 8)[0], struct.unpack_from(">I", data, start + 22)[0]
@@ -462,7 +470,8 @@ def _walk_flac(data: Contents, start: int) -> tuple[Stream, int]:
     if frames + 2 > end:
         return Stream(((start, end),), held=announced or None), end
     if data[start + 8 : start + 10] != data[start + 10 : start + 12] and not data[frames + 1] & 1:
-        return Stream(((start, end),), held=announced or None), end  # blocks of no one length, counted: no rule known
+        # The blocks have several lengths, but the frames count blocks: the number of samples cannot be computed.
+        return Stream(((start, end),), held=announced or None), end
     held = _flac_held(data, frames, _before_tags(data, frames, end), block)
     if announced == 0:
         if held is None:
@@ -470,7 +479,7 @@ def _walk_flac(data: Contents, start: int) -> tuple[Stream, int]:
         return Stream(((start, end),), held=held), end
     if held is not None and held < announced:
         raise NotWholeError(f"is cut short: {announced - held:,} of {announced:,} samples are missing")
-    if held is not None and held > announced:  # more than the header says: it is told so
+    if held is not None and held > announced:  # the header's count is too small, so it is replaced
         total = (data[start + 21] & 0xF0) | held >> 32
         parts = _patched(start, end, {start + 21: bytes([total]) + struct.pack(">I", held & 0xFFFF_FFFF)})
         return Stream(parts, held=held), end
@@ -478,7 +487,10 @@ def _walk_flac(data: Contents, start: int) -> tuple[Stream, int]:
 
 
 def _found(data: Contents, mark: bytes, position: int) -> int:
-    """Return where another file begins, with ``mark``, behind one that does not say where it ends."""
+    """Return where another file that begins with ``mark`` starts at or after ``position``; the data's end if none does.
+
+    A FLAC needs this search, because it does not contain the position of its own end.
+    """
     while (position := data.find(mark, position)) >= 0 and _walk_at(data, position) is None:
         position += len(mark)
     return position if position >= 0 else len(data)
@@ -510,7 +522,10 @@ def _before_tags(data: Contents, start: int, end: int) -> int:
 
 
 def _flac_held(data: Contents, start: int, end: int, block: int) -> int | None:
-    """Return how many samples a channel lie from the first frame to the end of the last; None if that is not whole."""
+    """Return the number of samples per channel from the first frame to the end of the last frame.
+
+    None if the first or the last frame is not whole.
+    """
     first = _flac_frame(data, start, block)
     if first is None:
         return None
@@ -522,7 +537,7 @@ def _flac_held(data: Contents, start: int, end: int, block: int) -> int | None:
         if last is None:
             continue
         tried += 1
-        # Zeros at the end may be the frame's own, or padding: its checksum says.
+        # Zeros at the end may belong to the frame or be padding, so its checksum is computed with and without them.
         for length in sorted({len(tail), *range(stripped, min(stripped + 3, len(tail)))}, reverse=True):
             if length > at + 2 and _crc(tail[at:length], _CRC16, 16) == 0:
                 return last[0] + last[1] - first[0]
@@ -530,7 +545,7 @@ def _flac_held(data: Contents, start: int, end: int, block: int) -> int | None:
 
 
 def _flac_frame(data: Contents, at: int, block: int) -> tuple[int, int] | None:
-    """Return first sample and samples of the frame that begins at ``at``; None if none does."""
+    """Return the first sample and the number of samples of the frame at ``at``; None if no frame begins there."""
     head = data[at : at + 16]
     if len(head) < 6 or head[0] != 0xFF or head[1] & 0xFE != 0xF8 or head[3] & 1:
         return None
@@ -565,7 +580,7 @@ _CRC8, _CRC16 = _table(0x07, 8), _table(0x8005, 16)
 
 
 def _crc(data: bytes, table: tuple[int, ...], bits: int) -> int:
-    """Return the checksum of RFC 9639, 9.1.8 and 9.3: 0 where data end in their own."""
+    """Return the checksum of RFC 9639, 9.1.8 and 9.3; it is 0 if the data end with their own checksum."""
     value, mask = 0, (1 << bits) - 1
     for byte in data:
         value = (value << 8 & mask) ^ table[(value >> (bits - 8)) ^ byte]
@@ -574,11 +589,11 @@ def _crc(data: bytes, table: tuple[int, ...], bits: int) -> int:
 
 # --------------------------------------------------------------------------------------------------------------- Ogg
 _OGG_SOUNDS = {b"\x01vorbis": "Vorbis", b"OpusHead": "Opus", b"\x7fFLAC": "FLAC", b"Speex   ": "Speex"}
-"""What the first packet of a stream of sound begins with."""
+"""First bytes of the first packet of a stream of sound → codec."""
 
 
 def _walk_ogg(data: Contents, start: int) -> tuple[Stream, int]:
-    """One link of a chain (RFC 3533): streams that begin together, up to the page that begins others."""
+    """Walk through one link of an Ogg chain (RFC 3533): streams that begin together, until new streams begin."""
     pages: dict[int, list[tuple[int, int]]] = {}
     bodies: dict[int, list[tuple[int, int]]] = {}
     granules: dict[int, int] = {}
@@ -622,19 +637,20 @@ def _walk_ogg(data: Contents, start: int) -> tuple[Stream, int]:
         raise NotWholeError("is cut short: its last page is missing")
     for serial, codec in sounds.items():
         if codec == "FLAC":
-            # FLAC cut into pages, behind 9 bytes (RFC 9639, 10.1): libsndfile does not read all encoders' pages.
+            # A FLAC cut into pages, after 9 bytes (RFC 9639, 10.1). The pages are joined here, because libsndfile
+            # cannot read the pages of all encoders.
             (begin, end), *others = bodies[serial]
             return Stream(((begin + 9, end), *others), granules[serial] or None), position
-        if len(pages) > 1:  # pictures or a skeleton lie between its pages, which stops libsndfile
+        if len(pages) > 1:  # libsndfile stops at the pages of other streams, for example pictures or a skeleton
             return Stream(tuple(pages[serial])), position
     return Stream(((start, position),)), position
 
 
 # -------------------------------------------------------------------------------------------------------------- MPEG
 _SURE_FRAMES = 4
-"""Frames in a row that are no chance; see :func:`_walk_at`."""
+"""Number of frames in a row that do not occur by chance; see :func:`_walk_at`."""
 _MPEG_RESYNC = 1024
-"""Bytes of junk after which mpg123 gives up looking for a frame."""
+"""Number of bytes without a frame after which mpg123 stops its search for one."""
 _MPEG_SYNC = re.compile(rb"\xff[\xe2-\xff][\x10-\xef]")
 _MPEG_1 = {
     3: tuple(range(0, 449, 32)),
@@ -652,8 +668,8 @@ _MPEG_RATES = {3: (44_100, 48_000, 32_000), 2: (22_050, 24_000, 16_000), 0: (11_
 @attrs.frozen
 class _Frame:
     length: int  # bytes
-    samples: int  # a channel
-    kind: tuple[int, int, int, bool]  # version, layer, rate, mono: what one stream keeps
+    samples: int  # per channel
+    kind: tuple[int, int, int, bool]  # version, layer, rate, mono: constant within a stream
 
 
 def _mpeg_frame(data: Contents, position: int) -> _Frame | None:
@@ -674,12 +690,12 @@ def _mpeg_frame(data: Contents, position: int) -> _Frame | None:
 
 
 def _mpeg_run(data: Contents, position: int) -> int:
-    """Return how many frames of one kind follow each other at ``position``, up to :data:`_SURE_FRAMES`."""
+    """Return the number of frames of one kind in a row at ``position``, at most :data:`_SURE_FRAMES`."""
     kind = None
     for count in range(_SURE_FRAMES):
         frame = _mpeg_frame(data, position)
         if frame is None or kind not in (None, frame.kind):
-            # A short stream that ends the file is one too.
+            # A stream that ends with the file may be shorter.
             return _SURE_FRAMES if count > 1 and _skip_tags(data, position) == len(data) else count
         kind = frame.kind
         position += frame.length
@@ -687,13 +703,13 @@ def _mpeg_run(data: Contents, position: int) -> int:
 
 
 def _walk_mpeg(data: Contents, start: int) -> tuple[Stream, int]:
-    """Count the frames of a stream, across junk, up to where another one begins.
+    """Count the frames of a stream, also after junk bytes, until another stream begins.
 
-    That is where a tag or a header that counts (Xing, VBRI) stands in the middle, or rate or channels change.
+    Another stream begins at a tag or a Xing or VBRI header in the middle, or where sample rate or channels change.
     """
     position = first = _skip_tags(data, start)
     began = _mpeg_frame(data, position)
-    assert began is not None  # noqa: S101 — who calls this has looked
+    assert began is not None  # noqa: S101 — _walk_at() has found frames here
     kind, samples, frames = began.kind, 0, 0
     parts: list[Part] = []
     while True:
@@ -725,7 +741,7 @@ def _walk_mpeg(data: Contents, start: int) -> tuple[Stream, int]:
 
 
 def _resync(data: Contents, position: int) -> int | None:
-    """Return where frames follow each other again; None if they do not."""
+    """Return where the next run of frames begins; None if there is none."""
     for sync in _MPEG_SYNC.finditer(data, position):
         if _mpeg_run(data, sync.start()) == _SURE_FRAMES:
             return sync.start()
@@ -733,7 +749,7 @@ def _resync(data: Contents, position: int) -> int | None:
 
 
 def _mpeg_padding(data: Contents, first: int) -> int:
-    """Return the samples at both ends that the encoder says are no music, in the "LAME" tag behind a Xing header."""
+    """Return the number of padding samples at both ends, from the "LAME" tag after a Xing header; 0 without the tag."""
     at = _xing(data, first, 42)
     if at < 0 or len(data) < at + 160:
         return 0
@@ -744,7 +760,7 @@ def _mpeg_padding(data: Contents, first: int) -> int:
 
 
 def _counts(data: Contents, position: int) -> bool:
-    """Tell whether a frame holds a header that counts the stream's frames."""
+    """Return whether a frame contains a header with the stream's number of frames."""
     return data[position + 36 : position + 40] == b"VBRI" or _xing(data, position, 42) >= 0
 
 
@@ -753,11 +769,11 @@ def _xing(data: Contents, position: int, reach: int) -> int:
 
 
 def _require_announced(data: Contents, first: int, frames: int, end: int) -> None:
-    """Raise NotWholeError if there are fewer frames than a Xing header counts, or half of one at the end."""
+    """Raise NotWholeError if there are fewer frames than in the Xing header, or the last frame is incomplete."""
     at = _xing(data, first, 256)
     if at >= 0 and len(data) >= at + 16:
         flags, announced, size = struct.unpack_from(">III", data, at + 4)
-        # Taggers leave the bytes alone, so only a real loss (1 %) counts.
+        # Programs that write tags do not update the header's number of bytes, so only a loss of more than 1 % counts.
         if flags & 3 == 3 and size > 1.01 * (len(data) - first):
             raise _cut(size - (len(data) - first))
         if flags & 1 and announced > frames + FRAME_SLACK // 1152:

@@ -1,4 +1,4 @@
-"""The pipeline on one screen: catalog → generate → render → score → rank, with every part chosen by name."""
+"""Run the pipeline (catalog → generate → render → score → rank) with components chosen by name."""
 
 from __future__ import annotations
 
@@ -39,20 +39,20 @@ S = TypeVar("S")
 T = TypeVar("T")
 
 SCORE_BATCH = 16
-"""Mashups given to a scorer at once: enough for a network to batch, few enough for progress to be seen."""
+"""Number of mashups per call of a scorer: enough for a network's batch, and few enough to report progress often."""
 
 
 def _or_error(what: str, work: Callable[[S], T], item: S) -> T | MashkitError:
-    """Return what ``work`` makes of an item, or why it cannot: whatever one plan raises is its own."""
+    """Return the result of ``work`` for an item, or its error, so that one plan's error does not stop the others."""
     try:
         return work(item)
-    except Exception as error:  # noqa: BLE001 — listed with its place; the rest goes on
+    except Exception as error:  # noqa: BLE001 — the error is returned, and the other items go on
         return contained(error, what, Unforeseen)
 
 
 @attrs.frozen(eq=False)
 class Ranked:
-    """A mashup, its score, and its place: 1 is best."""
+    """A mashup, its score and its rank: 1 is best."""
 
     mashup: Mashup
     score: Score
@@ -60,7 +60,7 @@ class Ranked:
 
 
 class _Listener:
-    """Hands stage events on to a plain callback."""
+    """Pass stage events to a plain callback."""
 
     def __init__(self, notify: Callable[[StageEvent], object]) -> None:
         self._notify = notify
@@ -71,7 +71,7 @@ class _Listener:
 
 
 class Kit:
-    """A choice of components, and what can be done with them.
+    """A choice of components, with methods that run the stages of the pipeline with them.
 
     Parameters
     ----------
@@ -82,9 +82,10 @@ class Kit:
     registry : Registry, optional
         Default: all installed plugins.
     finish : Finish, optional
-        What is done to every plan before it is rendered: ducking, plain mixing.
+        Changes to every plan before it is rendered: ducking, plain mixing.
     notify : callable, optional
-        Hears every :class:`~mashkit.hookspecs.StageEvent` of the registry, in the thread that works: progress.
+        Called with every :class:`~mashkit.hookspecs.StageEvent` of the registry, in the thread that does the work, to
+        report progress.
 
     Raises
     ------
@@ -120,7 +121,7 @@ class Kit:
         if notify is not None:
             listener = _Listener(notify)
             self.registry.plugins.register(listener)
-            # A registry may outlive the kit, and serve others.
+            # A registry may exist longer than the kit and serve other kits, so the listener ends with this kit.
             weakref.finalize(self, self.registry.plugins.unregister, listener)
         self._chosen: dict[str, str | Component] = {
             "separator": separator,
@@ -137,24 +138,24 @@ class Kit:
                 )
 
     def __reduce__(self) -> tuple[Any, ...]:
-        # Components chosen by name are made again where they are used; who hears of progress here does not there.
+        # The other process creates components chosen by name again; the progress callback stays in this process.
         return _kit, ({**self._chosen, "options": self._options, "registry": self.registry, "finish": self._finish},)
 
     @property
     def chosen(self) -> Mapping[str, str]:
-        """Kind → name of the component chosen for it, created or not."""
+        """Kind → name of the component chosen for it, whether it is created already or not."""
         return {kind: one if isinstance(one, str) else one.info.name for kind, one in self._chosen.items()}
 
     def require(self, *kinds: str) -> None:
-        """Make the components of these kinds and have each say what it is.
+        """Create the components of these kinds and compute each one's description.
 
-        So a wrong name or option, or weights that are missing, are found before an hour's work and not after it. Heavy
-        things are loaded on first use, not here.
+        So a wrong name, a wrong option or missing weights are found before an hour's work and not after it. Models are
+        loaded on first use, not here.
 
         Raises
         ------
         MashkitError
-            What is wrong with a component. Of several, a UsageError that tells all.
+            The error of a component. If several components fail, a UsageError that lists all errors.
         """
         problems: list[MashkitError] = []
         for kind in (kind for kind in INTERFACES if kind in kinds):
@@ -182,7 +183,7 @@ class Kit:
 
     @cached_property
     def separator(self) -> Separator:
-        """The separator, created on first use; see :meth:`Registry.create` for what can go wrong, here and below."""
+        """The separator, created on first use; it and those below raise the errors of :meth:`Registry.create`."""
         return cast("Separator", self._component("separator"))
 
     @cached_property
@@ -212,7 +213,10 @@ class Kit:
 
     @property
     def ingest_executor(self) -> Executor | None:
-        """The executor, if others can make this kit's separator and analyzer; components made by hand work here."""
+        """The executor, or None if other processes cannot create this kit's separator and analyzer.
+
+        Components given as instances can often not be created again, so they work in this process.
+        """
         return self.executor if can_travel(self.separator, self.analyzer) else None
 
     def _notify(self, event: StageEvent) -> None:
@@ -253,29 +257,29 @@ class Kit:
         same_recording: str | None = None,
         trust_labels: bool = False,
     ) -> AddReport:
-        """Add songs to a database with this kit's separator, analyzer and executor; nothing is computed twice.
+        """Add songs to a database with this kit's separator, analyzer and executor; results in it are used again.
 
         Parameters
         ----------
         database : MashupDB
         paths : Path, str or iterable of them
-            Sound files and folders of them.
+            Sound files, and folders of sound files.
         protocol : str or Protocol
-            How songs lie in the folders: see :mod:`mashkit.catalog.protocols`.
+            The dataset layout of the folders: see :mod:`mashkit.catalog.protocols`.
         policy : ExcerptPolicy, optional
-            Which parts of a song become clips, where the protocol does not say.
+            The rule for which parts of a song become clips, unless the dataset layout gives one.
         with_features : bool
-            Also keep features of the stems.
+            Also store features of the stems.
         same_recording : str, optional
-            "once": a song that is a recording the database has is passed over; "separate": it is a song of its own; by
-            default what was said of it before, else "once".
+            The rule for a song whose recording the database contains already. "once": the song is skipped;
+            "separate": it becomes a song of its own; by default the rule used for it before, else "once".
         trust_labels : bool
-            Take labels of beats and tempo as they are, without comparing them with the sound.
+            Use labels of beats and tempo as they are, without comparing them with the sound.
 
         Returns
         -------
         AddReport
-            What was added, and the songs that could not be used.
+            The songs that were added, and the songs that could not be used.
 
         Raises
         ------
@@ -309,7 +313,7 @@ class Kit:
         with_features: bool = True,
         same_recording: str | None = None,
     ) -> Adder:
-        """Return what :meth:`add` adds with: for songs that were found already, and to hear what becomes of each."""
+        """Return the adder that :meth:`add` uses, for callers that have a list of songs and need each song's result."""
         return Adder(
             database,
             self.separator,
@@ -331,7 +335,7 @@ class Kit:
         seed: int = 0,
         vocal: str | None = None,
     ) -> list[Mashup]:
-        """Plan mashups (see :meth:`Generator.plan`); nothing is rendered yet."""
+        """Plan mashups (see :meth:`Generator.plan`) without rendering them."""
         _require_catalog(catalog)
         drawn = self.generator.plan(catalog.clips, condition=condition, count=count, seed=seed, vocal=vocal)
         plans: list[MashupPlan] = []
@@ -344,14 +348,15 @@ class Kit:
         return self.mashups(catalog, plans)
 
     def mashups(self, catalog: Catalog, plans: Iterable[MashupPlan]) -> list[Mashup]:
-        """Bind plans to this kit's stretcher, with one renderer: a layer they share is stretched once.
+        """Bind plans to this kit's stretcher, with one renderer, so that a layer of several plans is stretched once.
 
-        Where the stretcher follows no time maps, layers that have one are played at one speed; the plans' notes say so.
+        If the stretcher cannot follow time maps, layers with a time map are played at one speed, and the plan gets a
+        note about it.
 
         Raises
         ------
         MashkitError
-            If one of them cannot be bound: see :meth:`score_plans`.
+            If a plan cannot be bound; :meth:`score_plans` returns this error per plan instead.
         """
         _require_catalog(catalog)
         chosen = require_all("plans", plans, MashupPlan, "give plans; MashupPlan.from_json reads the text of one")
@@ -359,7 +364,7 @@ class Kit:
         return [renderer.mashup(self._playable(plan)) for plan in chosen]
 
     def score_plans(self, catalog: Catalog, plans: Sequence[MashupPlan]) -> list[Score | MashkitError]:
-        """Score plans, one result each: of one whose clips the catalog does not hold, the error that says so."""
+        """Score plans, one result each; the result is an error if the catalog lacks the plan's clips."""
         renderer = Renderer(catalog, self.stretcher)
         bound = [_or_error(f"plan {plan.id}", lambda one: renderer.mashup(self._playable(one)), plan) for plan in plans]
         scores = iter(self.score([one for one in bound if isinstance(one, Mashup)]))
@@ -372,9 +377,10 @@ class Kit:
         return plan.at_one_speed(f"the stretcher {self.stretcher.info.name!r} follows no time map")
 
     def best_variants(self, mashups: Sequence[Mashup]) -> list[Mashup]:
-        """Return, for each mashup, the variant the scorer likes best: the offset of its phrases, say.
+        """Return, for each mashup, its variant with the highest score, for example the best offset of its phrases.
 
-        See :meth:`Generator.variants` for what varies. One whose variants cannot be scored stays as it is.
+        :meth:`Generator.variants` defines the variants. If no variant of a mashup can be scored, the mashup stays as it
+        is.
         """
         best = []
         mashups = _require_mashups(mashups)
@@ -401,9 +407,9 @@ class Kit:
         return [mashup.renderer.mashup(plan) for plan in plans]
 
     def score(self, mashups: Sequence[Mashup]) -> list[Score | MashkitError]:
-        """Score mashups, one result each; one that cannot be scored gives its error and does not stop the others.
+        """Score mashups, one result each; the result of a mashup that cannot be scored is its error.
 
-        A :class:`mashkit.interfaces.scorer.RelativeScorer` compares all of them that could be measured.
+        A :class:`mashkit.interfaces.scorer.RelativeScorer` compares all mashups that could be measured.
         """
         results: list[Any] = []
         mashups = _require_mashups(mashups)
@@ -427,16 +433,16 @@ class Kit:
         return self._compared(self._measured(mashups))
 
     def _measured(self, mashups: Sequence[Mashup]) -> list[Any]:
-        """Return the score of each mashup, or what a relative scorer measures of it, or its error."""
+        """Return each mashup's score (with a relative scorer, its measurement), or its error."""
         scorer = self.scorer
         measure = scorer.measure if isinstance(scorer, RelativeScorer) else scorer.score
         try:
             return list(measure(mashups))
-        except Exception:  # noqa: BLE001 — one of them: which, and what it is, is said below
+        except Exception:  # noqa: BLE001 — each mashup is measured alone, to find the one that fails and its error
             return [_or_error(f"scoring plan {one.plan.id}", lambda one: measure([one])[0], one) for one in mashups]
 
     def _compared(self, measured: Sequence[Any]) -> list[Score | MashkitError]:
-        """Return the scores of what was measured; errors stay."""
+        """Return the scores that follow from the measurements; errors stay as they are."""
         scorer = self.scorer
         if not isinstance(scorer, RelativeScorer):
             return list(measured)
@@ -457,16 +463,17 @@ class Kit:
         ----------
         mashups : sequence of Mashup
         top : int, optional
-            How many to return; all when not given.
+            Number of mashups to return; all by default.
         per_vocal : int, optional
-            At most so many that sing of the same song: the three best of fifty often differ in the drums only.
+            Largest number of mashups with a vocal from the same song; without a limit the three best of fifty often
+            differ in the drums only.
         failed : callable
-            Hears of each mashup that could not be scored, and why.
+            Called with each mashup that could not be scored, and its error.
 
         Raises
         ------
         MashkitError
-            If not a single mashup could be scored: the first one's error.
+            The first mashup's error, if no mashup could be scored.
         """
         mashups = _require_mashups(mashups)
         for name, count in (("top", top), ("per_vocal", per_vocal)):
@@ -495,7 +502,7 @@ def _kit(arguments: Mapping[str, Any]) -> Kit:
 
 
 def _require_catalog(catalog: object) -> None:
-    """Raise UsageError unless something has clips and their stems, as a catalog does."""
+    """Raise UsageError unless ``catalog`` has the members of a catalog that are used here."""
     if not all(hasattr(catalog, name) for name in ("clips", "clip", "stem")):
         require("catalog", catalog, Catalog, "make one: kit.catalog(songs), or Catalog(MashupDB(folder))")
 

@@ -1,6 +1,6 @@
-"""The values that travel between the stages: frozen, checked on construction, without I/O.
+"""Define the values that stages pass to each other: frozen, checked on construction, without I/O.
 
-Conventions, everywhere in mashkit: audio is float32 of shape (channels, frames) with its sample rate; times are
+Conventions everywhere in mashkit: audio is float32 of shape (channels, frames) with its sample rate; times are
 seconds, tempo is BPM, pitch is semitones, gain is dB, loudness is LUFS.
 """
 
@@ -28,14 +28,14 @@ K = TypeVar("K")
 V = TypeVar("V", covariant=True)
 
 TONIC_NAMES = ("C", "C#", "D", "Eb", "E", "F", "F#", "G", "Ab", "A", "Bb", "B")
-"""Spelling used when a key is printed; index = pitch class with C = 0."""
+"""Spelling of a key's tonic in print; index = pitch class with C = 0."""
 
 _PITCH_CLASSES = {"C": 0, "D": 2, "E": 4, "F": 5, "G": 7, "A": 9, "B": 11}
 _ACCIDENTALS = {"": 0, "#": 1, "♯": 1, "b": -1, "♭": -1}
 
 
 class FrozenMapping(Mapping[K, V]):
-    """A mapping nobody can write to, which travels between processes (MappingProxyType does not)."""
+    """A read-only mapping that can be sent to other processes (a MappingProxyType cannot)."""
 
     __slots__ = ("_data",)
 
@@ -56,13 +56,13 @@ class FrozenMapping(Mapping[K, V]):
 
 
 def frozen_mapping(value: Mapping[Any, Any]) -> FrozenMapping[Any, Any]:
-    """Convert a field (attrs): typed for callers by the field's own annotation."""
-    # What nobody can write to is shared: thousands of plans have one record of what drew them.
+    """Convert an attrs field; callers see the type of the field's own annotation."""
+    # A frozen mapping is shared, not copied, because thousands of plans have the same record of their generator.
     return value if isinstance(value, FrozenMapping) else FrozenMapping(value)
 
 
 def as_tuple(values: Iterable[Any]) -> tuple[Any, ...]:
-    """Convert a field (attrs): typed for callers by the field's own annotation."""
+    """Convert an attrs field; callers see the type of the field's own annotation."""
     return tuple(values)
 
 
@@ -73,10 +73,10 @@ def _finite(instance: object, attribute: attrs.Attribute[float], value: float) -
 
 # ---------------------------------------------------------------------------------------------------------- audio
 def _read_only(samples: npt.ArrayLike) -> Samples:
-    """Return float32 samples nobody can write to; copy unless they already are."""
+    """Return read-only float32 samples; copy them unless they are read-only, float32 and contiguous already."""
     try:
         array = np.asarray(samples)
-    except (TypeError, ValueError) as error:  # rows of different lengths, say
+    except (TypeError, ValueError) as error:  # for example rows of different lengths
         raise AudioError(f"samples are no array: {error}", "give (channels, frames); mono is (1, frames)") from error
     if array.dtype.kind != "f":
         raise AudioError(
@@ -94,7 +94,7 @@ def _read_only(samples: npt.ArrayLike) -> Samples:
 class Audio:
     """Sound: a read-only float32 buffer and its sample rate.
 
-    Compared by identity (``eq=False``): element-wise equality of buffers is a question for numpy.
+    Two objects are equal only if they are the same object (``eq=False``); compare buffers with numpy.
 
     Parameters
     ----------
@@ -118,14 +118,15 @@ class Audio:
         if self.samples.shape[0] < 1:
             raise AudioError("samples have no channel", "give (channels, frames); mono is (1, frames)")
         if self.channels > max(self.frames, 2) and self.frames > 0:
-            # What soundfile and most others have it: each frame of it would become a channel.
+            # soundfile and most other libraries use (frames, channels): each frame would become a channel here.
             raise AudioError(
                 f"samples of shape {self.samples.shape} have more channels than frames",
                 "give (channels, frames): samples.T",
             )
         if isinstance(self.sample_rate, bool) or not isinstance(self.sample_rate, int) or self.sample_rate <= 0:
             raise AudioError(f"sample rate is {self.sample_rate!r}", "give a positive whole number of Hz")
-        # One number for the whole, in double precision, where nothing finite overflows: a mask of an hour is 300 MB.
+        # The sum is finite only if all samples are: finite float32 values cannot overflow a sum in double precision.
+        # The sum needs one number; a mask of an hour of samples would need 300 MB.
         with np.errstate(invalid="ignore"):
             total = float(np.sum(self.samples, dtype=np.float64))
         if not math.isfinite(total):
@@ -133,7 +134,7 @@ class Audio:
             raise AudioError(f"{bad} of {self.samples.size} samples are NaN or infinite", "repair or drop them first")
 
     def __reduce__(self) -> tuple[type[Audio], tuple[Samples, int]]:
-        # Through the constructor: a pickled array comes back writable.
+        # The constructor makes the array read-only again, because pickle returns a writable array.
         return Audio, (self.samples, self.sample_rate)
 
     @property
@@ -154,7 +155,7 @@ class Audio:
     @property
     def peak(self) -> float:
         """Largest absolute sample; 0.0 for empty audio."""
-        # Not of |samples|, which would be the whole sound once more.
+        # Maximum and minimum are taken separately, because |samples| would be a copy of the whole sound.
         return float(max(np.max(self.samples, initial=0.0), -np.min(self.samples, initial=0.0)))
 
     def mono(self) -> Samples:
@@ -163,9 +164,10 @@ class Audio:
         return mono
 
     def excerpt(self, start: float, duration: float) -> Audio:
-        """Return the part from ``start`` for ``duration`` seconds (both rounded to frames), sharing the buffer.
+        """Return the part from ``start`` for ``duration`` seconds (both rounded to frames).
 
-        Where both are rounded up, and the part ended with the audio before, it begins one frame earlier.
+        If both are rounded up and the part would end one frame after the audio for that reason, it starts one frame
+        earlier.
 
         Raises
         ------
@@ -222,7 +224,7 @@ class Key:
 
     @classmethod
     def parse(cls, text: str) -> Key:
-        """Read a key as people write it: "A minor", "Bb major", "F#m", "C".
+        """Read a key from its usual spellings: "A minor", "Bb major", "F#m", "C".
 
         Raises
         ------
@@ -260,14 +262,14 @@ def _times(values: npt.ArrayLike | None) -> Times | None:
     if values is None:
         return None
     if isinstance(values, np.ndarray) and values.dtype == np.float64 and not values.flags.writeable:
-        return values  # as samples are: what nobody can write to is not copied
+        return values  # a read-only array is not copied
     array = np.array(values, dtype=np.float64)
     array.flags.writeable = False
     return array
 
 
 def _among(some: Times, increasing: Times) -> bool:
-    """Tell whether all of some times are among increasing ones."""
+    """Return whether ``increasing`` contains all times of ``some``."""
     if len(some) == 0 or len(increasing) == 0:
         return len(some) == 0
     places = increasing.searchsorted(some)
@@ -275,14 +277,15 @@ def _among(some: Times, increasing: Times) -> bool:
 
 
 _HALF_FRAME_S = 1.2e-5
-"""Half a frame at 44.1 kHz is 11.34 µs: so far a cut on whole frames may lie from the beat it was made on."""
+"""Largest distance, seconds, from a beat to a cut made on it, because cuts are made on whole frames: half a frame at
+44.1 kHz is 11.34 µs."""
 
 _same_times = attrs.cmp_using(eq=np.array_equal)
 
 
 @attrs.frozen
 class Analysis:
-    """What an analyzer knows of a piece of audio; a field is None when it does not know.
+    """The results of an analyzer for a piece of audio; a field is None when the analyzer has no result for it.
 
     Parameters
     ----------
@@ -292,13 +295,13 @@ class Analysis:
     beats, downbeats : array of float64, shape (n,), optional
         Seconds from the start of the audio, ≥ 0, strictly increasing; every downbeat is one of the beats (exactly).
     confidence : mapping of str to float
-        Field name → 0…1, for the fields whose analyzer says; "metre" for the number of beats a bar
-        (:func:`mashkit.metre.doubt`).
+        Field name → 0…1, for the fields for which the analyzer returns a confidence; "metre" for the number of beats
+        a bar (:func:`mashkit.metre.doubt`).
     tempo_candidates : tuple of (BPM, strength), optional
-        Strongest first; the half or double tempo is often the second.
+        Strongest first; the second is often half or double the first.
     tuning : float, optional
-        Where its A lies, cents from 440 Hz, −50 to below 50: the key's tonic sounds so much above the pitch it is
-        named for (:mod:`mashkit.tuning`).
+        Distance of the music's A from 440 Hz, cents, −50 to below 50; the tonic sounds higher than the pitch it is
+        named for by the same distance (:mod:`mashkit.tuning`).
 
     Raises
     ------
@@ -326,7 +329,7 @@ class Analysis:
             times = getattr(self, name)
             if times is None:
                 continue
-            # Increasing (which NaN is not) from 0 or more to less than infinity: so are all between.
+            # The times increase, so checking the first and the last is enough; a NaN fails the check of increase.
             if times.ndim != 1 or (
                 len(times) and not (times[0] >= 0 and times[-1] < math.inf and (times[1:] > times[:-1]).all())
             ):
@@ -339,14 +342,14 @@ class Analysis:
 
     @property
     def bar_lengths(self) -> npt.NDArray[np.intp] | None:
-        """Beats from each downbeat to the next; None where beats or downbeats are not known."""
+        """Number of beats from each downbeat to the next; None if beats or downbeats are unknown."""
         if self.beats is None or self.downbeats is None:
             return None
         return np.diff(self.beats.searchsorted(self.downbeats))
 
     @property
     def beats_per_bar(self) -> int | None:
-        """The commonest number of beats from one downbeat to the next, the smallest of equally common ones.
+        """The commonest number of beats from one downbeat to the next; of equally common numbers, the smallest.
 
         None with fewer than two downbeats.
         """
@@ -354,10 +357,10 @@ class Analysis:
         return None if lengths is None or len(lengths) == 0 else int(np.bincount(lengths).argmax())
 
     def within(self, start: float, end: float) -> Analysis:
-        """Return what holds from ``start`` until before ``end``, seconds, with times counted from ``start``.
+        """Return the analysis of the part from ``start`` until before ``end``, seconds, with times from ``start``.
 
-        Key, tempo, tuning and confidence stay. A beat up to half a frame before ``start`` lies on it: cuts are made on
-        whole frames, beats are not.
+        Key, tempo, tuning and confidence stay. A beat up to half a frame before ``start`` counts as a beat at
+        ``start``, because cuts are made on whole frames and beats are not.
         """
 
         def cut(times: Times | None) -> Times | None:
@@ -382,7 +385,7 @@ class Analysis:
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Analysis:
-        """Read what :meth:`to_dict` wrote."""
+        """Return the analysis that :meth:`to_dict` wrote."""
         return cls(
             key=None if data["key"] is None else Key.parse(data["key"]),
             tempo=data["tempo"],
@@ -390,13 +393,13 @@ class Analysis:
             downbeats=data["downbeats"],
             confidence=data["confidence"],
             tempo_candidates=tuple((float(bpm), float(strength)) for bpm, strength in data["tempo_candidates"]),
-            tuning=data.get("tuning"),  # an older mashkit wrote none
+            tuning=data.get("tuning"),  # older versions of mashkit did not write it
         )
 
 
 # ------------------------------------------------------------------------------------------------- stems and clips
 class Role(enum.StrEnum):
-    """What a stem does in a mashup (paper, "MashupDB")."""
+    """The part that a stem plays in a mashup (paper, "MashupDB")."""
 
     VOCAL = "vocal"
     HARMONIC = "harmonic"
@@ -404,7 +407,7 @@ class Role(enum.StrEnum):
 
 
 def as_roles(roles: Iterable[Role]) -> frozenset[Role]:
-    """Convert a field (attrs)."""
+    """Convert an attrs field."""
     return frozenset(roles)
 
 
@@ -415,7 +418,7 @@ ROLE_STEMS: Mapping[Role, tuple[str, ...]] = FrozenMapping(
         Role.PERCUSSION: ("drums",),
     }
 )
-"""Stems that make up a role. The paper's HARMONIC is bass + other; five- and six-stem models split other further."""
+"""The stems of each role. The paper's HARMONIC is bass + other; models of five and six stems split "other" further."""
 
 STEM_NAMES = tuple(name for names in ROLE_STEMS.values() for name in names)
 
@@ -447,7 +450,7 @@ class StemSet:
 
     @property
     def roles(self) -> frozenset[Role]:
-        """The roles for which at least one stem is here."""
+        """The roles of which this set contains at least one stem."""
         return frozenset(role for role, names in ROLE_STEMS.items() if any(name in self.stems for name in names))
 
     def role(self, role: Role) -> Audio:
@@ -456,7 +459,7 @@ class StemSet:
         Raises
         ------
         StemError
-            If none of that role's stems is here.
+            If the set contains no stem of that role.
         """
         parts = [self.stems[name] for name in ROLE_STEMS[role] if name in self.stems]
         if not parts:
@@ -469,48 +472,48 @@ class StemSet:
         total = parts[0].samples + parts[1].samples
         for part in parts[2:]:
             total += part.samples
-        total.flags.writeable = False  # ours alone: handing it over as it is saves a copy
+        total.flags.writeable = False  # no other code has this array, so Audio need not copy it
         return Audio(total, parts[0].sample_rate)
 
 
 LABELS_TRUSTED = "labels"
-"""Stands in :attr:`Clip.edited` where a person vouched for labels of the song, and nobody compared them with it."""
+"""An entry of :attr:`Clip.edited`: a user trusted the song's labels, so they were not compared with the sound."""
 
 
 @attrs.frozen
 class Clip:
-    """One excerpt of a song as the MashupDB knows it: pure data; its stems are asked of the catalog.
+    """One excerpt of a song as the MashupDB records it: plain data; the catalog returns its stems.
 
     Parameters
     ----------
     id : str
-        Unique among catalogs: it changes with the audio, the excerpt and the separator.
+        Unique among all catalogs: it depends on the audio, the excerpt and the separator.
     song : str
-        Identity of the song the excerpt is from; two clips of one song share it.
+        Identity of the excerpt's song; all clips of a song have the same.
     title : str
-        For people.
+        The song's title, to be shown.
     source : str
         File the clip was cut from, as the user named it.
     start, duration : float
-        Where in the file, seconds.
+        Position of the clip in the file, and its length, seconds.
     sample_rate : int
-        Rate of its stems, Hz.
+        Sample rate of its stems, Hz.
     analysis : Analysis
         Times relative to the clip's start.
     licence : str
-        Licence of the recording, "unknown" if nobody said.
+        Licence of the recording; "unknown" if none was given.
     loudness : mapping of Role to float
         Integrated loudness of each role's stem, LUFS; −inf for silence.
     activity : mapping of Role to float
         Share of the clip's time, 0–1, in which the role's stem sounds.
     entry : mapping of Role to float
-        When each role's stem first sounds, seconds; a role that never does is not there.
+        Time at which each role's stem first sounds, seconds; a role that is silent has no entry.
     label : str
-        Which part of the song it is ("verse", "chorus"), where somebody said.
+        The part of the song ("verse", "chorus"), if it was given; else empty.
     edited : tuple of str
-        Fields of the analysis that a person set; :data:`LABELS_TRUSTED` where labels were taken without a check.
+        Fields of the analysis that a user set; :data:`LABELS_TRUSTED` if labels were used without a check.
     lacks : frozenset of Role
-        Roles that do not sound in it, and of which it has no stem: an a cappella lacks harmony and percussion.
+        Roles of which the clip has no sound and no stem: an a cappella lacks harmony and percussion.
     """
 
     id: str
@@ -531,7 +534,7 @@ class Clip:
 
     @property
     def roles(self) -> tuple[Role, ...]:
-        """The roles it has stems of."""
+        """The roles of which the clip has a stem."""
         return tuple(role for role in Role if role not in self.lacks)
 
     def to_dict(self) -> dict[str, Any]:
@@ -557,12 +560,12 @@ class Clip:
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Clip:
-        """Read what :meth:`to_dict` wrote.
+        """Return the clip that :meth:`to_dict` wrote.
 
         Raises
         ------
         KeyError, TypeError, ValueError, AnalysisError
-            If it is something else.
+            If the data is not the data of a clip.
         """
         loudness = {role: -math.inf if value is None else value for role, value in data["loudness_lufs"].items()}
         return cls(
@@ -584,7 +587,7 @@ class Clip:
         )
 
     def require(self, *fields: str) -> None:
-        """Raise AnalysisError unless the analysis knows each of ``fields`` ("key", "tempo", "downbeats"…)."""
+        """Raise AnalysisError unless the analysis has each of ``fields`` ("key", "tempo", "downbeats"…)."""
         for field in fields:
             value = getattr(self.analysis, field)
             if value is None or (field in ("beats", "downbeats") and len(value) == 0):
@@ -599,15 +602,15 @@ class Clip:
 
 # --------------------------------------------------------------------------------------------------- mashup plans
 class Condition(enum.StrEnum):
-    """How a mashup's stems were chosen: an open set of names.
+    """The rule by which a mashup's stems were chosen: an open set of names.
 
-    The paper's five ("Mashup Generation") are constants, and what iterating gives. A generator may have conditions of
-    its own: ``Condition("slow-jam")`` is one, the same object each time, equal to its name and never to another's.
+    The paper's five conditions ("Mashup Generation") are constants, and iterating yields these five. A generator may
+    define its own conditions: ``Condition("slow-jam")`` returns the same object each time, which equals its name only.
 
     Raises
     ------
     ValueError
-        If a name is no text, empty, or has blanks at its ends or signs that cannot be printed.
+        If a name is not text, is empty, or has blanks at its ends or characters that cannot be printed.
     """
 
     ORIGINAL = "original"
@@ -622,7 +625,7 @@ class Condition(enum.StrEnum):
             raise ValueError(f"{value!r} is no name of a condition")
         made = str.__new__(cls, value)
         made._name_, made._value_ = value, value
-        # One object a name, as of the constants: conditions are compared with "is".
+        # Each name has one object, as the constants do, because conditions are compared with "is".
         found = cls._value2member_map_.setdefault(value, made)
         assert isinstance(found, cls)  # noqa: S101 — the map holds nothing else
         return found
@@ -630,9 +633,9 @@ class Condition(enum.StrEnum):
 
 @attrs.frozen(kw_only=True)
 class Layer:
-    """One role of a mashup: which clip's stem, and what is done to it.
+    """One role of a mashup: the clip whose stem plays it, and how that stem is changed.
 
-    A moment ``t`` of the clip sounds at ``offset_s + t / speed`` of the mashup; with a time map, at
+    The time ``t`` of the clip sounds at ``offset_s + t / speed`` of the mashup; with a time map, at
     ``offset_s + time_map.to_target(t)``.
 
     Parameters
@@ -640,16 +643,16 @@ class Layer:
     role : Role
     clip_id : str
     speed : float
-        Playing speed, > 0: 1.25 is a quarter faster and a fifth shorter. With a time map it is the map's mean speed,
-        for the record: leave it out, or give just that.
+        Playing speed, > 0: at 1.25 the stem is a quarter faster and a fifth shorter. With a time map the speed only
+        records the map's mean speed: leave it out, or give exactly that value.
     time_map : TimeMap, optional
-        Where the clip's moments lie after stretching, counted from its first frame. Without it the speed is constant.
+        Maps the clip's times to times after stretching, counted from its first frame. Without it the speed is constant.
     semitones : float
-        Pitch shift.
+        Pitch shift, semitones.
     offset_s : float
-        Where on the mashup's time line the stem's first frame would lie; negative when its head is trimmed.
+        Time of the stem's first frame in the mashup, seconds; negative if the beginning of the stem is cut off.
     gain_db : float
-        Gain before mixing.
+        Gain before mixing, dB.
     """
 
     role: Role = attrs.field(converter=Role)
@@ -674,21 +677,22 @@ class Layer:
             )
 
     def to_mashup(self, times: npt.ArrayLike) -> Times:
-        """Carry times of the clip, seconds, onto the mashup's time line."""
+        """Convert times of the clip to times of the mashup, seconds."""
         at = np.asarray(times, dtype=np.float64)
         carried: Times = self.offset_s + (at / self.speed if self.time_map is None else self.time_map.to_target(at))
         return carried
 
     def to_clip(self, times: npt.ArrayLike) -> Times:
-        """Carry times of the mashup, seconds, back into the clip: the inverse of :meth:`to_mashup`."""
+        """Convert times of the mashup to times of the clip, seconds: the inverse of :meth:`to_mashup`."""
         at = np.asarray(times, dtype=np.float64) - self.offset_s
         carried: Times = at * self.speed if self.time_map is None else self.time_map.to_source(at)
         return carried
 
     def at_one_speed(self) -> Layer:
-        """Return the layer without its time map: at its mean speed, placed where the map's knots are met best.
+        """Return the layer without its time map, at the map's mean speed and with the offset closest to its knots.
 
-        For stretchers that cannot follow a map, and to hear what one speed would have sounded like.
+        Closest means: the median distance of the knots is 0. This is for stretchers that cannot follow a time map, and
+        to compare a time map with one speed.
         """
         if self.time_map is None:
             return self
@@ -696,7 +700,7 @@ class Layer:
         return attrs.evolve(self, time_map=None, offset_s=self.offset_s + float(np.median(late)))
 
     def to_dict(self) -> dict[str, Any]:
-        """Return plain data for JSON; a map is left out where there is none."""
+        """Return plain data for JSON; a layer without a time map has no such entry."""
         data: dict[str, Any] = {
             "role": str(self.role),
             "clip_id": self.clip_id,
@@ -709,7 +713,7 @@ class Layer:
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Layer:
-        """Read what :meth:`to_dict` wrote."""
+        """Return the layer that :meth:`to_dict` wrote."""
         fields = {**data}
         if fields.get("time_map") is not None:
             fields["time_map"] = TimeMap.from_dict(fields["time_map"])
@@ -723,17 +727,17 @@ def _at_least_zero(instance: object, attribute: attrs.Attribute[float], value: f
 
 @attrs.frozen(kw_only=True)
 class Mixing:
-    """What is done to the layers together, after their gains; by default nothing, as in the paper.
+    """Processing of all layers together, after their gains; none by default, as in the paper.
 
     Parameters
     ----------
     fade_in_s, fade_out_s : float
         Length of the fades at the mashup's beginning and end, seconds, ≥ 0.
     duck_db : float
-        How much the harmonic layer gives way while the vocal sounds, dB, ≥ 0.
+        Attenuation of the harmonic layer while the vocal sounds, dB, ≥ 0.
     limit_db : float
-        The most that the limiter may take off single peaks, dB, ≥ 0. What is above the ceiling beyond that, the whole
-        mix is lowered by.
+        Largest attenuation of single peaks by the limiter, dB, ≥ 0. If a peak needs more, the whole mix is lowered by
+        the rest.
     """
 
     fade_in_s: float = attrs.field(default=0.0, converter=float, validator=_at_least_zero)
@@ -750,31 +754,32 @@ def _condition(value: Condition | str) -> Condition:
 
 
 PLAN_FORMAT = 2
-"""Version of the JSON form of a plan; a reader refuses what is newer than itself. Format 1 had no time maps, mixing or
-notes, and is read as a plan without them."""
+"""Version of the JSON form of a plan; a reader refuses newer versions than its own. Format 1 had no time maps, mixing
+or notes, and is read as a plan without them."""
 
 
 @attrs.frozen(kw_only=True)
 class MashupPlan:
-    """A mashup before any sound: pure data, with a JSON round trip.
+    """A mashup before it is rendered: plain data that is written to JSON and read back equal.
 
-    Plan ≠ audio: the same plans rendered by two stretchers, or scored by two scorers, make a comparison fair.
+    A plan contains no audio. So the same plans can be rendered by two stretchers, or scored by two scorers, which makes
+    the comparison fair.
 
     Parameters
     ----------
     condition : Condition or str
-        One of the paper's, or a name of the generator's own.
+        One of the paper's conditions, or the name of one of the generator's own.
     layers : sequence of Layer
-        One a role at most, and a vocal among them.
+        At most one layer for each role; a vocal layer is required.
     duration_s : float
-        Length of the mashup, > 0.
+        Length of the mashup, seconds, > 0.
     seed : int
-        Seed of the generator run that drew it.
+        Seed of the generator run that drew the plan.
     generator : mapping
-        What drew it: name, version and options, for the record.
+        Name, version and options of the generator that drew the plan.
     mixing : Mixing
     notes : sequence of str
-        What a person should know of it: why a layer is played at one speed, say.
+        Remarks for the user, for example why a layer is played at one speed.
     """
 
     condition: Condition = attrs.field(converter=_condition)
@@ -794,12 +799,14 @@ class MashupPlan:
 
     @property
     def id(self) -> str:
-        """Twelve hex digits that depend on what will sound: layers, mixing and length, not on seed or generator."""
+        """Twelve hex digits that depend on layers, mixing and length, because they decide the sound; not on the seed
+        or the generator.
+        """
         heard = {name: value for name, value in self.to_dict().items() if name in ("layers", "mixing", "duration_s")}
         return hashlib.sha256(json.dumps(heard, sort_keys=True).encode()).hexdigest()[:12]
 
     def at_one_speed(self, reason: str) -> MashupPlan:
-        """Return the plan with every layer played at one speed (:meth:`Layer.at_one_speed`), noting why."""
+        """Return the plan with each layer played at one speed (:meth:`Layer.at_one_speed`) and a note of the reason."""
         if all(layer.time_map is None for layer in self.layers):
             return self
         layers = [layer.at_one_speed() for layer in self.layers]
@@ -826,17 +833,17 @@ class MashupPlan:
         }
 
     def to_json(self) -> str:
-        """Return one line of JSON; :meth:`from_json` reads it back to an equal plan."""
+        """Return one line of JSON; :meth:`from_json` reads an equal plan from it."""
         return json.dumps(self.to_dict(), sort_keys=True)
 
     @classmethod
     def from_dict(cls, data: Any) -> MashupPlan:
-        """Read what :meth:`to_dict` wrote, or what `plan.json` of a mashup holds: its plan lies under "plan".
+        """Return the plan that :meth:`to_dict` wrote, or that a mashup's `plan.json` contains under "plan".
 
         Raises
         ------
         PlanError
-            If the data is not a plan, or one of a newer format.
+            If the data is not a plan, or is a plan of a newer format.
         """
         if isinstance(data, Mapping) and "format" not in data and "plan" in data:
             data = data["plan"]
@@ -859,7 +866,7 @@ class MashupPlan:
 
     @classmethod
     def from_json(cls, text: str) -> MashupPlan:
-        """Read what :meth:`to_json` wrote, or the text of a `plan.json`; raises PlanError as :meth:`from_dict` does."""
+        """Return the plan of the text of :meth:`to_json` or of a `plan.json`; raises PlanError as :meth:`from_dict`."""
         try:
             data = json.loads(text)
         except (TypeError, ValueError) as error:
@@ -869,14 +876,14 @@ class MashupPlan:
 
 @attrs.frozen(kw_only=True)
 class Finish:
-    """What is done to plans after they are drawn, whatever drew them.
+    """Changes to plans after they are drawn, the same for every generator.
 
     Parameters
     ----------
     duck_db : float, optional
-        How much the harmonic layer gives way while the vocal sounds, dB, ≥ 0; None leaves it as the plan has it.
+        Attenuation of the harmonic layer while the vocal sounds, dB, ≥ 0; None keeps the plan's own value.
     plain : bool
-        Unit gains, no fades, no limiter: as the paper mixes.
+        Use unit gains, no fades and no limiter, as the paper does.
     """
 
     duck_db: float | None = attrs.field(
@@ -885,7 +892,7 @@ class Finish:
     plain: bool = False
 
     def of(self, plan: MashupPlan) -> MashupPlan:
-        """Return the plan, finished; finishing it again changes nothing."""
+        """Return the plan with these changes; a second call makes no further change."""
         if self == Finish():
             return plan
         layers, mixing = plan.layers, plan.mixing
@@ -900,16 +907,16 @@ class Finish:
 # ---------------------------------------------------------------------------------------------------------- scores
 @attrs.frozen
 class Score:
-    """How good a scorer finds a mashup: higher is better.
+    """A scorer's rating of a mashup: higher is better.
 
     Parameters
     ----------
     value : float
         Finite; within [0, 1] on the probability scale.
     scale : {"probability", "ordinal"}
-        Whether 0.5 means anything, or only the order does.
+        "probability" if the value itself can be interpreted, "ordinal" if only the order of values can.
     parts : mapping of str to float
-        What the value is made of ("harmony", "rhythm", …).
+        The components of the value ("harmony", "rhythm", …).
     """
 
     value: float = attrs.field(converter=float)
@@ -928,5 +935,5 @@ class Score:
 
 
 def by_id(clips: Sequence[Clip]) -> dict[str, Clip]:
-    """Return clips by their id."""
+    """Return a mapping from id to clip."""
     return {clip.id: clip for clip in clips}
