@@ -1,4 +1,4 @@
-"""What callers give: paths read, and wrong types refused in words that name the argument."""
+"""Check arguments of the public functions: read paths, and raise errors that contain the argument's name."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ T = TypeVar("T")
 
 
 def named_path(text: str | Path) -> Path:
-    """Return the path a person named, in an option or an environment variable: "~" at its beginning is the home folder.
+    """Return the path that a user gave in an option or an environment variable: "~" at its beginning is the home folder.
 
-    A shell replaces it in ``--cache ~/x``, and leaves it in ``--cache=~/x``, in quotes, and in files of settings. What
-    begins with "~" and is no user's stays as it is.
+    A shell replaces "~" in ``--cache ~/x``, but not in ``--cache=~/x``, in quotes, or in files of settings. "~name"
+    stays as it is if no user has that name.
     """
-    # Not Path.expanduser, which raises where there is no such user: a file may be called "~song.wav".
+    # Path.expanduser would raise an error if no user has the name, but a file may be called "~song.wav".
     return Path(os.path.expanduser(text))  # noqa: PTH111
 
 
 def require(name: str, value: object, kind: type[T] | tuple[type[T], ...], fix: str) -> T:
-    """Return an argument's value; raises UsageError, with what to give instead, unless it is of that kind."""
+    """Return an argument's value; raises UsageError with ``fix`` unless the value is a ``kind``."""
     if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
         raise UsageError(f"{name} is {_told(value)}", fix)
     return value
@@ -38,7 +38,7 @@ def require_path(name: str, value: object) -> Path:
 
 
 def require_paths(name: str, value: object) -> list[Path]:
-    """Return an argument that is a path, or several."""
+    """Return an argument that is a path or several paths, as a list."""
     if isinstance(value, (str, Path)):
         return [Path(value)]
     if not isinstance(value, Iterable) or isinstance(value, bytes):
@@ -47,17 +47,17 @@ def require_paths(name: str, value: object) -> list[Path]:
 
 
 def require_whole(name: str, value: object) -> int:
-    """Return an argument that is a whole number, whoever's: numpy has integers of its own."""
+    """Return an argument that is a whole number, also a numpy integer, as an int."""
     try:
         if not isinstance(value, bool):
-            return operator.index(value)  # type: ignore[arg-type]  # whether it is one is asked here
+            return operator.index(value)  # type: ignore[arg-type]  # raises TypeError if it is not a whole number
     except TypeError:
         pass
     raise UsageError(f"{name} is {_told(value)}", "give a whole number")
 
 
 def require_all(name: str, values: object, kind: type[T], fix: str) -> list[T]:
-    """Return the members of an argument, which are all of one kind."""
+    """Return the members of an argument as a list; each must be a ``kind``."""
     if not isinstance(values, Iterable) or isinstance(values, (str, bytes)):
         raise UsageError(f"{name} is {_told(values)}", f"give several: {fix}")
     return [require(f"{name}[{index}]", one, kind, fix) for index, one in enumerate(values)]

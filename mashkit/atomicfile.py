@@ -1,4 +1,4 @@
-"""Write files whole or not at all: to a temporary name beside the target, synced, then renamed."""
+"""Write files completely or not at all: write to a temporary file beside the target, sync it, then rename it."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ from typing import Any
 from mashkit.errors import OutputError
 from mashkit.paths import encodable, path_text
 
-# It can only be read by setting it, which is no thing to do while threads write files: once, on import.
+# The umask can only be read by setting it. This is done once, on import, because threads may write files later.
 _UMASK = os.umask(0)
 os.umask(_UMASK)
 
 
 @contextlib.contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """Give a temporary file beside ``path`` to write to; it becomes ``path`` when the block ends well, else goes.
+    """Yield a temporary file beside ``path``; it becomes ``path`` if the block raises no error, else it is removed.
 
     Parameters
     ----------
     path : Path
-        The file to make or replace; its folder is made when missing.
+        The file to make or replace; its folder is made if it is missing.
 
     Yields
     ------
@@ -50,7 +50,7 @@ def replacing(path: Path) -> Iterator[Path]:
         yield temporary
         with temporary.open("rb+") as written:
             os.fsync(written.fileno())
-        temporary.chmod(0o666 & ~_UMASK)  # mkstemp makes private files; ours are like those of open()
+        temporary.chmod(0o666 & ~_UMASK)  # the mode of open(), because mkstemp makes private files
         temporary.replace(path)
     except OSError as error:
         raise OutputError(
@@ -67,22 +67,22 @@ def write_text(path: Path, text: str) -> None:
 
 
 def as_json(data: Any) -> str:
-    """Return ``data`` as indented JSON; NaN is refused, for it is not JSON."""
+    """Return ``data`` as indented JSON; NaN is refused, because JSON has no NaN."""
     return encodable(json.dumps(data, indent=2, ensure_ascii=False, allow_nan=False), escape="\\\\")
 
 
 def write_json(path: Path, data: Any) -> None:
-    """Write ``data`` as indented JSON; NaN is refused, for it is not JSON."""
+    """Write ``data`` as indented JSON; NaN is refused, because JSON has no NaN."""
     write_text(path, as_json(data) + "\n")
 
 
 def require_writable_folder(path: Path) -> Path:
-    """Make ``path`` and prove that files can be written there: better to know before an hour's work than after.
+    """Make the folder ``path`` and write a test file there, so that an error comes before an hour's work, not after.
 
     Raises
     ------
     OutputError
-        If it is a file, or cannot be made or written to.
+        If ``path`` is a file, or cannot be made or written to.
     """
     try:
         path.mkdir(parents=True, exist_ok=True)

@@ -1,8 +1,8 @@
-"""Long sound, made piece by piece: buffers that memory need not hold, joins, resampling, sums.
+"""Compute with long sound piece by piece: buffers outside memory, joins, resampling, sums.
 
-An hour in stereo is 1.27 GB a signal, a mix with four stems 6.3 GB. What is longer than :data:`IN_MEMORY` lies in a
-temporary file without a name, mapped into memory: the system takes its pages back when it needs them, and the space
-is free as soon as nobody uses the samples.
+An hour in stereo is 1.27 GB per signal, a mix with four stems 6.3 GB. A buffer larger than :data:`IN_MEMORY` is a
+temporary file without a name, mapped into memory: the system can free its pages at any time, and the disk space is
+free as soon as the samples are no longer used.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ IN_MEMORY = 10 * 60 * 44_100 * 2 * 4
 """Largest buffer kept in memory, bytes: ten minutes of stereo at 44.1 kHz (212 MB)."""
 
 _BLOCK = 1 << 20
-"""Frames worked on at a time (24 s at 44.1 kHz)."""
+"""Frames processed at a time (24 s at 44.1 kHz)."""
 
 
 class AudioBuffer:
-    """Samples to be written piece by piece, zero at first.
+    """Samples that are zero at first and are written piece by piece.
 
     Parameters
     ----------
@@ -37,12 +37,12 @@ class AudioBuffer:
     Attributes
     ----------
     samples : array of float32, shape (channels, frames)
-        To write to, until :meth:`audio` is called.
+        Writable until :meth:`audio` is called.
 
     Raises
     ------
     OutputError
-        If a temporary file is needed and the folder for them has no room for it.
+        If a temporary file is needed and the folder for temporary files has no room for it.
     """
 
     def __init__(self, channels: int, frames: int) -> None:
@@ -54,11 +54,11 @@ class AudioBuffer:
         )
 
     def settle(self) -> None:
-        """Let go of the memory behind what was written: :func:`settle`."""
+        """Free the memory of written samples: :func:`settle`."""
         settle(self.samples)
 
     def audio(self, sample_rate: int) -> Audio:
-        """Return the samples as audio, without copying them; from here on nobody can write to them.
+        """Return the samples as audio without a copy; from then on they are read-only.
 
         Raises
         ------
@@ -67,25 +67,25 @@ class AudioBuffer:
         """
         self.samples.flags.writeable = False
         audio = Audio(self.samples, sample_rate)
-        self.settle()  # looking for NaN read all of it
+        self.settle()  # the check for NaN has read all samples into memory
         return audio
 
 
 class _NamelessFile(mmap.mmap):
-    """A mapping made here: of anybody else's, pages that were written to might not be in the file."""
+    """A mapping that this module made; other mappings may have written pages that are not in the file."""
 
 
 def settle(samples: Samples) -> None:
-    """Let go of the memory behind samples that lie in a file; touched again, they are read back from there.
+    """Free the memory of samples that are in a file; on the next access they are read from the file again.
 
-    To be called now and then by who walks through long sound. Of samples not made by an :class:`AudioBuffer`, or in
-    memory, nothing happens.
+    Code that walks through long sound calls this now and then. For samples in memory, or not from an
+    :class:`AudioBuffer`, it has no effect.
     """
     owner: object = samples
     while isinstance(owner, np.ndarray | memoryview):
         owner = owner.base if isinstance(owner, np.ndarray) else owner.obj
     if isinstance(owner, _NamelessFile) and sys.platform == "linux":
-        # Of a shared mapping this drops this process's pages only; the file keeps what they held.
+        # For a shared mapping this frees only this process's pages; their content stays in the file.
         owner.madvise(mmap.MADV_DONTNEED)
 
 
@@ -93,7 +93,8 @@ def _nameless_file(size: int) -> _NamelessFile:
     folder = tempfile.gettempdir()
     try:
         with tempfile.TemporaryFile(prefix="mashkit-") as file:
-            # Reserved now: a mapped file that grows into a full disk ends the process, without an exception.
+            # The space is reserved now, because writing to a mapped file on a full disk ends the process without an
+            # exception.
             if sys.platform == "linux":
                 os.posix_fallocate(file.fileno(), 0, size)
             else:
@@ -112,16 +113,16 @@ def overlap_add(pieces: Iterable[Samples], weight: Samples, stride: int) -> Iter
     Parameters
     ----------
     pieces : iterable of float32 arrays, shape (..., n)
-        The i-th begins at frame i · ``stride``; n ≤ ``len(weight)``, and less than that only where the sound ends.
+        The i-th piece begins at frame i · ``stride``; n ≤ ``len(weight)``, and less only at the end of the sound.
     weight : array of float32, shape (length,)
-        Of each frame of a piece, > 0.
+        Weight of each frame of a piece, > 0.
     stride : int
-        From piece to piece, 1 … length.
+        Frames from one piece's beginning to the next's, 1 … length.
 
     Yields
     ------
     array of float32, shape (..., m)
-        One after the other, without gaps; m is ``stride`` but for the last.
+        Parts of the result in order, without gaps; m is ``stride`` except for the last part.
     """
     if not 1 <= stride <= len(weight):
         raise UsageError(f"stride is {stride}", f"give 1 to {len(weight)}, the length of a piece")
@@ -146,7 +147,7 @@ def overlap_add(pieces: Iterable[Samples], weight: Samples, stride: int) -> Iter
 
 
 def resampled(audio: Audio, sample_rate: int, *, frames: int | None = None) -> Audio:
-    """Return ``audio`` at another rate: what :func:`mashkit.audiofile.resample` gives, in an :class:`AudioBuffer`.
+    """Return ``audio`` at another rate, like :func:`mashkit.audiofile.resample`, but in an :class:`AudioBuffer`.
 
     Parameters
     ----------
@@ -154,8 +155,8 @@ def resampled(audio: Audio, sample_rate: int, *, frames: int | None = None) -> A
     sample_rate : int
         Hz, > 0.
     frames : int, optional
-        Length of the result: cut, or filled up with zeros. There and back may be a frame or two off. By default
-        ``audio.frames · sample_rate / audio.sample_rate``, rounded.
+        Length of the result, which is cut or filled with zeros. Give it when resampling back, because the length may
+        otherwise differ by a frame or two. By default ``audio.frames · sample_rate / audio.sample_rate``, rounded.
     """
     if sample_rate <= 0:
         raise UsageError(f"sample rate is {sample_rate}", "give a positive whole number of Hz")
@@ -177,12 +178,12 @@ def resampled(audio: Audio, sample_rate: int, *, frames: int | None = None) -> A
 
 
 def joined(parts: Sequence[Audio]) -> Audio:
-    """Return sounds one after the other, in an :class:`AudioBuffer`.
+    """Return sounds joined one after the other, in an :class:`AudioBuffer`.
 
     Raises
     ------
     UsageError
-        If there are none, or they differ in rate or channels.
+        If there is no sound, or the sounds differ in rate or channels.
     """
     formats = {(audio.sample_rate, audio.channels) for audio in parts}
     if len(formats) != 1:
@@ -208,7 +209,7 @@ def weighted_sum(parts: Sequence[tuple[float, Audio]]) -> Audio:
     Raises
     ------
     UsageError
-        If there are none, or they differ in rate, channels or frames.
+        If there is no part, or the parts differ in rate, channels or frames.
     """
     formats = {(audio.sample_rate, *audio.samples.shape) for _, audio in parts}
     if len(formats) != 1:

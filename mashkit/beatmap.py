@@ -1,10 +1,10 @@
-"""From detected beats to a time map: which beat is which, how the tempo really moves, and what lies on what.
+"""Make time maps from detected beats: number the beats, smooth their times, and lay one clip's beats on another's.
 
-A detected beat is some 10 ms off, some are missing and some are none. Following them to the letter would shake the
-music; ignoring how they drift would let it run out of phase. So beats are numbered, smoothed as far as they themselves
-justify, and distrusted where they make no sense.
+Detected beats have errors of about 10 ms; some beats are missing, and some detected beats are wrong. A time map through
+every detected beat would make the tempo unsteady; a map that ignores tempo drift would lose the phase. So the beats are
+numbered, and smoothed as much as their own errors justify; beats that are too irregular are refused.
 
-Conventions: times are seconds; a position is the number of a beat, an integer, counted from the first one.
+Conventions: times are seconds; a position is the number of a beat, an integer, counted from the first beat.
 """
 
 from __future__ import annotations
@@ -28,59 +28,60 @@ from mashkit.types import Analysis, Times
 Positions = npt.NDArray[np.intp]
 
 GRID_VERSION = 2
-"""Counts up whenever :func:`beat_grid` makes another grid of the same beats: stored ones are then made anew."""
+"""Raise this number if :func:`beat_grid` returns a different grid for the same beats; stored grids are then remade."""
 FEWEST_BEATS = 8
-"""Numbered beats a grid needs: two bars, so that one wrong beat is outvoted."""
+"""Least number of numbered beats in a grid: two bars, so that one wrong beat is outvoted."""
 OFF_BEAT = 0.25
-"""Distance from a whole number of beats, in beats, beyond which a detected beat is none: half-way to the off-beat."""
+"""Largest distance of a detected beat from a whole number of beats, in beats: half-way to the off-beat. A detected beat
+further away is ignored."""
 LEAST_COVERAGE = 0.6
-"""Share of the beats between the first and the last that must have been detected."""
+"""Least share of the beats between the first and the last that must have been detected."""
 LONGEST_GAP = 16
-"""Beats in a row that may be missing: four bars, over which a tempo can still be carried."""
+"""Largest number of missing beats in a row: four bars, because the tempo can be continued for that long."""
 MOST_JITTER = 0.05
-"""Median distance of the detected beats from the smoothed ones, in beats, beyond which they keep no time."""
+"""Largest median distance of the detected beats from the smoothed ones, in beats; with more the beats keep no tempo."""
 LEAST_CONFIDENCE = 0.1
-"""Confidence an analyzer must have in its beats, where it gives one."""
+"""Least confidence of an analyzer in its beats, if it returns one."""
 TOLERANCE_S = 0.005
-"""How far a time map may lie from the beats where knots are left out, seconds: half the frame of a tracker.
-A steady tempo is then a single speed, and nothing is stretched in more pieces than it needs."""
+"""Largest distance of a time map from the beats at knots that are left out, seconds: half the frame of a tracker.
+So a steady tempo becomes a single speed, and a layer is stretched in no more pieces than needed."""
 
 _STIFFNESS = 10.0 ** np.arange(0.0, 7.1, 0.5)
-"""Candidate weights of the smoothness of the tempo. The lowest follows a swing of 3 % every 20 beats to 1 %, the
-highest is a straight line."""
+"""Candidate weights of the smoothness of the tempo. With the lowest, the curve follows a tempo swing of 3 % every 20
+beats to within 1 %; with the highest, it is a straight line."""
 _STANDARD_ERRORS = 0.5
-"""Prediction error given away for a steadier tempo, in standard errors of the best.
+"""How much larger than the least prediction error a steadier tempo's error may be, in standard errors of the least.
 
-Over 260 tempo curves of the Harmonix Set and swings of 0.5–3 %, with errors like a tracker's, this, and leaving out one
-neighbour on either side together with a beat, came nearest to the true beats: 1.7 ms RMS on steady songs (2.4 with no
-neighbours), 4.5 on swings, 6.7 on drifts."""
+Measured on 260 tempo curves of the Harmonix Set and on swings of 0.5–3 %, with errors like a tracker's. This value,
+with one neighbour on either side left out together with a beat, came nearest to the true beats: 1.7 ms RMS on steady
+songs (2.4 with all neighbours), 4.5 on swings, 6.7 on drifts."""
 _LARGEST_ERROR_S = 0.05
-"""Beyond this an error of prediction is as bad as any: that beat is wrong, not the tempo."""
+"""Larger prediction errors count as this one, seconds, because then the beat is wrong and not the tempo."""
 _ROUNDS = 2
 _STARTS = 4
-"""Places at which the numbering is begun; the one that numbers most beats counts."""
+"""Number of beats from which numbering is tried; the start that numbers most beats is used."""
 _HISTORY = 8
-"""Beats that say where the next is due while beats are numbered, and how the tempo goes on beyond the last."""
+"""Number of last beats that predict the next one during numbering, and that continue the tempo after the last beat."""
 
 
 class BeatsDistrusted(AnalysisError):
-    """Beats from which no time map should be made; the problem says why."""
+    """Beats that are too irregular for a time map; the problem contains the reason."""
 
 
 @attrs.frozen(eq=False)
 class BeatGrid:
-    """The beats of a clip as they were most likely played: numbered, without gaps, smoothed.
+    """The most likely true beats of a clip: numbered, without gaps, smoothed.
 
     Parameters
     ----------
     times : array of float64, shape (n,)
         Seconds at positions 0 … n − 1, strictly increasing.
     bar : int
-        Beats a bar; 0 if no two downbeats are known, or the metre is doubtful (:func:`mashkit.metre.doubt`).
+        Beats per bar; 0 if fewer than two downbeats are known, or the metre is doubtful (:func:`mashkit.metre.doubt`).
     downbeat : int
-        Position of the first downbeat that agrees with most of the others.
+        Position of the first downbeat that is in phase with most other downbeats.
     jitter_s : float
-        Median distance of the detected beats from these, seconds.
+        Median distance of the detected beats from ``times``, seconds.
     """
 
     times: Times = attrs.field(repr=False)
@@ -95,7 +96,7 @@ class BeatGrid:
         return float((times[most] - times[0]) / most), float((times[-1] - times[-1 - most]) / most)
 
     def time_at(self, positions: npt.ArrayLike) -> Times:
-        """Return the time at positions, also between beats and beyond either end, where the tempo goes on."""
+        """Return the times at positions, also between beats, and outside the grid, where its end's tempo goes on."""
         at = np.asarray(positions, dtype=np.float64)
         before, after = self._periods
         last = len(self.times) - 1
@@ -104,7 +105,7 @@ class BeatGrid:
         return time
 
     def positions_within(self, start_s: float, end_s: float) -> tuple[int, int]:
-        """Return the first and the last position from ``start_s`` to ``end_s``, also beyond the detected beats."""
+        """Return the first and the last position from ``start_s`` to ``end_s``, also outside the detected beats."""
         before, after = self._periods
         first = int(self.times.searchsorted(start_s))
         if first == 0:
@@ -115,10 +116,10 @@ class BeatGrid:
         return first, last
 
     def over(self, duration_s: float) -> ClipGrid:
-        """Return the beats of a clip of that length, also those at its ends that nobody detected."""
+        """Return the beats of a clip of that length, also beats at its ends that were not detected."""
         first, last = self.positions_within(0.0, duration_s)
         before, after = self._periods
-        # As time_at() has them, at a fifth of its cost: most clips are used once.
+        # The same times as from time_at(), at a fifth of its cost, which counts because most clips are used once.
         earlier = self.times[0] + np.arange(first, 0) * before
         later = self.times[-1] + np.arange(1, last + 2 - len(self.times)) * after
         times = np.concatenate([earlier, self.times[max(first, 0) : last + 1], later])
@@ -127,7 +128,7 @@ class BeatGrid:
 
 @attrs.frozen(eq=False)
 class ClipGrid:
-    """All beats of a clip: made once, it is laid on others many times.
+    """All beats of a clip; it is made once per clip and used for many time maps.
 
     Parameters
     ----------
@@ -137,7 +138,7 @@ class ClipGrid:
     first : int
         Position of the first beat in the clip.
     times : array of float64, shape (n,)
-        Of that beat and of every one after it in the clip, seconds.
+        Times of that beat and of each later beat in the clip, seconds.
     """
 
     grid: BeatGrid
@@ -160,22 +161,23 @@ class ClipGrid:
         return float(self.times[index] if 0 <= index < len(self.times) else self.grid.time_at(position))
 
     def between(self, first: int, last: int) -> Times:
-        """Return the times at positions from … to, both within the clip."""
+        """Return the times at the positions from ``first`` to ``last``, both included and within the clip."""
         return self.times[first - self.first : last + 1 - self.first]
 
 
 def beat_grid(analysis: Analysis) -> BeatGrid:
     """Return the grid of an analysis' beats.
 
-    Beats are numbered by counting intervals in units of the local period; what lies more than :data:`OFF_BEAT` from a
-    whole beat is left out. The numbered times are smoothed by penalised least squares on their second difference
-    (Whittaker [1]_, weights by Tukey's biweight against single wrong beats). How much is decided by how well a beat is
-    predicted from the others but its neighbours, in favour of the steadier tempo where that does about as well.
+    Beats are numbered by counting intervals in units of the local period; a beat further than :data:`OFF_BEAT` from a
+    whole number is left out. The numbered times are smoothed by penalised least squares on their second difference
+    (Whittaker [1]_, weights by Tukey's biweight against single wrong beats). The amount of smoothing is the one that
+    best predicts each beat from all beats except itself and its neighbours; among amounts about as good, the steadiest
+    tempo is chosen.
 
     Raises
     ------
     BeatsDistrusted
-        If there are too few beats, too many gaps, too much jitter, or the analyzer itself is unsure.
+        If there are too few beats, too many gaps or too much jitter, or the analyzer's confidence is too low.
 
     References
     ----------
@@ -206,15 +208,15 @@ def beat_grid(analysis: Analysis) -> BeatGrid:
 
 
 def _numbered(beats: Times, period: float) -> tuple[Positions, Positions]:
-    """Return the indices of the beats that lie in time, and their positions, the first being 0.
+    """Return the indices of the beats that lie in time, and their positions; the first position is 0.
 
-    A tracker that slides to the off-beat for a while gives two sets of beats: the one that holds more is taken.
+    If a tracker moves to the off-beat for a while, there are two sets of beats; the larger set is used.
     """
     steps = np.diff(beats) / period
     regular = np.convolve(np.abs(steps - np.round(steps)) < OFF_BEAT, np.ones(5), "same")
     best: dict[int, int] = {}
     for part in np.array_split(np.arange(len(regular)), _STARTS):
-        # Counting begins where the playing is steadiest, not at the first beat, which is often a guess.
+        # Counting begins where the beats are steadiest, not at the first beat, because the first is often wrong.
         if len(part) and (start := int(part[np.argmax(regular[part])])) not in best:
             found = _counted(beats, period, start)
             best = max(best, found, key=len)
@@ -231,7 +233,7 @@ def _counted(beats: Times, period: float, start: int) -> dict[int, int]:
         near = [start]
         local = period
         for index in range(start + direction, len(times) if direction == 1 else -1, direction):
-            # Counted from where the last beats together put the count, so that a wrong one does not carry it away.
+            # The origin is the median over the last beats, so that a wrong beat does not shift the count.
             origin = statistics.median(times[one] - local * position[one] for one in near)
             count = (times[index] - origin) / local
             whole = round(count)
@@ -246,7 +248,7 @@ def _counted(beats: Times, period: float, start: int) -> dict[int, int]:
 
 
 def _smoothed(found: Times, positions: Positions) -> Times:
-    """Return times at all positions up to the last, as smooth as the found ones justify."""
+    """Return times at all positions up to the last, as smooth as the detected times justify."""
     weights = np.ones(len(found))
     chosen = found
     for _ in range(_ROUNDS):
@@ -258,25 +260,25 @@ def _smoothed(found: Times, positions: Positions) -> Times:
         bound = errors[best] + _STANDARD_ERRORS * spreads[best]
         chosen = curves[int(np.flatnonzero(errors <= bound)[-1])]
         residual = found - chosen[positions]
-        # 1.4826 medians are a standard deviation, and no tracker is better than its frames of some 10 ms.
+        # A standard deviation is 1.4826 medians; it is at least 3 ms, because a tracker's frames last about 10 ms.
         scale = max(1.4826 * float(np.median(np.abs(residual))), 0.003)
         weights = np.maximum(np.clip(1 - (residual / (4 * scale)) ** 2, 0, 1) ** 2, 1e-6)
     return chosen
 
 
 def _whittaker(found: Times, positions: Positions, weights: Times) -> tuple[Times, Times]:
-    """Fit smooth curves over all positions, one for each of the candidate stiffnesses.
+    """Fit smooth curves over all positions, one for each candidate stiffness.
 
     Returns
     -------
     curves : array of float64, shape (stiffnesses, positions)
     inverses : array of float64, shape (positions, reach + 2, stiffnesses)
-        Of the matrices W + stiffness · DᵀD of the normal equations, D the second difference, the elements near the
-        diagonal: element (i, i + k) is ``inverses[i, 1 + k]``, for k up to ``reach``, the positions three found beats
-        in a row span.
+        Elements near the diagonal of the inverses of the matrices W + stiffness · DᵀD of the normal equations, with D
+        the second difference: element (i, i + k) is ``inverses[i, 1 + k]``, for k up to ``reach``, the largest number
+        of positions from a detected beat to the next but one.
     """
     count = int(positions[-1]) + 1
-    # The pentadiagonal matrices as upper bands, and their Cholesky factors likewise.
+    # The pentadiagonal matrices and their Cholesky factors are stored as upper bands.
     bands = np.zeros((len(_STIFFNESS), 3, count))
     stiffness = _STIFFNESS[:, None]
     for shift, weight in ((0, 1.0), (1, 4.0), (2, 1.0)):
@@ -297,8 +299,8 @@ def _whittaker(found: Times, positions: Positions, weights: Times) -> tuple[Time
 def _near_diagonal(factors: Times, reach: int) -> Times:
     """Return the elements near the diagonal of the inverses of matrices given by their Cholesky factors.
 
-    From the last row up, each from the two below it (Takahashi et al. [1]_), for all matrices at once: a beat's
-    influence on itself and its neighbours needs no more of the inverse.
+    Each row is computed from the two rows below it, from the last row upward (Takahashi et al. [1]_), for all matrices
+    at once. The other elements are not needed, because only a beat's influence on itself and its neighbours is used.
 
     References
     ----------
@@ -323,12 +325,12 @@ def _near_diagonal(factors: Times, reach: int) -> Times:
 
 
 def _unseen(residuals: Times, positions: Positions, weights: Times, inverses: Times) -> Times:
-    """Return the residual each beat would have had, had it and its neighbours not been there; shape of ``residuals``.
+    """Return each beat's residual from a fit without this beat and its neighbours; same shape as ``residuals``.
 
-    The neighbours, because a tracker's errors come in runs (on songs of constant tempo up to 0.8 of an error is still
-    there a beat later), and would be taken for the tempo's. The result is exact for a linear smoother: the residuals of
-    a beat and its two neighbours, solved with the identity minus their influence on each other (the inverse times their
-    weights), by Cramer's rule.
+    The neighbours are left out because a tracker's errors come in runs (on songs of constant tempo up to 0.8 of an
+    error is still there a beat later) and would count as tempo changes. The result is exact for a linear smoother: the
+    residuals of a beat and its two neighbours are the solution of a system whose matrix is the identity minus their
+    influence on each other (the inverse times their weights); Cramer's rule solves it.
     """
     # A neighbour that does not exist has no influence.
     r, w = np.pad(residuals, ((0, 0), (1, 1))), np.pad(weights, 1)
@@ -348,7 +350,7 @@ def _unseen(residuals: Times, positions: Positions, weights: Times, inverses: Ti
 
 
 def _bars(analysis: Analysis, times: Times) -> tuple[int, int]:
-    """Return the beats a bar and the position of the first downbeat in phase with most of the others."""
+    """Return the beats per bar, and the position of the first downbeat that is in phase with most downbeats."""
     if analysis.downbeats is None or len(analysis.downbeats) == 0:
         return 0, 0
     at = np.interp(analysis.downbeats, times, np.arange(len(times)))
@@ -363,7 +365,7 @@ def _bars(analysis: Analysis, times: Times) -> tuple[int, int]:
 
 @attrs.frozen
 class Placement:
-    """How a layer lies on the vocal: its time map, and where on the vocal clip's time its first frame comes to lie."""
+    """A layer's placement on the vocal: its time map, and the time of its first frame in the vocal clip, seconds."""
 
     time_map: TimeMap
     offset_s: float
@@ -383,9 +385,9 @@ def beat_map(
     ----------
     candidate, vocal : ClipGrid
     candidate_bar, vocal_bar : int
-        Which bars come to lie on each other, counted from either grid's first downbeat.
+        The two bars that are laid on each other, each counted from its grid's first downbeat.
     beats_per_beat : float
-        Beats of the candidate to one of the vocal: 2 or ½ where the tempo is folded.
+        Number of the candidate's beats per beat of the vocal: 2 or ½ if the tempo is folded.
 
     Returns
     -------
@@ -397,7 +399,7 @@ def beat_map(
         If the clips share fewer than two beats, or the map would need speeds outside 0.5–2.
     """
     at_vocal, at_candidate = vocal.bar_line(vocal_bar), candidate.bar_line(candidate_bar)
-    # The vocal's beats under which the candidate has sound; a beat's worth beyond either clip settles the ends.
+    # The range of the vocal's beats that have a beat of the candidate.
     first = max(vocal.first, at_vocal + math.ceil((candidate.first - at_candidate) / beats_per_beat))
     last = min(vocal.last, at_vocal + math.floor((candidate.last - at_candidate) / beats_per_beat))
     if last - first < 1:
@@ -412,7 +414,7 @@ def beat_map(
     low, high = MAP_SPEED_RANGE
     if slowest < low or fastest > high:
         raise TimeMapError(f"laying the beats on each other needs speeds from {slowest:.2f} to {fastest:.2f}")
-    # A beat at the very end of its clip may come out a rounding error beyond it.
+    # A rounding error may place a beat at the end of the clip just outside it.
     inside = slice(source.searchsorted(0.0), source.searchsorted(candidate.duration_s, "right"))
     time_map, offset = TimeMap.through(
         source[inside], target[inside], duration_s=candidate.duration_s, tolerance_s=TOLERANCE_S

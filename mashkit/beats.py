@@ -1,4 +1,4 @@
-"""What follows from beat times alone: the tempo they keep, and how far two sets of them lie apart.
+"""Compute from beat times alone: their tempo, and the distances between two sets of beats.
 
 Conventions: beats are seconds, strictly increasing; tempo is BPM.
 """
@@ -12,18 +12,18 @@ from mashkit.errors import AnalysisError
 from mashkit.types import Times
 
 MIN_BEATS = 4
-"""Fewest beats that have a tempo: with three intervals the median outvotes a wrong one, with two it cannot."""
+"""Least number of beats for a tempo: among three intervals the median ignores a wrong one, among two it cannot."""
 
 TOLERANCE_RANGE = (0.06, 0.25)
-"""How far an interval may be from a whole number of beats, in beats, however steady or loose the playing.
+"""Limits of the tolerance for an interval's distance from a whole number of beats, in beats.
 
-The upper end lies half-way to the off-beat. The lower is above one frame of a tracker, about 10 ms, at 200 BPM: real
-beats are rarely rounded to less.
+The upper limit is half-way to the off-beat. The lower limit is above one frame of a tracker, about 10 ms, at 200 BPM,
+because real beats are rarely rounded to less.
 """
 
 _MOST_LAGS = 1000
-"""Differences of position at which beats are paired. More beats than these, an hour of music, get evenly spread ones,
-so that the work grows with their number and not with its square."""
+"""Largest number of lags at which beats are paired. With more beats than this, an hour of music, the lags are spread
+evenly, so that the work grows with the number of beats and not with its square."""
 
 
 def _validated(beats: npt.ArrayLike, name: str) -> Times:
@@ -34,13 +34,13 @@ def _validated(beats: npt.ArrayLike, name: str) -> Times:
 
 
 def tempo_of_beats(beats: npt.ArrayLike) -> float | None:
-    """Return the tempo of beats that may contain missing, extra and displaced ones.
+    """Return the tempo of beats, some of which may be missing, extra or displaced.
 
-    Successive beats are counted in units of the median interval; where an interval is no whole number of these the
-    count starts anew, so that neither a stray beat nor a tracker's slide to the off-beat and back spoils it. The beat
-    period is then the slope of time over count: the median of the slopes between all pairs of beats counted together
-    (Theil–Sen [1]_), each weighted with the beats it spans [2]_, which makes it nearly as exact as least squares on
-    clean beats. Unlike 60 over the median interval it is not rounded to the frames of the tracker.
+    Successive beats are counted in units of the median interval. If an interval is not a whole number of units, the
+    count starts again, so that neither a wrong beat nor a tracker's move to the off-beat and back changes the result.
+    The beat period is the slope of time over count: the median of the slopes between all pairs of beats of one count
+    (Theil–Sen [1]_), each weighted with the number of beats it spans [2]_. So it is nearly as exact as least squares on
+    clean beats, and, unlike 60 over the median interval, not rounded to the frames of the tracker.
 
     An interval counts as whole when it is within three standard deviations of a whole number, the deviation being
     estimated from the intervals themselves (1.4826 times the median distance [3]_), within :data:`TOLERANCE_RANGE`.
@@ -53,9 +53,9 @@ def tempo_of_beats(beats: npt.ArrayLike) -> float | None:
     Returns
     -------
     float or None
-        BPM; None with fewer than :data:`MIN_BEATS` beats, or when half of the intervals are not within the largest
-        tolerance of a whole number, which is to say that the beats keep no tempo. Where the tempo drifts it is the
-        one that fits the whole best.
+        BPM; None with fewer than :data:`MIN_BEATS` beats, or if at least half of the intervals are further than the
+        largest tolerance from a whole number, because such beats keep no tempo. If the tempo drifts, the result is the
+        tempo that fits all beats best.
 
     Raises
     ------
@@ -94,7 +94,7 @@ def tempo_of_beats(beats: npt.ArrayLike) -> float | None:
 
 
 def _weighted_median(values: Times, weights: Times) -> float:
-    """Return the value with half of the weight on either side; the mean of two where the half falls between them."""
+    """Return the value with half of the weight on either side; the mean of two values if half lies between them."""
     order = np.argsort(values)
     below = np.cumsum(weights[order])
     middle = [np.searchsorted(below, below[-1] / 2, side=side) for side in ("left", "right")]
@@ -102,7 +102,7 @@ def _weighted_median(values: Times, weights: Times) -> float:
 
 
 def beat_error(reference: npt.ArrayLike, estimate: npt.ArrayLike) -> Times:
-    """Return how far from each reference beat the nearest estimated beat lies.
+    """Return the distance of the nearest estimated beat from each reference beat.
 
     Parameters
     ----------
@@ -112,7 +112,7 @@ def beat_error(reference: npt.ArrayLike, estimate: npt.ArrayLike) -> Times:
     Returns
     -------
     array of float64, shape (n,)
-        Seconds, positive where the estimate is late. Of two equally near beats the earlier counts.
+        Seconds, positive if the estimate is late. Of two equally near beats the earlier counts.
 
     Raises
     ------
@@ -123,7 +123,7 @@ def beat_error(reference: npt.ArrayLike, estimate: npt.ArrayLike) -> Times:
     if len(found) == 0:
         raise AnalysisError("there is no estimated beat to measure from")
     after = np.searchsorted(found, expected).clip(1, max(len(found) - 1, 1))
-    # With a single estimate both neighbours are that one.
+    # With a single estimate, both neighbours are this estimate.
     late = found[np.minimum(after, len(found) - 1)] - expected
     early = found[after - 1] - expected
     nearest: Times = np.where(np.abs(early) <= np.abs(late), early, late)
@@ -131,7 +131,7 @@ def beat_error(reference: npt.ArrayLike, estimate: npt.ArrayLike) -> Times:
 
 
 def partner_error(reference: npt.ArrayLike, estimate: npt.ArrayLike) -> Times:
-    """Return how far each reference beat's partner lies: the nearest estimated beat, if it is within half a beat.
+    """Return the distance of each reference beat's partner: the nearest estimated beat, if it is within half a beat.
 
     Parameters
     ----------
@@ -141,8 +141,8 @@ def partner_error(reference: npt.ArrayLike, estimate: npt.ArrayLike) -> Times:
     Returns
     -------
     array of float64, shape (n,)
-        Seconds, positive where the estimate is late; NaN for a beat without a partner. A single reference beat has no
-        length, so its nearest estimate counts however far it is.
+        Seconds, positive if the estimate is late; NaN for a beat without a partner. A single reference beat has no
+        length, so its nearest estimate counts at any distance.
 
     Raises
     ------
@@ -155,18 +155,18 @@ def partner_error(reference: npt.ArrayLike, estimate: npt.ArrayLike) -> Times:
 
 
 def steady_beat(beats: npt.ArrayLike, at: float, tempo: float) -> float:
-    """Return where the beat at ``at`` would lie if all beats kept ``tempo``: one beat without its own error.
+    """Return the time of the beat at ``at`` if all beats kept ``tempo``, that is, without this beat's own error.
 
-    A detected beat is some 10 ms off; aligning two songs on one of each carries both errors through the whole mashup.
-    The result is ``at`` plus the median, over all beats, of how far each lies from the grid of that tempo through
-    ``at``: half of the beats then come early and half late.
+    A detected beat has an error of about 10 ms; if two songs are aligned on one beat of each, both errors stay in the
+    whole mashup. The result is ``at`` plus the median, over all beats, of the distance from the grid of that tempo
+    through ``at``: then half of the beats are early and half are late.
 
     Parameters
     ----------
     beats : array of float, shape (n,)
         Seconds, strictly increasing.
     at : float
-        One of them, seconds.
+        One of the beats, seconds.
     tempo : float
         BPM, > 0.
 

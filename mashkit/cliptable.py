@@ -1,6 +1,6 @@
-"""Clips as a generator sees them: the facts it draws by as columns, the clip itself fetched when it is touched.
+"""Store clips for generators as columns of the facts used for drawing; a clip itself is fetched when it is accessed.
 
-A million clips are columns of 40 MB; as objects with their beats they would be gigabytes.
+The columns of a million clips are 40 MB; the objects with their beats would be gigabytes.
 
 Conventions: a row is the number of a clip, from 0; tempo is BPM, durations are seconds.
 """
@@ -24,13 +24,13 @@ if TYPE_CHECKING:
 
 
 LACKING = -1.0
-"""Activity of a role that a clip lacks: less than any share that is asked for."""
+"""Activity of a role that a clip lacks: less than any required share."""
 
 
 def _column(values: npt.ArrayLike, dtype: type[np.generic]) -> npt.NDArray[Any]:
     array = np.asarray(values, dtype=dtype)
     if array.flags.writeable:
-        # A view is enough: nobody writes through the table, and a million rows are not copied.
+        # A read-only view is enough, because the table never writes; so a million rows are not copied.
         array = array.view()
         array.flags.writeable = False
     return array
@@ -58,47 +58,47 @@ def _float32(values: npt.ArrayLike) -> npt.NDArray[np.float32]:
 
 @attrs.frozen(kw_only=True, eq=False)
 class ClipTable(Sequence[Clip]):
-    """A sequence of clips that holds columns only: ``table[row]`` fetches the clip.
+    """A sequence of clips that contains columns only: ``table[row]`` fetches the clip.
 
     Parameters
     ----------
     songs : array of int64, shape (n,)
-        A number for each song: two clips of one song share it.
+        Number of the song; all clips of a song have the same number.
     tonics : array of int8, shape (n,)
-        Pitch class of the key's relative major, 0–11 with C = 0; −1 where the key is unknown.
+        Pitch class of the key's relative major, 0–11 with C = 0; −1 if the key is unknown.
     minor : array of bool, shape (n,)
-        Whether the key is minor; False where it is unknown.
+        Whether the key is minor; False if it is unknown.
     tempi : array of float64, shape (n,)
-        BPM, > 0; NaN where unknown.
+        BPM, > 0; NaN if unknown.
     downbeats : array of bool, shape (n,)
         Whether at least one downbeat is known.
     durations : array of float64, shape (n,)
         Seconds, > 0.
     activity : array of float32, shape (n, 3)
-        Share of the clip in which each role's stem sounds, in the order of :class:`Role`; 1 where nobody measured, and
-        :data:`LACKING` where the clip has no such stem.
+        Share of the clip in which each role's stem sounds, in the order of :class:`Role`; 1 if it was not measured,
+        :data:`LACKING` if the clip has no such stem.
     fetch : callable
-        Returns the clip of a row; keeping some of them is its own business.
+        Returns the clip of a row; it may cache clips.
     row_of : callable
-        Returns the row of a clip's id, or None when there is none of that id.
+        Returns the row of a clip's id, or None if no clip has that id.
     tunings : array of float64, shape (n,), optional
-        Cents from A = 440 Hz, −50 to below 50; NaN where unknown, as all are by default.
+        Cents from A = 440 Hz, −50 to below 50; NaN if unknown. By default all are unknown.
     bars : array of int8, shape (n,), optional
-        Beats a bar; 0 where unknown, which is the default.
+        Beats per bar; 0 if unknown. By default all are unknown.
     doubtful : array of bool, shape (n,), optional
-        Whether that is doubtful (:func:`mashkit.metre.doubt`); by default it is not.
+        Whether the beats per bar are doubtful (:func:`mashkit.metre.doubt`). By default none are.
     grid_of : callable, optional
-        Returns the beat grid of a clip, or why its beats are distrusted, where that was computed before; it takes
-        milliseconds, and a large collection has few clips twice.
+        Returns a clip's stored beat grid, or the reason why its beats are distrusted. Computing the grid takes
+        milliseconds, and most clips of a large collection are used only once.
 
     Raises
     ------
     CatalogError
-        If the columns differ in length or hold what they must not.
+        If the columns differ in length or contain invalid values.
 
     Notes
     -----
-    A table travels between processes if its callables do.
+    A table can be sent to other processes if its callables can.
     """
 
     songs: npt.NDArray[np.int64] = attrs.field(converter=_int64, repr=False)
@@ -148,12 +148,12 @@ class ClipTable(Sequence[Clip]):
             raise CatalogError("column 'tunings' is not −50 to below 50 cents, NaN where unknown")
 
     def __reduce__(self) -> tuple[Any, ...]:
-        # Through the constructor: pickled arrays come back writable.
+        # The constructor makes the arrays read-only again, because pickle returns writable arrays.
         return _remade, ({field.name: getattr(self, field.name) for field in attrs.fields(ClipTable)},)
 
     @classmethod
     def of(cls, clips: Sequence[Clip]) -> ClipTable:
-        """Return the table of some clips; a table is returned as it is.
+        """Return a table of clips; a table is returned as it is.
 
         Raises
         ------
@@ -172,7 +172,7 @@ class ClipTable(Sequence[Clip]):
             tempi=np.array([clip.analysis.tempo or math.nan for clip in clips], dtype=np.float64),
             downbeats=np.array([_has_downbeats(clip) for clip in clips], dtype=np.bool_),
             durations=np.array([clip.duration for clip in clips], dtype=np.float64),
-            # A clip whose activity nobody measured is taken at its word.
+            # If the activity was not measured, the stem counts as sounding all the time.
             activity=np.array(
                 [[LACKING if role in clip.lacks else clip.activity.get(role, 1.0) for role in Role] for clip in clips]
             ).reshape(-1, 3),
@@ -207,7 +207,7 @@ def _or_nan(value: float | None) -> float:
 
 
 def bar_column(analysis: Analysis) -> int:
-    """Return beats a bar as the column has them: 0 where unknown, and no more than it holds."""
+    """Return the beats per bar for the column: 0 if unknown, and at most 127, the largest int8."""
     return min(analysis.beats_per_bar or 0, 127)
 
 

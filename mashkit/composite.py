@@ -1,14 +1,14 @@
-"""Components made of others: the key of one analyzer with the beats of another, several scorers in one, results kept.
+"""Build components from other components: fields of several analyzers, sums and ranks of scorers, cached results.
 
-A composite is named by what it is made of, wherever a component is named:
+The name of a composite lists its parts, and is valid wherever a component's name is:
 
 - ``key:essentia,beats:madmom`` (analyzer): each field from the analyzer after its colon;
 - ``amu+0.5*tiv`` (scorer): the weighted sum;
 - ``rank(amu,0.5*tiv)``, ``z(amu,0.5*tiv)`` (scorer): the weighted mean of ranks, or of z-scores, among all mashups
-  scored together: what to take where the parts' values spread differently;
-- ``cached:amu`` (analyzer or scorer): what was computed once is read from the cache folder.
+  scored together: use it if the parts' values have different spreads;
+- ``cached:amu`` (analyzer or scorer): results are stored in the cache folder and read from there the next time.
 
-Options go to the parts: ``-O scorer.tiv.option=value``.
+Options are passed to the parts: ``-O scorer.tiv.option=value``.
 """
 
 from __future__ import annotations
@@ -41,11 +41,11 @@ if TYPE_CHECKING:
 
 CACHED = "cached:"
 FOLLOWING = {"beats": ("downbeats", "tempo")}
-"""Fields that come with another unless they are named: downbeats are beats, and their tempo is that of the beats."""
+"""Field → fields from the same analyzer unless they are named: downbeats are among the beats, which have the tempo."""
 
 
 def is_composite(name: str) -> bool:
-    """Tell whether a name is that of a composite."""
+    """Return whether a name is the name of a composite."""
     return any(sign in name for sign in ":+*(")
 
 
@@ -58,14 +58,14 @@ EXAMPLES = (
 
 
 def create(registry: Registry, kind: str, name: str, options: Mapping[str, Any] | None = None) -> Component:
-    """Return the composite of that name, its parts made by ``registry``.
+    """Return the composite of that name; ``registry`` creates its parts.
 
     Raises
     ------
     UsageError
-        If the name is no composite of that kind.
+        If the name is not the name of a composite of that kind.
     OptionError
-        If an option is not one of a part's.
+        If no part has an option of that name.
     ComponentError
         If a part cannot be created.
     """
@@ -108,7 +108,7 @@ def create(registry: Registry, kind: str, name: str, options: Mapping[str, Any] 
 
 
 def _made(registry: Registry, kind: str, names: Iterable[str], given: Mapping[str, Any]) -> dict[str, Component]:
-    """Return each part once, with the options that are for it."""
+    """Return name → part; each part is created once, with its own options."""
     distinct = list(dict.fromkeys(names))
     shares: dict[str, dict[str, Any]] = {name: {} for name in distinct}
     for option, value in given.items():
@@ -139,13 +139,13 @@ def _card(name: str, kind: str, parts: Sequence[Component], provides: Iterable[s
 
 @attrs.define(kw_only=True, eq=False, slots=False)
 class _Composite(Component):
-    """What composites share: options and descriptions of their parts."""
+    """Base of the composites: options and descriptions of their parts."""
 
     name: str
     given: Mapping[str, Any] = attrs.field(factory=dict)
 
     def options(self) -> dict[str, Any]:
-        """Return the options that were given for the parts."""
+        """Return the options of the parts that were given."""
         return dict(self.given)
 
     @abstractmethod
@@ -159,25 +159,25 @@ class _Composite(Component):
         }
 
     def describe(self) -> dict[str, Any]:
-        """Return what every component records, and the same of each part."""
+        """Return the description of every component, with the descriptions of the parts."""
         return super().describe() | {"parts": [part.described() for part in self.members()]}
 
 
 @attrs.define(kw_only=True, eq=False, slots=False)
 class CombinedAnalyzer(_Composite, Analyzer):
-    """Takes each field from the analyzer named for it.
+    """An analyzer that takes each field from the analyzer named for that field.
 
     Parameters
     ----------
     parts : mapping of str to Analyzer
-        Field → who fills it. With ``beats`` come ``downbeats`` and ``tempo``, as far as that analyzer provides them,
-        unless another is named for them.
+        Field → analyzer. The analyzer of ``beats`` also fills ``downbeats`` and ``tempo``, if it provides them and no
+        other analyzer is named for them.
 
     Raises
     ------
     UsageError
-        If a field does not exist or its analyzer does not provide it, or downbeats are to come from elsewhere than
-        the beats, among which they have to be.
+        If a field does not exist, its analyzer does not provide it, or downbeats and beats are from different
+        analyzers, because every downbeat must be one of the beats.
     """
 
     parts: Mapping[str, Analyzer]
@@ -194,7 +194,7 @@ class CombinedAnalyzer(_Composite, Analyzer):
 
     @cached_property
     def sources(self) -> dict[str, Analyzer]:
-        """Who fills each field."""
+        """Field → the analyzer that fills it."""
         sources = dict(self.parts)
         for leader, followers in FOLLOWING.items():
             for field in followers:
@@ -203,8 +203,8 @@ class CombinedAnalyzer(_Composite, Analyzer):
         return sources
 
     @cached_property
-    def info(self) -> ComponentInfo:  # type: ignore[override]  # a card of what it is made of
-        """What it is made of, as a card."""
+    def info(self) -> ComponentInfo:  # type: ignore[override]  # made from the cards of the parts
+        """The card, made from the cards of the parts."""
         return _card(self.name, "CombinedAnalyzer", self.members(), self.sources, "fields of several analyzers")
 
     def members(self) -> Sequence[Analyzer]:
@@ -229,14 +229,14 @@ class CombinedAnalyzer(_Composite, Analyzer):
 
 @attrs.define(kw_only=True, eq=False, slots=False)
 class EnsembleScorer(_Composite, Scorer):
-    """The weighted sum of scores; of probabilities, the weighted mean, which is one again.
+    """A scorer that returns the weighted sum of scores; of probabilities, the weighted mean, which is a probability.
 
     Parameters
     ----------
     parts : mapping of str to Scorer
     weights_of : mapping of str to float
-        > 0. The sum of ordinal scores is only as meaningful as their spreads are alike: the widest one is the
-        sum. Where they differ, take :class:`StandingScorer`.
+        > 0. The sum of ordinal scores is useful only if their spreads are similar, because otherwise the score with the
+        largest spread decides the sum. If the spreads differ, use :class:`StandingScorer`.
     """
 
     parts: Mapping[str, Scorer]
@@ -247,8 +247,8 @@ class EnsembleScorer(_Composite, Scorer):
             raise UsageError(f"weights {dict(self.weights_of)}", "give numbers above 0")
 
     @cached_property
-    def info(self) -> ComponentInfo:  # type: ignore[override]  # a card of what it is made of
-        """What it is made of, as a card."""
+    def info(self) -> ComponentInfo:  # type: ignore[override]  # made from the cards of the parts
+        """The card, made from the cards of the parts."""
         provides = [*self.parts] + [
             f"{name}.{part}" for name, scorer in self.parts.items() for part in scorer.info.provides
         ]
@@ -272,46 +272,47 @@ class EnsembleScorer(_Composite, Scorer):
 
 
 NOTHING = 1e-12
-"""Spread, as a part of the largest value, below which there is none but rounding of float64 (ours)."""
+"""A spread below this share of the largest value is only the rounding of float64 (ours)."""
 
 
 def ranks(values: Sequence[float]) -> list[float]:
-    """Return where each value stands among all: 0 is the lowest, 1 the highest; equal ones share a mean place.
+    """Return each value's rank among all: 0 is the lowest, 1 the highest; equal values have their mean rank.
 
-    One alone, like all of equal ones, is in the middle: 0.5.
+    A single value has the middle rank, 0.5, and so has each value if all values are equal.
     """
     count = len(values)
     if count == 1:
         return [0.5]
     ordered = sorted(values)
-    # Equal ones take the places from the first to before the last of them, counted from 0.
+    # Equal values have the places from bisect_left to before bisect_right, counted from 0.
     return [(bisect_left(ordered, one) + bisect_right(ordered, one) - 1) / 2 / (count - 1) for one in values]
 
 
 def z_scores(values: Sequence[float]) -> list[float]:
     """Return how many standard deviations (of all the values, divisor n) each value lies above the mean.
 
-    0 for all where they do not differ, so for one alone. Sums are exact: the order does not matter.
+    All are 0 if the values do not differ, so also for a single value. Sums are exact, so the order has no effect.
     """
     largest = max(map(abs, values))
     if largest == 0:
         return [0.0] * len(values)
-    scaled = [value / largest for value in values]  # the squares of very large ones are none
+    scaled = [value / largest for value in values]  # because the squares of very large values overflow
     mean = math.fsum(scaled) / len(scaled)
     spread = math.sqrt(math.fsum((value - mean) ** 2 for value in scaled) / len(scaled))
     return [0.0 if spread <= NOTHING else (value - mean) / spread for value in scaled]
 
 
 STANDINGS = {"rank": ranks, "z": z_scores}
-"""How to say where a value stands → what does."""
+"""Way of measuring a value's place among all → the function that measures it."""
 
 
 @attrs.define(kw_only=True, eq=False, slots=False)
 class StandingScorer(_Composite, RelativeScorer):
-    """The weighted mean of where a mashup stands in each part, among all mashups scored together.
+    """A scorer that returns the weighted mean of a mashup's ranks or z-scores among all mashups scored together.
 
-    Scores are ordinal: 0…1 for ranks, standard deviations for z-scores. Ranks do not change when a part is rescaled in
-    any increasing way, z-scores not when it is scaled and shifted.
+    Each part has its own ranks or z-scores. Scores are ordinal: 0…1 for ranks, standard deviations for z-scores. Ranks
+    do not change if an increasing function rescales a part's scores; z-scores do not change if they are scaled (by a
+    positive factor) and shifted.
 
     Parameters
     ----------
@@ -340,8 +341,8 @@ class StandingScorer(_Composite, RelativeScorer):
                 )
 
     @cached_property
-    def info(self) -> ComponentInfo:  # type: ignore[override]  # a card of what it is made of
-        """What it is made of, as a card."""
+    def info(self) -> ComponentInfo:  # type: ignore[override]  # made from the cards of the parts
+        """The card, made from the cards of the parts."""
         provides = [f"{name}.{part}" for name, scorer in self.parts.items() for part in scorer.info.provides]
         provides += [*self.parts, *(f"{name}.{self.how}" for name in self.parts)]
         return _card(self.name, "StandingScorer", self.members(), provides, "mean standing by several scorers")
@@ -370,13 +371,13 @@ class StandingScorer(_Composite, RelativeScorer):
 # ------------------------------------------------------------------------------------------------------ results kept
 @attrs.define(kw_only=True, eq=False, slots=False)
 class _Cached(_Composite):
-    """Reads what was computed once from a folder: one small JSON file a result, named by all it depends on."""
+    """Base of components that store each result in a small JSON file, named by a hash of all that it depends on."""
 
     inner: Component
     folder: Path = attrs.field(factory=lambda: default_cache() / "results")
 
     @cached_property
-    def info(self) -> ComponentInfo:  # type: ignore[override]  # a card of what it is made of
+    def info(self) -> ComponentInfo:  # type: ignore[override]  # made from the cards of the parts
         """The inner component's card, under the composite's name."""
         return attrs.evolve(self.inner.info, name=self.name)
 
@@ -397,13 +398,13 @@ class _Cached(_Composite):
         try:
             return json.loads(path.read_text(encoding="utf-8"))
         except (OSError, ValueError):
-            # Not there, or not whole: it is computed, and written whole.
+            # The file is missing or incomplete, so the result is computed and written again.
             return None
 
 
 @attrs.define(kw_only=True, eq=False, slots=False)
 class CachedAnalyzer(_Cached, Analyzer):
-    """An analyzer whose analyses are kept, by the sound's samples."""
+    """An analyzer that stores its analyses in files, named by a hash of the sound's samples."""
 
     inner: Analyzer
 
@@ -420,7 +421,7 @@ class CachedAnalyzer(_Cached, Analyzer):
 
 @attrs.define(kw_only=True, eq=False, slots=False)
 class CachedScorer(_Cached, Scorer):
-    """A scorer whose scores are kept, by the plan, the clips' provenance and the stretcher."""
+    """A scorer that stores its scores in files, named by a hash of plan, clips' provenance and stretcher."""
 
     inner: Scorer
 
@@ -439,6 +440,6 @@ class CachedScorer(_Cached, Scorer):
 
 
 def _identity(mashup: Mashup) -> tuple[Any, ...]:
-    """Return everything a score may depend on, as plain data."""
+    """Return everything that a score may depend on, as plain data."""
     provenance = [without_costs(described) for described in mashup.provenance()]
     return mashup.plan.id, provenance, mashup.renderer.stretcher.fingerprint()

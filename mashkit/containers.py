@@ -1,4 +1,4 @@
-"""Read from a sound file's structure how many streams of sound it contains, their lengths, and whether bytes are missing.
+"""Read from a sound file's structure how many streams of sound it contains, their lengths, and if bytes are missing.
 
 Decoders read a part of a file without an error: libsndfile shortens the header's length to the bytes of the file, and
 stops at the end of the first of two streams. So this module walks through a file's bytes before they are decoded. It
@@ -393,7 +393,7 @@ def _walk_w64(data: Contents, start: int) -> tuple[Stream, int]:
     return Stream(((start, end),)), end
 
 
-# ------------------------------------------------------------------------------------------------ formats rare for songs
+# ----------------------------------------------------------------------------------------------- formats rare for songs
 def _number(at: int, order: str = ">") -> Callable[[Contents, int], int]:
     return lambda data, start: int(struct.unpack_from(f"{order}I", data, start + at)[0])
 

@@ -1,7 +1,7 @@
-"""The errors mashkit raises: each names what it speaks of and what to do about it.
+"""Define mashkit's errors: each contains the file, component or argument that is wrong, and a fix.
 
-Everything derives from :class:`MashkitError`, so that a pipeline over a thousand songs can catch one class,
-list the item and go on, while programming mistakes still surface as what they are.
+All errors derive from :class:`MashkitError`, so that a pipeline over a thousand songs can catch one class, list the
+item and go on, and a programming mistake keeps its own class.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ class MashkitError(Exception):
     Parameters
     ----------
     problem : str
-        What is wrong, naming the file, component or argument.
+        A description of what is wrong, with the name of the file, component or argument.
     fix : str, optional
         What the user can do about it.
     """
 
     def __init__(self, problem: str, fix: str | None = None) -> None:
         super().__init__(problem, fix)
-        # A file's name may hold what no encoder takes, or commands to a terminal.
+        # A file's name may contain characters that cannot be encoded, or commands to a terminal.
         self.problem = printable(problem, keep="\n\t")
         self.fix = fix if fix is None else printable(fix, keep="\n\t")
 
@@ -37,11 +37,11 @@ class MashkitError(Exception):
 
 
 class UsageError(MashkitError):
-    """An argument that makes no sense, whatever the data: the caller's mistake, not the input's."""
+    """An argument that is wrong for any data: a mistake of the caller, not of the input."""
 
 
 class AudioError(MashkitError):
-    """Samples that are not audio as mashkit understands it: wrong shape, not finite, no rate."""
+    """Samples that are not valid audio: wrong shape, not finite, no sample rate."""
 
 
 class AudioFileError(MashkitError):
@@ -59,21 +59,21 @@ class AudioFileError(MashkitError):
 
     def __init__(self, path: Path | str, problem: str, fix: str | None = None) -> None:
         super().__init__(f"{path_text(path)}: {problem}", fix)
-        # Exception pickles as type(self)(*self.args): keep the arguments of *this* class, or an error
-        # raised in a worker process cannot travel home.
+        # pickle makes an exception again as type(self)(*self.args). So args must be the arguments of *this* class, or
+        # an error of a worker process could not be sent back.
         self.args = (path, problem, fix)
         self.path = Path(path)
 
 
 class LabelError(MashkitError):
-    """A label file that cannot be read as what it should be.
+    """A label file that cannot be read in its format.
 
     Parameters
     ----------
     path : Path or str
         The file.
     line : int or None
-        Which line is wrong, counted from 1; None if it is the whole file.
+        Number of the wrong line, from 1; None if the whole file is wrong.
     problem : str
         What is wrong with it.
     fix : str, optional
@@ -92,19 +92,19 @@ class OutputError(MashkitError):
 
 
 class StemError(MashkitError):
-    """A stem or role that the stems at hand do not have."""
+    """A stem or role that is not among the given stems."""
 
 
 class AnalysisError(MashkitError):
-    """An analysis that is inconsistent, or lacks what the next stage needs."""
+    """An analysis that is inconsistent, or lacks a field that the next stage needs."""
 
 
 class PlanError(MashkitError):
-    """A mashup plan that is malformed or does not fit the clips at hand."""
+    """A mashup plan that is malformed or does not fit the given clips."""
 
 
 class TimeMapError(MashkitError):
-    """A time map whose knots make no map, or that asks for speeds no stretcher follows."""
+    """A time map with invalid knots, or with speeds that no stretcher can follow."""
 
 
 class GenerationError(MashkitError):
@@ -112,7 +112,7 @@ class GenerationError(MashkitError):
 
 
 class CatalogError(MashkitError):
-    """A catalog that cannot be opened, or a clip it does not hold."""
+    """A catalog that cannot be opened, or a clip that it does not contain."""
 
 
 class ComponentError(MashkitError):
@@ -124,7 +124,7 @@ class UnknownComponent(ComponentError, UsageError):
 
 
 class DuplicateComponent(ComponentError):
-    """Two distributions register the same kind and name; neither can be picked silently."""
+    """Two distributions register the same kind and name, and mashkit does not choose one silently."""
 
 
 class BrokenPlugin(ComponentError):
@@ -132,45 +132,45 @@ class BrokenPlugin(ComponentError):
 
 
 class ComponentUnavailable(ComponentError):
-    """The component is registered, but something it requires is not installed, or not what it should be."""
+    """The component is registered, but one of its requirements is not installed, or is wrong (version, content)."""
 
 
 class OptionError(ComponentError, UsageError):
-    """An option the component does not have, or a value it does not take."""
+    """An option that the component does not have, or a value that it does not accept."""
 
 
 class ComponentFailed(ComponentError):
-    """The backend raised; ``__cause__`` holds its own exception."""
+    """The backend raised an error; ``__cause__`` is its exception."""
 
 
 class ContractViolation(ComponentError):
-    """The component returned something its interface forbids."""
+    """The component returned a value that its interface forbids."""
 
 
 class Unforeseen(MashkitError):
-    """Anything else that was raised over one song, plan or mashup; ``__cause__`` holds it.
+    """Any other error during the work on one song, plan or mashup; ``__cause__`` is the original exception.
 
-    A fault of mashkit's, or of what it is built on. It is listed like any other failure, because the rest is not to
-    suffer for it.
+    It is a fault of mashkit or of a library. It is listed like any other failure, because the other items must still be
+    finished.
     """
 
 
 class PluginWarning(UserWarning):
-    """A plugin did what it must not, and is done without: its hook, or part of what it brings."""
+    """A plugin broke a rule, so its hook, or a part of the things that it registers, is ignored."""
 
 
 def contained(error: BaseException, what: str, cls: type[MashkitError] = ComponentFailed) -> MashkitError:
-    """Return any error as one of mashkit's: it names what failed, what was raised, and where in the code.
+    """Return any error as a mashkit error that contains what failed, the original error, and its place in the code.
 
-    mashkit's own errors come back as they are.
+    mashkit's own errors are returned unchanged.
 
     Parameters
     ----------
     error : BaseException
     what : str
-        What failed: "separator 'acme' failed to separate".
+        The action that failed: "separator 'acme' failed to separate".
     cls : type
-        Which of mashkit's errors to make; it takes a problem and a fix.
+        The class of the new error; its arguments are a problem and a fix.
 
     Returns
     -------
@@ -185,16 +185,19 @@ def contained(error: BaseException, what: str, cls: type[MashkitError] = Compone
 
 
 def said_of(item: Path | str, error: BaseException) -> str:
-    """Return what an error says, naming the item it is about: the file door names its file, a component does not."""
+    """Return an error's text, with the item in front unless the text contains it.
+
+    Errors of :mod:`mashkit.audiofile` contain the file's name, those of a component do not.
+    """
     said = str(error)
     return said if str(item) in said else f"{item}: {said}"
 
 
 def raised(error: BaseException) -> str:
-    """Return type and message of an error in one line, whatever its own code makes of that."""
+    """Return type and message of an error in one line, also if the error's own code cannot make its text."""
     try:
         said = " ".join(str(error).split())
-    except Exception:  # noqa: BLE001 — the error may be a plugin's: its text is made by code, which may fail too
+    except Exception:  # noqa: BLE001 — a plugin's error may make its text with code of its own, which may fail too
         said = ""
     return f"{type(error).__name__}: {said or 'no message'}"
 
@@ -210,7 +213,7 @@ def _remedy(error: BaseException, cls: type[MashkitError]) -> str:
 
 
 def suggestion(name: str, known: Iterable[str]) -> str:
-    """Return the nearest known name, and all of them, as an error's fix."""
+    """Return the nearest known name and a list of all known names, as an error's fix."""
     names = sorted(known)
     near = difflib.get_close_matches(name, names, n=1)
     return (f"did you mean {near[0]!r}? " if near else "") + f"known: {', '.join(names) or 'none'}"

@@ -1,15 +1,15 @@
-"""Around the code of plugins: what they print, raise and change of this process reaches nobody else.
+"""Run the code of plugins so that their errors, output and changes to this process do not affect other code.
 
-A plugin is other people's code in our process. Everything that runs it goes through :func:`plugin_code`, which
+A plugin is other people's code in our process. All calls of a plugin go through :func:`plugin_code`, which
 
-- turns whatever it raises into one of mashkit's errors: an attempt to leave (SystemExit) and a KeyboardInterrupt of
-  its own included, while the user's Ctrl-C stays what it is;
-- puts back what it changes and we rely on: the current folder, the locale, filters that make warnings errors, numpy's
-  error settings, the handler of Ctrl-C, standard output;
-- in a command, sends what it prints to standard error, because standard output holds our data: see
+- converts every error into one of mashkit's errors, also a SystemExit and a KeyboardInterrupt that the plugin raises
+  itself; the user's Ctrl-C stays a KeyboardInterrupt;
+- restores the settings that mashkit relies on: the current folder, the locale, filters that make warnings errors,
+  numpy's error settings, the handler of Ctrl-C, standard output;
+- in a command, sends the plugin's output to standard error, because standard output contains the command's data: see
   :func:`data_on_stdout`.
 
-What it cannot stop: an endless loop, a crash in C, and ``os._exit``. Isolation does (``separator@``).
+It cannot stop an endless loop, a crash in C, or ``os._exit``. Isolation can (``separator@``).
 """
 
 from __future__ import annotations
@@ -33,28 +33,28 @@ _END = object()
 
 
 class Interrupted(KeyboardInterrupt):
-    """The user's own Ctrl-C, told from a KeyboardInterrupt that a plugin raises: a signal came."""
+    """The user's Ctrl-C: a signal arrived. So it differs from a KeyboardInterrupt that a plugin raises."""
 
 
 class _Here(threading.local):
-    """What one thread is at."""
+    """The state of one thread."""
 
-    inside = False  # whether a plugin's code runs
+    inside = False  # whether a plugin's code is running
     watching = False  # whether Ctrl-C would raise Interrupted
 
 
 _here = _Here()
-_data: _Data | None = None  # where a command's data go, while one runs
+_data: _Data | None = None  # where a command's data are written while a command runs
 
 
 # ------------------------------------------------------------------------------------------------------ errors, state
 @contextlib.contextmanager
 def plugin_code(what: str, cls: type[MashkitError] = ComponentFailed, *, look: bool = True) -> Iterator[None]:
-    """Run a plugin's code; what it raises becomes ``cls``, saying ``what`` failed, and mashkit's own errors pass.
+    """Run a plugin's code; an error becomes ``cls`` with ``what`` in its text, and mashkit's own errors pass unchanged.
 
-    Without ``look``, what it changes of the process is not put back.
+    Without ``look``, the plugin's changes to folder, locale, warnings and numpy are not undone.
 
-    Never yield within it: the caller's code would run as the plugin's. See :func:`plugin_items`.
+    Never yield within this context, because the caller's code would run as the plugin's. See :func:`plugin_items`.
     """
     with _guarded(look=look):
         try:
@@ -68,9 +68,10 @@ def plugin_code(what: str, cls: type[MashkitError] = ComponentFailed, *, look: b
 
 
 def plugin_items(what: str, items: Callable[[], Iterable[T]]) -> Generator[T, None, None]:
-    """Yield what a plugin's code gives one after the other; each is fetched as in :func:`plugin_code`.
+    """Yield a plugin's items one after the other; each item is fetched as in :func:`plugin_code`.
 
-    Only the first is followed by a look at what was changed: a plan takes microseconds, and so does looking.
+    Changes to the process are undone only after the first item and at the end, because a plan takes microseconds and
+    the check takes as long.
     """
     with plugin_code(what):
         iterator = iter(items())
@@ -88,12 +89,12 @@ def plugin_items(what: str, items: Callable[[], Iterable[T]]) -> Generator[T, No
 
 
 def _by_user(error: BaseException) -> bool:
-    """Tell whether an error is the user's Ctrl-C, and not one that a plugin raised itself."""
+    """Return whether an error is the user's Ctrl-C, and not a KeyboardInterrupt that a plugin raised itself."""
     if not isinstance(error, KeyboardInterrupt):
         return False
     if not _here.watching:
-        # Signals are handled in the main thread, and not at all where they are ignored, as in a job in the background
-        # of a script. With a handler of somebody else's there, nobody can tell.
+        # Signals are handled in the main thread only, and not at all if they are ignored, as in a background job of a
+        # script. If other code has set a handler, the two cannot be distinguished, and it counts as the user's.
         handled = signal.getsignal(signal.SIGINT) not in (signal.SIG_IGN, signal.SIG_DFL)
         return handled and threading.current_thread() is threading.main_thread()
     found: BaseException | None = error
@@ -104,7 +105,7 @@ def _by_user(error: BaseException) -> bool:
 
 @contextlib.contextmanager
 def _guarded(*, look: bool) -> Iterator[None]:
-    """Put back at the end what a plugin may have changed; within another plugin's code that one's fence does."""
+    """Undo a plugin's changes at the end; within another plugin's code do nothing, because the outer guard does it."""
     if _here.inside:
         yield
         return
@@ -125,10 +126,10 @@ def _interrupted(number: int, frame: object) -> None:
 
 
 def _watch_interrupts() -> Callable[[], object]:
-    """Let Ctrl-C raise what can be told from a plugin's own KeyboardInterrupt, where nobody else sees to it."""
+    """Make Ctrl-C raise :class:`Interrupted`, unless other code handles it; return a function that undoes this."""
     if threading.current_thread() is not threading.main_thread():
         return lambda: None
-    if _here.watching:  # for the whole command
+    if _here.watching:  # data_on_stdout() watches for the whole command
         return lambda: signal.getsignal(signal.SIGINT) is _interrupted or signal.signal(signal.SIGINT, _interrupted)
     if signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
         return lambda: None
@@ -144,7 +145,7 @@ def _watch_interrupts() -> Callable[[], object]:
 
 def _folder() -> str | None:
     try:
-        return os.getcwd()  # noqa: PTH109 — called often, and a string will do
+        return os.getcwd()  # noqa: PTH109 — called often, and a string is enough
     except OSError:  # it was deleted
         return None
 
@@ -172,7 +173,7 @@ def _keep_locale() -> Callable[[], object]:
 
 
 def _keep_warnings() -> Callable[[], object]:
-    """Take back filters that make warnings errors: they would raise in our code, and in other plugins'."""
+    """Remove filters that make warnings errors, because they would raise in our code and in other plugins."""
     before = list(warnings.filters)
 
     def back() -> None:
@@ -185,9 +186,9 @@ def _keep_warnings() -> Callable[[], object]:
 
 
 def _keep_numpy() -> Callable[[], object]:
-    """Take back settings that make numpy raise where it would give infinity or NaN."""
+    """Restore numpy's error settings, because others can make numpy raise where it would return infinity or NaN."""
     numpy = sys.modules.get("numpy")
-    # While numpy is being imported it is there, and has nothing yet.
+    # During numpy's import the module exists, but has no geterr yet.
     get = getattr(numpy, "geterr", None)
     before = None if get is None else get()
 
@@ -195,17 +196,17 @@ def _keep_numpy() -> Callable[[], object]:
         import numpy as np
 
         if np.geterr() != (before or np.geterr()):
-            np.seterr(**before)  # type: ignore[arg-type]  # what geterr gave
+            np.seterr(**before)  # type: ignore[arg-type]  # the settings that geterr returned
 
     return back if before is not None else lambda: None
 
 
 # ------------------------------------------------------------------------------------------------------------- output
 def _divert_output() -> Callable[[], object]:
-    """Put standard output and error back; in a command, let what is printed go to standard error."""
+    """Restore standard output and error at the end; in a command, send printed text to standard error until then."""
     before = sys.stdout, sys.stderr
     if _data is not None:
-        if threading.get_ident() != _data.thread:  # the stream itself knows where what it prints belongs
+        if threading.get_ident() != _data.thread:  # _Data.write() sends this thread's output to standard error
             return lambda: None
         sys.stdout = sys.stderr
 
@@ -216,7 +217,7 @@ def _divert_output() -> Callable[[], object]:
 
 
 class _Data:
-    """Standard output while a command runs: what other threads print is no data of ours."""
+    """Standard output while a command runs; the output of other threads goes to standard error, as it is not data."""
 
     def __init__(self, stream: TextIO) -> None:
         self.stream = stream
@@ -235,28 +236,28 @@ class _Data:
 
 @contextlib.contextmanager
 def data_on_stdout(*, for_good: bool) -> Iterator[None]:
-    """Keep standard output for what a command prints itself, outside of :func:`plugin_code`.
+    """Reserve standard output for the command's own data, which it prints outside of :func:`plugin_code`.
 
-    The process's file descriptor becomes standard error's, so that what C code and other programs print goes there too.
-    The user's Ctrl-C is watched for all along.
+    File descriptor 1 becomes standard error, so that the output of C code and other programs goes there too. The user's
+    Ctrl-C is watched during the whole command.
 
     Parameters
     ----------
     for_good : bool
-        Whether it stays so afterwards: plugins may print when the interpreter exits.
+        Whether standard output stays redirected afterwards, because plugins may print when the interpreter exits.
     """
     global _data
     if _data is not None:  # a command within a command
         yield
         return
     original = sys.stdout
-    with contextlib.suppress(Exception):  # whatever stands for a stream here
+    with contextlib.suppress(Exception):  # sys.stdout may be any object here
         original.flush()
     saved = _moved_aside()
     own = saved is not None and _descriptor(original) == 1
     stream = original
     if own:
-        assert saved is not None  # noqa: S101 — as said
+        assert saved is not None  # noqa: S101 — own is true only then
         stream = io.TextIOWrapper(
             os.fdopen(os.dup(saved), "wb"),
             encoding=original.encoding,
@@ -274,7 +275,7 @@ def data_on_stdout(*, for_good: bool) -> Iterator[None]:
         _data = None
         sys.stdout = sys.stderr if for_good and own else original
         if own:
-            with contextlib.suppress(OSError, ValueError):  # whoever read it has left: said above, if anybody cares
+            with contextlib.suppress(OSError, ValueError):  # flush() above has raised it if the reader closed the pipe
                 stream.close()
         if saved is not None:
             if not for_good:
@@ -285,12 +286,12 @@ def data_on_stdout(*, for_good: bool) -> Iterator[None]:
 def _descriptor(stream: TextIO) -> int | None:
     try:
         return stream.fileno()
-    except (AttributeError, OSError, ValueError):  # no file: a notebook's, a test's
+    except (AttributeError, OSError, ValueError):  # not a file, as in a notebook or a test
         return None
 
 
 def _moved_aside() -> int | None:
-    """Let descriptor 1 be standard error, and return what it was; None where there is no such thing."""
+    """Make file descriptor 1 standard error, and return a copy of the old one; None if either does not exist."""
     try:
         saved = os.dup(1)
     except OSError:

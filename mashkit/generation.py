@@ -1,7 +1,7 @@
-"""Mixtures: plans of several conditions in one stream, from one seed, drawn by as many processes as there are.
+"""Draw mixtures: plans of several conditions in one stream, from one seed, with any number of processes.
 
-What comes out does not depend on how many processes draw: each draws ranges of numbered draws, and here they are put in
-order. A mixture is its conditions' own runs (:meth:`Generator.plan` with the same seed), interleaved.
+The result does not depend on the number of processes, because each process draws ranges of numbered draws, and this
+module puts them in order. A mixture interleaves the runs of its conditions (:meth:`Generator.plan` with the same seed).
 """
 
 from __future__ import annotations
@@ -25,26 +25,27 @@ from mashkit.interfaces.generator import Draw, Drawer, DrawingGenerator, Tally, 
 from mashkit.types import Clip, Condition, FrozenMapping, MashupPlan, frozen_mapping
 
 UNMATCHED = (Condition.UNMATCHED_KEY, Condition.UNMATCHED_TEMPO, Condition.UNMATCHED_KEY_TEMPO)
-"""The negatives' conditions; the paper takes them in equal thirds (SPEC reading 11)."""
+"""The negatives' conditions; in the paper each is a third of the negatives (SPEC reading 11)."""
 
 _SMALLEST, _LARGEST = 64, 512
-"""Draws a job makes: enough to outweigh sending it, few enough to share the last ones."""
+"""Least and largest number of draws per job: sending a smaller job costs too much, and with larger jobs the last draws
+are not shared among the processes."""
 
 
 @attrs.frozen
 class Recipe:
-    """How many plans of each condition to draw.
+    """The number of plans of each condition to draw.
 
     Parameters
     ----------
     counts : mapping of Condition or str to int
-        The paper's conditions, or a generator's own. Those of which there are none may be left out; one plan at least.
+        The paper's conditions, or a generator's own. A count of 0 may be left out; the sum is at least 1.
 
     Raises
     ------
     UsageError
-        If something is no name of a condition, a count is negative, or all are 0. Whether a generator knows the
-        conditions is found when it is to draw.
+        If a name cannot be a condition's, a count is negative, or all counts are 0. A condition that the generator
+        does not have is found only when the generator draws.
     """
 
     counts: Mapping[Condition, int] = attrs.field(converter=frozen_mapping)
@@ -76,10 +77,10 @@ class Recipe:
         Parameters
         ----------
         positives, negatives, unlabelled : int
-            How many of each, ≥ 0.
+            Number of plans of each kind, ≥ 0.
         shares : mapping of Condition to float, optional
-            In which proportions the negatives are of the three unmatched conditions; equal thirds by default. What
-            does not divide goes to the largest remainders, the first of equal ones first.
+            Shares of the three unmatched conditions among the negatives; equal thirds by default. Plans that remain
+            after rounding down go to the largest remainders, and among equal remainders to the first.
         """
         given = dict.fromkeys(UNMATCHED, 1.0) if shares is None else dict(shares)
         whole = sum(given.values())
@@ -100,25 +101,25 @@ class Recipe:
 
 @attrs.define
 class Report:
-    """What a mixture has given so far.
+    """Counts of a mixture so far.
 
     Attributes
     ----------
     asked : mapping of Condition to int
         The recipe.
     drawn : Counter of Condition
-        Plans given.
+        Number of plans yielded.
     tallies : dict of Condition to Tally
-        What became of the draws: repeated ones, and why others gave no plan. Of generators that do not tell their
-        draws it counts the plans that sounded like another only.
+        Results of the draws: repeated draws, and the reasons of draws without a plan. For a generator that does not
+        report its draws, only the plans that sound like another plan are counted.
     chance : dict of Condition to Counter of str
-        How many unmatched plans fit in "key" or "tempo" by chance, and in "any" of them where they should not.
+        Number of unmatched plans that fit by chance in "key" or "tempo", and in "any" axis that should not fit.
     exhausted : dict of Condition to str
-        Conditions of which there are fewer plans than asked for, and why there is none, if there is none.
+        Conditions with fewer plans than asked for, each with the reason.
     failure : str, optional
-        What the generator failed with after some plans; those are given.
+        The generator's error after some plans; these plans were yielded.
     left_out : dict of Condition to mapping of str to int
-        How many clips are never drawn, by reason (:meth:`Generator.left_out`).
+        Number of clips that are never drawn, by reason (:meth:`Generator.left_out`).
     """
 
     asked: Mapping[Condition, int]
@@ -131,7 +132,7 @@ class Report:
 
     @property
     def chance_share(self) -> float | None:
-        """Share of the negatives that fit by chance in an axis in which they should not; None without negatives."""
+        """Share of the negatives that fit by chance in an axis that should not fit; None without negatives."""
         negatives = sum(self.drawn[condition] for condition in UNMATCHED)
         return sum(count["any"] for count in self.chance.values()) / negatives if negatives else None
 
@@ -159,7 +160,7 @@ class Report:
 class Mixture:
     """A stream of plans of several conditions; iterate over it once.
 
-    At any moment the conditions are as near to their proportions as whole plans allow. No two plans sound the same.
+    At any time the conditions have their proportions, as nearly as whole plans allow. No two plans sound the same.
 
     Parameters
     ----------
@@ -167,11 +168,11 @@ class Mixture:
     clips : sequence of Clip
     recipe : Recipe
     seed : int
-        Same clips, options, recipe and seed: same plans, whatever the executor.
+        The same clips, options, recipe and seed give the same plans with any executor.
     vocal : str, optional
         Id of the clip whose vocal every plan uses.
     executor : Executor, optional
-        Where to draw; in this process when not given, or when the generator's draws depend on each other.
+        The executor that draws. Without it, or if the generator's draws depend on each other, this process draws.
 
     Attributes
     ----------
@@ -181,10 +182,10 @@ class Mixture:
     Raises
     ------
     UsageError
-        As :meth:`Generator.plan` does.
+        In the same cases as in :meth:`Generator.plan`.
     GenerationError
-        While iterating: if there is not a single plan of any of the conditions. One of which there is none is said in
-        the report, and the others go on.
+        While iterating, if no condition has a single plan. A single condition without plans is reported in
+        ``report``, and the others go on.
     """
 
     def __init__(
@@ -232,7 +233,7 @@ class Mixture:
         with contextlib.ExitStack() as stack:
             runs = self._runs(stack)
             while runs:
-                # The one that is farthest behind its share.
+                # The condition that is furthest behind its share is next.
                 condition = min(runs, key=lambda one: (report.drawn[one] + 0.5) / wanted[one])
                 try:
                     draw = next(runs[condition], None)
@@ -260,7 +261,7 @@ class Mixture:
             raise failures[0]
 
     def _runs(self, stack: contextlib.ExitStack) -> dict[Condition, Iterator[Draw]]:
-        """Return the draws that have a plan, of each condition; what makes them ends with the stack."""
+        """Return, for each condition, an iterator of its draws with a plan; the stack closes the workers."""
         generator = self._generator
         if not isinstance(generator, DrawingGenerator):
             return {condition: self._planned(condition) for condition in self._recipe.counts}
@@ -272,7 +273,7 @@ class Mixture:
         return {condition: self._drawn(generator, condition, spread) for condition in self._recipe.counts}
 
     def _left(self, condition: Condition) -> int:
-        """Return how many plans of a condition are still to come."""
+        """Return the number of plans of a condition that are still to be drawn."""
         return (
             0 if condition in self.report.exhausted else self._recipe.counts[condition] - self.report.drawn[condition]
         )
@@ -296,9 +297,9 @@ class Mixture:
             raise drawer().nothing_fits(tally.rejected)
 
     def _planned(self, condition: Condition) -> Iterator[Draw]:
-        """Yield the plans of a generator that tells nothing of its draws."""
+        """Yield the plans of a generator that does not report its draws."""
         plans = self._generator.plan(
-            # More than are wanted: some may sound like another condition's.
+            # More plans than needed are requested, because some may sound like a plan of another condition.
             self._table, condition=condition, count=self._recipe.total, seed=self._seed, vocal=self._vocal
         )  # fmt: skip
         for number, plan in enumerate(plans):
@@ -307,7 +308,7 @@ class Mixture:
 
 
 class _Spread:
-    """The draws of several runs, made by an executor ahead of need, and handed out in order.
+    """The draws of several runs: an executor makes them in advance, and this class yields them in order.
 
     Parameters
     ----------
@@ -315,7 +316,7 @@ class _Spread:
     work : Work
         Makes draws: its items are (condition, first draw, number of draws).
     left : callable
-        How many plans of a condition are still wanted: so many draws, and no more, are worth making ahead.
+        Returns the number of plans of a condition still needed, which is the largest useful number of draws in advance.
     """
 
     def __init__(self, executor: Executor, work: Work, left: Callable[[Condition], int]) -> None:
@@ -328,7 +329,7 @@ class _Spread:
         self._outcomes = executor.run(self._jobs())
 
     def draws(self, condition: Condition) -> Iterator[Draw]:
-        """Yield the draws of a condition's run, without end."""
+        """Yield the draws of a condition's run; the iterator does not end."""
         self._asked[condition] = first = 0
         while True:
             self._awaited = condition
@@ -359,7 +360,7 @@ class _Spread:
             yield Job(self._work, (condition, first, count), f"{condition} draws from {first}")
 
     def _next(self) -> Condition | None:
-        """Return the condition whose draws are most in need; None while enough are under way."""
+        """Return the condition that needs draws most; None if enough draws are being made."""
         if self._awaited is not None and self._ahead(self._awaited) == 0:
             return self._awaited
         needy = [condition for condition in self._asked if self._ahead(condition) < self._left(condition)]
@@ -370,7 +371,7 @@ class _Spread:
 
 
 class _Drawers:
-    """In a worker: the draws of the runs it was asked for."""
+    """The state of a worker: a drawer for each condition of which it has made draws."""
 
     def __init__(self, generator: DrawingGenerator, clips: ClipTable, seed: int, vocal: str | None) -> None:
         self._make = functools.partial(generator.drawer, clips, seed=seed, vocal=vocal)
@@ -380,7 +381,7 @@ class _Drawers:
         if condition not in self._drawers:
             self._drawers[condition] = self._make(condition=condition)
         drawer = self._drawers[condition]
-        # Known are only choices of earlier draws, and of these only here: what others know decides the one who orders.
+        # A worker knows only the choices of earlier draws of this job; distinct() removes the other repeated choices.
         known: set[int] = set()
         made = []
         for number in range(first, first + count):

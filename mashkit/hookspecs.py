@@ -1,6 +1,7 @@
-"""The hooks of mashkit: what a plugin may implement. A plugin is a module named by an entry point of group "mashkit".
+"""Define mashkit's hooks, which plugins may implement. A plugin is a module named by an entry point of group "mashkit".
 
-Its import must stay light (ComponentInfo and these hooks only): it happens on every command that lists components.
+A plugin's import must be fast (ComponentInfo and these hooks only), because every command that lists components imports
+it.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ import pluggy
 from mashkit.components import ComponentInfo
 from mashkit.models import WeightFile
 
-if TYPE_CHECKING:  # `mashkit --help` imports plugins, and no numpy
+if TYPE_CHECKING:  # because `mashkit --help` imports this module and must not import numpy
     from mashkit.types import Audio
 
 hookspec = pluggy.HookspecMarker("mashkit")
@@ -26,7 +27,7 @@ hookimpl = pluggy.HookimplMarker("mashkit")
 
 @attrs.frozen(kw_only=True)
 class StageEvent:
-    """Something happened to one item of a stage ("catalog", "plan", "score", "save").
+    """An event of one item in a stage ("catalog", "plan", "score", "save").
 
     ``state`` is "started", "done", "cached" or "failed"; ``done`` of ``total`` items of the stage are finished.
     """
@@ -41,20 +42,20 @@ class StageEvent:
 
 @attrs.frozen(kw_only=True)
 class Command:
-    """A command a plugin adds to the command line: `mashkit train`.
+    """A command that a plugin adds to the command line, for example `mashkit train`.
 
     Parameters
     ----------
     name : str
-        Lower-case letters, digits and "-"; no command of mashkit's own.
+        Lower-case letters, digits and "-"; not the name of one of mashkit's own commands.
     summary : str
         One sentence for `mashkit --help`.
     configure : callable
-        Adds the command's arguments to its parser, which has --json and --quiet already. Called when the command is
-        asked for.
+        Adds the command's arguments to its parser, which has --json and --quiet already. Called only when the user
+        calls the command.
     run : callable
-        Does the work, given the parsed arguments, and returns the exit status. Data go to stdout, progress and messages
-        to stderr; what it raises is told in one line.
+        Does the work with the parsed arguments, and returns the exit status. Data go to stdout, progress and messages
+        to stderr; an error is printed in one line.
     """
 
     name: str
@@ -71,52 +72,55 @@ class Command:
 
 @hookspec
 def mashkit_register_separators() -> Iterable[ComponentInfo]:  # type: ignore[empty-body]
-    """Return the separators this plugin brings. Called once, when plugins are discovered."""
+    """Return this plugin's separators. Called once, when plugins are discovered."""
 
 
 @hookspec
 def mashkit_register_analyzers() -> Iterable[ComponentInfo]:  # type: ignore[empty-body]
-    """Return the analyzers this plugin brings. Called once, when plugins are discovered."""
+    """Return this plugin's analyzers. Called once, when plugins are discovered."""
 
 
 @hookspec
 def mashkit_register_stretchers() -> Iterable[ComponentInfo]:  # type: ignore[empty-body]
-    """Return the stretchers this plugin brings. Called once, when plugins are discovered."""
+    """Return this plugin's stretchers. Called once, when plugins are discovered."""
 
 
 @hookspec
 def mashkit_register_scorers() -> Iterable[ComponentInfo]:  # type: ignore[empty-body]
-    """Return the scorers this plugin brings. Called once, when plugins are discovered."""
+    """Return this plugin's scorers. Called once, when plugins are discovered."""
 
 
 @hookspec
 def mashkit_register_generators() -> Iterable[ComponentInfo]:  # type: ignore[empty-body]
-    """Return the generators this plugin brings. Called once, when plugins are discovered."""
+    """Return this plugin's generators. Called once, when plugins are discovered."""
 
 
 @hookspec
 def mashkit_register_executors() -> Iterable[ComponentInfo]:  # type: ignore[empty-body]
-    """Return the executors this plugin brings. Called once, when plugins are discovered."""
+    """Return this plugin's executors. Called once, when plugins are discovered."""
 
 
 @hookspec
 def mashkit_register_weights() -> Iterable[WeightFile]:  # type: ignore[empty-body]
-    """Return the weight files this plugin's components use. Called when somebody asks for them: `mashkit models`."""
+    """Return the weight files of this plugin's components. Called when they are needed, for example by `mashkit models`."""
 
 
 @hookspec
 def mashkit_register_commands() -> Iterable[Command]:  # type: ignore[empty-body]
-    """Return the commands this plugin adds to the command line. Called once, when plugins are discovered."""
+    """Return this plugin's commands for the command line. Called once, when plugins are discovered."""
 
 
 @hookspec(firstresult=True)
 def mashkit_load_audio(path: Path) -> Audio | None:
-    """Decode a file at its own rate, or return None to let the next plugin, and at last soundfile, try.
+    """Decode a file at its own sample rate, or return None; then the next plugin, and at last soundfile, decodes it.
 
-    Whatever else it returns or raises is that file's failure, and of no other.
+    Any other result or an error is reported as the failure of this file only.
     """
 
 
 @hookspec
 def mashkit_stage(event: StageEvent) -> None:
-    """Hear of progress. Called in the main process; once it has raised, it is told of, and hears no more."""
+    """Receive an event of progress. Called in the main process.
+
+    If this hook raises an error, the error is reported and the hook is not called again.
+    """

@@ -1,7 +1,7 @@
-"""What a recording's level and channels do to what hears it, and how that is undone.
+"""Measure faults of a recording's level and channels, and compute the gain or signal that avoids them.
 
-Separators and analyzers were made of music as it is published: peaks near full scale, channels that add up. What lies
-far from that is brought there before they hear it, and brought back after.
+Separators and analyzers were made for published music: peaks near full scale, and channels with a useful sum. A
+recording far from this is changed before it is separated or analyzed; the change is undone in the stems.
 """
 
 from __future__ import annotations
@@ -15,34 +15,35 @@ from mashkit.silence import SILENCE_DB, loudest_second_db
 from mashkit.types import Audio, Samples
 
 USUAL_PEAK = (0.45, 1.25)
-"""Peaks that are left as they are: −7 to +2 dB relative to full scale (ours).
+"""Peaks that are not changed: −7 to +2 dB relative to full scale (ours).
 
-Measured with spleeter-torch, SDR of the vocals in the 30 s that sing most of seven multitracks (docs/collections.md,
-"Levels"): between them it changes by 0.2 dB on the average. What decoders make of a loud MP3, some tenths of a dB above
-full scale, stays as it is; at +6 dB a sparse mix loses 2.7 dB.
+Measured with spleeter-torch: SDR of the vocals in the 30 s with most singing of each of seven multitracks
+(docs/collections.md, "Levels"). Between these limits it changes by 0.2 dB on average. The peaks of a decoded loud MP3,
+some tenths of a dB above full scale, are not changed; at +6 dB a sparse mix loses 2.7 dB.
 """
 FULL_SCALE = 1.0
-"""Peak that others are brought to."""
+"""The peak after a change of level."""
 _NOTHING = 1e-9
-"""A peak below it is the rounding of whoever made the file: it is left alone."""
+"""A smaller peak is only the rounding of the program that wrote the file, so it is not changed."""
 
 QUIET_DB = -60.0
-"""Level of the loudest second, dB relative to full scale, below which a recording is said to be quiet: the loudest
-second of the quietest music at a usual level is well above −50 dB (ours)."""
+"""Level of the loudest second, dB relative to full scale, below which a recording is reported as quiet (ours): at usual
+levels the loudest second of the quietest music is well above −50 dB."""
 CANCELLED_DB = 20.0
-"""The sum of two channels that lies so far below them has lost the music: channels that know nothing of each other lose
-3 dB, the widest of our songs lose less than 6 (ours)."""
+"""Channels cancel each other if their sum is this far below them, dB (ours): the sum of uncorrelated channels is 3 dB
+lower, and that of the widest of our songs less than 6 dB."""
 DEAD_DB = 60.0
-"""A channel so far below the other is dead (ours): panned to one side is heard in the other at −40 dB and more."""
+"""A channel this far below the other, dB, is dead (ours): sound panned to one side reaches −40 dB or more in the
+other."""
 OFFSET = 0.05
-"""Mean of a channel, as a share of full scale, from which on it is a fault of whoever recorded it (ours)."""
+"""Mean of a channel, as a share of full scale, above which it is a fault of the recording (ours)."""
 CLIPPED_SHARE = 0.02
-"""Share of samples that stand at the peak, three and more in a row, from which on a recording is said to be clipped
-(ours): the loudest of our songs has less than a hundredth of that."""
+"""Share of samples at the peak, three or more in a row, above which a recording is reported as clipped (ours): the
+loudest of our songs has less than a hundredth of this share."""
 
 
 def usual_gain(peak: float) -> float:
-    """Return the factor that brings a peak to full scale; 1 for one in :data:`USUAL_PEAK`.
+    """Return the factor that brings a peak to full scale; 1 for a peak within :data:`USUAL_PEAK`.
 
     Parameters
     ----------
@@ -54,21 +55,21 @@ def usual_gain(peak: float) -> float:
 
 
 def channels_cancel(audio: Audio) -> bool:
-    """Tell whether the sum of two channels is nearly silent while they are not: their phases are opposite."""
+    """Return whether the sum of two channels is nearly silent but the channels are not: their phases are opposite."""
     if audio.channels != 2:
         return False
     left, right = audio.samples
     powers = [float(np.dot(one, one)) for one in (left, right)]
     together = sum(powers) + 2 * float(np.dot(left, right))
-    # A hundredth of a dead channel's power is no cancelling: the sum is then the other channel.
+    # If one channel is dead, the sum is the other channel, so its power is not below this limit.
     return sum(powers) > 0 and together < 2 * sum(powers) * 10 ** (-CANCELLED_DB / 10)
 
 
 def one_signal(audio: Audio) -> Samples:
     """Return the music of all channels as one signal, shape (frames,): their mean, or half their difference.
 
-    The difference, where the phases of two channels are opposite (:func:`channels_cancel`): the mean holds next to
-    nothing then, and the difference all that it lost.
+    If two channels have opposite phases (:func:`channels_cancel`), half their difference is returned, because their
+    mean is nearly silent and the difference contains the music.
     """
     if not channels_cancel(audio):
         return audio.mono()
@@ -77,12 +78,12 @@ def one_signal(audio: Audio) -> Samples:
 
 
 def complaints(audio: Audio) -> list[str]:
-    """Return what is wrong with how a recording was made, in words: what a person should know of it; mostly nothing.
+    """Return the faults of a recording as texts for the user; an empty list for most recordings.
 
     Parameters
     ----------
     audio : Audio
-        Any rate and channels; one frame at least.
+        Any sample rate and number of channels; at least one frame.
     """
     found = []
     level = loudest_second_db(audio)
@@ -116,7 +117,7 @@ def _db(level: float) -> str:
 
 
 def _clipped_share(audio: Audio) -> float:
-    """Return the share of samples that stand at the peak with their two neighbours."""
+    """Return the share of samples that are at the peak together with both neighbours."""
     peak = audio.peak
     if peak == 0 or audio.frames < 3:
         return 0.0
@@ -125,9 +126,9 @@ def _clipped_share(audio: Audio) -> float:
 
 
 def _in_steps(audio: Audio, steps: int) -> bool:
-    """Tell whether every sample is a multiple of 1/steps; not of silence, nor of what has hardly a level."""
+    """Return whether every sample is a multiple of 1/steps; False for silence and for fewer than 8 distinct values."""
     few = audio.samples[:, : 10 * audio.sample_rate]
     if len(np.unique(few[:, ::7])) < 8:
         return False
-    # A little first: nearly every recording is told by it.
+    # A short part is checked first, because it decides for nearly every recording.
     return all(bool((part * steps == np.round(part * steps)).all()) for part in (few[:, :1000], few, audio.samples))

@@ -1,7 +1,7 @@
-"""How many beats a bar has, and whether that is to be believed.
+"""Decide whether an analysis' number of beats per bar is reliable.
 
-Bar lines are the least certain of what an analyzer finds: in music of five or seven beats a bar, and in a voice alone,
-trackers invent some. What is built on bars asks here first.
+Bar lines are the least certain result of an analyzer: in music with five or seven beats per bar, and in a voice alone,
+trackers return wrong ones. Code that uses bars calls :func:`doubt` first.
 """
 
 from __future__ import annotations
@@ -13,20 +13,21 @@ import numpy as np
 from mashkit.types import Analysis
 
 LEAST_CONFIDENCE = 0.23
-"""Confidence in its metre (``Analysis.confidence["metre"]``) from which on an analyzer is believed (ours).
+"""Least confidence in the metre (``Analysis.confidence["metre"]``) at which the metre is not doubtful (ours).
 
-Measured with madmom's, in excerpts of 40 and 60 s. 28 of 30 excerpts of real songs of three, four or six beats a bar
-reach it, and 48 of 48 rendered ones; of the two below, the tracker lost the tempo in one, and the other lasts 17 s. Of
-24 rendered songs of five and seven beats none reaches it with bars of four, and 19 with their own. Of 12 voices alone
-one does, in 24 s of chopped samples."""
+Measured with madmom's analyzer on excerpts of 40 and 60 s. It is reached by 28 of 30 excerpts of real songs with three,
+four or six beats per bar, and by 48 of 48 rendered ones; of the two others, the tracker lost the tempo in one, and the
+other lasts 17 s. Of 24 rendered songs with five or seven beats per bar, none reaches it with bars of four beats, and 19
+with their own bars. Of 12 voices alone one reaches it, in 24 s of chopped samples."""
 LEAST_REGULAR = 0.5
-"""Share of the bars that must have the commonest number of beats (ours)."""
+"""Least share of the bars with the commonest number of beats (ours)."""
 
 
 def doubt(analysis: Analysis) -> str | None:
-    """Return why the metre of a piece is doubtful, in words; None if it is not, or no bars are known at all.
+    """Return why the metre of a piece is doubtful, in words; None if it is not doubtful, or no bars are known.
 
-    What labels or a person say has no confidence, and is believed; so is an analyzer that gives none.
+    Values from labels, from a user or from an analyzer without a confidence have no entry for it, so only the share of
+    regular bars can make them doubtful.
     """
     lengths = analysis.bar_lengths
     if lengths is None or len(lengths) == 0:
@@ -41,17 +42,20 @@ def doubt(analysis: Analysis) -> str | None:
 
 
 def facts(analysis: Analysis) -> dict[str, Any]:
-    """Return beats a bar, and why that is doubtful, as plain data."""
+    """Return the beats per bar, and the reason why they are doubtful (or None), as plain data."""
     return {"beats_per_bar": analysis.beats_per_bar, "metre_doubt": doubt(analysis)}
 
 
 def described(analysis: Analysis) -> str:
-    """Return beats a bar for people: "4", "4?" where they are doubtful, "–" where they are not known."""
+    """Return the beats per bar as text: "4", "4?" if they are doubtful, "–" if they are unknown."""
     if analysis.beats_per_bar is None:
         return "–"
     return f"{analysis.beats_per_bar}{'' if doubt(analysis) is None else '?'}"
 
 
 def fit(one: int, other: int) -> bool:
-    """Tell whether bars of so many beats can lie on each other: of as many, or of twice as many; 0 is not known."""
+    """Return whether bars of ``one`` and ``other`` beats can be laid on each other.
+
+    They can if the numbers are equal, if one is twice the other, or if one is unknown (0).
+    """
     return 0 in (one, other) or one in (other, 2 * other) or other == 2 * one

@@ -1,7 +1,7 @@
-"""From placed layers to a mix: fades, ducking, limiting and the one gain that keeps the peaks.
+"""Mix placed layers: fades, ducking, limiting, and one gain that keeps the peaks below the ceiling.
 
-Every step multiplies all channels of a layer, or of all layers, by one gain over time: the stems still sum to the mix.
-What is done is in the plan (:class:`mashkit.types.Mixing`); a default one does nothing but keep the peaks.
+Every step multiplies all channels of a layer, or of all layers, by one gain over time, so the stems still sum to the
+mix. The plan (:class:`mashkit.types.Mixing`) defines the steps; by default only the peaks are kept.
 
 Conventions: layers are float32 of shape (channels, frames), all of the same frames; gains are linear unless in dB.
 """
@@ -18,38 +18,42 @@ import numpy.typing as npt
 from mashkit.types import Mixing, Role, Samples, frozen_mapping
 
 PEAK_CEILING_DB = -1.0
-"""Highest peak of a mix or stem, dBFS: the room EBU R 128 leaves for what lossy encoders add."""
+"""Highest peak of a mix or stem, dBFS, from EBU R 128, because lossy encoders raise peaks."""
 
 LOOK_AHEAD_S = 0.005
-"""How long before a peak the limiter begins to give way, seconds: short of what is heard as a dip before a drum."""
+"""Time before a peak at which the limiter begins to lower the gain, seconds; a longer time would be heard as a dip
+before a drum."""
 RELEASE_S = 0.1
-"""Time constant with which it lets go, seconds: longer than a period of the lowest bass, which it would distort."""
+"""Time constant with which the limiter's gain returns, seconds; longer than a period of the lowest bass, because a
+shorter one would distort the bass."""
 SETTLED = 0.01
-"""Share of the limiter's way that is left when the peak arrives; the gain of the whole mix takes up the rest."""
+"""Share of the limiter's change of gain that is missing when the peak arrives; the gain of the whole mix corrects it."""
 
 DUCK_FRAME_S = 0.02
 DUCK_ATTACK_S = 0.05
 DUCK_RELEASE_S = 0.4
-"""The harmonic layer gives way within a syllable and comes back over a few: faster is heard as pumping."""
+"""Frame and time constants of ducking, seconds. The harmonic layer gets quieter within a syllable and returns over a
+few, because faster changes are heard as pumping."""
 DUCK_RANGE_DB = 20.0
-"""Below the vocal's loud passages by this much it counts as silent."""
+"""A vocal this far below its loud passages, dB, counts as silent."""
 
 Gain = npt.NDArray[np.float32]
 
 
 @attrs.frozen(eq=False)
 class Mixed:
-    """What came out.
+    """The result of mixing.
 
     Parameters
     ----------
     stems : mapping of Role to array
+        Each stem's peak is at most −1 dBFS.
     mix : array
-        Their sum, peaking at −1 dBFS at most; the stems do too.
+        Sum of the stems; its peak is at most −1 dBFS.
     gain_db : float
-        What the whole was lowered by, ≤ 0 dB.
+        Gain of the whole mix, ≤ 0 dB.
     limited_db : float
-        The most the limiter took off at any moment, ≥ 0 dB.
+        The limiter's largest attenuation at any time, ≥ 0 dB.
     """
 
     stems: Mapping[Role, Samples] = attrs.field(converter=frozen_mapping)
@@ -59,12 +63,13 @@ class Mixed:
 
 
 def mix(layers: Mapping[Role, Samples], sample_rate: int, mixing: Mixing) -> Mixed:
-    """Mix layers as ``mixing`` says.
+    """Mix layers with the settings of ``mixing``.
 
     Parameters
     ----------
     layers : mapping of Role to array
-        Placed layers with their own gains, ours to write into. A mono layer goes to every channel of the mix.
+        Placed layers with their own gains; this function writes into them. A mono layer goes to every channel of the
+        mix.
     sample_rate : int
         Hz.
     mixing : Mixing
@@ -78,14 +83,14 @@ def mix(layers: Mapping[Role, Samples], sample_rate: int, mixing: Mixing) -> Mix
     for samples in layers.values():
         fade(samples, sample_rate, mixing)
     total = _sum(list(layers.values()))
-    # A stem may peak above the mix where another cancels it; it is saved too, so it counts.
+    # A stem may have a higher peak than the mix if another stem cancels it. Stems are saved too, so their peaks count.
     everything = (total, *layers.values())
     limited_db = 0.0
     highest = max(_peak(samples) for samples in everything)
     ceiling = 10 ** (PEAK_CEILING_DB / 20)
     lowered = 1.0
     if highest > ceiling and mixing.limit_db > 0:
-        # What the limiter may not take off, the whole is lowered by before: it never takes more.
+        # First the whole mix is lowered by the part that exceeds the limiter's largest attenuation.
         lowered = min(1.0, ceiling * 10 ** (mixing.limit_db / 20) / highest)
         limited = limit([samples * np.float32(lowered) for samples in everything], sample_rate, ceiling)
         limited_db = float(-20 * np.log10(limited.min()))
@@ -98,17 +103,17 @@ def mix(layers: Mapping[Role, Samples], sample_rate: int, mixing: Mixing) -> Mix
 
 
 def fade(samples: Samples, sample_rate: int, mixing: Mixing) -> None:
-    """Fade a layer in and out, in place, along a raised cosine; fades longer than it are cut to half of it each."""
+    """Fade a layer in and out, in place, with a raised cosine; each fade is at most half as long as the layer."""
     for seconds, part in ((mixing.fade_in_s, samples), (mixing.fade_out_s, samples[:, ::-1])):
         frames = min(round(seconds * sample_rate), samples.shape[1] // 2)
         part[:, :frames] *= (0.5 - 0.5 * np.cos(np.pi * (np.arange(frames) + 0.5) / frames)).astype(np.float32)
 
 
 def duck(vocal: Samples, sample_rate: int, depth_db: float) -> Gain:
-    """Return the gain of the harmonic layer under a vocal, shape (frames,): down by ``depth_db`` while it sounds.
+    """Return the gain of the harmonic layer under a vocal, shape (frames,): −``depth_db`` while the vocal sounds.
 
     The vocal's level is its RMS in frames of 20 ms, relative to its 95th percentile; it rises with a time constant of
-    50 ms and falls with one of 400 ms.
+    50 ms and falls with a time constant of 400 ms.
     """
     hop = max(round(DUCK_FRAME_S * sample_rate), 1)
     count = -(-vocal.shape[1] // hop)
@@ -132,14 +137,14 @@ def duck(vocal: Samples, sample_rate: int, depth_db: float) -> Gain:
 def limit(signals: list[Samples], sample_rate: int, ceiling: float) -> Gain:
     """Return one gain over time, shape (frames,), that keeps the peaks of all signals near a ceiling.
 
-    The library limits the largest sample of all signals and channels; its gain is read off and is the same for all, so
-    neither the balance nor the stereo image moves.
+    The library limits the largest sample of all signals and channels. Its gain is computed from the result and is the
+    same for all signals, so that neither the balance nor the stereo image changes.
     """
-    import numpy_audio_limiter  # here: only a mix that peaks needs it
+    import numpy_audio_limiter  # imported here, because only a mix with high peaks needs it
 
     peaks = np.max([np.abs(samples).max(axis=0) for samples in signals], axis=0).astype(np.float32)
     delay = max(round(LOOK_AHEAD_S * sample_rate), 1)
-    # To divide by; −120 dBFS is nothing to limit.
+    # The detector is a divisor, so it is at least −120 dBFS, which never needs limiting.
     detector = np.maximum(peaks, np.float32(1e-6))
     limited = numpy_audio_limiter.limit(
         signal=detector[None],

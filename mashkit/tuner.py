@@ -1,4 +1,4 @@
-"""A tuner: how far a piece of audio is off A = 440 Hz, measured. What follows of it is in :mod:`mashkit.tuning`."""
+"""Measure the tuning of audio: its distance from A = 440 Hz. :mod:`mashkit.tuning` computes with the result."""
 
 from __future__ import annotations
 
@@ -16,50 +16,50 @@ from mashkit.types import Audio
 Values: TypeAlias = npt.NDArray[np.float64]
 
 WINDOW_S = 0.186
-"""Length of the window, seconds: 8,192 samples at 44.1 kHz, twice that of chroma, for bins of 5 Hz."""
+"""Length of the window, seconds: 8,192 samples at 44.1 kHz, twice the window of chroma, so that a bin is 5 Hz wide."""
 RANGE_HZ = (100.0, 1760.0)
-"""Where peaks count, Hz: below, a bin is as wide as a semitone; above lie hardly any fundamentals, and the overtones of
-stiff strings (piano, guitar) are sharp."""
+"""Range of the peaks that count, Hz. Below it a bin is as wide as a semitone; above it there are hardly any
+fundamentals, and the overtones of stiff strings (piano, guitar) are sharp."""
 STEADY = (-2.0, -1.1)
-"""Curvatures (:class:`mashkit.features.Peaks`) that count as a steady tone (ours). Through a Hann window one has −1.61
-to −1.39, wherever it lies between bins (from the window's transform); noise, attacks and glides have any."""
+"""Curvatures (:class:`mashkit.features.Peaks`) of a steady tone (ours). With a Hann window a steady tone has −1.61 to
+−1.39, at any place between bins (from the window's transform); noise, attacks and glides can have any curvature."""
 FLOOR = 0.03
-"""Peaks below this share of their frame's highest do not count: −30 dB."""
+"""Peaks below this share of the highest peak of their frame, −30 dB, do not count."""
 PART_S = 5.0
 FEWEST_PARTS = 8
-"""Parts that must agree with the whole: of about 5 s, and 8 at least."""
+"""Parts whose tunings are compared with the tuning of the whole: each about 5 s long, at least 8 parts."""
 NEAR_CENTS = 15
-"""What lies so near the tuning is in tune with it, for the confidence; of noise, 0.3 of all does."""
+"""Tones within this distance of the tuning count as in tune for the confidence; for noise, 0.3 of all peaks do."""
 LEAST_CONFIDENCE = 0.16
-"""Below this confidence a tuning is unknown (ours). Measured over 40 s of 15 songs and seven multitracks: songs have
-0.26 to 0.81, stems without drums and voice 0.23 to 0.50, drums, noise and voices 0.00 to 0.14, but for one sampled
-voice."""
+"""Below this confidence the tuning is unknown (ours). Measured over 40 s of 15 songs and seven multitracks: songs have
+0.26 to 0.81, stems without drums and voice 0.23 to 0.50, and drums, noise and voices 0.00 to 0.14, except for one
+sampled voice."""
 SHORTEST_S = 1.0
-"""Shorter audio has no tuning: it may be one note of a glide."""
+"""Audio shorter than this, seconds, has no tuning, because it may be one note of a glide."""
 _SMOOTHING_CENTS = 8.0
 _WITHIN_CENTS = 10.0
 
 
 def tuning_of(audio: Audio) -> Tuning:
-    """Estimate the tuning of ``audio``: of its steady tones, where the most of them lie within their semitone.
+    """Estimate the tuning of ``audio``: the commonest deviation of its steady tones from equal temperament.
 
-    Peaks of the spectrum (:func:`mashkit.features.spectral_peaks`) that have the shape of a steady tone count with the
-    square root of their magnitude; the fullest place of the circular histogram of their deviations, smoothed, is the
-    tuning (as librosa.estimate_tuning, which takes the fullest bin), refined by the mean of what lies around it. Drums,
-    breaths and glides have no such peaks; vibrato spreads evenly to both sides; overtones off equal temperament (the
-    fifth is 14 cents flat) are fewer than those on it.
+    Peaks of the spectrum (:func:`mashkit.features.spectral_peaks`) with the shape of a steady tone are weighted by the
+    square root of their magnitude. The maximum of the smoothed circular histogram of their deviations (librosa's
+    estimate_tuning uses the fullest bin), refined by the mean of the deviations around it, is the tuning. Drums,
+    breaths and glides have no such peaks; vibrato spreads evenly to both sides; fewer overtones lie off equal
+    temperament (the fifth partial is 14 cents flat) than on it.
 
-    What is found in each part of the audio must agree with the whole: a singer who drifts has no tuning.
+    The tunings of the parts of the audio must agree with the tuning of the whole: a singer who drifts has no tuning.
 
     Parameters
     ----------
     audio : Audio
-        Any rate and number of channels; best without drums and voice.
+        Any sample rate and number of channels; best without drums and voice.
 
     Returns
     -------
     Tuning
-        Without cents for silence, noise, drums, and what is shorter than a second.
+        Without cents for silence, noise, drums, and audio shorter than a second.
     """
     if audio.duration < SHORTEST_S:
         return Tuning()
@@ -76,7 +76,7 @@ def tuning_of(audio: Audio) -> Tuning:
     if confidence > 0:
         parts = max(FEWEST_PARTS, round(audio.duration / PART_S))
         confidence *= _steadiness(deviations, weights, peaks.frames * parts // len(spectrum.times), cents)
-    cents = round(wrapped(cents), 2)  # a hundredth of a cent: what no rounding of another machine moves
+    cents = round(wrapped(cents), 2)  # to a hundredth of a cent, so that machines with other rounding errors agree
     cents = -50.0 if cents == 50 else cents
     if confidence < LEAST_CONFIDENCE:
         return Tuning(confidence=confidence)
@@ -87,7 +87,7 @@ def tuning_of(audio: Audio) -> Tuning:
 
 
 def retuned(audio: Audio, cents: float) -> Audio:
-    """Return ``audio`` played like a record at another speed: ``cents`` higher, and shorter by as much."""
+    """Return ``audio`` resampled like a record played faster: ``cents`` higher, and shorter by the same factor."""
     import soxr
 
     played = soxr.resample(audio.samples.T, audio.sample_rate, audio.sample_rate * 2 ** (-cents / 1200), "VHQ")
@@ -95,17 +95,17 @@ def retuned(audio: Audio, cents: float) -> Audio:
 
 
 def at_concert_pitch(audio: Audio) -> Audio:
-    """Return ``audio`` played at A = 440 Hz, for an analyzer that names keys there; as it is where it is in tune.
+    """Return ``audio`` resampled to A = 440 Hz, for an analyzer that assumes it; ``audio`` itself if it is in tune.
 
-    Beyond half a semitone an analyzer names the neighbour, and long before it takes a song for one a fifth away.
-    Times in what is returned are not those of ``audio``: it is up to 3 % faster or slower.
+    Beyond half a semitone an analyzer returns the key a semitone away, and at much smaller deviations it may return a
+    key a fifth away. The times of the result differ from those of ``audio``, because it is up to 3 % faster or slower.
     """
     cents = tuning_of(audio).cents
     return audio if cents is None or abs(cents) < IN_TUNE_CENTS else retuned(audio, -cents)
 
 
 def _steady(peaks: Peaks, frames: int) -> Peaks:
-    """Return the peaks of steady tones that are not far below their frame's highest."""
+    """Return the peaks of steady tones that are at least :data:`FLOOR` times the highest peak of their frame."""
     highest = np.zeros(frames)
     np.maximum.at(highest, peaks.frames, peaks.heights)
     low, high = STEADY
@@ -115,13 +115,13 @@ def _steady(peaks: Peaks, frames: int) -> Peaks:
 
 
 def _around(deviations: Values, cents: float) -> Values:
-    """Return how far deviations lie from a tuning, whatever their semitone: −50 to 50 cents."""
+    """Return the distances of deviations from a tuning, modulo a semitone: −50 to 50 cents."""
     around: Values = (deviations - cents + 50) % 100 - 50
     return around
 
 
 def _fullest(deviations: Values, weights: Values) -> float:
-    """Return where the histogram of deviations within their semitone, a bin a cent, is fullest after smoothing."""
+    """Return the maximum, in cents, of the smoothed histogram of deviations modulo a semitone, with bins of a cent."""
     histogram = np.bincount(np.round(deviations).astype(np.int64) % 100, weights, minlength=100)
     distance = np.minimum(np.arange(100), 100 - np.arange(100))
     kernel = np.exp(-0.5 * (distance / _SMOOTHING_CENTS) ** 2)
@@ -130,7 +130,7 @@ def _fullest(deviations: Values, weights: Values) -> float:
 
 
 def _refined(deviations: Values, weights: Values, cents: float) -> float:
-    """Return the mean of what lies around a tuning: mean shift with a Gaussian of 10 cents."""
+    """Return the mean of the deviations around a tuning, cents: mean shift with a Gaussian of 10 cents."""
     for _ in range(5):
         around = _around(deviations, cents)
         near = weights * np.exp(-0.5 * (around / _WITHIN_CENTS) ** 2)
@@ -139,7 +139,7 @@ def _refined(deviations: Values, weights: Values, cents: float) -> float:
 
 
 def _strength(deviations: Values, weights: Values, cents: float) -> float:
-    """Return how much more of the sound lies near a tuning than of noise would, 0–1."""
+    """Return how much more of the sound lies near a tuning than of noise, 0–1."""
     near = np.abs(_around(deviations, cents)) <= NEAR_CENTS
     chance = 2 * NEAR_CENTS / 100
     return max(0.0, float(weights[near].sum() / weights.sum() - chance) / (1 - chance))

@@ -1,10 +1,10 @@
-"""How far music is off A = 440 Hz, and what follows of it: which key sounds, and by how much two songs differ.
+"""Compute with tunings (distances from A = 440 Hz): name the key that sounds, and measure how far songs differ.
 
-A key and a tuning together say where a song's tonic sounds: C major at +45 cents lies 45 cents above C. Near half a
-semitone the same sound has two names (C at +48 is C# at −52); tunings are kept within −50…50 cents, so that the key is
-named for the nearest pitch class. What two songs differ by is counted between the pitches that sound, not the names.
+A key and a tuning together define where a song's tonic sounds: C major at +45 cents sounds 45 cents above C. Near half
+a semitone the same sound has two names (C at +48 is C# at −52); tunings are kept within −50…50 cents, so that the key
+is named for the nearest pitch class. Two songs are compared by the pitches that sound, not by the names of their keys.
 
-Conventions: tunings are cents from A = 440 Hz; an unknown one counts as 0, because most music keeps to 440 Hz.
+Conventions: tunings are cents from A = 440 Hz; an unknown tuning counts as 0, because most music is near 440 Hz.
 """
 
 from __future__ import annotations
@@ -14,30 +14,31 @@ import attrs
 from mashkit.types import Analysis, Key
 
 IN_TUNE_CENTS = 5.0
-"""Songs that differ by less count as in tune with each other, and nothing is shifted for it (ours). Five cents, 0.3 %,
-is about the least difference between tones that trained listeners hear (Moore, JASA 54, 1973), and what measuring is
-uncertain by: our estimate and librosa's differ by up to five on songs at hand. A stretcher run for less would cost more
-sound than it mends."""
+"""Songs that differ by less than this count as in tune with each other and are not shifted (ours). Five cents, 0.3 %,
+is about the least difference between tones that trained listeners hear (Moore, JASA 54, 1973), and about the error of
+the measurement: our estimate and librosa's differ by up to five cents on songs at hand. For a smaller difference, the
+stretcher would harm the sound more than the shift improves it."""
 
 NAMED_SAFELY = 20.0
-"""Up to this tuning, cents, an analyzer that listens at 440 Hz names the right key; beyond, perhaps its neighbour."""
+"""Up to this tuning, cents, an analyzer that assumes 440 Hz names the right key; beyond it, perhaps the key next to
+it."""
 
 _MAJOR_SCALE = (0, 2, 4, 5, 7, 9, 11)
 
 
 @attrs.frozen
 class Tuning:
-    """What was found of the tuning of a piece of audio.
+    """The estimated tuning of a piece of audio.
 
     Parameters
     ----------
     cents : float, optional
-        −50 to below 50; None where there is no telling.
+        −50 to below 50; None if it cannot be estimated.
     confidence : float
-        0–1: how much of the sound keeps to it, times how steadily it does.
+        0–1: the share of the sound that keeps to the tuning, times the steadiness of the tuning.
     chroma : tuple of float
-        Mean of each pitch class, centred on the tuning; only where a key's name could be in doubt
-        (:data:`NAMED_SAFELY`), else empty.
+        Mean of each pitch class, centred on the tuning; empty unless the key's name could be wrong
+        (:data:`NAMED_SAFELY`).
     """
 
     cents: float | None = None
@@ -46,15 +47,15 @@ class Tuning:
 
 
 def wrapped(cents: float) -> float:
-    """Return cents brought within −50 to below 50 by whole semitones."""
+    """Return cents after adding or subtracting whole semitones, so that they are −50 to below 50."""
     within = (cents + 50) % 100 - 50
     return within if within < 50 else -50.0  # the remainder of a tiny negative number is rounded up to 100
 
 
 def tuned(analysis: Analysis, found: Tuning) -> Analysis:
-    """Return an analysis with a tuning that was found, its key named for the pitch class that sounds.
+    """Return an analysis with an estimated tuning, and with its key named for the pitch class that sounds.
 
-    An analysis stays as it is where no tuning was found.
+    If there is no estimate, the analysis is returned as it is.
     """
     if found.cents is None:
         return analysis
@@ -64,11 +65,11 @@ def tuned(analysis: Analysis, found: Tuning) -> Analysis:
 
 
 def named(key: Key, found: Tuning) -> Key:
-    """Return the key or its neighbour: of the two names near half a semitone off, the one that goes with the tuning.
+    """Return the key or the key a semitone next to it, whichever fits the tuning.
 
-    An analyzer that listens at 440 Hz names a song at +45 cents for the pitch class below or the one above. Of the two
-    the right one is that whose scale sounds in chroma centred on the tuning: the scales of keys a semitone apart share
-    two of seven notes.
+    For a song at +45 cents, an analyzer that assumes 440 Hz returns the pitch class below or the one above. The right
+    key is the one whose scale has more of the chroma that is centred on the tuning. This decides clearly, because the
+    scales of keys a semitone apart share two of seven notes.
     """
     if found.cents is None or not found.chroma:
         return key
@@ -81,34 +82,34 @@ def named(key: Key, found: Tuning) -> Key:
 
 
 def settled(semitones: float) -> float:
-    """Return a shift or distance in semitones, a whole one if it is within :data:`IN_TUNE_CENTS` of it."""
+    """Return a shift or distance in semitones, rounded if a whole number is within :data:`IN_TUNE_CENTS`."""
     whole = round(semitones)
-    # A hundredth of a cent of room: differences of tunings are off by a rounding.
+    # The limit is a hundredth of a cent lower, because differences of tunings have rounding errors.
     return float(whole) if abs(semitones - whole) * 100 < IN_TUNE_CENTS - 0.01 else semitones
 
 
 def semitones_between(tonic: int, tuning: float, seed_tonic: int, seed_tuning: float) -> float:
-    """Return the shortest shift, −6 to below 6 semitones, from the pitch one tonic sounds at to the seed's.
+    """Return the shortest shift, −6 to below 6 semitones, from the sounding pitch of a tonic to that of the seed's.
 
     Parameters
     ----------
     tonic, seed_tonic : int
-        Of the relative majors, C = 0.
+        Tonics of the relative majors, C = 0.
     tuning, seed_tuning : float
         Cents from A = 440 Hz.
 
     Returns
     -------
     float
-        Whole semitones where the two are in tune (:func:`settled`): of songs at one tuning, what
-        :meth:`mashkit.types.Key.semitones_to` says.
+        Whole semitones if the two are in tune (:func:`settled`); for equal tunings it equals
+        :meth:`mashkit.types.Key.semitones_to`.
     """
     apart = settled((seed_tonic - tonic) + (seed_tuning - tuning) / 100)
     return round((apart + 6) % 12 - 6, 4)  # to a hundredth of a cent
 
 
 def sounding_distance(analysis: Analysis, seed: Analysis) -> float | None:
-    """Return :func:`semitones_between` two analyses' keys as they sound; None if a key is unknown."""
+    """Return :func:`semitones_between` the sounding keys of two analyses; None if a key is unknown."""
     if analysis.key is None or seed.key is None:
         return None
     return semitones_between(
@@ -117,5 +118,5 @@ def sounding_distance(analysis: Analysis, seed: Analysis) -> float | None:
 
 
 def describe(cents: float | None) -> str:
-    """Return a tuning for people: "+7 cents", "–" where it is unknown."""
+    """Return a tuning as text: "+7 cents", "–" if it is unknown."""
     return "–" if cents is None else f"{cents:+.0f} cents"
