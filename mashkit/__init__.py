@@ -1,6 +1,6 @@
 """mashkit: make, study and judge music mashups, with every backend swappable.
 
-The names below are imported on first use: `import mashkit` and `mashkit --help` stay fast.
+The names below are imported on first use, so that `import mashkit` and `mashkit --help` stay fast.
 """
 
 from __future__ import annotations

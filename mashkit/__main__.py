@@ -1,4 +1,4 @@
-"""`python -m mashkit` is `mashkit`."""
+"""Run the command line: `python -m mashkit` is the same as `mashkit`."""
 
 import sys
 

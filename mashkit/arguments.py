@@ -14,7 +14,7 @@ T = TypeVar("T")
 
 
 def named_path(text: str | Path) -> Path:
-    """Return the path that a user gave in an option or an environment variable: "~" at its beginning is the home folder.
+    """Return the path that a user gave in an option or environment variable: "~" at its beginning is the home folder.
 
     A shell replaces "~" in ``--cache ~/x``, but not in ``--cache=~/x``, in quotes, or in files of settings. "~name"
     stays as it is if no user has that name.

@@ -1,4 +1,4 @@
-"""Define a set of millions of whole numbers that needs less memory than Python's set, which takes 70 bytes or more each."""
+"""Define a set of whole numbers for millions of them: Python's own set would need 70 bytes or more per number."""
 
 from __future__ import annotations
 

@@ -1,13 +1,13 @@
-"""What compatibility measures and reports look at: chroma, onset strength, band energies, by the frame or the beat.
+"""Compute features for scorers and reports: chroma, onset strength and band energies, per frame or per beat.
 
-All of them read one :class:`Spectrum`, so that a stem costs one pass of short-time Fourier transforms::
+All features are computed from one :class:`Spectrum`, so that a stem needs one pass of short-time Fourier transforms::
 
     spectrum = spectrogram(stem)
     chroma = beat_synchronous(chromagram(spectrum), spectrum.times, beats)
 
 Conventions: features are float32 of shape (rows, frames); frame ``n`` is centred on ``spectrum.times[n]`` seconds;
 boundaries of intervals are seconds. Scaling the audio by ``g`` scales chroma by √g and energies by g², and leaves onset
-strength as it is: nothing here depends on how loud a recording was mastered.
+strength unchanged, so the loudness of a recording has no effect on comparisons.
 """
 
 from __future__ import annotations
@@ -29,11 +29,11 @@ from mashkit.types import Audio, Times
 Features: TypeAlias = npt.NDArray[np.float32]
 
 WINDOW_S = 0.093
-"""Length of a window to aim for, seconds: 4,096 samples at 44.1 kHz. One spectrum serves all, so it is a compromise:
-long enough to part the notes of a chord from C3 on, short enough to part sixteenths at 160 BPM."""
+"""Approximate length of the window, seconds: 4,096 samples at 44.1 kHz. One spectrum serves all features, so it is a
+compromise: long enough to separate the notes of a chord from C3 up, short enough to separate sixteenths at 160 BPM."""
 
 CHROMA_RANGE = (65.0, 2100.0)
-"""Frequencies that count for chroma, Hz: C2 to C7. Below lie rumble and kick, above hardly any fundamental."""
+"""Frequencies that count for chroma, Hz: C2 to C7. Below are rumble and kick drum, above hardly any fundamentals."""
 
 KICK_BAND = (20.0, 150.0)
 SNARE_BAND = (150.0, 5000.0)
@@ -43,13 +43,13 @@ BALANCE_EDGES = (0.0, 220.0, 1760.0, math.inf)
 """Edges of the low, middle and high band of AutoMashUpper's spectral balance, Hz (Davies et al. 2014): A3 and A6."""
 
 TUNING_HZ = 440.0
-"""The A that tunings are counted from, Hz (ISO 16)."""
-_ONSET_RANGE = 1e4  # 40 dB: what lies further below the loudest third of an octave of the audio is no onset
+"""The A from which tunings are measured, Hz (ISO 16)."""
+_ONSET_RANGE = 1e4  # 40 dB: sound further below the audio's loudest third of an octave is not an onset
 
 
 @attrs.frozen(eq=False)
 class Spectrum:
-    """Short-time magnitudes of the mean of an audio's channels (of their difference, where their phases are opposite).
+    """Short-time magnitudes of the mean of an audio's channels (of their difference if their phases are opposite).
 
     Parameters
     ----------
@@ -58,11 +58,11 @@ class Spectrum:
     times : array of float64, shape (frames,)
         Centres of the frames, seconds.
     sample_rate : int
-        Of the audio, Hz.
+        Sample rate of the audio, Hz.
     n_fft : int
         Length of the window, samples; even.
     hop : int
-        Distance of two frames, samples.
+        Samples from one frame to the next.
     """
 
     magnitudes: Features = attrs.field(repr=False)
@@ -73,20 +73,20 @@ class Spectrum:
 
     @property
     def bin_hz(self) -> float:
-        """Distance of two bins, Hz."""
+        """Width of a bin, Hz."""
         return self.sample_rate / self.n_fft
 
 
 def spectrogram(audio: Audio, *, n_fft: int | None = None, hop: int | None = None) -> Spectrum:
     """Return the short-time spectrum that all features share.
 
-    Hann window, 1 + frames // hop frames, centred every ``hop`` samples from the first sample on, the audio mirrored
-    at its ends: a clip is cut out of music, and zeros beyond its ends would make every clip start with an onset.
+    It has a Hann window and 1 + frames // hop frames, centred every ``hop`` samples from the first sample. The audio is
+    mirrored at its ends, because a clip is cut out of music, and zeros outside would be an onset at every clip's start.
 
     Parameters
     ----------
     audio : Audio
-        Any rate and number of channels.
+        Any sample rate and number of channels.
     n_fft : int, optional
         Length of the window in samples, even and ≥ 16; default: the power of two nearest to :data:`WINDOW_S`.
     hop : int, optional
@@ -109,14 +109,14 @@ def spectrogram(audio: Audio, *, n_fft: int | None = None, hop: int | None = Non
             f"a window of {n_fft} samples every {hop}", "give an even window of 16 or more and a hop of 1 or more"
         )
     window = (0.5 - 0.5 * np.cos(2 * np.pi * np.arange(n_fft) / n_fft)).astype(np.float32)
-    # One-sided: every bin but the first and the last stands for two.
+    # The spectrum is one-sided: every bin except the first and the last counts twice.
     scale = np.full(n_fft // 2 + 1, math.sqrt(2 / (n_fft * float(np.sum(window.astype(np.float64) ** 2)))), np.float32)
     scale[[0, -1]] /= np.float32(math.sqrt(2))
     mono = one_signal(audio)
     padded = np.pad(mono, n_fft // 2, mode="reflect" if len(mono) else "constant")
     frames = np.lib.stride_tricks.sliding_window_view(padded, n_fft)[::hop]
     magnitudes = np.empty((n_fft // 2 + 1, len(frames)), np.float32)
-    for start in range(0, len(frames), 512):  # in blocks: the frames overlap eightfold, all at once are large
+    for start in range(0, len(frames), 512):  # in blocks, because overlapping frames need eight times the memory
         block = scipy.fft.rfft(frames[start : start + 512] * window, axis=1)
         magnitudes[:, start : start + 512] = (np.abs(block) * scale).T
     times = np.arange(len(frames)) * (hop / audio.sample_rate)
@@ -134,10 +134,10 @@ class Peaks:
     heights : array of float64, shape (n,)
         Magnitudes.
     frames : array of int, shape (n,)
-        Number of each one's frame.
+        Number of each peak's frame.
     curvatures : array of float64, shape (n,)
-        Sum of the log ratios of both neighbouring bins to the peak's own, < 0: its shape, which tells a steady tone
-        from noise (:mod:`mashkit.tuning`).
+        Sum of the log ratios of both neighbouring bins to the peak's bin, < 0. This shape distinguishes a steady tone
+        from noise (:mod:`mashkit.tuner`).
     """
 
     frequencies: npt.NDArray[np.float64] = attrs.field(repr=False)
@@ -149,13 +149,13 @@ class Peaks:
 def spectral_peaks(spectrum: Spectrum, low_hz: float, high_hz: float) -> Peaks:
     """Return the peaks of every frame that lie in a range of frequencies.
 
-    A peak's frequency is that of the parabola through the three log magnitudes around it (Smith and Serra, PARSHL,
-    1987).
+    A peak's frequency is the vertex of the parabola through the three log magnitudes around it (Smith and Serra,
+    PARSHL, 1987).
 
     Raises
     ------
     UsageError
-        If the window is too short to hold the range's bins.
+        If the window is too short: the range contains too few bins.
     """
     first, last = math.floor(low_hz / spectrum.bin_hz), math.ceil(high_hz / spectrum.bin_hz)
     last = min(last, len(spectrum.magnitudes) - 2)
@@ -164,7 +164,7 @@ def spectral_peaks(spectrum: Spectrum, low_hz: float, high_hz: float) -> Peaks:
     around = spectrum.magnitudes[first - 1 : last + 2]
     below, centre, above = around[:-2], around[1:-1], around[2:]
     bins, frames = np.nonzero((centre > below) & (centre >= above))
-    # A neighbour may be exactly zero; a millionth of the peak stands for it: far below what a Hann window leaves there.
+    # A neighbour of exactly zero is replaced by a millionth of the peak, far below its value with a Hann window.
     peak = centre[bins, frames].astype(np.float64)
     left, right = (np.log(np.maximum(side[bins, frames], 1e-6 * peak) / peak) for side in (below, above))
     offset = (left - right) / (2 * (left + right))  # the parabola's vertex; its top is 0, so left + right < 0
@@ -175,29 +175,30 @@ def spectral_peaks(spectrum: Spectrum, low_hz: float, high_hz: float) -> Peaks:
 
 
 def chromagram(spectrum: Spectrum, *, tuning: float = 0.0) -> Features:
-    """Return how strongly each pitch class sounds, shape (12, frames), C = 0, in equal temperament.
+    """Return the strength of each pitch class, shape (12, frames), C = 0, in equal temperament.
 
-    Harmonic pitch class profile (Gómez, Tonal Description of Music Audio Signals, PhD thesis, 2006, ch. 3): only the
-    peaks of the spectrum within :data:`CHROMA_RANGE` count (:func:`spectral_peaks`), and each one is shared by the two
-    nearest pitch classes with weights cos²(π·d/2), d < 1 being the distance in semitones. Peaks, because at 65 Hz a
-    semitone is 4 Hz and a bin 11 Hz: a bin says nothing there, the peak between bins does.
+    This is the harmonic pitch class profile (Gómez, Tonal Description of Music Audio Signals, PhD thesis, 2006, ch. 3):
+    only the peaks of the spectrum within :data:`CHROMA_RANGE` count (:func:`spectral_peaks`), and each peak is divided
+    between the two nearest pitch classes with weights cos²(π·d/2), where d < 1 is the distance in semitones. Peaks are
+    used, because at 65 Hz a semitone is 4 Hz and a bin 11 Hz: a bin is too wide to find a pitch there, but the peak
+    between bins is exact enough.
 
-    A peak counts with the square root of its magnitude, near the exponent of perceived loudness (0.6; Stevens 1957),
-    so that a chord's third is not drowned by its bass. Unlike log(1 + γx), that needs no reference level: a frame's
-    chroma depends on that frame only, and only in scale on the gain. Frames are not normalised, so that silence weighs
-    less than sound in the mean of a beat.
+    A peak is weighted by the square root of its magnitude, near the exponent of perceived loudness (0.6; Stevens 1957),
+    so that a chord's bass does not hide its third. Unlike log(1 + γx), this needs no reference level: a frame's chroma
+    depends only on that frame, and the gain only scales it. Frames are not normalised, so that silence has less weight
+    than sound in the mean of a beat.
 
     Parameters
     ----------
     spectrum : Spectrum
     tuning : float
-        Where the music's own A lies, cents from 440 Hz (:attr:`mashkit.types.Analysis.tuning`): its pitch classes are
-        centred there. Otherwise a song half a semitone off would be smeared over two classes a note.
+        Distance of the music's own A from 440 Hz, cents (:attr:`mashkit.types.Analysis.tuning`): the pitch classes are
+        centred on it. Otherwise each note of a song half a semitone off would be spread over two classes.
 
     Raises
     ------
     UsageError
-        If the window is too short to hold the range's bins.
+        If the window is too short: the range contains too few bins.
     """
     peaks = spectral_peaks(spectrum, *CHROMA_RANGE)
     height, frames = np.sqrt(peaks.heights), peaks.frames
@@ -213,26 +214,26 @@ def chromagram(spectrum: Spectrum, *, tuning: float = 0.0) -> Features:
 
 
 def onset_strength(spectrum: Spectrum, bands: Sequence[tuple[float, float]] = (KICK_BAND, SNARE_BAND)) -> Features:
-    """Return how strongly something starts in each band, shape (len(bands), frames), ≥ 0.
+    """Return the strength of onsets in each band, shape (len(bands), frames), ≥ 0.
 
-    Band-wise log-energy flux: the power in triangular thirds of an octave, L = log₁₀(1 + γ·P / max P) with γ = 10⁴,
-    and of each third only what it rose, max(0, L[n] − L[n − lag]), averaged over the band (spectral flux: Dixon,
+    This is log-energy flux per band: P is the power in triangular thirds of an octave, L = log₁₀(1 + γ·P / max P) with
+    γ = 10⁴, and the increase of each third, max(0, L[n] − L[n − lag]), is averaged over the band (spectral flux: Dixon,
     "Onset detection revisited", DAFx 2006; logarithmic filters and the lag: Böck, Krebs and Schedl, "Evaluating the
-    online capabilities of onset detection methods", ISMIR 2012). The lag is a quarter of the window: where a Hann
-    window has fallen to a half. The reference max P is the loudest third of the whole audio. Logarithms see an onset as
-    soon as the skirt of the window does, so the whole comes an eighth of the window later, which brings the peaks of
-    drums to within 10 ms of their hits.
+    online capabilities of onset detection methods", ISMIR 2012). The lag is a quarter of the window, where a Hann
+    window has fallen to a half. The reference max P is the loudest third of the whole audio. Because of the logarithm,
+    L rises as soon as the edge of the window reaches an onset; so the result is delayed by an eighth of the window,
+    which brings the peaks of drums to within 10 ms of their hits.
 
     Parameters
     ----------
     spectrum : Spectrum
     bands : sequence of (low, high)
-        Hz; default: kick and snare. What lies above half the sample rate is left out.
+        Hz; default: kick and snare. Frequencies above half the sample rate are left out.
 
     Raises
     ------
     UsageError
-        If a band holds no bin of the spectrum.
+        If a band contains no bin of the spectrum.
     """
     filters = [_thirds(spectrum, low, high) for low, high in bands]
     top = max(bank.shape[1] for bank in filters)
@@ -247,7 +248,7 @@ def onset_strength(spectrum: Spectrum, bands: Sequence[tuple[float, float]] = (K
     strength = []
     for level in levels:
         logs = np.log10(1 + level * np.float32(_ONSET_RANGE / loudest))
-        # What sounds when the audio begins did not start there, as far as anyone can hear.
+        # Sound at the very beginning of the audio is not an onset, because it may have started earlier.
         logs = np.pad(logs, ((0, 0), (lag + delay, 0)), mode="edge")
         rise = logs[:, lag : lag + frames] - logs[:, :frames]
         strength.append(np.maximum(rise, 0).mean(axis=0))
@@ -257,7 +258,7 @@ def onset_strength(spectrum: Spectrum, bands: Sequence[tuple[float, float]] = (K
 def _thirds(spectrum: Spectrum, low: float, high: float) -> Features:
     """Return triangular filters a third of an octave apart, shape (filters, bins), on the bins from 0 to ``high``.
 
-    Where a third is narrower than a bin there is one filter a bin, as in Böck, Krebs and Schedl 2012.
+    If a third is narrower than a bin, there is one filter per bin, as in Böck, Krebs and Schedl 2012.
     """
     last = min(math.floor(high / spectrum.bin_hz), len(spectrum.magnitudes) - 1)
     thirds = math.floor(3 * math.log2(high / low))
@@ -268,7 +269,7 @@ def _thirds(spectrum: Spectrum, low: float, high: float) -> Features:
             f"no bin from {low:g} to {high:g} Hz at {spectrum.sample_rate} Hz, window {spectrum.n_fft}",
             "give a wider band or a longer window",
         )
-    # A filter rises from its left neighbour's centre and falls to its right one's; the outer ones as far as a bin.
+    # A filter rises from its left neighbour's centre and falls to its right neighbour's; an outermost side is one bin.
     corners = np.concatenate([[centres[0] - 1], centres, [centres[-1] + 1]]).astype(np.float64)
     bins = np.arange(last + 1)
     rising = (bins - corners[:-2, None]) / (corners[1:-1] - corners[:-2])[:, None]
@@ -277,9 +278,9 @@ def _thirds(spectrum: Spectrum, low: float, high: float) -> Features:
 
 
 def band_energies(spectrum: Spectrum, edges: Sequence[float] = BALANCE_EDGES) -> Features:
-    """Return the power between each two edges, shape (len(edges) - 1, frames): mean squares of the samples.
+    """Return the power between successive edges, shape (len(edges) - 1, frames): mean squares of the samples.
 
-    A sine of amplitude a counts a²/2 in its band; over edges (0, …, inf) the bands sum to the frame's mean square.
+    A sine of amplitude a adds a²/2 to its band; with edges (0, …, inf) the bands sum to the frame's mean square.
 
     Parameters
     ----------
@@ -307,10 +308,10 @@ def beat_synchronous(
     *,
     reduce: Literal["mean", "median"] = "mean",
 ) -> npt.NDArray[Any]:
-    """Return one value a row for each interval between consecutive boundaries: beats, or parts of them.
+    """Return one value per row for each interval between consecutive boundaries: beats, or parts of beats.
 
-    An interval [b, b′) is made of the frames whose centres lie in it. One too short to hold any takes the nearest
-    frame, if that is within half the distance of two frames; one outside the frames is zero: there is no sound.
+    An interval [b, b′) contains the frames whose centres lie in it. An interval without a frame gets the nearest frame
+    if that is within half a hop of its middle; an interval outside the frames is zero, because there is no sound.
 
     Parameters
     ----------
@@ -329,8 +330,8 @@ def beat_synchronous(
     Raises
     ------
     UsageError
-        If the boundaries decrease or are fewer than two, there is no frame, or the features' frames are not those of
-        ``times``.
+        If the boundaries decrease or are fewer than two, there is no frame, or ``features`` and ``times`` differ in
+        their number of frames.
     """
     times, boundaries = np.asarray(times, np.float64), np.asarray(boundaries, np.float64)
     if features.ndim != 2 or times.shape != features.shape[1:] or len(times) == 0:
@@ -342,8 +343,8 @@ def beat_synchronous(
     filled, empty = np.flatnonzero(counts), np.flatnonzero(counts == 0)
     result = np.zeros((len(features), len(counts)), features.dtype)
     if reduce == "mean" and len(filled):
-        # The sums run over one interval each (the next begins where it ends): differences of a running sum would leave
-        # the rounding of what is loud in what is silent.
+        # Each interval is summed alone (the next begins where it ends), because differences of a running sum would add
+        # the rounding errors of loud intervals to silent ones.
         sums = np.add.reduceat(features[:, : edges[-1]], starts[filled], axis=1)
         result[:, filled] = sums / counts[filled].astype(features.dtype)
     elif reduce == "median":
@@ -361,7 +362,7 @@ def beat_synchronous(
 
 @attrs.frozen(eq=False)
 class StemChroma:
-    """A stem's chroma, to be compared beat by beat with another's.
+    """A stem's chroma, for a comparison with another stem beat by beat.
 
     Parameters
     ----------
@@ -376,7 +377,7 @@ class StemChroma:
 
     @classmethod
     def of(cls, audio: Audio, *, tuning: float = 0.0) -> StemChroma:
-        """Measure ``audio``, its pitch classes centred on its own tuning, cents from A = 440 Hz."""
+        """Return the chroma of ``audio``, with pitch classes centred on its tuning, cents from A = 440 Hz."""
         spectrum = spectrogram(audio)
         return cls(chromagram(spectrum, tuning=tuning), spectrum.times)
 

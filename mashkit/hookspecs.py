@@ -102,7 +102,7 @@ def mashkit_register_executors() -> Iterable[ComponentInfo]:  # type: ignore[emp
 
 @hookspec
 def mashkit_register_weights() -> Iterable[WeightFile]:  # type: ignore[empty-body]
-    """Return the weight files of this plugin's components. Called when they are needed, for example by `mashkit models`."""
+    """Return the weight files of this plugin's components. Called when a list of them is needed: `mashkit models`."""
 
 
 @hookspec

@@ -27,7 +27,7 @@ RELEASE_S = 0.1
 """Time constant with which the limiter's gain returns, seconds; longer than a period of the lowest bass, because a
 shorter one would distort the bass."""
 SETTLED = 0.01
-"""Share of the limiter's change of gain that is missing when the peak arrives; the gain of the whole mix corrects it."""
+"""Share of the limiter's change of gain still missing when the peak arrives; the gain of the whole mix corrects it."""
 
 DUCK_FRAME_S = 0.02
 DUCK_ATTACK_S = 0.05

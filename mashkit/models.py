@@ -1,7 +1,7 @@
-"""Weight files: which there are, where they come from, whether they are here and what they should be.
+"""List, verify and download weight files.
 
-Plugins register theirs (hook ``mashkit_register_weights``). A file either ships inside an installed Python package or
-is downloaded into the models folder, by hand of the user and never by itself.
+Plugins register their files (hook ``mashkit_register_weights``). A file is either part of an installed Python package,
+or is downloaded into the models folder when the user asks for it, and never automatically.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ from mashkit.errors import MashkitError, OutputError
 MODELS_VARIABLE = "MASHKIT_MODELS"
 """Environment variable: folder of downloaded weights; default is the platform's folder for data."""
 OFFLINE_VARIABLE = "MASHKIT_OFFLINE"
-"""Environment variable: when set to anything, nothing is downloaded."""
+"""Environment variable: if it is set to any value, nothing is downloaded."""
 TIMEOUT_S = 30.0
-"""How long a server may be silent, seconds."""
+"""Longest time without data from a server, seconds."""
 CHUNK = 1 << 20
 FEWEST_DIGITS = 8
-"""Hex digits of a hash that tell a damaged file from a whole one: what hubs put into file names."""
+"""Least number of hex digits of a hash, enough to find a damaged file; model hubs put this many into file names."""
 
 
 class ModelError(MashkitError):
@@ -39,7 +39,7 @@ class ModelError(MashkitError):
 
 
 def models_folder() -> Path:
-    """Return the folder downloaded weights are kept in."""
+    """Return the folder of downloaded weights."""
     named = os.environ.get(MODELS_VARIABLE)
     return named_path(named) if named else Path(platformdirs.user_data_dir("mashkit")) / "models"
 
@@ -62,26 +62,26 @@ class WeightFile:
     Parameters
     ----------
     name : str
-        "<component>/<file>": where it lies in the models folder, and what it is called everywhere.
+        "<component>/<file>": its path in the models folder, and its name everywhere.
     component : str
-        Kind and name: "separator demucs".
+        Kind and name of its component: "separator demucs".
     model : str
-        What of the component it is for, as its option names it.
+        The component's model for which it is, as in the component's option.
     sha256 : str
-        Of the file: all 64 hex digits, or the leading ones that were published, 8 at least.
+        The file's hash: all 64 hex digits, or its published first digits, at least 8.
     size : int, optional
-        Bytes; None where nobody says.
+        Bytes; None if it was not published.
     licence : str
         SPDX expression of the weights.
     source : str
-        Page on which the file is described.
+        Page that describes the file.
     url : str
-        Where it is downloaded from: https, or http on this machine. Empty where it ships in a package.
+        Address of the download: https, or http on this machine. Empty if the file is in a package.
     package, path : str
-        Distribution that carries it, and where in it; empty where it is downloaded.
+        Distribution that contains the file, and its path there; empty if the file is downloaded.
     environment : str
-        Name of the environment that distribution is in, for its files alone (:class:`ComponentInfo.weight_packages`);
-        empty where it is installed beside mashkit.
+        Name of the environment that contains the distribution for its files only
+        (:class:`ComponentInfo.weight_packages`); empty if the distribution is installed beside mashkit.
     """
 
     name: str = attrs.field(validator=_relative)
@@ -104,7 +104,7 @@ class WeightFile:
             raise ValueError(f"weights {self.name!r} are not downloaded over https")
 
     def location(self) -> Path | None:
-        """Return where the file lies or is to lie; None if the package that carries it is not installed."""
+        """Return the path of the file, existing or not; None if the package that contains it is not installed."""
         from mashkit.remote.environments import weight_package
 
         if self.url:
@@ -117,7 +117,7 @@ class WeightFile:
 
     @property
     def fix(self) -> str:
-        """What to type when it is missing or damaged."""
+        """The command that repairs a missing or damaged file."""
         from mashkit.remote.environments import create_command, environment_path
 
         if self.url:
@@ -129,7 +129,7 @@ class WeightFile:
 
 
 def _editable(path: str) -> Path | None:
-    """Return where a file of a package lies that was installed with ``pip install -e``: beside its code."""
+    """Return the path of a file in a package installed with ``pip install -e``; the file is beside the code."""
     package, _, inside = path.partition("/")
     spec = importlib.util.find_spec(package) if package.isidentifier() and inside else None  # imports nothing
     for folder in (spec and spec.submodule_search_locations) or ():
@@ -148,7 +148,7 @@ def sha256_of(path: Path) -> str:
 
 
 def file_sha256(path: Path) -> str:
-    """Return the sha256 of a file, hex, computed again when its size or time changes: for records, not for trust."""
+    """Return the sha256 of a file, hex, for records; it is computed again only if the file's size or time changes."""
     status = path.stat()
     return _unchanged_sha256(path, status.st_size, status.st_mtime_ns)
 
@@ -159,12 +159,12 @@ def _unchanged_sha256(path: Path, size: int, modified: int) -> str:
 
 
 def optional_path(value: str | Path | None) -> Path | None:
-    """Convert an option (attrs) that names a folder of weights: "~" is the user's."""
+    """Convert an attrs field with a folder of weights: "~" is the user's home folder."""
     return None if value is None else named_path(value)
 
 
 def status(weights: WeightFile) -> Status:
-    """Read the file and say whether it is there and what it should be."""
+    """Read the file, and return whether it exists and has the registered hash."""
     path = weights.location()
     if path is None or not path.is_file():
         return "missing"
@@ -174,12 +174,12 @@ def status(weights: WeightFile) -> Status:
 
 
 def require(weights: WeightFile) -> Path:
-    """Return where the file lies, verified.
+    """Return the path of the file after verifying it.
 
     Raises
     ------
     ModelError
-        If it is missing or not what it should be; says what to type.
+        If the file is missing or damaged; the error contains the command that repairs it.
     """
     found, path = status(weights), weights.location()
     if found == "ok" and path is not None:
@@ -190,22 +190,22 @@ def require(weights: WeightFile) -> Path:
 def pull(
     weights: WeightFile, *, offline: bool = False, notify: Callable[[int, int | None], object] = lambda *_: None
 ) -> Path:
-    """Download a file that is not here, going on where an interrupted download stopped; return where it lies.
+    """Download a missing file, continuing an interrupted download; return the file's path.
 
-    It is hashed before it gets its name: what is under that name is whole.
+    The file is verified before it gets its final name, so a file with that name is complete.
 
     Parameters
     ----------
     weights : WeightFile
     offline : bool
-        Refuse to download; so does the environment variable MASHKIT_OFFLINE.
+        Refuse to download; the environment variable MASHKIT_OFFLINE has the same effect.
     notify : callable
-        Hears of (bytes so far, bytes in all or None).
+        Called with (bytes so far, bytes in all or None).
 
     Raises
     ------
     ModelError
-        If it ships in a package that is not installed, may not or cannot be downloaded, or is not what it should be.
+        If the file's package is not installed, the download is refused or fails, or the file has another hash.
     OutputError
         If the folder cannot be written.
     """
@@ -242,7 +242,7 @@ def _download(weights: WeightFile, file: BinaryIO, notify: Callable[[int, int | 
     request = urllib.request.Request(weights.url, headers={"Range": f"bytes={done}-"} if done else {})  # noqa: S310 — checked above
     try:
         with urllib.request.urlopen(request, timeout=TIMEOUT_S) as answer:  # noqa: S310
-            if done and answer.status != 206:  # the server begins anew
+            if done and answer.status != 206:  # the server sends the file from its beginning
                 file.truncate(0)
                 done = 0
             length = answer.headers.get("Content-Length")
@@ -252,7 +252,7 @@ def _download(weights: WeightFile, file: BinaryIO, notify: Callable[[int, int | 
                 done += len(chunk)
                 notify(done, total)
     except urllib.error.HTTPError as error:
-        if error.code == 416 and done:  # nothing is left to send: the hash will tell
+        if error.code == 416 and done:  # no bytes are left to send; the hash is checked later
             return
         raise ModelError(
             f"{weights.url}: {error.code} {error.reason}", f"see {weights.source or 'its page'}"

@@ -1,4 +1,4 @@
-"""What a mashup leaves on disk: the mix, its stems, and a record of everything that made it."""
+"""Write a mashup to disk: the mix, its stems, and a record of everything from which it was made."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 RECORDED_PACKAGES = ("mashkit", "numpy", "scipy", "soundfile", "soxr", "pyloudnorm", "numpy-audio-limiter")
 """Packages of the core whose version can change a result."""
 CLICK_HZ, CLICK_S = 1000, 0.03
-"""Pitch and length of the clicks of a click track: short enough to be placed by ear, an octave higher on downbeats."""
+"""Frequency and length of a click: short, so that its time is easy to hear; on downbeats it is an octave higher."""
 
 
 def environment() -> dict[str, Any]:
@@ -32,16 +32,16 @@ def environment() -> dict[str, Any]:
 
 
 def key_distance(layer: Layer, clip: Clip, seed: Clip) -> float | None:
-    """Return how far, in semitones, the layer's key lies from the seed's after its shift; None if a key is unknown.
+    """Return the distance, in semitones, of the shifted layer's key from the seed's; None if a key is unknown.
 
-    As they sound: tunings count (:func:`mashkit.tuning.semitones_between`).
+    Sounding pitches are compared, so tunings count (:func:`mashkit.tuning.semitones_between`).
     """
     distance = sounding_distance(clip.analysis, seed.analysis)
     return None if distance is None else distance - layer.semitones
 
 
 def mashup_record(mashup: Mashup) -> dict[str, Any]:
-    """Return everything that made a mashup, as plain data: plan, clips, components, versions, licences."""
+    """Return the record of a mashup's origin, as plain data: plan, clips, components, versions, licences."""
     components = [*mashup.provenance(), mashup.renderer.stretcher.described()]
     seed = mashup.clips[Role.VOCAL]
     return {
@@ -50,7 +50,7 @@ def mashup_record(mashup: Mashup) -> dict[str, Any]:
         "limited_db": mashup.limited_db,
         "sample_rate": mashup.sample_rate,
         "frames": mashup.mix.frames,
-        # Drums have no key of their own: their song's says nothing about how they fit.
+        # Drums have no key of their own, and their song's key has no effect on how they fit.
         "key_distance": {
             str(role): key_distance(mashup.plan.layer(role), mashup.clips[role], seed)
             for role in mashup.roles
@@ -96,19 +96,19 @@ def licences(mashup: Mashup, components: list[Mapping[str, Any]]) -> list[dict[s
 
 
 MASHUP_FILES = ("mix.flac", "plan.json")
-"""What :func:`write_mashup` writes of every mashup, beside the stems that it has."""
+"""Files that :func:`write_mashup` writes for every mashup, in addition to its stems."""
 
 
 def write_mashup(mashup: Mashup, folder: Path, *, clicks: bool = False) -> dict[str, Any]:
     """Write ``mix.flac``, ``stems/<role>.flac`` and ``plan.json`` into ``folder``; return the record in plan.json.
 
-    Stems carry the mix's common gain, so they sum to it.
+    The stems are written with the gain of the mix, so they sum to the mix.
 
     Parameters
     ----------
     mashup : Mashup
     folder : Path
-        Made when it is missing. What is there already is not looked at: see :class:`mashkit.products.OutputSet`.
+        Made if it is missing. Existing files are not checked: see :class:`mashkit.products.OutputSet`.
     clicks : bool
         Also write ``clicks.flac``: see :func:`with_clicks`.
 

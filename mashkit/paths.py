@@ -1,8 +1,8 @@
-"""Paths as text that can be printed, stored and read back, whatever bytes a file is called by.
+"""Convert paths to text that can be printed, stored and read back, also if a file's name is not valid text.
 
-On Linux a name is bytes, not text: Python shows those that are no UTF-8 as lone surrogates, which no encoder takes, and
-a name may hold line feeds and the commands of a terminal. :func:`path_text` is the one way a path becomes text, for
-people, JSON and the database alike, and :func:`path_of` the way back.
+On Linux a name is bytes, not text: Python represents bytes that are not UTF-8 as lone surrogates, which cannot be
+encoded, and a name may contain line feeds and commands to a terminal. All code uses :func:`path_text` to convert a path
+to text, for people, JSON and the database, and :func:`path_of` to convert it back.
 """
 
 from __future__ import annotations
@@ -12,30 +12,32 @@ import re
 from pathlib import Path
 
 _UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
-"""Control characters, line and paragraph separators, what turns the direction of text round, and surrogates."""
+"""Control characters, line and paragraph separators, characters that change the direction of text, and surrogates."""
 _SURROGATES = re.compile("[\ud800-\udfff]")
 _ESCAPE = re.compile(r"\\(x[0-9a-f]{2}|u[0-9a-f]{4})")
 
 
 def printable(text: str, *, keep: str = "") -> str:
-    r"""Return text that every encoder takes and no terminal obeys: the rest is written as in Python, ``\x1b``.
+    r"""Return text without surrogates and control characters, which are written as in Python, ``\x1b``.
+
+    The result can be encoded, and contains no commands to a terminal.
 
     Parameters
     ----------
     text : str
     keep : str
-        Control characters to leave as they are.
+        Control characters that stay as they are.
     """
     return _UNPRINTABLE.sub(lambda found: found[0] if found[0] in keep else _escaped(ord(found[0])), text)
 
 
 def encodable(text: str, *, escape: str = "\\") -> str:
-    """Return text with nothing changed but what UTF-8 cannot hold, which is written as :func:`printable` does."""
+    """Return text in which surrogates, which UTF-8 cannot encode, are written as by :func:`printable`."""
     return _SURROGATES.sub(lambda found: escape + _escaped(ord(found[0]))[1:], text)
 
 
 def _escaped(code: int) -> str:
-    if 0xDC80 <= code <= 0xDCFF:  # a byte that is no UTF-8, as os.fsdecode has it
+    if 0xDC80 <= code <= 0xDCFF:  # os.fsdecode returns these for bytes that are not UTF-8
         return f"\\x{code - 0xDC00:02x}"
     return f"\\x{code:02x}" if code < 0x80 else f"\\u{code:04x}"
 
@@ -43,8 +45,9 @@ def _escaped(code: int) -> str:
 def path_text(path: Path | str) -> str:
     r"""Return a path as text without control characters: ``caf\xe9.wav`` for a name whose last letter is Latin-1.
 
-    Ordinary names stay as they are. Bytes that are no UTF-8 and control characters are written as in Python
-    (``\xe9``, ``\x0a``, ``\u202e``); a backslash is ``\x5c`` where it could be taken for one of those.
+    Ordinary names stay as they are. Bytes that are not UTF-8 and control characters are written as in Python
+    (``\xe9``, ``\x0a``, ``\u202e``); in such a name, and in a name that contains text of this form, a backslash is
+    written as ``\x5c``.
 
     Parameters
     ----------
@@ -53,7 +56,7 @@ def path_text(path: Path | str) -> str:
     Returns
     -------
     str
-        What :func:`path_of` makes the same path of.
+        Text from which :func:`path_of` returns the same path.
     """
     text = os.fspath(path)
     shown = printable(text)
@@ -63,9 +66,9 @@ def path_text(path: Path | str) -> str:
 
 
 def without_links(path: Path) -> Path:
-    """Return a path with its links followed; one that leads round in circles as far as it goes.
+    """Return a path after following its links; a circle of links is followed as far as possible.
 
-    Path.resolve raises a RuntimeError of such a link up to Python 3.12.
+    Path.resolve is not used, because up to Python 3.12 it raises a RuntimeError for such a link.
     """
     return Path(os.path.realpath(path))
 

@@ -1,8 +1,8 @@
-"""What mashkit leaves on disk: told from what it was given, and replaced as a set.
+"""Mark the files that mashkit writes, and replace the output of an earlier run as a set.
 
-Every sound file that mashkit makes carries :data:`MARK` as its comment, and every output folder a list of the files
-that belong to it. Scans for songs pass over what is marked, because a mashup is no song and a separated stem no true
-one. The list lets a second run into the same folder replace exactly what the first one left.
+Every sound file that mashkit writes has :data:`MARK` as its comment. Scans for songs skip marked files, because a
+mashup is not a song and a separated stem is not a true stem. Every output folder contains a list of the files written
+there, so that a second run into the same folder replaces exactly the files of the first run.
 """
 
 from __future__ import annotations
@@ -25,20 +25,20 @@ from mashkit.models import sha256_of
 from mashkit.paths import without_links
 
 MARK = "made by mashkit, no song"
-"""Comment of the sound files that mashkit makes."""
+"""Comment of the sound files that mashkit writes."""
 _MARK_BYTES = (MARK.encode(), MARK.encode("utf-16-le"), MARK.encode("utf-16-be"))
 _TAGS_LIE_WITHIN = 1 << 16
-"""Bytes at a file's beginning and end that are searched for the mark."""
+"""Number of bytes at a file's beginning and end that are searched for the mark."""
 LIST = ".mashkit-files.json"
-"""In an output folder: which files in it mashkit wrote, and of what."""
+"""File in an output folder with the list of files that mashkit wrote there, and their origin."""
 _LIST_FORMAT = 1
 _STAGING = ".mashkit-unfinished-"
 
 
 def is_product(path: Path) -> bool:
-    """Tell whether mashkit made a sound file, or it was converted from one that mashkit made.
+    """Return whether mashkit made a sound file, or it was converted from a file that mashkit made.
 
-    The mark is searched as text, because programs that convert files keep it, and each in another field.
+    The mark is searched as text, because programs that convert files keep it, but each in a different field.
     """
     if not path.is_file():
         return False
@@ -53,21 +53,21 @@ def is_product(path: Path) -> bool:
 
 
 def require_replaceable(path: Path) -> None:
-    """Raise OutputError if a sound file is there that mashkit did not make: it would be lost."""
+    """Raise OutputError if ``path`` is a sound file that mashkit did not make, because it would be lost."""
     if path.exists() and not is_product(path):
         raise OutputError(f"{path} is there, and mashkit did not make it", "name another file with -o")
 
 
 @attrs.frozen
 class FileList:
-    """Which files of a folder mashkit wrote.
+    """The list of files that mashkit wrote into a folder.
 
     Parameters
     ----------
     made_of : str
-        What the set is: the command that made it, or the song it was made of.
+        Name of the set: the command that made it, or the song from which it was made.
     files : mapping of str to list of str
-        Path below the folder, with "/" → sha256 of what may be there: two while one set replaces another.
+        Path below the folder, with "/" → possible sha256 values of the file: two while one set replaces another.
     """
 
     made_of: str = ""
@@ -75,9 +75,9 @@ class FileList:
 
     @classmethod
     def read(cls, folder: Path) -> FileList | None:
-        """Return a folder's list; None where there is none that can be read.
+        """Return a folder's list; None if there is no readable list.
 
-        A name that leads out of the folder is left out: nothing outside is ever removed.
+        A path that leads out of the folder is left out, so that no file outside is ever removed.
         """
         try:
             data = json.loads((folder / LIST).read_text(encoding="utf-8"))
@@ -89,11 +89,11 @@ class FileList:
         return cls(made_of, inside) if known else None
 
     def write(self, path: Path) -> None:
-        """Write the list; raises OutputError if that cannot be done."""
+        """Write the list; raises OutputError if it cannot be written."""
         write_json(path, {"format": _LIST_FORMAT, "made_of": self.made_of, "files": dict(self.files)})
 
     def is_ours(self, folder: Path, name: str) -> bool:
-        """Tell whether a file is there as mashkit wrote it."""
+        """Return whether a file exists and is unchanged since mashkit wrote it."""
         path = folder / name
         return name in self.files and path.is_file() and sha256_of(path) in self.files[name]
 
@@ -106,28 +106,29 @@ def _lies_below(folder: Path, name: str) -> bool:
 
 
 class OutputSet:
-    """The files of one run, which appear together in place of those that the run before left in the same folder.
+    """The files of one run, which together replace the files of the earlier run in the same folder.
 
-    Use it as a context manager: write into :attr:`staging`, a folder inside the output folder. When the block ends
-    well, the files move to where they belong, and what an earlier run wrote and this one did not is removed. When it
-    ends with an exception, the folder stays as it was.
+    Use it as a context manager: write into :attr:`staging`, a folder inside the output folder. If the block raises no
+    error, the files are moved to their places, and files of the earlier run that this run did not write are removed. If
+    the block raises an error, the folder stays as it was.
 
-    A file that mashkit did not write, or that somebody changed since, is never replaced or removed.
+    A file that mashkit did not write, or that was changed since, is never replaced or removed.
 
     Parameters
     ----------
     folder : Path
-        Made when it is missing.
+        Made if it is missing.
     made_of : str
-        What the set is: only a set of the same name is replaced. See :func:`folder_for`.
+        Name of the set: only a set of the same name is replaced. See :func:`folder_for`.
     names : iterable of str
-        Files below the folder that will be written for certain: what is in their way is told before the work.
+        Files below the folder that will certainly be written; other files with these names are reported before the
+        work starts.
 
     Raises
     ------
     OutputError
-        If the folder cannot be written or holds another set, a file of the user's is in the way, or one of mashkit's
-        was changed.
+        If the folder cannot be written or contains another set, one of the user's files has such a name, or one of
+        mashkit's files was changed.
 
     Examples
     --------
@@ -175,11 +176,11 @@ class OutputSet:
             for path in sorted(self.staging.rglob("*"))
             if path.is_file()
         }
-        # Read again: another run into this folder may have ended meanwhile.
+        # The list is read again, because another run into this folder may have ended meanwhile.
         known = FileList.read(self.folder) or FileList()
         self._refuse_others(known, new)
-        # While files change, the list names old and new ones, so that a run killed here leaves nothing that looks like
-        # a user's.
+        # During the change the list contains old and new files, so that after a kill here no file looks like the
+        # user's.
         both = {name: list(digests) for name, digests in known.files.items()}
         for name, digest in new.items():
             both.setdefault(name, []).append(digest)
@@ -195,18 +196,18 @@ class OutputSet:
         shutil.rmtree(self.staging, ignore_errors=True)
 
     def _list(self, files: Mapping[str, list[str]]) -> None:
-        # Through the staging folder, where a kill leaves nothing that stays.
+        # The list is written in the staging folder first, because a later run removes that folder after a kill.
         FileList(self._made_of, files).write(self.staging / LIST)
         (self.staging / LIST).replace(self.folder / LIST)
 
     def _remove(self, name: str) -> None:
-        """Remove a file, and the folders that are empty without it."""
+        """Remove a file, and the folders that are then empty."""
         path = self.folder / name
         path.unlink()
         for parent in path.relative_to(self.folder).parents[:-1]:
             try:
                 (self.folder / parent).rmdir()
-            except OSError:  # something else is in it
+            except OSError:  # the folder is not empty
                 return
 
     def _refuse_others(self, known: FileList, names: Iterable[str]) -> None:
@@ -223,7 +224,7 @@ def _in_the_way(path: Path, why: str) -> OutputError:
 
 
 def _remove_abandoned(folder: Path) -> None:
-    """Remove what runs that were killed on this machine left unfinished."""
+    """Remove the staging folders of runs that were killed on this machine."""
     ours = f"{_STAGING}{socket.gethostname()}-"
     for path in folder.glob(f"{_STAGING}*"):
         if path.name.startswith(ours) and not _is_running(path.name.removeprefix(ours).partition("-")[0]):
@@ -243,25 +244,25 @@ def _is_running(process: str) -> bool:
 
 
 NAME_BYTES = 200
-"""Longest name of a folder that is made of a song's: most file systems take 255 bytes."""
+"""Longest name of a folder that is named after a song, bytes; most file systems allow 255."""
 
 
 def folder_for(parent: Path, name: str, made_of: str) -> Path:
-    """Return the folder below ``parent`` for what is made of one song: ``name``, or with a number behind it.
+    """Return the folder below ``parent`` for the files made from one song: ``name``, or ``name`` with a number.
 
-    A folder is taken again if an earlier run made it of the same song; one of another song, or of the user's, is left
-    alone.
+    A folder is used again if an earlier run made it from the same song; a folder of another song or of the user is not
+    used.
 
     Parameters
     ----------
     parent : Path
     name : str
     made_of : str
-        What identifies the song: its path.
+        Identity of the song: its path.
     """
     while len(os.fsencode(name)) > NAME_BYTES:
         name = name[:-1]
-    name = name if name.strip(".") else "song"  # no name of this folder or the one above
+    name = name if name.strip(".") else "song"  # "." and ".." would be this folder and its parent
     number = 1
     while True:
         folder = parent / (name if number == 1 else f"{name} {number}")

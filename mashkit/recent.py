@@ -1,4 +1,4 @@
-"""What was made lately, kept for a while: stems, stretched layers and their features are used by many mashups."""
+"""Cache recent values: stems, stretched layers and their features, because many mashups use the same ones."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ V = TypeVar("V")
 
 
 class Recent(Generic[V]):
-    """The most recently used values, bounded by their size; safe for several threads.
+    """A cache of the most recently used values, limited by their total size; safe for several threads.
 
     Parameters
     ----------
     limit : int
-        Sum of the sizes to keep; one value is kept however large.
+        Largest sum of the sizes; a single value is kept at any size.
     size : callable
-        A value's size; by default each counts 1.
+        Returns a value's size; by default each value counts 1.
     """
 
     def __init__(self, limit: int, size: Callable[[V], int] = lambda _: 1) -> None:
@@ -31,12 +31,12 @@ class Recent(Generic[V]):
         self._lock = threading.Lock()
 
     def get(self, key: Hashable, make: Callable[[], V]) -> V:
-        """Return the value under ``key``, made and kept on first use."""
+        """Return the value under ``key``; on first use it is made and stored."""
         with self._lock:
             if key in self._entries:
                 self._entries.move_to_end(key)
                 return self._entries[key]
-        # Outside the lock: two threads may make one value twice, but none waits for another's.
+        # The value is made outside the lock: two threads may make the same value, but no thread waits for another.
         value = make()
         with self._lock:
             if key not in self._entries:

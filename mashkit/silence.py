@@ -1,4 +1,4 @@
-"""Is there anything to hear?"""
+"""Decide whether audio is silent."""
 
 from __future__ import annotations
 
@@ -12,27 +12,28 @@ from mashkit.types import Audio
 SILENCE_DB = -80.0
 """Level below which audio counts as silent, dB relative to full scale.
 
-Whatever a recording's level, this is where nothing can be told from noise any more: 16 bits leave a noise of −93 dB
-with dither, and music that was turned down to −80 dB has 13 dB above it. (Between −80 and −60 dB lies music that
-somebody turned down, and what a microphone or a tape leaves over. They cannot be told apart by level; music is there
-for its own sake, noise beside something else, where :data:`QUIETER_DB` finds it.) Analyzers answer with confidence on
-either side (a key for digital silence, 738 BPM), so the line has to be drawn before they are asked.
+Below this level, music cannot be distinguished from noise: 16-bit samples with dither have noise at −93 dB, and music
+turned down to −80 dB is only 13 dB above it. (Between −80 and −60 dB there is turned-down music, and the noise of a
+microphone or a tape. The level cannot distinguish them; but noise occurs beside louder sound, where
+:data:`QUIETER_DB` finds it.) Analyzers return results for silence too (a key, 738 BPM for digital silence), so silence
+must be found before they are called.
 """
 QUIETER_DB = 50.0
-"""A second so far below a recording's own loudest one is silent too (ours): the noise of a tape between two pieces lies
-50 to 60 dB below them, the softest passages of an orchestra 30 to 40 dB."""
+"""A second this far below a recording's loudest second, dB, is silent too (ours): the noise of a tape between two
+pieces is 50 to 60 dB below them, the softest passages of an orchestra 30 to 40 dB."""
 
 
 def is_silent(audio: Audio, threshold_db: float = SILENCE_DB) -> bool:
-    """Say whether even the loudest second of ``audio`` lies below a level.
+    """Return whether the loudest second of ``audio`` is below a level.
 
-    The loudest second, not the whole: a song with a minute of silence before its hidden track is not silent.
+    The loudest second counts and not the mean, because a song with a minute of silence before its hidden track is not
+    silent.
 
     Parameters
     ----------
     audio : Audio
-        Any rate, channels and length. Power is averaged over the channels before the level is taken, so opposite
-        phases do not cancel; ask about ``audio.mono()`` where it is the sum that will be heard.
+        Any sample rate, channels and length. Power is averaged over the channels before the level is computed, so
+        opposite phases do not cancel; pass the mean of the channels if only that will be used.
     threshold_db : float
         Root-mean-square level, dB relative to full scale: a sine of amplitude 1 has −3 dB.
 
@@ -47,7 +48,7 @@ def is_silent(audio: Audio, threshold_db: float = SILENCE_DB) -> bool:
 def loudest_second_db(audio: Audio) -> float:
     """Return the root-mean-square level of the loudest second, dB relative to full scale; −inf for zeros or no frame.
 
-    Power is averaged over the channels first. Of less than a second, all of it counts.
+    Power is averaged over the channels first. Audio shorter than a second counts as one second.
     """
     if audio.frames == 0:
         return -math.inf
@@ -59,9 +60,9 @@ def loudest_second_db(audio: Audio) -> float:
 
 
 def sounding_seconds(audio: Audio) -> npt.NDArray[np.bool_]:
-    """Say of each second whether something sounds in it, shape (seconds,), a last part of one included.
+    """Return for each second whether it is not silent, shape (seconds,); the last second may be shorter.
 
-    Silent is what lies below :data:`SILENCE_DB`, or :data:`QUIETER_DB` below the loudest of these seconds.
+    A second is silent if it is below :data:`SILENCE_DB`, or more than :data:`QUIETER_DB` below the loudest second.
     """
     edges = np.arange(0, audio.frames, audio.sample_rate)
     if len(edges) == 0:

@@ -1,6 +1,6 @@
-"""For components that run on torch: where it computes, and under which conditions.
+"""Choose the device and the settings of torch for components that use it.
 
-The core needs no torch: it is imported on use.
+torch is imported on first use, because the core does not need it.
 """
 
 from __future__ import annotations
@@ -17,17 +17,17 @@ DEVICE = cost_only("cpu", "cuda", "mps")
 
 
 def known_device(value: object) -> str:
-    """Convert an option (attrs): return the device, "auto" resolved, if torch has it.
+    """Convert an attrs field: return the device if torch has it; "auto" becomes a device.
 
     Parameters
     ----------
     value : str
-        "cpu", "cuda", "cuda:<number>", "mps", or "auto": the first there is of CUDA, MPS and CPU.
+        "cpu", "cuda", "cuda:<number>", "mps", or "auto": the first available of CUDA, MPS and CPU.
 
     Raises
     ------
     OptionError
-        If it is no device, or one that is not here.
+        If the value is not a device, or the device is not available.
     """
     import torch
 
@@ -49,15 +49,15 @@ def known_device(value: object) -> str:
 
 @contextlib.contextmanager
 def inference(threads: int | None = None) -> Iterator[None]:
-    """Let torch infer, not train, and give the same result every time, rounded as float32 is.
+    """Run torch in inference mode with the same result every time, at the precision of float32.
 
-    Without this, convolutions on recent GPUs round their factors to ten bits (TF32), and pick their algorithm by how
-    long each took just now.
+    Without these settings, convolutions on recent GPUs round their factors to ten bits (TF32), and choose their
+    algorithm by measured time.
 
     Parameters
     ----------
     threads : int, optional
-        CPU threads torch may use meanwhile; by default its own setting.
+        Number of torch's CPU threads in the block; by default torch's own setting.
     """
     import torch
 
@@ -77,5 +77,5 @@ def inference(threads: int | None = None) -> Iterator[None]:
 
 
 def gpus_used(device: str) -> float:
-    """Return how many GPUs a component on that device keeps busy: what :attr:`Component.gpus` is to say."""
+    """Return the number of GPUs that a component on that device uses: the value for :attr:`Component.gpus`."""
     return 0.0 if device.partition(":")[0] == "cpu" else 1.0

@@ -1,4 +1,4 @@
-"""Values on their way between processes: pickled, and what is large in them sent from where it lies."""
+"""Pickle values for other processes without copying their large arrays."""
 
 from __future__ import annotations
 
@@ -11,24 +11,24 @@ Bytes = bytes | bytearray | memoryview
 
 
 def pack(value: object) -> tuple[list[Bytes], list[memoryview]]:
-    """Return the pickle of a value in pieces, large bytes among them uncopied, and the arrays that are not in it.
+    """Return the pickle of a value in pieces (large bytes are not copied), and the arrays that are not in the pickle.
 
     Raises
     ------
     Exception
-        Whatever pickling does: it runs the value's own code.
+        Any error, because pickling runs the value's own code.
     """
     pieces: list[Bytes] = []
     buffers: list[pickle.PickleBuffer] = []
-    # A pickler that writes to a file hands it large bytes as they are.
+    # A pickler passes large bytes to its file without a copy.
     file = SimpleNamespace(write=pieces.append)
     pickle.Pickler(file, protocol=5, buffer_callback=buffers.append).dump(value)
     return pieces, [buffer.raw() for buffer in buffers]
 
 
 def unpack(pickled: Bytes, buffers: Iterable[Bytes] | Sequence[Bytes] = ()) -> Any:
-    """Return the value of a whole pickle; its arrays live in ``buffers``, and may be written to if those may.
+    """Return the value of a whole pickle; its arrays are in ``buffers``, and are writable if the buffers are.
 
-    For what our own processes send each other: unpickling runs code.
+    Use it only for data from mashkit's own processes, because unpickling runs code.
     """
     return pickle.loads(pickled, buffers=buffers)  # noqa: S301 — see above

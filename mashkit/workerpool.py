@@ -1,7 +1,7 @@
-"""Workers that may be lost: what an executor of processes and one of a cluster have in common.
+"""Manage workers whose processes may be lost: the common part of the executors of processes and of a cluster.
 
-Each worker has a thread here that hands it jobs and waits for it. Whatever a worker does, ending it ends the wait; and
-nobody waits for anything else.
+Each worker has a thread here that sends it jobs and waits for it. Ending the worker's process always ends the thread's
+wait, because the thread waits only for the process.
 """
 
 from __future__ import annotations
@@ -19,20 +19,20 @@ from mashkit.errors import ComponentFailed, MashkitError, UsageError
 from mashkit.interfaces.executor import Done, Job, Outcome, Pool, Work, Works
 
 START_TIMEOUT_S = 300.0
-"""Seconds a worker may take to build its state, if a job may not take longer still."""
+"""Seconds in which a worker must build its state, unless a job's limit is longer."""
 KILLED_FIX = "if it was killed, give it more memory, or the executor fewer jobs"
-"""What to do about a worker that died."""
+"""The fix for a worker that died."""
 
 
 class Lost(Exception):
-    """A worker is of no use any more: it died, or was not done in time.
+    """A worker cannot be used any more: it died, or was not finished in time.
 
     Parameters
     ----------
     reason : str
-        What it did, as the end of a sentence that begins with the worker.
+        The cause, as the end of a sentence that begins with the worker.
     fix : str
-        What to do about it.
+        What the user can do about it.
     """
 
     def __init__(self, reason: str, fix: str = KILLED_FIX) -> None:
@@ -42,45 +42,45 @@ class Lost(Exception):
 
 
 class Process(ABC):
-    """One process that works, from start to end; used by one thread, but for :meth:`kill`."""
+    """One worker process, from start to end; one thread uses it, but any thread may call :meth:`kill`."""
 
     @abstractmethod
     def begin(self, work: Work) -> None:
-        """Have it build the state of a work.
+        """Make the process build the state of a work.
 
         Raises
         ------
         MashkitError
-            If it cannot: whatever :func:`mashkit.interfaces.executor.begin` raised there.
+            The error of :func:`mashkit.interfaces.executor.begin` in the process.
         Lost
-            If it dies, or takes too long.
+            If the process dies or takes too long.
         NoPlace
-            If it has found no machine to run on for some time.
+            If no machine was found for the process for some time.
         """
 
     @abstractmethod
     def do(self, job: Job) -> Done:
-        """Return how an attempt at a job ended; raises Lost if it dies or takes too long."""
+        """Return the result of an attempt at a job; raises Lost if the process dies or takes too long."""
 
     @abstractmethod
     def kill(self) -> None:
-        """End it with all it started, whatever it is at; from any thread, and perhaps again."""
+        """End the process and all processes that it started, at any time; any thread may call this, also twice."""
 
     def last_words(self) -> str:
-        """Return the last it said before it was lost, as the end of a sentence."""
+        """Return the process's last output before it was lost, as the end of a sentence."""
         return ""
 
     def close(self) -> None:
-        """End it, and let go of what it held."""
+        """End the process, and free its resources."""
         self.kill()
 
 
 class NoPlace(Exception):
-    """There is no room for a worker just now, and perhaps never: its job had better go to another."""
+    """There is no room for a worker now, and perhaps never, so its job is given to another worker."""
 
 
 class _Stopped(Exception):
-    """The worker is to end: nobody wants its answer."""
+    """The worker must end, because its result is not needed any more."""
 
 
 @attrs.define(eq=False)
@@ -98,13 +98,13 @@ class Team:
 
     work: Work
     most: float = math.inf
-    """Workers to have at most: fewer once one could not begin where others may have."""
+    """Largest number of workers; it is lowered if a worker could not begin while others exist."""
     failure: MashkitError | None = None
-    """Why no worker can begin."""
+    """The reason why no worker can begin, if so."""
 
 
 class Worker:
-    """A thread here, and the process it talks to, which is started when the first job comes."""
+    """A thread of this process, and its worker process, which is started for the first job."""
 
     def __init__(self, pool: WorkerPool, team: Team, devices: tuple[int, ...]) -> None:
         self.team = team
@@ -115,14 +115,14 @@ class Worker:
         self._pool = pool
         self._process: Process | None = None
         self._used = False
-        self._lock = threading.Lock()  # of the process: stop() comes from another thread
+        self._lock = threading.Lock()  # protects the process, because another thread may call stop()
         self._stopped = False
-        # A daemon: an interpreter that exits need not wait for it, and the process dies with its thread.
+        # A daemon thread, so that an exiting interpreter does not wait for it; the process dies with its thread.
         self.thread = threading.Thread(target=self._serve, name=f"worker of {team.work.name}", daemon=True)
         self.thread.start()
 
     def stop(self) -> None:
-        """End the process, and soon the thread."""
+        """End the process; the thread ends soon after."""
         with self._lock:
             self._stopped = True
             self.tickets.put(None)
@@ -134,16 +134,16 @@ class Worker:
             while (ticket := self.tickets.get()) is not None:
                 if not self._serve_one(ticket):
                     break
-                del ticket  # its item may be large, and the next be long in coming
+                del ticket  # because its item may be large, and the next ticket may come much later
         except _Stopped:
             pass
-        except BaseException as error:  # noqa: BLE001 — a fault of ours must not leave the caller waiting
+        except BaseException as error:  # noqa: BLE001 — the caller must get the error, or it would wait for ever
             self._pool.outcomes.put(error)
         finally:
             self._drop()
 
     def _serve_one(self, ticket: _Ticket) -> bool:
-        """See to a job, and return whether there can be another."""
+        """Do a job, and return whether the worker can do another."""
         try:
             failure = self._begin(ticket)
         except NoPlace:
@@ -161,9 +161,9 @@ class Worker:
         return True
 
     def _begin(self, ticket: _Ticket) -> MashkitError | None:
-        """Have a process with the state of the work; return why there can be none."""
+        """Start a process with the state of the work, unless there is one; return the reason if that fails."""
         if ticket.attempts and self._used:
-            self._drop()  # what was lost once is tried on a fresh one
+            self._drop()  # a job whose process was lost is tried again on a new process
         work = self.team.work
         for last in (False, True):
             if self._process is not None:
@@ -176,7 +176,7 @@ class Worker:
                 process.begin(work)
             except MashkitError as error:
                 self._drop()
-                return error  # it would come again
+                return error  # a second try would raise the same error
             except Lost as lost:
                 last_words = process.last_words()
                 self._drop()
@@ -194,9 +194,9 @@ class Worker:
             return self._process
 
     def _attempt(self, ticket: _Ticket) -> Outcome | None:
-        """Do a job; None if its process was lost the first time."""
+        """Do a job; return None if its process was lost for the first time."""
         job, process = ticket.job, self._process
-        assert process is not None  # noqa: S101 — it was begun
+        assert process is not None  # noqa: S101 — _begin() has started it
         self._used = True
         ticket.attempts += 1
         began = time.monotonic()
@@ -218,41 +218,41 @@ class Worker:
 
 
 class WorkerPool(Pool):
-    """Workers, the jobs that wait for them, and who gets which: what a subclass decides is where workers may be."""
+    """Workers, waiting jobs, and their assignment; a subclass decides where workers can run."""
 
     look_s: float | None = None
-    """Seconds after which to look again for room while nothing ends; None where room is only made by what ends."""
+    """Seconds after which the pool looks for room again if no job ends; None if only ended jobs make room."""
 
     def __init__(self) -> None:
         self.outcomes: queue.SimpleQueue[Outcome | BaseException] = queue.SimpleQueue()
         self.workers: list[Worker] = []
-        self.lock = threading.Lock()  # of the workers and everything below
+        self.lock = threading.Lock()  # protects the workers and all attributes below
         self._works = Works()
         self._teams: dict[int, Team] = {}
         self._pending: deque[_Ticket] = deque()
-        self._threads: list[threading.Thread] = []  # also of workers that are no more
+        self._threads: list[threading.Thread] = []  # also threads of removed workers
         self._closed = False
 
     # ---------------------------------------------------------------------------------------------- for a subclass
     @abstractmethod
     def launch(self, worker: Worker) -> Process:
-        """Start a worker's process, without waiting for it; raises OSError if it cannot."""
+        """Start a worker's process without waiting for it; raises OSError if it cannot be started."""
 
     @abstractmethod
     def check(self, work: Work) -> None:
-        """Raise UsageError if a work asks for what no worker can have."""
+        """Raise UsageError if a work needs more than any worker can have."""
 
     @abstractmethod
     def find(self, team: Team, awaited: set[str]) -> Worker | None:
-        """Return a worker that can take one more job now, an idle one or one just added; the lock is held.
+        """Return a worker that can take one more job now, an idle one or a new one; the caller holds the lock.
 
-        Asked for one waiting job after the other, first come first. Where there is no room, it adds what is missing
-        ("cpus", "gpus") to ``awaited``, and nobody who comes later gets that: or what needs many cores would never
-        have them.
+        It is called for each waiting job, the oldest first. If there is no room, it adds the missing resource ("cpus",
+        "gpus") to ``awaited``, and later jobs do not get this resource, because otherwise a work that needs many cores
+        would never get them.
         """
 
     def add(self, team: Team, devices: tuple[int, ...] = ()) -> Worker | None:
-        """Return a new worker, or None if its work is to have no more; the lock is held."""
+        """Return a new worker, or None if its work has its largest number; the caller holds the lock."""
         if sum(worker.team is team for worker in self.workers) >= team.most:
             return None
         worker = Worker(self, team, devices)
@@ -261,12 +261,12 @@ class WorkerPool(Pool):
         return worker
 
     def awaited_teams(self) -> set[Team]:
-        """Return the teams that jobs wait for; the lock is held."""
+        """Return the teams of the waiting jobs; the caller holds the lock."""
         return {ticket.team for ticket in self._pending}
 
     # -------------------------------------------------------------------------------------------------------- pool
     def submit(self, job: Job) -> None:
-        """Take a job; raises UsageError if no worker can ever do it."""
+        """Accept a job; raises UsageError if no worker can ever do it."""
         work = job.work
         if "__main__" in (work.start.__module__, work.run.__module__):
             raise UsageError(
@@ -281,7 +281,7 @@ class WorkerPool(Pool):
             self._dispatch()
 
     def wait(self) -> Outcome:
-        """Wait for a job to end, and return what became of it."""
+        """Wait until a job ends, and return its outcome."""
         while True:
             try:
                 outcome = self.outcomes.get(timeout=self.look_s)
@@ -294,7 +294,7 @@ class WorkerPool(Pool):
             return outcome
 
     def close(self) -> None:
-        """End all workers, whatever they are at."""
+        """End all workers, also if they are working."""
         with self.lock:
             self._closed = True
             workers, threads = list(self.workers), list(self._threads)
@@ -305,7 +305,7 @@ class WorkerPool(Pool):
 
     # ------------------------------------------------------------------------------------- from the workers' threads
     def finished(self, worker: Worker, outcome: Outcome) -> None:
-        """Give what became of a worker's job to the caller, and the worker another."""
+        """Give the outcome of a worker's job to the caller, and give out the next jobs."""
         with self.lock:
             worker.busy = False
             worker.idle_since = time.monotonic()
@@ -313,14 +313,14 @@ class WorkerPool(Pool):
         self.outcomes.put(outcome)
 
     def returned(self, worker: Worker, ticket: _Ticket) -> None:
-        """Do without a worker; its job is the next in turn."""
+        """Remove a worker, and put its job first in the queue."""
         with self.lock:
             self.workers.remove(worker)
             self._pending.appendleft(ticket)
             self._dispatch()
 
     def could_not_begin(self, worker: Worker, ticket: _Ticket, failure: MashkitError) -> None:
-        """Do without a worker; without any, none of the work's jobs can be done."""
+        """Remove a worker that could not begin; if its work has no other worker, the work's jobs fail."""
         team = worker.team
         with self.lock:
             self.workers.remove(worker)
@@ -333,7 +333,7 @@ class WorkerPool(Pool):
             self._dispatch()
 
     def _dispatch(self) -> None:
-        """Give out what can be done now."""
+        """Give waiting jobs to workers that can take them now."""
         if self._closed:
             return
         awaited: set[str] = set()

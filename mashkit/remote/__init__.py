@@ -1,4 +1,4 @@
-"""Components in other processes: the same interfaces, run by a worker in a virtual environment of its own.
+"""Run components in other processes: a worker, in its own virtual environment, serves the same interfaces.
 
 :func:`mashkit.remote.proxies.isolated` makes one; :mod:`mashkit.remote.install` makes the environment.
 """

@@ -1,4 +1,4 @@
-"""Virtual environments for components that cannot live beside the others: where they are and what they hold."""
+"""Find, list and remove virtual environments for components that cannot be installed beside the others."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ from mashkit.errors import ComponentUnavailable, MashkitError, UsageError
 ROOT_VARIABLE = "MASHKIT_ENVIRONMENTS"
 """Environment variable: folder of the environments; default is the platform's folder for a user's data."""
 RECORD = "mashkit-environment.json"
-"""File written into an environment when it is complete: one without it is never used."""
+"""File written into an environment when it is complete; an environment without this file is never used."""
 WEIGHTS = "weights"
-"""Folder in an environment for distributions that are there for their files alone."""
+"""Folder in an environment for distributions of which only the files are used."""
 
 
 class EnvironmentFailed(MashkitError):
@@ -32,18 +32,18 @@ class EnvironmentFailed(MashkitError):
 
 
 def root() -> Path:
-    """Return the folder that holds the environments; it need not exist."""
+    """Return the folder of the environments; it may not exist."""
     named = os.environ.get(ROOT_VARIABLE)
     return named_path(named) if named else Path(platformdirs.user_data_dir("mashkit")) / "environments"
 
 
 def environment_path(name: str) -> Path:
-    """Return where the environment of that name is or would be.
+    """Return the path of the environment of that name, existing or not.
 
     Raises
     ------
     UsageError
-        If it is no name: letters, digits, "-", "_" and ".", beginning with a letter or digit.
+        If the name is not valid: letters, digits, "-", "_" and ".", beginning with a letter or digit.
     """
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", name):
         raise UsageError(f"{name!r} is no name of an environment", "use letters, digits, - and _")
@@ -57,7 +57,7 @@ def interpreter(path: Path) -> Path:
 
 @attrs.frozen(kw_only=True)
 class Environment:
-    """A complete environment, as its record has it.
+    """A complete environment, with the data of its record.
 
     Parameters
     ----------
@@ -68,11 +68,11 @@ class Environment:
     mashkit : str
         Version of its mashkit.
     components : tuple of (kind, name)
-        What it was made for.
+        The components for which it was made.
     distributions : tuple of str
-        Distributions that bring these components.
+        Distributions that contain these components.
     packages : mapping of str to str
-        Everything installed in it, with versions.
+        All packages installed in it, with versions.
     """
 
     name: str
@@ -84,13 +84,13 @@ class Environment:
     packages: Mapping[str, str]
 
     def to_record(self) -> dict[str, Any]:
-        """Return plain data for the record; the path is where the record lies."""
+        """Return plain data for the record, without the path, because the record is in the environment's folder."""
         data = attrs.asdict(self, filter=attrs.filters.exclude("path"))
         return {**data, "packages": dict(self.packages)}
 
 
 def read_environment(path: Path) -> Environment | None:
-    """Return the environment in ``path``, or None where there is none that is complete."""
+    """Return the environment in ``path``, or None if there is no complete one."""
     try:
         data = json.loads((path / RECORD).read_text(encoding="utf-8"))
         return Environment(
@@ -115,7 +115,7 @@ def environments() -> list[Environment]:
 
 
 def unfinished() -> list[Path]:
-    """Return the folders of environments that are being made, or that were never completed."""
+    """Return the folders of environments that are being made or were never completed."""
     if not root().is_dir():
         return []
     return [
@@ -131,9 +131,9 @@ def find_environment(name: str) -> Environment:
     Raises
     ------
     ComponentUnavailable
-        If there is none; it says how to make it.
+        If there is none; the fix is the command that makes it.
     UsageError
-        If it is no name.
+        If the name is not valid.
     """
     environment = read_environment(environment_path(name))
     if environment is None:
@@ -144,19 +144,19 @@ def find_environment(name: str) -> Environment:
 
 
 def create_command(name: str) -> str:
-    """Return what to type to make the environment."""
+    """Return the command that makes the environment."""
     return f"mashkit env create {name}"
 
 
 def weight_package(name: str, environment: str = "") -> importlib.metadata.Distribution | None:
-    """Return a distribution that carries weights: as this process's environment has it for its files, or installed.
+    """Return a distribution with weights, from the weights folder of this process's environment or from its packages.
 
     Parameters
     ----------
     name : str
-        One of a card's ``weight_packages``, without the version.
+        Name from a card's ``weight_packages``, without the version.
     environment : str
-        Look in that environment too, where there is one of that name.
+        Also search the environment of that name, if it exists.
     """
     path = [str(Path(sys.prefix) / WEIGHTS), *sys.path]
     if environment:
@@ -165,22 +165,22 @@ def weight_package(name: str, environment: str = "") -> importlib.metadata.Distr
 
 
 def size_bytes(path: Path) -> int:
-    """Return how much the files in ``path`` hold; links are not followed."""
+    """Return the total size of the files in ``path``, bytes; links are not followed."""
     return sum((Path(folder) / name).lstat().st_size for folder, _, names in os.walk(path) for name in names)
 
 
 def remove_environment(name: str) -> Path:
-    """Delete an environment, complete or not, and return where it was.
+    """Delete an environment, complete or not, and return its path.
 
-    Nothing outside :func:`root` is ever deleted: a link is removed, not what it leads to, and a folder that is no
-    virtual environment is left alone.
+    No file outside :func:`root` is deleted: a link is removed but not its target, and a folder that is not a virtual
+    environment is not touched.
 
     Raises
     ------
     UsageError
-        If it is no name, or there is no such environment.
+        If the name is not valid, or there is no such environment.
     EnvironmentFailed
-        If it is no virtual environment, or cannot be deleted.
+        If the folder is not a virtual environment, or cannot be deleted.
     """
     path = environment_path(name)
     if not path.exists() and not path.is_symlink():
@@ -192,7 +192,7 @@ def remove_environment(name: str) -> Path:
         elif not (path / "pyvenv.cfg").is_file():
             raise EnvironmentFailed(f"{path} is no virtual environment", "look what it is, and remove it yourself")
         else:
-            # The record first: if the rest takes long or fails, nobody uses what is left.
+            # The record is deleted first, so that the environment is not used if the rest takes long or fails.
             (path / RECORD).unlink(missing_ok=True)
             shutil.rmtree(path)
     except OSError as error:

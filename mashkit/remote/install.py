@@ -1,6 +1,6 @@
-"""Make an environment: a virtual environment with this mashkit, a plugin, and what its components require.
+"""Make an environment: a virtual environment with this mashkit, a plugin, and the requirements of its components.
 
-It becomes usable with its record, which is written last: whatever fails before leaves nothing.
+The record is written last and makes the environment usable; after an earlier failure no files are left.
 """
 
 from __future__ import annotations
@@ -44,21 +44,21 @@ from mashkit.remote.session import Session
 OLDEST_PYTHON = (3, 11)
 """Oldest Python that mashkit runs on (requires-python of its pyproject.toml)."""
 TOLD_LINES = 12
-"""Last lines of a failed program that its error tells."""
+"""Number of a failed program's last lines that the error contains."""
 
 Hear = Callable[[StageEvent], object]
 
 
 @attrs.frozen
 class Recipe:
-    """What goes into an environment.
+    """The contents of an environment.
 
     Parameters
     ----------
     components : tuple of Registered
-        What it is for; empty when only packages were named.
+        The components for which it is made; empty if only packages were named.
     packages : tuple of str
-        Requirements or paths besides.
+        Additional requirements or paths.
     """
 
     components: tuple[Registered, ...]
@@ -66,36 +66,36 @@ class Recipe:
 
     @property
     def distributions(self) -> tuple[str, ...]:
-        """The plugins' distributions; mashkit itself is always there."""
+        """The plugins' distributions, without mashkit, which is always installed."""
         return tuple(sorted({one.origin.distribution for one in self.components} - {"mashkit"}))
 
     @property
     def requires(self) -> tuple[str, ...]:
-        """What the components' cards require."""
+        """The requirements on the components' cards."""
         return tuple(sorted({text for one in self.components for text in one.info.requires}))
 
     @property
     def weight_packages(self) -> tuple[str, ...]:
-        """What carries the components' weights."""
+        """The packages that contain the components' weights."""
         return tuple(sorted({text for one in self.components for text in one.info.weight_packages}))
 
 
 def recipe(name: str, registry: Registry, packages: Sequence[str] = ()) -> Recipe:
-    """Return what the environment ``name`` is made of.
+    """Return the contents of the environment ``name``.
 
     Parameters
     ----------
     name : str
-        Of an environment that some component asks for, of a component, or of a plugin ("mashkit-essentia" or
+        Name of an environment on a component's card, of a component, or of a plugin ("mashkit-essentia" or
         "essentia"); any name if packages are given.
     registry : Registry
     packages : sequence of str
-        Requirements or paths to install besides.
+        Additional requirements or paths to install.
 
     Raises
     ------
     UsageError
-        If no plugin here has to do with that name, and no package is given.
+        If no installed plugin matches the name, and no package is given.
     """
     known = registry.components()
     chosen = [one for one in known if one.info.environment == name]
@@ -123,28 +123,28 @@ def create_environment(
     packages: Sequence[str] = (),
     notify: Hear = lambda _: None,
 ) -> Environment:
-    """Make an environment, prove that it works, and return it.
+    """Make an environment, start its components once as a test, and return it.
 
     Parameters
     ----------
     name : str
         See :func:`recipe`.
     registry : Registry
-        The plugins here.
+        The installed plugins.
     python : str, optional
-        Interpreter it is made from, a path or a name on PATH; default: the one mashkit runs on.
+        Interpreter for the environment, a path or a name on PATH; default: the interpreter that runs mashkit.
     packages : sequence of str
-        Requirements or paths to install besides.
+        Additional requirements or paths to install.
     notify : callable
-        Hears of the stage "env".
+        Called with the events of the stage "env".
 
     Raises
     ------
     UsageError
-        If it is no name, nobody knows what belongs into it, or it exists.
+        If the name is not valid or matches no plugin, or the environment exists.
     EnvironmentFailed
-        If the interpreter does not do, a package cannot be installed, or a component does not start there. Nothing
-        is left then.
+        If the interpreter cannot be used, a package cannot be installed, or a component does not start there. Then no
+        files are left.
     """
     wanted = recipe(name, registry, packages)
     path = environment_path(name)
@@ -171,7 +171,7 @@ _PIP_FIX = "see what it says; a package may need another Python: name one with -
 
 
 class _Steps:
-    """Tells how far the work is; the lines of the programs it runs are heard as they come."""
+    """Report progress as events; the lines of the programs that are run are reported as they are printed."""
 
     def __init__(self, notify: Hear, total: int) -> None:
         self.notify = notify
@@ -199,7 +199,7 @@ class _Steps:
 
 @contextlib.contextmanager
 def _claimed(path: Path) -> Iterator[None]:
-    """Keep others from making the same environment meanwhile; clear what an ended process left of it."""
+    """Lock the environment, so that no other process makes it meanwhile, and delete an unfinished one."""
     import fcntl
 
     try:
@@ -261,7 +261,7 @@ def _install(path: Path, wanted: Recipe, steps: _Steps) -> None:
 
 
 def _run(command: Sequence[str], problem: str, steps: _Steps, fix: str) -> None:
-    """Run a program, let its lines be heard, and raise EnvironmentFailed with the last of them if it fails."""
+    """Run a program, report its lines, and raise EnvironmentFailed with its last lines if it fails."""
     variables = {name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "PYTHONHOME")}
     last: collections.deque[str] = collections.deque(maxlen=TOLD_LINES)
     with subprocess.Popen(  # noqa: S603 — venv or pip, with arguments of ours and the user's own
@@ -287,14 +287,14 @@ def prove(path: Path, components: Iterable[tuple[str, str]]) -> None:
     Parameters
     ----------
     path : Path
-        The environment; it need not be complete.
+        The environment; its record may be missing.
     components : iterable of (kind, name)
-        Scorers are left out: they cannot be isolated.
+        Scorers and executors are skipped, because they cannot be isolated.
 
     Raises
     ------
     EnvironmentFailed
-        If one of them does not start.
+        If a component does not start.
     """
     for kind, name in components:
         if kind not in PROXIES:
@@ -328,24 +328,24 @@ def _record(name: str, path: Path, wanted: Recipe) -> Environment:
     )
 
 
-# ------------------------------------------------------------------------------- what is installed here, once more
+# -------------------------------------------------------------------------- wheels of the distributions installed here
 def installable(name: str, folder: Path) -> str:
-    """Return what pip can install to get the very distribution that is installed here.
+    """Return a path from which pip installs the same distribution that is installed here.
 
-    One that was installed from a folder gives that folder; any other is packed into a wheel again, from its own files:
-    no index need know it.
+    If it was installed from a folder, the path is that folder. Otherwise its installed files are packed into a wheel
+    again, because no package index may have it.
 
     Parameters
     ----------
     name : str
-        Of a distribution installed here.
+        Name of a distribution installed here.
     folder : Path
-        Where to put the wheel.
+        Folder for the wheel.
 
     Raises
     ------
     EnvironmentFailed
-        If it is not installed here, or its files are not there.
+        If the distribution is not installed here, or its files are missing.
     """
     try:
         distribution = importlib.metadata.distribution(name)
@@ -358,7 +358,7 @@ def installable(name: str, folder: Path) -> str:
 
 
 def _source_folder(distribution: importlib.metadata.Distribution) -> Path | None:
-    """Return the folder it was installed from (PEP 610), if that still holds it."""
+    """Return the folder from which the distribution was installed (PEP 610); None if it is not there any more."""
     text = distribution.read_text("direct_url.json")
     if text is None:
         return None
@@ -377,7 +377,7 @@ def _packed(distribution: importlib.metadata.Distribution, folder: Path) -> Path
     rows = []
     with zipfile.ZipFile(wheel, "w", zipfile.ZIP_DEFLATED) as archive:
         for file in distribution.files or ():
-            # Scripts, caches and what only says how it came here are made anew where it is installed.
+            # Scripts, caches and the installer's own files are left out, because each installation makes them again.
             if file.parts[0] == ".." or file.suffix == ".pyc" or file.name in _INSTALLERS_OWN:
                 continue
             try:

@@ -1,9 +1,9 @@
-"""What parent and worker say to each other: JSON messages on pipes, audio in a scratch file, never a pickle.
+"""Define the messages between parent and worker: JSON on pipes, audio in a scratch file, never a pickle.
 
 A message is :data:`MAGIC`, its length as four bytes (little endian), and a JSON object in UTF-8. Each direction has a
-scratch file without a name: audio lies there as raw float32 while a message refers to it, and whatever dies, nothing
-is left on the disk. It is read into memory of the reader's own, never mapped: what a worker does to its file
-afterwards, cutting it short included, reaches nobody.
+scratch file without a name, which contains audio as raw float32 while a message refers to it. The system deletes the
+file if either process dies. The reader copies the audio into its own memory and does not map the file, so that a later
+change of the file, for example a truncation, has no effect on it.
 """
 
 from __future__ import annotations
@@ -25,34 +25,34 @@ from mashkit.errors import MashkitError, OutputError
 from mashkit.types import Audio, Samples
 
 PROTOCOL = 2
-"""Counts up with every change of what is said here."""
+"""Version of the messages; raise it with every change of them."""
 MAGIC = b"\x93mashkit"
-"""Begins every message; its first byte is no text in any encoding a backend would print."""
+"""First bytes of every message; the very first byte does not occur in text that a backend would print."""
 LONGEST = 1 << 28
-"""Bytes of JSON a message may have: the clips of a very large catalog need a tenth of it."""
+"""Largest length of a message's JSON, bytes; the clips of a very large catalog need a tenth of it."""
 
 KEPT = IN_MEMORY
-"""Bytes of a scratch file that stay from call to call: to be given pages and to give them back, call after call, costs
-the system several times what copying the audio does."""
+"""Bytes of a scratch file that are kept from call to call, because allocating and freeing the pages for each call costs
+several times as much as copying the audio."""
 
 _BLOCK = 1 << 20
-"""Samples handed over at a time."""
+"""Number of samples copied at a time."""
 
 _LENGTH = struct.Struct("<I")
 
 
 def versions() -> dict[str, Any]:
-    """Return what both sides must have alike to understand each other, as plain data."""
+    """Return the versions that must be equal on both sides, as plain data."""
     return {
         "protocol": PROTOCOL,
         "mashkit": importlib.metadata.version("mashkit"),
-        # While mashkit is worked on, its version does not tell what a card holds.
+        # The card's fields are compared too, because during development they change without a new version of mashkit.
         "card": [field.name for field in attrs.fields(ComponentInfo)],
     }
 
 
 class BadMessageError(ValueError):
-    """What came through the pipe is no message."""
+    """The bytes from the pipe are not a message."""
 
 
 def write_message(stream: IO[bytes], message: Mapping[str, Any]) -> None:
@@ -68,7 +68,7 @@ def read_message(stream: IO[bytes]) -> dict[str, Any] | None:
     Raises
     ------
     BadMessageError
-        If something else comes, or the stream ends within a message.
+        If the stream contains other bytes, or ends within a message.
     """
     head = stream.read(len(MAGIC) + _LENGTH.size)
     if not head:
@@ -86,12 +86,12 @@ def read_message(stream: IO[bytes]) -> dict[str, Any] | None:
 
 
 class Scratch:
-    """One direction's audio: written by one side, read by the other while the writer waits.
+    """The audio of one direction: one side writes it, and the other reads it while the writer waits.
 
     Parameters
     ----------
     file : BinaryIO
-        Unbuffered; shared by both processes.
+        Unbuffered; both processes share it.
     """
 
     def __init__(self, file: BinaryIO) -> None:
@@ -99,18 +99,18 @@ class Scratch:
         self._end = 0
 
     def clear(self) -> None:
-        """Let go of the audio in it, and of the space beyond :data:`KEPT`."""
+        """Discard the audio in the file, and free the space beyond :data:`KEPT`."""
         self._end = 0
         if os.fstat(self.file.fileno()).st_size > KEPT:
             self.file.truncate(KEPT)
 
     def put(self, audio: Audio) -> dict[str, int]:
-        """Add audio to what was put since it was cleared, and return what the other side needs to read it.
+        """Append audio after the audio put since :meth:`clear`, and return the reference with which it is read.
 
         Raises
         ------
         OutputError
-            If the folder for temporary files has no room for it.
+            If the folder for temporary files has no room for the audio.
         """
         offset = self.file.seek(self._end)
         try:
@@ -128,7 +128,7 @@ class Scratch:
         return {"offset": offset, "channels": audio.channels, "frames": audio.frames, "sample_rate": audio.sample_rate}
 
     def get(self, reference: Mapping[str, int]) -> Audio:
-        """Read audio; raises AudioError if it is none (NaN, no channel)."""
+        """Read audio; raises AudioError if it is not valid (NaN, no channel)."""
         self.file.seek(reference["offset"])
         buffer = AudioBuffer(reference["channels"], reference["frames"])
         for channel in buffer.samples:
@@ -153,12 +153,12 @@ class Scratch:
 
 # --------------------------------------------------------------------------------------------------------- values
 def info_to_dict(info: ComponentInfo) -> dict[str, Any]:
-    """Return a card as plain data; ``ComponentInfo(**data)`` reads it back."""
+    """Return a card as plain data, from which ``ComponentInfo(**data)`` makes the same card."""
     return {**attrs.asdict(info), "provides": sorted(info.provides)}
 
 
 def error_to_dict(error: MashkitError) -> dict[str, Any]:
-    """Return an error as plain data: its class, or the nearest one that mashkit has, and what it says."""
+    """Return an error as plain data: its arguments, and the nearest of its classes in :mod:`mashkit.errors`."""
     for cls in type(error).__mro__:
         if getattr(errors, cls.__name__, None) is cls:
             own = cls is type(error)
@@ -168,6 +168,6 @@ def error_to_dict(error: MashkitError) -> dict[str, Any]:
 
 
 def error_from_dict(data: Mapping[str, Any]) -> MashkitError:
-    """Read what :func:`error_to_dict` wrote."""
+    """Return the error that :func:`error_to_dict` wrote."""
     error: MashkitError = getattr(errors, data["type"])(*data["args"])
     return error

@@ -1,4 +1,4 @@
-"""Progress from inside a worker: what a component reports there is heard where it is used."""
+"""Report progress from a component; the events of a component in a worker reach the process that uses it."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ _listeners: list[Callable[[StageEvent], object]] = []
 
 
 def report(event: StageEvent) -> None:
-    """Tell whoever uses this component how far it is; where nobody listens, nothing happens."""
+    """Send an event of progress to all listeners of this process; without listeners it has no effect."""
     for listener in _listeners:
         listener(event)
 
 
 def listen(listener: Callable[[StageEvent], object]) -> None:
-    """Let ``listener`` hear what is reported in this process from now on."""
+    """Call ``listener`` with each event that is reported in this process from now on."""
     _listeners.append(listener)
 
 
 @contextlib.contextmanager
 def heard_by(listener: Callable[[StageEvent], object]) -> Iterator[None]:
-    """Let ``listener`` hear what is reported in this process while the block runs."""
+    """Call ``listener`` with each event that is reported in this process while the block runs."""
     listen(listener)
     try:
         yield

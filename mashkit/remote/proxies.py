@@ -1,6 +1,6 @@
-"""The same interfaces, served by a worker: what a caller holds instead of the component itself.
+"""Define proxies: components with the usual interfaces that call a component in a worker process.
 
-The checks of the interface run on this side too: a worker is trusted no more than any backend.
+The checks of the interface run in this process too, because a worker's results may be as wrong as any backend's.
 """
 
 from __future__ import annotations
@@ -28,9 +28,9 @@ T = TypeVar("T")
 
 @attrs.define(kw_only=True, eq=False)
 class RemoteComponent(Component):
-    """A component in a worker process: a context manager that ends the worker.
+    """A component in a worker process; as a context manager it ends the worker at the end of the block.
 
-    Without it the worker ends with the last reference to this object, and with the interpreter.
+    Otherwise the worker ends with the last reference to this object, or with the interpreter.
 
     Parameters
     ----------
@@ -40,28 +40,31 @@ class RemoteComponent(Component):
     session: Session = attrs.field(repr=False)
 
     @property
-    def info(self) -> ComponentInfo:  # type: ignore[override]  # every instance has the card of what it stands for
-        """The card of the component in the worker; its name says where it runs, unless it runs nowhere else."""
+    def info(self) -> ComponentInfo:  # type: ignore[override]  # each instance has the card of its own component
+        """The card of the component in the worker; "@" and the environment's name are added to the component's name.
+
+        They are not added if the component can run only in that environment.
+        """
         info = self.session.made().info
         if info.environment and info.environment == self.session.environment:
             return info
         return attrs.evolve(info, name=f"{info.name}@{self.session.environment}")
 
     def options(self) -> dict[str, Any]:
-        """Return the options the component in the worker runs with, defaults included."""
+        """Return the options of the component in the worker, including defaults."""
         return dict(self.session.made().options)
 
     def weights(self) -> Mapping[str, str]:
-        """Return file name → sha256 of every weight file the component in the worker uses."""
+        """Return a mapping from file name to sha256 for every weight file of the component in the worker."""
         weights: dict[str, str] = self.session.describe()["weights"]
         return weights
 
     def describe(self) -> dict[str, Any]:
-        """Return what the component in the worker says of itself, and the name of its environment."""
+        """Return the description of the component in the worker, with the name of its environment."""
         return self.session.describe()
 
     def close(self) -> None:
-        """End the worker; a later call would start another."""
+        """End the worker; a later call starts another worker."""
         self.session.close()
 
     def __enter__(self) -> Self:
@@ -73,7 +76,7 @@ class RemoteComponent(Component):
         self.close()
 
     def _received(self, make: Callable[[], T]) -> T:
-        """Return what ``make`` makes of the worker's answer, which may hold no audio at all."""
+        """Return the result of ``make``; if the worker sent invalid audio, raise ContractViolation."""
         try:
             return make()
         except AudioError as error:
@@ -135,11 +138,11 @@ class RemoteStretcher(RemoteComponent, Stretcher):
 
 @attrs.define(kw_only=True, eq=False)
 class RemoteGenerator(RemoteComponent, Generator):
-    """A generator in a worker process: all plans of a call are drawn before the first is given."""
+    """A generator in a worker process: all plans of a call are drawn before the first is yielded."""
 
     @property
-    def promises(self) -> Mapping[str, Promise]:  # type: ignore[override]  # every instance has its own
-        """What the conditions of the generator in the worker mean."""
+    def promises(self) -> Mapping[str, Promise]:  # type: ignore[override]  # each instance has its own
+        """The definitions of the conditions of the generator in the worker."""
         return self.session.made().promises
 
     def _plan(
@@ -166,8 +169,8 @@ class RemoteGenerator(RemoteComponent, Generator):
 PROXIES: Mapping[str, type[RemoteComponent]] = {
     cls.kind: cls for cls in (RemoteSeparator, RemoteAnalyzer, RemoteStretcher, RemoteGenerator)
 }
-"""Kind → what stands for a component of it. No scorer: it asks for sound as it goes, most of it not rendered yet. No
-executor: it starts processes of its own."""
+"""Kind → proxy class. There is none for scorers, because a scorer reads audio while it works, and most of that is not
+rendered before. There is none for executors, because they start processes of their own."""
 
 
 def isolated(
@@ -179,37 +182,37 @@ def isolated(
     timeout_s: float | None = None,
     notify: Callable[[StageEvent], object] | None = None,
 ) -> RemoteComponent:
-    """Return a component that runs in a process of its own, in another environment or in this one.
+    """Return a component that runs in its own process, in another environment or in this one.
 
     Parameters
     ----------
     kind : {"separator", "analyzer", "stretcher", "generator"}
     name : str
-        As the environment's `mashkit plugins` has it; this interpreter need not know it.
+        Name in the list of `mashkit plugins` in the environment; it may be unknown to this interpreter.
     environment : str
-        Name of one that `mashkit env create` made; empty: this interpreter's own packages.
+        Name of an environment that `mashkit env create` made; empty: this interpreter's own packages.
     options : mapping, optional
         The component's options.
     timeout_s : float, optional
-        Seconds a call may take before the worker is ended. Default: the environment variable MASHKIT_WORKER_TIMEOUT;
-        else by kind and length of the audio, see :data:`mashkit.remote.session.TIMEOUTS_S`.
+        Seconds after which the worker is ended if a call has not ended. Default: the environment variable
+        MASHKIT_WORKER_TIMEOUT; else by kind and length of the audio, see :data:`mashkit.remote.session.TIMEOUTS_S`.
     notify : callable, optional
-        Hears what the component reports with :func:`mashkit.remote.progress.report`.
+        Called with the events that the component reports with :func:`mashkit.remote.progress.report`.
 
     Returns
     -------
     RemoteComponent
-        A Separator, Analyzer, Stretcher or Generator like any other; its worker runs.
+        A Separator, Analyzer, Stretcher or Generator like any other; its worker is running.
 
     Raises
     ------
     ComponentUnavailable
-        If the environment does not exist or its worker does not start, the component cannot be made there, it is a
-        scorer or executor, or the system is Windows.
+        If the environment does not exist, its worker does not start, the component cannot be made there or is a scorer
+        or executor, or the system is Windows.
     UnknownComponent, OptionError, …
-        Whatever the registry in the worker raises.
+        The errors of the registry in the worker.
     UsageError
-        If there is no such kind, or the time-out is no positive number.
+        If there is no such kind, or the time-out is not a positive number.
     """
     if kind not in INTERFACES:
         raise UsageError(f"there is no kind {kind!r}", f"the kinds are {', '.join(INTERFACES)}")

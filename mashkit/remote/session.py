@@ -1,4 +1,4 @@
-"""The parent's side: a worker process, asked one thing at a time, replaced when it fails."""
+"""Run one component in a worker process: send one request at a time, and replace the worker if it fails."""
 
 from __future__ import annotations
 
@@ -34,19 +34,20 @@ from mashkit.remote.messages import (
 )
 
 TIMEOUT_VARIABLE = "MASHKIT_WORKER_TIMEOUT"
-"""Environment variable: seconds a call may take, whatever its kind and the length of its audio."""
+"""Environment variable: time limit of every call, seconds, for any kind and length of the audio."""
 TIMEOUTS_S: Mapping[str, tuple[float, float]] = {
     "separator": (600.0, 30.0),
     "analyzer": (300.0, 15.0),
     "stretcher": (120.0, 10.0),
     "generator": (600.0, 0.0),
 }
-"""Kind → seconds a call may take, and seconds more for every second of audio. The first part is for loading models on a
-first call; the second is ten times what the slowest backends we know of take of one core."""
+"""Kind → time limit of a call, seconds, and additional seconds per second of audio. The first part is for loading
+models in the first call; the second is ten times the time of the slowest known backends on one core."""
 START_TIMEOUT_S = 300.0
-"""Seconds a worker may take to start, to make its component, or to describe it: hashing weights takes some."""
+"""Time limit for starting a worker, for making its component, and for its description, seconds; hashing weights takes
+some of it."""
 STDERR_LINES = 12
-"""Last lines of a worker's standard error that an error tells."""
+"""Number of last lines of a worker's standard error that an error contains."""
 
 _GONE = object()
 Incoming = queue.Queue[Any]
@@ -54,7 +55,7 @@ Inner = Mapping[str, Any]
 
 
 class _Lost(Exception):
-    """The worker cannot be used any more; says why, and what to do."""
+    """The worker cannot be used any more; ``reason`` is the cause, ``fix`` the remedy."""
 
     def __init__(self, reason: str, fix: str) -> None:
         super().__init__(reason)
@@ -76,9 +77,9 @@ class _Worker:
     def __init__(self, environment: str, python: Path) -> None:
         self.inbox, self.outbox = _scratch_file(), _scratch_file()
         descriptors = self.inbox.fileno(), self.outbox.fileno()
-        # A thread that ends would take the worker with it; the main thread ends with the process.
+        # The kernel ends a mortal worker with the thread that started it, so only the main thread starts such workers.
         mortal = ["--mortal"] if threading.current_thread() is threading.main_thread() else []
-        # Our own paths mean nothing to another environment's Python; the current folder is nobody's library.
+        # -I: this process's paths are wrong for another environment's Python. -P: the current folder is not a library.
         isolation = "-I" if environment else "-P"
         try:
             self.process = subprocess.Popen(  # noqa: S603 — an interpreter, and arguments of ours
@@ -106,11 +107,11 @@ class _Worker:
         ]
         for thread in self._threads:
             thread.start()
-        # Also when the interpreter exits, or when nobody holds us any more.
+        # The worker also ends when the interpreter exits, or when no reference to this object is left.
         self.end = weakref.finalize(self, _end, os.getpid(), self.process, self._threads, (self.inbox, self.outbox))
 
     def receive(self, deadline: float, allowed_s: float) -> dict[str, Any]:
-        """Return the next message; raise _Lost when there is none in time, or ever."""
+        """Return the next message; raise _Lost if it does not arrive in time, or the worker has ended."""
         try:
             message = self.incoming.get(timeout=max(deadline - time.monotonic(), 0))
         except queue.Empty:
@@ -141,15 +142,15 @@ class _Worker:
         return how_it_ended(code)
 
     def told(self) -> str:
-        """Return the last it wrote on standard error, as the end of a sentence."""
-        # What was written before the end may still be on its way.
+        """Return the worker's last lines of standard error, as the end of a sentence."""
+        # The reading thread may not have read all lines yet.
         self._threads[1].join(timeout=0.5)
         lines = [line for line in self.last_words if line.strip()]
         return "; its last words:\n  " + "\n  ".join(lines) if lines else ""
 
 
 def _scratch_file() -> BinaryIO:
-    # Without a name: whoever dies, the system takes it back.
+    # The file has no name, so the system deletes it if a process dies.
     return tempfile.TemporaryFile(prefix="mashkit-", buffering=0)
 
 
@@ -157,7 +158,7 @@ def _variables(environment: str, python: Path) -> dict[str, str]:
     if not environment:
         return dict(os.environ)
     kept = {name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "PYTHONHOME")}
-    # Programs that were installed with a backend are the ones it should find.
+    # The environment's programs come first on PATH, because a backend must find the programs installed with it.
     return {**kept, "PATH": os.pathsep.join([str(python.parent), os.environ.get("PATH", os.defpath)])}
 
 
@@ -182,7 +183,7 @@ def _end(
 ) -> None:
     for file in files:
         file.close()
-    if os.getpid() != owner:  # a fork of the process that started it: not ours to end
+    if os.getpid() != owner:  # this is a fork of the worker's owner, so the worker must not end
         return
     end(process)
     if process.stdin is not None:
@@ -195,29 +196,29 @@ def _end(
 
 @attrs.frozen
 class Made:
-    """What the worker's component says of itself."""
+    """The facts that the worker reports about its component."""
 
     info: ComponentInfo
     options: Mapping[str, Any]
     origin: Origin
     promises: Mapping[str, Promise]
-    """Of a generator, what its conditions mean."""
+    """For a generator, the definitions of its conditions."""
 
 
 class Session:
-    """One component in a worker process; started anew when it was lost.
+    """One component in a worker process; a lost worker is replaced by the next call.
 
     Parameters
     ----------
     kind, name : str
-        The component, as the worker's registry knows it.
+        The component's kind and name in the worker's registry.
     environment : str
-        Name of the environment to run in; empty: this interpreter's own, in another process.
+        Name of the worker's environment; empty: this interpreter's own packages, in another process.
     options : mapping
     timeout_s : float, optional
-        What a call may take; default: :data:`TIMEOUT_VARIABLE`, or what :data:`TIMEOUTS_S` allows.
+        Time limit of a call, seconds; default: :data:`TIMEOUT_VARIABLE`, else :data:`TIMEOUTS_S`.
     notify : callable, optional
-        Hears what the component reports while it works.
+        Called with the events that the component reports while it works.
     python : Path, optional
         Interpreter to start, for an environment that is not complete yet.
     """
@@ -253,7 +254,7 @@ class Session:
         return f"{self.kind} {self.name!r}: its worker process{where}"
 
     def made(self) -> Made:
-        """Return what the component is; the worker is started if it never was."""
+        """Return the facts about the component; the worker is started if it was never started."""
         with self._lock:
             if self._made is None:
                 self._started()
@@ -261,14 +262,14 @@ class Session:
             return self._made
 
     def describe(self) -> dict[str, Any]:
-        """Return what the component records of itself, and where it runs; asked once."""
+        """Return the component's description and its environment; the worker computes it once."""
         with self._lock:
             if self._described is None:
                 self._described = self.ask("describe itself", {"call": "describe"}, allowed_s=START_TIMEOUT_S)
             return {**self._described, "environment": self.environment}
 
     def allowed_s(self, duration_s: float = 0.0) -> float:
-        """Return how long a call on so many seconds of audio may take."""
+        """Return the time limit, seconds, of a call with audio of ``duration_s`` seconds."""
         base, factor = TIMEOUTS_S[self.kind]
         return self._timeout_s if self._timeout_s is not None else base + factor * duration_s
 
@@ -286,21 +287,21 @@ class Session:
         Parameters
         ----------
         action : str
-            What it is to do, for errors: "separate".
+            Name of the action, for errors: "separate".
         request : mapping
         allowed_s : float
-            Seconds until the worker is ended.
+            Seconds after which the worker is ended.
         send : callable, optional
-            Puts audio into the scratch file, and returns what it adds to the request.
+            Puts audio into the scratch file, and returns fields to add to the request.
         fetch : callable, optional
-            Makes the result of the scratch file and the answer; without it the answer is the result.
+            Makes the result from the scratch file and the answer; without it the answer is the result.
 
         Raises
         ------
         ComponentFailed
-            If the worker dies, talks nonsense or is not done in time; the next call starts another.
+            If the worker dies, sends invalid messages or exceeds the limit; the next call starts another worker.
         MashkitError
-            Whatever error the component raised.
+            The error that the component raised.
         """
         with self._lock:
             worker = self._started()
@@ -312,7 +313,7 @@ class Session:
                 problem = f"{self._process}, which was to {action}, {lost.reason}{self._ended()}"
                 raise ComponentFailed(problem, lost.fix) from None
             except KeyboardInterrupt:
-                # It would answer a question that nobody asks any more.
+                # The worker is ended, because its answer to this request must not be read as the next one's.
                 self.close()
                 raise
             finally:
@@ -363,13 +364,13 @@ class Session:
         return f"mashkit env remove {self.environment}; {create_command(self.environment)}"
 
     def _ended(self) -> str:
-        """End the worker, if it ever began, and return its last words."""
+        """End the worker if there is one, and return its last lines of standard error."""
         worker = self._worker
         self.close()
         return "" if worker is None else worker.told()
 
     def close(self) -> None:
-        """End the worker; the next call starts another."""
+        """End the worker; the next call starts another worker."""
         with self._lock:
             if self._worker is not None:
                 self._worker.end()
@@ -377,7 +378,7 @@ class Session:
 
 
 def _timeout(given: float | None) -> float | None:
-    """Return the time-out somebody set, seconds; None if nobody did."""
+    """Return the time limit from the argument or the environment variable, seconds; None if neither is set."""
     text = os.environ.get(TIMEOUT_VARIABLE)
     try:
         seconds = given if given is not None else float(text) if text else None

@@ -1,7 +1,7 @@
-"""The other process: makes one component and serves it until its parent has left.
+"""Run a worker process: make one component and answer requests for it until the parent process ends.
 
-Started as ``python -m mashkit.remote.worker``. Standard input and output belong to the messages, so before anything
-else they are put where no backend finds them: what a backend prints goes to standard error, and what it reads is empty.
+It is started as ``python -m mashkit.remote.worker``. Standard input and output carry the messages, so first of all they
+are moved to other descriptors: a backend's output goes to standard error, and its standard input is empty.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ Reply = dict[str, Any]
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Serve until standard input ends."""
+    """Answer requests until standard input ends."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--inbox", type=int, required=True, help="descriptor of the scratch file the parent writes")
     parser.add_argument("--outbox", type=int, required=True, help="descriptor of the scratch file we write")
@@ -72,7 +72,7 @@ def _private_streams() -> tuple[BinaryIO, BinaryIO]:
 
 
 def _read(incoming: BinaryIO, requests: queue.Queue[Request]) -> None:
-    """Queue requests; when the parent has closed its end, or died, end this process whatever it is doing."""
+    """Queue requests; when the parent closes the pipe or dies, end this process at once, also during work."""
     try:
         while (request := read_message(incoming)) is not None:
             requests.put(request)
@@ -81,7 +81,7 @@ def _read(incoming: BinaryIO, requests: queue.Queue[Request]) -> None:
 
 
 class _Service:
-    """Answers one request after the other, in the main thread: some backends work in no other."""
+    """Answer one request after the other, in the main thread, because some backends work only there."""
 
     def __init__(self, requests: queue.Queue[Request], replies: BinaryIO, inbox: Scratch, outbox: Scratch) -> None:
         self.requests = requests
@@ -97,8 +97,8 @@ class _Service:
             request = self.requests.get()
             try:
                 reply = {"result": self._answers[request["call"]](self, request)}
-            except BaseException as error:  # noqa: BLE001 — a backend may raise anything, and even try to leave
-                # Nobody presses Ctrl-C here: this process leads a group of its own.
+            except BaseException as error:  # noqa: BLE001 — a backend may raise any error, also SystemExit
+                # A KeyboardInterrupt is not the user's Ctrl-C, because this process leads its own process group.
                 failed = contained(error, f"a worker failed to answer {request.get('call')!r}")
                 reply = {"error": error_to_dict(failed)}
             write_message(self.replies, reply)
@@ -112,7 +112,7 @@ class _Service:
         registered = registry.find(request["kind"], request["name"])
         available = registered.availability()
         if available.environment:
-            # Its own environment is this one, or there is none: never a worker of a worker.
+            # The component's environment is this one, or does not exist; a worker must not start another worker.
             raise ComponentUnavailable(f"{request['kind']} {request['name']!r}: {available.reason}", available.fix)
         self.component = component = registry.create(request["kind"], request["name"], request["options"])
         promises: dict[str, Reply] = {}
@@ -173,7 +173,7 @@ class _Service:
                 seed=request["seed"],
                 vocal=request["vocal"],
             )
-            # No more than the interface asks for: a generator may know thousands.
+            # At most ``count`` plans are sent, because a generator may yield thousands.
             return [plan.to_dict() for plan in itertools.islice(plans, request["count"])]
 
     def _variants(self, request: Request) -> list[Reply]:

@@ -1,4 +1,4 @@
-"""The page on which mashups are heard, seen and judged."""
+"""Write the HTML page on which users listen to mashups, see their figures and compare their scores."""
 
 from mashkit.report.page import card, page
 

@@ -1,4 +1,4 @@
-"""One HTML document on which a collection of clips is seen: self-contained, without any request or script."""
+"""Write an HTML document about a collection of clips: self-contained, without requests and scripts."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from mashkit.types import Role
 NONE = "\N{EN DASH}"
 _CELL_WIDTH, _CELL_HEIGHT, _LABELS = 18, 17, 54
 _MOST_COLUMNS = 22
-"""Tempo columns that labels of every second one have room for."""
+"""Largest number of tempo columns at which every second column has room for a label."""
 
 
 def page(statistics: Mapping[str, Any], *, title: str) -> str:
-    """Return an HTML document of what :func:`mashkit.catalog.statistics.statistics` found; to be written as UTF-8."""
+    """Return an HTML document of the result of :func:`mashkit.catalog.statistics.statistics`; write it as UTF-8."""
     candidates = statistics["candidates"]
     return _template("collection.html").substitute(
         title=_text(title),
@@ -49,7 +49,7 @@ def _hours(seconds: float) -> str:
 
 
 def _share(part: float, whole: float) -> str:
-    """Return a share as people read it; what is there but rounds to nothing is said to be."""
+    """Return a share as text, in percent; a share above 0 that would round to 0.0 is "under 0.1 %"."""
     percent = 100 * part / whole if whole else 0.0
     return "under 0.1 %" if 0 < percent < 0.1 else f"{percent:.1f} %"
 
@@ -102,7 +102,7 @@ def _map(found: Mapping[str, Any]) -> str:
         middle = row * _CELL_HEIGHT + 12
         parts.append(f'<text x="0" y="{middle}">{_text(_key_name(found["tonics"], row))}</text>')
         for column, count in enumerate(values):
-            # By the root: a few clips can still be told from none where others are hundreds.
+            # The shade follows the square root, so that a few clips differ visibly from none beside cells of hundreds.
             shade = 'class="empty"' if count == 0 else f'class="cell" fill-opacity="{math.sqrt(count / largest):.3f}"'
             parts.append(
                 f'<rect x="{_LABELS + column * _CELL_WIDTH}" y="{row * _CELL_HEIGHT}" width="{_CELL_WIDTH - 1}" '
@@ -130,7 +130,7 @@ def _sums(found: Mapping[str, Any]) -> list[list[int]]:
 
 
 def _short(count: int) -> str:
-    """Return a count in at most five signs."""
+    """Return a count as text of at most five characters."""
     for size, sign in ((1_000_000, "M"), (10_000, "k")):
         if count >= size:
             return f"{count / (1_000_000 if sign == 'M' else 1_000):.{1 if sign == 'M' else 0}f}{sign}"
@@ -147,7 +147,7 @@ def _map_table(found: Mapping[str, Any]) -> str:
     return _table("", heads, rows)
 
 
-# ----------------------------------------------------------------------------------------------------- what fits what
+# --------------------------------------------------------------------------------------------------------- candidates
 def _classes() -> list[str]:
     ends = [_number(low - 1) for low in DECADES[1:]]
     return [
@@ -158,7 +158,7 @@ def _classes() -> list[str]:
 
 
 def _mark(index: int, style: str = "") -> str:
-    """Return how a class of counts is drawn: hatched for none, then darker with more."""
+    """Return the HTML attributes that draw a class of counts: hatched for none, darker for more."""
     return f'class="none" style="{style}"' if index == 0 else f'style="{style}--depth: {20 * index}%"'
 
 
@@ -262,7 +262,7 @@ def _components(components: Sequence[Mapping[str, Any]]) -> str:
 
 
 def _table(caption: str, heads: Sequence[str], rows: Iterable[Sequence[str]], *, said: int = 1) -> str:
-    """Return a table of cells that are HTML already; the first ``said`` columns are words. Nothing, of no rows."""
+    """Return a table whose cells are HTML already; the first ``said`` columns are text. Empty if there are no rows."""
     words = [' class="said"' if column < said else "" for column in range(len(heads))]
     made = []
     for first, *others in rows:

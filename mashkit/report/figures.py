@@ -1,6 +1,6 @@
-"""What the page draws, as plain data for its script: waveforms, beat grids, chroma and beat errors.
+"""Compute the figures of the page, as plain data for its script: waveforms, beat grids, chroma and beat errors.
 
-Times are seconds on the mashup's time line, unless said otherwise; arrays travel as base64 of 8-bit integers.
+Times are seconds of the mashup, unless stated otherwise; arrays are base64 of 8-bit integers.
 """
 
 from __future__ import annotations
@@ -18,20 +18,21 @@ from mashkit.render import Mashup
 from mashkit.types import TONIC_NAMES, Audio, Layer, Role, Times
 
 PEAK_BINS = 4_000
-"""Bins of a waveform, a lowest and a highest sample each: 11 ms of a mashup of 44 s, so that it can be zoomed into."""
+"""Number of bins of a waveform, each with its lowest and highest sample: 11 ms each in a mashup of 44 s, so that a
+reader can zoom in."""
 
 
 def figures(mashup: Mashup) -> dict[str, Any]:
-    """Return everything that is drawn of one mashup; renders it.
+    """Render one mashup and return the data of all its figures.
 
     Returns
     -------
     dict
-        Plain data for JSON: ``duration``; ``before`` and ``after``, a row each role; ``chroma`` and ``errors``, which
-        are None and empty where the analyses lack beats.
+        Plain data for JSON: ``duration``; ``before`` and ``after``, each with a row per role; ``chroma`` and
+        ``errors``, which are None and empty if the analyses lack beats.
     """
     layers = {role: mashup.plan.layer(role) for role in mashup.roles}
-    # A stretch keeps what sounds at 0 where it is: so do the unstretched rows, and what drifts apart is the tempo.
+    # The sound at time 0 of the mashup is the same before and after stretching, so the rows differ only in tempo.
     unstretched = {
         role: attrs.evolve(layer, speed=1.0, time_map=None, offset_s=-float(layer.to_clip(0.0)))
         for role, layer in layers.items()
@@ -47,13 +48,13 @@ def figures(mashup: Mashup) -> dict[str, Any]:
 
 
 def layer_times(mashup: Mashup, layer: Layer, field: str) -> Times:
-    """Return where the clip's "beats" or "downbeats" sound, also beyond the mashup; empty if they are not known."""
+    """Return the mashup's times of the clip's "beats" or "downbeats", also outside the mashup; empty if unknown."""
     times = getattr(mashup.clips[layer.role].analysis, field)
     return layer.to_mashup([] if times is None else times)
 
 
 def inside(mashup: Mashup, times: Times) -> Times:
-    """Return those of ``times`` that lie within the mashup."""
+    """Return the times that lie within the mashup."""
     within: Times = times[(times >= 0) & (times < mashup.plan.duration_s)]
     return within
 
@@ -74,7 +75,7 @@ def peaks(audio: Audio, *, offset_s: float, duration_s: float, bins: int = PEAK_
     ----------
     audio : Audio
     offset_s : float
-        Where its first frame lies on the time line; what lies outside the line is left out.
+        Time of the first frame on the time line; parts of the audio outside the line are left out.
     duration_s : float
         Length of the time line, > 0.
     bins : int
@@ -82,7 +83,7 @@ def peaks(audio: Audio, *, offset_s: float, duration_s: float, bins: int = PEAK_
     Returns
     -------
     array of int8, shape (bins, 2)
-        127 is the largest absolute sample of what lies on the line.
+        127 is the largest absolute sample on the line.
     """
     frames = max(round(duration_s * audio.sample_rate), 1)
     start = round(offset_s * audio.sample_rate)
@@ -103,8 +104,8 @@ def _chroma(mashup: Mashup) -> dict[str, Any] | None:
     if Role.HARMONIC not in mashup.roles or len(grid) < 2:
         return None
     harmonic = mashup.plan.layer(Role.HARMONIC)
-    # The clip's own sound is measured over the same beats, carried back into the clip: the columns correspond.
-    # Pitch classes are the vocal's as they sound, before the shift the clip's own.
+    # The clip's own sound is measured over the same beats, converted to the clip's times, so that the columns match.
+    # Pitch classes are centred on the vocal's tuning; before the shift, on the clip's own.
     own, common = mashup.tuning(Role.HARMONIC), mashup.tuning()
     panels = {
         "vocal": (Role.VOCAL, mashup.stems[Role.VOCAL], grid, common),
@@ -122,7 +123,7 @@ def _chroma(mashup: Mashup) -> dict[str, Any] | None:
 
 
 def _beat_chroma(audio: Audio, boundaries: Times, tuning: float) -> npt.NDArray[np.uint8]:
-    """Return chroma by the beat, shape (12, beats); 255 is the strongest."""
+    """Return chroma per beat, shape (12, beats); 255 is the largest value."""
     spectrum = spectrogram(audio)
     chroma = beat_synchronous(chromagram(spectrum, tuning=tuning), spectrum.times, boundaries)
     strongest = float(chroma.max())
@@ -130,20 +131,20 @@ def _beat_chroma(audio: Audio, boundaries: Times, tuning: float) -> npt.NDArray[
 
 
 def beat_errors(mashup: Mashup) -> list[dict[str, Any]]:
-    """Return how far each backing layer's beats lie from the vocal's, ms; only layers of which both have beats.
+    """Return the distances, ms, of each backing layer's beats from the vocal's, for layers whose beats are known.
 
-    ``ms`` has an entry for each of the vocal's beats, None where the layer has no beat within half a beat of it;
-    ``missing`` counts these, and they are in no other figure. ``median`` and ``within`` are the 50th and 95th
-    percentile of the absolute errors, ``last_bar`` is the median of those from the last but one downbeat of the vocal
-    to the last; None if there are none. ``at_one_speed`` holds the same two percentiles had the layer been played
-    without its time map; None if it has none.
+    The list is empty if the vocal's beats are unknown. ``ms`` has an entry for each of the vocal's beats: None if the
+    layer has no beat within half a beat of it; ``missing`` is the number of these, and they are in no other figure.
+    ``median`` and ``within`` are the 50th and 95th percentile of the absolute errors; ``last_bar`` is the median of the
+    absolute errors between the vocal's last two downbeats; each is None if there are no errors. ``at_one_speed``
+    contains the same two percentiles for the layer without its time map; None if it has no time map.
     """
     vocal = mashup.plan.layer(Role.VOCAL)
     grid = inside(mashup, layer_times(mashup, vocal, "beats"))
     bars = inside(mashup, layer_times(mashup, vocal, "downbeats"))
     found = []
     for role in mashup.roles:
-        # Beats just outside the mashup count: the nearest to the vocal's first may lie before its start.
+        # Beats just outside the mashup count, because the beat nearest to the vocal's first may be before its start.
         layer = mashup.plan.layer(role)
         beats = layer_times(mashup, layer, "beats")
         if role is Role.VOCAL or len(grid) == 0 or len(beats) == 0:
@@ -168,7 +169,7 @@ def beat_errors(mashup: Mashup) -> list[dict[str, Any]]:
 
 
 def _spread(errors: Times) -> dict[str, float | None]:
-    """Return the 50th and 95th percentile of the sizes of errors; None without any."""
+    """Return the 50th and 95th percentile of the absolute errors; None if there are no errors."""
     sizes = np.abs(errors[~np.isnan(errors)])
     if len(sizes) == 0:
         return {"median": None, "within": None}
@@ -180,6 +181,6 @@ def _base64(values: npt.NDArray[Any]) -> str:
 
 
 def _rounded(values: npt.NDArray[np.float64]) -> list[float]:
-    """Return plain numbers: a tenth of a millisecond is far below what anybody sees."""
+    """Return plain numbers, rounded to a tenth of a millisecond, which is far too short to be seen."""
     rounded: list[float] = np.round(values, 4).tolist()
     return rounded

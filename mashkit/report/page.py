@@ -1,4 +1,4 @@
-"""One HTML document on which mashups are heard, seen and judged: self-contained, without any request."""
+"""Write an HTML document with mashups, their sound, figures and scores: self-contained, without requests."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from mashkit.tuning import describe
 from mashkit.types import Analysis, Audio, Key, Layer, Role
 
 PLAYER_RATE = 44_100
-"""Rate of the embedded MP3s, Hz: one that MP3 knows and every browser plays."""
+"""Sample rate of the embedded MP3s, Hz, because MP3 and every browser support it."""
 
 MINUS = "\N{MINUS SIGN}"
 
@@ -37,28 +37,29 @@ def page(
     notes: Sequence[str] = (),
     shown: Iterable[str] | None = None,
 ) -> str:
-    """Return an HTML document with everything about some mashups: renders, encodes and embeds them.
+    """Render, encode and embed mashups, and return an HTML document with all facts about them.
 
     Parameters
     ----------
     ranked : sequence of Ranked
-        Shown in this order. What their clips' analyses do not know is said to be missing.
+        The mashups in the order of the page. Unknown fields of their clips' analyses are shown as missing.
     title : str
         Heading of the document.
     components : mapping of str to mapping, optional
-        Kind → :meth:`Component.describe` of what took part. The mashups know their stretcher, what made their clips and
-        a little of their generator; of the scorer they know nothing.
+        Kind → :meth:`Component.describe` of each component used. The mashups themselves contain the descriptions of
+        their stretcher and of the components that made their clips, a short record of their generator, and none of the
+        scorer.
     failures : sequence of (str, str)
-        Files that were not used, and why.
+        Files that were not used, and the reasons.
     notes : sequence of str
-        What else a reader should know.
+        Additional remarks for the reader.
     shown : iterable of str, optional
-        What :func:`card` made of each of the mashups, where that was done before.
+        The results of :func:`card` for the mashups, if it was called before.
 
     Returns
     -------
     str
-        To be written as UTF-8: about 4 MB per mashup of 40 s, nearly all of it sound.
+        Text to be written as UTF-8: about 4 MB per mashup of 40 s, nearly all of it sound.
 
     Raises
     ------
@@ -79,31 +80,31 @@ def page(
 
 
 def card(item: Ranked, among: Sequence[Ranked]) -> str:
-    """Return what a page says of one of its mashups; renders it.
+    """Render a mashup and return its part of the page.
 
-    Whoever also saves the mashups does that in turn with these, so that each is rendered once.
+    A caller that also saves the mashups calls this for each mashup in turn, so that each is rendered once.
     """
     return _card(item, _spans(among))
 
 
 # ------------------------------------------------------------------------------------------------------ safe text
 def _text(value: object) -> str:
-    """Return text for HTML content and quoted attributes; bytes of a file name that are no UTF-8 become "?"."""
+    """Return text for HTML content and quoted attributes; bytes of a file name that are not UTF-8 become "?"."""
     return html.escape(str(value).encode("utf-8", "replace").decode("utf-8"))
 
 
 def _name(value: object) -> str:
-    """Return a name for HTML content, kept from reordering its surroundings when it is written right to left."""
+    """Return a name for HTML content, isolated so that right-to-left text does not reorder the text around it."""
     return f"<bdi>{_text(value)}</bdi>"
 
 
 def _json(data: Any) -> str:
-    """Return JSON that cannot end the script element it stands in."""
+    """Return JSON that cannot end the script element that contains it."""
     return json.dumps(data, allow_nan=False, separators=(",", ":")).replace("<", "\\u003c")
 
 
 def _style(name: str) -> str:
-    """Return what all pages look like, and then this one."""
+    """Return the style of all pages, followed by the style of this page."""
     return f"{_resource('base.css')}\n{_resource(name)}"
 
 
@@ -139,7 +140,7 @@ def _contents(ranked: Sequence[Ranked]) -> str:
 
 
 def _heading(mashup: Mashup) -> str:
-    """Return who sings over whom."""
+    """Return the heading: the vocal's title and the titles of the backing."""
     titles = {role: mashup.clips[role].title for role in mashup.roles}
     backing = dict.fromkeys(title for role, title in titles.items() if role is not Role.VOCAL)
     over = " and ".join(_name(title) for title in backing)
@@ -177,7 +178,7 @@ def _card(item: Ranked, spans: Mapping[str, float]) -> str:
 
 
 def _spans(ranked: Sequence[Ranked]) -> dict[str, float]:
-    """Return how much a full bar stands for, by part of the score: 1, or the largest value on the page."""
+    """Return, for each part of the score, the value of a full bar: 1, or the largest value on the page."""
     values: dict[str, list[float]] = {}
     for item in ranked:
         for name, value in {"score": item.score.value, **item.score.parts}.items():
@@ -216,11 +217,11 @@ def _layer(mashup: Mashup, role: Role) -> str:
 
 
 def _key_change(key: Key | None, semitones: float, transposition: float) -> str:
-    """Return a layer's key before and after its shift, which is a transposition as seen from the vocal's tuning."""
+    """Return a layer's key before and after its shift; relative to the vocal's tuning the shift is a transposition."""
     before = str(key) if key else "no key"
     if semitones == 0:
         return f"{before}, not shifted"
-    # Between two semitones there is no key to name.
+    # A key has a name only after a shift by whole semitones.
     after = f" → {key.transposed(int(transposition))}" if key and transposition.is_integer() else " semitones"
     return f"{before} {_shift(semitones)}{after}"
 
@@ -253,7 +254,7 @@ def _choice(rank: int, name: str, *, checked: bool) -> str:
 
 
 def _players(tracks: Mapping[str, Audio]) -> Iterable[str]:
-    # Encoding is most of the time a page takes, and libsndfile does it without holding Python's lock.
+    # Threads are used, because encoding takes most of a page's time and libsndfile does not hold Python's lock.
     with ThreadPoolExecutor() as pool:
         return list(pool.map(_player, tracks.keys(), tracks.values()))
 
@@ -271,7 +272,7 @@ def _unknown_beats(mashup: Mashup) -> str:
 
 
 def _chart(name: str, label: str) -> str:
-    # What the mashup sounds like at a moment is not what the unstretched clips did then: no playhead there.
+    # This chart has no playhead, because the times of unstretched clips are not the mashup's.
     playhead = "" if name == "before" else '<div class="playhead"></div>'
     return f'<div class="timed"><canvas data-chart="{name}" role="img" aria-label="{label}"></canvas>{playhead}</div>'
 
@@ -288,7 +289,7 @@ def _beat_errors(found: Sequence[Mapping[str, Any]]) -> str:
 
 
 def _errors(layer: Mapping[str, Any]) -> str:
-    """Return the figures of one layer's beat errors as a sentence."""
+    """Return the statistics of one layer's beat errors as a sentence."""
     total, missing = len(layer["ms"]), layer["missing"]
     if missing == total:
         return f"no beat within half a beat of any of the vocal’s {total}"
@@ -318,7 +319,7 @@ def _pitches(mashup: Mashup, *, known: bool) -> str:
 def _made(ranked: Sequence[Ranked], components: Mapping[str, Mapping[str, Any]]) -> str:
     used: dict[str, tuple[str, Mapping[str, Any]]] = {}
     for kind, described in _components(ranked, components):
-        # What a plan records of its generator; a description in full, if one was given, came first.
+        # A plan's record of its generator has these fields; a full description, if given, comes first and is kept.
         recorded = [kind, *(described.get(field) for field in ("name", "distribution", "version", "options"))]
         used.setdefault(json.dumps(recorded, sort_keys=True, default=str), (kind, described))
     rows = "".join(_component(kind, described) for kind, described in used.values())
@@ -339,7 +340,7 @@ def _components(
 
 
 def _component(kind: str, described: Mapping[str, Any]) -> str:
-    """Return a row of the table; what a description leaves out is left empty (a plan records no licences)."""
+    """Return a row of the table; missing fields stay empty (for example, a plan records no licences)."""
     versions = {described.get("distribution") or "": described.get("version"), **described.get("requires", {})}
     licences = {"code": described.get("code_license"), "weights": described.get("weights_license")}
     weights = {name: f"sha256 {digest[:12]}…" for name, digest in described.get("weights", {}).items()}

@@ -1,6 +1,6 @@
-"""For plugin authors: contracts every component keeps, and signals with known answers to test on.
+"""Provide contract tests for every kind of component, and test signals with known properties, for plugin authors.
 
-Contracts need pytest and are imported when they are asked for: signals and synthetic songs serve without it.
+The contracts are imported on first use, because they need pytest; signals and synthetic songs do not need it.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Mashups built by hand, for tests of scorers: any clips, layers changed one at a time."""
+"""Build mashups for tests of scorers: from any clips, with changes to single layers."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from mashkit.types import Analysis, Audio, Clip, Condition, Layer, MashupPlan, R
 
 
 class Unstretched(Stretcher):
-    """Stretches nothing: for mashups that are not rendered, or whose layers need no stretching."""
+    """A stretcher that cannot stretch, for mashups that are not rendered or whose layers need no stretching."""
 
     def _stretch(self, audio: Audio, *, speed: float, semitones: float, frames: int) -> Audio:
         raise AssertionError("a mashup that is not to be stretched was rendered")
 
 
 class Shelf:
-    """Clips and stems by name: a clip source for tests, which counts how often a stem is asked for."""
+    """A clip source for tests: clips and stems by name, and the number of calls of :meth:`stem` in ``asked``."""
 
     def __init__(self) -> None:
         self.clips: dict[str, Clip] = {}
@@ -28,7 +28,7 @@ class Shelf:
         self.asked = 0
 
     def add(self, name: str, stems: Mapping[Role, Audio], analysis: Analysis) -> Clip:
-        """Keep stems of one length and rate, and return the clip they make."""
+        """Store stems of equal length and rate, and return their clip."""
         (duration,) = {stem.duration for stem in stems.values()}
         (rate,) = {stem.sample_rate for stem in stems.values()}
         self.clips[name] = Clip(name, name, name, f"{name}.wav", 0.0, duration, rate, analysis)
@@ -40,12 +40,12 @@ class Shelf:
         return self.clips[clip_id]
 
     def stem(self, clip_id: str, role: Role) -> Audio:
-        """Return one of its stems."""
+        """Return the clip's stem of a role."""
         self.asked += 1
         return self.stems[clip_id, role]
 
     def provenance(self, clip_ids: Iterable[str]) -> Sequence[Mapping[str, Any]]:
-        """Nothing separated or analysed these."""
+        """Return an empty sequence, because no component separated or analysed these clips."""
         return ()
 
 
@@ -57,18 +57,18 @@ def mashup_of(
     duration_s: float | None = None,
     **changes: Mapping[str, Any] | None,
 ) -> Mashup:
-    """Return the mashup of a clip's own stems, nothing stretched or shifted, but for ``changes`` to some layers.
+    """Return the mashup of a clip's own stems, not stretched or shifted, except for ``changes`` to some layers.
 
     Parameters
     ----------
     source : ClipSource
     clip : Clip
     condition : Condition
-        What the plan calls itself.
+        The plan's condition.
     duration_s : float, optional
-        By default the clip's.
+        Length of the mashup, seconds; by default the clip's.
     **changes : mapping or None
-        Role ("harmonic") → fields of its layer that are to be otherwise (``{"semitones": 2}``); None leaves it out.
+        Role ("harmonic") → changed fields of its layer (``{"semitones": 2}``); None leaves the layer out.
     """
     layers = [
         Layer(**{"role": role, "clip_id": clip.id, **(changes.get(role.value) or {})})

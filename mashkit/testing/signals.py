@@ -1,6 +1,6 @@
-"""Synthetic music with known answers: clicks at known times, chords in a known key, stems that sum to a mix.
+"""Make synthetic music with known properties: clicks at known times, chords in a known key, stems that sum to a mix.
 
-Everything is deterministic; noise comes from a seeded generator.
+All signals are deterministic, because noise comes from a seeded generator.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mashkit.timemap import TimeMap
-from mashkit.tuner import retuned as retuned  # what tests of pitch need, beside what they play
+from mashkit.tuner import retuned as retuned  # re-exported for tests of pitch
 from mashkit.types import Analysis, Audio, Key, Samples, StemSet, Times
 
 SAMPLE_RATE = 44_100
@@ -38,14 +38,14 @@ def click_times(seconds: float, tempo: float, *, first: float = 0.5) -> Times:
 
 
 def drift(seconds: float = 60.0, *, tempo: float = 120.0, depth: float = 0.03) -> tuple[Times, TimeMap]:
-    """Return the beats of playing that swings ± ``depth`` about ``tempo`` every 20 beats, and the map that steadies it.
+    """Return beats whose tempo swings by ± ``depth`` about ``tempo`` every 20 beats, and the map that makes it steady.
 
     Returns
     -------
     beats : array of float64
-        From 0.5 s until half a second before the end of ``seconds``.
+        Times from 0.5 s until half a second before the end of ``seconds``.
     time_map : TimeMap
-        Puts every beat 60 / ``tempo`` seconds after the last.
+        Moves every beat to 60 / ``tempo`` seconds after the one before.
     """
     period = 60 / tempo
     count = np.arange(int(seconds / period))
@@ -55,7 +55,7 @@ def drift(seconds: float = 60.0, *, tempo: float = 120.0, depth: float = 0.03) -
 
 
 def click_train(times: npt.ArrayLike, seconds: float, *, channels: int = 1, sample_rate: int = SAMPLE_RATE) -> Audio:
-    """Return clicks at ``times``: a 2 kHz burst that starts at its full height and decays within 20 ms."""
+    """Return clicks at ``times``: each is a 2 kHz burst that starts at full amplitude and decays within 20 ms."""
     samples = np.zeros((channels, round(seconds * sample_rate)), np.float32)
     time = np.arange(round(0.02 * sample_rate)) / sample_rate
     burst = (0.8 * np.cos(2 * np.pi * 2000 * time) * np.exp(-time / 0.003)).astype(np.float32)
@@ -67,7 +67,7 @@ def click_train(times: npt.ArrayLike, seconds: float, *, channels: int = 1, samp
 
 
 def click_positions(audio: Audio, expected: npt.ArrayLike, *, window: float = 0.15) -> Times:
-    """Return where the clicks near the ``expected`` times really are, seconds: the peak of the smoothed energy."""
+    """Return the real times of the clicks near the ``expected`` times, seconds: peaks of the smoothed energy."""
     energy = np.convolve(audio.mono().astype(np.float64) ** 2, np.hanning(round(0.004 * audio.sample_rate)), "same")
     half = round(window * audio.sample_rate)
     found = []
@@ -79,7 +79,7 @@ def click_positions(audio: Audio, expected: npt.ArrayLike, *, window: float = 0.
 
 
 def _notes(pitches: list[int], seconds: float, sample_rate: int, partials: int = 6) -> Samples:
-    """Return a chord of decaying harmonic tones; MIDI ``pitches``."""
+    """Return a chord of decaying harmonic tones; ``pitches`` are MIDI numbers."""
     time = np.arange(round(seconds * sample_rate)) / sample_rate
     envelope = np.minimum(1, time / 0.01) * np.exp(-1.5 * time) * np.minimum(1, (seconds - time) / 0.02)
     chord = np.zeros_like(time)
@@ -100,7 +100,7 @@ _DEGREES = {
 def chord_progression(
     key: Key | None = None, *, seconds: float = 16.0, tempo: float = 120.0, sample_rate: int = SAMPLE_RATE
 ) -> Audio:
-    """Return I–IV–V–I in ``key`` (default C major), a chord every two beats, in stereo: its key is beyond doubt."""
+    """Return I–IV–V–I in ``key`` (default C major), a chord every two beats, in stereo, so that its key is clear."""
     key = key or Key(0, "major")
     step = 120 / tempo
     samples = np.zeros((2, round(seconds * sample_rate)), np.float32)
@@ -124,8 +124,8 @@ def band(
 ) -> tuple[StemSet, Analysis]:
     """Return the true stems of a small song and its exact analysis.
 
-    Vocals are a gliding harmonic lead, drums kick, snare and hats, bass and other the chords of ``key``. The tempo
-    rises evenly from ``1 − drift`` to ``1 + drift`` times ``tempo``.
+    The vocals are a lead voice with vibrato, the drums are kick, snare and hats, and bass and other play chords of
+    ``key``. The tempo rises evenly from ``1 − drift`` to ``1 + drift`` times ``tempo``.
 
     Returns
     -------
@@ -168,7 +168,7 @@ def band(
 
 
 def _lead(pitch: int, seconds: float, sample_rate: int) -> Samples:
-    """Return a sung-like note: harmonics with vibrato and a formant around 900 Hz."""
+    """Return a note like a sung one: harmonics with vibrato and a formant around 900 Hz."""
     time = np.arange(round(seconds * sample_rate)) / sample_rate
     frequency = 440 * 2 ** ((pitch - 69) / 12) * (1 + 0.01 * np.sin(2 * np.pi * 5.5 * time))
     phase = 2 * np.pi * np.cumsum(frequency) / sample_rate

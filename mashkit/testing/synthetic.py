@@ -1,4 +1,4 @@
-"""Clips of synthetic bands, held in memory: a clip source whose stems, keys and beats are exact."""
+"""Provide clips of synthetic bands in memory, with exact stems, keys and beats."""
 
 from __future__ import annotations
 
@@ -10,16 +10,15 @@ from mashkit.types import Audio, Clip, Key, Role, StemSet
 
 
 class SyntheticSource:
-    """Clips of synthetic bands, held in memory: a clip source for tests.
+    """A clip source for tests: clips of synthetic bands in memory.
 
     Parameters
     ----------
     bands : sequence of (Key, tempo)
-        One clip each; its id tells all of them apart, whatever source they are in.
+        One clip each; the ids of different clips differ, also between sources.
     bars : int
     drift : float
-        How far each clip's tempo is below its own at the beginning and above it at the end, as a share; every second
-        clip the other way round.
+        Share by which a clip's tempo is lower at the beginning and higher at the end; in every second clip the reverse.
     """
 
     def __init__(self, bands: Sequence[tuple[Key, float]], *, bars: int = 16, drift: float = 0.0) -> None:
@@ -42,9 +41,9 @@ class SyntheticSource:
         return next(clip for clip in self.clips if clip.id == clip_id)
 
     def stem(self, clip_id: str, role: Role) -> Audio:
-        """Return its true stem."""
+        """Return the clip's true stem."""
         return self._stems[clip_id].role(role)
 
     def provenance(self, clip_ids: Iterable[str]) -> Sequence[Mapping[str, Any]]:
-        """Nothing separated or analysed these: they are exact."""
+        """Return an empty sequence, because no component separated or analysed these clips: they are exact."""
         return ()

@@ -1,4 +1,4 @@
-"""What every component of a kind must do, as test classes.
+"""Provide test classes with the requirements for components of each kind.
 
 A plugin's whole contract test is::
 
@@ -8,9 +8,9 @@ A plugin's whole contract test is::
     class TestAcme(StretcherContract):
         component = "acme"
 
-The component is created by name through the registry, so the entry point is tested too; where it is not available
-here, its tests skip with the reason. Checks cannot be overridden. Those of how well the work is done ("sanity") may be
-excused, and are then expected to fail::
+The component is created by name through the registry, so the entry point is tested too; if the component is not
+available, its tests are skipped with the reason. Checks cannot be overridden. Checks of the quality of the results
+("sanity") may be excused, and are then expected to fail::
 
     class TestAcme(StretcherContract):
         component = "acme"

@@ -1,4 +1,4 @@
-"""What every analyzer must do."""
+"""Define the contract tests of analyzers."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from mashkit.types import Analysis, Audio, Key
 
 
 class AnalyzerContract(ComponentContract):
-    """What every analyzer must do."""
+    """Requirements for every analyzer."""
 
     kind = "analyzer"
     tempo: ClassVar[float] = 112.0
@@ -25,14 +25,14 @@ class AnalyzerContract(ComponentContract):
     @pytest.fixture(scope="class")
     @classmethod
     def song(cls) -> tuple[Audio, Analysis]:
-        """A band in A major, and its exact analysis."""
+        """Return a band in A major, and its exact analysis."""
         stems, analysis = signals.band(Key(9, "major"), tempo=cls.tempo, bars=12)
         return signals.mix(stems), analysis
 
     @pytest.fixture(scope="class")
     @classmethod
     def found(cls, subject: Analyzer, song: tuple[Audio, Analysis]) -> Analysis:
-        """What the analyzer says of ``song``."""
+        """Return the analyzer's result for ``song``."""
         return subject.analyze(song[0])
 
     def _outcome(self, subject: Component) -> dict[str, npt.NDArray[np.float64]]:
@@ -114,7 +114,7 @@ class AnalyzerContract(ComponentContract):
         if found.beats is None:
             pytest.skip("provides no beats")
         truth = cast("np.ndarray[Any, np.dtype[np.float64]]", song[1].beats)
-        halves = np.sort(np.concatenate([truth, truth[:-1] + np.diff(truth) / 2]))  # an octave up is not the phase
+        halves = np.sort(np.concatenate([truth, truth[:-1] + np.diff(truth) / 2]))  # a double tempo is allowed here
         distances = np.abs(found.beats[:, None] - halves[None]).min(axis=1)
         assert np.mean(distances < 0.07) > 0.9
 
@@ -155,11 +155,11 @@ class AnalyzerContract(ComponentContract):
     ) -> None:
         if found.beats is None:
             pytest.skip("provides no beats")
-        delay = 1.2345  # no whole number of anybody's frames
+        delay = 1.2345  # not a whole number of an analyzer's frames
         later = Audio(np.pad(song[0].samples, ((0, 0), (round(delay * song[0].sample_rate), 0))), song[0].sample_rate)
         beats = subject.analyze(later).beats
         assert beats is not None
-        # The first bars may be heard otherwise when they are not the beginning.
+        # The first bars are left out, because an analyzer may analyse them differently at the beginning of the audio.
         moved = found.beats[found.beats > 4] + delay
         assert np.mean(np.abs(moved[:, None] - beats[None]).min(axis=1) < 0.03) > 0.9
 
@@ -179,7 +179,7 @@ class AnalyzerContract(ComponentContract):
 
     @pytest.mark.parametrize("seconds", [0.001, 0.2, 1.0])
     def test_short_audio(self, subject: Analyzer, seconds: float) -> None:
-        subject.analyze(signals.noise(seconds))  # whatever it finds must be a valid analysis
+        subject.analyze(signals.noise(seconds))  # any result is allowed that is a valid analysis
 
     @sanity
     @pytest.mark.parametrize(("channels", "sample_rate"), [(1, 44_100), (2, 22_050), (1, 8_000), (2, 48_000)])

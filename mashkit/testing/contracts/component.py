@@ -1,4 +1,4 @@
-"""What holds for components of every kind, and how a contract may be kept only in part."""
+"""Define the checks for components of every kind, and the way to excuse a sanity check."""
 
 from __future__ import annotations
 
@@ -18,15 +18,16 @@ from mashkit.errors import OptionError
 from mashkit.registry import Registered, Registry
 
 ROUNDING = 1e-4
-"""How far, of its size, a result may be from another that differs by rounding in another order: −80 dB."""
+"""Largest RMS difference, relative to the result, of two results that differ only by rounding: −80 dB."""
 
 Check = TypeVar("Check", bound=Callable[..., None])
 
 
 def sanity(check: Check) -> Check:
-    """Mark a check of how well a component does its work, rather than of what every caller relies on.
+    """Mark a check of the quality of a component's results, which callers do not rely on.
 
-    A component that fails it by its nature may say so in ``xfail``, with the reason; the others may not be excused.
+    A component that fails such a check by its nature may list it in ``xfail`` with the reason; other checks cannot be
+    excused.
     """
     check.sanity = True  # type: ignore[attr-defined]
     return check
@@ -46,12 +47,12 @@ def _registry() -> Registry:
 
 
 class ComponentContract:
-    """What holds for every kind."""
+    """Checks for components of every kind."""
 
     component: ClassVar[str]
     options: ClassVar[Mapping[str, Any]] = {}
     xfail: ClassVar[Mapping[str, str]] = {}
-    """Sanity check → why this component fails it; it is then expected to, in all its cases."""
+    """Sanity check → the reason why this component fails it; the check is then expected to fail in all its cases."""
     kind: ClassVar[str]
 
     def __init_subclass__(cls, **arguments: Any) -> None:
@@ -67,12 +68,12 @@ class ComponentContract:
 
     @classmethod
     def registered(cls) -> Registered:
-        """Return what the plugin registers under this kind and name."""
+        """Return the plugin's registration of this kind and name."""
         return _registry().find(cls.kind, cls.component)
 
     @classmethod
     def create(cls, **options: Any) -> Component:
-        """Return a new instance, with ``options`` besides those of the class; skip when it is not available here."""
+        """Return a new instance with the class's options and ``options``; skip the test if it is not available."""
         available = cls.registered().availability()
         if not available.ok:
             pytest.skip(f"{cls.kind} {cls.component!r} is not available: {available.reason} ({available.fix})")
@@ -81,7 +82,7 @@ class ComponentContract:
     @pytest.fixture(scope="class")
     @classmethod
     def subject(cls) -> Component:
-        """One instance for all the checks of a class: heavy state is built once."""
+        """Return one instance for all checks of a class, so that models are loaded once."""
         return cls.create()
 
     def test_card_is_complete(self) -> None:
@@ -99,7 +100,7 @@ class ComponentContract:
         assert self.create().fingerprint() == subject.fingerprint()
 
     def test_description_is_data(self, subject: Component) -> None:
-        json.dumps(subject.describe(), allow_nan=False)  # it goes into plan.json
+        json.dumps(subject.describe(), allow_nan=False)  # because it is written to plan.json
 
     def test_what_only_costs_changes_no_result(self, subject: Component) -> None:
         if not subject.cost_options():
@@ -109,7 +110,7 @@ class ComponentContract:
             for value in values:
                 try:
                     other = self.create(**{option: value})
-                except OptionError:  # a device that is not here
+                except OptionError:  # for example a missing device
                     continue
                 assert other.fingerprint() == subject.fingerprint()
                 found = self._outcome(other)
@@ -120,7 +121,7 @@ class ComponentContract:
 
     @abstractmethod
     def _outcome(self, subject: Component) -> dict[str, npt.NDArray[np.float64]]:
-        """Return what the component makes of something, as numbers."""
+        """Return the component's results for a fixed input, as numbers."""
 
     def _assert_threads_agree(self, subject: Component, work: Any, same: Any) -> None:
         if not subject.info.thread_safe:

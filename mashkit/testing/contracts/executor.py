@@ -1,4 +1,4 @@
-"""What every executor must do."""
+"""Define the contract tests of executors."""
 
 from __future__ import annotations
 
@@ -29,41 +29,42 @@ from mashkit.processes import cores
 from mashkit.testing.contracts.component import ComponentContract, _registry
 
 TIMEOUT_S = 1.0
-"""Seconds an item may take in the check of the time-out."""
+"""Time limit of an item in the check of the time limit, seconds."""
 HANGS_S = 6.0
-"""Seconds the item takes that hangs there: not for ever, or an executor that fails the check would never end it."""
+"""Duration of the hanging item in that check, seconds; it is finite, so that the check ends if the executor fails it."""
 AHEAD = 64
-"""Jobs that may be under way beyond four a core: more is not "as workers come free"."""
+"""Largest number of jobs taken in advance, in addition to four per core; with more, an executor does not wait for free
+workers."""
 
 
-# ------------------------------------------------------------------------------------------ what the workers do
+# ------------------------------------------------------------------------------------------- functions of the workers
 @attrs.frozen
 class State:
-    """What the works here build: a number, and a mark for every time they do."""
+    """The state of the works in these tests: a number, and the folder with a mark for each time it was built."""
 
     number: int
     marks: Path
 
 
 def start(number: int, marks: str) -> State:
-    """Build the state, and leave a mark."""
+    """Build the state, and write a mark."""
     _leave_mark(Path(marks), f"start-{number}")
     return State(number, Path(marks))
 
 
 def cannot_start() -> State:
-    """Fail as a work does whose weights are missing."""
+    """Raise the error of a work whose weights are missing."""
     raise ComponentUnavailable("the weights are not here", "mashkit models pull weights")
 
 
 def run(state: State, item: tuple[str, Any]) -> Any:
-    """Do one of the things that items may ask for."""
+    """Do an item's task."""
     task, argument = item
     return _TASKS[task](state, argument)
 
 
 def _leave_mark(folder: Path, name: str) -> int:
-    """Add a mark of this process, and return how many of that name there are."""
+    """Write a mark of this process, and return the number of marks of that name."""
     handle, _ = tempfile.mkstemp(prefix=f"{name}.{os.getpid()}-{threading.get_ident()}.", dir=folder)
     os.close(handle)
     return len(list(folder.glob(f"{name}.*")))
@@ -80,7 +81,7 @@ def _break(state: State, argument: Any) -> None:
 
 
 def _die(state: State, times: int) -> str:
-    """Die in the first so many attempts."""
+    """End the process in the first ``times`` attempts."""
     if _leave_mark(state.marks, f"die-{times}") <= times:
         os.kill(os.getpid(), signal.SIGKILL)
     return "alive"
@@ -102,7 +103,7 @@ def _device(state: State, seconds: float) -> str | None:
 
 
 def _sound(state: State, seed: int) -> dict[str, Any]:
-    """Return 30 MB of noise: as long as the stems of a clip."""
+    """Return 30 MB of noise, as large as the stems of a clip."""
     random = np.random.default_rng(seed)
     samples = random.standard_normal((2, 3_000_000), np.float32)
     return {"samples": samples, "encoded": random.bytes(6_000_000)}
@@ -123,7 +124,7 @@ _TASKS: Mapping[str, Any] = {
 
 
 def serve_until_killed(executor: Executor) -> None:
-    """Print the numbers of the workers' processes, and go on for ever: the program of a parent that is killed."""
+    """Print the numbers of the workers' processes in an endless loop: the program of a parent that is killed."""
     with tempfile.TemporaryDirectory() as marks:
         work = Work(name="work", start=start, arguments=(0, marks), run=run)
         for outcome in executor.run(Job(work, ("process", None), str(n)) for n in itertools.count()):
@@ -131,10 +132,10 @@ def serve_until_killed(executor: Executor) -> None:
 
 
 def is_gone(process: int) -> bool:
-    """Tell whether a process has ended, waited for or not."""
+    """Return whether a process has ended; a zombie has ended too."""
     try:
         os.kill(process, 0)
-        # In brackets before the state is the program's name, which may hold anything.
+        # The state follows the last ")", because the program's name before it may contain any character.
         status = Path(f"/proc/{process}/stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2]
     except ProcessLookupError:
         return True
@@ -144,7 +145,7 @@ def is_gone(process: int) -> bool:
 
 
 def all_gone(processes: Iterable[int], seconds: float) -> bool:
-    """Tell whether processes have ended within some seconds."""
+    """Return whether all processes end within ``seconds``."""
     deadline = time.monotonic() + seconds
     left = set(processes)
     while left and time.monotonic() < deadline:
@@ -155,15 +156,15 @@ def all_gone(processes: Iterable[int], seconds: float) -> bool:
 
 # ------------------------------------------------------------------------------------------------------- contract
 class ExecutorContract(ComponentContract):
-    """What every executor must do; those whose workers are threads of this process cannot contain a crash."""
+    """Requirements for every executor; those with threads of this process as workers cannot contain a crash."""
 
     kind = "executor"
     gone_s: ClassVar[float] = 20.0
-    """Seconds after which a process that was to end must have ended."""
+    """Seconds within which an ended process must be gone."""
 
     @classmethod
     def program(cls) -> str:
-        """Return the code that makes a new instance, called ``executor``, in another process."""
+        """Return code that makes a new instance, named ``executor``, in another process."""
         options = json.dumps(dict(cls.options))
         return (
             "import json; from mashkit.registry import Registry\n"
@@ -172,20 +173,20 @@ class ExecutorContract(ComponentContract):
 
     @classmethod
     def hasty(cls) -> Executor:
-        """Return a new instance that gives an item one second: executors that contain have the option ``timeout_s``."""
+        """Return a new instance with a time limit of one second per item, with the option ``timeout_s``."""
         options = {**cls.options, "timeout_s": TIMEOUT_S}
         return cast("Executor", _registry().create(cls.kind, cls.component, options))
 
     @pytest.fixture
     @classmethod
     def work(cls, tmp_path: Path) -> Work:
-        """A work that leaves its marks in ``tmp_path``."""
+        """Return a work that writes its marks into ``tmp_path``."""
         return Work(name="work", start=start, arguments=(1000, str(tmp_path)), run=run)
 
     @pytest.fixture
     @classmethod
     def contained(cls, subject: Executor) -> Executor:
-        """The executor, if a worker may die and it does not."""
+        """Return the executor if it survives the death of a worker, else skip the test."""
         if not subject.info.provides & {"processes", "cluster"}:
             pytest.skip("its workers are threads of this process")
         return subject
@@ -248,7 +249,7 @@ class ExecutorContract(ComponentContract):
         assert found == {f"{name} {n}": base + n for n in range(4) for name, base in (("work", 1000), ("other", 5000))}
 
     def test_state_is_built_once_a_worker(self, subject: Executor, work: Work, tmp_path: Path) -> None:
-        again = Work(name=work.name, start=start, arguments=work.arguments, run=run)  # equal, and made anew
+        again = Work(name=work.name, start=start, arguments=work.arguments, run=run)  # an equal but different object
         most = max(2, cores())
         outcomes = list(subject.run(Job([work, again][n % 2], ("add", n), str(n)) for n in range(6 * most)))
         assert len(outcomes) == 6 * most
@@ -261,7 +262,7 @@ class ExecutorContract(ComponentContract):
         assert isinstance(error, AudioFileError)
         assert (str(error.path), error.fix) == ("song.wav", "record it again")
         assert "has no header" in error.problem
-        # It would come again: nobody tries.
+        # The job is not tried again, because the same error would be raised again.
         assert outcomes["one"].attempts == len(list(tmp_path.glob("fail.*"))) == 1
         self._others_are_done(outcomes)
 

@@ -1,4 +1,4 @@
-"""What every separator must do."""
+"""Define the contract tests of separators."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ from mashkit.types import Audio, StemSet
 
 
 class SeparatorContract(ComponentContract):
-    """What every separator must do."""
+    """Requirements for every separator."""
 
     kind = "separator"
 
     @pytest.fixture(scope="class")
     @classmethod
     def mix(cls) -> Audio:
-        """Two bars of a band."""
+        """Return two bars of a band."""
         return signals.mix(signals.band(bars=2)[0])
 
     @pytest.fixture(scope="class")
     @classmethod
     def stems(cls, subject: Separator, mix: Audio) -> StemSet:
-        """The stems of ``mix``."""
+        """Return the stems of ``mix``."""
         return subject.separate(mix)
 
     def _outcome(self, subject: Component) -> dict[str, npt.NDArray[np.float64]]:

@@ -1,4 +1,4 @@
-"""What every stretcher must do."""
+"""Define the contract tests of stretchers."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ def _skip_without_time_map(subject: Stretcher) -> None:
 
 
 class StretcherContract(ComponentContract):
-    """What every stretcher must do."""
+    """Requirements for every stretcher."""
 
     kind = "stretcher"
     drift_s: ClassVar[float] = 0.02
-    """Largest error allowed of a click in a minute, seconds; a stretcher that drifts more cannot hold a beat."""
+    """Largest allowed error of a click within a minute, seconds; with more drift a stretcher cannot keep the beat."""
 
     def _outcome(self, subject: Component) -> dict[str, npt.NDArray[np.float64]]:
         assert isinstance(subject, Stretcher)
@@ -65,14 +65,14 @@ class StretcherContract(ComponentContract):
         middle = stretched.mono()[stretched.frames // 4 : -stretched.frames // 4]
         spectrum = np.abs(np.fft.rfft(middle * np.hanning(len(middle)), 1 << 20))
         peak = float(np.argmax(spectrum)) * stretched.sample_rate / (1 << 20)
-        # Cents; a listener notices about 20.
+        # The limit is in cents; listeners notice about 20.
         assert abs(1200 * np.log2(peak / (frequency * 2 ** (semitones / 12)))) < 15
 
     @sanity
     @pytest.mark.parametrize("frequency", [220.0, 880.0])
     @pytest.mark.parametrize("semitones", [-2.57, 0.43])
     def test_pitch_to_the_cent(self, subject: Stretcher, semitones: float, frequency: float) -> None:
-        # Songs off A = 440 Hz are shifted by cents, to be in tune.
+        # Songs that are not at A = 440 Hz are shifted by cents to be in tune.
         stretched = subject.stretch(signals.tone(frequency, 4.0), semitones=semitones)
         middle = stretched.mono()[stretched.frames // 4 : -stretched.frames // 4]
         spectrum = np.abs(np.fft.rfft(middle * np.hanning(len(middle)), 1 << 20))
@@ -93,7 +93,7 @@ class StretcherContract(ComponentContract):
         clicks = signals.click_train(times, 8.0)
         back = subject.stretch(subject.stretch(clicks, speed=speed), speed=1 / speed)
         assert abs(back.frames - clicks.frames) <= 1
-        # Late both ways is late twice.
+        # A delay in each direction counts twice.
         errors = signals.click_positions(back, times) - times
         assert np.abs(errors).max() < 2 * self.drift_s
         # The first click begins in the first frame.
@@ -142,7 +142,7 @@ class StretcherContract(ComponentContract):
         audio = signals.chord_progression(seconds=12.0)
         time_map = TimeMap((0, 2.13, 4.77, 7.9, 12), (0, 2.6625, 4.7745, 8.687, 12.016))  # 0.8, 1.25, 0.8, 1.232
         stretched = subject.stretch(audio, time_map=time_map, semitones=semitones).samples
-        # Higher pitch is steeper; what remains is room for partials that come to add up.
+        # A higher pitch has steeper slopes; the factor 1.3 allows for partials that add up.
         steepest = 1.3 * 2 ** (max(semitones, 0) / 12) * np.abs(np.diff(audio.samples)).max()
         for knot in time_map.target[1:-1]:
             near = round(knot * audio.sample_rate)
@@ -179,7 +179,7 @@ class StretcherContract(ComponentContract):
 
     @sanity
     def test_a_quiet_channel_stays_quiet(self, subject: Stretcher) -> None:
-        # An engine that works on the mid and side of both passes the check above: true silence it leaves alone.
+        # An engine that processes mid and side passes the check above, because it does not change true silence.
         noise = signals.noise(2.0)
         uneven = Audio(noise.samples * np.array([[1.0], [1e-4]], np.float32), signals.SAMPLE_RATE)
         left, right = subject.stretch(uneven, speed=1.1, semitones=1.0).samples
