@@ -31,7 +31,7 @@ from mashkit.testing.contracts.component import ComponentContract, _registry
 TIMEOUT_S = 1.0
 """Time limit of an item in the check of the time limit, seconds."""
 HANGS_S = 6.0
-"""Duration of the hanging item in that check, seconds; it is finite, so that the check ends if the executor fails it."""
+"""Duration of the hanging item in that check, seconds; finite, so that the check ends if the executor fails it."""
 AHEAD = 64
 """Largest number of jobs taken in advance, in addition to four per core; with more, an executor does not wait for free
 workers."""
