@@ -8,8 +8,8 @@ How far keys are apart is counted between the pitches that sound, to a tenth of 
 tonic and its tuning (:mod:`mashkit.tuning`). Where clips are not all in tune, they lie in the array once more, by
 position: of a key that fits in part, those ranges are taken.
 
-Conventions: a row is a clip's number in the table; speed is seed tempo / candidate tempo (SPEC reading 8); a position
-is tenths of a semitone above C, 0–119.
+Conventions: a row is a clip's number in the table; speed is seed tempo / candidate tempo (docs/paper.md, row 8);
+a position is tenths of a semitone above C, 0–119.
 """
 
 from __future__ import annotations
@@ -38,7 +38,8 @@ Span: TypeAlias = tuple[int, int]
 """Places of a sorted array from … up to, the second not included."""
 
 TEMPO_CLASH = 0.04
-"""Least relative tempo difference that `strict` mismatches accept: beats 4 % apart part by half a beat in 13."""
+"""Least relative tempo difference that `strict` mismatches accept (docs/paper.md, row 11): beats 4 % apart part by half
+a beat in 13."""
 SEMITONE, OCTAVE = 10, 120
 """In tenths of a semitone."""
 KEYS = 24

@@ -1,4 +1,4 @@
-"""The paper's generator ("Mashup Generation"; SPEC readings 7–13 where it leaves things open).
+"""The paper's generator (docs/paper.md, rows 5–9, 11, 14 and 16–21).
 
 A vocal is drawn as seed, then one harmonic and one percussion stem; what fits is what the condition says, and found in
 a sorted index (:mod:`mashkit.builtin.candidates`). Draw k of a run has random numbers of its own, so that any process
@@ -189,7 +189,7 @@ class _PlanMaker:
         placed = [
             attrs.evolve(one, offset_s=one.offset_s + by) if by else one for one, by in zip(placed, late, strict=True)
         ]
-        # Trimmed to where all sound (SPEC reading 12).
+        # Trimmed to where all sound (docs/paper.md, row 19).
         start = max(one.offset_s for one in placed)
         duration = min(one.end(fit.clip.duration) for one, fit in zip(placed, chosen, strict=True)) - start
         if not options.min_duration_s <= duration <= options.max_duration_s:

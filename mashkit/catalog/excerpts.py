@@ -15,11 +15,11 @@ from mashkit.types import Analysis
 SAMPLE_RATE = 44_100
 """Rate of clips, Hz: what nearly all songs have, and what the separation models were trained at."""
 SHORTEST_S = 25.0
-"""Shortest clip, seconds: no mashup is shorter (paper, "Mashup Generation")."""
+"""Shortest clip, seconds: no mashup is shorter (docs/paper.md, row 19)."""
 LONGEST_S = 60.0
-"""Longest clip, seconds: no mashup is longer (paper, "Mashup Generation"). A song that short is one excerpt."""
+"""Longest clip, seconds: no mashup is longer (docs/paper.md, row 19). A song that short is one excerpt."""
 FEWEST_BARS = 16
-"""Bars of a clip, or more, where the song has them (paper, "Mashup Generation")."""
+"""Bars of a clip, or more, where the song has them (docs/paper.md, row 2)."""
 PHRASE_BARS = 4
 """Clips of :data:`FEWEST_BARS` or more are whole phrases of so many bars (ours)."""
 LEAST_SOUND = 0.5

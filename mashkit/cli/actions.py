@@ -79,8 +79,15 @@ def add_components(made: argparse.ArgumentParser, *kinds: str) -> None:
     )  # fmt: skip
 
 
-def add_excerpts(made: argparse.ArgumentParser) -> None:
-    """Let a command choose which parts of songs become clips, and how many processes make them."""
+def add_excerpts(made: argparse.ArgumentParser, *, from_plans: bool = False) -> None:
+    """Let a command choose which parts of songs become clips, and how many processes make them.
+
+    Parameters
+    ----------
+    made : ArgumentParser
+    from_plans : bool
+        The command takes plans. A plan says which song it means, so both files of one recording stay songs.
+    """
     made.add_argument("--clips-per-song", type=positive, default=2, metavar="N", help="default: %(default)s")
     made.add_argument(
         "--clip-length", type=float, default=60.0, metavar="SECONDS",
@@ -88,9 +95,9 @@ def add_excerpts(made: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     made.add_argument("--jobs", type=positive, metavar="N", help="processes; default: one a core")
     made.add_argument(
-        "--same-recording", choices=("once", "separate"),
-        help="songs that are one recording in two files: use one of them (default), or each as a song of its own; a "
-        "database remembers it",
+        "--same-recording", choices=("once", "separate"), default="separate" if from_plans else None,
+        help="songs that are one recording in two files: use one of them (once), or each as a song of its own "
+        "(separate); default: " + ("separate" if from_plans else "once, or what the database remembers"),
     )  # fmt: skip
 
 

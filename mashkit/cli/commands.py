@@ -35,6 +35,7 @@ from mashkit.cli.env import env as env  # likewise
 from mashkit.cli.main import COMPONENT_KINDS, KINDS, own_commands
 from mashkit.cli.models import models as models  # the same
 from mashkit.cli.progress import ProgressListener
+from mashkit.cli.status import DONE, FAILED, NOT_IN_ORDER, PARTLY
 from mashkit.errors import (
     CatalogError,
     GenerationError,
@@ -63,7 +64,6 @@ from mashkit.timemap import TimeMap
 from mashkit.tuning import describe
 from mashkit.types import Analysis, Audio, Condition, Finish, MashupPlan, Role, Score
 
-DONE, FAILED, PARTLY = 0, 1, 3
 TOP = 3
 """Mashups that `mash` keeps when nobody says how many."""
 PLANS = 10
@@ -772,8 +772,6 @@ def render(arguments: argparse.Namespace) -> int:
     output = OutputSet(
         arguments.output, made_of="mashkit render", names=[f"{plan}/{name}" for plan in plans for name in MASHUP_FILES]
     )
-    if arguments.same_recording is None:
-        arguments.same_recording = "separate"  # as in `score`
     kit = _seeded_kit(arguments, "stretcher")
     rendered: list[dict[str, Any]] = []
     failures: list[dict[str, str]] = []
@@ -808,8 +806,6 @@ def score(arguments: argparse.Namespace) -> int:
     plans = _read_plans(arguments.plans)
     if not plans:
         raise PlanError(f"{arguments.plans}: holds no plan", "give what `mashkit generate` wrote")
-    if arguments.same_recording is None:
-        arguments.same_recording = "separate"  # plans say which song they mean, whoever else has its sound
     kit = _require(_seeded_kit(arguments, "scorer"), arguments, *KINDS[:4], *_from_songs(arguments))
     with ProgressListener(kit.registry, quiet=arguments.quiet):
         catalog = _catalog(kit, arguments, arguments.songs)
@@ -980,4 +976,4 @@ def doctor(arguments: argparse.Namespace) -> int:
                 for one in checks
             ],
         )  # fmt: skip
-    return FAILED if any(one["needed"] and not one["ok"] for one in checks) else DONE
+    return NOT_IN_ORDER if any(one["needed"] and not one["ok"] for one in checks) else DONE

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from mashkit.arguments import named_path
 from mashkit.cli.actions import DB_VARIABLE, Commands, add_actions, add_components, add_database, add_excerpts, positive
+from mashkit.cli.status import DONE, NOT_IN_ORDER
 from mashkit.paths import path_text, printable
 
 if TYPE_CHECKING:
@@ -185,7 +186,7 @@ def _passed_over(songs: Sequence[object]) -> str:
 
 # ------------------------------------------------------------------------------------------------------- list, show
 def _list(arguments: argparse.Namespace) -> int:
-    from mashkit.cli.commands import DONE, _print_json, _print_table
+    from mashkit.cli.commands import _print_json, _print_table
 
     with opened(arguments.db, write=False) as database:
         if arguments.failures:
@@ -276,7 +277,7 @@ def _row(clip: Clip) -> dict[str, Any]:
 
 def _show(arguments: argparse.Namespace) -> int:
     from mashkit import metre
-    from mashkit.cli.commands import DONE, _print_json
+    from mashkit.cli.commands import _print_json
 
     shown = []
     with opened(arguments.db, write=False) as database:
@@ -340,7 +341,7 @@ def _print_fields(shown: dict[str, Any]) -> None:
 def _edit(arguments: argparse.Namespace) -> int:
     from mashkit.catalog.edits import FIELDS
     from mashkit.catalog.upkeep import edit
-    from mashkit.cli.commands import DONE, _print_json, _say
+    from mashkit.cli.commands import _print_json, _say
     from mashkit.errors import UsageError
 
     given = {name: getattr(arguments, name) for name in FIELDS}
@@ -362,7 +363,7 @@ def _edit(arguments: argparse.Namespace) -> int:
 # -------------------------------------------------------------------------------------------------- verify, prune
 def _verify(arguments: argparse.Namespace) -> int:
     from mashkit.catalog.upkeep import content_digest, repair, verify
-    from mashkit.cli.commands import DONE, FAILED, _print_json, _print_table, _say
+    from mashkit.cli.commands import _print_json, _print_table, _say
     from mashkit.cli.progress import ProgressListener
     from mashkit.registry import Registry
 
@@ -390,7 +391,7 @@ def _verify(arguments: argparse.Namespace) -> int:
         _say(f"forgot {len(forgotten)} clips: add their songs again")
     elif harm:
         _say("`mashkit db verify --repair` forgets damaged clips, so that `mashkit db add` makes them anew")
-    return FAILED if harm and not forgotten else DONE
+    return NOT_IN_ORDER if harm and not forgotten else DONE
 
 
 def _finding(finding: Finding) -> dict[str, Any]:
@@ -415,7 +416,7 @@ def _telling(registry: Registry) -> Any:
 
 def _prune(arguments: argparse.Namespace) -> int:
     from mashkit.catalog.upkeep import prune
-    from mashkit.cli.commands import DONE, _print_json
+    from mashkit.cli.commands import _print_json
 
     with opened(arguments.db, write=True) as database:
         pruned = prune(database, dry_run=arguments.dry_run)
@@ -432,7 +433,7 @@ def _prune(arguments: argparse.Namespace) -> int:
 # --------------------------------------------------------------------------------------------------- export, stats
 def _export(arguments: argparse.Namespace) -> int:
     from mashkit.catalog.export import export
-    from mashkit.cli.commands import DONE, _print_json
+    from mashkit.cli.commands import _print_json
     from mashkit.cli.progress import ProgressListener
     from mashkit.registry import Registry
 
@@ -460,7 +461,7 @@ def _stats(arguments: argparse.Namespace) -> int:
     from mashkit.atomicfile import write_text
     from mashkit.builtin.paper import PaperGenerator
     from mashkit.catalog.statistics import statistics
-    from mashkit.cli.commands import DONE, _kit, _print_json, _print_table
+    from mashkit.cli.commands import _kit, _print_json, _print_table
     from mashkit.errors import UsageError
 
     generator = _kit(arguments).generator

@@ -7,6 +7,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from mashkit.cli.actions import Commands, add_actions
+from mashkit.cli.status import DONE
 
 if TYPE_CHECKING:
     from mashkit.remote.environments import Environment
@@ -33,7 +34,6 @@ def env(arguments: argparse.Namespace) -> int:
 
 
 def _create(arguments: argparse.Namespace) -> int:
-    from mashkit.cli.commands import DONE
     from mashkit.cli.progress import ProgressListener
     from mashkit.hookspecs import StageEvent
     from mashkit.registry import Registry
@@ -56,7 +56,7 @@ def _create(arguments: argparse.Namespace) -> int:
 
 
 def _list(arguments: argparse.Namespace) -> int:
-    from mashkit.cli.commands import DONE, _print_json, _print_table, _say
+    from mashkit.cli.commands import _print_json, _print_table, _say
     from mashkit.remote.environments import environments, unfinished
 
     rows = [_row(environment) for environment in environments()]
@@ -106,7 +106,6 @@ def _row(environment: Environment) -> dict[str, Any]:
 
 
 def _remove(arguments: argparse.Namespace) -> int:
-    from mashkit.cli.commands import DONE
     from mashkit.remote.environments import remove_environment
 
     path = remove_environment(arguments.name)

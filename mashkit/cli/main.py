@@ -1,7 +1,6 @@
 """Entry point and arguments of `mashkit`.
 
-Exit status: 0 all done, 1 nothing could be done, 2 wrong usage, 3 part of the work failed and is listed.
-Data go to stdout, progress and messages to stderr.
+Data go to stdout, progress and messages to stderr. What the exit status says is in :mod:`mashkit.cli.status`.
 """
 
 from __future__ import annotations
@@ -28,6 +27,7 @@ from mashkit.cli.actions import (
     whole,
 )
 from mashkit.cli.plugincommands import add_plugin_commands, run_plugin_command
+from mashkit.cli.status import EPILOG, FAILED, INTERRUPTED, WRONG_USAGE
 
 KINDS = ("separator", "analyzer", "stretcher", "scorer", "generator")
 """Kinds of components that a mashup's sound and score come from."""
@@ -35,10 +35,6 @@ COMPONENT_KINDS = (*KINDS, "executor")
 
 DEBUG_VARIABLE = "MASHKIT_DEBUG"
 """Environment variable: set to anything, what mashkit did not foresee ends with its traceback."""
-
-EPILOG = """\
-exit status: 0 done, 1 failed, 2 wrong usage, 3 part of the work failed (the rest was done)
-"""
 
 
 def _parser() -> tuple[argparse.ArgumentParser, Commands]:
@@ -58,15 +54,15 @@ def _parser() -> tuple[argparse.ArgumentParser, Commands]:
             add_components(made, *kinds)
         return made
 
-    def collection(made: argparse.ArgumentParser) -> None:
+    def collection(made: argparse.ArgumentParser, *, from_plans: bool = False) -> None:
         add_database(made)
-        add_excerpts(made)
+        add_excerpts(made, from_plans=from_plans)
         add_cache(made)
 
     def drawing(made: argparse.ArgumentParser, count: int) -> None:
         made.add_argument(
             "--condition", metavar="NAME",
-            help="how stems are chosen; default: matched; see generate --list-conditions",
+            help="how stems are chosen; default: matched, or the only one the generator knows; see generate --list-conditions",
         )  # fmt: skip
         made.add_argument("--count", type=positive, default=count, metavar="N", help=f"plans to draw; default: {count}")
         made.add_argument("--seed", type=whole, default=0, help="seed of the draw; default: %(default)s")
@@ -93,7 +89,8 @@ def _parser() -> tuple[argparse.ArgumentParser, Commands]:
     mash.add_argument(
         "--align",
         choices=("beats", "speed"),
-        help="let the backing follow the vocal's beats all along (default), or play it at one speed as the paper does",
+        help="let the backing follow the vocal's beats all along (beats), or play it at one speed as the paper does "
+        "(speed); default: the generator's, beats for paper",
     )
     mash.add_argument(
         "--phrase-bars",
@@ -170,14 +167,14 @@ def _parser() -> tuple[argparse.ArgumentParser, Commands]:
     )
     render.add_argument("--clicks", action="store_true", help="also write clicks.flac, as `mash` does")
     render.add_argument("--seed", type=int, help="seed of the stretcher, if it has one")
-    collection(render)
+    collection(render, from_plans=True)
 
     score = command("score", "Score mashup plans.", *KINDS[:4], "executor")
     score.add_argument("plans", type=Path, help="what `mashkit generate` wrote, or a plan.json of `mashkit mash`")
     score.add_argument("--songs", nargs="+", type=Path, default=[], help="the songs the plans were drawn from")
     score.add_argument("-o", "--output", type=Path, metavar="FILE", help="write the scores there as JSON")
     score.add_argument("--seed", type=int, help="seed of the scorer, if it has one")
-    collection(score)
+    collection(score, from_plans=True)
 
     new = command("new", "Write a new plugin: a whole distribution with a working example and its contract test.")
     new.add_argument("kind", choices=COMPONENT_KINDS)
@@ -232,21 +229,21 @@ def main(argv: Sequence[str] | None = None) -> int:
             return _run(given, asked)
     except (UsageError, ComponentUnavailable) as error:
         print(f"mashkit {asked}: {error}", file=sys.stderr)
-        return 2
+        return WRONG_USAGE
     except MashkitError as error:
         print(f"mashkit {asked}: {error}", file=sys.stderr)
-        return 1
+        return FAILED
     except KeyboardInterrupt:
         print(f"mashkit {asked}: interrupted; what was finished is kept", file=sys.stderr)
-        return 130
+        return INTERRUPTED
     except BrokenPipeError:
         sys.stderr.close()  # the reader of our output has left: nobody is there to be told
-        return 1
+        return FAILED
     except Exception as error:
         if os.environ.get(DEBUG_VARIABLE):
             raise
         print(f"mashkit {asked}: {contained(error, 'it failed', Unforeseen)}", file=sys.stderr)
-        return 1
+        return FAILED
 
 
 @contextlib.contextmanager
@@ -282,7 +279,7 @@ def _run(given: Sequence[str], asked: str | None) -> int:
         return 0
     if arguments.command is None:
         parser.print_help(sys.stderr)
-        return 2
+        return WRONG_USAGE
     if added is not None:
         return run_plugin_command(added, arguments)
     from mashkit.cli import commands as handlers

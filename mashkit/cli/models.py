@@ -7,6 +7,7 @@ import fnmatch
 from typing import TYPE_CHECKING, Any
 
 from mashkit.cli.actions import Commands, add_actions
+from mashkit.cli.status import NOT_IN_ORDER
 
 if TYPE_CHECKING:
     from mashkit.models import WeightFile
@@ -88,6 +89,8 @@ def models(arguments: argparse.Namespace) -> int:
         )  # fmt: skip
         for failure in failures if arguments.action == "verify" else ():
             commands._say(f"{failure['name']}: {failure['error']}")
+    if arguments.action == "verify" and failures:
+        return NOT_IN_ORDER
     return commands._status([row for row in rows if row.get("status") == "ok"], failures)
 
 

@@ -74,7 +74,7 @@ PROMISES: Mapping[str, Promise] = FrozenMapping(
         ),
     }
 )  # fmt: skip
-"""What the paper's conditions mean ("Mashup Generation"; SPEC, readings 7–12), of whatever generator."""
+"""What the paper's conditions mean, whatever generator draws them (docs/paper.md, rows 5–9, 11, 15 and 19)."""
 
 PLAN_OPTIONS: Mapping[str, str] = FrozenMapping(
     {
