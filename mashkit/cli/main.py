@@ -43,7 +43,6 @@ def _parser() -> tuple[argparse.ArgumentParser, Commands]:
         prog="mashkit",
         description="Make, study and judge music mashups; every backend can be swapped.",
         epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--version", action="store_true", help="print the version and leave")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND")
@@ -62,7 +61,8 @@ def _parser() -> tuple[argparse.ArgumentParser, Commands]:
     def drawing(made: argparse.ArgumentParser, count: int) -> None:
         made.add_argument(
             "--condition", metavar="NAME",
-            help="how stems are chosen; default: matched, or the only one the generator knows; see generate --list-conditions",
+            help="how stems are chosen; default: matched, or the only one the generator knows; "
+            "see generate --list-conditions",
         )  # fmt: skip
         made.add_argument("--count", type=positive, default=count, metavar="N", help=f"plans to draw; default: {count}")
         made.add_argument("--seed", type=whole, default=0, help="seed of the draw; default: %(default)s")

@@ -59,7 +59,10 @@ def _configure(made: argparse.ArgumentParser) -> None:
     made.add_argument(
         "--patience", type=positive, metavar="N", help="stop after N looks at the validation songs without a better one"
     )
-    made.add_argument("--precision", choices=("32-true", "16-mixed", "bf16-mixed"), default="32-true")
+    made.add_argument(
+        "--precision", choices=("32-true", "16-mixed", "bf16-mixed"), default="32-true",
+        help="of the arithmetic; default: %(default)s",
+    )  # fmt: skip
     made.add_argument("--device", default="auto", help="auto, cpu, cuda or mps; default: %(default)s")
     made.add_argument("--devices", type=positive, default=1, metavar="N", help="how many of it; default: %(default)s")
     made.add_argument("--threads", type=positive, metavar="N", help="CPU threads; default: torch's own setting")
