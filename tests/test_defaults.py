@@ -291,7 +291,7 @@ QUOTED: list[tuple[str, str, Callable[[Callable[[str], Any]], tuple[float, ...]]
     ("docs/generation.md", r"([\d,]+) draws without a new plan", lambda of: (of("interfaces.generator.PATIENCE"),)),
     ("docs/generation.md", r"within (\d+) %", lambda of: (100 * of("builtin.candidates.TEMPO_CLASH"),)),
     ("docs/isolation.md", r"(\d+) minutes and (\d+) seconds for every second",
-     lambda of: (of("remote.session.TIMEOUTS_S")["separator"][0] / 60, of("remote.session.TIMEOUTS_S")["separator"][1])),
+     lambda of: (lambda base, a_second: (base / 60, a_second))(*of("remote.session.TIMEOUTS_S")["separator"])),
     ("docs/isolation.md", r"last (\d+) lines", lambda of: (of("remote.session.STDERR_LINES"),)),
     ("docs/collections.md", r"below −(\d+) dB relative to full scale, and (\d+) dB below the loudest second",
      lambda of: (-of("silence.SILENCE_DB"), of("silence.QUIETER_DB"))),

@@ -170,3 +170,17 @@ def test_a_cited_heading_is_on_the_page() -> None:
 def test_dotted_names_are_looked_up_as_the_rows_need_it() -> None:
     assert value_of("mashkit.builtin.paper.PaperGenerator.max_shift") == attrs.fields(PaperGenerator).max_shift.default
     assert isinstance(value_of("mashkit.render"), types.ModuleType)
+
+
+def test_the_glossary_defines_each_word_once_in_two_sentences_at_most() -> None:
+    text = (ROOT / "docs" / "glossary.md").read_text()
+    entries = re.findall(r"^\| \*\*(.+?)\*\* \| (.+) \|$", text, flags=re.MULTILINE)
+    words = [word for word, _ in entries]
+    assert words == sorted(words, key=str.lower)
+    assert len(set(words)) == len(words)
+    assert {
+        "stem", "role", "clip", "downbeat", "matched", "unmatched", "original", "contrast pair", "twin", "LSRO",
+        "baseline", "dataset layout", "experiment protocol", "tuning", "beat map", "plan", "rendering",
+    } <= set(words)  # fmt: skip
+    for word, meaning in entries:
+        assert len(re.findall(r"\.(?: |$)", meaning)) <= 2, word
