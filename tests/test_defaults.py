@@ -6,7 +6,7 @@ import argparse
 import importlib
 import pkgutil
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -286,12 +286,12 @@ def bytes_a_clip() -> int:
     return sum(size * (len(Role) if name == "activity" else 1) for name, size in sizes.items())
 
 
-QUOTED: list[tuple[str, str, Callable[[Callable[[str], Any]], tuple[float, ...]]]] = [
+QUOTED: list[tuple[str, str, Callable[[Callable[[str], Any]], Iterable[float]]]] = [
     ("docs/generation.md", r"(\d+) bytes a clip", lambda of: (bytes_a_clip(),)),
     ("docs/generation.md", r"([\d,]+) draws without a new plan", lambda of: (of("interfaces.generator.PATIENCE"),)),
     ("docs/generation.md", r"within (\d+) %", lambda of: (100 * of("builtin.candidates.TEMPO_CLASH"),)),
     ("docs/isolation.md", r"(\d+) minutes and (\d+) seconds for every second",
-     lambda of: (lambda base, a_second: (base / 60, a_second))(*of("remote.session.TIMEOUTS_S")["separator"])),
+     lambda of: np.divide(of("remote.session.TIMEOUTS_S")["separator"], (60, 1))),
     ("docs/isolation.md", r"last (\d+) lines", lambda of: (of("remote.session.STDERR_LINES"),)),
     ("docs/collections.md", r"below −(\d+) dB relative to full scale, and (\d+) dB below the loudest second",
      lambda of: (-of("silence.SILENCE_DB"), of("silence.QUIETER_DB"))),

@@ -114,7 +114,10 @@ def test_what_a_row_names_is_in_the_code_and_has_that_value(number: int) -> None
             assert type(found) is type(ast.literal_eval(value)), place
 
 
-@pytest.mark.parametrize("path", [path for path in sources() if "docs/paper.md" in path.read_text()], ids=str)
+CITING = [path for path in sources() if "docs/paper.md" in path.read_text()]
+
+
+@pytest.mark.parametrize("path", CITING, ids=lambda path: str(path.relative_to(ROOT)))
 def test_a_citation_leads_to_rows_that_name_what_cites_them(path: Path) -> None:
     module = module_of(path)
     for citation in CITATION.finditer(text_of(path)):
