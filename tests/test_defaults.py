@@ -118,6 +118,15 @@ def test_the_condition_drawn_by_default() -> None:
     assert commands._condition(Kit(generator=_OneCondition()), None) == "slow-jam"
 
 
+def test_plans_keep_both_files_of_a_recording_by_default() -> None:
+    """A plan says which song it means; where songs are only drawn from, one of the two is used."""
+    parser = _parser()[0]
+    for command in (["score", "plans.jsonl"], ["render", "plans.jsonl", "-o", "out"]):
+        assert parser.parse_args(command).same_recording == "separate"
+    for command in (["mash", "songs", "-o", "out"], ["generate", "songs"], ["db", "add", "songs"]):
+        assert parser.parse_args(command).same_recording is None
+
+
 def test_the_shares_and_jobs_used_by_default() -> None:
     from mashkit.generation import Recipe
 
