@@ -1,6 +1,6 @@
 """Clips as a generator sees them: the facts it draws by as columns, the clip itself fetched when it is touched.
 
-A million clips are columns of 40 MB; as objects with their beats they would be gigabytes.
+A million clips are columns of 49 MB; as objects with their beats they would be gigabytes.
 
 Conventions: a row is the number of a clip, from 0; tempo is BPM, durations are seconds.
 """

@@ -18,8 +18,8 @@ USUAL_PEAK = (0.45, 1.25)
 """Peaks that are left as they are: −7 to +2 dB relative to full scale (ours).
 
 Measured with spleeter-torch, SDR of the vocals in the 30 s that sing most of seven multitracks (docs/collections.md,
-"Levels"): between them it changes by 0.2 dB on the average. What decoders make of a loud MP3, some tenths of a dB above
-full scale, stays as it is; at +6 dB a sparse mix loses 2.7 dB.
+"Silence, levels and channels"): between them it changes by 0.2 dB on the average. What decoders make of a loud MP3,
+some tenths of a dB above full scale, stays as it is; at +6 dB a sparse mix loses 2.7 dB.
 """
 FULL_SCALE = 1.0
 """Peak that others are brought to."""

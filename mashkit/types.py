@@ -247,7 +247,7 @@ class Key:
     def semitones_to(self, other: Key) -> int:
         """Return the shortest shift, −6…+5 semitones, that turns this key's notes into those of ``other``.
 
-        Minor keys count as their relative major (SPEC, reading 9), so A minor to C major is 0.
+        Minor keys count as their relative major (docs/paper.md, row 9), so A minor to C major is 0.
         """
         return (other.relative_major_tonic - self.relative_major_tonic + 6) % 12 - 6
 
@@ -396,7 +396,7 @@ class Analysis:
 
 # ------------------------------------------------------------------------------------------------- stems and clips
 class Role(enum.StrEnum):
-    """What a stem does in a mashup (paper, "MashupDB")."""
+    """What a stem does in a mashup (docs/paper.md, row 1)."""
 
     VOCAL = "vocal"
     HARMONIC = "harmonic"

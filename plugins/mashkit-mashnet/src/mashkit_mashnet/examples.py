@@ -30,17 +30,18 @@ PROTOCOLS: tuple[Protocol, ...] = ("controlled", "paper")
 TEST_SHARE = 0.15
 """Songs that neither training nor validation has, to be looked at once."""
 VALIDATION_SHARE = 0.2
-"""Of the other songs: train and validation are 4 : 1 as in the paper."""
+"""Of the other songs: training and validation are 4 : 1 (docs/paper.md, row 29)."""
 RATIOS = (0.8, 1.2)
-"""Speeds a layer may be fitted with (paper, "Mashup generation")."""
+"""Speeds a layer may be fitted with (docs/paper.md, row 7)."""
 KEY_REACH = 3
-"""Semitones a harmonic layer may be moved to fit (paper)."""
+"""Semitones a harmonic layer may be moved to fit (docs/paper.md, row 6)."""
 MISMATCH = 0.04
-"""Least difference of tempo of what is unmatched in tempo (SPEC.md, reading 10)."""
+"""Least difference of tempo of what is unmatched in tempo, of the ratio's logarithm (docs/paper.md, row 11)."""
 OFFSET_S = 1.0
-"""How far the downbeat of one layer is moved where tempo is unmatched, seconds (paper)."""
+"""How far the downbeat of one backing layer is moved at most where tempo is unmatched, seconds (docs/paper.md, row
+14)."""
 FIFTH = 5
-"""A key a fifth away shares six of seven notes: no negative."""
+"""A key so many semitones away, a fifth, shares six of seven notes: no negative has it (docs/paper.md, row 12)."""
 SHIFTS = (-2, 3)
 """Range of the semitones by which all layers of a controlled example are transposed."""
 SPEEDS = (0.9, 1.1)

@@ -16,7 +16,7 @@ LONGEST_S = 90.0
 """Of a vocal clip up to this length, seconds, the whole is heard; of a longer one, no more than the mashup."""
 
 FEWEST_BARS = 2
-"""Bars of the vocal below which there is nothing to judge (SPEC.md, reading 6)."""
+"""Bars of the vocal below which there is nothing to judge (docs/paper.md, row 27)."""
 
 _TOLERANCE = 0.05  # bars are an analyzer's, and two of them may come out a little shorter than two
 _MICROSECOND = 6  # decimals to which times are told apart: a sample is longer
