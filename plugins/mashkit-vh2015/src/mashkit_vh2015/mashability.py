@@ -110,8 +110,8 @@ def tempo_closeness(speeds: Iterable[float]) -> float:
 
     It is 1 at speed 1, and 0 at half speed or slower and at double speed or faster.
 
-    The paper scores close tempi higher; the open re-implementation gives a fixed bonus within 30 %. The gradual fall and
-    the choice of the worst layer are ours, because a mashup sounds only as natural as its most stretched layer.
+    The paper scores close tempi higher; the open re-implementation gives a fixed bonus within 30 %. The gradual fall
+    and the choice of the worst layer are ours, because a mashup sounds only as natural as its most stretched layer.
     """
     return max(0.0, 1 - max(abs(math.log2(speed)) for speed in speeds))
 
