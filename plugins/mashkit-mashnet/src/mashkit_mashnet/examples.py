@@ -30,17 +30,17 @@ PROTOCOLS: tuple[Protocol, ...] = ("controlled", "paper")
 TEST_SHARE = 0.15
 """Share of songs that neither training nor validation uses; they are for one final test."""
 VALIDATION_SHARE = 0.2
-"""Share of the other songs for validation: training and validation are 4 : 1 as in the paper."""
+"""Share of the other songs for validation: training and validation are 4 : 1 (docs/paper.md, row 29)."""
 RATIOS = (0.8, 1.2)
-"""Range of speeds that may be used to fit a layer (paper, "Mashup generation")."""
+"""Range of speeds that may be used to fit a layer (docs/paper.md, row 7)."""
 KEY_REACH = 3
-"""Largest transposition that fits a harmonic layer, semitones (paper)."""
+"""Largest transposition that fits a harmonic layer, semitones (docs/paper.md, row 6)."""
 MISMATCH = 0.04
-"""Smallest difference of tempo, as a log ratio, for a layer that is unmatched in tempo (SPEC.md, reading 10)."""
+"""Smallest difference of tempo, as a log ratio, for a layer that is unmatched in tempo (docs/paper.md, row 11)."""
 OFFSET_S = 1.0
-"""Largest shift of one layer's downbeat where tempo is unmatched, seconds (paper)."""
+"""Largest shift of one backing layer's downbeat where tempo is unmatched, seconds (docs/paper.md, row 14)."""
 FIFTH = 5
-"""A key a fifth away shares six of its seven notes, so it does not make a negative."""
+"""Semitones of a fifth: a key a fifth away shares six of seven notes and is no negative (docs/paper.md, row 12)."""
 SHIFTS = (-2, 3)
 """Range of the transposition of all layers of a controlled example, semitones; the upper end is excluded."""
 SPEEDS = (0.9, 1.1)

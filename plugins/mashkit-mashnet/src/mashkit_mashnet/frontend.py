@@ -38,8 +38,8 @@ class FrontEnd:
     Parameters
     ----------
     scale : {"log-frequency", "mel"}
-        "mel" as in the paper (section 3.2 leaves rate, window and hop open: SPEC.md, reading 1); on "log-frequency",
-        with two bands a semitone, a transposition is a shift by whole bands.
+        "mel" as in the paper, which leaves rate, window and hop open (docs/paper.md, row 22). With "log-frequency", two
+        bands per semitone, a transposition is a shift by whole bands.
     sample_rate : int
         Hz; audio of another rate is resampled.
     n_fft, hop : int
@@ -118,7 +118,7 @@ class FrontEnd:
 LOG_FREQUENCY = FrontEnd()
 """Two bands per semitone from C2 to 2.6 kHz, 21.5 frames per second: the front end of the compact networks."""
 MEL = FrontEnd(scale="mel", n_fft=2048, hop=512, low_hz=0.0, high_hz=11_025.0)
-"""The paper's front end, as in SPEC.md, reading 1."""
+"""The paper's front end, in the reading of docs/paper.md, row 22."""
 
 
 def scaled(power: Bands, margin: int = 0) -> Bands:

@@ -28,7 +28,7 @@ from mashkit_mashnet.spectra import too_short
 from mashkit_mashnet.stems import ROLES
 
 FEWEST_BEATS = 8
-"""Two bars (SPEC.md, reading 6)."""
+"""Two bars of four (docs/paper.md, row 27)."""
 _CACHED_STEMS = 512  # about 300 MB for the pitch classes and onsets of stems of 40 s
 
 

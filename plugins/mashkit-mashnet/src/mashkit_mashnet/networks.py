@@ -90,7 +90,7 @@ class MixPreset(Preset):
 
 
 PAPER = MixPreset(name="paper", filters=(64, 64, 128, 128), block_filters=256, features=128, front_end=MEL)
-"""The paper's sizes (section 3.2, Figure 3; SPEC.md, readings 1 to 5)."""
+"""The paper's sizes ("Network Architectures", Figure 3; docs/paper.md, rows 22–26)."""
 COMPACT = MixPreset(
     name="compact", filters=(16, 16, 32, 32), block_filters=96, features=128, stride=2, front_end=LOG_FREQUENCY
 )
@@ -121,7 +121,7 @@ class Network(nn.Module):
 class ConvBlock2D(nn.Module):
     """conv, batch norm, ReLU, conv, batch norm, ReLU, average pool: kernels (3, 3), 'same'; pool 2 in time only.
 
-    The pool acts on time and leaves frequency as it is: SPEC.md, readings 2 and 3.
+    The pool acts on time and leaves frequency as it is (docs/paper.md, rows 23 and 24).
 
     Parameters
     ----------
@@ -219,7 +219,7 @@ class ConvBlock1D(nn.Module):
 class MixNet(Network):
     """SourceNets, a ConvBlock1D over all of them, pooling over time, two fully connected layers.
 
-    The pooling over time adds the mean and the maximum of each filter (SPEC.md, reading 4).
+    The pooling adds each filter's mean and maximum over time (docs/paper.md, row 25).
 
     Parameters
     ----------

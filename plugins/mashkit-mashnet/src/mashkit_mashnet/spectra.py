@@ -16,7 +16,7 @@ LONGEST_S = 90.0
 """Longest vocal clip whose whole time line is scored, seconds; for a longer clip, only the mashup's time is."""
 
 FEWEST_BARS = 2
-"""Smallest number of bars of the vocal that can be scored (SPEC.md, reading 6)."""
+"""Smallest number of bars of the vocal that can be scored (docs/paper.md, row 27)."""
 
 _TOLERANCE = 0.05  # two bars may be a little shorter than exactly two, because an analyzer measured them
 _MICROSECOND = 6  # decimals to which times are compared; one sample is longer than a microsecond
