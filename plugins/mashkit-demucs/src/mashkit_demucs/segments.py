@@ -44,10 +44,11 @@ def separate(
     bag : BagOfModels
         In evaluation mode, on ``device``.
     mix : Audio
-        At the bag's sample rate, at least one frame. Mono is separated as two equal channels; its stems are their mean.
+        At the bag's sample rate, at least one frame. Mono is separated as two equal channels; each stem is then the
+        mean of its two channels.
     shifts : int
-        Number of passes over the mix, each shifted by up to half a second; the stems are their mean. 0 is one pass
-        without shift.
+        Number of passes over the mix, each shifted by up to half a second; the result is the mean of the passes. 0 is
+        one pass without shift.
     seed : int
         Seed of the shifts.
     segment_s : float, optional

@@ -63,7 +63,7 @@ class DemucsSeparator(Separator):
     device : str
         "cpu", "cuda", "cuda:<number>" or "mps"; "auto" takes the first available of CUDA, MPS and CPU.
     shifts : int
-        Passes at random shifts of up to half a second, ≥ 0; the stems are their mean. 0 is one pass without shift.
+        Passes at random shifts of up to half a second, ≥ 0, whose mean is the result; 0 is one pass without shift.
     seed : int
         Seed of the shifts.
     segment_s : float, optional

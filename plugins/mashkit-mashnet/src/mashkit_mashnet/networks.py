@@ -78,7 +78,7 @@ class MixPreset(Preset):
     filters : tuple of 4 int
         Filters of the four convolutions of a SourceNet.
     stride : int
-        Stride of each SourceNet's first convolution, in time and in frequency: 1 in the paper; 2 costs a quarter of it.
+        Stride of each SourceNet's first convolution, in time and in frequency: 1 in the paper; 2 divides the cost by 4.
     """
 
     filters: tuple[int, ...] = attrs.field(converter=_numbers, validator=_positive)

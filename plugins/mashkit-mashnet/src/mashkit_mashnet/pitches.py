@@ -26,7 +26,8 @@ PITCH_CLASSES = 12
 LOWEST_CLASS = 6
 """Pitch class of the lowest band of a wide spectrum: F♯."""
 REACH = 7
-"""Bands on each side of a band in the mean that it must exceed: small enough that the notes of a chord stay apart."""
+"""Bands on each side of a band, 3.5 semitones, whose mean the band must exceed: few enough to keep a chord's notes
+apart."""
 HARMONICS = 8
 DECAY = 0.84
 """Weight of a harmonic relative to the next lower harmonic (Hermes, JASA 1988, sub-harmonic summation)."""

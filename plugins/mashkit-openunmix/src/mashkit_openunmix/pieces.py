@@ -29,8 +29,8 @@ def separate(separator: Any, mix: Audio, *, n_fft: int, n_hop: int, device: torc
     separator : openunmix.model.Separator
         In evaluation mode, on ``device``.
     mix : Audio
-        At the separator's sample rate, at least one frame. Mono is separated as two equal channels; its stems are their
-        mean.
+        At the separator's sample rate, at least one frame. Mono is separated as two equal channels; each stem is then
+        the mean of its two channels.
     n_fft, n_hop : int
         Frame length and hop of the separator's spectrograms, samples.
     device : torch.device

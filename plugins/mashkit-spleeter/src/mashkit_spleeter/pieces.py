@@ -35,7 +35,8 @@ def separate(backend: Any, mix: Audio, stems: Sequence[str]) -> dict[str, AudioB
     ----------
     backend : spleeter.separator.Separator
     mix : Audio
-        At 44.1 kHz, at least one frame. Mono is separated as two equal channels; its stems are their mean.
+        At 44.1 kHz, at least one frame. Mono is separated as two equal channels; each stem is then the mean of its two
+        channels.
     stems : sequence of str
         Spleeter's names of the stems.
     """
