@@ -1,4 +1,4 @@
-"""`mashkit train`: from stores of features to a checkpoint. Light on import: `mashkit --help` builds on it."""
+"""`mashkit train`: trains a checkpoint from stores. It imports little at first, because `mashkit --help` imports it."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 DONE = 0
 SUMMARY = "Train a network that scores mashups, or go on training it, and calibrate it."
 REPORT = "report.json"
-"""The file of a run's folder that says what it came to."""
+"""The file in a run's folder that holds its results."""
 
 
 def _configure(made: argparse.ArgumentParser) -> None:
@@ -127,12 +127,12 @@ def _run(arguments: argparse.Namespace) -> int:
 
 
 def new_network(variant: str, preset: str, seed: int) -> Network:
-    """Return a network with the weights a training of that seed begins with.
+    """Return a network with the initial weights for a seed.
 
     Raises
     ------
     UsageError
-        If there is no variant or preset of that name.
+        If the variant or the preset does not exist.
     """
     import torch
 
@@ -152,9 +152,9 @@ def new_network(variant: str, preset: str, seed: int) -> Network:
 def finish(
     network: Network, data: TrainingData, config: TrainingConfig, result: TrainingResult, folder: Path
 ) -> dict[str, Any]:
-    """Calibrate a trained network, write its checkpoint and the run's report, and return what to tell of it.
+    """Calibrate a trained network, write its checkpoint and the run's report, and return the report.
 
-    What is calibrated and reported is the network as its file holds it, in half precision.
+    Calibration and report are for the network in half precision, because the checkpoint holds that one.
     """
     import hashlib
 

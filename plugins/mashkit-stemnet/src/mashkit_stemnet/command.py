@@ -1,4 +1,4 @@
-"""`mashkit stem-songs` and `mashkit train-separator`. Light on import: `mashkit --help` builds on it."""
+"""`mashkit stem-songs` and `mashkit train-separator`. It imports little, because `mashkit --help` imports it."""
 
 from __future__ import annotations
 
