@@ -88,7 +88,7 @@ def candidates() -> tuple[list[Mashup], dict[str, int]]:
 
 
 def _fitted(source: RenderedSource, vocal: str, clip: str, role: Role) -> Layer:
-    """Return a clip's layer at the vocal's tempo, its first downbeat on the vocal's (SPEC.md, readings 8 and 12)."""
+    """Return a clip's layer at the vocal's tempo, first downbeat on first downbeat (docs/paper.md, rows 8 and 18)."""
     sung, played = source.clip(vocal), source.clip(clip)
     for one in (sung, played):
         one.require("tempo")

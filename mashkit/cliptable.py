@@ -1,6 +1,6 @@
 """Store clips for generators as columns of the facts used for drawing; a clip itself is fetched when it is accessed.
 
-The columns of a million clips are 40 MB; the objects with their beats would be gigabytes.
+The columns of a million clips are 49 MB; the objects with their beats would be gigabytes.
 
 Conventions: a row is the number of a clip, from 0; tempo is BPM, durations are seconds.
 """

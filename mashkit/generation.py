@@ -25,7 +25,7 @@ from mashkit.interfaces.generator import Draw, Drawer, DrawingGenerator, Tally, 
 from mashkit.types import Clip, Condition, FrozenMapping, MashupPlan, frozen_mapping
 
 UNMATCHED = (Condition.UNMATCHED_KEY, Condition.UNMATCHED_TEMPO, Condition.UNMATCHED_KEY_TEMPO)
-"""The negatives' conditions; in the paper each is a third of the negatives (SPEC reading 11)."""
+"""The negatives' conditions, drawn in equal thirds unless shares are given (docs/paper.md, row 13)."""
 
 _SMALLEST, _LARGEST = 64, 512
 """Least and largest number of draws per job: sending a smaller job costs too much, and with larger jobs the last draws

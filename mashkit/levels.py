@@ -18,8 +18,8 @@ USUAL_PEAK = (0.45, 1.25)
 """Peaks that are not changed: −7 to +2 dB relative to full scale (ours).
 
 Measured with spleeter-torch: SDR of the vocals in the 30 s with most singing of each of seven multitracks
-(docs/collections.md, "Levels"). Between these limits it changes by 0.2 dB on average. The peaks of a decoded loud MP3,
-some tenths of a dB above full scale, are not changed; at +6 dB a sparse mix loses 2.7 dB.
+(docs/collections.md, "Silence, levels and channels"). Between these limits it changes by 0.2 dB on average. The peaks
+of a decoded loud MP3, some tenths of a dB above full scale, are not changed; at +6 dB a sparse mix loses 2.7 dB.
 """
 FULL_SCALE = 1.0
 """The peak after a change of level."""

@@ -249,7 +249,7 @@ class Key:
     def semitones_to(self, other: Key) -> int:
         """Return the shortest shift, −6…+5 semitones, that turns this key's notes into those of ``other``.
 
-        Minor keys count as their relative major (SPEC, reading 9), so A minor to C major is 0.
+        Minor keys count as their relative major (docs/paper.md, row 9), so A minor to C major is 0.
         """
         return (other.relative_major_tonic - self.relative_major_tonic + 6) % 12 - 6
 
@@ -399,7 +399,7 @@ class Analysis:
 
 # ------------------------------------------------------------------------------------------------- stems and clips
 class Role(enum.StrEnum):
-    """The part that a stem plays in a mashup (paper, "MashupDB")."""
+    """The part that a stem plays in a mashup (docs/paper.md, row 1)."""
 
     VOCAL = "vocal"
     HARMONIC = "harmonic"

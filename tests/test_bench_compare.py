@@ -160,7 +160,7 @@ def test_the_command_line_says_it_with_its_exit_status(
     assert run(paths["a"], paths["b"]) == 0
     assert run(paths["a"], paths["b"], "--fail-on", "auc:-5%") == 0
     capsys.readouterr()
-    assert run(paths["a"], paths["b"], "--fail-on", "auc:-0.5%", "--json") == 1
+    assert run(paths["a"], paths["b"], "--fail-on", "auc:-0.5%", "--json") == 4
     said = capsys.readouterr()
     assert json.loads(said.out)["failures"][0]["label"] == "amu"
     assert "failed: amu: auc from 90.000 to 85.000" in said.err

@@ -64,7 +64,7 @@ options = st.fixed_dictionaries(
 
 
 def fits(seed: Facts, clip: Facts, role: Role, condition: Condition, chosen: dict[str, Any]) -> bool:
-    """Say what the paper and SPEC readings 7 to 10 say, one clip at a time."""
+    """Say what docs/paper.md, rows 6–9, 11, 15 and 17, says, one clip at a time."""
     song, tonic, minor, tempo, downbeats, activity = clip
     if tonic < 0 or math.isnan(tempo) or not downbeats or activity < chosen["min_activity"] or song == seed[0]:
         return False

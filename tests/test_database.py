@@ -677,7 +677,7 @@ def test_the_commands(root: Path, run: Callable[..., Done]) -> None:
     assert json.loads(run("db", "prune", "--db", root, "--json").stdout)["files"] == 0
     assert json.loads(run("db", "verify", "--db", root, "--json").stdout)["findings"] == []
     _flip(_stem_path(root, changed["clip"]["id"]))
-    damage = json.loads(run("db", "verify", "--db", root, "--json", check=1).stdout)["findings"]
+    damage = json.loads(run("db", "verify", "--db", root, "--json", check=4).stdout)["findings"]
     assert [finding["fault"] for finding in damage] == ["damaged"]
     mended = run("db", "verify", "--repair", "--db", root)
     assert "forgot 1 clips" in mended.stderr

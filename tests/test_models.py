@@ -241,6 +241,20 @@ def test_two_plugins_with_one_name(server: Server, monkeypatch: pytest.MonkeyPat
     assert hook is not None
 
 
+def test_verify_says_with_its_exit_status_that_a_file_is_damaged(
+    server: Server, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """One status, whether other files are right or not: the work was done, and something is not in order."""
+    good, bad = weights(server), weights(server, "other.th")
+    monkeypatch.setattr(Registry, "weights", lambda self: [good, bad])
+    pull(good)
+    path = pull(bad)
+    assert main(["models", "verify"]) == 0
+    path.write_bytes(b"x" * len(CONTENT))
+    assert main(["models", "verify"]) == main(["models", "verify", "acme/other.th"]) == 4
+    assert "acme/other.th: damaged" in capsys.readouterr().err
+
+
 def test_the_command_line(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["models", "list", "spleeter-torch", "--json"]) == 0
     rows = json.loads(capsys.readouterr().out)["weights"]

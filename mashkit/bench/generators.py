@@ -1,8 +1,8 @@
 """The task "generators": do plans keep their condition, how different are they, how fast do they come?
 
 Every condition is an input, and one number of plans is drawn of it, twice from one seed and once from another. A plan
-is *valid* if it keeps the condition as the paper has it (SPEC, readings 7–12): the stems' keys and tempi after what the
-plan does to them, other songs for the backing, 25 to 60 s. No sound is made.
+is *valid* if it keeps the condition as the paper has it (docs/paper.md, rows 6, 7, 11 and 19): the stems' keys and
+tempi after what the plan does to them, other songs for the backing, 25 to 60 s. No sound is made.
 """
 
 from __future__ import annotations

@@ -26,14 +26,15 @@ from mashkit.pipeline import Kit
 from mashkit.types import Clip, Condition, Layer, MashupPlan, Mixing, Role, as_tuple
 
 PAPER_OPTIONS: Mapping[str, Any] = {"align": "speed", "match_loudness": False, "fades": False, "limit_db": 0.0}
-"""The generator as the paper has it (SPEC, readings 12 and 13): one speed, unit gains."""
+"""The generator as the paper has it (docs/paper.md, rows 18 and 20): one speed, unit gains."""
 CONTROLLED_OPTIONS: Mapping[str, Any] = {**PAPER_OPTIONS, "match_loudness": True}
 LENGTH_S = 22.0
 """Length of all controlled plans: a mashup has 25 s at least, and plays up to a tenth faster here."""
 SHORTEST_S = 18.0
 """Twins of less are left out: 3 % of 18 s is a beat at 110 BPM."""
 FIFTH = 5
-"""Key distance, semitones, that fits by chance (a fifth, the nearest key but one): no controlled negative has it."""
+"""Key distance, semitones, that no controlled negative has (docs/paper.md, row 12): keys a fifth apart share six of
+seven notes, so such a negative would fit by chance."""
 TWIN_SPEED = 0.95
 """At which, or at whose inverse, the twins about time are played."""
 

@@ -18,7 +18,7 @@ from mashkit.bench.statistics import Statistic, Values, pair_ratio, ratio
 from mashkit.errors import UsageError
 
 THRESHOLD = 0.5
-"""At and above it a probability says "good" (paper, "Objective Evaluation")."""
+"""At and above it a probability says "good" (docs/paper.md, row 31)."""
 CALIBRATION_BINS = 10
 """Of equal width, as in Guo et al., "On Calibration of Modern Neural Networks", ICML 2017."""
 
@@ -69,7 +69,7 @@ class Examples:
 
 # ------------------------------------------------------------------------------------------------------------ ranks
 def ranks_among(scores: npt.ArrayLike, others: npt.ArrayLike) -> Values:
-    """Return each score's rank among ``others``: 1 + those above it + half of those equal to it (SPEC, reading 14)."""
+    """Return each score's rank among ``others``: 1 + those above it + half of its equals (docs/paper.md, row 32)."""
     values, ordered = np.asarray(scores, np.float64), np.sort(np.asarray(others, np.float64))
     above = len(ordered) - np.searchsorted(ordered, values, side="right")
     equal = len(ordered) - np.searchsorted(ordered, values, side="left") - above
@@ -96,7 +96,7 @@ def beaten_by(positive: Examples, others: Examples) -> Statistic:
 
 
 def average_rank(positive: Examples, unlabelled: Examples) -> Statistic:
-    """Return the average rank of positives among the unlabelled (paper, Table 1); 1 is best.
+    """Return the average rank of positives among the unlabelled (docs/paper.md, row 32); 1 is best.
 
     Of resampled songs, as among as many unlabelled as there are: 1 + n · normalised rank.
     """

@@ -10,7 +10,7 @@ its tuning (:mod:`mashkit.tuning`). If not all clips are in tune, the array cont
 position. If only a part of a key's positions fits, the ranges of these positions are used.
 
 Conventions: a row is a clip's number in the table; the seed is the row of the vocal; speed is seed tempo / candidate
-tempo (SPEC reading 8); a position is a number of tenths of a semitone above C, 0–119.
+tempo (docs/paper.md, row 8); a position is a number of tenths of a semitone above C, 0–119.
 """
 
 from __future__ import annotations
@@ -39,7 +39,8 @@ Span: TypeAlias = tuple[int, int]
 """First index of a range of a sorted array, and the index after its last."""
 
 TEMPO_CLASH = 0.04
-"""Relative difference above which tempi clash for `strict`. At 4 %, beats are half a beat apart after 13 beats."""
+"""Least relative tempo difference that `strict` mismatches accept (docs/paper.md, row 11). At 4 %, beats are half a
+beat apart after 13 beats."""
 SEMITONE, OCTAVE = 10, 120
 """A semitone and an octave, in tenths of a semitone."""
 KEYS = 24

@@ -1,4 +1,4 @@
-"""The paper's generator ("Mashup Generation"; SPEC readings 7–13 where the paper is not exact).
+"""The paper's generator (docs/paper.md, rows 5–9, 11, 14 and 16–21).
 
 The generator draws a vocal, the seed, and then one harmonic and one percussion stem from the candidates that the
 condition accepts. A sorted index finds the candidates (:mod:`mashkit.builtin.candidates`). Each draw of a run has its
@@ -191,7 +191,7 @@ class _PlanMaker:
         placed = [
             attrs.evolve(one, offset_s=one.offset_s + by) if by else one for one, by in zip(placed, late, strict=True)
         ]
-        # The mashup is trimmed to the time in which all layers overlap (SPEC reading 12).
+        # The mashup is trimmed to the time in which all layers overlap (docs/paper.md, row 19).
         start = max(one.offset_s for one in placed)
         duration = min(one.end(fit.clip.duration) for one, fit in zip(placed, chosen, strict=True)) - start
         if not options.min_duration_s <= duration <= options.max_duration_s:

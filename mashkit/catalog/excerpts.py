@@ -15,12 +15,12 @@ from mashkit.types import Analysis
 SAMPLE_RATE = 44_100
 """Sample rate of clips, Hz: nearly all songs have this rate, and the separation models were trained at it."""
 SHORTEST_S = 25.0
-"""Shortest clip, seconds: no mashup is shorter (paper, "Mashup Generation")."""
+"""Shortest clip, seconds: no mashup is shorter (docs/paper.md, row 19)."""
 LONGEST_S = 60.0
-"""Longest clip, seconds: no mashup is longer (paper, "Mashup Generation"). By default, a song of this length or shorter
-is one excerpt."""
+"""Longest clip, seconds: no mashup is longer (docs/paper.md, row 19). By default, a song of this length or shorter is
+one excerpt."""
 FEWEST_BARS = 16
-"""Smallest number of bars of a clip where the song has so many (paper, "Mashup Generation")."""
+"""Smallest number of bars of a clip where the song has so many (docs/paper.md, row 2)."""
 PHRASE_BARS = 4
 """Bars of a phrase. A clip of :data:`FEWEST_BARS` bars or more consists of whole phrases (ours)."""
 LEAST_SOUND = 0.5

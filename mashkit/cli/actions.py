@@ -7,13 +7,11 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
+from mashkit.cli.status import EPILOG
+
 KINDS = ("separator", "analyzer", "stretcher", "scorer", "generator")
 """Kinds of components that a mashup's sound and score come from."""
 COMPONENT_KINDS = (*KINDS, "executor")
-
-EPILOG = """\
-exit status: 0 done, 1 failed, 2 wrong usage, 3 part of the work failed (the rest was done)
-"""
 
 Run = Callable[[argparse.Namespace], int]
 """What a command does, given its arguments; it returns the exit status."""
@@ -90,8 +88,15 @@ def add_components(made: argparse.ArgumentParser, *kinds: str) -> None:
     )  # fmt: skip
 
 
-def add_excerpts(made: argparse.ArgumentParser) -> None:
-    """Let a command choose which parts of songs become clips, and how many processes make them."""
+def add_excerpts(made: argparse.ArgumentParser, *, from_plans: bool = False) -> None:
+    """Let a command choose which parts of songs become clips, and how many processes make them.
+
+    Parameters
+    ----------
+    made : ArgumentParser
+    from_plans : bool
+        The command takes plans. A plan says which song it means, so both files of one recording stay songs.
+    """
     made.add_argument("--clips-per-song", type=positive, default=2, metavar="N", help="default: %(default)s")
     made.add_argument(
         "--clip-length", type=float, default=60.0, metavar="SECONDS",
@@ -99,9 +104,9 @@ def add_excerpts(made: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     made.add_argument("--jobs", type=positive, metavar="N", help="processes; default: one a core")
     made.add_argument(
-        "--same-recording", choices=("once", "separate"),
-        help="songs that are one recording in two files: use one of them (default), or each as a song of its own; a "
-        "database remembers it",
+        "--same-recording", choices=("once", "separate"), default="separate" if from_plans else None,
+        help="songs that are one recording in two files: use one of them (once), or each as a song of its own "
+        "(separate); default: " + ("separate" if from_plans else "once, or what the database remembers"),
     )  # fmt: skip
 
 
@@ -121,10 +126,10 @@ def add_database(made: argparse.ArgumentParser) -> None:
     )
 
 
-def add_collection(made: argparse.ArgumentParser) -> None:
-    """Let a command have its clips from songs or from a database."""
+def add_collection(made: argparse.ArgumentParser, *, from_plans: bool = False) -> None:
+    """Let a command have its clips from songs or from a database; ``from_plans`` as in :func:`add_excerpts`."""
     add_database(made)
-    add_excerpts(made)
+    add_excerpts(made, from_plans=from_plans)
     add_cache(made)
 
 
@@ -132,7 +137,8 @@ def add_drawing(made: argparse.ArgumentParser, count: int) -> None:
     """Let a command say how plans are drawn; ``count`` of them by default."""
     made.add_argument(
         "--condition", metavar="NAME",
-        help="how stems are chosen; default: matched; see generate --list-conditions",
+        help="how stems are chosen; default: matched, or the only one the generator knows; "
+        "see generate --list-conditions",
     )  # fmt: skip
     made.add_argument("--count", type=positive, default=count, metavar="N", help=f"plans to draw; default: {count}")
     made.add_argument("--seed", type=whole, default=0, help="seed of the draw; default: %(default)s")

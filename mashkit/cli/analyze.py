@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mashkit.cli.actions import Commands, add_command, add_components
-from mashkit.cli.console import print_json, print_table, say, status
+from mashkit.cli.console import print_json, print_table, say, status_of
 
 if TYPE_CHECKING:
     from mashkit.types import Analysis
@@ -71,7 +71,7 @@ def run(arguments: argparse.Namespace) -> int:
         for result in results:
             if result["metre_doubt"]:
                 say(f"{result['path']}: doubtful bars: {result['metre_doubt']}")
-    return status(results, failures)
+    return status_of(results, failures)
 
 
 def _says_something(analysis: Analysis) -> bool:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mashkit.cli.actions import Commands, add_actions
+from mashkit.cli.status import DONE, FAILED, NOT_IN_ORDER, PARTLY
 
 if TYPE_CHECKING:
     from mashkit.bench.suite import Suite
@@ -56,8 +57,10 @@ def add_parser(commands: Commands) -> None:
     comparing = action("compare", "Compare two results of one suite; fail if something got worse.", _compare)
     comparing.add_argument("old", type=Path, metavar="A.json", help="the result to compare with")
     comparing.add_argument("new", type=Path, metavar="B.json", help="the new one")
-    comparing.add_argument("--fail-on", action="append", default=[], metavar="METRIC:CHANGE",
-                           help="exit with 1 if it changes by more: accuracy:-0.5%%; repeatable")  # fmt: skip
+    comparing.add_argument(
+        "--fail-on", action="append", default=[], metavar="METRIC:CHANGE",
+        help=f"exit with {NOT_IN_ORDER} if it changes by more: accuracy:-0.5%%; repeatable",
+    )  # fmt: skip
     board = action(
         "leaderboard",
         "Make one page of all results in a folder, competitors of comparable ones together.",
@@ -225,9 +228,7 @@ def _unavailable(result: Mapping[str, Any]) -> dict[str, str]:
 
 
 def _status(result: Mapping[str, Any], named: frozenset[str]) -> int:
-    """Return the exit status of a run: 3 if something failed, or somebody asked for by name was not there."""
-    from mashkit.cli.console import DONE, FAILED, PARTLY
-
+    """Return the exit status of a run: PARTLY if something failed, or somebody asked for by name was not there."""
     statuses = [row["status"] for row in result["rows"]]
     if "ok" not in statuses:
         return FAILED
@@ -238,7 +239,7 @@ def _status(result: Mapping[str, Any], named: frozenset[str]) -> int:
 def _list(arguments: argparse.Namespace) -> int:
     from mashkit.bench.suite import builtin_suites
     from mashkit.bench.tasks import TASKS, load_task
-    from mashkit.cli.console import DONE, print_json, print_table
+    from mashkit.cli.console import print_json, print_table
 
     suites = [
         {"name": suite.name, "task": suite.task, "competitors": len(suite.competitors), "summary": suite.summary}
@@ -258,7 +259,6 @@ def _report(arguments: argparse.Namespace) -> int:
     from mashkit.atomicfile import write_text
     from mashkit.bench.charts import require_matplotlib
     from mashkit.bench.page import page, read_result
-    from mashkit.cli.console import DONE
 
     require_matplotlib()
     _require_data(arguments)
@@ -276,7 +276,7 @@ def _compare(arguments: argparse.Namespace) -> int:
 
     from mashkit.bench.compare import compare
     from mashkit.bench.page import read_result, shown_value
-    from mashkit.cli.console import DONE, FAILED, print_json, print_table, say
+    from mashkit.cli.console import print_json, print_table, say
 
     compared = compare(read_result(arguments.old), read_result(arguments.new), arguments.fail_on)
     if arguments.json:
@@ -299,14 +299,14 @@ def _compare(arguments: argparse.Namespace) -> int:
             say(f"only in {where}: {', '.join(labels)}")
     for one in compared.failures:
         say(f"failed: {one.label}: {one.metric} from {shown_value(one.old, 3)} to {shown_value(one.new, 3)}")
-    return FAILED if compared.failures else DONE
+    return NOT_IN_ORDER if compared.failures else DONE
 
 
 def _leaderboard(arguments: argparse.Namespace) -> int:
     from mashkit.atomicfile import write_text
     from mashkit.bench.compare import boards
     from mashkit.bench.page import leaderboard
-    from mashkit.cli.console import DONE, say
+    from mashkit.cli.console import say
     from mashkit.errors import UsageError
 
     if not arguments.folder.is_dir():
@@ -321,7 +321,7 @@ def _leaderboard(arguments: argparse.Namespace) -> int:
 
 def _data(arguments: argparse.Namespace) -> int:
     from mashkit.bench.collections import look_for
-    from mashkit.cli.console import DONE, print_json, print_table
+    from mashkit.cli.console import print_json, print_table
 
     _require_data(arguments)
     found = look_for(arguments.data)

@@ -6,11 +6,10 @@ import sys
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-DONE, FAILED, PARTLY = 0, 1, 3
-"""Exit statuses: all was done, nothing could be done, a part failed and is listed. 2 is wrong usage."""
+from mashkit.cli.status import DONE, FAILED, PARTLY
 
 
-def status(results: Sequence[object], failures: Sequence[object]) -> int:
+def status_of(results: Sequence[object], failures: Sequence[object]) -> int:
     """Return the exit status of a command that has so many results and failures."""
     if not failures:
         return DONE

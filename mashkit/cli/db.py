@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mashkit.cli.actions import Commands, Run, add_actions, add_components, add_database, add_excerpts, positive
+from mashkit.cli.status import DONE, NOT_IN_ORDER
 from mashkit.paths import path_text, printable
 
 if TYPE_CHECKING:
@@ -111,7 +112,7 @@ def _add(arguments: argparse.Namespace) -> int:
     from mashkit.catalog.songs import Song, trusting
     from mashkit.catalog.upkeep import content_digest
     from mashkit.cli.collection import opened
-    from mashkit.cli.console import print_json, say, status
+    from mashkit.cli.console import print_json, say, status_of
     from mashkit.cli.kits import kit_of, options_of, policy_of, require
     from mashkit.cli.progress import ProgressListener
     from mashkit.output import environment
@@ -155,7 +156,7 @@ def _add(arguments: argparse.Namespace) -> int:
             f"{report.songs} songs, {report.clips} clips ({report.cached} songs were there already), "
             f"{_passed_over(report.passed_over)}{len(failures)} failed; {data['total_clips']} clips in {data['db']}"
         )
-    return status(range(report.songs), failures)
+    return status_of(range(report.songs), failures)
 
 
 def _passed_over(songs: Sequence[object]) -> str:
@@ -165,7 +166,7 @@ def _passed_over(songs: Sequence[object]) -> str:
 # ------------------------------------------------------------------------------------------------------- list, show
 def _list(arguments: argparse.Namespace) -> int:
     from mashkit.cli.collection import opened, print_clips
-    from mashkit.cli.console import DONE, print_json, print_table
+    from mashkit.cli.console import print_json, print_table
 
     with opened(arguments.db, write=False) as database:
         if arguments.failures:
@@ -237,7 +238,7 @@ def _row(clip: Clip) -> dict[str, Any]:
 def _show(arguments: argparse.Namespace) -> int:
     from mashkit import metre
     from mashkit.cli.collection import opened
-    from mashkit.cli.console import DONE, print_json
+    from mashkit.cli.console import print_json
 
     shown = []
     with opened(arguments.db, write=False) as database:
@@ -302,7 +303,7 @@ def _edit(arguments: argparse.Namespace) -> int:
     from mashkit.catalog.edits import FIELDS
     from mashkit.catalog.upkeep import edit
     from mashkit.cli.collection import opened, print_clips
-    from mashkit.cli.console import DONE, print_json, say
+    from mashkit.cli.console import print_json, say
     from mashkit.errors import UsageError
 
     given = {name: getattr(arguments, name) for name in FIELDS}
@@ -325,7 +326,7 @@ def _edit(arguments: argparse.Namespace) -> int:
 def _verify(arguments: argparse.Namespace) -> int:
     from mashkit.catalog.upkeep import content_digest, repair, verify
     from mashkit.cli.collection import opened
-    from mashkit.cli.console import DONE, FAILED, print_json, print_table, say
+    from mashkit.cli.console import print_json, print_table, say
     from mashkit.cli.progress import ProgressListener
     from mashkit.registry import Registry
 
@@ -353,7 +354,7 @@ def _verify(arguments: argparse.Namespace) -> int:
         say(f"forgot {len(forgotten)} clips: add their songs again")
     elif harm:
         say("`mashkit db verify --repair` forgets damaged clips, so that `mashkit db add` makes them anew")
-    return FAILED if harm and not forgotten else DONE
+    return NOT_IN_ORDER if harm and not forgotten else DONE
 
 
 def _finding(finding: Finding) -> dict[str, Any]:
@@ -379,7 +380,7 @@ def _telling(registry: Registry) -> Any:
 def _prune(arguments: argparse.Namespace) -> int:
     from mashkit.catalog.upkeep import prune
     from mashkit.cli.collection import opened
-    from mashkit.cli.console import DONE, print_json
+    from mashkit.cli.console import print_json
 
     with opened(arguments.db, write=True) as database:
         pruned = prune(database, dry_run=arguments.dry_run)
@@ -395,7 +396,7 @@ def _prune(arguments: argparse.Namespace) -> int:
 def _export(arguments: argparse.Namespace) -> int:
     from mashkit.catalog.export import export
     from mashkit.cli.collection import opened
-    from mashkit.cli.console import DONE, print_json
+    from mashkit.cli.console import print_json
     from mashkit.cli.progress import ProgressListener
     from mashkit.registry import Registry
 
@@ -424,7 +425,7 @@ def _stats(arguments: argparse.Namespace) -> int:
     from mashkit.builtin.paper import PaperGenerator
     from mashkit.catalog.statistics import statistics
     from mashkit.cli.collection import opened
-    from mashkit.cli.console import DONE, print_json, print_table
+    from mashkit.cli.console import print_json, print_table
     from mashkit.cli.kits import kit_of
     from mashkit.errors import UsageError
 

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from mashkit.cli.actions import Commands, add_command
-from mashkit.cli.console import DONE, FAILED, print_json, print_table
+from mashkit.cli.console import print_json, print_table
+from mashkit.cli.status import DONE, NOT_IN_ORDER
 
 
 def add_parser(commands: Commands) -> None:
@@ -82,4 +83,4 @@ def run(arguments: argparse.Namespace) -> int:
                 for one in checks
             ],
         )  # fmt: skip
-    return FAILED if any(one["needed"] and not one["ok"] for one in checks) else DONE
+    return NOT_IN_ORDER if any(one["needed"] and not one["ok"] for one in checks) else DONE

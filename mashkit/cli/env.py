@@ -7,6 +7,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from mashkit.cli.actions import Commands, add_actions
+from mashkit.cli.status import DONE
 
 if TYPE_CHECKING:
     from mashkit.remote.environments import Environment
@@ -28,7 +29,6 @@ def add_parser(commands: Commands) -> None:
 
 
 def _create(arguments: argparse.Namespace) -> int:
-    from mashkit.cli.console import DONE
     from mashkit.cli.progress import ProgressListener
     from mashkit.hookspecs import StageEvent
     from mashkit.registry import Registry
@@ -51,7 +51,7 @@ def _create(arguments: argparse.Namespace) -> int:
 
 
 def _list(arguments: argparse.Namespace) -> int:
-    from mashkit.cli.console import DONE, print_json, print_table, say
+    from mashkit.cli.console import print_json, print_table, say
     from mashkit.remote.environments import environments, unfinished
 
     rows = [_row(environment) for environment in environments()]
@@ -101,7 +101,6 @@ def _row(environment: Environment) -> dict[str, Any]:
 
 
 def _remove(arguments: argparse.Namespace) -> int:
-    from mashkit.cli.console import DONE
     from mashkit.remote.environments import remove_environment
 
     path = remove_environment(arguments.name)

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mashkit.cli.actions import Commands, add_collection, add_command, add_components, add_drawing, positive
-from mashkit.cli.console import DONE, PARTLY, print_json, print_table, say
+from mashkit.cli.console import print_json, print_table, say
+from mashkit.cli.status import DONE, PARTLY
 
 if TYPE_CHECKING:
     from mashkit.generation import Mixture, Recipe, Report

@@ -1,7 +1,6 @@
 """Entry point and arguments of `mashkit`.
 
-Exit status: 0 all done, 1 nothing could be done, 2 wrong usage, 3 part of the work failed and is listed.
-Data go to stdout, progress and messages to stderr.
+Data go to stdout, progress and messages to stderr. :mod:`mashkit.cli.status` has the exit statuses.
 """
 
 from __future__ import annotations
@@ -18,6 +17,7 @@ from typing import Any
 
 from mashkit.cli.parser import build
 from mashkit.cli.plugincommands import add_plugin_commands, run_plugin_command
+from mashkit.cli.status import FAILED, INTERRUPTED, WRONG_USAGE
 
 DEBUG_VARIABLE = "MASHKIT_DEBUG"
 """Environment variable: set to anything, what mashkit did not foresee ends with its traceback."""
@@ -51,21 +51,21 @@ def main(argv: Sequence[str] | None = None) -> int:
             return _run(given, asked)
     except (UsageError, ComponentUnavailable) as error:
         print(f"mashkit {asked}: {error}", file=sys.stderr)
-        return 2
+        return WRONG_USAGE
     except MashkitError as error:
         print(f"mashkit {asked}: {error}", file=sys.stderr)
-        return 1
+        return FAILED
     except KeyboardInterrupt:
         print(f"mashkit {asked}: interrupted; what was finished is kept", file=sys.stderr)
-        return 130
+        return INTERRUPTED
     except BrokenPipeError:
         sys.stderr.close()  # the reader of our output has left: nobody is there to be told
-        return 1
+        return FAILED
     except Exception as error:
         if os.environ.get(DEBUG_VARIABLE):
             raise
         print(f"mashkit {asked}: {contained(error, 'it failed', Unforeseen)}", file=sys.stderr)
-        return 1
+        return FAILED
 
 
 @contextlib.contextmanager
@@ -101,7 +101,7 @@ def _run(given: Sequence[str], asked: str | None) -> int:
         return 0
     if arguments.command is None:
         parser.print_help(sys.stderr)
-        return 2
+        return WRONG_USAGE
     if added is not None:
         return run_plugin_command(added, arguments)
     return int(arguments.run(arguments))

@@ -16,7 +16,8 @@ from mashkit.cli.actions import (
     add_drawing,
     positive,
 )
-from mashkit.cli.console import DONE, PARTLY, print_json, print_table, say
+from mashkit.cli.console import print_json, print_table, say
+from mashkit.cli.status import DONE, PARTLY
 
 if TYPE_CHECKING:
     from mashkit.errors import MashkitError
@@ -43,7 +44,8 @@ def add_parser(commands: Commands) -> None:
     mash.add_argument(
         "--align",
         choices=("beats", "speed"),
-        help="let the backing follow the vocal's beats all along (default), or play it at one speed as the paper does",
+        help="let the backing follow the vocal's beats all along (beats), or play it at one speed as the paper does "
+        "(speed); default: the generator's, beats for paper",
     )
     mash.add_argument(
         "--phrase-bars",

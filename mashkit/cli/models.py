@@ -7,7 +7,8 @@ import fnmatch
 from typing import TYPE_CHECKING, Any
 
 from mashkit.cli.actions import Commands, add_actions
-from mashkit.cli.console import print_json, print_table, say, status
+from mashkit.cli.console import print_json, print_table, say, status_of
+from mashkit.cli.status import NOT_IN_ORDER
 
 if TYPE_CHECKING:
     from mashkit.models import WeightFile
@@ -88,7 +89,9 @@ def run(arguments: argparse.Namespace) -> int:
         )  # fmt: skip
         for failure in failures if arguments.action == "verify" else ():
             say(f"{failure['name']}: {failure['error']}")
-    return status([row for row in rows if row.get("status") == "ok"], failures)
+    if arguments.action == "verify" and failures:
+        return NOT_IN_ORDER
+    return status_of([row for row in rows if row.get("status") == "ok"], failures)
 
 
 def _chosen(known: list[WeightFile], names: list[str]) -> list[WeightFile]:

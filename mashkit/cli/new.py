@@ -6,7 +6,8 @@ import argparse
 from pathlib import Path
 
 from mashkit.cli.actions import COMPONENT_KINDS, Commands, add_command
-from mashkit.cli.console import DONE, print_json, say
+from mashkit.cli.console import print_json, say
+from mashkit.cli.status import DONE
 
 
 def add_parser(commands: Commands) -> None:

@@ -20,7 +20,8 @@ from mashkit.cli import (
     separate,
     stretch,
 )
-from mashkit.cli.actions import EPILOG, Commands
+from mashkit.cli.actions import Commands
+from mashkit.cli.status import EPILOG
 
 COMMANDS = (mash, separate, analyze, stretch, generate, render, score, new, plugins, doctor, bench, db, env, models)
 
@@ -31,7 +32,6 @@ def build() -> tuple[argparse.ArgumentParser, Commands]:
         prog="mashkit",
         description="Make, study and judge music mashups; every backend can be swapped.",
         epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--version", action="store_true", help="print the version and leave")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND")

@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mashkit.cli.actions import Commands, add_command
-from mashkit.cli.console import DONE, print_json, print_table, say
+from mashkit.cli.console import print_json, print_table, say
+from mashkit.cli.status import DONE
 
 if TYPE_CHECKING:
     from mashkit.registry import Registered, Registry

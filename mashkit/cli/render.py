@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mashkit.cli.actions import KINDS, Commands, add_collection, add_command, add_components
-from mashkit.cli.console import print_json, status
+from mashkit.cli.console import print_json, status_of
 
 if TYPE_CHECKING:
     from mashkit.types import MashupPlan
@@ -26,7 +26,7 @@ def add_parser(commands: Commands) -> None:
     )
     render.add_argument("--clicks", action="store_true", help="also write clicks.flac, as `mash` does")
     render.add_argument("--seed", type=int, help="seed of the stretcher, if it has one")
-    add_collection(render)
+    add_collection(render, from_plans=True)
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -50,8 +50,6 @@ def run(arguments: argparse.Namespace) -> int:
     output = OutputSet(
         arguments.output, made_of="mashkit render", names=[f"{plan}/{name}" for plan in plans for name in MASHUP_FILES]
     )
-    if arguments.same_recording is None:
-        arguments.same_recording = "separate"  # as in `score`
     kit = seeded_kit(arguments, "stretcher")
     rendered: list[dict[str, Any]] = []
     failures: list[dict[str, str]] = []
@@ -77,4 +75,4 @@ def run(arguments: argparse.Namespace) -> int:
         print_json({"mashups": rendered, "failures": failures, "notes": catalog.notes, "environment": environment()})
     else:
         print("\n".join(one["folder"] for one in rendered))
-    return status(rendered, failures)
+    return status_of(rendered, failures)

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from mashkit.cli.actions import KINDS, Commands, add_collection, add_command, add_components
-from mashkit.cli.console import print_json, print_table, say, status
+from mashkit.cli.console import print_json, print_table, say, status_of
 
 
 def add_parser(commands: Commands) -> None:
@@ -18,7 +18,7 @@ def add_parser(commands: Commands) -> None:
     score.add_argument("--songs", nargs="+", type=Path, default=[], help="the songs the plans were drawn from")
     score.add_argument("-o", "--output", type=Path, metavar="FILE", help="write the scores there as JSON")
     score.add_argument("--seed", type=int, help="seed of the scorer, if it has one")
-    add_collection(score)
+    add_collection(score, from_plans=True)
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -36,8 +36,6 @@ def run(arguments: argparse.Namespace) -> int:
     plans = read_plans(arguments.plans)
     if not plans:
         raise PlanError(f"{arguments.plans}: holds no plan", "give what `mashkit generate` wrote")
-    if arguments.same_recording is None:
-        arguments.same_recording = "separate"  # plans say which song they mean, whoever else has its sound
     kit = require(seeded_kit(arguments, "scorer"), arguments, *KINDS[:4], *kinds_for_songs(arguments))
     with ProgressListener(kit.registry, quiet=arguments.quiet):
         catalog = catalog_of(kit, arguments, arguments.songs)
@@ -72,4 +70,4 @@ def run(arguments: argparse.Namespace) -> int:
                 for row in sorted(scored, key=lambda row: -float(row["value"]))
             ],
         )  # fmt: skip
-    return status(scored, [*data["failures"], *(row for row in rows if "error" in row)])
+    return status_of(scored, [*data["failures"], *(row for row in rows if "error" in row)])

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from mashkit.cli.actions import Commands, add_command, add_components
-from mashkit.cli.console import print_json, status
+from mashkit.cli.console import print_json, status_of
 
 STEM_FILE = "{name}.flac"
 """What `separate` calls a stem's file."""
@@ -67,4 +67,4 @@ def run(arguments: argparse.Namespace) -> int:
     else:
         for result in results:
             print("\n".join(result["stems"].values()))
-    return status(results, failures)
+    return status_of(results, failures)

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mashkit.cli.actions import Commands, add_command, add_components
-from mashkit.cli.console import DONE, print_json, say
+from mashkit.cli.console import print_json, say
+from mashkit.cli.status import DONE
 
 if TYPE_CHECKING:
     from mashkit.timemap import TimeMap

@@ -75,7 +75,7 @@ PROMISES: Mapping[str, Promise] = FrozenMapping(
         ),
     }
 )  # fmt: skip
-"""Meaning of the paper's conditions ("Mashup Generation"; SPEC, readings 7–12), in every generator."""
+"""Meaning of the paper's conditions (docs/paper.md, rows 5–9, 11, 15 and 19), in every generator."""
 
 PLAN_OPTIONS: Mapping[str, str] = FrozenMapping(
     {

@@ -13,7 +13,7 @@ from mashkit.catalog.protocols.base import Protocol
 from mashkit.catalog.songs import Song, describe_song, find_songs
 
 PREVIEW_S = 30.0
-"""Length of a preview, seconds (paper, "MashupDB")."""
+"""Length of a preview, seconds (docs/paper.md, row 2)."""
 
 
 @attrs.frozen(kw_only=True)

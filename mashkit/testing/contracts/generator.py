@@ -38,7 +38,7 @@ class GeneratorContract(ComponentContract):
 
     kind = "generator"
     duration_s: ClassVar[tuple[float, float]] = (25.0, 60.0)
-    """Shortest and longest mashup it may plan, seconds (paper: 25 to 60)."""
+    """Shortest and longest mashup it may plan, seconds (docs/paper.md, row 19)."""
 
     @pytest.fixture(scope="class")
     @classmethod

@@ -59,7 +59,7 @@ def shapes_of(made: nn.Module, *arguments: Tensor) -> list[tuple[str, tuple[int,
     return seen
 
 
-# ------------------------------------------------------------------------------------------- layer for layer (SPEC.md)
+# -------------------------------------------------------------------------- layer for layer (docs/paper.md, rows 22–26)
 def source_shapes(name: str, bands: int, frames: int) -> list[tuple[str, tuple[int, ...]]]:
     return [
         (f"{name}.block1.conv1", (64, bands, frames)),

@@ -1,9 +1,9 @@
-"""AutoMashUpper's mashability of two pieces of music, on features by the beat: pure functions.
+"""AutoMashUpper's mashability of two pieces of music, computed from features by the beat; pure functions.
 
-Conventions: a *target* of N beats is compared with every N successive beats of a *candidate* of M ≥ N beats, M − N + 1
-offsets in all, each normalised by itself, so that a longer candidate has more chances but no handicap. A *shift* is
-what has to be done to the candidate, in semitones, and runs over :data:`SHIFTS`. What is silent has nothing in common
-with anything: its compatibility is 0.
+Conventions: a *target* of N beats is compared with every N successive beats of a *candidate* of M ≥ N beats, at
+M − N + 1 offsets. Each comparison is normalised by itself, so a longer candidate has more offsets but no disadvantage.
+A *shift* is a transposition of the candidate in semitones; it runs over :data:`SHIFTS`. Silence has compatibility 0
+with everything.
 
 Formulas after Davies, Hamel, Yoshii and Goto, "AutoMashUpper: Automatic Creation of Multi-Song Music Mashups",
 IEEE/ACM Transactions on Audio, Speech, and Language Processing 22(12), 2014.
@@ -25,36 +25,36 @@ from mashkit.types import Audio, Times, frozen_mapping
 Values: TypeAlias = npt.NDArray[np.float64]
 
 POSITIONS = 12
-"""Positions a beat at which onsets are compared (Davies et al. 2014): divisible into halves, thirds and quarters."""
+"""Positions per beat at which onsets are compared (Davies et al. 2014): divisible into halves, thirds and quarters."""
 
 SHIFTS = np.arange(-6, 6)
-"""Semitones by which a candidate may be shifted, in the order of the rows of a surface."""
+"""Shifts of the candidate in semitones, in the order of a surface's rows."""
 
 RHYTHM_WEIGHT = 0.2
-"""Weight of rhythm beside a harmony of weight 1: ours, as large as that of balance."""
+"""Weight of rhythm beside a harmony of weight 1 (ours): equal to the weight of balance."""
 
 BALANCE_WEIGHT = 0.2
-"""Weight of spectral balance beside a harmony of weight 1: that of the open tool which Huang et al. 2021 used."""
+"""Weight of spectral balance beside a harmony of weight 1: the value of the open tool that Huang et al. 2021 used."""
 
 
 # --------------------------------------------------------------------------------------------------------- features
 @attrs.frozen(eq=False)
 class BeatFeatures:
-    """What mashability looks at, by the beat.
+    """The features that mashability compares, by the beat.
 
     Parameters
     ----------
     chroma : array of float, shape (12, N)
-        Strength of each pitch class, C = 0, mean over each beat.
+        Strength of each pitch class, C = 0; mean over each beat.
     onsets : array of float, shape (2, POSITIONS · N)
         Kick and snare onset strength around each position of each beat.
     energies : array of float, shape (3, N)
-        Power from 0 to 220, 220 to 1,760 Hz and above, mean over each beat.
+        Power from 0 to 220 Hz, from 220 to 1,760 Hz, and above; mean over each beat.
 
     Raises
     ------
     UsageError
-        If the three disagree about N.
+        If the three arrays have different N.
     """
 
     chroma: npt.NDArray[Any] = attrs.field(repr=False)
@@ -74,9 +74,9 @@ class BeatFeatures:
         return int(self.chroma.shape[-1])
 
     def transposed(self, semitones: float) -> BeatFeatures:
-        """Return the features of the same music ``semitones`` higher; between two rotations of chroma, their mix.
+        """Return the features of the same music ``semitones`` higher; a fraction mixes two rotations of the chroma.
 
-        Onsets and energies stay: a few semitones move hardly anything across their bands' edges.
+        Onsets and energies stay the same, because a few semitones move little energy across their bands' edges.
         """
         whole = int(np.floor(semitones))
         part = semitones - whole
@@ -86,13 +86,13 @@ class BeatFeatures:
         return attrs.evolve(self, chroma=chroma)
 
     def amplified(self, gain_db: float) -> BeatFeatures:
-        """Return the features of the same music with a gain: only energies notice, the rest is compared by shape."""
+        """Return the features of the same music with a gain; only energies change, the others are compared by shape."""
         return attrs.evolve(self, energies=self.energies * 10 ** (gain_db / 10))
 
 
 @attrs.frozen(eq=False)
 class StemFeatures:
-    """What mashability looks at, by the frame; see :mod:`mashkit.features`."""
+    """The features that mashability compares, by the frame; see :mod:`mashkit.features`."""
 
     times: Times = attrs.field(repr=False)
     chroma: npt.NDArray[np.float32] = attrs.field(repr=False)
@@ -101,13 +101,13 @@ class StemFeatures:
 
     @classmethod
     def of(cls, audio: Audio, *, tuning: float = 0.0) -> StemFeatures:
-        """Measure ``audio``: about 2 ms for a second of stereo at 44.1 kHz.
+        """Return the features of ``audio``; takes about 2 ms for a second of stereo at 44.1 kHz.
 
         Parameters
         ----------
         audio : Audio
         tuning : float
-            Its own, on which chroma is centred, cents from A = 440 Hz.
+            The audio's tuning in cents from A = 440 Hz; the chroma are centred on it.
         """
         spectrum = spectrogram(audio)
         return cls(
@@ -125,16 +125,16 @@ class StemFeatures:
 
 
 def _position_edges(beats: Times) -> Times:
-    """Return the edges around the positions, half a position early: a hit just before the beat counts on it."""
+    """Return the edges around the positions, half a position early, so that a hit just before the beat counts on it."""
     position = (np.arange(POSITIONS * (len(beats) - 1) + 1) - 0.5) / POSITIONS
-    beat = position.astype(np.int64)  # towards zero: the first edge extrapolates the first beat
+    beat = position.astype(np.int64)  # rounds towards zero, so the first edge extrapolates the first beat
     edges: Times = beats[beat] + (position - beat) * np.diff(beats)[beat]
     return edges
 
 
 # ---------------------------------------------------------------------------------------------------- compatibility
 def _windows(target: npt.NDArray[Any], candidate: npt.NDArray[Any], step: int = 1) -> Values:
-    """Return the candidate's parts as long as the target, ``step`` columns apart, shape (offsets, rows, length)."""
+    """Return all parts of the candidate as long as the target, ``step`` columns apart, (offsets, rows, length)."""
     length = target.shape[1]
     if target.shape[0] != candidate.shape[0] or not 1 <= length <= candidate.shape[1]:
         raise UsageError(
@@ -146,13 +146,13 @@ def _windows(target: npt.NDArray[Any], candidate: npt.NDArray[Any], step: int = 
 
 
 def _cosine(products: Values, squares: Values) -> Values:
-    """Return products / √squares, and 0 where a side is silent."""
+    """Return products / √squares; 0 where one of the two is silent."""
     cosine: Values = np.divide(products, np.sqrt(squares), out=np.zeros_like(products), where=squares > 0)
     return cosine
 
 
 def harmonic_compatibility(target: npt.NDArray[Any], candidate: npt.NDArray[Any]) -> Values:
-    """Return the cosine of chroma and shifted chroma, for each shift and offset.
+    """Return the cosine between the target's chroma and the shifted candidate's, for each shift and offset.
 
     M_H(s, k) = Σ_{p,j} T[p, j] · C[(p − s) mod 12, k + j] / (‖T‖ · ‖C[:, k : k + N]‖).
 
@@ -173,7 +173,7 @@ def harmonic_compatibility(target: npt.NDArray[Any], candidate: npt.NDArray[Any]
     """
     windows = _windows(target, candidate)
     flat = windows.reshape(len(windows), -1)
-    # Shifting the candidate up is shifting the target down: twelve targets serve all offsets.
+    # The target is shifted down in place of the candidate up, because twelve targets then serve all offsets.
     rotations = (np.arange(12) + SHIFTS[:, None]) % 12
     targets = target.astype(np.float64)[rotations].reshape(len(SHIFTS), -1)
     squares = np.sum(targets[0] ** 2) * np.einsum("ij,ij->i", flat, flat)
@@ -194,7 +194,7 @@ def rhythmic_compatibility(target: npt.NDArray[Any], candidate: npt.NDArray[Any]
     Returns
     -------
     array of float64, shape (M - N + 1,)
-        0–1 for onset strengths ≥ 0; a band silent on a side counts 0.
+        0–1 for onset strengths ≥ 0; a band that is silent in one of the two counts as 0.
 
     Raises
     ------
@@ -210,7 +210,7 @@ def rhythmic_compatibility(target: npt.NDArray[Any], candidate: npt.NDArray[Any]
 
 
 def spectral_balance(target: npt.NDArray[Any], candidate: npt.NDArray[Any]) -> Values:
-    """Return how evenly the two together fill the bands, for each offset.
+    """Return how evenly target and candidate together fill the bands, for each offset.
 
     M_L(k) = 1 − std(β̂), where β is the mean over beats of target + candidate in each band and β̂ = β / Σβ.
 
@@ -222,7 +222,7 @@ def spectral_balance(target: npt.NDArray[Any], candidate: npt.NDArray[Any]) -> V
     Returns
     -------
     array of float64, shape (M - N + 1,)
-        1 when all bands are equally strong, 1 − √2/3 when there is but one; 0 when both are silent.
+        1 if all bands are equally strong, 1 − √2/3 if only one has power; 0 if both are silent.
 
     Raises
     ------
@@ -239,7 +239,7 @@ def spectral_balance(target: npt.NDArray[Any], candidate: npt.NDArray[Any]) -> V
 # ------------------------------------------------------------------------------------------------------- mashability
 @attrs.frozen(eq=False)
 class Mashability:
-    """How well a candidate fits a target, at each shift and offset.
+    """The mashability of a candidate with a target at each shift and offset.
 
     Parameters
     ----------
@@ -250,7 +250,7 @@ class Mashability:
     balance : array of float64, shape (offsets,)
         See :func:`spectral_balance`.
     surface : array of float64, shape (12, offsets)
-        Their weighted sum.
+        The weighted sum of the three.
     """
 
     harmony: Values
@@ -266,7 +266,7 @@ def mashability(
     rhythm_weight: float = RHYTHM_WEIGHT,
     balance_weight: float = BALANCE_WEIGHT,
 ) -> Mashability:
-    """Return M(s, k) = M_H(s, k) + ω_R · M_R(k) + ω_L · M_L(k), and its terms.
+    """Return the mashability M(s, k) = M_H(s, k) + ω_R · M_R(k) + ω_L · M_L(k), and its terms.
 
     Raises
     ------
@@ -281,18 +281,18 @@ def mashability(
 
 @attrs.frozen
 class Match:
-    """Where and how a candidate fits a target best.
+    """The shift and offset at which a candidate fits a target best.
 
     Parameters
     ----------
     semitones : int
-        By how much to shift the candidate, −6…5.
+        Transposition of the candidate, −6…5.
     offset_beats : int
-        The candidate's beat that falls on the target's first.
+        The candidate's beat that is played on the target's first beat.
     value : float
-        The mashability there.
+        The mashability at this shift and offset.
     parts : mapping of str to float
-        Its harmony, rhythm and balance, unweighted.
+        Harmony, rhythm and balance at this shift and offset, unweighted.
     """
 
     semitones: int
@@ -308,7 +308,7 @@ def best_match(
     rhythm_weight: float = RHYTHM_WEIGHT,
     balance_weight: float = BALANCE_WEIGHT,
 ) -> Match:
-    """Return the shift and offset of the highest mashability; of equal ones the smallest shift, then the earliest.
+    """Return the match of the highest mashability; of equal matches the smallest shift wins, then the earliest offset.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""The scorers: AutoMashUpper's mashability of a mashup as planned, mean over its pairs of stems."""
+"""The scorers: AutoMashUpper's mashability of a planned mashup, as the mean over its pairs of stems."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from mashkit_amu.mashability import (
 
 Rotation: TypeAlias = Literal["planned", "best"]
 
-_CACHED_STEMS = 1024  # about 250 MB of features of stems of 40 s
+_CACHED_STEMS = 1024  # about 250 MB for the features of stems of 40 s
 
 _AS_PLANNED = int(np.flatnonzero(SHIFTS == 0)[0])
 
@@ -42,12 +42,12 @@ def _weight(instance: object, attribute: attrs.Attribute[float], value: object) 
 
 @attrs.define(kw_only=True, eq=False)
 class _AutoMashUpper(Scorer):
-    """What both scorers do: features of the clips' own stems, carried onto the vocal's beats, compared in pairs.
+    """Base of both scorers: it compares features of the clips' own stems on the vocal's beats, in pairs.
 
-    Nothing is rendered. AutoMashUpper compares songs before it stretches them, by the beat; so do we: the vocal's
-    beats on the mashup's time line are carried back into each clip by its layer, features are averaged between them
-    there, chroma are rotated by the layer's shift, seen from the vocal's tuning, and energies get its gain. A beat that
-    a stem does not reach, or reaches half a beat late, is compared as just that.
+    Nothing is rendered. AutoMashUpper compares songs by the beat before it stretches them, and so does mashkit. Each
+    layer maps the vocal's beats from mashup time to the time of its own clip. There features are averaged between the
+    beats, chroma are rotated by the layer's shift relative to the vocal's tuning, and energies get the layer's gain. A
+    beat is compared as it is planned, even if a stem is silent on it or half a beat late.
     """
 
     _stems: Recent[StemFeatures] = attrs.field(factory=lambda: Recent(_CACHED_STEMS), init=False, repr=False)
@@ -55,7 +55,7 @@ class _AutoMashUpper(Scorer):
     def _judge(
         self, mashup: Mashup, *, weights: Mapping[str, float], rotation: Rotation, percussion_harmony: bool
     ) -> Score:
-        """Return the weighted sum of the parts in ``weights``, each the mean over the pairs."""
+        """Return the weighted sum of the parts in ``weights``; each part is the mean over the pairs."""
         if len(mashup.roles) < 2:
             raise PlanError(
                 f"plan {mashup.plan.id} has one layer: {self.info.name!r} compares pairs", "give two stems or three"
@@ -89,7 +89,7 @@ def _harmony(one: BeatFeatures, other: BeatFeatures, rotation: Rotation) -> floa
 
 
 def _mean(values: Iterable[float]) -> float:
-    """Return the mean; 0 of nothing, for a mashup without a pair that has a harmony."""
+    """Return the mean; 0 for no values, because a mashup may have no pair for the harmony."""
     values = list(values)
     return float(np.mean(values)) if values else 0.0
 
@@ -98,21 +98,19 @@ def _mean(values: Iterable[float]) -> float:
 class AmuScorer(_AutoMashUpper):
     """AutoMashUpper for stems, value = harmony + rhythm_weight · rhythm + balance_weight · balance.
 
-    Each part is 0–1 and the mean over the pairs vocal–harmonic, vocal–percussion and harmonic–percussion, except that
-    harmony is that of vocal and harmonic alone unless ``percussion_harmony``.
+    Each part is 0–1 and the mean over the pairs vocal–harmonic, vocal–percussion and harmonic–percussion. Without
+    ``percussion_harmony``, harmony is the value of the pair vocal–harmonic alone.
 
     Parameters
     ----------
     rhythm_weight, balance_weight : float
         Weights beside a harmony of weight 1, ≥ 0.
     rotation : {"planned", "best"}
-        Which harmony counts: that of the stems shifted as the plan says, or the best over all shifts. AutoMashUpper
-        chooses the shift itself, so it reports the best; a plan has its shift already, and one in a wrong key has to
-        sound wrong.
+        Which harmony counts: that of the shift in the plan, or the best over all shifts. AutoMashUpper chooses the
+        shift itself, so it returns the best. A plan already has its shift, and a plan in a wrong key must score low.
     percussion_harmony : bool
-        Whether pairs with a percussion stem count in harmony. Published AutoMashUpper compares whole songs; of a drum
-        kit alone the chroma is near flat, so that the cosine is high with whatever is as flat, and says nothing of
-        keys.
+        Whether pairs with a percussion stem count in harmony. Published AutoMashUpper compares whole songs. The chroma
+        of a drum kit alone are almost flat, so their cosine with any flat chroma is high and does not depend on keys.
     """
 
     info: ClassVar[ComponentInfo] = AMU
@@ -136,19 +134,19 @@ class AmuScorer(_AutoMashUpper):
 
 @attrs.define(kw_only=True, eq=False)
 class Amu2021Scorer(_AutoMashUpper):
-    """The baseline of Huang et al. (AAAI 2021) as we read it, value = harmony + balance_weight · balance.
+    """The baseline of Huang et al. (AAAI 2021) in our reading, value = harmony + balance_weight · balance.
 
-    They used an open tool that implements AutoMashUpper without its rhythmic term, and took the mean of the three
-    pairs, percussion included. The tool's slips are not reproduced: it takes shifts of 7 to 11 semitones for downward
-    ones of the wrong size, reads the beats of one term backwards, divides by the norm of the whole candidate, and its
-    balance is the spread over beats, not over bands.
+    Huang et al. used an open tool that implements AutoMashUpper without its rhythmic term, and took the mean of the
+    three pairs, percussion included. The tool's errors are not reproduced: it uses shifts of 7 to 11 semitones as
+    downward shifts of the wrong size, reads the beats of one term backwards, and divides by the norm of the whole
+    candidate; its balance is the deviation over beats, not over bands.
 
     Parameters
     ----------
     balance_weight : float
         Weight beside a harmony of weight 1, ≥ 0.
     rotation : {"best", "planned"}
-        Which harmony counts: the best over all shifts, as the tool reports it, pair by pair; or that of the plan.
+        Which harmony counts: the best over all shifts for each pair, as in the tool, or that of the shift in the plan.
     """
 
     info: ClassVar[ComponentInfo] = AMU_2021

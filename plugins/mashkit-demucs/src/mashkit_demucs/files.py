@@ -1,4 +1,4 @@
-"""The released weights of demucs 4: which file is of which model, and where it was published."""
+"""The released weights of demucs 4: the files of each model, and their addresses."""
 
 from __future__ import annotations
 
@@ -29,11 +29,11 @@ FILES = {
         ("83fc094f-4a16d450.th", "464b36d7-e5a9386e.th", "14fc6a69-a89dd0ee.th", "7fd6ef75-a905dd85.th"),
     ),
 }
-"""Model → folder it was published in, files: <signature>-<first digits of sha256>.th (demucs's remote/files.txt)."""
+"""Model → folder of publication, files: <signature>-<first digits of sha256>.th (demucs's remote/files.txt)."""
 
 
 def weight_files() -> list[WeightFile]:
-    """Return all of them, for `mashkit models`."""
+    """Return all released files, for `mashkit models`."""
     return [
         WeightFile(
             name=f"demucs/{name}",

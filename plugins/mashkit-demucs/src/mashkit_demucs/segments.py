@@ -1,7 +1,7 @@
-"""Run a bag of Demucs models over sound of any length: what it needs does not grow with the length.
+"""Separate sound of any length with a bag of Demucs models, in segments, so that memory does not grow with the length.
 
-The arithmetic is that of ``demucs.apply.apply_model`` and ``demucs.api.Separator.separate_tensor``, which hold the
-whole song in memory several times over, and take their random shifts from Python's global generator.
+The arithmetic is that of ``demucs.apply.apply_model`` and ``demucs.api.Separator.separate_tensor``. These hold the
+whole song in memory several times, and draw their random shifts from Python's global generator.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ MAX_SHIFT_S = 0.5
 """Longest random shift, seconds (``apply_model``)."""
 
 _BLOCK = 1 << 20
-"""Frames whose mean is taken at a time."""
+"""Number of frames whose mean is computed at a time."""
 
 
 def separate(
@@ -37,28 +37,30 @@ def separate(
     overlap: float,
     device: torch.device,
 ) -> dict[str, AudioBuffer]:
-    """Return the stems of ``mix``, by the bag's names.
+    """Return the stems of ``mix``, with the bag's names.
 
     Parameters
     ----------
     bag : BagOfModels
         In evaluation mode, on ``device``.
     mix : Audio
-        At the bag's rate, at least one frame. Mono is heard as two equal channels, and gives the mean of the stems'.
+        At the bag's sample rate, at least one frame. Mono is separated as two equal channels; each stem is then the
+        mean of its two channels.
     shifts : int
-        Passes over the mix, each shifted by up to half a second, whose mean is taken; 0 is one without shift.
+        Number of passes over the mix, each shifted by up to half a second; the result is the mean of the passes. 0 is
+        one pass without shift.
     seed : int
-        Of the shifts.
+        Seed of the shifts.
     segment_s : float, optional
-        Length of a segment; by default each model's own.
+        Length of a segment, seconds; by default each model's own.
     overlap : float
-        Share of a segment, 0 … 1, that the next one covers too.
+        Share of a segment, 0 … 1, that the next segment also covers.
     device : torch.device
 
     Raises
     ------
     OptionError
-        If a segment is longer than a model takes.
+        If a segment is longer than a model accepts.
     """
     normalised = _Normalised(mix)
     buffers = {name: AudioBuffer(mix.channels, mix.frames) for name in bag.sources}
@@ -99,10 +101,10 @@ def _segment_seconds(model: Any, segment_s: float | None) -> float | Fraction:
 def _estimates(
     model: Any, mix: _Normalised, first: int, segment: int, stride: int, device: torch.device
 ) -> Iterator[Samples]:
-    """Yield what the model makes of each segment, shape (sources, channels, n), from frame ``first`` on."""
+    """Yield the model's output for each segment, shape (sources, channels, n), from frame ``first`` on."""
     for begin in range(first, mix.frames, stride):
         length = min(segment, mix.frames - begin)
-        # What is missing to a length the model takes is filled with the mix around, as far as there is any.
+        # The segment is extended to a length the model accepts with the mix around it, then with zeros.
         taken = segment if isinstance(model, HTDemucs) else _valid_length(model, length)
         lead = (taken - length) // 2
         heard = mix.cut(begin - lead, begin - lead + taken)
@@ -114,14 +116,14 @@ def _valid_length(model: Any, length: int) -> int:
 
 
 def _triangle(length: int) -> Samples:
-    """Return the weight of each frame of a segment: most in its middle."""
+    """Return the weight of each frame of a segment; the middle has the largest."""
     weight = torch.cat([torch.arange(1, length // 2 + 1), torch.arange(length - length // 2, 0, -1)])
     samples: Samples = (weight / weight.max()).numpy()
     return samples
 
 
 class _Normalised:
-    """A mix with the mean and deviation the models were trained with, zero before its start and after its end."""
+    """A mix scaled to the mean and deviation of the models' training, with zeros before its start and after its end."""
 
     def __init__(self, mix: Audio) -> None:
         self._samples = mix.samples
@@ -130,7 +132,7 @@ class _Normalised:
         mean = total / mix.frames
         square = sum(float(np.sum((mono - mean) ** 2)) for mono in self._mono())
         self._mean = np.float32(mean)
-        # Of one frame demucs makes NaN; its 1e-8 keeps silence from that.
+        # max(…, 1), because demucs returns NaN for one frame; demucs's 1e-8 prevents a division by 0 for silence.
         self._scale = np.float32((square / max(mix.frames - 1, 1)) ** 0.5 + 1e-8)
 
     def _mono(self) -> Iterator[np.ndarray[Any, np.dtype[np.float64]]]:
@@ -139,7 +141,7 @@ class _Normalised:
             settle(self._samples)
 
     def cut(self, begin: int, end: int) -> Samples:
-        """Return frames ``begin`` to ``end`` as the models take them, shape (2, end − begin)."""
+        """Return frames ``begin`` to ``end`` of the scaled mix in stereo, shape (2, end − begin)."""
         piece = np.zeros((2, end - begin), np.float32)
         inside = self._samples[:, max(begin, 0) : max(end, 0)]
         first = max(-begin, 0)
@@ -148,6 +150,6 @@ class _Normalised:
         return piece
 
     def undo(self, piece: Samples) -> Samples:
-        """Return a stem of the normalised mix as one of the mix."""
+        """Return a stem of the scaled mix, scaled back to the mix's level."""
         restored: Samples = piece * self._scale + self._mean
         return restored

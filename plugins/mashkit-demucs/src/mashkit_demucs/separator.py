@@ -1,4 +1,4 @@
-"""The adapter: options, and the way from any mix to what the models hear and back."""
+"""The adapter to demucs: its options, and the conversion of any mix to the models' format and back."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from mashkit_demucs.segments import separate
 from mashkit_demucs.weights import Recipe, find, load
 
 SIX_STEMS = SEPARATOR.provides | {"guitar", "piano"}
-"""Stems of htdemucs_6s."""
+"""The stems of htdemucs_6s."""
 
 
 def _strings(value: Any) -> tuple[str, ...]:
@@ -42,40 +42,40 @@ def _whole(least: int) -> Any:
 
 @attrs.define(kw_only=True, eq=False)
 class DemucsSeparator(Separator):
-    """Demucs 4, with weights that are already on this machine.
+    """Demucs 4, with weights that are on this machine already.
 
-    A mix of another rate is resampled to the model's (44.1 kHz) and the stems are brought back; what that loses, above
-    all what lies beyond 22.05 kHz, goes into "other". A mono mix is heard as two equal channels. Beyond mix and stems,
-    memory does not grow with the length, and stems of more than ten minutes lie in temporary files
-    (:mod:`mashkit.audiobuffer`).
+    A mix of another sample rate is resampled to the model's (44.1 kHz), and the stems are resampled back; sound that
+    this loses, above all sound above 22.05 kHz, is added to "other". A mono mix is separated as two equal channels.
+    Memory for anything but mix and stems does not grow with the length, and stems of more than ten minutes are in
+    temporary files (:mod:`mashkit.audiobuffer`).
 
-    The stems are otherwise what the models give: they sum to the mix as far as the models were trained to that.
+    The models' stems are not changed otherwise: they sum to the mix only as exactly as the models were trained to.
 
     Parameters
     ----------
     model : str
-        A pretrained model of demucs, or in ``folder`` also another name.
+        A pretrained model of demucs; with ``folder`` it may also have another name.
     folder : str or Path, optional
-        A folder with checkpoints, and .yaml files for bags of them, as ``demucs --repo`` takes it. By default
-        looked for where `mashkit models` and demucs itself put what they download. Nothing is downloaded here.
+        A folder with checkpoints, and .yaml files for bags of checkpoints, as for ``demucs --repo``. By default the
+        download folders of `mashkit models` and of demucs are searched. Nothing is downloaded here.
     trusted_sha256 : sequence of str
-        Hashes of .th files that may be unpickled without restriction; what holds only weights needs no such trust.
+        Hashes of .th files that may be unpickled without restriction; files with weights only need no such trust.
     device : str
-        "cpu", "cuda", "cuda:<number>" or "mps"; "auto" is the first there is of CUDA, MPS and CPU.
+        "cpu", "cuda", "cuda:<number>" or "mps"; "auto" takes the first available of CUDA, MPS and CPU.
     shifts : int
-        Passes at random shifts of up to half a second whose mean is taken, ≥ 0; 0 is one pass without shift.
+        Passes at random shifts of up to half a second, ≥ 0, whose mean is the result; 0 is one pass without shift.
     seed : int
-        Of the shifts.
+        Seed of the shifts.
     segment_s : float, optional
-        Length of what the model hears at once, seconds; by default what it was trained with, which transformers
-        cannot exceed.
+        Length of the model's input, seconds; by default the length it was trained with, which is the maximum for
+        transformers.
     overlap : float
-        Share of a segment that the next one covers too, 0 ≤ overlap < 1.
+        Share of a segment that the next segment also covers, 0 ≤ overlap < 1.
 
     Raises
     ------
     ComponentUnavailable
-        If the weights are not there.
+        If the weights are not on this machine.
     """
 
     model: str = attrs.field(default="htdemucs", validator=attrs.validators.instance_of(str))
@@ -98,7 +98,7 @@ class DemucsSeparator(Separator):
 
     @property
     def info(self) -> ComponentInfo:  # type: ignore[override]
-        """The card, with the stems of this model: of one in a folder, once it was loaded."""
+        """The component's card with the stems of this model; for a model in a folder, they are known after loading."""
         if self._bag is not None:
             return attrs.evolve(SEPARATOR, provides=self._bag.sources)
         return attrs.evolve(SEPARATOR, provides=SIX_STEMS) if self.model == "htdemucs_6s" else SEPARATOR
@@ -120,7 +120,7 @@ class DemucsSeparator(Separator):
 
     @property
     def gpus(self) -> float:
-        """One, where it computes on one."""
+        """1 if the models run on a GPU, otherwise 0."""
         return gpus_used(self.device)
 
     def _separate(self, mix: Audio) -> StemSet:

@@ -1,7 +1,7 @@
-"""Demucs checkpoints: found where they already are, verified, and read without running what is in them.
+"""Demucs checkpoints: found on this machine, verified, and read without running code in them.
 
-demucs's own loader downloads what it does not find, unpickles without restriction, and builds whatever class a file
-names. None of that happens here.
+demucs's own loader downloads missing files, unpickles without restriction, and builds any class that a file names. This
+module does none of these.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ from mashkit_demucs.files import FILES
 ARCHITECTURES: dict[str, type[Any]] = {
     f"{one.__module__}.{one.__qualname__}": one for one in (Demucs, HDemucs, HTDemucs)
 }
-"""What a checkpoint may name as its class."""
+"""Classes that a checkpoint may name: import path → class."""
 
 
 _OFFICIAL = {name.partition("-")[0]: name for _, names in FILES.values() for name in names}
@@ -45,18 +45,18 @@ _OFFICIAL = {name.partition("-")[0]: name for _, names in FILES.values() for nam
 
 @attrs.frozen
 class Recipe:
-    """The files a model is made of, and how they share the work.
+    """The files of a model, and how they share the work.
 
     Parameters
     ----------
     files : tuple of Path
-        A checkpoint each: .safetensors, or .th (a pickle).
+        One checkpoint each: .safetensors, or .th (a pickle).
     weights : sequence of sequence of float, optional
-        Of each model in each source; by default all count alike.
+        Weight of each model in each source; by default all are equal.
     segment : float, optional
-        Seconds, in place of the models' own.
+        Segment length in seconds, in place of the models' own.
     bag : Path, optional
-        The .yaml these were read from, unless it is demucs's own.
+        The .yaml that defines the bag, unless it is demucs's own.
     """
 
     files: tuple[Path, ...]
@@ -71,22 +71,22 @@ class Recipe:
 
 # ------------------------------------------------------------------------------------------------------------- find
 def find(model: str, folder: Path | None) -> Recipe:
-    """Look for the files of ``model``.
+    """Return the files of ``model``.
 
     Parameters
     ----------
     model : str
-        A key of :data:`~mashkit_demucs.files.FILES`; in a folder also the name of its own .yaml (a bag), or of a
-        checkpoint.
+        A key of :data:`~mashkit_demucs.files.FILES`; with a folder also the name of a .yaml (a bag) or of a checkpoint
+        in it.
     folder : Path, optional
-        Where to look: ``signature.safetensors``, ``signature-checksum.th`` or ``signature.th``, and ``model.yaml``. By
-        default where `mashkit models` puts the files, and in the caches of the Hugging Face hub and of torch.hub, where
-        demucs itself does.
+        Folder to search for ``signature.safetensors``, ``signature-checksum.th`` or ``signature.th``, and
+        ``model.yaml``. By default the folder of `mashkit models` is searched, then the caches of the Hugging Face hub
+        and of torch.hub, which demucs uses.
 
     Raises
     ------
     ComponentUnavailable
-        If a file is missing or the bag is not readable.
+        If a file is missing or the bag cannot be read.
     """
     if folder is not None and not folder.is_dir():
         raise ComponentUnavailable(f"{folder}: no such folder, for the weights of {model}", "check the option folder")
@@ -155,7 +155,7 @@ def _find_checkpoint(model: str, signature: str, folder: Path | None) -> Path | 
 
 # ------------------------------------------------------------------------------------------------------------- read
 def load(recipe: Recipe, trusted_sha256: Collection[str] = ()) -> BagOfModels:
-    """Return the models of ``recipe`` on the CPU, ready to separate.
+    """Return the models of ``recipe`` on the CPU, in evaluation mode.
 
     Parameters
     ----------
@@ -166,9 +166,9 @@ def load(recipe: Recipe, trusted_sha256: Collection[str] = ()) -> BagOfModels:
     Raises
     ------
     ComponentUnavailable
-        If a file is not what its name says, needs code to be run, or does not hold the weights of its architecture.
+        If a file differs from its name's checksum, needs code to be run, or lacks the weights of its architecture.
     """
-    # Initial weights are drawn before they are overwritten: not from the caller's random generator.
+    # A forked generator, because the models draw initial weights, and the caller's generator must not change.
     with torch.random.fork_rng(devices=[]):
         models = [_load_model(path, trusted_sha256) for path in recipe.files]
     bag = BagOfModels(models, recipe.weights, recipe.segment)  # type: ignore[arg-type]
@@ -196,7 +196,7 @@ def _load_model(path: Path, trusted_sha256: Collection[str]) -> Any:
 
 
 def _embed_without_chance(model: Any) -> None:
-    """Fix a transformer's place embeddings: demucs shifts them, by 0 in its own models, by a global random number."""
+    """Fix a transformer's position embeddings, which demucs shifts by a global random number (0 in its own models)."""
     transformer = getattr(model, "crosstransformer", None)
     if transformer is not None and transformer.emb == "sin":
         period = transformer.max_period
@@ -206,7 +206,7 @@ def _embed_without_chance(model: Any) -> None:
 
 
 def _check_safetensors(path: Path) -> dict[str, Any]:
-    """Return what a .safetensors says of itself, once it is sure that demucs may act on that."""
+    """Return the facts in a .safetensors file's header, after a check that demucs may safely use them."""
     try:
         with safe_open(str(path), framework="pt") as file:
             about = file.metadata() or {}
@@ -216,7 +216,7 @@ def _check_safetensors(path: Path) -> dict[str, Any]:
     if not {"args", "kwargs"} <= about.keys():
         raise _no_checkpoint(path)
     structure = json.loads(about.get("structure", "{}"))
-    # Quantized states name classes that demucs would import and call.
+    # Checked, because quantized states name classes that demucs would import and call.
     for named in _named_classes(structure):
         if named not in ARCHITECTURES and not named.startswith("diffq."):
             raise ComponentUnavailable(f"{path}: names {named}, which is no part of a model", "use another file")
@@ -239,7 +239,7 @@ def _read_pickle(path: Path, trusted_sha256: Collection[str]) -> dict[str, Any]:
             f"{path}: is not the file its name says: sha256 begins with {digest[: len(checksum)]}, not {checksum}",
             "fetch it again",
         )
-    # From the bytes that were hashed: the file might change in between.
+    # The hashed bytes are read, not the file again, because the file might change in between.
     try:
         with torch.serialization.safe_globals([*ARCHITECTURES.values(), Fraction]):
             package = torch.load(io.BytesIO(content), map_location="cpu", weights_only=digest not in trusted_sha256)
@@ -258,7 +258,7 @@ def _read_pickle(path: Path, trusted_sha256: Collection[str]) -> dict[str, Any]:
 
 
 def _reason(error: pickle.UnpicklingError) -> str:
-    """Return the part of torch's page of advice that says what it did not take."""
+    """Return the part of torch's long error text that names the refused object."""
     return (
         str(error).rpartition("WeightsUnpickler error: ")[2].strip().splitlines()[0].partition(" was not an allowed")[0]
     )

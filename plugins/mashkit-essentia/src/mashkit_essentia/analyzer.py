@@ -18,23 +18,23 @@ from mashkit.types import Analysis, Audio, Key
 from mashkit_essentia import ANALYZER, backend
 
 SAMPLE_RATE = 44_100
-"""The only rate at which essentia's beat trackers work, Hz (its manual, RhythmExtractor2013)."""
+"""The only sample rate that essentia's beat trackers accept, Hz (its manual, RhythmExtractor2013)."""
 
 MIN_SECONDS = 2.0
-"""Shortest mix that is analysed, seconds: shorter ones hold no two chords, and seldom the four beats of a tempo."""
+"""Shortest mix that is analysed, seconds; a shorter mix rarely has two chords or the four beats of a tempo."""
 
 MOST_CONFIDENT = 5.32
-"""Largest confidence of the multi-feature beat tracker (its manual, RhythmExtractor2013); becomes 1."""
+"""Largest confidence of the multi-feature beat tracker (its manual, RhythmExtractor2013); it is scaled to 1."""
 
 SAME_TEMPO = 0.04
-"""Largest ratio, minus one, of tempi that agree (Gouyon et al.: An experimental comparison of audio tempo induction
-algorithms, IEEE Transactions on Audio, Speech, and Language Processing 14 (5), 2006)."""
+"""Largest difference of two tempi that agree, as a ratio minus one (Gouyon et al.: An experimental comparison of audio
+tempo induction algorithms, IEEE Transactions on Audio, Speech, and Language Processing 14 (5), 2006)."""
 
 PROFILES = (
     "bgate", "braw", "diatonic", "edma", "edmm", "gomez", "krumhansl", "noland", "shaath", "temperley",
     "temperley2005", "thpcp", "tonictriad",
 )  # fmt: skip
-"""Key profiles that work on any music: essentia also lists faraldo, pentatonic and weichai, and raises for them."""
+"""Key profiles that work on any music; essentia also lists faraldo, pentatonic and weichai, but raises for them."""
 
 
 def _whole(low: int, high: int) -> Any:
@@ -45,20 +45,20 @@ def _whole(low: int, high: int) -> Any:
 class EssentiaAnalyzer(Analyzer):
     """Key by profile matching, beats by onset functions, tempo from the beats.
 
-    The mix is brought to mono, 44.1 kHz and full scale first: essentia's thresholds are absolute. The confidence of
-    the key is its correlation with the profile, which is high even for noise; that of the beats, for the method
-    "multifeature" only, is how far the beats of five onset functions agree. The strength of a tempo candidate is the
-    share of three estimators in favour: the beats, the beats of the method "degara", and Percival's tempo estimator;
-    for the method "degara" it is two.
+    The mix is first made mono, 44.1 kHz and full scale, because essentia's thresholds are absolute. The confidence of
+    the key is its correlation with the profile, which is high even for noise. The confidence of the beats, for method
+    "multifeature" only, is the agreement of the beats of five onset functions. The strength of a tempo candidate is the
+    share of three estimators that agree: the beats, the beats of method "degara", and Percival's tempo estimator;
+    method "degara" has only two estimators.
 
     Parameters
     ----------
     profile : str
         Key profile, one of :data:`PROFILES`.
     method : {"multifeature", "degara"}
-        Beat tracker: by five onset functions, or by one in a fraction of the time.
+        Beat tracker: with five onset functions, or with one, which takes a fraction of the time.
     min_bpm, max_bpm : int
-        Range of the beats' tempo: 40–180 and 60–250 BPM (essentia's limits; the defaults are its own).
+        Range of the beats' tempo: 40–180 and 60–250 BPM (essentia's limits; the defaults are essentia's).
     """
 
     info: ClassVar[ComponentInfo] = ANALYZER
@@ -74,7 +74,7 @@ class EssentiaAnalyzer(Analyzer):
 
     def _analyze(self, mix: Audio) -> Analysis:
         heard = resample(Audio(mix.mono()[None], mix.sample_rate), SAMPLE_RATE)
-        # Before asking: to silence the answers are A minor and 738 BPM.
+        # Silence is left out, because essentia returns A minor and 738 BPM for it.
         if heard.duration < MIN_SECONDS or is_silent(heard):
             return Analysis()
         signal = heard.samples[0] / np.float32(heard.peak)
@@ -87,7 +87,7 @@ class EssentiaAnalyzer(Analyzer):
             _, ticks, agreement, _, _ = self._beat_tracker(self.method)(signal)
             other_ticks = [] if self.method == "degara" else [self._beat_tracker("degara")(signal)[1]]
             percival = backend.algorithm("PercivalBpmEstimator", sampleRate=SAMPLE_RATE)
-            percival.reset()  # or it repeats its first answer for ever
+            percival.reset()  # without it every call returns the first result
             percival_tempo = float(percival(signal))
 
         key = Key.parse(f"{tonic} {mode}")
@@ -107,7 +107,7 @@ class EssentiaAnalyzer(Analyzer):
 
 
 def _votes(tempi: Sequence[float]) -> tuple[tuple[float, float], ...]:
-    """Return each tempo that no earlier one agrees with, and the share that agrees with it; largest share first."""
+    """Return each tempo that no earlier one agrees with, and the share that agree with it; largest share first."""
     voters: dict[float, int] = {}
     for tempo in tempi:
         agreed = next((kept for kept in voters if abs(tempo / kept - 1) <= SAME_TEMPO), tempo)

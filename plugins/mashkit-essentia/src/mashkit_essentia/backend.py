@@ -1,9 +1,9 @@
-"""essentia, imported and called without its log: the one module that imports it.
+"""The import of essentia, and calls to it without log messages; this is the only module that imports essentia.
 
-Its algorithms are built once a process and never dropped: when one that runs a network of others is dropped, essentia
-writes a warning to stderr for every frame that the remaining ones analyse. Its calls hold the interpreter's lock from
-beginning to end, so that taking turns costs threads nothing, and what is shared by all threads (the algorithms, the
-log's switch) is only touched in turn.
+Each algorithm is built once per process and never deleted: when an algorithm that runs a network of others is deleted,
+essentia writes a warning to stderr for every frame that the other algorithms analyse. All threads share the algorithms
+and the log's switch, so only one thread at a time uses them. This costs no time, because essentia's calls hold the
+interpreter's lock from beginning to end.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _turn = threading.RLock()
 
 @contextlib.contextmanager
 def quiet() -> Iterator[None]:
-    """Wait for one's turn with essentia, and switch its progress messages off until done."""
+    """Wait until no other thread uses essentia, and switch its progress messages off inside the block."""
     with _turn:
         shown = essentia.log.infoActive
         essentia.log.infoActive = False
@@ -37,5 +37,5 @@ with quiet():
 
 @functools.cache
 def algorithm(name: str, **parameters: Any) -> Any:
-    """Return the process's one algorithm of that name and parameters; call it only within :func:`quiet`."""
+    """Return the process's only algorithm with that name and these parameters; use it only within :func:`quiet`."""
     return getattr(standard, name)(**parameters)

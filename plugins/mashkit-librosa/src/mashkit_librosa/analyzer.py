@@ -19,23 +19,23 @@ from mashkit.types import Analysis, Audio, Key, Mode, Samples, Times
 from mashkit_librosa import ANALYZER
 
 SAMPLE_RATE = 22_050
-"""Rate at which librosa's chroma and beat tracker were designed, Hz."""
+"""Sample rate for which librosa's chroma and beat tracker were designed, Hz."""
 
 MIN_SECONDS = 2.0
-"""Shortest mix that is analysed, seconds: shorter ones hold no two chords, and seldom the four beats of a tempo."""
+"""Shortest mix that is analysed, seconds; a shorter mix rarely has two chords or the four beats of a tempo."""
 
 PROFILES: dict[Mode, tuple[float, ...]] = {
     "major": (6.35, 2.23, 3.48, 2.33, 4.38, 4.09, 2.52, 5.19, 2.39, 3.66, 2.29, 2.88),
     "minor": (6.33, 2.68, 3.52, 5.38, 2.60, 3.53, 2.54, 4.75, 3.98, 2.69, 3.34, 3.17),
 }
-"""How well each pitch class, from the tonic up, fits a key: the probe-tone ratings of Krumhansl and Kessler [1]_."""
+"""How well each pitch class, from the tonic up, fits a key: probe-tone ratings of Krumhansl and Kessler [1]_."""
 
 _N_FFT = 1024
 _HOP_LENGTH = 256
 
 LATENCY_S = 0.015
-"""How late librosa finds a beat with these windows, seconds: it is 9 ms for bare clicks and 17–20 ms for the demo
-songs, whose beats are known exactly."""
+"""Delay of librosa's beats with these windows, seconds: 9 ms for clicks alone, and 17–20 ms for the demo songs, whose
+beats are known exactly."""
 
 
 def key_of_chroma(chroma: npt.ArrayLike) -> tuple[Key, float]:
@@ -49,9 +49,9 @@ def key_of_chroma(chroma: npt.ArrayLike) -> tuple[Key, float]:
     Returns
     -------
     key : Key
-        Of equal ones the lowest major key, then the lowest minor key.
+        Of equal keys the lowest major key wins, then the lowest minor key.
     correlation : float
-        Pearson's, −1…1.
+        Pearson's correlation, −1…1.
 
     References
     ----------
@@ -73,16 +73,15 @@ def key_of_chroma(chroma: npt.ArrayLike) -> tuple[Key, float]:
 class LibrosaAnalyzer(Analyzer):
     """Key from the mean constant-Q chroma, beats from the onset strength, tempo from the beats.
 
-    The mix is brought to mono, 22.05 kHz and full scale first. The confidence of the key is its correlation with the
-    profile: music has 0.4–0.9 as a rule, and below that the key is no more than the best of 24 (drums and noise have
-    0.2–0.4).
+    The mix is first made mono, 22.05 kHz and full scale. The confidence of the key is its correlation with the profile:
+    music usually has 0.4–0.9, drums and noise 0.2–0.4. Below 0.4 the key is only the best of 24 and may mean nothing.
 
     Parameters
     ----------
     start_bpm : float
-        Tempo that the tracker takes for the most likely one, BPM, 30–300.
+        The most likely tempo for the tracker, BPM, 30–300.
     tightness : float
-        How strictly the beats keep that tempo, > 0 (librosa's default).
+        How strictly the beats keep to that tempo, > 0 (librosa's default).
     """
 
     info: ClassVar[ComponentInfo] = ANALYZER

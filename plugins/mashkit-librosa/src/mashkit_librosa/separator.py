@@ -1,4 +1,4 @@
-"""The separator: drums by median filtering, vocals by what does not repeat."""
+"""The separator: median filtering finds the drums; the parts of the rest that do not repeat are the vocals."""
 
 from __future__ import annotations
 
@@ -18,43 +18,43 @@ from mashkit.types import Audio, Samples, StemSet
 from mashkit_librosa import SEPARATOR
 
 WINDOW_S = 2048 / 22_050
-"""Length of the analysis window, seconds (librosa's defaults, for which its filter lengths were chosen)."""
+"""Length of the analysis window, seconds: librosa's default, for which its filter lengths were chosen."""
 
 OVERLAP_S = 2.0
 """Length of the cross-fade between segments, seconds."""
 
 NEIGHBOUR_GAP_S = 2.0
-"""How far apart frames must lie to count as a repetition, seconds: a held note is similar to itself (librosa's
-gallery, "Vocal separation"; Rafii and Pardo [2]_ use 1 s)."""
+"""Smallest distance of two frames that count as a repetition, seconds, because a held note is similar to itself
+(librosa's gallery, "Vocal separation"; Rafii and Pardo [2]_ use 1 s)."""
 
 LOWEST_VOICE_HZ = 100.0
-"""Below this nothing is given to the vocals, Hz (Rafii and Pardo [2]_)."""
+"""Lowest frequency of the vocals, Hz (Rafii and Pardo [2]_)."""
 
 _MIN_FRAMES = 5
-"""Fewest frames of a spectrogram in which a repetition can be looked for."""
+"""Smallest number of frames in a spectrogram in which repetitions are searched."""
 
 
 @attrs.define(kw_only=True, eq=False)
 class LibrosaSeparator(Separator):
     """Harmonic-percussive separation [1]_, then REPET-SIM [2]_ on the harmonic part.
 
-    Drums are what is broad in frequency and short in time. Of the rest, what is found again in similar moments at
-    least two seconds away is accompaniment ("other", bass included), and what is not, vocals. So a mix shorter than
-    about twice that has few moments to compare, and one below a quarter of a second gets no vocals at all.
-    "other" is the mix minus the two, so the stems sum to the mix.
+    Drums are sound that is broad in frequency and short in time. In the rest, sound that repeats in similar moments at
+    least two seconds away is accompaniment ("other", bass included), and sound that does not repeat is vocals. So a mix
+    shorter than about four seconds has few moments to compare, and a mix below a quarter of a second gets silent
+    vocals. "other" is the mix minus drums and vocals, so the stems sum to the mix.
 
-    Both masks are made from the mean magnitude of the channels: the stereo image of a stem is that of the mix.
+    Both masks are made from the mean magnitude of the channels, so the stereo image of a stem is that of the mix.
 
     Parameters
     ----------
     vocal_margin : float
-        How many times stronger than the repeating part a moment must be to be vocals by half, ≥ 1. More leaves less of
-        the accompaniment in the vocals, and more of the vocals in "other". librosa's gallery has 10; 4 separates
-        vocals better in six songs of seven (see the README).
+        How many times stronger than the repeating part a moment must be for a vocal share of one half, ≥ 1. A higher
+        value leaves less accompaniment in the vocals and more of the vocals in "other". librosa's gallery uses 10; 4
+        separates vocals better in six of seven songs (see the README).
     segment_s : float
-        Longest part separated at once, seconds, 10–600; longer mixes are cut into such parts, which are cross-faded.
-        Bounds the memory: about 8 MB a second of stereo at 44.1 kHz. Stems of more than ten minutes lie in temporary
-        files (:mod:`mashkit.audiobuffer`). Longer parts hold more repetitions.
+        Longest part that is separated at once, seconds, 10–600; longer mixes are divided into such parts, which are
+        cross-faded. It limits memory: about 8 MB per second of stereo at 44.1 kHz. Stems of more than ten minutes are
+        in temporary files (:mod:`mashkit.audiobuffer`). A longer part has more repetitions.
 
     References
     ----------
@@ -94,7 +94,7 @@ class LibrosaSeparator(Separator):
         n_fft = 2 ** round(math.log2(WINDOW_S * mix.sample_rate))
         hop_length = n_fft // 4
         samples = mix.samples[:, start:stop]
-        # librosa warns of audio shorter than a window.
+        # Padded, because librosa warns about audio shorter than a window.
         padded = np.pad(samples, ((0, 0), (0, max(n_fft - samples.shape[1], 0))))
         spectrum = librosa.stft(padded, n_fft=n_fft, hop_length=hop_length, pad_mode="constant")
         magnitude = np.abs(spectrum).mean(axis=0)
@@ -111,14 +111,14 @@ class LibrosaSeparator(Separator):
         return drums, vocals
 
     def _vocal_mask(self, magnitude: Samples, gap: int) -> npt.NDArray[np.float32]:
-        """Return the share of each bin that does not repeat at least ``gap`` frames away."""
+        """Return the share of each bin that does not repeat ``gap`` or more frames away."""
         frames = magnitude.shape[1]
         if frames < _MIN_FRAMES:
             return np.zeros_like(magnitude)
         repeating = librosa.decompose.nn_filter(
             magnitude, aggregate=np.median, metric="cosine", width=min(gap, (frames - 1) // 2 - 1)
         )
-        # A bin cannot repeat more than it has; the median of its neighbours may be larger.
+        # The repeating part is limited to the bin itself, because the median of its neighbours may be larger.
         repeating = np.minimum(magnitude, repeating)
         mask: npt.NDArray[np.float32] = librosa.util.softmask(
             magnitude - repeating, self.vocal_margin * repeating, power=2
@@ -127,7 +127,7 @@ class LibrosaSeparator(Separator):
 
 
 def _segments(frames: int, longest: int, overlap: int) -> list[tuple[int, int]]:
-    """Return starts and stops of segments of equal length, at most ``longest``, that overlap by ``overlap``."""
+    """Return starts and stops of segments of equal length, at most ``longest``; neighbours share ``overlap`` frames."""
     if frames <= longest:
         return [(0, frames)]
     count = math.ceil((frames - overlap) / (longest - overlap))

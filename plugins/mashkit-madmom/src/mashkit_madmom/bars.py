@@ -1,7 +1,8 @@
-"""Which beats begin bars, and how sure that is: asked of the beat network's probabilities at the beats found.
+"""The first beats of bars, and the confidence in the bar length, from the beat network's probabilities at the beats.
 
-The networks know bars of three and four beats, and the bar model always finds some, in any music. But where bars have
-five or seven beats the downbeat probability still repeats so, and where nothing repeats there are no bars to be heard.
+The networks were trained on bars of three and four beats, and the bar model always finds such bars, in any music. But
+in bars of five or seven beats the downbeat probability still repeats with that length, and without any repetition the
+music has no bars that can be heard.
 """
 
 from __future__ import annotations
@@ -16,28 +17,29 @@ Floats = npt.NDArray[np.floating]
 Flags = npt.NDArray[np.bool_]
 
 LEAST_PROBABILITY = 1e-4
-"""Probabilities below this say the same: never."""
+"""Smallest probability that is used; smaller ones mean the same."""
 LARGEST_ODDS = 5.0
-"""Bound of the logarithm of the odds of a downbeat: beyond it one beat would outweigh the others."""
+"""Bound of the log odds of a downbeat, because one beat with larger odds would outweigh all others."""
 SHIFT_COST = 3.0
-"""What it costs to count anew, in standard deviations of the odds: a bar of another length is the exception."""
+"""Cost of starting the count again, in standard deviations of the odds: a bar of another length is an exception."""
 CLEARER = 0.1
-"""By how much the correlation of a longer bar must be higher than that of the tracked one (ours). The bar model's are
-0.25 at most in rendered songs of five and seven beats a bar, whose own are 0.36–0.94. In 54 songs and excerpts of four
-beats a longer bar has 0.33 less at least, but for one of 17 s, where none is better than chance."""
+"""Difference by which the correlation of a longer bar must exceed that of the tracked bar (ours). In rendered songs of
+five and seven beats per bar, the bar model's correlation is at most 0.25, and that of the true length 0.36–0.94. In 54
+songs and excerpts of four beats per bar, a longer bar has at least 0.33 less, except for one song of 17 s, in which no
+bar length is better than chance."""
 
 
 def chosen(probability: Floats, number: npt.NDArray[np.intp], offered: Iterable[int]) -> tuple[Flags, float]:
-    """Return which beats begin bars, and the confidence that bars have that length, 0–1.
+    """Return which beats begin bars, and the confidence in their length, 0–1.
 
     Parameters
     ----------
     probability : array of float, shape (n, 2)
-        Of a beat that is no downbeat, and of a downbeat, at each beat.
+        At each beat, the probability of a beat that is not a downbeat, and of a downbeat.
     number : array of int, shape (n,)
-        Place of each beat in its bar, from 1, as tracked.
+        Tracked position of each beat in its bar, from 1.
     offered : iterable of int
-        Other bar lengths, beats.
+        Other bar lengths to compare, beats.
     """
     first = number == 1
     tracked = int(number.max())
@@ -45,7 +47,7 @@ def chosen(probability: Floats, number: npt.NDArray[np.intp], offered: Iterable[
     if odds is None:
         return first, 0.0
     best = correlation(odds, tracked)[0]
-    # A bar of twice as many beats is tracked as two, which is right but for every second bar line.
+    # A bar of twice the length is often tracked as two bars, and then half of the tracked bar lines are right.
     family = max(best, correlation(odds, 2 * tracked)[0])
     for length in offered:
         found, begins = correlation(odds, length)
@@ -55,7 +57,7 @@ def chosen(probability: Floats, number: npt.NDArray[np.intp], offered: Iterable[
 
 
 def standard_odds(probability: Floats) -> Floats | None:
-    """Return the log odds of a downbeat at each beat, with mean 0 and deviation 1; None if all are alike."""
+    """Return the log odds of a downbeat at each beat, with mean 0 and deviation 1; None if all are equal."""
     beat, downbeat = np.maximum(probability.astype(np.float64), LEAST_PROBABILITY).T
     odds = np.clip(np.log(downbeat) - np.log(beat), -LARGEST_ODDS, LARGEST_ODDS)
     spread = odds.std()
@@ -63,13 +65,13 @@ def standard_odds(probability: Floats) -> Floats | None:
 
 
 def correlation(odds: Floats, length: int) -> tuple[float, Flags]:
-    """Return how the odds correlate with bars of so many beats, and which beats begin these.
+    """Return the correlation of the odds with bars of ``length`` beats, and which beats begin these bars.
 
-    Of all ways to count bars through the beats, beginning anew where that costs less than it gains, the best, by
-    dynamic programming.
+    Dynamic programming finds the best way to count bars through the beats; the count may start again where this gains
+    more than it costs.
     """
     inside = np.full(length, -1 / length)
-    inside[0] += 1  # a bar's first beat, and the others: their mean is 0
+    inside[0] += 1  # the pattern of a bar, 1 on the first beat and 0 elsewhere, minus its mean
     score = inside * odds[0]
     came_from = np.empty((len(odds), length), np.intp)
     before = np.roll(np.arange(length), 1)
@@ -83,20 +85,20 @@ def correlation(odds: Floats, length: int) -> tuple[float, Flags]:
     for beat in range(len(odds) - 1, -1, -1):
         begins[beat] = place == 0
         place = int(came_from[beat, place]) if beat else place
-    # The deviation of the bars' pattern is the root of its mean square, (1 − 1 / length) / length.
+    # √((1 − 1 / length) / length) is the standard deviation of the pattern of a bar.
     return float(score.max() / (len(odds) * math.sqrt((1 - 1 / length) / length))), begins
 
 
 def by_chance(beats: int) -> float:
-    """Return a correlation that odds without any bars exceed rarely.
+    """Return a correlation that odds without any bars rarely exceed.
 
-    Of white noise, the mean plus two to three standard deviations, for bars of three to eight beats and 16 to 200 beats
-    (simulated; ours): counting anew always finds something, the more the fewer beats there are.
+    It is the mean plus two to three standard deviations for white noise, for bars of three to eight beats and 16 to 200
+    beats (simulated; ours). It grows with fewer beats, because starting the count again always gains something.
     """
     return min(math.sqrt(0.04 + 6 / beats), 1.0)
 
 
 def confidence(found: float, beats: int) -> float:
-    """Return a correlation as a confidence: 0 where it may be chance, 1 where it is 1."""
+    """Return a correlation as a confidence: 0 if it may be chance, 1 if the correlation is 1."""
     chance = by_chance(beats)
     return 0.0 if chance == 1 else min(max((found - chance) / (1 - chance), 0.0), 1.0)

@@ -1,8 +1,8 @@
-"""madmom's networks, evaluated with few large products instead of many small ones.
+"""madmom's networks, evaluated with few large matrix products in place of many small ones.
 
-The weights are those madmom loaded and the numbers the same but for rounding (tests compare them); what changes is
-the order of the work. madmom convolves each pair of channels by itself and steps through each of eight networks, two
-directions and four gates in turn, which is most of the time an analysis takes.
+The weights are madmom's, and the results are equal except for rounding (tests compare them); only the order of the
+computation differs. madmom convolves each pair of channels separately, and computes eight networks, two directions and
+four gates one after the other, which takes most of the time of an analysis.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _GATES = ("input_gate", "forget_gate", "output_gate", "cell")
 
 
 def _sigmoid(values: Floats) -> Floats:
-    # By tanh: the exponential of a large negative number would overflow float32.
+    # tanh is used because the exponential of a large number would overflow float32.
     half = np.float32(0.5)
     result: Floats = half + half * np.tanh(half * values)
     return result
@@ -38,12 +38,12 @@ def _sigmoid(values: Floats) -> Floats:
 class BidirectionalEnsemble:
     """The mean of networks of bidirectional LSTM layers with peepholes [1]_ and a softmax layer on top.
 
-    All networks and both directions take each time step together.
+    All networks and both directions compute each time step together.
 
     Parameters
     ----------
     networks : sequence of madmom.ml.nn.NeuralNetwork
-        Of one architecture.
+        Networks of one architecture.
 
     References
     ----------
@@ -57,7 +57,7 @@ class BidirectionalEnsemble:
         self._bias = np.array([layer.bias for layer in top], np.float32)[:, None]
 
     def __call__(self, features: npt.NDArray[Any]) -> Floats:
-        """Return the probability of each class, shape (frames, classes), of features (frames, inputs)."""
+        """Return the probability of each class, shape (frames, classes), for features of shape (frames, inputs)."""
         values = np.asarray(features, np.float32)[None]
         for layer in self._layers:
             values = layer(values)
@@ -91,7 +91,7 @@ class _BidirectionalLayers:
         """Return outputs (networks, frames, 2 · hidden) for (networks or 1, frames, inputs)."""
         cells, hidden = self._recurrent.shape[:2]
         frames = values.shape[1]
-        # Broadcast over the networks where they share their input; the second direction reads backwards.
+        # The input is broadcast over networks that share it; the second direction reads it backwards.
         both = np.broadcast_to(values, (cells // 2, *values.shape[1:]))
         both = np.stack([both, both[:, ::-1]], axis=1).reshape(cells, frames, -1)
         driven = np.ascontiguousarray(np.swapaxes(both @ self._weights + self._bias, 0, 1))[:, :, None]
@@ -110,7 +110,7 @@ class _BidirectionalLayers:
 
 
 class MatrixConvolution:
-    """A convolutional layer of madmom's, all channels in one product.
+    """A convolutional layer of madmom, computed for all channels in one product.
 
     Parameters
     ----------
@@ -120,13 +120,13 @@ class MatrixConvolution:
     Raises
     ------
     ValueError
-        If the layer has one of these.
+        If the layer has padding, a stride or an activation function.
     """
 
     def __init__(self, layer: ConvolutionalLayer) -> None:
         if layer.pad != "valid" or layer.stride != 1 or layer.activation_fn.__name__ != "linear":
             raise ValueError("the convolution has padding, a stride or an activation function")
-        # Flipped: a convolution, unlike the product with a window, reads its kernel backwards.
+        # The kernel is flipped, because a convolution reads it backwards and a product with a window does not.
         self._kernel = np.asarray(layer.weights, np.float32)[:, :, ::-1, ::-1].transpose(0, 2, 3, 1)
         self._bias = layer.bias
 
@@ -140,12 +140,12 @@ class MatrixConvolution:
 
 
 def key_network() -> Any:
-    """Return madmom's key recognition, from Signal to the probability of each key, with its convolutions exchanged.
+    """Return madmom's key recognition, from Signal to the probability of each key, with its convolutions replaced.
 
     Raises
     ------
     ModelError
-        If the file of the network is not the one that was verified: reading it would run what is in it.
+        If the network's file is not the verified one; an unknown pickle is not read, because reading it can run code.
     """
     _require("key")
     processor = CNNKeyRecognitionProcessor()
@@ -157,7 +157,7 @@ def key_network() -> Any:
 
 
 def beat_network() -> Any:
-    """Return madmom's beat network, from Signal to P(beat), P(downbeat) a frame, with its ensemble exchanged.
+    """Return madmom's beat network, from Signal to P(beat), P(downbeat) per frame, with its ensemble replaced.
 
     Raises
     ------

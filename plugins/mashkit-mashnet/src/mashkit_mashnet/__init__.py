@@ -1,4 +1,4 @@
-"""mashkit scorers that learn (PreMixNet, PostMixNet, and a network that hears harmony), and the command that trains."""
+"""mashkit scorers with trained networks (PreMixNet, PostMixNet, intervalnet), a scorer by rule, and two commands."""
 
 from collections.abc import Iterable
 
@@ -92,7 +92,7 @@ SHIPPED: dict[str, tuple[int, str]] = {
     "premixnet": (3_738_724, "aa8d7a4f830f8df63de9cd88b456413fb55cb12808108fdb16f090f9d7fea761"),
     "premixnet-lsro": (3_738_572, "5d892d38ac8be22bac630e437bead8a412aea08b740474d3c9b2a2a1eea87b04"),
 }
-"""Scorer → size, bytes, and sha256 of ``weights/<scorer>.safetensors`` in this package."""
+"""Scorer → size in bytes and sha256 of ``weights/<scorer>.safetensors`` in this package."""
 
 WEIGHTS = tuple(
     WeightFile(
@@ -110,7 +110,7 @@ WEIGHTS = tuple(
 
 @hookimpl
 def mashkit_register_weights() -> Iterable[WeightFile]:
-    """Register the checkpoints that come with this package."""
+    """Register the checkpoints in this package."""
     return WEIGHTS
 
 

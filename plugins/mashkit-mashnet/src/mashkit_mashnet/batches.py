@@ -1,4 +1,4 @@
-"""What a network is trained on, whatever network it is: examples in batches, drawn by number."""
+"""The interface of training data for any network: batches of examples, drawn by number."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ if TYPE_CHECKING:
 
 @attrs.frozen(eq=False)
 class Batch:
-    """Some examples.
+    """A batch of examples.
 
     Parameters
     ----------
     inputs : mapping of str to Tensor
-        Arguments of the network's ``forward``; the first axis of each is the examples'.
+        Arguments of the network's ``forward``; the first axis of each runs over examples.
     targets : Tensor of float32, shape (examples,)
         1 for a positive (original), 0 for a negative (unmatched), NaN for an unlabelled one (matched).
     groups : Tensor of int64, shape (examples,)
-        Examples of one number share the vocal: a positive among them should score above the others.
+        Number of the group; the examples of a group share the vocal, and its positive should score above the others.
     """
 
     inputs: Mapping[str, torch.Tensor]
@@ -34,18 +34,18 @@ class Batch:
 
 
 class TrainingData(Protocol):
-    """Where batches come from. A batch is made of its number alone: a run that is resumed sees what it would have."""
+    """A source of batches. A batch depends on its number alone, so a resumed run trains on the same batches."""
 
     @property
     def fingerprint(self) -> str:
-        """Hex digits that change whenever any batch would."""
+        """Hex digits that change whenever any batch changes."""
 
     @property
     def summary(self) -> Mapping[str, Any]:
-        """What a model card says of it: songs, clips and hours of training and validation, sources, licences."""
+        """Facts for the model card: songs, clips and hours of training and validation, sources, licences."""
 
     def batch(self, step: int) -> Batch:
-        """Return the training batch of that number, from 0 on; positives, negatives and unlabelled in balance."""
+        """Return training batch number ``step``, from 0 on, with positives, negatives and unlabelled balanced."""
 
     def validation(self) -> Sequence[Batch]:
-        """Return all validation examples, of songs no training batch has; always the same."""
+        """Return all validation examples, always the same; no training batch has their songs."""

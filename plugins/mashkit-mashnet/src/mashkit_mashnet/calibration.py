@@ -1,7 +1,7 @@
-"""From log odds to probabilities that mean what they say, fitted on validation songs.
+"""Calibration: maps from log odds to probabilities, fitted on validation songs.
 
-Throughout, positives and negatives weigh the same, as they do in training and in the paper's accuracy: a probability
-of 0.5 is where a mashup is as likely good as bad when both are as frequent. Unlabelled examples take no part.
+Positives and negatives have the same total weight everywhere, as in training and in the paper's accuracy. So
+probability 0.5 means good and bad are equally likely if both are equally frequent. Unlabelled examples are not used.
 """
 
 from __future__ import annotations
@@ -21,28 +21,29 @@ from mashkit_mashnet.checkpoint import Calibration
 from mashkit_mashnet.training import Predictions, Values
 
 SLOPES = (1e-3, 1e3)
-"""Bounds of 1 / temperature: a network that tells nothing would have 0, one that is always wrong less."""
+"""Bounds of 1 / temperature; useless margins would give 0, and margins that are always wrong a negative value."""
 FOLDS = 5
-"""Parts that the vocals are split into to compare ways of calibrating."""
+"""Number of parts of the vocals for the comparison of calibration methods."""
 
 
 class CalibrationError(MashkitError):
-    """Predictions that nothing can be calibrated on."""
+    """Predictions that lack positives or negatives, so that no calibration can be fitted."""
 
 
 def fit(predictions: Predictions, *, bias: bool = True) -> Calibration:
-    """Return the calibration under which what is known of the examples is likeliest.
+    """Return the calibration with the largest likelihood for the labelled examples.
 
-    p(good) = sigmoid(margin / temperature + bias), fitted by maximum likelihood with Platt's targets, (n + 1)/(n + 2)
-    for n positives and 1/(n + 2) for n negatives, which keep it finite where a margin tells them apart without fail
-    (Platt, "Probabilistic outputs for support vector machines", 1999, section 2.2).
+    p(good) = sigmoid(margin / temperature + bias), fitted by maximum likelihood with Platt's targets: (n + 1)/(n + 2)
+    for positives and 1/(n + 2) for negatives, with n the number of each. These targets keep the fit finite even where a
+    margin separates both classes perfectly (Platt, "Probabilistic outputs for support vector machines", 1999, section
+    2.2).
 
     Parameters
     ----------
     predictions : Predictions
-        Of songs the network was not trained on.
+        Predictions for songs that the network was not trained on.
     bias : bool
-        Without it, temperature scaling: Guo et al., "On calibration of modern neural networks", ICML 2017, equation 9.
+        False fits temperature scaling: Guo et al., "On calibration of modern neural networks", ICML 2017, equation 9.
 
     Raises
     ------
@@ -60,7 +61,7 @@ def fit(predictions: Predictions, *, bias: bool = True) -> Calibration:
         value = np.sum(weights * (np.logaddexp(0, odds) - targets * odds))
         return float(value), np.array([excess @ margins, excess.sum()])
 
-    # Margins of any size: begin where they are of the size of log odds.
+    # Margins may have any scale, so the search starts at the slope that gives them a standard deviation of 1.
     begin = np.array([np.clip(1 / max(float(np.std(margins)), 1e-9), *SLOPES), 0.0])
     bounds = [SLOPES, (None, None) if bias else (0.0, 0.0)]
     found = scipy.optimize.minimize(
@@ -70,7 +71,7 @@ def fit(predictions: Predictions, *, bias: bool = True) -> Calibration:
 
 
 def probabilities(margins: npt.ArrayLike, calibration: Calibration | None = None) -> Values:
-    """Return p(good), shape (examples,); without a calibration the softmax of the logits."""
+    """Return p(good), shape (examples,); without a calibration it is the softmax of the logits."""
     odds = np.asarray(margins, np.float64)
     if calibration is not None:
         odds = odds / calibration.temperature + calibration.bias
@@ -80,15 +81,15 @@ def probabilities(margins: npt.ArrayLike, calibration: Calibration | None = None
 
 @attrs.frozen(eq=False)
 class Isotonic:
-    """The likeliest probabilities that only have to rise with the margin: what no sigmoid is asked of.
+    """The likeliest probabilities that rise with the margin, without the shape of a sigmoid.
 
-    Zadrozny and Elkan, "Transforming classifier scores into accurate multiclass probability estimates", KDD 2002. For
-    comparison: it follows a validation set's accidents as well, and a step is no score to rank by.
+    Zadrozny and Elkan, "Transforming classifier scores into accurate multiclass probability estimates", KDD 2002. It is
+    for comparison only: it also fits the chance errors of a validation set, and its flat steps cannot rank examples.
 
     Parameters
     ----------
     margins, values : array of float64, shape (n,)
-        Between these, straight lines; beyond, the outermost value.
+        Straight lines connect these points; beyond them, the outermost value holds.
     """
 
     margins: Values
@@ -96,7 +97,7 @@ class Isotonic:
 
     @classmethod
     def fit(cls, predictions: Predictions) -> Isotonic:
-        """Fit to labelled examples; raises as :func:`fit`."""
+        """Return the fit to the labelled examples; raises as :func:`fit` does."""
         margins, labels = _labelled(predictions)
         places, where = np.unique(margins, return_inverse=True)
         weights = _balanced(labels)
@@ -110,18 +111,18 @@ class Isotonic:
 
 
 def quality(probability: npt.ArrayLike, targets: npt.ArrayLike) -> dict[str, Any]:
-    """Return how far probabilities mean what they say, of positives and negatives weighing the same.
+    """Return measures of how well probabilities are calibrated; both classes have the same total weight.
 
     - "log_loss": in nats;
     - "calibration_error": expected calibration error (:func:`mashkit.bench.scorer_metrics.calibration_error`);
-    - "accuracy": mean of the two classes' shares on their side of 0.5, at it counting as good;
-    - "reliability": the bins of a reliability diagram, with the share of each class's examples that lies in it.
+    - "accuracy": mean over both classes of the share on the right side of 0.5; exactly 0.5 counts as good;
+    - "reliability": the bins of a reliability diagram, with the share of each class's examples in the bin.
     """
     values, wanted = np.asarray(probability, np.float64), np.asarray(targets, np.float64)
     known = ~np.isnan(wanted)
     values, wanted = values[known], wanted[known]
     good, bad = values[wanted == 1], values[wanted == 0]
-    # The metrics count examples: the rarer class's are repeated until there are as many.
+    # The metrics count examples, so the smaller class is repeated until both have the same number.
     size = max(len(good), len(bad))
     positive, negative = (Examples(np.resize(part, size), np.zeros(size, np.intp), 1) for part in (good, bad))
     tiny = np.finfo(np.float64).tiny
@@ -135,15 +136,15 @@ def quality(probability: npt.ArrayLike, targets: npt.ArrayLike) -> dict[str, Any
 
 
 def compare(predictions: Predictions, folds: int = FOLDS) -> dict[str, dict[str, Any]]:
-    """Return the :func:`quality` of ways to calibrate, each on vocals it was not fitted on.
+    """Return the :func:`quality` of each calibration method on vocals that it was not fitted on.
 
-    The ways are "none", "temperature", "platt" (temperature and bias) and "isotonic". Vocals go to folds by the order
-    of their groups.
+    The methods are "none", "temperature", "platt" (temperature and bias) and "isotonic". Vocals are divided into folds
+    in the order of their groups.
 
     Raises
     ------
     CalibrationError
-        If there are no positives or negatives outside of some fold.
+        If there are no positives or no negatives outside of some fold.
     """
     known = predictions.labelled()
     _labelled(known)
@@ -188,7 +189,7 @@ def _labelled(predictions: Predictions) -> tuple[Values, Values]:
 
 
 def _balanced(labels: Values) -> Values:
-    """Return weights of sum 1, half of it the positives'."""
+    """Return weights that sum to 1, one half for each class."""
     good = labels == 1
     weights: Values = np.where(good, 0.5 / max(good.sum(), 1), 0.5 / max((~good).sum(), 1))
     return weights

@@ -1,7 +1,8 @@
-"""A trained network in one file: its weights, what it is, what it is shown, and how it came to be.
+"""A trained network in one file: its weights, architecture, front end, calibration and training record.
 
-The file is a safetensors file, which holds numbers and text and can run nothing. Pickled checkpoints are refused by
-their first bytes, unread. All that is not weights is one JSON text in the file's metadata.
+The file is a safetensors file: it holds numbers and text, and reading it runs no code. Pickled checkpoints are
+recognised by their first bytes and refused, without unpickling. Everything but the weights is one JSON text in the
+file's metadata.
 """
 
 from __future__ import annotations
@@ -27,14 +28,14 @@ from mashkit_mashnet.frontend import FrontEnd
 from mashkit_mashnet.networks import BAD, GOOD, Network, Preset
 
 FORMAT = 1
-"""Version of what :func:`save` writes; it counts up when an older mashkit-mashnet would misread it."""
+"""Version of the files that :func:`save` writes; it increases when older versions of mashkit-mashnet would misread."""
 
 ARCHITECTURES: dict[str, str] = {
     "premixnet": "mashkit_mashnet.networks:PreMixNet",
     "postmixnet": "mashkit_mashnet.networks:PostMixNet",
     "intervalnet": "mashkit_mashnet.intervalnet:IntervalNet",
 }
-"""Name of an architecture → where its class is, a :class:`Network` that is made of its ``preset_type``."""
+"""Name of an architecture → import path of its class, a :class:`Network` that is made from its ``preset_type``."""
 
 VARIANTS: dict[str, str] = {
     "premixnet": "premixnet",
@@ -43,12 +44,12 @@ VARIANTS: dict[str, str] = {
     "postmixnet-lsro": "postmixnet",
     "intervalnet": "intervalnet",
 }
-"""Variant → its architecture. Variants are told apart by how they were trained; a scorer is called as its variant."""
+"""Variant → its architecture. Variants differ in how they were trained; a scorer has the name of its variant."""
 
-_KEY = "mashkit-mashnet"  # one key: the order of several is not kept, and the same checkpoint should be the same bytes
+_KEY = "mashkit-mashnet"  # one key, because safetensors does not keep the order of keys and equal files are wanted
 _NOT_OURS = "give a checkpoint that `mashkit train` wrote"
 _PICKLED = (b"PK\x03\x04", *(b"\x80" + bytes([protocol]) for protocol in range(2, 6)))
-_HALVES = (".weight", ".bias")  # batch normalisation's running statistics stay as exact as they are
+_HALVES = (".weight", ".bias")  # the running statistics of batch normalisation stay in float32
 
 
 class CheckpointError(ModelError):
@@ -72,7 +73,7 @@ class CheckpointError(ModelError):
 
 @attrs.frozen(kw_only=True)
 class Calibration:
-    """From logits to a probability that means what it says (Platt scaling; with bias 0, temperature scaling).
+    """Map from logits to a calibrated probability (Platt scaling; with bias 0, temperature scaling).
 
     p(good) = sigmoid((logit_good − logit_bad) / temperature + bias); Platt, "Probabilistic outputs for support vector
     machines", 1999; Guo et al., "On calibration of modern neural networks", ICML 2017.
@@ -107,18 +108,18 @@ class Checkpoint:
     Parameters
     ----------
     variant : str
-        How it was trained: "premixnet-lsro".
+        Variant, such as "premixnet-lsro": how the network was trained.
     architecture : str
         A name in :data:`ARCHITECTURES`.
     preset : Preset
-        Its size and its front end.
+        Size and front end of the network.
     weights : mapping of str to Tensor
         The network's ``state_dict``, on the CPU.
     calibration : Calibration, optional
-        None if it has not been calibrated: p(good) is then the softmax of the logits, as in the paper.
+        None if the network is not calibrated: p(good) is then the softmax of the logits, as in the paper.
     training : mapping
-        The record of its training, data for JSON: configuration, data (fingerprint, summary), versions, metrics,
-        learning curve, seed.
+        The training record, data for JSON: configuration, data (fingerprint, summary), versions, metrics, learning
+        curve, seed.
     """
 
     variant: str
@@ -137,7 +138,7 @@ class Checkpoint:
         calibration: Calibration | None = None,
         training: Mapping[str, Any] | None = None,
     ) -> Checkpoint:
-        """Return the checkpoint of a network as it is now: the weights are copied."""
+        """Return the checkpoint of a network in its present state; the weights are copied."""
         return cls(
             variant=variant,
             architecture=network.architecture,
@@ -149,11 +150,11 @@ class Checkpoint:
 
     @property
     def front_end(self) -> FrontEnd:
-        """What the network is shown."""
+        """The front end that makes the network's input."""
         return self.preset.front_end
 
     def require_front_end(self, front_end: FrontEnd) -> None:
-        """Raise OptionError if ``front_end``, which made some spectra, is not the one the network was trained with."""
+        """Raise OptionError if ``front_end``, which made some spectra, differs from the network's own front end."""
         if front_end != self.front_end:
             theirs, ours = front_end.to_dict(), self.front_end.to_dict()
             differences = ", ".join(
@@ -165,7 +166,7 @@ class Checkpoint:
             )
 
     def halved(self) -> Checkpoint:
-        """Return the checkpoint as :func:`save` writes it in half precision: what to calibrate and to measure.
+        """Return the checkpoint that :func:`save` writes in half precision; calibrate and measure this one.
 
         Raises
         ------
@@ -184,15 +185,15 @@ class Checkpoint:
         Raises
         ------
         OptionError
-            If the weights are not those of such a network.
+            If the weights do not fit the architecture and preset.
         """
         network = self._fitting().to_empty(device=device)
-        network.load_state_dict(dict(self.weights))  # copies, and so makes float32 of float16
+        network.load_state_dict(dict(self.weights))  # copies values, so float16 weights become float32
         return network.eval()
 
     def _fitting(self) -> Network:
-        """Return the network without weights, once it is known that these fit it."""
-        # Shapes only: initial weights would be drawn from the caller's random generator, and overwritten.
+        """Return the network without weights; raise OptionError if the weights do not fit it."""
+        # The meta device holds shapes only, because initial weights would use the caller's random generator.
         with torch.device("meta"):
             network = architecture(self.architecture)(self.preset)
         due = {name: tuple(tensor.shape) for name, tensor in network.state_dict().items()}
@@ -207,7 +208,7 @@ class Checkpoint:
 
 
 def architecture(name: str) -> type[Network]:
-    """Return the class of that name, imported on first use; raise OptionError if there is none."""
+    """Return the class of an architecture, imported on first use; raise OptionError if the name is unknown."""
     if name not in ARCHITECTURES:
         raise OptionError(
             f"no architecture {name!r}: there are {', '.join(ARCHITECTURES)}", "pip install -U mashkit-mashnet"
@@ -217,7 +218,7 @@ def architecture(name: str) -> type[Network]:
 
 
 def save(path: Path, checkpoint: Checkpoint, *, half: bool = True) -> None:
-    """Write the checkpoint, whole or not at all.
+    """Write the whole checkpoint, or leave the file as it was.
 
     Parameters
     ----------
@@ -234,7 +235,7 @@ def save(path: Path, checkpoint: Checkpoint, *, half: bool = True) -> None:
     OptionError
         If weights are NaN, infinite, or, in half precision, too large.
     UsageError
-        If the training record is not data for JSON; NaN is none.
+        If the training record is not data for JSON; JSON has no NaN.
     """
     _require_finite(checkpoint.weights)
     checkpoint = checkpoint.halved() if half else checkpoint
@@ -258,13 +259,13 @@ def save(path: Path, checkpoint: Checkpoint, *, half: bool = True) -> None:
 
 
 def load(path: Path) -> Checkpoint:
-    """Read a checkpoint and prove that a network can be made of it.
+    """Read a checkpoint and check that a network can be made from it.
 
     Raises
     ------
     CheckpointError
-        If the file is missing, is pickled, is no safetensors file or not one of ours, is of a newer format, holds an
-        architecture, preset or front end that this version does not have, weights of another shape, or NaN.
+        If the file is missing, is pickled, is not a safetensors file of mashkit-mashnet, has a newer format, names an
+        architecture, preset or front end that this version does not have, or has weights of another shape or NaN.
     """
     described, weights = _read(path)
     version = described.get("format")
@@ -300,7 +301,7 @@ def load(path: Path) -> Checkpoint:
 
 
 def _read(path: Path) -> tuple[Mapping[str, Any], Mapping[str, Tensor]]:
-    """Return what a file of ours says of itself, and its tensors."""
+    """Return the JSON metadata of a mashkit-mashnet file, and its tensors."""
     try:
         with path.open("rb") as file:
             start = file.read(4)
@@ -322,7 +323,7 @@ def _read(path: Path) -> tuple[Mapping[str, Any], Mapping[str, Tensor]]:
 
 
 def _scaling() -> dict[str, float]:
-    """Return the constants of :mod:`mashkit_mashnet.frontend` that no :class:`FrontEnd` tells, yet weights rest on."""
+    """Return constants of :mod:`mashkit_mashnet.frontend` that a :class:`FrontEnd` lacks but weights depend on."""
     return {"range_db": frontend.RANGE_DB, "loud_percentile": frontend.LOUD_PERCENTILE}
 
 

@@ -1,4 +1,4 @@
-"""`mashkit train`: from stores of features to a checkpoint. Light on import: `mashkit --help` builds on it."""
+"""`mashkit train`: trains a checkpoint from stores. It imports little at first, because `mashkit --help` imports it."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 DONE = 0
 SUMMARY = "Train a network that scores mashups, or go on training it, and calibrate it."
 REPORT = "report.json"
-"""The file of a run's folder that says what it came to."""
+"""The file in a run's folder that holds its results."""
 
 
 def _configure(made: argparse.ArgumentParser) -> None:
@@ -35,7 +35,10 @@ def _configure(made: argparse.ArgumentParser) -> None:
         "-o", "--output", type=Path, required=True, metavar="RUN",
         help="folder of the run; a run that lies there already is gone on with",
     )  # fmt: skip
-    made.add_argument("--protocol", choices=("controlled", "paper"), default="controlled", help="how examples are made")
+    made.add_argument(
+        "--protocol", choices=("controlled", "paper"), default="controlled",
+        help="how examples are made; default: %(default)s",
+    )  # fmt: skip
     made.add_argument("--steps", type=positive, default=10_000, metavar="N", help="batches; default: %(default)s")
     made.add_argument("--seed", type=int, default=0, help="of weights, examples and chance; default: %(default)s")
     made.add_argument("--learning-rate", type=float, default=1e-4, metavar="RATE", help="of Adam; default: %(default)s")
@@ -48,7 +51,7 @@ def _configure(made: argparse.ArgumentParser) -> None:
         help="what becomes of matched examples; default: lsro for variants called so, drop for others",
     )  # fmt: skip
     made.add_argument(
-        "--ranking", type=float, default=0.0, metavar="WEIGHT", help="of a pairwise ranking loss; default: none"
+        "--ranking", type=float, default=0.0, metavar="WEIGHT", help="of a pairwise ranking loss; default: %(default)s"
     )
     made.add_argument(
         "--validate-every", type=positive, default=200, metavar="N", help="steps between looks; default: %(default)s"
@@ -56,7 +59,10 @@ def _configure(made: argparse.ArgumentParser) -> None:
     made.add_argument(
         "--patience", type=positive, metavar="N", help="stop after N looks at the validation songs without a better one"
     )
-    made.add_argument("--precision", choices=("32-true", "16-mixed", "bf16-mixed"), default="32-true")
+    made.add_argument(
+        "--precision", choices=("32-true", "16-mixed", "bf16-mixed"), default="32-true",
+        help="of the arithmetic; default: %(default)s",
+    )  # fmt: skip
     made.add_argument("--device", default="auto", help="auto, cpu, cuda or mps; default: %(default)s")
     made.add_argument("--devices", type=positive, default=1, metavar="N", help="how many of it; default: %(default)s")
     made.add_argument("--threads", type=positive, metavar="N", help="CPU threads; default: torch's own setting")
@@ -121,12 +127,12 @@ def _run(arguments: argparse.Namespace) -> int:
 
 
 def new_network(variant: str, preset: str, seed: int) -> Network:
-    """Return a network with the weights a training of that seed begins with.
+    """Return a network with the initial weights for a seed.
 
     Raises
     ------
     UsageError
-        If there is no variant or preset of that name.
+        If the variant or the preset does not exist.
     """
     import torch
 
@@ -146,9 +152,9 @@ def new_network(variant: str, preset: str, seed: int) -> Network:
 def finish(
     network: Network, data: TrainingData, config: TrainingConfig, result: TrainingResult, folder: Path
 ) -> dict[str, Any]:
-    """Calibrate a trained network, write its checkpoint and the run's report, and return what to tell of it.
+    """Calibrate a trained network, write its checkpoint and the run's report, and return the report.
 
-    What is calibrated and reported is the network as its file holds it, in half precision.
+    Calibration and report are for the network in half precision, because the checkpoint holds that one.
     """
     import hashlib
 

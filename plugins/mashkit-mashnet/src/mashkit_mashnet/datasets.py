@@ -1,4 +1,4 @@
-"""Which data a variant is trained on: examples of stores, in the form its network is shown."""
+"""Choice of the training data of a variant: examples of stores, in the form of the network's input."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from mashkit_mashnet.store import Store
 def training_data(
     stores: Sequence[Store], variant: str, preset: Preset, protocol: Protocol, seed: int, *, unlabelled: bool
 ) -> TrainingData:
-    """Return what to train a variant on.
+    """Return the training data of a variant.
 
     Parameters
     ----------
@@ -24,17 +24,17 @@ def training_data(
     variant : str
         One of :data:`mashkit_mashnet.checkpoint.VARIANTS`.
     preset : Preset
-        Of the network.
+        Preset of the network.
     protocol : {"controlled", "paper"}
     seed : int
-        Of all draws.
+        Seed of all draws.
     unlabelled : bool
-        Whether unlabelled examples count.
+        True if unlabelled examples count.
 
     Raises
     ------
     UsageError
-        If there are not two songs to train on and two to validate on, or the network is shown what no store holds.
+        If training or validation has fewer than two songs, or if no store holds the features of the network's input.
     """
     if VARIANTS[variant] == "intervalnet":
         from mashkit_mashnet.interval_data import IntervalData

@@ -1,4 +1,4 @@
-"""What training data of all networks have in common: clips of a split each, vocals drawn of them, songs held back."""
+"""Base of all networks' training data: training clips, validation clips, and groups of examples drawn around vocals."""
 
 from __future__ import annotations
 
@@ -32,13 +32,13 @@ class DrawnData(ABC):
     protocol : {"controlled", "paper"}
     seed : int
     beats : tuple of int
-        Range of an excerpt's length, beats, as far as a clip goes.
+        Range of an excerpt's length in beats; a short clip gives a shorter excerpt.
     groups : int
-        Vocals of a batch, ≥ 1.
+        Number of vocals in a batch, ≥ 1.
     validation_groups : int
-        Vocals to validate on.
+        Number of vocals in validation.
     settings
-        What else batches depend on: JSON, with the groups part of the fingerprint.
+        Other settings that batches depend on, JSON; they become part of the fingerprint, as ``groups`` does.
     """
 
     def __init__(
@@ -60,7 +60,7 @@ class DrawnData(ABC):
         }
 
     def batch(self, step: int) -> Batch:
-        """Return the training batch of that number."""
+        """Return training batch number ``step``."""
         random = np.random.default_rng([self.seed, step])
         examples: list[Example] = []
         for number in range(self.groups):
@@ -68,7 +68,7 @@ class DrawnData(ABC):
         return self._training_batch(examples, random)
 
     def validation(self) -> list[Batch]:
-        """Return all validation examples, of songs no training batch has; always the same."""
+        """Return all validation examples, always the same; no training batch has their songs."""
         batches = []
         for start in range(0, self.validation_groups, self.groups):
             random = np.random.default_rng([start, 77])
@@ -82,12 +82,12 @@ class DrawnData(ABC):
 
     @abstractmethod
     def _kinds(self, step: int, number: int, random: Random) -> Sequence[str]:
-        """Return which examples to draw of the vocal of that number in a training batch."""
+        """Return the kinds of examples to draw around vocal ``number`` of a training batch."""
 
     @abstractmethod
     def _training_batch(self, examples: Sequence[Example], random: Random) -> Batch:
-        """Return training examples in the form the network is shown."""
+        """Return training examples in the form of the network's input."""
 
     @abstractmethod
     def _validation_batch(self, examples: Sequence[Example], random: Random) -> Batch:
-        """Return validation examples in that form: longer, and nothing left out."""
+        """Return validation examples in the form of the network's input: longer, with no role left out."""

@@ -1,10 +1,10 @@
-"""Training examples: what a generator would make of the clips of stores, without making any sound.
+"""Training examples: layers of clips of stores, chosen as a mashup generator chooses them, without rendering sound.
 
-Two protocols. ``controlled`` (ours): originals and everything else are transposed and stretched alike, so that nothing
-but the match tells them apart; there is no stretcher in it at all, for features are transposed and stretched, not
-sound. ``paper``: originals are as recorded, the vocal is never changed, the others are fitted to it.
+There are two protocols. ``controlled`` (ours): originals and all other examples are transposed and stretched alike, so
+that only the match separates them. Features are transposed and stretched, not sound, so no stretcher leaves a trace.
+``paper``: originals stay as recorded, the vocal is never changed, and the other layers are fitted to the vocal.
 
-Conventions: the mashup's time begins with the excerpt of the vocal; a layer says which moment of its clip sounds when.
+Conventions: time 0 of the mashup is the start of the vocal's excerpt; a layer maps mashup times to times of its clip.
 """
 
 from __future__ import annotations
@@ -28,25 +28,25 @@ Random: TypeAlias = np.random.Generator
 
 PROTOCOLS: tuple[Protocol, ...] = ("controlled", "paper")
 TEST_SHARE = 0.15
-"""Songs that neither training nor validation has, to be looked at once."""
+"""Share of songs that neither training nor validation uses; they are for one final test."""
 VALIDATION_SHARE = 0.2
-"""Of the other songs: train and validation are 4 : 1 as in the paper."""
+"""Share of the other songs for validation: training and validation are 4 : 1 (docs/paper.md, row 29)."""
 RATIOS = (0.8, 1.2)
-"""Speeds a layer may be fitted with (paper, "Mashup generation")."""
+"""Range of speeds that may be used to fit a layer (docs/paper.md, row 7)."""
 KEY_REACH = 3
-"""Semitones a harmonic layer may be moved to fit (paper)."""
+"""Largest transposition that fits a harmonic layer, semitones (docs/paper.md, row 6)."""
 MISMATCH = 0.04
-"""Least difference of tempo of what is unmatched in tempo (SPEC.md, reading 10)."""
+"""Smallest difference of tempo, as a log ratio, for a layer that is unmatched in tempo (docs/paper.md, row 11)."""
 OFFSET_S = 1.0
-"""How far the downbeat of one layer is moved where tempo is unmatched, seconds (paper)."""
+"""Largest shift of one backing layer's downbeat where tempo is unmatched, seconds (docs/paper.md, row 14)."""
 FIFTH = 5
-"""A key a fifth away shares six of seven notes: no negative."""
+"""Semitones of a fifth: a key a fifth away shares six of seven notes and is no negative (docs/paper.md, row 12)."""
 SHIFTS = (-2, 3)
-"""Range of the semitones by which all layers of a controlled example are transposed."""
+"""Range of the transposition of all layers of a controlled example, semitones; the upper end is excluded."""
 SPEEDS = (0.9, 1.1)
-"""Range of the speeds at which they are played."""
+"""Range of the speeds of all layers of a controlled example."""
 QUIET_SHARE = 0.35
-"""Share of an excerpt's beats on which its vocal must sound."""
+"""Smallest share of an excerpt's beats on which its vocal must sound."""
 
 KEY, TEMPO, BOTH = "unmatched-key", "unmatched-tempo", "unmatched-key-tempo"
 UNMATCHED = (KEY, TEMPO, BOTH)
@@ -56,7 +56,7 @@ ORIGINAL, MATCHED = "original", "matched"
 
 
 def split_of(song: str) -> Split:
-    """Return to which part a song belongs: by its name's hash, so that more songs move none."""
+    """Return the split of a song; it depends on the hash of the song's name, so adding songs moves no other song."""
     place = int.from_bytes(hashlib.sha256(song.encode()).digest()[:8]) / 2**64
     if place < TEST_SHARE:
         return "test"
@@ -70,11 +70,11 @@ class Layer:
     Parameters
     ----------
     clip : int
-        Number of the clip among those of :class:`Clips`.
+        Index of the clip in :class:`Clips`.
     semitones : float
     mashup, source : array of float64, shape (n,)
-        Moments of the mashup and those of the clip that sound then, increasing; straight lines between them, and on
-        beyond either end.
+        Increasing times in the mashup, and the times of the clip that play at them. Between these points, and beyond
+        both ends, the map is a straight line.
     """
 
     clip: int
@@ -83,7 +83,7 @@ class Layer:
     source: Times = attrs.field(repr=False)
 
     def to_clip(self, times: Times) -> Times:
-        """Return which moments of the clip sound at ``times``."""
+        """Return the times of the clip that play at ``times`` of the mashup."""
         inside = np.interp(times, self.mashup, self.source)
         first = (self.source[1] - self.source[0]) / (self.mashup[1] - self.mashup[0])
         last = (self.source[-1] - self.source[-2]) / (self.mashup[-1] - self.mashup[-2])
@@ -93,28 +93,28 @@ class Layer:
         return moments
 
     def moved(self, seconds: float) -> Layer:
-        """Return the layer so much later."""
+        """Return the layer, played ``seconds`` later."""
         return attrs.evolve(self, mashup=self.mashup + seconds)
 
     def faster(self, ratio: float) -> Layer:
-        """Return the layer played faster by ``ratio``, its first moment where it was."""
+        """Return the layer, played faster by ``ratio``; its first moment stays where it is."""
         return attrs.evolve(self, mashup=self.mashup[0] + (self.mashup - self.mashup[0]) / ratio)
 
 
 @attrs.frozen(eq=False)
 class Example:
-    """Three layers, and what is known of how they fit.
+    """Three layers, and which of them are known to fit.
 
     Parameters
     ----------
     kind : str
         One of :data:`ORIGINAL`, :data:`MATCHED`, :data:`UNMATCHED` and :data:`TWINS`.
     group : int
-        Examples of one number share the vocal.
+        Number of the group; the examples of a group share the vocal.
     grid : array of float64, shape (beats + 1,)
-        The vocal's beats, mashup's time.
+        Beats of the vocal, in mashup time.
     downbeats : array of float64, shape (n,)
-        The vocal's, mashup's time.
+        Downbeats of the vocal, in mashup time.
     layers : mapping of Role to Layer
     wrong : frozenset of Role
         Layers that do not fit the vocal.
@@ -128,9 +128,9 @@ class Example:
     wrong: frozenset[Role] = frozenset()
 
     def target(self, roles: Set[Role] = frozenset(Role)) -> float:
-        """Return what is known of the layers of ``roles`` alone: 1 if they fit, 0 if they do not, NaN if nobody knows.
+        """Return the label of the layers of ``roles`` alone: 1 if they fit, 0 if they do not, NaN if it is unknown.
 
-        A backing that is of one song still fits itself when it is moved against the vocal.
+        Harmonic and percussion of one song still fit each other when both are moved against the vocal.
         """
         if self.kind == ORIGINAL:
             return 1.0
@@ -143,13 +143,13 @@ class Example:
 
 
 class Clips:
-    """The clips of some stores that belong to one split and can be used: with beats, and with a key.
+    """The usable clips of some stores that belong to one split; a usable clip has beats, downbeats and a key.
 
     Parameters
     ----------
     stores : sequence of Store
     split : {"training", "validation", "test"}, optional
-        None for all.
+        None for all splits.
     """
 
     def __init__(self, stores: Sequence[Store], split: Split | None) -> None:
@@ -174,17 +174,17 @@ class Clips:
         return len(self.records)
 
     def place(self, clip: int) -> tuple[Store, int]:
-        """Return the store of a clip, and its number there."""
+        """Return the store of a clip, and the clip's index in that store."""
         number, own = self.places[clip]
         return self.stores[number], own
 
     @property
     def song_count(self) -> int:
-        """How many songs they are cut from."""
+        """Number of songs that the clips come from."""
         return len(set(self.songs.tolist()))
 
     def summary(self) -> dict[str, Any]:
-        """Return songs, clips and hours, in all and by source."""
+        """Return the numbers of songs, clips and hours for each source."""
         sources: dict[str, list[int]] = {}
         for index, (number, _) in enumerate(self.places):
             sources.setdefault(str(self.stores[number].source.get("recipe", number)), []).append(index)
@@ -216,7 +216,7 @@ def _required(times: Times | None) -> Times:
 
 def _key(record: Record) -> Key:
     key = record.analysis.key
-    assert key is not None  # noqa: S101 — as above
+    assert key is not None  # noqa: S101 — only usable records get here
     return key
 
 
@@ -229,12 +229,12 @@ class Drawer:
     clips : Clips
     protocol : {"controlled", "paper"}
     beats : tuple of int
-        Range of an example's length, beats; as far as the clips go.
+        Range of an example's length in beats; a short clip gives a shorter example.
 
     Raises
     ------
     UsageError
-        If there are not two songs.
+        If there are fewer than two songs.
     """
 
     def __init__(self, clips: Clips, protocol: Protocol, beats: tuple[int, int]) -> None:
@@ -247,18 +247,18 @@ class Drawer:
         self.beats = beats
 
     def group(self, number: int, kinds: Sequence[str], random: Random, vocal: int | None = None) -> Iterator[Example]:
-        """Yield an example of each of ``kinds``, all with the same excerpt of the same vocal.
+        """Yield an example of each of ``kinds``; all have the same excerpt of the same vocal.
 
-        A kind for which no other clip fits is left out.
+        A kind is left out if no other clip fits it.
 
         Parameters
         ----------
         number : int
-            Of the group.
+            Number of the group.
         kinds : sequence of str
         random : numpy.random.Generator
         vocal : int, optional
-            Number of its clip; by default one is drawn.
+            Index of the vocal's clip; by default it is drawn.
         """
         clip, first, count = self._excerpt(random, vocal)
         beats = self.clips.beats[clip][first : first + count + 1]
@@ -276,7 +276,7 @@ class Drawer:
                 yield Example(kind, number, grid, (downs - beats[0]) / speed, {Role.VOCAL: sung, **layers}, wrong)
 
     def _excerpt(self, random: Random, vocal: int | None) -> tuple[int, int, int]:
-        """Return a clip, one of its downbeats as a beat's number, and how many beats from there on."""
+        """Return a clip, the beat index of one of its downbeats, and the number of beats from this downbeat on."""
         for _ in range(200):
             clip = int(random.integers(len(self.clips))) if vocal is None else vocal
             wanted = int(random.integers(self.beats[0], self.beats[1] + 1))
@@ -295,12 +295,12 @@ class Drawer:
         raise UsageError("no clip has 8 beats in which its vocal sounds", "give clips with a vocal")
 
     def _sounds(self, clip: int, first: int, count: int) -> bool:
-        """Tell whether a vocal sounds on enough beats of an excerpt."""
+        """Return whether a vocal sounds on enough beats of an excerpt."""
         store, own = self.clips.place(clip)
         spectrum = store.stem(own, Role.VOCAL).spectrum
         times = self.clips.beats[clip][first : first + count]
         frames = np.minimum((times * WIDE.frame_rate + 2).astype(np.int64), len(spectrum) - 1)
-        # 40 dB below the stem's loud frames, in some band.
+        # A beat counts if some band is less than 40 dB below the stem's loud frames.
         return bool((spectrum[frames].max(axis=1) > 128).mean() >= QUIET_SHARE)
 
     def _made(
@@ -325,7 +325,7 @@ class Drawer:
     def _others(
         self, kind: str, sung: Layer, grid: Times, shift: int, speed: float, random: Random
     ) -> tuple[dict[Role, Layer], frozenset[Role]] | None:
-        """Return layers of other songs: matched, or unmatched in what ``kind`` says."""
+        """Return layers of other songs, matched to the vocal or unmatched as ``kind`` requires."""
         vocal = sung.clip
         clips = self.clips
         ratio = clips.tempi[vocal] / clips.tempi
@@ -358,7 +358,7 @@ class Drawer:
         return found, frozenset(wrong)
 
     def _placed(self, clip: int, shift: int, grid: Times, speed: float, in_time: bool, random: Random) -> Layer:
-        """Return a clip from one of its downbeats on: its beats on those of the grid, or at its own tempo."""
+        """Return a layer that starts at one of the clip's downbeats: its beats on the grid's, or in its own tempo."""
         beats, downs = self.clips.beats[clip], self.clips.downbeats[clip]
         enough = downs[downs + len(grid) <= len(beats)]
         first = int(enough[random.integers(len(enough))]) if len(enough) else int(downs[0])
@@ -371,6 +371,6 @@ class Drawer:
 
 
 def fingerprint(stores: Sequence[Store], **settings: Any) -> str:
-    """Return hex digits of some stores and of how examples are drawn of them."""
+    """Return hex digits that depend on some stores and on the settings that draw examples from them."""
     text = json.dumps([[store.fingerprint for store in stores], settings], sort_keys=True, default=str)
     return hashlib.sha256(text.encode()).hexdigest()[:16]

@@ -1,4 +1,4 @@
-"""The rule a network of intervals grew from: is what is sung among what is played?"""
+"""The rule from which intervalnet was developed: it checks whether the sung pitches are among the played pitches."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ from mashkit_mashnet import F0CHROMA
 from mashkit_mashnet.intervals import StemIntervals, heard
 from mashkit_mashnet.pitches import PITCH_CLASSES, Floats
 
-_CACHED_STEMS = 512  # about 150 MB of pitch classes of stems of 40 s
+_CACHED_STEMS = 512  # about 150 MB for the pitch classes of stems of 40 s
 
 
 @attrs.define(kw_only=True, eq=False)
 class F0ChromaScorer(Scorer):
-    """Agreement of the sung pitch class with the chroma of the harmonic layer, against how they would agree by chance.
+    """Agreement of the sung pitch class with the chroma of the harmonic layer, relative to agreement by chance.
 
-    With the vocal's fundamental as one pitch class V_p(t) and the harmonic layer's whitened chroma H_p(t) on the
-    vocal's half beats, c_k = Σ_t Σ_p V_p(t) · H_{p+k}(t) for each of the twelve rotations k, and the score is
-    (c_0 − mean c_k) / mean c_k: 0 is chance, below it something else would fit better. It needs no training, renders
-    nothing, and does not hear percussion.
+    V_p(t) is the vocal's fundamental as one pitch class, and H_p(t) the harmonic layer's whitened chroma, on the
+    vocal's half beats. For each of the twelve rotations k, c_k = Σ_t Σ_p V_p(t) · H_{p+k}(t). The score is
+    (c_0 − mean c_k) / mean c_k: 0 is chance; below 0, the mean of all rotations fits better. The rule needs no training
+    and no rendering, and ignores percussion.
 
-    Ours; the fundamental is found by sub-harmonic summation (Hermes, JASA 83, 1988), the whitening is a difference to
+    The rule is ours. The fundamental is found by sub-harmonic summation (Hermes, JASA 83, 1988); whitening subtracts
     the mean of neighbouring bands (:mod:`mashkit_mashnet.pitches`).
     """
 
@@ -56,7 +56,7 @@ class F0ChromaScorer(Scorer):
 
 
 def rotations(vocal: Floats, harmonic: Floats) -> Floats:
-    """Return how well they agree at each rotation, shape (12,): number k is with ``harmonic`` k semitones lower.
+    """Return the agreement at each rotation, shape (12,); in rotation k, ``harmonic`` is k semitones lower.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""`mashkit features`: makes stores of features, which `mashkit train` learns from."""
+"""`mashkit features`: makes stores of features, the training data of `mashkit train`."""
 
 from __future__ import annotations
 

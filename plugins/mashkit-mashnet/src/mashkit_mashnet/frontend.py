@@ -1,8 +1,8 @@
-"""What the networks of the paper are shown: 128 bands of a stem's power over time, on a logarithmic scale.
+"""The networks' input: the power of a stem in 128 frequency bands over time, on a logarithmic scale.
 
-Conventions: a spectrum is float32 of shape (bands, frames) in [0, 1]: 0 is :data:`RANGE_DB` below the stem's own loud
-frames or quieter, 1 is as loud as they are or louder. Its level says nothing of the stem's: how loud something was
-mixed must not tell good from bad.
+Conventions: a spectrum is float32 of shape (bands, frames) in [0, 1]. The level of the stem's own loud frames is 1;
+louder values are 1 too. 0 is :data:`RANGE_DB` below that level or quieter. The scale does not depend on the stem's
+level, because the loudness of a stem in the mix must not separate good from bad.
 """
 
 from __future__ import annotations
@@ -28,22 +28,22 @@ Scale: TypeAlias = Literal["log-frequency", "mel"]
 RANGE_DB = 80.0
 """Dynamic range of a spectrum, dB."""
 LOUD_PERCENTILE = 95.0
-"""The frames a stem's level is measured on: loud ones, but not its loudest, which may be one click."""
+"""Percentile of frame powers that is a stem's level: a loud frame, but not the loudest, which may be a click."""
 
 
 @attrs.frozen(kw_only=True)
 class FrontEnd:
-    """How sound becomes a spectrum; part of every checkpoint, for weights mean nothing with another.
+    """How sound becomes a spectrum; part of every checkpoint, because weights fit only the front end of their training.
 
     Parameters
     ----------
     scale : {"log-frequency", "mel"}
-        "mel" as in the paper (section 3.2 leaves rate, window and hop open: SPEC.md, reading 1); on "log-frequency",
-        with two bands a semitone, a transposition is a shift by whole bands.
+        "mel" as in the paper, which leaves rate, window and hop open (docs/paper.md, row 22). With "log-frequency", two
+        bands per semitone, a transposition is a shift by whole bands.
     sample_rate : int
         Hz; audio of another rate is resampled.
     n_fft, hop : int
-        Window and distance of frames, samples at that rate.
+        Window length and distance of frames, samples at that rate.
     bands : int
     low_hz, high_hz : float
         Centres of the lowest and the highest band, Hz.
@@ -68,18 +68,18 @@ class FrontEnd:
 
     @property
     def frame_rate(self) -> float:
-        """Frames a second."""
+        """Frames per second."""
         return self.sample_rate / self.hop
 
     @property
     def bands_a_semitone(self) -> float:
-        """By how many bands a spectrum moves when its sound goes up by a semitone; of a log-frequency scale."""
+        """Bands by which a spectrum moves when its sound is a semitone higher; for a log-frequency scale."""
         return (self.bands - 1) / (12 * math.log2(self.high_hz / self.low_hz))
 
     def widened(self, semitones: int) -> FrontEnd:
-        """Return a front end with so many semitones more at either end, whose other bands are the same.
+        """Return a front end with ``semitones`` more at either end; the other bands stay the same.
 
-        What is shifted in a wide spectrum has something to bring in from beyond the edge.
+        A wide spectrum can be shifted: the extra bands supply the values that move in over the edge.
         """
         more = semitones * self.bands_a_semitone if self.scale == "log-frequency" else math.nan
         if math.isnan(more) or not math.isclose(more, round(more), abs_tol=1e-6):
@@ -90,19 +90,19 @@ class FrontEnd:
         )
 
     def tuned(self, cents: float) -> FrontEnd:
-        """Return a front end whose bands lie ``cents`` higher: where the notes of music off A = 440 Hz lie."""
+        """Return a front end with all bands ``cents`` higher, for music that is tuned off A = 440 Hz."""
         ratio = 2 ** (cents / 1200)
         return attrs.evolve(self, low_hz=self.low_hz * ratio, high_hz=self.high_hz * ratio) if cents else self
 
     def power(self, audio: Audio) -> Bands:
-        """Return the power in each band, shape (bands, frames): the mean over its bins, one frame a hop from 0 on."""
+        """Return the power in each band, shape (bands, frames): the mean over its bins, one frame every hop from 0."""
         audio = resampled(audio, self.sample_rate)
         spectrum = spectrogram(audio, n_fft=self.n_fft, hop=self.hop)
         power: Bands = filters(self) @ np.square(spectrum.magnitudes)
         return power
 
     def spectrum(self, audio: Audio) -> Bands:
-        """Return the spectrum of a sound of any rate and number of channels, shape (bands, frames), in [0, 1]."""
+        """Return the spectrum of a sound with any rate and number of channels, shape (bands, frames), in [0, 1]."""
         return scaled(self.power(audio))
 
     def to_dict(self) -> dict[str, Any]:
@@ -111,24 +111,24 @@ class FrontEnd:
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> FrontEnd:
-        """Read what :meth:`to_dict` wrote."""
+        """Read the output of :meth:`to_dict`."""
         return cls(**data)
 
 
 LOG_FREQUENCY = FrontEnd()
-"""Two bands a semitone from C2 to 2.6 kHz, 21.5 frames a second: what the compact networks are trained on."""
+"""Two bands per semitone from C2 to 2.6 kHz, 21.5 frames per second: the front end of the compact networks."""
 MEL = FrontEnd(scale="mel", n_fft=2048, hop=512, low_hz=0.0, high_hz=11_025.0)
-"""The paper's, as SPEC.md reads it (reading 1)."""
+"""The paper's front end, in the reading of docs/paper.md, row 22."""
 
 
 def scaled(power: Bands, margin: int = 0) -> Bands:
-    """Return power in dB over the stem's level, from −RANGE_DB to 0, brought to [0, 1]; silence is 0.
+    """Return power in dB relative to the stem's level, from −RANGE_DB to 0, mapped to [0, 1]; silence is 0.
 
     Parameters
     ----------
     power : array of float32, shape (bands, frames)
     margin : int
-        Bands at either end that do not count for the level: those a front end was widened by.
+        Bands at either end that do not count for the level: the bands that a front end was widened by.
     """
     totals = power[margin : len(power) - margin].sum(axis=0, dtype=np.float64)
     level = float(np.percentile(totals, LOUD_PERCENTILE)) if totals.size else 0.0
@@ -142,13 +142,13 @@ def scaled(power: Bands, margin: int = 0) -> Bands:
 
 
 def unscaled(spectrum: Bands) -> Bands:
-    """Return the power, relative to the stem's level, of what :func:`scaled` made; its floor comes back as nothing."""
+    """Return the power, relative to the stem's level, of a spectrum that :func:`scaled` made; 0 becomes no power."""
     power: Bands = np.where(spectrum > 0, 10 ** ((spectrum - 1) * np.float32(RANGE_DB / 10)), 0).astype(np.float32)
     return power
 
 
 def resampled(audio: Audio, sample_rate: int) -> Audio:
-    """Return mono audio at ``sample_rate``: polyphase resampling (scipy), as exact as float32 is."""
+    """Return mono audio at ``sample_rate`` by polyphase resampling (scipy), in float32 precision."""
     mono = one_signal(audio)
     if audio.sample_rate != sample_rate:
         common = math.gcd(audio.sample_rate, sample_rate)
@@ -158,10 +158,10 @@ def resampled(audio: Audio, sample_rate: int) -> Audio:
 
 @functools.lru_cache(maxsize=16)
 def filters(front_end: FrontEnd) -> Bands:
-    """Return triangular filters, shape (bands, n_fft // 2 + 1), each summing to 1.
+    """Return triangular filters, shape (bands, n_fft // 2 + 1); each filter sums to 1.
 
-    A filter reaches from the centre below to the centre above, or one bin to each side where those are nearer: low
-    bands on a logarithmic scale lie closer than bins, and then interpolate between them.
+    A filter reaches from the next lower centre to the next higher centre, and at least one bin to each side. Low bands
+    on a logarithmic scale are closer together than bins; their filters interpolate between bins.
     """
     if front_end.scale == "mel":
         top, bottom = _mel(front_end.high_hz), _mel(front_end.low_hz)
@@ -180,7 +180,7 @@ def filters(front_end: FrontEnd) -> Bands:
 
 
 def _mel(hertz: float) -> float:
-    """Return mel (O'Shaughnessy, Speech Communication, 1987, as HTK has it)."""
+    """Return mel (O'Shaughnessy, Speech Communication, 1987, in HTK's form)."""
     return 2595 * math.log10(1 + hertz / 700)
 
 

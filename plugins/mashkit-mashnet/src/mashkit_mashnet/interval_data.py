@@ -1,4 +1,4 @@
-"""Batches for intervalnet: examples of stores, looked up on beats that are not quite where they should be."""
+"""Training batches for intervalnet: examples of stores, read at beats with a beat tracker's usual errors."""
 
 from __future__ import annotations
 
@@ -27,23 +27,25 @@ from mashkit_mashnet.stems import ROLES
 from mashkit_mashnet.store import Store
 
 BEATS = (24, 64)
-"""Range of an excerpt's length, beats, as far as a clip goes."""
+"""Range of an excerpt's length in beats; a short clip gives a shorter excerpt."""
 HEARD = (10, 32)
-"""Range of an example's length, beats of its grid, evenly in its logarithm; the same in all of a batch."""
+"""Range of an example's length in beats of its grid, uniform in the logarithm; all examples of a batch are alike."""
 OCTAVES = (0.45, 0.2, 0.35)
-"""How often the grid is that of the song, twice as fast, or half where it is long enough: trackers choose either."""
+"""Probabilities of a grid at the song's tempo, at twice the tempo, and at half of it (for long excerpts only), because
+beat trackers make such octave errors."""
 JITTER_S = 0.02
-"""How far a beat tracker's beats lie from where they should, seconds (standard deviation, at most)."""
+"""Largest standard deviation of each beat's error, seconds, as a beat tracker makes it."""
 SHIFT_S = 0.025
-"""… and all of them together."""
+"""Largest error that all beats of an example share, seconds."""
 MASKED = 0.15
-"""Share of training examples with one role left out: what pairs of stems alone would score is learnt as well."""
+"""Share of training examples with one role left out, so that the network also learns to score pairs of stems."""
 LOST, WRONG = 0.1, 0.1
-"""How often nobody knows the downbeats, and how often they are taken for another beat."""
+"""Probabilities that the downbeats are unknown, and that they are on a wrong beat."""
 GROUPS = 12
-"""Vocals of a batch."""
+"""Vocals in a batch."""
 DRAWN = (ORIGINAL, ORIGINAL, MATCHED, MATCHED)
-"""Of each vocal, beside one negative of each sort of :data:`UNMATCHED` in turn and two twins."""
+"""Kinds drawn for each vocal, together with one negative of the next kind in :data:`UNMATCHED`, one of a random kind,
+and two twins."""
 
 
 class IntervalData(DrawnData):
@@ -52,7 +54,7 @@ class IntervalData(DrawnData):
     Parameters
     ----------
     stores, protocol, seed, groups, validation_groups
-        As in :class:`mashkit_mashnet.drawn.DrawnData`; a vocal has eight examples.
+        As in :class:`mashkit_mashnet.drawn.DrawnData`; each vocal has eight examples.
     """
 
     def __init__(
@@ -78,7 +80,7 @@ class IntervalData(DrawnData):
 
 
 class Lookup:
-    """Looks up examples in features that were measured once, and are kept beside each store.
+    """Reads examples from features that were measured once and saved in each store's folder.
 
     Parameters
     ----------
@@ -89,7 +91,7 @@ class Lookup:
         self._kept = {store.folder: KeptIntervals(store) for store in stores}
 
     def batch(self, clips: Clips, examples: Sequence[Example], random: Random, *, beats: int, masked: float) -> Batch:
-        """Return examples as a batch, ``beats`` long or as the shortest of them; a share ``masked`` lacks a role."""
+        """Return a batch of ``beats`` beats, or as many as the shortest example; a share ``masked`` lacks one role."""
         beats = min(beats, *(len(example.grid) - 1 for example in examples))
         found, roles, targets = [], [], []
         for example in examples:
@@ -112,7 +114,7 @@ class Lookup:
     def example(
         self, clips: Clips, example: Example, beats: int, random: Random | None
     ) -> tuple[Floats, Floats, Floats]:
-        """Return pitches, onsets and positions of an example's first ``beats``, clean if ``random`` is None."""
+        """Return (pitches, onsets, positions) of an example's first beats; without errors if ``random`` is None."""
         if random is None:
             grid = example.grid[: beats + 1]
             places = positions(grid, example.downbeats)
@@ -130,9 +132,9 @@ class Lookup:
 
 
 def _tracked(example: Example, beats: int, random: Random) -> tuple[Times, Floats]:
-    """Return a grid and places in the bar as a tracker might have found them.
+    """Return a grid and positions in the bar with the errors of a beat tracker.
 
-    In an octave of the tempo, not quite in place, and now and then with another downbeat, or none.
+    The tempo may be an octave off, the beats are moved a little, and the downbeats may be wrong or missing.
     """
     exact, downbeats = example.grid, example.downbeats
     octave = random.choice(3, p=OCTAVES)

@@ -1,4 +1,4 @@
-"""The scorer of intervalnet: stems are measured once, and looked up for every plan."""
+"""The scorer of intervalnet: each stem is measured once, then its features are read for every plan."""
 
 from __future__ import annotations
 
@@ -28,17 +28,17 @@ from mashkit_mashnet.spectra import too_short
 from mashkit_mashnet.stems import ROLES
 
 FEWEST_BEATS = 8
-"""Two bars (SPEC.md, reading 6)."""
-_CACHED_STEMS = 512  # about 300 MB of pitch classes and onsets of stems of 40 s
+"""Two bars of four (docs/paper.md, row 27)."""
+_CACHED_STEMS = 512  # about 300 MB for the pitch classes and onsets of stems of 40 s
 
 
 @attrs.define(kw_only=True, eq=False)
 class IntervalNetScorer(NetworkScorer):
     """intervalnet: the probability that three stems belong together, from their pitch classes and onsets on the beats.
 
-    Nothing is rendered: a plan says when each moment of a clip sounds, and how high. Gains, fades, and which stretcher
-    is used, are of no matter. The parts are what two of the roles would score alone. A role without a layer is left
-    out.
+    Nothing is rendered, because a plan gives the time and the transposition of each moment of a clip. Gains, fades and
+    the stretcher do not change the score. The parts are the scores of each two roles alone. A role without a layer is
+    left out.
     """
 
     info: ClassVar[ComponentInfo] = INTERVALNET
@@ -61,7 +61,7 @@ class IntervalNetScorer(NetworkScorer):
         return judge.score(judge.network(*inputs, shown.to(self.device)), pairs)
 
     def _on(self, mashup: Mashup, role: Role, grid: Times) -> tuple[Floats, Floats]:
-        """Return a role's pitches and onsets on the mashup's grid; zeros if it has no layer."""
+        """Return a role's pitches and onsets on the mashup's grid; zeros if the role has no layer."""
         if role not in mashup.roles:
             beats = len(grid) - 1
             return (

@@ -1,11 +1,11 @@
-"""intervalnet, our own: a network that is given intervals and beats, and learns which of them fit.
+"""intervalnet (ours): a network that scores the intervals and the rhythm of three stems on the vocal's beats.
 
-A convolution over concatenated spectra learns rhythm and hardly harmony (no interval between two of its channels is
-the same feature at another pitch). Here vocal and harmonic stem are pitch classes; what is compared is one rotated
-against the other, all twelve ways: a transposition of both changes nothing, one of either shifts the rotations.
-Rhythm is looked at on the vocal's beats, and from stem to stem over lags.
+A convolution over concatenated spectra learns rhythm but hardly harmony, because an interval between two of its
+channels is a different feature at every pitch. Here vocal and harmonic stem are pitch classes, and the vocal is
+compared with all twelve rotations of the harmonic stem. A transposition of both changes nothing; a transposition of one
+shifts the rotations. Rhythm is compared on the vocal's beats, and between stems over lags.
 
-Conventions: inputs are those of :mod:`mashkit_mashnet.intervals`, with the examples' axis first.
+Conventions: inputs are as in :mod:`mashkit_mashnet.intervals`; the axis of examples comes first.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ from mashkit_mashnet.pitches import PITCH_CLASSES
 from mashkit_mashnet.stems import WIDE
 
 LAGS = 6
-"""Parts of a beat that onsets are compared across, to either side: half a beat."""
+"""Largest lag at which onsets are compared, to either side, in parts of a beat: half a beat."""
 PAIRS = ((0, 1), (0, 2), (1, 2))
-"""Roles that are compared: vocal and harmonic, vocal and percussion, harmonic and percussion."""
+"""Pairs of roles that are compared: vocal and harmonic, vocal and percussion, harmonic and percussion."""
 
 
 @attrs.frozen(kw_only=True)
@@ -37,9 +37,9 @@ class IntervalPreset(Preset):
     Parameters
     ----------
     templates : int
-        Ways in which the pitch classes of both stems are read before they are compared.
+        Number of learnt filters that read the pitch classes of each stem before they are compared.
     rhythm : int
-        Features of a beat, of each stem.
+        Number of features of each beat of each stem.
     """
 
     front_end: FrontEnd = WIDE
@@ -51,7 +51,7 @@ COMPACT = IntervalPreset(name="compact", block_filters=96, features=96, template
 
 
 class IntervalNet(Network):
-    """Judges pitches and onsets of three stems on the vocal's beats.
+    """Scores the pitches and onsets of three stems on the vocal's beats.
 
     Parameters
     ----------
@@ -65,7 +65,7 @@ class IntervalNet(Network):
     def __init__(self, preset: IntervalPreset) -> None:
         super().__init__(preset)
         templates, width, rhythm = preset.templates, preset.block_filters, preset.rhythm
-        # As high as the circle of pitch classes: a template may put any interval together.
+        # The kernel spans all pitch classes, so a template can respond to any interval.
         self.vocal = nn.Conv2d(4, templates, (PITCH_CLASSES, 3), padding=(0, 1))
         self.harmonic = nn.Conv2d(3, templates, (PITCH_CLASSES, 3), padding=(0, 1))
         self.harmony = nn.Sequential(
@@ -87,16 +87,16 @@ class IntervalNet(Network):
         self.output = nn.Linear(preset.features, 2)
 
     def forward(self, pitches: Tensor, onsets: Tensor, positions: Tensor, roles: Tensor) -> Tensor:
-        """Return logits of shape (examples, 2), the class of good ones last.
+        """Return logits of shape (examples, 2); class 1 is good.
 
         Parameters
         ----------
         pitches : Tensor of float32, shape (examples, 7, 12, 2 beats)
         onsets : Tensor of float32, shape (examples, 9, 12 beats)
         positions : Tensor of float32, shape (examples, 4, beats)
-            Where in its bar each beat lies; zeros where nobody knows.
+            Position of each beat in its bar, one-hot; zeros if the downbeats are unknown.
         roles : Tensor of bool, shape (examples, 3)
-            Which stems count.
+            True for each stem that counts.
         """
         count = len(pitches)
         both = (roles[:, 0] & roles[:, 1])[:, None].to(pitches)
@@ -120,7 +120,7 @@ class IntervalNet(Network):
         vocal = torch.relu(self.vocal(_around(pitches[:, :4])))
         harmonic = torch.relu(self.harmonic(_around(pitches[:, 4:])))
         moment = _rotations(vocal, harmonic)
-        # What all rotations have in common says how much sounds, what sets them apart says what fits.
+        # The mean over rotations depends on loudness only; the differences from the mean show which rotation fits.
         mean = moment.mean(dim=2, keepdim=True)
         relative = (moment - mean) / (mean + 0.1)
         bar = functional.avg_pool1d(relative.flatten(1, 2), 2 * BAR + 1, 1, BAR, count_include_pad=False)
@@ -132,24 +132,24 @@ class IntervalNet(Network):
 
 
 def _around(pitches: Tensor) -> Tensor:
-    """Return pitches with the circle of pitch classes continued, so that a kernel of 12 gives 12."""
+    """Return pitches with the circle of pitch classes continued, so that a kernel of height 12 gives 12 outputs."""
     return torch.cat([pitches, pitches[:, :, : PITCH_CLASSES - 1]], dim=2)
 
 
 def _rotations(vocal: Tensor, harmonic: Tensor) -> Tensor:
-    """Return how well each template agrees at each rotation, shape (examples, templates, 12, time)."""
+    """Return the agreement of vocal and harmonic per template and rotation, shape (examples, templates, 12, time)."""
     rolled = torch.stack([harmonic.roll(-lag, dims=2) for lag in range(PITCH_CLASSES)], dim=2)
     return (vocal[:, :, None] * rolled).mean(dim=3)
 
 
 def _by_beat(onsets: Tensor) -> Tensor:
-    """Return onsets as one vector a beat, shape (examples, channels · 12, beats)."""
+    """Return onsets as one vector per beat, shape (examples, channels · 12, beats)."""
     count, channels, parts = onsets.shape
     return onsets.view(count, channels, parts // ONSET_PARTS, ONSET_PARTS).permute(0, 1, 3, 2).flatten(1, 2)
 
 
 def _lagged(one: Tensor, other: Tensor) -> Tensor:
-    """Return how well onsets agree over lags, shape (examples, channels · lags, bars), a bar at a time."""
+    """Return the agreement of onsets at each lag, shape (examples, channels · lags, bars): means over one bar each."""
     padded = functional.pad(other, (LAGS, LAGS))
     parts = one.shape[-1]
     products = [one * padded[..., lag : lag + parts] for lag in range(2 * LAGS + 1)]

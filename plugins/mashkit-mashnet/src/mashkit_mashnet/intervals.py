@@ -1,10 +1,10 @@
-"""What intervalnet is shown: who sings and plays which pitch class on each half beat, and what starts where in it.
+"""The input of intervalnet: the pitch classes of vocal and harmonic on each half beat, and the onsets in each beat.
 
-Nothing of it needs a rendering. A layer says which moment of its clip sounds at which of the mashup's, and by how much
-it is transposed: a stem's features are measured once, and looked up on the vocal's beats.
+No rendering is needed. A layer maps times of the mashup to times of its clip and has a transposition, so a stem's
+features are measured once and then read at the vocal's beats.
 
-Conventions: a grid is the times of beats, seconds, B + 1 of them around B beats; pitches are float32 of shape
-(7, 12, 2 B), onsets of shape (9, 12 B): time last.
+Conventions: a grid holds the times of beats, seconds, B + 1 times around B beats. Pitches are float32 of shape
+(7, 12, 2 B), onsets of shape (9, 12 B); time is the last axis.
 """
 
 from __future__ import annotations
@@ -27,24 +27,24 @@ if TYPE_CHECKING:
 ToClip: TypeAlias = Callable[[Times], Times]
 
 PITCH_PARTS = 2
-"""Parts of a beat in which pitches are heard."""
+"""Parts of a beat for pitches."""
 ONSET_PARTS = 12
-"""Parts of a beat in which onsets are heard: sixteenths and triplets fall on them, as in AutoMashUpper."""
+"""Parts of a beat for onsets: sixteenths and triplets fall on them, as in AutoMashUpper."""
 ONSET_CHANNELS = len(ONSET_BANDS)
 BAR = 4
-"""Beats of a bar whose places are told apart; of a longer bar they begin anew."""
+"""Number of different beat positions in a bar; in a longer bar the positions repeat."""
 _LITTLE_PITCH, _LITTLE_ONSET = 0.05, 0.02
-"""Means below which a stem is not brought up to the level of the others: a tenth of what a quiet one has."""
+"""Added to a mean before division, so that a nearly silent stem stays quiet: a tenth of the mean of a quiet stem."""
 
 
 @attrs.frozen(eq=False)
 class StemIntervals:
-    """A stem's pitches and onsets, at their own rates.
+    """A stem's pitches and onsets as running sums, each at its own frame rate.
 
     Parameters
     ----------
     pitches : RunningSum of shape (frames, channels, 12)
-        Melody first, where there is one.
+        The melody is the first channel, for a vocal.
     onsets : RunningSum of shape (onset frames, 3)
     """
 
@@ -53,33 +53,33 @@ class StemIntervals:
 
     @classmethod
     def of(cls, features: StemFeatures, role: Role) -> StemIntervals:
-        """Measure a stem for its role."""
+        """Return the pitches and onsets of a stem, measured as its role requires."""
         return cls(
             RunningSum.of(pitch_frames(features, role), FRAME_RATE), RunningSum.of(features.onsets / 255, ONSET_RATE)
         )
 
     def on(self, grid: Times, to_clip: ToClip, semitones: float) -> tuple[Floats, Floats]:
-        """Return (pitches, onsets) on a grid, each brought to a mean of about 1.
+        """Return (pitches, onsets) on a grid, each scaled to a mean of about 1.
 
         Parameters
         ----------
         grid : array of float64, shape (B + 1,)
-            The mashup's time.
+            In mashup time.
         to_clip : callable
-            From the mashup's time to the clip's.
+            Maps mashup time to clip time.
         semitones : float
-            By which the layer is transposed.
+            Transposition of the layer.
         """
         return self.at(to_clip(divided(grid, PITCH_PARTS)), to_clip(divided(grid, ONSET_PARTS)), semitones)
 
     def at(self, pitch_moments: Times, onset_moments: Times, semitones: float) -> tuple[Floats, Floats]:
-        """Return (pitches, onsets) between moments of the clip, which :meth:`on` finds on a grid."""
+        """Return (pitches, onsets) between moments of the clip; :meth:`on` computes these moments from a grid."""
         pitches = transposed(self.pitches.means(pitch_moments).transpose(1, 2, 0), semitones)
         return levelled(pitches, self.onsets.means(onset_moments).T)
 
 
 def heard(mashup: Mashup, role: Role, stems: Recent[StemIntervals], grid: Times) -> tuple[Floats, Floats]:
-    """Return (pitches, onsets) of a mashup's layer on a grid, its stem measured unless it is in ``stems``."""
+    """Return (pitches, onsets) of a mashup's layer on a grid; the stem is measured if it is not in ``stems``."""
     layer = mashup.plan.layer(role)
     tuning = mashup.tuning(role)
     stem = stems.get(
@@ -90,30 +90,30 @@ def heard(mashup: Mashup, role: Role, stems: Recent[StemIntervals], grid: Times)
 
 
 def levelled(pitches: Floats, onsets: Floats) -> tuple[Floats, Floats]:
-    """Return them over their means, of each channel of pitches and of all onsets: loud or soft is no match."""
+    """Return pitches over each channel's mean and onsets over their mean, because loudness must not affect a score."""
     level = pitches.sum(axis=1).mean(axis=-1)[:, None, None] if pitches.size else 1.0
     quiet, still = np.float32(_LITTLE_PITCH), np.float32(_LITTLE_ONSET)
-    # A stem with a few bright partials in it has not more harmony for it: roots even them out.
-    # Differences of sums may come out a rounding below nothing.
+    # The square root reduces the weight of a few bright partials, because they do not make a stem more harmonic.
+    # The maximum with 0 is needed because differences of running sums may be slightly negative from rounding.
     pitches, onsets = np.maximum(pitches, 0), np.maximum(onsets, 0)
     return np.sqrt(pitches / (level + quiet)), np.sqrt(onsets / (onsets.mean() + still))
 
 
 def positions(grid: Times, downbeats: Times) -> Floats:
-    """Return where in its bar each beat of a grid lies, shape (4, B): one of four, or none if no downbeat is known.
+    """Return the position in its bar of each beat of a grid, shape (4, B), one-hot; zeros without downbeats.
 
     Parameters
     ----------
     grid : array of float64, shape (B + 1,)
     downbeats : array of float64, shape (n,)
-        Of the vocal, on the grid's time line; each counts for the beat it is nearest to.
+        Downbeats of the vocal, on the grid's time line; each belongs to the grid time nearest to it.
     """
     beats = len(grid) - 1
     places = np.zeros((BAR, beats), np.float32)
     if len(downbeats):
         first = np.abs(grid[:, None] - downbeats).argmin(axis=0)
         since = (np.arange(beats)[:, None] - first).astype(np.float64)
-        # Before its first downbeat a grid counts backwards from there.
+        # Beats before the first downbeat are counted backwards from it.
         count = np.where(since >= 0, since, np.inf).min(axis=1)
         count = np.where(np.isfinite(count), count, since.max(axis=1)).astype(np.int64) % BAR
         places[count, np.arange(beats)] = 1
@@ -127,7 +127,7 @@ def divided(grid: Times, parts: int) -> Times:
 
 
 def transposed(pitches: Floats, semitones: float) -> Floats:
-    """Return pitches, shape (channels, 12, time), higher by ``semitones``: between two classes, shares of both."""
+    """Return pitches, shape (channels, 12, time), higher by ``semitones``; a fraction mixes two rotations."""
     whole = int(np.floor(semitones))
     share = np.float32(semitones - whole)
     up = np.roll(pitches, whole, axis=1)

@@ -1,4 +1,4 @@
-"""Pitch frames of a store's stems, with and without residue: measured once, kept beside it, mapped into memory."""
+"""Pitch frames of a store's stems, with and without residue: measured once, saved in the store, memory-mapped."""
 
 from __future__ import annotations
 
@@ -20,14 +20,15 @@ from mashkit_mashnet.stems import MARGIN, ONSET_RATE, ROLES, Bytes, StemFeatures
 from mashkit_mashnet.store import Store
 
 RESIDUE_DB = (-24.0, -9.0)
-"""Level of what is left of other stems in a separated one. It is another song's: a song's own would give it away."""
+"""Level of the residue of other stems in a separated stem, dB. The residue comes from another song, because residue of
+the same song would show which stems belong together."""
 RESIDUE_ONSETS = (0.1, 0.6)
 VARIANTS = 2
-"""A stem as it is, and with residue."""
+"""The two variants of a stem: without residue, and with residue."""
 
 
 class KeptIntervals:
-    """Pitch frames and onsets of a store's stems, with and without residue; pitches in a file that is mapped."""
+    """Pitch frames and onsets of a store's stems, with and without residue; pitch frames are memory-mapped."""
 
     def __init__(self, store: Store) -> None:
         self.store = store
@@ -47,23 +48,23 @@ class KeptIntervals:
         if variant:
             other, gain = _residue_onsets(self.store, clip, role)
             onsets = np.maximum(onsets, gain * other[start:stop])
-        # Of the clip, only what is looked at is summed: its time then begins later.
+        # Only the part of the clip that is read is summed, so its time starts at frame low, or at start for onsets.
         part = StemIntervals(RunningSum.of(frames, FRAME_RATE), RunningSum.of(onsets, ONSET_RATE))
         return part.at(moments - low / FRAME_RATE, onset_moments - start / ONSET_RATE, layer.semitones)
 
 
 def _span(moments: Times, rate: float, frames: int) -> tuple[int, int]:
-    """Return the first and last frame that ``moments`` can touch, at least one in all."""
+    """Return the range of frames that ``moments`` can need, at least one frame long."""
     low = int(np.clip(moments[0] * rate - 2, 0, frames - 1))
     return low, int(np.clip(moments[-1] * rate + 3, low + 1, frames))
 
 
 PITCH_SCALE = 3.0
-"""Square root of the strength that a byte of 255 stands for; roots, for soft things to keep their digits."""
+"""Square root of the strength that byte 255 stands for. Roots are stored so that quiet sounds keep their precision."""
 
 
 def _pitches(store: Store, role: Role) -> npt.NDArray[np.uint8]:
-    """Return pitch frames of all clips, shape (variants, frames, channels, 12), as bytes of their roots."""
+    """Return pitch frames of all clips, shape (variants, frames, channels, 12), as bytes of their square roots."""
     path = store.folder / f"pitches-{role}-{_recipe()}.npy"
     if not path.exists():
         shape = (VARIANTS, len(store.spectra), PITCH_CHANNELS[role], PITCH_CLASSES)
@@ -83,7 +84,7 @@ def _pitches(store: Store, role: Role) -> npt.NDArray[np.uint8]:
 
 @functools.cache
 def _recipe() -> str:
-    """Return hex digits of the code that makes pitch frames: what was kept by other code is not read."""
+    """Return hex digits of the code that makes pitch frames, so that a file made by other code is not read."""
     here = Path(__file__).parent
     text = b"".join((here / name).read_bytes() for name in ("frontend.py", "stems.py", "pitches.py", "kept.py"))
     return hashlib.sha256(text).hexdigest()[:8]
@@ -95,7 +96,7 @@ def _other(store: Store, clip: int, role: Role) -> tuple[Random, int]:
 
 
 def _with_residue(store: Store, clip: int, role: Role) -> npt.NDArray[np.uint8]:
-    """Return a stem's spectrum with something of two other stems of another clip in it, as a separator leaves it."""
+    """Return a stem's spectrum with residue of the two other stems of another clip, as a separator leaves it."""
     random, other = _other(store, clip, role)
     power = unscaled(_floats(store.stem(clip, role).spectrum))
     for left in ROLES:

@@ -1,13 +1,13 @@
 """PreMixNet and PostMixNet of "Modeling the Compatibility of Stem Tracks to Generate Music Mashups" (AAAI 2021).
 
-Conventions: spectra are what :mod:`mashkit_mashnet.frontend` makes, float32 of shape (examples, sources, bands, frames)
-in [0, 1]; lengths, int64 of shape (examples,), say how many frames of each are its own, the rest being padding. They
-may stay in the CPU's memory where spectra are in a GPU's: nothing waits for the GPU then. Kernels and strides, which
-the paper gives as (time, frequency), are (frequency, time) here, as the axes are.
+Conventions: spectra come from :mod:`mashkit_mashnet.frontend`, float32 of shape (examples, sources, bands, frames)
+in [0, 1]. Lengths, int64 of shape (examples,), give the number of real frames of each example; the remaining frames are
+padding. Lengths may stay in CPU memory while spectra are in GPU memory, so that the CPU does not wait for the GPU. The
+paper gives kernels and strides as (time, frequency); here they are (frequency, time), in the order of the axes.
 
-A score depends on its example alone: what lies beyond an example's end is set to zero before each convolution, which
-then sees what it would see at the end of an unpadded one. In training, batch normalisation counts such zeros as well:
-train on crops of one length.
+A score depends on its own example alone: the frames beyond an example's end are set to zero before each convolution, so
+the convolution reads the same values as at the end of an unpadded example. In training, batch normalisation counts
+these zeros too, so train on crops of one length.
 """
 
 from __future__ import annotations
@@ -42,13 +42,13 @@ def _positive(instance: object, attribute: attrs.Attribute[Any], value: Any) -> 
 
 @attrs.frozen(kw_only=True)
 class Preset:
-    """The size of a network, and what it is shown.
+    """The size of a network, and the front end that makes its input.
 
     Parameters
     ----------
     name : str
     block_filters : int
-        Of the last convolutions along time: of a ConvBlock1D, say.
+        Filters of the last convolutions along time, for example of a ConvBlock1D.
     features : int
         Width of the hidden fully connected layer.
     front_end : FrontEnd
@@ -65,7 +65,7 @@ class Preset:
 
     @classmethod
     def from_dict(cls: type[P], data: Mapping[str, Any]) -> P:
-        """Read what :meth:`to_dict` wrote; raise TypeError at fields it does not know."""
+        """Read the output of :meth:`to_dict`; raise TypeError for unknown fields."""
         return cls(**{**data, "front_end": FrontEnd.from_dict(data["front_end"])})
 
 
@@ -76,9 +76,9 @@ class MixPreset(Preset):
     Parameters
     ----------
     filters : tuple of 4 int
-        Of the four convolutions of a SourceNet.
+        Filters of the four convolutions of a SourceNet.
     stride : int
-        Of each SourceNet's first convolution, in time and in frequency: 1 in the paper; 2 costs a quarter.
+        Stride of each SourceNet's first convolution, in time and in frequency: 1 in the paper; 2 divides the cost by 4.
     """
 
     filters: tuple[int, ...] = attrs.field(converter=_numbers, validator=_positive)
@@ -90,7 +90,7 @@ class MixPreset(Preset):
 
 
 PAPER = MixPreset(name="paper", filters=(64, 64, 128, 128), block_filters=256, features=128, front_end=MEL)
-"""The paper's sizes (section 3.2, Figure 3; SPEC.md, readings 1 to 5)."""
+"""The paper's sizes ("Network Architectures", Figure 3; docs/paper.md, rows 22–26)."""
 COMPACT = MixPreset(
     name="compact", filters=(16, 16, 32, 32), block_filters=96, features=128, stride=2, front_end=LOG_FREQUENCY
 )
@@ -99,13 +99,13 @@ PRESETS: Mapping[str, MixPreset] = {preset.name: preset for preset in (PAPER, CO
 
 
 class Network(nn.Module):
-    """What a checkpoint can hold: a module made of a preset, which gives logits of shape (examples, 2).
+    """A module that a checkpoint can hold: it is made from a preset and returns logits of shape (examples, 2).
 
     ``logits[:, 1] − logits[:, 0]`` is the log odds of good.
     """
 
     architecture: ClassVar[str]
-    """Its name in :data:`mashkit_mashnet.checkpoint.ARCHITECTURES`."""
+    """Name of the network in :data:`mashkit_mashnet.checkpoint.ARCHITECTURES`."""
     preset_type: ClassVar[type[Preset]]
 
     def __init__(self, preset: Preset) -> None:
@@ -114,26 +114,26 @@ class Network(nn.Module):
 
     @property
     def shortest(self) -> int:
-        """The fewest frames an example may have."""
+        """The smallest number of frames that an example may have."""
         return 1
 
 
 class ConvBlock2D(nn.Module):
     """conv, batch norm, ReLU, conv, batch norm, ReLU, average pool: kernels (3, 3), 'same'; pool 2 in time only.
 
-    The pool acts on time and leaves frequency as it is: SPEC.md, readings 2 and 3.
+    The pool acts on time and leaves frequency as it is (docs/paper.md, rows 23 and 24).
 
     Parameters
     ----------
     channels_in, channels, channels_out : int
-        Before, between and after the convolutions.
+        Channels before, between and after the convolutions.
     stride : int
-        Of the first, in time and frequency.
+        Stride of the first convolution, in time and frequency.
     """
 
     def __init__(self, channels_in: int, channels: int, channels_out: int, stride: int = 1) -> None:
         super().__init__()
-        # No biases: batch normalisation takes the mean away, and brings one of its own.
+        # The convolutions have no biases, because batch normalisation subtracts the mean and adds its own bias.
         self.conv1 = nn.Conv2d(channels_in, channels, 3, stride=stride, padding=1, bias=False)
         self.norm1 = nn.BatchNorm2d(channels)
         self.conv2 = nn.Conv2d(channels, channels_out, 3, padding=1, bias=False)
@@ -145,9 +145,9 @@ class ConvBlock2D(nn.Module):
         Parameters
         ----------
         x : Tensor, shape (examples, channels_in, bands, frames)
-            Zero beyond ``lengths``.
+            Must be zero beyond ``lengths``.
         lengths : Tensor or None
-            Of ``x``; None if all frames of all examples are their own.
+            Frames of ``x``; None if no example has padding.
         """
         (stride,) = set(self.conv1.stride)
         lengths = _strided(lengths, stride)
@@ -157,7 +157,7 @@ class ConvBlock2D(nn.Module):
 
 
 class SourceNet(nn.Module):
-    """Two ConvBlock2D: makes patterns in a spectrum stand out.
+    """Two ConvBlock2D that extract patterns from a spectrum.
 
     Parameters
     ----------
@@ -172,7 +172,7 @@ class SourceNet(nn.Module):
         self.stride = preset.stride
 
     def forward(self, x: Tensor, lengths: Tensor | None) -> Tensor:
-        """Return shape (examples, filters[3], bands / stride, frames / stride // 4), ``x`` having one channel."""
+        """Return shape (examples, filters[3], bands / stride, frames / stride // 4); ``x`` has one channel."""
         x = self.block1(x, lengths)
         output: Tensor = self.block2(x, _pooled(_strided(lengths, self.stride)))
         return output
@@ -181,9 +181,9 @@ class SourceNet(nn.Module):
 class ConvBlock1D(nn.Module):
     """conv, batch norm, ReLU, conv, batch norm, ReLU, average pool, along time: kernels (3, bands) and (3, 1), pool 2.
 
-    The first convolution is of the sources' outputs one above the other (concatenated along the filters). That is the
-    sum of convolutions of each, with its share of the weights, so the sources never have to be brought together:
-    :meth:`carried` is one source's summand.
+    The first convolution acts on the outputs of all sources, concatenated along the filters. This convolution equals
+    the sum of one convolution for each source with that source's part of the weights, so the outputs are never
+    concatenated: :meth:`carried` computes the summand of one source.
 
     Parameters
     ----------
@@ -191,7 +191,7 @@ class ConvBlock1D(nn.Module):
     channels : int
         Filters of each source's output.
     bands : int
-        Bands of each source's output, all of which the first kernel spans.
+        Bands of each source's output; the first kernel spans all of them.
     filters : int
     """
 
@@ -204,9 +204,9 @@ class ConvBlock1D(nn.Module):
         self.norm2 = nn.BatchNorm1d(filters)
 
     def carried(self, source: int, x: Tensor) -> Tensor:
-        """Return what ``source`` adds to the first convolution, shape (examples, filters, frames)."""
+        """Return the summand of ``source`` in the first convolution, shape (examples, filters, frames)."""
         share = self.conv1.weight[:, source * self.channels : (source + 1) * self.channels]
-        # A kernel as high as its input is a convolution along time over filters and bands alike.
+        # A 2-D convolution whose kernel is as high as its input equals a convolution along time over all its rows.
         return functional.conv1d(x.flatten(1, 2), share.flatten(1, 2), padding=1)
 
     def forward(self, convolved: Tensor, lengths: Tensor | None) -> Tensor:
@@ -219,7 +219,7 @@ class ConvBlock1D(nn.Module):
 class MixNet(Network):
     """SourceNets, a ConvBlock1D over all of them, pooling over time, two fully connected layers.
 
-    Pooled over time are the mean and the maximum of each filter, added (SPEC.md, reading 4).
+    The pooling adds each filter's mean and maximum over time (docs/paper.md, row 25).
 
     Parameters
     ----------
@@ -240,24 +240,24 @@ class MixNet(Network):
 
     @property
     def shortest(self) -> int:
-        """The fewest frames of which the pools leave one: 8, times the stride less what its rounding gives."""
+        """The smallest number of frames that leaves one frame after the pools: 8 strided frames, the last partial."""
         return 7 * self.preset.stride + 1
 
     @property
     def reduction(self) -> int:
-        """Frames of a spectrum to one of what :meth:`layer` gives."""
+        """Number of frames of a spectrum for one frame of :meth:`layer`."""
         return 4 * self.preset.stride
 
     def layer(self, source: int, spectra: Tensor, lengths: Tensor) -> Tensor:
-        """Return what one source adds to the judgement: its SourceNet's output, carried through its part of the block.
+        """Return what one source adds to the block's first convolution: its SourceNet's output, convolved.
 
         Parameters
         ----------
         source : int
-            Of PreMixNet, place of the role in :data:`ROLES`.
+            Index of the source; for PreMixNet, index of the role in :data:`ROLES`.
         spectra : Tensor of float32, shape (examples, bands, frames)
         lengths : Tensor of int64, shape (examples,)
-            Frames of each that are its own, at least :attr:`shortest`.
+            Real frames of each example, at least :attr:`shortest`.
 
         Returns
         -------
@@ -266,7 +266,7 @@ class MixNet(Network):
         Raises
         ------
         UsageError
-            If the bands are not the front end's, or a length is out of range.
+            If the number of bands differs from the front end's, or a length is out of range.
         """
         _, bands, frames = spectra.shape
         if bands != self.preset.front_end.bands:
@@ -276,20 +276,20 @@ class MixNet(Network):
         return self.block.carried(source, x)
 
     def judge(self, layers: Sequence[Tensor], lengths: Tensor) -> Tensor:
-        """Return logits of shape (examples, 2), class :data:`GOOD` last, from the layers that sound together.
+        """Return logits of shape (examples, 2), class :data:`GOOD` last, from the layers that play together.
 
         Parameters
         ----------
         layers : sequence of Tensor, each of shape (examples, block_filters, frames / stride // 4)
-            What :meth:`layer` gave of each source; a role that is left out adds nothing.
+            Output of :meth:`layer` for each source; a role that is left out adds nothing.
         lengths : Tensor of int64, shape (examples,)
-            Of the spectra, frames.
+            Frames of the spectra.
         """
         convolved = torch.stack(tuple(layers)).sum(0) if len(layers) > 1 else layers[0]
         reduced = _pooled(_pooled(_strided(lengths, self.preset.stride)))
         x = self.block(convolved, self._known(reduced, convolved.shape[-1], 2))
         own = _pooled(reduced).to(x)[:, None]
-        # What lies beyond an example's end is zero, and nothing is below zero: neither sum nor maximum sees it.
+        # Frames beyond an example's end are 0 and no frame is below 0, so they change neither sum nor maximum.
         x = x.sum(dim=2) / own + x.amax(dim=2)
         logits: Tensor = self.output(functional.relu(self.hidden(x)))
         return logits
@@ -303,7 +303,7 @@ class MixNet(Network):
         return self.judge(layers, lengths)
 
     def _known(self, lengths: Tensor, frames: int, shortest: int) -> Tensor | None:
-        """Return ``lengths``, or None if every example fills its frames: nothing has to be masked then."""
+        """Return ``lengths``, or None if no example has padding, because then no frame has to be masked."""
         least, most = torch.stack(torch.aminmax(lengths)).tolist()
         if most > frames or least < shortest:
             raise UsageError(
@@ -314,7 +314,7 @@ class MixNet(Network):
 
 
 class PreMixNet(MixNet):
-    """Judges three stems before they are mixed: a SourceNet for each role, with weights of its own."""
+    """Scores three stems before they are mixed: each role has a SourceNet with its own weights."""
 
     architecture = "premixnet"
     sources = len(ROLES)
@@ -325,22 +325,22 @@ class PreMixNet(MixNet):
         Parameters
         ----------
         spectra : Tensor of float32, shape (examples, 3, bands, frames)
-            Of the roles in the order of :data:`ROLES`.
+            Spectra of the roles in the order of :data:`ROLES`.
         lengths : Tensor of int64, shape (examples,)
-            Frames of each that are its own, at least :attr:`shortest`.
+            Real frames of each example, at least :attr:`shortest`.
         roles : Tensor of bool, shape (examples, 3), optional
-            Which roles count; the others add nothing, as if their SourceNet gave zeros.
+            Which roles count; the other roles add nothing, as if their SourceNet returned zeros.
 
         Raises
         ------
         UsageError
-            If sources or bands are not as many as due, or a length is out of range.
+            If the number of sources or bands is wrong, or a length is out of range.
         """
         return self._scores(spectra, lengths, roles)
 
 
 class PostMixNet(MixNet):
-    """Judges the mix: one SourceNet."""
+    """Scores the mix with one SourceNet."""
 
     architecture = "postmixnet"
     sources = 1
@@ -352,28 +352,28 @@ class PostMixNet(MixNet):
         ----------
         spectra : Tensor of float32, shape (examples, 1, bands, frames)
         lengths : Tensor of int64, shape (examples,)
-            Frames of each that are its own, at least :attr:`shortest`.
+            Real frames of each example, at least :attr:`shortest`.
 
         Raises
         ------
         UsageError
-            If sources or bands are not as many as due, or a length is out of range.
+            If the number of sources or bands is wrong, or a length is out of range.
         """
         return self._scores(spectra, lengths, None)
 
 
 def _strided(lengths: Any, stride: int) -> Any:
-    """Return how many frames a convolution of that stride, padded to 'same', makes of each."""
+    """Return the frames that each length has after a convolution of this stride with 'same' padding."""
     return None if lengths is None else (lengths + stride - 1) // stride
 
 
 def _pooled(lengths: Any) -> Any:
-    """Return how many whole pairs of frames each has."""
+    """Return the number of whole pairs of frames in each length."""
     return None if lengths is None else lengths // 2
 
 
 def _masked(x: Tensor, lengths: Tensor | None) -> Tensor:
-    """Return ``x`` with zeros beyond ``lengths``, frames being its last axis."""
+    """Return ``x`` with zeros beyond ``lengths``; frames are its last axis."""
     if lengths is None:
         return x
     own = torch.arange(x.shape[-1], device=x.device) < lengths.to(x.device)[:, None]

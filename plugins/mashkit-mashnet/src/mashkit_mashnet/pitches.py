@@ -1,7 +1,7 @@
-"""Which pitch classes a stem sounds, and which one is sung: what an interval is measured between.
+"""Pitch classes of a stem, and the sung pitch class of a vocal, from a spectrum.
 
-Conventions: a wide spectrum (:data:`mashkit_mashnet.stems.WIDE`) has two bands a semitone and begins at F♯1; frames
-come first; pitch class 0 is C.
+Conventions: a wide spectrum (:data:`mashkit_mashnet.stems.WIDE`) has two bands per semitone and begins at F♯1; frames
+are the first axis; pitch class 0 is C.
 """
 
 from __future__ import annotations
@@ -19,28 +19,30 @@ from mashkit_mashnet.stems import WIDE, Bytes, StemFeatures, powers
 Floats: TypeAlias = npt.NDArray[np.float32]
 
 FRAME_RATE = WIDE.frame_rate
-"""Frames a second."""
+"""Frames per second."""
 PITCH_CHANNELS: Mapping[Role, int] = {Role.VOCAL: 4, Role.HARMONIC: 3, Role.PERCUSSION: 0}
-"""The vocal's melody and three registers; the harmonic's three registers."""
+"""Channels of each role: the vocal's melody and three registers; the harmonic's three registers."""
 PITCH_CLASSES = 12
 LOWEST_CLASS = 6
 """Pitch class of the lowest band of a wide spectrum: F♯."""
 REACH = 7
-"""Bands to each side that a peak must rise above the mean of: a fourth in all, so that a chord's notes stay apart."""
+"""Bands on each side of a band, 3.5 semitones, whose mean the band must exceed: few enough to keep a chord's notes
+apart."""
 HARMONICS = 8
 DECAY = 0.84
-"""Weight of a harmonic over that of the one below it (Hermes, JASA 1988, sub-harmonic summation)."""
+"""Weight of a harmonic relative to the next lower harmonic (Hermes, JASA 1988, sub-harmonic summation)."""
 SUNG_BANDS = (20, 106)
-"""Where a sung note's fundamental may lie: E2 to B5."""
+"""Range of bands for the fundamental of a sung note: E2 to B5."""
 REGISTERS = ((0, 50), (50, 98), (98, 152))
 """Bands of the three registers of :func:`chroma`: below G3, G3 to G5, and above."""
 
 
 def whitened(spectrum: Bytes) -> Floats:
-    """Return how far each band stands out from those around it, shape (frames, bands), ≥ 0.
+    """Return how far each band exceeds the mean of its neighbours, shape (frames, bands), ≥ 0.
 
-    Of the square root of the magnitude, near the exponent of loudness (:func:`mashkit.features.chromagram`). What is
-    broad, noise and what drums leave behind, goes; what is narrow, partials, stays.
+    It is computed on the square root of the magnitude, which is close to the exponent of loudness
+    (:func:`mashkit.features.chromagram`). Broad sound, such as noise and residue of drums, is removed; narrow partials
+    stay.
     """
     loudness = np.sqrt(np.sqrt(powers(spectrum)))
     around = scipy.ndimage.uniform_filter1d(loudness, 2 * REACH + 1, axis=1, mode="nearest")
@@ -49,7 +51,7 @@ def whitened(spectrum: Bytes) -> Floats:
 
 
 def chroma(white: Floats) -> Floats:
-    """Return how strongly each pitch class sounds in each register, shape (frames, 3, 12).
+    """Return the strength of each pitch class in each register, shape (frames, 3, 12).
 
     Parameters
     ----------
@@ -61,7 +63,7 @@ def chroma(white: Floats) -> Floats:
 
 
 def _folded(white: Floats, first: int, last: int) -> Floats:
-    """Return the bands from ``first`` on, folded: a band between two semitones counts half for each."""
+    """Return the bands ``first`` to ``last`` summed by pitch class; a band between semitones adds half to each."""
     halves = np.zeros((len(white), 24), np.float32)
     for octave in range(first - first % 24, last, 24):
         low, high = max(octave, first), min(octave + 24, last)
@@ -72,11 +74,11 @@ def _folded(white: Floats, first: int, last: int) -> Floats:
 
 
 def melody(white: Floats) -> Floats:
-    """Return the sung pitch class, one in each frame, with its strength, shape (frames, 12).
+    """Return the sung pitch class of each frame, with its strength, shape (frames, 12).
 
-    Sub-harmonic summation (Hermes 1988): of all fundamentals in :data:`SUNG_BANDS` the one whose harmonics stand out
-    most. A pitch between two semitones counts for both. The strength is the summed height of its harmonics: near
-    nothing where nobody sings.
+    Sub-harmonic summation (Hermes 1988) takes the fundamental in :data:`SUNG_BANDS` whose weighted harmonics have the
+    largest sum. A pitch between two semitones is divided between both. The strength is this sum; it is near 0 where
+    there is no singing.
     """
     first, last = SUNG_BANDS
     sums = np.zeros((len(white), last - first), np.float32)

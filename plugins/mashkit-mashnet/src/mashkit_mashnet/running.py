@@ -1,4 +1,4 @@
-"""Means of features over stretches of time, at the cost of two look-ups each."""
+"""Means of features between any two times, computed from a running sum with two look-ups each."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ import numpy.typing as npt
 
 @attrs.frozen(eq=False)
 class RunningSum:
-    """A feature's sum from its beginning to any moment.
+    """The sum of a feature from its beginning up to any time.
 
     Parameters
     ----------
     sums : array of float64, shape (frames + 1, ...)
-        Before the first frame, after it, …
+        Sum before frame 0, sum after frame 0, sum after frame 1, and so on.
     rate : float
-        Frames a second; frame k stands for the time from (k − ½) / rate to (k + ½) / rate.
+        Frames per second; frame k covers the time from (k − ½) / rate to (k + ½) / rate.
     """
 
     sums: npt.NDArray[np.float64] = attrs.field(repr=False)
@@ -26,18 +26,18 @@ class RunningSum:
 
     @classmethod
     def of(cls, features: npt.NDArray[Any], rate: float) -> RunningSum:
-        """Sum features, shape (frames, ...)."""
+        """Return the running sum of features, shape (frames, ...)."""
         sums = np.zeros((len(features) + 1, *features.shape[1:]))
         np.cumsum(features, axis=0, out=sums[1:])
         return cls(sums, rate)
 
     def means(self, boundaries: npt.NDArray[np.float64]) -> npt.NDArray[np.float32]:
-        """Return the mean between each two boundaries, shape (boundaries − 1, ...); zero beyond either end.
+        """Return the mean between each two neighbouring boundaries, shape (boundaries − 1, ...); zero beyond the ends.
 
         Parameters
         ----------
         boundaries : array of float64, shape (n,)
-            Seconds, not decreasing. A stretch shorter than a frame has what the frame has.
+            Seconds, in ascending order, repeats allowed. An interval inside one frame has that frame's value.
         """
         places = np.clip(boundaries * self.rate + 0.5, 0, len(self.sums) - 1)
         lower = np.minimum(places.astype(np.int64), len(self.sums) - 2)

@@ -1,4 +1,4 @@
-"""The scorers: what a trained network thinks of a mashup, as a probability."""
+"""The scorers: the calibrated probability, computed by a trained network, that the stems of a mashup fit together."""
 
 from __future__ import annotations
 
@@ -28,52 +28,52 @@ from mashkit_mashnet.spectra import Stage, require_two_bars, too_short
 from mashkit_mashnet.stems import ROLES
 
 SHIPPED = Path(__file__).parent / "weights"
-"""Folder of the checkpoints that come with this package, each called as its scorer."""
+"""Folder of the checkpoints in this package; each file has the name of its scorer."""
 
-_CACHED_BYTES = 1 << 28  # 8,000 layers of 30 s of preset compact, 800 of the paper's
+_CACHED_BYTES = 1 << 28  # room for 8,000 layers of 30 s of preset compact, or 800 of preset paper
 
 
 @attrs.frozen(eq=False)
 class Judge:
-    """A network that is loaded, and how its logits are read."""
+    """A loaded network, and the calibration that turns its logits into probabilities."""
 
     network: Network
     calibration: Calibration
 
     def score(self, logits: Tensor, pairs: Sequence[tuple[Role, Role]]) -> Score:
-        """Return the score that logits stand for: the first of all roles together, then one of each pair."""
+        """Return the score of some logits: the first row is of all roles together, each next row is of one pair."""
         value, *parts = self.calibration.probability(logits).tolist()
         named = {f"{one}-{other}": part for (one, other), part in zip(pairs, parts, strict=True)}
         return Score(value=value, scale="probability", parts=named)
 
     @property
     def front_end(self) -> FrontEnd:
-        """What the network is shown."""
+        """The front end that makes the network's input."""
         return self.network.preset.front_end
 
 
 @attrs.define(kw_only=True, eq=False)
 class NetworkScorer(Scorer):
-    """What the scorers have in common: a checkpoint, and where it is computed.
+    """Base of the scorers: a checkpoint, and the device that computes it.
 
     The value is the calibrated probability that the stems belong together: p(good | vocal, harmonic, percussion).
 
     Parameters
     ----------
     checkpoint : str or Path, optional
-        A file that `mashkit train` wrote, of the architecture the scorer is named after; by default the one that
-        comes with this package.
+        A file that `mashkit train` wrote, with the scorer's architecture; by default the file for this scorer in this
+        package.
     device : str
-        "cpu", "cuda", "cuda:<number>" or "mps"; "auto" is the first there is of CUDA, MPS and CPU.
+        "cpu", "cuda", "cuda:<number>" or "mps"; "auto" takes the first available of CUDA, MPS and CPU.
     threads : int, optional
-        CPU threads torch may use meanwhile, ≥ 1; by default torch's own setting.
+        CPU threads that torch may use while it scores, ≥ 1; by default torch's own setting.
 
     Raises
     ------
     ComponentUnavailable
-        If this package comes without weights for the scorer, and no checkpoint is given.
+        If this package has no weights for the scorer, and no checkpoint is given.
     CheckpointError
-        If there is no such file; on first use, if it is not what it should be.
+        If the file is missing; on first use, if the file is not a usable checkpoint.
     """
 
     checkpoint: Path | None = attrs.field(default=None, converter=optional_path)
@@ -105,12 +105,12 @@ class NetworkScorer(Scorer):
 
     @property
     def gpus(self) -> float:
-        """One, where it computes on one."""
+        """1 if the network runs on a GPU, otherwise 0."""
         return gpus_used(self.device)
 
     def _score(self, mashups: Sequence[Mashup]) -> Sequence[Score]:
         with inference(self.threads):
-            # One at a time: nothing that a score depends on comes from another mashup, to the last bit.
+            # One mashup at a time, because a batch could change the last bits of a score.
             return [self._judged(mashup) for mashup in mashups]
 
     def _judged(self, mashup: Mashup) -> Score:
@@ -139,13 +139,13 @@ class NetworkScorer(Scorer):
 
 @attrs.define(kw_only=True, eq=False)
 class LayerScorer(NetworkScorer):
-    """Hears the layers one by one, before they are mixed: their gains, fades and ducking are of no matter.
+    """Scores layers before they are mixed, so gains, fades and ducking do not change the score.
 
-    A layer is heard over the vocal's whole clip (:class:`mashkit_mashnet.spectra.Stage`), and what the network makes
-    of it is kept: another mashup of that vocal with that layer costs the judgement alone. Judged are the frames that
-    lie in the mashup; they know of what is around them for a second on either side.
+    A layer's spectrum covers the vocal's whole clip (:class:`mashkit_mashnet.spectra.Stage`), and the network's output
+    for the layer is cached: for another mashup of this vocal with this layer, only the last part of the network runs.
+    Only the frames inside the mashup are scored; they depend on up to a second of sound on either side.
 
-    The parts are what two of the roles would score alone. A role without a layer adds nothing.
+    The parts are the scores of each two roles alone. A role without a layer adds nothing.
     """
 
     _layers: Recent[Tensor] = attrs.field(
@@ -168,7 +168,7 @@ class LayerScorer(NetworkScorer):
         return judge.score(network.judge([summed], torch.full((len(heard),), frames)), pairs)
 
     def _layer(self, stage: Stage, role: Role, judge: Judge) -> Tensor:
-        """Return what the network makes of a layer, shape (block_filters, frames), from the cache if it is there."""
+        """Return the network's output for a layer, shape (block_filters, frames), from the cache if it is there."""
 
         def made() -> Tensor:
             spectrum = self._tensor(stage.spectrum(role, judge.front_end))
@@ -180,7 +180,7 @@ class LayerScorer(NetworkScorer):
 
 @attrs.define(kw_only=True, eq=False)
 class MixScorer(NetworkScorer):
-    """Hears the mix as it is rendered, and nothing else; every mashup costs its rendering and the whole network."""
+    """Scores the rendered mix; every mashup has to be rendered and pass the whole network."""
 
     def _judge(self, mashup: Mashup, judge: Judge) -> Score:
         spectrum = self._tensor(judge.front_end.spectrum(mashup.mix))

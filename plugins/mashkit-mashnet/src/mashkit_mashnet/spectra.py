@@ -1,4 +1,4 @@
-"""What the networks of the paper hear of a mashup: a spectrum of each layer, or of the mix."""
+"""The spectra of a mashup that the paper's networks score: one of each layer, or one of the mix."""
 
 from __future__ import annotations
 
@@ -13,30 +13,30 @@ from mashkit.types import Role
 from mashkit_mashnet.frontend import Bands, FrontEnd
 
 LONGEST_S = 90.0
-"""Of a vocal clip up to this length, seconds, the whole is heard; of a longer one, no more than the mashup."""
+"""Longest vocal clip whose whole time line is scored, seconds; for a longer clip, only the mashup's time is."""
 
 FEWEST_BARS = 2
-"""Bars of the vocal below which there is nothing to judge (SPEC.md, reading 6)."""
+"""Smallest number of bars of the vocal that can be scored (docs/paper.md, row 27)."""
 
-_TOLERANCE = 0.05  # bars are an analyzer's, and two of them may come out a little shorter than two
-_MICROSECOND = 6  # decimals to which times are told apart: a sample is longer
+_TOLERANCE = 0.05  # two bars may be a little shorter than exactly two, because an analyzer measured them
+_MICROSECOND = 6  # decimals to which times are compared; one sample is longer than a microsecond
 
 
 @attrs.frozen(eq=False)
 class Stage:
-    """The time line on which layers are heard, and the part of it that is the mashup.
+    """The time line on which layers are scored, and the part of it that is the mashup.
 
-    Candidates for one vocal begin and end where all their stems sound: at another moment with every pair of them. On
-    the time line of the vocal's whole clip, a layer lies where its own clip puts it, whatever the others are: what a
-    network makes of it there is good for all mashups of that vocal.
+    Candidates for one vocal have different start and end times, because a mashup covers only the time in which all its
+    stems sound. On the time line of the vocal's whole clip, a layer's place does not depend on the other layers, so the
+    network's output for the layer can be used again for all mashups with this vocal.
 
     Parameters
     ----------
     mashup : Mashup
-        The layers on the time line: that of the vocal's clip, or of the mashup alone if it is longer than
+        The layers on the time line of the vocal's clip, or on the mashup's own time line if the vocal's is longer than
         :data:`LONGEST_S`.
     start_s, end_s : float
-        Where on it the mashup lies, seconds.
+        Start and end of the mashup on this time line, seconds.
     """
 
     mashup: Mashup
@@ -45,7 +45,7 @@ class Stage:
 
     @classmethod
     def of(cls, mashup: Mashup) -> Stage:
-        """Return where to hear the layers of ``mashup``."""
+        """Return the stage on which the layers of ``mashup`` are scored."""
         plan = mashup.plan
         first, last = plan.layer(Role.VOCAL).to_mashup([0.0, mashup.clips[Role.VOCAL].duration]).tolist()
         first, last = min(first, 0.0), max(last, plan.duration_s)
@@ -56,7 +56,7 @@ class Stage:
         return cls(mashup.renderer.mashup(whole), -first, plan.duration_s - first)
 
     def key(self, role: Role) -> Hashable:
-        """Return what tells the sound of a layer from others, up to its gain."""
+        """Return a key that is equal for layers that sound the same except for their gain."""
         plan, layer = self.mashup.plan, self.mashup.plan.layer(role)
         altered = layer.time_map is not None or layer.speed != 1.0 or layer.semitones != 0.0
         stretcher = self.mashup.renderer.stretcher if altered else None
@@ -68,28 +68,28 @@ class Stage:
         return front_end.spectrum(self.mashup.layer_audio(role))
 
     def frames(self, rate: float, count: int) -> slice:
-        """Return which of ``count`` frames over the whole time line lie in the mashup.
+        """Return the slice of ``count`` frames over the whole time line that lie in the mashup.
 
         Parameters
         ----------
         rate : float
-            Frames a second.
+            Frames per second.
         count : int
         """
-        # A part in a million of a frame is rounding; and the time line's last frame is its end, wherever it falls.
+        # 1e-6 frames allow for rounding. The last frame of the time line counts, because it belongs to the end.
         first = int(np.ceil(self.start_s * rate - 1e-6))
         at_end = self.end_s >= self.mashup.plan.duration_s - 1e-6
         return slice(first, count if at_end else min(int(self.end_s * rate + 1e-6), count))
 
 
 def require_two_bars(mashup: Mashup, judge: str) -> None:
-    """Raise PlanError if the mashup is shorter than two bars of its vocal, as far as its analysis tells their length.
+    """Raise PlanError if the mashup is shorter than two bars of its vocal; pass if the bar length is unknown.
 
     Parameters
     ----------
     mashup : Mashup
     judge : str
-        Who asks, for the message.
+        Name of the scorer, for the message.
     """
     analysis, layer = mashup.clips[Role.VOCAL].analysis, mashup.plan.layer(Role.VOCAL)
     if analysis.downbeats is not None and len(analysis.downbeats) >= 2:

@@ -1,4 +1,4 @@
-"""Batches for the paper's networks: crops of spectra, transposed and stretched without a stretcher."""
+"""Training batches for the paper's networks: crops of spectra, transposed and stretched as features, not as sound."""
 
 from __future__ import annotations
 
@@ -29,15 +29,15 @@ from mashkit_mashnet.store import Store
 CROP = 224
 """Frames of a training example: 10.4 s."""
 HEARD = 388
-"""Frames of a validation example: 18 s, or as many as the shortest of a batch has."""
+"""Frames of a validation example: 18 s, or the length of the shortest example in the batch."""
 BEATS = (16, 64)
-"""Range of an excerpt's length, beats, as far as a clip goes."""
+"""Range of an excerpt's length in beats; a short clip gives a shorter excerpt."""
 RESIDUE_SHARE = 0.5
-"""Share of layers that are given something of another song, as a separator leaves it."""
+"""Share of layers that get residue of another song, as a separator leaves it."""
 MIX_DB = 4.0
-"""How far apart the levels of stems in a mix are, dB (standard deviation), where a network hears the mix."""
+"""Standard deviation of the stems' levels in a mix, dB, for a network that scores the mix."""
 GROUPS = 6
-"""Vocals of a batch, each with two positives, two negatives, and two unlabelled where they count."""
+"""Vocals in a batch. Each has two positives and two negatives, and two unlabelled examples if these count."""
 
 
 class SpectraData(DrawnData):
@@ -48,9 +48,9 @@ class SpectraData(DrawnData):
     stores, protocol, seed, groups, validation_groups
         As in :class:`mashkit_mashnet.drawn.DrawnData`.
     mixed : bool
-        Whether the network hears the mix (PostMixNet), not the stems.
+        True if the network scores the mix (PostMixNet), False if it scores the stems.
     unlabelled : bool
-        Whether unlabelled examples are drawn.
+        True if unlabelled examples are drawn.
     """
 
     def __init__(
@@ -76,7 +76,7 @@ class SpectraData(DrawnData):
 
 
 def collated(clips: Clips, examples: Sequence[Example], random: Random | None, *, frames: int, mixed: bool) -> Batch:
-    """Return examples as a batch, ``frames`` long or as the shortest of them."""
+    """Return examples as a batch; all are ``frames`` long, or as long as the shortest example."""
     rate = LOG_FREQUENCY.frame_rate
     frames = min(frames, *(int(float(example.grid[-1]) * rate) for example in examples))
     spectra = np.stack([_layers(clips, example, frames, random) for example in examples])
@@ -90,9 +90,9 @@ def collated(clips: Clips, examples: Sequence[Example], random: Random | None, *
 
 
 def _layers(clips: Clips, example: Example, frames: int, random: Random | None) -> Bands:
-    """Return the spectra of an example's layers, shape (3, bands, frames); clean if ``random`` is None."""
+    """Return the spectra of an example's layers, shape (3, bands, frames); without residue if ``random`` is None."""
     rate = LOG_FREQUENCY.frame_rate
-    # Some excerpts are longer than a crop: it lies anywhere in them.
+    # If the excerpt is longer than a crop, the crop starts at a random place in it.
     spare = max(0.0, float(example.grid[-1]) - frames / rate)
     start = spare * float(random.random()) if random is not None else 0.0
     times = start + np.arange(frames) / rate
@@ -107,7 +107,7 @@ def _layers(clips: Clips, example: Example, frames: int, random: Random | None) 
 
 
 def _crop(clips: Clips, layer: Layer, role: Role, moments: Any) -> Bands:
-    """Return a layer's spectrum at moments of its clip, shape (bands, moments); 0 where the clip does not reach."""
+    """Return a layer's spectrum at moments of its clip, shape (bands, moments); 0 outside the clip."""
     store, clip = clips.place(layer.clip)
     spectrum = store.stem(clip, role).spectrum
     frames = np.rint(moments * LOG_FREQUENCY.frame_rate).astype(np.int64)
@@ -120,7 +120,7 @@ def _crop(clips: Clips, layer: Layer, role: Role, moments: Any) -> Bands:
 
 
 def _with_residue(clips: Clips, values: Bands, role: Role, random: Random) -> Bands:
-    """Return a spectrum with something of another clip's other stems in it."""
+    """Return a spectrum with residue: a part of another stem of another clip is added to it."""
     store, clip = clips.place(int(random.integers(len(clips))))
     left = [other for other in ROLES if other is not role][int(random.integers(2))]
     residue = store.stem(clip, left).spectrum[:, MARGIN : MARGIN + LOG_FREQUENCY.bands]
@@ -131,7 +131,7 @@ def _with_residue(clips: Clips, values: Bands, role: Role, random: Random) -> Ba
 
 
 def _mix(layers: Bands, random: Random | None) -> Bands:
-    """Return the spectrum of three stems that sound together: the sum of their powers, as of unrelated sounds."""
+    """Return the spectrum of three mixed stems: the sum of their powers, as for independent sounds."""
     gains = np.zeros(len(layers)) if random is None else random.normal(0, MIX_DB, len(layers))
     powers = unscaled(layers) * (10 ** (gains / 10)).astype(np.float32)[:, None, None]
     return scaled(powers.sum(axis=0))

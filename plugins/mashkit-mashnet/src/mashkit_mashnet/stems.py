@@ -1,6 +1,6 @@
-"""What is kept of a stem instead of its sound: a spectrum wide enough to be transposed, and how strongly things start.
+"""Features that replace a stem's sound: a spectrum wide enough to be transposed, and the onset strength.
 
-Everything a network is shown is made of these two, whether a plan is rendered or not.
+The input of every network is made from these two features, with or without rendering.
 """
 
 from __future__ import annotations
@@ -19,18 +19,18 @@ from mashkit_mashnet.frontend import LOG_FREQUENCY, Bands, FrontEnd, resampled, 
 Bytes: TypeAlias = npt.NDArray[np.uint8]
 
 ROLES = (Role.VOCAL, Role.HARMONIC, Role.PERCUSSION)
-"""The order of stems, in stores and in what networks are shown."""
+"""The order of stems, in stores and in the networks' input."""
 MARGIN_SEMITONES = 6
-"""How far a stem can be transposed: beyond that a key is nearer from the other side."""
+"""Largest transposition of a stem: any key can be reached with at most 6 semitones up or down."""
 WIDE: FrontEnd = LOG_FREQUENCY.widened(MARGIN_SEMITONES)
 MARGIN = (WIDE.bands - LOG_FREQUENCY.bands) // 2
-"""Bands of a wide spectrum beyond either end of the networks' own."""
+"""Number of bands of a wide spectrum beyond either end of the networks' spectrum."""
 ONSET_N_FFT, ONSET_HOP = 1024, 512
-"""46 ms and 23 ms at 22,050 Hz: half a sixteenth at 160 BPM."""
+"""46 ms and 23 ms at 22,050 Hz; 46 ms is half a sixteenth note at 160 BPM."""
 ONSET_BANDS = ((20.0, 150.0), (150.0, 2500.0), (2500.0, 10_000.0))
-"""Kick, snare and voice, cymbals and consonants; Hz."""
+"""Bands of kick, of snare and voice, and of cymbals and consonants, Hz."""
 ONSET_RATE = LOG_FREQUENCY.sample_rate / ONSET_HOP
-"""Frames of onsets a second."""
+"""Onset frames per second."""
 _QUANTA = 255
 
 
@@ -41,9 +41,9 @@ class StemFeatures:
     Parameters
     ----------
     spectrum : array of uint8, shape (frames, bands)
-        Of :data:`WIDE`, 255 standing for 1.
+        Spectrum of :data:`WIDE`; 255 stands for 1.
     onsets : array of uint8, shape (onset frames, 3)
-        Onset strength in :data:`ONSET_BANDS` (:func:`mashkit.features.onset_strength`), 255 standing for
+        Onset strength in :data:`ONSET_BANDS` (:func:`mashkit.features.onset_strength`); 255 stands for
         :data:`STRONGEST`.
     """
 
@@ -52,13 +52,13 @@ class StemFeatures:
 
     @classmethod
     def of(cls, audio: Audio, *, tuning: float = 0.0) -> StemFeatures:
-        """Measure a stem of any rate and number of channels.
+        """Return the features of a stem with any rate and number of channels.
 
         Parameters
         ----------
         audio : Audio
         tuning : float
-            Its own, on which the bands are centred, cents from A = 440 Hz.
+            The stem's tuning in cents from A = 440 Hz; the bands are centred on it.
         """
         audio = resampled(audio, WIDE.sample_rate)
         spectrum = scaled(WIDE.tuned(tuning).power(audio), MARGIN)
@@ -70,11 +70,11 @@ class StemFeatures:
 
 
 STRONGEST = 2.0
-"""Rise of an onset, powers of ten averaged over a band, that is kept whole; drums on silence reach about 1.5."""
+"""Largest onset strength that is not clipped, a mean rise in powers of ten; drums after silence reach about 1.5."""
 
 
 def powers(spectrum: Bytes) -> Bands:
-    """Return the power that the bytes of a spectrum stand for, relative to the stem's level, in their shape."""
+    """Return the power that a spectrum's bytes stand for, relative to the stem's level, in the same shape."""
     return _powers()[spectrum]
 
 

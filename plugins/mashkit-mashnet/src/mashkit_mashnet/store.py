@@ -1,7 +1,7 @@
-"""A folder of features: training data without any sound.
+"""A store: a folder of features, which is training data without sound.
 
-Clips are written one file each, as they are made, so that an interrupted recipe goes on where it stopped; `close` joins
-them into arrays that are mapped into memory, not read.
+Each clip is written to its own file as soon as it is made, so an interrupted recipe continues where it stopped. `close`
+joins the clips into arrays, which are memory-mapped when a store is opened.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ INDEX, SPECTRA, ONSETS, PARTS, SOURCE = "index.json", "spectra.npy", "onsets.npy
 
 
 class StoreError(MashkitError):
-    """A folder of features that is missing, damaged, or of another kind."""
+    """A folder of features is missing, damaged, or made in another way."""
 
 
 @attrs.frozen(kw_only=True)
@@ -39,13 +39,13 @@ class Record:
     id : str
         Unique in the store; becomes a file name: letters, digits, and ``-_.``.
     song : str
-        What it is cut from: clips of a song are never in training and validation both.
+        The song that the clip was cut from; clips of one song are never in training and validation both.
     duration : float
         Seconds.
     analysis : Analysis
         Key, tempo, beats and downbeats of the clip.
     facts : mapping
-        What else to know: how it was made.
+        Further facts, such as how the clip was made.
     """
 
     id: str
@@ -63,12 +63,12 @@ class Record:
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Record:
-        """Read what :meth:`to_dict` wrote."""
+        """Read the output of :meth:`to_dict`."""
         return cls(**{**data, "analysis": Analysis.from_dict(data["analysis"])})
 
 
 def _how() -> dict[str, Any]:
-    """Return what features mean: a store made otherwise is refused."""
+    """Return the settings that features depend on; a store with other settings is refused."""
     return {
         "front_end": WIDE.to_dict(), "onset_n_fft": ONSET_N_FFT, "onset_hop": ONSET_HOP,
         "onset_bands": [list(band) for band in ONSET_BANDS], "onset_strongest": STRONGEST,
@@ -83,14 +83,14 @@ class StoreWriter:
     Parameters
     ----------
     folder : Path
-        Made if there is none.
+        Made if it does not exist.
     source : mapping
-        Where the clips come from, as JSON: recipe, its options, data sets and their licences; kept in the index.
+        Source of the clips, as JSON: recipe, its options, data sets and their licences; saved in the index.
 
     Raises
     ------
     StoreError
-        If the folder holds a finished store, or clips from elsewhere.
+        If the folder holds a finished store, or clips of another source.
     OutputError
         If the folder cannot be written to.
     """
@@ -105,7 +105,7 @@ class StoreWriter:
         path, now = parts / SOURCE, json.loads(json.dumps(dict(self.source)))
         if not any(parts.glob("*.npz")):
             write_json(path, now)
-        # Clips of two seeds have the same names: they would end up in one store.
+        # The source must be the same, because clips of two seeds have the same names and would end up in one store.
         begun = _begun(path)
         other = [name for name in sorted({*begun, *now}) if begun.get(name) != now.get(name)]
         if other:
@@ -115,16 +115,16 @@ class StoreWriter:
             )
 
     def has(self, clip_id: str) -> bool:
-        """Tell whether a clip was written already."""
+        """Return whether a clip is written already."""
         return self._part(clip_id).exists()
 
     def add(self, record: Record, stems: Mapping[Role, StemFeatures]) -> None:
-        """Write one clip whole, or not at all.
+        """Write one whole clip, or no file.
 
         Raises
         ------
         OutputError
-            If it cannot be written.
+            If the clip cannot be written.
         """
         arrays = {f"{role}-{name}": getattr(stems[role], name) for role in ROLES for name in ("spectrum", "onsets")}
         text = np.frombuffer(json.dumps(record.to_dict()).encode(), np.uint8)
@@ -194,7 +194,7 @@ def _read(path: Path) -> tuple[Record, dict[Role, StemFeatures]]:
 # ---------------------------------------------------------------------------------------------------------- reading
 @attrs.frozen(eq=False)
 class Store:
-    """Clips as features, by number.
+    """Clips as features, by index.
 
     Parameters
     ----------
@@ -226,7 +226,7 @@ class Store:
 
     @property
     def fingerprint(self) -> str:
-        """Hex digits of its index and of a sample of its arrays: cheap, and other with any recipe."""
+        """Hex digits of the index and of a sample of the arrays: fast, and different for every recipe."""
         digest = hashlib.sha256(json.dumps([record.to_dict() for record in self.records]).encode())
         digest.update(np.ascontiguousarray(self.spectra[::997]).tobytes())
         digest.update(np.ascontiguousarray(self.onsets[::997]).tobytes())
@@ -239,7 +239,7 @@ def open_store(folder: Path) -> Store:
     Raises
     ------
     StoreError
-        If there is none, it was never finished, or its features are not what this version makes.
+        If there is no store, if it is unfinished, or if its features were made with other settings.
     """
     index = folder / INDEX
     if not index.exists():
@@ -268,7 +268,7 @@ def open_store(folder: Path) -> Store:
 
 
 def numbered(stores: Sequence[Store]) -> Iterator[tuple[int, int, Record]]:
-    """Yield (store, clip, record) of all clips of some stores."""
+    """Yield (store index, clip index, record) for all clips of some stores."""
     for number, store in enumerate(stores):
         for clip, record in enumerate(store.records):
             yield number, clip, record

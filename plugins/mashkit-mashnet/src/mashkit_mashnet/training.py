@@ -1,9 +1,9 @@
-"""Train a network, so that a run killed at any moment goes on to the very result it would have had.
+"""Train a network; a run that is killed at any moment can be resumed and then gives the result of an unbroken run.
 
-All that a run is made of lies in its folder: `state.pt` (network, optimizer, random numbers, the best network so far,
-what was logged), written whole or not at all, and the logs, which are written anew from the state when a run is
-resumed. A batch is made of its number alone (:class:`mashkit_mashnet.batches.TrainingData`), so nothing else is needed.
-Devices, precision and processes are Lightning Fabric's.
+The run's folder holds the whole run. `state.pt` holds the network, the optimizer, the random states, the best network
+so far and the rows of the logs; a save writes the whole file or leaves the old file. The logs are written again from
+the state when a run is resumed. A batch depends on its number alone (:class:`mashkit_mashnet.batches.TrainingData`),
+so no state of the data is saved. Lightning Fabric handles devices, precision and processes.
 """
 
 from __future__ import annotations
@@ -38,23 +38,23 @@ from mashkit_mashnet.losses import Objective, Unlabelled, classification_loss, l
 
 Precision: TypeAlias = Literal["32-true", "16-mixed", "bf16-mixed"]
 PRECISIONS: tuple[Precision, ...] = ("32-true", "16-mixed", "bf16-mixed")
-"""As Lightning names them: float32 throughout; float16 or bfloat16 where torch's autocast finds it safe."""
+"""Precisions, with Lightning's names: float32 throughout; float16 or bfloat16 where torch's autocast finds it safe."""
 
 Schedule: TypeAlias = Literal["constant", "cosine"]
 SCHEDULES: tuple[Schedule, ...] = ("constant", "cosine")
-"""What becomes of the learning rate over the steps."""
+"""How the learning rate changes over the steps."""
 RISE = 0.05
-"""Share of the steps in which a rate that is going to fall rises first."""
+"""Share of the steps in which the rate of schedule "cosine" rises, before it falls."""
 
 STATE = "state.pt"
-"""The file of a run's folder that it is resumed from."""
+"""The file in a run's folder from which the run is resumed."""
 LOSS_LOG, VALIDATION_LOG, BOARD = "train.csv", "validation.csv", "tensorboard"
-"""The logs of a run's folder."""
+"""The logs in a run's folder."""
 LOG_STEPS = 10
-"""Steps whose mean losses make one row of the log."""
+"""Number of steps in one row of the loss log; the row holds their mean losses."""
 LOSS_COLUMNS = ("step", "loss", "classification", "ranking")
 LOOK_AHEAD = 8
-"""Batches looked at before training to know whether both classes are there."""
+"""Number of batches that are checked for both classes before training begins."""
 STATE_FORMAT = 1
 
 Notify: TypeAlias = Callable[[StageEvent], None]
@@ -63,11 +63,11 @@ Values: TypeAlias = npt.NDArray[np.float64]
 
 
 class TrainingError(MashkitError):
-    """Training that cannot begin or go on: data that teach nothing, or a state of another run."""
+    """Training cannot begin or continue: the data lack songs or a class, or the state belongs to another run."""
 
 
 class TrainingDiverged(TrainingError):
-    """The loss or the weights are no numbers any more."""
+    """The loss or a weight is NaN or infinite."""
 
 
 def _whole(instance: object, attribute: attrs.Attribute[Any], value: Any) -> None:
@@ -95,35 +95,36 @@ class TrainingConfig:
     Parameters
     ----------
     variant, preset : str
-        What is trained, for the record.
+        Names of what is trained; they are only recorded.
     steps : int
-        Batches to train on, at most.
+        Largest number of batches to train on.
     learning_rate : float
-        Of Adam; 1e-4 in the paper.
+        Learning rate of Adam; 1e-4 in the paper.
     schedule : {"constant", "cosine"}
-        The rate stays as it is, as in the paper, or rises over the first twentieth of the steps and falls to nothing at
-        the last along half a cosine: a run that is to be over soon ends in a better place.
+        With "constant" the rate stays the same, as in the paper. With "cosine" the rate rises over the first twentieth
+        of the steps and then falls to 0 at the last step along half a cosine: a short run ends with better weights.
     unlabelled, ranking, balance
         As in :class:`mashkit_mashnet.losses.Objective`.
     validation_interval : int
-        Steps between two looks at the validation songs; there is one after the last step too.
+        Steps between two validations; there is also a validation after the last step.
     patience : int, optional
-        Looks without a better one after which training stops early; None never stops early.
+        Training stops early after this number of validations without a new best; None never stops early.
     precision : {"32-true", "16-mixed", "bf16-mixed"}
     device : str
         "cpu", "cuda", "mps" or "auto".
     devices : int
-        How many of them; each trains on batches of its own, so a step then sees so many times the examples.
+        Number of devices. Each device trains on its own batches, so one step uses this many times the examples.
     seed : int
-        Of what is random in the network while it trains. The weights it starts from are the caller's.
+        Seed of the random numbers that the network uses in training. The caller chooses the initial weights.
     threads : int, optional
-        CPU threads; by default torch's own setting. Sums in another number of threads are rounded otherwise.
+        CPU threads; by default torch's own setting. Another number of threads rounds sums differently.
     workers : int
-        Processes that prepare batches in the background; with 0 they are prepared between the steps.
+        Processes that prepare batches in the background; with 0 the batches are prepared between the steps.
     checkpoint_steps : int
-        The state is saved every so many steps,
+        The state is saved every this many steps.
     checkpoint_seconds : float
-        and when so many seconds have passed since it was: what a kill can cost.
+        The state is also saved when this many seconds have passed since the last save. A kill loses at most the work
+        since the last save.
     """
 
     variant: str = ""
@@ -153,7 +154,7 @@ class TrainingConfig:
 
     @property
     def objective(self) -> Objective:
-        """What the network is trained for."""
+        """The loss that the network is trained with."""
         return Objective(unlabelled=self.unlabelled, ranking=self.ranking, balance=self.balance)
 
     def to_dict(self) -> dict[str, Any]:
@@ -162,7 +163,7 @@ class TrainingConfig:
 
 
 def learning_rate(config: TrainingConfig, step: int) -> float:
-    """Return the rate of the step of that number, from 0 on."""
+    """Return the learning rate of step number ``step``; the first step is 0."""
     if config.schedule == "constant":
         return config.learning_rate
     rising = RISE * config.steps
@@ -173,12 +174,12 @@ def learning_rate(config: TrainingConfig, step: int) -> float:
 
 
 FREE = frozenset({"steps", "workers", "checkpoint_steps", "checkpoint_seconds"})
-"""What a run may be resumed with another value of: nothing that was computed depends on it."""
+"""Settings that may change when a run is resumed, because no computed value depends on them."""
 
 
 @attrs.frozen(eq=False)
 class Predictions:
-    """What a network says of validation examples.
+    """A network's output for validation examples.
 
     Parameters
     ----------
@@ -187,7 +188,7 @@ class Predictions:
     targets : array of float64, shape (examples,)
         1, 0, or NaN for unlabelled.
     groups : array of int64, shape (examples,)
-        Examples of one number share the vocal.
+        Number of the group; the examples of a group share the vocal.
     """
 
     margins: Values
@@ -195,33 +196,34 @@ class Predictions:
     groups: npt.NDArray[np.int64]
 
     def labelled(self) -> Predictions:
-        """Return those of positives and negatives."""
+        """Return the predictions of positives and negatives only."""
         known = ~np.isnan(self.targets)
         return Predictions(self.margins[known], self.targets[known], self.groups[known])
 
 
 @attrs.frozen(eq=False)
 class TrainingResult:
-    """What training came to.
+    """The result of training.
 
     Parameters
     ----------
     weights : mapping of str to Tensor
-        The network's state dict where it was best on the validation songs, in the CPU's memory.
+        State dict of the network that was best on the validation songs, in CPU memory.
     best : mapping of str to float
-        Its row of ``curve``.
+        The row of ``curve`` for these weights.
     curve : tuple of mappings
-        One row a validation: see :func:`metrics`; "step" and "training_loss", the mean since the row before.
+        One row for each validation: the values of :func:`metrics`, "step", and "training_loss", which is the mean loss
+        since the row before.
     steps : int
-        How many were trained.
+        Number of steps trained.
     stopped : {"steps", "patience"}
-        Why no more.
+        Why training stopped.
     seconds : float
-        How long training took, all its parts together if it was resumed; validation included.
+        Time that training and validation took, over all parts of a resumed run.
     validation : Predictions
-        Of the best network.
+        Predictions of the best network.
     record : mapping
-        For the checkpoint: config, data, versions, curve; plain data.
+        Record for the checkpoint, as plain data: config, data, versions, curve.
     """
 
     weights: Mapping[str, Tensor]
@@ -238,7 +240,7 @@ class TrainingResult:
 def predict(
     forward: Callable[..., Tensor], batches: Sequence[Batch], device: torch.device | str = "cpu"
 ) -> Predictions:
-    """Return what a network in evaluation mode says of all examples of some batches, in their order."""
+    """Return the outputs of a network in evaluation mode for all examples of the batches, in order."""
     with torch.inference_mode():
         found = [margins(forward(**_moved(batch.inputs, device))).cpu() for batch in batches]
     return Predictions(
@@ -249,13 +251,14 @@ def predict(
 
 
 def metrics(predictions: Predictions) -> dict[str, float | None]:
-    """Return how good predictions are; what there are no examples for is None.
+    """Return measures of how good predictions are; a measure without examples is None.
 
-    - "loss": cross entropy of positives and negatives in nats, both classes weighing the same;
-    - "auc": how often a positive lies above a negative, ties half;
-    - "accuracy_positive", "accuracy_negative": share on their side of probability 0.5, at it counting as good;
-    - "over_negative", "over_unlabelled": how often a positive lies above the ones of its own group, ties half;
-    - "good_unlabelled": share of the unlabelled at 0.5 or above.
+    - "loss": cross entropy of positives and negatives in nats; both classes have the same weight;
+    - "auc": share of pairs in which the positive scores above the negative; a tie counts half;
+    - "accuracy_positive", "accuracy_negative": share on the right side of probability 0.5; exactly 0.5 counts as good;
+    - "over_negative", "over_unlabelled": share of pairs in which a positive scores above a negative, or above an
+      unlabelled example, of its own group; a tie counts half;
+    - "good_unlabelled": share of the unlabelled examples with probability 0.5 or above.
     """
     values, targets, groups = predictions.margins, predictions.targets, predictions.groups
     positive, negative, unlabelled = targets == 1, targets == 0, np.isnan(targets)
@@ -288,7 +291,7 @@ def metrics(predictions: Predictions) -> dict[str, float | None]:
 
 # ------------------------------------------------------------------------------------------------------------- data
 class _Numbered(Dataset[Batch | MashkitError]):
-    """Batches by number, for the workers of a DataLoader: what step ``first + index`` is trained on."""
+    """Batches by index, for the workers of a DataLoader: index ``k`` gives batch ``numbers[k]``."""
 
     def __init__(self, data: TrainingData, numbers: range) -> None:
         self._data = data
@@ -300,17 +303,17 @@ class _Numbered(Dataset[Batch | MashkitError]):
     def __getitem__(self, index: int) -> Batch | MashkitError:
         try:
             return self._data.batch(self._numbers[index])
-        except MashkitError as error:  # raised here, it would come home as a traceback in a string
+        except MashkitError as error:  # returned, because a worker that raises it sends a traceback as text
             return error
 
 
 def _batches(data: TrainingData, numbers: range, workers: int) -> Iterator[Batch]:
-    """Yield batches in the order of their numbers, prepared by ``workers`` processes ahead of use."""
+    """Yield batches in the order of their numbers; ``workers`` processes prepare them ahead of use."""
     loader = DataLoader(
         _Numbered(data, numbers),
         batch_size=None,
         num_workers=workers,
-        # Of its own: starting workers draws a number, and the network's must be what they were.
+        # A generator of its own, because starting workers draws a random number and must not change the network's.
         generator=torch.Generator(),
     )
     for made in loader:
@@ -324,7 +327,7 @@ def _moved(inputs: Mapping[str, Tensor], device: torch.device | str) -> dict[str
 
 
 def _check(data: TrainingData, validation: Sequence[Batch], numbers: range) -> None:
-    """Refuse data that nothing can be learnt from, or judged on."""
+    """Raise TrainingError if the data have too few songs, no validation examples, or only one class."""
     for part in ("training", "validation"):
         songs = _songs(data.summary.get(part))
         if songs is not None and songs < 2:
@@ -346,7 +349,7 @@ def _check(data: TrainingData, validation: Sequence[Batch], numbers: range) -> N
 
 
 def _songs(about: Any) -> int | None:
-    """Return the songs a summary speaks of, in all its sources; None if it does not say."""
+    """Return the number of songs in a summary, over all its sources; None if the summary does not contain it."""
     if not isinstance(about, Mapping):
         return None
     if isinstance(about.get("songs"), int):
@@ -358,7 +361,7 @@ def _songs(about: Any) -> int | None:
 # ------------------------------------------------------------------------------------------------------------ state
 @attrs.define(eq=False)
 class _State:
-    """Where a run is, but for the weights."""
+    """The progress of a run, without the network's weights."""
 
     step: int = 0
     best_step: int = 0
@@ -376,7 +379,7 @@ def _copied(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def _random() -> dict[str, Any]:
-    """Return the state of every global source of random numbers, as plain data and tensors."""
+    """Return the states of all global random generators, as plain data and tensors."""
     _, keys, *rest = np.random.get_state()  # noqa: NPY002 — a network may use it
     return {
         "torch": torch.get_rng_state(),
@@ -404,7 +407,7 @@ def _signature(network: nn.Module) -> str:
 def _read(path: Path) -> dict[str, Any]:
     try:
         read: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # a damaged zip file, a pickle of something else: anything may come out
+    except Exception as error:  # a damaged zip file or another pickle can raise any exception
         raise TrainingError(
             f"{path} is no state of a training run: {type(error).__name__}", "remove it, or choose another folder"
         ) from error
@@ -416,9 +419,9 @@ def _read(path: Path) -> dict[str, Any]:
 def _check_same(
     path: Path, read: Mapping[str, Any], config: TrainingConfig, data: TrainingData, network: nn.Module
 ) -> None:
-    """Refuse to resume what would become neither the old run nor a new one."""
+    """Refuse to resume with settings, data or a network that differ from those of the saved run."""
     before, now = read["config"], config.to_dict()
-    free = FREE if config.schedule == "constant" else FREE - {"steps"}  # how fast a rate falls depends on where it ends
+    free = FREE if config.schedule == "constant" else FREE - {"steps"}  # a cosine rate depends on the number of steps
     told = [f"{name} was {before.get(name)!r}, is {value!r}" for name, value in now.items()
             if name not in free and before.get(name) != value]  # fmt: skip
     fix = "give what the run was begun with, or choose another folder"
@@ -431,7 +434,7 @@ def _check_same(
     if config.steps < read["step"]:
         raise TrainingError(f"{path.parent} holds a run of {read['step']} steps, more than {config.steps}", fix)
     if config.steps > before["steps"] == read["step"] and before["steps"] % config.validation_interval:
-        # It was validated where a longer run would not have been.
+        # The saved run was validated at a step where a longer run is not validated.
         raise TrainingError(
             f"{path.parent} holds a run that ended after {read['step']} steps, between two validations",
             "only one that ends on a multiple of the validation interval can be made longer; choose another folder",
@@ -440,7 +443,7 @@ def _check_same(
 
 # ------------------------------------------------------------------------------------------------------------- logs
 class _Logs:
-    """CSV and TensorBoard, made of the rows the state holds: a resumed run begins by writing them anew."""
+    """CSV and TensorBoard logs; a resumed run first writes them again from the rows in the state."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -448,7 +451,7 @@ class _Logs:
         self._curve_columns: list[str] = []
 
     def begin(self, state: _State) -> None:
-        """Write what there is so far."""
+        """Write the rows that the state already holds."""
         from torch.utils.tensorboard import SummaryWriter
 
         board = self._folder / BOARD
@@ -464,12 +467,12 @@ class _Logs:
             self._board_curve(look)
 
     def losses(self, row: list[float]) -> None:
-        """Add a row to the losses."""
+        """Add a row of losses."""
         self._append(LOSS_LOG, row)
         self._board_losses(row)
 
     def curve(self, look: Metrics) -> None:
-        """Add a validation."""
+        """Add the row of a validation."""
         if not self._curve_columns:
             self._curve_columns = list(look)
             self._append(VALIDATION_LOG, self._curve_columns)
@@ -477,7 +480,7 @@ class _Logs:
         self._board_curve(look)
 
     def close(self) -> None:
-        """Let go of the files."""
+        """Close the TensorBoard file."""
         if self._writer is not None:
             self._writer.close()
 
@@ -506,13 +509,13 @@ class _Logs:
 
 @contextlib.contextmanager
 def _claimed(folder: Path) -> Iterator[None]:
-    """Keep others from training in the same folder meanwhile."""
+    """Keep other processes from training in the same folder at the same time."""
     import fcntl
 
     lock = os.open(folder / ".lock", os.O_CREAT | os.O_RDWR, 0o600)
     try:
         try:
-            # Of this process alone: workers that outlive it for some seconds do not hold it.
+            # lockf locks for this process alone, so its workers do not keep the lock if they live some seconds longer.
             fcntl.lockf(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
             raise TrainingError(
@@ -531,39 +534,39 @@ def train(
     folder: Path,
     notify: Notify | None = None,
 ) -> TrainingResult:
-    """Train a network, or go on training it; afterwards it has its best weights, on the CPU, in evaluation mode.
+    """Train a network or resume its training; then it has its best weights, on the CPU, in evaluation mode.
 
-    The same network, data and config give the same result, in one go or in any number of parts: on one CPU to the bit;
-    on GPUs as far as torch's deterministic algorithms reach. The global random numbers of torch, numpy and Python are
-    seeded anew.
+    The same network, data and config give the same result, in one run or in any number of parts. On one CPU the results
+    are equal to the bit; on GPUs they are as equal as torch's deterministic algorithms make them. The global random
+    generators of torch, numpy and Python are seeded again.
 
     Parameters
     ----------
     network : Module
-        Its ``forward(**batch.inputs)`` returns logits, shape (examples, 2), class 1 good. Its weights are where a new
-        run starts from.
+        Its ``forward(**batch.inputs)`` returns logits, shape (examples, 2); class 1 is good. A new run starts from its
+        weights.
     data : TrainingData
     config : TrainingConfig
     folder : Path
-        The run's own; holds its state and logs. A run that lies there already is gone on with.
+        Folder of this run alone; holds its state and logs. If the folder already holds a run, that run is resumed.
     notify : callable, optional
-        Hears of every step (stage "train") and validation (stage "validate").
+        Called after every step (stage "train") and every validation (stage "validate").
 
     Raises
     ------
     TrainingError
-        If the data have one class or one song, or the folder holds a run of another configuration, data or network, or
-        is being trained in by another process.
+        If the data have one class or one song, if the folder holds a run of another configuration, data or network, or
+        if another process is training in the folder.
     TrainingDiverged
-        If the loss or a weight is not finite; the last state saved is before that.
+        If the loss or a weight is not finite; the last saved state is older and finite.
     OutputError
-        If the folder cannot be written; the last state saved is whole.
+        If the folder cannot be written; the last saved state is complete.
     ComponentUnavailable
         If Lightning Fabric or TensorBoard is not installed.
     """
     try:
         import lightning_fabric
-        import torch.utils.tensorboard  # noqa: F401 — better to know before an hour's work than after
+        import torch.utils.tensorboard  # noqa: F401 — a missing package should fail before training, not after an hour
     except ImportError as error:
         raise ComponentUnavailable(
             f"training needs {error.name}, which is not installed", "pip install 'mashkit-mashnet[train]'"
@@ -581,7 +584,7 @@ def train(
 def _deterministic(config: TrainingConfig) -> Iterator[None]:
     threads, algorithms = torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()
     warn_only = torch.is_deterministic_algorithms_warn_only_enabled()
-    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # what cuBLAS needs for it; read when CUDA starts
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS needs it to be deterministic; read at start
     if config.threads is not None:
         torch.set_num_threads(config.threads)
     torch.use_deterministic_algorithms(True, warn_only=True)
@@ -594,7 +597,7 @@ def _deterministic(config: TrainingConfig) -> Iterator[None]:
 
 
 class _Run:
-    """One run, from its state on."""
+    """One run: it starts from the saved state if there is one."""
 
     def __init__(
         self, fabric: Any, network: nn.Module, data: TrainingData, config: TrainingConfig, folder: Path, notify: Notify
@@ -637,7 +640,7 @@ class _Run:
             raise self._diverged("a weight")
         if not self.fabric.is_global_zero:
             return
-        made = io.BytesIO()  # torch.save itself says of a full disk only that it failed to write
+        made = io.BytesIO()  # in memory first, because torch.save reports a full disk only as a failed write
         torch.save(
             {
                 "format": STATE_FORMAT,
@@ -664,7 +667,7 @@ class _Run:
 
     # ------------------------------------------------------------------------------------------------------- steps
     def finish(self) -> TrainingResult:
-        """Train what is left of the run, and return what it came to."""
+        """Train the remaining steps of the run, and return the result."""
         state, config = self.state, self.config
         if self.fabric.is_global_zero:
             self.logs.begin(state)
@@ -699,7 +702,7 @@ class _Run:
     def _train(self) -> None:
         state, config = self.state, self.config
         began, before, saved = time.monotonic(), state.seconds, time.monotonic()
-        # Of several devices each has batches of its own, interleaved.
+        # With several devices, each device takes every world-th batch, so that no two train on the same batch.
         world = self.fabric.world_size
         numbers = range(state.step * world + self.fabric.global_rank, config.steps * world, world)
         batches = _batches(self.data, numbers, config.workers)
@@ -769,7 +772,7 @@ class _Run:
 
 
 def versions() -> dict[str, str]:
-    """Return the versions of what a training depends on."""
+    """Return the versions of Python and of the packages that training depends on."""
     import importlib.metadata
 
     named = ("mashkit", "mashkit-mashnet", "torch", "numpy", "scipy", "lightning-fabric")

@@ -1,4 +1,4 @@
-"""The released weights of Open-Unmix: which file is of which model and stem, and where it was published."""
+"""The released weights of Open-Unmix: the file of each model and stem, and its address."""
 
 from __future__ import annotations
 
@@ -24,16 +24,16 @@ OFFICIAL = {
         "other": "other-f8e132cc.pth",
     },
 }
-"""Model → stem → file, which ends in the first digits of its sha256 (openunmix 1.3.0, ``umxl_spec`` and its like)."""
+"""Model → stem → file; its name ends in the first digits of its sha256 (openunmix 1.3.0, ``umxl_spec`` and others)."""
 
 RECORDS = {"umxl": "5069601", "umxhq": "3370489", "umx": "3370486"}
-"""Model → its record on Zenodo (ibid.)."""
+"""Model → its record on Zenodo (same source)."""
 
 LICENCES = {"umxl": "CC-BY-NC-SA-4.0", "umxhq": "MIT", "umx": "MIT"}
 
 
 def weight_files() -> list[WeightFile]:
-    """Return all of them, for `mashkit models`."""
+    """Return all released files, for `mashkit models`."""
     return [
         WeightFile(
             name=f"openunmix/{name}",

@@ -1,8 +1,8 @@
-"""openunmix's own model classes, imported whether or not torchaudio can be.
+"""The import of openunmix's model classes, with or without torchaudio.
 
-openunmix imports torchaudio at its top, and needs it to read and resample files in training, never to separate. Beside
-a torch without CUDA, PyPI's torchaudio does not load. Then an empty module stands in for it while openunmix is being
-imported, and is gone afterwards.
+openunmix always imports torchaudio, but needs it only to read and resample files in training, not to separate. With a
+torch without CUDA, PyPI's torchaudio does not load. Then an empty module replaces torchaudio while openunmix is
+imported, and is removed afterwards.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from typing import Any
 
 @contextlib.contextmanager
 def torchaudio_or_nothing() -> Iterator[None]:
-    """Let ``import torchaudio`` succeed meanwhile: for real where it can, else as an empty module."""
+    """Let ``import torchaudio`` succeed inside the block: with the real module if it loads, else with an empty one."""
     before = set(sys.modules)
     try:
         importlib.import_module("torchaudio")
-    except (ImportError, OSError, RuntimeError):  # not installed; its library does not load; made for another torch
+    except (ImportError, OSError, RuntimeError):  # not installed, its library does not load, or made for another torch
         for name in [name for name in sys.modules if name.partition(".")[0] == "torchaudio" and name not in before]:
             del sys.modules[name]
     else:

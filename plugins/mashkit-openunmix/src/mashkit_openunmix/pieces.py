@@ -1,4 +1,4 @@
-"""Run Open-Unmix over sound of any length, in pieces: what it needs does not grow with the length."""
+"""Separate sound of any length with Open-Unmix, in pieces, so that memory does not grow with the length."""
 
 from __future__ import annotations
 
@@ -13,25 +13,26 @@ from mashkit.types import Audio, Samples
 from mashkit_openunmix.weights import WIENER_FRAMES
 
 PIECE_WINDOWS = 5
-"""Wiener windows in a piece, of which the last is the first of the next piece; 35 s at 44.1 kHz and a hop of 1024.
+"""Number of Wiener windows in a piece; the last window is also the first of the next piece. A piece is 35 s at 44.1 kHz
+and a hop of 1024.
 
-Pieces begin where a window does, so that each window is filtered as in the whole; only the LSTMs, which hear from the
-first frame to the last, hear less. Ours: a quarter more work for under a gigabyte.
+Pieces begin at the start of a window, so each window is filtered as in the whole mix. Only the LSTMs, which depend on
+all frames of their input, get a shorter input. The number is ours: a quarter more computation, under a gigabyte.
 """
 
 
 def separate(separator: Any, mix: Audio, *, n_fft: int, n_hop: int, device: torch.device) -> dict[str, AudioBuffer]:
-    """Return the stems of ``mix``; what the library calls the residual is part of "other".
+    """Return the stems of ``mix``; the library's residual becomes part of "other".
 
     Parameters
     ----------
     separator : openunmix.model.Separator
         In evaluation mode, on ``device``.
     mix : Audio
-        At the separator's rate, at least one frame. Mono is heard as two equal channels, and gives the mean of the
-        stems'.
+        At the separator's sample rate, at least one frame. Mono is separated as two equal channels; each stem is then
+        the mean of its two channels.
     n_fft, n_hop : int
-        Of its spectrograms, samples.
+        Frame length and hop of the separator's spectrograms, samples.
     device : torch.device
     """
     names = list(separator.target_models)
@@ -56,10 +57,10 @@ def _estimates(
     separator: Any, mix: Audio, stride: int, overlap: int, n_fft: int, device: torch.device
 ) -> Iterator[Samples]:
     """Yield the stems of each piece, shape (stems, 2, n)."""
-    # A piece that would end with the one before it is left out.
+    # No piece starts in the last ``overlap`` frames of the mix, because the piece before covers them already.
     for begin in range(0, max(mix.frames - overlap, 1), stride):
         own = mix.samples[:, begin : begin + stride + overlap]
-        # Spectrograms reflect half a frame at either end: there must be that much.
+        # Padded to n_fft, because spectrograms reflect half a frame at both ends.
         heard = np.zeros((2, max(own.shape[1], n_fft)), np.float32)
         heard[:, : own.shape[1]] = own
         settle(mix.samples)
@@ -68,7 +69,7 @@ def _estimates(
 
 
 def _crossfade(length: int, overlap: int) -> Samples:
-    """Return the weight of each frame of a piece: it fades in and out where pieces overlap."""
+    """Return the weight of each frame of a piece, which fades in and out where pieces overlap."""
     weight = np.ones(length, np.float32)
     weight[:overlap] = np.arange(1, overlap + 1) / (overlap + 1)
     weight[-overlap:] = weight[:overlap][::-1]

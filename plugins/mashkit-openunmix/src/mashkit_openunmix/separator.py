@@ -1,4 +1,4 @@
-"""The adapter: options, and the way from any mix to what the networks hear and back."""
+"""The adapter to openunmix: its options, and the conversion of any mix to the networks' format and back."""
 
 from __future__ import annotations
 
@@ -23,34 +23,34 @@ from mashkit_openunmix.weights import Recipe, find, load
 
 @attrs.define(kw_only=True, eq=False)
 class OpenUnmixSeparator(Separator):
-    """Open-Unmix, with weights that are already on this machine.
+    """Open-Unmix, with weights that are on this machine already.
 
-    A mix of another rate is resampled to the model's (44.1 kHz) and the stems are brought back; what that loses, above
-    all what lies beyond 22.05 kHz, goes into "other". A mono mix is heard as two equal channels. Beyond mix and stems,
-    memory does not grow with the length, and stems of more than ten minutes lie in temporary files
-    (:mod:`mashkit.audiobuffer`).
+    A mix of another sample rate is resampled to the model's (44.1 kHz), and the stems are resampled back; sound that
+    this loses, above all sound above 22.05 kHz, is added to "other". A mono mix is separated as two equal channels.
+    Memory for anything but mix and stems does not grow with the length, and stems of more than ten minutes are in
+    temporary files (:mod:`mashkit.audiobuffer`).
 
-    With at least one iteration of the Wiener filter, or with the residual, the stems sum to the mix.
+    The stems sum to the mix with at least one iteration of the Wiener filter, or with the residual.
 
     Parameters
     ----------
     model : {"umxl", "umxhq", "umx"}
-        umxl is the best and for non-commercial use only.
+        umxl is the best; its licence allows only non-commercial use.
     folder : str or Path, optional
-        A folder with the official files of ``model``, or with a model of your own, as openunmix's training saves it
-        (``separator.json``). By default looked for where `mashkit models` and openunmix itself put what they download.
-        Nothing is downloaded here.
+        A folder with the official files of ``model``, or with your own model as openunmix's training saves it
+        (``separator.json``). By default the download folders of `mashkit models` and of openunmix are searched. Nothing
+        is downloaded here.
     iterations : int
-        Of the multichannel Wiener filter, ≥ 0; 0 is none: each stem has the phase of the mix.
+        Iterations of the multichannel Wiener filter, ≥ 0; with 0 there is no filter and each stem has the mix's phase.
     residual : bool
-        Whether what the networks' stems leave of the mix joins in the filter, and in the end "other".
+        True makes the rest of the mix, without the networks' stems, a source in the filter, and adds it to "other".
     device : str
-        "cpu", "cuda", "cuda:<number>" or "mps"; "auto" is the first there is of CUDA, MPS and CPU.
+        "cpu", "cuda", "cuda:<number>" or "mps"; "auto" takes the first available of CUDA, MPS and CPU.
 
     Raises
     ------
     ComponentUnavailable
-        If the weights are not there.
+        If the weights are not on this machine.
     """
 
     model: Literal["umxl", "umxhq", "umx"] = attrs.field(default="umxl", validator=attrs.validators.in_(OFFICIAL))
@@ -68,7 +68,7 @@ class OpenUnmixSeparator(Separator):
 
     @property
     def info(self) -> ComponentInfo:  # type: ignore[override]
-        """The card, with the licence of these weights; of a model of your own, not known, the strictest stands."""
+        """The component's card with the licence of these weights; for your own model it is the strictest licence."""
         own = bool(self._recipe.described_by)
         return SEPARATOR if own else attrs.evolve(SEPARATOR, weights_license=LICENCES[self.model])
 
@@ -78,7 +78,7 @@ class OpenUnmixSeparator(Separator):
 
     @property
     def gpus(self) -> float:
-        """One, where it computes on one."""
+        """1 if the networks run on a GPU, otherwise 0."""
         return gpus_used(self.device)
 
     def _separate(self, mix: Audio) -> StemSet:

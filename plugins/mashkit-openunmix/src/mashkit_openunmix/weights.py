@@ -1,7 +1,7 @@
-"""Open-Unmix's weights: found where they already are, verified, read safely, and matched key by key.
+"""Open-Unmix's weights: found on this machine, verified, read without running code, and matched key by key.
 
-openunmix's own loader downloads what it does not find, and ignores keys that are missing or too many: with weights of
-another architecture it would separate by chance.
+openunmix's own loader downloads missing files, and ignores missing or additional keys: with weights of another
+architecture its output would be random.
 """
 
 from __future__ import annotations
@@ -25,31 +25,31 @@ from mashkit_openunmix.library import OpenUnmix, Separator
 
 TARGETS = ("vocals", "drums", "bass", "other")
 
-_HIDDEN = {"umxl": 1024, "umxhq": 512, "umx": 512}  # openunmix 1.3.0, ``umxl_spec`` and its like
+_HIDDEN = {"umxl": 1024, "umxhq": 512, "umx": 512}  # openunmix 1.3.0, ``umxl_spec`` and others
 
 WIENER_FRAMES = 300
-"""Frames Wiener-filtered at a time (``wiener_win_len``, openunmix's default)."""
+"""Number of frames that are Wiener-filtered at a time (``wiener_win_len``, openunmix's default)."""
 
-# Buffers of openunmix 1.0, whose networks had the spectrogram inside: the released files carry them.
+# Buffers of openunmix 1.0, whose networks contained the spectrogram; the released files still contain them.
 _OUTSIDE_THE_NETWORK = {"sample_rate", "stft.window", "transform.0.window"}
 
 
 @attrs.frozen(kw_only=True)
 class Recipe:
-    """The files of a model, and what they do not say themselves.
+    """The files of a model, and the settings that the weights do not contain.
 
     Parameters
     ----------
     files : mapping of str to Path
         Stem → weights.
     described_by : tuple of Path
-        Files the rest was read from.
+        Files that contain these settings.
     sample_rate : int
         Hz.
     n_fft, n_hop : int
-        Length of a spectrogram's frame and the way to the next, samples.
+        Frame length and hop of the spectrograms, samples.
     hidden : mapping of str to int
-        Stem → width of its network.
+        Stem → width of the stem's network.
     """
 
     files: Mapping[str, Path]
@@ -66,21 +66,21 @@ class Recipe:
 
 # ------------------------------------------------------------------------------------------------------------- find
 def find(model: str, folder: Path | None) -> Recipe:
-    """Look for the files of a model.
+    """Return the files of a model.
 
     Parameters
     ----------
     model : str
         A key of :data:`~mashkit_openunmix.files.OFFICIAL`.
     folder : Path, optional
-        Holds the official files of ``model``; or, with ``separator.json``, a model as openunmix's training saves it:
-        ``<stem>.json`` and ``<stem>.pth`` (or ``<stem>-checksum.pth``). By default where `mashkit models`
-        puts the official files, and in torch.hub's cache, where openunmix itself does.
+        Folder with the official files of ``model``; or, if it has a ``separator.json``, with a model that openunmix's
+        training saved: ``<stem>.json`` and ``<stem>.pth`` (or ``<stem>-checksum.pth``). By default the folder of
+        `mashkit models` is searched, then torch.hub's cache, which openunmix uses.
 
     Raises
     ------
     ComponentUnavailable
-        If a file is missing, or a .json does not say what it has to.
+        If a file is missing, or a .json lacks a required entry.
     """
     if folder is not None and not folder.is_dir():
         raise ComponentUnavailable(
@@ -145,7 +145,7 @@ def _read_json(path: Path, *keys: str) -> dict[str, Any]:
 def _integers(path: Path, data: Any, *keys: str) -> dict[str, int]:
     numbers = {key: data.get(key) if isinstance(data, dict) else None for key in keys}
     for key, value in numbers.items():
-        # openunmix writes rates as floats: 44100.0.
+        # Floats are accepted, because openunmix writes rates as floats: 44100.0.
         if not isinstance(value, int | float) or value < 1 or value != int(value):
             raise ComponentUnavailable(f"{path}: {key} is {value!r}", "give a positive whole number")
     return {key: int(value) for key, value in numbers.items() if value is not None}
@@ -168,9 +168,9 @@ def load(recipe: Recipe, *, iterations: int, residual: bool) -> Any:
     Raises
     ------
     ComponentUnavailable
-        If a file is not what its name says, holds more than tensors, or not those of its network.
+        If a file differs from its name's checksum, holds more than tensors, or not the tensors of its network.
     """
-    # Initial weights are drawn before they are overwritten: not from the caller's random generator.
+    # A forked generator, because the networks draw initial weights, and the caller's generator must not change.
     with torch.random.fork_rng(devices=[]):
         networks = {target: _network(recipe, target) for target in recipe.files}
         separator = Separator(
@@ -189,7 +189,7 @@ def load(recipe: Recipe, *, iterations: int, residual: bool) -> Any:
 def _network(recipe: Recipe, target: str) -> Any:
     path = recipe.files[target]
     state = {key: value for key, value in _read(path).items() if key not in _OUTSIDE_THE_NETWORK}
-    # How many bins it hears is in the file alone.
+    # Only the file contains the number of frequency bins that the network uses.
     heard = state.get("input_mean", torch.empty(0))
     bins = recipe.n_fft // 2 + 1
     network = OpenUnmix(
@@ -217,7 +217,7 @@ def _read(path: Path) -> dict[str, Tensor]:
             f"{path}: is not the file its name says: sha256 begins with {digest[: len(checksum)]}, not {checksum}",
             "fetch it again",
         )
-    # From the bytes that were hashed: the file might change in between.
+    # The hashed bytes are read, not the file again, because the file might change in between.
     try:
         state = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
     except (pickle.UnpicklingError, EOFError, RuntimeError) as error:
@@ -231,6 +231,6 @@ def _read(path: Path) -> dict[str, Tensor]:
 
 
 def _reason(error: Exception) -> str:
-    """Return the part of torch's page of advice that says what it did not take."""
+    """Return the part of torch's long error text that names the refused object."""
     text = str(error).rpartition("WeightsUnpickler error: ")[2].strip()
     return text.splitlines()[0].partition(" was not an allowed")[0] if text else type(error).__name__

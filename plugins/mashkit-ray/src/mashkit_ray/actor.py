@@ -1,4 +1,4 @@
-"""What runs on the cluster: an actor with the state of one work. Imports no Ray: Ray makes an actor of the class."""
+"""The code that runs on the cluster: an actor that holds the state of one work. Ray makes it from a plain class."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from mashkit.interfaces.executor import Done, attempt, begin, portable
 from mashkit.transfer import Bytes, pack, unpack
 
 Parcel = tuple[Bytes, list[tuple[Bytes, bool]]]
-"""A pickle, and the arrays that are not in it: their bytes, and whether they may be written to."""
+"""A pickle and the arrays outside of it: the bytes of each array, and whether it is writable."""
 
 
 def parcel(value: object) -> Any:
-    """Return a value as Ray may carry it, its arrays uncopied: a Parcel, when it arrives."""
+    """Return a value in a form that Ray sends without copying its arrays; it arrives as a Parcel."""
     pieces, buffers = pack(value)
     return (
         pickle.PickleBuffer(b"".join(pieces)),
@@ -24,24 +24,24 @@ def parcel(value: object) -> Any:
 
 
 def contents(given: Parcel) -> Any:
-    """Return the value of a parcel, in memory of this process: Ray's own is gone when it is disconnected."""
+    """Return the value of a parcel, copied, because Ray's memory is lost when Ray is disconnected."""
     pickled, buffers = given
     return unpack(pickled, [bytearray(buffer) if writable else bytes(buffer) for buffer, writable in buffers])
 
 
 class Actor:
-    """A worker: builds the state of a work once, then does one job after the other."""
+    """A worker: builds the state of a work once, then does one job after another."""
 
     def __init__(self) -> None:
         self._work: Any = None
         self._state: Any = None
 
     def here(self) -> None:
-        """Answer: it has a place."""
+        """Return nothing; the answer shows that the actor has a machine."""
 
     def begin(self, work: Parcel, variables: dict[str, str]) -> Any:
-        """Build the state; return the error if it cannot be built."""
-        os.environ.update(variables)  # before a backend is imported
+        """Build the state; return the error if the state cannot be built."""
+        os.environ.update(variables)  # first, because backends read them when they are imported
         try:
             self._work = contents(work)
         except Exception as error:  # noqa: BLE001 — unpickling imports the caller's modules
@@ -53,10 +53,10 @@ class Actor:
         return parcel(None)
 
     def do(self, item: Parcel, name: str) -> Any:
-        """Return how an attempt at a job ended, as a parcel."""
+        """Return the outcome of an attempt at a job, as a parcel."""
         try:
             value = contents(item)
-        except Exception as error:  # noqa: BLE001 — as above
+        except Exception as error:  # noqa: BLE001 — unpickling imports the caller's modules
             problem = portable(error, f"work {self._work.name!r}: a worker could not read an item")
             return parcel(Done(None, problem, 0.0, 0.0))
         done = attempt(self._work, self._state, value, name)

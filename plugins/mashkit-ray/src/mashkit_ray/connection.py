@@ -1,4 +1,4 @@
-"""A connection to a cluster: the one the program has, one that is joined, or one that is started and ended again."""
+"""A connection to a cluster: the program's own, a cluster that is joined, or a cluster that is started and ended."""
 
 from __future__ import annotations
 
@@ -24,26 +24,26 @@ ANSWER_S = 10.0
 _lock = threading.Lock()
 _users = 0
 _ours: contextlib.ExitStack | None = None
-"""What ends the connection that we made; None if the program made it."""
+"""The steps that end the connection; None if the program made the connection itself."""
 
 
 @contextlib.contextmanager
 def connected(address: str | None, num_cpus: int | None, num_gpus: int | None, *, log: bool) -> Iterator[None]:
-    """Be connected to a cluster inside the block; a process has one connection, which several blocks share.
+    """Connect to a cluster inside the block; a process has only one connection, which its blocks share.
 
     Parameters
     ----------
     address : str, optional
-        Of a cluster to join; None starts one, which ends with the last block.
+        Address of a cluster to join; None starts a cluster, which ends with the last block.
     num_cpus, num_gpus : int, optional
-        Of a cluster that is started.
+        Cores and GPUs of a cluster that is started.
     log : bool
-        Whether what workers print is printed here.
+        True prints here what workers print.
 
     Raises
     ------
     ComponentUnavailable
-        If there is no cluster at the address, or none can be started.
+        If there is no cluster at the address, or if none can be started.
     """
     global _users, _ours
     with _lock:
@@ -69,10 +69,10 @@ def _join(made: contextlib.ExitStack, address: str, *, log: bool) -> None:
     try:
         host, colon, port = address.rpartition(":")
         if colon and port.isdigit() and "/" not in address:
-            # Ray asks for minutes where nobody answers.
+            # Checked first, because Ray waits minutes for an address that does not answer.
             socket.create_connection((host.strip("[]"), int(port)), timeout=ANSWER_S).close()
         _init(made, address, log=log)
-    except Exception as error:  # Ray raises ConnectionError, RuntimeError, ValueError and errors of its own
+    except Exception as error:  # Ray raises ConnectionError, RuntimeError, ValueError and its own errors
         raise ComponentUnavailable(
             f"executor 'ray': no cluster at {address!r}: {_first_line(error)}",
             "start one with `ray start --head`, or leave the option address out",
@@ -80,17 +80,17 @@ def _join(made: contextlib.ExitStack, address: str, *, log: bool) -> None:
 
 
 def _start(made: contextlib.ExitStack, num_cpus: int | None, num_gpus: int | None, *, log: bool) -> None:
-    # Short, for the sockets in it may have names of 107 bytes; Ray's own place would keep every run's logs for good.
+    # A short path, because names of sockets in it have at most 107 bytes; Ray's default folder would keep all logs.
     folder = tempfile.mkdtemp(prefix="ray-")
     made.callback(shutil.rmtree, folder, ignore_errors=True)
-    # Ray listens where everybody can connect, but on macOS and Windows, and has no option for it.
+    # Ray listens on all addresses except on macOS and Windows. It has no option for this, so its constant is replaced.
     loopback = _replaced(ray_constants, "ENABLE_RAY_CLUSTER", False)
     try:
         with loopback:
             _init(
                 made, "local", log=log, num_cpus=num_cpus, num_gpus=num_gpus, include_dashboard=False, _temp_dir=folder
             )
-    except Exception as error:  # as above
+    except Exception as error:  # Ray raises ConnectionError, RuntimeError, ValueError and its own errors
         raise ComponentUnavailable(f"executor 'ray': a cluster cannot be started here: {_first_line(error)}") from error
 
 
@@ -101,7 +101,7 @@ def _init(made: contextlib.ExitStack, address: str, *, log: bool, **arguments: A
         if log and show is not None:
             show({**data, "is_err": True}, *others, **named)
 
-    # Ray prints what workers say, and when one is lost, on standard output: that is for data.
+    # Ray prints workers' output and lost workers on standard output, which is for data; they go to stderr instead.
     made.enter_context(_replaced(ray_worker, "print_to_stdstream", on_stderr))
     ray.init(address, log_to_driver=log, logging_level=logging.ERROR, **arguments)
     made.callback(ray.shutdown)
@@ -113,7 +113,7 @@ def _first_line(error: Exception) -> str:
 
 @contextlib.contextmanager
 def _replaced(module: ModuleType, name: str, value: object) -> Iterator[None]:
-    """Have another value in a module for the block, if this version of Ray has the name."""
+    """Replace a module's value inside the block, if this version of Ray has the name."""
     missing = object()
     before = getattr(module, name, missing)
     if before is missing:

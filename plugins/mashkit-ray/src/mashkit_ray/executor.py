@@ -1,4 +1,4 @@
-"""The executor: actors that each hold the state of one work, on whatever machine of the cluster has room."""
+"""The executor: each actor holds the state of one work, on any machine of the cluster with free cores and GPUs."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ from mashkit_ray.actor import Actor, contents, parcel
 from mashkit_ray.connection import connected
 
 PLACE_S = 60.0
-"""Seconds an actor waits for a machine before its job may go to another worker: others may use the cluster too."""
+"""Seconds that an actor waits for a machine before its job may go to another worker; other users may fill a cluster."""
 LOOK_S = 1.0
-"""Seconds after which is looked again what the cluster has: machines come and go."""
+"""Seconds between two looks at the cluster's resources, because machines join and leave."""
 IDLE_S = 10.0
-"""Seconds without a job after which a worker gives way to one of another work: by then it has wasted about what its
-start will cost again."""
+"""Seconds without a job after which a worker ends if another work needs its place: by then it has held its place for
+about as long as a new start of it will take."""
 ROUNDING = 1e-6
-"""Parts of cores and GPUs add up to a whole within this; Ray counts in ten-thousandths."""
+"""Largest rounding error in a sum of parts of cores and GPUs; Ray counts in ten-thousandths."""
 
 _LOST = (
     exceptions.RayActorError,
@@ -37,28 +37,29 @@ _LOST = (
     exceptions.OutOfMemoryError,
     exceptions.ObjectLostError,
 )
-"""What Ray raises when an actor, its machine, or the result it left there is no more."""
+"""Ray's errors for a lost actor, a lost machine, or a lost result."""
 
 
 @attrs.define(kw_only=True, eq=False)
 class RayExecutor(Executor):
     """Workers on a Ray cluster.
 
-    mashkit, the plugins in use and the modules of the works must be installed on its machines, and files have the same
-    paths there. A program that is connected to Ray already keeps its connection, and what is said here of one is not
-    looked at.
+    mashkit, the plugins in use and the modules of the works must be installed on the cluster's machines, and files must
+    have the same paths there. If the program is already connected to Ray, that connection is kept and the options
+    address, num_cpus and num_gpus have no effect.
 
     Parameters
     ----------
     address : str, optional
-        Cluster to join: "auto" for the one of this machine, or "host:port". It is left as it is. Default: one is
-        started on this machine for each run, for nobody else to reach, and ended with it.
+        Cluster to join: "auto" for the cluster of this machine, or "host:port". The executor does not end it. Default:
+        each run starts a cluster on this machine, closed to other machines, and ends it.
     num_cpus, num_gpus : int, optional
-        Cores and GPUs of a cluster that is started. Default: what Ray finds.
+        Cores and GPUs of a cluster that is started. Default: the number that Ray finds.
     timeout_s : float
-        Seconds an item may take; 0 for any time. Building the state of its work may take as long, or five minutes.
+        Seconds that an item may take; 0 sets no limit. Building the state of its work may take as long, or five
+        minutes if that is longer.
     log_to_driver : bool
-        Print what workers print.
+        Print here what workers print.
     """
 
     info = EXECUTOR
@@ -103,7 +104,7 @@ class _Process(Process):
     def __init__(self, pool: _Actors, work: Work, cpus: float, timeout_s: float) -> None:
         self._pool = pool
         self._timeout_s = timeout_s
-        # Tried again by us: Ray would not know which job it was.
+        # No retries by Ray, because it could not report which job failed; the pool tries again.
         options: dict[str, Any] = {"num_cpus": cpus, "max_restarts": 0, "max_task_retries": 0}
         if work.gpus:
             options["num_gpus"] = work.gpus
@@ -132,7 +133,7 @@ class _Process(Process):
             done: Done = contents(self._get(self._actor.do.remote(given, job.name), self._timeout_s or None))
         except Lost:
             raise
-        except Exception as error:  # noqa: BLE001 — Ray's own troubles (its store is full), or the result's code
+        except Exception as error:  # noqa: BLE001 — Ray's own errors, such as a full store, or the result's code
             problem = portable(error, f"{job.name}: its result did not arrive")
             return Done(None, problem, 0.0, 0.0)
         return done
@@ -145,24 +146,24 @@ class _Process(Process):
                 f"was not done after {timeout_s:g} s", "allow more with the executor's option timeout_s"
             ) from None
         except _LOST as error:
-            # The last line says why, and then guesses; those before it say which actor.
+            # The last line gives the reason, then guesses at causes; the lines before it name the actor.
             reason = str(error).strip().splitlines()[-1].partition(" Some common causes")[0]
             raise Lost(f"was lost: {reason}") from None
 
     def kill(self) -> None:
-        with contextlib.suppress(Exception):  # it is dead already, or the cluster is
+        with contextlib.suppress(Exception):  # the actor or the cluster may have ended already
             ray.kill(self._actor)
 
 
 class _Actors(WorkerPool):
-    """Actors of a cluster. An idle one keeps its cores and GPUs, as Ray has it, until it has to give way.
+    """Actors of a cluster. An idle actor keeps its cores and GPUs, as Ray requires, until another work needs them.
 
     Parameters
     ----------
     connection : ExitStack
-        Closed with the pool.
+        Connection to Ray, closed with the pool.
     timeout_s : float
-        0 for any time.
+        Seconds that an item may take; 0 sets no limit.
     """
 
     look_s = LOOK_S
@@ -176,17 +177,17 @@ class _Actors(WorkerPool):
         self._smallest = 1.0
 
     def close(self) -> None:
-        """End all workers, and the connection."""
+        """End all workers, then the connection."""
         with self._connection:
             super().close()
 
     @property
     def capacity(self) -> int:
-        """As many again as are worked on: whoever comes free goes on while the caller is busy with a result."""
+        """Jobs to hold: twice as many as can run, so that a free worker has a job while the caller handles a result."""
         return 2 * math.ceil(max(1.0, self._total("CPU")) / self._smallest) + 2
 
     def check(self, work: Work) -> None:
-        """Refuse a work that needs more GPUs than any machine has."""
+        """Raise UsageError if a work needs more GPUs than any machine has."""
         most = max((machine.get("GPU", 0.0) for machine in self._cluster()), default=0.0)
         if work.gpus > most:
             raise UsageError(
@@ -196,12 +197,12 @@ class _Actors(WorkerPool):
         self._smallest = min(self._smallest, work.cpus)
 
     def launch(self, worker: Worker) -> Process:
-        """Have Ray start an actor where there is room."""
+        """Start an actor; Ray chooses a machine with room."""
         work = worker.team.work
         return _Process(self, work, self._cpus(work), self._timeout_s)
 
     def find(self, team: Team, awaited: set[str]) -> Worker | None:
-        """Return an idle worker of the team, or a new one where there is room; have others give way."""
+        """Return an idle worker of the team, or a new one; idle workers of other teams may have to end for it."""
         own = [worker for worker in self.workers if worker.team is team]
         for worker in own:
             if not worker.busy:
@@ -223,7 +224,7 @@ class _Actors(WorkerPool):
         return None
 
     def is_crowded(self) -> bool:
-        """Tell whether workers hold, or wait for, more than the cluster has: it has lost a machine."""
+        """Return whether workers hold or wait for more than the cluster has, as after the loss of a machine."""
         with self.lock:
             return bool(self._lacking({"cpus": 0.0, "gpus": 0.0}))
 
@@ -236,14 +237,14 @@ class _Actors(WorkerPool):
         return {name for name, need in needs.items() if held[name] + need > total[name] + ROUNDING}
 
     def _cpus(self, work: Work) -> float:
-        """Return the cores an actor asks for: all of the largest machine if its work would have more."""
+        """Return the cores that an actor reserves: at most all cores of the largest machine."""
         return min(work.cpus, max((machine.get("CPU", 0.0) for machine in self._cluster()), default=work.cpus))
 
     def _total(self, resource: str) -> float:
         return sum(machine.get(resource, 0.0) for machine in self._cluster())
 
     def _cluster(self) -> list[dict[str, float]]:
-        """Return the resources of the machines there are, looked up now and then."""
+        """Return the resources of the live machines, read again after LOOK_S seconds."""
         if time.monotonic() - self._looked > LOOK_S:
             nodes: Any = ray.nodes()  # type: ignore[no-untyped-call]
             self._machines = [node["Resources"] for node in nodes if node["Alive"]]

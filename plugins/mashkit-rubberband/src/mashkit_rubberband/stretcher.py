@@ -1,4 +1,4 @@
-"""The adapter to pyrubberband and, behind it, the rubberband program."""
+"""The adapter to pyrubberband, which runs the rubberband program."""
 
 from __future__ import annotations
 
@@ -22,38 +22,38 @@ from mashkit.types import Audio, Samples
 from mashkit_rubberband import STRETCHER
 
 LENGTH_TOLERANCE_S = 0.01
-"""Largest difference between the length the program returns and the one that follows from the speed, seconds."""
+"""Largest difference between the length that the program returns and the length due at that speed, seconds."""
 
 FULL_SCALE = 1.0 - 2**-15
-"""Largest sample a 16-bit file can hold: a result that reaches it was clipped."""
+"""Largest sample that a 16-bit file can hold; a result that reaches it was clipped."""
 
 DEFAULT_CRISPNESS = 5
-"""The program's own default (its manual)."""
+"""The program's own default (manual of rubberband)."""
 
-# What the levels of crispness stand for: `rubberband --full-help`.
+# Effects of the levels of crispness, from `rubberband --full-help`.
 _LONG_WINDOW = (0, 1)
 _SHORT_WINDOW = (6,)
 _NO_TRANSIENTS = (0, 2, 3)
 
 BLOCK_FRAMES = 1024
-"""How much the program reads at a time (its main.cpp); R3 looks up the next key of a map once a block, and its windows
-end where blocks do."""
+"""Frames that the program reads at a time (its main.cpp). R3 looks up the next key of a map once per block, and its
+windows end at the ends of blocks."""
 
 R3_LATE_FRAMES = 128
-"""How late R3 changes its speed on average: half a hop, which is some 256 frames (its calculateHop)."""
+"""Mean delay of R3's changes of speed, frames: half a hop, which is about 256 frames (its calculateHop)."""
 
 _is_bool = attrs.validators.instance_of(bool)
 
 
 @attrs.frozen
 class _Course:
-    """A time map in frames of the padded audio: the margin goes by at the first speed.
+    """A time map in frames of the padded audio; the margin plays at the first speed.
 
     Parameters
     ----------
     time_map : TimeMap
     margin : int
-        Frames before the audio.
+        Frames of silence before the audio.
     sample_rate : int
     """
 
@@ -68,18 +68,18 @@ class _Course:
 
     @property
     def knots(self) -> npt.NDArray[np.float64]:
-        """Where a speed begins, frames; the end is none."""
+        """Frames at which a new speed begins; the end is left out."""
         return np.array(self.time_map.source[:-1]) * self.sample_rate + self.margin
 
     def due(self, at: npt.ArrayLike) -> npt.NDArray[np.float64]:
-        """Return where frames of the padded audio come to lie, frames."""
+        """Return the output frames that correspond to frames ``at`` of the padded audio."""
         times = (np.asarray(at, dtype=np.float64) - self.margin) / self.sample_rate
         return self.time_map.to_target(times) * self.sample_rate + self.margin / self.first_speed
 
 
 @attrs.frozen
 class _Job:
-    """What the program is to make of a file: its length, and arguments or the keys of a map."""
+    """One task for the program: the length due, the semitones, and either arguments or the keys of a map."""
 
     frames: int
     arguments: dict[str, object]
@@ -91,18 +91,18 @@ class _Job:
 def _version_of(program: str) -> str:
     command = [program, "--version"]
     shown = subprocess.run(command, capture_output=True, text=True, check=True, timeout=10)  # noqa: S603 — no shell
-    # Version 3 prints it on stdout, older ones on stderr, and some add text around it.
+    # Version 3 prints its version on stdout, older versions print on stderr, and some add text around it.
     found = re.search(r"\d+(\.\d+)+", shown.stdout + shown.stderr)
     return found.group() if found else (shown.stdout + shown.stderr).strip()
 
 
 def program_version() -> str:
-    """Return the version of the rubberband program on PATH, "3.1.2".
+    """Return the version of the rubberband program on PATH, such as "3.1.2".
 
     Raises
     ------
     ComponentUnavailable
-        If there is no such program.
+        If the program is missing.
     """
     program = shutil.which("rubberband")
     if program is None:
@@ -112,27 +112,27 @@ def program_version() -> str:
 
 @attrs.define(kw_only=True, eq=False)
 class RubberbandStretcher(Stretcher):
-    """The rubberband program, one run a call.
+    """The rubberband program; each call runs it once.
 
-    pyrubberband hands the audio over in 16-bit files. To lose as little as possible it is brought to a peak between
-    a quarter and a half of full scale by a power of two, and back after, so peaks above 1 survive; the noise of the
-    two quantisations lies some 85 dB below the peak (see the README).
+    pyrubberband passes the audio in 16-bit files. To lose little precision, the audio is scaled by a power of two to a
+    peak between a quarter and a half of full scale, and the result is scaled back, so peaks above 1 are kept. The noise
+    of the two quantisations is about 85 dB below the peak (see the README).
 
     Parameters
     ----------
     fine : bool
-        The finer engine (R3), of Rubber Band 3 or later; without it the faster one (R2). R2 holds on to the front
-        edge of its window, so an onset comes out half a window early for every unit of slowing down, 6 ms at speed
-        0.8; this adapter moves the result back by that much, along a time map too.
+        Use the finer engine (R3), of Rubber Band 3 or later; False uses the faster engine (R2). R2 places an onset at
+        the front edge of its window, so an onset is early by half a window for each unit of slowing down: 6 ms at speed
+        0.8. This adapter moves the result back by that much, also along a time map.
     crispness : int
-        R2 only: 0 (smooth) … 6 (crisp, for drums); 5 is the program's default.
+        For R2 only: 0 (smooth) … 6 (crisp, for drums); 5 is the program's default.
     formant : bool
         Keep the spectral envelope when the pitch is shifted.
 
     Raises
     ------
     ValueError
-        If ``crispness`` is given for the finer engine, which has none.
+        If ``crispness`` is given for the finer engine, which does not use it.
     ComponentUnavailable
         If the program is missing, or too old for the finer engine.
     """
@@ -155,7 +155,7 @@ class RubberbandStretcher(Stretcher):
             )
 
     def describe(self) -> dict[str, Any]:
-        """Return what every component records, and the version of the program."""
+        """Return the record of every component, and the program's version."""
         return super().describe() | {"engine_version": f"Rubber Band {program_version()}"}
 
     def _stretch(self, audio: Audio, *, speed: float, semitones: float, frames: int) -> Audio:
@@ -164,8 +164,8 @@ class RubberbandStretcher(Stretcher):
     def _stretch_along(self, audio: Audio, time_map: TimeMap, *, semitones: float, frames: int) -> Audio:
         speeds = time_map.speeds
         window = self._window(audio.sample_rate)
-        # Silence around the audio: an onset at the very start or end has a window to lie in, the result can be moved,
-        # and the first key of a map lies some blocks in.
+        # Silence is added around the audio, so that an onset at its start or end lies inside a window, the result can
+        # be moved, and the first key of a map is some blocks after the start.
         margin = max(math.ceil(2 * window * max(float(speeds.max()), 1.0)), 4 * BLOCK_FRAMES)
         padded = np.pad(audio.samples, ((0, 0), (margin, margin)))
         course = _Course(time_map, margin, audio.sample_rate)
@@ -184,19 +184,19 @@ class RubberbandStretcher(Stretcher):
         return Audio(stretched[:, start : start + frames], audio.sample_rate)
 
     def _keys(self, course: _Course, frames: int, window: int, semitones: float) -> list[tuple[int, int]]:
-        """Return the map as the program takes it: (frame of the audio, frame due), increasing, the end last.
+        """Return the map in the program's form: (input frame, output frame), increasing; the last key is the end.
 
-        The engines change their speed only at certain frames. The keys are those next to each knot of the map, due
-        where the map puts them: the speed between the two is the mean of the two around the knot.
+        The engines change their speed only at certain frames. The keys are the two such frames around each knot of the
+        map, with their exact output frames, so the speed between these two is the mean of the speeds around the knot.
         """
         end = float(course.due(frames))
         if self.fine:
             step, ahead, scale = BLOCK_FRAMES, R3_LATE_FRAMES, 1.0
         else:
-            # The keys of R2 are those of its result before it is resampled, which is what shifts the pitch.
+            # R2 resamples its result to shift the pitch, and its keys count output frames before this resampling.
             scale = 2 ** (semitones / 12)
             step, ahead = _hop(window, end / frames * scale), self._hold(window)
-        # At the end of the audio one too: to R2 the end of the padded audio is that of its last window.
+        # The end of the audio gets keys too, because R2 takes the end of the padded audio as that of its last window.
         before = np.floor((np.append(course.knots, frames - course.margin) - ahead) / step)
         at = np.unique(np.concatenate([before, before + 1])) * step
         at = at[(at > 0) & (at < frames)]
@@ -204,11 +204,11 @@ class RubberbandStretcher(Stretcher):
         return list(zip([*at.astype(int).tolist(), frames], np.rint(due * scale).astype(int).tolist(), strict=True))
 
     def _in_files(self, samples: Samples, sample_rate: int, job: _Job) -> Samples:
-        """Run the program on ``samples`` with all the headroom its result needs."""
+        """Run the program on ``samples``, with a lower gain each time the result clips."""
         peak = float(np.max(np.abs(samples)))
         if peak == 0.0:
             return np.zeros((len(samples), job.frames), np.float32)
-        # Such that peak · 2**exponent is in [1/4, 1/2); below 2**-100 it is no sound but float32 would overflow.
+        # peak · 2**exponent is in [1/4, 1/2); below a peak of 2**-100 the gain is limited, or float32 would overflow.
         exponent = min(-1 - math.frexp(peak)[1], 99)
         while True:
             gain = 2.0**exponent
@@ -218,9 +218,9 @@ class RubberbandStretcher(Stretcher):
             exponent -= 1
 
     def _run(self, samples: npt.NDArray[np.float32], sample_rate: int, job: _Job) -> npt.NDArray[np.float32]:
-        """Return what the program makes of ``samples``, both of shape (frames, channels)."""
-        # Left to itself the program would turn its output down when it clips, and tell only stderr.
-        # A new dictionary a call: pyrubberband writes into it.
+        """Return the program's output for ``samples``, both of shape (frames, channels)."""
+        # --ignore-clipping, because otherwise the program lowers the level of a clipped output and reports it on stderr
+        # only. The dictionary is new in each call, because pyrubberband writes into it.
         arguments: dict[str, object] = {"--ignore-clipping": "", **job.arguments}
         if self.fine:
             arguments["--fine"] = ""
@@ -230,7 +230,7 @@ class RubberbandStretcher(Stretcher):
             arguments["--formant"] = ""
         result: npt.NDArray[np.float32]
         if job.keys:
-            # pyrubberband knows of no pitch here, and would take the ratio from the last key.
+            # pyrubberband passes no pitch for a map, and it would compute the time ratio from the last key.
             arguments |= {"--time": job.frames / len(samples), "--pitch": job.semitones}
             result = pyrubberband.timemap_stretch(samples, sample_rate, job.keys, rbargs=arguments)
         elif job.semitones:
@@ -247,18 +247,18 @@ class RubberbandStretcher(Stretcher):
         return window // 2 if self.crispness in _SHORT_WINDOW else window
 
     def _hold(self, window: int) -> int:
-        """Return how far behind the front edge of its window the engine takes an onset to be, frames.
+        """Return the distance from the front edge of a window to the place where the engine assumes an onset, frames.
 
-        It stretches by pitch / speed and plays the result pitch times faster, so the onset comes out
-        hold · (1 / speed − 1 / pitch) too early.
+        The engine stretches by pitch / speed and plays the result pitch times faster, so an onset is early by
+        hold · (1 / speed − 1 / pitch).
         """
         return 0 if self.fine or self.crispness in _NO_TRANSIENTS else window // 2
 
 
 def _hop(window: int, ratio: float) -> int:
-    """Return how many frames R2 advances per window, offline, when it stretches by ``ratio``.
+    """Return the number of frames that R2 advances per window, offline, when it stretches by ``ratio``.
 
-    As the program prints it at debug level 1 ("input increment").
+    The program prints this number at debug level 1 ("input increment").
     """
     if ratio < 1:
         return min(window // 4, 256)

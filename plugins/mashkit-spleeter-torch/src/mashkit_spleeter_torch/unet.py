@@ -1,4 +1,4 @@
-"""The U-Net that Spleeter runs once an instrument."""
+"""The U-Net of Spleeter; Spleeter runs one for each instrument."""
 
 from __future__ import annotations
 
@@ -9,19 +9,19 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 FRAMES = 512
-"""Frames of a segment, the network's fixed span (``T`` in Spleeter's 2stems configuration)."""
+"""Frames of a segment, the fixed input length of the network (``T`` in Spleeter's 2stems configuration)."""
 
 BINS = 1024
-"""Frequency bins the network sees, from 0 Hz up (``F`` in Spleeter's 2stems configuration)."""
+"""Frequency bins of the network's input, from 0 Hz up (``F`` in Spleeter's 2stems configuration)."""
 
 _ENCODER = (2, 16, 32, 64, 128, 256, 512)
 _DECODER = (256, 128, 64, 32, 16, 1)
 _NORM_EPSILON = 1e-3  # Keras's default, with which Spleeter was trained
-_SLOPE = 0.2  # of the encoder's leaky ReLU (Jansson et al.)
+_SLOPE = 0.2  # slope of the encoder's leaky ReLU (Jansson et al.)
 
 
 class Encode(nn.Module):
-    """One step down: half the frames and bins.
+    """One encoder step: it halves frames and bins.
 
     Parameters
     ----------
@@ -34,14 +34,14 @@ class Encode(nn.Module):
         self.norm = nn.BatchNorm2d(channels_out, eps=_NORM_EPSILON)
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the bare convolution, which the way up is joined to, and what the next step down gets."""
-        # TensorFlow's "same", for kernel 5, stride 2 and an even size, pads one before and two after.
+        """Return the plain convolution, for the joint with the decoder, and the input of the next encoder step."""
+        # TensorFlow's "same", for kernel 5, stride 2 and an even size, pads one frame before and two after.
         convolved = self.conv(functional.pad(x, (1, 2, 1, 2)))
         return convolved, functional.leaky_relu(self.norm(convolved), _SLOPE)
 
 
 class Decode(nn.Module):
-    """One step up: twice the frames and bins.
+    """One decoder step: it doubles frames and bins.
 
     Parameters
     ----------
@@ -54,18 +54,18 @@ class Decode(nn.Module):
         self.norm = nn.BatchNorm2d(channels_out, eps=_NORM_EPSILON)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Return ``x`` at twice the resolution."""
-        # torch's padding of 1 crops one before and after, TensorFlow's "same" one before and two after.
+        """Return the output for ``x`` at twice the resolution."""
+        # torch's padding of 1 crops one before and one after; TensorFlow's "same" crops one before and two after.
         normalised: Tensor = self.norm(functional.relu(self.conv(x)[..., :-1, :-1]))
         return normalised
 
 
 class UNet(nn.Module):
-    """Estimate one instrument's magnitude spectrogram from the mix's.
+    """Estimates one instrument's magnitude spectrogram from the mix's.
 
-    Six strided convolutions down, six transposed ones up, joined at each size, and a sigmoid mask on the input [1]_,
-    in the variant that Spleeter trained [2]_: joined before the normalisation, and on the way up ReLU before it.
-    Dropout does nothing in inference and is left out.
+    Six strided convolutions, then six transposed convolutions, with a joint at each size, then a sigmoid mask on the
+    input [1]_. Spleeter trained a variant [2]_: the joints take the convolutions before normalisation, and the decoder
+    applies ReLU before normalisation. Dropout has no effect in inference and is left out.
 
     References
     ----------
@@ -88,7 +88,7 @@ class UNet(nn.Module):
         for step in self.down:
             convolved, x = step(x)
             joints.append(convolved)
-        # The innermost activation feeds nothing: the way up begins at its bare convolution.
+        # The activation of the last encoder step is not used, because the decoder begins with its plain convolution.
         x = self.up[0](joints.pop())
         for step in self.up[1:]:
             x = step(torch.cat([joints.pop(), x], dim=1))

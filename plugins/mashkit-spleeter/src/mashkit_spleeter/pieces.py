@@ -1,4 +1,4 @@
-"""Run Spleeter over sound of any length, in pieces: what it needs does not grow with the length."""
+"""Separate sound of any length with Spleeter, in pieces, so that memory does not grow with the length."""
 
 from __future__ import annotations
 
@@ -13,35 +13,36 @@ from mashkit.remote.progress import report
 from mashkit.types import Audio, Samples
 
 SEGMENT = 512 * 1024
-"""Samples from one of Spleeter's segments to the next, 11.9 s (``T`` and ``frame_step`` of its configurations): its
-networks hear one at a time."""
+"""Samples in a segment of Spleeter, 11.9 s (``T`` and ``frame_step`` of its configurations); its networks process one
+segment at a time."""
 
 PIECE_SEGMENTS = 6
-"""Segments in a piece, 71 s, of which two are those of the next piece too. Ours: three gigabytes in all, for half as
-much work again where the sound is longer than that (eight segments take 0.7 GB more)."""
+"""Segments in a piece, 71 s; two of them belong to the next piece too. Ours: three gigabytes in all, and half as much
+computation again for longer sound (eight segments need 0.7 GB more)."""
 
 FADE = 44_100
-"""Samples over which one piece gives way to the next."""
+"""Length of the cross-fade from one piece to the next, samples."""
 
 
 def separate(backend: Any, mix: Audio, stems: Sequence[str]) -> dict[str, AudioBuffer]:
-    """Return the stems of ``mix``, by Spleeter's names.
+    """Return the stems of ``mix``, with Spleeter's names.
 
-    Without Wiener filtering this is what Spleeter makes of the whole: a piece begins where a segment does, and only its
-    first segment differs, whose first frames lack the sound before. There the piece before is heard. The filter takes
-    account of the whole piece in every frame; with it, pieces pass into each other.
+    Without Wiener filtering the result equals Spleeter's for the whole mix. Pieces begin where segments do, and only
+    the first segment of a piece differs, because its first frames lack the sound before it; there the stems of the
+    piece before are used. With Wiener filtering each frame depends on its whole piece, and pieces are cross-faded.
 
     Parameters
     ----------
     backend : spleeter.separator.Separator
     mix : Audio
-        At 44.1 kHz, at least one frame. Mono is heard as two equal channels, and gives the mean of the stems'.
+        At 44.1 kHz, at least one frame. Mono is separated as two equal channels; each stem is then the mean of its two
+        channels.
     stems : sequence of str
-        Spleeter's names.
+        Spleeter's names of the stems.
     """
     buffers = {name: AudioBuffer(mix.channels, mix.frames) for name in stems}
     stride = (PIECE_SEGMENTS - 2) * SEGMENT
-    # A piece that would end with the one before it is left out.
+    # No piece starts in the last two segments of the mix, because the piece before covers them already.
     begins = range(0, max(mix.frames - 2 * SEGMENT, 1), stride)
     for done, begin in enumerate(begins, start=1):
         end = min(begin + PIECE_SEGMENTS * SEGMENT, mix.frames)
@@ -59,14 +60,14 @@ def separate(backend: Any, mix: Audio, stems: Sequence[str]) -> dict[str, AudioB
 
 
 def _heard(mix: Audio, begin: int, end: int) -> Samples:
-    """Return a piece as Spleeter takes it, shape (frames, 2)."""
+    """Return a piece of the mix in Spleeter's format, shape (frames, 2)."""
     piece = np.repeat(mix.samples[:, begin:end].T, 2 // mix.channels, axis=1)
     settle(mix.samples)
     return np.ascontiguousarray(piece)
 
 
 def _weight(frames: int, *, first: bool, last: bool) -> Samples:
-    """Return how much of a piece is heard in each frame, 0–1: with that of the next piece it is 1."""
+    """Return the weight of each frame of a piece, 0–1; the weights of two overlapping pieces sum to 1."""
     weight = np.ones(frames, np.float32)
     rise = (np.arange(FADE, dtype=np.float32) + 0.5) / FADE
     if not first:

@@ -24,37 +24,38 @@ from mashkit_spleeter.models import hashes, model_folder
 from mashkit_spleeter.pieces import separate
 
 SAMPLE_RATE = 44_100
-"""The rate Spleeter was trained at, Hz."""
+"""Sample rate at which Spleeter was trained, Hz."""
 
 STEMS: Mapping[int, tuple[str, ...]] = {
     2: ("vocals", "other"),
     4: ("vocals", "drums", "bass", "other"),
     5: ("vocals", "drums", "bass", "piano", "other"),
 }
-"""Number of stems → our names of them; Spleeter calls the "other" of two "accompaniment"."""
+"""Number of stems → mashkit's names of the stems; with two stems, Spleeter calls "other" "accompaniment"."""
 
 
 @attrs.define(kw_only=True, eq=False)
 class SpleeterSeparator(Separator):
     """Spleeter, as Deezer released it.
 
-    Works at 44.1 kHz: a mix of another rate is resampled, the stems are brought back to its rate, and what lies above
-    22.05 kHz is in "other". A mono mix is heard as two equal channels. Beyond mix and stems, memory does not grow
-    with the length: what is longer than 71 s is separated in pieces. Stems of more than ten minutes lie in temporary
-    files (:mod:`mashkit.audiobuffer`).
+    The model works at 44.1 kHz: a mix of another rate is resampled, the stems are resampled back, and sound above
+    22.05 kHz is in "other". A mono mix is separated as two equal channels. Memory for anything but mix and stems does
+    not grow with the length, because a mix of more than 71 s is separated in pieces. Stems of more than ten minutes are
+    in temporary files (:mod:`mashkit.audiobuffer`).
 
     Parameters
     ----------
     stems : {2, 4, 5}
-        Which of Spleeter's models; the card says what two give, five are vocals, drums, bass, piano and other.
+        Number of stems, which selects Spleeter's model. The card lists the two stems; five are vocals, drums, bass,
+        piano and other.
     folder : str or Path, optional
-        Folder with the models (``2stems/``, …), as Spleeter's MODEL_PATH. Without it the 2-stem model that
-        `mashkit env create spleeter` installs; nothing is ever downloaded.
+        Folder with the models (``2stems/``, …), as Spleeter's MODEL_PATH. Without it, the 2-stem model that
+        `mashkit env create spleeter` installs is used; nothing is ever downloaded.
     mwf : bool
         Refine the masks by multichannel Wiener filtering (norbert); slower.
     mask_extension : {"average", "zeros"}
-        What the stems get above the networks' 11,025 Hz: the mean of their mask below, frame by frame, or nothing, as
-        in Spleeter's released configurations; with nothing they do not sum to the mix there.
+        Masks above the networks' 11,025 Hz: the mean of the frame's mask below ("average"), or 0 as in Spleeter's
+        released configurations ("zeros"). With "zeros" the stems do not sum to the mix above 11,025 Hz.
     """
 
     stems: Literal[2, 4, 5] = attrs.field(default=2, validator=attrs.validators.in_(tuple(STEMS)))
@@ -66,7 +67,7 @@ class SpleeterSeparator(Separator):
 
     @property
     def info(self) -> ComponentInfo:  # type: ignore[override]  # what it provides depends on the model
-        """The registered card, with the stems of the model chosen."""
+        """The registered card, with the stems of the chosen model."""
         return attrs.evolve(SEPARATOR, provides=STEMS[self.stems])
 
     def weights(self) -> Mapping[str, str]:
@@ -86,7 +87,7 @@ class SpleeterSeparator(Separator):
             stem = buffers.pop(name).audio(SAMPLE_RATE)
             stems[ours] = resampled(stem, mix.sample_rate, frames=mix.frames)
         if native is not mix:
-            # What 44.1 kHz cannot hold is in none of Spleeter's stems.
+            # Sound that 44.1 kHz cannot represent is in none of Spleeter's stems, so it is added to "other".
             heard = resampled(native, mix.sample_rate, frames=mix.frames)
             stems["other"] = weighted_sum([(1, stems["other"]), (1, mix), (-1, heard)])
         return StemSet(stems)
@@ -94,18 +95,18 @@ class SpleeterSeparator(Separator):
 
 @functools.cache
 def _backend(name: str, model: Path, mwf: bool, mask_extension: str) -> Any:
-    """Return Spleeter with one model and configuration, made once a process."""
+    """Return Spleeter with one model and configuration, made once per process."""
     hashes(model)
-    # Before it is imported, or it tells of every processor feature and missing GPU library.
+    # Set before the import, because TensorFlow otherwise prints every processor feature and missing GPU library.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    import tensorflow  # type: ignore[import-untyped]  # mypy runs where it is not
+    import tensorflow  # type: ignore[import-untyped]  # mypy runs where TensorFlow is not installed
 
     tensorflow.get_logger().setLevel(logging.ERROR)
     from spleeter import resources  # type: ignore[import-not-found]
     from spleeter.separator import Separator as Spleeter  # type: ignore[import-not-found]
 
     configuration = json.loads((importlib.resources.files(resources) / f"{name}.json").read_text(encoding="utf-8"))
-    # An absolute folder that exists is the one case in which Spleeter does not think of downloading.
+    # Spleeter does not try to download a model only if the folder is absolute and exists.
     configuration |= {"model_dir": str(model), "mask_extension": mask_extension}
     with tempfile.TemporaryDirectory() as folder:
         descriptor = Path(folder) / f"{name}.json"

@@ -1,4 +1,4 @@
-"""mashkit separator: a small network, trained here, that takes drums and bass out of what Spleeter's vocals leave."""
+"""mashkit separator: Spleeter's vocals, then a small network, trained for it, that separates drums and bass."""
 
 from collections.abc import Iterable
 
@@ -22,7 +22,7 @@ SEPARATOR = ComponentInfo(
 )
 
 SHIPPED = (5456912, "5f779af888ae6d14c49d4b158b6b74c73b24dc5f1f4803f8e865b7f058944270")
-"""Size, bytes, and sha256 of ``weights/stemnet.safetensors`` in this package."""
+"""Size in bytes and sha256 of ``weights/stemnet.safetensors`` in this package."""
 
 
 @hookimpl
@@ -33,7 +33,7 @@ def mashkit_register_separators() -> Iterable[ComponentInfo]:
 
 @hookimpl
 def mashkit_register_weights() -> Iterable[WeightFile]:
-    """Register the checkpoint that comes with this package."""
+    """Register the checkpoint in this package."""
     return [
         WeightFile(
             name="stemnet/stemnet.safetensors",

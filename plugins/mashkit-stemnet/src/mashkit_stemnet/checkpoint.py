@@ -1,4 +1,4 @@
-"""A trained network in one safetensors file: its weights in half precision, its size, and how it came to be."""
+"""A trained network in one safetensors file: its weights in half precision, its size, and its training record."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ class Checkpoint:
     training: Mapping[str, Any] = attrs.field(factory=dict, repr=False)
 
     def network(self, device: str | torch.device = "cpu") -> StemNet:
-        """Return the network, ready to infer and not to train on."""
+        """Return the network in evaluation mode, with fused layers; it cannot be trained further."""
         with torch.device("meta"):
             network = StemNet(self.size)
         network.to_empty(device=device).load_state_dict(dict(self.weights))
@@ -58,7 +58,7 @@ class Checkpoint:
 
 
 def save(path: Path, network: StemNet, training: Mapping[str, Any]) -> None:
-    """Write a network: weights in float16, the statistics of batch normalisation in float32.
+    """Write a network; weights become float16, the statistics of batch normalisation stay float32.
 
     Raises
     ------
@@ -80,12 +80,13 @@ def save(path: Path, network: StemNet, training: Mapping[str, Any]) -> None:
 
 
 def load(path: Path) -> Checkpoint:
-    """Read a checkpoint, and prove that a network can be made of it.
+    """Read a checkpoint and check that a network can be made from it.
 
     Raises
     ------
     CheckpointError
-        If the file is missing, is pickled (which could run code), is damaged or not one of ours, or of a newer format.
+        If the file is missing, is pickled (which could run code), is damaged, is not from mashkit-stemnet, or has a
+        newer format.
     """
     try:
         with path.open("rb") as file:

@@ -1,4 +1,4 @@
-"""`mashkit stem-songs` and `mashkit train-separator`. Light on import: `mashkit --help` builds on it."""
+"""`mashkit stem-songs` and `mashkit train-separator`. It imports little, because `mashkit --help` imports it."""
 
 from __future__ import annotations
 
@@ -111,11 +111,17 @@ def _configure_training(made: argparse.ArgumentParser) -> None:
             help=f"how long it trains {explained}; default: %(default)s",
         )  # fmt: skip
     made.add_argument("--batch", type=positive, default=16, metavar="N", help="mixes a step; default: %(default)s")
-    made.add_argument("--precision", choices=("32-true", "bf16-mixed"), default="bf16-mixed")
+    made.add_argument(
+        "--precision", choices=("32-true", "bf16-mixed"), default="bf16-mixed",
+        help="of the arithmetic; default: %(default)s",
+    )  # fmt: skip
     made.add_argument("--device", default="auto", help="auto, cpu, cuda or mps; default: %(default)s")
     made.add_argument("--threads", type=positive, metavar="N", help="CPU threads; default: torch's own setting")
-    made.add_argument("--room", type=float, default=40_000, metavar="S", help="seconds of stems kept in memory")
-    made.add_argument("--seed", type=int, default=0)
+    made.add_argument(
+        "--room", type=float, default=40_000, metavar="S",
+        help="seconds of stems kept in memory; default: %(default)s",
+    )  # fmt: skip
+    made.add_argument("--seed", type=int, default=0, help="of every choice; default: %(default)s")
 
 
 def _run_training(arguments: argparse.Namespace) -> int:

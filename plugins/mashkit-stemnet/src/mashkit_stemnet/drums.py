@@ -1,4 +1,4 @@
-"""Drum kits: one-shots cut from soundfonts, files of a folder, or made up from noise and falling tones.
+"""Drum kits: one-shots from soundfonts, from a folder's files, or synthesized from noise and falling tones.
 
 Conventions: a one-shot is float32 of shape (2, frames) at :data:`SAMPLE_RATE`; its piece is one of :data:`PIECES`.
 """
@@ -23,7 +23,7 @@ PIECES: Mapping[str, tuple[int, ...]] = {
     "crash": (49, 57, 52, 55), "ride": (51, 53, 59), "tom": (41, 43, 45, 47, 48, 50), "shaker": (54, 69, 70, 82),
     "percussion": (56, 60, 61, 62, 63, 64, 75, 76, 77, 78),
 }  # fmt: skip
-"""Pieces of a kit → General MIDI's notes that strike them."""
+"""Pieces of a kit → the General MIDI notes that play them."""
 PIECE_OF: Mapping[int, str] = {note: piece for piece, notes in PIECES.items() for note in notes}
 _NAMES = (
     ("clap", "clap"), ("rim|stick", "rim"), ("snare|sn[_ .0-9]|[_ ]sd", "snare"), ("kick|bd|hse_k|bass ?drum", "kick"),
@@ -35,7 +35,7 @@ Kit: TypeAlias = dict[str, list[Samples]]
 
 
 def piece_called(name: str) -> str | None:
-    """Return the piece that a file of that name holds, None if it tells none."""
+    """Return the piece that a file's name describes; None if it describes no piece."""
     for pattern, piece in _NAMES:
         if re.search(pattern, name.lower()):
             return piece
@@ -43,12 +43,12 @@ def piece_called(name: str) -> str | None:
 
 
 def read_kit(folder: Path) -> Kit:
-    """Return the one-shots of a folder, called by what they are: ``kick 1.wav``, ``snare-soft.flac``.
+    """Return the one-shots of a folder; file names give their pieces: ``kick 1.wav``, ``snare-soft.flac``.
 
     Raises
     ------
     UsageError
-        If it holds no kick or no snare.
+        If the folder has no kick or no snare.
     """
     kit: Kit = {}
     for path in sorted(folder.iterdir()):
@@ -64,7 +64,7 @@ def read_kit(folder: Path) -> Kit:
 
 
 def soundfont_kits(soundfont: Path) -> Iterator[tuple[str, dict[str, Samples]]]:
-    """Yield each kit of a soundfont: its name, and its one-shots by what to call them ("kick-36")."""
+    """Yield each kit of a soundfont: its name, and its one-shots by file name ("kick-36")."""
     try:
         import tinysoundfont
     except ImportError as error:
@@ -81,7 +81,7 @@ def soundfont_kits(soundfont: Path) -> Iterator[tuple[str, dict[str, Samples]]]:
         for piece, notes in PIECES.items():
             for note in notes[:4]:
                 synthesizer.sounds_off()
-                synthesizer.generate(SAMPLE_RATE // 4)  # what was struck before dies away, unheard
+                synthesizer.generate(SAMPLE_RATE // 4)  # discarded, so that earlier notes have faded out
                 synthesizer.program_select(9, number, 128, program, True)
                 synthesizer.noteon(9, note, 110)
                 sound = np.frombuffer(synthesizer.generate(2 * SAMPLE_RATE), np.float32).reshape(-1, 2).T
@@ -92,7 +92,7 @@ def soundfont_kits(soundfont: Path) -> Iterator[tuple[str, dict[str, Samples]]]:
 
 
 def _shot(sound: Samples) -> Samples:
-    """Return a one-shot from where it sounds, no longer than it is heard, its peak 1."""
+    """Return a one-shot cut to its audible part, at most 2 s from its onset on, with peak 1."""
     envelope = np.abs(sound).max(axis=0)
     peak = float(envelope.max(initial=0))
     if peak == 0:
@@ -105,9 +105,9 @@ def _shot(sound: Samples) -> Samples:
     return cut
 
 
-# ------------------------------------------------------------------------------------------------------- made up
+# --------------------------------------------------------------------------------------------------- synthesized
 def invented_kit(random: np.random.Generator) -> Kit:
-    """Return a kit as drum machines make them: tones that fall, bursts of noise, metal from square waves."""
+    """Return a kit like a drum machine's: falling tones, bursts of noise, and metal sounds from square waves."""
     kit: Kit = {
         "kick": [_kick(random)], "snare": [_snare(random)], "clap": [_clap(random)], "rim": [_blip(random, 0.03)],
         "hat": [_metal(random, random.uniform(0.015, 0.07))], "open": [_metal(random, random.uniform(0.12, 0.4))],
@@ -161,7 +161,7 @@ def _clap(random: np.random.Generator) -> Samples:
 
 
 def _coloured(random: np.random.Generator, frames: int) -> np.ndarray:
-    """Return noise with a random peak and slopes: a broad band around 0.8 to 8 kHz."""
+    """Return noise with a random spectral peak between about 0.8 and 8 kHz and random slopes."""
     spectrum = np.fft.rfft(random.standard_normal(frames))
     octaves = np.log2(np.maximum(np.fft.rfftfreq(frames, 1 / SAMPLE_RATE), 10) / np.exp(random.uniform(6.7, 9)))
     weight = np.where(

@@ -1,4 +1,4 @@
-"""What the network is trained on: mixes drawn anew for every batch, from stems that lie in the device's memory.
+"""The training examples: mixes, drawn again for every batch, of stems that lie in the device's memory.
 
 Conventions: stems are in the order of :data:`STEMS`; batches float32, shape (items, stems, 2, frames), 44.1 kHz.
 """
@@ -21,13 +21,13 @@ from mashkit_stemnet.rendering import STEMS
 
 SAMPLE_RATE = 44_100
 _SILENT = 1e-3
-"""Root mean square under which a second of a stem is not drawn on purpose."""
+"""Smallest root mean square of a second of a stem that is drawn as a sounding second."""
 _EQ_HERTZ = (30, 100, 300, 1000, 3000, 8000, 20_000)
 
 
 @attrs.frozen
 class Part:
-    """Where a song's stems lie in the pool: the first sample of each, None if it has none, and how long they are.
+    """The places of a song's stems in the pool: first samples (None without samples) and the common length.
 
     Parameters
     ----------
@@ -35,7 +35,7 @@ class Part:
     starts : tuple of int or None
     frames : int
     loud : tuple of array
-        Of each stem, the seconds in which it sounds.
+        For each stem, the seconds in which it sounds.
     real : bool
     """
 
@@ -47,13 +47,13 @@ class Part:
 
 
 class Pool:
-    """Stems in one block of memory on the device, int16.
+    """Stems as int16 in one block of the device's memory.
 
     Parameters
     ----------
     device : torch.device
     seconds : float
-        Room, of single stems.
+        Capacity, in seconds of single stems.
     """
 
     def __init__(self, device: torch.device, seconds: float) -> None:
@@ -63,13 +63,13 @@ class Pool:
         self._lock = threading.Lock()
 
     def add(self, song: str, stems: Sequence[np.ndarray | None], *, real: bool) -> bool:
-        """Take up a song's stems, int16 of shape (2, frames) each; False if there is no room left."""
+        """Add a song's stems, int16 of shape (2, frames) each; return False if there is no room left."""
         frames = max(stem.shape[1] for stem in stems if stem is not None)
         sounding = [_sounding(stem) if stem is not None else np.zeros(0, np.int64) for stem in stems]
         starts: list[int | None] = []
         with self._lock:
             begin = self.used
-            # A silent stem need not be kept.
+            # Silent stems are not stored.
             self.used += frames * sum(1 for seconds in sounding if len(seconds))
             if self.used > self.samples.shape[1]:
                 self.used = begin
@@ -87,14 +87,14 @@ class Pool:
         return True
 
     def follow(self, folder: Path) -> None:
-        """Take up the songs of a rendered corpus from now on, in the background, also those that appear later."""
+        """Add the songs of a rendered corpus in the background, also songs that are rendered later."""
         threading.Thread(target=self._follow, args=(folder,), daemon=True).start()
 
     def _follow(self, folder: Path) -> None:
         known: set[str] = set()
         while True:
             for path in sorted(folder.glob("*.npy")):
-                # What begins with a dot is still being written.
+                # A file whose name begins with a dot is still being written.
                 if path.name in known or path.name.startswith("."):
                     continue
                 known.add(path.name)
@@ -104,7 +104,7 @@ class Pool:
 
 
 def _sounding(stem: np.ndarray) -> np.ndarray:
-    """Return the seconds in which a stem sounds, from every hundredth of its samples or so."""
+    """Return the seconds in which a stem sounds, from about every hundredth of its samples."""
     whole = stem.shape[1] // SAMPLE_RATE * SAMPLE_RATE
     power = np.square(stem[:, :whole:101].astype(np.float32) / 32_768).mean(axis=0)
     seconds = np.array_split(power, max(1, whole // SAMPLE_RATE))
@@ -113,14 +113,14 @@ def _sounding(stem: np.ndarray) -> np.ndarray:
 
 @attrs.frozen(kw_only=True)
 class Drawing:
-    """How mixes are drawn.
+    """Settings for the drawing of mixes.
 
     Parameters
     ----------
     frames : int
-        Spectral frames of an item.
+        Number of spectral frames of an item.
     real : float
-        Share of items whose harmony is that of a real song.
+        Share of items whose "other" stem comes from a real song.
     """
 
     frames: int = 256
@@ -128,7 +128,7 @@ class Drawing:
 
     @property
     def samples(self) -> int:
-        """Samples of an item."""
+        """Number of samples of an item."""
         return (self.frames - 1) * HOP + WINDOW
 
 
@@ -141,11 +141,11 @@ class Batch:
 
 
 def draw(pool: Pool, parts: Sequence[Part], drawing: Drawing, items: int, random: np.random.Generator) -> Batch:
-    """Return mixes of stems of ``parts``: from one song or several, each changed as no two studios would.
+    """Return mixes of stems of ``parts``, from one song or from several, with random production.
 
-    Every second mix keeps its song together; in the others drums, bass or voice are of other songs. Speed and pitch
-    change together (played faster); equalizers, rooms, saturation, places in the stereo image, levels and a kick's
-    ducking of the rest are drawn for each stem. Some mixes have no drums, or nothing else.
+    In half of the mixes all stems come from one song; in the others drums, bass or voice come from other songs. Speed
+    and pitch change together, as in faster playback. Equalizers, rooms, saturation, stereo positions, levels and the
+    ducking by a kick are drawn for each stem. Some mixes have no drums, no vocals, or only drums.
     """
     kinds = {real: [part for part in parts if part.real is real] for real in (True, False)}
     starts = np.zeros((items, len(STEMS)), np.int64)
@@ -219,14 +219,14 @@ def draw(pool: Pool, parts: Sequence[Part], drawing: Drawing, items: int, random
 
 
 def _taken(pool: Tensor, starts: Tensor, rates: Tensor, frames: int) -> Tensor:
-    """Return the stems read at their rates, by cubic interpolation; zero where the rate is."""
+    """Return the stems read at their rates, by cubic interpolation; zero where the rate is 0."""
     moments = torch.arange(frames, device=pool.device, dtype=torch.float64) * rates[..., None]
     whole = moments.floor()
     share = (moments - whole).float()[:, :, None]
-    # The pool's first samples are read where there is nothing to read: multiplied by zero in the end.
+    # With rate 0 the pool's first samples are read, and the result is multiplied by 0 at the end.
     index = (starts[..., None] + whole.long()).clamp(1, pool.shape[1] - 3)
     before, here, after, beyond = (pool[:, index + step].permute(1, 2, 0, 3).float() / 32_768 for step in (-1, 0, 1, 2))
-    # Catmull-Rom.
+    # Catmull-Rom interpolation.
     curve = here + 0.5 * share * (
         after
         - before
@@ -236,7 +236,7 @@ def _taken(pool: Tensor, starts: Tensor, rates: Tensor, frames: int) -> Tensor:
 
 
 def _filtered(stems: Tensor, random: np.random.Generator) -> Tensor:
-    """Return stems behind equalizers and in rooms, and now and then a whole mix cut off at the top."""
+    """Return stems with equalizers and rooms; some whole mixes lose their high frequencies."""
     items, count, _, frames = stems.shape
     device = stems.device
     hertz = torch.fft.rfftfreq(frames, 1 / SAMPLE_RATE, device=device)
@@ -266,7 +266,7 @@ def _filtered(stems: Tensor, random: np.random.Generator) -> Tensor:
 
 
 def _interpolated(octave: Tensor, places: np.ndarray, values: Tensor) -> Tensor:
-    """Return values, shape (..., places), at each octave, linearly between places."""
+    """Return values, shape (..., places), interpolated linearly at each octave."""
     at = torch.as_tensor(places, dtype=torch.float32, device=octave.device)
     upper = torch.searchsorted(at, octave.contiguous()).clamp(1, len(places) - 1)
     share = ((octave - at[upper - 1]) / (at[upper] - at[upper - 1])).clamp(0, 1)
@@ -274,7 +274,7 @@ def _interpolated(octave: Tensor, places: np.ndarray, values: Tensor) -> Tensor:
 
 
 def _placed(stems: Tensor, random: np.random.Generator) -> Tensor:
-    """Return stems saturated, turned over, mirrored, panned and made narrow, each by chance."""
+    """Return stems that are saturated, inverted, mirrored, panned and narrowed, each at random."""
     items, count = stems.shape[:2]
     device = stems.device
 
@@ -299,7 +299,7 @@ def _placed(stems: Tensor, random: np.random.Generator) -> Tensor:
 
 
 def _ducked(stems: Tensor, random: np.random.Generator) -> Tensor:
-    """Return stems of which, in every fifth mix, bass and other give way to the drums, as a side chain makes them."""
+    """Return stems; in every fifth mix the drums duck bass and other, as a side chain does."""
     items, _, _, frames = stems.shape
     depth = random.uniform(0.3, 0.95, items) * (random.random(items) < 0.2)
     hop = 256

@@ -1,7 +1,7 @@
-"""The network: a small TFC-TDF U-Net on complex spectra, which is shown the mix and Spleeter's vocals.
+"""The network: a small TFC-TDF U-Net on complex spectra; its input is the mix and Spleeter's vocals.
 
-Conventions: spectra are complex, shape (items, 2 channels, frames, :data:`BINS`), of Spleeter's frames (4096 samples,
-hop 1024, 44.1 kHz) without the bin at 22.05 kHz, of a mix whose root mean square is :data:`LEVEL`.
+Conventions: spectra are complex, shape (items, 2 channels, frames, :data:`BINS`), in Spleeter's frames (4096 samples,
+hop 1024, 44.1 kHz) without the bin at 22.05 kHz; the mix has the root mean square :data:`LEVEL`.
 """
 
 from __future__ import annotations
@@ -15,34 +15,35 @@ from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 BINS = 2048
-"""Frequency bins the network sees, from 0 Hz up."""
+"""Number of frequency bins in the network's input, from 0 Hz up."""
 
 LEVEL = 0.1
-"""Root mean square that a mix is brought to before the network hears it."""
+"""Root mean square to which a mix is scaled before it enters the network."""
 
 SOURCES = ("vocals", "drums", "bass")
-"""What has a mask; "other" is what these leave of the mix."""
+"""Sources with a mask; "other" is the mix minus these."""
 
 _EPSILON = 1e-4
-"""Added to magnitudes, of up to about 400 at :data:`LEVEL`, before their root is taken: silence stays small."""
+"""Added to magnitudes before their root is taken, so that silence stays small; at :data:`LEVEL` magnitudes reach about
+400."""
 
 
 @attrs.frozen(kw_only=True)
 class Size:
-    """How large a network is.
+    """The size of a network.
 
     Parameters
     ----------
     bands : int
-        Into how many the bins are split, each a channel of its own: 2048 bins are then 2048 / ``bands`` rows.
+        Number of bands that the bins are split into; each band is a channel, so 2048 bins become 2048 / ``bands`` rows.
     channels : int
-        At full resolution.
+        Channels at full resolution.
     growth : int
-        Channels more at each halving of rows and frames.
+        Additional channels at each halving of rows and frames.
     scales : int
-        Resolutions, the full one counted.
+        Number of resolutions, with the full one.
     bottleneck : int
-        By which the layers across all frequencies narrow down.
+        Factor by which the layers across all frequencies are narrowed.
     """
 
     bands: int = 4
@@ -53,12 +54,12 @@ class Size:
 
     @property
     def stride(self) -> int:
-        """Of how many frames there must be a multiple."""
+        """The number of frames must be a multiple of this."""
         return 1 << (self.scales - 1)
 
 
 class Block(nn.Module):
-    """TFC-TDF: convolutions over time and frequency around layers that see all frequencies of one moment.
+    """TFC-TDF: convolutions over time and frequency, around layers across all frequencies of one frame.
 
     Parameters
     ----------
@@ -92,12 +93,12 @@ def _convolution(channels_in: int, channels_out: int) -> nn.Sequential:
 
 
 class StemNet(nn.Module):
-    """Complex masks of vocals, drums and bass, from the spectra of a mix and of its vocals as Spleeter estimates them.
+    """Complex masks of vocals, drums and bass, from the spectra of a mix and of Spleeter's estimate of its vocals.
 
-    A U-Net of TFC-TDF blocks [1]_ with channels added, not doubled, at each halving, as in KUIELab-MDX-Net [2]_; bands
-    of the spectrum are channels [3]_, so that convolutions run over a quarter of the rows. Masks are complex and
-    without bounds [4]_, those of the vocals relative to Spleeter's. Spectra are heard with the root of their magnitude
-    (ours: soft sounds and high frequencies are no longer lost beside a kick drum).
+    It is a U-Net of TFC-TDF blocks [1]_. Each halving adds channels and does not double them, as in KUIELab-MDX-Net
+    [2]_. Bands of the spectrum are channels [3]_, so convolutions run over a quarter of the rows. Masks are complex and
+    unbounded [4]_; the vocals' mask is relative to Spleeter's. The root of the magnitude is taken first (ours), so that
+    quiet sounds and high frequencies are not lost beside a kick drum.
 
     Parameters
     ----------
@@ -135,11 +136,11 @@ class StemNet(nn.Module):
         nn.init.zeros_(self.last.bias)  # type: ignore[arg-type]
 
     def forward(self, mix: Tensor, vocals: Tensor) -> Tensor:
-        """Return complex masks, shape (items, sources, 2, frames, BINS), of a multiple of stride frames."""
+        """Return complex masks, shape (items, sources, 2, frames, BINS); frames must be a multiple of the stride."""
         items, _, frames, _ = mix.shape
         bands = self.size.bands
         heard = torch.cat([_rooted(mix), _rooted(vocals)], dim=1)
-        # Bins k, k + 1, … of a band are rows; the bands are channels.
+        # The successive bins of a band become rows; the bands become channels.
         x = heard.view(*heard.shape[:3], bands, BINS // bands).transpose(2, 3).flatten(1, 2)
         shown = x
         x = torch.relu_(self.first(x))
@@ -165,17 +166,17 @@ def _step(layer: nn.Module, channels: int) -> nn.Sequential:
 
 
 def _rooted(spectra: Tensor) -> Tensor:
-    """Return real and imaginary parts as channels, shape (items, 4, frames, bins), of the root of their magnitude."""
-    # From squares: the gradient of abs() has no value at zero.
+    """Return spectra with the root of their magnitude as real channels, shape (items, 4, frames, bins)."""
+    # Computed from squares, because the gradient of abs() is undefined at zero.
     power = spectra.real.square() + spectra.imag.square()
     scale = (power + _EPSILON**2).pow(-0.25)
     return torch.cat([spectra.real * scale, spectra.imag * scale], dim=1)
 
 
 def fused(network: StemNet) -> StemNet:
-    """Return ``network``, changed in place: batch normalisation is part of the convolutions before it.
+    """Return ``network``, changed in place: batch normalisation is merged into the convolutions before it.
 
-    What it computes stays the same but for rounding, and takes a seventh less time.
+    The output stays the same except for rounding, and takes a seventh less time.
     """
     for module in network.modules():
         if isinstance(module, nn.Sequential) and isinstance(module[0], nn.Conv2d | nn.ConvTranspose2d):

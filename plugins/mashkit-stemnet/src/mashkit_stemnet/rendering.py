@@ -1,7 +1,7 @@
 """Rendered songs with exact stems: POP909's notes on soundfonts and synthesizers, drums on many kits, sung melodies.
 
-A song is a file of int16, shape (4 stems, 2, frames) at 44.1 kHz, in the order of :data:`STEMS`; stems are dry and each
-at the same loudness: balance, room and all else is drawn anew each time one is heard (:mod:`mashkit_stemnet.mixing`).
+A song is a file of int16, shape (4 stems, 2, frames) at 44.1 kHz, in the order of :data:`STEMS`. Stems are dry and have
+equal loudness, because :mod:`mashkit_stemnet.mixing` draws balance, room and other effects for every example.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from mashkit_stemnet.tones import Patch, sweep
 
 STEMS = ("vocals", "drums", "bass", "other")
 LEVEL = 0.1
-"""Root mean square of each stem; a peak above full scale lowers it."""
+"""Root mean square of each stem; it is lower if a peak would exceed full scale."""
 CONTENTS = "corpus.json"
 _BASS_RHYTHMS = (
     "1000100010001000", "1010101010101010", "0010001000100010", "1111111111111111", "1001001000101000",
@@ -41,19 +41,19 @@ def render_song(
     excerpt: Excerpt, drummings: Sequence[Drumming], kits: Sequence[Path], soundfonts: Sequence[Path], seed: int,
     *, sung: float,
 ) -> np.ndarray:  # fmt: skip
-    """Return a song's stems, int16 of shape (4, 2, frames), with instruments, kit and tempo drawn by ``seed``.
+    """Return a song's stems, int16 of shape (4, 2, frames); ``seed`` draws instruments, kit and tempo.
 
     Parameters
     ----------
     excerpt : Excerpt
     drummings : sequence of Drumming
-        To choose from.
+        Drum parts to draw from.
     kits : sequence of Path
-        Folders of one-shots; a third of the kits is invented.
+        Folders of one-shots; a third of the songs uses a synthesized kit.
     soundfonts : sequence of Path
     seed : int
     sung : float
-        Share of melodies that are sung, which needs pysinsy; others are played by an instrument, and are no vocals.
+        Share of melodies that are sung, which needs pysinsy; instruments play the others, into the stem "other".
     """
     random = np.random.default_rng(seed)
     tempo = float(np.clip(excerpt.tempo * random.uniform(0.85, 1.35), 65, 172))
@@ -109,7 +109,7 @@ def render_song(
 
 
 class _Band:
-    """Plays notes, in quarters, into samples of one length."""
+    """Renders notes with times in quarters into samples of one length."""
 
     def __init__(self, random: np.random.Generator, soundfonts: Sequence[Path], tempo: float, frames: int) -> None:
         self.random, self.soundfonts, self.frames = random, soundfonts, frames
@@ -117,13 +117,13 @@ class _Band:
         self.cents = float(random.normal(0, 12))
 
     def played(self, notes: Sequence[Note], program: int) -> Samples:
-        """Return notes played by a program of one of the soundfonts, at a root mean square of one."""
+        """Return notes played by a program of a random soundfont, at a root mean square of 1."""
         synthesizer, number = _synthesizer(self.soundfonts[int(self.random.integers(len(self.soundfonts)))])
         synthesizer.sounds_off()
-        synthesizer.generate(SAMPLE_RATE // 4)  # what was played before dies away, unheard
+        synthesizer.generate(SAMPLE_RATE // 4)  # discarded, so that earlier notes have faded out
         synthesizer.program_select(0, number, 0, program, False)
         synthesizer.set_tuning(0, self.cents / 100)
-        # Off before on: a note that follows at once on the same pitch is struck again.
+        # At equal times, off comes before on, so that a repeated note is struck again.
         events = sorted(
             [(round(note.start * self.quarter), 1, note.pitch, note.velocity) for note in notes]
             + [(round(note.end * self.quarter), 0, note.pitch, 0) for note in notes]
@@ -145,7 +145,7 @@ class _Band:
         return _level(self._panned(samples))
 
     def synthesized(self, notes: Sequence[Note], patch: Patch) -> Samples:
-        """Return notes played by a patch, at a root mean square of one."""
+        """Return notes played by a patch, at a root mean square of 1."""
         samples = np.zeros((2, self.frames), np.float32)
         release = round(0.02 * SAMPLE_RATE)
         for note in notes:
@@ -160,7 +160,7 @@ class _Band:
         return _level(self._panned(samples))
 
     def drummed(self, hits: Sequence[Note], kit: Kit) -> Samples:
-        """Return drums: each piece at its own level and place, now and then another of its one-shots."""
+        """Return drums; each piece has its own level and position, and sometimes changes its one-shot."""
         random = self.random
         samples = np.zeros((2, self.frames), np.float32)
         levels = {"kick": 1.0, "snare": 0.8, "clap": 0.7, "hat": 0.3, "open": 0.3, "ride": 0.25, "crash": 0.4}
@@ -197,7 +197,7 @@ def _moved(notes: Sequence[Note], semitones: int) -> list[Note]:
 
 
 def _strokes(rhythm: str, bars: int) -> list[tuple[float, float]]:
-    """Return (place, length) of each stroke of a bar's rhythm, in quarters, bar after bar."""
+    """Return (time, length) in quarters of each stroke of a bar's rhythm, repeated for all bars."""
     steps = [step / 4 for step, stroke in enumerate(rhythm) if stroke == "1"]
     ends = [*steps[1:], 4.0]
     return [(4 * bar + one, two - one) for bar in range(bars) for one, two in zip(steps, ends, strict=True)]
@@ -247,7 +247,7 @@ def _bass(excerpt: Excerpt, shift: int, random: np.random.Generator) -> list[Not
 
 
 def _sung(melody: Sequence[Note], tempo: float, random: np.random.Generator) -> Samples | None:
-    """Return the melody sung in an octave and by a voice that can."""
+    """Return the melody sung in an octave that the voice can reach; None if there is none."""
     pitches = [note.pitch for note in melody]
     ways = [
         (octave, lower)
@@ -277,7 +277,7 @@ def _synthesizer(soundfont: Path) -> tuple[Any, int]:
     try:
         import tinysoundfont
     except ImportError as error:
-        # Its wheel asks for pyaudio, which is for listening, and is built from source.
+        # --no-deps, because tinysoundfont requires pyaudio, which only live playback needs and which must be compiled.
         raise UsageError("rendering needs tinysoundfont", "pip install --no-deps tinysoundfont") from error
     synthesizer = tinysoundfont.Synth(samplerate=SAMPLE_RATE)
     number = synthesizer.sfload(str(soundfont))
@@ -297,7 +297,7 @@ def render(
     soundfonts: Sequence[Path], *, sung: float = 0.25, seed: int = 0, jobs: int = 1,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> int:  # fmt: skip
-    """Render a song of each excerpt into ``folder``, but for those that are there, and return how many there are.
+    """Render a song of each excerpt that is not yet in ``folder``, and return the number of songs in ``folder``.
 
     Parameters
     ----------
@@ -308,9 +308,9 @@ def render(
     seed : int
         The same seed makes the same songs, in any order, with any number of jobs.
     jobs : int
-        Processes.
+        Number of processes.
     progress : callable
-        Told (done, total) after each song.
+        Called with (done, total) after each song.
     """
     if not soundfonts:
         raise UsageError("no soundfont", "give one or more .sf2 or .sf3 files")
@@ -336,7 +336,7 @@ def render(
 
 
 def song_file(folder: Path, excerpt: Excerpt) -> Path:
-    """Return where an excerpt's song is kept."""
+    """Return the path of an excerpt's song."""
     return folder / f"{excerpt.song.replace('/', '-')}.{excerpt.number}.npy"
 
 

@@ -1,4 +1,4 @@
-"""The adapter: Spleeter's masks and the network's, in one walk over a mix's spectra."""
+"""The separator: Spleeter's masks and the network's masks, computed in one pass over a mix's spectra."""
 
 from __future__ import annotations
 
@@ -29,10 +29,10 @@ from mashkit_stemnet.checkpoint import CheckpointError, load
 from mashkit_stemnet.network import BINS, LEVEL, SOURCES, StemNet
 
 CONTEXT = 32
-"""Frames, 0.7 s, that the network hears before and after those it is asked for: seams leave no mark."""
+"""Frames of context, 0.7 s, before and after a block in the network's input, so that blocks join without a trace."""
 
 BLOCK = 256
-"""Frames, 5.9 s, that it is asked for at a time."""
+"""Frames in a block, 5.9 s: the network's output at a time."""
 
 _GAIN = 1.5  # the sum of a squared periodic Hann window overlapped four times
 _PACKAGED = Path(__file__).parent / "weights" / "stemnet.safetensors"
@@ -40,25 +40,25 @@ _PACKAGED = Path(__file__).parent / "weights" / "stemnet.safetensors"
 
 @attrs.define(kw_only=True, eq=False)
 class StemNetSeparator(Separator):
-    """Spleeter's vocals, then a network that hears the mix and these, and takes drums and bass out of what is left.
+    """Spleeter's vocals, then a network that separates drums and bass, from the mix and the vocals.
 
-    Works at 44.1 kHz: a mix of another rate is resampled, and vocals, drums and bass are brought back to its rate.
-    "other" is the mix minus these, so the stems sum to the mix to float32 precision at any rate. A mono mix is heard as
-    two equal channels. Beyond mix and stems, memory does not grow with the length, and stems of more than ten minutes
-    lie in temporary files (:mod:`mashkit.audiobuffer`).
+    The models work at 44.1 kHz: a mix of another rate is resampled, and vocals, drums and bass are resampled back.
+    "other" is the mix minus these, so the stems sum to the mix in float32 precision at any rate. A mono mix is
+    separated as two equal channels. Memory for anything but mix and stems does not grow with the length, and stems of
+    more than ten minutes are in temporary files (:mod:`mashkit.audiobuffer`).
 
-    The network hears the mix at one loudness, so that drums, bass and other of a louder or softer copy are the same but
-    for what Spleeter, which does not, makes of it. On the CPU, with the same number of threads, the result is the same
-    every time.
+    The mix is scaled to one loudness for the network, but not for Spleeter. So drums, bass and other of a louder or
+    quieter copy differ only because Spleeter's vocals differ. On the CPU, with the same number of threads, the result
+    is the same every time.
 
     Parameters
     ----------
     device : str
-        "cpu", "cuda", "cuda:<number>" or "mps"; "auto" is the first there is of CUDA, MPS and CPU.
+        "cpu", "cuda", "cuda:<number>" or "mps"; "auto" takes the first available of CUDA, MPS and CPU.
     threads : int, optional
-        CPU threads torch may use meanwhile, ≥ 1; by default torch's own setting.
+        CPU threads that torch may use while it separates, ≥ 1; by default torch's own setting.
     checkpoint : str, optional
-        A file that `mashkit train-separator` wrote, in place of the weights that come with the package.
+        A file that `mashkit train-separator` wrote, in place of the weights in the package.
     """
 
     info: ClassVar[ComponentInfo] = SEPARATOR
@@ -74,14 +74,14 @@ class StemNetSeparator(Separator):
     )
 
     def weights(self) -> Mapping[str, str]:
-        """Return the files of weights and the hashes they are verified against before use."""
+        """Return the files of weights and their hashes, which are verified before use."""
         if self.checkpoint is None:
             return {**SHA256, _PACKAGED.name: SHIPPED[1]}
         return {**SHA256, Path(self.checkpoint).name: _sha256(Path(self.checkpoint))}
 
     @property
     def gpus(self) -> float:
-        """One, where it computes on one."""
+        """1 if the networks run on a GPU, otherwise 0."""
         return gpus_used(self.device)
 
     def _separate(self, mix: Audio) -> StemSet:
@@ -107,7 +107,7 @@ def _sha256(path: Path) -> str:
 
 
 def _network(path: Path | None, device: torch.device) -> StemNet:
-    """Return the network of a checkpoint, or the one that comes with the package."""
+    """Return the network of a checkpoint, or the network in the package."""
     if path is not None:
         return load(path).network(device)
     return _packaged(device)
@@ -124,7 +124,7 @@ def _packaged(device: torch.device) -> StemNet:
 
 
 def _walk(audio: Audio, vocal_mask: VocalMask, network: StemNet, device: torch.device) -> list[Audio]:
-    """Return vocals, drums and bass of 44.1 kHz audio, made segment by segment."""
+    """Return vocals, drums and bass of 44.1 kHz audio, computed segment by segment."""
     level = _level(audio)
     buffers = [AudioBuffer(audio.channels, audio.frames) for _ in SOURCES]
     if level == 0:
@@ -136,7 +136,7 @@ def _walk(audio: Audio, vocal_mask: VocalMask, network: StemNet, device: torch.d
         masked = _in_blocks(network, spectra, vocals, level, own)
         frames = masked.shape[2]
         pieces = (torch.fft.irfft(masked, WINDOW) * (window / _GAIN)).unflatten(3, (OVERLAP, HOP))
-        # In units of a hop: a frame adds to its own and to the next three, the last of which later segments add to.
+        # One column per hop: a frame adds to four hops in a row; the last three get more from later frames.
         hops = torch.zeros(len(SOURCES), audio.channels, frames + OVERLAP - 1, HOP, device=device)
         hops[:, :, : OVERLAP - 1] = unfinished
         for part in range(OVERLAP):
@@ -152,7 +152,7 @@ def _walk(audio: Audio, vocal_mask: VocalMask, network: StemNet, device: torch.d
 
 
 def _level(audio: Audio) -> float:
-    """Return the root mean square of the whole."""
+    """Return the root mean square of the whole audio."""
     total = 0.0
     block = 1 << 20
     for start in range(0, audio.frames, block):
@@ -164,7 +164,7 @@ def _level(audio: Audio) -> float:
 def _segments(
     audio: Audio, vocal_mask: VocalMask, window: Tensor, device: torch.device
 ) -> Iterator[tuple[Tensor, Tensor]]:
-    """Yield the spectra of mix and vocals of segment after segment, each (channels, frames ≤ FRAMES, bins)."""
+    """Yield the spectra of mix and vocals, segment by segment, each (channels, frames ≤ FRAMES, bins)."""
     frames = math.ceil(audio.frames / HOP) + OVERLAP
     for first in range(0, frames, FRAMES):
         last = min(first + FRAMES, frames)
@@ -174,12 +174,12 @@ def _segments(
 
 
 def _with_context(segments: Iterator[tuple[Tensor, Tensor]]) -> Iterator[tuple[Tensor, Tensor, slice]]:
-    """Yield each segment with what lies on either side of it, and where in this it lies."""
+    """Yield each segment with context on both sides, and the slice of the segment in it."""
     held: deque[tuple[Tensor, Tensor] | None] = deque([None], maxlen=3)
 
     def joined() -> tuple[Tensor, Tensor, slice]:
         before, here, after = held
-        assert here is not None  # noqa: S101 — only the ends are missing
+        assert here is not None  # noqa: S101 — only before the first and after the last segment there is None
         parts = [
             *([tuple(one[:, -CONTEXT:] for one in before)] if before else []),
             here,
@@ -199,9 +199,9 @@ def _with_context(segments: Iterator[tuple[Tensor, Tensor]]) -> Iterator[tuple[T
 
 
 def _in_blocks(network: StemNet, spectra: Tensor, vocals: Tensor, level: float, own: slice) -> Tensor:
-    """Return what :func:`_masked` does for the frames ``own``, made of blocks with their context.
+    """Return the output of :func:`_masked` for the frames ``own``, computed in blocks with context.
 
-    Blocks are small because of the memory: of large ones the system hands out every page anew, which took a third of
+    Blocks are small because of memory: for large blocks the system provides new pages each time, which took a third of
     the time.
     """
     made = []

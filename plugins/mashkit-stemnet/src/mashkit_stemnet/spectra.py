@@ -1,6 +1,6 @@
-"""Spleeter's short-time spectra of a batch, and back: frames of 4096 samples, hop 1024, periodic Hann.
+"""Spleeter's short-time spectra of a batch, and their inverse: frames of 4096 samples, hop 1024, periodic Hann.
 
-Conventions: samples are shape (..., frames_of_time); spectra complex, shape (..., frames, 2049).
+Conventions: samples have shape (..., n); spectra are complex, shape (..., frames, 2049).
 """
 
 from __future__ import annotations
@@ -14,18 +14,18 @@ _GAIN = 1.5  # the sum of a squared periodic Hann window overlapped four times
 
 
 def analysed(samples: Tensor) -> Tensor:
-    """Return the spectra of frames that lie within the samples: (n − WINDOW) / HOP + 1 of them."""
+    """Return the spectra of all whole frames of the samples: (n − WINDOW) / HOP + 1 frames."""
     window = torch.hann_window(WINDOW, periodic=True, device=samples.device)
     spectra: Tensor = torch.fft.rfft(samples.unfold(-1, WINDOW, HOP) * window)
     return spectra
 
 
 def synthesized(spectra: Tensor) -> Tensor:
-    """Return the samples that four frames cover: (frames − 3) · HOP of them, from the fourth frame's beginning on."""
+    """Return the samples that four frames cover: (frames − 3) · HOP samples, from the start of the fourth frame on."""
     window = torch.hann_window(WINDOW, periodic=True, device=spectra.device)
     frames = spectra.shape[-2]
     pieces = (torch.fft.irfft(spectra, WINDOW) * (window / _GAIN)).unflatten(-1, (OVERLAP, HOP))
     first = OVERLAP - 1
-    # Of the frame that begins ``part`` hops earlier, the part of that number.
+    # A hop of samples is the sum of four parts: part number k of the frame that begins k hops earlier.
     parts = [pieces[..., first - part : frames - part, part, :] for part in range(OVERLAP)]
     return torch.stack(parts).sum(dim=0).flatten(-2)

@@ -1,6 +1,6 @@
-"""Synthesizer tones: what electronic music is made of and soundfonts have little of.
+"""Synthesizer tones as in electronic music, which soundfonts have few of.
 
-Conventions: a tone is float32 of shape (2, frames) at :data:`SAMPLE_RATE`, held for its whole length.
+Conventions: a tone is float32 of shape (2, frames) at :data:`SAMPLE_RATE`; it is held for its whole length.
 """
 
 from __future__ import annotations
@@ -14,12 +14,12 @@ LONGEST_S = 3.0
 
 
 class Patch:
-    """One sound of a synthesizer, whose tones are kept by pitch.
+    """One sound of a synthesizer; its tones are cached by pitch.
 
     Parameters
     ----------
     random : numpy.random.Generator
-        Of what it sounds like.
+        Source of the sound's random parameters.
     kind : {"bass", "pluck", "pad", "lead"}
     """
 
@@ -33,7 +33,7 @@ class Patch:
         self.odd = random.random() < 0.3
         self.seconds = {"pad": LONGEST_S, "lead": 1.5, "bass": 1.2}.get(kind, 1.2)
         self.attack = random.uniform(0.05, 0.5) if kind == "pad" else random.uniform(0.001, 0.012)
-        # How fast a tone grows dull, partials a second, and how fast it fades.
+        # dulling is the damping of each further partial per second, decay the damping of the whole tone.
         self.dulling = random.uniform(0, 0.2) if kind == "pad" else np.exp(random.uniform(np.log(0.1), np.log(3)))
         self.decay = random.uniform(0, 0.5) if kind in ("pad", "lead") else random.uniform(0, 6)
         self.glide = random.uniform(0, 0.15) if kind == "bass" and random.random() < 0.2 else 0.0
@@ -44,7 +44,7 @@ class Patch:
         self._kept: dict[int, Samples] = {}
 
     def tone(self, pitch: int) -> Samples:
-        """Return the tone of a pitch (MIDI)."""
+        """Return the tone of a MIDI pitch."""
         if pitch not in self._kept:
             self._kept[pitch] = self._made(pitch)
         return self._kept[pitch]
@@ -81,7 +81,7 @@ class Patch:
 
 
 def sweep(random: np.random.Generator, frames: int) -> Samples:
-    """Return noise whose band rises or falls over its length, as electronic music leads over with."""
+    """Return noise whose band rises or falls over its length, like the transition effects of electronic music."""
     noise = random.standard_normal((2, frames))
     spectrum_size, hop = 1024, 512
     low, high = np.sort(np.exp(random.uniform(np.log(300), np.log(12_000), 2)))

@@ -1,8 +1,8 @@
-"""Training: one network on rendered songs, then on real ones too, once for each song that is left out to judge by.
+"""Training: a base network on rendered songs, then copies of it on real songs too, one for each song left out.
 
-The run's folder holds what it came to: ``base.safetensors`` (rendered songs alone), ``fold-<song>.safetensors`` (all
-real songs but that one), ``all.safetensors`` (what ships), ``curves.jsonl``, and ``state.pt``, from which a run that
-was stopped goes on.
+The run's folder holds the results: ``base.safetensors`` (rendered songs only), ``fold-<song>.safetensors`` (all real
+songs but this one, for tests on it), ``all.safetensors`` (all songs; this one ships), ``curves.jsonl``, and
+``state.pt``, from which a stopped run is resumed.
 """
 
 from __future__ import annotations
@@ -34,42 +34,43 @@ from mashkit_stemnet.rendering import STEMS
 from mashkit_stemnet.spectra import analysed, synthesized
 
 HELD_OUT = 12
-"""Rendered songs that are for validation alone: the first of the corpus."""
+"""Number of rendered songs for validation alone: the first of the corpus."""
 LOOKS = 2
-"""Batches of 16 mixes that are looked at."""
+"""Number of validation batches, of 16 mixes each."""
 _FLOOR = 3e-4
-"""Share of a mix's energy, −35 dB, under which an error no longer counts (Wisdom et al., ICASSP 2021, eq. 2)."""
+"""Share of a mix's energy, −35 dB, below which errors do not count (Wisdom et al., ICASSP 2021, eq. 2)."""
 _STRETCH = 32
-"""Hops, 0.74 s, over which an error is summed: the measure, too, is a median over short stretches."""
+"""Hops, 0.74 s, over which an error is summed, because the metric is also a median over short stretches."""
 WEIGHTS = {"vocals": 0.7, "drums": 1.0, "harmonic": 1.0, "bass": 0.3}
 
 
 @attrs.frozen(kw_only=True)
 class TrainingConfig:
-    """What a run is.
+    """The settings of a run.
 
     Parameters
     ----------
     size : Size
     base_seconds, fold_seconds, all_seconds : float
-        How long each part trains; on another machine the same time is more or fewer steps.
+        How long each phase trains, seconds; on another machine the same time gives another number of steps.
     batch : int
-        Mixes a step, each of 5.9 s.
+        Mixes per step, each of 5.9 s.
     rate, tuning_rate : float
-        Highest learning rate, of the base and of what follows it (AdamW, one cycle: up in a twentieth, then a cosine).
+        Highest learning rate of the base and of the later phases (AdamW, one cycle: rises in the first twentieth, then
+        falls along a cosine).
     real : float
-        Share of mixes of real songs, after the base.
+        Share of mixes of real songs, in the phases after the base.
     precision : {"32-true", "bf16-mixed"}
     device : str
     seed : int
     validate_every : int
-        Steps.
+        Number of steps between validations.
     room_s : float
-        Seconds of single stems that are kept in the device's memory.
+        Capacity of the device's memory for stems, in seconds of single stems.
     save_every : float
-        Seconds: what a kill can cost.
+        Seconds between saves; a kill loses at most this much.
     channels_last : bool
-        Lay features out channel by channel in memory's last dimension.
+        Use memory format channels_last, in which channels are the last dimension in memory.
     """
 
     size: Size = attrs.field(factory=lambda: Size(channels=40, growth=32, scales=5))
@@ -91,9 +92,9 @@ class TrainingConfig:
 
 # ------------------------------------------------------------------------------------------------------ real songs
 def read_song(folder: Path) -> list[np.ndarray | None]:
-    """Return the stems of a multitrack's folder, int16 of shape (2, frames), at one level: None for those not there.
+    """Return the stems in a multitrack's folder, int16 of shape (2, frames), scaled alike; None for a missing stem.
 
-    All are louder or softer by one factor, so that the mix's root mean square is the network's level.
+    One factor scales all stems, so that the mix's root mean square is the network's level, or less if it would clip.
     """
     stems: list[np.ndarray | None] = []
     for name in STEMS:
@@ -118,7 +119,7 @@ def read_song(folder: Path) -> list[np.ndarray | None]:
 
 # ------------------------------------------------------------------------------------------------------------ loss
 def losses(network: StemNet, batch: Batch, spleeter: VocalMask, autocast: bool) -> dict[str, Tensor]:
-    """Return, by source, the loss of each item, and in dB the energy of what is wrong relative to the truth."""
+    """Return each item's loss by source: the mean log10 ratio of error to mix energy, plus a mean absolute error."""
     truth = batch.stems
     mix = truth.sum(dim=1)
     device = mix.device.type
@@ -150,7 +151,7 @@ def losses(network: StemNet, batch: Batch, spleeter: VocalMask, autocast: bool) 
 
 
 def spleeter_masks(spleeter: VocalMask, spectra: Tensor) -> Tensor:
-    """Return Spleeter's vocal masks of items, shape (items, 2, frames, bins), all at once."""
+    """Return Spleeter's vocal masks of all items at once, shape (items, 2, frames, bins)."""
     magnitudes = spectra[..., :1024].abs()
     vocals, rest = (network(magnitudes).float().square() for network in (spleeter.vocals, spleeter.accompaniment))
     mask = (vocals + 5e-11) / (vocals + rest + 1e-10)
@@ -159,7 +160,7 @@ def spleeter_masks(spleeter: VocalMask, spectra: Tensor) -> Tensor:
 
 
 def _stretches(power: Tensor) -> Tensor:
-    """Return energies, shape (items, stretches), of squares of shape (items, channels, frames)."""
+    """Return the energies of stretches, shape (items, stretches), from squares of shape (items, channels, frames)."""
     length = _STRETCH * 1024
     count = power.shape[-1] // length
     energies: Tensor = power[..., : count * length].reshape(*power.shape[:2], count, length).sum(dim=(1, 3))
@@ -181,19 +182,20 @@ def train(
     folder: Path, config: TrainingConfig, corpus: Path, songs: Sequence[Path] | Callable[[], Sequence[Path]],
     *, tell: Callable[[dict[str, Any]], None] = lambda told: None,
 ) -> None:  # fmt: skip
-    """Train base, folds and the whole, and write their checkpoints to ``folder``; go on where a run stopped.
+    """Train the base, the folds and the final network, and write checkpoints to ``folder``; resume a stopped run.
 
     Parameters
     ----------
     folder : Path
     config : TrainingConfig
     corpus : Path
-        Rendered songs (:mod:`mashkit_stemnet.rendering`); those that appear while it trains are taken up.
+        Rendered songs (:mod:`mashkit_stemnet.rendering`); songs that are rendered during training are added.
     songs : sequence of Path, or callable that returns one
-        Folders of real songs' stems; asked for once the base is trained. None: there are no folds, and "all" is the
-        base trained on.
+        Folders of real songs' stems; a callable is called after the base is trained. Without songs there are no folds,
+        and "all" trains the base further.
     tell : callable
-        Told of each look: phase, step, seconds, training loss, and dB of each source on held-out rendered songs.
+        Called at each validation with phase, step, seconds, training loss, and the loss of each source on the held-out
+        rendered songs.
     """
     folder.mkdir(parents=True, exist_ok=True)
     device = torch.device(config.device)
@@ -338,8 +340,8 @@ def _run_phase(
         len(pool.parts),
     )
     if phase.begin_with:
-        # Half way back to where it began: it keeps what real songs taught, and on songs unlike these does not fall
-        # behind (Wortsman et al., Robust fine-tuning of zero-shot models, CVPR 2022; a half is their choice, too).
+        # Half way back to the base's weights: this keeps what real songs taught and does not get worse on songs unlike
+        # them (Wortsman et al., Robust fine-tuning of zero-shot models, CVPR 2022, who also choose a half).
         with torch.no_grad():
             before = load(folder / f"{phase.begin_with}.safetensors").weights
             for name, value in averaged.state_dict().items():
@@ -358,7 +360,7 @@ def _run_phase(
 
 
 def _average(averaged: StemNet, network: StemNet, keep: float) -> None:
-    """Move a running average of weights and statistics towards the network's."""
+    """Move the running average of weights and statistics towards the network's present values."""
     with torch.no_grad():
         ours = [value for value in averaged.state_dict().values() if value.is_floating_point()]
         theirs = [value for value in network.state_dict().values() if value.is_floating_point()]
@@ -382,6 +384,6 @@ def _tell(
 
 
 def curves(folder: Path) -> Iterator[dict[str, Any]]:
-    """Yield the looks of a run."""
+    """Yield the validations of a run."""
     for line in (folder / "curves.jsonl").read_text(encoding="utf-8").splitlines():
         yield json.loads(line)

@@ -1,4 +1,4 @@
-"""The scorer: small-scale harmonic compatibility of the vocal and the harmonic layer as planned."""
+"""The scorer: small-scale harmonic compatibility of the vocal and the harmonic layer, as planned."""
 
 from __future__ import annotations
 
@@ -19,32 +19,33 @@ from mashkit_tiv.space import TonalIntervals, Values, dissonance, distance
 
 By: TypeAlias = Literal["beat", "whole"]
 
-_CACHED_STEMS = 1024  # about 180 MB of chroma of stems of 40 s
+_CACHED_STEMS = 1024  # about 180 MB for the chroma of stems of 40 s
 
 
 @attrs.define(kw_only=True, eq=False)
 class TivScorer(Scorer):
     """Harmonic compatibility, value = 1 − Σ_j e_j · R_j · D_j over the beats j of the vocal, 0–1.
 
-    R_j is the distance of the tonal interval vectors of vocal and harmonic layer (:func:`mashkit_tiv.space.distance`)
-    and D_j the dissonance of their mix (:func:`mashkit_tiv.space.dissonance`): perceptual relatedness and dissonance of
-    Bernardes, Davies and Guedes, "A Hierarchical Harmonic Mixing Method" (CMMR 2017), taken over by Maçãs et al.,
-    "MixMash" (IJACDT 8(2), 2019). Their product, with these divisors, is the small-scale compatibility of the open
-    implementation of https://github.com/migperfer/harmonic_compatibility, where low is good. The parts are
+    R_j is the distance of the tonal interval vectors of vocal and harmonic layer (:func:`mashkit_tiv.space.distance`),
+    and D_j the dissonance of their mix (:func:`mashkit_tiv.space.dissonance`). They are perceptual relatedness and
+    dissonance of Bernardes, Davies and Guedes, "A Hierarchical Harmonic Mixing Method" (CMMR 2017), also used by Maçãs
+    et al., "MixMash" (IJACDT 8(2), 2019). Their product, with these divisors, is the small-scale compatibility of the
+    open implementation https://github.com/migperfer/harmonic_compatibility, where low is good. The parts are
     relatedness = 1 − Σ e_j·R_j and consonance = 1 − Σ e_j·D_j.
 
-    Ours: the weights of the beats e_j ∝ E_vocal[j] · E_harmonic[j], E being the sum of the chroma, so that a beat
-    counts as far as both sound in it (the literature takes the plain mean); one minus, so that high is good; and 0 for
-    value and parts where no beat has both. mashkit's chroma go with the square root of magnitude, and so does E.
+    Three things are ours. The weights of the beats are e_j ∝ E_vocal[j] · E_harmonic[j], where E is the sum of the
+    chroma, so that a beat counts only if both layers sound (the literature takes the plain mean). The value is one
+    minus the sum, so that high is good. Value and parts are 0 if the two never sound in the same beat. mashkit's chroma
+    are proportional to the square root of magnitude, and so is E.
 
-    Nothing is rendered: the vocal's beats on the mashup's time line are carried back into each clip by its layer, and
-    the layer's shift is a rotation of the vectors' phases. Gains, and percussion, are of no matter.
+    Nothing is rendered: each layer maps the vocal's beats from mashup time to the time of its own clip, and the layer's
+    shift rotates the phases of the vectors. Gains and percussion do not change the score.
 
     Parameters
     ----------
     by : {"beat", "whole"}
-        Whether vectors are compared beat by beat, or one of the whole mashup's chroma with another: that asks for a
-        common key, not for common chords.
+        "beat" compares vectors beat by beat; "whole" compares two vectors of the whole mashup's chroma, which measures
+        a common key but not common chords.
     """
 
     info: ClassVar[ComponentInfo] = TIV
@@ -85,6 +86,6 @@ class TivScorer(Scorer):
 
 
 def _shares(weights: Values) -> Values:
-    """Return ``weights`` ≥ 0 divided by their sum; zeros if all are."""
+    """Return ``weights`` ≥ 0 divided by their sum; zeros if all weights are 0."""
     total = weights.sum()
     return weights / total if total > 0 else weights

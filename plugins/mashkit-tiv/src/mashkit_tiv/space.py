@@ -1,7 +1,7 @@
-"""The tonal interval space: pure functions on chroma and the vectors made of them.
+"""The tonal interval space: pure functions on chroma, and on vectors computed from chroma.
 
-Conventions: chroma have shape (12, N), C = 0, any scale ≥ 0; vectors are complex128 of shape (6, N), row k − 1 holding
-T(k). Where a chroma is silent, its vector is 0: the centre of the space, where no pitch stands out.
+Conventions: chroma have shape (12, N), C = 0, any scale ≥ 0; vectors are complex128 of shape (6, N), row k − 1 holds
+T(k). The vector of a silent chroma is 0: the centre of the space, where no pitch dominates.
 
 Formulas after Bernardes, Cocharro, Caetano, Guedes and Davies, "A multi-level tonal interval space for modelling pitch
 relatedness and musical consonance", Journal of New Music Research 45(4), 2016.
@@ -21,11 +21,11 @@ Vectors: TypeAlias = npt.NDArray[np.complex128]
 Values: TypeAlias = npt.NDArray[np.float64]
 
 WEIGHTS = np.array([3.0, 8.0, 11.5, 15.0, 14.5, 7.5])
-"""w(1) … w(6) for chroma of audio, as the open implementations have them (TIVlib, and that of the listening test in the
-README). T(5) is large where pitches lie in fifths, T(4) where in minor thirds, T(3) in major thirds."""
+"""w(1) … w(6) for chroma of audio, from the open implementations (TIVlib, and that of the listening test in the
+README). T(5) is large if the pitches form fifths, T(4) for minor thirds, T(3) for major thirds."""
 
 LARGEST_NORM = float(np.linalg.norm(WEIGHTS))
-"""Norm of the vector of a single pitch class, √Σw² = 26.4: no chroma ≥ 0 has a larger one."""
+"""Norm of the vector of a single pitch class, √Σw² = 26.4: the largest norm of any chroma ≥ 0."""
 
 _ORDERS = np.arange(1, 7)
 _TRANSFORM = WEIGHTS[:, None] * np.exp(-2j * np.pi * np.outer(_ORDERS, np.arange(12)) / 12)
@@ -33,18 +33,18 @@ _TRANSFORM = WEIGHTS[:, None] * np.exp(-2j * np.pi * np.outer(_ORDERS, np.arange
 
 @attrs.frozen(eq=False)
 class TonalIntervals:
-    """Tonal interval vectors and how much sounds in each.
+    """Tonal interval vectors, and the energy of each.
 
     Parameters
     ----------
     vectors : array of complex128, shape (6, N)
     energies : array of float64, shape (N,)
-        Sum of the chroma, T(0): 0 where there is silence.
+        Sum of the chroma, T(0); 0 for silence.
 
     Raises
     ------
     UsageError
-        If the two disagree about N.
+        If vectors and energies have different N.
     """
 
     vectors: Vectors = attrs.field(repr=False)
@@ -58,7 +58,7 @@ class TonalIntervals:
 
     @classmethod
     def of(cls, chroma: npt.NDArray[Any]) -> TonalIntervals:
-        """Return T(k) = w(k) · Σ_p c[p] · exp(−2πi·k·p/12) / Σ_p c[p], k = 1 … 6, of each column.
+        """Return the vectors T(k) = w(k) · Σ_p c[p] · exp(−2πi·k·p/12) / Σ_p c[p], k = 1 … 6, of each column.
 
         Raises
         ------
@@ -76,7 +76,7 @@ class TonalIntervals:
         return attrs.evolve(self, vectors=self.vectors * np.exp(-2j * np.pi * _ORDERS * semitones / 12)[:, None])
 
     def whole(self) -> TonalIntervals:
-        """Return the one vector of all the music: that of the summed chroma, the mean weighted by energy."""
+        """Return one vector for all the music, that of the summed chroma: the mean weighted by energy."""
         total = self.energies.sum()
         summed = self.vectors @ self.energies
         mean = summed / total if total > 0 else summed
@@ -84,20 +84,20 @@ class TonalIntervals:
 
 
 def distance(one: TonalIntervals, other: TonalIntervals) -> Values:
-    """Return R = ‖T₁ − T₂‖ / (2·√Σw²), shape (N,), 0–1: the Euclidean distance, 0 for the same chroma.
+    """Return R = ‖T₁ − T₂‖ / (2·√Σw²), shape (N,), 0–1: the Euclidean distance, 0 for equal chroma.
 
-    The perceptual relatedness of Bernardes et al. 2016, which is the higher the smaller the distance. No two vectors
-    are further apart than the diameter, 2·√Σw², by which it is divided.
+    It measures the perceptual relatedness of Bernardes et al. 2016: the smaller the distance, the more related. The
+    divisor 2·√Σw² is the diameter of the space, the largest distance of two vectors.
     """
     norms: Values = np.linalg.norm(one.vectors - other.vectors, axis=0) / (2 * LARGEST_NORM)
     return norms
 
 
 def dissonance(one: TonalIntervals, other: TonalIntervals) -> Values:
-    """Return D = 1 − ‖(T₁ + T₂)/2‖ / √Σw², shape (N,), 0–1: the dissonance of both mixed at equal strength.
+    """Return D = 1 − ‖(T₁ + T₂)/2‖ / √Σw², shape (N,), 0–1: the dissonance of both, mixed at equal strength.
 
-    Bernardes et al. 2016: the further from the centre, the more consonant. Mixed at equal strength, not by energy, so
-    that no gain matters: as the open implementation behind the listening test has it (see the README).
+    In Bernardes et al. 2016, vectors further from the centre are more consonant. The mix is at equal strength, not by
+    energy, so that gains do not change it, as in the open implementation behind the listening test (see the README).
     """
     norms: Values = 1 - np.linalg.norm((one.vectors + other.vectors) / 2, axis=0) / LARGEST_NORM
     return norms

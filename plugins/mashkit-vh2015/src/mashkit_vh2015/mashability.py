@@ -1,11 +1,11 @@
 """The terms of vertical mashability: pure functions on chroma by the beat.
 
-Conventions: chroma have shape (12, N), C = 0, N beats, any scale ≥ 0. What is silent matches nothing and does not
-change; gains are of no matter.
+Conventions: chroma have shape (12, N), C = 0, N beats, any scale ≥ 0. Silence matches nothing and has no changes; gains
+do not change the terms.
 
 After Lee, Lin, Yao, Lee and Wu, "Automatic Mashup Creation by Considering both Vertical and Horizontal Mashabilities",
-ISMIR 2015. Of the paper we had the abstract and the introduction, of its formulas only what an open re-implementation
-makes of them: each function says what is theirs and what is ours.
+ISMIR 2015. We had only the abstract and the introduction of the paper, and its formulas only as in an open
+re-implementation. Each function states which parts come from these and which are ours.
 """
 
 from __future__ import annotations
@@ -20,18 +20,19 @@ import numpy.typing as npt
 Chroma: TypeAlias = npt.NDArray[Any]
 Values: TypeAlias = npt.NDArray[np.float64]
 
-_CIRCLES = ((7, 1.0), (9, 1.0), (4, 0.5))  # fifths, minor thirds, major thirds: (steps a semitone of 12, radius)
+_CIRCLES = ((7, 1.0), (9, 1.0), (4, 0.5))  # fifths, minor thirds, major thirds: (twelfths of a turn a semitone, radius)
 _AXES = np.stack(
     [radius * axis(2 * np.pi * steps * np.arange(12) / 12) for steps, radius in _CIRCLES for axis in (np.sin, np.cos)]
 )
 
 LARGEST_CHANGE = math.sqrt(8)
-"""Distance of the tonal centroids of two tones a tritone apart: opposite on two circles of radius 1, alike on the
-third. No two centroids are further apart: all lie in the hull of the twelve tones', whose largest distance that is."""
+"""Distance of the tonal centroids of two tones a tritone apart: they are opposite on two circles of radius 1, and equal
+on the third. It is the largest distance of any two centroids, because all centroids lie in the convex hull of the
+twelve tones' centroids."""
 
 
 def transposed(chroma: Chroma, semitones: float) -> Chroma:
-    """Return the chroma of the same music ``semitones`` higher; between two rotations, their mix."""
+    """Return the chroma of the same music ``semitones`` higher; a fraction mixes two rotations."""
     whole = math.floor(semitones)
     part = np.float32(semitones - whole)
     rotated = np.roll(chroma, whole, axis=0)
@@ -39,12 +40,12 @@ def transposed(chroma: Chroma, semitones: float) -> Chroma:
 
 
 def chroma_match(one: Chroma, other: Chroma) -> float:
-    """Return how alike the chroma are: the mean of the beats' cosines, weighted by how much both sound; 0–1.
+    """Return the similarity of two chroma: the mean of the beats' cosines, weighted by both energies; 0–1.
 
-    C = Σ_j e_j · cos(one_j, other_j), e_j ∝ Σ_p one[p, j] · Σ_p other[p, j]; 0 where no beat has both.
+    C = Σ_j e_j · cos(one_j, other_j), e_j ∝ Σ_p one[p, j] · Σ_p other[p, j]; 0 if the two never sound in one beat.
 
-    The mean cosine by the beat is the harmonic similarity of the open re-implementation. The weights are how we read
-    the paper's "volume weight": a beat in which the vocal rests says nothing of how it fits.
+    The mean cosine by the beat is the harmonic similarity of the open re-implementation. The weights are our reading of
+    the paper's "volume weight": a beat in which the vocal is silent does not show how well it fits.
     """
     together = energies(one) * energies(other)
     products = np.einsum("pj,pj->j", one, other, dtype=np.float64)
@@ -54,16 +55,16 @@ def chroma_match(one: Chroma, other: Chroma) -> float:
 
 
 def energies(chroma: Chroma) -> Values:
-    """Return the sum of each beat's chroma, shape (N,): 0 where there is silence."""
+    """Return the sum of each beat's chroma, shape (N,); 0 for silence."""
     sums: Values = chroma.sum(axis=0, dtype=np.float64)
     return sums
 
 
 def tonal_centroids(chroma: Chroma) -> Values:
-    """Return each beat's place on the circles of fifths, minor and major thirds, shape (6, N); 0 for silence.
+    """Return each beat's position on the circles of fifths, minor and major thirds, shape (6, N); 0 for silence.
 
-    ζ = Φ·c / Σc with Φ as Harte, Sandler and Gasser, "Detecting Harmonic Change in Musical Audio" (AMCMM 2006) have it:
-    sine and cosine on each circle, of radii 1, 1 and 0.5.
+    ζ = Φ·c / Σc with Φ from Harte, Sandler and Gasser, "Detecting Harmonic Change in Musical Audio" (AMCMM 2006): sine
+    and cosine on each circle, of radii 1, 1 and 0.5.
     """
     sums = energies(chroma)
     placed = _AXES @ chroma
@@ -71,10 +72,10 @@ def tonal_centroids(chroma: Chroma) -> Values:
 
 
 def harmonic_change(chroma: Chroma) -> Values:
-    """Return how far the harmony moves around each inner beat, shape (max(N - 2, 0),), 0–1.
+    """Return the change of harmony around each inner beat, shape (max(N - 2, 0),), 0–1.
 
-    ξ_n = ‖ζ_{n−1} − ζ_{n+1}‖ / √8, the harmonic change detection function of Harte et al. 2006 with beats for frames
-    (the mean over a beat in place of their smoothing), divided by its largest value.
+    ξ_n = ‖ζ_{n−1} − ζ_{n+1}‖ / √8, the harmonic change detection function of Harte et al. 2006, with beats as frames
+    (the mean over a beat replaces their smoothing), divided by its largest value.
     """
     centroids = tonal_centroids(chroma)
     changes: Values = np.linalg.norm(centroids[:, 2:] - centroids[:, :-2], axis=0) / LARGEST_CHANGE
@@ -82,12 +83,13 @@ def harmonic_change(chroma: Chroma) -> Values:
 
 
 def change_rate(chroma: Chroma, threshold: float) -> float:
-    """Return in what share of its beats the harmony changes by more than ``threshold``, 0–1: how busy it is.
+    """Return the share of beats in which the harmony changes by more than ``threshold``, 0–1.
 
-    A beat counts as far as both its neighbours sound, so that a voice that falls silent has not changed its harmony.
+    A beat has the product of its neighbours' energies as weight, so a voice that falls silent is not a change.
 
-    The paper compares how often the harmonies of two tracks change. Measuring that by Harte's function, the threshold
-    and the weights are ours; the open re-implementation we know takes the cosine of successive chroma, and a sigmoid.
+    The paper compares how often the harmonies of two tracks change. Harte's function as the
+    measure, the threshold and the weights are ours; the open re-implementation uses the cosine of successive chroma and
+    a sigmoid.
     """
     sums = energies(chroma)
     changed = (harmonic_change(chroma) > threshold).astype(np.float64)
@@ -95,26 +97,26 @@ def change_rate(chroma: Chroma, threshold: float) -> float:
 
 
 def change_balance(one: float, other: float) -> float:
-    """Return B = 1 − |b₁ + b₂ − 1|, 0–1, of two change rates: 1 where the one is as busy as the other is calm.
+    """Return B = 1 − |b₁ + b₂ − 1|, 0–1, of two change rates: 1 if one changes as often as the other stays.
 
-    The paper's harmonic change balance, in the form of the open re-implementation. Two busy tracks get in each other's
-    way; two that stand still are dull.
+    This is the paper's harmonic change balance, in the form of the open re-implementation. Two tracks that both change
+    often disturb each other; two tracks that hardly change are dull.
     """
     return 1 - abs(one + other - 1)
 
 
 def tempo_closeness(speeds: Iterable[float]) -> float:
-    """Return max(0, 1 − |log₂ s|) of the layer that is furthest from its own tempo, 0–1: 1 at speed 1, 0 from half or
-    twice on.
+    """Return max(0, 1 − |log₂ s|) of the layer furthest from its own tempo, 0–1.
 
-    That closeness of tempo counts is the paper's; as far as the open re-implementation shows, it gives a fixed bonus
-    within 30 %. That it falls gradually, and that the worst layer counts, is ours: a mashup sounds as natural as the
-    layer that was stretched most.
+    It is 1 at speed 1, and 0 at half speed or slower and at double speed or faster.
+
+    The paper scores close tempi higher; the open re-implementation gives a fixed bonus within 30 %. The gradual fall
+    and the choice of the worst layer are ours, because a mashup sounds only as natural as its most stretched layer.
     """
     return max(0.0, 1 - max(abs(math.log2(speed)) for speed in speeds))
 
 
 def _mean(values: Values, weights: Values) -> float:
-    """Return the weighted mean; 0 without weight."""
+    """Return the weighted mean; 0 if all weights are 0."""
     total = float(weights.sum())
     return float(values @ weights) / total if total > 0 else 0.0

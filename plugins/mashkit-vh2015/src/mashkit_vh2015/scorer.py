@@ -1,4 +1,4 @@
-"""The scorer: vertical mashability of the vocal and the harmonic layer as planned."""
+"""The scorer: vertical mashability of the vocal and the harmonic layer, as planned."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ from mashkit_vh2015.mashability import (
 )
 
 CHANGE_THRESHOLD = 0.09
-"""Harmonic change above which a beat counts as a change. Ours: half-way between the medians of vocals (0.098) and of
-harmonic stems (0.082), separated, over the beats of 18 excerpts from nine rock and pop songs."""
+"""Harmonic change above which a beat counts as a change (ours): half-way between the medians of separated vocals
+(0.098) and harmonic stems (0.082) over the beats of 18 excerpts from nine rock and pop songs."""
 
 TEMPO_WEIGHT = 0.2
-"""Weight of tempo closeness beside a chroma match of weight 1: the bonus of the open re-implementation."""
+"""Weight of tempo closeness beside a chroma match of weight 1: the bonus in the open re-implementation."""
 
-_CACHED_STEMS = 1024  # about 180 MB of chroma of stems of 40 s
+_CACHED_STEMS = 1024  # about 180 MB for the chroma of stems of 40 s
 
 
 def _share(instance: object, attribute: attrs.Attribute[float], value: object) -> None:
@@ -50,23 +50,23 @@ def _weight(instance: object, attribute: attrs.Attribute[float], value: object) 
 class Vh2015Scorer(Scorer):
     """Vertical mashability, value = chroma · (1 − c + c · contrast) + tempo_weight · tempo, c = contrast_weight.
 
-    Chroma is how alike vocal and harmonic layer are (:func:`mashkit_vh2015.mashability.chroma_match`), contrast the
-    balance of how busy they are (:func:`~mashkit_vh2015.mashability.change_balance` of their
-    :func:`~mashkit_vh2015.mashability.change_rate`), tempo how near all layers are to their own
-    (:func:`~mashkit_vh2015.mashability.tempo_closeness`); each 0–1. Chroma and contrast are 0 where vocal and harmonic
+    Chroma is the similarity of vocal and harmonic layer (:func:`mashkit_vh2015.mashability.chroma_match`). Contrast is
+    the balance (:func:`~mashkit_vh2015.mashability.change_balance`) of how often their harmonies change
+    (:func:`~mashkit_vh2015.mashability.change_rate`). Tempo measures how near all layers are to their own tempo
+    (:func:`~mashkit_vh2015.mashability.tempo_closeness`). Each is 0–1. Chroma and contrast are 0 if vocal and harmonic
     layer never sound in the same beat.
 
-    That similarity is multiplied by the balance and tempo is added is the form of the open re-implementation, with its
-    weights the defaults. The paper's horizontal mashability is of successive segments; a mashup here is one. Its
-    system chooses the key shift itself; here the plan has. Spectral balance and rhythm, which the paper has from
+    The open re-implementation multiplies similarity by balance and adds tempo, and its weights are the defaults. The
+    paper's horizontal mashability compares successive segments; a mashup here is one segment. The paper's system
+    chooses the key shift; here the plan contains it. Spectral balance and rhythm, which the paper took from
     AutoMashUpper, are left to `amu`.
 
-    Nothing is rendered: the vocal's beats on the mashup's time line are carried back into each clip by its layer.
+    Nothing is rendered: each layer maps the vocal's beats from mashup time to the time of its own clip.
 
     Parameters
     ----------
     contrast_weight : float
-        How much of the chroma match hangs on contrast, 0 (none) to 1 (all).
+        Share of the chroma match that is multiplied by contrast, 0 (none) to 1 (all).
     tempo_weight : float
         Weight of tempo beside a chroma match of weight 1, ≥ 0.
     change_threshold : float

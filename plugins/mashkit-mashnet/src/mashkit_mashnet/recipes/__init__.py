@@ -1,1 +1,1 @@
-"""How training data is made from sound that may be used: recipes, whose results are features and never audio."""
+"""Recipes: they make training data from sound whose licence allows it; the result is features, never audio."""

@@ -1,4 +1,4 @@
-"""The recipe "database": the clips of any MashupDB, as they are kept there."""
+"""The recipe "database": features of the clips of any MashupDB."""
 
 from __future__ import annotations
 
@@ -20,25 +20,25 @@ def from_database(
     progress: Callable[[str, int, int], None] = lambda clip, done, total: None,
     failed: Callable[[str], None] = lambda message: None,
 ) -> Store:
-    """Make a store of a database's clips; what a run that was interrupted has made already is kept.
+    """Make a store of a database's clips; clips that an interrupted run has made already are kept.
 
     Parameters
     ----------
     folder : Path
-        Of the store.
+        Folder of the store.
     database : Path
-        Of the MashupDB.
+        Folder of the MashupDB.
     progress : callable
-        Told (clip, done, total) after each clip.
+        Called with (clip, done, total) after each clip.
     failed : callable
-        Told why a clip was left out; the others go on.
+        Called with the reason when a clip is left out; the run goes on with the next clip.
 
     Raises
     ------
     CatalogError
-        If there is no database.
+        If the database does not exist.
     StoreError
-        If no clip could be used, or ``folder`` holds other clips.
+        If no clip could be used, or if ``folder`` holds other clips.
     """
     with MashupDB(database, write=False) as opened:
         catalog = Catalog(opened)

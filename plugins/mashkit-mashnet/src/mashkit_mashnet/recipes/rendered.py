@@ -1,4 +1,4 @@
-"""The recipe "rendered": songs of POP909, played by many instruments, sung, and drummed by people and machines."""
+"""The recipe "rendered": songs of POP909 with random instruments, a singing voice, and human or machine drums."""
 
 from __future__ import annotations
 
@@ -40,28 +40,28 @@ def render(
     jobs: int = 1,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Store:
-    """Make a store of rendered clips; what a run that was interrupted has made already is kept.
+    """Make a store of rendered clips; clips that an interrupted run has made already are kept.
 
     Parameters
     ----------
     folder : Path
-        Of the store.
+        Folder of the store.
     midi, drums : Path
         POP909 and the Groove MIDI Dataset, as tar files.
     soundfonts : sequence of Path
-        .sf2; at least one.
+        Soundfonts as .sf2 files; at least one.
     windows : int
-        Clips of a song, at most.
+        Largest number of clips of a song.
     seconds : float
-        About how long each is.
+        Approximate length of a clip.
     seed : int
-        Of all choices: the same seed makes the same clips, in any order, with any number of jobs.
+        Seed of all draws: the same seed makes the same clips, in any order, with any number of jobs.
     sung : float
-        Share of melodies that are sung, which needs pysinsy: 0 to 1.
+        Share of melodies that are sung, 0 to 1; more than 0 needs pysinsy.
     jobs : int
-        Processes.
+        Number of processes.
     progress : callable
-        Told (done, total) after each clip.
+        Called with (done, total) after each clip.
 
     Raises
     ------
@@ -75,7 +75,7 @@ def render(
         "files": {path.name: _sha256(path) for path in (midi, drums, *soundfonts)},
     }  # fmt: skip
     writer = StoreWriter(folder, source)
-    # First one clip of every song, then another: an unfinished store has all songs.
+    # The first clips of all songs come before the second clips, so that an unfinished store has all songs.
     excerpts = sorted(pop909(midi, windows, seconds, seed), key=lambda excerpt: (excerpt.number, excerpt.song))
     missing = [excerpt for excerpt in excerpts if not writer.has(clip_id(excerpt))]
     drummings = groove(drums)
@@ -99,7 +99,7 @@ def _sha256(path: Path) -> str:
 
 
 def bundled_soundfont() -> Path:
-    """Return the soundfont that pretty_midi brings (TimGM6mb, GPL-2: what is rendered with it is not).
+    """Return the path of pretty_midi's soundfont (TimGM6mb; it is GPL-2, but sound rendered with it is not).
 
     Raises
     ------

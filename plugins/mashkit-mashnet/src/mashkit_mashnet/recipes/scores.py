@@ -1,7 +1,7 @@
-"""Excerpts of songs as notes: POP909's melody and accompaniment, chords for a bass, and drums people played (Groove).
+"""Excerpts of songs as notes: POP909's melody, accompaniment and chords, and human drumming of the Groove data set.
 
-Conventions: places and lengths are in quarter notes from the excerpt's first downbeat, pitches MIDI numbers,
-velocities 1–127. Everything is brought onto a steady beat: what is rendered from it has beats that are exact.
+Conventions: positions and lengths are in quarter notes from the excerpt's first downbeat, pitches are MIDI numbers,
+velocities 1–127. All notes are moved to a steady beat, so the beats of the rendered sound are exact.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ class Note:
 
 @attrs.frozen
 class Chord:
-    """A chord: where it holds, its root and bass (pitch classes), and its tones above the root."""
+    """A chord: its start and end, its root and bass (pitch classes), and its tones above the root."""
 
     start: float
     end: float
@@ -60,9 +60,9 @@ class Excerpt:
     ----------
     song : str
     number : int
-        Which excerpt of the song it is, from 0 on.
+        Index of the excerpt in its song, from 0 on.
     bars : int
-        Of four quarters.
+        Number of bars, of four quarters each.
     tempo : float
         BPM at which the song was played.
     key : Key, optional
@@ -83,7 +83,7 @@ class Excerpt:
 
 @attrs.frozen(kw_only=True)
 class Drumming:
-    """What a drummer played, in quarters; ``drummer`` and ``style`` as in Groove's info.csv."""
+    """A drummer's notes, positions in quarters; ``drummer`` and ``style`` as in Groove's info.csv."""
 
     id: str
     drummer: str
@@ -94,16 +94,16 @@ class Drumming:
 
 # ---------------------------------------------------------------------------------------------------------- POP909
 def pop909(archive: Path, windows: int, seconds: float, seed: int) -> Iterator[Excerpt]:
-    """Yield excerpts of the songs of POP909 (Wang et al., ISMIR 2020) in 4/4, those of one song after each other.
+    """Yield excerpts of the 4/4 songs of POP909 (Wang et al., ISMIR 2020); a song's excerpts follow each other.
 
     Parameters
     ----------
     archive : Path
-        POP909 as a tar file: folders of a song with its MIDI, beats, chords and key.
+        POP909 as a tar file: a folder for each song with its MIDI, beats, chords and key.
     windows : int
-        Excerpts of a song, in which the melody sounds half of the time at least, and which do not overlap.
+        Largest number of excerpts of a song. They do not overlap, and the melody sounds in at least half of each.
     seconds : float
-        About how long, at the song's own tempo.
+        Approximate length of an excerpt at the song's own tempo.
     seed : int
     """
     for name, files in _songs(archive):
@@ -179,7 +179,7 @@ def _midi(data: bytes) -> Any:
 
 
 def _turns(downs: npt.NDArray[np.int64], bars: int, beats: int, random: np.random.Generator) -> Iterator[int]:
-    """Yield first downbeats of windows that do not overlap, in random order."""
+    """Yield the first downbeats of windows that do not overlap, in random order."""
     starts = [int(down) for down in downs if down + 4 * bars < beats]
     taken: list[int] = []
     for index in random.permutation(len(starts)):
@@ -190,7 +190,7 @@ def _turns(downs: npt.NDArray[np.int64], bars: int, beats: int, random: np.rando
 
 
 def _sounding(notes: Sequence[tuple[float, float, int, int]], start: float, end: float) -> float:
-    """Return the share of the time that notes fill, at most 1."""
+    """Return the share of the time in which notes sound, at most 1."""
     total = sum(max(0.0, min(end, stop) - max(start, begin)) for begin, stop, _, _ in notes)
     return float(min(1.0, total / (end - start)))
 
@@ -221,7 +221,7 @@ def _chords(text: str, window: npt.NDArray[np.float64]) -> tuple[Chord, ...]:
 
 
 def _chord(name: str) -> tuple[int, int, tuple[int, ...]]:
-    """Return root, bass and tones of a chord as POP909 writes it: "Bb:min7/b3"."""
+    """Return root, bass and tones of a chord in POP909's notation, such as "Bb:min7/b3"."""
     root_name, _, rest = name.partition(":")
     quality, _, degree = rest.partition("/")
     root = Key.parse(root_name).tonic
@@ -239,7 +239,7 @@ def _key(text: str) -> Key | None:
 
 # ---------------------------------------------------------------------------------------------------------- Groove
 def groove(archive: Path) -> list[Drumming]:
-    """Return the beats in 4/4 of the Groove MIDI Dataset (Gillick et al., ICML 2019) of 16 quarters or more.
+    """Return the beats in 4/4 of the Groove MIDI Dataset (Gillick et al., ICML 2019) that last at least 16 quarters.
 
     Parameters
     ----------

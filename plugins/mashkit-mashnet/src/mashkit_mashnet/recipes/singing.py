@@ -1,10 +1,9 @@
-"""Melodies sung by Sinsy with the voice that the package pysinsy brings (a Japanese soprano, HTS).
+"""Melodies sung by Sinsy with the voice of the package pysinsy (a Japanese soprano, HTS).
 
-Its voice is good from D4 on, in tune to half a semitone, and above E5 to less. A lower and broader one is made the way
-of the tape: sung higher and faster than wanted, then played slower, which takes pitch, formants and tempo down
-together.
+The voice sings well from D4 on, in tune to half a semitone, and less in tune above E5. A lower and broader voice is
+made as on tape: the melody is sung higher and faster, then played slower, which lowers pitch, formants and tempo alike.
 
-Conventions: notes and lengths are in quarter notes, pitches MIDI numbers.
+Conventions: notes and lengths are in quarter notes, pitches are MIDI numbers.
 """
 
 from __future__ import annotations
@@ -25,9 +24,9 @@ from mashkit.types import Samples
 from mashkit_mashnet.recipes.scores import Note
 
 LOWEST, HIGHEST = 62, 81
-"""Pitches the voice sings well: D4 to A5."""
+"""Range of pitches that the voice sings well: D4 to A5."""
 DIVISIONS = 24
-"""Smallest unit of time, of a quarter note: holds sixteenths and their triplets."""
+"""Units of time per quarter note: sixteenths and their triplets are whole numbers of units."""
 MEASURE = 4 * DIVISIONS
 SYLLABLES = tuple("あいうえおかきくけこさしすせそたちつてとなにぬねのはひふへほまみむめもらりるれろ")
 _STEPS = ("C", "C", "D", "D", "E", "F", "F", "G", "G", "A", "A", "B")
@@ -35,18 +34,18 @@ _SHARPS = (0, 1, 0, 1, 0, 0, 1, 0, 1, 0, 1, 0)
 
 
 def sing(notes: Sequence[Note], tempo: float, lower_by: int, seed: int, sample_rate: int) -> Samples | None:
-    """Return a melody, sung, as mono samples from the first beat on; None where a note is out of the voice's reach.
+    """Return a sung melody as mono samples from the first beat on; None if a note is out of the voice's range.
 
     Parameters
     ----------
     notes : sequence of Note
-        One at a time; what overlaps is cut short.
+        One at a time; a note that overlaps the next is cut short.
     tempo : float
         BPM.
     lower_by : int
-        Semitones by which the voice sings higher than is heard, and is played slower: 0 to 9.
+        Semitones by which the voice sings higher and is then played lower and slower: 0 to 9.
     seed : int
-        Of the syllables.
+        Seed of the syllables.
     sample_rate : int
         Hz.
 
@@ -66,7 +65,7 @@ def sing(notes: Sequence[Note], tempo: float, lower_by: int, seed: int, sample_r
         voice.loadScoreFromMusicXML(str(path))
         samples, rate = voice.synthesize()
         voice.clearScore()
-    # Played slower: the same samples at a lower rate.
+    # Resampled to ratio times as many samples, so that the voice plays slower and lower.
     slow = Fraction(sample_rate * ratio / rate).limit_denominator(500)
     sung = scipy.signal.resample_poly(np.asarray(samples), slow.numerator, slow.denominator)
     lead = round(4 * 60 / tempo * sample_rate)
@@ -78,7 +77,7 @@ def sing(notes: Sequence[Note], tempo: float, lower_by: int, seed: int, sample_r
 def _voice() -> Any:
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # it finds its own files by way of pkg_resources, which is to go
+            warnings.simplefilter("ignore")  # pysinsy warns because it finds its files with pkg_resources, deprecated
             import pysinsy
     except ImportError as error:
         raise UsageError(
@@ -91,7 +90,7 @@ def _voice() -> Any:
 
 
 def measures(notes: Sequence[Note], shift: int) -> list[list[tuple[int | None, int, bool, bool]]]:
-    """Return measures of (pitch or rest, divisions, tied to what was, tied to what comes), a measure's rest first."""
+    """Return measures of (pitch or None for a rest, divisions, tied to the last, tied to the next), a rest first."""
     events: list[tuple[int | None, int, int]] = [(None, 0, MEASURE)]
     clock = MEASURE
     for index, note in enumerate(notes):
@@ -106,7 +105,7 @@ def measures(notes: Sequence[Note], shift: int) -> list[list[tuple[int | None, i
             events.append((None, clock, start))
         events.append((note.pitch + shift, start, end))
         clock = end
-    events.append((None, clock, (clock // MEASURE + 2) * MEASURE))  # Sinsy wants a rest at the end
+    events.append((None, clock, (clock // MEASURE + 2) * MEASURE))  # Sinsy needs a rest at the end
     measures: list[list[tuple[int | None, int, bool, bool]]] = []
     for pitch, start, end in events:
         at = start

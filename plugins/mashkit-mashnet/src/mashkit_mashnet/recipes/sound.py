@@ -1,7 +1,7 @@
-"""Notes become sound: instruments of a soundfont, chosen and played so that no two excerpts sound alike.
+"""Rendering of notes with soundfonts; instruments and playing are drawn at random, so that excerpts sound different.
 
-Conventions: samples are mono float32 at :data:`SAMPLE_RATE`, places in quarters; an arrangement's first downbeat lies
-at sample 0.
+Conventions: samples are mono float32 at :data:`SAMPLE_RATE`, positions are in quarters; an arrangement's first downbeat
+is at sample 0.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ from mashkit_mashnet.recipes.scores import Chord, Drumming, Excerpt, Note
 from mashkit_mashnet.recipes.singing import HIGHEST, LOWEST, sing
 
 SAMPLE_RATE = 22_050
-"""Hz: what the front ends hear."""
+"""Hz: the front ends' sample rate."""
 LEADS = (40, 41, 42, 52, 53, 54, 56, 59, 60, 64, 65, 66, 67, 68, 69, 71, 72, 73, 75, 80, 81, 82, 85, 22)
-"""General MIDI programs (from 0) that play a melody: strings, voices, brass, reeds, pipes, leads."""
+"""General MIDI programs (from 0) for the melody: strings, voices, brass, reeds, pipes, leads."""
 COMPS = (
     0,
     1,
@@ -55,12 +55,12 @@ COMPS = (
     90,
     91,
 )
-"""… that accompany: pianos, organs, guitars, ensembles, pads."""
+"""General MIDI programs for the accompaniment: pianos, organs, guitars, ensembles, pads."""
 BASSES = (32, 33, 34, 35, 36, 37, 38, 39, 43, 58)
 KITS = (0, 8, 16, 24, 25, 32, 40)
 PADS = (48, 49, 50, 51, 52, 89, 90, 91, 94, 95)
 SUNG = 0.35
-"""Share of the melodies that are sung, where the voice can."""
+"""Share of melodies that are sung, if the voice can reach their notes."""
 _BASS_FIGURES = (
     ((0, 4),),
     ((0, 2), (2, 2)),
@@ -78,7 +78,7 @@ _HATS = ("0010001000100010", "1010101010101010", "1111111111111111", "1011101010
 
 @attrs.frozen
 class Arrangement:
-    """How an excerpt was played: its stems, the tempo, and what sang and drummed."""
+    """A rendered excerpt: its stems, tempo and transposition, and the names of its voice and drums."""
 
     stems: dict[Role, Samples]
     tempo: float
@@ -90,24 +90,24 @@ class Arrangement:
 def arrange(
     excerpt: Excerpt, drummings: Sequence[Drumming], soundfonts: Sequence[Path], seed: int, *, sung: float = SUNG
 ) -> Arrangement:
-    """Return the excerpt played with random instruments, in a random key near its own, at about its tempo.
+    """Return the excerpt played with random instruments, in a random key near its own, near its own tempo.
 
     Parameters
     ----------
     excerpt : Excerpt
     drummings : sequence of Drumming
-        To choose from.
+        Drum parts to draw from.
     soundfonts : sequence of Path
-        .sf2; each part may be of another one.
+        Soundfonts as .sf2 files; each part may use another one.
     seed : int
-        Of every choice.
+        Seed of all draws.
     sung : float
-        Share of melodies that are sung, where the voice can: 0 to 1.
+        Share of melodies that are sung if the voice can reach their notes, 0 to 1.
 
     Raises
     ------
     UsageError
-        If what plays or sings is not installed.
+        If the synthesizer or the singing voice is not installed.
     """
     random = np.random.default_rng(seed)
     tempo = float(np.clip(excerpt.tempo * random.uniform(0.92, 1.08), 62, 170))
@@ -152,7 +152,7 @@ def arrange(
 
 
 def _level(samples: Samples) -> Samples:
-    """Return samples at a root mean square of 0.1; silence as it is."""
+    """Return samples scaled to a root mean square of 0.1; silence stays silence."""
     rms = float(np.sqrt(np.mean(np.square(samples, dtype=np.float64)))) if samples.size else 0.0
     return samples * np.float32(0.1 / rms) if rms else samples
 
@@ -167,7 +167,7 @@ def _moved(notes: Sequence[Note], semitones: int) -> list[Note]:
 
 
 def monophonic(notes: Sequence[Note]) -> list[Note]:
-    """Return one note at a time: each ends where the next begins, and of two at once the higher stays."""
+    """Return notes one at a time: each ends where the next begins; of two at the same time the higher one stays."""
     kept: list[Note] = []
     for note in sorted(notes, key=lambda note: (note.start, -note.pitch)):
         if kept and note.start - kept[-1].start < 0.05:
@@ -179,7 +179,7 @@ def monophonic(notes: Sequence[Note]) -> list[Note]:
 
 
 def _sung(melody: Sequence[Note], shift: int, tempo: float, random: np.random.Generator) -> tuple[Samples | None, str]:
-    """Return the melody sung in an octave and by a voice that can, and what to call it."""
+    """Return the melody sung in an octave that the voice can reach, and the voice's name; None if there is none."""
     pitches = [note.pitch + shift for note in melody]
     if not pitches:
         return None, ""
@@ -197,7 +197,7 @@ def _sung(melody: Sequence[Note], shift: int, tempo: float, random: np.random.Ge
 
 
 def _bass(chords: Sequence[Chord], bars: int, shift: int, random: np.random.Generator) -> list[Note]:
-    """Return a bass line: one figure on each chord's bass, now and then its fifth."""
+    """Return a bass line: one figure on each chord's bass, sometimes on its fifth."""
     figure = _BASS_FIGURES[random.integers(len(_BASS_FIGURES))]
     notes = []
     for bar in range(bars):
@@ -212,7 +212,7 @@ def _bass(chords: Sequence[Chord], bars: int, shift: int, random: np.random.Gene
 
 
 def drummed(drumming: Drumming, bars: int, random: np.random.Generator) -> list[Note]:
-    """Return a drummer's bars from a random one on, repeated where they end."""
+    """Return a drummer's bars from a random bar on; they repeat when the recording ends."""
     length = 4 * max(1, int(max(hit.start for hit in drumming.hits) // 4))
     first = 4 * int(random.integers(max(1, length // 4 - bars + 1)))
     hits = []
@@ -227,7 +227,7 @@ def drummed(drumming: Drumming, bars: int, random: np.random.Generator) -> list[
 
 
 def machine(bars: int, random: np.random.Generator) -> list[Note]:
-    """Return a drum machine's bar, over and over, with a break before every eighth."""
+    """Return one bar of a drum machine, repeated; in every eighth bar the kick stops for the last quarter."""
     kicks = str(random.choice(_FOUR if random.random() < 0.5 else _BROKEN))
     clap, hat = str(random.choice(_CLAPS)), str(random.choice(_HATS))
     sounds = (
@@ -252,7 +252,7 @@ def _synthesizer(soundfont: Path) -> tuple[Any, int]:
     try:
         import tinysoundfont
     except ImportError as error:
-        # Its wheel asks for pyaudio, which is for listening, and is built from source.
+        # --no-deps, because tinysoundfont requires pyaudio, which only live playback needs and which must be compiled.
         raise UsageError("rendering needs tinysoundfont", "pip install --no-deps tinysoundfont") from error
     synthesizer = tinysoundfont.Synth(samplerate=SAMPLE_RATE)
     number = synthesizer.sfload(str(soundfont))
@@ -273,7 +273,7 @@ def _played(
     if not drums:
         synthesizer.set_tuning(channel, cents / 100)
     second = 60 / tempo
-    # Off before on: a note that follows at once on the same pitch is struck again.
+    # At equal times, off comes before on, so that a repeated note is struck again.
     events = sorted(
         [(note.start * second, 1, note.pitch, note.velocity) for note in notes]
         + [(note.end * second, 0, note.pitch, 0) for note in notes]
