@@ -96,7 +96,7 @@ class BeatGrid:
         return float((times[most] - times[0]) / most), float((times[-1] - times[-1 - most]) / most)
 
     def time_at(self, positions: npt.ArrayLike) -> Times:
-        """Return the times at positions, also between beats, and outside the grid, where its end's tempo goes on."""
+        """Return the times at positions, also between beats; outside the grid the tempo of its nearest end goes on."""
         at = np.asarray(positions, dtype=np.float64)
         before, after = self._periods
         last = len(self.times) - 1

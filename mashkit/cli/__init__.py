@@ -1,4 +1,4 @@
-"""The command line: parse, call, print. Nothing heavy is imported before a command runs."""
+"""The command line: parse arguments, call the library, print results. Slow imports happen only when a command runs."""
 
 from mashkit.cli.main import main
 

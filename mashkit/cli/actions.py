@@ -1,4 +1,4 @@
-"""What commands have in common; those that have commands of their own: `mashkit bench run`, `mashkit models pull`."""
+"""Add commands and their common arguments to the parser, also commands with actions, such as `mashkit models pull`."""
 
 from __future__ import annotations
 
@@ -10,26 +10,26 @@ from typing import Any, Protocol
 from mashkit.cli.status import EPILOG
 
 KINDS = ("separator", "analyzer", "stretcher", "scorer", "generator")
-"""Kinds of components that a mashup's sound and score come from."""
+"""Kinds of components that determine a mashup's sound and score."""
 COMPONENT_KINDS = (*KINDS, "executor")
 
 Run = Callable[[argparse.Namespace], int]
-"""What a command does, given its arguments; it returns the exit status."""
+"""The function of a command: it gets the arguments and returns the exit status."""
 
 
 class Commands(Protocol):
-    """What argparse's add_subparsers returns, as far as it is used."""
+    """The used part of the result of argparse's add_subparsers."""
 
     @property
     def choices(self) -> Mapping[str, Any]:
-        """The commands there are, by name."""
+        """Name → command, for all commands."""
 
     def add_parser(self, name: str, **arguments: Any) -> argparse.ArgumentParser:
         """Add a command and return its parser."""
 
 
 def add_command(commands: Commands, name: str, summary: str, run: Run | None = None) -> argparse.ArgumentParser:
-    """Add the command ``name``, which has --json and --quiet; ``arguments.run`` is what it does."""
+    """Add the command ``name`` with --json and --quiet; its function is stored in ``arguments.run``."""
     made = commands.add_parser(name, help=summary, description=summary, epilog=EPILOG)
     add_telling(made)
     if run is not None:
@@ -40,15 +40,15 @@ def add_command(commands: Commands, name: str, summary: str, run: Run | None = N
 def add_telling(made: argparse.ArgumentParser, default: bool | str = False) -> None:
     """Add --json and --quiet.
 
-    What stands below a command that has them takes argparse.SUPPRESS as ``default``: its own would undo what was said
-    before it.
+    An action of a command that has these options needs argparse.SUPPRESS as ``default``, because its own default would
+    overwrite the command's options.
     """
     made.add_argument("--json", action="store_true", default=default, help="print data as JSON on stdout")
     made.add_argument("--quiet", action="store_true", default=default, help="no progress")
 
 
 def add_actions(commands: Commands, name: str, summary: str) -> Callable[[str, str, Run], argparse.ArgumentParser]:
-    """Add the command ``name``; return what adds an action to it, given its name, its help and what it does.
+    """Add the command ``name``; return a function that adds an action, from the action's name, help and function.
 
     Each action has --json and --quiet.
     """
@@ -95,7 +95,7 @@ def add_excerpts(made: argparse.ArgumentParser, *, from_plans: bool = False) -> 
     ----------
     made : ArgumentParser
     from_plans : bool
-        The command takes plans. A plan says which song it means, so both files of one recording stay songs.
+        Whether the command takes plans. A plan names its songs, so both files of one recording must stay songs.
     """
     made.add_argument("--clips-per-song", type=positive, default=2, metavar="N", help="default: %(default)s")
     made.add_argument(
@@ -116,7 +116,7 @@ def add_cache(made: argparse.ArgumentParser) -> None:
 
 
 DB_VARIABLE = "MASHKIT_DB"
-"""Environment variable: the database meant where --db is not given."""
+"""Environment variable: the database to use if --db is not given."""
 
 
 def add_database(made: argparse.ArgumentParser) -> None:
@@ -127,14 +127,14 @@ def add_database(made: argparse.ArgumentParser) -> None:
 
 
 def add_collection(made: argparse.ArgumentParser, *, from_plans: bool = False) -> None:
-    """Let a command have its clips from songs or from a database; ``from_plans`` as in :func:`add_excerpts`."""
+    """Let a command get its clips from songs or from a database; ``from_plans`` as in :func:`add_excerpts`."""
     add_database(made)
     add_excerpts(made, from_plans=from_plans)
     add_cache(made)
 
 
 def add_drawing(made: argparse.ArgumentParser, count: int) -> None:
-    """Let a command say how plans are drawn; ``count`` of them by default."""
+    """Let a command choose how plans are drawn; by default ``count`` plans."""
     made.add_argument(
         "--condition", metavar="NAME",
         help="how stems are chosen; default: matched, or the only one the generator knows; "

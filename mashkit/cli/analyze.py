@@ -1,4 +1,4 @@
-"""`mashkit analyze`: key, tuning, tempo, beats and downbeats of songs."""
+"""`mashkit analyze`: find key, tuning, tempo, beats and downbeats of songs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The clips that a command's arguments mean: of songs, of a database, of a voice in a file."""
+"""Find the clips for a command's arguments: clips of songs, of a database, or of a voice in a file."""
 
 from __future__ import annotations
 
@@ -25,19 +25,19 @@ from mashkit.types import Clip, Condition, Role
 
 
 def named_database(path: Path | None) -> Path:
-    """Return the database's folder: what --db says, or the environment; raises UsageError if neither does."""
+    """Return the database's folder from --db or the environment variable; raises UsageError if neither is set."""
     if path is None and not os.environ.get(DB_VARIABLE):
         raise UsageError("which songs?", f"name sound files or folders, give --db FOLDER, or set {DB_VARIABLE}")
     return path or named_path(os.environ[DB_VARIABLE])
 
 
 def opened(path: Path | None, *, write: bool) -> MashupDB:
-    """Return the database that --db or the environment names; raises UsageError if neither does."""
+    """Open the database of --db or the environment variable; raises UsageError if neither is set."""
     return MashupDB(named_database(path), write=write)
 
 
 def catalog_of(kit: Kit, arguments: argparse.Namespace, songs: Sequence[Path]) -> Catalog:
-    """Return the clips of songs, or of the database that is named instead."""
+    """Return the clips of the songs, or of the database if no songs are given."""
     if songs and arguments.db is not None:
         raise UsageError(f"songs and --db {arguments.db}", "give the ones or the other")
     if not songs:
@@ -69,7 +69,7 @@ def catalog_of(kit: Kit, arguments: argparse.Namespace, songs: Sequence[Path]) -
 
 
 def _voice(arguments: argparse.Namespace) -> Song | None:
-    """Return the song that --vocal FILE means, with what the other options say of it; None for a clip's id."""
+    """Return the song of --vocal FILE with the facts from --vocal-key etc.; None if --vocal is a clip's id."""
     vocal = getattr(arguments, "vocal", None)
     options = {"key": "--vocal-key", "tempo": "--vocal-bpm", "downbeat": "--vocal-downbeat"}
     names = {name: option.lstrip("-").replace("-", "_") for name, option in options.items()}
@@ -87,12 +87,12 @@ def _voice(arguments: argparse.Namespace) -> Song | None:
 
 
 def is_file(vocal: str) -> bool:
-    """Tell whether --vocal names a file rather than a clip, whose ids have neither dots nor slashes."""
+    """Return whether --vocal is a file and not a clip's id, which contains neither dots nor slashes."""
     return Path(vocal).suffix.lower() in AUDIO_SUFFIXES | UNREADABLE_SUFFIXES or Path(vocal).is_file()
 
 
 def vocals_of(catalog: Catalog, arguments: argparse.Namespace) -> list[str | None]:
-    """Return the clips whose vocals --vocal means, the one that sings most first; [None] where any will do."""
+    """Return the ids of the clips of --vocal, those with most singing first; [None] if --vocal is not given."""
     if arguments.vocal is None or not is_file(arguments.vocal):
         return [arguments.vocal]
     for failure in catalog.failures:
@@ -103,7 +103,7 @@ def vocals_of(catalog: Catalog, arguments: argparse.Namespace) -> list[str | Non
 
 
 def generated(kit: Kit, catalog: Catalog, condition: Condition, arguments: argparse.Namespace) -> list[Mashup]:
-    """Return the mashups that were asked for; of a voice in a file, as many of each of its clips."""
+    """Return the requested number of mashups; for a voice in a file, an equal number for each of its clips."""
     vocals = vocals_of(catalog, arguments)
     each = -(-arguments.count // len(vocals))
     found: list[Mashup] = []
@@ -119,7 +119,7 @@ def generated(kit: Kit, catalog: Catalog, condition: Condition, arguments: argpa
 
 
 def failures_of(catalog: Catalog) -> list[dict[str, str]]:
-    """Return what --json says of the songs that could not be used."""
+    """Return the entries of --json for the songs that could not be used."""
     return [{"path": path_text(failure.path), "error": str(failure.error)} for failure in catalog.failures]
 
 

@@ -1,4 +1,4 @@
-"""What a command prints: data as JSON or as a table on standard output, what it tells on standard error."""
+"""Print a command's results: data as JSON or as a table on standard output, messages on standard error."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from mashkit.cli.status import DONE, FAILED, PARTLY
 
 
 def status_of(results: Sequence[object], failures: Sequence[object]) -> int:
-    """Return the exit status of a command that has so many results and failures."""
+    """Return the exit status of a command with these results and failures."""
     if not failures:
         return DONE
     return PARTLY if results else FAILED
@@ -34,13 +34,13 @@ def print_table(headings: Sequence[str], rows: Iterable[Sequence[object]]) -> No
     table = rich.table.Table(*headings, box=None, pad_edge=False, header_style="bold")
     for row in rows:
         table.add_row(*(rich.markup.escape(printable(str(cell))) for cell in row))
-    # A pipe has no width, and a program that reads it takes a line for a row.
+    # A pipe has no width, and a program that reads it expects one line per row, so the table is wide.
     console = rich.console.Console(width=None if sys.stdout.isatty() else 240)
     console.print(table, highlight=False)
 
 
 def say(text: str) -> None:
-    """Tell the user something on standard error."""
+    """Print a message to standard error."""
     from mashkit.paths import printable
 
     print(printable(text, keep="\n\t"), file=sys.stderr)

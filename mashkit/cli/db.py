@@ -1,4 +1,4 @@
-"""`mashkit db`: databases of clips. Light on import: every `mashkit --help` builds the parser."""
+"""`mashkit db`: databases of clips. The import must be fast, because every `mashkit --help` builds the parser."""
 
 from __future__ import annotations
 
@@ -119,7 +119,7 @@ def _add(arguments: argparse.Namespace) -> int:
 
     kit = require(kit_of(arguments), arguments, "separator", "analyzer", "executor")
     protocol = create_protocol(arguments.protocol, **options_of(arguments).get("protocol", {}))
-    songs = protocol.songs(arguments.songs)  # first: where there is nothing to add, no database is made
+    songs = protocol.songs(arguments.songs)  # comes first, so that no database is made if there is no song
     if arguments.trust_labels:
         songs = [trusting(song) if isinstance(song, Song) else song for song in songs]
     with opened(arguments.db, write=True) as database, ProgressListener(kit.registry, quiet=arguments.quiet):
@@ -285,7 +285,7 @@ def _json(text: str) -> Any:
 
 
 def _print_fields(shown: dict[str, Any]) -> None:
-    """Print a clip for people: beats as a count, components by name."""
+    """Print a clip as a table: the number of beats, and the names of components."""
     from mashkit.cli.console import print_table
 
     analysis = shown["analysis"]

@@ -1,4 +1,4 @@
-"""`mashkit doctor`: does everything work here?"""
+"""`mashkit doctor`: check whether plugins, components, commands and the cache work."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def add_parser(commands: Commands) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Create every component that is available, and check what the defaults need."""
+    """Create every available component, and check plugins, commands, the default components and the cache."""
     from mashkit.atomicfile import require_writable_folder, write_json
     from mashkit.catalog.database import default_cache
     from mashkit.errors import MashkitError

@@ -1,4 +1,4 @@
-"""One command on many files: one that fails is listed, and the rest goes on."""
+"""Run a command's work on many files: a file that fails is listed, and the others go on."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ from mashkit.types import Audio
 
 
 def _each(kit: Kit, stage: str, files: Sequence[Path], work: Any) -> tuple[list[Any], list[dict[str, str]]]:
-    """Do ``work`` on every file; one that fails is listed and the rest goes on."""
+    """Do ``work`` on every file; a file that fails is listed, and the others go on."""
     results, failures = [], []
     for number, file in enumerate(files, 1):
         try:
             results.append(work(file))
             state, message = "done", ""
         except OutputError:
-            raise  # what cannot be written now cannot be written for the next file either
-        except Exception as error:  # noqa: BLE001 — one file's own: it is listed, and the rest goes on
+            raise  # the output of the next file could not be written either
+        except Exception as error:  # noqa: BLE001 — the error of one file is listed, and the others go on
             message = said_of(file, contained(error, "it could not be used", Unforeseen))
             failures.append({"path": path_text(file), "error": message})
             state = "failed"
@@ -42,7 +42,7 @@ def _each(kit: Kit, stage: str, files: Sequence[Path], work: Any) -> tuple[list[
 
 
 def of_each(kit: Kit, stage: str, kind: str, files: Found[Path], work: Any, *, quiet: bool) -> dict[str, Any]:
-    """Do ``work`` on every file, say what is noted of it, and return all that a record of it holds."""
+    """Do ``work`` on every file, print the notes, and return the record of all results."""
     for note in files.notes:
         say(note)
     with ProgressListener(kit.registry, quiet=quiet):
@@ -60,7 +60,7 @@ def of_each(kit: Kit, stage: str, kind: str, files: Found[Path], work: Any, *, q
 
 
 def unclipped(parts: Mapping[str, Audio]) -> tuple[dict[str, Audio], float]:
-    """Lower all parts by one gain when one would be clipped by FLAC; return them and the gain in dB."""
+    """Lower all parts by the same gain if FLAC would clip one of them; return the parts and the gain in dB."""
     peak = 0.0
     for part in parts.values():
         peak = max(peak, part.peak)

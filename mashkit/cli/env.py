@@ -1,4 +1,4 @@
-"""`mashkit env`: environments for components. Light on import: every `mashkit --help` builds the parser."""
+"""`mashkit env`: environments for components. The import must be fast, because `mashkit --help` builds the parser."""
 
 from __future__ import annotations
 

@@ -17,11 +17,11 @@ if TYPE_CHECKING:
     from mashkit.pipeline import Kit
 
 PLANS = 10
-"""Plans that `generate` draws when nobody says how many."""
+"""Number of plans that `generate` draws by default."""
 PARALLEL_FROM = 5000
-"""Plans from which on it pays to start processes to draw them."""
+"""Number of plans from which drawing in several processes is faster."""
 PLANS_A_REPORT = 500
-"""Plans drawn between two signs of progress."""
+"""Number of plans between two reports of progress."""
 
 
 def add_parser(commands: Commands) -> None:
@@ -35,7 +35,7 @@ def add_parser(commands: Commands) -> None:
     generate.add_argument(
         "--list-conditions", action="store_true", help="list what the generator can draw instead of drawing it"
     )
-    generate.set_defaults(count=None)  # "not given" is told from the default: a mixture has none
+    generate.set_defaults(count=None)  # None means that --count was not given, because a mixture must not have it
     mixture = generate.add_argument_group("a mixture of conditions, instead of --condition and --count")
     mixture.add_argument("--positives", type=positive, metavar="N", help="original plans")
     mixture.add_argument("--negatives", type=positive, metavar="N", help="unmatched plans, equal thirds of the three")
@@ -108,7 +108,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _recipe(kit: Kit, arguments: argparse.Namespace) -> Recipe:
-    """Return what the arguments ask for: so many plans of a condition, or a mixture, all known to the generator."""
+    """Return the recipe of the arguments, one condition or a mixture, after checking that the generator has them."""
     from mashkit.cli.kits import condition_of
     from mashkit.errors import UsageError
     from mashkit.generation import UNMATCHED, Recipe
@@ -128,12 +128,12 @@ def _recipe(kit: Kit, arguments: argparse.Namespace) -> Recipe:
 
 
 def _in_parallel(recipe: Recipe, arguments: argparse.Namespace) -> bool:
-    """Tell whether to draw in several processes; the plans are the same."""
+    """Return whether to draw in several processes; the plans are the same in any case."""
     return recipe.total >= PARALLEL_FROM if arguments.jobs is None else arguments.jobs > 1
 
 
 def _write_plans(kit: Kit, mixture: Mixture, recipe: Recipe, output: Path | None) -> None:
-    """Write plans as they are drawn: to standard output, or to a file that is there when all are."""
+    """Write plans while they are drawn: to standard output, or to a file that appears when it is complete."""
     from mashkit.atomicfile import replacing
     from mashkit.hookspecs import StageEvent
 

@@ -1,4 +1,4 @@
-"""The kit, and options of its components, that a command's arguments describe."""
+"""Make the kit, its components' options and the excerpt policy from a command's arguments."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from mashkit.types import Condition, Finish
 
 
 def _value(text: str) -> Any:
-    """Read an option's value as JSON ("true", "0.5", "[1, 2]"), else as the text it is."""
+    """Read an option's value as JSON ("true", "0.5", "[1, 2]"), or as plain text if it is not JSON."""
     try:
         return json.loads(text)
     except json.JSONDecodeError:
@@ -26,7 +26,7 @@ def _value(text: str) -> Any:
 
 
 def kit_of(arguments: argparse.Namespace) -> Kit:
-    """Return the kit the arguments ask for; what they leave open is the library's default."""
+    """Return the kit of the arguments; components that are not given are the library's defaults."""
     chosen = {kind: name for kind in COMPONENT_KINDS if (name := getattr(arguments, kind, None)) is not None}
     jobs = getattr(arguments, "jobs", None)
     options = {kind: values for kind, values in options_of(arguments).items() if kind in COMPONENT_KINDS}
@@ -36,7 +36,7 @@ def kit_of(arguments: argparse.Namespace) -> Kit:
 
 
 def _finish(arguments: argparse.Namespace) -> Finish:
-    """Return what the arguments ask to be done to every plan, whatever draws it."""
+    """Return the changes that the arguments request for every plan of any generator."""
     duck = getattr(arguments, "duck", None)
     try:
         return Finish(duck_db=duck, plain=getattr(arguments, "plain", False))
@@ -45,26 +45,26 @@ def _finish(arguments: argparse.Namespace) -> Finish:
 
 
 def condition_of(kit: Kit, asked: str | None) -> Condition:
-    """Return the condition asked for; by default matched, or the only one that the generator knows."""
+    """Return the requested condition; by default matched, or the generator's only condition if it has just one."""
     known = kit.generator.conditions
     by_default = next(iter(known)) if len(known) == 1 else Condition.MATCHED
     return kit.generator.require_condition(by_default if asked is None else asked)
 
 
 def require(kit: Kit, arguments: argparse.Namespace, *kinds: str) -> Kit:
-    """Find what is wrong with the components a command needs, or is told of, before it touches the first song."""
+    """Check the components that a command needs or that the user named, before the command reads the first song."""
     told = {kind for kind in COMPONENT_KINDS if getattr(arguments, kind, None) is not None}
     kit.require(*kinds, *told, *(set(options_of(arguments)) & set(COMPONENT_KINDS)))
     return kit
 
 
 def kinds_for_songs(arguments: argparse.Namespace) -> tuple[str, ...]:
-    """Return the kinds of components that songs need, and a database does not."""
+    """Return the kinds of components that are needed for songs but not for a database."""
     return ("separator", "analyzer", "executor") if arguments.songs else ()
 
 
 def options_of(arguments: argparse.Namespace) -> dict[str, dict[str, Any]]:
-    """Return what -O sets: of components and, where the command has one, of the protocol."""
+    """Return the options set with -O: for components and, if the command has one, for the dataset layout."""
     kinds = [kind for kind in (*COMPONENT_KINDS, "protocol") if hasattr(arguments, kind)]
     options: dict[str, dict[str, Any]] = {}
     for text in arguments.options:
@@ -83,7 +83,7 @@ def options_of(arguments: argparse.Namespace) -> dict[str, dict[str, Any]]:
 
 
 def seeded_kit(arguments: argparse.Namespace, kind: str) -> Kit:
-    """Return the kit with --seed given to the component of ``kind``; say so when that one leaves nothing to chance."""
+    """Return the kit with --seed as an option of the component of ``kind``; print a message if it has no seed."""
     kit = require(kit_of(arguments), arguments, kind)
     if arguments.seed is None:
         return kit
@@ -95,7 +95,7 @@ def seeded_kit(arguments: argparse.Namespace, kind: str) -> Kit:
 
 
 def require_output(path: Path | None) -> None:
-    """Prove that a file can be written, if one is asked for: better to know before the work than after."""
+    """Check that the output file, if any, can be written, so that an error comes before the work and not after."""
     if path is not None:
         if path.is_dir():
             raise OutputError(f"cannot write {path}: it is a folder", "name a file with -o")
@@ -103,7 +103,7 @@ def require_output(path: Path | None) -> None:
 
 
 def policy_of(arguments: argparse.Namespace) -> ExcerptPolicy:
-    """Return which parts of songs become clips."""
+    """Return the policy for the parts of songs that become clips."""
     try:
         return ExcerptPolicy(per_song=arguments.clips_per_song, length_s=arguments.clip_length)
     except ValueError as error:

@@ -1,4 +1,4 @@
-"""Entry point and arguments of `mashkit`.
+"""Run the command line: parse the arguments, run the command, and convert errors to messages and exit statuses.
 
 Data go to stdout, progress and messages to stderr. :mod:`mashkit.cli.status` has the exit statuses.
 """
@@ -20,11 +20,11 @@ from mashkit.cli.plugincommands import add_plugin_commands, run_plugin_command
 from mashkit.cli.status import FAILED, INTERRUPTED, WRONG_USAGE
 
 DEBUG_VARIABLE = "MASHKIT_DEBUG"
-"""Environment variable: set to anything, what mashkit did not foresee ends with its traceback."""
+"""Environment variable: if it is set to any value, an unforeseen error ends the program with its traceback."""
 
 
 def _expand_homes(arguments: argparse.Namespace) -> None:
-    """Put the home folder in the place of "~" at the beginning of every path, of whatever command."""
+    """Replace "~" at the beginning of every path argument by the home folder, for all commands."""
     from mashkit.arguments import named_path
 
     for name, value in vars(arguments).items():
@@ -37,13 +37,14 @@ def _expand_homes(arguments: argparse.Namespace) -> None:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit status.
 
-    Standard output is for data, whatever plugins print: see :func:`mashkit.fence.data_on_stdout`.
+    Standard output is only for data; the output of plugins goes to standard error: see
+    :func:`mashkit.fence.data_on_stdout`.
     """
     from mashkit.errors import ComponentUnavailable, MashkitError, Unforeseen, UsageError, contained
     from mashkit.fence import data_on_stdout
 
     given = sys.argv[1:] if argv is None else argv
-    if isinstance(sys.stdout, io.TextIOWrapper):  # a terminal that cannot show a character ends no command
+    if isinstance(sys.stdout, io.TextIOWrapper):  # a character that the terminal cannot show must not end the command
         sys.stdout.reconfigure(errors="backslashreplace")
     asked = next((one for one in given if not one.startswith("-")), None)
     try:
@@ -59,7 +60,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"mashkit {asked}: interrupted; what was finished is kept", file=sys.stderr)
         return INTERRUPTED
     except BrokenPipeError:
-        sys.stderr.close()  # the reader of our output has left: nobody is there to be told
+        sys.stderr.close()  # the reader of the output has closed it, so no message is printed
         return FAILED
     except Exception as error:
         if os.environ.get(DEBUG_VARIABLE):
@@ -70,7 +71,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 @contextlib.contextmanager
 def _told(asked: str | None) -> Iterator[None]:
-    """Tell what is noted of plugins in a line of its own, without the place in mashkit's code."""
+    """Print each warning about a plugin in one line, without the place in mashkit's code."""
     from mashkit.errors import PluginWarning
 
     with warnings.catch_warnings():
@@ -82,7 +83,7 @@ def _told(asked: str | None) -> Iterator[None]:
             else:
                 shown(message, category, *rest)
 
-        warnings.showwarning = show  # type: ignore[assignment]  # the rest is passed on
+        warnings.showwarning = show  # type: ignore[assignment]  # show() passes all arguments on
         warnings.simplefilter("always", PluginWarning)
         yield
 

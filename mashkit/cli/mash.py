@@ -1,4 +1,4 @@
-"""`mashkit mash`: the best mashups of some songs."""
+"""`mashkit mash`: make the best mashups of some songs."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 SUMMARY = "Make the best mashups of some songs, and a page that plays them."
 TOP = 3
-"""Mashups that `mash` keeps when nobody says how many."""
+"""Number of mashups that `mash` keeps by default."""
 
 
 def add_parser(commands: Commands) -> None:
@@ -136,12 +136,12 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _plan_options(arguments: argparse.Namespace) -> list[str]:
-    """Return what the flags named as plan options stand for, as -O sets it; a -O of the same name overrides it.
+    """Return the flags that are plan options in the form of -O; a -O of the same name overrides a flag.
 
     Raises
     ------
     UsageError
-        If the generator has no such option; it says which it has.
+        If the generator has no such option; the fix lists the options that it has.
     """
     from mashkit.cli.kits import kit_of, require
     from mashkit.errors import UsageError

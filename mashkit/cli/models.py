@@ -1,4 +1,4 @@
-"""`mashkit models`: weight files. Light on import: every `mashkit --help` builds the parser."""
+"""`mashkit models`: weight files. The import must be fast, because every `mashkit --help` builds the parser."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def run(arguments: argparse.Namespace) -> int:
                 "name": one.name,
                 "component": one.component,
                 "model": one.model,
-                # Where a file would be, no file need be read for.
+                # The path alone is known without reading the file.
                 **({} if arguments.action == "path" else {"status": library.status(one)}),
                 "path": None if path is None else str(path),
                 "size": one.size,

@@ -1,4 +1,4 @@
-"""`mashkit new`: a new plugin."""
+"""`mashkit new`: write the files of a new plugin."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""All of mashkit's own commands in one parser. Each has a file of its own, which imports what is heavy when it runs."""
+"""Build the parser of mashkit's own commands. Each command has its own file, and imports slow modules when it runs."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ COMMANDS = (mash, separate, analyze, stretch, generate, render, score, new, plug
 
 
 def build() -> tuple[argparse.ArgumentParser, Commands]:
-    """Return the parser, and what adds commands to it."""
+    """Return the parser, and the object with which commands are added to it."""
     parser = argparse.ArgumentParser(
         prog="mashkit",
         description="Make, study and judge music mashups; every backend can be swapped.",
@@ -41,5 +41,5 @@ def build() -> tuple[argparse.ArgumentParser, Commands]:
 
 
 def own_commands() -> frozenset[str]:
-    """Return the names of mashkit's own commands, which no plugin's can have."""
+    """Return the names of mashkit's own commands; a plugin's command cannot have one of them."""
     return frozenset(build()[1].choices)

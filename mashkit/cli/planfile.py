@@ -1,4 +1,4 @@
-"""Plans from a file: one JSON a line, or one plan."""
+"""Read plans from a file: a plan in JSON on each line, or a single plan."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from mashkit.types import MashupPlan
 
 
 def read_plans(path: Path) -> list[MashupPlan]:
-    """Return the plans in a file: what `generate` wrote, or one plan.json.
+    """Return the plans in a file of `generate`, or in a plan.json.
 
     Raises
     ------
     PlanError
-        If it cannot be read, or holds something else.
+        If the file cannot be read, or contains other data.
     """
     try:
         text = path.read_text(encoding="utf-8")

@@ -1,6 +1,6 @@
-"""Commands that plugins add: found when the command line asks for none of mashkit's own, told apart, and kept harmless.
+"""Add and run the commands of plugins. Plugins are searched only if the command is not one of mashkit's own.
 
-Light on import, like all that builds the parser; finding plugins brings attrs and pluggy, and no numpy.
+The import must be fast, because the parser needs it; the search for plugins imports attrs and pluggy, but not numpy.
 """
 
 from __future__ import annotations
@@ -18,17 +18,17 @@ if TYPE_CHECKING:
 
 
 def add_plugin_commands(asked: str | None, commands: Commands) -> RegisteredCommand | None:
-    """Add the commands of plugins to the command line; return the one that is asked for, if it is one of them.
+    """Add the commands of plugins to the command line; return the requested command if it is a plugin's, else None.
 
-    One that has the name of a command there is already is left out: `mashkit doctor` tells of it. Only the one asked
-    for is configured, so that no other can do harm.
+    A plugin's command with the name of an existing command is left out, and `mashkit doctor` reports it. Only the
+    requested command is configured, so that an error in another one has no effect.
 
     Raises
     ------
     DuplicateComponent
-        If two distributions register the one that is asked for.
+        If two distributions register the requested command.
     BrokenPlugin
-        If it cannot be configured.
+        If the requested command cannot be configured.
     """
     from mashkit.errors import BrokenPlugin
     from mashkit.fence import plugin_code
@@ -40,14 +40,14 @@ def add_plugin_commands(asked: str | None, commands: Commands) -> RegisteredComm
     for name, entries in registry.commands().items():
         if name in own:
             continue
-        # To argparse a per cent sign begins a placeholder.
+        # argparse reads "%" as the beginning of a placeholder, so it is doubled.
         made = add_command(commands, name, entries[0].command.summary.replace("%", "%%"))
         if name == asked:
             chosen = registry.command(name)
             what = f"command {name!r} of {chosen.origin.distribution} failed"
             with plugin_code(what, BrokenPlugin):
                 chosen.command.configure(made)
-    if asked is not None and chosen is None:  # argparse is about to say that there is no such command
+    if asked is not None and chosen is None:  # argparse will report an unknown command; a broken plugin may have it
         for one in registry.broken:
             print(f"broken plugin: {one.distribution} ({one.entry_point}): {one.reason}", file=sys.stderr)
     return chosen
@@ -59,7 +59,7 @@ def run_plugin_command(registered: RegisteredCommand, arguments: argparse.Namesp
     Raises
     ------
     BrokenPlugin
-        If it raises what is not meant for the user, or returns no status.
+        If the command raises an error that is not for the user, or does not return a status.
     """
     with _harmless(registered):
         return int(registered.command.run(arguments))
@@ -67,7 +67,7 @@ def run_plugin_command(registered: RegisteredCommand, arguments: argparse.Namesp
 
 @contextlib.contextmanager
 def _harmless(registered: RegisteredCommand) -> Iterator[None]:
-    """Turn what a plugin raises, unless it is meant for the user, into an error that names plugin and place."""
+    """Convert an error of a plugin, unless it is for the user, into an error with the plugin's name and the place."""
     from mashkit.errors import BrokenPlugin, contained
 
     try:

@@ -1,4 +1,4 @@
-"""`mashkit plugins`: the components there are."""
+"""`mashkit plugins`: list the components."""
 
 from __future__ import annotations
 

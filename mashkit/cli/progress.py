@@ -1,4 +1,4 @@
-"""Progress on stderr: a bar for people, lines for logs."""
+"""Show progress on standard error: a bar in a terminal, lines in a log."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from mashkit.paths import printable
 from mashkit.registry import Registry
 
 LINES = 10
-"""Most lines a stage writes to a log, but for those that break a silence."""
+"""Largest number of a stage's lines in a log, without the lines after :data:`SILENCE_S`."""
 SILENCE_S = 30.0
-"""Seconds without a line after which a log also says what is begun."""
+"""Seconds without a line after which a log also gets a line for an item that is started."""
 
 
 class _Pace:
-    """How fast a stage gets on, and how much of it failed."""
+    """The speed of a stage, and its number of failures."""
 
     def __init__(self) -> None:
         self._began = time.monotonic()
@@ -35,7 +35,7 @@ class _Pace:
         self._failed += event.state == "failed"
 
     def tell(self, event: StageEvent) -> str:
-        """Return rate, time left and failures; what was cached says nothing of the rate."""
+        """Return rate, time left and failures as text; cached items do not count for the rate."""
         told = []
         elapsed = time.monotonic() - self._began
         if self._worked and elapsed >= 1:
@@ -49,14 +49,14 @@ class _Pace:
 
 
 class ProgressListener:
-    """A plugin that hears stage events and shows them; use it as a context manager around the work.
+    """A plugin that receives stage events and shows them; use it as a context manager around the work.
 
     Parameters
     ----------
     registry : Registry
-        Whose events to hear.
+        The registry whose events are shown.
     quiet : bool
-        Show failures only.
+        Show only failures.
     """
 
     def __init__(self, registry: Registry, *, quiet: bool) -> None:
@@ -116,7 +116,7 @@ class ProgressListener:
 
     @staticmethod
     def _is_due(event: StageEvent) -> bool:
-        """Tell whether a log should hold this line: all of short work, every tenth part of long."""
+        """Return whether a log gets this line: every item of a short stage, every tenth part of a long one."""
         return event.total <= LINES or event.done * LINES // event.total > (event.done - 1) * LINES // event.total
 
     def _say(self, line: str) -> None:

@@ -1,4 +1,4 @@
-"""`mashkit render`: mashups of plans."""
+"""`mashkit render`: render plans to mashups."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def add_parser(commands: Commands) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Make mashups of plans."""
+    """Render plans to mashups."""
     import attrs
 
     from mashkit.cli.collection import catalog_of, failures_of

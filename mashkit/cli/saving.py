@@ -1,4 +1,4 @@
-"""Mashups saved one after the other, and their page."""
+"""Save mashups one after the other, and make their page."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ from mashkit.products import OutputSet
 
 
 def mashup_files(count: int) -> list[str]:
-    """Return what every run that saves so many mashups writes of them."""
+    """Return the files that every run with ``count`` mashups writes."""
     return [f"mashup-{number}/{name}" for number in range(1, count + 1) for name in MASHUP_FILES]
 
 
 @attrs.define
 class Saved:
-    """What became of the mashups that were to be saved."""
+    """The results of saving mashups."""
 
     ranked: list[Ranked] = attrs.field(factory=list)
     records: list[dict[str, Any]] = attrs.field(factory=list)
@@ -38,16 +38,16 @@ class Saved:
 
 
 def save_mashups(kit: Kit, best: Sequence[Ranked], output: OutputSet, *, clicks: bool) -> Saved:
-    """Save mashups and make their part of the page, in turn, so that each is rendered once.
+    """Save each mashup and make its part of the page in turn, so that each is rendered once.
 
-    One that fails is listed and the rest goes on.
+    A mashup that fails is listed, and the others go on.
 
     Raises
     ------
     OutputError
-        If the folder cannot be written, or the disk is full: the others would fare no better.
+        If the folder cannot be written, or the disk is full, because the other mashups would fail too.
     MashkitError
-        If not one could be saved: the first one's error.
+        The first mashup's error, if no mashup could be saved.
     """
     from mashkit.report import card
 
@@ -80,15 +80,15 @@ def save_mashups(kit: Kit, best: Sequence[Ranked], output: OutputSet, *, clicks:
 
 
 def failure_of(write: Callable[[], None], folder: Path) -> MashkitError | None:
-    """Write one mashup; return what that raised, with what it had written of ``folder`` removed.
+    """Write one mashup with ``write``; if that fails, remove ``folder`` and return the error.
 
-    A disk that is full, or a folder that cannot be written, is raised: the others would fare no better.
+    An OutputError (a full disk, a folder that cannot be written) is raised, because the other mashups would fail too.
     """
     try:
         write()
     except OutputError:
         raise
-    except Exception as error:  # noqa: BLE001 — one mashup's own: it is listed, and the rest goes on
+    except Exception as error:  # noqa: BLE001 — the error of one mashup is listed, and the others go on
         shutil.rmtree(folder, ignore_errors=True)
         return contained(error, "it could not be rendered", Unforeseen)
     return None
@@ -107,7 +107,7 @@ def _saved_record(ranked: Ranked, record: Mapping[str, Any], folder: Path) -> di
 def page_of(
     kit: Kit, saved: Saved, failures: Sequence[Mapping[str, str]], catalog: Catalog, arguments: argparse.Namespace
 ) -> str:
-    """Return the page that plays the mashups that were saved."""
+    """Return the page that plays the saved mashups."""
     from mashkit.report import page
 
     folders = arguments.songs or [named_database(arguments.db)]

@@ -1,4 +1,4 @@
-"""`mashkit score`: scores of plans."""
+"""`mashkit score`: score plans."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def run(arguments: argparse.Namespace) -> int:
         catalog = catalog_of(kit, arguments, arguments.songs)
         results = kit.score_plans(catalog, plans)
     for plan, result in zip(plans, results, strict=True):
-        if isinstance(result, CatalogError | PlanError):  # the others were told as they came
+        if isinstance(result, CatalogError | PlanError):  # other errors were printed as events during scoring
             say(said_of(f"plan {plan.id}", result))
     rows: list[dict[str, Any]] = [
         {"plan": plan.id, "condition": str(plan.condition)}

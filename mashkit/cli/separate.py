@@ -1,4 +1,4 @@
-"""`mashkit separate`: stems of songs."""
+"""`mashkit separate`: split songs into stems."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from mashkit.cli.actions import Commands, add_command, add_components
 from mashkit.cli.console import print_json, status_of
 
 STEM_FILE = "{name}.flac"
-"""What `separate` calls a stem's file."""
+"""Name of a stem's file."""
 
 
 def add_parser(commands: Commands) -> None:

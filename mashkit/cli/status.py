@@ -1,4 +1,4 @@
-"""Exit statuses of `mashkit`: what each one means stands here and nowhere else. Light on import, as the parser is.
+"""Define the exit statuses of `mashkit` and their meanings, in this place only. The import is fast, as the parser's.
 
 The help of every command prints :data:`EPILOG`; the README and benchmarks/README.md have the same words.
 """
@@ -12,10 +12,10 @@ FAILED = 1
 WRONG_USAGE = 2
 PARTLY = 3
 NOT_IN_ORDER = 4
-"""A command that checks (`bench compare`, `db verify`, `doctor`) found what it looks for. It did its work, so this is
-no failure: a script can tell "it got worse" from "it could not be compared"."""
+"""A command that checks (`bench compare`, `db verify`, `doctor`) found a problem. The command did its work, so this is
+not FAILED: a script can distinguish "the result is worse" from "the comparison was not possible"."""
 INTERRUPTED = 130
-"""What shells report of a program that Ctrl-C ended: 128 and the signal's number."""
+"""The status that shells report for a program ended by Ctrl-C: 128 plus the signal's number."""
 
 MEANINGS: Mapping[int, str] = {
     DONE: "done",

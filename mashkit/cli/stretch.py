@@ -1,4 +1,4 @@
-"""`mashkit stretch`: a sound file at another speed and pitch."""
+"""`mashkit stretch`: change speed and pitch of a sound file."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What every generator must do."""
+"""Define the contract tests of generators."""
 
 from __future__ import annotations
 
@@ -18,22 +18,24 @@ from mashkit.types import Clip, Condition, Key, Layer, MashupPlan, Role
 
 BACKING = (Role.HARMONIC, Role.PERCUSSION)
 IN_TUNE = 0.25
-"""Semitones a layer that fits may be off the vocal's key: a quarter of what one that does not is off at least."""
+"""Largest distance of a fitting layer from the vocal's key, semitones: a quarter of the least distance of a layer that
+does not fit."""
 IN_TIME = 0.01
-"""Share a tempo that fits may be off the vocal's: beats 1 % apart part by a third of a beat in half a minute."""
+"""Largest relative distance from the vocal's tempo of a tempo that fits; at 1 % beats are a third of a beat apart after
+half a minute."""
 OFF_TEMPO = 0.02
-"""Share a tempo that does not fit is off at least."""
+"""Least relative distance from the vocal's tempo of a tempo that does not fit."""
 ON_THE_BEAT_S = 0.03
-"""How far a downbeat may lie from the vocal's: two sounds further apart are heard as two."""
+"""Largest distance of a downbeat from the vocal's, seconds; at larger distances listeners hear two sounds."""
 PLAN_VALUES: Mapping[str, tuple[object, ...]] = {"align": ("beats", "speed"), "phrase_bars": (0, 4)}
-"""Values that each of the plan options takes, wherever it is."""
+"""Values that every generator with the plan option accepts."""
 
 
 class GeneratorContract(ComponentContract):
-    """What every generator must do.
+    """Requirements for every generator.
 
-    The clips are synthetic: their keys, tempi and downbeats are known exactly, so what a condition promises
-    (:class:`mashkit.interfaces.generator.Promise`) is checked in the plans themselves.
+    The clips are synthetic, so their keys, tempi and downbeats are exact, and the promises of a condition
+    (:class:`mashkit.interfaces.generator.Promise`) are checked in the plans.
     """
 
     kind = "generator"
@@ -43,7 +45,7 @@ class GeneratorContract(ComponentContract):
     @pytest.fixture(scope="class")
     @classmethod
     def clips(cls) -> list[Clip]:
-        """Six clips, several of which fit each other."""
+        """Return six clips; several of them fit each other."""
         bands = [(Key(0, "major"), 120.0), (Key(2, "major"), 110.0), (Key(9, "minor"), 126.0),
                  (Key(5, "major"), 100.0), (Key(7, "minor"), 96.0), (Key(11, "major"), 104.0)]  # fmt: skip
         return SyntheticSource(bands, bars=16).clips
@@ -51,7 +53,7 @@ class GeneratorContract(ComponentContract):
     @pytest.fixture(scope="class")
     @classmethod
     def conditions(cls, subject: Generator) -> list[str]:
-        """The conditions it knows."""
+        """Return the conditions of the generator."""
         return sorted(subject.info.provides)
 
     def _outcome(self, subject: Component) -> dict[str, npt.NDArray[np.float64]]:
@@ -66,7 +68,7 @@ class GeneratorContract(ComponentContract):
     @pytest.fixture(scope="class")
     @classmethod
     def drawn(cls, subject: Generator, clips: list[Clip], conditions: list[str]) -> list[MashupPlan]:
-        """Some plans of every condition."""
+        """Return plans of every condition."""
         return [
             plan for one in conditions for plan in subject.plan(clips, condition=one, count=12, seed=11)
         ]  # fmt: skip
@@ -179,13 +181,13 @@ class GeneratorContract(ComponentContract):
 
 
 def _layers(plan: MashupPlan, clips: list[Clip], *roles: Role) -> Iterator[tuple[Layer, Clip]]:
-    """Yield the layers of those roles that the plan has, with their clips."""
+    """Return the plan's layers of the given roles, with their clips."""
     known = {clip.id: clip for clip in clips}
     return ((layer, known[layer.clip_id]) for layer in plan.layers if layer.role in roles)
 
 
 def _semitones_apart(plan: MashupPlan, clips: list[Clip]) -> float:
-    """Return how far the harmonic layer lies above the vocal's key, −6…+6 semitones; relative keys are one."""
+    """Return the distance of the harmonic layer's key above the vocal's, −6…+6 semitones; relative keys are equal."""
     ((sung, vocal),) = _layers(plan, clips, Role.VOCAL)
     ((played, harmonic),) = _layers(plan, clips, Role.HARMONIC)
     assert vocal.analysis.key is not None
@@ -196,7 +198,7 @@ def _semitones_apart(plan: MashupPlan, clips: list[Clip]) -> float:
 
 
 def _tempi_apart(plan: MashupPlan, clips: list[Clip]) -> list[float]:
-    """Return by which share each backing layer's tempo differs from the vocal's, half and double tempo alike."""
+    """Return each backing layer's relative distance from the vocal's tempo; half and double tempo count as equal."""
     ((_, vocal),) = _layers(plan, clips, Role.VOCAL)
     assert vocal.analysis.tempo is not None
     found = []
@@ -208,9 +210,9 @@ def _tempi_apart(plan: MashupPlan, clips: list[Clip]) -> list[float]:
 
 
 def _downbeats_apart(plan: MashupPlan, role: Role, clips: list[Clip]) -> float:
-    """Return the largest distance, seconds, of a downbeat of the layer, as placed, from the vocal's nearest.
+    """Return the largest distance, seconds, of a placed layer's downbeat from the vocal's nearest downbeat.
 
-    At half or double the tempo one of the two has bars that the other has not: what counts is the one with fewer.
+    At half or double tempo one of the two has more bars; then the distances are measured from the one with fewer.
     """
     carried = []
     for layer, clip in _layers(plan, clips, Role.VOCAL, role):
@@ -219,7 +221,7 @@ def _downbeats_apart(plan: MashupPlan, role: Role, clips: list[Clip]) -> float:
         carried.append(placed[(placed > -ON_THE_BEAT_S) & (placed < plan.duration_s + ON_THE_BEAT_S)])
     fewer, more = sorted(carried, key=len)
     assert len(fewer) > 1, "no bar of it sounds"
-    # Those beyond the other's first and last downbeat have nothing to meet.
+    # Downbeats outside the other's first and last downbeat are left out, because no downbeat is near them.
     bar = float(np.median(np.diff(more)))
     within = fewer[(fewer > more[0] - bar / 2) & (fewer < more[-1] + bar / 2)]
     return float(np.abs(within[:, None] - more[None]).min(axis=1).max())

@@ -1,4 +1,4 @@
-"""What every scorer must do."""
+"""Define the contract tests of scorers."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ from mashkit.types import Condition, Key, Score
 
 
 class ScorerContract(ComponentContract):
-    """What every scorer must do."""
+    """Requirements for every scorer."""
 
     kind = "scorer"
 
     @pytest.fixture(scope="class")
     @classmethod
     def mashups(cls) -> list[Mashup]:
-        """Two originals and two crossings of bands in other keys and tempi."""
+        """Return two original mashups and two that combine bands of different keys and tempi."""
         source = SyntheticSource([(Key(0, "major"), 120.0), (Key(6, "major"), 97.0)], bars=8)
         one, other = source.clips
         crossed: dict[str, Any] = {
@@ -47,7 +47,7 @@ class ScorerContract(ComponentContract):
     @pytest.fixture(scope="class")
     @classmethod
     def scores(cls, subject: Scorer, mashups: list[Mashup]) -> list[Score]:
-        """The scores of ``mashups``."""
+        """Return the scores of ``mashups``."""
         return subject.score(mashups)
 
     def _outcome(self, subject: Component) -> dict[str, npt.NDArray[np.float64]]:
@@ -75,7 +75,7 @@ class ScorerContract(ComponentContract):
         assert [score.value for score in backwards[::-1]] == pytest.approx([score.value for score in scores], rel=1e-5)
 
     def test_company_does_not_matter(self, subject: Scorer, mashups: list[Mashup], scores: list[Score]) -> None:
-        if isinstance(subject, RelativeScorer):  # to the scores it does, and not to what is measured
+        if isinstance(subject, RelativeScorer):  # its scores depend on the other mashups, its measurements do not
             measured = [subject.measure([mashup])[0] for mashup in mashups]
             scores = subject.compare(measured[::-1])[::-1]
             assert [one.value for one in subject.score(mashups)] == pytest.approx([one.value for one in scores])
