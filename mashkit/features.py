@@ -54,7 +54,8 @@ class Spectrum:
     Parameters
     ----------
     magnitudes : array of float32, shape (n_fft // 2 + 1, frames)
-        Scaled so that the squares of a frame sum to its mean square, weighted by the squared window (Parseval).
+        Scaled so that a frame's squared magnitudes sum to the mean square of its samples, weighted by the squared
+        window (Parseval).
     times : array of float64, shape (frames,)
         Centres of the frames, seconds.
     sample_rate : int

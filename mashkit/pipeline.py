@@ -364,7 +364,7 @@ class Kit:
         return [renderer.mashup(self._playable(plan)) for plan in chosen]
 
     def score_plans(self, catalog: Catalog, plans: Sequence[MashupPlan]) -> list[Score | MashkitError]:
-        """Score plans, one result each; the result is an error if the catalog lacks the plan's clips."""
+        """Score plans, one result each: a score, or an error, for example if the catalog lacks the plan's clips."""
         renderer = Renderer(catalog, self.stretcher)
         bound = [_or_error(f"plan {plan.id}", lambda one: renderer.mashup(self._playable(one)), plan) for plan in plans]
         scores = iter(self.score([one for one in bound if isinstance(one, Mashup)]))

@@ -33,7 +33,7 @@ def is_silent(audio: Audio, threshold_db: float = SILENCE_DB) -> bool:
     ----------
     audio : Audio
         Any sample rate, channels and length. Power is averaged over the channels before the level is computed, so
-        opposite phases do not cancel; pass the mean of the channels if only that will be used.
+        opposite phases do not cancel; pass the mean of the channels if only their mean will be used.
     threshold_db : float
         Root-mean-square level, dB relative to full scale: a sine of amplitude 1 has −3 dB.
 
@@ -48,7 +48,7 @@ def is_silent(audio: Audio, threshold_db: float = SILENCE_DB) -> bool:
 def loudest_second_db(audio: Audio) -> float:
     """Return the root-mean-square level of the loudest second, dB relative to full scale; −inf for zeros or no frame.
 
-    Power is averaged over the channels first. Audio shorter than a second counts as one second.
+    Power is averaged over the channels first. If the audio is shorter than a second, the whole audio is measured.
     """
     if audio.frames == 0:
         return -math.inf

@@ -1,8 +1,8 @@
 "use strict";
 {
   const GUTTER = 34; // pixels left of every time axis, for labels
-  const AXIS = 18; // pixels below it, for the seconds
-  const CROWDED = 6; // pixels between beats below which they are not drawn
+  const AXIS = 18; // pixels at the bottom of every chart, for the seconds
+  const CROWDED = 6; // beats are not drawn if fewer pixels lie between them
 
   const complain = (problem) => {
     const textContent = `Something on this page does not work: ${problem}`;
@@ -17,13 +17,13 @@
   const clock = (seconds) => `${Math.floor(seconds / 60)}:${(seconds % 60).toFixed(1).padStart(4, "0")}`;
 
   // ------------------------------------------------------------------------------------------------------- charts
-  /** A canvas in the screen's own pixels, and the time axis that all charts of a mashup share. */
+  /** A canvas in physical pixels, with the time axis that all charts of a mashup share. */
   class Plot {
     constructor(canvas, view) {
       this.width = canvas.clientWidth;
       this.height = canvas.clientHeight - AXIS;
       this.view = view;
-      this.labels = []; // written last, over whatever lies there
+      this.labels = []; // drawn last, on top of the chart
       canvas.width = Math.round(canvas.clientWidth * devicePixelRatio);
       canvas.height = Math.round(canvas.clientHeight * devicePixelRatio);
       this.context = canvas.getContext("2d");
@@ -84,7 +84,7 @@
         plot.context.lineTo(plot.x((bin / bins) * duration), top + inner * (0.5 - value / 254));
       plot.context.beginPath();
       for (let bin = 0; bin < bins; bin++) point(bin, row.peaks[2 * bin + 1]);
-      for (let bin = bins - 1; bin >= 0; bin--) point(bin, row.peaks[2 * bin] - 1); // a hairline where it is silent
+      for (let bin = bins - 1; bin >= 0; bin--) point(bin, row.peaks[2 * bin] - 1); // silence is drawn as a thin line
       plot.context.fillStyle = colour(row.role);
       plot.context.globalAlpha = 0.65;
       plot.context.fill();
@@ -95,7 +95,7 @@
   };
 
   const drawErrors = (plot, layers) => {
-    // At least ±20 ms: smaller errors are not heard, and should look small.
+    // The axis is at least ±20 ms, because smaller errors cannot be heard and should look small.
     const largest = 1.15 * Math.max(20, ...layers.flatMap((layer) => layer.ms.map(Math.abs))); // |null| is 0
     const y = (ms) => (plot.height / 2) * (1 - ms / largest);
     const mark = [200, 100, 50, 20].find((ms) => ms <= largest);
@@ -104,10 +104,10 @@
       plot.labels.push({ words: `${ms > 0 ? "+" : ms < 0 ? "−" : ""}${Math.abs(ms)}`, y: y(ms) });
     }
     for (const { role, times, ms } of layers) {
-      // Large and pale or small and full: both are seen where they coincide, without colour too.
+      // Marks are large and pale or small and opaque, so that both are visible at the same place, also without colour.
       const [size, alpha] = role === "harmonic" ? [9, 0.5] : [4, 1];
       times.forEach((time, index) => {
-        if (ms[index] === null) return; // no beat of this layer is near
+        if (ms[index] === null) return; // this layer has no beat near the vocal's
         plot.box(plot.x(time) - size / 2, y(ms[index]) - size / 2, size, size, colour(role), alpha);
       });
     }
@@ -132,12 +132,13 @@
   };
 
   // -------------------------------------------------------------------------------------------------------- sound
-  /** The one thing that sounds. Decoded rather than played by <audio>: browsers seek within an MP3 of variable bit
-   * rate by guessing, up to 0.3 s beside, and elsewhere in each stem; decoded sound starts at the exact sample. */
+  /** The player of the page; only one card plays at a time. The sound is decoded and not played by <audio>, because
+   * browsers estimate the place when they seek in an MP3 of variable bit rate: the error is up to 0.3 s and differs
+   * between stems. Decoded sound starts at the exact sample. */
   const sound = {
     async play(card) {
       const source = { card };
-      this.source = source; // what is wanted; another wish during the decoding replaces it
+      this.source = source; // the requested sound; another request during the decoding replaces it
       this.context ??= new AudioContext();
       await this.context.resume();
       const buffer = await card.decoded(this.context);
@@ -209,7 +210,7 @@
       if (this.playing) this.play();
     }
 
-    /** The chosen track, decoded; other cards forget theirs, for a minute takes 20 MB. */
+    /** Return the chosen track, decoded; other cards delete their tracks, because a minute takes 20 MB. */
     decoded(context) {
       for (const card of cards) if (card !== this) card.buffers.clear();
       const track = this.find(".tracks :checked").value;
