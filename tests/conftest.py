@@ -1,18 +1,17 @@
-"""What all tests share: a cache of their own, so that no test depends on what the user computed before."""
+"""What the tests of the core share: songs, collections, and the same examples in every run."""
 
 from __future__ import annotations
 
 import json
 import os
 import signal
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import settings
 
-from mashkit.audiofile import save
+from mashkit.audiofile import load, save
 from mashkit.testing import signals
 from mashkit.types import Audio, Key
 
@@ -28,26 +27,21 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "same"))
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
-@pytest.fixture(scope="session", autouse=True)
-def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """One cache for the session, all its processes: the demo songs are separated and analysed once."""
-    folder = tmp_path_factory.mktemp("cache")
-    if "PYTEST_XDIST_WORKER" in os.environ:
-        folder = tmp_path_factory.getbasetemp().parent / "cache"
-        folder.mkdir(exist_ok=True)
-    before = os.environ.get("MASHKIT_CACHE")
-    os.environ["MASHKIT_CACHE"] = str(folder)
-    yield folder
-    if before is None:
-        del os.environ["MASHKIT_CACHE"]
-    else:
-        os.environ["MASHKIT_CACHE"] = before
-
-
 @pytest.fixture(scope="session")
 def demo_songs() -> Path:
     """The six demo songs, with their labels."""
     return ROOT / "examples" / "songs"
+
+
+@pytest.fixture(scope="session")
+def short_songs(demo_songs: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """26 s of each of four demo songs: one clip a song, of which 17 matched mashups can be made."""
+    folder = tmp_path_factory.mktemp("short") / "songs"
+    for name in ("harbour-lights", "mango-season", "pocket-change", "slow-river"):
+        save(folder / f"{name}.ogg", load(demo_songs / f"{name}.ogg").excerpt(4.0, 26.0))
+        about = json.loads((demo_songs / f"{name}.json").read_text())
+        (folder / f"{name}.json").write_text(json.dumps({key: about[key] for key in ("title", "licence")}))
+    return folder
 
 
 @pytest.fixture(scope="session")

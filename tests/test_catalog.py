@@ -360,7 +360,9 @@ def test_one_process_and_two_give_the_same(demo_songs: Path, tmp_path: Path) -> 
     for name in ("slow-river", "mango-season"):
         save(songs / f"{name}.flac", mk.load(demo_songs / f"{name}.ogg").excerpt(5, 26))
     none, one, two = (
-        mk.Kit(analyzer="essentia", options={"executor": {"jobs": jobs}}).catalog(songs, cache=tmp_path / str(jobs))
+        mk.Kit(separator="librosa", analyzer="essentia", options={"executor": {"jobs": jobs}}).catalog(
+            songs, cache=tmp_path / str(jobs)
+        )
         for jobs in (0, 1, 2)
     )
     contents = {content_digest(MashupDB(tmp_path / str(jobs), write=False)) for jobs in (0, 1, 2)}
