@@ -17,6 +17,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import mashkit as mk
+from light import Thirds
 from mashkit.audiofile import save
 from mashkit.builtin.local import LocalExecutor
 from mashkit.catalog import Catalog
@@ -28,10 +29,10 @@ from mashkit.catalog.songs import describe_song, find_songs
 from mashkit.catalog.upkeep import content_digest
 from mashkit.errors import AudioFileError, CatalogError, OutputError
 from mashkit.hookspecs import StageEvent
-from mashkit.interfaces import Analyzer, Separator
+from mashkit.interfaces import Analyzer
 from mashkit.interfaces.executor import Job, Outcome
 from mashkit.testing import signals
-from mashkit.types import Analysis, Audio, Key, Role, StemSet
+from mashkit.types import Analysis, Audio, Key, Role
 
 
 # ------------------------------------------------------------------------------------------------------- excerpts
@@ -135,21 +136,6 @@ def test_activity_is_the_share_that_sounds() -> None:
 
 
 # ------------------------------------------------------------------------------------------------------- building
-@attrs.define(kw_only=True, eq=False)
-class Thirds(Separator):
-    """A real, if poor, separator: a third of the mix to each stem. It counts its work."""
-
-    info = mk.ComponentInfo(
-        name="thirds", target="x:X", summary="s", provides=["vocals", "drums", "other"], code_license="MIT"
-    )
-    calls: list[int] = attrs.field(factory=list, init=False)
-
-    def _separate(self, mix: Audio) -> StemSet:
-        self.calls.append(mix.frames)
-        third = Audio(mix.samples / np.float32(3), mix.sample_rate)
-        return StemSet(dict.fromkeys(("vocals", "drums", "other"), third))
-
-
 @attrs.define(kw_only=True, eq=False)
 class Constant(Analyzer):
     """Says what it is told to; counts its work."""

@@ -48,7 +48,9 @@ def test_the_fast_medians_are_those_of_numpy_and_scipy(shape: tuple[int, int]) -
         assert np.array_equal(found, median_filter(values, size, mode="reflect"))
         assert found.strides == values.strides  # sums over it round alike
         assert np.array_equal(median(values, axis), np.median(values, axis=axis))
-    for found, due in zip(harmonic_and_percussive_masks(values), librosa.decompose.hpss(values, mask=True), strict=True):
+    for found, due in zip(
+        harmonic_and_percussive_masks(values), librosa.decompose.hpss(values, mask=True), strict=True
+    ):
         np.testing.assert_allclose(found, due, rtol=1e-6)
 
 
