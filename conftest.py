@@ -1,4 +1,8 @@
-"""What all tests share: a cache of their own, so that no test depends on what the user computed before."""
+"""What all tests share: a cache of their own, so that no test depends on what the user computed before.
+
+With ``--core`` (`make check`) no plugin is loaded, and a test is passed over that fails after it asked for a plugin's
+component. A test that needs plugins and asks for none by name says so: ``@pytest.mark.plugins``.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +11,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+from mashkit.registry import ALLOWLIST_VARIABLE, Registry
+
+LEFT_OUT = "is not among the plugins to load"
+"""What the registry says of a plugin's component when ``MASHKIT_PLUGINS`` leaves the plugin out."""
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -23,3 +32,64 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         del os.environ["MASHKIT_CACHE"]
     else:
         os.environ["MASHKIT_CACHE"] = before
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add ``--core``."""
+    parser.addoption("--core", action="store_true", help="load no plugin, and pass over the tests that need one")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Leave all plugins out, in the processes that tests start too."""
+    if config.getoption("--core"):
+        os.environ[ALLOWLIST_VARIABLE] = "mashkit"
+        config.pluginmanager.register(_PassOver())
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Skip the tests that say they need plugins."""
+    if config.getoption("--core"):
+        for item in items:
+            if item.get_closest_marker("plugins"):
+                item.add_marker(pytest.mark.skip(reason="needs plugins"))
+
+
+class _PassOver:
+    """Makes failures of tests that asked for a component which is left out skips."""
+
+    def __init__(self) -> None:
+        self._asked = False
+        self._blamed: list[BaseException] = []  # a shared fixture's error is raised again for each of its tests
+        unknown = Registry._unknown
+
+        def _unknown(registry: Registry, kind: str, name: str) -> Exception:
+            error = unknown(registry, kind, name)
+            self._asked = self._asked or LEFT_OUT in str(error)
+            return error
+
+        Registry._unknown = _unknown  # type: ignore[method-assign, assignment]
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_make_collect_report(self, collector: pytest.Collector) -> Iterator[None]:
+        report = yield
+        if report.failed and LEFT_OUT in report.longreprtext:  # a module that makes a component as it is imported
+            report.outcome = "skipped"
+            report.longrepr = (str(collector.path), 0, "Skipped: needs a plugin's component")
+        return report
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_protocol(self) -> Iterator[None]:
+        self._asked = False
+        return (yield)
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_makereport(self, item: pytest.Item, call: pytest.CallInfo[None]) -> Iterator[None]:
+        report = yield
+        if report.failed and call.excinfo is not None:
+            error = call.excinfo.value
+            if self._asked or LEFT_OUT in f"{report.longreprtext}{report.caplog}{report.capstdout}{report.capstderr}":
+                self._blamed.append(error)
+            if any(error is one for one in self._blamed):
+                report.outcome = "skipped"
+                report.longrepr = (str(item.path), item.reportinfo()[1] or 0, "Skipped: needs a plugin's component")
+        return report

@@ -7,11 +7,14 @@ import os
 import signal
 from pathlib import Path
 
+import attrs
 import numpy as np
 import pytest
 from hypothesis import settings
 
 from mashkit.audiofile import load, save
+from mashkit.builtin.local import LocalExecutor
+from mashkit.interfaces.executor import Pool
 from mashkit.testing import signals
 from mashkit.types import Audio, Key
 
@@ -42,6 +45,17 @@ def short_songs(demo_songs: Path, tmp_path_factory: pytest.TempPathFactory) -> P
         about = json.loads((demo_songs / f"{name}.json").read_text())
         (folder / f"{name}.json").write_text(json.dumps({key: about[key] for key in ("title", "licence")}))
     return folder
+
+
+@pytest.fixture
+def in_this_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the local executor start no process where a test names no number of jobs: each would import everything."""
+    pool = LocalExecutor._pool
+
+    def _pool(executor: LocalExecutor) -> Pool:
+        return pool(attrs.evolve(executor, jobs=0) if executor.jobs is None else executor)
+
+    monkeypatch.setattr(LocalExecutor, "_pool", _pool)
 
 
 @pytest.fixture(scope="session")

@@ -42,7 +42,7 @@ def commands(page: Path, *slow: str) -> list[str]:
 
 
 @pytest.fixture
-def workplace(tmp_path: Path, short_songs: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def workplace(tmp_path: Path, short_songs: Path, in_this_process: None, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder that looks like the clone from the inside, with fewer and shorter songs, and may be written to."""
     (tmp_path / "examples").mkdir()
     (tmp_path / "examples" / "songs").symlink_to(short_songs)

@@ -624,7 +624,7 @@ def test_the_command_line_names_a_protocol(
 ) -> None:
     root = collections_on_disk
     command = ["db", "add", str(root / "multitracks"), "--protocol", "multitrack", "--db", str(tmp_path), "--json"]
-    assert main([*command, "--analyzer", "librosa", "--no-features", "--jobs", "1"]) == 0
+    assert main([*command, "--analyzer", "librosa", "--no-features", "-O", "executor.jobs=0"]) == 0
     data = json.loads(capsys.readouterr().out)
     assert (data["protocol"], data["songs"], data["clips"]) == ("multitrack", 1, 1)
     for arguments, text in (

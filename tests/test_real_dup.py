@@ -340,7 +340,7 @@ def test_the_commands_say_it_once_each(tmp_path: Path, capsys: pytest.CaptureFix
     folder = dup.song_in_two_encodings(tmp_path / "songs")
     common = ["--separator", "librosa", "--analyzer", "librosa", "--clips-per-song", "1", "--clip-length", "25"]
     database = ["--db", str(tmp_path / "db")]
-    assert main(["db", "add", str(folder), *database, *common, "--json", "--jobs", "1"]) == 0
+    assert main(["db", "add", str(folder), *database, *common, "--json", "-O", "executor.jobs=0"]) == 0
     told = capsys.readouterr()
     data = json.loads(told.out)
     assert [Path(one["path"]).name for one in data["same_recordings"]] == ["x.mp3", "y.flac"]

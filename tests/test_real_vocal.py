@@ -466,7 +466,7 @@ def test_a_mashup_of_a_voice_alone(tmp_path: Path, capsys: pytest.CaptureFixture
         save(songs / f"{number}.wav", signals.mix(signals.band(bars=12, tempo=100.0, seed=number)[0]))
     common = [
         "mash", "--vocal", str(voice), str(songs), "-o", str(tmp_path / "out"), "--separator", "librosa", "--scorer",
-        "loudness", "--count", "4", "-O", "generator.min_duration_s=15", "--jobs", "1", "--json",
+        "loudness", "--count", "4", "-O", "generator.min_duration_s=15", "-O", "executor.jobs=0", "--json",
     ]  # fmt: skip
     assert main(common) == 1
     said = capsys.readouterr().err
