@@ -10,7 +10,7 @@ from pathlib import Path
 import attrs
 import numpy as np
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
 from mashkit.audiofile import load, save
 from mashkit.builtin.local import LocalExecutor
@@ -22,8 +22,10 @@ ROOT = Path(__file__).parents[1]
 
 # The same examples in every run, so that a change is judged by what it does and not by chance. Other examples every
 # time, to find new faults: HYPOTHESIS_PROFILE=chance.
-settings.register_profile("same", derandomize=True, database=None)
-settings.register_profile("chance", derandomize=False)
+# How long an example may take is no test: on a busy machine any takes long.
+UNTIMED = {"deadline": None, "suppress_health_check": [HealthCheck.too_slow]}
+settings.register_profile("same", derandomize=True, database=None, **UNTIMED)
+settings.register_profile("chance", derandomize=False, **UNTIMED)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "same"))
 
 # A job in the background of a script ignores Ctrl-C, and so would the programs that tests start and interrupt.

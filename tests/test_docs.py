@@ -51,6 +51,7 @@ def workplace(tmp_path: Path, short_songs: Path, in_this_process: None, monkeypa
     return tmp_path
 
 
+@pytest.mark.plugins
 @pytest.mark.parametrize("page", [page for page in PAGES if commands(page)], ids=lambda page: page.parent.name)
 def test_every_command_runs(
     page: Path, workplace: Path, collections_on_disk: Path, capsys: pytest.CaptureFixture[str]
@@ -69,6 +70,7 @@ def test_every_command_of_minutes_runs(command: str, workplace: Path, capsys: py
     assert main(shlex.split(command)[1:]) == 0, capsys.readouterr().err
 
 
+@pytest.mark.plugins
 @pytest.mark.parametrize("command", commands(BENCHMARKS, *SLOW))
 def test_every_slow_command_would_run(command: str, workplace: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Without competitors of that name, all is read and planned that a run begins with."""
@@ -77,6 +79,7 @@ def test_every_slow_command_would_run(command: str, workplace: Path, capsys: pyt
     assert "nobody called 'nobody' competes" in capsys.readouterr().err
 
 
+@pytest.mark.plugins
 @pytest.mark.parametrize("page", [page for page in PAGES if blocks(page, "python")], ids=lambda page: page.parent.name)
 def test_every_snippet_runs(page: Path, workplace: Path) -> None:
     # A block that begins with a file name is that file: docs/write-a-plugin.md grows a whole distribution this way.
@@ -132,6 +135,7 @@ def test_every_hook_is_documented() -> None:
             assert name in text, name
 
 
+@pytest.mark.plugins
 def test_the_readmes_table_is_what_the_plugins_say() -> None:
     table = re.search(r"<!-- plugins:.*?-->\n(.*?)<!-- end -->", (ROOT / "README.md").read_text(), flags=re.DOTALL)
     assert table is not None
@@ -156,6 +160,7 @@ def test_links_lead_somewhere() -> None:
             assert (page.parent / target).exists(), f"{page}: {target}"
 
 
+@pytest.mark.plugins
 def test_examples_run(workplace: Path) -> None:
     for example in sorted((ROOT / "examples").glob("*.py")):
         subprocess.run([sys.executable, str(example)], check=True, cwd=workplace, timeout=600)
