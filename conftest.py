@@ -1,11 +1,12 @@
 """What all tests share: a cache of their own, so that no test depends on what the user computed before.
 
 With ``--core`` (`make check`) no plugin is loaded, and a test is passed over that fails after it asked for a plugin's
-component. A test that needs plugins and asks for none by name says so: ``@pytest.mark.plugins``.
+component, or that names one. A test that needs plugins otherwise says so: ``@pytest.mark.plugins``.
 """
 
 from __future__ import annotations
 
+import inspect
 import os
 import re
 from collections.abc import Iterator
@@ -62,6 +63,14 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
                 item.add_marker(pytest.mark.skip(reason="needs plugins"))
 
 
+def _names_a_plugin(item: pytest.Item) -> bool:
+    """Tell whether the code of a test names a component of a plugin."""
+    names = {name for kind in published().values() for name in kind} | {"mashnet"}
+    function = getattr(item, "function", None)
+    code = "" if function is None else inspect.getsource(function)
+    return re.search(rf"\b(?:{'|'.join(map(re.escape, sorted(names)))})\b", code) is not None
+
+
 class _PassOver:
     """Makes failures of tests that asked for a component which is left out skips."""
 
@@ -95,7 +104,8 @@ class _PassOver:
         report = yield
         if report.failed and call.excinfo is not None:
             error = call.excinfo.value
-            if self._asked or LEFT_OUT in f"{report.longreprtext}{report.caplog}{report.capstdout}{report.capstderr}":
+            said = f"{report.longreprtext}{report.caplog}{report.capstdout}{report.capstderr}"
+            if self._asked or LEFT_OUT in said or _names_a_plugin(item):
                 self._blamed.append(error)
             if any(error is one for one in self._blamed):
                 report.outcome = "skipped"
