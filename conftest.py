@@ -65,7 +65,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 def _names_a_plugin(item: pytest.Item) -> bool:
     """Tell whether the code of a test names a component of a plugin."""
-    names = {name for kind in published().values() for name in kind} | {"mashnet"}
+    known = {name: distribution for kind in published().values() for name, distribution in kind.items()}
+    names = {name for name, distribution in known.items() if distribution != "mashkit"} | {"mashnet"}
     function = getattr(item, "function", None)
     code = "" if function is None else inspect.getsource(function)
     return re.search(rf"\b(?:{'|'.join(map(re.escape, sorted(names)))})\b", code) is not None
