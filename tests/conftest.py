@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, settings
 
+from light import distribution
 from mashkit.audiofile import load, save
 from mashkit.builtin.local import LocalExecutor
 from mashkit.interfaces.executor import Pool
@@ -47,6 +48,12 @@ def short_songs(demo_songs: Path, tmp_path_factory: pytest.TempPathFactory) -> P
         about = json.loads((demo_songs / f"{name}.json").read_text())
         (folder / f"{name}.json").write_text(json.dumps({key: about[key] for key in ("title", "licence")}))
     return folder
+
+
+@pytest.fixture
+def light(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Register the separator "thirds" and the analyzer "grid" of light.py, for other processes too."""
+    monkeypatch.syspath_prepend(distribution(tmp_path / "light"))
 
 
 @pytest.fixture

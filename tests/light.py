@@ -1,11 +1,17 @@
-"""A separator and an analyzer that cost next to nothing: for tests of what is done with stems and analyses."""
+"""A separator and an analyzer that cost next to nothing: for tests of what is done with stems and analyses.
+
+As a plugin (the fixture ``light``) they are there by name too, and in other processes.
+"""
 
 from __future__ import annotations
+
+from pathlib import Path
 
 import attrs
 import numpy as np
 
 import mashkit as mk
+from mashkit import hookimpl
 from mashkit.interfaces import Analyzer, Separator
 from mashkit.types import Analysis, Audio, Key, StemSet
 
@@ -44,3 +50,24 @@ class Grid(Analyzer):
             key=Key(9, "minor"), tempo=self.tempo, beats=beats, downbeats=beats[::4], confidence={"beats": 0.5},
             tempo_candidates=((self.tempo, 0.7), (self.tempo / 2, 0.3)),
         )  # fmt: skip
+
+
+@hookimpl
+def mashkit_register_separators() -> list[mk.ComponentInfo]:
+    """Name the separator."""
+    return [Thirds.info]
+
+
+@hookimpl
+def mashkit_register_analyzers() -> list[mk.ComponentInfo]:
+    """Name the analyzer."""
+    return [Grid.info]
+
+
+def distribution(folder: Path) -> Path:
+    """Write what an installer writes beside a plugin whose module is this one, into a folder to put on the path."""
+    info = folder / "mashkit_light-1.0.dist-info"
+    info.mkdir(parents=True)
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: mashkit_light\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text("[mashkit]\nlight = light\n")
+    return folder

@@ -271,13 +271,15 @@ def plugin(folder: Path, module: str, code: str, monkeypatch: pytest.MonkeyPatch
     monkeypatch.syspath_prepend(folder)
 
 
-def test_a_process_that_dies_takes_its_own_song_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_process_that_dies_takes_its_own_song_only(
+    tmp_path: Path, light: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
     plugin(tmp_path / "plugin", "mashkit_killer", KILLER, monkeypatch)
     songs = tmp_path / "songs"
     for index in range(3):
         audio = signals.tone(220.0 * (index + 1), 26.0, amplitude=0.95 if index == 1 else 0.5)
         save(songs / f"{index}.flac", audio)
-    kit = mk.Kit(separator="killer", analyzer="essentia", options={"executor": {"jobs": 2}})
+    kit = mk.Kit(separator="killer", analyzer="grid", options={"executor": {"jobs": 2}})
     catalog = kit.catalog(songs, cache=tmp_path / "cache")
     assert {clip.title for clip in catalog.clips} == {"0", "2"}
     (failure,) = catalog.failures
@@ -308,7 +310,7 @@ class OnGpu(Separator):
 
 
 def test_separation_on_a_gpu_and_analysis_beside_it_give_the_same(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, light: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     plugin(tmp_path / "plugin", "mashkit_on_gpu", SPLIT, monkeypatch)
     songs = tmp_path / "songs"
@@ -330,7 +332,7 @@ def test_separation_on_a_gpu_and_analysis_beside_it_give_the_same(
     catalogs = []
     for needs in (0.0, 1.0):
         works.clear()
-        kit = mk.Kit(separator="on-gpu", analyzer="essentia", executor=Listening(jobs=2),
+        kit = mk.Kit(separator="on-gpu", analyzer="grid", executor=Listening(jobs=2),
                      options={"separator": {"needs": needs}})  # fmt: skip
         catalogs.append(kit.catalog(songs, cache=tmp_path / str(needs)))
         assert [failure.path.name for failure in catalogs[-1].failures] == ["bad.flac"]
@@ -346,9 +348,7 @@ def test_one_process_and_two_give_the_same(demo_songs: Path, tmp_path: Path) -> 
     for name in ("slow-river", "mango-season"):
         save(songs / f"{name}.flac", mk.load(demo_songs / f"{name}.ogg").excerpt(5, 26))
     none, one, two = (
-        mk.Kit(separator="librosa", analyzer="essentia", options={"executor": {"jobs": jobs}}).catalog(
-            songs, cache=tmp_path / str(jobs)
-        )
+        mk.Kit(analyzer="essentia", options={"executor": {"jobs": jobs}}).catalog(songs, cache=tmp_path / str(jobs))
         for jobs in (0, 1, 2)
     )
     contents = {content_digest(MashupDB(tmp_path / str(jobs), write=False)) for jobs in (0, 1, 2)}

@@ -649,9 +649,9 @@ def test_the_commands(root: Path, run: Callable[..., Done]) -> None:
     assert "forgot 1 clips" in mended.stderr
 
 
-def test_add_from_the_shell(songs: Path, tmp_path: Path, run: Callable[..., Done]) -> None:
-    arguments = ["db", "add", songs / "one.flac", "--db", tmp_path / "db", "--separator", "librosa", "--analyzer",
-                 "essentia", "--no-features", "--json"]  # fmt: skip
+def test_add_from_the_shell(songs: Path, tmp_path: Path, light: None, run: Callable[..., Done]) -> None:
+    arguments = ["db", "add", songs / "one.flac", "--db", tmp_path / "db", "--separator", "thirds", "--analyzer",
+                 "grid", "--no-features", "--json"]  # fmt: skip
     first = run(*arguments)
     assert json.loads(first.stdout)["clips"] == 1
     assert "catalog 1/1 done" in first.stderr

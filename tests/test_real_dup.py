@@ -198,11 +198,11 @@ def test_the_demo_songs_and_a_copy_of_each_make_no_mashup_of_a_song_with_itself(
     assert apart.passed_over == []
 
 
-def test_the_choice_depends_on_the_songs_not_on_who_is_first_done(tmp_path: Path) -> None:
+def test_the_choice_depends_on_the_songs_not_on_who_is_first_done(tmp_path: Path, light: None) -> None:
     folder = dup.song_in_two_encodings(tmp_path / "songs")
     notes = []
     for jobs in (1, 3):
-        kit = mk.Kit(separator="librosa", analyzer="librosa", options={"executor": {"jobs": jobs}})
+        kit = mk.Kit(separator="thirds", analyzer="grid", options={"executor": {"jobs": jobs}})
         catalog = kit.catalog(folder, cache=tmp_path / str(jobs), policy=ExcerptPolicy(per_song=1, length_s=25.0))
         assert used(catalog) == {"harbour-lights.ogg"}
         notes.append(catalog.notes)
@@ -336,9 +336,9 @@ def test_cut_off_it_goes_on_where_it_was(tmp_path: Path) -> None:
         assert content_digest(database) == expected
 
 
-def test_the_commands_say_it_once_each(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_commands_say_it_once_each(tmp_path: Path, light: None, capsys: pytest.CaptureFixture[str]) -> None:
     folder = dup.song_in_two_encodings(tmp_path / "songs")
-    common = ["--separator", "librosa", "--analyzer", "librosa", "--clips-per-song", "1", "--clip-length", "25"]
+    common = ["--separator", "thirds", "--analyzer", "grid", "--clips-per-song", "1", "--clip-length", "25"]
     database = ["--db", str(tmp_path / "db")]
     assert main(["db", "add", str(folder), *database, *common, "--json", "-O", "executor.jobs=0"]) == 0
     told = capsys.readouterr()
