@@ -10,13 +10,14 @@ comma := ,
 # With what training and rendering need: they are tested too.
 EDITABLE := $(patsubst %-mashnet,%-mashnet[train$(comma)render],$(addprefix -e ./,$(PLUGINS)))
 
-.PHONY: help demo test test-slow lint bench clean
+.PHONY: help demo test test-slow check lint bench clean
 .DEFAULT_GOAL := help
 
 help:
 	@echo "make demo       make three mashups of the songs in examples/songs, and prove the analysis against their labels"
 	@echo "make test       run the tests (under 15 minutes on two cores)"
 	@echo "make test-slow  run the tests that take longer"
+	@echo "make check      ruff, strict mypy, and the core's quick tests, without plugins"
 	@echo "make lint       ruff and strict mypy"
 	@echo "make bench      measure again what benchmarks/ claims"
 	@echo "make clean      remove .venv and what the demo made"
@@ -53,6 +54,11 @@ test: $(VENV)/.installed
 
 test-slow: $(VENV)/.installed
 	$(PYTEST) -m slow
+
+# What fails because a plugin is left out is passed over: conftest.py says how. Tests of songs as people have them
+# (test_real_*) take minutes of sound.
+check: lint
+	$(PYTEST) --core -m "not slow" --ignore-glob='tests/test_real_*.py' tests
 
 lint: $(VENV)/.installed
 	$(BIN)/ruff check .

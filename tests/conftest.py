@@ -1,18 +1,21 @@
-"""What all tests share: a cache of their own, so that no test depends on what the user computed before."""
+"""What the tests of the core share: songs, collections, and the same examples in every run."""
 
 from __future__ import annotations
 
 import json
 import os
 import signal
-from collections.abc import Iterator
 from pathlib import Path
 
+import attrs
 import numpy as np
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
-from mashkit.audiofile import save
+from light import distribution
+from mashkit.audiofile import load, save
+from mashkit.builtin.local import LocalExecutor
+from mashkit.interfaces.executor import Pool
 from mashkit.testing import signals
 from mashkit.types import Audio, Key
 
@@ -20,34 +23,48 @@ ROOT = Path(__file__).parents[1]
 
 # The same examples in every run, so that a change is judged by what it does and not by chance. Other examples every
 # time, to find new faults: HYPOTHESIS_PROFILE=chance.
-settings.register_profile("same", derandomize=True, database=None)
-settings.register_profile("chance", derandomize=False)
+# How long an example may take is no test: on a busy machine any takes long.
+UNTIMED = {"deadline": None, "suppress_health_check": [HealthCheck.too_slow]}
+settings.register_profile("same", derandomize=True, database=None, **UNTIMED)
+settings.register_profile("chance", derandomize=False, **UNTIMED)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "same"))
 
 # A job in the background of a script ignores Ctrl-C, and so would the programs that tests start and interrupt.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
-@pytest.fixture(scope="session", autouse=True)
-def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """One cache for the session, all its processes: the demo songs are separated and analysed once."""
-    folder = tmp_path_factory.mktemp("cache")
-    if "PYTEST_XDIST_WORKER" in os.environ:
-        folder = tmp_path_factory.getbasetemp().parent / "cache"
-        folder.mkdir(exist_ok=True)
-    before = os.environ.get("MASHKIT_CACHE")
-    os.environ["MASHKIT_CACHE"] = str(folder)
-    yield folder
-    if before is None:
-        del os.environ["MASHKIT_CACHE"]
-    else:
-        os.environ["MASHKIT_CACHE"] = before
-
-
 @pytest.fixture(scope="session")
 def demo_songs() -> Path:
     """The six demo songs, with their labels."""
     return ROOT / "examples" / "songs"
+
+
+@pytest.fixture(scope="session")
+def short_songs(demo_songs: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """26 s of each of four demo songs: one clip a song, of which 17 matched mashups can be made."""
+    folder = tmp_path_factory.mktemp("short") / "songs"
+    for name in ("harbour-lights", "mango-season", "pocket-change", "slow-river"):
+        save(folder / f"{name}.ogg", load(demo_songs / f"{name}.ogg").excerpt(4.0, 26.0))
+        about = json.loads((demo_songs / f"{name}.json").read_text())
+        (folder / f"{name}.json").write_text(json.dumps({key: about[key] for key in ("title", "licence")}))
+    return folder
+
+
+@pytest.fixture
+def light(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Register the separator "thirds" and the analyzer "grid" of light.py, for other processes too."""
+    monkeypatch.syspath_prepend(distribution(tmp_path / "light"))
+
+
+@pytest.fixture
+def in_this_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the local executor start no process where a test names no number of jobs: each would import everything."""
+    pool = LocalExecutor._pool
+
+    def _pool(executor: LocalExecutor) -> Pool:
+        return pool(attrs.evolve(executor, jobs=0) if executor.jobs is None else executor)
+
+    monkeypatch.setattr(LocalExecutor, "_pool", _pool)
 
 
 @pytest.fixture(scope="session")

@@ -16,6 +16,7 @@ from typing import Any, ClassVar
 
 import attrs
 import numpy as np
+import pytest
 
 import mashkit as mk
 from mashkit.components import Component, cost_only
@@ -45,6 +46,21 @@ def caught_by(check: str) -> Any:
         return cls
 
     return remember
+
+
+FOUND: set[type] = set()
+"""Classes whose check has failed in one of its cases: the other cases would only cost time."""
+
+
+@pytest.fixture(autouse=True)
+def one_case_is_enough(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Skip the cases of a check that has failed in a case before."""
+    if request.cls in FOUND:
+        pytest.skip("another case has found the fault")
+    failed = request.session.testsfailed
+    yield
+    if request.session.testsfailed > failed:  # counted before fixtures end
+        FOUND.add(request.cls)
 
 
 def write_into(audio: Audio) -> None:

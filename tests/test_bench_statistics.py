@@ -215,7 +215,7 @@ def test_intervals_of_an_area_cover_it_too() -> None:
 
 def test_paired_tests_find_effects_and_nothing_else() -> None:
     random = np.random.default_rng(4)
-    songs, each, runs = 12, 4, 300
+    songs, each, runs = 12, 4, 150
     false, found = np.zeros(2), np.zeros(2)
     for run in range(runs):
         # What is hard is hard for both: only a paired test sees through that.

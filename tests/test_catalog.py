@@ -17,6 +17,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import mashkit as mk
+from light import Thirds
 from mashkit.audiofile import save
 from mashkit.builtin.local import LocalExecutor
 from mashkit.catalog import Catalog
@@ -28,10 +29,10 @@ from mashkit.catalog.songs import describe_song, find_songs
 from mashkit.catalog.upkeep import content_digest
 from mashkit.errors import AudioFileError, CatalogError, OutputError
 from mashkit.hookspecs import StageEvent
-from mashkit.interfaces import Analyzer, Separator
+from mashkit.interfaces import Analyzer
 from mashkit.interfaces.executor import Job, Outcome
 from mashkit.testing import signals
-from mashkit.types import Analysis, Audio, Key, Role, StemSet
+from mashkit.types import Analysis, Audio, Key, Role
 
 
 # ------------------------------------------------------------------------------------------------------- excerpts
@@ -135,21 +136,6 @@ def test_activity_is_the_share_that_sounds() -> None:
 
 
 # ------------------------------------------------------------------------------------------------------- building
-@attrs.define(kw_only=True, eq=False)
-class Thirds(Separator):
-    """A real, if poor, separator: a third of the mix to each stem. It counts its work."""
-
-    info = mk.ComponentInfo(
-        name="thirds", target="x:X", summary="s", provides=["vocals", "drums", "other"], code_license="MIT"
-    )
-    calls: list[int] = attrs.field(factory=list, init=False)
-
-    def _separate(self, mix: Audio) -> StemSet:
-        self.calls.append(mix.frames)
-        third = Audio(mix.samples / np.float32(3), mix.sample_rate)
-        return StemSet(dict.fromkeys(("vocals", "drums", "other"), third))
-
-
 @attrs.define(kw_only=True, eq=False)
 class Constant(Analyzer):
     """Says what it is told to; counts its work."""
@@ -285,13 +271,15 @@ def plugin(folder: Path, module: str, code: str, monkeypatch: pytest.MonkeyPatch
     monkeypatch.syspath_prepend(folder)
 
 
-def test_a_process_that_dies_takes_its_own_song_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_process_that_dies_takes_its_own_song_only(
+    tmp_path: Path, light: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
     plugin(tmp_path / "plugin", "mashkit_killer", KILLER, monkeypatch)
     songs = tmp_path / "songs"
     for index in range(3):
         audio = signals.tone(220.0 * (index + 1), 26.0, amplitude=0.95 if index == 1 else 0.5)
         save(songs / f"{index}.flac", audio)
-    kit = mk.Kit(separator="killer", analyzer="essentia", options={"executor": {"jobs": 2}})
+    kit = mk.Kit(separator="killer", analyzer="grid", options={"executor": {"jobs": 2}})
     catalog = kit.catalog(songs, cache=tmp_path / "cache")
     assert {clip.title for clip in catalog.clips} == {"0", "2"}
     (failure,) = catalog.failures
@@ -322,7 +310,7 @@ class OnGpu(Separator):
 
 
 def test_separation_on_a_gpu_and_analysis_beside_it_give_the_same(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, light: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     plugin(tmp_path / "plugin", "mashkit_on_gpu", SPLIT, monkeypatch)
     songs = tmp_path / "songs"
@@ -344,7 +332,7 @@ def test_separation_on_a_gpu_and_analysis_beside_it_give_the_same(
     catalogs = []
     for needs in (0.0, 1.0):
         works.clear()
-        kit = mk.Kit(separator="on-gpu", analyzer="essentia", executor=Listening(jobs=2),
+        kit = mk.Kit(separator="on-gpu", analyzer="grid", executor=Listening(jobs=2),
                      options={"separator": {"needs": needs}})  # fmt: skip
         catalogs.append(kit.catalog(songs, cache=tmp_path / str(needs)))
         assert [failure.path.name for failure in catalogs[-1].failures] == ["bad.flac"]

@@ -51,6 +51,7 @@ def test_every_check_has_a_mutant(mutants: ModuleType) -> None:
     assert checked == covered
 
 
+@pytest.mark.plugins
 def test_every_mutant_is_caught(mutants: ModuleType, tmp_path: Path) -> None:
     nodes = [f"{HERE / 'mutants.py'}::{cls}::{check}" for cls, check in mutants.CAUGHT_BY.items()]
     report = tmp_path / "report.xml"

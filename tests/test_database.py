@@ -19,6 +19,7 @@ import numpy as np
 import pytest
 
 import mashkit as mk
+from light import Grid, Thirds
 from mashkit.audiofile import save
 from mashkit.catalog.adding import Adder, usable
 from mashkit.catalog.clips import agreement
@@ -33,41 +34,6 @@ from mashkit.errors import AnalysisError, CatalogError, MashkitError, OutputErro
 from mashkit.interfaces import Analyzer, Separator
 from mashkit.testing import signals
 from mashkit.types import Analysis, Audio, Key, Role, StemSet
-
-
-@attrs.define(kw_only=True, eq=False)
-class Thirds(Separator):
-    """A third of the mix to each stem; counts its work."""
-
-    info = mk.ComponentInfo(
-        name="thirds", target="x:X", summary="s", provides=["vocals", "drums", "other"], code_license="MIT"
-    )
-    calls: list[int] = attrs.field(factory=list, init=False)
-
-    def _separate(self, mix: Audio) -> StemSet:
-        self.calls.append(mix.frames)
-        third = Audio(mix.samples / np.float32(3), mix.sample_rate)
-        return StemSet(dict.fromkeys(("vocals", "drums", "other"), third))
-
-
-@attrs.define(kw_only=True, eq=False)
-class Grid(Analyzer):
-    """Hears a bar of four at its tempo, from a given moment of the excerpt; counts its work."""
-
-    info = mk.ComponentInfo(
-        name="grid", target="x:X", summary="s", provides=["key", "tempo", "beats", "downbeats"], code_license="MIT"
-    )
-    tempo: float = 120.0
-    first: float = 0.3
-    calls: list[int] = attrs.field(factory=list, init=False)
-
-    def _analyze(self, mix: Audio) -> Analysis:
-        self.calls.append(mix.frames)
-        beats = np.arange(self.first, mix.duration, 60 / self.tempo)
-        return Analysis(
-            key=Key(9, "minor"), tempo=self.tempo, beats=beats, downbeats=beats[::4], confidence={"beats": 0.5},
-            tempo_candidates=((self.tempo, 0.7), (self.tempo / 2, 0.3)),
-        )  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -683,9 +649,9 @@ def test_the_commands(root: Path, run: Callable[..., Done]) -> None:
     assert "forgot 1 clips" in mended.stderr
 
 
-def test_add_from_the_shell(songs: Path, tmp_path: Path, run: Callable[..., Done]) -> None:
-    arguments = ["db", "add", songs / "one.flac", "--db", tmp_path / "db", "--separator", "librosa", "--analyzer",
-                 "essentia", "--no-features", "--json"]  # fmt: skip
+def test_add_from_the_shell(songs: Path, tmp_path: Path, light: None, run: Callable[..., Done]) -> None:
+    arguments = ["db", "add", songs / "one.flac", "--db", tmp_path / "db", "--separator", "thirds", "--analyzer",
+                 "grid", "--no-features", "--json"]  # fmt: skip
     first = run(*arguments)
     assert json.loads(first.stdout)["clips"] == 1
     assert "catalog 1/1 done" in first.stderr

@@ -120,6 +120,7 @@ def test_a_command_that_cannot_be_configured_harms_no_other(
     assert run("--help") == 0
 
 
+@pytest.mark.plugins  # without them `doctor` has something to find fault with
 def test_mashkits_own_commands_stay_its_own(install: Installer, capsys: pytest.CaptureFixture[str]) -> None:
     install("acme_takes_over", "plugins")
     assert run("plugins", "--json") == 0
@@ -131,6 +132,7 @@ def test_mashkits_own_commands_stay_its_own(install: Installer, capsys: pytest.C
     assert checks["command plugins"]["problem"] == "mashkit has one; that of acme_takes_over is left out"
 
 
+@pytest.mark.plugins  # without them `doctor` has something to find fault with
 def test_two_plugins_with_one_command(install: Installer, capsys: pytest.CaptureFixture[str]) -> None:
     install("acme_first")
     install("acme_second")

@@ -18,6 +18,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import mashkit as mk
+from light import Thirds
 from mashkit.audiofile import save
 from mashkit.catalog.adding import Added, Adder
 from mashkit.catalog.clips import LEAST_AGREEMENT, agreement
@@ -41,22 +42,7 @@ from mashkit.cli import main
 from mashkit.errors import AudioFileError, LabelError, MashkitError, UsageError
 from mashkit.interfaces import Analyzer, Separator
 from mashkit.testing import signals
-from mashkit.types import Analysis, Audio, Key, Role, StemSet
-
-
-@attrs.define(kw_only=True, eq=False)
-class Thirds(Separator):
-    """A third of the mix to each stem; counts its work."""
-
-    info = mk.ComponentInfo(
-        name="thirds", target="x:X", summary="s", provides=["vocals", "drums", "other"], code_license="MIT"
-    )
-    calls: list[int] = attrs.field(factory=list, init=False)
-
-    def _separate(self, mix: Audio) -> StemSet:
-        self.calls.append(mix.frames)
-        third = Audio(mix.samples / np.float32(3), mix.sample_rate)
-        return StemSet(dict.fromkeys(("vocals", "drums", "other"), third))
+from mashkit.types import Analysis, Audio, Key, Role
 
 
 @attrs.define(kw_only=True, eq=False)
@@ -638,7 +624,7 @@ def test_the_command_line_names_a_protocol(
 ) -> None:
     root = collections_on_disk
     command = ["db", "add", str(root / "multitracks"), "--protocol", "multitrack", "--db", str(tmp_path), "--json"]
-    assert main([*command, "--analyzer", "librosa", "--no-features", "--jobs", "1"]) == 0
+    assert main([*command, "--analyzer", "librosa", "--no-features", "-O", "executor.jobs=0"]) == 0
     data = json.loads(capsys.readouterr().out)
     assert (data["protocol"], data["songs"], data["clips"]) == ("multitrack", 1, 1)
     for arguments, text in (

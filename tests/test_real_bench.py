@@ -257,6 +257,7 @@ def test_only_and_add_are_both_heeded() -> None:
         labels(["randon"], mine)
 
 
+@pytest.mark.plugins  # what is scored is rendered
 def test_another_run_keeps_what_the_first_measured(
     toml: Path, tmp_path: Path, installed: Callable[[Any], None], capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -444,6 +445,7 @@ def test_home_is_home_in_the_environment(
     assert named_path("~nobody-is-called-so.wav") == Path("~nobody-is-called-so.wav")
 
 
+@pytest.mark.plugins  # without them `doctor` has something to find fault with
 def test_home_is_home_on_the_command_line(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

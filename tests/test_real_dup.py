@@ -10,13 +10,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import attrs
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import mashkit as mk
+from light import Grid, Thirds
 from mashkit.audiofile import load, save
 from mashkit.catalog import Adder, Catalog, MashupDB
 from mashkit.catalog.adding import Added, usable
@@ -28,41 +28,13 @@ from mashkit.catalog.statistics import statistics
 from mashkit.catalog.upkeep import content_digest, verify
 from mashkit.cli import main
 from mashkit.errors import UsageError
-from mashkit.interfaces import Analyzer, Separator
+from mashkit.interfaces import Separator
 from mashkit.soundprint import SAME, Shelf, Soundprint, likeness, shelved, soundprint
-from mashkit.types import Analysis, Audio, Key, Role, StemSet
+from mashkit.types import Audio, Role
 from real_inputs import dup
 from real_inputs.older import as_version_2
 
 HERE = Path(__file__).parent
-
-
-@attrs.define(kw_only=True, eq=False)
-class Thirds(Separator):
-    """A third of the mix to each stem; counts its work."""
-
-    info = mk.ComponentInfo(
-        name="thirds", target="x:X", summary="s", provides=["vocals", "drums", "other"], code_license="MIT"
-    )
-    calls: list[int] = attrs.field(factory=list, init=False)
-
-    def _separate(self, mix: Audio) -> StemSet:
-        self.calls.append(mix.frames)
-        third = Audio(mix.samples / np.float32(3), mix.sample_rate)
-        return StemSet(dict.fromkeys(("vocals", "drums", "other"), third))
-
-
-@attrs.define(kw_only=True, eq=False)
-class Grid(Analyzer):
-    """Hears a bar of four at 120 in A minor in everything."""
-
-    info = mk.ComponentInfo(
-        name="grid", target="x:X", summary="s", provides=["key", "tempo", "beats", "downbeats"], code_license="MIT"
-    )
-
-    def _analyze(self, mix: Audio) -> Analysis:
-        beats = np.arange(0.3, mix.duration, 0.5)
-        return Analysis(key=Key(9, "minor"), tempo=120.0, beats=beats, downbeats=beats[::4])
 
 
 def build(folder: Path, cache: Path, **options: Any) -> Catalog:
@@ -226,11 +198,11 @@ def test_the_demo_songs_and_a_copy_of_each_make_no_mashup_of_a_song_with_itself(
     assert apart.passed_over == []
 
 
-def test_the_choice_depends_on_the_songs_not_on_who_is_first_done(tmp_path: Path) -> None:
+def test_the_choice_depends_on_the_songs_not_on_who_is_first_done(tmp_path: Path, light: None) -> None:
     folder = dup.song_in_two_encodings(tmp_path / "songs")
     notes = []
     for jobs in (1, 3):
-        kit = mk.Kit(separator="librosa", analyzer="librosa", options={"executor": {"jobs": jobs}})
+        kit = mk.Kit(separator="thirds", analyzer="grid", options={"executor": {"jobs": jobs}})
         catalog = kit.catalog(folder, cache=tmp_path / str(jobs), policy=ExcerptPolicy(per_song=1, length_s=25.0))
         assert used(catalog) == {"harbour-lights.ogg"}
         notes.append(catalog.notes)
@@ -364,11 +336,11 @@ def test_cut_off_it_goes_on_where_it_was(tmp_path: Path) -> None:
         assert content_digest(database) == expected
 
 
-def test_the_commands_say_it_once_each(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_commands_say_it_once_each(tmp_path: Path, light: None, capsys: pytest.CaptureFixture[str]) -> None:
     folder = dup.song_in_two_encodings(tmp_path / "songs")
-    common = ["--separator", "librosa", "--analyzer", "librosa", "--clips-per-song", "1", "--clip-length", "25"]
+    common = ["--separator", "thirds", "--analyzer", "grid", "--clips-per-song", "1", "--clip-length", "25"]
     database = ["--db", str(tmp_path / "db")]
-    assert main(["db", "add", str(folder), *database, *common, "--json", "--jobs", "1"]) == 0
+    assert main(["db", "add", str(folder), *database, *common, "--json", "-O", "executor.jobs=0"]) == 0
     told = capsys.readouterr()
     data = json.loads(told.out)
     assert [Path(one["path"]).name for one in data["same_recordings"]] == ["x.mp3", "y.flac"]

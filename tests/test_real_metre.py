@@ -186,7 +186,7 @@ def test_what_bars_fit(one: int, other: int) -> None:
 # ------------------------------------------------------------------------------------------------------------- labels
 def added(root: Path, capsys: pytest.CaptureFixture[str], *arguments: str) -> dict[str, object]:
     command = ["db", "add", *arguments, "--protocol", "multitrack", "--db", str(root), "--json"]
-    main([*command, "--analyzer", "librosa", "--no-features", "--jobs", "1"])
+    main([*command, "--analyzer", "librosa", "--no-features", "-O", "executor.jobs=0"])
     data: dict[str, object] = json.loads(capsys.readouterr().out)
     return data
 

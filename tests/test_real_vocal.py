@@ -166,12 +166,13 @@ def test_a_song_between_60_and_90_s_is_used(tmp_path: Path) -> None:
 def test_excerpts_lie_where_it_sounds(
     make: Callable[[Path], Path], parts: list[tuple[float, float]], tmp_path: Path
 ) -> None:
-    catalog = catalog_of(tmp_path, make(tmp_path))
+    path = make(tmp_path)
+    catalog = catalog_of(tmp_path, path)
     assert catalog.failures == []
     records = [catalog.record(clip.id) for clip in catalog.clips]
     found = [(one.excerpt.start, one.excerpt.start + one.excerpt.duration) for one in records]
     assert np.array(found) == pytest.approx(np.array(parts))
-    assert len(catalog_of(tmp_path, make(tmp_path)).clips) == len(parts)  # from the cache
+    assert len(catalog_of(tmp_path, path).clips) == len(parts)  # from the cache
 
 
 def test_songs_without_silence_keep_their_excerpts() -> None:
@@ -465,7 +466,7 @@ def test_a_mashup_of_a_voice_alone(tmp_path: Path, capsys: pytest.CaptureFixture
         save(songs / f"{number}.wav", signals.mix(signals.band(bars=12, tempo=100.0, seed=number)[0]))
     common = [
         "mash", "--vocal", str(voice), str(songs), "-o", str(tmp_path / "out"), "--separator", "librosa", "--scorer",
-        "loudness", "--count", "4", "-O", "generator.min_duration_s=15", "--jobs", "1", "--json",
+        "loudness", "--count", "4", "-O", "generator.min_duration_s=15", "-O", "executor.jobs=0", "--json",
     ]  # fmt: skip
     assert main(common) == 1
     said = capsys.readouterr().err

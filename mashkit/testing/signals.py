@@ -5,6 +5,8 @@ All signals are deterministic, because noise comes from a seeded generator.
 
 from __future__ import annotations
 
+import functools
+
 import numpy as np
 import numpy.typing as npt
 
@@ -78,7 +80,8 @@ def click_positions(audio: Audio, expected: npt.ArrayLike, *, window: float = 0.
     return np.array(found)
 
 
-def _notes(pitches: list[int], seconds: float, sample_rate: int, partials: int = 6) -> Samples:
+@functools.lru_cache(maxsize=64)  # a band plays few different notes, each many times
+def _notes(pitches: tuple[int, ...], seconds: float, sample_rate: int, partials: int = 6) -> Samples:
     """Return a chord of decaying harmonic tones; ``pitches`` are MIDI numbers."""
     time = np.arange(round(seconds * sample_rate)) / sample_rate
     envelope = np.minimum(1, time / 0.01) * np.exp(-1.5 * time) * np.minimum(1, (seconds - time) / 0.02)
@@ -88,6 +91,7 @@ def _notes(pitches: list[int], seconds: float, sample_rate: int, partials: int =
         for partial in range(1, partials + 1):
             chord += np.sin(2 * np.pi * frequency * partial * time) / partial**1.5
     result: Samples = (0.08 * envelope * chord).astype(np.float32)
+    result.flags.writeable = False  # the next caller gets the same
     return result
 
 
@@ -106,7 +110,7 @@ def chord_progression(
     samples = np.zeros((2, round(seconds * sample_rate)), np.float32)
     for index in range(int(seconds / step)):
         degrees = _DEGREES[key.mode][index % 4]
-        chord = _notes([48 + key.tonic + degree for degree in degrees], step, sample_rate)
+        chord = _notes(tuple(48 + key.tonic + degree for degree in degrees), step, sample_rate)
         start = round(index * step * sample_rate)
         samples[:, start : start + len(chord)] += chord[: samples.shape[1] - start]
     return Audio(samples, sample_rate)
@@ -158,8 +162,8 @@ def band(
         add("drums", moment, kick if index % 2 == 0 else snare)
         add("drums", moment, hat, 0.7)
         add("drums", moment + beat / 2, hat, 0.7)
-        add("bass", moment, _notes([36 + key.tonic + degrees[0]], beat, sample_rate, 3))
-        add("other", moment, _notes([60 + key.tonic + degree for degree in degrees], beat, sample_rate), 0.35)
+        add("bass", moment, _notes((36 + key.tonic + degrees[0],), beat, sample_rate, 3))
+        add("other", moment, _notes(tuple(60 + key.tonic + degree for degree in degrees), beat, sample_rate), 0.35)
         chord_tones = [note for note in scale if note in {degree % 12 for degree in degrees}]
         lead = int(generator.choice(chord_tones if index % 2 == 0 else scale))
         add("vocals", moment, _lead(72 + key.tonic + lead, 0.95 * beat, sample_rate))
@@ -167,6 +171,7 @@ def band(
     return stems, Analysis(key=key, tempo=tempo, beats=beats, downbeats=beats[::4])
 
 
+@functools.lru_cache(maxsize=64)
 def _lead(pitch: int, seconds: float, sample_rate: int) -> Samples:
     """Return a note like a sung one: harmonics with vibrato and a formant around 900 Hz."""
     time = np.arange(round(seconds * sample_rate)) / sample_rate
@@ -178,6 +183,7 @@ def _lead(pitch: int, seconds: float, sample_rate: int) -> Samples:
         voice += weight * np.sin(partial * phase)
     envelope = np.minimum(1, time / 0.03) * np.minimum(1, (seconds - time) / 0.05)
     result: Samples = (0.12 * envelope * voice).astype(np.float32)
+    result.flags.writeable = False
     return result
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import shutil
-from collections.abc import Mapping
+import tempfile
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -39,6 +41,21 @@ def written(path: Path, audio: Audio, **options: str) -> Path:
     return path
 
 
+def kept(make: Callable[[Path], Path]) -> Callable[[Path], Path]:
+    """Let what a maker makes be made once a process, and copied from then on: encoding takes its time."""
+    made: list[tempfile.TemporaryDirectory[str]] = []
+
+    @functools.wraps(make)
+    def copied(folder: Path) -> Path:
+        if not made:
+            made.append(tempfile.TemporaryDirectory())
+            make(Path(made[0].name))
+        return shutil.copytree(made[0].name, folder, dirs_exist_ok=True)
+
+    return copied
+
+
+@kept
 def song_in_two_encodings(folder: Path) -> Path:
     """A demo song beside an MP3 of it and a 48 kHz FLAC 3 dB softer."""
     song = demo("harbour-lights")
@@ -49,6 +66,7 @@ def song_in_two_encodings(folder: Path) -> Path:
     return folder
 
 
+@kept
 def demo_songs_and_copies(folder: Path) -> Path:
     """The six demo songs, and of each one copy: MP3, Opus, 22 kHz, another speed, padded and trimmed, soft and mono."""
     folder.mkdir(parents=True, exist_ok=True)

@@ -308,7 +308,7 @@ def moody(folder: Path) -> Path:
     return install(folder, "acme_moody", _MOODY)
 
 
-def song(path: Path, hz: float, *, odd: bool = False, seconds: float = 40.0) -> Path:
+def song(path: Path, hz: float, *, odd: bool = False, seconds: float = 26.0) -> Path:
     """Write a song of steady tones; of an odd one both channels are alike."""
     time = np.arange(round(seconds * 44_100)) / 44_100
     left = 0.2 * np.sin(2 * np.pi * hz * time) * (0.6 + 0.4 * np.sin(2 * np.pi * 2 * time))

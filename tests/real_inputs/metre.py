@@ -84,7 +84,7 @@ def _multitrack(folder: Path, *, bpm: object, beats: Times) -> Path:
     """Write stems of a song at 140 BPM, another one for each name, with key, tempo and beats labelled."""
     seed = sum(folder.name.encode())
     key = Key(seed % 12, "minor")
-    stems, _ = signals.band(key, tempo=140.0, bars=20, seed=seed)
+    stems, _ = signals.band(key, tempo=140.0, bars=16, seed=seed)
     for name, audio in stems.stems.items():
         save(folder / f"{name}.flac", Audio(np.float32(0.4) * audio.samples, audio.sample_rate))
     about = {"title": folder.name, "key": str(key)} | ({} if bpm is None else {"bpm": bpm})
@@ -96,7 +96,7 @@ def _multitrack(folder: Path, *, bpm: object, beats: Times) -> Path:
 
 
 def _grid(tempo: float, *, first: float = 0.25) -> Times:
-    return np.arange(first, 34.0, 60 / tempo)
+    return np.arange(first, 27.2, 60 / tempo)
 
 
 def labels_that_fit(folder: Path) -> Path:
@@ -122,7 +122,7 @@ def labels_a_quarter_beat_late(folder: Path) -> Path:
 def labels_cut_differently(folder: Path) -> Path:
     """The first half fits; from the middle on what was labelled has 0.3 s more."""
     beats = _grid(140)
-    return _multitrack(folder / "cut", bpm=140, beats=np.where(beats < 17, beats, beats + 0.3))
+    return _multitrack(folder / "cut", bpm=140, beats=np.where(beats < 13.6, beats, beats + 0.3))
 
 
 def labels_that_contradict(folder: Path) -> Path:

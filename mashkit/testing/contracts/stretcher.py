@@ -139,8 +139,8 @@ class StretcherContract(ComponentContract):
     @pytest.mark.parametrize("semitones", [-3.0, 0.0, 3.0])
     def test_no_click_at_the_knots_of_a_time_map(self, subject: Stretcher, semitones: float) -> None:
         _skip_without_time_map(subject)
-        audio = signals.chord_progression(seconds=12.0)
-        time_map = TimeMap((0, 2.13, 4.77, 7.9, 12), (0, 2.6625, 4.7745, 8.687, 12.016))  # 0.8, 1.25, 0.8, 1.232
+        audio = signals.chord_progression(seconds=6.0)
+        time_map = TimeMap((0, 1.13, 2.38, 3.95, 6), (0, 1.4125, 2.4125, 4.375, 6.039))  # 0.8, 1.25, 0.8, 1.232
         stretched = subject.stretch(audio, time_map=time_map, semitones=semitones).samples
         # A higher pitch has steeper slopes; the factor 1.3 allows for partials that add up.
         steepest = 1.3 * 2 ** (max(semitones, 0) / 12) * np.abs(np.diff(audio.samples)).max()
@@ -151,8 +151,8 @@ class StretcherContract(ComponentContract):
     @sanity
     def test_a_time_map_keeps_the_pitch(self, subject: Stretcher) -> None:
         _skip_without_time_map(subject)
-        _, time_map = signals.drift()
-        stretched = subject.stretch(signals.tone(440.0, 60.0), time_map=time_map, semitones=-2.0)
+        _, time_map = signals.drift(30.0)  # the speed swings three times
+        stretched = subject.stretch(signals.tone(440.0, 30.0), time_map=time_map, semitones=-2.0)
         middle = stretched.mono()[5 * stretched.sample_rate : -5 * stretched.sample_rate]
         spectrum = np.abs(np.fft.rfft(middle * np.hanning(len(middle)), 1 << 22))
         peak = float(np.argmax(spectrum)) * stretched.sample_rate / (1 << 22)

@@ -5,15 +5,17 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import librosa
 import numpy as np
 import pytest
 import soundfile
+from scipy.ndimage import median_filter
 
 from mashkit.errors import OptionError
 from mashkit.registry import Registry
 from mashkit.testing import SeparatorContract, signals
 from mashkit.types import Audio
-from mashkit_librosa.separator import LibrosaSeparator
+from mashkit_librosa.separator import LibrosaSeparator, harmonic_and_percussive_masks, median, running_median
 
 RATE = 16_000
 
@@ -36,6 +38,20 @@ def test_stems_sum_to_the_mix_exactly(seconds: float) -> None:
     mix = signals.noise(seconds, channels=1, sample_rate=RATE)
     total = signals.mix(LibrosaSeparator(segment_s=10).separate(mix))
     assert np.abs(total.samples - mix.samples).max() < 1e-6
+
+
+@pytest.mark.parametrize("shape", [(257, 5), (257, 14), (129, 31), (129, 80)])
+def test_the_fast_medians_are_those_of_numpy_and_scipy(shape: tuple[int, int]) -> None:
+    values = np.asfortranarray(np.random.default_rng(0).random(shape, dtype=np.float32) ** 3)
+    for axis, size in ((0, (31, 1)), (1, (1, 31))):
+        found = running_median(values, axis)
+        assert np.array_equal(found, median_filter(values, size, mode="reflect"))
+        assert found.strides == values.strides  # sums over it round alike
+        assert np.array_equal(median(values, axis), np.median(values, axis=axis))
+    for found, due in zip(
+        harmonic_and_percussive_masks(values), librosa.decompose.hpss(values, mask=True), strict=True
+    ):
+        np.testing.assert_allclose(found, due, rtol=1e-6)
 
 
 def test_clicks_are_drums_and_chords_are_not() -> None:

@@ -1,0 +1,114 @@
+"""What all tests share: a cache of their own, so that no test depends on what the user computed before.
+
+With ``--core`` (`make check`) no plugin is loaded, and a test is passed over that fails after it asked for a plugin's
+component, or that names one. A test that needs plugins otherwise says so: ``@pytest.mark.plugins``.
+"""
+
+from __future__ import annotations
+
+import inspect
+import os
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from mashkit.registry import ALLOWLIST_VARIABLE, Registry, published
+
+LEFT_OUT = "is not among the plugins to load"
+"""What the registry says of a plugin's component when ``MASHKIT_PLUGINS`` leaves the plugin out."""
+
+
+@pytest.fixture(scope="session", autouse=True)
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """One cache for the session, all its processes: the demo songs are separated and analysed once."""
+    folder = tmp_path_factory.mktemp("cache")
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        folder = tmp_path_factory.getbasetemp().parent / "cache"
+        folder.mkdir(exist_ok=True)
+    before = os.environ.get("MASHKIT_CACHE")
+    os.environ["MASHKIT_CACHE"] = str(folder)
+    yield folder
+    if before is None:
+        del os.environ["MASHKIT_CACHE"]
+    else:
+        os.environ["MASHKIT_CACHE"] = before
+
+
+def _of_tests() -> set[str]:
+    """Return the names in the core's tests that may be those of plugins they install, without ours."""
+    texts = (path.read_text() for path in (Path(__file__).parent / "tests").rglob("*.py"))
+    named = {name for text in texts for name in re.findall(r"\b(?:acme|mashkit)(?:[_-][a-z0-9]+)+", text)}
+    return {"mashkit"} | named - {distribution for names in published().values() for distribution in names.values()}
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add ``--core``."""
+    parser.addoption("--core", action="store_true", help="load no plugin, and pass over the tests that need one")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Leave all plugins out, in the processes that tests start too."""
+    if config.getoption("--core"):
+        os.environ[ALLOWLIST_VARIABLE] = ",".join(sorted(_of_tests()))
+        config.pluginmanager.register(_PassOver())
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Skip the tests that say they need plugins."""
+    if config.getoption("--core"):
+        for item in items:
+            if item.get_closest_marker("plugins"):
+                item.add_marker(pytest.mark.skip(reason="needs plugins"))
+
+
+def _names_a_plugin(item: pytest.Item) -> bool:
+    """Tell whether the code of a test names a component of a plugin."""
+    known = {name: distribution for kind in published().values() for name, distribution in kind.items()}
+    names = {name for name, distribution in known.items() if distribution != "mashkit"} | {"mashnet"}
+    function = getattr(item, "function", None)
+    code = "" if function is None else inspect.getsource(function)
+    return re.search(rf"\b(?:{'|'.join(map(re.escape, sorted(names)))})\b", code) is not None
+
+
+class _PassOver:
+    """Makes failures of tests that asked for a component which is left out skips."""
+
+    def __init__(self) -> None:
+        self._asked = False
+        self._blamed: list[BaseException] = []  # a shared fixture's error is raised again for each of its tests
+        unknown = Registry._unknown
+
+        def _unknown(registry: Registry, kind: str, name: str) -> Exception:
+            error = unknown(registry, kind, name)
+            self._asked = self._asked or LEFT_OUT in str(error)
+            return error
+
+        Registry._unknown = _unknown  # type: ignore[method-assign, assignment]
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_make_collect_report(self, collector: pytest.Collector) -> Iterator[None]:
+        report = yield
+        if report.failed and LEFT_OUT in report.longreprtext:  # a module that makes a component as it is imported
+            report.outcome = "skipped"
+            report.longrepr = (str(collector.path), 0, "Skipped: needs a plugin's component")
+        return report
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_protocol(self) -> Iterator[None]:
+        self._asked = False
+        return (yield)
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_makereport(self, item: pytest.Item, call: pytest.CallInfo[None]) -> Iterator[None]:
+        report = yield
+        if report.failed and call.excinfo is not None:
+            error = call.excinfo.value
+            said = f"{report.longreprtext}{report.caplog}{report.capstdout}{report.capstderr}"
+            if self._asked or LEFT_OUT in said or _names_a_plugin(item):
+                self._blamed.append(error)
+            if any(error is one for one in self._blamed):
+                report.outcome = "skipped"
+                report.longrepr = (str(item.path), item.reportinfo()[1] or 0, "Skipped: needs a plugin's component")
+        return report

@@ -1,0 +1,73 @@
+"""A separator and an analyzer that cost next to nothing: for tests of what is done with stems and analyses.
+
+As a plugin (the fixture ``light``) they are there by name too, and in other processes.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import attrs
+import numpy as np
+
+import mashkit as mk
+from mashkit import hookimpl
+from mashkit.interfaces import Analyzer, Separator
+from mashkit.types import Analysis, Audio, Key, StemSet
+
+
+@attrs.define(kw_only=True, eq=False)
+class Thirds(Separator):
+    """A real, if poor, separator: a third of the mix to each stem. It counts its work."""
+
+    info = mk.ComponentInfo(
+        name="thirds", target="light:Thirds", summary="s", provides=["vocals", "drums", "other"], code_license="MIT"
+    )
+    calls: list[int] = attrs.field(factory=list, init=False)
+
+    def _separate(self, mix: Audio) -> StemSet:
+        self.calls.append(mix.frames)
+        third = Audio(mix.samples / np.float32(3), mix.sample_rate)
+        return StemSet(dict.fromkeys(("vocals", "drums", "other"), third))
+
+
+@attrs.define(kw_only=True, eq=False)
+class Grid(Analyzer):
+    """Finds A minor and bars of four at one tempo, from a given moment on, in everything. It counts its work."""
+
+    info = mk.ComponentInfo(
+        name="grid", target="light:Grid", summary="s", provides=["key", "tempo", "beats", "downbeats"],
+        code_license="MIT",
+    )  # fmt: skip
+    tempo: float = 120.0
+    first: float = 0.3
+    calls: list[int] = attrs.field(factory=list, init=False)
+
+    def _analyze(self, mix: Audio) -> Analysis:
+        self.calls.append(mix.frames)
+        beats = np.arange(self.first, mix.duration, 60 / self.tempo)
+        return Analysis(
+            key=Key(9, "minor"), tempo=self.tempo, beats=beats, downbeats=beats[::4], confidence={"beats": 0.5},
+            tempo_candidates=((self.tempo, 0.7), (self.tempo / 2, 0.3)),
+        )  # fmt: skip
+
+
+@hookimpl
+def mashkit_register_separators() -> list[mk.ComponentInfo]:
+    """Name the separator."""
+    return [Thirds.info]
+
+
+@hookimpl
+def mashkit_register_analyzers() -> list[mk.ComponentInfo]:
+    """Name the analyzer."""
+    return [Grid.info]
+
+
+def distribution(folder: Path) -> Path:
+    """Write what an installer writes beside a plugin whose module is this one, into a folder to put on the path."""
+    info = folder / "mashkit_light-1.0.dist-info"
+    info.mkdir(parents=True)
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: mashkit_light\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text("[mashkit]\nlight = light\n")
+    return folder
