@@ -22,7 +22,7 @@ from mashkit.catalog import Adder, Catalog, MashupDB
 from mashkit.catalog.adding import Added, usable
 from mashkit.catalog.excerpts import ExcerptPolicy
 from mashkit.catalog.protocols.multitrack import describe_multitrack
-from mashkit.catalog.recordings import Candidate, Recordings, require_choice
+from mashkit.catalog.recordings import Candidate, Recordings, is_part, require_choice
 from mashkit.catalog.songs import describe_song, find_songs
 from mashkit.catalog.statistics import statistics
 from mashkit.catalog.upkeep import content_digest, verify
@@ -101,6 +101,19 @@ def test_whatever_is_done_to_it_a_recording_stays_itself(
     assert turned.agreement == pytest.approx(found.agreement, abs=0.1)
     shelf = Shelf([shelved(one) for one in prints.values()])
     assert shelf.candidates(copy)[0] == dup.DEMO.index(name)
+
+
+@pytest.mark.parametrize(
+    ("share", "part"), [(0.4, True), (0.65, True), (0.7, True), (0.76, True), (0.9, False), (1.0, False)]
+)
+def test_a_part_is_clearly_shorter_than_the_whole(share: float, part: bool, prints: dict[str, Soundprint]) -> None:
+    whole = prints["mango-season"]
+    for start in (0, round((1 - share) * len(whole.values))):
+        piece = Soundprint(whole.values[start:][: round(share * len(whole.values))])
+        found = likeness(piece, whole)
+        assert found is not None
+        assert is_part(found) is part
+        assert not is_part(found.reversed())
 
 
 def test_the_gain_changes_nothing(sounds: dict[str, Audio], prints: dict[str, Soundprint]) -> None:

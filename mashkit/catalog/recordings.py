@@ -31,8 +31,9 @@ SameRecording = Literal["once", "separate"]
 """Treatment of songs that are the same recording: use one of them, or use each as a separate song."""
 
 PART = 2 / 3
-"""Least share of a song that lies inside another for the song to be a part of the other, such as a preview (ours). The
-other's share inside the song must be less than this."""
+"""Least share of a song that lies inside another for the song to be a part of the other, such as a preview (ours)."""
+SHORTER = 0.8
+"""A part is at most this share as long as the whole (ours): padded or trimmed ends leave more of a song."""
 MADE_UP = 0.8
 """Least share of a file that consists of other given songs, for these songs to be used instead of it (ours)."""
 WELL_SAMPLED_HZ = 44_100
@@ -141,7 +142,7 @@ def _chosen(songs: Sequence[Candidate], alike: Mapping[str, Mapping[str, Likenes
         return (
             one.song not in there,
             one.song in made_up,
-            any(how.of_first >= PART > how.of_second for how in others),
+            any(is_part(how) for how in others),
             not one.true_stems,
             -min(one.sample_rate, WELL_SAMPLED_HZ),
             -min(one.channels, 2),
@@ -160,6 +161,11 @@ def _chosen(songs: Sequence[Candidate], alike: Mapping[str, Mapping[str, Likenes
     return sorted(passed, key=lambda match: order[match.song])
 
 
+def is_part(how: Likeness) -> bool:
+    """Return whether the first song is a part of the second."""
+    return how.of_first >= PART and how.of_second < SHORTER * how.of_first
+
+
 def _is_made_up(song: str, alike: Mapping[str, Mapping[str, Likeness]]) -> bool:
     """Return whether this song consists almost wholly of two or more different songs, each whole inside it."""
     parts: list[str] = []
@@ -176,9 +182,9 @@ def _is_made_up(song: str, alike: Mapping[str, Mapping[str, Likeness]]) -> bool:
 def told(match: Match, path: Path, other: Path) -> str:
     """Return a note for the user on a song that is not used."""
     how = match.how
-    if how.of_first >= PART > how.of_second:
+    if is_part(how):
         what = f"a part of the same recording as {path_text(other)}"
-    elif how.of_second >= PART > how.of_first:
+    elif is_part(how.reversed()):
         what = f"holds the recording {path_text(other)}"
     else:
         what = f"the same recording as {path_text(other)}"
