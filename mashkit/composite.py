@@ -26,8 +26,8 @@ from typing import TYPE_CHECKING, Any, cast
 
 import attrs
 
+from mashkit.arguments import default_cache
 from mashkit.atomicfile import write_json
-from mashkit.catalog.database import default_cache
 from mashkit.components import Component, ComponentInfo, without_costs
 from mashkit.errors import OptionError, UsageError
 from mashkit.interfaces import Analyzer, Scorer

@@ -20,6 +20,7 @@ import pytest
 from mashkit import audiobuffer
 from mashkit.catalog.adding import spec_of
 from mashkit.components import Component
+from mashkit.environments import RECORD
 from mashkit.errors import (
     AudioError,
     ComponentFailed,
@@ -36,7 +37,6 @@ from mashkit.interfaces import Analyzer, Generator, Separator, Stretcher
 from mashkit.pipeline import Kit
 from mashkit.registry import Registered, Registry
 from mashkit.remote import messages
-from mashkit.remote.environments import RECORD
 from mashkit.remote.proxies import RemoteComponent, isolated
 from mashkit.testing import StretcherContract, signals
 from mashkit.testing.synthetic import SyntheticSource

@@ -16,6 +16,7 @@ from typing import Any
 import attrs
 
 import mashkit
+from mashkit.arguments import default_cache
 from mashkit.atomicfile import write_json
 from mashkit.audiofile import AUDIO_SUFFIXES, save
 from mashkit.bench import rendered
@@ -23,7 +24,6 @@ from mashkit.bench.labelled import READERS
 from mashkit.bench.multitracks import MultitrackSource, find_multitracks, measured, stem_files
 from mashkit.bench.tasks import Input, InputLost, digest_of
 from mashkit.catalog import Catalog
-from mashkit.catalog.database import default_cache
 from mashkit.errors import CatalogError, MashkitError, suggestion
 from mashkit.hookspecs import StageEvent
 from mashkit.paths import path_of

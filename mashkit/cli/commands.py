@@ -19,11 +19,11 @@ import rich.markup
 import rich.table
 
 from mashkit import metre
+from mashkit.arguments import default_cache
 from mashkit.atomicfile import as_json, replacing, require_writable_folder, write_json, write_text
 from mashkit.audiobuffer import settle, weighted_sum
 from mashkit.audiofile import AUDIO_SUFFIXES, UNREADABLE_SUFFIXES, load, require_encodable, save
 from mashkit.catalog import Catalog
-from mashkit.catalog.database import default_cache
 from mashkit.catalog.excerpts import LONGEST_S, SHORTEST_S, ExcerptPolicy
 from mashkit.catalog.lone import VOICE, describe_lone
 from mashkit.catalog.scanning import Found

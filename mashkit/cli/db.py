@@ -459,9 +459,9 @@ def _export(arguments: argparse.Namespace) -> int:
 def _stats(arguments: argparse.Namespace) -> int:
     from mashkit.atomicfile import write_text
     from mashkit.builtin.paper import PaperGenerator
-    from mashkit.catalog.statistics import statistics
     from mashkit.cli.commands import DONE, _kit, _print_json, _print_table
     from mashkit.errors import UsageError
+    from mashkit.report.statistics import statistics
 
     generator = _kit(arguments).generator
     if not isinstance(generator, PaperGenerator):

@@ -10,15 +10,13 @@ import attrs
 
 from mashkit.components import Component
 from mashkit.errors import ContractViolation, TimeMapError, UsageError
-from mashkit.timemap import TimeMap
+from mashkit.timemap import MAP_SPEED_RANGE, TimeMap
 from mashkit.types import Audio, require_audio
 
 SPEED_RANGE = (0.25, 4.0)
 """Speeds accepted. Far beyond what a mashup uses (0.8–1.25); outside it is a mistake, not music."""
 SEMITONES_RANGE = (-24.0, 24.0)
 """Shifts accepted, semitones: two octaves each way."""
-MAP_SPEED_RANGE = (0.5, 2.0)
-"""Speeds accepted along a time map. A beat map beyond them has lost count of the beats."""
 TIME_MAP = "time_map"
 """What the ``provides`` of a stretcher holds that can follow a time map."""
 

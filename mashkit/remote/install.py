@@ -26,10 +26,7 @@ from pathlib import Path
 import attrs
 
 from mashkit.atomicfile import write_json
-from mashkit.errors import MashkitError, UsageError
-from mashkit.hookspecs import StageEvent
-from mashkit.registry import Registered, Registry
-from mashkit.remote.environments import (
+from mashkit.environments import (
     RECORD,
     WEIGHTS,
     Environment,
@@ -38,6 +35,9 @@ from mashkit.remote.environments import (
     interpreter,
     read_environment,
 )
+from mashkit.errors import MashkitError, UsageError
+from mashkit.hookspecs import StageEvent
+from mashkit.registry import Registered, Registry
 from mashkit.remote.proxies import PROXIES
 from mashkit.remote.session import Session
 
