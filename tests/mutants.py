@@ -19,9 +19,9 @@ import numpy as np
 
 import mashkit as mk
 from mashkit.components import Component, cost_only
+from mashkit.discovery import Registered
 from mashkit.errors import ComponentFailed
 from mashkit.interfaces.executor import attempt, begin
-from mashkit.registry import Registered
 from mashkit.render import Mashup
 from mashkit.testing import (
     AnalyzerContract,

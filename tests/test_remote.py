@@ -20,6 +20,7 @@ import pytest
 from mashkit import audiobuffer
 from mashkit.catalog.adding import spec_of
 from mashkit.components import Component
+from mashkit.discovery import Registered
 from mashkit.environments import RECORD
 from mashkit.errors import (
     AudioError,
@@ -35,7 +36,7 @@ from mashkit.errors import (
 from mashkit.hookspecs import StageEvent
 from mashkit.interfaces import Analyzer, Generator, Separator, Stretcher
 from mashkit.pipeline import Kit
-from mashkit.registry import Registered, Registry
+from mashkit.registry import Registry
 from mashkit.remote import messages
 from mashkit.remote.proxies import RemoteComponent, isolated
 from mashkit.testing import StretcherContract, signals

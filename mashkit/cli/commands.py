@@ -35,6 +35,7 @@ from mashkit.cli.env import env as env  # likewise
 from mashkit.cli.main import COMPONENT_KINDS, KINDS, own_commands
 from mashkit.cli.models import models as models  # the same
 from mashkit.cli.progress import ProgressListener
+from mashkit.discovery import Registered, how_to_install
 from mashkit.errors import (
     CatalogError,
     GenerationError,
@@ -56,7 +57,7 @@ from mashkit.output import MASHUP_FILES, environment, write_mashup
 from mashkit.paths import path_text, printable, without_links
 from mashkit.pipeline import Kit, Ranked
 from mashkit.products import MARK, OutputSet, folder_for, require_replaceable
-from mashkit.registry import Registered, Registry, how_to_install
+from mashkit.registry import Registry
 from mashkit.render import Mashup
 from mashkit.scaffold import new_plugin
 from mashkit.timemap import TimeMap

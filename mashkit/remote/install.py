@@ -26,6 +26,7 @@ from pathlib import Path
 import attrs
 
 from mashkit.atomicfile import write_json
+from mashkit.discovery import Discovery, Registered
 from mashkit.environments import (
     RECORD,
     WEIGHTS,
@@ -37,7 +38,6 @@ from mashkit.environments import (
 )
 from mashkit.errors import MashkitError, UsageError
 from mashkit.hookspecs import StageEvent
-from mashkit.registry import Registered, Registry
 from mashkit.remote.proxies import PROXIES
 from mashkit.remote.session import Session
 
@@ -80,7 +80,7 @@ class Recipe:
         return tuple(sorted({text for one in self.components for text in one.info.weight_packages}))
 
 
-def recipe(name: str, registry: Registry, packages: Sequence[str] = ()) -> Recipe:
+def recipe(name: str, registry: Discovery, packages: Sequence[str] = ()) -> Recipe:
     """Return what the environment ``name`` is made of.
 
     Parameters
@@ -88,7 +88,7 @@ def recipe(name: str, registry: Registry, packages: Sequence[str] = ()) -> Recip
     name : str
         Of an environment that some component asks for, of a component, or of a plugin ("mashkit-essentia" or
         "essentia"); any name if packages are given.
-    registry : Registry
+    registry : Discovery
     packages : sequence of str
         Requirements or paths to install besides.
 
@@ -118,7 +118,7 @@ def recipe(name: str, registry: Registry, packages: Sequence[str] = ()) -> Recip
 def create_environment(
     name: str,
     *,
-    registry: Registry,
+    registry: Discovery,
     python: str | None = None,
     packages: Sequence[str] = (),
     notify: Hear = lambda _: None,
@@ -129,7 +129,7 @@ def create_environment(
     ----------
     name : str
         See :func:`recipe`.
-    registry : Registry
+    registry : Discovery
         The plugins here.
     python : str, optional
         Interpreter it is made from, a path or a name on PATH; default: the one mashkit runs on.

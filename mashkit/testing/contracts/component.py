@@ -14,8 +14,9 @@ import numpy.typing as npt
 import pytest
 
 from mashkit.components import Component
+from mashkit.discovery import Registered
 from mashkit.errors import OptionError
-from mashkit.registry import Registered, Registry
+from mashkit.registry import Registry
 
 ROUNDING = 1e-4
 """How far, of its size, a result may be from another that differs by rounding in another order: −80 dB."""
