@@ -33,7 +33,7 @@ from mashkit.errors import OptionError, UsageError
 from mashkit.interfaces import Analyzer, Scorer
 from mashkit.interfaces.analyzer import ANALYSIS_FIELDS
 from mashkit.interfaces.scorer import RelativeScorer
-from mashkit.render import Mashup
+from mashkit.mashup import Mashup
 from mashkit.types import Analysis, Audio, Score
 
 Make = Callable[[str, str, Mapping[str, Any]], Component]

@@ -22,7 +22,7 @@ from mashkit.components import Component, cost_only
 from mashkit.discovery import Registered
 from mashkit.errors import ComponentFailed
 from mashkit.interfaces.executor import attempt, begin
-from mashkit.render import Mashup
+from mashkit.mashup import Mashup
 from mashkit.testing import (
     AnalyzerContract,
     ExecutorContract,

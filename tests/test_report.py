@@ -20,8 +20,9 @@ from mashkit.audiofile import load
 from mashkit.beats import beat_error
 from mashkit.components import ComponentInfo
 from mashkit.interfaces import Stretcher
+from mashkit.mashup import Mashup
 from mashkit.pipeline import Ranked
-from mashkit.render import Mashup, Renderer
+from mashkit.render import Renderer
 from mashkit.report import page
 from mashkit.report.figures import PEAK_BINS, figures, peaks
 from mashkit.testing import signals

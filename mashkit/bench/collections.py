@@ -26,10 +26,10 @@ from mashkit.bench.tasks import Input, InputLost, digest_of
 from mashkit.catalog import Catalog
 from mashkit.errors import CatalogError, MashkitError, suggestion
 from mashkit.hookspecs import StageEvent
+from mashkit.mashup import ClipSource
 from mashkit.paths import path_of
 from mashkit.pipeline import Kit
 from mashkit.remote.progress import report
-from mashkit.render import ClipSource
 from mashkit.types import Analysis, Audio, Clip, Role, as_tuple, frozen_mapping
 
 RENDERED_SONGS = 12

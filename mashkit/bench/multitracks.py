@@ -58,7 +58,7 @@ def measured(clip: Clip, stems: Mapping[Role, Audio], analyze: Callable[[Audio],
 
 
 class MultitrackSource:
-    """A clip source over multitrack songs: see :class:`mashkit.render.ClipSource`.
+    """A clip source over multitrack songs: see :class:`mashkit.ClipSource`.
 
     Parameters
     ----------

@@ -16,8 +16,8 @@ from mashkit.builtin import LOUDNESS, RANDOM
 from mashkit.components import ComponentInfo
 from mashkit.interfaces import Scorer
 from mashkit.levels import loudness
+from mashkit.mashup import Mashup
 from mashkit.recent import Recent
-from mashkit.render import Mashup
 from mashkit.types import Role, Score
 
 SILENCE_LUFS = -70.0

@@ -52,13 +52,13 @@ from mashkit.generation import UNMATCHED, Mixture, Recipe, Report
 from mashkit.hookspecs import StageEvent
 from mashkit.interfaces.generator import PLAN_OPTIONS
 from mashkit.levels import complaints
+from mashkit.mashup import Mashup
 from mashkit.mixing import PEAK_CEILING_DB
 from mashkit.output import MASHUP_FILES, environment, write_mashup
 from mashkit.paths import path_text, printable, without_links
 from mashkit.pipeline import Kit, Ranked
 from mashkit.products import MARK, OutputSet, folder_for, require_replaceable
 from mashkit.registry import Registry
-from mashkit.render import Mashup
 from mashkit.scaffold import new_plugin
 from mashkit.timemap import TimeMap
 from mashkit.tuning import describe
