@@ -37,7 +37,7 @@ from mashkit.catalog.upkeep import content_digest
 from mashkit.interfaces import Analyzer, Separator
 from mashkit.output import environment
 from mashkit.report.statistics import statistics as statistics_of
-from mashkit.testing import signals
+from mashkit.synthetic import signals
 from mashkit.types import Analysis, Audio, Condition, Key, Role, StemSet
 
 HERE = Path(__file__).parent

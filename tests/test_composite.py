@@ -18,8 +18,8 @@ from mashkit.errors import OptionError, UnknownComponent, UsageError
 from mashkit.mashup import Mashup
 from mashkit.pipeline import SCORE_BATCH
 from mashkit.registry import Registry
+from mashkit.synthetic.source import SyntheticSource
 from mashkit.testing import AnalyzerContract, ScorerContract, signals
-from mashkit.testing.synthetic import SyntheticSource
 from mashkit.types import Analysis, Audio, Key, Score
 
 

@@ -12,8 +12,8 @@ from mashkit.levels import loudness
 from mashkit.pipeline import Kit
 from mashkit.registry import Registry
 from mashkit.render import Renderer
+from mashkit.synthetic.source import SyntheticSource
 from mashkit.testing import ScorerContract, signals
-from mashkit.testing.synthetic import SyntheticSource
 from mashkit.types import Audio, Condition, Key, Layer, MashupPlan, Role
 
 

@@ -28,7 +28,7 @@ from mashkit.environments import root
 from mashkit.errors import MashkitError, PlanError, UsageError
 from mashkit.interfaces.generator import PROMISES, Promise
 from mashkit.models import models_folder
-from mashkit.testing.synthetic import SyntheticSource
+from mashkit.synthetic.source import SyntheticSource
 from mashkit.types import by_id
 from real_inputs import bench as inputs
 

@@ -37,7 +37,7 @@ from mashkit.fence import plugin_code
 from mashkit.hookspecs import StageEvent
 from mashkit.pipeline import Kit
 from mashkit.registry import Registry
-from mashkit.testing.synthetic import SyntheticSource
+from mashkit.synthetic.source import SyntheticSource
 from mashkit.types import Audio, Key, Score
 from real_inputs import fences as made
 

@@ -39,8 +39,8 @@ from mashkit.pipeline import Kit
 from mashkit.registry import Registry
 from mashkit.remote import messages
 from mashkit.remote.proxies import RemoteComponent, isolated
+from mashkit.synthetic.source import SyntheticSource
 from mashkit.testing import StretcherContract, signals
-from mashkit.testing.synthetic import SyntheticSource
 from mashkit.timemap import TimeMap
 from mashkit.types import Audio, Key
 

@@ -30,7 +30,7 @@ from mashkit.mashup import ClipSource, Mashup
 from mashkit.pipeline import Kit
 from mashkit.remote.progress import report
 from mashkit.render import Renderer
-from mashkit.testing.synthetic import SyntheticSource
+from mashkit.synthetic.source import SyntheticSource
 from mashkit.types import Analysis, Audio, Clip, Condition, Key, MashupPlan, Role, Times, by_id
 
 MARGIN_S = 0.5

@@ -1,6 +1,7 @@
 """For plugin authors: contracts every component keeps, and signals with known answers to test on.
 
-Contracts need pytest and are imported when they are asked for: signals and synthetic songs serve without it.
+Contracts need pytest and are imported when they are asked for: the signals, which are those of
+:mod:`mashkit.synthetic`, serve without it.
 """
 
 from __future__ import annotations
@@ -8,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from mashkit.synthetic import signals
     from mashkit.testing.contracts import (
         AnalyzerContract,
         ExecutorContract,
@@ -19,13 +21,17 @@ if TYPE_CHECKING:
 
 __all__ = [
     "AnalyzerContract", "ExecutorContract", "GeneratorContract", "ScorerContract", "SeparatorContract",
-    "StretcherContract",
+    "StretcherContract", "signals",
 ]  # fmt: skip
 
 
 def __getattr__(name: str) -> Any:
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    if name == "signals":
+        from mashkit.synthetic import signals
+
+        return signals
     from mashkit.testing import contracts
 
     return getattr(contracts, name)

@@ -12,9 +12,9 @@ from mashkit.components import Component
 from mashkit.interfaces import Scorer
 from mashkit.interfaces.scorer import RelativeScorer
 from mashkit.mashup import Mashup
+from mashkit.synthetic.source import SyntheticSource
 from mashkit.testing.contracts.component import ComponentContract
 from mashkit.testing.mashups import mashup_of
-from mashkit.testing.synthetic import SyntheticSource
 from mashkit.types import Condition, Key, Score
 
 
