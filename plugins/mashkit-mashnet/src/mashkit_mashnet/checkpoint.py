@@ -152,18 +152,6 @@ class Checkpoint:
         """What the network is shown."""
         return self.preset.front_end
 
-    def require_front_end(self, front_end: FrontEnd) -> None:
-        """Raise OptionError if ``front_end``, which made some spectra, is not the one the network was trained with."""
-        if front_end != self.front_end:
-            theirs, ours = front_end.to_dict(), self.front_end.to_dict()
-            differences = ", ".join(
-                f"{name} {theirs[name]} for {ours[name]}" for name in ours if theirs[name] != ours[name]
-            )
-            raise OptionError(
-                f"spectra of another front end than this {self.variant} was trained with: {differences}",
-                "make them with the checkpoint's front end",
-            )
-
     def halved(self) -> Checkpoint:
         """Return the checkpoint as :func:`save` writes it in half precision: what to calibrate and to measure.
 
