@@ -1,4 +1,4 @@
-"""Is there anything to hear?"""
+"""Whether there is anything to hear: how loud the loudest second is, and which seconds sound."""
 
 from __future__ import annotations
 
