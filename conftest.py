@@ -14,7 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from mashkit.registry import ALLOWLIST_VARIABLE, Registry, published
+from mashkit.discovery import ALLOWLIST_VARIABLE, published
+from mashkit.registry import Registry
 
 LEFT_OUT = "is not among the plugins to load"
 """What the registry says of a plugin's component when ``MASHKIT_PLUGINS`` leaves the plugin out."""

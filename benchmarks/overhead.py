@@ -27,7 +27,7 @@ from mashkit.catalog import Catalog
 from mashkit.mixing import PEAK_CEILING_DB
 from mashkit.output import environment
 from mashkit.render import Renderer
-from mashkit.testing.synthetic import SyntheticSource
+from mashkit.synthetic.source import SyntheticSource
 from mashkit.types import Key, MashupPlan, Role
 
 HERE = Path(__file__).parent

@@ -44,9 +44,10 @@ if TYPE_CHECKING:
     from mashkit.interfaces import Analyzer, Executor, Generator, Scorer, Separator, Stretcher
     from mashkit.interfaces.executor import Job, Outcome, Pool, Work
     from mashkit.interfaces.generator import Promise
+    from mashkit.mashup import ClipSource, Mashup
     from mashkit.pipeline import Kit, Ranked
     from mashkit.registry import Registry
-    from mashkit.render import ClipSource, Mashup, Renderer
+    from mashkit.render import Renderer
     from mashkit.timemap import TimeMap
     from mashkit.types import (
         Analysis,
@@ -82,9 +83,10 @@ _HOME = {
     "mashkit.interfaces": ("Analyzer", "Executor", "Generator", "Scorer", "Separator", "Stretcher"),
     "mashkit.interfaces.executor": ("Job", "Outcome", "Pool", "Work"),
     "mashkit.interfaces.generator": ("Promise",),
+    "mashkit.mashup": ("ClipSource", "Mashup"),
     "mashkit.pipeline": ("Kit", "Ranked"),
     "mashkit.registry": ("Registry",),
-    "mashkit.render": ("ClipSource", "Mashup", "Renderer"),
+    "mashkit.render": ("Renderer",),
     "mashkit.timemap": ("TimeMap",),
     "mashkit.types": (
         "Analysis", "Audio", "Clip", "Condition", "Finish", "Key", "Layer", "MashupPlan", "Mixing", "Role", "Score",

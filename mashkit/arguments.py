@@ -8,7 +8,12 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TypeVar
 
+import platformdirs
+
 from mashkit.errors import UsageError
+
+CACHE_VARIABLE = "MASHKIT_CACHE"
+"""Environment variable: folder of computed stems and analyses; default is the platform's cache folder."""
 
 T = TypeVar("T")
 
@@ -21,6 +26,12 @@ def named_path(text: str | Path) -> Path:
     """
     # Path.expanduser would raise an error if no user has the name, but a file may be called "~song.wav".
     return Path(os.path.expanduser(text))  # noqa: PTH111
+
+
+def default_cache() -> Path:
+    """Return the folder computed results are kept in."""
+    named = os.environ.get(CACHE_VARIABLE)
+    return named_path(named) if named else Path(platformdirs.user_cache_dir("mashkit"))
 
 
 def require(name: str, value: object, kind: type[T] | tuple[type[T], ...], fix: str) -> T:

@@ -21,8 +21,7 @@ from scipy.linalg.lapack import dpbsv
 from mashkit import metre
 from mashkit.beats import tempo_of_beats
 from mashkit.errors import AnalysisError, TimeMapError
-from mashkit.interfaces.stretcher import MAP_SPEED_RANGE
-from mashkit.timemap import TimeMap
+from mashkit.timemap import MAP_SPEED_RANGE, TimeMap
 from mashkit.types import Analysis, Times
 
 Positions = npt.NDArray[np.intp]

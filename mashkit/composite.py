@@ -19,25 +19,25 @@ import math
 import re
 from abc import abstractmethod
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 
 import attrs
 
+from mashkit.arguments import default_cache
 from mashkit.atomicfile import write_json
-from mashkit.catalog.database import default_cache
 from mashkit.components import Component, ComponentInfo, without_costs
 from mashkit.errors import OptionError, UsageError
 from mashkit.interfaces import Analyzer, Scorer
 from mashkit.interfaces.analyzer import ANALYSIS_FIELDS
 from mashkit.interfaces.scorer import RelativeScorer
-from mashkit.render import Mashup
+from mashkit.mashup import Mashup
 from mashkit.types import Analysis, Audio, Score
 
-if TYPE_CHECKING:
-    from mashkit.registry import Registry
+Make = Callable[[str, str, Mapping[str, Any]], Component]
+"""Makes a part, given its kind, name and options: :meth:`mashkit.Registry.create`."""
 
 CACHED = "cached:"
 FOLLOWING = {"beats": ("downbeats", "tempo")}
@@ -57,8 +57,8 @@ EXAMPLES = (
 )
 
 
-def create(registry: Registry, kind: str, name: str, options: Mapping[str, Any] | None = None) -> Component:
-    """Return the composite of that name; ``registry`` creates its parts.
+def create(make: Make, kind: str, name: str, options: Mapping[str, Any] | None = None) -> Component:
+    """Return the composite of that name; ``make`` creates its parts.
 
     Raises
     ------
@@ -71,7 +71,7 @@ def create(registry: Registry, kind: str, name: str, options: Mapping[str, Any] 
     """
     given = dict(options or {})
     if name.startswith(CACHED) and kind in ("analyzer", "scorer"):
-        inner = registry.create(kind, name.removeprefix(CACHED), given)
+        inner = make(kind, name.removeprefix(CACHED), given)
         if isinstance(inner, Analyzer):
             return CachedAnalyzer(name=name, inner=inner, given=given)
         if isinstance(inner, RelativeScorer):
@@ -83,7 +83,7 @@ def create(registry: Registry, kind: str, name: str, options: Mapping[str, Any] 
     parts = [part.strip() for part in name.split("," if kind == "analyzer" else "+")]
     if kind == "analyzer" and all(re.fullmatch(r"\w+:[^:]+", part) for part in parts):
         fields = dict(part.split(":") for part in parts)
-        made = _made(registry, kind, fields.values(), given)
+        made = _made(make, kind, fields.values(), given)
         return CombinedAnalyzer(
             name=name, parts={field: cast("Analyzer", made[one]) for field, one in fields.items()}, given=given
         )
@@ -92,12 +92,12 @@ def create(registry: Registry, kind: str, name: str, options: Mapping[str, Any] 
         matches = [_WEIGHTED.fullmatch(part.strip()) for part in inside.split(",")]
         weights = {one["name"]: float(one["weight"] or 1) for one in matches if one is not None}
         if len(weights) == len(matches):
-            made = _made(registry, kind, weights, given)
+            made = _made(make, kind, weights, given)
             scorers = {one: cast("Scorer", made[one]) for one in weights}
             return StandingScorer(name=name, how=how, parts=scorers, weights_of=weights, given=given)
     elif kind == "scorer" and all(re.fullmatch(r"(\d*\.?\d+\*)?[^*:()]+", part) for part in parts):
         weights = {one: float(weight or 1) for weight, _, one in (part.rpartition("*") for part in parts)}
-        made = _made(registry, kind, weights, given)
+        made = _made(make, kind, weights, given)
         return EnsembleScorer(
             name=name, parts={one: cast("Scorer", made[one]) for one in weights}, weights_of=weights, given=given
         )
@@ -107,7 +107,7 @@ def create(registry: Registry, kind: str, name: str, options: Mapping[str, Any] 
     )
 
 
-def _made(registry: Registry, kind: str, names: Iterable[str], given: Mapping[str, Any]) -> dict[str, Component]:
+def _made(make: Make, kind: str, names: Iterable[str], given: Mapping[str, Any]) -> dict[str, Component]:
     """Return name → part; each part is created once, with its own options."""
     distinct = list(dict.fromkeys(names))
     shares: dict[str, dict[str, Any]] = {name: {} for name in distinct}
@@ -116,7 +116,7 @@ def _made(registry: Registry, kind: str, names: Iterable[str], given: Mapping[st
         if not dot or part not in shares:
             raise OptionError(f"option {option!r} is for none of {', '.join(distinct)}", f"write {distinct[0]}.option")
         shares[part][own] = value
-    return {name: registry.create(kind, name, shares[name]) for name in distinct}
+    return {name: make(kind, name, shares[name]) for name in distinct}
 
 
 def _card(name: str, kind: str, parts: Sequence[Component], provides: Iterable[str], summary: str) -> ComponentInfo:

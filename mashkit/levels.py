@@ -54,6 +54,16 @@ def usual_gain(peak: float) -> float:
     return 1.0 if peak < _NOTHING or low <= peak <= high else FULL_SCALE / peak
 
 
+def loudness(audio: Audio) -> float | None:
+    """Return the integrated loudness (ITU-R BS.1770-4), LUFS; None for silence or less than one 0.4 s block."""
+    import pyloudnorm  # here: it brings scipy, which few commands need
+
+    if audio.peak == 0 or audio.duration <= 0.4:
+        return None
+    value = float(pyloudnorm.Meter(audio.sample_rate).integrated_loudness(audio.samples.T.astype(np.float64)))
+    return value if np.isfinite(value) else None
+
+
 def channels_cancel(audio: Audio) -> bool:
     """Return whether the sum of two channels is nearly silent but the channels are not: their phases are opposite."""
     if audio.channels != 2:

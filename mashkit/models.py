@@ -21,6 +21,7 @@ import attrs
 import platformdirs
 
 from mashkit.arguments import named_path
+from mashkit.environments import create_command, environment_path, weight_package
 from mashkit.errors import MashkitError, OutputError
 
 MODELS_VARIABLE = "MASHKIT_MODELS"
@@ -105,8 +106,6 @@ class WeightFile:
 
     def location(self) -> Path | None:
         """Return the path of the file, existing or not; None if the package that contains it is not installed."""
-        from mashkit.remote.environments import weight_package
-
         if self.url:
             return models_folder() / self.name
         distribution = weight_package(self.package, self.environment)
@@ -118,8 +117,6 @@ class WeightFile:
     @property
     def fix(self) -> str:
         """The command that repairs a missing or damaged file."""
-        from mashkit.remote.environments import create_command, environment_path
-
         if self.url:
             return f"mashkit models pull {self.name}"
         if not self.environment:

@@ -6,18 +6,16 @@ import importlib.metadata
 import platform
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from mashkit.atomicfile import require_writable_folder, write_json
 from mashkit.audiofile import save
+from mashkit.mashup import Mashup
 from mashkit.products import MARK
 from mashkit.tuning import sounding_distance
 from mashkit.types import Audio, Clip, Layer, Role
-
-if TYPE_CHECKING:
-    from mashkit.render import Mashup
 
 RECORDED_PACKAGES = ("mashkit", "numpy", "scipy", "soundfile", "soxr", "pyloudnorm", "numpy-audio-limiter")
 """Packages of the core whose version can change a result."""

@@ -30,9 +30,10 @@ from mashkit.errors import (
 from mashkit.hookspecs import StageEvent, hookimpl
 from mashkit.interfaces import INTERFACES, Analyzer, Executor, Generator, Scorer, Separator, Stretcher
 from mashkit.interfaces.scorer import RelativeScorer
+from mashkit.mashup import Mashup
 from mashkit.models import ModelError
 from mashkit.registry import Registry
-from mashkit.render import Mashup, Renderer
+from mashkit.render import Renderer
 from mashkit.types import Condition, Finish, MashupPlan, Role, Score, by_id
 
 S = TypeVar("S")

@@ -1,4 +1,4 @@
-"""Decide whether audio is silent."""
+"""Decide whether audio is silent, and which seconds of it are not."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Is it the same recording? A coarse print of what sounds, left alone by encoding, gain and a per cent of speed.
+"""Whether two files hold the same recording: a coarse print that encoding, gain and 1 % of speed hardly change.
 
 Ten times a second, the levels of 21 bands are compared with each other and with those of 0.2 s before: what remains is
 where in the spectrum the sound grows and where it fades, whatever its level and its tone controls (after Haitsma and

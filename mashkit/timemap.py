@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 import operator
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any, TypeAlias
 
 import attrs
 import numpy as np
@@ -16,11 +16,14 @@ import numpy.typing as npt
 
 from mashkit.errors import TimeMapError
 
-if TYPE_CHECKING:
-    from mashkit.types import Times
+Times: TypeAlias = npt.NDArray[np.float64]
+"""Moments, seconds, shape (n,)."""
 
 RESOLUTION_S = 1e-6
 """Knots are rounded to this, far below a frame: a plan written by one machine has the same id on another."""
+
+MAP_SPEED_RANGE = (0.5, 2.0)
+"""Speeds that a stretcher follows along a time map. A beat map beyond them has lost count of the beats."""
 
 _DIGITS = round(-math.log10(RESOLUTION_S))
 _SHORT = 16
@@ -36,7 +39,11 @@ def _increase(times: Times) -> bool:
 
 
 def _needed(source: Times, target: Times, tolerance_s: float) -> tuple[list[float], list[float]]:
-    """Return the source and the target of knots, without those whose target would move by no more than a tolerance."""
+    """Return the source and the target of knots, without those whose target would move by no more than a tolerance.
+
+    From either end's chord on, the knot farthest from it is put back until all are near enough (Douglas and Peucker,
+    Cartographica 10 (2), 1973).
+    """
     xs, ys = source.tolist(), target.tolist()
     kept = [0, len(xs) - 1]
     spans = [(0, len(xs) - 1)]
@@ -116,7 +123,8 @@ class TimeMap:
         duration_s : float
             Length of the recording, > 0. The speeds at either end go on to its beginning and its end.
         tolerance_s : float, optional
-            Leave out knots, as :meth:`simplified` does.
+            Seconds, ≥ 0. Knots are left out as long as no left-out knot's target moves by more: a steady tempo becomes
+            a single piece. Default: all knots stay.
 
         Returns
         -------
@@ -173,19 +181,6 @@ class TimeMap:
     def to_source(self, times: npt.ArrayLike) -> Times:
         """Carry times after stretching back into the recording: the inverse of :meth:`to_target`."""
         return _interpolated(times, self.target, self.source)
-
-    def simplified(self, tolerance_s: float) -> TimeMap:
-        """Return the map with knots left out, as long as no left-out knot's target moves by more than a tolerance.
-
-        From either end's chord on, the knot farthest from it is put back until all are near enough (Douglas and
-        Peucker, Cartographica 10 (2), 1973): a steady tempo becomes a single piece.
-
-        Parameters
-        ----------
-        tolerance_s : float
-            Seconds, ≥ 0.
-        """
-        return TimeMap(*_needed(np.array(self.source), np.array(self.target), tolerance_s))
 
     def to_dict(self) -> dict[str, list[float]]:
         """Return plain data for JSON; :meth:`from_dict` reads it back to an equal map."""

@@ -20,9 +20,9 @@ import numpy.typing as npt
 
 from mashkit.errors import AnalysisError, AudioError, PlanError, StemError, UsageError
 from mashkit.timemap import TimeMap
+from mashkit.timemap import Times as Times
 
 Samples: TypeAlias = npt.NDArray[np.float32]
-Times: TypeAlias = npt.NDArray[np.float64]
 
 K = TypeVar("K")
 V = TypeVar("V", covariant=True)

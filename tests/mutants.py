@@ -20,10 +20,10 @@ import pytest
 
 import mashkit as mk
 from mashkit.components import Component, cost_only
+from mashkit.discovery import Registered
 from mashkit.errors import ComponentFailed
 from mashkit.interfaces.executor import attempt, begin
-from mashkit.registry import Registered
-from mashkit.render import Mashup
+from mashkit.mashup import Mashup
 from mashkit.testing import (
     AnalyzerContract,
     ExecutorContract,

@@ -23,7 +23,7 @@ from mashkit.builtin.local import LocalExecutor
 from mashkit.catalog import Catalog
 from mashkit.catalog.database import MashupDB
 from mashkit.catalog.excerpts import ExcerptPolicy
-from mashkit.catalog.ingest import activity, loudness, sounding
+from mashkit.catalog.ingest import activity, sounding
 from mashkit.catalog.objects import ObjectStore, encode
 from mashkit.catalog.songs import describe_song, find_songs
 from mashkit.catalog.upkeep import content_digest
@@ -31,6 +31,7 @@ from mashkit.errors import AudioFileError, CatalogError, OutputError
 from mashkit.hookspecs import StageEvent
 from mashkit.interfaces import Analyzer
 from mashkit.interfaces.executor import Job, Outcome
+from mashkit.levels import loudness
 from mashkit.testing import signals
 from mashkit.types import Analysis, Audio, Key, Role
 

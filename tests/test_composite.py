@@ -15,11 +15,11 @@ from mashkit.catalog.adding import spec_of
 from mashkit.cli import main
 from mashkit.composite import CachedAnalyzer, CachedScorer, EnsembleScorer, StandingScorer, ranks, z_scores
 from mashkit.errors import OptionError, UnknownComponent, UsageError
+from mashkit.mashup import Mashup
 from mashkit.pipeline import SCORE_BATCH
 from mashkit.registry import Registry
-from mashkit.render import Mashup
+from mashkit.synthetic.source import SyntheticSource
 from mashkit.testing import AnalyzerContract, ScorerContract, signals
-from mashkit.testing.synthetic import SyntheticSource
 from mashkit.types import Analysis, Audio, Key, Score
 
 

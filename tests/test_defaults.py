@@ -22,9 +22,10 @@ from mashkit.cli.kits import condition_of
 from mashkit.cli.parser import build
 from mashkit.cli.status import EPILOG
 from mashkit.cliptable import ClipTable
+from mashkit.discovery import Registered
 from mashkit.interfaces import generator
 from mashkit.pipeline import Kit
-from mashkit.registry import Registered, Registry
+from mashkit.registry import Registry
 from mashkit.types import Condition, Role
 
 ROOT = Path(__file__).parents[1]

@@ -16,17 +16,17 @@ import pytest
 
 from mashkit.audiofile import load
 from mashkit.cli import main
-from mashkit.errors import ComponentUnavailable, UsageError
-from mashkit.hookspecs import StageEvent
-from mashkit.interfaces import Separator, Stretcher
-from mashkit.registry import Registry
-from mashkit.remote.environments import (
+from mashkit.environments import (
     EnvironmentFailed,
     environments,
     find_environment,
     remove_environment,
     root,
 )
+from mashkit.errors import ComponentUnavailable, UsageError
+from mashkit.hookspecs import StageEvent
+from mashkit.interfaces import Separator, Stretcher
+from mashkit.registry import Registry
 from mashkit.remote.install import create_environment, installable, recipe
 from mashkit.remote.proxies import isolated
 from mashkit.testing import signals

@@ -7,13 +7,13 @@ import numpy as np
 import pytest
 
 from mashkit.builtin.floors import SILENCE_LUFS, LoudnessScorer, RandomScorer
-from mashkit.catalog.ingest import loudness
 from mashkit.errors import OptionError
+from mashkit.levels import loudness
 from mashkit.pipeline import Kit
 from mashkit.registry import Registry
 from mashkit.render import Renderer
+from mashkit.synthetic.source import SyntheticSource
 from mashkit.testing import ScorerContract, signals
-from mashkit.testing.synthetic import SyntheticSource
 from mashkit.types import Audio, Condition, Key, Layer, MashupPlan, Role
 
 

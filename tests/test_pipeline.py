@@ -12,8 +12,8 @@ import pytest
 import mashkit as mk
 from mashkit.errors import ComponentFailed, UnknownComponent, UsageError
 from mashkit.hookspecs import StageEvent, hookimpl
-from mashkit.render import Mashup
-from mashkit.testing.synthetic import SyntheticSource
+from mashkit.mashup import Mashup
+from mashkit.synthetic.source import SyntheticSource
 from mashkit.types import Key, Role, Score
 
 

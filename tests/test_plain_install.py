@@ -31,5 +31,5 @@ def test_every_module_imports_without_pytest() -> None:
     done = subprocess.run([sys.executable, "-c", WALK], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     *_, seen, contracts = done.stdout.splitlines()
-    assert {"mashkit.bench.alignment", "mashkit.bench.stretchers", "mashkit.testing.signals"} <= set(seen.split())
+    assert {"mashkit.bench.alignment", "mashkit.bench.stretchers", "mashkit.synthetic.signals"} <= set(seen.split())
     assert contracts == "contracts need pytest"

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 import mashkit as mk
-from mashkit.arguments import named_path
+from mashkit.arguments import default_cache, named_path
 from mashkit.bench.compare import with_earlier
 from mashkit.bench.generators import GeneratorTask, faults
 from mashkit.bench.page import page, publish
@@ -23,13 +23,12 @@ from mashkit.bench.runner import run
 from mashkit.bench.suite import Competitor, Suite, load_suite
 from mashkit.bench.tables import SuiteError
 from mashkit.bench.tasks import Input, NotProvided
-from mashkit.catalog.database import default_cache
 from mashkit.cli import main
+from mashkit.environments import root
 from mashkit.errors import MashkitError, PlanError, UsageError
 from mashkit.interfaces.generator import PROMISES, Promise
 from mashkit.models import models_folder
-from mashkit.remote.environments import root
-from mashkit.testing.synthetic import SyntheticSource
+from mashkit.synthetic.source import SyntheticSource
 from mashkit.types import by_id
 from real_inputs import bench as inputs
 

@@ -24,11 +24,11 @@ from mashkit.catalog.excerpts import ExcerptPolicy
 from mashkit.catalog.protocols.multitrack import describe_multitrack
 from mashkit.catalog.recordings import Candidate, Recordings, is_part, require_choice
 from mashkit.catalog.songs import describe_song, find_songs
-from mashkit.catalog.statistics import statistics
 from mashkit.catalog.upkeep import content_digest, verify
 from mashkit.cli import main
 from mashkit.errors import UsageError
 from mashkit.interfaces import Separator
+from mashkit.report.statistics import statistics
 from mashkit.soundprint import SAME, Shelf, Soundprint, likeness, shelved, soundprint
 from mashkit.types import Audio, Role
 from real_inputs import dup

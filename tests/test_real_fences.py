@@ -19,6 +19,7 @@ import pytest
 
 import mashkit as mk
 from mashkit.cli import main
+from mashkit.discovery import published
 from mashkit.errors import (
     AudioFileError,
     BrokenPlugin,
@@ -35,8 +36,8 @@ from mashkit.errors import (
 from mashkit.fence import plugin_code
 from mashkit.hookspecs import StageEvent
 from mashkit.pipeline import Kit
-from mashkit.registry import Registry, published
-from mashkit.testing.synthetic import SyntheticSource
+from mashkit.registry import Registry
+from mashkit.synthetic.source import SyntheticSource
 from mashkit.types import Audio, Key, Score
 from real_inputs import fences as made
 
@@ -525,7 +526,7 @@ def test_what_brings_a_component_is_known() -> None:
 def test_without_its_plugins_doctor_names_those_that_exist(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from mashkit.registry import how_to_install
+    from mashkit.discovery import how_to_install
 
     assert how_to_install("scorer", "intervalnet") == "pip install mashkit-mashnet"
     monkeypatch.setenv("MASHKIT_PLUGINS", "")

@@ -20,7 +20,7 @@ from mashkit.audiofile import load, save
 from mashkit.catalog import Catalog
 from mashkit.catalog.database import MashupDB
 from mashkit.catalog.excerpts import SAMPLE_RATE, SHORTEST_S, Excerpt, ExcerptPolicy
-from mashkit.catalog.ingest import FIGURES, Keys, SongFacts, entry, is_voice_alone, loudness, sounding
+from mashkit.catalog.ingest import FIGURES, Keys, SongFacts, entry, is_voice_alone, sounding
 from mashkit.catalog.lone import INSTRUMENTAL, VOICE, describe_lone
 from mashkit.catalog.protocols import create_protocol
 from mashkit.catalog.protocols.roles import holds_by_name
@@ -28,7 +28,7 @@ from mashkit.catalog.songs import Song
 from mashkit.cli import main
 from mashkit.errors import AudioError, CatalogError, GenerationError, UsageError
 from mashkit.interfaces import Analyzer, Separator
-from mashkit.levels import FULL_SCALE, USUAL_PEAK, complaints, one_signal, usual_gain
+from mashkit.levels import FULL_SCALE, USUAL_PEAK, complaints, loudness, one_signal, usual_gain
 from mashkit.pipeline import Kit
 from mashkit.silence import SILENCE_DB, sounding_seconds
 from mashkit.testing import signals

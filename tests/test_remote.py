@@ -20,6 +20,8 @@ import pytest
 from mashkit import audiobuffer
 from mashkit.catalog.adding import spec_of
 from mashkit.components import Component
+from mashkit.discovery import Registered
+from mashkit.environments import RECORD
 from mashkit.errors import (
     AudioError,
     ComponentFailed,
@@ -34,12 +36,11 @@ from mashkit.errors import (
 from mashkit.hookspecs import StageEvent
 from mashkit.interfaces import Analyzer, Generator, Separator, Stretcher
 from mashkit.pipeline import Kit
-from mashkit.registry import Registered, Registry
+from mashkit.registry import Registry
 from mashkit.remote import messages
-from mashkit.remote.environments import RECORD
 from mashkit.remote.proxies import RemoteComponent, isolated
+from mashkit.synthetic.source import SyntheticSource
 from mashkit.testing import StretcherContract, signals
-from mashkit.testing.synthetic import SyntheticSource
 from mashkit.timemap import TimeMap
 from mashkit.types import Audio, Key
 

@@ -14,12 +14,13 @@ import pytest
 from mashkit import mixing
 from mashkit.errors import CatalogError, PlanError
 from mashkit.interfaces import Stretcher
+from mashkit.mashup import Rendering
 from mashkit.mixing import PEAK_CEILING_DB
 from mashkit.pipeline import Kit, Ranked
 from mashkit.registry import Registry
-from mashkit.render import Renderer, Rendering
+from mashkit.render import Renderer
+from mashkit.synthetic.source import SyntheticSource
 from mashkit.testing import signals
-from mashkit.testing.synthetic import SyntheticSource
 from mashkit.types import Analysis, Audio, Clip, Condition, Key, Layer, MashupPlan, Mixing, Role, Score
 
 CEILING = 10 ** (PEAK_CEILING_DB / 20)

@@ -20,12 +20,13 @@ from mashkit.audiofile import load
 from mashkit.beats import beat_error
 from mashkit.components import ComponentInfo
 from mashkit.interfaces import Stretcher
+from mashkit.mashup import Mashup
 from mashkit.pipeline import Ranked
-from mashkit.render import Mashup, Renderer
+from mashkit.render import Renderer
 from mashkit.report import page
 from mashkit.report.figures import PEAK_BINS, figures, peaks
+from mashkit.synthetic.source import SyntheticSource
 from mashkit.testing import signals
-from mashkit.testing.synthetic import SyntheticSource
 from mashkit.timemap import TimeMap
 from mashkit.types import Analysis, Audio, Condition, Key, Layer, MashupPlan, Role, Score, Times
 

@@ -18,13 +18,13 @@ import mashkit as mk
 from mashkit.audiofile import save
 from mashkit.builtin.paper import PaperGenerator
 from mashkit.catalog import Adder, MashupDB
-from mashkit.catalog import statistics as collecting
 from mashkit.catalog.songs import describe_song
-from mashkit.catalog.statistics import DECADES, statistics
 from mashkit.catalog.upkeep import edit
 from mashkit.cli import main
 from mashkit.interfaces import Analyzer, Separator
+from mashkit.report import statistics as collecting
 from mashkit.report.collection import page
+from mashkit.report.statistics import DECADES, statistics
 from mashkit.testing import signals
 from mashkit.types import Analysis, Audio, Clip, Key, Role, StemSet
 

@@ -39,8 +39,10 @@ def test_pieces_have_their_speeds(parts: list[tuple[float, float]]) -> None:
 
 @given(pieces, st.floats(0, 0.1))
 def test_a_simplified_map_stays_within_its_tolerance(parts: list[tuple[float, float]], tolerance: float) -> None:
-    time_map = made_of(parts)
-    simple = time_map.simplified(tolerance)
+    made = made_of(parts)
+    knots = {"source": made.source, "target": made.target, "duration_s": made.source[-1]}
+    time_map, _ = TimeMap.through(**knots)
+    simple, _ = TimeMap.through(**knots, tolerance_s=tolerance)
     assert (simple.source[0], simple.source[-1]) == (time_map.source[0], time_map.source[-1])
     assert set(simple.source) <= set(time_map.source)
     off = np.abs(simple.to_target(time_map.source) - time_map.target)
@@ -48,8 +50,8 @@ def test_a_simplified_map_stays_within_its_tolerance(parts: list[tuple[float, fl
 
 
 def test_a_steady_map_is_a_single_piece() -> None:
-    steady = TimeMap(np.arange(50), np.arange(50) / 1.1)
-    assert len(steady.simplified(1e-6).source) == 2
+    steady, _ = TimeMap.through(np.arange(50), np.arange(50) / 1.1, duration_s=49.0, tolerance_s=1e-6)
+    assert len(steady.source) == 2
 
 
 @given(pieces)

@@ -26,10 +26,11 @@ from mashkit.bench.tasks import Input, Metric, NotProvided, Row, Task, collect, 
 from mashkit.components import Component
 from mashkit.errors import AnalysisError
 from mashkit.interfaces import Analyzer, Generator, Stretcher
+from mashkit.mashup import ClipSource, Mashup
 from mashkit.pipeline import Kit
 from mashkit.remote.progress import report
-from mashkit.render import ClipSource, Mashup, Renderer
-from mashkit.testing.synthetic import SyntheticSource
+from mashkit.render import Renderer
+from mashkit.synthetic.source import SyntheticSource
 from mashkit.types import Analysis, Audio, Clip, Condition, Key, MashupPlan, Role, Times, by_id
 
 MARGIN_S = 0.5

@@ -16,6 +16,7 @@ from typing import Any
 import attrs
 
 import mashkit
+from mashkit.arguments import default_cache
 from mashkit.atomicfile import write_json
 from mashkit.audiofile import AUDIO_SUFFIXES, save
 from mashkit.bench import rendered
@@ -23,13 +24,12 @@ from mashkit.bench.labelled import READERS
 from mashkit.bench.multitracks import MultitrackSource, find_multitracks, measured, stem_files
 from mashkit.bench.tasks import Input, InputLost, digest_of
 from mashkit.catalog import Catalog
-from mashkit.catalog.database import default_cache
 from mashkit.errors import CatalogError, MashkitError, suggestion
 from mashkit.hookspecs import StageEvent
+from mashkit.mashup import ClipSource
 from mashkit.paths import path_of
 from mashkit.pipeline import Kit
 from mashkit.remote.progress import report
-from mashkit.render import ClipSource
 from mashkit.types import Analysis, Audio, Clip, Role, as_tuple, frozen_mapping
 
 RENDERED_SONGS = 12

@@ -16,10 +16,11 @@ import numpy as np
 
 from mashkit.audiofile import AUDIO_SUFFIXES, load, probe, resample
 from mashkit.catalog.excerpts import ExcerptPolicy
-from mashkit.catalog.ingest import SAMPLE_RATE, activity, entry, loudness, sounding
+from mashkit.catalog.ingest import SAMPLE_RATE, activity, entry, sounding
 from mashkit.errors import AudioFileError, CatalogError
 from mashkit.hookspecs import StageEvent
 from mashkit.interfaces import Analyzer
+from mashkit.levels import loudness
 from mashkit.remote.progress import report
 from mashkit.types import STEM_NAMES, Analysis, Audio, Clip, Role, StemSet
 
@@ -57,7 +58,7 @@ def measured(clip: Clip, stems: Mapping[Role, Audio], analyze: Callable[[Audio],
 
 
 class MultitrackSource:
-    """A clip source over multitrack songs: see :class:`mashkit.render.ClipSource`.
+    """A clip source over multitrack songs: see :class:`mashkit.ClipSource`.
 
     Parameters
     ----------

@@ -65,8 +65,9 @@ from mashkit.components import Component
 from mashkit.errors import CatalogError, MashkitError, UsageError, suggestion
 from mashkit.interfaces import Scorer
 from mashkit.interfaces.scorer import RelativeScorer
+from mashkit.mashup import ClipSource, Mashup
 from mashkit.pipeline import Kit
-from mashkit.render import ClipSource, Mashup, Renderer
+from mashkit.render import Renderer
 from mashkit.types import Audio, Condition, Layer, MashupPlan, Role, as_tuple
 
 RENDERED_BYTES = 1 << 28

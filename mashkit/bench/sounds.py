@@ -15,7 +15,7 @@ import numpy.typing as npt
 import scipy.signal
 
 from mashkit.features import Spectrum, spectrogram
-from mashkit.testing import signals
+from mashkit.synthetic import signals
 from mashkit.types import Audio, Times
 
 FLOOR_DB = -60.0
@@ -63,7 +63,7 @@ def _click(case: Case) -> npt.NDArray[np.float64]:
 
 
 def _kick(case: Case) -> npt.NDArray[np.float64]:
-    """Return a drum whose pitch falls from 110 to 50 Hz, as that of :func:`mashkit.testing.signals.band`."""
+    """Return a drum whose pitch falls from 110 to 50 Hz, as that of :func:`mashkit.synthetic.signals.band`."""
     time = np.arange(round(0.2 / case.speed * signals.SAMPLE_RATE)) / signals.SAMPLE_RATE
     own = time * case.speed
     frequency = case.pitch * (50 + 60 * np.exp(-own * 40))

@@ -25,7 +25,7 @@ from mashkit.components import Component
 from mashkit.errors import ContractViolation
 from mashkit.features import onset_strength, spectrogram
 from mashkit.interfaces import Stretcher
-from mashkit.testing import signals
+from mashkit.synthetic import signals
 from mashkit.timemap import TimeMap
 from mashkit.types import Audio
 

@@ -13,11 +13,11 @@ from typing import ClassVar
 import attrs
 
 from mashkit.builtin import LOUDNESS, RANDOM
-from mashkit.catalog.ingest import loudness
 from mashkit.components import ComponentInfo
 from mashkit.interfaces import Scorer
+from mashkit.levels import loudness
+from mashkit.mashup import Mashup
 from mashkit.recent import Recent
-from mashkit.render import Mashup
 from mashkit.types import Role, Score
 
 SILENCE_LUFS = -70.0

@@ -8,10 +8,10 @@ from typing import Any
 
 import attrs
 
-from mashkit.arguments import require, require_paths
+from mashkit.arguments import default_cache, require, require_paths
 from mashkit.catalog.adding import Adder, usable
 from mashkit.catalog.clips import ClipRecord
-from mashkit.catalog.database import MashupDB, default_cache
+from mashkit.catalog.database import MashupDB
 from mashkit.catalog.excerpts import ExcerptPolicy
 from mashkit.catalog.ingest import LABELS, TRUE_STEMS
 from mashkit.catalog.songs import Song, describe_song, find_songs
@@ -103,7 +103,7 @@ class Catalog:
             Components. With an executor they must come from the registry, so that each worker can make its own.
         policy : ExcerptPolicy, optional
         cache : Path, optional
-            Folder of a database; default :func:`default_cache`.
+            Folder of a database; default :func:`mashkit.arguments.default_cache`.
         executor : Executor, optional
             Computes the results; by default this process does.
         notify : callable

@@ -22,10 +22,9 @@ from typing import Any
 import attrs
 import numpy as np
 import numpy.typing as npt
-import platformdirs
 
 from mashkit import metre
-from mashkit.arguments import named_path, require_path
+from mashkit.arguments import require_path
 from mashkit.beatmap import GRID_VERSION, BeatGrid, BeatsDistrusted, beat_grid
 from mashkit.catalog.clips import ClipRecord
 from mashkit.catalog.excerpts import Excerpt
@@ -43,18 +42,10 @@ from mashkit.soundprint import VERSION as PRINT_VERSION
 from mashkit.soundprint import Soundprint, shelved
 from mashkit.types import Analysis, Clip, Key, Role, Times
 
-CACHE_VARIABLE = "MASHKIT_CACHE"
-"""Environment variable with the folder of computed stems and analyses; by default the platform's cache folder."""
 PATIENCE_S = 60.0
 """Longest time that a writer waits for another writer, seconds: many times the length of a transaction."""
 KEPT_CLIPS = 4096
 """Number of clips kept in memory with their beats, some 10 MB."""
-
-
-def default_cache() -> Path:
-    """Return the folder in which computed results are stored by default."""
-    named = os.environ.get(CACHE_VARIABLE)
-    return named_path(named) if named else Path(platformdirs.user_cache_dir("mashkit"))
 
 
 @attrs.frozen

@@ -29,7 +29,7 @@ from mashkit.catalog.songs import Song
 from mashkit.catalog.synchrony import synchrony_note
 from mashkit.errors import AudioError, AudioFileError
 from mashkit.interfaces import Analyzer, Separator
-from mashkit.levels import complaints, usual_gain
+from mashkit.levels import complaints, loudness, usual_gain
 from mashkit.paths import path_text
 from mashkit.silence import SILENCE_DB, loudest_second_db, sounding_seconds
 from mashkit.soundprint import Soundprint, soundprint
@@ -547,16 +547,6 @@ def tuning(harmonic: Audio) -> dict[str, Any]:
     follow the instruments, so that this tuning is the voice's too.
     """
     return attrs.asdict(tuning_of(harmonic))
-
-
-def loudness(audio: Audio) -> float | None:
-    """Return the integrated loudness (ITU-R BS.1770-4), LUFS; None for silence or less than one 0.4 s block."""
-    import pyloudnorm  # imported here because it imports scipy, which few commands need
-
-    if audio.peak == 0 or audio.duration <= 0.4:
-        return None
-    value = float(pyloudnorm.Meter(audio.sample_rate).integrated_loudness(audio.samples.T.astype(np.float64)))
-    return value if np.isfinite(value) else None
 
 
 def sounding(stem: Audio, mix: Audio) -> npt.NDArray[np.bool_]:

@@ -17,9 +17,9 @@ from mashkit.cli.actions import DB_VARIABLE
 from mashkit.cli.console import print_table, say
 from mashkit.cli.kits import policy_of
 from mashkit.errors import CatalogError, GenerationError, UsageError
+from mashkit.mashup import Mashup
 from mashkit.paths import path_text
 from mashkit.pipeline import Kit
-from mashkit.render import Mashup
 from mashkit.tuning import describe
 from mashkit.types import Clip, Condition, Role
 

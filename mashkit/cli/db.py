@@ -423,11 +423,11 @@ def _export(arguments: argparse.Namespace) -> int:
 def _stats(arguments: argparse.Namespace) -> int:
     from mashkit.atomicfile import write_text
     from mashkit.builtin.paper import PaperGenerator
-    from mashkit.catalog.statistics import statistics
     from mashkit.cli.collection import opened
     from mashkit.cli.console import print_json, print_table
     from mashkit.cli.kits import kit_of
     from mashkit.errors import UsageError
+    from mashkit.report.statistics import statistics
 
     generator = kit_of(arguments).generator
     if not isinstance(generator, PaperGenerator):

@@ -23,12 +23,13 @@ def add_parser(commands: Commands) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Create every available component, and check plugins, commands, the default components and the cache."""
+    from mashkit.arguments import default_cache
     from mashkit.atomicfile import require_writable_folder, write_json
-    from mashkit.catalog.database import default_cache
+    from mashkit.discovery import how_to_install
     from mashkit.errors import MashkitError
     from mashkit.output import environment
     from mashkit.pipeline import Kit
-    from mashkit.registry import Registry, how_to_install
+    from mashkit.registry import Registry
 
     registry = Registry()
     checks: list[dict[str, Any]] = []

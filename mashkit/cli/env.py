@@ -10,7 +10,7 @@ from mashkit.cli.actions import Commands, add_actions
 from mashkit.cli.status import DONE
 
 if TYPE_CHECKING:
-    from mashkit.remote.environments import Environment
+    from mashkit.environments import Environment
 
 SUMMARY = "Make, list and remove environments for components that cannot live beside the others."
 
@@ -52,7 +52,7 @@ def _create(arguments: argparse.Namespace) -> int:
 
 def _list(arguments: argparse.Namespace) -> int:
     from mashkit.cli.console import print_json, print_table, say
-    from mashkit.remote.environments import environments, unfinished
+    from mashkit.environments import environments, unfinished
 
     rows = [_row(environment) for environment in environments()]
     left = [str(path) for path in unfinished()]
@@ -76,8 +76,8 @@ def _list(arguments: argparse.Namespace) -> int:
 
 
 def _row(environment: Environment) -> dict[str, Any]:
+    from mashkit.environments import size_bytes
     from mashkit.errors import MashkitError
-    from mashkit.remote.environments import size_bytes
     from mashkit.remote.install import prove
 
     problem = fix = ""
@@ -101,7 +101,7 @@ def _row(environment: Environment) -> dict[str, Any]:
 
 
 def _remove(arguments: argparse.Namespace) -> int:
-    from mashkit.remote.environments import remove_environment
+    from mashkit.environments import remove_environment
 
     path = remove_environment(arguments.name)
     if arguments.json:

@@ -21,7 +21,7 @@ from mashkit.cli.status import DONE, PARTLY
 
 if TYPE_CHECKING:
     from mashkit.errors import MashkitError
-    from mashkit.render import Mashup
+    from mashkit.mashup import Mashup
 
 SUMMARY = "Make the best mashups of some songs, and a page that plays them."
 TOP = 3

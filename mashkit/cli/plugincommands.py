@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from mashkit.cli.actions import Commands, add_command
 
 if TYPE_CHECKING:
-    from mashkit.registry import RegisteredCommand
+    from mashkit.discovery import RegisteredCommand
 
 
 def add_plugin_commands(asked: str | None, commands: Commands) -> RegisteredCommand | None:

@@ -11,7 +11,8 @@ from mashkit.cli.console import print_json, print_table, say
 from mashkit.cli.status import DONE
 
 if TYPE_CHECKING:
-    from mashkit.registry import Registered, Registry
+    from mashkit.discovery import Registered
+    from mashkit.registry import Registry
 
 
 def add_parser(commands: Commands) -> None:

@@ -14,7 +14,7 @@ from mashkit.errors import ContractViolation
 from mashkit.types import Score
 
 if TYPE_CHECKING:
-    from mashkit.render import Mashup
+    from mashkit.mashup import Mashup
 
 
 @attrs.define(kw_only=True, eq=False)

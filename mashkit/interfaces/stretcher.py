@@ -10,15 +10,13 @@ import attrs
 
 from mashkit.components import Component
 from mashkit.errors import ContractViolation, TimeMapError, UsageError
-from mashkit.timemap import TimeMap
+from mashkit.timemap import MAP_SPEED_RANGE, TimeMap
 from mashkit.types import Audio, require_audio
 
 SPEED_RANGE = (0.25, 4.0)
 """Accepted speeds. Mashups use much less (0.8–1.25); a speed outside the range is a mistake."""
 SEMITONES_RANGE = (-24.0, 24.0)
 """Accepted pitch shifts, semitones: two octaves up or down."""
-MAP_SPEED_RANGE = (0.5, 2.0)
-"""Accepted speeds along a time map. A beat map with other speeds has missed or doubled beats."""
 TIME_MAP = "time_map"
 """Entry in the ``provides`` of a stretcher that can follow a time map."""
 

@@ -26,10 +26,8 @@ from pathlib import Path
 import attrs
 
 from mashkit.atomicfile import write_json
-from mashkit.errors import MashkitError, UsageError
-from mashkit.hookspecs import StageEvent
-from mashkit.registry import Registered, Registry
-from mashkit.remote.environments import (
+from mashkit.discovery import Discovery, Registered
+from mashkit.environments import (
     RECORD,
     WEIGHTS,
     Environment,
@@ -38,6 +36,8 @@ from mashkit.remote.environments import (
     interpreter,
     read_environment,
 )
+from mashkit.errors import MashkitError, UsageError
+from mashkit.hookspecs import StageEvent
 from mashkit.remote.proxies import PROXIES
 from mashkit.remote.session import Session
 
@@ -80,7 +80,7 @@ class Recipe:
         return tuple(sorted({text for one in self.components for text in one.info.weight_packages}))
 
 
-def recipe(name: str, registry: Registry, packages: Sequence[str] = ()) -> Recipe:
+def recipe(name: str, registry: Discovery, packages: Sequence[str] = ()) -> Recipe:
     """Return the contents of the environment ``name``.
 
     Parameters
@@ -88,7 +88,7 @@ def recipe(name: str, registry: Registry, packages: Sequence[str] = ()) -> Recip
     name : str
         Name of an environment on a component's card, of a component, or of a plugin ("mashkit-essentia" or
         "essentia"); any name if packages are given.
-    registry : Registry
+    registry : Discovery
     packages : sequence of str
         Additional requirements or paths to install.
 
@@ -118,7 +118,7 @@ def recipe(name: str, registry: Registry, packages: Sequence[str] = ()) -> Recip
 def create_environment(
     name: str,
     *,
-    registry: Registry,
+    registry: Discovery,
     python: str | None = None,
     packages: Sequence[str] = (),
     notify: Hear = lambda _: None,
@@ -129,7 +129,7 @@ def create_environment(
     ----------
     name : str
         See :func:`recipe`.
-    registry : Registry
+    registry : Discovery
         The installed plugins.
     python : str, optional
         Interpreter for the environment, a path or a name on PATH; default: the interpreter that runs mashkit.

@@ -19,11 +19,11 @@ from typing import Any, BinaryIO
 import attrs
 
 from mashkit.components import ComponentInfo, Origin
+from mashkit.environments import create_command, find_environment, interpreter
 from mashkit.errors import ComponentFailed, ComponentUnavailable, UsageError
 from mashkit.hookspecs import StageEvent
 from mashkit.interfaces.generator import Promise
 from mashkit.processes import end, how_it_ended
-from mashkit.remote.environments import create_command, find_environment, interpreter
 from mashkit.remote.messages import (
     BadMessageError,
     Scratch,

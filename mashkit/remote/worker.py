@@ -20,12 +20,12 @@ import attrs
 
 from mashkit.cliptable import ClipTable
 from mashkit.components import Component, plain
+from mashkit.discovery import Discovery
 from mashkit.errors import ComponentUnavailable, contained
 from mashkit.hookspecs import StageEvent
 from mashkit.interfaces import Analyzer, Generator, Separator, Stretcher
 from mashkit.interfaces.generator import PROMISES
 from mashkit.processes import die_with_parent, end_this
-from mashkit.registry import Registry
 from mashkit.remote import progress
 from mashkit.remote.messages import (
     Scratch,
@@ -108,13 +108,12 @@ class _Service:
 
     # ------------------------------------------------------------------------------------------------- requests
     def _create(self, request: Request) -> Reply:
-        registry = Registry()
-        registered = registry.find(request["kind"], request["name"])
-        available = registered.availability()
+        registered = Discovery().find(request["kind"], request["name"])
+        available = registered.require_available()
         if available.environment:
             # The component's environment is this one, or does not exist; a worker must not start another worker.
             raise ComponentUnavailable(f"{request['kind']} {request['name']!r}: {available.reason}", available.fix)
-        self.component = component = registry.create(request["kind"], request["name"], request["options"])
+        self.component = component = registered.make(request["options"])
         promises: dict[str, Reply] = {}
         if isinstance(component, Generator):
             promises = {

@@ -7,8 +7,8 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from mashkit.catalog.statistics import DECADES
 from mashkit.report.page import _name, _pairs, _style, _template, _text
+from mashkit.report.statistics import DECADES
 from mashkit.types import Role
 
 NONE = "\N{EN DASH}"
@@ -18,7 +18,7 @@ _MOST_COLUMNS = 22
 
 
 def page(statistics: Mapping[str, Any], *, title: str) -> str:
-    """Return an HTML document of the result of :func:`mashkit.catalog.statistics.statistics`; write it as UTF-8."""
+    """Return an HTML document of the result of :func:`mashkit.report.statistics.statistics`; write it as UTF-8."""
     candidates = statistics["candidates"]
     return _template("collection.html").substitute(
         title=_text(title),

@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from mashkit.beats import partner_error
 from mashkit.features import beat_synchronous, chromagram, spectrogram
-from mashkit.render import Mashup
+from mashkit.mashup import Mashup
 from mashkit.types import TONIC_NAMES, Audio, Layer, Role, Times
 
 PEAK_BINS = 4_000

@@ -16,8 +16,8 @@ from typing import Any
 
 from mashkit import metre
 from mashkit.audiofile import resample, save
+from mashkit.mashup import Mashup
 from mashkit.pipeline import Ranked
-from mashkit.render import Mashup
 from mashkit.report.figures import figures, layer_times
 from mashkit.tuning import describe
 from mashkit.types import Analysis, Audio, Key, Layer, Role

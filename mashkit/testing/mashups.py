@@ -8,7 +8,8 @@ from typing import Any
 import attrs
 
 from mashkit.interfaces import Stretcher
-from mashkit.render import ClipSource, Mashup, Renderer
+from mashkit.mashup import ClipSource, Mashup
+from mashkit.render import Renderer
 from mashkit.types import Analysis, Audio, Clip, Condition, Layer, MashupPlan, Role
 
 

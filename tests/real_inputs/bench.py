@@ -7,7 +7,7 @@ from pathlib import Path
 
 import attrs
 
-from mashkit.testing.synthetic import SyntheticSource
+from mashkit.synthetic.source import SyntheticSource
 from mashkit.types import Condition, Key, Layer, MashupPlan, Role
 
 OWN_GENERATOR = '''

@@ -11,7 +11,7 @@ import pytest
 from mashkit.components import Component
 from mashkit.interfaces import Analyzer
 from mashkit.interfaces.analyzer import ANALYSIS_FIELDS
-from mashkit.testing import signals
+from mashkit.synthetic import signals
 from mashkit.testing.contracts.component import ComponentContract, sanity
 from mashkit.types import Analysis, Audio, Key
 

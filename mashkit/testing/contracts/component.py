@@ -14,8 +14,9 @@ import numpy.typing as npt
 import pytest
 
 from mashkit.components import Component
+from mashkit.discovery import Registered
 from mashkit.errors import OptionError
-from mashkit.registry import Registered, Registry
+from mashkit.registry import Registry
 
 ROUNDING = 1e-4
 """Largest RMS difference, relative to the result, of two results that differ only by rounding: −80 dB."""

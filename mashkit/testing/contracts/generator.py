@@ -12,8 +12,8 @@ import pytest
 from mashkit.components import Component
 from mashkit.interfaces import Generator
 from mashkit.interfaces.generator import PLAN_OPTIONS
+from mashkit.synthetic.source import SyntheticSource
 from mashkit.testing.contracts.component import ComponentContract
-from mashkit.testing.synthetic import SyntheticSource
 from mashkit.types import Clip, Condition, Key, Layer, MashupPlan, Role
 
 BACKING = (Role.HARMONIC, Role.PERCUSSION)

@@ -11,10 +11,10 @@ import pytest
 from mashkit.components import Component
 from mashkit.interfaces import Scorer
 from mashkit.interfaces.scorer import RelativeScorer
-from mashkit.render import Mashup
+from mashkit.mashup import Mashup
+from mashkit.synthetic.source import SyntheticSource
 from mashkit.testing.contracts.component import ComponentContract
 from mashkit.testing.mashups import mashup_of
-from mashkit.testing.synthetic import SyntheticSource
 from mashkit.types import Condition, Key, Score
 
 

@@ -9,7 +9,7 @@ import pytest
 from mashkit.components import Component
 from mashkit.interfaces import Separator
 from mashkit.levels import FULL_SCALE
-from mashkit.testing import signals
+from mashkit.synthetic import signals
 from mashkit.testing.contracts.component import ComponentContract, sanity
 from mashkit.types import Audio, StemSet
 

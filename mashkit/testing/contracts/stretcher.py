@@ -12,7 +12,7 @@ from mashkit.components import Component
 from mashkit.errors import TimeMapError, UsageError
 from mashkit.interfaces import Stretcher
 from mashkit.interfaces.stretcher import mapped_frames, stretched_frames
-from mashkit.testing import signals
+from mashkit.synthetic import signals
 from mashkit.testing.contracts.component import ComponentContract, sanity
 from mashkit.timemap import TimeMap
 from mashkit.types import Audio

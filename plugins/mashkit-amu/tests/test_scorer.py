@@ -12,9 +12,9 @@ import soundfile
 from mashkit.errors import AnalysisError, OptionError, PlanError
 from mashkit.interfaces import Scorer
 from mashkit.registry import Registry
+from mashkit.synthetic.source import SyntheticSource
 from mashkit.testing import ScorerContract
 from mashkit.testing.mashups import Shelf, mashup_of
-from mashkit.testing.synthetic import SyntheticSource
 from mashkit.types import Analysis, Audio, Clip, Key, Role, StemSet
 from mashkit_amu.scorer import Amu2021Scorer, AmuScorer
 

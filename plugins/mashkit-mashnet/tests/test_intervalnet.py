@@ -10,9 +10,9 @@ import pytest
 import torch
 
 from mashkit.errors import AnalysisError, PlanError
+from mashkit.synthetic.source import SyntheticSource
 from mashkit.testing import ScorerContract
 from mashkit.testing.mashups import Shelf, mashup_of
-from mashkit.testing.synthetic import SyntheticSource
 from mashkit.types import Analysis, Audio, Clip, Key, Role
 from mashkit_mashnet.checkpoint import Checkpoint, load, save
 from mashkit_mashnet.f0chroma import F0ChromaScorer, rotations

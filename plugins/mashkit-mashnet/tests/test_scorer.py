@@ -15,9 +15,10 @@ import torch
 from torch import nn
 
 from mashkit.errors import ComponentUnavailable, OptionError, PlanError
+from mashkit.mashup import Mashup
 from mashkit.models import require, sha256_of
 from mashkit.registry import Registry
-from mashkit.render import Mashup, Renderer
+from mashkit.render import Renderer
 from mashkit.testing import ScorerContract
 from mashkit.testing.contracts import SyntheticSource
 from mashkit.testing.mashups import Shelf, mashup_of

@@ -3,8 +3,8 @@
 import numpy as np
 
 from mashkit.registry import Registry
+from mashkit.synthetic.signals import chord_progression
 from mashkit.testing import StretcherContract
-from mashkit.testing.signals import chord_progression
 
 
 class TestSignalsmith(StretcherContract):

@@ -12,9 +12,9 @@ import soundfile
 import mashkit as mk
 from mashkit.errors import AnalysisError, OptionError, PlanError
 from mashkit.registry import Registry
+from mashkit.synthetic.source import SyntheticSource
 from mashkit.testing import ScorerContract, signals
 from mashkit.testing.mashups import Shelf, mashup_of, shifted
-from mashkit.testing.synthetic import SyntheticSource
 from mashkit.timemap import TimeMap
 from mashkit.types import Analysis, Audio, Clip, Key, Role, StemSet
 from mashkit_tiv.scorer import TivScorer

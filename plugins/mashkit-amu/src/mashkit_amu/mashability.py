@@ -11,7 +11,6 @@ IEEE/ACM Transactions on Audio, Speech, and Language Processing 22(12), 2014.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any, TypeAlias
 
 import attrs
@@ -20,7 +19,7 @@ import numpy.typing as npt
 
 from mashkit.errors import UsageError
 from mashkit.features import band_energies, beat_synchronous, chromagram, onset_strength, spectrogram
-from mashkit.types import Audio, Times, frozen_mapping
+from mashkit.types import Audio, Times
 
 Values: TypeAlias = npt.NDArray[np.float64]
 
@@ -234,98 +233,3 @@ def spectral_balance(target: npt.NDArray[Any], candidate: npt.NDArray[Any]) -> V
     share = np.divide(total, whole, out=np.zeros_like(total), where=whole > 0)
     balance: Values = np.where(whole[:, 0] > 0, 1 - share.std(axis=1), 0.0)
     return balance
-
-
-# ------------------------------------------------------------------------------------------------------- mashability
-@attrs.frozen(eq=False)
-class Mashability:
-    """The mashability of a candidate with a target at each shift and offset.
-
-    Parameters
-    ----------
-    harmony : array of float64, shape (12, offsets)
-        See :func:`harmonic_compatibility`.
-    rhythm : array of float64, shape (offsets,)
-        See :func:`rhythmic_compatibility`.
-    balance : array of float64, shape (offsets,)
-        See :func:`spectral_balance`.
-    surface : array of float64, shape (12, offsets)
-        The weighted sum of the three.
-    """
-
-    harmony: Values
-    rhythm: Values
-    balance: Values
-    surface: Values
-
-
-def mashability(
-    target: BeatFeatures,
-    candidate: BeatFeatures,
-    *,
-    rhythm_weight: float = RHYTHM_WEIGHT,
-    balance_weight: float = BALANCE_WEIGHT,
-) -> Mashability:
-    """Return the mashability M(s, k) = M_H(s, k) + ω_R · M_R(k) + ω_L · M_L(k), and its terms.
-
-    Raises
-    ------
-    UsageError
-        If the target is empty or longer than the candidate.
-    """
-    harmony = harmonic_compatibility(target.chroma, candidate.chroma)
-    rhythm = rhythmic_compatibility(target.onsets, candidate.onsets)
-    balance = spectral_balance(target.energies, candidate.energies)
-    return Mashability(harmony, rhythm, balance, harmony + rhythm_weight * rhythm + balance_weight * balance)
-
-
-@attrs.frozen
-class Match:
-    """The shift and offset at which a candidate fits a target best.
-
-    Parameters
-    ----------
-    semitones : int
-        Transposition of the candidate, −6…5.
-    offset_beats : int
-        The candidate's beat that is played on the target's first beat.
-    value : float
-        The mashability at this shift and offset.
-    parts : mapping of str to float
-        Harmony, rhythm and balance at this shift and offset, unweighted.
-    """
-
-    semitones: int
-    offset_beats: int
-    value: float
-    parts: Mapping[str, float] = attrs.field(converter=frozen_mapping)
-
-
-def best_match(
-    target: BeatFeatures,
-    candidate: BeatFeatures,
-    *,
-    rhythm_weight: float = RHYTHM_WEIGHT,
-    balance_weight: float = BALANCE_WEIGHT,
-) -> Match:
-    """Return the match of the highest mashability; of equal matches the smallest shift wins, then the earliest offset.
-
-    Raises
-    ------
-    UsageError
-        If the target is empty or longer than the candidate.
-    """
-    found = mashability(target, candidate, rhythm_weight=rhythm_weight, balance_weight=balance_weight)
-    smallest_first = np.argsort(np.abs(SHIFTS), kind="stable")
-    order, offset = np.unravel_index(np.argmax(found.surface[smallest_first]), found.surface.shape)
-    row = smallest_first[order]
-    return Match(
-        semitones=int(SHIFTS[row]),
-        offset_beats=int(offset),
-        value=float(found.surface[row, offset]),
-        parts={
-            "harmony": float(found.harmony[row, offset]),
-            "rhythm": float(found.rhythm[offset]),
-            "balance": float(found.balance[offset]),
-        },
-    )

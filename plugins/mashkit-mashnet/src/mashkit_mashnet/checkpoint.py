@@ -153,18 +153,6 @@ class Checkpoint:
         """The front end that makes the network's input."""
         return self.preset.front_end
 
-    def require_front_end(self, front_end: FrontEnd) -> None:
-        """Raise OptionError if ``front_end``, which made some spectra, differs from the network's own front end."""
-        if front_end != self.front_end:
-            theirs, ours = front_end.to_dict(), self.front_end.to_dict()
-            differences = ", ".join(
-                f"{name} {theirs[name]} for {ours[name]}" for name in ours if theirs[name] != ours[name]
-            )
-            raise OptionError(
-                f"spectra of another front end than this {self.variant} was trained with: {differences}",
-                "make them with the checkpoint's front end",
-            )
-
     def halved(self) -> Checkpoint:
         """Return the checkpoint that :func:`save` writes in half precision; calibrate and measure this one.
 

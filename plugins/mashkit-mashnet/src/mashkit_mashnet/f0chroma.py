@@ -11,8 +11,8 @@ import numpy as np
 from mashkit.components import ComponentInfo
 from mashkit.errors import PlanError
 from mashkit.interfaces import Scorer
+from mashkit.mashup import Mashup
 from mashkit.recent import Recent
-from mashkit.render import Mashup
 from mashkit.types import Role, Score
 from mashkit_mashnet import F0CHROMA
 from mashkit_mashnet.intervals import StemIntervals, heard

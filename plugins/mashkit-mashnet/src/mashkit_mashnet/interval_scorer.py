@@ -10,8 +10,8 @@ import numpy as np
 import torch
 
 from mashkit.components import ComponentInfo
+from mashkit.mashup import Mashup
 from mashkit.recent import Recent
-from mashkit.render import Mashup
 from mashkit.types import Role, Score, Times
 from mashkit_mashnet import INTERVALNET
 from mashkit_mashnet.intervals import (

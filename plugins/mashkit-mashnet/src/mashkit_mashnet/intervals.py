@@ -22,7 +22,7 @@ from mashkit_mashnet.running import RunningSum
 from mashkit_mashnet.stems import ONSET_BANDS, ONSET_RATE, StemFeatures
 
 if TYPE_CHECKING:
-    from mashkit.render import Mashup
+    from mashkit.mashup import Mashup
 
 ToClip: TypeAlias = Callable[[Times], Times]
 

@@ -15,9 +15,9 @@ from torch import Tensor
 from mashkit.components import ComponentInfo, cost_only
 from mashkit.errors import ComponentUnavailable
 from mashkit.interfaces import Scorer
+from mashkit.mashup import Mashup
 from mashkit.models import file_sha256, optional_path
 from mashkit.recent import Recent
-from mashkit.render import Mashup
 from mashkit.torch_devices import DEVICE, gpus_used, inference, known_device
 from mashkit.types import Role, Score
 from mashkit_mashnet import POSTMIXNET, POSTMIXNET_LSRO, PREMIXNET, PREMIXNET_LSRO

@@ -8,7 +8,7 @@ import attrs
 import numpy as np
 
 from mashkit.errors import PlanError
-from mashkit.render import Mashup
+from mashkit.mashup import Mashup
 from mashkit.types import Role
 from mashkit_mashnet.frontend import Bands, FrontEnd
 

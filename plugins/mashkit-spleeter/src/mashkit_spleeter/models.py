@@ -5,8 +5,8 @@ from __future__ import annotations
 import hashlib
 from pathlib import Path
 
+from mashkit.environments import weight_package
 from mashkit.errors import ComponentUnavailable
-from mashkit.remote.environments import weight_package
 from mashkit_spleeter import CARRIED, CARRIER, WEIGHTS
 
 CHECKPOINT = "checkpoint"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from mashkit.testing import signals
+from mashkit.synthetic import signals
 from mashkit.types import Audio, Clip, Key, Role, StemSet
 
 

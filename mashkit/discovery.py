@@ -1,0 +1,550 @@
+"""Find the installed plugins, check what they say, and make a component that one of them registers.
+
+Names with ":", "+" or "@" are above this module: see :mod:`mashkit.registry`.
+
+Our own loop over the entry points, not pluggy's: there one plugin that fails to import, misspells a hook or raises in
+it takes every command down. Here it lands in :attr:`Discovery.broken` and the rest work.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import difflib
+import functools
+import importlib
+import importlib.metadata
+import importlib.resources
+import inspect
+import json
+import math
+import numbers
+import os
+import re
+import types
+import typing
+import warnings
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Any, ClassVar, TypeVar
+
+import attrs
+import pluggy
+from packaging.requirements import Requirement
+
+from mashkit import hookspecs
+from mashkit.arguments import require, require_all
+from mashkit.components import KINDS, Availability, Component, ComponentInfo, Origin, availability
+from mashkit.errors import (
+    AudioFileError,
+    BrokenPlugin,
+    ComponentUnavailable,
+    DuplicateComponent,
+    MashkitError,
+    OptionError,
+    PluginWarning,
+    UnknownComponent,
+    UsageError,
+    contained,
+    raised,
+    suggestion,
+)
+from mashkit.fence import plugin_code
+from mashkit.models import WeightFile
+
+T = TypeVar("T")
+
+GROUP = "mashkit"
+"""Entry-point group of plugins."""
+ALLOWLIST_VARIABLE = "MASHKIT_PLUGINS"
+"""Environment variable: comma-separated distributions to load; unset means all."""
+
+
+@attrs.frozen
+class Registered:
+    """One component as a plugin registered it."""
+
+    kind: str
+    info: ComponentInfo
+    origin: Origin
+
+    def availability(self) -> Availability:
+        """Look whether it could be created here, importing nothing."""
+        return availability(self.info)
+
+    def require_available(self) -> Availability:
+        """Return :meth:`availability`; raises ComponentUnavailable, with what to type, where something is missing."""
+        available = self.availability()
+        if not available.ok:
+            raise ComponentUnavailable(
+                f"{self.kind} {self.info.name!r} is not available: {available.reason}", available.fix
+            )
+        return available
+
+    def make(self, options: Mapping[str, Any] | None = None) -> Component:
+        """Import the component and return an instance with ``options``, in this process.
+
+        Raises
+        ------
+        OptionError
+            If it has no such option, or does not take the value.
+        BrokenPlugin
+            If the target cannot be imported or is no component of that kind.
+        """
+        kind, name, given = self.kind, self.info.name, options or {}
+        cls = _import_target(self)
+        _check_options(cls, name, given)
+        _check_values(cls, name, given)
+        with plugin_code(f"{kind} {name!r} of {self.origin.distribution} could not be made", BrokenPlugin):
+            try:
+                component = cls(**given)
+            except (TypeError, ValueError) as error:
+                # attrs puts the attribute, type and value behind the message: the message alone is for people.
+                said = error.args[0] if error.args else type(error).__name__
+                raise OptionError(f"{kind} {name!r} does not take these options: {said}") from error
+        component.origin = self.origin
+        return component
+
+
+@attrs.frozen
+class RegisteredCommand:
+    """One command as a plugin registered it."""
+
+    command: hookspecs.Command
+    origin: Origin
+
+
+@attrs.frozen
+class Broken:
+    """A plugin that could not be loaded, and why."""
+
+    distribution: str
+    entry_point: str
+    reason: str
+
+
+def _allowed_by_environment() -> frozenset[str] | None:
+    text = os.environ.get(ALLOWLIST_VARIABLE)
+    if text is None:
+        return None
+    return frozenset(name.strip() for name in text.split(",") if name.strip())
+
+
+def _require_card(info: ComponentInfo) -> None:
+    """Raise TypeError or ValueError unless a card holds what it should: a wrong one would fail far from here."""
+    texts = ("name", "target", "summary", "install", "code_license", "weights_license", "citation", "engine")
+    for field in texts:
+        if not isinstance(getattr(info, field), str):
+            raise TypeError(f"{field} of {info.name!r} is {getattr(info, field)!r}, not text")
+    for field in ("provides", "requires", "binaries", "weight_packages"):
+        if not all(isinstance(one, str) for one in getattr(info, field)):
+            raise TypeError(f"{field} of {info.name!r} holds something else than text")
+    if not re.fullmatch(r"[\w.-]+", info.name):
+        raise ValueError(f"a component cannot be called {info.name!r}: use letters, digits, '-', '_' and '.'")
+    if not re.fullmatch(r"[\w.]+:[\w.]+", info.target):
+        raise ValueError(f'target of {info.name!r} is {info.target!r}, not "package.module:Class"')
+    if not isinstance(info.api, int):
+        raise TypeError(f"api of {info.name!r} is {info.api!r}, not a whole number")
+    for text in (*info.requires, *info.weight_packages):
+        Requirement(text)
+
+
+class _Plugins(pluggy.PluginManager):
+    """Fences the hooks that are called while work is under way, whoever registers them.
+
+    Parameters
+    ----------
+    note : callable
+        Is told what is to be said of plugins that misbehave.
+    """
+
+    def __init__(self, note: Callable[[str], None]) -> None:
+        super().__init__("mashkit")
+        self._note = note
+
+    def register(self, plugin: object, name: str | None = None) -> str | None:
+        registered = super().register(plugin, name)
+        for caller in self.get_hookcallers(plugin) or ():
+            fence = self._fences.get(caller.name)
+            for one in caller.get_hookimpls():
+                if one.plugin is not plugin or fence is None:
+                    continue
+                if one.hookwrapper or one.wrapper:
+                    raise TypeError(f"{caller.name} of {registered} wraps other plugins' hooks, which none may")
+                # Not by a hook of ours around the call: that would end at the first who raises.
+                one.function = fence(self, one.function, str(registered).partition(":")[0])  # type: ignore[misc]
+        return registered
+
+    def _listener(self, function: Callable[..., Any], owner: str) -> Callable[..., Any]:
+        """Return a listener that is switched off when it raises."""
+        off = False
+
+        def fenced(event: hookspecs.StageEvent) -> None:
+            nonlocal off
+            if off:
+                return
+            what = f"plugin {owner}: its listener (mashkit_stage) failed"
+            try:
+                with plugin_code(what):
+                    function(event=event)
+            except MashkitError as error:
+                off = True
+                self._note(f"{contained(error.__cause__ or error, what)!s}; it hears no more")
+
+        return fenced
+
+    def _loader(self, function: Callable[..., Any], owner: str) -> Callable[..., Any]:
+        """Return a loader that raises AudioFileError only, and returns audio or None."""
+
+        def fenced(path: Path) -> Any:
+            from mashkit.types import Audio  # here: it brings numpy
+
+            what = f"the loader of plugin {owner} (mashkit_load_audio) failed"
+            try:
+                with plugin_code(what):
+                    audio = function(path=path)
+            except AudioFileError:
+                raise
+            except MashkitError as error:
+                raise AudioFileError(path, error.problem, error.fix) from error
+            if audio is not None and not isinstance(audio, Audio):
+                raise AudioFileError(path, f"{what}: it returned {type(audio).__name__}, mashkit.Audio or None was due")
+            return audio
+
+        return fenced
+
+    def _weights(self, function: Callable[..., Any], owner: str) -> Callable[..., Any]:
+        """Return what registers weights, or none with a note."""
+
+        def fenced() -> list[WeightFile]:
+            what = f"plugin {owner}: what it says of its weights (mashkit_register_weights) is left out"
+            try:
+                with plugin_code(what):
+                    files = list(function())
+                    for one in files:
+                        if not isinstance(one, WeightFile):
+                            raise TypeError(f"{one!r} is not a WeightFile")
+            except MashkitError as error:
+                self._note(str(error))
+                return []
+            return files
+
+        return fenced
+
+    _fences: ClassVar[Mapping[str, Callable[..., Callable[..., Any]]]] = {
+        "mashkit_stage": _listener,
+        "mashkit_load_audio": _loader,
+        "mashkit_register_weights": _weights,
+    }
+
+
+def _owner(entry: importlib.metadata.EntryPoint) -> tuple[str, str, str]:
+    """Return whose an entry point is: distribution, the entry point's own name, version.
+
+    What is left of a distribution that was removed in part may have no metadata.
+    """
+    with contextlib.suppress(Exception):  # whatever the library makes of what is no metadata
+        if entry.dist is not None and entry.dist.name:
+            return entry.dist.name, entry.name, entry.dist.version or ""
+    return entry.value, entry.name, ""
+
+
+def _owned_by(pair: tuple[tuple[str, str, str], importlib.metadata.EntryPoint]) -> tuple[str, str, str]:
+    return pair[0]
+
+
+@functools.cache
+def published() -> Mapping[str, Mapping[str, str]]:
+    """Return kind → name → distribution of every component there is a plugin of mashkit's own for.
+
+    It is a list of names in a data file, for a message that says what to install; nothing else depends on it.
+    """
+    text = importlib.resources.files("mashkit").joinpath("published.json").read_text(encoding="utf-8")
+    known: Mapping[str, Mapping[str, str]] = json.loads(text)
+    return known
+
+
+def how_to_install(kind: str, name: str) -> str:
+    """Return what to type to have a component that nobody registers; empty if nobody is known to bring it."""
+    distribution = published().get(kind, {}).get(name, "mashkit")
+    return "" if distribution == "mashkit" else f"pip install {distribution}"
+
+
+class Discovery:
+    """What the installed plugins bring, found by kind and name.
+
+    Parameters
+    ----------
+    allow : collection of str, optional
+        Distributions to load besides mashkit itself; None loads all. Default: the environment's MASHKIT_PLUGINS.
+
+    Attributes
+    ----------
+    broken : list of Broken
+        Plugins that could not be loaded.
+    notes : list of str
+        What plugins did later that they must not, each with a PluginWarning: a listener that was switched off.
+    """
+
+    def __init__(self, allow: Iterable[str] | None = None) -> None:
+        if allow is not None:
+            allow = frozenset(require_all("allow", allow, str, "names of distributions"))
+        self.notes: list[str] = []
+        self.plugins = _Plugins(self.note)
+        self.plugins.add_hookspecs(hookspecs)
+        self.broken: list[Broken] = []
+        self._components: dict[tuple[str, str], list[Registered]] = {}
+        self._commands: dict[str, list[RegisteredCommand]] = {}
+        self._allow = _allowed_by_environment() if allow is None else allow
+        self._discover(self._allow)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # What is installed is found anew, in whatever process.
+        return type(self), (self._allow,)
+
+    def note(self, text: str) -> None:
+        """Note what the user should know of what a plugin did, once, and warn of it."""
+        if text not in self.notes:
+            self.notes.append(text)
+            warnings.warn(text, PluginWarning, stacklevel=3)
+
+    # ------------------------------------------------------------------------------------------------- discovery
+    def _discover(self, allow: frozenset[str] | None) -> None:
+        found = importlib.metadata.entry_points(group=GROUP)
+        # Sorted, so that nothing depends on the order of a directory listing.
+        for (distribution, _, version), entry in sorted(zip(map(_owner, found), found, strict=True), key=_owned_by):
+            if allow is not None and distribution != "mashkit" and distribution not in allow:
+                continue
+            try:
+                registered, commands = self._load(entry, Origin(distribution, version))
+            except MashkitError as error:  # a plugin may do anything on import; it must not stop the rest
+                self.broken.append(Broken(distribution, entry.name, raised(error.__cause__ or error)))
+            else:
+                for component in registered:
+                    self._components.setdefault((component.kind, component.info.name), []).append(component)
+                for one in commands:
+                    self._commands.setdefault(one.command.name, []).append(one)
+
+    def _load(
+        self, entry: importlib.metadata.EntryPoint, origin: Origin
+    ) -> tuple[list[Registered], list[RegisteredCommand]]:
+        name = f"{origin.distribution}:{entry.name}"
+        try:
+            with plugin_code(f"plugin {origin.distribution}"):
+                module = entry.load()
+                self.plugins.register(module, name=name)
+                self.plugins.check_pending()
+                registered = [
+                    Registered(kind, info, origin)
+                    for kind in KINDS
+                    for info in self._said_by(module, f"mashkit_register_{kind}s", ComponentInfo)
+                ]
+                for one in registered:
+                    _require_card(one.info)
+                commands = self._said_by(module, "mashkit_register_commands", hookspecs.Command)
+        except BaseException:
+            if self.plugins.has_plugin(name):
+                self.plugins.unregister(name=name)
+            raise
+        return registered, [RegisteredCommand(command, origin) for command in commands]
+
+    def _said_by(self, module: object, hook_name: str, cls: type[T]) -> list[T]:
+        hook = getattr(self.plugins.hook, hook_name)
+        said: list[T] = []
+        for implementation in hook.get_hookimpls():
+            if implementation.plugin is module:
+                said.extend(implementation.function())
+        for one in said:
+            if not isinstance(one, cls):
+                raise TypeError(f"{hook_name} returned {one!r}, not a {cls.__name__}")
+        return said
+
+    # --------------------------------------------------------------------------------------------------- look-up
+    def components(self, kind: str | None = None) -> list[Registered]:
+        """Return what is registered, sorted by kind (in the order of the pipeline) and name.
+
+        Raises
+        ------
+        UsageError
+            If there is no such kind.
+        """
+        if kind is not None:
+            require_kind(kind)
+        return sorted(
+            (one for entries in self._components.values() for one in entries if kind in (None, one.kind)),
+            key=lambda one: (KINDS.index(one.kind), one.info.name, one.origin.distribution),
+        )
+
+    def find(self, kind: str, name: str) -> Registered:
+        """Return the component of that kind and name.
+
+        Raises
+        ------
+        UnknownComponent
+            With the nearest names, or the broken plugin that may have brought it.
+        DuplicateComponent
+            If two distributions register it.
+        UsageError
+            If there is no such kind, or the name is no text.
+        """
+        require_kind(kind)
+        require("name", name, str, "give a name from `mashkit plugins`")
+        entries = self._components.get((kind, name), [])
+        if len(entries) > 1:
+            owners = " and ".join(one.origin.distribution for one in entries)
+            raise DuplicateComponent(f"{kind} {name!r} is registered by {owners}", "uninstall one of them")
+        if not entries:
+            raise self._unknown(kind, name)
+        return entries[0]
+
+    def _unknown(self, kind: str, name: str) -> UnknownComponent | BrokenPlugin:
+        for broken in self.broken:
+            if name in broken.distribution or name == broken.entry_point:
+                return BrokenPlugin(
+                    f"{kind} {name!r}: its plugin {broken.distribution} could not be loaded: {broken.reason}",
+                    "see `mashkit doctor`",
+                )
+        install = how_to_install(kind, name)
+        if install:
+            distribution = published()[kind][name]
+            if self._allow is not None and distribution not in self._allow:
+                return UnknownComponent(
+                    f"{kind} {name!r} is left out: {distribution} is not among the plugins to load",
+                    f"add it to {ALLOWLIST_VARIABLE}",
+                )
+            return UnknownComponent(f"{kind} {name!r} is not installed: {distribution} brings it", install)
+        names = [one.info.name for one in self.components(kind)]
+        near = difflib.get_close_matches(name, names, n=1)
+        known = f"known: {', '.join(names) or 'none'}"
+        return UnknownComponent(
+            f"no {kind} is called {name!r}", f"did you mean {near[0]!r}? {known}" if near else known
+        )
+
+    def commands(self) -> Mapping[str, tuple[RegisteredCommand, ...]]:
+        """Return the commands that plugins add to the command line, by name; more than one clash."""
+        return {name: tuple(entries) for name, entries in sorted(self._commands.items())}
+
+    def command(self, name: str) -> RegisteredCommand:
+        """Return the command of that name, which is one of :meth:`commands`.
+
+        Raises
+        ------
+        DuplicateComponent
+            If two distributions register it.
+        """
+        entries = self._commands[name]
+        if len(entries) > 1:
+            owners = " and ".join(one.origin.distribution for one in entries)
+            raise DuplicateComponent(f"command {name!r} is registered by {owners}", "uninstall one of them")
+        return entries[0]
+
+    def weights(self) -> list[WeightFile]:
+        """Return the weight files of all plugins, sorted by name.
+
+        Raises
+        ------
+        DuplicateComponent
+            If two plugins register a file of the same name.
+        """
+        found: dict[str, WeightFile] = {}
+        for one in self._registered_weights():
+            if found.setdefault(one.name, one) != one:
+                raise DuplicateComponent(f"weights {one.name!r} are registered twice", "uninstall one of the plugins")
+        return sorted(found.values(), key=lambda one: one.name)
+
+    def _registered_weights(self) -> list[WeightFile]:
+        return [one for files in self.plugins.hook.mashkit_register_weights() for one in files]
+
+
+def require_kind(kind: object) -> None:
+    """Raise UsageError, with the nearest kind, unless there is such a kind of components."""
+    if not isinstance(kind, str) or kind not in KINDS:
+        raise UsageError(f"there is no kind {kind!r}", suggestion(str(kind), KINDS))
+
+
+def _import_target(registered: Registered) -> type[Component]:
+    from mashkit.interfaces import INTERFACES  # here: they bring numpy, which listing needs not
+
+    info = registered.info
+    module_name, _, class_name = info.target.partition(":")
+    what = f"{registered.kind} {info.name!r}: importing {info.target} of {registered.origin.distribution} failed"
+    try:
+        with plugin_code(what):
+            cls = getattr(importlib.import_module(module_name), class_name)
+    except MashkitError as error:  # importing a backend runs its code: anything may come out
+        raise BrokenPlugin(f"{what}: {raised(error.__cause__ or error)}", info.install or error.fix) from error
+    if not (isinstance(cls, type) and issubclass(cls, INTERFACES[registered.kind])):
+        raise BrokenPlugin(f"{info.target} of {registered.origin.distribution} is not a {registered.kind}")
+    has_card = isinstance(inspect.getattr_static(cls, "info", None), _CARDS)
+    if inspect.isabstract(cls) or not has_card:
+        lacking = [*(() if has_card else ("info",)), *sorted(cls.__abstractmethods__)]
+        raise BrokenPlugin(
+            f"{info.target} of {registered.origin.distribution} is no whole {registered.kind}",
+            f"tell its authors: it lacks {', '.join(lacking)}",
+        )
+    component: type[Component] = cls
+    return component
+
+
+_CARDS = (ComponentInfo, property, functools.cached_property)
+"""What ``info`` of a component's class may be."""
+
+
+def _check_options(cls: type[Component], name: str, options: Mapping[str, Any]) -> None:
+    known = [field.alias or field.name for field in attrs.fields(cls) if field.init]
+    for option in options:
+        if option not in known:
+            near = difflib.get_close_matches(option, known, n=1)
+            hint = f"did you mean {near[0]!r}? " if near else ""
+            raise OptionError(
+                f"{cls.kind} {name!r} has no option {option!r}", f"{hint}it has: {', '.join(known) or 'none'}"
+            )
+
+
+def _check_values(cls: type[Component], component: str, options: Mapping[str, Any]) -> None:
+    """Raise OptionError where an option's value is not of its type: a class need not check what it declares.
+
+    Only what is plain is looked at, numbers, text and choices, and only as far as the class converts nothing itself.
+    """
+    try:
+        hints = typing.get_type_hints(cls)
+    except Exception:  # noqa: BLE001 — names that only a type checker sees
+        return
+    for field in attrs.fields(cls):
+        name = field.alias or field.name
+        if name not in options or field.name not in hints:
+            continue
+        value = options[name]
+        not_a_number = isinstance(value, float) and math.isnan(value)
+        if not_a_number or (field.converter is None and not _is_a(value, hints[field.name])):
+            due = "a number" if not_a_number else _named(hints[field.name])
+            raise OptionError(f"{cls.kind} {component!r}: its option {name!r} is {value!r}", f"give {due}")
+
+
+def _is_a(value: object, hint: Any) -> bool:
+    """Tell whether a value is of a type; True for types that are not plain."""
+    origin = typing.get_origin(hint)
+    if origin in (typing.Union, types.UnionType):
+        return any(_is_a(value, one) for one in typing.get_args(hint))
+    if origin is typing.Literal:
+        return value in typing.get_args(hint)
+    if hint is None or hint is type(None):
+        return value is None
+    if hint is bool:
+        return isinstance(value, bool)
+    if hint is int:
+        return isinstance(value, numbers.Integral) and not isinstance(value, bool)
+    if hint is float:
+        return isinstance(value, numbers.Real) and not isinstance(value, bool)
+    if hint is str:
+        return isinstance(value, str)
+    return True
+
+
+def _named(hint: Any) -> str:
+    """Return what to give for a type, in words."""
+    if typing.get_origin(hint) is typing.Literal:
+        return " or ".join(map(repr, typing.get_args(hint)))
+    if typing.get_origin(hint) in (typing.Union, types.UnionType):
+        return " or ".join(_named(one) for one in typing.get_args(hint))
+    words = {bool: "true or false", int: "a whole number", float: "a number", str: "text", type(None): "null"}
+    return words.get(hint, getattr(hint, "__name__", str(hint)))

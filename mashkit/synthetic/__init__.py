@@ -1,0 +1,1 @@
+"""Synthetic music whose beats, keys and stems are exact: what tests and benchmarks measure against."""
