@@ -219,6 +219,14 @@ class Component(ABC):
         """Return file name → sha256 of every weight file in use; empty without weights."""
         return {}
 
+    def trained_on(self) -> tuple[str, ...]:
+        """Return the recordings that the weights in use were trained on, each as "artist - title" or the title alone.
+
+        A benchmark shows what a component does with these, and does not judge it by them. Empty without weights; music
+        that was made for training, and that nobody else has, need not be named.
+        """
+        return ()
+
     @property
     def gpus(self) -> float:
         """GPUs an instance keeps busy, or the share of one: what an executor reserves for its work."""

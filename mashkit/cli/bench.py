@@ -77,7 +77,7 @@ def bench(arguments: argparse.Namespace) -> int:
 def _run(arguments: argparse.Namespace) -> int:
     from mashkit.bench.charts import require_matplotlib
     from mashkit.bench.compare import with_earlier
-    from mashkit.bench.page import publish
+    from mashkit.bench.page import publish, trained_on
     from mashkit.bench.runner import run
     from mashkit.cli.commands import _print_json, _say
     from mashkit.cli.progress import ProgressListener
@@ -126,7 +126,7 @@ def _run(arguments: argparse.Namespace) -> int:
         _print_result(result)
     for label, reason in _unavailable(measured).items():
         _say(f"unavailable: {label}: {reason}")
-    for note in notes:
+    for note in (*notes, *trained_on(result)):
         _say(note)
     _say(f"page: {paths[1]}")
     return _status(measured, _named(arguments, suite))

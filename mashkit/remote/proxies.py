@@ -56,6 +56,10 @@ class RemoteComponent(Component):
         weights: dict[str, str] = self.session.describe()["weights"]
         return weights
 
+    def trained_on(self) -> tuple[str, ...]:
+        """Return the recordings that the weights of the component in the worker were trained on."""
+        return self.session.made().trained_on
+
     def describe(self) -> dict[str, Any]:
         """Return what the component in the worker says of itself, and the name of its environment."""
         return self.session.describe()

@@ -79,6 +79,11 @@ class StemNetSeparator(Separator):
             return {**SHA256, _PACKAGED.name: SHIPPED[1]}
         return {**SHA256, Path(self.checkpoint).name: _sha256(Path(self.checkpoint))}
 
+    def trained_on(self) -> tuple[str, ...]:
+        """Return the real songs that the checkpoint says it was trained on."""
+        training = load(_PACKAGED if self.checkpoint is None else Path(self.checkpoint)).training
+        return tuple(training.get("songs", {}).get("real", ()))
+
     @property
     def gpus(self) -> float:
         """One, where it computes on one."""
