@@ -113,6 +113,17 @@ def test_what_ships_is_small_and_known() -> None:
     assert load(path).training["songs"]["real"]
 
 
+def test_what_ships_says_which_songs_it_was_trained_on(tmp_path: Path) -> None:
+    assert StemNetSeparator().trained_on() == ("Caesium", "Francium", "Hydrogen", "Lithium", "Potassium")
+    given = tmp_path / "fold.safetensors"
+    network = StemNet(Size(channels=8, growth=4, scales=3)).eval()
+    for training, songs in (({"songs": {"real": ["Band - Tune"]}}, ("Band - Tune",)), ({"phase": "test"}, ())):
+        save(given, network, training)
+        assert StemNetSeparator(checkpoint=str(given)).trained_on() == songs
+    with pytest.raises(CheckpointError, match="missing"):
+        StemNetSeparator(checkpoint=str(tmp_path / "missing.safetensors")).trained_on()
+
+
 def test_a_checkpoint_comes_back(tmp_path: Path) -> None:
     network = StemNet(Size(channels=8, growth=4, scales=3)).eval()
     save(tmp_path / "x.safetensors", network, {"phase": "test"})
