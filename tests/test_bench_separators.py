@@ -363,6 +363,12 @@ def test_nobody_is_judged_by_songs_it_was_trained_on(result: dict[str, Any]) -> 
     assert by_label["taught"]["metrics"]["vocal_bss"] == rows["taught", two]["values"]["vocal_bss"]
     both = [rows["even", name]["values"]["vocal_bss"] for name in (one, two)]
     assert by_label["even"]["metrics"]["vocal_bss"] == pytest.approx(np.mean(both))
+    # Rank and score are those of the song that nobody was trained on.
+    alone = [rows[label, two] | {"facts": {}} for label in ("even", "taught")]
+    again = {one["label"]: one for one in ranked(TASK, result["competitors"], alone)["competitors"]}
+    assert {label: one["score"] for label, one in again.items()} == {
+        label: one["score"] for label, one in by_label.items()
+    }
     pairs = [pair for pair in result["comparisons"] if pair["metric"] == "vocal_bss"]
     assert [{pair["one"], pair["other"]} for pair in pairs] == [{"even", "taught"}]
 

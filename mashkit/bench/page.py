@@ -216,11 +216,12 @@ def trained_on(result: Result) -> list[str]:
     found: dict[str, dict[str, None]] = {}
     for row in result["rows"]:
         found.setdefault(row["label"], {}).update(dict.fromkeys(row.get("trained_on", ())))
-    return [
+    said = [
         f"{label} was trained on {', '.join(songs)}: what it does with these is shown, and it is not judged by them."
         for label, songs in found.items()
         if songs
     ]
+    return [*said, "Rank and score are of the songs that nobody was trained on."] if said else []
 
 
 # ------------------------------------------------------------------------------------------------------ safe text

@@ -489,7 +489,13 @@ def ranked(task: Task, entries: Sequence[Mapping[str, Any]], rows: Sequence[Row]
     fair = {label: judged_by(own) for label, own in of.items()}
     some = {label: own for label, own in fair.items() if any(row["status"] == OK for row in own)}
     measured = {label: task.summarize(own) for label, own in some.items()}
-    places = standings(task.metrics, measured)
+    # Numbers of different songs cannot be ranked: the order is that of the songs that nobody was trained on.
+    known = {row["input"] for label in some for row in of[label] if row.get("trained_on")}
+    shared = {label: [row for row in own if row["input"] not in known] for label, own in some.items()}
+    if known and all(any(row["status"] == OK for row in own) for own in shared.values()):
+        places = standings(task.metrics, {label: task.summarize(own) for label, own in shared.items()})
+    else:
+        places = standings(task.metrics, measured)
     order = [*places, *(label for label in of if label not in places)]
     return {
         "competitors": [
