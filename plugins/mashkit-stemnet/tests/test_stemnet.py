@@ -13,9 +13,10 @@ from mashkit.errors import OptionError
 from mashkit.interfaces import Separator
 from mashkit.registry import Registry
 from mashkit.testing import SeparatorContract, signals
+from mashkit.torch_checkpoints import CheckpointError
 from mashkit.types import Audio, Role, Samples, StemSet
 from mashkit_stemnet import SHIPPED, separator
-from mashkit_stemnet.checkpoint import CheckpointError, load, save
+from mashkit_stemnet.checkpoint import load, save
 from mashkit_stemnet.network import Size, StemNet
 from mashkit_stemnet.separator import StemNetSeparator
 
