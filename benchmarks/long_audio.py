@@ -118,6 +118,7 @@ class Case:
 CASES = {
     "librosa": Case("librosa", "–"),
     "spleeter-torch": Case("spleeter-torch", "trained"),
+    "stemnet": Case("stemnet", "trained"),
     "spleeter": Case("spleeter", "trained"),
     "openunmix-small": Case("openunmix", "untrained, width 16", small_openunmix),
     "openunmix-umxl": Case("openunmix", "untrained, the size of umxl", whole_openunmix),

@@ -22,11 +22,21 @@ import numpy as np
 import torch
 
 from mashkit.bench.pieces import RENDERED
-from mashkit.bench.separators import SeparatorTask, _distortions, _sum, _true_stems, excerpt_of, leakage
+from mashkit.bench.separators import (
+    SeparatorTask,
+    _cut,
+    _distortions,
+    _sum,
+    _true_stems,
+    excerpt_of,
+    leakage,
+    silent_start,
+    unexplained,
+)
 from mashkit.bench.statistics import interval, median
 from mashkit.bench.tasks import Input
 from mashkit.output import environment
-from mashkit.types import Audio, Role, StemSet
+from mashkit.types import Role, StemSet
 from mashkit_spleeter_torch.separator import SpleeterTorchSeparator
 from mashkit_stemnet.checkpoint import load
 from mashkit_stemnet.separator import StemNetSeparator
@@ -49,33 +59,9 @@ def measured(separator: Any, true: StemSet) -> dict[str, float]:
         sound = [one.samples.astype(np.float64) for one in (sides[0][name], sides[1][name], mix)]
         if (leak := leakage(sound[0], sound[1], sound[2], mix.sample_rate)) is not None:
             values[f"{name}_leak"] = leak
-    rest = mix.samples - np.sum([stem.samples for stem in found.stems.values()], axis=0)
-    values["sum"] = 10 * float(np.log10(np.sum(rest**2) / np.sum(mix.samples**2) + 1e-20))
+    values["sum"] = unexplained(found, mix)
     values["cpu_s"] = 60 * spent / mix.duration
     return values
-
-
-def silent_excerpt(true: StemSet, seconds: float) -> StemSet | None:
-    """Return the excerpt with the most sound and silent drums, or None if there is none."""
-    drums = true.role(Role.PERCUSSION).samples
-    rate = next(iter(true.stems.values())).sample_rate
-    whole = drums.shape[1] // rate
-    power = [
-        np.square(one[:, : whole * rate], dtype=np.float64).mean(axis=0).reshape(whole, rate).mean(axis=1)
-        for one in (drums, _sum(true).samples)
-    ]
-    told = np.concatenate([[0], np.cumsum((power[0] < 1e-8) & (power[1] > 1e-5))])
-    length = min(int(seconds), whole)
-    count = told[length:] - told[:-length]
-    best = int(np.argmax(count))
-    if count[best] < 2:
-        return None
-    return StemSet(
-        {
-            name: Audio(part.samples[:, best * rate : (best + length) * rate].copy(), rate)
-            for name, part in true.stems.items()
-        }
-    )
 
 
 def fold_of(run: Path | None, given: Input) -> tuple[str, str | None]:
@@ -112,8 +98,9 @@ def main() -> None:
             continue
         stems = _true_stems(given)
         excerpts = {"loudest": excerpt_of(stems, arguments.excerpt)}
-        if given.measure != RENDERED and (quiet := silent_excerpt(stems, arguments.excerpt)) is not None:
-            excerpts["without drums"] = quiet
+        quiet = None if given.measure == RENDERED else silent_start(stems, Role.PERCUSSION, arguments.excerpt)
+        if quiet is not None:
+            excerpts["without drums"] = _cut(stems, quiet, arguments.excerpt)
         fold, file = fold_of(arguments.run, given)
         for which, excerpt in excerpts.items():
             for name, separator in (

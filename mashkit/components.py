@@ -218,6 +218,14 @@ class Component(ABC):
         """Return a mapping from file name to sha256 for every weight file in use; empty without weights."""
         return {}
 
+    def trained_on(self) -> tuple[str, ...]:
+        """Return the recordings that the weights in use were trained on, each as "artist - title" or the title alone.
+
+        A benchmark shows what a component does with these, and does not judge it by them. Empty without weights; music
+        that was made for training, and that nobody else has, need not be named.
+        """
+        return ()
+
     @property
     def gpus(self) -> float:
         """Number of GPUs that an instance uses, or a fraction of one; an executor reserves this for its work."""

@@ -158,6 +158,10 @@ class _Composite(Component):
             f"{part.info.name}/{file}": digest for part in self.members() for file, digest in part.weights().items()
         }
 
+    def trained_on(self) -> tuple[str, ...]:
+        """Return the recordings that any part was trained on."""
+        return tuple(dict.fromkeys(name for part in self.members() for name in part.trained_on()))
+
     def describe(self) -> dict[str, Any]:
         """Return the description of every component, with the descriptions of the parts."""
         return super().describe() | {"parts": [part.described() for part in self.members()]}

@@ -2,20 +2,40 @@
 
 from __future__ import annotations
 
+import base64
+import io
+import sys
+from collections.abc import Iterator
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import attrs
 import museval
 import numpy as np
 import pytest
+import soundfile
 import stempeg
 
 from mashkit.audiofile import save
-from mashkit.bench.page import page
-from mashkit.bench.separators import FOUR, SeparatorTask, _true_stems, bss_sdr, excerpt_of, leakage, sdr, si_sdr
+from mashkit.bench.audition import sounds
+from mashkit.bench.page import markdown, page, read_result
+from mashkit.bench.page import publish as publish_result
+from mashkit.bench.runner import ranked, run
+from mashkit.bench.separators import (
+    FOUR,
+    SeparatorTask,
+    _true_stems,
+    bss_sdr,
+    excerpt_of,
+    leakage,
+    sdr,
+    si_sdr,
+    silent_start,
+    unexplained,
+)
+from mashkit.bench.suite import Competitor, Suite
 from mashkit.bench.tables import SuiteError
-from mashkit.bench.tasks import Input, InputLost
+from mashkit.bench.tasks import Input, InputLost, same_song
 from mashkit.components import ComponentInfo
 from mashkit.interfaces import Separator
 from mashkit.testing import signals
@@ -182,3 +202,228 @@ def test_leakage_is_what_is_heard_where_the_truth_is_silent() -> None:
     assert leakage(mix, found, mix, rate) is None  # never silent
     silence = np.zeros_like(mix)
     assert leakage(silence, found, silence, rate) is None  # nor does a silent mix tell anything
+
+
+def test_leakage_is_measured_where_the_role_is_silent_longest(tmp_path: Path) -> None:
+    true = truth(8.0)
+    rate = signals.SAMPLE_RATE
+    drums = true.stems["drums"].samples.copy()
+    drums[:, : 5 * rate] = 0
+    quiet = StemSet({**true.stems, "drums": Audio(drums, rate)})
+    start = silent_start(quiet, Role.PERCUSSION, 2.0)
+    assert start is not None
+    assert start <= 3 * rate  # two of the five seconds
+    assert silent_start(quiet, Role.HARMONIC, 2.0) is None
+    short = StemSet({name: stem.excerpt(2, 1) for name, stem in quiet.stems.items()})
+    assert silent_start(short, Role.PERCUSSION, 2.0) == 0  # all there is
+    folder = tmp_path / "multitracks" / "Song"
+    for name, stem in quiet.stems.items():
+        save(folder / f"{name}.wav", stem)
+    (given,) = TASK.inputs({"collections": ["multitracks"], "excerpt_s": 2.0}, tmp_path)
+    assert excerpt_of(quiet, 2.0).stems["drums"].peak > 0  # in the excerpt for SDR there is no silence
+    values = TASK.measure(Fixed(share=0.1), given)
+    assert values["percussion_leak"] == pytest.approx(-20, abs=0.01)
+    assert "harmonic_leak" not in values
+    assert values["rest"] == pytest.approx(20 * np.log10(0.7), abs=0.01)
+
+
+@attrs.define(kw_only=True, eq=False)
+class Fixed(Separator):
+    """Gives each stem the same share of the mix."""
+
+    info: ClassVar[ComponentInfo] = ComponentInfo(
+        name="fixed", target="nowhere:Fixed", summary="x", provides={"vocals", "drums", "other"}, code_license="MIT"
+    )
+    share: float
+
+    def _separate(self, mix: Audio) -> StemSet:
+        return StemSet({n: Audio(np.float32(self.share) * mix.samples, mix.sample_rate) for n in self.info.provides})
+
+
+def test_what_stems_do_not_explain_of_a_mix() -> None:
+    mix = signals.noise(1.0)
+    part = Audio(np.float32(0.5) * mix.samples, mix.sample_rate)
+    assert unexplained(StemSet({"vocals": part, "other": part}), mix) == -120
+    assert unexplained(StemSet({"vocals": part}), mix) == pytest.approx(-6.02, abs=0.01)
+
+
+# ------------------------------------------------------------------------------------------- songs it was trained on
+@pytest.mark.parametrize(
+    ("one", "other", "same"),
+    [
+        ("MusicDelta - Hendrix", "Music Delta - Hendrix", True),
+        ("Software-Entwicklungskit - Caesium", "caesium", True),
+        ("Caesium", "Software-Entwicklungskit - Caesium", True),
+        ("One - Song", "Other - Song", False),
+        ("Caesium", "Cae", False),
+        ("Band - Caesium live", "Caesium", False),
+        ("東京 - 歌", "歌", True),
+    ],
+)
+def test_songs_are_known_by_their_names(one: str, other: str, same: bool) -> None:
+    assert same_song(one, other) is same
+
+
+def test_pairs_are_compared_on_songs_both_are_judged_by() -> None:
+    def rows(label: str, values: dict[str, float]) -> list[dict[str, Any]]:
+        return [
+            {"label": label, "input": song, "measure": "multitracks", "input_missing": False, "status": "ok",
+             "values": {"vocal_bss": value}}
+            for song, value in values.items()
+        ]  # fmt: skip
+
+    (test,) = TASK.compare({"a": rows("a", {"x": 1, "y": 2, "z": 30}), "b": rows("b", {"w": -50, "x": 0, "y": 1})})
+    assert (test.metric, test.one, test.other, test.difference) == ("vocal_bss", "a", "b", 1)
+    assert TASK.compare({"a": rows("a", {"x": 1}), "b": rows("b", {"y": 1})}) == []
+
+
+PLUGIN = """
+import attrs
+import numpy as np
+from mashkit import Audio, ComponentInfo, Separator, StemSet, hookimpl
+
+STEMS = ("vocals", "drums", "other")
+INFOS = [ComponentInfo(name=name, target=f"acme_sep:{name.title()}", summary="x", provides=STEMS, code_license="MIT")
+         for name in ("even", "taught")]
+
+@hookimpl
+def mashkit_register_separators():
+    return INFOS
+
+class Shares(Separator):
+    def _separate(self, mix):
+        return StemSet({
+            name: Audio(np.float32(share) * mix.samples, mix.sample_rate) for name, share in zip(STEMS, self.shares)
+        })
+
+class Even(Shares):
+    info = INFOS[0]
+    shares = (0.25, 0.25, 0.5)
+
+@attrs.define(kw_only=True, eq=False)
+class Taught(Shares):
+    info = INFOS[1]
+    songs: list = attrs.field(factory=lambda: ["One"])
+    shares = (0.4, 0.2, 0.4)
+    def trained_on(self):
+        return tuple(self.songs)
+"""
+
+
+@pytest.fixture(scope="module")
+def two_songs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    data = tmp_path_factory.mktemp("data")
+    for number, name in enumerate(("Band - One", "Band - Two")):
+        stems, _ = signals.band(tempo=120.0, bars=2, seed=number)
+        for stem, audio in stems.stems.items():
+            save(data / "multitracks" / name / f"{stem}.wav", audio.excerpt(2.0, 1.2))
+    return data
+
+
+@pytest.fixture(scope="module")
+def acme(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    folder = tmp_path_factory.mktemp("acme")
+    (folder / "acme_sep.py").write_text(PLUGIN)
+    info = folder / "acme_sep-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: acme_sep\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text("[mashkit]\nacme = acme_sep\n")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(folder)
+        yield
+    sys.modules.pop("acme_sep", None)
+
+
+@pytest.fixture(scope="module")
+def result(acme: None, two_songs: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    suite = Suite(
+        name="acme", task="separators", title="Acme", summary="all of Acme's",
+        competitors=[
+            Competitor(component="even"),
+            Competitor(component="taught"),
+        ],
+        settings={"collections": ["multitracks"], "excerpt_s": 2.0},
+    )  # fmt: skip
+    folder = tmp_path_factory.mktemp("result")
+    made = run(suite, folder, data=two_songs)
+    heard: list[bool] = []
+    again = run(suite, folder, data=two_songs, heard=lambda row, known, done, total: heard.append(known))
+    assert all(heard)
+    assert again["rows"] == made["rows"]  # rows that were there already are marked as well
+    return made
+
+
+def test_nobody_is_judged_by_songs_it_was_trained_on(result: dict[str, Any]) -> None:
+    rows = {(row["label"], row["input"]): row for row in result["rows"]}
+    one, two = "multitracks: Band - One", "multitracks: Band - Two"
+    assert rows["taught", one]["trained_on"] == ["Band - One"]
+    assert rows["taught", one]["status"] == "ok"  # it is measured, and shown
+    assert "trained_on" not in rows["taught", two]
+    by_label = {entry["label"]: entry for entry in result["competitors"]}
+    assert by_label["taught"]["metrics"]["vocal_bss"] == rows["taught", two]["values"]["vocal_bss"]
+    both = [rows["even", name]["values"]["vocal_bss"] for name in (one, two)]
+    assert by_label["even"]["metrics"]["vocal_bss"] == pytest.approx(np.mean(both))
+    # Rank and score are those of the song that nobody was trained on.
+    alone = [rows[label, two] | {"facts": {}} for label in ("even", "taught")]
+    again = {one["label"]: one for one in ranked(TASK, result["competitors"], alone)["competitors"]}
+    assert {label: one["score"] for label, one in again.items()} == {
+        label: one["score"] for label, one in by_label.items()
+    }
+    pairs = [pair for pair in result["comparisons"] if pair["metric"] == "vocal_bss"]
+    assert [{pair["one"], pair["other"]} for pair in pairs] == [{"even", "taught"}]
+
+
+def test_one_that_was_trained_on_everything_is_not_ranked(result: dict[str, Any]) -> None:
+    entries = [{"label": label, "component": label, "options": {}, "description": {}} for label in ("even", "taught")]
+    rows = [{**row, "trained_on": ["x"]} if row["label"] == "taught" else row for row in result["rows"]]
+    ranks = {one["label"]: one for one in ranked(TASK, entries, rows)["competitors"]}
+    assert ranks["taught"]["metrics"] is None
+    assert "trained on every song" in ranks["taught"]["reason"]
+    assert ranks["even"]["rank"] == 1
+
+
+def test_the_page_shows_every_song_and_which_do_not_count(result: dict[str, Any], tmp_path: Path) -> None:
+    said = "taught was trained on Band - One: what it does with these is shown, and it is not judged by them."
+    rows = {(row["label"], row["input"]): row["values"] for row in result["rows"]}
+    shown = f"({rows['taught', 'multitracks: Band - One']['vocal_bss']:.1f})".replace("-", "−")
+    for text in (markdown(result), page(result)):
+        assert said in text
+        assert "Percussion, song by song" in text
+        assert shown in text
+    assert "ok, trained on" in page(result)
+    paths = publish_result(result, tmp_path)
+    assert read_result(paths[0])["rows"] == result["rows"]
+
+
+def test_truth_and_estimates_can_be_heard(result: dict[str, Any], two_songs: Path) -> None:
+    told: list[tuple[int, int]] = []
+    made = sounds(result, two_songs, lambda name, done, total: told.append((done, total)))
+    # Of each song the mix, and of each role the truth and what two competitors made of it.
+    assert len(made) == 2 * (1 + 3 * 3)
+    assert told[-1] == (len(made), len(made))
+    picks = TASK.auditions(
+        {label: [row for row in result["rows"] if row["label"] == label] for label in ("even", "taught")}
+    )["multitracks: Band - One"]
+    assert [pick.group for pick in picks] == ["mix", *["vocal"] * 3, *["harmonic"] * 3, *["percussion"] * 3]
+    assert "trained on this song" in picks[3].said
+    energy = {}
+    for pick in picks:
+        head, _, data = made[pick.sound].partition(",")
+        assert head == "data:audio/mpeg;base64"
+        samples, rate = soundfile.read(io.BytesIO(base64.b64decode(data)))
+        assert len(samples) / rate == pytest.approx(1.2, abs=0.1)
+        energy[pick.group, pick.label] = float(np.sum(samples**2))
+    # The shares of power by which the two separate: 0.25² and 0.4² of the mix's.
+    assert energy["vocal", "even"] / energy["mix", ""] == pytest.approx(0.0625, rel=0.1)
+    assert energy["vocal", "taught"] / energy["mix", ""] == pytest.approx(0.16, rel=0.1)
+    text = page(result, made)
+    assert text.count("<audio") == len(made)
+    assert "What they made of it" in text
+    assert "<audio" not in page(result)
+
+
+def test_one_that_is_not_here_any_more_has_no_sound(result: dict[str, Any], two_songs: Path) -> None:
+    gone = [{**one, "component": "gone"} if one["label"] == "even" else one for one in result["competitors"]]
+    made = sounds({**result, "competitors": gone}, two_songs)
+    assert len(made) == 2 * (1 + 3 * 2)
+    assert not any('"even"' in name for name in made)

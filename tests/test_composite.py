@@ -157,6 +157,9 @@ class Half(mk.Scorer):
     def options(self) -> dict[str, object]:
         return {"value": self.value}
 
+    def trained_on(self) -> tuple[str, ...]:
+        return ("Both", f"Song {self.value}")
+
     def _score(self, mashups: Sequence[Mashup]) -> list[Score]:
         self.seen += [mashup.plan.id for mashup in mashups]
         return [Score(self.value, "probability") for _ in mashups]
@@ -166,6 +169,7 @@ def test_probabilities_stay_probabilities(mashups: list[Mashup]) -> None:
     parts = {"a": Half(value=1.0), "b": Half(value=0.2)}
     scorer = EnsembleScorer(name="a+3*b", parts=parts, weights_of={"a": 1.0, "b": 3.0})
     assert {(score.scale, round(score.value, 9)) for score in scorer.score(mashups)} == {("probability", 0.4)}
+    assert scorer.trained_on() == ("Both", "Song 1.0", "Song 0.2")
 
 
 # ------------------------------------------------------------------------------------------------- ranks and z-scores

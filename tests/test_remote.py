@@ -99,6 +99,9 @@ class Odd(Separator):
     def weights(self):
         return {"odd.bin": "0" * 64}
 
+    def trained_on(self):
+        return ("Band - Tune",)
+
     def _separate(self, mix):
         folder = Path(self.folder)
         told = (folder / "told").read_text() if (folder / "told").exists() else ""
@@ -274,6 +277,7 @@ def test_a_kit_takes_it_by_name() -> None:
 
 def test_its_weights_and_progress_come_through(odd: Odd) -> None:
     assert odd.component.weights() == {"odd.bin": "0" * 64}
+    assert odd.component.trained_on() == ("Band - Tune",)
     assert odd.separate("report")
     assert [(event.stage, event.done, event.total) for event in odd.events] == [("odd", 1, 2), ("odd", 2, 2)]
 

@@ -233,6 +233,7 @@ def _input(labels: Labels, asked: Settings) -> Input:
         measure=labels.collection,
         parameters={**labels.to_dict(), "excerpt_s": asked.excerpt_s},
         files=labels.files,
+        songs=(labels.name,),
     )
 
 

@@ -6,6 +6,7 @@ Only on request: a page with sound is a copy of the music in it, and may not be 
 from __future__ import annotations
 
 import base64
+import contextlib
 import hashlib
 import io
 from collections.abc import Callable, Mapping
@@ -18,7 +19,9 @@ import soundfile
 from mashkit.audiofile import resample
 from mashkit.bench.runner import with_facts
 from mashkit.bench.tasks import Pick, Task, load_task
+from mashkit.components import Component
 from mashkit.errors import MashkitError, UsageError
+from mashkit.registry import Registry
 from mashkit.types import Audio
 
 EXCERPT_S = 12.0
@@ -32,10 +35,10 @@ class NothingToHear(UsageError):
 
 
 def picks_of(task: Task, result: Mapping[str, Any]) -> dict[str, list[Pick]]:
-    """Return what is worth hearing of each competitor, by label."""
+    """Return what is worth hearing under each heading: of each competitor, or of each song."""
     rows = with_facts(result["rows"], result.get("inputs", {}))
     labels = [one["label"] for one in result["competitors"] if one["metrics"]]
-    return {label: task.picks([row for row in rows if row["label"] == label]) for label in labels}
+    return task.auditions({label: [row for row in rows if row["label"] == label] for label in labels})
 
 
 def sounds(
@@ -49,12 +52,13 @@ def sounds(
     data : Path, optional
         The folder of recordings the result was made from.
     heard : callable, optional
-        Told of every input, with how many are done and how many there are.
+        Told of every sound, with how many are done and how many there are.
 
     Returns
     -------
     dict of str to str
-        Input → a data URL. One that cannot be rendered any more is not in it.
+        :attr:`Pick.sound` → a data URL. One that cannot be rendered any more is not in it, and of a competitor that
+        cannot be created here none is.
 
     Raises
     ------
@@ -63,7 +67,7 @@ def sounds(
     """
     suite = result["suite"]
     task = load_task(suite["task"])
-    wanted = dict.fromkeys(pick.input for picks in picks_of(task, result).values() for pick in picks)
+    wanted = {pick.sound: pick for picks in picks_of(task, result).values() for pick in picks}
     if not wanted:
         raise NothingToHear(f"there is nothing to hear of suite {suite['name']!r}", "leave out --audio")
     inputs = task.inputs({**suite["settings"], "seed": suite["seed"]}, data)
@@ -71,15 +75,30 @@ def sounds(
     if digest != result.get("inputs_sha256"):
         raise NothingToHear("the music is not what this result was made from", "give the same --data")
     by_name = {given.name: given for given in inputs}
+    competitors = {one["label"]: one for one in result["competitors"]}
+    by_label: dict[str, dict[tuple[str, bool], list[Pick]]] = {}
+    for pick in wanted.values():
+        by_label.setdefault(pick.label, {}).setdefault((pick.input, bool(pick.part)), []).append(pick)
     made = {}
-    for done, name in enumerate(wanted, 1):
-        try:
-            made[name] = data_url(task.sound(by_name[name], EXCERPT_S))
-        except MashkitError:
-            continue  # its row is there; only the sound is not
-        finally:
-            heard(name, done, len(wanted))
-    return made
+    done = 0
+    for label, groups in by_label.items():
+        # One competitor at a time, because networks are large. One that is not here has no sound, but has its rows.
+        component: Component | None = None
+        with contextlib.suppress(MashkitError):
+            if label:
+                chosen = competitors[label]
+                component = Registry().create(task.kind, chosen["component"], chosen["options"])
+        for (name, in_parts), picks in groups.items():
+            with contextlib.suppress(MashkitError):
+                if not in_parts:
+                    made[picks[0].sound] = data_url(task.sound(by_name[name], EXCERPT_S))
+                elif component is not None or not label:
+                    parts = task.parts(component, by_name[name], EXCERPT_S)
+                    made |= {pick.sound: data_url(parts[pick.part]) for pick in picks if pick.part in parts}
+            for pick in picks:
+                done += 1
+                heard(pick.sound, done, len(wanted))
+    return {name: made[name] for name in wanted if name in made}
 
 
 def data_url(audio: Audio) -> str:

@@ -16,7 +16,7 @@ import attrs
 
 from mashkit.bench.page import Result, read_result
 from mashkit.bench.ranking import standings
-from mashkit.bench.runner import ranked, with_facts
+from mashkit.bench.runner import judged_by, ranked, with_facts
 from mashkit.bench.tasks import Metric, load_task
 from mashkit.errors import OutputError, UsageError, suggestion
 
@@ -177,7 +177,7 @@ def _failed(limit: Limit | None, old: float | None, new: float | None) -> str:
 def _intervals(old: Result, new: Result, label: str) -> dict[str, tuple[float | None, float | None]]:
     """Return the interval of each change that the task can tell, new − old."""
     known = {
-        name: [row for row in with_facts(result["rows"], result.get("inputs", {})) if row["label"] == label]
+        name: judged_by([row for row in with_facts(result["rows"], result.get("inputs", {})) if row["label"] == label])
         for name, result in (("new", new), ("old", old))
     }
     tests = load_task(new["suite"]["task"]).compare(known)

@@ -15,8 +15,8 @@ from typing import Any
 from mashkit.atomicfile import write_text
 from mashkit.bench.audition import picks_of
 from mashkit.bench.charts import Chart, draw
-from mashkit.bench.runner import FORMAT, with_facts
-from mashkit.bench.tasks import OK, TASKS, Literature, Metric, Pick, load_task
+from mashkit.bench.runner import FORMAT, judged_by, with_facts
+from mashkit.bench.tasks import OK, TASKS, Cell, Literature, Metric, Pick, Table, load_task
 from mashkit.errors import UsageError, suggestion
 
 MINUS = "\N{MINUS SIGN}"
@@ -92,12 +92,13 @@ def page(result: Result, sounds: Mapping[str, str] | None = None) -> str:
     ----------
     result : mapping
     sounds : mapping of str to str, optional
-        Input → data URL of how it sounds (:func:`mashkit.bench.audition.sounds`): what competitors picked can be heard.
+        What :func:`mashkit.bench.audition.sounds` made: what competitors picked can be heard.
     """
     suite, metrics, competitors = result["suite"], _metrics(result), result["competitors"]
     task = load_task(suite["task"])
     # Results of before had no facts of inputs, no intervals and no comparisons.
-    charts = task.charts(competitors, with_facts(result["rows"], result.get("inputs", {})))
+    rows = with_facts(result["rows"], result.get("inputs", {}))
+    charts = task.charts(competitors, judged_by(rows))
     machine, versions = result["machine"], result["environment"]
     measured = sum(row["status"] == OK for row in result["rows"])
     return Template(_resource("page.html")).substitute(
@@ -107,12 +108,13 @@ def page(result: Result, sounds: Mapping[str, str] | None = None) -> str:
         style=_resource("page.css"),
         script=_resource("page.js"),
         marks='<span class="bad">Marked</span>: beyond what is a must. <span class="best">Underlined</span>: best of '
-        f"its column. {NONE}: not measured or not provided.",
+        f"its column. {NONE}: not measured or not provided. " + _text(" ".join(trained_on(result))),
         table=_table(metrics, competitors),
         charts="\n".join(_figure(chart) for chart in charts),
+        tables=_tables(task.tables(competitors, rows)),
         literature=_literature(task.literature),
         comparisons=_comparisons(metrics, result.get("comparisons", [])),
-        picks=_picks(picks_of(task, result), sounds) if sounds else "",
+        picks=_picks(task.heard, picks_of(task, result), sounds) if sounds else "",
         sounds=_script_data(sounds or {}),
         measured=_measured(metrics),
         rules=_text(result["rules"]),
@@ -197,7 +199,29 @@ def markdown(result: Result) -> str:
         f"Suite `{result['suite']['name']}` of `mashkit bench run`, finished {_day(result)}; {machine['processor']}, "
         f"{machine['cores']} cores. Bold: beyond a must. {NONE}: not measured or not provided."
     )
-    return "\n".join([f"# {result['suite']['title']}", "", made, "", *lines, ""])
+    parts = [f"# {result['suite']['title']}", "", " ".join([made, *trained_on(result)]), "", *lines, ""]
+    rows = with_facts(result["rows"], result.get("inputs", {}))
+    for table in load_task(result["suite"]["task"]).tables(result["competitors"], rows):
+        parts += [f"## {table.title}", "", table.caption, "", f"| {' | '.join(map(_line, table.heads))} |"]
+        parts += [f"|{'---|' * len(table.heads)}"]
+        for name, row in table.rows:
+            numbers = [" / ".join(_shown(cell, table.digits)) for cell in row]
+            parts.append(f"| {' | '.join([_line(name), *numbers])} |")
+        parts.append("")
+    return "\n".join(parts)
+
+
+def trained_on(result: Result) -> list[str]:
+    """Return a sentence on each competitor that was trained on songs it was measured on."""
+    found: dict[str, dict[str, None]] = {}
+    for row in result["rows"]:
+        found.setdefault(row["label"], {}).update(dict.fromkeys(row.get("trained_on", ())))
+    said = [
+        f"{label} was trained on {', '.join(songs)}: what it does with these is shown, and it is not judged by them."
+        for label, songs in found.items()
+        if songs
+    ]
+    return [*said, "Rank and score are of the songs that nobody was trained on."] if said else []
 
 
 # ------------------------------------------------------------------------------------------------------ safe text
@@ -395,7 +419,8 @@ def _comparisons(metrics: Sequence[Metric], comparisons: Sequence[Mapping[str, A
         parts.append(f"<details><summary>{_text(said)}</summary>{_plain_table(heads, rows)}</details>")
     return (
         '<section aria-labelledby="pairs"><h2 id="pairs">Who differs from whom</h2>'
-        "<p>Differences, one − other, with intervals of resampled songs; signed-rank tests see one number a song.</p>"
+        "<p>Differences, one − other, with intervals of resampled songs; signed-rank tests see one number a song. "
+        "Each is of the songs that both are judged by.</p>"
         f"{''.join(parts)}</section>"
     )
 
@@ -414,8 +439,32 @@ def _literature(literature: Literature | None) -> str:
     )
 
 
-def _picks(picks: Mapping[str, Sequence[Pick]], sounds: Mapping[str, str]) -> str:
-    """Return a section in which what each competitor picked can be heard."""
+def _shown(cell: Cell, digits: int) -> list[str]:
+    """Return a cell's number and, if it has one, the second; in brackets if they do not count."""
+    numbers = [cell.value] if cell.below is None else [cell.value, cell.below]
+    shown = [shown_value(number, digits) for number in numbers]
+    return shown if cell.counts else [f"({one})" for one in shown]
+
+
+def _tables(tables: Sequence[Table]) -> str:
+    """Return a section with the tables behind the metrics; nothing where there is none."""
+    parts = []
+    for table in tables:
+        rows = []
+        for name, cells in table.rows:
+            parted = [_shown(cell, table.digits) for cell in cells]
+            shown = [one + "".join(f'<span class="ends">{below}</span>' for below in more) for one, *more in parted]
+            filled = "".join(f"<td>{one}</td>" for one in shown)
+            rows.append(f'<tr><th scope="row">{_text(name)}</th>{filled}</tr>')
+        caption = f'<p class="facts">{_text(table.caption)}</p>'
+        parts.append(f"<h3>{_text(table.title)}</h3>{caption}{_plain_table(table.heads, rows)}")
+    if not parts:
+        return ""
+    return f'<section aria-labelledby="single"><h2 id="single">One by one</h2>{"".join(parts)}</section>'
+
+
+def _picks(heard: tuple[str, str], picks: Mapping[str, Sequence[Pick]], sounds: Mapping[str, str]) -> str:
+    """Return a section in which what was picked can be heard."""
     number = {name: index for index, name in enumerate(sounds)}
     parts = []
     for label, chosen in picks.items():
@@ -423,10 +472,10 @@ def _picks(picks: Mapping[str, Sequence[Pick]], sounds: Mapping[str, str]) -> st
         lists = "".join(
             f"<div><h4>{_text(group)}</h4><ol>"
             + "".join(
-                f'<li><span>{_text(pick.said)}</span><audio controls preload="none" data-sound="{number[pick.input]}" '
-                f'aria-label="{_text(f"{label}, {group}: {pick.input}")}"></audio></li>'
+                f'<li><span>{_text(pick.said)}</span><audio controls preload="none" data-sound="{number[pick.sound]}" '
+                f'aria-label="{_text(f"{label}, {group}: {pick.said if pick.part else pick.input}")}"></audio></li>'
                 for pick in chosen
-                if pick.group == group and pick.input in number
+                if pick.group == group and pick.sound in number
             )
             + "</ol></div>"
             for group in groups
@@ -434,8 +483,8 @@ def _picks(picks: Mapping[str, Sequence[Pick]], sounds: Mapping[str, str]) -> st
         if chosen:
             parts.append(f'<details><summary>{_text(label)}</summary><div class="picks">{lists}</div></details>')
     return (
-        '<section aria-labelledby="picks"><h2 id="picks">What they picked</h2>'
-        f"<p>The beginnings of the mashups each likes best and least.</p>{''.join(parts)}</section>"
+        f'<section aria-labelledby="picks"><h2 id="picks">{_text(heard[0])}</h2>'
+        f"<p>{_text(heard[1])}</p>{''.join(parts)}</section>"
     )
 
 
@@ -456,7 +505,8 @@ def _rows(rows: Sequence[Mapping[str, Any]]) -> str:
                 continue
             row = {**row, "input": row["input"] if count == 1 else f"{count:,} inputs"}
         values = ", ".join(f"{name} {value:.4g}".replace("-", MINUS) for name, value in row["values"].items())
-        cells = [row["input"], row["status"], values or row["reason"], _seconds(row["wall_s"]), _seconds(row["cpu_s"])]
+        status = f"{row['status']}, trained on" if row.get("trained_on") else row["status"]
+        cells = [row["input"], status, values or row["reason"], _seconds(row["wall_s"]), _seconds(row["cpu_s"])]
         made.append(f'<tr><th scope="row">{_text(row["label"])}</th>' + "".join(map(_said, cells)) + "</tr>")
     return _plain_table(("competitor", "input", "status", "numbers", "wall s", "CPU s"), made)
 

@@ -3,7 +3,8 @@
 A row is plain data: ``key`` (what it depends on), ``label``, ``component``, ``input``, ``measure``, ``input_missing``,
 ``status`` ("ok", "unavailable", "failed" or "timeout"), ``reason``, ``values`` (the raw numbers), ``wall_s`` and
 ``cpu_s`` of the measurement, ``load_s`` (creating the component and its first use, apart from the run),
-``peak_memory_mb`` of the process so far. Rows are appended to ``<suite>.rows.jsonl`` as they come.
+``peak_memory_mb`` of the process so far. A row of songs that the competitor was trained on has their names as
+``trained_on``: it is shown, and nothing is judged by it. Rows are appended to ``<suite>.rows.jsonl`` as they come.
 
 A competitor that cannot even be created has one row, whose input is :data:`EVERYTHING`: it stands for all of them.
 """
@@ -112,6 +113,8 @@ def run(
         raise SuiteError(f"suite {suite.name!r} finds nothing to measure here: {why}", "see `mashkit bench data`")
     book = _Book(folder / f"{suite.name}.rows.jsonl")
     described: dict[str, Mapping[str, Any]] = {}
+    trained_on: dict[str, Sequence[str]] = {}
+    by_name = {given.name: given for given in inputs}
     rows: dict[tuple[str, str], Row] = {}
     total = len(suite.competitors) * len(inputs)
     digests = {given.name: given.digest() for given in inputs}
@@ -121,6 +124,7 @@ def run(
     for message in _together(matches, jobs):
         if isinstance(message, _Described):
             described[message.label] = message.description
+            trained_on[message.label] = message.trained_on
             continue
         if isinstance(message, _Begun):
             item = f"{message.label}: {message.input}"
@@ -128,6 +132,10 @@ def run(
             continue
         was_there = message["key"] in book.rows
         row = book.rows[message["key"]] if was_there else book.add(message)
+        # The rows file does not keep it, because a competitor may tell more of itself the next time.
+        given = by_name.get(row["input"])
+        if given is not None and (songs := given.songs_among(trained_on.get(row["label"], ()))):
+            row = {**row, "trained_on": songs}
         rows[row["label"], row["input"]] = row
         done += len(inputs) if row["input"] == EVERYTHING else 1
         if heard is not None:
@@ -185,6 +193,7 @@ def _line(row: Row) -> str:
 class _Described:
     label: str
     description: Mapping[str, Any]
+    trained_on: Sequence[str]
 
 
 @attrs.frozen
@@ -292,7 +301,7 @@ class _Match:
         if answer["status"] != OK:
             yield self._row("", everything, answer["status"], answer["reason"])
             return
-        yield _Described(self.competitor.label, answer["described"])
+        yield _Described(self.competitor.label, answer["described"], answer["trained_on"])
         identity, lost_in_a_row, used = answer["identity"], 0, False
         for given in self.inputs:
             row = self._row(identity, given, UNAVAILABLE, given.missing)
@@ -460,6 +469,11 @@ def _result(
     }
 
 
+def judged_by(rows: Sequence[Row]) -> list[Row]:
+    """Return the rows that tell how good their competitor is: those of songs it was not trained on."""
+    return [row for row in rows if not row.get("trained_on")]
+
+
 def ranked(task: Task, entries: Sequence[Mapping[str, Any]], rows: Sequence[Row]) -> dict[str, Any]:
     """Return what a result says of its competitors, best first, and of each two of them.
 
@@ -472,9 +486,16 @@ def ranked(task: Task, entries: Sequence[Mapping[str, Any]], rows: Sequence[Row]
         All of theirs, with facts.
     """
     of = {one["label"]: [row for row in rows if row["label"] == one["label"]] for one in entries}
-    some = {label: own for label, own in of.items() if any(row["status"] == OK for row in own)}
+    fair = {label: judged_by(own) for label, own in of.items()}
+    some = {label: own for label, own in fair.items() if any(row["status"] == OK for row in own)}
     measured = {label: task.summarize(own) for label, own in some.items()}
-    places = standings(task.metrics, measured)
+    # Numbers of different songs cannot be ranked: the order is that of the songs that nobody was trained on.
+    known = {row["input"] for label in some for row in of[label] if row.get("trained_on")}
+    shared = {label: [row for row in own if row["input"] not in known] for label, own in some.items()}
+    if known and all(any(row["status"] == OK for row in own) for own in shared.values()):
+        places = standings(task.metrics, {label: task.summarize(own) for label, own in shared.items()})
+    else:
+        places = standings(task.metrics, measured)
     order = [*places, *(label for label in of if label not in places)]
     return {
         "competitors": [
@@ -495,10 +516,14 @@ def _competitor(
     standing: Standing | None,
 ) -> dict[str, Any]:
     loads = [row["load_s"] for row in rows if row["load_s"] is not None]
+    reason = ""
+    if not metrics:
+        # One that cannot run here has one reason, and all its rows say it, but those of inputs that are not there.
+        reason = next((row for row in rows if not row["input_missing"]), rows[0])["reason"]
+        reason = reason or "it was trained on every song there is to judge it by"
     return {
         **{name: entry[name] for name in ("label", "component", "options", "description")},
-        # One that cannot run here has one reason, and all its rows say it, but those of inputs that are not there.
-        "reason": "" if metrics else next((row for row in rows if not row["input_missing"]), rows[0])["reason"],
+        "reason": reason,
         "load_s": statistics.median(loads) if loads else None,
         "rank": standing.rank if standing else None,
         "score": standing.score if standing else None,

@@ -58,9 +58,9 @@ from mashkit.bench.scorer_metrics import (
     reliability,
     roc_auc,
 )
-from mashkit.bench.statistics import Statistic, holm, interval, paired, value_of
+from mashkit.bench.statistics import Statistic, interval, paired, value_of
 from mashkit.bench.tables import SuiteError, from_table
-from mashkit.bench.tasks import OK, Comparison, Input, InputLost, Metric, Pick, Row, Task, stopwatch
+from mashkit.bench.tasks import OK, Comparison, Input, InputLost, Metric, Pick, Row, Task, comparisons, stopwatch
 from mashkit.components import Component
 from mashkit.errors import CatalogError, MashkitError, UsageError, suggestion
 from mashkit.interfaces import Scorer
@@ -347,7 +347,7 @@ class ScorerTask(Task):
         known = {label: _statistics(own) for label, own in rows.items()}
         count = len(_songs(next(iter(rows.values()), ())))
         units = {metric.name: 100 if metric.unit == "%" else 1 for metric in self.metrics}
-        comparisons = []
+        found: list[Comparison] = []
         for metric in HEADLINES:
             tests = {}
             for one, other in itertools.combinations(rows, 2):
@@ -355,22 +355,8 @@ class ScorerTask(Task):
                     test = paired(known[one][metric], known[other][metric], count)
                     if test is not None:
                         tests[one, other] = test
-            raised = iter(holm([test.p_signed_rank for test in tests.values() if test.p_signed_rank is not None]))
-            for (one, other), test in tests.items():
-                comparisons.append(
-                    Comparison(
-                        metric=metric,
-                        one=one,
-                        other=other,
-                        difference=units[metric] * test.difference,
-                        low=None if test.interval is None else units[metric] * test.interval.low,
-                        high=None if test.interval is None else units[metric] * test.interval.high,
-                        p_bootstrap=test.p_bootstrap,
-                        p_signed_rank=test.p_signed_rank,
-                        p_holm=None if test.p_signed_rank is None else next(raised),
-                    )
-                )
-        return comparisons
+            found += comparisons(metric, tests, units[metric])
+        return found
 
     # ------------------------------------------------------------------------------------------------------ charts
     def charts(self, competitors: Sequence[Mapping[str, Any]], rows: Sequence[Row]) -> list[Chart]:

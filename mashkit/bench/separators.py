@@ -3,7 +3,8 @@
 Each input is a song whose true stems are known, an excerpt from where all of them sound; its mix is their sum. Measured
 are the three roles, which every separator gives, and the four stems of who has them: SDR of BSSEval v4 (museval;
 Stöter, Liutkus and Ito, "The 2018 Signal Separation Evaluation Campaign", LVA/ICA 2018; median over seconds), SDR of
-the whole excerpt, and scale-invariant SDR (Le Roux et al., "SDR – half-baked or well done?", ICASSP 2019).
+the whole excerpt, and scale-invariant SDR (Le Roux et al., "SDR – half-baked or well done?", ICASSP 2019). What leaks
+into a role is measured in another excerpt of the song, where the true role is silent and the mix is not.
 
 "stempeg" is the six seconds of one of MUSDB18's test songs that come with the package of that name: true stems for who
 has no recordings at all.
@@ -12,10 +13,11 @@ has no recordings at all.
 from __future__ import annotations
 
 import importlib.util
+import itertools
 import shutil
 import statistics
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, cast
 
@@ -39,9 +41,23 @@ from mashkit.bench.pieces import (
     require_known,
     split_rows,
 )
-from mashkit.bench.statistics import median
+from mashkit.bench.statistics import median, paired
 from mashkit.bench.tables import from_table
-from mashkit.bench.tasks import Input, InputLost, Literature, Metric, Row, Task, stopwatch
+from mashkit.bench.tasks import (
+    OK,
+    Cell,
+    Comparison,
+    Input,
+    InputLost,
+    Literature,
+    Metric,
+    Pick,
+    Row,
+    Table,
+    Task,
+    comparisons,
+    stopwatch,
+)
 from mashkit.catalog.ingest import SAMPLE_RATE
 from mashkit.components import Component
 from mashkit.interfaces import Separator
@@ -58,6 +74,15 @@ FOLDERS: Mapping[str, str] = {"multitracks": "multitracks", "musdb18hq": "musdb1
 COLLECTIONS = (RENDERED, STEMPEG, *FOLDERS)
 SILENCE = 1e-4
 """RMS below which a true stem is taken for silent: there is no distortion of nothing."""
+SOUNDING = 10 * SILENCE
+"""RMS of a mix that something can leak from."""
+FEWEST_SILENT = 5
+"""Pieces of 0.1 s, half a second, without which nothing is said of leakage."""
+HEARD_SONGS = 8
+"""Songs that a page with sound plays: with four competitors about 4 MB."""
+HEARD_S = 6.0
+"""Seconds that are played of each."""
+MIX, TRUTH = "mix", "truth"
 
 
 def sdr(true: Signals, found: Signals) -> float:
@@ -82,13 +107,30 @@ def leakage(true: Signals, found: Signals, mix: Signals, sample_rate: int) -> fl
     None where there is less than half a second of it, in pieces of 0.1 s in which the mix sounds. Without it a
     separator that never is silent goes unnoticed: seconds of a silent signal have no SDR.
     """
+    true_power, found_power, mix_power = (_power(one, sample_rate) for one in (true, found, mix))
+    silent = _silent(true_power, mix_power)
+    if silent.sum() < FEWEST_SILENT:
+        return None
+    return _decibels(found_power[silent].sum(), mix_power[silent].sum())
+
+
+def _power(signal: npt.NDArray[np.floating[Any]], sample_rate: int) -> Signals:
+    """Return the mean power of each whole piece of 0.1 s."""
     length = sample_rate // 10
-    power = [
-        np.square(one[:, : one.shape[1] // length * length]).mean(axis=0).reshape(-1, length).mean(axis=1)
-        for one in (true, found, mix)
-    ]
-    silent = (power[0] < SILENCE**2) & (power[2] > (10 * SILENCE) ** 2)
-    return _decibels(power[1][silent].sum(), power[2][silent].sum()) if silent.sum() >= 5 else None
+    whole = signal[:, : signal.shape[1] // length * length]
+    power: Signals = np.square(whole, dtype=np.float64).mean(axis=0).reshape(-1, length).mean(axis=1)
+    return power
+
+
+def _silent(true_power: Signals, mix_power: Signals) -> npt.NDArray[np.bool_]:
+    """Tell in which pieces the true signal is silent and the mix is not."""
+    return (true_power < SILENCE**2) & (mix_power > SOUNDING**2)
+
+
+def unexplained(stems: StemSet, mix: Audio) -> float:
+    """Return how far the stems are from summing to the mix: the energy of the difference, relative to the mix, dB."""
+    rest = mix.samples - np.sum([stem.samples for stem in stems.stems.values()], axis=0, dtype=np.float64)
+    return _decibels(np.sum(rest**2), np.sum(np.square(mix.samples, dtype=np.float64)))
 
 
 def bss_sdr(true: Sequence[Signals], found: Sequence[Signals], sample_rate: int) -> list[float]:
@@ -155,9 +197,13 @@ def _metrics() -> Iterator[Metric]:
     for role in Role:
         yield Metric(
             name=f"{role}_leak", title=f"{role}, leakage", unit="dB", better="lower", resolution=0.5, weight=0.0,
-            explained=f"Energy of the {role} role where the truth is silent, relative to the mix’s there, median over "
-            "real songs that have such places in their excerpt.",
+            explained=f"Energy of the {role} role where the truth is silent, relative to the mix’s there, in the "
+            "part of the song that has most of it; median over real songs that have such a part.",
         )  # fmt: skip
+    yield Metric(
+        name="rest", title="mix − stems", unit="dB", better="lower", resolution=1, weight=0.0, digits=0,
+        explained="Energy of what the stems do not sum to, relative to the mix’s, median over real songs.",
+    )  # fmt: skip
     for name in FOUR:
         yield decibels(f"{name}_bss", f"{name}, SDR", 0.0, f"BSSEval v4 of the stem {name}, of who separates four.")
     for role in Role:
@@ -171,7 +217,11 @@ class SeparatorTask(Task):
 
     kind: ClassVar[str] = "separator"
     summary: ClassVar[str] = "stems against true ones: BSSEval v4 (museval), SDR, SI-SDR, speed and memory"
-    version: ClassVar[int] = 3
+    version: ClassVar[int] = 4
+    heard: ClassVar[tuple[str, str]] = (
+        "What they made of it",
+        "The true roles of the songs on which competitors differ most, and what each heard in the mix; one channel.",
+    )
     metrics: ClassVar[Sequence[Metric]] = tuple(_metrics())
     literature: ClassVar[Literature | None] = Literature(
         title="MUSDB18 test set, SDR in dB (BSSEval v4, median of medians)",
@@ -199,7 +249,7 @@ class SeparatorTask(Task):
             inputs += [
                 Input(
                     name=f"{name}: {song.name}", measure=name, parameters={"excerpt_s": asked.excerpt_s},
-                    files=list(stem_files(song).values()),
+                    files=list(stem_files(song).values()), songs=(song.name,),
                 )
                 for song in songs
             ]  # fmt: skip
@@ -216,21 +266,29 @@ class SeparatorTask(Task):
     def measure(self, component: Component, given: Input) -> dict[str, float]:
         """Return every metric of every role and stem, and the CPU time for a minute."""
         separator = cast("Separator", component)
-        true = excerpt_of(_true_stems(given), given.parameters["excerpt_s"])
+        song, length_s = _true_stems(given), given.parameters["excerpt_s"]
+        start = excerpt_start(song, length_s)
+        true = _cut(song, start, length_s)
         mix = _sum(true)
         with stopwatch() as elapsed:
             found = separator.separate(mix)
-        values: dict[str, float] = {}
         roles = [role for role in Role if role in true.roles and role in found.roles]
         sides = [{str(role): stems.role(role) for role in roles} for stems in (true, found)]
-        values |= _distortions(sides[0], sides[1])
-        for name in sides[0]:
-            sound = [one.samples.astype(np.float64) for one in (sides[0][name], sides[1][name], mix)]
-            if (leak := leakage(sound[0], sound[1], sound[2], mix.sample_rate)) is not None:
-                values[f"{name}_leak"] = leak
+        values = _distortions(sides[0], sides[1]) | {"rest": unexplained(found, mix)}
         if set(FOUR) <= set(found.stems):
             there = [name for name in FOUR if name in true.stems]
             values |= _distortions({name: true.stems[name] for name in there}, dict(found.stems))
+        separated = {start: (true, mix, found)}
+        for role in roles:
+            at = silent_start(song, role, length_s)
+            if at is None:
+                continue
+            if at not in separated:
+                part = _cut(song, at, length_s)
+                separated[at] = part, _sum(part), separator.separate(_sum(part))
+            heard = [one.samples.astype(np.float64) for one in _of_role(separated[at], role)]
+            if (leak := leakage(heard[0], heard[1], heard[2], mix.sample_rate)) is not None:
+                values[f"{role}_leak"] = leak
         return {**values, **minute_cost(elapsed.cpu_s, mix)}
 
     def summarize(self, rows: Sequence[Row]) -> dict[str, float | None]:
@@ -251,6 +309,73 @@ class SeparatorTask(Task):
         names = {metric.name for metric in self.metrics}
         fields = [metric.name for metric in self.metrics if metric.unit == "dB"]
         return {name: ends for name, ends in intervals_of(rows, fields, median).items() if name in names}
+
+    def compare(self, rows: Mapping[str, Sequence[Row]]) -> list[Comparison]:
+        """Return paired tests of every two separators by the SDR of each role, on real songs both are judged by."""
+        real = {label: split_rows(own).get("", []) for label, own in rows.items()}
+        found: list[Comparison] = []
+        for role in Role:
+            field = f"{role}_bss"
+            known = {
+                label: {row["input"]: row["values"][field] for row in own if field in row["values"]}
+                for label, own in real.items()
+            }
+            tests = {}
+            for one, other in itertools.combinations(rows, 2):
+                songs = [song for song in known[one] if song in known[other]]
+                sides = [median([known[label][song] for song in songs]) for label in (one, other)]
+                if songs and (test := paired(sides[0], sides[1], len(songs))) is not None:
+                    tests[one, other] = test
+            found += comparisons(field, tests)
+        return found
+
+    def auditions(self, rows: Mapping[str, Sequence[Row]]) -> dict[str, list[Pick]]:
+        """Return, by song, the mix, and of each role the truth and what each competitor made of it."""
+        measured: dict[str, dict[str, Row]] = {}
+        for label, own in rows.items():
+            for row in own:
+                if row["status"] == OK:
+                    measured.setdefault(row["input"], {})[label] = row
+        found = {}
+        for song in sorted(measured, key=lambda song: -_spread(measured[song].values()))[:HEARD_SONGS]:
+            picks = [Pick(group=MIX, input=song, said=MIX, part=MIX)]
+            for role in Role:
+                picks.append(Pick(group=role, input=song, said=TRUTH, part=role))
+                picks += [
+                    Pick(group=role, input=song, said=f"{label}: {_said(row, role)}", label=label, part=role)
+                    for label, row in measured[song].items()
+                    if {f"{role}_bss", f"{role}_leak"} & set(row["values"])
+                ]
+            found[song] = picks
+        return found
+
+    def parts(self, component: Component | None, given: Input, longest_s: float) -> Mapping[str, Audio]:
+        """Return how each role of the excerpt begins, as a separator finds it; or as it is, and so the mix."""
+        true = excerpt_of(_true_stems(given), given.parameters["excerpt_s"])
+        mix = _sum(true)
+        stems = true if component is None else cast("Separator", component).separate(mix)
+        sounds = {str(role): stems.role(role) for role in Role if role in stems.roles}
+        if component is None:
+            sounds[MIX] = mix
+        length_s = min(longest_s, HEARD_S, mix.duration)
+        return {name: sound.excerpt(0.0, length_s) for name, sound in sounds.items()}
+
+    def tables(self, competitors: Sequence[Mapping[str, Any]], rows: Sequence[Row]) -> list[Table]:
+        """Return, for each role, the SDR of every song, and what leaks where the role is silent."""
+        labels = [one["label"] for one in competitors if one["metrics"]]
+        of = {(row["input"], row["label"]): row for row in rows if row["label"] in labels}
+        songs = list(dict.fromkeys(row["input"] for row in of.values() if row["status"] == OK))
+        return [
+            Table(
+                title=f"{str(role).capitalize()}, song by song",
+                caption="SDR (BSSEval v4), dB. The second number is the leakage, dB, of songs where the true role is "
+                "silent somewhere. In brackets: the competitor was trained on this song.",
+                heads=("song", *labels),
+                rows=tuple((song, tuple(_cell(of.get((song, label)), role) for label in labels)) for song in songs),
+            )
+            for role in Role
+            if songs
+        ]
 
     def charts(self, competitors: Sequence[Mapping[str, Any]], rows: Sequence[Row]) -> list[Chart]:
         """Return the SDR of the roles, of real and of rendered songs."""
@@ -282,6 +407,33 @@ def _distortions(true: Mapping[str, Audio], found: Mapping[str, Audio]) -> dict[
     for name, one, other, ratio in zip(names, pairs[0], pairs[1], bss, strict=True):
         values |= {f"{name}_sdr": sdr(one, other), f"{name}_si": si_sdr(one, other), f"{name}_bss": ratio}
     return values
+
+
+def _of_role(separated: tuple[StemSet, Audio, StemSet], role: Role) -> tuple[Audio, Audio, Audio]:
+    """Return the role as it is and as it was found, and the mix."""
+    true, mix, found = separated
+    return true.role(role), found.role(role), mix
+
+
+def _cell(row: Row | None, role: Role) -> Cell:
+    values = {} if row is None else row["values"]
+    return Cell(values.get(f"{role}_bss"), values.get(f"{role}_leak"), counts=row is None or not row.get("trained_on"))
+
+
+def _said(row: Row, role: Role) -> str:
+    """Return what a competitor's row says of a role, in words."""
+    parts = [
+        f"{title} {row['values'][name]:.1f} dB"
+        for title, name in (("SDR", f"{role}_bss"), ("leakage", f"{role}_leak"))
+        if name in row["values"]
+    ]
+    return ", ".join([*parts, *(["trained on this song"] if row.get("trained_on") else [])])
+
+
+def _spread(rows: Iterable[Row]) -> float:
+    """Return how much competitors differ on a song: the largest range of a role's SDR, dB."""
+    values = [[row["values"][f"{role}_bss"] for row in rows if f"{role}_bss" in row["values"]] for role in Role]
+    return max((max(one) - min(one) for one in values if one), default=0.0)
 
 
 def _rms(samples: Samples) -> float:
@@ -320,7 +472,7 @@ def _stempeg_input(excerpt_s: float) -> Input:
         return Input(name=STEMPEG, measure=STEMPEG, missing="this version of stempeg comes without its excerpt")
     return Input(
         name=f"{STEMPEG}: {found[0].name.removesuffix('.stem.mp4')}", measure=STEMPEG,
-        parameters={"excerpt_s": excerpt_s}, files=found[:1],
+        parameters={"excerpt_s": excerpt_s}, files=found[:1], songs=(found[0].name.removesuffix(".stem.mp4"),),
     )  # fmt: skip
 
 
@@ -343,10 +495,15 @@ def excerpt_of(stems: StemSet, length_s: float) -> StemSet:
 
     A voice that is silent in the excerpt would say nothing of how it is separated.
     """
+    return _cut(stems, excerpt_start(stems, length_s), length_s)
+
+
+def excerpt_start(stems: StemSet, length_s: float) -> int:
+    """Return the frame at which :func:`excerpt_of` begins."""
     first = next(iter(stems.stems.values()))
     length = round(length_s * first.sample_rate)
     if first.frames <= length:
-        return stems
+        return 0
     hop = first.sample_rate
     levels = []
     for role in ROLE_STEMS:
@@ -356,7 +513,31 @@ def excerpt_of(stems: StemSet, length_s: float) -> StemSet:
             starts = np.arange(0, first.frames - length + 1, hop)
             whole = summed[starts + length] - summed[starts]
             levels.append(whole / max(float(whole.max()), 1e-30))
-    start = int(np.argmax(np.min(levels, axis=0))) * hop
+    return int(np.argmax(np.min(levels, axis=0))) * hop
+
+
+def silent_start(stems: StemSet, role: Role, length_s: float) -> int | None:
+    """Return the frame at which that much of a song begins in which the role is silent longest, and the mix is not.
+
+    The whole of a shorter song. None where there is less than half a second of such silence.
+    """
+    first = next(iter(stems.stems.values()))
+    powers = [_power(one.samples, first.sample_rate) for one in (stems.role(role), _sum(stems))]
+    told = np.concatenate([[0], np.cumsum(_silent(powers[0], powers[1]))])
+    length = round(10 * length_s)
+    starts = np.arange(0, max(1, len(told) - length), 10)
+    counts = told[np.minimum(starts + length, len(told) - 1)] - told[starts]
+    best = int(np.argmax(counts))
+    # A piece of 0.1 s is a tenth of the rate, rounded down: the same as in _power.
+    return int(starts[best]) * (first.sample_rate // 10) if counts[best] >= FEWEST_SILENT else None
+
+
+def _cut(stems: StemSet, start: int, length_s: float) -> StemSet:
+    """Return the part of that length that begins at a frame; the stems themselves where it is all of them."""
+    first = next(iter(stems.stems.values()))
+    length = round(length_s * first.sample_rate)
+    if start == 0 and first.frames <= length:
+        return stems
     return StemSet(
         {
             name: Audio(part.samples[:, start : start + length].copy(), part.sample_rate)

@@ -14,13 +14,14 @@ import json
 import os
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Literal, TypeAlias
 
 import attrs
 
 from mashkit.bench.charts import Chart
+from mashkit.bench.statistics import PairedTest, holm
 from mashkit.components import Component
 from mashkit.errors import MashkitError
 from mashkit.processes import cpu_seconds, family
@@ -73,6 +74,9 @@ class Input:
     facts : mapping
         What metrics need to know of it, as plain data: it is kept with the result, and every row of
         :meth:`Task.summarize` has it under "facts". Nothing is measured again when it changes.
+    songs : tuple of str
+        The recordings it is made of, each as "artist - title" or the title alone: a competitor that was trained on one
+        is not judged by it. Empty for what is made from a seed.
     """
 
     name: str
@@ -83,6 +87,12 @@ class Input:
     alone: bool = False
     place: Mapping[str, Any] = attrs.field(factory=dict, converter=frozen_mapping)
     facts: Mapping[str, Any] = attrs.field(factory=dict, converter=frozen_mapping)
+    songs: tuple[str, ...] = attrs.field(default=(), converter=as_tuple)
+
+    def songs_among(self, names: Iterable[str]) -> list[str]:
+        """Return which of its songs are among those of these names."""
+        named = list(names)
+        return [song for song in self.songs if any(same_song(song, name) for name in named)]
 
     def digest(self) -> str:
         """Return a sha256 of everything that defines this input."""
@@ -93,6 +103,22 @@ class Input:
         for path in self.files:
             whole.update(digest_of(path).encode())
         return whole.hexdigest()
+
+
+def same_song(one: str, other: str) -> bool:
+    """Tell whether two names are of one song, each "artist - title" or the title alone.
+
+    Only letters and digits count, in either case: folders are named "MusicDelta - Hendrix" and "Music Delta - Hendrix".
+    Where one of the names has no artist the titles decide, because it is worse to judge a network by what it has
+    learnt than to leave a song out.
+    """
+    names = [[_plain(part) for part in name.rpartition(" - ")[::2]] for name in (one, other)]
+    (artist, title), (other_artist, other_title) = names
+    return title == other_title and (artist == other_artist or not artist or not other_artist)
+
+
+def _plain(name: str) -> str:
+    return "".join(letter for letter in name.casefold() if letter.isalnum())
 
 
 def digest_of(path: Path) -> str:
@@ -134,6 +160,25 @@ class Comparison:
     p_bootstrap: float | None
     p_signed_rank: float | None
     p_holm: float | None
+
+
+def comparisons(metric: str, tests: Mapping[tuple[str, str], PairedTest], unit: float = 1.0) -> list[Comparison]:
+    """Return the tests of one metric by their two labels, with Holm's correction; ``unit`` is 100 for per cent."""
+    raised = iter(holm([test.p_signed_rank for test in tests.values() if test.p_signed_rank is not None]))
+    return [
+        Comparison(
+            metric=metric,
+            one=one,
+            other=other,
+            difference=unit * test.difference,
+            low=None if test.interval is None else unit * test.interval.low,
+            high=None if test.interval is None else unit * test.interval.high,
+            p_bootstrap=test.p_bootstrap,
+            p_signed_rank=test.p_signed_rank,
+            p_holm=None if test.p_signed_rank is None else next(raised),
+        )
+        for (one, other), test in tests.items()
+    ]
 
 
 @attrs.frozen(kw_only=True)
@@ -186,11 +231,52 @@ class Pick:
         The input's name.
     said : str
         What the competitor made of it.
+    label : str
+        Whose output is heard; empty: the input itself, or what is true of it.
+    part : str
+        Which of several sounds (:meth:`Task.parts`); empty: the one that :meth:`Task.sound` gives.
     """
 
     group: str
     input: str
     said: str
+    label: str = ""
+    part: str = ""
+
+    @property
+    def sound(self) -> str:
+        """Name of what is heard; picks of one name are heard as one sound."""
+        return json.dumps([self.input, self.part, self.label]) if self.part else self.input
+
+
+@attrs.frozen
+class Cell:
+    """A cell of a :class:`Table`: its number, a second one that stands small below it, and whether they count."""
+
+    value: float | None
+    below: float | None = None
+    counts: bool = True
+
+
+@attrs.frozen(kw_only=True)
+class Table:
+    """Numbers that stand behind the metrics, such as those of single songs.
+
+    Parameters
+    ----------
+    title, caption : str
+    heads : tuple of str
+    rows : tuple of (str, tuple of Cell)
+        What a row is of, and its cells.
+    digits : int
+        Decimals shown.
+    """
+
+    title: str
+    caption: str
+    heads: tuple[str, ...]
+    rows: tuple[tuple[str, tuple[Cell, ...]], ...]
+    digits: int = 1
 
 
 @attrs.frozen(kw_only=True)
@@ -219,6 +305,10 @@ class Task(ABC):
     """Raised when the same input is measured in another way: rows of another version are measured again."""
     metrics: ClassVar[Sequence[Metric]]
     literature: ClassVar[Literature | None] = None
+    heard: ClassVar[tuple[str, str]] = (
+        "What they picked", "The beginnings of the mashups each likes best and least.",
+    )  # fmt: skip
+    """Heading and sentence over what can be heard."""
 
     @abstractmethod
     def inputs(self, settings: Mapping[str, Any], data: Path | None) -> list[Input]:
@@ -283,9 +373,36 @@ class Task(ABC):
         """
         raise InputLost(f"task {type(self).__name__} has nothing to hear")
 
+    def auditions(self, rows: Mapping[str, Sequence[Row]]) -> dict[str, list[Pick]]:
+        """Return what is worth hearing under each heading, given each competitor's rows by label.
+
+        By default the headings are the labels, and under each stands what :meth:`picks` returns.
+        """
+        return {label: self.picks(own) for label, own in rows.items()}
+
+    def parts(self, component: Component | None, given: Input, longest_s: float) -> Mapping[str, Audio]:
+        """Return the sounds a component makes of an input, by part; without a component, what is true of it.
+
+        Raises
+        ------
+        InputLost
+            If what it is made from has gone.
+        MashkitError
+            If the component fails.
+        """
+        raise InputLost(f"task {type(self).__name__} has nothing to hear")
+
     @abstractmethod
     def charts(self, competitors: Sequence[Mapping[str, Any]], rows: Sequence[Row]) -> list[Chart]:
         """Return what the page draws, competitors in their order of rank."""
+
+    def tables(self, competitors: Sequence[Mapping[str, Any]], rows: Sequence[Row]) -> list[Table]:
+        """Return the tables that stand behind the metrics, competitors in their order of rank; by default none.
+
+        Unlike those of :meth:`charts`, ``rows`` hold the songs that a competitor was trained on, marked by
+        ``trained_on``.
+        """
+        return []
 
 
 def load_task(name: str) -> Task:

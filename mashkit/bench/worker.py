@@ -73,13 +73,16 @@ def serve(connection: Connection) -> None:
         with stopwatch() as loading:
             component = registry.create(assignment.kind, assignment.component, assignment.options)
             described = component.described()
+            with component.backend_call("say what it was trained on"):
+                trained_on = [str(name) for name in component.trained_on()]
     except ComponentUnavailable as error:
         connection.send({"status": UNAVAILABLE, "reason": str(error)})
         return
     except MashkitError as error:
         connection.send({"status": FAILED, "reason": str(error)})
         return
-    connection.send({"status": OK, "described": described, "identity": _identity(component)})
+    known = {"described": described, "trained_on": trained_on, "identity": _identity(component)}
+    connection.send({"status": OK, **known})
     load_s: float | None = None
     while True:
         given: Input = connection.recv()

@@ -78,7 +78,7 @@ def _add_audio(parser: argparse.ArgumentParser) -> None:
 def _run(arguments: argparse.Namespace) -> int:
     from mashkit.bench.charts import require_matplotlib
     from mashkit.bench.compare import with_earlier
-    from mashkit.bench.page import publish
+    from mashkit.bench.page import publish, trained_on
     from mashkit.bench.runner import run
     from mashkit.cli.console import print_json, say
     from mashkit.cli.progress import ProgressListener
@@ -127,7 +127,7 @@ def _run(arguments: argparse.Namespace) -> int:
         _print_result(result)
     for label, reason in _unavailable(measured).items():
         say(f"unavailable: {label}: {reason}")
-    for note in notes:
+    for note in (*notes, *trained_on(result)):
         say(note)
     say(f"page: {paths[1]}")
     return _status(measured, _named(arguments, suite))

@@ -59,6 +59,10 @@ class RemoteComponent(Component):
         weights: dict[str, str] = self.session.describe()["weights"]
         return weights
 
+    def trained_on(self) -> tuple[str, ...]:
+        """Return the recordings that the weights of the component in the worker were trained on."""
+        return self.session.made().trained_on
+
     def describe(self) -> dict[str, Any]:
         """Return the description of the component in the worker, with the name of its environment."""
         return self.session.describe()

@@ -203,6 +203,8 @@ class Made:
     origin: Origin
     promises: Mapping[str, Promise]
     """For a generator, the definitions of its conditions."""
+    trained_on: tuple[str, ...]
+    """Recordings its weights were trained on."""
 
 
 class Session:
@@ -346,7 +348,8 @@ class Session:
         request = {"call": "create", "kind": self.kind, "name": self.name, "options": self._options}
         made = self._exchange(worker, request, START_TIMEOUT_S)
         promises = {name: Promise(**promise) for name, promise in made["promises"].items()}
-        return Made(ComponentInfo(**made["info"]), made["options"], Origin(**made["origin"]), promises)
+        trained_on = tuple(made.get("trained_on", ()))  # environments that were made before do not say it
+        return Made(ComponentInfo(**made["info"]), made["options"], Origin(**made["origin"]), promises, trained_on)
 
     def _exchange(self, worker: _Worker, request: Inner, allowed_s: float) -> Any:
         deadline = time.monotonic() + allowed_s

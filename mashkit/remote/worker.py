@@ -122,6 +122,7 @@ class _Service:
         return {
             "info": info_to_dict(component.info),
             "promises": promises,
+            "trained_on": [str(name) for name in component.trained_on()],
             "options": plain(component.options()),
             "origin": attrs.asdict(registered.origin),
         }

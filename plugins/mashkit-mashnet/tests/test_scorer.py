@@ -22,9 +22,10 @@ from mashkit.render import Renderer
 from mashkit.testing import ScorerContract
 from mashkit.testing.contracts import SyntheticSource
 from mashkit.testing.mashups import Shelf, mashup_of
+from mashkit.torch_checkpoints import CheckpointError
 from mashkit.types import Analysis, Audio, Clip, Condition, Key, Mixing, Role
 from mashkit_mashnet import SHIPPED, WEIGHTS, spectra
-from mashkit_mashnet.checkpoint import VARIANTS, Calibration, Checkpoint, CheckpointError, architecture, load, save
+from mashkit_mashnet.checkpoint import VARIANTS, Calibration, Checkpoint, architecture, load, save
 from mashkit_mashnet.frontend import FrontEnd
 from mashkit_mashnet.networks import MixNet, MixPreset
 from mashkit_mashnet.scorer import SHIPPED as FOLDER

@@ -15,14 +15,13 @@ from pathlib import Path
 from typing import Any
 
 import attrs
-import safetensors
 import safetensors.torch
 import torch
 from torch import Tensor
 
 from mashkit.atomicfile import replacing
 from mashkit.errors import MashkitError, OptionError, UsageError
-from mashkit.models import ModelError
+from mashkit.torch_checkpoints import CheckpointError, read_checkpoint
 from mashkit_mashnet import frontend
 from mashkit_mashnet.frontend import FrontEnd
 from mashkit_mashnet.networks import BAD, GOOD, Network, Preset
@@ -48,27 +47,7 @@ VARIANTS: dict[str, str] = {
 
 _KEY = "mashkit-mashnet"  # one key, because safetensors does not keep the order of keys and equal files are wanted
 _NOT_OURS = "give a checkpoint that `mashkit train` wrote"
-_PICKLED = (b"PK\x03\x04", *(b"\x80" + bytes([protocol]) for protocol in range(2, 6)))
 _HALVES = (".weight", ".bias")  # the running statistics of batch normalisation stay in float32
-
-
-class CheckpointError(ModelError):
-    """A checkpoint that cannot be used.
-
-    Parameters
-    ----------
-    path : Path or str
-        The file.
-    problem : str
-        What is wrong with it.
-    fix : str, optional
-        What to do about it.
-    """
-
-    def __init__(self, path: Path | str, problem: str, fix: str | None = None) -> None:
-        super().__init__(f"{path}: {problem}", fix)
-        self.args = (path, problem, fix)  # as in AudioFileError
-        self.path = Path(path)
 
 
 @attrs.frozen(kw_only=True)
@@ -255,7 +234,7 @@ def load(path: Path) -> Checkpoint:
         If the file is missing, is pickled, is not a safetensors file of mashkit-mashnet, has a newer format, names an
         architecture, preset or front end that this version does not have, or has weights of another shape or NaN.
     """
-    described, weights = _read(path)
+    described, weights = read_checkpoint(path, _KEY, _NOT_OURS)
     version = described.get("format")
     if type(version) is not int or version > FORMAT:
         raise CheckpointError(
@@ -286,28 +265,6 @@ def load(path: Path) -> Checkpoint:
             path, f"what it says of itself cannot be read: {type(error).__name__}: {error}", _NOT_OURS
         ) from error
     return checkpoint
-
-
-def _read(path: Path) -> tuple[Mapping[str, Any], Mapping[str, Tensor]]:
-    """Return the JSON metadata of a mashkit-mashnet file, and its tensors."""
-    try:
-        with path.open("rb") as file:
-            start = file.read(4)
-    except OSError as error:
-        raise CheckpointError(path, f"cannot be read: {error.strerror}", "name the file of a checkpoint") from error
-    if start.startswith(_PICKLED):
-        raise CheckpointError(path, "a pickled checkpoint, which could run any code when read: not opened", _NOT_OURS)
-    try:
-        with safetensors.safe_open(path, "pt") as file:
-            text = (file.metadata() or {}).get(_KEY)
-            if text is None:
-                raise CheckpointError(path, "a safetensors file, but not one of mashkit-mashnet", _NOT_OURS)
-            described = json.loads(text)
-            if not isinstance(described, dict):
-                raise ValueError(f"its metadata is {type(described).__name__}, not an object")
-            return described, {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 — no dict
-    except (safetensors.SafetensorError, ValueError) as error:
-        raise CheckpointError(path, f"no safetensors file, or a damaged one: {error}", _NOT_OURS) from error
 
 
 def _scaling() -> dict[str, float]:

@@ -18,10 +18,11 @@ from mashkit.interfaces import Scorer
 from mashkit.mashup import Mashup
 from mashkit.models import file_sha256, optional_path
 from mashkit.recent import Recent
+from mashkit.torch_checkpoints import CheckpointError
 from mashkit.torch_devices import DEVICE, gpus_used, inference, known_device
 from mashkit.types import Role, Score
 from mashkit_mashnet import POSTMIXNET, POSTMIXNET_LSRO, PREMIXNET, PREMIXNET_LSRO
-from mashkit_mashnet.checkpoint import VARIANTS, Calibration, CheckpointError, load
+from mashkit_mashnet.checkpoint import VARIANTS, Calibration, load
 from mashkit_mashnet.frontend import FrontEnd
 from mashkit_mashnet.networks import MixNet, Network
 from mashkit_mashnet.spectra import Stage, require_two_bars, too_short

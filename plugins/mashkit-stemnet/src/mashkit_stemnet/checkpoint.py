@@ -8,37 +8,18 @@ from pathlib import Path
 from typing import Any
 
 import attrs
-import safetensors
 import safetensors.torch
 import torch
 from torch import Tensor
 
 from mashkit.atomicfile import replacing
 from mashkit.errors import OptionError
-from mashkit.models import ModelError
+from mashkit.torch_checkpoints import CheckpointError, read_checkpoint
 from mashkit_stemnet.network import Size, StemNet, fused
 
 FORMAT = 1
 _KEY = "mashkit-stemnet"
 _FIX = "give a checkpoint that `mashkit train-separator` wrote"
-_PICKLED = (b"PK\x03\x04", *(b"\x80" + bytes([protocol]) for protocol in range(2, 6)))
-
-
-class CheckpointError(ModelError):
-    """A checkpoint that cannot be used.
-
-    Parameters
-    ----------
-    path : Path or str
-    problem : str
-        What is wrong with it.
-    fix : str, optional
-    """
-
-    def __init__(self, path: Path | str, problem: str, fix: str | None = None) -> None:
-        super().__init__(f"{path}: {problem}", fix)
-        self.args = (path, problem, fix)
-        self.path = Path(path)
 
 
 @attrs.frozen(kw_only=True, eq=False)
@@ -88,26 +69,14 @@ def load(path: Path) -> Checkpoint:
         If the file is missing, is pickled (which could run code), is damaged, is not from mashkit-stemnet, or has a
         newer format.
     """
+    described, weights = read_checkpoint(path, _KEY, _FIX)
     try:
-        with path.open("rb") as file:
-            start = file.read(4)
-    except OSError as error:
-        raise CheckpointError(path, f"cannot be read: {error.strerror}", _FIX) from error
-    if start.startswith(_PICKLED):
-        raise CheckpointError(path, "a pickled checkpoint, which could run any code when read: not opened", _FIX)
-    try:
-        with safetensors.safe_open(path, "pt") as file:
-            text = (file.metadata() or {}).get(_KEY)
-            if text is None:
-                raise CheckpointError(path, "a safetensors file, but not one of mashkit-stemnet", _FIX)
-            described = json.loads(text)
-            weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 — no dict
         if described["format"] > FORMAT:
             raise CheckpointError(path, f"of format {described['format']}", "pip install -U mashkit-stemnet")
         size = Size(**described["size"])
         with torch.device("meta"):
             due = {name: value.shape for name, value in StemNet(size).state_dict().items()}
-    except (safetensors.SafetensorError, ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError) as error:
         raise CheckpointError(path, f"damaged, or no checkpoint: {error}", _FIX) from error
     if due != {name: value.shape for name, value in weights.items()}:
         raise CheckpointError(path, "its weights do not fit the network it describes", _FIX)

@@ -18,6 +18,7 @@ from mashkit.audiobuffer import AudioBuffer, resampled, settle, weighted_sum
 from mashkit.components import ComponentInfo, cost_only
 from mashkit.interfaces import Separator
 from mashkit.models import file_sha256
+from mashkit.torch_checkpoints import CheckpointError
 from mashkit.torch_devices import DEVICE, gpus_used, inference, known_device
 from mashkit.types import Audio, StemSet
 from mashkit_spleeter_torch.masking import HOP, OVERLAP, WINDOW, cut, paste
@@ -25,7 +26,7 @@ from mashkit_spleeter_torch.separator import SAMPLE_RATE, VocalMask
 from mashkit_spleeter_torch.unet import FRAMES
 from mashkit_spleeter_torch.weights import SHA256, networks
 from mashkit_stemnet import SEPARATOR, SHIPPED
-from mashkit_stemnet.checkpoint import CheckpointError, load
+from mashkit_stemnet.checkpoint import load
 from mashkit_stemnet.network import BINS, LEVEL, SOURCES, StemNet
 
 CONTEXT = 32
@@ -78,6 +79,11 @@ class StemNetSeparator(Separator):
         if self.checkpoint is None:
             return {**SHA256, _PACKAGED.name: SHIPPED[1]}
         return {**SHA256, Path(self.checkpoint).name: _sha256(Path(self.checkpoint))}
+
+    def trained_on(self) -> tuple[str, ...]:
+        """Return the real songs that the checkpoint says it was trained on."""
+        training = load(_PACKAGED if self.checkpoint is None else Path(self.checkpoint)).training
+        return tuple(training.get("songs", {}).get("real", ()))
 
     @property
     def gpus(self) -> float:

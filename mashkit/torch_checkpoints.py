@@ -1,0 +1,75 @@
+"""Checkpoints of networks on torch: safetensors files, which hold numbers and text and can run nothing.
+
+All that is not weights is one JSON text in the file's metadata, under the name of the package that wrote it. Pickled
+checkpoints are refused by their first bytes, unread.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mashkit.models import ModelError
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+_PICKLED = (b"PK\x03\x04", *(b"\x80" + bytes([protocol]) for protocol in range(2, 6)))
+
+
+class CheckpointError(ModelError):
+    """A checkpoint that cannot be used.
+
+    Parameters
+    ----------
+    path : Path or str
+        The file.
+    problem : str
+        What is wrong with it.
+    fix : str, optional
+        What to do about it.
+    """
+
+    def __init__(self, path: Path | str, problem: str, fix: str | None = None) -> None:
+        super().__init__(f"{path}: {problem}", fix)
+        self.args = (path, problem, fix)  # as in AudioFileError
+        self.path = Path(path)
+
+
+def read_checkpoint(path: Path, package: str, fix: str) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    """Return what a file says of itself, and its tensors, on the CPU.
+
+    Parameters
+    ----------
+    path : Path
+    package : str
+        Who wrote it: "mashkit-mashnet".
+    fix : str
+        What to do about a file that is not one of these.
+
+    Raises
+    ------
+    CheckpointError
+        If it is missing, pickled, no safetensors file, damaged, or none of that package.
+    """
+    import safetensors
+
+    try:
+        with path.open("rb") as file:
+            start = file.read(4)
+    except OSError as error:
+        raise CheckpointError(path, f"cannot be read: {error.strerror}", "name the file of a checkpoint") from error
+    if start.startswith(_PICKLED):
+        raise CheckpointError(path, "a pickled checkpoint, which could run any code when read: not opened", fix)
+    try:
+        with safetensors.safe_open(path, "pt") as file:
+            text = (file.metadata() or {}).get(package)
+            if text is None:
+                raise CheckpointError(path, f"a safetensors file, but not one of {package}", fix)
+            described = json.loads(text)
+            if not isinstance(described, dict):
+                raise ValueError(f"its metadata is {type(described).__name__}, not an object")
+            return described, {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 — no dict
+    except (safetensors.SafetensorError, ValueError) as error:
+        raise CheckpointError(path, f"no safetensors file, or a damaged one: {error}", fix) from error
