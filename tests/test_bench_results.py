@@ -1,4 +1,4 @@
-"""Files of results: rows come back as they were, others are refused, and committed tables and pages follow from them."""
+"""Files of results: rows come back as they were, others are refused, committed tables and pages follow from them."""
 
 from __future__ import annotations
 
