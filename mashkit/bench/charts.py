@@ -366,7 +366,7 @@ def _log_x(axes: Axes) -> None:
 
 
 def _inline(svg: str, title: str) -> str:
-    """Return the <svg> element alone, in the page's colours and font, as short as it can be said.
+    """Return the <svg> element alone, short, in the page's colours and font.
 
     matplotlib writes six digits after the point, the style of every mark beside it, and groups of one: drawings were
     four fifths of the page of a long suite, without its rows (ours). Here a tenth of a point is enough, which is an
@@ -392,12 +392,12 @@ def _shorten(element: ElementTree.Element, styles: dict[str, str]) -> None:
     element.tag = _local(element.tag)
     kept = {_local(name): value for name, value in element.attrib.items()}
     if element.tag == "g":
-        kept.pop("id", None)  # several drawings share these, and nothing refers to them
+        kept.pop("id", None)  # drawings have the same ids of groups, and nothing refers to them
     if re.match(r"rotate\(-?0 ", kept.get("transform", "")):
         del kept["transform"]
     style = kept.pop("style", None)
     if style is not None:
-        # Named after what it says, because in a page the styles of one drawing hold for all.
+        # The name is made of the style, because a class holds for the whole page and all its drawings.
         kept["class"] = styles.setdefault(style, f"s{hashlib.sha256(style.encode()).hexdigest()[:6]}")
     for name in _COORDINATES & kept.keys():
         kept[name] = _DECIMALS.sub(lambda number: f"{float(number[0]):.1f}".removesuffix(".0"), kept[name])
@@ -410,7 +410,7 @@ def _shorten(element: ElementTree.Element, styles: dict[str, str]) -> None:
         if _local(child.tag) == "metadata":
             continue
         _shorten(child, styles)
-        # A group that says nothing of what is in it is no group.
+        # A group without attributes changes nothing: its children take its place.
         children.extend(child if child.tag == "g" and not child.attrib else [child])
     for child in children:
         child.tail = None
@@ -421,7 +421,10 @@ def _shorten(element: ElementTree.Element, styles: dict[str, str]) -> None:
 
 
 def _share_class(group: ElementTree.Element) -> None:
-    """Give a group the class that all its marks have; transparency is theirs (fill-opacity), not that of the whole."""
+    """Move a class that all marks of a group have to the group.
+
+    What these classes say is inherited: matplotlib writes fill-opacity, not opacity, which would be the whole group's.
+    """
     marks = [child for child in group if child.tag == "use"]
     classes = {mark.get("class") for mark in marks}
     if group.tag == "g" and len(classes) == 1 and None not in classes:

@@ -426,14 +426,14 @@ def _script_data(sounds: Mapping[str, str]) -> str:
 def _packed_rows(rows: Sequence[Row]) -> str:
     """Return all rows, as the page shows them, for its script: JSON by columns, deflated, in base64.
 
-    A table of ten thousand rows is 3.5 MB of HTML, and 0.2 MB like this (ours). Numbers are rounded as they are shown;
-    the rows' own file has them whole.
+    A table of ten thousand rows is 3.5 MB as HTML, and 0.2 MB like this (ours). Numbers are rounded as they are shown;
+    the rows' own file has all digits.
     """
     empty = collections.Counter((row["label"], row["status"], row["reason"]) for row in rows if not row["values"])
     shown = []
     for row in rows:
         if not row["values"]:
-            # One that is not there has hundreds of rows of one reason: they are one line.
+            # A competitor that is not there has hundreds of rows with one reason: they become one line.
             befell = row["label"], row["status"], row["reason"]
             count = empty.pop(befell, 0)
             if count == 0:
@@ -446,7 +446,7 @@ def _packed_rows(rows: Sequence[Row]) -> str:
         "values": {name: [_rounded(row["values"].get(name), ".4g") for row in shown] for name in value_names(shown)},
     }
     text = json.dumps(data, ensure_ascii=False, separators=(",", ":"))
-    # As in other HTML text, what UTF-8 cannot hold becomes a question mark.
+    # What UTF-8 cannot hold becomes a question mark, as in all text of the page.
     return base64.b64encode(zlib.compress(text.encode("utf-8", "replace"), 9)).decode()
 
 
