@@ -193,11 +193,28 @@ def test_a_leaderboard_ranks_all_comparable_entries_anew(result: dict[str, Any],
     assert "<s>" not in text
     assert "notes.json" in text
     assert not re.search(r'(src|href)="(?!#)', text)
-    assert main(["bench", "leaderboard", str(tmp_path), "-o", str(tmp_path / "board.html")]) == 0
+    command = ["bench", "leaderboard", str(tmp_path), "-o", str(tmp_path / "board.html")]
+    assert main(command) == 3  # the notes are no result
     assert (tmp_path / "board.html").read_text() == text
+    (tmp_path / "notes.json").unlink()
+    assert main(command) == 0
+    assert "notes.json" not in (tmp_path / "board.html").read_text()
 
 
 def test_a_folder_without_results_is_named(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="no result of a benchmark"):
         boards(tmp_path)
+    assert main(["bench", "leaderboard", str(tmp_path), "-o", str(tmp_path / "b.html")]) == 2
     assert main(["bench", "leaderboard", str(tmp_path / "x"), "-o", str(tmp_path / "b.html")]) == 2
+
+
+def test_where_every_file_is_refused_there_is_no_board(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "notes.json").write_text("{}")
+    (tmp_path / "cut.json").write_text('{"format": 2, "sui')
+    assert main(["bench", "leaderboard", str(tmp_path), "-o", str(tmp_path / "b.html")]) == 1
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert [line.partition(".json")[0] for line in said.err.splitlines()] == [
+        f"not shown: {tmp_path / name}" for name in ("cut", "notes")
+    ]
+    assert not (tmp_path / "b.html").exists()

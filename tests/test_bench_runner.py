@@ -17,6 +17,7 @@ import pytest
 
 from mashkit.bench.page import markdown, page, shown_value
 from mashkit.bench.ranking import standings
+from mashkit.bench.results import read_result
 from mashkit.bench.runner import EVERYTHING, run
 from mashkit.bench.suite import Competitor, Suite, builtin_suites, load_suite
 from mashkit.bench.tables import SuiteError
@@ -497,10 +498,11 @@ def test_run_and_report(
     assert json.loads(captured.out)["competitors"][0]["label"] == "acme-tape"
     assert "unavailable: acme-needy" in captured.err
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [
-        "acme.html", "acme.json", "acme.md", "acme.rows.jsonl"
+        "acme.html", "acme.json", "acme.md", "acme.rows.jsonl", "acme.rows.parquet"
     ]  # fmt: skip
     assert command("report", tmp_path / "out" / "acme.json", "-o", tmp_path / "again.html") == 0
     assert (tmp_path / "again.html").read_text() == (tmp_path / "out" / "acme.html").read_text()
+    assert read_result(tmp_path / "out" / "acme.json")["rows"] == json.loads(captured.out)["rows"]
     capsys.readouterr()
 
     # What is measured is kept; a competitor that fails in part is the third exit status, nobody at all the first.

@@ -13,12 +13,14 @@ from typing import Any
 
 import attrs
 import numpy as np
+import pyarrow.parquet
 import pytest
 import soundfile
 from scipy import stats
 
 from mashkit.bench.audition import EXCERPT_S, NothingToHear, picks_of, sounds
-from mashkit.bench.page import page, publish, read_result
+from mashkit.bench.page import page, publish
+from mashkit.bench.results import read_result, rows_path
 from mashkit.bench.runner import run, with_facts
 from mashkit.bench.scorers import HEADLINES, TWIN_METRICS, ScorerTask
 from mashkit.bench.suite import Competitor, Suite, load_suite
@@ -286,7 +288,8 @@ def test_the_result_is_json_and_a_page(result: dict[str, Any], tmp_path: Path) -
     path, *_ = publish(result, tmp_path)
     again = read_result(path)
     assert again == json.loads(json.dumps(result))
-    assert len(path.read_text().splitlines()) > len(result["rows"])
+    assert len(path.read_text().splitlines()) > len(result["comparisons"])
+    assert pyarrow.parquet.read_metadata(rows_path(path)).num_rows == len(result["rows"])
     text = page(again)
     for title in ("Positives over negatives", "Where the originals rank", "Do probabilities mean", "Cost against"):
         assert title in text
@@ -413,4 +416,4 @@ def test_smoke_with_a_strangers_scorer(tmp_path: Path, capsys: pytest.CaptureFix
     assert {one["label"] for one in result["competitors"]} == {"amu", "acme-oracle"}
     assert all(one["rank"] for one in result["competitors"])
     assert metrics(result, "amu")["auc"] > 60  # type: ignore[operator]
-    assert {path.suffix for path in tmp_path.iterdir()} == {".json", ".html", ".md", ".jsonl"}
+    assert {path.suffix for path in tmp_path.iterdir()} == {".json", ".html", ".md", ".jsonl", ".parquet"}

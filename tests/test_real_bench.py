@@ -19,6 +19,7 @@ from mashkit.arguments import default_cache, named_path
 from mashkit.bench.compare import with_earlier
 from mashkit.bench.generators import GeneratorTask, faults
 from mashkit.bench.page import page, publish
+from mashkit.bench.results import read_result
 from mashkit.bench.runner import run
 from mashkit.bench.suite import Competitor, Suite, load_suite
 from mashkit.bench.tables import SuiteError
@@ -262,10 +263,10 @@ def test_another_run_keeps_what_the_first_measured(
 ) -> None:
     out = tmp_path / "out"
     assert told(capsys, "bench", "run", toml, "-o", out, "--quiet")[0] == 0
-    whole = json.loads((out / "little.json").read_text())
+    whole = read_result(out / "little.json")
     status, text = told(capsys, "bench", "run", toml, "-o", out, "--only", "loudness", "--quiet")
     assert (status, "kept from the earlier result" in text) == (0, True)
-    again = json.loads((out / "little.json").read_text())
+    again = read_result(out / "little.json")
     assert {one["label"] for one in again["competitors"]} == {"random", "loudness"}
     for name in ("label", "rank", "score", "metrics", "description"):
         assert [one[name] for one in again["competitors"]] == [one[name] for one in whole["competitors"]]

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from mashkit.bench.results import read_result
 from mashkit.cli import main
 from mashkit.errors import OutputError, UsageError
 from mashkit.interfaces import INTERFACES
@@ -93,7 +94,9 @@ def test_built_wheels_in_a_fresh_environment(tmp_path: Path) -> None:
     python = tmp_path / "fresh" / "bin" / "python"
     built = sorted(map(str, wheels.glob("*.whl")))
     subprocess.run(
-        [python, "-m", "pip", "install", "-q", *constraints, *built, "pytest", "matplotlib"], check=True, cwd=tmp_path
+        [python, "-m", "pip", "install", "-q", *constraints, *built, "pytest", "matplotlib", "pyarrow"],
+        check=True,
+        cwd=tmp_path,
     )
     subprocess.run([python, "-m", "pytest", "-q", str(folder)], check=True, cwd=tmp_path)
     cli = [tmp_path / "fresh" / "bin" / "mashkit"]
@@ -105,7 +108,7 @@ def test_built_wheels_in_a_fresh_environment(tmp_path: Path) -> None:
         '[[competitors]]\ncomponent = "acme"\n'
     )
     subprocess.run([*cli, "bench", "run", "mine.toml", "-o", "results", "--quiet"], check=True, cwd=tmp_path)
-    result = json.loads((tmp_path / "results" / "mine.json").read_text())
+    result = read_result(tmp_path / "results" / "mine.json")
     assert [one["label"] for one in result["competitors"]] == ["acme"]
     assert {row["status"] for row in result["rows"]} == {"ok"}
     assert 0 <= result["competitors"][0]["metrics"]["auc"] <= 100

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 import importlib.util
 import io
 import re
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from xml.etree import ElementTree
 
 import attrs
 
@@ -29,6 +31,10 @@ _FEW_DECADES = 1000
 # Replaced by the page's own colours: no two of these stand for the same thing.
 _COLOURS = {"#010101": "var(--text)", "#020202": "var(--quiet)", "#030303": "var(--line)", "#040404": "var(--card)"}
 _TEXT, _QUIET, _LINE, _CARD = _COLOURS
+
+_COORDINATES = {"d", "x", "y", "width", "height", "transform", "viewBox"}
+"""Attributes that hold lengths, in points."""
+_DECIMALS = re.compile(r"-?\d+\.\d+")
 
 
 class MatplotlibMissing(MashkitError):
@@ -360,16 +366,72 @@ def _log_x(axes: Axes) -> None:
 
 
 def _inline(svg: str, title: str) -> str:
-    """Return the <svg> element alone, in the page's colours and font, without ids that several drawings share."""
-    from html import escape
+    """Return the <svg> element alone, short, in the page's colours and font.
 
-    element = svg[svg.index("<svg") :]
-    element = re.sub(r"<metadata>.*?</metadata>", "", element, flags=re.DOTALL)
-    element = re.sub(r'<g id="[^"]*"', "<g", element)
-    element = re.sub(r"<!--.*?-->\s*", "", element, flags=re.DOTALL)
-    element = element.replace("DejaVu Sans", "system-ui")
+    matplotlib writes six digits after the point, the style of every mark beside it, and groups of one: drawings were
+    four fifths of the page of a long suite, without its rows (ours). Here a tenth of a point is enough, which is an
+    eighth of a pixel, and each style stands once, as a class.
+    """
+    text = svg[svg.index("<svg") :].replace("DejaVu Sans", "system-ui")
     for colour, variable in _COLOURS.items():
-        element = element.replace(colour, variable)
-    element = re.sub(r'(<svg[^>]*?) width="[^"]*"', r"\1", element, count=1)
-    element = re.sub(r'(<svg[^>]*?) height="[^"]*"', r"\1", element, count=1)
-    return element.replace("<svg ", f'<svg role="img" aria-label="{escape(title)}" ', 1).strip()
+        text = text.replace(colour, variable)
+    root = ElementTree.fromstring(text)  # noqa: S314 — matplotlib's, of a moment ago
+    styles: dict[str, str] = {}
+    _shorten(root, styles)
+    size = root.get("viewBox", "")
+    root.attrib.clear()
+    root.attrib |= {"role": "img", "aria-label": title, "viewBox": size}
+    general = next(root.iter("style"))
+    general.text = (general.text or "") + "".join(f".{name}{{{style}}}" for style, name in styles.items())
+    return ElementTree.tostring(root, encoding="unicode").replace(" />", "/>")
+
+
+def _shorten(element: ElementTree.Element, styles: dict[str, str]) -> None:
+    """Shorten an element and all in it, and collect each style with the name of its class."""
+    # In HTML, SVG has no namespaces.
+    element.tag = _local(element.tag)
+    kept = {_local(name): value for name, value in element.attrib.items()}
+    if element.tag == "g":
+        kept.pop("id", None)  # drawings have the same ids of groups, and nothing refers to them
+    if re.match(r"rotate\(-?0 ", kept.get("transform", "")):
+        del kept["transform"]
+    style = kept.pop("style", None)
+    if style is not None:
+        # The name is made of the style, because a class holds for the whole page and all its drawings.
+        kept["class"] = styles.setdefault(style, f"s{hashlib.sha256(style.encode()).hexdigest()[:6]}")
+    for name in _COORDINATES & kept.keys():
+        kept[name] = _DECIMALS.sub(lambda number: f"{float(number[0]):.1f}".removesuffix(".0"), kept[name])
+    if "d" in kept:
+        kept["d"] = re.sub(r" *([A-Za-z]) *", r"\1", kept["d"]).strip()
+    element.attrib.clear()
+    element.attrib |= kept
+    children: list[ElementTree.Element] = []
+    for child in element:
+        if _local(child.tag) == "metadata":
+            continue
+        _shorten(child, styles)
+        # A group without attributes changes nothing: its children take its place.
+        children.extend(child if child.tag == "g" and not child.attrib else [child])
+    for child in children:
+        child.tail = None
+    if element.tag not in ("text", "style"):
+        element.text = None
+    element[:] = children
+    _share_class(element)
+
+
+def _share_class(group: ElementTree.Element) -> None:
+    """Move a class that all marks of a group have to the group.
+
+    What these classes say is inherited: matplotlib writes fill-opacity, not opacity, which would be the whole group's.
+    """
+    marks = [child for child in group if child.tag == "use"]
+    classes = {mark.get("class") for mark in marks}
+    if group.tag == "g" and len(classes) == 1 and None not in classes:
+        group.set("class", str(marks[0].get("class")))
+        for mark in marks:
+            del mark.attrib["class"]
+
+
+def _local(name: str) -> str:
+    return name.rpartition("}")[2]

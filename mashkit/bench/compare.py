@@ -14,8 +14,8 @@ from typing import Any
 
 import attrs
 
-from mashkit.bench.page import Result, read_result
 from mashkit.bench.ranking import standings
+from mashkit.bench.results import SUFFIXES, Result, read_result
 from mashkit.bench.runner import judged_by, ranked, with_facts
 from mashkit.bench.tasks import Metric, load_task
 from mashkit.errors import OutputError, UsageError, suggestion
@@ -123,7 +123,7 @@ def compare(old: Result, new: Result, limits: Sequence[str] = ()) -> Compared:
     Parameters
     ----------
     old, new : mapping
-        What :func:`mashkit.bench.page.read_result` returns.
+        What :func:`mashkit.bench.results.read_result` returns.
     limits : sequence of str
         See :meth:`Limit.parse`. Of a competitor that is in both, a metric that is no longer measured is beyond any
         limit.
@@ -268,10 +268,10 @@ def with_earlier(result: Result, folder: Path) -> tuple[dict[str, Any], list[str
 def _set_aside(folder: Path, name: str) -> Path:
     """Rename the files of a result to names nobody has; return the new .json."""
     number = 1
-    while any((folder / f"{name}.before-{number}{suffix}").exists() for suffix in (".json", ".html", ".md")):
+    while any((folder / f"{name}.before-{number}{suffix}").exists() for suffix in SUFFIXES):
         number += 1
     try:
-        for suffix in (".html", ".md", ".json"):
+        for suffix in SUFFIXES:
             with contextlib.suppress(FileNotFoundError):
                 (folder / f"{name}{suffix}").rename(folder / f"{name}.before-{number}{suffix}")
     except OSError as error:
@@ -297,20 +297,20 @@ def boards(folder: Path) -> tuple[list[Board], dict[Path, str]]:
     Returns
     -------
     boards : list of Board
-        One for each suite and inputs, by name.
+        One for each suite and inputs, by name; none if every file is refused.
     refused : dict of Path to str
         Files that are no result, and why.
 
     Raises
     ------
     UsageError
-        If the folder holds no result.
+        If the folder holds no .json at all.
     """
     groups: list[list[tuple[Path, Result]]] = []
     refused: dict[Path, str] = {}
     for path in sorted(folder.glob("*.json")):
         try:
-            result = read_result(path)
+            result = read_result(path, with_rows=False)
         except UsageError as error:
             refused[path] = error.problem.removeprefix(f"{path} ")
             continue
@@ -320,7 +320,7 @@ def boards(folder: Path) -> tuple[list[Board], dict[Path, str]]:
                 break
         else:
             groups.append([(path, result)])
-    if not groups:
+    if not groups and not refused:
         raise UsageError(f"no result of a benchmark in {folder}", "give the folder that holds .json results")
     return [_merged(group) for group in groups], refused
 

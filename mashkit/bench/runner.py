@@ -1,9 +1,9 @@
 """Run a suite: a process for every competitor, a row for every competitor and input, nothing measured twice.
 
-A row is plain data: ``key`` (what it depends on), ``label``, ``component``, ``input``, ``measure``, ``input_missing``,
-``status`` ("ok", "unavailable", "failed" or "timeout"), ``reason``, ``values`` (the raw numbers), ``wall_s`` and
-``cpu_s`` of the measurement, ``load_s`` (creating the component and its first use, apart from the run),
-``peak_memory_mb`` of the process so far. A row of songs that the competitor was trained on has their names as
+A row is plain data: ``key`` (what it depends on; results are without it), ``label``, ``component``, ``input``,
+``measure``, ``input_missing``, ``status`` ("ok", "unavailable", "failed" or "timeout"), ``reason``, ``values`` (the raw
+numbers), ``wall_s`` and ``cpu_s`` of the measurement, ``load_s`` (creating the component and its first use, apart from
+the run), ``peak_memory_mb`` of the process so far. A row of songs that the competitor was trained on has their names as
 ``trained_on``: it is shown, and nothing is judged by it. Rows are appended to ``<suite>.rows.jsonl`` as they come.
 
 A competitor that cannot even be created has one row, whose input is :data:`EVERYTHING`: it stands for all of them.
@@ -32,6 +32,7 @@ import attrs
 
 from mashkit.atomicfile import require_writable_folder, write_text
 from mashkit.bench.ranking import RULES, Standing, standings
+from mashkit.bench.results import FORMAT, without_keys
 from mashkit.bench.suite import Competitor, Suite
 from mashkit.bench.tables import SuiteError
 from mashkit.bench.tasks import FAILED, OK, TIMEOUT, UNAVAILABLE, Input, Row, Task, load_task
@@ -44,8 +45,6 @@ from mashkit.processes import end, how_it_ended
 from mashkit.registry import Registry
 from mashkit.remote.progress import heard_by
 
-FORMAT = 1
-"""Version of the result file."""
 EVERYTHING = "all inputs"
 """Input of the one row of a competitor that could not be created."""
 STARTING_S = 600.0
@@ -465,7 +464,7 @@ def _result(
         # Two results can be compared if they are of the same inputs.
         "inputs_sha256": hashlib.sha256("".join(sorted(given.digest() for given in inputs)).encode()).hexdigest(),
         "inputs": facts,
-        "rows": list(rows),
+        "rows": without_keys(rows),
     }
 
 

@@ -49,9 +49,11 @@ def add_parser(commands: Commands) -> None:
         "data", "List the music suites run on: what is here, what is made here, and where the rest is.", _data
     )
     music.add_argument("--data", type=Path, metavar="FOLDER", help="where to look for recordings")
-    report = action("report", "Make the page of a result again.", _report)
-    report.add_argument("result", type=Path, metavar="RESULT.json", help="what `mashkit bench run` wrote")
-    report.add_argument("-o", "--output", type=Path, required=True, metavar="FILE.html", help="the page to write")
+    report = action("report", "Make the pages of results again.", _report)
+    report.add_argument("results", type=Path, nargs="+", metavar="RESULT.json", help="what `mashkit bench run` wrote")
+    report.add_argument("-o", "--output", type=Path, metavar="FILE.html",
+                        help="the page to write, of one result; default: the page and the table beside each result; "
+                        "a result of an earlier mashkit, with its rows inside, gets the form of this one")  # fmt: skip
     report.add_argument("--data", type=Path, metavar="FOLDER", help="the recordings it was made from, for --audio")
     _add_audio(report)
     comparing = action("compare", "Compare two results of one suite; fail if something got worse.", _compare)
@@ -79,6 +81,7 @@ def _run(arguments: argparse.Namespace) -> int:
     from mashkit.bench.charts import require_matplotlib
     from mashkit.bench.compare import with_earlier
     from mashkit.bench.page import publish, trained_on
+    from mashkit.bench.results import require_pyarrow
     from mashkit.bench.runner import run
     from mashkit.cli.console import print_json, say
     from mashkit.cli.progress import ProgressListener
@@ -87,6 +90,7 @@ def _run(arguments: argparse.Namespace) -> int:
     from mashkit.registry import Registry
 
     require_matplotlib()
+    require_pyarrow()
     if arguments.jobs < 1:
         raise UsageError(f"--jobs {arguments.jobs}", "give a whole number of 1 or more")
     _require_data(arguments)
@@ -256,26 +260,56 @@ def _list(arguments: argparse.Namespace) -> int:
 
 
 def _report(arguments: argparse.Namespace) -> int:
-    from mashkit.atomicfile import write_text
     from mashkit.bench.charts import require_matplotlib
-    from mashkit.bench.page import page, read_result
+    from mashkit.cli.console import print_json, say
+    from mashkit.errors import OutputError, UsageError
 
     require_matplotlib()
     _require_data(arguments)
-    result = read_result(arguments.result)
-    write_text(arguments.output, page(result, _sounds(arguments, result)))
+    many = len(arguments.results) > 1
+    if many and arguments.output is not None:
+        raise UsageError(f"-o {arguments.output}: one page for {len(arguments.results)} results", "give one, or no -o")
+    pages = []
+    for path in arguments.results:
+        try:
+            pages.append(_make_again(arguments, path))
+        except (UsageError, OutputError) as error:
+            if not many:
+                raise
+            say(f"not made: {error}")
     if arguments.json:
-        print(json.dumps({"page": str(arguments.output)}))
+        print_json({"pages": [str(path) for path in pages]} if arguments.output is None else {"page": str(pages[0])})
     else:
-        print(arguments.output)
-    return DONE
+        for path in pages:
+            print(path)
+    if len(pages) == len(arguments.results):
+        return DONE
+    return PARTLY if pages else FAILED
+
+
+def _make_again(arguments: argparse.Namespace, path: Path) -> Path:
+    """Make the page of the result at ``path``, and without --output what else is made of it; return the page's path."""
+    from mashkit.atomicfile import write_text
+    from mashkit.bench.page import page, write_pages
+    from mashkit.bench.results import FORMAT, read_result, write_result
+
+    result = read_result(path)
+    sounds = _sounds(arguments, result)
+    if arguments.output is not None:
+        output: Path = arguments.output
+        write_text(output, page(result, sounds))
+        return output
+    if result["format"] != FORMAT:
+        write_result(result, path)
+    return write_pages(result, path, sounds)[0]
 
 
 def _compare(arguments: argparse.Namespace) -> int:
     import attrs
 
     from mashkit.bench.compare import compare
-    from mashkit.bench.page import read_result, shown_value
+    from mashkit.bench.page import shown_value
+    from mashkit.bench.results import read_result
     from mashkit.cli.console import print_json, print_table, say
 
     compared = compare(read_result(arguments.old), read_result(arguments.new), arguments.fail_on)
@@ -312,11 +346,13 @@ def _leaderboard(arguments: argparse.Namespace) -> int:
     if not arguments.folder.is_dir():
         raise UsageError(f"{arguments.folder}: no such folder")
     found, refused = boards(arguments.folder)
-    write_text(arguments.output, leaderboard([(one.result, one.files) for one in found], refused))
     for path, reason in refused.items():
         say(f"not shown: {path}: {reason}")
+    if not found:
+        return FAILED
+    write_text(arguments.output, leaderboard([(one.result, one.files) for one in found], refused))
     print(json.dumps({"page": str(arguments.output)}) if arguments.json else arguments.output)
-    return DONE
+    return PARTLY if refused else DONE
 
 
 def _data(arguments: argparse.Namespace) -> int:
