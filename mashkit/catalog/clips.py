@@ -110,7 +110,7 @@ def clips_of(
         key = keys.analysis(song, facts, excerpt)
         alone = is_alone(results[keys.stems(song, facts, excerpt)])
         found.append(Analysis() if key is None or alone else Analysis.from_dict(results[key]))
-    notes += _require_fit(song, excerpts, found)
+    notes += require_fit(song, excerpts, found)
     if song.known is not None and song.known.beats is not None and not (song.trusted or keys.hears_beats):
         notes.append(
             f"{path_text(song.path)}: its labels are not compared with the recording: the analyzer finds no beats"
@@ -204,7 +204,7 @@ def _heard_tempo(found: Analysis) -> float | None:
     return found.tempo if found.beats is None else tempo_of_beats(found.beats)
 
 
-def _require_fit(song: Song, excerpts: Sequence[Excerpt], found: Sequence[Analysis]) -> list[str]:
+def require_fit(song: Song, excerpts: Sequence[Excerpt], found: Sequence[Analysis]) -> list[str]:
     """Compare the labels of a song with what an analyzer found; return what the user should know of them.
 
     Beats must be those heard, and a tempo that of the beats, in most of a song's excerpts: one is not enough to tell,

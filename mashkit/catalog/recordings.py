@@ -28,8 +28,8 @@ from mashkit.soundprint import Likeness, Shelf, Soundprint, likeness, shelved
 SameRecording = Literal["once", "separate"]
 """What is done with songs that are the same recording: use one of them, or take each as a song of its own."""
 
-PART = 2 / 3
-"""A song is a part of another if less of that one lies inside it (ours): an excerpt, a preview."""
+PART = 3 / 4
+"""A song is a part of another if less of that one lies inside it (ours): an excerpt, a preview of 30 s of one of 44."""
 MADE_UP = 0.8
 """A file of which other songs make up so much is passed over for them (ours): what lies between them is little."""
 WELL_SAMPLED_HZ = 44_100
