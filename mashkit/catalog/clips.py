@@ -33,7 +33,7 @@ from mashkit.errors import AudioFileError
 from mashkit.levels import usual_gain
 from mashkit.paths import path_text
 from mashkit.tuning import Tuning, tuned
-from mashkit.types import LABELS_TRUSTED, Analysis, Clip, Role, Times, frozen_mapping
+from mashkit.types import LABELS_TRUSTED, Analysis, Clip, Key, Role, Times, frozen_mapping
 
 LEAST_AGREEMENT = 0.6
 """Agreement (:func:`agreement`) of labelled with found beats, the median over a song's excerpts, from which on labels
@@ -42,6 +42,8 @@ beats may be that evaluations of trackers count as the same (Davies, Degara, Plu
 SURE_OF_BEATS = 0.4
 """Confidence in its beats from which on an analyzer that finds them half a beat away is worth a note (ours): below it,
 the analyzer may be on the off-beat itself."""
+SURE_OF_KEY = 0.5
+"""Confidence in its key from which on an analyzer that hears another one than labelled is worth a note (ours)."""
 TEMPO_FACTORS = (2.0, 0.5, 3.0, 1 / 3, 1.5, 2 / 3, 4 / 3, 0.75)
 """By how much a labelled tempo may differ from the one heard: who labels counts half or double, and trackers are led
 astray by triplets and dotted notes."""
@@ -208,8 +210,16 @@ def require_fit(song: Song, excerpts: Sequence[Excerpt], found: Sequence[Analysi
     """Compare the labels of a song with what an analyzer found; return what the user should know of them.
 
     Beats must be those heard, and a tempo that of the beats, in most of a song's excerpts: one is not enough to tell,
-    for a tracker loses the beat in a breakdown. How well beats agree is kept as the confidence of the clip's. A key is
-    not compared: analyzers are wrong about it more often than labels.
+    for a tracker loses the beat in a breakdown. How well beats agree is kept as the confidence of the clip's. Of bars,
+    of a tempo twice as fast and of keys analyzers are less sure than people: what differs is told in a note.
+
+    Parameters
+    ----------
+    song : Song
+        With its labels, ``known``.
+    excerpts : sequence of Excerpt
+    found : sequence of Analysis
+        Of each excerpt, times from its start.
 
     Raises
     ------
@@ -219,12 +229,14 @@ def require_fit(song: Song, excerpts: Sequence[Excerpt], found: Sequence[Analysi
     known = song.known
     if known is None:
         return []
+    name = path_text(song.path)
     if song.trusted:
-        return [f"{song.path}: its labels are trusted: nobody compared them with the recording"]
+        return [f"{name}: its labels are trusted: nobody compared them with the recording"]
+    notes = [] if known.key is None else _key_note(song, known.key, found)
     if known.beats is None:
-        return [] if known.tempo is None else _fit_of_tempo(song, known.tempo, found)
-    notes = []
-    if known.tempo is not None and (kept := tempo_of_beats(known.beats)) is not None:
+        return notes if known.tempo is None else [*notes, *_fit_of_tempo(song, known.tempo, found)]
+    kept = tempo_of_beats(known.beats)
+    if known.tempo is not None and kept is not None:
         factor = _factor(known.tempo, kept)
         if factor is None:
             raise AudioFileError(
@@ -233,19 +245,22 @@ def require_fit(song: Song, excerpts: Sequence[Excerpt], found: Sequence[Analysi
                 f"correct one of the two, or trust the beats by leaving the tempo out; {_TRUST}",
             )
         if factor != 1:
-            notes.append(f"{song.path}: labelled {known.tempo:.1f} BPM, with beats at {kept:.1f}: the beats count")
+            notes.append(f"{name}: labelled {known.tempo:.1f} BPM, with beats at {kept:.1f}: the beats count")
     values = []
     for excerpt, one in zip(excerpts, found, strict=True):
-        beats = known.within(excerpt.start, excerpt.start + excerpt.duration).beats
+        labelled = known.within(excerpt.start, excerpt.start + excerpt.duration)
+        beats = labelled.beats
         if beats is not None and one.beats is not None:
             # In halves: what is on the beat, and after a cut off it, looks from afar like another tempo.
             for part, start in ((beats[: len(beats) // 2], 0.0), (beats[len(beats) // 2 :], excerpt.duration / 2)):
                 values.append((agreement(part, one.beats), excerpt.start + start))
             if _half_a_beat_late(beats, one):
                 notes.append(
-                    f"{song.path}: from {excerpt.start:.1f} s the beats labelled lie half-way between those heard; "
+                    f"{name}: from {excerpt.start:.1f} s the beats labelled lie half-way between those heard; "
                     "if mashups sound half a beat off, move the labels"
                 )
+            elif (bars := _bars_apart(labelled, one)) is not None:
+                notes.append(f"{name}: from {excerpt.start:.1f} s {bars}; if mashups begin inside a bar, correct it")
     middle = float(np.median([value for value, _ in values])) if values else 1.0
     if middle < LEAST_AGREEMENT:
         raise AudioFileError(
@@ -256,8 +271,40 @@ def require_fit(song: Song, excerpts: Sequence[Excerpt], found: Sequence[Analysi
         )
     for value, start in values:
         if value < LEAST_AGREEMENT:
-            notes.append(f"{song.path}: from {start:.1f} s the beats labelled are not those heard ({value:.2f})")
+            notes.append(f"{name}: from {start:.1f} s the beats labelled are not those heard ({value:.2f})")
+    heard = [tempo for one in found if (tempo := _heard_tempo(one)) is not None]
+    if kept is not None and heard and all(_factor(kept, tempo) not in (1.0, None) for tempo in heard):
+        notes.append(
+            f"{name}: its labels count {kept:.1f} beats a minute, and {' and '.join(f'{one:.1f}' for one in heard)} "
+            f"are heard; if it is mashed at half or twice the speed, label every beat, or every other one"
+        )
     return notes
+
+
+def _key_note(song: Song, key: Key, found: Sequence[Analysis]) -> list[str]:
+    """Return a note if an analyzer is sure of a key of other notes than the labelled one, in all of a song."""
+    heard = {one.key for one in found}
+    sure = all(one.confidence.get("key", 0.0) >= SURE_OF_KEY for one in found)
+    if len(heard) != 1 or not sure or (other := heard.pop()) is None or key.semitones_to(other) == 0:
+        return []
+    return [f"{path_text(song.path)}: labelled {key}, and {other} is heard throughout; the label counts"]
+
+
+def _bars_apart(labelled: Analysis, found: Analysis) -> str | None:
+    """Return in what labelled bars differ from heard ones that are to be believed, in words; None if in nothing."""
+    bars, lines = labelled.downbeats, found.downbeats
+    if bars is None or lines is None or len(lines) < 2 or metre.doubt(found) is not None:
+        return None
+    inside = bars[(bars >= lines[0]) & (bars <= lines[-1])]
+    if len(inside) < 2 or labelled.beats_per_bar is None or found.beats_per_bar is None:
+        return None
+    if not metre.fit(labelled.beats_per_bar, found.beats_per_bar):
+        return f"bars of {labelled.beats_per_bar} beats are labelled, and bars of {found.beats_per_bar} heard"
+    mean = complex(np.mean(np.exp(2j * np.pi * np.interp(inside, lines, np.arange(len(lines))))))
+    late = round(float(np.angle(mean)) / (2 * np.pi) * found.beats_per_bar) % found.beats_per_bar
+    if abs(mean) < CONCENTRATED or late == 0:
+        return None
+    return f"the bars labelled begin on beat {late + 1} of those heard"
 
 
 def _fit_of_tempo(song: Song, tempo: float, found: Sequence[Analysis]) -> list[str]:
