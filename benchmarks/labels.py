@@ -49,7 +49,7 @@ HOP_S = 0.005
 """Time between two frames in which attacks are looked for."""
 USUAL_TEMPO = (70.0, 140.0)
 """An UltraStar grid has four, eight or sixteen lines a beat: it is halved until its tempo lies here."""
-PAIRS = 4_000
+PAIRS = 2_000
 OUTCOMES = ("accepted", "accepted, with a note", "refused")
 WRONG_TEMPI = {"BPM of another song (124 for 140)": 124 / 140, "BPM 6 % too high": 1.06, "BPM of twice the tempo": 2.0}
 BY_SCORE, BY_HAND, BY_PUBLISHER, BY_KARAOKE, NO_BEATS = (
