@@ -235,8 +235,7 @@ def require_fit(song: Song, excerpts: Sequence[Excerpt], found: Sequence[Analysi
     notes = [] if known.key is None else _key_note(song, known.key, found)
     if known.beats is None:
         return notes if known.tempo is None else [*notes, *_fit_of_tempo(song, known.tempo, found)]
-    kept = tempo_of_beats(known.beats)
-    if known.tempo is not None and kept is not None:
+    if known.tempo is not None and (kept := tempo_of_beats(known.beats)) is not None:
         factor = _factor(known.tempo, kept)
         if factor is None:
             raise AudioFileError(
@@ -272,13 +271,20 @@ def require_fit(song: Song, excerpts: Sequence[Excerpt], found: Sequence[Analysi
     for value, start in values:
         if value < LEAST_AGREEMENT:
             notes.append(f"{name}: from {start:.1f} s the beats labelled are not those heard ({value:.2f})")
+    return [*notes, *_count_note(song, known.beats, found)]
+
+
+def _count_note(song: Song, beats: Times, found: Sequence[Analysis]) -> list[str]:
+    """Return a note if an analyzer counts half or twice as many beats as labelled, or two thirds, in all of a song."""
+    kept = tempo_of_beats(beats)
     heard = [tempo for one in found if (tempo := _heard_tempo(one)) is not None]
-    if kept is not None and heard and all(_factor(kept, tempo) not in (1.0, None) for tempo in heard):
-        notes.append(
-            f"{name}: its labels count {kept:.1f} beats a minute, and {' and '.join(f'{one:.1f}' for one in heard)} "
-            f"are heard; if it is mashed at half or twice the speed, label every beat, or every other one"
-        )
-    return notes
+    if kept is None or not heard or any(_factor(kept, tempo) in (1.0, None) for tempo in heard):
+        return []
+    return [
+        f"{path_text(song.path)}: its labels count {kept:.1f} beats a minute, and "
+        f"{' and '.join(f'{one:.1f}' for one in heard)} are heard; if it is mashed at half or twice the speed, label "
+        "every beat, or every other one"
+    ]
 
 
 def _key_note(song: Song, key: Key, found: Sequence[Analysis]) -> list[str]:
