@@ -4,7 +4,9 @@ Each song is played like a record at another speed, by −50 to +50 cents. Key, 
 then sounds; a matched mashup over another song's vocal is rendered, and what its harmonic layer sounds at is measured
 by librosa.estimate_tuning, which has no part in making it.
 
-``python benchmarks/tuning.py [SONG…] [--write]``; by default the songs of examples/songs.
+``python benchmarks/tuning.py [SONG…] [--analyzer NAME…] [--cents CENTS…] [--separated] [--write]``; by default the
+songs of examples/songs. With --separated the mix is played at the other speed and then separated, as a user's file
+would be; else it is separated once, and its stems are played so.
 """
 
 from __future__ import annotations
@@ -60,13 +62,22 @@ def excerpt(path: Path) -> Audio:
     return audio.excerpt(start, min(length, audio.duration - start - 1e-3))
 
 
-def piece(kit: Kit, name: str, stems: Mapping[Role, Audio], beats: Analysis, cents: float) -> Piece:
-    """Return a song played ``cents`` higher: key and tuning found of that sound, beats moved along."""
-    heard = {role: retuned(stem, cents) if cents else stem for role, stem in stems.items()}
+def piece(
+    kit: Kit, name: str, stems: Mapping[Role, Audio], beats: Analysis, cents: float, mix: Audio | None = None
+) -> Piece:
+    """Return a song played ``cents`` higher: key and tuning found of that sound, beats moved along.
+
+    Its stems are those given, played so; with the mix given, what is separated of the mix played so.
+    """
+    if mix is not None and cents:
+        separated = kit.separator.separate(retuned(mix, cents))
+        heard = {role: separated.role(role) for role in Role}
+    else:
+        heard = {role: retuned(stem, cents) if cents else stem for role, stem in stems.items()}
     samples = np.sum([stem.samples for stem in heard.values()], axis=0, dtype=np.float32)
-    mix = Audio(samples, heard[Role.HARMONIC].sample_rate)
+    sounds = Audio(samples, heard[Role.HARMONIC].sample_rate)
     # As in the catalog: the analyzer hears the mix, the tuner the harmonic stem.
-    said = kit.analyzer.analyze(mix)
+    said = kit.analyzer.analyze(sounds)
     analysis = tuned(attrs.evolve(said, beats=None, downbeats=None), tuning_of(heard[Role.HARMONIC]))
     faster = 2 ** (cents / 1200)
     assert beats.beats is not None  # noqa: S101
@@ -82,8 +93,8 @@ def independent(audio: Audio) -> float:
     return float(100 * librosa.estimate_tuning(y=mono, sr=22_050, n_fft=8192))
 
 
-def measured(kit: Kit, paths: Sequence[Path]) -> dict[str, Any]:
-    """Return the figures of all songs at all tunings."""
+def measured(kit: Kit, paths: Sequence[Path], all_cents: Sequence[int], separated_after: bool) -> dict[str, Any]:
+    """Return the figures of all songs at all tunings; 0 cents is among them."""
     bases, retunings = [], []
     for path in paths:
         name = path.stem if path.stem != "audio" else path.parent.name
@@ -91,8 +102,8 @@ def measured(kit: Kit, paths: Sequence[Path]) -> dict[str, Any]:
         separated = kit.separator.separate(mix)
         stems = {role: separated.role(role) for role in Role}
         beats = kit.analyzer.analyze(mix)
-        pieces = [piece(kit, name, stems, beats, cents) for cents in CENTS]
-        bases.append(pieces[CENTS.index(0)])
+        pieces = [piece(kit, name, stems, beats, cents, mix if separated_after else None) for cents in all_cents]
+        bases.append(pieces[all_cents.index(0)])
         retunings.append(pieces)
         print(f"{name}: {[one.analysis.tuning for one in pieces]}", file=sys.stderr, flush=True)
     rows = []
@@ -127,7 +138,7 @@ def measured(kit: Kit, paths: Sequence[Path]) -> dict[str, Any]:
                 }
             )
     return {"rows": rows, "analyzer": kit.analyzer.info.name, "separator": kit.separator.info.name,
-            "stretcher": kit.stretcher.info.name}  # fmt: skip
+            "stretcher": kit.stretcher.info.name, "cents": list(all_cents), "separated": separated_after}  # fmt: skip
 
 
 def text_of(results: Sequence[Mapping[str, Any]]) -> str:
@@ -142,11 +153,13 @@ def text_of(results: Sequence[Mapping[str, Any]]) -> str:
     ]
     for result in results:
         rows = result["rows"]
-        lines += ["", f"## Keys by {result['analyzer']}, stems by {result['separator']}, {result['stretcher']}", ""]
+        when = "separated after the speed was changed" if result["separated"] else "separated before"
+        lines += ["", f"## Keys by {result['analyzer']}, stems by {result['separator']}, {when}, {result['stretcher']}"]
+        lines += [""]
         lines += [_summary("all", rows)]
         lines += ["", "| played at, cents | median mistuning | worst | with whole semitones, median | keys misnamed |"]
         lines += ["|---|---|---|---|---|"]
-        for cents in CENTS:
+        for cents in result["cents"]:
             some = [row for row in rows if row["cents"] == cents]
             off = np.abs([row["mistuning"] for row in some])
             before = np.abs([row["unshifted"] for row in some])
@@ -183,10 +196,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("songs", nargs="*", type=Path)
     parser.add_argument("--analyzer", nargs="+", default=["essentia"])
+    parser.add_argument("--cents", nargs="+", type=int, default=list(CENTS))
+    parser.add_argument("--separated", action="store_true", help="separate what was played at another speed")
     parser.add_argument("--write", action="store_true")
     arguments = parser.parse_args()
     songs = arguments.songs or sorted((HERE.parent / "examples" / "songs").glob("*.ogg"))
-    results = [measured(Kit(analyzer=name), songs) for name in arguments.analyzer]
+    all_cents = sorted({*arguments.cents, 0})
+    results = [measured(Kit(analyzer=name), songs, all_cents, arguments.separated) for name in arguments.analyzer]
     text = text_of(results)
     print(text)
     if arguments.write:

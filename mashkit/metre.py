@@ -18,7 +18,8 @@ LEAST_CONFIDENCE = 0.23
 Measured with madmom's analyzer on excerpts of 40 and 60 s. It is reached by 28 of 30 excerpts of real songs with three,
 four or six beats per bar, and by 48 of 48 rendered ones; of the two others, the tracker lost the tempo in one, and the
 other lasts 17 s. Of 24 rendered songs with five or seven beats per bar, none reaches it with bars of four beats, and 19
-with their own bars. Of 12 voices alone one reaches it, in 24 s of chopped samples."""
+with their own bars. Of 12 voices alone one reaches it, in 24 s of chopped samples. A threshold that is chosen without
+the song that is judged does nearly as well (``benchmarks/metre.py``)."""
 LEAST_REGULAR = 0.5
 """Least share of the bars with the commonest number of beats (ours)."""
 

@@ -21,9 +21,9 @@ import mashkit as mk
 from light import Thirds
 from mashkit.audiofile import save
 from mashkit.catalog.adding import Added, Adder
-from mashkit.catalog.clips import LEAST_AGREEMENT, agreement
+from mashkit.catalog.clips import LEAST_AGREEMENT, agreement, require_fit
 from mashkit.catalog.database import MashupDB
-from mashkit.catalog.excerpts import ExcerptPolicy
+from mashkit.catalog.excerpts import Excerpt, ExcerptPolicy
 from mashkit.catalog.ingest import LABELS, TRUE_STEMS
 from mashkit.catalog.protocols import PROTOCOLS, create_protocol
 from mashkit.catalog.protocols.harmonix import AFTER_MUSIC, Harmonix
@@ -221,6 +221,56 @@ def test_agreement(found: npt.NDArray[np.float64], fits: bool) -> None:
     assert (agreement(BEATS, found) >= LEAST_AGREEMENT) == fits
     # It does not matter where time begins.
     assert agreement(BEATS + 7, found + 7) == pytest.approx(agreement(BEATS, found))
+
+
+HEARD = Analysis(
+    key=Key(9, "minor"), tempo=120.0, beats=BEATS, downbeats=BEATS[::4],
+    confidence={"key": 0.8, "beats": 0.9, "metre": 0.9},
+)  # fmt: skip
+SURELY = (Excerpt(0.0, 40.0), Excerpt(40.0, 40.0))
+
+
+def _told(**labels: Any) -> list[str]:
+    """Return what is said of labels of a song of which the same is heard in both excerpts."""
+    known = Analysis(**labels)
+    later = {
+        name: None if (times := getattr(known, name)) is None else np.concatenate([times, times + 40])
+        for name in ("beats", "downbeats")
+    }
+    song = Song(path=Path("song.flac"), title="song", known=attrs.evolve(known, **later))
+    return require_fit(song, SURELY, [HEARD, HEARD])
+
+
+def test_of_labels_that_are_right_nothing_is_said() -> None:
+    assert _told(beats=BEATS, downbeats=BEATS[::4]) == []
+    assert _told(key=Key(9, "minor"), tempo=120.0, beats=BEATS, downbeats=BEATS[::4]) == []
+    assert _told(key=Key(0, "major"), tempo=120.0) == []  # the relative key has the same notes
+    assert _told(beats=BEATS, downbeats=BEATS[::8]) == []  # bars of eight lie on bars of four
+
+
+@pytest.mark.parametrize(
+    ("labels", "said"),
+    [
+        ({"beats": BEATS, "downbeats": BEATS[1::4]}, "begin on beat 2 of those heard"),
+        ({"beats": BEATS, "downbeats": BEATS[2::4]}, "begin on beat 3 of those heard"),
+        ({"beats": BEATS, "downbeats": BEATS[::3]}, "bars of 3 beats are labelled, and bars of 4 heard"),
+        ({"beats": BEATS[::2], "downbeats": BEATS[::8]}, "count 60.0 beats a minute, and 120.0 and 120.0 are heard"),
+        ({"key": Key(10, "minor")}, "labelled Bb minor, and A minor is heard throughout"),
+        ({"key": Key(4, "minor"), "beats": BEATS, "downbeats": BEATS[::4]}, "labelled E minor"),
+    ],
+)
+def test_labels_that_analyzers_know_less_of_than_people_are_told_in_a_note(labels: dict[str, Any], said: str) -> None:
+    notes = _told(**labels)
+    assert notes
+    assert all(said in note and note.startswith("song.flac: ") for note in notes)
+
+
+def test_an_analyzer_that_is_not_sure_says_nothing_of_keys_and_bars() -> None:
+    known = Analysis(key=Key(10, "minor"), beats=BEATS, downbeats=BEATS[1::4])
+    song = Song(path=Path("song.flac"), title="song", known=known)
+    unsure = attrs.evolve(HEARD, confidence={"key": 0.3, "metre": 0.1})
+    assert require_fit(song, SURELY[:1], [unsure]) == []
+    assert require_fit(song, SURELY[:1], [attrs.evolve(HEARD, key=None, downbeats=None)]) == []
 
 
 def test_delay_is_found_whatever_the_mix_does_to_a_stem() -> None:

@@ -33,7 +33,7 @@ from mashkit.errors import AudioFileError
 from mashkit.levels import usual_gain
 from mashkit.paths import path_text
 from mashkit.tuning import Tuning, tuned
-from mashkit.types import LABELS_TRUSTED, Analysis, Clip, Role, Times, frozen_mapping
+from mashkit.types import LABELS_TRUSTED, Analysis, Clip, Key, Role, Times, frozen_mapping
 
 LEAST_AGREEMENT = 0.6
 """Least agreement (:func:`agreement`) of labelled with estimated beats, as the median over a song's half excerpts, for
@@ -42,6 +42,8 @@ the labels to count as labels of this recording (ours). It is reached if beats a
 SURE_OF_BEATS = 0.4
 """Least confidence of an analyzer in its beats for a note that the labels are half a beat away from them (ours). An
 analyzer with less confidence may be on the off-beat itself."""
+SURE_OF_KEY = 0.5
+"""Least confidence of an analyzer in its key for a note that the label is another key (ours)."""
 TEMPO_FACTORS = (2.0, 0.5, 3.0, 1 / 3, 1.5, 2 / 3, 4 / 3, 0.75)
 """Accepted ratios of a labelled tempo to the estimated tempo, because people may count half or double tempo, and
 triplets and dotted notes mislead beat trackers."""
@@ -111,7 +113,7 @@ def clips_of(
         key = keys.analysis(song, facts, excerpt)
         alone = is_alone(results[keys.stems(song, facts, excerpt)])
         found.append(Analysis() if key is None or alone else Analysis.from_dict(results[key]))
-    notes += _require_fit(song, excerpts, found)
+    notes += require_fit(song, excerpts, found)
     if song.known is not None and song.known.beats is not None and not (song.trusted or keys.hears_beats):
         notes.append(
             f"{path_text(song.path)}: its labels are not compared with the recording: the analyzer finds no beats"
@@ -205,13 +207,21 @@ def _heard_tempo(found: Analysis) -> float | None:
     return found.tempo if found.beats is None else tempo_of_beats(found.beats)
 
 
-def _require_fit(song: Song, excerpts: Sequence[Excerpt], found: Sequence[Analysis]) -> list[str]:
+def require_fit(song: Song, excerpts: Sequence[Excerpt], found: Sequence[Analysis]) -> list[str]:
     """Compare the labels of a song with the analyzer's results; return notes for the user on the labels.
 
     Labelled beats must agree with the estimated beats, and a labelled tempo with their tempo, in most of a song's
     excerpts. One excerpt is not enough, because beat trackers lose the beat in a breakdown. The agreement of the beats
-    becomes the confidence in the clip's beats. Keys are not compared, because analyzers are wrong about keys more often
-    than labels.
+    becomes the confidence in the clip's beats. Bars, keys and tempi of twice or half the speed are only noted where
+    they differ, because analyzers are wrong about them more often than labels.
+
+    Parameters
+    ----------
+    song : Song
+        Its labels are ``known``.
+    excerpts : sequence of Excerpt
+    found : sequence of Analysis
+        The analysis of each excerpt, times from the excerpt's start.
 
     Raises
     ------
@@ -221,11 +231,12 @@ def _require_fit(song: Song, excerpts: Sequence[Excerpt], found: Sequence[Analys
     known = song.known
     if known is None:
         return []
+    name = path_text(song.path)
     if song.trusted:
-        return [f"{song.path}: its labels are trusted: nobody compared them with the recording"]
+        return [f"{name}: its labels are trusted: nobody compared them with the recording"]
+    notes = [] if known.key is None else _key_note(song, known.key, found)
     if known.beats is None:
-        return [] if known.tempo is None else _fit_of_tempo(song, known.tempo, found)
-    notes = []
+        return notes if known.tempo is None else [*notes, *_fit_of_tempo(song, known.tempo, found)]
     if known.tempo is not None and (kept := tempo_of_beats(known.beats)) is not None:
         factor = _factor(known.tempo, kept)
         if factor is None:
@@ -235,10 +246,11 @@ def _require_fit(song: Song, excerpts: Sequence[Excerpt], found: Sequence[Analys
                 f"correct one of the two, or trust the beats by leaving the tempo out; {_TRUST}",
             )
         if factor != 1:
-            notes.append(f"{song.path}: labelled {known.tempo:.1f} BPM, with beats at {kept:.1f}: the beats count")
+            notes.append(f"{name}: labelled {known.tempo:.1f} BPM, with beats at {kept:.1f}: the beats count")
     values = []
     for excerpt, one in zip(excerpts, found, strict=True):
-        beats = known.within(excerpt.start, excerpt.start + excerpt.duration).beats
+        labelled = known.within(excerpt.start, excerpt.start + excerpt.duration)
+        beats = labelled.beats
         if beats is not None and one.beats is not None:
             # Halves are compared separately: beats that fit before a cut in the music, and lie off the beat after it,
             # would look like another tempo if they were compared as a whole.
@@ -246,9 +258,11 @@ def _require_fit(song: Song, excerpts: Sequence[Excerpt], found: Sequence[Analys
                 values.append((agreement(part, one.beats), excerpt.start + start))
             if _half_a_beat_late(beats, one):
                 notes.append(
-                    f"{song.path}: from {excerpt.start:.1f} s the beats labelled lie half-way between those heard; "
+                    f"{name}: from {excerpt.start:.1f} s the beats labelled lie half-way between those heard; "
                     "if mashups sound half a beat off, move the labels"
                 )
+            elif (bars := _bars_apart(labelled, one)) is not None:
+                notes.append(f"{name}: from {excerpt.start:.1f} s {bars}; if mashups begin inside a bar, correct it")
     middle = float(np.median([value for value, _ in values])) if values else 1.0
     if middle < LEAST_AGREEMENT:
         raise AudioFileError(
@@ -259,8 +273,47 @@ def _require_fit(song: Song, excerpts: Sequence[Excerpt], found: Sequence[Analys
         )
     for value, start in values:
         if value < LEAST_AGREEMENT:
-            notes.append(f"{song.path}: from {start:.1f} s the beats labelled are not those heard ({value:.2f})")
-    return notes
+            notes.append(f"{name}: from {start:.1f} s the beats labelled are not those heard ({value:.2f})")
+    return [*notes, *_count_note(song, known.beats, found)]
+
+
+def _count_note(song: Song, beats: Times, found: Sequence[Analysis]) -> list[str]:
+    """Return a note if an analyzer counts half or twice as many beats as labelled, or two thirds, in all of a song."""
+    kept = tempo_of_beats(beats)
+    heard = [tempo for one in found if (tempo := _heard_tempo(one)) is not None]
+    if kept is None or not heard or any(_factor(kept, tempo) in (1.0, None) for tempo in heard):
+        return []
+    return [
+        f"{path_text(song.path)}: its labels count {kept:.1f} beats a minute, and "
+        f"{' and '.join(f'{one:.1f}' for one in heard)} are heard; if it is mashed at half or twice the speed, label "
+        "every beat, or every other one"
+    ]
+
+
+def _key_note(song: Song, key: Key, found: Sequence[Analysis]) -> list[str]:
+    """Return a note if an analyzer is sure of a key of other notes than the labelled one, in all of a song."""
+    heard = {one.key for one in found}
+    sure = all(one.confidence.get("key", 0.0) >= SURE_OF_KEY for one in found)
+    if len(heard) != 1 or not sure or (other := heard.pop()) is None or key.semitones_to(other) == 0:
+        return []
+    return [f"{path_text(song.path)}: labelled {key}, and {other} is heard throughout; the label counts"]
+
+
+def _bars_apart(labelled: Analysis, found: Analysis) -> str | None:
+    """Return in what labelled bars differ from heard ones that are to be believed, in words; None if in nothing."""
+    bars, lines = labelled.downbeats, found.downbeats
+    if bars is None or lines is None or len(lines) < 2 or metre.doubt(found) is not None:
+        return None
+    inside = bars[(bars >= lines[0]) & (bars <= lines[-1])]
+    if len(inside) < 2 or labelled.beats_per_bar is None or found.beats_per_bar is None:
+        return None
+    if not metre.fit(labelled.beats_per_bar, found.beats_per_bar):
+        return f"bars of {labelled.beats_per_bar} beats are labelled, and bars of {found.beats_per_bar} heard"
+    mean = complex(np.mean(np.exp(2j * np.pi * np.interp(inside, lines, np.arange(len(lines))))))
+    late = round(float(np.angle(mean)) / (2 * np.pi) * found.beats_per_bar) % found.beats_per_bar
+    if abs(mean) < CONCENTRATED or late == 0:
+        return None
+    return f"the bars labelled begin on beat {late + 1} of those heard"
 
 
 def _fit_of_tempo(song: Song, tempo: float, found: Sequence[Analysis]) -> list[str]:

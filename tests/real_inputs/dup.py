@@ -10,10 +10,12 @@ from pathlib import Path
 
 import numpy as np
 import soundfile
+from mashkit.testing.signals import chord_progression
 
 from mashkit.audiofile import load, resample, save
 from mashkit.bench.rendered import compose, render
-from mashkit.types import Audio
+from mashkit.testing import signals
+from mashkit.types import Audio, Key
 
 SONGS = Path(__file__).parents[2] / "examples" / "songs"
 DEMO = ("glass-elevator", "harbour-lights", "mango-season", "pocket-change", "satellite-letters", "slow-river")
@@ -80,6 +82,16 @@ def demo_songs_and_copies(folder: Path) -> Path:
     save(folder / "ze.flac", padded(songs["satellite-letters"], cut_s=1.3, pad_s=0.5))
     soft = louder(songs["slow-river"], -30)
     save(folder / "zf.wav", Audio(soft.samples.mean(axis=0, keepdims=True), soft.sample_rate))
+    return folder
+
+
+def a_loop_that_repeats_exactly(folder: Path) -> Path:
+    """Eight bars of a band at 120 BPM over and over, to the sample, and the same a per cent faster."""
+    band = signals.mix(signals.band(bars=8, tempo=120.0, first_downbeat=0.0, seed=3)[0])
+    bars = band.samples[:, : round(16 * band.sample_rate)]
+    looped = Audio(np.float32(0.3) * np.tile(bars, (1, 4)), band.sample_rate)
+    save(folder / "a.flac", looped)
+    save(folder / "b faster.flac", faster(looped, 1.01))
     return folder
 
 
@@ -176,6 +188,16 @@ def one_beat_in_two_songs(folder: Path) -> Path:
     return folder
 
 
+def same_chords_in_two_songs(folder: Path) -> Path:
+    """Four chords that go round at one tempo, and on them shakers whose noise is not the same."""
+    chance, chords = np.random.default_rng(6), chord_progression(Key(4, "major"), seconds=32.0, tempo=126.0)
+    fading = np.exp(-(np.arange(chords.frames) / chords.sample_rate % (60 / 126)) / 0.05)
+    for name in ("a.flac", "b.flac"):
+        noise = (0.03 * fading * chance.standard_normal(chords.samples.shape)).astype("f4")
+        save(folder / name, Audio(np.float32(0.8) * (chords.samples + noise), chords.sample_rate))
+    return folder
+
+
 def next_to_nothing(folder: Path) -> Path:
     """Two files of steady tones, two of noise, two that are nearly silent: nothing alike, and little to tell by."""
     rate, frames = 44_100, 30 * 44_100
@@ -195,7 +217,8 @@ SAME = {
     opposite_phase: ["a.flac"],
     clipped_and_worn: ["b clipped.wav", "c worn.flac", "d phone.mp3"],
     two_songs_in_one: ["a both.flac"],
+    a_loop_that_repeats_exactly: ["b faster.flac"],
 }
 """Makers, and the files that are passed over in what they make."""
-DIFFERENT = (one_loop_in_two_songs, song_and_its_instrumental, one_beat_in_two_songs)
+DIFFERENT = (one_loop_in_two_songs, song_and_its_instrumental, one_beat_in_two_songs, same_chords_in_two_songs)
 """Makers of folders in which every file is a song of its own."""

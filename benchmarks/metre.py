@@ -1,0 +1,153 @@
+"""Are doubtful bars told from those to be believed, also in songs that the rules were not chosen on?
+
+    python benchmarks/metre.py ROWS [--write]
+
+ROWS is a JSON file of excerpts, as in benchmarks/results/metre.json: what madmom tracked in each, and how its downbeat
+odds correlate with bars of each length (:func:`mashkit_madmom.bars.correlation`). Bars are right where they last as
+long as those of the music, or half or twice as long; of a voice alone no bars are. Bars of rendered songs are exact; of
+real ones they are by hand, by the publisher's or an UltraStar file's tempo or, of four, what both excerpts agree in.
+
+Two numbers were chosen on such excerpts: from which confidence on an analyzer is believed
+(:data:`mashkit.metre.LEAST_CONFIDENCE`), and by how much a longer bar must be clearer than the one tracked
+(:data:`mashkit_madmom.bars.CLEARER`). Here each song is left out in turn, both numbers are chosen on the other songs
+(the share of music whose bars are right and believed, less that whose bars are wrong and believed, and the share of
+voices that are doubted), and used on it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import attrs
+import numpy as np
+
+from mashkit.metre import LEAST_CONFIDENCE
+from mashkit_madmom.bars import CLEARER, confidence
+
+HERE = Path(__file__).parent
+VOICES = "a voice alone"
+OFFERED = (5, 6, 7)
+SAME_LENGTH = 0.04
+CLEARER_TRIED = (0.0, 0.05, 0.1, 0.15, 0.2, 0.25, 0.3)
+CONFIDENCE_TRIED = tuple(round(0.01 * step, 2) for step in range(0, 71))
+
+
+@attrs.frozen
+class Judged:
+    """An excerpt as one choice of the clearer bar sees it.
+
+    Parameters
+    ----------
+    song, kind : str
+    right : bool
+        Whether its bars are those of the music.
+    confidence : float
+    """
+
+    song: str
+    kind: str
+    right: bool
+    confidence: float
+
+
+def judged(row: Mapping[str, Any], clearer: float) -> Judged:
+    """Return whether the bars of an excerpt are right, and how sure the analyzer is, as ``bars.chosen`` finds them."""
+    found = {int(length): value for length, value in row["correlation"].items()}
+    length = row["tracked"]
+    best, family = found[length], max(found[length], found[2 * length])
+    for longer in OFFERED:
+        if found[longer] > best + clearer and found[longer] > row["chance"]:
+            length, best, family = longer, found[longer], max(found[longer], found[2 * longer])
+    bar_s = length * 60 / row["bpm"]
+    true_s = row["bar_s"]
+    right = true_s is not None and any(abs(bar_s / true_s / factor - 1) < SAME_LENGTH for factor in (0.5, 1.0, 2.0))
+    return Judged(row["song"], row["kind"], right, confidence(family, row["beats"]))
+
+
+def worth(some: Sequence[Judged], threshold: float) -> float:
+    """Return how well bars are told: the share of music believed rightly, less wrongly, and of voices doubted."""
+    voices = [one.confidence < threshold for one in some if one.kind == VOICES]
+    music = [(1 if one.right else -1) * (one.confidence >= threshold) for one in some if one.kind != VOICES]
+    return float(np.mean(music) + np.mean(voices))
+
+
+def chosen(rows: Mapping[float, Sequence[Judged]], without: str | None = None) -> tuple[float, float]:
+    """Return clearer and threshold that are best on all songs but one; of equally good ones the middle."""
+    scores = {
+        (clearer, threshold): worth([one for one in some if one.song != without], threshold)
+        for clearer, some in rows.items()
+        for threshold in CONFIDENCE_TRIED
+    }
+    top = max(scores.values())
+    best = sorted(pair for pair, score in scores.items() if score > top - 1e-9)
+    return best[len(best) // 2]
+
+
+def measured(excerpts: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Return how many bars are told rightly, with the numbers in use and with those chosen without each song."""
+    rows = {clearer: [judged(row, clearer) for row in excerpts] for clearer in CLEARER_TRIED}
+    in_use = [(one, LEAST_CONFIDENCE) for one in rows[CLEARER]]
+    left_out, picked = [], []
+    for song in dict.fromkeys(row["song"] for row in excerpts):
+        clearer, threshold = chosen(rows, song)
+        picked.append((clearer, threshold))
+        left_out += [(one, threshold) for one in rows[clearer] if one.song == song]
+    return {
+        "excerpts": len(excerpts), "songs": len(picked), "chosen_on_all": chosen(rows),
+        "picked": sorted({pair: picked.count(pair) for pair in picked}.items()),
+        "in_use": counted(in_use), "left_out": counted(left_out),
+    }  # fmt: skip
+
+
+def counted(some: Sequence[tuple[Judged, float]]) -> dict[str, list[int]]:
+    """Return of each kind: right bars believed, right bars, wrong bars doubted, wrong bars."""
+    found = {}
+    for kind in [*dict.fromkeys(one.kind for one, _ in some), "all"]:
+        of_kind = [(one, threshold) for one, threshold in some if kind in (one.kind, "all")]
+        right = [one.confidence >= threshold for one, threshold in of_kind if one.right]
+        wrong = [one.confidence < threshold for one, threshold in of_kind if not one.right]
+        found[kind] = [sum(right), len(right), sum(wrong), len(wrong)]
+    return found
+
+
+def page(result: Mapping[str, Any]) -> str:
+    """Return the results as Markdown."""
+    picked = ", ".join(
+        f"{threshold:.2f} and {clearer:g} ({times} songs)" for (clearer, threshold), times in result["picked"]
+    )
+    lines = [
+        "# Doubtful bars", "",
+        "Made by `python benchmarks/metre.py benchmarks/results/metre.json --write`: what is counted is described "
+        "there. "
+        f"{result['excerpts']} excerpts of 17 to 60 s of {result['songs']} songs, heard by madmom.", "",
+        "| excerpts | right bars believed | wrong bars doubted | the same, each song left out | |",
+        "|---|---|---|---|---|",
+    ]  # fmt: skip
+    for kind, (believed, right, doubted, wrong) in result["in_use"].items():
+        other = result["left_out"][kind]
+        lines.append(
+            f"| {kind} | {believed} of {right} | {doubted} of {wrong} | {other[0]} of {other[1]} believed | "
+            f"{other[2]} of {other[3]} doubted |"
+        )
+    lines += ["", f"Confidence and clearness chosen with a song left out: {picked}."]
+    return "\n".join(lines) + "\n"
+
+
+def main() -> None:
+    """Count, print, and write with ``--write``."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("rows", type=Path, metavar="ROWS")
+    parser.add_argument("--write", action="store_true")
+    arguments = parser.parse_args()
+    result = measured(json.loads(arguments.rows.read_text(encoding="utf-8")))
+    print(page(result))
+    if arguments.write:
+        (HERE / "results" / "metre.md").write_text(page(result), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
