@@ -18,8 +18,9 @@ import stempeg
 
 from mashkit.audiofile import save
 from mashkit.bench.audition import sounds
-from mashkit.bench.page import markdown, page, read_result
+from mashkit.bench.page import markdown, page
 from mashkit.bench.page import publish as publish_result
+from mashkit.bench.results import read_result
 from mashkit.bench.runner import ranked, run
 from mashkit.bench.separators import (
     FOUR,

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import numpy as np
 import soundfile
-from mashkit.testing.signals import chord_progression
 
 from mashkit.audiofile import load, resample, save
 from mashkit.bench.rendered import compose, render
+from mashkit.synthetic.signals import chord_progression
 from mashkit.testing import signals
 from mashkit.types import Audio, Key
 
