@@ -102,7 +102,7 @@ def total(stems: Sequence[Audio]) -> Audio:
 def changed(audio: Audio, folder: Path) -> Iterator[tuple[str, Audio]]:
     """Yield a sound as it is (way ""), then changed in every way; what is in the folder already is not made again."""
     folder.mkdir(parents=True, exist_ok=True)
-    whole = folder / "whole.flac"
+    whole = folder / "whole.wav"  # float, because a decoded MP3 may exceed full scale
     if not whole.exists():
         save(whole, resample(audio, 44_100))  # the speed is changed by saying another rate
     original = load(whole)

@@ -52,8 +52,8 @@ def add_parser(commands: Commands) -> None:
     report = action("report", "Make the pages of results again.", _report)
     report.add_argument("results", type=Path, nargs="+", metavar="RESULT.json", help="what `mashkit bench run` wrote")
     report.add_argument("-o", "--output", type=Path, metavar="FILE.html",
-                        help="the page to write, of one result; default: the page and the table beside each result; "
-                        "a result of an earlier mashkit, with its rows inside, gets the form of this one")  # fmt: skip
+                        help="the page to write, of one result; a result of an earlier mashkit, with its rows inside, "
+                        "is converted without it; default: the page and the table beside each result")  # fmt: skip
     report.add_argument("--data", type=Path, metavar="FOLDER", help="the recordings it was made from, for --audio")
     _add_audio(report)
     comparing = action("compare", "Compare two results of one suite; fail if something got worse.", _compare)
