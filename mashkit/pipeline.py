@@ -97,7 +97,7 @@ class Kit:
     def __init__(
         self,
         *,
-        separator: str | Separator = "stemnet",
+        separator: str | Separator = "spleeter-torch",
         analyzer: str | Analyzer = "madmom",
         stretcher: str | Stretcher = "signalsmith",
         scorer: str | Scorer = "intervalnet",

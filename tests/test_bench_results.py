@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import copy
 import hashlib
 import importlib.util
@@ -10,7 +9,6 @@ import json
 import re
 import shutil
 import subprocess
-import zlib
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -31,6 +29,7 @@ from mashkit.bench.scorers import ScorerTask
 from mashkit.bench.tasks import load_task
 from mashkit.cli import main
 from mashkit.errors import UsageError
+from packed import unpacked
 
 ROOT = Path(__file__).parents[1]
 COMMITTED = ROOT / "benchmarks" / "results"
@@ -70,14 +69,6 @@ def result() -> dict[str, Any]:
             row("b", "two", {"cases": 2.0, "score": -1e-7}, input_missing=True),
         ],
     }  # fmt: skip
-
-
-def unpacked(text: str) -> dict[str, Any]:
-    """Return the rows that a page's script would show."""
-    found = re.search(r'<script type="text/plain" id="packed-rows">([^<]*)</script>', text)
-    assert found
-    data: dict[str, Any] = json.loads(zlib.decompress(base64.b64decode(found[1])))
-    return data
 
 
 def opened(text: str) -> str:
