@@ -17,7 +17,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import mashkit as mk
-from light import Thirds
+from light import Grid, Thirds
 from mashkit.audiofile import save
 from mashkit.builtin.local import LocalExecutor
 from mashkit.catalog import Catalog
@@ -360,3 +360,17 @@ def test_one_process_and_two_give_the_same(demo_songs: Path, tmp_path: Path) -> 
     for clip in one.clips:
         for role in Role:
             assert np.array_equal(one.stem(clip.id, role).samples, two.stem(clip.id, role).samples)
+
+
+def test_what_a_scan_passes_over_is_noted(demo_songs: Path, tmp_path: Path) -> None:
+    songs = tmp_path / "songs"
+    (songs / ".Trash-1000").mkdir(parents=True)
+    for name, folder in (("slow-river", songs), ("mango-season", songs / ".Trash-1000")):
+        shutil.copy(demo_songs / f"{name}.ogg", folder)
+    song = describe_song(demo_songs / "pocket-change.ogg")
+    for described in ([], [song]):
+        catalog = Catalog.build(
+            [songs], separator=Thirds(), analyzer=Grid(), cache=tmp_path / str(len(described)), described=described
+        )
+        assert len({clip.source for clip in catalog.clips}) == 1 + len(described)
+        assert any("passed over" in note and "folder" in note for note in catalog.notes), catalog.notes

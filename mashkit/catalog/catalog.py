@@ -14,6 +14,7 @@ from mashkit.catalog.clips import ClipRecord
 from mashkit.catalog.database import MashupDB
 from mashkit.catalog.excerpts import ExcerptPolicy
 from mashkit.catalog.ingest import LABELS, TRUE_STEMS
+from mashkit.catalog.scanning import Found
 from mashkit.catalog.songs import Song, describe_song, find_songs
 from mashkit.errors import CatalogError, MashkitError, UsageError
 from mashkit.hookspecs import StageEvent
@@ -148,8 +149,10 @@ class Catalog:
             among_given=True,
         )
         known = {without_links(song.path) for song in described}
-        files = [path for path in find_songs(require_paths("paths", paths)) if without_links(path) not in known]
-        added = {one.path: one for one in adder.add([*described, *usable(files, describe_song)])}
+        found = find_songs(require_paths("paths", paths))
+        files = [path for path in found if without_links(path) not in known]
+        songs = Found([*described, *usable(files, describe_song)], found.notes)
+        added = {one.path: one for one in adder.add(songs)}
         in_order = [*(song.path for song in described), *files]
         records = [record for path in in_order if path in added for record in added[path].records]
         catalog = cls(database, records)
