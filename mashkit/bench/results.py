@@ -8,7 +8,6 @@ Parquet (ours). pandas, polars and DuckDB read that file as it is.
 
 from __future__ import annotations
 
-import hashlib
 import importlib.util
 import json
 from collections.abc import Mapping, Sequence
@@ -18,6 +17,7 @@ from typing import Any
 from mashkit.atomicfile import replacing
 from mashkit.bench.tasks import TASKS, Row
 from mashkit.errors import MashkitError, UsageError, suggestion
+from mashkit.models import sha256_of
 from mashkit.paths import encodable
 
 Result = Mapping[str, Any]
@@ -83,7 +83,7 @@ def write_result(result: Result, path: Path) -> None:
     with replacing(path) as written, replacing(rows_path(path)) as table:
         rows = result["rows"]
         _write_rows(rows, result.get("inputs", {}), table)
-        whole = {**result, "format": FORMAT, "rows": {"count": len(rows), "sha256": _sha256(table)}}
+        whole = {**result, "format": FORMAT, "rows": {"count": len(rows), "sha256": sha256_of(table)}}
         if "inputs" in result:
             beside = {row["input"] for row in rows}
             whole["inputs"] = {name: facts for name, facts in result["inputs"].items() if name not in beside}
@@ -158,18 +158,13 @@ def _own_rows(path: Path, expected: object) -> tuple[list[dict[str, Any]], dict[
     table = rows_path(path)
     fix = f"{path.name} and {table.name} belong together: copy both from where they were made, or run the suite again"
     try:
-        if _sha256(table) != expected:
+        if sha256_of(table) != expected:
             raise UsageError(f"{table} does not hold the rows of {path}: its SHA-256 is another", fix)
         return _read_rows(table)
     except OSError as error:
         raise UsageError(f"{path} cannot be read without its rows in {table}: {error.strerror}", fix) from error
     except pyarrow.ArrowException as error:
         raise UsageError(f"{table} cannot be read as Parquet: {error}", fix) from error
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 # ---------------------------------------------------------------------------------------------------------- Parquet

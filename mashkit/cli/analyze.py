@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mashkit.cli.actions import Commands, add_command, add_components
-from mashkit.cli.console import print_json, print_table, say, status_of
+from mashkit.cli.console import give, print_table, say, status_of
 
 if TYPE_CHECKING:
     from mashkit.types import Analysis
@@ -26,7 +26,6 @@ def add_parser(commands: Commands) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Find key, tuning, tempo, beats and downbeats."""
     from mashkit import metre
-    from mashkit.atomicfile import write_json
     from mashkit.audiofile import load
     from mashkit.catalog.songs import find_songs
     from mashkit.cli.eachfile import of_each
@@ -53,11 +52,7 @@ def run(arguments: argparse.Namespace) -> int:
 
     data = of_each(kit, "analyze", "analyzer", files, work, quiet=arguments.quiet)
     results, failures = data["results"], data["failures"]
-    if arguments.output is not None:
-        write_json(arguments.output, data)
-    if arguments.json:
-        print_json(data)
-    else:
+    if not give(data, arguments):
         print_table(
             ("file", "key", "tuning", "BPM", "beats", "downbeats", "bar", "first downbeat"),
             [

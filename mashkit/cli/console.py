@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import sys
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -21,6 +22,17 @@ def print_json(data: Any) -> None:
     from mashkit.atomicfile import as_json
 
     print(as_json(data))
+
+
+def give(data: Any, arguments: argparse.Namespace) -> bool:
+    """Write data to --output and print them with --json, where these were given; return whether they were printed."""
+    from mashkit.atomicfile import write_json
+
+    if arguments.output is not None:
+        write_json(arguments.output, data)
+    if arguments.json:
+        print_json(data)
+    return bool(arguments.json)
 
 
 def print_table(headings: Sequence[str], rows: Iterable[Sequence[object]]) -> None:

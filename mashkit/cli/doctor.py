@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from mashkit.cli.actions import Commands, add_command
-from mashkit.cli.console import print_json, print_table
+from mashkit.cli.console import give, print_table
 from mashkit.cli.status import DONE, NOT_IN_ORDER
 
 
@@ -24,7 +24,7 @@ def add_parser(commands: Commands) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Create every available component, and check plugins, commands, the default components and the cache."""
     from mashkit.arguments import default_cache
-    from mashkit.atomicfile import require_writable_folder, write_json
+    from mashkit.atomicfile import require_writable_folder
     from mashkit.discovery import how_to_install
     from mashkit.errors import MashkitError
     from mashkit.output import environment
@@ -71,11 +71,7 @@ def run(arguments: argparse.Namespace) -> int:
     except MashkitError as error:
         check(f"cache {cache}", error.problem, "name another with --cache")
     data = {"checks": checks, "environment": environment()}
-    if arguments.output is not None:
-        write_json(arguments.output, data)
-    if arguments.json:
-        print_json(data)
-    else:
+    if not give(data, arguments):
         print_table(
             ("", "check", "problem", "what to do"),
             [

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mashkit.cli.actions import Commands, add_command
-from mashkit.cli.console import print_json, print_table, say
+from mashkit.cli.console import give, print_table, say
 from mashkit.cli.status import DONE
 
 if TYPE_CHECKING:
@@ -24,7 +24,6 @@ def add_parser(commands: Commands) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """List components."""
-    from mashkit.atomicfile import write_json
     from mashkit.registry import Registry
 
     registry = Registry()
@@ -44,10 +43,7 @@ def run(arguments: argparse.Namespace) -> int:
         for one in entries
     ]
     data = {"components": rows, "commands": commands, "broken": broken}
-    if arguments.output is not None:
-        write_json(arguments.output, data)
-    if arguments.json:
-        print_json(data)
+    if give(data, arguments):
         return DONE
     print_table(
         ("kind", "name", "available", "from", "code", "weights", "provides"),

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from mashkit.cli.actions import KINDS, Commands, add_collection, add_command, add_components
-from mashkit.cli.console import print_json, print_table, say, status_of
+from mashkit.cli.console import give, print_table, say, status_of
 
 
 def add_parser(commands: Commands) -> None:
@@ -23,7 +23,6 @@ def add_parser(commands: Commands) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Score mashup plans."""
-    from mashkit.atomicfile import write_json
     from mashkit.cli.collection import catalog_of, failures_of
     from mashkit.cli.kits import kinds_for_songs, require, require_output, seeded_kit
     from mashkit.cli.planfile import read_plans
@@ -56,11 +55,7 @@ def run(arguments: argparse.Namespace) -> int:
         "components": {kind: getattr(kit, kind).described() for kind in KINDS[:4]},
         "environment": environment(),
     }
-    if arguments.output is not None:
-        write_json(arguments.output, data)
-    if arguments.json:
-        print_json(data)
-    else:
+    if not give(data, arguments):
         parts = sorted({part for row in scored for part in row["parts"]})
         print_table(
             ("plan", "condition", "score", *parts),
