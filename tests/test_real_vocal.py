@@ -413,7 +413,7 @@ def test_a_given_vocal_is_not_separated_and_what_is_said_of_it_holds(tmp_path: P
     path = inputs.voice_alone(tmp_path)
     separator, analyzer = Shares(), Grid()
     song = describe_lone(path, VOICE, key="A minor", tempo=100, downbeat="0.25")
-    catalog = catalog_of(tmp_path, tmp_path, described=(song,), separator=separator, analyzer=analyzer)
+    catalog = catalog_of(tmp_path, path, described=(song,), separator=separator, analyzer=analyzer)
     assert (separator.heard, analyzer.heard) == ([], [])
     (clip,) = catalog.clips
     assert (clip.analysis.key, clip.analysis.tempo) == (Key(9, "minor"), 100.0)
