@@ -20,7 +20,7 @@ from collections import defaultdict
 from pathlib import Path
 from typing import Any
 
-from mashkit.output import environment
+from mashkit.rendering.output import environment
 
 HERE = Path(__file__).parent
 ROOT = HERE.parent

@@ -28,14 +28,14 @@ import numpy as np
 import soundfile
 
 import mashkit as mk
-from mashkit.audiofile import save
+from mashkit.audio.files import save
 from mashkit.builtin.paper import PaperGenerator
 from mashkit.catalog import Adder, MashupDB
 from mashkit.catalog.database import INDEX, _place, _stored_grid
 from mashkit.catalog.songs import describe_song
 from mashkit.catalog.upkeep import content_digest
 from mashkit.interfaces import Analyzer, Separator
-from mashkit.output import environment
+from mashkit.rendering.output import environment
 from mashkit.report.statistics import statistics as statistics_of
 from mashkit.synthetic import signals
 from mashkit.types import Analysis, Audio, Condition, Key, Role, StemSet
@@ -401,9 +401,9 @@ def ingest(arguments: argparse.Namespace) -> dict[str, Any]:
 
 def costs(arguments: argparse.Namespace) -> dict[str, Any]:
     """Time each part of making a clip of 60 s, one thread, and count its bytes."""
+    from mashkit.audio.levels import loudness
     from mashkit.catalog.ingest import _features, sounding
     from mashkit.catalog.objects import encode
-    from mashkit.levels import loudness
 
     kit = mk.Kit()
     parts: dict[str, list[float]] = {}

@@ -29,11 +29,11 @@ os.environ["OMP_NUM_THREADS"] = "1"  # before anything that counts processors is
 
 import numpy as np
 
-from mashkit.audiofile import AUDIO_SUFFIXES, load, resample, save
+from mashkit.audio.files import AUDIO_SUFFIXES, load, resample, save
 from mashkit.catalog.protocols.multitrack import Multitrack
 from mashkit.catalog.songs import find_songs, title_of
-from mashkit.output import environment
-from mashkit.soundprint import SAME, Shelf, Soundprint, likeness, shelved, soundprint
+from mashkit.features.soundprint import SAME, Shelf, Soundprint, likeness, shelved, soundprint
+from mashkit.rendering.output import environment
 from mashkit.synthetic.signals import chord_progression
 from mashkit.types import Audio, Key, Role
 

@@ -23,8 +23,8 @@ from typing import Any
 import numpy as np
 
 import mashkit as mk
-from mashkit.output import environment
-from mashkit.processes import thread_variables
+from mashkit.rendering.output import environment
+from mashkit.workers.processes import thread_variables
 
 HERE = Path(__file__).parent
 TRIVIAL_JOBS = 2000

@@ -99,8 +99,8 @@ def clips_in_memory(count: int) -> list[Clip]:
 
 def table_of(count: int, *, stored: bool) -> Any:
     """Return a table of so many clips, whose grids are stored or not."""
-    from mashkit.beatmap import BeatGrid
     from mashkit.cliptable import ClipTable
+    from mashkit.timing.beatmap import BeatGrid
 
     columns = Columns(count)
 

@@ -28,7 +28,7 @@ from mashkit.bench.page import publish
 from mashkit.bench.scorers import ScorerTask
 from mashkit.bench.suite import load_suite
 from mashkit.bench.tasks import Comparison, Input, Row
-from mashkit.output import environment
+from mashkit.rendering.output import environment
 
 RESULTS = Path(__file__).parent / "results"
 SCORERS = ("amu", "amu-2021", "tiv", "vh2015", "loudness", "random")

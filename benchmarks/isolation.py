@@ -26,11 +26,11 @@ os.environ["OMP_NUM_THREADS"] = "1"  # before anything that counts processors is
 import attrs
 
 import mashkit as mk
-from mashkit.output import environment
-from mashkit.processes import cpu_seconds
 from mashkit.registry import Registry
 from mashkit.remote.messages import Scratch
 from mashkit.remote.proxies import RemoteComponent, isolated
+from mashkit.rendering.output import environment
+from mashkit.workers.processes import cpu_seconds
 
 HERE = Path(__file__).parent
 SONG = HERE.parent / "examples" / "songs" / "mango-season.ogg"

@@ -28,15 +28,15 @@ from typing import Any
 import attrs
 import numpy as np
 
-from mashkit.audiofile import load, resample
-from mashkit.beats import tempo_of_beats
+from mashkit.audio.files import load, resample
 from mashkit.bench.labelled import Labels, read_demo, read_multitracks, read_ultrastar
 from mashkit.catalog.clips import require_fit
 from mashkit.catalog.excerpts import SAMPLE_RATE, Excerpt, ExcerptPolicy
 from mashkit.catalog.songs import Song
 from mashkit.errors import AudioFileError
-from mashkit.output import environment
 from mashkit.pipeline import Kit
+from mashkit.rendering.output import environment
+from mashkit.timing.beats import tempo_of_beats
 from mashkit.types import Analysis, Audio, Key, Times
 
 HERE = Path(__file__).parent

@@ -4,8 +4,8 @@
 
 Of each multitrack (a folder with vocals, drums, bass and other as sound files) the 30 s in which the voice has most
 energy are summed and brought to each peak. They are separated as they are, by the backend itself, and through
-:meth:`mashkit.interfaces.Separator.separate`, which brings them to a usual level first (:mod:`mashkit.levels`). The
-figure is the SDR of the vocals over the whole excerpt. With --write, benchmarks/results/levels.json and levels.md.
+:meth:`mashkit.interfaces.Separator.separate`, which brings them to a usual level first (:mod:`mashkit.audio.levels`).
+The figure is the SDR of the vocals over the whole excerpt. With --write, benchmarks/results/levels.json and levels.md.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ from typing import Any
 
 import numpy as np
 
-from mashkit.audiobuffer import weighted_sum
-from mashkit.audiofile import load, resample
+from mashkit.audio.buffers import weighted_sum
+from mashkit.audio.files import load, resample
+from mashkit.audio.levels import usual_gain
 from mashkit.bench.multitracks import find_multitracks, stem_files
 from mashkit.bench.separators import sdr
 from mashkit.interfaces import Separator
-from mashkit.levels import usual_gain
-from mashkit.output import environment
 from mashkit.pipeline import Kit
+from mashkit.rendering.output import environment
 from mashkit.types import Audio
 
 HERE = Path(__file__).parent

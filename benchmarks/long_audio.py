@@ -30,8 +30,8 @@ import numpy as np
 import soundfile
 
 import mashkit as mk
-from mashkit.output import environment
-from mashkit.processes import family
+from mashkit.rendering.output import environment
+from mashkit.workers.processes import family
 
 HERE = Path(__file__).parent
 SONG = HERE.parent / "examples" / "songs" / "mango-season.ogg"

@@ -8,7 +8,7 @@ long as those of the music, or half or twice as long; of a voice alone no bars a
 real ones they are by hand, by the publisher's or an UltraStar file's tempo or, of four, what both excerpts agree in.
 
 Two numbers were chosen on such excerpts: from which confidence on an analyzer is believed
-(:data:`mashkit.metre.LEAST_CONFIDENCE`), and by how much a longer bar must be clearer than the one tracked
+(:data:`mashkit.timing.metre.LEAST_CONFIDENCE`), and by how much a longer bar must be clearer than the one tracked
 (:data:`mashkit_madmom.bars.CLEARER`). Here each song is left out in turn, both numbers are chosen on the other songs
 (the share of music whose bars are right and believed, less that whose bars are wrong and believed, and the share of
 voices that are doubted), and used on it.
@@ -25,7 +25,7 @@ from typing import Any
 import attrs
 import numpy as np
 
-from mashkit.metre import LEAST_CONFIDENCE
+from mashkit.timing.metre import LEAST_CONFIDENCE
 from mashkit_madmom.bars import CLEARER, confidence
 
 HERE = Path(__file__).parent

@@ -41,7 +41,7 @@ from mashkit.bench.scorer_metrics import (
     roc_auc,
 )
 from mashkit.bench.statistics import Statistic, interval, value_of
-from mashkit.output import environment
+from mashkit.rendering.output import environment
 from mashkit.types import Role
 from mashkit_mashnet.checkpoint import Calibration, Checkpoint, load
 from mashkit_mashnet.examples import MATCHED, ORIGINAL, UNMATCHED, Clips, Drawer, Example

@@ -28,9 +28,9 @@ import torch
 
 from mashkit.bench.collections import RenderedSource
 from mashkit.mashup import Mashup
-from mashkit.output import environment
 from mashkit.pipeline import Kit
-from mashkit.render import Renderer
+from mashkit.rendering.output import environment
+from mashkit.rendering.renderer import Renderer
 from mashkit.types import Condition, Layer, MashupPlan, Role
 from mashkit_mashnet.checkpoint import Checkpoint, load, save
 from mashkit_mashnet.interval_scorer import IntervalNetScorer

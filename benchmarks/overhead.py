@@ -22,11 +22,11 @@ import numpy as np
 import soundfile
 
 import mashkit as mk
-from mashkit.audiofile import save
+from mashkit.audio.files import save
+from mashkit.audio.mixing import PEAK_CEILING_DB
 from mashkit.catalog import Catalog
-from mashkit.mixing import PEAK_CEILING_DB
-from mashkit.output import environment
-from mashkit.render import Renderer
+from mashkit.rendering.output import environment
+from mashkit.rendering.renderer import Renderer
 from mashkit.synthetic.source import SyntheticSource
 from mashkit.types import Key, MashupPlan, Role
 

@@ -24,8 +24,8 @@ import numpy as np
 from mashkit.catalog import Catalog
 from mashkit.catalog.database import MashupDB
 from mashkit.mashup import Mashup
-from mashkit.output import environment
 from mashkit.pipeline import Kit
+from mashkit.rendering.output import environment
 from mashkit.testing.mashups import Shelf, mashup_of
 from mashkit.types import Audio, Clip, Role
 

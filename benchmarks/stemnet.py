@@ -35,7 +35,7 @@ from mashkit.bench.separators import (
 )
 from mashkit.bench.statistics import interval, median
 from mashkit.bench.tasks import Input
-from mashkit.output import environment
+from mashkit.rendering.output import environment
 from mashkit.types import Role, StemSet
 from mashkit_spleeter_torch.separator import SpleeterTorchSeparator
 from mashkit_stemnet.checkpoint import load

@@ -22,13 +22,13 @@ import attrs
 import librosa
 import numpy as np
 
-from mashkit.audiofile import load, resample
+from mashkit.audio.files import load, resample
 from mashkit.builtin.paper import PaperGenerator
+from mashkit.features.tuner import retuned, tuning_of
+from mashkit.features.tuning import sounding_distance, tuned, wrapped
 from mashkit.pipeline import Kit
-from mashkit.render import Renderer
+from mashkit.rendering.renderer import Renderer
 from mashkit.testing.mashups import Shelf
-from mashkit.tuner import retuned, tuning_of
-from mashkit.tuning import sounding_distance, tuned, wrapped
 from mashkit.types import Analysis, Audio, Clip, Condition, Role
 
 HERE = Path(__file__).parent

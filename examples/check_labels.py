@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 import mashkit as mk
-from mashkit.beats import beat_error
+from mashkit.timing.beats import beat_error
 
 SONGS = Path(__file__).parent / "songs"
 TOLERANCE_S = 0.07

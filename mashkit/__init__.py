@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from mashkit import errors
-    from mashkit.audiofile import load, save
+    from mashkit.audio.files import load, save
     from mashkit.catalog import Catalog, MashupDB
     from mashkit.catalog.excerpts import Excerpt, ExcerptPolicy
     from mashkit.catalog.songs import Song
@@ -47,8 +47,7 @@ if TYPE_CHECKING:
     from mashkit.mashup import ClipSource, Mashup
     from mashkit.pipeline import Kit, Ranked
     from mashkit.registry import Registry
-    from mashkit.render import Renderer
-    from mashkit.timemap import TimeMap
+    from mashkit.rendering.renderer import Renderer
     from mashkit.types import (
         Analysis,
         Audio,
@@ -63,11 +62,12 @@ if TYPE_CHECKING:
         Score,
         StemSet,
     )
+    from mashkit.types.timemap import TimeMap
 
     __version__: str
 
 _HOME = {
-    "mashkit.audiofile": ("load", "save"),
+    "mashkit.audio.files": ("load", "save"),
     "mashkit.catalog": ("Catalog", "MashupDB"),
     "mashkit.catalog.excerpts": ("Excerpt", "ExcerptPolicy"),
     "mashkit.catalog.songs": ("Song",),
@@ -86,8 +86,8 @@ _HOME = {
     "mashkit.mashup": ("ClipSource", "Mashup"),
     "mashkit.pipeline": ("Kit", "Ranked"),
     "mashkit.registry": ("Registry",),
-    "mashkit.render": ("Renderer",),
-    "mashkit.timemap": ("TimeMap",),
+    "mashkit.rendering.renderer": ("Renderer",),
+    "mashkit.types.timemap": ("TimeMap",),
     "mashkit.types": (
         "Analysis", "Audio", "Clip", "Condition", "Finish", "Key", "Layer", "MashupPlan", "Mixing", "Role", "Score",
         "StemSet",

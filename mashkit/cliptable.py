@@ -15,12 +15,12 @@ import attrs
 import numpy as np
 import numpy.typing as npt
 
-from mashkit import metre
 from mashkit.errors import CatalogError, UsageError
+from mashkit.timing import metre
 from mashkit.types import Analysis, Clip, Role
 
 if TYPE_CHECKING:
-    from mashkit.beatmap import BeatGrid, BeatsDistrusted
+    from mashkit.timing.beatmap import BeatGrid, BeatsDistrusted
 
 
 LACKING = -1.0
@@ -86,7 +86,7 @@ class ClipTable(Sequence[Clip]):
     bars : array of int8, shape (n,), optional
         Beats per bar; 0 if unknown. By default all are unknown.
     doubtful : array of bool, shape (n,), optional
-        Whether the beats per bar are doubtful (:func:`mashkit.metre.doubt`). By default none are.
+        Whether the beats per bar are doubtful (:func:`mashkit.timing.metre.doubt`). By default none are.
     grid_of : callable, optional
         Returns a clip's stored beat grid, or the reason why its beats are distrusted. Computing the grid takes
         milliseconds, and most clips of a large collection are used only once.

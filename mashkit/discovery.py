@@ -34,6 +34,7 @@ from packaging.requirements import Requirement
 from mashkit import hookspecs
 from mashkit.arguments import require, require_all
 from mashkit.components import KINDS, Availability, Component, ComponentInfo, Origin, availability
+from mashkit.components.fence import plugin_code
 from mashkit.errors import (
     AudioFileError,
     BrokenPlugin,
@@ -48,7 +49,6 @@ from mashkit.errors import (
     raised,
     suggestion,
 )
-from mashkit.fence import plugin_code
 from mashkit.models import WeightFile
 
 T = TypeVar("T")

@@ -187,7 +187,7 @@ def contained(error: BaseException, what: str, cls: type[MashkitError] = Compone
 def said_of(item: Path | str, error: BaseException) -> str:
     """Return an error's text, with the item in front unless the text contains it.
 
-    Errors of :mod:`mashkit.audiofile` contain the file's name, those of a component do not.
+    Errors of :mod:`mashkit.audio.files` contain the file's name, those of a component do not.
     """
     said = str(error)
     return said if str(item) in said else f"{item}: {said}"

@@ -1,7 +1,7 @@
 """A mashup: a plan, the clips it is made of, and its sound on first touch.
 
-It is what a scorer judges. What makes it sound is above, in :mod:`mashkit.render`, and reached by an interface:
-renderers need stretchers, and the interfaces of components need mashups.
+It is what a scorer judges. What makes it sound is above, in :mod:`mashkit.rendering.renderer`, and reached by an
+interface: renderers need stretchers, and the interfaces of components need mashups.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import attrs
 import numpy as np
 
 from mashkit.components import Component
-from mashkit.tuning import settled
+from mashkit.features.tuning import settled
 from mashkit.types import Audio, Clip, FrozenMapping, Layer, MashupPlan, Role, Samples, Times, frozen_mapping
 
 
@@ -115,7 +115,8 @@ class Mashup:
         """Return by how many semitones ``role``'s layer goes up, seen from its clip's tuning in the vocal's.
 
         A clip at −43 cents, shifted by +2.43 semitones to a vocal at 0, is two semitones higher: whole where the layer
-        is in tune with the vocal (:func:`mashkit.tuning.settled`). With equal or unknown tunings, the layer's shift.
+        is in tune with the vocal (:func:`mashkit.features.tuning.settled`). With equal or unknown tunings, the layer's
+        shift.
         """
         semitones, off = self.plan.layer(role).semitones, self.tuning(role) - self.tuning()
         return settled(semitones + off / 100) if off else semitones
@@ -199,7 +200,7 @@ class Mashup:
         return self.renderer.render(self.plan).limited_db
 
     def save(self, folder: Path | str) -> Path:
-        """Write the mix, the stems and the record of what made them; see :func:`mashkit.output.write_mashup`.
+        """Write the mix, the stems and the record of what made them; see :func:`mashkit.rendering.output.write_mashup`.
 
         They replace, as a set, what an earlier ``save`` left in the folder.
 

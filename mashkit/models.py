@@ -21,7 +21,7 @@ import attrs
 import platformdirs
 
 from mashkit.arguments import named_path
-from mashkit.environments import create_command, environment_path, weight_package
+from mashkit.components.environments import create_command, environment_path, weight_package
 from mashkit.errors import MashkitError, OutputError
 
 MODELS_VARIABLE = "MASHKIT_MODELS"

@@ -33,7 +33,7 @@ from mashkit.interfaces.scorer import RelativeScorer
 from mashkit.mashup import Mashup
 from mashkit.models import ModelError
 from mashkit.registry import Registry
-from mashkit.render import Renderer
+from mashkit.rendering.renderer import Renderer
 from mashkit.types import Condition, Finish, MashupPlan, Role, Score, by_id
 
 S = TypeVar("S")

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from light import distribution
-from mashkit.audiofile import load, save
+from mashkit.audio.files import load, save
 from mashkit.builtin.local import LocalExecutor
 from mashkit.interfaces.executor import Pool
 from mashkit.testing import signals

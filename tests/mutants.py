@@ -33,8 +33,8 @@ from mashkit.testing import (
     StretcherContract,
 )
 from mashkit.testing.contracts import ComponentContract
-from mashkit.timemap import TimeMap
 from mashkit.types import Analysis, Audio, Clip, Condition, Key, Layer, MashupPlan, Role, Score, StemSet
+from mashkit.types.timemap import TimeMap
 
 CAUGHT_BY: dict[str, str] = {}
 """Test class → the check that must fail."""

@@ -10,9 +10,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mashkit import audiobuffer
-from mashkit.audiobuffer import AudioBuffer, overlap_add, resampled, settle, weighted_sum
-from mashkit.audiofile import resample
+from mashkit.audio import buffers as audiobuffer
+from mashkit.audio.buffers import AudioBuffer, overlap_add, resampled, settle, weighted_sum
+from mashkit.audio.files import resample
 from mashkit.errors import AudioError, OutputError, UsageError
 from mashkit.testing import signals
 from mashkit.types import Samples

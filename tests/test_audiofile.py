@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from mashkit.audiofile import load, probe, resample, save
+from mashkit.audio.files import load, probe, resample, save
 from mashkit.errors import AudioFileError, OutputError, UsageError
 from mashkit.testing import signals
 from mashkit.types import Audio

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mashkit import beatmap
-from mashkit.beatmap import BeatsDistrusted, ClipGrid, beat_grid, beat_map
 from mashkit.errors import TimeMapError
+from mashkit.timing import beatmap
+from mashkit.timing.beatmap import BeatsDistrusted, ClipGrid, beat_grid, beat_map
 from mashkit.types import Analysis
 
 

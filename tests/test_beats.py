@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from mashkit.beats import MIN_BEATS, beat_error, partner_error, steady_beat, tempo_of_beats
 from mashkit.errors import AnalysisError
+from mashkit.timing.beats import MIN_BEATS, beat_error, partner_error, steady_beat, tempo_of_beats
 from mashkit.types import Times
 
 TEMPI = st.floats(50.0, 220.0)

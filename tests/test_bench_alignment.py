@@ -8,7 +8,7 @@ import attrs
 import numpy as np
 import pytest
 
-from mashkit.audiofile import save
+from mashkit.audio.files import save
 from mashkit.bench.alignment import AlignmentTask, Settings
 from mashkit.bench.multitracks import MultitrackSource, find_multitracks
 from mashkit.bench.tables import SuiteError
@@ -18,8 +18,8 @@ from mashkit.interfaces import Stretcher
 from mashkit.pipeline import Kit
 from mashkit.registry import Registry
 from mashkit.testing import signals
-from mashkit.timemap import TimeMap
 from mashkit.types import Audio, Key, Role
+from mashkit.types.timemap import TimeMap
 
 LATE_S = 0.02
 

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from mashkit.audiofile import resample, save
+from mashkit.audio.files import resample, save
 from mashkit.bench import rendered
 from mashkit.bench.analyzers import FIELDS, WHERE, AnalyzerTask, compared, excerpt, tempo_is_right
 from mashkit.bench.collections import look_for

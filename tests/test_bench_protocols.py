@@ -12,8 +12,7 @@ import attrs
 import numpy as np
 import pytest
 
-from mashkit.audiofile import save
-from mashkit.beats import beat_error
+from mashkit.audio.files import save
 from mashkit.bench import rendered
 from mashkit.bench.collections import (
     LISTED,
@@ -52,8 +51,9 @@ from mashkit.bench.protocols import (
 )
 from mashkit.cli import main
 from mashkit.errors import CatalogError
-from mashkit.features import chromagram, spectrogram
+from mashkit.features.spectral import chromagram, spectrogram
 from mashkit.testing import signals
+from mashkit.timing.beats import beat_error
 from mashkit.types import Audio, Clip, Condition, Layer, MashupPlan, Role
 
 COUNTS = Counts(vocals=12, matched=3, negatives=3, groups=(*PROTOCOLS, *TWINS))

@@ -16,7 +16,7 @@ import pytest
 import soundfile
 import stempeg
 
-from mashkit.audiofile import save
+from mashkit.audio.files import save
 from mashkit.bench.audition import sounds
 from mashkit.bench.page import markdown, page
 from mashkit.bench.page import publish as publish_result

@@ -9,7 +9,7 @@ import attrs
 import numpy as np
 import pytest
 
-from mashkit.audiofile import save
+from mashkit.audio.files import save
 from mashkit.bench import sounds
 from mashkit.bench.sounds import Case
 from mashkit.bench.stretchers import StretcherTask, excerpt

@@ -18,7 +18,8 @@ from hypothesis import strategies as st
 
 import mashkit as mk
 from light import Grid, Thirds
-from mashkit.audiofile import save
+from mashkit.audio.files import save
+from mashkit.audio.levels import loudness
 from mashkit.builtin.local import LocalExecutor
 from mashkit.catalog import Catalog
 from mashkit.catalog.database import MashupDB
@@ -31,7 +32,6 @@ from mashkit.errors import AudioFileError, CatalogError, OutputError
 from mashkit.hookspecs import StageEvent
 from mashkit.interfaces import Analyzer
 from mashkit.interfaces.executor import Job, Outcome
-from mashkit.levels import loudness
 from mashkit.testing import signals
 from mashkit.types import Analysis, Audio, Key, Role
 

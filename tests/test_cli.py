@@ -14,10 +14,10 @@ import numpy as np
 import pytest
 
 import mashkit as mk
-from mashkit import mixing
-from mashkit.beats import beat_error
+from mashkit.audio import mixing
 from mashkit.cli import main
 from mashkit.testing import signals
+from mashkit.timing.beats import beat_error
 from mashkit.types import Audio, Role
 
 PAIR = ("slow-river.ogg", "mango-season.ogg")
@@ -120,7 +120,7 @@ def test_a_second_run_replaces_the_first_as_a_set(
     pair: list[Path], tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     mixed = []
-    monkeypatch.setattr("mashkit.mixing.mix", lambda *given, mix=mixing.mix: mixed.append(given) or mix(*given))
+    monkeypatch.setattr("mashkit.audio.mixing.mix", lambda *given, mix=mixing.mix: mixed.append(given) or mix(*given))
     command = ("mash", *pair, "-o", tmp_path, "--count", 4, "--quiet")
     assert run(*command, "--top", 2, "--clicks", "--seed", 3) == 0
     assert len(mixed) == 2  # the page and the files cost one rendering each

@@ -20,7 +20,7 @@ import pytest
 
 import mashkit as mk
 from light import Grid, Thirds
-from mashkit.audiofile import save
+from mashkit.audio.files import save
 from mashkit.catalog.adding import Adder, usable
 from mashkit.catalog.clips import agreement
 from mashkit.catalog.database import MashupDB

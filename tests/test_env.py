@@ -14,9 +14,9 @@ from typing import Any, cast
 import numpy as np
 import pytest
 
-from mashkit.audiofile import load
+from mashkit.audio.files import load
 from mashkit.cli import main
-from mashkit.environments import (
+from mashkit.components.environments import (
     EnvironmentFailed,
     environments,
     find_environment,

@@ -22,7 +22,7 @@ import pytest
 import soundfile
 
 import mashkit as mk
-from mashkit.audiofile import save
+from mashkit.audio.files import save
 from mashkit.catalog import Adder, MashupDB
 from mashkit.catalog.export import JOURNAL, export, features_within
 from mashkit.catalog.exported import FIELDS, LAYOUTS, MANIFEST, Layout, member, read_export, read_manifest

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from mashkit.errors import UsageError
-from mashkit.features import (
+from mashkit.features.spectral import (
     Spectrum,
     band_energies,
     beat_synchronous,

@@ -6,12 +6,12 @@ import attrs
 import numpy as np
 import pytest
 
+from mashkit.audio.levels import loudness
 from mashkit.builtin.floors import SILENCE_LUFS, LoudnessScorer, RandomScorer
 from mashkit.errors import OptionError
-from mashkit.levels import loudness
 from mashkit.pipeline import Kit
 from mashkit.registry import Registry
-from mashkit.render import Renderer
+from mashkit.rendering.renderer import Renderer
 from mashkit.synthetic.source import SyntheticSource
 from mashkit.testing import ScorerContract, signals
 from mashkit.types import Audio, Condition, Key, Layer, MashupPlan, Role

@@ -13,11 +13,11 @@ from pathlib import Path
 
 import pytest
 
-from mashkit.audiofile import save
+from mashkit.audio.files import save
 from mashkit.catalog.database import MashupDB
 from mashkit.catalog.upkeep import content_digest, verify
-from mashkit.processes import family
 from mashkit.testing import signals
+from mashkit.workers.processes import family
 
 KILLS = 60
 SONGS = 10  # a log holds a line for each of so many

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from mashkit import mixing
-from mashkit.mixing import PEAK_CEILING_DB, duck, limit, mix
+from mashkit.audio import mixing
+from mashkit.audio.mixing import PEAK_CEILING_DB, duck, limit, mix
 from mashkit.testing import signals
 from mashkit.types import Mixing, Role, Samples
 

@@ -143,7 +143,7 @@ def test_the_code_cites_the_page() -> None:
     assert numbers("5–9, 11 and 14") == {5, 6, 7, 8, 9, 11, 14}
     assert CITATION.fullmatch("docs/paper.md, rows 5–9, 11 and 14") is not None
     with pytest.raises(AttributeError):
-        value_of("mashkit.tuning.IN_TUNE_METRES")
+        value_of("mashkit.features.tuning.IN_TUNE_METRES")
 
 
 def test_nothing_cites_what_is_not_in_the_repository() -> None:
@@ -172,7 +172,7 @@ def test_a_cited_heading_is_on_the_page() -> None:
 
 def test_dotted_names_are_looked_up_as_the_rows_need_it() -> None:
     assert value_of("mashkit.builtin.paper.PaperGenerator.max_shift") == attrs.fields(PaperGenerator).max_shift.default
-    assert isinstance(value_of("mashkit.render"), types.ModuleType)
+    assert isinstance(value_of("mashkit.rendering.renderer"), types.ModuleType)
 
 
 def test_the_glossary_defines_each_word_once_in_two_sentences_at_most() -> None:

@@ -8,11 +8,11 @@ import attrs
 import numpy as np
 import pytest
 
-from mashkit.beats import beat_error
 from mashkit.builtin.candidates import TEMPO_CLASH
 from mashkit.builtin.paper import PaperGenerator
 from mashkit.errors import GenerationError, UsageError
 from mashkit.testing import GeneratorContract
+from mashkit.timing.beats import beat_error
 from mashkit.types import Analysis, Clip, Condition, Key, MashupPlan, Role
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mashkit.audiofile import load, save
+from mashkit.audio.files import load, save
 from mashkit.errors import OutputError
 from mashkit.products import LIST, MARK, FileList, OutputSet, folder_for, is_product, require_replaceable
 from mashkit.testing import signals

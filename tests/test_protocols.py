@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 
 import mashkit as mk
 from light import Thirds
-from mashkit.audiofile import save
+from mashkit.audio.files import save
 from mashkit.catalog.adding import Added, Adder
 from mashkit.catalog.clips import LEAST_AGREEMENT, agreement, require_fit
 from mashkit.catalog.database import MashupDB

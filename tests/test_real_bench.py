@@ -25,7 +25,7 @@ from mashkit.bench.suite import Competitor, Suite, load_suite
 from mashkit.bench.tables import SuiteError
 from mashkit.bench.tasks import Input, NotProvided
 from mashkit.cli import main
-from mashkit.environments import root
+from mashkit.components.environments import root
 from mashkit.errors import MashkitError, PlanError, UsageError
 from mashkit.interfaces.generator import PROMISES, Promise
 from mashkit.models import models_folder

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 import mashkit
 from mashkit.atomicfile import write_json
-from mashkit.audiofile import load, probe, resample, save
+from mashkit.audio.files import load, probe, resample, save
 from mashkit.catalog.database import MashupDB
 from mashkit.catalog.ingest import SongFacts
 from mashkit.catalog.protocols import create_protocol

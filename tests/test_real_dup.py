@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 import mashkit as mk
 from light import Grid, Thirds
-from mashkit.audiofile import load, save
+from mashkit.audio.files import load, save
 from mashkit.catalog import Adder, Catalog, MashupDB
 from mashkit.catalog.adding import Added, usable
 from mashkit.catalog.excerpts import ExcerptPolicy
@@ -27,9 +27,9 @@ from mashkit.catalog.songs import describe_song, find_songs
 from mashkit.catalog.upkeep import content_digest, verify
 from mashkit.cli import main
 from mashkit.errors import UsageError
+from mashkit.features.soundprint import SAME, Shelf, Soundprint, likeness, shelved, soundprint
 from mashkit.interfaces import Separator
 from mashkit.report.statistics import statistics
-from mashkit.soundprint import SAME, Shelf, Soundprint, likeness, shelved, soundprint
 from mashkit.types import Audio, Role
 from real_inputs import dup
 from real_inputs.older import as_version_2

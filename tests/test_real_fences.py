@@ -19,6 +19,7 @@ import pytest
 
 import mashkit as mk
 from mashkit.cli import main
+from mashkit.components.fence import plugin_code
 from mashkit.discovery import published
 from mashkit.errors import (
     AudioFileError,
@@ -33,7 +34,6 @@ from mashkit.errors import (
     UsageError,
     contained,
 )
-from mashkit.fence import plugin_code
 from mashkit.hookspecs import StageEvent
 from mashkit.pipeline import Kit
 from mashkit.registry import Registry

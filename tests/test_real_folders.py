@@ -15,7 +15,7 @@ import attrs
 import numpy as np
 import pytest
 
-from mashkit.audiofile import AUDIO_SUFFIXES, load, resample, save
+from mashkit.audio.files import AUDIO_SUFFIXES, load, resample, save
 from mashkit.catalog.scanning import is_sound
 from mashkit.paths import path_text
 from mashkit.products import MARK

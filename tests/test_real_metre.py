@@ -14,14 +14,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import mashkit as mk
-from mashkit import metre
-from mashkit.beatmap import beat_grid
 from mashkit.builtin.paper import PaperGenerator
 from mashkit.catalog.edits import edited
 from mashkit.catalog.excerpts import Excerpt
 from mashkit.cli import main
 from mashkit.errors import AnalysisError, GenerationError
 from mashkit.generation import Mixture, Recipe
+from mashkit.timing import metre
+from mashkit.timing.beatmap import beat_grid
 from mashkit.types import LABELS_TRUSTED, Analysis, Clip, Condition, Key, Role
 from real_inputs import metre as make
 from real_inputs.older import as_version_2

@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import mashkit as mk
-from mashkit.audiofile import load, resample, save
+from mashkit.audio.files import load, resample, save
 from mashkit.builtin.paper import PaperGenerator
 from mashkit.catalog.adding import Adder
 from mashkit.catalog.database import MashupDB
@@ -25,14 +25,23 @@ from mashkit.catalog.songs import describe_song
 from mashkit.catalog.upkeep import edit
 from mashkit.cli import main
 from mashkit.errors import AnalysisError, UsageError
-from mashkit.features import chromagram, spectrogram
+from mashkit.features.spectral import chromagram, spectrogram
+from mashkit.features.tuner import tuning_of
+from mashkit.features.tuning import (
+    IN_TUNE_CENTS,
+    Tuning,
+    named,
+    semitones_between,
+    settled,
+    sounding_distance,
+    tuned,
+    wrapped,
+)
 from mashkit.interfaces import Analyzer, Separator
-from mashkit.output import key_distance
-from mashkit.render import Renderer
+from mashkit.rendering.output import key_distance
+from mashkit.rendering.renderer import Renderer
 from mashkit.testing import signals
 from mashkit.testing.mashups import Shelf, mashup_of
-from mashkit.tuner import tuning_of
-from mashkit.tuning import IN_TUNE_CENTS, Tuning, named, semitones_between, settled, sounding_distance, tuned, wrapped
 from mashkit.types import Analysis, Audio, Clip, Condition, Key, MashupPlan, Role, StemSet
 from real_inputs import tune as made
 from real_inputs.older import as_version_2

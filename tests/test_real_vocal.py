@@ -16,7 +16,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import mashkit as mk
-from mashkit.audiofile import load, save
+from mashkit.audio.files import load, save
+from mashkit.audio.levels import FULL_SCALE, USUAL_PEAK, complaints, loudness, one_signal, usual_gain
+from mashkit.audio.silence import SILENCE_DB, sounding_seconds
 from mashkit.catalog import Catalog
 from mashkit.catalog.database import MashupDB
 from mashkit.catalog.excerpts import SAMPLE_RATE, SHORTEST_S, Excerpt, ExcerptPolicy
@@ -28,9 +30,7 @@ from mashkit.catalog.songs import Song
 from mashkit.cli import main
 from mashkit.errors import AudioError, CatalogError, GenerationError, UsageError
 from mashkit.interfaces import Analyzer, Separator
-from mashkit.levels import FULL_SCALE, USUAL_PEAK, complaints, loudness, one_signal, usual_gain
 from mashkit.pipeline import Kit
-from mashkit.silence import SILENCE_DB, sounding_seconds
 from mashkit.testing import signals
 from mashkit.types import ROLE_STEMS, Analysis, Audio, Clip, Condition, Key, Role, StemSet
 from real_inputs import vocal as inputs

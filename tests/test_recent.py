@@ -6,7 +6,7 @@ import threading
 
 import numpy as np
 
-from mashkit.recent import Recent, recent_audio
+from mashkit.rendering.cache import Recent, recent_audio
 from mashkit.testing import signals
 
 

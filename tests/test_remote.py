@@ -17,11 +17,11 @@ import attrs
 import numpy as np
 import pytest
 
-from mashkit import audiobuffer
+from mashkit.audio import buffers as audiobuffer
 from mashkit.catalog.adding import spec_of
 from mashkit.components import Component
+from mashkit.components.environments import RECORD
 from mashkit.discovery import Registered
-from mashkit.environments import RECORD
 from mashkit.errors import (
     AudioError,
     ComponentFailed,
@@ -41,8 +41,8 @@ from mashkit.remote import messages
 from mashkit.remote.proxies import RemoteComponent, isolated
 from mashkit.synthetic.source import SyntheticSource
 from mashkit.testing import StretcherContract, signals
-from mashkit.timemap import TimeMap
 from mashkit.types import Audio, Key
+from mashkit.types.timemap import TimeMap
 
 ODD = '''
 import ctypes, os, subprocess, sys, time

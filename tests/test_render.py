@@ -11,14 +11,14 @@ import attrs
 import numpy as np
 import pytest
 
-from mashkit import mixing
+from mashkit.audio import mixing
+from mashkit.audio.mixing import PEAK_CEILING_DB
 from mashkit.errors import CatalogError, PlanError
 from mashkit.interfaces import Stretcher
 from mashkit.mashup import Rendering
-from mashkit.mixing import PEAK_CEILING_DB
 from mashkit.pipeline import Kit, Ranked
 from mashkit.registry import Registry
-from mashkit.render import Renderer
+from mashkit.rendering.renderer import Renderer
 from mashkit.synthetic.source import SyntheticSource
 from mashkit.testing import signals
 from mashkit.types import Analysis, Audio, Clip, Condition, Key, Layer, MashupPlan, Mixing, Role, Score
@@ -222,7 +222,7 @@ def test_stems_and_mix_of_a_mashup_cost_one_rendering(
     stretcher: CountingStretcher, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     mixed = []
-    monkeypatch.setattr("mashkit.mixing.mix", lambda *given, mix=mixing.mix: mixed.append(given) or mix(*given))
+    monkeypatch.setattr("mashkit.audio.mixing.mix", lambda *given, mix=mixing.mix: mixed.append(given) or mix(*given))
     source = ClickSource({"a": 120.0}, seconds=2.0)
     mashup = Renderer(source, stretcher).mashup(plans_that_differ(source)[0])
     assert mashup.mix.frames

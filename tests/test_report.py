@@ -16,19 +16,19 @@ import attrs
 import numpy as np
 import pytest
 
-from mashkit.audiofile import load
-from mashkit.beats import beat_error
+from mashkit.audio.files import load
 from mashkit.components import ComponentInfo
 from mashkit.interfaces import Stretcher
 from mashkit.mashup import Mashup
 from mashkit.pipeline import Ranked
-from mashkit.render import Renderer
+from mashkit.rendering.renderer import Renderer
 from mashkit.report import page
 from mashkit.report.figures import PEAK_BINS, figures, peaks
 from mashkit.synthetic.source import SyntheticSource
 from mashkit.testing import signals
-from mashkit.timemap import TimeMap
+from mashkit.timing.beats import beat_error
 from mashkit.types import Analysis, Audio, Condition, Key, Layer, MashupPlan, Role, Score, Times
+from mashkit.types.timemap import TimeMap
 
 BREAKOUT = "</script><img src=x onerror=alert(1)>"
 TITLES = (BREAKOUT, "\"quotes\" & 'apostrophes' $title ${script}", "Ünï – 漢字 \u202e ‏עברית <!-- ]]>")

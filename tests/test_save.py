@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from mashkit.audiofile import load, require_encodable, save
+from mashkit.audio.files import load, require_encodable, save
 from mashkit.errors import AudioFileError, OutputError
 from mashkit.testing import signals
 from mashkit.types import Audio
@@ -46,7 +46,7 @@ def test_what_is_said_to_be_writable_is_and_the_rest_is_refused_before(
 
 def test_an_encoder_that_would_end_the_process_is_not_asked(tmp_path: Path) -> None:
     code = (
-        "import numpy as np; from mashkit.audiofile import save; from mashkit.types import Audio; "
+        "import numpy as np; from mashkit.audio.files import save; from mashkit.types import Audio; "
         f"save({str(tmp_path / 'x.ogg')!r}, Audio(np.zeros((2, 100), np.float32), 384_000))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
@@ -89,7 +89,7 @@ def test_a_comment_is_kept_and_changes_no_sample(tmp_path: Path, suffix: str) ->
 
 
 def test_more_than_riff_can_count_becomes_rf64(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("mashkit.audiofile._RIFF_BYTES", 10_000)
+    monkeypatch.setattr("mashkit.audio.files._RIFF_BYTES", 10_000)
     audio = noise(frames=2_000)
     path = save(tmp_path / "long.wav", audio)
     assert path.read_bytes()[:4] == b"RF64"

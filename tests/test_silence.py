@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mashkit.silence import SILENCE_DB, is_silent
+from mashkit.audio.silence import SILENCE_DB, is_silent
 from mashkit.testing import signals
 from mashkit.types import Audio
 

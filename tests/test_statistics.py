@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 import mashkit as mk
-from mashkit.audiofile import save
+from mashkit.audio.files import save
 from mashkit.builtin.paper import PaperGenerator
 from mashkit.catalog import Adder, MashupDB
 from mashkit.catalog.songs import describe_song

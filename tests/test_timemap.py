@@ -11,8 +11,8 @@ from mashkit.errors import PlanError, TimeMapError, UsageError
 from mashkit.interfaces.stretcher import mapped_frames, stretched_frames
 from mashkit.pipeline import Kit
 from mashkit.testing import signals
-from mashkit.timemap import TimeMap
 from mashkit.types import Layer, MashupPlan, Mixing, Role
+from mashkit.types.timemap import TimeMap
 
 pieces = st.lists(st.tuples(st.floats(0.05, 5), st.floats(0.5, 2)), min_size=1, max_size=20)
 

@@ -11,11 +11,11 @@ from mashkit.errors import OptionError
 
 torch = pytest.importorskip("torch")
 
-from mashkit.torch_devices import inference, known_device  # noqa: E402 — only with torch
+from mashkit.networks.devices import inference, known_device  # noqa: E402 — only with torch
 
 
 def test_the_core_imports_no_torch() -> None:
-    code = "import sys, mashkit.torch_devices; sys.exit('torch' in sys.modules)"
+    code = "import sys, mashkit.networks.devices; sys.exit('torch' in sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True)
 
 

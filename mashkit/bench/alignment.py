@@ -17,8 +17,6 @@ from typing import Any, ClassVar, cast
 import attrs
 import numpy as np
 
-from mashkit.beatmap import BeatsDistrusted, beat_grid
-from mashkit.beats import beat_error
 from mashkit.bench.charts import Chart, RowChart
 from mashkit.bench.multitracks import MultitrackSource, find_multitracks, stem_files
 from mashkit.bench.tables import from_table
@@ -29,8 +27,10 @@ from mashkit.interfaces import Analyzer, Generator, Stretcher
 from mashkit.mashup import ClipSource, Mashup
 from mashkit.pipeline import Kit
 from mashkit.remote.progress import report
-from mashkit.render import Renderer
+from mashkit.rendering.renderer import Renderer
 from mashkit.synthetic.source import SyntheticSource
+from mashkit.timing.beatmap import BeatsDistrusted, beat_grid
+from mashkit.timing.beats import beat_error
 from mashkit.types import Analysis, Audio, Clip, Condition, Key, MashupPlan, Role, Times, by_id
 
 MARGIN_S = 0.5

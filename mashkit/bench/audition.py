@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import soundfile
 
-from mashkit.audiofile import resample
+from mashkit.audio.files import resample
 from mashkit.bench.runner import with_facts
 from mashkit.bench.tasks import Pick, Task, load_task
 from mashkit.components import Component

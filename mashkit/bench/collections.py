@@ -18,7 +18,7 @@ import attrs
 import mashkit
 from mashkit.arguments import default_cache
 from mashkit.atomicfile import write_json
-from mashkit.audiofile import AUDIO_SUFFIXES, save
+from mashkit.audio.files import AUDIO_SUFFIXES, save
 from mashkit.bench import rendered
 from mashkit.bench.labelled import READERS
 from mashkit.bench.multitracks import MultitrackSource, find_multitracks, measured, stem_files

@@ -13,7 +13,7 @@ from typing import Any
 import attrs
 
 import mashkit
-from mashkit.audiofile import AUDIO_SUFFIXES
+from mashkit.audio.files import AUDIO_SUFFIXES
 from mashkit.bench.multitracks import find_multitracks, stem_files
 from mashkit.errors import AnalysisError
 from mashkit.types import TONIC_NAMES, Key, as_tuple

@@ -14,13 +14,13 @@ from typing import Any
 import attrs
 import numpy as np
 
-from mashkit.audiofile import AUDIO_SUFFIXES, load, probe, resample
+from mashkit.audio.files import AUDIO_SUFFIXES, load, probe, resample
+from mashkit.audio.levels import loudness
 from mashkit.catalog.excerpts import ExcerptPolicy
 from mashkit.catalog.ingest import SAMPLE_RATE, activity, entry, sounding
 from mashkit.errors import AudioFileError, CatalogError
 from mashkit.hookspecs import StageEvent
 from mashkit.interfaces import Analyzer
-from mashkit.levels import loudness
 from mashkit.remote.progress import report
 from mashkit.types import STEM_NAMES, Analysis, Audio, Clip, Role, StemSet
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from mashkit.audiofile import load, resample
+from mashkit.audio.files import load, resample
 from mashkit.bench.statistics import Statistic, interval
 from mashkit.bench.tables import SuiteError
 from mashkit.bench.tasks import OK, Input, InputLost, Metric, Row

@@ -40,10 +40,10 @@ from mashkit.bench.worker import READY, WARM, Assignment
 from mashkit.composite import is_composite
 from mashkit.errors import MashkitError, UnknownComponent
 from mashkit.hookspecs import StageEvent
-from mashkit.output import environment
-from mashkit.processes import end, how_it_ended
 from mashkit.registry import Registry
 from mashkit.remote.progress import heard_by
+from mashkit.rendering.output import environment
+from mashkit.workers.processes import end, how_it_ended
 
 EVERYTHING = "all inputs"
 """Input of the one row of a competitor that could not be created."""

@@ -25,7 +25,7 @@ import attrs
 import numpy as np
 import numpy.typing as npt
 
-from mashkit.audiofile import resample
+from mashkit.audio.files import resample
 from mashkit.bench import rendered
 from mashkit.bench.charts import Chart, RowChart
 from mashkit.bench.collections import LISTED

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 import scipy.signal
 
-from mashkit.features import Spectrum, spectrogram
+from mashkit.features.spectral import Spectrum, spectrogram
 from mashkit.synthetic import signals
 from mashkit.types import Audio, Times
 

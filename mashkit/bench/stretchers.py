@@ -15,7 +15,7 @@ from typing import Any, ClassVar, cast
 import attrs
 import numpy as np
 
-from mashkit.audiofile import AUDIO_SUFFIXES, load, resample
+from mashkit.audio.files import AUDIO_SUFFIXES, load, resample
 from mashkit.bench import sounds
 from mashkit.bench.charts import Chart, Point, RowChart, ScatterChart
 from mashkit.bench.sounds import Case
@@ -23,11 +23,11 @@ from mashkit.bench.tables import from_table
 from mashkit.bench.tasks import OK, Input, Metric, NotProvided, Row, Task, collect, stopwatch
 from mashkit.components import Component
 from mashkit.errors import ContractViolation
-from mashkit.features import onset_strength, spectrogram
+from mashkit.features.spectral import onset_strength, spectrogram
 from mashkit.interfaces import Stretcher
 from mashkit.synthetic import signals
-from mashkit.timemap import TimeMap
 from mashkit.types import Audio
+from mashkit.types.timemap import TimeMap
 
 MINUTE_S = 60.0
 TEMPO = 120.0

@@ -24,8 +24,8 @@ from mashkit.bench.charts import Chart
 from mashkit.bench.statistics import PairedTest, holm
 from mashkit.components import Component
 from mashkit.errors import MashkitError
-from mashkit.processes import cpu_seconds, family
 from mashkit.types import Audio, as_tuple, frozen_mapping
+from mashkit.workers.processes import cpu_seconds, family
 
 Row: TypeAlias = Mapping[str, Any]
 """What became of one competitor on one input, as plain data: see :mod:`mashkit.bench.runner`."""

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import attrs
 
-from mashkit.processes import die_with_parent, thread_variables
+from mashkit.workers.processes import die_with_parent, thread_variables
 
 if TYPE_CHECKING:
     from mashkit.bench.tasks import Input, Task

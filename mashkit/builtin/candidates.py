@@ -6,8 +6,8 @@ keys and of one range of tempi, or of the tempi outside that range. The few clip
 one by one.
 
 Distances of keys are measured between sounding pitches, to a tenth of a semitone: a clip's position is its tonic plus
-its tuning (:mod:`mashkit.tuning`). If not all clips are in tune, the array contains them a second time, sorted by
-position. If only a part of a key's positions fits, the ranges of these positions are used.
+its tuning (:mod:`mashkit.features.tuning`). If not all clips are in tune, the array contains them a second time, sorted
+by position. If only a part of a key's positions fits, the ranges of these positions are used.
 
 Conventions: a row is a clip's number in the table; the seed is the row of the vocal; speed is seed tempo / candidate
 tempo (docs/paper.md, row 8); a position is a number of tenths of a semitone above C, 0–119.
@@ -27,9 +27,9 @@ import attrs
 import numpy as np
 import numpy.typing as npt
 
-from mashkit import metre
 from mashkit.cliptable import LACKING, ClipTable
-from mashkit.tuning import semitones_between
+from mashkit.features.tuning import semitones_between
+from mashkit.timing import metre
 from mashkit.types import Condition, Role
 
 Rows: TypeAlias = npt.NDArray[np.intp]
@@ -238,7 +238,7 @@ class CandidateIndex:
     def shift(self, seed: int, row: int) -> float:
         """Return the semitones, −6 to below 6, that shift the row's sounding pitch to the seed's key and tuning.
 
-        They are whole semitones if the two clips are in tune with each other (:func:`mashkit.tuning.settled`).
+        They are whole semitones if the two clips are in tune with each other (:func:`mashkit.features.tuning.settled`).
         """
         return semitones_between(
             int(self._tonics[row]),

@@ -12,12 +12,12 @@ from typing import ClassVar
 
 import attrs
 
+from mashkit.audio.levels import loudness
 from mashkit.builtin import LOUDNESS, RANDOM
 from mashkit.components import ComponentInfo
 from mashkit.interfaces import Scorer
-from mashkit.levels import loudness
 from mashkit.mashup import Mashup
-from mashkit.recent import Recent
+from mashkit.rendering.cache import Recent
 from mashkit.types import Role, Score
 
 SILENCE_LUFS = -70.0

@@ -25,9 +25,9 @@ from mashkit.builtin.local_worker import Channel, Message
 from mashkit.components import cost_only
 from mashkit.errors import ComponentUnavailable, MashkitError, UsageError
 from mashkit.interfaces.executor import Done, Executor, Job, Outcome, Pool, Work, Works, attempt, begin, portable
-from mashkit.processes import cores, end, how_it_ended, thread_variables
-from mashkit.transfer import unpack
-from mashkit.workerpool import START_TIMEOUT_S, Lost, Process, Team, Worker, WorkerPool
+from mashkit.workers.pickling import unpack
+from mashkit.workers.pool import START_TIMEOUT_S, Lost, Process, Team, Worker, WorkerPool
+from mashkit.workers.processes import cores, end, how_it_ended, thread_variables
 
 LOOK_S = 1.0
 """Seconds without a message after which the executor checks that a worker is alive. The connection alone does not show

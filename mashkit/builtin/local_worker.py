@@ -16,8 +16,8 @@ import threading
 from collections.abc import Callable, Sequence
 
 from mashkit.errors import MashkitError
-from mashkit.processes import die_with_parent, end_this
-from mashkit.transfer import pack, unpack
+from mashkit.workers.pickling import pack, unpack
+from mashkit.workers.processes import die_with_parent, end_this
 
 Message = tuple[memoryview, list[memoryview]]
 """A received message: a pickle, and its arrays, which are sent beside it."""

@@ -19,7 +19,6 @@ import attrs
 import numpy as np
 from attrs import validators
 
-from mashkit import metre
 from mashkit.builtin import PAPER_GENERATOR, causes
 from mashkit.builtin.candidates import KEY_FREE, TEMPO_FREE, CandidateIndex, Rules, index_of
 from mashkit.builtin.causes import Cause
@@ -28,6 +27,7 @@ from mashkit.cliptable import ClipTable
 from mashkit.components import ComponentInfo
 from mashkit.errors import GenerationError
 from mashkit.interfaces.generator import Draw, Drawer, DrawingGenerator
+from mashkit.timing import metre
 from mashkit.types import LABELS_TRUSTED, Clip, Condition, FrozenMapping, Layer, MashupPlan, Mixing, Role
 
 LARGEST_GAIN_DB = 12.0
@@ -88,8 +88,8 @@ class PaperGenerator(DrawingGenerator):
     duck_db : float
         Reduction of the harmonic layer while the vocal sounds, dB.
     doubtful_metre : bool
-        Also use clips whose number of beats in a bar is doubtful (:func:`mashkit.metre.doubt`), aligned by beats and
-        not by bars; by default they are drawn for *original* only.
+        Also use clips whose number of beats in a bar is doubtful (:func:`mashkit.timing.metre.doubt`), aligned by beats
+        and not by bars; by default they are drawn for *original* only.
     mixed_metres : bool
         Also combine clips of different metres, such as three and four beats in a bar. By default only clips are
         combined whose bars have equally many beats, or twice as many.

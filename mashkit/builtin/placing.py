@@ -12,12 +12,12 @@ from collections.abc import Callable, Sequence
 
 import attrs
 
-from mashkit.beatmap import BeatGrid, BeatsDistrusted, ClipGrid, beat_grid, beat_map
-from mashkit.beats import steady_beat
 from mashkit.errors import TimeMapError
-from mashkit.recent import Recent
-from mashkit.timemap import TimeMap
+from mashkit.rendering.cache import Recent
+from mashkit.timing.beatmap import BeatGrid, BeatsDistrusted, ClipGrid, beat_grid, beat_map
+from mashkit.timing.beats import steady_beat
 from mashkit.types import Clip, Role
+from mashkit.types.timemap import TimeMap
 
 LEAD_IN_BARS = 4
 """Bars of backing before the vocal's entry, if the vocal clip starts in silence: an introduction of one phrase."""

@@ -13,7 +13,7 @@ from typing import Any, cast
 
 import attrs
 
-from mashkit.audiofile import probe
+from mashkit.audio.files import probe
 from mashkit.catalog.clips import ClipRecord, clips_of
 from mashkit.catalog.database import MashupDB
 from mashkit.catalog.excerpts import ExcerptPolicy

@@ -20,7 +20,7 @@ from mashkit.errors import CatalogError, MashkitError, UsageError
 from mashkit.hookspecs import StageEvent
 from mashkit.interfaces import Analyzer, Executor, Separator
 from mashkit.paths import without_links
-from mashkit.recent import recent_audio
+from mashkit.rendering.cache import recent_audio
 from mashkit.types import Audio, Clip, Role
 
 

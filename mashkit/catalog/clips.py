@@ -12,8 +12,7 @@ from typing import Any
 import attrs
 import numpy as np
 
-from mashkit import metre
-from mashkit.beats import tempo_of_beats
+from mashkit.audio.levels import usual_gain
 from mashkit.catalog.edits import NEAR, edited
 from mashkit.catalog.excerpts import Excerpt
 from mashkit.catalog.ingest import (
@@ -30,9 +29,10 @@ from mashkit.catalog.ingest import (
 from mashkit.catalog.objects import SoundRef
 from mashkit.catalog.songs import Song
 from mashkit.errors import AudioFileError
-from mashkit.levels import usual_gain
+from mashkit.features.tuning import Tuning, tuned
 from mashkit.paths import path_text
-from mashkit.tuning import Tuning, tuned
+from mashkit.timing import metre
+from mashkit.timing.beats import tempo_of_beats
 from mashkit.types import LABELS_TRUSTED, Analysis, Clip, Key, Role, Times, frozen_mapping
 
 LEAST_AGREEMENT = 0.6

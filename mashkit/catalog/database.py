@@ -23,9 +23,7 @@ import attrs
 import numpy as np
 import numpy.typing as npt
 
-from mashkit import metre
 from mashkit.arguments import require_path
-from mashkit.beatmap import GRID_VERSION, BeatGrid, BeatsDistrusted, beat_grid
 from mashkit.catalog.clips import ClipRecord
 from mashkit.catalog.excerpts import Excerpt
 from mashkit.catalog.filesystems import network_file_system
@@ -36,10 +34,12 @@ from mashkit.catalog.songs import Song
 from mashkit.cliptable import LACKING, ClipTable, bar_column
 from mashkit.components import Component, without_costs
 from mashkit.errors import CatalogError, MashkitError, OutputError
+from mashkit.features.soundprint import VERSION as PRINT_VERSION
+from mashkit.features.soundprint import Soundprint, shelved
 from mashkit.paths import path_of, path_text
-from mashkit.recent import Recent
-from mashkit.soundprint import VERSION as PRINT_VERSION
-from mashkit.soundprint import Soundprint, shelved
+from mashkit.rendering.cache import Recent
+from mashkit.timing import metre
+from mashkit.timing.beatmap import GRID_VERSION, BeatGrid, BeatsDistrusted, beat_grid
 from mashkit.types import Analysis, Clip, Key, Role, Times
 
 PATIENCE_S = 60.0
@@ -531,7 +531,8 @@ class MashupDB:
         return ClipRecord(clip, stems, features or "", excerpt, separator, analyzer)
 
     def grid(self, clip_id: str) -> BeatGrid | BeatsDistrusted:
-        """Return a clip's beat grid, or the error of :func:`mashkit.beatmap.beat_grid` if its beats are not reliable.
+        """Return a clip's beat grid, or the error of :func:`mashkit.timing.beatmap.beat_grid` if its beats are not
+        reliable.
 
         Raises
         ------

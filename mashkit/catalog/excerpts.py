@@ -9,7 +9,7 @@ import attrs
 import numpy as np
 import numpy.typing as npt
 
-from mashkit import metre
+from mashkit.timing import metre
 from mashkit.types import Analysis
 
 SAMPLE_RATE = 44_100

@@ -42,7 +42,7 @@ from mashkit.catalog.objects import encode
 from mashkit.catalog.upkeep import content_digest
 from mashkit.errors import CatalogError, OutputError, UsageError
 from mashkit.hookspecs import StageEvent
-from mashkit.output import environment
+from mashkit.rendering.output import environment
 from mashkit.types import Audio, Role
 
 SHARD_CLIPS = 64

@@ -7,7 +7,7 @@ is ``clips/000000.tar``. In it, a clip's members follow each other and share the
 ``ID.vocal.flac``. ``manifest.json`` lists the shards with their sha256.
 
 Stems are 24-bit FLAC files of exactly the clip. A sound with a peak above 1 is divided by two ``halvings`` times.
-Features are arrays of :mod:`mashkit.features` for the frames within the clip.
+Features are arrays of :mod:`mashkit.features.spectral` for the frames within the clip.
 """
 
 from __future__ import annotations

@@ -19,21 +19,21 @@ import attrs
 import numpy as np
 import numpy.typing as npt
 
-from mashkit import features
-from mashkit.audiobuffer import weighted_sum
-from mashkit.audiofile import load, resample
+from mashkit.audio.buffers import weighted_sum
+from mashkit.audio.files import load, resample
+from mashkit.audio.levels import complaints, loudness, usual_gain
+from mashkit.audio.silence import SILENCE_DB, loudest_second_db, sounding_seconds
 from mashkit.catalog.excerpts import SAMPLE_RATE as SAMPLE_RATE
 from mashkit.catalog.excerpts import SHORTEST_S, Excerpt, ExcerptPolicy
 from mashkit.catalog.objects import encode
 from mashkit.catalog.songs import Song
 from mashkit.catalog.synchrony import synchrony_note
 from mashkit.errors import AudioError, AudioFileError
+from mashkit.features import spectral as features
+from mashkit.features.soundprint import Soundprint, soundprint
+from mashkit.features.tuner import tuning_of
 from mashkit.interfaces import Analyzer, Separator
-from mashkit.levels import complaints, loudness, usual_gain
 from mashkit.paths import path_text
-from mashkit.silence import SILENCE_DB, loudest_second_db, sounding_seconds
-from mashkit.soundprint import Soundprint, soundprint
-from mashkit.tuner import tuning_of
 from mashkit.types import ROLE_STEMS, Audio, Role, StemSet
 
 NARROW_BAND_HZ = 16_000
@@ -50,8 +50,8 @@ TUNINGS = 1
 FEATURES = 1
 """Add 1 when a feature changes or is added."""
 LEVEL = 1
-"""Add 1 when the stems of recordings at an unusual level (:mod:`mashkit.levels`) change. Only these stems are computed
-anew then."""
+"""Add 1 when the stems of recordings at an unusual level (:mod:`mashkit.audio.levels`) change. Only these stems are
+computed anew then."""
 SILENT_S = 5.0
 """Shortest silence that is stored, seconds, because a shorter silence makes no excerpt mostly silent."""
 VOICE_ALONE_DB = 25.0
@@ -541,7 +541,7 @@ def _features(stems: Mapping[Role, Audio], objects: dict[tuple[str, str], bytes]
 
 
 def tuning(harmonic: Audio) -> dict[str, Any]:
-    """Return the tuning of a harmonic stem, a :class:`mashkit.tuning.Tuning`, as plain data for the database.
+    """Return the tuning of a harmonic stem, a :class:`mashkit.features.tuning.Tuning`, as plain data for the database.
 
     It is measured on the harmonic stem, because drums have no tuning and singers glide between pitches. The singers
     follow the instruments, so that this tuning is the voice's too.

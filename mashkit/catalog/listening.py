@@ -1,6 +1,6 @@
 """Find songs that are the same recording as another song before separation, and leave them out.
 
-Each song is decoded and its soundprint computed (:mod:`mashkit.soundprint`). This takes a second or two, while
+Each song is decoded and its soundprint computed (:mod:`mashkit.features.soundprint`). This takes a second or two, while
 separating takes a minute. The database stores the soundprint, so that each song is decoded for it only once. In this
 module, "hear" and "listen" mean this step.
 """

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import attrs
 
-from mashkit.audiofile import load, probe
+from mashkit.audio.files import load, probe
 from mashkit.catalog.edits import edited, parsed
 from mashkit.catalog.songs import Song, describe_song
 from mashkit.errors import AudioFileError, UsageError

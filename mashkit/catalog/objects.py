@@ -15,7 +15,7 @@ import numpy.typing as npt
 import soundfile
 
 from mashkit.atomicfile import replacing
-from mashkit.audiofile import sound_name
+from mashkit.audio.files import sound_name
 from mashkit.errors import CatalogError
 from mashkit.types import Audio
 

@@ -1,8 +1,8 @@
 """Find the songs that are the same recording, and choose the file of each recording that is used.
 
 Two files of one recording count as one song, for two reasons: a recording over itself is no mashup, and the test of a
-network is worthless on recordings that the network was trained on. :mod:`mashkit.soundprint` decides which files are
-the same recording; this module chooses between them:
+network is worthless on recordings that the network was trained on. :mod:`mashkit.features.soundprint` decides which
+files are the same recording; this module chooses between them:
 
 - a song stays if the database has clips of it already;
 - a file that consists of several other given songs (a mix, two songs joined) is not used, but these songs are;
@@ -24,8 +24,8 @@ import numpy as np
 import numpy.typing as npt
 
 from mashkit.errors import UsageError
+from mashkit.features.soundprint import Likeness, Shelf, Soundprint, likeness, shelved
 from mashkit.paths import path_text
-from mashkit.soundprint import Likeness, Shelf, Soundprint, likeness, shelved
 
 SameRecording = Literal["once", "separate"]
 """Treatment of songs that are the same recording: use one of them, or use each as a separate song."""

@@ -12,7 +12,7 @@ from typing import TypeVar
 
 import attrs
 
-from mashkit.audiofile import AUDIO_SUFFIXES, UNREADABLE_SUFFIXES, as_path
+from mashkit.audio.files import AUDIO_SUFFIXES, UNREADABLE_SUFFIXES, as_path
 from mashkit.catalog.schema import INDEX
 from mashkit.errors import UsageError
 from mashkit.paths import path_text, printable

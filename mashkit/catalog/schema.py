@@ -40,7 +40,7 @@ CREATE TABLE files (               -- what is known of files without decoding th
 ) WITHOUT ROWID;
 CREATE INDEX files_of_song ON files (song);
 
-CREATE TABLE prints (              -- what songs sound like (mashkit.soundprint)
+CREATE TABLE prints (              -- what songs sound like (mashkit.features.soundprint)
     song TEXT PRIMARY KEY REFERENCES songs (sha256) ON DELETE CASCADE,
     version INTEGER NOT NULL,
     words BLOB NOT NULL,           -- little-endian uint16: to find songs that may be alike
@@ -82,7 +82,7 @@ CREATE TABLE clips (               -- narrow: a generator reads all of it
     harmonic REAL NOT NULL,
     percussion REAL NOT NULL,
     bar INTEGER NOT NULL DEFAULT 0, -- beats a bar; 0 unknown
-    doubtful INTEGER NOT NULL DEFAULT 0 -- whether that is (mashkit.metre)
+    doubtful INTEGER NOT NULL DEFAULT 0 -- whether that is (mashkit.timing.metre)
 );
 CREATE INDEX clips_of_song ON clips (song);
 
@@ -96,7 +96,7 @@ CREATE TABLE details (             -- wide: read when a clip is touched
     label TEXT NOT NULL,
     beats BLOB,                    -- little-endian float64, seconds
     downbeats BLOB,
-    grid BLOB,                     -- the beats numbered and smoothed (mashkit.beatmap), the same way
+    grid BLOB,                     -- the beats numbered and smoothed (mashkit.timing.beatmap), the same way
     grid_facts TEXT NOT NULL,      -- JSON: version, bar, downbeat, jitter; or why the beats are distrusted
     rest TEXT NOT NULL,            -- JSON: the rest of the analysis, loudness and entries
     edited TEXT NOT NULL,          -- JSON list of fields

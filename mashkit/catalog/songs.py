@@ -10,7 +10,7 @@ from pathlib import Path
 
 import attrs
 
-from mashkit.audiofile import AUDIO_SUFFIXES, require_file
+from mashkit.audio.files import AUDIO_SUFFIXES, require_file
 from mashkit.catalog.excerpts import Excerpt
 from mashkit.catalog.scanning import Found, Scan, given_paths
 from mashkit.errors import AudioFileError

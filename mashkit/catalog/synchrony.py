@@ -7,10 +7,10 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from mashkit.audiofile import resample
+from mashkit.audio.files import resample
+from mashkit.audio.levels import one_signal
 from mashkit.catalog.songs import Song
 from mashkit.errors import AudioFileError
-from mashkit.levels import one_signal
 from mashkit.paths import path_text
 from mashkit.types import Audio
 

@@ -12,7 +12,7 @@ from typing import Any, Literal
 import attrs
 import soundfile
 
-from mashkit.audiofile import sound_name
+from mashkit.audio.files import sound_name
 from mashkit.catalog.clips import ClipRecord, clips_of
 from mashkit.catalog.database import MashupDB
 from mashkit.catalog.edits import BEATS_A_BAR, FIELDS, parsed

@@ -25,14 +25,14 @@ def add_parser(commands: Commands) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Find key, tuning, tempo, beats and downbeats."""
-    from mashkit import metre
-    from mashkit.audiofile import load
+    from mashkit.audio.files import load
+    from mashkit.audio.levels import complaints
     from mashkit.catalog.songs import find_songs
     from mashkit.cli.eachfile import of_each
     from mashkit.cli.kits import require_output, seeded_kit
-    from mashkit.levels import complaints
+    from mashkit.features.tuning import describe
     from mashkit.paths import path_text
-    from mashkit.tuning import describe
+    from mashkit.timing import metre
 
     require_output(arguments.output)
     kit = seeded_kit(arguments, "analyzer")

@@ -7,9 +7,8 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from mashkit import metre
 from mashkit.arguments import named_path
-from mashkit.audiofile import AUDIO_SUFFIXES, UNREADABLE_SUFFIXES
+from mashkit.audio.files import AUDIO_SUFFIXES, UNREADABLE_SUFFIXES
 from mashkit.catalog import Catalog, MashupDB
 from mashkit.catalog.lone import VOICE, describe_lone
 from mashkit.catalog.songs import Song
@@ -17,10 +16,11 @@ from mashkit.cli.actions import DB_VARIABLE
 from mashkit.cli.console import print_table, say
 from mashkit.cli.kits import policy_of
 from mashkit.errors import CatalogError, GenerationError, UsageError
+from mashkit.features.tuning import describe
 from mashkit.mashup import Mashup
 from mashkit.paths import path_text
 from mashkit.pipeline import Kit
-from mashkit.tuning import describe
+from mashkit.timing import metre
 from mashkit.types import Clip, Condition, Role
 
 

@@ -115,7 +115,7 @@ def _add(arguments: argparse.Namespace) -> int:
     from mashkit.cli.console import print_json, say, status_of
     from mashkit.cli.kits import kit_of, options_of, policy_of, require
     from mashkit.cli.progress import ProgressListener
-    from mashkit.output import environment
+    from mashkit.rendering.output import environment
 
     kit = require(kit_of(arguments), arguments, "separator", "analyzer", "executor")
     protocol = create_protocol(arguments.protocol, **options_of(arguments).get("protocol", {}))
@@ -225,7 +225,7 @@ def _chosen(database: MashupDB, arguments: argparse.Namespace) -> Iterator[str]:
 
 
 def _row(clip: Clip) -> dict[str, Any]:
-    from mashkit import metre
+    from mashkit.timing import metre
 
     return {name: value for name, value in clip.to_dict().items() if name != "analysis"} | {
         "key": None if clip.analysis.key is None else str(clip.analysis.key),
@@ -236,9 +236,9 @@ def _row(clip: Clip) -> dict[str, Any]:
 
 
 def _show(arguments: argparse.Namespace) -> int:
-    from mashkit import metre
     from mashkit.cli.collection import opened
     from mashkit.cli.console import print_json
+    from mashkit.timing import metre
 
     shown = []
     with opened(arguments.db, write=False) as database:

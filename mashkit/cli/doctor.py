@@ -27,9 +27,9 @@ def run(arguments: argparse.Namespace) -> int:
     from mashkit.atomicfile import require_writable_folder
     from mashkit.discovery import how_to_install
     from mashkit.errors import MashkitError
-    from mashkit.output import environment
     from mashkit.pipeline import Kit
     from mashkit.registry import Registry
+    from mashkit.rendering.output import environment
 
     registry = Registry()
     checks: list[dict[str, Any]] = []

@@ -8,16 +8,16 @@ from typing import Any
 
 import numpy as np
 
-from mashkit.audiobuffer import settle, weighted_sum
+from mashkit.audio.buffers import settle, weighted_sum
+from mashkit.audio.mixing import PEAK_CEILING_DB
 from mashkit.catalog.scanning import Found
 from mashkit.cli.console import say
 from mashkit.cli.progress import ProgressListener
 from mashkit.errors import OutputError, Unforeseen, contained, said_of
 from mashkit.hookspecs import StageEvent
-from mashkit.mixing import PEAK_CEILING_DB
-from mashkit.output import environment
 from mashkit.paths import path_text
 from mashkit.pipeline import Kit
+from mashkit.rendering.output import environment
 from mashkit.types import Audio
 
 

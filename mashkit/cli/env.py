@@ -10,7 +10,7 @@ from mashkit.cli.actions import Commands, add_actions
 from mashkit.cli.status import DONE
 
 if TYPE_CHECKING:
-    from mashkit.environments import Environment
+    from mashkit.components.environments import Environment
 
 SUMMARY = "Make, list and remove environments for components that cannot live beside the others."
 
@@ -52,7 +52,7 @@ def _create(arguments: argparse.Namespace) -> int:
 
 def _list(arguments: argparse.Namespace) -> int:
     from mashkit.cli.console import print_json, print_table, say
-    from mashkit.environments import environments, unfinished
+    from mashkit.components.environments import environments, unfinished
 
     rows = [_row(environment) for environment in environments()]
     left = [str(path) for path in unfinished()]
@@ -76,7 +76,7 @@ def _list(arguments: argparse.Namespace) -> int:
 
 
 def _row(environment: Environment) -> dict[str, Any]:
-    from mashkit.environments import size_bytes
+    from mashkit.components.environments import size_bytes
     from mashkit.errors import MashkitError
     from mashkit.remote.install import prove
 
@@ -101,7 +101,7 @@ def _row(environment: Environment) -> dict[str, Any]:
 
 
 def _remove(arguments: argparse.Namespace) -> int:
-    from mashkit.environments import remove_environment
+    from mashkit.components.environments import remove_environment
 
     path = remove_environment(arguments.name)
     if arguments.json:

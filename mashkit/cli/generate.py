@@ -49,12 +49,12 @@ def add_parser(commands: Commands) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Draw mashup plans."""
-    from mashkit import metre
     from mashkit.cli.collection import catalog_of, failures_of, print_clips, vocals_of
     from mashkit.cli.kits import kinds_for_songs, kit_of, require, require_output
     from mashkit.cli.progress import ProgressListener
     from mashkit.generation import Mixture
     from mashkit.paths import path_text
+    from mashkit.timing import metre
 
     kit = kit_of(arguments)
     if arguments.list_conditions:

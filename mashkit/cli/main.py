@@ -38,10 +38,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit status.
 
     Standard output is only for data; the output of plugins goes to standard error: see
-    :func:`mashkit.fence.data_on_stdout`.
+    :func:`mashkit.components.fence.data_on_stdout`.
     """
+    from mashkit.components.fence import data_on_stdout
     from mashkit.errors import ComponentUnavailable, MashkitError, Unforeseen, UsageError, contained
-    from mashkit.fence import data_on_stdout
 
     given = sys.argv[1:] if argv is None else argv
     if isinstance(sys.stdout, io.TextIOWrapper):  # a character that the terminal cannot show must not end the command

@@ -74,8 +74,8 @@ def run(arguments: argparse.Namespace) -> int:
     from mashkit.cli.progress import ProgressListener
     from mashkit.cli.saving import mashup_files, page_of, save_mashups
     from mashkit.errors import UsageError
-    from mashkit.output import environment
     from mashkit.products import OutputSet
+    from mashkit.rendering.output import environment
     from mashkit.types import Role
 
     if arguments.top is None:

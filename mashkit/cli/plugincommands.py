@@ -30,8 +30,8 @@ def add_plugin_commands(asked: str | None, commands: Commands) -> RegisteredComm
     BrokenPlugin
         If the requested command cannot be configured.
     """
+    from mashkit.components.fence import plugin_code
     from mashkit.errors import BrokenPlugin
-    from mashkit.fence import plugin_code
     from mashkit.registry import Registry
 
     registry = Registry()

@@ -40,9 +40,9 @@ def run(arguments: argparse.Namespace) -> int:
     from mashkit.cli.saving import failure_of
     from mashkit.errors import PlanError, said_of
     from mashkit.hookspecs import StageEvent
-    from mashkit.output import MASHUP_FILES, environment, write_mashup
     from mashkit.paths import path_text
     from mashkit.products import OutputSet
+    from mashkit.rendering.output import MASHUP_FILES, environment, write_mashup
 
     plans = {plan.id: plan for path in arguments.plans for plan in read_plans(path)}
     if not plans:

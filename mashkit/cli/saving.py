@@ -16,10 +16,10 @@ from mashkit.cli.collection import named_database
 from mashkit.cli.console import say
 from mashkit.errors import MashkitError, OutputError, Unforeseen, contained, said_of
 from mashkit.hookspecs import StageEvent
-from mashkit.output import MASHUP_FILES, write_mashup
 from mashkit.paths import path_text
 from mashkit.pipeline import Kit, Ranked
 from mashkit.products import OutputSet
+from mashkit.rendering.output import MASHUP_FILES, write_mashup
 
 
 def mashup_files(count: int) -> list[str]:

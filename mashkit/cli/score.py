@@ -28,7 +28,7 @@ def run(arguments: argparse.Namespace) -> int:
     from mashkit.cli.planfile import read_plans
     from mashkit.cli.progress import ProgressListener
     from mashkit.errors import CatalogError, PlanError, said_of
-    from mashkit.output import environment
+    from mashkit.rendering.output import environment
     from mashkit.types import Score
 
     require_output(arguments.output)

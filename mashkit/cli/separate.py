@@ -28,11 +28,11 @@ def add_parser(commands: Commands) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Split songs into stems."""
     from mashkit.atomicfile import require_writable_folder
-    from mashkit.audiofile import load, require_encodable, save
+    from mashkit.audio.files import load, require_encodable, save
+    from mashkit.audio.levels import complaints
     from mashkit.catalog.songs import find_songs
     from mashkit.cli.eachfile import of_each, unclipped
     from mashkit.cli.kits import seeded_kit
-    from mashkit.levels import complaints
     from mashkit.paths import path_text, without_links
     from mashkit.products import MARK, OutputSet, folder_for
     from mashkit.types import Role

@@ -12,7 +12,7 @@ from mashkit.cli.console import print_json, say
 from mashkit.cli.status import DONE
 
 if TYPE_CHECKING:
-    from mashkit.timemap import TimeMap
+    from mashkit.types.timemap import TimeMap
 
 
 def add_parser(commands: Commands) -> None:
@@ -34,12 +34,12 @@ def add_parser(commands: Commands) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Change speed and pitch of a sound file."""
-    from mashkit.audiofile import load, require_encodable, save
+    from mashkit.audio.files import load, require_encodable, save
     from mashkit.cli.eachfile import unclipped
     from mashkit.cli.kits import seeded_kit
-    from mashkit.output import environment
     from mashkit.paths import path_text
     from mashkit.products import MARK, require_replaceable
+    from mashkit.rendering.output import environment
 
     kit = seeded_kit(arguments, "stretcher")
     audio = load(arguments.song, loader=kit.registry.plugins.hook.mashkit_load_audio)
@@ -71,7 +71,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _read_time_map(path: Path) -> TimeMap:
     from mashkit.errors import TimeMapError
-    from mashkit.timemap import TimeMap
+    from mashkit.types.timemap import TimeMap
 
     try:
         return TimeMap.from_dict(json.loads(path.read_text(encoding="utf-8")))

@@ -10,11 +10,11 @@ from typing import ClassVar
 import attrs
 import numpy as np
 
+from mashkit.audio.levels import channels_cancel, one_signal, usual_gain
+from mashkit.audio.silence import is_silent
 from mashkit.components import Component
 from mashkit.errors import AnalysisError, AudioError, ContractViolation, raised
-from mashkit.levels import channels_cancel, one_signal, usual_gain
-from mashkit.silence import is_silent
-from mashkit.tuning import tuned
+from mashkit.features.tuning import tuned
 from mashkit.types import Analysis, Audio, Key, require_audio
 
 ANALYSIS_FIELDS = frozenset({"key", "tempo", "beats", "downbeats"})
@@ -35,14 +35,15 @@ class Analyzer(Component):
         mix : Audio
             Any sample rate, one or two channels, at least one frame; not altered. If the phases of the channels are
             opposite, their difference is analysed. If the level is far from that of published music, it is first
-            changed to a usual level (:mod:`mashkit.levels`).
+            changed to a usual level (:mod:`mashkit.audio.levels`).
 
         Returns
         -------
         Analysis
             Only fields in ``info.provides`` are set. A field is None if the music has no such property, because a guess
             must not look like a fact: silence has neither key nor beats. The tuning is always added
-            (:func:`mashkit.tuner.tuning_of`, unless the analyzer sets it), and the key is adapted to the tuning.
+            (:func:`mashkit.features.tuner.tuning_of`, unless the analyzer sets it), and the key is adapted to the
+            tuning.
 
         Raises
         ------
@@ -75,7 +76,7 @@ class Analyzer(Component):
             )
         if analysis.tuning is not None:
             return analysis
-        from mashkit.tuner import tuning_of  # imported here because it imports scipy, which few commands need
+        from mashkit.features.tuner import tuning_of  # imported here because it imports scipy, which few commands need
 
         return tuned(analysis, tuning_of(heard))
 

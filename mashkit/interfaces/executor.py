@@ -16,8 +16,8 @@ import attrs
 
 from mashkit import errors
 from mashkit.components import Component
+from mashkit.components.fence import plugin_code
 from mashkit.errors import ContractViolation, MashkitError, UsageError, contained
-from mashkit.fence import plugin_code
 
 PROVIDES = frozenset({"threads", "processes", "cluster"})
 """Kinds of workers that the ``provides`` of an executor may name. A thread that crashes or hangs affects this whole

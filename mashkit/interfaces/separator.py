@@ -7,10 +7,10 @@ from typing import ClassVar
 
 import attrs
 
-from mashkit.audiobuffer import weighted_sum
+from mashkit.audio.buffers import weighted_sum
+from mashkit.audio.levels import usual_gain
 from mashkit.components import Component
 from mashkit.errors import AudioError, ContractViolation
-from mashkit.levels import usual_gain
 from mashkit.types import Audio, StemSet, require_audio
 
 
@@ -26,9 +26,9 @@ class Separator(Component):
     def separate(self, mix: Audio, *, peak: float | None = None) -> StemSet:
         """Return the stems of ``mix``. Except for their scale, they do not depend on the level of the mix.
 
-        A mix whose peak is far from the peaks of published music (:data:`mashkit.levels.USUAL_PEAK`) is separated at a
-        usual peak, and its stems are scaled back. The reason is that networks were trained on published music, and lose
-        up to 6 dB of a vocal at a peak of −30 dB.
+        A mix whose peak is far from the peaks of published music (:data:`mashkit.audio.levels.USUAL_PEAK`) is separated
+        at a usual peak, and its stems are scaled back. The reason is that networks were trained on published music, and
+        lose up to 6 dB of a vocal at a peak of −30 dB.
 
         Parameters
         ----------

@@ -10,8 +10,8 @@ import attrs
 
 from mashkit.components import Component
 from mashkit.errors import ContractViolation, TimeMapError, UsageError
-from mashkit.timemap import MAP_SPEED_RANGE, TimeMap
 from mashkit.types import Audio, require_audio
+from mashkit.types.timemap import MAP_SPEED_RANGE, TimeMap
 
 SPEED_RANGE = (0.25, 4.0)
 """Accepted speeds. Mashups use much less (0.8–1.25); a speed outside the range is a mistake."""

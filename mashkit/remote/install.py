@@ -26,8 +26,7 @@ from pathlib import Path
 import attrs
 
 from mashkit.atomicfile import write_json
-from mashkit.discovery import Discovery, Registered
-from mashkit.environments import (
+from mashkit.components.environments import (
     RECORD,
     WEIGHTS,
     Environment,
@@ -36,6 +35,7 @@ from mashkit.environments import (
     interpreter,
     read_environment,
 )
+from mashkit.discovery import Discovery, Registered
 from mashkit.errors import MashkitError, UsageError
 from mashkit.hookspecs import StageEvent
 from mashkit.remote.proxies import PROXIES

@@ -19,7 +19,7 @@ from typing import IO, Any, BinaryIO
 import attrs
 
 from mashkit import errors
-from mashkit.audiobuffer import IN_MEMORY, AudioBuffer, settle
+from mashkit.audio.buffers import IN_MEMORY, AudioBuffer, settle
 from mashkit.components import ComponentInfo
 from mashkit.errors import MashkitError, OutputError
 from mashkit.types import Audio, Samples

@@ -20,8 +20,8 @@ from mashkit.interfaces import INTERFACES, Analyzer, Generator, Separator, Stret
 from mashkit.interfaces.generator import Promise
 from mashkit.remote.messages import Scratch
 from mashkit.remote.session import Session
-from mashkit.timemap import TimeMap
 from mashkit.types import Analysis, Audio, Clip, Condition, MashupPlan, StemSet
+from mashkit.types.timemap import TimeMap
 
 T = TypeVar("T")
 

@@ -19,11 +19,10 @@ from typing import Any, BinaryIO
 import attrs
 
 from mashkit.components import ComponentInfo, Origin
-from mashkit.environments import create_command, find_environment, interpreter
+from mashkit.components.environments import create_command, find_environment, interpreter
 from mashkit.errors import ComponentFailed, ComponentUnavailable, UsageError
 from mashkit.hookspecs import StageEvent
 from mashkit.interfaces.generator import Promise
-from mashkit.processes import end, how_it_ended
 from mashkit.remote.messages import (
     BadMessageError,
     Scratch,
@@ -32,6 +31,7 @@ from mashkit.remote.messages import (
     versions,
     write_message,
 )
+from mashkit.workers.processes import end, how_it_ended
 
 TIMEOUT_VARIABLE = "MASHKIT_WORKER_TIMEOUT"
 """Environment variable: time limit of every call, seconds, for any kind and length of the audio."""

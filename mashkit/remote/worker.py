@@ -25,7 +25,6 @@ from mashkit.errors import ComponentUnavailable, contained
 from mashkit.hookspecs import StageEvent
 from mashkit.interfaces import Analyzer, Generator, Separator, Stretcher
 from mashkit.interfaces.generator import PROMISES
-from mashkit.processes import die_with_parent, end_this
 from mashkit.remote import progress
 from mashkit.remote.messages import (
     Scratch,
@@ -35,8 +34,9 @@ from mashkit.remote.messages import (
     versions,
     write_message,
 )
-from mashkit.timemap import TimeMap
 from mashkit.types import Clip, Condition, MashupPlan
+from mashkit.types.timemap import TimeMap
+from mashkit.workers.processes import die_with_parent, end_this
 
 Request = Mapping[str, Any]
 Reply = dict[str, Any]

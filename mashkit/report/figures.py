@@ -12,9 +12,9 @@ import attrs
 import numpy as np
 import numpy.typing as npt
 
-from mashkit.beats import partner_error
-from mashkit.features import beat_synchronous, chromagram, spectrogram
+from mashkit.features.spectral import beat_synchronous, chromagram, spectrogram
 from mashkit.mashup import Mashup
+from mashkit.timing.beats import partner_error
 from mashkit.types import TONIC_NAMES, Audio, Layer, Role, Times
 
 PEAK_BINS = 4_000

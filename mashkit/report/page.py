@@ -14,12 +14,12 @@ from pathlib import Path, PurePath
 from string import Template
 from typing import Any
 
-from mashkit import metre
-from mashkit.audiofile import resample, save
+from mashkit.audio.files import resample, save
+from mashkit.features.tuning import describe
 from mashkit.mashup import Mashup
 from mashkit.pipeline import Ranked
 from mashkit.report.figures import figures, layer_times
-from mashkit.tuning import describe
+from mashkit.timing import metre
 from mashkit.types import Analysis, Audio, Key, Layer, Role
 
 PLAYER_RATE = 44_100

@@ -17,7 +17,7 @@ from mashkit.builtin.paper import PaperGenerator
 from mashkit.catalog.database import MashupDB
 from mashkit.catalog.schema import INDEX
 from mashkit.cliptable import ClipTable
-from mashkit.output import environment
+from mashkit.rendering.output import environment
 from mashkit.types import TONIC_NAMES, Condition, Role
 
 FORMAT = 1

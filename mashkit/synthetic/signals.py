@@ -10,9 +10,9 @@ import functools
 import numpy as np
 import numpy.typing as npt
 
-from mashkit.timemap import TimeMap
-from mashkit.tuner import retuned as retuned  # re-exported for tests of pitch
+from mashkit.features.tuner import retuned as retuned  # re-exported for tests of pitch
 from mashkit.types import Analysis, Audio, Key, Samples, StemSet, Times
+from mashkit.types.timemap import TimeMap
 
 SAMPLE_RATE = 44_100
 

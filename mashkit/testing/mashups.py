@@ -9,7 +9,7 @@ import attrs
 
 from mashkit.interfaces import Stretcher
 from mashkit.mashup import ClipSource, Mashup
-from mashkit.render import Renderer
+from mashkit.rendering.renderer import Renderer
 from mashkit.types import Analysis, Audio, Clip, Condition, Layer, MashupPlan, Role
 
 

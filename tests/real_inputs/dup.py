@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
-from mashkit.audiofile import load, resample, save
+from mashkit.audio.files import load, resample, save
 from mashkit.bench.rendered import compose, render
 from mashkit.synthetic.signals import chord_progression
 from mashkit.testing import signals

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from mashkit.audiofile import save
+from mashkit.audio.files import save
 from mashkit.types import Audio
 
 _HEAD = "from mashkit import hookimpl\n"

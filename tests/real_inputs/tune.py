@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from mashkit.audiofile import save
+from mashkit.audio.files import save
 from mashkit.testing import signals
 from mashkit.types import Audio, Key
 

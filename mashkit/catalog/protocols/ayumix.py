@@ -8,7 +8,7 @@ from pathlib import Path
 
 import attrs
 
-from mashkit.audiofile import probe
+from mashkit.audio.files import probe
 from mashkit.catalog.adding import Unusable, usable
 from mashkit.catalog.excerpts import LONGEST_S, SHORTEST_S, Excerpt
 from mashkit.catalog.ingest import LABELS_BEYOND_S

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import attrs
 
-from mashkit.audiofile import probe
+from mashkit.audio.files import probe
 from mashkit.catalog.adding import Unusable
 from mashkit.catalog.protocols.base import Protocol, label_source
 from mashkit.catalog.protocols.labels import Section, read_beats, read_segments, read_table

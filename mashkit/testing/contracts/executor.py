@@ -25,8 +25,8 @@ from mashkit.components import Component
 from mashkit.errors import AudioFileError, ComponentFailed, ComponentUnavailable, MashkitError
 from mashkit.interfaces import Executor
 from mashkit.interfaces.executor import PROVIDES, Job, Outcome, Work
-from mashkit.processes import cores
 from mashkit.testing.contracts.component import ComponentContract, _registry
+from mashkit.workers.processes import cores
 
 TIMEOUT_S = 1.0
 """Time limit of an item in the check of the time limit, seconds."""

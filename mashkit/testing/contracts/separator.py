@@ -6,9 +6,9 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
+from mashkit.audio.levels import FULL_SCALE
 from mashkit.components import Component
 from mashkit.interfaces import Separator
-from mashkit.levels import FULL_SCALE
 from mashkit.synthetic import signals
 from mashkit.testing.contracts.component import ComponentContract, sanity
 from mashkit.types import Audio, StemSet

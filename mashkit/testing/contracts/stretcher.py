@@ -14,8 +14,8 @@ from mashkit.interfaces import Stretcher
 from mashkit.interfaces.stretcher import mapped_frames, stretched_frames
 from mashkit.synthetic import signals
 from mashkit.testing.contracts.component import ComponentContract, sanity
-from mashkit.timemap import TimeMap
 from mashkit.types import Audio
+from mashkit.types.timemap import TimeMap
 
 
 def _skip_without_time_map(subject: Stretcher) -> None:

@@ -11,7 +11,7 @@ from demucs.api import Separator as Reference
 from demucs.apply import apply_model
 from demucs.pretrained import get_model
 
-from mashkit import audiobuffer
+from mashkit.audio import buffers as audiobuffer
 from mashkit.errors import OptionError
 from mashkit.registry import Registry
 from mashkit.testing import SeparatorContract, signals

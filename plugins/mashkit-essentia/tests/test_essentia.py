@@ -9,11 +9,11 @@ import mir_eval
 import numpy as np
 import pytest
 
-from mashkit.audiofile import load
-from mashkit.beats import tempo_of_beats
+from mashkit.audio.files import load
 from mashkit.errors import OptionError
 from mashkit.registry import Registry
 from mashkit.testing import AnalyzerContract, signals
+from mashkit.timing.beats import tempo_of_beats
 from mashkit.types import Analysis, Audio, Key, Times
 from mashkit_essentia import backend
 from mashkit_essentia.analyzer import PROFILES, EssentiaAnalyzer

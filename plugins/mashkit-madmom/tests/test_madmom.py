@@ -12,12 +12,12 @@ import mir_eval
 import numpy as np
 import pytest
 
-from mashkit.audiofile import load
-from mashkit.beats import beat_error
+from mashkit.audio.files import load
 from mashkit.errors import OptionError
 from mashkit.models import ModelError, status
 from mashkit.registry import Registry
 from mashkit.testing import AnalyzerContract, signals
+from mashkit.timing.beats import beat_error
 from mashkit.types import Analysis, Audio, Key, Times
 from mashkit_madmom import WEIGHTS, backend, networks
 from mashkit_madmom.analyzer import MadmomAnalyzer

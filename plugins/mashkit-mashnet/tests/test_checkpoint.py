@@ -13,7 +13,7 @@ import safetensors.torch
 import torch
 
 from mashkit.errors import OptionError, OutputError, UsageError
-from mashkit.torch_checkpoints import CheckpointError
+from mashkit.networks.checkpoints import CheckpointError
 from mashkit_mashnet import checkpoint as module
 from mashkit_mashnet.checkpoint import ARCHITECTURES, VARIANTS, Calibration, Checkpoint, load, save
 from mashkit_mashnet.frontend import FrontEnd

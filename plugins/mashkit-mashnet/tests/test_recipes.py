@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mashkit.audiofile import save
+from mashkit.audio.files import save
 from mashkit.bench.rendered import compose
 from mashkit.bench.rendered import render as synthesized
 from mashkit.catalog import Catalog

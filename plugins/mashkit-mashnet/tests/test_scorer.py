@@ -17,12 +17,12 @@ from torch import nn
 from mashkit.errors import ComponentUnavailable, OptionError, PlanError
 from mashkit.mashup import Mashup
 from mashkit.models import require, sha256_of
+from mashkit.networks.checkpoints import CheckpointError
 from mashkit.registry import Registry
-from mashkit.render import Renderer
+from mashkit.rendering.renderer import Renderer
 from mashkit.testing import ScorerContract
 from mashkit.testing.contracts import SyntheticSource
 from mashkit.testing.mashups import Shelf, mashup_of
-from mashkit.torch_checkpoints import CheckpointError
 from mashkit.types import Analysis, Audio, Clip, Condition, Key, Mixing, Role
 from mashkit_mashnet import SHIPPED, WEIGHTS, spectra
 from mashkit_mashnet.checkpoint import VARIANTS, Calibration, Checkpoint, architecture, load, save

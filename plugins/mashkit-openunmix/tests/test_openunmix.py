@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from mashkit import audiobuffer
+from mashkit.audio import buffers as audiobuffer
 from mashkit.errors import OptionError
 from mashkit.registry import Registry
 from mashkit.testing import SeparatorContract, signals

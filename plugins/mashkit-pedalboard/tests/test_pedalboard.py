@@ -12,8 +12,8 @@ from mashkit.errors import OptionError
 from mashkit.interfaces.stretcher import stretched_frames
 from mashkit.registry import Registry
 from mashkit.testing import StretcherContract, signals
-from mashkit.timemap import TimeMap
 from mashkit.types import Audio
+from mashkit.types.timemap import TimeMap
 from mashkit_pedalboard.stretcher import PedalboardStretcher
 
 SPEEDS_AND_SHIFTS = [(0.8, 0.0), (0.9, 0.0), (1.25, 0.0), (1.0, 3.0), (1.0, -3.0)]

@@ -25,8 +25,8 @@ import ray
 import mashkit as mk
 from mashkit.catalog.upkeep import content_digest
 from mashkit.hookspecs import StageEvent
-from mashkit.processes import family
 from mashkit.testing.contracts.executor import run, start
+from mashkit.workers.processes import family
 
 JOBS, KILLED_AFTER = 24, 6
 

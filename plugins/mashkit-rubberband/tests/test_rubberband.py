@@ -16,8 +16,8 @@ import soundfile
 from mashkit.errors import ComponentUnavailable, OptionError
 from mashkit.registry import Registry
 from mashkit.testing import StretcherContract, signals
-from mashkit.timemap import TimeMap
 from mashkit.types import Audio
+from mashkit.types.timemap import TimeMap
 from mashkit_rubberband.stretcher import RubberbandStretcher, _hop, program_version
 
 needs_program = pytest.mark.skipif(shutil.which("rubberband") is None, reason="no program 'rubberband' on PATH")

@@ -8,7 +8,7 @@ import pytest
 import soundfile
 import torch
 
-from mashkit.audiofile import resample
+from mashkit.audio.files import resample
 from mashkit.errors import OptionError
 from mashkit.interfaces import Separator
 from mashkit.registry import Registry

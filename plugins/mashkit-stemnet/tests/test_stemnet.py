@@ -7,13 +7,13 @@ import numpy as np
 import pytest
 import soundfile
 
-from mashkit.audiofile import load as load_audio
-from mashkit.audiofile import resample
+from mashkit.audio.files import load as load_audio
+from mashkit.audio.files import resample
 from mashkit.errors import OptionError
 from mashkit.interfaces import Separator
+from mashkit.networks.checkpoints import CheckpointError
 from mashkit.registry import Registry
 from mashkit.testing import SeparatorContract, signals
-from mashkit.torch_checkpoints import CheckpointError
 from mashkit.types import Audio, Role, Samples, StemSet
 from mashkit_stemnet import SHIPPED, separator
 from mashkit_stemnet.checkpoint import load, save

@@ -15,8 +15,8 @@ from mashkit.registry import Registry
 from mashkit.synthetic.source import SyntheticSource
 from mashkit.testing import ScorerContract, signals
 from mashkit.testing.mashups import Shelf, mashup_of, shifted
-from mashkit.timemap import TimeMap
 from mashkit.types import Analysis, Audio, Clip, Key, Role, StemSet
+from mashkit.types.timemap import TimeMap
 from mashkit_tiv.scorer import TivScorer
 
 EXAMPLES = Path(__file__).parents[3] / "examples" / "songs"

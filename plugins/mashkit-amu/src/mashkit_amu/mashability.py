@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mashkit.errors import UsageError
-from mashkit.features import band_energies, beat_synchronous, chromagram, onset_strength, spectrogram
+from mashkit.features.spectral import band_energies, beat_synchronous, chromagram, onset_strength, spectrogram
 from mashkit.types import Audio, Times
 
 Values: TypeAlias = npt.NDArray[np.float64]
@@ -91,7 +91,7 @@ class BeatFeatures:
 
 @attrs.frozen(eq=False)
 class StemFeatures:
-    """The features that mashability compares, by the frame; see :mod:`mashkit.features`."""
+    """The features that mashability compares, by the frame; see :mod:`mashkit.features.spectral`."""
 
     times: Times = attrs.field(repr=False)
     chroma: npt.NDArray[np.float32] = attrs.field(repr=False)

@@ -14,7 +14,7 @@ from mashkit.components import ComponentInfo
 from mashkit.errors import PlanError
 from mashkit.interfaces import Scorer
 from mashkit.mashup import Mashup
-from mashkit.recent import Recent
+from mashkit.rendering.cache import Recent
 from mashkit.types import Role, Score, Times
 from mashkit_amu import AMU, AMU_2021
 from mashkit_amu.mashability import (

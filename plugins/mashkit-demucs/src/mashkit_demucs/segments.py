@@ -16,7 +16,7 @@ import torch
 from demucs.apply import BagOfModels
 from demucs.htdemucs import HTDemucs
 
-from mashkit.audiobuffer import AudioBuffer, overlap_add, settle
+from mashkit.audio.buffers import AudioBuffer, overlap_add, settle
 from mashkit.errors import OptionError
 from mashkit.types import Audio, Samples
 

@@ -10,12 +10,12 @@ import attrs
 import torch
 from demucs.apply import BagOfModels
 
-from mashkit.audiobuffer import resampled, weighted_sum
+from mashkit.audio.buffers import resampled, weighted_sum
 from mashkit.components import ComponentInfo
 from mashkit.errors import ComponentUnavailable, OptionError
 from mashkit.interfaces import Separator
 from mashkit.models import optional_path
-from mashkit.torch_devices import DEVICE, gpus_used, inference, known_device
+from mashkit.networks.devices import DEVICE, gpus_used, inference, known_device
 from mashkit.types import STEM_NAMES, Audio, StemSet
 from mashkit_demucs import SEPARATOR
 from mashkit_demucs.files import FILES
@@ -47,7 +47,7 @@ class DemucsSeparator(Separator):
     A mix of another sample rate is resampled to the model's (44.1 kHz), and the stems are resampled back; sound that
     this loses, above all sound above 22.05 kHz, is added to "other". A mono mix is separated as two equal channels.
     Memory for anything but mix and stems does not grow with the length, and stems of more than ten minutes are in
-    temporary files (:mod:`mashkit.audiobuffer`).
+    temporary files (:mod:`mashkit.audio.buffers`).
 
     The models' stems are not changed otherwise: they sum to the mix only as exactly as the models were trained to.
 

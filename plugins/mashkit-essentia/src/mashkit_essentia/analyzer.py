@@ -8,12 +8,12 @@ from typing import Any, ClassVar
 import attrs
 import numpy as np
 
-from mashkit.audiofile import resample
-from mashkit.beats import tempo_of_beats
+from mashkit.audio.files import resample
+from mashkit.audio.silence import is_silent
 from mashkit.components import ComponentInfo
+from mashkit.features.tuner import at_concert_pitch
 from mashkit.interfaces import Analyzer
-from mashkit.silence import is_silent
-from mashkit.tuner import at_concert_pitch
+from mashkit.timing.beats import tempo_of_beats
 from mashkit.types import Analysis, Audio, Key
 from mashkit_essentia import ANALYZER, backend
 

@@ -10,11 +10,11 @@ import numpy as np
 import numpy.typing as npt
 import soxr
 
-from mashkit.beats import tempo_of_beats
+from mashkit.audio.silence import is_silent
 from mashkit.components import ComponentInfo
+from mashkit.features.tuner import at_concert_pitch
 from mashkit.interfaces import Analyzer
-from mashkit.silence import is_silent
-from mashkit.tuner import at_concert_pitch
+from mashkit.timing.beats import tempo_of_beats
 from mashkit.types import Analysis, Audio, Key, Mode, Samples, Times
 from mashkit_librosa import ANALYZER
 

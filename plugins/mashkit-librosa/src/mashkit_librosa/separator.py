@@ -11,7 +11,7 @@ import librosa
 import numpy as np
 import numpy.typing as npt
 
-from mashkit.audiobuffer import AudioBuffer, settle, weighted_sum
+from mashkit.audio.buffers import AudioBuffer, settle, weighted_sum
 from mashkit.components import ComponentInfo
 from mashkit.interfaces import Separator
 from mashkit.types import Audio, Samples, StemSet
@@ -60,7 +60,7 @@ class LibrosaSeparator(Separator):
     segment_s : float
         Longest part that is separated at once, seconds, 10–600; longer mixes are divided into such parts, which are
         cross-faded. It limits memory: about 8 MB per second of stereo at 44.1 kHz. Stems of more than ten minutes are
-        in temporary files (:mod:`mashkit.audiobuffer`). A longer part has more repetitions.
+        in temporary files (:mod:`mashkit.audio.buffers`). A longer part has more repetitions.
 
     References
     ----------

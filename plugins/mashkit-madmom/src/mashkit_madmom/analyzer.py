@@ -12,12 +12,12 @@ import attrs
 import numpy as np
 import numpy.typing as npt
 
-from mashkit.audiofile import resample
-from mashkit.beats import tempo_of_beats
+from mashkit.audio.files import resample
+from mashkit.audio.silence import is_silent
 from mashkit.components import ComponentInfo
+from mashkit.features.tuner import at_concert_pitch
 from mashkit.interfaces import Analyzer
-from mashkit.silence import is_silent
-from mashkit.tuner import at_concert_pitch
+from mashkit.timing.beats import tempo_of_beats
 from mashkit.types import Analysis, Audio, Key, Times
 from mashkit_madmom import ANALYZER, backend, bars, networks
 

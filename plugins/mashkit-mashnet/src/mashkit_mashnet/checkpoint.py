@@ -21,7 +21,7 @@ from torch import Tensor
 
 from mashkit.atomicfile import replacing
 from mashkit.errors import MashkitError, OptionError, UsageError
-from mashkit.torch_checkpoints import CheckpointError, read_checkpoint
+from mashkit.networks.checkpoints import CheckpointError, read_checkpoint
 from mashkit_mashnet import frontend
 from mashkit_mashnet.frontend import FrontEnd
 from mashkit_mashnet.networks import BAD, GOOD, Network, Preset

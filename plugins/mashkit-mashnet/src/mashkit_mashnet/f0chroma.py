@@ -12,7 +12,7 @@ from mashkit.components import ComponentInfo
 from mashkit.errors import PlanError
 from mashkit.interfaces import Scorer
 from mashkit.mashup import Mashup
-from mashkit.recent import Recent
+from mashkit.rendering.cache import Recent
 from mashkit.types import Role, Score
 from mashkit_mashnet import F0CHROMA
 from mashkit_mashnet.intervals import StemIntervals, heard

@@ -17,9 +17,9 @@ import numpy as np
 import numpy.typing as npt
 import scipy.signal
 
+from mashkit.audio.levels import one_signal
 from mashkit.errors import OptionError
-from mashkit.features import spectrogram
-from mashkit.levels import one_signal
+from mashkit.features.spectral import spectrogram
 from mashkit.types import Audio
 
 Bands: TypeAlias = npt.NDArray[np.float32]

@@ -11,7 +11,7 @@ import torch
 
 from mashkit.components import ComponentInfo
 from mashkit.mashup import Mashup
-from mashkit.recent import Recent
+from mashkit.rendering.cache import Recent
 from mashkit.types import Role, Score, Times
 from mashkit_mashnet import INTERVALNET
 from mashkit_mashnet.intervals import (

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, TypeAlias
 import attrs
 import numpy as np
 
-from mashkit.recent import Recent
+from mashkit.rendering.cache import Recent
 from mashkit.types import Role, Times
 from mashkit_mashnet.pitches import FRAME_RATE, Floats, pitch_frames
 from mashkit_mashnet.running import RunningSum

@@ -41,8 +41,8 @@ def whitened(spectrum: Bytes) -> Floats:
     """Return how far each band exceeds the mean of its neighbours, shape (frames, bands), ≥ 0.
 
     It is computed on the square root of the magnitude, which is close to the exponent of loudness
-    (:func:`mashkit.features.chromagram`). Broad sound, such as noise and residue of drums, is removed; narrow partials
-    stay.
+    (:func:`mashkit.features.spectral.chromagram`). Broad sound, such as noise and residue of drums, is removed; narrow
+    partials stay.
     """
     loudness = np.sqrt(np.sqrt(powers(spectrum)))
     around = scipy.ndimage.uniform_filter1d(loudness, 2 * REACH + 1, axis=1, mode="nearest")

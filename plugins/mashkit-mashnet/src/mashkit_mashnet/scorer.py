@@ -17,9 +17,9 @@ from mashkit.errors import ComponentUnavailable
 from mashkit.interfaces import Scorer
 from mashkit.mashup import Mashup
 from mashkit.models import file_sha256, optional_path
-from mashkit.recent import Recent
-from mashkit.torch_checkpoints import CheckpointError
-from mashkit.torch_devices import DEVICE, gpus_used, inference, known_device
+from mashkit.networks.checkpoints import CheckpointError
+from mashkit.networks.devices import DEVICE, gpus_used, inference, known_device
+from mashkit.rendering.cache import Recent
 from mashkit.types import Role, Score
 from mashkit_mashnet import POSTMIXNET, POSTMIXNET_LSRO, PREMIXNET, PREMIXNET_LSRO
 from mashkit_mashnet.checkpoint import VARIANTS, Calibration, load

@@ -12,7 +12,7 @@ import attrs
 import numpy as np
 import numpy.typing as npt
 
-from mashkit.features import onset_strength, spectrogram
+from mashkit.features.spectral import onset_strength, spectrogram
 from mashkit.types import Audio, Role
 from mashkit_mashnet.frontend import LOG_FREQUENCY, Bands, FrontEnd, resampled, scaled, unscaled
 
@@ -43,7 +43,7 @@ class StemFeatures:
     spectrum : array of uint8, shape (frames, bands)
         Spectrum of :data:`WIDE`; 255 stands for 1.
     onsets : array of uint8, shape (onset frames, 3)
-        Onset strength in :data:`ONSET_BANDS` (:func:`mashkit.features.onset_strength`); 255 stands for
+        Onset strength in :data:`ONSET_BANDS` (:func:`mashkit.features.spectral.onset_strength`); 255 stands for
         :data:`STRONGEST`.
     """
 

@@ -32,7 +32,7 @@ from mashkit.atomicfile import replacing, require_writable_folder
 from mashkit.bench.scorer_metrics import ranks_among
 from mashkit.errors import ComponentUnavailable, MashkitError, OutputError, UsageError
 from mashkit.hookspecs import StageEvent
-from mashkit.torch_devices import known_device
+from mashkit.networks.devices import known_device
 from mashkit_mashnet.batches import Batch, TrainingData
 from mashkit_mashnet.losses import Objective, Unlabelled, classification_loss, loss, margins
 

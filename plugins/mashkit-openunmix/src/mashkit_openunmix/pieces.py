@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from mashkit.audiobuffer import AudioBuffer, overlap_add, settle
+from mashkit.audio.buffers import AudioBuffer, overlap_add, settle
 from mashkit.types import Audio, Samples
 from mashkit_openunmix.weights import WIENER_FRAMES
 

@@ -9,11 +9,11 @@ from typing import Any, Literal
 import attrs
 import torch
 
-from mashkit.audiobuffer import resampled, weighted_sum
+from mashkit.audio.buffers import resampled, weighted_sum
 from mashkit.components import ComponentInfo
 from mashkit.interfaces import Separator
 from mashkit.models import optional_path
-from mashkit.torch_devices import DEVICE, gpus_used, inference, known_device
+from mashkit.networks.devices import DEVICE, gpus_used, inference, known_device
 from mashkit.types import Audio, StemSet
 from mashkit_openunmix import SEPARATOR
 from mashkit_openunmix.files import LICENCES, OFFICIAL
@@ -28,7 +28,7 @@ class OpenUnmixSeparator(Separator):
     A mix of another sample rate is resampled to the model's (44.1 kHz), and the stems are resampled back; sound that
     this loses, above all sound above 22.05 kHz, is added to "other". A mono mix is separated as two equal channels.
     Memory for anything but mix and stems does not grow with the length, and stems of more than ten minutes are in
-    temporary files (:mod:`mashkit.audiobuffer`).
+    temporary files (:mod:`mashkit.audio.buffers`).
 
     The stems sum to the mix with at least one iteration of the Wiener filter, or with the residual.
 

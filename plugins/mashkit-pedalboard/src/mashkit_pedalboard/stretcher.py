@@ -13,8 +13,8 @@ import pedalboard
 from mashkit.components import ComponentInfo
 from mashkit.errors import ComponentFailed
 from mashkit.interfaces import Stretcher
-from mashkit.timemap import TimeMap
 from mashkit.types import Audio
+from mashkit.types.timemap import TimeMap
 from mashkit_pedalboard import STRETCHER
 
 LENGTH_TOLERANCE_S = 0.01

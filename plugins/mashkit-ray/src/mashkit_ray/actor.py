@@ -8,7 +8,7 @@ from typing import Any
 
 from mashkit.errors import MashkitError
 from mashkit.interfaces.executor import Done, attempt, begin, portable
-from mashkit.transfer import Bytes, pack, unpack
+from mashkit.workers.pickling import Bytes, pack, unpack
 
 Parcel = tuple[Bytes, list[tuple[Bytes, bool]]]
 """A pickle and the arrays outside of it: the bytes of each array, and whether it is writable."""

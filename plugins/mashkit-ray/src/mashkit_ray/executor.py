@@ -14,8 +14,8 @@ from ray import exceptions
 from mashkit.components import cost_only
 from mashkit.errors import MashkitError, UsageError
 from mashkit.interfaces.executor import Done, Executor, Job, Pool, Work, portable
-from mashkit.processes import thread_variables
-from mashkit.workerpool import START_TIMEOUT_S, Lost, NoPlace, Process, Team, Worker, WorkerPool
+from mashkit.workers.pool import START_TIMEOUT_S, Lost, NoPlace, Process, Team, Worker, WorkerPool
+from mashkit.workers.processes import thread_variables
 from mashkit_ray import EXECUTOR
 from mashkit_ray.actor import Actor, contents, parcel
 from mashkit_ray.connection import connected

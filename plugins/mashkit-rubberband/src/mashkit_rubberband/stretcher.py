@@ -17,8 +17,8 @@ import pyrubberband  # type: ignore[import-untyped]
 from mashkit.components import ComponentInfo
 from mashkit.errors import ComponentFailed, ComponentUnavailable
 from mashkit.interfaces import Stretcher
-from mashkit.timemap import TimeMap
 from mashkit.types import Audio, Samples
+from mashkit.types.timemap import TimeMap
 from mashkit_rubberband import STRETCHER
 
 LENGTH_TOLERANCE_S = 0.01

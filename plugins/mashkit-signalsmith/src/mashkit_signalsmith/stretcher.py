@@ -13,8 +13,8 @@ from scipy.signal import correlate
 
 from mashkit.components import ComponentInfo
 from mashkit.interfaces import Stretcher
-from mashkit.timemap import TimeMap
 from mashkit.types import Audio, Samples
+from mashkit.types.timemap import TimeMap
 from mashkit_signalsmith import STRETCHER
 
 FADE_S = 0.02

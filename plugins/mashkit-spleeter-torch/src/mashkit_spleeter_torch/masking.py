@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from mashkit.audiobuffer import AudioBuffer, settle
+from mashkit.audio.buffers import AudioBuffer, settle
 from mashkit.types import Audio, Samples
 
 WINDOW = 4096

@@ -10,10 +10,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from mashkit.audiobuffer import resampled, weighted_sum
+from mashkit.audio.buffers import resampled, weighted_sum
 from mashkit.components import ComponentInfo, cost_only
 from mashkit.interfaces import Separator
-from mashkit.torch_devices import DEVICE, gpus_used, inference, known_device
+from mashkit.networks.devices import DEVICE, gpus_used, inference, known_device
 from mashkit.types import Audio, StemSet
 from mashkit_spleeter_torch import SEPARATOR
 from mashkit_spleeter_torch.masking import apply_mask
@@ -34,7 +34,7 @@ class SpleeterTorchSeparator(Separator):
     The model works at 44.1 kHz: a mix of another rate is resampled, and vocals and drums are resampled back. "other" is
     the mix minus these two, so the stems sum to the mix in float32 precision at any rate, and sound above 22.05 kHz is
     in "other". A mono mix is separated as two equal channels. Memory for anything but mix and stems does not grow
-    with the length, and stems of more than ten minutes are in temporary files (:mod:`mashkit.audiobuffer`).
+    with the length, and stems of more than ten minutes are in temporary files (:mod:`mashkit.audio.buffers`).
 
     As in Spleeter, each segment of 512 frames (11.9 s) is separated by itself. On the CPU, with the same number of
     threads, the result is the same every time.

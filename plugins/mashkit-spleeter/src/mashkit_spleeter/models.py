@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from pathlib import Path
 
-from mashkit.environments import weight_package
+from mashkit.components.environments import weight_package
 from mashkit.errors import ComponentUnavailable
 from mashkit_spleeter import CARRIED, CARRIER, WEIGHTS
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from mashkit.audiobuffer import AudioBuffer, settle
+from mashkit.audio.buffers import AudioBuffer, settle
 from mashkit.hookspecs import StageEvent
 from mashkit.remote.progress import report
 from mashkit.types import Audio, Samples

@@ -14,7 +14,7 @@ from typing import Any, Literal
 
 import attrs
 
-from mashkit.audiobuffer import resampled, weighted_sum
+from mashkit.audio.buffers import resampled, weighted_sum
 from mashkit.components import ComponentInfo
 from mashkit.interfaces import Separator
 from mashkit.models import optional_path
@@ -41,7 +41,7 @@ class SpleeterSeparator(Separator):
     The model works at 44.1 kHz: a mix of another rate is resampled, the stems are resampled back, and sound above
     22.05 kHz is in "other". A mono mix is separated as two equal channels. Memory for anything but mix and stems does
     not grow with the length, because a mix of more than 71 s is separated in pieces. Stems of more than ten minutes are
-    in temporary files (:mod:`mashkit.audiobuffer`).
+    in temporary files (:mod:`mashkit.audio.buffers`).
 
     Parameters
     ----------

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from mashkit.atomicfile import replacing
 from mashkit.errors import OptionError
-from mashkit.torch_checkpoints import CheckpointError, read_checkpoint
+from mashkit.networks.checkpoints import CheckpointError, read_checkpoint
 from mashkit_stemnet.network import Size, StemNet, fused
 
 FORMAT = 1

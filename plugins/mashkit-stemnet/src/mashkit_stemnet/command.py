@@ -128,7 +128,7 @@ def _run_training(arguments: argparse.Namespace) -> int:
     import torch
 
     from mashkit.errors import UsageError
-    from mashkit.torch_devices import known_device
+    from mashkit.networks.devices import known_device
     from mashkit_stemnet.training import TrainingConfig, curves, train
 
     if arguments.threads is not None:

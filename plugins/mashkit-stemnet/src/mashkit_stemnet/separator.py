@@ -14,12 +14,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from mashkit.audiobuffer import AudioBuffer, resampled, settle, weighted_sum
+from mashkit.audio.buffers import AudioBuffer, resampled, settle, weighted_sum
 from mashkit.components import ComponentInfo, cost_only
 from mashkit.interfaces import Separator
 from mashkit.models import file_sha256
-from mashkit.torch_checkpoints import CheckpointError
-from mashkit.torch_devices import DEVICE, gpus_used, inference, known_device
+from mashkit.networks.checkpoints import CheckpointError
+from mashkit.networks.devices import DEVICE, gpus_used, inference, known_device
 from mashkit.types import Audio, StemSet
 from mashkit_spleeter_torch.masking import HOP, OVERLAP, WINDOW, cut, paste
 from mashkit_spleeter_torch.separator import SAMPLE_RATE, VocalMask
@@ -46,7 +46,7 @@ class StemNetSeparator(Separator):
     The models work at 44.1 kHz: a mix of another rate is resampled, and vocals, drums and bass are resampled back.
     "other" is the mix minus these, so the stems sum to the mix in float32 precision at any rate. A mono mix is
     separated as two equal channels. Memory for anything but mix and stems does not grow with the length, and stems of
-    more than ten minutes are in temporary files (:mod:`mashkit.audiobuffer`).
+    more than ten minutes are in temporary files (:mod:`mashkit.audio.buffers`).
 
     The mix is scaled to one loudness for the network, but not for Spleeter. So drums, bass and other of a louder or
     quieter copy differ only because Spleeter's vocals differ. On the CPU, with the same number of threads, the result

@@ -10,10 +10,10 @@ import attrs
 
 from mashkit.components import ComponentInfo
 from mashkit.errors import PlanError
-from mashkit.features import StemChroma
+from mashkit.features.spectral import StemChroma
 from mashkit.interfaces import Scorer
 from mashkit.mashup import Mashup
-from mashkit.recent import Recent
+from mashkit.rendering.cache import Recent
 from mashkit.types import Role, Score, Times
 from mashkit_vh2015 import VH2015
 from mashkit_vh2015.mashability import (

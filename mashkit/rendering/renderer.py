@@ -1,7 +1,7 @@
 """From plan to sound: layers stretched, placed, gained and summed, on first touch.
 
 A renderer never stretches the vocal (its layer has speed 1 and no shift, so its samples are copied), gives every stem
-the plan's length to the sample, and mixes as the plan says: see :mod:`mashkit.mixing`. Nothing is ever clipped.
+the plan's length to the sample, and mixes as the plan says: see :mod:`mashkit.audio.mixing`. Nothing is ever clipped.
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ from typing import Any
 
 import numpy as np
 
-from mashkit import mixing
+from mashkit.audio import mixing
 from mashkit.errors import PlanError
 from mashkit.interfaces.stretcher import Stretcher
 from mashkit.mashup import ClipSource, Mashup, Rendering, as_audio
-from mashkit.output import MASHUP_FILES, write_mashup
 from mashkit.products import OutputSet
-from mashkit.recent import recent_audio
+from mashkit.rendering.cache import recent_audio
+from mashkit.rendering.output import MASHUP_FILES, write_mashup
 from mashkit.types import Audio, Layer, MashupPlan, Samples
 
 

@@ -1,4 +1,4 @@
-"""Measure the tuning of audio: its distance from A = 440 Hz. :mod:`mashkit.tuning` computes with the result."""
+"""Measure the tuning of audio: its distance from A = 440 Hz. :mod:`mashkit.features.tuning` uses the result."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from typing import TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from mashkit.features import TUNING_HZ, Peaks, chromagram, spectral_peaks, spectrogram
-from mashkit.tuning import IN_TUNE_CENTS, NAMED_SAFELY, Tuning, wrapped
+from mashkit.features.spectral import TUNING_HZ, Peaks, chromagram, spectral_peaks, spectrogram
+from mashkit.features.tuning import IN_TUNE_CENTS, NAMED_SAFELY, Tuning, wrapped
 from mashkit.types import Audio
 
 Values: TypeAlias = npt.NDArray[np.float64]
@@ -21,8 +21,9 @@ RANGE_HZ = (100.0, 1760.0)
 """Range of the peaks that count, Hz. Below it a bin is as wide as a semitone; above it there are hardly any
 fundamentals, and the overtones of stiff strings (piano, guitar) are sharp."""
 STEADY = (-2.0, -1.1)
-"""Curvatures (:class:`mashkit.features.Peaks`) of a steady tone (ours). With a Hann window a steady tone has −1.61 to
-−1.39, at any place between bins (from the window's transform); noise, attacks and glides can have any curvature."""
+"""Curvatures (:class:`mashkit.features.spectral.Peaks`) of a steady tone (ours). With a Hann
+window a steady tone has −1.61 to −1.39, at any place between bins (from the window's transform); noise, attacks and
+glides can have any curvature."""
 FLOOR = 0.03
 """Peaks below this share of the highest peak of their frame, −30 dB, do not count."""
 PART_S = 5.0
@@ -42,11 +43,10 @@ _WITHIN_CENTS = 10.0
 
 def tuning_of(audio: Audio) -> Tuning:
     """Estimate the tuning of ``audio``: the commonest deviation of its steady tones from equal temperament.
-
-    Peaks of the spectrum (:func:`mashkit.features.spectral_peaks`) with the shape of a steady tone are weighted by the
-    square root of their magnitude. The maximum of the smoothed circular histogram of their deviations (librosa's
-    estimate_tuning uses the fullest bin), refined by the mean of the deviations around it, is the tuning. Drums,
-    breaths and glides have no such peaks; vibrato spreads evenly to both sides; fewer overtones lie off equal
+    Peaks of the spectrum (:func:`mashkit.features.spectral.spectral_peaks`) with the shape of a steady tone are
+    weighted by the square root of their magnitude. The maximum of the smoothed circular histogram of their deviations
+    (librosa's estimate_tuning uses the fullest bin), refined by the mean of the deviations around it, is the tuning.
+    Drums, breaths and glides have no such peaks; vibrato spreads evenly to both sides; fewer overtones lie off equal
     temperament (the fifth partial is 14 cents flat) than on it.
 
     The tunings of the parts of the audio must agree with the tuning of the whole: a singer who drifts has no tuning.

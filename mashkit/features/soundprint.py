@@ -22,7 +22,7 @@ import attrs
 import numpy as np
 import numpy.typing as npt
 
-from mashkit.audiofile import resample
+from mashkit.audio.files import resample
 from mashkit.types import Audio, Samples
 
 VERSION = 1

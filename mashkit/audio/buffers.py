@@ -147,7 +147,7 @@ def overlap_add(pieces: Iterable[Samples], weight: Samples, stride: int) -> Iter
 
 
 def resampled(audio: Audio, sample_rate: int, *, frames: int | None = None) -> Audio:
-    """Return ``audio`` at another rate, like :func:`mashkit.audiofile.resample`, but in an :class:`AudioBuffer`.
+    """Return ``audio`` at another rate, like :func:`mashkit.audio.files.resample`, but in an :class:`AudioBuffer`.
 
     Parameters
     ----------

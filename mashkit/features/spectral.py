@@ -22,8 +22,8 @@ import numpy as np
 import numpy.typing as npt
 import scipy.fft
 
+from mashkit.audio.levels import one_signal
 from mashkit.errors import UsageError
-from mashkit.levels import one_signal
 from mashkit.types import Audio, Times
 
 Features: TypeAlias = npt.NDArray[np.float32]
@@ -138,7 +138,7 @@ class Peaks:
         Number of each peak's frame.
     curvatures : array of float64, shape (n,)
         Sum of the log ratios of both neighbouring bins to the peak's bin, < 0. This shape distinguishes a steady tone
-        from noise (:mod:`mashkit.tuner`).
+        from noise (:mod:`mashkit.features.tuner`).
     """
 
     frequencies: npt.NDArray[np.float64] = attrs.field(repr=False)

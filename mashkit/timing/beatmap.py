@@ -18,11 +18,11 @@ import numpy as np
 import numpy.typing as npt
 from scipy.linalg.lapack import dpbsv
 
-from mashkit import metre
-from mashkit.beats import tempo_of_beats
 from mashkit.errors import AnalysisError, TimeMapError
-from mashkit.timemap import MAP_SPEED_RANGE, TimeMap
+from mashkit.timing import metre
+from mashkit.timing.beats import tempo_of_beats
 from mashkit.types import Analysis, Times
+from mashkit.types.timemap import MAP_SPEED_RANGE, TimeMap
 
 Positions = npt.NDArray[np.intp]
 
@@ -76,7 +76,8 @@ class BeatGrid:
     times : array of float64, shape (n,)
         Seconds at positions 0 … n − 1, strictly increasing.
     bar : int
-        Beats per bar; 0 if fewer than two downbeats are known, or the metre is doubtful (:func:`mashkit.metre.doubt`).
+        Beats per bar; 0 if fewer than two downbeats are known, or the metre is doubtful
+        (:func:`mashkit.timing.metre.doubt`).
     downbeat : int
         Position of the first downbeat that is in phase with most other downbeats.
     jitter_s : float

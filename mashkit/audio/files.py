@@ -21,8 +21,8 @@ import soundfile
 import soxr
 
 from mashkit.atomicfile import replacing
-from mashkit.audiobuffer import IN_MEMORY, AudioBuffer, joined, settle
-from mashkit.containers import FRAME_SLACK, Contents, NotWholeError, PartsFile, Stream, survey
+from mashkit.audio.buffers import IN_MEMORY, AudioBuffer, joined, settle
+from mashkit.audio.containers import FRAME_SLACK, Contents, NotWholeError, PartsFile, Stream, survey
 from mashkit.errors import AudioFileError, MashkitError, OutputError, UsageError
 from mashkit.types import Audio, require_audio
 

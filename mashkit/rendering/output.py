@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 
 from mashkit.atomicfile import require_writable_folder, write_json
-from mashkit.audiofile import save
+from mashkit.audio.files import save
+from mashkit.features.tuning import sounding_distance
 from mashkit.mashup import Mashup
 from mashkit.products import MARK
-from mashkit.tuning import sounding_distance
 from mashkit.types import Audio, Clip, Layer, Role
 
 RECORDED_PACKAGES = ("mashkit", "numpy", "scipy", "soundfile", "soxr", "pyloudnorm", "numpy-audio-limiter")
@@ -32,7 +32,7 @@ def environment() -> dict[str, Any]:
 def key_distance(layer: Layer, clip: Clip, seed: Clip) -> float | None:
     """Return the distance, in semitones, of the shifted layer's key from the seed's; None if a key is unknown.
 
-    Sounding pitches are compared, so tunings count (:func:`mashkit.tuning.semitones_between`).
+    Sounding pitches are compared, so tunings count (:func:`mashkit.features.tuning.semitones_between`).
     """
     distance = sounding_distance(clip.analysis, seed.analysis)
     return None if distance is None else distance - layer.semitones

@@ -1,0 +1,1 @@
+"""Audio of files and in memory: decoding, encoding, buffers, silence, levels, mixing."""

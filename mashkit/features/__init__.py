@@ -1,0 +1,1 @@
+"""Facts computed from audio: spectral features, tuning, fingerprints of recordings."""

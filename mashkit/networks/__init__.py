@@ -1,0 +1,1 @@
+"""Checkpoints and devices of networks on torch."""

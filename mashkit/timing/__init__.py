@@ -1,0 +1,1 @@
+"""Beats, beat maps and metre: times computed from an analysis."""

@@ -1,0 +1,46 @@
+"""Define the values that stages pass to each other: frozen, checked on construction, without I/O.
+
+Conventions everywhere in mashkit: audio is float32 of shape (channels, frames) with its sample rate; times are
+seconds, tempo is BPM, pitch is semitones, gain is dB, loudness is LUFS.
+"""
+
+from __future__ import annotations
+
+from mashkit.types.analysis import TONIC_NAMES, Analysis, Key, Mode
+from mashkit.types.audio import Audio, Samples, require_audio
+from mashkit.types.clip import LABELS_TRUSTED, Clip, by_id
+from mashkit.types.mappings import FrozenMapping, as_tuple, frozen_mapping
+from mashkit.types.plan import PLAN_FORMAT, Condition, Finish, Layer, MashupPlan, Mixing
+from mashkit.types.score import Score
+from mashkit.types.stems import ROLE_STEMS, STEM_NAMES, Role, StemSet, as_roles
+from mashkit.types.timemap import TimeMap, Times
+
+__all__ = [
+    "LABELS_TRUSTED",
+    "PLAN_FORMAT",
+    "ROLE_STEMS",
+    "STEM_NAMES",
+    "TONIC_NAMES",
+    "Analysis",
+    "Audio",
+    "Clip",
+    "Condition",
+    "Finish",
+    "FrozenMapping",
+    "Key",
+    "Layer",
+    "MashupPlan",
+    "Mixing",
+    "Mode",
+    "Role",
+    "Samples",
+    "Score",
+    "StemSet",
+    "TimeMap",
+    "Times",
+    "as_roles",
+    "as_tuple",
+    "by_id",
+    "frozen_mapping",
+    "require_audio",
+]

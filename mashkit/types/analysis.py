@@ -1,0 +1,219 @@
+"""What an analyzer finds in a piece of audio: key, tempo, beats."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping
+from typing import Any, Literal, TypeAlias
+
+import attrs
+import numpy as np
+import numpy.typing as npt
+
+from mashkit.errors import AnalysisError
+from mashkit.types.mappings import frozen_mapping
+from mashkit.types.timemap import Times
+
+TONIC_NAMES = ("C", "C#", "D", "Eb", "E", "F", "F#", "G", "Ab", "A", "Bb", "B")
+"""Spelling of a key's tonic in print; index = pitch class with C = 0."""
+
+_PITCH_CLASSES = {"C": 0, "D": 2, "E": 4, "F": 5, "G": 7, "A": 9, "B": 11}
+_ACCIDENTALS = {"": 0, "#": 1, "♯": 1, "b": -1, "♭": -1}
+
+Mode: TypeAlias = Literal["major", "minor"]
+
+
+@attrs.frozen
+class Key:
+    """A musical key.
+
+    Parameters
+    ----------
+    tonic : int
+        Pitch class, 0–11 with C = 0.
+    mode : {"major", "minor"}
+    """
+
+    tonic: int
+    mode: Mode
+
+    def __attrs_post_init__(self) -> None:
+        if self.tonic not in range(12):
+            raise AnalysisError(f"tonic is {self.tonic!r}", "give a pitch class 0–11 with C = 0")
+        if self.mode not in ("major", "minor"):
+            raise AnalysisError(f"mode is {self.mode!r}", 'give "major" or "minor"')
+
+    @classmethod
+    def parse(cls, text: str) -> Key:
+        """Read a key from its usual spellings: "A minor", "Bb major", "F#m", "C".
+
+        Raises
+        ------
+        AnalysisError
+            If the text is not a key.
+        """
+        match = re.fullmatch(r"\s*([A-Ga-g])([#♯b♭]?)\s*((?i:major|maj|minor|min)|m)?\s*", text)
+        if match is None:
+            raise AnalysisError(f"{text!r} is not a key", 'write it like "A minor", "Bb major" or "F#m"')
+        letter, accidental, mode = match.groups()
+        tonic = (_PITCH_CLASSES[letter.upper()] + _ACCIDENTALS[accidental]) % 12
+        return cls(tonic, "minor" if mode and (mode == "m" or mode.lower().startswith("min")) else "major")
+
+    def __str__(self) -> str:
+        return f"{TONIC_NAMES[self.tonic]} {self.mode}"
+
+    @property
+    def relative_major_tonic(self) -> int:
+        """Pitch class of the major key with the same notes: a minor key's tonic + 3."""
+        return self.tonic if self.mode == "major" else (self.tonic + 3) % 12
+
+    def semitones_to(self, other: Key) -> int:
+        """Return the shortest shift, −6…+5 semitones, that turns this key's notes into those of ``other``.
+
+        Minor keys count as their relative major (docs/paper.md, row 9), so A minor to C major is 0.
+        """
+        return (other.relative_major_tonic - self.relative_major_tonic + 6) % 12 - 6
+
+    def transposed(self, semitones: int) -> Key:
+        """Return the key ``semitones`` higher (lower if negative)."""
+        return Key((self.tonic + semitones) % 12, self.mode)
+
+
+def _times(values: npt.ArrayLike | None) -> Times | None:
+    if values is None:
+        return None
+    if isinstance(values, np.ndarray) and values.dtype == np.float64 and not values.flags.writeable:
+        return values  # a read-only array is not copied
+    array = np.array(values, dtype=np.float64)
+    array.flags.writeable = False
+    return array
+
+
+def _among(some: Times, increasing: Times) -> bool:
+    """Return whether ``increasing`` contains all times of ``some``."""
+    if len(some) == 0 or len(increasing) == 0:
+        return len(some) == 0
+    places = increasing.searchsorted(some)
+    return bool(places[-1] < len(increasing) and (increasing[places] == some).all())
+
+
+_HALF_FRAME_S = 1.2e-5
+"""Largest distance, seconds, from a beat to a cut made on it, because cuts are made on whole frames: half a frame at
+44.1 kHz is 11.34 µs."""
+
+_same_times = attrs.cmp_using(eq=np.array_equal)
+
+
+@attrs.frozen
+class Analysis:
+    """The results of an analyzer for a piece of audio; a field is None when the analyzer has no result for it.
+
+    Parameters
+    ----------
+    key : Key, optional
+    tempo : float, optional
+        BPM, > 0.
+    beats, downbeats : array of float64, shape (n,), optional
+        Seconds from the start of the audio, ≥ 0, strictly increasing; every downbeat is one of the beats (exactly).
+    confidence : mapping of str to float
+        Field name → 0…1, for the fields for which the analyzer returns a confidence; "metre" for the number of beats
+        a bar (:func:`mashkit.metre.doubt`).
+    tempo_candidates : tuple of (BPM, strength), optional
+        Strongest first; the second is often half or double the first.
+    tuning : float, optional
+        Distance of the music's A from 440 Hz, cents, −50 to below 50; the tonic sounds higher than the pitch it is
+        named for by the same distance (:mod:`mashkit.tuning`).
+
+    Raises
+    ------
+    AnalysisError
+        If the times, the tempo or the tuning break these rules.
+    """
+
+    key: Key | None = None
+    tempo: float | None = None
+    beats: Times | None = attrs.field(default=None, converter=_times, eq=_same_times)
+    downbeats: Times | None = attrs.field(default=None, converter=_times, eq=_same_times)
+    confidence: Mapping[str, float] = attrs.field(factory=dict, converter=frozen_mapping)
+    tempo_candidates: tuple[tuple[float, float], ...] = ()
+    tuning: float | None = None
+
+    def __attrs_post_init__(self) -> None:
+        if self.tuning is not None and not -50 <= self.tuning < 50:
+            raise AnalysisError(
+                f"tuning is {self.tuning} cents",
+                "give −50 to below 50, or None when unknown; beyond, name the next key",
+            )
+        if self.tempo is not None and not (math.isfinite(self.tempo) and self.tempo > 0):
+            raise AnalysisError(f"tempo is {self.tempo}", "give a positive BPM, or None when unknown")
+        for name in ("beats", "downbeats"):
+            times = getattr(self, name)
+            if times is None:
+                continue
+            # The times increase, so checking the first and the last is enough; a NaN fails the check of increase.
+            if times.ndim != 1 or (
+                len(times) and not (times[0] >= 0 and times[-1] < math.inf and (times[1:] > times[:-1]).all())
+            ):
+                raise AnalysisError(f"{name} are not finite, non-negative, strictly increasing seconds")
+        if self.downbeats is not None and (self.beats is None or not _among(self.downbeats, self.beats)):
+            raise AnalysisError("a downbeat is not among the beats")
+
+    def __reduce__(self) -> tuple[Any, tuple[dict[str, Any]]]:
+        return Analysis.from_dict, (self.to_dict(),)
+
+    @property
+    def bar_lengths(self) -> npt.NDArray[np.intp] | None:
+        """Number of beats from each downbeat to the next; None if beats or downbeats are unknown."""
+        if self.beats is None or self.downbeats is None:
+            return None
+        return np.diff(self.beats.searchsorted(self.downbeats))
+
+    @property
+    def beats_per_bar(self) -> int | None:
+        """The commonest number of beats from one downbeat to the next; of equally common numbers, the smallest.
+
+        None with fewer than two downbeats.
+        """
+        lengths = self.bar_lengths
+        return None if lengths is None or len(lengths) == 0 else int(np.bincount(lengths).argmax())
+
+    def within(self, start: float, end: float) -> Analysis:
+        """Return the analysis of the part from ``start`` until before ``end``, seconds, with times from ``start``.
+
+        Key, tempo, tuning and confidence stay. A beat up to half a frame before ``start`` counts as a beat at
+        ``start``, because cuts are made on whole frames and beats are not.
+        """
+
+        def cut(times: Times | None) -> Times | None:
+            if times is None:
+                return None
+            inside = times[(times >= start - _HALF_FRAME_S) & (times < end - _HALF_FRAME_S)]
+            return np.maximum(inside - start, 0.0)
+
+        return attrs.evolve(self, beats=cut(self.beats), downbeats=cut(self.downbeats))
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain data for JSON; :meth:`from_dict` reads it back to an equal value."""
+        return {
+            "key": None if self.key is None else str(self.key),
+            "tempo": self.tempo,
+            "beats": None if self.beats is None else self.beats.tolist(),
+            "downbeats": None if self.downbeats is None else self.downbeats.tolist(),
+            "confidence": dict(self.confidence),
+            "tempo_candidates": [list(pair) for pair in self.tempo_candidates],
+            "tuning": self.tuning,
+        }
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Analysis:
+        """Return the analysis that :meth:`to_dict` wrote."""
+        return cls(
+            key=None if data["key"] is None else Key.parse(data["key"]),
+            tempo=data["tempo"],
+            beats=data["beats"],
+            downbeats=data["downbeats"],
+            confidence=data["confidence"],
+            tempo_candidates=tuple((float(bpm), float(strength)) for bpm, strength in data["tempo_candidates"]),
+            tuning=data.get("tuning"),  # older versions of mashkit did not write it
+        )

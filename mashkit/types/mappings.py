@@ -1,0 +1,41 @@
+"""Convert fields of values to immutable mappings and tuples."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, TypeVar
+
+K = TypeVar("K")
+V = TypeVar("V", covariant=True)
+
+
+class FrozenMapping(Mapping[K, V]):
+    """A read-only mapping that can be sent to other processes (a MappingProxyType cannot)."""
+
+    __slots__ = ("_data",)
+
+    def __init__(self, data: Mapping[K, V]) -> None:
+        self._data = dict(data)
+
+    def __getitem__(self, key: K) -> V:
+        return self._data[key]
+
+    def __iter__(self) -> Iterator[K]:
+        return iter(self._data)
+
+    def __len__(self) -> int:
+        return len(self._data)
+
+    def __repr__(self) -> str:
+        return repr(self._data)
+
+
+def frozen_mapping(value: Mapping[Any, Any]) -> FrozenMapping[Any, Any]:
+    """Convert an attrs field; callers see the type of the field's own annotation."""
+    # A frozen mapping is shared, not copied, because thousands of plans have the same record of their generator.
+    return value if isinstance(value, FrozenMapping) else FrozenMapping(value)
+
+
+def as_tuple(values: Iterable[Any]) -> tuple[Any, ...]:
+    """Convert an attrs field; callers see the type of the field's own annotation."""
+    return tuple(values)

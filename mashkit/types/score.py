@@ -1,0 +1,40 @@
+"""Scores of mashups."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any, Literal
+
+import attrs
+
+from mashkit.types.mappings import frozen_mapping
+
+
+@attrs.frozen
+class Score:
+    """A scorer's rating of a mashup: higher is better.
+
+    Parameters
+    ----------
+    value : float
+        Finite; within [0, 1] on the probability scale.
+    scale : {"probability", "ordinal"}
+        "probability" if the value itself can be interpreted, "ordinal" if only the order of values can.
+    parts : mapping of str to float
+        The components of the value ("harmony", "rhythm", …).
+    """
+
+    value: float = attrs.field(converter=float)
+    scale: Literal["probability", "ordinal"] = "ordinal"
+    parts: Mapping[str, float] = attrs.field(factory=dict, converter=frozen_mapping)
+
+    def __attrs_post_init__(self) -> None:
+        if self.scale not in ("probability", "ordinal"):
+            raise ValueError(f'scale is {self.scale!r}, not "probability" or "ordinal"')
+        if not math.isfinite(self.value) or (self.scale == "probability" and not 0 <= self.value <= 1):
+            raise ValueError(f"a score of {self.value} on the {self.scale} scale")
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain data for JSON."""
+        return {"value": self.value, "scale": self.scale, "parts": dict(self.parts)}

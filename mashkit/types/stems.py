@@ -1,0 +1,90 @@
+"""Roles, and the stems of one mix by name."""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Iterable, Mapping
+
+import attrs
+
+from mashkit.errors import StemError
+from mashkit.types.audio import Audio
+from mashkit.types.mappings import FrozenMapping, frozen_mapping
+
+
+class Role(enum.StrEnum):
+    """The part that a stem plays in a mashup (docs/paper.md, row 1)."""
+
+    VOCAL = "vocal"
+    HARMONIC = "harmonic"
+    PERCUSSION = "percussion"
+
+
+def as_roles(roles: Iterable[Role]) -> frozenset[Role]:
+    """Convert an attrs field."""
+    return frozenset(roles)
+
+
+ROLE_STEMS: Mapping[Role, tuple[str, ...]] = FrozenMapping(
+    {
+        Role.VOCAL: ("vocals",),
+        Role.HARMONIC: ("bass", "other", "guitar", "piano"),
+        Role.PERCUSSION: ("drums",),
+    }
+)
+"""The stems of each role. The paper's HARMONIC is bass + other; models of five and six stems split "other" further."""
+
+STEM_NAMES = tuple(name for names in ROLE_STEMS.values() for name in names)
+
+
+@attrs.frozen(eq=False)
+class StemSet:
+    """The stems of one mix, by name.
+
+    Parameters
+    ----------
+    stems : mapping of str to Audio
+        Names from :data:`STEM_NAMES`; all of the same rate, channels and frames.
+
+    Raises
+    ------
+    StemError
+        If there is no stem, a name is not known, or the stems differ in rate, channels or frames.
+    """
+
+    stems: Mapping[str, Audio] = attrs.field(converter=frozen_mapping)
+
+    def __attrs_post_init__(self) -> None:
+        unknown = sorted(set(self.stems) - set(STEM_NAMES))
+        if unknown or not self.stems:
+            raise StemError(f"stems named {unknown}" if unknown else "no stems", f"use {', '.join(STEM_NAMES)}")
+        formats = {(stem.sample_rate, *stem.samples.shape) for stem in self.stems.values()}
+        if len(formats) > 1:
+            raise StemError(f"stems differ in (rate, channels, frames): {sorted(formats)}")
+
+    @property
+    def roles(self) -> frozenset[Role]:
+        """The roles of which this set contains at least one stem."""
+        return frozenset(role for role, names in ROLE_STEMS.items() if any(name in self.stems for name in names))
+
+    def role(self, role: Role) -> Audio:
+        """Return the sum of the stems of ``role``.
+
+        Raises
+        ------
+        StemError
+            If the set contains no stem of that role.
+        """
+        parts = [self.stems[name] for name in ROLE_STEMS[role] if name in self.stems]
+        if not parts:
+            raise StemError(
+                f"no stem for the role {role} among {', '.join(sorted(self.stems))}",
+                f"use a separator that gives {' or '.join(ROLE_STEMS[role])}",
+            )
+        if len(parts) == 1:
+            return parts[0]
+        total = parts[0].samples + parts[1].samples
+        for part in parts[2:]:
+            total += part.samples
+        total.flags.writeable = False  # no other code has this array, so Audio need not copy it
+        return Audio(total, parts[0].sample_rate)

@@ -1,0 +1,1 @@
+"""Processes that work for mashkit, and pools of them."""
