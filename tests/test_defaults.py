@@ -22,6 +22,7 @@ from mashkit.cli.kits import condition_of
 from mashkit.cli.parser import build
 from mashkit.cli.status import EPILOG
 from mashkit.cliptable import ClipTable
+from mashkit.conditions import Promise
 from mashkit.discovery import Registered
 from mashkit.interfaces import generator
 from mashkit.pipeline import Kit
@@ -110,7 +111,7 @@ def test_an_argument_with_a_default_states_it() -> None:
 
 class _OneCondition(generator.Generator):
     info = attrs.evolve(PaperGenerator.info, name="acme", provides={"slow-jam"})
-    promises = {"slow-jam": generator.Promise(description="slow")}  # noqa: RUF012 — as a plugin writes it
+    promises = {"slow-jam": Promise(description="slow")}  # noqa: RUF012 — as a plugin writes it
 
     def _plan(self, clips: Any, *, condition: Any, count: int, seed: int, vocal: Any) -> Iterator[Any]:
         raise NotImplementedError
@@ -301,7 +302,7 @@ def bytes_a_clip() -> int:
 QUOTED: list[tuple[str, str, Callable[[Callable[[str], Any]], Iterable[float]]]] = [
     ("docs/generation.md", r"(\d+) bytes a clip", lambda of: (bytes_a_clip(),)),
     ("docs/generation.md", r"([\d,]+) draws without a new plan", lambda of: (of("interfaces.generator.PATIENCE"),)),
-    ("docs/generation.md", r"within (\d+) %", lambda of: (100 * of("builtin.candidates.TEMPO_CLASH"),)),
+    ("docs/generation.md", r"within (\d+) %", lambda of: (100 * of("conditions.TEMPO_CLASH"),)),
     ("docs/isolation.md", r"(\d+) minutes and (\d+) seconds for every second",
      lambda of: np.divide(of("remote.session.TIMEOUTS_S")["separator"], (60, 1))),
     ("docs/isolation.md", r"last (\d+) lines", lambda of: (of("remote.session.STDERR_LINES"),)),

@@ -38,7 +38,6 @@ from mashkit.bench.protocols import (
     TWIN,
     TWINS,
     UNLABELLED,
-    UNMATCHED,
     WRONG_SONG,
     Counts,
     Example,
@@ -689,7 +688,7 @@ def _distributions(of: Mapping[str, Sequence[Row]]) -> list[Chart]:
         groups = _grouped(rows)
         boxes: dict[str, list[float]] = {}
         for name in PROTOCOLS:
-            for condition in (Condition.ORIGINAL, Condition.MATCHED, *UNMATCHED):
+            for condition in Condition:
                 chosen = [
                     row["values"]["score"]
                     for part in groups.get(name, {}).values()

@@ -14,10 +14,10 @@ import attrs
 
 from mashkit.cliptable import ClipTable
 from mashkit.components import Component, ComponentInfo
+from mashkit.conditions import Promise
 from mashkit.errors import AudioError, ComponentUnavailable, ContractViolation, UsageError
 from mashkit.hookspecs import StageEvent
 from mashkit.interfaces import INTERFACES, Analyzer, Generator, Separator, Stretcher
-from mashkit.interfaces.generator import Promise
 from mashkit.remote.messages import Scratch
 from mashkit.remote.session import Session
 from mashkit.types import Analysis, Audio, Clip, Condition, MashupPlan, StemSet

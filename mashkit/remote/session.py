@@ -20,9 +20,9 @@ import attrs
 
 from mashkit.components import ComponentInfo, Origin
 from mashkit.components.environments import create_command, find_environment, interpreter
+from mashkit.conditions import Promise
 from mashkit.errors import ComponentFailed, ComponentUnavailable, UsageError
 from mashkit.hookspecs import StageEvent
-from mashkit.interfaces.generator import Promise
 from mashkit.remote.messages import (
     BadMessageError,
     Scratch,

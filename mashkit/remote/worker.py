@@ -20,11 +20,11 @@ import attrs
 
 from mashkit.cliptable import ClipTable
 from mashkit.components import Component, plain
+from mashkit.conditions import PROMISES
 from mashkit.discovery import Discovery
 from mashkit.errors import ComponentUnavailable, contained
 from mashkit.hookspecs import StageEvent
 from mashkit.interfaces import Analyzer, Generator, Separator, Stretcher
-from mashkit.interfaces.generator import PROMISES
 from mashkit.remote import progress
 from mashkit.remote.messages import (
     Scratch,
