@@ -5,26 +5,19 @@ import math
 import numpy as np
 import pytest
 
+from mashkit.conditions import FIFTH, MAX_SHIFT, UNMATCHED
+from mashkit.conditions import SPEEDS as RATIOS
 from mashkit.errors import UsageError
-from mashkit.types import Role
+from mashkit.types import Condition, Role
 from mashkit_mashnet.batches import Batch
 from mashkit_mashnet.datasets import training_data
 from mashkit_mashnet.examples import (
-    BOTH,
     FAST,
-    FIFTH,
     HARMONIC,
-    KEY,
-    KEY_REACH,
     LATE,
-    MATCHED,
-    ORIGINAL,
-    RATIOS,
     SHIFTS,
     SPEEDS,
-    TEMPO,
     TWINS,
-    UNMATCHED,
     Clips,
     Drawer,
     Example,
@@ -36,6 +29,7 @@ from mashkit_mashnet.networks import COMPACT, PAPER
 from mashkit_mashnet.spectra_data import SpectraData, collated
 from mashkit_mashnet.store import Store
 
+ORIGINAL, MATCHED, KEY, TEMPO, BOTH = Condition
 KINDS = (ORIGINAL, MATCHED, *UNMATCHED, *TWINS)
 
 
@@ -105,7 +99,7 @@ def test_others_are_of_other_songs_and_fit_as_they_should(clips: Clips, kind: st
         moved = example.layers[Role.HARMONIC].semitones - example.layers[Role.VOCAL].semitones
         if kind in (MATCHED, TEMPO):
             assert apart == 0
-            assert abs(moved) <= KEY_REACH
+            assert abs(moved) <= MAX_SHIFT
         else:
             assert apart not in (0, FIFTH)
             assert moved == 0

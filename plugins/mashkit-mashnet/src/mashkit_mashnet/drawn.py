@@ -8,11 +8,11 @@ from typing import Any
 
 import numpy as np
 
+from mashkit.conditions import UNMATCHED
+from mashkit.types import Condition
 from mashkit_mashnet.batches import Batch
 from mashkit_mashnet.examples import (
-    MATCHED,
-    ORIGINAL,
-    UNMATCHED,
+    RULES_VERSION,
     Clips,
     Drawer,
     Example,
@@ -54,6 +54,7 @@ class DrawnData(ABC):
         self.fingerprint = fingerprint(stores, protocol=protocol, seed=seed, groups=groups, **settings)
         self.summary: Mapping[str, Any] = {
             "protocol": protocol,
+            "rules": RULES_VERSION,
             "training": self.training.summary(),
             "validation": self.held.summary(),
             "sources": [dict(store.source) for store in stores],
@@ -75,7 +76,7 @@ class DrawnData(ABC):
             examples = [
                 example
                 for number in range(start, min(start + self.groups, self.validation_groups))
-                for example in self._held.group(number, (ORIGINAL, MATCHED, *UNMATCHED), random)
+                for example in self._held.group(number, (Condition.ORIGINAL, Condition.MATCHED, *UNMATCHED), random)
             ]
             batches.append(self._validation_batch(examples, random))
         return batches

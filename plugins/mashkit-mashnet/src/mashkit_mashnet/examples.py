@@ -1,4 +1,4 @@
-"""Training examples: layers of clips of stores, chosen as a mashup generator chooses them, without rendering sound.
+"""Training examples: layers of clips of stores, chosen by the rules of the paper's generator, without rendering sound.
 
 There are two protocols. ``controlled`` (ours): originals and all other examples are transposed and stretched alike, so
 that only the match separates them. Features are transposed and stretched, not sound, so no stretcher leaves a trace.
@@ -17,8 +17,12 @@ from typing import Any, Literal, TypeAlias
 import attrs
 import numpy as np
 
+from mashkit.builtin.candidates import index_of
+from mashkit.builtin.paper import PaperGenerator
+from mashkit.cliptable import ClipTable
+from mashkit.conditions import BACKING, KEY_FREE, TEMPO_FREE, delays
 from mashkit.errors import UsageError
-from mashkit.types import Key, Role, Times
+from mashkit.types import Clip, Condition, Role, Times
 from mashkit_mashnet.stems import WIDE
 from mashkit_mashnet.store import Record, Store, numbered
 
@@ -31,16 +35,13 @@ TEST_SHARE = 0.15
 """Share of songs that neither training nor validation uses; they are for one final test."""
 VALIDATION_SHARE = 0.2
 """Share of the other songs for validation: training and validation are 4 : 1 (docs/paper.md, row 29)."""
-RATIOS = (0.8, 1.2)
-"""Range of speeds that may be used to fit a layer (docs/paper.md, row 7)."""
-KEY_REACH = 3
-"""Largest transposition that fits a harmonic layer, semitones (docs/paper.md, row 6)."""
-MISMATCH = 0.04
-"""Smallest difference of tempo, as a log ratio, for a layer that is unmatched in tempo (docs/paper.md, row 11)."""
-OFFSET_S = 1.0
-"""Largest shift of one backing layer's downbeat where tempo is unmatched, seconds (docs/paper.md, row 14)."""
-FIFTH = 5
-"""Semitones of a fifth: a key a fifth away shares six of seven notes and is no negative (docs/paper.md, row 12)."""
+RULES = attrs.evolve(PaperGenerator().rules, fifths=False)
+"""Rules by which other songs' stems are drawn: those of the paper's generator, but a key a fifth away is no negative,
+because it shares six of seven notes (docs/paper.md, row 12)."""
+RULES_VERSION = 2
+"""Version of the rules, part of the fingerprint of the data, so that no run is resumed under other rules. Version 1 had
+rules of its own: a tempo more than 4 % off as a logarithm and between half and double tempo was unmatched, and the
+delayed stem was never the vocal."""
 SHIFTS = (-2, 3)
 """Range of the transposition of all layers of a controlled example, semitones; the upper end is excluded."""
 SPEEDS = (0.9, 1.1)
@@ -48,11 +49,8 @@ SPEEDS = (0.9, 1.1)
 QUIET_SHARE = 0.35
 """Smallest share of an excerpt's beats on which its vocal must sound."""
 
-KEY, TEMPO, BOTH = "unmatched-key", "unmatched-tempo", "unmatched-key-tempo"
-UNMATCHED = (KEY, TEMPO, BOTH)
 HARMONIC, LATE, FAST = "harmonic-off", "percussion-late", "percussion-fast"
 TWINS = (HARMONIC, LATE, FAST)
-ORIGINAL, MATCHED = "original", "matched"
 
 
 def split_of(song: str) -> Split:
@@ -108,7 +106,7 @@ class Example:
     Parameters
     ----------
     kind : str
-        One of :data:`ORIGINAL`, :data:`MATCHED`, :data:`UNMATCHED` and :data:`TWINS`.
+        One of the paper's conditions and :data:`TWINS`.
     group : int
         Number of the group; the examples of a group share the vocal.
     grid : array of float64, shape (beats + 1,)
@@ -132,12 +130,12 @@ class Example:
 
         Harmonic and percussion of one song still fit each other when both are moved against the vocal.
         """
-        if self.kind == ORIGINAL:
+        if self.kind == Condition.ORIGINAL:
             return 1.0
         wrong = self.wrong & roles
         if self.kind in TWINS:
             return 0.0 if wrong and (Role.VOCAL in roles or self.kind != HARMONIC) else 1.0
-        if wrong and (Role.VOCAL in roles or self.kind != KEY):
+        if wrong and (Role.VOCAL in roles or self.kind != Condition.UNMATCHED_KEY):
             return 0.0
         return float("nan")
 
@@ -164,7 +162,18 @@ class Clips:
         self.songs = np.unique([record.song for record in self.records], return_inverse=True)[1]
         self.beats = [_required(record.analysis.beats) for record in self.records]
         self.tempi = np.array([60 / float(np.median(np.diff(beats))) for beats in self.beats])
-        self.tonics = np.array([_key(record).relative_major_tonic for record in self.records])
+        # Features of a store are measured in tune, so tunings do not count. Layers are placed by beats, so the tempo is
+        # that of the beats.
+        self.table = ClipTable.of(
+            [
+                Clip(
+                    str(number), record.song, record.id, record.id, 0.0, record.duration, WIDE.sample_rate,
+                    attrs.evolve(record.analysis, tempo=tempo, tuning=None),
+                )
+                for number, (record, tempo) in enumerate(zip(self.records, self.tempi.tolist(), strict=True))
+            ]
+        )  # fmt: skip
+        self.tonics = self.table.tonics
         self.downbeats = [
             np.flatnonzero(np.isin(beats, _required(record.analysis.downbeats)))
             for beats, record in zip(self.beats, self.records, strict=True)
@@ -214,12 +223,6 @@ def _required(times: Times | None) -> Times:
     return times
 
 
-def _key(record: Record) -> Key:
-    key = record.analysis.key
-    assert key is not None  # noqa: S101 — only usable records get here
-    return key
-
-
 # ------------------------------------------------------------------------------------------------------------ draws
 class Drawer:
     """Draws examples around vocals.
@@ -243,13 +246,15 @@ class Drawer:
                 f"{clips.song_count} songs with key and beats: mashups need two or more", "add songs, or other data"
             )
         self.clips = clips
+        self._index = index_of(clips.table, RULES)
         self.protocol = protocol
         self.beats = beats
 
     def group(self, number: int, kinds: Sequence[str], random: Random, vocal: int | None = None) -> Iterator[Example]:
         """Yield an example of each of ``kinds``; all have the same excerpt of the same vocal.
 
-        A kind is left out if no other clip fits it.
+        A kind is left out if no other clip fits it. If the metre of the vocal's clip is doubtful, it has no kinds that
+        need other clips (docs/paper.md, row 16).
 
         Parameters
         ----------
@@ -307,7 +312,7 @@ class Drawer:
         self, kind: str, sung: Layer, grid: Times, shift: int, speed: float, random: Random
     ) -> tuple[dict[Role, Layer], frozenset[Role]] | None:
         own = {Role.HARMONIC: sung, Role.PERCUSSION: sung}
-        if kind == ORIGINAL:
+        if kind == Condition.ORIGINAL:
             return own, frozenset()
         if kind == HARMONIC:
             steps = int(random.choice((-6, -4, -3, -2, -1, -1, -1, 1, 1, 1, 2, 3, 4)))
@@ -320,42 +325,32 @@ class Drawer:
         if kind == FAST:
             percent = float(random.uniform(1.5, 6)) * float(random.choice((-1, 1)))
             return own | {Role.PERCUSSION: sung.faster(1 + percent / 100)}, frozenset({Role.PERCUSSION})
-        return self._others(kind, sung, grid, shift, speed, random)
+        return self._others(Condition(kind), sung, grid, shift, speed, random)
 
     def _others(
-        self, kind: str, sung: Layer, grid: Times, shift: int, speed: float, random: Random
+        self, condition: Condition, sung: Layer, grid: Times, shift: int, speed: float, random: Random
     ) -> tuple[dict[Role, Layer], frozenset[Role]] | None:
-        """Return layers of other songs, matched to the vocal or unmatched as ``kind`` requires."""
+        """Return layers of other songs, matched to the vocal or unmatched as the condition requires."""
         vocal = sung.clip
-        clips = self.clips
-        ratio = clips.tempi[vocal] / clips.tempi
-        other = clips.songs != clips.songs[vocal]
-        near = other & (ratio >= RATIOS[0]) & (ratio <= RATIOS[1])
-        apart = other & (np.abs(np.log(ratio)) > MISMATCH) & (ratio > 0.5) & (ratio < 2)
-        distance = (clips.tonics[vocal] - clips.tonics + 6) % 12 - 6
-        same_key = np.abs(distance) <= KEY_REACH
-        foreign = (np.abs(distance) >= 1) & (np.abs(distance) != FIFTH)
-        in_time, in_key = kind in (MATCHED, KEY), kind in (MATCHED, TEMPO)
+        if not self._index.knows(vocal, condition):
+            return None
+        in_time = condition not in TEMPO_FREE
         found = {}
-        for role, allowed in (
-            (Role.HARMONIC, (near if in_time else apart) & (same_key if in_key else foreign)),
-            (Role.PERCUSSION, near if in_time else apart),
-        ):
-            candidates = np.flatnonzero(allowed)
+        for role in BACKING:
+            candidates = self._index.candidates(vocal, role, condition)
             if not len(candidates):
                 return None
-            clip = int(candidates[random.integers(len(candidates))])
-            moved = int(distance[clip]) if in_key and role is Role.HARMONIC else 0
-            own_shift = 0 if role is Role.PERCUSSION else shift + moved
+            clip = candidates.row(int(random.integers(len(candidates))))
+            own_shift = 0 if role is Role.PERCUSSION else shift
+            if role is Role.HARMONIC and condition not in KEY_FREE:
+                own_shift += round(self._index.shift(vocal, clip))
             found[role] = self._placed(clip, own_shift, grid, speed, in_time, random)
-        wrong = set()
-        if not in_key:
-            wrong.add(Role.HARMONIC)
         if not in_time:
-            wrong |= {Role.HARMONIC, Role.PERCUSSION}
-            role = (Role.HARMONIC, Role.PERCUSSION)[random.integers(2)]
-            found[role] = found[role].moved(float(random.uniform(-OFFSET_S, OFFSET_S)))
-        return found, frozenset(wrong)
+            late = delays(random)
+            # The excerpt begins with the vocal. If the vocal is late, the others are early.
+            found = {role: layer.moved(late[role] - late[Role.VOCAL]) for role, layer in found.items()}
+            return found, frozenset(BACKING)
+        return found, frozenset({Role.HARMONIC} if condition in KEY_FREE else ())
 
     def _placed(self, clip: int, shift: int, grid: Times, speed: float, in_time: bool, random: Random) -> Layer:
         """Return a layer that starts at one of the clip's downbeats: its beats on the grid's, or in its own tempo."""
@@ -371,6 +366,7 @@ class Drawer:
 
 
 def fingerprint(stores: Sequence[Store], **settings: Any) -> str:
-    """Return hex digits that depend on some stores and on the settings that draw examples from them."""
-    text = json.dumps([[store.fingerprint for store in stores], settings], sort_keys=True, default=str)
+    """Return hex digits that depend on some stores, and on the settings and the rules that draw examples from them."""
+    made = [[store.fingerprint for store in stores], settings, RULES_VERSION]
+    text = json.dumps(made, sort_keys=True, default=str)
     return hashlib.sha256(text.encode()).hexdigest()[:16]

@@ -7,14 +7,12 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 
-from mashkit.types import Role, Times
+from mashkit.conditions import UNMATCHED
+from mashkit.types import Condition, Role, Times
 from mashkit_mashnet.batches import Batch
 from mashkit_mashnet.drawn import DrawnData
 from mashkit_mashnet.examples import (
-    MATCHED,
-    ORIGINAL,
     TWINS,
-    UNMATCHED,
     Clips,
     Example,
     Protocol,
@@ -43,7 +41,7 @@ LOST, WRONG = 0.1, 0.1
 """Probabilities that the downbeats are unknown, and that they are on a wrong beat."""
 GROUPS = 12
 """Vocals in a batch."""
-DRAWN = (ORIGINAL, ORIGINAL, MATCHED, MATCHED)
+DRAWN = (Condition.ORIGINAL, Condition.ORIGINAL, Condition.MATCHED, Condition.MATCHED)
 """Kinds drawn for each vocal, together with one negative of the next kind in :data:`UNMATCHED`, one of a random kind,
 and two twins."""
 

@@ -8,13 +8,11 @@ from typing import Any
 import numpy as np
 import torch
 
-from mashkit.types import Role
+from mashkit.conditions import UNMATCHED
+from mashkit.types import Condition, Role
 from mashkit_mashnet.batches import Batch
 from mashkit_mashnet.drawn import DrawnData
 from mashkit_mashnet.examples import (
-    MATCHED,
-    ORIGINAL,
-    UNMATCHED,
     Clips,
     Example,
     Layer,
@@ -62,11 +60,11 @@ class SpectraData(DrawnData):
             mixed=mixed, unlabelled=unlabelled, crop=CROP,
         )  # fmt: skip
         self.mixed = mixed
-        self.matched = (MATCHED, MATCHED) if unlabelled else ()
+        self.matched = (Condition.MATCHED, Condition.MATCHED) if unlabelled else ()
 
     def _kinds(self, step: int, number: int, random: Random) -> Sequence[str]:
         unmatched = UNMATCHED[(step + number) % 3], UNMATCHED[(step + number + 1) % 3]
-        return (ORIGINAL, ORIGINAL, *unmatched, *self.matched)
+        return (Condition.ORIGINAL, Condition.ORIGINAL, *unmatched, *self.matched)
 
     def _training_batch(self, examples: Sequence[Example], random: Random) -> Batch:
         return collated(self.training, examples, random, frames=CROP, mixed=self.mixed)
