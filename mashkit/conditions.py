@@ -209,7 +209,7 @@ def key_distance(plan: MashupPlan, clips: Mapping[str, Clip]) -> float | None:
     return (heard[0] - heard[1] + 6) % 12 - 6
 
 
-def tempo_ratios(plan: MashupPlan, clips: Mapping[str, Clip]) -> Iterator[tuple[Role, float | None]]:
+def relative_tempi(plan: MashupPlan, clips: Mapping[str, Clip]) -> Iterator[tuple[Role, float | None]]:
     """Yield each backing role of a plan, and its tempo, as the plan plays it, as a multiple of the vocal's, folded.
 
     The multiple is None if a tempo is not known. A layer along a beat map counts with its mean speed.

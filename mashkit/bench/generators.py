@@ -21,7 +21,7 @@ from mashkit.bench.collections import Choice, CollectionMissing, RenderedSource,
 from mashkit.bench.tables import from_table
 from mashkit.bench.tasks import OK, Input, Metric, NotProvided, Row, Task, stopwatch
 from mashkit.components import Component
-from mashkit.conditions import DURATION_S, MAX_SHIFT, PROMISES, SPEEDS, Promise, key_distance, tempo_ratios
+from mashkit.conditions import DURATION_S, MAX_SHIFT, PROMISES, SPEEDS, Promise, key_distance, relative_tempi
 from mashkit.interfaces import Generator
 from mashkit.types import Clip, Condition, MashupPlan, Role
 
@@ -89,7 +89,7 @@ def _key_faults(plan: MashupPlan, clips: Mapping[str, Clip], promise: Promise) -
 
 def _tempo_faults(plan: MashupPlan, clips: Mapping[str, Clip], promise: Promise) -> list[str]:
     found = []
-    for role, ratio in tempo_ratios(plan, clips):
+    for role, ratio in relative_tempi(plan, clips):
         if ratio is None:
             return ["a tempo is not known"]
         apart, speed = abs(ratio - 1), plan.layer(role).speed

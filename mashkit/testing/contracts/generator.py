@@ -10,7 +10,7 @@ import numpy.typing as npt
 import pytest
 
 from mashkit.components import Component
-from mashkit.conditions import BACKING, DURATION_S, key_distance, tempo_ratios
+from mashkit.conditions import BACKING, DURATION_S, key_distance, relative_tempi
 from mashkit.interfaces import Generator
 from mashkit.interfaces.generator import PLAN_OPTIONS
 from mashkit.synthetic.source import SyntheticSource
@@ -90,7 +90,7 @@ class GeneratorContract(ComponentContract):
     def test_tempi_are_as_promised(self, subject: Generator, clips: list[Clip], drawn: list[MashupPlan]) -> None:
         for plan in drawn:
             promised = subject.promise(plan.condition).tempo
-            for _, ratio in tempo_ratios(plan, by_id(clips)):
+            for _, ratio in relative_tempi(plan, by_id(clips)):
                 assert ratio is not None
                 apart = max(ratio, 1 / ratio) - 1
                 if promised == "matched":

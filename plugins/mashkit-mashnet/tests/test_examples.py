@@ -1,20 +1,38 @@
 """Examples: what is drawn fits or does not, as it says; nothing but the match tells originals from others."""
 
 import math
+from pathlib import Path
 
+import attrs
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from mashkit.conditions import FIFTH, MAX_SHIFT, UNMATCHED
+from mashkit.builtin.paper import PaperGenerator
+from mashkit.conditions import (
+    BACKING,
+    FIFTH,
+    KEY_FREE,
+    MAX_OFFSET_S,
+    MAX_SHIFT,
+    TEMPO_FREE,
+    UNMATCHED,
+    fifth_apart,
+    keys_clash,
+)
 from mashkit.conditions import SPEEDS as RATIOS
 from mashkit.errors import UsageError
-from mashkit.types import Condition, Role
+from mashkit.timing import metre
+from mashkit.types import Analysis, Condition, Key, Role
+from mashkit_mashnet import examples
 from mashkit_mashnet.batches import Batch
 from mashkit_mashnet.datasets import training_data
 from mashkit_mashnet.examples import (
     FAST,
     HARMONIC,
     LATE,
+    RULES,
     SHIFTS,
     SPEEDS,
     TWINS,
@@ -27,7 +45,8 @@ from mashkit_mashnet.interval_data import IntervalData
 from mashkit_mashnet.intervalnet import COMPACT as INTERVALS
 from mashkit_mashnet.networks import COMPACT, PAPER
 from mashkit_mashnet.spectra_data import SpectraData, collated
-from mashkit_mashnet.store import Store
+from mashkit_mashnet.stems import WIDE
+from mashkit_mashnet.store import Record, Store
 
 ORIGINAL, MATCHED, KEY, TEMPO, BOTH = Condition
 KINDS = (ORIGINAL, MATCHED, *UNMATCHED, *TWINS)
@@ -105,6 +124,76 @@ def test_others_are_of_other_songs_and_fit_as_they_should(clips: Clips, kind: st
             assert moved == 0
     if kind in (TEMPO, BOTH):
         assert np.median([drift(clips, example, Role.PERCUSSION) for example in found]) > 0.2
+
+
+Facts = tuple[int, int, float, int]
+"""Song, tonic, tempo in BPM, beats in a bar."""
+
+
+def clips_of(facts: list[Facts]) -> Clips:
+    """Return clips of 16 s with these facts; all their stems sound all the time."""
+    frames = round(16 * WIDE.frame_rate)
+    records = []
+    for number, (song, tonic, tempo, bar) in enumerate(facts):
+        beats = np.arange(0, 16, 60 / tempo)
+        analysis = Analysis(Key(tonic, "major"), tempo, beats, beats[::bar])
+        records.append(Record(id=f"clip-{number}", song=f"song-{song}", duration=16.0, analysis=analysis))
+    shapes = [(frames * len(facts), len(Role), bands) for bands in (WIDE.bands, 3)]
+    spectra, onsets = (np.full(shape, 255, np.uint8) for shape in shapes)
+    starts = np.arange(len(facts) + 1)[:, None].repeat(2, axis=1) * frames
+    return Clips([Store(Path("none"), tuple(records), {}, spectra, onsets, starts)], None)
+
+
+@given(
+    st.lists(
+        st.tuples(st.integers(0, 6), st.integers(0, 11), st.floats(62, 170), st.sampled_from([4, 4, 4, 3])),
+        min_size=2,
+        max_size=8,
+        unique_by=lambda fact: fact[0],
+    ),
+    st.integers(0, 99),
+)
+@settings(max_examples=40, deadline=None)
+def test_examples_are_drawn_by_the_rules_of_the_papers_generator(facts: list[Facts], seed: int) -> None:
+    assert attrs.evolve(RULES, fifths=True) == PaperGenerator().rules
+    clips = clips_of(facts)
+    drawer, random = Drawer(clips, "controlled", (16, 32)), np.random.default_rng(seed)
+
+    def fits(vocal: int, other: int, role: Role, condition: Condition) -> bool:
+        (song, tonic, _, bar), (other_song, other_tonic, _, other_bar) = facts[vocal], facts[other]
+        return (
+            other_song != song
+            and metre.fit(bar, other_bar)
+            and RULES.tempo_fits(float(clips.tempi[vocal]) / float(clips.tempi[other]), condition)
+            and (role is Role.PERCUSSION or RULES.key_fits((tonic - other_tonic + 6) % 12 - 6, condition))
+        )
+
+    for vocal, (_, tonic, _, _) in enumerate(facts):
+        found = {example.kind: example for example in drawer.group(0, tuple(Condition), random, vocal=vocal)}
+        assert {layer.clip for layer in found[ORIGINAL].layers.values()} == {vocal}
+        assert found[ORIGINAL].target() == 1
+        for condition in (MATCHED, *UNMATCHED):
+            if condition not in found:
+                assert not all(any(fits(vocal, one, role, condition) for one in range(len(facts))) for role in BACKING)
+                continue
+            example = found[condition]
+            assert all(fits(vocal, example.layers[role].clip, role, condition) for role in BACKING)
+            assert math.isnan(example.target()) if condition is MATCHED else example.target() == 0
+            shift = example.layers[Role.HARMONIC].semitones - example.layers[Role.VOCAL].semitones
+            apart = (facts[example.layers[Role.HARMONIC].clip][1] + shift - tonic + 6) % 12 - 6
+            assert keys_clash(apart) is (condition in KEY_FREE)
+            assert not fifth_apart(apart)
+            starts = [float(example.layers[role].mashup[0]) for role in BACKING]
+            assert max(map(abs, starts)) <= (MAX_OFFSET_S if condition in TEMPO_FREE else 0)
+            # One stem of three is delayed; if it is the vocal, both others are early by the same time.
+            assert 0 in starts or starts[0] == starts[1]
+
+
+def test_data_drawn_by_other_rules_are_other_data(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    now = IntervalData([store], groups=2, validation_groups=4)
+    assert now.summary["rules"] == examples.RULES_VERSION == 2
+    monkeypatch.setattr(examples, "RULES_VERSION", 1)
+    assert IntervalData([store], groups=2, validation_groups=4).fingerprint != now.fingerprint
 
 
 def test_twins_differ_in_one_thing(clips: Clips) -> None:
