@@ -15,6 +15,9 @@ from mashkit import hookimpl
 from mashkit.interfaces import Analyzer, Separator
 from mashkit.types import Analysis, Audio, Key, StemSet
 
+QUICKEST = ("--separator", "spleeter-torch")
+"""Choose the quickest trained separator, for tests of what is done with songs: it takes a third of the default's time."""
+
 
 @attrs.define(kw_only=True, eq=False)
 class Thirds(Separator):
