@@ -20,7 +20,7 @@ DEVICE = cost_only("cpu", "cuda", "mps")
 """Metadata of an option ``device``: ``attrs.field(default="cpu", converter=known_device, metadata=DEVICE)``."""
 
 MOST_BLOCKS = 4
-"""Largest number of blocks that :func:`steady_inference` computes at once, because each needs memory: 0.4 GB in the
+"""Largest number of blocks that :func:`steady_inference` computes at once, because each needs memory: 0.25 GB in the
 separator stemnet (ours)."""
 
 _Item = TypeVar("_Item")
@@ -157,7 +157,7 @@ def _single_threads(threads: int | None) -> tuple[ThreadPoolExecutor, int]:
 def _ahead(
     pool: ThreadPoolExecutor, count: int, function: Callable[[_Item], _Result], items: Iterable[_Item], /
 ) -> Iterator[_Result]:
-    """Yield the function's results in order; ``count`` of them are computed while the caller uses the one before."""
+    """Yield the results in order; at most ``count`` of them are computed, or wait for the caller, at once."""
     import torch
 
     def computed(item: _Item) -> _Result:
@@ -167,7 +167,7 @@ def _ahead(
     pending: deque[Future[_Result]] = deque()
     for item in items:
         pending.append(pool.submit(computed, item))
-        if len(pending) > count:
+        if len(pending) == count:
             yield pending.popleft().result()
     while pending:
         yield pending.popleft().result()
