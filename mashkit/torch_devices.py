@@ -112,12 +112,21 @@ def steady_inference(device: str, threads: int | None = None) -> Iterator[Each]:
     Yields
     ------
     Each
-        Calls a function with each of several blocks, in other threads. It takes blocks from its input only a few ahead
-        of what it yields, so memory does not grow with their number. The input and what consumes the output run in the
-        caller's thread, where torch keeps its number of threads. Outputs of one call may be the inputs of another.
+        Calls a function with each of several blocks, in other threads unless torch has only one. It takes blocks from
+        its input only a few ahead of what it yields, so memory does not grow with their number. The input and what
+        consumes the output run in the caller's thread, where torch keeps its number of threads. Outputs of one call may
+        be the inputs of another.
     """
     if device.partition(":")[0] != "cpu":
         with inference(threads):
+            yield map
+        return
+    import torch
+
+    if (threads or 1) == 1 == torch.get_num_threads():
+        # As in a process of its own on one core. In another thread than the main one, memory costs a tenth more time
+        # (spleeter-torch, glibc; ours).
+        with inference():
             yield map
         return
     pool, count = _single_threads(threads)

@@ -136,6 +136,8 @@ def test_nobody_outside_a_block_sees_its_number_of_threads() -> None:
         leave.set()  # the first has left, and the second computes its blocks now
         other.join()
         assert seen == [3] + [1] * 8
+        with steady_inference("cpu", 1) as each:
+            assert list(each(lambda _: torch.get_num_threads(), range(3))) == [1] * 3
         assert torch.get_num_threads() == 3
     finally:
         torch.set_num_threads(before)
