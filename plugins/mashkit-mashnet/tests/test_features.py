@@ -9,9 +9,9 @@ import pytest
 from mashkit.types import Analysis, Audio, Key, Role, Samples
 from mashkit_mashnet.intervals import StemIntervals, divided, positions, transposed
 from mashkit_mashnet.pitches import chroma, melody, whitened
-from mashkit_mashnet.running import RunningSum
-from mashkit_mashnet.stems import MARGIN, WIDE, StemFeatures
-from mashkit_mashnet.store import Record, StoreError, StoreWriter, open_store
+from mashkit_mashnet.running_sum import RunningSum
+from mashkit_mashnet.stem_features import MARGIN, WIDE, StemFeatures
+from mashkit_mashnet_train.store import Record, StoreError, StoreWriter, open_store
 
 RATE = 22_050
 

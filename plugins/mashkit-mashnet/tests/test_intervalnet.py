@@ -16,11 +16,11 @@ from mashkit.testing.mashups import Shelf, mashup_of
 from mashkit.types import Analysis, Audio, Clip, Key, Role
 from mashkit_mashnet.checkpoint import Checkpoint, load, save
 from mashkit_mashnet.f0chroma import F0ChromaScorer, rotations
-from mashkit_mashnet.interval_data import IntervalData
 from mashkit_mashnet.interval_scorer import IntervalNetScorer
 from mashkit_mashnet.intervalnet import IntervalNet, IntervalPreset
-from mashkit_mashnet.losses import Objective, loss, margins
-from mashkit_mashnet.store import Store
+from mashkit_mashnet_train.interval_data import IntervalData
+from mashkit_mashnet_train.losses import Objective, loss, margins
+from mashkit_mashnet_train.store import Store
 
 TINY = IntervalPreset(name="tiny", block_filters=8, features=8, templates=3, rhythm=6)
 

@@ -22,7 +22,7 @@ from torch.nn import functional
 
 from mashkit.errors import OptionError, UsageError
 from mashkit_mashnet.frontend import LOG_FREQUENCY, MEL, FrontEnd
-from mashkit_mashnet.stems import ROLES
+from mashkit_mashnet.stem_features import ROLES
 
 BAD, GOOD = 0, 1
 """The classes of the logits: unmatched and original."""

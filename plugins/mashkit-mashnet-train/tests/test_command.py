@@ -11,9 +11,9 @@ import torch
 
 from mashkit.cli import main
 from mashkit_mashnet import checkpoint
-from mashkit_mashnet.interval_data import IntervalData
-from mashkit_mashnet.store import Store
-from mashkit_mashnet.training import predict
+from mashkit_mashnet_train.interval_data import IntervalData
+from mashkit_mashnet_train.store import Store
+from mashkit_mashnet_train.training import predict
 
 
 @pytest.fixture(autouse=True)

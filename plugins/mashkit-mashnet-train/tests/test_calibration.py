@@ -10,9 +10,9 @@ import scipy.optimize
 import scipy.special
 
 from mashkit_mashnet import calibration
-from mashkit_mashnet.calibration import CalibrationError, Isotonic, compare, fit, probabilities, quality
 from mashkit_mashnet.checkpoint import Calibration
-from mashkit_mashnet.training import Predictions
+from mashkit_mashnet_train.calibration import CalibrationError, Isotonic, compare, fit, probabilities, quality
+from mashkit_mashnet_train.training import Predictions
 
 
 def simulated(temperature: float, bias: float, count: int = 40_000, seed: int = 0) -> Predictions:

@@ -19,15 +19,17 @@ from mashkit.cli import main
 from mashkit.errors import UsageError
 from mashkit.types import Audio, Key, Role
 from mashkit_mashnet.pitches import FRAME_RATE, melody, whitened
-from mashkit_mashnet.recipes.database import from_database
-from mashkit_mashnet.recipes.rendered import bundled_soundfont, render
-from mashkit_mashnet.recipes.scores import Excerpt, Note, groove, pop909
-from mashkit_mashnet.recipes.singing import DIVISIONS, MEASURE, measures, sing
-from mashkit_mashnet.recipes.sound import SAMPLE_RATE, Arrangement, arrange, monophonic
-from mashkit_mashnet.stems import StemFeatures
-from mashkit_mashnet.store import open_store
+from mashkit_mashnet.stem_features import StemFeatures
+from mashkit_mashnet_train.recipes.database import from_database
+from mashkit_mashnet_train.recipes.rendered import bundled_soundfont, render
+from mashkit_mashnet_train.recipes.scores import Excerpt, Note, groove, pop909
+from mashkit_mashnet_train.recipes.singing import DIVISIONS, MEASURE, measures, sing
+from mashkit_mashnet_train.recipes.sound import SAMPLE_RATE, Arrangement, arrange, monophonic
+from mashkit_mashnet_train.store import open_store
 
-pretty_midi = pytest.importorskip("pretty_midi", reason="needs pretty_midi: pip install 'mashkit-mashnet[render]'")
+pretty_midi = pytest.importorskip(
+    "pretty_midi", reason="needs pretty_midi: pip install 'mashkit-mashnet-train[render]'"
+)
 
 TEMPO = 96.0
 BEAT = 60 / TEMPO

@@ -16,8 +16,8 @@ import numpy as np
 
 from mashkit.errors import UsageError
 from mashkit.types import Role, Samples
-from mashkit_mashnet.recipes.scores import Chord, Drumming, Excerpt, Note
-from mashkit_mashnet.recipes.singing import HIGHEST, LOWEST, sing
+from mashkit_mashnet_train.recipes.scores import Chord, Drumming, Excerpt, Note
+from mashkit_mashnet_train.recipes.singing import HIGHEST, LOWEST, sing
 
 SAMPLE_RATE = 22_050
 """Hz: the front ends' sample rate."""

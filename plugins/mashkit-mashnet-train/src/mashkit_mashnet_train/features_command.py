@@ -42,8 +42,8 @@ def _run(arguments: argparse.Namespace) -> int:
     from mashkit.cli.progress import ProgressListener
     from mashkit.hookspecs import StageEvent
     from mashkit.registry import Registry
-    from mashkit_mashnet.recipes.database import from_database
-    from mashkit_mashnet.recipes.rendered import bundled_soundfont, render
+    from mashkit_mashnet_train.recipes.database import from_database
+    from mashkit_mashnet_train.recipes.rendered import bundled_soundfont, render
 
     registry = Registry()
     left_out: list[str] = []

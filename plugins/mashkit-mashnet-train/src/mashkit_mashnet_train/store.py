@@ -20,7 +20,7 @@ import numpy.typing as npt
 from mashkit.atomicfile import replacing, require_writable_folder, write_json
 from mashkit.errors import MashkitError, OutputError
 from mashkit.types import Analysis, Role
-from mashkit_mashnet.stems import ONSET_BANDS, ONSET_HOP, ONSET_N_FFT, ROLES, STRONGEST, WIDE, StemFeatures
+from mashkit_mashnet.stem_features import ONSET_BANDS, ONSET_HOP, ONSET_N_FFT, ROLES, STRONGEST, WIDE, StemFeatures
 
 FORMAT = 1
 INDEX, SPECTRA, ONSETS, PARTS, SOURCE = "index.json", "spectra.npy", "onsets.npy", "parts", "source.json"

@@ -24,7 +24,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from mashkit.errors import OptionError, OutputError, UsageError
 from mashkit.hookspecs import StageEvent
-from mashkit_mashnet.training import (
+from mashkit_mashnet_train.training import (
     STATE,
     Predictions,
     TrainingConfig,
@@ -184,7 +184,7 @@ import json, os, signal, sys, time
 from pathlib import Path
 import lightning_fabric, torch.utils.tensorboard
 from toy import ToyData, ToyNetwork
-from mashkit_mashnet.training import STATE, TrainingConfig, train
+from mashkit_mashnet_train.training import STATE, TrainingConfig, train
 
 def killed(folder, config, at_step=None, after_s=None):
     # A child a kill: importing torch takes longer than training does here.

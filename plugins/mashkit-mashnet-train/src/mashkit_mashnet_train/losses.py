@@ -2,8 +2,8 @@
 
 Conventions: logits are a tensor of float, shape (examples, 2); class 1 is good. A margin is the logit of good minus the
 logit of bad, so the probability of good is its sigmoid. Targets are 1 for a positive, 0 for a negative, NaN for an
-unlabelled example (:class:`mashkit_mashnet.batches.Batch`). Everything is computed in float32, even from half-precision
-logits, because half precision is too coarse for logarithms.
+unlabelled example (:class:`mashkit_mashnet_train.batches.Batch`). Everything is computed in float32, even from
+half-precision logits, because half precision is too coarse for logarithms.
 """
 
 from __future__ import annotations

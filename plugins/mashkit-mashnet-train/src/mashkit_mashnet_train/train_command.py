@@ -13,9 +13,9 @@ from mashkit.hookspecs import Command, StageEvent
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from mashkit_mashnet.batches import TrainingData
     from mashkit_mashnet.networks import Network, Preset
-    from mashkit_mashnet.training import TrainingConfig, TrainingResult
+    from mashkit_mashnet_train.batches import TrainingData
+    from mashkit_mashnet_train.training import TrainingConfig, TrainingResult
 
 DONE = 0
 SUMMARY = "Train a network that scores mashups, or go on training it, and calibrate it."
@@ -77,10 +77,10 @@ def _configure(made: argparse.ArgumentParser) -> None:
 def _run(arguments: argparse.Namespace) -> int:
     from mashkit.cli.progress import ProgressListener
     from mashkit.registry import Registry
-    from mashkit_mashnet.datasets import training_data
-    from mashkit_mashnet.losses import Unlabelled
-    from mashkit_mashnet.store import open_store
-    from mashkit_mashnet.training import TrainingConfig, train
+    from mashkit_mashnet_train.losses import Unlabelled
+    from mashkit_mashnet_train.store import open_store
+    from mashkit_mashnet_train.training import TrainingConfig, train
+    from mashkit_mashnet_train.training_data import training_data
 
     unlabelled: Unlabelled = arguments.unlabelled or ("lsro" if arguments.variant.endswith("-lsro") else "drop")
     config = TrainingConfig(
@@ -160,8 +160,8 @@ def finish(
 
     from mashkit.atomicfile import write_json
     from mashkit_mashnet import checkpoint as files
-    from mashkit_mashnet.calibration import compare, fit, probabilities, quality
-    from mashkit_mashnet.training import metrics, predict
+    from mashkit_mashnet_train.calibration import compare, fit, probabilities, quality
+    from mashkit_mashnet_train.training import metrics, predict
 
     made = files.Checkpoint.of(network, variant=config.variant).halved()
     predictions = predict(made.network(config.device), data.validation(), config.device)

@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from mashkit_mashnet.batches import Batch
-from mashkit_mashnet.examples import (
+from mashkit_mashnet_train.batches import Batch
+from mashkit_mashnet_train.examples import (
     MATCHED,
     ORIGINAL,
     UNMATCHED,
@@ -20,11 +20,11 @@ from mashkit_mashnet.examples import (
     Random,
     fingerprint,
 )
-from mashkit_mashnet.store import Store
+from mashkit_mashnet_train.store import Store
 
 
 class DrawnData(ABC):
-    """Examples of stores as batches; see :class:`mashkit_mashnet.batches.TrainingData`.
+    """Examples of stores as batches; see :class:`mashkit_mashnet_train.batches.TrainingData`.
 
     Parameters
     ----------

@@ -15,10 +15,10 @@ import numpy as np
 from mashkit.errors import UsageError
 from mashkit.models import file_sha256
 from mashkit.types import Analysis, Audio, Role
-from mashkit_mashnet.recipes.scores import Drumming, Excerpt, groove, pop909
-from mashkit_mashnet.recipes.sound import SAMPLE_RATE, SUNG, arrange
-from mashkit_mashnet.stems import StemFeatures
-from mashkit_mashnet.store import Record, Store, StoreWriter
+from mashkit_mashnet.stem_features import StemFeatures
+from mashkit_mashnet_train.recipes.scores import Drumming, Excerpt, groove, pop909
+from mashkit_mashnet_train.recipes.sound import SAMPLE_RATE, SUNG, arrange
+from mashkit_mashnet_train.store import Record, Store, StoreWriter
 
 LICENCES = {
     "POP909": "MIT",
@@ -109,7 +109,7 @@ def bundled_soundfont() -> Path:
     try:
         import pretty_midi
     except ImportError as error:
-        raise UsageError("rendering needs pretty_midi", 'pip install "mashkit-mashnet[render]"') from error
+        raise UsageError("rendering needs pretty_midi", 'pip install "mashkit-mashnet-train[render]"') from error
     return Path(pretty_midi.__file__).parent / "TimGM6mb.sf2"
 
 

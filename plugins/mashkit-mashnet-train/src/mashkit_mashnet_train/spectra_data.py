@@ -9,9 +9,10 @@ import numpy as np
 import torch
 
 from mashkit.types import Role
-from mashkit_mashnet.batches import Batch
-from mashkit_mashnet.drawn import DrawnData
-from mashkit_mashnet.examples import (
+from mashkit_mashnet.frontend import LOG_FREQUENCY, Bands, scaled, unscaled
+from mashkit_mashnet.stem_features import MARGIN, MARGIN_SEMITONES, ROLES, WIDE, Bytes, powers
+from mashkit_mashnet_train.batches import Batch
+from mashkit_mashnet_train.examples import (
     MATCHED,
     ORIGINAL,
     UNMATCHED,
@@ -21,10 +22,9 @@ from mashkit_mashnet.examples import (
     Protocol,
     Random,
 )
-from mashkit_mashnet.frontend import LOG_FREQUENCY, Bands, scaled, unscaled
-from mashkit_mashnet.kept import RESIDUE_DB
-from mashkit_mashnet.stems import MARGIN, MARGIN_SEMITONES, ROLES, WIDE, Bytes, powers
-from mashkit_mashnet.store import Store
+from mashkit_mashnet_train.group_batches import DrawnData
+from mashkit_mashnet_train.store import Store
+from mashkit_mashnet_train.stored_intervals import RESIDUE_DB
 
 CROP = 224
 """Frames of a training example: 10.4 s."""
@@ -46,7 +46,7 @@ class SpectraData(DrawnData):
     Parameters
     ----------
     stores, protocol, seed, groups, validation_groups
-        As in :class:`mashkit_mashnet.drawn.DrawnData`.
+        As in :class:`mashkit_mashnet_train.group_batches.DrawnData`.
     mixed : bool
         True if the network scores the mix (PostMixNet), False if it scores the stems.
     unlabelled : bool

@@ -19,8 +19,8 @@ import numpy as np
 
 from mashkit.errors import UsageError
 from mashkit.types import Key, Role, Times
-from mashkit_mashnet.stems import WIDE
-from mashkit_mashnet.store import Record, Store, numbered
+from mashkit_mashnet.stem_features import WIDE
+from mashkit_mashnet_train.store import Record, Store, numbered
 
 Protocol: TypeAlias = Literal["controlled", "paper"]
 Split: TypeAlias = Literal["training", "validation", "test"]

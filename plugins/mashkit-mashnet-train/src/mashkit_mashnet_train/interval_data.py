@@ -8,9 +8,11 @@ import numpy as np
 import torch
 
 from mashkit.types import Role, Times
-from mashkit_mashnet.batches import Batch
-from mashkit_mashnet.drawn import DrawnData
-from mashkit_mashnet.examples import (
+from mashkit_mashnet.intervals import divided, positions
+from mashkit_mashnet.pitches import Floats
+from mashkit_mashnet.stem_features import ROLES
+from mashkit_mashnet_train.batches import Batch
+from mashkit_mashnet_train.examples import (
     MATCHED,
     ORIGINAL,
     TWINS,
@@ -20,11 +22,9 @@ from mashkit_mashnet.examples import (
     Protocol,
     Random,
 )
-from mashkit_mashnet.intervals import divided, positions
-from mashkit_mashnet.kept import VARIANTS, KeptIntervals
-from mashkit_mashnet.pitches import Floats
-from mashkit_mashnet.stems import ROLES
-from mashkit_mashnet.store import Store
+from mashkit_mashnet_train.group_batches import DrawnData
+from mashkit_mashnet_train.store import Store
+from mashkit_mashnet_train.stored_intervals import VARIANTS, KeptIntervals
 
 BEATS = (24, 64)
 """Range of an excerpt's length in beats; a short clip gives a shorter excerpt."""
@@ -54,7 +54,7 @@ class IntervalData(DrawnData):
     Parameters
     ----------
     stores, protocol, seed, groups, validation_groups
-        As in :class:`mashkit_mashnet.drawn.DrawnData`; each vocal has eight examples.
+        As in :class:`mashkit_mashnet_train.group_batches.DrawnData`; each vocal has eight examples.
     """
 
     def __init__(

@@ -10,7 +10,7 @@ import attrs
 import torch
 from torch import nn
 
-from mashkit_mashnet.batches import Batch
+from mashkit_mashnet_train.batches import Batch
 
 
 @attrs.frozen(kw_only=True)

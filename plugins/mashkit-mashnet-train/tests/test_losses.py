@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch.nn import functional
 
-from mashkit_mashnet.losses import (
+from mashkit_mashnet_train.losses import (
     Objective,
     Unlabelled,
     class_targets,

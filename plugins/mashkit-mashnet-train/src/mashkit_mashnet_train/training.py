@@ -2,8 +2,9 @@
 
 The run's folder holds the whole run. `state.pt` holds the network, the optimizer, the random states, the best network
 so far and the rows of the logs; a save writes the whole file or leaves the old file. The logs are written again from
-the state when a run is resumed. A batch depends on its number alone (:class:`mashkit_mashnet.batches.TrainingData`),
-so no state of the data is saved. Lightning Fabric handles devices, precision and processes.
+the state when a run is resumed. A batch depends on its number alone
+(:class:`mashkit_mashnet_train.batches.TrainingData`), so no state of the data is saved.
+Lightning Fabric handles devices, precision and processes.
 """
 
 from __future__ import annotations
@@ -33,8 +34,8 @@ from mashkit.bench.scorer_metrics import ranks_among
 from mashkit.errors import ComponentUnavailable, MashkitError, OutputError, UsageError
 from mashkit.hookspecs import StageEvent
 from mashkit.networks.devices import known_device
-from mashkit_mashnet.batches import Batch, TrainingData
-from mashkit_mashnet.losses import Objective, Unlabelled, classification_loss, loss, margins
+from mashkit_mashnet_train.batches import Batch, TrainingData
+from mashkit_mashnet_train.losses import Objective, Unlabelled, classification_loss, loss, margins
 
 Precision: TypeAlias = Literal["32-true", "16-mixed", "bf16-mixed"]
 PRECISIONS: tuple[Precision, ...] = ("32-true", "16-mixed", "bf16-mixed")
@@ -104,7 +105,7 @@ class TrainingConfig:
         With "constant" the rate stays the same, as in the paper. With "cosine" the rate rises over the first twentieth
         of the steps and then falls to 0 at the last step along half a cosine: a short run ends with better weights.
     unlabelled, ranking, balance
-        As in :class:`mashkit_mashnet.losses.Objective`.
+        As in :class:`mashkit_mashnet_train.losses.Objective`.
     validation_interval : int
         Steps between two validations; there is also a validation after the last step.
     patience : int, optional
@@ -569,7 +570,7 @@ def train(
         import torch.utils.tensorboard  # noqa: F401 — a missing package should fail before training, not after an hour
     except ImportError as error:
         raise ComponentUnavailable(
-            f"training needs {error.name}, which is not installed", "pip install 'mashkit-mashnet[train]'"
+            f"training needs {error.name}, which is not installed", "pip install 'mashkit-mashnet-train'"
         ) from error
     require_writable_folder(folder)
     with _claimed(folder), _deterministic(config):

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from mashkit.errors import UsageError
-from mashkit_mashnet.batches import TrainingData
 from mashkit_mashnet.checkpoint import VARIANTS
-from mashkit_mashnet.examples import Protocol
 from mashkit_mashnet.frontend import LOG_FREQUENCY
 from mashkit_mashnet.networks import Preset
-from mashkit_mashnet.store import Store
+from mashkit_mashnet_train.batches import TrainingData
+from mashkit_mashnet_train.examples import Protocol
+from mashkit_mashnet_train.store import Store
 
 
 def training_data(
@@ -37,7 +37,7 @@ def training_data(
         If training or validation has fewer than two songs, or if no store holds the features of the network's input.
     """
     if VARIANTS[variant] == "intervalnet":
-        from mashkit_mashnet.interval_data import IntervalData
+        from mashkit_mashnet_train.interval_data import IntervalData
 
         return IntervalData(stores, protocol, seed)
     if preset.front_end != LOG_FREQUENCY:
@@ -45,6 +45,6 @@ def training_data(
             f"a network with a {preset.front_end.scale} front end cannot be trained from a store of features",
             "train one with the front end that stores are made for: mashkit_mashnet.frontend.LOG_FREQUENCY",
         )
-    from mashkit_mashnet.spectra_data import SpectraData
+    from mashkit_mashnet_train.spectra_data import SpectraData
 
     return SpectraData(stores, protocol, seed, mixed=VARIANTS[variant] == "postmixnet", unlabelled=unlabelled)

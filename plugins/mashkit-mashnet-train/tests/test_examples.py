@@ -7,9 +7,10 @@ import pytest
 
 from mashkit.errors import UsageError
 from mashkit.types import Role
-from mashkit_mashnet.batches import Batch
-from mashkit_mashnet.datasets import training_data
-from mashkit_mashnet.examples import (
+from mashkit_mashnet.intervalnet import COMPACT as INTERVALS
+from mashkit_mashnet.networks import COMPACT, PAPER
+from mashkit_mashnet_train.batches import Batch
+from mashkit_mashnet_train.examples import (
     BOTH,
     FAST,
     FIFTH,
@@ -30,11 +31,10 @@ from mashkit_mashnet.examples import (
     Example,
     split_of,
 )
-from mashkit_mashnet.interval_data import IntervalData
-from mashkit_mashnet.intervalnet import COMPACT as INTERVALS
-from mashkit_mashnet.networks import COMPACT, PAPER
-from mashkit_mashnet.spectra_data import SpectraData, collated
-from mashkit_mashnet.store import Store
+from mashkit_mashnet_train.interval_data import IntervalData
+from mashkit_mashnet_train.spectra_data import SpectraData, collated
+from mashkit_mashnet_train.store import Store
+from mashkit_mashnet_train.training_data import training_data
 
 KINDS = (ORIGINAL, MATCHED, *UNMATCHED, *TWINS)
 

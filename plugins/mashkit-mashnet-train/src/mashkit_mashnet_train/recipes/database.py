@@ -9,8 +9,8 @@ from mashkit.catalog import Catalog
 from mashkit.catalog.database import MashupDB
 from mashkit.errors import MashkitError
 from mashkit.types import Clip, Role
-from mashkit_mashnet.stems import StemFeatures
-from mashkit_mashnet.store import Record, Store, StoreError, StoreWriter
+from mashkit_mashnet.stem_features import StemFeatures
+from mashkit_mashnet_train.store import Record, Store, StoreError, StoreWriter
 
 
 def from_database(

@@ -4,20 +4,22 @@ from __future__ import annotations
 
 import functools
 import hashlib
-from pathlib import Path
+import inspect
+import sys
 
 import numpy as np
 import numpy.typing as npt
 
 from mashkit.atomicfile import replacing
 from mashkit.types import Role, Times
-from mashkit_mashnet.examples import Layer, Random
+from mashkit_mashnet import frontend, pitches, stem_features
 from mashkit_mashnet.frontend import scaled, unscaled
 from mashkit_mashnet.intervals import ONSET_PARTS, PITCH_PARTS, StemIntervals, divided
 from mashkit_mashnet.pitches import FRAME_RATE, PITCH_CHANNELS, PITCH_CLASSES, Floats, pitch_frames
-from mashkit_mashnet.running import RunningSum
-from mashkit_mashnet.stems import MARGIN, ONSET_RATE, ROLES, Bytes, StemFeatures
-from mashkit_mashnet.store import Store
+from mashkit_mashnet.running_sum import RunningSum
+from mashkit_mashnet.stem_features import MARGIN, ONSET_RATE, ROLES, Bytes, StemFeatures
+from mashkit_mashnet_train.examples import Layer, Random
+from mashkit_mashnet_train.store import Store
 
 RESIDUE_DB = (-24.0, -9.0)
 """Level of the residue of other stems in a separated stem, dB. The residue comes from another song, because residue of
@@ -85,9 +87,8 @@ def _pitches(store: Store, role: Role) -> npt.NDArray[np.uint8]:
 @functools.cache
 def _recipe() -> str:
     """Return hex digits of the code that makes pitch frames, so that a file made by other code is not read."""
-    here = Path(__file__).parent
-    text = b"".join((here / name).read_bytes() for name in ("frontend.py", "stems.py", "pitches.py", "kept.py"))
-    return hashlib.sha256(text).hexdigest()[:8]
+    modules = (frontend, stem_features, pitches, sys.modules[__name__])
+    return hashlib.sha256("".join(map(inspect.getsource, modules)).encode()).hexdigest()[:8]
 
 
 def _other(store: Store, clip: int, role: Role) -> tuple[Random, int]:

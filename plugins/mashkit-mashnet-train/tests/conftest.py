@@ -4,9 +4,9 @@ import pytest
 
 from mashkit.bench import rendered
 from mashkit.types import ROLE_STEMS, Audio, Role, Samples, StemSet
-from mashkit_mashnet.examples import split_of
-from mashkit_mashnet.stems import StemFeatures
-from mashkit_mashnet.store import Record, Store, StoreWriter
+from mashkit_mashnet.stem_features import StemFeatures
+from mashkit_mashnet_train.examples import split_of
+from mashkit_mashnet_train.store import Record, Store, StoreWriter
 
 SONGS = {"training": 6, "validation": 4, "test": 2}
 

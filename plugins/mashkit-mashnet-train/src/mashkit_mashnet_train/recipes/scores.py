@@ -174,7 +174,7 @@ def _midi(data: bytes) -> Any:
     try:
         import pretty_midi
     except ImportError as error:
-        raise UsageError("reading MIDI needs pretty_midi", 'pip install "mashkit-mashnet[render]"') from error
+        raise UsageError("reading MIDI needs pretty_midi", 'pip install "mashkit-mashnet-train[render]"') from error
     return pretty_midi.PrettyMIDI(io.BytesIO(data))
 
 

@@ -21,7 +21,7 @@ import scipy.signal
 
 from mashkit.errors import UsageError
 from mashkit.types import Samples
-from mashkit_mashnet.recipes.scores import Note
+from mashkit_mashnet_train.recipes.scores import Note
 
 LOWEST, HIGHEST = 62, 81
 """Range of pitches that the voice sings well: D4 to A5."""

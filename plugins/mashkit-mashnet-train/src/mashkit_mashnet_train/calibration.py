@@ -18,7 +18,7 @@ import scipy.special
 from mashkit.bench.scorer_metrics import CALIBRATION_BINS, Bin, Examples, calibration_error, reliability
 from mashkit.errors import MashkitError
 from mashkit_mashnet.checkpoint import Calibration
-from mashkit_mashnet.training import Predictions, Values
+from mashkit_mashnet_train.training import Predictions, Values
 
 SLOPES = (1e-3, 1e3)
 """Bounds of 1 / temperature; useless margins would give 0, and margins that are always wrong a negative value."""
