@@ -36,11 +36,11 @@ from mashkit.bench.scorer_metrics import (
     calibration_error,
     mean_over,
     preferred,
-    ranks_among,
     reliability,
     roc_auc,
 )
 from mashkit.bench.statistics import Statistic, interval, value_of
+from mashkit.metrics import ranks_among
 from mashkit.rendering.output import environment
 from mashkit.types import Role
 from mashkit_mashnet.checkpoint import Calibration, Checkpoint, load

@@ -25,17 +25,17 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from mashkit.errors import OptionError, OutputError, UsageError
 from mashkit.hookspecs import StageEvent
 from mashkit_mashnet_train.training import (
-    STATE,
     Predictions,
     TrainingConfig,
     TrainingDiverged,
     TrainingError,
     TrainingResult,
-    learning_rate,
     metrics,
     predict,
     train,
 )
+from mashkit_mashnet_train.training.config import learning_rate
+from mashkit_mashnet_train.training.state import STATE
 
 HERE = Path(__file__).parent
 
@@ -184,7 +184,8 @@ import json, os, signal, sys, time
 from pathlib import Path
 import lightning_fabric, torch.utils.tensorboard
 from toy import ToyData, ToyNetwork
-from mashkit_mashnet_train.training import STATE, TrainingConfig, train
+from mashkit_mashnet_train.training import TrainingConfig, train
+from mashkit_mashnet_train.training.state import STATE
 
 def killed(folder, config, at_step=None, after_s=None):
     # A child a kill: importing torch takes longer than training does here.
@@ -305,6 +306,17 @@ def test_another_run_is_not_resumed(tmp_path: Path) -> None:
 def test_a_foreign_state_is_refused_and_left(tmp_path: Path, content: bytes) -> None:
     (tmp_path / STATE).write_bytes(content)
     with pytest.raises(TrainingError, match=r"state\.pt is no state of a training run.*remove it"):
+        run(tmp_path)
+    assert (tmp_path / STATE).read_bytes() == content
+
+
+@pytest.mark.parametrize("change", [{"format": 2}, {"recent": None}])
+def test_a_state_of_another_version_is_refused_and_left(tmp_path: Path, change: dict[str, Any]) -> None:
+    run(tmp_path, steps=20)
+    state = torch.load(tmp_path / STATE, weights_only=True) | change
+    torch.save({name: value for name, value in state.items() if value is not None}, tmp_path / STATE)
+    content = (tmp_path / STATE).read_bytes()
+    with pytest.raises(TrainingError, match=r"state\.pt is no state this version can resume.*remove it"):
         run(tmp_path)
     assert (tmp_path / STATE).read_bytes() == content
 

@@ -15,10 +15,10 @@ import numpy.typing as npt
 import scipy.optimize
 import scipy.special
 
-from mashkit.bench.scorer_metrics import CALIBRATION_BINS, Bin, Examples, calibration_error, reliability
 from mashkit.errors import MashkitError
+from mashkit.metrics import Bin, Values, calibration_error, reliability
 from mashkit_mashnet.checkpoint import Calibration
-from mashkit_mashnet_train.training import Predictions, Values
+from mashkit_mashnet_train.training import Predictions
 
 SLOPES = (1e-3, 1e3)
 """Bounds of 1 / temperature; useless margins would give 0, and margins that are always wrong a negative value."""
@@ -114,7 +114,7 @@ def quality(probability: npt.ArrayLike, targets: npt.ArrayLike) -> dict[str, Any
     """Return measures of how well probabilities are calibrated; both classes have the same total weight.
 
     - "log_loss": in nats;
-    - "calibration_error": expected calibration error (:func:`mashkit.bench.scorer_metrics.calibration_error`);
+    - "calibration_error": expected calibration error (:func:`mashkit.metrics.calibration_error`);
     - "accuracy": mean over both classes of the share on the right side of 0.5; exactly 0.5 counts as good;
     - "reliability": the bins of a reliability diagram, with the share of each class's examples in the bin.
     """
@@ -124,14 +124,14 @@ def quality(probability: npt.ArrayLike, targets: npt.ArrayLike) -> dict[str, Any
     good, bad = values[wanted == 1], values[wanted == 0]
     # The metrics count examples, so the smaller class is repeated until both have the same number.
     size = max(len(good), len(bad))
-    positive, negative = (Examples(np.resize(part, size), np.zeros(size, np.intp), 1) for part in (good, bad))
+    positive, negative = (np.resize(part, size) for part in (good, bad))
     tiny = np.finfo(np.float64).tiny
     losses = -np.log(np.maximum(np.where(wanted == 1, values, 1 - values), tiny))
     return {
         "log_loss": float(losses @ _balanced(wanted)),
-        "calibration_error": float(calibration_error(positive, negative)(np.ones((1, 1)))[0]),
+        "calibration_error": calibration_error(positive, negative),
         "accuracy": float(((good >= 0.5).mean() + (bad < 0.5).mean()) / 2),
-        "reliability": [_bin(one, 2 * size) for one in reliability(positive, negative, CALIBRATION_BINS)],
+        "reliability": [_bin(one, 2 * size) for one in reliability(positive, negative)],
     }
 
 
