@@ -9,8 +9,8 @@ import pytest
 import scipy.optimize
 import scipy.special
 
-from mashkit_mashnet import calibration
 from mashkit_mashnet.checkpoint import Calibration
+from mashkit_mashnet_train import calibration
 from mashkit_mashnet_train.calibration import CalibrationError, Isotonic, compare, fit, probabilities, quality
 from mashkit_mashnet_train.training import Predictions
 
