@@ -8,13 +8,13 @@ import pytest
 import torch
 from torch.nn import functional
 
+from mashkit_mashnet.networks import margins
 from mashkit_mashnet_train.losses import (
     Objective,
     Unlabelled,
     class_targets,
     classification_loss,
     loss,
-    margins,
     ranking_loss,
 )
 

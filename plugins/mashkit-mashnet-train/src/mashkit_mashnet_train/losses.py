@@ -15,6 +15,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from mashkit_mashnet.networks import margins
+
 Unlabelled: TypeAlias = Literal["drop", "lsro", "pseudo"]
 UNLABELLED: tuple[Unlabelled, ...] = ("drop", "lsro", "pseudo")
 """Rules for unlabelled examples; see :func:`class_targets`."""
@@ -55,12 +57,6 @@ class Loss:
     total: Tensor
     classification: Tensor
     ranking: Tensor
-
-
-def margins(logits: Tensor) -> Tensor:
-    """Return the log odds of good, float32, shape (examples,)."""
-    values = logits.float()
-    return values[:, 1] - values[:, 0]
 
 
 def class_targets(logits: Tensor, targets: Tensor, unlabelled: Unlabelled) -> tuple[Tensor, Tensor]:

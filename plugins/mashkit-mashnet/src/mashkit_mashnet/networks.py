@@ -27,6 +27,13 @@ from mashkit_mashnet.stem_features import ROLES
 BAD, GOOD = 0, 1
 """The classes of the logits: unmatched and original."""
 
+
+def margins(logits: Tensor) -> Tensor:
+    """Return the log odds of good, float32, shape (examples,), from logits of shape (examples, 2)."""
+    values = logits.float()
+    return values[:, GOOD] - values[:, BAD]
+
+
 P = TypeVar("P", bound="Preset")
 
 

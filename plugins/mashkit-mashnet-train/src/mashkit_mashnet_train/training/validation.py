@@ -12,8 +12,9 @@ import torch
 from torch import Tensor
 
 from mashkit.metrics import Values, ranks_among
+from mashkit_mashnet.networks import margins
 from mashkit_mashnet_train.batches import Batch
-from mashkit_mashnet_train.losses import classification_loss, margins
+from mashkit_mashnet_train.losses import classification_loss
 from mashkit_mashnet_train.training.loading import moved
 
 Metrics: TypeAlias = Mapping[str, float | None]
