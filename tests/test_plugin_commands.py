@@ -177,6 +177,7 @@ def test_an_unknown_command_names_the_plugin_that_may_have_brought_it(
 def test_a_published_command_that_is_not_installed_says_what_to_install(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    monkeypatch.delenv("MASHKIT_PLUGINS", raising=False)
     entries = importlib.metadata.entry_points(group="mashkit")
     core = [one for one in entries if one.dist is not None and one.dist.name == "mashkit"]
     monkeypatch.setattr(importlib.metadata, "entry_points", lambda group: core)
@@ -189,6 +190,7 @@ def test_a_published_command_that_is_not_installed_says_what_to_install(
 def test_a_published_command_names_its_plugin_that_is_broken_or_left_out(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    monkeypatch.delenv("MASHKIT_PLUGINS", raising=False)
     info = tmp_path / "mashkit_mashnet_train-1.0.dist-info"
     info.mkdir()
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: mashkit-mashnet-train\nVersion: 1.0\n")

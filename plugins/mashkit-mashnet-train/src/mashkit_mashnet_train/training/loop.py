@@ -115,7 +115,7 @@ def train(
         import torch.utils.tensorboard  # noqa: F401 — a missing package should fail before training, not after an hour
     except ImportError as error:
         raise ComponentUnavailable(
-            f"training needs {error.name}, which is not installed", "pip install 'mashkit-mashnet-train'"
+            f"training needs {error.name}, which is not installed", "pip install mashkit-mashnet-train"
         ) from error
     require_writable_folder(folder)
     with locked(folder), _deterministic(config):
