@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 import soundfile
 
+from mashkit.components import KINDS
 from mashkit.discovery import ALLOWLIST_VARIABLE, published
 from mashkit.registry import Registry
 from mashkit.testing.mashups import Shelf
@@ -86,7 +87,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 def _names_a_plugin(item: pytest.Item) -> bool:
     """Tell whether the code of a test names a component of a plugin."""
-    known = {name: distribution for kind in published().values() for name, distribution in kind.items()}
+    known = {name: distribution for kind in KINDS for name, distribution in published()[kind].items()}
     names = {name for name, distribution in known.items() if distribution != "mashkit"} | {"mashnet"}
     function = getattr(item, "function", None)
     code = "" if function is None else inspect.getsource(function)

@@ -232,7 +232,7 @@ BY_DISTRIBUTION = {
 def test_a_plugins_page_states_the_defaults_there_are(name: str) -> None:
     page, components = ROOT / "plugins" / name / "README.md", BY_DISTRIBUTION[name]
     if not components:
-        pytest.skip(f"{name} is not installed")
+        pytest.skip(f"{name} is not installed, or brings no component")
     said = [*in_tables(page, components), *in_lists(page, components)]
     assert said, f"{page} states no default"
     for one, option, text in said:
