@@ -36,20 +36,20 @@ from mashkit.bench.scorer_metrics import (
     calibration_error,
     mean_over,
     preferred,
-    ranks_among,
     reliability,
     roc_auc,
 )
 from mashkit.bench.statistics import Statistic, interval, value_of
 from mashkit.conditions import UNMATCHED
+from mashkit.metrics import ranks_among
 from mashkit.rendering.output import environment
 from mashkit.types import Condition, Role
 from mashkit_mashnet.checkpoint import Calibration, Checkpoint, load
-from mashkit_mashnet.examples import Clips, Drawer, Example
 from mashkit_mashnet.f0chroma import rotations
-from mashkit_mashnet.interval_data import Lookup
-from mashkit_mashnet.spectra_data import collated
-from mashkit_mashnet.store import Store, open_store
+from mashkit_mashnet_train.examples import Clips, Drawer, Example
+from mashkit_mashnet_train.interval_data import Lookup
+from mashkit_mashnet_train.spectra_data import collated
+from mashkit_mashnet_train.store import Store, open_store
 
 HERE = Path(__file__).parent
 BEATS = (36, 48)

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from light import QUICKEST
 from mashkit import hookspecs
 from mashkit.cli import main
 from mashkit.registry import Registry
@@ -163,4 +164,4 @@ def test_links_lead_somewhere() -> None:
 @pytest.mark.plugins
 def test_examples_run(workplace: Path) -> None:
     for example in sorted((ROOT / "examples").glob("*.py")):
-        subprocess.run([sys.executable, str(example)], check=True, cwd=workplace, timeout=600)
+        subprocess.run([sys.executable, str(example), *QUICKEST], check=True, cwd=workplace, timeout=600)

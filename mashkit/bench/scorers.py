@@ -53,7 +53,6 @@ from mashkit.bench.scorer_metrics import (
     calibration_error,
     mean_over,
     preferred,
-    ranks_among,
     reliability,
     roc_auc,
 )
@@ -65,6 +64,7 @@ from mashkit.errors import CatalogError, MashkitError, UsageError, suggestion
 from mashkit.interfaces import Scorer
 from mashkit.interfaces.scorer import RelativeScorer
 from mashkit.mashup import ClipSource, Mashup
+from mashkit.metrics import ranks_among
 from mashkit.pipeline import Kit
 from mashkit.rendering.renderer import Renderer
 from mashkit.types import Audio, Condition, Layer, MashupPlan, Role, as_tuple
