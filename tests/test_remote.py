@@ -366,10 +366,13 @@ def test_what_is_no_message_is_noticed(odd: Odd) -> None:
     assert odd.separate("")
 
 
-def test_a_worker_that_prints_before_it_starts(library: Path, tmp_path: Path) -> None:
+def test_what_an_interpreter_prints_before_it_starts_does_no_harm(library: Path, tmp_path: Path) -> None:
     (library / "sitecustomize.py").write_text("print('welcome to this machine', flush=True)")
-    with pytest.raises(ComponentUnavailable, match="welcome"):
-        Odd(tmp_path)
+    odd = Odd(tmp_path)
+    with odd.component:
+        assert odd.separate("")
+        with pytest.raises(ComponentFailed, match="welcome"):
+            odd.separate("exit")
 
 
 def test_an_exception_keeps_its_message(odd: Odd) -> None:

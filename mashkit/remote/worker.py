@@ -1,20 +1,15 @@
 """Run a worker process: make one component and answer requests for it until the parent process ends.
 
-It is started as ``python -m mashkit.remote.worker``. Standard input and output carry the messages, so first of all they
-are moved to other descriptors: a backend's output goes to standard error, and its standard input is empty.
+It is started as ``python -m mashkit.remote.worker``. The messages are JSON, because the parent may have other packages.
 """
 
 from __future__ import annotations
 
-import argparse
 import contextlib
 import itertools
 import os
-import queue
-import sys
-import threading
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, BinaryIO
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import attrs
 
@@ -26,85 +21,49 @@ from mashkit.hookspecs import StageEvent
 from mashkit.interfaces import Analyzer, Generator, Separator, Stretcher
 from mashkit.interfaces.generator import PROMISES
 from mashkit.remote import progress
-from mashkit.remote.messages import (
-    Scratch,
-    error_to_dict,
-    info_to_dict,
-    read_message,
-    versions,
-    write_message,
-)
+from mashkit.remote.messages import Scratch, error_to_dict, info_to_dict, read, versions, written
 from mashkit.types import Clip, Condition, MashupPlan
 from mashkit.types.timemap import TimeMap
-from mashkit.workers.processes import die_with_parent, end_this
+from mashkit.workers.interpreter import Parent
 
 Request = Mapping[str, Any]
 Reply = dict[str, Any]
 
 
-def main(argv: Sequence[str] | None = None) -> None:
-    """Answer requests until standard input ends."""
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--inbox", type=int, required=True, help="descriptor of the scratch file the parent writes")
-    parser.add_argument("--outbox", type=int, required=True, help="descriptor of the scratch file we write")
-    parser.add_argument("--parent", type=int, required=True, help="process to die with")
-    parser.add_argument("--mortal", action="store_true", help="let the kernel end us with the thread that started us")
-    arguments = parser.parse_args(argv)
-    incoming, replies = _private_streams()
-    if arguments.mortal:
-        die_with_parent(arguments.parent)
-    for descriptor in (arguments.inbox, arguments.outbox):
-        os.set_inheritable(descriptor, False)
-    requests: queue.Queue[Request] = queue.Queue()
-    threading.Thread(target=_read, args=(incoming, requests), daemon=True).start()
-    with os.fdopen(arguments.inbox, "rb", 0) as inbox, os.fdopen(arguments.outbox, "r+b", 0) as outbox:
-        _Service(requests, replies, Scratch(inbox), Scratch(outbox)).run()
-
-
-def _private_streams() -> tuple[BinaryIO, BinaryIO]:
-    incoming, replies = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
-    nothing = os.open(os.devnull, os.O_RDONLY)
-    os.dup2(nothing, 0)
-    os.close(nothing)
-    os.dup2(2, 1)
-    sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]  # it is the interpreter's own
-    return incoming, replies
-
-
-def _read(incoming: BinaryIO, requests: queue.Queue[Request]) -> None:
-    """Queue requests; when the parent closes the pipe or dies, end this process at once, also during work."""
-    try:
-        while (request := read_message(incoming)) is not None:
-            requests.put(request)
-    finally:
-        end_this()
+def main() -> None:
+    """Answer requests until the parent ends this process."""
+    parent = Parent()
+    with os.fdopen(parent.files[0], "rb", 0) as inbox, os.fdopen(parent.files[1], "r+b", 0) as outbox:
+        _Service(parent, Scratch(inbox), Scratch(outbox)).run()
 
 
 class _Service:
     """Answer one request after the other, in the main thread, because some backends work only there."""
 
-    def __init__(self, requests: queue.Queue[Request], replies: BinaryIO, inbox: Scratch, outbox: Scratch) -> None:
-        self.requests = requests
-        self.replies = replies
+    def __init__(self, parent: Parent, inbox: Scratch, outbox: Scratch) -> None:
+        self.parent = parent
         self.inbox = inbox
         self.outbox = outbox
         self.component: Component | None = None
 
     def run(self) -> None:
-        write_message(self.replies, versions())
+        self._send(versions())
         progress.listen(self._report)
         while True:
-            request = self.requests.get()
+            request = read(self.parent.receive())
             try:
                 reply = {"result": self._answers[request["call"]](self, request)}
             except BaseException as error:  # noqa: BLE001 — a backend may raise any error, also SystemExit
                 # A KeyboardInterrupt is not the user's Ctrl-C, because this process leads its own process group.
                 failed = contained(error, f"a worker failed to answer {request.get('call')!r}")
                 reply = {"error": error_to_dict(failed)}
-            write_message(self.replies, reply)
+            self._send(reply)
+
+    def _send(self, reply: Reply) -> None:
+        self.parent.send(written(reply))
 
     def _report(self, event: StageEvent) -> None:
-        write_message(self.replies, {"event": attrs.asdict(event)})
+        self._send({"event": attrs.asdict(event)})
 
     # ------------------------------------------------------------------------------------------------- requests
     def _create(self, request: Request) -> Reply:
