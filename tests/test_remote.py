@@ -43,6 +43,7 @@ from mashkit.synthetic.source import SyntheticSource
 from mashkit.testing import StretcherContract, signals
 from mashkit.types import Audio, Key
 from mashkit.types.timemap import TimeMap
+from mashkit.workers.channel import BadMessageError
 
 ODD = '''
 import ctypes, os, subprocess, sys, time
@@ -631,5 +632,5 @@ def test_audio_that_ends_too_early_is_noticed() -> None:
         scratch = messages.Scratch(file)
         reference = scratch.put(signals.noise(0.1))
         file.truncate(100)
-        with pytest.raises(messages.BadMessageError, match="ends too early"):
+        with pytest.raises(BadMessageError, match="ends too early"):
             scratch.get(reference)

@@ -44,7 +44,12 @@ def test_values_arrive_as_they_were_sent(ends: tuple[socket.socket, Channel], le
     value = {"fixed": fixed, "free": np.ones(length, np.int16), "text": "beat " * length}
     raw, there = ends
     here = Channel(raw)
-    sender = threading.Thread(target=lambda: [here.send(pack(value)), here.send(pack("next"))])
+
+    def send_both() -> None:
+        here.send(pack(value))
+        here.send(pack("next"))
+
+    sender = threading.Thread(target=send_both)
     sender.start()
     message = there.receive()
     assert len(message[1]) == 2  # the arrays are beside the pickle
