@@ -34,6 +34,8 @@ KEPT = IN_MEMORY
 """Bytes of a scratch file that are kept from call to call, because allocating and freeing the pages for each call costs
 several times as much as copying the audio."""
 
+_AUDIO = "\x93audio"
+"""The only key of a reference to audio; no other data has it, because of its first character."""
 _BLOCK = 1 << 20
 """Number of samples copied at a time."""
 
@@ -46,23 +48,6 @@ def versions() -> dict[str, Any]:
         # The card's fields are compared too, because during development they change without a new version of mashkit.
         "card": [field.name for field in attrs.fields(ComponentInfo)],
     }
-
-
-def written(message: Mapping[str, Any]) -> Message:
-    """Return a message in the form in which a channel sends it."""
-    return [json.dumps(message).encode()], []
-
-
-def read(message: Message) -> dict[str, Any]:
-    """Return the message that :func:`written` wrote; raises BadMessageError if it is none."""
-    (body,), _ = message
-    try:
-        content = json.loads(bytes(body))
-    except ValueError as error:
-        raise BadMessageError(f"a message that is no JSON: {error}") from None
-    if not isinstance(content, dict):
-        raise BadMessageError("a message that is no JSON object")
-    return content
 
 
 class Scratch:
@@ -132,6 +117,49 @@ class Scratch:
 
 
 # --------------------------------------------------------------------------------------------------------- values
+def written(message: Mapping[str, Any], scratch: Scratch) -> Message:
+    """Return a message as a channel sends it: JSON, with references to its audio, which is put into the scratch file.
+
+    Raises
+    ------
+    OutputError
+        If there is no room for the audio.
+    TypeError
+        If the message contains other values than plain data and audio.
+    """
+
+    def reference(value: object) -> dict[str, Any]:
+        if not isinstance(value, Audio):
+            raise TypeError(f"{type(value).__name__} cannot be sent")
+        return {_AUDIO: scratch.put(value)}
+
+    return [json.dumps(message, default=reference).encode()], []
+
+
+def read(message: Message, scratch: Scratch) -> dict[str, Any]:
+    """Return the message that :func:`written` wrote.
+
+    Raises
+    ------
+    BadMessageError
+        If it is no message, or its audio ends too early.
+    AudioError
+        If its audio is not valid.
+    """
+
+    def audio(data: dict[str, Any]) -> Any:
+        return scratch.get(data[_AUDIO]) if _AUDIO in data else data
+
+    (body,), _ = message
+    try:
+        content = json.loads(bytes(body), object_hook=audio)
+    except ValueError as error:
+        raise BadMessageError(f"a message that is no JSON: {error}") from None
+    if not isinstance(content, dict):
+        raise BadMessageError("a message that is no JSON object")
+    return content
+
+
 def info_to_dict(info: ComponentInfo) -> dict[str, Any]:
     """Return a card as plain data, from which ``ComponentInfo(**data)`` makes the same card."""
     return {**attrs.asdict(info), "provides": sorted(info.provides)}

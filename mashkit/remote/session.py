@@ -30,7 +30,6 @@ TIMEOUTS_S: Mapping[str, tuple[float, float]] = {
 }
 """Kind → time limit of a call, seconds, and additional seconds per second of audio. The first part is for loading
 models in the first call; the second is ten times the time of the slowest known backends on one core."""
-Inner = Mapping[str, Any]
 
 
 class _Worker(Interpreter):
@@ -49,13 +48,14 @@ class _Worker(Interpreter):
     longest = LONGEST
 
     def __init__(self, environment: str, python: Path) -> None:
-        self.inbox, self.outbox = unnamed_file(), unnamed_file()
+        files = unnamed_file(), unnamed_file()
+        self.inbox, self.outbox = map(Scratch, files)
         super().__init__(
             "mashkit.remote.worker",
             python=python,
             isolated=bool(environment),
             variables=_variables(python) if environment else None,
-            files=(self.inbox, self.outbox),
+            files=files,
             # Only the main thread, because any other may end before the component.
             with_thread=threading.current_thread() is threading.main_thread(),
         )
@@ -140,7 +140,7 @@ class Session:
         """Return the component's description and its environment; the worker computes it once."""
         with self._lock:
             if self._described is None:
-                self._described = self.ask("describe itself", {"call": "describe"}, allowed_s=START_TIMEOUT_S)
+                self._described = self.ask("describe itself", allowed_s=START_TIMEOUT_S)
             return {**self._described, "environment": self.environment}
 
     def allowed_s(self, duration_s: float = 0.0) -> float:
@@ -148,28 +148,17 @@ class Session:
         base, factor = TIMEOUTS_S[self.kind]
         return self._timeout_s if self._timeout_s is not None else base + factor * duration_s
 
-    def ask(
-        self,
-        action: str,
-        request: Inner,
-        *,
-        allowed_s: float,
-        send: Callable[[Scratch], Inner] | None = None,
-        fetch: Callable[[Scratch, Any], Any] | None = None,
-    ) -> Any:
+    def ask(self, action: str, *, allowed_s: float, **arguments: Any) -> Any:
         """Return the worker's answer to one request.
 
         Parameters
         ----------
         action : str
-            Name of the action, for errors: "separate".
-        request : mapping
+            One of :data:`mashkit.remote.worker.ACTIONS`; errors contain it.
         allowed_s : float
             Seconds after which the worker is ended.
-        send : callable, optional
-            Puts audio into the scratch file, and returns fields to add to the request.
-        fetch : callable, optional
-            Makes the result from the scratch file and the answer; without it the answer is the result.
+        **arguments
+            Plain data and audio.
 
         Raises
         ------
@@ -181,9 +170,7 @@ class Session:
         with self._lock:
             worker = self._started()
             try:
-                added = {} if send is None else send(Scratch(worker.inbox))
-                answer = self._exchange(worker, {**request, **added}, allowed_s)
-                return answer if fetch is None else fetch(Scratch(worker.outbox), answer)
+                return self._exchange(worker, action, arguments, allowed_s)
             except Lost as lost:
                 problem = f"{self._process}, which was to {action}, {lost.reason}{worker.last_words()}"
                 self.close()
@@ -194,8 +181,8 @@ class Session:
                 raise
             finally:
                 if self._worker is worker:
-                    Scratch(worker.inbox).clear()
-                    Scratch(worker.outbox).clear()
+                    worker.inbox.clear()
+                    worker.outbox.clear()
 
     def _started(self) -> _Worker:
         if self._worker is None:
@@ -217,23 +204,24 @@ class Session:
 
     def _make(self, worker: _Worker) -> Made:
         worker.allow(START_TIMEOUT_S)
-        hello = read(worker.receive())
+        hello = read(worker.receive(), worker.outbox)
         ours = versions()
         if theirs := {key: hello.get(key) for key in ours if hello.get(key) != ours[key]}:
             expected = {key: ours[key] for key in theirs}
             raise ComponentUnavailable(
                 f"{self._process} has another mashkit: {theirs}, not {expected}", self._remedy("")
             )
-        request = {"call": "create", "kind": self.kind, "name": self.name, "options": self._options}
-        made = self._exchange(worker, request, START_TIMEOUT_S)
+        component = {"kind": self.kind, "name": self.name, "options": self._options}
+        made = self._exchange(worker, "create", component, START_TIMEOUT_S)
         promises = {name: Promise(**promise) for name, promise in made["promises"].items()}
         trained_on = tuple(made.get("trained_on", ()))  # environments that were made before do not say it
         return Made(ComponentInfo(**made["info"]), made["options"], Origin(**made["origin"]), promises, trained_on)
 
-    def _exchange(self, worker: _Worker, request: Inner, allowed_s: float) -> Any:
+    def _exchange(self, worker: _Worker, action: str, arguments: Mapping[str, Any], allowed_s: float) -> Any:
+        request = written({"action": action, "arguments": arguments}, worker.inbox)
         worker.allow(allowed_s)
-        worker.send(written(request))
-        while "event" in (message := read(worker.receive())):
+        worker.send(request)
+        while "event" in (message := read(worker.receive(), worker.outbox)):
             if self._notify is not None:
                 self._notify(StageEvent(**message["event"]))
         if "error" in message:
