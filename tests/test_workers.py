@@ -96,10 +96,10 @@ def scratch() -> Iterator[messages.Scratch]:
 def test_another_environment_sends_no_arrays_and_nothing_endless(scratch: messages.Scratch) -> None:
     raw, theirs = socket.socketpair()
     with raw, theirs:
-        Channel(raw).send(messages.written({"text": "x" * 900}, scratch))
+        Channel(raw).send(messages.encode({"text": "x" * 900}, scratch))
         there = Json(theirs)
-        assert messages.read(there.receive(), scratch) == {"text": "x" * 900}
-        Channel(raw).send(messages.written({"text": "x" * 1000}, scratch))
+        assert messages.decode(there.receive(), scratch) == {"text": "x" * 900}
+        Channel(raw).send(messages.encode({"text": "x" * 1000}, scratch))
         with pytest.raises(BadMessageError, match="a message of 1012 bytes"):
             there.receive()
     raw, theirs = socket.socketpair()
@@ -112,21 +112,21 @@ def test_another_environment_sends_no_arrays_and_nothing_endless(scratch: messag
 @pytest.mark.parametrize("body", [b"la", b"[1]", b"\xff", b"\x80\x05K\x01."])
 def test_another_environments_messages_are_json_objects(scratch: messages.Scratch, body: bytes) -> None:
     with pytest.raises(BadMessageError, match="no JSON"):
-        messages.read(([body], []), scratch)
+        messages.decode(([body], []), scratch)
 
 
 def test_audio_goes_beside_a_message_wherever_it_stands_in_it(scratch: messages.Scratch) -> None:
     mono, stereo = signals.noise(0.1, channels=1, sample_rate=8000), signals.noise(0.2)
     content = {"mix": stereo, "more": [{"vocals": mono}, 1.5, None, "audio"]}
-    message = messages.written(content, scratch)
+    message = messages.encode(content, scratch)
     assert sum(map(len, message[0])) < 500
-    received = messages.read(message, scratch)
+    received = messages.decode(message, scratch)
     assert received["more"][1:] == content["more"][1:]  # type: ignore[index]
     for there, here in ((received["mix"], stereo), (received["more"][0]["vocals"], mono)):
         np.testing.assert_array_equal(there.samples, here.samples)
         assert there.sample_rate == here.sample_rate
     with pytest.raises(TypeError, match="StemSet cannot be sent"):
-        messages.written({"stems": StemSet({"vocals": mono})}, scratch)
+        messages.encode({"stems": StemSet({"vocals": mono})}, scratch)
 
 
 # --------------------------------------------------------------------------------------------------------- processes

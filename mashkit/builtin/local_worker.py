@@ -17,12 +17,12 @@ def main() -> None:
     parent = Parent()
     # The module path comes first, because reading the next message imports modules.
     sys.path[:] = unpack(parent.receive())
-    from mashkit.workers.held import HeldWork
+    from mashkit.workers.jobs import JobRunner
 
-    work = HeldWork(pack, unpack)
-    parent.send(work.begin(parent.receive()))
+    runner = JobRunner(pack, unpack)
+    parent.send(runner.begin(parent.receive()))
     while True:
-        parent.send(work.do(parent.receive()))
+        parent.send(runner.do(parent.receive()))
 
 
 if __name__ == "__main__":

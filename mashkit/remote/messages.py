@@ -117,7 +117,7 @@ class Scratch:
 
 
 # --------------------------------------------------------------------------------------------------------- values
-def written(message: Mapping[str, Any], scratch: Scratch) -> Message:
+def encode(message: Mapping[str, Any], scratch: Scratch) -> Message:
     """Return a message as a channel sends it: JSON, with references to its audio, which is put into the scratch file.
 
     Raises
@@ -136,8 +136,8 @@ def written(message: Mapping[str, Any], scratch: Scratch) -> Message:
     return [json.dumps(message, default=reference).encode()], []
 
 
-def read(message: Message, scratch: Scratch) -> dict[str, Any]:
-    """Return the message that :func:`written` wrote.
+def decode(message: Message, scratch: Scratch) -> dict[str, Any]:
+    """Return the message that :func:`encode` wrote.
 
     Raises
     ------

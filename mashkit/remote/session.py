@@ -16,7 +16,7 @@ from mashkit.components.environments import create_command, find_environment, in
 from mashkit.errors import ComponentFailed, ComponentUnavailable, UsageError
 from mashkit.hookspecs import StageEvent
 from mashkit.interfaces.generator import Promise
-from mashkit.remote.messages import LONGEST, Scratch, error_from_dict, read, versions, written
+from mashkit.remote.messages import LONGEST, Scratch, decode, encode, error_from_dict, versions
 from mashkit.workers.channel import Lost
 from mashkit.workers.interpreter import START_TIMEOUT_S, Interpreter, unnamed_file
 
@@ -204,7 +204,7 @@ class Session:
 
     def _make(self, worker: _Worker) -> Made:
         worker.allow(START_TIMEOUT_S)
-        hello = read(worker.receive(), worker.outbox)
+        hello = decode(worker.receive(), worker.outbox)
         ours = versions()
         if theirs := {key: hello.get(key) for key in ours if hello.get(key) != ours[key]}:
             expected = {key: ours[key] for key in theirs}
@@ -218,10 +218,10 @@ class Session:
         return Made(ComponentInfo(**made["info"]), made["options"], Origin(**made["origin"]), promises, trained_on)
 
     def _exchange(self, worker: _Worker, action: str, arguments: Mapping[str, Any], allowed_s: float) -> Any:
-        request = written({"action": action, "arguments": arguments}, worker.inbox)
+        request = encode({"action": action, "arguments": arguments}, worker.inbox)
         worker.allow(allowed_s)
         worker.send(request)
-        while "event" in (message := read(worker.receive(), worker.outbox)):
+        while "event" in (message := decode(worker.receive(), worker.outbox)):
             if self._notify is not None:
                 self._notify(StageEvent(**message["event"]))
         if "error" in message:

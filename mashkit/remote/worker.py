@@ -20,7 +20,7 @@ from mashkit.errors import ComponentUnavailable, contained
 from mashkit.interfaces import Generator, Stretcher
 from mashkit.interfaces.generator import PROMISES
 from mashkit.remote import progress
-from mashkit.remote.messages import Scratch, error_to_dict, info_to_dict, read, versions, written
+from mashkit.remote.messages import Scratch, decode, encode, error_to_dict, info_to_dict, versions
 from mashkit.types import Audio, Clip, Condition, MashupPlan
 from mashkit.types.timemap import TimeMap
 from mashkit.workers.interpreter import Parent
@@ -50,19 +50,19 @@ class _Service:
             self.parent.send(self._reply(self.parent.receive()))
 
     def _send(self, content: Mapping[str, Any]) -> None:
-        self.parent.send(written(content, self.outbox))
+        self.parent.send(encode(content, self.outbox))
 
     def _reply(self, message: Message) -> Message:
         action = "a request"
         try:
-            request = read(message, self.inbox)
+            request = decode(message, self.inbox)
             self.outbox.clear()
             action = request["action"]
-            return written({"result": self._result(action, request["arguments"])}, self.outbox)
+            return encode({"result": self._result(action, request["arguments"])}, self.outbox)
         except BaseException as error:  # noqa: BLE001 — a backend may raise any error, also SystemExit
             # A KeyboardInterrupt is not the user's Ctrl-C, because this process leads its own process group.
             failed = contained(error, f"a worker failed to answer {action!r}")
-            return written({"error": error_to_dict(failed)}, self.outbox)
+            return encode({"error": error_to_dict(failed)}, self.outbox)
 
     def _result(self, action: str, arguments: Mapping[str, Any]) -> Any:
         if action == "create":

@@ -178,9 +178,10 @@ def _end(owner: int, process: subprocess.Popen[bytes]) -> None:
 
 
 class Parent(Channel):
-    """The end of the channel in a process that :class:`Interpreter` started; make it before anything that may block.
+    """The end of the channel in a process that :class:`Interpreter` started.
 
-    This process ends at once when the parent ends or closes the channel, also during work.
+    This process ends at once when the parent ends or closes the channel, also during work. A program makes this object
+    first, because until then it does not notice that the parent has ended.
     """
 
     def __init__(self) -> None:

@@ -6,7 +6,7 @@ import os
 import pickle
 from typing import Any
 
-from mashkit.workers.held import HeldWork
+from mashkit.workers.jobs import JobRunner
 from mashkit.workers.pickling import Bytes, pack, unpack
 
 Parcel = tuple[Bytes, list[tuple[Bytes, bool]]]
@@ -33,7 +33,7 @@ class Actor:
     """A worker: builds the state of a work once, then does one job after another."""
 
     def __init__(self) -> None:
-        self._work = HeldWork(parcel, contents)
+        self._runner = JobRunner(parcel, contents)
 
     def here(self) -> None:
         """Return nothing; the answer shows that the actor has a machine."""
@@ -41,8 +41,8 @@ class Actor:
     def begin(self, work: Parcel, variables: dict[str, str]) -> Any:
         """Build the state; return the error if the state cannot be built."""
         os.environ.update(variables)  # first, because backends read them when they are imported
-        return self._work.begin(work)
+        return self._runner.begin(work)
 
     def do(self, job: Parcel) -> Any:
         """Return the outcome of an attempt at a job, given as its item and its name, as a parcel."""
-        return self._work.do(job)
+        return self._runner.do(job)

@@ -9,8 +9,8 @@ from mashkit.errors import MashkitError
 from mashkit.interfaces.executor import Done, Work, attempt, begin, portable
 
 
-class HeldWork:
-    """A work in a worker process, and its state.
+class JobRunner:
+    """Builds the state of one work in a worker process, and does jobs with it.
 
     Parameters
     ----------
