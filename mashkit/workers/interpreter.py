@@ -53,8 +53,8 @@ class Interpreter(Channel):
     ----------
     module : str
         The module to run; it makes a :class:`Parent`.
-    python : Path
-        The interpreter to start.
+    python : Path, optional
+        The interpreter to start; by default the one of this process.
     isolated : bool
         Whether it ignores this process's PYTHONPATH and the user's packages, as another environment's Python must.
     variables : mapping, optional
@@ -79,7 +79,7 @@ class Interpreter(Channel):
         self,
         module: str,
         *,
-        python: Path = Path(sys.executable),
+        python: Path | None = None,
         isolated: bool = False,
         variables: Mapping[str, str] | None = None,
         files: Sequence[BinaryIO] = (),
@@ -94,7 +94,7 @@ class Interpreter(Channel):
             super().__init__(opened.enter_context(ours))
             shared = [theirs.fileno(), *(file.fileno() for file in files)]
             # -P: the current folder is not a library.
-            command = [str(python), "-I" if isolated else "-P", "-m", module]
+            command = [str(python or sys.executable), "-I" if isolated else "-P", "-m", module]
             with theirs:
                 self.process = subprocess.Popen(  # noqa: S603 — an interpreter, and arguments of ours
                     [*command, *map(str, (os.getpid() if with_thread else 0, *shared))],
