@@ -17,10 +17,12 @@ from typing import Any, ClassVar, cast
 import attrs
 import numpy as np
 
-from mashkit.bench.charts import Chart, RowChart
+from mashkit.bench.charts import Chart, RowChart, has_values
 from mashkit.bench.multitracks import MultitrackSource, find_multitracks, stem_files
+from mashkit.bench.ranking import Metric
+from mashkit.bench.records import Entry, Row, by_label, collect
 from mashkit.bench.tables import from_table
-from mashkit.bench.tasks import Input, Metric, NotProvided, Row, Task, collect, stopwatch
+from mashkit.bench.tasks import Input, NotProvided, Task, stopwatch
 from mashkit.components import Component
 from mashkit.errors import AnalysisError
 from mashkit.interfaces import Analyzer, Generator, Stretcher
@@ -192,33 +194,30 @@ class AlignmentTask(Task):
         metrics["render_s"] = None if costs is None else statistics.median(costs)
         return metrics
 
-    def charts(self, competitors: Sequence[Mapping[str, Any]], rows: Sequence[Row]) -> list[Chart]:
+    def charts(self, competitors: Sequence[Entry], rows: Sequence[Row]) -> list[Chart]:
         """Return, for each collection, median and 95th percentile along beat maps and at one speed."""
-        shown = [one["label"] for one in competitors if one["metrics"]]
+        shown = [one.label for one in competitors]
+        of = by_label(rows, shown)
         charts: list[Chart] = []
         for collection, explained in COLLECTIONS.items():
             series: dict[str, list[float | None]] = {}
             for name, title in ALIGNMENTS.items():
                 for field, part in (("median_ms", "median"), ("p95_ms", "95 %")):
-                    values = [
-                        collect([row for row in rows if row["label"] == label], field, f"{collection} {name}")
-                        for label in shown
-                    ]
+                    values = [collect(of[label], field, f"{collection} {name}") for label in shown]
                     series[f"{title}, {part}"] = [None if one is None else statistics.median(one) for one in values]
-            if any(value is not None for values in series.values() for value in values):
-                charts.append(
-                    RowChart(
-                        title=f"Beat errors: {explained}",
-                        caption="Median over the mashups of the median and of the 95th percentile of each one's beat "
-                        "errors, as heard in the rendered backing. Left is better.",
-                        x_label="ms (log)",
-                        labels=shown,
-                        series=series,
-                        limit=P95_MS,
-                        log=True,
-                    )
+            charts.append(
+                RowChart(
+                    title=f"Beat errors: {explained}",
+                    caption="Median over the mashups of the median and of the 95th percentile of each one's beat "
+                    "errors, as heard in the rendered backing. Left is better.",
+                    x_label="ms (log)",
+                    labels=shown,
+                    series=series,
+                    limit=P95_MS,
+                    log=True,
                 )
-        return charts
+            )
+        return list(filter(has_values, charts))
 
 
 def _inputs(

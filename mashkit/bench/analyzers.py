@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mashkit.bench import rendered
-from mashkit.bench.charts import Chart, RowChart
+from mashkit.bench.charts import Chart, has_values
 from mashkit.bench.collections import LISTED, PUBLISHED
 from mashkit.bench.labelled import READERS, Labels, known_key
 from mashkit.bench.pieces import (
@@ -31,10 +31,13 @@ from mashkit.bench.pieces import (
     rendered_inputs,
     require_known,
     split_rows,
+    values_of,
 )
+from mashkit.bench.ranking import Metric
+from mashkit.bench.records import Entry, Row
 from mashkit.bench.statistics import ratio
 from mashkit.bench.tables import from_table
-from mashkit.bench.tasks import Input, Metric, Row, Task, stopwatch
+from mashkit.bench.tasks import Input, Task, metric_chart, stopwatch
 from mashkit.catalog.ingest import SAMPLE_RATE
 from mashkit.components import Component
 from mashkit.interfaces import Analyzer
@@ -199,7 +202,7 @@ class AnalyzerTask(Task):
         metrics: dict[str, float | None] = {metric.name: None for metric in self.metrics}
         for prefix, chosen in split_rows(rows).items():
             for name in (*FIELDS, GRID):
-                values = [row["values"][name] for row in chosen if name in row["values"]]
+                values = values_of(chosen, name)
                 if values:
                     metrics[prefix + name] = 100 * statistics.fmean(values)
         return metrics | cost_of(rows)
@@ -208,23 +211,20 @@ class AnalyzerTask(Task):
         """Return bootstrap intervals of the means, over pieces."""
         return intervals_of(rows, (*FIELDS, GRID), lambda values: ratio(values, np.ones(len(values))), unit=100)
 
-    def charts(self, competitors: Sequence[Mapping[str, Any]], rows: Sequence[Row]) -> list[Chart]:
+    def charts(self, competitors: Sequence[Entry], rows: Sequence[Row]) -> list[Chart]:
         """Return the metrics on labelled and on rendered music."""
-        shown = [one for one in competitors if one["metrics"]]
-        charts: list[Chart] = []
-        for prefix, title in (("", "Labelled music"), ("rendered_", "Rendered songs")):
-            names = {FIELDS[name][0]: prefix + name for name in ("key", "tempo_1", "beat_f", "downbeat_f")}
-            series = {title: [one["metrics"][name] for one in shown] for title, name in names.items()}
-            ends = {title: [one.get("intervals", {}).get(name) for one in shown] for title, name in names.items()}
-            if any(value is not None for values in series.values() for value in values):
-                charts.append(
-                    RowChart(
-                        title=title, caption="Mean of each metric, with its 95 % interval over pieces. Right is "
-                        "better; no mark: not provided.", x_label="%", labels=[one["label"] for one in shown],
-                        series=series, intervals=ends,
-                    )
-                )  # fmt: skip
-        return charts
+        charts = [
+            metric_chart(
+                competitors,
+                {FIELDS[name][0]: prefix + name for name in ("key", "tempo_1", "beat_f", "downbeat_f")},
+                title=title,
+                caption="Mean of each metric, with its 95 % interval over pieces. Right is better; no mark: not "
+                "provided.",
+                x_label="%",
+            )
+            for prefix, title in (("", "Labelled music"), ("rendered_", "Rendered songs"))
+        ]
+        return list(filter(has_values, charts))
 
 
 def _input(labels: Labels, asked: Settings) -> Input:

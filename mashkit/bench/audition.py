@@ -7,18 +7,17 @@ from __future__ import annotations
 
 import base64
 import contextlib
-import hashlib
 import io
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import soundfile
 
 from mashkit.audio.files import resample
-from mashkit.bench.runner import with_facts
-from mashkit.bench.tasks import Pick, Task, load_task
+from mashkit.bench.records import by_label
+from mashkit.bench.results import Result
+from mashkit.bench.tasks import Pick, Task, digest_of_all, load_task
 from mashkit.components import Component
 from mashkit.errors import MashkitError, UsageError
 from mashkit.registry import Registry
@@ -34,21 +33,20 @@ class NothingToHear(UsageError):
     """Sound was asked for where there is none."""
 
 
-def picks_of(task: Task, result: Mapping[str, Any]) -> dict[str, list[Pick]]:
-    """Return what is worth hearing under each heading: of each competitor, or of each song."""
-    rows = with_facts(result["rows"], result.get("inputs", {}))
-    labels = [one["label"] for one in result["competitors"] if one["metrics"]]
-    return task.auditions({label: [row for row in rows if row["label"] == label] for label in labels})
+def picks_of(task: Task, result: Result) -> dict[str, list[Pick]]:
+    """Return the picks under each heading: each competitor, or each song."""
+    rows = by_label(result.rows, [one.label for one in result.measured])
+    return task.auditions({one.label: rows[one.label] for one in result.measured})
 
 
 def sounds(
-    result: Mapping[str, Any], data: Path | None, heard: Callable[[str, int, int], None] = lambda *_: None
+    result: Result, data: Path | None, heard: Callable[[str, int, int], None] = lambda *_: None
 ) -> dict[str, str]:
     """Render what competitors picked.
 
     Parameters
     ----------
-    result : mapping
+    result : Result
     data : Path, optional
         The folder of recordings the result was made from.
     heard : callable, optional
@@ -65,17 +63,16 @@ def sounds(
     NothingToHear
         If the task has no sound, or the music at hand is not what the result was made from.
     """
-    suite = result["suite"]
-    task = load_task(suite["task"])
+    suite = result.suite
+    task = load_task(suite.task)
     wanted = {pick.sound: pick for picks in picks_of(task, result).values() for pick in picks}
     if not wanted:
-        raise NothingToHear(f"there is nothing to hear of suite {suite['name']!r}", "leave out --audio")
-    inputs = task.inputs({**suite["settings"], "seed": suite["seed"]}, data)
-    digest = hashlib.sha256("".join(sorted(given.digest() for given in inputs)).encode()).hexdigest()
-    if digest != result.get("inputs_sha256"):
+        raise NothingToHear(f"there is nothing to hear of suite {suite.name!r}", "leave out --audio")
+    inputs = task.inputs(suite.inputs, data)
+    if digest_of_all(inputs) != result.inputs_sha256:
         raise NothingToHear("the music is not what this result was made from", "give the same --data")
     by_name = {given.name: given for given in inputs}
-    competitors = {one["label"]: one for one in result["competitors"]}
+    competitors = {one.label: one for one in result.competitors}
     by_label: dict[str, dict[tuple[str, bool], list[Pick]]] = {}
     for pick in wanted.values():
         by_label.setdefault(pick.label, {}).setdefault((pick.input, bool(pick.part)), []).append(pick)
@@ -87,7 +84,7 @@ def sounds(
         with contextlib.suppress(MashkitError):
             if label:
                 chosen = competitors[label]
-                component = Registry().create(task.kind, chosen["component"], chosen["options"])
+                component = Registry().create(task.kind, chosen.component, chosen.options)
         for (name, in_parts), picks in groups.items():
             with contextlib.suppress(MashkitError):
                 if not in_parts:

@@ -168,7 +168,7 @@ def draw(chart: Chart) -> str:
 
     Without any value there is nothing to scale axes by: a paragraph says so.
     """
-    if not _has_values(chart):
+    if not has_values(chart):
         return '<p class="missing">Nothing was measured.</p>'
     import matplotlib
     from matplotlib.backends.backend_svg import FigureCanvasSVG
@@ -228,7 +228,8 @@ def _height(chart: Chart) -> float:
     return WIDTH_IN
 
 
-def _has_values(chart: Chart) -> bool:
+def has_values(chart: Chart) -> bool:
+    """Return whether there is anything to draw."""
     match chart:
         case ScatterChart():
             return bool(chart.points)

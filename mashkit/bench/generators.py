@@ -18,8 +18,10 @@ import attrs
 
 from mashkit.bench.charts import Chart, RowChart
 from mashkit.bench.collections import Choice, CollectionMissing, RenderedSource, reopen
+from mashkit.bench.ranking import Metric
+from mashkit.bench.records import UNAVAILABLE, Entry, Row
 from mashkit.bench.tables import from_table
-from mashkit.bench.tasks import OK, Input, Metric, NotProvided, Row, Task, stopwatch
+from mashkit.bench.tasks import Input, NotProvided, Task, stopwatch
 from mashkit.components import Component
 from mashkit.interfaces import Generator
 from mashkit.interfaces.generator import PROMISES, Promise
@@ -225,28 +227,22 @@ class GeneratorTask(Task):
     def summarize(self, rows: Sequence[Row]) -> dict[str, float | None]:
         """Return the metrics of one generator; conditions it does not know are left out."""
         metrics: dict[str, float | None] = {metric.name: None for metric in self.metrics}
-        asked = [row for row in rows if row["status"] != "unavailable"]
-        if not asked or any(row["status"] != OK for row in asked):
+        asked = [row for row in rows if row.status != UNAVAILABLE]
+        if not asked or not all(row.ok for row in asked):
             return metrics
-        values = {name: [row["values"][name] for row in asked] for name in metrics}
+        values = {name: [row.values[name] for row in asked] for name in metrics}
         for name in ("asked", "clips", "even", "repeats", "differs"):
             metrics[name] = 100 * statistics.fmean(values[name])
         return {**metrics, "valid": 100 * min(values["valid"]), "rate": min(values["rate"])}
 
-    def charts(self, competitors: Sequence[Mapping[str, Any]], rows: Sequence[Row]) -> list[Chart]:
+    def charts(self, competitors: Sequence[Entry], rows: Sequence[Row]) -> list[Chart]:
         """Return validity by condition."""
-        shown = [one["label"] for one in competitors if one["metrics"]]
+        shown = [one.label for one in competitors]
+        valid = {(row.label, row.measure): 100 * row.values["valid"] for row in rows if row.ok}
         series = {
-            str(condition): [
-                next(
-                    (100 * row["values"]["valid"] for row in rows
-                     if (row["label"], row["measure"], row["status"]) == (label, str(condition), OK)),
-                    None,
-                )
-                for label in shown
-            ]
-            for condition in dict.fromkeys([*Condition, *(row["measure"] for row in rows)])
-        }  # fmt: skip
+            str(condition): [valid.get((label, str(condition))) for label in shown]
+            for condition in dict.fromkeys([*Condition, *(row.measure for row in rows)])
+        }
         return [
             RowChart(
                 title="Valid plans", caption="Share of plans that keep their condition. Right is better.", x_label="%",

@@ -14,12 +14,16 @@ from pathlib import Path
 from string import Template
 from typing import Any
 
+import attrs
+
 from mashkit.atomicfile import write_text
 from mashkit.bench.audition import picks_of
 from mashkit.bench.charts import Chart, draw
+from mashkit.bench.ranking import Metric
+from mashkit.bench.records import Entry, Row, judged_by
 from mashkit.bench.results import Result, value_names, write_result
-from mashkit.bench.runner import judged_by, with_facts
-from mashkit.bench.tasks import OK, Cell, Literature, Metric, Pick, Row, Table, load_task
+from mashkit.bench.statistics import Comparison
+from mashkit.bench.tasks import Cell, Literature, Pick, Table, load_task
 
 MINUS = "\N{MINUS SIGN}"
 NONE = "\N{EN DASH}"
@@ -45,7 +49,7 @@ def publish(result: Result, folder: Path, sounds: Mapping[str, str] | None = Non
     PyarrowMissing
         If pyarrow is not installed.
     """
-    path = folder / f"{result['suite']['name']}.json"
+    path = folder / f"{result.suite.name}.json"
     write_result(result, path)
     return [path, *write_pages(result, path, sounds)]
 
@@ -69,42 +73,40 @@ def page(result: Result, sounds: Mapping[str, str] | None = None) -> str:
 
     Parameters
     ----------
-    result : mapping
+    result : Result
     sounds : mapping of str to str, optional
         What :func:`mashkit.bench.audition.sounds` made: what competitors picked can be heard.
     """
-    suite, metrics, competitors = result["suite"], _metrics(result), result["competitors"]
-    task = load_task(suite["task"])
-    # Results of before had no facts of inputs, no intervals and no comparisons.
-    rows = with_facts(result["rows"], result.get("inputs", {}))
-    charts = task.charts(competitors, judged_by(rows))
-    machine, versions = result["machine"], result["environment"]
-    measured = sum(row["status"] == OK for row in result["rows"])
+    suite, metrics, competitors, rows = result.suite, result.metrics, result.competitors, result.rows
+    task = load_task(suite.task)
+    charts = task.charts(result.measured, judged_by(rows))
+    machine, versions = result.machine, result.environment
+    measured = sum(row.ok for row in rows)
     return Template(_resource("page.html")).substitute(
-        title=_text(suite["title"]),
-        summary=_text(f"{suite['summary'][:1].upper()}{suite['summary'][1:]}."),
+        title=_text(suite.title),
+        summary=_text(f"{suite.summary[:1].upper()}{suite.summary[1:]}."),
         facts=_text(f"{len(competitors)} competitors, {measured:,} measurements, finished {_day(result)}"),
         style=_resource("page.css"),
         script=_resource("page.js"),
         marks='<span class="bad">Marked</span>: beyond what is a must. <span class="best">Underlined</span>: best of '
         f"its column. {NONE}: not measured or not provided. " + _text(" ".join(trained_on(result))),
-        table=_table(metrics, competitors),
+        table=_table(result),
         charts="\n".join(_figure(chart) for chart in charts),
-        tables=_tables(task.tables(competitors, rows)),
+        tables=_tables(task.tables(result.measured, rows)),
         literature=_literature(task.literature),
-        comparisons=_comparisons(metrics, result.get("comparisons", [])),
+        comparisons=_comparisons(metrics, result.comparisons),
         picks=_picks(task.heard, picks_of(task, result), sounds) if sounds else "",
         sounds=_script_data(sounds or {}),
         measured=_measured(metrics),
-        rules=_text(result["rules"]),
+        rules=_text(result.rules),
         where=_list(
             [
-                f"{_text(machine['processor'])}, {machine['cores']} cores, {machine['memory_mb'] / 1000:.0f} GB; "
-                f"one thread a competitor, {result['jobs']} at a time",
+                f"{_text(machine.processor)}, {machine.cores} cores, {machine.memory_mb / 1000:.0f} GB; "
+                f"one thread a competitor, {result.jobs} at a time",
                 _text(f"Python {versions['python']}, " + _versions(versions["packages"])),
                 _text(
-                    f"suite {suite['name']}, seed {suite['seed']}, at most {suite['timeout_s']:g} s a measurement, "
-                    f"settings {suite['sha256'][:12]}"
+                    f"suite {suite.name}, seed {suite.seed}, at most {suite.timeout_s:g} s a measurement, "
+                    f"settings {suite.sha256[:12]}"
                 ),
                 "time of loading is apart from that of running; memory is the most the competitor’s process held, "
                 "programs it runs not included",
@@ -112,15 +114,15 @@ def page(result: Result, sounds: Mapping[str, str] | None = None) -> str:
             ]
         ),
         components=_components(competitors),
-        counts=_text(_counts(result["rows"])),
-        problems=_problems(result["rows"]),
-        rows=_packed_rows(result["rows"]),
+        counts=_text(_counts(rows)),
+        problems=_problems(rows),
+        rows=_packed_rows(rows),
     )
 
 
-def _earlier(competitors: Sequence[Mapping[str, Any]]) -> list[str]:
-    """Return a sentence about those that were measured in an earlier run, if some were."""
-    when = [f"{one['label']} ({one['measured'][:10]})" for one in competitors if "measured" in one]
+def _earlier(competitors: Sequence[Entry]) -> list[str]:
+    """Return a sentence about the competitors that were measured in an earlier run, if some were."""
+    when = [f"{one.label} ({one.measured[:10]})" for one in competitors if one.measured]
     return [_text(f"measured in an earlier run, perhaps elsewhere: {', '.join(when)}")] if when else []
 
 
@@ -136,11 +138,11 @@ def leaderboard(boards: Sequence[tuple[Result, Sequence[Path]]], refused: Mappin
     sections = []
     for number, (result, paths) in enumerate(boards, 1):
         names = ", ".join(path.name for path in paths)
-        collection = result["suite"]["settings"].get("collection")
-        said = f"suite {result['suite']['name']}" + (f", collection {collection}" if collection else "")
+        collection = result.suite.settings.get("collection")
+        said = f"suite {result.suite.name}" + (f", collection {collection}" if collection else "")
         sections.append(
-            f'<section aria-labelledby="board-{number}"><h2 id="board-{number}">{_text(result["suite"]["title"])}</h2>'
-            f'<p class="facts">{_text(f"{said}; from {names}")}</p>{_table(_metrics(result), result["competitors"])}'
+            f'<section aria-labelledby="board-{number}"><h2 id="board-{number}">{_text(result.suite.title)}</h2>'
+            f'<p class="facts">{_text(f"{said}; from {names}")}</p>{_table(result)}'
             "</section>"
         )
     if refused:
@@ -152,7 +154,7 @@ def leaderboard(boards: Sequence[tuple[Result, Sequence[Path]]], refused: Mappin
     return Template(_resource("board.html")).substitute(
         facts=_text(f"{len(boards)} boards; click a heading to sort by it. {NONE}: not measured or not provided."),
         boards="\n".join(sections),
-        rules=_text(boards[0][0]["rules"]),
+        rules=_text(boards[0][0].rules),
         style=_resource("page.css"),
         script=_resource("page.js"),
     )
@@ -160,27 +162,25 @@ def leaderboard(boards: Sequence[tuple[Result, Sequence[Path]]], refused: Mappin
 
 def markdown(result: Result) -> str:
     """Return the table of a result for a README, best first."""
-    metrics = measured_metrics(_metrics(result), result["competitors"])
+    metrics = measured_metrics(result)
     heads = ["", "competitor", "score", *(", ".join(filter(None, (metric.title, metric.unit))) for metric in metrics)]
     lines = [f"| {' | '.join(heads)} |", f"|{'---|' * len(heads)}"]
-    for one in result["competitors"]:
-        if one["metrics"] is None:
-            lines.append(f"| {NONE} | {_line(one['label'])} | {_line(one['reason'])} |{' |' * len(metrics)}")
+    for one in result.competitors:
+        if not one.metrics:
+            lines.append(f"| {NONE} | {_line(one.label)} | {_line(one.reason)} |{' |' * len(metrics)}")
             continue
         cells = []
         for metric in metrics:
-            value = one["metrics"][metric.name]
+            value = one.metrics[metric.name]
             shown = shown_value(value, metric.digits)
             cells.append(shown if metric.keeps(value) or value is None else f"**{shown}**")
-        lines.append(f"| {one['rank']} | {_line(one['label'])} | {one['score']:.0f} | {' | '.join(cells)} |")
-    machine = result["machine"]
+        lines.append(f"| {one.rank} | {_line(one.label)} | {one.score:.0f} | {' | '.join(cells)} |")
     made = (
-        f"Suite `{result['suite']['name']}` of `mashkit bench run`, finished {_day(result)}; {machine['processor']}, "
-        f"{machine['cores']} cores. Bold: beyond a must. {NONE}: not measured or not provided."
+        f"Suite `{result.suite.name}` of `mashkit bench run`, finished {_day(result)}; {result.machine.processor}, "
+        f"{result.machine.cores} cores. Bold: beyond a must. {NONE}: not measured or not provided."
     )
-    parts = [f"# {result['suite']['title']}", "", " ".join([made, *trained_on(result)]), "", *lines, ""]
-    rows = with_facts(result["rows"], result.get("inputs", {}))
-    for table in load_task(result["suite"]["task"]).tables(result["competitors"], rows):
+    parts = [f"# {result.suite.title}", "", " ".join([made, *trained_on(result)]), "", *lines, ""]
+    for table in load_task(result.suite.task).tables(result.measured, result.rows):
         parts += [f"## {table.title}", "", table.caption, "", f"| {' | '.join(map(_line, table.heads))} |"]
         parts += [f"|{'---|' * len(table.heads)}"]
         for name, row in table.rows:
@@ -193,8 +193,8 @@ def markdown(result: Result) -> str:
 def trained_on(result: Result) -> list[str]:
     """Return a sentence on each competitor that was trained on songs it was measured on."""
     found: dict[str, dict[str, None]] = {}
-    for row in result["rows"]:
-        found.setdefault(row["label"], {}).update(dict.fromkeys(row.get("trained_on", ())))
+    for row in result.rows:
+        found.setdefault(row.label, {}).update(dict.fromkeys(row.trained_on))
     said = [
         f"{label} was trained on {', '.join(songs)}: what it does with these is shown, and it is not judged by them."
         for label, songs in found.items()
@@ -229,56 +229,49 @@ def _list(items: Iterable[str]) -> str:
 
 
 def _day(result: Result) -> str:
-    return str(result["finished"]).replace("T", " ").replace("+00:00", " UTC")
+    return result.finished.replace("T", " ").replace("+00:00", " UTC")
 
 
-def _metrics(result: Result) -> list[Metric]:
-    return [Metric(**metric) for metric in result["metrics"]]
-
-
-def measured_metrics(metrics: Sequence[Metric], competitors: Sequence[Mapping[str, Any]]) -> list[Metric]:
-    """Return the metrics somebody has a value of: the others are no columns."""
-    some = [one["metrics"] for one in competitors if one["metrics"] is not None]
-    return [metric for metric in metrics if any(values[metric.name] is not None for values in some)]
+def measured_metrics(result: Result) -> list[Metric]:
+    """Return the metrics that at least one competitor has a value of: the columns of the table."""
+    return [metric for metric in result.metrics if any(one.metrics[metric.name] is not None for one in result.measured)]
 
 
 # ---------------------------------------------------------------------------------------------------------- tables
-def _table(metrics: Sequence[Metric], competitors: Sequence[Mapping[str, Any]]) -> str:
-    metrics = measured_metrics(metrics, competitors)
+def _table(result: Result) -> str:
+    metrics = measured_metrics(result)
     heads = [_head("competitor", ""), _head("rank", ""), _head("score", "of 100", high=True)]
     heads += [_head(metric.title, metric.unit, high=metric.better == "higher") for metric in metrics]
-    best = {metric.name: _best(metric, competitors) for metric in metrics}
+    best = {metric.name: _best(metric, result.measured) for metric in metrics}
     rows = []
-    for one in competitors:
-        label = f'<th scope="row">{_text(one["label"])}</th>'
-        if one["metrics"] is None:
+    for one in result.competitors:
+        label = f'<th scope="row">{_text(one.label)}</th>'
+        if not one.metrics:
             rows.append(f'<tr>{label}<td data-value="">{NONE}</td><td class="missing" data-value="" '
-                        f'colspan="{len(metrics) + 1}"><span>{_text(one["reason"])}</span></td></tr>')  # fmt: skip
+                        f'colspan="{len(metrics) + 1}"><span>{_text(one.reason)}</span></td></tr>')  # fmt: skip
             continue
-        cells = [_cell(one["rank"], str(one["rank"])), _cell(one["score"], shown_value(one["score"], 0))]
+        cells = [_cell(one.rank, str(one.rank)), _cell(one.score, shown_value(one.score, 0))]
         for metric in metrics:
-            value = one["metrics"][metric.name]
+            value = one.metrics[metric.name]
             shown = shown_value(value, metric.digits)
             marks = [] if metric.keeps(value) else ["bad"]
             # As it is shown: two that look equal are both the best.
             marks += ["best"] if value is not None and shown == best[metric.name] else []
-            ends = one.get("intervals", {}).get(metric.name)
+            ends = one.intervals.get(metric.name)
             if ends is not None:
                 shown += f'<span class="ends">{" … ".join(shown_value(end, metric.digits) for end in ends)}</span>'
             cells.append(_cell(value, shown, " ".join(marks)))
         rows.append(f"<tr>{label}{''.join(cells)}</tr>")
     # A row that says why there are no numbers has fewer cells: it is kept out of what is sorted.
-    split = sum(one["metrics"] is not None for one in competitors)
+    split = len(result.measured)
     return (
         f'<div class="wide"><table class="ranked"><thead><tr>{"".join(heads)}</tr></thead>'
         f"<tbody>{''.join(rows[:split])}</tbody><tbody>{''.join(rows[split:])}</tbody></table></div>"
     )
 
 
-def _best(metric: Metric, competitors: Sequence[Mapping[str, Any]]) -> str:
-    values = [value for one in competitors if one["metrics"] and (value := one["metrics"][metric.name]) is not None]
-    if not values:
-        return ""
+def _best(metric: Metric, competitors: Sequence[Entry]) -> str:
+    values = [value for one in competitors if (value := one.metrics[metric.name]) is not None]
     return shown_value(min(values) if metric.better == "lower" else max(values), metric.digits)
 
 
@@ -318,18 +311,18 @@ def _figure(chart: Chart) -> str:
     )
 
 
-def _components(competitors: Sequence[Mapping[str, Any]]) -> str:
+def _components(competitors: Sequence[Entry]) -> str:
     rows = []
     for one in competitors:
-        described = one["description"]
+        described = one.description
         if described is None:
             continue
         versions = {described["distribution"]: described["version"], **described["requires"]}
         engine = described.get("engine_version") or described["engine"]
-        load = NONE if one["load_s"] is None else f"{one['load_s']:.1f} s"
+        load = NONE if one.load_s is None else f"{one.load_s:.1f} s"
         cells = [engine, _versions(versions), _pairs(described["options"]), load]
         cells += [described["code_license"], described["weights_license"]]
-        rows.append(f'<tr><th scope="row">{_text(one["label"])}</th>' + "".join(map(_said, cells)) + "</tr>")
+        rows.append(f'<tr><th scope="row">{_text(one.label)}</th>' + "".join(map(_said, cells)) + "</tr>")
     return _plain_table(("competitor", "engine", "versions", "options", "loading", "code", "weights"), rows)
 
 
@@ -351,43 +344,42 @@ def _pairs(values: Mapping[str, Any]) -> str:
     return ", ".join(f"{name} {value}" for name, value in values.items())
 
 
-def _counts(rows: Sequence[Mapping[str, Any]]) -> str:
-    counts = collections.Counter(row["status"] for row in rows)
+def _counts(rows: Sequence[Row]) -> str:
+    counts = collections.Counter(row.status for row in rows)
     said = ", ".join(f"{count} {status}" for status, count in counts.items())
-    seconds = sum(row["wall_s"] or 0.0 for row in rows)
+    seconds = sum(row.wall_s or 0.0 for row in rows)
     took = f"{seconds / 60:.0f} minutes" if seconds >= 120 else f"{seconds:.0f} seconds"
     return f"{len(rows):,} rows: {said}. Measuring took {took}."
 
 
-def _problems(rows: Sequence[Mapping[str, Any]]) -> str:
-    """Return a line for each competitor and reason, with how many rows it befell."""
-    found = collections.Counter((row["label"], row["status"], row["reason"]) for row in rows if row["status"] != OK)
+def _problems(rows: Sequence[Row]) -> str:
+    """Return a line for each competitor and reason, with the number of rows."""
+    found = collections.Counter((row.label, row.status, row.reason) for row in rows if not row.ok)
     return _list(
         f"<b>{_text(label)}</b>, {count} × {_text(status)}: {_text(reason)}"
         for (label, status, reason), count in found.items()
     )
 
 
-def _comparisons(metrics: Sequence[Metric], comparisons: Sequence[Mapping[str, Any]]) -> str:
-    """Return a section with one table of pairs for each metric; nothing where nothing was compared."""
+def _comparisons(metrics: Sequence[Metric], comparisons: Sequence[Comparison]) -> str:
+    """Return a section with one table of pairs for each metric; empty if nothing was compared."""
     if not comparisons:
         return ""
     parts = []
     for metric in metrics:
-        own = [one for one in comparisons if one["metric"] == metric.name]
+        own = [one for one in comparisons if one.metric == metric.name]
         if not own:
             continue
-        differing = sum(one["p_holm"] is not None and one["p_holm"] < SIGNIFICANT for one in own)
+        digits = max(metric.digits, 1)
+        differing = sum(one.p_holm is not None and one.p_holm < SIGNIFICANT for one in own)
         rows = [
-            f'<tr><th scope="row">{_text(one["one"])}</th><td class="said">{_text(one["other"])}</td>'
+            f'<tr><th scope="row">{_text(one.one)}</th><td class="said">{_text(one.other)}</td>'
             + "".join(
                 f"<td>{cell}</td>"
                 for cell in (
-                    shown_value(one["difference"], max(metric.digits, 1)),
-                    NONE if one["low"] is None else " … ".join(
-                        shown_value(one[end], max(metric.digits, 1)) for end in ("low", "high")
-                    ),
-                    *(shown_value(one[name], 3) for name in ("p_bootstrap", "p_signed_rank", "p_holm")),
+                    shown_value(one.difference, digits),
+                    NONE if one.low is None else " … ".join(shown_value(end, digits) for end in (one.low, one.high)),
+                    *(shown_value(p, 3) for p in (one.p_bootstrap, one.p_signed_rank, one.p_holm)),
                 )
             )
             + "</tr>"
@@ -478,22 +470,25 @@ def _packed_rows(rows: Sequence[Row]) -> str:
     A table of ten thousand rows is 3.5 MB as HTML, and 0.2 MB like this (ours). Numbers are rounded as they are shown;
     the rows' own file has all digits.
     """
-    empty = collections.Counter((row["label"], row["status"], row["reason"]) for row in rows if not row["values"])
+    empty = collections.Counter((row.label, row.status, row.reason) for row in rows if not row.values)
     shown = []
     for row in rows:
-        if not row["values"]:
+        name = row.input
+        if not row.values:
             # A competitor that is not there has hundreds of rows with one reason: they become one line.
-            befell = row["label"], row["status"], row["reason"]
-            count = empty.pop(befell, 0)
+            count = empty.pop((row.label, row.status, row.reason), 0)
             if count == 0:
                 continue
-            row = {**row, "input": row["input"] if count == 1 else f"{count:,} inputs"}
-        status = f"{row['status']}, trained on" if row.get("trained_on") else row["status"]
-        shown.append({**row, "status": status})
+            name = name if count == 1 else f"{count:,} inputs"
+        shown.append(attrs.evolve(row, input=name))
     data = {
-        **{name: _indexed([row[name] for row in shown]) for name in ("label", "input", "status", "reason")},
-        **{name: [_rounded(row[name], ".2f") for row in shown] for name in ("wall_s", "cpu_s")},
-        "values": {name: [_rounded(row["values"].get(name), ".4g") for row in shown] for name in value_names(shown)},
+        "label": _indexed([row.label for row in shown]),
+        "input": _indexed([row.input for row in shown]),
+        "status": _indexed([f"{row.status}, trained on" if row.trained_on else row.status for row in shown]),
+        "reason": _indexed([row.reason for row in shown]),
+        "wall_s": [_rounded(row.wall_s, ".2f") for row in shown],
+        "cpu_s": [_rounded(row.cpu_s, ".2f") for row in shown],
+        "values": {name: [_rounded(row.values.get(name), ".4g") for row in shown] for name in value_names(shown)},
     }
     text = json.dumps(data, ensure_ascii=False, separators=(",", ":"))
     # What UTF-8 cannot hold becomes a question mark, as in all text of the page.

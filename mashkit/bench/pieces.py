@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 from mashkit.audio.files import load, resample
+from mashkit.bench.ranking import Metric
+from mashkit.bench.records import Row
 from mashkit.bench.statistics import Statistic, interval
 from mashkit.bench.tables import SuiteError
-from mashkit.bench.tasks import OK, Input, InputLost, Metric, Row
+from mashkit.bench.tasks import Input, InputLost
 from mashkit.catalog.ingest import SAMPLE_RATE
 from mashkit.errors import MashkitError, suggestion
 from mashkit.types import Audio
@@ -52,12 +53,17 @@ def split_rows(rows: Sequence[Row]) -> dict[str, list[Row]]:
     What was there for nobody is left out. A side of which a row failed is left out as a whole: the best of a
     competitor's cases is no measure of it.
     """
-    there = [row for row in rows if not row["input_missing"]]
+    there = [row for row in rows if not row.input_missing]
     sides = {
-        "": [row for row in there if row["measure"] != RENDERED],
-        "rendered_": [row for row in there if row["measure"] == RENDERED],
+        "": [row for row in there if row.measure != RENDERED],
+        "rendered_": [row for row in there if row.measure == RENDERED],
     }
-    return {prefix: side for prefix, side in sides.items() if all(row["status"] == OK for row in side)}
+    return {prefix: side for prefix, side in sides.items() if all(row.ok for row in side)}
+
+
+def values_of(rows: Iterable[Row], field: str) -> list[float]:
+    """Return one raw number of the rows that have it."""
+    return [row.values[field] for row in rows if field in row.values]
 
 
 def intervals_of(
@@ -79,7 +85,7 @@ def intervals_of(
     found = {}
     for prefix, chosen in split_rows(rows).items():
         for field in fields:
-            values = [row["values"][field] for row in chosen if field in row["values"]]
+            values = values_of(chosen, field)
             ends = interval(statistic(values), len(values)) if values else None
             if ends is not None:
                 found[prefix + field] = (unit * ends.low, unit * ends.high)
@@ -106,12 +112,12 @@ def minute_cost(cpu_s: float, piece: Audio) -> Mapping[str, float]:
     return {"minute_cpu_s": cpu_s * 60 / piece.duration}
 
 
-def cost_of(rows: Sequence[Row]) -> dict[str, Any]:
+def cost_of(rows: Sequence[Row]) -> dict[str, float | None]:
     """Return the values of :func:`cost_metrics`; None unless every piece there was went well."""
-    there = [row for row in rows if not row["input_missing"]]
-    if not there or any(row["status"] != OK for row in there):
+    there = [row for row in rows if not row.input_missing]
+    if not there or not all(row.ok for row in there):
         return {"cpu_s": None, "memory_mb": None}
     return {
-        "cpu_s": statistics.fmean(row["values"]["minute_cpu_s"] for row in there),
-        "memory_mb": max(row["peak_memory_mb"] for row in there),
+        "cpu_s": statistics.fmean(row.values["minute_cpu_s"] for row in there),
+        "memory_mb": max((row.peak_memory_mb for row in there if row.peak_memory_mb is not None), default=None),
     }

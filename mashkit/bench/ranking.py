@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Literal
 
 import attrs
-
-from mashkit.bench.tasks import Metric
 
 RULES = (
     "First come those that keep every must, then those that break one, then two. Among them the score decides: for "
@@ -14,6 +13,44 @@ RULES = (
     "measured is worst), averaged with the weights below. 100 is best in everything. Values are compared in steps of "
     "the metric’s resolution, so that a difference nobody can hear is a tie."
 )
+
+
+@attrs.frozen(kw_only=True)
+class Metric:
+    """One column of the table.
+
+    Parameters
+    ----------
+    name, title, unit, explained : str
+        ``explained`` is the sentence the page prints.
+    better : {"lower", "higher"}
+    weight : float
+        In the ranking; 0 shows it without ranking by it.
+    limit : float, optional
+        A must: competitors beyond it come after all that keep within.
+    resolution : float
+        Differences below it are a tie: values are ranked in steps of it.
+    digits : int
+        Decimals shown.
+    """
+
+    name: str
+    title: str
+    unit: str
+    explained: str
+    better: Literal["lower", "higher"] = "lower"
+    weight: float = 1.0
+    limit: float | None = None
+    resolution: float
+    digits: int = 1
+
+    def keeps(self, value: float | None) -> bool:
+        """Tell whether a value is within the limit; one that could not be measured is not."""
+        if self.limit is None:
+            return True
+        if value is None:
+            return False
+        return value <= self.limit if self.better == "lower" else value >= self.limit
 
 
 @attrs.frozen

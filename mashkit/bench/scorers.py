@@ -18,7 +18,7 @@ import attrs
 import numpy as np
 
 from mashkit.bench import protocols
-from mashkit.bench.charts import BoxChart, Chart, Curve, CurveChart, Point, RowChart, ScatterChart
+from mashkit.bench.charts import BoxChart, Chart, Curve, CurveChart, Point, ScatterChart
 from mashkit.bench.collections import (
     RENDERED_SONGS,
     Choice,
@@ -47,6 +47,8 @@ from mashkit.bench.protocols import (
     late_twin,
     tempo_twin,
 )
+from mashkit.bench.ranking import Metric
+from mashkit.bench.records import Entry, Row, by_label
 from mashkit.bench.scorer_metrics import (
     Examples,
     accuracy,
@@ -58,9 +60,9 @@ from mashkit.bench.scorer_metrics import (
     reliability,
     roc_auc,
 )
-from mashkit.bench.statistics import Statistic, interval, paired, value_of
+from mashkit.bench.statistics import Comparison, Statistic, comparisons, interval, paired, value_of
 from mashkit.bench.tables import SuiteError, from_table
-from mashkit.bench.tasks import OK, Comparison, Input, InputLost, Metric, Pick, Row, Task, comparisons, stopwatch
+from mashkit.bench.tasks import Input, InputLost, Pick, Task, metric_chart, stopwatch
 from mashkit.components import Component
 from mashkit.errors import CatalogError, MashkitError, UsageError, suggestion
 from mashkit.interfaces import Scorer
@@ -304,10 +306,10 @@ class ScorerTask(Task):
         """Return the five controlled mashups the scorer likes best, and the five it likes least."""
         groups = _grouped(rows)
         chosen = [row for part in groups.get("controlled", {}).values() for row in part]
-        ordered = sorted(chosen, key=lambda row: -row["values"]["score"])
+        ordered = sorted(chosen, key=lambda row: -row.values["score"])
         few = min(PICKS, len(ordered) // 2)
         return [
-            Pick(group=group, input=row["input"], said=f"{row['facts']['condition']}: {row['values']['score']:.3g}")
+            Pick(group=group, input=row.input, said=f"{row.facts['condition']}: {row.values['score']:.3g}")
             for group, side in (("best", ordered[:few]), ("worst", ordered[::-1][:few]))
             for row in side
         ]
@@ -328,11 +330,12 @@ class ScorerTask(Task):
             metrics[name] = units[name] * value if math.isfinite(value) else None
         for name, value in _robustness(rows).items():
             metrics[name] = units[name] * value
-        plans = [row for row in rows if row["status"] == OK]
-        if plans and all(row["status"] == OK or row["input_missing"] for row in rows):
+        plans = [row for row in rows if row.ok]
+        if plans and all(row.ok or row.input_missing for row in rows):
             for name, field in (("cpu_ms", "score_cpu_s"), ("wall_ms", "score_wall_s")):
-                metrics[name] = 1000 * plain.fmean(row["values"][field] for row in plans)
-            metrics["memory_mb"] = max(row["peak_memory_mb"] for row in plans)
+                metrics[name] = 1000 * plain.fmean(row.values[field] for row in plans)
+            held = [row.peak_memory_mb for row in plans if row.peak_memory_mb is not None]
+            metrics["memory_mb"] = max(held, default=None)
         return metrics
 
     def intervals(self, rows: Sequence[Row]) -> dict[str, tuple[float, float]]:
@@ -359,44 +362,40 @@ class ScorerTask(Task):
         return found
 
     # ------------------------------------------------------------------------------------------------------ charts
-    def charts(self, competitors: Sequence[Mapping[str, Any]], rows: Sequence[Row]) -> list[Chart]:
+    def charts(self, competitors: Sequence[Entry], rows: Sequence[Row]) -> list[Chart]:
         """Return intervals, ranks, distributions, calibration and cost against quality."""
-        shown = [one for one in competitors if one["metrics"]]
-        of = {one["label"]: [row for row in rows if row["label"] == one["label"]] for one in shown}
+        labels = [one.label for one in competitors]
+        of = by_label((row for row in rows if row.label in labels), labels)
         return [
-            self._areas(shown),
-            self._twins(shown),
+            self._areas(competitors),
+            self._twins(competitors),
             *_rank_curves(of),
             *_reliability_diagram(of),
-            _cost(shown),
+            _cost(competitors),
             *_distributions(of),
         ]
 
-    def _areas(self, shown: Sequence[Mapping[str, Any]]) -> Chart:
-        names = {name: f"{prefix}auc" for name, prefix in PREFIXES.items()}
-        return RowChart(
+    def _areas(self, competitors: Sequence[Entry]) -> Chart:
+        return metric_chart(
+            competitors,
+            {name: f"{prefix}auc" for name, prefix in PREFIXES.items()},
             title="Positives over negatives",
             caption="Area under the ROC curve with its 95 % interval over songs. What wins the paper’s protocol only "
             "may have heard the stretcher. Right is better; 50 is chance.",
             x_label="AUC, %",
-            labels=[one["label"] for one in shown],
-            series={name: [one["metrics"][metric] for one in shown] for name, metric in names.items()},
-            intervals={name: [one.get("intervals", {}).get(metric) for one in shown] for name, metric in names.items()},
             limit=50.0,
             limit_label="chance",
         )
 
-    def _twins(self, shown: Sequence[Mapping[str, Any]]) -> Chart:
+    def _twins(self, competitors: Sequence[Entry]) -> Chart:
         titles = {metric.name: metric.title for metric in self.metrics}
-        names = ("harmonic_1", "late_50", "tempo_3", "wrong_song", "control")
-        return RowChart(
+        return metric_chart(
+            competitors,
+            {titles[name]: name for name in ("harmonic_1", "late_50", "tempo_3", "wrong_song", "control")},
             title="Originals over their twins",
             caption="Share of pairs in which the right one scores higher, ties half, with 95 % intervals over songs. "
             "“Raw over processed” should be at 50: there, nothing is wrong with either.",
             x_label="preferred, %",
-            labels=[one["label"] for one in shown],
-            series={titles[name]: [one["metrics"][name] for one in shown] for name in names},
-            intervals={titles[name]: [one.get("intervals", {}).get(name) for one in shown] for name in names},
             limit=50.0,
             limit_label="chance",
         )
@@ -504,7 +503,7 @@ def _renderer(choice: Choice, separator: str, stretcher: str) -> Renderer:
 # ------------------------------------------------------------------------------------------------- rows to examples
 def _songs(rows: Sequence[Row]) -> list[str]:
     """Return the songs of all vocals, scored or not: the same for every competitor."""
-    return sorted({row["facts"]["song"] for row in rows if row["facts"]})
+    return sorted({row.facts["song"] for row in rows if row.facts})
 
 
 def _grouped(rows: Sequence[Row]) -> dict[str, dict[str, list[Row]]]:
@@ -515,23 +514,25 @@ def _grouped(rows: Sequence[Row]) -> dict[str, dict[str, list[Row]]]:
     groups: dict[str, dict[str, list[Row]]] = {}
     failed = set()
     for row in rows:
-        for group, part in row["facts"].get("uses", ()):
-            if row["status"] == OK:
+        for group, part in row.facts.get("uses", ()):
+            if row.ok:
                 groups.setdefault(group, {}).setdefault(part, []).append(row)
-            elif not row["input_missing"]:
+            elif not row.input_missing:
                 failed.add(group)
     return {group: parts for group, parts in groups.items() if group not in failed}
 
 
 def _examples(rows: Sequence[Row], songs: Sequence[str]) -> Examples:
     number = {song: index for index, song in enumerate(songs)}
-    return Examples(
-        [row["values"]["score"] for row in rows], [number[row["facts"]["song"]] for row in rows], len(songs)
-    )
+    return Examples(_scores(rows), [number[row.facts["song"]] for row in rows], len(songs))
+
+
+def _scores(rows: Sequence[Row]) -> list[float]:
+    return [row.values["score"] for row in rows]
 
 
 def _are_probabilities(rows: Sequence[Row]) -> bool:
-    return bool(rows) and all(row["values"]["probability"] == 1.0 for row in rows)
+    return bool(rows) and all(row.values["probability"] == 1.0 for row in rows)
 
 
 def _statistics(rows: Sequence[Row]) -> dict[str, Statistic]:
@@ -556,7 +557,7 @@ def _statistics(rows: Sequence[Row]) -> dict[str, Statistic]:
     for name, twins in TWIN_METRICS.items():
         pairs = [pair for twin in twins for pair in _pairs(groups.get(twin, {}))]
         originals = _examples([original for original, _ in pairs], songs)
-        found[name] = preferred(originals, [twin["values"]["score"] for _, twin in pairs])
+        found[name] = preferred(originals, _scores([twin for _, twin in pairs]))
     return found
 
 
@@ -569,21 +570,17 @@ def _query_ranks(parts: Mapping[str, Sequence[Row]], songs: Sequence[str]) -> tu
     """Return the positives whose vocal has matched mashups, and the rank of each among those."""
     positives, ranks = [], []
     for row in parts.get(POSITIVE, ()):
-        others = [
-            other["values"]["score"]
-            for other in parts.get(UNLABELLED, ())
-            if other["facts"]["vocal"] == row["facts"]["vocal"]
-        ]
+        others = [other for other in parts.get(UNLABELLED, ()) if other.facts["vocal"] == row.facts["vocal"]]
         if others:
             positives.append(row)
-            ranks.append(float(ranks_among([row["values"]["score"]], others)[0]))
+            ranks.append(float(ranks_among(_scores([row]), _scores(others))[0]))
     return _examples(positives, songs), np.asarray(ranks, np.float64)
 
 
 def _pairs(parts: Mapping[str, Sequence[Row]]) -> list[tuple[Row, Row]]:
     """Return originals and twins of the same vocal."""
-    twins = {row["facts"]["vocal"]: row for row in parts.get(TWIN, ())}
-    return [(row, twins[row["facts"]["vocal"]]) for row in parts.get(ORIGINAL, ()) if row["facts"]["vocal"] in twins]
+    twins = {row.facts["vocal"]: row for row in parts.get(TWIN, ())}
+    return [(row, twins[row.facts["vocal"]]) for row in parts.get(ORIGINAL, ()) if row.facts["vocal"] in twins]
 
 
 def _robustness(rows: Sequence[Row]) -> dict[str, float]:
@@ -591,21 +588,21 @@ def _robustness(rows: Sequence[Row]) -> dict[str, float]:
     from scipy import stats
 
     songs, groups = _songs(rows), _grouped(rows)
-    by_name = {row["input"]: row for row in rows}
+    by_name = {row.input: row for row in rows}
     found = {}
     for kind in ROBUST:
         parts = groups.get(f"other {kind}", {})
         others = [row for part in parts.values() for row in part]
-        bases = [by_name[row["facts"]["same_as"]] for row in others]
-        if not others or any(row["status"] != OK for row in bases):
+        bases = [by_name[row.facts["same_as"]] for row in others]
+        if not others or not all(row.ok for row in bases):
             continue
-        values = [[row["values"]["score"] for row in side] for side in (bases, others)]
+        values = [_scores(bases), _scores(others)]
         if all(len(set(side)) > 1 for side in values):
             found[f"{kind}_correlation"] = float(stats.spearmanr(*values).statistic)
         areas = []
         for side in ("base", "other"):
             chosen = {
-                part: [by_name[row["facts"]["same_as"]] if side == "base" else row for row in own]
+                part: [by_name[row.facts["same_as"]] if side == "base" else row for row in own]
                 for part, own in parts.items()
             }
             positive, negative = (_examples(chosen.get(part, ()), songs) for part in (POSITIVE, NEGATIVE))
@@ -622,7 +619,7 @@ def _rank_curves(of: Mapping[str, Sequence[Row]]) -> list[Chart]:
         parts = _grouped(rows).get("controlled", {})
         if not (parts.get(POSITIVE) and parts.get(UNLABELLED)):
             continue
-        scores, others = ([row["values"]["score"] for row in parts[part]] for part in (POSITIVE, UNLABELLED))
+        scores, others = (_scores(parts[part]) for part in (POSITIVE, UNLABELLED))
         ranks = np.sort((ranks_among(scores, others) - 1) / len(others))
         y = np.arange(1, len(ranks) + 1) / len(ranks)
         x = np.concatenate([[0.0], np.repeat(ranks, 2), [1.0]])
@@ -665,11 +662,11 @@ def _reliability_diagram(of: Mapping[str, Sequence[Row]]) -> list[Chart]:
     ]
 
 
-def _cost(shown: Sequence[Mapping[str, Any]]) -> Chart:
+def _cost(competitors: Sequence[Entry]) -> Chart:
     points = [
-        Point(one["label"], "", max(one["metrics"]["cpu_ms"], 0.01), one["metrics"]["auc"])
-        for one in shown
-        if one["metrics"]["cpu_ms"] is not None and one["metrics"]["auc"] is not None
+        Point(one.label, "", max(cpu_ms, 0.01), area)
+        for one in competitors
+        if (cpu_ms := one.metrics["cpu_ms"]) is not None and (area := one.metrics["auc"]) is not None
     ]
     return ScatterChart(
         title="Cost against quality",
@@ -690,14 +687,10 @@ def _distributions(of: Mapping[str, Sequence[Row]]) -> list[Chart]:
         boxes: dict[str, list[float]] = {}
         for name in PROTOCOLS:
             for condition in (Condition.ORIGINAL, Condition.MATCHED, *UNMATCHED):
-                chosen = [
-                    row["values"]["score"]
-                    for part in groups.get(name, {}).values()
-                    for row in part
-                    if row["facts"]["condition"] == condition
-                ]
+                parts = groups.get(name, {}).values()
+                chosen = [row for part in parts for row in part if row.facts["condition"] == condition]
                 if chosen:
-                    boxes[f"{name}: {condition}"] = chosen
+                    boxes[f"{name}: {condition}"] = _scores(chosen)
         if boxes:
             charts.append(
                 BoxChart(

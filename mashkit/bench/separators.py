@@ -27,7 +27,7 @@ import numpy.typing as npt
 
 from mashkit.audio.files import resample
 from mashkit.bench import rendered
-from mashkit.bench.charts import Chart, RowChart
+from mashkit.bench.charts import Chart, has_values
 from mashkit.bench.collections import LISTED
 from mashkit.bench.multitracks import find_multitracks, stem_files
 from mashkit.bench.pieces import (
@@ -40,24 +40,13 @@ from mashkit.bench.pieces import (
     rendered_inputs,
     require_known,
     split_rows,
+    values_of,
 )
-from mashkit.bench.statistics import median, paired
+from mashkit.bench.ranking import Metric
+from mashkit.bench.records import Entry, Row
+from mashkit.bench.statistics import Comparison, comparisons, median, paired
 from mashkit.bench.tables import from_table
-from mashkit.bench.tasks import (
-    OK,
-    Cell,
-    Comparison,
-    Input,
-    InputLost,
-    Literature,
-    Metric,
-    Pick,
-    Row,
-    Table,
-    Task,
-    comparisons,
-    stopwatch,
-)
+from mashkit.bench.tasks import Cell, Input, InputLost, Literature, Pick, Table, Task, metric_chart, stopwatch
 from mashkit.catalog.ingest import SAMPLE_RATE
 from mashkit.components import Component
 from mashkit.interfaces import Separator
@@ -298,8 +287,7 @@ class SeparatorTask(Task):
             for name in metrics:
                 if prefix and not name.startswith(prefix):
                     continue
-                field = name.removeprefix(prefix)
-                values = [row["values"][field] for row in chosen if field in row["values"]]
+                values = values_of(chosen, name.removeprefix(prefix))
                 if values:
                     metrics[name] = statistics.median(values)
         return metrics | cost_of(rows)
@@ -317,7 +305,7 @@ class SeparatorTask(Task):
         for role in Role:
             field = f"{role}_bss"
             known = {
-                label: {row["input"]: row["values"][field] for row in own if field in row["values"]}
+                label: {row.input: row.values[field] for row in own if field in row.values}
                 for label, own in real.items()
             }
             tests = {}
@@ -334,8 +322,8 @@ class SeparatorTask(Task):
         measured: dict[str, dict[str, Row]] = {}
         for label, own in rows.items():
             for row in own:
-                if row["status"] == OK:
-                    measured.setdefault(row["input"], {})[label] = row
+                if row.ok:
+                    measured.setdefault(row.input, {})[label] = row
         found = {}
         for song in sorted(measured, key=lambda song: -_spread(measured[song].values()))[:HEARD_SONGS]:
             picks = [Pick(group=MIX, input=song, said=MIX, part=MIX)]
@@ -344,7 +332,7 @@ class SeparatorTask(Task):
                 picks += [
                     Pick(group=role, input=song, said=f"{label}: {_said(row, role)}", label=label, part=role)
                     for label, row in measured[song].items()
-                    if {f"{role}_bss", f"{role}_leak"} & set(row["values"])
+                    if {f"{role}_bss", f"{role}_leak"} & set(row.values)
                 ]
             found[song] = picks
         return found
@@ -360,11 +348,11 @@ class SeparatorTask(Task):
         length_s = min(longest_s, HEARD_S, mix.duration)
         return {name: sound.excerpt(0.0, length_s) for name, sound in sounds.items()}
 
-    def tables(self, competitors: Sequence[Mapping[str, Any]], rows: Sequence[Row]) -> list[Table]:
+    def tables(self, competitors: Sequence[Entry], rows: Sequence[Row]) -> list[Table]:
         """Return, for each role, the SDR of every song, and what leaks where the role is silent."""
-        labels = [one["label"] for one in competitors if one["metrics"]]
-        of = {(row["input"], row["label"]): row for row in rows if row["label"] in labels}
-        songs = list(dict.fromkeys(row["input"] for row in of.values() if row["status"] == OK))
+        labels = [one.label for one in competitors]
+        of = {(row.input, row.label): row for row in rows if row.label in labels}
+        songs = list(dict.fromkeys(row.input for row in of.values() if row.ok))
         return [
             Table(
                 title=f"{str(role).capitalize()}, song by song",
@@ -377,23 +365,20 @@ class SeparatorTask(Task):
             if songs
         ]
 
-    def charts(self, competitors: Sequence[Mapping[str, Any]], rows: Sequence[Row]) -> list[Chart]:
+    def charts(self, competitors: Sequence[Entry], rows: Sequence[Row]) -> list[Chart]:
         """Return the SDR of the roles, of real and of rendered songs."""
-        shown = [one for one in competitors if one["metrics"]]
-        charts: list[Chart] = []
-        for prefix, title in (("", "Real songs"), ("rendered_", "Rendered songs")):
-            names = {str(role): f"{prefix}{role}_bss" for role in Role}
-            series = {role: [one["metrics"][name] for one in shown] for role, name in names.items()}
-            ends = {role: [one.get("intervals", {}).get(name) for one in shown] for role, name in names.items()}
-            if any(value is not None for values in series.values() for value in values):
-                charts.append(
-                    RowChart(
-                        title=f"{title}: SDR of the roles", caption="BSSEval v4, median over seconds and songs, with "
-                        "its 95 % interval over songs. Right is better.", x_label="dB",
-                        labels=[one["label"] for one in shown], series=series, intervals=ends,
-                    )
-                )  # fmt: skip
-        return charts
+        charts = [
+            metric_chart(
+                competitors,
+                {str(role): f"{prefix}{role}_bss" for role in Role},
+                title=f"{title}: SDR of the roles",
+                caption="BSSEval v4, median over seconds and songs, with its 95 % interval over songs. Right is "
+                "better.",
+                x_label="dB",
+            )
+            for prefix, title in (("", "Real songs"), ("rendered_", "Rendered songs"))
+        ]
+        return list(filter(has_values, charts))
 
 
 def _distortions(true: Mapping[str, Audio], found: Mapping[str, Audio]) -> dict[str, float]:
@@ -416,23 +401,24 @@ def _of_role(separated: tuple[StemSet, Audio, StemSet], role: Role) -> tuple[Aud
 
 
 def _cell(row: Row | None, role: Role) -> Cell:
-    values = {} if row is None else row["values"]
-    return Cell(values.get(f"{role}_bss"), values.get(f"{role}_leak"), counts=row is None or not row.get("trained_on"))
+    if row is None:
+        return Cell(None)
+    return Cell(row.values.get(f"{role}_bss"), row.values.get(f"{role}_leak"), counts=not row.trained_on)
 
 
 def _said(row: Row, role: Role) -> str:
     """Return what a competitor's row says of a role, in words."""
     parts = [
-        f"{title} {row['values'][name]:.1f} dB"
+        f"{title} {row.values[name]:.1f} dB"
         for title, name in (("SDR", f"{role}_bss"), ("leakage", f"{role}_leak"))
-        if name in row["values"]
+        if name in row.values
     ]
-    return ", ".join([*parts, *(["trained on this song"] if row.get("trained_on") else [])])
+    return ", ".join([*parts, *(["trained on this song"] if row.trained_on else [])])
 
 
 def _spread(rows: Iterable[Row]) -> float:
     """Return how much competitors differ on a song: the largest range of a role's SDR, dB."""
-    values = [[row["values"][f"{role}_bss"] for row in rows if f"{role}_bss" in row["values"]] for role in Role]
+    values = [values_of(rows, f"{role}_bss") for role in Role]
     return max((max(one) - min(one) for one in values if one), default=0.0)
 
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TypeAlias
 
 import attrs
@@ -229,3 +229,52 @@ def holm(p_values: Sequence[float]) -> list[float]:
     adjusted = np.empty(len(values))
     adjusted[order] = np.minimum(raised, 1.0)
     return [float(value) for value in adjusted]
+
+
+# ------------------------------------------------------------------------------------------------------ comparisons
+@attrs.frozen(kw_only=True)
+class Comparison:
+    """A paired test between two competitors.
+
+    Parameters
+    ----------
+    metric : str
+        Name of the metric.
+    one, other : str
+        Labels; ``difference`` is the one's − the other's, in the metric's unit.
+    low, high : float, optional
+        Its 95 % interval.
+    p_bootstrap, p_signed_rank : float, optional
+        See :class:`mashkit.bench.statistics.PairedTest`.
+    p_holm : float, optional
+        ``p_signed_rank`` adjusted for all comparisons of the metric.
+    """
+
+    metric: str
+    one: str
+    other: str
+    difference: float
+    low: float | None
+    high: float | None
+    p_bootstrap: float | None
+    p_signed_rank: float | None
+    p_holm: float | None
+
+
+def comparisons(metric: str, tests: Mapping[tuple[str, str], PairedTest], unit: float = 1.0) -> list[Comparison]:
+    """Return the tests of one metric by their two labels, with Holm's correction; ``unit`` is 100 for per cent."""
+    raised = iter(holm([test.p_signed_rank for test in tests.values() if test.p_signed_rank is not None]))
+    return [
+        Comparison(
+            metric=metric,
+            one=one,
+            other=other,
+            difference=unit * test.difference,
+            low=None if test.interval is None else unit * test.interval.low,
+            high=None if test.interval is None else unit * test.interval.high,
+            p_bootstrap=test.p_bootstrap,
+            p_signed_rank=test.p_signed_rank,
+            p_holm=None if test.p_signed_rank is None else next(raised),
+        )
+        for (one, other), test in tests.items()
+    ]

@@ -18,9 +18,11 @@ import numpy as np
 from mashkit.audio.files import AUDIO_SUFFIXES, load, resample
 from mashkit.bench import sounds
 from mashkit.bench.charts import Chart, Point, RowChart, ScatterChart
+from mashkit.bench.ranking import Metric
+from mashkit.bench.records import Entry, Row, by_label, collect
 from mashkit.bench.sounds import Case
 from mashkit.bench.tables import from_table
-from mashkit.bench.tasks import OK, Input, Metric, NotProvided, Row, Task, collect, stopwatch
+from mashkit.bench.tasks import Input, NotProvided, Task, stopwatch
 from mashkit.components import Component
 from mashkit.errors import ContractViolation
 from mashkit.features.spectral import onset_strength, spectrogram
@@ -188,17 +190,22 @@ class StretcherTask(Task):
             "leak_db": over(max, "leak_db", "stereo panned"),
             "image_error": over(max, "correlation_error", "stereo wide"),
             "realtime": over(min, "realtime", "cost"),
-            "memory_mb": _memory(rows),
+            "memory_mb": next((row.peak_memory_mb for row in rows if row.measure == "cost" and row.ok), None),
         }
 
-    def charts(self, competitors: Sequence[Mapping[str, Any]], rows: Sequence[Row]) -> list[Chart]:
+    def charts(self, competitors: Sequence[Entry], rows: Sequence[Row]) -> list[Chart]:
         """Return the charts of timing, attacks, and sound against speed."""
-        shown = [one for one in competitors if one["metrics"]]
-        labels = [one["label"] for one in shown]
+        labels = [one.label for one in competitors]
+        of = by_label(rows, labels)
         clicks = {
-            _said(name): [_value(rows, label, name, "max_ms") for label in labels]
-            for name in dict.fromkeys(row["input"] for row in rows if row["measure"] == "clicks")
+            name.partition(", ")[2]: [_value(of[label], name, "max_ms") for label in labels]
+            for name in dict.fromkeys(row.input for row in rows if row.measure == "clicks")
         }
+
+        def means(measure: str, field: str) -> list[float | None]:
+            found = [collect(of[label], field, measure) for label in labels]
+            return [None if one is None else statistics.fmean(one) for one in found]
+
         return [
             RowChart(
                 title="Where clicks land after a minute",
@@ -216,8 +223,7 @@ class StretcherTask(Task):
                 "a thousandth of the energy.",
                 x_label="dB",
                 labels=labels,
-                series={f"{sound}s": [_mean(rows, label, f"attacks of {sound}s", "pre_echo_db") for label in labels]
-                        for sound in ("click", "kick")},
+                series={f"{sound}s": means(f"attacks of {sound}s", "pre_echo_db") for sound in ("click", "kick")},
             ),
             RowChart(
                 title="Distance from the truth, and after the return",
@@ -226,9 +232,9 @@ class StretcherTask(Task):
                 x_label="dB",
                 labels=labels,
                 series={
-                    "chords": [_mean(rows, label, "chords against truth", "distance_db") for label in labels],
-                    "voice": [_mean(rows, label, "voice against truth", "distance_db") for label in labels],
-                    "real stems": [one["metrics"]["return_db"] for one in shown],
+                    "chords": means("chords against truth", "distance_db"),
+                    "voice": means("voice against truth", "distance_db"),
+                    "real stems": [one.metrics["return_db"] for one in competitors],
                 },
             ),
             ScatterChart(
@@ -238,9 +244,10 @@ class StretcherTask(Task):
                 x_label="real-time factor (log)",
                 y_label="distance after return, dB",
                 points=[
-                    Point(str(one["rank"]), one["component"], one["metrics"]["realtime"], one["metrics"]["return_db"])
-                    for one in shown
-                    if one["metrics"]["realtime"] is not None and one["metrics"]["return_db"] is not None
+                    Point(str(one.rank), one.component, realtime, distance)
+                    for one in competitors
+                    if (realtime := one.metrics["realtime"]) is not None
+                    and (distance := one.metrics["return_db"]) is not None
                 ],
                 log_x=True,
             ),
@@ -459,21 +466,5 @@ _MEASURES: Mapping[str, Callable[[Stretcher, Parameters, Files], dict[str, float
 }
 
 
-# ------------------------------------------------------------------------------------------------------ for charts
-def _said(name: str) -> str:
-    return name.partition(", ")[2]
-
-
-def _memory(rows: Sequence[Row]) -> float | None:
-    held = [row["peak_memory_mb"] for row in rows if row["measure"] == "cost" and row["status"] == OK]
-    return held[0] if held else None
-
-
-def _value(rows: Sequence[Row], label: str, name: str, field: str) -> float | None:
-    found = [row["values"][field] for row in rows if (row["label"], row["input"], row["status"]) == (label, name, OK)]
-    return found[0] if found else None
-
-
-def _mean(rows: Sequence[Row], label: str, measure: str, field: str) -> float | None:
-    found = collect([row for row in rows if row["label"] == label], field, measure)
-    return None if found is None else statistics.fmean(found)
+def _value(rows: Sequence[Row], name: str, field: str) -> float | None:
+    return next((row.values[field] for row in rows if row.input == name and row.ok), None)

@@ -13,6 +13,7 @@ from typing import Any
 
 import attrs
 
+from mashkit.bench.records import SuiteRecord
 from mashkit.bench.tables import SuiteError, from_table
 from mashkit.bench.tasks import TASKS
 from mashkit.errors import suggestion
@@ -211,18 +212,12 @@ class Suite:
         whole = [self.task, dict(self.settings), self.seed, self.timeout_s]
         return hashlib.sha256(json.dumps(whole, sort_keys=True).encode()).hexdigest()
 
-    def to_dict(self) -> dict[str, Any]:
-        """Return plain data for JSON."""
-        return {
-            "name": self.name,
-            "task": self.task,
-            "title": self.title,
-            "summary": self.summary,
-            "timeout_s": self.timeout_s,
-            "seed": self.seed,
-            "settings": dict(self.settings),
-            "sha256": self.digest(),
-        }
+    def record(self) -> SuiteRecord:
+        """Return what a result records of the suite."""
+        return SuiteRecord(
+            name=self.name, task=self.task, title=self.title, summary=self.summary, timeout_s=self.timeout_s,
+            seed=self.seed, settings=dict(self.settings), sha256=self.digest(),
+        )  # fmt: skip
 
 
 def builtin_suites() -> dict[str, Suite]:

@@ -16,19 +16,18 @@ import time
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, ClassVar, Literal, TypeAlias
+from typing import Any, ClassVar
 
 import attrs
 
-from mashkit.bench.charts import Chart
-from mashkit.bench.statistics import PairedTest, holm
+from mashkit.bench.charts import Chart, RowChart
+from mashkit.bench.ranking import Metric
+from mashkit.bench.records import Entry, Row
+from mashkit.bench.statistics import Comparison
 from mashkit.components import Component
 from mashkit.errors import MashkitError
 from mashkit.types import Audio, as_tuple, frozen_mapping
 from mashkit.workers.processes import cpu_seconds, family
-
-Row: TypeAlias = Mapping[str, Any]
-"""What became of one competitor on one input, as plain data: see :mod:`mashkit.bench.runner`."""
 
 TASKS: Mapping[str, str] = {
     "alignment": "mashkit.bench.alignment:AlignmentTask",
@@ -39,8 +38,6 @@ TASKS: Mapping[str, str] = {
     "stretchers": "mashkit.bench.stretchers:StretcherTask",
 }
 """Name → "package.module:Class", imported on use."""
-
-OK, UNAVAILABLE, FAILED, TIMEOUT = STATUSES = ("ok", "unavailable", "failed", "timeout")
 
 
 class NotProvided(MashkitError):
@@ -105,6 +102,11 @@ class Input:
         return whole.hexdigest()
 
 
+def digest_of_all(inputs: Iterable[Input]) -> str:
+    """Return a sha256 of all inputs of a suite, in whatever order: two results can be compared if it is the same."""
+    return hashlib.sha256("".join(sorted(given.digest() for given in inputs)).encode()).hexdigest()
+
+
 def same_song(one: str, other: str) -> bool:
     """Tell whether two names are of one song, each "artist - title" or the title alone.
 
@@ -131,92 +133,6 @@ def digest_of(path: Path) -> str:
 def _digest(path: Path, size: int, modified: int) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-@attrs.frozen(kw_only=True)
-class Comparison:
-    """A paired test between two competitors.
-
-    Parameters
-    ----------
-    metric : str
-        Name of the metric.
-    one, other : str
-        Labels; ``difference`` is the one's − the other's, in the metric's unit.
-    low, high : float, optional
-        Its 95 % interval.
-    p_bootstrap, p_signed_rank : float, optional
-        See :class:`mashkit.bench.statistics.PairedTest`.
-    p_holm : float, optional
-        ``p_signed_rank`` adjusted for all comparisons of the metric.
-    """
-
-    metric: str
-    one: str
-    other: str
-    difference: float
-    low: float | None
-    high: float | None
-    p_bootstrap: float | None
-    p_signed_rank: float | None
-    p_holm: float | None
-
-
-def comparisons(metric: str, tests: Mapping[tuple[str, str], PairedTest], unit: float = 1.0) -> list[Comparison]:
-    """Return the tests of one metric by their two labels, with Holm's correction; ``unit`` is 100 for per cent."""
-    raised = iter(holm([test.p_signed_rank for test in tests.values() if test.p_signed_rank is not None]))
-    return [
-        Comparison(
-            metric=metric,
-            one=one,
-            other=other,
-            difference=unit * test.difference,
-            low=None if test.interval is None else unit * test.interval.low,
-            high=None if test.interval is None else unit * test.interval.high,
-            p_bootstrap=test.p_bootstrap,
-            p_signed_rank=test.p_signed_rank,
-            p_holm=None if test.p_signed_rank is None else next(raised),
-        )
-        for (one, other), test in tests.items()
-    ]
-
-
-@attrs.frozen(kw_only=True)
-class Metric:
-    """One column of the table.
-
-    Parameters
-    ----------
-    name, title, unit, explained : str
-        ``explained`` is the sentence the page prints.
-    better : {"lower", "higher"}
-    weight : float
-        In the ranking; 0 shows it without ranking by it.
-    limit : float, optional
-        A must: competitors beyond it come after all that keep within.
-    resolution : float
-        Differences below it are a tie: values are ranked in steps of it.
-    digits : int
-        Decimals shown.
-    """
-
-    name: str
-    title: str
-    unit: str
-    explained: str
-    better: Literal["lower", "higher"] = "lower"
-    weight: float = 1.0
-    limit: float | None = None
-    resolution: float
-    digits: int = 1
-
-    def keeps(self, value: float | None) -> bool:
-        """Tell whether a value is within the limit; one that could not be measured is not."""
-        if self.limit is None:
-            return True
-        if value is None:
-            return False
-        return value <= self.limit if self.better == "lower" else value >= self.limit
 
 
 @attrs.frozen(kw_only=True)
@@ -393,16 +309,44 @@ class Task(ABC):
         raise InputLost(f"task {type(self).__name__} has nothing to hear")
 
     @abstractmethod
-    def charts(self, competitors: Sequence[Mapping[str, Any]], rows: Sequence[Row]) -> list[Chart]:
-        """Return what the page draws, competitors in their order of rank."""
+    def charts(self, competitors: Sequence[Entry], rows: Sequence[Row]) -> list[Chart]:
+        """Return what the page draws.
 
-    def tables(self, competitors: Sequence[Mapping[str, Any]], rows: Sequence[Row]) -> list[Table]:
-        """Return the tables that stand behind the metrics, competitors in their order of rank; by default none.
+        Parameters
+        ----------
+        competitors : sequence of Entry
+            Those that have metrics, best first.
+        rows : sequence of Row
+            The rows by which competitors are judged.
+        """
 
-        Unlike those of :meth:`charts`, ``rows`` hold the songs that a competitor was trained on, marked by
-        ``trained_on``.
+    def tables(self, competitors: Sequence[Entry], rows: Sequence[Row]) -> list[Table]:
+        """Return the tables that stand behind the metrics; by default none.
+
+        The parameters are those of :meth:`charts`, but ``rows`` contain the songs that a competitor was trained on as
+        well, marked by ``trained_on``.
         """
         return []
+
+
+def metric_chart(competitors: Sequence[Entry], names: Mapping[str, str], **drawn: Any) -> RowChart:
+    """Return a chart of metrics with their intervals.
+
+    Parameters
+    ----------
+    competitors : sequence of Entry
+        The rows.
+    names : mapping of str to str
+        Title of each series → name of its metric.
+    **drawn
+        The chart's other fields: title, caption, x_label, …
+    """
+    return RowChart(
+        labels=[one.label for one in competitors],
+        series={title: [one.metrics[name] for one in competitors] for title, name in names.items()},
+        intervals={title: [one.intervals.get(name) for one in competitors] for title, name in names.items()},
+        **drawn,
+    )
 
 
 def load_task(name: str) -> Task:
@@ -411,18 +355,6 @@ def load_task(name: str) -> Task:
     task = getattr(importlib.import_module(module), cls)()
     assert isinstance(task, Task)  # noqa: S101 — our own table
     return task
-
-
-def collect(rows: Sequence[Row], field: str, *measures: str) -> list[float] | None:
-    """Return one raw number from each row of these measures, for a metric.
-
-    Inputs that were not there for anybody are left out. One row that failed, took too long or asks for what is not
-    provided makes the whole None: the best of a competitor's cases is no measure of it.
-    """
-    chosen = [row for row in rows if row["measure"] in measures and not row["input_missing"]]
-    if not chosen or any(row["status"] != OK for row in chosen):
-        return None
-    return [row["values"][field] for row in chosen]
 
 
 @attrs.define

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from mashkit.cli.actions import Commands, add_actions
 from mashkit.cli.status import DONE, FAILED, NOT_IN_ORDER, PARTLY
 
 if TYPE_CHECKING:
+    from mashkit.bench.records import Row
+    from mashkit.bench.results import Result
     from mashkit.bench.suite import Suite
-    from mashkit.bench.tasks import Row
     from mashkit.registry import Registry
 
 SUMMARY = "Compare components of one kind on the same inputs: a table, a page, every number behind them."
@@ -102,16 +103,16 @@ def _run(arguments: argparse.Namespace) -> int:
 
     def heard(row: Row, known: bool, done: int, total: int) -> None:
         # One that fails everywhere for one reason says it once.
-        failed = row["status"] in LOST and (row["label"], row["reason"]) not in said
-        said.add((row["label"], row["reason"]))
-        item = f"{row['label']}: {row['input']}"
+        failed = row.status in LOST and (row.label, row.reason) not in said
+        said.add((row.label, row.reason))
+        item = f"{row.label}: {row.input}"
         event = StageEvent(
             stage="bench",
             item=item,
             state="failed" if failed else "cached" if known else "done",
             done=done,
             total=total,
-            message=f"{item}: {row['status']}: {row['reason']}" if failed else "",
+            message=f"{item}: {row.status}: {row.reason}" if failed else "",
         )
         registry.plugins.hook.mashkit_stage(event=event)
 
@@ -126,7 +127,7 @@ def _run(arguments: argparse.Namespace) -> int:
     result, notes = with_earlier(measured, arguments.output)
     paths = publish(result, arguments.output, _sounds(arguments, result))
     if arguments.json:
-        print_json(result | {"notes": notes})
+        print_json(result.to_dict() | {"notes": notes})
     else:
         _print_result(result)
     for label, reason in _unavailable(measured).items():
@@ -173,7 +174,7 @@ def _require_added(suite: Suite, added: Sequence[str], registry: Registry) -> No
             continue  # what is missing here is a row like any other
 
 
-def _sounds(arguments: argparse.Namespace, result: Mapping[str, Any]) -> dict[str, str] | None:
+def _sounds(arguments: argparse.Namespace, result: Result) -> dict[str, str] | None:
     from mashkit.bench.audition import sounds
 
     return sounds(result, arguments.data) if arguments.audio else None
@@ -191,52 +192,49 @@ def _suite(arguments: argparse.Namespace) -> Suite:
     return suite.only(arguments.only, besides=[one.label for one in added]) if arguments.only else suite
 
 
-def _print_result(result: Mapping[str, Any]) -> None:
+def _print_result(result: Result) -> None:
     from mashkit.bench.page import measured_metrics, shown_value
-    from mashkit.bench.tasks import Metric
     from mashkit.cli.console import print_table
 
     # What it is ranked by and somebody has: a terminal is narrow, the page has everything.
-    measured = measured_metrics([Metric(**metric) for metric in result["metrics"]], result["competitors"])
+    measured = measured_metrics(result)
     metrics = [metric for metric in measured if metric.weight] or measured
     print_table(
         ("rank", "competitor", "score", *(metric.name for metric in metrics)),
         [
-            (one["rank"], one["label"], f"{one['score']:.0f}",
-             *(shown_value(one["metrics"][metric.name], metric.digits) for metric in metrics))
-            for one in result["competitors"]
-            if one["metrics"] is not None
+            (one.rank, one.label, f"{one.score:.0f}",
+             *(shown_value(one.metrics[metric.name], metric.digits) for metric in metrics))
+            for one in result.measured
         ],
     )  # fmt: skip
     # The reasons would push the numbers apart: they have a table of their own.
-    without = [(one["label"], one["reason"]) for one in result["competitors"] if one["metrics"] is None]
+    without = [(one.label, one.reason) for one in result.competitors if not one.metrics]
     if without:
         print_table(("not measured", "why"), without)
     failed = [
-        (one["label"], f"{len(rows)} of its inputs: {rows[0]['reason']}")
-        for one in result["competitors"]
-        if one["metrics"] is not None
-        and (rows := [row for row in result["rows"] if row["label"] == one["label"] and row["status"] in LOST])
+        (one.label, f"{len(rows)} of its inputs: {rows[0].reason}")
+        for one in result.measured
+        if (rows := [row for row in result.rows if row.label == one.label and row.status in LOST])
     ]
     if failed:
         print_table(("failed in part", "why"), failed)
 
 
-def _unavailable(result: Mapping[str, Any]) -> dict[str, str]:
+def _unavailable(result: Result) -> dict[str, str]:
     """Return what was not there, and why: whole competitors by name, inputs together."""
     found: dict[str, str] = {}
-    for row in result["rows"]:
-        if row["status"] == "unavailable":
-            found.setdefault(row["measure"] if row["input_missing"] else row["label"], row["reason"])
+    for row in result.rows:
+        if row.status == "unavailable":
+            found.setdefault(row.measure if row.input_missing else row.label, row.reason)
     return found
 
 
-def _status(result: Mapping[str, Any], named: frozenset[str]) -> int:
+def _status(result: Result, named: frozenset[str]) -> int:
     """Return the exit status of a run: PARTLY if something failed, or somebody asked for by name was not there."""
-    statuses = [row["status"] for row in result["rows"]]
+    statuses = [row.status for row in result.rows]
     if "ok" not in statuses:
         return FAILED
-    missing = any(one["label"] in named and one["metrics"] is None for one in result["competitors"])
+    missing = any(one.label in named and not one.metrics for one in result.competitors)
     return PARTLY if missing or set(LOST) & set(statuses) else DONE
 
 
@@ -299,7 +297,7 @@ def _make_again(arguments: argparse.Namespace, path: Path) -> Path:
         output: Path = arguments.output
         write_text(output, page(result, sounds))
         return output
-    if result["format"] != FORMAT:
+    if result.format != FORMAT:
         write_result(result, path)
     return write_pages(result, path, sounds)[0]
 
