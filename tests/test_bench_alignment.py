@@ -20,6 +20,7 @@ from mashkit.registry import Registry
 from mashkit.testing import signals
 from mashkit.types import Audio, Key, Role
 from mashkit.types.timemap import TimeMap
+from rows import row_of
 
 LATE_S = 0.02
 
@@ -70,8 +71,10 @@ def test_a_map_mends_what_one_speed_cannot(inputs: list[Input]) -> None:
     assert found["drifting map"]["mapped_layers"] >= 1
     assert found["drifting speed"]["mapped_layers"] == 0
     rows = [
-        {"measure": given.measure, "status": "unavailable" if given.missing else "ok",
-         "input_missing": bool(given.missing), "values": found.get(given.measure, {})}
+        row_of(
+            measure=given.measure, status="unavailable" if given.missing else "ok",
+            input_missing=bool(given.missing), values=found.get(given.measure, {}),
+        )
         for given in inputs
     ]  # fmt: skip
     metrics = task.summarize(rows)

@@ -25,6 +25,7 @@ from mashkit.interfaces import Analyzer
 from mashkit.interfaces.analyzer import ANALYSIS_FIELDS
 from mashkit.testing import signals
 from mashkit.types import Analysis, Audio, Key
+from rows import row_of
 
 TASK = AnalyzerTask()
 TRUE = rendered.compose(1, 0).analysis
@@ -97,12 +98,12 @@ def test_a_karaoke_grid_is_counted_apart(tmp_path: Path) -> None:
     values = TASK.measure(Knowing(), given)
     assert set(values) == {"grid", "minute_cpu_s"}  # four times the tempo
     assert values["grid"] == 1
-    row = {"measure": "ultrastar", "input_missing": False, "status": "ok", "values": values, "peak_memory_mb": 1.0}
-    metrics = TASK.summarize([row, {**row, "values": {**values, "grid": 0.0}}])
+    row = row_of(measure="ultrastar", values=values, peak_memory_mb=1.0)
+    metrics = TASK.summarize([row, attrs.evolve(row, values={**values, "grid": 0.0})])
     assert metrics["grid"] == 50
     assert metrics["tempo_1"] is metrics["tempo_2"] is None
     assert TASK.intervals([row]) == {}  # one piece is one observation
-    low, high = TASK.intervals([row, {**row, "values": {**values, "grid": 0.0}}])["grid"]
+    low, high = TASK.intervals([row, attrs.evolve(row, values={**values, "grid": 0.0})])["grid"]
     assert 0 <= low < 50 < high <= 100
 
 
@@ -117,11 +118,11 @@ def test_what_is_not_provided_is_not_measured() -> None:
 
     values = TASK.measure(KeyOnly(), rendered_input())
     assert set(values) == {"key", "minute_cpu_s"}
-    row = {"measure": "rendered", "input_missing": False, "status": "ok", "values": values, "peak_memory_mb": 1.0}
+    row = row_of(measure="rendered", values=values, peak_memory_mb=1.0)
     metrics = TASK.summarize([row])
     assert metrics["rendered_key"] == 100
     assert metrics["rendered_beat_f"] is metrics["key"] is None
-    assert TASK.summarize([row, {**row, "status": "failed", "values": {}}])["rendered_key"] is None
+    assert TASK.summarize([row, attrs.evolve(row, status="failed", values={})])["rendered_key"] is None
 
 
 def test_an_excerpt_moves_its_labels() -> None:
