@@ -20,7 +20,7 @@ from mashkit.bench.ranking import Metric, standings
 from mashkit.bench.records import Row, collect
 from mashkit.bench.results import Result, read_result
 from mashkit.bench.runner import EVERYTHING, run
-from mashkit.bench.suite import Competitor, Suite, builtin_suites, load_suite
+from mashkit.bench.suite import Competitor, Suite, known_suites, load_suite
 from mashkit.bench.tables import SuiteError
 from mashkit.bench.tasks import load_task, stopwatch
 from mashkit.cli import main
@@ -402,8 +402,8 @@ def test_programs_that_go_on_running_count() -> None:
 
 
 # ----------------------------------------------------------------------------------------------------------- suites
-@pytest.mark.parametrize("name", sorted(builtin_suites()))
-def test_builtin_suites_name_what_there_is(name: str) -> None:
+@pytest.mark.parametrize("name", sorted(known_suites()))
+def test_known_suites_name_what_there_is(name: str) -> None:
     suite, registry = load_suite(name), Registry()
     kind = load_task(suite.task).kind
     names = {one.info.name for one in registry.components(kind)}
@@ -531,7 +531,7 @@ def test_list(capsys: pytest.CaptureFixture[str]) -> None:
     assert "stretchers" in capsys.readouterr().out
     assert command("list", "--json") == 0
     listed = json.loads(capsys.readouterr().out)
-    assert {one["name"] for one in listed["suites"]} == set(builtin_suites())
+    assert {one["name"] for one in listed["suites"]} == set(known_suites())
 
 
 def test_without_matplotlib_nothing_is_measured(

@@ -19,8 +19,7 @@ import numpy.typing as npt
 
 from mashkit.bench import rendered
 from mashkit.bench.charts import Chart, has_values
-from mashkit.bench.collections import LISTED, PUBLISHED
-from mashkit.bench.labelled import READERS, Labels, known_key
+from mashkit.bench.labelled import Labels, known_key
 from mashkit.bench.pieces import (
     RENDERED,
     cost_metrics,
@@ -35,6 +34,7 @@ from mashkit.bench.pieces import (
 )
 from mashkit.bench.ranking import Metric
 from mashkit.bench.records import Entry, Row
+from mashkit.bench.registered import labelled, labels_of
 from mashkit.bench.statistics import ratio
 from mashkit.bench.tables import from_table
 from mashkit.bench.tasks import Input, Task, metric_chart, stopwatch
@@ -48,8 +48,6 @@ TEMPO_TOLERANCE = 0.04
 IEEE TASLP 14(5), 2006), and below it accuracy 2's factors."""
 TEMPO_FACTORS = (1.0, 2.0, 3.0, 1 / 2, 1 / 3)
 GRID_FACTORS = (*TEMPO_FACTORS, 4.0, 1 / 4)
-WHERE: Mapping[str, str] = {name: {**LISTED, **PUBLISHED, "ultrastar": LISTED["songs"]}[name].where for name in READERS}
-"""Where labelled music is to be had, by the reader's name."""
 CIRCULAR = "MusicDelta, Ballroom and GiantSteps are among what published networks (madmom’s) were trained on."
 
 FIELDS: Mapping[str, tuple[str, str]] = {
@@ -110,7 +108,7 @@ class Settings:
     Parameters
     ----------
     collections : tuple of str
-        "rendered", or of :data:`mashkit.bench.labelled.READERS`.
+        "rendered", or collections that have labels; default: all.
     songs : int
         Rendered songs.
     excerpt_s : float
@@ -118,14 +116,14 @@ class Settings:
     seed : int
     """
 
-    collections: tuple[str, ...] = attrs.field(default=(RENDERED, *READERS), converter=as_tuple)
+    collections: tuple[str, ...] = attrs.field(factory=lambda: (RENDERED, *labelled()), converter=as_tuple)
     songs: int = attrs.field(default=12, validator=[attrs.validators.instance_of(int), attrs.validators.ge(1)])
     excerpt_s: float = attrs.field(default=45.0, converter=float, validator=attrs.validators.ge(10.0))
     seed: int = 0
 
     @collections.validator
     def _known(self, attribute: object, value: Sequence[str]) -> None:
-        require_known(value, (RENDERED, *READERS))
+        require_known(value, (RENDERED, *labelled()))
 
 
 def _metrics() -> Iterator[Metric]:
@@ -164,8 +162,9 @@ class AnalyzerTask(Task):
             if name == RENDERED:
                 inputs += rendered_inputs(asked.songs, asked.seed, asked.excerpt_s)
                 continue
-            found = [_input(labels, asked) for labels in READERS[name](data)]
-            missing = f"no {name} in --data: {WHERE[name]}"
+            card = labelled()[name]
+            found = [_input(labels, asked) for labels in labels_of(card, data)]
+            missing = f"no {name} in --data: {card.where}"
             inputs += found or [Input(name=name, measure=name, missing=missing)]
         return inputs
 

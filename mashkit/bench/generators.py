@@ -130,7 +130,7 @@ class Settings:
     Parameters
     ----------
     collection : str
-        One of :data:`mashkit.bench.collections.LISTED`.
+        A collection that has clips.
     plans : int
         Of each condition, ≥ 2.
     conditions : tuple of str

@@ -6,7 +6,7 @@ A reader looks at one layout and returns what it finds; what a data set does not
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -172,18 +172,6 @@ def _beats(path: Path) -> list[tuple[float, int]]:
     lines = (line.split() for line in path.read_text(encoding="utf-8").splitlines() if line.strip())
     # Without a second column nothing is said of the bar: no beat is its first.
     return [(float(line[0]), int(float(line[1])) if len(line) > 1 else 0) for line in lines]
-
-
-READERS: Mapping[str, Callable[[Path | None], Iterable[Labels]]] = {
-    "demo": read_demo,
-    "multitracks": read_multitracks,
-    "ultrastar": read_ultrastar,
-    "giantsteps-key": read_giantsteps_key,
-    "giantsteps-tempo": read_giantsteps_tempo,
-    "ballroom": read_ballroom,
-    "gtzan": read_gtzan,
-}
-"""Readers by the name a suite gives them."""
 
 
 def known_key(text: str | None) -> Key | None:

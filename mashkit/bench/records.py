@@ -135,7 +135,7 @@ class Entry:
 
     def to_dict(self) -> dict[str, Any]:
         """Return the entry as plain data for JSON; ``metrics`` are null if nothing could be measured."""
-        return attrs.asdict(self, retain_collection_types=False) | {"metrics": self.metrics or None}
+        return attrs.asdict(self) | {"metrics": self.metrics or None}
 
 
 @attrs.frozen(kw_only=True)

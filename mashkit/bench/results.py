@@ -19,9 +19,9 @@ import attrs
 from mashkit.atomicfile import replacing
 from mashkit.bench.ranking import RULES, Metric
 from mashkit.bench.records import Entry, Machine, Row, SuiteRecord
+from mashkit.bench.registered import tasks
 from mashkit.bench.statistics import Comparison
 from mashkit.bench.tables import from_table
-from mashkit.bench.tasks import TASKS
 from mashkit.errors import MashkitError, UsageError, suggestion
 from mashkit.models import sha256_of
 from mashkit.paths import encodable
@@ -234,8 +234,8 @@ def read_result(path: Path, *, with_rows: bool = True) -> Result:
     inside = data["format"] == ROWS_INSIDE
     result = Result.from_dict({**data, "rows": data["rows"] if inside and with_rows else []}, str(path))
     task = result.suite.task
-    if task not in TASKS:
-        raise UsageError(f"{path} is of task {task!r}, which is not known here", suggestion(task, TASKS))
+    if task not in tasks():
+        raise UsageError(f"{path} is of task {task!r}, which no plugin here brings", suggestion(task, tasks()))
     if not with_rows:
         return attrs.evolve(result, inputs={})
     if inside:

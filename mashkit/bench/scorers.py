@@ -20,7 +20,6 @@ import numpy as np
 from mashkit.bench import protocols
 from mashkit.bench.charts import BoxChart, Chart, Curve, CurveChart, Point, ScatterChart
 from mashkit.bench.collections import (
-    RENDERED_SONGS,
     Choice,
     CollectionMissing,
     RenderedSource,
@@ -63,6 +62,7 @@ from mashkit.bench.scorer_metrics import (
 from mashkit.bench.statistics import Comparison, Statistic, comparisons, interval, paired, value_of
 from mashkit.bench.tables import SuiteError, from_table
 from mashkit.bench.tasks import Input, InputLost, Pick, Task, metric_chart, stopwatch
+from mashkit.builtin.benchmarks import RENDERED_SONGS
 from mashkit.components import Component
 from mashkit.errors import CatalogError, MashkitError, UsageError, suggestion
 from mashkit.interfaces import Scorer
@@ -194,7 +194,7 @@ class Settings:
     Parameters
     ----------
     collection : str
-        One of :data:`mashkit.bench.collections.LISTED`.
+        A collection that has clips.
     songs : int
         How many are rendered, where the collection is.
     vocals, matched, negatives : int

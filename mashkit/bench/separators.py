@@ -28,7 +28,6 @@ import numpy.typing as npt
 from mashkit.audio.files import resample
 from mashkit.bench import rendered
 from mashkit.bench.charts import Chart, has_values
-from mashkit.bench.collections import LISTED
 from mashkit.bench.multitracks import find_multitracks, stem_files
 from mashkit.bench.pieces import (
     RENDERED,
@@ -44,6 +43,7 @@ from mashkit.bench.pieces import (
 )
 from mashkit.bench.ranking import Metric
 from mashkit.bench.records import Entry, Row
+from mashkit.bench.registered import with_stems
 from mashkit.bench.statistics import Comparison, comparisons, median, paired
 from mashkit.bench.tables import from_table
 from mashkit.bench.tasks import Cell, Input, InputLost, Literature, Pick, Table, Task, metric_chart, stopwatch
@@ -58,9 +58,6 @@ FOUR = ("vocals", "drums", "bass", "other")
 STEMPEG = "stempeg"
 STEMPEG_STEMS = ("mixture", "drums", "bass", "other", "vocals")
 """Order of the streams in a stem file (Native Instruments' Stems, as MUSDB18 uses it)."""
-FOLDERS: Mapping[str, str] = {"multitracks": "multitracks", "musdb18hq": "musdb18hq/test"}
-"""Collections → where they are below ``--data``: a folder a song, with a file a stem."""
-COLLECTIONS = (RENDERED, STEMPEG, *FOLDERS)
 SILENCE = 1e-4
 """RMS below which a true stem is taken for silent: there is no distortion of nothing."""
 SOUNDING = 10 * SILENCE
@@ -152,7 +149,7 @@ class Settings:
     Parameters
     ----------
     collections : tuple of str
-        Of :data:`COLLECTIONS`.
+        "rendered", "stempeg", or collections that lie on disk as true stems; default: all.
     songs : int
         Rendered songs.
     excerpt_s : float
@@ -160,14 +157,18 @@ class Settings:
     seed : int
     """
 
-    collections: tuple[str, ...] = attrs.field(default=COLLECTIONS, converter=as_tuple)
+    collections: tuple[str, ...] = attrs.field(factory=lambda: _collections(), converter=as_tuple)
     songs: int = attrs.field(default=4, validator=[attrs.validators.instance_of(int), attrs.validators.ge(1)])
     excerpt_s: float = attrs.field(default=12.0, converter=float, validator=attrs.validators.ge(2.0))
     seed: int = 0
 
     @collections.validator
     def _known(self, attribute: object, value: Sequence[str]) -> None:
-        require_known(value, COLLECTIONS)
+        require_known(value, _collections())
+
+
+def _collections() -> tuple[str, ...]:
+    return (RENDERED, STEMPEG, *with_stems())
 
 
 def _metrics() -> Iterator[Metric]:
@@ -234,7 +235,8 @@ class SeparatorTask(Task):
             if name == STEMPEG:
                 inputs.append(_stempeg_input(asked.excerpt_s))
                 continue
-            songs = find_multitracks(data / FOLDERS[name]) if data else []
+            card = with_stems()[name]
+            songs = find_multitracks(data / card.folder) if data else []
             inputs += [
                 Input(
                     name=f"{name}: {song.name}", measure=name, parameters={"excerpt_s": asked.excerpt_s},
@@ -243,8 +245,7 @@ class SeparatorTask(Task):
                 for song in songs
             ]  # fmt: skip
             if not songs:
-                where = LISTED["multitracks"].where.replace("DATA/multitracks", f"DATA/{FOLDERS[name]}")
-                inputs.append(Input(name=name, measure=name, missing=f"no {FOLDERS[name]} in --data: {where}"))
+                inputs.append(Input(name=name, measure=name, missing=f"no {card.folder} in --data: {card.where}"))
         return inputs
 
     def warm_up(self, component: Component) -> None:

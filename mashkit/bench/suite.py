@@ -7,16 +7,16 @@ import json
 import re
 import tomllib
 from collections.abc import Iterable, Mapping
-from importlib.resources import files
+from importlib.resources.abc import Traversable
 from pathlib import Path
 from typing import Any
 
 import attrs
 
 from mashkit.bench.records import SuiteRecord
+from mashkit.bench.registered import installed, tasks
 from mashkit.bench.tables import SuiteError, from_table
-from mashkit.bench.tasks import TASKS
-from mashkit.errors import suggestion
+from mashkit.errors import DuplicateComponent, suggestion
 from mashkit.types import as_tuple, frozen_mapping
 
 LONGEST_NAME = 200
@@ -89,7 +89,7 @@ class Suite:
     name : str
         Names the files of its result.
     task : str
-        One of :data:`mashkit.bench.tasks.TASKS`.
+        One that mashkit or a plugin brings.
     title, summary : str
         For people.
     competitors : tuple of Competitor
@@ -117,8 +117,8 @@ class Suite:
     settings: Mapping[str, Any] = attrs.field(factory=dict, converter=frozen_mapping)
 
     def __attrs_post_init__(self) -> None:
-        if self.task not in TASKS:
-            raise SuiteError(f"suite {self.name!r}: no task is called {self.task!r}", suggestion(self.task, TASKS))
+        if self.task not in tasks():
+            raise SuiteError(f"suite {self.name!r}: no task is called {self.task!r}", suggestion(self.task, tasks()))
         if not self.competitors:
             raise SuiteError(f"suite {self.name!r} has no competitors", "name some, or --add one")
         if not self.timeout_s > 0:
@@ -220,18 +220,29 @@ class Suite:
         )  # fmt: skip
 
 
-def builtin_suites() -> dict[str, Suite]:
-    """Return the suites that come with mashkit, by name."""
-    found = {}
-    for entry in sorted(files("mashkit.bench").joinpath("suites").iterdir(), key=lambda entry: entry.name):
-        if entry.name.endswith(".toml"):
-            suite = Suite.from_dict(tomllib.loads(entry.read_text(encoding="utf-8")), entry.name)
-            found[suite.name] = suite
+def known_suites() -> dict[str, Suite]:
+    """Return the suites that mashkit and its plugins bring, by name; a suite that cannot be read is left out and noted.
+
+    Raises
+    ------
+    DuplicateComponent
+        If two suites have one name.
+    """
+    found: dict[str, Suite] = {}
+    for file in installed().suites():
+        try:
+            suite = _read(file)
+        except SuiteError as error:
+            installed().note(f"a plugin's suite is left out: {error}")
+            continue
+        if suite.name in found:
+            raise DuplicateComponent(f"suite {suite.name!r} is registered twice", "uninstall one of the plugins")
+        found[suite.name] = suite
     return found
 
 
 def load_suite(name_or_path: str) -> Suite:
-    """Return a built-in suite by its name, or the one in a TOML file.
+    """Return a suite that mashkit or a plugin brings, by its name, or the suite in a TOML file.
 
     Raises
     ------
@@ -239,13 +250,17 @@ def load_suite(name_or_path: str) -> Suite:
         If there is none, or it is not a suite.
     """
     path = Path(name_or_path)
-    if path.suffix != ".toml":
-        known = builtin_suites()
-        if name_or_path not in known:
-            raise SuiteError(f"no suite is called {name_or_path!r}", suggestion(name_or_path, known))
-        return known[name_or_path]
+    if path.suffix == ".toml":
+        return _read(path)
+    known = known_suites()
+    if name_or_path not in known:
+        raise SuiteError(f"no suite is called {name_or_path!r}", suggestion(name_or_path, known))
+    return known[name_or_path]
+
+
+def _read(file: Traversable) -> Suite:
     try:
-        data = tomllib.loads(path.read_text(encoding="utf-8"))
+        data = tomllib.loads(file.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise SuiteError(f"{path} cannot be read as TOML: {error}") from error
-    return Suite.from_dict(data, str(path))
+        raise SuiteError(f"{file} cannot be read as TOML: {error}") from error
+    return Suite.from_dict(data, str(file))

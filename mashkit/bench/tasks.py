@@ -1,7 +1,7 @@
-"""What a benchmark measures: the interface of a task, and the tasks there are.
+"""The interface of a task: what a benchmark measures on the components of one kind.
 
-A task is a class of four methods and a list of metrics; see :mod:`mashkit.bench.stretchers` for one. Add yours to
-:data:`TASKS`; the runner, the ranking and the page know nothing else about it.
+A task is a class of four methods and a list of metrics; :mod:`mashkit.bench.stretchers` is an example. A plugin brings
+a task with the hook ``mashkit_register_tasks``. The runner, the ranking and the page use nothing but this interface.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import hashlib
-import importlib
+import inspect
 import json
 import os
 import time
@@ -23,21 +23,14 @@ import attrs
 from mashkit.bench.charts import Chart, RowChart
 from mashkit.bench.ranking import Metric
 from mashkit.bench.records import Entry, Row
+from mashkit.bench.registered import tasks
 from mashkit.bench.statistics import Comparison
+from mashkit.bench.tables import SuiteError
 from mashkit.components import Component
-from mashkit.errors import MashkitError
+from mashkit.discovery import imported
+from mashkit.errors import BrokenPlugin, MashkitError, suggestion
 from mashkit.types import Audio, as_tuple, frozen_mapping
 from mashkit.workers.processes import cpu_seconds, family
-
-TASKS: Mapping[str, str] = {
-    "alignment": "mashkit.bench.alignment:AlignmentTask",
-    "analyzers": "mashkit.bench.analyzers:AnalyzerTask",
-    "scorers": "mashkit.bench.scorers:ScorerTask",
-    "generators": "mashkit.bench.generators:GeneratorTask",
-    "separators": "mashkit.bench.separators:SeparatorTask",
-    "stretchers": "mashkit.bench.stretchers:StretcherTask",
-}
-"""Name → "package.module:Class", imported on use."""
 
 
 class NotProvided(MashkitError):
@@ -350,11 +343,24 @@ def metric_chart(competitors: Sequence[Entry], names: Mapping[str, str], **drawn
 
 
 def load_task(name: str) -> Task:
-    """Import the task of that name, one of :data:`TASKS`."""
-    module, _, cls = TASKS[name].partition(":")
-    task = getattr(importlib.import_module(module), cls)()
-    assert isinstance(task, Task)  # noqa: S101 — our own table
-    return task
+    """Import a task by its name.
+
+    Raises
+    ------
+    SuiteError
+        If no plugin brings a task of this name.
+    BrokenPlugin
+        If the task cannot be imported, or is no whole task.
+    """
+    known = tasks()
+    if name not in known:
+        raise SuiteError(f"no task is called {name!r}", suggestion(name, known))
+    target = known[name].target
+    what = f"task {name!r}: {target} cannot be used"
+    cls = imported(target, what)
+    if not (isinstance(cls, type) and issubclass(cls, Task)) or inspect.isabstract(cls):
+        raise BrokenPlugin(f"{what}: it is no whole task", "tell its authors")
+    return cls()
 
 
 @attrs.define

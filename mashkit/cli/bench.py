@@ -28,7 +28,7 @@ def add_parser(commands: Commands) -> None:
     """Add `bench` and its subcommands to the command line."""
     action = add_actions(commands, "bench", SUMMARY)
     running = action("run", "Run a suite; what an interrupted run has measured is not measured again.", _run)
-    running.add_argument("suite", metavar="SUITE", help="name of a built-in suite, or a .toml file")
+    running.add_argument("suite", metavar="SUITE", help="name of a suite (`mashkit bench list`), or a .toml file")
     running.add_argument("-o", "--output", type=Path, default=Path("bench"), metavar="FOLDER",
                          help="where the results go; default: %(default)s")  # fmt: skip
     running.add_argument("--data", type=Path, metavar="FOLDER", help="real recordings the suite asks for")
@@ -239,15 +239,16 @@ def _status(result: Result, named: frozenset[str]) -> int:
 
 
 def _list(arguments: argparse.Namespace) -> int:
-    from mashkit.bench.suite import builtin_suites
-    from mashkit.bench.tasks import TASKS, load_task
+    from mashkit.bench.registered import tasks as known_tasks
+    from mashkit.bench.suite import known_suites
+    from mashkit.bench.tasks import load_task
     from mashkit.cli.console import print_json, print_table
 
     suites = [
         {"name": suite.name, "task": suite.task, "competitors": len(suite.competitors), "summary": suite.summary}
-        for suite in builtin_suites().values()
+        for suite in known_suites().values()
     ]
-    tasks = [{"name": name, "kind": (task := load_task(name)).kind, "summary": task.summary} for name in TASKS]
+    tasks = [{"name": name, "kind": (task := load_task(name)).kind, "summary": task.summary} for name in known_tasks()]
     if arguments.json:
         print_json({"suites": suites, "tasks": tasks})
         return DONE
@@ -362,9 +363,9 @@ def _data(arguments: argparse.Namespace) -> int:
     if arguments.json:
         print_json(
             [
-                {"name": one.listed.name, "here": one.here, "folder": None if one.folder is None else str(one.folder),
-                 "songs": one.songs, "title": one.listed.title, "licence": one.listed.licence,
-                 "where": one.listed.where, "serves": list(one.listed.serves)}
+                {"name": one.card.name, "here": one.here, "folder": None if one.folder is None else str(one.folder),
+                 "songs": one.songs, "title": one.card.title, "licence": one.card.licence,
+                 "where": one.card.where, "serves": list(one.card.serves)}
                 for one in found
             ]
         )  # fmt: skip
@@ -372,8 +373,7 @@ def _data(arguments: argparse.Namespace) -> int:
     print_table(
         ("collection", "songs", "what", "licence", "where"),
         [
-            (one.listed.name, one.songs or "–", one.listed.title, one.listed.licence,
-             one.folder or one.listed.where)
+            (one.card.name, one.songs or "–", one.card.title, one.card.licence, one.folder or one.card.where)
             for one in found
         ],
     )  # fmt: skip
