@@ -23,18 +23,8 @@ from mashkit.bench.page import publish as publish_result
 from mashkit.bench.records import Entry, Row
 from mashkit.bench.results import Result, read_result
 from mashkit.bench.runner import ranked, run
-from mashkit.bench.separators import (
-    FOUR,
-    SeparatorTask,
-    _true_stems,
-    bss_sdr,
-    excerpt_of,
-    leakage,
-    sdr,
-    si_sdr,
-    silent_start,
-    unexplained,
-)
+from mashkit.bench.separator_metrics import bss_sdr, leakage, sdr, si_sdr
+from mashkit.bench.separators import FOUR, SeparatorTask, _true_stems, excerpt_of, silent_start, unexplained
 from mashkit.bench.suite import Competitor, Suite
 from mashkit.bench.tables import SuiteError
 from mashkit.bench.tasks import Input, InputLost, same_song

@@ -1,4 +1,15 @@
-"""Who wins: must-haves first, then a weighted mean of ranks. The page prints these very rules."""
+"""Rank competitors by their metrics: by the musts they break, then by a weighted mean of ranks.
+
+The page prints :data:`RULES`. The functions take plain numbers and import nothing else of the benchmark.
+
+Examples
+--------
+>>> quick = Metric(name="s", title="time", unit="s", explained="", resolution=0.1)
+>>> exact = Metric(name="hits", title="hits", unit="%", explained="", better="higher", resolution=1, limit=50)
+>>> found = standings([quick, exact], {"a": {"s": 1.0, "hits": 40}, "b": {"s": 2.0, "hits": 90}})
+>>> [(label, one.rank, one.score, one.broken) for label, one in found.items()]
+[('b', 1, 50.0, ()), ('a', 2, 50.0, ('hits',))]
+"""
 
 from __future__ import annotations
 

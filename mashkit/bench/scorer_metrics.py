@@ -1,8 +1,22 @@
 """How well scores tell good mashups from bad: ranks, areas, accuracy, calibration, preference.
 
 Conventions: a class of examples is its scores, each with the number of its vocal's song; higher scores are better.
-Every metric comes as a statistic of the songs' weights (:mod:`mashkit.bench.statistics`), so that its value, its
-interval and its value in each song are those of one formula. A class without examples makes it NaN.
+Every metric is a statistic of the songs' weights (:mod:`mashkit.bench.statistics`), so that its value, its interval and
+its value in each song come from one formula. A class without examples makes the metric NaN. The functions take arrays
+and import nothing else of the benchmark.
+
+Examples
+--------
+>>> from mashkit.bench.statistics import interval, value_of
+>>> good = Examples(scores=[0.9, 0.8, 0.4], songs=[0, 1, 2], count=3)
+>>> bad = Examples(scores=[0.5, 0.1, 0.2], songs=[0, 1, 2], count=3)
+>>> area = roc_auc(good, bad)
+>>> round(value_of(area, 3), 3)  # eight of nine pairs
+0.889
+>>> interval(area, 3).high
+1.0
+>>> value_of(accuracy(good, bad), 3) == (2 / 3 + 2 / 3) / 2
+True
 """
 
 from __future__ import annotations

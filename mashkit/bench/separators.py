@@ -16,14 +16,12 @@ import importlib.util
 import itertools
 import shutil
 import statistics
-import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, cast
 
 import attrs
 import numpy as np
-import numpy.typing as npt
 
 from mashkit.audio.files import resample
 from mashkit.bench import rendered
@@ -44,6 +42,17 @@ from mashkit.bench.pieces import (
 from mashkit.bench.ranking import Metric
 from mashkit.bench.records import Entry, Row
 from mashkit.bench.registered import with_stems
+from mashkit.bench.separator_metrics import (
+    FEWEST_SILENT,
+    SILENCE,
+    bss_sdr,
+    decibels_of,
+    leakage,
+    power,
+    sdr,
+    si_sdr,
+    silent,
+)
 from mashkit.bench.statistics import Comparison, comparisons, median, paired
 from mashkit.bench.tables import from_table
 from mashkit.bench.tasks import Cell, Input, InputLost, Literature, Pick, Table, Task, metric_chart, stopwatch
@@ -52,18 +61,10 @@ from mashkit.components import Component
 from mashkit.interfaces import Separator
 from mashkit.types import ROLE_STEMS, Audio, Role, Samples, StemSet, as_tuple
 
-Signals = npt.NDArray[np.float64]
-
 FOUR = ("vocals", "drums", "bass", "other")
 STEMPEG = "stempeg"
 STEMPEG_STEMS = ("mixture", "drums", "bass", "other", "vocals")
 """Order of the streams in a stem file (Native Instruments' Stems, as MUSDB18 uses it)."""
-SILENCE = 1e-4
-"""RMS below which a true stem is taken for silent: there is no distortion of nothing."""
-SOUNDING = 10 * SILENCE
-"""RMS of a mix that something can leak from."""
-FEWEST_SILENT = 5
-"""Pieces of 0.1 s, half a second, without which nothing is said of leakage."""
 HEARD_SONGS = 8
 """Songs that a page with sound plays: with four competitors about 4 MB."""
 HEARD_S = 6.0
@@ -71,75 +72,10 @@ HEARD_S = 6.0
 MIX, TRUTH = "mix", "truth"
 
 
-def sdr(true: Signals, found: Signals) -> float:
-    """Return the signal-to-distortion ratio of the whole: 10·lg(Σ s² / Σ (s − ŝ)²), dB."""
-    return _decibels(np.sum(true**2), np.sum((true - found) ** 2))
-
-
-def si_sdr(true: Signals, found: Signals) -> float:
-    """Return the scale-invariant SDR, dB: against the true signal scaled to fit best (Le Roux et al. 2019, eq. 5)."""
-    scaled = true * (np.sum(true * found) / np.sum(true**2))
-    return _decibels(np.sum(scaled**2), np.sum((scaled - found) ** 2))
-
-
-def _decibels(signal: float, distortion: float) -> float:
-    # Perfection and its contrary are no numbers; 120 dB is more than any of these files hold.
-    return float(np.clip(10 * np.log10(max(signal, 1e-30) / max(distortion, 1e-30)), -120, 120))
-
-
-def leakage(true: Signals, found: Signals, mix: Signals, sample_rate: int) -> float | None:
-    """Return what is heard in an estimate where the true signal is silent: its energy relative to the mix's there, dB.
-
-    None where there is less than half a second of it, in pieces of 0.1 s in which the mix sounds. Without it a
-    separator that never is silent goes unnoticed: seconds of a silent signal have no SDR.
-    """
-    true_power, found_power, mix_power = (_power(one, sample_rate) for one in (true, found, mix))
-    silent = _silent(true_power, mix_power)
-    if silent.sum() < FEWEST_SILENT:
-        return None
-    return _decibels(found_power[silent].sum(), mix_power[silent].sum())
-
-
-def _power(signal: npt.NDArray[np.floating[Any]], sample_rate: int) -> Signals:
-    """Return the mean power of each whole piece of 0.1 s."""
-    length = sample_rate // 10
-    whole = signal[:, : signal.shape[1] // length * length]
-    power: Signals = np.square(whole, dtype=np.float64).mean(axis=0).reshape(-1, length).mean(axis=1)
-    return power
-
-
-def _silent(true_power: Signals, mix_power: Signals) -> npt.NDArray[np.bool_]:
-    """Tell in which pieces the true signal is silent and the mix is not."""
-    return (true_power < SILENCE**2) & (mix_power > SOUNDING**2)
-
-
 def unexplained(stems: StemSet, mix: Audio) -> float:
     """Return how far the stems are from summing to the mix: the energy of the difference, relative to the mix, dB."""
     rest = mix.samples - np.sum([stem.samples for stem in stems.stems.values()], axis=0, dtype=np.float64)
-    return _decibels(np.sum(rest**2), np.sum(np.square(mix.samples, dtype=np.float64)))
-
-
-def bss_sdr(true: Sequence[Signals], found: Sequence[Signals], sample_rate: int) -> list[float]:
-    """Return museval's SDR (BSSEval v4) of each signal: median over seconds, dB.
-
-    Parameters
-    ----------
-    true, found : sequence of array, shape (channels, frames)
-        None of the true ones silent throughout.
-    sample_rate : int
-        Hz.
-    """
-    from museval.metrics import bss_eval
-
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # seconds in which a stem is silent are NaN, and left out of the median
-        found_sdr, *_ = bss_eval(
-            np.stack([one.T for one in true]),
-            np.stack([one.T for one in found]),
-            window=sample_rate,
-            hop=sample_rate,
-        )
-        return [float(np.nanmedian(one)) for one in found_sdr]
+    return decibels_of(np.sum(rest**2), np.sum(np.square(mix.samples, dtype=np.float64)))
 
 
 @attrs.frozen(kw_only=True)
@@ -509,13 +445,13 @@ def silent_start(stems: StemSet, role: Role, length_s: float) -> int | None:
     The whole of a shorter song. None where there is less than half a second of such silence.
     """
     first = next(iter(stems.stems.values()))
-    powers = [_power(one.samples, first.sample_rate) for one in (stems.role(role), _sum(stems))]
-    told = np.concatenate([[0], np.cumsum(_silent(powers[0], powers[1]))])
+    powers = [power(one.samples, first.sample_rate) for one in (stems.role(role), _sum(stems))]
+    told = np.concatenate([[0], np.cumsum(silent(powers[0], powers[1]))])
     length = round(10 * length_s)
     starts = np.arange(0, max(1, len(told) - length), 10)
     counts = told[np.minimum(starts + length, len(told) - 1)] - told[starts]
     best = int(np.argmax(counts))
-    # A piece of 0.1 s is a tenth of the rate, rounded down: the same as in _power.
+    # A piece of 0.1 s is a tenth of the rate, rounded down: the same as in power().
     return int(starts[best]) * (first.sample_rate // 10) if counts[best] >= FEWEST_SILENT else None
 
 

@@ -4,8 +4,22 @@ Mashups of one song are alike: a hundred of them are not a hundred observations.
 are drawn anew, and a test sees one number a cluster.
 
 Conventions: a statistic is a function of the clusters' weights, shape (draws, clusters), and gives one value a draw,
-shape (draws,); weights of one each are the sample itself, whole-number weights a bootstrap sample, a single 1 the
-cluster alone. Where a draw tells nothing (no example of a class in it) its value is NaN.
+shape (draws,). With weights of one each the statistic is that of the sample itself, with whole-number weights that of a
+bootstrap sample, and with a single 1 that of the cluster alone. The value of a draw is NaN if the draw has no example
+of a class. The functions take arrays and import nothing else of the benchmark.
+
+Examples
+--------
+>>> right = ratio([3, 1, 2], [4, 4, 4])  # three songs, four answers each: how many were right
+>>> value_of(right, 3)
+0.5
+>>> found = interval(right, 3)
+>>> found.low < 0.5 < found.high
+True
+>>> paired(right, ratio([1, 1, 1], [4, 4, 4]), 3).difference
+0.25
+>>> [round(p, 2) for p in holm([0.01, 0.04, 0.03])]
+[0.03, 0.06, 0.06]
 """
 
 from __future__ import annotations
