@@ -22,13 +22,14 @@ pytest.importorskip("pyarrow", reason="needs pyarrow: pip install 'mashkit[bench
 import pyarrow.parquet
 
 from mashkit.bench.compare import with_earlier
-from mashkit.bench.page import MINUS, markdown, page, publish
+from mashkit.bench.page import markdown, page, publish
 from mashkit.bench.records import Row
 from mashkit.bench.results import ROWS_SUFFIX, Result, read_result, rows_path, write_result
 from mashkit.bench.scorers import ScorerTask
 from mashkit.bench.tasks import load_task
 from mashkit.cli import main
 from mashkit.errors import UsageError
+from mashkit.pages import MINUS
 from packed import unpacked
 
 ROOT = Path(__file__).parents[1]

@@ -15,7 +15,7 @@ import attrs
 import numpy as np
 import pytest
 
-from mashkit.bench.page import markdown, page, shown_value
+from mashkit.bench.page import markdown, page
 from mashkit.bench.ranking import Metric, standings
 from mashkit.bench.records import Row, collect
 from mashkit.bench.results import Result, read_result
@@ -25,6 +25,7 @@ from mashkit.bench.tables import SuiteError
 from mashkit.bench.tasks import load_task, stopwatch
 from mashkit.cli import main
 from mashkit.errors import ComponentUnavailable, UnknownComponent
+from mashkit.pages import number
 from mashkit.registry import Registry
 from rows import row_of
 
@@ -321,7 +322,7 @@ def test_the_page_shows_every_competitor(result: Result) -> None:
 
 
 def test_numbers_as_people_read_them() -> None:
-    assert [shown_value(value, 1) for value in (None, -0.04, -2.06, 1234.5)] == ["–", "0.0", "−2.1", "1,234.5"]
+    assert [number(value, 1) for value in (None, -0.04, -2.06, 1234.5)] == ["–", "0.0", "−2.1", "1,234.5"]
 
 
 def test_the_table_for_a_readme(result: Result) -> None:

@@ -193,8 +193,9 @@ def _suite(arguments: argparse.Namespace) -> Suite:
 
 
 def _print_result(result: Result) -> None:
-    from mashkit.bench.page import measured_metrics, shown_value
+    from mashkit.bench.page import measured_metrics
     from mashkit.cli.console import print_table
+    from mashkit.pages import number
 
     # What it is ranked by and somebody has: a terminal is narrow, the page has everything.
     measured = measured_metrics(result)
@@ -203,7 +204,7 @@ def _print_result(result: Result) -> None:
         ("rank", "competitor", "score", *(metric.name for metric in metrics)),
         [
             (one.rank, one.label, f"{one.score:.0f}",
-             *(shown_value(one.metrics[metric.name], metric.digits) for metric in metrics))
+             *(number(one.metrics[metric.name], metric.digits) for metric in metrics))
             for one in result.measured
         ],
     )  # fmt: skip
@@ -307,9 +308,9 @@ def _compare(arguments: argparse.Namespace) -> int:
     import attrs
 
     from mashkit.bench.compare import compare
-    from mashkit.bench.page import shown_value
     from mashkit.bench.results import read_result
     from mashkit.cli.console import print_json, print_table, say
+    from mashkit.pages import number
 
     compared = compare(read_result(arguments.old), read_result(arguments.new), arguments.fail_on)
     if arguments.json:
@@ -319,9 +320,9 @@ def _compare(arguments: argparse.Namespace) -> int:
             ("competitor", "metric", "A", "B", "change", "95 % interval", ""),
             [
                 (
-                    one.label, one.metric, shown_value(one.old, 3), shown_value(one.new, 3),
-                    shown_value(None if one.old is None or one.new is None else one.new - one.old, 3),
-                    "" if one.low is None else f"{shown_value(one.low, 3)} … {shown_value(one.high, 3)}", one.failed,
+                    one.label, one.metric, number(one.old, 3), number(one.new, 3),
+                    number(None if one.old is None or one.new is None else one.new - one.old, 3),
+                    "" if one.low is None else f"{number(one.low, 3)} … {number(one.high, 3)}", one.failed,
                 )
                 for one in compared.changes
                 if one.old != one.new or one.failed
@@ -331,7 +332,7 @@ def _compare(arguments: argparse.Namespace) -> int:
         if labels:
             say(f"only in {where}: {', '.join(labels)}")
     for one in compared.failures:
-        say(f"failed: {one.label}: {one.metric} from {shown_value(one.old, 3)} to {shown_value(one.new, 3)}")
+        say(f"failed: {one.label}: {one.metric} from {number(one.old, 3)} to {number(one.new, 3)}")
     return NOT_IN_ORDER if compared.failures else DONE
 
 
