@@ -1,9 +1,9 @@
-"""The task "alignment": how far the backing of a mashup lies from the vocal's beats, along a beat map and at one speed.
+"""The task "alignment": errors between the backing's beats and the vocal's beats, along a beat map and at one speed.
 
 Every plan is an input twice: as the default generator draws it, and with the same stems played at one speed, as in the
-paper. What is measured is the sound: the default analyzer finds the beats of the rendered backing, knowing nothing of
-the plan. Errors are measured at the sparser of the two sets of beats, so that a tracker that hears half the tempo is
-not taken for one that is half a beat off; beats within half a second of either end are left out.
+paper. The sound is measured: the default analyzer finds the beats of the rendered backing without the plan. Errors are
+measured at the sparser of the two sets of beats, so that a tracker that finds half the tempo does not count as half a
+beat off; beats within half a second of either end are left out.
 """
 
 from __future__ import annotations
@@ -36,11 +36,11 @@ from mashkit.timing.beats import beat_error
 from mashkit.types import Analysis, Audio, Clip, Condition, Key, MashupPlan, Role, Times, by_id
 
 MARGIN_S = 0.5
-"""At the ends of an excerpt an analyzer sees half of what it needs: beats this near are not measured."""
+"""Beats this near to an end of the excerpt are not measured, because an analyzer has too little context there."""
 MEDIAN_MS, P95_MS = 10.0, 25.0
-"""A mashup keeps time when the median and the 95th percentile of its errors are within these."""
+"""A mashup is in time if the median and the 95th percentile of its errors are within these."""
 DRIFT = 0.03
-"""Tempo drift of the synthetic songs, a share: one speeds up by it from the middle either way, the next slows down."""
+"""Tempo drift of the synthetic songs, a share: one song speeds up from the middle either way, the next slows down."""
 DRIFTING_BANDS = ((Key(0, "major"), 120.0), (Key(2, "major"), 112.0), (Key(10, "major"), 126.0))
 DRIFTING_BARS = 22
 
@@ -91,14 +91,14 @@ def _metrics() -> Iterator[Metric]:
 
 @attrs.frozen(kw_only=True)
 class Settings:
-    """What a suite may set.
+    """The settings of a suite.
 
     Parameters
     ----------
     plans : int
         Most mashups of each collection, ≥ 1.
     seed : int
-        Of the draw.
+        Seed of the draw.
     """
 
     plans: int = attrs.field(default=24, validator=[attrs.validators.instance_of(int), attrs.validators.ge(1)])
@@ -139,13 +139,13 @@ class AlignmentTask(Task):
         return found
 
     def warm_up(self, component: Component) -> None:
-        """Render a little, and let the analyzer load its networks."""
+        """Stretch a stem and analyse the result, so that stretcher and analyzer load their networks."""
         source = _drifting()
         stretched = cast("Stretcher", component).stretch(source.stem(source.clips[0].id, Role.PERCUSSION), speed=1.1)
         _analyzer().analyze(stretched.excerpt(0, 5))
 
     def measure(self, component: Component, given: Input) -> dict[str, float]:
-        """Render the input's plan and return how far its backing is heard to lie from the vocal's beats."""
+        """Render the input's plan and return the errors of the beats found in its backing, ms."""
         stretcher = cast("Stretcher", component)
         plan = MashupPlan.from_dict(given.parameters["plan"])
         if not stretcher.follows_time_maps and any(layer.time_map is not None for layer in plan.layers):
@@ -228,7 +228,7 @@ def _inputs(
     count: int,
     seed: int,
 ) -> list[Input]:
-    """Return the plans the default generator draws of clips, each along beat maps and at one speed."""
+    """Return the plans that the default generator draws, each along beat maps and at one speed."""
     generator, steady = Kit().generator, Kit(options={"generator": {"align": "speed"}}).generator
     found = []
     for number, plan in enumerate(generator.plan(clips, condition=Condition.MATCHED, count=count, seed=seed), 1):
@@ -251,7 +251,7 @@ def _inputs(
 
 
 def _same_stems(generator: Generator, plan: MashupPlan, clips: Sequence[Clip]) -> MashupPlan:
-    """Return the plan another generator draws of the same stems."""
+    """Return the plan that another generator draws of the same stems."""
     wanted = {(layer.role, layer.clip_id) for layer in plan.layers}
     distinct = list(by_id(clips).values())
     for drawn in generator.plan(distinct, condition=plan.condition, count=9, seed=plan.seed, vocal=clips[0].id):
@@ -282,7 +282,7 @@ def _multitracks(folder: Path) -> MultitrackSource:
 
 
 def _source(given: Input) -> ClipSource:
-    """Return where the input's clips are found, in the process that measures it."""
+    """Return the source of the input's clips; called in the competitor's process."""
     if given.parameters["collection"] == "drifting":
         return _drifting()
     if given.parameters["collection"] == "songs":
@@ -307,12 +307,12 @@ def _errors(grid: Times, beats: Times, duration_s: float) -> Times:
     """Return the distances between two sets of beats, seconds, at those of the sparser one."""
     inner = beats[(beats > MARGIN_S) & (beats < duration_s - MARGIN_S)]
     fewer, more = (grid, beats) if len(grid) <= len(inner) else (inner, grid)
-    # Where the denser set has ended there is nothing to be late for.
+    # Beats beyond the ends of the denser set have no partner.
     shared = fewer[(fewer >= more[0] - MARGIN_S) & (fewer <= more[-1] + MARGIN_S)]
     return beat_error(shared, more)
 
 
 def _planned(mashup: Mashup, role: Role) -> Times:
-    """Return how far the plan lays the role's detected beats from the vocal's, seconds."""
+    """Return the distances, in the plan, of the role's detected beats from the vocal's, seconds."""
     carried = mashup.plan.layer(role).to_mashup(cast("Times", mashup.clips[role].analysis.beats))
     return _errors(_grid(mashup), carried, mashup.plan.duration_s)

@@ -1,8 +1,8 @@
-"""The task "analyzers": key, tempo, beats and downbeats against what people wrote down, as mir_eval measures them.
+"""The task "analyzers": key, tempo, beats and downbeats against labels, as mir_eval measures them.
 
-Every piece of music is an input; of a long one, an excerpt from its middle. Metrics are of mir_eval (Raffel et al.,
-"mir_eval: A Transparent Implementation of Common MIR Metrics", ISMIR 2014): weighted key score; F-measure within 70 ms
-and continuity of beats, the first five seconds left out, as is usual.
+Every piece of music is an input; of a long piece, an excerpt from its middle. Metrics are those of mir_eval (Raffel et
+al., "mir_eval: A Transparent Implementation of Common MIR Metrics", ISMIR 2014): weighted key score; F-measure within
+70 ms and continuity of beats, without the first five seconds, as is usual.
 """
 
 from __future__ import annotations
@@ -44,8 +44,8 @@ from mashkit.interfaces import Analyzer
 from mashkit.types import TONIC_NAMES, Analysis, Audio, Key, Times, as_tuple
 
 TEMPO_TOLERANCE = 0.04
-"""Share by which a tempo may be off (Gouyon et al., "An experimental comparison of audio tempo induction algorithms",
-IEEE TASLP 14(5), 2006), and below it accuracy 2's factors."""
+"""Tolerance of tempi, as a share (Gouyon et al., "An experimental comparison of audio tempo induction algorithms",
+IEEE TASLP 14(5), 2006); the factors below are those of the same paper's accuracy 2."""
 TEMPO_FACTORS = (1.0, 2.0, 3.0, 1 / 2, 1 / 3)
 GRID_FACTORS = (*TEMPO_FACTORS, 4.0, 1 / 4)
 CIRCULAR = "MusicDelta, Ballroom and GiantSteps are among what published networks (madmom’s) were trained on."
@@ -59,18 +59,18 @@ FIELDS: Mapping[str, tuple[str, str]] = {
     "cmlt": ("CMLt", "beats in phase, at the right level, in all continuous parts"),
     "amlt": ("AMLt", "the same, half, double and off-beat allowed"),
 }
-"""What a row holds, with title and explanation; each 0–1."""
+"""The values of a row, each 0–1, with title and explanation."""
 GRID = "grid"
-"""A field apart: whoever lays a grid under syllables needs no beat."""
+"""A separate field, because a grid under syllables need not follow the beat."""
 
 
 def tempo_is_right(found: float, true: float, factors: Sequence[float]) -> bool:
-    """Tell whether a tempo is within 4 % of the true one times one of ``factors``."""
+    """Return whether a tempo is within 4 % of the true tempo times one of ``factors``."""
     return any(abs(found - factor * true) <= TEMPO_TOLERANCE * factor * true for factor in factors)
 
 
 def compared(found: Analysis, true: Analysis) -> dict[str, float]:
-    """Return each metric that both sides have something for; a field found to be None is wrong where it is known."""
+    """Return each metric for which there are labels; a field of ``found`` that is None counts as wrong."""
     import mir_eval
 
     values: dict[str, float] = {}
@@ -103,7 +103,7 @@ def _times(times: Times | None) -> npt.NDArray[np.float64]:
 
 @attrs.frozen(kw_only=True)
 class Settings:
-    """What a suite may set.
+    """The settings of a suite.
 
     Parameters
     ----------
@@ -174,7 +174,7 @@ class AnalyzerTask(Task):
         cast("Analyzer", component).analyze(song.excerpt(0.0, 10.0))
 
     def measure(self, component: Component, given: Input) -> dict[str, float]:
-        """Return every metric the labels allow, and the CPU time for a minute."""
+        """Return every metric for which there are labels, and the CPU time for a minute."""
         analyzer, told = cast("Analyzer", component), given.parameters
         grid = None
         if given.measure == RENDERED:
@@ -197,7 +197,7 @@ class AnalyzerTask(Task):
         return {**kept, **minute_cost(elapsed.cpu_s, mix)}
 
     def summarize(self, rows: Sequence[Row]) -> dict[str, float | None]:
-        """Return the metrics of one analyzer; one failed row spoils what its labels are for."""
+        """Return the metrics of one analyzer; a failed row makes all metrics of its side None."""
         metrics: dict[str, float | None] = {metric.name: None for metric in self.metrics}
         for prefix, chosen in split_rows(rows).items():
             for name in (*FIELDS, GRID):
@@ -252,12 +252,12 @@ def _mix(files: Sequence[Path]) -> Audio:
 
 
 def _among(downbeats: Sequence[float] | None, beats: Sequence[float] | None) -> Sequence[float] | None:
-    """Return those downbeats that are beats, exactly, as an analysis wants them."""
+    """Return the downbeats that are also beats, exactly, because an analysis allows no others."""
     return None if downbeats is None or beats is None else [time for time in downbeats if time in set(beats)]
 
 
 def excerpt(mix: Audio, true: Analysis, longest_s: float) -> tuple[Audio, Analysis]:
-    """Return the middle of a piece, so long at most, and its labels on that time line."""
+    """Return the middle of a piece, at most ``longest_s`` seconds, and its labels on the time line of this excerpt."""
     if mix.duration <= longest_s:
         return mix, true
     start = (mix.duration - longest_s) / 2

@@ -1,6 +1,6 @@
-"""Sound in a page: excerpts of what competitors picked, small enough to be embedded.
+"""Render excerpts of what competitors picked, small enough to be embedded in a page.
 
-Only on request: a page with sound is a copy of the music in it, and may not be passed on if that may not.
+A page has sound only on request, because it is then a copy of the music and may be passed on only if the music may be.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ from mashkit.types import Audio
 
 EXCERPT_S = 12.0
 SAMPLE_RATE = 22_050
-"""Mono MP3 of about 32 kbit/s, which every browser plays: 50 kB an excerpt."""
+"""Sample rate of the mono MP3s, Hz; at about 32 kbit/s, which every browser plays, an excerpt is 50 kB."""
 PEAK = 0.9
 
 
 class NothingToHear(UsageError):
-    """Sound was asked for where there is none."""
+    """A page with sound was requested, but there is no sound."""
 
 
 def picks_of(task: Task, result: Result) -> dict[str, list[Pick]]:
@@ -50,18 +50,18 @@ def sounds(
     data : Path, optional
         The folder of recordings the result was made from.
     heard : callable, optional
-        Told of every sound, with how many are done and how many there are.
+        Called with every sound, the number of sounds that are done, and the number of all.
 
     Returns
     -------
     dict of str to str
-        :attr:`Pick.sound` → a data URL. One that cannot be rendered any more is not in it, and of a competitor that
-        cannot be created here none is.
+        :attr:`Pick.sound` → a data URL. Sounds that cannot be rendered any more are left out, and so are all sounds of
+        a competitor that cannot be created here.
 
     Raises
     ------
     NothingToHear
-        If the task has no sound, or the music at hand is not what the result was made from.
+        If the task has no sound, or the result was made from other music.
     """
     suite = result.suite
     task = load_task(suite.task)
@@ -79,7 +79,7 @@ def sounds(
     made = {}
     done = 0
     for label, groups in by_label.items():
-        # One competitor at a time, because networks are large. One that is not here has no sound, but has its rows.
+        # One competitor at a time, because networks are large. A competitor that cannot be created has no sound.
         component: Component | None = None
         with contextlib.suppress(MashkitError):
             if label:

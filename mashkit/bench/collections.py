@@ -37,12 +37,12 @@ from mashkit.types import Analysis, Audio, Clip, Role, as_tuple, frozen_mapping
 
 
 class CollectionMissing(MashkitError):
-    """The collection is not here; the fix says where it is to be had."""
+    """The collection is not here; the fix contains where to get it."""
 
 
 @attrs.frozen(kw_only=True)
 class Collection:
-    """Clips, and the source of their sound.
+    """Clips with the source of their sound.
 
     Parameters
     ----------
@@ -50,11 +50,11 @@ class Collection:
     clips : tuple of Clip
     source : ClipSource
     true_stems : bool
-        Whether the stems are the song's own, not separated.
+        Whether the stems are the song's own and were not separated.
     files : mapping of str to tuple of Path
-        Clip id → the files it is made from; none where it is rendered.
+        Clip id → the files of the clip; empty for rendered clips.
     problems : tuple of str
-        Songs that could not be used, and why.
+        Songs that could not be used, and the reasons.
     """
 
     name: str
@@ -101,7 +101,7 @@ def _found(card: CollectionInfo, data: Path | None) -> Found:
 # ----------------------------------------------------------------------------------------------------------- opening
 @attrs.frozen(kw_only=True)
 class Choice:
-    """Which collection a suite runs on: plain data that an input takes to the process where it is measured.
+    """The collection that a suite runs on, as plain data that an input carries to the competitor's process.
 
     Parameters
     ----------
@@ -136,7 +136,7 @@ class Choice:
         return folder_of(collections()[self.name], self.data)
 
     def to_input(self) -> dict[str, dict[str, Any]]:
-        """Return what it adds to an input's parameters, and to its place."""
+        """Return the choice as parameters and place of an input."""
         data = None if self.data is None else str(self.data)
         return {
             "parameters": {"collection": self.name, "seed": self.seed},
@@ -145,7 +145,7 @@ class Choice:
 
     @classmethod
     def of(cls, given: Input) -> Choice:
-        """Return the choice an input was made from."""
+        """Return the choice from which an input was made."""
         told, data = given.parameters, given.place["data"]
         return cls(
             name=told["collection"], data=None if data is None else Path(data), seed=told["seed"],
@@ -154,7 +154,7 @@ class Choice:
 
 
 def reopen(given: Input) -> Collection:
-    """Open the collection an input is of; raise InputLost if it has gone."""
+    """Open the collection of an input; raise InputLost if the collection has gone."""
     try:
         return Choice.of(given).open()
     except CollectionMissing as error:
@@ -236,16 +236,16 @@ class RenderedSource:
                 name, name, f"Rendered {number + 1}", name, 0.0, frames / rendered.SAMPLE_RATE, rendered.SAMPLE_RATE,
                 song.analysis, "CC0-1.0",
             )  # fmt: skip
-        # A rendered song is 24 MB of roles and is made in a third of a second.
+        # The roles of a rendered song take 24 MB and a third of a second (ours).
         self._roles = functools.lru_cache(maxsize=count)(self._render)
 
     @property
     def clips(self) -> list[Clip]:
-        """All clips, one a song."""
+        """All clips, one for each song."""
         return list(self._clips.values())
 
     def take(self, clips: Iterable[Clip]) -> None:
-        """Take these clips, measured before, in the place of those of the same ids."""
+        """Replace the clips of these ids by these clips, which have been measured."""
         self._clips |= {clip.id: clip for clip in clips}
 
     def clip(self, clip_id: str) -> Clip:
@@ -264,7 +264,7 @@ class RenderedSource:
         return {role: stems.role(role) for role in Role}
 
     def provenance(self, clip_ids: Iterable[str]) -> Sequence[Mapping[str, Any]]:
-        """Nothing separated or analysed these: they are exact."""
+        """Return no components, because stems and analyses are exact."""
         return ()
 
 
@@ -288,14 +288,14 @@ def open_rendered(choice: Choice) -> Collection:
 
 # ------------------------------------------------------------------------------------------------------------- cache
 def _kept(clips: Sequence[Clip], measure: Callable[[], list[Clip]], *depends_on: Any) -> list[Clip]:
-    """Return what was measured of clips before, or measure it now and keep it; keyed by all it depends on."""
+    """Return clips as they were measured before, or measure and keep them; the key is all that they depend on."""
     shape = [(clip.id, clip.start, clip.duration) for clip in clips]
     key = hashlib.sha256(json.dumps([shape, *depends_on]).encode()).hexdigest()
     path = default_cache() / "bench" / f"{key}.json"
     try:
         kept = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
-        # Not there, or not whole: it is measured, and written whole.
+        # The file is not there or damaged: the clips are measured, and the file is written anew.
         made = measure()
         write_json(path, [_to_dict(clip) for clip in made])
         return made
@@ -303,7 +303,7 @@ def _kept(clips: Sequence[Clip], measure: Callable[[], list[Clip]], *depends_on:
 
 
 def _to_dict(clip: Clip) -> dict[str, Any]:
-    # Silence is −∞ LUFS, which JSON has no number for.
+    # Silence is −∞ LUFS, for which JSON has no number.
     levels = {str(role): None if level == float("-inf") else level for role, level in clip.loudness.items()}
     return {
         "analysis": clip.analysis.to_dict(),
@@ -327,14 +327,14 @@ def _with(clip: Clip, facts: Mapping[str, Any]) -> Clip:
 class OtherStems:
     """The clips of one source with the stems that another separator makes of their mixes.
 
-    Their ids are their own, ``<id>~<separator>``: whoever remembers a stem by its clip's id must not mix them up.
+    The clips have ids of their own, ``<id>~<separator>``, because caches find stems by the clip's id.
 
     Parameters
     ----------
     base : ClipSource
-        Has the clips: their analyses stay.
+        Source of the clips and of their analyses.
     catalog : Catalog
-        Has the stems.
+        Source of the stems.
     pairs : mapping of str to str
         Clip id → the catalog's clip of the same sound.
     separator : str
@@ -350,21 +350,21 @@ class OtherStems:
         return own
 
     def clip(self, clip_id: str) -> Clip:
-        """Return the clip as the other source has it, under this id."""
+        """Return the base's clip under this id."""
         return attrs.evolve(self._base.clip(self._own(clip_id)), id=clip_id)
 
     def stem(self, clip_id: str, role: Role) -> Audio:
-        """Return the stem of that role as the other separator made it."""
+        """Return the stem of that role that the other separator made."""
         return self._catalog.stem(self._pairs[self._own(clip_id)], role)
 
     def provenance(self, clip_ids: Iterable[str]) -> Sequence[Mapping[str, Any]]:
-        """Return what made the stems."""
+        """Return the components that made the stems."""
         return self._catalog.provenance([self._pairs[self._own(clip_id)] for clip_id in clip_ids])
 
 
 @functools.cache
 def separated_by(choice: Choice, separator: str) -> OtherStems:
-    """Return a collection's clips with the stems of another separator; what it has separated comes from the cache.
+    """Return a collection's clips with the stems of another separator; earlier stems come from the cache.
 
     Raises
     ------
@@ -373,7 +373,7 @@ def separated_by(choice: Choice, separator: str) -> OtherStems:
     ComponentError
         If the separator cannot be created.
     CatalogError
-        If it fails on a clip.
+        If the separator fails on a clip.
     """
     collection = choice.open()
     kit = Kit(separator=separator, notify=report)
@@ -382,10 +382,10 @@ def separated_by(choice: Choice, separator: str) -> OtherStems:
         places = {(clip.song, clip.start): clip.id for clip in catalog.clips}
         pairs = {clip.id: places.get((clip.song, clip.start)) for clip in collection.clips}
     else:
-        # Whoever has the stems has no mix: it is made. What is found in it does not matter: the analysis stays.
+        # A collection of stems has no mixes: they are made. The quick analyzer serves, because the analyses stay.
         kit = Kit(separator=separator, analyzer="librosa", notify=report)
         mixes = {clip.id: _mix_file(collection, clip) for clip in collection.clips}
-        # Each clip is a file here, and two of one song may overlap.
+        # Each clip is a file here, and two clips of one song may overlap.
         catalog = kit.catalog(list(mixes.values()), same_recording="separate")
         by_path = {path_of(clip.source): clip.id for clip in catalog.clips}
         pairs = {clip_id: by_path.get(path) for clip_id, path in mixes.items()}
@@ -397,7 +397,7 @@ def separated_by(choice: Choice, separator: str) -> OtherStems:
 
 
 def _mix_file(collection: Collection, clip: Clip) -> Path:
-    """Return a file of the clip's mix in the cache, written unless it is there."""
+    """Return the file of the clip's mix in the cache; it is written if it is not there."""
     sound = [digest_of(path) for path in collection.files.get(clip.id, (Path(rendered.__file__),))]
     key = hashlib.sha256(json.dumps([clip.id, clip.start, clip.duration, *sound]).encode()).hexdigest()
     path = default_cache() / "bench" / f"{key}.wav"

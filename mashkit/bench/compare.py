@@ -1,6 +1,6 @@
-"""Two results of one suite side by side, limits to what may get worse, and one table of many results.
+"""Compare two results of one suite, check limits to how much worse a metric may get, and merge many results.
 
-Results are comparable if they are of the same task, settings and inputs; anything else is refused with the reason.
+Results are comparable if they are of the same task, settings and inputs; other results are refused, with the reason.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from mashkit.errors import OutputError, UsageError, suggestion
 
 
 class NotComparable(UsageError):
-    """Two results that are not of the same thing."""
+    """Two results that are not of the same task, settings and inputs."""
 
 
 @attrs.frozen
@@ -34,9 +34,9 @@ class Limit:
     metric : str
         Its name.
     change : float
-        Negative where less is worse, positive where more is.
+        Negative if less is worse, positive if more is worse.
     relative : bool
-        A share of the old value, not the metric's unit.
+        Whether the change is a share of the old value, and not in the metric's unit.
     """
 
     metric: str
@@ -47,12 +47,12 @@ class Limit:
     def parse(cls, text: str, metrics: Sequence[Metric]) -> Limit:
         """Read ``METRIC:CHANGE``: "accuracy:-0.5%" or "average_rank:+0.1".
 
-        A change in per cent is in points for a metric in per cent, and relative to the old value for another.
+        A change in per cent is in points for a metric in per cent, and relative to the old value for other metrics.
 
         Raises
         ------
         UsageError
-            If there is no such metric, or the change is no number with a sign, or of the sign that is better.
+            If there is no such metric, or the change is no number with a sign, or its sign is that of the better.
         """
         name, _, change = text.partition(":")
         known = {metric.name: metric for metric in metrics}
@@ -72,26 +72,26 @@ class Limit:
         return cls(name, value / 100 if relative else value, relative)
 
     def broken_by(self, old: float, new: float) -> bool:
-        """Tell whether the change from old to new is beyond the limit; one at it is not."""
+        """Return whether the change from old to new is beyond the limit; a change equal to the limit is not."""
         allowed = abs(old) * self.change if self.relative else self.change
-        # A change that is the limit in print may be beyond it in the last bit.
+        # A change that equals the limit as printed may be beyond it in the last bit.
         beyond = (new - old - allowed) * (math.copysign(1.0, self.change))
         return beyond > 1e-9 * max(1.0, abs(old))
 
 
 @attrs.frozen(kw_only=True)
 class Change:
-    """What became of one metric of one competitor.
+    """The change of one metric of one competitor.
 
     Parameters
     ----------
     label, metric : str
     old, new : float, optional
-        None where it was not measured.
+        None if the metric was not measured.
     low, high : float, optional
-        95 % interval of the change, where the task has one.
+        95 % interval of the change, if the task has one.
     failed : str
-        Why it is a failure; empty if it is none.
+        Why the change is a failure; empty if it is none.
     """
 
     label: str
@@ -105,7 +105,7 @@ class Change:
 
 @attrs.frozen
 class Compared:
-    """Two results side by side: every change, and who is in one of them only."""
+    """The comparison of two results: every change, and the labels that only one of the results has."""
 
     changes: tuple[Change, ...]
     only_old: tuple[str, ...]
@@ -124,8 +124,7 @@ def compare(old: Result, new: Result, limits: Sequence[str] = ()) -> Compared:
     ----------
     old, new : Result
     limits : sequence of str
-        See :meth:`Limit.parse`. Of a competitor that is in both, a metric that is no longer measured is beyond any
-        limit.
+        See :meth:`Limit.parse`. A metric that is no longer measured is beyond any limit.
 
     Raises
     ------
@@ -173,7 +172,7 @@ def _failed(limit: Limit | None, old: float | None, new: float | None) -> str:
 
 
 def _intervals(old: Result, new: Result, label: str) -> dict[str, tuple[float | None, float | None]]:
-    """Return the interval of each change that the task can tell, new − old."""
+    """Return the interval of each change for which the task computes one, new − old."""
     known = {
         name: judged_by(row for row in result.rows if row.label == label)
         for name, result in (("new", new), ("old", old))
@@ -183,7 +182,7 @@ def _intervals(old: Result, new: Result, label: str) -> dict[str, tuple[float | 
 
 
 def why_not_comparable(one: Result, other: Result) -> str:
-    """Return why two results are not of the same thing; empty if they are."""
+    """Return why two results cannot be compared; the text is empty if they can."""
     suites = one.suite, other.suite
     if suites[0].task != suites[1].task:
         return f"one is of task {suites[0].task!r}, the other of {suites[1].task!r}"
@@ -231,8 +230,8 @@ def joined(result: Result, earlier: Result) -> Result:
 def with_earlier(result: Result, folder: Path) -> tuple[Result, list[str]]:
     """Return a result with the other competitors of the folder's earlier result of the suite.
 
-    Competitors that were not measured now, as with ``--only``, are kept. An earlier result that cannot be compared, or
-    read, is renamed, so that nothing is written over it.
+    Competitors that were not measured now, as with ``--only``, are kept. An earlier result that cannot be compared or
+    read is renamed, so that no file is written over it.
 
     Returns
     -------
@@ -262,7 +261,7 @@ def with_earlier(result: Result, folder: Path) -> tuple[Result, list[str]]:
 
 
 def _set_aside(folder: Path, name: str) -> Path:
-    """Rename the files of a result to names nobody has; return the new .json."""
+    """Rename the files of a result to names that no file has; return the new .json."""
     number = 1
     while any((folder / f"{name}.before-{number}{suffix}").exists() for suffix in SUFFIXES):
         number += 1
@@ -278,7 +277,7 @@ def _set_aside(folder: Path, name: str) -> Path:
 # ------------------------------------------------------------------------------------------------------ leaderboard
 @attrs.frozen
 class Board:
-    """Comparable results in one: a result, and the files it is made of."""
+    """Comparable results merged into one, and the files that it is made of."""
 
     result: Result
     files: tuple[Path, ...]
@@ -287,15 +286,15 @@ class Board:
 def boards(folder: Path) -> tuple[list[Board], dict[Path, str]]:
     """Merge the comparable results of a folder, and rank all their competitors anew.
 
-    Of two entries with one label and the same component, options and versions the newer counts; others are told apart
-    by their file.
+    Of two entries with one label and the same component, options and versions the newer counts; other entries with one
+    label get the name of their file in their label.
 
     Returns
     -------
     boards : list of Board
-        One for each suite and inputs, by name; none if every file is refused.
+        One for each suite and inputs, by name; empty if every file is refused.
     refused : dict of Path to str
-        Files that are no result, and why.
+        Files that are no result, and the reasons.
 
     Raises
     ------

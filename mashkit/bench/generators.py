@@ -1,7 +1,7 @@
-"""The task "generators": do plans keep their condition, how different are they, how fast do they come?
+"""The task "generators": whether plans keep their condition, how different they are, and how fast they are drawn.
 
-Every condition is an input, and one number of plans is drawn of it, twice from one seed and once from another. A plan
-is *valid* if it keeps the condition as the paper has it (docs/paper.md, rows 6, 7, 11 and 19): the stems' keys and
+Every condition is an input. The same number of plans is drawn twice from one seed and once from another. A plan is
+*valid* if it keeps the condition as the paper defines it (docs/paper.md, rows 6, 7, 11 and 19): the stems' keys and
 tempi after what the plan does to them, other songs for the backing, 25 to 60 s. No sound is made.
 """
 
@@ -31,16 +31,16 @@ DURATION_S = (25.0, 60.0)
 SPEEDS = (0.8, 1.2)
 MAX_SHIFT = 3
 CLASH = 0.03
-"""Tempo difference from which an unmatched tempo is one: a third less than what our own generator demands."""
+"""Smallest difference of an unmatched tempo: a third less than our own generator requires."""
 TOLERANCE = 0.02
-"""By which tempi may differ and still meet: a clip's tempo is one number for what its beats do."""
+"""Largest difference of matched tempi, because a clip's tempo is one number for beats that vary."""
 
 
 def faults(plan: MashupPlan, clips: Mapping[str, Clip], promise: Promise | None = None) -> list[str]:
-    """Return what a plan breaks of its condition; nothing if it is valid.
+    """Return the rules of its condition that a plan breaks; empty if the plan is valid.
 
-    A layer along a beat map is at the tempo it follows; its mean speed stands for it here. Largest shift and range of
-    speeds are the paper's, and asked of its conditions.
+    The mean speed represents a layer along a beat map. Largest shift and range of speeds are the paper's, and are
+    required of the paper's conditions only.
 
     Parameters
     ----------
@@ -48,7 +48,7 @@ def faults(plan: MashupPlan, clips: Mapping[str, Clip], promise: Promise | None 
     clips : mapping of str to Clip
         By id.
     promise : Promise, optional
-        What the plan's condition promises; by default what the paper says of it.
+        The promise of the plan's condition; default: that of the paper.
     """
     promise = promise or PROMISES[plan.condition]
     found = []
@@ -109,7 +109,7 @@ def _tempo_faults(plan: MashupPlan, used: Mapping[Role, Clip], promise: Promise)
 
 
 def evenness(names: Iterable[str]) -> float:
-    """Return how evenly things are used, 0–1: the entropy of their shares over that of equal ones (Pielou 1966)."""
+    """Return how evenly names are used, 0–1: the entropy of their shares over that of equal shares (Pielou 1966)."""
     counts = list(Counter(names).values())
     if len(counts) < 2:
         return 0.0
@@ -125,16 +125,16 @@ def _conditions(names: str | Iterable[str]) -> tuple[Condition, ...]:
 
 @attrs.frozen(kw_only=True)
 class Settings:
-    """What a suite may set.
+    """The settings of a suite.
 
     Parameters
     ----------
     collection : str
         A collection that has clips.
     plans : int
-        Of each condition, ≥ 2.
+        Number of plans of each condition, ≥ 2.
     conditions : tuple of str
-        The paper's five, or some of them, or a generator's own.
+        Some of the paper's five, or a generator's own; default: the paper's five.
     seed : int
     """
 
@@ -197,7 +197,7 @@ class GeneratorTask(Task):
         list(generator.plan(clips, condition=condition, count=1, seed=0))
 
     def measure(self, component: Component, given: Input) -> dict[str, float]:
-        """Draw plans of one condition, and return what they are like."""
+        """Draw plans of one condition, and return their validity, variety and rate."""
         generator, told = cast("Generator", component), given.parameters
         if given.measure not in generator.info.provides:
             others = ",".join(sorted(generator.info.provides - set(Condition)))
@@ -225,7 +225,7 @@ class GeneratorTask(Task):
         }
 
     def summarize(self, rows: Sequence[Row]) -> dict[str, float | None]:
-        """Return the metrics of one generator; conditions it does not know are left out."""
+        """Return the metrics of one generator; conditions that it lacks are left out."""
         metrics: dict[str, float | None] = {metric.name: None for metric in self.metrics}
         asked = [row for row in rows if row.status != UNAVAILABLE]
         if not asked or not all(row.ok for row in asked):

@@ -26,7 +26,7 @@ from mashkit.pages import MINUS, NONE, number, text
 
 SIGNIFICANT = 0.05
 LONG = 40
-"""Characters from which a cell of text is a long one."""
+"""Number of characters above which a cell of text becomes wide."""
 
 
 def publish(result: Result, folder: Path, sounds: Mapping[str, str] | None = None) -> list[Path]:
@@ -72,7 +72,7 @@ def page(result: Result, sounds: Mapping[str, str] | None = None) -> str:
     ----------
     result : Result
     sounds : mapping of str to str, optional
-        What :func:`mashkit.bench.audition.sounds` made: what competitors picked can be heard.
+        The result of :func:`mashkit.bench.audition.sounds`: the page plays the competitors' picks.
     """
     suite, metrics, competitors, rows = result.suite, result.metrics, result.competitors, result.rows
     task = load_task(suite.task)
@@ -146,7 +146,7 @@ def leaderboard(boards: Sequence[tuple[Result, Sequence[Path]]], refused: Mappin
     ----------
     boards : sequence of (result, files)
     refused : mapping of Path to str
-        Files that are no results, and why.
+        Files that are no results, and the reasons.
     """
     sections = []
     for place, (result, paths) in enumerate(boards, 1):
@@ -173,7 +173,7 @@ def leaderboard(boards: Sequence[tuple[Result, Sequence[Path]]], refused: Mappin
 
 
 def markdown(result: Result) -> str:
-    """Return the table of a result for a README, best first."""
+    """Return the table of a result as Markdown, best first."""
     metrics = measured_metrics(result)
     heads = ["", "competitor", "score", *(", ".join(filter(None, (metric.title, metric.unit))) for metric in metrics)]
     lines = [f"| {' | '.join(heads)} |", f"|{'---|' * len(heads)}"]
@@ -203,7 +203,7 @@ def markdown(result: Result) -> str:
 
 
 def trained_on(result: Result) -> list[str]:
-    """Return a sentence on each competitor that was trained on songs it was measured on."""
+    """Return a sentence about each competitor that was trained on songs of its inputs."""
     found: dict[str, dict[str, None]] = {}
     for row in result.rows:
         found.setdefault(row.label, {}).update(dict.fromkeys(row.trained_on))
@@ -248,14 +248,14 @@ def _table(result: Result) -> str:
             value = one.metrics[metric.name]
             shown = number(value, metric.digits)
             marks = [] if metric.keeps(value) else ["bad"]
-            # As it is shown: two that look equal are both the best.
+            # The shown texts are compared, so that two competitors that look equal are both best.
             marks += ["best"] if value is not None and shown == best[metric.name] else []
             ends = one.intervals.get(metric.name)
             if ends is not None:
                 shown += f'<span class="ends">{" … ".join(number(end, metric.digits) for end in ends)}</span>'
             cells.append(_cell(value, shown, " ".join(marks)))
         rows.append(pages.row(text(one.label), *cells))
-    # A row that says why there are no numbers has fewer cells: it is kept out of what is sorted.
+    # A row with a reason instead of numbers has fewer cells, so it is not sorted.
     split = len(result.measured)
     return (
         f'<div class="wide"><table class="ranked"><thead><tr>{"".join(heads)}</tr></thead>'
@@ -386,7 +386,7 @@ def _literature(literature: Literature | None) -> str:
 
 
 def _shown(cell: Cell, digits: int) -> list[str]:
-    """Return a cell's number and, if it has one, the second; in brackets if they do not count."""
+    """Return a cell's number and its second number, if it has one; in brackets if they do not count."""
     values = [cell.value] if cell.below is None else [cell.value, cell.below]
     shown = [number(value, digits) for value in values]
     return shown if cell.counts else [f"({one})" for one in shown]
@@ -455,12 +455,12 @@ def _packed_rows(rows: Sequence[Row]) -> str:
         "values": {name: [_rounded(row.values.get(name), ".4g") for row in shown] for name in value_names(shown)},
     }
     packed = json.dumps(data, ensure_ascii=False, separators=(",", ":"))
-    # What UTF-8 cannot hold becomes a question mark, as in all text of the page.
+    # Bytes that are not UTF-8 become a question mark, as in all text of the page.
     return base64.b64encode(zlib.compress(packed.encode("utf-8", "replace"), 9)).decode()
 
 
 def _indexed(texts: Sequence[str]) -> dict[str, list[Any]]:
-    """Return texts that repeat as all there are, and which of them each is."""
+    """Return texts that repeat as the list of distinct texts and the index of each text in it."""
     places = {one: place for place, one in enumerate(dict.fromkeys(texts))}
     return {"texts": list(places), "which": [places[one] for one in texts]}
 

@@ -36,11 +36,11 @@ class Metric:
         ``explained`` is the sentence the page prints.
     better : {"lower", "higher"}
     weight : float
-        In the ranking; 0 shows it without ranking by it.
+        Weight in the ranking; a metric of weight 0 is only shown.
     limit : float, optional
-        A must: competitors beyond it come after all that keep within.
+        A must: competitors beyond the limit come after all others.
     resolution : float
-        Differences below it are a tie: values are ranked in steps of it.
+        Values are ranked in steps of this size, so that smaller differences are a tie.
     digits : int
         Decimals shown.
     """
@@ -56,7 +56,7 @@ class Metric:
     digits: int = 1
 
     def keeps(self, value: float | None) -> bool:
-        """Tell whether a value is within the limit; one that could not be measured is not."""
+        """Return whether a value is within the limit; None, which could not be measured, is not."""
         if self.limit is None:
             return True
         if value is None:
@@ -66,16 +66,16 @@ class Metric:
 
 @attrs.frozen
 class Standing:
-    """Where a competitor stands.
+    """The place of a competitor.
 
     Parameters
     ----------
     rank : int
-        1 is best; those of the same score share it.
+        1 is best; competitors of the same score share a rank.
     score : float
         0–100.
     broken : tuple of str
-        Names of the musts it does not keep.
+        Names of the musts that the competitor breaks.
     """
 
     rank: int
@@ -90,7 +90,7 @@ def standings(metrics: Sequence[Metric], values: Mapping[str, Mapping[str, float
     ----------
     metrics : sequence of Metric
     values : mapping of str to mapping
-        Label → metric → value, None where it could not be measured. A metric that nobody has a value of is left out.
+        Label → metric → value, None if it could not be measured. A metric without any value is left out.
 
     Returns
     -------

@@ -1,9 +1,9 @@
 """The files of a benchmark's result: JSON that people read, and a row for every measurement in compressed Parquet.
 
-``<suite>.json`` holds all that tables need, ``<suite>.rows.parquet`` beside it the rows, each with the facts of its
-input. Nearly all of a result is rows. Results are kept in git, where every new run of a suite adds all of its bytes
-again: the rows and facts of the committed results take 12.0 MB as JSON, 1.6 MB as gzipped JSON lines and 0.9 MB as
-Parquet (ours). pandas, polars and DuckDB read that file as it is.
+``<suite>.json`` contains all that tables need, ``<suite>.rows.parquet`` beside it the rows, each with the facts of its
+input. Rows are nearly all of a result's bytes, and git keeps the bytes of every run of a suite. The rows and facts of
+the committed results take 12.0 MB as JSON, 1.6 MB as gzipped JSON lines and 0.9 MB as Parquet (ours). pandas, polars
+and DuckDB read that file as it is.
 """
 
 from __future__ import annotations
@@ -30,10 +30,10 @@ from mashkit.types import as_tuple
 FORMAT = 2
 """Version of the result file. Version 1 held the rows as well."""
 ROWS_INSIDE = 1
-"""The version that held the rows: it is still read."""
+"""The version that contained the rows; it is still read."""
 ROWS_SUFFIX = ".rows.parquet"
 SUFFIXES = (".html", ".md", ROWS_SUFFIX, ".json")
-"""Ends of the names of a result's files."""
+"""Suffixes of a result's files."""
 
 _ROWS_ARE = {ROWS_INSIDE: list, FORMAT: dict}
 _TEXTS = ("label", "component", "input", "measure", "status", "reason")
@@ -42,9 +42,9 @@ _NUMBERS = ("wall_s", "cpu_s", "load_s", "peak_memory_mb")
 _FACTS = "facts"
 """Column of the facts of a row's input, as JSON: null if there are none."""
 _TRAINED_ON = "trained_on"
-"""Column of the songs of a row that its competitor was trained on; it is there if any row has some."""
+"""Column of the songs of a row that its competitor was trained on; it exists if a row has such songs."""
 _VALUE = "values."
-"""Begins the name of a column that holds one of the task's raw numbers."""
+"""Prefix of the columns of the task's raw numbers."""
 LEVEL = 22
 """The highest level of Zstandard."""
 
@@ -149,13 +149,13 @@ class PyarrowMissing(MashkitError):
 
 
 def require_pyarrow() -> None:
-    """Raise PyarrowMissing, saying what to type, if rows cannot be written: before anything is measured."""
+    """Raise PyarrowMissing if rows cannot be written; called before anything is measured."""
     if importlib.util.find_spec("pyarrow") is None:
         raise PyarrowMissing("the rows of a benchmark's result need pyarrow", "pip install 'mashkit[bench]'")
 
 
 def rows_path(path: Path) -> Path:
-    """Return where the rows of the result at ``path`` lie."""
+    """Return the path of the rows of the result at ``path``."""
     return path.with_name(f"{path.stem}{ROWS_SUFFIX}")
 
 

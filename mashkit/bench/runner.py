@@ -1,4 +1,4 @@
-"""Run a suite: a process for every competitor, a row for every competitor and input, nothing measured twice.
+"""Run a suite: each competitor gets a process, each competitor and input a row; no row is measured twice.
 
 Rows (:class:`mashkit.bench.records.Row`) are appended to ``<suite>.rows.jsonl`` as they come. A competitor that cannot
 be created has a single row, whose input is :data:`EVERYTHING` and which stands for all inputs.
@@ -55,13 +55,13 @@ from mashkit.workers.processes import end, how_it_ended
 EVERYTHING = "all inputs"
 """Input of the one row of a competitor that could not be created."""
 STARTING_S = 600.0
-"""Most seconds an interpreter may take to start and to import mashkit, a second of CPU.
+"""Most seconds an interpreter may take to start and to import mashkit, which needs a second of CPU.
 
-A suite's time-out is the competitor's and begins after that, once for creating it, once for its first use and once for
-each measurement: where ten processes shared two cores, starting alone was seen to take more than 15 s by the clock.
+The time-out of a suite is for the competitor and begins after that: once for creating it, once for its first use and
+once for each measurement. Starting alone took more than 15 s by the clock when ten processes shared two cores (ours).
 """
 CLOSING_S = 10.0
-"""Seconds a process that has closed its connection may take to end, before it is ended."""
+"""Seconds that a process may take to end after it has closed its connection; then it is ended."""
 GIVE_UP_AFTER = 3
 """Processes lost in a row (killed by the time-out, or dead) after which a competitor's other inputs are not tried."""
 
@@ -173,9 +173,9 @@ def run(
 
 
 def _why_absent(registry: Registry, task: Task, competitor: Competitor) -> str:
-    """Return why a competitor cannot be created here; empty if it may."""
+    """Return why a competitor cannot be created here; the text is empty if it can."""
     if is_composite(competitor.component):
-        return ""  # its parts are looked for when it is made
+        return ""  # because its parts are looked for when it is made
     try:
         available = registry.find(task.kind, competitor.component.partition("@")[0]).availability()
     except UnknownComponent:
@@ -186,7 +186,7 @@ def _why_absent(registry: Registry, task: Task, competitor: Competitor) -> str:
 
 
 class _Book:
-    """The rows file: read once, then only ever appended to."""
+    """The file of rows: it is read once, and then rows are only appended."""
 
     def __init__(self, path: Path) -> None:
         self._path = path

@@ -1,6 +1,6 @@
-"""How well scores tell good mashups from bad: ranks, areas, accuracy, calibration, preference.
+"""Metrics of scores of good and bad mashups: ranks, areas, accuracy, calibration, preference.
 
-Conventions: a class of examples is its scores, each with the number of its vocal's song; higher scores are better.
+Conventions: a class of examples consists of scores, each with the number of its vocal's song; higher scores are better.
 Every metric is a statistic of the songs' weights (:mod:`mashkit.bench.statistics`), so that its value, its interval and
 its value in each song come from one formula. A class without examples makes the metric NaN. The functions take arrays
 and import nothing else of the benchmark.
@@ -32,9 +32,9 @@ from mashkit.bench.statistics import Statistic, Values, pair_ratio, ratio
 from mashkit.errors import UsageError
 
 THRESHOLD = 0.5
-"""At and above it a probability says "good" (docs/paper.md, row 31)."""
+"""A probability at or above it counts as "good" (docs/paper.md, row 31)."""
 CALIBRATION_BINS = 10
-"""Of equal width, as in Guo et al., "On Calibration of Modern Neural Networks", ICML 2017."""
+"""Number of bins of equal width, as in Guo et al., "On Calibration of Modern Neural Networks", ICML 2017."""
 
 
 def _floats(values: Any) -> Values:
@@ -54,9 +54,9 @@ class Examples:
     scores : array of float64, shape (n,)
         Finite.
     songs : array of int, shape (n,)
-        Number of each one's song, 0 … ``count`` − 1.
+        Number of each example's song, 0 … ``count`` − 1.
     count : int
-        Songs in all, with or without examples here.
+        Number of all songs, with or without examples in this class.
 
     Raises
     ------
@@ -77,13 +77,13 @@ class Examples:
             raise UsageError(f"songs run to {self.songs.max()}, of {self.count}")
 
     def sums(self, values: npt.ArrayLike) -> Values:
-        """Return one sum a song of one value an example."""
+        """Return, for each song, the sum of one value an example."""
         return np.bincount(self.songs, np.asarray(values, np.float64), minlength=self.count).astype(np.float64)
 
 
 # ------------------------------------------------------------------------------------------------------------ ranks
 def ranks_among(scores: npt.ArrayLike, others: npt.ArrayLike) -> Values:
-    """Return each score's rank among ``others``: 1 + those above it + half of its equals (docs/paper.md, row 32)."""
+    """Return each score's rank among ``others``: 1 + those above + half of the equal ones (docs/paper.md, row 32)."""
     values, ordered = np.asarray(scores, np.float64), np.sort(np.asarray(others, np.float64))
     above = len(ordered) - np.searchsorted(ordered, values, side="right")
     equal = len(ordered) - np.searchsorted(ordered, values, side="left") - above
@@ -97,7 +97,7 @@ def mean_over(examples: Examples, values: npt.ArrayLike) -> Statistic:
 
 
 def beaten_by(positive: Examples, others: Examples) -> Statistic:
-    """Return the share of ``others`` that a positive lies below, ties half: its normalised rank, (rank − 1)/n, mean.
+    """Return the mean normalised rank of positives, (rank − 1)/n: the share of ``others`` above a positive, ties half.
 
     0 is best, 0.5 chance.
     """
@@ -112,7 +112,7 @@ def beaten_by(positive: Examples, others: Examples) -> Statistic:
 def average_rank(positive: Examples, unlabelled: Examples) -> Statistic:
     """Return the average rank of positives among the unlabelled (docs/paper.md, row 32); 1 is best.
 
-    Of resampled songs, as among as many unlabelled as there are: 1 + n · normalised rank.
+    For resampled songs it is 1 + n · normalised rank, with n the number of unlabelled examples of the sample itself.
     """
     share, n = beaten_by(positive, unlabelled), len(unlabelled.songs)
     return lambda weights: 1 + n * share(weights)
@@ -126,9 +126,9 @@ def roc_auc(positive: Examples, negative: Examples) -> Statistic:
 
 # ------------------------------------------------------------------------------------------------ probabilities
 def accuracy(positive: Examples, negative: Examples, threshold: float = THRESHOLD) -> Statistic:
-    """Return the mean of the two classes' shares on their side of the threshold; at it counts as good.
+    """Return the mean of the two classes' shares on their side of the threshold; a score at the threshold is good.
 
-    With classes of one size, as in the paper, it is the share of examples classified rightly.
+    With classes of equal size, as in the paper, it is the share of examples that are classified correctly.
     """
     good = mean_over(positive, positive.scores >= threshold)
     bad = mean_over(negative, negative.scores < threshold)
@@ -137,7 +137,7 @@ def accuracy(positive: Examples, negative: Examples, threshold: float = THRESHOL
 
 @attrs.frozen
 class Bin:
-    """Examples whose probability lies within [low, high): how many, their mean probability, the share of positives."""
+    """The examples whose probability is within [low, high): number, mean probability, share of positives."""
 
     low: float
     high: float
@@ -153,7 +153,7 @@ def _bins(scores: Values, bins: int) -> npt.NDArray[np.intp]:
 
 
 def reliability(positive: Examples, negative: Examples, bins: int = CALIBRATION_BINS) -> list[Bin]:
-    """Return the bins of a reliability diagram that hold examples.
+    """Return the bins of a reliability diagram that have examples.
 
     Raises
     ------
@@ -178,7 +178,7 @@ def reliability(positive: Examples, negative: Examples, bins: int = CALIBRATION_
 def calibration_error(positive: Examples, negative: Examples, bins: int = CALIBRATION_BINS) -> Statistic:
     """Return the expected calibration error: |mean probability − share of positives|, mean over bins by their examples.
 
-    Guo et al. 2017, equation 3. 0 is best; it depends on how many positives there are to how many negatives.
+    Guo et al. 2017, equation 3. 0 is best; the error depends on the ratio of positives to negatives.
 
     Raises
     ------

@@ -1,7 +1,7 @@
-"""The task "scorers": who tells good mashups from bad, by listening, and what it costs.
+"""The task "scorers": which scorers tell good mashups from bad, and at what cost.
 
-Every plan is an input (:mod:`mashkit.bench.protocols`), every row holds the raw score; metrics are made of them
-afterwards. Songs are those of the vocals: intervals and tests take each for one observation.
+Every plan is an input (:mod:`mashkit.bench.protocols`), and every row has the raw score. Metrics are computed from the
+rows; intervals and tests take each song of a vocal as one observation.
 """
 
 from __future__ import annotations
@@ -73,12 +73,12 @@ from mashkit.rendering.renderer import Renderer
 from mashkit.types import Audio, Condition, Layer, MashupPlan, Role, as_tuple
 
 RENDERED_BYTES = 1 << 28
-"""Stretched layers a competitor's process keeps: those of a vocal's plans, and little in its peak memory."""
+"""Bytes of stretched layers that a competitor's process keeps: enough for a vocal's plans, little in peak memory."""
 RECALL_AT = (1, 5)
 PICKS = 5
-"""Mashups to hear of the best and of the worst."""
+"""Number of the best mashups, and of the worst, that a page plays."""
 ROBUST = {"stretcher": "rendered by another stretcher", "separator": "stems of another separator"}
-"""Parts that are exchanged under the same plans."""
+"""Components that are exchanged under the same plans."""
 
 Scores = Mapping[str, Mapping[str, Sequence[Row]]]
 """Group → part → rows, all of them ok."""
@@ -98,16 +98,16 @@ TWIN_METRICS: Mapping[str, tuple[str, ...]] = {
     "wrong_song": (WRONG_SONG,),
     "control": (CONTROL,),
 }
-"""Metric → the twins it is made of."""
+"""Metric → the twins that it is computed from."""
 
 
 PREFIXES = {"controlled": "", "paper": "paper_"}
-"""Of the names of a protocol's metrics: what is called accuracy is the controlled one."""
+"""Experiment protocol → prefix of its metrics' names: the controlled protocol has none."""
 
 
 def _metrics() -> Iterator[Metric]:
     for name, prefix in PREFIXES.items():
-        # What the paper's protocol measures can be had without listening: it is shown, and decides nothing.
+        # A scorer can win the paper's protocol by hearing the stretcher, so its metrics have no weight.
         weight = 1.0 if name == "controlled" else 0.0
         how = "controlled" if name == "controlled" else "as in the paper"
         yield _share(
@@ -184,27 +184,27 @@ def _metrics() -> Iterator[Metric]:
 
 
 HEADLINES = ("auc", "average_rank", "harmonic_1", "late_50", "tempo_3", "wrong_song")
-"""Metrics by which competitors are compared in pairs."""
+"""Metrics of the tests between pairs of competitors."""
 
 
 @attrs.frozen(kw_only=True)
 class Settings:
-    """What a suite may set.
+    """The settings of a suite.
 
     Parameters
     ----------
     collection : str
         A collection that has clips.
     songs : int
-        How many are rendered, where the collection is.
+        Number of songs, if they are rendered.
     vocals, matched, negatives : int
-        Most vocals, and matched and unmatched mashups of each, ≥ 1.
+        Most vocals, and the numbers of matched and unmatched mashups of each, ≥ 1.
     groups : tuple of str
-        Protocols and twins; default: all.
+        Experiment protocols and twins; default: all.
     stretcher : str
         Renders all plans.
     other_stretcher, other_separator : str
-        Take its place, and that of the default separator, to see what changes; empty for none.
+        Replace that stretcher and the default separator, to measure the effect; empty for none.
     seed : int
     """
 
@@ -290,7 +290,7 @@ class ScorerTask(Task):
         cast("Scorer", component).score([Renderer(source, Kit().stretcher).mashup(plan)])
 
     def measure(self, component: Component, given: Input) -> dict[str, float]:
-        """Return the score of the input's plan, whether it is a probability (1 or 0), its parts, and its cost."""
+        """Return the score of the input's plan, 1 if it is a probability or else 0, the score's parts, and its cost."""
         mashup = _mashup(given)
         with stopwatch() as elapsed:
             (score,) = cast("Scorer", component).score([mashup])
@@ -303,7 +303,7 @@ class ScorerTask(Task):
         }
 
     def picks(self, rows: Sequence[Row]) -> list[Pick]:
-        """Return the five controlled mashups the scorer likes best, and the five it likes least."""
+        """Return the five controlled mashups with the highest scores, and the five with the lowest."""
         groups = _grouped(rows)
         chosen = [row for part in groups.get("controlled", {}).values() for row in part]
         ordered = sorted(chosen, key=lambda row: -row.values["score"])
@@ -403,12 +403,12 @@ class ScorerTask(Task):
 
 # ----------------------------------------------------------------------------------------------------------- inputs
 def _is_robust(example: Example) -> bool:
-    """Say whether a plan is scored with other parts too: positives, and each vocal's negatives."""
+    """Return whether a plan is scored with other components as well: positives, and each vocal's negatives."""
     return example.group == "controlled" and example.part in (POSITIVE, NEGATIVE)
 
 
 class _Inputs:
-    """Inputs as they are made: a plan that serves for several things is scored once."""
+    """The inputs; a plan that serves several groups is one input and is scored once."""
 
     def __init__(self, files: Mapping[str, Sequence[Path]], choice: Choice, how: Mapping[str, Any]) -> None:
         self.made: list[Input] = []
@@ -423,11 +423,11 @@ class _Inputs:
         return wanted if self._names[wanted] == 1 else f"{wanted} ({self._names[wanted]})"
 
     def missing(self, name: str, measure: str, reason: str) -> None:
-        """Add an input that is not there."""
+        """Add a missing input."""
         self.made.append(Input(name=self._name(name), measure=measure, missing=reason))
 
     def add_all(self, found: Sequence[Example | NoExample]) -> None:
-        """Add examples, and what there is none of: once for each group, part and reason."""
+        """Add examples, and a missing input for each group and part that lacks examples."""
         said: dict[tuple[str, str], NoExample] = {}
         for one in found:
             if isinstance(one, Example):
@@ -480,7 +480,7 @@ class _Inputs:
 
 
 def _mashup(given: Input) -> Mashup:
-    """Return the input's plan as a mashup whose stems have been read: that is no scorer's doing."""
+    """Return the input's plan as a mashup whose stems have been read, because reading is no cost of a scorer."""
     how = given.parameters
     reopen(given)
     renderer = _renderer(Choice.of(given), how["separator"], how["stretcher"])
@@ -502,14 +502,14 @@ def _renderer(choice: Choice, separator: str, stretcher: str) -> Renderer:
 
 # ------------------------------------------------------------------------------------------------- rows to examples
 def _songs(rows: Sequence[Row]) -> list[str]:
-    """Return the songs of all vocals, scored or not: the same for every competitor."""
+    """Return the songs of all vocals, scored or not, so that they are the same for every competitor."""
     return sorted({row.facts["song"] for row in rows if row.facts})
 
 
 def _grouped(rows: Sequence[Row]) -> dict[str, dict[str, list[Row]]]:
-    """Return the rows of each group and part whose every row is ok; what was there for nobody is left out.
+    """Return the rows of each group and part; rows of missing inputs are left out.
 
-    One that failed makes the whole group none: the best of a scorer's cases is no measure of it.
+    A group in which a row failed is left out as a whole, because the best of a scorer's cases would be no fair measure.
     """
     groups: dict[str, dict[str, list[Row]]] = {}
     failed = set()
@@ -567,7 +567,7 @@ def _normalised(positive: Examples, unlabelled: Examples) -> Statistic:
 
 
 def _query_ranks(parts: Mapping[str, Sequence[Row]], songs: Sequence[str]) -> tuple[Examples, np.ndarray]:
-    """Return the positives whose vocal has matched mashups, and the rank of each among those."""
+    """Return the positives whose vocal has matched mashups, and the rank of each among these mashups."""
     positives, ranks = [], []
     for row in parts.get(POSITIVE, ()):
         others = [other for other in parts.get(UNLABELLED, ()) if other.facts["vocal"] == row.facts["vocal"]]
@@ -584,7 +584,7 @@ def _pairs(parts: Mapping[str, Sequence[Row]]) -> list[tuple[Row, Row]]:
 
 
 def _robustness(rows: Sequence[Row]) -> dict[str, float]:
-    """Return rank correlation and change of AUC of the same plans with other parts."""
+    """Return rank correlation and change of AUC of the same plans with other components."""
     from scipy import stats
 
     songs, groups = _songs(rows), _grouped(rows)
@@ -680,7 +680,7 @@ def _cost(competitors: Sequence[Entry]) -> Chart:
 
 
 def _distributions(of: Mapping[str, Sequence[Row]]) -> list[Chart]:
-    """Return one chart a scorer: what it gives each kind of mashup."""
+    """Return a chart for each scorer: its scores by condition."""
     charts: list[Chart] = []
     for label, rows in of.items():
         groups = _grouped(rows)

@@ -1,13 +1,13 @@
 """The task "separators": stems against true ones, as museval measures them.
 
-Each input is a song whose true stems are known, an excerpt from where all of them sound; its mix is their sum. Measured
-are the three roles, which every separator gives, and the four stems of who has them: SDR of BSSEval v4 (museval;
-Stöter, Liutkus and Ito, "The 2018 Signal Separation Evaluation Campaign", LVA/ICA 2018; median over seconds), SDR of
-the whole excerpt, and scale-invariant SDR (Le Roux et al., "SDR – half-baked or well done?", ICASSP 2019). What leaks
-into a role is measured in another excerpt of the song, where the true role is silent and the mix is not.
+Each input is an excerpt of a song whose true stems are known, from where all of them sound; its mix is their sum. The
+three roles of every separator are measured, and the four stems of some: SDR of BSSEval v4 (museval; Stöter, Liutkus and
+Ito, "The 2018 Signal Separation Evaluation Campaign", LVA/ICA 2018; median over seconds), SDR of the whole excerpt, and
+scale-invariant SDR (Le Roux et al., "SDR – half-baked or well done?", ICASSP 2019). Leakage into a role is measured in
+another excerpt of the song, where the true role is silent and the mix is not.
 
-"stempeg" is the six seconds of one of MUSDB18's test songs that come with the package of that name: true stems for who
-has no recordings at all.
+"stempeg" is an excerpt of six seconds of a test song of MUSDB18, which comes with the package of that name: true stems
+for users without recordings.
 """
 
 from __future__ import annotations
@@ -66,21 +66,21 @@ STEMPEG = "stempeg"
 STEMPEG_STEMS = ("mixture", "drums", "bass", "other", "vocals")
 """Order of the streams in a stem file (Native Instruments' Stems, as MUSDB18 uses it)."""
 HEARD_SONGS = 8
-"""Songs that a page with sound plays: with four competitors about 4 MB."""
+"""Number of songs that a page with sound plays; with four competitors they take about 4 MB."""
 HEARD_S = 6.0
-"""Seconds that are played of each."""
+"""Seconds of each song that are played."""
 MIX, TRUTH = "mix", "truth"
 
 
 def unexplained(stems: StemSet, mix: Audio) -> float:
-    """Return how far the stems are from summing to the mix: the energy of the difference, relative to the mix, dB."""
+    """Return the energy of the difference between the mix and the sum of the stems, relative to the mix, dB."""
     rest = mix.samples - np.sum([stem.samples for stem in stems.stems.values()], axis=0, dtype=np.float64)
     return decibels_of(np.sum(rest**2), np.sum(np.square(mix.samples, dtype=np.float64)))
 
 
 @attrs.frozen(kw_only=True)
 class Settings:
-    """What a suite may set.
+    """The settings of a suite.
 
     Parameters
     ----------
@@ -218,7 +218,7 @@ class SeparatorTask(Task):
         return {**values, **minute_cost(elapsed.cpu_s, mix)}
 
     def summarize(self, rows: Sequence[Row]) -> dict[str, float | None]:
-        """Return medians over songs; one failed row spoils its collection's."""
+        """Return medians over songs; a failed row makes all metrics of its side None."""
         metrics: dict[str, float | None] = {metric.name: None for metric in self.metrics}
         for prefix, chosen in split_rows(rows).items():
             for name in metrics:
@@ -255,7 +255,7 @@ class SeparatorTask(Task):
         return found
 
     def auditions(self, rows: Mapping[str, Sequence[Row]]) -> dict[str, list[Pick]]:
-        """Return, by song, the mix, and of each role the truth and what each competitor made of it."""
+        """Return, by song, picks of the mix, and of each role the truth and every competitor's estimate."""
         measured: dict[str, dict[str, Row]] = {}
         for label, own in rows.items():
             for row in own:
@@ -275,7 +275,7 @@ class SeparatorTask(Task):
         return found
 
     def parts(self, component: Component | None, given: Input, longest_s: float) -> Mapping[str, Audio]:
-        """Return how each role of the excerpt begins, as a separator finds it; or as it is, and so the mix."""
+        """Return the beginnings of the roles that a separator finds; without one, of the true roles and the mix."""
         true = excerpt_of(_true_stems(given), given.parameters["excerpt_s"])
         mix = _sum(true)
         stems = true if component is None else cast("Separator", component).separate(mix)
@@ -286,7 +286,7 @@ class SeparatorTask(Task):
         return {name: sound.excerpt(0.0, length_s) for name, sound in sounds.items()}
 
     def tables(self, competitors: Sequence[Entry], rows: Sequence[Row]) -> list[Table]:
-        """Return, for each role, the SDR of every song, and what leaks where the role is silent."""
+        """Return, for each role, a table of the SDR and the leakage of every song."""
         labels = [one.label for one in competitors]
         of = {(row.input, row.label): row for row in rows if row.label in labels}
         songs = list(dict.fromkeys(row.input for row in of.values() if row.ok))
@@ -319,7 +319,7 @@ class SeparatorTask(Task):
 
 
 def _distortions(true: Mapping[str, Audio], found: Mapping[str, Audio]) -> dict[str, float]:
-    """Return SDR, SI-SDR and BSSEval's SDR of what is not silent, by name."""
+    """Return SDR, SI-SDR and BSSEval's SDR of the signals that are not silent, by name."""
     names = [name for name, audio in true.items() if _rms(audio.samples) > SILENCE]
     pairs = [[side[name].samples.astype(np.float64) for name in names] for side in (true, found)]
     values: dict[str, float] = {}
@@ -332,7 +332,7 @@ def _distortions(true: Mapping[str, Audio], found: Mapping[str, Audio]) -> dict[
 
 
 def _of_role(separated: tuple[StemSet, Audio, StemSet], role: Role) -> tuple[Audio, Audio, Audio]:
-    """Return the role as it is and as it was found, and the mix."""
+    """Return the true role, its estimate, and the mix."""
     true, mix, found = separated
     return true.role(role), found.role(role), mix
 
@@ -344,7 +344,7 @@ def _cell(row: Row | None, role: Role) -> Cell:
 
 
 def _said(row: Row, role: Role) -> str:
-    """Return what a competitor's row says of a role, in words."""
+    """Return a competitor's metrics of a role, in words."""
     parts = [
         f"{title} {row.values[name]:.1f} dB"
         for title, name in (("SDR", f"{role}_bss"), ("leakage", f"{role}_leak"))
@@ -354,7 +354,7 @@ def _said(row: Row, role: Role) -> str:
 
 
 def _spread(rows: Iterable[Row]) -> float:
-    """Return how much competitors differ on a song: the largest range of a role's SDR, dB."""
+    """Return the largest range of a role's SDR over competitors on a song, dB."""
     values = [values_of(rows, f"{role}_bss") for role in Role]
     return max((max(one) - min(one) for one in values if one), default=0.0)
 
@@ -384,7 +384,7 @@ def _true_stems(given: Input) -> StemSet:
 
 
 def _stempeg_input(excerpt_s: float) -> Input:
-    """Return the excerpt that comes with stempeg, missing where the package or the program that decodes it is."""
+    """Return the excerpt that comes with stempeg; it is missing without the package or the program that decodes it."""
     spec = importlib.util.find_spec("stempeg")
     if spec is None or spec.origin is None:
         return Input(name=STEMPEG, measure=STEMPEG, missing="stempeg is not installed (pip install stempeg)")
@@ -404,7 +404,7 @@ def _stempeg_stems(path: Path) -> StemSet:
     import stempeg
 
     try:
-        # A competitor's process may have no children: multiprocess=False.
+        # multiprocess=False, because a competitor's process may have no children.
         streams, rate = stempeg.read_stems(str(path), dtype=np.float32, multiprocess=False)
     except (OSError, RuntimeError, Warning, ffmpeg.Error) as error:
         raise InputLost(f"{path.name} cannot be decoded: {error}", "pip install --force-reinstall stempeg") from error
@@ -416,7 +416,7 @@ def _stempeg_stems(path: Path) -> StemSet:
 def excerpt_of(stems: StemSet, length_s: float) -> StemSet:
     """Return the part of that length in which the quietest role is loudest; all of a shorter song.
 
-    A voice that is silent in the excerpt would say nothing of how it is separated.
+    The separation of a role cannot be measured where the role is silent.
     """
     return _cut(stems, excerpt_start(stems, length_s), length_s)
 
@@ -440,9 +440,9 @@ def excerpt_start(stems: StemSet, length_s: float) -> int:
 
 
 def silent_start(stems: StemSet, role: Role, length_s: float) -> int | None:
-    """Return the frame at which that much of a song begins in which the role is silent longest, and the mix is not.
+    """Return the first frame of the excerpt of that length in which the role is silent longest while the mix sounds.
 
-    The whole of a shorter song. None where there is less than half a second of such silence.
+    The frame is 0 for a shorter song. It is None if less than half a second is silent.
     """
     first = next(iter(stems.stems.values()))
     powers = [power(one.samples, first.sample_rate) for one in (stems.role(role), _sum(stems))]
@@ -456,7 +456,7 @@ def silent_start(stems: StemSet, role: Role, length_s: float) -> int | None:
 
 
 def _cut(stems: StemSet, start: int, length_s: float) -> StemSet:
-    """Return the part of that length that begins at a frame; the stems themselves where it is all of them."""
+    """Return the part of that length that begins at a frame; the stems themselves if the part is all of them."""
     first = next(iter(stems.stems.values()))
     length = round(length_s * first.sample_rate)
     if start == 0 and first.frames <= length:
