@@ -140,7 +140,7 @@ def test_multitracks_become_clips_with_true_stems(multitracks: Path) -> None:
 def test_multitracks_know_what_they_are_told_and_nothing_else(multitracks: Path) -> None:
     source = MultitrackSource(find_multitracks(multitracks))
     _, analysis = signals.band(tempo=120.0, bars=4)
-    source.know({source.clips[0].id: analysis})
+    source.take([attrs.evolve(source.clips[0], analysis=analysis)])
     assert source.clips[0].analysis == analysis
     assert source.clips[1].analysis.beats is None
     with pytest.raises(CatalogError, match="'none'"):

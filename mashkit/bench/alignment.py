@@ -18,7 +18,7 @@ import attrs
 import numpy as np
 
 from mashkit.bench.charts import Chart, RowChart, has_values
-from mashkit.bench.multitracks import MultitrackSource, find_multitracks, stem_files
+from mashkit.bench.collections import Choice, CollectionMissing, reopen
 from mashkit.bench.ranking import Metric
 from mashkit.bench.records import Entry, Row, by_label, collect
 from mashkit.bench.tables import from_table
@@ -26,14 +26,13 @@ from mashkit.bench.tasks import Input, NotProvided, Task, stopwatch
 from mashkit.components import Component
 from mashkit.errors import AnalysisError
 from mashkit.interfaces import Analyzer, Generator, Stretcher
-from mashkit.mashup import ClipSource, Mashup
+from mashkit.mashup import Mashup
 from mashkit.pipeline import Kit
-from mashkit.remote.progress import report
 from mashkit.rendering.renderer import Renderer
 from mashkit.synthetic.source import SyntheticSource
 from mashkit.timing.beatmap import BeatsDistrusted, beat_grid
 from mashkit.timing.beats import beat_error
-from mashkit.types import Analysis, Audio, Clip, Condition, Key, MashupPlan, Role, Times, by_id
+from mashkit.types import Audio, Clip, Condition, Key, MashupPlan, Role, Times, by_id
 
 MARGIN_S = 0.5
 """Beats this near to an end of the excerpt are not measured, because an analyzer has too little context there."""
@@ -49,6 +48,7 @@ COLLECTIONS = {
     "multitracks": "real songs, true stems",
     "drifting": "synthetic songs whose tempo drifts by 3 % either way, true stems and beats",
 }
+REAL = ("songs", "multitracks")
 ALIGNMENTS = {"map": "beat map", "speed": "one speed"}
 
 
@@ -118,24 +118,18 @@ class AlignmentTask(Task):
         asked = from_table(Settings, settings, "settings")
         count, seed = asked.plans, asked.seed
         drifting = _drifting()
-        found = _inputs("drifting", drifting, drifting.clips, {}, min(count, len(drifting.clips)), seed)
-        for name in ("songs", "multitracks"):
-            folder = None if data is None else data / name
-            if folder is None or not folder.is_dir():
-                missing = "no --data" if folder is None else f"no folder {name} in --data"
+        found = _inputs("drifting", drifting.clips, min(count, len(drifting.clips)), seed)
+        for name in REAL:
+            choice = Choice(name=name, data=data, seed=seed)
+            try:
+                collection = choice.open()
+            except CollectionMissing as error:
                 found += [
-                    Input(name=f"{name}, {title}", measure=f"{name} {alignment}", missing=missing)
+                    Input(name=f"{name}, {title}", measure=f"{name} {alignment}", missing=str(error))
                     for alignment, title in ALIGNMENTS.items()
                 ]
-            elif name == "songs":
-                catalog = Kit(notify=report).catalog(folder)
-                files = {clip.id: [Path(clip.source)] for clip in catalog.clips}
-                found += _inputs(name, catalog, catalog.clips, files, count, seed)
-            else:
-                source = MultitrackSource(find_multitracks(folder))
-                source.analyse(_analyzer())
-                files = {clip.id: list(stem_files(Path(clip.source)).values()) for clip in source.clips}
-                found += _inputs(name, source, source.clips, files, count, seed)
+                continue
+            found += _inputs(name, collection.clips, count, seed, collection.files, **choice.to_input())
         return found
 
     def warm_up(self, component: Component) -> None:
@@ -150,7 +144,7 @@ class AlignmentTask(Task):
         plan = MashupPlan.from_dict(given.parameters["plan"])
         if not stretcher.follows_time_maps and any(layer.time_map is not None for layer in plan.layers):
             raise NotProvided(f"{component.info.name} follows no time map")
-        source = _source(given)
+        source = _drifting() if given.measure.startswith("drifting") else reopen(given).source
         mashup = Renderer(source, stretcher).mashup(plan)
         for layer in plan.layers:
             source.stem(layer.clip_id, layer.role)  # read before the clock starts
@@ -178,7 +172,7 @@ class AlignmentTask(Task):
         """Return the metrics of one stretcher."""
         metrics: dict[str, float | None] = {}
         for name in ALIGNMENTS:
-            real = [f"{collection} {name}" for collection in ("songs", "multitracks")]
+            real = [f"{collection} {name}" for collection in REAL]
             medians, tails = collect(rows, "median_ms", *real), collect(rows, "p95_ms", *real)
             drifting = collect(rows, "p95_ms", f"drifting {name}")
             metrics |= {f"{name}_median_ms": None, f"{name}_p95_ms": None, f"{name}_kept": None}
@@ -221,32 +215,31 @@ class AlignmentTask(Task):
 
 
 def _inputs(
-    collection: str,
-    source: ClipSource,
+    name: str,
     clips: Sequence[Clip],
-    files: Mapping[str, Sequence[Path]],
     count: int,
     seed: int,
+    files: Mapping[str, Sequence[Path]] | None = None,
+    *,
+    parameters: Mapping[str, Any] | None = None,
+    place: Mapping[str, Any] | None = None,
 ) -> list[Input]:
-    """Return the plans that the default generator draws, each along beat maps and at one speed."""
+    """Return the plans that the default generator draws of a collection, each along beat maps and at one speed."""
     generator, steady = Kit().generator, Kit(options={"generator": {"align": "speed"}}).generator
-    found = []
+    known, found = by_id(clips), []
     for number, plan in enumerate(generator.plan(clips, condition=Condition.MATCHED, count=count, seed=seed), 1):
-        used = [source.clip(plan.layer(role).clip_id) for role in Role]
+        used = [known[plan.layer(role).clip_id] for role in Role]
         plans = {"map": plan, "speed": _same_stems(steady, plan, used)}
-        for alignment, title in ALIGNMENTS.items():
-            found.append(
-                Input(
-                    name=f"{collection} {number}, {title}",
-                    measure=f"{collection} {alignment}",
-                    parameters={
-                        "collection": collection,
-                        "plan": plans[alignment].to_dict(),
-                        "analyses": {clip.id: clip.analysis.to_dict() for clip in used},
-                    },
-                    files=[path for clip in used for path in files.get(clip.id, ())],
-                )
+        found += [
+            Input(
+                name=f"{name} {number}, {title}",
+                measure=f"{name} {alignment}",
+                parameters={**(parameters or {}), "plan": plans[alignment].to_dict()},
+                files=[path for clip in used for path in (files or {}).get(clip.id, ())],
+                place=place or {},
             )
+            for alignment, title in ALIGNMENTS.items()
+        ]
     return found
 
 
@@ -269,27 +262,6 @@ def _analyzer() -> Analyzer:
 @functools.cache
 def _drifting() -> SyntheticSource:
     return SyntheticSource(DRIFTING_BANDS, bars=DRIFTING_BARS, drift=DRIFT)
-
-
-@functools.cache
-def _catalog(files: tuple[Path, ...]) -> ClipSource:
-    return Kit().catalog(files)
-
-
-@functools.cache
-def _multitracks(folder: Path) -> MultitrackSource:
-    return MultitrackSource(find_multitracks(folder))
-
-
-def _source(given: Input) -> ClipSource:
-    """Return the source of the input's clips; called in the competitor's process."""
-    if given.parameters["collection"] == "drifting":
-        return _drifting()
-    if given.parameters["collection"] == "songs":
-        return _catalog(tuple(sorted(set(given.files))))
-    source = _multitracks(given.files[0].parents[1])
-    source.know({name: Analysis.from_dict(data) for name, data in given.parameters["analyses"].items()})
-    return source
 
 
 def _grid(mashup: Mashup) -> Times:

@@ -63,7 +63,7 @@ class MultitrackSource:
     Parameters
     ----------
     songs : sequence of Path
-        Folders. The analyses of their clips are empty until :meth:`analyse` or :meth:`know` is called.
+        Folders. The analyses of their clips are empty until :meth:`analyse` or :meth:`take` is called.
     policy : ExcerptPolicy, optional
     """
 
@@ -92,10 +92,6 @@ class MultitrackSource:
         for done, (name, clip) in enumerate(self._clips.items(), 1):
             self._clips[name] = measured(clip, {role: self.stem(name, role) for role in Role}, analyzer.analyze)
             report(StageEvent(stage="analyze", item=clip.title, state="done", done=done, total=len(self._clips)))
-
-    def know(self, analyses: Mapping[str, Analysis]) -> None:
-        """Set the analyses of clips, by id."""
-        self.take(attrs.evolve(self.clip(name), analysis=analysis) for name, analysis in analyses.items())
 
     def take(self, clips: Iterable[Clip]) -> None:
         """Replace the clips of these ids by these clips; raise CatalogError if there is no such clip."""

@@ -7,7 +7,6 @@ rows; intervals and tests take each song of a vocal as one observation.
 from __future__ import annotations
 
 import functools
-import itertools
 import math
 import statistics as plain
 from collections.abc import Iterator, Mapping, Sequence
@@ -59,7 +58,7 @@ from mashkit.bench.scorer_metrics import (
     reliability,
     roc_auc,
 )
-from mashkit.bench.statistics import Comparison, Statistic, comparisons, interval, paired, value_of
+from mashkit.bench.statistics import Comparison, PairedTest, Statistic, every_two, interval, paired, value_of
 from mashkit.bench.tables import SuiteError, from_table
 from mashkit.bench.tasks import Input, InputLost, Pick, Task, metric_chart, stopwatch
 from mashkit.builtin.benchmarks import RENDERED_SONGS
@@ -235,6 +234,7 @@ class ScorerTask(Task):
     summary: ClassVar[str] = "scores of the same plans: originals, matched, unmatched, and twins with one thing wrong"
     version: ClassVar[int] = 1
     metrics: ClassVar[Sequence[Metric]] = tuple(_metrics())
+    _units: ClassVar[Mapping[str, float]] = {metric.name: 100 if metric.unit == "%" else 1 for metric in metrics}
 
     # ---------------------------------------------------------------------------------------------------- inputs
     def inputs(self, settings: Mapping[str, Any], data: Path | None) -> list[Input]:
@@ -324,12 +324,11 @@ class ScorerTask(Task):
         """Return the metrics of one scorer."""
         songs = _songs(rows)
         metrics: dict[str, float | None] = {metric.name: None for metric in self.metrics}
-        units = {metric.name: 100 if metric.unit == "%" else 1 for metric in self.metrics}
         for name, statistic in _statistics(rows).items():
             value = value_of(statistic, len(songs))
-            metrics[name] = units[name] * value if math.isfinite(value) else None
+            metrics[name] = self._units[name] * value if math.isfinite(value) else None
         for name, value in _robustness(rows).items():
-            metrics[name] = units[name] * value
+            metrics[name] = self._units[name] * value
         plans = [row for row in rows if row.ok]
         if plans and all(row.ok or row.input_missing for row in rows):
             for name, field in (("cpu_ms", "score_cpu_s"), ("wall_ms", "score_wall_s")):
@@ -341,25 +340,24 @@ class ScorerTask(Task):
     def intervals(self, rows: Sequence[Row]) -> dict[str, tuple[float, float]]:
         """Return bootstrap intervals over songs."""
         songs = _songs(rows)
-        units = {metric.name: 100 if metric.unit == "%" else 1 for metric in self.metrics}
         found = {name: interval(statistic, len(songs)) for name, statistic in _statistics(rows).items()}
-        return {name: (units[name] * one.low, units[name] * one.high) for name, one in found.items() if one is not None}
+        return {
+            name: (self._units[name] * one.low, self._units[name] * one.high)
+            for name, one in found.items()
+            if one is not None
+        }
 
     def compare(self, rows: Mapping[str, Sequence[Row]]) -> list[Comparison]:
         """Return paired tests of every two scorers by the headline metrics, Holm's correction within each metric."""
         known = {label: _statistics(own) for label, own in rows.items()}
         count = len(_songs(next(iter(rows.values()), ())))
-        units = {metric.name: 100 if metric.unit == "%" else 1 for metric in self.metrics}
-        found: list[Comparison] = []
-        for metric in HEADLINES:
-            tests = {}
-            for one, other in itertools.combinations(rows, 2):
-                if metric in known[one] and metric in known[other]:
-                    test = paired(known[one][metric], known[other][metric], count)
-                    if test is not None:
-                        tests[one, other] = test
-            found += comparisons(metric, tests, units[metric])
-        return found
+
+        def differ(metric: str, one: str, other: str) -> PairedTest | None:
+            sides = [known[label].get(metric) for label in (one, other)]
+            return None if sides[0] is None or sides[1] is None else paired(sides[0], sides[1], count)
+
+        tests = [every_two(name, rows, functools.partial(differ, name), self._units[name]) for name in HEADLINES]
+        return [one for some in tests for one in some]
 
     # ------------------------------------------------------------------------------------------------------ charts
     def charts(self, competitors: Sequence[Entry], rows: Sequence[Row]) -> list[Chart]:

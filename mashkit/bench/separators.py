@@ -12,8 +12,8 @@ for users without recordings.
 
 from __future__ import annotations
 
+import functools
 import importlib.util
-import itertools
 import shutil
 import statistics
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -53,7 +53,7 @@ from mashkit.bench.separator_metrics import (
     si_sdr,
     silent,
 )
-from mashkit.bench.statistics import Comparison, comparisons, median, paired
+from mashkit.bench.statistics import Comparison, PairedTest, every_two, median, paired
 from mashkit.bench.tables import from_table
 from mashkit.bench.tasks import Cell, Input, InputLost, Literature, Pick, Table, Task, metric_chart, stopwatch
 from mashkit.catalog.ingest import SAMPLE_RATE
@@ -245,13 +245,7 @@ class SeparatorTask(Task):
                 label: {row.input: row.values[field] for row in own if field in row.values}
                 for label, own in real.items()
             }
-            tests = {}
-            for one, other in itertools.combinations(rows, 2):
-                songs = [song for song in known[one] if song in known[other]]
-                sides = [median([known[label][song] for song in songs]) for label in (one, other)]
-                if songs and (test := paired(sides[0], sides[1], len(songs))) is not None:
-                    tests[one, other] = test
-            found += comparisons(field, tests)
+            found += every_two(field, rows, functools.partial(_medians_differ, known))
         return found
 
     def auditions(self, rows: Mapping[str, Sequence[Row]]) -> dict[str, list[Pick]]:
@@ -329,6 +323,13 @@ def _distortions(true: Mapping[str, Audio], found: Mapping[str, Audio]) -> dict[
     for name, one, other, ratio in zip(names, pairs[0], pairs[1], bss, strict=True):
         values |= {f"{name}_sdr": sdr(one, other), f"{name}_si": si_sdr(one, other), f"{name}_bss": ratio}
     return values
+
+
+def _medians_differ(known: Mapping[str, Mapping[str, float]], one: str, other: str) -> PairedTest | None:
+    """Return the test of two competitors' medians over the songs that both have."""
+    songs = [song for song in known[one] if song in known[other]]
+    sides = [median([known[label][song] for song in songs]) for label in (one, other)]
+    return paired(sides[0], sides[1], len(songs)) if songs else None
 
 
 def _of_role(separated: tuple[StemSet, Audio, StemSet], role: Role) -> tuple[Audio, Audio, Audio]:

@@ -25,8 +25,9 @@ True
 from __future__ import annotations
 
 import functools
+import itertools
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TypeAlias
 
 import attrs
@@ -273,6 +274,14 @@ class Comparison:
     p_bootstrap: float | None
     p_signed_rank: float | None
     p_holm: float | None
+
+
+def every_two(
+    metric: str, labels: Iterable[str], test: Callable[[str, str], PairedTest | None], unit: float = 1.0
+) -> list[Comparison]:
+    """Return the tests of one metric between every two labels for which ``test`` returns one."""
+    found = {(one, other): test(one, other) for one, other in itertools.combinations(labels, 2)}
+    return comparisons(metric, {pair: one for pair, one in found.items() if one is not None}, unit)
 
 
 def comparisons(metric: str, tests: Mapping[tuple[str, str], PairedTest], unit: float = 1.0) -> list[Comparison]:
