@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 @functools.cache
 def installed() -> Discovery:
-    """Return the plugins of this process; they are looked for once, because tasks and suites are asked for often."""
+    """Return the plugins of this process. They are searched once, because each suite looks up its task."""
     return Discovery()
 
 
@@ -54,7 +54,7 @@ def opener_of(card: CollectionInfo) -> Callable[[Choice], Collection]:
 
 
 def labels_of(card: CollectionInfo, data: Path | None) -> Iterable[Labels]:
-    """Yield what is labelled in a collection; raise BrokenPlugin or ComponentFailed if it cannot be read."""
+    """Yield the labelled pieces of a collection; raise BrokenPlugin or ComponentFailed if it cannot be read."""
     read = _function(card, card.labels)
     return plugin_items(f"the labels of collection {card.name!r} cannot be read", lambda: read(data))
 

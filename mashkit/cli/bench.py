@@ -1,4 +1,4 @@
-"""`mashkit bench`: its arguments, and what it prints. Light on import: every `mashkit --help` builds the parser."""
+"""The arguments and the output of `mashkit bench`. The import is quick, because every `mashkit --help` needs it."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ SUMMARY = "Compare components of one kind on the same inputs: a table, a page, e
 
 
 LOST = ("failed", "timeout")
-"""Statuses of rows in which a competitor could not do what it is there for."""
+"""Statuses of rows in which a competitor failed."""
 
 
 def add_parser(commands: Commands) -> None:
@@ -102,7 +102,7 @@ def _run(arguments: argparse.Namespace) -> int:
     said: set[tuple[str, str]] = set()
 
     def heard(row: Row, known: bool, done: int, total: int) -> None:
-        # One that fails everywhere for one reason says it once.
+        # A competitor that fails on many inputs for one reason is reported once.
         failed = row.status in LOST and (row.label, row.reason) not in said
         said.add((row.label, row.reason))
         item = f"{row.label}: {row.input}"
@@ -146,7 +146,7 @@ def _require_data(arguments: argparse.Namespace) -> None:
 
 
 def _named(arguments: argparse.Namespace, suite: Suite) -> frozenset[str]:
-    """Return the labels of the competitors that were asked for by name; of a suite's own some may be missing."""
+    """Return the labels of the competitors that the command line names; other competitors may be missing."""
     from mashkit.bench.suite import Competitor
 
     added = {Competitor.parse(text).label for text in arguments.add}
@@ -154,7 +154,7 @@ def _named(arguments: argparse.Namespace, suite: Suite) -> frozenset[str]:
 
 
 def _require_added(suite: Suite, added: Sequence[str], registry: Registry) -> None:
-    """Raise UnknownComponent or OptionError for a competitor that cannot be, before any is measured."""
+    """Raise UnknownComponent or OptionError for an impossible competitor, before any competitor is measured."""
     from mashkit.bench.suite import Competitor
     from mashkit.bench.tasks import load_task
     from mashkit.errors import MashkitError, UsageError
@@ -197,7 +197,7 @@ def _print_result(result: Result) -> None:
     from mashkit.cli.console import print_table
     from mashkit.pages import number
 
-    # What it is ranked by and somebody has: a terminal is narrow, the page has everything.
+    # The terminal shows only the metrics of the ranking that have values, because it is narrow; the page shows all.
     measured = measured_metrics(result)
     metrics = [metric for metric in measured if metric.weight] or measured
     print_table(
@@ -208,7 +208,7 @@ def _print_result(result: Result) -> None:
             for one in result.measured
         ],
     )  # fmt: skip
-    # The reasons would push the numbers apart: they have a table of their own.
+    # The reasons have a table of their own, because they are longer than the numbers.
     without = [(one.label, one.reason) for one in result.competitors if not one.metrics]
     if without:
         print_table(("not measured", "why"), without)
@@ -222,7 +222,7 @@ def _print_result(result: Result) -> None:
 
 
 def _unavailable(result: Result) -> dict[str, str]:
-    """Return what was not there, and why: whole competitors by name, inputs together."""
+    """Return the missing competitors by label and the missing inputs by measure, with the reasons."""
     found: dict[str, str] = {}
     for row in result.rows:
         if row.status == "unavailable":
@@ -231,7 +231,7 @@ def _unavailable(result: Result) -> dict[str, str]:
 
 
 def _status(result: Result, named: frozenset[str]) -> int:
-    """Return the exit status of a run: PARTLY if something failed, or somebody asked for by name was not there."""
+    """Return the exit status of a run: PARTLY if a row failed, or a competitor that was named is missing."""
     statuses = [row.status for row in result.rows]
     if "ok" not in statuses:
         return FAILED
@@ -288,7 +288,7 @@ def _report(arguments: argparse.Namespace) -> int:
 
 
 def _make_again(arguments: argparse.Namespace, path: Path) -> Path:
-    """Make the page of the result at ``path``, and without --output what else is made of it; return the page's path."""
+    """Make the page of the result at ``path``, without --output also its table, and return the page's path."""
     from mashkit.atomicfile import write_text
     from mashkit.bench.page import page, write_pages
     from mashkit.bench.results import FORMAT, read_result, write_result
