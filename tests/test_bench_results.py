@@ -160,6 +160,23 @@ def test_what_is_no_result_is_refused(change: dict[str, Any], result: Result, tm
         read_result(tmp_path / "x.json")
 
 
+@pytest.mark.parametrize(
+    ("change", "problem"),
+    [
+        ({"suite": {"name": "s"}}, "x.json: suite: no 'task'"),
+        ({"metrics": [{"nmae": "auc"}]}, "x.json: metrics: unknown key 'nmae'"),
+        ({"competitors": {"a": 1}}, "x.json: competitors is no list"),
+        ({"inputs": [1]}, "x.json: inputs is no table"),
+        ({"machine": None}, "x.json: machine is no table"),
+        ({"jbos": 1}, "x.json: unknown key 'jbos'"),
+    ],
+)
+def test_a_damaged_result_is_named(change: dict[str, Any], problem: str, result: Result, tmp_path: Path) -> None:
+    (tmp_path / "x.json").write_text(json.dumps({**result.to_dict(), "rows": {}, **change}))
+    with pytest.raises(UsageError, match=problem):
+        read_result(tmp_path / "x.json")
+
+
 def test_a_result_that_lost_its_rows_is_set_aside_with_its_files(result: Result, tmp_path: Path) -> None:
     path, *_ = publish(result, tmp_path)
     rows_path(path).write_bytes(b"of another run")

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import functools
 import hashlib
-import importlib
+import importlib.util
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
@@ -110,7 +110,7 @@ class Choice:
     data : Path, optional
         Folder of recordings.
     seed : int
-        Of rendered songs.
+        Seed of rendered songs.
     songs : int
         Number of rendered songs; each song is the same however many there are.
     """
@@ -178,8 +178,8 @@ def open_collection(choice: Choice) -> Collection:
 def folder_of(card: CollectionInfo, data: Path | None) -> Path:
     """Return where a collection's files are; raise CollectionMissing, saying where to get it, if they are not."""
     places = [] if data is None else [data / card.folder]
-    if card.beside:
-        places += [Path(place).parent / card.folder for place in importlib.import_module(card.beside).__path__]
+    if card.beside and (spec := importlib.util.find_spec(card.beside)) is not None:
+        places += [Path(place).parent / card.folder for place in spec.submodule_search_locations or ()]
     for place in places:
         if place.is_dir():
             return place

@@ -122,6 +122,8 @@ class Result:
             If a field is unknown or missing, or a value does not fit.
         """
         facts = data.get("inputs", {})
+        if not isinstance(facts, Mapping):
+            raise UsageError(f"{where}: inputs is no table", "give what `mashkit bench run` wrote")
 
         def record(kind: type[Any], name: str) -> Any:
             return from_table(kind, data.get(name), f"{where}: {name}")
