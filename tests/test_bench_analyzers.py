@@ -184,7 +184,7 @@ def test_every_layout_is_read(tmp_path: Path) -> None:
     assert [one.missing for one in inputs] == ["", ""]
     assert all(not list(labels_of(card, None)) for name, card in labelled().items() if name != "demo")
     assert known_key("D minor | F major") is None
-    counted = {one.listed.name: one.songs for one in look_for(tmp_path)}
+    counted = {one.card.name: one.songs for one in look_for(tmp_path)}
     assert (counted["gtzan"], counted["giantsteps-key"], counted["ballroom"]) == (2, 1, 1)
 
 
