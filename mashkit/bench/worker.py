@@ -54,7 +54,8 @@ def serve(parent: Parent) -> None:
     """
     # CPU seconds are compared, and --jobs is the parallelism here.
     os.environ.update(thread_variables(1))
-    from mashkit.bench.tasks import FAILED, OK, UNAVAILABLE, load_task, stopwatch
+    from mashkit.bench.records import FAILED, OK, UNAVAILABLE
+    from mashkit.bench.tasks import load_task, stopwatch
     from mashkit.errors import ComponentUnavailable, MashkitError
     from mashkit.registry import Registry
 
@@ -109,7 +110,8 @@ def _identity(component: Component) -> str:
 
 
 def _outcome(task: Task, component: Component, given: Input) -> dict[str, Any]:
-    from mashkit.bench.tasks import FAILED, OK, UNAVAILABLE, InputLost, NotProvided, stopwatch
+    from mashkit.bench.records import FAILED, OK, UNAVAILABLE
+    from mashkit.bench.tasks import InputLost, NotProvided, stopwatch
     from mashkit.errors import MashkitError
 
     status, reason, lost = OK, "", False
