@@ -86,7 +86,7 @@ def krippendorff(table: npt.ArrayLike, level: Literal["ordinal", "interval"] = "
     else:
         upto = np.cumsum(marginals) - marginals / 2
         differences = np.subtract.outer(upto, upto) ** 2
-    expected = float((np.outer(marginals, marginals) * differences).sum()) / (marginals.sum() - 1)
-    if expected == 0:
+    expected = float((np.outer(marginals, marginals) * differences).sum() / (marginals.sum() - 1))
+    if not expected > 0:
         return math.nan
     return 1 - float((coincidences * differences).sum()) / expected

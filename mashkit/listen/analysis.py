@@ -27,11 +27,12 @@ from mashkit.listen.comparisons import (
     post_hoc,
     rank_sum,
 )
-from mashkit.listen.data import ORIGINAL, StudyData
+from mashkit.listen.data import Answered
 from mashkit.listen.mos import Score, opinion_scores
 from mashkit.listen.preferences import bradley_terry
 from mashkit.listen.records import PREFERRED, QUESTIONS
-from mashkit.listen.table import LongTable, clips, comparisons, long_table, ratings
+from mashkit.listen.study import ORIGINAL
+from mashkit.listen.table import clips, comparisons, kept, long_table, ratings
 
 TOP, BOTTOM = "top", "bottom"
 
@@ -132,65 +133,50 @@ class Results:
 
     Parameters
     ----------
-    reference : str
     subjects : mapping
         The paper's Table 2 and what we add.
     scores : list of Score
         Figure 4.
     findings : list of Finding
-    table : LongTable
+    table : DataFrame
+        The long table.
     """
 
-    reference: str
     subjects: Mapping[str, Any]
     scores: list[Score]
     findings: list[Finding]
-    table: LongTable
+    table: pd.DataFrame
 
 
-def analyse(study: StudyData) -> Results:
+def analyse(data: Answered) -> Results:
     """Return all results of a study.
 
     Raises
     ------
     UsageError
-        If no answer is left after the exclusions, or the study compares fewer than two systems.
+        If no answer is left after the exclusions.
     """
-    table = long_table(study)
-    reference = reference_of(study)
+    table = long_table(data)
+    found = findings(data, table)
     rated = ratings(table)
     return Results(
-        reference=reference,
-        subjects=_subjects(study, table, rated),
+        subjects=_subjects(data, table, rated),
         scores=opinion_scores(clips(rated)) if len(rated) else [],
-        findings=findings(study, table),
+        findings=found,
         table=table,
     )
 
 
-def reference_of(study: StudyData) -> str:
-    """Return the study's reference, or its first system if none is named.
-
-    Raises
-    ------
-    UsageError
-        If the study has no system.
-    """
-    if not study.systems:
-        raise UsageError("the study has no system to compare", "give samples of at least one system")
-    return study.reference or study.systems[0]
-
-
 def findings(
-    study: StudyData, table: LongTable, *, questions: Sequence[str] = QUESTIONS, effects: bool = True
+    data: Answered, table: pd.DataFrame, *, questions: Sequence[str] = QUESTIONS, effects: bool = True
 ) -> list[Finding]:
     """Return what every test says that fits the study's task.
 
     Parameters
     ----------
-    study : StudyData
-    table : LongTable
-        The study's.
+    data : Answered
+    table : DataFrame
+        Its long table.
     questions : sequence of str
         The aspects to test.
     effects : bool
@@ -201,20 +187,20 @@ def findings(
     UsageError
         If no answer is left after the exclusions.
     """
-    if not len(table.kept):
-        raise UsageError("no answer of the study is left", "look at the exclusions: `mashkit listen export` lists them")
-    reference = reference_of(study)
-    if study.task == "preference":
-        return _corrected(_preferences(study, table, reference))
+    if not len(kept(table)):
+        raise UsageError("no answer of the study is left", "wait for more raters, or look at the exclusions: `mashkit listen export` lists them")
+    reference = data.reference
+    if data.task == "preference":
+        return _corrected(_preferences(data, table))
     rated = ratings(table)
     asked = [name for name in questions if name in rated]
     centred = rated.copy()
     centred[asked] -= rated.groupby("rater")[asked].transform("mean")
     view = _View(clips(rated), centred, asked, effects)
-    others = [name for name in study.systems if name != reference]
+    others = [name for name in data.systems if name != reference]
     found: list[Finding] = []
-    if study.task == "generation":
-        for system in (ORIGINAL, *study.systems):
+    if data.task == "generation":
+        for system in (ORIGINAL, *data.systems):
             found += view.unpaired("groups", (system, TOP), (system, BOTTOM), mann_whitney, "mann-whitney")
         for other in others:
             found += view.unpaired("systems", (reference, TOP), (other, TOP), mann_whitney, "mann-whitney")
@@ -222,7 +208,7 @@ def findings(
     for other in others:
         found += view.unpaired("systems", (reference, ""), (other, ""), rank_sum, "rank-sum")
         found += view.paired(reference, other)
-    found += view.all_systems(study.systems)
+    found += view.all_systems(data.systems)
     return _corrected(found)
 
 
@@ -292,13 +278,14 @@ class _View:
         return self.clips.groupby(["vocal", "system"], sort=False)[question].mean().unstack("system")
 
 
-def _preferences(study: StudyData, table: LongTable, reference: str) -> Iterator[Finding]:
+def _preferences(data: Answered, table: pd.DataFrame) -> Iterator[Finding]:
+    reference = data.reference
     rows = comparisons(table)
     sides = (rows["one"].tolist(), rows["other"].tolist())
     if reference not in (*sides[0], *sides[1]):
         return
     strengths = bradley_terry(*sides, rows["won"], rows["rater"], rows["song"], reference=reference)
-    for other in study.systems:
+    for other in data.systems:
         if other == reference:
             continue
         met = int(((rows["one"] == other) | (rows["other"] == other)).sum())
@@ -322,13 +309,13 @@ def _corrected(found: Iterable[Finding]) -> list[Finding]:
 
 
 # -------------------------------------------------------------------------------------------------- the paper's Table 2
-def _subjects(study: StudyData, table: LongTable, rated: pd.DataFrame) -> dict[str, Any]:
-    kept = table.kept
-    pages = kept.drop_duplicates(["rater", "page"])
+def _subjects(data: Answered, table: pd.DataFrame, rated: pd.DataFrame) -> dict[str, Any]:
+    results = kept(table)
+    pages = results.drop_duplicates(["rater", "page"])
     heard = pages["heard"].dropna()
     found = {
-        "raters": int(kept["rater"].nunique()),
-        "raters_asked": len({one.rater for one in study.answers}),
+        "raters": int(results["rater"].nunique()),
+        "raters_asked": len({one.rater for one in data.answers}),
         "page_ratings": len(pages),
         "seconds_per_page": float(pages["seconds"].mean()) if len(pages) else math.nan,
         "never_heard": float(1 - heard.mean()) if len(heard) else math.nan,
@@ -338,7 +325,7 @@ def _subjects(study: StudyData, table: LongTable, rated: pd.DataFrame) -> dict[s
         units = rated["page"] + "/" + rated["sample"]
         slots = {name: by_rater_slot(units, rated[name]) for name in asked}
         found["cronbach_questions"] = cronbach(rated[asked])
-        found["cronbach_raters"] = {name: cronbach(table) for name, table in slots.items()}
-        found["krippendorff_ordinal"] = {name: krippendorff(table) for name, table in slots.items()}
-        found["krippendorff_interval"] = {name: krippendorff(table, "interval") for name, table in slots.items()}
+        found["cronbach_raters"] = {name: cronbach(slot) for name, slot in slots.items()}
+        found["krippendorff_ordinal"] = {name: krippendorff(slot) for name, slot in slots.items()}
+        found["krippendorff_interval"] = {name: krippendorff(slot, "interval") for name, slot in slots.items()}
     return found

@@ -7,8 +7,8 @@ import numpy as np
 import pandas as pd
 
 from mashkit.bench.statistics import Interval, interval, ratio, value_of
-from mashkit.listen.data import ORIGINAL
 from mashkit.listen.records import QUESTIONS
+from mashkit.listen.study import ORIGINAL
 
 
 @attrs.frozen

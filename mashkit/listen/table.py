@@ -5,12 +5,15 @@ Tables are pandas data frames (extra ``mashkit[listen]``).
 
 from __future__ import annotations
 
-import attrs
 import pandas as pd
 
-from mashkit.listen.data import ORIGINAL, StudyData
-from mashkit.listen.exclusions import NOT_A_RESULT, REPEAT, RESULTS, Exclusion, exclusions
+from mashkit.listen.data import RESULTS, Answered
 from mashkit.listen.records import HEARD, PREFERRED, QUESTIONS
+from mashkit.listen.study import ORIGINAL
+
+NOT_A_RESULT, REPEAT, CONTROL = "not a result", "repeat", "control"
+"""Marks of answers that are no results: of training pages and checks; of the second showing of a page, which checks the
+rater; of pages with a negative control and its original, which check the rater too."""
 
 CODEBOOK = {
     "rater": "pseudonym of the rater",
@@ -20,7 +23,7 @@ CODEBOOK = {
     "seconds": "time from the page's first display to its submission, s; 0 if it was not logged",
     "heard": "1 if the rater has heard the vocal melody before, 0 if not; empty if not asked",
     "sample": "id of the sample",
-    "place": "place of the sample on the page, from 0",
+    "place": "place of the sample on the page as the rater saw it, 0 or 1; -1 if not known",
     "system": 'scorer that chose the sample; "original" or "unmatched"',
     "group": '"top" or "bottom" of the system\'s ranking; for an original, of the mashup beside it; empty if none',
     "rank": "place in the system's ranking, from 1; 0 for an original or a control",
@@ -29,66 +32,52 @@ CODEBOOK = {
     "beside": "system of the other sample on the page",
     "question": "harmony, rhythm, timbre, innovation or overall (1 awful to 5 excellent), or preferred (1 or 0)",
     "value": "the answer",
-    "excluded": "rule by which the answer is left out; empty if it is kept",
+    "excluded": "why the answer is no result: not a result, repeat, control, or the rule that left out the rater; else empty",
 }
 """The columns of the long table and what they mean."""
 
 
-@attrs.frozen
-class LongTable:
-    """The long table, and the exclusions that it marks."""
+def long_table(data: Answered) -> pd.DataFrame:
+    """Return one row for each answer about a sample, with the columns of :data:`CODEBOOK`.
 
-    rows: pd.DataFrame
-    exclusions: list[Exclusion]
-
-    @property
-    def kept(self) -> pd.DataFrame:
-        """The rows that are results."""
-        return self.rows[self.rows["excluded"] == ""]
-
-
-def long_table(study: StudyData) -> LongTable:
-    """Return one row for each answer about a sample; the study's rules mark what is left out.
-
-    Returns
-    -------
-    LongTable
-        Rows with the columns of :data:`CODEBOOK`, in the order of the answers.
+    Column "excluded" says which rows are no results, and why; :func:`kept` leaves them out.
     """
-    samples = {one.id: one for one in study.samples}
-    pages = {one.id: one for one in study.pages}
-    heard = {(one.rater, one.page): one.value for one in study.answers if one.question == HEARD}
-    found = exclusions(study.pages, study.answers, study.rules)
-    marks: dict[tuple[str, str], str] = {}
-    for one in found:
-        marks.setdefault((one.rater, one.page), one.rule)
+    study = data.study
+    results, controls = ({page.id for page in pages} for pages in (study.results, study.negatives))
+    heard = {(one.rater, one.page): one.value for one in data.answers if one.question == HEARD}
+    rules = {rater: next(iter(broken)) for rater, broken in data.exclusions.items() if broken}
     rows = []
-    for answer in study.answers:
-        if answer.sample not in samples:
+    for answer in data.answers:
+        sample = study.sample.get(answer.sample)
+        if sample is None:
             continue
-        page, sample = pages[answer.page], samples[answer.sample]
-        if page.kind not in RESULTS:
-            mark = NOT_A_RESULT
+        page = study.page[answer.page]
+        if page.id in results:
+            mark = rules.get(answer.rater, "")
         elif page.repeats:
             mark = REPEAT
         else:
-            mark = marks.get((answer.rater, "")) or marks.get((answer.rater, answer.page), "")
-        beside = next((samples[name] for name in page.samples if name != sample.id), None)
+            mark = CONTROL if page.id in controls else NOT_A_RESULT
+        beside = next((study.sample[name] for name in page.samples if name != sample.id), None)
         group = sample.group or (beside.group if sample.system == ORIGINAL and beside is not None else "")
         rows.append(
             (
                 answer.rater, page.id, str(page.kind), answer.order, answer.seconds,
-                heard.get((answer.rater, answer.page)), sample.id, page.samples.index(sample.id), sample.system, group,
-                sample.rank, sample.vocal, sample.song, "" if beside is None else beside.system, answer.question,
-                answer.value, mark,
+                heard.get((answer.rater, answer.page)), sample.id, answer.position, sample.system, group, sample.rank,
+                sample.vocal, sample.song, "" if beside is None else beside.system, answer.question, answer.value, mark,
             )
         )  # fmt: skip
-    return LongTable(pd.DataFrame(rows, columns=list(CODEBOOK)), found)
+    return pd.DataFrame(rows, columns=list(CODEBOOK))
 
 
-def ratings(table: LongTable) -> pd.DataFrame:
+def kept(table: pd.DataFrame) -> pd.DataFrame:
+    """Return the rows that are results."""
+    return table[table["excluded"] == ""]
+
+
+def ratings(table: pd.DataFrame) -> pd.DataFrame:
     """Return one row for each rater and sample of a page, with a column for each question that was rated."""
-    rows = table.kept
+    rows = kept(table)
     rows = rows[rows["question"].isin(QUESTIONS)]
     keys = ["rater", "page", "sample", "system", "group", "vocal", "song"]
     # An ordered pivot is quicker than pivot_table, and no key is missing.
@@ -107,7 +96,7 @@ def clips(rated: pd.DataFrame) -> pd.DataFrame:
     return grouped.median().reset_index()
 
 
-def comparisons(table: LongTable) -> pd.DataFrame:
+def comparisons(table: pd.DataFrame) -> pd.DataFrame:
     """Return one row for each page and rater of a preference test: who won.
 
     Returns
@@ -115,7 +104,7 @@ def comparisons(table: LongTable) -> pd.DataFrame:
     DataFrame
         Columns rater, page, song, one, other (systems), won: 1 if the one is preferred, 0 if the other, 0.5 in a tie.
     """
-    rows = table.kept
+    rows = kept(table)
     rows = rows[rows["question"] == PREFERRED]
     found = []
     for (rater, page), pair in rows.groupby(["rater", "page"], sort=False):
