@@ -1,0 +1,89 @@
+"""Small listening tests of synthetic sound, for tests of what is done with them."""
+
+from __future__ import annotations
+
+import csv
+import random
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import attrs
+
+from mashkit.audio.files import save
+from mashkit.listen import freezing
+from mashkit.listen.freezing import Frame
+from mashkit.listen.records import QUESTIONS, PageKind
+from mashkit.listen.study import Protocol, Rules, Study
+from mashkit.synthetic import signals
+from mashkit.types import Audio, Key
+
+HOSTILE = ('<img src=x onerror="document.title=1">', "'; DROP TABLE answers; --", "../../etc/passwd", "=cmd()")
+"""Names that do harm where a program takes them for something else than a name."""
+SYSTEMS = ("secretive-system-one", "secretive-system-two")
+"""Names of systems that occur nowhere else, so that a test finds them in whatever a rater gets."""
+
+
+def sounds(folder: Path, count: int, *, bars: int = 4) -> list[Path]:
+    """Write mixes of synthetic bands, each about 2 s a bar."""
+    made = []
+    for index in range(count):
+        stems, _ = signals.band(Key(index % 12, "major"), tempo=120.0, bars=bars, seed=index, sample_rate=22_050)
+        mix = signals.mix(stems)
+        loud = Audio(mix.samples * (0.3 + 0.1 * index), mix.sample_rate)
+        made.append(save(folder / f"sound-{index}.wav", loud))
+    return made
+
+
+def table(folder: Path, pages: int, *, bars: int = 4, names: Sequence[str] = SYSTEMS, training: int = 1) -> Path:
+    """Write the table of a study of one's own: pages of two systems, and one with a control and its original."""
+    files = sounds(folder, 4, bars=bars)
+    rows: list[dict[str, Any]] = []
+    for page in range(pages):
+        for place, system in enumerate(names[:2]):
+            rows.append({"page": f"p{page}", "file": files[place].name, "system": system, "vocal": f"v{page}"})
+    for page in range(training):
+        for file, system in zip(files[2:], ("original", "unmatched"), strict=True):
+            rows.append(
+                {"page": f"t{page}", "file": file.name, "system": system, "vocal": f"t{page}", "kind": "training"}
+            )
+    for file, system in zip(files[2:], ("original", "unmatched"), strict=True):
+        rows.append({"page": "n", "file": file.name, "system": system, "vocal": "n"})
+    path = folder / "table.csv"
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, ["page", "file", "system", "vocal", "kind"])
+        writer.writeheader()
+        writer.writerows(rows)
+    return path
+
+
+def custom(
+    folder: Path,
+    *,
+    pages: int = 4,
+    asks: PageKind = PageKind.RATING,
+    frame: Mapping[str, Any] | None = None,
+    protocol: Mapping[str, Any] | None = None,
+    **made: Any,
+) -> Study:
+    """Freeze a study of one's own in ``folder``/study and return it."""
+    chosen = Protocol(**{"pages_per_rater": pages, "must_play_s": 1.0, **(protocol or {})})
+    rules = Rules(fewest_pages=pages, fewest_seconds=None)
+    around = attrs.evolve(Frame(title="A test", seed=3, protocol=chosen, rules=rules), **(frame or {}))
+    return freezing.freeze_table(table(folder, pages, **made), around, folder / "study", asks=asks)
+
+
+def answered(study: Study, page: str, *, chance: random.Random | None = None) -> dict[str, Any]:
+    """Return a whole and valid answer to a page."""
+    draw = chance or random.Random(page)  # noqa: S311 — a draw that can be repeated, no secret
+    samples = study.page[page].samples
+    given: dict[str, Any] = {
+        "page": page,
+        "heard": draw.random() < 0.5,
+        "played": dict.fromkeys(samples, 9.5),
+        "seconds": 40.0,
+        "playback": [[0.0, "play", 0, 0.0]],
+    }
+    if study.asks is PageKind.PREFERENCE:
+        return given | {"preferred": draw.choice([*samples, ""])}
+    return given | {"ratings": {one: {question: draw.randint(1, 5) for question in QUESTIONS} for one in samples}}
