@@ -188,7 +188,10 @@ def findings(
         If no answer is left after the exclusions.
     """
     if not len(kept(table)):
-        raise UsageError("no answer of the study is left", "wait for more raters, or look at the exclusions: `mashkit listen export` lists them")
+        raise UsageError(
+            "no answer of the study is left",
+            "wait for more raters, or look at the exclusions: `mashkit listen export` lists them",
+        )
     reference = data.reference
     if data.task == "preference":
         return _corrected(_preferences(data, table))

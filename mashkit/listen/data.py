@@ -13,7 +13,7 @@ from mashkit.atomicfile import write_text
 from mashkit.errors import MashkitError
 from mashkit.listen.exclusions import exclusions
 from mashkit.listen.records import HIGHEST, LOWEST, QUESTIONS, Answer, PageKind, to_dict
-from mashkit.listen.study import ORIGINAL, UNMATCHED, Study, StudyError
+from mashkit.listen.study import ORIGINAL, UNMATCHED, Study, StudyError, read
 from mashkit.paths import path_text
 
 FORMAT = 1
@@ -104,6 +104,41 @@ class Answered:
 
 def _named(one: Answer) -> str:
     return f"the answer of rater {one.rater!r} to {one.question!r}, page {one.page!r}, sample {one.sample!r}"
+
+
+def read_answered(path: Path, reference: str | None = None) -> Answered:
+    """Read a study with its answers: from the study's folder, or from a file of :func:`write_data`.
+
+    A study may be read while it is served; its answers are those of that moment.
+
+    Parameters
+    ----------
+    path : Path
+    reference : str, optional
+        Instead of the default reference, or that of the file.
+
+    Raises
+    ------
+    ListeningDataError
+        If there is no study with answers, or its reference is unknown.
+    StudyError
+        If the study is not as it was frozen.
+    """
+    data = _of_folder(path) if path.is_dir() else read_data(path)
+    return data if reference is None else attrs.evolve(data, reference=reference)
+
+
+def _of_folder(folder: Path) -> Answered:
+    from mashkit.listen.answers import DATABASE, Store
+
+    study = read(folder)
+    if not (folder / DATABASE).is_file():
+        raise ListeningDataError(f"{path_text(folder)} has no answers yet", "serve it: mashkit listen serve")
+    store = Store(study, folder)
+    try:
+        return Answered(study=study, answers=tuple(store.answers()), exclusions=store.exclusions())
+    finally:
+        store.close()
 
 
 def write_data(data: Answered, path: Path) -> None:

@@ -87,9 +87,7 @@ def bradley_terry(
     }
 
 
-def _connected(
-    first: npt.NDArray[np.int64], second: npt.NDArray[np.int64], won: Values, systems: int
-) -> bool:
+def _connected(first: npt.NDArray[np.int64], second: npt.NDArray[np.int64], won: Values, systems: int) -> bool:
     from scipy.sparse import coo_array
     from scipy.sparse.csgraph import connected_components
 

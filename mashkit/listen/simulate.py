@@ -6,7 +6,9 @@ here is marked as simulated.
 
 from __future__ import annotations
 
+import random
 import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any, TypeAlias
 
@@ -14,31 +16,34 @@ import attrs
 import numpy as np
 import numpy.typing as npt
 
-from mashkit.errors import UsageError
-from mashkit.listen.data import ORIGINAL, TASKS, UNMATCHED, StudyData
+from mashkit.errors import UsageError, suggestion
+from mashkit.listen import designs, sequences
+from mashkit.listen.data import Answered
+from mashkit.listen.designs import Candidate, Layout
 from mashkit.listen.records import HEARD, HIGHEST, LOWEST, PREFERRED, QUESTIONS, Answer, Page, PageKind, Sample
+from mashkit.listen.sequences import Step
+from mashkit.listen.study import ORIGINAL, UNMATCHED, Protocol, Rules, Study
 
 Values: TypeAlias = npt.NDArray[np.float64]
 
+TASKS = ("generation", "retrieval", "preference")
 PAPER_SYSTEMS = ("premixnet-lsro", "premixnet", "postmixnet-lsro", "postmixnet", "amu")
 """The paper's five, its best first."""
+PAPER_SIZE: Mapping[str, int] = {"generation": 20, "retrieval": 30, "preference": 30}
+"""Mashups at each end of a ranking, or query vocals; that of preferences is ours."""
 PAPER_RATERS: Mapping[str, int] = {"generation": 28, "retrieval": 12, "preference": 28}
 """Numbers of subjects in the paper's Table 2; that of preferences is ours."""
-RATERS_A_PAGE = 3
-"""As in the paper."""
-REPEATS = 2
-"""Repeat items of each rater (ours)."""
-TRIALS = 6
-"""Headphone trials of each rater."""
-RIGHT = "right"
-"""Question of a headphone trial: 1 if the rater named the quietest tone, else 0."""
+SONGS = 912
+"""Songs of the Harmonix Set, from which the paper's generation task draws."""
+CONTROLS = 3
+"""Pages with a negative control and its original, as `mashkit listen new` makes them."""
 
 
 @attrs.frozen(kw_only=True)
 class World:
     """What simulated raters and mashups are like; standard deviations in rating points unless stated otherwise (ours).
 
-    The defaults give the agreement of the paper's Table 2 (Cronbach's alpha of questions 0.79 and 0.73).
+    The defaults give about the agreement of the paper's Table 2 (Cronbach's alpha of the questions 0.79 and 0.73).
 
     Parameters
     ----------
@@ -47,6 +52,8 @@ class World:
         Those that fit a sample are added.
     middle : float
         Mean rating without effects.
+    original, control : float
+        How much better an original is than a mashup, and a negative control.
     song, clip, aspect : float
         Spread of songs, of clips, and of a clip's aspects.
     bias : float
@@ -68,15 +75,17 @@ class World:
     """
 
     effects: Mapping[str, float] = attrs.field(factory=dict)
-    middle: float = 3.0
-    song: float = 0.4
-    clip: float = 0.4
-    aspect: float = 0.3
+    middle: float = 2.8
+    original: float = 0.8
+    control: float = -1.0
+    song: float = 0.3
+    clip: float = 0.35
+    aspect: float = 0.35
     bias: float = 0.4
     stretch: float = 0.2
     taste: float = 0.0
-    halo: float = 0.4
-    noise: float = 0.7
+    halo: float = 0.3
+    noise: float = 0.65
     inattentive: float = 0.08
     leaving: float = 0.1
     heard: float = 0.3
@@ -84,9 +93,10 @@ class World:
     indifference: float = 0.25
 
     def effect(self, sample: Sample, question: str) -> float:
-        """Return how much better than others a sample is for a question."""
+        """Return how much better than a system without effects a sample is for a question."""
         names = {sample.system, f"{sample.system}/{sample.group}"}
-        return sum(
+        common = {ORIGINAL: self.original, UNMATCHED: self.control}.get(sample.system, 0.0)
+        return common + sum(
             points
             for key, points in self.effects.items()
             if key.partition(":")[0] in names and key.partition(":")[2] in ("", question)
@@ -105,11 +115,13 @@ def parse_effects(texts: Sequence[str], systems: Sequence[str]) -> dict[str, flo
     for text in texts:
         match = re.fullmatch(r"([^=:/]+)(?:/(top|bottom))?(?::([a-z]+))?=([+-]?\d+(?:\.\d+)?)", text)
         if match is None:
-            raise UsageError(f"--effect {text} is no effect", "write SYSTEM=POINTS, SYSTEM/top=POINTS or SYSTEM:harmony=POINTS")
-        if match[1] not in (*systems, ORIGINAL, UNMATCHED):
-            raise UsageError(f"--effect {text}: no system is called {match[1]!r}", f"use one of {', '.join(systems)}")
+            raise UsageError(
+                f"--effect {text} is no effect", "write SYSTEM=POINTS, SYSTEM/top=POINTS or SYSTEM:harmony=1"
+            )
+        if match[1] not in systems:
+            raise UsageError(f"--effect {text}: no system is called {match[1]!r}", suggestion(match[1], systems))
         if match[3] and match[3] not in QUESTIONS:
-            raise UsageError(f"--effect {text}: no question is called {match[3]!r}", f"use one of {', '.join(QUESTIONS)}")
+            raise UsageError(f"--effect {text}: no question is called {match[3]!r}", suggestion(match[3], QUESTIONS))
         found[text.rpartition("=")[0]] = float(match[4])
     return found
 
@@ -120,160 +132,146 @@ def design(
     *,
     systems: Sequence[str] = PAPER_SYSTEMS,
     size: int | None = None,
+    raters: int | None = None,
+    raters_per_page: int = 3,
     songs: int | None = None,
     seed: int = 0,
-) -> StudyData:
-    """Return a study without answers, of the paper's design or of the pairwise design.
+) -> Study:
+    """Return a study of the paper's design, or of the design of pairs, whose samples have no sound.
 
     Parameters
     ----------
     task : {"generation", "retrieval", "preference"}
     systems : sequence of str
-        The first is the reference.
     size : int, optional
-        Generation: mashups at each end of a ranking, by default 20. Else: query vocals, by default 30.
+        Generation: mashups at each end of a ranking. Else: query vocals. By default as in the paper.
+    raters : int, optional
+        They share the pages evenly; by default as many as in the paper.
+    raters_per_page : int
     songs : int, optional
-        Generation: number of songs from which each system's top, and each bottom, takes its vocals; by default each
-        mashup has a song drawn from 912, the size of the Harmonix Set.
+        Generation: number of songs from which each system's top, and each bottom, takes its vocals; by default the 912
+        songs of the paper.
     seed : int
 
     Raises
     ------
     UsageError
-        If there is no such task, or fewer than two systems.
+        If there is no such task, fewer than two systems, or fewer raters than a page needs.
     """
     if task not in TASKS:
-        raise UsageError(f"no task is called {task!r}", f"use one of {', '.join(TASKS)}")
+        raise UsageError(f"no task is called {task!r}", suggestion(task, TASKS))
     if len(set(systems)) < 2 or len(set(systems)) < len(systems):
-        raise UsageError(f"{len(systems)} systems, {len(set(systems))} of them different", "name two or more, each once")
-    random = np.random.default_rng(seed)
+        raise UsageError(
+            f"{len(systems)} systems, {len(set(systems))} of them different", "name two or more, each once"
+        )
+    count = PAPER_RATERS[task] if raters is None else raters
+    if count < raters_per_page or raters_per_page < 1:
+        raise UsageError(f"{count} raters, and {raters_per_page} for each page", "give at least as many raters")
+    chance = random.Random(seed)  # noqa: S311 — a draw that can be repeated, no secret
+    layout = Layout(chance)
+    number = PAPER_SIZE[task] if size is None else size
+    vocals = [Candidate(sound=f"original-{index}", vocal=f"vocal-{index}", song=f"song-{index}")
+              for index in range(number + CONTROLS)]  # fmt: skip
+    kind = PageKind.RATING
     if task == "generation":
-        samples, pages = _generation(systems, size or 20, songs, random)
+        vocals = _generation(layout, systems, number, songs, chance)
     else:
-        samples, pages = _queries(systems, size or 30, random, originals=task == "retrieval")
-    return StudyData(title=f"Simulated {task} test", task=task, reference=systems[0], simulated=True,
-                     samples=samples, pages=pages, answers=())  # fmt: skip
+        best = {one.vocal: {system: attrs.evolve(one, sound=f"{system}-{one.vocal}") for system in systems}
+                for one in vocals[:number]}  # fmt: skip
+        if task == "preference":
+            designs.preference(layout, best)
+            kind = PageKind.PREFERENCE
+        else:
+            originals = {one.vocal: one for one in vocals}
+            designs.retrieval(layout, best, originals, _unmatched(vocals))
+    layout.with_repeats()
+    last = vocals[-CONTROLS:]
+    designs.controls(layout, kind, _unmatched(last), {one.vocal: one for one in last})
+    protocol = Protocol(raters_per_page=raters_per_page, headphones=False, level=False)
+    study = Study(title=f"Simulated {task} test", task=task, seed=seed, protocol=protocol, samples=layout.samples,
+                  pages=layout.pages)  # fmt: skip
+    pages = -(-len(study.results) * raters_per_page // count)
+    return attrs.evolve(
+        study, protocol=attrs.evolve(protocol, pages_per_rater=pages), rules=Rules(fewest_pages=min(10, pages))
+    )
 
 
 def _generation(
-    systems: Sequence[str], size: int, songs: int | None, random: np.random.Generator
-) -> tuple[list[Sample], list[Page]]:
-    samples, pages = [], []
+    layout: Layout, systems: Sequence[str], size: int, songs: int | None, chance: random.Random
+) -> list[Candidate]:
+    """Add the samples and pages, and return the originals; each mashup has a vocal of its own."""
+    originals: list[Candidate] = []
+    rankings: dict[str, list[Candidate]] = {}
     for system in systems:
-        for group in ("top", "bottom"):
-            pool = random.choice(912, songs or 912, replace=False)
-            for rank in range(1, size + 1):
-                number = len(pages)
-                named = {"vocal": f"vocal-{number}", "song": f"song-{random.choice(pool)}"}
-                mashup = Sample(id=f"s{number}", system=system, group=group, rank=rank, **named)
-                original = Sample(id=f"o{number}", system=ORIGINAL, **named)
-                samples += [mashup, original]
-                pages.append(_page(f"p{number}", [mashup, original], random, PageKind.RATING))
-    return samples, pages
+        rankings[system] = []
+        for _ in ("top", "bottom"):
+            pool = chance.sample(range(SONGS), songs or SONGS)
+            for _ in range(size):
+                number = len(originals)
+                original = Candidate(
+                    sound=f"original-{number}", vocal=f"vocal-{number}", song=f"song-{chance.choice(pool)}"
+                )
+                originals.append(original)
+                rankings[system].append(attrs.evolve(original, sound=f"mashup-{number}"))
+    designs.generation(layout, rankings, {one.vocal: one for one in originals}, each=size)
+    # Controls have vocals of their own.
+    return [
+        Candidate(sound=f"control-{index}", vocal=f"control-{index}", song=f"control-{index}")
+        for index in range(CONTROLS)
+    ]
 
 
-def _queries(
-    systems: Sequence[str], size: int, random: np.random.Generator, *, originals: bool
-) -> tuple[list[Sample], list[Page]]:
-    versions = [*systems, ORIGINAL] if originals else list(systems)
-    if len(versions) % 2:
-        versions.append(UNMATCHED)  # because a page has two samples
-    kind = PageKind.RATING if originals else PageKind.PREFERENCE
-    samples, pages = [], []
-    for query in range(size):
-        these = [
-            Sample(id=f"s{query}-{index}", system=system, vocal=f"vocal-{query}", song=f"song-{query}", rank=1)
-            for index, system in enumerate(versions)
-        ]
-        samples += these
-        order = random.permutation(len(these))
-        pages += [
-            _page(f"p{query}-{index}", [these[order[index]], these[order[index + 1]]], random, kind)
-            for index in range(0, len(order), 2)
-        ]
-    return samples, pages
-
-
-def _page(name: str, samples: Sequence[Sample], random: np.random.Generator, kind: PageKind) -> Page:
-    order = random.permutation(len(samples))
-    return Page(id=name, kind=kind, samples=tuple(samples[index].id for index in order))
+def _unmatched(originals: Sequence[Candidate]) -> dict[str, Candidate]:
+    return {one.vocal: attrs.evolve(one, sound=f"unmatched-{one.vocal}") for one in originals}
 
 
 # --------------------------------------------------------------------------------------------------------------- raters
 def simulate(
-    study: StudyData,
-    world: World,
-    *,
-    raters: int | None = None,
-    raters_a_page: int = RATERS_A_PAGE,
-    seed: int = 0,
-) -> StudyData:
-    """Return a study with the answers of simulated raters instead of its own.
-
-    Each page goes to the raters with the fewest pages so far, and each rater sees pages in random order.
+    study: Study, world: World, *, raters: int | None = None, seed: int = 0, reference: str | None = None
+) -> Answered:
+    """Return a study with the answers of simulated raters, one after the other, each with the pages that fall to them.
 
     Parameters
     ----------
-    study : StudyData
-        Its pages of results are answered; repeat items and headphone trials are added.
+    study : Study
+        Made by :func:`design` or `mashkit listen new`.
     world : World
     raters : int, optional
-        By default as many as in the paper.
-    raters_a_page : int
+        By default as many as give each page the raters that the protocol asks for.
     seed : int
+    reference : str, optional
+        By default the study's first system.
 
     Raises
     ------
     UsageError
-        If there are fewer raters than a page needs.
+        If there are fewer than two raters.
     """
-    count = PAPER_RATERS[study.task] if raters is None else raters
-    if count < raters_a_page or raters_a_page < 1:
-        raise UsageError(f"{count} raters, and {raters_a_page} for each page", "give at least as many raters")
-    random = np.random.default_rng(seed)
-    pages = [one for one in study.pages if one.kind in (PageKind.RATING, PageKind.PREFERENCE) and not one.repeats]
-    people = _People(world, count, study, random)
-    repeats: dict[str, Page] = {}
-    trials = [Page(id=f"headphones-{index}", kind=PageKind.HEADPHONES, samples=()) for index in range(TRIALS)]
+    protocol = study.protocol
+    needed = -(-len(study.results) * protocol.raters_per_page // protocol.pages_per_rater)
+    count = max(needed, protocol.raters_per_page) if raters is None else raters
+    if count < 2:
+        raise UsageError(f"{count} raters", "give two or more")
+    people = _People(world, count, study, np.random.default_rng(seed))
+    chance = random.Random(seed)  # noqa: S311 — as above
+    seen: Counter[str] = Counter()
     answers: list[Answer] = []
-    for rater, todo in enumerate(_assigned(len(pages), count, raters_a_page, random)):
-        name = f"simulated-{rater + 1:03d}"
-        ok = random.random(TRIALS) < (0.6 if people.inattentive[rater] else 0.99)
-        answers += [
-            Answer(rater=name, page=page.id, question=RIGHT, value=int(right), order=index)
-            for index, (page, right) in enumerate(zip(trials, ok, strict=True))
-        ]
-        shown = [pages[index] for index in random.permutation(todo)]
-        for page in shown[: min(REPEATS, len(shown))]:
-            again = Page(id=f"{page.id}-again", kind=page.kind, samples=page.samples, repeats=page.id)
-            repeats[again.id] = again
-            shown.append(again)
-        last = len(shown) if random.random() >= world.leaving else int(random.integers(0, len(shown) + 1))
-        answers += people.answers(rater, name, shown[:last])
-    return attrs.evolve(
-        study,
-        simulated=True,
-        simulation={"raters": count, "raters_a_page": raters_a_page, "seed": seed, **attrs.asdict(world)},
-        pages=(*trials, *pages, *repeats.values()),
-        answers=answers,
-    )
-
-
-def _assigned(pages: int, raters: int, raters_a_page: int, random: np.random.Generator) -> list[list[int]]:
-    found: list[list[int]] = [[] for _ in range(raters)]
-    load = np.zeros(raters)
-    for page in random.permutation(pages):
-        for rater in np.lexsort((random.random(raters), load))[:raters_a_page]:
-            found[rater].append(int(page))
-            load[rater] += 1
-    return found
+    for rater in range(count):
+        steps = sequences.draw(study, seen, chance)
+        if chance.random() < world.leaving:
+            steps = steps[: chance.randrange(len(steps) + 1)]
+        seen.update(step.page for step in steps)
+        answers += people.answers(rater, f"simulated-{rater + 1:03d}", steps)
+    told = {"raters": count, "seed": seed, **attrs.asdict(world)}
+    data = Answered(study=study, answers=answers, simulation=told)
+    return data if reference is None else attrs.evolve(data, reference=reference)
 
 
 class _People:
     """Raters, and the true quality of what they hear."""
 
-    def __init__(self, world: World, count: int, study: StudyData, random: np.random.Generator) -> None:
-        self.world, self.random = world, random
+    def __init__(self, world: World, count: int, study: Study, chance: np.random.Generator) -> None:
+        self.world, self.chance, self.study = world, chance, study
         self.place = {one.id: index for index, one in enumerate(study.samples)}
         self.samples = study.samples
         systems = list(dict.fromkeys(one.system for one in study.samples))
@@ -286,40 +284,42 @@ class _People:
         }  # fmt: skip
         self.quality = (
             np.array([effects[one.system, one.group] for one in study.samples])
-            + random.normal(0, world.song, int(song.max()) + 1)[song][:, None]
-            + random.normal(0, world.clip, (len(song), 1))
-            + random.normal(0, world.aspect, (len(song), len(QUESTIONS)))
+            + chance.normal(0, world.song, int(song.max()) + 1)[song][:, None]
+            + chance.normal(0, world.clip, (len(song), 1))
+            + chance.normal(0, world.aspect, (len(song), len(QUESTIONS)))
         )
-        self.bias = random.normal(0, world.bias, count)
-        self.stretch = np.exp(random.normal(0, world.stretch, count))
-        self.taste = random.normal(0, world.taste, (count, len(systems)))
-        self.inattentive = random.random(count) < world.inattentive
+        self.bias = chance.normal(0, world.bias, count)
+        self.stretch = np.exp(chance.normal(0, world.stretch, count))
+        self.taste = chance.normal(0, world.taste, (count, len(systems)))
+        self.inattentive = chance.random(count) < world.inattentive
 
-    def answers(self, rater: int, name: str, pages: Sequence[Page]) -> list[Answer]:
-        """Return the answers of one rater to pages, in this order."""
+    def answers(self, rater: int, name: str, steps: Sequence[Step]) -> list[Answer]:
+        """Return the answers of one rater to the pages of a sequence."""
         found: list[Answer] = []
         heard: dict[str, bool] = {}
-        for order, page in enumerate(pages):
+        for order, step in enumerate(steps):
+            page = self.study.page[step.page]
             middle = 25.0 if self.inattentive[rater] else 95.0
-            seconds = round(float(middle * np.exp(self.random.normal(0, 0.35))), 1)
+            seconds = round(float(middle * np.exp(self.chance.normal(0, 0.35))), 1)
             facts: dict[str, Any] = {"rater": name, "page": page.id, "seconds": seconds, "order": order}
             vocal = self.samples[self.place[page.samples[0]]].vocal
-            heard.setdefault(vocal, bool(self.random.random() < self.world.heard))
+            heard.setdefault(vocal, bool(self.chance.random() < self.world.heard))
             found.append(Answer(question=HEARD, value=int(heard[vocal]), **facts))
             felt = self._felt(rater, page, heard[vocal])
+            places = (1, 0) if step.swapped else (0, 1)
             if page.kind == PageKind.PREFERENCE:
                 found += [
-                    Answer(sample=sample, question=PREFERRED, value=value, **facts)
-                    for sample, value in zip(page.samples, self._preferred(rater, felt), strict=True)
+                    Answer(sample=sample, question=PREFERRED, value=value, position=place, **facts)
+                    for place, sample, value in zip(places, page.samples, self._preferred(rater, felt), strict=True)
                 ]
                 continue
             stretched = self.world.middle + self.stretch[rater] * felt + self.bias[rater]
             values = np.clip(np.rint(stretched), LOWEST, HIGHEST).astype(int)
             if self.inattentive[rater]:
-                values = self.random.integers(LOWEST, HIGHEST + 1, values.shape)
+                values = self.chance.integers(LOWEST, HIGHEST + 1, values.shape)
             found += [
-                Answer(sample=sample, question=question, value=value, **facts)
-                for sample, row in zip(page.samples, values.tolist(), strict=True)
+                Answer(sample=sample, question=question, value=value, position=place, **facts)
+                for place, sample, row in zip(places, page.samples, values.tolist(), strict=True)
                 for question, value in zip(QUESTIONS, row, strict=True)
             ]
         return found
@@ -331,8 +331,8 @@ class _People:
         felt: Values = (
             self.quality[places]
             + self.taste[rater, self.system[places]][:, None]
-            + self.random.normal(0, self.world.halo, (len(places), 1))
-            + self.random.normal(0, self.world.noise, shape)
+            + self.chance.normal(0, self.world.halo, (len(places), 1))
+            + self.chance.normal(0, self.world.noise, shape)
         )
         if heard:
             felt[[self.samples[place].system == ORIGINAL for place in places]] += self.world.familiar
@@ -340,7 +340,7 @@ class _People:
 
     def _preferred(self, rater: int, felt: Values) -> tuple[int, int]:
         if self.inattentive[rater]:
-            first = bool(self.random.random() < 0.5)
+            first = bool(self.chance.random() < 0.5)
             return int(first), int(not first)
         difference = float(felt[0, QUESTIONS.index("overall")] - felt[1, QUESTIONS.index("overall")])
         return int(difference > self.world.indifference), int(difference < -self.world.indifference)

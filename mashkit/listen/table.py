@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import pandas as pd
 
-from mashkit.listen.data import RESULTS, Answered
+from mashkit.listen.data import Answered
 from mashkit.listen.records import HEARD, PREFERRED, QUESTIONS
 from mashkit.listen.study import ORIGINAL
 
@@ -32,7 +32,7 @@ CODEBOOK = {
     "beside": "system of the other sample on the page",
     "question": "harmony, rhythm, timbre, innovation or overall (1 awful to 5 excellent), or preferred (1 or 0)",
     "value": "the answer",
-    "excluded": "why the answer is no result: not a result, repeat, control, or the rule that left out the rater; else empty",
+    "excluded": "not a result, repeat, control, or the rule that left out the rater; empty if it is a result",
 }
 """The columns of the long table and what they mean."""
 
