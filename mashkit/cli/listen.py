@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from mashkit.cli import listen_reports
 from mashkit.cli.actions import Commands, Run, add_actions, add_collection, add_components, positive, whole
 from mashkit.cli.status import DONE
 from mashkit.paths import path_text
@@ -68,6 +69,7 @@ def add_parser(commands: Commands) -> None:
     add_components(new, "separator", "analyzer", "stretcher", "generator", "executor")
     add_collection(new)
     _add_serve(action)
+    listen_reports.add_parsers(action)
 
 
 def _add_serve(action: Callable[[str, str, Run], argparse.ArgumentParser]) -> None:

@@ -15,7 +15,7 @@ import attrs
 import numpy as np
 import numpy.typing as npt
 
-from mashkit.bench.statistics import LEVEL, Interval, interval, pair_ratio, ratio, value_of
+from mashkit.bench.statistics import LEVEL, Interval, holm, interval, pair_ratio, ratio, value_of
 
 Values: TypeAlias = npt.NDArray[np.float64]
 
@@ -104,7 +104,10 @@ def post_hoc(blocks: npt.ArrayLike) -> Values | None:
         return None
     if (values == values[:, :1]).all():
         return np.ones((values.shape[1], values.shape[1]))
-    return np.asarray(scikit_posthocs.posthoc_conover_friedman(values, p_adjust="holm"), np.float64)
+    found: Values = np.array(scikit_posthocs.posthoc_conover_friedman(values), np.float64)  # a copy: it is read-only
+    pairs = np.triu_indices(len(found), 1)
+    found[pairs] = found.T[pairs] = holm(found[pairs])
+    return found
 
 
 def _complete(blocks: npt.ArrayLike) -> Values:
