@@ -161,8 +161,8 @@ def _power(arguments: argparse.Namespace) -> int:
     found = power(made, points, world=_world(arguments, made(arguments.seed)), count=arguments.studies,
                   seed=arguments.seed, raters=arguments.raters, reference=arguments.reference)  # fmt: skip
     rows = [
-        {"points": effect, "test": rate.test, "whose": TESTS[rate.test].whose, "found": rate.share,
-         "low": rate.interval.low, "high": rate.interval.high}
+        {"points": effect, "test": rate.test, "title": TESTS[rate.test].title, "whose": TESTS[rate.test].whose,
+         "found": rate.share, "low": rate.interval.low, "high": rate.interval.high}
         for effect, rates in found.items() for rate in rates
     ]  # fmt: skip
     if arguments.json:
@@ -172,7 +172,7 @@ def _power(arguments: argparse.Namespace) -> int:
         print_table(
             ("points", "test", "whose", "found", "95 % interval"),
             [
-                (f"{row['points']:g}", TESTS[row["test"]].title, row["whose"], f"{100 * row['found']:.0f} %",
+                (f"{row['points']:g}", row["title"], row["whose"], f"{100 * row['found']:.0f} %",
                  f"{100 * row['low']:.0f} to {100 * row['high']:.0f} %")
                 for row in rows
             ],

@@ -34,7 +34,8 @@ def cronbach(scores: npt.ArrayLike) -> float:
     whole = float(values.sum(axis=1).var(ddof=1))
     if whole == 0:
         return math.nan
-    return items / (items - 1) * (1 - float(values.var(axis=0, ddof=1).sum()) / whole)
+    parts = float(values.var(axis=0, ddof=1).sum())
+    return float(items / (items - 1) * (1 - parts / whole))
 
 
 def by_rater_slot(groups: npt.ArrayLike, values: npt.ArrayLike) -> Values:

@@ -161,7 +161,7 @@ def analyse(data: Answered) -> Results:
     rated = ratings(table)
     return Results(
         subjects=_subjects(data, table, rated),
-        scores=opinion_scores(clips(rated)) if len(rated) else [],
+        scores=opinion_scores(clips(rated), data.systems) if len(rated) else [],
         findings=found,
         table=table,
     )
@@ -239,17 +239,27 @@ class _View:
         first, second = self._clips[one], self._clips[other]
         rows = pd.concat([self._rows[one], self._rows[other]])
         side = np.repeat([1, -1], [len(self._rows[one]), len(self._rows[other])])
-        names = {"one": one[0], "other": other[0]} if what == "systems" else {"one": one[0], "other": ""}
+        against = other[0] if what == "systems" else ""
         count = (len(first), len(second))
         for question in self.questions:
             effect = None
             if self.effects:
                 effect = dominance(first[question], second[question], first["song"], second["song"])
             p = test(first[question], second[question])
-            yield Finding(test=f"{what}-{name}", question=question, **names, p=p, effect=effect, count=count)
+            yield Finding(
+                test=f"{what}-{name}", question=question, one=one[0], other=against, p=p, effect=effect, count=count
+            )
             found = mean_difference(rows[question], side, rows["rater"], rows["song"])
             p = None if found is None else found.p
-            yield Finding(test=f"{what}-clustered", question=question, **names, p=p, difference=found, count=count)
+            yield Finding(
+                test=f"{what}-clustered",
+                question=question,
+                one=one[0],
+                other=against,
+                p=p,
+                difference=found,
+                count=count,
+            )
 
     def paired(self, one: str, other: str) -> Iterator[Finding]:
         """Give the signed-rank test within vocals, for each question."""
@@ -298,7 +308,7 @@ def _preferences(data: Answered, table: pd.DataFrame) -> Iterator[Finding]:
             ends = found.interval and attrs.evolve(found.interval, low=-found.interval.high, high=-found.interval.low)
             above = Estimate(-found.value, ends, found.p)
         yield Finding(test="bradley-terry", question=PREFERRED, one=reference, other=other, difference=above,
-                      p=above and above.p, count=(met, met))  # fmt: skip
+                      p=None if above is None else above.p, count=(met, met))  # fmt: skip
 
 
 def _corrected(found: Iterable[Finding]) -> list[Finding]:
@@ -316,7 +326,7 @@ def _subjects(data: Answered, table: pd.DataFrame, rated: pd.DataFrame) -> dict[
     results = kept(table)
     pages = results.drop_duplicates(["rater", "page"])
     heard = pages["heard"].dropna()
-    found = {
+    found: dict[str, Any] = {
         "raters": int(results["rater"].nunique()),
         "raters_asked": len({one.rater for one in data.answers}),
         "page_ratings": len(pages),

@@ -106,7 +106,7 @@ def post_hoc(blocks: npt.ArrayLike) -> Values | None:
         return np.ones((values.shape[1], values.shape[1]))
     found: Values = np.array(scikit_posthocs.posthoc_conover_friedman(values), np.float64)  # a copy: it is read-only
     pairs = np.triu_indices(len(found), 1)
-    found[pairs] = found.T[pairs] = holm(found[pairs])
+    found[pairs] = found.T[pairs] = holm(found[pairs].tolist())
     return found
 
 

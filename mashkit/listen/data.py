@@ -15,6 +15,7 @@ from mashkit.listen.exclusions import exclusions
 from mashkit.listen.records import HIGHEST, LOWEST, QUESTIONS, Answer, PageKind, to_dict
 from mashkit.listen.study import ORIGINAL, UNMATCHED, Study, StudyError, read
 from mashkit.paths import path_text
+from mashkit.types.mappings import as_tuple
 
 FORMAT = 1
 KIND = "mashkit listening data"
@@ -48,7 +49,7 @@ class Answered:
     """
 
     study: Study
-    answers: tuple[Answer, ...] = attrs.field(converter=tuple)
+    answers: tuple[Answer, ...] = attrs.field(converter=as_tuple)
     exclusions: Mapping[str, Mapping[str, str]] = attrs.field()
     reference: str = attrs.field()
     simulation: Mapping[str, Any] = attrs.field(factory=dict)

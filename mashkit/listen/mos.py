@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import attrs
 import numpy as np
 import pandas as pd
 
 from mashkit.bench.statistics import Interval, interval, ratio, value_of
 from mashkit.listen.records import QUESTIONS
-from mashkit.listen.study import ORIGINAL
+from mashkit.listen.study import ORIGINAL, UNMATCHED
+
+GROUPS = ("", "top", "bottom")
+"""Values of ``Sample.group``, in the order of the results."""
 
 
 @attrs.frozen
@@ -34,17 +39,20 @@ class Score:
     clips: int
 
 
-def opinion_scores(table: pd.DataFrame) -> list[Score]:
-    """Return the scores of each system, group and question of a table of clips; the original comes first.
+def opinion_scores(table: pd.DataFrame, systems: Sequence[str]) -> list[Score]:
+    """Return the scores of each system, group and question of a table of clips; the original first, the control last.
 
     Parameters
     ----------
     table : DataFrame
         From :func:`mashkit.listen.table.clips`.
+    systems : sequence of str
+        The order of the others.
     """
     found = []
     groups = dict(list(table.groupby(["system", "group"], sort=False)))
-    for system, group in sorted(groups, key=lambda key: key[0] != ORIGINAL):
+    order = [ORIGINAL, *systems, UNMATCHED]
+    for system, group in sorted(groups, key=lambda key: (order.index(key[0]), GROUPS.index(key[1]))):
         rows = groups[system, group]
         _, songs = np.unique(rows["song"], return_inverse=True)
         for question in (name for name in QUESTIONS if name in rows):

@@ -110,7 +110,7 @@ def rates(
                 continue
             tried[one.test] += 1
             found[one.test] += p < ALPHA
-        tried.update(any_pair)
+        tried.update(list(any_pair))
         found.update(test for test, significant in any_pair.items() if significant)
     return [Rate(test, found[test], tried[test], number) for test in TESTS if tried[test]]
 

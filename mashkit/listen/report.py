@@ -21,7 +21,7 @@ WHOSE = {"paper": "the paper's", "ours": "ours"}
 _LATEX = {
     **{sign: rf"\{sign}" for sign in "&%$#_{}"},
     "\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "<": "$<$", ">": "$>$",
-    "\N{MULTIPLICATION SIGN}": r"$\times$", "\N{MINUS SIGN}": "$-$", "\N{EN DASH}": "--",
+    "\N{MULTIPLICATION SIGN}": r"$\times$", "\N{MINUS SIGN}": "$-$", "\N{EN DASH}": "--", "\N{NO-BREAK SPACE}": "~",
 }  # fmt: skip
 
 
@@ -100,7 +100,7 @@ def latex(data: Answered, results: Results) -> str:
 
 def one_line(text: str) -> str:
     """Return text without line breaks, so that it cannot leave a comment."""
-    return re.sub(r"\s+", " ", text)
+    return re.sub(r"[^\S\N{NO-BREAK SPACE}]+", " ", text)
 
 
 def _row(cells: Sequence[str]) -> str:

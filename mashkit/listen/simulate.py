@@ -261,10 +261,17 @@ def simulate(
         if chance.random() < world.leaving:
             steps = steps[: chance.randrange(len(steps) + 1)]
         seen.update(step.page for step in steps)
-        answers += people.answers(rater, f"simulated-{rater + 1:03d}", steps)
-    told = {"raters": count, "seed": seed, **attrs.asdict(world)}
+        answers += people.answers(rater, _name(rater), steps)
+    told = {
+        "raters": count, "seed": seed, **attrs.asdict(world),
+        "answer_at_random": [_name(rater) for rater in np.flatnonzero(people.inattentive).tolist()],
+    }  # fmt: skip
     data = Answered(study=study, answers=answers, simulation=told)
     return data if reference is None else attrs.evolve(data, reference=reference)
+
+
+def _name(rater: int) -> str:
+    return f"simulated-{rater + 1:03d}"
 
 
 class _People:

@@ -16,7 +16,12 @@ from mashkit.listen.records import PREFERRED, QUESTIONS
 
 LEVELS = (0.001, 0.01, 0.05)
 """The paper's levels of significance."""
-NOT_SIGNIFICANT, UNKNOWN, MINUS = "\N{MULTIPLICATION SIGN}", "\N{EN DASH}", "\N{MINUS SIGN}"
+NOT_SIGNIFICANT, UNKNOWN, MINUS, NO_BREAK = (
+    "\N{MULTIPLICATION SIGN}",
+    "\N{EN DASH}",
+    "\N{MINUS SIGN}",
+    "\N{NO-BREAK SPACE}",
+)
 ORDER = ("overall", "harmony", "rhythm", "timbre", "innovation")
 """The paper's order of columns: O, H, R, T, I."""
 PAPER_TABLE_2 = (
@@ -164,7 +169,7 @@ def _levels(test: str, found: Sequence[Finding]) -> Table:
 def _estimates(test: str, found: Sequence[Finding]) -> Table:
     def cell(one: Finding) -> str:
         shown = one.difference or one.effect
-        p = f"p = {probability(one.p_holm)}".replace("= <", "< ")
+        p = f"p = {probability(one.p_holm)}".replace("= <", "< ").replace(" ", NO_BREAK)
         return p if shown is None else f"{_estimate(shown)}, {p}"
 
     what = ""
