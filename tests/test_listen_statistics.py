@@ -220,8 +220,8 @@ def test_strengths_and_errors_are_those_of_statsmodels() -> None:
         interval = found[team].interval
         assert interval is not None
         error = (interval.high - found[team].value) / stats.t.ppf(0.975, 8)
-        both = fitted.cov_params()[place, place] * (n - k) / (n - 1)
-        assert error**2 >= both * (1 - 1e-6)  # ours is at least this; where a part is larger, that part
+        # statsmodels also multiplies the variance by (n − 1)/(n − k), for its k coefficients.
+        assert error**2 * (n - 1) / (n - k) == pytest.approx(fitted.cov_params()[place, place], rel=1e-5)
 
 
 def test_a_system_that_always_wins_has_no_strength() -> None:

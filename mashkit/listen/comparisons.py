@@ -125,8 +125,8 @@ def clustered(
     The variance is that by raters plus that by songs minus that by both together (Cameron, Gelbach and Miller, "Robust
     inference with multiway clustering", Journal of Business & Economic Statistics 29(2), 2011, equation 2.11), each
     times G/(G−1) of its G clusters. It is what a bootstrap over both clusters estimates, without drawing. The
-    distribution is t with one degree less than the smaller number of clusters (section 2.3 there). Where the sum is
-    smaller than one of the first two, the larger of these is taken, because chance alone makes it so.
+    distribution is t with one degree less than the smaller number of clusters (section 2.3 there). Where chance makes
+    the sum negative, the larger of the first two is taken (ours).
 
     Parameters
     ----------
@@ -148,7 +148,8 @@ def clustered(
     if fewest < 2:
         return Estimate(value, None, None)
     variances = [_cluster_variance(errors, of) for of in (rater_of, song_of, rater_of * len(by_song) + song_of)]
-    variance = max(variances[0] + variances[1] - variances[2], variances[0], variances[1])
+    both = variances[0] + variances[1] - variances[2]
+    variance = both if both > 0 else max(variances[:2])
     if variance <= 0:
         return Estimate(value, Interval(value, value), 1.0 if value == 0 else None)
     error = math.sqrt(variance)
