@@ -14,7 +14,7 @@ import os
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -100,26 +100,43 @@ def chunk(name: str, task: str, seed: int, count: int) -> tuple[str, str, list[R
     )
 
 
-def measured(count: int, jobs: int) -> dict[str, Any]:
-    """Simulate all scenarios and return the figures."""
+def chunks(count: int) -> list[tuple[str, str, int, int]]:
+    """Return the arguments of :func:`chunk` that make up all scenarios, ``count`` studies of each task in the null."""
     todo = []
     for name, scenario in SCENARIOS.items():
-        for first in range(0, round(count * scenario.share), CHUNK):
-            size = min(CHUNK, round(count * scenario.share) - first)
-            todo += [(name, task, 1_000 + first, size) for task in scenario.tasks]
+        whole = round(count * scenario.share)
+        todo += [
+            (name, task, 1_000 + first, min(CHUNK, whole - first))
+            for task in scenario.tasks
+            for first in range(0, whole, CHUNK)
+        ]
+    return todo
+
+
+def measured(count: int, jobs: int) -> dict[str, Any]:
+    """Simulate all scenarios and return the figures."""
+    todo = chunks(count)
+    made = []
+    with ProcessPoolExecutor(jobs) as pool:
+        for one in pool.map(chunk, *zip(*todo, strict=True)):
+            made.append(one)
+            print(f"{len(made)}/{len(todo)} {one[0]} {one[1]}", file=sys.stderr, flush=True)
+    return gathered(made)
+
+
+def gathered(made: Iterable[tuple[str, str, list[Rate], Counter[str], float]]) -> dict[str, Any]:
+    """Add up the results of :func:`chunk`."""
     found: dict[tuple[str, str, str], Rate] = {}
     raters: dict[str, Counter[str]] = {}
     cpu_s = 0.0
-    with ProcessPoolExecutor(jobs) as pool:
-        for done, (name, task, some, left_out, spent) in enumerate(pool.map(chunk, *zip(*todo, strict=True)), 1):
-            for one in some:
-                key = (name, task, one.test)
-                old = found.get(key, Rate(one.test, 0, 0, 0))
-                found[key] = Rate(one.test, old.found + one.found, old.of + one.of, old.studies + one.studies)
-            if name == "null":
-                raters.setdefault(task, Counter()).update(left_out)
-            cpu_s += spent
-            print(f"{done}/{len(todo)} {name} {task}", file=sys.stderr, flush=True)
+    for name, task, some, left_out, spent in made:
+        for one in some:
+            key = (name, task, one.test)
+            old = found.get(key, Rate(one.test, 0, 0, 0))
+            found[key] = Rate(one.test, old.found + one.found, old.of + one.of, old.studies + one.studies)
+        if name == "null":
+            raters.setdefault(task, Counter()).update(left_out)
+        cpu_s += spent
     return {
         "simulated": True,
         "cpu_s": cpu_s,
@@ -186,7 +203,7 @@ def table(result: Mapping[str, Any]) -> str:
 def main() -> None:
     """Simulate, print, and keep on demand."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--studies", type=int, default=600, help="of each design in the null; default: %(default)s")
+    parser.add_argument("--studies", type=int, default=500, help="of each design in the null; default: %(default)s")
     parser.add_argument("--jobs", type=int, default=2, help="processes; default: %(default)s")
     parser.add_argument("--write", action="store_true", help="keep the result in benchmarks/results")
     arguments = parser.parse_args()

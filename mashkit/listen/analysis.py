@@ -225,10 +225,14 @@ class _View:
     effects: bool
     _clips: dict[Any, pd.DataFrame] = attrs.field(init=False)
     _rows: dict[Any, pd.DataFrame] = attrs.field(init=False)
+    _blocks: dict[str, pd.DataFrame] = attrs.field(init=False)
+    """Question → one row a vocal and one column a system."""
 
     def __attrs_post_init__(self) -> None:
         self._clips = dict(list(self.clips.groupby(["system", "group"], sort=False)))
         self._rows = dict(list(self.centred.groupby(["system", "group"], sort=False)))
+        means = self.clips.groupby(["vocal", "system"], sort=False)[self.questions].mean().unstack("system")
+        self._blocks = {question: means[question] for question in self.questions}
 
     def unpaired(
         self, what: str, one: tuple[str, str], other: tuple[str, str], test: Any, name: str
@@ -263,8 +267,7 @@ class _View:
 
     def paired(self, one: str, other: str) -> Iterator[Finding]:
         """Give the signed-rank test within vocals, for each question."""
-        for question in self.questions:
-            blocks = self._blocks(question)
+        for question, blocks in self._blocks.items():
             if one in blocks and other in blocks:
                 differences = (blocks[one] - blocks[other]).dropna().to_numpy()
                 effect = paired_dominance(differences) if self.effects else None
@@ -274,8 +277,7 @@ class _View:
 
     def all_systems(self, systems: Sequence[str]) -> Iterator[Finding]:
         """Give Friedman's test and all pairs, for each question."""
-        for question in self.questions:
-            blocks = self._blocks(question)
+        for question, blocks in self._blocks.items():
             there = [name for name in systems if name in blocks]
             values = blocks[there].dropna().to_numpy()
             count = (len(values), len(values))
@@ -285,10 +287,6 @@ class _View:
                 p = None if pairs is None else float(pairs[row, column])
                 yield Finding(test="post-hoc", question=question, one=there[row], other=there[column], p=p, p_holm=p,
                               count=count)  # fmt: skip
-
-    def _blocks(self, question: str) -> pd.DataFrame:
-        """Return one row a vocal and one column a system."""
-        return self.clips.groupby(["vocal", "system"], sort=False)[question].mean().unstack("system")
 
 
 def _preferences(data: Answered, table: pd.DataFrame) -> Iterator[Finding]:

@@ -106,9 +106,15 @@ def comparisons(table: pd.DataFrame) -> pd.DataFrame:
     """
     rows = kept(table)
     rows = rows[rows["question"] == PREFERRED]
-    found = []
-    for (rater, page), pair in rows.groupby(["rater", "page"], sort=False):
-        if len(pair) == 2:  # a page whose second answer is missing says nothing
-            (one, other), (first, second) = pair["system"], pair["value"]
-            found.append((rater, page, pair["song"].iloc[0], one, other, (1 + first - second) / 2))
+    pairs: dict[tuple[str, str], list[tuple[str, str, int]]] = {}
+    # Not by groupby: its many small tables would take most of the time of a simulated study.
+    columns = (rows[name].tolist() for name in ("rater", "page", "song", "system", "value"))
+    for rater, page, song, system, value in zip(*columns, strict=True):
+        pairs.setdefault((rater, page), []).append((song, system, value))
+    found = [
+        (*key, song, one, other, (1 + first - second) / 2)
+        for key, pair in pairs.items()
+        if len(pair) == 2  # a page whose second answer is missing says nothing
+        for (song, one, first), (_, other, second) in [pair]
+    ]
     return pd.DataFrame(found, columns=["rater", "page", "song", "one", "other", "won"])
