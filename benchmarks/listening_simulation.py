@@ -2,7 +2,7 @@
 
 ``python benchmarks/listening_simulation.py [--studies N] [--jobs N] [--write]``. Every study goes through
 `mashkit.listen.analysis.findings`, as a real one does: exclusions, medians, tests. In the null all systems are equal,
-so that each significant comparison is a false positive. Other null scenarios have what a test may not take into account.
+so that each significant comparison is a false positive. Other null scenarios have what a test may leave out of account.
 Prints a table, and with --write keeps it as benchmarks/results/listening_simulation.json and .md.
 """
 

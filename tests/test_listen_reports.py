@@ -17,7 +17,7 @@ import pytest
 import studies
 from mashkit.cli import main
 from mashkit.errors import UsageError
-from mashkit.listen.analysis import TESTS, Finding, analyse, findings
+from mashkit.listen.analysis import TESTS, Finding, Results, analyse
 from mashkit.listen.answers import Store
 from mashkit.listen.data import Answered, ListeningDataError, read_answered, read_data, write_data
 from mashkit.listen.export import safe, write_export
@@ -30,6 +30,7 @@ from mashkit.listen.report import write_report
 from mashkit.listen.simulate import TASKS, World, design, parse_effects, simulate
 from mashkit.listen.study import Rules, Study
 from mashkit.listen.table import CODEBOOK, clips, comparisons, kept, long_table, ratings
+from mashkit.listen.tables import level, tables
 
 HOSTILE = '<img src=x onerror="alert(1)">'
 
@@ -162,6 +163,12 @@ def planted_studies() -> dict[str, Answered]:
     return found
 
 
+@pytest.fixture(scope="module")
+def analysed(planted_studies: dict[str, Answered]) -> dict[str, Results]:
+    """The results of these studies."""
+    return {task: analyse(data) for task, data in planted_studies.items()}
+
+
 @pytest.mark.parametrize("task", TASKS)
 def test_the_paper_s_designs_have_its_numbers(task: str, planted_studies: dict[str, Answered]) -> None:
     data = planted_studies[task]
@@ -175,8 +182,8 @@ def test_the_paper_s_designs_have_its_numbers(task: str, planted_studies: dict[s
     assert len(for_systems) == {"generation": 200, "retrieval": 150, "preference": 150}[task]
 
 
-def test_agreement_is_about_that_of_the_paper(planted_studies: dict[str, Answered]) -> None:
-    found = analyse(planted_studies["retrieval"]).subjects
+def test_agreement_is_about_that_of_the_paper(analysed: dict[str, Results]) -> None:
+    found = analysed["retrieval"].subjects
     assert 0.7 < found["cronbach_questions"] < 0.9
     assert 0.1 < found["krippendorff_ordinal"]["overall"] < 0.7
 
@@ -189,11 +196,12 @@ def test_one_seed_gives_one_study() -> None:
 
 
 @pytest.mark.parametrize("task", TASKS)
-def test_planted_effects_are_found_by_every_test(task: str, planted_studies: dict[str, Answered]) -> None:
+def test_planted_effects_are_found_by_every_test(
+    task: str, planted_studies: dict[str, Answered], analysed: dict[str, Results]
+) -> None:
     data = planted_studies[task]
-    found = findings(data, long_table(data), effects=False)
     compared: dict[str, list[Finding]] = {}
-    for one in found:
+    for one in analysed[task].findings:
         if data.reference in (one.one, one.other) or one.test == "friedman":
             compared.setdefault(one.test, []).append(one)
     assert set(compared) <= set(TESTS)
@@ -202,6 +210,7 @@ def test_planted_effects_are_found_by_every_test(task: str, planted_studies: dic
         share = np.mean([one.p is not None and one.p < 0.05 for one in ones])
         assert share > 0.6, test
         assert all(one.difference is None or one.difference.value > 0 for one in ones), test
+        assert all(one.effect is None or one.effect.value > 0 for one in ones), test
 
 
 def test_equal_systems_are_rarely_found_different() -> None:
@@ -210,10 +219,8 @@ def test_equal_systems_are_rarely_found_different() -> None:
         assert one.share < 0.15, one.test
 
 
-def test_holm_makes_no_p_smaller_and_covers_each_test_alone(planted_studies: dict[str, Answered]) -> None:
-    data = planted_studies["retrieval"]
-    found = findings(data, long_table(data), effects=False)
-    ranked = [one for one in found if one.test == "systems-rank-sum"]
+def test_holm_makes_no_p_smaller_and_covers_each_test_alone(analysed: dict[str, Results]) -> None:
+    ranked = [one for one in analysed["retrieval"].findings if one.test == "systems-rank-sum"]
     assert all(one.p_holm >= one.p for one in ranked)  # type: ignore[operator]
     smallest = min(ranked, key=lambda one: one.p or 0)
     assert smallest.p_holm == pytest.approx(len(ranked) * (smallest.p or 0))
@@ -243,10 +250,10 @@ def test_effects_are_added_where_they_fit() -> None:
 # ------------------------------------------------------------------------------------------------- report and export
 @pytest.mark.parametrize("task", TASKS)
 def test_a_report_is_self_contained_and_says_that_it_is_simulated(
-    task: str, planted_studies: dict[str, Answered], tmp_path: Path
+    task: str, planted_studies: dict[str, Answered], analysed: dict[str, Results], tmp_path: Path
 ) -> None:
     data = planted_studies[task]
-    paths = write_report(data, analyse(data), tmp_path)
+    paths = write_report(data, analysed[task], tmp_path)
     assert [path.name for path in paths] == ["report.html", "tables.tex", "figure4.svg"][
         : 2 if task == "preference" else 3
     ]
@@ -258,17 +265,15 @@ def test_a_report_is_self_contained_and_says_that_it_is_simulated(
     page = paths[0].read_text(encoding="utf-8")
     for test, about in TESTS.items():
         shown = f'{about.title} <span class="{about.whose}">' in page
-        assert shown == (test in {one.test for one in findings(data, long_table(data), effects=False)})
+        assert shown == (test in {one.test for one in analysed[task].findings})
 
 
-def test_the_paper_s_cells_are_its_levels(planted_studies: dict[str, Answered], tmp_path: Path) -> None:
-    from mashkit.listen.tables import level, tables
-
+def test_the_paper_s_cells_are_its_levels(planted_studies: dict[str, Answered], analysed: dict[str, Results]) -> None:
     assert [level(p) for p in (0.0009, 0.001, 0.0099, 0.01, 0.049, 0.05, None)] == [
         ".001", ".01", ".01", ".05", ".05", "×", "–",
     ]  # fmt: skip
     data = planted_studies["generation"]
-    made = {table.name: table for table in tables(data, analyse(data))}
+    made = {table.name: table for table in tables(data, analysed["generation"])}
     assert list(made["systems-mann-whitney"].head) == ["", "overall", "harmony", "rhythm", "timbre", "innovation"]
     assert [row[0] for row in made["groups-mann-whitney"].rows] == ["original", *data.systems]
     assert {table.whose for table in made.values()} == {"paper", "ours"}

@@ -38,7 +38,7 @@ TOP, BOTTOM = "top", "bottom"
 
 
 @attrs.frozen
-class Test:
+class Procedure:
     """A test of the report.
 
     Parameters
@@ -50,43 +50,41 @@ class Test:
         What it compares and what it takes into account, in one sentence.
     """
 
-    __test__ = False  # pytest takes a class of this name for tests
-
     title: str
     whose: Literal["paper", "ours"]
     said: str
 
 
-TESTS: Mapping[str, Test] = {
-    "groups-mann-whitney": Test(
+TESTS: Mapping[str, Procedure] = {
+    "groups-mann-whitney": Procedure(
         "Top against bottom, Mann-Whitney U", "paper",
         "The paper's Table 3: medians of the clips, each taken as independent of the others.",
     ),
-    "groups-clustered": Test(
+    "groups-clustered": Procedure(
         "Top against bottom, difference of means", "ours",
         "Ratings less their rater's mean; variance clustered by raters and by songs.",
     ),
-    "systems-mann-whitney": Test(
+    "systems-mann-whitney": Procedure(
         "Reference against others, Mann-Whitney U", "paper",
         "The paper's Table 4, generation: medians of the top clips, each taken as independent of the others.",
     ),
-    "systems-rank-sum": Test(
+    "systems-rank-sum": Procedure(
         "Reference against others, Wilcoxon rank-sum", "paper",
         "The paper's Table 4, retrieval: medians of the clips. It ignores that both systems answer the same vocals.",
     ),
-    "systems-signed-rank": Test(
+    "systems-signed-rank": Procedure(
         "Reference against others, Wilcoxon signed-rank", "ours", "Medians of the clips, compared within each vocal.",
     ),
-    "systems-clustered": Test(
+    "systems-clustered": Procedure(
         "Reference against others, difference of means", "ours",
         "Ratings less their rater's mean; variance clustered by raters and by songs.",
     ),
-    "friedman": Test("All systems, Friedman", "ours", "Medians of the clips, ranked within each vocal."),
-    "post-hoc": Test(
+    "friedman": Procedure("All systems, Friedman", "ours", "Medians of the clips, ranked within each vocal."),
+    "post-hoc": Procedure(
         "All pairs of systems, Conover after Friedman", "ours",
         "Ranks within each vocal; Holm's correction over all pairs is part of the test.",
     ),
-    "bradley-terry": Test(
+    "bradley-terry": Procedure(
         "Reference against others, Bradley-Terry", "ours",
         "Logarithm of the odds that the reference is preferred; variance clustered by raters and by songs.",
     ),
