@@ -24,6 +24,11 @@ SYSTEMS = ("secretive-system-one", "secretive-system-two")
 """Names of systems that occur nowhere else, so that a test finds them in whatever a rater gets."""
 
 
+def draws(seed: int | str) -> random.Random:
+    """Return a source of draws that can be repeated."""
+    return random.Random(seed)  # noqa: S311 — no secret depends on it
+
+
 def sounds(folder: Path, count: int, *, bars: int = 4) -> list[Path]:
     """Write mixes of synthetic bands, each about 2 s a bar."""
     made = []
@@ -75,7 +80,7 @@ def custom(
 
 def answered(study: Study, page: str, *, chance: random.Random | None = None) -> dict[str, Any]:
     """Return a whole and valid answer to a page."""
-    draw = chance or random.Random(page)  # noqa: S311 — a draw that can be repeated, no secret
+    draw = chance or draws(page)
     samples = study.page[page].samples
     given: dict[str, Any] = {
         "page": page,
