@@ -10,8 +10,9 @@ from typing import Any
 
 import attrs
 
-from mashkit.audio.files import save
-from mashkit.listen import freezing
+from mashkit.audio.files import load, save
+from mashkit.listen import designs, freezing
+from mashkit.listen.designs import Candidate
 from mashkit.listen.freezing import Frame
 from mashkit.listen.records import QUESTIONS, PageKind
 from mashkit.listen.study import Protocol, Rules, Study
@@ -92,3 +93,28 @@ def answered(study: Study, page: str, *, chance: random.Random | None = None) ->
     if study.asks is PageKind.PREFERENCE:
         return given | {"preferred": draw.choice([*samples, ""])}
     return given | {"ratings": {one: {question: draw.randint(1, 5) for question in QUESTIONS} for one in samples}}
+
+
+def designed(folder: Path, task: str) -> Study:
+    """Freeze a study of one of the designs, of synthetic sounds instead of mashups."""
+    systems = [f"secretive-system-{number}" for number in range(5 if task == "retrieval" else 2)]
+    frame = Frame(title="A test", seed=3, protocol=Protocol(must_play_s=0.7), rules=Rules(fewest_seconds=None))
+    with freezing._Making(folder, frame, str) as making:
+        for number, path in enumerate(sounds(folder.parent, 8)):
+            making.sounds.add(str(number), load(path))
+        vocals = [f"v{number}" for number in range(3)]
+        mashups = {vocal: [Candidate(sound=str(one), vocal=vocal, song=vocal) for one in range(6)] for vocal in vocals}
+        originals = {vocal: Candidate(sound="6", vocal=vocal, song=vocal) for vocal in vocals}
+        controls = {vocal: Candidate(sound="7", vocal=vocal, song=vocal) for vocal in vocals[:1]}
+        best = {vocal: dict(zip(systems, of, strict=False)) for vocal, of in mashups.items()}
+        if task == "generation":
+            rankings = {system: mashups[vocal] for system, vocal in zip(systems, vocals, strict=False)}
+            designs.generation(making.layout, rankings, originals, each=3)
+        elif task == "retrieval":
+            designs.retrieval(making.layout, best, originals, {})
+        else:
+            designs.preference(making.layout, best)
+        kind = PageKind.PREFERENCE if task == "preference" else PageKind.RATING
+        designs.controls(making.layout, kind, controls, originals)
+        designs.controls(making.layout, PageKind.TRAINING, controls, originals)
+        return making.finish(task, {system: {} for system in systems}, dict.fromkeys(map(str, range(8)), 0.0))

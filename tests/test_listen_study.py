@@ -386,7 +386,7 @@ def test_a_language_can_be_added_if_it_is_whole(tmp_path: Path) -> None:
     path.write_text(json.dumps({**shipped["en"], "language": "Français"}))
     assert texts.with_file(shipped, path)["fr"]["language"] == "Français"
     path.write_text(json.dumps({"language": "Français", "surplus": "x"}))
-    with pytest.raises(StudyError, match="consent_text.*surplus"):
+    with pytest.raises(StudyError, match=r"consent_text.*surplus"):
         texts.with_file(shipped, path)
     other = tmp_path / "en.json"
     other.write_text(json.dumps({"consent_text": "Ours."}))
