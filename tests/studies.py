@@ -8,8 +8,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import attrs
-
 from mashkit.audio.files import load, save
 from mashkit.listen import designs, freezing
 from mashkit.listen.designs import Candidate
@@ -75,7 +73,7 @@ def custom(
     """Freeze a study of one's own in ``folder``/study and return it."""
     chosen = Protocol(**{"pages_per_rater": pages, "must_play_s": 1.0, **(protocol or {})})
     rules = Rules(fewest_pages=pages, fewest_seconds=None)
-    around = attrs.evolve(Frame(title="A test", seed=3, protocol=chosen, rules=rules), **(frame or {}))
+    around = Frame(**{"title": "A test", "seed": 3, "protocol": chosen, "rules": rules, **(frame or {})})
     return freezing.freeze_table(table(folder, pages, **made), around, folder / "study", asks=asks)
 
 

@@ -204,11 +204,14 @@ def stored(study: Study, folder: Path) -> list[Any]:
 
 def test_a_short_study_in_the_browser(browser: Any, tmp_path: Path) -> None:
     protocol = {"headphones": False, "level": False, "completion_code": "C-0DE"}
-    study = studies.custom(tmp_path, pages=1, protocol=protocol, training=0)
+    hostile = {"title": studies.HOSTILE[0], "contact": studies.HOSTILE[1]}
+    study = studies.custom(tmp_path, pages=1, protocol=protocol, training=0, frame=hostile)
     server = Server(tmp_path / "study")
     try:
         person = Participant(browser, server.links[0], study)
         assert person.heading() == "About this study"
+        assert person.page.title() == person.page.inner_text("#title") == studies.HOSTILE[0]
+        assert studies.HOSTILE[1] in person.page.inner_text("main")
         begun = time.monotonic()
         assert person.walk() == 3  # a page, the control and the page again
         assert time.monotonic() - begun < 60
