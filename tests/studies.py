@@ -93,10 +93,12 @@ def answered(study: Study, page: str, *, chance: random.Random | None = None) ->
     return given | {"ratings": {one: {question: draw.randint(1, 5) for question in QUESTIONS} for one in samples}}
 
 
-def designed(folder: Path, task: str) -> Study:
+def designed(folder: Path, task: str, **protocol: Any) -> Study:
     """Freeze a study of one of the designs, of synthetic sounds instead of mashups."""
     systems = [f"secretive-system-{number}" for number in range(5 if task == "retrieval" else 2)]
-    frame = Frame(title="A test", seed=3, protocol=Protocol(must_play_s=0.7), rules=Rules(fewest_seconds=None))
+    frame = Frame(
+        title="A test", seed=3, protocol=Protocol(must_play_s=0.7, **protocol), rules=Rules(fewest_seconds=None)
+    )
     with freezing._Making(folder, frame, str) as making:
         for number, path in enumerate(sounds(folder.parent, 8)):
             making.sounds.add(str(number), load(path))

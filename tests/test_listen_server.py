@@ -277,6 +277,24 @@ def test_a_clip_that_is_lost_or_changed_costs_its_pages_only(case: Callable[...,
         load(one.folder)
 
 
+def test_a_rater_gets_another_page_for_one_that_was_lost(tmp_path: Path) -> None:
+    study = studies.designed(tmp_path / "study", "generation", pages_per_rater=4, repeats_per_rater=0)
+    assert len(study.results) == 12
+    one = Case(tmp_path / "study", load(tmp_path / "study"))
+    with TestClient(one.app, **LOCAL) as client:
+        state = one.enter(client)
+        rater = one.store.progress()["raters"][0]["rater"]
+        drawn = [page for page, _ in one.store._steps(rater) if study.page[page] in study.results]
+        systems = {one_: study.sample[one_] for one_ in study.page[drawn[-1]].samples}
+        lost = next(sample for sample in systems.values() if sample.system != "original")
+        (one.folder / lost.file).unlink()
+        one.walk(client, state)
+        answered = {answer.page for answer in one.store.answers()} & {page.id for page in study.results}
+        assert drawn[-1] not in answered
+        assert len(answered) == 4
+    one.store.close()
+
+
 @pytest.mark.parametrize("change", ["rule", "path", "text"])
 def test_a_study_that_was_changed_is_not_served(case: Callable[..., Case], change: str) -> None:
     one = case()
