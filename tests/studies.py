@@ -8,10 +8,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import attrs
-
-from mashkit.audio.files import save
-from mashkit.listen import freezing
+from mashkit.audio.files import load, save
+from mashkit.listen import designs, freezing
+from mashkit.listen.designs import Candidate
 from mashkit.listen.freezing import Frame
 from mashkit.listen.records import QUESTIONS, PageKind
 from mashkit.listen.study import Protocol, Rules, Study
@@ -22,6 +21,11 @@ HOSTILE = ('<img src=x onerror="document.title=1">', "'; DROP TABLE answers; --"
 """Names that do harm where a program takes them for something else than a name."""
 SYSTEMS = ("secretive-system-one", "secretive-system-two")
 """Names of systems that occur nowhere else, so that a test finds them in whatever a rater gets."""
+
+
+def draws(seed: int | str) -> random.Random:
+    """Return a source of draws that can be repeated."""
+    return random.Random(seed)  # noqa: S311 — no secret depends on it
 
 
 def sounds(folder: Path, count: int, *, bars: int = 4) -> list[Path]:
@@ -69,13 +73,13 @@ def custom(
     """Freeze a study of one's own in ``folder``/study and return it."""
     chosen = Protocol(**{"pages_per_rater": pages, "must_play_s": 1.0, **(protocol or {})})
     rules = Rules(fewest_pages=pages, fewest_seconds=None)
-    around = attrs.evolve(Frame(title="A test", seed=3, protocol=chosen, rules=rules), **(frame or {}))
+    around = Frame(**{"title": "A test", "seed": 3, "protocol": chosen, "rules": rules, **(frame or {})})
     return freezing.freeze_table(table(folder, pages, **made), around, folder / "study", asks=asks)
 
 
 def answered(study: Study, page: str, *, chance: random.Random | None = None) -> dict[str, Any]:
     """Return a whole and valid answer to a page."""
-    draw = chance or random.Random(page)  # noqa: S311 — a draw that can be repeated, no secret
+    draw = chance or draws(page)
     samples = study.page[page].samples
     given: dict[str, Any] = {
         "page": page,
@@ -87,3 +91,30 @@ def answered(study: Study, page: str, *, chance: random.Random | None = None) ->
     if study.asks is PageKind.PREFERENCE:
         return given | {"preferred": draw.choice([*samples, ""])}
     return given | {"ratings": {one: {question: draw.randint(1, 5) for question in QUESTIONS} for one in samples}}
+
+
+def designed(folder: Path, task: str, **protocol: Any) -> Study:
+    """Freeze a study of one of the designs, of synthetic sounds instead of mashups."""
+    systems = [f"secretive-system-{number}" for number in range(5 if task == "retrieval" else 2)]
+    frame = Frame(
+        title="A test", seed=3, protocol=Protocol(must_play_s=0.7, **protocol), rules=Rules(fewest_seconds=None)
+    )
+    with freezing._Making(folder, frame, str) as making:
+        for number, path in enumerate(sounds(folder.parent, 8)):
+            making.sounds.add(str(number), load(path))
+        vocals = [f"v{number}" for number in range(3)]
+        mashups = {vocal: [Candidate(sound=str(one), vocal=vocal, song=vocal) for one in range(6)] for vocal in vocals}
+        originals = {vocal: Candidate(sound="6", vocal=vocal, song=vocal) for vocal in vocals}
+        controls = {vocal: Candidate(sound="7", vocal=vocal, song=vocal) for vocal in vocals[:1]}
+        best = {vocal: dict(zip(systems, of, strict=False)) for vocal, of in mashups.items()}
+        if task == "generation":
+            rankings = {system: mashups[vocal] for system, vocal in zip(systems, vocals, strict=False)}
+            designs.generation(making.layout, rankings, originals, each=3)
+        elif task == "retrieval":
+            designs.retrieval(making.layout, best, originals, {})
+        else:
+            designs.preference(making.layout, best)
+        kind = PageKind.PREFERENCE if task == "preference" else PageKind.RATING
+        designs.controls(making.layout, kind, controls, originals)
+        designs.controls(making.layout, PageKind.TRAINING, controls, originals)
+        return making.finish(task, {system: {} for system in systems}, dict.fromkeys(map(str, range(8)), 0.0))

@@ -205,7 +205,7 @@ class Store:
     def state(self, rater: str) -> dict[str, Any]:
         """Return what a rater is to see next, as plain data without any system's name.
 
-        A page whose sound is missing or was changed is passed over.
+        A page whose sound is missing or was changed is passed over; another takes its place, if there is one.
         """
         stage = self._stage(rater)
         self._db.execute("UPDATE raters SET seen = ? WHERE id = ?", (self._now(), rater))
@@ -228,6 +228,8 @@ class Store:
                 self._db.execute(
                     "INSERT INTO submissions VALUES (?, ?, '{}', 0, 0, '[]', ?, 1)", (rater, identity, self._now())
                 )
+                if page in self.study.results and self._add_page(rater, len(steps)):
+                    return self.state(rater)
                 continue
             self._db.execute(
                 "UPDATE sequences SET shown = coalesce(shown, ?) WHERE rater = ? AND page = ?",
@@ -502,6 +504,18 @@ class Store:
                 [(rater, place, step.page, step.swapped) for place, step in enumerate(drawn)],
             )
         self._db.execute("UPDATE raters SET stage = ? WHERE id = ?", (stage, rater))
+
+    def _add_page(self, rater: str, place: int) -> bool:
+        """Add a page of results that the rater does not have yet, in place of a broken one; return whether there is."""
+        known = {page for page, _ in self._steps(rater)}
+        left = [page for page in self.study.results if page.id not in known and not self._broken(page)]
+        if not left:
+            return False
+        ratings = self.ratings()
+        page = min(left, key=lambda one: ratings.get(one.id, 0))
+        swapped = random.SystemRandom().random() < 0.5
+        self._db.execute("INSERT INTO sequences VALUES (?, ?, ?, ?, NULL)", (rater, place, page.id, swapped))
+        return True
 
     def _allowed(self, kind: str) -> int:
         protocol = self.study.protocol

@@ -47,7 +47,7 @@ class Layout:
         self.pages: list[Page] = []
         self.chance = chance
         self._ids: set[str] = set()
-        self._anchors: dict[tuple[str, str], str] = {}
+        self._anchors: dict[tuple[str, Candidate], str] = {}
 
     def identity(self) -> str:
         """Return a new id that tells nothing."""
@@ -58,7 +58,7 @@ class Layout:
 
     def sample(self, candidate: Candidate, system: str, *, group: str = "", rank: int = 0) -> str:
         """Add a sample and return its id. An original, and a control, is one sample on all pages of its vocal."""
-        if rank == 0 and (known := self._anchors.get((system, candidate.sound))):
+        if rank == 0 and (known := self._anchors.get((system, candidate))):
             return known
         made = Sample(
             id=self.identity(), system=system, group=group, rank=rank, vocal=candidate.vocal, song=candidate.song,
@@ -66,7 +66,7 @@ class Layout:
         )  # fmt: skip
         self.samples.append(made)
         if rank == 0:
-            self._anchors[system, candidate.sound] = made.id
+            self._anchors[system, candidate] = made.id
         return made.id
 
     def page(self, kind: PageKind, samples: Sequence[str], *, repeats: str = "") -> str:
@@ -131,7 +131,7 @@ def retrieval(
     """Add the paper's design for retrieval: the versions of each query in random pairs.
 
     Six versions of a query, the top 1 of five systems and the original, make three pairs by a random permutation. With
-    an even number of systems a negative control is the version that completes the last pair (ours).
+    an even number of systems a negative control completes the last pair (ours), but is not paired with the original.
 
     Parameters
     ----------
@@ -144,9 +144,15 @@ def retrieval(
     for vocal, chosen in best.items():
         versions = [layout.sample(one, system, rank=1) for system, one in chosen.items()]
         versions.append(layout.sample(originals[vocal], ORIGINAL))
+        original = versions[-1]
+        control = None
         if len(versions) % 2:
-            versions.append(layout.sample(controls[vocal], UNMATCHED))
+            control = layout.sample(controls[vocal], UNMATCHED)
+            versions.append(control)
         layout.chance.shuffle(versions)
+        # An original beside a control is a page that checks the rater, and no page of results.
+        while control is not None and versions.index(original) // 2 == versions.index(control) // 2:
+            layout.chance.shuffle(versions)
         for first in range(0, len(versions), 2):
             layout.page(PageKind.RATING, versions[first : first + 2])
 

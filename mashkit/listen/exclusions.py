@@ -45,7 +45,7 @@ def _broken(study: Study, answers: list[Answer]) -> Iterator[tuple[str, str]]:
     if rules.negatives:
         better = [_better(study, values[page.id]) for page in study.negatives if page.id in values]
         if better and statistics.fmean(better) <= 0:
-            yield "negatives", "originals were not better than unmatched mashups"
+            yield "negatives", "the controls were rated as high as their originals, or higher"
     if rules.most_difference is not None:
         off = [
             abs(value - values[page.repeats][key])

@@ -45,9 +45,9 @@ async function refresh() {
     one.rater, one.stage, one.language, `${one.answered} of ${one.of}`, one.seconds_a_page?.toFixed(0) ?? "",
     Object.entries(one.excluded).map(([rule, why]) => `${rule}: ${why}`).join("; "),
   ]));
-  table(byId("pages"), ["page", "kind", "answered", "counted", "wanted", ""], data.pages.map((one) => [
+  table(byId("pages"), ["page", "kind", "answered", "counted", "wanted", "sounds"], data.pages.map((one) => [
     one.page, one.kind, one.answered, one.counted, one.kind === "results" ? data.wanted : "",
-    one.broken ? "a sound is missing or was changed: passed over" : "",
+    one.broken ? "missing or changed: passed over" : "whole",
   ]));
   byId("backup-problem").textContent = data.backup_problem;
   timer = setTimeout(refresh, EVERY_MS);

@@ -397,8 +397,8 @@ function go(next) {
 }
 
 function show() {
-  const inside = ["consent", "level", "headphones", "pages"].includes(state.stage);
-  byId("withdraw").hidden = !(inside || state.stage === "done");
+  const known = ["consent", "level", "headphones", "pages", "done", "no-level", "no-headphones"];
+  byId("withdraw").hidden = !known.includes(state.stage);
   byId("progress").hidden = state.stage !== "pages";
   if (state.stage === "pages") {
     byId("progress-bar").max = state.of;

@@ -42,24 +42,29 @@ export class Player {
     return Math.min(this.from + Math.max(0, this.context.currentTime - this.started), this.length);
   }
 
+  // The first moment that is certainly not rendered yet. What is scheduled for an earlier one begins in its middle.
+  get soon() {
+    return this.context.currentTime + Math.min(this.context.baseLatency ?? 0.01, 0.05);
+  }
+
   play() {
     if (this.playing || !this.buffers.length) return;
     if (this.from >= this.length - 0.05) this.from = 0;
-    const at = this.context.currentTime;
+    const at = this.soon;
     this.sources = [];
     this.gains = [];
     this.buffers.forEach((buffer, index) => {
       const source = this.context.createBufferSource();
       const gain = this.context.createGain();
       source.buffer = buffer;
-      gain.gain.setValueAtTime(0, at);
-      if (index === this.current) gain.gain.linearRampToValueAtTime(1, at + RAMP_S);
+      gain.gain.value = 0;
       source.connect(gain).connect(this.context.destination);
       if (this.from < buffer.duration) source.start(at, this.from);
       source.onended = () => this.ended(source);
       this.sources.push(source);
-      this.gains.push(gain);
+      this.gains.push({ gain: gain.gain, to: 0, until: 0 });
     });
+    this.fade(this.current, 1, at);
     this.started = at;
     this.counted = at;
     this.playing = true;
@@ -77,12 +82,8 @@ export class Player {
     this.count();
     this.from = this.position;
     this.playing = false;
-    const at = this.context.currentTime;
-    this.gains.forEach((gain, index) => {
-      gain.gain.cancelScheduledValues(at);
-      gain.gain.setValueAtTime(index === this.current ? 1 : 0, at);
-      gain.gain.linearRampToValueAtTime(0, at + RAMP_S);
-    });
+    const at = this.soon;
+    this.gains.forEach((_, index) => this.fade(index, 0, at));
     this.sources.forEach((source) => {
       source.onended = null;
       try { source.stop(at + RAMP_S); } catch { /* it was never started, because it is shorter than the position */ }
@@ -102,7 +103,7 @@ export class Player {
     const before = this.current;
     this.current = index;
     if (this.playing) {
-      const at = this.context.currentTime;
+      const at = this.soon;
       this.fade(before, 0, at);
       this.fade(index, 1, at);
       this.note("switch");
@@ -114,15 +115,18 @@ export class Player {
     this.changed();
   }
 
+  // Let a gain go to a value from `at` on. A ramp begins where the event before it ends, so that event must be at `at`.
   fade(index, to, at) {
-    const gain = this.gains[index].gain;
-    if (gain.cancelAndHoldAtTime) gain.cancelAndHoldAtTime(at);
+    const one = this.gains[index];
+    if (at >= one.until) one.gain.setValueAtTime(one.to, at);
+    else if (one.gain.cancelAndHoldAtTime) one.gain.cancelAndHoldAtTime(at);
     else {
-      const now = gain.value;
-      gain.cancelScheduledValues(at);
-      gain.setValueAtTime(now, at);
+      one.gain.cancelScheduledValues(at);
+      one.gain.setValueAtTime(one.to + (1 - 2 * one.to) * ((one.until - at) / RAMP_S), at);
     }
-    gain.linearRampToValueAtTime(to, at + RAMP_S);
+    one.gain.linearRampToValueAtTime(to, at + RAMP_S);
+    one.to = to;
+    one.until = at + RAMP_S;
   }
 
   seek(position) {
