@@ -57,14 +57,14 @@ SCENARIOS = {
     "null": Scenario("All systems equal", World()),
     "taste": Scenario(
         "All systems equal on average, but each rater likes some better (spread 0.3 points)",
-        World(taste=0.3), share=0.4,
+        World(taste=0.3), share=0.2,
     ),
     "songs": Scenario(
         "All systems equal, but each top and each bottom takes its vocals from 6 songs only",
-        World(), ("generation",), 0.4, songs=6,
+        World(), ("generation",), 0.2, songs=6,
     ),
-    "half": Scenario("The reference is 0.5 points better than each other system", World(), share=0.1, points=0.5),
-    "one": Scenario("The reference is 1 point better than each other system", World(), share=0.1, points=1.0),
+    "half": Scenario("The reference is 0.5 points better than each other system", World(), share=0.08, points=0.5),
+    "one": Scenario("The reference is 1 point better than each other system", World(), share=0.08, points=1.0),
 }  # fmt: skip
 
 

@@ -253,7 +253,8 @@ def simulate(
     if count < 2:
         raise UsageError(f"{count} raters", "give two or more")
     people = _People(world, count, study, np.random.default_rng(seed))
-    chance = random.Random(seed)  # noqa: S311 — as above
+    # Not the numbers that drew the design of the same seed: the two draws must not depend on each other.
+    chance = random.Random(f"raters {seed}")  # noqa: S311 — as above
     seen: Counter[str] = Counter()
     answers: list[Answer] = []
     for rater in range(count):
