@@ -11,6 +11,7 @@ from mashkit.cli import (
     doctor,
     env,
     generate,
+    listen,
     mash,
     models,
     new,
@@ -23,7 +24,10 @@ from mashkit.cli import (
 from mashkit.cli.actions import Commands
 from mashkit.cli.status import EPILOG
 
-COMMANDS = (mash, separate, analyze, stretch, generate, render, score, new, plugins, doctor, bench, db, env, models)
+COMMANDS = (
+    *(mash, separate, analyze, stretch, generate, render, score, listen),
+    *(new, plugins, doctor, bench, db, env, models),
+)
 
 
 def build() -> tuple[argparse.ArgumentParser, Commands]:
