@@ -36,21 +36,9 @@ class Server:
 
     def __init__(self, folder: Path, *options: str, port: str = "0", links: int = 2) -> None:
         code = "import sys; from mashkit.cli import main; sys.exit(main())"
+        command = [sys.executable, "-c", code, "listen", "serve", str(folder), "--port", port, "--links", str(links)]
         self.process = subprocess.Popen(
-            [
-                sys.executable,
-                "-c",
-                code,
-                "listen",
-                "serve",
-                str(folder),
-                "--port",
-                "0",
-                "--links",
-                str(links),
-                "--json",
-                *options,
-            ],
+            [*command, "--json", *options],
             stdout=subprocess.PIPE,
             text=True,
         )
@@ -79,6 +67,14 @@ def browser() -> Iterator[Any]:
         opened = started.chromium.launch(executable_path=str(CHROMIUM), args=ARGUMENTS)
         yield opened
         opened.close()
+
+
+def until(page: Any, expression: str, *, seconds: float = 30.0) -> None:
+    """Wait until an expression of the page is true; the page's policy forbids what Playwright's own waiting does."""
+    begun = time.monotonic()
+    while not page.evaluate(expression):
+        assert time.monotonic() - begun < seconds, expression
+        page.wait_for_timeout(50)
 
 
 class Participant:
@@ -285,7 +281,7 @@ def test_a_closed_browser_and_two_tabs_lose_and_double_nothing(browser: Any, ser
     second.next()
     tab.check("input[name=harmony-A][value='1']")  # another answer to the same page, in the other tab
     tab.click("#next")
-    tab.wait_for_function("document.getElementById('status').textContent.includes('another window')")
+    until(tab, "document.getElementById('status').textContent.includes('another window')")
     assert tab.inner_text("#progress-text") == second.page.inner_text("#progress-text") == "Page 2 of 6"
     second.context.close()
 
@@ -303,11 +299,10 @@ def test_a_server_that_is_away_for_a_while_costs_no_answer(browser: Any, tmp_pat
     port = person.own.rpartition(":")[2]
     server.close()
     person.page.click("#next")
-    person.page.wait_for_function("document.getElementById('status').classList.contains('bad')")
+    until(person.page, "document.getElementById('status').classList.contains('bad')")
     again = Server(tmp_path / "study", port=port)
     try:
-        person.page.wait_for_function("document.getElementById('progress-text').textContent.startsWith('Page 2')",
-                                      timeout=30_000)  # fmt: skip
+        until(person.page, "document.getElementById('progress-text').textContent.startsWith('Page 2')")  # fmt: skip
     finally:
         again.close()
     assert len(stored(study, tmp_path / "study")) == 11
@@ -345,7 +340,7 @@ def test_keys_alone_are_enough(browser: Any, served: tuple[Server, Study]) -> No
     keys.press("Tab")
     assert person.page.evaluate("document.activeElement.id") == "next"
     keys.press("Enter")
-    person.page.wait_for_function("document.getElementById('progress-text').textContent.startsWith('Page 2')")
+    until(person.page, "document.getElementById('progress-text').textContent.startsWith('Page 2')")
     assert person.page.evaluate("document.activeElement.id") == "content"  # a screen reader goes on at the new page
     person.context.close()
 
@@ -359,7 +354,7 @@ def test_a_participant_withdraws_in_the_browser(browser: Any, served: tuple[Serv
     person.page.click("#dialog-no")
     person.page.click("#withdraw")
     person.page.click("#dialog-yes")
-    person.page.wait_for_function("document.getElementById('heading').textContent === 'You have withdrawn'")
+    until(person.page, "document.getElementById('heading').textContent === 'You have withdrawn'")
     person.page.goto(server.links[2])
     assert person.heading() == "You have withdrawn"
     person.context.close()
