@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import html
 import json
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -15,6 +14,8 @@ from string import Template
 from typing import Any
 
 from mashkit.audio.files import resample, save
+from mashkit.display import clock as _clock
+from mashkit.display import text as _text
 from mashkit.features.tuning import describe
 from mashkit.mashup import Mashup
 from mashkit.pipeline import Ranked
@@ -88,11 +89,6 @@ def card(item: Ranked, among: Sequence[Ranked]) -> str:
 
 
 # ------------------------------------------------------------------------------------------------------ safe text
-def _text(value: object) -> str:
-    """Return text for HTML content and quoted attributes; bytes of a file name that are not UTF-8 become "?"."""
-    return html.escape(str(value).encode("utf-8", "replace").decode("utf-8"))
-
-
 def _name(value: object) -> str:
     """Return a name for HTML content, isolated so that right-to-left text does not reorder the text around it."""
     return f"<bdi>{_text(value)}</bdi>"
@@ -123,10 +119,6 @@ def _section(heading: str, items: Sequence[str]) -> str:
 
 def _number(value: float, digits: int) -> str:
     return f"{value:.{digits}f}".replace("-", MINUS)
-
-
-def _clock(seconds: float) -> str:
-    return f"{int(seconds // 60)}:{seconds % 60:04.1f}"
 
 
 # ---------------------------------------------------------------------------------------------------------- cards

@@ -11,6 +11,7 @@ import attrs
 import numpy as np
 import numpy.typing as npt
 
+from mashkit import display
 from mashkit.errors import AnalysisError
 from mashkit.types.mappings import frozen_mapping
 from mashkit.types.timemap import Times
@@ -192,6 +193,19 @@ class Analysis:
             return np.maximum(inside - start, 0.0)
 
         return attrs.evolve(self, beats=cut(self.beats), downbeats=cut(self.downbeats))
+
+    def _repr_html_(self) -> str:
+        """Return key, tempo and a picture of the beats, for notebooks."""
+        told = {
+            "key": self.key or "unknown",
+            "tempo": "unknown" if self.tempo is None else f"{self.tempo:.2f} BPM",
+            "tuning": None if self.tuning is None else f"{self.tuning:+.0f} cents",
+            "beats a bar": self.beats_per_bar,
+        }
+        if self.beats is None or len(self.beats) == 0:
+            return display.facts(told)
+        downbeats = () if self.downbeats is None else self.downbeats
+        return display.facts(told) + display.beat_grid({"beats": (self.beats, downbeats)}, float(self.beats[-1]) + 0.5)
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain data for JSON; :meth:`from_dict` reads it back to an equal value."""
