@@ -48,7 +48,9 @@ def add_parser(commands: Commands) -> None:
 
     listing = action("list", "List clips.", _list)
     listing.add_argument("words", nargs="*", metavar="WORD", help="clips whose id, title or path hold all of these")
-    listing.add_argument("--key", metavar="KEY", help='with the notes of this key: "A minor" finds C major too')
+    listing.add_argument(
+        "--key", metavar="KEY", help='with the notes of this key: "A minor" (or 8A, 1m) finds C major too'
+    )
     listing.add_argument("--tempo", metavar="LOW-HIGH", help="with a tempo from LOW to HIGH BPM")
     listing.add_argument("--label", metavar="LABEL", help='with this label: "chorus"')
     listing.add_argument("--failures", action="store_true", help="list the songs that could not be used instead")
@@ -226,9 +228,11 @@ def _chosen(database: MashupDB, arguments: argparse.Namespace) -> Iterator[str]:
 
 def _row(clip: Clip) -> dict[str, Any]:
     from mashkit.timing import metre
+    from mashkit.types import key_facts
 
     return {name: value for name, value in clip.to_dict().items() if name != "analysis"} | {
         "key": None if clip.analysis.key is None else str(clip.analysis.key),
+        **key_facts(clip.analysis.key),
         "tempo": clip.analysis.tempo,
         "tuning": clip.analysis.tuning,
         **metre.facts(clip.analysis),
@@ -239,6 +243,7 @@ def _show(arguments: argparse.Namespace) -> int:
     from mashkit.cli.collection import opened
     from mashkit.cli.console import print_json
     from mashkit.timing import metre
+    from mashkit.types import key_facts
 
     shown = []
     with opened(arguments.db, write=False) as database:
@@ -256,6 +261,7 @@ def _show(arguments: argparse.Namespace) -> int:
             )
             shown.append(
                 record.clip.to_dict()
+                | key_facts(record.clip.analysis.key)
                 | metre.facts(record.clip.analysis)
                 | {
                     "song_sha256": song[0],

@@ -10,6 +10,7 @@ from typing import Any
 
 from mashkit.atomicfile import require_writable_folder
 from mashkit.catalog.excerpts import LONGEST_S, SHORTEST_S, ExcerptPolicy
+from mashkit.cli import settings
 from mashkit.cli.actions import COMPONENT_KINDS
 from mashkit.cli.console import say
 from mashkit.errors import OutputError, PlanError, UsageError
@@ -17,7 +18,7 @@ from mashkit.pipeline import Kit
 from mashkit.types import Condition, Finish
 
 
-def _value(text: str) -> Any:
+def value_of(text: str) -> Any:
     """Read an option's value as JSON ("true", "0.5", "[1, 2]"), or as plain text if it is not JSON."""
     try:
         return json.loads(text)
@@ -26,10 +27,16 @@ def _value(text: str) -> Any:
 
 
 def kit_of(arguments: argparse.Namespace) -> Kit:
-    """Return the kit of the arguments; components that are not given are the library's defaults."""
-    chosen = {kind: name for kind in COMPONENT_KINDS if (name := getattr(arguments, kind, None)) is not None}
-    jobs = getattr(arguments, "jobs", None)
+    """Return the kit of the arguments; components that are not given are those of the settings, else the library's."""
+    given = {kind: name for kind in COMPONENT_KINDS if (name := getattr(arguments, kind, None)) is not None}
+    kept = settings.read()
+    chosen = {**{kind: kept[kind] for kind in COMPONENT_KINDS if kind in kept}, **given}
+    jobs = getattr(arguments, "jobs", None) or kept.get("jobs")
     options = {kind: values for kind, values in options_of(arguments).items() if kind in COMPONENT_KINDS}
+    for name, value in kept.items():
+        kind, dot, option = name.partition(".")
+        if dot and kind not in given:  # an option that was set for one component says nothing of another
+            options[kind] = {option: value, **options.get(kind, {})}
     if jobs is not None:
         options["executor"] = {"jobs": jobs, **options.get("executor", {})}
     return Kit(**chosen, options=options, finish=_finish(arguments))
@@ -78,7 +85,7 @@ def options_of(arguments: argparse.Namespace) -> dict[str, dict[str, Any]]:
                 f"-O {text}: this command uses no {kind!r}",
                 f"{f'did you mean {near[0]}.{option}? ' if near else ''}it uses: {', '.join(kinds)}",
             )
-        options.setdefault(kind, {})[option] = _value(value)
+        options.setdefault(kind, {})[option] = value_of(value)
     return options
 
 

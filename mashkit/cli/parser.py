@@ -7,6 +7,8 @@ import argparse
 from mashkit.cli import (
     analyze,
     bench,
+    completion,
+    config,
     db,
     doctor,
     env,
@@ -23,7 +25,10 @@ from mashkit.cli import (
 from mashkit.cli.actions import Commands
 from mashkit.cli.status import EPILOG
 
-COMMANDS = (mash, separate, analyze, stretch, generate, render, score, new, plugins, doctor, bench, db, env, models)
+COMMANDS = (
+    mash, separate, analyze, stretch, generate, render, score, new, plugins, doctor, bench, db, env, models, config,
+    completion,
+)  # fmt: skip
 
 
 def build() -> tuple[argparse.ArgumentParser, Commands]:

@@ -7,7 +7,8 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from mashkit.report.page import _name, _pairs, _style, _template, _text
+from mashkit.display import text as _text
+from mashkit.report.page import _name, _pairs, _style, _template
 from mashkit.report.statistics import DECADES
 from mashkit.types import Role
 
@@ -207,7 +208,8 @@ def _without(candidates: Mapping[str, Any]) -> str:
         return "<p>Every vocal has candidates under every condition.</p>" if candidates["looked_at"] else ""
     rows = [
         [_name(one["title"]), _text(one["id"]), _text(one["condition"]), ", ".join(map(_text, one["lacks"])),
-         _text(one["key"] or NONE), NONE if one["tempo"] is None else f"{one['tempo']:.1f}"]
+         _text(f"{one['key']}, {one['camelot']}, {one['open_key']}" if one["key"] else NONE),
+         NONE if one["tempo"] is None else f"{one['tempo']:.1f}"]
         for one in named
     ]  # fmt: skip
     more = f"the first {len(named)} of {_number(count)}" if count > len(named) else f"{_number(count)}"

@@ -195,6 +195,7 @@ def _layer(mashup: Mashup, role: Role) -> str:
     facts = {
         "file": f"{_name(PurePath(clip.source).name)} at {_clock(clip.start)}",
         "key": _text(_key_change(clip.analysis.key, layer.semitones, mashup.transposition(role))),
+        "Camelot, Open Key": _text(_wheels(clip.analysis.key, mashup.transposition(role))),
         "tuning": _text(describe(clip.analysis.tuning).replace("-", MINUS)),
         "tempo": _text(_tempo_change(clip.analysis.tempo, layer)),
         "metre": _text(_metre(clip.analysis)),
@@ -216,6 +217,14 @@ def _key_change(key: Key | None, semitones: float, transposition: float) -> str:
     # A key has a name only after a shift by whole semitones.
     after = f" → {key.transposed(int(transposition))}" if key and transposition.is_integer() else " semitones"
     return f"{before} {_shift(semitones)}{after}"
+
+
+def _wheels(key: Key | None, transposition: float) -> str:
+    """Return a layer's places on DJs' two wheels before and after its shift; "–" without a key."""
+    if key is None:
+        return "–"
+    keys = [key, key.transposed(int(transposition))] if transposition and transposition.is_integer() else [key]
+    return " → ".join(f"{one.camelot}, {one.open_key}" for one in keys)
 
 
 def _metre(analysis: Analysis) -> str:
