@@ -115,6 +115,13 @@ def add_cache(made: argparse.ArgumentParser) -> None:
     made.add_argument("--cache", type=Path, metavar="FOLDER", help="folder of computed stems and analyses")
 
 
+def add_dry_run(made: argparse.ArgumentParser) -> None:
+    """Let a command whose work is long say what it would do."""
+    made.add_argument(
+        "--dry-run", action="store_true", help="check everything, say which songs would be read, and do nothing"
+    )
+
+
 DB_VARIABLE = "MASHKIT_DB"
 """Environment variable: the database to use if --db is not given."""
 

@@ -7,15 +7,15 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from mashkit.arguments import named_path
-from mashkit.audio.files import AUDIO_SUFFIXES, UNREADABLE_SUFFIXES
+from mashkit.audio.files import AUDIO_SUFFIXES, UNREADABLE_SUFFIXES, probe
 from mashkit.catalog import Catalog, MashupDB
 from mashkit.catalog.lone import VOICE, describe_lone
 from mashkit.catalog.songs import Song
 from mashkit.cli import settings
 from mashkit.cli.actions import DB_VARIABLE
-from mashkit.cli.console import print_table, say
+from mashkit.cli.console import print_json, print_table, say, status_of
 from mashkit.cli.kits import policy_of
-from mashkit.errors import CatalogError, GenerationError, UsageError
+from mashkit.errors import CatalogError, GenerationError, MashkitError, UsageError
 from mashkit.features.tuning import describe
 from mashkit.mashup import Mashup
 from mashkit.paths import path_text
@@ -141,3 +141,27 @@ def print_clips(clips: Sequence[Clip]) -> None:
             for clip in clips
         ],
     )  # fmt: skip
+
+
+def say_what_would_be_done(kit: Kit, files: Sequence[Path], kinds: Sequence[str], arguments: argparse.Namespace) -> int:
+    """Print the songs that a command would read, how long they are, and its components; return the exit status.
+
+    Only headers are read. A file that is no song is listed as a failure.
+    """
+    songs, failures = [], []
+    for file in files:
+        try:
+            songs.append({"path": path_text(file), "duration_s": probe(file).duration})
+        except MashkitError as error:
+            failures.append({"path": path_text(file), "error": str(error)})
+    chosen = {kind: kit.chosen[kind] for kind in kinds}
+    if arguments.json:
+        print_json({"dry_run": True, "songs": songs, "failures": failures, "components": chosen})
+    else:
+        print_table(("song", "seconds"), [(one["path"], f"{one['duration_s']:.1f}") for one in songs])
+        for failure in failures:
+            say(failure["error"])
+        total = sum(float(one["duration_s"]) for one in songs) / 60
+        with_ = ", ".join(f"{kind} {name}" for kind, name in chosen.items())
+        say(f"dry run: {len(songs)} songs, {total:.1f} minutes, with {with_}; nothing was computed or written")
+    return status_of(songs, failures)

@@ -7,7 +7,16 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mashkit.cli.actions import Commands, Run, add_actions, add_components, add_database, add_excerpts, positive
+from mashkit.cli.actions import (
+    Commands,
+    Run,
+    add_actions,
+    add_components,
+    add_database,
+    add_dry_run,
+    add_excerpts,
+    positive,
+)
 from mashkit.cli.status import DONE, NOT_IN_ORDER
 from mashkit.paths import path_text, printable
 
@@ -36,7 +45,7 @@ def add_parser(commands: Commands) -> None:
     add.add_argument("songs", nargs="+", type=Path, metavar="FOLDER", help="sound files and folders of them")
     add.add_argument(
         "--protocol", default="songs", metavar="NAME",
-        help="what lies in the folders: songs, preview, harmonix, ayumix, multitrack or roles; default: %(default)s",
+        help="what lies in the folders: songs, preview, harmonix, ayumix, multitrack, roles or rekordbox; default: %(default)s",
     )  # fmt: skip
     add_components(add, "separator", "analyzer", "executor")
     add_excerpts(add)
@@ -44,6 +53,7 @@ def add_parser(commands: Commands) -> None:
         "--trust-labels", action="store_true",
         help="take beats and tempo of a collection's labels as they are, without comparing them with the sound",
     )  # fmt: skip
+    add_dry_run(add)
     add.add_argument("--no-features", action="store_true", help="keep stems and analyses only")
 
     listing = action("list", "List clips.", _list)
@@ -113,7 +123,7 @@ def _add(arguments: argparse.Namespace) -> int:
     from mashkit.catalog.protocols import create_protocol
     from mashkit.catalog.songs import Song, trusting
     from mashkit.catalog.upkeep import content_digest
-    from mashkit.cli.collection import opened
+    from mashkit.cli.collection import named_database, opened, say_what_would_be_done
     from mashkit.cli.console import print_json, say, status_of
     from mashkit.cli.kits import kit_of, options_of, policy_of, require
     from mashkit.cli.progress import ProgressListener
@@ -124,6 +134,11 @@ def _add(arguments: argparse.Namespace) -> int:
     songs = protocol.songs(arguments.songs)  # comes first, so that no database is made if there is no song
     if arguments.trust_labels:
         songs = [trusting(song) if isinstance(song, Song) else song for song in songs]
+    if arguments.dry_run:
+        policy_of(arguments)
+        named_database(arguments.db)
+        files = [song.files[0] if isinstance(song, Song) else song[0] for song in songs]
+        return say_what_would_be_done(kit, files, ("separator", "analyzer"), arguments)
     with opened(arguments.db, write=True) as database, ProgressListener(kit.registry, quiet=arguments.quiet):
         adder = kit.adder(
             database,

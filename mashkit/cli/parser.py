@@ -21,12 +21,13 @@ from mashkit.cli import (
     score,
     separate,
     stretch,
+    tag,
 )
 from mashkit.cli.actions import Commands
 from mashkit.cli.status import EPILOG
 
 COMMANDS = (
-    mash, separate, analyze, stretch, generate, render, score, new, plugins, doctor, bench, db, env, models, config,
+    mash, separate, analyze, stretch, generate, render, score, new, plugins, doctor, bench, db, env, models, config, tag,
     completion,
 )  # fmt: skip
 
