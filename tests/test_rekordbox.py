@@ -1,4 +1,4 @@
-"""A rekordbox collection: beats where its grids have them, keys in any notation, and files that could do harm refused."""
+"""A rekordbox collection: beats where its grids have them, keys in any notation, harmful files refused."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def test_a_track_without_a_grid_is_left_to_the_analyzer(song: Path, tmp_path: Pa
 
 def test_songs_elsewhere_and_songs_nowhere(song: Path, tmp_path: Path) -> None:
     moved = track("file://localhost/C:/Music/tune%201.wav")
-    (path, error), other = create_protocol("rekordbox").songs([collection(tmp_path, moved, track(url(song)))])
+    (_, error), other = create_protocol("rekordbox").songs([collection(tmp_path, moved, track(url(song)))])
     assert isinstance(error, AudioFileError)
     assert "protocol.music" in str(error)
     assert isinstance(other, mk.Song)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from mashkit.arguments import named_path
 from mashkit.audio.files import AUDIO_SUFFIXES, UNREADABLE_SUFFIXES, probe
@@ -148,7 +149,8 @@ def say_what_would_be_done(kit: Kit, files: Sequence[Path], kinds: Sequence[str]
 
     Only headers are read. A file that is no song is listed as a failure.
     """
-    songs, failures = [], []
+    songs: list[dict[str, Any]] = []
+    failures: list[dict[str, str]] = []
     for file in files:
         try:
             songs.append({"path": path_text(file), "duration_s": probe(file).duration})
@@ -161,7 +163,7 @@ def say_what_would_be_done(kit: Kit, files: Sequence[Path], kinds: Sequence[str]
         print_table(("song", "seconds"), [(one["path"], f"{one['duration_s']:.1f}") for one in songs])
         for failure in failures:
             say(failure["error"])
-        total = sum(float(one["duration_s"]) for one in songs) / 60
+        total = sum(one["duration_s"] for one in songs) / 60
         with_ = ", ".join(f"{kind} {name}" for kind, name in chosen.items())
         say(f"dry run: {len(songs)} songs, {total:.1f} minutes, with {with_}; nothing was computed or written")
     return status_of(songs, failures)

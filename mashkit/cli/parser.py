@@ -27,8 +27,8 @@ from mashkit.cli.actions import Commands
 from mashkit.cli.status import EPILOG
 
 COMMANDS = (
-    mash, separate, analyze, stretch, generate, render, score, new, plugins, doctor, bench, db, env, models, config, tag,
-    completion,
+    mash, separate, analyze, stretch, generate, render, score, tag, new, plugins, doctor, bench, db, env, models,
+    config, completion,
 )  # fmt: skip
 
 

@@ -1,8 +1,8 @@
 """Read rekordbox collections: the songs of an exported XML file, with the beat grids and keys that DJs put right.
 
-rekordbox writes the file with *File › Export Collection in xml format*; Pioneer DJ publishes the format as "rekordbox XML
-format list". Each TRACK names its file as a URL, and has TEMPO elements: a beat (Inizio, seconds), the tempo from there
-on (Bpm), the metre (Metro) and the beat's place in the bar (Battito, from 1).
+rekordbox writes the file with *File › Export Collection in xml format*; Pioneer DJ publishes the format as "rekordbox
+XML format list". Each TRACK names its file as a URL, and has TEMPO elements: a beat (Inizio, seconds), the tempo from
+there on (Bpm), the metre (Metro) and the beat's place in the bar (Battito, from 1).
 
 The file is read with the standard library. Document types and entities are refused, because entities that contain each
 other can fill the memory, and rekordbox writes none.
@@ -124,7 +124,7 @@ def read_tracks(path: Path) -> list[Track]:
     except OSError as error:
         raise LabelError(path, None, f"cannot be read: {error.strerror}", "check name and permissions") from error
     except expat.ExpatError as error:
-        raise LabelError(path, error.lineno, f"is no XML: {error}", "export the collection again") from error
+        raise LabelError(path, error.lineno, f"is no XML: {error}", "export it again") from error
     if not tracks:
         raise LabelError(path, None, "holds no track with a file", "export the collection from rekordbox as XML")
     return tracks
