@@ -28,4 +28,4 @@ def main(voice, key, tempo, downbeat, songs=SONGS, output="best-backing"):
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    sys.exit(__doc__) if len(sys.argv) <= 4 else main(*sys.argv[1:])

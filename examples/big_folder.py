@@ -31,4 +31,4 @@ def main(folder, database="songs.mashdb"):
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    sys.exit(__doc__) if len(sys.argv) <= 1 else main(*sys.argv[1:])

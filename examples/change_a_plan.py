@@ -29,4 +29,4 @@ def main(plan, songs=SONGS, output="changed"):
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    sys.exit(__doc__) if len(sys.argv) <= 1 else main(*sys.argv[1:])

@@ -32,4 +32,4 @@ def main(folder, key, tempo, downbeat, songs=SONGS, output="own-stems"):
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    sys.exit(__doc__) if len(sys.argv) <= 4 else main(*sys.argv[1:])

@@ -32,4 +32,4 @@ def main(database, run, steps="4000"):
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    sys.exit(__doc__) if len(sys.argv) <= 2 else main(*sys.argv[1:])
