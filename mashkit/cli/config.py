@@ -36,7 +36,8 @@ def _rows() -> list[dict[str, Any]]:
     from mashkit.pipeline import Kit
 
     kept, file = settings.read(), path_text(settings.config_file())
-    built_in = {**Kit().chosen, "jobs": None, "cache": path_text(default_cache()), "db": None, "quiet": False}
+    built_in = {**Kit().chosen, "jobs": None, "cache": path_text(default_cache()), "db": None, "quiet": False,
+                "licences": "any"}  # fmt: skip
     rows = []
     value: Any
     for name in [*settings.NAMES, *sorted(name for name in kept if "." in name)]:

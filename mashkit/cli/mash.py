@@ -72,7 +72,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Make the best mashups of some songs."""
     from mashkit.atomicfile import write_json, write_text
     from mashkit.cli.collection import catalog_of, failures_of, generated, is_file
-    from mashkit.cli.kits import condition_of, kinds_for_songs, kit_of, require
+    from mashkit.cli.kits import condition_of, kinds_for_songs, kit_of, require, require_downbeats
     from mashkit.cli.progress import ProgressListener
     from mashkit.cli.saving import mashup_files, page_of, save_mashups
     from mashkit.errors import UsageError
@@ -94,6 +94,7 @@ def run(arguments: argparse.Namespace) -> int:
     arguments.options = [*_plan_options(arguments), *arguments.options]
     kit = require(kit_of(arguments), arguments, *KINDS, *kinds_for_songs(arguments))
     condition = condition_of(kit, arguments.condition)
+    require_downbeats(kit, arguments, condition)
     unscored: list[dict[str, str]] = []
 
     def failed(mashup: Mashup, error: MashkitError) -> None:
@@ -143,12 +144,12 @@ def _dry_run(arguments: argparse.Namespace) -> int:
     """Check the arguments and components, and print the songs."""
     from mashkit.catalog.songs import find_songs
     from mashkit.cli.collection import named_database, say_what_would_be_done
-    from mashkit.cli.kits import condition_of, kinds_for_songs, kit_of, policy_of, require
+    from mashkit.cli.kits import condition_of, kinds_for_songs, kit_of, policy_of, require, require_downbeats
     from mashkit.errors import CatalogError
 
     arguments.options = [*_plan_options(arguments), *arguments.options]
     kit = require(kit_of(arguments), arguments, *KINDS, *kinds_for_songs(arguments))
-    condition_of(kit, arguments.condition)
+    require_downbeats(kit, arguments, condition_of(kit, arguments.condition))
     policy_of(arguments)
     if not arguments.songs and not (database := named_database(arguments.db)).is_dir():
         raise CatalogError(f"{database} is no database", "make it: mashkit db add FOLDER --db FOLDER")

@@ -19,6 +19,7 @@ import platformdirs
 from mashkit.arguments import CACHE_VARIABLE, named_path
 from mashkit.cli.actions import COMPONENT_KINDS, DB_VARIABLE
 from mashkit.errors import UsageError, suggestion
+from mashkit.licences import POLICIES
 from mashkit.paths import path_text
 
 CONFIG_VARIABLE = "MASHKIT_CONFIG"
@@ -29,6 +30,7 @@ NAMES: Mapping[str, str] = {
     "jobs": "number of processes, where no --jobs is given",
     "cache": "folder of computed stems and analyses, where no --cache is given",
     "db": "database of clips, where no --db is given",
+    "licences": "which licences of components are allowed: any, or permissive",
     "quiet": "true: no progress",
 }
 """Name of a setting → what it is. Options of components are settings, too: stretcher.cheaper."""
@@ -94,6 +96,8 @@ def require(name: str, value: Any) -> None:
         raise UsageError(f"jobs is {value!r}", "give a whole number of 1 or more")
     if name == "quiet" and not isinstance(value, bool):
         raise UsageError(f"quiet is {value!r}", "give true or false")
+    if name == "licences" and value not in POLICIES:
+        raise UsageError(f"licences is {value!r}", f"give {' or '.join(POLICIES)}")
     if name not in ("jobs", "quiet") and not (isinstance(value, str) and value):
         raise UsageError(f"{name} is {value!r}", "give a name" if name in COMPONENT_KINDS else "give a folder")
 
