@@ -6,9 +6,8 @@ BIN := $(VENV)/bin
 # One process a core, and one thread in each: threads of several processes only wait for each other.
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n auto --dist loadscope
 PLUGINS := $(wildcard plugins/mashkit-*)
-comma := ,
-# With what training and rendering need: they are tested too.
-EDITABLE := $(patsubst %-mashnet,%-mashnet[train$(comma)render],$(addprefix -e ./,$(PLUGINS)))
+# With what rendering needs: it is tested too.
+EDITABLE := $(patsubst %-mashnet-train,%-mashnet-train[render],$(addprefix -e ./,$(PLUGINS)))
 
 .PHONY: help demo test test-slow check lint bench dist clean
 .DEFAULT_GOAL := help

@@ -12,10 +12,15 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
+import soundfile
 
+from mashkit.components import KINDS
 from mashkit.discovery import ALLOWLIST_VARIABLE, published
 from mashkit.registry import Registry
+from mashkit.testing.mashups import Shelf
+from mashkit.types import Analysis, Audio, Clip, Role, StemSet
 
 LEFT_OUT = "is not among the plugins to load"
 """What the registry says of a plugin's component when ``MASHKIT_PLUGINS`` leaves the plugin out."""
@@ -32,6 +37,22 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         patch.setenv("MASHKIT_CACHE", str(folder))
         patch.setenv("MASHKIT_CONFIG", str(folder / "no-settings.toml"))  # the user's own change no test
         yield folder
+
+
+@pytest.fixture(scope="module", params=["Hendrix", "Reggae"])
+def multitrack(request: pytest.FixtureRequest, shared_data: Path) -> tuple[Shelf, Clip]:
+    """Return a real song as true stems, with beats annotated by hand."""
+    folder = shared_data / "multitracks" / f"MusicDelta - {request.param}"
+    if not folder.is_dir():
+        pytest.skip(f"no {folder.name} among the real music")
+    stems = {}
+    for name in ("vocals", "bass", "other", "drums"):
+        samples, rate = soundfile.read(folder / f"{name}.flac", dtype="float32", always_2d=True)
+        stems[name] = Audio(samples.T, rate)
+    stem_set = StemSet(stems)
+    beats = np.loadtxt(folder / "mixture.beats")[:, 0]
+    shelf = Shelf()
+    return shelf, shelf.add(request.param, {role: stem_set.role(role) for role in Role}, Analysis(beats=beats))
 
 
 def _of_tests() -> set[str]:
@@ -63,7 +84,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 def _names_a_plugin(item: pytest.Item) -> bool:
     """Tell whether the code of a test names a component of a plugin."""
-    known = {name: distribution for kind in published().values() for name, distribution in kind.items()}
+    known = {name: distribution for kind in KINDS for name, distribution in published()[kind].items()}
     names = {name for name, distribution in known.items() if distribution != "mashkit"} | {"mashnet"}
     function = getattr(item, "function", None)
     code = "" if function is None else inspect.getsource(function)

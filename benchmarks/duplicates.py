@@ -5,9 +5,9 @@
 Songs are sound files; of a multitrack the stems are added up. Each is changed in every way of :data:`WAYS` by ffmpeg
 (which mashkit itself does not need) and compared with what it was made of; every song is compared with every
 other, with excerpts of every other, and with pieces that are rendered with one soundfont and one drum kit from POP909
-and the Groove MIDI Dataset (``pip install "mashkit-mashnet[render]"``), whose drums alone are compared too. Takes of
-one chord progression that differ in a shaker's noise alone are compared with each other. The threshold that half of the
-songs would choose is shown beside what the others do at it. Writes benchmarks/results/duplicates.json and
+and the Groove MIDI Dataset (``pip install "mashkit-mashnet-train[render]"``), whose drums alone are compared too. Takes
+of one chord progression that differ in a shaker's noise alone are compared with each other. The threshold that half of
+the songs would choose is shown beside what the others do at it. Writes benchmarks/results/duplicates.json and
 duplicates.md. Seeded: two runs give the same numbers, but for the seconds.
 """
 
@@ -119,10 +119,10 @@ def changed(audio: Audio, folder: Path) -> Iterator[tuple[str, Audio]]:
 
 def rendered(pop909: Path, groove: Path, count: int) -> Iterator[tuple[str, str, dict[str, Soundprint]]]:
     """Yield name, drumming and prints (mix, drums) of pieces of different songs, all played by one soundfont."""
-    from mashkit_mashnet.recipes.rendered import bundled_soundfont
-    from mashkit_mashnet.recipes.scores import groove as drummings_of
-    from mashkit_mashnet.recipes.scores import pop909 as songs_of
-    from mashkit_mashnet.recipes.sound import SAMPLE_RATE, arrange
+    from mashkit_mashnet_train.recipes.rendered import bundled_soundfont
+    from mashkit_mashnet_train.recipes.scores import groove as drummings_of
+    from mashkit_mashnet_train.recipes.scores import pop909 as songs_of
+    from mashkit_mashnet_train.recipes.sound import SAMPLE_RATE, arrange
 
     drummings = drummings_of(groove)
     for number, piece in enumerate(itertools.islice(songs_of(pop909, 1, EXCERPT_S, 0), count)):

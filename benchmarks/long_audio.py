@@ -196,7 +196,7 @@ def write(rows: dict[str, dict[str, Any]]) -> None:
         f"Target: under {TARGET_GB:g} GB resident for an hour. Resident pages of mapped files count in the first"
         " number, although the kernel takes them back when others need memory; the second is what it cannot take"
         " without swap: each is the largest of its kind, sampled ten times a second. Stems of more than ten minutes lie"
-        " in temporary files ([audiobuffer.py](../../mashkit/audiobuffer.py)): an hour needs 1.3 GB a stem"
+        " in temporary files ([audio/buffers.py](../../mashkit/audio/buffers.py)): an hour needs 1.3 GB a stem"
         " there, and as much for the mix.",
         "",
     ]

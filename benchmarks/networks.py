@@ -36,19 +36,20 @@ from mashkit.bench.scorer_metrics import (
     calibration_error,
     mean_over,
     preferred,
-    ranks_among,
     reliability,
     roc_auc,
 )
 from mashkit.bench.statistics import Statistic, interval, value_of
+from mashkit.conditions import UNMATCHED
+from mashkit.metrics import ranks_among
 from mashkit.rendering.output import environment
-from mashkit.types import Role
+from mashkit.types import Condition, Role
 from mashkit_mashnet.checkpoint import Calibration, Checkpoint, load
-from mashkit_mashnet.examples import MATCHED, ORIGINAL, UNMATCHED, Clips, Drawer, Example
 from mashkit_mashnet.f0chroma import rotations
-from mashkit_mashnet.interval_data import Lookup
-from mashkit_mashnet.spectra_data import collated
-from mashkit_mashnet.store import Store, open_store
+from mashkit_mashnet_train.examples import Clips, Drawer, Example
+from mashkit_mashnet_train.interval_data import Lookup
+from mashkit_mashnet_train.spectra_data import collated
+from mashkit_mashnet_train.store import Store, open_store
 
 HERE = Path(__file__).parent
 BEATS = (36, 48)
@@ -95,7 +96,7 @@ def questions(clips: Clips, vocals: int, seed: int) -> list[Question]:
         if song in seen or len(found) == vocals:
             continue
         seen.add(song)
-        kinds = (ORIGINAL, *UNMATCHED, *[MATCHED] * CANDIDATES)
+        kinds = (Condition.ORIGINAL, *UNMATCHED, *[Condition.MATCHED] * CANDIDATES)
         drawn = list(drawer.group(len(found), kinds, np.random.default_rng([seed, int(clip)]), vocal=int(clip)))
         original = drawn[0]
         sung = original.layers[Role.VOCAL]
@@ -112,7 +113,7 @@ def questions(clips: Clips, vocals: int, seed: int) -> list[Question]:
                 song=song,
                 original=original,
                 unmatched=tuple(example for example in drawn if example.kind in UNMATCHED),
-                matched=tuple(example for example in drawn if example.kind == MATCHED),
+                matched=tuple(example for example in drawn if example.kind == Condition.MATCHED),
                 twins={name: attrs.evolve(original, layers=original.layers | layers) for name, layers in wrong.items()},
             )
         )

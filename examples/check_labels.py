@@ -3,6 +3,7 @@
 Run after `mashkit mash examples/songs`, whose results it reads from the cache; alone it computes them.
 """
 
+import argparse
 import json
 import sys
 from pathlib import Path
@@ -19,7 +20,9 @@ TOLERANCE_S = 0.07
 
 def main() -> int:
     """Print a row a song; return 1 if any key, tempo (1 %) or downbeat (90 % within 70 ms) is wrong."""
-    catalog = mk.Kit().catalog(SONGS)
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--separator", default=mk.Kit().chosen["separator"], help="default: %(default)s")
+    catalog = mk.Kit(separator=parser.parse_args().separator).catalog(SONGS)
     wrong = len(catalog.failures)
     print(f"{'song':<18} {'key':<20} {'tempo':<18} {'downbeats found':<16} median beat error")
     for clip in catalog.clips:

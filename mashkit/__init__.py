@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from mashkit.catalog.excerpts import Excerpt, ExcerptPolicy
     from mashkit.catalog.songs import Song
     from mashkit.components import ComponentInfo
+    from mashkit.conditions import Promise
     from mashkit.errors import (
         AnalysisError,
         AudioError,
@@ -43,7 +44,6 @@ if TYPE_CHECKING:
     from mashkit.hookspecs import Command, StageEvent, hookimpl
     from mashkit.interfaces import Analyzer, Executor, Generator, Scorer, Separator, Stretcher
     from mashkit.interfaces.executor import Job, Outcome, Pool, Work
-    from mashkit.interfaces.generator import Promise
     from mashkit.mashup import ClipSource, Mashup
     from mashkit.pipeline import Kit, Ranked
     from mashkit.registry import Registry
@@ -72,6 +72,7 @@ _HOME = {
     "mashkit.catalog.excerpts": ("Excerpt", "ExcerptPolicy"),
     "mashkit.catalog.songs": ("Song",),
     "mashkit.components": ("ComponentInfo",),
+    "mashkit.conditions": ("Promise",),
     "mashkit.errors": (
         "AnalysisError", "AudioError", "AudioFileError", "BrokenPlugin", "CatalogError", "ComponentError",
         "ComponentFailed", "ComponentUnavailable", "ContractViolation", "DuplicateComponent", "GenerationError",
@@ -82,7 +83,6 @@ _HOME = {
     "mashkit.hookspecs": ("Command", "StageEvent", "hookimpl"),
     "mashkit.interfaces": ("Analyzer", "Executor", "Generator", "Scorer", "Separator", "Stretcher"),
     "mashkit.interfaces.executor": ("Job", "Outcome", "Pool", "Work"),
-    "mashkit.interfaces.generator": ("Promise",),
     "mashkit.mashup": ("ClipSource", "Mashup"),
     "mashkit.pipeline": ("Kit", "Ranked"),
     "mashkit.registry": ("Registry",),

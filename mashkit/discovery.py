@@ -254,7 +254,7 @@ def _owned_by(pair: tuple[tuple[str, str, str], importlib.metadata.EntryPoint]) 
 
 @functools.cache
 def published() -> Mapping[str, Mapping[str, str]]:
-    """Return kind → name → distribution of every component there is a plugin of mashkit's own for.
+    """Return kind → name → distribution of every component, and every command, that mashkit's own plugins bring.
 
     It is a list of names in a data file, for a message that says what to install; nothing else depends on it.
     """
@@ -264,7 +264,7 @@ def published() -> Mapping[str, Mapping[str, str]]:
 
 
 def how_to_install(kind: str, name: str) -> str:
-    """Return what to type to have a component that nobody registers; empty if nobody is known to bring it."""
+    """Return what to type to have a component or command nobody registers; empty if nobody is known to bring it."""
     distribution = published().get(kind, {}).get(name, "mashkit")
     return "" if distribution == "mashkit" else f"pip install {distribution}"
 
@@ -397,15 +397,15 @@ class Discovery:
         return entries[0]
 
     def _unknown(self, kind: str, name: str) -> UnknownComponent | BrokenPlugin:
+        distribution = published().get(kind, {}).get(name)
         for broken in self.broken:
-            if name in broken.distribution or name == broken.entry_point:
+            if name in broken.distribution or broken.distribution == distribution or name == broken.entry_point:
                 return BrokenPlugin(
                     f"{kind} {name!r}: its plugin {broken.distribution} could not be loaded: {broken.reason}",
                     "see `mashkit doctor`",
                 )
         install = how_to_install(kind, name)
         if install:
-            distribution = published()[kind][name]
             if self._allow is not None and distribution not in self._allow:
                 return UnknownComponent(
                     f"{kind} {name!r} is left out: {distribution} is not among the plugins to load",
@@ -424,14 +424,18 @@ class Discovery:
         return {name: tuple(entries) for name, entries in sorted(self._commands.items())}
 
     def command(self, name: str) -> RegisteredCommand:
-        """Return the command of that name, which is one of :meth:`commands`.
+        """Return the command of that name, which is one of :meth:`commands` or of the commands of :func:`published`.
 
         Raises
         ------
         DuplicateComponent
             If two distributions register it.
+        UnknownComponent, BrokenPlugin
+            If the plugin that brings it is not installed, is left out, or could not be loaded.
         """
-        entries = self._commands[name]
+        entries = self._commands.get(name, [])
+        if not entries:
+            raise self._unknown("command", name)
         if len(entries) > 1:
             owners = " and ".join(one.origin.distribution for one in entries)
             raise DuplicateComponent(f"command {name!r} is registered by {owners}", "uninstall one of them")

@@ -44,8 +44,8 @@ class AudioError(MashkitError):
     """Samples that are not valid audio: wrong shape, not finite, no sample rate."""
 
 
-class AudioFileError(MashkitError):
-    """A sound file that cannot be read or written as it is.
+class FileError(MashkitError):
+    """A file that cannot be used as it is.
 
     Parameters
     ----------
@@ -65,6 +65,10 @@ class AudioFileError(MashkitError):
         self.path = Path(path)
 
 
+class AudioFileError(FileError):
+    """A sound file that cannot be read or written as it is."""
+
+
 class LabelError(MashkitError):
     """A label file that cannot be read in its format.
 
@@ -82,7 +86,7 @@ class LabelError(MashkitError):
 
     def __init__(self, path: Path | str, line: int | None, problem: str, fix: str | None = None) -> None:
         super().__init__(f"{path_text(path)}{'' if line is None else f', line {line}'}: {problem}", fix)
-        self.args = (path, line, problem, fix)  # as in AudioFileError
+        self.args = (path, line, problem, fix)  # as in FileError
         self.path = Path(path)
         self.line = line
 

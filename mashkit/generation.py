@@ -18,14 +18,12 @@ import attrs
 
 from mashkit.cliptable import ClipTable
 from mashkit.compactset import CompactSet
+from mashkit.conditions import UNMATCHED
 from mashkit.errors import ComponentError, GenerationError, UsageError
 from mashkit.interfaces import Executor, Generator
 from mashkit.interfaces.executor import Job, Outcome, Work
 from mashkit.interfaces.generator import Draw, Drawer, DrawingGenerator, Tally, distinct, hash_of_sound
 from mashkit.types import Clip, Condition, FrozenMapping, MashupPlan, frozen_mapping
-
-UNMATCHED = (Condition.UNMATCHED_KEY, Condition.UNMATCHED_TEMPO, Condition.UNMATCHED_KEY_TEMPO)
-"""The negatives' conditions, drawn in equal thirds unless shares are given (docs/paper.md, row 13)."""
 
 _SMALLEST, _LARGEST = 64, 512
 """Least and largest number of draws per job: sending a smaller job costs too much, and with larger jobs the last draws
@@ -73,6 +71,8 @@ class Recipe:
         shares: Mapping[Condition, float] | None = None,
     ) -> Recipe:
         """Return the paper's mixture: positives are original, negatives unmatched, unlabelled matched.
+
+        The negatives are of three conditions (docs/paper.md, row 13).
 
         Parameters
         ----------

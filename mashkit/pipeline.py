@@ -105,7 +105,7 @@ class Kit:
     def __init__(
         self,
         *,
-        separator: str | Separator = "spleeter-torch",
+        separator: str | Separator = "stemnet",
         analyzer: str | Analyzer = "madmom",
         stretcher: str | Stretcher = "signalsmith",
         scorer: str | Scorer = "intervalnet",

@@ -15,6 +15,9 @@ from mashkit import hookimpl
 from mashkit.interfaces import Analyzer, Separator
 from mashkit.types import Analysis, Audio, Key, StemSet
 
+QUICKEST = ("--separator", "spleeter-torch")
+"""Choose the quickest trained separator, for tests of what is done with songs; the default takes thrice as long."""
+
 
 @attrs.define(kw_only=True, eq=False)
 class Thirds(Separator):

@@ -21,7 +21,7 @@ import pytest
 import mashkit as mk
 from mashkit.components import Component, cost_only
 from mashkit.discovery import Registered
-from mashkit.errors import ComponentFailed
+from mashkit.errors import AnalysisError, ComponentFailed, PlanError
 from mashkit.interfaces.executor import attempt, begin
 from mashkit.mashup import Mashup
 from mashkit.testing import (
@@ -879,6 +879,57 @@ class TestBornDifferent(OfScorers):
 @caught_by("test_fingerprint_is_the_same_for_equal_instances")
 class TestUnequalOptions(OfScorers):
     mutant = BornDifferent
+
+
+@attrs.define(kw_only=True, eq=False)
+class BlindToGaps(Loudness):
+    needs = (Role.HARMONIC,)
+
+    def score(self, mashups: Sequence[Mashup]) -> list[Score]:
+        return self._score(mashups)
+
+
+@caught_by("test_a_plan_without_a_role_it_needs_is_named")
+class TestBlindToGaps(OfScorers):
+    mutant = BlindToGaps
+
+
+@attrs.define(kw_only=True, eq=False)
+class LongMashupsOnly(Loudness):
+    def one(self, mashup: Mashup) -> Score:
+        if mashup.plan.duration_s < 1:
+            raise PlanError("a mashup is too short")
+        return Loudness.one(self, mashup)
+
+
+@caught_by("test_short_mashups_have_a_score_or_are_named")
+class TestLongMashupsOnly(OfScorers):
+    mutant = LongMashupsOnly
+
+
+@attrs.define(kw_only=True, eq=False)
+class NamesNoClip(Loudness):
+    def one(self, mashup: Mashup) -> Score:
+        if mashup.clips[Role.VOCAL].analysis.beats is None:
+            raise AnalysisError("a clip has no beats")
+        return Loudness.one(self, mashup)
+
+
+@caught_by("test_a_clip_without_beats_has_a_score_or_is_named")
+class TestNamesNoClip(OfScorers):
+    mutant = NamesNoClip
+
+
+@attrs.define(kw_only=True, eq=False)
+class ReadsAgain(Loudness):
+    def one(self, mashup: Mashup) -> Score:
+        return Score(float(mashup.source_stem(Role.VOCAL).samples.std()))
+
+
+@caught_by("test_each_stem_is_read_once")
+class TestReadsAgain(OfScorers):
+    mutant = ReadsAgain
+    stems_read = 1
 
 
 # ------------------------------------------------------------------------------------------------------- generators

@@ -27,7 +27,6 @@ from mashkit.bench.collections import (
 from mashkit.bench.protocols import (
     CLASSES,
     CONTROL,
-    FIFTH,
     HARMONIC_STEPS,
     LENGTH_S,
     NEGATIVE,
@@ -38,7 +37,6 @@ from mashkit.bench.protocols import (
     TWIN,
     TWINS,
     UNLABELLED,
-    UNMATCHED,
     WRONG_SONG,
     Counts,
     Example,
@@ -50,6 +48,7 @@ from mashkit.bench.protocols import (
     tempo_twin,
 )
 from mashkit.cli import main
+from mashkit.conditions import FIFTH, UNMATCHED
 from mashkit.errors import CatalogError
 from mashkit.features.spectral import chromagram, spectrogram
 from mashkit.testing import signals

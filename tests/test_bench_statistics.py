@@ -19,7 +19,6 @@ from mashkit.bench.scorer_metrics import (
     calibration_error,
     mean_over,
     preferred,
-    ranks_among,
     reliability,
     roc_auc,
 )
@@ -37,6 +36,7 @@ from mashkit.bench.statistics import (
     value_of,
 )
 from mashkit.errors import UsageError
+from mashkit.metrics import ranks_among
 
 SONGS = 6
 # Coarse, so that there are ties.

@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mashkit.builtin.candidates import TEMPO_CLASH, folded
 from mashkit.builtin.paper import PaperGenerator
 from mashkit.cliptable import ClipTable
+from mashkit.conditions import TEMPO_CLASH, folded
 from mashkit.types import Clip, Condition, Key, Role
 
 NOTED = [72.0, 75.0, 80.0, 86.4, 90.0, 93.6, 96.0, 100.0, 115.2, 120.0, 125.0, 144.0, 150.0, 160.0, 180.0, 240.0]

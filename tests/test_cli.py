@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 import mashkit as mk
+from light import QUICKEST
 from mashkit.audio import mixing
 from mashkit.cli import main
 from mashkit.testing import signals
@@ -42,7 +43,7 @@ def pair(demo_songs: Path) -> list[Path]:
 def mashed(pair: list[Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
     """What `mashkit mash` makes of the pair."""
     output = tmp_path_factory.mktemp("mashed")
-    assert run("mash", *pair, "-o", output, "--top", 2, "--seed", 3, "--quiet") == 0
+    assert run("mash", *pair, *QUICKEST, "-o", output, "--top", 2, "--seed", 3, "--quiet") == 0
     return output
 
 
@@ -93,7 +94,10 @@ def test_mashups_are_in_time_and_in_key(mashed: Path) -> None:
 
 
 def test_mash_can_mix_as_the_paper_does(pair: list[Path], tmp_path: Path) -> None:
-    assert run("mash", *pair, "-o", tmp_path, "--top", 1, "--seed", 3, "--plain", "--align", "speed", "--quiet") == 0
+    assert (
+        run("mash", *pair, *QUICKEST, "-o", tmp_path, "--top", 1, "--seed", 3, "--plain", "--align", "speed", "--quiet")
+        == 0
+    )
     plan = mk.MashupPlan.from_dict(json.loads((tmp_path / "mashup-1" / "plan.json").read_text())["plan"])
     assert plan.mixing == mk.Mixing()
     assert all((layer.gain_db, layer.time_map) == (0, None) for layer in plan.layers)
@@ -102,7 +106,7 @@ def test_mash_can_mix_as_the_paper_does(pair: list[Path], tmp_path: Path) -> Non
 def test_mash_with_phrases_ducking_and_clicks(
     pair: list[Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    command = ("mash", *pair, "-o", tmp_path, "--top", 1, "--count", 2, "--quiet")
+    command = ("mash", *pair, *QUICKEST, "-o", tmp_path, "--top", 1, "--count", 2, "--quiet")
     assert run(*command, "--phrase-bars", 4, "--duck", 4, "--clicks", "-O", "generator.min_duration_s=20") == 0
     plan = mk.MashupPlan.from_dict(json.loads((tmp_path / "mashup-1" / "plan.json").read_text())["plan"])
     assert plan.mixing.duck_db == 4
@@ -121,7 +125,7 @@ def test_a_second_run_replaces_the_first_as_a_set(
 ) -> None:
     mixed = []
     monkeypatch.setattr("mashkit.audio.mixing.mix", lambda *given, mix=mixing.mix: mixed.append(given) or mix(*given))
-    command = ("mash", *pair, "-o", tmp_path, "--count", 4, "--quiet")
+    command = ("mash", *pair, *QUICKEST, "-o", tmp_path, "--count", 4, "--quiet")
     assert run(*command, "--top", 2, "--clicks", "--seed", 3) == 0
     assert len(mixed) == 2  # the page and the files cost one rendering each
     (tmp_path / "mashup-2" / "liner notes.txt").write_text("mine")
@@ -146,7 +150,7 @@ def test_a_plan_is_rendered_again_as_it_was(
     stray["layers"][0]["clip_id"] = "of another folder"
     (tmp_path / "stray.json").write_text(json.dumps(stray))
     capsys.readouterr()
-    command = ("render", *plans, tmp_path / "stray.json", "--songs", *pair, "--json", "--quiet")
+    command = ("render", *plans, tmp_path / "stray.json", "--songs", *pair, *QUICKEST, "--json", "--quiet")
     assert run(*command, "-o", tmp_path / "out") == 3
     told = json.loads(capsys.readouterr().out)
     assert "of another folder" in told["failures"][0]["error"]
@@ -165,7 +169,7 @@ def test_page_is_self_contained(mashed: Path) -> None:
 
 
 def test_mash_twice_gives_the_same_audio(mashed: Path, pair: list[Path], tmp_path: Path) -> None:
-    assert run("mash", *pair, "-o", tmp_path, "--top", 1, "--seed", 3, "--quiet") == 0
+    assert run("mash", *pair, *QUICKEST, "-o", tmp_path, "--top", 1, "--seed", 3, "--quiet") == 0
     for name in ("mix.flac", "stems/vocal.flac"):
         one, other = (mk.load(folder / "mashup-1" / name) for folder in (mashed, tmp_path))
         assert np.array_equal(one.samples, other.samples)
@@ -174,7 +178,7 @@ def test_mash_twice_gives_the_same_audio(mashed: Path, pair: list[Path], tmp_pat
 def test_json_goes_to_stdout_and_the_rest_to_stderr(pair: list[Path], tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-c", "import sys; from mashkit.cli import main; sys.exit(main())", "mash", *map(str, pair),
-         "-o", str(tmp_path), "--top", "1", "--json"],
+         *QUICKEST, "-o", str(tmp_path), "--top", "1", "--json"],
         capture_output=True, text=True, check=True,
     )  # fmt: skip
     data = json.loads(done.stdout)
@@ -191,7 +195,8 @@ def test_a_folder_with_bad_songs_still_makes_mashups(
         (songs / path.name).symlink_to(path)
     (songs / "-empty.wav").touch()
     (songs / "düdel.mp3").write_text("text")
-    assert run("mash", songs, tmp_path / "missing.ogg", "-o", tmp_path / "out", "--top", 1, "--json") == 3
+    command = ("mash", songs, tmp_path / "missing.ogg", *QUICKEST, "-o", tmp_path / "out", "--top", 1, "--json")
+    assert run(*command) == 3
     streams = capsys.readouterr()
     failures = json.loads(streams.out)["failures"]
     assert {Path(one["path"]).name for one in failures} == {"-empty.wav", "düdel.mp3", "missing.ogg"}
@@ -202,8 +207,8 @@ def test_a_folder_with_bad_songs_still_makes_mashups(
 
 
 def test_no_two_compatible_songs(demo_songs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    status = run("mash", demo_songs / "slow-river.ogg", demo_songs / "glass-elevator.ogg", "-o", tmp_path, "--quiet")
-    assert status == 1
+    songs = (demo_songs / "slow-river.ogg", demo_songs / "glass-elevator.ogg")
+    assert run("mash", *songs, *QUICKEST, "-o", tmp_path, "--quiet") == 1
     said = capsys.readouterr().err
     assert "no matched mashup among 2 clips" in said
     assert "slow-river: Bb major" in said
@@ -243,7 +248,7 @@ def test_mistakes_get_one_clear_line(
     (tmp_path / "file").write_text("in the way")
     (tmp_path / "text.mp3").write_text("dear diary")
     places = {
-        "SONGS": [str(path) for path in pair], "SONG": [str(pair[0])], "EMPTY": [str(tmp_path / "empty")],
+        "SONGS": [*map(str, pair), *QUICKEST], "SONG": [str(pair[0])], "EMPTY": [str(tmp_path / "empty")],
         "NOWHERE": [str(tmp_path / "nowhere")], "TEXT": [str(tmp_path / "text.mp3")],
         "FILE/out": [str(tmp_path / "file" / "out")], "OUT": [str(tmp_path / "out")],
         "OUT/x.flac": [str(tmp_path / "out" / "x.flac")], "OUT/x.xyz": [str(tmp_path / "out" / "x.xyz")],
@@ -258,7 +263,7 @@ def test_mistakes_get_one_clear_line(
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
 def test_a_read_only_folder(pair: list[Path], tmp_path: Path) -> None:
     tmp_path.chmod(0o500)
-    assert run("mash", *pair, "-o", tmp_path / "out") == 1
+    assert run("mash", *pair, *QUICKEST, "-o", tmp_path / "out") == 1
 
 
 def test_separate_stems_and_roles(pair: list[Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -348,18 +353,18 @@ def test_stretch_lowers_what_would_clip_and_says_so(tmp_path: Path, capsys: pyte
 
 def test_generate_and_score(pair: list[Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     plans = tmp_path / "plans.jsonl"
-    assert run("generate", *pair, "--condition", "original", "--count", 5, "-o", plans, "--quiet") == 0
+    assert run("generate", *pair, *QUICKEST, "--condition", "original", "--count", 5, "-o", plans, "--quiet") == 0
     assert "2 of the 5 original plans" in capsys.readouterr().err
-    assert run("generate", *pair, "--count", 2, "--seed", 1, "--json", "--quiet") == 0
+    assert run("generate", *pair, *QUICKEST, "--count", 2, "--seed", 1, "--json", "--quiet") == 0
     matched = capsys.readouterr().out
     plans.write_text(plans.read_text() + matched)
     scores = tmp_path / "scores.json"
-    assert run("score", plans, "--songs", *pair, "--json", "-o", scores, "--quiet") == 0
+    assert run("score", plans, "--songs", *pair, *QUICKEST, "--json", "-o", scores, "--quiet") == 0
     data: dict[str, Any] = json.loads(capsys.readouterr().out)
     assert data == json.loads(scores.read_text())
     assert [one["condition"] for one in data["scores"]] == ["original", "original", "matched", "matched"]
     assert all(set(one["parts"]) == PARTS for one in data["scores"])
-    assert run("score", plans, "--songs", *pair, "--scorer", "amu", "--json", "--quiet") == 0
+    assert run("score", plans, "--songs", *pair, *QUICKEST, "--scorer", "amu", "--json", "--quiet") == 0
     other = json.loads(capsys.readouterr().out)
     assert all({"harmony", "rhythm", "balance"} == set(one["parts"]) for one in other["scores"])
 
@@ -367,7 +372,7 @@ def test_generate_and_score(pair: list[Path], tmp_path: Path, capsys: pytest.Cap
 def test_generate_a_mixture(pair: list[Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     plans = tmp_path / "plans.jsonl"
     mixture = ("--positives", 2, "--negatives", 3, "--unlabelled", 1, "--negative-shares", 1, 0, 0)
-    assert run("generate", *pair, *mixture, "-o", plans, "--json", "--quiet") in (0, 3)
+    assert run("generate", *pair, *QUICKEST, *mixture, "-o", plans, "--json", "--quiet") in (0, 3)
     streams = capsys.readouterr()
     data = json.loads(streams.out)
     drawn = [mk.MashupPlan.from_json(line).condition for line in plans.read_text().splitlines()]
@@ -378,23 +383,23 @@ def test_generate_a_mixture(pair: list[Path], tmp_path: Path, capsys: pytest.Cap
     assert data["report"]["chance_share_of_negatives"] == 0
     assert list(tmp_path.iterdir()) == [plans]
     before = plans.read_text()
-    assert run("generate", *pair, "--vocal", "nobody", "-o", plans, "--quiet") == 2
+    assert run("generate", *pair, *QUICKEST, "--vocal", "nobody", "-o", plans, "--quiet") == 2
     assert plans.read_text() == before
-    assert run("generate", *pair, *mixture, "--condition", "matched", "--quiet") == 2
+    assert run("generate", *pair, *QUICKEST, *mixture, "--condition", "matched", "--quiet") == 2
     assert "give the former or the latter" in capsys.readouterr().err
 
 
 def test_generate_in_two_processes(pair: list[Path], capsys: pytest.CaptureFixture[str]) -> None:
     lines = []
     for jobs in (1, 2):
-        assert run("generate", *pair, "--positives", 2, "--unlabelled", 2, "--jobs", jobs, "--quiet") == 0
+        assert run("generate", *pair, *QUICKEST, "--positives", 2, "--unlabelled", 2, "--jobs", jobs, "--quiet") == 0
         lines.append(capsys.readouterr().out)
     assert lines[0] == lines[1]
     assert len(lines[0].splitlines()) == 4
 
 
 def test_score_reads_a_mashups_own_plan(mashed: Path, pair: list[Path], capsys: pytest.CaptureFixture[str]) -> None:
-    assert run("score", mashed / "mashup-1" / "plan.json", "--songs", *pair, "--json", "--quiet") == 0
+    assert run("score", mashed / "mashup-1" / "plan.json", "--songs", *pair, *QUICKEST, "--json", "--quiet") == 0
     (again,) = json.loads(capsys.readouterr().out)["scores"]
     first = json.loads((mashed / "scores.json").read_text())["mashups"][0]
     assert again["plan"] == first["plan"]["id"]
@@ -402,10 +407,10 @@ def test_score_reads_a_mashups_own_plan(mashed: Path, pair: list[Path], capsys: 
 
 
 def test_list_clips_and_one_vocal(pair: list[Path], capsys: pytest.CaptureFixture[str]) -> None:
-    assert run("generate", *pair, "--list-clips", "--json", "--quiet") == 0
+    assert run("generate", *pair, *QUICKEST, "--list-clips", "--json", "--quiet") == 0
     clips = json.loads(capsys.readouterr().out)["clips"]
     assert [clip["title"] for clip in clips] == ["slow-river", "mango-season"]
-    assert run("generate", *pair, "--vocal", clips[1]["id"], "--json", "--quiet") == 0
+    assert run("generate", *pair, *QUICKEST, "--vocal", clips[1]["id"], "--json", "--quiet") == 0
     for line in capsys.readouterr().out.splitlines():
         assert mk.MashupPlan.from_json(line).layer(Role.VOCAL).clip_id == clips[1]["id"]
 
@@ -435,12 +440,12 @@ def test_a_broken_plugin_stops_no_command(
     (info / "entry_points.txt").write_text("[mashkit]\nbroken = mashkit_broken\n")
     monkeypatch.syspath_prepend(tmp_path)
     commands: list[list[object]] = [
-        ["mash", *pair, "-o", tmp_path / "out", "--top", 1],
+        ["mash", *pair, *QUICKEST, "-o", tmp_path / "out", "--top", 1],
         ["separate", tmp_path / "part.flac", "-o", tmp_path / "stems", "--separator", "librosa"],
         ["analyze", tmp_path / "part.flac", "--analyzer", "essentia"],
         ["stretch", tmp_path / "part.flac", "--speed", 1.1, "-o", tmp_path / "fast.flac"],
-        ["generate", *pair, "--count", 1, "-o", tmp_path / "plans.jsonl"],
-        ["score", tmp_path / "plans.jsonl", "--songs", *pair],
+        ["generate", *pair, *QUICKEST, "--count", 1, "-o", tmp_path / "plans.jsonl"],
+        ["score", tmp_path / "plans.jsonl", "--songs", *pair, *QUICKEST],
         ["plugins"],
         ["doctor"],
     ]

@@ -22,6 +22,7 @@ from mashkit.cli.kits import condition_of
 from mashkit.cli.parser import build
 from mashkit.cli.status import EPILOG
 from mashkit.cliptable import ClipTable
+from mashkit.conditions import Promise
 from mashkit.discovery import Registered
 from mashkit.interfaces import generator
 from mashkit.pipeline import Kit
@@ -110,7 +111,7 @@ def test_an_argument_with_a_default_states_it() -> None:
 
 class _OneCondition(generator.Generator):
     info = attrs.evolve(PaperGenerator.info, name="acme", provides={"slow-jam"})
-    promises = {"slow-jam": generator.Promise(description="slow")}  # noqa: RUF012 — as a plugin writes it
+    promises = {"slow-jam": Promise(description="slow")}  # noqa: RUF012 — as a plugin writes it
 
     def _plan(self, clips: Any, *, condition: Any, count: int, seed: int, vocal: Any) -> Iterator[Any]:
         raise NotImplementedError
@@ -232,7 +233,7 @@ BY_DISTRIBUTION = {
 def test_a_plugins_page_states_the_defaults_there_are(name: str) -> None:
     page, components = ROOT / "plugins" / name / "README.md", BY_DISTRIBUTION[name]
     if not components:
-        pytest.skip(f"{name} is not installed")
+        pytest.skip(f"{name} is not installed, or brings no component")
     said = [*in_tables(page, components), *in_lists(page, components)]
     assert said, f"{page} states no default"
     for one, option, text in said:
@@ -301,12 +302,12 @@ def bytes_a_clip() -> int:
 QUOTED: list[tuple[str, str, Callable[[Callable[[str], Any]], Iterable[float]]]] = [
     ("docs/generation.md", r"(\d+) bytes a clip", lambda of: (bytes_a_clip(),)),
     ("docs/generation.md", r"([\d,]+) draws without a new plan", lambda of: (of("interfaces.generator.PATIENCE"),)),
-    ("docs/generation.md", r"within (\d+) %", lambda of: (100 * of("builtin.candidates.TEMPO_CLASH"),)),
+    ("docs/generation.md", r"within (\d+) %", lambda of: (100 * of("conditions.TEMPO_CLASH"),)),
     ("docs/isolation.md", r"(\d+) minutes and (\d+) seconds for every second",
      lambda of: np.divide(of("remote.session.TIMEOUTS_S")["separator"], (60, 1))),
-    ("docs/isolation.md", r"last (\d+) lines", lambda of: (of("remote.session.STDERR_LINES"),)),
+    ("docs/isolation.md", r"last (\d+) lines", lambda of: (of("workers.interpreter.LAST_LINES"),)),
     ("docs/collections.md", r"below −(\d+) dB relative to full scale, and (\d+) dB below the loudest second",
-     lambda of: (-of("silence.SILENCE_DB"), of("silence.QUIETER_DB"))),
+     lambda of: (-of("audio.silence.SILENCE_DB"), of("audio.silence.QUIETER_DB"))),
     ("docs/collections.md", r"lie (\d+) dB below the voice, or (\d+) dB if",
      lambda of: (of("catalog.ingest.VOICE_ALONE_DB"), of("catalog.ingest.PAUSES_ALONE_DB"))),
     ("docs/collections.md", r"and (\d+) % of the pauses are silent",
@@ -319,18 +320,19 @@ QUOTED: list[tuple[str, str, Callable[[Callable[[str], Any]], Iterable[float]]]]
     ("docs/database.md", r"in whole phrases of four, where the song has them; (\d+) to (\d+) s",
      lambda of: (of("catalog.excerpts.SHORTEST_S"), of("catalog.excerpts.LONGEST_S"))),
     ("docs/alignment.md", r"more than (\d+) % or (\d+) in a row are missing",
-     lambda of: (100 * (1 - of("beatmap.LEAST_COVERAGE")), of("beatmap.LONGEST_GAP"))),
-    ("docs/alignment.md", r"own confidence is below ([\d.]+)", lambda of: (of("beatmap.LEAST_CONFIDENCE"),)),
-    ("docs/alignment.md", r"change nothing by more than (\d+) ms", lambda of: (1000 * of("beatmap.TOLERANCE_S"),)),
+     lambda of: (100 * (1 - of("timing.beatmap.LEAST_COVERAGE")), of("timing.beatmap.LONGEST_GAP"))),
+    ("docs/alignment.md", r"own confidence is below ([\d.]+)", lambda of: (of("timing.beatmap.LEAST_CONFIDENCE"),)),
+    ("docs/alignment.md", r"change nothing by more than (\d+) ms",
+     lambda of: (1000 * of("timing.beatmap.TOLERANCE_S"),)),
     ("docs/alignment.md", r"\(BS.1770\), within (\d+) dB", lambda of: (of("builtin.paper.LARGEST_GAIN_DB"),)),
-    ("docs/alignment.md", r"(\d+) ms ahead of them", lambda of: (1000 * of("mixing.LOOK_AHEAD_S"),)),
+    ("docs/alignment.md", r"(\d+) ms ahead of them", lambda of: (1000 * of("audio.mixing.LOOK_AHEAD_S"),)),
     ("docs/executors.md", r"`timeout_s` \(([\d,]+) s", lambda of: (of("builtin.local.LocalExecutor")().timeout_s,)),
     ("benchmarks/README.md", r"the suite asks for (\d+)",
      lambda of: (of("bench.suite.load_suite")("generators").settings["plans"],)),
     ("plugins/mashkit-amu/README.md", r"kick \((\d+)–(\d+) Hz\) and of snare \((\d+)–([\d,]+) Hz\)",
-     lambda of: (*of("features.KICK_BAND"), *of("features.SNARE_BAND"))),
+     lambda of: (*of("features.spectral.KICK_BAND"), *of("features.spectral.SNARE_BAND"))),
     ("plugins/mashkit-amu/README.md", r"shares of 0–(\d+), 220–([\d,]+) Hz",
-     lambda of: of("features.BALANCE_EDGES")[1:3]),
+     lambda of: of("features.spectral.BALANCE_EDGES")[1:3]),
     ("plugins/mashkit-amu/README.md", r"harmony \+ ([\d.]+) · rhythm \+ ([\d.]+) · balance",
      lambda of: (of("_amu.mashability.RHYTHM_WEIGHT"), of("_amu.mashability.BALANCE_WEIGHT"))),
     ("plugins/mashkit-mashnet/README.md", r"up to (\d+) s long", lambda of: (of("_mashnet.spectra.LONGEST_S"),)),

@@ -17,8 +17,9 @@ import mashkit as mk
 from mashkit.builtin.paper import PaperGenerator
 from mashkit.cliptable import ClipTable
 from mashkit.compactset import CompactSet
+from mashkit.conditions import UNMATCHED
 from mashkit.errors import ContractViolation, GenerationError, UsageError
-from mashkit.generation import UNMATCHED, Mixture, Recipe
+from mashkit.generation import Mixture, Recipe
 from mashkit.interfaces import Executor
 from mashkit.interfaces.generator import Draw, Tally, distinct
 from mashkit.registry import Registry

@@ -8,8 +8,8 @@ import attrs
 import numpy as np
 import pytest
 
-from mashkit.builtin.candidates import TEMPO_CLASH
 from mashkit.builtin.paper import PaperGenerator
+from mashkit.conditions import TEMPO_CLASH
 from mashkit.errors import GenerationError, UsageError
 from mashkit.testing import GeneratorContract
 from mashkit.timing.beats import beat_error

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import json
 import sys
 from pathlib import Path
@@ -171,6 +172,40 @@ def test_an_unknown_command_names_the_plugin_that_may_have_brought_it(
     told = capsys.readouterr().err
     assert "broken plugin: acme_out_of_order" in told
     assert "invalid choice: 'echo'" in told
+
+
+def test_a_published_command_that_is_not_installed_says_what_to_install(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.delenv("MASHKIT_PLUGINS", raising=False)
+    entries = importlib.metadata.entry_points(group="mashkit")
+    core = [one for one in entries if one.dist is not None and one.dist.name == "mashkit"]
+    monkeypatch.setattr(importlib.metadata, "entry_points", lambda group: core)
+    for command in ("train", "features"):
+        assert run(command, "--data", "store") == 2
+        told = f"mashkit {command}: command {command!r} is not installed: mashkit-mashnet-train brings it"
+        assert capsys.readouterr().err == f"{told} (pip install mashkit-mashnet-train)\n"
+
+
+def test_a_published_command_names_its_plugin_that_is_broken_or_left_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.delenv("MASHKIT_PLUGINS", raising=False)
+    info = tmp_path / "mashkit_mashnet_train-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: mashkit-mashnet-train\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text("[mashkit]\nmashnet-train = acme_nowhere\n")
+    (broken,) = importlib.metadata.Distribution.at(info).entry_points
+    monkeypatch.setattr(importlib.metadata, "entry_points", lambda group: [broken])
+    assert run("features") == 1
+    told = capsys.readouterr().err
+    assert "command 'features': its plugin mashkit-mashnet-train could not be loaded" in told
+    assert "acme_nowhere" in told
+    monkeypatch.setenv("MASHKIT_PLUGINS", "")
+    assert run("features") == 2
+    assert (
+        "mashkit-mashnet-train is not among the plugins to load (add it to MASHKIT_PLUGINS)" in capsys.readouterr().err
+    )
 
 
 def test_plugins_that_are_not_allowed_add_nothing(

@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 
 import mashkit as mk
 from light import Thirds
-from mashkit.audio.files import save
+from mashkit.audio.files import resample, save
 from mashkit.catalog.adding import Added, Adder
 from mashkit.catalog.clips import LEAST_AGREEMENT, agreement, require_fit
 from mashkit.catalog.database import MashupDB
@@ -600,7 +600,7 @@ def test_real_multitracks(shared_data: Path, tmp_path: Path) -> None:
     assert ["a mashup needs" in reason(song) for song in short] == [True, True]
     clip = one.records[0].clip
     assert (clip.analysis.key, clip.analysis.tempo) == (Key(0, "major"), 130.0)
-    vocals = mk.audiofile.resample(mk.load(part / "vocals.wav"), 44_100).excerpt(clip.start, clip.duration)
+    vocals = resample(mk.load(part / "vocals.wav"), 44_100).excerpt(clip.start, clip.duration)
     kept = stem(tmp_path / "db", one, 0, Role.VOCAL)
     assert vocals.peak > 0.1
     np.testing.assert_allclose(kept.samples, vocals.samples, atol=2**-22)

@@ -26,8 +26,8 @@ from mashkit.bench.tables import SuiteError
 from mashkit.bench.tasks import Input, NotProvided
 from mashkit.cli import main
 from mashkit.components.environments import root
+from mashkit.conditions import PROMISES, Promise
 from mashkit.errors import MashkitError, PlanError, UsageError
-from mashkit.interfaces.generator import PROMISES, Promise
 from mashkit.models import models_folder
 from mashkit.synthetic.source import SyntheticSource
 from mashkit.types import by_id

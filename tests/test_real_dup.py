@@ -372,7 +372,7 @@ def test_the_commands_say_it_once_each(tmp_path: Path, light: None, capsys: pyte
 
 
 def test_no_recording_is_in_two_splits(tmp_path: Path) -> None:
-    splits = pytest.importorskip("mashkit_mashnet.examples")
+    splits = pytest.importorskip("mashkit_mashnet_train.examples")
     folder = dup.song_in_two_encodings(tmp_path / "songs")
     shutil.copy(dup.SONGS / "slow-river.ogg", folder)
     files = [folder / name for name in ("harbour-lights.ogg", "x.mp3", "slow-river.ogg")]

@@ -483,7 +483,7 @@ def test_all_that_is_missing_is_said_at_once(capsys: pytest.CaptureFixture[str],
     kit = Kit(registry=Registry(allow=["mashkit"]))
     with pytest.raises(UnknownComponent, match="mashkit-madmom is not among"):
         kit.require("analyzer")
-    with pytest.raises(UsageError, match=r"spleeter-torch.*madmom.*signalsmith"):
+    with pytest.raises(UsageError, match=r"stemnet.*madmom.*signalsmith"):
         kit.require("separator", "analyzer", "stretcher", "generator")
 
 
@@ -496,7 +496,7 @@ def test_with_mashkit_alone_it_says_what_to_install(monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(importlib.metadata, "entry_points", alone)
     with pytest.raises(UsageError) as told:
         Kit().require("separator", "analyzer", "stretcher", "scorer", "generator")
-    assert told.value.fix == ("pip install mashkit-spleeter-torch mashkit-madmom mashkit-signalsmith mashkit-mashnet")
+    assert told.value.fix == ("pip install mashkit-stemnet mashkit-madmom mashkit-signalsmith mashkit-mashnet")
     assert "no scorer" not in str(told.value)
     with pytest.raises(UnknownComponent, match="pip install mashkit-demucs"):
         Kit(separator="demucs").require("separator")

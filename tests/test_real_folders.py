@@ -15,6 +15,7 @@ import attrs
 import numpy as np
 import pytest
 
+from light import QUICKEST
 from mashkit.audio.files import AUDIO_SUFFIXES, load, resample, save
 from mashkit.catalog.scanning import is_sound
 from mashkit.paths import path_text
@@ -117,10 +118,6 @@ def good_part(path: Path, seconds: float) -> np.ndarray:
     """Return the beginning of a file, shape (channels, frames)."""
     audio = load(path)
     return audio.excerpt(0.0, seconds).samples
-
-
-QUICKEST = ("--separator", "spleeter-torch")
-"""The trained separator that is quickest: what is tested is the run, which takes a third of the time with it."""
 
 
 @pytest.fixture(scope="module")

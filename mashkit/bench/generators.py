@@ -21,17 +21,17 @@ from mashkit.bench.collections import Choice, CollectionMissing, RenderedSource,
 from mashkit.bench.tables import from_table
 from mashkit.bench.tasks import OK, Input, Metric, NotProvided, Row, Task, stopwatch
 from mashkit.components import Component
+from mashkit.conditions import DURATION_S, MAX_SHIFT, PROMISES, SPEEDS, Promise, key_distance, relative_tempi
 from mashkit.interfaces import Generator
-from mashkit.interfaces.generator import PROMISES, Promise
 from mashkit.types import Clip, Condition, MashupPlan, Role
 
-DURATION_S = (25.0, 60.0)
-SPEEDS = (0.8, 1.2)
-MAX_SHIFT = 3
 CLASH = 0.03
 """Tempo difference from which an unmatched tempo is one: a third less than what our own generator demands."""
 TOLERANCE = 0.02
 """By which tempi may differ and still meet: a clip's tempo is one number for what its beats do."""
+CENTS = 0.6
+"""Semitones by which a shift may exceed :data:`mashkit.conditions.MAX_SHIFT`, because it includes cents: half a
+semitone by which a distance is rounded to whole semitones, and a tenth by which the generator's index rounds it."""
 
 
 def faults(plan: MashupPlan, clips: Mapping[str, Clip], promise: Promise | None = None) -> list[str]:
@@ -68,39 +68,36 @@ def faults(plan: MashupPlan, clips: Mapping[str, Clip], promise: Promise | None 
     if (sung.speed, sung.semitones) != (1.0, 0.0):
         found.append("the vocal is altered")
     if promise.key:
-        found += _key_faults(plan, used, promise)
+        found += _key_faults(plan, clips, promise)
     if promise.tempo:
-        found += _tempo_faults(plan, used, promise)
+        found += _tempo_faults(plan, clips, promise)
     return found
 
 
-def _key_faults(plan: MashupPlan, used: Mapping[Role, Clip], promise: Promise) -> list[str]:
-    layer = plan.layer(Role.HARMONIC)
-    keys = used[Role.VOCAL].analysis.key, used[Role.HARMONIC].analysis.key
-    if keys[0] is None or keys[1] is None:
+def _key_faults(plan: MashupPlan, clips: Mapping[str, Clip], promise: Promise) -> list[str]:
+    distance = key_distance(plan, clips)
+    if distance is None:
         return ["a key is not known"]
-    apart = keys[1].transposed(round(layer.semitones)).semitones_to(keys[0])
-    if promise.key == "matched":
-        wrong = [f"harmonic {apart:+d} semitones off"] if apart else []
-        too_far = plan.condition in PROMISES and abs(layer.semitones) > MAX_SHIFT
-        return wrong + ([f"shifted by {layer.semitones:g}"] if too_far else [])
-    return [] if apart else ["the harmonic layer fits by chance"]
+    apart = round(distance)
+    if promise.key == "unmatched":
+        return [] if apart else ["the harmonic layer fits by chance"]
+    shift = plan.layer(Role.HARMONIC).semitones
+    wrong = [f"harmonic {apart:+d} semitones off"] if apart else []
+    too_far = plan.condition in PROMISES and abs(shift) > MAX_SHIFT + CENTS
+    return wrong + ([f"shifted by {shift:g}"] if too_far else [])
 
 
-def _tempo_faults(plan: MashupPlan, used: Mapping[Role, Clip], promise: Promise) -> list[str]:
-    sung = used[Role.VOCAL].analysis.tempo
+def _tempo_faults(plan: MashupPlan, clips: Mapping[str, Clip], promise: Promise) -> list[str]:
     found = []
-    for role in (Role.HARMONIC, Role.PERCUSSION):
-        layer, own = plan.layer(role), used[role].analysis.tempo
-        if own is None or sung is None:
+    for role, ratio in relative_tempi(plan, clips):
+        if ratio is None:
             return ["a tempo is not known"]
-        ratio = own * layer.speed / sung
-        apart = abs(ratio * 2.0 ** -round(math.log2(ratio)) - 1)
+        apart, speed = abs(ratio - 1), plan.layer(role).speed
         if promise.tempo == "matched":
             if apart > TOLERANCE:
                 found.append(f"{role} {100 * apart:.0f} % off tempo")
-            if plan.condition in PROMISES and not SPEEDS[0] - TOLERANCE <= layer.speed <= SPEEDS[1] + TOLERANCE:
-                found.append(f"{role} at speed {layer.speed:.2f}")
+            if plan.condition in PROMISES and not SPEEDS[0] - TOLERANCE <= speed <= SPEEDS[1] + TOLERANCE:
+                found.append(f"{role} at speed {speed:.2f}")
         elif apart < CLASH:
             found.append(f"{role} in time by chance")
     return found

@@ -20,6 +20,7 @@ from typing import Any
 import attrs
 import numpy as np
 
+from mashkit.conditions import KEY_FREE, LEAST_ACTIVITY, UNMATCHED, fifth_apart
 from mashkit.errors import GenerationError
 from mashkit.interfaces import Generator
 from mashkit.pipeline import Kit
@@ -32,16 +33,12 @@ LENGTH_S = 22.0
 """Length of all controlled plans: a mashup has 25 s at least, and plays up to a tenth faster here."""
 SHORTEST_S = 18.0
 """Twins of less are left out: 3 % of 18 s is a beat at 110 BPM."""
-FIFTH = 5
-"""Key distance, semitones, that no controlled negative has (docs/paper.md, row 12): keys a fifth apart share six of
-seven notes, so such a negative would fit by chance."""
 TWIN_SPEED = 0.95
 """At which, or at whose inverse, the twins about time are played."""
 
 PROTOCOLS = ("paper", "controlled")
 POSITIVE, UNLABELLED, NEGATIVE = CLASSES = ("positive", "unlabelled", "negative")
 ORIGINAL, TWIN = SIDES = ("original", "twin")
-UNMATCHED = (Condition.UNMATCHED_KEY, Condition.UNMATCHED_TEMPO, Condition.UNMATCHED_KEY_TEMPO)
 
 HARMONIC_STEPS = (1, -1, 2, -2)
 LATE_BEATS = (0.25, 0.5)
@@ -141,7 +138,7 @@ def examples(clips: Sequence[Clip], counts: Counts, seed: int) -> Iterator[Examp
 
 def chosen_vocals(clips: Sequence[Clip], count: int, seed: int) -> list[Clip]:
     """Return clips whose vocal is used: of as many songs as possible, in the clips' order."""
-    usable = [clip for clip in clips if clip.activity.get(Role.VOCAL, 1.0) >= 0.25 and _analysed(clip)]
+    usable = [clip for clip in clips if clip.activity.get(Role.VOCAL, 1.0) >= LEAST_ACTIVITY and _analysed(clip)]
     shuffled = [usable[index] for index in np.random.default_rng(seed).permutation(len(usable))]
     seen: dict[str, int] = {}
     turns = []
@@ -202,11 +199,14 @@ class _Maker:
         return int(np.random.SeedSequence([self.seed, number, purpose]).generate_state(1)[0])
 
     def _unmatched(self, generator: Generator, vocal: Clip, number: int) -> Iterator[MashupPlan | GenerationError]:
-        """Yield negatives, of the three kinds in turn; controlled ones are never a fifth away."""
+        """Yield negatives, of the three kinds in turn; controlled ones are never a fifth away.
+
+        Keys a fifth apart share six of seven notes, so such a negative would fit by chance (docs/paper.md, row 12).
+        """
         kinds = [UNMATCHED[(number + turn) % len(UNMATCHED)] for turn in range(self.counts.negatives)]
         for kind in sorted(set(kinds), key=UNMATCHED.index):
             clips = self.clips
-            if generator is self.controlled and kind is not Condition.UNMATCHED_TEMPO:
+            if generator is self.controlled and kind in KEY_FREE:
                 clips = [clip for clip in clips if clip.id == vocal.id or not _fifth_apart(vocal, clip)]
             try:
                 yield from generator.plan(
@@ -336,7 +336,7 @@ class _Maker:
 
 def _fifth_apart(one: Clip, other: Clip) -> bool:
     keys = one.analysis.key, other.analysis.key
-    return keys[0] is not None and keys[1] is not None and abs(keys[0].semitones_to(keys[1])) == FIFTH
+    return keys[0] is not None and keys[1] is not None and fifth_apart(keys[0].semitones_to(keys[1]))
 
 
 # -------------------------------------------------------------------------------------------------- plans from plans

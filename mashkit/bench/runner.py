@@ -11,17 +11,15 @@ A competitor that cannot even be created has one row, whose input is :data:`EVER
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import hashlib
 import json
-import multiprocessing
 import os
 import platform
 import queue
 import statistics
-import subprocess
 import sys
-import tempfile
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -43,7 +41,9 @@ from mashkit.hookspecs import StageEvent
 from mashkit.registry import Registry
 from mashkit.remote.progress import heard_by
 from mashkit.rendering.output import environment
-from mashkit.workers.processes import end, how_it_ended
+from mashkit.workers.channel import Lost, TimedOut
+from mashkit.workers.interpreter import Interpreter
+from mashkit.workers.pickling import pack, unpack
 
 EVERYTHING = "all inputs"
 """Input of the one row of a competitor that could not be created."""
@@ -53,8 +53,6 @@ STARTING_S = 600.0
 A suite's time-out is the competitor's and begins after that, once for creating it, once for its first use and once for
 each measurement: where ten processes shared two cores, starting alone was seen to take more than 15 s by the clock.
 """
-CLOSING_S = 10.0
-"""Seconds a process that has closed its connection may take to end, before it is ended."""
 GIVE_UP_AFTER = 3
 """Processes lost in a row (killed by the time-out, or dead) after which a competitor's other inputs are not tried."""
 
@@ -274,18 +272,14 @@ class _Match:
     absent: str
     inputs: Sequence[Input]
     known: _Known
-    _process: subprocess.Popen[bytes] | None = None
-    _connection: Any = None
-    _log: Path | None = None
+    _process: Interpreter | None = None
 
     def play(self, stop: threading.Event) -> Iterator[_Message]:
         """Yield a description and a row for every input; one row alone if there is nobody to measure."""
-        with tempfile.TemporaryDirectory() as folder:
-            self._log = Path(folder) / "log"
-            try:
-                yield from self._rows(stop)
-            finally:
-                self.kill()
+        try:
+            yield from self._rows(stop)
+        finally:
+            self.kill()
 
     def _rows(self, stop: threading.Event) -> Iterator[_Message]:
         everything = Input(name=EVERYTHING, measure="")
@@ -353,20 +347,7 @@ class _Match:
         }
 
     def _start(self) -> dict[str, Any]:
-        assert self._log is not None  # noqa: S101 — play() made it
-        self._connection, theirs = multiprocessing.Pipe()
-        # What it prints is kept from its first moment on: one that cannot even import says why, and nowhere else.
-        with theirs, self._log.open("wb") as log:
-            self._process = subprocess.Popen(  # noqa: S603 — our own interpreter, and arguments of ours
-                # The current folder is nobody's library; the worker is told where modules are found.
-                [sys.executable, "-P", "-m", "mashkit.bench.worker",
-                 "--connection", str(theirs.fileno()), "--parent", str(os.getpid())],
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                pass_fds=[theirs.fileno()],
-                start_new_session=True,
-            )  # fmt: skip
+        self._process = Interpreter("mashkit.bench.worker")
         self._send(sys.path)
         competitor = self.competitor
         self._send(Assignment(self.suite.task, self.task.kind, competitor.component, dict(competitor.options)))
@@ -375,50 +356,40 @@ class _Match:
         return self._receive(self.suite.timeout_s)
 
     def _send(self, message: object) -> None:
-        """Tell the process something; raises _Lost if it is gone."""
-        process = self._process
-        try:
-            self._connection.send(message)
-        except OSError:
-            raise self._gone(process) from None
+        """Send the process a message; raises _Lost if it is gone."""
+        with self._in_use() as process:
+            process.allow(self.suite.timeout_s)
+            process.send(pack(message))
 
     def _receive(self, timeout_s: float) -> dict[str, Any]:
-        """Wait for the process's answer; raises _Lost if none comes."""
+        """Return the process's answer; raises _Lost if none comes in time."""
+        with self._in_use() as process:
+            process.allow(timeout_s)
+            answer: dict[str, Any] = unpack(process.receive())
+            return answer
+
+    @contextlib.contextmanager
+    def _in_use(self) -> Iterator[Interpreter]:
+        """Yield the process; if it is lost, end it and raise _Lost with what its row says."""
         process = self._process  # when all is stopped, another thread takes it away
+        if process is None:
+            raise _Lost(FAILED, "its process was stopped")
         try:
-            if self._connection.poll(timeout_s):
-                answer: dict[str, Any] = self._connection.recv()
-                return answer
-        except (EOFError, OSError):
-            raise self._gone(process) from None
-        self.kill()
-        raise _Lost(TIMEOUT, f"took longer than {timeout_s:g} s and was stopped")
-
-    def _gone(self, process: subprocess.Popen[bytes] | None) -> _Lost:
-        """Return that the process has ended, how, and the last it said."""
-        status = None
-        if process is not None:
-            try:
-                # Its end of the connection closes a moment before it can be waited for.
-                status = process.wait(timeout=CLOSING_S)
-            except subprocess.TimeoutExpired:
-                status = None
-        self.kill()
-        how = "closed its connection"
-        if status is not None:
-            how = f"died with exit status {status}" if status >= 0 else how_it_ended(status)
-        return _Lost(FAILED, f"its process {how}{self._last_words()}")
-
-    def _last_words(self) -> str:
-        lines = self._log.read_text(encoding="utf-8", errors="replace").split("\n") if self._log is not None else []
-        lines = [line.strip() for line in lines if line.strip()]
-        return f": {lines[-1]}" if lines else ""
+            yield process
+        except TimedOut as late:
+            self.kill()
+            raise _Lost(TIMEOUT, f"took longer than {late.allowed_s:g} s and was stopped") from None
+        except Lost as lost:
+            self.kill()
+            status = process.process.returncode
+            how = f"died with exit status {status}" if status is not None and status >= 0 else lost.reason
+            raise _Lost(FAILED, ": ".join([f"its process {how}", *map(str.strip, process.last_lines(1))])) from None
 
     def kill(self) -> None:
         """End the process, whatever it is doing."""
         process, self._process = self._process, None
         if process is not None:
-            end(process)
+            process.kill()
 
 
 # --------------------------------------------------------------------------------------------------------- result

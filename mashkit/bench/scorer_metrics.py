@@ -14,13 +14,13 @@ import attrs
 import numpy as np
 import numpy.typing as npt
 
+from mashkit import metrics
 from mashkit.bench.statistics import Statistic, Values, pair_ratio, ratio
 from mashkit.errors import UsageError
+from mashkit.metrics import CALIBRATION_BINS, Bin, calibration_bins, ranks_among
 
 THRESHOLD = 0.5
 """At and above it a probability says "good" (docs/paper.md, row 31)."""
-CALIBRATION_BINS = 10
-"""Of equal width, as in Guo et al., "On Calibration of Modern Neural Networks", ICML 2017."""
 
 
 def _floats(values: Any) -> Values:
@@ -68,15 +68,6 @@ class Examples:
 
 
 # ------------------------------------------------------------------------------------------------------------ ranks
-def ranks_among(scores: npt.ArrayLike, others: npt.ArrayLike) -> Values:
-    """Return each score's rank among ``others``: 1 + those above it + half of its equals (docs/paper.md, row 32)."""
-    values, ordered = np.asarray(scores, np.float64), np.sort(np.asarray(others, np.float64))
-    above = len(ordered) - np.searchsorted(ordered, values, side="right")
-    equal = len(ordered) - np.searchsorted(ordered, values, side="left") - above
-    ranks: Values = 1 + above + equal / 2
-    return ranks
-
-
 def mean_over(examples: Examples, values: npt.ArrayLike) -> Statistic:
     """Return the mean of one value an example."""
     return ratio(examples.sums(values), examples.sums(np.ones(len(examples.songs))))
@@ -121,50 +112,13 @@ def accuracy(positive: Examples, negative: Examples, threshold: float = THRESHOL
     return lambda weights: (good(weights) + bad(weights)) / 2
 
 
-@attrs.frozen
-class Bin:
-    """Examples whose probability lies within [low, high): how many, their mean probability, the share of positives."""
-
-    low: float
-    high: float
-    count: int
-    probability: float
-    positives: float
-
-
-def _bins(scores: Values, bins: int) -> npt.NDArray[np.intp]:
-    if len(scores) and not (scores.min() >= 0 and scores.max() <= 1):
-        raise UsageError("a probability outside 0–1", "calibration is of probabilities")
-    return np.minimum((scores * bins).astype(np.intp), bins - 1)
-
-
 def reliability(positive: Examples, negative: Examples, bins: int = CALIBRATION_BINS) -> list[Bin]:
-    """Return the bins of a reliability diagram that hold examples.
-
-    Raises
-    ------
-    UsageError
-        If a score is no probability.
-    """
-    scores = np.concatenate([positive.scores, negative.scores])
-    labels = np.concatenate([np.ones(len(positive.scores)), np.zeros(len(negative.scores))])
-    places = _bins(scores, bins)
-    return [
-        Bin(
-            place / bins,
-            (place + 1) / bins,
-            int(np.sum(places == place)),
-            float(scores[places == place].mean()),
-            float(labels[places == place].mean()),
-        )
-        for place in sorted({int(place) for place in places})
-    ]
+    """Return the bins of a reliability diagram that hold examples; raises as :func:`mashkit.metrics.reliability`."""
+    return metrics.reliability(positive.scores, negative.scores, bins)
 
 
 def calibration_error(positive: Examples, negative: Examples, bins: int = CALIBRATION_BINS) -> Statistic:
-    """Return the expected calibration error: |mean probability − share of positives|, mean over bins by their examples.
-
-    Guo et al. 2017, equation 3. 0 is best; it depends on how many positives there are to how many negatives.
+    """Return the expected calibration error as a statistic of songs: see :func:`mashkit.metrics.calibration_error`.
 
     Raises
     ------
@@ -173,7 +127,7 @@ def calibration_error(positive: Examples, negative: Examples, bins: int = CALIBR
     """
     excess, counts = np.zeros((bins, positive.count)), np.zeros(positive.count)
     for examples, label in ((positive, 1.0), (negative, 0.0)):
-        places = _bins(examples.scores, bins)
+        places = calibration_bins(examples.scores, bins)
         np.add.at(excess, (places, examples.songs), examples.scores - label)
         counts += examples.sums(np.ones(len(examples.songs)))
 

@@ -38,7 +38,6 @@ from mashkit.bench.protocols import (
     TWIN,
     TWINS,
     UNLABELLED,
-    UNMATCHED,
     WRONG_SONG,
     Counts,
     Example,
@@ -54,7 +53,6 @@ from mashkit.bench.scorer_metrics import (
     calibration_error,
     mean_over,
     preferred,
-    ranks_among,
     reliability,
     roc_auc,
 )
@@ -66,6 +64,7 @@ from mashkit.errors import CatalogError, MashkitError, UsageError, suggestion
 from mashkit.interfaces import Scorer
 from mashkit.interfaces.scorer import RelativeScorer
 from mashkit.mashup import ClipSource, Mashup
+from mashkit.metrics import ranks_among
 from mashkit.pipeline import Kit
 from mashkit.rendering.renderer import Renderer
 from mashkit.types import Audio, Condition, Layer, MashupPlan, Role, as_tuple
@@ -689,7 +688,7 @@ def _distributions(of: Mapping[str, Sequence[Row]]) -> list[Chart]:
         groups = _grouped(rows)
         boxes: dict[str, list[float]] = {}
         for name in PROTOCOLS:
-            for condition in (Condition.ORIGINAL, Condition.MATCHED, *UNMATCHED):
+            for condition in Condition:
                 chosen = [
                     row["values"]["score"]
                     for part in groups.get(name, {}).values()

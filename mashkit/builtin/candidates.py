@@ -20,14 +20,14 @@ import itertools
 import math
 import threading
 import weakref
-from collections.abc import Iterator, Sequence
-from typing import Literal, TypeAlias
+from collections.abc import Callable, Iterator, Sequence
+from typing import TypeAlias
 
-import attrs
 import numpy as np
 import numpy.typing as npt
 
 from mashkit.cliptable import LACKING, ClipTable
+from mashkit.conditions import BACKING, FOLDED, KEY_FREE, TEMPO_CLASH, TEMPO_FREE, Rules, keys_clash, tempi_clash
 from mashkit.features.tuning import semitones_between
 from mashkit.timing import metre
 from mashkit.types import Condition, Role
@@ -38,45 +38,17 @@ Interval: TypeAlias = tuple[float, float]
 Span: TypeAlias = tuple[int, int]
 """First index of a range of a sorted array, and the index after its last."""
 
-TEMPO_CLASH = 0.04
-"""Least relative tempo difference that `strict` mismatches accept (docs/paper.md, row 11). At 4 %, beats are half a
-beat apart after 13 beats."""
 SEMITONE, OCTAVE = 10, 120
 """A semitone and an octave, in tenths of a semitone."""
 KEYS = 24
 """Number of groups of whole keys: twelve tonics in two modes."""
-KEY_FREE = frozenset({Condition.UNMATCHED_KEY, Condition.UNMATCHED_KEY_TEMPO})
-TEMPO_FREE = frozenset({Condition.UNMATCHED_TEMPO, Condition.UNMATCHED_KEY_TEMPO})
 
-_ROOT_HALF = math.sqrt(0.5)
-_HIGHEST = math.nextafter(2 * _ROOT_HALF, 0.0)
 _EVERY_TEMPO = ((0.0, math.inf),)
 
 
-@attrs.frozen(kw_only=True)
-class Rules:
-    """The options of :class:`~mashkit.builtin.paper.PaperGenerator` that decide which clips are candidates."""
-
-    max_shift: int
-    min_speed: float
-    max_speed: float
-    mismatch: Literal["strict", "literal"]
-    same_mode: bool
-    fold_tempo: bool
-    min_activity: float
-    doubtful_metre: bool = False
-    mixed_metres: bool = False
-
-
-def folded(ratio: float) -> float:
-    """Return a tempo ratio after halving or doubling it until it lies within √½…√2."""
-    mantissa, _ = math.frexp(ratio)
-    return 2 * mantissa if mantissa < _ROOT_HALF else mantissa
-
-
-def apart(position: int, seed_position: int) -> int:
-    """Return the distance from a position to the seed's position, tenths of a semitone, −60…59."""
-    return (seed_position - position + OCTAVE // 2) % OCTAVE - OCTAVE // 2
+def distance(position: int, seed_position: int) -> float:
+    """Return the distance from a position to the seed's position, semitones, −6…5.9."""
+    return ((seed_position - position + OCTAVE // 2) % OCTAVE - OCTAVE // 2) / SEMITONE
 
 
 class Candidates:
@@ -190,8 +162,7 @@ class CandidateIndex:
         self._active &= has
         self._whole, self._sings = has.all(axis=1), has[:, list(Role).index(Role.VOCAL)]
         harmonic, percussion = (
-            np.flatnonzero(self._known & self._active[:, list(Role).index(role)])
-            for role in (Role.HARMONIC, Role.PERCUSSION)
+            np.flatnonzero(self._known & self._active[:, list(Role).index(role)]) for role in BACKING
         )
         tenths = np.rint(self._tunings / (100 / SEMITONE)).astype(np.int16)
         self._positions = (SEMITONE * table.tonics.astype(np.int16) + tenths) % OCTAVE
@@ -206,7 +177,7 @@ class CandidateIndex:
             groupings.append(((2 * OCTAVE * groups + positions).astype(np.int16), 2 * OCTAVE * metres))
         self._harmonic = _Sorted(harmonic, groupings, table.tempi)
         self._percussion = _Sorted(percussion, [(groups, metres)], table.tempi)
-        self._fitting: dict[tuple[int, int, bool], tuple[int, ...]] = {}
+        self._fitting: dict[tuple[int, int, Condition], tuple[int, ...]] = {}
         self._by_song = np.argsort(table.songs, kind="stable").astype(np.int32)
         ordered = table.songs[self._by_song]
         starts = np.flatnonzero(np.diff(ordered, prepend=ordered[:1] - 1))
@@ -263,8 +234,11 @@ class CandidateIndex:
 
     def speed(self, seed: int, row: int) -> float:
         """Return the speed at which the row has the seed's tempo; with ``fold_tempo``, half or double of it."""
-        ratio = float(self._tempi[seed]) / float(self._tempi[row])
-        return folded(ratio) if self.rules.fold_tempo else ratio
+        return self.rules.speed(self.ratio(seed, row))
+
+    def ratio(self, seed: int, row: int) -> float:
+        """Return the seed's tempo / the row's tempo."""
+        return float(self._tempi[seed]) / float(self._tempi[row])
 
     def candidates(self, seed: int, role: Role, condition: Condition) -> Candidates:
         """Return the rows whose stem of a role the condition accepts for the seed's vocal.
@@ -283,33 +257,31 @@ class CandidateIndex:
         if role is Role.PERCUSSION:
             return self._percussion.find(metres, tempi, own_song)
         mode = int(self._minor[seed]) if self.rules.same_mode else 0
-        keys = self._groups_for(int(self._positions[seed]), mode, condition in KEY_FREE)
+        keys = self._groups_for(int(self._positions[seed]), mode, condition)
         return self._harmonic.find([self._in_metre(key, one) for one in metres for key in keys], tempi, own_song)
 
     def chance_matches(self, seed: int, harmonic: int, percussion: int, condition: Condition) -> tuple[str, ...]:
         """Return the axes ("key", "tempo") in which stems of an unmatched condition fit the vocal by chance.
 
-        These are the axes in which `strict` would not draw the stems. In "key", the unshifted harmonic stem is less
-        than a semitone from the vocal's key. In "tempo", the tempo of a stem, or half or double of it, is within
-        :data:`TEMPO_CLASH` of the vocal's. Under `strict` the result is empty.
+        These are the axes in which `strict` would not draw the stems, because the keys, or the tempi of a stem and the
+        vocal, do not clash (:func:`mashkit.conditions.keys_clash`, :func:`mashkit.conditions.tempi_clash`). Under
+        `strict` the result is empty.
         """
         found = []
-        if condition in KEY_FREE and not _clashes(int(self._positions[harmonic]), int(self._positions[seed])):
+        positions = int(self._positions[harmonic]), int(self._positions[seed])
+        if condition in KEY_FREE and not keys_clash(distance(*positions)):
             found.append("key")
-        if condition in TEMPO_FREE and any(
-            abs(folded(float(self._tempi[seed]) / float(self._tempi[row])) - 1) <= TEMPO_CLASH
-            for row in (harmonic, percussion)
-        ):
+        if condition in TEMPO_FREE and not all(tempi_clash(self.ratio(seed, row)) for row in (harmonic, percussion)):
             found.append("tempo")
         return tuple(found)
 
-    def _groups_for(self, position: int, mode: int, key_free: bool) -> tuple[int, ...]:
+    def _groups_for(self, position: int, mode: int, condition: Condition) -> tuple[int, ...]:
         """Return the groups of harmonic rows that fit a seed: whole keys, and positions of keys that fit in part.
 
         The group of a key is twice the tonic, plus one for minor if modes are distinguished. The group of a position is
         :data:`KEYS` plus twice the position, plus one for minor.
         """
-        seed = (position, mode, key_free)
+        seed = (position, mode, condition)
         if seed not in self._fitting:
             self._fitting[seed] = tuple(self._fitting_groups(*seed))
         return self._fitting[seed]
@@ -320,13 +292,12 @@ class CandidateIndex:
             return KEYS * metre_class + group
         return KEYS * max(len(self._metres), 1) + 2 * OCTAVE * metre_class + group - KEYS
 
-    def _fitting_groups(self, seed_position: int, mode: int, key_free: bool) -> Iterator[int]:
-        rules = self.rules
-        modes = (0, 1) if key_free and rules.same_mode else (mode,)
+    def _fitting_groups(self, seed_position: int, mode: int, condition: Condition) -> Iterator[int]:
+        modes = (0, 1) if condition in KEY_FREE and self.rules.same_mode else (mode,)
         for tonic in range(12):
             middle = SEMITONE * tonic
             around = range(middle, middle + 1) if self._in_tune else range(middle - 5, middle + 5)
-            fitting = [at % OCTAVE for at in around if _fits(at % OCTAVE, seed_position, key_free, rules)]
+            fitting = [at % OCTAVE for at in around if self.rules.key_fits(distance(at, seed_position), condition)]
             if len(fitting) == len(around):
                 yield from (2 * tonic + one for one in modes)
             else:
@@ -344,12 +315,11 @@ class CandidateIndex:
         tempo, rules = float(self._tempi[seed]), self.rules
         if condition not in TEMPO_FREE:
             if rules.fold_tempo:
-                low, high = max(rules.min_speed, _ROOT_HALF), min(rules.max_speed, _HIGHEST)
+                low, high = max(rules.min_speed, FOLDED[0]), min(rules.max_speed, FOLDED[1])
                 return self._folded_tempi(tempo, low, high)
             return ((_least_tempo(tempo, rules.max_speed), _largest_tempo(tempo, rules.min_speed)),)
         if rules.mismatch == "literal":
             return _EVERY_TEMPO
-        # Half and double tempo do not clash, because their beats coincide.
         return _complement(self._folded_tempi(tempo, *_clash_bounds()))
 
     def _folded_tempi(self, tempo: float, low: float, high: float) -> list[Interval]:
@@ -363,56 +333,32 @@ class CandidateIndex:
         ]
 
 
-def _fits(position: int, seed_position: int, key_free: bool, rules: Rules) -> bool:
-    """Return whether a stem at a position fits a vocal.
-
-    If the keys must match, their distance, rounded to whole semitones, is at most `max_shift`; cents are added to the
-    shift afterwards. If the keys must clash, stems are not shifted, and `strict` demands a distance of at least a
-    semitone between sounding pitches. Keys that are closer because of their tunings do not clash, even if their names
-    differ.
-    """
-    if key_free:
-        return rules.mismatch == "literal" or _clashes(position, seed_position)
-    return abs((apart(position, seed_position) + SEMITONE // 2) // SEMITONE) <= rules.max_shift
-
-
-def _clashes(position: int, seed_position: int) -> bool:
-    return abs(apart(position, seed_position)) >= SEMITONE
-
-
 def _largest_tempo(tempo: float, speed: float) -> float:
     """Return the largest candidate tempo whose speed, as computed, is at least ``speed`` (bounds are inclusive)."""
-    largest = tempo / speed
-    while tempo / largest < speed:
-        largest = math.nextafter(largest, 0.0)
-    while tempo / (above := math.nextafter(largest, math.inf)) >= speed:
-        largest = above
-    return largest
+    return _last(lambda own: tempo / own >= speed, tempo / speed, math.inf)
 
 
 def _least_tempo(tempo: float, speed: float) -> float:
     """Return the least candidate tempo whose speed, as computed, is at most ``speed``."""
-    least = tempo / speed or math.nextafter(0.0, 1.0)
-    while tempo / least > speed:
-        least = math.nextafter(least, math.inf)
-    while (below := math.nextafter(least, 0.0)) > 0 and tempo / below <= speed:
-        least = below
-    return least
+    return _last(lambda own: own > 0 and tempo / own <= speed, tempo / speed or math.nextafter(0.0, 1.0), 0.0)
 
 
 @functools.cache
 def _clash_bounds() -> Interval:
-    """Return the least and the largest speed that do not clash: |speed − 1| ≤ TEMPO_CLASH, as computed."""
-    least, largest = 1 - TEMPO_CLASH, 1 + TEMPO_CLASH
-    while abs(math.nextafter(least, 0.0) - 1) <= TEMPO_CLASH:
-        least = math.nextafter(least, 0.0)
-    while abs(least - 1) > TEMPO_CLASH:
-        least = math.nextafter(least, 1.0)
-    while abs(math.nextafter(largest, 2.0) - 1) <= TEMPO_CLASH:
-        largest = math.nextafter(largest, 2.0)
-    while abs(largest - 1) > TEMPO_CLASH:
-        largest = math.nextafter(largest, 1.0)
+    """Return the least and the largest speed near 1 that do not clash, as computed."""
+    least, largest = (
+        _last(lambda speed: not tempi_clash(speed), 1 + sign * TEMPO_CLASH, 1.0 + sign) for sign in (-1, 1)
+    )
     return least, largest
+
+
+def _last(fits: Callable[[float], bool], near: float, towards: float) -> float:
+    """Return the last number in a direction that fits; ``near`` is a few floating-point steps from it."""
+    while not fits(near):
+        near = math.nextafter(near, math.inf if towards < near else 0.0)
+    while near != (further := math.nextafter(near, towards)) and fits(further):
+        near = further
+    return near
 
 
 def _complement(intervals: Sequence[Interval]) -> list[Interval]:

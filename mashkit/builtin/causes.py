@@ -12,8 +12,9 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from mashkit.builtin.candidates import KEY_FREE, TEMPO_FREE, CandidateIndex
+from mashkit.builtin.candidates import CandidateIndex
 from mashkit.cliptable import ClipTable
+from mashkit.conditions import KEY_FREE, TEMPO_FREE
 from mashkit.types import Condition, Role
 
 MOST_SEEDS = 200

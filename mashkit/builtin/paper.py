@@ -20,11 +20,23 @@ import numpy as np
 from attrs import validators
 
 from mashkit.builtin import PAPER_GENERATOR, causes
-from mashkit.builtin.candidates import KEY_FREE, TEMPO_FREE, CandidateIndex, Rules, index_of
+from mashkit.builtin.candidates import CandidateIndex, index_of
 from mashkit.builtin.causes import Cause
-from mashkit.builtin.placing import BeatsOfClips, ClipBeats, Fades, Fit, Placed, Placer
+from mashkit.builtin.placement import BeatsOfClips, ClipBeats, Fades, Fit, Placed, Placer
 from mashkit.cliptable import ClipTable
 from mashkit.components import ComponentInfo
+from mashkit.conditions import (
+    BACKING,
+    DURATION_S,
+    KEY_FREE,
+    LEAST_ACTIVITY,
+    MAX_OFFSET_S,
+    MAX_SHIFT,
+    SPEEDS,
+    TEMPO_FREE,
+    Rules,
+    delays,
+)
 from mashkit.errors import GenerationError
 from mashkit.interfaces.generator import Draw, Drawer, DrawingGenerator
 from mashkit.timing import metre
@@ -33,7 +45,6 @@ from mashkit.types import LABELS_TRUSTED, Clip, Condition, FrozenMapping, Layer,
 LARGEST_GAIN_DB = 12.0
 """Largest gain of loudness matching, dB, because a stem that needs more is mostly separation residue."""
 
-_BACKING = (Role.HARMONIC, Role.PERCUSSION)
 _NO_VOCAL = "no clip has a vocal that can be used"
 _NO_STEM = "no {} stem of another song fits the drawn vocal"
 _NO_METRE = "no {} stem of another song fits the drawn vocal and its bars"
@@ -100,17 +111,17 @@ class PaperGenerator(DrawingGenerator):
 
     info: ClassVar[ComponentInfo] = PAPER_GENERATOR
 
-    max_shift: int = attrs.field(default=3, validator=[validators.ge(0), validators.le(6)])
-    min_speed: float = attrs.field(default=0.8, validator=validators.gt(0))
-    max_speed: float = attrs.field(default=1.2, validator=validators.gt(0))
+    max_shift: int = attrs.field(default=MAX_SHIFT, validator=[validators.ge(0), validators.le(6)])
+    min_speed: float = attrs.field(default=SPEEDS[0], validator=validators.gt(0))
+    max_speed: float = attrs.field(default=SPEEDS[1], validator=validators.gt(0))
     mismatch: Literal["strict", "literal"] = attrs.field(
         default="strict", validator=validators.in_(("strict", "literal"))
     )
     same_mode: bool = attrs.field(default=False, validator=validators.instance_of(bool))
     fold_tempo: bool = attrs.field(default=False, validator=validators.instance_of(bool))
-    min_duration_s: float = attrs.field(default=25.0, validator=validators.gt(0))
-    max_duration_s: float = attrs.field(default=60.0, validator=validators.gt(0))
-    max_offset_s: float = attrs.field(default=1.0, validator=validators.ge(0))
+    min_duration_s: float = attrs.field(default=DURATION_S[0], validator=validators.gt(0))
+    max_duration_s: float = attrs.field(default=DURATION_S[1], validator=validators.gt(0))
+    max_offset_s: float = attrs.field(default=MAX_OFFSET_S, validator=validators.ge(0))
     align: Literal["beats", "speed"] = attrs.field(default="beats", validator=validators.in_(("beats", "speed")))
     phrase_bars: int = attrs.field(default=0, validator=[validators.instance_of(int), validators.ge(0)])
     match_loudness: bool = attrs.field(default=True, validator=validators.instance_of(bool))
@@ -119,7 +130,7 @@ class PaperGenerator(DrawingGenerator):
     duck_db: float = attrs.field(default=0.0, validator=validators.ge(0))
     doubtful_metre: bool = attrs.field(default=False, validator=validators.instance_of(bool))
     mixed_metres: bool = attrs.field(default=False, validator=validators.instance_of(bool))
-    min_activity: float = attrs.field(default=0.25, validator=_unit_interval)
+    min_activity: float = attrs.field(default=LEAST_ACTIVITY, validator=_unit_interval)
 
     def drawer(self, clips: ClipTable, *, condition: Condition, seed: int, vocal: str | None) -> Drawer:
         """Return the object that makes the draws of a run."""
@@ -135,8 +146,12 @@ class PaperGenerator(DrawingGenerator):
 
         The index of a :class:`ClipTable` is made only once. Raises UsageError if two clips have the same id.
         """
-        rules = {field.name: getattr(self, field.name) for field in attrs.fields(Rules)}
-        return index_of(ClipTable.of(clips), Rules(**rules))
+        return index_of(ClipTable.of(clips), self.rules)
+
+    @property
+    def rules(self) -> Rules:
+        """The options that decide which stems a condition accepts."""
+        return Rules(**{name: value for name, value in self.options().items() if name in attrs.fields_dict(Rules)})
 
     def _variants(self, plan: MashupPlan, clips: Mapping[str, Clip]) -> Iterator[MashupPlan]:
         if self.phrase_bars == 0 or plan.condition is Condition.ORIGINAL or plan.condition in TEMPO_FREE:
@@ -146,7 +161,7 @@ class PaperGenerator(DrawingGenerator):
         vocal = beats.of(clips[plan.layer(Role.VOCAL).clip_id])
         backing = [
             Fit(layer.role, beats.of(clips[layer.clip_id]), layer.speed, layer.semitones, layer.gain_db)
-            for layer in (plan.layer(role) for role in _BACKING)
+            for layer in (plan.layer(role) for role in BACKING)
         ]
         for bars in itertools.product(*(maker.offsets(vocal, fit) for fit in backing)):
             made = maker.plan(vocal, backing, bars, (0.0, 0.0, 0.0))
@@ -273,7 +288,7 @@ class _Drawer:
         """Return the rows of a vocal and its backing, or the reason why no backing fits."""
         vocal = int(self._vocals[int(random.integers(len(self._vocals)))])
         backing: list[int] = []
-        for role in _BACKING:
+        for role in BACKING:
             if self._condition is Condition.ORIGINAL:
                 backing.append(vocal)
                 continue
@@ -285,16 +300,15 @@ class _Drawer:
 
     def _plan(self, vocal_row: int, rows: Sequence[int], random: np.random.Generator) -> MashupPlan | float:
         vocal = self._beats.of(self._clips.fetch(vocal_row))
-        backing = [self._fit(vocal, vocal_row, role, row) for role, row in zip(_BACKING, rows, strict=True)]
+        backing = [self._fit(vocal, vocal_row, role, row) for role, row in zip(BACKING, rows, strict=True)]
         bars = [0] * len(backing)
         if self._options.phrase_bars:
             choices = [self._maker.offsets(vocal, fit) for fit in backing]
             bars = [one[int(random.integers(len(one)))] for one in choices]
-        late = [0.0] * (1 + len(backing))
+        late = dict.fromkeys(Role, 0.0)
         if self._condition in TEMPO_FREE:
-            most = self._options.max_offset_s
-            late[int(random.integers(len(late)))] = float(random.uniform(-most, most))
-        return self._maker.plan(vocal, backing, bars, late)
+            late = delays(random, self._options.max_offset_s)
+        return self._maker.plan(vocal, backing, bars, list(late.values()))
 
     def _fit(self, vocal: ClipBeats, vocal_row: int, role: Role, row: int) -> Fit:
         condition = self._condition
@@ -350,12 +364,12 @@ class _Drawer:
             return causes.wrong_length(self._lengths(), options.min_duration_s, options.max_duration_s)
         if reason == _DOUBTFUL_VOCAL:
             return "it is told with little confidence", _DOUBTFUL_FIX
-        if reason in [_NO_METRE.format(role) for role in _BACKING]:
+        if reason in [_NO_METRE.format(role) for role in BACKING]:
             return (
                 "the bars of those that fit in key and tempo have other numbers of beats",
                 "add songs of the same metre, or combine others with generator.mixed_metres=true",
             )
-        role = next((role for role in _BACKING if reason == _NO_STEM.format(role)), Role.HARMONIC)
+        role = next((role for role in BACKING if reason == _NO_STEM.format(role)), Role.HARMONIC)
         return causes.no_stem(self._clips, self._index, self._vocals, role, self._condition)
 
 

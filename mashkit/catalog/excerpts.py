@@ -9,16 +9,15 @@ import attrs
 import numpy as np
 import numpy.typing as npt
 
+from mashkit.conditions import DURATION_S
 from mashkit.timing import metre
 from mashkit.types import Analysis
 
 SAMPLE_RATE = 44_100
 """Sample rate of clips, Hz: nearly all songs have this rate, and the separation models were trained at it."""
-SHORTEST_S = 25.0
-"""Shortest clip, seconds: no mashup is shorter (docs/paper.md, row 19)."""
-LONGEST_S = 60.0
-"""Longest clip, seconds: no mashup is longer (docs/paper.md, row 19). By default, a song of this length or shorter is
-one excerpt."""
+SHORTEST_S, LONGEST_S = DURATION_S
+"""Shortest and longest clip, seconds, because no mashup is shorter or longer (docs/paper.md, row 19). By default, a
+song of the longest length or shorter is one excerpt."""
 FEWEST_BARS = 16
 """Smallest number of bars of a clip where the song has so many (docs/paper.md, row 2)."""
 PHRASE_BARS = 4

@@ -113,8 +113,9 @@ def run(arguments: argparse.Namespace) -> int:
 def _recipe(kit: Kit, arguments: argparse.Namespace) -> Recipe:
     """Return the recipe of the arguments, one condition or a mixture, after checking that the generator has them."""
     from mashkit.cli.kits import condition_of
+    from mashkit.conditions import UNMATCHED
     from mashkit.errors import UsageError
-    from mashkit.generation import UNMATCHED, Recipe
+    from mashkit.generation import Recipe
 
     mixed = {name: getattr(arguments, name) or 0 for name in ("positives", "negatives", "unlabelled")}
     if not any(mixed.values()):

@@ -28,10 +28,13 @@ def add_plugin_commands(asked: str | None, commands: Commands, *, configured: bo
     ------
     DuplicateComponent
         If two distributions register the requested command.
+    UnknownComponent
+        If the requested command is not installed, and a plugin of mashkit's own brings it.
     BrokenPlugin
-        If the requested command cannot be configured.
+        If the requested command cannot be configured, or the plugin of mashkit's own that brings it cannot be loaded.
     """
     from mashkit.components.fence import plugin_code
+    from mashkit.discovery import how_to_install
     from mashkit.errors import BrokenPlugin
     from mashkit.registry import Registry
 
@@ -52,6 +55,8 @@ def add_plugin_commands(asked: str | None, commands: Commands, *, configured: bo
             with contextlib.suppress(BrokenPlugin), plugin_code(f"command {name!r} failed", BrokenPlugin):
                 entries[0].command.configure(made)
     if asked is not None and chosen is None:  # argparse will report an unknown command; a broken plugin may have it
+        if how_to_install("command", asked):
+            registry.command(asked)  # it raises the error that says what to install
         for one in registry.broken:
             print(f"broken plugin: {one.distribution} ({one.entry_point}): {one.reason}", file=sys.stderr)
     return chosen

@@ -7,75 +7,20 @@ import itertools
 from abc import abstractmethod
 from collections import Counter
 from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
-from typing import ClassVar, Literal, Protocol, TypeAlias
+from typing import ClassVar, Protocol
 
 import attrs
-from attrs import validators
 
 from mashkit.arguments import require, require_all, require_whole
 from mashkit.cliptable import ClipTable
 from mashkit.compactset import CompactSet
 from mashkit.components import Component
+from mashkit.conditions import PROMISES, Promise
 from mashkit.errors import ContractViolation, GenerationError, UsageError, suggestion
 from mashkit.types import Clip, Condition, FrozenMapping, MashupPlan
 
 PATIENCE = 1000
 """Draws in a row without a new plan after which a run ends. Of 100 possible plans, a run misses one with p < 0.005."""
-
-Fit: TypeAlias = Literal["", "matched", "unmatched"]
-"""Whether the backing fits the vocal in key or tempo, clashes with it, or may do either ("")."""
-
-
-@attrs.frozen(kw_only=True)
-class Promise:
-    """The meaning of a condition: properties of all its plans. The contract tests and the benchmark check them.
-
-    Parameters
-    ----------
-    description : str
-        One line for users.
-    key : {"matched", "unmatched", ""}
-        The harmonic layer, after its shift, is in the vocal's key, is not, or may be. Relative keys count as equal.
-    tempo : {"matched", "unmatched", ""}
-        The tempi of both backing layers, at their speeds, are the vocal's tempo, are not, or may be. Half and double
-        tempo count as equal.
-    downbeats : bool
-        Downbeats of the backing layers lie on downbeats of the vocal.
-    songs : {"one", "several", ""}
-        All stems are from one clip, no backing stem is from the vocal's song, or either may be the case.
-    """
-
-    description: str
-    key: Fit = attrs.field(default="", validator=validators.in_(("", "matched", "unmatched")))
-    tempo: Fit = attrs.field(default="", validator=validators.in_(("", "matched", "unmatched")))
-    downbeats: bool = attrs.field(default=False, validator=validators.instance_of(bool))
-    songs: Literal["", "one", "several"] = attrs.field(default="", validator=validators.in_(("", "one", "several")))
-
-
-PROMISES: Mapping[str, Promise] = FrozenMapping(
-    {
-        Condition.ORIGINAL: Promise(
-            description="all stems of one clip, as they are",
-            key="matched", tempo="matched", downbeats=True, songs="one",
-        ),
-        Condition.MATCHED: Promise(
-            description="backing of other songs in the vocal's key and tempo, downbeats on downbeats",
-            key="matched", tempo="matched", downbeats=True, songs="several",
-        ),
-        Condition.UNMATCHED_KEY: Promise(
-            description="as matched, but in another key", key="unmatched", tempo="matched", downbeats=True,
-            songs="several",
-        ),
-        Condition.UNMATCHED_TEMPO: Promise(
-            description="as matched, but in another tempo", key="matched", tempo="unmatched", songs="several"
-        ),
-        Condition.UNMATCHED_KEY_TEMPO: Promise(
-            description="backing of other songs in another key and tempo", key="unmatched", tempo="unmatched",
-            songs="several",
-        ),
-    }
-)  # fmt: skip
-"""Meaning of the paper's conditions (docs/paper.md, rows 5–9, 11, 15 and 19), in every generator."""
 
 PLAN_OPTIONS: Mapping[str, str] = FrozenMapping(
     {
@@ -90,10 +35,10 @@ PLAN_OPTIONS: Mapping[str, str] = FrozenMapping(
 class Generator(Component):
     """Draws plans from clips. ``info.provides`` names its conditions.
 
-    :data:`PROMISES` defines the paper's five conditions, and ``promises`` defines the generator's own conditions. An
-    option with a name in :data:`PLAN_OPTIONS` must have the meaning that is given there. Gains, fades, ducking and
-    limiting are part of the plan (:class:`~mashkit.types.Mixing`). They can be changed for the plans of every generator
-    (:class:`~mashkit.types.Finish`).
+    :data:`mashkit.conditions.PROMISES` defines the paper's five conditions, and ``promises`` defines the generator's
+    own conditions. An option with a name in :data:`PLAN_OPTIONS` must have the meaning that is given there. Gains,
+    fades, ducking and limiting are part of the plan (:class:`~mashkit.types.Mixing`). They can be changed for the plans
+    of every generator (:class:`~mashkit.types.Finish`).
     """
 
     kind: ClassVar[str] = "generator"

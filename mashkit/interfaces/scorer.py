@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import attrs
 
 from mashkit.components import Component
-from mashkit.errors import ContractViolation
-from mashkit.types import Score
+from mashkit.errors import ContractViolation, PlanError
+from mashkit.types import Role, Score
 
 if TYPE_CHECKING:
     from mashkit.mashup import Mashup
@@ -22,6 +22,8 @@ class Scorer(Component):
     """Scores mashups. ``info.provides`` names the parts of its scores."""
 
     kind: ClassVar[str] = "scorer"
+    needs: ClassVar[tuple[Role, ...]] = ()
+    """The roles of which a mashup must have a layer. Without them :meth:`score` raises PlanError."""
 
     def score(self, mashups: Sequence[Mashup]) -> list[Score]:
         """Return one score for each mashup, in the same order.
@@ -40,14 +42,26 @@ class Scorer(Component):
 
         Raises
         ------
+        PlanError
+            If a mashup has no layer of a role that the scorer needs.
         ComponentFailed
             If the backend raises, or gives a value that is not a score (NaN, a probability outside 0–1).
         ContractViolation
             If the number of scores differs from the number of mashups.
         """
+        self._require_roles(mashups)
         with self.backend_call("score"):
             scores = list(self._score(mashups)) if mashups else []
         return self._checked(scores, len(mashups))
+
+    def _require_roles(self, mashups: Sequence[Mashup]) -> None:
+        for mashup in mashups:
+            for role in self.needs:
+                if role not in mashup.roles:
+                    raise PlanError(
+                        f"plan {mashup.plan.id} has no {role} layer, which {self.info.name!r} compares",
+                        f"give a plan with a {role} stem",
+                    )
 
     def _checked(self, scores: list[Score], count: int) -> list[Score]:
         if len(scores) != count:
@@ -79,11 +93,14 @@ class RelativeScorer(Scorer):
 
         Raises
         ------
+        PlanError
+            If a mashup has no layer of a role that the scorer needs.
         ComponentFailed
             If the backend raises.
         ContractViolation
             If the number of measurements differs from the number of mashups.
         """
+        self._require_roles(mashups)
         with self.backend_call("score"):
             measured = list(self._measure(mashups)) if mashups else []
         if len(measured) != len(mashups):

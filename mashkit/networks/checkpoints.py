@@ -10,6 +10,7 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from mashkit.errors import FileError
 from mashkit.models import ModelError
 
 if TYPE_CHECKING:
@@ -18,23 +19,8 @@ if TYPE_CHECKING:
 _PICKLED = (b"PK\x03\x04", *(b"\x80" + bytes([protocol]) for protocol in range(2, 6)))
 
 
-class CheckpointError(ModelError):
-    """A checkpoint that cannot be used.
-
-    Parameters
-    ----------
-    path : Path or str
-        The file.
-    problem : str
-        What is wrong with it.
-    fix : str, optional
-        What to do about it.
-    """
-
-    def __init__(self, path: Path | str, problem: str, fix: str | None = None) -> None:
-        super().__init__(f"{path}: {problem}", fix)
-        self.args = (path, problem, fix)  # as in AudioFileError
-        self.path = Path(path)
+class CheckpointError(FileError, ModelError):
+    """A checkpoint that cannot be used."""
 
 
 def read_checkpoint(path: Path, package: str, fix: str) -> tuple[dict[str, Any], dict[str, Tensor]]:

@@ -17,6 +17,7 @@ from mashkit.builtin.paper import PaperGenerator
 from mashkit.catalog.database import MashupDB
 from mashkit.catalog.schema import INDEX
 from mashkit.cliptable import ClipTable
+from mashkit.conditions import BACKING, UNMATCHED
 from mashkit.rendering.output import environment
 from mashkit.types import TONIC_NAMES, Condition, Role, key_facts
 
@@ -32,8 +33,6 @@ MOST_NAMED = 50
 """Largest number of vocals without candidates that are named."""
 DECADES = (1, 10, 100, 1_000, 10_000)
 """Lower bounds of the classes of candidate counts; the class below the first bound is that of no candidates."""
-NEGATIVES = (Condition.UNMATCHED_KEY, Condition.UNMATCHED_TEMPO, Condition.UNMATCHED_KEY_TEMPO)
-BACKING = (Role.HARMONIC, Role.PERCUSSION)
 
 Counts = npt.NDArray[np.int64]
 
@@ -163,7 +162,7 @@ def _fits(table: ClipTable, generator: PaperGenerator) -> dict[str, Any]:
     index = strict if generator.mismatch == "strict" else literal
     seeds = index.seeds(Condition.MATCHED)
     looked_at = seeds[np.linspace(0, len(seeds) - 1, min(len(seeds), MOST_SEEDS)).astype(np.intp)]
-    conditions = (Condition.MATCHED, *NEGATIVES)
+    conditions = (Condition.MATCHED, *UNMATCHED)
     counts = {
         (condition, role): _count(index, looked_at, role, condition) for condition in conditions for role in BACKING
     }
@@ -178,7 +177,7 @@ def _fits(table: ClipTable, generator: PaperGenerator) -> dict[str, Any]:
             ],
             **_without(table, looked_at, counts),
         },
-        "chance": {str(condition): _chance(strict, literal, looked_at, condition) for condition in NEGATIVES},
+        "chance": {str(condition): _chance(strict, literal, looked_at, condition) for condition in UNMATCHED},
     }
 
 

@@ -149,12 +149,12 @@ class Analysis:
         Seconds from the start of the audio, ≥ 0, strictly increasing; every downbeat is one of the beats (exactly).
     confidence : mapping of str to float
         Field name → 0…1, for the fields for which the analyzer returns a confidence; "metre" for the number of beats
-        a bar (:func:`mashkit.metre.doubt`).
+        a bar (:func:`mashkit.timing.metre.doubt`).
     tempo_candidates : tuple of (BPM, strength), optional
         Strongest first; the second is often half or double the first.
     tuning : float, optional
         Distance of the music's A from 440 Hz, cents, −50 to below 50; the tonic sounds higher than the pitch it is
-        named for by the same distance (:mod:`mashkit.tuning`).
+        named for by the same distance (:mod:`mashkit.features.tuning`).
 
     Raises
     ------

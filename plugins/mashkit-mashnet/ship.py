@@ -61,10 +61,11 @@ def card(checkpoint: Checkpoint, path: Path) -> str:
         "",
         "## Training",
         "",
-        f"Protocol `{data['protocol']}`; {record['steps']} steps, the best after {record['best_step']}; Adam, learning "
-        f"rate {config['learning_rate']:g}, {config.get('schedule', 'constant')}; unlabelled examples: "
-        f"{config['unlabelled']}; ranking loss × {config['ranking']:g}; seed {config['seed']}; "
-        f"{record['seconds'] / 60:.0f} minutes on one core of a shared CPU.",
+        f"Protocol `{data['protocol']}`, rules of version {data.get('rules', 1)}; {record['steps']} steps, the best "
+        f"after {record['best_step']}; Adam, learning rate {config['learning_rate']:g}, "
+        f"{config.get('schedule', 'constant')}; unlabelled examples: {config['unlabelled']}; ranking loss × "
+        f"{config['ranking']:g}; seed {config['seed']}; {record['seconds'] / 60:.0f} minutes on one core of a shared "
+        "CPU.",
         "",
         "| step | training loss | validation loss | AUC |",
         "|---|---|---|---|",

@@ -10,13 +10,13 @@ import numpy.typing as npt
 import pytest
 
 from mashkit.components import Component
+from mashkit.conditions import BACKING, DURATION_S, key_distance, relative_tempi
 from mashkit.interfaces import Generator
 from mashkit.interfaces.generator import PLAN_OPTIONS
 from mashkit.synthetic.source import SyntheticSource
 from mashkit.testing.contracts.component import ComponentContract
-from mashkit.types import Clip, Condition, Key, Layer, MashupPlan, Role
+from mashkit.types import Clip, Condition, Key, Layer, MashupPlan, Role, by_id
 
-BACKING = (Role.HARMONIC, Role.PERCUSSION)
 IN_TUNE = 0.25
 """Largest distance of a fitting layer from the vocal's key, semitones: a quarter of the least distance of a layer that
 does not fit."""
@@ -35,11 +35,11 @@ class GeneratorContract(ComponentContract):
     """Requirements for every generator.
 
     The clips are synthetic, so their keys, tempi and downbeats are exact, and the promises of a condition
-    (:class:`mashkit.interfaces.generator.Promise`) are checked in the plans.
+    (:class:`mashkit.conditions.Promise`) are checked in the plans.
     """
 
     kind = "generator"
-    duration_s: ClassVar[tuple[float, float]] = (25.0, 60.0)
+    duration_s: ClassVar[tuple[float, float]] = DURATION_S
     """Shortest and longest mashup it may plan, seconds (docs/paper.md, row 19)."""
 
     @pytest.fixture(scope="class")
@@ -79,7 +79,8 @@ class GeneratorContract(ComponentContract):
 
     def test_keys_are_as_promised(self, subject: Generator, clips: list[Clip], drawn: list[MashupPlan]) -> None:
         for plan in drawn:
-            apart = _semitones_apart(plan, clips)
+            apart = key_distance(plan, by_id(clips))
+            assert apart is not None
             promised = subject.promise(plan.condition).key
             if promised == "matched":
                 assert abs(apart) < IN_TUNE, (plan.condition, plan.layers)
@@ -89,7 +90,9 @@ class GeneratorContract(ComponentContract):
     def test_tempi_are_as_promised(self, subject: Generator, clips: list[Clip], drawn: list[MashupPlan]) -> None:
         for plan in drawn:
             promised = subject.promise(plan.condition).tempo
-            for apart in _tempi_apart(plan, clips):
+            for _, ratio in relative_tempi(plan, by_id(clips)):
+                assert ratio is not None
+                apart = max(ratio, 1 / ratio) - 1
                 if promised == "matched":
                     assert apart < IN_TIME, (plan.condition, plan.layers)
                 elif promised == "unmatched":
@@ -184,29 +187,6 @@ def _layers(plan: MashupPlan, clips: list[Clip], *roles: Role) -> Iterator[tuple
     """Return the plan's layers of the given roles, with their clips."""
     known = {clip.id: clip for clip in clips}
     return ((layer, known[layer.clip_id]) for layer in plan.layers if layer.role in roles)
-
-
-def _semitones_apart(plan: MashupPlan, clips: list[Clip]) -> float:
-    """Return the distance of the harmonic layer's key above the vocal's, −6…+6 semitones; relative keys are equal."""
-    ((sung, vocal),) = _layers(plan, clips, Role.VOCAL)
-    ((played, harmonic),) = _layers(plan, clips, Role.HARMONIC)
-    assert vocal.analysis.key is not None
-    assert harmonic.analysis.key is not None
-    above = harmonic.analysis.key.relative_major_tonic + played.semitones
-    above -= vocal.analysis.key.relative_major_tonic + sung.semitones
-    return (above + 6) % 12 - 6
-
-
-def _tempi_apart(plan: MashupPlan, clips: list[Clip]) -> list[float]:
-    """Return each backing layer's relative distance from the vocal's tempo; half and double tempo count as equal."""
-    ((_, vocal),) = _layers(plan, clips, Role.VOCAL)
-    assert vocal.analysis.tempo is not None
-    found = []
-    for layer, clip in _layers(plan, clips, *BACKING):
-        assert clip.analysis.tempo is not None
-        octaves = float(np.log2(clip.analysis.tempo * layer.speed / vocal.analysis.tempo))
-        found.append(float(2 ** abs(octaves - round(octaves)) - 1))
-    return found
 
 
 def _downbeats_apart(plan: MashupPlan, role: Role, clips: list[Clip]) -> float:

@@ -2,26 +2,32 @@
 
 from __future__ import annotations
 
-from typing import Any, cast
+from typing import Any, ClassVar, cast
 
 import numpy as np
 import numpy.typing as npt
 import pytest
 
 from mashkit.components import Component
+from mashkit.errors import AnalysisError, MashkitError, PlanError
 from mashkit.interfaces import Scorer
 from mashkit.interfaces.scorer import RelativeScorer
 from mashkit.mashup import Mashup
 from mashkit.synthetic.source import SyntheticSource
 from mashkit.testing.contracts.component import ComponentContract
-from mashkit.testing.mashups import mashup_of
-from mashkit.types import Condition, Key, Score
+from mashkit.testing.mashups import Shelf, mashup_of
+from mashkit.types import Analysis, Clip, Condition, Key, Role, Score
 
 
 class ScorerContract(ComponentContract):
     """Requirements for every scorer."""
 
     kind = "scorer"
+    needs_beats: ClassVar[bool] = False
+    """Whether the scorer cannot score a mashup whose clips have no beats."""
+    stems_read: ClassVar[int | None] = None
+    """The number of stems that the scorer reads to score any number of mashups of one clip, if it caches its
+    measurements of stems."""
 
     @pytest.fixture(scope="class")
     @classmethod
@@ -93,3 +99,58 @@ class ScorerContract(ComponentContract):
     def test_a_fresh_instance_agrees(self, mashups: list[Mashup], scores: list[Score]) -> None:
         fresh = cast("Scorer", self.create()).score(mashups)
         assert [score.value for score in fresh] == pytest.approx([score.value for score in scores], rel=1e-5)
+
+    @pytest.mark.parametrize("role", list(Role))
+    def test_a_plan_without_a_role_it_needs_is_named(self, subject: Scorer, mashups: list[Mashup], role: Role) -> None:
+        if role not in subject.needs:
+            pytest.skip(f"needs no {role}")
+        lacking = _lone(mashups[0], {role.value: None})
+        with pytest.raises(PlanError, match=lacking.plan.id):
+            subject.score([lacking])
+
+    @pytest.mark.parametrize("seconds", [0.1, 0.3, 0.9, 1.5])
+    def test_short_mashups_have_a_score_or_are_named(
+        self, subject: Scorer, mashups: list[Mashup], seconds: float
+    ) -> None:
+        short = _lone(mashups[0], {}, seconds)
+        _scored_or_named(subject, short, short.plan.id)
+
+    def test_a_clip_without_beats_has_a_score_or_is_named(self, subject: Scorer, mashups: list[Mashup]) -> None:
+        shelf, clip = _shelf(mashups[0], "rubato", Analysis())
+        if self.needs_beats:
+            with pytest.raises(AnalysisError, match="rubato"):
+                subject.score([mashup_of(shelf, clip)])
+        else:
+            _scored_or_named(subject, mashup_of(shelf, clip), "rubato")
+
+    def test_each_stem_is_read_once(self, mashups: list[Mashup]) -> None:
+        if self.stems_read is None:
+            pytest.skip("keeps nothing of the stems")
+        shelf, clip = _shelf(mashups[0], "song", mashups[0].clips[Role.VOCAL].analysis)
+        scorer = cast("Scorer", self.create())
+        scorer.score([mashup_of(shelf, clip, harmonic={"semitones": shift}) for shift in range(5)])
+        scorer.score([mashup_of(shelf, clip)])
+        assert shelf.asked == self.stems_read
+
+
+def _shelf(mashup: Mashup, name: str, analysis: Analysis) -> tuple[Shelf, Clip]:
+    """Return a source of one clip, which has the stems of the mashup's vocal clip and another analysis."""
+    clip, source = mashup.clips[Role.VOCAL], mashup.renderer.source
+    shelf = Shelf()
+    return shelf, shelf.add(name, {role: source.stem(clip.id, role) for role in Role}, analysis)
+
+
+def _lone(mashup: Mashup, changes: dict[str, Any], seconds: float | None = None) -> Mashup:
+    """Return the mashup of the vocal clip's own stems, without some layers or of another length."""
+    return mashup_of(mashup.renderer.source, mashup.clips[Role.VOCAL], duration_s=seconds, **changes)
+
+
+def _scored_or_named(subject: Scorer, mashup: Mashup, name: str) -> None:
+    """Require a finite score, or an error of mashkit that contains ``name``."""
+    try:
+        (score,) = subject.score([mashup])
+    except MashkitError as error:
+        outcome = str(error)
+    else:
+        outcome = name if np.isfinite(score.value) else repr(score)
+    assert name in outcome

@@ -1,35 +1,38 @@
 """The scorers keep their contract and hear what is wrong with a plan, from the plan and the clips' stems alone."""
 
-import concurrent.futures
-from pathlib import Path
 from typing import Any
 
 import attrs
 import numpy as np
 import pytest
-import soundfile
 
-from mashkit.errors import AnalysisError, OptionError, PlanError
+from mashkit.errors import OptionError, PlanError
 from mashkit.interfaces import Scorer
 from mashkit.registry import Registry
 from mashkit.synthetic.source import SyntheticSource
 from mashkit.testing import ScorerContract
 from mashkit.testing.mashups import Shelf, mashup_of
-from mashkit.types import Analysis, Audio, Clip, Key, Role, StemSet
+from mashkit.types import Audio, Clip, Key, Role
 from mashkit_amu.scorer import Amu2021Scorer, AmuScorer
 
 
 class TestAmu(ScorerContract):
     component = "amu"
+    needs_beats = True
+    stems_read = 3
 
 
 class TestAmuLikePublished(ScorerContract):
     component = "amu"
     options = {"rotation": "best", "percussion_harmony": True}  # noqa: RUF012 — the contract reads it, nobody writes it
+    needs_beats = True
+    stems_read = 3
 
 
 class TestAmu2021(ScorerContract):
     component = "amu-2021"
+    needs_beats = True
+    stems_read = 3
 
 
 @pytest.fixture(scope="module")
@@ -186,14 +189,6 @@ def test_one_layer_is_no_pair(source: SyntheticSource, scorer: Scorer) -> None:
         scorer.score([lone])
 
 
-def test_a_clip_without_beats_is_named(source: SyntheticSource, scorer: Scorer) -> None:
-    clip = source.clips[0]
-    shelf = Shelf()
-    beatless = shelf.add("rubato", {role: source.stem(clip.id, role) for role in Role}, Analysis())
-    with pytest.raises(AnalysisError, match="rubato"):
-        scorer.score([mashup_of(shelf, beatless)])
-
-
 # ------------------------------------------------------------------------------------------------ options and machinery
 @pytest.mark.parametrize(
     ("name", "options"),
@@ -211,24 +206,6 @@ def test_options_that_make_no_sense_are_named(name: str, options: dict[str, Any]
         Registry().create("scorer", name, options)
 
 
-def test_a_stem_is_measured_once(source: SyntheticSource) -> None:
-    clip = source.clips[0]
-    shelf = Shelf()
-    shelf.add("song", {role: source.stem(clip.id, role) for role in Role}, clip.analysis)
-    scorer = AmuScorer()
-    scorer.score([mashup_of(shelf, shelf.clips["song"], harmonic={"semitones": shift}) for shift in range(5)])
-    scorer.score([mashup_of(shelf, shelf.clips["song"])])
-    assert shelf.asked == 3
-
-
-def test_threads_agree(source: SyntheticSource) -> None:
-    plans = [mashup_of(source, source.clips[0], harmonic={"semitones": shift}) for shift in range(6)]
-    alone = AmuScorer().score(plans)
-    shared = AmuScorer()
-    with concurrent.futures.ThreadPoolExecutor(2) as pool:
-        assert list(pool.map(lambda plan: shared.score([plan])[0], plans)) == alone
-
-
 def test_the_fingerprint_depends_on_options_alone(source: SyntheticSource) -> None:
     fresh, used = AmuScorer(), AmuScorer()
     used.score([mashup_of(source, source.clips[0])])
@@ -237,25 +214,9 @@ def test_the_fingerprint_depends_on_options_alone(source: SyntheticSource) -> No
 
 
 # --------------------------------------------------------------------------------------------------------- real songs
-@pytest.fixture(scope="module", params=["Hendrix", "Reggae"])
-def real(request: pytest.FixtureRequest, shared_data: Path) -> tuple[Shelf, Clip]:
-    """A song as true stems, its beats annotated by hand."""
-    folder = shared_data / "multitracks" / f"MusicDelta - {request.param}"
-    if not folder.is_dir():
-        pytest.skip(f"no {folder.name} among the real music")
-    stems = {}
-    for name in ("vocals", "bass", "other", "drums"):
-        samples, rate = soundfile.read(folder / f"{name}.flac", dtype="float32", always_2d=True)
-        stems[name] = Audio(samples.T, rate)
-    stem_set = StemSet(stems)
-    beats = np.loadtxt(folder / "mixture.beats")[:, 0]
-    shelf = Shelf()
-    return shelf, shelf.add(request.param, {role: stem_set.role(role) for role in Role}, Analysis(beats=beats))
-
-
 @pytest.mark.songs
-def test_a_real_original_beats_itself_out_of_key(real: tuple[Shelf, Clip]) -> None:
-    source, clip = real
+def test_a_real_original_beats_itself_out_of_key(multitrack: tuple[Shelf, Clip]) -> None:
+    source, clip = multitrack
     plans = [mashup_of(source, clip, harmonic={"semitones": shift}) for shift in (0, -2, -1, 1, 2)]
     original, *shifted = (score.parts["harmony"] for score in AmuScorer().score(plans))
     assert original > np.mean(shifted) + 0.01

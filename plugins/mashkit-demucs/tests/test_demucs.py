@@ -12,6 +12,8 @@ from demucs.apply import apply_model
 from demucs.pretrained import get_model
 
 from mashkit.audio import buffers as audiobuffer
+from mashkit.bench.musdb18 import TEST, TRAINING
+from mashkit.bench.tasks import Input
 from mashkit.errors import OptionError
 from mashkit.registry import Registry
 from mashkit.testing import SeparatorContract, signals
@@ -194,3 +196,23 @@ def test_a_device_that_is_not_there_is_refused(models: Path, device: str) -> Non
 
 def test_auto_is_recorded_as_the_device_it_stands_for(models: Path) -> None:
     assert create(models, "shares", device="auto").options()["device"] in ("cuda", "mps", "cpu")
+
+
+# ---------------------------------------------------------------------------------------------------------- its songs
+@pytest.mark.parametrize(
+    ("name", "songs"),
+    [
+        ("955717e8.safetensors", TRAINING), ("75fc33f5-1941ce65.th", TRAINING),
+        ("e51eebcc-c1b80bdd.th", TRAINING + TEST), ("464b36d7-e5a9386e.th", TRAINING + TEST), ("mine.th", ()),
+    ],
+)  # fmt: skip
+def test_released_weights_know_songs_of_musdb18(name: str, songs: tuple[str, ...], tmp_path: Path) -> None:
+    (tmp_path / name).touch()  # nothing is loaded: the name of a released file says which it is
+    component = create(tmp_path, name.partition("-")[0].partition(".")[0])
+    assert component.trained_on() == songs
+
+
+def test_the_shared_multitracks_that_others_have_too_are_recognised() -> None:
+    assert (len(set(TRAINING)), len(set(TEST)), len({*TRAINING, *TEST})) == (100, 50, 150)
+    given = Input(name="x", measure="x", songs=("MusicDelta - Hendrix", "Software-Entwicklungskit - Caesium"))
+    assert given.songs_among(TRAINING) == ["MusicDelta - Hendrix"]

@@ -31,7 +31,7 @@ from mashkit_mashnet.networks import MixNet, MixPreset
 from mashkit_mashnet.scorer import SHIPPED as FOLDER
 from mashkit_mashnet.scorer import LayerScorer, MixScorer, PostMixNetScorer, PreMixNetLsroScorer, PreMixNetScorer
 from mashkit_mashnet.spectra import Stage
-from mashkit_mashnet.stems import ROLES
+from mashkit_mashnet.stem_features import ROLES
 
 TINY = MixPreset(
     name="tiny",

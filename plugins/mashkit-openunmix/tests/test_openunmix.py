@@ -8,11 +8,13 @@ import pytest
 import torch
 
 from mashkit.audio import buffers as audiobuffer
+from mashkit.bench.musdb18 import TRAINING
 from mashkit.errors import OptionError
 from mashkit.registry import Registry
 from mashkit.testing import SeparatorContract, signals
 from mashkit.types import Audio
 from mashkit_openunmix import pieces
+from mashkit_openunmix.files import OFFICIAL
 from mashkit_openunmix.library import torchaudio_or_nothing
 from mashkit_openunmix.separator import OpenUnmixSeparator
 
@@ -167,3 +169,14 @@ def test_a_device_that_is_not_there_is_refused(untrained: Path, device: str) -> 
 
 def test_auto_is_recorded_as_the_device_it_stands_for(untrained: Path) -> None:
     assert create(untrained, device="auto").options()["device"] in ("cuda", "mps", "cpu")
+
+
+@pytest.mark.parametrize(("model", "songs"), [("umxhq", TRAINING), ("umx", TRAINING), ("umxl", ())])
+def test_released_weights_know_songs_of_musdb18(model: str, songs: tuple[str, ...], tmp_path: Path) -> None:
+    for name in OFFICIAL[model].values():
+        (tmp_path / name).touch()  # nothing is loaded: the name of a released file says which it is
+    assert create(tmp_path, model=model).trained_on() == songs
+
+
+def test_a_model_of_ones_own_knows_none_that_is_known(untrained: Path) -> None:
+    assert create(untrained, model="umxhq").trained_on() == ()

@@ -30,6 +30,7 @@ def cluster() -> Iterator[None]:
     assert not ray.is_initialized()
 
 
+@pytest.mark.slow  # every test starts actors, and an actor is a process that imports Ray: a quarter of `make test`
 class TestRay(ExecutorContract):
     component = "ray"
     options = {"num_cpus": 2}  # noqa: RUF012 — the contract reads it, nobody writes it

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 import soundfile
+import torch
 
 from mashkit.audio.files import load as load_audio
 from mashkit.audio.files import resample
@@ -15,10 +16,12 @@ from mashkit.networks.checkpoints import CheckpointError
 from mashkit.registry import Registry
 from mashkit.testing import SeparatorContract, signals
 from mashkit.types import Audio, Role, Samples, StemSet
+from mashkit_spleeter_torch.masking import HOP, OVERLAP
+from mashkit_spleeter_torch.unet import FRAMES
 from mashkit_stemnet import SHIPPED, separator
 from mashkit_stemnet.checkpoint import load, save
 from mashkit_stemnet.network import Size, StemNet
-from mashkit_stemnet.separator import StemNetSeparator
+from mashkit_stemnet.separator import CONTEXT, StemNetSeparator
 
 
 class TestStemNet(SeparatorContract):
@@ -61,6 +64,25 @@ def test_blocks_leave_no_seam(parts: dict[str, Samples], separate: Separator, mo
     pieces = separate.separate(mix).stems
     for name in ("drums", "other"):
         assert sdr(whole[name].samples, pieces[name].samples) > 30, name
+
+
+def test_the_number_of_threads_changes_nothing(parts: dict[str, Samples]) -> None:
+    """Two of Spleeter's segments and three blocks of the network, the last ones short."""
+    mix = Audio(np.tile(parts["drums"] + parts["other"], 4)[:, : round(12.4 * 44_100)], 44_100)
+    assert FRAMES < mix.frames / HOP + OVERLAP < FRAMES + CONTEXT
+    due = StemNetSeparator(threads=1).separate(mix)
+    before = torch.get_num_threads()
+    try:
+        for threads in (2, 3, 4, 6):
+            torch.set_num_threads(threads)  # as the local executor does for its processes
+            found = StemNetSeparator().separate(mix)
+            assert torch.get_num_threads() == threads
+            for name, stem in due.stems.items():
+                assert np.array_equal(stem.samples, found.stems[name].samples), (threads, name)
+            for role in (Role.VOCAL, Role.HARMONIC, Role.PERCUSSION):
+                assert np.array_equal(due.role(role).samples, found.role(role).samples), (threads, role)
+    finally:
+        torch.set_num_threads(before)
 
 
 def test_a_softer_copy_gives_softer_drums(parts: dict[str, Samples], separate: Separator) -> None:

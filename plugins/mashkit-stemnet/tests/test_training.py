@@ -8,7 +8,7 @@ import torch
 
 from mashkit.errors import UsageError
 from mashkit.registry import Registry
-from mashkit_mashnet.recipes.scores import Chord, Excerpt, Note
+from mashkit_mashnet_train.recipes.scores import Chord, Excerpt, Note
 from mashkit_spleeter_torch.separator import VocalMask
 from mashkit_spleeter_torch.weights import networks
 from mashkit_stemnet import training
@@ -67,7 +67,7 @@ def test_kits_have_what_is_struck(tmp_path: Path) -> None:
 
 def test_the_same_seed_renders_the_same_song() -> None:
     pytest.importorskip("tinysoundfont")
-    from mashkit_mashnet.recipes.rendered import bundled_soundfont
+    from mashkit_mashnet_train.recipes.rendered import bundled_soundfont
     from mashkit_stemnet.rendering import render_song
 
     chords = tuple(Chord(4 * bar, 4 * bar + 4, root, root, (0, 4, 7)) for bar, root in enumerate((0, 5, 7, 0)))

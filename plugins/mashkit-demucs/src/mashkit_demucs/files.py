@@ -31,6 +31,9 @@ FILES = {
 }
 """Model → folder of publication, files: <signature>-<first digits of sha256>.th (demucs's remote/files.txt)."""
 
+TRAINED_ON_TEST_SONGS = ("mdx_extra", "mdx_extra_q")
+"""Models whose training had the test set of MUSDB18 too (demucs's README, "Separating tracks")."""
+
 
 def weight_files() -> list[WeightFile]:
     """Return all released files, for `mashkit models`."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,7 @@ import torch
 from demucs.apply import BagOfModels
 
 from mashkit.audio.buffers import resampled, weighted_sum
+from mashkit.bench.musdb18 import TEST, TRAINING
 from mashkit.components import ComponentInfo
 from mashkit.errors import ComponentUnavailable, OptionError
 from mashkit.interfaces import Separator
@@ -18,7 +19,7 @@ from mashkit.models import optional_path
 from mashkit.networks.devices import DEVICE, gpus_used, inference, known_device
 from mashkit.types import STEM_NAMES, Audio, StemSet
 from mashkit_demucs import SEPARATOR
-from mashkit_demucs.files import FILES
+from mashkit_demucs.files import FILES, TRAINED_ON_TEST_SONGS
 from mashkit_demucs.segments import separate
 from mashkit_demucs.weights import Recipe, find, load
 
@@ -106,6 +107,20 @@ class DemucsSeparator(Separator):
     def weights(self) -> Mapping[str, str]:
         """Return the files in use and their hashes."""
         return self._recipe.sha256()
+
+    def trained_on(self) -> tuple[str, ...]:
+        """Return the songs of MUSDB18 that the released weights were trained on; empty for weights of your own.
+
+        Most were trained on 800 more songs, of which no list was published.
+        """
+        in_use = {path.stem.partition("-")[0] for path in self._recipe.files}
+
+        def uses_any(models: Iterable[str]) -> bool:
+            return any(name.partition("-")[0] in in_use for model in models for name in FILES[model][1])
+
+        if uses_any(TRAINED_ON_TEST_SONGS):
+            return TRAINING + TEST
+        return TRAINING if uses_any(FILES) else ()
 
     def _loaded(self) -> BagOfModels:
         if self._bag is None:

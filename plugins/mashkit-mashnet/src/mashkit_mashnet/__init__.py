@@ -1,9 +1,9 @@
-"""mashkit scorers with trained networks (PreMixNet, PostMixNet, intervalnet), a scorer by rule, and two commands."""
+"""mashkit scorers with trained networks (PreMixNet, PostMixNet, intervalnet), and a scorer by rule."""
 
 from collections.abc import Iterable
 
 from mashkit.components import ComponentInfo
-from mashkit.hookspecs import Command, hookimpl
+from mashkit.hookspecs import hookimpl
 from mashkit.models import WeightFile
 
 _PAPER = (
@@ -112,12 +112,3 @@ WEIGHTS = tuple(
 def mashkit_register_weights() -> Iterable[WeightFile]:
     """Register the checkpoints in this package."""
     return WEIGHTS
-
-
-@hookimpl
-def mashkit_register_commands() -> Iterable[Command]:
-    """Register `mashkit features` and `mashkit train`."""
-    from mashkit_mashnet.command import TRAIN
-    from mashkit_mashnet.features_command import FEATURES
-
-    return [FEATURES, TRAIN]

@@ -9,7 +9,6 @@ import attrs
 import numpy as np
 
 from mashkit.components import ComponentInfo
-from mashkit.errors import PlanError
 from mashkit.interfaces import Scorer
 from mashkit.mashup import Mashup
 from mashkit.rendering.cache import Recent
@@ -35,6 +34,7 @@ class F0ChromaScorer(Scorer):
     """
 
     info: ClassVar[ComponentInfo] = F0CHROMA
+    needs: ClassVar[tuple[Role, ...]] = (Role.HARMONIC,)
 
     _stems: Recent[StemIntervals] = attrs.field(factory=lambda: Recent(_CACHED_STEMS), init=False, repr=False)
 
@@ -42,11 +42,6 @@ class F0ChromaScorer(Scorer):
         return [self._judge(mashup) for mashup in mashups]
 
     def _judge(self, mashup: Mashup) -> Score:
-        if Role.HARMONIC not in mashup.roles:
-            raise PlanError(
-                f"plan {mashup.plan.id} has no harmonic layer: {self.info.name!r} compares it with the vocal",
-                "give a plan with a harmonic stem",
-            )
         grid = mashup.grid()
         vocal, harmonic = (heard(mashup, role, self._stems, grid)[0] for role in (Role.VOCAL, Role.HARMONIC))
         agreement = rotations(vocal[0], harmonic.sum(axis=0))

@@ -25,7 +25,7 @@ from mashkit_mashnet.intervals import (
 from mashkit_mashnet.pitches import PITCH_CHANNELS, PITCH_CLASSES, Floats
 from mashkit_mashnet.scorer import Judge, NetworkScorer
 from mashkit_mashnet.spectra import too_short
-from mashkit_mashnet.stems import ROLES
+from mashkit_mashnet.stem_features import ROLES
 
 FEWEST_BEATS = 8
 """Two bars of four (docs/paper.md, row 27)."""

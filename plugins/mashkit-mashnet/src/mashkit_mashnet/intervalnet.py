@@ -22,7 +22,7 @@ from mashkit_mashnet.frontend import FrontEnd
 from mashkit_mashnet.intervals import BAR, ONSET_CHANNELS, ONSET_PARTS
 from mashkit_mashnet.networks import Network, Preset
 from mashkit_mashnet.pitches import PITCH_CLASSES
-from mashkit_mashnet.stems import WIDE
+from mashkit_mashnet.stem_features import WIDE
 
 LAGS = 6
 """Largest lag at which onsets are compared, to either side, in parts of a beat: half a beat."""

@@ -18,8 +18,8 @@ import numpy as np
 from mashkit.rendering.cache import Recent
 from mashkit.types import Role, Times
 from mashkit_mashnet.pitches import FRAME_RATE, Floats, pitch_frames
-from mashkit_mashnet.running import RunningSum
-from mashkit_mashnet.stems import ONSET_BANDS, ONSET_RATE, StemFeatures
+from mashkit_mashnet.running_sum import RunningSum
+from mashkit_mashnet.stem_features import ONSET_BANDS, ONSET_RATE, StemFeatures
 
 if TYPE_CHECKING:
     from mashkit.mashup import Mashup

@@ -22,10 +22,17 @@ from torch.nn import functional
 
 from mashkit.errors import OptionError, UsageError
 from mashkit_mashnet.frontend import LOG_FREQUENCY, MEL, FrontEnd
-from mashkit_mashnet.stems import ROLES
+from mashkit_mashnet.stem_features import ROLES
 
 BAD, GOOD = 0, 1
 """The classes of the logits: unmatched and original."""
+
+
+def margins(logits: Tensor) -> Tensor:
+    """Return the log odds of good, float32, shape (examples,), from logits of shape (examples, 2)."""
+    values = logits.float()
+    return values[:, GOOD] - values[:, BAD]
+
 
 P = TypeVar("P", bound="Preset")
 

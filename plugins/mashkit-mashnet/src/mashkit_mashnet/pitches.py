@@ -1,7 +1,7 @@
 """Pitch classes of a stem, and the sung pitch class of a vocal, from a spectrum.
 
-Conventions: a wide spectrum (:data:`mashkit_mashnet.stems.WIDE`) has two bands per semitone and begins at F♯1; frames
-are the first axis; pitch class 0 is C.
+Conventions: a wide spectrum (:data:`mashkit_mashnet.stem_features.WIDE`) has two bands per semitone and begins at F♯1;
+frames are the first axis; pitch class 0 is C.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import numpy.typing as npt
 import scipy.ndimage
 
 from mashkit.types import Role
-from mashkit_mashnet.stems import WIDE, Bytes, StemFeatures, powers
+from mashkit_mashnet.stem_features import WIDE, Bytes, StemFeatures, powers
 
 Floats: TypeAlias = npt.NDArray[np.float32]
 

@@ -26,7 +26,7 @@ from mashkit_mashnet.checkpoint import VARIANTS, Calibration, load
 from mashkit_mashnet.frontend import FrontEnd
 from mashkit_mashnet.networks import MixNet, Network
 from mashkit_mashnet.spectra import Stage, require_two_bars, too_short
-from mashkit_mashnet.stems import ROLES
+from mashkit_mashnet.stem_features import ROLES
 
 SHIPPED = Path(__file__).parent / "weights"
 """Folder of the checkpoints in this package; each file has the name of its scorer."""

@@ -29,6 +29,9 @@ OFFICIAL = {
 RECORDS = {"umxl": "5069601", "umxhq": "3370489", "umx": "3370486"}
 """Model → its record on Zenodo (same source)."""
 
+TRAINED_ON_MUSDB18 = ("umxhq", "umx")
+"""Models that were trained on the training set of MUSDB18; umxl's songs are private (openunmix's README)."""
+
 LICENCES = {"umxl": "CC-BY-NC-SA-4.0", "umxhq": "MIT", "umx": "MIT"}
 
 

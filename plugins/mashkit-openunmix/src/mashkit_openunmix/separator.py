@@ -10,13 +10,14 @@ import attrs
 import torch
 
 from mashkit.audio.buffers import resampled, weighted_sum
+from mashkit.bench.musdb18 import TRAINING
 from mashkit.components import ComponentInfo
 from mashkit.interfaces import Separator
 from mashkit.models import optional_path
 from mashkit.networks.devices import DEVICE, gpus_used, inference, known_device
 from mashkit.types import Audio, StemSet
 from mashkit_openunmix import SEPARATOR
-from mashkit_openunmix.files import LICENCES, OFFICIAL
+from mashkit_openunmix.files import LICENCES, OFFICIAL, TRAINED_ON_MUSDB18
 from mashkit_openunmix.pieces import separate
 from mashkit_openunmix.weights import Recipe, find, load
 
@@ -75,6 +76,14 @@ class OpenUnmixSeparator(Separator):
     def weights(self) -> Mapping[str, str]:
         """Return the files in use and their hashes."""
         return self._recipe.sha256()
+
+    def trained_on(self) -> tuple[str, ...]:
+        """Return the songs of MUSDB18 that umxhq and umx were trained on; empty for umxl and for your own model.
+
+        Which songs umxl was trained on was not published.
+        """
+        own = bool(self._recipe.described_by)
+        return TRAINING if self.model in TRAINED_ON_MUSDB18 and not own else ()
 
     @property
     def gpus(self) -> float:

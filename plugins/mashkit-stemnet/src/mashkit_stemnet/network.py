@@ -143,7 +143,7 @@ class StemNet(nn.Module):
         # The successive bins of a band become rows; the bands become channels.
         x = heard.view(*heard.shape[:3], bands, BINS // bands).transpose(2, 3).flatten(1, 2)
         shown = x
-        x = torch.relu_(_pointwise(self.first, x))
+        x = torch.relu_(self.first(x))
         joints = []
         for block, narrow in zip(self.down, self.narrow, strict=False):
             joints.append(block(x))
@@ -151,7 +151,7 @@ class StemNet(nn.Module):
         x = self.down[-1](x)
         for block, widen in zip(reversed(self.up), reversed(self.widen), strict=True):
             x = block(torch.cat([joints.pop(), widen(x)], dim=1))
-        x = _pointwise(self.last, torch.cat([x, shown], dim=1)).float()
+        x = self.last(torch.cat([x, shown], dim=1)).float()
         x = x.view(items, len(SOURCES), 2, 2, bands, frames, BINS // bands).transpose(4, 5).flatten(5, 6)
         return torch.complex(x[:, :, :, 0], x[:, :, :, 1])
 
@@ -163,16 +163,6 @@ class StemNet(nn.Module):
 
 def _step(layer: nn.Module, channels: int) -> nn.Sequential:
     return nn.Sequential(layer, nn.BatchNorm2d(channels), nn.ReLU(inplace=True))
-
-
-def _pointwise(layer: nn.Module, x: Tensor) -> Tensor:
-    """Return the output of a 1 × 1 convolution.
-
-    The channels come last, because with channels first oneDNN sums over them in another order for another number of CPU
-    threads. It takes a third longer, which is 1 % of the network (ours).
-    """
-    found: Tensor = layer(x.contiguous(memory_format=torch.channels_last)).contiguous()
-    return found
 
 
 def _rooted(spectra: Tensor) -> Tensor:

@@ -20,9 +20,9 @@ import numpy as np
 from mashkit.atomicfile import replacing, write_json
 from mashkit.errors import UsageError
 from mashkit.types import Samples
-from mashkit_mashnet.recipes.scores import Drumming, Excerpt, Note
-from mashkit_mashnet.recipes.singing import HIGHEST, LOWEST, sing
-from mashkit_mashnet.recipes.sound import BASSES, COMPS, LEADS, PADS, drummed, machine, monophonic
+from mashkit_mashnet_train.recipes.scores import Drumming, Excerpt, Note
+from mashkit_mashnet_train.recipes.singing import HIGHEST, LOWEST, sing
+from mashkit_mashnet_train.recipes.sound import BASSES, COMPS, LEADS, PADS, drummed, machine, monophonic
 from mashkit_stemnet.drums import PIECE_OF, SAMPLE_RATE, Kit, invented_kit, read_kit
 from mashkit_stemnet.tones import Patch, sweep
 

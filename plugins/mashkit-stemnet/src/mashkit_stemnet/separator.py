@@ -19,9 +19,9 @@ from mashkit.components import ComponentInfo, cost_only
 from mashkit.interfaces import Separator
 from mashkit.models import file_sha256
 from mashkit.networks.checkpoints import CheckpointError
-from mashkit.networks.devices import DEVICE, gpus_used, inference, known_device
+from mashkit.networks.devices import DEVICE, Each, gpus_used, known_device, steady_inference
 from mashkit.types import Audio, StemSet
-from mashkit_spleeter_torch.masking import HOP, OVERLAP, WINDOW, cut, paste
+from mashkit_spleeter_torch.masking import HOP, OVERLAP, WINDOW, analysed, cut, joined, paste, synthesized
 from mashkit_spleeter_torch.separator import SAMPLE_RATE, VocalMask
 from mashkit_spleeter_torch.unet import FRAMES
 from mashkit_spleeter_torch.weights import SHA256, networks
@@ -35,7 +35,6 @@ CONTEXT = 32
 BLOCK = 256
 """Frames in a block, 5.9 s: the network's output at a time."""
 
-_GAIN = 1.5  # the sum of a squared periodic Hann window overlapped four times
 _PACKAGED = Path(__file__).parent / "weights" / "stemnet.safetensors"
 
 
@@ -49,15 +48,15 @@ class StemNetSeparator(Separator):
     more than ten minutes are in temporary files (:mod:`mashkit.audio.buffers`).
 
     The mix is scaled to one loudness for the network, but not for Spleeter. So drums, bass and other of a louder or
-    quieter copy differ only because Spleeter's vocals differ. On the CPU, with the same number of threads, the result
-    is the same every time.
+    quieter copy differ only because Spleeter's vocals differ. On the CPU, the result is the same every time, with any
+    number of threads.
 
     Parameters
     ----------
     device : str
         "cpu", "cuda", "cuda:<number>" or "mps"; "auto" takes the first available of CUDA, MPS and CPU.
     threads : int, optional
-        CPU threads that torch may use while it separates, ≥ 1; by default torch's own setting.
+        CPU threads that separate, ≥ 1, each a segment of 11.9 s; by default torch's own setting.
     checkpoint : str, optional
         A file that `mashkit train-separator` wrote, in place of the weights in the package.
     """
@@ -95,9 +94,9 @@ class StemNetSeparator(Separator):
         device = torch.device(self.device)
         given = Path(self.checkpoint) if self.checkpoint is not None else None
         network = _network(given, device)
-        with inference(self.threads):
+        with steady_inference(self.device, self.threads) as each:
             vocal_mask = VocalMask(*networks(device), mask_extension="average")
-            found = _walk(native, vocal_mask, network, device)
+            found = _walk(native, vocal_mask, network, device, each)
         stems = {
             name: resampled(stem, mix.sample_rate, frames=mix.frames) for name, stem in zip(SOURCES, found, strict=True)
         }
@@ -129,31 +128,28 @@ def _packaged(device: torch.device) -> StemNet:
     return load(_PACKAGED).network(device)
 
 
-def _walk(audio: Audio, vocal_mask: VocalMask, network: StemNet, device: torch.device) -> list[Audio]:
+def _walk(audio: Audio, vocal_mask: VocalMask, network: StemNet, device: torch.device, each: Each) -> list[Audio]:
     """Return vocals, drums and bass of 44.1 kHz audio, computed segment by segment."""
     level = _level(audio)
     buffers = [AudioBuffer(audio.channels, audio.frames) for _ in SOURCES]
     if level == 0:
         return [buffer.audio(audio.sample_rate) for buffer in buffers]
     window = torch.hann_window(WINDOW, periodic=True, device=device)
-    unfinished = torch.zeros(len(SOURCES), audio.channels, OVERLAP - 1, HOP, device=device)
-    at = 0
-    for spectra, vocals, own in _with_context(_segments(audio, vocal_mask, window, device)):
-        masked = _in_blocks(network, spectra, vocals, level, own)
-        frames = masked.shape[2]
-        pieces = (torch.fft.irfft(masked, WINDOW) * (window / _GAIN)).unflatten(3, (OVERLAP, HOP))
-        # One column per hop: a frame adds to four hops in a row; the last three get more from later frames.
-        hops = torch.zeros(len(SOURCES), audio.channels, frames + OVERLAP - 1, HOP, device=device)
-        hops[:, :, : OVERLAP - 1] = unfinished
-        for part in range(OVERLAP):
-            hops[:, :, part : part + frames] += pieces[:, :, :, part]
-        unfinished = hops[:, :, frames:]
-        finished = hops[:, :, :frames].flatten(2).cpu().numpy()
+
+    def spectra_of(samples: Tensor) -> tuple[Tensor, Tensor]:
+        spectra = analysed(samples.to(device), window)
+        return spectra, vocal_mask(spectra) * spectra
+
+    def sources_of(segment: tuple[Tensor, Tensor, slice]) -> Tensor:
+        spectra, vocals, own = segment
+        blocks = _in_blocks(network, spectra, vocals, level, own)
+        return torch.cat([synthesized(block, window) for block in blocks], dim=2)
+
+    for begin, finished in joined(each(sources_of, _with_context(each(spectra_of, _segments(audio))))):
         for buffer, piece in zip(buffers, finished, strict=True):
-            paste(buffer.samples, piece, (at - OVERLAP) * HOP)
+            paste(buffer.samples, piece, begin)
             buffer.settle()
         settle(audio.samples)
-        at += frames
     return [buffer.audio(audio.sample_rate) for buffer in buffers]
 
 
@@ -167,23 +163,22 @@ def _level(audio: Audio) -> float:
     return math.sqrt(total / max(1, audio.samples.size))
 
 
-def _segments(
-    audio: Audio, vocal_mask: VocalMask, window: Tensor, device: torch.device
-) -> Iterator[tuple[Tensor, Tensor]]:
-    """Yield the spectra of mix and vocals, segment by segment, each (channels, frames ≤ FRAMES, bins)."""
+def _segments(audio: Audio) -> Iterator[Tensor]:
+    """Yield the samples of segments of Spleeter's, shape (channels, samples)."""
     frames = math.ceil(audio.frames / HOP) + OVERLAP
     for first in range(0, frames, FRAMES):
         last = min(first + FRAMES, frames)
-        heard = cut(audio.samples, (first - OVERLAP) * HOP, (last - 1) * HOP).to(device)
-        spectra = torch.fft.rfft(heard.unfold(1, WINDOW, HOP) * window)
-        yield spectra, vocal_mask(spectra) * spectra
+        yield cut(audio.samples, (first - OVERLAP) * HOP, (last - 1) * HOP)
 
 
 def _with_context(segments: Iterator[tuple[Tensor, Tensor]]) -> Iterator[tuple[Tensor, Tensor, slice]]:
-    """Yield each segment with context on both sides, and the slice of the segment in it."""
+    """Yield each segment with context on both sides, and the slice of the segment in it.
+
+    A segment has the spectra of mix and vocals, each (channels, frames ≤ FRAMES, bins).
+    """
     held: deque[tuple[Tensor, Tensor] | None] = deque([None], maxlen=3)
 
-    def joined() -> tuple[Tensor, Tensor, slice]:
+    def widened() -> tuple[Tensor, Tensor, slice]:
         before, here, after = held
         assert here is not None  # noqa: S101 — only before the first and after the last segment there is None
         parts = [
@@ -198,25 +193,23 @@ def _with_context(segments: Iterator[tuple[Tensor, Tensor]]) -> Iterator[tuple[T
     for segment in segments:
         held.append(segment)
         if len(held) == 3:
-            yield joined()
+            yield widened()
     held.append(None)
     if len(held) == 3:
-        yield joined()
+        yield widened()
 
 
-def _in_blocks(network: StemNet, spectra: Tensor, vocals: Tensor, level: float, own: slice) -> Tensor:
-    """Return the output of :func:`_masked` for the frames ``own``, computed in blocks with context.
+def _in_blocks(network: StemNet, spectra: Tensor, vocals: Tensor, level: float, own: slice) -> Iterator[Tensor]:
+    """Yield the output of :func:`_masked` for the frames ``own``, in blocks that are computed with context.
 
     Blocks are small because of memory: for large blocks the system provides new pages each time, which took a third of
     the time.
     """
-    made = []
     for first in range(own.start, own.stop, BLOCK):
         last = min(first + BLOCK, own.stop)
         begin, end = max(first - CONTEXT, 0), min(last + CONTEXT, spectra.shape[1])
         masked = _masked(network, spectra[:, begin:end], vocals[:, begin:end], level)
-        made.append(masked[:, :, first - begin : last - begin])
-    return torch.cat(made, dim=2)
+        yield masked[:, :, first - begin : last - begin]
 
 
 def _masked(network: StemNet, spectra: Tensor, vocals: Tensor, level: float) -> Tensor:

@@ -8,7 +8,6 @@ from typing import ClassVar, Literal, TypeAlias
 import attrs
 
 from mashkit.components import ComponentInfo
-from mashkit.errors import PlanError
 from mashkit.features.spectral import StemChroma
 from mashkit.interfaces import Scorer
 from mashkit.mashup import Mashup
@@ -49,6 +48,7 @@ class TivScorer(Scorer):
     """
 
     info: ClassVar[ComponentInfo] = TIV
+    needs: ClassVar[tuple[Role, ...]] = (Role.HARMONIC,)
 
     by: By = attrs.field(default="beat", validator=attrs.validators.in_(("beat", "whole")))
 
@@ -58,11 +58,6 @@ class TivScorer(Scorer):
         return [self._judge(mashup) for mashup in mashups]
 
     def _judge(self, mashup: Mashup) -> Score:
-        if Role.HARMONIC not in mashup.roles:
-            raise PlanError(
-                f"plan {mashup.plan.id} has no harmonic layer: {self.info.name!r} compares it with the vocal",
-                "give a plan with a harmonic stem",
-            )
         beats = mashup.grid()
         vocal, harmonic = (self._by_beat(mashup, role, beats) for role in (Role.VOCAL, Role.HARMONIC))
         if self.by == "whole":

@@ -9,7 +9,6 @@ from typing import ClassVar
 import attrs
 
 from mashkit.components import ComponentInfo
-from mashkit.errors import PlanError
 from mashkit.features.spectral import StemChroma
 from mashkit.interfaces import Scorer
 from mashkit.mashup import Mashup
@@ -74,6 +73,7 @@ class Vh2015Scorer(Scorer):
     """
 
     info: ClassVar[ComponentInfo] = VH2015
+    needs: ClassVar[tuple[Role, ...]] = (Role.HARMONIC,)
 
     contrast_weight: float = attrs.field(default=1.0, validator=_share)
     tempo_weight: float = attrs.field(default=TEMPO_WEIGHT, validator=_weight)
@@ -85,11 +85,6 @@ class Vh2015Scorer(Scorer):
         return [self._judge(mashup) for mashup in mashups]
 
     def _judge(self, mashup: Mashup) -> Score:
-        if Role.HARMONIC not in mashup.roles:
-            raise PlanError(
-                f"plan {mashup.plan.id} has no harmonic layer: {self.info.name!r} compares it with the vocal",
-                "give a plan with a harmonic stem",
-            )
         beats = mashup.grid()
         vocal, harmonic = (self._by_beat(mashup, role, beats) for role in (Role.VOCAL, Role.HARMONIC))
         shifts = (mashup.transposition(role) for role in (Role.VOCAL, Role.HARMONIC))

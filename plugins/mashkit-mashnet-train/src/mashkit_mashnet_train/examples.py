@@ -1,0 +1,372 @@
+"""Training examples: layers of clips of stores, chosen by the rules of the paper's generator, without rendering sound.
+
+There are two protocols. ``controlled`` (ours): originals and all other examples are transposed and stretched alike, so
+that only the match separates them. Features are transposed and stretched, not sound, so no stretcher leaves a trace.
+``paper``: originals stay as recorded, the vocal is never changed, and the other layers are fitted to the vocal.
+
+Conventions: time 0 of the mashup is the start of the vocal's excerpt; a layer maps mashup times to times of its clip.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping, Sequence, Set
+from typing import Any, Literal, TypeAlias
+
+import attrs
+import numpy as np
+
+from mashkit.builtin.candidates import index_of
+from mashkit.builtin.paper import PaperGenerator
+from mashkit.cliptable import ClipTable
+from mashkit.conditions import BACKING, KEY_FREE, TEMPO_FREE, delays
+from mashkit.errors import UsageError
+from mashkit.types import Clip, Condition, Role, Times
+from mashkit_mashnet.stem_features import WIDE
+from mashkit_mashnet_train.store import Record, Store, numbered
+
+Protocol: TypeAlias = Literal["controlled", "paper"]
+Split: TypeAlias = Literal["training", "validation", "test"]
+Random: TypeAlias = np.random.Generator
+
+PROTOCOLS: tuple[Protocol, ...] = ("controlled", "paper")
+TEST_SHARE = 0.15
+"""Share of songs that neither training nor validation uses; they are for one final test."""
+VALIDATION_SHARE = 0.2
+"""Share of the other songs for validation: training and validation are 4 : 1 (docs/paper.md, row 29)."""
+RULES = attrs.evolve(PaperGenerator().rules, fifths=False)
+"""Rules by which other songs' stems are drawn: those of the paper's generator, but a key a fifth away is no negative,
+because it shares six of seven notes (docs/paper.md, row 12)."""
+RULES_VERSION = 2
+"""Version of the rules, part of the fingerprint of the data, so that no run is resumed under other rules. Version 1 had
+rules of its own: a tempo more than 4 % off as a logarithm and between half and double tempo was unmatched, and the
+delayed stem was never the vocal."""
+SHIFTS = (-2, 3)
+"""Range of the transposition of all layers of a controlled example, semitones; the upper end is excluded."""
+SPEEDS = (0.9, 1.1)
+"""Range of the speeds of all layers of a controlled example."""
+QUIET_SHARE = 0.35
+"""Smallest share of an excerpt's beats on which its vocal must sound."""
+
+HARMONIC, LATE, FAST = "harmonic-off", "percussion-late", "percussion-fast"
+TWINS = (HARMONIC, LATE, FAST)
+
+
+def split_of(song: str) -> Split:
+    """Return the split of a song; it depends on the hash of the song's name, so adding songs moves no other song."""
+    place = int.from_bytes(hashlib.sha256(song.encode()).digest()[:8]) / 2**64
+    if place < TEST_SHARE:
+        return "test"
+    return "validation" if place < TEST_SHARE + (1 - TEST_SHARE) * VALIDATION_SHARE else "training"
+
+
+@attrs.frozen(eq=False)
+class Layer:
+    """A stem of a clip in an example.
+
+    Parameters
+    ----------
+    clip : int
+        Index of the clip in :class:`Clips`.
+    semitones : float
+    mashup, source : array of float64, shape (n,)
+        Increasing times in the mashup, and the times of the clip that play at them. Between these points, and beyond
+        both ends, the map is a straight line.
+    """
+
+    clip: int
+    semitones: float
+    mashup: Times = attrs.field(repr=False)
+    source: Times = attrs.field(repr=False)
+
+    def to_clip(self, times: Times) -> Times:
+        """Return the times of the clip that play at ``times`` of the mashup."""
+        inside = np.interp(times, self.mashup, self.source)
+        first = (self.source[1] - self.source[0]) / (self.mashup[1] - self.mashup[0])
+        last = (self.source[-1] - self.source[-2]) / (self.mashup[-1] - self.mashup[-2])
+        before = np.minimum(times - self.mashup[0], 0) * first
+        after = np.maximum(times - self.mashup[-1], 0) * last
+        moments: Times = inside + before + after
+        return moments
+
+    def moved(self, seconds: float) -> Layer:
+        """Return the layer, played ``seconds`` later."""
+        return attrs.evolve(self, mashup=self.mashup + seconds)
+
+    def faster(self, ratio: float) -> Layer:
+        """Return the layer, played faster by ``ratio``; its first moment stays where it is."""
+        return attrs.evolve(self, mashup=self.mashup[0] + (self.mashup - self.mashup[0]) / ratio)
+
+
+@attrs.frozen(eq=False)
+class Example:
+    """Three layers, and which of them are known to fit.
+
+    Parameters
+    ----------
+    kind : str
+        One of the paper's conditions and :data:`TWINS`.
+    group : int
+        Number of the group; the examples of a group share the vocal.
+    grid : array of float64, shape (beats + 1,)
+        Beats of the vocal, in mashup time.
+    downbeats : array of float64, shape (n,)
+        Downbeats of the vocal, in mashup time.
+    layers : mapping of Role to Layer
+    wrong : frozenset of Role
+        Layers that do not fit the vocal.
+    """
+
+    kind: str
+    group: int
+    grid: Times = attrs.field(repr=False)
+    downbeats: Times = attrs.field(repr=False)
+    layers: Mapping[Role, Layer] = attrs.field(repr=False)
+    wrong: frozenset[Role] = frozenset()
+
+    def target(self, roles: Set[Role] = frozenset(Role)) -> float:
+        """Return the label of the layers of ``roles`` alone: 1 if they fit, 0 if they do not, NaN if it is unknown.
+
+        Harmonic and percussion of one song still fit each other when both are moved against the vocal.
+        """
+        if self.kind == Condition.ORIGINAL:
+            return 1.0
+        wrong = self.wrong & roles
+        if self.kind in TWINS:
+            return 0.0 if wrong and (Role.VOCAL in roles or self.kind != HARMONIC) else 1.0
+        if wrong and (Role.VOCAL in roles or self.kind != Condition.UNMATCHED_KEY):
+            return 0.0
+        return float("nan")
+
+
+class Clips:
+    """The usable clips of some stores that belong to one split; a usable clip has beats, downbeats and a key.
+
+    Parameters
+    ----------
+    stores : sequence of Store
+    split : {"training", "validation", "test"}, optional
+        None for all splits.
+    """
+
+    def __init__(self, stores: Sequence[Store], split: Split | None) -> None:
+        self.stores = tuple(stores)
+        chosen = [
+            (number, clip, record)
+            for number, clip, record in numbered(stores)
+            if (split is None or split_of(record.song) == split) and _usable(record)
+        ]
+        self.places = [(number, clip) for number, clip, _ in chosen]
+        self.records: list[Record] = [record for _, _, record in chosen]
+        self.songs = np.unique([record.song for record in self.records], return_inverse=True)[1]
+        self.beats = [_required(record.analysis.beats) for record in self.records]
+        self.tempi = np.array([60 / float(np.median(np.diff(beats))) for beats in self.beats])
+        # Features of a store are measured in tune, so tunings do not count. Layers are placed by beats, so the tempo is
+        # that of the beats.
+        self.table = ClipTable.of(
+            [
+                Clip(
+                    str(number), record.song, record.id, record.id, 0.0, record.duration, WIDE.sample_rate,
+                    attrs.evolve(record.analysis, tempo=tempo, tuning=None),
+                )
+                for number, (record, tempo) in enumerate(zip(self.records, self.tempi.tolist(), strict=True))
+            ]
+        )  # fmt: skip
+        self.tonics = self.table.tonics
+        self.downbeats = [
+            np.flatnonzero(np.isin(beats, _required(record.analysis.downbeats)))
+            for beats, record in zip(self.beats, self.records, strict=True)
+        ]
+
+    def __len__(self) -> int:
+        return len(self.records)
+
+    def place(self, clip: int) -> tuple[Store, int]:
+        """Return the store of a clip, and the clip's index in that store."""
+        number, own = self.places[clip]
+        return self.stores[number], own
+
+    @property
+    def song_count(self) -> int:
+        """Number of songs that the clips come from."""
+        return len(set(self.songs.tolist()))
+
+    def summary(self) -> dict[str, Any]:
+        """Return the numbers of songs, clips and hours for each source."""
+        sources: dict[str, list[int]] = {}
+        for index, (number, _) in enumerate(self.places):
+            sources.setdefault(str(self.stores[number].source.get("recipe", number)), []).append(index)
+        return {
+            name: {
+                "songs": len({int(self.songs[index]) for index in indices}),
+                "clips": len(indices),
+                "hours": round(sum(self.records[index].duration for index in indices) / 3600, 2),
+            }
+            for name, indices in sources.items()
+        }
+
+
+def _usable(record: Record) -> bool:
+    analysis = record.analysis
+    return (
+        analysis.key is not None
+        and analysis.beats is not None
+        and analysis.downbeats is not None
+        and len(analysis.downbeats) >= 3
+        and len(analysis.beats) >= 16
+    )
+
+
+def _required(times: Times | None) -> Times:
+    assert times is not None  # noqa: S101 — only usable records get here
+    return times
+
+
+# ------------------------------------------------------------------------------------------------------------ draws
+class Drawer:
+    """Draws examples around vocals.
+
+    Parameters
+    ----------
+    clips : Clips
+    protocol : {"controlled", "paper"}
+    beats : tuple of int
+        Range of an example's length in beats; a short clip gives a shorter example.
+
+    Raises
+    ------
+    UsageError
+        If there are fewer than two songs.
+    """
+
+    def __init__(self, clips: Clips, protocol: Protocol, beats: tuple[int, int]) -> None:
+        if clips.song_count < 2:
+            raise UsageError(
+                f"{clips.song_count} songs with key and beats: mashups need two or more", "add songs, or other data"
+            )
+        self.clips = clips
+        self._index = index_of(clips.table, RULES)
+        self.protocol = protocol
+        self.beats = beats
+
+    def group(self, number: int, kinds: Sequence[str], random: Random, vocal: int | None = None) -> Iterator[Example]:
+        """Yield an example of each of ``kinds``; all have the same excerpt of the same vocal.
+
+        A kind is left out if no other clip fits it. If the metre of the vocal's clip is doubtful, it has no kinds that
+        need other clips (docs/paper.md, row 16).
+
+        Parameters
+        ----------
+        number : int
+            Number of the group.
+        kinds : sequence of str
+        random : numpy.random.Generator
+        vocal : int, optional
+            Index of the vocal's clip; by default it is drawn.
+        """
+        clip, first, count = self._excerpt(random, vocal)
+        beats = self.clips.beats[clip][first : first + count + 1]
+        downs = self.clips.beats[clip][self.clips.downbeats[clip]]
+        downs = downs[(downs >= beats[0]) & (downs <= beats[-1])]
+        for kind in kinds:
+            speed, shift = 1.0, 0
+            if self.protocol == "controlled":
+                speed, shift = float(random.uniform(*SPEEDS)), int(random.integers(*SHIFTS))
+            grid = (beats - beats[0]) / speed
+            sung = Layer(clip, shift, grid[[0, -1]], beats[[0, -1]])
+            made = self._made(kind, sung, grid, shift, speed, random)
+            if made is not None:
+                layers, wrong = made
+                yield Example(kind, number, grid, (downs - beats[0]) / speed, {Role.VOCAL: sung, **layers}, wrong)
+
+    def _excerpt(self, random: Random, vocal: int | None) -> tuple[int, int, int]:
+        """Return a clip, the beat index of one of its downbeats, and the number of beats from this downbeat on."""
+        for _ in range(200):
+            clip = int(random.integers(len(self.clips))) if vocal is None else vocal
+            wanted = int(random.integers(self.beats[0], self.beats[1] + 1))
+            last = len(self.clips.beats[clip]) - 1
+            count = min(wanted, last)
+            downs = self.clips.downbeats[clip]
+            starts = downs[downs + count <= last]
+            if not len(starts):
+                starts = downs[:1]
+                count = last - int(starts[0])
+            first = int(starts[random.integers(len(starts))])
+            if count >= 8 and self._sounds(clip, first, count):
+                return clip, first, count
+        if vocal is not None:
+            return clip, first, count
+        raise UsageError("no clip has 8 beats in which its vocal sounds", "give clips with a vocal")
+
+    def _sounds(self, clip: int, first: int, count: int) -> bool:
+        """Return whether a vocal sounds on enough beats of an excerpt."""
+        store, own = self.clips.place(clip)
+        spectrum = store.stem(own, Role.VOCAL).spectrum
+        times = self.clips.beats[clip][first : first + count]
+        frames = np.minimum((times * WIDE.frame_rate + 2).astype(np.int64), len(spectrum) - 1)
+        # A beat counts if some band is less than 40 dB below the stem's loud frames.
+        return bool((spectrum[frames].max(axis=1) > 128).mean() >= QUIET_SHARE)
+
+    def _made(
+        self, kind: str, sung: Layer, grid: Times, shift: int, speed: float, random: Random
+    ) -> tuple[dict[Role, Layer], frozenset[Role]] | None:
+        own = {Role.HARMONIC: sung, Role.PERCUSSION: sung}
+        if kind == Condition.ORIGINAL:
+            return own, frozenset()
+        if kind == HARMONIC:
+            steps = int(random.choice((-6, -4, -3, -2, -1, -1, -1, 1, 1, 1, 2, 3, 4)))
+            off = attrs.evolve(sung, semitones=shift + steps)
+            return own | {Role.HARMONIC: off}, frozenset({Role.HARMONIC})
+        if kind == LATE:
+            beat = float(np.median(np.diff(grid)))
+            late = float(random.choice((0.25, 0.25, 0.5, 0.5, 0.75, 1.0, 1.0, random.uniform(0.15, 0.85)))) * beat
+            return own | {Role.PERCUSSION: sung.moved(late)}, frozenset({Role.PERCUSSION})
+        if kind == FAST:
+            percent = float(random.uniform(1.5, 6)) * float(random.choice((-1, 1)))
+            return own | {Role.PERCUSSION: sung.faster(1 + percent / 100)}, frozenset({Role.PERCUSSION})
+        return self._others(Condition(kind), sung, grid, shift, speed, random)
+
+    def _others(
+        self, condition: Condition, sung: Layer, grid: Times, shift: int, speed: float, random: Random
+    ) -> tuple[dict[Role, Layer], frozenset[Role]] | None:
+        """Return layers of other songs, matched to the vocal or unmatched as the condition requires."""
+        vocal = sung.clip
+        if not self._index.knows(vocal, condition):
+            return None
+        in_time = condition not in TEMPO_FREE
+        found = {}
+        for role in BACKING:
+            candidates = self._index.candidates(vocal, role, condition)
+            if not len(candidates):
+                return None
+            clip = candidates.row(int(random.integers(len(candidates))))
+            own_shift = 0 if role is Role.PERCUSSION else shift
+            if role is Role.HARMONIC and condition not in KEY_FREE:
+                own_shift += round(self._index.shift(vocal, clip))
+            found[role] = self._placed(clip, own_shift, grid, speed, in_time, random)
+        if not in_time:
+            late = delays(random)
+            # The excerpt begins with the vocal. If the vocal is late, the others are early.
+            found = {role: layer.moved(late[role] - late[Role.VOCAL]) for role, layer in found.items()}
+            return found, frozenset(BACKING)
+        return found, frozenset({Role.HARMONIC} if condition in KEY_FREE else ())
+
+    def _placed(self, clip: int, shift: int, grid: Times, speed: float, in_time: bool, random: Random) -> Layer:
+        """Return a layer that starts at one of the clip's downbeats: its beats on the grid's, or in its own tempo."""
+        beats, downs = self.clips.beats[clip], self.clips.downbeats[clip]
+        enough = downs[downs + len(grid) <= len(beats)]
+        first = int(enough[random.integers(len(enough))]) if len(enough) else int(downs[0])
+        count = min(len(grid), len(beats) - first)
+        if in_time:
+            return Layer(clip, shift, grid[:count], beats[first : first + count])
+        start = beats[first]
+        length = float(grid[-1])
+        return Layer(clip, shift, np.array([0.0, length]), np.array([start, start + length * speed]))
+
+
+def fingerprint(stores: Sequence[Store], **settings: Any) -> str:
+    """Return hex digits that depend on some stores, and on the settings and the rules that draw examples from them."""
+    made = [[store.fingerprint for store in stores], settings, RULES_VERSION]
+    text = json.dumps(made, sort_keys=True, default=str)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]

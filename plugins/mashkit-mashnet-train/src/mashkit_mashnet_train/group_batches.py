@@ -1,0 +1,94 @@
+"""Base of all networks' training data: training clips, validation clips, and groups of examples drawn around vocals."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from mashkit.conditions import UNMATCHED
+from mashkit.types import Condition
+from mashkit_mashnet_train.batches import Batch
+from mashkit_mashnet_train.examples import (
+    RULES_VERSION,
+    Clips,
+    Drawer,
+    Example,
+    Protocol,
+    Random,
+    fingerprint,
+)
+from mashkit_mashnet_train.store import Store
+
+
+class GroupBatches(ABC):
+    """Examples of stores as batches; see :class:`mashkit_mashnet_train.batches.TrainingData`.
+
+    Parameters
+    ----------
+    stores : sequence of Store
+    protocol : {"controlled", "paper"}
+    seed : int
+    beats : tuple of int
+        Range of an excerpt's length in beats; a short clip gives a shorter excerpt.
+    groups : int
+        Number of vocals in a batch, ≥ 1.
+    validation_groups : int
+        Number of vocals in validation.
+    settings
+        Other settings that batches depend on, JSON; they become part of the fingerprint, as ``groups`` does.
+    """
+
+    def __init__(
+        self, stores: Sequence[Store], protocol: Protocol, seed: int, *, beats: tuple[int, int], groups: int,
+        validation_groups: int, **settings: Any,
+    ) -> None:  # fmt: skip
+        self.seed = seed
+        self.groups = groups
+        self.validation_groups = validation_groups
+        self.training, self.held = (Clips(stores, split) for split in ("training", "validation"))
+        self._drawer = Drawer(self.training, protocol, beats)
+        self._held = Drawer(self.held, protocol, beats)
+        self.fingerprint = fingerprint(stores, protocol=protocol, seed=seed, groups=groups, **settings)
+        self.summary: Mapping[str, Any] = {
+            "protocol": protocol,
+            "rules": RULES_VERSION,
+            "training": self.training.summary(),
+            "validation": self.held.summary(),
+            "sources": [dict(store.source) for store in stores],
+        }
+
+    def batch(self, step: int) -> Batch:
+        """Return training batch number ``step``."""
+        random = np.random.default_rng([self.seed, step])
+        examples: list[Example] = []
+        for number in range(self.groups):
+            examples += self._drawer.group(number, self._kinds(step, number, random), random)
+        return self._training_batch(examples, random)
+
+    def validation(self) -> list[Batch]:
+        """Return all validation examples, always the same; no training batch has their songs."""
+        batches = []
+        for start in range(0, self.validation_groups, self.groups):
+            random = np.random.default_rng([start, 77])
+            examples = [
+                example
+                for number in range(start, min(start + self.groups, self.validation_groups))
+                for example in self._held.group(number, (Condition.ORIGINAL, Condition.MATCHED, *UNMATCHED), random)
+            ]
+            batches.append(self._validation_batch(examples, random))
+        return batches
+
+    @abstractmethod
+    def _kinds(self, step: int, number: int, random: Random) -> Sequence[str]:
+        """Return the kinds of examples to draw around vocal ``number`` of a training batch."""
+
+    @abstractmethod
+    def _training_batch(self, examples: Sequence[Example], random: Random) -> Batch:
+        """Return training examples in the form of the network's input."""
+
+    @abstractmethod
+    def _validation_batch(self, examples: Sequence[Example], random: Random) -> Batch:
+        """Return validation examples in the form of the network's input: longer, with no role left out."""

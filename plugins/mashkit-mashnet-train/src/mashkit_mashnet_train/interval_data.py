@@ -1,0 +1,152 @@
+"""Training batches for intervalnet: examples of stores, read at beats with a beat tracker's usual errors."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+
+from mashkit.conditions import UNMATCHED
+from mashkit.types import Condition, Role, Times
+from mashkit_mashnet.intervals import divided, positions
+from mashkit_mashnet.pitches import Floats
+from mashkit_mashnet.stem_features import ROLES
+from mashkit_mashnet_train.batches import Batch
+from mashkit_mashnet_train.examples import (
+    TWINS,
+    Clips,
+    Example,
+    Protocol,
+    Random,
+)
+from mashkit_mashnet_train.group_batches import GroupBatches
+from mashkit_mashnet_train.store import Store
+from mashkit_mashnet_train.stored_intervals import VARIANTS, StoredIntervals
+
+BEATS = (24, 64)
+"""Range of an excerpt's length in beats; a short clip gives a shorter excerpt."""
+HEARD = (10, 32)
+"""Range of an example's length in beats of its grid, uniform in the logarithm; all examples of a batch are alike."""
+OCTAVES = (0.45, 0.2, 0.35)
+"""Probabilities of a grid at the song's tempo, at twice the tempo, and at half of it (for long excerpts only), because
+beat trackers make such octave errors."""
+JITTER_S = 0.02
+"""Largest standard deviation of each beat's error, seconds, as a beat tracker makes it."""
+SHIFT_S = 0.025
+"""Largest error that all beats of an example share, seconds."""
+MASKED = 0.15
+"""Share of training examples with one role left out, so that the network also learns to score pairs of stems."""
+LOST, WRONG = 0.1, 0.1
+"""Probabilities that the downbeats are unknown, and that they are on a wrong beat."""
+GROUPS = 12
+"""Vocals in a batch."""
+DRAWN = (Condition.ORIGINAL, Condition.ORIGINAL, Condition.MATCHED, Condition.MATCHED)
+"""Kinds drawn for each vocal, together with one negative of the next kind in :data:`UNMATCHED`, one of a random kind,
+and two twins."""
+
+
+class IntervalData(GroupBatches):
+    """Training data of an intervalnet.
+
+    Parameters
+    ----------
+    stores, protocol, seed, groups, validation_groups
+        As in :class:`mashkit_mashnet_train.group_batches.GroupBatches`; each vocal has eight examples.
+    """
+
+    def __init__(
+        self, stores: Sequence[Store], protocol: Protocol = "controlled", seed: int = 0, *, groups: int = GROUPS,
+        validation_groups: int = 240,
+    ) -> None:  # fmt: skip
+        super().__init__(
+            stores, protocol, seed, beats=BEATS, groups=groups, validation_groups=validation_groups, family="intervals"
+        )
+        self._lookup = Lookup(stores)
+
+    def _kinds(self, step: int, number: int, random: Random) -> Sequence[str]:
+        unmatched = UNMATCHED[(step + number) % len(UNMATCHED)], UNMATCHED[int(random.integers(3))]
+        twins = [str(kind) for kind in random.choice(TWINS, 2, replace=False)]
+        return (*DRAWN, *unmatched, *twins)
+
+    def _training_batch(self, examples: Sequence[Example], random: Random) -> Batch:
+        beats = round(float(np.exp(random.uniform(*np.log(HEARD)))))
+        return self._lookup.batch(self.training, examples, random, beats=beats, masked=MASKED)
+
+    def _validation_batch(self, examples: Sequence[Example], random: Random) -> Batch:
+        return self._lookup.batch(self.held, examples, random, beats=HEARD[1], masked=0.0)
+
+
+class Lookup:
+    """Reads examples from features that were measured once and saved in each store's folder.
+
+    Parameters
+    ----------
+    stores : sequence of Store
+    """
+
+    def __init__(self, stores: Sequence[Store]) -> None:
+        self._kept = {store.folder: StoredIntervals(store) for store in stores}
+
+    def batch(self, clips: Clips, examples: Sequence[Example], random: Random, *, beats: int, masked: float) -> Batch:
+        """Return a batch of ``beats`` beats, or as many as the shortest example; a share ``masked`` lacks one role."""
+        beats = min(beats, *(len(example.grid) - 1 for example in examples))
+        found, roles, targets = [], [], []
+        for example in examples:
+            shown = set(Role)
+            if random.random() < masked:
+                shown.remove(ROLES[int(random.integers(len(ROLES)))])
+            found.append(self.example(clips, example, beats, random))
+            roles.append([role in shown for role in ROLES])
+            targets.append(example.target(shown))
+        names = ("pitches", "onsets", "positions")
+        inputs = {
+            name: torch.from_numpy(np.stack(parts)) for name, parts in zip(names, zip(*found, strict=True), strict=True)
+        }
+        return Batch(
+            inputs=inputs | {"roles": torch.tensor(roles)},
+            targets=torch.tensor(targets, dtype=torch.float32),
+            groups=torch.tensor([example.group for example in examples]),
+        )
+
+    def example(
+        self, clips: Clips, example: Example, beats: int, random: Random | None
+    ) -> tuple[Floats, Floats, Floats]:
+        """Return (pitches, onsets, positions) of an example's first beats; without errors if ``random`` is None."""
+        if random is None:
+            grid = example.grid[: beats + 1]
+            places = positions(grid, example.downbeats)
+        else:
+            grid, places = _tracked(example, beats, random)
+        pitches, onsets = [], []
+        for role in ROLES:
+            layer = example.layers[role]
+            variant = 0 if random is None else int(random.integers(VARIANTS))
+            store, clip = clips.place(layer.clip)
+            found = self._kept[store.folder].on(clip, role, variant, layer, grid)
+            pitches.append(found[0])
+            onsets.append(found[1])
+        return np.concatenate(pitches), np.concatenate(onsets), places
+
+
+def _tracked(example: Example, beats: int, random: Random) -> tuple[Times, Floats]:
+    """Return a grid and positions in the bar with the errors of a beat tracker.
+
+    The tempo may be an octave off, the beats are moved a little, and the downbeats may be wrong or missing.
+    """
+    exact, downbeats = example.grid, example.downbeats
+    octave = random.choice(3, p=OCTAVES)
+    if octave == 1:
+        exact = divided(exact, 2)
+    elif octave == 2 and len(exact) > 2 * beats:
+        exact, downbeats = exact[::2], downbeats[int(random.integers(2)) :: 2]
+    grid = exact[: beats + 1]
+    places = positions(grid, downbeats)
+    chance = random.random()
+    if chance < LOST:
+        places = np.zeros_like(places)
+    elif chance < LOST + WRONG:
+        places = np.roll(places, int(random.integers(1, len(places))), axis=0)
+    jitter = random.normal(0, random.uniform(0, JITTER_S), len(grid)) + random.uniform(-SHIFT_S, SHIFT_S)
+    moved: Times = np.maximum.accumulate(grid + np.clip(jitter, -0.1, 0.1))
+    return moved, places

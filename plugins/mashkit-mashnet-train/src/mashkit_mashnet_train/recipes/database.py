@@ -1,0 +1,68 @@
+"""The recipe "database": features of the clips of any MashupDB."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from mashkit.catalog import Catalog
+from mashkit.catalog.database import MashupDB
+from mashkit.errors import MashkitError
+from mashkit.types import Clip, Role
+from mashkit_mashnet.stem_features import StemFeatures
+from mashkit_mashnet_train.store import Record, Store, StoreError, StoreWriter
+
+
+def from_database(
+    folder: Path,
+    database: Path,
+    *,
+    progress: Callable[[str, int, int], None] = lambda clip, done, total: None,
+    failed: Callable[[str], None] = lambda message: None,
+) -> Store:
+    """Make a store of a database's clips; clips that an interrupted run has made already are kept.
+
+    Parameters
+    ----------
+    folder : Path
+        Folder of the store.
+    database : Path
+        Folder of the MashupDB.
+    progress : callable
+        Called with (clip, done, total) after each clip.
+    failed : callable
+        Called with the reason when a clip is left out; the run goes on with the next clip.
+
+    Raises
+    ------
+    CatalogError
+        If the database does not exist.
+    StoreError
+        If no clip could be used, or if ``folder`` holds other clips.
+    """
+    with MashupDB(database, write=False) as opened:
+        catalog = Catalog(opened)
+        clips = catalog.clips
+        if not clips:
+            raise StoreError(f"{database} holds no clip", "add songs: mashkit db add FOLDER")
+        source = {
+            "recipe": "database",
+            "songs": sorted({clip.song for clip in clips}),
+            "components": catalog.provenance(clip.id for clip in clips),
+        }
+        writer = StoreWriter(folder, source)
+        for done, clip in enumerate(clips, 1):
+            if not writer.has(clip.id):
+                try:
+                    tuning = clip.analysis.tuning or 0.0
+                    stems = {role: StemFeatures.of(catalog.stem(clip.id, role), tuning=tuning) for role in Role}
+                except MashkitError as error:
+                    failed(f"{clip.id}: {error}")
+                    continue
+                writer.add(_record(clip), stems)
+            progress(clip.id, done, len(clips))
+    return writer.close()
+
+
+def _record(clip: Clip) -> Record:
+    return Record(id=clip.id, song=clip.song, duration=clip.duration, analysis=clip.analysis)

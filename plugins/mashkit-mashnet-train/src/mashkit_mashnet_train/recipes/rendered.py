@@ -1,0 +1,146 @@
+"""The recipe "rendered": songs of POP909 with random instruments, a singing voice, and human or machine drums."""
+
+from __future__ import annotations
+
+import concurrent.futures
+import hashlib
+import json
+import multiprocessing
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mashkit.errors import UsageError
+from mashkit.models import file_sha256
+from mashkit.types import Analysis, Audio, Role
+from mashkit_mashnet.stem_features import StemFeatures
+from mashkit_mashnet_train.recipes.scores import Drumming, Excerpt, groove, pop909
+from mashkit_mashnet_train.recipes.sound import SAMPLE_RATE, SUNG, arrange
+from mashkit_mashnet_train.store import Record, Store, StoreWriter
+
+LICENCES = {
+    "POP909": "MIT",
+    "Groove MIDI Dataset": "CC BY 4.0",
+    "HTS voice nitech_jp_song070_f001": "CC BY 3.0",
+}
+
+
+def render(
+    folder: Path,
+    midi: Path,
+    drums: Path,
+    soundfonts: Sequence[Path],
+    *,
+    windows: int = 3,
+    seconds: float = 23.0,
+    seed: int = 0,
+    sung: float = SUNG,
+    jobs: int = 1,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> Store:
+    """Make a store of rendered clips; clips that an interrupted run has made already are kept.
+
+    Parameters
+    ----------
+    folder : Path
+        Folder of the store.
+    midi, drums : Path
+        POP909 and the Groove MIDI Dataset, as tar files.
+    soundfonts : sequence of Path
+        Soundfonts as .sf2 files; at least one.
+    windows : int
+        Largest number of clips of a song.
+    seconds : float
+        Approximate length of a clip.
+    seed : int
+        Seed of all draws: the same seed makes the same clips, in any order, with any number of jobs.
+    sung : float
+        Share of melodies that are sung, 0 to 1; more than 0 needs pysinsy.
+    jobs : int
+        Number of processes.
+    progress : callable
+        Called with (done, total) after each clip.
+
+    Raises
+    ------
+    StoreError
+        If ``folder`` holds a finished store, or clips made with other options.
+    """
+    if not soundfonts:
+        raise UsageError("no soundfont", "give one or more .sf2 files")
+    source = {
+        "recipe": "rendered", "windows": windows, "seconds": seconds, "seed": seed, "sung": sung, "licences": LICENCES,
+        "files": {path.name: _sha256(path) for path in (midi, drums, *soundfonts)},
+    }  # fmt: skip
+    writer = StoreWriter(folder, source)
+    # The first clips of all songs come before the second clips, so that an unfinished store has all songs.
+    excerpts = sorted(pop909(midi, windows, seconds, seed), key=lambda excerpt: (excerpt.number, excerpt.song))
+    missing = [excerpt for excerpt in excerpts if not writer.has(clip_id(excerpt))]
+    drummings = groove(drums)
+    done = len(excerpts) - len(missing)
+    with concurrent.futures.ProcessPoolExecutor(
+        jobs, multiprocessing.get_context("spawn"), _prepare, (writer, drummings, tuple(soundfonts), seed, sung)
+    ) as pool:
+        waiting = [pool.submit(_make, excerpt) for excerpt in missing]
+        for future in concurrent.futures.as_completed(waiting):
+            future.result()
+            done += 1
+            progress(done, len(excerpts))
+    return writer.close()
+
+
+def _sha256(path: Path) -> str:
+    try:
+        return file_sha256(path)
+    except OSError as error:
+        raise UsageError(f"cannot read {path}: {error.strerror}", "check the path") from error
+
+
+def bundled_soundfont() -> Path:
+    """Return the path of pretty_midi's soundfont (TimGM6mb; it is GPL-2, but sound rendered with it is not).
+
+    Raises
+    ------
+    UsageError
+        If pretty_midi is not installed.
+    """
+    try:
+        import pretty_midi
+    except ImportError as error:
+        raise UsageError("rendering needs pretty_midi", 'pip install "mashkit-mashnet-train[render]"') from error
+    return Path(pretty_midi.__file__).parent / "TimGM6mb.sf2"
+
+
+def clip_id(excerpt: Excerpt) -> str:
+    """Return the id of an excerpt's clip."""
+    return f"{excerpt.song.replace('/', '-')}-{excerpt.number}"
+
+
+_shared: tuple[Any, ...] = ()
+
+
+def _prepare(*shared: Any) -> None:
+    global _shared
+    _shared = shared
+
+
+def _make(excerpt: Excerpt) -> None:
+    writer: StoreWriter
+    drummings: Sequence[Drumming]
+    writer, drummings, soundfonts, seed, sung = _shared
+    name = clip_id(excerpt)
+    own = int.from_bytes(hashlib.sha256(json.dumps([seed, name]).encode()).digest()[:4])
+    made = arrange(excerpt, drummings, soundfonts, own, sung=sung)
+    beats = np.arange(4 * excerpt.bars) * 60 / made.tempo
+    key = None if excerpt.key is None else excerpt.key.transposed(made.transposed)
+    record = Record(
+        id=name,
+        song=excerpt.song,
+        duration=len(made.stems[Role.VOCAL]) / SAMPLE_RATE,
+        analysis=Analysis(key=key, tempo=made.tempo, beats=beats, downbeats=beats[::4]),
+        facts={"voice": made.voice, "drums": made.drums},
+    )
+    stems = {role: StemFeatures.of(Audio(samples[None], SAMPLE_RATE)) for role, samples in made.stems.items()}
+    writer.add(record, stems)

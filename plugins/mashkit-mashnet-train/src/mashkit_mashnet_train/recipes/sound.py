@@ -1,0 +1,296 @@
+"""Rendering of notes with soundfonts; instruments and playing are drawn at random, so that excerpts sound different.
+
+Conventions: samples are mono float32 at :data:`SAMPLE_RATE`, positions are in quarters; an arrangement's first downbeat
+is at sample 0.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import attrs
+import numpy as np
+
+from mashkit.errors import UsageError
+from mashkit.types import Role, Samples
+from mashkit_mashnet_train.recipes.scores import Chord, Drumming, Excerpt, Note
+from mashkit_mashnet_train.recipes.singing import HIGHEST, LOWEST, sing
+
+SAMPLE_RATE = 22_050
+"""Hz: the front ends' sample rate."""
+LEADS = (40, 41, 42, 52, 53, 54, 56, 59, 60, 64, 65, 66, 67, 68, 69, 71, 72, 73, 75, 80, 81, 82, 85, 22)
+"""General MIDI programs (from 0) for the melody: strings, voices, brass, reeds, pipes, leads."""
+COMPS = (
+    0,
+    1,
+    2,
+    4,
+    5,
+    6,
+    7,
+    11,
+    16,
+    17,
+    18,
+    19,
+    21,
+    24,
+    25,
+    26,
+    27,
+    28,
+    29,
+    30,
+    46,
+    48,
+    50,
+    51,
+    61,
+    62,
+    88,
+    89,
+    90,
+    91,
+)
+"""General MIDI programs for the accompaniment: pianos, organs, guitars, ensembles, pads."""
+BASSES = (32, 33, 34, 35, 36, 37, 38, 39, 43, 58)
+KITS = (0, 8, 16, 24, 25, 32, 40)
+PADS = (48, 49, 50, 51, 52, 89, 90, 91, 94, 95)
+SUNG = 0.35
+"""Share of melodies that are sung, if the voice can reach their notes."""
+_BASS_FIGURES = (
+    ((0, 4),),
+    ((0, 2), (2, 2)),
+    ((0, 1.5), (1.5, 0.5), (2, 2)),
+    ((0, 1), (1, 1), (2, 1), (3, 1)),
+    tuple((k / 2, 0.5) for k in range(8)),
+    ((0, 1.5), (1.5, 1), (2.5, 1.5)),
+    ((0, 0.75), (2, 0.75), (3.5, 0.5)),
+)
+_FOUR = ("1000100010001000", "1000100010001010")
+_BROKEN = ("1000001010000000", "1001001000100000", "1000000100100000", "1010000010010000")
+_CLAPS = ("0000100000001000", "0000100100001000", "0000100000001001")
+_HATS = ("0010001000100010", "1010101010101010", "1111111111111111", "1011101010111010", "1101101011011010")
+
+
+@attrs.frozen
+class Arrangement:
+    """A rendered excerpt: its stems, tempo and transposition, and the names of its voice and drums."""
+
+    stems: dict[Role, Samples]
+    tempo: float
+    transposed: int
+    voice: str
+    drums: str
+
+
+def arrange(
+    excerpt: Excerpt, drummings: Sequence[Drumming], soundfonts: Sequence[Path], seed: int, *, sung: float = SUNG
+) -> Arrangement:
+    """Return the excerpt played with random instruments, in a random key near its own, near its own tempo.
+
+    Parameters
+    ----------
+    excerpt : Excerpt
+    drummings : sequence of Drumming
+        Drum parts to draw from.
+    soundfonts : sequence of Path
+        Soundfonts as .sf2 files; each part may use another one.
+    seed : int
+        Seed of all draws.
+    sung : float
+        Share of melodies that are sung if the voice can reach their notes, 0 to 1.
+
+    Raises
+    ------
+    UsageError
+        If the synthesizer or the singing voice is not installed.
+    """
+    random = np.random.default_rng(seed)
+    tempo = float(np.clip(excerpt.tempo * random.uniform(0.92, 1.08), 62, 170))
+    shift = int(random.integers(-3, 4))
+    seconds = excerpt.bars * 240 / tempo
+    cents = float(random.normal(0, 6))
+    play = functools.partial(_played, tempo=tempo, seconds=seconds, cents=cents)
+
+    def font() -> Path:
+        return soundfonts[int(random.integers(len(soundfonts)))]
+
+    melody = monophonic(excerpt.melody)
+    vocal, voice = None, ""
+    if random.random() < sung:
+        vocal, voice = _sung(melody, shift, tempo, random)
+    if vocal is None:
+        program, octave = int(random.choice(LEADS)), 12 * int(random.choice((-1, 0, 0)))
+        vocal = play(_moved(melody, shift + octave), font(), program)
+        voice = f"program {program}"
+    comp = play(_moved(excerpt.piano, shift), font(), int(random.choice(COMPS)))
+    bass = _bass(excerpt.chords, excerpt.bars, shift, random)
+    harmonic = _level(comp) + random.uniform(0.3, 1.0) * _level(play(bass, font(), int(random.choice(BASSES))))
+    if random.random() < 0.5 and excerpt.bridge:
+        harmonic += random.uniform(0.2, 0.6) * _level(
+            play(_moved(excerpt.bridge, shift), font(), int(random.choice(COMPS)))
+        )
+    if random.random() < 0.35:
+        pad = [Note(c.start, c.end, 48 + (c.root + tone + shift) % 12, 70) for c in excerpt.chords for tone in c.tones]
+        harmonic += random.uniform(0.2, 0.6) * _level(play(pad, font(), int(random.choice(PADS))))
+    if random.random() < 0.3:
+        hits, drums = machine(excerpt.bars, random), "machine"
+    else:
+        drumming = drummings[int(random.integers(len(drummings)))]
+        hits, drums = drummed(drumming, excerpt.bars, random), drumming.id
+    percussion = play(hits, font(), int(random.choice(KITS)), drums=True)
+    stems = {
+        Role.VOCAL: _fitted(vocal, seconds),
+        Role.HARMONIC: _fitted(harmonic, seconds),
+        Role.PERCUSSION: _fitted(percussion, seconds),
+    }
+    return Arrangement(stems, tempo, shift, voice, drums)
+
+
+def _level(samples: Samples) -> Samples:
+    """Return samples scaled to a root mean square of 0.1; silence stays silence."""
+    rms = float(np.sqrt(np.mean(np.square(samples, dtype=np.float64)))) if samples.size else 0.0
+    return samples * np.float32(0.1 / rms) if rms else samples
+
+
+def _fitted(samples: Samples, seconds: float) -> Samples:
+    frames = round(seconds * SAMPLE_RATE)
+    return _level(np.pad(samples[:frames], (0, max(0, frames - len(samples)))))
+
+
+def _moved(notes: Sequence[Note], semitones: int) -> list[Note]:
+    return [attrs.evolve(note, pitch=note.pitch + semitones) for note in notes]
+
+
+def monophonic(notes: Sequence[Note]) -> list[Note]:
+    """Return notes one at a time: each ends where the next begins; of two at the same time the higher one stays."""
+    kept: list[Note] = []
+    for note in sorted(notes, key=lambda note: (note.start, -note.pitch)):
+        if kept and note.start - kept[-1].start < 0.05:
+            continue
+        if kept and kept[-1].end > note.start:
+            kept[-1] = attrs.evolve(kept[-1], end=note.start)
+        kept.append(note)
+    return kept
+
+
+def _sung(melody: Sequence[Note], shift: int, tempo: float, random: np.random.Generator) -> tuple[Samples | None, str]:
+    """Return the melody sung in an octave that the voice can reach, and the voice's name; None if there is none."""
+    pitches = [note.pitch + shift for note in melody]
+    if not pitches:
+        return None, ""
+    ways = [
+        (octave, lower)
+        for octave in (-12, 0, 12)
+        for lower in range(10)
+        if min(pitches) + octave + lower >= LOWEST and max(pitches) + octave + lower <= HIGHEST
+    ]
+    if not ways:
+        return None, ""
+    octave, lower = ways[random.integers(len(ways))]
+    sung = sing(_moved(melody, shift + octave), tempo, lower, int(random.integers(1 << 31)), SAMPLE_RATE)
+    return sung, f"sinsy −{lower}"
+
+
+def _bass(chords: Sequence[Chord], bars: int, shift: int, random: np.random.Generator) -> list[Note]:
+    """Return a bass line: one figure on each chord's bass, sometimes on its fifth."""
+    figure = _BASS_FIGURES[random.integers(len(_BASS_FIGURES))]
+    notes = []
+    for bar in range(bars):
+        for start, length in figure:
+            at = 4 * bar + start
+            chord = next((chord for chord in chords if chord.start <= at < chord.end), None)
+            if chord is None:
+                continue
+            pitch = chord.bass if start == 0 or random.random() < 0.8 else chord.root + chord.tones[2]
+            notes.append(Note(at, at + 0.95 * length, 33 + (pitch + shift - 33) % 12, int(random.integers(80, 110))))
+    return notes
+
+
+def drummed(drumming: Drumming, bars: int, random: np.random.Generator) -> list[Note]:
+    """Return a drummer's bars from a random bar on; they repeat when the recording ends."""
+    length = 4 * max(1, int(max(hit.start for hit in drumming.hits) // 4))
+    first = 4 * int(random.integers(max(1, length // 4 - bars + 1)))
+    hits = []
+    for turn in range(4 * bars // (length - first) + 1):
+        moved = turn * (length - first) - first
+        hits += [
+            attrs.evolve(hit, start=max(0.0, hit.start + moved), end=max(0.0, hit.start + moved) + 0.25)
+            for hit in drumming.hits
+            if first - 0.05 <= hit.start < length - 0.05 and hit.start + moved < 4 * bars - 0.05
+        ]
+    return hits
+
+
+def machine(bars: int, random: np.random.Generator) -> list[Note]:
+    """Return one bar of a drum machine, repeated; in every eighth bar the kick stops for the last quarter."""
+    kicks = str(random.choice(_FOUR if random.random() < 0.5 else _BROKEN))
+    clap, hat = str(random.choice(_CLAPS)), str(random.choice(_HATS))
+    sounds = (
+        (36, kicks, 110),
+        (int(random.choice((38, 39, 40))), clap, 100),
+        (int(random.choice((42, 44, 54))), hat, 75),
+    )
+    swing = float(random.choice((0, 0, 0.04, 0.08)))
+    hits = []
+    for bar in range(bars):
+        for pitch, pattern, velocity in sounds:
+            for step, stroke in enumerate(pattern):
+                if stroke == "1" and not (bar % 8 == 7 and step >= 12 and pitch == 36):
+                    at = 4 * bar + step / 4 + swing * (step % 2)
+                    hits.append(Note(at, at + 0.2, pitch, int(velocity + random.integers(-8, 8))))
+    return hits
+
+
+# ----------------------------------------------------------------------------------------------------- soundfonts
+@functools.lru_cache(maxsize=4)
+def _synthesizer(soundfont: Path) -> tuple[Any, int]:
+    try:
+        import tinysoundfont
+    except ImportError as error:
+        # --no-deps, because tinysoundfont requires pyaudio, which only live playback needs and which must be compiled.
+        raise UsageError("rendering needs tinysoundfont", "pip install --no-deps tinysoundfont") from error
+    synthesizer = tinysoundfont.Synth(samplerate=SAMPLE_RATE)
+    number = synthesizer.sfload(str(soundfont))
+    if number < 0:
+        raise UsageError(f"{soundfont} is no soundfont", "give an .sf2 file")
+    return synthesizer, number
+
+
+def _played(
+    notes: Sequence[Note], soundfont: Path, program: int, *, tempo: float, seconds: float, cents: float,
+    drums: bool = False,
+) -> Samples:  # fmt: skip
+    """Return notes played by one program, mono, ``seconds`` long."""
+    synthesizer, number = _synthesizer(soundfont)
+    channel = 9 if drums else 0
+    synthesizer.sounds_off()
+    synthesizer.program_select(channel, number, 128 if drums else 0, program, drums)
+    if not drums:
+        synthesizer.set_tuning(channel, cents / 100)
+    second = 60 / tempo
+    # At equal times, off comes before on, so that a repeated note is struck again.
+    events = sorted(
+        [(note.start * second, 1, note.pitch, note.velocity) for note in notes]
+        + [(note.end * second, 0, note.pitch, 0) for note in notes]
+    )
+    samples = np.zeros(round(seconds * SAMPLE_RATE), np.float32)
+    done = 0
+    for at, on, pitch, velocity in [*events, (seconds, 0, -1, 0)]:
+        until = min(len(samples), round(at * SAMPLE_RATE))
+        if until > done:
+            stereo = np.frombuffer(synthesizer.generate(until - done), np.float32)
+            samples[done:until] = stereo.reshape(-1, 2).mean(axis=1)
+            done = until
+        if pitch < 0:
+            break
+        if on:
+            synthesizer.noteon(channel, pitch, velocity)
+        else:
+            synthesizer.noteoff(channel, pitch)
+    synthesizer.sounds_off()
+    return samples

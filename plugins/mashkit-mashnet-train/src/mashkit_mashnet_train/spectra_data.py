@@ -1,0 +1,135 @@
+"""Training batches for the paper's networks: crops of spectra, transposed and stretched as features, not as sound."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+
+from mashkit.conditions import UNMATCHED
+from mashkit.types import Condition, Role
+from mashkit_mashnet.frontend import LOG_FREQUENCY, Bands, scaled, unscaled
+from mashkit_mashnet.stem_features import MARGIN, MARGIN_SEMITONES, ROLES, WIDE, Bytes, powers
+from mashkit_mashnet_train.batches import Batch
+from mashkit_mashnet_train.examples import (
+    Clips,
+    Example,
+    Layer,
+    Protocol,
+    Random,
+)
+from mashkit_mashnet_train.group_batches import GroupBatches
+from mashkit_mashnet_train.store import Store
+from mashkit_mashnet_train.stored_intervals import RESIDUE_DB
+
+CROP = 224
+"""Frames of a training example: 10.4 s."""
+HEARD = 388
+"""Frames of a validation example: 18 s, or the length of the shortest example in the batch."""
+BEATS = (16, 64)
+"""Range of an excerpt's length in beats; a short clip gives a shorter excerpt."""
+RESIDUE_SHARE = 0.5
+"""Share of layers that get residue of another song, as a separator leaves it."""
+MIX_DB = 4.0
+"""Standard deviation of the stems' levels in a mix, dB, for a network that scores the mix."""
+GROUPS = 6
+"""Vocals in a batch. Each has two positives and two negatives, and two unlabelled examples if these count."""
+
+
+class SpectraData(GroupBatches):
+    """Training data of PreMixNet and PostMixNet.
+
+    Parameters
+    ----------
+    stores, protocol, seed, groups, validation_groups
+        As in :class:`mashkit_mashnet_train.group_batches.GroupBatches`.
+    mixed : bool
+        True if the network scores the mix (PostMixNet), False if it scores the stems.
+    unlabelled : bool
+        True if unlabelled examples are drawn.
+    """
+
+    def __init__(
+        self, stores: Sequence[Store], protocol: Protocol = "controlled", seed: int = 0, *, mixed: bool,
+        unlabelled: bool, groups: int = GROUPS, validation_groups: int = 120,
+    ) -> None:  # fmt: skip
+        super().__init__(
+            stores, protocol, seed, beats=BEATS, groups=groups, validation_groups=validation_groups, family="spectra",
+            mixed=mixed, unlabelled=unlabelled, crop=CROP,
+        )  # fmt: skip
+        self.mixed = mixed
+        self.matched = (Condition.MATCHED, Condition.MATCHED) if unlabelled else ()
+
+    def _kinds(self, step: int, number: int, random: Random) -> Sequence[str]:
+        unmatched = UNMATCHED[(step + number) % 3], UNMATCHED[(step + number + 1) % 3]
+        return (Condition.ORIGINAL, Condition.ORIGINAL, *unmatched, *self.matched)
+
+    def _training_batch(self, examples: Sequence[Example], random: Random) -> Batch:
+        return collated(self.training, examples, random, frames=CROP, mixed=self.mixed)
+
+    def _validation_batch(self, examples: Sequence[Example], random: Random) -> Batch:
+        return collated(self.held, examples, random, frames=HEARD, mixed=self.mixed)
+
+
+def collated(clips: Clips, examples: Sequence[Example], random: Random | None, *, frames: int, mixed: bool) -> Batch:
+    """Return examples as a batch; all are ``frames`` long, or as long as the shortest example."""
+    rate = LOG_FREQUENCY.frame_rate
+    frames = min(frames, *(int(float(example.grid[-1]) * rate) for example in examples))
+    spectra = np.stack([_layers(clips, example, frames, random) for example in examples])
+    if mixed:
+        spectra = np.stack([_mix(layers, random)[None] for layers in spectra])
+    return Batch(
+        inputs={"spectra": torch.from_numpy(spectra), "lengths": torch.full((len(examples),), frames)},
+        targets=torch.tensor([example.target() for example in examples], dtype=torch.float32),
+        groups=torch.tensor([example.group for example in examples]),
+    )
+
+
+def _layers(clips: Clips, example: Example, frames: int, random: Random | None) -> Bands:
+    """Return the spectra of an example's layers, shape (3, bands, frames); without residue if ``random`` is None."""
+    rate = LOG_FREQUENCY.frame_rate
+    # If the excerpt is longer than a crop, the crop starts at a random place in it.
+    spare = max(0.0, float(example.grid[-1]) - frames / rate)
+    start = spare * float(random.random()) if random is not None else 0.0
+    times = start + np.arange(frames) / rate
+    spectra = []
+    for role in ROLES:
+        layer = example.layers[role]
+        values = _crop(clips, layer, role, layer.to_clip(times))
+        if random is not None and random.random() < RESIDUE_SHARE:
+            values = _with_residue(clips, values, role, random)
+        spectra.append(values)
+    return np.stack(spectra)
+
+
+def _crop(clips: Clips, layer: Layer, role: Role, moments: Any) -> Bands:
+    """Return a layer's spectrum at moments of its clip, shape (bands, moments); 0 outside the clip."""
+    store, clip = clips.place(layer.clip)
+    spectrum = store.stem(clip, role).spectrum
+    frames = np.rint(moments * LOG_FREQUENCY.frame_rate).astype(np.int64)
+    inside = (frames >= 0) & (frames < len(spectrum))
+    shift = 0.0 if role is Role.PERCUSSION else float(np.clip(layer.semitones, -MARGIN_SEMITONES, MARGIN_SEMITONES))
+    first = MARGIN - round(shift * WIDE.bands_a_semitone)
+    found: Bytes = spectrum[np.where(inside, frames, 0), first : first + LOG_FREQUENCY.bands]
+    values: Bands = (np.where(inside[:, None], found, 0).T * np.float32(1 / 255)).astype(np.float32)
+    return values
+
+
+def _with_residue(clips: Clips, values: Bands, role: Role, random: Random) -> Bands:
+    """Return a spectrum with residue: a part of another stem of another clip is added to it."""
+    store, clip = clips.place(int(random.integers(len(clips))))
+    left = [other for other in ROLES if other is not role][int(random.integers(2))]
+    residue = store.stem(clip, left).spectrum[:, MARGIN : MARGIN + LOG_FREQUENCY.bands]
+    start = int(random.integers(len(residue)))
+    taken = np.resize(np.roll(residue, -start, axis=0), (values.shape[1], values.shape[0])).T
+    gain = np.float32(10 ** (random.uniform(*RESIDUE_DB) / 10))
+    return scaled(unscaled(values) + gain * powers(taken))
+
+
+def _mix(layers: Bands, random: Random | None) -> Bands:
+    """Return the spectrum of three mixed stems: the sum of their powers, as for independent sounds."""
+    gains = np.zeros(len(layers)) if random is None else random.normal(0, MIX_DB, len(layers))
+    powers = unscaled(layers) * (10 ** (gains / 10)).astype(np.float32)[:, None, None]
+    return scaled(powers.sum(axis=0))

@@ -1,0 +1,274 @@
+"""A store: a folder of features, which is training data without sound.
+
+Each clip is written to its own file as soon as it is made, so an interrupted recipe continues where it stopped. `close`
+joins the clips into arrays, which are memory-mapped when a store is opened.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import attrs
+import numpy as np
+import numpy.typing as npt
+
+from mashkit.atomicfile import replacing, require_writable_folder, write_json
+from mashkit.errors import MashkitError, OutputError
+from mashkit.types import Analysis, Role
+from mashkit_mashnet.stem_features import ONSET_BANDS, ONSET_HOP, ONSET_N_FFT, ROLES, STRONGEST, WIDE, StemFeatures
+
+FORMAT = 1
+INDEX, SPECTRA, ONSETS, PARTS, SOURCE = "index.json", "spectra.npy", "onsets.npy", "parts", "source.json"
+
+
+class StoreError(MashkitError):
+    """A folder of features is missing, damaged, or made in another way."""
+
+
+@attrs.frozen(kw_only=True)
+class Record:
+    """A clip of a store.
+
+    Parameters
+    ----------
+    id : str
+        Unique in the store; becomes a file name: letters, digits, and ``-_.``.
+    song : str
+        The song that the clip was cut from; clips of one song are never in training and validation both.
+    duration : float
+        Seconds.
+    analysis : Analysis
+        Key, tempo, beats and downbeats of the clip.
+    facts : mapping
+        Further facts, such as how the clip was made.
+    """
+
+    id: str
+    song: str
+    duration: float
+    analysis: Analysis = attrs.field(repr=False)
+    facts: Mapping[str, Any] = attrs.field(factory=dict)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain data for JSON."""
+        return {
+            "id": self.id, "song": self.song, "duration": self.duration, "analysis": self.analysis.to_dict(),
+            "facts": dict(self.facts),
+        }  # fmt: skip
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Record:
+        """Read the output of :meth:`to_dict`."""
+        return cls(**{**data, "analysis": Analysis.from_dict(data["analysis"])})
+
+
+def _how() -> dict[str, Any]:
+    """Return the settings that features depend on; a store with other settings is refused."""
+    return {
+        "front_end": WIDE.to_dict(), "onset_n_fft": ONSET_N_FFT, "onset_hop": ONSET_HOP,
+        "onset_bands": [list(band) for band in ONSET_BANDS], "onset_strongest": STRONGEST,
+    }  # fmt: skip
+
+
+# ---------------------------------------------------------------------------------------------------------- writing
+@attrs.frozen
+class StoreWriter:
+    """Adds clips to a store.
+
+    Parameters
+    ----------
+    folder : Path
+        Made if it does not exist.
+    source : mapping
+        Source of the clips, as JSON: recipe, its options, data sets and their licences; saved in the index.
+
+    Raises
+    ------
+    StoreError
+        If the folder holds a finished store, or clips of another source.
+    OutputError
+        If the folder cannot be written to.
+    """
+
+    folder: Path
+    source: Mapping[str, Any]
+
+    def __attrs_post_init__(self) -> None:
+        if (self.folder / INDEX).exists():
+            raise StoreError(f"{self.folder} holds a finished store", "give another folder, or remove this one")
+        parts = require_writable_folder(self.folder / PARTS)
+        path, now = parts / SOURCE, json.loads(json.dumps(dict(self.source)))
+        if not any(parts.glob("*.npz")):
+            write_json(path, now)
+        # The source must be the same, because clips of two seeds have the same names and would end up in one store.
+        begun = _begun(path)
+        other = [name for name in sorted({*begun, *now}) if begun.get(name) != now.get(name)]
+        if other:
+            raise StoreError(
+                f"{self.folder} holds clips of an unfinished store made otherwise: not the same {', '.join(other)}",
+                "give the same input and options to go on with it, or another folder; or remove this one",
+            )
+
+    def has(self, clip_id: str) -> bool:
+        """Return whether a clip is written already."""
+        return self._part(clip_id).exists()
+
+    def add(self, record: Record, stems: Mapping[Role, StemFeatures]) -> None:
+        """Write one whole clip, or no file.
+
+        Raises
+        ------
+        OutputError
+            If the clip cannot be written.
+        """
+        arrays = {f"{role}-{name}": getattr(stems[role], name) for role in ROLES for name in ("spectrum", "onsets")}
+        text = np.frombuffer(json.dumps(record.to_dict()).encode(), np.uint8)
+        try:
+            with replacing(self._part(record.id)) as path, path.open("wb") as file:
+                np.savez(file, record=text, **arrays)
+        except OSError as error:
+            raise OutputError(f"cannot write {self._part(record.id)}: {error}") from error
+
+    def close(self) -> Store:
+        """Join the clips, in the order of their ids, and return the store."""
+        parts = sorted((self.folder / PARTS).glob("*.npz"))
+        if not parts:
+            raise StoreError(f"{self.folder} got no clip", "see what the recipe said of each song")
+        lengths = np.zeros((len(parts), 2), np.int64)
+        records = []
+        for index, path in enumerate(parts):
+            record, stems = _read(path)
+            lengths[index] = [min(len(getattr(stems[role], name)) for role in ROLES) for name in ("spectrum", "onsets")]
+            records.append(record)
+        starts = np.vstack([np.zeros((1, 2), np.int64), np.cumsum(lengths, axis=0)])
+        spectra = _new(self.folder / SPECTRA, (int(starts[-1, 0]), len(ROLES), WIDE.bands))
+        onsets = _new(self.folder / ONSETS, (int(starts[-1, 1]), len(ROLES), len(ONSET_BANDS)))
+        for index, path in enumerate(parts):
+            _, stems = _read(path)
+            for place, role in enumerate(ROLES):
+                (first, last), (begin, end) = starts[index : index + 2].T
+                spectra[first:last, place] = stems[role].spectrum[: last - first]
+                onsets[begin:end, place] = stems[role].onsets[: end - begin]
+        spectra.flush()
+        onsets.flush()
+        write_json(
+            self.folder / INDEX,
+            {
+                "format": FORMAT,
+                "how": _how(),
+                "source": dict(self.source),
+                "starts": starts.tolist(),
+                "clips": [record.to_dict() for record in records],
+            },
+        )
+        shutil.rmtree(self.folder / PARTS)
+        return open_store(self.folder)
+
+    def _part(self, clip_id: str) -> Path:
+        return self.folder / PARTS / f"{clip_id}.npz"
+
+
+def _begun(path: Path) -> dict[str, Any]:
+    try:
+        return dict(json.loads(path.read_text(encoding="utf-8")))
+    except (OSError, ValueError) as error:
+        raise StoreError(f"{path} is missing or damaged: {error}", f"remove {path.parent}") from error
+
+
+def _new(path: Path, shape: tuple[int, ...]) -> np.memmap[Any, np.dtype[np.uint8]]:
+    return np.lib.format.open_memmap(path, mode="w+", dtype=np.uint8, shape=shape)
+
+
+def _read(path: Path) -> tuple[Record, dict[Role, StemFeatures]]:
+    with np.load(path, allow_pickle=False) as arrays:
+        record = Record.from_dict(json.loads(arrays["record"].tobytes()))
+        stems = {role: StemFeatures(arrays[f"{role}-spectrum"], arrays[f"{role}-onsets"]) for role in ROLES}
+    return record, stems
+
+
+# ---------------------------------------------------------------------------------------------------------- reading
+@attrs.frozen(eq=False)
+class Store:
+    """Clips as features, by index.
+
+    Parameters
+    ----------
+    folder : Path
+    records : tuple of Record
+    source : mapping
+    spectra : array of uint8, shape (all frames, roles, bands)
+        Mapped into memory.
+    onsets : array of uint8, shape (all onset frames, roles, onset bands)
+    starts : array of int64, shape (clips + 1, 2)
+        First frame and first onset frame of each clip.
+    """
+
+    folder: Path
+    records: tuple[Record, ...] = attrs.field(repr=False)
+    source: Mapping[str, Any]
+    spectra: npt.NDArray[np.uint8] = attrs.field(repr=False)
+    onsets: npt.NDArray[np.uint8] = attrs.field(repr=False)
+    starts: npt.NDArray[np.int64] = attrs.field(repr=False)
+
+    def __len__(self) -> int:
+        return len(self.records)
+
+    def stem(self, clip: int, role: Role) -> StemFeatures:
+        """Return the features of a clip's stem, not copied."""
+        place = ROLES.index(role)
+        (first, last), (begin, end) = self.starts[clip : clip + 2].T
+        return StemFeatures(self.spectra[first:last, place], self.onsets[begin:end, place])
+
+    @property
+    def fingerprint(self) -> str:
+        """Hex digits of the index and of a sample of the arrays: fast, and different for every recipe."""
+        digest = hashlib.sha256(json.dumps([record.to_dict() for record in self.records]).encode())
+        digest.update(np.ascontiguousarray(self.spectra[::997]).tobytes())
+        digest.update(np.ascontiguousarray(self.onsets[::997]).tobytes())
+        return digest.hexdigest()[:16]
+
+
+def open_store(folder: Path) -> Store:
+    """Open a finished store.
+
+    Raises
+    ------
+    StoreError
+        If there is no store, if it is unfinished, or if its features were made with other settings.
+    """
+    index = folder / INDEX
+    if not index.exists():
+        unfinished = (folder / PARTS).is_dir()
+        raise StoreError(
+            f"{folder} is {'an unfinished' if unfinished else 'no'} store of features",
+            "run its recipe again: it goes on" if unfinished else "make one with `mashkit features`",
+        )
+    try:
+        data = json.loads(index.read_text(encoding="utf-8"))
+        if data["format"] != FORMAT or data["how"] != _how():
+            raise StoreError(f"{folder} holds features made in another way", "make them again with this version")
+        store = Store(
+            folder=folder,
+            records=tuple(Record.from_dict(record) for record in data["clips"]),
+            source=data["source"],
+            spectra=np.load(folder / SPECTRA, mmap_mode="r", allow_pickle=False),
+            onsets=np.load(folder / ONSETS, mmap_mode="r", allow_pickle=False),
+            starts=np.array(data["starts"], np.int64),
+        )
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise StoreError(f"{folder} is damaged: {error!r}", "make it again with its recipe") from error
+    if tuple(store.starts[-1]) != (len(store.spectra), len(store.onsets)) or len(store.starts) != len(store) + 1:
+        raise StoreError(f"{folder} is damaged: its arrays are not as long as its index says", "make it again")
+    return store
+
+
+def numbered(stores: Sequence[Store]) -> Iterator[tuple[int, int, Record]]:
+    """Yield (store index, clip index, record) for all clips of some stores."""
+    for number, store in enumerate(stores):
+        for clip, record in enumerate(store.records):
+            yield number, clip, record

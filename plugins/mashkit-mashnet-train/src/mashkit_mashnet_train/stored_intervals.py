@@ -1,0 +1,122 @@
+"""Pitch frames of a store's stems, with and without residue: measured once, saved in the store, memory-mapped."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import inspect
+import sys
+
+import numpy as np
+import numpy.typing as npt
+
+from mashkit.atomicfile import replacing
+from mashkit.types import Role, Times
+from mashkit_mashnet import frontend, pitches, stem_features
+from mashkit_mashnet.frontend import scaled, unscaled
+from mashkit_mashnet.intervals import ONSET_PARTS, PITCH_PARTS, StemIntervals, divided
+from mashkit_mashnet.pitches import FRAME_RATE, PITCH_CHANNELS, PITCH_CLASSES, Floats, pitch_frames
+from mashkit_mashnet.running_sum import RunningSum
+from mashkit_mashnet.stem_features import MARGIN, ONSET_RATE, ROLES, Bytes, StemFeatures
+from mashkit_mashnet_train.examples import Layer, Random
+from mashkit_mashnet_train.store import Store
+
+RESIDUE_DB = (-24.0, -9.0)
+"""Level of the residue of other stems in a separated stem, dB. The residue comes from another song, because residue of
+the same song would show which stems belong together."""
+RESIDUE_ONSETS = (0.1, 0.6)
+VARIANTS = 2
+"""The two variants of a stem: without residue, and with residue."""
+
+
+class StoredIntervals:
+    """Pitch frames and onsets of a store's stems, with and without residue; pitch frames are memory-mapped."""
+
+    def __init__(self, store: Store) -> None:
+        self.store = store
+        self.pitches = {role: _pitches(store, role) for role in ROLES if PITCH_CHANNELS[role]}
+
+    def on(self, clip: int, role: Role, variant: int, layer: Layer, grid: Times) -> tuple[Floats, Floats]:
+        """Return (pitches, onsets) of a layer on a grid; see :meth:`mashkit_mashnet.intervals.StemIntervals.on`."""
+        (first, last), (begin, end) = self.store.starts[clip : clip + 2].T
+        moments = layer.to_clip(divided(grid, PITCH_PARTS))
+        low, high = _span(moments, FRAME_RATE, last - first)
+        frames = np.zeros((high - low, 0, PITCH_CLASSES), np.float32)
+        if role in self.pitches:
+            frames = np.square(_floats(self.pitches[role][variant, first + low : first + high], PITCH_SCALE))
+        onset_moments = layer.to_clip(divided(grid, ONSET_PARTS))
+        start, stop = _span(onset_moments, ONSET_RATE, end - begin)
+        onsets = _floats(self.store.onsets[begin + start : begin + stop, ROLES.index(role)])
+        if variant:
+            other, gain = _residue_onsets(self.store, clip, role)
+            onsets = np.maximum(onsets, gain * other[start:stop])
+        # Only the part of the clip that is read is summed, so its time starts at frame low, or at start for onsets.
+        part = StemIntervals(RunningSum.of(frames, FRAME_RATE), RunningSum.of(onsets, ONSET_RATE))
+        return part.at(moments - low / FRAME_RATE, onset_moments - start / ONSET_RATE, layer.semitones)
+
+
+def _span(moments: Times, rate: float, frames: int) -> tuple[int, int]:
+    """Return the range of frames that ``moments`` can need, at least one frame long."""
+    low = int(np.clip(moments[0] * rate - 2, 0, frames - 1))
+    return low, int(np.clip(moments[-1] * rate + 3, low + 1, frames))
+
+
+PITCH_SCALE = 3.0
+"""Square root of the strength that byte 255 stands for. Roots are stored so that quiet sounds keep their precision."""
+
+
+def _pitches(store: Store, role: Role) -> npt.NDArray[np.uint8]:
+    """Return pitch frames of all clips, shape (variants, frames, channels, 12), as bytes of their square roots."""
+    path = store.folder / f"pitches-{role}-{_recipe()}.npy"
+    if not path.exists():
+        shape = (VARIANTS, len(store.spectra), PITCH_CHANNELS[role], PITCH_CLASSES)
+        kept = np.zeros(shape, np.uint8)
+        for clip in range(len(store)):
+            first, last = store.starts[clip : clip + 2, 0]
+            own = store.stem(clip, role)
+            for variant in range(VARIANTS):
+                spectrum = _with_residue(store, clip, role) if variant else own.spectrum
+                frames = np.sqrt(pitch_frames(StemFeatures(spectrum, own.onsets), role)) / PITCH_SCALE
+                kept[variant, first:last] = np.rint(np.clip(frames, 0, 1) * 255)
+        with replacing(path) as temporary, temporary.open("wb") as file:
+            np.save(file, kept)
+    mapped: npt.NDArray[np.uint8] = np.load(path, mmap_mode="r", allow_pickle=False)
+    return mapped
+
+
+@functools.cache
+def _recipe() -> str:
+    """Return hex digits of the code that makes pitch frames, so that a file made by other code is not read."""
+    modules = (frontend, stem_features, pitches, sys.modules[__name__])
+    return hashlib.sha256("".join(map(inspect.getsource, modules)).encode()).hexdigest()[:8]
+
+
+def _other(store: Store, clip: int, role: Role) -> tuple[Random, int]:
+    random = np.random.default_rng([clip, ROLES.index(role), 5])
+    return random, int(random.integers(len(store)))
+
+
+def _with_residue(store: Store, clip: int, role: Role) -> npt.NDArray[np.uint8]:
+    """Return a stem's spectrum with residue of the two other stems of another clip, as a separator leaves it."""
+    random, other = _other(store, clip, role)
+    power = unscaled(_floats(store.stem(clip, role).spectrum))
+    for left in ROLES:
+        if left is not role:
+            residue = unscaled(_floats(store.stem(other, left).spectrum))
+            gain = np.float32(10 ** (random.uniform(*RESIDUE_DB) / 10))
+            power = power + gain * np.resize(residue, power.shape)
+    return np.rint(scaled(power.T, MARGIN).T * 255).astype(np.uint8)
+
+
+def _residue_onsets(store: Store, clip: int, role: Role) -> tuple[Floats, np.float32]:
+    random, other = _other(store, clip, role)
+    begin, end = store.starts[clip : clip + 2, 1]
+    left = [index for index, name in enumerate(ROLES) if name is not role]
+    onsets = store.stem(other, ROLES[left[int(random.integers(2))]]).onsets
+    gain = np.float32(random.uniform(*RESIDUE_ONSETS))
+    return _floats(np.resize(onsets, (int(end - begin), onsets.shape[1]))), gain
+
+
+def _floats(values: Bytes, scale: float = 1.0) -> Floats:
+    floats: Floats = values.astype(np.float32) * np.float32(scale / 255)
+    return floats

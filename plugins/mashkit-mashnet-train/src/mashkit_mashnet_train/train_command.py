@@ -1,0 +1,216 @@
+"""`mashkit train`: trains a checkpoint from stores. It imports little at first, because `mashkit --help` imports it."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mashkit.hookspecs import Command, StageEvent
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from mashkit_mashnet.networks import Network, Preset
+    from mashkit_mashnet_train.batches import TrainingData
+    from mashkit_mashnet_train.training import TrainingConfig, TrainingResult
+
+DONE = 0
+SUMMARY = "Train a network that scores mashups, or go on training it, and calibrate it."
+REPORT = "report.json"
+"""The file in a run's folder that holds its results."""
+
+
+def _configure(made: argparse.ArgumentParser) -> None:
+    from mashkit.cli.actions import positive
+
+    made.add_argument(
+        "--data", type=Path, action="append", required=True, metavar="FOLDER", help="a store of features; repeatable"
+    )
+    made.add_argument("--variant", required=True, metavar="NAME", help="what to train, such as premixnet-lsro")
+    made.add_argument("--preset", default="compact", metavar="NAME", help="its size; default: %(default)s")
+    made.add_argument(
+        "-o", "--output", type=Path, required=True, metavar="RUN",
+        help="folder of the run; a run that lies there already is gone on with",
+    )  # fmt: skip
+    made.add_argument(
+        "--protocol", choices=("controlled", "paper"), default="controlled",
+        help="how examples are made; default: %(default)s",
+    )  # fmt: skip
+    made.add_argument("--steps", type=positive, default=10_000, metavar="N", help="batches; default: %(default)s")
+    made.add_argument("--seed", type=int, default=0, help="of weights, examples and chance; default: %(default)s")
+    made.add_argument("--learning-rate", type=float, default=1e-4, metavar="RATE", help="of Adam; default: %(default)s")
+    made.add_argument(
+        "--schedule", choices=("constant", "cosine"), default="constant",
+        help="let the rate stay, or rise and fall to nothing at the last step; default: %(default)s",
+    )  # fmt: skip
+    made.add_argument(
+        "--unlabelled", choices=("drop", "lsro", "pseudo"),
+        help="what becomes of matched examples; default: lsro for variants called so, drop for others",
+    )  # fmt: skip
+    made.add_argument(
+        "--ranking", type=float, default=0.0, metavar="WEIGHT", help="of a pairwise ranking loss; default: %(default)s"
+    )
+    made.add_argument(
+        "--validate-every", type=positive, default=200, metavar="N", help="steps between looks; default: %(default)s"
+    )
+    made.add_argument(
+        "--patience", type=positive, metavar="N", help="stop after N looks at the validation songs without a better one"
+    )
+    made.add_argument(
+        "--precision", choices=("32-true", "16-mixed", "bf16-mixed"), default="32-true",
+        help="of the arithmetic; default: %(default)s",
+    )  # fmt: skip
+    made.add_argument("--device", default="auto", help="auto, cpu, cuda or mps; default: %(default)s")
+    made.add_argument("--devices", type=positive, default=1, metavar="N", help="how many of it; default: %(default)s")
+    made.add_argument("--threads", type=positive, metavar="N", help="CPU threads; default: torch's own setting")
+    made.add_argument(
+        "--workers", type=int, default=1, metavar="N", help="processes that prepare batches; default: %(default)s"
+    )
+    made.add_argument(
+        "--save-every", type=float, default=60.0, metavar="SECONDS", help="what a kill can cost; default: %(default)s"
+    )
+
+
+def _run(arguments: argparse.Namespace) -> int:
+    from mashkit.cli.progress import ProgressListener
+    from mashkit.registry import Registry
+    from mashkit_mashnet_train.losses import Unlabelled
+    from mashkit_mashnet_train.store import open_store
+    from mashkit_mashnet_train.training import TrainingConfig, train
+    from mashkit_mashnet_train.training_data import training_data
+
+    unlabelled: Unlabelled = arguments.unlabelled or ("lsro" if arguments.variant.endswith("-lsro") else "drop")
+    config = TrainingConfig(
+        variant=arguments.variant,
+        preset=arguments.preset,
+        steps=arguments.steps,
+        learning_rate=arguments.learning_rate,
+        schedule=arguments.schedule,
+        unlabelled=unlabelled,
+        ranking=arguments.ranking,
+        validation_interval=arguments.validate_every,
+        patience=arguments.patience,
+        precision=arguments.precision,
+        device=arguments.device,
+        devices=arguments.devices,
+        seed=arguments.seed,
+        threads=arguments.threads,
+        workers=arguments.workers,
+        checkpoint_seconds=arguments.save_every,
+    )
+    network = new_network(arguments.variant, arguments.preset, arguments.seed)
+    stores = [open_store(folder) for folder in arguments.data]
+    data = training_data(
+        stores,
+        arguments.variant,
+        network.preset,
+        arguments.protocol,
+        arguments.seed,
+        unlabelled=unlabelled != "drop",
+    )
+    registry = Registry()
+
+    def notify(event: StageEvent) -> None:
+        registry.plugins.hook.mashkit_stage(event=event)
+
+    with ProgressListener(registry, quiet=arguments.quiet):
+        result = train(network, data, config, arguments.output, notify)
+    told = finish(network, data, config, result, arguments.output)
+    if arguments.json:
+        print(json.dumps(told, indent=2, ensure_ascii=False, allow_nan=False))
+    else:
+        _print(told)
+    return DONE
+
+
+def new_network(variant: str, preset: str, seed: int) -> Network:
+    """Return a network with the initial weights for a seed.
+
+    Raises
+    ------
+    UsageError
+        If the variant or the preset does not exist.
+    """
+    import torch
+
+    from mashkit.errors import UsageError
+    from mashkit_mashnet.checkpoint import VARIANTS, architecture
+
+    if variant not in VARIANTS:
+        raise UsageError(f"no variant is called {variant!r}", f"there are {', '.join(VARIANTS)}")
+    made = architecture(VARIANTS[variant])
+    presets: Mapping[str, Preset] = sys.modules[made.__module__].PRESETS
+    if preset not in presets:
+        raise UsageError(f"{variant} has no preset {preset!r}", f"it has {', '.join(presets)}")
+    torch.manual_seed(seed)
+    return made(presets[preset])
+
+
+def finish(
+    network: Network, data: TrainingData, config: TrainingConfig, result: TrainingResult, folder: Path
+) -> dict[str, Any]:
+    """Calibrate a trained network, write its checkpoint and the run's report, and return the report.
+
+    Calibration and report are for the network in half precision, because the checkpoint holds that one.
+    """
+    import hashlib
+
+    from mashkit.atomicfile import write_json
+    from mashkit_mashnet import checkpoint as files
+    from mashkit_mashnet_train.calibration import compare, fit, probabilities, quality
+    from mashkit_mashnet_train.training import metrics, predict
+
+    made = files.Checkpoint.of(network, variant=config.variant).halved()
+    predictions = predict(made.network(config.device), data.validation(), config.device)
+    calibration = fit(predictions)
+    ways = compare(predictions)
+    record = {
+        **result.record,
+        "validation": metrics(predictions),
+        "calibration": {
+            "fitted_on": "the validation songs, by which the best step was chosen too",
+            "before": quality(probabilities(predictions.margins), predictions.targets),
+            "after": quality(probabilities(predictions.margins, calibration), predictions.targets),
+            "across_vocals": {
+                name: {key: value for key, value in found.items() if key != "reliability"}
+                for name, found in ways.items()
+            },
+        },
+    }
+    path = folder / f"{config.variant}.safetensors"
+    files.save(path, files.Checkpoint.of(network, variant=config.variant, calibration=calibration, training=record))
+    told = {
+        "checkpoint": str(path),
+        "sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
+        "size": path.stat().st_size,
+        "parameters": sum(weight.numel() for weight in network.parameters()),
+        "temperature": calibration.temperature,
+        "bias": calibration.bias,
+        "best": dict(result.best),
+        **record,
+    }
+    write_json(folder / REPORT, told)
+    return {**told, "report": str(folder / REPORT)}
+
+
+def _print(told: Mapping[str, Any]) -> None:
+    best, after = told["best"], told["calibration"]["after"]
+    stopped = {"steps": "all its steps", "patience": "no better look for a while"}[told["stopped"]]
+    variant = told["config"]["variant"]
+    print(
+        f"{told['steps']} steps in {told['seconds']:.0f} s, ended by {stopped}; the best was {best['step']}:\n"
+        f"  AUC {best['auc']:.4f}, loss {best['loss']:.4f}, "
+        f"right of positives {best['accuracy_positive']:.1%}, of negatives {best['accuracy_negative']:.1%}\n"
+        f"  calibrated with temperature {told['temperature']:.3f} and bias {told['bias']:+.3f}: "
+        f"expected calibration error {after['calibration_error']:.4f}, "
+        f"accuracy {after['accuracy']:.1%}\n"
+        f"{told['checkpoint']} ({told['size'] / 1e6:.1f} MB, {told['parameters'] / 1e6:.2f} M parameters)\n"
+        f"{told['report']}\n"
+        f"use it: mashkit score plans.jsonl --scorer {variant} -O scorer.checkpoint={told['checkpoint']}"
+    )
+
+
+TRAIN = Command(name="train", summary=SUMMARY, configure=_configure, run=_run)

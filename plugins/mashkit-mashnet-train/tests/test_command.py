@@ -1,0 +1,118 @@
+"""`mashkit train`: from a store to a checkpoint that scores, with a report; mistakes are told."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from mashkit.cli import main
+from mashkit_mashnet import checkpoint
+from mashkit_mashnet_train.interval_data import IntervalData
+from mashkit_mashnet_train.store import Store
+from mashkit_mashnet_train.training import predict
+
+
+@pytest.fixture(autouse=True)
+def few(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Draw few examples: what is tested is what becomes of them."""
+    monkeypatch.setitem(IntervalData.__init__.__kwdefaults__, "groups", 2)
+    monkeypatch.setitem(IntervalData.__init__.__kwdefaults__, "validation_groups", 12)
+
+
+def run(*arguments: object) -> int:
+    try:
+        return main([str(argument) for argument in arguments])
+    except SystemExit as leaving:  # argparse
+        return int(leaving.code or 0)
+
+
+def command(store: Store, folder: Path, *more: object) -> tuple[object, ...]:
+    return (
+        "train", "--data", store.folder, "--variant", "intervalnet", "-o", folder, "--steps", 10, "--validate-every", 5,
+        "--unlabelled", "lsro", "--device", "cpu", "--threads", 1, "--workers", 0, "--learning-rate", 1e-3, *more,
+    )  # fmt: skip
+
+
+def test_it_trains_calibrates_and_reports(store: Store, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(*command(store, tmp_path)) == 0
+    out, err = capsys.readouterr()
+    path = tmp_path / "intervalnet.safetensors"
+    assert f"--scorer intervalnet -O scorer.checkpoint={path}" in out
+    assert "train 10/10 done: loss" in err
+    assert "validate 2/2 done: step 10: AUC" in err
+
+    made = checkpoint.load(path)
+    assert made.variant == "intervalnet"
+    assert made.preset.name == "compact"
+    assert made.training["config"]["unlabelled"] == "lsro"
+    data = IntervalData([store], "controlled", 0)
+    assert made.training["data"]["fingerprint"] == data.fingerprint
+    assert made.training["data"]["training"]["test"]["songs"] == 6
+    assert made.training["data"]["sources"] == [{"recipe": "test"}]
+    assert [row["step"] for row in made.training["curve"]] == [5, 10]
+
+    report = json.loads((tmp_path / "report.json").read_text())
+    assert made.calibration is not None
+    assert report["temperature"] == made.calibration.temperature
+    assert report["size"] == path.stat().st_size
+    assert set(report["calibration"]["across_vocals"]) == {"none", "temperature", "platt", "isotonic"}
+    # What was calibrated is what the file holds.
+    found = predict(made.network(), data.validation())
+    logits = torch.from_numpy(np.stack([-found.margins / 2, found.margins / 2], axis=1))
+    good = made.calibration.probability(logits).numpy() >= 0.5
+    accuracy = (good[found.targets == 1].mean() + (~good)[found.targets == 0].mean()) / 2
+    assert report["calibration"]["after"]["accuracy"] == pytest.approx(accuracy)
+
+    # Once more: nothing is trained, the same is written.
+    before = path.read_bytes()
+    assert run(*command(store, tmp_path, "--json", "--quiet")) == 0
+    out, err = capsys.readouterr()
+    assert json.loads(out)["checkpoint"] == str(path)
+    assert err == ""
+    assert path.read_bytes() == before
+
+    # Another run has no place there.
+    assert run(*command(store, tmp_path, "--unlabelled", "pseudo")) == 1
+    assert "unlabelled was 'lsro', is 'pseudo'" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("more", "status", "said"),
+    [
+        (("--variant", "intervalnett"), 2, "no variant is called 'intervalnett' (there are premixnet, "),
+        (("--preset", "huge"), 2, "has no preset 'huge' (it has compact)"),
+        (("--data", "nowhere"), 1, "nowhere is no store of features"),
+        (("--learning-rate", "-1"), 2, "learning_rate is -1.0 (give a number above 0)"),
+        (("--device", "tpu"), 2, "device is 'tpu'"),
+        (("--precision", "16-mixed"), 2, "give bf16-mixed"),
+        (("--steps", "none"), 2, "invalid positive value: 'none'"),
+    ],
+)
+def test_mistakes_are_told(
+    store: Store, tmp_path: Path, capsys: pytest.CaptureFixture[str], more: tuple[str, ...], status: int, said: str
+) -> None:
+    assert run(*command(store, tmp_path / "run", *more)) == status
+    told = capsys.readouterr().err
+    assert said in told
+    assert "Traceback" not in told
+    assert not (tmp_path / "run").exists()
+
+
+def test_help_tells_every_option(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("train", "--help") == 0
+    told = capsys.readouterr().out
+    for option in (
+        "--data",
+        "--variant",
+        "--preset",
+        "--seed",
+        "--unlabelled",
+        "--ranking",
+        "--patience",
+        "--precision",
+    ):
+        assert option in told

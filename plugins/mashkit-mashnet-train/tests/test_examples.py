@@ -1,0 +1,315 @@
+"""Examples: what is drawn fits or does not, as it says; nothing but the match tells originals from others."""
+
+import math
+from pathlib import Path
+
+import attrs
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from mashkit.builtin.paper import PaperGenerator
+from mashkit.conditions import (
+    BACKING,
+    FIFTH,
+    KEY_FREE,
+    MAX_OFFSET_S,
+    MAX_SHIFT,
+    TEMPO_FREE,
+    UNMATCHED,
+    fifth_apart,
+    keys_clash,
+)
+from mashkit.conditions import SPEEDS as RATIOS
+from mashkit.errors import UsageError
+from mashkit.timing import metre
+from mashkit.types import Analysis, Condition, Key, Role
+from mashkit_mashnet.intervalnet import COMPACT as INTERVALS
+from mashkit_mashnet.networks import COMPACT, PAPER
+from mashkit_mashnet.stem_features import WIDE
+from mashkit_mashnet_train import examples
+from mashkit_mashnet_train.batches import Batch
+from mashkit_mashnet_train.examples import (
+    FAST,
+    HARMONIC,
+    LATE,
+    RULES,
+    SHIFTS,
+    SPEEDS,
+    TWINS,
+    Clips,
+    Drawer,
+    Example,
+    split_of,
+)
+from mashkit_mashnet_train.interval_data import IntervalData
+from mashkit_mashnet_train.spectra_data import SpectraData, collated
+from mashkit_mashnet_train.store import Record, Store
+from mashkit_mashnet_train.training_data import training_data
+
+ORIGINAL, MATCHED, KEY, TEMPO, BOTH = Condition
+KINDS = (ORIGINAL, MATCHED, *UNMATCHED, *TWINS)
+
+
+@pytest.fixture(scope="module")
+def clips(store: Store) -> Clips:
+    return Clips([store], None)
+
+
+def drawn(
+    clips: Clips, kinds: tuple[str, ...] = KINDS, protocol: str = "controlled", groups: int = 40
+) -> list[Example]:
+    drawer = Drawer(clips, protocol, (16, 32))  # type: ignore[arg-type]
+    random = np.random.default_rng(0)
+    return [example for number in range(groups) for example in drawer.group(number, kinds, random)]
+
+
+def distance(clips: Clips, example: Example) -> int:
+    """Semitones that the harmonic layer's key is from the vocal's as both sound, −6…5."""
+    vocal, harmonic = example.layers[Role.VOCAL], example.layers[Role.HARMONIC]
+    sounding = [clips.tonics[layer.clip] + layer.semitones for layer in (vocal, harmonic)]
+    return int((sounding[1] - sounding[0] + 6) % 12 - 6)
+
+
+def drift(clips: Clips, example: Example, role: Role) -> float:
+    """How far beats of a layer lie from the vocal's, of a beat, at most."""
+    layer = example.layers[role]
+    beats = clips.beats[layer.clip]
+    heard = layer.to_clip(example.grid[:-1])
+    heard = heard[(heard > beats[0]) & (heard < beats[-1])]
+    places = np.interp(heard, beats, np.arange(len(beats)))
+    return float(np.abs(places - np.round(places)).max()) if len(places) else 0.0
+
+
+def test_a_song_is_in_one_split_for_ever() -> None:
+    songs = [f"song-{number}" for number in range(4000)]
+    shares = {name: sum(split_of(song) == name for song in songs) / 4000 for name in ("training", "validation", "test")}
+    assert shares["test"] == pytest.approx(0.15, abs=0.02)
+    assert shares["training"] / shares["validation"] == pytest.approx(4, rel=0.15)
+
+
+def test_splits_share_no_song(store: Store) -> None:
+    parts = [Clips([store], split) for split in ("training", "validation", "test")]
+    songs = [{record.song for record in part.records} for part in parts]
+    assert sum(len(part) for part in songs) == len(set().union(*songs)) == len(store)
+
+
+def test_originals_are_of_one_clip_in_key_and_in_time(clips: Clips) -> None:
+    for example in drawn(clips, (ORIGINAL,)):
+        assert len({layer.clip for layer in example.layers.values()}) == 1
+        assert distance(clips, example) == 0
+        assert max(drift(clips, example, role) for role in Role) < 1e-6
+
+
+@pytest.mark.parametrize("kind", [MATCHED, KEY, TEMPO, BOTH])
+def test_others_are_of_other_songs_and_fit_as_they_should(clips: Clips, kind: str) -> None:
+    found = [example for example in drawn(clips, (kind,)) if example.kind == kind]
+    assert found
+    for example in found:
+        vocal = example.layers[Role.VOCAL].clip
+        for role in (Role.HARMONIC, Role.PERCUSSION):
+            other = example.layers[role].clip
+            assert clips.songs[other] != clips.songs[vocal]
+            if kind in (MATCHED, KEY):
+                assert RATIOS[0] <= clips.tempi[vocal] / clips.tempi[other] <= RATIOS[1]
+                assert drift(clips, example, role) < 1e-6
+        apart = abs(distance(clips, example))
+        moved = example.layers[Role.HARMONIC].semitones - example.layers[Role.VOCAL].semitones
+        if kind in (MATCHED, TEMPO):
+            assert apart == 0
+            assert abs(moved) <= MAX_SHIFT
+        else:
+            assert apart not in (0, FIFTH)
+            assert moved == 0
+    if kind in (TEMPO, BOTH):
+        assert np.median([drift(clips, example, Role.PERCUSSION) for example in found]) > 0.2
+
+
+Facts = tuple[int, int, float, int]
+"""Song, tonic, tempo in BPM, beats in a bar."""
+
+
+def clips_of(facts: list[Facts]) -> Clips:
+    """Return clips of 16 s with these facts; all their stems sound all the time."""
+    frames = round(16 * WIDE.frame_rate)
+    records = []
+    for number, (song, tonic, tempo, bar) in enumerate(facts):
+        beats = np.arange(0, 16, 60 / tempo)
+        analysis = Analysis(Key(tonic, "major"), tempo, beats, beats[::bar])
+        records.append(Record(id=f"clip-{number}", song=f"song-{song}", duration=16.0, analysis=analysis))
+    shapes = [(frames * len(facts), len(Role), bands) for bands in (WIDE.bands, 3)]
+    spectra, onsets = (np.full(shape, 255, np.uint8) for shape in shapes)
+    starts = np.arange(len(facts) + 1)[:, None].repeat(2, axis=1) * frames
+    return Clips([Store(Path("none"), tuple(records), {}, spectra, onsets, starts)], None)
+
+
+@given(
+    st.lists(
+        st.tuples(st.integers(0, 6), st.integers(0, 11), st.floats(62, 170), st.sampled_from([4, 4, 4, 3])),
+        min_size=2,
+        max_size=8,
+        unique_by=lambda fact: fact[0],
+    ),
+    st.integers(0, 99),
+)
+@settings(max_examples=40, deadline=None)
+def test_examples_are_drawn_by_the_rules_of_the_papers_generator(facts: list[Facts], seed: int) -> None:
+    assert attrs.evolve(RULES, fifths=True) == PaperGenerator().rules
+    clips = clips_of(facts)
+    drawer, random = Drawer(clips, "controlled", (16, 32)), np.random.default_rng(seed)
+
+    def fits(vocal: int, other: int, role: Role, condition: Condition) -> bool:
+        (song, tonic, _, bar), (other_song, other_tonic, _, other_bar) = facts[vocal], facts[other]
+        return (
+            other_song != song
+            and metre.fit(bar, other_bar)
+            and RULES.tempo_fits(float(clips.tempi[vocal]) / float(clips.tempi[other]), condition)
+            and (role is Role.PERCUSSION or RULES.key_fits((tonic - other_tonic + 6) % 12 - 6, condition))
+        )
+
+    for vocal, (_, tonic, _, _) in enumerate(facts):
+        found = {example.kind: example for example in drawer.group(0, tuple(Condition), random, vocal=vocal)}
+        assert {layer.clip for layer in found[ORIGINAL].layers.values()} == {vocal}
+        assert found[ORIGINAL].target() == 1
+        for condition in (MATCHED, *UNMATCHED):
+            if condition not in found:
+                assert not all(any(fits(vocal, one, role, condition) for one in range(len(facts))) for role in BACKING)
+                continue
+            example = found[condition]
+            assert all(fits(vocal, example.layers[role].clip, role, condition) for role in BACKING)
+            assert math.isnan(example.target()) if condition is MATCHED else example.target() == 0
+            shift = example.layers[Role.HARMONIC].semitones - example.layers[Role.VOCAL].semitones
+            apart = (facts[example.layers[Role.HARMONIC].clip][1] + shift - tonic + 6) % 12 - 6
+            assert keys_clash(apart) is (condition in KEY_FREE)
+            assert not fifth_apart(apart)
+            starts = [float(example.layers[role].mashup[0]) for role in BACKING]
+            assert max(map(abs, starts)) <= (MAX_OFFSET_S if condition in TEMPO_FREE else 0)
+            # One stem of three is delayed; if it is the vocal, both others are early by the same time.
+            assert 0 in starts or starts[0] == starts[1]
+
+
+def test_data_drawn_by_other_rules_are_other_data(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    now = IntervalData([store], groups=2, validation_groups=4)
+    assert now.summary["rules"] == examples.RULES_VERSION == 2
+    monkeypatch.setattr(examples, "RULES_VERSION", 1)
+    assert IntervalData([store], groups=2, validation_groups=4).fingerprint != now.fingerprint
+
+
+def test_twins_differ_in_one_thing(clips: Clips) -> None:
+    for example in drawn(clips, TWINS):
+        layers = example.layers
+        assert len({layer.clip for layer in layers.values()}) == 1
+        sung, played, drums = (layers[role] for role in (Role.VOCAL, Role.HARMONIC, Role.PERCUSSION))
+        if example.kind == HARMONIC:
+            assert drums is sung
+            assert played.semitones != sung.semitones
+            np.testing.assert_array_equal(played.mashup, sung.mashup)
+        else:
+            assert played is sung
+            assert drums.semitones == sung.semitones
+        if example.kind == LATE:
+            beat = float(np.median(np.diff(example.grid)))
+            assert 0.1 < (drums.mashup - sung.mashup).max() / beat < 1.01
+        if example.kind == FAST:
+            ratio = np.ptp(sung.mashup) / np.ptp(drums.mashup)
+            assert 0.015 <= abs(ratio - 1) <= 0.061
+            assert drums.mashup[0] == sung.mashup[0]
+
+
+def test_targets_are_of_the_layers_that_are_heard(clips: Clips) -> None:
+    all_roles = frozenset(Role)
+    pair = {role: all_roles - {role} for role in Role}
+    for example in drawn(clips):
+        whole, no_vocal = example.target(), example.target(pair[Role.VOCAL])
+        if example.kind == ORIGINAL:
+            assert whole == no_vocal == 1
+        elif example.kind == MATCHED:
+            assert math.isnan(whole)
+        else:
+            assert whole == 0
+        if example.kind == HARMONIC:
+            # A backing a semitone off is still in tune with itself, and its drums with the vocal.
+            assert no_vocal == example.target(pair[Role.HARMONIC]) == 1
+        if example.kind in (LATE, FAST):
+            assert no_vocal == example.target(pair[Role.HARMONIC]) == 0
+            assert example.target(pair[Role.PERCUSSION]) == 1
+        if example.kind == KEY:
+            assert math.isnan(no_vocal)
+            assert example.target(pair[Role.PERCUSSION]) == 0
+
+
+def test_in_the_controlled_protocol_processing_tells_nothing(clips: Clips) -> None:
+    shifts: dict[str, list[float]] = {}
+    for example in drawn(clips, (ORIGINAL, *UNMATCHED), groups=300):
+        sung = example.layers[Role.VOCAL]
+        speed = float(np.diff(sung.source)[0] / np.diff(sung.mashup)[0])
+        assert SPEEDS[0] <= speed <= SPEEDS[1]
+        assert SHIFTS[0] <= sung.semitones < SHIFTS[1]
+        shifts.setdefault("original" if example.kind == ORIGINAL else "other", []).append(sung.semitones)
+    means = [np.mean(values) for values in shifts.values()]
+    assert abs(means[0] - means[1]) < 0.35  # 4 standard errors of 300 draws
+
+
+def test_in_the_papers_protocol_the_vocal_stays_as_it_is(clips: Clips) -> None:
+    for example in drawn(clips, (ORIGINAL, MATCHED, *UNMATCHED), "paper"):
+        sung = example.layers[Role.VOCAL]
+        assert sung.semitones == 0
+        np.testing.assert_allclose(np.diff(sung.source), np.diff(sung.mashup))
+
+
+def test_one_song_is_not_enough(store: Store) -> None:
+    clips = Clips([store], None)
+    clips.songs = np.zeros(len(clips), int)
+    with pytest.raises(UsageError, match="two or more"):
+        Drawer(clips, "controlled", (16, 32))
+
+
+# ------------------------------------------------------------------------------------------------------------ data
+@pytest.mark.parametrize("family", ["intervals", "stems", "mix"])
+def test_a_batch_is_made_of_its_number(store: Store, family: str) -> None:
+    def made(seed: int) -> IntervalData | SpectraData:
+        if family == "intervals":
+            return IntervalData([store], seed=seed, groups=2, validation_groups=4)
+        return SpectraData([store], seed=seed, mixed=family == "mix", unlabelled=True, groups=2, validation_groups=4)
+
+    one, again, other = made(0), made(0), made(1)
+    assert one.fingerprint == again.fingerprint != other.fingerprint
+    again.batch(0)  # what was drawn before is of no matter
+    assert _same(one.batch(3), again.batch(3))
+    assert not _same(one.batch(3), one.batch(4))
+    assert not _same(one.batch(3), other.batch(3))
+    assert all(_same(a, b) for a, b in zip(one.validation(), other.validation(), strict=True))
+    batch = one.batch(0)
+    assert {1.0, 0.0} <= set(batch.targets[~batch.targets.isnan()].tolist())
+    assert batch.targets.isnan().any()
+    assert all(len(part) == len(batch) for part in batch.inputs.values())
+    assert one.summary["training"]["test"]["songs"] >= 2
+
+
+def _same(one: Batch, other: Batch) -> bool:
+    return all(
+        part.shape == other.inputs[name].shape and bool((part == other.inputs[name]).all())
+        for name, part in one.inputs.items()
+    )
+
+
+def test_a_transposed_example_is_a_shifted_spectrum(clips: Clips) -> None:
+    (example,) = drawn(clips, (ORIGINAL,), "paper", groups=1)
+    moved = Example(
+        example.kind,
+        0,
+        example.grid,
+        example.downbeats,
+        {role: layer.__class__(layer.clip, 2, layer.mashup, layer.source) for role, layer in example.layers.items()},
+    )
+    plain, up = (collated(clips, [one], None, frames=100, mixed=False).inputs["spectra"][0] for one in (example, moved))
+    np.testing.assert_array_equal(up[0, 4:], plain[0, :-4])
+    np.testing.assert_array_equal(up[2], plain[2])  # drums have no pitch to transpose
+
+
+def test_what_no_store_holds_is_refused(store: Store) -> None:
+    with pytest.raises(UsageError, match="mel front end"):
+        training_data([store], "premixnet", PAPER, "controlled", 0, unlabelled=False)
+    for variant, preset in (("premixnet", COMPACT), ("postmixnet-lsro", COMPACT), ("intervalnet", INTERVALS)):
+        assert training_data([store], variant, preset, "controlled", 0, unlabelled=True).batch(0).targets.numel() > 8

@@ -1,0 +1,271 @@
+"""Recipes of training data: notes are read as they are written, played in time and in key, and the same every time."""
+
+from __future__ import annotations
+
+import io
+import json
+import tarfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from mashkit.audio.files import save
+from mashkit.bench.rendered import compose
+from mashkit.bench.rendered import render as synthesized
+from mashkit.catalog import Catalog
+from mashkit.catalog.database import MashupDB
+from mashkit.cli import main
+from mashkit.errors import UsageError
+from mashkit.types import Audio, Key, Role
+from mashkit_mashnet.pitches import FRAME_RATE, melody, whitened
+from mashkit_mashnet.stem_features import StemFeatures
+from mashkit_mashnet_train.recipes.database import from_database
+from mashkit_mashnet_train.recipes.rendered import bundled_soundfont, render
+from mashkit_mashnet_train.recipes.scores import Excerpt, Note, groove, pop909
+from mashkit_mashnet_train.recipes.singing import DIVISIONS, MEASURE, measures, sing
+from mashkit_mashnet_train.recipes.sound import SAMPLE_RATE, Arrangement, arrange, monophonic
+from mashkit_mashnet_train.store import open_store
+
+pretty_midi = pytest.importorskip(
+    "pretty_midi", reason="needs pretty_midi: pip install 'mashkit-mashnet-train[render]'"
+)
+
+TEMPO = 96.0
+BEAT = 60 / TEMPO
+BARS = 24
+MELODY = (64, 67, 69, 67, 64, 62, 60, 62)
+
+
+def midi(parts: dict[str, list[tuple[float, float, int]]], *, drums: bool = False) -> bytes:
+    """A MIDI file of notes (start and end in beats, pitch), as POP909 has them."""
+    made = pretty_midi.PrettyMIDI(initial_tempo=TEMPO)
+    for name, notes in parts.items():
+        track = pretty_midi.Instrument(0, is_drum=drums, name=name)
+        track.notes = [pretty_midi.Note(90, pitch, start * BEAT, end * BEAT) for start, end, pitch in notes]
+        made.instruments.append(track)
+    file = io.BytesIO()
+    made.write(file)
+    return file.getvalue()
+
+
+def archive(path: Path, files: dict[str, bytes]) -> Path:
+    with tarfile.open(path, "w:xz") as tar:
+        for name, data in files.items():
+            member = tarfile.TarInfo(name)
+            member.size = len(data)
+            tar.addfile(member, io.BytesIO(data))
+    return path
+
+
+def song(number: str) -> dict[str, bytes]:
+    beats = 4 * BARS
+    notes = {
+        "MELODY": [(beat, beat + 0.9, MELODY[beat % 8]) for beat in range(beats)],
+        "PIANO": [(beat, beat + 1, pitch) for beat in range(0, beats, 2) for pitch in (48, 52, 55)],
+    }
+    lines = [f"{beat * BEAT} 1.0 {float(beat % 4 == 0)}" for beat in range(beats + 1)]
+    chords = [
+        f"{bar * 4 * BEAT}\t{(bar + 1) * 4 * BEAT}\t{'C:maj' if bar % 2 == 0 else 'A:min7/b3'}" for bar in range(BARS)
+    ]
+    texts = {"beat_midi.txt": lines, "chord_midi.txt": chords, "key_audio.txt": ["0.0\t60.0\tC:maj"]}
+    made = {f"POP909/{number}/{name}": "\n".join(rows).encode() for name, rows in texts.items()}
+    return made | {f"POP909/{number}/{number}.mid": midi(notes)}
+
+
+@pytest.fixture(scope="module")
+def songs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    files = {name: data for number in ("001", "002", "007") for name, data in song(number).items()}
+    return archive(tmp_path_factory.mktemp("midi") / "pop909.tar.xz", files)
+
+
+@pytest.fixture(scope="module")
+def drums(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    header = "drummer,session,id,style,bpm,beat_type,time_signature,midi_filename,audio_filename,duration,split"
+    rows = [
+        f"drummer1,s,d1/{name},rock,{TEMPO:g},{kind},{metre},d1/{name}.mid,,{32 * BEAT},train"
+        for name, kind, metre in (("beat", "beat", "4-4"), ("fill", "fill", "4-4"), ("waltz", "beat", "3-4"))
+    ]
+    hits = [(beat, beat + 0.2, 36 if beat % 2 == 0 else 38) for beat in range(32)]
+    played = midi({"drums": hits}, drums=True)
+    files = {f"groove/d1/{name}.mid": played for name in ("beat", "fill", "waltz")}
+    return archive(
+        tmp_path_factory.mktemp("drums") / "groove.tar.xz",
+        files | {"groove/info.csv": "\n".join([header, *rows]).encode()},
+    )
+
+
+# ---------------------------------------------------------------------------------------------------------- scores
+def test_excerpts_are_read_in_beats(songs: Path) -> None:
+    excerpts = list(pop909(songs, windows=2, seconds=20.0, seed=0))
+    assert [(one.song, one.number) for one in excerpts][:2] == [("pop909/001", 0), ("pop909/001", 1)]
+    assert len({one.song for one in excerpts}) == 3
+    first = excerpts[0]
+    assert first.bars == 8
+    assert first.tempo == pytest.approx(TEMPO, rel=1e-3)
+    assert first.key == Key(0, "major")
+    np.testing.assert_allclose([note.start for note in first.melody], np.arange(32), atol=0.02)
+    # Any bar may be the first, and the melody is two bars long.
+    assert tuple(note.pitch for note in first.melody[:8]) in (MELODY, MELODY[4:] + MELODY[:4])
+    assert {(chord.root, chord.bass, chord.tones) for chord in first.chords} == {
+        (0, 0, (0, 4, 7)),
+        (9, 0, (0, 3, 7, 10)),
+    }
+
+
+def test_other_archives_are_refused(drums: Path, songs: Path, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="no song of POP909"):
+        list(pop909(drums, 1, 20.0, 0))
+    with pytest.raises(UsageError, match=r"no info\.csv"):
+        groove(songs)
+    (tmp_path / "junk.tar.xz").write_bytes(b"junk")
+    with pytest.raises(UsageError, match="cannot read"):
+        list(pop909(tmp_path / "junk.tar.xz", 1, 20.0, 0))
+
+
+def test_only_beats_in_four_are_drummed(drums: Path) -> None:
+    (found,) = groove(drums)
+    assert found.id == "d1/beat"
+    np.testing.assert_allclose([hit.start for hit in found.hits], np.arange(32), atol=0.02)
+
+
+# --------------------------------------------------------------------------------------------------------- singing
+def test_measures_are_full_and_hold_every_note() -> None:
+    notes = [Note(0.5, 1.5, 64), Note(1.5, 6.25, 66), Note(6.0, 7.0, 67)]
+    made = measures(notes, 2)
+    assert all(sum(length for _, length, _, _ in measure) == MEASURE for measure in made)
+    events = [event for measure in made for event in measure]
+    sung: dict[int, int] = {}
+    for pitch, length, _, _ in events:
+        if pitch is not None:
+            sung[pitch] = sung.get(pitch, 0) + length
+    # The second is cut short where the third begins.
+    assert sung == {66: DIVISIONS, 68: round(4.5 * DIVISIONS), 69: DIVISIONS}
+    assert all(pitch is None for pitch, *_ in made[0])
+    assert events[-1][0] is None
+    crossing = [event for event in events if event[0] == 68]
+    assert [(tied, ties) for _, _, tied, ties in crossing] == [(False, True), (True, False)]
+
+
+def test_one_note_at_a_time() -> None:
+    kept = monophonic([Note(0, 2, 60), Note(0.01, 2, 64), Note(1, 3, 62), Note(2.5, 3, 65)])
+    assert [(note.start, note.end, note.pitch) for note in kept] == [(0, 1, 60), (1, 2.5, 62), (2.5, 3, 65)]
+
+
+# ------------------------------------------------------------------------------------------------------- rendering
+@pytest.fixture(scope="module")
+def soundfont() -> Path:
+    pytest.importorskip("tinysoundfont", reason="needs tinysoundfont: pip install --no-deps tinysoundfont")
+    return bundled_soundfont()
+
+
+@pytest.fixture(scope="module")
+def excerpt(songs: Path) -> Excerpt:
+    return next(pop909(songs, 1, 20.0, 0))
+
+
+def arranged(excerpt: Excerpt, drums: Path, soundfont: Path, seed: int) -> Arrangement:
+    return arrange(excerpt, groove(drums), [soundfont], seed, sung=0.0)
+
+
+def test_a_seed_makes_the_same_sound(excerpt: Excerpt, drums: Path, soundfont: Path) -> None:
+    one, other, again = (arranged(excerpt, drums, soundfont, seed) for seed in (3, 4, 3))
+    for role in Role:
+        np.testing.assert_array_equal(one.stems[role], again.stems[role])
+    assert any(
+        one.stems[role].shape != other.stems[role].shape or (one.stems[role] != other.stems[role]).any()
+        for role in Role
+    )
+
+
+def test_a_melody_is_sung_in_time_and_to_a_semitone() -> None:
+    pytest.importorskip("pysinsy", reason="needs pysinsy", exc_type=ImportError)
+    notes = [Note(beat, beat + 0.9, MELODY[beat % 8]) for beat in range(24)]
+    samples = sing(notes, TEMPO, 3, seed=1, sample_rate=SAMPLE_RATE)
+    assert samples is not None
+    heard = melody(whitened(StemFeatures.of(Audio(samples[None], SAMPLE_RATE)).spectrum))
+    frames = [round((beat + 0.5) * BEAT * FRAME_RATE) for beat in range(24)]
+    errors = [(int(heard[frame].argmax()) - note.pitch + 6) % 12 - 6 for frame, note in zip(frames, notes, strict=True)]
+    # The voice is not in tune to better than half a semitone.
+    assert np.mean(np.abs(errors) <= 1) > 0.85
+    assert sing([Note(0, 1, 90)], TEMPO, 3, seed=1, sample_rate=SAMPLE_RATE) is None
+
+
+def test_drums_are_on_the_beats(excerpt: Excerpt, drums: Path, soundfont: Path) -> None:
+    made = next(
+        made for made in (arranged(excerpt, drums, soundfont, seed) for seed in range(9)) if made.drums != "machine"
+    )
+    beat = 60 / made.tempo * SAMPLE_RATE
+    energy = np.square(made.stems[Role.PERCUSSION])
+    for number in range(4, 28):
+        at = round(number * beat)
+        before, after = energy[at - 600 : at - 60].mean(), energy[at : at + 540].mean()
+        assert after > 3 * before
+
+
+def test_a_store_is_rendered_and_gone_on_with(songs: Path, drums: Path, soundfont: Path, tmp_path: Path) -> None:
+    whole = render(tmp_path / "a", songs, drums, [soundfont], windows=1, seconds=12.0, seed=5, sung=0.0)
+    assert [record.id for record in whole.records] == ["pop909-001-0", "pop909-002-0", "pop909-007-0"]
+    for record in whole.records:
+        assert record.analysis.tempo is not None
+        assert record.analysis.beats is not None
+        np.testing.assert_allclose(np.diff(record.analysis.beats), 60 / record.analysis.tempo)
+
+    told: list[int] = []
+
+    def stop(done: int, total: int) -> None:
+        told.append(done)
+        if len(told) == 1:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        render(tmp_path / "b", songs, drums, [soundfont], windows=1, seconds=12.0, seed=5, sung=0.0, progress=stop)
+    resumed = render(tmp_path / "b", songs, drums, [soundfont], windows=1, seconds=12.0, seed=5, sung=0.0)
+    assert resumed.fingerprint == whole.fingerprint == open_store(tmp_path / "b").fingerprint
+    other = render(tmp_path / "c", songs, drums, [soundfont], windows=1, seconds=12.0, seed=6, sung=0.0)
+    assert other.fingerprint != whole.fingerprint
+
+
+def test_no_soundfont_is_refused(songs: Path, drums: Path, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="soundfont"):
+        render(tmp_path / "store", songs, drums, [])
+
+
+# ---------------------------------------------------------------------------------------------------------- database
+@pytest.fixture(scope="module")
+def database(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A database of the true stems of one song."""
+    folder = tmp_path_factory.mktemp("database")
+    stems = synthesized(compose(3, 0)).stems
+    (folder / "songs" / "One").mkdir(parents=True)
+    for name in ("vocals", "drums", "other"):
+        save(folder / "songs" / "One" / f"{name}.wav", stems[name].excerpt(0.0, 30.0))
+    command = ["db", "add", str(folder / "songs"), "--db", str(folder / "db"), "--protocol", "multitrack"]
+    assert main([*command, "--analyzer", "librosa", "--jobs", "1", "--quiet"]) == 0
+    return folder / "db"
+
+
+def test_a_store_of_a_database(database: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    capsys.readouterr()
+    # Options of the command go before the recipe or after it.
+    assert main(["features", "--json", "db", str(database), "-o", str(tmp_path / "store"), "--quiet"]) == 0
+    streams = capsys.readouterr()
+    told = json.loads(streams.out)
+    assert (told["clips"], told["songs"], told["left_out"], streams.err) == (1, 1, [], "")
+    store = open_store(tmp_path / "store")
+    with MashupDB(database, write=False) as opened:
+        catalog = Catalog(opened)
+        (clip,) = catalog.clips
+        want = StemFeatures.of(catalog.stem(clip.id, Role.VOCAL), tuning=clip.analysis.tuning or 0.0)
+    (record,) = store.records
+    assert (record.id, record.song, record.duration) == (clip.id, clip.song, clip.duration)
+    np.testing.assert_array_equal(record.analysis.beats, clip.analysis.beats)
+    np.testing.assert_array_equal(store.stem(0, Role.VOCAL).spectrum, want.spectrum)
+    # What made the stems and analyses is known of whatever is trained on them.
+    (analyzer,) = store.source["components"]
+    assert (analyzer["name"], analyzer["kind"]) == ("librosa", "analyzer")
+
+
+def test_no_database_is_named(tmp_path: Path) -> None:
+    with pytest.raises(Exception, match="nowhere"):
+        from_database(tmp_path / "store", tmp_path / "nowhere")

@@ -1,0 +1,107 @@
+"""Stores: clips as features, written in any order and by interrupted runs, and what is refused."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from mashkit.types import Analysis, Audio, Key, Role, Samples
+from mashkit_mashnet.stem_features import StemFeatures
+from mashkit_mashnet_train.store import Record, StoreError, StoreWriter, open_store
+
+RATE = 22_050
+
+
+def stem(samples: Samples) -> StemFeatures:
+    return StemFeatures.of(Audio(samples[None], RATE))
+
+
+def noise(seconds: float, seed: int = 0) -> Samples:
+    return (0.1 * np.random.default_rng(seed).standard_normal(round(seconds * RATE))).astype(np.float32)
+
+
+def record(number: int) -> Record:
+    beats = np.arange(0, 4, 0.5)
+    return Record(
+        id=f"song-{number}-0",
+        song=f"song-{number}",
+        duration=4.0,
+        analysis=Analysis(key=Key(number % 12, "minor"), tempo=120.0, beats=beats, downbeats=beats[::4]),
+        facts={"voice": "none"},
+    )
+
+
+def stems(number: int, seconds: float = 4.0) -> dict[Role, StemFeatures]:
+    return {role: stem(noise(seconds, 10 * number + place)) for place, role in enumerate(Role)}
+
+
+def test_a_store_gives_back_what_was_put_in(tmp_path: Path) -> None:
+    writer = StoreWriter(tmp_path / "store", {"recipe": "test"})
+    for number in (2, 0, 1):
+        writer.add(record(number), stems(number, 4.0 + number))
+    assert writer.has("song-2-0")
+    assert not writer.has("song-3-0")
+    store = writer.close()
+    assert [one.id for one in store.records] == ["song-0-0", "song-1-0", "song-2-0"]
+    for number in range(3):
+        want = stems(number, 4.0 + number)
+        for role in Role:
+            np.testing.assert_array_equal(store.stem(number, role).spectrum, want[role].spectrum)
+            np.testing.assert_array_equal(store.stem(number, role).onsets, want[role].onsets)
+    assert store.records[1] == record(1)
+    assert open_store(tmp_path / "store").fingerprint == store.fingerprint
+
+
+def test_the_order_of_writing_is_of_no_matter(tmp_path: Path) -> None:
+    for name, order in (("a", (0, 1)), ("b", (1, 0))):
+        writer = StoreWriter(tmp_path / name, {})
+        for number in order:
+            writer.add(record(number), stems(number))
+        writer.close()
+    assert open_store(tmp_path / "a").fingerprint == open_store(tmp_path / "b").fingerprint
+
+
+def test_an_unfinished_store_goes_on_only_with_the_same_source(tmp_path: Path) -> None:
+    source = {"recipe": "test", "seed": 0, "ranges": (1, 2)}
+    StoreWriter(tmp_path / "store", {**source, "seed": 2})  # nothing was made with it
+    StoreWriter(tmp_path / "store", source).add(record(0), stems(0))
+    with pytest.raises(StoreError, match="not the same ranges, seed") as caught:
+        StoreWriter(tmp_path / "store", {**source, "seed": 1, "ranges": (1, 3)})
+    assert "another folder" in caught.value.fix
+    writer = StoreWriter(tmp_path / "store", source)
+    assert writer.has("song-0-0")
+    writer.add(record(1), stems(1))
+    assert [one.id for one in writer.close().records] == ["song-0-0", "song-1-0"]
+
+
+def test_clips_of_an_unknown_source_are_not_gone_on_with(tmp_path: Path) -> None:
+    StoreWriter(tmp_path / "store", {}).add(record(0), stems(0))
+    (tmp_path / "store" / "parts" / "source.json").unlink()
+    with pytest.raises(StoreError, match="missing or damaged"):
+        StoreWriter(tmp_path / "store", {})
+
+
+def test_stores_that_are_none_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(StoreError, match="no store"):
+        open_store(tmp_path / "nowhere")
+    writer = StoreWriter(tmp_path / "store", {})
+    with pytest.raises(StoreError, match="got no clip"):
+        writer.close()
+    writer.add(record(0), stems(0))
+    with pytest.raises(StoreError, match="unfinished"):
+        open_store(tmp_path / "store")
+    writer.close()
+    with pytest.raises(StoreError, match="finished"):
+        StoreWriter(tmp_path / "store", {})
+    index = tmp_path / "store" / "index.json"
+    whole = json.loads(index.read_text())
+    index.write_text(json.dumps(whole | {"how": {}}))
+    with pytest.raises(StoreError, match="another way"):
+        open_store(tmp_path / "store")
+    index.write_text(json.dumps(whole | {"starts": [[0, 0], [1, 1]]}))
+    with pytest.raises(StoreError, match="damaged"):
+        open_store(tmp_path / "store")
+    index.write_text("{")
+    with pytest.raises(StoreError, match="damaged"):
+        open_store(tmp_path / "store")
