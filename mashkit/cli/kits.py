@@ -21,7 +21,7 @@ from mashkit.types import Condition, Finish
 
 PRESETS: Mapping[str, Mapping[str, str]] = {
     "permissive": {
-        "separator": "spleeter-torch",
+        "separator": "stemnet",
         "analyzer": "librosa",
         "stretcher": "signalsmith",
         "scorer": "intervalnet",
