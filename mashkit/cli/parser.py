@@ -7,6 +7,8 @@ import argparse
 from mashkit.cli import (
     analyze,
     bench,
+    completion,
+    config,
     db,
     doctor,
     env,
@@ -20,13 +22,14 @@ from mashkit.cli import (
     score,
     separate,
     stretch,
+    tag,
 )
 from mashkit.cli.actions import Commands
 from mashkit.cli.status import EPILOG
 
 COMMANDS = (
-    *(mash, separate, analyze, stretch, generate, render, score, listen),
-    *(new, plugins, doctor, bench, db, env, models),
+    *(mash, separate, analyze, stretch, generate, render, score, tag, listen),
+    *(new, plugins, doctor, bench, db, env, models, config, completion),
 )
 
 

@@ -13,8 +13,8 @@ from typing import Any
 import attrs
 
 from mashkit.audio.files import load
+from mashkit.conditions import UNMATCHED as UNMATCHED_CONDITIONS
 from mashkit.errors import MashkitError, UsageError
-from mashkit.generation import UNMATCHED as UNMATCHED_CONDITIONS
 from mashkit.listen import designs
 from mashkit.listen.designs import Candidate, Layout
 from mashkit.listen.records import PageKind, Sample

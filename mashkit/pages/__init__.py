@@ -35,6 +35,11 @@ def number(value: float | None, digits: int = 0) -> str:
     return NONE if value is None else f"{round(value, digits) + 0.0:,.{digits}f}".replace("-", MINUS)
 
 
+def clock(seconds: float) -> str:
+    """Return a time as minutes and seconds: 75.3 is "1:15.3"."""
+    return f"{int(seconds // 60)}:{seconds % 60:04.1f}"
+
+
 def script_json(data: Any) -> str:
     """Return JSON that cannot end the script element that contains it."""
     return json.dumps(data, allow_nan=False, separators=(",", ":")).replace("<", "\\u003c")

@@ -203,7 +203,8 @@ def _without(candidates: Mapping[str, Any]) -> str:
         return "<p>Every vocal has candidates under every condition.</p>" if candidates["looked_at"] else ""
     rows = [
         [pages.name(one["title"]), text(one["id"]), text(one["condition"]), ", ".join(map(text, one["lacks"])),
-         text(one["key"] or NONE), NONE if one["tempo"] is None else f"{one['tempo']:.1f}"]
+         text(f"{one['key']}, {one['camelot']}, {one['open_key']}" if one["key"] else NONE),
+         NONE if one["tempo"] is None else f"{one['tempo']:.1f}"]
         for one in named
     ]  # fmt: skip
     more = f"the first {len(named)} of {number(count)}" if count > len(named) else f"{number(count)}"

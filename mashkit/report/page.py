@@ -15,7 +15,7 @@ from mashkit import pages
 from mashkit.audio.files import resample, save
 from mashkit.features.tuning import describe
 from mashkit.mashup import Mashup
-from mashkit.pages import MINUS, text
+from mashkit.pages import MINUS, NONE, clock, text
 from mashkit.pipeline import Ranked
 from mashkit.report.figures import figures, layer_times
 from mashkit.timing import metre
@@ -95,10 +95,6 @@ def _section(heading: str, content: Sequence[str]) -> str:
     return f"<section>\n<h2>{heading}</h2>\n{pages.items(content)}\n</section>" if content else ""
 
 
-def _clock(seconds: float) -> str:
-    return f"{int(seconds // 60)}:{seconds % 60:04.1f}"
-
-
 # ---------------------------------------------------------------------------------------------------------- cards
 def _contents(ranked: Sequence[Ranked]) -> str:
     rows = [
@@ -173,8 +169,9 @@ def _score(item: Ranked, spans: Mapping[str, float]) -> str:
 def _layer(mashup: Mashup, role: Role) -> str:
     layer, clip = mashup.plan.layer(role), mashup.clips[role]
     facts = {
-        "file": f"{pages.name(PurePath(clip.source).name)} at {_clock(clip.start)}",
+        "file": f"{pages.name(PurePath(clip.source).name)} at {clock(clip.start)}",
         "key": text(_key_change(clip.analysis.key, layer.semitones, mashup.transposition(role))),
+        "Camelot, Open Key": text(_wheels(clip.analysis.key, mashup.transposition(role))),
         "tuning": text(describe(clip.analysis.tuning).replace("-", MINUS)),
         "tempo": text(_tempo_change(clip.analysis.tempo, layer)),
         "metre": text(_metre(clip.analysis)),
@@ -196,6 +193,14 @@ def _key_change(key: Key | None, semitones: float, transposition: float) -> str:
     # A key has a name only after a shift by whole semitones.
     after = f" → {key.transposed(int(transposition))}" if key and transposition.is_integer() else " semitones"
     return f"{before} {_shift(semitones)}{after}"
+
+
+def _wheels(key: Key | None, transposition: float) -> str:
+    """Return a layer's places on DJs' two wheels before and after its shift; "–" without a key."""
+    if key is None:
+        return NONE
+    keys = [key, key.transposed(int(transposition))] if transposition and transposition.is_integer() else [key]
+    return " → ".join(f"{one.camelot}, {one.open_key}" for one in keys)
 
 
 def _metre(analysis: Analysis) -> str:
