@@ -201,8 +201,7 @@ def table(result: Mapping[str, Any]) -> str:
                 f"{100 * row['low']:.1f} to {100 * row['high']:.1f} %",
             ]  # fmt: skip
             if scenario.is_null:
-                share = row["share"]
-                cells.append("yes" if LOW <= share <= HIGH else "**too few**" if share < LOW else "**too many**")
+                cells.append(_judged(row))
             lines.append(f"| {' | '.join(cells)} |")
     lines += ["", "## Whom the rules leave out (all systems equal)", ""]
     lines += ["| task | raters | of | left out | by rule (a rater may break several) |", "|---|---|---|---|---|"]
@@ -228,6 +227,15 @@ def table(result: Mapping[str, Any]) -> str:
         shares = [100 * row[f"{kind} left out"] / row[kind] for kind in ("attentive", "random")]
         lines.append(f"| {row['controls']} | {row['repeats']} | {shares[0]:.1f} % | {shares[1]:.1f} % |")
     return "\n".join([*lines, ""])
+
+
+def _judged(row: Mapping[str, Any]) -> str:
+    """Return whether a rate is in order; it is unsure where its interval reaches into the range that is in order."""
+    if LOW <= row["share"] <= HIGH:
+        return "yes"
+    if row["low"] <= HIGH and row["high"] >= LOW:
+        return "unsure"
+    return "**too few**" if row["share"] < LOW else "**too many**"
 
 
 def main() -> None:
