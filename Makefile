@@ -9,7 +9,7 @@ PLUGINS := $(wildcard plugins/mashkit-*)
 # With what rendering needs: it is tested too.
 EDITABLE := $(patsubst %-mashnet-train,%-mashnet-train[render],$(addprefix -e ./,$(PLUGINS)))
 
-.PHONY: help demo test test-slow check lint bench clean
+.PHONY: help demo test test-slow check lint bench dist clean
 .DEFAULT_GOAL := help
 
 help:
@@ -19,6 +19,7 @@ help:
 	@echo "make check      ruff, strict mypy, and the core's quick tests, without plugins"
 	@echo "make lint       ruff and strict mypy"
 	@echo "make bench      measure again what benchmarks/ claims"
+	@echo "make dist       build the wheel and the source of every distribution into dist/"
 	@echo "make clean      remove .venv and what the demo made"
 
 # What pip cannot bring: as root on Debian it is installed, otherwise what needs it reports itself unavailable.
@@ -36,7 +37,7 @@ $(VENV)/.system:
 	@$(PYTHON) -m venv $(VENV)
 	@touch $@
 
-$(VENV)/.installed: $(VENV)/.system pyproject.toml constraints.txt $(addsuffix /pyproject.toml,$(PLUGINS))
+$(VENV)/.installed: $(VENV)/.system pyproject.toml mashkit/VERSION constraints.txt $(addsuffix /pyproject.toml,$(PLUGINS))
 	$(BIN)/pip install -q --disable-pip-version-check -c constraints.txt hatchling editables
 	$(BIN)/pip install -q --disable-pip-version-check -c constraints.txt --no-build-isolation -e '.[dev]' $(EDITABLE)
 	@$(BIN)/pip install -q --disable-pip-version-check -c constraints.txt --no-deps tinysoundfont \
@@ -68,5 +69,12 @@ bench: $(VENV)/.installed
 	$(BIN)/python benchmarks/overhead.py
 	$(BIN)/python benchmarks/generation.py
 
+# Each from its own folder, with the hatchling of .venv; they share the version in mashkit/VERSION.
+dist: $(VENV)/.installed
+	rm -rf dist
+	for folder in . $(PLUGINS); do \
+	  (cd $$folder && $(CURDIR)/$(BIN)/python -m hatchling build -d $(CURDIR)/dist) || exit 1; \
+	done
+
 clean:
-	rm -rf $(VENV) demo
+	rm -rf $(VENV) demo dist

@@ -33,13 +33,10 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     if "PYTEST_XDIST_WORKER" in os.environ:
         folder = tmp_path_factory.getbasetemp().parent / "cache"
         folder.mkdir(exist_ok=True)
-    before = os.environ.get("MASHKIT_CACHE")
-    os.environ["MASHKIT_CACHE"] = str(folder)
-    yield folder
-    if before is None:
-        del os.environ["MASHKIT_CACHE"]
-    else:
-        os.environ["MASHKIT_CACHE"] = before
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MASHKIT_CACHE", str(folder))
+        patch.setenv("MASHKIT_CONFIG", str(folder / "no-settings.toml"))  # the user's own change no test
+        yield folder
 
 
 @pytest.fixture(scope="module", params=["Hendrix", "Reggae"])

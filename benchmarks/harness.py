@@ -25,9 +25,11 @@ import attrs
 
 from mashkit.bench import runner
 from mashkit.bench.page import publish
+from mashkit.bench.records import Row
 from mashkit.bench.scorers import ScorerTask
+from mashkit.bench.statistics import Comparison
 from mashkit.bench.suite import load_suite
-from mashkit.bench.tasks import Comparison, Input, Row
+from mashkit.bench.tasks import Input
 from mashkit.rendering.output import environment
 
 RESULTS = Path(__file__).parent / "results"
@@ -100,8 +102,9 @@ def measured(vocals: int) -> dict[str, Any]:
         ended = time.process_time()
         publish(result, Path(folder))
         page_s = time.process_time() - ended
-    rows = [row for row in result["rows"] if row["status"] == "ok"]
-    scored, whole = sum(row["values"]["score_cpu_s"] for row in rows), sum(row["cpu_s"] for row in rows)
+    rows = [row for row in result.rows if row.ok]
+    scored = sum(row.values["score_cpu_s"] for row in rows)
+    whole = sum(row.cpu_s for row in rows if row.cpu_s is not None)
     spent = {
         "component": scored,
         "preparing": whole - scored,
@@ -114,7 +117,7 @@ def measured(vocals: int) -> dict[str, Any]:
     }
     return {
         "cpu_s": spent, "rows": len(rows), "competitors": len(SCORERS), "vocals": vocals,
-        "machine": result["machine"], "environment": environment(),
+        "machine": attrs.asdict(result.machine), "environment": environment(),
     }  # fmt: skip
 
 

@@ -22,7 +22,7 @@ from mashkit.audio.buffers import weighted_sum
 from mashkit.audio.files import load, resample
 from mashkit.audio.levels import usual_gain
 from mashkit.bench.multitracks import find_multitracks, stem_files
-from mashkit.bench.separators import sdr
+from mashkit.bench.separator_metrics import sdr
 from mashkit.interfaces import Separator
 from mashkit.pipeline import Kit
 from mashkit.rendering.output import environment

@@ -24,6 +24,7 @@ import types
 import typing
 import warnings
 from collections.abc import Callable, Iterable, Mapping
+from importlib.resources.abc import Traversable
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar
 
@@ -52,6 +53,7 @@ from mashkit.errors import (
 from mashkit.models import WeightFile
 
 T = TypeVar("T")
+Named = TypeVar("Named", WeightFile, hookspecs.TaskInfo, hookspecs.CollectionInfo)
 
 GROUP = "mashkit"
 """Entry-point group of plugins."""
@@ -212,28 +214,31 @@ class _Plugins(pluggy.PluginManager):
 
         return fenced
 
-    def _weights(self, function: Callable[..., Any], owner: str) -> Callable[..., Any]:
-        """Return what registers weights, or none with a note."""
+    def _list_of(self, function: Callable[..., Any], owner: str, *, noun: str, cls: type[Any]) -> Callable[..., Any]:
+        """Return a hook that returns a list of ``cls``; an empty list, with a note, if the plugin's hook fails."""
 
-        def fenced() -> list[WeightFile]:
-            what = f"plugin {owner}: what it says of its weights (mashkit_register_weights) is left out"
+        def fenced() -> list[Any]:
+            what = f"plugin {owner}: what it says of its {noun} (mashkit_register_{noun}) is left out"
             try:
                 with plugin_code(what):
-                    files = list(function())
-                    for one in files:
-                        if not isinstance(one, WeightFile):
-                            raise TypeError(f"{one!r} is not a WeightFile")
+                    found = list(function())
+                    for one in found:
+                        if not isinstance(one, cls):
+                            raise TypeError(f"{one!r} is not a {cls.__name__}")
             except MashkitError as error:
                 self._note(str(error))
                 return []
-            return files
+            return found
 
         return fenced
 
     _fences: ClassVar[Mapping[str, Callable[..., Callable[..., Any]]]] = {
         "mashkit_stage": _listener,
         "mashkit_load_audio": _loader,
-        "mashkit_register_weights": _weights,
+        "mashkit_register_weights": functools.partial(_list_of, noun="weights", cls=WeightFile),
+        "mashkit_register_tasks": functools.partial(_list_of, noun="tasks", cls=hookspecs.TaskInfo),
+        "mashkit_register_collections": functools.partial(_list_of, noun="collections", cls=hookspecs.CollectionInfo),
+        "mashkit_register_suites": functools.partial(_list_of, noun="suites", cls=Traversable),
     }
 
 
@@ -449,14 +454,33 @@ class Discovery:
         DuplicateComponent
             If two plugins register a file of the same name.
         """
-        found: dict[str, WeightFile] = {}
-        for one in self._registered_weights():
-            if found.setdefault(one.name, one) != one:
-                raise DuplicateComponent(f"weights {one.name!r} are registered twice", "uninstall one of the plugins")
-        return sorted(found.values(), key=lambda one: one.name)
+        return list(_by_name(self._registered_weights(), "weights {!r} are").values())
 
     def _registered_weights(self) -> list[WeightFile]:
         return [one for files in self.plugins.hook.mashkit_register_weights() for one in files]
+
+    def tasks(self) -> dict[str, hookspecs.TaskInfo]:
+        """Return the benchmark's tasks of all plugins by name, sorted; raises as :meth:`weights`."""
+        return _by_name((one for some in self.plugins.hook.mashkit_register_tasks() for one in some), "task {!r} is")
+
+    def collections(self) -> dict[str, hookspecs.CollectionInfo]:
+        """Return the benchmark's collections of all plugins by name, sorted; raises as :meth:`weights`."""
+        found = (one for some in self.plugins.hook.mashkit_register_collections() for one in some)
+        return _by_name(found, "collection {!r} is")
+
+    def suites(self) -> list[Traversable]:
+        """Return the files of the benchmark's suites of all plugins, sorted by the names of the files."""
+        found = [one for some in self.plugins.hook.mashkit_register_suites() for one in some]
+        return sorted(found, key=lambda one: one.name)
+
+
+def _by_name(found: Iterable[Named], twice: str) -> dict[str, Named]:
+    """Return values by name, sorted; raise DuplicateComponent if two that differ have one name."""
+    by_name: dict[str, Named] = {}
+    for one in found:
+        if by_name.setdefault(one.name, one) != one:
+            raise DuplicateComponent(f"{twice.format(one.name)} registered twice", "uninstall one of the plugins")
+    return dict(sorted(by_name.items()))
 
 
 def require_kind(kind: object) -> None:
@@ -465,17 +489,22 @@ def require_kind(kind: object) -> None:
         raise UsageError(f"there is no kind {kind!r}", suggestion(str(kind), KINDS))
 
 
+def imported(target: str, what: str, fix: str = "") -> Any:
+    """Return what a plugin's "package.module:name" stands for; raise BrokenPlugin that begins with ``what``."""
+    module, _, name = target.partition(":")
+    try:
+        with plugin_code(what):
+            return getattr(importlib.import_module(module), name)
+    except MashkitError as error:  # because importing a backend runs its code, which may raise anything
+        raise BrokenPlugin(f"{what}: {raised(error.__cause__ or error)}", fix or error.fix) from error
+
+
 def _import_target(registered: Registered) -> type[Component]:
     from mashkit.interfaces import INTERFACES  # here: they bring numpy, which listing needs not
 
     info = registered.info
-    module_name, _, class_name = info.target.partition(":")
     what = f"{registered.kind} {info.name!r}: importing {info.target} of {registered.origin.distribution} failed"
-    try:
-        with plugin_code(what):
-            cls = getattr(importlib.import_module(module_name), class_name)
-    except MashkitError as error:  # importing a backend runs its code: anything may come out
-        raise BrokenPlugin(f"{what}: {raised(error.__cause__ or error)}", info.install or error.fix) from error
+    cls = imported(info.target, what, info.install)
     if not (isinstance(cls, type) and issubclass(cls, INTERFACES[registered.kind])):
         raise BrokenPlugin(f"{info.target} of {registered.origin.distribution} is not a {registered.kind}")
     has_card = isinstance(inspect.getattr_static(cls, "info", None), _CARDS)

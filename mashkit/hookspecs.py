@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import re
 from collections.abc import Callable, Iterable
+from importlib.resources.abc import Traversable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -70,6 +71,64 @@ class Command:
             raise ValueError(f"a command cannot be called {self.name!r}: use lower-case letters, digits and '-'")
 
 
+@attrs.frozen(kw_only=True)
+class TaskInfo:
+    """The card of a task of `mashkit bench`: what is measured on the components of one kind.
+
+    Parameters
+    ----------
+    name : str
+        The name by which suites refer to the task.
+    target : str
+        "package.module:Class" of a :class:`mashkit.bench.tasks.Task`; imported on use.
+    """
+
+    name: str
+    target: str
+
+
+@attrs.frozen(kw_only=True)
+class CollectionInfo:
+    """The card of a collection: music on which suites of `mashkit bench` run.
+
+    Parameters
+    ----------
+    name : str
+        The name by which suites refer to the collection.
+    title, licence : str
+    where : str
+        How the music lies on disk, and where it is published.
+    serves : tuple of str
+        Kinds of components whose suites run on it.
+    folder : str
+        Where the music lies below ``--data``; empty if it needs no files.
+    beside : str
+        A package. The folder is also looked for in the folder in which this package lies.
+    clips : str
+        "package.module:function" that returns a :class:`mashkit.bench.collections.Collection`, given a
+        :class:`mashkit.bench.collections.Choice`; for scorers and generators. Empty if there are no clips.
+    labels : str
+        "package.module:function" that yields :class:`mashkit.bench.labelled.Labels`, given the folder ``--data`` or
+        None; for analyzers. Empty if there are no labels.
+    songs : int
+        The number of songs, if the music needs no files.
+    stems : bool
+        Whether the folder has a folder for each song, with a file for each true stem; for separators.
+    """
+
+    name: str
+    title: str
+    licence: str
+    where: str
+    serves: tuple[str, ...]
+    folder: str = ""
+    beside: str = ""
+    clips: str = ""
+    labels: str = ""
+    songs: int = 0
+    stems: bool = False
+
+
 @hookspec
 def mashkit_register_separators() -> Iterable[ComponentInfo]:  # type: ignore[empty-body]
     """Return this plugin's separators. Called once, when plugins are discovered."""
@@ -103,6 +162,24 @@ def mashkit_register_executors() -> Iterable[ComponentInfo]:  # type: ignore[emp
 @hookspec
 def mashkit_register_weights() -> Iterable[WeightFile]:  # type: ignore[empty-body]
     """Return the weight files of this plugin's components. Called when a list of them is needed: `mashkit models`."""
+
+
+@hookspec
+def mashkit_register_tasks() -> Iterable[TaskInfo]:  # type: ignore[empty-body]
+    """Return this plugin's tasks for the benchmark. Called when a list of them is needed: `mashkit bench`."""
+
+
+@hookspec
+def mashkit_register_collections() -> Iterable[CollectionInfo]:  # type: ignore[empty-body]
+    """Return this plugin's collections for the benchmark. Called when a list of them is needed: `mashkit bench`."""
+
+
+@hookspec
+def mashkit_register_suites() -> Iterable[Traversable]:  # type: ignore[empty-body]
+    """Return the TOML files of this plugin's suites, as paths or resources of a package (``importlib.resources``).
+
+    Called when a list of suites is needed: `mashkit bench`.
+    """
 
 
 @hookspec

@@ -12,10 +12,23 @@ from typing import Any, Protocol
 
 import attrs
 import numpy as np
+import numpy.typing as npt
 
+from mashkit import display, pages
 from mashkit.components import Component
 from mashkit.features.tuning import settled
-from mashkit.types import Audio, Clip, FrozenMapping, Layer, MashupPlan, Role, Samples, Times, frozen_mapping
+from mashkit.types import (
+    TONIC_NAMES,
+    Audio,
+    Clip,
+    FrozenMapping,
+    Layer,
+    MashupPlan,
+    Role,
+    Samples,
+    Times,
+    frozen_mapping,
+)
 
 
 class ClipSource(Protocol):
@@ -198,6 +211,39 @@ class Mashup:
     def limited_db(self) -> float:
         """The most that the limiter took off at any moment, ≥ 0 dB."""
         return self.renderer.render(self.plan).limited_db
+
+    def _repr_html_(self) -> str:
+        """Return a player, the layers, their beats and their pitch classes, for notebooks; it renders the mashup."""
+        analyses = {role: clip.analysis for role, clip in self.clips.items()}
+        layers = [
+            (layer.role, self.clips[layer.role].title, analyses[layer.role].key or "no key",
+             f"{layer.semitones:+.2f}", f"{layer.speed:.3f}", f"{layer.gain_db:+.1f} dB")
+            for layer in self.plan.layers
+        ]  # fmt: skip
+        told = {"Mashup": self.plan.id, "condition": self.plan.condition, "length": pages.clock(self.plan.duration_s)}
+        parts = [
+            display.facts(told),
+            display.player(self.mix.samples, self.sample_rate),
+            display.table(("layer", "song", "key", "semitones", "speed", "gain"), layers),
+        ]
+        known = [role for role in self.roles if (beats := analyses[role].beats) is not None and len(beats)]
+        if known:
+            rows = {
+                str(role): (self.beats(role), () if analyses[role].downbeats is None else self.downbeats(role))
+                for role in known
+            }
+            parts.append(display.beat_grid(rows, self.plan.duration_s))
+        if Role.VOCAL in known:
+            pitched = [role for role in (Role.VOCAL, Role.HARMONIC) if role in self.roles]
+            parts += [display.chroma(self._chroma(role), TONIC_NAMES, str(role)) for role in pitched]
+        return "".join(parts)
+
+    def _chroma(self, role: Role) -> npt.NDArray[Any]:
+        """Return the chroma of ``role``'s rendered stem on the vocal's beats, shape (12, beats)."""
+        from mashkit.features.spectral import beat_synchronous, chromagram, spectrogram  # here: it brings scipy
+
+        spectrum = spectrogram(self.stems[role])
+        return beat_synchronous(chromagram(spectrum, tuning=self.tuning()), spectrum.times, self.grid())
 
     def save(self, folder: Path | str) -> Path:
         """Write the mix, the stems and the record of what made them; see :func:`mashkit.rendering.output.write_mashup`.

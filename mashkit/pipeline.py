@@ -11,6 +11,7 @@ from typing import Any, TypeVar, cast
 
 import attrs
 
+from mashkit import display
 from mashkit.arguments import require, require_all, require_paths, require_whole
 from mashkit.catalog import Adder, AddReport, Catalog, MashupDB
 from mashkit.catalog.adding import can_travel
@@ -58,6 +59,13 @@ class Ranked:
     mashup: Mashup
     score: Score
     rank: int
+
+    def _repr_html_(self) -> str:
+        """Return rank, score and the mashup, for notebooks."""
+        parts = {name: f"{value:.3f}" for name, value in self.score.parts.items()}
+        return (
+            display.facts({"rank": self.rank, "score": f"{self.score.value:.3f}", **parts}) + self.mashup._repr_html_()
+        )
 
 
 class _Listener:

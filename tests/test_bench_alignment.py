@@ -20,6 +20,7 @@ from mashkit.registry import Registry
 from mashkit.testing import signals
 from mashkit.types import Audio, Key, Role
 from mashkit.types.timemap import TimeMap
+from rows import row_of
 
 LATE_S = 0.02
 
@@ -70,8 +71,10 @@ def test_a_map_mends_what_one_speed_cannot(inputs: list[Input]) -> None:
     assert found["drifting map"]["mapped_layers"] >= 1
     assert found["drifting speed"]["mapped_layers"] == 0
     rows = [
-        {"measure": given.measure, "status": "unavailable" if given.missing else "ok",
-         "input_missing": bool(given.missing), "values": found.get(given.measure, {})}
+        row_of(
+            measure=given.measure, status="unavailable" if given.missing else "ok",
+            input_missing=bool(given.missing), values=found.get(given.measure, {}),
+        )
         for given in inputs
     ]  # fmt: skip
     metrics = task.summarize(rows)
@@ -137,7 +140,7 @@ def test_multitracks_become_clips_with_true_stems(multitracks: Path) -> None:
 def test_multitracks_know_what_they_are_told_and_nothing_else(multitracks: Path) -> None:
     source = MultitrackSource(find_multitracks(multitracks))
     _, analysis = signals.band(tempo=120.0, bars=4)
-    source.know({source.clips[0].id: analysis})
+    source.take([attrs.evolve(source.clips[0], analysis=analysis)])
     assert source.clips[0].analysis == analysis
     assert source.clips[1].analysis.beats is None
     with pytest.raises(CatalogError, match="'none'"):

@@ -15,9 +15,10 @@ import soundfile
 
 from mashkit.audio.files import resample, save
 from mashkit.bench import rendered
-from mashkit.bench.analyzers import FIELDS, WHERE, AnalyzerTask, compared, excerpt, tempo_is_right
+from mashkit.bench.analyzers import FIELDS, AnalyzerTask, compared, excerpt, tempo_is_right
 from mashkit.bench.collections import look_for
-from mashkit.bench.labelled import READERS, known_key, read_demo
+from mashkit.bench.labelled import known_key, read_demo
+from mashkit.bench.registered import labelled, labels_of
 from mashkit.bench.tables import SuiteError
 from mashkit.bench.tasks import Input
 from mashkit.components import ComponentInfo
@@ -25,6 +26,7 @@ from mashkit.interfaces import Analyzer
 from mashkit.interfaces.analyzer import ANALYSIS_FIELDS
 from mashkit.testing import signals
 from mashkit.types import Analysis, Audio, Key
+from rows import row_of
 
 TASK = AnalyzerTask()
 TRUE = rendered.compose(1, 0).analysis
@@ -97,12 +99,12 @@ def test_a_karaoke_grid_is_counted_apart(tmp_path: Path) -> None:
     values = TASK.measure(Knowing(), given)
     assert set(values) == {"grid", "minute_cpu_s"}  # four times the tempo
     assert values["grid"] == 1
-    row = {"measure": "ultrastar", "input_missing": False, "status": "ok", "values": values, "peak_memory_mb": 1.0}
-    metrics = TASK.summarize([row, {**row, "values": {**values, "grid": 0.0}}])
+    row = row_of(measure="ultrastar", values=values, peak_memory_mb=1.0)
+    metrics = TASK.summarize([row, attrs.evolve(row, values={**values, "grid": 0.0})])
     assert metrics["grid"] == 50
     assert metrics["tempo_1"] is metrics["tempo_2"] is None
     assert TASK.intervals([row]) == {}  # one piece is one observation
-    low, high = TASK.intervals([row, {**row, "values": {**values, "grid": 0.0}}])["grid"]
+    low, high = TASK.intervals([row, attrs.evolve(row, values={**values, "grid": 0.0})])["grid"]
     assert 0 <= low < 50 < high <= 100
 
 
@@ -117,11 +119,11 @@ def test_what_is_not_provided_is_not_measured() -> None:
 
     values = TASK.measure(KeyOnly(), rendered_input())
     assert set(values) == {"key", "minute_cpu_s"}
-    row = {"measure": "rendered", "input_missing": False, "status": "ok", "values": values, "peak_memory_mb": 1.0}
+    row = row_of(measure="rendered", values=values, peak_memory_mb=1.0)
     metrics = TASK.summarize([row])
     assert metrics["rendered_key"] == 100
     assert metrics["rendered_beat_f"] is metrics["key"] is None
-    assert TASK.summarize([row, {**row, "status": "failed", "values": {}}])["rendered_key"] is None
+    assert TASK.summarize([row, attrs.evolve(row, status="failed", values={})])["rendered_key"] is None
 
 
 def test_an_excerpt_moves_its_labels() -> None:
@@ -165,7 +167,7 @@ def test_every_layout_is_read(tmp_path: Path) -> None:
     ):  # fmt: skip
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         save(tmp_path / name, sound)
-    found = {name: list(reader(tmp_path)) for name, reader in READERS.items() if name != "demo"}
+    found = {name: list(labels_of(card, tmp_path)) for name, card in labelled().items() if name != "demo"}
     assert {name: len(some) for name, some in found.items()} == {
         "multitracks": 2, "ultrastar": 1, "giantsteps-key": 1, "giantsteps-tempo": 1, "ballroom": 1, "gtzan": 2,
     }  # fmt: skip
@@ -180,9 +182,9 @@ def test_every_layout_is_read(tmp_path: Path) -> None:
     assert (rock.key, rock.tempo, rock.beats, rock.downbeats) == ("B major", None, (0.25, 0.91), None)
     inputs = TASK.inputs({"collections": ["multitracks"]}, tmp_path)
     assert [one.missing for one in inputs] == ["", ""]
-    assert all(not list(reader(None)) for name, reader in READERS.items() if name != "demo")
+    assert all(not list(labels_of(card, None)) for name, card in labelled().items() if name != "demo")
     assert known_key("D minor | F major") is None
-    counted = {one.listed.name: one.songs for one in look_for(tmp_path)}
+    counted = {one.card.name: one.songs for one in look_for(tmp_path)}
     assert (counted["gtzan"], counted["giantsteps-key"], counted["ballroom"]) == (2, 1, 1)
 
 
@@ -209,12 +211,12 @@ def rendered_mix() -> Audio:
     return signals.mix(rendered.render(rendered.compose(1, 0)))
 
 
-@pytest.mark.parametrize("name", READERS)
+@pytest.mark.parametrize("name", labelled())
 def test_what_is_not_here_is_missing_and_says_where_it_is(name: str, tmp_path: Path) -> None:
     if name == "demo":  # a clone has them beside the package
         return
     (missing,) = TASK.inputs({"collections": [name]}, tmp_path)
-    assert missing.missing == f"no {name} in --data: {WHERE[name]}"
+    assert missing.missing == f"no {name} in --data: {labelled()[name].where}"
     assert "DATA/" in missing.missing
 
 

@@ -12,6 +12,7 @@ import pytest
 
 from mashkit.bench.compare import Limit, NotComparable, boards, compare
 from mashkit.bench.page import leaderboard
+from mashkit.bench.results import Result
 from mashkit.bench.scorers import ScorerTask
 from mashkit.cli import main
 from mashkit.errors import UsageError
@@ -40,7 +41,7 @@ def row(label: str, name: str, score: float) -> dict[str, Any]:
 
 @pytest.fixture
 def result() -> dict[str, Any]:
-    """A result of four songs, whose positives always score higher."""
+    """Data of a result of four songs, whose positives always score higher."""
     import attrs
 
     inputs = {
@@ -107,7 +108,7 @@ def test_a_limit_that_makes_no_sense(text: str, problem: str) -> None:
     ],
 )
 def test_what_got_worse_fails(result: dict[str, Any], limit: str, metrics: dict[str, Any], fails: bool) -> None:
-    compared = compare(result, changed(result, **metrics), [limit])
+    compared = compare(Result.from_dict(result), Result.from_dict(changed(result, **metrics)), [limit])
     assert [one.label for one in compared.failures] == (["amu"] if fails else [])
 
 
@@ -116,7 +117,7 @@ def test_changes_have_intervals_where_rows_tell(result: dict[str, Any]) -> None:
     for one in other["rows"]:
         if one["label"] == "amu" and one["input"] == "positive 0":
             one["values"]["score"] = -1.0
-    found = {(one.label, one.metric): one for one in compare(result, other).changes}
+    found = {(one.label, one.metric): one for one in compare(Result.from_dict(result), Result.from_dict(other)).changes}
     assert found["amu", "auc"].low is not None
     assert found["amu", "auc"].low < 0 <= found["amu", "auc"].high
     assert (found["tiv", "auc"].low, found["tiv", "auc"].high) == (0, 0)
@@ -140,7 +141,7 @@ def test_what_is_not_of_the_same_thing_is_refused(result: dict[str, Any]) -> Non
     ]
     for made, problem in cases:
         with pytest.raises(NotComparable) as error:
-            compare(result, made)
+            compare(Result.from_dict(result), Result.from_dict(made))
         assert re.search(problem, error.value.problem), error.value.problem
 
 
@@ -182,11 +183,11 @@ def test_a_leaderboard_ranks_all_comparable_entries_anew(result: dict[str, Any],
     found, refused = boards(tmp_path)
     assert [len(one.files) for one in found] == [1, 2]
     assert set(refused) == {tmp_path / "notes.json"}
-    places = {one["label"]: one for one in found[1].result["competitors"]}
+    places = {one.label: one for one in found[1].result.competitors}
     # The same component at the same version twice: the newer counts. At two versions, both do.
     assert list(places) == ["acme <net>", "amu", "tiv (ours)", "tiv (theirs)"]
-    assert places["amu"]["metrics"]["auc"] == 91.0
-    assert [one["rank"] for one in places.values()] == [1, 2, 3, 4]
+    assert places["amu"].metrics["auc"] == 91.0
+    assert [one.rank for one in places.values()] == [1, 2, 3, 4]
     text = leaderboard([(one.result, one.files) for one in found], refused)
     assert "acme &lt;net&gt;" in text
     assert "S &lt;s&gt;" in text

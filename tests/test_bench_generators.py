@@ -15,6 +15,7 @@ from mashkit.bench.tasks import Input, NotProvided
 from mashkit.builtin.paper import PaperGenerator
 from mashkit.pipeline import Kit
 from mashkit.types import Clip, Condition, MashupPlan, Role
+from rows import row_of
 
 TASK = GeneratorTask()
 
@@ -94,9 +95,9 @@ def test_who_never_repeats_or_always_does_is_told_apart() -> None:
     assert good["differs"] > 0.5 > stubborn["differs"] == 0
     assert good["valid"] == 1
     assert good["rate"] > 0
-    rows = [{"status": "ok", "values": good}, {"status": "unavailable", "values": {}}]
+    rows = [row_of(values=good), row_of(status="unavailable")]
     assert TASK.summarize(rows)["repeats"] == 100
-    assert TASK.summarize([*rows, {"status": "failed", "values": {}}])["valid"] is None
+    assert TASK.summarize([*rows, row_of(status="failed")])["valid"] is None
 
 
 def test_a_condition_that_is_not_provided_is_no_failure() -> None:

@@ -15,8 +15,6 @@ import pytest
 from mashkit.audio.files import save
 from mashkit.bench import rendered
 from mashkit.bench.collections import (
-    LISTED,
-    PUBLISHED,
     Choice,
     CollectionMissing,
     RenderedSource,
@@ -47,6 +45,7 @@ from mashkit.bench.protocols import (
     late_twin,
     tempo_twin,
 )
+from mashkit.bench.registered import collections, with_clips
 from mashkit.cli import main
 from mashkit.conditions import FIFTH, UNMATCHED
 from mashkit.errors import CatalogError
@@ -321,8 +320,8 @@ def test_rendered_songs_sound_in_their_key_and_on_their_beats(number: int) -> No
 
 
 def test_rendered_clips_are_measured_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    collection = open_collection("rendered", None, 11, 3)
-    assert collection is open_collection("rendered", None, 11, 3)
+    collection = Choice(name="rendered", data=None, seed=11, songs=3).open()
+    assert collection is Choice(name="rendered", data=None, seed=11, songs=3).open()
     assert len(collection.clips) == 3
     assert {clip.licence for clip in collection.clips} == {"CC0-1.0"}
     for clip in collection.clips:
@@ -330,22 +329,22 @@ def test_rendered_clips_are_measured_once(tmp_path: Path, monkeypatch: pytest.Mo
         assert -40 < clip.loudness[Role.HARMONIC] < -5
     open_collection.cache_clear()
     monkeypatch.setattr("mashkit.bench.collections.measured", lambda *_: pytest.fail("measured again"))
-    assert open_collection("rendered", None, 11, 3).clips == collection.clips
+    assert Choice(name="rendered", data=None, seed=11, songs=3).open().clips == collection.clips
     with pytest.raises(CatalogError, match="no clip 'x'"):
         collection.source.stem("x", Role.VOCAL)
 
 
 def test_collections_that_are_not_there_say_where_they_are(tmp_path: Path) -> None:
     with pytest.raises(CollectionMissing, match="did you mean 'songs'"):
-        open_collection("song", None, 0)
+        Choice(name="song", data=None, seed=0).open()
     with pytest.raises(CollectionMissing, match=r"no --data.*sound files in DATA/songs"):
-        open_collection("songs", None, 0)
+        Choice(name="songs", data=None, seed=0).open()
     with pytest.raises(CollectionMissing, match="MUSDB18"):
-        open_collection("multitracks", tmp_path, 0)
+        Choice(name="multitracks", data=tmp_path, seed=0).open()
     (tmp_path / "multitracks").mkdir()
     with pytest.raises(CollectionMissing, match="no song with vocals"):
-        open_collection("multitracks", tmp_path, 0)
-    assert set(LISTED) == {"rendered", "demo", "songs", "multitracks"}
+        Choice(name="multitracks", data=tmp_path, seed=0).open()
+    assert set(with_clips()) == {"rendered", "demo", "songs", "multitracks"}
 
 
 @pytest.mark.slow
@@ -355,7 +354,7 @@ def test_multitracks_separated_anew_keep_their_clips(tmp_path: Path) -> None:
     stems, _ = signals.band(tempo=120.0, bars=14)
     for name, stem in stems.stems.items():
         save(song / f"{name}.flac", stem)
-    collection = open_collection("multitracks", tmp_path, 0)
+    collection = Choice(name="multitracks", data=tmp_path, seed=0).open()
     (clip,) = collection.clips
     other = separated_by(Choice(name="multitracks", data=tmp_path, seed=0), "librosa")
     renamed = other.clip(f"{clip.id}~librosa")
@@ -382,7 +381,7 @@ def test_what_music_there_is(tmp_path: Path, capsys: pytest.CaptureFixture[str])
     save(tmp_path / "giantsteps-key-dataset" / "audio" / "1.mp3", signals.noise(1.0))
     assert main(["bench", "data", "--data", str(tmp_path), "--json"]) == 0
     found = {one["name"]: one for one in json.loads(capsys.readouterr().out)}
-    assert set(found) == {*LISTED, *PUBLISHED}
+    assert set(found) == set(collections())
     assert {name for name, one in found.items() if one["here"]} == {
         "rendered", "demo", "multitracks", "giantsteps-key"
     }  # fmt: skip

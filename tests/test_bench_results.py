@@ -22,13 +22,14 @@ pytest.importorskip("pyarrow", reason="needs pyarrow: pip install 'mashkit[bench
 import pyarrow.parquet
 
 from mashkit.bench.compare import with_earlier
-from mashkit.bench.page import MINUS, markdown, page, publish
-from mashkit.bench.results import ROWS_SUFFIX, read_result, rows_path, write_result
-from mashkit.bench.runner import with_facts
+from mashkit.bench.page import markdown, page, publish
+from mashkit.bench.records import Row
+from mashkit.bench.results import ROWS_SUFFIX, Result, read_result, rows_path, write_result
 from mashkit.bench.scorers import ScorerTask
 from mashkit.bench.tasks import load_task
 from mashkit.cli import main
 from mashkit.errors import UsageError
+from mashkit.pages import MINUS
 from packed import unpacked
 
 ROOT = Path(__file__).parents[1]
@@ -50,10 +51,10 @@ def row(label: str, name: str, values: dict[str, float], **more: Any) -> dict[st
 
 
 @pytest.fixture
-def result() -> dict[str, Any]:
+def result() -> Result:
     """A result with all that is hard to write: many digits, very small numbers, no numbers, any letters, no rows."""
     failed = {"status": "failed", "reason": 'died: <b> | "quoted" \\ café – ♪', "wall_s": None, "cpu_s": None}
-    return {
+    return Result.from_dict({
         "format": 2, "finished": "2026-01-01T00:00:00+00:00", "rules": "the rules", "jobs": 1,
         "suite": {"name": "s.1", "task": "scorers", "title": "S", "summary": "s", "timeout_s": 60, "seed": 1,
                   "settings": {"collection": "demo"}, "sha256": "a" * 64},
@@ -68,7 +69,7 @@ def result() -> dict[str, Any]:
             row("b", "one", {}, **failed),
             row("b", "two", {"cases": 2.0, "score": -1e-7}, input_missing=True),
         ],
-    }  # fmt: skip
+    })  # fmt: skip
 
 
 def opened(text: str) -> str:
@@ -77,47 +78,47 @@ def opened(text: str) -> str:
 
 
 # ------------------------------------------------------------------------------------------------------ round trips
-def test_rows_come_back_to_the_bit(result: dict[str, Any], tmp_path: Path) -> None:
+def test_rows_come_back_to_the_bit(result: Result, tmp_path: Path) -> None:
     before = copy.deepcopy(result)
     path, *_ = publish(result, tmp_path)
     assert sorted(one.name for one in tmp_path.iterdir()) == ["s.1.html", "s.1.json", "s.1.md", "s.1.rows.parquet"]
     again = read_result(path)
     assert again == result == before
-    assert str(again["rows"][0]["values"]["probability"]) == "-0.0"
+    assert str(again.rows[0].values["probability"]) == "-0.0"
     assert page(again) == page(result)
     written = json.loads(path.read_text())
     assert written["rows"].keys() == {"count", "sha256"}
     assert written["inputs"] == {"nobody's": {"song": "x"}}  # the others' facts are beside their rows
-    assert read_result(path, with_rows=False).keys() == result.keys() - {"rows", "inputs"}
+    assert read_result(path, with_rows=False) == attrs.evolve(result, rows=(), inputs={})
     # Anybody's table: a column for each number, under its own name.
     table = pyarrow.parquet.read_table(rows_path(path))
     assert table.column("values.score").to_pylist() == [0.1, 5e-324, None, -1e-7]
 
 
-def test_songs_a_competitor_was_trained_on_come_back(result: dict[str, Any], tmp_path: Path) -> None:
+def test_songs_a_competitor_was_trained_on_come_back(result: Result, tmp_path: Path) -> None:
     songs = ["Ünder", "Band - Tune"]
-    rows = [row | {"trained_on": songs} if number == 1 else row for number, row in enumerate(result["rows"])]
+    rows = [attrs.evolve(row, trained_on=songs if number == 1 else ()) for number, row in enumerate(result.rows)]
     path = tmp_path / "s.1.json"
-    write_result({**result, "rows": rows}, path)
-    assert read_result(path)["rows"] == rows
+    write_result(attrs.evolve(result, rows=rows), path)
+    assert list(read_result(path).rows) == rows
 
 
-def test_results_without_rows_inputs_or_numbers_come_back(result: dict[str, Any], tmp_path: Path) -> None:
-    bare = {name: value for name, value in result.items() if name not in ("inputs", "comparisons")}
+def test_results_without_rows_inputs_or_numbers_come_back(result: Result, tmp_path: Path) -> None:
+    bare = {name: value for name, value in result.to_dict().items() if name not in ("inputs", "comparisons")}
     for number, rows in enumerate(([], [row("a", "one", {}, status="unavailable", reason="not here")])):
-        made = {**bare, "rows": rows}
+        made = Result.from_dict({**bare, "rows": rows})
         write_result(made, tmp_path / f"{number}.json")
         assert read_result(tmp_path / f"{number}.json") == made
 
 
 def test_a_result_of_before_is_read_and_converted(
-    result: dict[str, Any], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    result: Result, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    rows = [{"key": f"{number:064}", **one} for number, one in enumerate(result["rows"])]
+    rows = [{"key": f"{number:064}", **one.to_dict()} for number, one in enumerate(result.rows)]
     path = tmp_path / "mine.json"
-    path.write_text(json.dumps({**result, "format": 1, "rows": rows}))
-    assert read_result(path) == {**result, "format": 1}
-    assert read_result(path, with_rows=False).keys() == result.keys() - {"rows", "inputs"}
+    path.write_text(json.dumps({**result.to_dict(), "format": 1, "rows": rows}))
+    assert read_result(path) == attrs.evolve(result, format=1)
+    assert read_result(path, with_rows=False) == attrs.evolve(result, format=1, rows=(), inputs={})
     assert main(["bench", "report", str(path)]) == 0
     assert capsys.readouterr().out == f"{tmp_path / 'mine.html'}\n"
     assert read_result(path) == result
@@ -129,10 +130,10 @@ def test_a_result_of_before_is_read_and_converted(
 
 
 # --------------------------------------------------------------------------------------------------------- refusals
-def test_rows_that_are_not_its_own_are_refused(result: dict[str, Any], tmp_path: Path) -> None:
+def test_rows_that_are_not_its_own_are_refused(result: Result, tmp_path: Path) -> None:
     path, other = tmp_path / "one.json", tmp_path / "other.json"
     write_result(result, path)
-    write_result({**result, "rows": result["rows"][:2]}, other)
+    write_result(attrs.evolve(result, rows=result.rows[:2]), other)
     shutil.copy(rows_path(other), rows_path(path))
     with pytest.raises(UsageError, match=r"one\.rows\.parquet does not hold the rows of .*one\.json") as error:
         read_result(path)
@@ -140,7 +141,7 @@ def test_rows_that_are_not_its_own_are_refused(result: dict[str, Any], tmp_path:
     rows_path(path).unlink()
     with pytest.raises(UsageError, match=r"one\.json cannot be read without its rows in .*one\.rows\.parquet: No such"):
         read_result(path)
-    assert read_result(path, with_rows=False)["suite"] == result["suite"]  # a table needs none
+    assert read_result(path, with_rows=False).suite == result.suite  # a table needs none
 
     written = json.loads(other.read_text())
     rows_path(other).write_bytes(b"no table at all")
@@ -153,13 +154,30 @@ def test_rows_that_are_not_its_own_are_refused(result: dict[str, Any], tmp_path:
 @pytest.mark.parametrize(
     "change", [{"format": 3}, {"format": 2, "rows": []}, {"format": 1, "rows": {}}, {"format": [2]}, {"rows": None}]
 )
-def test_what_is_no_result_is_refused(change: dict[str, Any], result: dict[str, Any], tmp_path: Path) -> None:
-    (tmp_path / "x.json").write_text(json.dumps({**result, **change}))
+def test_what_is_no_result_is_refused(change: dict[str, Any], result: Result, tmp_path: Path) -> None:
+    (tmp_path / "x.json").write_text(json.dumps({**result.to_dict(), **change}))
     with pytest.raises(UsageError, match="no benchmark result of format 2"):
         read_result(tmp_path / "x.json")
 
 
-def test_a_result_that_lost_its_rows_is_set_aside_with_its_files(result: dict[str, Any], tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("change", "problem"),
+    [
+        ({"suite": {"name": "s"}}, "x.json: suite: no 'task'"),
+        ({"metrics": [{"nmae": "auc"}]}, "x.json: metrics: unknown key 'nmae'"),
+        ({"competitors": {"a": 1}}, "x.json: competitors is no list"),
+        ({"inputs": [1]}, "x.json: inputs is no table"),
+        ({"machine": None}, "x.json: machine is no table"),
+        ({"jbos": 1}, "x.json: unknown key 'jbos'"),
+    ],
+)
+def test_a_damaged_result_is_named(change: dict[str, Any], problem: str, result: Result, tmp_path: Path) -> None:
+    (tmp_path / "x.json").write_text(json.dumps({**result.to_dict(), "rows": {}, **change}))
+    with pytest.raises(UsageError, match=problem):
+        read_result(tmp_path / "x.json")
+
+
+def test_a_result_that_lost_its_rows_is_set_aside_with_its_files(result: Result, tmp_path: Path) -> None:
     path, *_ = publish(result, tmp_path)
     rows_path(path).write_bytes(b"of another run")
     whole, notes = with_earlier(result, tmp_path)
@@ -172,7 +190,7 @@ def test_a_result_that_lost_its_rows_is_set_aside_with_its_files(result: dict[st
 
 
 def test_many_reports_go_past_what_is_no_result(
-    result: dict[str, Any], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    result: Result, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     publish(result, tmp_path)
     (tmp_path / "s.1.html").unlink()
@@ -191,7 +209,7 @@ def test_many_reports_go_past_what_is_no_result(
 
 
 def test_without_pyarrow_it_says_what_to_install(
-    result: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    result: Result, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     path, *_ = publish(result, tmp_path)
     find = importlib.util.find_spec
@@ -204,9 +222,9 @@ def test_without_pyarrow_it_says_what_to_install(
 
 
 # ------------------------------------------------------------------------------------------------------------- page
-def test_the_page_has_every_row_as_it_is_shown(result: dict[str, Any]) -> None:
+def test_the_page_has_every_row_as_it_is_shown(result: Result) -> None:
     lost = [row("c", f"input {number}", {}, status="unavailable", reason="not here") for number in range(300)]
-    data = unpacked(page({**result, "rows": [*result["rows"], *lost]}))
+    data = unpacked(page(attrs.evolve(result, rows=[*result.rows, *map(Row.from_dict, lost)])))
 
     def texts(name: str) -> list[str]:
         return [data[name]["texts"][number] for number in data[name]["which"]]
@@ -214,7 +232,7 @@ def test_the_page_has_every_row_as_it_is_shown(result: dict[str, Any]) -> None:
     assert texts("label") == ["a", "a", "b", "b", "c"]
     assert texts("input") == ["one", "two", "one", "two", "300 inputs"]  # of one reason: one line
     assert texts("status") == ["ok", "ok", "failed", "ok", "unavailable"]
-    assert texts("reason")[2] == result["rows"][2]["reason"]
+    assert texts("reason")[2] == result.rows[2].reason
     assert data["wall_s"] == ["0.30", "0.30", "", "0.30", "0.30"]
     assert data["values"]["score"] == ["0.1", f"4.941e{MINUS}324", "", f"{MINUS}1e{MINUS}07", ""]
     assert list(data["values"]) == ["score", "probability", "part.harmony", "cases"]
@@ -224,7 +242,7 @@ BROWSER = shutil.which("chromium")
 
 
 @pytest.mark.skipif(BROWSER is None, reason="no chromium on PATH")
-def test_a_browser_unpacks_the_rows(result: dict[str, Any], tmp_path: Path) -> None:
+def test_a_browser_unpacks_the_rows(result: Result, tmp_path: Path) -> None:
     (tmp_path / "p.html").write_text(page(result).replace("</body>", "<script>everyRow.open = true</script></body>"))
     done = subprocess.run(
         [str(BROWSER), "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
@@ -244,7 +262,7 @@ def test_a_browser_unpacks_the_rows(result: dict[str, Any], tmp_path: Path) -> N
 
 # -------------------------------------------------------------------------------------------------------- committed
 @pytest.fixture(scope="module")
-def committed(request: pytest.FixtureRequest) -> dict[str, Any]:
+def committed(request: pytest.FixtureRequest) -> Result:
     return read_result(COMMITTED / f"{request.param}.json")
 
 
@@ -260,8 +278,8 @@ def test_committed_results_are_small_and_none_has_its_rows_inside() -> None:
 
 
 @pytest.mark.parametrize("committed", NAMES, indirect=True)
-def test_a_committed_page_is_what_report_makes(committed: dict[str, Any]) -> None:
-    path = COMMITTED / f"{committed['suite']['name']}.json"
+def test_a_committed_page_is_what_report_makes(committed: Result) -> None:
+    path = COMMITTED / f"{committed.suite.name}.json"
     assert path.with_suffix(".md").read_text() == markdown(committed)
     drawn_with = f"matplotlib=={version('matplotlib')}\n"
     if drawn_with not in (ROOT / "constraints.txt").read_text():
@@ -271,15 +289,13 @@ def test_a_committed_page_is_what_report_makes(committed: dict[str, Any]) -> Non
 
 
 @pytest.mark.parametrize("committed", NAMES, indirect=True)
-def test_committed_tables_follow_from_their_rows(committed: dict[str, Any]) -> None:
-    task = load_task(committed["suite"]["task"])
-    rows = with_facts(committed["rows"], committed.get("inputs", {}))
+def test_committed_tables_follow_from_their_rows(committed: Result) -> None:
+    task = load_task(committed.suite.task)
     compared = 0
-    for one in committed["competitors"]:
-        if one["metrics"] is not None:
-            found = task.summarize([row for row in rows if row["label"] == one["label"]])
-            assert found.keys() >= one["metrics"].keys()  # those measured since are for the next run
-            for name, value in one["metrics"].items():
-                assert found[name] == (None if value is None else pytest.approx(value, rel=1e-12)), (one["label"], name)
-                compared += value is not None
+    for one in committed.measured:
+        found = task.summarize([row for row in committed.rows if row.label == one.label])
+        assert found.keys() >= one.metrics.keys()  # those measured since are for the next run
+        for name, value in one.metrics.items():
+            assert found[name] == (None if value is None else pytest.approx(value, rel=1e-12)), (one.label, name)
+            compared += value is not None
     assert compared > 10

@@ -15,16 +15,19 @@ import attrs
 import numpy as np
 import pytest
 
-from mashkit.bench.page import markdown, page, shown_value
-from mashkit.bench.ranking import standings
-from mashkit.bench.results import read_result
+from mashkit.bench.page import markdown, page
+from mashkit.bench.ranking import Metric, standings
+from mashkit.bench.records import Row, collect
+from mashkit.bench.results import Result, read_result
 from mashkit.bench.runner import EVERYTHING, run
-from mashkit.bench.suite import Competitor, Suite, builtin_suites, load_suite
+from mashkit.bench.suite import Competitor, Suite, known_suites, load_suite
 from mashkit.bench.tables import SuiteError
-from mashkit.bench.tasks import Metric, Row, collect, load_task, stopwatch
+from mashkit.bench.tasks import load_task, stopwatch
 from mashkit.cli import main
 from mashkit.errors import ComponentUnavailable, UnknownComponent
+from mashkit.pages import number
 from mashkit.registry import Registry
+from rows import row_of
 
 PLUGIN = '''
 import os, sys, time
@@ -131,7 +134,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def result(folder: Path) -> dict[str, Any]:
+def result(folder: Path) -> Result:
     """Acme's result, made while this process holds 600 MB."""
     ballast = np.ones(75_000_000)
     made = run(SUITE, folder, jobs=2)
@@ -139,20 +142,20 @@ def result(folder: Path) -> dict[str, Any]:
     return made
 
 
-def statuses(result: dict[str, Any], label: str) -> dict[str, str]:
-    return {row["input"]: row["status"] for row in result["rows"] if row["label"] == label}
+def statuses(result: Result, label: str) -> dict[str, str]:
+    return {row.input: row.status for row in result.rows if row.label == label}
 
 
-def reasons(result: dict[str, Any], label: str, status: str) -> set[str]:
-    return {row["reason"] for row in result["rows"] if (row["label"], row["status"]) == (label, status)}
+def reasons(result: Result, label: str, status: str) -> set[str]:
+    return {row.reason for row in result.rows if (row.label, row.status) == (label, status)}
 
 
 # ------------------------------------------------------------------------------------------------------------- rows
 ABSENT = ("acme-needy", "acme-elsewhere", "acme-tape wov=1")
 
 
-def test_a_row_for_every_competitor_and_input(result: dict[str, Any]) -> None:
-    names = [row["input"] for row in result["rows"] if row["label"] == "acme-tape"]
+def test_a_row_for_every_competitor_and_input(result: Result) -> None:
+    names = [row.input for row in result.rows if row.label == "acme-tape"]
     assert len(names) > 8
     for one in SUITE.competitors:
         # Who is not there at all is so for one reason, and says it once.
@@ -165,7 +168,7 @@ def test_all_inputs_are_counted(tmp_path: Path) -> None:
     made = run(suite, tmp_path, heard=lambda row, known, done, total: heard.append((done, total)))
     inputs = len(load_task("stretchers").inputs({**SUITE.settings, "seed": 0}, None))
     assert heard == [(inputs, 2 * inputs), (2 * inputs, 2 * inputs)]
-    assert [row["input"] for row in made["rows"]] == [EVERYTHING] * 2
+    assert [row.input for row in made.rows] == [EVERYTHING] * 2
 
 
 def test_reasons_name_no_folder_of_this_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -176,15 +179,15 @@ def test_reasons_name_no_folder_of_this_machine(tmp_path: Path, monkeypatch: pyt
     weights = home / "models" / "net.pt"
     lost = f"no {weights}, see {data / 'songs'} and {Path.cwd() / 'here'}"
     absent = Competitor(component="acme-elsewhere", install=lost)
-    (row,) = run(attrs.evolve(SUITE, competitors=[absent]), tmp_path, data=data)["rows"]
-    assert "(no ~/models/net.pt, see DATA/songs and ./here)" in row["reason"]
+    (row,) = run(attrs.evolve(SUITE, competitors=[absent]), tmp_path, data=data).rows
+    assert "(no ~/models/net.pt, see DATA/songs and ./here)" in row.reason
     task = load_task("stretchers")
     digests = [[one.digest() for one in task.inputs(SUITE.settings, folder)] for folder in (data, home)]
     assert digests[0] == digests[1]  # what is missing here and there is the same input
 
 
-def test_what_is_missing_is_unavailable_and_says_why(result: dict[str, Any]) -> None:
-    assert "--data" in next(row["reason"] for row in result["rows"] if row["input_missing"])
+def test_what_is_missing_is_unavailable_and_says_why(result: Result) -> None:
+    assert "--data" in next(row.reason for row in result.rows if row.input_missing)
     assert reasons(result, "acme-needy", "unavailable") == {
         "no-such-dist>=2 is not installed (pip install no-such-dist)"
     }
@@ -193,88 +196,88 @@ def test_what_is_missing_is_unavailable_and_says_why(result: dict[str, Any]) -> 
     assert set(statuses(result, "acme-tape").values()) == {"ok", "unavailable"}
 
 
-def test_a_failing_one_fails_where_it_fails_and_nowhere_else(result: dict[str, Any]) -> None:
+def test_a_failing_one_fails_where_it_fails_and_nowhere_else(result: Result) -> None:
     failed = {name for name, status in statuses(result, "broken & wow").items() if status == "failed"}
     assert failed == {name for name in statuses(result, "broken & wow") if name.startswith("stereo")}
     (reason,) = reasons(result, "broken & wow", "failed")
     assert "ValueError: one ear only <b>" in reason
 
 
-def test_a_hanging_one_is_stopped_and_goes_on(result: dict[str, Any]) -> None:
+def test_a_hanging_one_is_stopped_and_goes_on(result: Result) -> None:
     (late,) = [name for name, status in statuses(result, "acme-hanging").items() if status == "timeout"]
     assert late == "clicks, speed 0.9"
     assert reasons(result, "acme-hanging", "timeout") == {"took longer than 15 s and was stopped"}
     assert statuses(result, "acme-hanging")["pitch, speed 0.9"] == "ok"
 
 
-def test_a_dying_one_leaves_its_last_words(result: dict[str, Any]) -> None:
+def test_a_dying_one_leaves_its_last_words(result: Result) -> None:
     assert "its process died with exit status 7: out of cheese" in reasons(result, "acme-dying", "failed")
     assert statuses(result, "acme-dying")["pitch, speed 0.9"] == "ok"
 
 
-def test_silence_is_no_measurement(result: dict[str, Any]) -> None:
+def test_silence_is_no_measurement(result: Result) -> None:
     assert {"measured no number: leak_db is nan", "measured no number: correlation_error is nan"} <= reasons(
         result, "acme-dying", "failed"
     )
 
 
-def test_one_that_always_dies_is_given_up(result: dict[str, Any]) -> None:
+def test_one_that_always_dies_is_given_up(result: Result) -> None:
     assert "ok" not in statuses(result, "acme-stillborn").values()
     said = reasons(result, "acme-stillborn", "failed")
     assert said == {"its process died with exit status 9", "not tried: its process was lost 3 times"}
 
 
-def test_a_wrong_option_is_said(result: dict[str, Any]) -> None:
+def test_a_wrong_option_is_said(result: Result) -> None:
     (reason,) = reasons(result, "acme-tape wov=1", "failed")
     assert "did you mean 'wow'" in reason
 
 
-def test_what_is_recorded(result: dict[str, Any]) -> None:
-    assert result["suite"]["seed"] == SUITE.seed
-    assert result["machine"]["cores"] >= 1
-    assert result["environment"]["packages"]["numpy"] == np.__version__
-    described = {one["label"]: one["description"] for one in result["competitors"]}
+def test_what_is_recorded(result: Result) -> None:
+    assert result.suite.seed == SUITE.seed
+    assert result.machine.cores >= 1
+    assert result.environment["packages"]["numpy"] == np.__version__
+    described = {one.label: one.description for one in result.competitors}
     assert described["broken & wow"]["options"] == {"wow": 0.5}
     assert described["acme-needy"] is None
-    for row in result["rows"]:
-        if row["status"] == "ok":
-            assert 0 < row["cpu_s"] < 60
-            assert 0 < row["load_s"] < 60
+    for row in result.rows:
+        if row.status == "ok":
+            assert 0 < row.cpu_s < 60
+            assert 0 < row.load_s < 60
             # Its own memory, not that of the process which started it.
-            assert 10 < row["peak_memory_mb"] < 600
+            assert 10 < row.peak_memory_mb < 600
 
 
-def test_those_that_could_not_be_measured_have_no_rank(result: dict[str, Any]) -> None:
-    ranks = {one["label"]: one["rank"] for one in result["competitors"]}
+def test_those_that_could_not_be_measured_have_no_rank(result: Result) -> None:
+    ranks = {one.label: one.rank for one in result.competitors}
     assert None not in (ranks["acme-tape"], ranks["broken & wow"], ranks["acme-hanging"])
     assert ranks["acme-stillborn"] is ranks["acme-needy"] is ranks["acme-elsewhere"] is None
-    metrics = {one["label"]: one["metrics"] for one in result["competitors"]}
+    metrics = {one.label: one.metrics for one in result.competitors}
     assert metrics["acme-hanging"]["click_ms"] is None  # the clicks it did in time do not stand for all
     assert metrics["acme-hanging"]["inexact_lengths"] == 0
 
 
 # ----------------------------------------------------------------------------------------------------------- resume
-def counted(suite: Suite, folder: Path) -> tuple[dict[str, Any], list[str]]:
+def counted(suite: Suite, folder: Path) -> tuple[Result, list[str]]:
     """Run and return the result and the inputs that were not known yet."""
     fresh: list[str] = []
 
     def heard(row: Row, known: bool, done: int, total: int) -> None:
-        fresh.extend([] if known else [row["input"]])
+        fresh.extend([] if known else [row.input])
 
     return run(suite, folder, heard=heard), fresh
 
 
-def test_a_finished_suite_is_not_measured_again(result: dict[str, Any], folder: Path) -> None:
+def test_a_finished_suite_is_not_measured_again(result: Result, folder: Path) -> None:
     before = (folder / "acme.rows.jsonl").read_bytes()
     some = SUITE.only(["acme-tape", "acme-hanging", "acme-needy"])
     again, fresh = counted(some, folder)
     assert fresh == []
     assert (folder / "acme.rows.jsonl").read_bytes() == before
     labels = {one.label for one in some.competitors}
-    assert again["rows"] == [row for row in result["rows"] if row["label"] in labels]
+    assert list(again.rows) == [row for row in result.rows if row.label in labels]
 
 
-def test_an_interrupted_run_goes_on(result: dict[str, Any], folder: Path, tmp_path: Path) -> None:
+def test_an_interrupted_run_goes_on(result: Result, folder: Path, tmp_path: Path) -> None:
     lines = [line for line in (folder / "acme.rows.jsonl").read_text().splitlines() if '"label": "acme-tape",' in line]
     missing = [json.loads(line)["input"] for line in lines[-3:]]
     # Cut off in the middle of a line, as a power failure leaves it.
@@ -282,17 +285,17 @@ def test_an_interrupted_run_goes_on(result: dict[str, Any], folder: Path, tmp_pa
     again, fresh = counted(TAPE, tmp_path)
     assert fresh == missing
     assert len((tmp_path / "acme.rows.jsonl").read_text().splitlines()) == len(lines)
-    assert [row["status"] for row in again["rows"]] == list(statuses(result, "acme-tape").values())
+    assert [row.status for row in again.rows] == list(statuses(result, "acme-tape").values())
 
 
-def test_other_settings_are_measured_anew(result: dict[str, Any], folder: Path, tmp_path: Path) -> None:
+def test_other_settings_are_measured_anew(result: Result, folder: Path, tmp_path: Path) -> None:
     path = tmp_path / "acme.rows.jsonl"
     path.write_bytes((folder / "acme.rows.jsonl").read_bytes())
     fresh: list[str] = []
 
     def heard(row: Row, known: bool, done: int, total: int) -> None:
         assert not known
-        fresh.append(row["input"])
+        fresh.append(row.input)
         if len(fresh) == 3:
             raise KeyboardInterrupt
 
@@ -305,7 +308,7 @@ def test_other_settings_are_measured_anew(result: dict[str, Any], folder: Path, 
 
 
 # ------------------------------------------------------------------------------------------------------------- page
-def test_the_page_shows_every_competitor(result: dict[str, Any]) -> None:
+def test_the_page_shows_every_competitor(result: Result) -> None:
     text = page(result)
     for label in ("acme-tape", "broken &amp; wow", "acme-hanging", "acme-stillborn", "acme-needy"):
         assert f'<th scope="row">{label}</th>' in text
@@ -319,10 +322,10 @@ def test_the_page_shows_every_competitor(result: dict[str, Any]) -> None:
 
 
 def test_numbers_as_people_read_them() -> None:
-    assert [shown_value(value, 1) for value in (None, -0.04, -2.06, 1234.5)] == ["–", "0.0", "−2.1", "1,234.5"]
+    assert [number(value, 1) for value in (None, -0.04, -2.06, 1234.5)] == ["–", "0.0", "−2.1", "1,234.5"]
 
 
-def test_the_table_for_a_readme(result: dict[str, Any]) -> None:
+def test_the_table_for_a_readme(result: Result) -> None:
     lines = [line for line in markdown(result).splitlines() if line.startswith("|")]
     assert len(lines) == 2 + len(SUITE.competitors)
     assert len({len(re.findall(r"(?<!\\)\|", line)) for line in lines}) == 1
@@ -362,10 +365,10 @@ def test_inaudible_differences_tie_and_what_is_missing_is_worst() -> None:
 
 
 def test_one_failed_row_spoils_its_metric() -> None:
-    rows = [{"measure": "m", "input_missing": False, "status": "ok", "values": {"x": value}} for value in (1.0, 2.0)]
-    absent = {"measure": "m", "input_missing": True, "status": "unavailable", "values": {}}
+    rows = [row_of(values={"x": value}) for value in (1.0, 2.0)]
+    absent = row_of(input_missing=True, status="unavailable")
     assert collect([*rows, absent], "x", "m") == [1.0, 2.0]
-    assert collect([*rows, {**absent, "input_missing": False}], "x", "m") is None
+    assert collect([*rows, attrs.evolve(absent, input_missing=False)], "x", "m") is None
     assert collect([absent], "x", "m") is None
 
 
@@ -400,8 +403,8 @@ def test_programs_that_go_on_running_count() -> None:
 
 
 # ----------------------------------------------------------------------------------------------------------- suites
-@pytest.mark.parametrize("name", sorted(builtin_suites()))
-def test_builtin_suites_name_what_there_is(name: str) -> None:
+@pytest.mark.parametrize("name", sorted(known_suites()))
+def test_known_suites_name_what_there_is(name: str) -> None:
     suite, registry = load_suite(name), Registry()
     kind = load_task(suite.task).kind
     names = {one.info.name for one in registry.components(kind)}
@@ -488,21 +491,23 @@ def toml(tmp_path: Path) -> Path:
 
 
 def test_run_and_report(
-    toml: Path, result: dict[str, Any], folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    toml: Path, result: Result, folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     # What Acme's suite has measured above is the same by any other way.
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "acme.rows.jsonl").write_bytes((folder / "acme.rows.jsonl").read_bytes())
     assert command("run", toml, "-o", tmp_path / "out", "--json") == 0
     captured = capsys.readouterr()
-    assert json.loads(captured.out)["competitors"][0]["label"] == "acme-tape"
+    told = json.loads(captured.out)
+    assert told.pop("notes") == []
+    assert told["competitors"][0]["label"] == "acme-tape"
     assert "unavailable: acme-needy" in captured.err
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [
         "acme.html", "acme.json", "acme.md", "acme.rows.jsonl", "acme.rows.parquet"
     ]  # fmt: skip
     assert command("report", tmp_path / "out" / "acme.json", "-o", tmp_path / "again.html") == 0
     assert (tmp_path / "again.html").read_text() == (tmp_path / "out" / "acme.html").read_text()
-    assert read_result(tmp_path / "out" / "acme.json")["rows"] == json.loads(captured.out)["rows"]
+    assert read_result(tmp_path / "out" / "acme.json").rows == Result.from_dict(told).rows
     capsys.readouterr()
 
     # What is measured is kept; a competitor that fails in part is the third exit status, nobody at all the first.
@@ -527,7 +532,7 @@ def test_list(capsys: pytest.CaptureFixture[str]) -> None:
     assert "stretchers" in capsys.readouterr().out
     assert command("list", "--json") == 0
     listed = json.loads(capsys.readouterr().out)
-    assert {one["name"] for one in listed["suites"]} == set(builtin_suites())
+    assert {one["name"] for one in listed["suites"]} == set(known_suites())
 
 
 def test_without_matplotlib_nothing_is_measured(

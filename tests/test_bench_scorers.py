@@ -20,8 +20,9 @@ from scipy import stats
 
 from mashkit.bench.audition import EXCERPT_S, NothingToHear, picks_of, sounds
 from mashkit.bench.page import page, publish
-from mashkit.bench.results import read_result, rows_path
-from mashkit.bench.runner import run, with_facts
+from mashkit.bench.records import Row
+from mashkit.bench.results import Result, read_result, rows_path
+from mashkit.bench.runner import run
 from mashkit.bench.scorers import HEADLINES, TWIN_METRICS, ScorerTask
 from mashkit.bench.suite import Competitor, Suite, load_suite
 from mashkit.bench.tables import SuiteError
@@ -29,6 +30,7 @@ from mashkit.bench.tasks import Input, InputLost
 from mashkit.cli import main
 from mashkit.pipeline import Kit
 from mashkit.types import MashupPlan
+from rows import row_of
 
 PLUGIN = '''
 import os, time
@@ -149,27 +151,27 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def result(folder: Path) -> dict[str, Any]:
+def result(folder: Path) -> Result:
     return run(SUITE, folder, jobs=2)
 
 
 @pytest.fixture(scope="module")
-def faulty(folder: Path) -> dict[str, Any]:
+def faulty(folder: Path) -> Result:
     return run(FAULTY, folder, jobs=2)  # while one hangs, others go on
 
 
-def metrics(result: Mapping[str, Any], label: str) -> dict[str, float | None]:
-    found = next(one["metrics"] for one in result["competitors"] if one["label"] == label)
-    assert isinstance(found, dict)
+def metrics(result: Result, label: str) -> Mapping[str, Any]:
+    found = next(one.metrics for one in result.competitors if one.label == label)
+    assert found
     return found
 
 
-def rows(result: Mapping[str, Any], label: str) -> list[Mapping[str, Any]]:
-    return [row for row in with_facts(result["rows"], result["inputs"]) if row["label"] == label]
+def rows(result: Result, label: str) -> list[Row]:
+    return [row for row in result.rows if row.label == label]
 
 
 # ------------------------------------------------------------------------------------------------------ who hears it
-def test_who_reads_the_plan_is_perfect_and_chance_is_chance(result: dict[str, Any]) -> None:
+def test_who_reads_the_plan_is_perfect_and_chance_is_chance(result: Result) -> None:
     oracle, chance = metrics(result, "acme-oracle"), metrics(result, "random")
     assert oracle["auc"] == oracle["paper_auc"] == oracle["recall_1"] == 100
     assert oracle["average_rank"] == oracle["mrr"] == 1
@@ -180,20 +182,20 @@ def test_who_reads_the_plan_is_perfect_and_chance_is_chance(result: dict[str, An
     twins = [chance[name] for name in TWIN_METRICS]
     assert 30 < float(np.mean(twins)) < 70
     assert 0.2 < chance["ece"] < 0.6
-    order = [one["label"] for one in result["competitors"]]
+    order = [one.label for one in result.competitors]
     assert order.index("acme-oracle") < order.index("hard of hearing") < order.index("random")
-    assert "pip install acme-net" in next(one for one in result["competitors"] if one["label"] == "acme-net")["reason"]
+    assert "pip install acme-net" in next(one for one in result.competitors if one.label == "acme-net").reason
 
 
-def test_metrics_are_those_of_the_rows_by_hand(result: dict[str, Any]) -> None:
+def test_metrics_are_those_of_the_rows_by_hand(result: Result) -> None:
     own = rows(result, "hard of hearing")
     found = metrics(result, "hard of hearing")
 
-    def of(group: str, part: str) -> list[Mapping[str, Any]]:
-        return [row for row in own if [group, part] in row["facts"].get("uses", [])]
+    def of(group: str, part: str) -> list[Row]:
+        return [row for row in own if [group, part] in row.facts.get("uses", [])]
 
     positive, negative, matched = (of("controlled", part) for part in ("positive", "negative", "unlabelled"))
-    scores = [[row["values"]["score"] for row in part] for part in (positive, negative, matched)]
+    scores = [[row.values["score"] for row in part] for part in (positive, negative, matched)]
     assert [len(part) for part in scores] == [5, 14, 10]  # of seven songs, one vocal has but two mismatches
     area = stats.mannwhitneyu(scores[0], scores[1]).statistic / (5 * 14)
     assert found["auc"] == pytest.approx(100 * area, abs=1e-9)
@@ -204,43 +206,43 @@ def test_metrics_are_those_of_the_rows_by_hand(result: dict[str, Any]) -> None:
     assert found["accuracy"] == pytest.approx(100 * np.mean(right), abs=1e-9)
     by_vocal = []
     for row in positive:
-        others = [one["values"]["score"] for one in matched if one["facts"]["vocal"] == row["facts"]["vocal"]]
+        others = [one.values["score"] for one in matched if one.facts["vocal"] == row.facts["vocal"]]
         assert len(others) == 2
-        by_vocal.append(stats.rankdata([-row["values"]["score"], *(-one for one in others)])[0])
+        by_vocal.append(stats.rankdata([-row.values["score"], *(-one for one in others)])[0])
     assert found["mrr"] == pytest.approx(np.mean(1 / np.array(by_vocal)), abs=1e-9)
     pairs = []
     for name in TWIN_METRICS["harmonic_1"]:
         for row in of(name, "original"):
-            (twin,) = [one for one in of(name, "twin") if one["facts"]["vocal"] == row["facts"]["vocal"]]
-            pairs.append(row["values"]["score"] - twin["values"]["score"])
+            (twin,) = [one for one in of(name, "twin") if one.facts["vocal"] == row.facts["vocal"]]
+            pairs.append(row.values["score"] - twin.values["score"])
     assert len(pairs) == 10
     assert found["harmonic_1"] == pytest.approx(100 * np.mean((np.sign(pairs) + 1) / 2), abs=1e-9)
-    cpu = [row["values"]["score_cpu_s"] for row in own if row["status"] == "ok"]
+    cpu = [row.values["score_cpu_s"] for row in own if row.status == "ok"]
     assert found["cpu_ms"] == pytest.approx(1000 * np.mean(cpu))
 
 
-def test_other_parts_under_the_same_plans(result: dict[str, Any]) -> None:
+def test_other_parts_under_the_same_plans(result: Result) -> None:
     # Who reads plans does not mind who renders them.
     assert metrics(result, "acme-oracle")["stretcher_correlation"] == pytest.approx(1)
     assert metrics(result, "acme-oracle")["stretcher_auc_change"] == 0
     assert metrics(result, "acme-oracle")["separator_correlation"] is None
-    others = [row for row in rows(result, "acme-oracle") if "same_as" in row["facts"]]
+    others = [row for row in rows(result, "acme-oracle") if "same_as" in row.facts]
     assert len(others) == 5 + 14
-    names = {row["input"] for row in rows(result, "acme-oracle")}
-    assert {row["facts"]["same_as"] for row in others} <= names
+    names = {row.input for row in rows(result, "acme-oracle")}
+    assert {row.facts["same_as"] for row in others} <= names
 
 
-def test_intervals_hold_values_and_tests_find_the_oracle(result: dict[str, Any]) -> None:
-    for one in result["competitors"]:
-        for name, (low, high) in one["intervals"].items():
+def test_intervals_hold_values_and_tests_find_the_oracle(result: Result) -> None:
+    for one in result.competitors:
+        for name, (low, high) in one.intervals.items():
             # A percentile interval is about the estimate; that of a ratio of sums may miss it by a little.
-            assert low - 5 <= one["metrics"][name] <= high + 5
-    tests = {(one["metric"], one["one"], one["other"]): one for one in result["comparisons"]}
+            assert low - 5 <= one.metrics[name] <= high + 5
+    tests = {(one.metric, one.one, one.other): one for one in result.comparisons}
     assert {one[0] for one in tests} == set(HEADLINES)
     test = tests["wrong_song", "acme-oracle", "random"]
-    gap = metrics(result, "acme-oracle")["wrong_song"] - metrics(result, "random")["wrong_song"]  # type: ignore[operator]
-    assert test["difference"] == pytest.approx(gap)
-    assert test["p_signed_rank"] <= test["p_holm"] <= 1
+    gap = metrics(result, "acme-oracle")["wrong_song"] - metrics(result, "random")["wrong_song"]
+    assert test.difference == pytest.approx(gap)
+    assert test.p_signed_rank <= test.p_holm <= 1
 
 
 # ------------------------------------------------------------------------------------------------------- what is a row
@@ -255,59 +257,59 @@ def test_intervals_hold_values_and_tests_find_the_oracle(result: dict[str, Any])
     ],
 )
 def test_whatever_a_scorer_does_is_a_row(
-    faulty: dict[str, Any], label: str, status: str, reason: str, spoilt: str | None
+    faulty: Result, label: str, status: str, reason: str, spoilt: str | None
 ) -> None:
     own = rows(faulty, label)
     assert len(own) == len(rows(faulty, "acme-oracle"))
-    bad = [row for row in own if row["status"] == status]
+    bad = [row for row in own if row.status == status]
     assert bad
-    assert all(reason in row["reason"] for row in bad)
+    assert all(reason in row.reason for row in bad)
     if spoilt is None:
         assert len(bad) == len(own)
-        assert next(one for one in faulty["competitors"] if one["label"] == label)["metrics"] is None
+        assert not next(one for one in faulty.competitors if one.label == label).metrics
         return
     # What went well is there, and no metric is made of the best cases alone.
-    assert len([row for row in own if row["status"] == "ok"]) == len(own) - len(bad)
+    assert len([row for row in own if row.status == "ok"]) == len(own) - len(bad)
     assert metrics(faulty, label)[spoilt] is None
     assert metrics(faulty, label)["cpu_ms"] is None
     assert metrics(faulty, label)["harmonic_1"] == 50  # they give everything else one score
 
 
-def test_a_finished_suite_scores_nothing_again(result: dict[str, Any], folder: Path) -> None:
+def test_a_finished_suite_scores_nothing_again(result: Result, folder: Path) -> None:
     fresh = []
     again = run(
         SUITE.only(["random"]), folder,
-        heard=lambda row, known, done, total: fresh.extend([] if known else [row["input"]]),
+        heard=lambda row, known, done, total: fresh.extend([] if known else [row.input]),
     )  # fmt: skip
     assert fresh == []
     assert metrics(again, "random") == metrics(result, "random")
-    assert again["inputs_sha256"] == result["inputs_sha256"]
+    assert again.inputs_sha256 == result.inputs_sha256
 
 
-def test_the_result_is_json_and_a_page(result: dict[str, Any], tmp_path: Path) -> None:
+def test_the_result_is_json_and_a_page(result: Result, tmp_path: Path) -> None:
     path, *_ = publish(result, tmp_path)
     again = read_result(path)
-    assert again == json.loads(json.dumps(result))
-    assert len(path.read_text().splitlines()) > len(result["comparisons"])
-    assert pyarrow.parquet.read_metadata(rows_path(path)).num_rows == len(result["rows"])
+    assert again == result == Result.from_dict(json.loads(json.dumps(result.to_dict())))
+    assert len(path.read_text().splitlines()) > len(result.comparisons)
+    assert pyarrow.parquet.read_metadata(rows_path(path)).num_rows == len(result.rows)
     text = page(again)
     for title in ("Positives over negatives", "Where the originals rank", "Do probabilities mean", "Cost against"):
         assert title in text
     assert "acme-oracle: scores by condition" in text
 
 
-def test_a_page_of_failures(faulty: dict[str, Any]) -> None:
+def test_a_page_of_failures(faulty: Result) -> None:
     text = page(faulty)
     assert "out of tune &lt;b&gt;" in text
     assert "out of tune <b>" not in text
 
 
 # ------------------------------------------------------------------------------------------------------------- sound
-def test_what_they_picked_can_be_heard(faulty: dict[str, Any]) -> None:
-    alone = {**faulty, "competitors": [one for one in faulty["competitors"] if one["label"] == "acme-oracle"]}
+def test_what_they_picked_can_be_heard(faulty: Result) -> None:
+    alone = attrs.evolve(faulty, competitors=[one for one in faulty.competitors if one.label == "acme-oracle"])
     made = sounds(alone, None)
     picks = picks_of(ScorerTask(), alone)["acme-oracle"]
-    values = {row["input"]: row["values"]["score"] for row in rows(faulty, "acme-oracle")}
+    values = {row.input: row.values["score"] for row in rows(faulty, "acme-oracle")}
     best, worst = ([values[pick.input] for pick in picks if pick.group == group] for group in ("best", "worst"))
     assert len(best) == len(worst) == 3  # of the six there are
     assert best == sorted(best, reverse=True)
@@ -327,10 +329,10 @@ def test_what_they_picked_can_be_heard(faulty: dict[str, Any]) -> None:
     assert "<audio" not in page(alone)
 
 
-def test_other_music_is_not_played_for_it(faulty: dict[str, Any], tmp_path: Path) -> None:
+def test_other_music_is_not_played_for_it(faulty: Result, tmp_path: Path) -> None:
     with pytest.raises(NothingToHear, match="not what this result was made from"):
-        sounds({**faulty, "suite": {**faulty["suite"], "settings": {**FAULTY.settings, "matched": 1}}}, None)
-    nobody = {**faulty, "competitors": []}
+        sounds(attrs.evolve(faulty, suite=attrs.evolve(faulty.suite, settings={**FAULTY.settings, "matched": 1})), None)
+    nobody = attrs.evolve(faulty, competitors=[])
     with pytest.raises(NothingToHear, match="leave out --audio"):
         sounds(nobody, None)
 
@@ -364,8 +366,10 @@ def test_one_song_alone_is_said_and_the_rest_goes_on(task: ScorerTask) -> None:
     assert any(["harmonic +1 semitones", "twin"] in one.facts["uses"] for one in there)
     scorer = Kit(scorer="random").scorer
     made = [
-        {"input": one.name, "status": "unavailable" if one.missing else "ok", "input_missing": bool(one.missing),
-         "facts": dict(one.facts), "values": {} if one.missing else task.measure(scorer, one), "peak_memory_mb": 1.0}
+        row_of(
+            input=one.name, status="unavailable" if one.missing else "ok", input_missing=bool(one.missing),
+            facts=dict(one.facts), values={} if one.missing else task.measure(scorer, one), peak_memory_mb=1.0,
+        )
         for one in inputs
     ]  # fmt: skip
     found = task.summarize(made)
@@ -382,11 +386,11 @@ def test_a_clip_that_has_gone_is_nobodys_failure(task: ScorerTask) -> None:
     with pytest.raises(InputLost, match="no clip 'gone'"):
         task.measure(Kit(scorer="random").scorer, lost)
     measured = task.measure(Kit(scorer="random").scorer, given)
-    row = {"input": "a", "status": "ok", "input_missing": False, "facts": dict(given.facts), "values": measured}
-    absent = {**row, "input": "b", "status": "unavailable", "input_missing": True, "values": {}}
-    failed = {**absent, "status": "failed", "input_missing": False}
+    row = row_of(input="a", facts=dict(given.facts), values=measured, peak_memory_mb=1.0)
+    absent = attrs.evolve(row, input="b", status="unavailable", input_missing=True, values={})
+    failed = attrs.evolve(absent, status="failed", input_missing=False)
     for other, known in ((absent, True), (failed, False)):
-        found = task.summarize([{**one, "peak_memory_mb": 1.0} for one in (row, other)])
+        found = task.summarize([row, other])
         assert (found["cpu_ms"] is not None) == known
 
 
@@ -412,8 +416,10 @@ def test_smoke_with_a_strangers_scorer(tmp_path: Path, capsys: pytest.CaptureFix
     assert load_suite("smoke").on("songs").name == "smoke-songs"
     chosen = ["--add", "acme-oracle", "--only", "acme-oracle", "--only", "amu"]
     assert main(["bench", "run", "smoke", *chosen, "-o", str(tmp_path), "--json"]) == 0
-    result = json.loads(capsys.readouterr().out)
-    assert {one["label"] for one in result["competitors"]} == {"amu", "acme-oracle"}
-    assert all(one["rank"] for one in result["competitors"])
-    assert metrics(result, "amu")["auc"] > 60  # type: ignore[operator]
+    told = json.loads(capsys.readouterr().out)
+    assert told.pop("notes") == []
+    result = Result.from_dict(told)
+    assert {one.label for one in result.competitors} == {"amu", "acme-oracle"}
+    assert all(one.rank for one in result.competitors)
+    assert metrics(result, "amu")["auc"] > 60
     assert {path.suffix for path in tmp_path.iterdir()} == {".json", ".html", ".md", ".jsonl", ".parquet"}

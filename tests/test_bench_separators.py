@@ -7,7 +7,7 @@ import io
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import attrs
 import museval
@@ -20,20 +20,11 @@ from mashkit.audio.files import save
 from mashkit.bench.audition import sounds
 from mashkit.bench.page import markdown, page
 from mashkit.bench.page import publish as publish_result
-from mashkit.bench.results import read_result
+from mashkit.bench.records import Entry, Row
+from mashkit.bench.results import Result, read_result
 from mashkit.bench.runner import ranked, run
-from mashkit.bench.separators import (
-    FOUR,
-    SeparatorTask,
-    _true_stems,
-    bss_sdr,
-    excerpt_of,
-    leakage,
-    sdr,
-    si_sdr,
-    silent_start,
-    unexplained,
-)
+from mashkit.bench.separator_metrics import bss_sdr, leakage, sdr, si_sdr
+from mashkit.bench.separators import FOUR, SeparatorTask, _true_stems, excerpt_of, silent_start, unexplained
 from mashkit.bench.suite import Competitor, Suite
 from mashkit.bench.tables import SuiteError
 from mashkit.bench.tasks import Input, InputLost, same_song
@@ -42,6 +33,7 @@ from mashkit.interfaces import Separator
 from mashkit.testing import signals
 from mashkit.types import Audio, Role, StemSet
 from packed import unpacked
+from rows import row_of
 
 TASK = SeparatorTask()
 
@@ -163,13 +155,14 @@ def test_stempegs_excerpt_is_a_song_with_true_stems(monkeypatch: pytest.MonkeyPa
 
 def test_medians_over_songs_and_what_is_missing(tmp_path: Path) -> None:
     rows = [
-        {"measure": "multitracks", "input_missing": False, "status": "ok", "peak_memory_mb": 10.0 * n,
-         "values": {"vocal_bss": float(n), "minute_cpu_s": 1.0}}
+        row_of(
+            measure="multitracks", peak_memory_mb=10.0 * n, values={"vocal_bss": float(n), "minute_cpu_s": 1.0}
+        )
         for n in (1, 2, 9)
     ]  # fmt: skip
     assert TASK.summarize(rows)["vocal_bss"] == 2
     assert TASK.summarize(rows)["memory_mb"] == 90
-    assert TASK.summarize([*rows, {**rows[0], "status": "failed", "values": {}}])["vocal_bss"] is None
+    assert TASK.summarize([*rows, attrs.evolve(rows[0], status="failed", values={})])["vocal_bss"] is None
     low, high = TASK.intervals(rows)["vocal_bss"]
     assert 1 <= low <= 2 <= high <= 9
     assert "rendered_vocal_bss" not in TASK.intervals(rows)
@@ -189,7 +182,7 @@ def test_the_page_marks_what_others_have_published() -> None:
         "machine": {"processor": "P", "cores": 1, "memory_mb": 1}, "environment": {"python": "3", "packages": {}},
         "finished": "2026-01-01T00:00:00+00:00",
     }  # fmt: skip
-    text = page(result)
+    text = page(Result.from_dict(result))
     assert "From the literature, not measured here" in text
     assert "Journal of Open Source Software" in text
 
@@ -267,12 +260,11 @@ def test_songs_are_known_by_their_names(one: str, other: str, same: bool) -> Non
 
 
 def test_pairs_are_compared_on_songs_both_are_judged_by() -> None:
-    def rows(label: str, values: dict[str, float]) -> list[dict[str, Any]]:
+    def rows(label: str, values: dict[str, float]) -> list[Row]:
         return [
-            {"label": label, "input": song, "measure": "multitracks", "input_missing": False, "status": "ok",
-             "values": {"vocal_bss": value}}
+            row_of(label=label, input=song, measure="multitracks", values={"vocal_bss": value})
             for song, value in values.items()
-        ]  # fmt: skip
+        ]
 
     (test,) = TASK.compare({"a": rows("a", {"x": 1, "y": 2, "z": 30}), "b": rows("b", {"w": -50, "x": 0, "y": 1})})
     assert (test.metric, test.one, test.other, test.difference) == ("vocal_bss", "a", "b", 1)
@@ -337,7 +329,7 @@ def acme(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 
 
 @pytest.fixture(scope="module")
-def result(acme: None, two_songs: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+def result(acme: None, two_songs: Path, tmp_path_factory: pytest.TempPathFactory) -> Result:
     suite = Suite(
         name="acme", task="separators", title="Acme", summary="all of Acme's",
         competitors=[
@@ -351,42 +343,40 @@ def result(acme: None, two_songs: Path, tmp_path_factory: pytest.TempPathFactory
     heard: list[bool] = []
     again = run(suite, folder, data=two_songs, heard=lambda row, known, done, total: heard.append(known))
     assert all(heard)
-    assert again["rows"] == made["rows"]  # rows that were there already are marked as well
+    assert again.rows == made.rows  # rows that were there already are marked as well
     return made
 
 
-def test_nobody_is_judged_by_songs_it_was_trained_on(result: dict[str, Any]) -> None:
-    rows = {(row["label"], row["input"]): row for row in result["rows"]}
+def test_nobody_is_judged_by_songs_it_was_trained_on(result: Result) -> None:
+    rows = {(row.label, row.input): row for row in result.rows}
     one, two = "multitracks: Band - One", "multitracks: Band - Two"
-    assert rows["taught", one]["trained_on"] == ["Band - One"]
-    assert rows["taught", one]["status"] == "ok"  # it is measured, and shown
-    assert "trained_on" not in rows["taught", two]
-    by_label = {entry["label"]: entry for entry in result["competitors"]}
-    assert by_label["taught"]["metrics"]["vocal_bss"] == rows["taught", two]["values"]["vocal_bss"]
-    both = [rows["even", name]["values"]["vocal_bss"] for name in (one, two)]
-    assert by_label["even"]["metrics"]["vocal_bss"] == pytest.approx(np.mean(both))
+    assert rows["taught", one].trained_on == ("Band - One",)
+    assert rows["taught", one].status == "ok"  # it is measured, and shown
+    assert not rows["taught", two].trained_on
+    by_label = {entry.label: entry for entry in result.competitors}
+    assert by_label["taught"].metrics["vocal_bss"] == rows["taught", two].values["vocal_bss"]
+    both = [rows["even", name].values["vocal_bss"] for name in (one, two)]
+    assert by_label["even"].metrics["vocal_bss"] == pytest.approx(np.mean(both))
     # Rank and score are those of the song that nobody was trained on.
-    alone = [rows[label, two] | {"facts": {}} for label in ("even", "taught")]
-    again = {one["label"]: one for one in ranked(TASK, result["competitors"], alone)["competitors"]}
-    assert {label: one["score"] for label, one in again.items()} == {
-        label: one["score"] for label, one in by_label.items()
-    }
-    pairs = [pair for pair in result["comparisons"] if pair["metric"] == "vocal_bss"]
-    assert [{pair["one"], pair["other"]} for pair in pairs] == [{"even", "taught"}]
+    alone = [rows[label, two] for label in ("even", "taught")]
+    again = {one.label: one for one in ranked(TASK, result.competitors, alone)[0]}
+    assert {label: one.score for label, one in again.items()} == {label: one.score for label, one in by_label.items()}
+    pairs = [pair for pair in result.comparisons if pair.metric == "vocal_bss"]
+    assert [{pair.one, pair.other} for pair in pairs] == [{"even", "taught"}]
 
 
-def test_one_that_was_trained_on_everything_is_not_ranked(result: dict[str, Any]) -> None:
-    entries = [{"label": label, "component": label, "options": {}, "description": {}} for label in ("even", "taught")]
-    rows = [{**row, "trained_on": ["x"]} if row["label"] == "taught" else row for row in result["rows"]]
-    ranks = {one["label"]: one for one in ranked(TASK, entries, rows)["competitors"]}
-    assert ranks["taught"]["metrics"] is None
-    assert "trained on every song" in ranks["taught"]["reason"]
-    assert ranks["even"]["rank"] == 1
+def test_one_that_was_trained_on_everything_is_not_ranked(result: Result) -> None:
+    entries = [Entry(label=label, component=label) for label in ("even", "taught")]
+    rows = [attrs.evolve(row, trained_on=["x"]) if row.label == "taught" else row for row in result.rows]
+    ranks = {one.label: one for one in ranked(TASK, entries, rows)[0]}
+    assert not ranks["taught"].metrics
+    assert "trained on every song" in ranks["taught"].reason
+    assert ranks["even"].rank == 1
 
 
-def test_the_page_shows_every_song_and_which_do_not_count(result: dict[str, Any], tmp_path: Path) -> None:
+def test_the_page_shows_every_song_and_which_do_not_count(result: Result, tmp_path: Path) -> None:
     said = "taught was trained on Band - One: what it does with these is shown, and it is not judged by them."
-    rows = {(row["label"], row["input"]): row["values"] for row in result["rows"]}
+    rows = {(row.label, row.input): row.values for row in result.rows}
     shown = f"({rows['taught', 'multitracks: Band - One']['vocal_bss']:.1f})".replace("-", "−")
     for text in (markdown(result), page(result)):
         assert said in text
@@ -394,18 +384,18 @@ def test_the_page_shows_every_song_and_which_do_not_count(result: dict[str, Any]
         assert shown in text
     assert "ok, trained on" in unpacked(page(result))["status"]["texts"]
     paths = publish_result(result, tmp_path)
-    assert read_result(paths[0])["rows"] == result["rows"]
+    assert read_result(paths[0]).rows == result.rows
 
 
-def test_truth_and_estimates_can_be_heard(result: dict[str, Any], two_songs: Path) -> None:
+def test_truth_and_estimates_can_be_heard(result: Result, two_songs: Path) -> None:
     told: list[tuple[int, int]] = []
     made = sounds(result, two_songs, lambda name, done, total: told.append((done, total)))
     # Of each song the mix, and of each role the truth and what two competitors made of it.
     assert len(made) == 2 * (1 + 3 * 3)
     assert told[-1] == (len(made), len(made))
-    picks = TASK.auditions(
-        {label: [row for row in result["rows"] if row["label"] == label] for label in ("even", "taught")}
-    )["multitracks: Band - One"]
+    picks = TASK.auditions({label: [row for row in result.rows if row.label == label] for label in ("even", "taught")})[
+        "multitracks: Band - One"
+    ]
     assert [pick.group for pick in picks] == ["mix", *["vocal"] * 3, *["harmonic"] * 3, *["percussion"] * 3]
     assert "trained on this song" in picks[3].said
     energy = {}
@@ -424,8 +414,8 @@ def test_truth_and_estimates_can_be_heard(result: dict[str, Any], two_songs: Pat
     assert "<audio" not in page(result)
 
 
-def test_one_that_is_not_here_any_more_has_no_sound(result: dict[str, Any], two_songs: Path) -> None:
-    gone = [{**one, "component": "gone"} if one["label"] == "even" else one for one in result["competitors"]]
-    made = sounds({**result, "competitors": gone}, two_songs)
+def test_one_that_is_not_here_any_more_has_no_sound(result: Result, two_songs: Path) -> None:
+    gone = [attrs.evolve(one, component="gone") if one.label == "even" else one for one in result.competitors]
+    made = sounds(attrs.evolve(result, competitors=gone), two_songs)
     assert len(made) == 2 * (1 + 3 * 2)
     assert not any('"even"' in name for name in made)

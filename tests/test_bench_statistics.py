@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import doctest
+import importlib
 import itertools
 import math
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -270,3 +274,22 @@ def test_one_cluster_has_no_interval() -> None:
     assert math.isnan(value_of(pair_ratio([[0.0]], [[0.0]]), 1))
     with pytest.raises(UsageError):
         resampled(0)
+
+
+# ------------------------------------------------------------------------------------------------------- bare arrays
+MODULES = ("statistics", "scorer_metrics", "separator_metrics", "ranking")
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_examples_of_the_docstrings_hold(name: str) -> None:
+    found = doctest.testmod(importlib.import_module(f"mashkit.bench.{name}"))
+    assert found.attempted >= 2
+    assert found.failed == 0
+
+
+def test_metrics_and_statistics_need_nothing_of_the_runner() -> None:
+    code = f"import sys, {', '.join(f'mashkit.bench.{name}' for name in MODULES)}\nprint(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    loaded = set(done.stdout.split())
+    assert {name for name in loaded if name.startswith("mashkit.bench.")} == {f"mashkit.bench.{one}" for one in MODULES}
+    assert not loaded & {"mashkit.components", "mashkit.discovery", "mashkit.pipeline", "mashkit.workers", "soundfile"}

@@ -305,7 +305,7 @@ QUOTED: list[tuple[str, str, Callable[[Callable[[str], Any]], Iterable[float]]]]
     ("docs/generation.md", r"within (\d+) %", lambda of: (100 * of("conditions.TEMPO_CLASH"),)),
     ("docs/isolation.md", r"(\d+) minutes and (\d+) seconds for every second",
      lambda of: np.divide(of("remote.session.TIMEOUTS_S")["separator"], (60, 1))),
-    ("docs/isolation.md", r"last (\d+) lines", lambda of: (of("remote.session.STDERR_LINES"),)),
+    ("docs/isolation.md", r"last (\d+) lines", lambda of: (of("workers.interpreter.LAST_LINES"),)),
     ("docs/collections.md", r"below −(\d+) dB relative to full scale, and (\d+) dB below the loudest second",
      lambda of: (-of("audio.silence.SILENCE_DB"), of("audio.silence.QUIETER_DB"))),
     ("docs/collections.md", r"lie (\d+) dB below the voice, or (\d+) dB if",

@@ -267,11 +267,11 @@ def test_another_run_keeps_what_the_first_measured(
     status, text = told(capsys, "bench", "run", toml, "-o", out, "--only", "loudness", "--quiet")
     assert (status, "kept from the earlier result" in text) == (0, True)
     again = read_result(out / "little.json")
-    assert {one["label"] for one in again["competitors"]} == {"random", "loudness"}
+    assert {one.label for one in again.competitors} == {"random", "loudness"}
     for name in ("label", "rank", "score", "metrics", "description"):
-        assert [one[name] for one in again["competitors"]] == [one[name] for one in whole["competitors"]]
-    assert sorted(again["rows"], key=repr) == sorted(whole["rows"], key=repr)
-    assert again["comparisons"] == whole["comparisons"]
+        assert [getattr(one, name) for one in again.competitors] == [getattr(one, name) for one in whole.competitors]
+    assert sorted(again.rows, key=repr) == sorted(whole.rows, key=repr)
+    assert again.comparisons == whole.comparisons
     assert "measured in an earlier run, perhaps elsewhere: random" in (out / "little.html").read_text()
 
     # One whose process dies says its last words, in the table too; the others' results are still there.
@@ -281,7 +281,7 @@ def test_another_run_keeps_what_the_first_measured(
     assert status == 3
     assert "not measured" in text
     assert "exit status 3: libcuda.so.1: version mismatch" in text
-    assert {one["label"] for one in json.loads((out / "little.json").read_text())["competitors"]} == {
+    assert {one.label for one in read_result(out / "little.json").competitors} == {
         "random", "loudness", "acme-dying"
     }  # fmt: skip
 
@@ -293,7 +293,7 @@ def test_what_cannot_be_joined_is_set_aside(make: Any, tmp_path: Path) -> None:
     result = run(LITTLE.only(["random"]), folder)
     for number in (1, 2):
         whole, notes = with_earlier(result, folder)
-        assert {one["label"] for one in whole["competitors"]} == {"random"}
+        assert {one.label for one in whole.competitors} == {"random"}
         assert f"little.before-{number}.json" in notes[0]
         publish(whole, folder)
         for suffix, content in before.items():
@@ -308,9 +308,9 @@ def test_a_worker_that_never_began_says_why(tmp_path: Path, monkeypatch: pytest.
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(broken), *filter(None, sys.path)]))
     heard: list[str] = []
     result = run(LITTLE.only(["random"]), tmp_path / "out", notify=lambda event: heard.append(event.stage))
-    (row,) = result["rows"]
-    assert row["status"] == "failed"
-    assert row["reason"].endswith("exit status 4: no space left in /dev/shm")
+    (row,) = result.rows
+    assert row.status == "failed"
+    assert row.reason.endswith("exit status 4: no space left in /dev/shm")
 
 
 def test_what_is_done_before_the_first_row_is_heard(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

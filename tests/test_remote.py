@@ -43,6 +43,7 @@ from mashkit.synthetic.source import SyntheticSource
 from mashkit.testing import StretcherContract, signals
 from mashkit.types import Audio, Key
 from mashkit.types.timemap import TimeMap
+from mashkit.workers.channel import BadMessageError
 
 ODD = '''
 import ctypes, os, subprocess, sys, time
@@ -366,10 +367,13 @@ def test_what_is_no_message_is_noticed(odd: Odd) -> None:
     assert odd.separate("")
 
 
-def test_a_worker_that_prints_before_it_starts(library: Path, tmp_path: Path) -> None:
+def test_what_an_interpreter_prints_before_it_starts_does_no_harm(library: Path, tmp_path: Path) -> None:
     (library / "sitecustomize.py").write_text("print('welcome to this machine', flush=True)")
-    with pytest.raises(ComponentUnavailable, match="welcome"):
-        Odd(tmp_path)
+    odd = Odd(tmp_path)
+    with odd.component:
+        assert odd.separate("")
+        with pytest.raises(ComponentFailed, match="welcome"):
+            odd.separate("exit")
 
 
 def test_an_exception_keeps_its_message(odd: Odd) -> None:
@@ -628,5 +632,5 @@ def test_audio_that_ends_too_early_is_noticed() -> None:
         scratch = messages.Scratch(file)
         reference = scratch.put(signals.noise(0.1))
         file.truncate(100)
-        with pytest.raises(messages.BadMessageError, match="ends too early"):
+        with pytest.raises(BadMessageError, match="ends too early"):
             scratch.get(reference)

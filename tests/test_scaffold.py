@@ -109,6 +109,6 @@ def test_built_wheels_in_a_fresh_environment(tmp_path: Path) -> None:
     )
     subprocess.run([*cli, "bench", "run", "mine.toml", "-o", "results", "--quiet"], check=True, cwd=tmp_path)
     result = read_result(tmp_path / "results" / "mine.json")
-    assert [one["label"] for one in result["competitors"]] == ["acme"]
-    assert {row["status"] for row in result["rows"]} == {"ok"}
-    assert 0 <= result["competitors"][0]["metrics"]["auc"] <= 100
+    assert [one.label for one in result.competitors] == ["acme"]
+    assert {row.status for row in result.rows} == {"ok"}
+    assert 0 <= result.competitors[0].metrics["auc"] <= 100

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from mashkit.errors import AnalysisError, AudioError, AudioFileError, MashkitError, PlanError, StemError
 from mashkit.testing import signals
-from mashkit.types import Analysis, Audio, Condition, Key, Layer, MashupPlan, Role, Score, StemSet
+from mashkit.types import Analysis, Audio, Condition, Key, Layer, MashupPlan, Role, Score, StemSet, key_facts
 
 keys = st.builds(Key, st.integers(0, 11), st.sampled_from(["major", "minor"]))
 
@@ -70,6 +70,31 @@ def test_transposing_a_key_by_n_moves_the_shift_by_minus_n(one: Key, other: Key,
 @given(keys)
 def test_key_reads_what_it_prints(key: Key) -> None:
     assert Key.parse(str(key)) == key
+
+
+@pytest.mark.parametrize(
+    ("key", "short", "camelot", "open_key"),
+    [("C major", "C", "8B", "1d"), ("A minor", "Am", "8A", "1m"), ("G major", "G", "9B", "2d"),
+     ("E minor", "Em", "9A", "2m"), ("F major", "F", "7B", "12d"), ("B major", "B", "1B", "6d"),
+     ("Ab minor", "Abm", "1A", "6m"), ("Eb minor", "Ebm", "2A", "7m"), ("Db major", "C#", "3B", "8d")],
+)  # fmt: skip
+def test_key_on_the_wheels_of_djs(key: str, short: str, camelot: str, open_key: str) -> None:
+    found = Key.parse(key)
+    assert (found.short, found.camelot, found.open_key) == (short, camelot, open_key)
+    assert {Key.parse(text) for text in (short, camelot, open_key, camelot.lower(), f"0{camelot}"[-3:])} == {found}
+    assert key_facts(found) == {"camelot": camelot, "open_key": open_key}
+
+
+def test_every_key_has_its_place_on_each_wheel() -> None:
+    keys = [Key(tonic, mode) for tonic in range(12) for mode in ("major", "minor")]
+    for name in ("camelot", "open_key"):
+        assert [Key.parse(getattr(key, name)) for key in keys] == keys
+        fifth = [Key.parse(getattr(key.transposed(7), name)) for key in keys]
+        assert fifth == [key.transposed(7) for key in keys]
+    for text in ("0A", "13A", "8C", "A8", "1"):
+        with pytest.raises(AnalysisError, match="is not a key"):
+            Key.parse(text)
+    assert key_facts(None) == {"camelot": None, "open_key": None}
 
 
 @pytest.mark.parametrize(

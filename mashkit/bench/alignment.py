@@ -1,9 +1,9 @@
-"""The task "alignment": how far the backing of a mashup lies from the vocal's beats, along a beat map and at one speed.
+"""The task "alignment": errors between the backing's beats and the vocal's beats, along a beat map and at one speed.
 
 Every plan is an input twice: as the default generator draws it, and with the same stems played at one speed, as in the
-paper. What is measured is the sound: the default analyzer finds the beats of the rendered backing, knowing nothing of
-the plan. Errors are measured at the sparser of the two sets of beats, so that a tracker that hears half the tempo is
-not taken for one that is half a beat off; beats within half a second of either end are left out.
+paper. The sound is measured: the default analyzer finds the beats of the rendered backing without the plan. Errors are
+measured at the sparser of the two sets of beats, so that a tracker that finds half the tempo does not count as half a
+beat off; beats within half a second of either end are left out.
 """
 
 from __future__ import annotations
@@ -17,28 +17,29 @@ from typing import Any, ClassVar, cast
 import attrs
 import numpy as np
 
-from mashkit.bench.charts import Chart, RowChart
-from mashkit.bench.multitracks import MultitrackSource, find_multitracks, stem_files
+from mashkit.bench.charts import Chart, RowChart, has_values
+from mashkit.bench.collections import Choice, CollectionMissing, reopen
+from mashkit.bench.ranking import Metric
+from mashkit.bench.records import Entry, Row, by_label, collect
 from mashkit.bench.tables import from_table
-from mashkit.bench.tasks import Input, Metric, NotProvided, Row, Task, collect, stopwatch
+from mashkit.bench.tasks import Input, NotProvided, Task, stopwatch
 from mashkit.components import Component
 from mashkit.errors import AnalysisError
 from mashkit.interfaces import Analyzer, Generator, Stretcher
-from mashkit.mashup import ClipSource, Mashup
+from mashkit.mashup import Mashup
 from mashkit.pipeline import Kit
-from mashkit.remote.progress import report
 from mashkit.rendering.renderer import Renderer
 from mashkit.synthetic.source import SyntheticSource
 from mashkit.timing.beatmap import BeatsDistrusted, beat_grid
 from mashkit.timing.beats import beat_error
-from mashkit.types import Analysis, Audio, Clip, Condition, Key, MashupPlan, Role, Times, by_id
+from mashkit.types import Audio, Clip, Condition, Key, MashupPlan, Role, Times, by_id
 
 MARGIN_S = 0.5
-"""At the ends of an excerpt an analyzer sees half of what it needs: beats this near are not measured."""
+"""Beats this near to an end of the excerpt are not measured, because an analyzer has too little context there."""
 MEDIAN_MS, P95_MS = 10.0, 25.0
-"""A mashup keeps time when the median and the 95th percentile of its errors are within these."""
+"""A mashup is in time if the median and the 95th percentile of its errors are within these."""
 DRIFT = 0.03
-"""Tempo drift of the synthetic songs, a share: one speeds up by it from the middle either way, the next slows down."""
+"""Tempo drift of the synthetic songs, a share: one song speeds up from the middle either way, the next slows down."""
 DRIFTING_BANDS = ((Key(0, "major"), 120.0), (Key(2, "major"), 112.0), (Key(10, "major"), 126.0))
 DRIFTING_BARS = 22
 
@@ -47,6 +48,7 @@ COLLECTIONS = {
     "multitracks": "real songs, true stems",
     "drifting": "synthetic songs whose tempo drifts by 3 % either way, true stems and beats",
 }
+REAL = ("songs", "multitracks")
 ALIGNMENTS = {"map": "beat map", "speed": "one speed"}
 
 
@@ -89,14 +91,14 @@ def _metrics() -> Iterator[Metric]:
 
 @attrs.frozen(kw_only=True)
 class Settings:
-    """What a suite may set.
+    """The settings of a suite.
 
     Parameters
     ----------
     plans : int
         Most mashups of each collection, ≥ 1.
     seed : int
-        Of the draw.
+        Seed of the draw.
     """
 
     plans: int = attrs.field(default=24, validator=[attrs.validators.instance_of(int), attrs.validators.ge(1)])
@@ -116,39 +118,33 @@ class AlignmentTask(Task):
         asked = from_table(Settings, settings, "settings")
         count, seed = asked.plans, asked.seed
         drifting = _drifting()
-        found = _inputs("drifting", drifting, drifting.clips, {}, min(count, len(drifting.clips)), seed)
-        for name in ("songs", "multitracks"):
-            folder = None if data is None else data / name
-            if folder is None or not folder.is_dir():
-                missing = "no --data" if folder is None else f"no folder {name} in --data"
+        found = _inputs("drifting", drifting.clips, min(count, len(drifting.clips)), seed)
+        for name in REAL:
+            choice = Choice(name=name, data=data, seed=seed)
+            try:
+                collection = choice.open()
+            except CollectionMissing as error:
                 found += [
-                    Input(name=f"{name}, {title}", measure=f"{name} {alignment}", missing=missing)
+                    Input(name=f"{name}, {title}", measure=f"{name} {alignment}", missing=str(error))
                     for alignment, title in ALIGNMENTS.items()
                 ]
-            elif name == "songs":
-                catalog = Kit(notify=report).catalog(folder)
-                files = {clip.id: [Path(clip.source)] for clip in catalog.clips}
-                found += _inputs(name, catalog, catalog.clips, files, count, seed)
-            else:
-                source = MultitrackSource(find_multitracks(folder))
-                source.analyse(_analyzer())
-                files = {clip.id: list(stem_files(Path(clip.source)).values()) for clip in source.clips}
-                found += _inputs(name, source, source.clips, files, count, seed)
+                continue
+            found += _inputs(name, collection.clips, count, seed, collection.files, **choice.to_input())
         return found
 
     def warm_up(self, component: Component) -> None:
-        """Render a little, and let the analyzer load its networks."""
+        """Stretch a stem and analyse the result, so that stretcher and analyzer load their networks."""
         source = _drifting()
         stretched = cast("Stretcher", component).stretch(source.stem(source.clips[0].id, Role.PERCUSSION), speed=1.1)
         _analyzer().analyze(stretched.excerpt(0, 5))
 
     def measure(self, component: Component, given: Input) -> dict[str, float]:
-        """Render the input's plan and return how far its backing is heard to lie from the vocal's beats."""
+        """Render the input's plan and return the errors of the beats found in its backing, ms."""
         stretcher = cast("Stretcher", component)
         plan = MashupPlan.from_dict(given.parameters["plan"])
         if not stretcher.follows_time_maps and any(layer.time_map is not None for layer in plan.layers):
             raise NotProvided(f"{component.info.name} follows no time map")
-        source = _source(given)
+        source = _drifting() if given.measure.startswith("drifting") else reopen(given).source
         mashup = Renderer(source, stretcher).mashup(plan)
         for layer in plan.layers:
             source.stem(layer.clip_id, layer.role)  # read before the clock starts
@@ -176,7 +172,7 @@ class AlignmentTask(Task):
         """Return the metrics of one stretcher."""
         metrics: dict[str, float | None] = {}
         for name in ALIGNMENTS:
-            real = [f"{collection} {name}" for collection in ("songs", "multitracks")]
+            real = [f"{collection} {name}" for collection in REAL]
             medians, tails = collect(rows, "median_ms", *real), collect(rows, "p95_ms", *real)
             drifting = collect(rows, "p95_ms", f"drifting {name}")
             metrics |= {f"{name}_median_ms": None, f"{name}_p95_ms": None, f"{name}_kept": None}
@@ -192,67 +188,63 @@ class AlignmentTask(Task):
         metrics["render_s"] = None if costs is None else statistics.median(costs)
         return metrics
 
-    def charts(self, competitors: Sequence[Mapping[str, Any]], rows: Sequence[Row]) -> list[Chart]:
+    def charts(self, competitors: Sequence[Entry], rows: Sequence[Row]) -> list[Chart]:
         """Return, for each collection, median and 95th percentile along beat maps and at one speed."""
-        shown = [one["label"] for one in competitors if one["metrics"]]
+        shown = [one.label for one in competitors]
+        of = by_label(rows, shown)
         charts: list[Chart] = []
         for collection, explained in COLLECTIONS.items():
             series: dict[str, list[float | None]] = {}
             for name, title in ALIGNMENTS.items():
                 for field, part in (("median_ms", "median"), ("p95_ms", "95 %")):
-                    values = [
-                        collect([row for row in rows if row["label"] == label], field, f"{collection} {name}")
-                        for label in shown
-                    ]
+                    values = [collect(of[label], field, f"{collection} {name}") for label in shown]
                     series[f"{title}, {part}"] = [None if one is None else statistics.median(one) for one in values]
-            if any(value is not None for values in series.values() for value in values):
-                charts.append(
-                    RowChart(
-                        title=f"Beat errors: {explained}",
-                        caption="Median over the mashups of the median and of the 95th percentile of each one's beat "
-                        "errors, as heard in the rendered backing. Left is better.",
-                        x_label="ms (log)",
-                        labels=shown,
-                        series=series,
-                        limit=P95_MS,
-                        log=True,
-                    )
+            charts.append(
+                RowChart(
+                    title=f"Beat errors: {explained}",
+                    caption="Median over the mashups of the median and of the 95th percentile of each one's beat "
+                    "errors, as heard in the rendered backing. Left is better.",
+                    x_label="ms (log)",
+                    labels=shown,
+                    series=series,
+                    limit=P95_MS,
+                    log=True,
                 )
-        return charts
+            )
+        return list(filter(has_values, charts))
 
 
 def _inputs(
-    collection: str,
-    source: ClipSource,
+    name: str,
     clips: Sequence[Clip],
-    files: Mapping[str, Sequence[Path]],
     count: int,
     seed: int,
+    files: Mapping[str, Sequence[Path]] | None = None,
+    *,
+    parameters: Mapping[str, Any] | None = None,
+    place: Mapping[str, Any] | None = None,
 ) -> list[Input]:
-    """Return the plans the default generator draws of clips, each along beat maps and at one speed."""
+    """Return the plans that the default generator draws of a collection, each along beat maps and at one speed."""
     generator, steady = Kit().generator, Kit(options={"generator": {"align": "speed"}}).generator
-    found = []
+    known, found = by_id(clips), []
     for number, plan in enumerate(generator.plan(clips, condition=Condition.MATCHED, count=count, seed=seed), 1):
-        used = [source.clip(plan.layer(role).clip_id) for role in Role]
+        used = [known[plan.layer(role).clip_id] for role in Role]
         plans = {"map": plan, "speed": _same_stems(steady, plan, used)}
-        for alignment, title in ALIGNMENTS.items():
-            found.append(
-                Input(
-                    name=f"{collection} {number}, {title}",
-                    measure=f"{collection} {alignment}",
-                    parameters={
-                        "collection": collection,
-                        "plan": plans[alignment].to_dict(),
-                        "analyses": {clip.id: clip.analysis.to_dict() for clip in used},
-                    },
-                    files=[path for clip in used for path in files.get(clip.id, ())],
-                )
+        found += [
+            Input(
+                name=f"{name} {number}, {title}",
+                measure=f"{name} {alignment}",
+                parameters={**(parameters or {}), "plan": plans[alignment].to_dict()},
+                files=[path for clip in used for path in (files or {}).get(clip.id, ())],
+                place=place or {},
             )
+            for alignment, title in ALIGNMENTS.items()
+        ]
     return found
 
 
 def _same_stems(generator: Generator, plan: MashupPlan, clips: Sequence[Clip]) -> MashupPlan:
-    """Return the plan another generator draws of the same stems."""
+    """Return the plan that another generator draws of the same stems."""
     wanted = {(layer.role, layer.clip_id) for layer in plan.layers}
     distinct = list(by_id(clips).values())
     for drawn in generator.plan(distinct, condition=plan.condition, count=9, seed=plan.seed, vocal=clips[0].id):
@@ -272,27 +264,6 @@ def _drifting() -> SyntheticSource:
     return SyntheticSource(DRIFTING_BANDS, bars=DRIFTING_BARS, drift=DRIFT)
 
 
-@functools.cache
-def _catalog(files: tuple[Path, ...]) -> ClipSource:
-    return Kit().catalog(files)
-
-
-@functools.cache
-def _multitracks(folder: Path) -> MultitrackSource:
-    return MultitrackSource(find_multitracks(folder))
-
-
-def _source(given: Input) -> ClipSource:
-    """Return where the input's clips are found, in the process that measures it."""
-    if given.parameters["collection"] == "drifting":
-        return _drifting()
-    if given.parameters["collection"] == "songs":
-        return _catalog(tuple(sorted(set(given.files))))
-    source = _multitracks(given.files[0].parents[1])
-    source.know({name: Analysis.from_dict(data) for name, data in given.parameters["analyses"].items()})
-    return source
-
-
 def _grid(mashup: Mashup) -> Times:
     """Return the vocal's beats, smoothed where they can be trusted, away from both ends of the mashup."""
     analysis, layer = mashup.clips[Role.VOCAL].analysis, mashup.plan.layer(Role.VOCAL)
@@ -308,12 +279,12 @@ def _errors(grid: Times, beats: Times, duration_s: float) -> Times:
     """Return the distances between two sets of beats, seconds, at those of the sparser one."""
     inner = beats[(beats > MARGIN_S) & (beats < duration_s - MARGIN_S)]
     fewer, more = (grid, beats) if len(grid) <= len(inner) else (inner, grid)
-    # Where the denser set has ended there is nothing to be late for.
+    # Beats beyond the ends of the denser set have no partner.
     shared = fewer[(fewer >= more[0] - MARGIN_S) & (fewer <= more[-1] + MARGIN_S)]
     return beat_error(shared, more)
 
 
 def _planned(mashup: Mashup, role: Role) -> Times:
-    """Return how far the plan lays the role's detected beats from the vocal's, seconds."""
+    """Return the distances, in the plan, of the role's detected beats from the vocal's, seconds."""
     carried = mashup.plan.layer(role).to_mashup(cast("Times", mashup.clips[role].analysis.beats))
     return _errors(_grid(mashup), carried, mashup.plan.duration_s)

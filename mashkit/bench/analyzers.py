@@ -1,8 +1,8 @@
-"""The task "analyzers": key, tempo, beats and downbeats against what people wrote down, as mir_eval measures them.
+"""The task "analyzers": key, tempo, beats and downbeats against labels, as mir_eval measures them.
 
-Every piece of music is an input; of a long one, an excerpt from its middle. Metrics are of mir_eval (Raffel et al.,
-"mir_eval: A Transparent Implementation of Common MIR Metrics", ISMIR 2014): weighted key score; F-measure within 70 ms
-and continuity of beats, the first five seconds left out, as is usual.
+Every piece of music is an input; of a long piece, an excerpt from its middle. Metrics are those of mir_eval (Raffel et
+al., "mir_eval: A Transparent Implementation of Common MIR Metrics", ISMIR 2014): weighted key score; F-measure within
+70 ms and continuity of beats, without the first five seconds, as is usual.
 """
 
 from __future__ import annotations
@@ -18,9 +18,8 @@ import numpy as np
 import numpy.typing as npt
 
 from mashkit.bench import rendered
-from mashkit.bench.charts import Chart, RowChart
-from mashkit.bench.collections import LISTED, PUBLISHED
-from mashkit.bench.labelled import READERS, Labels, known_key
+from mashkit.bench.charts import Chart, has_values
+from mashkit.bench.labelled import Labels, known_key
 from mashkit.bench.pieces import (
     RENDERED,
     cost_metrics,
@@ -31,22 +30,24 @@ from mashkit.bench.pieces import (
     rendered_inputs,
     require_known,
     split_rows,
+    values_of,
 )
+from mashkit.bench.ranking import Metric
+from mashkit.bench.records import Entry, Row
+from mashkit.bench.registered import labelled, labels_of
 from mashkit.bench.statistics import ratio
 from mashkit.bench.tables import from_table
-from mashkit.bench.tasks import Input, Metric, Row, Task, stopwatch
+from mashkit.bench.tasks import Input, Task, metric_chart, stopwatch
 from mashkit.catalog.ingest import SAMPLE_RATE
 from mashkit.components import Component
 from mashkit.interfaces import Analyzer
 from mashkit.types import TONIC_NAMES, Analysis, Audio, Key, Times, as_tuple
 
 TEMPO_TOLERANCE = 0.04
-"""Share by which a tempo may be off (Gouyon et al., "An experimental comparison of audio tempo induction algorithms",
-IEEE TASLP 14(5), 2006), and below it accuracy 2's factors."""
+"""Tolerance of tempi, as a share (Gouyon et al., "An experimental comparison of audio tempo induction algorithms",
+IEEE TASLP 14(5), 2006); the factors below are those of the same paper's accuracy 2."""
 TEMPO_FACTORS = (1.0, 2.0, 3.0, 1 / 2, 1 / 3)
 GRID_FACTORS = (*TEMPO_FACTORS, 4.0, 1 / 4)
-WHERE: Mapping[str, str] = {name: {**LISTED, **PUBLISHED, "ultrastar": LISTED["songs"]}[name].where for name in READERS}
-"""Where labelled music is to be had, by the reader's name."""
 CIRCULAR = "MusicDelta, Ballroom and GiantSteps are among what published networks (madmom’s) were trained on."
 
 FIELDS: Mapping[str, tuple[str, str]] = {
@@ -58,18 +59,18 @@ FIELDS: Mapping[str, tuple[str, str]] = {
     "cmlt": ("CMLt", "beats in phase, at the right level, in all continuous parts"),
     "amlt": ("AMLt", "the same, half, double and off-beat allowed"),
 }
-"""What a row holds, with title and explanation; each 0–1."""
+"""The values of a row, each 0–1, with title and explanation."""
 GRID = "grid"
-"""A field apart: whoever lays a grid under syllables needs no beat."""
+"""A separate field, because a grid under syllables need not follow the beat."""
 
 
 def tempo_is_right(found: float, true: float, factors: Sequence[float]) -> bool:
-    """Tell whether a tempo is within 4 % of the true one times one of ``factors``."""
+    """Return whether a tempo is within 4 % of the true tempo times one of ``factors``."""
     return any(abs(found - factor * true) <= TEMPO_TOLERANCE * factor * true for factor in factors)
 
 
 def compared(found: Analysis, true: Analysis) -> dict[str, float]:
-    """Return each metric that both sides have something for; a field found to be None is wrong where it is known."""
+    """Return each metric for which there are labels; a field of ``found`` that is None counts as wrong."""
     import mir_eval
 
     values: dict[str, float] = {}
@@ -102,12 +103,12 @@ def _times(times: Times | None) -> npt.NDArray[np.float64]:
 
 @attrs.frozen(kw_only=True)
 class Settings:
-    """What a suite may set.
+    """The settings of a suite.
 
     Parameters
     ----------
     collections : tuple of str
-        "rendered", or of :data:`mashkit.bench.labelled.READERS`.
+        "rendered", or collections that have labels; default: all.
     songs : int
         Rendered songs.
     excerpt_s : float
@@ -115,14 +116,14 @@ class Settings:
     seed : int
     """
 
-    collections: tuple[str, ...] = attrs.field(default=(RENDERED, *READERS), converter=as_tuple)
+    collections: tuple[str, ...] = attrs.field(factory=lambda: (RENDERED, *labelled()), converter=as_tuple)
     songs: int = attrs.field(default=12, validator=[attrs.validators.instance_of(int), attrs.validators.ge(1)])
     excerpt_s: float = attrs.field(default=45.0, converter=float, validator=attrs.validators.ge(10.0))
     seed: int = 0
 
     @collections.validator
     def _known(self, attribute: object, value: Sequence[str]) -> None:
-        require_known(value, (RENDERED, *READERS))
+        require_known(value, (RENDERED, *labelled()))
 
 
 def _metrics() -> Iterator[Metric]:
@@ -161,8 +162,9 @@ class AnalyzerTask(Task):
             if name == RENDERED:
                 inputs += rendered_inputs(asked.songs, asked.seed, asked.excerpt_s)
                 continue
-            found = [_input(labels, asked) for labels in READERS[name](data)]
-            missing = f"no {name} in --data: {WHERE[name]}"
+            card = labelled()[name]
+            found = [_input(labels, asked) for labels in labels_of(card, data)]
+            missing = f"no {name} in --data: {card.where}"
             inputs += found or [Input(name=name, measure=name, missing=missing)]
         return inputs
 
@@ -172,7 +174,7 @@ class AnalyzerTask(Task):
         cast("Analyzer", component).analyze(song.excerpt(0.0, 10.0))
 
     def measure(self, component: Component, given: Input) -> dict[str, float]:
-        """Return every metric the labels allow, and the CPU time for a minute."""
+        """Return every metric for which there are labels, and the CPU time for a minute."""
         analyzer, told = cast("Analyzer", component), given.parameters
         grid = None
         if given.measure == RENDERED:
@@ -195,11 +197,11 @@ class AnalyzerTask(Task):
         return {**kept, **minute_cost(elapsed.cpu_s, mix)}
 
     def summarize(self, rows: Sequence[Row]) -> dict[str, float | None]:
-        """Return the metrics of one analyzer; one failed row spoils what its labels are for."""
+        """Return the metrics of one analyzer; a failed row makes all metrics of its side None."""
         metrics: dict[str, float | None] = {metric.name: None for metric in self.metrics}
         for prefix, chosen in split_rows(rows).items():
             for name in (*FIELDS, GRID):
-                values = [row["values"][name] for row in chosen if name in row["values"]]
+                values = values_of(chosen, name)
                 if values:
                     metrics[prefix + name] = 100 * statistics.fmean(values)
         return metrics | cost_of(rows)
@@ -208,23 +210,20 @@ class AnalyzerTask(Task):
         """Return bootstrap intervals of the means, over pieces."""
         return intervals_of(rows, (*FIELDS, GRID), lambda values: ratio(values, np.ones(len(values))), unit=100)
 
-    def charts(self, competitors: Sequence[Mapping[str, Any]], rows: Sequence[Row]) -> list[Chart]:
+    def charts(self, competitors: Sequence[Entry], rows: Sequence[Row]) -> list[Chart]:
         """Return the metrics on labelled and on rendered music."""
-        shown = [one for one in competitors if one["metrics"]]
-        charts: list[Chart] = []
-        for prefix, title in (("", "Labelled music"), ("rendered_", "Rendered songs")):
-            names = {FIELDS[name][0]: prefix + name for name in ("key", "tempo_1", "beat_f", "downbeat_f")}
-            series = {title: [one["metrics"][name] for one in shown] for title, name in names.items()}
-            ends = {title: [one.get("intervals", {}).get(name) for one in shown] for title, name in names.items()}
-            if any(value is not None for values in series.values() for value in values):
-                charts.append(
-                    RowChart(
-                        title=title, caption="Mean of each metric, with its 95 % interval over pieces. Right is "
-                        "better; no mark: not provided.", x_label="%", labels=[one["label"] for one in shown],
-                        series=series, intervals=ends,
-                    )
-                )  # fmt: skip
-        return charts
+        charts = [
+            metric_chart(
+                competitors,
+                {FIELDS[name][0]: prefix + name for name in ("key", "tempo_1", "beat_f", "downbeat_f")},
+                title=title,
+                caption="Mean of each metric, with its 95 % interval over pieces. Right is better; no mark: not "
+                "provided.",
+                x_label="%",
+            )
+            for prefix, title in (("", "Labelled music"), ("rendered_", "Rendered songs"))
+        ]
+        return list(filter(has_values, charts))
 
 
 def _input(labels: Labels, asked: Settings) -> Input:
@@ -253,12 +252,12 @@ def _mix(files: Sequence[Path]) -> Audio:
 
 
 def _among(downbeats: Sequence[float] | None, beats: Sequence[float] | None) -> Sequence[float] | None:
-    """Return those downbeats that are beats, exactly, as an analysis wants them."""
+    """Return the downbeats that are also beats, exactly, because an analysis allows no others."""
     return None if downbeats is None or beats is None else [time for time in downbeats if time in set(beats)]
 
 
 def excerpt(mix: Audio, true: Analysis, longest_s: float) -> tuple[Audio, Analysis]:
-    """Return the middle of a piece, so long at most, and its labels on that time line."""
+    """Return the middle of a piece, at most ``longest_s`` seconds, and its labels on the time line of this excerpt."""
     if mix.duration <= longest_s:
         return mix, true
     start = (mix.duration - longest_s) / 2

@@ -1,24 +1,23 @@
-"""Sound in a page: excerpts of what competitors picked, small enough to be embedded.
+"""Render excerpts of what competitors picked, small enough to be embedded in a page.
 
-Only on request: a page with sound is a copy of the music in it, and may not be passed on if that may not.
+A page has sound only on request, because it is then a copy of the music and may be passed on only if the music may be.
 """
 
 from __future__ import annotations
 
 import base64
 import contextlib
-import hashlib
 import io
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import soundfile
 
 from mashkit.audio.files import resample
-from mashkit.bench.runner import with_facts
-from mashkit.bench.tasks import Pick, Task, load_task
+from mashkit.bench.records import by_label
+from mashkit.bench.results import Result
+from mashkit.bench.tasks import Pick, Task, digest_of_all, load_task
 from mashkit.components import Component
 from mashkit.errors import MashkitError, UsageError
 from mashkit.registry import Registry
@@ -26,68 +25,66 @@ from mashkit.types import Audio
 
 EXCERPT_S = 12.0
 SAMPLE_RATE = 22_050
-"""Mono MP3 of about 32 kbit/s, which every browser plays: 50 kB an excerpt."""
+"""Sample rate of the mono MP3s, Hz; at about 32 kbit/s, which every browser plays, an excerpt is 50 kB."""
 PEAK = 0.9
 
 
 class NothingToHear(UsageError):
-    """Sound was asked for where there is none."""
+    """A page with sound was requested, but there is no sound."""
 
 
-def picks_of(task: Task, result: Mapping[str, Any]) -> dict[str, list[Pick]]:
-    """Return what is worth hearing under each heading: of each competitor, or of each song."""
-    rows = with_facts(result["rows"], result.get("inputs", {}))
-    labels = [one["label"] for one in result["competitors"] if one["metrics"]]
-    return task.auditions({label: [row for row in rows if row["label"] == label] for label in labels})
+def picks_of(task: Task, result: Result) -> dict[str, list[Pick]]:
+    """Return the picks under each heading: each competitor, or each song."""
+    rows = by_label(result.rows, [one.label for one in result.measured])
+    return task.auditions({one.label: rows[one.label] for one in result.measured})
 
 
 def sounds(
-    result: Mapping[str, Any], data: Path | None, heard: Callable[[str, int, int], None] = lambda *_: None
+    result: Result, data: Path | None, heard: Callable[[str, int, int], None] = lambda *_: None
 ) -> dict[str, str]:
     """Render what competitors picked.
 
     Parameters
     ----------
-    result : mapping
+    result : Result
     data : Path, optional
         The folder of recordings the result was made from.
     heard : callable, optional
-        Told of every sound, with how many are done and how many there are.
+        Called with every sound, the number of sounds that are done, and the number of all.
 
     Returns
     -------
     dict of str to str
-        :attr:`Pick.sound` → a data URL. One that cannot be rendered any more is not in it, and of a competitor that
-        cannot be created here none is.
+        :attr:`Pick.sound` → a data URL. Sounds that cannot be rendered any more are left out, and so are all sounds of
+        a competitor that cannot be created here.
 
     Raises
     ------
     NothingToHear
-        If the task has no sound, or the music at hand is not what the result was made from.
+        If the task has no sound, or the result was made from other music.
     """
-    suite = result["suite"]
-    task = load_task(suite["task"])
+    suite = result.suite
+    task = load_task(suite.task)
     wanted = {pick.sound: pick for picks in picks_of(task, result).values() for pick in picks}
     if not wanted:
-        raise NothingToHear(f"there is nothing to hear of suite {suite['name']!r}", "leave out --audio")
-    inputs = task.inputs({**suite["settings"], "seed": suite["seed"]}, data)
-    digest = hashlib.sha256("".join(sorted(given.digest() for given in inputs)).encode()).hexdigest()
-    if digest != result.get("inputs_sha256"):
+        raise NothingToHear(f"there is nothing to hear of suite {suite.name!r}", "leave out --audio")
+    inputs = task.inputs(suite.inputs, data)
+    if digest_of_all(inputs) != result.inputs_sha256:
         raise NothingToHear("the music is not what this result was made from", "give the same --data")
     by_name = {given.name: given for given in inputs}
-    competitors = {one["label"]: one for one in result["competitors"]}
+    competitors = {one.label: one for one in result.competitors}
     by_label: dict[str, dict[tuple[str, bool], list[Pick]]] = {}
     for pick in wanted.values():
         by_label.setdefault(pick.label, {}).setdefault((pick.input, bool(pick.part)), []).append(pick)
     made = {}
     done = 0
     for label, groups in by_label.items():
-        # One competitor at a time, because networks are large. One that is not here has no sound, but has its rows.
+        # One competitor at a time, because networks are large. A competitor that cannot be created has no sound.
         component: Component | None = None
         with contextlib.suppress(MashkitError):
             if label:
                 chosen = competitors[label]
-                component = Registry().create(task.kind, chosen["component"], chosen["options"])
+                component = Registry().create(task.kind, chosen.component, chosen.options)
         for (name, in_parts), picks in groups.items():
             with contextlib.suppress(MashkitError):
                 if not in_parts:

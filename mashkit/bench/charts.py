@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 PALETTE = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
-"""Okabe and Ito's colours, told apart by colour-blind readers (Color Universal Design, 2008)."""
+"""Okabe and Ito's colours, which colour-blind readers can distinguish (Color Universal Design, 2008)."""
 MARKERS = ("o", "^", "s", "D", "v", "P")
 
 WIDTH_IN = 4.6
@@ -26,9 +26,9 @@ WIDTH_IN = 4.6
 ROW_IN = 0.27
 """Height of a competitor's row, inches."""
 _FEW_DECADES = 1000
-"""Last over first value of an axis on which three ticks a decade do not run into each other."""
+"""Largest ratio of an axis's ends at which three ticks a decade do not overlap."""
 
-# Replaced by the page's own colours: no two of these stand for the same thing.
+# Stand-ins that :func:`_inline` replaces by the page's colours.
 _COLOURS = {"#010101": "var(--text)", "#020202": "var(--quiet)", "#030303": "var(--line)", "#040404": "var(--card)"}
 _TEXT, _QUIET, _LINE, _CARD = _COLOURS
 
@@ -166,9 +166,9 @@ def require_matplotlib() -> None:
 def draw(chart: Chart) -> str:
     """Return a chart as an ``<svg>`` element: text as text, colours as CSS variables, equal for equal data.
 
-    Without any value there is nothing to scale axes by: a paragraph says so.
+    Without any value the result is a paragraph, because axes cannot be scaled.
     """
-    if not _has_values(chart):
+    if not has_values(chart):
         return '<p class="missing">Nothing was measured.</p>'
     import matplotlib
     from matplotlib.backends.backend_svg import FigureCanvasSVG
@@ -207,7 +207,7 @@ def draw(chart: Chart) -> str:
             case BoxChart():
                 _draw_boxes(axes, chart)
         handles, names = axes.get_legend_handles_labels()
-        # A single curve could be anybody's; a single mark in every row says in its title what it is.
+        # A single curve needs a legend, because its label stands nowhere else; a single series is named by the title.
         if len(names) > 1 or isinstance(chart, CurveChart):
             figure.legend(handles, names, loc="outside upper left", ncols=1, handletextpad=0.4, borderaxespad=0)
         written = io.StringIO()
@@ -228,7 +228,8 @@ def _height(chart: Chart) -> float:
     return WIDTH_IN
 
 
-def _has_values(chart: Chart) -> bool:
+def has_values(chart: Chart) -> bool:
+    """Return whether there is anything to draw."""
     match chart:
         case ScatterChart():
             return bool(chart.points)
@@ -254,7 +255,7 @@ def _draw_rows(axes: Axes, chart: RowChart) -> None:
             axes.barh(places, numbers, thickness, color=colour, label=name)
         else:
             marker = MARKERS[index % len(MARKERS)]
-            # Where there are intervals, series lie below each other: lines on top of one another cannot be read.
+            # With intervals, series lie below each other, because overlapping lines cannot be read.
             step = 0.8 / many if chart.intervals else 0.0
             places = [row + (index - (many - 1) / 2) * step for row in rows]
             axes.scatter(numbers, places, s=30, color=colour, marker=marker, label=name, alpha=0.85, linewidths=0)
@@ -323,7 +324,7 @@ def _draw_curves(axes: Axes, chart: CurveChart) -> None:
             color=PALETTE[index % len(PALETTE)],
             marker=MARKERS[index % len(MARKERS)],
             markersize=5,
-            # A step curve has two points a step: a few marks tell it apart, all would hide it.
+            # A step curve has two points a step: a few marks identify it, all marks would hide it.
             markevery=1 if curve.marked else max(len(curve.x) // 5, 1),
             linestyle=("-", "--", ":")[index // len(PALETTE) % 3],
             linewidth=1.6,
@@ -339,7 +340,7 @@ def _draw_boxes(axes: Axes, chart: BoxChart) -> None:
     import numpy as np
 
     names = list(chart.boxes)
-    random = np.random.default_rng(0)  # where a dot lies within its row says nothing
+    random = np.random.default_rng(0)  # the height of a dot within its row has no meaning
     for row, values in enumerate(chart.boxes.values()):
         low, middle, high = np.quantile(values, (0.25, 0.5, 0.75))
         axes.barh(row, high - low, 0.7, left=low, facecolor="none", edgecolor=_TEXT, linewidth=1)
@@ -423,7 +424,7 @@ def _shorten(element: ElementTree.Element, styles: dict[str, str]) -> None:
 def _share_class(group: ElementTree.Element) -> None:
     """Move a class that all marks of a group have to the group.
 
-    What these classes say is inherited: matplotlib writes fill-opacity, not opacity, which would be the whole group's.
+    The properties of these classes are inherited, because matplotlib writes fill-opacity and not opacity.
     """
     marks = [child for child in group if child.tag == "use"]
     classes = {mark.get("class") for mark in marks}

@@ -1,13 +1,15 @@
-"""The music a benchmark runs on: what collections there are, where they come from, and how they are opened.
+"""Open the music on which a benchmark runs.
 
-A suite names its collection. "rendered" is made from a seed, so that every suite runs where there is no music at all;
-the others are looked for in the folder that ``--data`` names.
+A suite names its collection. mashkit and its plugins bring collections with the hook ``mashkit_register_collections``;
+mashkit's own are in :mod:`mashkit.builtin.benchmarks`. The collection "rendered" is made from a seed, so that every
+suite runs where there is no music; most others are looked for in the folder ``--data``.
 """
 
 from __future__ import annotations
 
 import functools
 import hashlib
+import importlib.util
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
@@ -15,34 +17,32 @@ from typing import Any
 
 import attrs
 
-import mashkit
 from mashkit.arguments import default_cache
 from mashkit.atomicfile import write_json
 from mashkit.audio.files import AUDIO_SUFFIXES, save
 from mashkit.bench import rendered
-from mashkit.bench.labelled import READERS
 from mashkit.bench.multitracks import MultitrackSource, find_multitracks, measured, stem_files
+from mashkit.bench.registered import collections, labels_of, opener_of, with_clips
 from mashkit.bench.tasks import Input, InputLost, digest_of
+from mashkit.builtin.benchmarks import RENDERED_SONGS
 from mashkit.catalog import Catalog
-from mashkit.errors import CatalogError, MashkitError, suggestion
-from mashkit.hookspecs import StageEvent
+from mashkit.components.fence import plugin_code
+from mashkit.errors import BrokenPlugin, CatalogError, MashkitError, suggestion
+from mashkit.hookspecs import CollectionInfo, StageEvent
 from mashkit.mashup import ClipSource
 from mashkit.paths import path_of
 from mashkit.pipeline import Kit
 from mashkit.remote.progress import report
 from mashkit.types import Analysis, Audio, Clip, Role, as_tuple, frozen_mapping
 
-RENDERED_SONGS = 12
-"""Songs of the rendered collection; each is one clip."""
-
 
 class CollectionMissing(MashkitError):
-    """The collection is not here; the fix says where it is to be had."""
+    """The collection is not here; the fix contains where to get it."""
 
 
 @attrs.frozen(kw_only=True)
 class Collection:
-    """Clips, and the source of their sound.
+    """Clips with the source of their sound.
 
     Parameters
     ----------
@@ -50,11 +50,11 @@ class Collection:
     clips : tuple of Clip
     source : ClipSource
     true_stems : bool
-        Whether the stems are the song's own, not separated.
+        Whether the stems are the song's own and were not separated.
     files : mapping of str to tuple of Path
-        Clip id → the files it is made from; none where it is rendered.
+        Clip id → the files of the clip; empty for rendered clips.
     problems : tuple of str
-        Songs that could not be used, and why.
+        Songs that could not be used, and the reasons.
     """
 
     name: str
@@ -65,125 +65,11 @@ class Collection:
     problems: tuple[str, ...] = attrs.field(default=(), converter=as_tuple)
 
 
-@attrs.frozen(kw_only=True)
-class Listed:
-    """What `mashkit bench data` says of a collection.
-
-    Parameters
-    ----------
-    name, title, licence : str
-    folder : str
-        Where below ``--data`` it is looked for; empty for one that needs no files.
-    where : str
-        How it is laid out, and where it is published.
-    serves : tuple of str
-        Kinds of components whose suites run on it.
-    """
-
-    name: str
-    title: str
-    licence: str
-    folder: str = ""
-    where: str
-    serves: tuple[str, ...] = attrs.field(converter=as_tuple)
-
-
-_FULL = ("separator", "analyzer", "stretcher", "scorer", "generator")
-LISTED: Mapping[str, Listed] = {
-    one.name: one
-    for one in (
-        Listed(
-            name="rendered",
-            title="songs composed and rendered from the suite's seed: exact stems, key, tempo and beats",
-            licence="CC0-1.0",
-            where="nothing is needed",
-            serves=_FULL,
-        ),
-        Listed(
-            name="demo",
-            title="mashkit's six demo songs, with exact labels",
-            licence="CC0-1.0",
-            folder="examples/songs",
-            where="in a clone of mashkit: examples/songs",
-            serves=("analyzer", "scorer", "generator"),
-        ),
-        Listed(
-            name="songs",
-            title="whole songs of yours, separated by the default separator",
-            licence="each song's own",
-            folder="songs",
-            where="sound files in DATA/songs; UltraStar's song.txt beside one gives tempo and first beat",
-            serves=("analyzer", "scorer", "generator"),
-        ),
-        Listed(
-            name="multitracks",
-            title="songs whose true stems are known",
-            licence="each song's own",
-            folder="multitracks",
-            where="DATA/multitracks/<song>/{vocals,drums,bass,other}.{flac,wav,opus,…}; MUSDB18-HQ's folders are laid "
-            "out so (https://zenodo.org/records/3338373, for education only)",
-            serves=_FULL,
-        ),
-    )
-}
-"""Collections by name."""
-
-PUBLISHED: Mapping[str, Listed] = {
-    one.name: one
-    for one in (
-        Listed(
-            name="musdb18hq",
-            title="MUSDB18-HQ, the test songs: true stems",
-            licence="for education only; most songs CC BY-NC-SA",
-            folder="musdb18hq/test",
-            where="https://zenodo.org/records/3338373, unpacked to DATA/musdb18hq",
-            serves=("separator",),
-        ),
-        Listed(
-            name="giantsteps-key",
-            title="604 excerpts of electronic music with their key",
-            licence="see there; the audio is fetched by a script of theirs",
-            folder="giantsteps-key-dataset",
-            where="https://github.com/GiantSteps/giantsteps-key-dataset, as DATA/giantsteps-key-dataset",
-            serves=("analyzer",),
-        ),
-        Listed(
-            name="giantsteps-tempo",
-            title="664 excerpts of electronic music with their tempo",
-            licence="see there; the audio is fetched by a script of theirs",
-            folder="giantsteps-tempo-dataset",
-            where="https://github.com/GiantSteps/giantsteps-tempo-dataset, as DATA/giantsteps-tempo-dataset",
-            serves=("analyzer",),
-        ),
-        Listed(
-            name="ballroom",
-            title="698 excerpts of ballroom music with beats and bars",
-            licence="annotations: see there; audio: for research",
-            folder="BallroomAnnotations",
-            where="https://github.com/CPJKU/BallroomAnnotations as DATA/BallroomAnnotations, the audio as "
-            "DATA/BallroomData/<dance>/<name>.wav",
-            serves=("analyzer",),
-        ),
-        Listed(
-            name="gtzan",
-            title="1,000 excerpts of ten genres with key, tempo and beats",
-            licence="none is stated",
-            folder="gtzan_genre/genres",
-            where="audio as DATA/gtzan_genre/genres/<genre>/<genre>.<number>.wav, keys of "
-            "https://github.com/alexanderlerch/gtzan_key as DATA/gtzan_key, tempi and beats of "
-            "https://github.com/TempoBeatDownbeat/gtzan_tempo_beat as DATA/gtzan_tempo_beat",
-            serves=("analyzer",),
-        ),
-    )
-}
-"""What single tasks read besides, by name."""
-
-
 @attrs.frozen
 class Found:
-    """A collection and whether it is here: where, and how many songs it has."""
+    """A collection's card, where the collection lies here, and how many songs it has."""
 
-    listed: Listed
+    card: CollectionInfo
     folder: Path | None
     songs: int
 
@@ -194,41 +80,39 @@ class Found:
 
 
 def look_for(data: Path | None) -> list[Found]:
-    """Return every collection, and what of it is here; nothing is decoded."""
-    found = [Found(LISTED["rendered"], None, RENDERED_SONGS)]
-    for listed in (*LISTED.values(), *PUBLISHED.values()):
-        if listed.name == "rendered":
-            continue
-        try:
-            folder = folder_of(listed, data)
-        except CollectionMissing:
-            found.append(Found(listed, None, 0))
-            continue
-        if "separator" in listed.serves:
-            count = len(find_multitracks(folder))
-        elif listed.name in PUBLISHED:
-            count = sum(1 for _ in READERS[listed.name](data))
-        else:
-            count = sum(path.suffix.lower() in AUDIO_SUFFIXES for path in folder.rglob("*"))
-        found.append(Found(listed, folder, count))
-    return found
+    """Return every collection, and what of it is here; no sound is decoded."""
+    return [_found(card, data) for card in collections().values()]
+
+
+def _found(card: CollectionInfo, data: Path | None) -> Found:
+    if not card.folder:
+        return Found(card, None, card.songs)
+    try:
+        folder = folder_of(card, data)
+    except CollectionMissing:
+        return Found(card, None, 0)
+    if card.stems:
+        return Found(card, folder, len(find_multitracks(folder)))
+    if card.labels and not card.clips:
+        return Found(card, folder, sum(1 for _ in labels_of(card, data)))
+    return Found(card, folder, sum(path.suffix.lower() in AUDIO_SUFFIXES for path in folder.rglob("*")))
 
 
 # ----------------------------------------------------------------------------------------------------------- opening
 @attrs.frozen(kw_only=True)
 class Choice:
-    """Which collection a suite runs on: plain data that an input takes to the process where it is measured.
+    """The collection that a suite runs on, as plain data that an input carries to the competitor's process.
 
     Parameters
     ----------
     name : str
-        One of :data:`LISTED`.
+        A collection that has clips.
     data : Path, optional
         Folder of recordings.
     seed : int
-        Of what is rendered.
+        Seed of rendered songs.
     songs : int
-        How many are rendered; each is the same however many there are.
+        Number of rendered songs; each song is the same however many there are.
     """
 
     name: str
@@ -237,11 +121,22 @@ class Choice:
     songs: int = RENDERED_SONGS
 
     def open(self) -> Collection:
-        """Open it: see :func:`open_collection`."""
-        return open_collection(self.name, self.data, self.seed, self.songs)
+        """Open the collection; what has been separated or analysed before comes out of the cache.
+
+        Raises
+        ------
+        CollectionMissing
+            If there is no collection of that name with clips, or it is not in ``data``.
+        """
+        return open_collection(self)
+
+    @property
+    def folder(self) -> Path:
+        """Where the collection's files are: see :func:`folder_of`."""
+        return folder_of(collections()[self.name], self.data)
 
     def to_input(self) -> dict[str, dict[str, Any]]:
-        """Return what it adds to an input's parameters, and to its place."""
+        """Return the choice as parameters and place of an input."""
         data = None if self.data is None else str(self.data)
         return {
             "parameters": {"collection": self.name, "seed": self.seed},
@@ -250,7 +145,7 @@ class Choice:
 
     @classmethod
     def of(cls, given: Input) -> Choice:
-        """Return the choice an input was made from."""
+        """Return the choice from which an input was made."""
         told, data = given.parameters, given.place["data"]
         return cls(
             name=told["collection"], data=None if data is None else Path(data), seed=told["seed"],
@@ -259,7 +154,7 @@ class Choice:
 
 
 def reopen(given: Input) -> Collection:
-    """Open the collection an input is of; raise InputLost if it has gone."""
+    """Open the collection of an input; raise InputLost if the collection has gone."""
     try:
         return Choice.of(given).open()
     except CollectionMissing as error:
@@ -267,33 +162,37 @@ def reopen(given: Input) -> Collection:
 
 
 @functools.cache
-def open_collection(name: str, data: Path | None, seed: int, songs: int = RENDERED_SONGS) -> Collection:
-    """Open a collection; what has been separated or analysed before comes out of the cache.
+def open_collection(choice: Choice) -> Collection:
+    """Open a collection: see :meth:`Choice.open`."""
+    known = with_clips()
+    if choice.name not in known:
+        raise CollectionMissing(f"no collection is called {choice.name!r}", suggestion(choice.name, known))
+    card = known[choice.name]
+    with plugin_code(f"collection {card.name!r} could not be opened", CatalogError):
+        found = opener_of(card)(choice)
+    if not isinstance(found, Collection):
+        raise BrokenPlugin(f"{card.clips} returned {type(found).__name__}, Collection was due", "tell its authors")
+    return found
 
-    Parameters
-    ----------
-    name : str
-        One of :data:`LISTED`.
-    data : Path, optional
-        Folder of recordings.
-    seed, songs : int
-        Of what is rendered, and how much of it.
 
-    Raises
-    ------
-    CollectionMissing
-        If there is none of that name, or it is not in ``data``.
-    """
-    if name not in LISTED:
-        raise CollectionMissing(f"no collection is called {name!r}", suggestion(name, LISTED))
-    if name == "rendered":
-        return _rendered(seed, songs)
-    folder = folder_of(LISTED[name], data)
-    if name == "multitracks":
-        return _multitracks(folder)
-    catalog = Kit(notify=report).catalog(folder)
+def folder_of(card: CollectionInfo, data: Path | None) -> Path:
+    """Return where a collection's files are; raise CollectionMissing, saying where to get it, if they are not."""
+    places = [] if data is None else [data / card.folder]
+    if card.beside and (spec := importlib.util.find_spec(card.beside)) is not None:
+        places += [Path(place).parent / card.folder for place in spec.submodule_search_locations or ()]
+    for place in places:
+        if place.is_dir():
+            return place
+    # Not the whole path, because reasons are kept with results, which are passed on.
+    reason = f"no folder {card.folder} in --data" if places else "no --data"
+    raise CollectionMissing(f"collection {card.name!r} is not here: {reason}", card.where)
+
+
+def open_songs(choice: Choice) -> Collection:
+    """Open a folder of whole songs, separated and analysed by the defaults."""
+    catalog = Kit(notify=report).catalog(choice.folder)
     return Collection(
-        name=name,
+        name=choice.name,
         clips=catalog.clips,
         source=catalog,
         true_stems=False,
@@ -302,24 +201,12 @@ def open_collection(name: str, data: Path | None, seed: int, songs: int = RENDER
     )
 
 
-def folder_of(listed: Listed, data: Path | None) -> Path:
-    """Return where a collection's files are; raise CollectionMissing, saying where to get it, if they are not."""
-    places = [] if data is None else [data / listed.folder]
-    if listed.name == "demo":
-        # A clone has them beside the package, whatever --data is for.
-        places.append(Path(mashkit.__file__).parents[1] / listed.folder)
-    for place in places:
-        if place.is_dir():
-            return place
-    # Not the whole path: reasons are kept with results, which are passed on.
-    reason = f"no folder {listed.folder} in --data" if places else "no --data"
-    raise CollectionMissing(f"collection {listed.name!r} is not here: {reason}", listed.where)
-
-
-def _multitracks(folder: Path) -> Collection:
-    songs = find_multitracks(folder)
+def open_multitracks(choice: Choice) -> Collection:
+    """Open a folder of songs whose true stems are known, analysed by the default analyzer."""
+    songs = find_multitracks(choice.folder)
     if not songs:
-        raise CollectionMissing(f"no song with vocals, drums and other in {folder}", LISTED["multitracks"].where)
+        where = collections()[choice.name].where
+        raise CollectionMissing(f"no song with vocals, drums and other in {choice.folder}", where)
     source = MultitrackSource(songs)
     analyzer = Kit().analyzer
     paths = {song: tuple(stem_files(song).values()) for song in songs}
@@ -331,7 +218,7 @@ def _multitracks(folder: Path) -> Collection:
         return source.clips
 
     source.take(_kept(source.clips, measure, everything, analyzer.fingerprint()))
-    return Collection(name="multitracks", clips=source.clips, source=source, true_stems=True, files=files)
+    return Collection(name=choice.name, clips=source.clips, source=source, true_stems=True, files=files)
 
 
 class RenderedSource:
@@ -349,16 +236,16 @@ class RenderedSource:
                 name, name, f"Rendered {number + 1}", name, 0.0, frames / rendered.SAMPLE_RATE, rendered.SAMPLE_RATE,
                 song.analysis, "CC0-1.0",
             )  # fmt: skip
-        # A rendered song is 24 MB of roles and is made in a third of a second.
+        # The roles of a rendered song take 24 MB and a third of a second (ours).
         self._roles = functools.lru_cache(maxsize=count)(self._render)
 
     @property
     def clips(self) -> list[Clip]:
-        """All clips, one a song."""
+        """All clips, one for each song."""
         return list(self._clips.values())
 
     def take(self, clips: Iterable[Clip]) -> None:
-        """Take these clips, measured before, in the place of those of the same ids."""
+        """Replace the clips of these ids by these clips, which have been measured."""
         self._clips |= {clip.id: clip for clip in clips}
 
     def clip(self, clip_id: str) -> Clip:
@@ -377,12 +264,13 @@ class RenderedSource:
         return {role: stems.role(role) for role in Role}
 
     def provenance(self, clip_ids: Iterable[str]) -> Sequence[Mapping[str, Any]]:
-        """Nothing separated or analysed these: they are exact."""
+        """Return no components, because stems and analyses are exact."""
         return ()
 
 
-def _rendered(seed: int, songs: int) -> Collection:
-    source = RenderedSource(seed, songs)
+def open_rendered(choice: Choice) -> Collection:
+    """Render songs from a seed."""
+    source = RenderedSource(choice.seed, choice.songs)
 
     def measure() -> list[Clip]:
         def known(clip: Clip) -> Callable[[Audio], Analysis]:
@@ -391,23 +279,23 @@ def _rendered(seed: int, songs: int) -> Collection:
         clips = []
         for done, clip in enumerate(source.clips, 1):
             clips.append(measured(clip, {role: source.stem(clip.id, role) for role in Role}, known(clip)))
-            report(StageEvent(stage="render", item=clip.title, state="done", done=done, total=songs))
+            report(StageEvent(stage="render", item=clip.title, state="done", done=done, total=choice.songs))
         return clips
 
-    source.take(_kept(source.clips, measure, [digest_of(Path(rendered.__file__))], str(seed)))
-    return Collection(name="rendered", clips=source.clips, source=source, true_stems=True)
+    source.take(_kept(source.clips, measure, [digest_of(Path(rendered.__file__))], str(choice.seed)))
+    return Collection(name=choice.name, clips=source.clips, source=source, true_stems=True)
 
 
 # ------------------------------------------------------------------------------------------------------------- cache
 def _kept(clips: Sequence[Clip], measure: Callable[[], list[Clip]], *depends_on: Any) -> list[Clip]:
-    """Return what was measured of clips before, or measure it now and keep it; keyed by all it depends on."""
+    """Return clips as they were measured before, or measure and keep them; the key is all that they depend on."""
     shape = [(clip.id, clip.start, clip.duration) for clip in clips]
     key = hashlib.sha256(json.dumps([shape, *depends_on]).encode()).hexdigest()
     path = default_cache() / "bench" / f"{key}.json"
     try:
         kept = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
-        # Not there, or not whole: it is measured, and written whole.
+        # The file is not there or damaged: the clips are measured, and the file is written anew.
         made = measure()
         write_json(path, [_to_dict(clip) for clip in made])
         return made
@@ -415,7 +303,7 @@ def _kept(clips: Sequence[Clip], measure: Callable[[], list[Clip]], *depends_on:
 
 
 def _to_dict(clip: Clip) -> dict[str, Any]:
-    # Silence is −∞ LUFS, which JSON has no number for.
+    # Silence is −∞ LUFS, for which JSON has no number.
     levels = {str(role): None if level == float("-inf") else level for role, level in clip.loudness.items()}
     return {
         "analysis": clip.analysis.to_dict(),
@@ -439,14 +327,14 @@ def _with(clip: Clip, facts: Mapping[str, Any]) -> Clip:
 class OtherStems:
     """The clips of one source with the stems that another separator makes of their mixes.
 
-    Their ids are their own, ``<id>~<separator>``: whoever remembers a stem by its clip's id must not mix them up.
+    The clips have ids of their own, ``<id>~<separator>``, because caches find stems by the clip's id.
 
     Parameters
     ----------
     base : ClipSource
-        Has the clips: their analyses stay.
+        Source of the clips and of their analyses.
     catalog : Catalog
-        Has the stems.
+        Source of the stems.
     pairs : mapping of str to str
         Clip id → the catalog's clip of the same sound.
     separator : str
@@ -462,30 +350,30 @@ class OtherStems:
         return own
 
     def clip(self, clip_id: str) -> Clip:
-        """Return the clip as the other source has it, under this id."""
+        """Return the base's clip under this id."""
         return attrs.evolve(self._base.clip(self._own(clip_id)), id=clip_id)
 
     def stem(self, clip_id: str, role: Role) -> Audio:
-        """Return the stem of that role as the other separator made it."""
+        """Return the stem of that role that the other separator made."""
         return self._catalog.stem(self._pairs[self._own(clip_id)], role)
 
     def provenance(self, clip_ids: Iterable[str]) -> Sequence[Mapping[str, Any]]:
-        """Return what made the stems."""
+        """Return the components that made the stems."""
         return self._catalog.provenance([self._pairs[self._own(clip_id)] for clip_id in clip_ids])
 
 
 @functools.cache
 def separated_by(choice: Choice, separator: str) -> OtherStems:
-    """Return a collection's clips with the stems of another separator; what it has separated comes from the cache.
+    """Return a collection's clips with the stems of another separator; earlier stems come from the cache.
 
     Raises
     ------
     CollectionMissing
-        As :func:`open_collection`.
+        As :meth:`Choice.open`.
     ComponentError
         If the separator cannot be created.
     CatalogError
-        If it fails on a clip.
+        If the separator fails on a clip.
     """
     collection = choice.open()
     kit = Kit(separator=separator, notify=report)
@@ -494,10 +382,10 @@ def separated_by(choice: Choice, separator: str) -> OtherStems:
         places = {(clip.song, clip.start): clip.id for clip in catalog.clips}
         pairs = {clip.id: places.get((clip.song, clip.start)) for clip in collection.clips}
     else:
-        # Whoever has the stems has no mix: it is made. What is found in it does not matter: the analysis stays.
+        # A collection of stems has no mixes: they are made. The quick analyzer serves, because the analyses stay.
         kit = Kit(separator=separator, analyzer="librosa", notify=report)
         mixes = {clip.id: _mix_file(collection, clip) for clip in collection.clips}
-        # Each clip is a file here, and two of one song may overlap.
+        # Each clip is a file here, and two clips of one song may overlap.
         catalog = kit.catalog(list(mixes.values()), same_recording="separate")
         by_path = {path_of(clip.source): clip.id for clip in catalog.clips}
         pairs = {clip_id: by_path.get(path) for clip_id, path in mixes.items()}
@@ -509,7 +397,7 @@ def separated_by(choice: Choice, separator: str) -> OtherStems:
 
 
 def _mix_file(collection: Collection, clip: Clip) -> Path:
-    """Return a file of the clip's mix in the cache, written unless it is there."""
+    """Return the file of the clip's mix in the cache; it is written if it is not there."""
     sound = [digest_of(path) for path in collection.files.get(clip.id, (Path(rendered.__file__),))]
     key = hashlib.sha256(json.dumps([clip.id, clip.start, clip.duration, *sound]).encode()).hexdigest()
     path = default_cache() / "bench" / f"{key}.wav"

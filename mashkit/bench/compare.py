@@ -1,6 +1,6 @@
-"""Two results of one suite side by side, limits to what may get worse, and one table of many results.
+"""Compare two results of one suite, check limits to how much worse a metric may get, and merge many results.
 
-Results are comparable if they are of the same task, settings and inputs; anything else is refused with the reason.
+Results are comparable if they are of the same task, settings and inputs; other results are refused, with the reason.
 """
 
 from __future__ import annotations
@@ -8,21 +8,21 @@ from __future__ import annotations
 import contextlib
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import attrs
 
-from mashkit.bench.ranking import standings
+from mashkit.bench.ranking import Metric, standings
+from mashkit.bench.records import Entry, judged_by
 from mashkit.bench.results import SUFFIXES, Result, read_result
-from mashkit.bench.runner import judged_by, ranked, with_facts
-from mashkit.bench.tasks import Metric, load_task
+from mashkit.bench.runner import placed, ranked
+from mashkit.bench.tasks import load_task
 from mashkit.errors import OutputError, UsageError, suggestion
 
 
 class NotComparable(UsageError):
-    """Two results that are not of the same thing."""
+    """Two results that are not of the same task, settings and inputs."""
 
 
 @attrs.frozen
@@ -34,9 +34,9 @@ class Limit:
     metric : str
         Its name.
     change : float
-        Negative where less is worse, positive where more is.
+        Negative if less is worse, positive if more is worse.
     relative : bool
-        A share of the old value, not the metric's unit.
+        Whether the change is a share of the old value, and not in the metric's unit.
     """
 
     metric: str
@@ -47,12 +47,12 @@ class Limit:
     def parse(cls, text: str, metrics: Sequence[Metric]) -> Limit:
         """Read ``METRIC:CHANGE``: "accuracy:-0.5%" or "average_rank:+0.1".
 
-        A change in per cent is in points for a metric in per cent, and relative to the old value for another.
+        A change in per cent is in points for a metric in per cent, and relative to the old value for other metrics.
 
         Raises
         ------
         UsageError
-            If there is no such metric, or the change is no number with a sign, or of the sign that is better.
+            If there is no such metric, or the change is no number with a sign, or its sign is that of the better.
         """
         name, _, change = text.partition(":")
         known = {metric.name: metric for metric in metrics}
@@ -72,26 +72,26 @@ class Limit:
         return cls(name, value / 100 if relative else value, relative)
 
     def broken_by(self, old: float, new: float) -> bool:
-        """Tell whether the change from old to new is beyond the limit; one at it is not."""
+        """Return whether the change from old to new is beyond the limit; a change equal to the limit is not."""
         allowed = abs(old) * self.change if self.relative else self.change
-        # A change that is the limit in print may be beyond it in the last bit.
+        # A change that equals the limit as printed may be beyond it in the last bit.
         beyond = (new - old - allowed) * (math.copysign(1.0, self.change))
         return beyond > 1e-9 * max(1.0, abs(old))
 
 
 @attrs.frozen(kw_only=True)
 class Change:
-    """What became of one metric of one competitor.
+    """The change of one metric of one competitor.
 
     Parameters
     ----------
     label, metric : str
     old, new : float, optional
-        None where it was not measured.
+        None if the metric was not measured.
     low, high : float, optional
-        95 % interval of the change, where the task has one.
+        95 % interval of the change, if the task has one.
     failed : str
-        Why it is a failure; empty if it is none.
+        Why the change is a failure; empty if it is none.
     """
 
     label: str
@@ -105,7 +105,7 @@ class Change:
 
 @attrs.frozen
 class Compared:
-    """Two results side by side: every change, and who is in one of them only."""
+    """The comparison of two results: every change, and the labels that only one of the results has."""
 
     changes: tuple[Change, ...]
     only_old: tuple[str, ...]
@@ -122,11 +122,9 @@ def compare(old: Result, new: Result, limits: Sequence[str] = ()) -> Compared:
 
     Parameters
     ----------
-    old, new : mapping
-        What :func:`mashkit.bench.results.read_result` returns.
+    old, new : Result
     limits : sequence of str
-        See :meth:`Limit.parse`. Of a competitor that is in both, a metric that is no longer measured is beyond any
-        limit.
+        See :meth:`Limit.parse`. A metric that is no longer measured is beyond any limit.
 
     Raises
     ------
@@ -138,18 +136,17 @@ def compare(old: Result, new: Result, limits: Sequence[str] = ()) -> Compared:
     reason = why_not_comparable(old, new)
     if reason:
         raise NotComparable(f"these two results cannot be compared: {reason}", "run the same suite on the same data")
-    metrics = [Metric(**metric) for metric in new["metrics"]]
-    asked = {limit.metric: limit for limit in (Limit.parse(text, metrics) for text in limits)}
-    before, after = ({one["label"]: one for one in result["competitors"]} for result in (old, new))
+    asked = {limit.metric: limit for limit in (Limit.parse(text, new.metrics) for text in limits)}
+    before, after = ({one.label: one for one in result.competitors} for result in (old, new))
     common = [label for label in before if label in after]
     if not common:
         raise NotComparable("these two results have no competitor in common", "give two with the same labels")
     changes = []
     for label in common:
-        measured = before[label]["metrics"] and after[label]["metrics"]
+        measured = before[label].metrics and after[label].metrics
         intervals = _intervals(old, new, label) if measured else {}
-        for metric in metrics:
-            values = [(one[label]["metrics"] or {}).get(metric.name) for one in (before, after)]
+        for metric in new.metrics:
+            values = [one[label].metrics.get(metric.name) for one in (before, after)]
             if values == [None, None]:
                 continue
             low, high = intervals.get(metric.name, (None, None))
@@ -175,83 +172,82 @@ def _failed(limit: Limit | None, old: float | None, new: float | None) -> str:
 
 
 def _intervals(old: Result, new: Result, label: str) -> dict[str, tuple[float | None, float | None]]:
-    """Return the interval of each change that the task can tell, new − old."""
+    """Return the interval of each change for which the task computes one, new − old."""
     known = {
-        name: judged_by([row for row in with_facts(result["rows"], result.get("inputs", {})) if row["label"] == label])
+        name: judged_by(row for row in result.rows if row.label == label)
         for name, result in (("new", new), ("old", old))
     }
-    tests = load_task(new["suite"]["task"]).compare(known)
+    tests = load_task(new.suite.task).compare(known)
     return {test.metric: (test.low, test.high) for test in tests}
 
 
 def why_not_comparable(one: Result, other: Result) -> str:
-    """Return why two results are not of the same thing; empty if they are."""
-    suites = one["suite"], other["suite"]
-    if suites[0]["task"] != suites[1]["task"]:
-        return f"one is of task {suites[0]['task']!r}, the other of {suites[1]['task']!r}"
-    if suites[0]["sha256"] != suites[1]["sha256"]:
-        sides = [
-            {"seed": suite["seed"], "timeout_s": suite["timeout_s"], **suite["settings"]} for suite in suites
-        ]  # fmt: skip
+    """Return why two results cannot be compared; the text is empty if they can."""
+    suites = one.suite, other.suite
+    if suites[0].task != suites[1].task:
+        return f"one is of task {suites[0].task!r}, the other of {suites[1].task!r}"
+    if suites[0].sha256 != suites[1].sha256:
+        sides = [{"seed": suite.seed, "timeout_s": suite.timeout_s, **suite.settings} for suite in suites]
         names = sorted(name for name in {*sides[0], *sides[1]} if sides[0].get(name) != sides[1].get(name))
         said = "; ".join(f"{name} {sides[0].get(name)} and {sides[1].get(name)}" for name in names)
         return f"their settings differ: {said}"
-    hashes = [result.get("inputs_sha256") for result in (one, other)]
-    if None in hashes:
+    if None in (one.inputs_sha256, other.inputs_sha256):
         return "one was made before results recorded their inputs"
-    if hashes[0] != hashes[1]:
+    if one.inputs_sha256 != other.inputs_sha256:
         return "their inputs differ: another collection, or files in it have changed"
-    if [metric["name"] for metric in one["metrics"]] != [metric["name"] for metric in other["metrics"]]:
+    if [metric.name for metric in one.metrics] != [metric.name for metric in other.metrics]:
         return "they have other metrics: one was made by another version of mashkit"
     return ""
 
 
-def joined(result: Result, earlier: Result) -> dict[str, Any]:
-    """Return a result with the competitors of an earlier one that it has not, all ranked together.
+def joined(result: Result, earlier: Result) -> Result:
+    """Return a result with the competitors of an earlier result that it lacks, all ranked together.
 
     Parameters
     ----------
-    result, earlier : mapping
-        Of one suite and the same inputs: :func:`why_not_comparable` says nothing.
+    result, earlier : Result
+        Of one suite and the same inputs: :func:`why_not_comparable` returns an empty text.
     """
-    present = {one["label"] for one in result["competitors"]}
-    kept = [one for one in earlier["competitors"] if one["label"] not in present]
+    present = {one.label for one in result.competitors}
+    kept = [
+        attrs.evolve(one, measured=one.measured or earlier.finished)
+        for one in earlier.competitors
+        if one.label not in present
+    ]
     if not kept:
-        return dict(result)
-    labels = {one["label"] for one in kept}
-    rows = [*result["rows"], *(row for row in earlier["rows"] if row["label"] in labels)]
-    facts = {**earlier.get("inputs", {}), **result["inputs"]}
-    task = load_task(result["suite"]["task"])
-    found = ranked(task, [*result["competitors"], *kept], with_facts(rows, facts))
-    # When they were measured; of the others it is when the result was finished.
-    when = {one["label"]: one.get("measured", earlier["finished"]) for one in kept}
-    for one in found["competitors"]:
-        if one["label"] in when:
-            one["measured"] = when[one["label"]]
-    return {**result, **found, "inputs": facts, "rows": rows, "kept": sorted(labels)}
+        return result
+    labels = {one.label for one in kept}
+    facts = {**earlier.inputs, **result.inputs}
+    # The facts of one input may have changed: the newer ones count.
+    theirs = [attrs.evolve(row, facts=facts.get(row.input, {})) for row in earlier.rows if row.label in labels]
+    rows = [*result.rows, *theirs]
+    competitors, comparisons = ranked(load_task(result.suite.task), [*result.competitors, *kept], rows)
+    return attrs.evolve(
+        result, competitors=competitors, comparisons=comparisons, inputs=facts, rows=rows, kept=sorted(labels)
+    )
 
 
-def with_earlier(result: Result, folder: Path) -> tuple[dict[str, Any], list[str]]:
-    """Return a result with what the folder's earlier one of the suite has besides.
+def with_earlier(result: Result, folder: Path) -> tuple[Result, list[str]]:
+    """Return a result with the other competitors of the folder's earlier result of the suite.
 
-    Competitors that were not measured now, as with ``--only``, are kept. An earlier result that cannot be compared, or
-    read, is renamed, so that nothing is written over it.
+    Competitors that were not measured now, as with ``--only``, are kept. An earlier result that cannot be compared or
+    read is renamed, so that no file is written over it.
 
     Returns
     -------
-    result : dict
+    result : Result
     notes : list of str
-        What was kept, for people.
+        Sentences about what was kept.
 
     Raises
     ------
     OutputError
         If a file cannot be renamed.
     """
-    name = result["suite"]["name"]
+    name = result.suite.name
     path = folder / f"{name}.json"
     if not path.exists():
-        return dict(result), []
+        return result, []
     try:
         earlier = read_result(path)
         reason = why_not_comparable(earlier, result)
@@ -259,14 +255,13 @@ def with_earlier(result: Result, folder: Path) -> tuple[dict[str, Any], list[str
         reason = error.problem
     if reason:
         kept = _set_aside(folder, name)
-        return dict(result), [f"an earlier result is kept as {kept}: {reason}"]
+        return result, [f"an earlier result is kept as {kept}: {reason}"]
     whole = joined(result, earlier)
-    labels = whole.get("kept", [])
-    return whole, [f"kept from the earlier result in {path}: {', '.join(labels)}"] if labels else []
+    return whole, [f"kept from the earlier result in {path}: {', '.join(whole.kept)}"] if whole.kept else []
 
 
 def _set_aside(folder: Path, name: str) -> Path:
-    """Rename the files of a result to names nobody has; return the new .json."""
+    """Rename the files of a result to names that no file has; return the new .json."""
     number = 1
     while any((folder / f"{name}.before-{number}{suffix}").exists() for suffix in SUFFIXES):
         number += 1
@@ -282,7 +277,7 @@ def _set_aside(folder: Path, name: str) -> Path:
 # ------------------------------------------------------------------------------------------------------ leaderboard
 @attrs.frozen
 class Board:
-    """Comparable results in one: a result, and the files it is made of."""
+    """Comparable results merged into one, and the files that it is made of."""
 
     result: Result
     files: tuple[Path, ...]
@@ -291,15 +286,15 @@ class Board:
 def boards(folder: Path) -> tuple[list[Board], dict[Path, str]]:
     """Merge the comparable results of a folder, and rank all their competitors anew.
 
-    Of two entries with one label and the same component, options and versions the newer counts; others are told apart
-    by their file.
+    Of two entries with one label and the same component, options and versions the newer counts; other entries with one
+    label get the name of their file in their label.
 
     Returns
     -------
     boards : list of Board
-        One for each suite and inputs, by name; none if every file is refused.
+        One for each suite and inputs, by name; empty if every file is refused.
     refused : dict of Path to str
-        Files that are no result, and why.
+        Files that are no result, and the reasons.
 
     Raises
     ------
@@ -326,24 +321,16 @@ def boards(folder: Path) -> tuple[list[Board], dict[Path, str]]:
 
 
 def _merged(group: Sequence[tuple[Path, Result]]) -> Board:
-    newest = sorted(group, key=lambda one: str(one[1]["finished"]))
-    entries: dict[tuple[str, str], tuple[Path, Mapping[str, Any]]] = {}
+    newest = sorted(group, key=lambda one: one[1].finished)
+    entries: dict[tuple[str, str], tuple[Path, Entry]] = {}
     for path, result in newest:
-        for one in result["competitors"]:
-            entries[one["label"], repr(one["description"])] = (path, one)
+        for one in result.competitors:
+            entries[one.label, repr(one.description)] = (path, one)
     labels = [label for label, _ in entries]
     competitors = [
-        {**one, "label": one["label"] if labels.count(one["label"]) == 1 else f"{one['label']} ({path.stem})"}
+        one if labels.count(one.label) == 1 else attrs.evolve(one, label=f"{one.label} ({path.stem})")
         for path, one in entries.values()
     ]
     last = newest[-1][1]
-    metrics = [Metric(**metric) for metric in last["metrics"]]
-    places = standings(metrics, {one["label"]: one["metrics"] for one in competitors if one["metrics"]})
-    order = [*places, *(one["label"] for one in competitors if one["label"] not in places)]
-    placed = []
-    for one in sorted(competitors, key=lambda one: order.index(one["label"])):
-        standing = places.get(one["label"])
-        if standing is not None:
-            one = {**one, "rank": standing.rank, "score": standing.score, "broken": list(standing.broken)}
-        placed.append(one)
-    return Board({**last, "competitors": placed}, tuple(path for path, _ in newest))
+    places = standings(last.metrics, {one.label: one.metrics for one in competitors if one.metrics})
+    return Board(attrs.evolve(last, competitors=placed(competitors, places)), tuple(path for path, _ in newest))

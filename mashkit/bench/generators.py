@@ -1,7 +1,7 @@
-"""The task "generators": do plans keep their condition, how different are they, how fast do they come?
+"""The task "generators": whether plans keep their condition, how different they are, and how fast they are drawn.
 
-Every condition is an input, and one number of plans is drawn of it, twice from one seed and once from another. A plan
-is *valid* if it keeps the condition as the paper has it (docs/paper.md, rows 6, 7, 11 and 19): the stems' keys and
+Every condition is an input. The same number of plans is drawn twice from one seed and once from another. A plan is
+*valid* if it keeps the condition as the paper defines it (docs/paper.md, rows 6, 7, 11 and 19): the stems' keys and
 tempi after what the plan does to them, other songs for the backing, 25 to 60 s. No sound is made.
 """
 
@@ -18,27 +18,29 @@ import attrs
 
 from mashkit.bench.charts import Chart, RowChart
 from mashkit.bench.collections import Choice, CollectionMissing, RenderedSource, reopen
+from mashkit.bench.ranking import Metric
+from mashkit.bench.records import UNAVAILABLE, Entry, Row
 from mashkit.bench.tables import from_table
-from mashkit.bench.tasks import OK, Input, Metric, NotProvided, Row, Task, stopwatch
+from mashkit.bench.tasks import Input, NotProvided, Task, stopwatch
 from mashkit.components import Component
 from mashkit.conditions import DURATION_S, MAX_SHIFT, PROMISES, SPEEDS, Promise, key_distance, relative_tempi
 from mashkit.interfaces import Generator
 from mashkit.types import Clip, Condition, MashupPlan, Role
 
 CLASH = 0.03
-"""Tempo difference from which an unmatched tempo is one: a third less than what our own generator demands."""
+"""Smallest difference of an unmatched tempo: a third less than our own generator requires."""
 TOLERANCE = 0.02
-"""By which tempi may differ and still meet: a clip's tempo is one number for what its beats do."""
+"""Largest difference of matched tempi, because a clip's tempo is one number for beats that vary."""
 CENTS = 0.6
 """Semitones by which a shift may exceed :data:`mashkit.conditions.MAX_SHIFT`, because it includes cents: half a
 semitone by which a distance is rounded to whole semitones, and a tenth by which the generator's index rounds it."""
 
 
 def faults(plan: MashupPlan, clips: Mapping[str, Clip], promise: Promise | None = None) -> list[str]:
-    """Return what a plan breaks of its condition; nothing if it is valid.
+    """Return the rules of its condition that a plan breaks; empty if the plan is valid.
 
-    A layer along a beat map is at the tempo it follows; its mean speed stands for it here. Largest shift and range of
-    speeds are the paper's, and asked of its conditions.
+    The mean speed represents a layer along a beat map. Largest shift and range of speeds are the paper's, and are
+    required of the paper's conditions only.
 
     Parameters
     ----------
@@ -46,7 +48,7 @@ def faults(plan: MashupPlan, clips: Mapping[str, Clip], promise: Promise | None 
     clips : mapping of str to Clip
         By id.
     promise : Promise, optional
-        What the plan's condition promises; by default what the paper says of it.
+        The promise of the plan's condition; default: that of the paper.
     """
     promise = promise or PROMISES[plan.condition]
     found = []
@@ -104,7 +106,7 @@ def _tempo_faults(plan: MashupPlan, clips: Mapping[str, Clip], promise: Promise)
 
 
 def evenness(names: Iterable[str]) -> float:
-    """Return how evenly things are used, 0–1: the entropy of their shares over that of equal ones (Pielou 1966)."""
+    """Return how evenly names are used, 0–1: the entropy of their shares over that of equal shares (Pielou 1966)."""
     counts = list(Counter(names).values())
     if len(counts) < 2:
         return 0.0
@@ -120,16 +122,16 @@ def _conditions(names: str | Iterable[str]) -> tuple[Condition, ...]:
 
 @attrs.frozen(kw_only=True)
 class Settings:
-    """What a suite may set.
+    """The settings of a suite.
 
     Parameters
     ----------
     collection : str
-        One of :data:`mashkit.bench.collections.LISTED`.
+        A collection that has clips.
     plans : int
-        Of each condition, ≥ 2.
+        Number of plans of each condition, ≥ 2.
     conditions : tuple of str
-        The paper's five, or some of them, or a generator's own.
+        Some of the paper's five, or a generator's own; default: the paper's five.
     seed : int
     """
 
@@ -192,7 +194,7 @@ class GeneratorTask(Task):
         list(generator.plan(clips, condition=condition, count=1, seed=0))
 
     def measure(self, component: Component, given: Input) -> dict[str, float]:
-        """Draw plans of one condition, and return what they are like."""
+        """Draw plans of one condition, and return their validity, variety and rate."""
         generator, told = cast("Generator", component), given.parameters
         if given.measure not in generator.info.provides:
             others = ",".join(sorted(generator.info.provides - set(Condition)))
@@ -220,30 +222,24 @@ class GeneratorTask(Task):
         }
 
     def summarize(self, rows: Sequence[Row]) -> dict[str, float | None]:
-        """Return the metrics of one generator; conditions it does not know are left out."""
+        """Return the metrics of one generator; conditions that it lacks are left out."""
         metrics: dict[str, float | None] = {metric.name: None for metric in self.metrics}
-        asked = [row for row in rows if row["status"] != "unavailable"]
-        if not asked or any(row["status"] != OK for row in asked):
+        asked = [row for row in rows if row.status != UNAVAILABLE]
+        if not asked or not all(row.ok for row in asked):
             return metrics
-        values = {name: [row["values"][name] for row in asked] for name in metrics}
+        values = {name: [row.values[name] for row in asked] for name in metrics}
         for name in ("asked", "clips", "even", "repeats", "differs"):
             metrics[name] = 100 * statistics.fmean(values[name])
         return {**metrics, "valid": 100 * min(values["valid"]), "rate": min(values["rate"])}
 
-    def charts(self, competitors: Sequence[Mapping[str, Any]], rows: Sequence[Row]) -> list[Chart]:
+    def charts(self, competitors: Sequence[Entry], rows: Sequence[Row]) -> list[Chart]:
         """Return validity by condition."""
-        shown = [one["label"] for one in competitors if one["metrics"]]
+        shown = [one.label for one in competitors]
+        valid = {(row.label, row.measure): 100 * row.values["valid"] for row in rows if row.ok}
         series = {
-            str(condition): [
-                next(
-                    (100 * row["values"]["valid"] for row in rows
-                     if (row["label"], row["measure"], row["status"]) == (label, str(condition), OK)),
-                    None,
-                )
-                for label in shown
-            ]
-            for condition in dict.fromkeys([*Condition, *(row["measure"] for row in rows)])
-        }  # fmt: skip
+            str(condition): [valid.get((label, str(condition))) for label in shown]
+            for condition in dict.fromkeys([*Condition, *(row.measure for row in rows)])
+        }
         return [
             RowChart(
                 title="Valid plans", caption="Share of plans that keep their condition. Right is better.", x_label="%",

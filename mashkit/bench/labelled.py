@@ -1,12 +1,12 @@
-"""Music whose key, tempo or beats somebody has written down: songs rendered here, and published annotations.
+"""Read music with labels of key, tempo or beats: songs rendered here, and published annotations.
 
-A reader looks at one layout and returns what it finds; what a data set does not say is None: no metric is made of it.
+Each reader reads one dataset layout. A label that a data set lacks is None, and no metric is computed from it.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -21,19 +21,19 @@ from mashkit.types import TONIC_NAMES, Key, as_tuple
 
 @attrs.frozen(kw_only=True)
 class Labels:
-    """What is known of a piece of music.
+    """The labels of a piece of music.
 
     Parameters
     ----------
     collection, name : str
     files : tuple of Path
-        Sound files whose sum it is.
+        Sound files whose sum is the piece.
     key : str, optional
-        As :meth:`mashkit.types.Key.parse` reads it.
+        In the form that :meth:`mashkit.types.Key.parse` reads.
     tempo : float, optional
         BPM.
     grid : float, optional
-        BPM of a grid that somebody laid under syllables: it may have nothing to do with the beat.
+        BPM of a grid for syllables, which may be unrelated to the beat.
     beats, downbeats : tuple of float, optional
         Seconds.
     """
@@ -48,7 +48,7 @@ class Labels:
     downbeats: tuple[float, ...] | None = None
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the labels alone, as plain data."""
+        """Return the labels without name and files, as plain data."""
         return {
             "collection": self.collection,
             "key": self.key,
@@ -134,7 +134,7 @@ def read_ballroom(data: Path | None) -> Iterable[Labels]:
 
 
 def read_gtzan(data: Path | None) -> Iterable[Labels]:
-    """Yield GTZAN: gtzan_genre/genres/<genre>/<genre>.<number>.{wav,au} with what two repositories say of it.
+    """Yield GTZAN: gtzan_genre/genres/<genre>/<genre>.<number>.{wav,au} with the labels of two repositories.
 
     Keys are those of gtzan_key (gtzan_key/genres/<genre>/<genre>.<number>.lerch.txt: 0–11 major and 12–23 minor keys
     from A up, −1 none), tempi and beats those of gtzan_tempo_beat (tempo/gtzan_<genre>_<number>.bpm, and beats/….beats,
@@ -170,24 +170,12 @@ def _gtzan_key(path: Path) -> str | None:
 
 def _beats(path: Path) -> list[tuple[float, int]]:
     lines = (line.split() for line in path.read_text(encoding="utf-8").splitlines() if line.strip())
-    # Without a second column nothing is said of the bar: no beat is its first.
+    # Without a second column there are no downbeats.
     return [(float(line[0]), int(float(line[1])) if len(line) > 1 else 0) for line in lines]
 
 
-READERS: Mapping[str, Callable[[Path | None], Iterable[Labels]]] = {
-    "demo": read_demo,
-    "multitracks": read_multitracks,
-    "ultrastar": read_ultrastar,
-    "giantsteps-key": read_giantsteps_key,
-    "giantsteps-tempo": read_giantsteps_tempo,
-    "ballroom": read_ballroom,
-    "gtzan": read_gtzan,
-}
-"""Readers by the name a suite gives them."""
-
-
 def known_key(text: str | None) -> Key | None:
-    """Return a key that a data set names, None for what is no single key ("-", "D minor | F major")."""
+    """Return the key of a data set's text; None if the text is no single key ("-", "D minor | F major")."""
     try:
         return None if text is None else Key.parse(text)
     except AnalysisError:

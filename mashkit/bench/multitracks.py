@@ -1,4 +1,4 @@
-"""Clips of songs whose true stems are known: nothing is separated, so what is measured is not the separator.
+"""Clips of songs whose true stems are known, so that no separator has an effect on what is measured.
 
 A song is a folder with ``vocals``, ``drums`` and ``other`` (``bass`` where it has one) as sound files that begin
 together.
@@ -26,18 +26,18 @@ from mashkit.types import STEM_NAMES, Analysis, Audio, Clip, Role, StemSet
 
 NEEDED = ("vocals", "drums", "other")
 KEPT_CLIPS = 12
-"""Clips whose stems are kept in memory: those of five songs, and half a gigabyte."""
+"""Number of clips whose stems are kept in memory: the clips of five songs, half a gigabyte."""
 
 
 def find_multitracks(folder: Path) -> list[Path]:
-    """Return the songs in a folder, sorted; a folder without vocals, drums and other is none."""
+    """Return the songs in a folder, sorted; a song has vocals, drums and other."""
     if not folder.is_dir():
         return []
     return sorted(song for song in folder.iterdir() if song.is_dir() and set(NEEDED) <= set(stem_files(song)))
 
 
 def stem_files(song: Path) -> dict[str, Path]:
-    """Return the sound file of each stem a song has."""
+    """Return the sound file of each stem of a song."""
     files = sorted(path for path in song.iterdir() if path.suffix.lower() in AUDIO_SUFFIXES)
     return {path.stem: path for path in files if path.stem in STEM_NAMES}
 
@@ -63,12 +63,12 @@ class MultitrackSource:
     Parameters
     ----------
     songs : sequence of Path
-        Folders. Their clips' analyses are empty until :meth:`analyse` or :meth:`know` fills them.
+        Folders. The analyses of their clips are empty until :meth:`analyse` or :meth:`take` is called.
     policy : ExcerptPolicy, optional
     """
 
     def __init__(self, songs: Sequence[Path], *, policy: ExcerptPolicy | None = None) -> None:
-        # A clip's stems come out of the same files at once, and are some 50 MB.
+        # All stems of a clip are read at once and take about 50 MB.
         self._roles = functools.lru_cache(maxsize=KEPT_CLIPS)(self._cut)
         self._clips: dict[str, Clip] = {}
         self._songs: dict[str, Path] = {}
@@ -93,12 +93,8 @@ class MultitrackSource:
             self._clips[name] = measured(clip, {role: self.stem(name, role) for role in Role}, analyzer.analyze)
             report(StageEvent(stage="analyze", item=clip.title, state="done", done=done, total=len(self._clips)))
 
-    def know(self, analyses: Mapping[str, Analysis]) -> None:
-        """Take these analyses of clips as found."""
-        self.take(attrs.evolve(self.clip(name), analysis=analysis) for name, analysis in analyses.items())
-
     def take(self, clips: Iterable[Clip]) -> None:
-        """Take these clips, measured before, in the place of those of the same ids; CatalogError if there is none."""
+        """Replace the clips of these ids by these clips; raise CatalogError if there is no such clip."""
         for clip in clips:
             self.clip(clip.id)
             self._clips[clip.id] = clip
@@ -129,5 +125,5 @@ class MultitrackSource:
         return {role: stems.role(role) for role in Role}
 
     def provenance(self, clip_ids: Iterable[str]) -> Sequence[Mapping[str, Any]]:
-        """Nothing separated these."""
+        """Return no components, because the stems were not separated."""
         return ()

@@ -4,28 +4,29 @@ from __future__ import annotations
 
 import base64
 import collections
-import html
 import json
 import re
 import zlib
-from collections.abc import Iterable, Mapping, Sequence
-from importlib.resources import files
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from string import Template
 from typing import Any
 
+import attrs
+
+from mashkit import pages
 from mashkit.atomicfile import write_text
 from mashkit.bench.audition import picks_of
 from mashkit.bench.charts import Chart, draw
+from mashkit.bench.ranking import Metric
+from mashkit.bench.records import Entry, Row, judged_by
 from mashkit.bench.results import Result, value_names, write_result
-from mashkit.bench.runner import judged_by, with_facts
-from mashkit.bench.tasks import OK, Cell, Literature, Metric, Pick, Row, Table, load_task
+from mashkit.bench.statistics import Comparison
+from mashkit.bench.tasks import Cell, Literature, Pick, Table, load_task
+from mashkit.pages import MINUS, NONE, number, text
 
-MINUS = "\N{MINUS SIGN}"
-NONE = "\N{EN DASH}"
 SIGNIFICANT = 0.05
 LONG = 40
-"""Characters from which a cell of text is a long one."""
+"""Number of characters above which a cell of text becomes wide."""
 
 
 def publish(result: Result, folder: Path, sounds: Mapping[str, str] | None = None) -> list[Path]:
@@ -45,7 +46,7 @@ def publish(result: Result, folder: Path, sounds: Mapping[str, str] | None = Non
     PyarrowMissing
         If pyarrow is not installed.
     """
-    path = folder / f"{result['suite']['name']}.json"
+    path = folder / f"{result.suite.name}.json"
     write_result(result, path)
     return [path, *write_pages(result, path, sounds)]
 
@@ -69,42 +70,36 @@ def page(result: Result, sounds: Mapping[str, str] | None = None) -> str:
 
     Parameters
     ----------
-    result : mapping
+    result : Result
     sounds : mapping of str to str, optional
-        What :func:`mashkit.bench.audition.sounds` made: what competitors picked can be heard.
+        The result of :func:`mashkit.bench.audition.sounds`: the page plays the competitors' picks.
     """
-    suite, metrics, competitors = result["suite"], _metrics(result), result["competitors"]
-    task = load_task(suite["task"])
-    # Results of before had no facts of inputs, no intervals and no comparisons.
-    rows = with_facts(result["rows"], result.get("inputs", {}))
-    charts = task.charts(competitors, judged_by(rows))
-    machine, versions = result["machine"], result["environment"]
-    measured = sum(row["status"] == OK for row in result["rows"])
-    return Template(_resource("page.html")).substitute(
-        title=_text(suite["title"]),
-        summary=_text(f"{suite['summary'][:1].upper()}{suite['summary'][1:]}."),
-        facts=_text(f"{len(competitors)} competitors, {measured:,} measurements, finished {_day(result)}"),
-        style=_resource("page.css"),
-        script=_resource("page.js"),
+    suite, metrics, competitors, rows = result.suite, result.metrics, result.competitors, result.rows
+    task = load_task(suite.task)
+    charts = task.charts(result.measured, judged_by(rows))
+    machine, versions = result.machine, result.environment
+    measured = sum(row.ok for row in rows)
+    main = pages.filled(
+        __package__,
+        "page.html",
         marks='<span class="bad">Marked</span>: beyond what is a must. <span class="best">Underlined</span>: best of '
-        f"its column. {NONE}: not measured or not provided. " + _text(" ".join(trained_on(result))),
-        table=_table(metrics, competitors),
+        f"its column. {NONE}: not measured or not provided. " + text(" ".join(trained_on(result))),
+        table=_table(result),
         charts="\n".join(_figure(chart) for chart in charts),
-        tables=_tables(task.tables(competitors, rows)),
+        tables=_tables(task.tables(result.measured, rows)),
         literature=_literature(task.literature),
-        comparisons=_comparisons(metrics, result.get("comparisons", [])),
+        comparisons=_comparisons(metrics, result.comparisons),
         picks=_picks(task.heard, picks_of(task, result), sounds) if sounds else "",
-        sounds=_script_data(sounds or {}),
         measured=_measured(metrics),
-        rules=_text(result["rules"]),
-        where=_list(
+        rules=text(result.rules),
+        where=pages.items(
             [
-                f"{_text(machine['processor'])}, {machine['cores']} cores, {machine['memory_mb'] / 1000:.0f} GB; "
-                f"one thread a competitor, {result['jobs']} at a time",
-                _text(f"Python {versions['python']}, " + _versions(versions["packages"])),
-                _text(
-                    f"suite {suite['name']}, seed {suite['seed']}, at most {suite['timeout_s']:g} s a measurement, "
-                    f"settings {suite['sha256'][:12]}"
+                f"{text(machine.processor)}, {machine.cores} cores, {machine.memory_mb / 1000:.0f} GB; "
+                f"one thread a competitor, {result.jobs} at a time",
+                text(f"Python {versions['python']}, " + _versions(versions["packages"])),
+                text(
+                    f"suite {suite.name}, seed {suite.seed}, at most {suite.timeout_s:g} s a measurement, "
+                    f"settings {suite.sha256[:12]}"
                 ),
                 "time of loading is apart from that of running; memory is the most the competitor’s process held, "
                 "programs it runs not included",
@@ -112,16 +107,36 @@ def page(result: Result, sounds: Mapping[str, str] | None = None) -> str:
             ]
         ),
         components=_components(competitors),
-        counts=_text(_counts(result["rows"])),
-        problems=_problems(result["rows"]),
-        rows=_packed_rows(result["rows"]),
+        counts=text(_counts(rows)),
+        problems=_problems(rows),
+    )
+    summary = text(f"{suite.summary[:1].upper()}{suite.summary[1:]}.")
+    facts = text(f"{len(competitors)} competitors, {measured:,} measurements, finished {_day(result)}")
+    packed = f'<script type="text/plain" id="packed-rows">{_packed_rows(rows)}</script>\n'
+    return pages.document(
+        suite.title,
+        top=f'<p>{summary}</p>\n<p class="facts">{facts}</p>',
+        main=main,
+        styles=_styles(),
+        scripts=packed + _script(sounds or {}),
+        sources="media-src data:",
     )
 
 
-def _earlier(competitors: Sequence[Mapping[str, Any]]) -> list[str]:
-    """Return a sentence about those that were measured in an earlier run, if some were."""
-    when = [f"{one['label']} ({one['measured'][:10]})" for one in competitors if "measured" in one]
-    return [_text(f"measured in an earlier run, perhaps elsewhere: {', '.join(when)}")] if when else []
+def _styles() -> list[str]:
+    return [pages.sheet(), pages.resource(__package__, "page.css")]
+
+
+def _script(sounds: Mapping[str, str]) -> str:
+    # Data URLs contain no character that could end a script.
+    data = json.dumps(list(sounds.values()))
+    return f"<script>\nconst SOUNDS = {data};\n{pages.resource(__package__, 'page.js')}\n</script>"
+
+
+def _earlier(competitors: Sequence[Entry]) -> list[str]:
+    """Return a sentence about the competitors that were measured in an earlier run, if some were."""
+    when = [f"{one.label} ({one.measured[:10]})" for one in competitors if one.measured]
+    return [text(f"measured in an earlier run, perhaps elsewhere: {', '.join(when)}")] if when else []
 
 
 def leaderboard(boards: Sequence[tuple[Result, Sequence[Path]]], refused: Mapping[Path, str]) -> str:
@@ -131,56 +146,53 @@ def leaderboard(boards: Sequence[tuple[Result, Sequence[Path]]], refused: Mappin
     ----------
     boards : sequence of (result, files)
     refused : mapping of Path to str
-        Files that are no results, and why.
+        Files that are no results, and the reasons.
     """
     sections = []
-    for number, (result, paths) in enumerate(boards, 1):
+    for place, (result, paths) in enumerate(boards, 1):
         names = ", ".join(path.name for path in paths)
-        collection = result["suite"]["settings"].get("collection")
-        said = f"suite {result['suite']['name']}" + (f", collection {collection}" if collection else "")
-        sections.append(
-            f'<section aria-labelledby="board-{number}"><h2 id="board-{number}">{_text(result["suite"]["title"])}</h2>'
-            f'<p class="facts">{_text(f"{said}; from {names}")}</p>{_table(_metrics(result), result["competitors"])}'
-            "</section>"
-        )
+        collection = result.suite.settings.get("collection")
+        said = f"suite {result.suite.name}" + (f", collection {collection}" if collection else "")
+        facts = f'<p class="facts">{text(f"{said}; from {names}")}</p>'
+        sections.append(pages.section(f"board-{place}", result.suite.title, facts, _table(result)))
     if refused:
         alike: dict[str, list[str]] = {}
         for path, reason in refused.items():
             alike.setdefault(reason, []).append(path.name)
-        said = _list(f"<b>{_text(', '.join(them))}</b>: {_text(reason)}" for reason, them in alike.items())
+        said = pages.items(f"<b>{text(', '.join(them))}</b>: {text(reason)}" for reason, them in alike.items())
         sections.append(f"<section><h2>Not shown</h2>{said}</section>")
-    return Template(_resource("board.html")).substitute(
-        facts=_text(f"{len(boards)} boards; click a heading to sort by it. {NONE}: not measured or not provided."),
-        boards="\n".join(sections),
-        rules=_text(boards[0][0]["rules"]),
-        style=_resource("page.css"),
-        script=_resource("page.js"),
+    sections.append(pages.section("ranking", "How the order comes about", f"<p>{text(boards[0][0].rules)}</p>"))
+    facts = f"{len(boards)} boards; click a heading to sort by it. {NONE}: not measured or not provided."
+    return pages.document(
+        "Leaderboard",
+        top=f'<p class="facts">{text(facts)}</p>',
+        main="\n".join(sections),
+        styles=_styles(),
+        scripts=_script({}),
     )
 
 
 def markdown(result: Result) -> str:
-    """Return the table of a result for a README, best first."""
-    metrics = measured_metrics(_metrics(result), result["competitors"])
+    """Return the table of a result as Markdown, best first."""
+    metrics = measured_metrics(result)
     heads = ["", "competitor", "score", *(", ".join(filter(None, (metric.title, metric.unit))) for metric in metrics)]
     lines = [f"| {' | '.join(heads)} |", f"|{'---|' * len(heads)}"]
-    for one in result["competitors"]:
-        if one["metrics"] is None:
-            lines.append(f"| {NONE} | {_line(one['label'])} | {_line(one['reason'])} |{' |' * len(metrics)}")
+    for one in result.competitors:
+        if not one.metrics:
+            lines.append(f"| {NONE} | {_line(one.label)} | {_line(one.reason)} |{' |' * len(metrics)}")
             continue
         cells = []
         for metric in metrics:
-            value = one["metrics"][metric.name]
-            shown = shown_value(value, metric.digits)
+            value = one.metrics[metric.name]
+            shown = number(value, metric.digits)
             cells.append(shown if metric.keeps(value) or value is None else f"**{shown}**")
-        lines.append(f"| {one['rank']} | {_line(one['label'])} | {one['score']:.0f} | {' | '.join(cells)} |")
-    machine = result["machine"]
+        lines.append(f"| {one.rank} | {_line(one.label)} | {one.score:.0f} | {' | '.join(cells)} |")
     made = (
-        f"Suite `{result['suite']['name']}` of `mashkit bench run`, finished {_day(result)}; {machine['processor']}, "
-        f"{machine['cores']} cores. Bold: beyond a must. {NONE}: not measured or not provided."
+        f"Suite `{result.suite.name}` of `mashkit bench run`, finished {_day(result)}; {result.machine.processor}, "
+        f"{result.machine.cores} cores. Bold: beyond a must. {NONE}: not measured or not provided."
     )
-    parts = [f"# {result['suite']['title']}", "", " ".join([made, *trained_on(result)]), "", *lines, ""]
-    rows = with_facts(result["rows"], result.get("inputs", {}))
-    for table in load_task(result["suite"]["task"]).tables(result["competitors"], rows):
+    parts = [f"# {result.suite.title}", "", " ".join([made, *trained_on(result)]), "", *lines, ""]
+    for table in load_task(result.suite.task).tables(result.measured, result.rows):
         parts += [f"## {table.title}", "", table.caption, "", f"| {' | '.join(map(_line, table.heads))} |"]
         parts += [f"|{'---|' * len(table.heads)}"]
         for name, row in table.rows:
@@ -191,10 +203,10 @@ def markdown(result: Result) -> str:
 
 
 def trained_on(result: Result) -> list[str]:
-    """Return a sentence on each competitor that was trained on songs it was measured on."""
+    """Return a sentence about each competitor that was trained on songs of its inputs."""
     found: dict[str, dict[str, None]] = {}
-    for row in result["rows"]:
-        found.setdefault(row["label"], {}).update(dict.fromkeys(row.get("trained_on", ())))
+    for row in result.rows:
+        found.setdefault(row.label, {}).update(dict.fromkeys(row.trained_on))
     said = [
         f"{label} was trained on {', '.join(songs)}: what it does with these is shown, and it is not judged by them."
         for label, songs in found.items()
@@ -203,89 +215,63 @@ def trained_on(result: Result) -> list[str]:
     return [*said, "Rank and score are of the songs that nobody was trained on."] if said else []
 
 
-# ------------------------------------------------------------------------------------------------------ safe text
-def _text(value: object) -> str:
-    """Return text for HTML content and quoted attributes."""
-    return html.escape(str(value).encode("utf-8", "replace").decode("utf-8"))
-
-
 def _line(value: str) -> str:
     """Return text for a cell of a Markdown table: on one line, without the bar that ends a cell."""
     return " ".join(value.replace("|", "/").split())
 
 
-def shown_value(value: float | None, digits: int) -> str:
-    """Return a number as people read it, and a dash for none."""
-    # Adding zero: a value that rounds to nothing has no sign.
-    return NONE if value is None else f"{round(value, digits) + 0.0:,.{digits}f}".replace("-", MINUS)
-
-
-def _resource(name: str) -> str:
-    return files("mashkit.bench").joinpath(name).read_text(encoding="utf-8").strip()
-
-
-def _list(items: Iterable[str]) -> str:
-    return f"<ul>{''.join(f'<li>{item}</li>' for item in items)}</ul>"
-
-
 def _day(result: Result) -> str:
-    return str(result["finished"]).replace("T", " ").replace("+00:00", " UTC")
+    return result.finished.replace("T", " ").replace("+00:00", " UTC")
 
 
-def _metrics(result: Result) -> list[Metric]:
-    return [Metric(**metric) for metric in result["metrics"]]
-
-
-def measured_metrics(metrics: Sequence[Metric], competitors: Sequence[Mapping[str, Any]]) -> list[Metric]:
-    """Return the metrics somebody has a value of: the others are no columns."""
-    some = [one["metrics"] for one in competitors if one["metrics"] is not None]
-    return [metric for metric in metrics if any(values[metric.name] is not None for values in some)]
+def measured_metrics(result: Result) -> list[Metric]:
+    """Return the metrics that at least one competitor has a value of: the columns of the table."""
+    return [metric for metric in result.metrics if any(one.metrics[metric.name] is not None for one in result.measured)]
 
 
 # ---------------------------------------------------------------------------------------------------------- tables
-def _table(metrics: Sequence[Metric], competitors: Sequence[Mapping[str, Any]]) -> str:
-    metrics = measured_metrics(metrics, competitors)
+def _table(result: Result) -> str:
+    metrics = measured_metrics(result)
     heads = [_head("competitor", ""), _head("rank", ""), _head("score", "of 100", high=True)]
     heads += [_head(metric.title, metric.unit, high=metric.better == "higher") for metric in metrics]
-    best = {metric.name: _best(metric, competitors) for metric in metrics}
+    best = {metric.name: _best(metric, result.measured) for metric in metrics}
     rows = []
-    for one in competitors:
-        label = f'<th scope="row">{_text(one["label"])}</th>'
-        if one["metrics"] is None:
-            rows.append(f'<tr>{label}<td data-value="">{NONE}</td><td class="missing" data-value="" '
-                        f'colspan="{len(metrics) + 1}"><span>{_text(one["reason"])}</span></td></tr>')  # fmt: skip
+    for one in result.competitors:
+        if not one.metrics:
+            reason = (
+                f'<td class="missing" data-value="" colspan="{len(metrics) + 1}"><span>{text(one.reason)}</span></td>'
+            )
+            rows.append(pages.row(text(one.label), _cell(None, NONE), reason))
             continue
-        cells = [_cell(one["rank"], str(one["rank"])), _cell(one["score"], shown_value(one["score"], 0))]
+        cells = [_cell(one.rank, str(one.rank)), _cell(one.score, number(one.score))]
         for metric in metrics:
-            value = one["metrics"][metric.name]
-            shown = shown_value(value, metric.digits)
+            value = one.metrics[metric.name]
+            shown = number(value, metric.digits)
             marks = [] if metric.keeps(value) else ["bad"]
-            # As it is shown: two that look equal are both the best.
+            # The shown texts are compared, so that two competitors that look equal are both best.
             marks += ["best"] if value is not None and shown == best[metric.name] else []
-            ends = one.get("intervals", {}).get(metric.name)
+            ends = one.intervals.get(metric.name)
             if ends is not None:
-                shown += f'<span class="ends">{" … ".join(shown_value(end, metric.digits) for end in ends)}</span>'
+                shown += f'<span class="ends">{" … ".join(number(end, metric.digits) for end in ends)}</span>'
             cells.append(_cell(value, shown, " ".join(marks)))
-        rows.append(f"<tr>{label}{''.join(cells)}</tr>")
-    # A row that says why there are no numbers has fewer cells: it is kept out of what is sorted.
-    split = sum(one["metrics"] is not None for one in competitors)
+        rows.append(pages.row(text(one.label), *cells))
+    # A row with a reason instead of numbers has fewer cells, so it is not sorted.
+    split = len(result.measured)
     return (
         f'<div class="wide"><table class="ranked"><thead><tr>{"".join(heads)}</tr></thead>'
         f"<tbody>{''.join(rows[:split])}</tbody><tbody>{''.join(rows[split:])}</tbody></table></div>"
     )
 
 
-def _best(metric: Metric, competitors: Sequence[Mapping[str, Any]]) -> str:
-    values = [value for one in competitors if one["metrics"] and (value := one["metrics"][metric.name]) is not None]
-    if not values:
-        return ""
-    return shown_value(min(values) if metric.better == "lower" else max(values), metric.digits)
+def _best(metric: Metric, competitors: Sequence[Entry]) -> str:
+    values = [value for one in competitors if (value := one.metrics[metric.name]) is not None]
+    return number(min(values) if metric.better == "lower" else max(values), metric.digits)
 
 
 def _head(title: str, unit: str, *, high: bool = False) -> str:
     title = re.sub(r"(?<=\d) (?=(?:s|ms|%)\b|%)", "\N{NO-BREAK SPACE}", title)
-    below = f'<span class="unit">{_text(unit)}</span>' if unit else ""
-    return f'<th scope="col"{" data-high" if high else ""}><button type="button">{_text(title)}</button>{below}</th>'
+    below = f'<span class="unit">{text(unit)}</span>' if unit else ""
+    return f'<th scope="col"{" data-high" if high else ""}><button type="button">{text(title)}</button>{below}</th>'
 
 
 def _cell(value: float | None, shown: str, marks: str = "") -> str:
@@ -306,41 +292,34 @@ def _measured(metrics: Sequence[Metric]) -> str:
         elif metric.limit is None:
             facts.append("shown, not ranked by")
         items.append(
-            f"<div><dt>{_text(metric.title)}</dt><dd>{_text(metric.explained)} "
-            f'<span class="facts">{_text("; ".join(facts))}.</span></dd></div>'
+            f"<div><dt>{text(metric.title)}</dt><dd>{text(metric.explained)} "
+            f'<span class="facts">{text("; ".join(facts))}.</span></dd></div>'
         )
     return f'<dl class="measures">{"".join(items)}</dl>'
 
 
 def _figure(chart: Chart) -> str:
-    return (
-        f"<figure><figcaption><h3>{_text(chart.title)}</h3>{_text(chart.caption)}</figcaption>\n{draw(chart)}</figure>"
-    )
+    return f"<figure><figcaption><h3>{text(chart.title)}</h3>{text(chart.caption)}</figcaption>\n{draw(chart)}</figure>"
 
 
-def _components(competitors: Sequence[Mapping[str, Any]]) -> str:
+def _components(competitors: Sequence[Entry]) -> str:
     rows = []
     for one in competitors:
-        described = one["description"]
+        described = one.description
         if described is None:
             continue
         versions = {described["distribution"]: described["version"], **described["requires"]}
         engine = described.get("engine_version") or described["engine"]
-        load = NONE if one["load_s"] is None else f"{one['load_s']:.1f} s"
+        load = NONE if one.load_s is None else f"{one.load_s:.1f} s"
         cells = [engine, _versions(versions), _pairs(described["options"]), load]
         cells += [described["code_license"], described["weights_license"]]
-        rows.append(f'<tr><th scope="row">{_text(one["label"])}</th>' + "".join(map(_said, cells)) + "</tr>")
-    return _plain_table(("competitor", "engine", "versions", "options", "loading", "code", "weights"), rows)
+        rows.append(pages.row(text(one.label), *map(_said, cells)))
+    return pages.table(("competitor", "engine", "versions", "options", "loading", "code", "weights"), rows)
 
 
 def _said(value: str) -> str:
-    """Return a cell of text; a long one is given room, where a narrow screen would leave it a word a line."""
-    return f'<td class="said{" long" if len(value) > LONG else ""}">{_text(value)}</td>'
-
-
-def _plain_table(heads: Sequence[str], rows: Sequence[str]) -> str:
-    head = "".join(f'<th scope="col" class="said">{head}</th>' for head in heads)
-    return f'<div class="wide"><table><thead><tr>{head}</tr></thead><tbody>{"".join(rows)}</tbody></table></div>'
+    """Return a cell of text; a long text gets a wide cell, because a narrow screen would give it a word a line."""
+    return pages.cell(text(value), "said long" if len(value) > LONG else "said")
 
 
 def _versions(versions: Mapping[str, Any]) -> str:
@@ -351,125 +330,102 @@ def _pairs(values: Mapping[str, Any]) -> str:
     return ", ".join(f"{name} {value}" for name, value in values.items())
 
 
-def _counts(rows: Sequence[Mapping[str, Any]]) -> str:
-    counts = collections.Counter(row["status"] for row in rows)
+def _counts(rows: Sequence[Row]) -> str:
+    counts = collections.Counter(row.status for row in rows)
     said = ", ".join(f"{count} {status}" for status, count in counts.items())
-    seconds = sum(row["wall_s"] or 0.0 for row in rows)
+    seconds = sum(row.wall_s or 0.0 for row in rows)
     took = f"{seconds / 60:.0f} minutes" if seconds >= 120 else f"{seconds:.0f} seconds"
     return f"{len(rows):,} rows: {said}. Measuring took {took}."
 
 
-def _problems(rows: Sequence[Mapping[str, Any]]) -> str:
-    """Return a line for each competitor and reason, with how many rows it befell."""
-    found = collections.Counter((row["label"], row["status"], row["reason"]) for row in rows if row["status"] != OK)
-    return _list(
-        f"<b>{_text(label)}</b>, {count} × {_text(status)}: {_text(reason)}"
+def _problems(rows: Sequence[Row]) -> str:
+    """Return a line for each competitor and reason, with the number of rows."""
+    found = collections.Counter((row.label, row.status, row.reason) for row in rows if not row.ok)
+    return pages.items(
+        f"<b>{text(label)}</b>, {count} × {text(status)}: {text(reason)}"
         for (label, status, reason), count in found.items()
     )
 
 
-def _comparisons(metrics: Sequence[Metric], comparisons: Sequence[Mapping[str, Any]]) -> str:
-    """Return a section with one table of pairs for each metric; nothing where nothing was compared."""
-    if not comparisons:
-        return ""
+def _comparisons(metrics: Sequence[Metric], comparisons: Sequence[Comparison]) -> str:
+    """Return a section with one table of pairs for each metric; empty if nothing was compared."""
     parts = []
     for metric in metrics:
-        own = [one for one in comparisons if one["metric"] == metric.name]
+        own = [one for one in comparisons if one.metric == metric.name]
         if not own:
             continue
-        differing = sum(one["p_holm"] is not None and one["p_holm"] < SIGNIFICANT for one in own)
-        rows = [
-            f'<tr><th scope="row">{_text(one["one"])}</th><td class="said">{_text(one["other"])}</td>'
-            + "".join(
-                f"<td>{cell}</td>"
-                for cell in (
-                    shown_value(one["difference"], max(metric.digits, 1)),
-                    NONE if one["low"] is None else " … ".join(
-                        shown_value(one[end], max(metric.digits, 1)) for end in ("low", "high")
-                    ),
-                    *(shown_value(one[name], 3) for name in ("p_bootstrap", "p_signed_rank", "p_holm")),
-                )
-            )
-            + "</tr>"
-            for one in own
-        ]  # fmt: skip
+        digits = max(metric.digits, 1)
+        differing = sum(one.p_holm is not None and one.p_holm < SIGNIFICANT for one in own)
+        rows = []
+        for one in own:
+            ends = [number(end, digits) for end in (one.low, one.high)]
+            p_values = (one.p_bootstrap, one.p_signed_rank, one.p_holm)
+            numbers = [
+                number(one.difference, digits),
+                NONE if one.low is None else " … ".join(ends),
+                *(number(p_value, 3) for p_value in p_values),
+            ]
+            rows.append(pages.row(text(one.one), pages.cell(text(one.other), "said"), *map(pages.cell, numbers)))
         heads = ("one", "other", "difference", "95 %", "p, bootstrap", "p, signed rank", "p, Holm")
         said = f"{metric.title}: {len(own)} pairs, {differing} differ at {SIGNIFICANT:g} after Holm’s correction"
-        parts.append(f"<details><summary>{_text(said)}</summary>{_plain_table(heads, rows)}</details>")
-    return (
-        '<section aria-labelledby="pairs"><h2 id="pairs">Who differs from whom</h2>'
+        parts.append(f"<details><summary>{text(said)}</summary>{pages.table(heads, rows)}</details>")
+    explained = (
         "<p>Differences, one − other, with intervals of resampled songs; signed-rank tests see one number a song. "
         "Each is of the songs that both are judged by.</p>"
-        f"{''.join(parts)}</section>"
     )
+    return pages.section("pairs", "Who differs from whom", explained, *parts) if comparisons else ""
 
 
 def _literature(literature: Literature | None) -> str:
     if literature is None:
         return ""
-    rows = [
-        f'<tr><th scope="row">{_text(row[0])}</th>{"".join(f"<td>{_text(cell)}</td>" for cell in row[1:])}</tr>'
-        for row in literature.rows
-    ]
-    return (
-        '<section aria-labelledby="literature"><h2 id="literature">From the literature, not measured here</h2>'
-        f'<p class="facts">{_text(literature.title)}. {_text(literature.source)}.</p>'
-        f"{_plain_table(literature.heads, rows)}</section>"
-    )
+    rows = [pages.row(text(system), *(pages.cell(text(one)) for one in cells)) for system, *cells in literature.rows]
+    source = f'<p class="facts">{text(literature.title)}. {text(literature.source)}.</p>'
+    heading = "From the literature, not measured here"
+    return pages.section("literature", heading, source, pages.table(literature.heads, rows))
 
 
 def _shown(cell: Cell, digits: int) -> list[str]:
-    """Return a cell's number and, if it has one, the second; in brackets if they do not count."""
-    numbers = [cell.value] if cell.below is None else [cell.value, cell.below]
-    shown = [shown_value(number, digits) for number in numbers]
+    """Return a cell's number and its second number, if it has one; in brackets if they do not count."""
+    values = [cell.value] if cell.below is None else [cell.value, cell.below]
+    shown = [number(value, digits) for value in values]
     return shown if cell.counts else [f"({one})" for one in shown]
 
 
 def _tables(tables: Sequence[Table]) -> str:
-    """Return a section with the tables behind the metrics; nothing where there is none."""
+    """Return a section with the tables behind the metrics; empty if there is none."""
     parts = []
     for table in tables:
         rows = []
         for name, cells in table.rows:
             parted = [_shown(cell, table.digits) for cell in cells]
             shown = [one + "".join(f'<span class="ends">{below}</span>' for below in more) for one, *more in parted]
-            filled = "".join(f"<td>{one}</td>" for one in shown)
-            rows.append(f'<tr><th scope="row">{_text(name)}</th>{filled}</tr>')
-        caption = f'<p class="facts">{_text(table.caption)}</p>'
-        parts.append(f"<h3>{_text(table.title)}</h3>{caption}{_plain_table(table.heads, rows)}")
-    if not parts:
-        return ""
-    return f'<section aria-labelledby="single"><h2 id="single">One by one</h2>{"".join(parts)}</section>'
+            rows.append(pages.row(text(name), *map(pages.cell, shown)))
+        caption = f'<p class="facts">{text(table.caption)}</p>'
+        parts.append(f"<h3>{text(table.title)}</h3>{caption}{pages.table(table.heads, rows)}")
+    return pages.section("single", "One by one", *parts) if parts else ""
 
 
 def _picks(heard: tuple[str, str], picks: Mapping[str, Sequence[Pick]], sounds: Mapping[str, str]) -> str:
-    """Return a section in which what was picked can be heard."""
-    number = {name: index for index, name in enumerate(sounds)}
+    """Return a section in which the picks can be heard."""
+    place = {name: index for index, name in enumerate(sounds)}
     parts = []
     for label, chosen in picks.items():
         groups = dict.fromkeys(pick.group for pick in chosen)
         lists = "".join(
-            f"<div><h4>{_text(group)}</h4><ol>"
+            f"<div><h4>{text(group)}</h4><ol>"
             + "".join(
-                f'<li><span>{_text(pick.said)}</span><audio controls preload="none" data-sound="{number[pick.sound]}" '
-                f'aria-label="{_text(f"{label}, {group}: {pick.said if pick.part else pick.input}")}"></audio></li>'
+                f'<li><span>{text(pick.said)}</span><audio controls preload="none" data-sound="{place[pick.sound]}" '
+                f'aria-label="{text(f"{label}, {group}: {pick.said if pick.part else pick.input}")}"></audio></li>'
                 for pick in chosen
-                if pick.group == group and pick.sound in number
+                if pick.group == group and pick.sound in place
             )
             + "</ol></div>"
             for group in groups
         )
         if chosen:
-            parts.append(f'<details><summary>{_text(label)}</summary><div class="picks">{lists}</div></details>')
-    return (
-        f'<section aria-labelledby="picks"><h2 id="picks">{_text(heard[0])}</h2>'
-        f"<p>{_text(heard[1])}</p>{''.join(parts)}</section>"
-    )
-
-
-def _script_data(sounds: Mapping[str, str]) -> str:
-    # Data URLs hold no character that could end a script.
-    return json.dumps(list(sounds.values()))
+            parts.append(f'<details><summary>{text(label)}</summary><div class="picks">{lists}</div></details>')
+    return pages.section("picks", heard[0], f"<p>{text(heard[1])}</p>", *parts)
 
 
 def _packed_rows(rows: Sequence[Row]) -> str:
@@ -478,32 +434,35 @@ def _packed_rows(rows: Sequence[Row]) -> str:
     A table of ten thousand rows is 3.5 MB as HTML, and 0.2 MB like this (ours). Numbers are rounded as they are shown;
     the rows' own file has all digits.
     """
-    empty = collections.Counter((row["label"], row["status"], row["reason"]) for row in rows if not row["values"])
+    empty = collections.Counter((row.label, row.status, row.reason) for row in rows if not row.values)
     shown = []
     for row in rows:
-        if not row["values"]:
+        name = row.input
+        if not row.values:
             # A competitor that is not there has hundreds of rows with one reason: they become one line.
-            befell = row["label"], row["status"], row["reason"]
-            count = empty.pop(befell, 0)
+            count = empty.pop((row.label, row.status, row.reason), 0)
             if count == 0:
                 continue
-            row = {**row, "input": row["input"] if count == 1 else f"{count:,} inputs"}
-        status = f"{row['status']}, trained on" if row.get("trained_on") else row["status"]
-        shown.append({**row, "status": status})
+            name = name if count == 1 else f"{count:,} inputs"
+        shown.append(attrs.evolve(row, input=name))
     data = {
-        **{name: _indexed([row[name] for row in shown]) for name in ("label", "input", "status", "reason")},
-        **{name: [_rounded(row[name], ".2f") for row in shown] for name in ("wall_s", "cpu_s")},
-        "values": {name: [_rounded(row["values"].get(name), ".4g") for row in shown] for name in value_names(shown)},
+        "label": _indexed([row.label for row in shown]),
+        "input": _indexed([row.input for row in shown]),
+        "status": _indexed([f"{row.status}, trained on" if row.trained_on else row.status for row in shown]),
+        "reason": _indexed([row.reason for row in shown]),
+        "wall_s": [_rounded(row.wall_s, ".2f") for row in shown],
+        "cpu_s": [_rounded(row.cpu_s, ".2f") for row in shown],
+        "values": {name: [_rounded(row.values.get(name), ".4g") for row in shown] for name in value_names(shown)},
     }
-    text = json.dumps(data, ensure_ascii=False, separators=(",", ":"))
-    # What UTF-8 cannot hold becomes a question mark, as in all text of the page.
-    return base64.b64encode(zlib.compress(text.encode("utf-8", "replace"), 9)).decode()
+    packed = json.dumps(data, ensure_ascii=False, separators=(",", ":"))
+    # Bytes that are not UTF-8 become a question mark, as in all text of the page.
+    return base64.b64encode(zlib.compress(packed.encode("utf-8", "replace"), 9)).decode()
 
 
 def _indexed(texts: Sequence[str]) -> dict[str, list[Any]]:
-    """Return texts that repeat as all there are, and which of them each is."""
-    numbers = {text: number for number, text in enumerate(dict.fromkeys(texts))}
-    return {"texts": list(numbers), "which": [numbers[text] for text in texts]}
+    """Return texts that repeat as the list of distinct texts and the index of each text in it."""
+    places = {one: place for place, one in enumerate(dict.fromkeys(texts))}
+    return {"texts": list(places), "which": [places[one] for one in texts]}
 
 
 def _rounded(value: float | None, digits: str) -> str:

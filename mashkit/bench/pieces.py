@@ -1,33 +1,34 @@
-"""Pieces of music that analyzers and separators are measured on, rendered or recorded, and what one costs them."""
+"""The pieces of music, rendered or recorded, that analyzers and separators are measured on, and the cost of a piece."""
 
 from __future__ import annotations
 
 import statistics
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 from mashkit.audio.files import load, resample
+from mashkit.bench.ranking import Metric
+from mashkit.bench.records import Row
 from mashkit.bench.statistics import Statistic, interval
 from mashkit.bench.tables import SuiteError
-from mashkit.bench.tasks import OK, Input, InputLost, Metric, Row
+from mashkit.bench.tasks import Input, InputLost
 from mashkit.catalog.ingest import SAMPLE_RATE
 from mashkit.errors import MashkitError, suggestion
 from mashkit.types import Audio
 
 RENDERED = "rendered"
-"""Of collections: songs composed here, whose truth is exact (:mod:`mashkit.bench.rendered`)."""
+"""Name and measure of songs that are composed from a seed, with exact truth (:mod:`mashkit.bench.rendered`)."""
 
 
 def require_known(names: Sequence[str], known: Sequence[str]) -> None:
-    """Raise SuiteError, with the nearest there is, if a suite names music nobody knows."""
+    """Raise SuiteError, with the nearest known name, if a suite names unknown music."""
     for name in names:
         if name not in known:
             raise SuiteError(f"settings: no collection {name!r}", suggestion(name, known))
 
 
 def rendered_inputs(songs: int, seed: int, excerpt_s: float) -> list[Input]:
-    """Return so many rendered songs; which they are depends on the seed alone."""
+    """Return this many rendered songs; they depend on the seed alone."""
     return [
         Input(
             name=f"{RENDERED} {number + 1}",
@@ -39,7 +40,7 @@ def rendered_inputs(songs: int, seed: int, excerpt_s: float) -> list[Input]:
 
 
 def load_all(paths: Sequence[Path]) -> list[Audio]:
-    """Decode files at the rate of clips; raise InputLost if one has gone or is no sound any more."""
+    """Decode files at the rate of clips; raise InputLost if a file has gone or cannot be decoded any more."""
     try:
         return [resample(load(path), SAMPLE_RATE) for path in paths]
     except MashkitError as error:
@@ -49,15 +50,20 @@ def load_all(paths: Sequence[Path]) -> list[Audio]:
 def split_rows(rows: Sequence[Row]) -> dict[str, list[Row]]:
     """Return the rows of recorded and of rendered pieces by the prefix of their metrics, "" and "rendered_".
 
-    What was there for nobody is left out. A side of which a row failed is left out as a whole: the best of a
-    competitor's cases is no measure of it.
+    Rows of missing inputs are left out. If a row failed, its whole side is left out, because the best of a competitor's
+    cases would be no fair measure of it.
     """
-    there = [row for row in rows if not row["input_missing"]]
+    there = [row for row in rows if not row.input_missing]
     sides = {
-        "": [row for row in there if row["measure"] != RENDERED],
-        "rendered_": [row for row in there if row["measure"] == RENDERED],
+        "": [row for row in there if row.measure != RENDERED],
+        "rendered_": [row for row in there if row.measure == RENDERED],
     }
-    return {prefix: side for prefix, side in sides.items() if all(row["status"] == OK for row in side)}
+    return {prefix: side for prefix, side in sides.items() if all(row.ok for row in side)}
+
+
+def values_of(rows: Iterable[Row], field: str) -> list[float]:
+    """Return one raw number of the rows that have it."""
+    return [row.values[field] for row in rows if field in row.values]
 
 
 def intervals_of(
@@ -68,18 +74,18 @@ def intervals_of(
     Parameters
     ----------
     rows : sequence of Row
-        Of one competitor.
+        All of one competitor.
     fields : sequence of str
-        Of rows' values.
+        Names of the rows' values.
     statistic : callable
-        Makes of one number a piece what the metric is: its mean, its median.
+        Returns the metric, such as mean or median, as a statistic of one number a piece.
     unit : float
-        What a metric's value is of its fields': 100 for per cent.
+        Factor between the field and the metric: 100 for per cent.
     """
     found = {}
     for prefix, chosen in split_rows(rows).items():
         for field in fields:
-            values = [row["values"][field] for row in chosen if field in row["values"]]
+            values = values_of(chosen, field)
             ends = interval(statistic(values), len(values)) if values else None
             if ends is not None:
                 found[prefix + field] = (unit * ends.low, unit * ends.high)
@@ -88,7 +94,7 @@ def intervals_of(
 
 # -------------------------------------------------------------------------------------------------------------- cost
 def cost_metrics(resolution_s: float) -> tuple[Metric, Metric]:
-    """Return CPU for a minute, ranked in steps of ``resolution_s``, and memory."""
+    """Return the metrics CPU for a minute, ranked in steps of ``resolution_s``, and memory."""
     return (
         Metric(
             name="cpu_s", title="CPU for a minute", unit="s", resolution=resolution_s, weight=0.5, digits=1,
@@ -102,16 +108,16 @@ def cost_metrics(resolution_s: float) -> tuple[Metric, Metric]:
 
 
 def minute_cost(cpu_s: float, piece: Audio) -> Mapping[str, float]:
-    """Return what a row holds of a piece's cost."""
+    """Return the cost of a piece as a value of its row."""
     return {"minute_cpu_s": cpu_s * 60 / piece.duration}
 
 
-def cost_of(rows: Sequence[Row]) -> dict[str, Any]:
-    """Return the values of :func:`cost_metrics`; None unless every piece there was went well."""
-    there = [row for row in rows if not row["input_missing"]]
-    if not there or any(row["status"] != OK for row in there):
+def cost_of(rows: Sequence[Row]) -> dict[str, float | None]:
+    """Return the values of :func:`cost_metrics`; None if a piece that is here could not be measured."""
+    there = [row for row in rows if not row.input_missing]
+    if not there or not all(row.ok for row in there):
         return {"cpu_s": None, "memory_mb": None}
     return {
-        "cpu_s": statistics.fmean(row["values"]["minute_cpu_s"] for row in there),
-        "memory_mb": max(row["peak_memory_mb"] for row in there),
+        "cpu_s": statistics.fmean(row.values["minute_cpu_s"] for row in there),
+        "memory_mb": max((row.peak_memory_mb for row in there if row.peak_memory_mb is not None), default=None),
     }

@@ -1,12 +1,22 @@
-"""Who wins: must-haves first, then a weighted mean of ranks. The page prints these very rules."""
+"""Rank competitors by their metrics: by the musts they break, then by a weighted mean of ranks.
+
+The page prints :data:`RULES`. The functions take plain numbers and import nothing else of the benchmark.
+
+Examples
+--------
+>>> quick = Metric(name="s", title="time", unit="s", explained="", resolution=0.1)
+>>> exact = Metric(name="hits", title="hits", unit="%", explained="", better="higher", resolution=1, limit=50)
+>>> found = standings([quick, exact], {"a": {"s": 1.0, "hits": 40}, "b": {"s": 2.0, "hits": 90}})
+>>> [(label, one.rank, one.score, one.broken) for label, one in found.items()]
+[('b', 1, 50.0, ()), ('a', 2, 50.0, ('hits',))]
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Literal
 
 import attrs
-
-from mashkit.bench.tasks import Metric
 
 RULES = (
     "First come those that keep every must, then those that break one, then two. Among them the score decides: for "
@@ -16,18 +26,56 @@ RULES = (
 )
 
 
+@attrs.frozen(kw_only=True)
+class Metric:
+    """One column of the table.
+
+    Parameters
+    ----------
+    name, title, unit, explained : str
+        ``explained`` is the sentence the page prints.
+    better : {"lower", "higher"}
+    weight : float
+        Weight in the ranking; a metric of weight 0 is only shown.
+    limit : float, optional
+        A must: competitors beyond the limit come after all others.
+    resolution : float
+        Values are ranked in steps of this size, so that smaller differences are a tie.
+    digits : int
+        Decimals shown.
+    """
+
+    name: str
+    title: str
+    unit: str
+    explained: str
+    better: Literal["lower", "higher"] = "lower"
+    weight: float = 1.0
+    limit: float | None = None
+    resolution: float
+    digits: int = 1
+
+    def keeps(self, value: float | None) -> bool:
+        """Return whether a value is within the limit; None, which could not be measured, is not."""
+        if self.limit is None:
+            return True
+        if value is None:
+            return False
+        return value <= self.limit if self.better == "lower" else value >= self.limit
+
+
 @attrs.frozen
 class Standing:
-    """Where a competitor stands.
+    """The place of a competitor.
 
     Parameters
     ----------
     rank : int
-        1 is best; those of the same score share it.
+        1 is best; competitors of the same score share a rank.
     score : float
         0–100.
     broken : tuple of str
-        Names of the musts it does not keep.
+        Names of the musts that the competitor breaks.
     """
 
     rank: int
@@ -42,7 +90,7 @@ def standings(metrics: Sequence[Metric], values: Mapping[str, Mapping[str, float
     ----------
     metrics : sequence of Metric
     values : mapping of str to mapping
-        Label → metric → value, None where it could not be measured. A metric that nobody has a value of is left out.
+        Label → metric → value, None if it could not be measured. A metric without any value is left out.
 
     Returns
     -------

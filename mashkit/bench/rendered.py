@@ -1,8 +1,7 @@
-"""Songs made from a seed: a benchmark for who has no music, with stems, key, tempo and beats that are exact.
+"""Compose and render songs from a seed, with exact stems, key, tempo and beats, for benchmarks without any music.
 
-Each has its own chords, melody, bass and drum patterns and its own instruments; melody and chords belong together, so
-that there is something to hear when they do not. They are simple music: what a component does with them says little of
-what it does with records.
+Each song has its own chords, melody, bass and drum patterns and its own instruments. Melody and chords fit each other,
+so that a scorer can find a misfit. The music is simple: how well a component does on it predicts little for records.
 
 Conventions: a step is a sixteenth of a 4/4 bar, a pitch a MIDI number.
 """
@@ -21,14 +20,14 @@ from mashkit.types import Analysis, Audio, Key, Samples, StemSet
 SAMPLE_RATE = 44_100
 STEPS = 16
 DURATION_S = 34.0
-"""Least length of a song, seconds: whole bars, and what a plan of the ``controlled`` protocol needs of them."""
+"""Shortest length of a song, seconds; a plan of the ``controlled`` experiment protocol needs as much."""
 LEAD_S = 0.25
 """Silence before the first downbeat, seconds."""
 
 TEMPI = (88.0, 132.0)
 SCALES: Mapping[str, tuple[int, ...]] = {"major": (0, 2, 4, 5, 7, 9, 11), "minor": (0, 2, 3, 5, 7, 8, 10)}
 _FOLLOWING = {0: (3, 4, 5, 1, 2), 1: (4, 3), 2: (5, 3), 3: (4, 0, 1), 4: (0, 5, 3), 5: (3, 1, 4)}
-"""Which diatonic chords follow one, the commonest first (degrees from 0; the diminished seventh is left out)."""
+"""The diatonic chords that follow a chord, the commonest first (degrees from 0, without the diminished seventh)."""
 _RHYTHMS = ("1000100010001000", "1010100010001010", "1000101010100000", "0010101010001000", "1001001010010010")
 _KICKS = ("1000000010000000", "1000001010000000", "1000100010001000", "1001000010100000", "1000000110100000")
 _SNARES = ("0000100000001000", "0000100000001001", "0000000010000000")
@@ -39,7 +38,7 @@ _BASSES = ("1000000010000000", "1000001010000000", "1010101010101010", "10010010
 
 @attrs.frozen
 class Note:
-    """One note: where it starts and how long it is held, in steps, and its pitch."""
+    """One note: its start and length, in steps, and its pitch."""
 
     step: int
     steps: int
@@ -60,7 +59,7 @@ class Composition:
     drums : mapping of str to tuple of int
         Steps at which kick, snare and hat sound.
     sounds : mapping of str to float
-        What makes its instruments its own.
+        Parameters of its instruments.
     """
 
     key: Key
@@ -90,7 +89,7 @@ class Composition:
 
 
 def compose(seed: int, number: int) -> Composition:
-    """Compose the song of that number; the same for the same seed, however many there are."""
+    """Compose the song of a number; it depends on seed and number alone."""
     random = np.random.default_rng([seed, number])
     key = Key(int(random.integers(12)), "major" if random.random() < 0.6 else "minor")
     tempo = round(float(random.uniform(*TEMPI)), 1)
@@ -108,7 +107,7 @@ def compose(seed: int, number: int) -> Composition:
     for bar in range(bars):
         start, degree = bar * STEPS, progression[bar]
         triad = [_pitch(key, degree + third) for third in (0, 2, 4)]
-        # Every fourth bar breathes: a voice that never stops is none.
+        # Every fourth bar is without vocals, because real voices pause.
         if bar % 4 != 3 or bar % 8 == 3:
             melody += _sung(motif[bar // 2 % 2], start, key, degree, register)
         low += [Note(start + step, length, 36 + triad[0] % 12) for step, length in _held(str(bass))]
@@ -146,7 +145,7 @@ def _near(pitch: int, centre: int) -> int:
 
 
 def _held(pattern: str) -> list[tuple[int, int]]:
-    """Return (step, length) of each stroke of a bar's pattern, each held until the next, a little short of it."""
+    """Return (step, length) of each stroke of a bar's pattern; each lasts until the next."""
     steps = [step for step, stroke in enumerate(pattern) if stroke == "1"]
     return [(step, after - step) for step, after in zip(steps, [*steps[1:], STEPS], strict=True)]
 
@@ -154,7 +153,7 @@ def _held(pattern: str) -> list[tuple[int, int]]:
 def _motif(rhythm: str, random: np.random.Generator) -> list[tuple[int, int, int]]:
     """Return (step, length, degrees above the chord's root) of each note of a bar of melody.
 
-    What falls on a beat belongs to the chord, what lies between passes from one to the next.
+    Notes on a beat belong to the chord; notes between beats may pass from one to the next.
     """
     motif = []
     for step, length in _held(rhythm):
@@ -205,7 +204,7 @@ def _hertz(pitch: float) -> float:
 
 @functools.lru_cache(maxsize=256)
 def _string(pitch: int, seconds: float, decay: float, slope: float, partials: int) -> Samples:
-    """Return a decaying tone whose partials fall off with ``slope``."""
+    """Return a decaying tone; its partials become weaker by ``slope``."""
     time = _time(seconds)
     envelope = np.minimum(1, time / 0.008) * np.exp(-decay * time) * np.minimum(1, (seconds - time) / 0.02)
     waves = [np.sin(2 * np.pi * _hertz(pitch) * n * time) / n**slope for n in range(1, partials + 1)]
@@ -213,9 +212,9 @@ def _string(pitch: int, seconds: float, decay: float, slope: float, partials: in
     return sound
 
 
-@functools.lru_cache(maxsize=64)  # a song's motifs come again and again
+@functools.lru_cache(maxsize=64)  # because the motifs of a song repeat
 def _voice(pitch: int, seconds: float, vibrato_hz: float, formant_hz: float) -> Samples:
-    """Return a sung note: vibrato that sets in, harmonics under a formant."""
+    """Return a sung note: harmonics under a formant, with a vibrato that begins gradually."""
     time = _time(seconds)
     vibrato = 0.006 * np.minimum(1, time / 0.3) * np.sin(2 * np.pi * vibrato_hz * time)
     phase = 2 * np.pi * np.cumsum(_hertz(pitch) * (1 + vibrato)) / SAMPLE_RATE
@@ -227,7 +226,7 @@ def _voice(pitch: int, seconds: float, vibrato_hz: float, formant_hz: float) -> 
 
 
 def _drum_sounds(sounds: Mapping[str, float]) -> dict[str, Samples]:
-    random = np.random.default_rng(0)  # noise is noise: every song's snare may have the same
+    random = np.random.default_rng(0)  # the snares of all songs may have the same noise
     time = _time(0.25)
     kick = np.sin(2 * np.pi * sounds["kick_hz"] * (time + 0.03 * (1 - np.exp(-40 * time)))) * np.exp(-14 * time)
     snare = random.standard_normal(len(time)) * np.exp(-sounds["snare_decay"] * time)

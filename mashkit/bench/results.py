@@ -1,9 +1,9 @@
 """The files of a benchmark's result: JSON that people read, and a row for every measurement in compressed Parquet.
 
-``<suite>.json`` holds all that tables need, ``<suite>.rows.parquet`` beside it the rows, each with the facts of its
-input. Nearly all of a result is rows. Results are kept in git, where every new run of a suite adds all of its bytes
-again: the rows and facts of the committed results take 12.0 MB as JSON, 1.6 MB as gzipped JSON lines and 0.9 MB as
-Parquet (ours). pandas, polars and DuckDB read that file as it is.
+``<suite>.json`` contains all that tables need, ``<suite>.rows.parquet`` beside it the rows, each with the facts of its
+input. Rows are nearly all of a result's bytes, and git keeps the bytes of every run of a suite. The rows and facts of
+the committed results take 12.0 MB as JSON, 1.6 MB as gzipped JSON lines and 0.9 MB as Parquet (ours). pandas, polars
+and DuckDB read that file as it is.
 """
 
 from __future__ import annotations
@@ -14,24 +14,27 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import attrs
+
 from mashkit.atomicfile import replacing
-from mashkit.bench.tasks import TASKS, Row
+from mashkit.bench.ranking import RULES, Metric
+from mashkit.bench.records import Entry, Machine, Row, SuiteRecord
+from mashkit.bench.registered import tasks
+from mashkit.bench.statistics import Comparison
+from mashkit.bench.tables import from_table
 from mashkit.errors import MashkitError, UsageError, suggestion
 from mashkit.models import sha256_of
 from mashkit.paths import encodable
-
-Result = Mapping[str, Any]
+from mashkit.types import as_tuple
 
 FORMAT = 2
 """Version of the result file. Version 1 held the rows as well."""
 ROWS_INSIDE = 1
-"""The version that held the rows: it is still read."""
+"""The version that contained the rows; it is still read."""
 ROWS_SUFFIX = ".rows.parquet"
 SUFFIXES = (".html", ".md", ROWS_SUFFIX, ".json")
-"""Ends of the names of a result's files."""
+"""Suffixes of a result's files."""
 
-KEY = "key"
-"""Field of a row that results leave out: only a run that goes on needs it. It would be 43 % of the bytes (ours)."""
 _ROWS_ARE = {ROWS_INSIDE: list, FORMAT: dict}
 _TEXTS = ("label", "component", "input", "measure", "status", "reason")
 _FLAG = "input_missing"
@@ -39,11 +42,108 @@ _NUMBERS = ("wall_s", "cpu_s", "load_s", "peak_memory_mb")
 _FACTS = "facts"
 """Column of the facts of a row's input, as JSON: null if there are none."""
 _TRAINED_ON = "trained_on"
-"""Column of the songs of a row that its competitor was trained on; it is there if any row has some."""
+"""Column of the songs of a row that its competitor was trained on; it exists if a row has such songs."""
 _VALUE = "values."
-"""Begins the name of a column that holds one of the task's raw numbers."""
+"""Prefix of the columns of the task's raw numbers."""
 LEVEL = 22
 """The highest level of Zstandard."""
+
+
+@attrs.frozen(kw_only=True)
+class Result:
+    """All that a run has measured, and what follows from it.
+
+    Parameters
+    ----------
+    format : int
+        Version of the file that the result was read from.
+    suite : SuiteRecord
+    finished : str
+        Date and time, ISO 8601, UTC.
+    machine : Machine
+    environment : mapping
+        :func:`mashkit.rendering.output.environment`.
+    metrics : tuple of Metric
+    rules : str
+        How the order of the competitors comes about.
+    competitors : tuple of Entry
+        Best first.
+    comparisons : tuple of Comparison
+    inputs_sha256 : str, optional
+        Hash of all inputs: results can be compared if they have the same. Early results have none.
+    inputs : mapping of str to mapping
+        The facts of each input that has some, by name; each row has those of its own input as well.
+    rows : tuple of Row
+        Empty if the rows were not read.
+    jobs : int
+        Competitors measured at a time.
+    kept : tuple of str
+        Labels of competitors that an earlier run measured.
+    """
+
+    format: int = FORMAT
+    suite: SuiteRecord
+    finished: str
+    machine: Machine
+    environment: Mapping[str, Any]
+    metrics: tuple[Metric, ...] = attrs.field(converter=as_tuple)
+    rules: str = RULES
+    competitors: tuple[Entry, ...] = attrs.field(converter=as_tuple)
+    comparisons: tuple[Comparison, ...] = attrs.field(default=(), converter=as_tuple)
+    inputs_sha256: str | None = None
+    inputs: Mapping[str, Mapping[str, Any]] = attrs.field(factory=dict)
+    rows: tuple[Row, ...] = attrs.field(converter=as_tuple)
+    jobs: int
+    kept: tuple[str, ...] = attrs.field(default=(), converter=as_tuple)
+
+    @property
+    def measured(self) -> list[Entry]:
+        """The competitors that have metrics, best first."""
+        return [one for one in self.competitors if one.metrics]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the result as plain data for JSON, rows included."""
+        parts = {field.name: getattr(self, field.name) for field in attrs.fields(Result)}
+        for name in ("suite", "machine"):
+            parts[name] = attrs.asdict(parts[name])
+        for name in ("metrics", "comparisons"):
+            parts[name] = [attrs.asdict(one) for one in parts[name]]
+        for name in ("competitors", "rows"):
+            parts[name] = [one.to_dict() for one in parts[name]]
+        return {**parts, "kept": list(self.kept)}
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any], where: str = "result") -> Result:
+        """Return the result that :meth:`to_dict` wrote; ``where`` names it in errors.
+
+        Raises
+        ------
+        UsageError
+            If a field is unknown or missing, or a value does not fit.
+        """
+        facts = data.get("inputs", {})
+        if not isinstance(facts, Mapping):
+            raise UsageError(f"{where}: inputs is no table", "give what `mashkit bench run` wrote")
+
+        def record(kind: type[Any], name: str) -> Any:
+            return from_table(kind, data.get(name), f"{where}: {name}")
+
+        def records(kind: type[Any], name: str) -> list[Any]:
+            given = data.get(name, [])
+            if not isinstance(given, list):
+                raise UsageError(f"{where}: {name} is no list", "give what `mashkit bench run` wrote")
+            return [from_table(kind, one, f"{where}: {name}") for one in given]
+
+        known = {
+            "suite": record(SuiteRecord, "suite"),
+            "machine": record(Machine, "machine"),
+            "metrics": records(Metric, "metrics"),
+            "competitors": records(Entry, "competitors"),
+            "comparisons": records(Comparison, "comparisons"),
+            "rows": [attrs.evolve(row, facts=facts.get(row.input, {})) for row in records(Row, "rows")],
+        }
+        found: Result = from_table(cls, {**data, **known}, where)
+        return found
 
 
 class PyarrowMissing(MashkitError):
@@ -51,13 +151,13 @@ class PyarrowMissing(MashkitError):
 
 
 def require_pyarrow() -> None:
-    """Raise PyarrowMissing, saying what to type, if rows cannot be written: before anything is measured."""
+    """Raise PyarrowMissing if rows cannot be written; called before anything is measured."""
     if importlib.util.find_spec("pyarrow") is None:
         raise PyarrowMissing("the rows of a benchmark's result need pyarrow", "pip install 'mashkit[bench]'")
 
 
 def rows_path(path: Path) -> Path:
-    """Return where the rows of the result at ``path`` lie."""
+    """Return the path of the rows of the result at ``path``."""
     return path.with_name(f"{path.stem}{ROWS_SUFFIX}")
 
 
@@ -66,8 +166,7 @@ def write_result(result: Result, path: Path) -> None:
 
     Parameters
     ----------
-    result : mapping
-        With its "rows" and the facts of its "inputs".
+    result : Result
     path : Path
         Where the JSON goes.
 
@@ -81,17 +180,17 @@ def write_result(result: Result, path: Path) -> None:
     require_pyarrow()
     # Both files are complete before the first gets its name, because neither is of use without the other.
     with replacing(path) as written, replacing(rows_path(path)) as table:
-        rows = result["rows"]
-        _write_rows(rows, result.get("inputs", {}), table)
-        whole = {**result, "format": FORMAT, "rows": {"count": len(rows), "sha256": sha256_of(table)}}
-        if "inputs" in result:
-            beside = {row["input"] for row in rows}
-            whole["inputs"] = {name: facts for name, facts in result["inputs"].items() if name not in beside}
+        _write_rows(result.rows, table)
+        beside = {row.input for row in result.rows}
+        whole = attrs.evolve(result, format=FORMAT, rows=()).to_dict() | {
+            "inputs": {name: facts for name, facts in result.inputs.items() if name not in beside},
+            "rows": {"count": len(result.rows), "sha256": sha256_of(table)},
+        }
         written.write_text(encodable(_json(whole), escape="\\\\"), encoding="utf-8")
 
 
-def _json(result: Result) -> str:
-    """Return a result as JSON with an item on each line: indented, it would be twice as large and no easier to read."""
+def _json(result: Mapping[str, Any]) -> str:
+    """Return plain data as JSON with an item on each line, because indented JSON would be twice as large."""
 
     def written(value: Any) -> str:
         return json.dumps(value, ensure_ascii=False, allow_nan=False)
@@ -108,7 +207,7 @@ def _json(result: Result) -> str:
     return "{" + ",\n".join(parts) + "}\n"
 
 
-def read_result(path: Path, *, with_rows: bool = True) -> dict[str, Any]:
+def read_result(path: Path, *, with_rows: bool = True) -> Result:
     """Read what :func:`write_result` wrote, or a result of an earlier version, which has its rows inside.
 
     Parameters
@@ -116,42 +215,40 @@ def read_result(path: Path, *, with_rows: bool = True) -> dict[str, Any]:
     path : Path
         The JSON.
     with_rows : bool
-        Read the rows too. A table needs none. Without them the result has no "rows" and no "inputs".
+        Read the rows too. A table needs none. Without them the result has no rows and no inputs.
 
     Raises
     ------
     UsageError
-        If it is not the result of a benchmark that this version knows, or its rows are missing or another result's.
+        If the file is no result of a benchmark, or its rows are missing or those of another result.
     PyarrowMissing
         If reading the rows needs pyarrow, which is not installed.
     """
     try:
-        result = json.loads(path.read_text(encoding="utf-8"))
+        data = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
         raise UsageError(f"{path} cannot be read as JSON: {error}", "give what `mashkit bench run` wrote") from error
-    known = isinstance(result, dict) and result.get("format") in (ROWS_INSIDE, FORMAT)
-    if not known or "suite" not in result or not isinstance(result.get("rows"), _ROWS_ARE[result["format"]]):
+    known = isinstance(data, dict) and data.get("format") in (ROWS_INSIDE, FORMAT)
+    if not known or "suite" not in data or not isinstance(data.get("rows"), _ROWS_ARE[data["format"]]):
         raise UsageError(
             f"{path} is no benchmark result of format {FORMAT}", "give the .json that `mashkit bench run` wrote"
         )
-    if result["suite"]["task"] not in TASKS:
-        task = result["suite"]["task"]
-        raise UsageError(f"{path} is of task {task!r}, which is not known here", suggestion(task, TASKS))
+    inside = data["format"] == ROWS_INSIDE
+    result = Result.from_dict({**data, "rows": data["rows"] if inside and with_rows else []}, str(path))
+    task = result.suite.task
+    if task not in tasks():
+        raise UsageError(f"{path} is of task {task!r}, which no plugin here brings", suggestion(task, tasks()))
     if not with_rows:
-        return {name: value for name, value in result.items() if name not in ("rows", "inputs")}
-    if result["format"] == ROWS_INSIDE:
-        return {**result, "rows": without_keys(result["rows"])}
-    rows, facts = _own_rows(path, result["rows"].get("sha256"))
-    return {**result, "rows": rows} | ({"inputs": {**facts, **result["inputs"]}} if "inputs" in result else {})
+        return attrs.evolve(result, inputs={})
+    if inside:
+        return result
+    rows = _own_rows(path, data["rows"].get("sha256"))
+    facts = {row.input: row.facts for row in rows if row.facts}
+    return attrs.evolve(result, rows=rows, inputs=facts | dict(result.inputs))
 
 
-def without_keys(rows: Sequence[Row]) -> list[dict[str, Any]]:
-    """Return rows as a result has them."""
-    return [{name: value for name, value in row.items() if name != KEY} for row in rows]
-
-
-def _own_rows(path: Path, expected: object) -> tuple[list[dict[str, Any]], dict[str, Any]]:
-    """Return the rows of the result at ``path``, in a file of the SHA-256 that is expected, and the facts of inputs."""
+def _own_rows(path: Path, expected: object) -> list[Row]:
+    """Return the rows of the result at ``path``, whose file has the SHA-256 that is expected."""
     require_pyarrow()
     import pyarrow
 
@@ -170,24 +267,27 @@ def _own_rows(path: Path, expected: object) -> tuple[list[dict[str, Any]], dict[
 # ---------------------------------------------------------------------------------------------------------- Parquet
 def value_names(rows: Sequence[Row]) -> list[str]:
     """Return the names of the raw numbers that rows have, in the order in which they first appear."""
-    return list(dict.fromkeys(name for row in rows for name in row["values"]))
+    return list(dict.fromkeys(name for row in rows for name in row.values))
 
 
-def _write_rows(rows: Sequence[Row], inputs: Mapping[str, Mapping[str, Any]], path: Path) -> None:
+def _write_rows(rows: Sequence[Row], path: Path) -> None:
     """Write rows as a table with a column for each field, and for each raw number that any of them has."""
     import pyarrow
     import pyarrow.parquet
 
-    columns = {name: pyarrow.array([row[name] for row in rows], pyarrow.string()) for name in _TEXTS}
-    facts = {name: json.dumps(one, ensure_ascii=False) for name, one in inputs.items()}
-    columns[_FACTS] = pyarrow.array([facts.get(row["input"]) for row in rows], pyarrow.string())
-    columns[_FLAG] = pyarrow.array([row[_FLAG] for row in rows], pyarrow.bool_())
-    if any(row.get(_TRAINED_ON) for row in rows):
-        songs = [row.get(_TRAINED_ON) for row in rows]
+    def column(name: str, kind: pyarrow.DataType) -> pyarrow.Array:
+        return pyarrow.array([getattr(row, name) for row in rows], kind)
+
+    facts = {row.input: json.dumps(row.facts, ensure_ascii=False) for row in rows if row.facts}
+    columns = {name: column(name, pyarrow.string()) for name in _TEXTS}
+    columns[_FACTS] = pyarrow.array([facts.get(row.input) for row in rows], pyarrow.string())
+    columns[_FLAG] = column(_FLAG, pyarrow.bool_())
+    if any(row.trained_on for row in rows):
+        songs = [row.trained_on or None for row in rows]
         columns[_TRAINED_ON] = pyarrow.array(songs, pyarrow.list_(pyarrow.string()))
-    numbers = {name: [row[name] for row in rows] for name in _NUMBERS}
-    numbers |= {f"{_VALUE}{name}": [row["values"].get(name) for row in rows] for name in value_names(rows)}
-    columns |= {name: pyarrow.array(values, pyarrow.float64()) for name, values in numbers.items()}
+    columns |= {name: column(name, pyarrow.float64()) for name in _NUMBERS}
+    values = {f"{_VALUE}{name}": [row.values.get(name) for row in rows] for name in value_names(rows)}
+    columns |= {name: pyarrow.array(numbers, pyarrow.float64()) for name, numbers in values.items()}
     pyarrow.parquet.write_table(
         pyarrow.table(columns),
         path,
@@ -195,28 +295,25 @@ def _write_rows(rows: Sequence[Row], inputs: Mapping[str, Mapping[str, Any]], pa
         compression_level=LEVEL,
         # Texts repeat, and the first bytes of numbers are alike: like this, files are a quarter smaller (ours).
         use_dictionary=[*_TEXTS, _FACTS],
-        use_byte_stream_split=list(numbers),
+        use_byte_stream_split=[*_NUMBERS, *values],
         write_statistics=False,
         store_schema=False,
     )
 
 
-def _read_rows(path: Path) -> tuple[list[dict[str, Any]], dict[str, Any]]:
-    """Return rows, and the facts of their inputs by name."""
+def _read_rows(path: Path) -> list[Row]:
     import pyarrow.parquet
 
-    table = pyarrow.parquet.read_table(path, partitioning=None)
-    values = {
-        name.removeprefix(_VALUE): table.column(name).to_pylist()
-        for name in table.column_names
-        if name.startswith(_VALUE)
-    }
-    rows = [
-        {**row, "values": {name: column[index] for name, column in values.items() if column[index] is not None}}
-        for index, row in enumerate(table.select([*_TEXTS, _FLAG, *_NUMBERS]).to_pylist())
+    columns = pyarrow.parquet.read_table(path, partitioning=None).to_pydict()
+    values = {name.removeprefix(_VALUE): columns[name] for name in columns if name.startswith(_VALUE)}
+    songs = columns.get(_TRAINED_ON, [None] * len(columns[_FLAG]))
+    facts = {text: json.loads(text or "{}") for text in columns[_FACTS]}  # rows of one input share them
+    return [
+        Row(
+            **{name: columns[name][index] for name in (*_TEXTS, _FLAG, *_NUMBERS)},
+            values={name: column[index] for name, column in values.items() if column[index] is not None},
+            trained_on=songs[index] or (),
+            facts=facts[columns[_FACTS][index]],
+        )
+        for index in range(len(songs))
     ]
-    if _TRAINED_ON in table.column_names:
-        songs = table.column(_TRAINED_ON).to_pylist()
-        rows = [row | ({_TRAINED_ON: names} if names else {}) for row, names in zip(rows, songs, strict=True)]
-    facts = dict(zip(table.column("input").to_pylist(), table.column(_FACTS).to_pylist(), strict=True))
-    return rows, {name: json.loads(text) for name, text in facts.items() if text is not None}

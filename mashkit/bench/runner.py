@@ -1,27 +1,20 @@
-"""Run a suite: a process for every competitor, a row for every competitor and input, nothing measured twice.
+"""Run a suite: each competitor gets a process, each competitor and input a row; no row is measured twice.
 
-A row is plain data: ``key`` (what it depends on; results are without it), ``label``, ``component``, ``input``,
-``measure``, ``input_missing``, ``status`` ("ok", "unavailable", "failed" or "timeout"), ``reason``, ``values`` (the raw
-numbers), ``wall_s`` and ``cpu_s`` of the measurement, ``load_s`` (creating the component and its first use, apart from
-the run), ``peak_memory_mb`` of the process so far. A row of songs that the competitor was trained on has their names as
-``trained_on``: it is shown, and nothing is judged by it. Rows are appended to ``<suite>.rows.jsonl`` as they come.
-
-A competitor that cannot even be created has one row, whose input is :data:`EVERYTHING`: it stands for all of them.
+Rows (:class:`mashkit.bench.records.Row`) are appended to ``<suite>.rows.jsonl`` as they come. A competitor that cannot
+be created has a single row, whose input is :data:`EVERYTHING` and which stands for all inputs.
 """
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import hashlib
 import json
-import multiprocessing
 import os
 import platform
 import queue
 import statistics
-import subprocess
 import sys
-import tempfile
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -31,11 +24,23 @@ from typing import Any, TypeAlias
 import attrs
 
 from mashkit.atomicfile import require_writable_folder, write_text
-from mashkit.bench.ranking import RULES, Standing, standings
-from mashkit.bench.results import FORMAT, without_keys
+from mashkit.bench.ranking import Standing, standings
+from mashkit.bench.records import (
+    FAILED,
+    OK,
+    TIMEOUT,
+    UNAVAILABLE,
+    Entry,
+    Machine,
+    Row,
+    by_label,
+    judged_by,
+)
+from mashkit.bench.results import Result
+from mashkit.bench.statistics import Comparison
 from mashkit.bench.suite import Competitor, Suite
 from mashkit.bench.tables import SuiteError
-from mashkit.bench.tasks import FAILED, OK, TIMEOUT, UNAVAILABLE, Input, Row, Task, load_task
+from mashkit.bench.tasks import Input, Task, digest_of_all, load_task
 from mashkit.bench.worker import READY, WARM, Assignment
 from mashkit.composite import is_composite
 from mashkit.errors import MashkitError, UnknownComponent
@@ -43,23 +48,23 @@ from mashkit.hookspecs import StageEvent
 from mashkit.registry import Registry
 from mashkit.remote.progress import heard_by
 from mashkit.rendering.output import environment
-from mashkit.workers.processes import end, how_it_ended
+from mashkit.workers.channel import Lost, TimedOut
+from mashkit.workers.interpreter import Interpreter
+from mashkit.workers.pickling import pack, unpack
 
 EVERYTHING = "all inputs"
 """Input of the one row of a competitor that could not be created."""
 STARTING_S = 600.0
-"""Most seconds an interpreter may take to start and to import mashkit, a second of CPU.
+"""Most seconds an interpreter may take to start and to import mashkit, which needs a second of CPU.
 
-A suite's time-out is the competitor's and begins after that, once for creating it, once for its first use and once for
-each measurement: where ten processes shared two cores, starting alone was seen to take more than 15 s by the clock.
+The time-out of a suite is for the competitor and begins after that: once for creating it, once for its first use and
+once for each measurement. Starting alone took more than 15 s by the clock when ten processes shared two cores (ours).
 """
-CLOSING_S = 10.0
-"""Seconds a process that has closed its connection may take to end, before it is ended."""
 GIVE_UP_AFTER = 3
 """Processes lost in a row (killed by the time-out, or dead) after which a competitor's other inputs are not tried."""
 
 Listener = Callable[[Row, bool, int, int], None]
-"""Hears of (row, whether it was there already, inputs of all competitors so far, and in all)."""
+"""Receives (row, whether it was there already, inputs of all competitors so far, and in all)."""
 
 
 def run(
@@ -71,24 +76,24 @@ def run(
     registry: Registry | None = None,
     heard: Listener | None = None,
     notify: Callable[[StageEvent], object] = lambda _: None,
-) -> dict[str, Any]:
-    """Measure what of a suite is not measured yet, and return the whole result as plain data.
+) -> Result:
+    """Measure each row of a suite that has not been measured yet, and return the whole result.
 
     Parameters
     ----------
     suite : Suite
     folder : Path
-        Holds ``<suite>.rows.jsonl``; what an interrupted run left there is gone on from.
+        Holds ``<suite>.rows.jsonl``. The rows that an interrupted run left there are not measured again.
     data : Path, optional
         Folder of real recordings.
     jobs : int
         Competitors at a time. More than one disturbs the timing.
     registry : Registry, optional
     heard : callable, optional
-        Told of every row, in this thread.
+        Called with every row, in this thread.
     notify : callable
-        Hears what is done before the first row, as separating a collection, and of each measurement as it begins; in
-        this thread.
+        Called, in this thread, with each event of the preparation (a collection is separated) and each measurement as
+        it begins.
 
     Raises
     ------
@@ -104,7 +109,7 @@ def run(
     task = load_task(suite.task)
     absent = {one.label: _why_absent(registry, task, one) for one in suite.competitors}
     with heard_by(notify):
-        inputs = task.inputs({**suite.settings, "seed": suite.seed}, data)
+        inputs = task.inputs(suite.record().inputs, data)
     if not inputs:
         raise SuiteError(f"suite {suite.name!r} measures nothing", "check its settings")
     if all(given.missing for given in inputs):
@@ -114,6 +119,7 @@ def run(
     described: dict[str, Mapping[str, Any]] = {}
     trained_on: dict[str, Sequence[str]] = {}
     by_name = {given.name: given for given in inputs}
+    facts = {given.name: dict(given.facts) for given in inputs}
     rows: dict[tuple[str, str], Row] = {}
     total = len(suite.competitors) * len(inputs)
     digests = {given.name: given.digest() for given in inputs}
@@ -129,25 +135,45 @@ def run(
             item = f"{message.label}: {message.input}"
             notify(StageEvent(stage="bench", item=item, state="started", done=done, total=total))
             continue
-        was_there = message["key"] in book.rows
-        row = book.rows[message["key"]] if was_there else book.add(message)
-        # The rows file does not keep it, because a competitor may tell more of itself the next time.
-        given = by_name.get(row["input"])
-        if given is not None and (songs := given.songs_among(trained_on.get(row["label"], ()))):
-            row = {**row, "trained_on": songs}
-        rows[row["label"], row["input"]] = row
-        done += len(inputs) if row["input"] == EVERYTHING else 1
+        was_there = message.key in book.rows
+        row = book.rows[message.key] if was_there else book.add(message)
+        given = by_name.get(row.input)
+        if given is not None:
+            # The rows file has neither, because both may differ the next time.
+            songs = given.songs_among(trained_on.get(row.label, ()))
+            row = attrs.evolve(row, trained_on=songs, facts=facts[row.input])
+        rows[row.label, row.input] = row
+        done += len(inputs) if row.input == EVERYTHING else 1
         if heard is not None:
             heard(row, was_there, done, total)
     places = [EVERYTHING, *(given.name for given in inputs)]
     ordered = [rows[one.label, place] for one in suite.competitors for place in places if (one.label, place) in rows]
-    return _result(suite, task, described, inputs, ordered) | {"jobs": jobs}
+    entries = [
+        Entry(
+            label=one.label, component=one.component, options=dict(one.options), description=described.get(one.label)
+        )
+        for one in suite.competitors
+    ]  # fmt: skip
+    competitors, comparisons = ranked(task, entries, ordered)
+    return Result(
+        suite=suite.record(),
+        finished=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        machine=machine(),
+        environment=environment(),
+        metrics=task.metrics,
+        competitors=competitors,
+        comparisons=comparisons,
+        inputs_sha256=digest_of_all(inputs),
+        inputs={name: known for name, known in facts.items() if known},
+        rows=ordered,
+        jobs=jobs,
+    )
 
 
 def _why_absent(registry: Registry, task: Task, competitor: Competitor) -> str:
-    """Return why a competitor cannot be created here; empty if it may."""
+    """Return why a competitor cannot be created here; the text is empty if it can."""
     if is_composite(competitor.component):
-        return ""  # its parts are looked for when it is made
+        return ""  # because its parts are looked for when it is made
     try:
         available = registry.find(task.kind, competitor.component.partition("@")[0]).availability()
     except UnknownComponent:
@@ -158,7 +184,7 @@ def _why_absent(registry: Registry, task: Task, competitor: Competitor) -> str:
 
 
 class _Book:
-    """The rows file: read once, then only ever appended to."""
+    """The file of rows: it is read once, and then rows are only appended."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -168,23 +194,23 @@ class _Book:
         lines = path.read_text(encoding="utf-8").splitlines()
         for number, line in enumerate(lines, 1):
             try:
-                row = json.loads(line)
-            except json.JSONDecodeError as error:
+                row = Row.from_dict(json.loads(line))
+            except (ValueError, TypeError) as error:
                 if number == len(lines):  # the run was cut off while it wrote
                     continue
-                raise MashkitError(f"{path}, line {number}, is not JSON: {error}", "remove that line") from error
-            self.rows[row["key"]] = row
+                raise MashkitError(f"{path}, line {number}, is no row: {error}", "remove that line") from error
+            self.rows[row.key] = row
         write_text(path, "".join(f"{_line(row)}\n" for row in self.rows.values()))
 
     def add(self, row: Row) -> Row:
-        self.rows[row["key"]] = row
+        self.rows[row.key] = row
         with self._path.open("a", encoding="utf-8") as file:
             file.write(f"{_line(row)}\n")
         return row
 
 
 def _line(row: Row) -> str:
-    return json.dumps(row, ensure_ascii=False, allow_nan=False)
+    return json.dumps({"key": row.key, **row.to_dict()}, ensure_ascii=False, allow_nan=False)
 
 
 # ------------------------------------------------------------------------------------------------------- processes
@@ -274,18 +300,14 @@ class _Match:
     absent: str
     inputs: Sequence[Input]
     known: _Known
-    _process: subprocess.Popen[bytes] | None = None
-    _connection: Any = None
-    _log: Path | None = None
+    _process: Interpreter | None = None
 
     def play(self, stop: threading.Event) -> Iterator[_Message]:
         """Yield a description and a row for every input; one row alone if there is nobody to measure."""
-        with tempfile.TemporaryDirectory() as folder:
-            self._log = Path(folder) / "log"
-            try:
-                yield from self._rows(stop)
-            finally:
-                self.kill()
+        try:
+            yield from self._rows(stop)
+        finally:
+            self.kill()
 
     def _rows(self, stop: threading.Event) -> Iterator[_Message]:
         everything = Input(name=EVERYTHING, measure="")
@@ -304,13 +326,13 @@ class _Match:
         identity, lost_in_a_row, used = answer["identity"], 0, False
         for given in self.inputs:
             row = self._row(identity, given, UNAVAILABLE, given.missing)
-            if given.missing or row["key"] in self.known.rows:
+            if given.missing or row.key in self.known.rows:
                 yield row
                 continue
             if stop.is_set():
                 return
             if lost_in_a_row == GIVE_UP_AFTER:
-                yield row | {"status": FAILED, "reason": f"not tried: its process was lost {GIVE_UP_AFTER} times"}
+                yield attrs.evolve(row, status=FAILED, reason=f"not tried: its process was lost {GIVE_UP_AFTER} times")
                 continue
             yield _Begun(self.competitor.label, given.name)
             try:
@@ -321,52 +343,33 @@ class _Match:
                 outcome = self._receive(self.suite.timeout_s)
                 if outcome["status"] == WARM:
                     outcome = self._receive(self.suite.timeout_s)
-                row |= outcome
-                row["reason"] = self.known.passed_on(row["reason"])
+                row = attrs.evolve(row, **outcome | {"reason": self.known.passed_on(outcome["reason"])})
                 lost_in_a_row, used = 0, True
             except _Lost as lost:
                 if stop.is_set():
                     return
-                row |= {"status": lost.status, "reason": self.known.passed_on(lost.problem)}
+                row = attrs.evolve(row, status=lost.status, reason=self.known.passed_on(lost.problem))
                 lost_in_a_row += 1
             yield row
 
-    def _row(self, identity: str, given: Input, status: str, reason: str) -> dict[str, Any]:
+    def _row(self, identity: str, given: Input, status: str, reason: str) -> Row:
         reason, known = self.known.passed_on(reason), self.known
         parts = [known.suite, known.version, self.competitor.label, known.digests.get(given.name, EVERYTHING)]
         # Without a component, or an input, to tell it apart, what is known is only why there is none.
         parts.append(identity if identity and not given.missing else f"{status}: {reason}")
-        return {
-            "key": hashlib.sha256(json.dumps(parts).encode()).hexdigest(),
-            "label": self.competitor.label,
-            "component": self.competitor.component,
-            "input": given.name,
-            "measure": given.measure,
-            "input_missing": bool(given.missing),
-            "status": status,
-            "reason": reason,
-            "values": {},
-            "wall_s": None,
-            "cpu_s": None,
-            "load_s": None,
-            "peak_memory_mb": None,
-        }
+        return Row(
+            key=hashlib.sha256(json.dumps(parts).encode()).hexdigest(),
+            label=self.competitor.label,
+            component=self.competitor.component,
+            input=given.name,
+            measure=given.measure,
+            input_missing=bool(given.missing),
+            status=status,
+            reason=reason,
+        )
 
     def _start(self) -> dict[str, Any]:
-        assert self._log is not None  # noqa: S101 — play() made it
-        self._connection, theirs = multiprocessing.Pipe()
-        # What it prints is kept from its first moment on: one that cannot even import says why, and nowhere else.
-        with theirs, self._log.open("wb") as log:
-            self._process = subprocess.Popen(  # noqa: S603 — our own interpreter, and arguments of ours
-                # The current folder is nobody's library; the worker is told where modules are found.
-                [sys.executable, "-P", "-m", "mashkit.bench.worker",
-                 "--connection", str(theirs.fileno()), "--parent", str(os.getpid())],
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                pass_fds=[theirs.fileno()],
-                start_new_session=True,
-            )  # fmt: skip
+        self._process = Interpreter("mashkit.bench.worker")
         self._send(sys.path)
         competitor = self.competitor
         self._send(Assignment(self.suite.task, self.task.kind, competitor.component, dict(competitor.options)))
@@ -375,55 +378,45 @@ class _Match:
         return self._receive(self.suite.timeout_s)
 
     def _send(self, message: object) -> None:
-        """Tell the process something; raises _Lost if it is gone."""
-        process = self._process
-        try:
-            self._connection.send(message)
-        except OSError:
-            raise self._gone(process) from None
+        """Send the process a message; raises _Lost if it is gone."""
+        with self._in_use() as process:
+            process.allow(self.suite.timeout_s)
+            process.send(pack(message))
 
     def _receive(self, timeout_s: float) -> dict[str, Any]:
-        """Wait for the process's answer; raises _Lost if none comes."""
+        """Return the process's answer; raises _Lost if none comes in time."""
+        with self._in_use() as process:
+            process.allow(timeout_s)
+            answer: dict[str, Any] = unpack(process.receive())
+            return answer
+
+    @contextlib.contextmanager
+    def _in_use(self) -> Iterator[Interpreter]:
+        """Yield the process; if it is lost, end it and raise _Lost with what its row says."""
         process = self._process  # when all is stopped, another thread takes it away
+        if process is None:
+            raise _Lost(FAILED, "its process was stopped")
         try:
-            if self._connection.poll(timeout_s):
-                answer: dict[str, Any] = self._connection.recv()
-                return answer
-        except (EOFError, OSError):
-            raise self._gone(process) from None
-        self.kill()
-        raise _Lost(TIMEOUT, f"took longer than {timeout_s:g} s and was stopped")
-
-    def _gone(self, process: subprocess.Popen[bytes] | None) -> _Lost:
-        """Return that the process has ended, how, and the last it said."""
-        status = None
-        if process is not None:
-            try:
-                # Its end of the connection closes a moment before it can be waited for.
-                status = process.wait(timeout=CLOSING_S)
-            except subprocess.TimeoutExpired:
-                status = None
-        self.kill()
-        how = "closed its connection"
-        if status is not None:
-            how = f"died with exit status {status}" if status >= 0 else how_it_ended(status)
-        return _Lost(FAILED, f"its process {how}{self._last_words()}")
-
-    def _last_words(self) -> str:
-        lines = self._log.read_text(encoding="utf-8", errors="replace").split("\n") if self._log is not None else []
-        lines = [line.strip() for line in lines if line.strip()]
-        return f": {lines[-1]}" if lines else ""
+            yield process
+        except TimedOut as late:
+            self.kill()
+            raise _Lost(TIMEOUT, f"took longer than {late.allowed_s:g} s and was stopped") from None
+        except Lost as lost:
+            self.kill()
+            status = process.process.returncode
+            how = f"died with exit status {status}" if status is not None and status >= 0 else lost.reason
+            raise _Lost(FAILED, ": ".join([f"its process {how}", *map(str.strip, process.last_lines(1))])) from None
 
     def kill(self) -> None:
         """End the process, whatever it is doing."""
         process, self._process = self._process, None
         if process is not None:
-            end(process)
+            process.kill()
 
 
 # --------------------------------------------------------------------------------------------------------- result
-def machine() -> dict[str, Any]:
-    """Return the processor's name, the cores this process may use, and the memory in MB (of 10⁶ bytes)."""
+def machine() -> Machine:
+    """Return the processor's name, the cores that this process may use, and the memory."""
     try:
         text = Path("/proc/cpuinfo").read_text(encoding="utf-8")
         names = [line.partition(":")[2].strip() for line in text.splitlines() if line.startswith("model name")]
@@ -431,101 +424,62 @@ def machine() -> dict[str, Any]:
         names = []
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e6
-    return {"processor": names[0] if names else platform.processor(), "cores": cores, "memory_mb": round(memory)}
+    return Machine(processor=names[0] if names else platform.processor(), cores=cores, memory_mb=round(memory))
 
 
-def with_facts(rows: Sequence[Row], inputs: Mapping[str, Mapping[str, Any]]) -> list[Row]:
-    """Return rows with the facts of their inputs, which a result holds once, under "inputs"."""
-    return [{**row, "facts": inputs.get(row["input"], {})} for row in rows]
-
-
-def _result(
-    suite: Suite,
-    task: Task,
-    described: Mapping[str, Mapping[str, Any]],
-    inputs: Sequence[Input],
-    rows: Sequence[Row],
-) -> dict[str, Any]:
-    facts = {given.name: dict(given.facts) for given in inputs if given.facts}
-    entries = [
-        {"label": one.label, "component": one.component, "options": dict(one.options),
-         "description": described.get(one.label)}
-        for one in suite.competitors
-    ]  # fmt: skip
-    return {
-        "format": FORMAT,
-        "suite": suite.to_dict(),
-        "finished": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-        "machine": machine(),
-        "environment": environment(),
-        "metrics": [attrs.asdict(metric) for metric in task.metrics],
-        "rules": RULES,
-        **ranked(task, entries, with_facts(rows, facts)),
-        # Two results can be compared if they are of the same inputs.
-        "inputs_sha256": hashlib.sha256("".join(sorted(given.digest() for given in inputs)).encode()).hexdigest(),
-        "inputs": facts,
-        "rows": without_keys(rows),
-    }
-
-
-def judged_by(rows: Sequence[Row]) -> list[Row]:
-    """Return the rows that tell how good their competitor is: those of songs it was not trained on."""
-    return [row for row in rows if not row.get("trained_on")]
-
-
-def ranked(task: Task, entries: Sequence[Mapping[str, Any]], rows: Sequence[Row]) -> dict[str, Any]:
-    """Return what a result says of its competitors, best first, and of each two of them.
+def ranked(task: Task, entries: Sequence[Entry], rows: Sequence[Row]) -> tuple[list[Entry], list[Comparison]]:
+    """Return the entries with their places, metrics and intervals, best first, and the tests of every two of them.
 
     Parameters
     ----------
     task : Task
-    entries : sequence of mapping
-        A competitor each: "label", "component", "options", "description".
+    entries : sequence of Entry
+        A competitor each: label, component, options, description.
     rows : sequence of Row
-        All of theirs, with facts.
+        All rows of all of them.
     """
-    of = {one["label"]: [row for row in rows if row["label"] == one["label"]] for one in entries}
+    of = by_label(rows, [one.label for one in entries])
     fair = {label: judged_by(own) for label, own in of.items()}
-    some = {label: own for label, own in fair.items() if any(row["status"] == OK for row in own)}
-    measured = {label: task.summarize(own) for label, own in some.items()}
-    # Numbers of different songs cannot be ranked: the order is that of the songs that nobody was trained on.
-    known = {row["input"] for label in some for row in of[label] if row.get("trained_on")}
-    shared = {label: [row for row in own if row["input"] not in known] for label, own in some.items()}
-    if known and all(any(row["status"] == OK for row in own) for own in shared.values()):
+    judged = {label: own for label, own in fair.items() if any(row.ok for row in own)}
+    metrics = {label: task.summarize(own) for label, own in judged.items()}
+    # Numbers of different songs cannot be ranked: the order is that of the songs that no competitor was trained on.
+    known = {row.input for label in judged for row in of[label] if row.trained_on}
+    shared = {label: [row for row in own if row.input not in known] for label, own in judged.items()}
+    if known and all(any(row.ok for row in own) for own in shared.values()):
         places = standings(task.metrics, {label: task.summarize(own) for label, own in shared.items()})
     else:
-        places = standings(task.metrics, measured)
-    order = [*places, *(label for label in of if label not in places)]
-    return {
-        "competitors": [
-            _competitor(one, of[label], measured.get(label), places.get(label))
-            | {"intervals": task.intervals(some[label]) if label in some else {}}
-            for label in order
-            for one in entries
-            if one["label"] == label
-        ],
-        "comparisons": [attrs.asdict(one) for one in task.compare({label: some[label] for label in places})],
-    }
+        places = standings(task.metrics, metrics)
+    found = []
+    for one in entries:
+        own = of[one.label]
+        loads = [row.load_s for row in own if row.load_s is not None]
+        found.append(
+            Entry(
+                label=one.label,
+                component=one.component,
+                options=one.options,
+                description=one.description,
+                measured=one.measured,
+                load_s=statistics.median(loads) if loads else None,
+                reason="" if one.label in judged else _why_not_measured(own),
+                metrics=metrics.get(one.label),
+                intervals=task.intervals(judged[one.label]) if one.label in judged else {},
+            )
+        )
+    return placed(found, places), task.compare({label: judged[label] for label in places})
 
 
-def _competitor(
-    entry: Mapping[str, Any],
-    rows: Sequence[Row],
-    metrics: Mapping[str, float | None] | None,
-    standing: Standing | None,
-) -> dict[str, Any]:
-    loads = [row["load_s"] for row in rows if row["load_s"] is not None]
-    reason = ""
-    if not metrics:
-        # One that cannot run here has one reason, and all its rows say it, but those of inputs that are not there.
-        reason = next((row for row in rows if not row["input_missing"]), rows[0])["reason"]
-        reason = reason or "it was trained on every song there is to judge it by"
-    return {
-        **{name: entry[name] for name in ("label", "component", "options", "description")},
-        "reason": reason,
-        "load_s": statistics.median(loads) if loads else None,
-        "rank": standing.rank if standing else None,
-        "score": standing.score if standing else None,
-        "broken": list(standing.broken) if standing else [],
-        "metrics": metrics,
-    }
+def _why_not_measured(rows: Sequence[Row]) -> str:
+    # A competitor that cannot run here has one reason, in all its rows but those of missing inputs.
+    reason = next((row for row in rows if not row.input_missing), rows[0]).reason
+    return reason or "it was trained on every song there is to judge it by"
+
+
+def placed(entries: Sequence[Entry], places: Mapping[str, Standing]) -> list[Entry]:
+    """Return entries at their places, best first; entries without a place come last."""
+    by_name = {one.label: one for one in entries}
+    first = [
+        attrs.evolve(by_name[label], rank=place.rank, score=place.score, broken=place.broken)
+        for label, place in places.items()
+    ]
+    return [*first, *(one for one in entries if one.label not in places)]

@@ -1,8 +1,22 @@
-"""How well scores tell good mashups from bad: ranks, areas, accuracy, calibration, preference.
+"""Metrics of scores of good and bad mashups: ranks, areas, accuracy, calibration, preference.
 
-Conventions: a class of examples is its scores, each with the number of its vocal's song; higher scores are better.
-Every metric comes as a statistic of the songs' weights (:mod:`mashkit.bench.statistics`), so that its value, its
-interval and its value in each song are those of one formula. A class without examples makes it NaN.
+Conventions: a class of examples consists of scores, each with the number of its vocal's song; higher scores are better.
+Every metric is a statistic of the songs' weights (:mod:`mashkit.bench.statistics`), so that its value, its interval and
+its value in each song come from one formula. A class without examples makes the metric NaN. The functions take arrays
+and import nothing else of the benchmark.
+
+Examples
+--------
+>>> from mashkit.bench.statistics import interval, value_of
+>>> good = Examples(scores=[0.9, 0.8, 0.4], songs=[0, 1, 2], count=3)
+>>> bad = Examples(scores=[0.5, 0.1, 0.2], songs=[0, 1, 2], count=3)
+>>> area = roc_auc(good, bad)
+>>> round(value_of(area, 3), 3)  # eight of nine pairs
+0.889
+>>> interval(area, 3).high
+1.0
+>>> value_of(accuracy(good, bad), 3) == (2 / 3 + 2 / 3) / 2
+True
 """
 
 from __future__ import annotations
@@ -20,7 +34,7 @@ from mashkit.errors import UsageError
 from mashkit.metrics import CALIBRATION_BINS, Bin, calibration_bins, ranks_among
 
 THRESHOLD = 0.5
-"""At and above it a probability says "good" (docs/paper.md, row 31)."""
+"""A probability at or above it counts as "good" (docs/paper.md, row 31)."""
 
 
 def _floats(values: Any) -> Values:
@@ -40,9 +54,9 @@ class Examples:
     scores : array of float64, shape (n,)
         Finite.
     songs : array of int, shape (n,)
-        Number of each one's song, 0 … ``count`` − 1.
+        Number of each example's song, 0 … ``count`` − 1.
     count : int
-        Songs in all, with or without examples here.
+        Number of all songs, with or without examples in this class.
 
     Raises
     ------
@@ -63,7 +77,7 @@ class Examples:
             raise UsageError(f"songs run to {self.songs.max()}, of {self.count}")
 
     def sums(self, values: npt.ArrayLike) -> Values:
-        """Return one sum a song of one value an example."""
+        """Return, for each song, the sum of one value an example."""
         return np.bincount(self.songs, np.asarray(values, np.float64), minlength=self.count).astype(np.float64)
 
 
@@ -74,7 +88,7 @@ def mean_over(examples: Examples, values: npt.ArrayLike) -> Statistic:
 
 
 def beaten_by(positive: Examples, others: Examples) -> Statistic:
-    """Return the share of ``others`` that a positive lies below, ties half: its normalised rank, (rank − 1)/n, mean.
+    """Return the mean normalised rank of positives, (rank − 1)/n: the share of ``others`` above a positive, ties half.
 
     0 is best, 0.5 chance.
     """
@@ -89,7 +103,7 @@ def beaten_by(positive: Examples, others: Examples) -> Statistic:
 def average_rank(positive: Examples, unlabelled: Examples) -> Statistic:
     """Return the average rank of positives among the unlabelled (docs/paper.md, row 32); 1 is best.
 
-    Of resampled songs, as among as many unlabelled as there are: 1 + n · normalised rank.
+    For resampled songs it is 1 + n · normalised rank, with n the number of unlabelled examples of the sample itself.
     """
     share, n = beaten_by(positive, unlabelled), len(unlabelled.songs)
     return lambda weights: 1 + n * share(weights)
@@ -103,9 +117,9 @@ def roc_auc(positive: Examples, negative: Examples) -> Statistic:
 
 # ------------------------------------------------------------------------------------------------ probabilities
 def accuracy(positive: Examples, negative: Examples, threshold: float = THRESHOLD) -> Statistic:
-    """Return the mean of the two classes' shares on their side of the threshold; at it counts as good.
+    """Return the mean of the two classes' shares on their side of the threshold; a score at the threshold is good.
 
-    With classes of one size, as in the paper, it is the share of examples classified rightly.
+    With classes of equal size, as in the paper, it is the share of examples that are classified correctly.
     """
     good = mean_over(positive, positive.scores >= threshold)
     bad = mean_over(negative, negative.scores < threshold)

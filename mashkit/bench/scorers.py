@@ -1,13 +1,12 @@
-"""The task "scorers": who tells good mashups from bad, by listening, and what it costs.
+"""The task "scorers": which scorers tell good mashups from bad, and at what cost.
 
-Every plan is an input (:mod:`mashkit.bench.protocols`), every row holds the raw score; metrics are made of them
-afterwards. Songs are those of the vocals: intervals and tests take each for one observation.
+Every plan is an input (:mod:`mashkit.bench.protocols`), and every row has the raw score. Metrics are computed from the
+rows; intervals and tests take each song of a vocal as one observation.
 """
 
 from __future__ import annotations
 
 import functools
-import itertools
 import math
 import statistics as plain
 from collections.abc import Iterator, Mapping, Sequence
@@ -18,9 +17,8 @@ import attrs
 import numpy as np
 
 from mashkit.bench import protocols
-from mashkit.bench.charts import BoxChart, Chart, Curve, CurveChart, Point, RowChart, ScatterChart
+from mashkit.bench.charts import BoxChart, Chart, Curve, CurveChart, Point, ScatterChart
 from mashkit.bench.collections import (
-    RENDERED_SONGS,
     Choice,
     CollectionMissing,
     RenderedSource,
@@ -46,6 +44,8 @@ from mashkit.bench.protocols import (
     late_twin,
     tempo_twin,
 )
+from mashkit.bench.ranking import Metric
+from mashkit.bench.records import Entry, Row, by_label
 from mashkit.bench.scorer_metrics import (
     Examples,
     accuracy,
@@ -56,9 +56,10 @@ from mashkit.bench.scorer_metrics import (
     reliability,
     roc_auc,
 )
-from mashkit.bench.statistics import Statistic, interval, paired, value_of
+from mashkit.bench.statistics import Comparison, PairedTest, Statistic, every_two, interval, paired, value_of
 from mashkit.bench.tables import SuiteError, from_table
-from mashkit.bench.tasks import OK, Comparison, Input, InputLost, Metric, Pick, Row, Task, comparisons, stopwatch
+from mashkit.bench.tasks import Input, InputLost, Pick, Task, metric_chart, stopwatch
+from mashkit.builtin.benchmarks import RENDERED_SONGS
 from mashkit.components import Component
 from mashkit.errors import CatalogError, MashkitError, UsageError, suggestion
 from mashkit.interfaces import Scorer
@@ -70,12 +71,12 @@ from mashkit.rendering.renderer import Renderer
 from mashkit.types import Audio, Condition, Layer, MashupPlan, Role, as_tuple
 
 RENDERED_BYTES = 1 << 28
-"""Stretched layers a competitor's process keeps: those of a vocal's plans, and little in its peak memory."""
+"""Bytes of stretched layers that a competitor's process keeps: enough for a vocal's plans, little in peak memory."""
 RECALL_AT = (1, 5)
 PICKS = 5
-"""Mashups to hear of the best and of the worst."""
+"""Number of the best mashups, and of the worst, that a page plays."""
 ROBUST = {"stretcher": "rendered by another stretcher", "separator": "stems of another separator"}
-"""Parts that are exchanged under the same plans."""
+"""Components that are exchanged under the same plans."""
 
 Scores = Mapping[str, Mapping[str, Sequence[Row]]]
 """Group → part → rows, all of them ok."""
@@ -95,16 +96,16 @@ TWIN_METRICS: Mapping[str, tuple[str, ...]] = {
     "wrong_song": (WRONG_SONG,),
     "control": (CONTROL,),
 }
-"""Metric → the twins it is made of."""
+"""Metric → the twins that it is computed from."""
 
 
 PREFIXES = {"controlled": "", "paper": "paper_"}
-"""Of the names of a protocol's metrics: what is called accuracy is the controlled one."""
+"""Experiment protocol → prefix of its metrics' names: the controlled protocol has none."""
 
 
 def _metrics() -> Iterator[Metric]:
     for name, prefix in PREFIXES.items():
-        # What the paper's protocol measures can be had without listening: it is shown, and decides nothing.
+        # A scorer can win the paper's protocol by hearing the stretcher, so its metrics have no weight.
         weight = 1.0 if name == "controlled" else 0.0
         how = "controlled" if name == "controlled" else "as in the paper"
         yield _share(
@@ -181,27 +182,27 @@ def _metrics() -> Iterator[Metric]:
 
 
 HEADLINES = ("auc", "average_rank", "harmonic_1", "late_50", "tempo_3", "wrong_song")
-"""Metrics by which competitors are compared in pairs."""
+"""Metrics of the tests between pairs of competitors."""
 
 
 @attrs.frozen(kw_only=True)
 class Settings:
-    """What a suite may set.
+    """The settings of a suite.
 
     Parameters
     ----------
     collection : str
-        One of :data:`mashkit.bench.collections.LISTED`.
+        A collection that has clips.
     songs : int
-        How many are rendered, where the collection is.
+        Number of songs, if they are rendered.
     vocals, matched, negatives : int
-        Most vocals, and matched and unmatched mashups of each, ≥ 1.
+        Most vocals, and the numbers of matched and unmatched mashups of each, ≥ 1.
     groups : tuple of str
-        Protocols and twins; default: all.
+        Experiment protocols and twins; default: all.
     stretcher : str
         Renders all plans.
     other_stretcher, other_separator : str
-        Take its place, and that of the default separator, to see what changes; empty for none.
+        Replace that stretcher and the default separator, to measure the effect; empty for none.
     seed : int
     """
 
@@ -232,6 +233,7 @@ class ScorerTask(Task):
     summary: ClassVar[str] = "scores of the same plans: originals, matched, unmatched, and twins with one thing wrong"
     version: ClassVar[int] = 1
     metrics: ClassVar[Sequence[Metric]] = tuple(_metrics())
+    _units: ClassVar[Mapping[str, float]] = {metric.name: 100 if metric.unit == "%" else 1 for metric in metrics}
 
     # ---------------------------------------------------------------------------------------------------- inputs
     def inputs(self, settings: Mapping[str, Any], data: Path | None) -> list[Input]:
@@ -287,7 +289,7 @@ class ScorerTask(Task):
         cast("Scorer", component).score([Renderer(source, Kit().stretcher).mashup(plan)])
 
     def measure(self, component: Component, given: Input) -> dict[str, float]:
-        """Return the score of the input's plan, whether it is a probability (1 or 0), its parts, and its cost."""
+        """Return the score of the input's plan, 1 if it is a probability or else 0, the score's parts, and its cost."""
         mashup = _mashup(given)
         with stopwatch() as elapsed:
             (score,) = cast("Scorer", component).score([mashup])
@@ -300,13 +302,13 @@ class ScorerTask(Task):
         }
 
     def picks(self, rows: Sequence[Row]) -> list[Pick]:
-        """Return the five controlled mashups the scorer likes best, and the five it likes least."""
+        """Return the five controlled mashups with the highest scores, and the five with the lowest."""
         groups = _grouped(rows)
         chosen = [row for part in groups.get("controlled", {}).values() for row in part]
-        ordered = sorted(chosen, key=lambda row: -row["values"]["score"])
+        ordered = sorted(chosen, key=lambda row: -row.values["score"])
         few = min(PICKS, len(ordered) // 2)
         return [
-            Pick(group=group, input=row["input"], said=f"{row['facts']['condition']}: {row['values']['score']:.3g}")
+            Pick(group=group, input=row.input, said=f"{row.facts['condition']}: {row.values['score']:.3g}")
             for group, side in (("best", ordered[:few]), ("worst", ordered[::-1][:few]))
             for row in side
         ]
@@ -321,81 +323,76 @@ class ScorerTask(Task):
         """Return the metrics of one scorer."""
         songs = _songs(rows)
         metrics: dict[str, float | None] = {metric.name: None for metric in self.metrics}
-        units = {metric.name: 100 if metric.unit == "%" else 1 for metric in self.metrics}
         for name, statistic in _statistics(rows).items():
             value = value_of(statistic, len(songs))
-            metrics[name] = units[name] * value if math.isfinite(value) else None
+            metrics[name] = self._units[name] * value if math.isfinite(value) else None
         for name, value in _robustness(rows).items():
-            metrics[name] = units[name] * value
-        plans = [row for row in rows if row["status"] == OK]
-        if plans and all(row["status"] == OK or row["input_missing"] for row in rows):
+            metrics[name] = self._units[name] * value
+        plans = [row for row in rows if row.ok]
+        if plans and all(row.ok or row.input_missing for row in rows):
             for name, field in (("cpu_ms", "score_cpu_s"), ("wall_ms", "score_wall_s")):
-                metrics[name] = 1000 * plain.fmean(row["values"][field] for row in plans)
-            metrics["memory_mb"] = max(row["peak_memory_mb"] for row in plans)
+                metrics[name] = 1000 * plain.fmean(row.values[field] for row in plans)
+            held = [row.peak_memory_mb for row in plans if row.peak_memory_mb is not None]
+            metrics["memory_mb"] = max(held, default=None)
         return metrics
 
     def intervals(self, rows: Sequence[Row]) -> dict[str, tuple[float, float]]:
         """Return bootstrap intervals over songs."""
         songs = _songs(rows)
-        units = {metric.name: 100 if metric.unit == "%" else 1 for metric in self.metrics}
         found = {name: interval(statistic, len(songs)) for name, statistic in _statistics(rows).items()}
-        return {name: (units[name] * one.low, units[name] * one.high) for name, one in found.items() if one is not None}
+        return {
+            name: (self._units[name] * one.low, self._units[name] * one.high)
+            for name, one in found.items()
+            if one is not None
+        }
 
     def compare(self, rows: Mapping[str, Sequence[Row]]) -> list[Comparison]:
         """Return paired tests of every two scorers by the headline metrics, Holm's correction within each metric."""
         known = {label: _statistics(own) for label, own in rows.items()}
         count = len(_songs(next(iter(rows.values()), ())))
-        units = {metric.name: 100 if metric.unit == "%" else 1 for metric in self.metrics}
-        found: list[Comparison] = []
-        for metric in HEADLINES:
-            tests = {}
-            for one, other in itertools.combinations(rows, 2):
-                if metric in known[one] and metric in known[other]:
-                    test = paired(known[one][metric], known[other][metric], count)
-                    if test is not None:
-                        tests[one, other] = test
-            found += comparisons(metric, tests, units[metric])
-        return found
+
+        def differ(metric: str, one: str, other: str) -> PairedTest | None:
+            sides = [known[label].get(metric) for label in (one, other)]
+            return None if sides[0] is None or sides[1] is None else paired(sides[0], sides[1], count)
+
+        tests = [every_two(name, rows, functools.partial(differ, name), self._units[name]) for name in HEADLINES]
+        return [one for some in tests for one in some]
 
     # ------------------------------------------------------------------------------------------------------ charts
-    def charts(self, competitors: Sequence[Mapping[str, Any]], rows: Sequence[Row]) -> list[Chart]:
+    def charts(self, competitors: Sequence[Entry], rows: Sequence[Row]) -> list[Chart]:
         """Return intervals, ranks, distributions, calibration and cost against quality."""
-        shown = [one for one in competitors if one["metrics"]]
-        of = {one["label"]: [row for row in rows if row["label"] == one["label"]] for one in shown}
+        labels = [one.label for one in competitors]
+        of = by_label((row for row in rows if row.label in labels), labels)
         return [
-            self._areas(shown),
-            self._twins(shown),
+            self._areas(competitors),
+            self._twins(competitors),
             *_rank_curves(of),
             *_reliability_diagram(of),
-            _cost(shown),
+            _cost(competitors),
             *_distributions(of),
         ]
 
-    def _areas(self, shown: Sequence[Mapping[str, Any]]) -> Chart:
-        names = {name: f"{prefix}auc" for name, prefix in PREFIXES.items()}
-        return RowChart(
+    def _areas(self, competitors: Sequence[Entry]) -> Chart:
+        return metric_chart(
+            competitors,
+            {name: f"{prefix}auc" for name, prefix in PREFIXES.items()},
             title="Positives over negatives",
             caption="Area under the ROC curve with its 95 % interval over songs. What wins the paper’s protocol only "
             "may have heard the stretcher. Right is better; 50 is chance.",
             x_label="AUC, %",
-            labels=[one["label"] for one in shown],
-            series={name: [one["metrics"][metric] for one in shown] for name, metric in names.items()},
-            intervals={name: [one.get("intervals", {}).get(metric) for one in shown] for name, metric in names.items()},
             limit=50.0,
             limit_label="chance",
         )
 
-    def _twins(self, shown: Sequence[Mapping[str, Any]]) -> Chart:
+    def _twins(self, competitors: Sequence[Entry]) -> Chart:
         titles = {metric.name: metric.title for metric in self.metrics}
-        names = ("harmonic_1", "late_50", "tempo_3", "wrong_song", "control")
-        return RowChart(
+        return metric_chart(
+            competitors,
+            {titles[name]: name for name in ("harmonic_1", "late_50", "tempo_3", "wrong_song", "control")},
             title="Originals over their twins",
             caption="Share of pairs in which the right one scores higher, ties half, with 95 % intervals over songs. "
             "“Raw over processed” should be at 50: there, nothing is wrong with either.",
             x_label="preferred, %",
-            labels=[one["label"] for one in shown],
-            series={titles[name]: [one["metrics"][name] for one in shown] for name in names},
-            intervals={titles[name]: [one.get("intervals", {}).get(name) for one in shown] for name in names},
             limit=50.0,
             limit_label="chance",
         )
@@ -403,12 +400,12 @@ class ScorerTask(Task):
 
 # ----------------------------------------------------------------------------------------------------------- inputs
 def _is_robust(example: Example) -> bool:
-    """Say whether a plan is scored with other parts too: positives, and each vocal's negatives."""
+    """Return whether a plan is scored with other components as well: positives, and each vocal's negatives."""
     return example.group == "controlled" and example.part in (POSITIVE, NEGATIVE)
 
 
 class _Inputs:
-    """Inputs as they are made: a plan that serves for several things is scored once."""
+    """The inputs; a plan that serves several groups is one input and is scored once."""
 
     def __init__(self, files: Mapping[str, Sequence[Path]], choice: Choice, how: Mapping[str, Any]) -> None:
         self.made: list[Input] = []
@@ -423,11 +420,11 @@ class _Inputs:
         return wanted if self._names[wanted] == 1 else f"{wanted} ({self._names[wanted]})"
 
     def missing(self, name: str, measure: str, reason: str) -> None:
-        """Add an input that is not there."""
+        """Add a missing input."""
         self.made.append(Input(name=self._name(name), measure=measure, missing=reason))
 
     def add_all(self, found: Sequence[Example | NoExample]) -> None:
-        """Add examples, and what there is none of: once for each group, part and reason."""
+        """Add examples, and a missing input for each group and part that lacks examples."""
         said: dict[tuple[str, str], NoExample] = {}
         for one in found:
             if isinstance(one, Example):
@@ -480,7 +477,7 @@ class _Inputs:
 
 
 def _mashup(given: Input) -> Mashup:
-    """Return the input's plan as a mashup whose stems have been read: that is no scorer's doing."""
+    """Return the input's plan as a mashup whose stems have been read, because reading is no cost of a scorer."""
     how = given.parameters
     reopen(given)
     renderer = _renderer(Choice.of(given), how["separator"], how["stretcher"])
@@ -502,35 +499,37 @@ def _renderer(choice: Choice, separator: str, stretcher: str) -> Renderer:
 
 # ------------------------------------------------------------------------------------------------- rows to examples
 def _songs(rows: Sequence[Row]) -> list[str]:
-    """Return the songs of all vocals, scored or not: the same for every competitor."""
-    return sorted({row["facts"]["song"] for row in rows if row["facts"]})
+    """Return the songs of all vocals, scored or not, so that they are the same for every competitor."""
+    return sorted({row.facts["song"] for row in rows if row.facts})
 
 
 def _grouped(rows: Sequence[Row]) -> dict[str, dict[str, list[Row]]]:
-    """Return the rows of each group and part whose every row is ok; what was there for nobody is left out.
+    """Return the rows of each group and part; rows of missing inputs are left out.
 
-    One that failed makes the whole group none: the best of a scorer's cases is no measure of it.
+    A group in which a row failed is left out as a whole, because the best of a scorer's cases would be no fair measure.
     """
     groups: dict[str, dict[str, list[Row]]] = {}
     failed = set()
     for row in rows:
-        for group, part in row["facts"].get("uses", ()):
-            if row["status"] == OK:
+        for group, part in row.facts.get("uses", ()):
+            if row.ok:
                 groups.setdefault(group, {}).setdefault(part, []).append(row)
-            elif not row["input_missing"]:
+            elif not row.input_missing:
                 failed.add(group)
     return {group: parts for group, parts in groups.items() if group not in failed}
 
 
 def _examples(rows: Sequence[Row], songs: Sequence[str]) -> Examples:
     number = {song: index for index, song in enumerate(songs)}
-    return Examples(
-        [row["values"]["score"] for row in rows], [number[row["facts"]["song"]] for row in rows], len(songs)
-    )
+    return Examples(_scores(rows), [number[row.facts["song"]] for row in rows], len(songs))
+
+
+def _scores(rows: Sequence[Row]) -> list[float]:
+    return [row.values["score"] for row in rows]
 
 
 def _are_probabilities(rows: Sequence[Row]) -> bool:
-    return bool(rows) and all(row["values"]["probability"] == 1.0 for row in rows)
+    return bool(rows) and all(row.values["probability"] == 1.0 for row in rows)
 
 
 def _statistics(rows: Sequence[Row]) -> dict[str, Statistic]:
@@ -555,7 +554,7 @@ def _statistics(rows: Sequence[Row]) -> dict[str, Statistic]:
     for name, twins in TWIN_METRICS.items():
         pairs = [pair for twin in twins for pair in _pairs(groups.get(twin, {}))]
         originals = _examples([original for original, _ in pairs], songs)
-        found[name] = preferred(originals, [twin["values"]["score"] for _, twin in pairs])
+        found[name] = preferred(originals, _scores([twin for _, twin in pairs]))
     return found
 
 
@@ -565,46 +564,42 @@ def _normalised(positive: Examples, unlabelled: Examples) -> Statistic:
 
 
 def _query_ranks(parts: Mapping[str, Sequence[Row]], songs: Sequence[str]) -> tuple[Examples, np.ndarray]:
-    """Return the positives whose vocal has matched mashups, and the rank of each among those."""
+    """Return the positives whose vocal has matched mashups, and the rank of each among these mashups."""
     positives, ranks = [], []
     for row in parts.get(POSITIVE, ()):
-        others = [
-            other["values"]["score"]
-            for other in parts.get(UNLABELLED, ())
-            if other["facts"]["vocal"] == row["facts"]["vocal"]
-        ]
+        others = [other for other in parts.get(UNLABELLED, ()) if other.facts["vocal"] == row.facts["vocal"]]
         if others:
             positives.append(row)
-            ranks.append(float(ranks_among([row["values"]["score"]], others)[0]))
+            ranks.append(float(ranks_among(_scores([row]), _scores(others))[0]))
     return _examples(positives, songs), np.asarray(ranks, np.float64)
 
 
 def _pairs(parts: Mapping[str, Sequence[Row]]) -> list[tuple[Row, Row]]:
     """Return originals and twins of the same vocal."""
-    twins = {row["facts"]["vocal"]: row for row in parts.get(TWIN, ())}
-    return [(row, twins[row["facts"]["vocal"]]) for row in parts.get(ORIGINAL, ()) if row["facts"]["vocal"] in twins]
+    twins = {row.facts["vocal"]: row for row in parts.get(TWIN, ())}
+    return [(row, twins[row.facts["vocal"]]) for row in parts.get(ORIGINAL, ()) if row.facts["vocal"] in twins]
 
 
 def _robustness(rows: Sequence[Row]) -> dict[str, float]:
-    """Return rank correlation and change of AUC of the same plans with other parts."""
+    """Return rank correlation and change of AUC of the same plans with other components."""
     from scipy import stats
 
     songs, groups = _songs(rows), _grouped(rows)
-    by_name = {row["input"]: row for row in rows}
+    by_name = {row.input: row for row in rows}
     found = {}
     for kind in ROBUST:
         parts = groups.get(f"other {kind}", {})
         others = [row for part in parts.values() for row in part]
-        bases = [by_name[row["facts"]["same_as"]] for row in others]
-        if not others or any(row["status"] != OK for row in bases):
+        bases = [by_name[row.facts["same_as"]] for row in others]
+        if not others or not all(row.ok for row in bases):
             continue
-        values = [[row["values"]["score"] for row in side] for side in (bases, others)]
+        values = [_scores(bases), _scores(others)]
         if all(len(set(side)) > 1 for side in values):
             found[f"{kind}_correlation"] = float(stats.spearmanr(*values).statistic)
         areas = []
         for side in ("base", "other"):
             chosen = {
-                part: [by_name[row["facts"]["same_as"]] if side == "base" else row for row in own]
+                part: [by_name[row.facts["same_as"]] if side == "base" else row for row in own]
                 for part, own in parts.items()
             }
             positive, negative = (_examples(chosen.get(part, ()), songs) for part in (POSITIVE, NEGATIVE))
@@ -621,7 +616,7 @@ def _rank_curves(of: Mapping[str, Sequence[Row]]) -> list[Chart]:
         parts = _grouped(rows).get("controlled", {})
         if not (parts.get(POSITIVE) and parts.get(UNLABELLED)):
             continue
-        scores, others = ([row["values"]["score"] for row in parts[part]] for part in (POSITIVE, UNLABELLED))
+        scores, others = (_scores(parts[part]) for part in (POSITIVE, UNLABELLED))
         ranks = np.sort((ranks_among(scores, others) - 1) / len(others))
         y = np.arange(1, len(ranks) + 1) / len(ranks)
         x = np.concatenate([[0.0], np.repeat(ranks, 2), [1.0]])
@@ -664,11 +659,11 @@ def _reliability_diagram(of: Mapping[str, Sequence[Row]]) -> list[Chart]:
     ]
 
 
-def _cost(shown: Sequence[Mapping[str, Any]]) -> Chart:
+def _cost(competitors: Sequence[Entry]) -> Chart:
     points = [
-        Point(one["label"], "", max(one["metrics"]["cpu_ms"], 0.01), one["metrics"]["auc"])
-        for one in shown
-        if one["metrics"]["cpu_ms"] is not None and one["metrics"]["auc"] is not None
+        Point(one.label, "", max(cpu_ms, 0.01), area)
+        for one in competitors
+        if (cpu_ms := one.metrics["cpu_ms"]) is not None and (area := one.metrics["auc"]) is not None
     ]
     return ScatterChart(
         title="Cost against quality",
@@ -682,21 +677,17 @@ def _cost(shown: Sequence[Mapping[str, Any]]) -> Chart:
 
 
 def _distributions(of: Mapping[str, Sequence[Row]]) -> list[Chart]:
-    """Return one chart a scorer: what it gives each kind of mashup."""
+    """Return a chart for each scorer: its scores by condition."""
     charts: list[Chart] = []
     for label, rows in of.items():
         groups = _grouped(rows)
         boxes: dict[str, list[float]] = {}
         for name in PROTOCOLS:
             for condition in Condition:
-                chosen = [
-                    row["values"]["score"]
-                    for part in groups.get(name, {}).values()
-                    for row in part
-                    if row["facts"]["condition"] == condition
-                ]
+                parts = groups.get(name, {}).values()
+                chosen = [row for part in parts for row in part if row.facts["condition"] == condition]
                 if chosen:
-                    boxes[f"{name}: {condition}"] = chosen
+                    boxes[f"{name}: {condition}"] = _scores(chosen)
         if boxes:
             charts.append(
                 BoxChart(

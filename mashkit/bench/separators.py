@@ -1,34 +1,31 @@
 """The task "separators": stems against true ones, as museval measures them.
 
-Each input is a song whose true stems are known, an excerpt from where all of them sound; its mix is their sum. Measured
-are the three roles, which every separator gives, and the four stems of who has them: SDR of BSSEval v4 (museval;
-Stöter, Liutkus and Ito, "The 2018 Signal Separation Evaluation Campaign", LVA/ICA 2018; median over seconds), SDR of
-the whole excerpt, and scale-invariant SDR (Le Roux et al., "SDR – half-baked or well done?", ICASSP 2019). What leaks
-into a role is measured in another excerpt of the song, where the true role is silent and the mix is not.
+Each input is an excerpt of a song whose true stems are known, from where all of them sound; its mix is their sum. The
+three roles of every separator are measured, and the four stems of some: SDR of BSSEval v4 (museval; Stöter, Liutkus and
+Ito, "The 2018 Signal Separation Evaluation Campaign", LVA/ICA 2018; median over seconds), SDR of the whole excerpt, and
+scale-invariant SDR (Le Roux et al., "SDR – half-baked or well done?", ICASSP 2019). Leakage into a role is measured in
+another excerpt of the song, where the true role is silent and the mix is not.
 
-"stempeg" is the six seconds of one of MUSDB18's test songs that come with the package of that name: true stems for who
-has no recordings at all.
+"stempeg" is an excerpt of six seconds of a test song of MUSDB18, which comes with the package of that name: true stems
+for users without recordings.
 """
 
 from __future__ import annotations
 
+import functools
 import importlib.util
-import itertools
 import shutil
 import statistics
-import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, cast
 
 import attrs
 import numpy as np
-import numpy.typing as npt
 
 from mashkit.audio.files import resample
 from mashkit.bench import rendered
-from mashkit.bench.charts import Chart, RowChart
-from mashkit.bench.collections import LISTED
+from mashkit.bench.charts import Chart, has_values
 from mashkit.bench.multitracks import find_multitracks, stem_files
 from mashkit.bench.pieces import (
     RENDERED,
@@ -40,130 +37,55 @@ from mashkit.bench.pieces import (
     rendered_inputs,
     require_known,
     split_rows,
+    values_of,
 )
-from mashkit.bench.statistics import median, paired
+from mashkit.bench.ranking import Metric
+from mashkit.bench.records import Entry, Row
+from mashkit.bench.registered import with_stems
+from mashkit.bench.separator_metrics import (
+    FEWEST_SILENT,
+    SILENCE,
+    bss_sdr,
+    decibels_of,
+    leakage,
+    power,
+    sdr,
+    si_sdr,
+    silent,
+)
+from mashkit.bench.statistics import Comparison, PairedTest, every_two, median, paired
 from mashkit.bench.tables import from_table
-from mashkit.bench.tasks import (
-    OK,
-    Cell,
-    Comparison,
-    Input,
-    InputLost,
-    Literature,
-    Metric,
-    Pick,
-    Row,
-    Table,
-    Task,
-    comparisons,
-    stopwatch,
-)
+from mashkit.bench.tasks import Cell, Input, InputLost, Literature, Pick, Table, Task, metric_chart, stopwatch
 from mashkit.catalog.ingest import SAMPLE_RATE
 from mashkit.components import Component
 from mashkit.interfaces import Separator
 from mashkit.types import ROLE_STEMS, Audio, Role, Samples, StemSet, as_tuple
 
-Signals = npt.NDArray[np.float64]
-
 FOUR = ("vocals", "drums", "bass", "other")
 STEMPEG = "stempeg"
 STEMPEG_STEMS = ("mixture", "drums", "bass", "other", "vocals")
 """Order of the streams in a stem file (Native Instruments' Stems, as MUSDB18 uses it)."""
-FOLDERS: Mapping[str, str] = {"multitracks": "multitracks", "musdb18hq": "musdb18hq/test"}
-"""Collections → where they are below ``--data``: a folder a song, with a file a stem."""
-COLLECTIONS = (RENDERED, STEMPEG, *FOLDERS)
-SILENCE = 1e-4
-"""RMS below which a true stem is taken for silent: there is no distortion of nothing."""
-SOUNDING = 10 * SILENCE
-"""RMS of a mix that something can leak from."""
-FEWEST_SILENT = 5
-"""Pieces of 0.1 s, half a second, without which nothing is said of leakage."""
 HEARD_SONGS = 8
-"""Songs that a page with sound plays: with four competitors about 4 MB."""
+"""Number of songs that a page with sound plays; with four competitors they take about 4 MB."""
 HEARD_S = 6.0
-"""Seconds that are played of each."""
+"""Seconds of each song that are played."""
 MIX, TRUTH = "mix", "truth"
 
 
-def sdr(true: Signals, found: Signals) -> float:
-    """Return the signal-to-distortion ratio of the whole: 10·lg(Σ s² / Σ (s − ŝ)²), dB."""
-    return _decibels(np.sum(true**2), np.sum((true - found) ** 2))
-
-
-def si_sdr(true: Signals, found: Signals) -> float:
-    """Return the scale-invariant SDR, dB: against the true signal scaled to fit best (Le Roux et al. 2019, eq. 5)."""
-    scaled = true * (np.sum(true * found) / np.sum(true**2))
-    return _decibels(np.sum(scaled**2), np.sum((scaled - found) ** 2))
-
-
-def _decibels(signal: float, distortion: float) -> float:
-    # Perfection and its contrary are no numbers; 120 dB is more than any of these files hold.
-    return float(np.clip(10 * np.log10(max(signal, 1e-30) / max(distortion, 1e-30)), -120, 120))
-
-
-def leakage(true: Signals, found: Signals, mix: Signals, sample_rate: int) -> float | None:
-    """Return what is heard in an estimate where the true signal is silent: its energy relative to the mix's there, dB.
-
-    None where there is less than half a second of it, in pieces of 0.1 s in which the mix sounds. Without it a
-    separator that never is silent goes unnoticed: seconds of a silent signal have no SDR.
-    """
-    true_power, found_power, mix_power = (_power(one, sample_rate) for one in (true, found, mix))
-    silent = _silent(true_power, mix_power)
-    if silent.sum() < FEWEST_SILENT:
-        return None
-    return _decibels(found_power[silent].sum(), mix_power[silent].sum())
-
-
-def _power(signal: npt.NDArray[np.floating[Any]], sample_rate: int) -> Signals:
-    """Return the mean power of each whole piece of 0.1 s."""
-    length = sample_rate // 10
-    whole = signal[:, : signal.shape[1] // length * length]
-    power: Signals = np.square(whole, dtype=np.float64).mean(axis=0).reshape(-1, length).mean(axis=1)
-    return power
-
-
-def _silent(true_power: Signals, mix_power: Signals) -> npt.NDArray[np.bool_]:
-    """Tell in which pieces the true signal is silent and the mix is not."""
-    return (true_power < SILENCE**2) & (mix_power > SOUNDING**2)
-
-
 def unexplained(stems: StemSet, mix: Audio) -> float:
-    """Return how far the stems are from summing to the mix: the energy of the difference, relative to the mix, dB."""
+    """Return the energy of the difference between the mix and the sum of the stems, relative to the mix, dB."""
     rest = mix.samples - np.sum([stem.samples for stem in stems.stems.values()], axis=0, dtype=np.float64)
-    return _decibels(np.sum(rest**2), np.sum(np.square(mix.samples, dtype=np.float64)))
-
-
-def bss_sdr(true: Sequence[Signals], found: Sequence[Signals], sample_rate: int) -> list[float]:
-    """Return museval's SDR (BSSEval v4) of each signal: median over seconds, dB.
-
-    Parameters
-    ----------
-    true, found : sequence of array, shape (channels, frames)
-        None of the true ones silent throughout.
-    sample_rate : int
-        Hz.
-    """
-    from museval.metrics import bss_eval
-
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # seconds in which a stem is silent are NaN, and left out of the median
-        found_sdr, *_ = bss_eval(
-            np.stack([one.T for one in true]),
-            np.stack([one.T for one in found]),
-            window=sample_rate,
-            hop=sample_rate,
-        )
-        return [float(np.nanmedian(one)) for one in found_sdr]
+    return decibels_of(np.sum(rest**2), np.sum(np.square(mix.samples, dtype=np.float64)))
 
 
 @attrs.frozen(kw_only=True)
 class Settings:
-    """What a suite may set.
+    """The settings of a suite.
 
     Parameters
     ----------
     collections : tuple of str
-        Of :data:`COLLECTIONS`.
+        "rendered", "stempeg", or collections that lie on disk as true stems; default: all.
     songs : int
         Rendered songs.
     excerpt_s : float
@@ -171,14 +93,18 @@ class Settings:
     seed : int
     """
 
-    collections: tuple[str, ...] = attrs.field(default=COLLECTIONS, converter=as_tuple)
+    collections: tuple[str, ...] = attrs.field(factory=lambda: _collections(), converter=as_tuple)
     songs: int = attrs.field(default=4, validator=[attrs.validators.instance_of(int), attrs.validators.ge(1)])
     excerpt_s: float = attrs.field(default=12.0, converter=float, validator=attrs.validators.ge(2.0))
     seed: int = 0
 
     @collections.validator
     def _known(self, attribute: object, value: Sequence[str]) -> None:
-        require_known(value, COLLECTIONS)
+        require_known(value, _collections())
+
+
+def _collections() -> tuple[str, ...]:
+    return (RENDERED, STEMPEG, *with_stems())
 
 
 def _metrics() -> Iterator[Metric]:
@@ -245,7 +171,8 @@ class SeparatorTask(Task):
             if name == STEMPEG:
                 inputs.append(_stempeg_input(asked.excerpt_s))
                 continue
-            songs = find_multitracks(data / FOLDERS[name]) if data else []
+            card = with_stems()[name]
+            songs = find_multitracks(data / card.folder) if data else []
             inputs += [
                 Input(
                     name=f"{name}: {song.name}", measure=name, parameters={"excerpt_s": asked.excerpt_s},
@@ -254,8 +181,7 @@ class SeparatorTask(Task):
                 for song in songs
             ]  # fmt: skip
             if not songs:
-                where = LISTED["multitracks"].where.replace("DATA/multitracks", f"DATA/{FOLDERS[name]}")
-                inputs.append(Input(name=name, measure=name, missing=f"no {FOLDERS[name]} in --data: {where}"))
+                inputs.append(Input(name=name, measure=name, missing=f"no {card.folder} in --data: {card.where}"))
         return inputs
 
     def warm_up(self, component: Component) -> None:
@@ -292,14 +218,13 @@ class SeparatorTask(Task):
         return {**values, **minute_cost(elapsed.cpu_s, mix)}
 
     def summarize(self, rows: Sequence[Row]) -> dict[str, float | None]:
-        """Return medians over songs; one failed row spoils its collection's."""
+        """Return medians over songs; a failed row makes all metrics of its side None."""
         metrics: dict[str, float | None] = {metric.name: None for metric in self.metrics}
         for prefix, chosen in split_rows(rows).items():
             for name in metrics:
                 if prefix and not name.startswith(prefix):
                     continue
-                field = name.removeprefix(prefix)
-                values = [row["values"][field] for row in chosen if field in row["values"]]
+                values = values_of(chosen, name.removeprefix(prefix))
                 if values:
                     metrics[name] = statistics.median(values)
         return metrics | cost_of(rows)
@@ -317,25 +242,19 @@ class SeparatorTask(Task):
         for role in Role:
             field = f"{role}_bss"
             known = {
-                label: {row["input"]: row["values"][field] for row in own if field in row["values"]}
+                label: {row.input: row.values[field] for row in own if field in row.values}
                 for label, own in real.items()
             }
-            tests = {}
-            for one, other in itertools.combinations(rows, 2):
-                songs = [song for song in known[one] if song in known[other]]
-                sides = [median([known[label][song] for song in songs]) for label in (one, other)]
-                if songs and (test := paired(sides[0], sides[1], len(songs))) is not None:
-                    tests[one, other] = test
-            found += comparisons(field, tests)
+            found += every_two(field, rows, functools.partial(_medians_differ, known))
         return found
 
     def auditions(self, rows: Mapping[str, Sequence[Row]]) -> dict[str, list[Pick]]:
-        """Return, by song, the mix, and of each role the truth and what each competitor made of it."""
+        """Return, by song, picks of the mix, and of each role the truth and every competitor's estimate."""
         measured: dict[str, dict[str, Row]] = {}
         for label, own in rows.items():
             for row in own:
-                if row["status"] == OK:
-                    measured.setdefault(row["input"], {})[label] = row
+                if row.ok:
+                    measured.setdefault(row.input, {})[label] = row
         found = {}
         for song in sorted(measured, key=lambda song: -_spread(measured[song].values()))[:HEARD_SONGS]:
             picks = [Pick(group=MIX, input=song, said=MIX, part=MIX)]
@@ -344,13 +263,13 @@ class SeparatorTask(Task):
                 picks += [
                     Pick(group=role, input=song, said=f"{label}: {_said(row, role)}", label=label, part=role)
                     for label, row in measured[song].items()
-                    if {f"{role}_bss", f"{role}_leak"} & set(row["values"])
+                    if {f"{role}_bss", f"{role}_leak"} & set(row.values)
                 ]
             found[song] = picks
         return found
 
     def parts(self, component: Component | None, given: Input, longest_s: float) -> Mapping[str, Audio]:
-        """Return how each role of the excerpt begins, as a separator finds it; or as it is, and so the mix."""
+        """Return the beginnings of the roles that a separator finds; without one, of the true roles and the mix."""
         true = excerpt_of(_true_stems(given), given.parameters["excerpt_s"])
         mix = _sum(true)
         stems = true if component is None else cast("Separator", component).separate(mix)
@@ -360,11 +279,11 @@ class SeparatorTask(Task):
         length_s = min(longest_s, HEARD_S, mix.duration)
         return {name: sound.excerpt(0.0, length_s) for name, sound in sounds.items()}
 
-    def tables(self, competitors: Sequence[Mapping[str, Any]], rows: Sequence[Row]) -> list[Table]:
-        """Return, for each role, the SDR of every song, and what leaks where the role is silent."""
-        labels = [one["label"] for one in competitors if one["metrics"]]
-        of = {(row["input"], row["label"]): row for row in rows if row["label"] in labels}
-        songs = list(dict.fromkeys(row["input"] for row in of.values() if row["status"] == OK))
+    def tables(self, competitors: Sequence[Entry], rows: Sequence[Row]) -> list[Table]:
+        """Return, for each role, a table of the SDR and the leakage of every song."""
+        labels = [one.label for one in competitors]
+        of = {(row.input, row.label): row for row in rows if row.label in labels}
+        songs = list(dict.fromkeys(row.input for row in of.values() if row.ok))
         return [
             Table(
                 title=f"{str(role).capitalize()}, song by song",
@@ -377,27 +296,24 @@ class SeparatorTask(Task):
             if songs
         ]
 
-    def charts(self, competitors: Sequence[Mapping[str, Any]], rows: Sequence[Row]) -> list[Chart]:
+    def charts(self, competitors: Sequence[Entry], rows: Sequence[Row]) -> list[Chart]:
         """Return the SDR of the roles, of real and of rendered songs."""
-        shown = [one for one in competitors if one["metrics"]]
-        charts: list[Chart] = []
-        for prefix, title in (("", "Real songs"), ("rendered_", "Rendered songs")):
-            names = {str(role): f"{prefix}{role}_bss" for role in Role}
-            series = {role: [one["metrics"][name] for one in shown] for role, name in names.items()}
-            ends = {role: [one.get("intervals", {}).get(name) for one in shown] for role, name in names.items()}
-            if any(value is not None for values in series.values() for value in values):
-                charts.append(
-                    RowChart(
-                        title=f"{title}: SDR of the roles", caption="BSSEval v4, median over seconds and songs, with "
-                        "its 95 % interval over songs. Right is better.", x_label="dB",
-                        labels=[one["label"] for one in shown], series=series, intervals=ends,
-                    )
-                )  # fmt: skip
-        return charts
+        charts = [
+            metric_chart(
+                competitors,
+                {str(role): f"{prefix}{role}_bss" for role in Role},
+                title=f"{title}: SDR of the roles",
+                caption="BSSEval v4, median over seconds and songs, with its 95 % interval over songs. Right is "
+                "better.",
+                x_label="dB",
+            )
+            for prefix, title in (("", "Real songs"), ("rendered_", "Rendered songs"))
+        ]
+        return list(filter(has_values, charts))
 
 
 def _distortions(true: Mapping[str, Audio], found: Mapping[str, Audio]) -> dict[str, float]:
-    """Return SDR, SI-SDR and BSSEval's SDR of what is not silent, by name."""
+    """Return SDR, SI-SDR and BSSEval's SDR of the signals that are not silent, by name."""
     names = [name for name, audio in true.items() if _rms(audio.samples) > SILENCE]
     pairs = [[side[name].samples.astype(np.float64) for name in names] for side in (true, found)]
     values: dict[str, float] = {}
@@ -409,30 +325,38 @@ def _distortions(true: Mapping[str, Audio], found: Mapping[str, Audio]) -> dict[
     return values
 
 
+def _medians_differ(known: Mapping[str, Mapping[str, float]], one: str, other: str) -> PairedTest | None:
+    """Return the test of two competitors' medians over the songs that both have."""
+    songs = [song for song in known[one] if song in known[other]]
+    sides = [median([known[label][song] for song in songs]) for label in (one, other)]
+    return paired(sides[0], sides[1], len(songs)) if songs else None
+
+
 def _of_role(separated: tuple[StemSet, Audio, StemSet], role: Role) -> tuple[Audio, Audio, Audio]:
-    """Return the role as it is and as it was found, and the mix."""
+    """Return the true role, its estimate, and the mix."""
     true, mix, found = separated
     return true.role(role), found.role(role), mix
 
 
 def _cell(row: Row | None, role: Role) -> Cell:
-    values = {} if row is None else row["values"]
-    return Cell(values.get(f"{role}_bss"), values.get(f"{role}_leak"), counts=row is None or not row.get("trained_on"))
+    if row is None:
+        return Cell(None)
+    return Cell(row.values.get(f"{role}_bss"), row.values.get(f"{role}_leak"), counts=not row.trained_on)
 
 
 def _said(row: Row, role: Role) -> str:
-    """Return what a competitor's row says of a role, in words."""
+    """Return a competitor's metrics of a role, in words."""
     parts = [
-        f"{title} {row['values'][name]:.1f} dB"
+        f"{title} {row.values[name]:.1f} dB"
         for title, name in (("SDR", f"{role}_bss"), ("leakage", f"{role}_leak"))
-        if name in row["values"]
+        if name in row.values
     ]
-    return ", ".join([*parts, *(["trained on this song"] if row.get("trained_on") else [])])
+    return ", ".join([*parts, *(["trained on this song"] if row.trained_on else [])])
 
 
 def _spread(rows: Iterable[Row]) -> float:
-    """Return how much competitors differ on a song: the largest range of a role's SDR, dB."""
-    values = [[row["values"][f"{role}_bss"] for row in rows if f"{role}_bss" in row["values"]] for role in Role]
+    """Return the largest range of a role's SDR over competitors on a song, dB."""
+    values = [values_of(rows, f"{role}_bss") for role in Role]
     return max((max(one) - min(one) for one in values if one), default=0.0)
 
 
@@ -461,7 +385,7 @@ def _true_stems(given: Input) -> StemSet:
 
 
 def _stempeg_input(excerpt_s: float) -> Input:
-    """Return the excerpt that comes with stempeg, missing where the package or the program that decodes it is."""
+    """Return the excerpt that comes with stempeg; it is missing without the package or the program that decodes it."""
     spec = importlib.util.find_spec("stempeg")
     if spec is None or spec.origin is None:
         return Input(name=STEMPEG, measure=STEMPEG, missing="stempeg is not installed (pip install stempeg)")
@@ -481,7 +405,7 @@ def _stempeg_stems(path: Path) -> StemSet:
     import stempeg
 
     try:
-        # A competitor's process may have no children: multiprocess=False.
+        # multiprocess=False, because a competitor's process may have no children.
         streams, rate = stempeg.read_stems(str(path), dtype=np.float32, multiprocess=False)
     except (OSError, RuntimeError, Warning, ffmpeg.Error) as error:
         raise InputLost(f"{path.name} cannot be decoded: {error}", "pip install --force-reinstall stempeg") from error
@@ -493,7 +417,7 @@ def _stempeg_stems(path: Path) -> StemSet:
 def excerpt_of(stems: StemSet, length_s: float) -> StemSet:
     """Return the part of that length in which the quietest role is loudest; all of a shorter song.
 
-    A voice that is silent in the excerpt would say nothing of how it is separated.
+    The separation of a role cannot be measured where the role is silent.
     """
     return _cut(stems, excerpt_start(stems, length_s), length_s)
 
@@ -517,23 +441,23 @@ def excerpt_start(stems: StemSet, length_s: float) -> int:
 
 
 def silent_start(stems: StemSet, role: Role, length_s: float) -> int | None:
-    """Return the frame at which that much of a song begins in which the role is silent longest, and the mix is not.
+    """Return the first frame of the excerpt of that length in which the role is silent longest while the mix sounds.
 
-    The whole of a shorter song. None where there is less than half a second of such silence.
+    The frame is 0 for a shorter song. It is None if less than half a second is silent.
     """
     first = next(iter(stems.stems.values()))
-    powers = [_power(one.samples, first.sample_rate) for one in (stems.role(role), _sum(stems))]
-    told = np.concatenate([[0], np.cumsum(_silent(powers[0], powers[1]))])
+    powers = [power(one.samples, first.sample_rate) for one in (stems.role(role), _sum(stems))]
+    told = np.concatenate([[0], np.cumsum(silent(powers[0], powers[1]))])
     length = round(10 * length_s)
     starts = np.arange(0, max(1, len(told) - length), 10)
     counts = told[np.minimum(starts + length, len(told) - 1)] - told[starts]
     best = int(np.argmax(counts))
-    # A piece of 0.1 s is a tenth of the rate, rounded down: the same as in _power.
+    # A piece of 0.1 s is a tenth of the rate, rounded down: the same as in power().
     return int(starts[best]) * (first.sample_rate // 10) if counts[best] >= FEWEST_SILENT else None
 
 
 def _cut(stems: StemSet, start: int, length_s: float) -> StemSet:
-    """Return the part of that length that begins at a frame; the stems themselves where it is all of them."""
+    """Return the part of that length that begins at a frame; the stems themselves if the part is all of them."""
     first = next(iter(stems.stems.values()))
     length = round(length_s * first.sample_rate)
     if start == 0 and first.frames <= length:

@@ -1,4 +1,4 @@
-"""Synthetic sounds that can be made at any speed and pitch, so that a stretcher has a truth to be held against.
+"""Synthesise sounds at any speed and pitch, as the truth to which a stretcher's results are compared.
 
 All times of a sound scale with 1 / speed and all its frequencies with the pitch; the spectrum falls by a power law,
 which keeping formants or not changes by a gain only, and distances ignore gain.
@@ -19,13 +19,13 @@ from mashkit.synthetic import signals
 from mashkit.types import Audio, Times
 
 FLOOR_DB = -60.0
-"""Spectral bins further below the loudest of the reference, in both sounds, do not count, dB."""
+"""Spectral bins that are this much below the loudest of the reference, in both sounds, are left out, dB."""
 QUIETEST_DB = -100.0
-"""Ratios below this are this, dB: 4 dB under what 16 bits can hold."""
+"""Smallest ratio, dB: 4 dB below the range of 16 bits."""
 BAND_HZ = (50.0, 16_000.0)
-"""What distances look at, Hz: below and above, recordings hold rumble and what codecs leave out."""
+"""Band of distances, Hz: below it recordings have rumble, above it codecs leave out sound."""
 SPAN_S = 0.02
-"""What counts as just before and just after an attack, seconds."""
+"""Length of the times just before and just after an attack, seconds."""
 
 
 @attrs.frozen
@@ -51,7 +51,7 @@ AS_IS = Case(1.0, 0.0)
 
 
 def decibels(power: float) -> float:
-    """Return a ratio of powers in dB, no less than :data:`QUIETEST_DB`."""
+    """Return a ratio of powers in dB, at least :data:`QUIETEST_DB`."""
     return max(QUIETEST_DB, 10 * math.log10(power)) if power > 0 else QUIETEST_DB
 
 
@@ -63,7 +63,7 @@ def _click(case: Case) -> npt.NDArray[np.float64]:
 
 
 def _kick(case: Case) -> npt.NDArray[np.float64]:
-    """Return a drum whose pitch falls from 110 to 50 Hz, as that of :func:`mashkit.synthetic.signals.band`."""
+    """Return a drum whose pitch falls from 110 to 50 Hz, like the kick of :func:`mashkit.synthetic.signals.band`."""
     time = np.arange(round(0.2 / case.speed * signals.SAMPLE_RATE)) / signals.SAMPLE_RATE
     own = time * case.speed
     frequency = case.pitch * (50 + 60 * np.exp(-own * 40))
@@ -97,7 +97,7 @@ def pre_echo_db(audio: Audio, onsets: Times) -> npt.NDArray[np.float64]:
 
 
 def attack_times(audio: Audio, onsets: Times, *, reach_s: float = 0.06) -> npt.NDArray[np.float64]:
-    """Return how long the envelope takes from 10 to 90 % of its peak near each onset, seconds.
+    """Return the rise times of the envelope from 10 to 90 % of its peak near each onset, seconds.
 
     The envelope is that of the analytic signal, smoothed over 4 ms; the peak is looked for within ``reach_s``.
     """
@@ -162,9 +162,9 @@ def _faded(sound: npt.NDArray[np.float64], case: Case) -> npt.NDArray[np.float64
     return faded
 
 
-# In just intonation: in any other tuning nearly equal partials of two notes beat, and the beats of a slower recording
-# are slower, those of a slower performance are not. So all partials of a chord are multiples of half its root, 65 Hz or
-# more apart.
+# The chords are in just intonation, because in other tunings nearly equal partials of two notes beat, and a slower
+# recording has slower beats, while a slower performance does not. So all partials of a chord are multiples of half its
+# root, 65 Hz or more apart.
 _ROOTS_HZ = (130.8, 130.8 * 4 / 3, 130.8 * 3 / 2, 130.8)
 _CHORD = (1.0, 5 / 2, 3.0)
 
@@ -195,7 +195,7 @@ TRUTHS: Mapping[str, Callable[[Case, int], Audio]] = {"chords": chords, "voice":
 
 
 def log_spectral_distance(reference: Audio, other: Audio) -> float:
-    """Return how far apart two sounds' short-time spectra are, dB, whatever their gains.
+    """Return the distance of two sounds' short-time spectra, dB; their gains have no effect.
 
     The root mean square over frequency of the difference of the log spectra (Gray and Markel, "Distance measures for
     speech processing", IEEE Trans. ASSP 24 (5), 1976), averaged over time. Bins from 50 Hz to 16 kHz count where at
@@ -232,7 +232,7 @@ def panned(seed: int) -> Audio:
 
 
 def wide(seed: int) -> Audio:
-    """Return chords and noise whose every partial is 60° apart in the two channels: their correlation is 0.5."""
+    """Return chords and noise of which each partial is 60° apart in the two channels, so that they correlate by 0.5."""
     left = panned(seed).samples[0].astype(np.float64)
     right = np.real(scipy.signal.hilbert(left) * np.exp(-1j * np.pi / 3))
     return Audio(np.stack([left, right]), signals.SAMPLE_RATE)

@@ -1,18 +1,33 @@
-"""How sure a number is, and whether two scorers differ: intervals and tests for observations that come in clusters.
+"""Intervals of metrics and tests between competitors, for observations that come in clusters.
 
-Mashups of one song are alike: a hundred of them are not a hundred observations. So whole clusters (the vocals' songs)
-are drawn anew, and a test sees one number a cluster.
+Mashups of one song are alike, so a hundred of them are not a hundred observations. So the bootstrap resamples whole
+clusters (the vocals' songs), and a test uses one number for each cluster.
 
 Conventions: a statistic is a function of the clusters' weights, shape (draws, clusters), and gives one value a draw,
-shape (draws,); weights of one each are the sample itself, whole-number weights a bootstrap sample, a single 1 the
-cluster alone. Where a draw tells nothing (no example of a class in it) its value is NaN.
+shape (draws,). With weights of one each the statistic is that of the sample itself, with whole-number weights that of a
+bootstrap sample, and with a single 1 that of the cluster alone. The value of a draw is NaN if the draw has no example
+of a class. The functions take arrays and import nothing else of the benchmark.
+
+Examples
+--------
+>>> right = ratio([3, 1, 2], [4, 4, 4])  # three songs, four answers each: how many were right
+>>> value_of(right, 3)
+0.5
+>>> found = interval(right, 3)
+>>> found.low < 0.5 < found.high
+True
+>>> paired(right, ratio([1, 1, 1], [4, 4, 4]), 3).difference
+0.25
+>>> [round(p, 2) for p in holm([0.01, 0.04, 0.03])]
+[0.03, 0.06, 0.06]
 """
 
 from __future__ import annotations
 
 import functools
+import itertools
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TypeAlias
 
 import attrs
@@ -25,7 +40,7 @@ Values: TypeAlias = npt.NDArray[np.float64]
 Statistic: TypeAlias = Callable[[Values], Values]
 
 RESAMPLES = 2000
-"""Bootstrap samples: the ends of a 95 % interval then move by a fortieth of its length from seed to seed."""
+"""Number of bootstrap samples: the ends of a 95 % interval then vary by a fortieth of its length between seeds."""
 LEVEL = 0.95
 """Coverage of intervals."""
 
@@ -40,18 +55,18 @@ class Interval:
 
 @attrs.frozen
 class PairedTest:
-    """What is said of two competitors, measured on the same clusters.
+    """A test between two competitors on the same clusters.
 
     Parameters
     ----------
     difference : float
-        Statistic of the one − that of the other, all clusters.
+        Statistic of the first − that of the second, of all clusters.
     interval : Interval, optional
-        Its bootstrap interval; None with a single cluster.
+        Bootstrap interval of the difference; None with a single cluster.
     p_bootstrap : float, optional
-        Two-sided: how rarely the difference of resampled clusters is on the other side of zero.
+        Two-sided: from the share of bootstrap samples whose difference is on the other side of zero.
     p_signed_rank : float, optional
-        Wilcoxon's signed-rank test of the differences by cluster, two-sided; None if no cluster tells.
+        Wilcoxon's signed-rank test of the differences by cluster, two-sided; None if every difference is NaN.
     """
 
     difference: float
@@ -73,8 +88,8 @@ def ratio(numerator: npt.ArrayLike, denominator: npt.ArrayLike) -> Statistic:
 def pair_ratio(numerator: npt.ArrayLike, denominator: npt.ArrayLike) -> Statistic:
     """Return the statistic Σ w_i·w_j·numerator / Σ w_i·w_j·denominator of sums by pair of clusters.
 
-    For what compares every observation with every other, such as an area under a ROC curve; both of shape (clusters,
-    clusters).
+    It is for metrics that compare pairs of observations, such as the area under a ROC curve; both sums have shape
+    (clusters, clusters).
     """
     above, below = np.asarray(numerator, np.float64), np.asarray(denominator, np.float64)
 
@@ -85,7 +100,7 @@ def pair_ratio(numerator: npt.ArrayLike, denominator: npt.ArrayLike) -> Statisti
 
 
 def median(values: npt.ArrayLike) -> Statistic:
-    """Return the statistic median of one number a cluster, each as often as its cluster is drawn."""
+    """Return the statistic median of one number a cluster; each counts as often as its cluster is drawn."""
     numbers = np.sort(np.asarray(values, np.float64))
     order = np.argsort(np.asarray(values, np.float64), kind="stable")
 
@@ -105,19 +120,19 @@ def _divide(above: Values, below: Values) -> Values:
 
 
 def value_of(statistic: Statistic, clusters: int) -> float:
-    """Return the statistic of the sample itself; NaN if it tells nothing."""
+    """Return the statistic of the sample itself; NaN if it is undefined."""
     return float(statistic(np.ones((1, clusters)))[0])
 
 
 def by_cluster(statistic: Statistic, clusters: int) -> Values:
-    """Return the statistic of each cluster alone, shape (clusters,); NaN where one tells nothing."""
+    """Return the statistic of each cluster alone, shape (clusters,); NaN for clusters in which it is undefined."""
     return statistic(np.eye(clusters))
 
 
 # ------------------------------------------------------------------------------------------------------- intervals
 @functools.lru_cache(maxsize=8)
 def resampled(clusters: int, *, resamples: int = RESAMPLES, seed: int = 0) -> Values:
-    """Return how often each cluster is in each bootstrap sample, shape (resamples, clusters), read-only.
+    """Return the number of times that each cluster is in each bootstrap sample, shape (resamples, clusters), read-only.
 
     Raises
     ------
@@ -135,9 +150,9 @@ def resampled(clusters: int, *, resamples: int = RESAMPLES, seed: int = 0) -> Va
 def tails(clusters: int, level: float = LEVEL) -> tuple[float, float]:
     """Return the quantiles of a bootstrap distribution between which the interval lies.
 
-    Expanded, for a bootstrap sample of n clusters varies less than n new ones would: Φ(∓√(n/(n−1))·t_{n−1}), after
-    Hesterberg, "What Teachers Should Know About the Bootstrap", The American Statistician 69(4), 2015, section 4.1.
-    With nine songs the plain quantiles .025 and .975 would be .012 and .988.
+    They are expanded, because a bootstrap sample of n clusters varies less than n new clusters: Φ(∓√(n/(n−1))·t_{n−1}),
+    after Hesterberg, "What Teachers Should Know About the Bootstrap", The American Statistician 69(4), 2015, section
+    4.1. With nine songs the plain quantiles .025 and .975 would be .012 and .988.
     """
     from scipy import stats
 
@@ -149,7 +164,7 @@ def tails(clusters: int, level: float = LEVEL) -> tuple[float, float]:
 def interval(
     statistic: Statistic, clusters: int, *, level: float = LEVEL, resamples: int = RESAMPLES, seed: int = 0
 ) -> Interval | None:
-    """Return the percentile bootstrap interval over clusters; None with fewer than two, or if no draw tells."""
+    """Return the percentile bootstrap interval over clusters; None with fewer than two, or if every draw is NaN."""
     if clusters < 2:
         return None
     values = statistic(resampled(clusters, resamples=resamples, seed=seed))
@@ -164,7 +179,7 @@ def interval(
 def paired(
     one: Statistic, other: Statistic, clusters: int, *, resamples: int = RESAMPLES, seed: int = 0
 ) -> PairedTest | None:
-    """Compare two competitors on the same clusters; None if either statistic tells nothing of the whole."""
+    """Compare two competitors on the same clusters; None if either statistic of the whole sample is NaN."""
     difference = value_of(one, clusters) - value_of(other, clusters)
     if not math.isfinite(difference):
         return None
@@ -177,14 +192,14 @@ def paired(
     if found is not None:
         drawn = between(resampled(clusters, resamples=resamples, seed=seed))
         drawn = drawn[np.isfinite(drawn)]
-        # One more on both sides: no finite number of draws shows that something never happens.
+        # One is added on both sides, because a finite number of draws cannot show a probability of zero.
         fewer = float(min(np.sum(drawn <= 0), np.sum(drawn >= 0))) + 1
         p_bootstrap = _two_sided(min(0.5, fewer / (len(drawn) + 1)), clusters)
     return PairedTest(difference, found, p_bootstrap, signed_rank(by_cluster(between, clusters), seed=seed))
 
 
 def _two_sided(tail: float, clusters: int) -> float:
-    """Return the p-value of a tail of the bootstrap distribution: < 0.05 where the 95 % interval leaves out zero."""
+    """Return the p-value of a tail of the bootstrap distribution; < 0.05 if the 95 % interval excludes zero."""
     from scipy import stats
 
     reach = -float(stats.norm.ppf(tail)) / math.sqrt(clusters / (clusters - 1))
@@ -194,8 +209,8 @@ def _two_sided(tail: float, clusters: int) -> float:
 def signed_rank(differences: npt.ArrayLike, *, seed: int = 0) -> float | None:
     """Return the two-sided p-value of Wilcoxon's signed-rank test; differences that are NaN are left out.
 
-    Exact (all assignments of signs) up to 13 differences, by 9,999 random ones beyond, so that ties do no harm. Zeros
-    are dropped, as Wilcoxon did; if nothing else is left, nothing differs: 1.
+    The test is exact (all assignments of signs) up to 13 differences, and uses 9,999 random assignments beyond, so that
+    ties do no harm. Zeros are dropped, as Wilcoxon did; the result is 1 if all differences are zero.
     """
     from scipy import stats
 
@@ -206,7 +221,7 @@ def signed_rank(differences: npt.ArrayLike, *, seed: int = 0) -> float | None:
     values = values[values != 0]
     if len(values) < 2:
         return 1.0  # a single difference is as likely on either side
-    # scipy.stats.wilcoxon permutes too, one sample at a time: a hundred times as long.
+    # scipy.stats.wilcoxon permutes one sample at a time and takes a hundred times as long (ours).
     signed = np.sign(values) * stats.rankdata(np.abs(values))
     found = stats.permutation_test(
         (signed,),
@@ -219,9 +234,9 @@ def signed_rank(differences: npt.ArrayLike, *, seed: int = 0) -> float | None:
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
-    """Return the p-values adjusted for being many (Holm, Scandinavian Journal of Statistics 6, 1979), same order.
+    """Return the p-values adjusted for their number (Holm, Scandinavian Journal of Statistics 6, 1979), same order.
 
-    The smallest of m is multiplied by m, the next by m − 1, and so on; none is smaller than one before it, or above 1.
+    The smallest of m is multiplied by m, the next by m − 1, and so on; none is below its predecessor, or above 1.
     """
     values = np.asarray(p_values, np.float64)
     order = np.argsort(values, kind="stable")
@@ -229,3 +244,60 @@ def holm(p_values: Sequence[float]) -> list[float]:
     adjusted = np.empty(len(values))
     adjusted[order] = np.minimum(raised, 1.0)
     return [float(value) for value in adjusted]
+
+
+# ------------------------------------------------------------------------------------------------------ comparisons
+@attrs.frozen(kw_only=True)
+class Comparison:
+    """A paired test between two competitors.
+
+    Parameters
+    ----------
+    metric : str
+        Name of the metric.
+    one, other : str
+        Labels; ``difference`` is that of ``one`` − that of ``other``, in the metric's unit.
+    low, high : float, optional
+        95 % interval of the difference.
+    p_bootstrap, p_signed_rank : float, optional
+        See :class:`mashkit.bench.statistics.PairedTest`.
+    p_holm : float, optional
+        ``p_signed_rank`` adjusted for all comparisons of the metric.
+    """
+
+    metric: str
+    one: str
+    other: str
+    difference: float
+    low: float | None
+    high: float | None
+    p_bootstrap: float | None
+    p_signed_rank: float | None
+    p_holm: float | None
+
+
+def every_two(
+    metric: str, labels: Iterable[str], test: Callable[[str, str], PairedTest | None], unit: float = 1.0
+) -> list[Comparison]:
+    """Return the tests of one metric between every two labels for which ``test`` returns one."""
+    found = {(one, other): test(one, other) for one, other in itertools.combinations(labels, 2)}
+    return comparisons(metric, {pair: one for pair, one in found.items() if one is not None}, unit)
+
+
+def comparisons(metric: str, tests: Mapping[tuple[str, str], PairedTest], unit: float = 1.0) -> list[Comparison]:
+    """Return the tests of one metric, given by their labels, with Holm's correction; ``unit`` is 100 for per cent."""
+    raised = iter(holm([test.p_signed_rank for test in tests.values() if test.p_signed_rank is not None]))
+    return [
+        Comparison(
+            metric=metric,
+            one=one,
+            other=other,
+            difference=unit * test.difference,
+            low=None if test.interval is None else unit * test.interval.low,
+            high=None if test.interval is None else unit * test.interval.high,
+            p_bootstrap=test.p_bootstrap,
+            p_signed_rank=test.p_signed_rank,
+            p_holm=None if test.p_signed_rank is None else next(raised),
+        )
+        for (one, other), test in tests.items()
+    ]

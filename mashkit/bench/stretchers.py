@@ -1,4 +1,4 @@
-"""The task "stretchers": what a stretcher does to length, time, pitch, attacks, sound and stereo image, and how fast.
+"""The task "stretchers": errors of length, time, pitch, attacks, sound and stereo image, and speed.
 
 Conventions: an input's ``parameters`` hold a ``case``: speed and semitones. Audio is 44.1 kHz; "late" is positive.
 """
@@ -18,9 +18,11 @@ import numpy as np
 from mashkit.audio.files import AUDIO_SUFFIXES, load, resample
 from mashkit.bench import sounds
 from mashkit.bench.charts import Chart, Point, RowChart, ScatterChart
+from mashkit.bench.ranking import Metric
+from mashkit.bench.records import Entry, Row, by_label, collect
 from mashkit.bench.sounds import Case
 from mashkit.bench.tables import from_table
-from mashkit.bench.tasks import OK, Input, Metric, NotProvided, Row, Task, collect, stopwatch
+from mashkit.bench.tasks import Input, NotProvided, Task, stopwatch
 from mashkit.components import Component
 from mashkit.errors import ContractViolation
 from mashkit.features.spectral import onset_strength, spectrogram
@@ -34,7 +36,7 @@ TEMPO = 120.0
 TONES_HZ = (110.0, 220.0, 440.0, 880.0, 3000.0)
 TONE_S = 4.0
 REPEATS = 3
-"""Times the cost is measured; the median counts."""
+"""Number of measurements of the cost; the median counts."""
 
 METRICS = (
     Metric(
@@ -105,20 +107,20 @@ def _floats(values: Sequence[float]) -> list[float]:
 
 @attrs.frozen(kw_only=True)
 class Settings:
-    """What a suite may set.
+    """The settings of a suite.
 
     Parameters
     ----------
     speeds, shifts : list of float
-        Speeds, and shifts in semitones, each on its own; at least one of each.
+        Speeds, and shifts in semitones, each applied alone; at least one of each.
     songs, stems : list of str
         Recordings to stretch there and back: ``<data>/multitracks/<song>/<stem>.*``.
     excerpt_s : float
-        Of each recording the loudest part of this length, seconds.
+        Length of the loudest part of each recording that is used, seconds.
     return_speed, return_shift : float
-        How far they go before they come back.
+        Speed and shift of the stretch, before the inverse stretch.
     seed : int
-        Of noise and of the phases of partials.
+        Seed of noise and of the phases of partials.
     """
 
     speeds: list[float] = attrs.field(converter=_floats)
@@ -132,7 +134,7 @@ class Settings:
 
 
 class StretcherTask(Task):
-    """What stretchers do to sounds whose truth is known, and to real stems there and back."""
+    """Errors of stretchers on sounds whose truth is known, and on real stems stretched there and back."""
 
     kind: ClassVar[str] = "stretcher"
     summary: ClassVar[str] = "exactness, pitch, attacks, sound, stereo image and speed of stretchers"
@@ -188,24 +190,29 @@ class StretcherTask(Task):
             "leak_db": over(max, "leak_db", "stereo panned"),
             "image_error": over(max, "correlation_error", "stereo wide"),
             "realtime": over(min, "realtime", "cost"),
-            "memory_mb": _memory(rows),
+            "memory_mb": next((row.peak_memory_mb for row in rows if row.measure == "cost" and row.ok), None),
         }
 
-    def charts(self, competitors: Sequence[Mapping[str, Any]], rows: Sequence[Row]) -> list[Chart]:
+    def charts(self, competitors: Sequence[Entry], rows: Sequence[Row]) -> list[Chart]:
         """Return the charts of timing, attacks, and sound against speed."""
-        shown = [one for one in competitors if one["metrics"]]
-        labels = [one["label"] for one in shown]
+        labels = [one.label for one in competitors]
+        of = by_label(rows, labels)
         clicks = {
-            _said(name): [_value(rows, label, name, "max_ms") for label in labels]
-            for name in dict.fromkeys(row["input"] for row in rows if row["measure"] == "clicks")
+            name.partition(", ")[2]: [_value(of[label], name, "max_ms") for label in labels]
+            for name in dict.fromkeys(row.input for row in rows if row.measure == "clicks")
         }
+
+        def means(measure: str, field: str) -> list[float | None]:
+            found = [collect(of[label], field, measure) for label in labels]
+            return [None if one is None else statistics.fmean(one) for one in found]
+
         return [
             RowChart(
                 title="Where clicks land after a minute",
                 caption="Farthest of 118 clicks from its place, by speed and by shift. Left is better.",
                 x_label="ms (log)",
                 labels=labels,
-                # A frame is 0.02 ms: nothing smaller can be told, and the axis has no zero.
+                # A frame is 0.02 ms: smaller errors cannot be measured, and the axis has no zero.
                 series={name: [max(v, 0.02) if v is not None else None for v in vs] for name, vs in clicks.items()},
                 limit=next(metric.limit for metric in METRICS if metric.name == "click_ms"),
                 log=True,
@@ -216,8 +223,7 @@ class StretcherTask(Task):
                 "a thousandth of the energy.",
                 x_label="dB",
                 labels=labels,
-                series={f"{sound}s": [_mean(rows, label, f"attacks of {sound}s", "pre_echo_db") for label in labels]
-                        for sound in ("click", "kick")},
+                series={f"{sound}s": means(f"attacks of {sound}s", "pre_echo_db") for sound in ("click", "kick")},
             ),
             RowChart(
                 title="Distance from the truth, and after the return",
@@ -226,9 +232,9 @@ class StretcherTask(Task):
                 x_label="dB",
                 labels=labels,
                 series={
-                    "chords": [_mean(rows, label, "chords against truth", "distance_db") for label in labels],
-                    "voice": [_mean(rows, label, "voice against truth", "distance_db") for label in labels],
-                    "real stems": [one["metrics"]["return_db"] for one in shown],
+                    "chords": means("chords against truth", "distance_db"),
+                    "voice": means("voice against truth", "distance_db"),
+                    "real stems": [one.metrics["return_db"] for one in competitors],
                 },
             ),
             ScatterChart(
@@ -238,9 +244,10 @@ class StretcherTask(Task):
                 x_label="real-time factor (log)",
                 y_label="distance after return, dB",
                 points=[
-                    Point(str(one["rank"]), one["component"], one["metrics"]["realtime"], one["metrics"]["return_db"])
-                    for one in shown
-                    if one["metrics"]["realtime"] is not None and one["metrics"]["return_db"] is not None
+                    Point(str(one.rank), one.component, realtime, distance)
+                    for one in competitors
+                    if (realtime := one.metrics["realtime"]) is not None
+                    and (distance := one.metrics["return_db"]) is not None
                 ],
                 log_x=True,
             ),
@@ -302,7 +309,7 @@ def _stretched(stretcher: Stretcher, audio: Audio, case: Case) -> Audio:
 
 
 def measure_lengths(stretcher: Stretcher, parameters: Parameters, files: Files) -> dict[str, float]:
-    """Count the stretches that the interface's own check refuses; every speed, shift and some odd lengths."""
+    """Count the stretches that the interface's check refuses, at every speed, shift and some odd lengths."""
     audio = signals.noise(1.0)
     cases = [(speed, shift, frames) for speed in parameters["speeds"] for shift in (0.0, *parameters["shifts"])
              for frames in (1, 100, 12_345, 44_100)]  # fmt: skip
@@ -318,7 +325,7 @@ def measure_lengths(stretcher: Stretcher, parameters: Parameters, files: Files) 
 def click_errors(stretcher: Stretcher, case: Case, time_map: TimeMap | None = None) -> dict[str, float]:
     """Return how far a minute's clicks lie from their places, ms: largest and median distance, and the mean lateness.
 
-    Where a click lies is measured in the same way before and after, so that the burst's own shape cancels out.
+    The positions of clicks are measured in the same way before and after, so that the burst's shape cancels out.
     """
     if time_map is None:
         times = signals.click_times(MINUTE_S, TEMPO)
@@ -363,8 +370,8 @@ def measure_pitch(stretcher: Stretcher, parameters: Parameters, files: Files) ->
 def measure_attacks(stretcher: Stretcher, parameters: Parameters, files: Files) -> dict[str, float]:
     """Return the median pre-echo, dB, and by how much attacks are longer than the original's, ms.
 
-    How late everything comes is another measure and taken out here, as clicks tell it: they are sharp, and where a
-    kick's slow swings are strongest says little of where it began.
+    The lateness of all sounds is another measure and is removed here. It is measured on clicks, because they are sharp,
+    while the strongest swing of a kick is no sign of its beginning.
     """
     case, sound = _case(parameters), parameters["sound"]
     times = np.arange(0.75, 11.0, 0.5)
@@ -395,7 +402,7 @@ def measure_return(stretcher: Stretcher, parameters: Parameters, files: Files) -
     case = _case(parameters)
     stem = excerpt(files[0], parameters["excerpt_s"])
     back = _stretched(stretcher, _stretched(stretcher, stem, case), Case(1 / case.speed, -case.semitones))
-    # Rounding there and back may leave it a frame longer or shorter.
+    # The result may be a frame longer or shorter, because both stretches round.
     frames = min(stem.frames, back.frames)
     one, other = (Audio(audio.samples[:, :frames], audio.sample_rate) for audio in (stem, back))
     before, after = (onset_strength(spectrogram(audio)).ravel() for audio in (one, other))
@@ -419,14 +426,14 @@ def excerpt(path: Path, seconds: float) -> Audio:
 
 
 def measure_panned(stretcher: Stretcher, parameters: Parameters, files: Files) -> dict[str, float]:
-    """Return how much of a sound on the left is heard on the right, dB."""
+    """Return the energy on the right of a sound that is on the left, dB."""
     stretched = _stretched(stretcher, sounds.panned(parameters["seed"]), _case(parameters))
     left, right = np.mean(np.square(stretched.samples, dtype=np.float64), axis=1)
     return {"leak_db": sounds.decibels(right / left) if left > 0 else math.nan}
 
 
 def measure_wide(stretcher: Stretcher, parameters: Parameters, files: Files) -> dict[str, float]:
-    """Return by how much the correlation of the channels changes."""
+    """Return the change of the correlation of the channels."""
     wide = sounds.wide(parameters["seed"])
     stretched = _stretched(stretcher, wide, _case(parameters))
     before, after = (float(np.corrcoef(*audio.samples)[0, 1]) for audio in (wide, stretched))
@@ -434,7 +441,7 @@ def measure_wide(stretcher: Stretcher, parameters: Parameters, files: Files) -> 
 
 
 def measure_cost(stretcher: Stretcher, parameters: Parameters, files: Files) -> dict[str, float]:
-    """Return seconds of sound a CPU second, the median of three; the process is fresh, so its memory is this one's."""
+    """Return seconds of sound a CPU second, the median of three; in a fresh process, so that its peak memory counts."""
     stems, _ = signals.band(bars=15, tempo=TEMPO, seed=parameters["seed"])
     audio = signals.mix(stems)
     factors = []
@@ -459,21 +466,5 @@ _MEASURES: Mapping[str, Callable[[Stretcher, Parameters, Files], dict[str, float
 }
 
 
-# ------------------------------------------------------------------------------------------------------ for charts
-def _said(name: str) -> str:
-    return name.partition(", ")[2]
-
-
-def _memory(rows: Sequence[Row]) -> float | None:
-    held = [row["peak_memory_mb"] for row in rows if row["measure"] == "cost" and row["status"] == OK]
-    return held[0] if held else None
-
-
-def _value(rows: Sequence[Row], label: str, name: str, field: str) -> float | None:
-    found = [row["values"][field] for row in rows if (row["label"], row["input"], row["status"]) == (label, name, OK)]
-    return found[0] if found else None
-
-
-def _mean(rows: Sequence[Row], label: str, measure: str, field: str) -> float | None:
-    found = collect([row for row in rows if row["label"] == label], field, measure)
-    return None if found is None else statistics.fmean(found)
+def _value(rows: Sequence[Row], name: str, field: str) -> float | None:
+    return next((row.values[field] for row in rows if row.input == name and row.ok), None)

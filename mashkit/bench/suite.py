@@ -1,4 +1,4 @@
-"""Suites: who competes in which task, read from TOML."""
+"""Read suites from TOML: a task, its settings, and the components that compete."""
 
 from __future__ import annotations
 
@@ -7,21 +7,22 @@ import json
 import re
 import tomllib
 from collections.abc import Iterable, Mapping
-from importlib.resources import files
+from importlib.resources.abc import Traversable
 from pathlib import Path
 from typing import Any
 
 import attrs
 
+from mashkit.bench.records import SuiteRecord
+from mashkit.bench.registered import installed, tasks
 from mashkit.bench.tables import SuiteError, from_table
-from mashkit.bench.tasks import TASKS
-from mashkit.errors import suggestion
+from mashkit.errors import DuplicateComponent, suggestion
 from mashkit.types import as_tuple, frozen_mapping
 
 LONGEST_NAME = 200
-"""Bytes of a suite's name at most: file systems take 255, with the suffix."""
+"""Most bytes of a suite's name, because file systems allow 255 with the suffix."""
 TIMEOUT_S = 300.0
-"""Default of a suite's ``timeout_s``, seconds a measurement: many times what any of ours takes."""
+"""Default of a suite's ``timeout_s``, seconds a measurement: many times as long as any measurement of ours."""
 
 
 @attrs.frozen(kw_only=True)
@@ -33,11 +34,12 @@ class Competitor:
     component : str
         Its name in the registry.
     options : mapping
-        What differs from its defaults.
+        The options that differ from the component's defaults.
     label : str
-        Name in tables; default: component and options.
+        Name in tables; default: the component's name and the options.
     install : str
-        What to type when no plugin brings it. With it a missing plugin is an "unavailable" row; without, an error.
+        The command that installs the component. If it is given, a missing plugin is an "unavailable" row; if not, an
+        error.
     """
 
     component: str
@@ -51,7 +53,7 @@ class Competitor:
 
     @classmethod
     def parse(cls, text: str) -> Competitor:
-        """Read ``NAME`` or ``NAME:option=value,…``, values as JSON where they are JSON.
+        """Read ``NAME`` or ``NAME:option=value,…``, values as JSON if they are JSON.
 
         Raises
         ------
@@ -69,7 +71,7 @@ def _shown(value: object) -> str:
 
 
 def _pair(text: str, where: str, fix: str) -> tuple[str, Any]:
-    """Return the two sides of ``NAME=VALUE``, the value as JSON where it is JSON."""
+    """Return the two sides of ``NAME=VALUE``; the value is read as JSON if it is JSON."""
     name, equals, value = text.partition("=")
     if not name or not equals:
         raise SuiteError(f"{where}: {text!r}", fix)
@@ -81,29 +83,29 @@ def _pair(text: str, where: str, fix: str) -> tuple[str, Any]:
 
 @attrs.frozen(kw_only=True)
 class Suite:
-    """A benchmark: a task, its settings, and who competes.
+    """A benchmark: a task, its settings, and its competitors.
 
     Parameters
     ----------
     name : str
         Names the files of its result.
     task : str
-        One of :data:`mashkit.bench.tasks.TASKS`.
+        One that mashkit or a plugin brings.
     title, summary : str
-        For people.
+        Shown on the page and in lists.
     competitors : tuple of Competitor
         Labels are distinct.
     timeout_s : float
         Most seconds a measurement may take, > 0.
     seed : int
-        Of everything random in the inputs.
+        Seed of all random parts of the inputs.
     settings : mapping
-        Handed to the task.
+        Passed to the task.
 
     Raises
     ------
     SuiteError
-        If the task is unknown, nobody competes, two share a label or the time-out is not positive.
+        If the task is unknown, there is no competitor, two share a label or the time-out is not positive.
     """
 
     name: str
@@ -116,8 +118,8 @@ class Suite:
     settings: Mapping[str, Any] = attrs.field(factory=dict, converter=frozen_mapping)
 
     def __attrs_post_init__(self) -> None:
-        if self.task not in TASKS:
-            raise SuiteError(f"suite {self.name!r}: no task is called {self.task!r}", suggestion(self.task, TASKS))
+        if self.task not in tasks():
+            raise SuiteError(f"suite {self.name!r}: no task is called {self.task!r}", suggestion(self.task, tasks()))
         if not self.competitors:
             raise SuiteError(f"suite {self.name!r} has no competitors", "name some, or --add one")
         if not self.timeout_s > 0:
@@ -129,7 +131,7 @@ class Suite:
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any], where: str) -> Suite:
-        """Make a suite of what a TOML file holds; ``where`` names it in errors.
+        """Make a suite of the data of a TOML file; ``where`` names the file in errors.
 
         Raises
         ------
@@ -149,18 +151,18 @@ class Suite:
         return attrs.evolve(self, competitors=(*self.competitors, *more))
 
     def only(self, names: Iterable[str], *, besides: Iterable[str] = ()) -> Suite:
-        """Return the suite with those competitors only whose label or component is named.
+        """Return the suite with only the competitors whose label or component is named.
 
         Parameters
         ----------
         names : iterable of str
         besides : iterable of str
-            Labels of those that stay whatever the names are.
+            Labels of competitors that stay in any case.
 
         Raises
         ------
         SuiteError
-            If a name is nobody's.
+            If no competitor has one of the names.
         """
         wanted = set(names)
         known = {name for one in self.competitors for name in (one.label, one.component)}
@@ -176,7 +178,7 @@ class Suite:
         Raises
         ------
         SuiteError
-            If its task takes its inputs from no collection.
+            If the task takes its inputs from no collection.
         """
         if "collection" not in self.settings:
             raise SuiteError(f"suite {self.name!r} runs on no collection", "leave out --collection")
@@ -187,56 +189,61 @@ class Suite:
         )
 
     def trying(self, settings: Iterable[str]) -> Suite:
-        """Return the suite with other settings, each ``NAME=VALUE``, under a name that tells them.
+        """Return the suite with other settings, each ``NAME=VALUE``, under a name that contains them.
 
         It is another suite: its result cannot be compared with the whole one's.
 
         Raises
         ------
         SuiteError
-            If one has no value; whether its task knows them is found when its inputs are made.
+            If a setting has no value. An unknown setting is found when the task makes its inputs.
         """
         fix = "write it like vocals=2"
         changed = dict(_pair(text, "--set", fix) for text in settings)
         told = [re.sub(r"[^\w.]+", "-", f"{name}-{_shown(value)}").strip("-") for name, value in changed.items()]
         name = "-".join([self.name, *told])
         if len(name.encode()) > LONGEST_NAME:
-            # It names files: what does not fit is told by a hash.
+            # The name is that of files: the rest of a long name becomes a hash.
             digest = hashlib.sha256(name.encode()).hexdigest()[:8]
             name = f"{name.encode()[: LONGEST_NAME - 9].decode(errors='ignore')}-{digest}"
         return attrs.evolve(self, name=name, settings={**self.settings, **changed})
 
     def digest(self) -> str:
-        """Return a sha256 of what all measurements depend on: task, settings, seed and time-out."""
+        """Return a sha256 of all that every measurement depends on: task, settings, seed and time-out."""
         whole = [self.task, dict(self.settings), self.seed, self.timeout_s]
         return hashlib.sha256(json.dumps(whole, sort_keys=True).encode()).hexdigest()
 
-    def to_dict(self) -> dict[str, Any]:
-        """Return plain data for JSON."""
-        return {
-            "name": self.name,
-            "task": self.task,
-            "title": self.title,
-            "summary": self.summary,
-            "timeout_s": self.timeout_s,
-            "seed": self.seed,
-            "settings": dict(self.settings),
-            "sha256": self.digest(),
-        }
+    def record(self) -> SuiteRecord:
+        """Return what a result records of the suite."""
+        return SuiteRecord(
+            name=self.name, task=self.task, title=self.title, summary=self.summary, timeout_s=self.timeout_s,
+            seed=self.seed, settings=dict(self.settings), sha256=self.digest(),
+        )  # fmt: skip
 
 
-def builtin_suites() -> dict[str, Suite]:
-    """Return the suites that come with mashkit, by name."""
-    found = {}
-    for entry in sorted(files("mashkit.bench").joinpath("suites").iterdir(), key=lambda entry: entry.name):
-        if entry.name.endswith(".toml"):
-            suite = Suite.from_dict(tomllib.loads(entry.read_text(encoding="utf-8")), entry.name)
-            found[suite.name] = suite
+def known_suites() -> dict[str, Suite]:
+    """Return the suites that mashkit and its plugins bring, by name; a suite that cannot be read is left out and noted.
+
+    Raises
+    ------
+    DuplicateComponent
+        If two suites have one name.
+    """
+    found: dict[str, Suite] = {}
+    for file in installed().suites():
+        try:
+            suite = _read(file)
+        except SuiteError as error:
+            installed().note(f"a plugin's suite is left out: {error}")
+            continue
+        if suite.name in found:
+            raise DuplicateComponent(f"suite {suite.name!r} is registered twice", "uninstall one of the plugins")
+        found[suite.name] = suite
     return found
 
 
 def load_suite(name_or_path: str) -> Suite:
-    """Return a built-in suite by its name, or the one in a TOML file.
+    """Return a suite that mashkit or a plugin brings, by its name, or the suite in a TOML file.
 
     Raises
     ------
@@ -244,13 +251,17 @@ def load_suite(name_or_path: str) -> Suite:
         If there is none, or it is not a suite.
     """
     path = Path(name_or_path)
-    if path.suffix != ".toml":
-        known = builtin_suites()
-        if name_or_path not in known:
-            raise SuiteError(f"no suite is called {name_or_path!r}", suggestion(name_or_path, known))
-        return known[name_or_path]
+    if path.suffix == ".toml":
+        return _read(path)
+    known = known_suites()
+    if name_or_path not in known:
+        raise SuiteError(f"no suite is called {name_or_path!r}", suggestion(name_or_path, known))
+    return known[name_or_path]
+
+
+def _read(file: Traversable) -> Suite:
     try:
-        data = tomllib.loads(path.read_text(encoding="utf-8"))
+        data = tomllib.loads(file.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise SuiteError(f"{path} cannot be read as TOML: {error}") from error
-    return Suite.from_dict(data, str(path))
+        raise SuiteError(f"{file} cannot be read as TOML: {error}") from error
+    return Suite.from_dict(data, str(file))

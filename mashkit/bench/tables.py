@@ -1,4 +1,4 @@
-"""Tables of a suite's TOML into the classes they stand for; what does not fit is named, with the nearest that does."""
+"""Make attrs classes of tables of TOML or JSON; an error names the key that does not fit, and the nearest that does."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ T = TypeVar("T")
 
 
 class SuiteError(UsageError):
-    """A suite that is not one, or names what there is not."""
+    """A table that does not fit its class, or a suite that names something that does not exist."""
 
 
 def from_table(cls: type[T], data: object, where: str) -> T:
-    """Make an attrs class of a table; ``where`` names it in errors.
+    """Make an attrs class of a table; ``where`` names the table in errors.
 
     Raises
     ------
     SuiteError
-        If it is no table, has a key the class does not know, lacks one it needs, or a value does not fit.
+        If it is no table, has a key that the class lacks, lacks a key that the class needs, or a value does not fit.
     """
     fields = attrs.fields_dict(cls)  # type: ignore[arg-type]
     if not isinstance(data, Mapping):
@@ -36,6 +36,6 @@ def from_table(cls: type[T], data: object, where: str) -> T:
     try:
         return cls(**data)
     except (TypeError, ValueError) as error:
-        # attrs puts attribute, type and value behind the message: the message alone is for people.
+        # attrs appends attribute, type and value to the message; only the message helps the user.
         fix = f"it takes {', '.join(fields)}"
         raise SuiteError(f"{where}: a value that does not fit: {error.args[0]}", fix) from error

@@ -1,7 +1,7 @@
-"""What a benchmark measures: the interface of a task, and the tasks there are.
+"""The interface of a task: what a benchmark measures on the components of one kind.
 
-A task is a class of four methods and a list of metrics; see :mod:`mashkit.bench.stretchers` for one. Add yours to
-:data:`TASKS`; the runner, the ranking and the page know nothing else about it.
+A task is a class of four methods and a list of metrics; :mod:`mashkit.bench.stretchers` is an example. A plugin brings
+a task with the hook ``mashkit_register_tasks``. The runner, the ranking and the page use nothing but this interface.
 """
 
 from __future__ import annotations
@@ -9,74 +9,64 @@ from __future__ import annotations
 import contextlib
 import functools
 import hashlib
-import importlib
+import inspect
 import json
 import os
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, ClassVar, Literal, TypeAlias
+from typing import Any, ClassVar
 
 import attrs
 
-from mashkit.bench.charts import Chart
-from mashkit.bench.statistics import PairedTest, holm
+from mashkit.bench.charts import Chart, RowChart
+from mashkit.bench.ranking import Metric
+from mashkit.bench.records import Entry, Row
+from mashkit.bench.registered import tasks
+from mashkit.bench.statistics import Comparison
+from mashkit.bench.tables import SuiteError
 from mashkit.components import Component
-from mashkit.errors import MashkitError
+from mashkit.discovery import imported
+from mashkit.errors import BrokenPlugin, MashkitError, suggestion
 from mashkit.types import Audio, as_tuple, frozen_mapping
 from mashkit.workers.processes import cpu_seconds, family
 
-Row: TypeAlias = Mapping[str, Any]
-"""What became of one competitor on one input, as plain data: see :mod:`mashkit.bench.runner`."""
-
-TASKS: Mapping[str, str] = {
-    "alignment": "mashkit.bench.alignment:AlignmentTask",
-    "analyzers": "mashkit.bench.analyzers:AnalyzerTask",
-    "scorers": "mashkit.bench.scorers:ScorerTask",
-    "generators": "mashkit.bench.generators:GeneratorTask",
-    "separators": "mashkit.bench.separators:SeparatorTask",
-    "stretchers": "mashkit.bench.stretchers:StretcherTask",
-}
-"""Name → "package.module:Class", imported on use."""
-
-OK, UNAVAILABLE, FAILED, TIMEOUT = STATUSES = ("ok", "unavailable", "failed", "timeout")
-
 
 class NotProvided(MashkitError):
-    """The competitor does not have the ability an input asks for: its row says so, and that is no failure."""
+    """The competitor lacks the ability that an input needs: its row is "unavailable", which is no failure."""
 
 
 class InputLost(MashkitError):
-    """What an input is made from is no longer there: no competitor's fault, and the others' rows will say the same."""
+    """The sources of an input are no longer there, which is no competitor's fault."""
 
 
 @attrs.frozen(kw_only=True)
 class Input:
-    """One thing every competitor is measured on.
+    """One input on which every competitor is measured.
 
     Parameters
     ----------
     name : str
         Unique in the suite.
     measure : str
-        Which of the task's measures it is for; metrics select rows by it.
+        The task's measure that the input is for; metrics select rows by it.
     parameters : mapping
-        All that defines it, as plain data: it is made from these (and the files) where it is measured.
+        All that defines the input, as plain data: the competitor's process makes it from these and the files.
     files : tuple of Path
-        Files it is made from; their content is part of its hash.
+        Files from which the input is made; their content is part of its hash.
     missing : str
-        Why it is not there; empty when it is. It then is an "unavailable" row of every competitor.
+        Why the input is not there; empty if it is. A missing input is an "unavailable" row of every competitor.
     alone : bool
-        Measure it in a fresh process: for peak memory.
+        Whether to measure in a fresh process, for peak memory.
     place : mapping
-        Where it is found here, as plain data: no part of what it is, nor of its hash.
+        Where its files are on this machine, as plain data; no part of its hash.
     facts : mapping
-        What metrics need to know of it, as plain data: it is kept with the result, and every row of
-        :meth:`Task.summarize` has it under "facts". Nothing is measured again when it changes.
+        What metrics need of the input, as plain data: a result stores it, and every row has it. No row is measured
+        again because of other facts.
     songs : tuple of str
-        The recordings it is made of, each as "artist - title" or the title alone: a competitor that was trained on one
-        is not judged by it. Empty for what is made from a seed.
+        The recordings in the input, each as "artist - title" or the title alone: a competitor that was trained on one
+        of them is not judged by the input. Empty for an input that is made from a seed.
     """
 
     name: str
@@ -90,14 +80,14 @@ class Input:
     songs: tuple[str, ...] = attrs.field(default=(), converter=as_tuple)
 
     def songs_among(self, names: Iterable[str]) -> list[str]:
-        """Return which of its songs are among those of these names."""
+        """Return those songs of the input that are among the songs of these names."""
         named = list(names)
         return [song for song in self.songs if any(same_song(song, name) for name in named)]
 
     def digest(self) -> str:
-        """Return a sha256 of everything that defines this input."""
+        """Return a sha256 of all that defines the input."""
         whole = hashlib.sha256()
-        # Why it is not there is another thing in every place; that it is not is what results must agree in.
+        # The reason differs between machines; results have to agree only in whether the input is missing.
         missing = "missing" if self.missing else ""
         whole.update(json.dumps([self.name, self.measure, dict(self.parameters), missing]).encode())
         for path in self.files:
@@ -105,12 +95,17 @@ class Input:
         return whole.hexdigest()
 
 
+def digest_of_all(inputs: Iterable[Input]) -> str:
+    """Return a sha256 of all inputs of a suite, in whatever order: two results can be compared if it is the same."""
+    return hashlib.sha256("".join(sorted(given.digest() for given in inputs)).encode()).hexdigest()
+
+
 def same_song(one: str, other: str) -> bool:
-    """Tell whether two names are of one song, each "artist - title" or the title alone.
+    """Return whether two names are of one song, each "artist - title" or the title alone.
 
     Only letters and digits count, in either case: folders are named "MusicDelta - Hendrix" and "Music Delta - Hendrix".
-    Where one of the names has no artist the titles decide, because it is worse to judge a network by what it has
-    learnt than to leave a song out.
+    If one of the names has no artist, the titles decide, because it is worse to judge a network by a song of its
+    training than to leave a song out.
     """
     names = [[_plain(part) for part in name.rpartition(" - ")[::2]] for name in (one, other)]
     (artist, title), (other_artist, other_title) = names
@@ -122,7 +117,7 @@ def _plain(name: str) -> str:
 
 
 def digest_of(path: Path) -> str:
-    """Return the sha256 of a file's content; it is read once while it stays as it is."""
+    """Return the sha256 of a file's content; the file is read again only if it has changed."""
     status = path.stat()
     return _digest(path, status.st_size, status.st_mtime_ns)
 
@@ -134,107 +129,21 @@ def _digest(path: Path, size: int, modified: int) -> str:
 
 
 @attrs.frozen(kw_only=True)
-class Comparison:
-    """A paired test between two competitors.
-
-    Parameters
-    ----------
-    metric : str
-        Name of the metric.
-    one, other : str
-        Labels; ``difference`` is the one's − the other's, in the metric's unit.
-    low, high : float, optional
-        Its 95 % interval.
-    p_bootstrap, p_signed_rank : float, optional
-        See :class:`mashkit.bench.statistics.PairedTest`.
-    p_holm : float, optional
-        ``p_signed_rank`` adjusted for all comparisons of the metric.
-    """
-
-    metric: str
-    one: str
-    other: str
-    difference: float
-    low: float | None
-    high: float | None
-    p_bootstrap: float | None
-    p_signed_rank: float | None
-    p_holm: float | None
-
-
-def comparisons(metric: str, tests: Mapping[tuple[str, str], PairedTest], unit: float = 1.0) -> list[Comparison]:
-    """Return the tests of one metric by their two labels, with Holm's correction; ``unit`` is 100 for per cent."""
-    raised = iter(holm([test.p_signed_rank for test in tests.values() if test.p_signed_rank is not None]))
-    return [
-        Comparison(
-            metric=metric,
-            one=one,
-            other=other,
-            difference=unit * test.difference,
-            low=None if test.interval is None else unit * test.interval.low,
-            high=None if test.interval is None else unit * test.interval.high,
-            p_bootstrap=test.p_bootstrap,
-            p_signed_rank=test.p_signed_rank,
-            p_holm=None if test.p_signed_rank is None else next(raised),
-        )
-        for (one, other), test in tests.items()
-    ]
-
-
-@attrs.frozen(kw_only=True)
-class Metric:
-    """One column of the table.
-
-    Parameters
-    ----------
-    name, title, unit, explained : str
-        ``explained`` is the sentence the page prints.
-    better : {"lower", "higher"}
-    weight : float
-        In the ranking; 0 shows it without ranking by it.
-    limit : float, optional
-        A must: competitors beyond it come after all that keep within.
-    resolution : float
-        Differences below it are a tie: values are ranked in steps of it.
-    digits : int
-        Decimals shown.
-    """
-
-    name: str
-    title: str
-    unit: str
-    explained: str
-    better: Literal["lower", "higher"] = "lower"
-    weight: float = 1.0
-    limit: float | None = None
-    resolution: float
-    digits: int = 1
-
-    def keeps(self, value: float | None) -> bool:
-        """Tell whether a value is within the limit; one that could not be measured is not."""
-        if self.limit is None:
-            return True
-        if value is None:
-            return False
-        return value <= self.limit if self.better == "lower" else value >= self.limit
-
-
-@attrs.frozen(kw_only=True)
 class Pick:
-    """An input worth hearing, of one competitor.
+    """An input of which a page plays the sound.
 
     Parameters
     ----------
     group : str
-        Heading it stands under.
+        The heading above it.
     input : str
         The input's name.
     said : str
-        What the competitor made of it.
+        The competitor's outcome, in words.
     label : str
-        Whose output is heard; empty: the input itself, or what is true of it.
+        The competitor whose output is played; empty for the input itself, or its truth.
     part : str
-        Which of several sounds (:meth:`Task.parts`); empty: the one that :meth:`Task.sound` gives.
+        Name of one of several sounds (:meth:`Task.parts`); empty for the sound of :meth:`Task.sound`.
     """
 
     group: str
@@ -245,13 +154,13 @@ class Pick:
 
     @property
     def sound(self) -> str:
-        """Name of what is heard; picks of one name are heard as one sound."""
+        """Name of the sound; picks of one name share a sound."""
         return json.dumps([self.input, self.part, self.label]) if self.part else self.input
 
 
 @attrs.frozen
 class Cell:
-    """A cell of a :class:`Table`: its number, a second one that stands small below it, and whether they count."""
+    """A cell of a :class:`Table`: its number, a second number in small print below it, and whether they count."""
 
     value: float | None
     below: float | None = None
@@ -260,14 +169,14 @@ class Cell:
 
 @attrs.frozen(kw_only=True)
 class Table:
-    """Numbers that stand behind the metrics, such as those of single songs.
+    """Numbers behind the metrics, such as those of single songs.
 
     Parameters
     ----------
     title, caption : str
     heads : tuple of str
     rows : tuple of (str, tuple of Cell)
-        What a row is of, and its cells.
+        The heading and the cells of each row.
     digits : int
         Decimals shown.
     """
@@ -281,7 +190,7 @@ class Table:
 
 @attrs.frozen(kw_only=True)
 class Literature:
-    """Numbers others have published, to stand beside ours, marked as theirs.
+    """Published numbers of others, which the page shows beside ours and marks as theirs.
 
     Parameters
     ----------
@@ -297,137 +206,166 @@ class Literature:
 
 
 class Task(ABC):
-    """What is measured on competitors of one kind."""
+    """A task: its inputs, its measures and its metrics for components of one kind."""
 
     kind: ClassVar[str]
     summary: ClassVar[str]
     version: ClassVar[int]
-    """Raised when the same input is measured in another way: rows of another version are measured again."""
+    """To be raised when an input is measured in another way: rows of another version are measured again."""
     metrics: ClassVar[Sequence[Metric]]
     literature: ClassVar[Literature | None] = None
     heard: ClassVar[tuple[str, str]] = (
         "What they picked", "The beginnings of the mashups each likes best and least.",
     )  # fmt: skip
-    """Heading and sentence over what can be heard."""
+    """Heading and sentence above the picks."""
 
     @abstractmethod
     def inputs(self, settings: Mapping[str, Any], data: Path | None) -> list[Input]:
-        """Return what every competitor is measured on, before the first is.
+        """Return the inputs; called once, before any competitor is measured.
 
         Parameters
         ----------
         settings : mapping
             The suite's ``[settings]``, and its ``seed``.
         data : Path, optional
-            Folder of real recordings. What it does not hold is returned with ``missing`` set.
+            Folder of real recordings. Inputs that it lacks are returned with ``missing`` set.
 
         Raises
         ------
         SuiteError
-            If the settings make no sense; :func:`mashkit.bench.tables.from_table` finds out.
+            If the settings do not fit: use :func:`mashkit.bench.tables.from_table`.
         """
 
     @abstractmethod
     def warm_up(self, component: Component) -> None:
-        """Use a component for the first time, so that what it loads then counts as loading."""
+        """Use a component for the first time, so that the time in which it loads its weights counts as loading."""
 
     @abstractmethod
     def measure(self, component: Component, given: Input) -> dict[str, float]:
         """Return the raw numbers of one competitor on one input; called in the competitor's process.
 
-        One that is not finite makes the row "failed".
+        A number that is not finite makes the row "failed".
 
         Raises
         ------
         NotProvided
             If the component lacks the ability.
         InputLost
-            If what the input is made from has gone.
+            If the sources of the input have gone.
         MashkitError
-            If it fails.
+            If the component fails.
         """
 
     @abstractmethod
     def summarize(self, rows: Sequence[Row]) -> dict[str, float | None]:
-        """Return each metric from one competitor's rows; None where they do not tell."""
+        """Return each metric from one competitor's rows; None if the rows do not suffice."""
 
     def intervals(self, rows: Sequence[Row]) -> dict[str, tuple[float, float]]:
-        """Return the 95 % intervals of those metrics that have one, from one competitor's rows."""
+        """Return the 95 % intervals of the metrics that have one, from one competitor's rows."""
         return {}
 
     def compare(self, rows: Mapping[str, Sequence[Row]]) -> list[Comparison]:
-        """Return paired tests between competitors, given each one's rows by label."""
+        """Return paired tests between competitors, given their rows by label."""
         return []
 
     def picks(self, rows: Sequence[Row]) -> list[Pick]:
-        """Return what is worth hearing of one competitor's rows; nothing where inputs are not to be heard."""
+        """Return the picks of one competitor's rows; empty if the task has no sound."""
         return []
 
     def sound(self, given: Input, longest_s: float) -> Audio:
-        """Return how an input that :meth:`picks` names begins, so many seconds at most.
+        """Return the beginning of an input that :meth:`picks` names, at most ``longest_s`` seconds.
 
         Raises
         ------
         InputLost
-            If what it is made from has gone.
+            If the sources of the input have gone.
         """
         raise InputLost(f"task {type(self).__name__} has nothing to hear")
 
     def auditions(self, rows: Mapping[str, Sequence[Row]]) -> dict[str, list[Pick]]:
-        """Return what is worth hearing under each heading, given each competitor's rows by label.
+        """Return the picks under each heading, given the competitors' rows by label.
 
-        By default the headings are the labels, and under each stands what :meth:`picks` returns.
+        By default the headings are the labels, with the result of :meth:`picks` under each.
         """
         return {label: self.picks(own) for label, own in rows.items()}
 
     def parts(self, component: Component | None, given: Input, longest_s: float) -> Mapping[str, Audio]:
-        """Return the sounds a component makes of an input, by part; without a component, what is true of it.
+        """Return the sounds that a component makes of an input, by part; without a component, the true sounds.
 
         Raises
         ------
         InputLost
-            If what it is made from has gone.
+            If the sources of the input have gone.
         MashkitError
             If the component fails.
         """
         raise InputLost(f"task {type(self).__name__} has nothing to hear")
 
     @abstractmethod
-    def charts(self, competitors: Sequence[Mapping[str, Any]], rows: Sequence[Row]) -> list[Chart]:
-        """Return what the page draws, competitors in their order of rank."""
+    def charts(self, competitors: Sequence[Entry], rows: Sequence[Row]) -> list[Chart]:
+        """Return the charts of the page.
 
-    def tables(self, competitors: Sequence[Mapping[str, Any]], rows: Sequence[Row]) -> list[Table]:
-        """Return the tables that stand behind the metrics, competitors in their order of rank; by default none.
+        Parameters
+        ----------
+        competitors : sequence of Entry
+            Those that have metrics, best first.
+        rows : sequence of Row
+            The rows by which competitors are judged.
+        """
 
-        Unlike those of :meth:`charts`, ``rows`` hold the songs that a competitor was trained on, marked by
-        ``trained_on``.
+    def tables(self, competitors: Sequence[Entry], rows: Sequence[Row]) -> list[Table]:
+        """Return the tables that stand behind the metrics; by default none.
+
+        The parameters are those of :meth:`charts`, but ``rows`` contain the songs that a competitor was trained on as
+        well, marked by ``trained_on``.
         """
         return []
 
 
-def load_task(name: str) -> Task:
-    """Import the task of that name, one of :data:`TASKS`."""
-    module, _, cls = TASKS[name].partition(":")
-    task = getattr(importlib.import_module(module), cls)()
-    assert isinstance(task, Task)  # noqa: S101 — our own table
-    return task
+def metric_chart(competitors: Sequence[Entry], names: Mapping[str, str], **drawn: Any) -> RowChart:
+    """Return a chart of metrics with their intervals.
 
-
-def collect(rows: Sequence[Row], field: str, *measures: str) -> list[float] | None:
-    """Return one raw number from each row of these measures, for a metric.
-
-    Inputs that were not there for anybody are left out. One row that failed, took too long or asks for what is not
-    provided makes the whole None: the best of a competitor's cases is no measure of it.
+    Parameters
+    ----------
+    competitors : sequence of Entry
+        The rows.
+    names : mapping of str to str
+        Title of each series → name of its metric.
+    **drawn
+        The chart's other fields: title, caption, x_label, …
     """
-    chosen = [row for row in rows if row["measure"] in measures and not row["input_missing"]]
-    if not chosen or any(row["status"] != OK for row in chosen):
-        return None
-    return [row["values"][field] for row in chosen]
+    return RowChart(
+        labels=[one.label for one in competitors],
+        series={title: [one.metrics[name] for one in competitors] for title, name in names.items()},
+        intervals={title: [one.intervals.get(name) for one in competitors] for title, name in names.items()},
+        **drawn,
+    )
+
+
+def load_task(name: str) -> Task:
+    """Import a task by its name.
+
+    Raises
+    ------
+    SuiteError
+        If no plugin brings a task of this name.
+    BrokenPlugin
+        If the task cannot be imported, or is no whole task.
+    """
+    known = tasks()
+    if name not in known:
+        raise SuiteError(f"no task is called {name!r}", suggestion(name, known))
+    target = known[name].target
+    what = f"task {name!r}: {target} cannot be used"
+    cls = imported(target, what)
+    if not (isinstance(cls, type) and issubclass(cls, Task)) or inspect.isabstract(cls):
+        raise BrokenPlugin(f"{what}: it is no whole task", "tell its authors")
+    return cls()
 
 
 @attrs.define
 class Elapsed:
-    """Time spent in a block: wall clock, and CPU of this process and of the programs it ran and waited for."""
+    """Time spent in a block: by the clock, and CPU of this process and of the programs that it ran."""
 
     wall_s: float = 0.0
     cpu_s: float = 0.0
@@ -435,21 +373,21 @@ class Elapsed:
 
 @contextlib.contextmanager
 def stopwatch() -> Iterator[Elapsed]:
-    """Measure the time a block takes; the numbers are there when it has ended, well or not."""
+    """Measure the time of a block; the numbers are there when the block has ended, also by an error."""
     elapsed = Elapsed()
     others = _others_cpu_s()
     wall, own = time.perf_counter(), time.process_time()
     try:
         yield elapsed
     finally:
-        # Asking for the others takes longer than a quick scorer does: it lies outside of both.
+        # To read the CPU time of other processes takes longer than a quick scorer: it is outside of both times.
         elapsed.wall_s = time.perf_counter() - wall
         own = time.process_time() - own
         elapsed.cpu_s = own + _others_cpu_s() - others
 
 
 def _others_cpu_s() -> float:
-    # os.times() counts in hundredths, and knows of programs that have ended; a worker of an isolated component goes on.
+    # os.times() counts in hundredths and only programs that have ended; an isolated component's worker still runs.
     times = os.times()
     living = sum(cpu_seconds(process) for process in family(os.getpid())[1:])
     return times.children_user + times.children_system + living

@@ -5,18 +5,18 @@ Light on import: the number of threads has to be set before any numerical librar
 
 from __future__ import annotations
 
-import argparse
 import json
 import math
 import os
 import sys
-from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import attrs
 
-from mashkit.workers.processes import die_with_parent, thread_variables
+from mashkit.workers.interpreter import Parent
+from mashkit.workers.pickling import pack, unpack
+from mashkit.workers.processes import thread_variables
 
 if TYPE_CHECKING:
     from mashkit.bench.tasks import Input, Task
@@ -40,35 +40,33 @@ class Assignment:
 
 
 def main() -> None:
-    """Serve whoever started ``python -m mashkit.bench.worker --connection FD --parent PID``."""
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--connection", type=int, required=True, help="descriptor of the connection to the runner")
-    parser.add_argument("--parent", type=int, required=True, help="process to die with")
-    arguments = parser.parse_args()
-    os.set_inheritable(arguments.connection, False)
-    die_with_parent(arguments.parent)
-    with Connection(arguments.connection) as connection:
-        # First where modules are found: what comes next is only read when they are.
-        sys.path[:] = connection.recv()
-        serve(connection)
+    """Serve the runner, which started ``python -m mashkit.bench.worker``."""
+    parent = Parent()
+    # The module path comes first, because reading the next message imports modules.
+    sys.path[:] = unpack(parent.receive())
+    serve(parent)
 
 
-def serve(connection: Connection) -> None:
+def serve(parent: Parent) -> None:
     """Answer an Assignment with READY and a description, then each Input with its outcome, until the process is ended.
 
     Before the first outcome comes WARM. Both ends speak plain dictionaries with a "status".
     """
     # CPU seconds are compared, and --jobs is the parallelism here.
     os.environ.update(thread_variables(1))
-    from mashkit.bench.tasks import FAILED, OK, UNAVAILABLE, load_task, stopwatch
+    from mashkit.bench.records import FAILED, OK, UNAVAILABLE
+    from mashkit.bench.tasks import load_task, stopwatch
     from mashkit.errors import ComponentUnavailable, MashkitError
     from mashkit.registry import Registry
 
-    assignment: Assignment = connection.recv()
+    def send(answer: dict[str, Any]) -> None:
+        parent.send(pack(answer))
+
+    assignment: Assignment = unpack(parent.receive())
     registry = Registry()
     task = load_task(assignment.task)
     # Until here nothing of the competitor has run: none of it counts as its time.
-    connection.send({"status": READY})
+    send({"status": READY})
     try:
         with stopwatch() as loading:
             component = registry.create(assignment.kind, assignment.component, assignment.options)
@@ -76,26 +74,26 @@ def serve(connection: Connection) -> None:
             with component.backend_call("say what it was trained on"):
                 trained_on = [str(name) for name in component.trained_on()]
     except ComponentUnavailable as error:
-        connection.send({"status": UNAVAILABLE, "reason": str(error)})
+        send({"status": UNAVAILABLE, "reason": str(error)})
         return
     except MashkitError as error:
-        connection.send({"status": FAILED, "reason": str(error)})
+        send({"status": FAILED, "reason": str(error)})
         return
     known = {"described": described, "trained_on": trained_on, "identity": _identity(component)}
-    connection.send({"status": OK, **known})
+    send({"status": OK, **known})
     load_s: float | None = None
     while True:
-        given: Input = connection.recv()
+        given: Input = unpack(parent.receive())
         if load_s is None:
             try:
                 with stopwatch() as first_use:
                     task.warm_up(component)
             except MashkitError as error:
-                connection.send({"status": FAILED, "reason": f"on first use: {error}"})
+                send({"status": FAILED, "reason": f"on first use: {error}"})
                 continue
             load_s = loading.wall_s + first_use.wall_s
-            connection.send({"status": WARM})
-        connection.send(_outcome(task, component, given) | {"load_s": load_s})
+            send({"status": WARM})
+        send(_outcome(task, component, given) | {"load_s": load_s})
 
 
 def _identity(component: Component) -> str:
@@ -112,7 +110,8 @@ def _identity(component: Component) -> str:
 
 
 def _outcome(task: Task, component: Component, given: Input) -> dict[str, Any]:
-    from mashkit.bench.tasks import FAILED, OK, UNAVAILABLE, InputLost, NotProvided, stopwatch
+    from mashkit.bench.records import FAILED, OK, UNAVAILABLE
+    from mashkit.bench.tasks import InputLost, NotProvided, stopwatch
     from mashkit.errors import MashkitError
 
     status, reason, lost = OK, "", False

@@ -1,9 +1,11 @@
 """Register the components that are part of mashkit itself, through the same hooks as a plugin's components."""
 
 from collections.abc import Iterable
+from importlib.resources.abc import Traversable
 
+from mashkit.builtin import benchmarks
 from mashkit.components import ComponentInfo
-from mashkit.hookspecs import hookimpl
+from mashkit.hookspecs import CollectionInfo, TaskInfo, hookimpl
 
 PAPER_GENERATOR = ComponentInfo(
     name="paper",
@@ -64,3 +66,21 @@ def mashkit_register_executors() -> Iterable[ComponentInfo]:
 def mashkit_register_scorers() -> Iterable[ComponentInfo]:
     """Register the baselines of the scorers' benchmark."""
     return [RANDOM, LOUDNESS]
+
+
+@hookimpl
+def mashkit_register_tasks() -> Iterable[TaskInfo]:
+    """Register the benchmark's own tasks."""
+    return benchmarks.TASKS
+
+
+@hookimpl
+def mashkit_register_collections() -> Iterable[CollectionInfo]:
+    """Register the music that the benchmark's own tasks run on."""
+    return benchmarks.COLLECTIONS
+
+
+@hookimpl
+def mashkit_register_suites() -> Iterable[Traversable]:
+    """Register the benchmark's own suites."""
+    return benchmarks.suites()

@@ -6,38 +6,25 @@ a worker that hangs cannot be ended alone. pebble can do both, but its license i
 
 from __future__ import annotations
 
-import contextlib
 import math
 import os
-import socket
-import subprocess
 import sys
-import tempfile
-import threading
-import time
 from collections.abc import Sequence
-from typing import Any, BinaryIO
+from typing import Any
 
 import attrs
 
 from mashkit.builtin import LOCAL_EXECUTOR
-from mashkit.builtin.local_worker import Channel, Message
 from mashkit.components import cost_only
 from mashkit.errors import ComponentUnavailable, MashkitError, UsageError
 from mashkit.interfaces.executor import Done, Executor, Job, Outcome, Pool, Work, Works, attempt, begin, portable
-from mashkit.workers.pickling import unpack
-from mashkit.workers.pool import START_TIMEOUT_S, Lost, Process, Team, Worker, WorkerPool
-from mashkit.workers.processes import cores, end, how_it_ended, thread_variables
+from mashkit.workers.interpreter import START_TIMEOUT_S, Interpreter
+from mashkit.workers.pickling import pack, unpack
+from mashkit.workers.pool import KILLED_FIX, Process, Team, Worker, WorkerPool
+from mashkit.workers.processes import cores, thread_variables
 
-LOOK_S = 1.0
-"""Seconds without a message after which the executor checks that a worker is alive. The connection alone does not show
-it, because a program that the worker started may keep it open."""
 ROUNDING = 1e-9
 """Tolerance for sums of parts of cores and GPUs, because floats are rounded."""
-LAST_WORDS = 12
-"""Number of lines of a worker's standard error in an error message."""
-KEPT_BYTES = 1 << 20
-"""Largest size of the file of a worker's standard error between jobs, bytes; a larger file is emptied."""
 
 
 @attrs.define(kw_only=True, eq=False)
@@ -128,121 +115,40 @@ class _ThisProcess(Pool):
 
 
 # ----------------------------------------------------------------------------------------------------------- workers
-def _unnamed_file() -> BinaryIO:
-    # The operating system deletes the file, whichever process ends first.
-    return tempfile.TemporaryFile(prefix="mashkit-", buffering=0)
-
-
-def _start(theirs: socket.socket, stderr: BinaryIO, variables: dict[str, str]) -> subprocess.Popen[bytes]:
-    return subprocess.Popen(  # noqa: S603 — our own interpreter, and arguments of ours
-        # -P keeps the current folder out of the module path; the worker gets the module path in its first message.
-        [sys.executable, "-P", "-m", "mashkit.builtin.local_worker",
-         "--socket", str(theirs.fileno()), "--parent", str(os.getpid())],
-        stdin=subprocess.DEVNULL,
-        stdout=stderr,
-        stderr=stderr,
-        pass_fds=[theirs.fileno()],
-        env={**os.environ, **variables},
-        start_new_session=True,
-    )  # fmt: skip
-
-
-class _Process(Process):
+class _Process(Interpreter, Process):
     """One worker process, from start to end."""
 
+    late_fix = "allow more with the executor's option timeout_s"
+    killed_fix = KILLED_FIX
+
     def __init__(self, variables: dict[str, str], timeout_s: float) -> None:
-        self.timeout_s = timeout_s
-        self._allowed_s = self._deadline = math.inf
-        self._lock = threading.Lock()
-        self._killed = False
-        self._stderr = _unnamed_file()
-        try:
-            ours, theirs = socket.socketpair()
-            self._channel = Channel(ours, self._patience)
-            with theirs:
-                self._process = _start(theirs, self._stderr, variables)
-        except OSError:
-            self._stderr.close()
-            raise
+        super().__init__("mashkit.builtin.local_worker", variables={**os.environ, **variables})
+        self._timeout_s = timeout_s
 
     def begin(self, work: Work) -> None:
-        self._allow(max(self.timeout_s, START_TIMEOUT_S))
-        # The module path is sent first, because reading the next message imports modules.
-        self._send(sys.path)
-        self._send(work)
-        problem: MashkitError | None = unpack(*self._receive())
+        self.allow(max(self._timeout_s, START_TIMEOUT_S))
+        self.send(pack(sys.path))
+        self.send(pack(work))
+        problem: MashkitError | None = unpack(self.receive())
         if problem is not None:
             raise problem
 
     def do(self, job: Job) -> Done:
-        self._allow(self.timeout_s)
+        self.allow(self._timeout_s)
         try:
-            self._send((job.item, job.name))
-        except Lost:
-            raise
+            message = pack((job.item, job.name))
         except Exception as error:  # noqa: BLE001 — pickling runs the item's own code
             problem: MashkitError = UsageError(f"{job.name}: its item cannot be sent to another process: {error}")
             return Done(None, problem, 0.0, 0.0)
-        message = self._receive()
-        if os.fstat(self._stderr.fileno()).st_size > KEPT_BYTES:
-            # Worker and parent share the file's position, so that the worker then writes from the beginning too.
-            self._stderr.seek(0)
-            self._stderr.truncate()
+        self.send(message)
+        del message  # because the item may be large
+        message = self.receive()
         try:
-            done: Done = unpack(*message)
+            done: Done = unpack(message)
         except Exception as error:  # noqa: BLE001 — unpickling runs the result's own code
             problem = portable(error, f"{job.name}: its result cannot be read")
             return Done(None, problem, 0.0, 0.0)
         return done
-
-    def _allow(self, seconds: float) -> None:
-        self._allowed_s = seconds
-        self._deadline = time.monotonic() + seconds
-
-    def _patience(self) -> float:
-        left = self._deadline - time.monotonic()
-        if left <= 0:
-            raise Lost(f"was not done after {self._allowed_s:g} s", "allow more with the executor's option timeout_s")
-        if self._process.poll() is not None:
-            raise self._ended()
-        return min(left, LOOK_S)
-
-    def _send(self, value: object) -> None:
-        try:
-            self._channel.send(value)
-        except OSError:
-            raise self._ended() from None
-
-    def _receive(self) -> Message:
-        try:
-            return self._channel.receive()
-        except (OSError, EOFError):
-            raise self._ended() from None
-
-    def _ended(self) -> Lost:
-        # The connection of a dying process closes a moment before its exit status is available.
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            self._process.wait(timeout=LOOK_S)
-        status = self._process.returncode
-        how = "closed its connection" if status is None else how_it_ended(status)
-        return Lost(how)
-
-    def last_words(self) -> str:
-        size = os.fstat(self._stderr.fileno()).st_size
-        tail = os.pread(self._stderr.fileno(), 8192, max(0, size - 8192)).decode(errors="replace")
-        lines = [line for line in tail.splitlines() if line.strip()][-LAST_WORDS:]
-        return "; its last words:\n  " + "\n  ".join(lines) if lines else ""
-
-    def kill(self) -> None:
-        with self._lock:
-            if not self._killed:  # the process id may belong to another process after the first kill
-                end(self._process)
-            self._killed = True
-
-    def close(self) -> None:
-        self.kill()
-        self._channel.connection.close()
-        self._stderr.close()
 
 
 # -------------------------------------------------------------------------------------------------------------- pool

@@ -22,7 +22,7 @@ from attrs import validators
 from mashkit.builtin import PAPER_GENERATOR, causes
 from mashkit.builtin.candidates import CandidateIndex, index_of
 from mashkit.builtin.causes import Cause
-from mashkit.builtin.placing import BeatsOfClips, ClipBeats, Fades, Fit, Placed, Placer
+from mashkit.builtin.placement import BeatsOfClips, ClipBeats, Fades, Fit, Placed, Placer
 from mashkit.cliptable import ClipTable
 from mashkit.components import ComponentInfo
 from mashkit.conditions import (

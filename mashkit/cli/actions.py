@@ -86,6 +86,13 @@ def add_components(made: argparse.ArgumentParser, *kinds: str) -> None:
         "-O", dest="options", action="append", default=[], metavar="KIND.OPTION=VALUE",
         help="set an option of a component, e.g. -O stretcher.cheaper=true; repeatable",
     )  # fmt: skip
+    made.add_argument(
+        "--licences", choices=("any", "permissive"),
+        help="refuse components whose code or weights do not allow any use, and name those that do; default: any",
+    )  # fmt: skip
+    made.add_argument(
+        "--preset", choices=("permissive",), help="components of this set where none is named, and its --licences"
+    )
 
 
 def add_excerpts(made: argparse.ArgumentParser, *, from_plans: bool = False) -> None:
@@ -113,6 +120,13 @@ def add_excerpts(made: argparse.ArgumentParser, *, from_plans: bool = False) -> 
 def add_cache(made: argparse.ArgumentParser) -> None:
     """Let a command choose the folder of computed stems and analyses."""
     made.add_argument("--cache", type=Path, metavar="FOLDER", help="folder of computed stems and analyses")
+
+
+def add_dry_run(made: argparse.ArgumentParser) -> None:
+    """Let a command whose work is long say what it would do."""
+    made.add_argument(
+        "--dry-run", action="store_true", help="check everything, say which songs would be read, and do nothing"
+    )
 
 
 DB_VARIABLE = "MASHKIT_DB"

@@ -33,6 +33,7 @@ def run(arguments: argparse.Namespace) -> int:
     from mashkit.features.tuning import describe
     from mashkit.paths import path_text
     from mashkit.timing import metre
+    from mashkit.types import key_facts
 
     require_output(arguments.output)
     kit = seeded_kit(arguments, "analyzer")
@@ -46,6 +47,7 @@ def run(arguments: argparse.Namespace) -> int:
             "path": path_text(file),
             "duration_s": mix.duration,
             **found.to_dict(),
+            **key_facts(found.key),
             **metre.facts(found),
             "notes": notes,
         }
@@ -54,9 +56,10 @@ def run(arguments: argparse.Namespace) -> int:
     results, failures = data["results"], data["failures"]
     if not give(data, arguments):
         print_table(
-            ("file", "key", "tuning", "BPM", "beats", "downbeats", "bar", "first downbeat"),
+            ("file", "key", "Camelot", "Open Key", "tuning", "BPM", "beats", "downbeats", "bar", "first downbeat"),
             [
-                (result["path"], result["key"] or "–", describe(result["tuning"]),
+                (result["path"], result["key"] or "–", result["camelot"] or "–", result["open_key"] or "–",
+                 describe(result["tuning"]),
                  f"{result['tempo']:.2f}" if result["tempo"] else "–",
                  _count(result["beats"]), _count(result["downbeats"]), _bar(result),
                  f"{result['downbeats'][0]:.3f} s" if result["downbeats"] else "–")

@@ -1,33 +1,34 @@
-"""`mashkit bench`: its arguments, and what it prints. Light on import: every `mashkit --help` builds the parser."""
+"""The arguments and the output of `mashkit bench`. The import is quick, because every `mashkit --help` needs it."""
 
 from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from mashkit.cli.actions import Commands, add_actions
 from mashkit.cli.status import DONE, FAILED, NOT_IN_ORDER, PARTLY
 
 if TYPE_CHECKING:
+    from mashkit.bench.records import Row
+    from mashkit.bench.results import Result
     from mashkit.bench.suite import Suite
-    from mashkit.bench.tasks import Row
     from mashkit.registry import Registry
 
 SUMMARY = "Compare components of one kind on the same inputs: a table, a page, every number behind them."
 
 
 LOST = ("failed", "timeout")
-"""Statuses of rows in which a competitor could not do what it is there for."""
+"""Statuses of rows in which a competitor failed."""
 
 
 def add_parser(commands: Commands) -> None:
     """Add `bench` and its subcommands to the command line."""
     action = add_actions(commands, "bench", SUMMARY)
     running = action("run", "Run a suite; what an interrupted run has measured is not measured again.", _run)
-    running.add_argument("suite", metavar="SUITE", help="name of a built-in suite, or a .toml file")
+    running.add_argument("suite", metavar="SUITE", help="name of a suite (`mashkit bench list`), or a .toml file")
     running.add_argument("-o", "--output", type=Path, default=Path("bench"), metavar="FOLDER",
                          help="where the results go; default: %(default)s")  # fmt: skip
     running.add_argument("--data", type=Path, metavar="FOLDER", help="real recordings the suite asks for")
@@ -101,17 +102,17 @@ def _run(arguments: argparse.Namespace) -> int:
     said: set[tuple[str, str]] = set()
 
     def heard(row: Row, known: bool, done: int, total: int) -> None:
-        # One that fails everywhere for one reason says it once.
-        failed = row["status"] in LOST and (row["label"], row["reason"]) not in said
-        said.add((row["label"], row["reason"]))
-        item = f"{row['label']}: {row['input']}"
+        # A competitor that fails on many inputs for one reason is reported once.
+        failed = row.status in LOST and (row.label, row.reason) not in said
+        said.add((row.label, row.reason))
+        item = f"{row.label}: {row.input}"
         event = StageEvent(
             stage="bench",
             item=item,
             state="failed" if failed else "cached" if known else "done",
             done=done,
             total=total,
-            message=f"{item}: {row['status']}: {row['reason']}" if failed else "",
+            message=f"{item}: {row.status}: {row.reason}" if failed else "",
         )
         registry.plugins.hook.mashkit_stage(event=event)
 
@@ -126,7 +127,7 @@ def _run(arguments: argparse.Namespace) -> int:
     result, notes = with_earlier(measured, arguments.output)
     paths = publish(result, arguments.output, _sounds(arguments, result))
     if arguments.json:
-        print_json(result | {"notes": notes})
+        print_json(result.to_dict() | {"notes": notes})
     else:
         _print_result(result)
     for label, reason in _unavailable(measured).items():
@@ -145,7 +146,7 @@ def _require_data(arguments: argparse.Namespace) -> None:
 
 
 def _named(arguments: argparse.Namespace, suite: Suite) -> frozenset[str]:
-    """Return the labels of the competitors that were asked for by name; of a suite's own some may be missing."""
+    """Return the labels of the competitors that the command line names; other competitors may be missing."""
     from mashkit.bench.suite import Competitor
 
     added = {Competitor.parse(text).label for text in arguments.add}
@@ -153,7 +154,7 @@ def _named(arguments: argparse.Namespace, suite: Suite) -> frozenset[str]:
 
 
 def _require_added(suite: Suite, added: Sequence[str], registry: Registry) -> None:
-    """Raise UnknownComponent or OptionError for a competitor that cannot be, before any is measured."""
+    """Raise UnknownComponent or OptionError for an impossible competitor, before any competitor is measured."""
     from mashkit.bench.suite import Competitor
     from mashkit.bench.tasks import load_task
     from mashkit.errors import MashkitError, UsageError
@@ -173,7 +174,7 @@ def _require_added(suite: Suite, added: Sequence[str], registry: Registry) -> No
             continue  # what is missing here is a row like any other
 
 
-def _sounds(arguments: argparse.Namespace, result: Mapping[str, Any]) -> dict[str, str] | None:
+def _sounds(arguments: argparse.Namespace, result: Result) -> dict[str, str] | None:
     from mashkit.bench.audition import sounds
 
     return sounds(result, arguments.data) if arguments.audio else None
@@ -191,65 +192,64 @@ def _suite(arguments: argparse.Namespace) -> Suite:
     return suite.only(arguments.only, besides=[one.label for one in added]) if arguments.only else suite
 
 
-def _print_result(result: Mapping[str, Any]) -> None:
-    from mashkit.bench.page import measured_metrics, shown_value
-    from mashkit.bench.tasks import Metric
+def _print_result(result: Result) -> None:
+    from mashkit.bench.page import measured_metrics
     from mashkit.cli.console import print_table
+    from mashkit.pages import number
 
-    # What it is ranked by and somebody has: a terminal is narrow, the page has everything.
-    measured = measured_metrics([Metric(**metric) for metric in result["metrics"]], result["competitors"])
+    # The terminal shows only the metrics of the ranking that have values, because it is narrow; the page shows all.
+    measured = measured_metrics(result)
     metrics = [metric for metric in measured if metric.weight] or measured
     print_table(
         ("rank", "competitor", "score", *(metric.name for metric in metrics)),
         [
-            (one["rank"], one["label"], f"{one['score']:.0f}",
-             *(shown_value(one["metrics"][metric.name], metric.digits) for metric in metrics))
-            for one in result["competitors"]
-            if one["metrics"] is not None
+            (one.rank, one.label, f"{one.score:.0f}",
+             *(number(one.metrics[metric.name], metric.digits) for metric in metrics))
+            for one in result.measured
         ],
     )  # fmt: skip
-    # The reasons would push the numbers apart: they have a table of their own.
-    without = [(one["label"], one["reason"]) for one in result["competitors"] if one["metrics"] is None]
+    # The reasons have a table of their own, because they are longer than the numbers.
+    without = [(one.label, one.reason) for one in result.competitors if not one.metrics]
     if without:
         print_table(("not measured", "why"), without)
     failed = [
-        (one["label"], f"{len(rows)} of its inputs: {rows[0]['reason']}")
-        for one in result["competitors"]
-        if one["metrics"] is not None
-        and (rows := [row for row in result["rows"] if row["label"] == one["label"] and row["status"] in LOST])
+        (one.label, f"{len(rows)} of its inputs: {rows[0].reason}")
+        for one in result.measured
+        if (rows := [row for row in result.rows if row.label == one.label and row.status in LOST])
     ]
     if failed:
         print_table(("failed in part", "why"), failed)
 
 
-def _unavailable(result: Mapping[str, Any]) -> dict[str, str]:
-    """Return what was not there, and why: whole competitors by name, inputs together."""
+def _unavailable(result: Result) -> dict[str, str]:
+    """Return the missing competitors by label and the missing inputs by measure, with the reasons."""
     found: dict[str, str] = {}
-    for row in result["rows"]:
-        if row["status"] == "unavailable":
-            found.setdefault(row["measure"] if row["input_missing"] else row["label"], row["reason"])
+    for row in result.rows:
+        if row.status == "unavailable":
+            found.setdefault(row.measure if row.input_missing else row.label, row.reason)
     return found
 
 
-def _status(result: Mapping[str, Any], named: frozenset[str]) -> int:
-    """Return the exit status of a run: PARTLY if something failed, or somebody asked for by name was not there."""
-    statuses = [row["status"] for row in result["rows"]]
+def _status(result: Result, named: frozenset[str]) -> int:
+    """Return the exit status of a run: PARTLY if a row failed, or a competitor that was named is missing."""
+    statuses = [row.status for row in result.rows]
     if "ok" not in statuses:
         return FAILED
-    missing = any(one["label"] in named and one["metrics"] is None for one in result["competitors"])
+    missing = any(one.label in named and not one.metrics for one in result.competitors)
     return PARTLY if missing or set(LOST) & set(statuses) else DONE
 
 
 def _list(arguments: argparse.Namespace) -> int:
-    from mashkit.bench.suite import builtin_suites
-    from mashkit.bench.tasks import TASKS, load_task
+    from mashkit.bench.registered import tasks as known_tasks
+    from mashkit.bench.suite import known_suites
+    from mashkit.bench.tasks import load_task
     from mashkit.cli.console import print_json, print_table
 
     suites = [
         {"name": suite.name, "task": suite.task, "competitors": len(suite.competitors), "summary": suite.summary}
-        for suite in builtin_suites().values()
+        for suite in known_suites().values()
     ]
-    tasks = [{"name": name, "kind": (task := load_task(name)).kind, "summary": task.summary} for name in TASKS]
+    tasks = [{"name": name, "kind": (task := load_task(name)).kind, "summary": task.summary} for name in known_tasks()]
     if arguments.json:
         print_json({"suites": suites, "tasks": tasks})
         return DONE
@@ -288,7 +288,7 @@ def _report(arguments: argparse.Namespace) -> int:
 
 
 def _make_again(arguments: argparse.Namespace, path: Path) -> Path:
-    """Make the page of the result at ``path``, and without --output what else is made of it; return the page's path."""
+    """Make the page of the result at ``path``, without --output also its table, and return the page's path."""
     from mashkit.atomicfile import write_text
     from mashkit.bench.page import page, write_pages
     from mashkit.bench.results import FORMAT, read_result, write_result
@@ -299,7 +299,7 @@ def _make_again(arguments: argparse.Namespace, path: Path) -> Path:
         output: Path = arguments.output
         write_text(output, page(result, sounds))
         return output
-    if result["format"] != FORMAT:
+    if result.format != FORMAT:
         write_result(result, path)
     return write_pages(result, path, sounds)[0]
 
@@ -308,9 +308,9 @@ def _compare(arguments: argparse.Namespace) -> int:
     import attrs
 
     from mashkit.bench.compare import compare
-    from mashkit.bench.page import shown_value
     from mashkit.bench.results import read_result
     from mashkit.cli.console import print_json, print_table, say
+    from mashkit.pages import number
 
     compared = compare(read_result(arguments.old), read_result(arguments.new), arguments.fail_on)
     if arguments.json:
@@ -320,9 +320,9 @@ def _compare(arguments: argparse.Namespace) -> int:
             ("competitor", "metric", "A", "B", "change", "95 % interval", ""),
             [
                 (
-                    one.label, one.metric, shown_value(one.old, 3), shown_value(one.new, 3),
-                    shown_value(None if one.old is None or one.new is None else one.new - one.old, 3),
-                    "" if one.low is None else f"{shown_value(one.low, 3)} … {shown_value(one.high, 3)}", one.failed,
+                    one.label, one.metric, number(one.old, 3), number(one.new, 3),
+                    number(None if one.old is None or one.new is None else one.new - one.old, 3),
+                    "" if one.low is None else f"{number(one.low, 3)} … {number(one.high, 3)}", one.failed,
                 )
                 for one in compared.changes
                 if one.old != one.new or one.failed
@@ -332,7 +332,7 @@ def _compare(arguments: argparse.Namespace) -> int:
         if labels:
             say(f"only in {where}: {', '.join(labels)}")
     for one in compared.failures:
-        say(f"failed: {one.label}: {one.metric} from {shown_value(one.old, 3)} to {shown_value(one.new, 3)}")
+        say(f"failed: {one.label}: {one.metric} from {number(one.old, 3)} to {number(one.new, 3)}")
     return NOT_IN_ORDER if compared.failures else DONE
 
 
@@ -364,9 +364,9 @@ def _data(arguments: argparse.Namespace) -> int:
     if arguments.json:
         print_json(
             [
-                {"name": one.listed.name, "here": one.here, "folder": None if one.folder is None else str(one.folder),
-                 "songs": one.songs, "title": one.listed.title, "licence": one.listed.licence,
-                 "where": one.listed.where, "serves": list(one.listed.serves)}
+                {"name": one.card.name, "here": one.here, "folder": None if one.folder is None else str(one.folder),
+                 "songs": one.songs, "title": one.card.title, "licence": one.card.licence,
+                 "where": one.card.where, "serves": list(one.card.serves)}
                 for one in found
             ]
         )  # fmt: skip
@@ -374,8 +374,7 @@ def _data(arguments: argparse.Namespace) -> int:
     print_table(
         ("collection", "songs", "what", "licence", "where"),
         [
-            (one.listed.name, one.songs or "–", one.listed.title, one.listed.licence,
-             one.folder or one.listed.where)
+            (one.card.name, one.songs or "–", one.card.title, one.card.licence, one.folder or one.card.where)
             for one in found
         ],
     )  # fmt: skip

@@ -3,32 +3,36 @@
 from __future__ import annotations
 
 import argparse
-import os
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from mashkit.arguments import named_path
-from mashkit.audio.files import AUDIO_SUFFIXES, UNREADABLE_SUFFIXES
+from mashkit.audio.files import AUDIO_SUFFIXES, UNREADABLE_SUFFIXES, probe
 from mashkit.catalog import Catalog, MashupDB
 from mashkit.catalog.lone import VOICE, describe_lone
 from mashkit.catalog.songs import Song
+from mashkit.cli import settings
 from mashkit.cli.actions import DB_VARIABLE
-from mashkit.cli.console import print_table, say
+from mashkit.cli.console import print_json, print_table, say, status_of
 from mashkit.cli.kits import policy_of
-from mashkit.errors import CatalogError, GenerationError, UsageError
+from mashkit.errors import CatalogError, GenerationError, MashkitError, UsageError
 from mashkit.features.tuning import describe
 from mashkit.mashup import Mashup
 from mashkit.paths import path_text
 from mashkit.pipeline import Kit
 from mashkit.timing import metre
-from mashkit.types import Clip, Condition, Role
+from mashkit.types import Clip, Condition, Role, key_facts
 
 
 def named_database(path: Path | None) -> Path:
-    """Return the database's folder from --db or the environment variable; raises UsageError if neither is set."""
-    if path is None and not os.environ.get(DB_VARIABLE):
+    """Return the database's folder from --db, the environment variable or the settings; raises UsageError if none is
+    set.
+    """
+    kept = settings.default("db") if path is None else None
+    if path is None and kept is None:
         raise UsageError("which songs?", f"name sound files or folders, give --db FOLDER, or set {DB_VARIABLE}")
-    return path or named_path(os.environ[DB_VARIABLE])
+    return path or named_path(str(kept))
 
 
 def opened(path: Path | None, *, write: bool) -> MashupDB:
@@ -126,13 +130,40 @@ def failures_of(catalog: Catalog) -> list[dict[str, str]]:
 def print_clips(clips: Sequence[Clip]) -> None:
     """Print clips as a table."""
     print_table(
-        ("clip", "title", "label", "start", "seconds", "key", "tuning", "BPM", "bar", *(f"{role}" for role in Role),
+        ("clip", "title", "label", "start", "seconds", "key", "Camelot", "Open Key", "tuning", "BPM", "bar",
+         *(f"{role}" for role in Role),
          "edited"),
         [
             (clip.id, clip.title, clip.label, f"{clip.start:.1f}", f"{clip.duration:.1f}", clip.analysis.key or "–",
-             describe(clip.analysis.tuning), f"{clip.analysis.tempo:.2f}" if clip.analysis.tempo else "–",
+             *(name or "–" for name in key_facts(clip.analysis.key).values()), describe(clip.analysis.tuning),
+             f"{clip.analysis.tempo:.2f}" if clip.analysis.tempo else "–",
              metre.described(clip.analysis),
              *("–" if role in clip.lacks else f"{clip.activity[role]:.2f}" for role in Role), ", ".join(clip.edited))
             for clip in clips
         ],
     )  # fmt: skip
+
+
+def say_what_would_be_done(kit: Kit, files: Sequence[Path], kinds: Sequence[str], arguments: argparse.Namespace) -> int:
+    """Print the songs that a command would read, how long they are, and its components; return the exit status.
+
+    Only headers are read. A file that is no song is listed as a failure.
+    """
+    songs: list[dict[str, Any]] = []
+    failures: list[dict[str, str]] = []
+    for file in files:
+        try:
+            songs.append({"path": path_text(file), "duration_s": probe(file).duration})
+        except MashkitError as error:
+            failures.append({"path": path_text(file), "error": str(error)})
+    chosen = {kind: kit.chosen[kind] for kind in kinds}
+    if arguments.json:
+        print_json({"dry_run": True, "songs": songs, "failures": failures, "components": chosen})
+    else:
+        print_table(("song", "seconds"), [(one["path"], f"{one['duration_s']:.1f}") for one in songs])
+        for failure in failures:
+            say(failure["error"])
+        total = sum(one["duration_s"] for one in songs) / 60
+        with_ = ", ".join(f"{kind} {name}" for kind, name in chosen.items())
+        say(f"dry run: {len(songs)} songs, {total:.1f} minutes, with {with_}; nothing was computed or written")
+    return status_of(songs, failures)

@@ -7,7 +7,16 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mashkit.cli.actions import Commands, Run, add_actions, add_components, add_database, add_excerpts, positive
+from mashkit.cli.actions import (
+    Commands,
+    Run,
+    add_actions,
+    add_components,
+    add_database,
+    add_dry_run,
+    add_excerpts,
+    positive,
+)
 from mashkit.cli.status import DONE, NOT_IN_ORDER
 from mashkit.paths import path_text, printable
 
@@ -36,7 +45,8 @@ def add_parser(commands: Commands) -> None:
     add.add_argument("songs", nargs="+", type=Path, metavar="FOLDER", help="sound files and folders of them")
     add.add_argument(
         "--protocol", default="songs", metavar="NAME",
-        help="what lies in the folders: songs, preview, harmonix, ayumix, multitrack or roles; default: %(default)s",
+        help="what lies in the folders: songs, preview, harmonix, ayumix, multitrack, roles or rekordbox; "
+        "default: %(default)s",
     )  # fmt: skip
     add_components(add, "separator", "analyzer", "executor")
     add_excerpts(add)
@@ -44,11 +54,14 @@ def add_parser(commands: Commands) -> None:
         "--trust-labels", action="store_true",
         help="take beats and tempo of a collection's labels as they are, without comparing them with the sound",
     )  # fmt: skip
+    add_dry_run(add)
     add.add_argument("--no-features", action="store_true", help="keep stems and analyses only")
 
     listing = action("list", "List clips.", _list)
     listing.add_argument("words", nargs="*", metavar="WORD", help="clips whose id, title or path hold all of these")
-    listing.add_argument("--key", metavar="KEY", help='with the notes of this key: "A minor" finds C major too')
+    listing.add_argument(
+        "--key", metavar="KEY", help='with the notes of this key: "A minor" (or 8A, 1m) finds C major too'
+    )
     listing.add_argument("--tempo", metavar="LOW-HIGH", help="with a tempo from LOW to HIGH BPM")
     listing.add_argument("--label", metavar="LABEL", help='with this label: "chorus"')
     listing.add_argument("--failures", action="store_true", help="list the songs that could not be used instead")
@@ -111,7 +124,7 @@ def _add(arguments: argparse.Namespace) -> int:
     from mashkit.catalog.protocols import create_protocol
     from mashkit.catalog.songs import Song, trusting
     from mashkit.catalog.upkeep import content_digest
-    from mashkit.cli.collection import opened
+    from mashkit.cli.collection import named_database, opened, say_what_would_be_done
     from mashkit.cli.console import print_json, say, status_of
     from mashkit.cli.kits import kit_of, options_of, policy_of, require
     from mashkit.cli.progress import ProgressListener
@@ -122,6 +135,11 @@ def _add(arguments: argparse.Namespace) -> int:
     songs = protocol.songs(arguments.songs)  # comes first, so that no database is made if there is no song
     if arguments.trust_labels:
         songs = [trusting(song) if isinstance(song, Song) else song for song in songs]
+    if arguments.dry_run:
+        policy_of(arguments)
+        named_database(arguments.db)
+        files = [song.files[0] if isinstance(song, Song) else song[0] for song in songs]
+        return say_what_would_be_done(kit, files, ("separator", "analyzer"), arguments)
     with opened(arguments.db, write=True) as database, ProgressListener(kit.registry, quiet=arguments.quiet):
         adder = kit.adder(
             database,
@@ -226,9 +244,11 @@ def _chosen(database: MashupDB, arguments: argparse.Namespace) -> Iterator[str]:
 
 def _row(clip: Clip) -> dict[str, Any]:
     from mashkit.timing import metre
+    from mashkit.types import key_facts
 
     return {name: value for name, value in clip.to_dict().items() if name != "analysis"} | {
         "key": None if clip.analysis.key is None else str(clip.analysis.key),
+        **key_facts(clip.analysis.key),
         "tempo": clip.analysis.tempo,
         "tuning": clip.analysis.tuning,
         **metre.facts(clip.analysis),
@@ -239,6 +259,7 @@ def _show(arguments: argparse.Namespace) -> int:
     from mashkit.cli.collection import opened
     from mashkit.cli.console import print_json
     from mashkit.timing import metre
+    from mashkit.types import key_facts
 
     shown = []
     with opened(arguments.db, write=False) as database:
@@ -256,6 +277,7 @@ def _show(arguments: argparse.Namespace) -> int:
             )
             shown.append(
                 record.clip.to_dict()
+                | key_facts(record.clip.analysis.key)
                 | metre.facts(record.clip.analysis)
                 | {
                     "song_sha256": song[0],

@@ -55,6 +55,7 @@ def run(arguments: argparse.Namespace) -> int:
     from mashkit.generation import Mixture
     from mashkit.paths import path_text
     from mashkit.timing import metre
+    from mashkit.types import key_facts
 
     kit = kit_of(arguments)
     if arguments.list_conditions:
@@ -72,7 +73,9 @@ def run(arguments: argparse.Namespace) -> int:
         status = PARTLY if catalog.failures else DONE
         if arguments.list_clips:
             if arguments.json:
-                shown = [clip.to_dict() | metre.facts(clip.analysis) for clip in catalog.clips]
+                shown = [
+                    clip.to_dict() | key_facts(clip.analysis.key) | metre.facts(clip.analysis) for clip in catalog.clips
+                ]
                 print_json({"clips": shown, "failures": failures_of(catalog),
                              "notes": [*catalog.notes, *kit.registry.notes]})  # fmt: skip
             else:

@@ -5,19 +5,34 @@ from __future__ import annotations
 import argparse
 import difflib
 import json
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from mashkit.atomicfile import require_writable_folder
 from mashkit.catalog.excerpts import LONGEST_S, SHORTEST_S, ExcerptPolicy
+from mashkit.cli import settings
 from mashkit.cli.actions import COMPONENT_KINDS
 from mashkit.cli.console import say
 from mashkit.errors import OutputError, PlanError, UsageError
+from mashkit.licences import fits
 from mashkit.pipeline import Kit
 from mashkit.types import Condition, Finish
 
+PRESETS: Mapping[str, Mapping[str, str]] = {
+    "permissive": {
+        "separator": "stemnet",
+        "analyzer": "librosa",
+        "stretcher": "signalsmith",
+        "scorer": "intervalnet",
+        "generator": "paper",
+        "executor": "local",
+    }
+}
+"""Sets of components by name; a set has the name of the policy on licences that all of it keeps."""
 
-def _value(text: str) -> Any:
+
+def value_of(text: str) -> Any:
     """Read an option's value as JSON ("true", "0.5", "[1, 2]"), or as plain text if it is not JSON."""
     try:
         return json.loads(text)
@@ -26,10 +41,17 @@ def _value(text: str) -> Any:
 
 
 def kit_of(arguments: argparse.Namespace) -> Kit:
-    """Return the kit of the arguments; components that are not given are the library's defaults."""
-    chosen = {kind: name for kind in COMPONENT_KINDS if (name := getattr(arguments, kind, None)) is not None}
-    jobs = getattr(arguments, "jobs", None)
+    """Return the kit of the arguments; what is not given is of the preset, else of the settings, else built in."""
+    given = {kind: name for kind in COMPONENT_KINDS if (name := getattr(arguments, kind, None)) is not None}
+    preset = PRESETS.get(getattr(arguments, "preset", None) or "", {})
+    kept = {name: value for name, value in settings.read().items() if name.partition(".")[0] not in preset}
+    chosen = {**{kind: kept[kind] for kind in COMPONENT_KINDS if kind in kept}, **preset, **given}
+    jobs = getattr(arguments, "jobs", None) or kept.get("jobs")
     options = {kind: values for kind, values in options_of(arguments).items() if kind in COMPONENT_KINDS}
+    for name, value in kept.items():
+        kind, dot, option = name.partition(".")
+        if dot and kind not in given:  # an option that was set for one component says nothing of another
+            options[kind] = {option: value, **options.get(kind, {})}
     if jobs is not None:
         options["executor"] = {"jobs": jobs, **options.get("executor", {})}
     return Kit(**chosen, options=options, finish=_finish(arguments))
@@ -54,8 +76,62 @@ def condition_of(kit: Kit, asked: str | None) -> Condition:
 def require(kit: Kit, arguments: argparse.Namespace, *kinds: str) -> Kit:
     """Check the components that a command needs or that the user named, before the command reads the first song."""
     told = {kind for kind in COMPONENT_KINDS if getattr(arguments, kind, None) is not None}
-    kit.require(*kinds, *told, *(set(options_of(arguments)) & set(COMPONENT_KINDS)))
+    needed = {*kinds, *told, *(set(options_of(arguments)) & set(COMPONENT_KINDS))}
+    kit.require(*needed)
+    policy = policy_on_licences(arguments)
+    if policy != "any":
+        _require_licences(kit, [kind for kind in COMPONENT_KINDS if kind in needed], policy)
     return kit
+
+
+def policy_on_licences(arguments: argparse.Namespace) -> str:
+    """Return the policy of --licences, of --preset (whose name is a policy's), or of the settings; "any" by default."""
+    given = getattr(arguments, "licences", None) or getattr(arguments, "preset", None)
+    return str(given or settings.read().get("licences", "any"))
+
+
+def _require_licences(kit: Kit, kinds: Sequence[str], policy: str) -> None:
+    """Raise UsageError if a component's code or weights have a licence that the policy does not allow.
+
+    The fix names the components that may be used in its place. The cards of components that are not to be used are not
+    looked at.
+    """
+    problems, fixes = [], []
+    for kind in kinds:
+        described = getattr(kit, kind).described()
+        wrong = [
+            f"{what} are under {described[field]}" if what == "weights" else f"{what} is under {described[field]}"
+            for what, field in (("code", "code_license"), ("weights", "weights_license"))
+            if not fits(described[field], policy)
+        ]
+        if not wrong:
+            continue
+        problems.append(f"{kind} {described['name']!r}: {' and '.join(wrong)}")
+        instead = sorted(
+            one.info.name
+            for one in kit.registry.components()
+            if one.kind == kind
+            and fits(one.info.code_license, policy)
+            and fits(one.info.weights_license, policy)
+            and one.availability().ok
+        )
+        fixes.append(f"--{kind} {' or '.join(instead)}" if instead else f"no {kind} here fits")
+    if problems:
+        raise UsageError(f"{'; '.join(problems)}, which --licences {policy} does not allow", "; ".join(fixes))
+
+
+def require_downbeats(kit: Kit, arguments: argparse.Namespace, condition: Condition) -> None:
+    """Raise UsageError if the preset's analyzer finds no downbeats, and the condition promises that downbeats meet."""
+    preset = getattr(arguments, "preset", None)
+    if not preset or not arguments.songs or not kit.generator.promise(condition).downbeats:
+        return
+    if "downbeats" in kit.analyzer.info.provides:
+        return
+    raise UsageError(
+        f"--preset {preset}: analyzer {kit.chosen['analyzer']!r} finds no downbeats, which {condition!s} mashups need",
+        "draw from a database whose songs have labels of beats (`mashkit db add --protocol rekordbox --trust-labels "
+        f"--preset {preset}`, then --db), or name an analyzer that finds them",
+    )
 
 
 def kinds_for_songs(arguments: argparse.Namespace) -> tuple[str, ...]:
@@ -78,7 +154,7 @@ def options_of(arguments: argparse.Namespace) -> dict[str, dict[str, Any]]:
                 f"-O {text}: this command uses no {kind!r}",
                 f"{f'did you mean {near[0]}.{option}? ' if near else ''}it uses: {', '.join(kinds)}",
             )
-        options.setdefault(kind, {})[option] = _value(value)
+        options.setdefault(kind, {})[option] = value_of(value)
     return options
 
 

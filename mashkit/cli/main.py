@@ -34,6 +34,16 @@ def _expand_homes(arguments: argparse.Namespace) -> None:
             setattr(arguments, name, [named_path(one) if isinstance(one, Path) else one for one in value])
 
 
+def _add_settings(arguments: argparse.Namespace) -> None:
+    """Take cache and quiet from the user's settings where the command line says nothing; kits.py takes the rest."""
+    from mashkit.cli import settings
+
+    if getattr(arguments, "cache", "") is None and (cache := settings.default("cache")) is not None:
+        arguments.cache = Path(cache)
+    if getattr(arguments, "quiet", True) is False:
+        arguments.quiet = bool(settings.default("quiet"))
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit status.
 
@@ -94,6 +104,8 @@ def _run(given: Sequence[str], asked: str | None) -> int:
     if asked not in commands.choices and "--version" not in given:
         added = add_plugin_commands(asked, commands)
     arguments = parser.parse_args(given)
+    if arguments.command != "config":
+        _add_settings(arguments)
     _expand_homes(arguments)
     if arguments.version:
         import importlib.metadata

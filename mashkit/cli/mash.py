@@ -14,6 +14,7 @@ from mashkit.cli.actions import (
     add_command,
     add_components,
     add_drawing,
+    add_dry_run,
     positive,
 )
 from mashkit.cli.console import print_json, print_table, say
@@ -62,6 +63,7 @@ def add_parser(commands: Commands) -> None:
     mash.add_argument(
         "--clicks", action="store_true", help="also write clicks.flac: the mix with a click on every beat of the vocal"
     )
+    add_dry_run(mash)
     add_drawing(mash, 50)
     add_collection(mash)
 
@@ -70,7 +72,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Make the best mashups of some songs."""
     from mashkit.atomicfile import write_json, write_text
     from mashkit.cli.collection import catalog_of, failures_of, generated, is_file
-    from mashkit.cli.kits import condition_of, kinds_for_songs, kit_of, require
+    from mashkit.cli.kits import condition_of, kinds_for_songs, kit_of, require, require_downbeats
     from mashkit.cli.progress import ProgressListener
     from mashkit.cli.saving import mashup_files, page_of, save_mashups
     from mashkit.errors import UsageError
@@ -84,12 +86,15 @@ def run(arguments: argparse.Namespace) -> int:
         raise UsageError(
             f"--top {arguments.top} of --count {arguments.count}", "draw as many plans as you keep mashups, or more"
         )
+    if arguments.dry_run:
+        return _dry_run(arguments)
     output = OutputSet(
         arguments.output, made_of="mashkit mash", names=["index.html", "scores.json", *mashup_files(arguments.top)]
     )
     arguments.options = [*_plan_options(arguments), *arguments.options]
     kit = require(kit_of(arguments), arguments, *KINDS, *kinds_for_songs(arguments))
     condition = condition_of(kit, arguments.condition)
+    require_downbeats(kit, arguments, condition)
     unscored: list[dict[str, str]] = []
 
     def failed(mashup: Mashup, error: MashkitError) -> None:
@@ -133,6 +138,23 @@ def run(arguments: argparse.Namespace) -> int:
         why = f"; {left_out} more were drawn, which sing of the same songs or could not be scored" if left_out else ""
         say(f"only {len(best)} of the {arguments.top} mashups asked for exist{why}; {more} would give more")
     return PARTLY if failures else DONE
+
+
+def _dry_run(arguments: argparse.Namespace) -> int:
+    """Check the arguments and components, and print the songs."""
+    from mashkit.catalog.songs import find_songs
+    from mashkit.cli.collection import named_database, say_what_would_be_done
+    from mashkit.cli.kits import condition_of, kinds_for_songs, kit_of, policy_of, require, require_downbeats
+    from mashkit.errors import CatalogError
+
+    arguments.options = [*_plan_options(arguments), *arguments.options]
+    kit = require(kit_of(arguments), arguments, *KINDS, *kinds_for_songs(arguments))
+    require_downbeats(kit, arguments, condition_of(kit, arguments.condition))
+    policy_of(arguments)
+    if not arguments.songs and not (database := named_database(arguments.db)).is_dir():
+        raise CatalogError(f"{database} is no database", "make it: mashkit db add FOLDER --db FOLDER")
+    files = find_songs(arguments.songs) if arguments.songs else []
+    return say_what_would_be_done(kit, files, KINDS, arguments)
 
 
 def _plan_options(arguments: argparse.Namespace) -> list[str]:

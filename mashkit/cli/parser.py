@@ -7,10 +7,13 @@ import argparse
 from mashkit.cli import (
     analyze,
     bench,
+    completion,
+    config,
     db,
     doctor,
     env,
     generate,
+    listen,
     mash,
     models,
     new,
@@ -19,11 +22,15 @@ from mashkit.cli import (
     score,
     separate,
     stretch,
+    tag,
 )
 from mashkit.cli.actions import Commands
 from mashkit.cli.status import EPILOG
 
-COMMANDS = (mash, separate, analyze, stretch, generate, render, score, new, plugins, doctor, bench, db, env, models)
+COMMANDS = (
+    *(mash, separate, analyze, stretch, generate, render, score, tag, listen),
+    *(new, plugins, doctor, bench, db, env, models, config, completion),
+)
 
 
 def build() -> tuple[argparse.ArgumentParser, Commands]:

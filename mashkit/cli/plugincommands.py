@@ -17,11 +17,12 @@ if TYPE_CHECKING:
     from mashkit.discovery import RegisteredCommand
 
 
-def add_plugin_commands(asked: str | None, commands: Commands) -> RegisteredCommand | None:
+def add_plugin_commands(asked: str | None, commands: Commands, *, configured: bool = False) -> RegisteredCommand | None:
     """Add the commands of plugins to the command line; return the requested command if it is a plugin's, else None.
 
     A plugin's command with the name of an existing command is left out, and `mashkit doctor` reports it. Only the
-    requested command is configured, so that an error in another one has no effect.
+    requested command is configured, so that an error in another one has no effect. With ``configured`` all commands of
+    one distribution each are, except those that raise an error.
 
     Raises
     ------
@@ -50,6 +51,9 @@ def add_plugin_commands(asked: str | None, commands: Commands) -> RegisteredComm
             what = f"command {name!r} of {chosen.origin.distribution} failed"
             with plugin_code(what, BrokenPlugin):
                 chosen.command.configure(made)
+        elif configured and len(entries) == 1:
+            with contextlib.suppress(BrokenPlugin), plugin_code(f"command {name!r} failed", BrokenPlugin):
+                entries[0].command.configure(made)
     if asked is not None and chosen is None:  # argparse will report an unknown command; a broken plugin may have it
         if how_to_install("command", asked):
             registry.command(asked)  # it raises the error that says what to install

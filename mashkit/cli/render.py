@@ -34,7 +34,7 @@ def run(arguments: argparse.Namespace) -> int:
     import attrs
 
     from mashkit.cli.collection import catalog_of, failures_of
-    from mashkit.cli.kits import seeded_kit
+    from mashkit.cli.kits import kinds_for_songs, require, seeded_kit
     from mashkit.cli.planfile import read_plans
     from mashkit.cli.progress import ProgressListener
     from mashkit.cli.saving import failure_of
@@ -50,7 +50,7 @@ def run(arguments: argparse.Namespace) -> int:
     output = OutputSet(
         arguments.output, made_of="mashkit render", names=[f"{plan}/{name}" for plan in plans for name in MASHUP_FILES]
     )
-    kit = seeded_kit(arguments, "stretcher")
+    kit = require(seeded_kit(arguments, "stretcher"), arguments, *kinds_for_songs(arguments))
     rendered: list[dict[str, Any]] = []
     failures: list[dict[str, str]] = []
     with ProgressListener(kit.registry, quiet=arguments.quiet), output:

@@ -8,6 +8,8 @@ from typing import Any
 
 import attrs
 
+from mashkit.types.mappings import as_tuple
+
 QUESTIONS = ("harmony", "rhythm", "timbre", "innovation", "overall")
 """The five aspects that a rater judges (paper, "Questionnaire"), each from 1 to 5."""
 LOWEST, HIGHEST = 1, 5
@@ -76,7 +78,7 @@ class Page:
 
     id: str
     kind: PageKind = attrs.field(converter=PageKind)
-    samples: tuple[str, ...] = attrs.field(converter=tuple)
+    samples: tuple[str, ...] = attrs.field(converter=as_tuple)
     repeats: str = ""
 
 
@@ -98,6 +100,8 @@ class Answer:
         Time from the page's first display to its submission.
     order : int
         Place of the page in the rater's sequence, from 0.
+    position : int
+        Place of the sample on the page as this rater saw it, 0 or 1; −1 for a question about the page.
     """
 
     rater: str
@@ -107,6 +111,7 @@ class Answer:
     value: int
     seconds: float = 0.0
     order: int = 0
+    position: int = -1
 
 
 def to_dict(record: Sample | Page | Answer) -> dict[str, Any]:

@@ -40,11 +40,10 @@ from mashkit.errors import MashkitError, UsageError
 from mashkit.hookspecs import StageEvent
 from mashkit.remote.proxies import PROXIES
 from mashkit.remote.session import Session
+from mashkit.workers.interpreter import LAST_LINES
 
 OLDEST_PYTHON = (3, 11)
 """Oldest Python that mashkit runs on (requires-python of its pyproject.toml)."""
-TOLD_LINES = 12
-"""Number of a failed program's last lines that the error contains."""
 
 Hear = Callable[[StageEvent], object]
 
@@ -263,7 +262,7 @@ def _install(path: Path, wanted: Recipe, steps: _Steps) -> None:
 def _run(command: Sequence[str], problem: str, steps: _Steps, fix: str) -> None:
     """Run a program, report its lines, and raise EnvironmentFailed with its last lines if it fails."""
     variables = {name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "PYTHONHOME")}
-    last: collections.deque[str] = collections.deque(maxlen=TOLD_LINES)
+    last: collections.deque[str] = collections.deque(maxlen=LAST_LINES)
     with subprocess.Popen(  # noqa: S603 — venv or pip, with arguments of ours and the user's own
         command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, env=variables, text=True,
         errors="replace",

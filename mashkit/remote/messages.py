@@ -1,9 +1,9 @@
-"""Define the messages between parent and worker: JSON on pipes, audio in a scratch file, never a pickle.
+"""Define the messages between parent and worker: JSON on a channel, audio in a scratch file, never a pickle.
 
-A message is :data:`MAGIC`, its length as four bytes (little endian), and a JSON object in UTF-8. Each direction has a
-scratch file without a name, which contains audio as raw float32 while a message refers to it. The system deletes the
-file if either process dies. The reader copies the audio into its own memory and does not map the file, so that a later
-change of the file, for example a truncation, has no effect on it.
+The body of a message is a JSON object in UTF-8, because the two processes may have different packages. Each direction
+has a scratch file without a name, which contains audio as raw float32 while a message refers to it. The system deletes
+the file if either process dies. The reader copies the audio into its own memory and does not map the file, so that a
+later change of the file, for example a truncation, has no effect on it.
 """
 
 from __future__ import annotations
@@ -11,10 +11,9 @@ from __future__ import annotations
 import importlib.metadata
 import json
 import os
-import struct
 import tempfile
 from collections.abc import Mapping
-from typing import IO, Any, BinaryIO
+from typing import Any, BinaryIO
 
 import attrs
 
@@ -23,11 +22,11 @@ from mashkit.audio.buffers import IN_MEMORY, AudioBuffer, settle
 from mashkit.components import ComponentInfo
 from mashkit.errors import MashkitError, OutputError
 from mashkit.types import Audio, Samples
+from mashkit.workers.channel import BadMessageError
+from mashkit.workers.pickling import Message
 
-PROTOCOL = 2
+PROTOCOL = 3
 """Version of the messages; raise it with every change of them."""
-MAGIC = b"\x93mashkit"
-"""First bytes of every message; the very first byte does not occur in text that a backend would print."""
 LONGEST = 1 << 28
 """Largest length of a message's JSON, bytes; the clips of a very large catalog need a tenth of it."""
 
@@ -35,10 +34,10 @@ KEPT = IN_MEMORY
 """Bytes of a scratch file that are kept from call to call, because allocating and freeing the pages for each call costs
 several times as much as copying the audio."""
 
+_AUDIO = "\x93audio"
+"""The only key of a reference to audio; no other data has it, because of its first character."""
 _BLOCK = 1 << 20
 """Number of samples copied at a time."""
-
-_LENGTH = struct.Struct("<I")
 
 
 def versions() -> dict[str, Any]:
@@ -49,40 +48,6 @@ def versions() -> dict[str, Any]:
         # The card's fields are compared too, because during development they change without a new version of mashkit.
         "card": [field.name for field in attrs.fields(ComponentInfo)],
     }
-
-
-class BadMessageError(ValueError):
-    """The bytes from the pipe are not a message."""
-
-
-def write_message(stream: IO[bytes], message: Mapping[str, Any]) -> None:
-    """Write one message and flush."""
-    body = json.dumps(message).encode()
-    stream.write(MAGIC + _LENGTH.pack(len(body)) + body)
-    stream.flush()
-
-
-def read_message(stream: IO[bytes]) -> dict[str, Any] | None:
-    """Return the next message, or None at the end of the stream.
-
-    Raises
-    ------
-    BadMessageError
-        If the stream contains other bytes, or ends within a message.
-    """
-    head = stream.read(len(MAGIC) + _LENGTH.size)
-    if not head:
-        return None
-    if not head.startswith(MAGIC):
-        raise BadMessageError(f"{head!r} where a message should begin")
-    (length,) = _LENGTH.unpack(head[len(MAGIC) :].ljust(_LENGTH.size, b"\xff"))
-    body = stream.read(length) if length <= LONGEST else b""
-    if len(body) != length:
-        raise BadMessageError("a message that ends too early")
-    message = json.loads(body)
-    if not isinstance(message, dict):
-        raise BadMessageError("a message that is no JSON object")
-    return message
 
 
 class Scratch:
@@ -152,6 +117,49 @@ class Scratch:
 
 
 # --------------------------------------------------------------------------------------------------------- values
+def encode(message: Mapping[str, Any], scratch: Scratch) -> Message:
+    """Return a message as a channel sends it: JSON, with references to its audio, which is put into the scratch file.
+
+    Raises
+    ------
+    OutputError
+        If there is no room for the audio.
+    TypeError
+        If the message contains other values than plain data and audio.
+    """
+
+    def reference(value: object) -> dict[str, Any]:
+        if not isinstance(value, Audio):
+            raise TypeError(f"{type(value).__name__} cannot be sent")
+        return {_AUDIO: scratch.put(value)}
+
+    return [json.dumps(message, default=reference).encode()], []
+
+
+def decode(message: Message, scratch: Scratch) -> dict[str, Any]:
+    """Return the message that :func:`encode` wrote.
+
+    Raises
+    ------
+    BadMessageError
+        If it is no message, or its audio ends too early.
+    AudioError
+        If its audio is not valid.
+    """
+
+    def audio(data: dict[str, Any]) -> Any:
+        return scratch.get(data[_AUDIO]) if _AUDIO in data else data
+
+    (body,), _ = message
+    try:
+        content = json.loads(bytes(body), object_hook=audio)
+    except ValueError as error:
+        raise BadMessageError(f"a message that is no JSON: {error}") from None
+    if not isinstance(content, dict):
+        raise BadMessageError("a message that is no JSON object")
+    return content
+
+
 def info_to_dict(info: ComponentInfo) -> dict[str, Any]:
     """Return a card as plain data, from which ``ComponentInfo(**data)`` makes the same card."""
     return {**attrs.asdict(info), "provides": sorted(info.provides)}

@@ -8,22 +8,19 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import Any, Self
 
 import attrs
 
 from mashkit.cliptable import ClipTable
 from mashkit.components import Component, ComponentInfo
 from mashkit.conditions import Promise
-from mashkit.errors import AudioError, ComponentUnavailable, ContractViolation, UsageError
+from mashkit.errors import ComponentUnavailable, UsageError
 from mashkit.hookspecs import StageEvent
 from mashkit.interfaces import INTERFACES, Analyzer, Generator, Separator, Stretcher
-from mashkit.remote.messages import Scratch
 from mashkit.remote.session import Session
 from mashkit.types import Analysis, Audio, Clip, Condition, MashupPlan, StemSet
 from mashkit.types.timemap import TimeMap
-
-T = TypeVar("T")
 
 
 @attrs.define(kw_only=True, eq=False)
@@ -79,12 +76,8 @@ class RemoteComponent(Component):
     ) -> None:
         self.close()
 
-    def _received(self, make: Callable[[], T]) -> T:
-        """Return the result of ``make``; if the worker sent invalid audio, raise ContractViolation."""
-        try:
-            return make()
-        except AudioError as error:
-            raise ContractViolation(f"{self.kind} {self.info.name!r} sent no audio: {error.problem}") from error
+    def _ask(self, action: str, duration_s: float = 0.0, **arguments: Any) -> Any:
+        return self.session.ask(action, allowed_s=self.session.allowed_s(duration_s), **arguments)
 
 
 @attrs.define(kw_only=True, eq=False)
@@ -92,17 +85,7 @@ class RemoteSeparator(RemoteComponent, Separator):
     """A separator in a worker process."""
 
     def _separate(self, mix: Audio) -> StemSet:
-        def fetch(scratch: Scratch, answer: Mapping[str, Any]) -> StemSet:
-            return self._received(lambda: StemSet({name: scratch.get(stem) for name, stem in answer.items()}))
-
-        stems: StemSet = self.session.ask(
-            "separate",
-            {"call": "separate"},
-            allowed_s=self.session.allowed_s(mix.duration),
-            send=lambda scratch: {"mix": scratch.put(mix)},
-            fetch=fetch,
-        )
-        return stems
+        return StemSet(self._ask("separate", mix.duration, mix=mix))
 
 
 @attrs.define(kw_only=True, eq=False)
@@ -110,13 +93,7 @@ class RemoteAnalyzer(RemoteComponent, Analyzer):
     """An analyzer in a worker process."""
 
     def _analyze(self, mix: Audio) -> Analysis:
-        found = self.session.ask(
-            "analyze",
-            {"call": "analyze"},
-            allowed_s=self.session.allowed_s(mix.duration),
-            send=lambda scratch: {"mix": scratch.put(mix)},
-        )
-        return Analysis.from_dict(found)
+        return Analysis.from_dict(self._ask("analyze", mix.duration, mix=mix))
 
 
 @attrs.define(kw_only=True, eq=False)
@@ -124,19 +101,13 @@ class RemoteStretcher(RemoteComponent, Stretcher):
     """A stretcher in a worker process."""
 
     def _stretch(self, audio: Audio, *, speed: float, semitones: float, frames: int) -> Audio:
-        return self._ask(audio, {"speed": speed, "time_map": None, "semitones": semitones, "frames": frames})
+        how = {"time_map": None, "speed": speed, "semitones": semitones, "frames": frames}
+        stretched: Audio = self._ask("stretch", audio.duration, audio=audio, **how)
+        return stretched
 
     def _stretch_along(self, audio: Audio, time_map: TimeMap, *, semitones: float, frames: int) -> Audio:
-        return self._ask(audio, {"time_map": time_map.to_dict(), "semitones": semitones, "frames": frames})
-
-    def _ask(self, audio: Audio, request: Mapping[str, Any]) -> Audio:
-        stretched: Audio = self.session.ask(
-            "stretch",
-            {"call": "stretch", **request},
-            allowed_s=self.session.allowed_s(audio.duration),
-            send=lambda scratch: {"audio": scratch.put(audio)},
-            fetch=lambda scratch, answer: self._received(lambda: scratch.get(answer)),
-        )
+        how = {"time_map": time_map.to_dict(), "semitones": semitones, "frames": frames}
+        stretched: Audio = self._ask("stretch", audio.duration, audio=audio, **how)
         return stretched
 
 
@@ -152,22 +123,19 @@ class RemoteGenerator(RemoteComponent, Generator):
     def _plan(
         self, clips: ClipTable, *, condition: Condition, count: int, seed: int, vocal: str | None
     ) -> Iterator[MashupPlan]:
-        request = {
-            "call": "plan",
-            "clips": [clip.to_dict() for clip in clips],
-            "condition": str(condition),
-            "count": count,
-            "seed": seed,
-            "vocal": vocal,
-        }
-        plans = self.session.ask("plan", request, allowed_s=self.session.allowed_s())
+        plans = self._ask(
+            "plan",
+            clips=[clip.to_dict() for clip in clips],
+            condition=str(condition),
+            count=count,
+            seed=seed,
+            vocal=vocal,
+        )
         yield from map(MashupPlan.from_dict, plans)
 
     def _variants(self, plan: MashupPlan, clips: Mapping[str, Clip]) -> Iterable[MashupPlan]:
         known = {name: clip.to_dict() for name, clip in clips.items()}
-        request = {"call": "variants", "plan": plan.to_dict(), "clips": known}
-        plans = self.session.ask("vary a plan", request, allowed_s=self.session.allowed_s())
-        return list(map(MashupPlan.from_dict, plans))
+        return list(map(MashupPlan.from_dict, self._ask("vary a plan", plan=plan.to_dict(), clips=known)))
 
 
 PROXIES: Mapping[str, type[RemoteComponent]] = {

@@ -2,19 +2,12 @@
 
 from __future__ import annotations
 
-import collections
-import contextlib
 import os
-import queue
-import subprocess
 import sys
-import tempfile
 import threading
-import time
-import weakref
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import attrs
 
@@ -23,15 +16,9 @@ from mashkit.components.environments import create_command, find_environment, in
 from mashkit.conditions import Promise
 from mashkit.errors import ComponentFailed, ComponentUnavailable, UsageError
 from mashkit.hookspecs import StageEvent
-from mashkit.remote.messages import (
-    BadMessageError,
-    Scratch,
-    error_from_dict,
-    read_message,
-    versions,
-    write_message,
-)
-from mashkit.workers.processes import end, how_it_ended
+from mashkit.remote.messages import LONGEST, Scratch, decode, encode, error_from_dict, versions
+from mashkit.workers.channel import Lost
+from mashkit.workers.interpreter import START_TIMEOUT_S, Interpreter, unnamed_file
 
 TIMEOUT_VARIABLE = "MASHKIT_WORKER_TIMEOUT"
 """Environment variable: time limit of every call, seconds, for any kind and length of the audio."""
@@ -43,27 +30,9 @@ TIMEOUTS_S: Mapping[str, tuple[float, float]] = {
 }
 """Kind → time limit of a call, seconds, and additional seconds per second of audio. The first part is for loading
 models in the first call; the second is ten times the time of the slowest known backends on one core."""
-START_TIMEOUT_S = 300.0
-"""Time limit for starting a worker, for making its component, and for its description, seconds; hashing weights takes
-some of it."""
-STDERR_LINES = 12
-"""Number of last lines of a worker's standard error that an error contains."""
-
-_GONE = object()
-Incoming = queue.Queue[Any]
-Inner = Mapping[str, Any]
 
 
-class _Lost(Exception):
-    """The worker cannot be used any more; ``reason`` is the cause, ``fix`` the remedy."""
-
-    def __init__(self, reason: str, fix: str) -> None:
-        super().__init__(reason)
-        self.reason = reason
-        self.fix = fix
-
-
-class _Worker:
+class _Worker(Interpreter):
     """One worker process, from start to end.
 
     Parameters
@@ -74,124 +43,28 @@ class _Worker:
         The interpreter to start.
     """
 
+    late_fix = f"allow more with {TIMEOUT_VARIABLE}=<seconds>, or give shorter audio"
+    killed_fix = "if it was killed, give shorter audio or more memory"
+    longest = LONGEST
+
     def __init__(self, environment: str, python: Path) -> None:
-        self.inbox, self.outbox = _scratch_file(), _scratch_file()
-        descriptors = self.inbox.fileno(), self.outbox.fileno()
-        # The kernel ends a mortal worker with the thread that started it, so only the main thread starts such workers.
-        mortal = ["--mortal"] if threading.current_thread() is threading.main_thread() else []
-        # -I: this process's paths are wrong for another environment's Python. -P: the current folder is not a library.
-        isolation = "-I" if environment else "-P"
-        try:
-            self.process = subprocess.Popen(  # noqa: S603 — an interpreter, and arguments of ours
-                [str(python), isolation, "-m", "mashkit.remote.worker", "--parent", str(os.getpid()), *mortal,
-                 "--inbox", str(descriptors[0]), "--outbox", str(descriptors[1])],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.PIPE,
-                pass_fds=descriptors,
-                env=_variables(environment, python),
-                start_new_session=True,
-            )  # fmt: skip
-        except OSError as error:
-            self.inbox.close()
-            self.outbox.close()
-            raise _Lost(f"cannot be: {python}: {error.strerror}", "") from None
-        stdin, stdout, stderr = self.process.stdin, self.process.stdout, self.process.stderr
-        assert stdin is not None and stdout is not None and stderr is not None  # noqa: S101, PT018 — they are pipes
-        self.stdin = stdin
-        self.incoming: Incoming = queue.Queue()
-        self.last_words: collections.deque[str] = collections.deque(maxlen=STDERR_LINES)
-        self._threads = [
-            threading.Thread(target=_read_messages, args=(stdout, self.incoming), daemon=True),
-            threading.Thread(target=_read_lines, args=(stderr, self.last_words), daemon=True),
-        ]
-        for thread in self._threads:
-            thread.start()
-        # The worker also ends when the interpreter exits, or when no reference to this object is left.
-        self.end = weakref.finalize(self, _end, os.getpid(), self.process, self._threads, (self.inbox, self.outbox))
-
-    def receive(self, deadline: float, allowed_s: float) -> dict[str, Any]:
-        """Return the next message; raise _Lost if it does not arrive in time, or the worker has ended."""
-        try:
-            message = self.incoming.get(timeout=max(deadline - time.monotonic(), 0))
-        except queue.Empty:
-            raise _Lost(
-                f"was not done after {allowed_s:.0f} s",
-                f"allow more with {TIMEOUT_VARIABLE}=<seconds>, or give shorter audio",
-            ) from None
-        if isinstance(message, BadMessageError):
-            raise _Lost(
-                f"sent no message of ours: {message}", "have the backend write nothing before the worker has started"
-            )
-        if message is _GONE:
-            raise _Lost(self._how_it_ended(), "if it was killed, give shorter audio or more memory")
-        received: dict[str, Any] = message
-        return received
-
-    def send(self, request: Inner) -> None:
-        try:
-            write_message(self.stdin, request)
-        except OSError:
-            raise _Lost(self._how_it_ended(), "if it was killed, give shorter audio or more memory") from None
-
-    def _how_it_ended(self) -> str:
-        try:
-            code = self.process.wait(timeout=5)
-        except subprocess.TimeoutExpired:
-            return "closed its output"
-        return how_it_ended(code)
-
-    def told(self) -> str:
-        """Return the worker's last lines of standard error, as the end of a sentence."""
-        # The reading thread may not have read all lines yet.
-        self._threads[1].join(timeout=0.5)
-        lines = [line for line in self.last_words if line.strip()]
-        return "; its last words:\n  " + "\n  ".join(lines) if lines else ""
+        files = unnamed_file(), unnamed_file()
+        self.inbox, self.outbox = map(Scratch, files)
+        super().__init__(
+            "mashkit.remote.worker",
+            python=python,
+            isolated=bool(environment),
+            variables=_variables(python) if environment else None,
+            files=files,
+            # Only the main thread, because any other may end before the component.
+            with_thread=threading.current_thread() is threading.main_thread(),
+        )
 
 
-def _scratch_file() -> BinaryIO:
-    # The file has no name, so the system deletes it if a process dies.
-    return tempfile.TemporaryFile(prefix="mashkit-", buffering=0)
-
-
-def _variables(environment: str, python: Path) -> dict[str, str]:
-    if not environment:
-        return dict(os.environ)
+def _variables(python: Path) -> dict[str, str]:
     kept = {name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "PYTHONHOME")}
     # The environment's programs come first on PATH, because a backend must find the programs installed with it.
     return {**kept, "PATH": os.pathsep.join([str(python.parent), os.environ.get("PATH", os.defpath)])}
-
-
-def _read_messages(stream: BinaryIO, incoming: Incoming) -> None:
-    with stream:
-        try:
-            while (message := read_message(stream)) is not None:
-                incoming.put(message)
-        except (BadMessageError, ValueError) as error:
-            incoming.put(error if isinstance(error, BadMessageError) else BadMessageError(str(error)))
-        incoming.put(_GONE)
-
-
-def _read_lines(stream: BinaryIO, lines: collections.deque[str]) -> None:
-    with stream:
-        for line in stream:
-            lines.append(line.decode(errors="replace").rstrip())
-
-
-def _end(
-    owner: int, process: subprocess.Popen[bytes], threads: list[threading.Thread], files: tuple[BinaryIO, ...]
-) -> None:
-    for file in files:
-        file.close()
-    if os.getpid() != owner:  # this is a fork of the worker's owner, so the worker must not end
-        return
-    end(process)
-    if process.stdin is not None:
-        with contextlib.suppress(OSError):
-            process.stdin.close()
-    for thread in threads:
-        if thread is not threading.current_thread():
-            thread.join(timeout=1)
 
 
 @attrs.frozen
@@ -267,7 +140,7 @@ class Session:
         """Return the component's description and its environment; the worker computes it once."""
         with self._lock:
             if self._described is None:
-                self._described = self.ask("describe itself", {"call": "describe"}, allowed_s=START_TIMEOUT_S)
+                self._described = self.ask("describe itself", allowed_s=START_TIMEOUT_S)
             return {**self._described, "environment": self.environment}
 
     def allowed_s(self, duration_s: float = 0.0) -> float:
@@ -275,28 +148,17 @@ class Session:
         base, factor = TIMEOUTS_S[self.kind]
         return self._timeout_s if self._timeout_s is not None else base + factor * duration_s
 
-    def ask(
-        self,
-        action: str,
-        request: Inner,
-        *,
-        allowed_s: float,
-        send: Callable[[Scratch], Inner] | None = None,
-        fetch: Callable[[Scratch, Any], Any] | None = None,
-    ) -> Any:
+    def ask(self, action: str, *, allowed_s: float, **arguments: Any) -> Any:
         """Return the worker's answer to one request.
 
         Parameters
         ----------
         action : str
-            Name of the action, for errors: "separate".
-        request : mapping
+            One of :data:`mashkit.remote.worker.ACTIONS`; errors contain it.
         allowed_s : float
             Seconds after which the worker is ended.
-        send : callable, optional
-            Puts audio into the scratch file, and returns fields to add to the request.
-        fetch : callable, optional
-            Makes the result from the scratch file and the answer; without it the answer is the result.
+        **arguments
+            Plain data and audio.
 
         Raises
         ------
@@ -308,11 +170,10 @@ class Session:
         with self._lock:
             worker = self._started()
             try:
-                added = {} if send is None else send(Scratch(worker.inbox))
-                answer = self._exchange(worker, {**request, **added}, allowed_s)
-                return answer if fetch is None else fetch(Scratch(worker.outbox), answer)
-            except _Lost as lost:
-                problem = f"{self._process}, which was to {action}, {lost.reason}{self._ended()}"
+                return self._exchange(worker, action, arguments, allowed_s)
+            except Lost as lost:
+                problem = f"{self._process}, which was to {action}, {lost.reason}{worker.last_words()}"
+                self.close()
                 raise ComponentFailed(problem, lost.fix) from None
             except KeyboardInterrupt:
                 # The worker is ended, because its answer to this request must not be read as the next one's.
@@ -320,41 +181,47 @@ class Session:
                 raise
             finally:
                 if self._worker is worker:
-                    Scratch(worker.inbox).clear()
-                    Scratch(worker.outbox).clear()
+                    worker.inbox.clear()
+                    worker.outbox.clear()
 
     def _started(self) -> _Worker:
         if self._worker is None:
             try:
                 self._worker = _Worker(self.environment, self._python)
+            except OSError as error:
+                problem = f"{self._process} did not start: it cannot be: {self._python}: {error.strerror}"
+                raise ComponentUnavailable(problem, self._remedy("")) from None
+            try:
                 self._made = self._make(self._worker)
-            except _Lost as lost:
-                raise ComponentUnavailable(
-                    f"{self._process} did not start: it {lost.reason}{self._ended()}", self._remedy(lost.fix)
-                ) from None
+            except Lost as lost:
+                problem = f"{self._process} did not start: it {lost.reason}{self._worker.last_words()}"
+                self.close()
+                raise ComponentUnavailable(problem, self._remedy(lost.fix)) from None
             except BaseException:
                 self.close()
                 raise
         return self._worker
 
     def _make(self, worker: _Worker) -> Made:
-        hello = worker.receive(time.monotonic() + START_TIMEOUT_S, START_TIMEOUT_S)
+        worker.allow(START_TIMEOUT_S)
+        hello = decode(worker.receive(), worker.outbox)
         ours = versions()
         if theirs := {key: hello.get(key) for key in ours if hello.get(key) != ours[key]}:
             expected = {key: ours[key] for key in theirs}
             raise ComponentUnavailable(
                 f"{self._process} has another mashkit: {theirs}, not {expected}", self._remedy("")
             )
-        request = {"call": "create", "kind": self.kind, "name": self.name, "options": self._options}
-        made = self._exchange(worker, request, START_TIMEOUT_S)
+        component = {"kind": self.kind, "name": self.name, "options": self._options}
+        made = self._exchange(worker, "create", component, START_TIMEOUT_S)
         promises = {name: Promise(**promise) for name, promise in made["promises"].items()}
         trained_on = tuple(made.get("trained_on", ()))  # environments that were made before do not say it
         return Made(ComponentInfo(**made["info"]), made["options"], Origin(**made["origin"]), promises, trained_on)
 
-    def _exchange(self, worker: _Worker, request: Inner, allowed_s: float) -> Any:
-        deadline = time.monotonic() + allowed_s
+    def _exchange(self, worker: _Worker, action: str, arguments: Mapping[str, Any], allowed_s: float) -> Any:
+        request = encode({"action": action, "arguments": arguments}, worker.inbox)
+        worker.allow(allowed_s)
         worker.send(request)
-        while "event" in (message := worker.receive(deadline, allowed_s)):
+        while "event" in (message := decode(worker.receive(), worker.outbox)):
             if self._notify is not None:
                 self._notify(StageEvent(**message["event"]))
         if "error" in message:
@@ -366,17 +233,11 @@ class Session:
             return otherwise
         return f"mashkit env remove {self.environment}; {create_command(self.environment)}"
 
-    def _ended(self) -> str:
-        """End the worker if there is one, and return its last lines of standard error."""
-        worker = self._worker
-        self.close()
-        return "" if worker is None else worker.told()
-
     def close(self) -> None:
         """End the worker; the next call starts another worker."""
         with self._lock:
             if self._worker is not None:
-                self._worker.end()
+                self._worker.close()
             self._worker = None
 
 

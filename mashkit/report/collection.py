@@ -7,11 +7,11 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from mashkit.report.page import _name, _pairs, _style, _template, _text
+from mashkit import pages
+from mashkit.pages import NONE, number, text
 from mashkit.report.statistics import DECADES
 from mashkit.types import Role
 
-NONE = "\N{EN DASH}"
 _CELL_WIDTH, _CELL_HEIGHT, _LABELS = 18, 17, 54
 _MOST_COLUMNS = 22
 """Largest number of tempo columns at which every second column has room for a label."""
@@ -20,10 +20,10 @@ _MOST_COLUMNS = 22
 def page(statistics: Mapping[str, Any], *, title: str) -> str:
     """Return an HTML document of the result of :func:`mashkit.report.statistics.statistics`; write it as UTF-8."""
     candidates = statistics["candidates"]
-    return _template("collection.html").substitute(
-        title=_text(title),
-        style=_style("collection.css"),
-        totals=_totals(statistics),
+    totals = f'<dl class="totals">{_totals(statistics)}</dl>'
+    main = pages.filled(
+        __package__,
+        "collection.html",
         map_said=_map_said(statistics),
         map=_map(statistics["map"]),
         map_table=_map_table(statistics["map"]),
@@ -38,10 +38,8 @@ def page(statistics: Mapping[str, Any], *, title: str) -> str:
         labels=_counts("Labels", statistics["labels"]),
         components=_components(statistics["components"]),
     )
-
-
-def _number(value: float | None) -> str:
-    return NONE if value is None else f"{value:,.0f}"
+    styles = [pages.sheet(), pages.resource(__package__, "collection.css")]
+    return pages.document(title, top=totals, main=main, styles=styles)
 
 
 def _hours(seconds: float) -> str:
@@ -57,14 +55,14 @@ def _share(part: float, whole: float) -> str:
 def _totals(statistics: Mapping[str, Any]) -> str:
     totals = statistics["totals"]
     facts = {
-        "songs": _number(totals["songs"]),
-        "clips": _number(totals["clips"]),
+        "songs": number(totals["songs"]),
+        "clips": number(totals["clips"]),
         "of clips": _hours(totals["clips_s"]),
         "stems and features": f"{totals['files_bytes'] / 1e9:,.2f} GB",
         "index": f"{totals['index_bytes'] / 1e6:,.1f} MB",
     }
     if totals["failed_songs"]:
-        facts["songs that could not be used"] = _number(totals["failed_songs"])
+        facts["songs that could not be used"] = number(totals["failed_songs"])
     return "".join(f"<div><dt>{name}</dt><dd>{fact}</dd></div>" for name, fact in facts.items())
 
 
@@ -76,13 +74,11 @@ def _map_said(statistics: Mapping[str, Any]) -> str:
     )
     unknown = {name: count for name, count in statistics["unknown"].items() if count}
     if unknown:
-        said += " Not known: " + ", ".join(f"{name} of {_number(count)}" for name, count in unknown.items()) + "."
+        said += " Not known: " + ", ".join(f"{name} of {number(count)}" for name, count in unknown.items()) + "."
     edited = statistics["edited"]
     if edited:
-        said += (
-            " Corrected by hand: " + ", ".join(f"{name} of {_number(count)}" for name, count in edited.items()) + "."
-        )
-    return _text(said)
+        said += " Corrected by hand: " + ", ".join(f"{name} of {number(count)}" for name, count in edited.items()) + "."
+    return text(said)
 
 
 def _key_name(tonics: Sequence[str], tonic: int) -> str:
@@ -100,14 +96,14 @@ def _map(found: Mapping[str, Any]) -> str:
     parts = []
     for row, values in enumerate(counts):
         middle = row * _CELL_HEIGHT + 12
-        parts.append(f'<text x="0" y="{middle}">{_text(_key_name(found["tonics"], row))}</text>')
+        parts.append(f'<text x="0" y="{middle}">{text(_key_name(found["tonics"], row))}</text>')
         for column, count in enumerate(values):
             # The shade follows the square root, so that a few clips differ visibly from none beside cells of hundreds.
             shade = 'class="empty"' if count == 0 else f'class="cell" fill-opacity="{math.sqrt(count / largest):.3f}"'
             parts.append(
                 f'<rect x="{_LABELS + column * _CELL_WIDTH}" y="{row * _CELL_HEIGHT}" width="{_CELL_WIDTH - 1}" '
-                f'height="{_CELL_HEIGHT - 1}" {shade}><title>{_text(_key_name(found["tonics"], row))}, '
-                f"{edges[column]}–{edges[column + 1]} BPM: {_number(count)}</title></rect>"
+                f'height="{_CELL_HEIGHT - 1}" {shade}><title>{text(_key_name(found["tonics"], row))}, '
+                f"{edges[column]}–{edges[column + 1]} BPM: {number(count)}</title></rect>"
             )
         parts.append(f'<text x="{width}" y="{middle}" text-anchor="end">{_short(sum(values))}</text>')
     step = -(-columns // (_MOST_COLUMNS // 2))
@@ -118,7 +114,7 @@ def _map(found: Mapping[str, Any]) -> str:
     parts.append(f'<text x="{_LABELS + columns * _CELL_WIDTH / 2}" y="{height - 4}" text-anchor="middle">BPM</text>')
     return (
         f'<svg viewBox="0 0 {width} {height}" role="img" aria-label="Clips by key and tempo">{"".join(parts)}</svg>'
-        f"<figcaption>On the right, clips of each key. The strongest field has {_number(largest)}.</figcaption>"
+        f"<figcaption>On the right, clips of each key. The strongest field has {number(largest)}.</figcaption>"
     )
 
 
@@ -143,17 +139,17 @@ def _map_table(found: Mapping[str, Any]) -> str:
     rows = []
     for tonic in range(12):
         for mode, name in (("major", found["tonics"][tonic]), ("minor", f"{found['tonics'][(tonic - 3) % 12]}m")):
-            rows.append([_text(name), *map(_number, found[mode][tonic])])
+            rows.append([text(name), *map(number, found[mode][tonic])])
     return _table("", heads, rows)
 
 
 # --------------------------------------------------------------------------------------------------------- candidates
 def _classes() -> list[str]:
-    ends = [_number(low - 1) for low in DECADES[1:]]
+    ends = [number(low - 1) for low in DECADES[1:]]
     return [
         "none",
-        *(f"{_number(low)}–{end}" for low, end in zip(DECADES, ends, strict=False)),
-        f"{_number(DECADES[-1])} or more",
+        *(f"{number(low)}–{end}" for low, end in zip(DECADES, ends, strict=False)),
+        f"{number(DECADES[-1])} or more",
     ]
 
 
@@ -169,9 +165,9 @@ def _legend() -> str:
 
 def _fits_said(candidates: Mapping[str, Any]) -> str:
     vocals, looked_at = candidates["vocals"], candidates["looked_at"]
-    which = f"all {_number(vocals)}" if looked_at == vocals else f"{_number(looked_at)} of {_number(vocals)}"
+    which = f"all {number(vocals)}" if looked_at == vocals else f"{number(looked_at)} of {number(vocals)}"
     options = candidates["options"]
-    return _text(
+    return text(
         f"How many stems of other songs each vocal has to choose from, of {which} vocals that may be drawn. "
         f"Shifts of up to {options['max_shift']} semitones, speeds of {options['min_speed']:g} to "
         f"{options['max_speed']:g}, stems that sound for {100 * options['min_activity']:.0f} % of the clip or more."
@@ -185,17 +181,17 @@ def _fit(row: Mapping[str, Any], looked_at: int) -> str:
         if count
     )
     none = row["by_decade"][0]
-    facts = f"median {_number(row['median'])}, {_number(row['least'])} to {_number(row['most'])}"
-    facts += f"; none for {_number(none)} ({_share(none, looked_at)})" if none else ""
+    facts = f"median {number(row['median'])}, {number(row['least'])} to {number(row['most'])}"
+    facts += f"; none for {number(none)} ({_share(none, looked_at)})" if none else ""
     return (
-        f'<div><div class="what"><span><b>{_text(row["condition"])}</b>, {_text(row["role"])}</span>'
+        f'<div><div class="what"><span><b>{text(row["condition"])}</b>, {text(row["role"])}</span>'
         f'<span class="facts">{facts}</span></div><div class="share">{parts}</div></div>'
     )
 
 
 def _chance(chance: Mapping[str, float | None], mismatch: str) -> str:
     shares = ", ".join(
-        f"{_text(condition)} {NONE if share is None else f'{100 * share:.1f} %'}" for condition, share in chance.items()
+        f"{text(condition)} {NONE if share is None else f'{100 * share:.1f} %'}" for condition, share in chance.items()
     )
     drawn = "strict draws none of them" if mismatch == "strict" else "these are among what is drawn"
     return f"Would fit by chance if the constraint were only dropped (<i>literal</i>): {shares}; {drawn}."
@@ -206,11 +202,12 @@ def _without(candidates: Mapping[str, Any]) -> str:
     if not count:
         return "<p>Every vocal has candidates under every condition.</p>" if candidates["looked_at"] else ""
     rows = [
-        [_name(one["title"]), _text(one["id"]), _text(one["condition"]), ", ".join(map(_text, one["lacks"])),
-         _text(one["key"] or NONE), NONE if one["tempo"] is None else f"{one['tempo']:.1f}"]
+        [pages.name(one["title"]), text(one["id"]), text(one["condition"]), ", ".join(map(text, one["lacks"])),
+         text(f"{one['key']}, {one['camelot']}, {one['open_key']}" if one["key"] else NONE),
+         NONE if one["tempo"] is None else f"{one['tempo']:.1f}"]
         for one in named
     ]  # fmt: skip
-    more = f"the first {len(named)} of {_number(count)}" if count > len(named) else f"{_number(count)}"
+    more = f"the first {len(named)} of {number(count)}" if count > len(named) else f"{number(count)}"
     table = _table("", ["song", "clip", "condition", "lacks", "key", "BPM"], rows, said=5)
     return f"<details><summary>Vocals that a condition leaves nothing: {more}</summary>\n{table}\n</details>"
 
@@ -223,28 +220,28 @@ def _activity(role: str, counts: Sequence[int]) -> str:
         height = 70 * count / largest
         bars += (
             f'<rect x="{22 * index + 1}" y="{70 - height:.1f}" width="20" height="{height:.1f}">'
-            f"<title>{10 * index}–{10 * index + 10} %: {_number(count)} clips</title></rect>"
+            f"<title>{10 * index}–{10 * index + 10} %: {number(count)} clips</title></rect>"
         )
     labels = "".join(
-        f'<text x="{x}" y="84" text-anchor="{anchor}">{text}</text>'
-        for x, anchor, text in ((0, "start", "0"), (110, "middle", "50"), (220, "end", "100 %"))
+        f'<text x="{x}" y="84" text-anchor="{anchor}">{label}</text>'
+        for x, anchor, label in ((0, "start", "0"), (110, "middle", "50"), (220, "end", "100 %"))
     )
     return (
         f'<div class="role {role}"><h3>{role}</h3><svg viewBox="0 0 220 88" role="img" '
         f'aria-label="Clips by how much their {role} stem sounds">{bars}{labels}</svg>'
-        f'<span class="facts">highest bar: {_number(max(counts))} clips</span></div>'
+        f'<span class="facts">highest bar: {number(max(counts))} clips</span></div>'
     )
 
 
 def _groups(caption: str, groups: Sequence[Mapping[str, Any]]) -> str:
     rows = [
-        [_name(one["name"]), _number(one["clips"]), _number(one["songs"]), _hours(one["clips_s"])] for one in groups
+        [pages.name(one["name"]), number(one["clips"]), number(one["songs"]), _hours(one["clips_s"])] for one in groups
     ]
     return _table(caption, ["", "clips", "songs", "length"], rows)
 
 
 def _counts(caption: str, counts: Mapping[str, int]) -> str:
-    return _table(caption, ["", "clips"], [[_name(name), _number(count)] for name, count in counts.items()])
+    return _table(caption, ["", "clips"], [[pages.name(name), number(count)] for name, count in counts.items()])
 
 
 def _components(components: Sequence[Mapping[str, Any]]) -> str:
@@ -254,24 +251,17 @@ def _components(components: Sequence[Mapping[str, Any]]) -> str:
         versions = {said.get("distribution") or "": said.get("version"), **said.get("requires", {})}
         licences = {"code": said.get("code_license"), "weights": said.get("weights_license")}
         rows.append(
-            [_text(one["kind"]), _text(said["name"]), _number(one["clips"]), _pairs(versions),
-             _pairs(said.get("options", {})), _pairs(licences)]
+            [text(one["kind"]), text(said["name"]), number(one["clips"]), pages.pairs(versions),
+             pages.pairs(said.get("options", {})), pages.pairs(licences)]
         )  # fmt: skip
     heads = ["kind", "component", "clips", "versions", "options", "licences"]
     return _table("", heads, rows, said=6) or '<p class="missing">Nothing yet.</p>'
 
 
 def _table(caption: str, heads: Sequence[str], rows: Iterable[Sequence[str]], *, said: int = 1) -> str:
-    """Return a table whose cells are HTML already; the first ``said`` columns are text. Empty if there are no rows."""
-    words = [' class="said"' if column < said else "" for column in range(len(heads))]
-    made = []
-    for first, *others in rows:
-        cells = "".join(f"<td{kind}>{cell}</td>" for kind, cell in zip(words[1:], others, strict=True))
-        made.append(f'<tr><th scope="row">{first}</th>{cells}</tr>')
-    head = "".join(f'<th scope="col"{kind}>{name}</th>' for kind, name in zip(words, heads, strict=True))
-    named = f"<caption>{_text(caption)}</caption>" if caption else ""
-    return (
-        f'<div class="wide"><table>{named}<thead><tr>{head}</tr></thead><tbody>{"".join(made)}</tbody></table></div>'
-        if made
-        else ""
-    )
+    """Return a table of cells that are HTML; the first ``said`` columns are text. The result is empty without rows."""
+    made = [
+        pages.row(first, *(pages.cell(one, "said" if column < said else "") for column, one in enumerate(others, 1)))
+        for first, *others in rows
+    ]
+    return pages.table(heads, made, said=said, caption=caption)

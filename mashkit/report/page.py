@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import base64
-import html
 import json
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from importlib.metadata import version
-from importlib.resources import files
 from pathlib import Path, PurePath
-from string import Template
 from typing import Any
 
+from mashkit import pages
 from mashkit.audio.files import resample, save
 from mashkit.features.tuning import describe
 from mashkit.mashup import Mashup
+from mashkit.pages import MINUS, NONE, clock, text
 from mashkit.pipeline import Ranked
 from mashkit.report.figures import figures, layer_times
 from mashkit.timing import metre
@@ -24,8 +23,6 @@ from mashkit.types import Analysis, Audio, Key, Layer, Role
 
 PLAYER_RATE = 44_100
 """Sample rate of the embedded MP3s, Hz, because MP3 and every browser support it."""
-
-MINUS = "\N{MINUS SIGN}"
 
 
 def page(
@@ -66,16 +63,23 @@ def page(
     MashkitError
         If a mashup cannot be rendered.
     """
-    return _template("page.html").substitute(
-        title=_text(title),
-        style=_style("page.css"),
-        script=_resource("page.js"),
-        contents=_contents(ranked),
+    main = pages.filled(
+        __package__,
+        "page.html",
         mashups="\n".join((card(item, ranked) for item in ranked) if shown is None else shown)
         or '<p class="missing">No mashups.</p>',
         made=_made(ranked, components or {}),
-        failures=_section("Not used", [f"<b>{_text(name)}</b> — {_text(why)}" for name, why in failures]),
-        notes=_section("Notes", [_text(note) for note in notes]),
+        failures=_section("Not used", [f"<b>{text(name)}</b> — {text(why)}" for name, why in failures]),
+        notes=_section("Notes", [text(note) for note in notes]),
+    )
+    scripts_off = "Scripts are off: you can listen, but the charts are not drawn."
+    return pages.document(
+        title,
+        top=f'<noscript><p class="missing">{scripts_off}</p></noscript>\n{_contents(ranked)}',
+        main=main,
+        styles=[pages.resource(__package__, "page.css")],
+        scripts=f"<script>\n{pages.resource(__package__, 'page.js')}\n</script>",
+        sources="img-src data:; media-src data:",
     )
 
 
@@ -87,53 +91,15 @@ def card(item: Ranked, among: Sequence[Ranked]) -> str:
     return _card(item, _spans(among))
 
 
-# ------------------------------------------------------------------------------------------------------ safe text
-def _text(value: object) -> str:
-    """Return text for HTML content and quoted attributes; bytes of a file name that are not UTF-8 become "?"."""
-    return html.escape(str(value).encode("utf-8", "replace").decode("utf-8"))
-
-
-def _name(value: object) -> str:
-    """Return a name for HTML content, isolated so that right-to-left text does not reorder the text around it."""
-    return f"<bdi>{_text(value)}</bdi>"
-
-
-def _json(data: Any) -> str:
-    """Return JSON that cannot end the script element that contains it."""
-    return json.dumps(data, allow_nan=False, separators=(",", ":")).replace("<", "\\u003c")
-
-
-def _style(name: str) -> str:
-    """Return the style of all pages, followed by the style of this page."""
-    return f"{_resource('base.css')}\n{_resource(name)}"
-
-
-def _resource(name: str) -> str:
-    return files("mashkit.report").joinpath(name).read_text(encoding="utf-8").strip()
-
-
-def _template(name: str) -> Template:
-    return Template(_resource(name))
-
-
-def _section(heading: str, items: Sequence[str]) -> str:
-    rows = "\n".join(f"<li>{item}</li>" for item in items)
-    return f"<section>\n<h2>{heading}</h2>\n<ul>\n{rows}\n</ul>\n</section>" if items else ""
-
-
-def _number(value: float, digits: int) -> str:
-    return f"{value:.{digits}f}".replace("-", MINUS)
-
-
-def _clock(seconds: float) -> str:
-    return f"{int(seconds // 60)}:{seconds % 60:04.1f}"
+def _section(heading: str, content: Sequence[str]) -> str:
+    return f"<section>\n<h2>{heading}</h2>\n{pages.items(content)}\n</section>" if content else ""
 
 
 # ---------------------------------------------------------------------------------------------------------- cards
 def _contents(ranked: Sequence[Ranked]) -> str:
     rows = [
         f'<li><a href="#mashup-{item.rank}">{_heading(item.mashup)}</a> '
-        f'<span class="value">{_number(item.score.value, 3)}</span></li>'
+        f'<span class="value">{pages.number(item.score.value, 3)}</span></li>'
         for item in ranked
     ]
     return f'<nav aria-label="Mashups"><ol>{"".join(rows)}</ol></nav>' if len(rows) > 1 else ""
@@ -143,8 +109,8 @@ def _heading(mashup: Mashup) -> str:
     """Return the heading: the vocal's title and the titles of the backing."""
     titles = {role: mashup.clips[role].title for role in mashup.roles}
     backing = dict.fromkeys(title for role, title in titles.items() if role is not Role.VOCAL)
-    over = " and ".join(_name(title) for title in backing)
-    return f"{_name(titles[Role.VOCAL])} over {over}" if backing else f"{_name(titles[Role.VOCAL])} alone"
+    over = " and ".join(pages.name(title) for title in backing)
+    return f"{pages.name(titles[Role.VOCAL])} over {over}" if backing else f"{pages.name(titles[Role.VOCAL])} alone"
 
 
 def _card(item: Ranked, spans: Mapping[str, float]) -> str:
@@ -157,10 +123,12 @@ def _card(item: Ranked, spans: Mapping[str, float]) -> str:
         facts.append(f"peaks limited by up to {mashup.limited_db:.1f} dB")
     facts += plan.notes
     tracks = {"mix": mashup.mix, **{str(role): stem for role, stem in mashup.stems.items()}}
-    return _template("card.html").substitute(
-        rank=item.rank,
+    return pages.filled(
+        __package__,
+        "card.html",
+        rank=str(item.rank),
         heading=_heading(mashup),
-        facts=" · ".join(_text(fact) for fact in facts),
+        facts=" · ".join(text(fact) for fact in facts),
         score=_score(item, spans),
         layers="".join(_layer(mashup, role) for role in mashup.roles),
         duration=f"{plan.duration_s:.3f}",
@@ -173,7 +141,7 @@ def _card(item: Ranked, spans: Mapping[str, float]) -> str:
         errors=_chart("errors", "Beat errors over time, milliseconds") if drawn["errors"] else "",
         pitches=_pitches(mashup, known=drawn["chroma"] is not None),
         chroma=_chart("chroma", "Chroma of vocal and harmonic layer by the beat") if drawn["chroma"] else "",
-        figures=_json(drawn),
+        figures=pages.script_json(drawn),
     )
 
 
@@ -192,8 +160,8 @@ def _score(item: Ranked, spans: Mapping[str, float]) -> str:
         sign = " negative" if value < 0 else ""
         share = abs(value) / spans[name]
         rows.append(
-            f'<div><dt>{_text(name)}</dt><dd><span class="bar{sign}" style="--share:{share:.4f}"></span>'
-            f"{_number(value, 3)}</dd></div>"
+            f'<div><dt>{text(name)}</dt><dd><span class="bar{sign}" style="--share:{share:.4f}"></span>'
+            f"{pages.number(value, 3)}</dd></div>"
         )
     return "".join(rows)
 
@@ -201,17 +169,18 @@ def _score(item: Ranked, spans: Mapping[str, float]) -> str:
 def _layer(mashup: Mashup, role: Role) -> str:
     layer, clip = mashup.plan.layer(role), mashup.clips[role]
     facts = {
-        "file": f"{_name(PurePath(clip.source).name)} at {_clock(clip.start)}",
-        "key": _text(_key_change(clip.analysis.key, layer.semitones, mashup.transposition(role))),
-        "tuning": _text(describe(clip.analysis.tuning).replace("-", MINUS)),
-        "tempo": _text(_tempo_change(clip.analysis.tempo, layer)),
-        "metre": _text(_metre(clip.analysis)),
-        "gain": f"{_number(layer.gain_db, 1)} dB",
-        "licence": _text(clip.licence),
+        "file": f"{pages.name(PurePath(clip.source).name)} at {clock(clip.start)}",
+        "key": text(_key_change(clip.analysis.key, layer.semitones, mashup.transposition(role))),
+        "Camelot, Open Key": text(_wheels(clip.analysis.key, mashup.transposition(role))),
+        "tuning": text(describe(clip.analysis.tuning).replace("-", MINUS)),
+        "tempo": text(_tempo_change(clip.analysis.tempo, layer)),
+        "metre": text(_metre(clip.analysis)),
+        "gain": f"{pages.number(layer.gain_db, 1)} dB",
+        "licence": text(clip.licence),
     }
     rows = "".join(f"<div><dt>{name}</dt><dd>{fact}</dd></div>" for name, fact in facts.items())
     return (
-        f'<section class="layer {layer.role}"><h3><span class="role">{layer.role}</span> {_name(clip.title)}</h3>'
+        f'<section class="layer {layer.role}"><h3><span class="role">{layer.role}</span> {pages.name(clip.title)}</h3>'
         f"<dl>{rows}</dl></section>"
     )
 
@@ -224,6 +193,14 @@ def _key_change(key: Key | None, semitones: float, transposition: float) -> str:
     # A key has a name only after a shift by whole semitones.
     after = f" → {key.transposed(int(transposition))}" if key and transposition.is_integer() else " semitones"
     return f"{before} {_shift(semitones)}{after}"
+
+
+def _wheels(key: Key | None, transposition: float) -> str:
+    """Return a layer's places on DJs' two wheels before and after its shift; "–" without a key."""
+    if key is None:
+        return NONE
+    keys = [key, key.transposed(int(transposition))] if transposition and transposition.is_integer() else [key]
+    return " → ".join(f"{one.camelot}, {one.open_key}" for one in keys)
 
 
 def _metre(analysis: Analysis) -> str:
@@ -322,10 +299,9 @@ def _made(ranked: Sequence[Ranked], components: Mapping[str, Mapping[str, Any]])
         # A plan's record of its generator has these fields; a full description, if given, comes first and is kept.
         recorded = [kind, *(described.get(field) for field in ("name", "distribution", "version", "options"))]
         used.setdefault(json.dumps(recorded, sort_keys=True, default=str), (kind, described))
-    rows = "".join(_component(kind, described) for kind, described in used.values())
-    heads = "".join(f'<th scope="col">{head}</th>' for head in ("", "component", "versions", "options", "licences"))
-    table = f'<div class="wide"><table><thead><tr>{heads}</tr></thead><tbody>{rows}</tbody></table></div>'
-    return f"<p>mashkit {_text(version('mashkit'))}</p>{table if rows else ''}"
+    rows = [_component(kind, described) for kind, described in used.values()]
+    heads = ("", "component", "versions", "options", "licences")
+    return f"<p>mashkit {text(version('mashkit'))}</p>{pages.table(heads, rows, said=0)}"
 
 
 def _components(
@@ -344,13 +320,11 @@ def _component(kind: str, described: Mapping[str, Any]) -> str:
     versions = {described.get("distribution") or "": described.get("version"), **described.get("requires", {})}
     licences = {"code": described.get("code_license"), "weights": described.get("weights_license")}
     weights = {name: f"sha256 {digest[:12]}…" for name, digest in described.get("weights", {}).items()}
-    name = "<br>".join(_text(part) for part in (described.get("name"), described.get("engine")) if part)
-    cells = [name, _pairs(versions), _pairs(described.get("options", {})), _pairs({**licences, **weights})]
-    return f'<tr><th scope="row">{_text(kind)}</th>{"".join(f"<td>{cell}</td>" for cell in cells)}</tr>'
-
-
-def _pairs(values: Mapping[str, Any]) -> str:
-    known = [(name, value) for name, value in values.items() if name and value is not None]
-    return " ".join(
-        f'<span class="pair"><span class="what">{_text(name)}</span> {_text(value)}</span>' for name, value in known
-    )
+    called = "<br>".join(text(part) for part in (described.get("name"), described.get("engine")) if part)
+    cells = [
+        called,
+        pages.pairs(versions),
+        pages.pairs(described.get("options", {})),
+        pages.pairs({**licences, **weights}),
+    ]
+    return pages.row(text(kind), *map(pages.cell, cells))

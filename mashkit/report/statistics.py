@@ -19,7 +19,7 @@ from mashkit.catalog.schema import INDEX
 from mashkit.cliptable import ClipTable
 from mashkit.conditions import BACKING, UNMATCHED
 from mashkit.rendering.output import environment
-from mashkit.types import TONIC_NAMES, Condition, Role
+from mashkit.types import TONIC_NAMES, Condition, Role, key_facts
 
 FORMAT = 1
 TEMPO_STEP = 10
@@ -206,8 +206,8 @@ def _without(table: ClipTable, seeds: Counts, counts: Mapping[tuple[Condition, R
     for place, condition_name, roles in sorted(found)[:MOST_NAMED]:
         clip = table[int(seeds[place])]
         key = None if clip.analysis.key is None else str(clip.analysis.key)
-        named.append({"id": clip.id, "title": clip.title, "key": key, "tempo": clip.analysis.tempo,
-                      "condition": condition_name, "lacks": roles})  # fmt: skip
+        named.append({"id": clip.id, "title": clip.title, "key": key, **key_facts(clip.analysis.key),
+                      "tempo": clip.analysis.tempo, "condition": condition_name, "lacks": roles})  # fmt: skip
     return {"without": named, "without_count": len(found)}
 
 

@@ -6,7 +6,7 @@ seconds, tempo is BPM, pitch is semitones, gain is dB, loudness is LUFS.
 
 from __future__ import annotations
 
-from mashkit.types.analysis import TONIC_NAMES, Analysis, Key, Mode
+from mashkit.types.analysis import TONIC_NAMES, Analysis, Key, Mode, key_facts
 from mashkit.types.audio import Audio, Samples, require_audio
 from mashkit.types.clip import LABELS_TRUSTED, Clip, by_id
 from mashkit.types.mappings import FrozenMapping, as_tuple, frozen_mapping
@@ -42,5 +42,6 @@ __all__ = [
     "as_tuple",
     "by_id",
     "frozen_mapping",
+    "key_facts",
     "require_audio",
 ]

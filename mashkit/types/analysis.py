@@ -11,6 +11,7 @@ import attrs
 import numpy as np
 import numpy.typing as npt
 
+from mashkit import display
 from mashkit.errors import AnalysisError
 from mashkit.types.mappings import frozen_mapping
 from mashkit.types.timemap import Times
@@ -19,6 +20,8 @@ TONIC_NAMES = ("C", "C#", "D", "Eb", "E", "F", "F#", "G", "Ab", "A", "Bb", "B")
 """Spelling of a key's tonic in print; index = pitch class with C = 0."""
 
 _PITCH_CLASSES = {"C": 0, "D": 2, "E": 4, "F": 5, "G": 7, "A": 9, "B": 11}
+_CAMELOT_C, _OPEN_KEY_C = 8, 1
+"""Number of C major on the two wheels (Mixed In Key's Camelot, Beatport's Open Key); each fifth up adds one."""
 _ACCIDENTALS = {"": 0, "#": 1, "♯": 1, "b": -1, "♭": -1}
 
 Mode: TypeAlias = Literal["major", "minor"]
@@ -46,22 +49,50 @@ class Key:
 
     @classmethod
     def parse(cls, text: str) -> Key:
-        """Read a key from its usual spellings: "A minor", "Bb major", "F#m", "C".
+        """Read a key from its usual spellings: "A minor", "Bb major", "F#m", "C", and DJs' "8A" and "1m".
 
         Raises
         ------
         AnalysisError
             If the text is not a key.
         """
+        place = re.fullmatch(r"\s*0?([1-9]|1[0-2])([ABabDMdm])\s*", text)
+        if place is not None:
+            return cls._on_wheel(int(place[1]), place[2])
         match = re.fullmatch(r"\s*([A-Ga-g])([#♯b♭]?)\s*((?i:major|maj|minor|min)|m)?\s*", text)
         if match is None:
-            raise AnalysisError(f"{text!r} is not a key", 'write it like "A minor", "Bb major" or "F#m"')
+            raise AnalysisError(f"{text!r} is not a key", 'write it like "A minor", "Bb major", "F#m", "8A" or "1m"')
         letter, accidental, mode = match.groups()
         tonic = (_PITCH_CLASSES[letter.upper()] + _ACCIDENTALS[accidental]) % 12
         return cls(tonic, "minor" if mode and (mode == "m" or mode.lower().startswith("min")) else "major")
 
+    @classmethod
+    def _on_wheel(cls, number: int, letter: str) -> Key:
+        """Return the key of a number and letter of Camelot (A, B) or Open Key (m, d), without regard to case."""
+        fifths = number - (_CAMELOT_C if letter in "ABab" else _OPEN_KEY_C)
+        major = cls(7 * fifths % 12, "major")
+        return major if letter in "BbDd" else cls((major.tonic + 9) % 12, "minor")
+
     def __str__(self) -> str:
         return f"{TONIC_NAMES[self.tonic]} {self.mode}"
+
+    @property
+    def short(self) -> str:
+        """The key as DJ software writes it: "Am", "Bb"."""
+        return TONIC_NAMES[self.tonic] + ("m" if self.mode == "minor" else "")
+
+    @property
+    def camelot(self) -> str:
+        """The key on the Camelot wheel: "8A" for A minor, "8B" for C major; neighbours are a fifth apart."""
+        return f"{self._place(_CAMELOT_C)}{'A' if self.mode == 'minor' else 'B'}"
+
+    @property
+    def open_key(self) -> str:
+        """The key in Open Key notation: "1m" for A minor, "1d" for C major; neighbours are a fifth apart."""
+        return f"{self._place(_OPEN_KEY_C)}{'m' if self.mode == 'minor' else 'd'}"
+
+    def _place(self, of_c: int) -> int:
+        return (7 * self.relative_major_tonic + of_c - 1) % 12 + 1
 
     @property
     def relative_major_tonic(self) -> int:
@@ -193,6 +224,19 @@ class Analysis:
 
         return attrs.evolve(self, beats=cut(self.beats), downbeats=cut(self.downbeats))
 
+    def _repr_html_(self) -> str:
+        """Return key, tempo and a picture of the beats, for notebooks."""
+        told = {
+            "key": self.key or "unknown",
+            "tempo": "unknown" if self.tempo is None else f"{self.tempo:.2f} BPM",
+            "tuning": None if self.tuning is None else f"{self.tuning:+.0f} cents",
+            "beats a bar": self.beats_per_bar,
+        }
+        if self.beats is None or len(self.beats) == 0:
+            return display.facts(told)
+        downbeats = () if self.downbeats is None else self.downbeats
+        return display.facts(told) + display.beat_grid({"beats": (self.beats, downbeats)}, float(self.beats[-1]) + 0.5)
+
     def to_dict(self) -> dict[str, Any]:
         """Return plain data for JSON; :meth:`from_dict` reads it back to an equal value."""
         return {
@@ -217,3 +261,8 @@ class Analysis:
             tempo_candidates=tuple((float(bpm), float(strength)) for bpm, strength in data["tempo_candidates"]),
             tuning=data.get("tuning"),  # older versions of mashkit did not write it
         )
+
+
+def key_facts(key: Key | None) -> dict[str, str | None]:
+    """Return the key's names on the Camelot wheel and in Open Key notation as plain data; None where it is unknown."""
+    return {"camelot": None if key is None else key.camelot, "open_key": None if key is None else key.open_key}

@@ -9,6 +9,7 @@ import attrs
 import numpy as np
 import numpy.typing as npt
 
+from mashkit import display, pages
 from mashkit.errors import AudioError, UsageError
 
 Samples: TypeAlias = npt.NDArray[np.float32]
@@ -130,6 +131,12 @@ class Audio:
         part = np.ascontiguousarray(self.samples[:, first:last])
         part.flags.writeable = False
         return Audio(part, self.sample_rate)
+
+    def _repr_html_(self) -> str:
+        """Return a player, for notebooks."""
+        kind = {1: "mono", 2: "stereo"}.get(self.channels, f"{self.channels} channels")
+        told = {"Audio": f"{pages.clock(self.duration)}, {self.sample_rate} Hz, {kind}", "peak": f"{self.peak:.3f}"}
+        return display.facts(told) + (display.player(self.samples, self.sample_rate) if self.frames else "")
 
 
 def require_audio(audio: Any) -> None:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import pickle
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from types import SimpleNamespace
 from typing import Any
 
 Bytes = bytes | bytearray | memoryview
+Message = tuple[Sequence[Bytes], Sequence[memoryview]]
+"""A value on its way: the pieces of a pickle or of a text, and the arrays that are not in the pickle."""
 
 
-def pack(value: object) -> tuple[list[Bytes], list[memoryview]]:
+def pack(value: object) -> Message:
     """Return the pickle of a value in pieces (large bytes are not copied), and the arrays that are not in the pickle.
 
     Raises
@@ -26,9 +28,10 @@ def pack(value: object) -> tuple[list[Bytes], list[memoryview]]:
     return pieces, [buffer.raw() for buffer in buffers]
 
 
-def unpack(pickled: Bytes, buffers: Iterable[Bytes] | Sequence[Bytes] = ()) -> Any:
-    """Return the value of a whole pickle; its arrays are in ``buffers``, and are writable if the buffers are.
+def unpack(message: Message) -> Any:
+    """Return the value of a message that was received, whose pickle is in one piece; its arrays are not copied.
 
     Use it only for data from mashkit's own processes, because unpickling runs code.
     """
+    (pickled,), buffers = message
     return pickle.loads(pickled, buffers=buffers)  # noqa: S301 — see above

@@ -17,28 +17,10 @@ import attrs
 
 from mashkit.errors import ComponentFailed, MashkitError, UsageError
 from mashkit.interfaces.executor import Done, Job, Outcome, Pool, Work, Works
+from mashkit.workers.channel import Lost
 
-START_TIMEOUT_S = 300.0
-"""Seconds in which a worker must build its state, unless a job's limit is longer."""
 KILLED_FIX = "if it was killed, give it more memory, or the executor fewer jobs"
 """The fix for a worker that died."""
-
-
-class Lost(Exception):
-    """A worker cannot be used any more: it died, or was not finished in time.
-
-    Parameters
-    ----------
-    reason : str
-        The cause, as the end of a sentence that begins with the worker.
-    fix : str
-        What the user can do about it.
-    """
-
-    def __init__(self, reason: str, fix: str = KILLED_FIX) -> None:
-        super().__init__(reason, fix)
-        self.reason = reason
-        self.fix = fix
 
 
 class Process(ABC):

@@ -1,6 +1,6 @@
 """Dataset layouts: find the songs, stems and labels in collections of several kinds. In code, a layout is a "protocol".
 
-Six layouts are built in, in a plain table. There is no hook for more, because a hook would make :class:`Song` and
+Seven layouts are built in, in a plain table. There is no hook for more, because a hook would make :class:`Song` and
 :class:`Excerpt` a public interface for plugins before anybody has asked for it. A user with another layout can make
 songs in Python and give them to :meth:`mashkit.catalog.Adder.add`; a layout does the same.
 """
@@ -17,12 +17,26 @@ from mashkit.catalog.protocols.base import Protocol
 from mashkit.catalog.protocols.harmonix import Harmonix
 from mashkit.catalog.protocols.multitrack import Multitrack
 from mashkit.catalog.protocols.plain import Preview, Songs
+from mashkit.catalog.protocols.rekordbox import Rekordbox
 from mashkit.catalog.protocols.roles import Roles
 from mashkit.errors import UsageError
 
-__all__ = ["PROTOCOLS", "Ayumix", "Harmonix", "Multitrack", "Preview", "Protocol", "Roles", "Songs", "create_protocol"]
+__all__ = [
+    "PROTOCOLS",
+    "Ayumix",
+    "Harmonix",
+    "Multitrack",
+    "Preview",
+    "Protocol",
+    "Rekordbox",
+    "Roles",
+    "Songs",
+    "create_protocol",
+]
 
-PROTOCOLS: dict[str, type[Protocol]] = {one.name: one for one in (Songs, Preview, Harmonix, Ayumix, Multitrack, Roles)}
+PROTOCOLS: dict[str, type[Protocol]] = {
+    one.name: one for one in (Songs, Preview, Harmonix, Ayumix, Multitrack, Roles, Rekordbox)
+}
 """Dataset layouts by name, the default first."""
 
 

@@ -23,7 +23,7 @@ from mashkit_mashnet_train.examples import (
 from mashkit_mashnet_train.store import Store
 
 
-class DrawnData(ABC):
+class GroupBatches(ABC):
     """Examples of stores as batches; see :class:`mashkit_mashnet_train.batches.TrainingData`.
 
     Parameters

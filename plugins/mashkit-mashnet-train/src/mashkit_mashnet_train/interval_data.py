@@ -20,9 +20,9 @@ from mashkit_mashnet_train.examples import (
     Protocol,
     Random,
 )
-from mashkit_mashnet_train.group_batches import DrawnData
+from mashkit_mashnet_train.group_batches import GroupBatches
 from mashkit_mashnet_train.store import Store
-from mashkit_mashnet_train.stored_intervals import VARIANTS, KeptIntervals
+from mashkit_mashnet_train.stored_intervals import VARIANTS, StoredIntervals
 
 BEATS = (24, 64)
 """Range of an excerpt's length in beats; a short clip gives a shorter excerpt."""
@@ -46,13 +46,13 @@ DRAWN = (Condition.ORIGINAL, Condition.ORIGINAL, Condition.MATCHED, Condition.MA
 and two twins."""
 
 
-class IntervalData(DrawnData):
+class IntervalData(GroupBatches):
     """Training data of an intervalnet.
 
     Parameters
     ----------
     stores, protocol, seed, groups, validation_groups
-        As in :class:`mashkit_mashnet_train.group_batches.DrawnData`; each vocal has eight examples.
+        As in :class:`mashkit_mashnet_train.group_batches.GroupBatches`; each vocal has eight examples.
     """
 
     def __init__(
@@ -86,7 +86,7 @@ class Lookup:
     """
 
     def __init__(self, stores: Sequence[Store]) -> None:
-        self._kept = {store.folder: KeptIntervals(store) for store in stores}
+        self._kept = {store.folder: StoredIntervals(store) for store in stores}
 
     def batch(self, clips: Clips, examples: Sequence[Example], random: Random, *, beats: int, masked: float) -> Batch:
         """Return a batch of ``beats`` beats, or as many as the shortest example; a share ``masked`` lacks one role."""

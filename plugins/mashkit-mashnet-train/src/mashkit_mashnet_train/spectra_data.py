@@ -20,7 +20,7 @@ from mashkit_mashnet_train.examples import (
     Protocol,
     Random,
 )
-from mashkit_mashnet_train.group_batches import DrawnData
+from mashkit_mashnet_train.group_batches import GroupBatches
 from mashkit_mashnet_train.store import Store
 from mashkit_mashnet_train.stored_intervals import RESIDUE_DB
 
@@ -38,13 +38,13 @@ GROUPS = 6
 """Vocals in a batch. Each has two positives and two negatives, and two unlabelled examples if these count."""
 
 
-class SpectraData(DrawnData):
+class SpectraData(GroupBatches):
     """Training data of PreMixNet and PostMixNet.
 
     Parameters
     ----------
     stores, protocol, seed, groups, validation_groups
-        As in :class:`mashkit_mashnet_train.group_batches.DrawnData`.
+        As in :class:`mashkit_mashnet_train.group_batches.GroupBatches`.
     mixed : bool
         True if the network scores the mix (PostMixNet), False if it scores the stems.
     unlabelled : bool

@@ -29,7 +29,7 @@ VARIANTS = 2
 """The two variants of a stem: without residue, and with residue."""
 
 
-class KeptIntervals:
+class StoredIntervals:
     """Pitch frames and onsets of a store's stems, with and without residue; pitch frames are memory-mapped."""
 
     def __init__(self, store: Store) -> None:

@@ -6,8 +6,7 @@ import os
 import pickle
 from typing import Any
 
-from mashkit.errors import MashkitError
-from mashkit.interfaces.executor import Done, attempt, begin, portable
+from mashkit.workers.jobs import JobRunner
 from mashkit.workers.pickling import Bytes, pack, unpack
 
 Parcel = tuple[Bytes, list[tuple[Bytes, bool]]]
@@ -26,15 +25,15 @@ def parcel(value: object) -> Any:
 def contents(given: Parcel) -> Any:
     """Return the value of a parcel, copied, because Ray's memory is lost when Ray is disconnected."""
     pickled, buffers = given
-    return unpack(pickled, [bytearray(buffer) if writable else bytes(buffer) for buffer, writable in buffers])
+    copies = [memoryview(bytearray(buffer) if writable else bytes(buffer)) for buffer, writable in buffers]
+    return unpack(([pickled], copies))
 
 
 class Actor:
     """A worker: builds the state of a work once, then does one job after another."""
 
     def __init__(self) -> None:
-        self._work: Any = None
-        self._state: Any = None
+        self._runner = JobRunner(parcel, contents)
 
     def here(self) -> None:
         """Return nothing; the answer shows that the actor has a machine."""
@@ -42,26 +41,8 @@ class Actor:
     def begin(self, work: Parcel, variables: dict[str, str]) -> Any:
         """Build the state; return the error if the state cannot be built."""
         os.environ.update(variables)  # first, because backends read them when they are imported
-        try:
-            self._work = contents(work)
-        except Exception as error:  # noqa: BLE001 — unpickling imports the caller's modules
-            return parcel(portable(error, "a worker could not read its work"))
-        try:
-            self._state = begin(self._work)
-        except MashkitError as error:
-            return parcel(error)
-        return parcel(None)
+        return self._runner.begin(work)
 
-    def do(self, item: Parcel, name: str) -> Any:
-        """Return the outcome of an attempt at a job, as a parcel."""
-        try:
-            value = contents(item)
-        except Exception as error:  # noqa: BLE001 — unpickling imports the caller's modules
-            problem = portable(error, f"work {self._work.name!r}: a worker could not read an item")
-            return parcel(Done(None, problem, 0.0, 0.0))
-        done = attempt(self._work, self._state, value, name)
-        try:
-            return parcel(done)
-        except Exception as error:  # noqa: BLE001 — pickling runs the result's own code
-            problem = portable(error, f"{name}: the result of work {self._work.name!r} cannot be sent")
-            return parcel(Done(None, problem, done.wall_s, done.cpu_s))
+    def do(self, job: Parcel) -> Any:
+        """Return the outcome of an attempt at a job, given as its item and its name, as a parcel."""
+        return self._runner.do(job)

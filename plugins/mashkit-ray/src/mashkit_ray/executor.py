@@ -14,7 +14,9 @@ from ray import exceptions
 from mashkit.components import cost_only
 from mashkit.errors import MashkitError, UsageError
 from mashkit.interfaces.executor import Done, Executor, Job, Pool, Work, portable
-from mashkit.workers.pool import START_TIMEOUT_S, Lost, NoPlace, Process, Team, Worker, WorkerPool
+from mashkit.workers.channel import Lost, TimedOut
+from mashkit.workers.interpreter import START_TIMEOUT_S
+from mashkit.workers.pool import KILLED_FIX, NoPlace, Process, Team, Worker, WorkerPool
 from mashkit.workers.processes import thread_variables
 from mashkit_ray import EXECUTOR
 from mashkit_ray.actor import Actor, contents, parcel
@@ -125,12 +127,12 @@ class _Process(Process):
 
     def do(self, job: Job) -> Done:
         try:
-            given = parcel(job.item)
+            given = parcel((job.item, job.name))
         except Exception as error:  # noqa: BLE001 — pickling runs the item's own code
             problem: MashkitError = UsageError(f"{job.name}: its item cannot be sent to another process: {error}")
             return Done(None, problem, 0.0, 0.0)
         try:
-            done: Done = contents(self._get(self._actor.do.remote(given, job.name), self._timeout_s or None))
+            done: Done = contents(self._get(self._actor.do.remote(given), self._timeout_s or None))
         except Lost:
             raise
         except Exception as error:  # noqa: BLE001 — Ray's own errors, such as a full store, or the result's code
@@ -142,13 +144,11 @@ class _Process(Process):
         try:
             return ray.get(reference, timeout=timeout_s)
         except exceptions.GetTimeoutError:
-            raise Lost(
-                f"was not done after {timeout_s:g} s", "allow more with the executor's option timeout_s"
-            ) from None
+            raise TimedOut(timeout_s or math.inf, "allow more with the executor's option timeout_s") from None
         except _LOST as error:
             # The last line gives the reason, then guesses at causes; the lines before it name the actor.
             reason = str(error).strip().splitlines()[-1].partition(" Some common causes")[0]
-            raise Lost(f"was lost: {reason}") from None
+            raise Lost(f"was lost: {reason}", KILLED_FIX) from None
 
     def kill(self) -> None:
         with contextlib.suppress(Exception):  # the actor or the cluster may have ended already

@@ -1,6 +1,6 @@
 """Plans are what they were: the same clips, chosen the same, are placed the same to the last digit.
 
-data/placing.json holds the analyses of the demo songs and of eight clips whose tempo drifts, and plans made of them
+data/placement.json holds the analyses of the demo songs and of eight clips whose tempo drifts, and plans made of them
 before the generator was made fast.
 """
 
@@ -15,7 +15,7 @@ import pytest
 from mashkit.builtin.paper import PaperGenerator
 from mashkit.types import Analysis, Clip, MashupPlan
 
-GOLDEN = json.loads((Path(__file__).parent / "data" / "placing.json").read_text(encoding="utf-8"))
+GOLDEN = json.loads((Path(__file__).parent / "data" / "placement.json").read_text(encoding="utf-8"))
 CLIPS = {
     clip["id"]: Clip(**{**clip, "analysis": Analysis.from_dict(clip["analysis"])})  # type: ignore[arg-type]
     for clip in GOLDEN["clips"]

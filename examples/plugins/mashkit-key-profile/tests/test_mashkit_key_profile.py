@@ -1,0 +1,5 @@
+from mashkit.testing import AnalyzerContract
+
+
+class TestKeyProfileAnalyzer(AnalyzerContract):
+    component = "key-profile"

@@ -1,0 +1,5 @@
+from mashkit.testing import ScorerContract
+
+
+class TestRoomForVoiceScorer(ScorerContract):
+    component = "room-for-voice"

@@ -1,0 +1,5 @@
+from mashkit.testing import GeneratorContract
+
+
+class TestVersusGenerator(GeneratorContract):
+    component = "versus"

@@ -1,0 +1,190 @@
+"""The records that a result is made of: the suite, a row for each competitor and input, an entry for each competitor.
+
+Records are typed and frozen. They become plain data only where a file is read or written: JSON, JSON lines, Parquet
+(:mod:`mashkit.bench.results`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import attrs
+
+from mashkit.types import as_tuple
+
+OK, UNAVAILABLE, FAILED, TIMEOUT = STATUSES = ("ok", "unavailable", "failed", "timeout")
+
+
+def _metrics(given: Mapping[str, float | None] | None) -> Mapping[str, float | None]:
+    return given or {}  # files have null there if nothing could be measured
+
+
+def _intervals(given: Mapping[str, Sequence[float]]) -> dict[str, tuple[float, float]]:
+    return {name: (ends[0], ends[1]) for name, ends in given.items()}
+
+
+@attrs.frozen(kw_only=True)
+class Row:
+    """The outcome of one competitor on one input.
+
+    Parameters
+    ----------
+    label, component : str
+        The competitor and its component.
+    input, measure : str
+        The input's name and measure.
+    input_missing : bool
+        The input is not here: that is no competitor's fault.
+    status : {"ok", "unavailable", "failed", "timeout"}
+    reason : str
+        Why the status is not "ok".
+    values : mapping of str to float
+        The task's raw numbers; empty unless the status is "ok".
+    wall_s, cpu_s : float, optional
+        Time of the measurement.
+    load_s : float, optional
+        Time to create the component and to use it once. It is no part of the measurement.
+    peak_memory_mb : float, optional
+        The most memory that the competitor's process has held so far.
+    trained_on : tuple of str
+        The input's songs that the competitor was trained on. Such a row is shown, but the competitor is not judged by
+        it.
+    facts : mapping
+        The facts of the input (:class:`mashkit.bench.tasks.Input`). A result stores them once for each input.
+    key : str
+        Hash of all that the row depends on. Only a run that goes on needs it; results leave it out, because it would be
+        43 % of their bytes (ours).
+    """
+
+    label: str
+    component: str
+    input: str
+    measure: str
+    input_missing: bool = False
+    status: str = attrs.field(validator=attrs.validators.in_(STATUSES))
+    reason: str = ""
+    values: Mapping[str, float] = attrs.field(factory=dict)
+    wall_s: float | None = None
+    cpu_s: float | None = None
+    load_s: float | None = None
+    peak_memory_mb: float | None = None
+    trained_on: tuple[str, ...] = attrs.field(default=(), converter=as_tuple)
+    facts: Mapping[str, Any] = attrs.field(factory=dict, repr=False)
+    key: str = attrs.field(default="", eq=False, repr=False)
+
+    @property
+    def ok(self) -> bool:
+        """Whether the row has values."""
+        return self.status == OK
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the row as plain data, without the facts of its input and without its key."""
+        data = {name: getattr(self, name) for name in _ROW_FIELDS}
+        return data | ({"trained_on": list(self.trained_on)} if self.trained_on else {})
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Row:
+        """Return the row that :meth:`to_dict` wrote; TypeError or ValueError if it is none."""
+        return cls(**data)
+
+
+_ROW_FIELDS = [field.name for field in attrs.fields(Row) if field.name not in ("trained_on", "facts", "key")]
+
+
+@attrs.frozen(kw_only=True)
+class Entry:
+    """A competitor in a result: what it is, where it stands, and its metrics.
+
+    Parameters
+    ----------
+    label, component : str
+    options : mapping
+        The options that differ from the component's defaults.
+    description : mapping, optional
+        :meth:`mashkit.components.Component.described`; None if the component could not be created.
+    reason : str
+        Why there are no metrics; empty if there are.
+    load_s : float, optional
+        Median over the rows.
+    rank : int, optional
+    score : float, optional
+        0–100. Both are None without metrics.
+    broken : tuple of str
+        Names of the musts that the competitor does not keep.
+    metrics : mapping of str to float or None
+        None for a metric that could not be measured; empty if nothing could.
+    intervals : mapping of str to (float, float)
+        95 % intervals of some metrics.
+    measured : str
+        When, if in an earlier run than the rest of the result.
+    """
+
+    label: str
+    component: str
+    options: Mapping[str, Any] = attrs.field(factory=dict)
+    description: Mapping[str, Any] | None = None
+    reason: str = ""
+    load_s: float | None = None
+    rank: int | None = None
+    score: float | None = None
+    broken: tuple[str, ...] = attrs.field(default=(), converter=as_tuple)
+    metrics: Mapping[str, float | None] = attrs.field(factory=dict, converter=_metrics)
+    intervals: Mapping[str, tuple[float, float]] = attrs.field(factory=dict, converter=_intervals)
+    measured: str = ""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the entry as plain data for JSON; ``metrics`` are null if nothing could be measured."""
+        return attrs.asdict(self) | {"metrics": self.metrics or None}
+
+
+@attrs.frozen(kw_only=True)
+class SuiteRecord:
+    """A suite as its result records it: see :class:`mashkit.bench.suite.Suite`; ``sha256`` is its digest."""
+
+    name: str
+    task: str
+    title: str
+    summary: str = ""
+    timeout_s: float
+    seed: int
+    settings: Mapping[str, Any] = attrs.field(factory=dict)
+    sha256: str
+
+    @property
+    def inputs(self) -> dict[str, Any]:
+        """The settings with the seed: the task makes its inputs from them."""
+        return {**self.settings, "seed": self.seed}
+
+
+@attrs.frozen(kw_only=True)
+class Machine:
+    """The machine of a run: the processor's name, the cores a process may use, and the memory, MB of 10⁶ bytes."""
+
+    processor: str
+    cores: int | None
+    memory_mb: int
+
+
+# ------------------------------------------------------------------------------------------------------ rows of tasks
+def by_label(rows: Iterable[Row], labels: Iterable[str] = ()) -> dict[str, list[Row]]:
+    """Return the rows of each competitor; ``labels`` come first, also those without rows."""
+    found: dict[str, list[Row]] = {label: [] for label in labels}
+    for row in rows:
+        found.setdefault(row.label, []).append(row)
+    return found
+
+
+def judged_by(rows: Iterable[Row]) -> list[Row]:
+    """Return the rows by which competitors are judged: those of songs that the competitor was not trained on."""
+    return [row for row in rows if not row.trained_on]
+
+
+def collect(rows: Iterable[Row], field: str, *measures: str) -> list[float] | None:
+    """Return one raw number from each row of these measures, for a metric.
+
+    Rows of missing inputs are left out. The result is None if any other row has no values, because the best of a
+    competitor's cases would be no fair measure of it.
+    """
+    chosen = [row for row in rows if row.measure in measures and not row.input_missing]
+    return [row.values[field] for row in chosen] if chosen and all(row.ok for row in chosen) else None

@@ -1,0 +1,216 @@
+"""`mashkit listen simulate | export | report`: from answers to tables. The import must be fast."""
+
+from __future__ import annotations
+
+import argparse
+import importlib.util
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mashkit.cli.actions import Run, positive, whole
+from mashkit.cli.status import DONE
+from mashkit.paths import path_text
+
+if TYPE_CHECKING:
+    from mashkit.listen.data import Answered
+    from mashkit.listen.simulate import World
+    from mashkit.listen.study import Study
+
+NEEDED = ("pandas", "scikit_posthocs")
+"""Packages of the extra ``listen`` that the analysis needs."""
+
+
+def add_parsers(action: Callable[[str, str, Run], argparse.ArgumentParser]) -> None:
+    """Add the actions to `mashkit listen`.
+
+    Parameters
+    ----------
+    action : callable
+        What :func:`mashkit.cli.actions.add_actions` returned for `listen`.
+    """
+    simulate = action("simulate", "Let simulated raters answer a study, or say how many real ones it needs.", _simulate)
+    simulate.add_argument("study", nargs="?", type=Path, help="the folder of `mashkit listen new`; or give --task")
+    simulate.add_argument("-o", "--output", type=Path, metavar="FILE", help="file for the study and its answers, JSON")
+    simulate.add_argument(
+        "--task", choices=("generation", "retrieval", "preference"), help="the paper's design, or pairs"
+    )
+    simulate.add_argument("--systems", metavar="NAME,NAME", help="with --task; default: the paper's five")
+    simulate.add_argument("--size", type=positive, metavar="N",
+                          help="with --task: mashups at each end of a ranking, or vocals")  # fmt: skip
+    simulate.add_argument("--raters", type=positive, metavar="N", help="default: as many as the design needs")
+    simulate.add_argument("--seed", type=whole, default=0, help="default: %(default)s")
+    simulate.add_argument("--reference", metavar="SYSTEM", help="compared with the others; default: the first")
+    people = simulate.add_argument_group("what simulated raters are like; points are rating points")
+    people.add_argument("--effect", action="append", default=[], metavar="SYSTEM[/top|/bottom][:QUESTION]=POINTS",
+                        help="how much better a system is than others; repeatable")  # fmt: skip
+    people.add_argument("--taste", type=float, metavar="POINTS", help="spread of a rater's own liking for a system")
+    people.add_argument("--bias", type=float, metavar="POINTS", help="spread of raters' means")
+    people.add_argument("--noise", type=float, metavar="POINTS", help="spread of one rating")
+    people.add_argument("--inattentive", type=float, metavar="SHARE", help="of raters, who answer at random")
+    people.add_argument("--leaving", type=float, metavar="SHARE", help="of raters, who leave before the end")
+    planning = simulate.add_argument_group("before a study")
+    planning.add_argument("--power", action="store_true", help="simulate many studies: how often is an effect found?")
+    planning.add_argument("--points", default="0.25,0.5,0.75,1", metavar="POINTS,POINTS",
+                          help="how much better the reference is; default: %(default)s")  # fmt: skip
+    planning.add_argument("--studies", type=positive, default=100, metavar="N", help="for each; default: %(default)s")
+
+    for name, help_, run in (
+        ("export", "Write the answers as CSV with a codebook.", _export),
+        ("report", "Write the paper's tables and figure, and ours, as a page and for LaTeX.", _report),
+    ):
+        made = action(name, help_, run)
+        made.add_argument(
+            "study", type=Path, help="a study's folder, or a file of `listen simulate` or `listen export`"
+        )
+        made.add_argument("-o", "--output", type=Path, required=True, metavar="FOLDER")
+        made.add_argument("--reference", metavar="SYSTEM", help="compared with the others; default: the first")
+
+
+def _require_packages() -> None:
+    from mashkit.errors import ComponentUnavailable
+
+    missing = [name for name in NEEDED if importlib.util.find_spec(name) is None]
+    if missing:
+        raise ComponentUnavailable(f"the analysis needs {', '.join(missing)}", "pip install 'mashkit[listen]'")
+
+
+# ------------------------------------------------------------------------------------------------------ simulate
+def _simulate(arguments: argparse.Namespace) -> int:
+    from mashkit.cli.console import print_json
+    from mashkit.errors import UsageError
+    from mashkit.listen.data import write_data
+    from mashkit.listen.simulate import simulate
+
+    if (arguments.study is None) == (arguments.task is None):
+        raise UsageError("listen simulate needs a study or --task, and not both", "see listen simulate --help")
+    if arguments.power:
+        return _power(arguments)
+    if arguments.output is None:
+        raise UsageError("listen simulate has nowhere to write", "give -o FILE, or --power")
+    study = _designs(arguments)(arguments.seed)
+    data = simulate(study, _world(arguments, study), raters=arguments.raters, seed=arguments.seed,
+                    reference=arguments.reference)  # fmt: skip
+    write_data(data, arguments.output)
+    facts = {
+        "output": path_text(arguments.output),
+        "simulated": True,
+        "raters": data.simulation["raters"],
+        "answers": len(data.answers),
+        "excluded": len(data.exclusions),
+    }
+    if arguments.json:
+        print_json(facts)
+    else:
+        print(
+            f"SIMULATED: {facts['answers']} answers of {facts['raters']} raters, {facts['excluded']} of them left out "
+            f"by the study's rules: {facts['output']}"
+        )
+    return DONE
+
+
+def _designs(arguments: argparse.Namespace) -> Callable[[int], Study]:
+    """Return what makes the design of a seed; a frozen study is the same for each."""
+    from mashkit.errors import UsageError
+    from mashkit.listen.simulate import PAPER_SYSTEMS, design
+    from mashkit.listen.study import read
+
+    if arguments.study is not None:
+        for option in ("systems", "size"):
+            if getattr(arguments, option) is not None:
+                raise UsageError(f"--{option} with a study", "a frozen study has its own")
+        study = read(arguments.study)
+        return lambda seed: study
+    systems = PAPER_SYSTEMS if arguments.systems is None else [one.strip() for one in arguments.systems.split(",")]
+
+    def made(seed: int) -> Study:
+        return design(arguments.task, systems=systems, size=arguments.size, raters=arguments.raters, seed=seed)
+
+    return made
+
+
+def _world(arguments: argparse.Namespace, study: Study) -> World:
+    from mashkit.errors import UsageError
+    from mashkit.listen.simulate import World, parse_effects
+
+    given: dict[str, Any] = {}
+    for name in ("taste", "bias", "noise", "inattentive", "leaving"):
+        value = getattr(arguments, name)
+        if value is None:
+            continue
+        most = 1.0 if name in ("inattentive", "leaving") else 4.0
+        if not 0 <= value <= most:
+            raise UsageError(f"--{name} {value:g}", f"give 0 to {most:g}")
+        given[name] = value
+    systems = list(dict.fromkeys(one.system for one in study.samples))
+    return World(effects=parse_effects(arguments.effect, systems), **given)
+
+
+def _power(arguments: argparse.Namespace) -> int:
+    from mashkit.cli.console import print_json, print_table
+    from mashkit.errors import UsageError
+    from mashkit.listen.analysis import TESTS
+    from mashkit.listen.power import power
+
+    _require_packages()
+    try:
+        points = [float(one) for one in arguments.points.split(",")]
+    except ValueError:
+        raise UsageError(f"--points {arguments.points}", "give numbers: --points 0.25,0.5") from None
+    made = _designs(arguments)
+    found = power(made, points, world=_world(arguments, made(arguments.seed)), count=arguments.studies,
+                  seed=arguments.seed, raters=arguments.raters, reference=arguments.reference)  # fmt: skip
+    rows = [
+        {"points": effect, "test": rate.test, "title": TESTS[rate.test].title, "whose": TESTS[rate.test].whose,
+         "found": rate.share, "low": rate.interval.low, "high": rate.interval.high}
+        for effect, rates in found.items() for rate in rates
+    ]  # fmt: skip
+    if arguments.json:
+        print_json({"simulated": True, "studies": arguments.studies, "corrected": "Holm", "rates": rows})
+    else:
+        print(f"SIMULATED: {arguments.studies} studies for each effect; p corrected by Holm, below .05")
+        print_table(
+            ("points", "test", "whose", "found", "95 % interval"),
+            [
+                (f"{row['points']:g}", row["title"], row["whose"], f"{100 * row['found']:.0f} %",
+                 f"{100 * row['low']:.0f} to {100 * row['high']:.0f} %")
+                for row in rows
+            ],
+        )  # fmt: skip
+    return DONE
+
+
+# ------------------------------------------------------------------------------------------------ export, report
+def _read(arguments: argparse.Namespace) -> Answered:
+    from mashkit.listen.data import read_answered
+
+    _require_packages()
+    return read_answered(arguments.study, arguments.reference)
+
+
+def _export(arguments: argparse.Namespace) -> int:
+    data = _read(arguments)
+    from mashkit.listen.export import write_export
+    from mashkit.listen.table import long_table
+
+    return _written(arguments, data, write_export(data, long_table(data), arguments.output))
+
+
+def _report(arguments: argparse.Namespace) -> int:
+    data = _read(arguments)
+    from mashkit.listen.analysis import analyse
+    from mashkit.listen.report import write_report
+
+    return _written(arguments, data, write_report(data, analyse(data), arguments.output))
+
+
+def _written(arguments: argparse.Namespace, data: Answered, paths: list[Path]) -> int:
+    from mashkit.cli.console import print_json
+
+    if arguments.json:
+        facts = {"study": data.study.hash, "simulated": data.simulated, "excluded": len(data.exclusions)}
+        print_json({**facts, "files": [path_text(path) for path in paths]})
+    else:
+        for path in paths:
+            print(f"{'SIMULATED: ' if data.simulated else ''}{path_text(path)}")
+    return DONE

@@ -1,0 +1,129 @@
+"""The user's defaults for the command line: a TOML file in the platform's folder for configuration.
+
+A command's option has precedence over an environment variable, that over the file, and the file over what is built in.
+Only the command line reads the file: a program in Python does the same on every machine.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import platformdirs
+
+from mashkit.arguments import CACHE_VARIABLE, named_path
+from mashkit.cli.actions import COMPONENT_KINDS, DB_VARIABLE
+from mashkit.errors import UsageError, suggestion
+from mashkit.licences import POLICIES
+from mashkit.paths import path_text
+
+CONFIG_VARIABLE = "MASHKIT_CONFIG"
+"""Environment variable: the file of settings, in place of the platform's."""
+
+NAMES: Mapping[str, str] = {
+    **{kind: f"the {kind} to use, where no --{kind} is given" for kind in COMPONENT_KINDS},
+    "jobs": "number of processes, where no --jobs is given",
+    "cache": "folder of computed stems and analyses, where no --cache is given",
+    "db": "database of clips, where no --db is given",
+    "licences": "which licences of components are allowed: any, or permissive",
+    "quiet": "true: no progress",
+}
+"""Name of a setting → what it is. Options of components are settings, too: stretcher.cheaper."""
+VARIABLES: Mapping[str, str] = {"cache": CACHE_VARIABLE, "db": DB_VARIABLE}
+"""The settings that have an environment variable of their own."""
+
+
+def config_file() -> Path:
+    """Return the path of the file of settings, whether it exists or not."""
+    named = os.environ.get(CONFIG_VARIABLE)
+    return named_path(named) if named else Path(platformdirs.user_config_dir("mashkit")) / "config.toml"
+
+
+def read() -> dict[str, Any]:
+    """Return the settings in the file, by name; empty without a file.
+
+    Raises
+    ------
+    UsageError
+        If the file is no TOML, or has a name that is none, or a value of another type; names file and fix.
+    """
+    settings = read_unchecked()
+    for name, value in settings.items():
+        try:
+            require(name, value)
+        except UsageError as error:
+            raise UsageError(
+                f"{path_text(config_file())}: {error.problem}", f"{error.fix}; `mashkit config unset {name}` removes it"
+            ) from error
+    return settings
+
+
+def read_unchecked() -> dict[str, Any]:
+    """Return what :func:`read` returns, also with names and values that are wrong, so that they can be removed."""
+    path = config_file()
+    try:
+        data = tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError) as error:
+        raise UsageError(f"{path_text(path)}: {error}", "correct it, or delete it") from error
+    settings: dict[str, Any] = {}
+    for name, value in data.items():
+        if name in COMPONENT_KINDS and isinstance(value, dict):
+            settings.update({f"{name}.{option}": setting for option, setting in value.items() if option != "name"})
+            if "name" in value:
+                settings[name] = value["name"]
+        else:
+            settings[name] = value
+    return settings
+
+
+def require(name: str, value: Any) -> None:
+    """Raise UsageError unless a setting of that name may have that value."""
+    kind, dot, option = name.partition(".")
+    if dot:
+        if kind not in COMPONENT_KINDS or not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", option):
+            raise UsageError(f"there is no setting {name!r}", f"an option is like {COMPONENT_KINDS[2]}.cheaper")
+        return
+    if name not in NAMES:
+        raise UsageError(f"there is no setting {name!r}", suggestion(name, [*NAMES, "stretcher.cheaper"]))
+    if name == "jobs" and (isinstance(value, bool) or not isinstance(value, int) or value < 1):
+        raise UsageError(f"jobs is {value!r}", "give a whole number of 1 or more")
+    if name == "quiet" and not isinstance(value, bool):
+        raise UsageError(f"quiet is {value!r}", "give true or false")
+    if name == "licences" and value not in POLICIES:
+        raise UsageError(f"licences is {value!r}", f"give {' or '.join(POLICIES)}")
+    if name not in ("jobs", "quiet") and not (isinstance(value, str) and value):
+        raise UsageError(f"{name} is {value!r}", "give a name" if name in COMPONENT_KINDS else "give a folder")
+
+
+def write(settings: Mapping[str, Any]) -> None:
+    """Replace the file by one with these settings; raises OutputError if it cannot be written."""
+    from mashkit.atomicfile import write_text
+
+    plain = {name: value for name, value in settings.items() if "." not in name and name not in COMPONENT_KINDS}
+    lines = [f"{name} = {_toml(value)}" for name, value in sorted(plain.items())]
+    for kind in COMPONENT_KINDS:
+        table = {"name": settings[kind]} if kind in settings else {}
+        table |= {name.partition(".")[2]: value for name, value in settings.items() if name.startswith(f"{kind}.")}
+        if table:
+            lines += ["", f"[{kind}]", *(f"{name} = {_toml(value)}" for name, value in table.items())]
+    write_text(config_file(), "\n".join(["# Written by `mashkit config`; to be edited at will.", *lines, ""]))
+
+
+def _toml(value: Any) -> str:
+    """Return a value as TOML: JSON's texts, numbers, truth values and lists are TOML as well."""
+    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
+
+
+def default(name: str) -> Any:
+    """Return the setting of that name from its environment variable or from the file; None if neither has it."""
+    variable = VARIABLES.get(name)
+    if variable is not None and os.environ.get(variable):
+        return os.environ[variable]
+    return read().get(name)

@@ -1,0 +1,74 @@
+"""Tell which components a policy on licences allows: of the code that they run, and of the weights that they load."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+
+PERMISSIVE = frozenset(
+    {
+        *(
+            "0BSD",
+            "Apache-2.0",
+            "BSD-2-Clause",
+            "BSD-3-Clause",
+            "BSL-1.0",
+            "ISC",
+            "MIT",
+            "PSF-2.0",
+            "Unlicense",
+            "Zlib",
+        ),
+        *("CC-BY-3.0", "CC-BY-4.0", "CC0-1.0"),
+    }
+)
+"""SPDX identifiers of licences that allow any use, also in closed and in paid work, and ask at most to be named (ours:
+a licence that is not here does not fit, so that one that nobody looked at is refused)."""
+POLICIES: Mapping[str, frozenset[str] | None] = {"any": None, "permissive": PERMISSIVE}
+"""Policy → the licences it allows; None for all."""
+
+
+def fits(licence: str, policy: str) -> bool:
+    """Return whether an SPDX expression allows a use under a policy.
+
+    Of licences joined by AND all must fit, of those joined by OR one. "none", for no weights, fits.
+
+    Parameters
+    ----------
+    licence : str
+        As on a component's card: "ISC AND GPL-2.0-or-later". A text that is no SPDX expression does not fit.
+    policy : str
+        A name in :data:`POLICIES`.
+    """
+    allowed = POLICIES[policy]
+    if allowed is None or licence == "none":
+        return True
+    words = re.findall(r"[()]|[^\s()]+", licence)
+    try:
+        value, rest = _either(words, allowed)
+    except IndexError:  # the expression ends too early
+        return False
+    return value and not rest
+
+
+def _either(words: list[str], allowed: frozenset[str]) -> tuple[bool, list[str]]:
+    value, words = _both(words, allowed)
+    while words and words[0].upper() == "OR":
+        other, words = _both(words[1:], allowed)
+        value = value or other
+    return value, words
+
+
+def _both(words: list[str], allowed: frozenset[str]) -> tuple[bool, list[str]]:
+    value, words = _one(words, allowed)
+    while words and words[0].upper() == "AND":
+        other, words = _one(words[1:], allowed)
+        value = value and other
+    return value, words
+
+
+def _one(words: list[str], allowed: frozenset[str]) -> tuple[bool, list[str]]:
+    if words[0] == "(":
+        value, rest = _either(words[1:], allowed)
+        return value, rest[1:] if rest[0] == ")" else [*rest, "unclosed"]
+    return words[0] in allowed, words[1:]

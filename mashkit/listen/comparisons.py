@@ -1,0 +1,228 @@
+"""Tests and effect sizes for two systems, and for all at once: the paper's, and those that see what depends on what.
+
+The paper's tests take each clip's median as an observation of its own. Ratings of one rater are alike, though, and so
+are ratings of one song. :func:`clustered` takes both into account; :func:`mashkit.bench.statistics.signed_rank` and
+:func:`friedman` compare within a vocal.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any, TypeAlias
+
+import attrs
+import numpy as np
+import numpy.typing as npt
+
+from mashkit.bench.statistics import LEVEL, Interval, holm, interval, pair_ratio, ratio, value_of
+
+Values: TypeAlias = npt.NDArray[np.float64]
+
+
+@attrs.frozen
+class Estimate:
+    """A number, the ends of its interval, and how often it would be as far from zero by chance.
+
+    ``interval`` and ``p`` are None where the data are too few.
+    """
+
+    value: float
+    interval: Interval | None
+    p: float | None
+
+
+# ------------------------------------------------------------------------------------------------- the paper's tests
+def mann_whitney(one: npt.ArrayLike, other: npt.ArrayLike) -> float | None:
+    """Return the two-sided p-value of the Mann-Whitney U test, with corrections for ties and continuity.
+
+    None if a side is empty.
+    """
+    from scipy import stats
+
+    first, second = _finite(one), _finite(other)
+    if not len(first) or not len(second):
+        return None
+    if len(np.unique(np.concatenate([first, second]))) == 1:
+        return 1.0  # nothing differs
+    return float(stats.mannwhitneyu(first, second, alternative="two-sided").pvalue)
+
+
+def rank_sum(one: npt.ArrayLike, other: npt.ArrayLike) -> float | None:
+    """Return the two-sided p-value of Wilcoxon's rank-sum test by the normal distribution, without corrections.
+
+    It differs from :func:`mann_whitney` by the corrections only. None if a side is empty.
+    """
+    from scipy import stats
+
+    first, second = _finite(one), _finite(other)
+    if not len(first) or not len(second):
+        return None
+    return float(stats.ranksums(first, second).pvalue)
+
+
+def _finite(values: npt.ArrayLike) -> Values:
+    numbers = np.asarray(values, np.float64)
+    finite: Values = numbers[np.isfinite(numbers)]
+    return finite
+
+
+# ------------------------------------------------------------------------------------------------- ours: all systems
+def friedman(blocks: npt.ArrayLike) -> float | None:
+    """Return the p-value of Friedman's test of equal systems, corrected for ties.
+
+    Parameters
+    ----------
+    blocks : array_like
+        Shape (vocals, systems); a vocal with a missing system (NaN) is left out.
+
+    Returns
+    -------
+    float or None
+        None with fewer than three systems or two vocals.
+    """
+    from scipy import stats
+
+    values = _complete(blocks)
+    if values.shape[0] < 2 or values.shape[1] < 3:
+        return None
+    if (values == values[:, :1]).all():
+        return 1.0  # nothing differs within any vocal
+    return float(stats.friedmanchisquare(*values.T).pvalue)
+
+
+def post_hoc(blocks: npt.ArrayLike) -> Values | None:
+    """Return p-values of all pairs of systems after Friedman's test (Conover's, adjusted by Holm), shape (k, k).
+
+    After Conover, "Practical Nonparametric Statistics", 3rd edition, 1999, section 5.8; by scikit-posthocs. Holm keeps
+    the chance of any false finding among all pairs at the level of the test. None where :func:`friedman` gives none.
+    """
+    import scikit_posthocs
+
+    values = _complete(blocks)
+    if values.shape[0] < 2 or values.shape[1] < 3:
+        return None
+    if (values == values[:, :1]).all():
+        return np.ones((values.shape[1], values.shape[1]))
+    found: Values = np.array(scikit_posthocs.posthoc_conover_friedman(values), np.float64)  # a copy: it is read-only
+    pairs = np.triu_indices(len(found), 1)
+    found[pairs] = found.T[pairs] = holm(found[pairs].tolist())
+    return found
+
+
+def _complete(blocks: npt.ArrayLike) -> Values:
+    values = np.asarray(blocks, np.float64)
+    complete: Values = values[np.isfinite(values).all(axis=1)]
+    return complete
+
+
+# ------------------------------------------------------------------------------------------------- ours: two systems
+def clustered(
+    influence: npt.ArrayLike, value: float, raters: Sequence[Any], songs: Sequence[Any], level: float = LEVEL
+) -> Estimate:
+    """Return an estimate with an interval and a test that let ratings of one rater, and of one song, be alike.
+
+    The variance is that by raters plus that by songs minus that by both together (Cameron, Gelbach and Miller, "Robust
+    inference with multiway clustering", Journal of Business & Economic Statistics 29(2), 2011, equation 2.11), each
+    times G/(G−1) of its G clusters. It is what a bootstrap over both clusters estimates, without drawing. The
+    distribution is t with one degree less than the smaller number of clusters (section 2.3 there). Where chance makes
+    the sum negative, the larger of the first two is taken (ours).
+
+    Parameters
+    ----------
+    influence : array_like
+        What each rating adds to the estimate's error, shape (ratings,); they sum to 0.
+    value : float
+        The estimate.
+    raters, songs : sequence
+        The clusters of each rating.
+    level : float
+        Coverage of the interval.
+    """
+    from scipy import stats
+
+    errors = np.asarray(influence, np.float64)
+    by_rater, rater_of = np.unique(np.asarray(raters), return_inverse=True)
+    by_song, song_of = np.unique(np.asarray(songs), return_inverse=True)
+    fewest = min(len(by_rater), len(by_song))
+    if fewest < 2:
+        return Estimate(value, None, None)
+    variances = [_cluster_variance(errors, of) for of in (rater_of, song_of, rater_of * len(by_song) + song_of)]
+    both = variances[0] + variances[1] - variances[2]
+    variance = both if both > 0 else max(variances[:2])
+    if variance <= 0:
+        return Estimate(value, Interval(value, value), 1.0 if value == 0 else None)
+    error = math.sqrt(variance)
+    reach = float(stats.t.ppf((1 + level) / 2, fewest - 1)) * error
+    p = 2 * float(stats.t.sf(abs(value) / error, fewest - 1))
+    return Estimate(value, Interval(value - reach, value + reach), p)
+
+
+def _cluster_variance(errors: Values, clusters: npt.NDArray[np.intp]) -> float:
+    _, numbers = np.unique(clusters, return_inverse=True)
+    sums = np.bincount(numbers, weights=errors)
+    return float(len(sums) / (len(sums) - 1) * (sums**2).sum())
+
+
+def mean_difference(
+    ratings: npt.ArrayLike, side: npt.ArrayLike, raters: Sequence[Any], songs: Sequence[Any]
+) -> Estimate | None:
+    """Return the difference of the mean ratings of two sides, one − other, by :func:`clustered`.
+
+    Parameters
+    ----------
+    ratings : array_like
+        Shape (ratings,). Pass them less their rater's mean, so that a mild rater does not favour a system.
+    side : array_like
+        1 for a rating of the one, −1 of the other, shape (ratings,).
+    raters, songs : sequence
+
+    Returns
+    -------
+    Estimate or None
+        None if a side is empty.
+    """
+    values, signs = np.asarray(ratings, np.float64), np.asarray(side)
+    there = np.isfinite(values) & (signs != 0)
+    values, signs = values[there], signs[there]
+    if not (signs > 0).any() or not (signs < 0).any():
+        return None
+    influence = np.empty(len(values))
+    means = []
+    for sign in (1, -1):
+        of = signs == sign
+        means.append(float(values[of].mean()))
+        influence[of] = sign * (values[of] - means[-1]) / of.sum()
+    return clustered(influence, means[0] - means[1], np.asarray(raters)[there], np.asarray(songs)[there])
+
+
+# ------------------------------------------------------------------------------------------------------- effect sizes
+def dominance(
+    one: npt.ArrayLike, other: npt.ArrayLike, songs_one: Sequence[Any], songs_other: Sequence[Any]
+) -> Estimate | None:
+    """Return Cliff's delta, P(one > other) − P(one < other), with a bootstrap interval over songs.
+
+    After Cliff, "Dominance statistics", Psychological Bulletin 114(3), 1993. None if a side is empty.
+    """
+    first, second = np.asarray(one, np.float64), np.asarray(other, np.float64)
+    if not len(first) or not len(second):
+        return None
+    names, numbers = np.unique(np.concatenate([np.asarray(songs_one), np.asarray(songs_other)]), return_inverse=True)
+    rows, columns = numbers[: len(first)], numbers[len(first) :]
+    above, pairs = np.zeros((2, len(names), len(names)))
+    np.add.at(above, (rows[:, None], columns[None]), np.sign(np.subtract.outer(first, second)))
+    np.add.at(pairs, (rows[:, None], columns[None]), 1.0)
+    statistic = pair_ratio(above, pairs)
+    return Estimate(value_of(statistic, len(names)), interval(statistic, len(names)), None)
+
+
+def paired_dominance(differences: npt.ArrayLike) -> Estimate | None:
+    """Return the share of vocals where the one is better less the share where it is worse, with an interval.
+
+    Cliff's delta within pairs (section "Paired data" of the article of :func:`dominance`); bootstrap over vocals.
+    """
+    signs = np.sign(_finite(differences))
+    if not len(signs):
+        return None
+    statistic = ratio(signs, np.ones(len(signs)))
+    return Estimate(value_of(statistic, len(signs)), interval(statistic, len(signs)), None)

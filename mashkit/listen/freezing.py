@@ -1,0 +1,426 @@
+"""Make a study: choose mashups by systems, or take sounds from a table, and freeze them in a folder."""
+
+from __future__ import annotations
+
+import csv
+import json
+import random
+import shutil
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import attrs
+
+from mashkit.audio.files import load
+from mashkit.conditions import UNMATCHED as UNMATCHED_CONDITIONS
+from mashkit.errors import MashkitError, UsageError
+from mashkit.listen import designs
+from mashkit.listen.designs import Candidate, Layout
+from mashkit.listen.records import PageKind, Sample
+from mashkit.listen.stimuli import Sounds, headphone_trials, level_trials
+from mashkit.listen.study import ORIGINAL, STIMULI, UNMATCHED, Protocol, Rules, Study, StudyError, write
+from mashkit.listen.texts import shipped
+from mashkit.mashup import Mashup
+from mashkit.paths import path_text
+from mashkit.pipeline import Kit, Ranked
+from mashkit.types import Condition, Role
+
+TASKS = ("generation", "retrieval", "preference", "custom")
+CHECK = "check"
+"""The system of the sounds of checks: tones, which are no result."""
+
+
+@attrs.frozen(kw_only=True)
+class Wishes:
+    """What a study of mashups shall hold.
+
+    Parameters
+    ----------
+    task : str
+        "generation", "retrieval" or "preference".
+    systems : tuple of str
+        Names of scorers.
+    count : int
+        "generation": plans to draw, of which each system ranks all.
+    each : int
+        "generation": samples of each end of a ranking; 20 in the paper.
+    queries : int
+        "retrieval" and "preference": vocals; 30 in the paper.
+    candidates : int
+        Plans of each query; 180 in the paper.
+    vocals : tuple of str
+        Ids of the queries' clips; drawn, one a song, if it is empty.
+    negatives, training : int
+        Pages with a negative control, and pages to train with (ours).
+    """
+
+    task: str
+    systems: tuple[str, ...]
+    count: int = 200
+    each: int = 20
+    queries: int = 30
+    candidates: int = 180
+    vocals: tuple[str, ...] = ()
+    negatives: int = 3
+    training: int = 1
+
+
+@attrs.frozen(kw_only=True)
+class Frame:
+    """What surrounds the pages of a study of any task; the parts of :class:`mashkit.listen.study.Study`."""
+
+    title: str = "Listening test"
+    contact: str = ""
+    seed: int = 0
+    protocol: Protocol = attrs.field(factory=Protocol)
+    rules: Rules = attrs.field(factory=Rules)
+    texts: Mapping[str, Mapping[str, str]] = attrs.field(factory=dict)
+
+
+def freeze_mashups(
+    kit: Kit, catalog: Any, wishes: Wishes, frame: Frame, folder: Path, *, note: Callable[[str], object] = str
+) -> Study:
+    """Choose mashups of a catalog's clips by systems, render them once, and freeze the study.
+
+    Parameters
+    ----------
+    kit : Kit
+        Generates and renders; its scorer is not used.
+    catalog : Catalog
+    wishes : Wishes
+    frame : Frame
+    folder : Path
+        Must not exist, or be empty.
+    note : callable
+        Called with what is left out, and why.
+
+    Raises
+    ------
+    StudyError
+        If there are too few candidates for the design.
+    """
+    if len(set(wishes.systems)) < len(wishes.systems) or not wishes.systems:
+        raise UsageError(f"--systems {','.join(wishes.systems)}", "name one or more scorers, each once")
+    if wishes.task == "preference" and len(wishes.systems) < 2:
+        raise UsageError("preferences for one system", "name two or more scorers")
+    kits = {name: Kit(scorer=name, stretcher=kit.stretcher, registry=kit.registry) for name in wishes.systems}
+    for one in kits.values():
+        one.require("scorer")
+    with _Making(folder, frame, note) as making:
+        choice = _Choice(kit, kits, catalog, making)
+        layout = making.layout
+        if wishes.task == "generation":
+            rankings = choice.rankings(choice.pool(wishes.count), wishes.each)
+            designs.generation(layout, rankings, choice.originals, each=wishes.each)
+        else:
+            best: dict[str, dict[str, Candidate]] = {}
+            controls: dict[str, Candidate] = {}
+            even = wishes.task == "retrieval" and len(kits) % 2 == 0
+            for vocal in choice.queries(wishes.queries, wishes.vocals):
+                found = choice.best(vocal, wishes.candidates)
+                control = choice.control(vocal) if even else None
+                if found is None or (even and control is None):
+                    continue
+                best[vocal] = found
+                if control is not None:
+                    controls[vocal] = control
+            if not best:
+                raise StudyError("no query has candidates", "give more songs, or --query")
+            if wishes.task == "retrieval":
+                designs.retrieval(layout, best, choice.originals, controls)
+            else:
+                making.leave_out(designs.preference(layout, best))
+        kind = PageKind.PREFERENCE if wishes.task == "preference" else PageKind.RATING
+        used = list(dict.fromkeys(one.vocal for one in layout.samples))
+        designs.controls(layout, kind, choice.some_controls(used, wishes.negatives), choice.originals)
+        spare = [vocal for vocal in choice.all_vocals() if vocal not in used]
+        training = choice.some_controls([*spare, *used], wishes.training)
+        designs.controls(layout, PageKind.TRAINING, training, choice.originals)
+        described = {name: dict(one.scorer.described()) for name, one in kits.items()}
+        return making.finish(wishes.task, described, choice.starts())
+
+
+def freeze_table(
+    table: Path, frame: Frame, folder: Path, *, asks: PageKind = PageKind.RATING, note: Callable[[str], object] = str
+) -> Study:
+    """Freeze a study of sounds that a table lists.
+
+    The table is a CSV file with the columns ``page``, ``file``, ``system`` and ``vocal``, and if wanted ``song``,
+    ``group``, ``rank`` and ``kind``. Two rows with one ``page`` make a page. ``kind`` is empty, or "training". A file's
+    path is relative to the table's folder.
+
+    Raises
+    ------
+    StudyError
+        If the table is not so; the text has the line.
+    """
+    rows = _rows(table)
+    with _Making(folder, frame, note) as making:
+        layout = making.layout
+        pages: dict[str, list[str]] = {}
+        kinds: dict[str, PageKind] = {}
+        for line, row in rows:
+            path = table.parent / row["file"]
+            key = path_text(path)
+            if key not in making.sounds:
+                making.sounds.add(key, load(path))
+            try:
+                rank = int(row.get("rank") or 0)
+            except ValueError as error:
+                raise StudyError(f"{path_text(table)}, line {line}: rank {row['rank']!r}", "give a number") from error
+            candidate = Candidate(sound=key, vocal=row["vocal"], song=row.get("song") or row["vocal"])
+            made = layout.sample(candidate, row["system"], group=row.get("group") or "", rank=rank)
+            pages.setdefault(row["page"], []).append(made)
+            training = (row.get("kind") or "") == PageKind.TRAINING
+            kinds[row["page"]] = PageKind.TRAINING if training else asks
+        for name, samples in pages.items():
+            vocals = {one.vocal for one in layout.samples if one.id in samples}
+            if len(set(samples)) != 2 or len(vocals) != 1:
+                raise StudyError(
+                    f"{path_text(table)}: page {name!r} has {len(set(samples))} samples of {len(vocals)} vocals",
+                    "a page has two samples that share a vocal",
+                )
+            layout.page(kinds[name], samples)
+        systems: dict[str, Any] = {one.system: {} for one in layout.samples}
+        return making.finish("custom", systems, dict.fromkeys((one.file for one in layout.samples), 0.0))
+
+
+def _rows(table: Path) -> list[tuple[int, dict[str, str]]]:
+    try:
+        with table.open(encoding="utf-8-sig", newline="") as file:
+            reader = csv.DictReader(file)
+            missing = {"page", "file", "system", "vocal"} - set(reader.fieldnames or ())
+            rows = [(reader.line_num, row) for row in reader]
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise StudyError(f"{path_text(table)} cannot be read: {error}", "give a CSV file in UTF-8") from error
+    if missing or not rows:
+        raise StudyError(
+            f"{path_text(table)} has no {'column ' + ', '.join(sorted(missing)) if missing else 'row'}",
+            "give a CSV file with the columns page, file, system and vocal",
+        )
+    for line, row in rows:
+        empty = [name for name in ("page", "file", "system", "vocal") if not (row.get(name) or "").strip()]
+        if empty:
+            raise StudyError(f"{path_text(table)}, line {line}: no {', '.join(empty)}", "fill the cell")
+    return rows
+
+
+class _Making:
+    """A study while it is made, in a folder beside its place, which gets its name when all is written."""
+
+    def __init__(self, folder: Path, frame: Frame, note: Callable[[str], object]) -> None:
+        if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+            raise StudyError(f"{path_text(folder)} is not empty", "a study is never changed: name a new folder")
+        self._folder, self._frame, self._note = folder, frame, note
+        self._part = folder.with_name(f".{folder.name}.part")
+        self._notes: list[str] = []
+        self.layout = Layout(random.Random(frame.seed))  # noqa: S311 — a draw that can be repeated, no secret
+
+    def __enter__(self) -> _Making:
+        try:
+            shutil.rmtree(self._part, ignore_errors=True)
+            (self._part / STIMULI).mkdir(parents=True)
+        except OSError as error:
+            raise StudyError(
+                f"cannot write {path_text(self._part)}: {error.strerror}", "name another folder"
+            ) from error
+        self.sounds = Sounds(self._part, self.layout.chance)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.sounds.__exit__()
+        shutil.rmtree(self._part, ignore_errors=True)
+
+    def leave_out(self, notes: Sequence[str]) -> None:
+        """Tell what is left out, and why."""
+        self._notes.extend(notes)
+        for one in notes:
+            self._note(one)
+
+    def finish(self, task: str, systems: Mapping[str, Any], starts: Mapping[str, float]) -> Study:
+        """Write the sounds and the study."""
+        layout, frame = self.layout, self._frame
+        protocol = frame.protocol
+        layout.with_repeats()
+        files, common = self.sounds.finish({one.file: starts[one.file] for one in layout.samples})
+        layout.samples = [
+            attrs.evolve(one, file=files[one.file][0], sha256=files[one.file][1]) for one in layout.samples
+        ]
+        layout.chance.shuffle(layout.samples)
+        keys: dict[str, int] = {}
+        trials = {
+            PageKind.LEVEL: level_trials(layout.chance, common, protocol.level_tries) if protocol.level else (),
+            PageKind.HEADPHONES: headphone_trials(layout.chance) if protocol.headphones else (),
+        }
+        for kind, sounds in trials.items():
+            made = []
+            for audio, right in sounds:
+                file, digest = self.sounds.write(audio)
+                sample = Sample(
+                    id=layout.identity(), system=CHECK, vocal=CHECK, song=CHECK, file=file, sha256=digest
+                )  # fmt: skip
+                layout.samples.append(sample)
+                keys[sample.id] = right
+                made.append(sample.id)
+            if made:
+                layout.page(kind, made)
+        layout.chance.shuffle(layout.pages)
+        study = Study(
+            title=frame.title, contact=frame.contact, task=task, seed=frame.seed, protocol=protocol, rules=frame.rules,
+            texts=frame.texts or shipped(), systems=systems, samples=tuple(layout.samples), pages=tuple(layout.pages),
+            keys=keys, loudness_lufs=common, notes=tuple(self._notes),
+        )  # fmt: skip
+        problems = list(study.problems())
+        if problems:
+            raise StudyError(f"this makes no study: {'; '.join(problems)}", "give other songs or numbers")
+        # The hash of what JSON holds: numbers and texts that change in it would make another hash when it is read.
+        study = Study.from_dict(json.loads(json.dumps(study.to_dict())))
+        self.sounds.__exit__()
+        write(study, self._part)
+        if self._folder.is_dir():
+            self._folder.rmdir()
+        self._part.rename(self._folder)
+        return study
+
+
+class _Choice:
+    """Choose mashups for a study. What cannot be generated, scored or rendered is left out, with a note."""
+
+    def __init__(self, kit: Kit, kits: Mapping[str, Kit], catalog: Any, making: _Making) -> None:
+        self._kit, self._kits, self._catalog, self._making = kit, kits, catalog, making
+        self._seed = making._frame.seed
+        self._mashups: dict[str, Mashup] = {}
+        self._bad: set[str] = set()
+        self.originals: dict[str, Candidate] = {}
+
+    def pool(self, count: int) -> list[Mashup]:
+        """Return matched mashups of any vocal, whose original version exists."""
+        drawn = self._kit.generate(self._catalog, condition=Condition.MATCHED, count=count, seed=self._seed)
+        return [one for one in drawn if self._original(one.clips[Role.VOCAL].id)]
+
+    def rankings(self, pool: Sequence[Mashup], each: int) -> dict[str, list[Candidate]]:
+        """Return each system's ranking of the pool; what cannot be rendered at its ends is left out."""
+        return {name: self._ends(self._ranked(name, pool), each) for name in self._kits}
+
+    def _ends(self, ranking: Sequence[Ranked], each: int) -> list[Candidate]:
+        kept = list(ranking)
+        for backwards in (False, True):
+            good = 0
+            for one in reversed(kept) if backwards else list(kept):
+                if good == each:
+                    break
+                if self._sounds(one.mashup):
+                    good += 1
+                else:
+                    kept = [other for other in kept if other is not one]
+        return [self._candidate(one.mashup) for one in kept]
+
+    def queries(self, count: int, named: Sequence[str]) -> list[str]:
+        """Return the clips whose vocals are the queries: the named ones, or ``count``, one a song while they last."""
+        if named:
+            return [self._catalog.clip(one).id for one in named]
+        return self.all_vocals()[:count]
+
+    def all_vocals(self) -> list[str]:
+        """Return the clips that have a vocal, in random order, with one of each song first."""
+        chance = random.Random(self._seed)  # noqa: S311 — a draw that can be repeated, no secret
+        clips = [clip for clip in self._catalog.clips if Role.VOCAL in clip.roles and clip.activity.get(Role.VOCAL, 1)]
+        chance.shuffle(clips)
+        seen: dict[str, int] = {}
+        order = []
+        for clip in clips:
+            seen[clip.song] = seen.get(clip.song, 0) + 1
+            order.append((seen[clip.song], clip.id))
+        return [identity for _, identity in sorted(order, key=lambda one: one[0])]
+
+    def best(self, vocal: str, count: int) -> dict[str, Candidate] | None:
+        """Return each system's first mashup of a vocal; None if there is none, or no original version."""
+        if not self._original(vocal):
+            return None
+        try:
+            pool = self._kit.generate(
+                self._catalog, condition=Condition.MATCHED, count=count, seed=self._seed, vocal=vocal
+            )
+        except MashkitError as error:
+            self._making.leave_out([f"vocal {vocal}: {error}"])
+            return None
+        found: dict[str, Candidate] = {}
+        for name in self._kits:
+            first = next((one.mashup for one in self._ranked(name, pool) if self._sounds(one.mashup)), None)
+            if first is None:
+                return None
+            found[name] = self._candidate(first)
+        return found
+
+    def some_controls(self, vocals: Sequence[str], count: int) -> dict[str, Candidate]:
+        """Return negative controls of ``count`` of the vocals, the first that have one."""
+        found: dict[str, Candidate] = {}
+        for vocal in vocals:
+            if len(found) == count:
+                break
+            if self._original(vocal) and (made := self.control(vocal, len(found))) is not None:
+                found[vocal] = made
+        return found
+
+    def control(self, vocal: str, number: int = 0) -> Candidate | None:
+        """Return an unmatched mashup of a vocal; ``number`` chooses which condition is tried first."""
+        conditions = UNMATCHED_CONDITIONS[number % 3 :] + UNMATCHED_CONDITIONS[: number % 3]
+        return next((made for one in conditions if (made := self._one(one, vocal)) is not None), None)
+
+    def _original(self, vocal: str) -> bool:
+        if vocal not in self.originals and vocal not in self._bad:
+            made = self._one(Condition.ORIGINAL, vocal)
+            if made is None:
+                self._bad.add(vocal)
+            else:
+                self.originals[vocal] = made
+        return vocal in self.originals
+
+    def _one(self, condition: Condition, vocal: str) -> Candidate | None:
+        try:
+            made = self._kit.generate(self._catalog, condition=condition, count=1, seed=self._seed, vocal=vocal)
+        except MashkitError as error:
+            self._making.leave_out([f"vocal {vocal}, {condition}: {error}"])
+            return None
+        return self._candidate(made[0]) if made and self._sounds(made[0]) else None
+
+    def _ranked(self, name: str, pool: Sequence[Mashup]) -> list[Ranked]:
+        def failed(mashup: Mashup, error: MashkitError) -> None:
+            self._making.leave_out([f"{name}: plan {mashup.plan.id}: {error}"])
+
+        return self._kits[name].rank(pool, failed=failed)
+
+    def _sounds(self, mashup: Mashup) -> bool:
+        """Render a mashup once; return whether it can be heard."""
+        key = mashup.plan.id
+        if key in self._bad or key in self._making.sounds:
+            return key not in self._bad
+        try:
+            self._making.sounds.add(key, mashup.mix)
+        except MashkitError as error:
+            self._making.leave_out([f"plan {key}: {error}"])
+            self._bad.add(key)
+            return False
+        self._mashups[key] = mashup
+        return True
+
+    def _candidate(self, mashup: Mashup) -> Candidate:
+        vocal = mashup.clips[Role.VOCAL]
+        return Candidate(sound=mashup.plan.id, vocal=vocal.id, song=vocal.song)
+
+    def starts(self) -> dict[str, float]:
+        """Return, for each chosen sound, the seconds to leave out so that all of a vocal begin at one moment of it.
+
+        Two samples of a page then have the same moment of the vocal at the same position. A vocal that is not played at
+        its own speed has no such moment, so nothing is left out.
+        """
+        begins: dict[str, dict[str, float]] = {}
+        for one in self._making.layout.samples:
+            layer = self._mashups[one.file].plan.layer(Role.VOCAL)
+            own_speed = layer.time_map is None and layer.speed == 1.0
+            begins.setdefault(one.vocal, {})[one.file] = -layer.offset_s if own_speed else 0.0
+        return {key: max(of.values()) - start for of in begins.values() for key, start in of.items()}
+
+
+__all__ = ["ORIGINAL", "TASKS", "UNMATCHED", "Frame", "Wishes", "freeze_mashups", "freeze_table"]

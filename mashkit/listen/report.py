@@ -1,0 +1,111 @@
+"""The report of a listening test: one self-contained page, the figure as SVG, and the tables for LaTeX."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from html import escape
+from importlib.resources import files
+from pathlib import Path
+from string import Template
+
+from mashkit.atomicfile import write_text
+from mashkit.listen.analysis import Results
+from mashkit.listen.data import Answered
+from mashkit.listen.figures import SIMULATED, figure4
+from mashkit.listen.tables import Table, details, tables
+
+PAGE, FIGURE, LATEX = "report.html", "figure4.svg", "tables.tex"
+WHOSE = {"paper": "the paper's", "ours": "ours"}
+
+_LATEX = {
+    **{sign: rf"\{sign}" for sign in "&%$#_{}"},
+    "\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "<": "$<$", ">": "$>$",
+    "\N{MULTIPLICATION SIGN}": r"$\times$", "\N{MINUS SIGN}": "$-$", "\N{EN DASH}": "--", "\N{NO-BREAK SPACE}": "~",
+}  # fmt: skip
+
+
+def write_report(data: Answered, results: Results, folder: Path) -> list[Path]:
+    """Write ``report.html``, ``tables.tex`` and, if there are ratings, ``figure4.svg``; return their paths.
+
+    Raises
+    ------
+    OutputError
+        If a file cannot be written.
+    """
+    made = {PAGE: page(data, results), LATEX: latex(data, results)}
+    if results.scores:
+        made[FIGURE] = figure4(results.scores, simulated=data.simulated) + "\n"
+    for name, text in made.items():
+        write_text(folder / name, text)
+    return [folder / name for name in made]
+
+
+def page(data: Answered, results: Results) -> str:
+    """Return the report as an HTML document that requests nothing."""
+    study, facts = data.study, results.subjects
+    template = Template(files("mashkit.listen").joinpath("report_page.html").read_text(encoding="utf-8"))
+    base = files("mashkit").joinpath("report", "base.css").read_text(encoding="utf-8")
+    figure = ""
+    if results.scores:
+        drawn = figure4(results.scores, simulated=data.simulated)
+        figure = f"<section><h2>Figure 4</h2><figure>{drawn}</figure></section>"
+    rows = [(rater, rule, reason) for rater, broken in data.exclusions.items() for rule, reason in broken.items()]
+    left_out = Table(name="exclusions", title="Raters left out", whose="ours", head=("rater", "rule", "reason"),
+                     rows=rows, caption="The rules were frozen with the study, before the first rating.")  # fmt: skip
+    return template.substitute(
+        title=escape(study.title or "Listening test"),
+        mark=f'<p class="simulated" role="note">{SIMULATED}</p>' if data.simulated else "",
+        marked=" (simulated)" if data.simulated else "",
+        style=base,
+        facts=escape(
+            f"Task {study.task}; {facts['raters']} of {facts['raters_asked']} raters, {facts['page_ratings']} page "
+            f"ratings; compared with {data.reference}; study {study.hash}."
+        ),
+        figure=figure,
+        tables="".join(_html(table) for table in tables(data, results)),
+        exclusions=_html(left_out) if rows else "<section><h2>Raters left out</h2><p>None.</p></section>",
+        details=_html(details(results)),
+    )
+
+
+def _html(table: Table) -> str:
+    head = "".join(f'<th scope="col">{escape(cell)}</th>' for cell in table.head)
+    body = "".join(
+        f'<tr><th scope="row">{escape(row[0])}</th>' + "".join(f"<td>{escape(cell)}</td>" for cell in row[1:]) + "</tr>"
+        for row in table.rows
+    )
+    return (
+        f'<section><h2>{escape(table.title)} <span class="{table.whose}">{WHOSE[table.whose]}</span></h2>'
+        f'<div class="wide" tabindex="0"><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>'
+        f'<p class="caption">{escape(table.caption)}</p></section>'
+    )
+
+
+def latex(data: Answered, results: Results) -> str:
+    """Return all tables for LaTeX; they need package booktabs only."""
+    mark = f" {SIMULATED}." if data.simulated else ""
+    parts = [f"% {one_line(data.study.title)}; study {data.study.hash}.{mark}"]
+    for table in tables(data, results):
+        caption = f"{table.title} ({WHOSE[table.whose]}).{mark} {table.caption}"
+        lines = [
+            r"\begin{table}", r"\centering", rf"\begin{{tabular}}{{l{'c' * (len(table.head) - 1)}}}", r"\toprule",
+            *(_row(row) + (r" \midrule" if index == 0 else "") for index, row in enumerate([table.head, *table.rows])),
+            r"\bottomrule", r"\end{tabular}", rf"\caption{{{_tex(caption)}}}", rf"\label{{tab:{table.name}}}",
+            r"\end{table}",
+        ]  # fmt: skip
+        parts.append("\n".join(lines))
+    return "\n\n".join(parts) + "\n"
+
+
+def one_line(text: str) -> str:
+    """Return text without line breaks, so that it cannot leave a comment."""
+    return re.sub(r"[^\S\N{NO-BREAK SPACE}]+", " ", text)
+
+
+def _row(cells: Sequence[str]) -> str:
+    return " & ".join(_tex(cell) for cell in cells) + r" \\"
+
+
+def _tex(text: str) -> str:
+    return "".join(_LATEX.get(sign, sign) for sign in one_line(text))

@@ -1,0 +1,99 @@
+"""Start a server for a study: check the folder, hold its lock, tell the links, and serve until stopped."""
+
+from __future__ import annotations
+
+import contextlib
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from mashkit.listen.answers import Store
+from mashkit.listen.links import DAYS, Links, secret_of
+from mashkit.listen.server import (
+    Options,
+    address,
+    application,
+    is_loopback,
+    listening,
+    only_server,
+    require_token,
+    run,
+)
+from mashkit.listen.study import load
+
+BACKUP = "backup.sqlite"
+LOOPBACK_NAMES = ("localhost", "127.0.0.1", "::1")
+
+
+def serve(
+    folder: Path,
+    *,
+    host: str = "127.0.0.1",
+    port: int = 0,
+    admin_token: str = "",
+    public_url: str = "",
+    links: int = 0,
+    days: float = DAYS,
+    backup: Path | None = None,
+    dry_run: bool = False,
+    tell: Callable[[dict[str, Any]], object] = lambda _: None,
+) -> None:
+    """Serve a study until the process is told to stop.
+
+    Parameters
+    ----------
+    folder : Path
+        A frozen study.
+    host, port : str, int
+        Where to listen; port 0 is a free one.
+    admin_token : str
+        Needed if other machines can reach the server.
+    public_url : str
+        Beginning of the links, if raters reach the server by another name.
+    links : int
+        Number of personal links to make.
+    days : float
+        How long links are valid.
+    backup : Path, optional
+        Copy of the answers; by default ``backup.sqlite`` in the study's folder.
+    dry_run : bool
+        Give each visitor all pages, and keep nothing.
+    tell : callable
+        Called when the server listens: "open_link", "admin", and "links".
+
+    Raises
+    ------
+    MashkitError
+        If the study is not as it was frozen, another server has it, or the server cannot listen.
+    """
+    require_token(host, admin_token)
+    study = load(folder)
+    with contextlib.ExitStack() as stack:
+        own = folder
+        if dry_run:
+            own = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="mashkit-listen-")))
+        else:
+            stack.enter_context(only_server(folder))
+        secret = secret_of(own)
+        store = Store(study, folder, database=own / "answers.sqlite", whole=dry_run)
+        stack.callback(store.close)
+        made = stack.enter_context(listening(host, port))
+        signer = Links(secret)
+        beginning = public_url.rstrip("/") or address(made, host)
+        options = Options(
+            admin_token=admin_token,
+            # Behind a proxy the name is the proxy's, and the token protects the admin page.
+            hosts=LOOPBACK_NAMES if is_loopback(host) and not public_url else (),
+            public_url=public_url,
+            dry_run=dry_run,
+            backup=None if dry_run else backup or folder / BACKUP,
+        )
+        tell(
+            {
+                "open_link": f"{beginning}/p/{signer.make(open_=True, days=days)}",
+                "admin": f"{beginning}/admin",
+                "links": [f"{beginning}/p/{signer.make(days=days)}" for _ in range(links)],
+            }
+        )
+        run(application(study, store, signer, options, secret), made)

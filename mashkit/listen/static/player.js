@@ -1,0 +1,155 @@
+// Plays the samples of a page, all at once and at one position, and lets one of them through.
+//
+// All samples are decoded before they play, run on one clock, and differ in their gain only. So switching needs no
+// seeking and no new element: the gains cross over, and the position stays the same to the sample.
+
+export const RAMP_S = 0.015; // long enough not to click, short enough to feel immediate
+
+export class Player {
+  // context: an AudioContext, or an OfflineAudioContext to measure what is rendered.
+  constructor(context, { changed = () => {} } = {}) {
+    this.context = context;
+    this.changed = changed;
+    this.buffers = [];
+    this.sources = [];
+    this.gains = [];
+    this.current = 0;
+    this.playing = false;
+    this.from = 0; // position at the moment `started`
+    this.started = 0;
+    this.played = []; // seconds heard of each sample
+    this.log = []; // [seconds since load, what, sample, position]
+    this.loaded = 0;
+    this.counted = 0; // time of the context up to which `played` is counted
+  }
+
+  load(buffers) {
+    this.stop();
+    this.buffers = buffers;
+    this.played = buffers.map(() => 0);
+    this.log = [];
+    this.current = 0;
+    this.from = 0;
+    this.loaded = this.context.currentTime;
+  }
+
+  get length() {
+    return this.buffers.length ? this.buffers[this.current].duration : 0;
+  }
+
+  get position() {
+    if (!this.playing) return this.from;
+    return Math.min(this.from + Math.max(0, this.context.currentTime - this.started), this.length);
+  }
+
+  // The first moment that is certainly not rendered yet. What is scheduled for an earlier one begins in its middle.
+  get soon() {
+    return this.context.currentTime + Math.min(this.context.baseLatency ?? 0.01, 0.05);
+  }
+
+  play() {
+    if (this.playing || !this.buffers.length) return;
+    if (this.from >= this.length - 0.05) this.from = 0;
+    const at = this.soon;
+    this.sources = [];
+    this.gains = [];
+    this.buffers.forEach((buffer, index) => {
+      const source = this.context.createBufferSource();
+      const gain = this.context.createGain();
+      source.buffer = buffer;
+      gain.gain.value = 0;
+      source.connect(gain).connect(this.context.destination);
+      if (this.from < buffer.duration) source.start(at, this.from);
+      source.onended = () => this.ended(source);
+      this.sources.push(source);
+      this.gains.push({ gain: gain.gain, to: 0, until: 0 });
+    });
+    this.fade(this.current, 1, at);
+    this.started = at;
+    this.counted = at;
+    this.playing = true;
+    this.note("play");
+    this.changed();
+  }
+
+  // Called as a source ends by itself: what was chosen is over.
+  ended(source) {
+    if (this.playing && source === this.sources[this.current]) this.pause();
+  }
+
+  pause() {
+    if (!this.playing) return;
+    this.count();
+    this.from = this.position;
+    this.playing = false;
+    const at = this.soon;
+    this.gains.forEach((_, index) => this.fade(index, 0, at));
+    this.sources.forEach((source) => {
+      source.onended = null;
+      try { source.stop(at + RAMP_S); } catch { /* it was never started, because it is shorter than the position */ }
+    });
+    this.note("pause");
+    this.changed();
+  }
+
+  stop() {
+    this.pause();
+    this.from = 0;
+  }
+
+  choose(index) {
+    if (index === this.current || index < 0 || index >= this.buffers.length) return;
+    this.count();
+    const before = this.current;
+    this.current = index;
+    if (this.playing) {
+      const at = this.soon;
+      this.fade(before, 0, at);
+      this.fade(index, 1, at);
+      this.note("switch");
+      if (this.position >= this.length) this.pause();
+    } else {
+      this.from = Math.min(this.from, this.length);
+      this.note("choose");
+    }
+    this.changed();
+  }
+
+  // Let a gain go to a value from `at` on. A ramp begins where the event before it ends, so that event must be at `at`.
+  fade(index, to, at) {
+    const one = this.gains[index];
+    if (at >= one.until) one.gain.setValueAtTime(one.to, at);
+    else if (one.gain.cancelAndHoldAtTime) one.gain.cancelAndHoldAtTime(at);
+    else {
+      one.gain.cancelScheduledValues(at);
+      one.gain.setValueAtTime(one.to + (1 - 2 * one.to) * ((one.until - at) / RAMP_S), at);
+    }
+    one.gain.linearRampToValueAtTime(to, at + RAMP_S);
+    one.to = to;
+    one.until = at + RAMP_S;
+  }
+
+  seek(position) {
+    const playing = this.playing;
+    this.pause();
+    this.from = Math.max(0, Math.min(position, this.length));
+    this.note("seek");
+    if (playing) this.play();
+    this.changed();
+  }
+
+  // Add the time since the last call to what was heard of the current sample.
+  count() {
+    if (!this.playing) return;
+    const now = Math.min(this.context.currentTime, this.started + this.length - this.from);
+    if (now > this.counted) this.played[this.current] += now - this.counted;
+    this.counted = Math.max(now, this.counted);
+  }
+
+  note(what) {
+    if (this.log.length < 300) {
+      const round = (value) => Math.round(value * 1000) / 1000;
+      this.log.push([round(this.context.currentTime - this.loaded), what, this.current, round(this.position)]);
+    }
+  }
+}

@@ -1,0 +1,153 @@
+"""A plugin brings a task, a collection and a suite: the one that docs/write-a-plugin.md shows, and broken ones."""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("matplotlib", reason="needs matplotlib: pip install 'mashkit[bench]'")
+pytest.importorskip("pyarrow", reason="needs pyarrow: pip install 'mashkit[bench]'")
+
+from mashkit.bench import registered
+from mashkit.bench.collections import Choice, open_collection
+from mashkit.bench.results import read_result
+from mashkit.bench.suite import known_suites
+from mashkit.bench.tasks import load_task
+from mashkit.builtin import benchmarks
+from mashkit.cli import main
+from mashkit.errors import BrokenPlugin, CatalogError, DuplicateComponent, PluginWarning
+
+PAGE = Path(__file__).parents[1] / "docs" / "write-a-plugin.md"
+
+
+@pytest.fixture
+def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str, dict[str, str]], None]]:
+    """Install a package with an entry point, for this process and those it starts."""
+    names = []
+
+    def installing(package: str, files: dict[str, str]) -> None:
+        folder = tmp_path / package
+        info = folder / f"{package}-1.0.dist-info"
+        info.mkdir(parents=True)
+        (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {package}\nVersion: 1.0\n")
+        (info / "entry_points.txt").write_text(f"[mashkit]\n{package} = {package}\n")
+        (folder / package).mkdir()
+        for name, text in files.items():
+            (folder / package / name).write_text(text)
+        monkeypatch.syspath_prepend(folder)
+        names.append(package)
+        registered.installed.cache_clear()
+
+    yield installing
+    registered.installed.cache_clear()
+    open_collection.cache_clear()
+    for name in [one for one in sys.modules if one.partition(".")[0] in names]:
+        del sys.modules[name]
+
+
+@pytest.fixture
+def variety(install: Callable[[str, dict[str, str]], None]) -> None:
+    """The plugin of the page."""
+    shown = re.findall(r"^```(?:python|toml)\n# src/mashkit_variety/(\S+)\n(.*?)^```", PAGE.read_text(), re.M | re.S)
+    assert [name for name, _ in shown] == ["__init__.py", "task.py", "variety.toml"]
+    install("mashkit_variety", dict(shown))
+
+
+def test_a_plugins_suite_runs_its_task_on_its_collection(
+    variety: None, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["bench", "run", "variety", "-o", str(tmp_path / "out"), "--quiet"]) == 0
+    result = read_result(tmp_path / "out" / "variety.json")
+    (entry,), (row,) = result.competitors, result.rows
+    assert (entry.label, entry.rank, row.status) == ("paper", 1, "ok")
+    assert entry.metrics == row.values == {"clips": 4.0}  # twenty plans use all four songs
+    assert "Clips used" in (tmp_path / "out" / "variety.html").read_text()
+    capsys.readouterr()
+    assert main(["bench", "list", "--json"]) == 0
+    listed = json.loads(capsys.readouterr().out)
+    assert "variety" in {one["name"] for one in listed["suites"]}
+    assert {"name": "variety", "kind": "generator", "summary": "clips that matched plans use"} in listed["tasks"]
+    assert main(["bench", "data", "--json"]) == 0
+    (found,) = [one for one in json.loads(capsys.readouterr().out) if one["name"] == "four-songs"]
+    assert (found["here"], found["songs"], found["serves"]) == (True, 4, ["generator"])
+
+
+def test_a_plugins_collection_serves_mashkits_own_tasks(variety: None) -> None:
+    inputs = load_task("generators").inputs({"collection": "four-songs", "plans": 2}, None)
+    assert len(inputs) == 5
+    assert not any(one.missing for one in inputs)
+
+
+def test_without_the_plugin_its_names_are_unknown(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["bench", "run", "variety", "-o", "nowhere"]) == 2
+    assert "no suite is called 'variety'" in capsys.readouterr().err
+
+
+def test_mashkits_own_are_registered_in_the_same_way() -> None:
+    assert set(registered.tasks()) == {one.name for one in benchmarks.TASKS}
+    assert set(registered.collections()) == {one.name for one in benchmarks.COLLECTIONS}
+    assert set(known_suites()) == {file.name.removesuffix(".toml") for file in benchmarks.suites()}
+
+
+HEAD = """
+from importlib.resources import files
+from mashkit import hookimpl
+from mashkit.hookspecs import CollectionInfo, TaskInfo
+
+def collection(name, **more):
+    return CollectionInfo(name=name, title="t", licence="l", where="w", serves=(), **more)
+"""
+
+
+@pytest.mark.parametrize(
+    ("hook", "returned"),
+    [("tasks", "['stretchers']"), ("collections", "1 / 0"), ("suites", "[files('acme_wrong') / 'wrong.toml']")],
+)
+def test_a_broken_hook_costs_its_plugin_and_nobody_else(
+    hook: str, returned: str, install: Callable[[str, dict[str, str]], None]
+) -> None:
+    code = f"{HEAD}@hookimpl\ndef mashkit_register_{hook}():\n    return {returned}\n"
+    install("acme_wrong", {"__init__.py": code, "wrong.toml": "name = 'wrong'\ntask = 'nobodys'\ntitle = 'W'\n"})
+    with pytest.warns(PluginWarning, match="left out"):
+        found = (registered.tasks(), registered.collections(), known_suites())
+    assert "stretchers" in found[0]
+    assert "songs" in found[1]
+    assert "smoke" in found[2]
+    assert "wrong" not in found[2]
+
+
+def test_what_a_card_points_to_is_checked(install: Callable[[str, dict[str, str]], None]) -> None:
+    code = f"""{HEAD}
+@hookimpl
+def mashkit_register_tasks():
+    return [TaskInfo(name="gone", target="acme_points:Gone"), TaskInfo(name="no-task", target="acme_points:NoTask")]
+
+@hookimpl
+def mashkit_register_collections():
+    return [collection(name, clips=f"acme_points:{{name}}") for name in ("raising", "wrong")]
+
+class NoTask: pass
+def raising(choice): raise OSError("disk full")
+def wrong(choice): return []
+"""
+    install("acme_points", {"__init__.py": code})
+    with pytest.raises(BrokenPlugin, match=r"task 'gone'.*Gone"):
+        load_task("gone")
+    with pytest.raises(BrokenPlugin, match="no whole task"):
+        load_task("no-task")
+    with pytest.raises(CatalogError, match=r"'raising' could not be opened.*disk full"):
+        Choice(name="raising", data=None, seed=0).open()
+    with pytest.raises(BrokenPlugin, match="returned list"):
+        Choice(name="wrong", data=None, seed=0).open()
+
+
+def test_two_tasks_of_one_name_are_refused(install: Callable[[str, dict[str, str]], None]) -> None:
+    code = f'{HEAD}@hookimpl\ndef mashkit_register_tasks():\n    return [TaskInfo(name="scorers", target="a:B")]\n'
+    install("acme_twice", {"__init__.py": code})
+    with pytest.raises(DuplicateComponent, match="task 'scorers' is registered twice"):
+        registered.tasks()

@@ -1,0 +1,105 @@
+"""What values of mashkit show of themselves in a notebook: a player that plays, beats where they are, no markup."""
+
+from __future__ import annotations
+
+import base64
+import io
+import re
+from xml.etree import ElementTree
+
+import attrs
+import numpy as np
+import pytest
+import soundfile
+
+from mashkit import display
+from mashkit.mashup import Mashup
+from mashkit.pipeline import Kit, Ranked
+from mashkit.synthetic.source import SyntheticSource
+from mashkit.types import Analysis, Audio, Key, Score
+
+
+def sound_in(shown: str) -> tuple[np.ndarray, int]:
+    (data,) = re.findall(r'<audio [^>]*src="data:audio/\w+;base64,([^"]+)"', shown)
+    return soundfile.read(io.BytesIO(base64.b64decode(data)), always_2d=True)
+
+
+def well_formed(shown: str) -> ElementTree.Element:
+    return ElementTree.fromstring(f"<div>{shown.replace('<audio controls', '<audio').replace('></audio>', '/>')}</div>")  # noqa: S314 — our own text
+
+
+@pytest.mark.parametrize(("rate", "channels"), [(44_100, 2), (22_050, 1), (30_000, 1), (44_100, 5)])
+def test_sound_is_played_as_it_is(rate: int, channels: int) -> None:
+    tone = 0.5 * np.sin(2 * np.pi * 440 * np.arange(rate) / rate)
+    audio = Audio(np.tile(tone, (channels, 1)).astype(np.float32), rate)
+    shown = audio._repr_html_()
+    well_formed(shown)
+    heard, heard_rate = sound_in(shown)
+    assert heard_rate == rate
+    assert heard.shape[1] == min(channels, 2 if channels <= 2 else 1)
+    assert abs(len(heard) / rate - 1) < 0.1
+    spectrum = np.abs(np.fft.rfft(heard[: rate // 2, 0]))
+    assert abs(np.argmax(spectrum) * 2 - 440) <= 4
+    assert 0.4 < np.abs(heard).max() < 0.6
+
+
+def test_no_sound_has_no_player() -> None:
+    shown = Audio(np.zeros((1, 0), np.float32), 44_100)._repr_html_()
+    assert "<audio" not in shown
+    assert "0:00.0" in shown
+
+
+def test_beats_stand_where_they_are() -> None:
+    beats = np.array([0.5, 1.0, 1.5, 2.0])
+    shown = Analysis(key=Key(9, "minor"), tempo=120.0, beats=beats, downbeats=beats[::2])._repr_html_()
+    root = well_formed(shown)
+    assert "A minor" in shown
+    assert "120.00 BPM" in shown
+    thin, thick = ([float(x) for x in re.findall(r"M([\d.]+) ", path.attrib["d"])] for path in root.iter("path"))
+    assert np.allclose(np.diff(thin), np.diff(thin)[0], atol=0.02)
+    assert thick == thin[::2]
+    assert Analysis()._repr_html_().count("unknown") == 2
+    assert "<svg" not in Analysis(beats=[])._repr_html_()
+
+
+def test_a_mashup_shows_layers_beats_and_pitch_classes() -> None:
+    source = SyntheticSource([(Key(0, "major"), 120.0), (Key(2, "major"), 126.0)], bars=16)
+    kit = Kit()
+    (mashup,) = kit.mashups(source, list(kit.generator.plan(source.clips, condition="matched", count=1, seed=0)))
+    shown = Ranked(mashup, Score(0.25, parts={"harmony": 0.75}), 1)._repr_html_()
+    root = well_formed(shown)
+    assert "<b>score</b> 0.250 · <b>harmony</b> 0.750" in shown
+    heard, rate = sound_in(shown)
+    assert abs(len(heard) / rate - mashup.plan.duration_s) < 0.2
+    grid, vocal, harmonic = root.iter("svg")
+    assert len(list(grid.iter("text"))) == 3
+    assert grid.attrib["aria-label"] == "Beats and downbeats"
+    assert {one.attrib["aria-label"] for one in (vocal, harmonic)} == {
+        "Pitch classes of vocal", "Pitch classes of harmonic"
+    }  # fmt: skip
+    assert len(list(harmonic.iter("rect"))) > 12
+
+
+def test_a_mashup_without_beats_is_shown_too() -> None:
+    source = SyntheticSource([(Key(0, "major"), 120.0), (Key(2, "major"), 126.0)], bars=16)
+    kit = Kit()
+    (mashup,) = kit.mashups(source, list(kit.generator.plan(source.clips, condition="matched", count=1, seed=0)))
+
+    class Beatless:
+        def clip(self, clip_id: str) -> object:
+            clip = source.clip(clip_id)
+            return attrs.evolve(clip, analysis=attrs.evolve(clip.analysis, beats=None, downbeats=None), title="<b>&")
+
+        stem, provenance = source.stem, source.provenance
+
+    (bare,) = kit.mashups(mashup.renderer.source, [mashup.plan.at_one_speed("no beats")])
+    renderer = type(bare.renderer)(Beatless(), kit.stretcher)
+    shown = Mashup(bare.plan, renderer)._repr_html_()
+    well_formed(shown)
+    assert "<svg" not in shown
+    assert "&lt;b&gt;&amp;" in shown
+
+
+def test_text_cannot_be_markup() -> None:
+    assert display.text('<a href="x">\udcff') == "&lt;a href=&quot;x&quot;&gt;?"
+    assert "<i>" not in display.table(["<i>"], [["<i>"]]) + display.facts({"<i>": "<i>"})

@@ -1,0 +1,56 @@
+"""`--dry-run`: arguments and components are checked, songs are counted, and nothing is computed or written."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+import mashkit as mk
+from mashkit.cli import main
+from mashkit.synthetic import signals
+
+CHEAP = ("--separator", "thirds", "--analyzer", "grid", "--stretcher", "librosa", "--scorer", "random", "--dry-run")
+
+pytestmark = pytest.mark.plugins
+
+
+@pytest.fixture
+def songs(tmp_path: Path, light: None) -> Path:
+    mk.save(tmp_path / "songs" / "one.wav", signals.tone(220.0, 3.0))
+    (tmp_path / "songs" / "two.wav").write_bytes(b"no sound")
+    return tmp_path / "songs"
+
+
+def test_mash_says_what_it_would_do(songs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    cache = tmp_path / "cache"
+    command = ["mash", str(songs), "-o", str(tmp_path / "out"), "--cache", str(cache), *CHEAP]
+    assert main([*command, "--json"]) == 3  # one of the files is no song
+    told = json.loads(capsys.readouterr().out)
+    assert [(Path(one["path"]).name, one["duration_s"]) for one in told["songs"]] == [("one.wav", 3.0)]
+    assert [Path(one["path"]).name for one in told["failures"]] == ["two.wav"]
+    assert told["components"]["separator"] == "thirds"
+    assert not (tmp_path / "out").exists()
+    assert not cache.exists()
+    assert main(command) == 3
+    assert "dry run: 1 songs, 0.1 minutes, with separator thirds, analyzer grid" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("words", "status"),
+    [(("--scorer", "lodness"), 2), (("--condition", "macthed"), 2), (("-O", "generator.max_shft=2"), 2),
+     (("--clip-length", "2"), 2), (("--top", "60"), 2)],
+)  # fmt: skip
+def test_what_is_wrong_is_found(
+    songs: Path, tmp_path: Path, words: tuple[str, ...], status: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["mash", str(songs), "-o", str(tmp_path / "out"), *CHEAP, *words]) == status
+    assert capsys.readouterr().err
+
+
+def test_db_add_makes_no_database(songs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    command = ["db", "add", str(songs), "--db", str(tmp_path / "db"), "--separator", "thirds", "--analyzer", "grid"]
+    assert main([*command, "--dry-run", "--json"]) == 3
+    assert [Path(one["path"]).name for one in json.loads(capsys.readouterr().out)["songs"]] == ["one.wav"]
+    assert not (tmp_path / "db").exists()

@@ -1,0 +1,468 @@
+"""From answers to tables: the long table, simulated raters, the report, the export, and their commands."""
+
+from __future__ import annotations
+
+import csv
+import json
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import attrs
+import numpy as np
+import pandas as pd
+import pytest
+
+import studies
+from mashkit.cli import main
+from mashkit.errors import UsageError
+from mashkit.listen.analysis import TESTS, Finding, Results, analyse
+from mashkit.listen.answers import Store
+from mashkit.listen.data import Answered, ListeningDataError, read_answered, read_data, write_data
+from mashkit.listen.export import safe, write_export
+from mashkit.listen.figures import SIMULATED, figure4
+from mashkit.listen.mos import opinion_scores
+from mashkit.listen.power import planted, rates
+from mashkit.listen.power import studies as simulated_studies
+from mashkit.listen.records import HEARD, PREFERRED, QUESTIONS, Answer, Page, PageKind, Sample
+from mashkit.listen.report import write_report
+from mashkit.listen.simulate import TASKS, World, design, parse_effects, simulate
+from mashkit.listen.study import Rules, Study
+from mashkit.listen.table import CODEBOOK, clips, comparisons, kept, long_table, ratings
+from mashkit.listen.tables import level, tables
+
+HOSTILE = '<img src=x onerror="alert(1)">'
+
+
+def run(*arguments: object) -> int:
+    try:
+        return main([str(argument) for argument in arguments])
+    except SystemExit as leaving:  # argparse
+        return int(leaving.code or 0)
+
+
+def sample(name: str, system: str, vocal: str, **more: Any) -> Sample:
+    return Sample(id=name, system=system, vocal=vocal, song=f"song of {vocal}", **more)
+
+
+def rated(rater: str, page: str, values: dict[str, int], **more: Any) -> list[Answer]:
+    """Answers to the question "overall" of a page, sample → value."""
+    return [Answer(rater=rater, page=page, sample=name, question="overall", value=value, **more)
+            for name, value in values.items()]  # fmt: skip
+
+
+@pytest.fixture
+def small() -> Study:
+    """Two systems, each with a top and a bottom mashup; a control, a repeated page and a page to practise with."""
+    samples = [
+        sample("a1", "amu", "v1", group="top", rank=1), sample("a2", "amu", "v2", group="bottom", rank=9),
+        sample("p1", "premixnet", "v1", group="top", rank=1), sample("p2", "premixnet", "v3", group="bottom", rank=9),
+        *(sample(f"o{number}", "original", f"v{number}") for number in (1, 2, 3)), sample("u", "unmatched", "v3"),
+    ]  # fmt: skip
+    shown = {"A1": ("a1", "o1"), "A2": ("a2", "o2"), "P1": ("o1", "p1"), "P2": ("p2", "o3"), "U": ("u", "o3")}
+    pages = [
+        *(Page(id=name, kind=PageKind.RATING, samples=names) for name, names in shown.items()),
+        Page(id="T", kind=PageKind.TRAINING, samples=("a1", "o1")),
+        Page(id="A1 again", kind=PageKind.RATING, samples=("a1", "o1"), repeats="A1"),
+    ]
+    rules = Rules(fewest_pages=None, fewest_seconds=None)
+    return Study(task="generation", rules=rules, samples=samples, pages=pages)
+
+
+def answers(small: Study) -> list[Answer]:
+    found = []
+    for rater, a1, o1 in (("r1", 2, 5), ("r2", 4, 4), ("r3", 3, 3)):
+        found += rated(rater, "A1", {"a1": a1, "o1": o1}, seconds=60.0, position=1)
+        found.append(Answer(rater=rater, page="A1", question=HEARD, value=int(rater == "r2"), seconds=60.0))
+    found += rated("r1", "P1", {"p1": 5, "o1": 1}) + rated("r1", "A2", {"a2": 2, "o2": 5})
+    found += rated("r1", "T", {"a1": 1, "o1": 1}) + rated("r1", "A1 again", {"a1": 1, "o1": 5})
+    found += rated("r1", "U", {"u": 1, "o3": 5})
+    return found
+
+
+# ------------------------------------------------------------------------------------------------------ the long table
+def test_the_long_table_has_one_row_for_each_rating_and_says_what_is_no_result(small: Study) -> None:
+    table = long_table(Answered(study=small, answers=answers(small)))
+    assert list(table) == list(CODEBOOK)
+    assert len(table) == len([one for one in answers(small) if one.sample])
+    assert dict(zip(table["page"], table["excluded"], strict=True)) == {
+        "A1": "", "P1": "", "A2": "", "T": "not a result", "A1 again": "repeat", "U": "control",
+    }  # fmt: skip
+    row = table[(table["page"] == "A1") & (table["rater"] == "r2") & (table["sample"] == "o1")].iloc[0]
+    assert (row["group"], row["beside"], row["heard"], row["place"]) == ("top", "amu", 1, 1)
+
+
+def test_the_rule_that_leaves_out_a_rater_stands_in_each_of_their_rows(small: Study) -> None:
+    strict = attrs.evolve(small, rules=Rules(fewest_pages=2, fewest_seconds=None))
+    data = Answered(study=strict, answers=answers(small))
+    assert {rater: list(rules) for rater, rules in data.exclusions.items()} == {
+        "r2": ["incomplete"],
+        "r3": ["incomplete"],
+    }
+    table = long_table(data)
+    assert set(table[table["excluded"] == "incomplete"]["rater"]) == {"r2", "r3"}
+    assert set(kept(table)["rater"]) == {"r1"}
+
+
+def test_a_clip_has_the_median_of_its_raters_and_a_system_their_mean(small: Study) -> None:
+    table = clips(ratings(long_table(Answered(study=small, answers=answers(small)))))
+    found = {(row.system, row.group, row.sample): row.overall for row in table.itertuples()}
+    assert found[("amu", "top", "a1")] == 3
+    # The original is judged on two pages of tops: 5, 4, 3 beside a1 and 1 beside p1.
+    assert found[("original", "top", "o1")] == 3.5
+    assert found[("original", "bottom", "o2")] == 5
+    scores = {(one.system, one.group): one for one in opinion_scores(table, ["amu", "premixnet"])}
+    assert scores["amu", "bottom"].mean == 2
+    assert next(iter(scores)) == ("original", "top")
+
+
+def test_a_preference_page_is_one_comparison(small: Study) -> None:
+    pages = [Page(id="P", kind=PageKind.PREFERENCE, samples=("p1", "a1"))]
+    study = attrs.evolve(small, task="preference", pages=pages)
+    given = [
+        Answer(rater=rater, page="P", sample=name, question=PREFERRED, value=value)
+        for rater, values in (("x", (1, 0)), ("y", (0, 1)), ("z", (0, 0)))
+        for name, value in zip(("p1", "a1"), values, strict=True)
+    ]
+    found = comparisons(long_table(Answered(study=study, answers=given)))
+    assert found[["one", "other"]].drop_duplicates().to_numpy().tolist() == [["premixnet", "amu"]]
+    assert found["won"].tolist() == [1.0, 0.0, 0.5]
+
+
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        ({"page": "nowhere"}, "of a page or sample that the study does not have"),
+        ({"sample": "p2"}, "of a page or sample that the study does not have"),
+        ({"value": 6}, "is 6 .it must be from 1 to 5"),
+        ({"question": HEARD, "value": 2}, "is 2 .it must be from 0 to 1"),
+    ],
+)
+def test_an_answer_that_cannot_be_is_named(small: Study, changed: dict[str, Any], said: str) -> None:
+    answer = attrs.evolve(answers(small)[0], **changed)
+    with pytest.raises(ListeningDataError, match=f"the answer of rater 'r1'.*{said}"):
+        Answered(study=small, answers=[answer])
+
+
+def test_an_answer_given_twice_and_an_unknown_reference_are_refused(small: Study) -> None:
+    with pytest.raises(ListeningDataError, match="is given twice"):
+        Answered(study=small, answers=[*answers(small), answers(small)[0]])
+    with pytest.raises(ListeningDataError, match=r"no system 'nobody' .use one of amu, premixnet"):
+        Answered(study=small, answers=answers(small), reference="nobody")
+
+
+# ----------------------------------------------------------------------------------------------------- simulated raters
+@pytest.fixture(scope="module")
+def planted_studies() -> dict[str, Answered]:
+    """A study of each task, whose first system is one point better."""
+    found = {}
+    for task in TASKS:
+        study = design(task, seed=5)
+        found[task] = simulate(study, World(effects=planted(study, 1.0, "premixnet-lsro")), seed=6)
+    return found
+
+
+@pytest.fixture(scope="module")
+def analysed(planted_studies: dict[str, Answered]) -> dict[str, Results]:
+    """The results of these studies."""
+    return {task: analyse(data) for task, data in planted_studies.items()}
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_the_paper_s_designs_have_its_numbers(task: str, planted_studies: dict[str, Answered]) -> None:
+    data = planted_studies[task]
+    pages = {"generation": 200, "retrieval": 90, "preference": 300}[task]
+    assert len(data.study.results) == pages
+    assert data.simulated
+    assert data.task == task
+    raters = {"generation": 28, "retrieval": 12, "preference": 28}[task]
+    assert len({one.rater for one in data.answers}) <= raters == data.simulation["raters"]
+    for_systems = [one for one in data.study.samples if one.system in data.systems]
+    assert len(for_systems) == {"generation": 200, "retrieval": 150, "preference": 150}[task]
+
+
+def test_agreement_is_about_that_of_the_paper(analysed: dict[str, Results]) -> None:
+    found = analysed["retrieval"].subjects
+    assert 0.7 < found["cronbach_questions"] < 0.9
+    assert 0.1 < found["krippendorff_ordinal"]["overall"] < 0.7
+
+
+def test_one_seed_gives_one_study() -> None:
+    study = design("retrieval", size=4, raters=3, seed=1)
+    assert simulate(study, World(), seed=2).answers == simulate(study, World(), seed=2).answers
+    assert simulate(study, World(), seed=2).answers != simulate(study, World(), seed=3).answers
+    assert design("retrieval", size=4, raters=3, seed=1).hash == study.hash
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_planted_effects_are_found_by_every_test(
+    task: str, planted_studies: dict[str, Answered], analysed: dict[str, Results]
+) -> None:
+    data = planted_studies[task]
+    compared: dict[str, list[Finding]] = {}
+    for one in analysed[task].findings:
+        if data.reference in (one.one, one.other) or one.test == "friedman":
+            compared.setdefault(one.test, []).append(one)
+    assert set(compared) <= set(TESTS)
+    assert len(compared) == {"generation": 4, "retrieval": 5, "preference": 1}[task]
+    for test, ones in compared.items():
+        share = np.mean([one.p is not None and one.p < 0.05 for one in ones])
+        assert share > 0.6, test
+        assert all(one.difference is None or one.difference.value > 0 for one in ones), test
+        assert all(one.effect is None or one.effect.value > 0 for one in ones), test
+
+
+def test_equal_systems_are_rarely_found_different() -> None:
+    made = simulated_studies(lambda seed: design("generation", size=8, raters=9, seed=seed), World(), 25, seed=1)
+    for one in rates(made):
+        assert one.share < 0.15, one.test
+
+
+def test_holm_makes_no_p_smaller_and_covers_each_test_alone(analysed: dict[str, Results]) -> None:
+    ranked = [one for one in analysed["retrieval"].findings if one.test == "systems-rank-sum"]
+    assert all(one.p_holm >= one.p for one in ranked)  # type: ignore[operator]
+    smallest = min(ranked, key=lambda one: one.p or 0)
+    assert smallest.p_holm == pytest.approx(len(ranked) * (smallest.p or 0))
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("amu", "is no effect"),
+        ("nobody=1", "no system is called 'nobody'"),
+        ("amu:taste=1", "no question is called 'taste'"),
+    ],
+)
+def test_an_effect_that_is_none_is_named(text: str, said: str) -> None:
+    with pytest.raises(UsageError, match=f"--effect {text}.*{said}"):
+        parse_effects([text], ["amu"])
+
+
+def test_effects_are_added_where_they_fit() -> None:
+    world = World(effects=parse_effects(["amu=0.5", "amu/top=0.25", "amu:rhythm=-1"], ["amu"]))
+    top = sample("a", "amu", "v", group="top")
+    assert world.effect(top, "harmony") == 0.75
+    assert world.effect(attrs.evolve(top, group="bottom"), "rhythm") == -0.5
+    assert world.effect(attrs.evolve(top, system="original"), "rhythm") == world.original
+
+
+# ------------------------------------------------------------------------------------------------- report and export
+@pytest.mark.parametrize("task", TASKS)
+def test_a_report_is_self_contained_and_says_that_it_is_simulated(
+    task: str, planted_studies: dict[str, Answered], analysed: dict[str, Results], tmp_path: Path
+) -> None:
+    data = planted_studies[task]
+    paths = write_report(data, analysed[task], tmp_path)
+    assert [path.name for path in paths] == ["report.html", "tables.tex", "figure4.svg"][
+        : 2 if task == "preference" else 3
+    ]
+    for path in paths:
+        text = path.read_text(encoding="utf-8")
+        assert SIMULATED in text
+        assert data.study.hash in text or path.suffix == ".svg"
+        assert set(re.findall(r"https?://[^\s\"<]+", text)) <= {"http://www.w3.org/2000/svg"}
+    page = paths[0].read_text(encoding="utf-8")
+    for test, about in TESTS.items():
+        shown = f'{about.title} <span class="{about.whose}">' in page
+        assert shown == (test in {one.test for one in analysed[task].findings})
+
+
+def test_the_paper_s_cells_are_its_levels(planted_studies: dict[str, Answered], analysed: dict[str, Results]) -> None:
+    assert [level(p) for p in (0.0009, 0.001, 0.0099, 0.01, 0.049, 0.05, None)] == [
+        ".001", ".01", ".01", ".05", ".05", "×", "–",
+    ]  # fmt: skip
+    data = planted_studies["generation"]
+    made = {table.name: table for table in tables(data, analysed["generation"])}
+    assert list(made["systems-mann-whitney"].head) == ["", "overall", "harmony", "rhythm", "timbre", "innovation"]
+    assert [row[0] for row in made["groups-mann-whitney"].rows] == ["original", *data.systems]
+    assert {table.whose for table in made.values()} == {"paper", "ours"}
+
+
+def hostile(small: Study) -> Answered:
+    """The answers of people to a study whose names do harm."""
+    samples = [attrs.evolve(one, system=HOSTILE) if one.system == "amu" else one for one in small.samples]
+    study = attrs.evolve(small, title=HOSTILE + "\n\\input{x}", samples=samples)
+    given = [attrs.evolve(one, rater=f"=cmd|{one.rater}") for one in answers(small)]
+    return Answered(study=study, answers=given)
+
+
+def test_hostile_names_stay_text_and_real_answers_have_no_mark(small: Study, tmp_path: Path) -> None:
+    data = hostile(small)
+    results = analyse(data)
+    for path in write_report(data, results, tmp_path):
+        text = path.read_text(encoding="utf-8")
+        assert "<img" not in text or path.suffix == ".tex"
+        assert SIMULATED not in text
+    latex = (tmp_path / "tables.tex").read_text(encoding="utf-8")
+    assert latex.count("\n\\input") == 0
+    assert "<" not in re.sub(r"\$[<>]\$", "", latex.split("\n", 1)[1])
+    assert SIMULATED not in figure4(results.scores, simulated=False)
+
+
+def test_an_export_can_be_read_again_and_no_cell_is_a_formula(small: Study, tmp_path: Path) -> None:
+    data = hostile(small)
+    paths = write_export(data, long_table(data), tmp_path)
+    assert [path.name for path in paths] == ["answers.csv", "codebook.csv", "exclusions.csv", "records.json"]
+    with paths[0].open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert list(rows[0]) == ["study", "simulated", *CODEBOOK]
+    assert {row["study"] for row in rows} == {data.study.hash}
+    assert {row["simulated"] for row in rows} == {"0"}
+    assert all(row["rater"].startswith("'=cmd|") for row in rows)
+    assert rows[0]["heard"] in ("0", "1")
+    with paths[1].open(encoding="utf-8", newline="") as file:
+        assert {row["column"] for row in csv.DictReader(file)} == {"study", "simulated", *CODEBOOK}
+    again = read_data(paths[3])
+    assert again.answers == data.answers
+    assert again.study.hash == data.study.hash
+    assert not again.simulated
+
+
+@pytest.mark.parametrize("text", ["=1+1", "+1", "-1", "@SUM(A1)", "\t=1", "\r=1"])
+def test_text_that_begins_like_a_formula_gets_an_apostrophe(text: str) -> None:
+    assert safe(text) == f"'{text}"
+    assert safe(-1) == -1
+    assert safe("a=1") == "a=1"
+
+
+def test_data_that_were_changed_are_refused(small: Study, tmp_path: Path) -> None:
+    path = tmp_path / "records.json"
+    write_data(Answered(study=small, answers=answers(small)), path)
+    plain = json.loads(path.read_text())
+    for change, said in (
+        ({"kind": "other"}, "is not data of a listening test"),
+        ({"hash": "0" * 64}, "does not have the hash that was written beside it"),
+        ({"answers": [{"rater": "r"}]}, "a record does not fit"),
+    ):
+        path.write_text(json.dumps({**plain, **change}))
+        with pytest.raises(ListeningDataError, match=said):
+            read_data(path)
+    path.write_text("{")
+    with pytest.raises(ListeningDataError, match="cannot read"):
+        read_data(path)
+
+
+def test_without_answers_there_is_no_report(small: Study) -> None:
+    data = Answered(study=small, answers=[])
+    with pytest.raises(UsageError, match="no answer of the study is left"):
+        analyse(data)
+
+
+# ---------------------------------------------------------------------------------------------------------- commands
+def answer_all(study: Study, folder: Path, raters: int) -> None:
+    """Let raters answer a study through the server's own store."""
+    store = Store(study, folder)
+    for number in range(raters):
+        with store.transaction():
+            rater = store.join(f"link {number}")
+            store.consent(rater, "en")
+            while (state := store.state(rater))["stage"] == "pages":
+                store.submit(rater, state["page"], studies.answered(study, state["page"]))
+            assert state["stage"] == "done"
+    store.close()
+
+
+@pytest.mark.parametrize("asks", [PageKind.RATING, PageKind.PREFERENCE])
+def test_a_served_study_becomes_a_report(asks: PageKind, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    study = studies.custom(tmp_path, asks=asks, protocol={"headphones": False, "level": False, "raters_per_page": 6})
+    folder = tmp_path / "study"
+    assert run("listen", "report", folder, "-o", tmp_path / "none") != 0
+    assert "has no answers yet" in capsys.readouterr().err
+    answer_all(study, folder, 4)
+    data = read_answered(folder)
+    assert len({one.rater for one in data.answers}) == 4
+    assert data.systems == studies.SYSTEMS
+    loose = attrs.evolve(data, exclusions={})  # who answers at random is left out by the rules
+    write_data(loose, tmp_path / "loose.json")
+    assert (
+        run("listen", "report", tmp_path / "loose.json", "-o", tmp_path / "report", "--reference", studies.SYSTEMS[1])
+        == 0
+    )
+    page = (tmp_path / "report" / "report.html").read_text(encoding="utf-8")
+    assert f"compared with {studies.SYSTEMS[1]}" in page
+    assert SIMULATED not in page
+    capsys.readouterr()
+    assert run("listen", "export", folder, "-o", tmp_path / "export", "--json") == 0
+    told = json.loads(capsys.readouterr().out)
+    assert (told["study"], told["simulated"]) == (study.hash, False)
+    assert [Path(name).is_file() for name in told["files"]] == [True] * 4
+
+
+def test_a_frozen_study_can_be_answered_by_simulated_raters(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    study = studies.custom(tmp_path)
+    effect = f"{studies.SYSTEMS[0]}=1"
+    arguments = (
+        "listen",
+        "simulate",
+        tmp_path / "study",
+        "--raters",
+        6,
+        "--effect",
+        effect,
+        "-o",
+        tmp_path / "made.json",
+    )
+    assert run(*arguments, "--json") == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told["simulated"] is True
+    assert told["raters"] == 6
+    data = read_data(tmp_path / "made.json")
+    assert data.study.hash == study.hash
+    assert data.simulation["effects"] == {studies.SYSTEMS[0]: 1.0}
+
+
+def test_the_power_of_a_design_is_told_before_it_is_made(capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = (
+        "listen",
+        "simulate",
+        "--task",
+        "retrieval",
+        "--systems",
+        "a,b,c",
+        "--size",
+        10,
+        "--raters",
+        6,
+        "--power",
+    )
+    assert run(*arguments, "--points", "0,1.5", "--studies", 12, "--json") == 0
+    told = json.loads(capsys.readouterr().out)
+    share = {(row["points"], row["test"]): row["found"] for row in told["rates"]}
+    assert told["simulated"] is True
+    for test in ("systems-rank-sum", "systems-clustered", "friedman"):
+        assert share[0, test] < 0.3 < share[1.5, test]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("simulate",), "needs a study or --task"),
+        (("simulate", "--task", "retrieval"), "nowhere to write"),
+        (("simulate", "--task", "retrieval", "-o", "x", "--inattentive", "2"), "--inattentive 2"),
+        (("simulate", "--task", "retrieval", "-o", "x", "--effect", "b"), "is no effect"),
+        (("simulate", "--task", "retrieval", "-o", "x", "--systems", "a,a"), "2 systems, 1 of them different"),
+        (("simulate", "--task", "retrieval", "--raters", "2", "-o", "x"), "2 raters, and 3 for each page"),
+        (("simulate", "--task", "retrieval", "--power", "--points", "much"), "--points much"),
+        (("report", "nowhere.json", "-o", "x"), "cannot read nowhere.json"),
+    ],
+)
+def test_a_mistake_is_told_in_one_line(
+    arguments: Sequence[str],
+    said: str,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert run("listen", *arguments) == 2 or "cannot read" in said
+    told = capsys.readouterr().err
+    assert said in told
+    assert "Traceback" not in told
+
+
+def test_the_long_table_has_no_missing_cells_but_heard(small: Study) -> None:
+    table = long_table(Answered(study=small, answers=answers(small)))
+    assert isinstance(table, pd.DataFrame)
+    assert not table.drop(columns="heard").isna().any().any()
+    assert set(table["question"]) <= set(QUESTIONS)

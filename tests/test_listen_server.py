@@ -1,0 +1,593 @@
+"""A served study: what it accepts and refuses, what it keeps, and what it never says."""
+
+from __future__ import annotations
+
+import os
+import random
+import shutil
+import signal
+import sqlite3
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import studies
+from mashkit.errors import UsageError
+from mashkit.listen.answers import Store
+from mashkit.listen.records import HEARD, PREFERRED, QUESTIONS, PageKind
+from mashkit.listen.study import Study, StudyError, load
+
+pytest.importorskip("starlette", reason="the extra listen is not installed")
+
+from starlette.testclient import TestClient
+
+from mashkit.listen.links import Links
+from mashkit.listen.server import Options, Rate, application, only_server, require_token
+
+SECRET = b"a secret of tests, 32 bytes long"
+TOKEN = "a long admin token"  # noqa: S105 — of tests
+LOCAL = {"base_url": "http://127.0.0.1:8765"}
+
+
+class Clock:
+    """A clock that tests set."""
+
+    def __init__(self) -> None:
+        self.now = 1_000_000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+class Case:
+    """A study, its store and its application."""
+
+    def __init__(self, folder: Path, study: Study, **options: Any) -> None:
+        self.folder, self.study, self.clock = folder, study, Clock()
+        self.store = Store(study, folder, now=self.clock)
+        self.links = Links(SECRET, now=self.clock)
+        self.app = application(study, self.store, self.links, Options(**options), SECRET)
+
+    def enter(self, client: TestClient, token: str | None = None) -> dict[str, Any]:
+        """Open a link, agree and pass the checks; return what is seen next."""
+        reply = client.get(f"/p/{token or self.links.make()}", follow_redirects=False)
+        assert reply.headers["location"] == "/"
+        state = client.post("/api/consent", json={"agree": True, "language": "en"}).json()
+        while state["stage"] in ("level", "headphones"):
+            given = [self.study.keys[one] for one in state["samples"]]
+            state = client.post("/api/check", json={"kind": state["stage"], "given": given}).json()
+        return dict(state)
+
+    def walk(self, client: TestClient, state: dict[str, Any]) -> int:
+        """Answer everything; return the number of pages."""
+        pages = 0
+        while state["stage"] == "pages":
+            self.clock.now += 40
+            reply = client.post("/api/answer", json=studies.answered(self.study, state["page"]))
+            assert reply.status_code == 200, reply.text
+            state, pages = reply.json(), pages + 1
+        assert state["stage"] == "done"
+        return pages
+
+
+@pytest.fixture(scope="module")
+def frozen(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A study of ratings, and one of preferences."""
+    folder = tmp_path_factory.mktemp("frozen")
+    for asks in (PageKind.RATING, PageKind.PREFERENCE):
+        (folder / asks).mkdir()
+        studies.custom(folder / asks, asks=asks, protocol={"completion_code": "C-0DE"})
+    return folder
+
+
+@pytest.fixture
+def case(frozen: Path, tmp_path: Path) -> Iterator[Callable[..., Case]]:
+    made: list[Case] = []
+
+    def make(asks: PageKind = PageKind.RATING, **options: Any) -> Case:
+        folder = tmp_path / f"study-{len(made)}"
+        shutil.copytree(frozen / asks / "study", folder)
+        made.append(Case(folder, load(folder), **options))
+        return made[-1]
+
+    yield make
+    for one in made:
+        one.store.close()
+
+
+@pytest.mark.parametrize("asks", [PageKind.RATING, PageKind.PREFERENCE])
+def test_a_rater_answers_everything(case: Callable[..., Case], asks: PageKind) -> None:
+    one = case(asks)
+    with TestClient(one.app, **LOCAL) as client:
+        state = one.enter(client)
+        assert state["kind"] == "training"
+        assert one.walk(client, state) == 1 + 4 + 1 + 1  # training, results, the control, a page again
+        assert client.get("/api/state").json() == {"stage": "done", "code": "C-0DE"}
+        answers = list(one.store.answers())
+    questions = {answer.question for answer in answers}
+    assert questions == ({PREFERRED, HEARD} if asks is PageKind.PREFERENCE else {*QUESTIONS, HEARD})
+    each = 2 * (1 if asks is PageKind.PREFERENCE else 5) + 1
+    assert len(answers) == 7 * each
+    assert {answer.seconds for answer in answers} == {40.0}
+    assert {answer.order for answer in answers} == set(range(7))
+    assert {answer.position for answer in answers if answer.sample} == {0, 1}
+    assert {answer.position for answer in answers if not answer.sample} == {-1}
+
+
+def test_the_same_answer_again_changes_nothing_and_another_is_refused(case: Callable[..., Case]) -> None:
+    one = case()
+    with TestClient(one.app, **LOCAL) as client, TestClient(one.app, **LOCAL) as tab:
+        token = one.links.make()
+        page = one.enter(client, token)["page"]
+        assert tab.get(f"/p/{token}", follow_redirects=False).headers["location"] == "/"  # the link again: one rater
+        assert tab.get("/api/state").json()["page"] == page
+        given = studies.answered(one.study, page)
+        after = client.post("/api/answer", json=given).json()
+        assert tab.post("/api/answer", json=given).json() == after
+        other = studies.answered(one.study, page, chance=studies.draws(1))
+        reply = tab.post("/api/answer", json=other)
+        assert (reply.status_code, reply.json()["reason"]) == (409, "answered")
+        assert {answer.value for answer in one.store.answers() if answer.question == HEARD} == {int(given["heard"])}
+        assert len(list(one.store.answers())) == 11
+        assert len(one.store.progress()["raters"]) == 1
+
+
+def invalid(study: Study, page: str) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yield answers that must be refused, each with the reason."""
+    good = studies.answered(study, page)
+    one, other = study.page[page].samples
+    for value in (0, 6, -1, 3.0, 2.5, True, "3", None, [3], 10**30):
+        yield "invalid", {**good, "ratings": {**good["ratings"], one: {**good["ratings"][one], "overall": value}}}
+    yield "invalid", {**good, "ratings": {one: good["ratings"][one]}}
+    yield "invalid", {**good, "ratings": {**good["ratings"], "other": good["ratings"][one]}}
+    yield "invalid", {**good, "ratings": {**good["ratings"], one: {**good["ratings"][one], "beauty": 3}}}
+    yield "invalid", {**good, "ratings": []}
+    yield "invalid", {key: value for key, value in good.items() if key != "heard"}
+    yield "invalid", {**good, "heard": 1}
+    yield "unheard", {**good, "played": {one: 9.0}}
+    yield "unheard", {**good, "played": {one: 9.0, other: 0.2}}
+    yield "unheard", {**good, "played": {one: 9.0, other: "9"}}
+    yield "unheard", {**good, "played": {one: 9.0, other: 1e300}}
+    yield "elsewhere", {**good, "page": "'; DROP TABLE answers; --"}
+    yield "invalid", {**good, "page": 7}
+
+
+def test_answers_out_of_range_are_refused_and_nothing_of_them_is_kept(case: Callable[..., Case]) -> None:
+    one = case(answering=Rate(1000, 1000))
+    with TestClient(one.app, **LOCAL) as client:
+        page = one.enter(client)["page"]
+        for reason, given in invalid(one.study, page):
+            reply = client.post("/api/answer", json=given)
+            assert reply.json()["reason"] == reason, given
+            assert reply.status_code in (400, 409)
+        later = next(each for each, _ in one.store._steps(one.store.progress()["raters"][0]["rater"])[1:])
+        reply = client.post("/api/answer", json=studies.answered(one.study, later))
+        assert reply.json()["reason"] == "elsewhere"  # pages come in their order
+        for body in (b"", b"[1]", b'{"page": NaN}', b"{" * 20_000, b"\xff\xfe"):
+            reply = client.post("/api/answer", content=body, headers={"content-type": "application/json"})
+            assert (reply.status_code, reply.json()["reason"]) == (400, "invalid")
+        reply = client.post("/api/answer", content=b" " * 70_000, headers={"content-type": "application/json"})
+        assert reply.status_code == 413
+        assert client.post("/api/answer", content=b"{}").status_code == 415  # a form of another site sends no JSON
+        reply = client.post("/api/answer", json={}, headers={"origin": "http://evil.example"})
+        assert reply.status_code == 403
+        assert list(one.store.answers()) == []
+        assert client.get("/api/state").json()["page"] == page
+
+
+def test_links_that_are_forged_or_expired(case: Callable[..., Case]) -> None:
+    one = case()
+    good = one.links.make(days=1)
+    body, signature = good.rsplit(".", 1)
+    forged = [good[:-2] + "AA", f"{body}x.{signature}", Links(b"y" * 32).make(), "x", one.links.cookie("rater", "1")]
+    with TestClient(one.app, **LOCAL) as client:
+        for token in forged:
+            reply = client.get(f"/p/{token}", follow_redirects=False)
+            assert reply.headers["location"] == "/?problem=link"
+            assert "set-cookie" not in reply.headers
+        assert client.get("/api/state").status_code == 401
+        client.cookies.set(f"listen-{one.study.hash[:8]}", "forged.cookie")
+        assert client.get("/api/state").json()["reason"] == "no-link"
+        client.cookies.clear()
+        one.clock.now -= 1e6  # a clock that is set back makes no link invalid
+        assert client.get(f"/p/{good}", follow_redirects=False).headers["location"] == "/"
+        one.clock.now += 1e6 + 86_401
+        assert client.get(f"/p/{good}", follow_redirects=False).headers["location"] == "/?problem=expired"
+        assert client.get("/api/state").json() == {"stage": "consent"}  # who was let in stays in
+
+
+def test_an_open_link_makes_a_rater_for_each_worker_and_keeps_no_name(case: Callable[..., Case]) -> None:
+    one = case()
+    token = one.links.make(open_=True)
+    with TestClient(one.app, **LOCAL) as client:
+        for worker in ("5f3c-worker", "5f3c-worker", "another"):
+            client.cookies.clear()
+            client.get(f"/p/{token}?PROLIFIC_PID={worker}", follow_redirects=False)
+        assert len(one.store.progress()["raters"]) == 2
+        for _ in range(2):  # without a name the cookie tells who it is
+            client.get(f"/p/{token}", follow_redirects=False)
+        assert len(one.store.progress()["raters"]) == 2
+    assert all(b"5f3c-worker" not in path.read_bytes() for path in one.folder.glob("answers*"))
+
+
+def test_a_clock_that_goes_back_is_not_believed(case: Callable[..., Case]) -> None:
+    one = case()
+    with TestClient(one.app, **LOCAL) as client:
+        state = one.enter(client)
+        one.clock.now -= 5000
+        client.post("/api/answer", json={**studies.answered(one.study, state["page"]), "seconds": 31.5})
+        assert {answer.seconds for answer in one.store.answers()} == {31.5}
+
+
+def test_drafts_come_back_after_the_browser_was_closed(case: Callable[..., Case]) -> None:
+    one = case()
+    token = one.links.make()
+    with TestClient(one.app, **LOCAL) as client:
+        page = one.enter(client, token)["page"]
+        given = {"ratings": {one.study.page[page].samples[0]: {"harmony": 4}}, "played": {}}
+        assert client.post("/api/draft", json={"page": page, "given": given}).status_code == 200
+        client.cookies.clear()
+        client.get(f"/p/{token}", follow_redirects=False)
+        assert client.get("/api/state").json()["draft"] == given
+        client.post("/api/answer", json=studies.answered(one.study, page))
+        assert client.get("/api/state").json()["draft"] == {}
+
+
+def test_a_rater_withdraws_and_nothing_is_left(case: Callable[..., Case], tmp_path: Path) -> None:
+    one = case(backup=tmp_path / "copy.sqlite")
+    token = one.links.make()
+    with TestClient(one.app, **LOCAL) as client, TestClient(one.app, **LOCAL) as other:
+        one.walk(other, one.enter(other))
+        state = one.enter(client, token)
+        client.post("/api/answer", json=studies.answered(one.study, state["page"]))
+        rater = next(one_["rater"] for one_ in one.store.progress()["raters"] if one_["stage"] != "done")
+        assert client.post("/api/admin/backup", json={}).status_code == 200
+        assert rater.encode() in (tmp_path / "copy.sqlite").read_bytes()
+        assert client.post("/api/withdraw", json={}).json() == {"stage": "withdrawn"}
+        files = [tmp_path / "copy.sqlite", *one.folder.glob("answers*")]
+        assert all(rater.encode() not in path.read_bytes() for path in files)
+        assert client.get("/api/state").status_code == 401
+        assert client.get(f"/p/{token}", follow_redirects=False).headers["location"] == "/?problem=withdrawn"
+        progress = one.store.progress()
+        assert (progress["withdrawn"], len(progress["raters"])) == (1, 1)
+        assert rater not in {answer.rater for answer in one.store.answers()}
+
+
+def test_a_clip_that_is_lost_or_changed_costs_its_pages_only(case: Callable[..., Case]) -> None:
+    one = case()
+    # The two systems' sounds are on all pages of results; the control's are on the control and the training page.
+    lost = one.study.sample[one.study.negatives[0].samples[0]]
+    (one.folder / lost.file).unlink()
+    with TestClient(one.app, **LOCAL) as client:
+        state = one.enter(client)
+        assert one.walk(client, state) == 4 + 1
+        broken = [page for page in one.store.progress()["pages"] if page["broken"]]
+        assert {page["kind"] for page in broken} == {"training", "control", "repeated"}
+        assert client.get(f"/sound/{lost.id}.flac").status_code == 503
+    with pytest.raises(StudyError, match=f"{lost.file}.*missing"):
+        load(one.folder)
+    shutil.copy(one.folder / one.study.sample[one.study.results[0].samples[0]].file, one.folder / lost.file)
+    with pytest.raises(StudyError, match="was changed"):
+        load(one.folder)
+
+
+def test_a_rater_gets_another_page_for_one_that_was_lost(tmp_path: Path) -> None:
+    study = studies.designed(tmp_path / "study", "generation", pages_per_rater=4, repeats_per_rater=0)
+    assert len(study.results) == 12
+    one = Case(tmp_path / "study", load(tmp_path / "study"))
+    with TestClient(one.app, **LOCAL) as client:
+        state = one.enter(client)
+        rater = one.store.progress()["raters"][0]["rater"]
+        drawn = [page for page, _ in one.store._steps(rater) if study.page[page] in study.results]
+        systems = {one_: study.sample[one_] for one_ in study.page[drawn[-1]].samples}
+        lost = next(sample for sample in systems.values() if sample.system != "original")
+        (one.folder / lost.file).unlink()
+        one.walk(client, state)
+        answered = {answer.page for answer in one.store.answers()} & {page.id for page in study.results}
+        assert drawn[-1] not in answered
+        assert len(answered) == 4
+    one.store.close()
+
+
+@pytest.mark.parametrize("change", ["rule", "path", "text"])
+def test_a_study_that_was_changed_is_not_served(case: Callable[..., Case], change: str) -> None:
+    one = case()
+    path = one.folder / "study.json"
+    text = path.read_text()
+    changed = {
+        "rule": text.replace('"most_difference": 1.25', '"most_difference": 5'),
+        "path": text.replace(one.study.samples[0].file, "../../../etc/passwd"),
+        "text": text[: len(text) // 2],
+    }[change]
+    assert changed != text
+    path.write_text(changed)
+    with pytest.raises(StudyError, match=r"not as it was frozen|cannot be read"):
+        load(one.folder)
+
+
+def test_a_file_outside_the_study_is_never_served(case: Callable[..., Case], tmp_path: Path) -> None:
+    from mashkit.listen.records import Sample
+    from mashkit.listen.study import sound_file
+
+    one = case()
+    (tmp_path / "outside.flac").write_bytes(b"secret")
+    (one.folder / "stimuli" / "link.flac").symlink_to(tmp_path / "outside.flac")
+    for file in ("../outside.flac", str(tmp_path / "outside.flac"), "stimuli/../study.json", "stimuli/link.flac", ""):
+        assert sound_file(one.folder, Sample(id="x", system="s", vocal="v", song="s", file=file)) is None
+    with TestClient(one.app, **LOCAL) as client:
+        one.enter(client)
+        for path in ("/static/../server.py", "/static/%2e%2e/server.py", "/sound/..%2fstudy.flac", "/texts/..%2f.json"):
+            assert client.get(path).status_code == 404
+
+
+def test_answers_to_another_study_are_not_mixed(case: Callable[..., Case], frozen: Path) -> None:
+    one = case()
+    with pytest.raises(StudyError, match="another study"):
+        Store(load(frozen / PageKind.PREFERENCE / "study"), one.folder)
+
+
+def test_a_full_disk_refuses_the_answer_and_takes_it_later(case: Callable[..., Case]) -> None:
+    one = case()
+    with TestClient(one.app, **LOCAL) as client:
+        state = one.enter(client)
+        given = {**studies.answered(one.study, state["page"]), "playback": [["x" * 12_000]]}
+        (pages,) = one.store._db.execute("PRAGMA page_count").fetchone()
+        one.store._db.execute(f"PRAGMA max_page_count = {pages}")  # SQLite then says what it says of a full disk
+        reply = client.post("/api/answer", json=given)
+        assert (reply.status_code, reply.json()["reason"]) == (503, "unsaved")
+        assert str(one.folder) not in reply.text
+        assert list(one.store.answers()) == []
+        one.store._db.execute("PRAGMA max_page_count = 1000000")
+        assert client.post("/api/answer", json=given).status_code == 200
+        assert len(list(one.store.answers())) == 11
+
+
+def test_no_system_is_named_to_anybody_and_names_do_no_harm(tmp_path: Path) -> None:
+    study = studies.custom(
+        tmp_path, names=studies.HOSTILE, frame={"title": studies.HOSTILE[0], "contact": studies.HOSTILE[1]}
+    )
+    one = Case(tmp_path / "study", load(tmp_path / "study"))
+    assert {sample.system for sample in study.samples} >= set(studies.HOSTILE[:2])
+    with TestClient(one.app, **LOCAL) as client:
+        said = [client.get(path).text for path in ("/", "/admin", "/api/admin/progress", "/texts/en.json")]
+        state = one.enter(client)
+        said.append(str(state))
+        one.walk(client, state)
+        said += [client.get("/api/admin/progress").text, client.get("/api/state").text]
+        headers = client.get(f"/sound/{state['samples'][0]}.flac").headers
+    # The title is shown as it is, in JSON, and by textContent; the systems' names occur nowhere.
+    assert all(studies.HOSTILE[1] not in text for text in said)
+    assert not any("unmatched" in text for text in said)
+    assert one.study.sample[state["samples"][0]].system not in str(headers)
+    one.store.close()
+
+
+def test_every_reply_has_the_headers_that_keep_others_out(case: Callable[..., Case]) -> None:
+    one = case(hosts=("127.0.0.1",))
+    with TestClient(one.app, **LOCAL) as client:
+        for path in ("/", "/admin", "/static/listen.js", "/api/state", "/nothing", "/p/forged"):
+            reply = client.get(path, follow_redirects=False)
+            policy = reply.headers["content-security-policy"]
+            assert "default-src 'none'" in policy
+            assert "unsafe" not in policy
+            assert "http" not in policy
+            assert reply.headers["x-content-type-options"] == "nosniff"
+        assert client.get("/", headers={"host": "evil.example:8765"}).status_code == 421  # DNS that points here
+    static = Path(sys.modules["mashkit.listen"].__file__ or "").parent / "static"
+    for path in static.rglob("*.*"):
+        text = path.read_text(encoding="utf-8").replace("http://www.w3.org/2000/svg", "")
+        assert "://" not in text, path
+
+
+def test_the_admin_page_wants_its_token(case: Callable[..., Case]) -> None:
+    for host, token in (("0.0.0.0", ""), ("192.168.1.7", ""), ("example.org", ""), ("127.0.0.1", "short")):  # noqa: S104
+        with pytest.raises(UsageError):
+            require_token(host, token)
+    for host in ("127.0.0.1", "::1", "localhost"):
+        require_token(host, "")
+    one = case(admin_token=TOKEN, login=Rate(3, 0.001))
+    with TestClient(one.app, **LOCAL) as client:
+        for path in ("links", "backup"):
+            assert client.post(f"/api/admin/{path}", json={}).status_code == 401
+        assert client.get("/api/admin/progress").status_code == 401
+        bearer = {"authorization": f"Bearer {TOKEN}"}
+        assert client.get("/api/admin/progress", headers=bearer).status_code == 200
+        assert client.post("/api/admin/login", json={"token": "no"}).status_code == 403
+        assert client.post("/api/admin/login", json={"token": TOKEN}).status_code == 200
+        assert client.get("/api/admin/progress").status_code == 200
+        links = client.post("/api/admin/links", json={"count": 2, "days": 1}).json()["links"]
+        assert [one.links.read(link.split("/p/")[1]).open for link in links] == [False, False]
+        for count in (0, -1, 10**9, True, "2", 1.5):
+            assert client.post("/api/admin/links", json={"count": count}).status_code == 400
+        assert client.post("/api/admin/login", json={"token": "no"}).status_code == 403
+        assert client.post("/api/admin/login", json={"token": TOKEN}).status_code == 429  # guessing takes for ever
+    local = case()
+    with TestClient(local.app, **LOCAL) as client:
+        assert client.get("/api/admin/progress").status_code == 200
+        assert client.get("/api/admin/progress", headers={"x-forwarded-for": "1.2.3.4"}).status_code == 401
+
+
+def test_requests_are_limited_and_no_address_is_kept(case: Callable[..., Case]) -> None:
+    one = case(answering=Rate(5, 0.001), joining=Rate(3, 0.001))
+    with TestClient(one.app, **LOCAL) as client:
+        one.enter(client)
+        replies = [client.get("/api/state").status_code for _ in range(4)]
+        assert replies[-1] == 429
+        locations = [client.get("/p/x", follow_redirects=False).headers["location"] for _ in range(3)]
+        assert locations[-1] == "/?problem=busy"
+    assert all(b"testclient" not in path.read_bytes() for path in one.folder.glob("answers*"))
+
+
+def test_who_fails_the_headphone_check_twice_cannot_go_on(case: Callable[..., Case]) -> None:
+    one = case()
+    with TestClient(one.app, **LOCAL) as client:
+        client.get(f"/p/{one.links.make()}", follow_redirects=False)
+        state = client.post("/api/consent", json={"agree": True}).json()
+        assert state["stage"] == "level"
+        right = [one.study.keys[sample] for sample in state["samples"]]
+        state = client.post("/api/check", json={"kind": "level", "given": right}).json()
+        keys = [one.study.keys[sample] for sample in state["samples"]]
+        assert len(keys) == 6
+        four = [*keys[:4], *(key % 3 + 1 for key in keys[4:])]
+        for given in ([], keys[:5], ["1"] * 6, [True] * 6):
+            assert client.post("/api/check", json={"kind": "headphones", "given": given}).status_code == 400
+        state = client.post("/api/check", json={"kind": "headphones", "given": four}).json()
+        assert (state["stage"], state["passed"], state["tries_left"]) == ("headphones", False, 1)
+        state = client.post("/api/check", json={"kind": "headphones", "given": four}).json()
+        assert state["stage"] == "no-headphones"
+        assert client.post("/api/check", json={"kind": "headphones", "given": keys}).status_code == 409
+        (rater,) = one.store.progress()["raters"]
+        assert list(rater["excluded"]) == ["headphones"]
+
+
+def test_five_of_six_are_enough(case: Callable[..., Case]) -> None:
+    one = case()
+    with TestClient(one.app, **LOCAL) as client:
+        client.get(f"/p/{one.links.make()}", follow_redirects=False)
+        state = client.post("/api/consent", json={"agree": True}).json()
+        right = [one.study.keys[sample] for sample in state["samples"]]
+        state = client.post("/api/check", json={"kind": "level", "given": right}).json()
+        keys = [one.study.keys[sample] for sample in state["samples"]]
+        given = [*keys[:5], keys[5] % 3 + 1]
+        assert client.post("/api/check", json={"kind": "headphones", "given": given}).json()["stage"] == "pages"
+
+
+def test_a_study_that_has_its_ratings_lets_nobody_in(tmp_path: Path) -> None:
+    studies.custom(tmp_path, protocol={"raters_per_page": 2, "negatives_per_rater": 0, "repeats_per_rater": 0})
+    one = Case(tmp_path / "study", load(tmp_path / "study"))
+    with TestClient(one.app, **LOCAL) as client:
+        for _ in range(2):
+            one.walk(client, one.enter(client))
+        reply = client.get(f"/p/{one.links.make()}", follow_redirects=False)
+        assert reply.headers["location"] == "/?problem=full"
+    one.store.close()
+
+
+def test_who_stays_away_no_longer_counts(case: Callable[..., Case]) -> None:
+    one = case()
+    with TestClient(one.app, **LOCAL) as client:
+        state = one.enter(client)
+        client.post("/api/answer", json=studies.answered(one.study, state["page"]))
+        assert sum(one.store.ratings().values()) == 7
+        one.clock.now += 3600 * 25
+        assert one.store.ratings() == {state["page"]: 1}
+
+
+def test_two_servers_on_one_study_refuse(case: Callable[..., Case]) -> None:
+    one = case()
+    with only_server(one.folder), pytest.raises(StudyError, match="another server"), only_server(one.folder):
+        pass
+    with only_server(one.folder):
+        pass
+
+
+def test_a_backup_is_whole_while_answers_arrive(case: Callable[..., Case], tmp_path: Path) -> None:
+    one = case(answering=Rate(10_000, 10_000), joining=Rate(1000, 1000))
+    ended = threading.Event()
+    copies = []
+
+    def copy() -> None:
+        while not ended.is_set():
+            one.store.backup(tmp_path / "copy.sqlite")
+            with sqlite3.connect(tmp_path / "copy.sqlite") as opened:
+                copies.append(opened.execute("SELECT count(*) % 11 FROM answers").fetchone()[0])
+                assert opened.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+            opened.close()
+
+    with TestClient(one.app, **LOCAL) as client:
+        thread = threading.Thread(target=copy)
+        thread.start()
+        for _ in range(3):
+            one.walk(client, one.enter(client))
+        ended.set()
+        thread.join()
+    assert copies
+    assert set(copies) == {0}  # a page has 11 answers: all of them, or none
+
+
+# ------------------------------------------------------------------------------------------------------ kill -9
+def killed_and_asked(folder: Path, study: Study, kills: int, chance: random.Random) -> int:
+    """Kill a server under load again and again; check that each acknowledged answer is there; return their number."""
+    import httpx2 as httpx
+
+    code = "import sys; from mashkit.cli import main; sys.exit(main())"
+    command = [sys.executable, "-c", code, "listen", "serve", str(folder), "--port", "0", "--links", "40"]
+    acknowledged: dict[tuple[str, str], dict[str, Any]] = {}
+    for _ in range(kills):
+        server = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+        assert server.stdout is not None
+        links = [server.stdout.readline().strip() for _ in range(40)]
+
+        def take(link: str, seed: int) -> None:
+            draw = studies.draws(seed)
+            base = link.split("/p/")[0]
+            with httpx.Client(base_url=base, timeout=20) as client:
+                try:
+                    client.get(link)
+                    state = client.post("/api/consent", json={"agree": True}).json()
+                    while state.get("stage") == "pages":
+                        given = studies.answered(study, state["page"], chance=draw)
+                        reply = client.post("/api/answer", json=given)
+                        if reply.status_code == 200:
+                            cookie = next(iter(client.cookies.values()))
+                            acknowledged[cookie, state["page"]] = given
+                            state = reply.json()
+                except (httpx.HTTPError, ValueError):
+                    return  # the server was killed
+
+        threads = [threading.Thread(target=take, args=(link, chance.getrandbits(32))) for link in links[:8]]
+        for thread in threads:
+            thread.start()
+        before, begun = len(acknowledged), time.monotonic()
+        while len(acknowledged) < before + 3 and time.monotonic() - begun < 60:
+            time.sleep(0.01)
+        time.sleep(chance.uniform(0, 0.3))
+        os.kill(server.pid, signal.SIGKILL)
+        server.wait()
+        server.stdout.close()
+        for thread in threads:
+            thread.join()
+        check_acknowledged(folder, study, acknowledged)
+    return len(acknowledged)
+
+
+def check_acknowledged(folder: Path, study: Study, acknowledged: dict[tuple[str, str], dict[str, Any]]) -> None:
+    from mashkit.listen.links import secret_of
+
+    links = Links(secret_of(folder))
+    store = Store(study, folder)
+    found = {(one.rater, one.page, one.sample, one.question): one.value for one in store.answers()}
+    pages = {(one.rater, one.page) for one in store.answers()}
+    counted = len(list(store.answers()))
+    store.close()
+    assert counted == len(found) == 11 * len(pages)  # none doubled, none in part
+    for (cookie, page), given in acknowledged.items():
+        rater = links.value("rater", cookie)
+        assert rater is not None
+        for sample, of in given["ratings"].items():
+            for question, value in of.items():
+                assert found[rater, page, sample, question] == value
+
+
+def endless(folder: Path) -> Study:
+    """Freeze a study in which every rater has many pages."""
+    return studies.custom(
+        folder, pages=12, protocol={"headphones": False, "level": False, "raters_per_page": 10_000}, training=0
+    )
+
+
+def test_every_acknowledged_answer_survives_a_kill(tmp_path: Path) -> None:
+    study = endless(tmp_path)
+    assert killed_and_asked(tmp_path / "study", study, 2, studies.draws(1)) > 0
+
+
+@pytest.mark.slow
+def test_every_acknowledged_answer_survives_twenty_kills(tmp_path: Path) -> None:
+    study = endless(tmp_path)
+    assert killed_and_asked(tmp_path / "study", study, 25, studies.draws(2)) > 100

@@ -1,0 +1,232 @@
+"""The statistics of listening tests, against published examples, other libraries and counting by hand."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from mashkit.errors import UsageError
+from mashkit.listen.agreement import by_rater_slot, cronbach, krippendorff
+from mashkit.listen.comparisons import (
+    clustered,
+    dominance,
+    friedman,
+    mann_whitney,
+    mean_difference,
+    paired_dominance,
+    post_hoc,
+    rank_sum,
+)
+from mashkit.listen.preferences import bradley_terry
+
+NAN = math.nan
+KRIPPENDORFF = np.array(
+    [
+        [1, 2, 3, 3, 2, 1, 4, 1, 2, NAN, NAN, NAN],
+        [1, 2, 3, 3, 2, 2, 4, 1, 2, 5, NAN, 3],
+        [NAN, 3, 3, 3, 2, 3, 4, 2, 2, 5, 1, NAN],
+        [1, 2, 3, 3, 2, 4, 4, 1, 2, 5, 1, NAN],
+    ]
+).T
+"""The example of Krippendorff, "Computing Krippendorff's Alpha-Reliability", 2011: four observers, twelve units."""
+
+TEAMS = ("Milwaukee", "Detroit", "Toronto", "New York", "Boston", "Cleveland", "Baltimore")
+WINS = (
+    (0, 7, 9, 7, 7, 9, 11), (6, 0, 7, 5, 11, 9, 9), (4, 6, 0, 7, 7, 8, 12), (6, 8, 6, 0, 6, 7, 10),
+    (6, 2, 6, 7, 0, 7, 12), (4, 4, 5, 6, 6, 0, 6), (2, 4, 1, 3, 1, 7, 0),
+)  # fmt: skip
+STRENGTHS = (1.58, 1.44, 1.29, 1.25, 1.11, 0.68)
+"""Baseball of 1987, and the strengths above Baltimore: Agresti, "Categorical Data Analysis", 2nd edition, section
+10.6."""
+
+ROUNDING = (
+    (5.40, 5.50, 5.55), (5.85, 5.70, 5.75), (5.20, 5.60, 5.50), (5.55, 5.50, 5.40), (5.90, 5.85, 5.70),
+    (5.45, 5.55, 5.60), (5.40, 5.40, 5.35), (5.45, 5.50, 5.35), (5.25, 5.15, 5.00), (5.85, 5.80, 5.70),
+    (5.25, 5.20, 5.10), (5.65, 5.55, 5.45), (5.60, 5.35, 5.45), (5.05, 5.00, 4.95), (5.50, 5.50, 5.40),
+    (5.45, 5.55, 5.50), (5.55, 5.55, 5.35), (5.45, 5.50, 5.55), (5.50, 5.45, 5.25), (5.65, 5.60, 5.40),
+    (5.70, 5.65, 5.55), (6.30, 6.30, 6.25),
+)  # fmt: skip
+"""Hollander and Wolfe, "Nonparametric Statistical Methods", 1973, page 140; R's friedman.test gives p = 0.003805."""
+
+
+def games() -> tuple[list[str], list[str]]:
+    pairs = [
+        (TEAMS[row], TEAMS[column])
+        for row, wins in enumerate(WINS)
+        for column, count in enumerate(wins)
+        for _ in range(count)
+    ]
+    return [one for one, _ in pairs], [other for _, other in pairs]
+
+
+# ---------------------------------------------------------------------------------------------------------- agreement
+def test_krippendorffs_alpha_is_that_of_the_published_example() -> None:
+    assert krippendorff(KRIPPENDORFF, "ordinal") == pytest.approx(0.815, abs=5e-4)
+    assert krippendorff(KRIPPENDORFF, "interval") == pytest.approx(0.849, abs=5e-4)
+
+
+def test_krippendorffs_alpha_does_not_depend_on_who_is_who() -> None:
+    shuffled = np.array([np.random.default_rng(row).permutation(values) for row, values in enumerate(KRIPPENDORFF)])
+    assert krippendorff(shuffled) == pytest.approx(krippendorff(KRIPPENDORFF))
+
+
+@pytest.mark.parametrize("table", [[[3.0, 3.0], [3.0, 3.0]], [[1.0, NAN], [NAN, 2.0]], np.empty((0, 3))])
+def test_alpha_is_unknown_where_nothing_can_be_compared(table: object) -> None:
+    assert math.isnan(krippendorff(table))
+
+
+def test_cronbachs_alpha_is_that_of_mean_covariance() -> None:
+    scores = np.random.default_rng(1).normal(size=(50, 5)) + np.random.default_rng(2).normal(size=(50, 1))
+    covariance = np.cov(scores.T)
+    items = len(covariance)
+    between = (covariance.sum() - np.trace(covariance)) / (items * (items - 1))
+    expected = items * between / (np.trace(covariance) / items + (items - 1) * between)
+    assert cronbach(scores) == pytest.approx(expected)
+    assert cronbach(np.vstack([scores, [1, 2, NAN, 4, 5]])) == pytest.approx(expected)
+
+
+def test_cronbachs_alpha_of_equal_items_is_one() -> None:
+    assert cronbach([[1, 1, 1], [4, 4, 4], [2, 2, 2]]) == pytest.approx(1.0)
+    assert math.isnan(cronbach([[1], [2]]))
+    assert math.isnan(cronbach([[2, 2], [2, 2]]))
+
+
+def test_ratings_of_a_clip_share_a_row() -> None:
+    table = by_rater_slot(["b", "a", "b", "b"], [1, 2, 3, 4])
+    np.testing.assert_array_equal(table, [[2, NAN, NAN], [1, 3, 4]])
+
+
+# -------------------------------------------------------------------------------------------------- the paper's tests
+def test_mann_whitney_is_about_that_of_all_permutations() -> None:
+    chance = np.random.default_rng(3)
+    one, other = chance.integers(1, 6, 20), chance.integers(2, 6, 20)
+
+    def rank_total(first: np.ndarray, second: np.ndarray, axis: int) -> np.ndarray:
+        ranks = stats.rankdata(np.concatenate([first, second], axis=axis), axis=axis)
+        return np.take(ranks, range(first.shape[axis]), axis=axis).sum(axis=axis)
+
+    exact = stats.permutation_test((one, other), rank_total, n_resamples=20_000, rng=chance).pvalue
+    assert mann_whitney(one, other) == pytest.approx(exact, abs=0.015)
+    assert mann_whitney(one, one) == pytest.approx(1.0)
+    assert mann_whitney([3, 3, 3], [3, 3]) == 1.0
+    assert mann_whitney([3.0, NAN], []) is None
+
+
+def test_rank_sum_has_no_corrections() -> None:
+    one, other = np.array([1, 2, 2, 4, 5]), np.array([3, 3, 4, 5, 5, 5])
+    total = stats.rankdata(np.concatenate([one, other]))[:5].sum()
+    z = (total - 5 * 12 / 2) / math.sqrt(5 * 6 * 12 / 12)
+    assert rank_sum(one, other) == pytest.approx(2 * stats.norm.sf(abs(z)))
+    assert rank_sum([], other) is None
+
+
+# ---------------------------------------------------------------------------------------------------------------- ours
+def test_friedman_is_that_of_the_published_example() -> None:
+    assert friedman(ROUNDING) == pytest.approx(0.003805, abs=1e-6)
+    assert friedman([*ROUNDING, (5.0, NAN, 5.1)]) == pytest.approx(0.003805, abs=1e-6)
+    assert friedman([[1, 2], [2, 1]]) is None
+    assert friedman([[3, 3, 3], [4, 4, 4]]) == 1.0
+
+
+def test_pairs_after_friedman_are_corrected_by_holm() -> None:
+    import scikit_posthocs
+
+    found = post_hoc(ROUNDING)
+    assert found is not None
+    corrected = np.asarray(scikit_posthocs.posthoc_conover_friedman(np.array(ROUNDING), p_adjust="holm"))
+    np.testing.assert_allclose(found, corrected, rtol=1e-9)
+    assert found[0, 2] < 0.01 < found[0, 1]
+
+
+def test_the_difference_of_means_is_that_of_statsmodels() -> None:
+    import statsmodels.api as sm
+
+    chance = np.random.default_rng(4)
+    raters, songs = chance.integers(0, 12, 300), chance.integers(0, 30, 300)
+    side = np.where(chance.random(300) < 0.4, 1, -1)
+    values = (
+        3 + 0.3 * side + chance.normal(0, 0.6, 12)[raters] + chance.normal(0, 0.6, 30)[songs] + chance.normal(size=300)
+    )
+    found = mean_difference(values, side, raters, songs)
+    fitted = sm.OLS(values, sm.add_constant((side > 0).astype(float))).fit(
+        cov_type="cluster", cov_kwds={"groups": np.stack([raters, songs], axis=1)}
+    )
+    assert found is not None
+    assert found.value == pytest.approx(fitted.params[1])
+    assert found.interval is not None
+    error = (found.interval.high - found.value) / stats.t.ppf(0.975, 11)
+    # statsmodels also multiplies the variance by (n − 1)/(n − 2), for its two coefficients.
+    assert error * math.sqrt(299 / 298) == pytest.approx(fitted.bse[1])
+    assert found.p == pytest.approx(2 * stats.t.sf(found.value / error, 11))
+
+
+def test_a_difference_needs_both_sides_and_two_clusters() -> None:
+    assert mean_difference([1, 2], [1, 1], ["a", "b"], ["x", "y"]) is None
+    alone = mean_difference([1, 2, 5], [1, 1, -1], ["a", "b", "a"], ["x", "x", "x"])
+    assert alone is not None
+    assert (alone.value, alone.interval, alone.p) == (-3.5, None, None)
+    same = clustered([0.0, 0.0], 0.0, ["a", "b"], ["x", "y"])
+    assert same.p == 1.0
+
+
+def test_dominance_counts_pairs() -> None:
+    one, other = [5, 4, 4, 2], [1, 4, 3]
+    expected = np.sign(np.subtract.outer(one, other)).mean()
+    found = dominance(one, other, list("abca"), list("abd"))
+    assert found is not None
+    assert found.value == pytest.approx(expected)
+    assert found.interval is not None
+    assert found.interval.low <= expected <= found.interval.high
+    assert dominance([], other, [], list("abd")) is None
+
+
+def test_dominance_within_pairs_counts_signs() -> None:
+    found = paired_dominance([1, 2, 0, -1, NAN, 3])
+    assert found is not None
+    assert found.value == pytest.approx((3 - 1) / 5)
+    assert paired_dominance([NAN]) is None
+
+
+# ------------------------------------------------------------------------------------------------------- Bradley-Terry
+def test_strengths_are_those_of_the_published_example() -> None:
+    one, other = games()
+    each = list(range(len(one)))
+    found = bradley_terry(one, other, np.ones(len(one)), each, each, reference="Baltimore")
+    assert found is not None
+    assert [round(found[team].value, 2) for team in TEAMS[:-1]] == list(STRENGTHS)
+
+
+def test_strengths_and_errors_are_those_of_statsmodels() -> None:
+    import statsmodels.api as sm
+
+    one, other = games()
+    chance = np.random.default_rng(5)
+    raters, songs = chance.integers(0, 9, len(one)), chance.integers(0, 14, len(one))
+    won = np.where(chance.random(len(one)) < 0.1, 0.5, 1.0)
+    found = bradley_terry(one, other, won, raters, songs, reference="Baltimore")
+    design = np.array(
+        [[(a == team) - (b == team) for team in TEAMS[:-1]] for a, b in zip(one, other, strict=True)], float
+    )
+    fitted = sm.GLM(won, design, family=sm.families.Binomial()).fit(
+        cov_type="cluster", cov_kwds={"groups": np.stack([raters, songs], axis=1)}
+    )
+    assert found is not None
+    n, k = design.shape
+    for place, team in enumerate(TEAMS[:-1]):
+        assert found[team].value == pytest.approx(fitted.params[place], abs=1e-6)
+        interval = found[team].interval
+        assert interval is not None
+        error = (interval.high - found[team].value) / stats.t.ppf(0.975, 8)
+        # statsmodels also multiplies the variance by (n − 1)/(n − k), for its k coefficients.
+        assert error**2 * (n - 1) / (n - k) == pytest.approx(fitted.cov_params()[place, place], rel=1e-5)
+
+
+def test_a_system_that_always_wins_has_no_strength() -> None:
+    one, other, each = ["a", "a", "b"], ["b", "c", "c"], [0, 1, 2]
+    assert bradley_terry(one, other, [1, 1, 0.5], each, each, reference="c") is None
+    assert bradley_terry(one, other, [1, 0.5, 0.5], each, each, reference="c") is not None
+    with pytest.raises(UsageError, match="no comparison has the reference 'd'"):
+        bradley_terry(one, other, [1, 1, 0.5], each, each, reference="d")

@@ -1,0 +1,441 @@
+"""What a study is made of: the paper's designs, balanced parts of them, rules, sounds, and the frozen folder."""
+
+from __future__ import annotations
+
+import collections
+import json
+from pathlib import Path
+from typing import Any
+
+import attrs
+import numpy as np
+import pytest
+
+import studies
+from mashkit.audio.files import load as load_sound
+from mashkit.audio.files import save
+from mashkit.audio.levels import loudness
+from mashkit.cli import main
+from mashkit.errors import MashkitError
+from mashkit.listen import designs, exclusions, sequences, stimuli, texts
+from mashkit.listen.designs import Candidate, Layout
+from mashkit.listen.freezing import Frame, Wishes, freeze_mashups, freeze_table
+from mashkit.listen.records import PREFERRED, QUESTIONS, Answer, PageKind
+from mashkit.listen.study import Protocol, Rules, Study, StudyError, load
+from mashkit.pipeline import Kit
+from mashkit.synthetic import signals
+from mashkit.synthetic.source import SyntheticSource
+from mashkit.types import Audio, Key
+
+FIVE = ("amu", "premixnet", "postmixnet", "premixnet-lsro", "postmixnet-lsro")
+
+
+def of(sound: str, vocal: str) -> Candidate:
+    return Candidate(sound=sound, vocal=vocal, song=f"song of {vocal}")
+
+
+def made(layout: Layout, **facts: Any) -> Study:
+    """Return the study of a layout; its sounds are never made."""
+    return Study(task="generation", samples=tuple(layout.samples), pages=tuple(layout.pages), **facts)
+
+
+def generation(each: int = 20, pool: int = 100, vocals: int = 25, *, apart: bool = False) -> Layout:
+    """Return the paper's layout for five systems that choose among the same mashups, or each among its own."""
+    layout = Layout(studies.draws(5))
+    rankings = {}
+    for system in FIVE:
+        own = system if apart else "mashup"
+        ranking = [of(f"{own} {number}", f"v{number % vocals}") for number in range(pool)]
+        studies.draws(system).shuffle(ranking)
+        rankings[system] = ranking
+    originals = {f"v{number}": of(f"original {number}", f"v{number}") for number in range(vocals)}
+    designs.generation(layout, rankings, originals, each=each)
+    return layout
+
+
+def test_generation_is_the_papers() -> None:
+    study = made(generation())
+    assert list(study.problems()) == []
+    mashups = [sample for sample in study.samples if sample.system != "original"]
+    assert len(mashups) == 200  # "200 samples": top 20 and bottom 20 of five systems
+    assert collections.Counter((one.system, one.group) for one in mashups) == {
+        (system, group): 20 for system in FIVE for group in ("top", "bottom")
+    }
+    assert {one.rank for one in mashups if one.group == "top"} == set(range(1, 21))
+    assert {one.rank for one in mashups if one.group == "bottom"} == set(range(81, 101))
+    assert len(study.results) == 200
+    first = 0
+    for page in study.results:
+        systems = [study.sample[one].system for one in page.samples]
+        assert systems.count("original") == 1  # "a mashup and its original version, in a random order"
+        first += systems[0] == "original"
+    assert 70 < first < 130
+    with pytest.raises(StudyError, match="amu has 39 candidates"):
+        generation(pool=39)
+
+
+def test_retrieval_is_the_papers() -> None:
+    layout = Layout(studies.draws(5))
+    best = {f"v{query}": {one: of(f"{query} {one}", f"v{query}") for one in FIVE} for query in range(30)}
+    originals = {vocal: of(f"original {vocal}", vocal) for vocal in best}
+    designs.retrieval(layout, best, originals, {})
+    study = made(layout)
+    assert list(study.problems()) == []
+    assert len([sample for sample in study.samples if sample.system != "original"]) == 150
+    assert len(study.results) == 90  # six versions of 30 queries, two a page
+    for vocal in best:
+        pages = [page for page in study.results if study.sample[page.samples[0]].vocal == vocal]
+        shown = sorted(study.sample[one].system for page in pages for one in page.samples)
+        assert shown == sorted([*FIVE, "original"])
+    pairs = collections.Counter(frozenset(study.sample[one].system for one in page.samples) for page in study.results)
+    assert len(pairs) == 15  # the permutation differs from query to query
+
+
+def test_retrieval_with_an_even_number_of_systems_has_a_control() -> None:
+    layout = Layout(studies.draws(5))
+    best = {f"v{query}": {one: of(f"{query} {one}", f"v{query}") for one in FIVE[:2]} for query in range(20)}
+    anchors = {vocal: of(f"anchor {vocal}", vocal) for vocal in best}
+    designs.retrieval(layout, best, anchors, {vocal: of(f"bad {vocal}", vocal) for vocal in best})
+    study = made(layout)
+    assert len(study.results) == 40
+    assert study.negatives == ()
+
+
+def test_preferences_pair_all_systems_that_chose_differently() -> None:
+    layout = Layout(studies.draws(5))
+    best = {"v": {one: of(one, "v") for one in FIVE}, "w": dict.fromkeys(FIVE, of("the same", "w"))}
+    left_out = designs.preference(layout, best)
+    study = made(layout)
+    assert len(study.results) == 10
+    assert len(left_out) == 10
+    assert study.asks is PageKind.PREFERENCE
+
+
+def test_ids_tell_nothing_and_are_the_same_for_the_same_seed() -> None:
+    one, same = generation(), generation()
+    assert [page.id for page in one.pages] == [page.id for page in same.pages]
+    ids = [sample.id for sample in one.samples]
+    assert len(set(ids)) == len(ids)
+    assert all(len(identity) == 10 and int(identity, 16) >= 0 for identity in ids)
+
+
+# ------------------------------------------------------------------------------------------------------ sequences
+def whole_study(**protocol: Any) -> Study:
+    layout = generation(each=5, pool=40, vocals=10, apart=True)
+    originals = {f"v{number}": of(f"original {number}", f"v{number}") for number in range(10)}
+    designs.controls(layout, PageKind.RATING, {"v0": of("bad 0", "v0"), "v1": of("bad 1", "v1")}, originals)
+    designs.controls(layout, PageKind.TRAINING, {"v2": of("bad 2", "v2")}, originals)
+    layout.with_repeats()
+    return made(layout, protocol=Protocol(**protocol))
+
+
+def test_parts_are_balanced_and_complete() -> None:
+    study = whole_study(repeats_per_rater=2)
+    ratings: collections.Counter[str] = collections.Counter()
+    chance = studies.draws(1)
+    for rater in range(15):  # 15 raters of ten pages: three for each of the 50
+        steps = sequences.draw(study, ratings, chance)
+        pages = [study.page[step.page] for step in steps]
+        assert len({page.id for page in pages}) == len(pages)
+        assert pages[0].kind is PageKind.TRAINING
+        assert all(page.kind is not PageKind.TRAINING for page in pages[1:])
+        results = [page for page in pages if page in study.results]
+        assert len(results) == 10
+        assert len([page for page in pages if page in study.negatives]) == 1
+        again = [page for page in pages if page.repeats]
+        assert len(again) == 2
+        for page in again:
+            first = next(place for place, one in enumerate(pages) if one.id == page.repeats)
+            assert pages.index(page) - first > sequences.APART
+            swapped = {step.page: step.swapped for step in steps}
+            assert swapped[page.id] != swapped[page.repeats]
+        ratings.update(page.id for page in pages)
+        counts = [ratings[page.id] for page in study.results]
+        assert max(counts) - min(counts) <= 1, rater
+    assert {ratings[page.id] for page in study.results} == {3}
+    assert sequences.is_full(study, ratings)
+    assert len(sequences.draw(study, ratings, chance)) == 1 + 10 + 1 + 2  # whoever is in gets ten pages all the same
+
+
+def test_a_rater_hears_two_systems_same_mashup_once() -> None:
+    layout = Layout(studies.draws(5))
+    ranking = [of(f"mashup {number}", "v") for number in range(20)]
+    designs.generation(layout, {"a": ranking, "b": ranking}, {"v": of("original", "v")}, each=10)
+    study = made(layout)
+    for seed in range(20):
+        steps = sequences.draw(study, {}, studies.draws(seed))
+        sounds = [frozenset(study.sample[one].file for one in study.page[step.page].samples) for step in steps]
+        assert len(set(sounds)) == len(sounds) == 10
+
+
+def test_orders_on_pages_and_of_pages_are_drawn() -> None:
+    study = whole_study()
+    drawn = [sequences.draw(study, {}, studies.draws(seed)) for seed in range(60)]
+    assert len({tuple(step.page for step in steps) for steps in drawn}) == 60
+    swapped = [step.swapped for steps in drawn for step in steps]
+    assert 0.4 < sum(swapped) / len(swapped) < 0.6
+
+
+# ------------------------------------------------------------------------------------------------------ rules
+def answers(study: Study, rater: str, value: Any, *, seconds: float = 60.0, pages: int = 10) -> list[Answer]:
+    """Return a rater's answers to results, controls and repeated pages; ``value(page, sample, question)`` rates."""
+    shown = [*study.results[:pages], *study.negatives, *filter(None, [study.repeat_of(study.results[0].id)])]
+    return [
+        Answer(rater=rater, page=page.id, sample=sample, question=question, value=value(page, sample, question),
+               seconds=seconds, order=order)
+        for order, page in enumerate(shown) for sample in page.samples for question in QUESTIONS
+    ]  # fmt: skip
+
+
+def test_each_rule_finds_its_raters_and_no_others() -> None:
+    study = whole_study()
+    anchors = {"original": 5, "unmatched": 1}
+
+    def careful(page: Any, sample: str, question: str) -> int:
+        number = int(sample, 16) + QUESTIONS.index(question)
+        return anchors.get(study.sample[sample].system, 2 + number % 3)
+
+    def contrary(page: Any, sample: str, question: str) -> int:
+        value = careful(page, sample, question)
+        return 6 - value if page in study.negatives else value
+
+    def forgetful(page: Any, sample: str, question: str) -> int:
+        return 6 - careful(page, sample, question) if page.repeats else careful(page, sample, question)
+
+    given = [
+        *answers(study, "careful", careful),
+        *answers(study, "hurried", careful, seconds=5.0),
+        *answers(study, "negatives", contrary),
+        *answers(study, "repeats", forgetful),
+        *answers(study, "incomplete", careful, pages=9),
+        *answers(study, "same", lambda page, sample, question: 3),
+    ]
+    found = exclusions.exclusions(study, given)
+    assert "careful" not in found
+    assert {rater: list(rules) for rater, rules in found.items() if rater != "same"} == {
+        name: [name] for name in ("hurried", "negatives", "repeats", "incomplete")
+    }
+    assert set(found["same"]) == {"negatives", "same"}  # who always says 3 rates no original above its control
+    off = Rules(fewest_pages=None, fewest_seconds=None, negatives=False, most_difference=None, same_rating=False)
+    assert exclusions.exclusions(attrs.evolve(study, rules=off), given) == {}
+
+
+def test_preferences_for_the_control_are_found() -> None:
+    layout = Layout(studies.draws(5))
+    designs.preference(layout, {"v": {"a": of("a", "v"), "b": of("b", "v")}})
+    designs.controls(layout, PageKind.PREFERENCE, {"v": of("bad", "v")}, {"v": of("good", "v")})
+    study = made(layout, rules=Rules(fewest_pages=1, fewest_seconds=None))
+
+    def choosing(rater: str, system: str) -> list[Answer]:
+        return [
+            Answer(rater=rater, page=page.id, sample=one, question=PREFERRED, seconds=60.0,
+                   value=int(study.sample[one].system in (system, "a")))
+            for page in study.of_kind(PageKind.PREFERENCE) for one in page.samples
+        ]  # fmt: skip
+
+    found = exclusions.exclusions(study, [*choosing("good", "original"), *choosing("bad", "unmatched")])
+    assert found.keys() == {"bad"}
+    assert found["bad"].keys() == {"negatives"}
+
+
+def test_random_raters_are_found_by_repeats_and_consistent_ones_are_not() -> None:
+    study = whole_study()
+    chance = np.random.default_rng(7)
+    truth: dict[tuple[str, str], float] = {}
+
+    def consistent(page: Any, sample: str, question: str) -> int:
+        true = truth.setdefault((sample, question), chance.uniform(1.5, 4.5))
+        return int(np.clip(round(true + chance.normal(0, 0.5)), 1, 5))  # twice: a test-retest deviation of 0.7
+
+    found: collections.Counter[str] = collections.Counter()
+    for rater in range(200):
+        truth.clear()
+        for name, value in (("random", lambda *_: int(chance.integers(1, 6))), ("consistent", consistent)):
+            rules = exclusions.exclusions(study, answers(study, f"{name} {rater}", value))
+            found[name] += "repeats" in rules.get(f"{name} {rater}", {})
+    assert found["random"] > 150
+    assert found["consistent"] < 6
+
+
+# ------------------------------------------------------------------------------------------------------ sounds
+def test_headphone_trials_are_woods_tones() -> None:
+    trials = list(stimuli.headphone_trials(studies.draws(1)))
+    assert len(trials) == 6
+    orders = set()
+    for audio, right in trials:
+        tones = [audio.excerpt(1.5 * place, 1.0) for place in range(3)]
+        powers = [float(np.mean(tone.samples**2)) for tone in tones]
+        assert np.argmin(powers) + 1 == right
+        assert 10 * np.log10(max(powers) / min(powers)) == pytest.approx(6.0, abs=0.01)
+        # Where both channels meet, as in the air before loudspeakers, another tone is the quietest.
+        sums = [float(np.mean(tone.mono() ** 2)) for tone in tones]
+        assert np.argmin(sums) + 1 != right
+        assert min(sums) < 1e-9
+        orders.add((right, int(np.argmin(sums)) + 1))
+    assert len(orders) == 6
+
+
+def test_level_trials_have_quiet_tones_after_noise_of_the_studys_loudness() -> None:
+    trials = list(stimuli.level_trials(studies.draws(1), -23.0, 3))
+    assert len({number for _, number in trials}) == 3
+    for audio, number in trials:
+        assert loudness(audio.excerpt(0.0, 2.0)) == pytest.approx(-23.0, abs=0.2)
+        after = audio.excerpt(3.0, audio.duration - 3.0).samples[0]
+        sounding = np.abs(after) > 0.3 * np.max(np.abs(after))
+        block = sounding[: len(sounding) // 441 * 441].reshape(-1, 441).any(axis=1)
+        assert np.count_nonzero(np.diff(block.astype(int), prepend=0) == 1) == number
+
+
+@pytest.fixture(scope="module")
+def frozen(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("one")
+    studies.custom(folder, pages=2)
+    return folder
+
+
+def test_sounds_have_one_loudness_and_tell_nothing(frozen: Path) -> None:
+    study = load(frozen / "study")
+    results = [sample for sample in study.samples if sample.id not in study.keys]
+    levels = {}
+    for sample in results:
+        audio = load_sound(frozen / "study" / sample.file)
+        assert audio.sample_rate == stimuli.SAMPLE_RATE
+        assert audio.peak <= 10 ** (-1 / 20) + 1e-6
+        levels[sample.file] = loudness(audio)
+        raw = (frozen / "study" / sample.file).read_bytes()
+        assert raw[:4] == b"fLaC"
+        assert sample.system.encode() not in raw
+    assert len(levels) == 4
+    assert list(levels.values()) == pytest.approx([study.loudness_lufs] * 4, abs=0.05)
+    assert study.loudness_lufs == -23.0
+
+
+def test_a_peaky_sound_makes_all_quieter_and_none_is_limited(tmp_path: Path) -> None:
+    files = studies.sounds(tmp_path, 1)
+    audio = load_sound(files[0])
+    peaky = np.float32(0.01) * audio.samples.copy()
+    peaky[:, 5000] = 0.9
+    save(tmp_path / "peaky.wav", Audio(peaky, audio.sample_rate))
+    path = tmp_path / "table.csv"
+    path.write_text(f"page,file,system,vocal\np,{files[0].name},a,v\np,peaky.wav,b,v\n")
+    study = freeze_table(path, Frame(protocol=Protocol(level=False, headphones=False)), tmp_path / "study")
+    assert study.loudness_lufs is not None
+    assert study.loudness_lufs < -30
+    sounds = [load_sound(tmp_path / "study" / sample.file) for sample in study.samples]
+    assert [loudness(one) for one in sounds] == pytest.approx([study.loudness_lufs] * 2, abs=0.05)
+    assert max(one.peak for one in sounds) <= 10 ** (-1 / 20) + 1e-6
+
+
+def test_the_same_seed_makes_the_same_study(frozen: Path, tmp_path: Path) -> None:
+    again = studies.custom(tmp_path, pages=2)
+    assert again.hash == load(frozen / "study").hash
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ("page,file,system\np,a.wav,s\n", "no column vocal"),
+        ("page,file,system,vocal\n", "no row"),
+        ("page,file,system,vocal\np,sound-0.wav,,v\n", "line 2: no system"),
+        ("page,file,system,vocal\np,sound-0.wav,s,v\n", "page 'p' has 1 samples"),
+        ("page,file,system,vocal\np,sound-0.wav,s,v\np,sound-1.wav,t,w\n", "2 samples of 2 vocals"),
+        ("page,file,system,vocal,rank\np,sound-0.wav,s,v,best\n", "line 2: rank 'best'"),
+        ("page,file,system,vocal\np,../../nothing.wav,s,v\n", "nothing.wav"),
+        ("page,file,system,vocal\np,silent.wav,s,v\n", "silent.wav: the sound is silent"),
+    ],
+)
+def test_tables_that_make_no_study(frozen: Path, tmp_path: Path, content: str, said: str) -> None:
+    for file in frozen.glob("sound-*.wav"):
+        (tmp_path / file.name).write_bytes(file.read_bytes())
+    save(tmp_path / "silent.wav", signals.silence(2.0))
+    (tmp_path / "table.csv").write_text(content)
+    with pytest.raises(MashkitError, match=said):
+        freeze_table(tmp_path / "table.csv", Frame(), tmp_path / "study")
+    assert not (tmp_path / "study").exists()
+    assert list(tmp_path.glob(".study*")) == []
+
+
+def test_a_study_is_never_overwritten(frozen: Path) -> None:
+    with pytest.raises(StudyError, match="not empty"):
+        freeze_table(frozen / "table.csv", Frame(), frozen / "study")
+
+
+def test_shipped_texts_have_the_papers_questions_and_the_same_names() -> None:
+    shipped = texts.shipped()
+    assert shipped.keys() == {"de", "en"}
+    assert shipped["de"].keys() == shipped["en"].keys()
+    for name, text in shipped["en"].items():  # places to fill in are the same in each language
+        fields = {part.split("}")[0] for part in text.split("{")[1:]}
+        assert fields == {part.split("}")[0] for part in shipped["de"][name].split("{")[1:]}, name
+    english = shipped["en"]
+    assert english["harmony_question"] == "How good is the harmonic compatibility between the vocals and music?"
+    assert english["rhythm_question"] == "How good is the rhythmic compatibility between the vocals and music?"
+    assert english["timbre_question"] == (
+        "Is each instrumental part clear and recognizable? How spectrally balanced and professional is the combination?"
+    )
+    assert english["innovation_question"] == "Does the combination sound unexpected without clashing?"
+    assert english["overall_question"] == (
+        "Does it sound like it was professionally made, not a randomly remixed piece?"
+    )
+    assert [english[f"rate_{value}"] for value in range(1, 6)] == ["awful", "poor", "fair", "good", "excellent"]
+
+
+def test_a_language_can_be_added_if_it_is_whole(tmp_path: Path) -> None:
+    shipped = texts.shipped()
+    path = tmp_path / "fr.json"
+    path.write_text(json.dumps({**shipped["en"], "language": "Français"}))
+    assert texts.with_file(shipped, path)["fr"]["language"] == "Français"
+    path.write_text(json.dumps({"language": "Français", "surplus": "x"}))
+    with pytest.raises(StudyError, match=r"consent_text.*surplus"):
+        texts.with_file(shipped, path)
+    other = tmp_path / "en.json"
+    other.write_text(json.dumps({"consent_text": "Ours."}))
+    assert texts.with_file(shipped, other)["en"]["consent_text"] == "Ours."
+
+
+# ------------------------------------------------------------------------------------------------------ mashups
+@pytest.mark.slow
+@pytest.mark.parametrize("task", ["generation", "retrieval", "preference"])
+def test_a_study_of_mashups_is_frozen(tmp_path: Path, task: str) -> None:
+    source = SyntheticSource([(Key(tonic, "major"), 118 + tonic) for tonic in range(4)], bars=14)
+    wishes = Wishes(
+        task=task, systems=("loudness", "random", "amu"), count=12, each=2, queries=2, candidates=4, negatives=1
+    )
+    study = freeze_mashups(Kit(), source, wishes, Frame(seed=1), tmp_path / "study")
+    assert load(tmp_path / "study").hash == study.hash
+    assert len(study.results) == {"generation": 12, "retrieval": 4}.get(task, len(study.results))
+    assert 0 < len(study.results) <= 12
+    assert len(study.negatives) == 1
+    assert set(study.systems) == {"loudness", "random", "amu"}
+    for page in study.of_kind(PageKind.RATING, PageKind.PREFERENCE, PageKind.TRAINING):
+        # The vocal is at the same place in both: its part of the sound begins at one moment.
+        first, second = (load_sound(tmp_path / "study" / study.sample[one].file) for one in page.samples)
+        assert abs(lag(first, second)) < 0.005
+
+
+def lag(one: Audio, other: Audio) -> float:
+    """Return by how many seconds the common part of two sounds is later in the second; the vocal is what they share."""
+    length = min(one.frames, other.frames, 8 * one.sample_rate)
+    first, second = (np.fft.rfft(sound.mono()[:length], 2 * length) for sound in (one, other))
+    cross = first.conj() * second
+    correlation = np.fft.irfft(cross / np.maximum(np.abs(cross), 1e-9))
+    near = round(0.5 * one.sample_rate)
+    window = np.concatenate([correlation[-near:], correlation[:near]])
+    return (int(np.argmax(window)) - near) / one.sample_rate
+
+
+def test_the_command_line_says_what_is_wrong(tmp_path: Path, frozen: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    output = str(tmp_path / "study")
+    assert main(["listen", "new", "--task", "custom", "-o", output]) == 2
+    assert "without --table" in capsys.readouterr().err
+    assert main(["listen", "new", "--task", "generation", "-o", output]) == 2
+    assert "without --systems" in capsys.readouterr().err
+    assert main(["listen", "serve", str(tmp_path)]) == 1
+    assert "is no study" in capsys.readouterr().err
+    assert main(["listen", "serve", str(frozen / "study"), "--host", "0.0.0.0"]) == 2  # noqa: S104
+    assert "--admin-token" in capsys.readouterr().err
+    table = str(frozen / "table.csv")
+    assert main(["listen", "new", "--task", "custom", "-o", output, "--table", table, "--json", "--no-level"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told["hash"] == load(Path(output)).hash
+    assert (told["samples"], told["pages"]) == (8, 2)
