@@ -186,7 +186,7 @@ def require_same(
     if told:
         raise TrainingError(f"{folder} holds a run of another configuration: {'; '.join(told)}", fix)
     if found["data"] != data.fingerprint:
-        raise TrainingError(f"{folder} holds a run on other data", fix)
+        raise TrainingError(f"{folder} holds a run on other data, or on examples drawn by other rules", fix)
     if found["network"] != _signature(network):
         raise TrainingError(f"{folder} holds a run of another network", fix)
     if config.steps < found["step"]:
