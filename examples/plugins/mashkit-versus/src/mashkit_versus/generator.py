@@ -7,7 +7,7 @@ import attrs
 import numpy as np
 
 import mashkit as mk
-from mashkit.interfaces.generator import Promise
+from mashkit.conditions import Promise
 from mashkit_versus import GENERATOR
 
 
