@@ -84,6 +84,12 @@ WORDS: Mapping[tuple[str, str], str] = {
     ("rendered", "soundfont"): "the one pretty_midi brings",
     ("train", "unlabelled"): "lsro for variants called so, drop for others",
     ("*", "threads"): "torch's own setting",
+    ("*", "licences"): "any",
+    ("serve", "admin_token"): "environment MASHKIT_ADMIN_TOKEN",
+    ("serve", "backup"): "backup.sqlite in the study",
+    ("simulate", "systems"): "the paper's five",
+    ("simulate", "raters"): "as many as the design needs",
+    ("*", "reference"): "the first",
 }
 """What is said of an argument whose default is not a value but follows from others; tests of the commands show each."""
 

@@ -6,11 +6,14 @@ recording far from this is changed before it is separated or analyzed; the chang
 
 from __future__ import annotations
 
+import itertools
 import math
+from collections.abc import Iterator
 
 import numpy as np
 import numpy.typing as npt
 
+from mashkit.audio.buffers import settle
 from mashkit.audio.silence import SILENCE_DB, loudest_second_db
 from mashkit.types import Audio, Samples
 
@@ -40,6 +43,9 @@ OFFSET = 0.05
 CLIPPED_SHARE = 0.02
 """Share of samples at the peak, three or more in a row, above which a recording is reported as clipped (ours): the
 loudest of our songs has less than a hundredth of this share."""
+
+_BLOCK = 1 << 20
+"""Frames measured at a time."""
 
 
 def usual_gain(peak: float) -> float:
@@ -102,7 +108,7 @@ def complaints(audio: Audio) -> list[str]:
     if level < QUIET_DB:
         found.append(f"is very quiet: even its loudest second has {_db(level)}; it was made louder to be heard")
     if audio.channels == 2:
-        left, right = (float(np.mean(np.square(one, dtype=np.float64))) for one in audio.samples)
+        left, right = sum(np.square(part, dtype=np.float64).sum(axis=1) for part in _parts(audio)) / audio.frames
         for name, power, other in (("left", left, right), ("right", right, left)):
             if power < other * 10 ** (-DEAD_DB / 10):
                 found.append(f"has no sound in its {name} channel")
@@ -111,7 +117,7 @@ def complaints(audio: Audio) -> list[str]:
             "has channels of opposite phase: together they are next to silent, so what they differ in was heard; "
             "turn one of them over"
         )
-    offset = float(np.max(np.abs(np.mean(audio.samples, axis=1, dtype=np.float64))))
+    offset = float(np.max(np.abs(sum(part.sum(axis=1, dtype=np.float64) for part in _parts(audio)))) / audio.frames)
     if offset > OFFSET:
         found.append(f"has an offset of {100 * offset:.0f} % of full scale; a high-pass filter removes it")
     clipped = _clipped_share(audio)
@@ -131,8 +137,11 @@ def _clipped_share(audio: Audio) -> float:
     peak = audio.peak
     if peak == 0 or audio.frames < 3:
         return 0.0
-    at_top: npt.NDArray[np.bool_] = np.abs(audio.samples) >= np.float32(0.999 * peak)
-    return float(np.mean(at_top[:, 2:] & at_top[:, 1:-1] & at_top[:, :-2]))
+    count = 0
+    for part in _parts(audio, overlap=2):
+        at_top: npt.NDArray[np.bool_] = np.abs(part) >= np.float32(0.999 * peak)
+        count += int(np.count_nonzero(at_top[:, 2:] & at_top[:, 1:-1] & at_top[:, :-2]))
+    return count / (audio.channels * (audio.frames - 2))
 
 
 def _in_steps(audio: Audio, steps: int) -> bool:
@@ -141,4 +150,15 @@ def _in_steps(audio: Audio, steps: int) -> bool:
     if len(np.unique(few[:, ::7])) < 8:
         return False
     # A short part is checked first, because it decides for nearly every recording.
-    return all(bool((part * steps == np.round(part * steps)).all()) for part in (few[:, :1000], few, audio.samples))
+    parts = itertools.chain((few[:, :1000], few), _parts(audio))
+    return all(bool((part * steps == np.round(part * steps)).all()) for part in parts)
+
+
+def _parts(audio: Audio, overlap: int = 0) -> Iterator[Samples]:
+    """Yield the samples in pieces of 24 s or so, because measuring needs several times the memory of what it measures.
+
+    Each piece contains the last ``overlap`` frames of the piece before it.
+    """
+    for start in range(0, max(1, audio.frames - overlap), _BLOCK):
+        yield audio.samples[:, start : start + _BLOCK + overlap]
+        settle(audio.samples)

@@ -61,9 +61,9 @@ def add_parser(commands: Commands) -> None:
                           help="of each sample, before it can be rated; default: %(default)s")  # fmt: skip
     protocol.add_argument("--no-headphones", action="store_true", help="without the headphone check")
     protocol.add_argument("--no-level", action="store_true", help="without setting the level")
-    protocol.add_argument("--completion-code", default="", metavar="TEXT", help="shown at the end")
+    protocol.add_argument("--completion-code", metavar="TEXT", help="shown at the end")
     protocol.add_argument("--title", default="Listening test", help="shown to raters; default: %(default)s")
-    protocol.add_argument("--contact", default="", metavar="TEXT", help="whom raters may ask")
+    protocol.add_argument("--contact", metavar="TEXT", help="whom raters may ask")
     protocol.add_argument("--texts", type=Path, action="append", default=[], metavar="FILE",
                           help="LANGUAGE.json: another language, or other words; repeatable")  # fmt: skip
     add_components(new, "separator", "analyzer", "stretcher", "generator", "executor")
@@ -76,11 +76,11 @@ def _add_serve(action: Callable[[str, str, Run], argparse.ArgumentParser]) -> No
     serve = action("serve", "Serve a study to raters.", _serve)
     serve.add_argument("study", type=Path, help="the folder of `mashkit listen new`")
     serve.add_argument("--host", default="127.0.0.1", help="address to listen at; default: %(default)s, this machine")
-    serve.add_argument("--port", type=whole, default=PORT, help="default: %(default)s; 0 for a free one")
+    serve.add_argument("--port", type=whole, default=PORT, help="0 for a free one; default: %(default)s")
     serve.add_argument(
         "--admin-token", metavar="TEXT", help=f"for the admin page; default: environment {TOKEN_VARIABLE}"
     )
-    serve.add_argument("--public-url", default="", metavar="URL", help="beginning of the links, if there is a proxy")
+    serve.add_argument("--public-url", metavar="URL", help="beginning of the links, if there is a proxy")
     serve.add_argument("--links", type=positive, metavar="N", help="print so many personal links")
     serve.add_argument("--days", type=positive, default=30, help="how long links are valid; default: %(default)s")
     serve.add_argument("--backup", type=Path, metavar="FILE",
@@ -113,7 +113,7 @@ def _new(arguments: argparse.Namespace) -> int:
         texts = with_file(texts, path)
     frame = Frame(
         title=arguments.title,
-        contact=arguments.contact,
+        contact=arguments.contact or "",
         seed=arguments.seed,
         protocol=Protocol(
             pages_per_rater=arguments.pages_per_rater,
@@ -122,7 +122,7 @@ def _new(arguments: argparse.Namespace) -> int:
             must_play_s=arguments.must_play,
             headphones=not arguments.no_headphones,
             level=not arguments.no_level,
-            completion_code=arguments.completion_code,
+            completion_code=arguments.completion_code or "",
         ),
         rules=Rules(fewest_pages=arguments.pages_per_rater),
         texts=texts,
@@ -180,7 +180,7 @@ def _serve(arguments: argparse.Namespace) -> int:
         host=arguments.host,
         port=arguments.port,
         admin_token=token,
-        public_url=arguments.public_url,
+        public_url=arguments.public_url or "",
         links=arguments.links or 0,
         days=arguments.days,
         backup=arguments.backup,

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from html import escape
-from importlib.resources import files
 from pathlib import Path
 from string import Template
 
@@ -14,6 +13,7 @@ from mashkit.listen.analysis import Results
 from mashkit.listen.data import Answered
 from mashkit.listen.figures import SIMULATED, figure4
 from mashkit.listen.tables import Table, details, tables
+from mashkit.pages import resource
 
 PAGE, FIGURE, LATEX = "report.html", "figure4.svg", "tables.tex"
 WHOSE = {"paper": "the paper's", "ours": "ours"}
@@ -44,8 +44,8 @@ def write_report(data: Answered, results: Results, folder: Path) -> list[Path]:
 def page(data: Answered, results: Results) -> str:
     """Return the report as an HTML document that requests nothing."""
     study, facts = data.study, results.subjects
-    template = Template(files("mashkit.listen").joinpath("report_page.html").read_text(encoding="utf-8"))
-    base = files("mashkit").joinpath("report", "base.css").read_text(encoding="utf-8")
+    template = Template(resource("mashkit.listen", "report_page.html"))
+    base = resource("mashkit.pages", "base.css")
     figure = ""
     if results.scores:
         drawn = figure4(results.scores, simulated=data.simulated)
