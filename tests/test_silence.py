@@ -5,7 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mashkit.audio.silence import SILENCE_DB, is_silent
+from mashkit.audio import levels
+from mashkit.audio.silence import SILENCE_DB, is_silent, loudest_second_db
 from mashkit.testing import signals
 from mashkit.types import Audio
 
@@ -55,3 +56,20 @@ def test_the_input_is_not_altered() -> None:
     before = audio.samples.copy()
     is_silent(audio)
     assert np.array_equal(audio.samples, before)
+
+
+@pytest.mark.parametrize("frames", [1, 2, 3, 500, 8_000, 8_001, 20_000])
+@pytest.mark.parametrize("block", [1_000, 7_999, 8_000])
+def test_long_audio_is_measured_in_pieces_to_the_same_end(
+    frames: int, block: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    random = np.random.default_rng(frames)
+    samples = random.normal(0, 0.3, (2, frames)).astype(np.float32).clip(-0.5, 0.5)
+    samples[1] *= np.float32(1e-4)
+    samples += np.float32(0.1)
+    audio = Audio(samples, 8_000)
+    whole = loudest_second_db(audio), levels.complaints(audio)
+    monkeypatch.setattr("mashkit.audio.silence._BLOCK", block)
+    monkeypatch.setattr("mashkit.audio.levels._BLOCK", block)
+    assert loudest_second_db(audio) == pytest.approx(whole[0], rel=1e-9)
+    assert levels.complaints(audio) == whole[1]
