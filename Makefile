@@ -42,6 +42,8 @@ $(VENV)/.installed: $(VENV)/.system pyproject.toml mashkit/VERSION constraints.t
 	$(BIN)/pip install -q --disable-pip-version-check -c constraints.txt --no-build-isolation -e '.[dev]' $(EDITABLE)
 	@$(BIN)/pip install -q --disable-pip-version-check -c constraints.txt --no-deps tinysoundfont \
 	  || echo "not installed: tinysoundfont, which only rendering training data needs; it is built with g++ here"
+	@# numba keeps what it compiles of librosa. Two processes that compile at once have left a file that crashes.
+	@$(BIN)/mashkit analyze examples/songs/slow-river.ogg --analyzer librosa --quiet >/dev/null || true
 	@touch $@
 
 demo: $(VENV)/.installed
