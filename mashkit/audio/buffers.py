@@ -89,6 +89,27 @@ def settle(samples: Samples) -> None:
         owner.madvise(mmap.MADV_DONTNEED)
 
 
+def pieces(samples: Samples, frames: int, *, overlap: int = 0) -> Iterator[Samples]:
+    """Yield samples piece by piece, and free the memory of each piece afterwards (:func:`settle`).
+
+    Parameters
+    ----------
+    samples : array of float32, shape (channels, frames)
+    frames : int
+        New frames of each piece, ≥ 1; the last piece may have fewer.
+    overlap : int
+        Frames, ≥ 0, of the next piece that a piece contains as well.
+
+    Examples
+    --------
+    >>> [piece.shape for piece in pieces(np.zeros((2, 5), np.float32), 2, overlap=1)]
+    [(2, 3), (2, 3)]
+    """
+    for start in range(0, max(1, samples.shape[1] - overlap), frames):
+        yield samples[:, start : start + frames + overlap]
+        settle(samples)
+
+
 def _nameless_file(size: int) -> _NamelessFile:
     folder = tempfile.gettempdir()
     try:

@@ -8,12 +8,11 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterator
 
 import numpy as np
 import numpy.typing as npt
 
-from mashkit.audio.buffers import settle
+from mashkit.audio.buffers import pieces
 from mashkit.audio.silence import SILENCE_DB, loudest_second_db
 from mashkit.types import Audio, Samples
 
@@ -45,7 +44,7 @@ CLIPPED_SHARE = 0.02
 loudest of our songs has less than a hundredth of this share."""
 
 _BLOCK = 1 << 20
-"""Frames measured at a time."""
+"""Frames measured at a time, because measuring needs several times the memory of what it measures."""
 
 
 def usual_gain(peak: float) -> float:
@@ -108,16 +107,20 @@ def complaints(audio: Audio) -> list[str]:
     if level < QUIET_DB:
         found.append(f"is very quiet: even its loudest second has {_db(level)}; it was made louder to be heard")
     if audio.channels == 2:
-        left, right = sum(np.square(part, dtype=np.float64).sum(axis=1) for part in _parts(audio)) / audio.frames
-        for name, power, other in (("left", left, right), ("right", right, left)):
-            if power < other * 10 ** (-DEAD_DB / 10):
+        left, right = (
+            sum(np.square(part, dtype=np.float64).sum(axis=1) for part in pieces(audio.samples, _BLOCK)) / audio.frames
+        )
+        for name, own, other in (("left", left, right), ("right", right, left)):
+            if own < other * 10 ** (-DEAD_DB / 10):
                 found.append(f"has no sound in its {name} channel")
     if channels_cancel(audio):
         found.append(
             "has channels of opposite phase: together they are next to silent, so what they differ in was heard; "
             "turn one of them over"
         )
-    offset = float(np.max(np.abs(sum(part.sum(axis=1, dtype=np.float64) for part in _parts(audio)))) / audio.frames)
+    offset = float(
+        np.max(np.abs(sum(part.sum(axis=1, dtype=np.float64) for part in pieces(audio.samples, _BLOCK)))) / audio.frames
+    )
     if offset > OFFSET:
         found.append(f"has an offset of {100 * offset:.0f} % of full scale; a high-pass filter removes it")
     clipped = _clipped_share(audio)
@@ -138,7 +141,7 @@ def _clipped_share(audio: Audio) -> float:
     if peak == 0 or audio.frames < 3:
         return 0.0
     count = 0
-    for part in _parts(audio, overlap=2):
+    for part in pieces(audio.samples, _BLOCK, overlap=2):
         at_top: npt.NDArray[np.bool_] = np.abs(part) >= np.float32(0.999 * peak)
         count += int(np.count_nonzero(at_top[:, 2:] & at_top[:, 1:-1] & at_top[:, :-2]))
     return count / (audio.channels * (audio.frames - 2))
@@ -150,15 +153,5 @@ def _in_steps(audio: Audio, steps: int) -> bool:
     if len(np.unique(few[:, ::7])) < 8:
         return False
     # A short part is checked first, because it decides for nearly every recording.
-    parts = itertools.chain((few[:, :1000], few), _parts(audio))
+    parts = itertools.chain((few[:, :1000], few), pieces(audio.samples, _BLOCK))
     return all(bool((part * steps == np.round(part * steps)).all()) for part in parts)
-
-
-def _parts(audio: Audio, overlap: int = 0) -> Iterator[Samples]:
-    """Yield the samples in pieces of 24 s or so, because measuring needs several times the memory of what it measures.
-
-    Each piece contains the last ``overlap`` frames of the piece before it.
-    """
-    for start in range(0, max(1, audio.frames - overlap), _BLOCK):
-        yield audio.samples[:, start : start + _BLOCK + overlap]
-        settle(audio.samples)

@@ -7,7 +7,7 @@ import math
 import numpy as np
 import numpy.typing as npt
 
-from mashkit.audio.buffers import settle
+from mashkit.audio.buffers import pieces
 from mashkit.types import Audio
 
 SILENCE_DB = -80.0
@@ -58,13 +58,10 @@ def loudest_second_db(audio: Audio) -> float:
         return -math.inf
     window = min(audio.sample_rate, audio.frames)
     loudest = 0.0
-    for last in range(window, audio.frames + 1, _BLOCK):
-        # All seconds that end in this block.
-        part = audio.samples[:, last - window : last + _BLOCK - 1]
+    for part in pieces(audio.samples, _BLOCK, overlap=window - 1):  # so every second lies whole in a piece
         power = np.einsum("cf,cf->f", part, part, dtype=np.float64) / audio.channels
         total = np.concatenate([[0.0], np.cumsum(power)])
         loudest = max(loudest, float(np.max(total[window:] - total[:-window])) / window)
-        settle(audio.samples)
     return 10 * math.log10(loudest) if loudest > 0 else -math.inf
 
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from html import escape
 
 from mashkit.bench.charts import PALETTE
 from mashkit.listen.mos import Score
 from mashkit.listen.records import HIGHEST, LOWEST, QUESTIONS
 from mashkit.listen.study import ORIGINAL
+from mashkit.pages import text
 
 WIDTH, HEIGHT, LEFT, TOP, BOTTOM = 760, 220, 34, 26, 24
 """Size of a panel and its margins, pixels."""
@@ -62,7 +62,7 @@ def _legend(colours: dict[str, str]) -> str:
     for index, (name, colour) in enumerate(colours.items()):
         x, y = LEFT + (index % 4) * (WIDTH - LEFT) / 4, 6 + 18 * (index // 4)
         parts.append(f'<rect x="{x:.0f}" y="{y}" width="12" height="12" fill="{colour}"/>')
-        parts.append(f'<text x="{x + 17:.0f}" y="{y + 10}">{escape(name)}</text>')
+        parts.append(f'<text x="{x + 17:.0f}" y="{y + 10}">{text(name)}</text>')
     return "".join(parts)
 
 
@@ -104,7 +104,7 @@ def _bar(score: Score, x: float, thick: float, colour: str, height: Callable[[fl
     opacity = 0.5 if light else 1.0
     parts = [
         f'<rect x="{x:.1f}" y="{y:.1f}" width="{0.9 * thick:.1f}" height="{foot - y:.1f}" fill="{colour}" '
-        f'fill-opacity="{opacity:g}"><title>{escape(said)}</title></rect>'
+        f'fill-opacity="{opacity:g}"><title>{text(said)}</title></rect>'
     ]
     if score.interval is not None:
         middle = x + 0.45 * thick

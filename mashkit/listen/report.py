@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from html import escape
 from pathlib import Path
-from string import Template
 
 from mashkit.atomicfile import write_text
 from mashkit.listen.analysis import Results
 from mashkit.listen.data import Answered
 from mashkit.listen.figures import SIMULATED, figure4
 from mashkit.listen.tables import Table, details, tables
-from mashkit.pages import resource
+from mashkit.pages import filled, resource, text
 
 PAGE, FIGURE, LATEX = "report.html", "figure4.svg", "tables.tex"
 WHOSE = {"paper": "the paper's", "ours": "ours"}
@@ -36,16 +34,14 @@ def write_report(data: Answered, results: Results, folder: Path) -> list[Path]:
     made = {PAGE: page(data, results), LATEX: latex(data, results)}
     if results.scores:
         made[FIGURE] = figure4(results.scores, simulated=data.simulated) + "\n"
-    for name, text in made.items():
-        write_text(folder / name, text)
+    for name, content in made.items():
+        write_text(folder / name, content)
     return [folder / name for name in made]
 
 
 def page(data: Answered, results: Results) -> str:
     """Return the report as an HTML document that requests nothing."""
     study, facts = data.study, results.subjects
-    template = Template(resource("mashkit.listen", "report_page.html"))
-    base = resource("mashkit.pages", "base.css")
     figure = ""
     if results.scores:
         drawn = figure4(results.scores, simulated=data.simulated)
@@ -53,12 +49,14 @@ def page(data: Answered, results: Results) -> str:
     rows = [(rater, rule, reason) for rater, broken in data.exclusions.items() for rule, reason in broken.items()]
     left_out = Table(name="exclusions", title="Raters left out", whose="ours", head=("rater", "rule", "reason"),
                      rows=rows, caption="The rules were frozen with the study, before the first rating.")  # fmt: skip
-    return template.substitute(
-        title=escape(study.title or "Listening test"),
+    return filled(
+        "mashkit.listen",
+        "report_page.html",
+        title=text(study.title or "Listening test"),
         mark=f'<p class="simulated" role="note">{SIMULATED}</p>' if data.simulated else "",
         marked=" (simulated)" if data.simulated else "",
-        style=base,
-        facts=escape(
+        style=resource("mashkit.pages", "base.css"),
+        facts=text(
             f"Task {study.task}; {facts['raters']} of {facts['raters_asked']} raters, {facts['page_ratings']} page "
             f"ratings; compared with {data.reference}; study {study.hash}."
         ),
@@ -70,15 +68,15 @@ def page(data: Answered, results: Results) -> str:
 
 
 def _html(table: Table) -> str:
-    head = "".join(f'<th scope="col">{escape(cell)}</th>' for cell in table.head)
+    head = "".join(f'<th scope="col">{text(cell)}</th>' for cell in table.head)
     body = "".join(
-        f'<tr><th scope="row">{escape(row[0])}</th>' + "".join(f"<td>{escape(cell)}</td>" for cell in row[1:]) + "</tr>"
+        f'<tr><th scope="row">{text(row[0])}</th>' + "".join(f"<td>{text(cell)}</td>" for cell in row[1:]) + "</tr>"
         for row in table.rows
     )
     return (
-        f'<section><h2>{escape(table.title)} <span class="{table.whose}">{WHOSE[table.whose]}</span></h2>'
+        f'<section><h2>{text(table.title)} <span class="{table.whose}">{WHOSE[table.whose]}</span></h2>'
         f'<div class="wide" tabindex="0"><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>'
-        f'<p class="caption">{escape(table.caption)}</p></section>'
+        f'<p class="caption">{text(table.caption)}</p></section>'
     )
 
 

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from mashkit.audio.buffers import AudioBuffer, resampled, settle, weighted_sum
+from mashkit.audio.buffers import AudioBuffer, pieces, resampled, settle, weighted_sum
 from mashkit.components import ComponentInfo, cost_only
 from mashkit.interfaces import Separator
 from mashkit.models import file_sha256
@@ -155,11 +155,7 @@ def _walk(audio: Audio, vocal_mask: VocalMask, network: StemNet, device: torch.d
 
 def _level(audio: Audio) -> float:
     """Return the root mean square of the whole audio."""
-    total = 0.0
-    block = 1 << 20
-    for start in range(0, audio.frames, block):
-        total += float(np.square(audio.samples[:, start : start + block], dtype=np.float64).sum())
-        settle(audio.samples)
+    total = sum(float(np.square(piece, dtype=np.float64).sum()) for piece in pieces(audio.samples, 1 << 20))
     return math.sqrt(total / max(1, audio.samples.size))
 
 
