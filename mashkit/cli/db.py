@@ -45,8 +45,8 @@ def add_parser(commands: Commands) -> None:
     add.add_argument("songs", nargs="+", type=Path, metavar="FOLDER", help="sound files and folders of them")
     add.add_argument(
         "--protocol", default="songs", metavar="NAME",
-        help="what lies in the folders: songs, preview, harmonix, ayumix, multitrack, roles or rekordbox; "
-        "default: %(default)s",
+        help="what lies in the folders: songs, preview, harmonix, ayumix, multitrack, roles, rekordbox or "
+        "traktor; default: %(default)s",
     )  # fmt: skip
     add_components(add, "separator", "analyzer", "executor")
     add_excerpts(add)
