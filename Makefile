@@ -24,6 +24,8 @@ help:
 
 # What pip cannot bring: as root on Debian it is installed, otherwise what needs it reports itself unavailable.
 $(VENV)/.system:
+	@$(PYTHON) -c "import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))" \
+	  || { echo "mashkit needs Python 3.11, 3.12 or 3.13: name one, as in make demo PYTHON=python3.12"; exit 2; }
 	@if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
 	  missing=""; \
 	  command -v rubberband >/dev/null || missing="$$missing rubberband-cli"; \
