@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mashkit.cli.actions import Commands, add_command, add_components
+from mashkit.cli.actions import Commands, add_command, add_components, add_dry_run
 from mashkit.cli.console import give, print_table, say, status_of
 
 if TYPE_CHECKING:
@@ -21,6 +21,7 @@ def add_parser(commands: Commands) -> None:
     analyze.add_argument("songs", nargs="+", type=Path, help="sound files and folders of them")
     analyze.add_argument("-o", "--output", type=Path, metavar="FILE", help="write the analyses there as JSON")
     analyze.add_argument("--seed", type=int, help="seed of the analyzer, if it has one")
+    add_dry_run(analyze)
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -28,6 +29,7 @@ def run(arguments: argparse.Namespace) -> int:
     from mashkit.audio.files import load
     from mashkit.audio.levels import complaints
     from mashkit.catalog.songs import find_songs
+    from mashkit.cli.collection import say_what_would_be_done
     from mashkit.cli.eachfile import of_each
     from mashkit.cli.kits import require_output, seeded_kit
     from mashkit.features.tuning import describe
@@ -35,9 +37,11 @@ def run(arguments: argparse.Namespace) -> int:
     from mashkit.timing import metre
     from mashkit.types import key_facts
 
-    require_output(arguments.output)
     kit = seeded_kit(arguments, "analyzer")
     files = find_songs(arguments.songs)
+    if arguments.dry_run:
+        return say_what_would_be_done(kit, files, ("analyzer",), arguments)
+    require_output(arguments.output)
 
     def work(file: Path) -> dict[str, Any]:
         mix = load(file, loader=kit.registry.plugins.hook.mashkit_load_audio)

@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from mashkit.cli.actions import Commands, add_command, add_components
+from mashkit.cli.actions import Commands, add_command, add_components, add_dry_run
 from mashkit.cli.console import print_json, status_of
 
 STEM_FILE = "{name}.flac"
@@ -23,6 +23,7 @@ def add_parser(commands: Commands) -> None:
     )
     separate.add_argument("--roles", action="store_true", help="write vocal, harmonic, percussion instead of the stems")
     separate.add_argument("--seed", type=int, help="seed of the separator, if it has one")
+    add_dry_run(separate)
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -31,15 +32,18 @@ def run(arguments: argparse.Namespace) -> int:
     from mashkit.audio.files import load, require_encodable, save
     from mashkit.audio.levels import complaints
     from mashkit.catalog.songs import find_songs
+    from mashkit.cli.collection import say_what_would_be_done
     from mashkit.cli.eachfile import of_each, unclipped
     from mashkit.cli.kits import seeded_kit
     from mashkit.paths import path_text, without_links
     from mashkit.products import MARK, OutputSet, folder_for
     from mashkit.types import Role
 
-    parent = require_writable_folder(arguments.output)
     kit = seeded_kit(arguments, "separator")
     files = find_songs(arguments.songs)
+    if arguments.dry_run:
+        return say_what_would_be_done(kit, files, ("separator",), arguments)
+    parent = require_writable_folder(arguments.output)
 
     def work(file: Path) -> dict[str, Any]:
         mix = load(file, loader=kit.registry.plugins.hook.mashkit_load_audio)
