@@ -22,6 +22,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -72,10 +73,11 @@ def wanted(versions: str, python: Path, dist: Path, work: Path) -> list[str | Pa
         return []
     if versions == "pinned":
         return ["-c", ROOT / "constraints.txt"]
-    (work / "default.in").write_text("mashkit[default]\n")
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    projects = [ROOT / "pyproject.toml", *(ROOT / "plugins" / name / "pyproject.toml" for name in extras["default"])]
     call(
         "oldest",
-        ["uv", "pip", "compile", "default.in", "-o", "oldest.txt", "--resolution", "lowest-direct",
+        ["uv", "pip", "compile", *projects, "-o", "oldest.txt", "--resolution", "lowest-direct",
          "--find-links", dist, "--python", python, "--no-header", "-q"],
         work,
     )  # fmt: skip
