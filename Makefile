@@ -57,8 +57,8 @@ test: $(VENV)/.installed
 test-slow: $(VENV)/.installed
 	$(PYTEST) -m slow
 
-# What fails because a plugin is left out is passed over: conftest.py says how. Tests of songs as people have them
-# (test_real_*) take minutes of sound.
+# --core loads no plugin and leaves out the tests marked `plugins` or `whole` (whole programs, or seconds of work):
+# `make test` runs them. Tests of songs as people have them (test_real_*) take minutes of sound.
 check: lint
 	$(PYTEST) --core -m "not slow" --ignore-glob='tests/test_real_*.py' tests
 

@@ -344,12 +344,14 @@ def test_separation_on_a_gpu_and_analysis_beside_it_give_the_same(
     assert [attrs.evolve(clip, id="") for clip in one.clips] == [attrs.evolve(clip, id="") for clip in other.clips]
 
 
-def test_one_process_and_two_give_the_same(demo_songs: Path, tmp_path: Path) -> None:
+def test_one_process_and_two_give_the_same(demo_songs: Path, light: None, tmp_path: Path) -> None:
     songs = tmp_path / "songs"
     for name in ("slow-river", "mango-season"):
         save(songs / f"{name}.flac", mk.load(demo_songs / f"{name}.ogg").excerpt(5, 26))
     none, one, two = (
-        mk.Kit(analyzer="essentia", options={"executor": {"jobs": jobs}}).catalog(songs, cache=tmp_path / str(jobs))
+        mk.Kit(separator="thirds", analyzer="grid", options={"executor": {"jobs": jobs}}).catalog(
+            songs, cache=tmp_path / str(jobs)
+        )
         for jobs in (0, 1, 2)
     )
     contents = {content_digest(MashupDB(tmp_path / str(jobs), write=False)) for jobs in (0, 1, 2)}

@@ -205,6 +205,7 @@ def ends(pid: int, seconds: float = 5.0) -> bool:
 
 
 # -------------------------------------------------------------------------------------------------- the same results
+@pytest.mark.plugins
 class TestSignalsmithInAWorker(StretcherContract):
     component = "signalsmith@"
 
@@ -220,6 +221,7 @@ def both(kind: str, name: str, **options: Any) -> tuple[Component, Component]:
     return registry.create(kind, name, options), registry.create(kind, f"{name}@", options)
 
 
+@pytest.mark.plugins
 def test_a_separator_gives_the_same_stems() -> None:
     mix = signals.mix(signals.band(bars=2)[0])
     here, there = (cast("Separator", one).separate(mix).stems for one in both("separator", "librosa"))
@@ -228,6 +230,7 @@ def test_a_separator_gives_the_same_stems() -> None:
         np.testing.assert_array_equal(here[name].samples, there[name].samples)
 
 
+@pytest.mark.plugins
 def test_an_analyzer_gives_the_same_analysis() -> None:
     mix = signals.mix(signals.band(bars=4)[0])
     here, there = (cast("Analyzer", one).analyze(mix) for one in both("analyzer", "librosa"))
@@ -235,6 +238,7 @@ def test_an_analyzer_gives_the_same_analysis() -> None:
     assert here.key is not None
 
 
+@pytest.mark.plugins
 @pytest.mark.parametrize(
     "options", [{"speed": 1.1, "semitones": -2.5}, {"time_map": TimeMap((0, 1, 3), (0, 0.9, 3.1))}], ids=list
 )
@@ -258,6 +262,7 @@ def test_a_generator_gives_the_same_plans() -> None:
         list(there.plan(clips[:1], condition="matched", count=1, seed=0))
 
 
+@pytest.mark.plugins
 def test_it_says_what_it_is_and_where_it_runs() -> None:
     here, there = both("stretcher", "signalsmith", window_ms=80.0)
     assert there.options() == here.options()
@@ -270,6 +275,7 @@ def test_it_says_what_it_is_and_where_it_runs() -> None:
     assert Registry().create("stretcher", *spec).fingerprint() == there.fingerprint()
 
 
+@pytest.mark.plugins
 def test_a_kit_takes_it_by_name() -> None:
     kit = Kit(stretcher="signalsmith@", options={"stretcher": {"cheaper": True}})
     assert kit.stretcher.options()["cheaper"] is True
