@@ -12,7 +12,7 @@ import subprocess
 import sys
 import tarfile
 import textwrap
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import attrs
@@ -87,6 +87,20 @@ def songs(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def database(songs: Path, tmp_path_factory: pytest.TempPathFactory) -> MashupDB:
     return add(songs, tmp_path_factory.mktemp("database"))
+
+
+@pytest.fixture(scope="module")
+def backwards(songs: Path, tmp_path_factory: pytest.TempPathFactory) -> MashupDB:
+    """The same songs, added in another order."""
+    return add(songs, tmp_path_factory.mktemp("backwards"), backwards=True)
+
+
+@pytest.fixture
+def own(database: MashupDB, tmp_path: Path) -> Iterator[MashupDB]:
+    """A copy of the database, for a test that changes it."""
+    shutil.copytree(database.root, tmp_path / "database")
+    with MashupDB(tmp_path / "database") as copy:
+        yield copy
 
 
 @pytest.fixture(scope="module")
@@ -169,10 +183,9 @@ def test_the_manifest_says_what_there_is(database: MashupDB, exports: dict[Layou
 
 @pytest.mark.parametrize("layout", LAYOUTS)
 def test_the_same_bytes_whenever_and_in_whatever_order(
-    layout: Layout, songs: Path, exports: dict[Layout, Path], tmp_path: Path
+    layout: Layout, backwards: MashupDB, exports: dict[Layout, Path], tmp_path: Path
 ) -> None:
-    with add(songs, tmp_path / "backwards", backwards=True) as other:
-        export(other, tmp_path / "again", layout=layout, shard_clips=2)
+    export(backwards, tmp_path / "again", layout=layout, shard_clips=2)
     assert files(tmp_path / "again") == files(exports[layout])
 
 
@@ -338,25 +351,22 @@ def test_only_what_is_asked_for(songs: Path, tmp_path: Path) -> None:
             one.features()
 
 
-def test_a_database_that_changes_is_noticed(songs: Path, tmp_path: Path) -> None:
-    with add(songs, tmp_path / "database") as database:
+def test_a_database_that_changes_is_noticed(own: MashupDB, tmp_path: Path) -> None:
+    def meddle(_: StageEvent) -> None:
+        with own.transaction() as cursor:
+            cursor.execute("UPDATE clips SET tempo = 121")
 
-        def meddle(_: StageEvent) -> None:
-            with database.transaction() as cursor:
-                cursor.execute("UPDATE clips SET tempo = 121")
-
-        with pytest.raises(CatalogError, match="changed while it was exported"):
-            export(database, tmp_path / "export", notify=meddle)
-        assert not (tmp_path / "export" / MANIFEST).exists()
+    with pytest.raises(CatalogError, match="changed while it was exported"):
+        export(own, tmp_path / "export", notify=meddle)
+    assert not (tmp_path / "export" / MANIFEST).exists()
 
 
-def test_a_damaged_stem_is_named(songs: Path, tmp_path: Path) -> None:
-    with add(songs, tmp_path / "database") as database:
-        path = next(database.objects.root.rglob("*.flac"))
-        path.write_bytes(path.read_bytes()[:1000])
-        with pytest.raises(CatalogError, match=path.name):
-            export(database, tmp_path / "export")
-        assert not list((tmp_path / "export").rglob("*.part*"))
+def test_a_damaged_stem_is_named(own: MashupDB, tmp_path: Path) -> None:
+    path = next(own.objects.root.rglob("*.flac"))
+    path.write_bytes(path.read_bytes()[:1000])
+    with pytest.raises(CatalogError, match=path.name):
+        export(own, tmp_path / "export")
+    assert not list((tmp_path / "export").rglob("*.part*"))
 
 
 def _flip(path: Path) -> None:
