@@ -4,7 +4,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 # One process a core, and one thread in each: threads of several processes only wait for each other.
-PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n auto --dist loadscope
+# Bytecode is kept: without it each process compiles all code, and rewrites all assertions, again.
+PYTEST := PYTHONDONTWRITEBYTECODE= OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n auto --dist loadscope
 PLUGINS := $(wildcard plugins/mashkit-*)
 # With what rendering needs: it is tested too.
 EDITABLE := $(patsubst %-mashnet-train,%-mashnet-train[render],$(addprefix -e ./,$(PLUGINS)))

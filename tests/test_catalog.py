@@ -290,6 +290,7 @@ def plugin(folder: Path, module: str, code: str, monkeypatch: pytest.MonkeyPatch
     monkeypatch.syspath_prepend(folder)
 
 
+@pytest.mark.whole
 def test_a_process_that_dies_takes_its_own_song_only(
     tmp_path: Path, light: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -328,6 +329,7 @@ class OnGpu(Separator):
 """
 
 
+@pytest.mark.whole
 def test_separation_on_a_gpu_and_analysis_beside_it_give_the_same(
     tmp_path: Path, light: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -362,6 +364,7 @@ def test_separation_on_a_gpu_and_analysis_beside_it_give_the_same(
     assert [attrs.evolve(clip, id="") for clip in one.clips] == [attrs.evolve(clip, id="") for clip in other.clips]
 
 
+@pytest.mark.whole
 def test_one_process_and_two_give_the_same(short_songs: Path, light: None, tmp_path: Path) -> None:
     songs = tmp_path / "songs"
     songs.mkdir()

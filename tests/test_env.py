@@ -85,6 +85,7 @@ def test_what_is_installed_from_a_folder_is_installed_from_it_again(tmp_path: Pa
         installable("acme", tmp_path)
 
 
+@pytest.mark.whole
 @pytest.mark.parametrize("name", ["pluggy", "soxr"])  # soxr has compiled code, and a tag that says so
 def test_what_was_installed_from_an_index_is_packed_again(name: str, tmp_path: Path) -> None:
     wheel = installable(name, tmp_path)
@@ -129,6 +130,7 @@ def test_no_such_python(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixt
     assert not environments()
 
 
+@pytest.mark.whole
 def test_pip_fails(folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.setenv("PIP_NO_INDEX", "1")
     # What a process that was killed has left.

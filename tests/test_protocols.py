@@ -538,6 +538,7 @@ def test_musdb_is_laid_out_so(collections_on_disk: Path, tmp_path: Path) -> None
     assert all(isinstance(one, Song) and one.has_mix and len(one.stems) == 4 for one in found)
 
 
+@pytest.mark.whole
 def test_stems_that_do_not_make_a_song(collections_on_disk: Path, tmp_path: Path) -> None:
     def broken(name: str) -> Path:
         return _copied(collections_on_disk / "multitracks" / "Band - Tune", tmp_path / "songs" / name)
@@ -579,6 +580,7 @@ def test_stems_that_do_not_make_a_song(collections_on_disk: Path, tmp_path: Path
         create_protocol("multitrack").songs([collections_on_disk / "recordings"])
 
 
+@pytest.mark.whole
 @pytest.mark.songs
 def test_real_multitracks(shared_data: Path, tmp_path: Path) -> None:
     root = shared_data / "multitracks"

@@ -305,6 +305,7 @@ def test_inputs_and_outputs_of_every_shape(odd: Odd) -> None:
 
 
 # ------------------------------------------------------------------------------------------- what a backend may do
+@pytest.mark.whole
 @pytest.mark.parametrize(
     ("told", "how", "last_words"),
     [("exit", "ended with status 7", "goodbye"), ("crash", "was ended by SIGABRT", "")],
@@ -452,6 +453,7 @@ def start_parent(folder: Path, how: str) -> tuple[subprocess.Popen[str], int]:
     return parent, int(parent.stdout.readline())
 
 
+@pytest.mark.whole
 @pytest.mark.parametrize("how", ["import time; time.sleep(600)", "odd.separate(signals.noise(0.1))"])
 def test_a_worker_dies_with_its_parent(library: Path, tmp_path: Path, how: str) -> None:
     (tmp_path / "told").write_text("hang")
@@ -468,6 +470,7 @@ def test_a_worker_dies_with_its_parent(library: Path, tmp_path: Path, how: str) 
         os.kill(int((tmp_path / "child").read_text()), signal.SIGKILL)
 
 
+@pytest.mark.whole
 @pytest.mark.parametrize("how", ["", "raise RuntimeError", "sys.exit(3)"])
 def test_a_worker_ends_when_the_interpreter_does(library: Path, tmp_path: Path, how: str) -> None:
     parent, worker = start_parent(tmp_path, how)
@@ -476,6 +479,7 @@ def test_a_worker_ends_when_the_interpreter_does(library: Path, tmp_path: Path, 
     assert ends(worker)
 
 
+@pytest.mark.whole
 def test_a_worker_outlives_the_thread_that_started_it(library: Path, tmp_path: Path) -> None:
     how = """
 import threading, time
