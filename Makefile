@@ -10,7 +10,7 @@ PLUGINS := $(wildcard plugins/mashkit-*)
 # With what rendering needs: it is tested too.
 EDITABLE := $(patsubst %-mashnet-train,%-mashnet-train[render],$(addprefix -e ./,$(PLUGINS)))
 
-.PHONY: help demo test test-slow check lint bench dist clean
+.PHONY: help demo test test-slow check core lint bench dist clean
 .DEFAULT_GOAL := help
 
 help:
@@ -58,9 +58,13 @@ test: $(VENV)/.installed
 test-slow: $(VENV)/.installed
 	$(PYTEST) -m slow
 
+# Beside each other, because types are checked on one core only.
+check: $(VENV)/.installed
+	$(MAKE) --no-print-directory -j2 lint core
+
 # --core loads no plugin and leaves out the tests marked `plugins` or `whole` (whole programs, or seconds of work):
 # `make test` runs them. Tests of songs as people have them (test_real_*) take minutes of sound.
-check: lint
+core: $(VENV)/.installed
 	$(PYTEST) --core -m "not slow" --ignore-glob='tests/test_real_*.py' tests
 
 lint: $(VENV)/.installed
