@@ -4,12 +4,13 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 # One process a core, and one thread in each: threads of several processes only wait for each other.
-PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n auto --dist loadscope
+# Bytecode is kept: without it each process compiles all code, and rewrites all assertions, again.
+PYTEST := PYTHONDONTWRITEBYTECODE= OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n auto --dist loadscope
 PLUGINS := $(wildcard plugins/mashkit-*)
 # With what rendering needs: it is tested too.
 EDITABLE := $(patsubst %-mashnet-train,%-mashnet-train[render],$(addprefix -e ./,$(PLUGINS)))
 
-.PHONY: help demo test test-slow check lint bench dist clean
+.PHONY: help demo test test-slow check core lint bench dist clean
 .DEFAULT_GOAL := help
 
 help:
@@ -59,9 +60,13 @@ test: $(VENV)/.installed
 test-slow: $(VENV)/.installed
 	$(PYTEST) -m slow
 
-# What fails because a plugin is left out is passed over: conftest.py says how. Tests of songs as people have them
-# (test_real_*) take minutes of sound.
-check: lint
+# Beside each other, because types are checked on one core only.
+check: $(VENV)/.installed
+	$(MAKE) --no-print-directory -j2 lint core
+
+# --core loads no plugin and leaves out the tests marked `plugins` or `whole` (whole programs, or seconds of work):
+# `make test` runs them. Tests of songs as people have them (test_real_*) take minutes of sound.
+core: $(VENV)/.installed
 	$(PYTEST) --core -m "not slow" --ignore-glob='tests/test_real_*.py' tests
 
 lint: $(VENV)/.installed

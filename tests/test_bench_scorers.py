@@ -171,6 +171,7 @@ def rows(result: Result, label: str) -> list[Row]:
 
 
 # ------------------------------------------------------------------------------------------------------ who hears it
+@pytest.mark.plugins
 def test_who_reads_the_plan_is_perfect_and_chance_is_chance(result: Result) -> None:
     oracle, chance = metrics(result, "acme-oracle"), metrics(result, "random")
     assert oracle["auc"] == oracle["paper_auc"] == oracle["recall_1"] == 100
@@ -187,6 +188,7 @@ def test_who_reads_the_plan_is_perfect_and_chance_is_chance(result: Result) -> N
     assert "pip install acme-net" in next(one for one in result.competitors if one.label == "acme-net").reason
 
 
+@pytest.mark.plugins
 def test_metrics_are_those_of_the_rows_by_hand(result: Result) -> None:
     own = rows(result, "hard of hearing")
     found = metrics(result, "hard of hearing")
@@ -221,6 +223,7 @@ def test_metrics_are_those_of_the_rows_by_hand(result: Result) -> None:
     assert found["cpu_ms"] == pytest.approx(1000 * np.mean(cpu))
 
 
+@pytest.mark.plugins
 def test_other_parts_under_the_same_plans(result: Result) -> None:
     # Who reads plans does not mind who renders them.
     assert metrics(result, "acme-oracle")["stretcher_correlation"] == pytest.approx(1)
@@ -232,6 +235,7 @@ def test_other_parts_under_the_same_plans(result: Result) -> None:
     assert {row.facts["same_as"] for row in others} <= names
 
 
+@pytest.mark.plugins
 def test_intervals_hold_values_and_tests_find_the_oracle(result: Result) -> None:
     for one in result.competitors:
         for name, (low, high) in one.intervals.items():
@@ -246,6 +250,7 @@ def test_intervals_hold_values_and_tests_find_the_oracle(result: Result) -> None
 
 
 # ------------------------------------------------------------------------------------------------------- what is a row
+@pytest.mark.plugins
 @pytest.mark.parametrize(
     ("label", "status", "reason", "spoilt"),
     [
@@ -275,6 +280,7 @@ def test_whatever_a_scorer_does_is_a_row(
     assert metrics(faulty, label)["harmonic_1"] == 50  # they give everything else one score
 
 
+@pytest.mark.plugins
 def test_a_finished_suite_scores_nothing_again(result: Result, folder: Path) -> None:
     fresh = []
     again = run(
@@ -286,6 +292,7 @@ def test_a_finished_suite_scores_nothing_again(result: Result, folder: Path) -> 
     assert again.inputs_sha256 == result.inputs_sha256
 
 
+@pytest.mark.plugins
 def test_the_result_is_json_and_a_page(result: Result, tmp_path: Path) -> None:
     path, *_ = publish(result, tmp_path)
     again = read_result(path)
@@ -298,6 +305,7 @@ def test_the_result_is_json_and_a_page(result: Result, tmp_path: Path) -> None:
     assert "acme-oracle: scores by condition" in text
 
 
+@pytest.mark.plugins
 def test_a_page_of_failures(faulty: Result) -> None:
     text = page(faulty)
     assert "out of tune &lt;b&gt;" in text
@@ -305,6 +313,7 @@ def test_a_page_of_failures(faulty: Result) -> None:
 
 
 # ------------------------------------------------------------------------------------------------------------- sound
+@pytest.mark.plugins
 def test_what_they_picked_can_be_heard(faulty: Result) -> None:
     alone = attrs.evolve(faulty, competitors=[one for one in faulty.competitors if one.label == "acme-oracle"])
     made = sounds(alone, None)
@@ -329,6 +338,7 @@ def test_what_they_picked_can_be_heard(faulty: Result) -> None:
     assert "<audio" not in page(alone)
 
 
+@pytest.mark.plugins
 def test_other_music_is_not_played_for_it(faulty: Result, tmp_path: Path) -> None:
     with pytest.raises(NothingToHear, match="not what this result was made from"):
         sounds(attrs.evolve(faulty, suite=attrs.evolve(faulty.suite, settings={**FAULTY.settings, "matched": 1})), None)
@@ -357,6 +367,7 @@ def test_no_collection_is_a_reason_for_each_group(task: ScorerTask, tmp_path: Pa
         task.inputs({"vocals": 0}, None)
 
 
+@pytest.mark.plugins
 def test_one_song_alone_is_said_and_the_rest_goes_on(task: ScorerTask) -> None:
     inputs = task.inputs({**SETTINGS, "songs": 1, "seed": 6}, None)
     reasons = missing(inputs)
@@ -378,6 +389,7 @@ def test_one_song_alone_is_said_and_the_rest_goes_on(task: ScorerTask) -> None:
     assert task.intervals(made) == {}  # one song is one observation
 
 
+@pytest.mark.plugins
 def test_a_clip_that_has_gone_is_nobodys_failure(task: ScorerTask) -> None:
     given = next(one for one in task.inputs({**SETTINGS, "seed": 5}, None) if not one.missing)
     plan = MashupPlan.from_dict(given.parameters["plan"])
@@ -409,6 +421,7 @@ def test_a_value_is_no_metric_where_nobody_has_one(task: ScorerTask) -> None:
 
 
 # ---------------------------------------------------------------------------------------------------------------- smoke
+@pytest.mark.plugins
 def test_smoke_with_a_strangers_scorer(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SuiteError, match="runs on no collection"):
         load_suite("stretchers").on("demo")

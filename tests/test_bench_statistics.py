@@ -217,6 +217,7 @@ def test_intervals_of_an_area_cover_it_too() -> None:
     assert 0.9 <= covered / runs <= 0.99
 
 
+@pytest.mark.whole
 def test_paired_tests_find_effects_and_nothing_else() -> None:
     random = np.random.default_rng(4)
     songs, each, runs = 12, 4, 150

@@ -21,6 +21,8 @@ from mashkit.testing import signals
 from mashkit.timing.beats import beat_error
 from mashkit.types import Audio, Role
 
+pytestmark = pytest.mark.plugins  # the default components are plugins
+
 PAIR = ("slow-river.ogg", "mango-season.ogg")
 """Two demo songs that fit each other: B flat major and C major, at 92 and 102 BPM."""
 PARTS = {"vocal-harmonic", "vocal-percussion", "harmonic-percussion"}

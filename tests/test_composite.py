@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 import mashkit as mk
+from light import Grid, Turntable
 from mashkit.catalog.adding import spec_of
 from mashkit.cli import main
 from mashkit.composite import CachedAnalyzer, CachedScorer, EnsembleScorer, StandingScorer, ranks, z_scores
@@ -23,6 +24,7 @@ from mashkit.testing import AnalyzerContract, ScorerContract, signals
 from mashkit.types import Analysis, Audio, Key, Score
 
 
+@pytest.mark.plugins
 class TestCombinedAnalyzer(AnalyzerContract):
     component = "librosa"
 
@@ -37,6 +39,7 @@ class TestCombinedAnalyzer(AnalyzerContract):
         return attrs.evolve(super().registered(), info=cls.create().info)
 
 
+@pytest.mark.plugins
 class TestEnsembleScorer(ScorerContract):
     component = "amu"
 
@@ -51,6 +54,7 @@ class TestEnsembleScorer(ScorerContract):
         return attrs.evolve(super().registered(), info=cls.create().info)
 
 
+@pytest.mark.plugins
 class TestStandingScorer(ScorerContract):
     component = "amu"
 
@@ -73,10 +77,11 @@ def song() -> Audio:
 @pytest.fixture(scope="module")
 def mashups() -> list[Mashup]:
     source = SyntheticSource([(Key(0, "major"), 120.0), (Key(2, "major"), 110.0)], bars=16)
-    kit = mk.Kit()
+    kit = mk.Kit(stretcher=Turntable())
     return kit.mashups(source, kit.generator.plan(source.clips, condition="matched", count=3, seed=0))
 
 
+@pytest.mark.plugins
 def test_each_field_comes_from_whom_it_should(song: Audio) -> None:
     registry = Registry()
     both = registry.create("analyzer", "key:essentia,beats:librosa")
@@ -91,12 +96,14 @@ def test_each_field_comes_from_whom_it_should(song: Audio) -> None:
     assert [part["name"] for part in both.describe()["parts"]] == ["essentia", "librosa"]
 
 
+@pytest.mark.plugins
 def test_an_analyzer_named_twice_works_once(song: Audio) -> None:
     analyzer = Registry().create("analyzer", "key:librosa,tempo:librosa")
     assert len(analyzer.members()) == 1  # type: ignore[attr-defined]
     assert analyzer.analyze(song).beats is None  # type: ignore[attr-defined]
 
 
+@pytest.mark.plugins
 def test_a_composite_can_be_made_again_in_another_process() -> None:
     analyzer = Registry().create("analyzer", "key:essentia,beats:madmom", {"essentia.profile": "edma"})
     spec = spec_of(analyzer)
@@ -107,6 +114,7 @@ def test_a_composite_can_be_made_again_in_another_process() -> None:
     assert plain.fingerprint() != analyzer.fingerprint()
 
 
+@pytest.mark.plugins
 @pytest.mark.parametrize(
     ("kind", "name", "options", "error", "said"),
     [
@@ -137,6 +145,7 @@ def test_what_makes_no_composite(kind: str, name: str, options: dict, error: typ
         Registry().create(kind, name, options)
 
 
+@pytest.mark.plugins
 def test_a_sum_is_a_sum(mashups: list[Mashup]) -> None:
     registry = Registry()
     one, other, both = (registry.create("scorer", name) for name in ("amu", "amu-2021", "amu+0.5*amu-2021"))
@@ -190,7 +199,9 @@ def many() -> list[Mashup]:
     source = SyntheticSource([(Key(0, "major"), 120.0)], bars=8)
     layers = [mk.Layer(role=role, clip_id=source.clips[0].id) for role in mk.Role]
     about = {"condition": mk.Condition.ORIGINAL, "layers": layers, "seed": 0}
-    return mk.Kit().mashups(source, [mk.MashupPlan(duration_s=8 + n / 10, **about) for n in range(20)])
+    return mk.Kit(stretcher=Turntable()).mashups(
+        source, [mk.MashupPlan(duration_s=8 + n / 10, **about) for n in range(20)]
+    )
 
 
 def columns(many: list[Mashup]) -> tuple[dict[str, float], dict[str, float]]:
@@ -280,6 +291,7 @@ def test_one_that_cannot_be_measured_is_left_out_of_the_comparison(many: list[Ma
     assert [one.value for one in results if isinstance(one, Score)] == rest
 
 
+@pytest.mark.plugins
 def test_standings_by_name(mashups: list[Mashup]) -> None:
     registry = Registry()
     both = registry.create("scorer", "rank(amu, 3*amu-2021)")
@@ -310,16 +322,17 @@ def test_scores_are_computed_once(mashups: list[Mashup], tmp_path: Path) -> None
 
 
 def test_analyses_are_computed_once(song: Audio, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    librosa = mk.Kit(analyzer="librosa").analyzer
-    first = CachedAnalyzer(name="cached:librosa", inner=librosa, folder=tmp_path).analyze(song)
-    again = CachedAnalyzer(name="cached:librosa", inner=librosa, folder=tmp_path)
-    monkeypatch.setattr(type(librosa), "_analyze", lambda self, mix: Analysis())
+    grid = Grid()
+    first = CachedAnalyzer(name="cached:grid", inner=grid, folder=tmp_path).analyze(song)
+    again = CachedAnalyzer(name="cached:grid", inner=grid, folder=tmp_path)
+    monkeypatch.setattr(Grid, "_analyze", lambda self, mix: Analysis())
     assert again.analyze(song) == first
     louder = Audio(song.samples * np.float32(0.5), song.sample_rate)
     unknown = again.analyze(louder)  # but for its tuning, which mashkit measures of any
     assert attrs.evolve(unknown, tuning=None, confidence={}) == Analysis()
 
 
+@pytest.mark.plugins
 def test_from_the_command_line(demo_songs: Path, capsys: pytest.CaptureFixture[str]) -> None:
     song = demo_songs / "slow-river.ogg"
     assert main(["analyze", str(song), "--analyzer", "key:essentia,beats:librosa", "--json", "--quiet"]) == 0

@@ -112,6 +112,7 @@ def test_clips_are_cut_on_downbeats_and_their_stems_with_them(songs: Path, templ
                 assert features["vocal.chroma"].shape == (12, len(features["times"]))
 
 
+@pytest.mark.whole
 def test_the_order_of_adding_does_not_matter(songs: Path, template: Path, tmp_path: Path) -> None:
     for path in sorted(songs.iterdir(), reverse=True):
         add(tmp_path / "db", path, with_features=True)
@@ -169,6 +170,7 @@ def test_a_song_twice_is_used_once(songs: Path, tmp_path: Path) -> None:
     assert report.notes == [f"{twice / 'b.flac'}: the same sound as {twice / 'a.flac'}; used once"]
 
 
+@pytest.mark.whole
 def test_a_song_that_vanished_keeps_its_clips(songs: Path, tmp_path: Path) -> None:
     own = tmp_path / "own"
     shutil.copytree(songs, own)
@@ -438,6 +440,7 @@ def test_a_damaged_page_of_the_index_is_found(root: Path) -> None:
             database.rows("SELECT * FROM results")
 
 
+@pytest.mark.whole
 def test_what_nothing_refers_to_is_found_and_pruned_and_nothing_else(root: Path, songs: Path, tmp_path: Path) -> None:
     with MashupDB(root) as database:
         before = content_digest(database)
@@ -552,6 +555,7 @@ def mounted(folder: Path, *options: str) -> Iterator[Path]:
         subprocess.run(["umount", "-l", str(folder)], check=True)
 
 
+@pytest.mark.whole
 def test_a_full_disk_loses_nothing(songs: Path, tmp_path: Path) -> None:
     loud = tmp_path / "loud"  # noise is what FLAC cannot make small
     shutil.copytree(songs, loud)
@@ -586,6 +590,7 @@ def _add_in_a_process(root: Path, folder: Path) -> None:
     add(root, folder, with_features=True)
 
 
+@pytest.mark.whole
 def test_two_writers_at_once(songs: Path, template: Path, tmp_path: Path) -> None:
     context = multiprocessing.get_context("fork")
     writers = [context.Process(target=_add_in_a_process, args=(tmp_path / "db", songs)) for _ in range(2)]
@@ -649,6 +654,7 @@ def test_the_commands(root: Path, run: Callable[..., Done]) -> None:
     assert "forgot 1 clips" in mended.stderr
 
 
+@pytest.mark.whole
 def test_add_from_the_shell(songs: Path, tmp_path: Path, light: None, run: Callable[..., Done]) -> None:
     arguments = ["db", "add", songs / "one.flac", "--db", tmp_path / "db", "--separator", "thirds", "--analyzer",
                  "grid", "--no-features", "--json"]  # fmt: skip

@@ -235,6 +235,7 @@ BY_DISTRIBUTION = {
 }
 
 
+@pytest.mark.plugins
 @pytest.mark.parametrize("name", sorted(BY_DISTRIBUTION))
 def test_a_plugins_page_states_the_defaults_there_are(name: str) -> None:
     page, components = ROOT / "plugins" / name / "README.md", BY_DISTRIBUTION[name]
@@ -250,6 +251,7 @@ def test_a_plugins_page_states_the_defaults_there_are(name: str) -> None:
         assert equal(fields[option], value_of(text)), f"{page}: {one.info.name}.{option} is {fields[option]!r}: {text}"
 
 
+@pytest.mark.plugins
 @pytest.mark.parametrize("name", sorted(BY_DISTRIBUTION))
 def test_a_plugins_page_names_every_option(name: str) -> None:
     page, components = ROOT / "plugins" / name / "README.md", BY_DISTRIBUTION[name]
@@ -284,6 +286,7 @@ def inline() -> Iterator[tuple[Path, str, str]]:
             yield page, flag, value
 
 
+@pytest.mark.plugins
 def test_flags_have_the_defaults_that_pages_state() -> None:
     real: dict[str, set[str]] = {}
     for _, parser in parsers():
@@ -358,7 +361,13 @@ QUOTED: list[tuple[str, str, Callable[[Callable[[str], Any]], Iterable[float]]]]
 """Page, what it says, and the numbers in the code: names in mashkit, or in the plugin's package of that ending."""
 
 
-@pytest.mark.parametrize(("page", "said", "values"), QUOTED, ids=[f"{one[0]}-{n}" for n, one in enumerate(QUOTED)])
+@pytest.mark.parametrize(
+    ("page", "said", "values"),
+    [
+        pytest.param(*one, id=f"{one[0]}-{n}", marks=[pytest.mark.plugins] if one[0].startswith("plugins") else [])
+        for n, one in enumerate(QUOTED)
+    ],
+)
 def test_numbers_that_pages_quote(page: str, said: str, values: Callable[[Callable[[str], Any]], Any]) -> None:
     if page.startswith("plugins") and not BY_DISTRIBUTION[Path(page).parent.name]:
         pytest.skip(f"{page} is of a plugin that is not installed")

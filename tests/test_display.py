@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import soundfile
 
+from light import Turntable
 from mashkit import display
 from mashkit.mashup import Mashup
 from mashkit.pipeline import Kit, Ranked
@@ -64,7 +65,7 @@ def test_beats_stand_where_they_are() -> None:
 
 def test_a_mashup_shows_layers_beats_and_pitch_classes() -> None:
     source = SyntheticSource([(Key(0, "major"), 120.0), (Key(2, "major"), 126.0)], bars=16)
-    kit = Kit()
+    kit = Kit(stretcher=Turntable())
     (mashup,) = kit.mashups(source, list(kit.generator.plan(source.clips, condition="matched", count=1, seed=0)))
     shown = Ranked(mashup, Score(0.25, parts={"harmony": 0.75}), 1)._repr_html_()
     root = well_formed(shown)
@@ -82,7 +83,7 @@ def test_a_mashup_shows_layers_beats_and_pitch_classes() -> None:
 
 def test_a_mashup_without_beats_is_shown_too() -> None:
     source = SyntheticSource([(Key(0, "major"), 120.0), (Key(2, "major"), 126.0)], bars=16)
-    kit = Kit()
+    kit = Kit(stretcher=Turntable())
     (mashup,) = kit.mashups(source, list(kit.generator.plan(source.clips, condition="matched", count=1, seed=0)))
 
     class Beatless:

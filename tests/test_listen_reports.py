@@ -213,6 +213,7 @@ def test_planted_effects_are_found_by_every_test(
         assert all(one.effect is None or one.effect.value > 0 for one in ones), test
 
 
+@pytest.mark.whole
 def test_equal_systems_are_rarely_found_different() -> None:
     made = simulated_studies(lambda seed: design("generation", size=8, raters=9, seed=seed), World(), 25, seed=1)
     for one in rates(made):

@@ -582,6 +582,7 @@ def endless(folder: Path) -> Study:
     )
 
 
+@pytest.mark.whole
 def test_every_acknowledged_answer_survives_a_kill(tmp_path: Path) -> None:
     study = endless(tmp_path)
     assert killed_and_asked(tmp_path / "study", study, 2, studies.draws(1)) > 0

@@ -68,6 +68,7 @@ def test_a_set_that_fails_leaves_the_folder_as_it_was(tmp_path: Path) -> None:
     assert (tmp_path / LIST).read_text() == before
 
 
+@pytest.mark.whole
 @pytest.mark.parametrize("killed_at", range(1, 14))
 def test_after_a_kill_at_any_moment_the_next_run_leaves_one_set(tmp_path: Path, killed_at: int) -> None:
     old, new, next_ = drawn(3), drawn(7), drawn(8)

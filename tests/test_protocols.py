@@ -18,7 +18,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import mashkit as mk
-from light import Thirds
+from light import Grid, Thirds
 from mashkit.audio.files import resample, save
 from mashkit.catalog.adding import Added, Adder
 from mashkit.catalog.clips import LEAST_AGREEMENT, agreement, require_fit
@@ -286,6 +286,7 @@ def test_delay_is_found_whatever_the_mix_does_to_a_stem() -> None:
     assert delay(signals.silence(16.0), mix) is None
 
 
+@pytest.mark.plugins
 def test_the_labelled_tempo_puts_beats_right(tmp_path: Path, collections_on_disk: Path) -> None:
     folder = _copied(collections_on_disk / "multitracks", tmp_path / "songs") / "Band - Tune"
     (folder / "mixture.beats").unlink()
@@ -306,10 +307,7 @@ def test_previews_are_whole(tmp_path: Path, collections_on_disk: Path) -> None:
     save(songs / "short.flac", signals.tone(440, 26.0))
     save(songs / "tiny.flac", signals.tone(550, 20.0))
     shutil.copy(collections_on_disk / "previews" / "tune.flac", songs)
-    ended = {
-        one.path.stem: one
-        for one in added(tmp_path / "db", [songs], "preview", analyzer=mk.Kit(analyzer="librosa").analyzer)
-    }
+    ended = {one.path.stem: one for one in added(tmp_path / "db", [songs], "preview", analyzer=Grid())}
     spans = {name: [(record.clip.start, record.clip.duration) for record in one.records] for name, one in ended.items()}
     assert spans == {"tune": [(0.0, 30.0)], "short": [(0.0, 26.0)], "long": [(20.5, 30.0)], "tiny": []}
     assert "lasts 20.0 s" in reason(ended["tiny"])
@@ -379,6 +377,7 @@ def test_every_entry_of_the_harmonix_set(harmonix_set: Path) -> None:
     assert (sections, clips, songs) == (5338, 5228, 904)
 
 
+@pytest.mark.plugins
 @pytest.mark.songs
 def test_clips_of_the_harmonix_set_are_where_its_labels_say(harmonix_set: Path, tmp_path: Path) -> None:
     songs, analyzer = tmp_path / "songs", mk.Kit(analyzer="librosa").analyzer
@@ -478,6 +477,7 @@ def test_one_entry_with_bad_labels_harms_no_other(collections_on_disk: Path, tmp
     assert "0002_other.txt, line 2" in reason(bad)
 
 
+@pytest.mark.plugins
 def test_the_key_is_the_analyzers_and_the_rest_the_labels(collections_on_disk: Path, tmp_path: Path) -> None:
     paths = [collections_on_disk / "harmonixset", collections_on_disk / "recordings"]
     (one,) = added(tmp_path, paths, "harmonix", analyzer=mk.Kit(analyzer="librosa").analyzer)
@@ -538,6 +538,7 @@ def test_musdb_is_laid_out_so(collections_on_disk: Path, tmp_path: Path) -> None
     assert all(isinstance(one, Song) and one.has_mix and len(one.stems) == 4 for one in found)
 
 
+@pytest.mark.whole
 def test_stems_that_do_not_make_a_song(collections_on_disk: Path, tmp_path: Path) -> None:
     def broken(name: str) -> Path:
         return _copied(collections_on_disk / "multitracks" / "Band - Tune", tmp_path / "songs" / name)
@@ -579,6 +580,7 @@ def test_stems_that_do_not_make_a_song(collections_on_disk: Path, tmp_path: Path
         create_protocol("multitrack").songs([collections_on_disk / "recordings"])
 
 
+@pytest.mark.whole
 @pytest.mark.songs
 def test_real_multitracks(shared_data: Path, tmp_path: Path) -> None:
     root = shared_data / "multitracks"
@@ -607,6 +609,7 @@ def test_real_multitracks(shared_data: Path, tmp_path: Path) -> None:
 
 
 # --------------------------------------------------------------------------------------------------------- ayumix
+@pytest.mark.plugins
 def test_a_studio_vocal_with_its_original(collections_on_disk: Path, tmp_path: Path) -> None:
     folder = collections_on_disk / "ayumix" / "Band - Tune"
     separator = Thirds()
@@ -670,11 +673,12 @@ def test_with_beats_choruses_are_whole_bars(collections_on_disk: Path, tmp_path:
 
 # --------------------------------------------------------------------------------------------------- command line
 def test_the_command_line_names_a_protocol(
-    collections_on_disk: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    collections_on_disk: Path, tmp_path: Path, light: None, capsys: pytest.CaptureFixture[str]
 ) -> None:
     root = collections_on_disk
+    parts = ["--separator", "thirds", "--analyzer", "grid"]
     command = ["db", "add", str(root / "multitracks"), "--protocol", "multitrack", "--db", str(tmp_path), "--json"]
-    assert main([*command, "--analyzer", "librosa", "--no-features", "-O", "executor.jobs=0"]) == 0
+    assert main([*command, *parts, "--no-features", "-O", "executor.jobs=0"]) == 0
     data = json.loads(capsys.readouterr().out)
     assert (data["protocol"], data["songs"], data["clips"]) == ("multitrack", 1, 1)
     for arguments, text in (
@@ -682,7 +686,7 @@ def test_the_command_line_names_a_protocol(
         (["--protocol", "harmonix", "-O", "protocol.indx=x.csv"], "did you mean 'index'"),
         (["--protocol", "harmonix"], "harmonixset"),
     ):
-        assert main(["db", "add", str(root / "recordings"), "--db", str(tmp_path / "no"), *arguments]) == 2
+        assert main(["db", "add", str(root / "recordings"), "--db", str(tmp_path / "no"), *parts, *arguments]) == 2
         assert text in capsys.readouterr().err
         assert not (tmp_path / "no").exists()
 

@@ -205,6 +205,7 @@ def ends(pid: int, seconds: float = 5.0) -> bool:
 
 
 # -------------------------------------------------------------------------------------------------- the same results
+@pytest.mark.plugins
 class TestSignalsmithInAWorker(StretcherContract):
     component = "signalsmith@"
 
@@ -220,6 +221,7 @@ def both(kind: str, name: str, **options: Any) -> tuple[Component, Component]:
     return registry.create(kind, name, options), registry.create(kind, f"{name}@", options)
 
 
+@pytest.mark.plugins
 def test_a_separator_gives_the_same_stems() -> None:
     mix = signals.mix(signals.band(bars=2)[0])
     here, there = (cast("Separator", one).separate(mix).stems for one in both("separator", "librosa"))
@@ -228,6 +230,7 @@ def test_a_separator_gives_the_same_stems() -> None:
         np.testing.assert_array_equal(here[name].samples, there[name].samples)
 
 
+@pytest.mark.plugins
 def test_an_analyzer_gives_the_same_analysis() -> None:
     mix = signals.mix(signals.band(bars=4)[0])
     here, there = (cast("Analyzer", one).analyze(mix) for one in both("analyzer", "librosa"))
@@ -235,6 +238,7 @@ def test_an_analyzer_gives_the_same_analysis() -> None:
     assert here.key is not None
 
 
+@pytest.mark.plugins
 @pytest.mark.parametrize(
     "options", [{"speed": 1.1, "semitones": -2.5}, {"time_map": TimeMap((0, 1, 3), (0, 0.9, 3.1))}], ids=list
 )
@@ -258,6 +262,7 @@ def test_a_generator_gives_the_same_plans() -> None:
         list(there.plan(clips[:1], condition="matched", count=1, seed=0))
 
 
+@pytest.mark.plugins
 def test_it_says_what_it_is_and_where_it_runs() -> None:
     here, there = both("stretcher", "signalsmith", window_ms=80.0)
     assert there.options() == here.options()
@@ -270,6 +275,7 @@ def test_it_says_what_it_is_and_where_it_runs() -> None:
     assert Registry().create("stretcher", *spec).fingerprint() == there.fingerprint()
 
 
+@pytest.mark.plugins
 def test_a_kit_takes_it_by_name() -> None:
     kit = Kit(stretcher="signalsmith@", options={"stretcher": {"cheaper": True}})
     assert kit.stretcher.options()["cheaper"] is True
@@ -299,6 +305,7 @@ def test_inputs_and_outputs_of_every_shape(odd: Odd) -> None:
 
 
 # ------------------------------------------------------------------------------------------- what a backend may do
+@pytest.mark.whole
 @pytest.mark.parametrize(
     ("told", "how", "last_words"),
     [("exit", "ended with status 7", "goodbye"), ("crash", "was ended by SIGABRT", "")],
@@ -446,6 +453,7 @@ def start_parent(folder: Path, how: str) -> tuple[subprocess.Popen[str], int]:
     return parent, int(parent.stdout.readline())
 
 
+@pytest.mark.whole
 @pytest.mark.parametrize("how", ["import time; time.sleep(600)", "odd.separate(signals.noise(0.1))"])
 def test_a_worker_dies_with_its_parent(library: Path, tmp_path: Path, how: str) -> None:
     (tmp_path / "told").write_text("hang")
@@ -462,6 +470,7 @@ def test_a_worker_dies_with_its_parent(library: Path, tmp_path: Path, how: str) 
         os.kill(int((tmp_path / "child").read_text()), signal.SIGKILL)
 
 
+@pytest.mark.whole
 @pytest.mark.parametrize("how", ["", "raise RuntimeError", "sys.exit(3)"])
 def test_a_worker_ends_when_the_interpreter_does(library: Path, tmp_path: Path, how: str) -> None:
     parent, worker = start_parent(tmp_path, how)
@@ -470,6 +479,7 @@ def test_a_worker_ends_when_the_interpreter_does(library: Path, tmp_path: Path, 
     assert ends(worker)
 
 
+@pytest.mark.whole
 def test_a_worker_outlives_the_thread_that_started_it(library: Path, tmp_path: Path) -> None:
     how = """
 import threading, time

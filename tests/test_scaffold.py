@@ -30,6 +30,7 @@ def installed(folder: Path, name: str) -> dict[str, str]:
     return {**os.environ, "PYTHONPATH": str(folder / "src")}
 
 
+@pytest.mark.whole
 @pytest.mark.parametrize("kind", INTERFACES)
 def test_what_is_written_keeps_its_contract(kind: str, tmp_path: Path) -> None:
     assert main(["new", kind, "acme-2", "-o", str(tmp_path)]) == 0
