@@ -73,7 +73,7 @@ class PaperGenerator(DrawingGenerator):
         Inclusive range of seed tempo / candidate tempo, which is the speed applied (paper: 0.8, 1.2).
     mismatch : {"strict", "literal"}
         Requirement of *unmatched* conditions. "strict": the sounding pitch of the harmonic stem is at least a semitone
-        away, and/or the tempi of both stems are more than 4 % away (also from half and double), so that no negative
+        away, and/or the tempi of both stems are 4 % or more away (also from half and double), so that no negative
         fits by chance. "literal": the paper's text, which only drops the constraint.
     same_mode : bool
         Accept harmonic candidates of the seed's mode only; by default a minor key counts as its relative major.
