@@ -360,6 +360,27 @@ def test_the_way_out_follows_from_the_cause(clips: list[dict[str, Any]], problem
     assert not_fix not in caught.value.fix
 
 
+@pytest.mark.parametrize(
+    ("key", "cents", "shift", "needed"),
+    [
+        ("D# major", 30.0, -3.3, 3), ("A major", -30.0, 3.3, 3), ("E major", -40.0, -3.6, 4),
+        ("E major", 30.0, -4.3, 4), ("G# major", -20.0, 4.2, 4),
+    ],
+)  # fmt: skip
+def test_the_limit_of_shifts_counts_whole_semitones(key: str, cents: float, shift: float, needed: int) -> None:
+    def clips(tempo: float) -> list[mk.Clip]:
+        made = [_clip(0), _clip(1, key, tempo)]
+        return [made[0], attrs.evolve(made[1], analysis=attrs.evolve(made[1].analysis, tuning=cents))]
+
+    (plan,) = _plans(clips(120.0), vocal="clip-0", max_shift=needed)  # the cents are added to the shift
+    assert plan.layer(Role.HARMONIC).semitones == pytest.approx(shift)
+    with pytest.raises(GenerationError) as caught:
+        _plans(clips(120.0), vocal="clip-0", max_shift=needed - 1)
+    assert f"max_shift (now {needed - 1}; {needed} would do)" in str(caught.value.fix)
+    with pytest.raises(GenerationError, match="1 are too far apart in tempo, 0 in key"):
+        _plans(clips(70.0), vocal="clip-0", max_shift=needed)
+
+
 # ------------------------------------------------------------------------------------------------------- voices alone
 def test_a_voice_alone_is_recognised_and_used_as_it_is(tmp_path: Path) -> None:
     path = inputs.voice_alone(tmp_path)

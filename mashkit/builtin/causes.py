@@ -5,7 +5,6 @@ Conventions: a row is a clip's number in the table.
 
 from __future__ import annotations
 
-import math
 from collections import Counter
 from collections.abc import Sequence
 
@@ -14,7 +13,7 @@ import numpy.typing as npt
 
 from mashkit.builtin.candidates import CandidateIndex
 from mashkit.cliptable import ClipTable
-from mashkit.conditions import KEY_FREE, TEMPO_FREE
+from mashkit.conditions import KEY_FREE, TEMPO_FREE, whole_semitones
 from mashkit.types import Condition, Role
 
 MOST_SEEDS = 200
@@ -94,13 +93,13 @@ def no_stem(
         return _unknown(table, np.flatnonzero(sounds), f"clips with a {role} stem")
     looked_at = np.asarray(seeds)[np.linspace(0, len(seeds) - 1, min(len(seeds), MOST_SEEDS)).astype(np.intp)]
     pairs = apart_in_key = apart_in_tempo = 0
-    shifts: list[float] = []
+    shifts: list[int] = []
     ratios: list[float] = []
     for seed in looked_at.tolist():
         others = np.flatnonzero(known & (table.songs != table.songs[seed]))
         pairs += len(others)
         for row in others[:MOST_SEEDS].tolist():
-            shift, speed = abs(index.shift(seed, row)), index.speed(seed, row)
+            shift, speed = whole_semitones(index.key_distance(seed, row)), index.speed(seed, row)
             in_key = role is Role.PERCUSSION or shift <= index.rules.max_shift
             in_tempo = index.rules.min_speed <= speed <= index.rules.max_speed
             apart_in_key += not in_key
@@ -123,8 +122,7 @@ def no_stem(
         return (
             f"of {pairs} pairs {apart_in_key} lie more than {index.rules.max_shift} semitones apart, "
             f"{apart_in_tempo} too far in tempo",
-            f"add songs in other keys, or widen max_shift (now {index.rules.max_shift}; "
-            f"{math.ceil(min(shifts))} would do)",
+            f"add songs in other keys, or widen max_shift (now {index.rules.max_shift}; {min(shifts)} would do)",
         )
     nearest = min(ratios, key=lambda ratio: abs(np.log(ratio)), default=None)
     would = "" if nearest is None else f"; {nearest:.2f} would do"
