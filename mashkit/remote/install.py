@@ -38,6 +38,7 @@ from mashkit.components.environments import (
 from mashkit.discovery import Discovery, Registered
 from mashkit.errors import MashkitError, UsageError
 from mashkit.hookspecs import StageEvent
+from mashkit.locks import lock
 from mashkit.remote.proxies import PROXIES
 from mashkit.remote.session import Session
 from mashkit.workers.interpreter import LAST_LINES
@@ -199,20 +200,15 @@ class _Steps:
 @contextlib.contextmanager
 def _claimed(path: Path) -> Iterator[None]:
     """Lock the environment, so that no other process makes it meanwhile, and delete an unfinished one."""
-    import fcntl
-
+    taken = EnvironmentFailed(f"{path} is just being made by another process", "wait for it")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        lock = os.open(path.parent / f".{path.name}.lock", os.O_CREAT | os.O_RDWR, 0o600)
+        held = lock(path.parent / f".{path.name}.lock", taken)
     except OSError as error:
         raise EnvironmentFailed(
             f"{path.parent} cannot be written: {error.strerror}", "set MASHKIT_ENVIRONMENTS to a folder of yours"
         ) from error
-    try:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            raise EnvironmentFailed(f"{path} is just being made by another process", "wait for it") from error
+    with held:
         if read_environment(path) is not None:
             raise UsageError(f"there is an environment {path.name!r} already", f"first: mashkit env remove {path.name}")
         if (path / "pyvenv.cfg").is_file():
@@ -220,8 +216,6 @@ def _claimed(path: Path) -> Iterator[None]:
         elif path.exists():
             raise EnvironmentFailed(f"{path} is in the way", "look what it is, and remove it yourself")
         yield
-    finally:
-        os.close(lock)
 
 
 def _base_interpreter(python: str | None) -> str:
