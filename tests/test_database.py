@@ -255,7 +255,7 @@ def test_edits_of_an_analysis() -> None:
     grid = edited(Analysis(tempo=120.0), {"downbeat": 1.2}, 10.0)
     assert grid.downbeats is not None
     assert np.abs(grid.downbeats - 1.2).min() < 1e-9
-    with pytest.raises(AnalysisError, match="says little"):
+    with pytest.raises(AnalysisError, match="it has neither"):
         edited(Analysis(), {"downbeat": 1.2}, 10.0)
 
 
@@ -500,7 +500,10 @@ def test_no_database_to_read(tmp_path: Path) -> None:
         MashupDB(tmp_path, write=False)
     assert list(tmp_path.iterdir()) == []
     MashupDB(tmp_path / "new").close()
-    with MashupDB(tmp_path / "new", write=False) as database, pytest.raises(OutputError, match="opened to be read"):
+    with (
+        MashupDB(tmp_path / "new", write=False) as database,
+        pytest.raises(OutputError, match="opened only for reading"),
+    ):
         prune(database)
 
 

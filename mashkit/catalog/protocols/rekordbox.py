@@ -65,7 +65,7 @@ class Rekordbox(Protocol):
         """
         for path in paths:
             if path.is_dir() or path.suffix.lower() != ".xml":
-                raise UsageError(f"{path} is no XML file", "name what rekordbox exported: collection.xml")
+                raise UsageError(f"{path} is not an XML file", "name the file that rekordbox exported: collection.xml")
         elsewhere = self._elsewhere()
         found: Found[Song | Unusable] = Found()
         for path in paths:
@@ -114,7 +114,12 @@ def read_tracks(path: Path) -> list[Track]:
             tracks[-1].tempi.append(attributes)
 
     def refuse(*_: object) -> None:
-        raise LabelError(path, parser.CurrentLineNumber, "has a document type", "export the collection again")
+        raise LabelError(
+            path,
+            parser.CurrentLineNumber,
+            "has a document type declaration, which is not read",
+            "export the collection again",
+        )
 
     parser.StartElementHandler = start
     parser.StartDoctypeDeclHandler = refuse
@@ -124,7 +129,7 @@ def read_tracks(path: Path) -> list[Track]:
     except OSError as error:
         raise LabelError(path, None, f"cannot be read: {error.strerror}", "check name and permissions") from error
     except expat.ExpatError as error:
-        raise LabelError(path, error.lineno, f"is no XML: {error}", "export it again") from error
+        raise LabelError(path, error.lineno, f"is not XML: {error}", "export it again") from error
     if not tracks:
         raise LabelError(path, None, "holds no track with a file", "export the collection from rekordbox as XML")
     return tracks
@@ -142,7 +147,7 @@ def describe_track(file: Path, track: Track, collection: Path) -> Song:
     """
     if not file.is_file():
         raise AudioFileError(
-            file, "is not there, where the collection has it", "name a folder of the songs: -O protocol.music=FOLDER"
+            file, "does not exist, but the collection names it", "name a folder of the songs: -O protocol.music=FOLDER"
         )
     song = describe_song(file)
     artist, title = (track.attributes.get(name, "").strip() for name in ("Artist", "Name"))
