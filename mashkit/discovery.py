@@ -139,7 +139,7 @@ def _require_card(info: ComponentInfo) -> None:
             raise TypeError(f"{field} of {info.name!r} is {getattr(info, field)!r}, not text")
     for field in ("provides", "requires", "binaries", "weight_packages"):
         if not all(isinstance(one, str) for one in getattr(info, field)):
-            raise TypeError(f"{field} of {info.name!r} holds something else than text")
+            raise TypeError(f"{field} of {info.name!r} contains a value that is not text")
     if not re.fullmatch(r"[\w.-]+", info.name):
         raise ValueError(f"a component cannot be called {info.name!r}: use letters, digits, '-', '_' and '.'")
     if not re.fullmatch(r"[\w.]+:[\w.]+", info.target):
@@ -171,7 +171,7 @@ class _Plugins(pluggy.PluginManager):
                 if one.plugin is not plugin or fence is None:
                     continue
                 if one.hookwrapper or one.wrapper:
-                    raise TypeError(f"{caller.name} of {registered} wraps other plugins' hooks, which none may")
+                    raise TypeError(f"{caller.name} of {registered} wraps other plugins' hooks, which is not allowed")
                 # Not by a hook of ours around the call: that would end at the first who raises.
                 one.function = fence(self, one.function, str(registered).partition(":")[0])  # type: ignore[misc]
         return registered
@@ -209,7 +209,9 @@ class _Plugins(pluggy.PluginManager):
             except MashkitError as error:
                 raise AudioFileError(path, error.problem, error.fix) from error
             if audio is not None and not isinstance(audio, Audio):
-                raise AudioFileError(path, f"{what}: it returned {type(audio).__name__}, mashkit.Audio or None was due")
+                raise AudioFileError(
+                    path, f"{what}: it returned {type(audio).__name__} instead of mashkit.Audio or None"
+                )
             return audio
 
         return fenced
@@ -511,7 +513,7 @@ def _import_target(registered: Registered) -> type[Component]:
     if inspect.isabstract(cls) or not has_card:
         lacking = [*(() if has_card else ("info",)), *sorted(cls.__abstractmethods__)]
         raise BrokenPlugin(
-            f"{info.target} of {registered.origin.distribution} is no whole {registered.kind}",
+            f"{info.target} of {registered.origin.distribution} is not a complete {registered.kind}",
             f"tell its authors: it lacks {', '.join(lacking)}",
         )
     component: type[Component] = cls

@@ -71,7 +71,7 @@ def calibration_bins(probabilities: Values, bins: int = CALIBRATION_BINS) -> npt
         If a value is not between 0 and 1.
     """
     if len(probabilities) and not (probabilities.min() >= 0 and probabilities.max() <= 1):
-        raise UsageError("a probability outside 0–1", "calibration is of probabilities")
+        raise UsageError("a probability is outside 0–1", "give probabilities: only they can be calibrated")
     return np.minimum((probabilities * bins).astype(np.intp), bins - 1)
 
 

@@ -186,7 +186,7 @@ def test_good_songs_go_through_and_bad_ones_are_listed(folder: Path, tmp_path: P
         "silent.wav": "silent from beginning to end",
         "cut.flac": "cannot be decoded",
         "empty.wav": "empty",
-        "text.mp3": "no sound libsndfile knows",
+        "text.mp3": "libsndfile does not know its format",
         "surround.wav": "6 channels",
         "nan.wav": "NaN",
     }.items():

@@ -138,7 +138,7 @@ def test_a_second_run_replaces_the_first_as_a_set(
     (tmp_path / "scores.json").write_text("mine now")
     capsys.readouterr()
     assert run(*command, "--top", 1, "--seed", 5) == 1
-    assert "scores.json is in the way: it was changed since mashkit wrote it" in capsys.readouterr().err
+    assert "scores.json is in the way: it has changed since mashkit wrote it" in capsys.readouterr().err
     assert (tmp_path / "scores.json").read_text() == "mine now"
 
 
@@ -229,10 +229,10 @@ def test_no_two_compatible_songs(demo_songs: Path, tmp_path: Path, capsys: pytes
         (["mash", "SONGS", "-o", "OUT", "--vocal", "nobody"], 2, "--list-clips"),
         (["mash", "EMPTY", "-o", "OUT"], 1, "holds no sound file"),
         (["mash", "NOWHERE", "-o", "OUT"], 1, "no such file"),
-        (["mash", "TEXT", "-o", "OUT"], 1, "no sound libsndfile knows"),
-        (["analyze", "TEXT"], 1, "no sound libsndfile knows"),
-        (["separate", "TEXT", "-o", "OUT"], 1, "no sound libsndfile knows"),
-        (["stretch", "TEXT", "-o", "OUT/x.flac"], 1, "no sound libsndfile knows"),
+        (["mash", "TEXT", "-o", "OUT"], 1, "libsndfile does not know its format"),
+        (["analyze", "TEXT"], 1, "libsndfile does not know its format"),
+        (["separate", "TEXT", "-o", "OUT"], 1, "libsndfile does not know its format"),
+        (["stretch", "TEXT", "-o", "OUT/x.flac"], 1, "libsndfile does not know its format"),
         (["stretch", "SONG", "-o", "OUT/x.flac", "--speed", "9"], 2, "0.25 to 4"),
         (["stretch", "SONG", "-o", "OUT/x.xyz"], 1, "unknown suffix"),
         (["score", "TEXT", "--songs", "SONGS"], 1, "line 1: a plan is not JSON"),

@@ -195,7 +195,7 @@ def test_failures_are_kept_until_they_are_mended(songs: Path, tmp_path: Path) ->
     with MashupDB(tmp_path / "db", write=False) as database:
         ((path, error),) = database.failures()
     assert path == own / "bad.flac"
-    assert "no sound libsndfile knows" in str(error)
+    assert "libsndfile does not know its format" in str(error)
     shutil.copy(songs / "one.flac", own / "bad.flac")
     add(tmp_path / "db", own)
     with MashupDB(tmp_path / "db", write=False) as database:

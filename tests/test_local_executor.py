@@ -291,7 +291,7 @@ def test_works_that_cannot_travel() -> None:
 def test_what_is_no_job() -> None:
     with pytest.raises(UsageError, match=r"'song\.wav' is not a job"):
         list(local(jobs=1).run(["song.wav"]))  # type: ignore[list-item]
-    with pytest.raises(UsageError, match="no outcome to come"):
+    with pytest.raises(UsageError, match="wait for an outcome, but no job is running"):
         list(local(jobs=1).run([None]))
 
 
@@ -325,7 +325,7 @@ def test_an_outcome_of_no_job_is_found_out(module: ModuleType) -> None:
         def _pool(self) -> mk.Pool:
             return Inventive()
 
-    with pytest.raises(ContractViolation, match="not under way"):
+    with pytest.raises(ContractViolation, match="which is not running"):
         list(Invented().run(jobs(work, 1)))
 
 

@@ -678,5 +678,5 @@ def test_audio_that_ends_too_early_is_noticed() -> None:
         scratch = messages.Scratch(file)
         reference = scratch.put(signals.noise(0.1))
         file.truncate(100)
-        with pytest.raises(BadMessageError, match="ends too early"):
+        with pytest.raises(BadMessageError, match="shorter than announced"):
             scratch.get(reference)

@@ -46,7 +46,7 @@ def environment_path(name: str) -> Path:
         If the name is not valid: letters, digits, "-", "_" and ".", beginning with a letter or digit.
     """
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", name):
-        raise UsageError(f"{name!r} is no name of an environment", "use letters, digits, - and _")
+        raise UsageError(f"{name!r} is not the name of an environment", "use letters, digits, - and _")
     return root() / name
 
 
@@ -204,7 +204,9 @@ def remove_environment(name: str) -> Path:
         if path.is_symlink():
             path.unlink()
         elif not (path / "pyvenv.cfg").is_file():
-            raise EnvironmentFailed(f"{path} is no virtual environment", "look what it is, and remove it yourself")
+            raise EnvironmentFailed(
+                f"{path} is not a virtual environment", "check what it contains, and remove it yourself"
+            )
         else:
             # The record is deleted first, so that the environment is not used if the rest takes long or fails.
             (path / RECORD).unlink(missing_ok=True)

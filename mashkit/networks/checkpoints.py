@@ -47,15 +47,15 @@ def read_checkpoint(path: Path, package: str, fix: str) -> tuple[dict[str, Any],
     except OSError as error:
         raise CheckpointError(path, f"cannot be read: {error.strerror}", "name the file of a checkpoint") from error
     if start.startswith(_PICKLED):
-        raise CheckpointError(path, "a pickled checkpoint, which could run any code when read: not opened", fix)
+        raise CheckpointError(path, "is a pickled checkpoint, which was not opened because it could run any code", fix)
     try:
         with safetensors.safe_open(path, "pt") as file:
             text = (file.metadata() or {}).get(package)
             if text is None:
-                raise CheckpointError(path, f"a safetensors file, but not one of {package}", fix)
+                raise CheckpointError(path, f"is a safetensors file, but not of {package}", fix)
             described = json.loads(text)
             if not isinstance(described, dict):
                 raise ValueError(f"its metadata is {type(described).__name__}, not an object")
             return described, {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 — no dict
     except (safetensors.SafetensorError, ValueError) as error:
-        raise CheckpointError(path, f"no safetensors file, or a damaged one: {error}", fix) from error
+        raise CheckpointError(path, f"is damaged, or is not a safetensors file: {error}", fix) from error

@@ -194,7 +194,7 @@ class Session:
             try:
                 self._worker = _Worker(self.environment, self._python)
             except OSError as error:
-                problem = f"{self._process} did not start: it cannot be: {self._python}: {error.strerror}"
+                problem = f"{self._process} did not start: {self._python}: {error.strerror}"
                 raise ComponentUnavailable(problem, self._remedy("")) from None
             try:
                 self._made = self._make(self._worker)
