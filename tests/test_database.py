@@ -649,7 +649,7 @@ def test_the_commands(root: Path, run: Callable[..., Done]) -> None:
     damage = json.loads(run("db", "verify", "--db", root, "--json", check=4).stdout)["findings"]
     assert [finding["fault"] for finding in damage] == ["damaged"]
     mended = run("db", "verify", "--repair", "--db", root)
-    assert "forgot 1 clips" in mended.stderr
+    assert "deleted 1 clips" in mended.stderr
 
 
 def test_add_from_the_shell(songs: Path, tmp_path: Path, light: None, run: Callable[..., Done]) -> None:

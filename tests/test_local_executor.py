@@ -334,7 +334,7 @@ def test_options_and_names_that_are_none() -> None:
     for options in ({"jobs": -1}, {"jobs": "two"}, {"timeout_s": -1}, {"threads": 0}, {"gpus": 0.5}):
         with pytest.raises(OptionError):
             registry.create("executor", "local", options)
-    with pytest.raises(ComponentUnavailable, match="starts processes of its own"):
+    with pytest.raises(ComponentUnavailable, match="starts processes itself"):
         registry.create("executor", "local@")
     with pytest.raises(UsageError, match="no executor is called 'local\\+local'"):
         registry.create("executor", "local+local")

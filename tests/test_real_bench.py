@@ -153,7 +153,7 @@ def told(capsys: pytest.CaptureFixture[str], *arguments: object) -> tuple[int, s
 @pytest.mark.parametrize(
     ("flags", "said"),
     [
-        (["--align", "speed"], ["--align speed: generator 'acme-jam' does not take it", "none of --align"]),
+        (["--align", "speed"], ["--align speed: generator 'acme-jam' has no such option", "none of --align"]),
         (["--phrase-bars", "4"], ["--phrase-bars 4", "'acme-jam'"]),
         (["--condition", "slwo jam"], ["did you mean 'slow jam'"]),
         (["--condition", "matched"], ["has no condition 'matched'", "known: loud jam, slow jam"]),

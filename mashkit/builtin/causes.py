@@ -41,11 +41,14 @@ def no_vocal(table: ClipTable, condition: Condition, min_activity: float) -> Cau
     silent = sung < np.float32(min_activity)
     if silent.all():
         return (
-            f"in none of them is there singing {min_activity:.0%} of the time or more (most: {max(sung.max(), 0):.0%})",
+            f"no clip has a vocal that sounds {min_activity:.0%} of the time or more (most: {max(sung.max(), 0):.0%})",
             "add songs with singing, or lower generator.min_activity",
         )
     if condition is Condition.ORIGINAL:
-        return "the clips with a vocal lack harmony or percussion", "add whole songs: an original mashup is one of them"
+        return (
+            "the clips with a vocal lack harmony or percussion",
+            "add whole songs, because an original mashup is a whole song",
+        )
     return _unknown(table, np.flatnonzero(~silent), "clips with a vocal")
 
 
@@ -53,18 +56,18 @@ def named_vocal(table: ClipTable, row: int) -> Cause:
     """Return the cause if the requested clip's vocal cannot be used."""
     clip = table[row]
     if Role.VOCAL in clip.lacks:
-        return f"{clip.title} ({clip.id}) holds no vocal", "take another clip for it"
+        return f"{clip.title} ({clip.id}) has no vocal", "use another clip"
     missing = [name for name, count in facts_missing(table, np.array([row])).items() if count]
     if not missing:
         return (
             f"{clip.title} ({clip.id}) lacks {' and '.join(sorted(clip.lacks))}",
-            "an original mashup is a whole song: take another clip or another condition",
+            "an original mashup is a whole song: use another clip or another condition",
         )
     options = {"key": "--vocal-key", "tempo": "--vocal-bpm", "downbeats": "--vocal-downbeat"}
     alone = clip.lacks >= {Role.HARMONIC, Role.PERCUSSION}
-    reason = ": they are not guessed from a voice alone" if alone else ""
+    reason = ": they cannot be found from a voice alone" if alone else ""
     fix = (
-        f"give {', '.join(options[name] for name in missing)} with --vocal FILE; in a database, `mashkit db edit` it"
+        f"give {', '.join(options[name] for name in missing)} with --vocal FILE, or, in a database, use `mashkit db edit`"
         if alone
         else _analyzers(missing[-1])
     )
@@ -85,7 +88,7 @@ def no_stem(
     sounds = column >= np.float32(index.rules.min_activity)
     if not sounds.any():
         return (
-            f"in none of the clips does the {role} stem sound {index.rules.min_activity:.0%} of the time or more",
+            f"no clip has a {role} stem that sounds {index.rules.min_activity:.0%} of the time or more",
             f"add songs with {'drums' if role is Role.PERCUSSION else 'harmony'}, or lower generator.min_activity",
         )
     known = index.known & sounds
@@ -109,13 +112,13 @@ def no_stem(
             if in_key:
                 ratios.append(speed)
     if pairs == 0:
-        return f"only the vocal's own song has a {role} stem of which key, tempo and downbeats are known", "add songs"
+        return f"only the vocal's own song has a {role} stem with known key, tempo and downbeats", "add songs"
     if condition in KEY_FREE or condition in TEMPO_FREE:
         axes = [name for name, free in (("key", KEY_FREE), ("tempo", TEMPO_FREE)) if condition in free]
         return (
-            f"of {pairs} pairs with another song's {role} stem none is far enough apart in {' and '.join(axes)}, and "
-            "near enough in the rest",
-            f"add songs of other {' and '.join('keys' if axis == 'key' else 'tempi' for axis in axes)}, or take "
+            f"of {pairs} pairs with another song's {role} stem, none differs enough in {' and '.join(axes)} and "
+            "fits in the rest",
+            f"add songs of other {' and '.join('keys' if axis == 'key' else 'tempi' for axis in axes)}, or use "
             "generator.mismatch=literal",
         )
     if role is Role.HARMONIC and (apart_in_key > apart_in_tempo or not ratios) and shifts:
@@ -139,11 +142,11 @@ def wrong_length(lengths: Sequence[float], shortest_s: float, longest_s: float) 
     short = [length for length in lengths if length < shortest_s]
     if 2 * len(short) >= len(lengths):
         return (
-            f"they are together for {max(short, default=0.0):.1f} s at most, and a mashup needs {shortest_s:g} s",
+            f"they overlap for {max(short, default=0.0):.1f} s at most, but a mashup needs {shortest_s:g} s",
             f"use longer clips (--clip-length), or lower generator.min_duration_s (now {shortest_s:g})",
         )
     return (
-        f"they are together for {min(lengths):.1f} s at least, and a mashup may have {longest_s:g} s",
+        f"they overlap for {min(lengths):.1f} s at least, but a mashup may last {longest_s:g} s",
         f"use shorter clips (--clip-length), or raise generator.max_duration_s (now {longest_s:g})",
     )
 
@@ -163,5 +166,5 @@ def _analyzers(field: str) -> str:
     found = " or ".join(sorted(names))
     return (
         f"use an analyzer that finds {field}" + (f": --analyzer {found}" if found else "; see `mashkit plugins`")
-        + f"; or, if yours does, set it with `mashkit db edit CLIP --{'downbeat' if field == 'downbeats' else field}`"
+        + f"; or set it with `mashkit db edit CLIP --{'downbeat' if field == 'downbeats' else field}`"
     )  # fmt: skip

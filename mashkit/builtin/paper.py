@@ -363,11 +363,11 @@ class _Drawer:
         if reason == _LENGTH:
             return causes.wrong_length(self._lengths(), options.min_duration_s, options.max_duration_s)
         if reason == _DOUBTFUL_VOCAL:
-            return "it is told with little confidence", _DOUBTFUL_FIX
+            return "the analyzer found it with little confidence", _DOUBTFUL_FIX
         if reason in [_NO_METRE.format(role) for role in BACKING]:
             return (
-                "the bars of those that fit in key and tempo have other numbers of beats",
-                "add songs of the same metre, or combine others with generator.mixed_metres=true",
+                "the stems that fit in key and tempo have another number of beats in a bar",
+                "add songs of the same metre, or allow other metres with generator.mixed_metres=true",
             )
         role = next((role for role in BACKING if reason == _NO_STEM.format(role)), Role.HARMONIC)
         return causes.no_stem(self._clips, self._index, self._vocals, role, self._condition)
