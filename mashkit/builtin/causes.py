@@ -67,7 +67,7 @@ def named_vocal(table: ClipTable, row: int) -> Cause:
     alone = clip.lacks >= {Role.HARMONIC, Role.PERCUSSION}
     reason = ": they cannot be found from a voice alone" if alone else ""
     fix = (
-        f"give {', '.join(options[name] for name in missing)} with --vocal FILE, or, in a database, use `mashkit db edit`"
+        f"give {', '.join(options[name] for name in missing)} with --vocal FILE, or, in a database, `mashkit db edit`"
         if alone
         else _analyzers(missing[-1])
     )
