@@ -125,7 +125,7 @@ class Mashup:
         return self.clips[role].analysis.tuning or 0.0
 
     def transposition(self, role: Role) -> float:
-        """Return the semitones from a pitch class in the clip's tuning to its pitch class in the vocal's tuning, as played.
+        """Return the semitones from a pitch class in the clip's tuning to the played one in the vocal's tuning.
 
         A clip at −43 cents that is shifted by +2.43 semitones to a vocal at 0 cents is two semitones higher. The result
         is whole if the layer is in tune with the vocal (:func:`mashkit.features.tuning.settled`). If the tunings are

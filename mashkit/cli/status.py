@@ -19,10 +19,10 @@ INTERRUPTED = 130
 
 MEANINGS: Mapping[int, str] = {
     DONE: "done",
-    FAILED: "failed, nothing was written",
-    WRONG_USAGE: "wrong usage, or a requirement is missing",
-    PARTLY: "a part of the work failed and is listed, the rest is done",
-    NOT_IN_ORDER: "the check found a problem",
+    FAILED: "failed, nothing was made",
+    WRONG_USAGE: "wrong usage, or what it needs is not there",
+    PARTLY: "part of the work failed and is listed, the rest was done",
+    NOT_IN_ORDER: "checked, and something is not in order",
     INTERRUPTED: "interrupted",
 }
 EPILOG = f"exit status: {'; '.join(f'{status} {meaning}' for status, meaning in MEANINGS.items())}"
