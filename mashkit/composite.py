@@ -76,8 +76,8 @@ def create(make: Make, kind: str, name: str, options: Mapping[str, Any] | None =
             return CachedAnalyzer(name=name, inner=inner, given=given)
         if isinstance(inner, RelativeScorer):
             raise UsageError(
-                f"{name!r}: where a mashup stands among others cannot be kept",
-                'keep what it is made of: "rank(cached:amu,cached:tiv)"',
+                f"{name!r}: ranks and z-scores cannot be cached, because they depend on the other mashups",
+                'cache the scorers that it combines: "rank(cached:amu,cached:tiv)"',
             )
         return CachedScorer(name=name, inner=cast("Scorer", inner), given=given)
     parts = [part.strip() for part in name.split("," if kind == "analyzer" else "+")]
@@ -102,7 +102,7 @@ def create(make: Make, kind: str, name: str, options: Mapping[str, Any] | None =
             name=name, parts={one: cast("Scorer", made[one]) for one in weights}, weights_of=weights, given=given
         )
     raise UsageError(
-        f"no {kind} is called {name!r}, and nothing of that kind is made of others so",
+        f"no {kind} is called {name!r}, and no {kind} is composed in this way",
         EXAMPLES,
     )
 
@@ -114,7 +114,10 @@ def _made(make: Make, kind: str, names: Iterable[str], given: Mapping[str, Any])
     for option, value in given.items():
         part, dot, own = option.partition(".")
         if not dot or part not in shares:
-            raise OptionError(f"option {option!r} is for none of {', '.join(distinct)}", f"write {distinct[0]}.option")
+            raise OptionError(
+                f"option {option!r} does not say to which of {', '.join(distinct)} it belongs",
+                f"write {distinct[0]}.option",
+            )
         shares[part][own] = value
     return {name: make(kind, name, shares[name]) for name in distinct}
 
@@ -194,7 +197,10 @@ class CombinedAnalyzer(_Composite, Analyzer):
                     f"it provides {', '.join(sorted(part.info.provides))}",
                 )
         if self.parts.get("downbeats", self.parts.get("beats")) is not self.parts.get("beats"):
-            raise UsageError("downbeats from another analyzer than the beats are none of them", "take both from one")
+            raise UsageError(
+                "downbeats and beats come from different analyzers, so the downbeats are not among the beats",
+                "take both from one",
+            )
 
     @cached_property
     def sources(self) -> dict[str, Analyzer]:
@@ -341,7 +347,8 @@ class StandingScorer(_Composite, RelativeScorer):
         for name, part in self.parts.items():
             if isinstance(part, RelativeScorer):
                 raise UsageError(
-                    f"scorer {name!r} tells where a mashup stands already", "name scorers that measure one"
+                    f"scorer {name!r} already compares mashups with each other",
+                    "name scorers that score each mashup by itself",
                 )
 
     @cached_property

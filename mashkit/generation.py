@@ -55,9 +55,9 @@ class Recipe:
             except ValueError as error:
                 raise UsageError(str(error), f"the paper's are {', '.join(Condition)}") from error
             if count < 0:
-                raise UsageError(f"{count} {condition} plans", "ask for none or more")
+                raise UsageError(f"the number of {condition} plans is {count}", "give 0 or more")
         if self.total == 0:
-            raise UsageError("a mixture of no plans", "ask for at least one")
+            raise UsageError("the mixture contains no plans", "give at least one plan")
         wanted = {Condition(condition): count for condition, count in self.counts.items() if count > 0}
         object.__setattr__(self, "counts", FrozenMapping(wanted))
 

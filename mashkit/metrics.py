@@ -1,7 +1,7 @@
-"""Measures of scores and probabilities, computed from arrays alone.
+"""Compute measures of scores and probabilities from arrays.
 
-The benchmark uses them with intervals over songs (:mod:`mashkit.bench.scorer_metrics`), and the training of networks
-uses them as they are.
+The benchmark adds intervals over songs (:mod:`mashkit.bench.scorer_metrics`); the training of networks uses the plain
+values.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ def ranks_among(scores: npt.ArrayLike, others: npt.ArrayLike) -> Values:
 
 @attrs.frozen
 class Bin:
-    """The examples whose probability lies in [low, high); the last bin holds probability 1, too.
+    """The examples with a probability in [low, high); the last bin contains probability 1, too.
 
     Parameters
     ----------
@@ -71,23 +71,23 @@ def calibration_bins(probabilities: Values, bins: int = CALIBRATION_BINS) -> npt
         If a value is not between 0 and 1.
     """
     if len(probabilities) and not (probabilities.min() >= 0 and probabilities.max() <= 1):
-        raise UsageError("a probability outside 0–1", "calibration is of probabilities")
+        raise UsageError("a probability is outside 0–1", "give probabilities: only they can be calibrated")
     return np.minimum((probabilities * bins).astype(np.intp), bins - 1)
 
 
 def reliability(positive: npt.ArrayLike, negative: npt.ArrayLike, bins: int = CALIBRATION_BINS) -> list[Bin]:
-    """Return the bins of a reliability diagram that hold examples.
+    """Return the bins of a reliability diagram that contain examples.
 
     Parameters
     ----------
     positive, negative : array-like of float, shape (n,) and (m,)
-        The probabilities of good that the positives and the negatives were given, 0–1.
+        The probabilities of the class good that a model gave to the positives and to the negatives, 0–1.
     bins : int
 
     Raises
     ------
     UsageError
-        If a value is no probability.
+        If a value is not between 0 and 1.
     """
     good, bad = np.asarray(positive, np.float64), np.asarray(negative, np.float64)
     scores, labels = np.concatenate([good, bad]), np.concatenate([np.ones(len(good)), np.zeros(len(bad))])
@@ -105,21 +105,21 @@ def reliability(positive: npt.ArrayLike, negative: npt.ArrayLike, bins: int = CA
 
 
 def calibration_error(positive: npt.ArrayLike, negative: npt.ArrayLike, bins: int = CALIBRATION_BINS) -> float:
-    """Return the expected calibration error, 0–1; 0 is best; NaN without examples.
+    """Return the expected calibration error, 0–1; 0 is best; NaN if there are no examples.
 
     It is the mean of |mean probability − share of positives| over the bins, weighted by their numbers of examples: Guo
-    et al. 2017, equation 3. It depends on how many positives there are to how many negatives.
+    et al. 2017, equation 3. It depends on the ratio of positives to negatives.
 
     Parameters
     ----------
     positive, negative : array-like of float, shape (n,) and (m,)
-        The probabilities of good that the positives and the negatives were given, 0–1.
+        The probabilities of the class good that a model gave to the positives and to the negatives, 0–1.
     bins : int
 
     Raises
     ------
     UsageError
-        If a value is no probability.
+        If a value is not between 0 and 1.
     """
     excess, count = np.zeros(bins), 0
     for values, label in ((np.asarray(positive, np.float64), 1.0), (np.asarray(negative, np.float64), 0.0)):

@@ -93,7 +93,7 @@ def test_a_stem_that_has_gone_is_named(tmp_path: Path) -> None:
     store = ObjectStore(tmp_path)
     ref, data = encode(signals.noise(0.1))
     store.put(ref.sha256, data)
-    with pytest.raises(CatalogError, match="ends 5 frames early"):
+    with pytest.raises(CatalogError, match="5 frames are missing at its end"):
         store.audio(attrs.evolve(ref, first=10, frames=len(signals.noise(0.1).samples[0]) - 5))
     store.path(ref.sha256).write_bytes(b"rust")
     with pytest.raises(CatalogError, match=ref.sha256):
@@ -197,7 +197,7 @@ def test_good_songs_go_through_and_bad_ones_are_listed(built: tuple[Catalog, lis
         "silent.wav": "silent from beginning to end",
         "cut.flac": "cannot be decoded",
         "empty.wav": "empty",
-        "text.mp3": "no sound libsndfile knows",
+        "text.mp3": "libsndfile does not know its format",
         "surround.wav": "6 channels",
         "nan.wav": "NaN",
     }.items():

@@ -121,7 +121,7 @@ def test_names_that_are_none(name: str, folder: Path) -> None:
 def test_no_such_python(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run("create", "spleeter", "--python", "python99") == 1
     assert "no Python 'python99'" in capsys.readouterr().err
-    for program, problem in (("echo 3 9", "is Python 3.9"), ("exit 3", "is no Python")):
+    for program, problem in (("echo 3 9", "is Python 3.9"), ("exit 3", "is not a Python interpreter")):
         old = tmp_path / "python"
         old.write_text(f"#!/bin/sh\n{program}\n")
         old.chmod(0o755)

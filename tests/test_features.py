@@ -208,7 +208,7 @@ def test_bands_sum_to_the_band_around_them() -> None:
 
 @pytest.mark.parametrize("edges", [[], [100.0], [0.0, 200.0, 200.0], [300.0, 100.0]])
 def test_edges_must_increase(edges: list[float]) -> None:
-    with pytest.raises(UsageError, match="band edges"):
+    with pytest.raises(UsageError, match="the band edges are"):
         band_energies(spectrogram(signals.noise(0.1)), edges)
 
 

@@ -45,6 +45,11 @@ def interval(state, seconds):
     begin = time.monotonic()
     time.sleep(seconds)
     return begin, time.monotonic(), os.environ.get("CUDA_VISIBLE_DEVICES"), os.getpid()
+def interval_after(state, note):
+    end = time.monotonic() + 60
+    while not Path(note).exists() and time.monotonic() < end:
+        time.sleep(0.01)
+    return interval(state, 0)
 def chatter(state, megabytes):
     for _ in range(megabytes):
         print("nothing " * (1 << 17), flush=True)
@@ -169,12 +174,17 @@ def test_each_gpu_has_its_jobs(module: ModuleType, monkeypatch: pytest.MonkeyPat
 
 
 @pytest.mark.whole
-def test_what_waits_for_the_gpu_holds_nobody_up(module: ModuleType) -> None:
-    on_gpu = mk.Work(name="on gpu", start=module.start, run=module.interval, gpus=1)
+def test_what_waits_for_the_gpu_holds_nobody_up(module: ModuleType, tmp_path: Path) -> None:
+    note = tmp_path / "both jobs on the CPU are done"
+    on_gpu = mk.Work(name="on gpu", start=module.start, run=module.interval_after, gpus=1)
     on_cpu = mk.Work(name="on cpu", start=module.start, run=module.interval)
-    outcomes = [*local(jobs=2).run([*jobs(on_gpu, 0.5, 0.5, 0.5), *jobs(on_cpu, 0.01, 0.01)])]
-    assert [one.job.name for one in outcomes[:2]] == ["on cpu 0", "on cpu 1"]
-    assert len({one.result[3] for one in outcomes}) == 2
+    outcomes = local(jobs=2).run([*jobs(on_gpu, *[str(note)] * 3), *jobs(on_cpu, 0.01, 0.01)])
+    first = [next(outcomes), next(outcomes)]
+    note.touch()
+    rest = [*outcomes]
+    assert [one.job.name for one in first] == ["on cpu 0", "on cpu 1"]
+    assert [one.job.name for one in rest] == ["on gpu 0", "on gpu 1", "on gpu 2"]
+    assert len({one.result[3] for one in [*first, *rest]}) == 2
     with pytest.raises(UsageError, match="needs 1 GPUs, and the executor has 0"):
         list(local(jobs=2, gpus=0).run(jobs(on_gpu, 0.1)))
 
@@ -295,7 +305,7 @@ def test_works_that_cannot_travel() -> None:
 def test_what_is_no_job() -> None:
     with pytest.raises(UsageError, match=r"'song\.wav' is not a job"):
         list(local(jobs=1).run(["song.wav"]))  # type: ignore[list-item]
-    with pytest.raises(UsageError, match="no outcome to come"):
+    with pytest.raises(UsageError, match="wait for an outcome, but no job is running"):
         list(local(jobs=1).run([None]))
 
 
@@ -330,7 +340,7 @@ def test_an_outcome_of_no_job_is_found_out(module: ModuleType) -> None:
         def _pool(self) -> mk.Pool:
             return Inventive()
 
-    with pytest.raises(ContractViolation, match="not under way"):
+    with pytest.raises(ContractViolation, match="which is not running"):
         list(Invented().run(jobs(work, 1)))
 
 
@@ -339,7 +349,7 @@ def test_options_and_names_that_are_none() -> None:
     for options in ({"jobs": -1}, {"jobs": "two"}, {"timeout_s": -1}, {"threads": 0}, {"gpus": 0.5}):
         with pytest.raises(OptionError):
             registry.create("executor", "local", options)
-    with pytest.raises(ComponentUnavailable, match="starts processes of its own"):
+    with pytest.raises(ComponentUnavailable, match="starts processes itself"):
         registry.create("executor", "local@")
     with pytest.raises(UsageError, match="no executor is called 'local\\+local'"):
         registry.create("executor", "local+local")

@@ -116,7 +116,7 @@ def test_a_whole_part_that_was_never_renamed(server: Server, folder: Path) -> No
 
 def test_another_file_is_refused_and_goes(server: Server, folder: Path) -> None:
     server.content = CONTENT[::-1]
-    with pytest.raises(ModelError, match="was due"):
+    with pytest.raises(ModelError, match="instead of"):
         pull(weights(server))
     assert list((folder / "acme").iterdir()) == []
 

@@ -119,7 +119,7 @@ def test_a_file_of_the_users_is_never_replaced(tmp_path: Path, name: str) -> Non
 def test_what_the_user_changed_is_the_users(tmp_path: Path) -> None:
     write(tmp_path, {"plan.json": "ours", "mix.flac": "ours"})
     (tmp_path / "plan.json").write_text("edited")
-    with pytest.raises(OutputError, match=r"plan.json is in the way: it was changed since"):
+    with pytest.raises(OutputError, match=r"plan.json is in the way: it has changed since"):
         OutputSet(tmp_path, made_of="test")
     (tmp_path / "plan.json").rename(tmp_path / "my-plan.json")
     write(tmp_path, {"mix.flac": "new"})

@@ -87,17 +87,17 @@ def stem(root: Path, one: Added, number: int, role: Role) -> Audio:
     [
         ("0.5\t1\n1.0\n", 2, "1 columns, not 2"),
         ("0.5\t1\t1\n", 1, "3 columns, not 2"),
-        ("0.5 1\n\nnan 2\n", 3, "no time in a song"),
-        ("0.5 1\ninf 2\n", 2, "no time in a song"),
-        ("-0.5 1\n", 1, "no time in a song"),
-        ("0.5 1\nlater 2\n", 2, "'later' is no time"),
+        ("0.5 1\n\nnan 2\n", 3, "not a time in a song"),
+        ("0.5 1\ninf 2\n", 2, "not a time in a song"),
+        ("-0.5 1\n", 1, "not a time in a song"),
+        ("0.5 1\nlater 2\n", 2, "'later' is not a time"),
         ("0.5 1\n0.5 2\n", 2, "does not come after"),
         ("1.5 1\n0.5 2\n", 2, "does not come after"),
-        ("0.5 0\n", 1, "no place in a bar"),
-        ("0.5 1.5\n", 1, "no place in a bar"),
+        ("0.5 0\n", 1, "not a position in a bar"),
+        ("0.5 1.5\n", 1, "not a position in a bar"),
         ("0.5 2\n1.0 3\n1.5 1\n", None, "1 bars begin"),
         ("", None, "is empty"),
-        (None, None, "no such file"),
+        (None, None, "does not exist"),
         (b"\xff\xfe\x00", None, "UTF-8"),
     ],
 )
@@ -251,11 +251,11 @@ def test_of_labels_that_are_right_nothing_is_said() -> None:
 @pytest.mark.parametrize(
     ("labels", "said"),
     [
-        ({"beats": BEATS, "downbeats": BEATS[1::4]}, "begin on beat 2 of those heard"),
-        ({"beats": BEATS, "downbeats": BEATS[2::4]}, "begin on beat 3 of those heard"),
-        ({"beats": BEATS, "downbeats": BEATS[::3]}, "bars of 3 beats are labelled, and bars of 4 heard"),
-        ({"beats": BEATS[::2], "downbeats": BEATS[::8]}, "count 60.0 beats a minute, and 120.0 and 120.0 are heard"),
-        ({"key": Key(10, "minor")}, "labelled Bb minor, and A minor is heard throughout"),
+        ({"beats": BEATS, "downbeats": BEATS[1::4]}, "begin on beat 2 of the bars in the sound"),
+        ({"beats": BEATS, "downbeats": BEATS[2::4]}, "begin on beat 3 of the bars in the sound"),
+        ({"beats": BEATS, "downbeats": BEATS[::3]}, "the labelled bars have 3 beats, the bars in the sound 4"),
+        ({"beats": BEATS[::2], "downbeats": BEATS[::8]}, "60.0 beats a minute, but the analyzer finds 120.0 and 120.0"),
+        ({"key": Key(10, "minor")}, "its label is Bb minor, but the analyzer finds A minor throughout"),
         ({"key": Key(4, "minor"), "beats": BEATS, "downbeats": BEATS[::4]}, "labelled E minor"),
     ],
 )
@@ -415,11 +415,11 @@ def test_clips_of_the_harmonix_set_are_where_its_labels_say(harmonix_set: Path, 
             heard = signals.click_positions(sound, clip.analysis.beats[1:-1], window=0.05)
             assert np.abs(heard - clip.analysis.beats[1:-1]).max() < 0.003
     for entry in (late, other):
-        assert "are not those heard" in reason(ended[entry]), entry
+        assert "differ from the beats in the sound" in reason(ended[entry]), entry
     assert "do not fit the audio" in reason(ended[cut])
     # The length alone tells, too.
     ended = {one.path.stem: one for one in added(tmp_path / "db2", [harmonix_set, songs / f"{cut}.flac"], "harmonix")}
-    assert "the recording labelled" in reason(ended[cut])
+    assert "the labelled recording" in reason(ended[cut])
 
 
 def test_recordings_and_entries_find_each_other(collections_on_disk: Path, tmp_path: Path) -> None:
@@ -566,11 +566,11 @@ def test_stems_that_do_not_make_a_song(collections_on_disk: Path, tmp_path: Path
     for name, text in {
         "a no drums": "has no drums",
         "b twice": "bass.flac and bass.wav",
-        "c strange": "synth.flac: no stem of that name",
+        "c strange": "synth.flac: not the name of a stem",
         "d labels": "mixture.beats, line 2",
         "e late": "sounds 0.300 s earlier",
         "g short": "lasts 18.0 s",
-        "h far": "speak of 99.0 s",
+        "h far": "go up to 99.0 s",
     }.items():
         assert text in reasons.pop(name)
     assert reasons == {}
@@ -647,8 +647,8 @@ def test_choruses_that_do_not_fit(collections_on_disk: Path, tmp_path: Path) -> 
         next(part for part in path.parts if part[1:2] == " "): str(error) for path, error in adder.report.failures
     }
     for name, text in {
-        "a no labels": "chorus.txt: no such file",
-        "b beyond": "speak of 50.0 s",
+        "a no labels": "chorus.txt: does not exist",
+        "b beyond": "go up to 50.0 s",
         "c verse": "line 1: 'verse'",
         "d alone": "has no original",
         "e early": "sounds 0.500 s later",

@@ -425,7 +425,7 @@ def test_errors_say_where() -> None:
         (["--scorer", "amv"], "did you mean 'amu'"),
         (["--analyzer", "key:essentia,beats:nobody"], "nobody"),
         (["--scorer", "rank(amu,tvi)"], "did you mean 'tiv'"),
-        (["--scorer", "cached:z(amu,tiv)"], "cannot be kept"),
+        (["--scorer", "cached:z(amu,tiv)"], "cannot be cached"),
         (["--separator", "spleeter-torch@nowhere"], "mashkit env create nowhere"),
         (["-O", "scorr.x=1"], "did you mean scorer.x"),
         (["-O", "stretcher.chaeper=true"], "did you mean 'cheaper'"),

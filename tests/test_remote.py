@@ -584,6 +584,52 @@ def test_a_worker_that_cannot_start(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert raised.value.fix == "mashkit env remove bare; mashkit env create bare"
 
 
+USAGE = "usage: worker.py [-h] --connection N --inbox N --outbox N\nworker.py: error: unrecognized arguments: 5 6 7"
+NO_MODULE = "python: Error while finding module specification for 'mashkit.remote.worker' (ModuleNotFoundError: No module named 'mashkit.remote')"  # noqa: E501 — one line of Python
+
+
+@pytest.mark.parametrize(
+    ("words", "status", "python", "problem", "fix"),
+    [
+        (USAGE, 2, "3.11.9", "environment 'old' was made by an earlier mashkit", "mashkit env create old"),
+        (USAGE, 2, "3.8.20", "environment 'old' was made by an earlier mashkit",
+         "mashkit env create old --python python3.8"),
+        (NO_MODULE, 1, "3.11.9", "environment 'old' was made by an earlier mashkit", "mashkit env create old"),
+        ("no space left", 2, "3.11.9", "did not start: it ended with status 2; its last words:\n  no space left",
+         "mashkit env create old"),
+    ],
+)  # fmt: skip
+def test_an_environment_that_an_earlier_mashkit_made(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: str, status: int, python: str, problem: str, fix: str
+) -> None:
+    monkeypatch.setenv("MASHKIT_ENVIRONMENTS", str(tmp_path))
+    program = tmp_path / "old" / "bin" / "python"
+    program.parent.mkdir(parents=True)
+    program.write_text(f"#!/bin/sh\ncat >&2 <<'END'\n{words}\nEND\nexit {status}\n")
+    program.chmod(0o755)
+    record = {"name": "old", "python": python, "mashkit": "0", "components": [], "distributions": [], "packages": {}}
+    (tmp_path / "old" / RECORD).write_text(json.dumps(record))
+    with pytest.raises(ComponentUnavailable) as raised:
+        isolated("separator", "librosa", environment="old")
+    assert problem in raised.value.problem
+    assert ("usage" in raised.value.problem or "worker.py" in raised.value.problem) is False
+    assert raised.value.fix == f"mashkit env remove old; {fix}"
+
+
+@pytest.mark.parametrize(("protocol", "which"), [(2, "an earlier"), (99, "another")])
+def test_an_environment_whose_messages_are_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, protocol: int, which: str
+) -> None:
+    monkeypatch.setenv("MASHKIT_ENVIRONMENTS", str(tmp_path))
+    (site,) = (environment_of_this_python(tmp_path, "old") / "lib").glob("python*/site-packages")
+    (site / "sitecustomize.py").write_text(f"import mashkit.remote.messages as m; m.PROTOCOL = {protocol}")
+    with pytest.raises(
+        ComponentUnavailable, match=f"environment 'old' was made by {which} mashkit: .*{protocol}"
+    ) as got:
+        isolated("separator", "librosa", environment="old")
+    assert got.value.fix == "mashkit env remove old; mashkit env create old"
+
+
 def test_a_worker_with_another_mashkit(library: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (library / "sitecustomize.py").write_text("import mashkit.remote.messages as m; m.PROTOCOL = 99")
     with pytest.raises(ComponentUnavailable, match=r"another mashkit: \{'protocol': 99\}"):
@@ -642,5 +688,5 @@ def test_audio_that_ends_too_early_is_noticed() -> None:
         scratch = messages.Scratch(file)
         reference = scratch.put(signals.noise(0.1))
         file.truncate(100)
-        with pytest.raises(BadMessageError, match="ends too early"):
+        with pytest.raises(BadMessageError, match="shorter than announced"):
             scratch.get(reference)

@@ -84,7 +84,7 @@ def test_through_meets_its_moments_and_both_ends() -> None:
     ("source", "target", "problem"),
     [
         ((0,), (0,), "1 source"),
-        ((0, 1), (0, 1, 2), "2 source and 3 target"),
+        ((0, 1), (0, 1, 2), "2 source knots and 3 target knots"),
         ((0.5, 1), (0, 1), "begins at 0.5"),
         ((0, 1), (0.1, 1), "begins at 0.1"),
         ((0, 2, 1), (0, 1, 2), "increasing"),

@@ -173,7 +173,7 @@ class Catalog:
             return self._database.record(clip_id)
         if clip_id not in self._records:
             raise CatalogError(
-                f"no clip {clip_id!r} in this catalog", "give the songs and the separator the plan was made with"
+                f"no clip {clip_id!r} in this catalog", "give the songs and the separator with which the plan was made"
             )
         return self._records[clip_id]
 
@@ -189,7 +189,8 @@ class Catalog:
         stems = self.record(clip_id).stems
         if role not in stems:
             raise CatalogError(
-                f"clip {clip_id!r} has no {role}: only {' and '.join(sorted(stems))} in it", "take another clip for it"
+                f"clip {clip_id!r} has no {role} stem, only {' and '.join(sorted(stems))}",
+                "use another clip for this role",
             )
         ref = stems[role]
         return self._cache.get((clip_id, role), lambda: self._database.objects.audio(ref))

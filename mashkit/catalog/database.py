@@ -166,16 +166,14 @@ class MashupDB:
             text = str(error)
             where = f"{self.root / INDEX}: {text}"
             if "full" in text:
-                raise OutputError(
-                    where, "free space: what was done is kept, and the next run goes on from it"
-                ) from error
+                raise OutputError(where, "free space; the next run continues where this run stopped") from error
             if "readonly" in text or "unable to open" in text or "read-only" in text:
                 raise OutputError(where, "check its permissions, or name another folder") from error
             if "locked" in text or "busy" in text:
                 raise CatalogError(where, "another process is writing to it: try again when it has ended") from error
             raise CatalogError(
                 where,
-                "`mashkit db verify` says what is damaged; restore the file, or delete it and add the songs again",
+                "`mashkit db verify` lists the damage; restore the file, or delete it and add the songs again",
             ) from error
 
     @contextlib.contextmanager
@@ -190,7 +188,7 @@ class MashupDB:
             If the database is damaged, or another process locks it for longer than a minute.
         """
         if not self.write:
-            raise OutputError(f"{self.root} was opened to be read", "open it with write=True")
+            raise OutputError(f"{self.root} was opened only for reading", "open it with write=True")
         with self._lock, self._speaking():
             self._database.execute("BEGIN IMMEDIATE")
             try:
@@ -311,7 +309,9 @@ class MashupDB:
         found = self.rows("SELECT shape FROM prints WHERE song = ?", (song,))
         sound = Soundprint.from_bytes(found[0][0]) if found else None
         if sound is None:
-            raise CatalogError(f"{self.root} does not know what song {song[:16]} sounds like", "add it again")
+            raise CatalogError(
+                f"{self.root} holds no fingerprint of the sound of song {song[:16]}", "add the song again"
+            )
         return sound
 
     def store_print(self, database: sqlite3.Connection, song: str, sound: Soundprint) -> None:
@@ -471,7 +471,7 @@ class MashupDB:
         if not found:
             raise CatalogError(
                 f"no clip {clip_id!r} in {self.root}",
-                "see `mashkit db list`; one that was edited or analysed anew may have been cut anew, under another id",
+                "see `mashkit db list`; a clip that was edited or analysed again may have another id",
             )
         return self.record_of(found[0][0])
 

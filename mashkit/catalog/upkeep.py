@@ -82,7 +82,7 @@ def edit(
             records = clips_of(row.song, row.facts, excerpts, keys, database.results(song), edits)
         except KeyError as error:
             raise CatalogError(
-                f"what clip {clip_id!r} was made of is no longer in {database.root}", "add its song again"
+                f"the excerpt of which clip {clip_id!r} was cut is no longer in {database.root}", "add its song again"
             ) from error
         database.store_clips(cursor, number, records)
     return next(one for one in records if one.excerpt.start == start)

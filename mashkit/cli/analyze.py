@@ -19,7 +19,7 @@ def add_parser(commands: Commands) -> None:
     analyze = add_command(commands, "analyze", "Find key, tuning, tempo, beats and downbeats.", run)
     add_components(analyze, "analyzer")
     analyze.add_argument("songs", nargs="+", type=Path, help="sound files and folders of them")
-    analyze.add_argument("-o", "--output", type=Path, metavar="FILE", help="write the analyses there as JSON")
+    analyze.add_argument("-o", "--output", type=Path, metavar="FILE", help="write the analyses to FILE as JSON")
     analyze.add_argument("--seed", type=int, help="seed of the analyzer, if it has one")
     add_dry_run(analyze)
 

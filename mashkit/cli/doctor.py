@@ -16,10 +16,10 @@ from mashkit.cli.status import DONE, NOT_IN_ORDER
 
 def add_parser(commands: Commands) -> None:
     """Add `doctor` to the command line."""
-    summary = "Check that everything works here, and say what to do where it does not."
+    summary = "Check that everything works here, and name the fix for what does not."
     doctor = add_command(commands, "doctor", summary, run)
     doctor.add_argument("--cache", type=Path, metavar="FOLDER", help="cache folder to check")
-    doctor.add_argument("-o", "--output", type=Path, metavar="FILE", help="write the list there as JSON")
+    doctor.add_argument("-o", "--output", type=Path, metavar="FILE", help="write the list to FILE as JSON")
     doctor.set_defaults(own=commands.choices)
 
 
@@ -50,8 +50,8 @@ def run(arguments: argparse.Namespace) -> int:
         if name in own:
             check(
                 f"command {name}",
-                f"mashkit has one; that of {owners} is left out",
-                f"do without {owners}",
+                f"mashkit has this command; the command of {owners} is ignored",
+                f"uninstall {owners}",
                 needed=False,
             )
         elif len(entries) > 1:

@@ -115,7 +115,7 @@ def _require_licences(kit: Kit, kinds: Sequence[str], policy: str) -> None:
             and fits(one.info.weights_license, policy)
             and one.availability().ok
         )
-        fixes.append(f"--{kind} {' or '.join(instead)}" if instead else f"no {kind} here fits")
+        fixes.append(f"--{kind} {' or '.join(instead)}" if instead else f"no installed {kind} is allowed")
     if problems:
         raise UsageError(f"{'; '.join(problems)}, which --licences {policy} does not allow", "; ".join(fixes))
 
@@ -164,7 +164,7 @@ def seeded_kit(arguments: argparse.Namespace, kind: str) -> Kit:
     if arguments.seed is None:
         return kit
     if "seed" not in getattr(kit, kind).options():
-        say(f"{kind} {kit.chosen[kind]!r} leaves nothing to chance: --seed changes nothing")
+        say(f"{kind} {kit.chosen[kind]!r} uses no random numbers, so --seed has no effect")
         return kit
     arguments.options.append(f"{kind}.seed={arguments.seed}")
     return require(kit_of(arguments), arguments, kind)

@@ -67,7 +67,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"mashkit {asked}: {error}", file=sys.stderr)
         return FAILED
     except KeyboardInterrupt:
-        print(f"mashkit {asked}: interrupted; what was finished is kept", file=sys.stderr)
+        print(f"mashkit {asked}: interrupted; finished results are kept", file=sys.stderr)
         return INTERRUPTED
     except BrokenPipeError:
         sys.stderr.close()  # the reader of the output has closed it, so no message is printed

@@ -19,7 +19,12 @@ def add_parser(commands: Commands) -> None:
     add_components(separate, "separator")
     separate.add_argument("songs", nargs="+", type=Path, help="sound files and folders of them")
     separate.add_argument(
-        "-o", "--output", type=Path, required=True, metavar="FOLDER", help="one folder a song is made in it"
+        "-o",
+        "--output",
+        type=Path,
+        required=True,
+        metavar="FOLDER",
+        help="folder for the stems; each song gets a folder in it",
     )
     separate.add_argument("--roles", action="store_true", help="write vocal, harmonic, percussion instead of the stems")
     separate.add_argument("--seed", type=int, help="seed of the separator, if it has one")

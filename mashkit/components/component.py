@@ -115,7 +115,7 @@ def availability(info: ComponentInfo) -> Availability:
     if info.api > PLUGIN_API:
         return Availability(
             ok=False,
-            reason=f"written for plugin interface {info.api}, this mashkit has {PLUGIN_API}",
+            reason=f"it was written for plugin interface {info.api}, but this mashkit has {PLUGIN_API}",
             fix="pip install -U mashkit",
         )
     missing = [problem for text in info.requires if (problem := _missing_requirement(text))]
@@ -140,7 +140,7 @@ def _missing_requirement(text: str) -> str:
     if version is None:
         return f"{requirement} is not installed"
     if not requirement.specifier.contains(version, prereleases=True):
-        return f"{requirement} is needed, {version} is installed"
+        return f"{requirement} is needed, but {version} is installed"
     return ""
 
 
@@ -285,7 +285,7 @@ class Component(ABC):
         """Raise ContractViolation unless the backend's result is a ``cls``."""
         if not isinstance(result, cls):
             raise ContractViolation(
-                f"{self._failed_to(action)}: it returned {type(result).__name__}, {cls.__name__} was due"
+                f"{self._failed_to(action)}: it returned {type(result).__name__} instead of {cls.__name__}"
             )
 
     def _failed_to(self, action: str) -> str:

@@ -88,7 +88,7 @@ class Analyzer(Component):
             json.dumps(analysis.to_dict(), allow_nan=False)
         except (TypeError, ValueError, AttributeError) as error:
             raise ContractViolation(
-                f"{self._failed_to('analyze')}: its analysis is no plain data: {raised(error)}",
+                f"{self._failed_to('analyze')}: its analysis is not plain data: {raised(error)}",
                 "give Python's own numbers, none of them NaN",
             ) from error
 

@@ -73,7 +73,7 @@ class Work:
     @gpus.validator
     def _whole_or_part(self, _: attrs.Attribute[float], value: float) -> None:
         if value > 1 and not value.is_integer():
-            raise UsageError(f"work {self.name!r} needs {value} GPUs", "ask for a part of one, or for whole ones")
+            raise UsageError(f"work {self.name!r} needs {value} GPUs", "give a part of one GPU, or a whole number")
 
 
 @attrs.frozen(eq=False)
@@ -311,7 +311,7 @@ class Executor(Component):
                     break
                 if job is None:
                     if not under_way:
-                        raise UsageError("no job is given, and no outcome to come can bring one", "end the jobs")
+                        raise UsageError("the jobs wait for an outcome, but no job is running", "end the jobs")
                     break
                 if not isinstance(job, Job):
                     raise UsageError(f"{job!r} is not a job", "give mashkit.Job objects")
@@ -326,7 +326,7 @@ class Executor(Component):
             key = id(outcome.job)
             if under_way[key] < 1:
                 raise ContractViolation(
-                    f"executor {self.info.name!r} gave an outcome of {outcome.job.name!r}, which is not under way"
+                    f"executor {self.info.name!r} returned an outcome of {outcome.job.name!r}, which is not running"
                 )
             under_way[key] -= 1
             if not under_way[key]:

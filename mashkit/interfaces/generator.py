@@ -63,7 +63,7 @@ class Generator(Component):
         """Return the condition of that name; raises UsageError, with the nearest name, if the generator lacks it."""
         if condition not in self.info.provides:
             raise UsageError(
-                f"generator {self.info.name!r} knows no condition {str(condition)!r}",
+                f"generator {self.info.name!r} has no condition {str(condition)!r}",
                 suggestion(str(condition), self.info.provides),
             )
         return Condition(condition)
@@ -109,7 +109,7 @@ class Generator(Component):
         """
         count, seed = require_whole("count", count), require_whole("seed", seed)
         if count < 1:
-            raise UsageError(f"count is {count}", "ask for at least one plan")
+            raise UsageError(f"count is {count}", "give 1 or more")
         if not isinstance(clips, ClipTable):
             clips = require_all("clips", clips, Clip, "give clips: those of a catalog are catalog.clips")
         table = ClipTable.of(clips)
@@ -155,7 +155,7 @@ class Generator(Component):
                 self.require_known_clips(plan, clips)
                 heard = hash_of_sound(plan)
                 if heard in seen:
-                    raise ContractViolation(f"generator {self.info.name!r}: plan {plan.id} comes twice")
+                    raise ContractViolation(f"generator {self.info.name!r}: it returned plan {plan.id} twice")
                 seen.add(heard)
                 yield plan
                 if len(seen) == count:
@@ -193,7 +193,7 @@ class Generator(Component):
         found = {variant.id: variant for variant in variants}
         stems = {(layer.role, layer.clip_id) for layer in plan.layers}
         if not found or any({(one.role, one.clip_id) for one in variant.layers} != stems for variant in found.values()):
-            raise ContractViolation(f"generator {self.info.name!r}: the variants of plan {plan.id} are of other stems")
+            raise ContractViolation(f"generator {self.info.name!r}: the variants of plan {plan.id} use other stems")
         return list(found.values())
 
     def _variants(self, plan: MashupPlan, clips: Mapping[str, Clip]) -> Iterable[MashupPlan]:

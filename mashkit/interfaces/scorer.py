@@ -65,12 +65,12 @@ class Scorer(Component):
 
     def _checked(self, scores: list[Score], count: int) -> list[Score]:
         if len(scores) != count:
-            raise ContractViolation(f"scorer {self.info.name!r} gave {len(scores)} scores for {count} mashups")
+            raise ContractViolation(f"scorer {self.info.name!r} returned {len(scores)} scores for {count} mashups")
         for score in scores:
             self.require_result(score, Score, "score")
             for part, value in score.parts.items():
                 if not (isinstance(value, (int, float)) and math.isfinite(value)):
-                    raise ContractViolation(f"scorer {self.info.name!r} gave {value!r} for its part {part!r}")
+                    raise ContractViolation(f"scorer {self.info.name!r} returned {value!r} for its part {part!r}")
         return scores
 
     @abstractmethod

@@ -63,12 +63,13 @@ class Separator(Component):
         self.require_result(stems, StemSet, "separate")
         if set(stems.stems) != self.info.provides:
             raise ContractViolation(
-                f"separator {self.info.name!r} promises {sorted(self.info.provides)}, gave {sorted(stems.stems)}"
+                f"separator {self.info.name!r} promises {sorted(self.info.provides)}, "
+                f"but returned {sorted(stems.stems)}"
             )
         for name, stem in stems.stems.items():
             if (stem.sample_rate, *stem.samples.shape) != (mix.sample_rate, *mix.samples.shape):
                 raise ContractViolation(
-                    f"separator {self.info.name!r} gave {name} as {stem.samples.shape} at {stem.sample_rate} Hz "
+                    f"separator {self.info.name!r} returned {name} as {stem.samples.shape} at {stem.sample_rate} Hz "
                     f"for a mix of {mix.samples.shape} at {mix.sample_rate} Hz"
                 )
         if gain == 1:

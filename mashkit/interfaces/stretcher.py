@@ -88,7 +88,7 @@ class Stretcher(Component):
         frames = stretched_frames(audio.frames, speed)
         if time_map is not None:
             if speed != 1.0:
-                raise UsageError(f"both a time map and a speed of {speed}", "give the one or the other")
+                raise UsageError(f"a time map and a speed of {speed} are both given", "give only one of them")
             frames = mapped_frames(audio.frames, time_map, audio.sample_rate)
             speed, time_map = self._one_speed(time_map)
         if time_map is None and speed == 1.0 and semitones == 0.0:
@@ -103,8 +103,8 @@ class Stretcher(Component):
         self.require_result(result, Audio, "stretch")
         if (result.sample_rate, result.channels, result.frames) != (audio.sample_rate, audio.channels, frames):
             raise ContractViolation(
-                f"stretcher {self.info.name!r} returned {result.samples.shape} at {result.sample_rate} Hz, "
-                f"({audio.channels}, {frames}) at {audio.sample_rate} Hz was due"
+                f"stretcher {self.info.name!r} returned {result.samples.shape} at {result.sample_rate} Hz "
+                f"instead of ({audio.channels}, {frames}) at {audio.sample_rate} Hz"
             )
         return result
 
@@ -114,8 +114,8 @@ class Stretcher(Component):
         low, high = MAP_SPEED_RANGE
         if not low <= slowest <= fastest <= high:
             raise TimeMapError(
-                f"a time map of speeds from {slowest:.3f} to {fastest:.3f}",
-                f"stay within {low:g} and {high:g}: check the beats it was made from",
+                f"the speeds of the time map go from {slowest:.3f} to {fastest:.3f}",
+                f"stay within {low:g} and {high:g}: check the beats from which it was made",
             )
         # Rounding of the map's points changes the speed of a piece of a second or more by less than this.
         if fastest - slowest < 1e-5:
@@ -136,4 +136,6 @@ class Stretcher(Component):
 
         Called only if ``info.provides`` contains "time_map".
         """
-        raise NotImplementedError(f"{type(self).__name__} says it follows time maps, and has no _stretch_along")
+        raise NotImplementedError(
+            f"{type(self).__name__} declares that it follows time maps, but has no _stretch_along"
+        )

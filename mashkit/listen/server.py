@@ -35,6 +35,7 @@ from mashkit.listen.answers import NotSaved, Refused, Store, fingerprint
 from mashkit.listen.links import DAYS, Links
 from mashkit.listen.study import Study, StudyError, sound_file
 from mashkit.listen.writer import Writer
+from mashkit.locks import lock
 from mashkit.paths import path_text
 
 BODY_BYTES = 65_536
@@ -511,20 +512,13 @@ def only_server(folder: Path) -> Iterator[None]:
     StudyError
         If another server has it.
     """
-    import fcntl
-
     path = folder / LOCK_FILE
+    taken = StudyError(f"another server serves {path_text(folder)}", "stop it first: two would count ratings apart")
     try:
-        file = path.open("w")
+        held = lock(path, taken)
     except OSError as error:
         raise StudyError(f"cannot write {path_text(path)}: {error.strerror}", "serve from a folder of yours") from error
-    with file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            raise StudyError(
-                f"another server serves {path_text(folder)}", "stop it first: two would count ratings apart"
-            ) from error
+    with held:
         yield
 
 

@@ -1,7 +1,7 @@
-"""From plan to sound: layers stretched, placed, gained and summed, on first touch.
+"""Render plans: stretch the layers, place them, apply their gains, and mix them, when the sound is first read.
 
-A renderer never stretches the vocal (its layer has speed 1 and no shift, so its samples are copied), gives every stem
-the plan's length to the sample, and mixes as the plan says: see :mod:`mashkit.audio.mixing`. Nothing is ever clipped.
+The vocal is never stretched: its layer has speed 1 and no shift, so its samples are copied. Every stem has exactly the
+plan's length. :mod:`mashkit.audio.mixing` mixes the layers by the options in the plan. No sample is ever clipped.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class Renderer:
     source : ClipSource
     stretcher : Stretcher
     cache_bytes : int
-        How much stretched audio to keep: a layer used by many plans is stretched once while it fits.
+        Size of the cache of stretched audio, bytes. While a layer is in it, further plans need not stretch it again.
     """
 
     def __init__(self, source: ClipSource, stretcher: Stretcher, *, cache_bytes: int = 1 << 30) -> None:
@@ -44,18 +44,18 @@ class Renderer:
         self._last: tuple[MashupPlan, Rendering] | None = None
 
     def __reduce__(self) -> tuple[Any, ...]:
-        # Without what it keeps: sound is rendered again where the renderer arrives.
+        # The cached sound is not pickled; the process that gets the renderer renders again.
         return functools.partial(Renderer, cache_bytes=self._cache_bytes), (self.source, self.stretcher)
 
     def mashup(self, plan: MashupPlan) -> Mashup:
-        """Return the plan as a mashup, nothing rendered yet.
+        """Return the plan as a mashup; nothing is rendered yet.
 
         Raises
         ------
         PlanError
             If the plan's clips differ in sample rate.
         CatalogError
-            If the source does not hold one of the clips.
+            If one of the clips is not in the source.
         """
         rates = {self.source.clip(layer.clip_id).sample_rate for layer in plan.layers}
         if len(rates) > 1:
@@ -63,9 +63,10 @@ class Renderer:
         return Mashup(plan, self)
 
     def render(self, plan: MashupPlan) -> Rendering:
-        """Return the sound of ``plan``; the last one is kept, so that stems and mix cost one rendering.
+        """Return the sound of ``plan``.
 
-        Several threads may render at once.
+        The last result is stored, so that reading stems and mix needs only one rendering. Several threads may render
+        at once.
         """
         last = self._last  # read once, because another thread may replace it at any moment
         if last is not None and last[0] is plan:
@@ -82,7 +83,7 @@ class Renderer:
         return Rendering(stems, as_audio(mixed.mix, rate), mixed.gain_db, mixed.limited_db)
 
     def stretched(self, layer: Layer) -> Audio:
-        """Return the layer's whole stem at its speed and pitch, without gain or placing."""
+        """Return the layer's whole stem at its speed and pitch, without gain, and not placed."""
         speed = 1.0 if layer.time_map is not None else layer.speed
         if layer.time_map is None and speed == 1.0 and layer.semitones == 0.0:
             return self.source.stem(layer.clip_id, layer.role)
@@ -96,7 +97,7 @@ class Renderer:
         return self._layers.get(key, stretched)
 
     def placed(self, layer: Layer, duration_s: float) -> Samples:
-        """Return the layer, with its gain, on a time line: exact length, silence where the stem does not reach."""
+        """Return the layer, with its gain, on a time line of ``duration_s`` seconds, with silence around the stem."""
         audio = self.stretched(layer)
         frames = round(duration_s * audio.sample_rate)
         start = round(layer.offset_s * audio.sample_rate)

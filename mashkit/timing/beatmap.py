@@ -413,7 +413,7 @@ def beat_map(
     slowest, fastest = speeds.min(), speeds.max()
     low, high = MAP_SPEED_RANGE
     if slowest < low or fastest > high:
-        raise TimeMapError(f"laying the beats on each other needs speeds from {slowest:.2f} to {fastest:.2f}")
+        raise TimeMapError(f"aligning the beats needs speeds from {slowest:.2f} to {fastest:.2f}")
     # A rounding error may place a beat at the end of the clip just outside it.
     inside = slice(source.searchsorted(0.0), source.searchsorted(candidate.duration_s, "right"))
     time_map, offset = TimeMap.through(

@@ -121,7 +121,7 @@ def beat_error(reference: npt.ArrayLike, estimate: npt.ArrayLike) -> Times:
     """
     expected, found = _validated(reference, "reference beats"), _validated(estimate, "estimated beats")
     if len(found) == 0:
-        raise AnalysisError("there is no estimated beat to measure from")
+        raise AnalysisError("there is no estimated beat from which to measure")
     after = np.searchsorted(found, expected).clip(1, max(len(found) - 1, 1))
     # With a single estimate, both neighbours are this estimate.
     late = found[np.minimum(after, len(found) - 1)] - expected

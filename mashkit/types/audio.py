@@ -20,7 +20,9 @@ def _read_only(samples: npt.ArrayLike) -> Samples:
     try:
         array = np.asarray(samples)
     except (TypeError, ValueError) as error:  # for example rows of different lengths
-        raise AudioError(f"samples are no array: {error}", "give (channels, frames); mono is (1, frames)") from error
+        raise AudioError(
+            f"samples are not an array: {error}", "give (channels, frames); mono is (1, frames)"
+        ) from error
     if array.dtype.kind != "f":
         raise AudioError(
             f"samples are {array.dtype}, not floating point", "scale integers to [-1, 1] first, e.g. x / 32768"
@@ -59,7 +61,7 @@ class Audio:
 
     def __attrs_post_init__(self) -> None:
         if self.samples.shape[0] < 1:
-            raise AudioError("samples have no channel", "give (channels, frames); mono is (1, frames)")
+            raise AudioError("samples have no channels", "give (channels, frames); mono is (1, frames)")
         if self.channels > max(self.frames, 2) and self.frames > 0:
             # soundfile and most other libraries use (frames, channels): each frame would become a channel here.
             raise AudioError(
@@ -74,7 +76,7 @@ class Audio:
             total = float(np.sum(self.samples, dtype=np.float64))
         if not math.isfinite(total):
             bad = int(np.count_nonzero(~np.isfinite(self.samples)))
-            raise AudioError(f"{bad} of {self.samples.size} samples are NaN or infinite", "repair or drop them first")
+            raise AudioError(f"{bad} of {self.samples.size} samples are NaN or infinite", "repair or remove them first")
 
     def __reduce__(self) -> tuple[type[Audio], tuple[Samples, int]]:
         # The constructor makes the array read-only again, because pickle returns a writable array.

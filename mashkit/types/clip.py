@@ -131,7 +131,7 @@ class Clip:
                 alone = self.lacks >= {Role.HARMONIC, Role.PERCUSSION}
                 raise AnalysisError(
                     f"{self.source}: clip {self.id} has no {field}",
-                    "say it with --vocal-key, --vocal-bpm and --vocal-downbeat: nothing guesses it of a voice alone"
+                    "give it with --vocal-key, --vocal-bpm or --vocal-downbeat: it cannot be found from a voice alone"
                     if alone
                     else f"use an analyzer that provides {field} (`mashkit plugins`), or set it with `mashkit db edit`",
                 )

@@ -45,7 +45,7 @@ class Condition(enum.StrEnum):
     @classmethod
     def _missing_(cls, value: object) -> Condition:
         if not isinstance(value, str) or not value or value != value.strip() or not value.isprintable():
-            raise ValueError(f"{value!r} is no name of a condition")
+            raise ValueError(f"{value!r} is not the name of a condition")
         made = str.__new__(cls, value)
         made._name_, made._value_ = value, value
         # Each name has one object, as the constants do, because conditions are compared with "is".
@@ -95,8 +95,9 @@ class Layer:
             raise PlanError(f"speed of the {self.role} layer is {self.speed}", "give a positive number")
         if self.time_map is not None and not math.isclose(self.speed, self.time_map.mean_speed, rel_tol=1e-9):
             raise PlanError(
-                f"speed of the {self.role} layer is {self.speed}, its time map's mean is {self.time_map.mean_speed}",
-                "leave out the one or the other",
+                f"speed of the {self.role} layer is {self.speed}, "
+                f"but the mean speed of its time map is {self.time_map.mean_speed}",
+                "leave out the speed or the time map",
             )
 
     def to_mashup(self, times: npt.ArrayLike) -> Times:
@@ -216,7 +217,7 @@ class MashupPlan:
     def __attrs_post_init__(self) -> None:
         roles = [layer.role for layer in self.layers]
         if Role.VOCAL not in roles or len(set(roles)) != len(roles):
-            raise PlanError(f"a plan has one layer a role and a vocal among them, not {[str(r) for r in roles]}")
+            raise PlanError(f"a plan needs a vocal and at most one layer of each role, not {[str(r) for r in roles]}")
         if self.duration_s <= 0:
             raise PlanError(f"a plan's duration is {self.duration_s} s", "give a positive length")
 
@@ -273,7 +274,9 @@ class MashupPlan:
         if not isinstance(data, Mapping) or "format" not in data:
             raise PlanError("this is not a mashup plan", "give what `mashkit generate` wrote")
         if data["format"] not in range(1, PLAN_FORMAT + 1):
-            raise PlanError(f"plan format {data['format']!r}, this mashkit reads {PLAN_FORMAT}", "update mashkit")
+            raise PlanError(
+                f"the plan has format {data['format']!r}, but this mashkit reads format {PLAN_FORMAT}", "update mashkit"
+            )
         try:
             return cls(
                 condition=data["condition"],
@@ -285,7 +288,7 @@ class MashupPlan:
                 notes=data.get("notes", ()),
             )
         except (KeyError, TypeError, ValueError) as error:
-            raise PlanError(f"malformed plan: {error!r}", "give what `mashkit generate` wrote") from error
+            raise PlanError(f"the plan is malformed: {error!r}", "give what `mashkit generate` wrote") from error
 
     @classmethod
     def from_json(cls, text: str) -> MashupPlan:

@@ -99,8 +99,8 @@ class TimeMap:
     def __attrs_post_init__(self) -> None:
         if len(self.source) != len(self.target) or len(self.source) < 2:
             raise TimeMapError(
-                f"a time map of {len(self.source)} source and {len(self.target)} target knots",
-                "give as many of one as of the other, two or more",
+                f"a time map has {len(self.source)} source knots and {len(self.target)} target knots",
+                "give the same number of both, two or more",
             )
         for name, knots in (("source", self.source), ("target", self.target)):
             if knots[0] != 0:

@@ -103,8 +103,7 @@ class DJCollection(Protocol):
         """
         for path in paths:
             if path.is_dir() or path.suffix.lower() != self.suffix:
-                kind = self.suffix[1:].upper()
-                raise UsageError(f"{path} is no {kind} file", f"name the file of {self.name}: {self.advice}")
+                raise UsageError(f"{path} is not a {self.suffix} file", f"name the file of {self.name}: {self.advice}")
         elsewhere = self._elsewhere()
         found: Found[Song | Unusable] = Found()
         for path in paths:
@@ -136,7 +135,7 @@ class DJCollection(Protocol):
         if not file.is_file():
             raise AudioFileError(
                 file,
-                "is not there, where the collection has it",
+                "does not exist, but the collection names it",
                 "name the folder of the songs: -O protocol.music=FOLDER",
             )
         song = describe_song(file)
@@ -208,7 +207,12 @@ def read_tracks(path: Path, elements: Collection[str]) -> list[Track]:
         depth = max(depth - 1, 0)
 
     def refuse(*_: object) -> None:
-        raise LabelError(path, parser.CurrentLineNumber, "has a document type", "export the collection again")
+        raise LabelError(
+            path,
+            parser.CurrentLineNumber,
+            "has a document type declaration, which is not read",
+            "export the collection again",
+        )
 
     parser.StartElementHandler = start
     parser.EndElementHandler = end
@@ -219,7 +223,7 @@ def read_tracks(path: Path, elements: Collection[str]) -> list[Track]:
     except OSError as error:
         raise LabelError(path, None, f"cannot be read: {error.strerror}", "check name and permissions") from error
     except expat.ExpatError as error:
-        raise LabelError(path, error.lineno, f"is no XML: {error}", "export it again") from error
+        raise LabelError(path, error.lineno, f"is not XML: {error}", "export it again") from error
     return tracks
 
 

@@ -191,8 +191,8 @@ def test_examples_are_drawn_by_the_rules_of_the_papers_generator(facts: list[Fac
 
 def test_data_drawn_by_other_rules_are_other_data(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     now = IntervalData([store], groups=2, validation_groups=4)
-    assert now.summary["rules"] == examples.RULES_VERSION == 2
-    monkeypatch.setattr(examples, "RULES_VERSION", 1)
+    assert now.summary["rules"] == examples.RULES_VERSION == 3
+    monkeypatch.setattr(examples, "RULES_VERSION", 2)
     assert IntervalData([store], groups=2, validation_groups=4).fingerprint != now.fingerprint
 
 

@@ -195,13 +195,13 @@ def test_no_safetensors(tmp_path: Path, content: bytes) -> None:
 def test_cut_short(path: Path, share: float) -> None:
     content = path.read_bytes()
     path.write_bytes(content[: int(share * len(content))])
-    refused(path, "no safetensors file, or a damaged one")
+    refused(path, "is damaged, or is not a safetensors file")
 
 
 @pytest.mark.parametrize("metadata", [None, {"format": "pt"}])
 def test_of_somebody_else(tmp_path: Path, metadata: dict[str, str] | None) -> None:
     safetensors.torch.save_file({"x": torch.zeros(2)}, tmp_path / "theirs.safetensors", metadata)
-    refused(tmp_path / "theirs.safetensors", "not one of mashkit-mashnet")
+    refused(tmp_path / "theirs.safetensors", "not of mashkit-mashnet")
 
 
 @pytest.mark.parametrize("text", ["[1]", "{", "null"])

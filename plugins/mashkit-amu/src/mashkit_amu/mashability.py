@@ -64,7 +64,7 @@ class BeatFeatures:
         shapes = (self.chroma.shape, self.onsets.shape, self.energies.shape)
         if shapes != ((12, self.beats), (2, POSITIONS * self.beats), (3, self.beats)):
             raise UsageError(
-                f"features by the beat have shapes {shapes}", f"give (12, N), (2, {POSITIONS} · N), (3, N)"
+                f"the features of beats have shapes {shapes}", f"give (12, N), (2, {POSITIONS} · N), (3, N)"
             )
 
     @property
@@ -137,7 +137,7 @@ def _windows(target: npt.NDArray[Any], candidate: npt.NDArray[Any], step: int = 
     length = target.shape[1]
     if target.shape[0] != candidate.shape[0] or not 1 <= length <= candidate.shape[1]:
         raise UsageError(
-            f"a target of shape {target.shape} in a candidate of shape {candidate.shape}",
+            f"the target has shape {target.shape}, and the candidate {candidate.shape}",
             "give one beat or more, and a candidate at least as long as the target",
         )
     windows = np.lib.stride_tricks.sliding_window_view(candidate.astype(np.float64), length, axis=1)
