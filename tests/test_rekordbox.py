@@ -115,5 +115,5 @@ def test_what_could_do_harm_or_is_none_is_refused(song: Path, tmp_path: Path) ->
         create_protocol("rekordbox").songs([tmp_path / "no.xml"])
     with pytest.raises(LabelError, match="cannot be read"):
         create_protocol("rekordbox").songs([tmp_path / "nothing.xml"])
-    with pytest.raises(UsageError, match="not an? .xml file"):
+    with pytest.raises(UsageError, match=r"is not a \.xml file"):
         create_protocol("rekordbox").songs([tmp_path])
