@@ -173,7 +173,7 @@ def _require_added(suite: Suite, added: Sequence[str], registry: Registry) -> No
         except UsageError:
             raise
         except MashkitError:
-            continue  # what is missing here is a row like any other
+            continue  # a missing component becomes a row like any other
 
 
 def _sounds(arguments: argparse.Namespace, result: Result) -> dict[str, str] | None:

@@ -25,7 +25,7 @@ PATIENCE = 1000
 PLAN_OPTIONS: Mapping[str, str] = FrozenMapping(
     {
         "align": '"beats": the backing follows each beat of the vocal; "speed": it is played at one speed',
-        "phrase_bars": "0, or a number of bars: the backing may also begin a multiple of it away (variants() returns all plans)",
+        "phrase_bars": "0, or: the backing may also begin a multiple of this number of bars away (variants() has all)",
     }
 )
 """Options with the same meaning in every generator that has them, and this meaning. Commands have flags for them."""
