@@ -442,7 +442,7 @@ def test_recordings_and_entries_find_each_other(collections_on_disk: Path, tmp_p
     both = Harmonix(index=str(root / "index.csv")).songs([root / "harmonixset", root / "recordings"])
     assert [isinstance(one, Song) for one in both] == [True, False]
     assert not isinstance(both[1], Song)
-    assert "already" in str(both[1][1])
+    assert "is a recording of" in str(both[1][1])
     index = tmp_path / "index.csv"
     index.write_text(
         f"File,path\n0009_nobody,x.flac\n0001_tune,{root / 'elsewhere' / 'tune.flac'}\n0002_other,y.flac\n"

@@ -41,7 +41,7 @@ def value_of(text: str) -> Any:
 
 
 def kit_of(arguments: argparse.Namespace) -> Kit:
-    """Return the kit of the arguments; a missing choice comes from the preset, the settings, or the built-in defaults."""
+    """Return the kit of the arguments; a missing choice is from the preset, the settings, or the built-in defaults."""
     given = {kind: name for kind in COMPONENT_KINDS if (name := getattr(arguments, kind, None)) is not None}
     preset = PRESETS.get(getattr(arguments, "preset", None) or "", {})
     kept = {name: value for name, value in settings.read().items() if name.partition(".")[0] not in preset}
