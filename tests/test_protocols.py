@@ -256,7 +256,7 @@ def test_of_labels_that_are_right_nothing_is_said() -> None:
         ({"beats": BEATS, "downbeats": BEATS[::3]}, "the labelled bars have 3 beats, the bars in the sound 4"),
         ({"beats": BEATS[::2], "downbeats": BEATS[::8]}, "60.0 beats a minute, but the analyzer finds 120.0 and 120.0"),
         ({"key": Key(10, "minor")}, "its label is Bb minor, but the analyzer finds A minor throughout"),
-        ({"key": Key(4, "minor"), "beats": BEATS, "downbeats": BEATS[::4]}, "labelled E minor"),
+        ({"key": Key(4, "minor"), "beats": BEATS, "downbeats": BEATS[::4]}, "its label is E minor"),
     ],
 )
 def test_labels_that_analyzers_know_less_of_than_people_are_told_in_a_note(labels: dict[str, Any], said: str) -> None:
