@@ -115,7 +115,7 @@ def _made(make: Make, kind: str, names: Iterable[str], given: Mapping[str, Any])
         part, dot, own = option.partition(".")
         if not dot or part not in shares:
             raise OptionError(
-                f"option {option!r} does not say to which of {', '.join(distinct)} it belongs",
+                f"option {option!r} does not name which of {', '.join(distinct)} it is for",
                 f"write {distinct[0]}.option",
             )
         shares[part][own] = value

@@ -77,7 +77,7 @@ class Promise:
 PROMISES: Mapping[str, Promise] = FrozenMapping(
     {
         Condition.ORIGINAL: Promise(
-            description="all stems of one clip, as they are",
+            description="all stems of one clip, unchanged",
             key="matched", tempo="matched", downbeats=True, songs="one",
         ),
         Condition.MATCHED: Promise(

@@ -191,7 +191,7 @@ class _Plugins(pluggy.PluginManager):
                     function(event=event)
             except MashkitError as error:
                 off = True
-                self._note(f"{contained(error.__cause__ or error, what)!s}; it hears no more")
+                self._note(f"{contained(error.__cause__ or error, what)!s}; it gets no more events")
 
         return fenced
 
@@ -221,7 +221,7 @@ class _Plugins(pluggy.PluginManager):
         """Return a hook that returns a list of ``cls``; an empty list, with a note, if the plugin's hook fails."""
 
         def fenced() -> list[Any]:
-            what = f"plugin {owner}: what it says of its {noun} (mashkit_register_{noun}) is left out"
+            what = f"plugin {owner}: its {noun} (mashkit_register_{noun}) are ignored"
             try:
                 with plugin_code(what):
                     found = list(function())

@@ -1,4 +1,4 @@
-"""Lock a file, so that only one process at a time does what the file stands for.
+"""Lock a file, so that only one process at a time does the work for which the file stands.
 
 A lock ends with its process, however the process ends. The file stays, because another process may have opened it
 already, and would then lock a file that has no name any more.
@@ -22,7 +22,7 @@ def lock(path: Path, taken: MashkitError, *, forks: bool = True) -> BinaryIO:
     path : Path
         The file; it is made if it is missing, and its content is neither read nor changed.
     taken : MashkitError
-        Raised if somebody else holds the lock.
+        Raised if another process holds the lock.
     forks : bool
         Whether a forked process keeps the lock as long as it has the file open, and a second lock of this process is
         refused. If not, the lock belongs to this process alone.

@@ -142,7 +142,7 @@ def test_what_is_no_example() -> None:
         Examples([0.1], [7], SONGS)
     with pytest.raises(UsageError, match="shape"):
         Examples([0.1], [0, 1], SONGS)
-    with pytest.raises(UsageError, match="probability outside"):
+    with pytest.raises(UsageError, match="probability is outside"):
         calibration_error(examples([1.5]), examples([0.5]))
 
 

@@ -256,7 +256,7 @@ def test_of_labels_that_are_right_nothing_is_said() -> None:
         ({"beats": BEATS, "downbeats": BEATS[::3]}, "the labelled bars have 3 beats, the bars in the sound 4"),
         ({"beats": BEATS[::2], "downbeats": BEATS[::8]}, "60.0 beats a minute, but the analyzer finds 120.0 and 120.0"),
         ({"key": Key(10, "minor")}, "its label is Bb minor, but the analyzer finds A minor throughout"),
-        ({"key": Key(4, "minor"), "beats": BEATS, "downbeats": BEATS[::4]}, "labelled E minor"),
+        ({"key": Key(4, "minor"), "beats": BEATS, "downbeats": BEATS[::4]}, "its label is E minor"),
     ],
 )
 def test_labels_that_analyzers_know_less_of_than_people_are_told_in_a_note(labels: dict[str, Any], said: str) -> None:
@@ -441,7 +441,7 @@ def test_recordings_and_entries_find_each_other(collections_on_disk: Path, tmp_p
     both = Harmonix(index=str(root / "index.csv")).songs([root / "harmonixset", root / "recordings"])
     assert [isinstance(one, Song) for one in both] == [True, False]
     assert not isinstance(both[1], Song)
-    assert "already" in str(both[1][1])
+    assert "is a recording of" in str(both[1][1])
     index = tmp_path / "index.csv"
     index.write_text(
         f"File,path\n0009_nobody,x.flac\n0001_tune,{root / 'elsewhere' / 'tune.flac'}\n0002_other,y.flac\n"

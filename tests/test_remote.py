@@ -523,7 +523,7 @@ def test_an_environment_that_is_not_there(tmp_path: Path, monkeypatch: pytest.Mo
     assert raised.value.fix == "mashkit env create acme"
     for name in ("../acme", "a/b", ".", ""):
         if name:
-            with pytest.raises(UsageError, match="no name"):
+            with pytest.raises(UsageError, match="not the name"):
                 isolated("separator", "odd", environment=name)
 
 

@@ -197,8 +197,8 @@ def test_time_goes_to_the_mashup_and_back(layer: Layer, times: list[float]) -> N
         ("[]", "not a mashup plan"),
         ('{"format": 3}', "the plan has format 3"),
         ('{"format": 1}', "malformed"),
-        ('{"format": 1, "condition": "", "layers": [], "duration_s": 1, "seed": 0, "generator": {}}', "no name"),
-        ('{"format": 1, "condition": 5, "layers": [], "duration_s": 1, "seed": 0, "generator": {}}', "no name"),
+        ('{"format": 1, "condition": "", "layers": [], "duration_s": 1, "seed": 0, "generator": {}}', "not the name"),
+        ('{"format": 1, "condition": 5, "layers": [], "duration_s": 1, "seed": 0, "generator": {}}', "not the name"),
         ('{"format": 1, "condition": "matched", "layers": [], "duration_s": 1, "seed": 0, "generator": {}}', "vocal"),
     ],
 )

@@ -244,7 +244,9 @@ def _verify_songs(database: MashupDB) -> Iterator[Finding]:
         files = [path_of(path), *map(path_of, json.loads(stems).values())]
         gone = [path_text(file) for file in files if not file.exists()]
         if gone:
-            yield Finding("song", path, f"no longer there: {', '.join(gone)}; its clips can be used, not made anew")
+            yield Finding(
+                "song", path, f"no longer there: {', '.join(gone)}; its clips can be used, but not made again"
+            )
 
 
 def repair(database: MashupDB, findings: list[Finding]) -> list[str]:

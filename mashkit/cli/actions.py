@@ -125,7 +125,7 @@ def add_cache(made: argparse.ArgumentParser) -> None:
 
 
 def add_dry_run(made: argparse.ArgumentParser) -> None:
-    """Let a command whose work is long say what it would do."""
+    """Add --dry-run, for commands that run long."""
     made.add_argument(
         "--dry-run", action="store_true", help="check everything, list the songs that would be read, and do nothing"
     )

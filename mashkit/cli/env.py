@@ -12,13 +12,13 @@ from mashkit.cli.status import DONE
 if TYPE_CHECKING:
     from mashkit.components.environments import Environment
 
-SUMMARY = "Make, list and remove environments for components that cannot live beside the others."
+SUMMARY = "Make, list and remove environments for components that conflict with other packages."
 
 
 def add_parser(commands: Commands) -> None:
     """Add `env` and its three subcommands to the command line."""
     action = add_actions(commands, "env", SUMMARY)
-    create = action("create", "Make an environment with mashkit, a plugin and what it requires.", _create)
+    create = action("create", "Make an environment with mashkit, a plugin and its requirements.", _create)
     create.add_argument(
         "name", metavar="NAME", help="an environment that `mashkit plugins` names, a component, or a plugin"
     )

@@ -41,7 +41,7 @@ def value_of(text: str) -> Any:
 
 
 def kit_of(arguments: argparse.Namespace) -> Kit:
-    """Return the kit of the arguments; what is not given is of the preset, else of the settings, else built in."""
+    """Return the kit of the arguments; a missing choice is from the preset, the settings, or the built-in defaults."""
     given = {kind: name for kind in COMPONENT_KINDS if (name := getattr(arguments, kind, None)) is not None}
     preset = PRESETS.get(getattr(arguments, "preset", None) or "", {})
     kept = {name: value for name, value in settings.read().items() if name.partition(".")[0] not in preset}
@@ -50,7 +50,7 @@ def kit_of(arguments: argparse.Namespace) -> Kit:
     options = {kind: values for kind, values in options_of(arguments).items() if kind in COMPONENT_KINDS}
     for name, value in kept.items():
         kind, dot, option = name.partition(".")
-        if dot and kind not in given:  # an option that was set for one component says nothing of another
+        if dot and kind not in given:  # an option that was set for one component is not for another
             options[kind] = {option: value, **options.get(kind, {})}
     if jobs is not None:
         options["executor"] = {"jobs": jobs, **options.get("executor", {})}

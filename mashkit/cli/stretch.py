@@ -27,7 +27,7 @@ def add_parser(commands: Commands) -> None:
         "--time-map",
         type=Path,
         metavar="FILE",
-        help='instead of a speed: JSON {"source": [0, …], "target": [0, …]}, which second comes to lie where',
+        help='instead of a speed: JSON {"source": [0, …], "target": [0, …]}, times and their new times, s',
     )
     stretch.add_argument("--seed", type=int, help="seed of the stretcher, if it has one")
 

@@ -19,7 +19,7 @@ NOTATIONS = {"name": "Am", "camelot": "8A", "open-key": "1m"}
 def add_parser(commands: Commands) -> None:
     """Add `tag` to the command line."""
     tag = add_command(
-        commands, "tag", "Show what BPM and key the tags of songs have and would get; --write writes them.", run
+        commands, "tag", "Show BPM and key in the tags of songs, and the values to write; --write writes them.", run
     )
     add_components(tag, "analyzer")
     tag.add_argument("songs", nargs="+", type=Path, help="sound files and folders of them")

@@ -24,8 +24,8 @@ PATIENCE = 1000
 
 PLAN_OPTIONS: Mapping[str, str] = FrozenMapping(
     {
-        "align": '"beats": the backing follows the vocal\'s beats all along; "speed": it is played at one speed',
-        "phrase_bars": "0, or: also enter at bars that are a multiple of so many away (variants() are all of them)",
+        "align": '"beats": the backing follows each beat of the vocal; "speed": it is played at one speed',
+        "phrase_bars": "0, or: the backing may also begin a multiple of this number of bars away (variants() has all)",
     }
 )
 """Options with the same meaning in every generator that has them, and this meaning. Commands have flags for them."""

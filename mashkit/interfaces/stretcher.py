@@ -123,7 +123,7 @@ class Stretcher(Component):
         if not self.follows_time_maps:
             raise UsageError(
                 f"stretcher {self.info.name!r} follows no time map",
-                'choose one whose `mashkit plugins` line says "time_map", or align with one speed',
+                'choose a stretcher with "time_map" in its line of `mashkit plugins`, or align with one speed',
             )
         return 1.0, time_map
 

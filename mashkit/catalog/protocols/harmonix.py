@@ -136,7 +136,8 @@ class Harmonix(Protocol):
         if abs(duration - labelled) > self.length_tolerance_s:
             raise AudioFileError(
                 path,
-                f"lasts {duration:.1f} s, but the labelled recording lasts {labelled:.1f} s: the labels do not fit",
+                f"lasts {duration:.1f} s, but the labelled recording lasts {labelled:.1f} s: "
+                "the labels do not fit the audio",
                 "use the labelled recording, or give a larger length_tolerance_s if only the ends differ",
             )
 

@@ -182,13 +182,13 @@ def test_pickled_is_not_read(tmp_path: Path) -> None:
     (tmp_path / "model.safetensors").write_bytes((tmp_path / "model.pt").read_bytes())
     refused(tmp_path / "model.safetensors", "pickled")
     (tmp_path / "old.ckpt").write_bytes(pickle.dumps(Trap(), 0))
-    refused(tmp_path / "old.ckpt", "no safetensors file")
+    refused(tmp_path / "old.ckpt", "not a safetensors file")
 
 
 @pytest.mark.parametrize("content", [b"", b"RIFF....WAVE", b"{}", b"\xff" * 100])
 def test_no_safetensors(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "x.safetensors").write_bytes(content)
-    refused(tmp_path / "x.safetensors", "no safetensors file")
+    refused(tmp_path / "x.safetensors", "not a safetensors file")
 
 
 @pytest.mark.parametrize("share", [0.01, 0.3, 0.999])

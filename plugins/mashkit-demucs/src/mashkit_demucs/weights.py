@@ -175,7 +175,7 @@ def load(recipe: Recipe, trusted_sha256: Collection[str] = ()) -> BagOfModels:
     unheard = [name for k, name in enumerate(bag.sources) if sum(weights[k] for weights in bag.weights) <= 0]
     if unheard or bag.audio_channels != 2:
         names = ", ".join(path.name for path in recipe.files)
-        fault = f"no model is for {unheard[0]}" if unheard else f"the models hear {bag.audio_channels} channels, not 2"
+        fault = f"no model is for {unheard[0]}" if unheard else f"the models take {bag.audio_channels} channels, not 2"
         raise ComponentUnavailable(f"{names}: {fault}", "use another model")
     return bag.eval().requires_grad_(False)
 

@@ -17,7 +17,9 @@ def _configure_songs(made: argparse.ArgumentParser) -> None:
 
     recipes = made.add_subparsers(dest="recipe", required=True, metavar="RECIPE")
     kits = recipes.add_parser("kits", help="cut the drum kits of soundfonts into folders of one-shots")
-    songs = recipes.add_parser("rendered", help="songs of POP909, played, sung and drummed anew, as exact stems")
+    songs = recipes.add_parser(
+        "rendered", help="render songs of POP909 with other instruments, voices and drums, as exact stems"
+    )
     for recipe in (kits, songs):
         recipe.add_argument("--soundfont", type=Path, action="append", required=True, metavar="SF2", help="repeatable")
         recipe.add_argument("-o", "--output", type=Path, required=True, metavar="FOLDER")
