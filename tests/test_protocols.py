@@ -458,6 +458,7 @@ def test_recordings_and_entries_find_each_other(collections_on_disk: Path, tmp_p
             Harmonix().songs(paths)
 
 
+@pytest.mark.whole
 def test_one_entry_with_bad_labels_harms_no_other(collections_on_disk: Path, tmp_path: Path) -> None:
     labels = _copied(collections_on_disk / "harmonixset", tmp_path / "set") / "dataset"
     for folder in ("beats_and_downbeats", "segments"):
@@ -629,6 +630,7 @@ def test_a_studio_vocal_with_its_original(collections_on_disk: Path, tmp_path: P
     assert clip.source == str(folder / "original.flac")
 
 
+@pytest.mark.whole
 def test_choruses_that_do_not_fit(collections_on_disk: Path, tmp_path: Path) -> None:
     def changed(name: str) -> Path:
         return _copied(collections_on_disk / "ayumix" / "Band - Tune", tmp_path / "songs" / name)
