@@ -301,6 +301,7 @@ def test_the_labelled_tempo_puts_beats_right(tmp_path: Path, collections_on_disk
 
 
 # ------------------------------------------------------------------------------------------------ songs, previews
+@pytest.mark.whole
 def test_previews_are_whole(tmp_path: Path, collections_on_disk: Path) -> None:
     songs = tmp_path / "songs"
     save(songs / "long.flac", signals.tone(330, 71.0))
@@ -352,6 +353,7 @@ def recording(labels: Path, entry: str, duration: float, *, late: float = 0.0) -
     return Audio(0.3 * beats.samples + 0.5 * bars.samples, 22_050)
 
 
+@pytest.mark.whole
 @pytest.mark.songs
 def test_every_entry_of_the_harmonix_set(harmonix_set: Path) -> None:
     entries = read_table(harmonix_set / "metadata.csv", ("File", "Title", "Artist", "Duration"))
@@ -674,6 +676,7 @@ def test_with_beats_choruses_are_whole_bars(collections_on_disk: Path, tmp_path:
 
 
 # --------------------------------------------------------------------------------------------------- command line
+@pytest.mark.whole
 def test_the_command_line_names_a_protocol(
     collections_on_disk: Path, tmp_path: Path, light: None, capsys: pytest.CaptureFixture[str]
 ) -> None:
