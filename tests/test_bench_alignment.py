@@ -49,6 +49,7 @@ def inputs() -> list[Input]:
     return AlignmentTask().inputs({"plans": 1, "seed": 10}, None)  # backing that drifts the other way
 
 
+@pytest.mark.whole
 def test_without_data_real_songs_are_missing_and_synthetic_ones_there(inputs: list[Input]) -> None:
     there = [given for given in inputs if not given.missing]
     assert {given.measure for given in there} == {"drifting map", "drifting speed"}
@@ -89,6 +90,7 @@ def test_a_late_stretcher_is_heard_to_be_late(inputs: list[Input]) -> None:
     assert good + 1000 * LATE_S / 2 < late < good + 1000 * LATE_S * 1.5
 
 
+@pytest.mark.whole
 def test_who_follows_no_map_is_not_measured_along_one(inputs: list[Input]) -> None:
     given = next(one for one in inputs if one.measure == "drifting map")
     with pytest.raises(NotProvided, match="steady-turntable"):

@@ -406,6 +406,7 @@ def test_a_clip_that_has_gone_is_nobodys_failure(task: ScorerTask) -> None:
         assert (found["cpu_ms"] is not None) == known
 
 
+@pytest.mark.whole
 def test_a_plan_used_twice_is_scored_once(task: ScorerTask) -> None:
     inputs = [one for one in task.inputs({**SETTINGS, "seed": 5}, None) if not one.missing]
     assert any(len(one.facts["uses"]) > 1 for one in inputs)

@@ -201,6 +201,7 @@ def test_leakage_is_what_is_heard_where_the_truth_is_silent() -> None:
     assert leakage(silence, found, silence, rate) is None  # nor does a silent mix tell anything
 
 
+@pytest.mark.whole
 def test_leakage_is_measured_where_the_role_is_silent_longest(tmp_path: Path) -> None:
     true = truth(8.0)
     rate = signals.SAMPLE_RATE

@@ -183,6 +183,7 @@ def clustered(random: np.random.Generator, songs: int, each: int, effect: float)
     return effect + random.normal(size=(songs, 1)) + 0.5 * random.normal(size=(songs, each))
 
 
+@pytest.mark.whole
 @pytest.mark.parametrize("songs", [8, 30])
 def test_intervals_cover_the_truth_as_often_as_they_say(songs: int) -> None:
     random = np.random.default_rng(2)

@@ -386,12 +386,11 @@ def test_one_process_and_two_give_the_same(short_songs: Path, light: None, tmp_p
             assert np.array_equal(one.stem(clip.id, role).samples, two.stem(clip.id, role).samples)
 
 
-def test_what_a_scan_passes_over_is_noted(short_songs: Path, tmp_path: Path) -> None:
+def test_what_a_scan_passes_over_is_noted(tmp_path: Path) -> None:
     songs = tmp_path / "songs"
-    (songs / ".Trash-1000").mkdir(parents=True)
-    for name, folder in (("slow-river", songs), ("mango-season", songs / ".Trash-1000")):
-        shutil.copy(short_songs / f"{name}.ogg", folder)
-    song = describe_song(short_songs / "pocket-change.ogg")
+    for pitch, folder in ((220.0, songs), (330.0, songs / ".Trash-1000"), (440.0, tmp_path)):
+        save(folder / f"{pitch:.0f}.flac", signals.tone(pitch, 26.0, amplitude=0.3))
+    song = describe_song(tmp_path / "440.flac")
     for described in ([], [song]):
         catalog = Catalog.build(
             [songs], separator=Thirds(), analyzer=Grid(), cache=tmp_path / str(len(described)), described=described

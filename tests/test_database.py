@@ -77,6 +77,7 @@ def ids(root: Path) -> list[str]:
 
 
 # ---------------------------------------------------------------------------------------------------- in and out
+@pytest.mark.whole
 def test_clips_come_back_as_they_were_added(songs: Path, tmp_path: Path) -> None:
     with MashupDB(tmp_path / "db") as database:
         adder = Adder(database, Thirds(), Grid(), with_features=True)
@@ -403,6 +404,7 @@ CORRUPTIONS = {
 }
 
 
+@pytest.mark.whole
 @pytest.mark.parametrize("corruption", CORRUPTIONS)
 def test_every_planted_corruption_is_found_and_mended(root: Path, songs: Path, corruption: str) -> None:
     with MashupDB(root) as database:

@@ -35,6 +35,8 @@ from mashkit.interfaces import Analyzer, Separator
 from mashkit.testing import signals
 from mashkit.types import Analysis, Audio, Key, Role, StemSet
 
+pytestmark = pytest.mark.whole  # of a database of 87 s of sound
+
 SECONDS = (30.0, 26.0, 31.0)
 
 
@@ -181,7 +183,6 @@ def test_the_manifest_says_what_there_is(database: MashupDB, exports: dict[Layou
         assert {one.clip.licence for one in read_export(folder)} == {"CC0-1.0", "unknown"}
 
 
-@pytest.mark.whole
 @pytest.mark.parametrize("layout", LAYOUTS)
 def test_the_same_bytes_whenever_and_in_whatever_order(
     layout: Layout, backwards: MashupDB, exports: dict[Layout, Path], tmp_path: Path
@@ -206,7 +207,6 @@ def test_one_clip_is_read_without_the_rest(database: MashupDB, exports: dict[Lay
                 assert np.array_equal(sound * 2 ** row[role]["halvings"], expected)
 
 
-@pytest.mark.whole
 def test_webdataset_reads_it(exports: dict[Layout, Path]) -> None:
     pytest.importorskip("webdataset")
     script = """
@@ -279,7 +279,6 @@ def test_a_damaged_shard_is_made_anew(database: MashupDB, exports: dict[Layout, 
     assert files(tmp_path / "export") == files(exports["parquet"])
 
 
-@pytest.mark.whole
 def test_a_kill_leaves_nothing_half(database: MashupDB, exports: dict[Layout, Path], tmp_path: Path) -> None:
     script = """
         import os, signal, sys
@@ -339,7 +338,6 @@ def test_what_makes_no_sense_is_refused(database: MashupDB, exports: dict[Layout
     assert not (tmp_path / "out").exists()
 
 
-@pytest.mark.whole
 def test_only_what_is_asked_for(songs: Path, tmp_path: Path) -> None:
     with add(songs, tmp_path / "database", with_features=False) as database:
         assert export(database, tmp_path / "all").fields == tuple(Role)

@@ -413,6 +413,7 @@ def test_a_frozen_study_can_be_answered_by_simulated_raters(tmp_path: Path, caps
     assert data.simulation["effects"] == {studies.SYSTEMS[0]: 1.0}
 
 
+@pytest.mark.whole
 def test_the_power_of_a_design_is_told_before_it_is_made(capsys: pytest.CaptureFixture[str]) -> None:
     arguments = (
         "listen",

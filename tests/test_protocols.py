@@ -301,6 +301,7 @@ def test_the_labelled_tempo_puts_beats_right(tmp_path: Path, collections_on_disk
 
 
 # ------------------------------------------------------------------------------------------------ songs, previews
+@pytest.mark.whole
 def test_previews_are_whole(tmp_path: Path, collections_on_disk: Path) -> None:
     songs = tmp_path / "songs"
     save(songs / "long.flac", signals.tone(330, 71.0))
@@ -352,6 +353,7 @@ def recording(labels: Path, entry: str, duration: float, *, late: float = 0.0) -
     return Audio(0.3 * beats.samples + 0.5 * bars.samples, 22_050)
 
 
+@pytest.mark.whole
 @pytest.mark.songs
 def test_every_entry_of_the_harmonix_set(harmonix_set: Path) -> None:
     entries = read_table(harmonix_set / "metadata.csv", ("File", "Title", "Artist", "Duration"))
@@ -458,6 +460,7 @@ def test_recordings_and_entries_find_each_other(collections_on_disk: Path, tmp_p
             Harmonix().songs(paths)
 
 
+@pytest.mark.whole
 def test_one_entry_with_bad_labels_harms_no_other(collections_on_disk: Path, tmp_path: Path) -> None:
     labels = _copied(collections_on_disk / "harmonixset", tmp_path / "set") / "dataset"
     for folder in ("beats_and_downbeats", "segments"):
@@ -629,6 +632,7 @@ def test_a_studio_vocal_with_its_original(collections_on_disk: Path, tmp_path: P
     assert clip.source == str(folder / "original.flac")
 
 
+@pytest.mark.whole
 def test_choruses_that_do_not_fit(collections_on_disk: Path, tmp_path: Path) -> None:
     def changed(name: str) -> Path:
         return _copied(collections_on_disk / "ayumix" / "Band - Tune", tmp_path / "songs" / name)
@@ -672,6 +676,7 @@ def test_with_beats_choruses_are_whole_bars(collections_on_disk: Path, tmp_path:
 
 
 # --------------------------------------------------------------------------------------------------- command line
+@pytest.mark.whole
 def test_the_command_line_names_a_protocol(
     collections_on_disk: Path, tmp_path: Path, light: None, capsys: pytest.CaptureFixture[str]
 ) -> None:
