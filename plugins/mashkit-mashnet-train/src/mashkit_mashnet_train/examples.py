@@ -223,6 +223,16 @@ def _required(times: Times | None) -> Times:
     return times
 
 
+def sounds(clips: Clips, clip: int, first: int, count: int) -> bool:
+    """Return whether a clip's vocal sounds on enough of the ``count`` beats from beat ``first`` on."""
+    store, own = clips.place(clip)
+    spectrum = store.stem(own, Role.VOCAL).spectrum
+    times = clips.beats[clip][first : first + count]
+    frames = np.minimum((times * WIDE.frame_rate + 2).astype(np.int64), len(spectrum) - 1)
+    # A beat counts if some band is less than 40 dB below the stem's loud frames.
+    return bool((spectrum[frames].max(axis=1) > 128).mean() >= QUIET_SHARE)
+
+
 # ------------------------------------------------------------------------------------------------------------ draws
 class Drawer:
     """Draws examples around vocals.
@@ -293,20 +303,11 @@ class Drawer:
                 starts = downs[:1]
                 count = last - int(starts[0])
             first = int(starts[random.integers(len(starts))])
-            if count >= 8 and self._sounds(clip, first, count):
+            if count >= 8 and sounds(self.clips, clip, first, count):
                 return clip, first, count
         if vocal is not None:
             return clip, first, count
         raise UsageError("no clip has 8 beats in which its vocal sounds", "give clips with a vocal")
-
-    def _sounds(self, clip: int, first: int, count: int) -> bool:
-        """Return whether a vocal sounds on enough beats of an excerpt."""
-        store, own = self.clips.place(clip)
-        spectrum = store.stem(own, Role.VOCAL).spectrum
-        times = self.clips.beats[clip][first : first + count]
-        frames = np.minimum((times * WIDE.frame_rate + 2).astype(np.int64), len(spectrum) - 1)
-        # A beat counts if some band is less than 40 dB below the stem's loud frames.
-        return bool((spectrum[frames].max(axis=1) > 128).mean() >= QUIET_SHARE)
 
     def _made(
         self, kind: str, sung: Layer, grid: Times, shift: int, speed: float, random: Random

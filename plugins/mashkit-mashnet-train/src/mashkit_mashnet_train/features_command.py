@@ -28,6 +28,7 @@ def _configure(made: argparse.ArgumentParser) -> None:
     rendered.add_argument(
         "--windows", type=positive, default=3, metavar="N", help="clips of a song; default: %(default)s"
     )
+    rendered.add_argument("--songs", type=positive, metavar="N", help="only the first N; default: all")
     rendered.add_argument(
         "--sung", type=float, default=0.35, metavar="SHARE", help="of the melodies, with pysinsy; default: %(default)s"
     )
@@ -63,6 +64,7 @@ def _run(arguments: argparse.Namespace) -> int:
                 arguments.drums,
                 arguments.soundfont or [bundled_soundfont()],
                 windows=arguments.windows,
+                songs=arguments.songs,
                 seed=arguments.seed,
                 sung=arguments.sung,
                 jobs=arguments.jobs,

@@ -55,7 +55,9 @@ def from_database(
             if not writer.has(clip.id):
                 try:
                     tuning = clip.analysis.tuning or 0.0
-                    stems = {role: StemFeatures.of(catalog.stem(clip.id, role), tuning=tuning) for role in Role}
+                    stems = {
+                        role: StemFeatures.of(catalog.stem(clip.id, role), tuning=tuning, fine=True) for role in Role
+                    }
                 except MashkitError as error:
                     failed(f"{clip.id}: {error}")
                     continue
