@@ -91,10 +91,12 @@ def judge_of(network: PreMixNet, clips: Clips) -> Judge:
 
 def learnt(store: Store, preset: MixPreset, arguments: argparse.Namespace, asked: Sequence[Any]) -> dict[str, Any]:
     """Train one layout, and measure it on test songs."""
-    data = Twins([store], "controlled", 0, mixed=False, unlabelled=False, front_end=preset.front_end)
+    data = Twins(
+        [store], "controlled", 0, mixed=False, unlabelled=False, front_end=preset.front_end, validation_groups=24
+    )
     config = TrainingConfig(
         variant="premixnet", preset=preset.name, steps=arguments.steps, learning_rate=1e-3, schedule="cosine",
-        ranking=1.0, validation_interval=max(1, arguments.steps // 8), threads=1, workers=0,
+        ranking=1.0, validation_interval=max(1, arguments.steps // 4), threads=1, workers=0,
     )  # fmt: skip
     torch.manual_seed(0)
     network = PreMixNet(preset)
@@ -147,7 +149,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", type=Path, required=True, help="a store of features with fine spectra")
     parser.add_argument("--runs", type=Path, required=True, help="folder of the runs, which are continued")
-    parser.add_argument("--steps", type=int, default=400)
+    parser.add_argument("--steps", type=int, default=200)
     parser.add_argument("--vocals", type=int, default=60)
     parser.add_argument("--write", action="store_true")
     arguments = parser.parse_args()

@@ -18,6 +18,7 @@ from mashkit_mashnet_train.batches import Batch
 from mashkit_mashnet_train.examples import (
     Clips,
     Example,
+    Fold,
     Layer,
     Protocol,
     Random,
@@ -49,7 +50,7 @@ class SpectraData(GroupBatches):
 
     Parameters
     ----------
-    stores, protocol, seed, groups, validation_groups
+    stores, protocol, seed, groups, validation_groups, fold
         As in :class:`mashkit_mashnet_train.group_batches.GroupBatches`.
     mixed : bool
         True if the network scores the mix (PostMixNet), False if it scores the stems.
@@ -71,7 +72,7 @@ class SpectraData(GroupBatches):
     def __init__(
         self, stores: Sequence[Store], protocol: Protocol = "controlled", seed: int = 0, *, mixed: bool,
         unlabelled: bool, front_end: FrontEnd = LOG_FREQUENCY, drawn: Drawn = "vocals", groups: int = GROUPS,
-        validation_groups: int = 120,
+        validation_groups: int = 120, fold: Fold | None = None,
     ) -> None:  # fmt: skip
         for store in stores:
             store.require(front_end)
@@ -84,9 +85,19 @@ class SpectraData(GroupBatches):
         self.drawn = drawn
         added = {"families": families.VERSION} if drawn == "families" else {}
         super().__init__(
-            stores, protocol, seed, beats=BEATS, groups=groups, validation_groups=validation_groups, family="spectra",
-            mixed=mixed, unlabelled=unlabelled, crop=_frames(CROP, front_end), **added,
-        )  # fmt: skip
+            stores,
+            protocol,
+            seed,
+            beats=BEATS,
+            groups=groups,
+            validation_groups=validation_groups,
+            fold=fold,
+            family="spectra",
+            mixed=mixed,
+            unlabelled=unlabelled,
+            crop=_frames(CROP, front_end),
+            **added,
+        )
         self.mixed = mixed
         self.matched = (Condition.MATCHED, Condition.MATCHED) if unlabelled else ()
         self.summary = {**self.summary, "batches": drawn}

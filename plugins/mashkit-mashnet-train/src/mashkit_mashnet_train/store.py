@@ -113,18 +113,7 @@ class StoreWriter:
     def __attrs_post_init__(self) -> None:
         if (self.folder / INDEX).exists():
             raise StoreError(f"{self.folder} holds a finished store", "give another folder, or remove this one")
-        parts = require_writable_folder(self.folder / PARTS)
-        path, now = parts / SOURCE, json.loads(json.dumps(dict(self.source)))
-        if not any(parts.glob("*.npz")):
-            write_json(path, now)
-        # The source must be the same, because clips of two seeds have the same names and would end up in one store.
-        begun = _begun(path)
-        other = [name for name in sorted({*begun, *now}) if begun.get(name) != now.get(name)]
-        if other:
-            raise StoreError(
-                f"{self.folder} holds clips of an unfinished store made otherwise: not the same {', '.join(other)}",
-                "give the same input and options to go on with it, or another folder; or remove this one",
-            )
+        require_same_source(self.folder, require_writable_folder(self.folder / PARTS), self.source)
 
     def has(self, clip_id: str) -> bool:
         """Return whether a clip is written already."""
@@ -208,6 +197,21 @@ class StoreWriter:
 
     def _part(self, clip_id: str) -> Path:
         return self.folder / PARTS / f"{clip_id}.npz"
+
+
+def require_same_source(folder: Path, parts: Path, source: Mapping[str, Any]) -> None:
+    """Write the source of a store that begins; raise StoreError if the parts of an unfinished store have another."""
+    path, now = parts / SOURCE, json.loads(json.dumps(dict(source)))
+    if not any(parts.glob("*.npz")):
+        write_json(path, now)
+    # The source must be the same, because clips of two seeds have the same names and would end up in one store.
+    begun = _begun(path)
+    other = [name for name in sorted({*begun, *now}) if begun.get(name) != now.get(name)]
+    if other:
+        raise StoreError(
+            f"{folder} holds clips of an unfinished store made otherwise: not the same {', '.join(other)}",
+            "give the same input and options to go on with it, or another folder; or remove this one",
+        )
 
 
 def _begun(path: Path) -> dict[str, Any]:

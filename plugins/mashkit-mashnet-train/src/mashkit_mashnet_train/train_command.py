@@ -43,6 +43,7 @@ def _configure(made: argparse.ArgumentParser) -> None:
         "--batches", choices=("vocals", "families"), default="vocals",
         help="how layers are drawn: for each vocal, or to play in several examples; default: %(default)s",
     )  # fmt: skip
+    made.add_argument("--fold", metavar="K/N", help="leave the songs of fold K of N out; default: the split by name")
     made.add_argument("--steps", type=positive, default=10_000, metavar="N", help="batches; default: %(default)s")
     made.add_argument("--seed", type=int, default=0, help="of weights, examples and chance; default: %(default)s")
     made.add_argument("--learning-rate", type=float, default=1e-4, metavar="RATE", help="of Adam; default: %(default)s")
@@ -84,6 +85,8 @@ def _configure(made: argparse.ArgumentParser) -> None:
 def _run(arguments: argparse.Namespace) -> int:
     from mashkit.cli.progress import ProgressListener
     from mashkit.registry import Registry
+    from mashkit_mashnet_train.example_store import is_example_store, open_examples
+    from mashkit_mashnet_train.examples import Fold
     from mashkit_mashnet_train.losses import Unlabelled
     from mashkit_mashnet_train.store import open_store
     from mashkit_mashnet_train.training import TrainingConfig, train
@@ -112,7 +115,7 @@ def _run(arguments: argparse.Namespace) -> int:
     )
     require_bfloat16(config)
     network = new_network(arguments.variant, arguments.preset, arguments.seed)
-    stores = [open_store(folder) for folder in arguments.data]
+    stores = [open_examples(folder) if is_example_store(folder) else open_store(folder) for folder in arguments.data]
     data = training_data(
         stores,
         arguments.variant,
@@ -121,6 +124,7 @@ def _run(arguments: argparse.Namespace) -> int:
         arguments.seed,
         unlabelled=unlabelled != "drop",
         drawn=arguments.batches,
+        fold=None if arguments.fold is None else Fold.parse(arguments.fold),
     )
     registry = Registry()
 
@@ -180,6 +184,8 @@ def finish(
     ways = compare(predictions)
     record = {
         **result.record,
+        # The benchmark marks what a checkpoint is asked of its own training songs.
+        "songs": list(getattr(data, "songs", ())),
         "validation": metrics(predictions),
         "calibration": {
             "fitted_on": "the validation songs, by which the best step was chosen too",

@@ -8,13 +8,15 @@ from mashkit.errors import UsageError
 from mashkit_mashnet.checkpoint import VARIANTS
 from mashkit_mashnet.networks import Preset
 from mashkit_mashnet_train.batches import TrainingData
-from mashkit_mashnet_train.examples import Protocol
+from mashkit_mashnet_train.example_batches import ExampleBatches
+from mashkit_mashnet_train.example_store import ExampleStore
+from mashkit_mashnet_train.examples import Fold, Protocol
 from mashkit_mashnet_train.spectra_data import Drawn, SpectraData
 from mashkit_mashnet_train.store import Store
 
 
 def training_data(
-    stores: Sequence[Store],
+    stores: Sequence[Store | ExampleStore],
     variant: str,
     preset: Preset,
     protocol: Protocol,
@@ -22,12 +24,15 @@ def training_data(
     *,
     unlabelled: bool,
     drawn: Drawn = "vocals",
+    fold: Fold | None = None,
 ) -> TrainingData:
     """Return the training data of a variant.
 
     Parameters
     ----------
-    stores : sequence of Store
+    stores : sequence of Store or ExampleStore
+        All of one kind. Examples that were really stretched (:mod:`mashkit_mashnet_train.example_store`) are of
+        protocol ``paper``, and of the paper's networks only.
     variant : str
         One of :data:`mashkit_mashnet.checkpoint.VARIANTS`.
     preset : Preset
@@ -39,6 +44,8 @@ def training_data(
         True if unlabelled examples count.
     drawn : {"vocals", "families"}
         How training batches are drawn; families are for the paper's networks only.
+    fold : Fold, optional
+        Songs that are left out, for the test. Stores of whole examples have their fold in them.
 
     Raises
     ------
@@ -46,18 +53,51 @@ def training_data(
         If training or validation has fewer than two songs, or if a store does not hold the features of the network's
         input.
     """
+    made = [store for store in stores if isinstance(store, ExampleStore)]
+    clips = [store for store in stores if isinstance(store, Store)]
+    if made:
+        _require_examples_fit(made, clips, variant, protocol, drawn, fold)
+        return ExampleBatches(
+            made, seed, mixed=VARIANTS[variant] == "postmixnet", unlabelled=unlabelled, front_end=preset.front_end
+        )
     if VARIANTS[variant] == "intervalnet":
         from mashkit_mashnet_train.interval_data import IntervalData
 
         if drawn != "vocals":
             raise UsageError(f"batches of {drawn} for {variant}", "draw batches of vocals: its layers are no spectra")
-        return IntervalData(stores, protocol, seed)
+        return IntervalData(clips, protocol, seed, fold=fold)
     return SpectraData(
-        stores,
+        clips,
         protocol,
         seed,
         mixed=VARIANTS[variant] == "postmixnet",
         unlabelled=unlabelled,
         front_end=preset.front_end,
         drawn=drawn,
+        fold=fold,
     )
+
+
+def _require_examples_fit(
+    made: Sequence[ExampleStore],
+    clips: Sequence[Store],
+    variant: str,
+    protocol: Protocol,
+    drawn: Drawn,
+    fold: Fold | None,
+) -> None:
+    """Raise UsageError if stores of whole examples cannot be trained on in the way that is asked for."""
+    recipe = f"{made[0].folder} (recipe {made[0].source.get('recipe')!r})"
+    if clips:
+        raise UsageError(
+            f"{recipe} holds whole examples, and {clips[0].folder} (recipe {clips[0].source.get('recipe')!r}) clips",
+            "train on stores of one kind",
+        )
+    if VARIANTS[variant] == "intervalnet":
+        raise UsageError(f"{recipe} holds no beats and pitches for {variant}", "give a store of `mashkit features db`")
+    if protocol != "paper":
+        raise UsageError(f"{recipe} holds examples of protocol paper, not {protocol}", "give --protocol paper")
+    if drawn != "vocals":
+        raise UsageError(f"batches of {drawn} from {recipe}, whose examples are made", "give --batches vocals")
+    if fold is not None:
+        raise UsageError(f"fold {fold} of {recipe}, whose split is made", "give `mashkit features pipeline` the fold")

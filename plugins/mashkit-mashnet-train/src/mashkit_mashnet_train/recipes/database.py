@@ -67,4 +67,6 @@ def from_database(
 
 
 def _record(clip: Clip) -> Record:
-    return Record(id=clip.id, song=clip.song, duration=clip.duration, analysis=clip.analysis)
+    return Record(
+        id=clip.id, song=clip.song, duration=clip.duration, analysis=clip.analysis, facts={"title": clip.title}
+    )
