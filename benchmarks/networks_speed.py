@@ -274,8 +274,8 @@ def training_table(result: dict[str, Any]) -> str:
         "",
         f"Made by `python benchmarks/networks_speed.py --training STORE --steps {result['steps']} --write`: CPU "
         f"time, one thread, torch {result['torch']} ({result['machine']}), a processor "
-        f"{'with' if result['bfloat16'] else 'without'} bfloat16. PreMixNet on crops of 10.4 s; all ways of a network in "
-        "turn, medians; the ratio is the median of ratios step by step. The preparation of batches is in the time.",
+        f"{'with' if result['bfloat16'] else 'without'} bfloat16. PreMixNet on crops of 10.4 s; all ways of a network "
+        "in turn, medians; the ratio is the median of ratios step by step. The preparation of batches is in the time.",
         "",
         "| network | way | examples a step | batch, ms | step, ms | steps a core-hour | × before |",
         "|---|---|---|---|---|---|---|",

@@ -104,15 +104,15 @@ def splits(songs: Iterable[str], fold: Fold | None = None) -> dict[str, Split]:
     """Return the split of each song of a store.
 
     Without a fold, it is :func:`split_of`. With a fold, every ``of``-th song is for the test, so that folds have
-    equally many songs, even of few; of the others every fifth is for validation. The order is that of the hashes of
-    the songs' names, so a song may move when songs are added.
+    equally many songs, even of few; of the others a fifth, and two at least, are for validation. The order is that of
+    the hashes of the songs' names, so a song may move when songs are added.
     """
     names = sorted(set(songs), key=_place)
     if fold is None:
         return {song: split_of(song) for song in names}
     test = set(names[fold.number - 1 :: fold.of])
     rest = [song for song in names if song not in test]
-    validation = set(rest[:: round(1 / VALIDATION_SHARE)])
+    validation = set(rest[: max(2, round(VALIDATION_SHARE * len(rest)))])
     return {song: "test" if song in test else "validation" if song in validation else "training" for song in names}
 
 
