@@ -63,7 +63,7 @@ def _configure(made: argparse.ArgumentParser) -> None:
     )
     pipeline.add_argument("--seed", type=int, default=0, help="of every draw; default: %(default)s")
     for kind in ("separator", "analyzer", "stretcher"):
-        pipeline.add_argument(f"--{kind}", metavar="NAME", help="default: mashkit's")
+        pipeline.add_argument(f"--{kind}", metavar="NAME", help="another than mashkit's own choice")
     for recipe in (database, rendered, pipeline):
         recipe.add_argument("-o", "--output", type=Path, required=True, metavar="FOLDER", help="of the store")
         add_telling(recipe, argparse.SUPPRESS)
