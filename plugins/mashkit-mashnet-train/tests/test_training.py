@@ -438,6 +438,10 @@ def test_weights_that_are_no_numbers_are_not_saved(tmp_path: Path) -> None:
         (ToyData(targets=(0.0, 0.0, NAN)), "validation examples have no positive one"),
         (ToyData(targets=(1.0, 1.0, NAN)), "validation examples have no negative one"),
         (ToyData(targets=(NAN, NAN, NAN)), "validation examples have no positive and no negative one"),
+        (
+            ToyData(targets=(1.0, 1.0, NAN), fold="2/5"),
+            r"validation examples of fold 2/5 have no negative.*fewer folds",
+        ),
         (ToyData(songs=1), "training part of the data has 1 song"),
     ],
 )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -21,6 +22,7 @@ CROP_S = 10.4
 """Seconds of a training example, as those of :mod:`mashkit_mashnet_train.spectra_data`."""
 HEARD_S = 18.0
 """Seconds of a validation example, or the length of the shortest example in its batch."""
+CLASSES = ("original", "unmatched", "matched")
 GROUPS = 12
 """Vocals in a batch; each has an original, an unmatched and, if these count, a matched mashup."""
 VALIDATED = 600
@@ -61,7 +63,10 @@ class ExampleBatches:
         self._names = [store.name_of(front_end) for store in stores]
         self._of = {split: split_records(stores, split) for split in ("training", "validation")}
         self._vocals = sorted({record.vocal for _, _, record in self._of["training"]})
-        self._classes = [Condition.ORIGINAL, None, *([Condition.MATCHED] if unlabelled else [])]
+        self._classes = ["original", "unmatched", *(["matched"] if unlabelled else [])]
+        self._drawn: dict[tuple[str, str], list[tuple[int, int, ExampleRecord]]] = {}
+        for one in self._of["training"]:
+            self._drawn.setdefault((one[2].vocal, _class_of(one[2])), []).append(one)
         made = [[store.fingerprint for store in stores], seed, mixed, unlabelled, groups, CROP_S, front_end.to_dict()]
         self.fingerprint = hashlib.sha256(json.dumps(made).encode()).hexdigest()[:16]
         self.summary: Mapping[str, Any] = {
@@ -78,22 +83,17 @@ class ExampleBatches:
 
     def _counts(self, split: str) -> dict[str, int]:
         found = self._of[split]
-        kinds = {"originals": 0, "unmatched": 0, "matched": 0}
-        for _, _, record in found:
-            name = {Condition.ORIGINAL: "originals", Condition.MATCHED: "matched"}.get(
-                Condition(record.kind), "unmatched"
-            )
-            kinds[name] += 1
+        kinds = Counter(_class_of(record) for _, _, record in found)
         songs = {song for _, _, record in found for song in record.songs}
-        return {"songs": len(songs), "examples": len(found), **kinds}
+        return {"songs": len(songs), "examples": len(found), **{name: kinds[name] for name in CLASSES}}
 
     def batch(self, step: int) -> Batch:
         """Return training batch number ``step``: of each vocal one example of each class, as far as there is one."""
         random = np.random.default_rng([self.seed, step])
         chosen = []
         for vocal in random.choice(self._vocals, min(self.groups, len(self._vocals)), replace=False):
-            for kind in self._classes:
-                own = [one for one in self._of["training"] if one[2].vocal == vocal and _in_class(one[2], kind)]
+            for name in self._classes:
+                own = self._drawn.get((str(vocal), name))
                 if own:
                     chosen.append(own[int(random.integers(len(own)))])
         return self._collated(chosen, CROP_S, random)
@@ -131,8 +131,6 @@ class ExampleBatches:
         return values * np.float32(1 / 255)
 
 
-def _in_class(record: ExampleRecord, kind: Condition | None) -> bool:
-    """Return whether an example is of a class; None is that of all unmatched kinds."""
-    if kind is None:
-        return record.kind not in (Condition.ORIGINAL, Condition.MATCHED)
-    return record.kind == kind
+def _class_of(record: ExampleRecord) -> str:
+    """Return the class of an example in :data:`CLASSES`; all unmatched kinds are one."""
+    return {Condition.ORIGINAL: "original", Condition.MATCHED: "matched"}.get(Condition(record.kind), "unmatched")

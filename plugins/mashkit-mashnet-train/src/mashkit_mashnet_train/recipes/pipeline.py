@@ -25,7 +25,7 @@ from mashkit.conditions import UNMATCHED
 from mashkit.errors import GenerationError, MashkitError, UsageError
 from mashkit.mashup import Mashup
 from mashkit.pipeline import Kit
-from mashkit.types import Audio, Clip, Condition, MashupPlan
+from mashkit.types import Audio, Clip, Condition, MashupPlan, Role
 from mashkit_mashnet.frontend import FrontEnd
 from mashkit_mashnet.networks import PRESETS
 from mashkit_mashnet.stem_features import ROLES, Bytes
@@ -206,7 +206,7 @@ def _plans(
             except GenerationError as error:
                 failed(f"{split}, {kind}: {error}")
     # Plans of one vocal follow each other, because they share its layer.
-    return sorted(planned, key=lambda one: (one[0], one[1].layers[0].clip_id, one[1].id))
+    return sorted(planned, key=lambda one: (one[0], one[1].layer(Role.VOCAL).clip_id, one[1].id))
 
 
 def _require_classes(folder: Path, planned: Sequence[tuple[Split, MashupPlan]]) -> None:
@@ -221,14 +221,13 @@ def _require_classes(folder: Path, planned: Sequence[tuple[Split, MashupPlan]]) 
 
 
 def _record(split: Split, plan: MashupPlan, catalog: Catalog) -> ExampleRecord:
-    layers = {layer.role: layer for layer in plan.layers}
     return ExampleRecord(
         id=f"{split}-{plan.id}",
         split=split,
         kind=str(plan.condition),
-        vocal=layers[ROLES[0]].clip_id,
-        songs=tuple(catalog.clip(layers[role].clip_id).song for role in ROLES),
-        titles=tuple(catalog.clip(layers[role].clip_id).title for role in ROLES),
+        vocal=plan.layer(Role.VOCAL).clip_id,
+        songs=tuple(catalog.clip(plan.layer(role).clip_id).song for role in ROLES),
+        titles=tuple(catalog.clip(plan.layer(role).clip_id).title for role in ROLES),
     )
 
 
