@@ -128,6 +128,9 @@ def test_what_cannot_be_drawn_is_told(store: Store, many: Store) -> None:
     few = SpectraData([store], mixed=False, unlabelled=False, drawn="families")
     with pytest.raises(UsageError, match=r"6 songs are too few.*--batches vocals"):
         few.batch(0)
+    with pytest.raises(UsageError, match="3 vocals in a batch of families"):
+        training_data([many], "premixnet", COMPACT, "controlled", 0, unlabelled=False, drawn="families", groups=3)
+    assert len(training_data([many], "premixnet", COMPACT, "controlled", 0, unlabelled=False, groups=3).batch(0)) == 12
     with pytest.raises(UsageError, match="under protocol paper"):
         SpectraData([many], "paper", mixed=False, unlabelled=False, drawn="families")
     with pytest.raises(UsageError, match="batches of families for intervalnet"):

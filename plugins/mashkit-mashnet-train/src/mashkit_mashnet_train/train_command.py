@@ -43,6 +43,7 @@ def _configure(made: argparse.ArgumentParser) -> None:
         "--batches", choices=("vocals", "families"), default="vocals",
         help="how layers are drawn: for each vocal, or to play in several examples; default: %(default)s",
     )  # fmt: skip
+    made.add_argument("--groups", type=positive, metavar="N", help="vocals in a batch: fewer need less memory")
     made.add_argument("--fold", metavar="K/N", help="leave the songs of fold K of N out; default: the split by name")
     made.add_argument("--steps", type=positive, default=10_000, metavar="N", help="batches; default: %(default)s")
     made.add_argument("--seed", type=int, default=0, help="of weights, examples and chance; default: %(default)s")
@@ -124,6 +125,7 @@ def _run(arguments: argparse.Namespace) -> int:
         arguments.seed,
         unlabelled=unlabelled != "drop",
         drawn=arguments.batches,
+        groups=arguments.groups,
         fold=None if arguments.fold is None else Fold.parse(arguments.fold),
     )
     registry = Registry()

@@ -25,6 +25,7 @@ def training_data(
     unlabelled: bool,
     drawn: Drawn = "vocals",
     fold: Fold | None = None,
+    groups: int | None = None,
 ) -> TrainingData:
     """Return the training data of a variant.
 
@@ -46,6 +47,8 @@ def training_data(
         How training batches are drawn; families are for the paper's networks only.
     fold : Fold, optional
         Songs that are left out, for the test. Stores of whole examples have their fold in them.
+    groups : int, optional
+        Vocals in a training batch; by default as many as is usual for the network. Fewer need less memory.
 
     Raises
     ------
@@ -53,19 +56,27 @@ def training_data(
         If training or validation has fewer than two songs, or if a store does not hold the features of the network's
         input.
     """
+    if drawn == "families" and groups is not None:
+        raise UsageError(f"{groups} vocals in a batch of families, which always has twelve", "leave --groups out")
+    size = {} if groups is None else {"groups": groups}
     made = [store for store in stores if isinstance(store, ExampleStore)]
     clips = [store for store in stores if isinstance(store, Store)]
     if made:
         _require_examples_fit(made, clips, variant, protocol, drawn, fold)
         return ExampleBatches(
-            made, seed, mixed=VARIANTS[variant] == "postmixnet", unlabelled=unlabelled, front_end=preset.front_end
+            made,
+            seed,
+            mixed=VARIANTS[variant] == "postmixnet",
+            unlabelled=unlabelled,
+            front_end=preset.front_end,
+            **size,
         )
     if VARIANTS[variant] == "intervalnet":
         from mashkit_mashnet_train.interval_data import IntervalData
 
         if drawn != "vocals":
             raise UsageError(f"batches of {drawn} for {variant}", "draw batches of vocals: its layers are no spectra")
-        return IntervalData(clips, protocol, seed, fold=fold)
+        return IntervalData(clips, protocol, seed, fold=fold, **size)
     return SpectraData(
         clips,
         protocol,
@@ -75,6 +86,7 @@ def training_data(
         front_end=preset.front_end,
         drawn=drawn,
         fold=fold,
+        **size,
     )
 
 
