@@ -85,7 +85,7 @@ class Question:
     twins: Mapping[str, Example]
 
 
-def questions(clips: Clips, vocals: int, seed: int) -> list[Question]:
+def questions(clips: Clips, vocals: int, seed: int, candidates: int = CANDIDATES) -> list[Question]:
     """Return what is asked about as many vocals, of as many songs."""
     drawer = Drawer(clips, "controlled", BEATS)
     random = np.random.default_rng(seed)
@@ -96,7 +96,7 @@ def questions(clips: Clips, vocals: int, seed: int) -> list[Question]:
         if song in seen or len(found) == vocals:
             continue
         seen.add(song)
-        kinds = (Condition.ORIGINAL, *UNMATCHED, *[Condition.MATCHED] * CANDIDATES)
+        kinds = (Condition.ORIGINAL, *UNMATCHED, *[Condition.MATCHED] * candidates)
         drawn = list(drawer.group(len(found), kinds, np.random.default_rng([seed, int(clip)]), vocal=int(clip)))
         original = drawn[0]
         sung = original.layers[Role.VOCAL]
@@ -134,7 +134,8 @@ def judge_of(checkpoint: Checkpoint, clips: Clips, lookup: Lookup) -> Judge:
 
     def spectra(example: Example) -> Mapping[str, torch.Tensor]:
         mixed = checkpoint.architecture == "postmixnet"
-        return collated(clips, [example], None, frames=1 << 20, mixed=mixed).inputs
+        front_end = checkpoint.front_end
+        return collated(clips, [example], None, frames=1 << 20, mixed=mixed, front_end=front_end).inputs
 
     inputs = intervals if checkpoint.architecture == "intervalnet" else spectra
 

@@ -7,6 +7,11 @@ score the same mashups with the same network: "layer by layer" is one scorer, wh
 is a new cache for each mashup. They run in turn. Weights are random: they cost what trained ones cost.
 
 Prints a table, and with --write keeps it as benchmarks/results/networks_speed.json and networks_speed.md.
+
+With --training STORE it measures training instead: the CPU time of a step, before (each vocal with layers of its own,
+plain float32) and after (batches of families, each layer computed once, and the arithmetic that the trial of a run
+chooses on this machine), and either change alone. All ways run in turn, and the preparation of batches counts. The
+result is kept as benchmarks/results/networks_training.json and networks_training.md.
 """
 
 from __future__ import annotations
@@ -36,12 +41,19 @@ from mashkit_mashnet.checkpoint import Checkpoint, load, save
 from mashkit_mashnet.interval_scorer import IntervalNetScorer
 from mashkit_mashnet.intervalnet import COMPACT as INTERVALS
 from mashkit_mashnet.intervalnet import IntervalNet
-from mashkit_mashnet.networks import COMPACT, PAPER, MixPreset, PostMixNet, PreMixNet
+from mashkit_mashnet.networks import COMPACT, PAPER, RHYTHM, MixPreset, PostMixNet, PreMixNet
 from mashkit_mashnet.scorer import NetworkScorer, PreMixNetScorer
+from mashkit_mashnet_train.losses import loss
+from mashkit_mashnet_train.spectra_data import Drawn, SpectraData
+from mashkit_mashnet_train.store import Store, open_store
+from mashkit_mashnet_train.training import TrainingConfig, train
+from mashkit_mashnet_train.training.arithmetic import chosen, has_bfloat16, put_channels_last
 
 HERE = Path(__file__).parent
 SECONDS = 30.0
 HARMONIC, PERCUSSION, CANDIDATES = 14, 13, 180
+TRAINING_TARGET = 4.0
+"""Times the steps in a core-hour, compact PreMixNet."""
 TARGETS = {"compact, 30 s, CPU ms": 60.0, "180 candidates, ratio": 10.0}
 
 
@@ -143,13 +155,174 @@ def compare(made: type[NetworkScorer], checkpoint: Path, mashups: list[Mashup], 
     }
 
 
+# ------------------------------------------------------------------------------------------------------- training
+class Stepper:
+    """A training run whose steps are timed one by one.
+
+    Parameters
+    ----------
+    store : Store
+    preset : MixPreset
+    unlabelled : bool
+        Train with LSRO, so that matched examples are drawn too.
+    drawn : {"vocals", "families"}
+    config : TrainingConfig
+        Its arithmetic is decided.
+    """
+
+    def __init__(
+        self, store: Store, preset: MixPreset, *, unlabelled: bool, drawn: Drawn, config: TrainingConfig
+    ) -> None:
+        self.data = SpectraData(
+            [store], "controlled", 0, mixed=False, unlabelled=unlabelled, front_end=preset.front_end, drawn=drawn
+        )
+        torch.manual_seed(0)
+        self.network = PreMixNet(preset).train()
+        if config.channels_last:
+            put_channels_last(self.network)
+        self.config = config
+        self.optimizer = torch.optim.Adam(self.network.parameters(), lr=1e-4)
+        self.number = 0
+
+    def step(self) -> tuple[float, float, int]:
+        """Train one step; return the CPU seconds of the batch's preparation and of the step, and its examples."""
+        start = time.process_time()
+        batch = self.data.batch(self.number)
+        ready = time.process_time()
+        self.number += 1
+        self.optimizer.zero_grad()
+        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=self.config.precision == "bf16-mixed"):
+            logits = self.network(**batch.inputs)
+        loss(logits, batch.targets, batch.groups, self.config.objective).total.backward()
+        self.optimizer.step()
+        return ready - start, time.process_time() - ready, len(batch)
+
+
+def training(store: Store, preset: MixPreset, *, unlabelled: bool, steps: int) -> dict[str, Any]:
+    """Return what a step costs by each way, medians over steps that are taken in turn."""
+    asked = TrainingConfig(precision="auto", unlabelled="lsro" if unlabelled else "drop", threads=1)
+    plain = attrs.evolve(asked, precision="32-true")
+    families = SpectraData([store], mixed=False, unlabelled=unlabelled, front_end=preset.front_end, drawn="families")
+    auto, trial = chosen(asked, PreMixNet(preset), families.batch(0))
+    ways: dict[str, tuple[Drawn, TrainingConfig]] = {
+        "before": ("vocals", plain),
+        "arithmetic alone": ("vocals", auto),
+        "shared layers alone": ("families", plain),
+        "after": ("families", auto),
+    }
+    runs = {
+        name: Stepper(store, preset, unlabelled=unlabelled, drawn=drawn, config=config)
+        for name, (drawn, config) in ways.items()
+    }
+    for run in runs.values():
+        run.step()  # the first step sets things up
+    taken = [{name: run.step() for name, run in runs.items()} for _ in range(steps)]
+    found: dict[str, Any] = {"trial": trial, "precision": auto.precision, "channels_last": auto.channels_last}
+    for name in ways:
+        prepared, trained = (statistics.median(one[name][part] for one in taken) for part in (0, 1))
+        ratio = statistics.median(sum(one["before"][:2]) / sum(one[name][:2]) for one in taken)
+        found[name] = {
+            "batch_s": prepared, "step_s": trained, "examples": taken[0][name][2],
+            "steps_a_core_hour": 3600 / (prepared + trained), "ratio": ratio,
+        }  # fmt: skip
+    return found
+
+
+def waited(store: Store, steps: int) -> dict[str, float]:
+    """Return the seconds that a real run takes with one process preparing batches, and those in which it waited."""
+    data = SpectraData([store], mixed=False, unlabelled=False, drawn="families", validation_groups=6)
+    config = TrainingConfig(steps=steps, validation_interval=steps, precision="auto", threads=1, workers=1)
+    with tempfile.TemporaryDirectory() as folder:
+        record = train(PreMixNet(COMPACT), data, config, Path(folder) / "run").record
+    return {"steps": steps, "seconds": record["seconds"], "waited": record["waited"]}
+
+
+def measure_training(folder: Path, steps: int, write: bool) -> int:
+    """Measure training on a store, print, and write when asked to."""
+    store = open_store(folder)
+    result: dict[str, Any] = {
+        "target": TRAINING_TARGET,
+        "bfloat16": has_bfloat16(),
+        "compact": training(store, COMPACT, unlabelled=False, steps=steps),
+        "compact, LSRO": training(store, COMPACT, unlabelled=True, steps=steps),
+        "rhythm": training(store, RHYTHM, unlabelled=False, steps=max(2, steps // 3)),
+        "loader": waited(store, 4 * steps),
+        "scoring_cpu_ms": {
+            name: forward(preset, 5)["premixnet"] for name, preset in (("compact", COMPACT), ("rhythm", RHYTHM))
+        },
+        "steps": steps,
+        "store": {"fingerprint": store.fingerprint, "clips": len(store), "recipe": store.source.get("recipe")},
+        "cores": os.cpu_count(),
+        "machine": platform.machine(),
+        "torch": torch.__version__,
+        "environment": environment(),
+    }
+    text = training_table(result)
+    print(text)
+    if write:
+        results = HERE / "results"
+        (results / "networks_training.json").write_text(json.dumps(result, indent=2, ensure_ascii=False) + "\n")
+        (results / "networks_training.md").write_text(text)
+    return int(result["compact"]["after"]["ratio"] < TRAINING_TARGET)
+
+
+def training_table(result: dict[str, Any]) -> str:
+    """Return the result of :func:`measure_training` as a page."""
+    loader, scoring = result["loader"], result["scoring_cpu_ms"]
+    lines = [
+        "# What a step of training costs",
+        "",
+        f"Made by `python benchmarks/networks_speed.py --training STORE --steps {result['steps']} --write`: CPU "
+        f"time, one thread, torch {result['torch']} ({result['machine']}), a processor "
+        f"{'with' if result['bfloat16'] else 'without'} bfloat16. PreMixNet on crops of 10.4 s; all ways of a network "
+        "in turn, medians; the ratio is the median of ratios step by step. The preparation of batches is in the time.",
+        "",
+        "| network | way | examples a step | batch, ms | step, ms | steps a core-hour | × before |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for name in ("compact", "compact, LSRO", "rhythm"):
+        for way in ("before", "arithmetic alone", "shared layers alone", "after"):
+            one = result[name][way]
+            lines.append(
+                f"| {name} | {way} | {one['examples']} | {1000 * one['batch_s']:.0f} | {1000 * one['step_s']:.0f} | "
+                f"{one['steps_a_core_hour']:.0f} | {one['ratio']:.2f} |"
+            )
+    chosen_ways = {
+        name: f"{result[name]['precision']}{', channels last' * result[name]['channels_last']}"
+        for name in ("compact", "compact, LSRO", "rhythm")
+    }
+    ratio = result["compact"]["after"]["ratio"]
+    lines += [
+        "",
+        "Before: each vocal has layers of its own, plain float32. After: batches of families (`--batches families`), "
+        "and the arithmetic that the trial chose: "
+        + "; ".join(f"{name}: {way}" for name, way in chosen_ways.items())
+        + ".",
+        "",
+        f"Target: compact at least {result['target']:.0f} times the steps a core-hour: "
+        f"{'met' if ratio >= result['target'] else 'missed'}, {ratio:.2f}.",
+        "",
+        f"A run of {loader['steps']} steps with one process that prepares batches took {loader['seconds']:.1f} s; it "
+        f"waited {loader['waited']:.1f} s for a batch ({loader['waited'] / loader['seconds']:.0%}).",
+        "",
+        f"Scoring 30 s of three stems: compact {scoring['compact']:.0f} ms, rhythm {scoring['rhythm']:.0f} ms (at most "
+        "120 wanted).",
+        "",
+    ]
+    return "\n".join(lines)
+
+
 def main() -> int:
     """Measure, print, and write when asked to."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--runs", type=int, default=3)
+    parser.add_argument("--training", type=Path, metavar="STORE", help="measure training, on this store of features")
+    parser.add_argument("--steps", type=int, default=9, help="with --training: steps of each way")
     parser.add_argument("--write", action="store_true", help="keep the result in benchmarks/results/")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
+    if arguments.training is not None:
+        return measure_training(arguments.training, arguments.steps, arguments.write)
     torch.manual_seed(0)
     networks = {preset.name: forward(preset, 9 if preset is COMPACT else 1) for preset in (COMPACT, PAPER)}
     mashups, counts = candidates()

@@ -13,7 +13,7 @@ from mashkit.cli import main
 from mashkit_mashnet import checkpoint
 from mashkit_mashnet_train.interval_data import IntervalData
 from mashkit_mashnet_train.store import Store
-from mashkit_mashnet_train.training import predict
+from mashkit_mashnet_train.training import arithmetic, predict
 
 
 @pytest.fixture(autouse=True)
@@ -89,6 +89,9 @@ def test_it_trains_calibrates_and_reports(store: Store, tmp_path: Path, capsys: 
         (("--learning-rate", "-1"), 2, "learning_rate is -1.0 (give a number above 0)"),
         (("--device", "tpu"), 2, "device is 'tpu'"),
         (("--precision", "16-mixed"), 2, "give bf16-mixed"),
+        (("--batches", "families"), 2, "batches of families for intervalnet"),
+        (("--variant", "premixnet", "--preset", "rhythm"), 2, "has no spectra of the log-frequency front end of hop"),
+        (("--variant", "premixnet", "--preset", "paper"), 2, "has no spectra of the mel front end of hop 512"),
         (("--steps", "none"), 2, "invalid positive value: 'none'"),
     ],
 )
@@ -99,6 +102,15 @@ def test_mistakes_are_told(
     told = capsys.readouterr().err
     assert said in told
     assert "Traceback" not in told
+    assert not (tmp_path / "run").exists()
+
+
+def test_bfloat16_without_a_processor_for_it_is_refused(
+    store: Store, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(arithmetic, "has_bfloat16", lambda: False)
+    assert run(*command(store, tmp_path / "run", "--precision", "bf16-mixed")) == 2
+    assert "a processor without bfloat16 arithmetic" in capsys.readouterr().err
     assert not (tmp_path / "run").exists()
 
 

@@ -30,6 +30,7 @@ from mashkit_mashnet_train.training import (
     TrainingDiverged,
     TrainingError,
     TrainingResult,
+    arithmetic,
     metrics,
     predict,
     train,
@@ -134,6 +135,70 @@ def test_bfloat16_learns(tmp_path: Path) -> None:
     auc = run(tmp_path, precision="bf16-mixed").best["auc"]
     assert auc is not None
     assert auc > 0.9
+
+
+def test_auto_takes_what_a_trial_found_faster_and_goes_on_with_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(arithmetic, "has_bfloat16", lambda: True)  # it is computed here too, but slower
+    seconds = {("32-true", False): 1.0, ("32-true", True): 0.9, ("bf16-mixed", False): 0.7, ("bf16-mixed", True): 0.6}
+    asked = []
+
+    def measured(config: Any, network: Any, batch: Any, *way: Any) -> float:
+        asked.append(way)
+        return seconds[way]
+
+    monkeypatch.setattr(arithmetic, "_cpu_seconds", measured)
+    whole = run(tmp_path / "whole", precision="auto")
+    assert asked == list(seconds)
+    assert (whole.record["config"]["precision"], whole.record["config"]["channels_last"]) == ("bf16-mixed", True)
+    assert whole.record["trial"] == {
+        "32-true": 1.0, "32-true, channels last": 0.9, "bf16-mixed": 0.7, "bf16-mixed, channels last": 0.6
+    }  # fmt: skip
+
+    # A resumed run goes on with it, whatever would be faster now, and is the whole run to the bit.
+    run(tmp_path / "parts", precision="auto", steps=20)
+    seconds["32-true", False] = 0.1
+    parts = run(tmp_path / "parts", precision="auto")
+    assert same(parts, whole)
+    assert len(asked) == 2 * len(seconds)
+    assert parts.record["config"] == whole.record["config"]
+    assert parts.record["trial"] == whole.record["trial"]
+    # What was chosen may be said, anything else may not.
+    assert same(run(tmp_path / "parts", precision="bf16-mixed", channels_last=True), whole)
+    with pytest.raises(TrainingError, match="precision was 'bf16-mixed', is '32-true'; channels_last was True"):
+        run(tmp_path / "parts")
+
+
+def test_a_small_advantage_changes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    times = {"32-true": 1.0, "bf16-mixed": 5.0}
+    monkeypatch.setattr(arithmetic, "_cpu_seconds", lambda c, n, b, precision, last: times[precision] - 0.04 * last)
+    found = run(tmp_path, precision="auto")
+    assert (found.record["config"]["precision"], found.record["config"]["channels_last"]) == ("32-true", False)
+
+
+def test_the_trial_itself_leaves_no_trace(tmp_path: Path) -> None:
+    """The trial that is not replaced: it runs, and a run that keeps plain float32 is the run without a trial."""
+    network, chance = ToyNetwork(), torch.get_rng_state()
+    before = {name: value.clone() for name, value in network.state_dict().items()}
+    config, found = arithmetic.chosen(attrs.evolve(CONFIG, precision="auto"), network, ToyData().batch(0))
+    assert config.precision in ("32-true", "bf16-mixed")
+    assert {"32-true", "32-true, channels last"} <= found.keys()
+    assert all(seconds > 0 for seconds in found.values())
+    assert torch.equal(torch.get_rng_state(), chance)
+    assert all(torch.equal(value, before[name]) for name, value in network.state_dict().items())
+    assert all(weight.grad is None for weight in network.parameters())
+
+
+def test_a_state_of_before_the_trial_is_gone_on_with(whole: tuple[Path, TrainingResult], tmp_path: Path) -> None:
+    run(tmp_path, steps=20)
+    path = tmp_path / STATE
+    state = torch.load(path, weights_only=True)
+    for name in ("trial", "waited"):
+        del state[name]
+    del state["config"]["channels_last"]
+    torch.save(state, path)
+    assert same(run(tmp_path, precision="auto"), whole[1])
 
 
 def test_the_record_says_what_was_done(whole: tuple[Path, TrainingResult]) -> None:
@@ -373,6 +438,10 @@ def test_weights_that_are_no_numbers_are_not_saved(tmp_path: Path) -> None:
         (ToyData(targets=(0.0, 0.0, NAN)), "validation examples have no positive one"),
         (ToyData(targets=(1.0, 1.0, NAN)), "validation examples have no negative one"),
         (ToyData(targets=(NAN, NAN, NAN)), "validation examples have no positive and no negative one"),
+        (
+            ToyData(targets=(1.0, 1.0, NAN), fold="2/5"),
+            r"validation examples of fold 2/5 have no negative.*fewer folds",
+        ),
         (ToyData(songs=1), "training part of the data has 1 song"),
     ],
 )
@@ -447,7 +516,7 @@ def test_a_folder_that_is_a_file_is_refused(tmp_path: Path) -> None:
         ({"ranking": -1.0}, "ranking is -1.0"),
         ({"patience": 0}, "patience is 0"),
         ({"precision": "16-mixed"}, "give bf16-mixed"),
-        ({"precision": "8"}, "give one of 32-true"),
+        ({"precision": "8"}, "give one of auto"),
     ],
 )
 def test_a_configuration_without_sense_is_refused(options: dict[str, Any], message: str) -> None:

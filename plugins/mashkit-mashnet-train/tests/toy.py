@@ -22,6 +22,7 @@ class ToyData:
     songs: int = 10
     targets: tuple[float, float, float] = (1.0, 0.0, float("nan"))
     broken_at: int | None = None
+    fold: str | None = None
 
     @property
     def fingerprint(self) -> str:
@@ -29,7 +30,8 @@ class ToyData:
 
     @property
     def summary(self) -> Mapping[str, Any]:
-        return {"training": {"songs": self.songs}, "validation": {"songs": self.songs}, "sources": ["made up"]}
+        parts = {"training": {"songs": self.songs}, "validation": {"songs": self.songs}, "sources": ["made up"]}
+        return parts if self.fold is None else {**parts, "fold": self.fold}
 
     def batch(self, step: int) -> Batch:
         return self._made(step, self.groups)

@@ -198,6 +198,17 @@ def test_cut_short(path: Path, share: float) -> None:
     refused(path, "is damaged, or is not a safetensors file")
 
 
+def test_a_file_of_before_strides_in_time_is_read(path: Path, checkpoint: Checkpoint) -> None:
+    def older(described: dict[str, Any]) -> None:
+        described["format"] = 1
+        del described["preset"]["time_stride"]
+
+    found = load(rewritten(path, older))
+    assert found.preset == checkpoint.preset
+    assert found.preset.strides == (2, 2)
+    found.network()
+
+
 @pytest.mark.parametrize("metadata", [None, {"format": "pt"}])
 def test_of_somebody_else(tmp_path: Path, metadata: dict[str, str] | None) -> None:
     safetensors.torch.save_file({"x": torch.zeros(2)}, tmp_path / "theirs.safetensors", metadata)
@@ -213,7 +224,7 @@ def test_a_description_that_is_none(path: Path, text: str) -> None:
 @pytest.mark.parametrize(
     ("change", "problem"),
     [
-        ({"format": 2}, "format 2; this version reads up to 1"),
+        ({"format": 3}, "format 3; this version reads up to 2"),
         ({"format": None}, "format None"),
         ({"architecture": "transformer"}, "no architecture 'transformer'"),
         ({"architecture": "postmixnet"}, "not the weights of a postmixnet"),

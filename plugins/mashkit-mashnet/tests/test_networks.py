@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from mashkit.errors import OptionError, UsageError
 from mashkit_mashnet.frontend import FrontEnd
-from mashkit_mashnet.networks import COMPACT, GOOD, PAPER, ConvBlock1D, MixNet, MixPreset, PostMixNet, PreMixNet
+from mashkit_mashnet.networks import COMPACT, GOOD, PAPER, RHYTHM, ConvBlock1D, MixNet, MixPreset, PostMixNet, PreMixNet
 
 TINY = MixPreset(
     name="tiny",
@@ -20,6 +20,7 @@ TINY = MixPreset(
     front_end=FrontEnd(bands=12, high_hz=65.406 * 2 ** (11 / 24)),
 )
 TINY_UNSTRIDED = attrs.evolve(TINY, stride=1)
+TINY_RHYTHM = attrs.evolve(TINY, time_stride=1)
 
 
 def network(kind: type[MixNet], preset: MixPreset = TINY, seed: int = 0) -> MixNet:
@@ -115,6 +116,83 @@ def test_compact_has_the_same_layers_in_less_than_three_million_parameters(kind:
     assert compact.source_nets[0].block1.conv1.stride == (2, 2)
 
 
+def rhythm_source_shapes(name: str, frames: int) -> list[tuple[str, tuple[int, ...]]]:
+    return [
+        (f"{name}.block1.conv1", (12, 64, frames)),
+        (f"{name}.block1.norm1", (12, 64, frames)),
+        (f"{name}.block1.conv2", (12, 64, frames)),
+        (f"{name}.block1.norm2", (12, 64, frames)),
+        (f"{name}.block2.conv1", (24, 64, frames // 2)),
+        (f"{name}.block2.norm1", (24, 64, frames // 2)),
+        (f"{name}.block2.conv2", (24, 64, frames // 2)),
+        (f"{name}.block2.norm2", (24, 64, frames // 2)),
+    ]
+
+
+@pytest.mark.parametrize("kind", [PreMixNet, PostMixNet])
+def test_every_layer_of_preset_rhythm(kind: type[MixNet]) -> None:
+    made = kind(RHYTHM).eval()
+    due = [shape for source in range(kind.sources) for shape in rhythm_source_shapes(f"source_nets.{source}", 32)]
+    due += [
+        ("block.norm1", (64, 8)),
+        ("block.conv2", (64, 8)),
+        ("block.norm2", (64, 8)),
+        ("hidden", (128,)),
+        ("output", (2,)),
+    ]
+    assert shapes_of(made, spectra(1, 32, sources=kind.sources, bands=128), lengths(32)) == due
+    assert made.block.conv1.weight.shape == (64, kind.sources * 24, 64, 3)
+    assert [name for name, _ in made.named_parameters()] == [name for name, _ in kind(PAPER).named_parameters()]
+
+
+def test_in_rhythm_the_stems_meet_as_often_as_in_the_papers_network() -> None:
+    assert PAPER.resolution_s == RHYTHM.resolution_s == pytest.approx(0.0929, abs=1e-4)
+    assert COMPACT.resolution_s == pytest.approx(4 * RHYTHM.resolution_s)
+    rhythm = PreMixNet(RHYTHM).eval()
+    with torch.inference_mode():
+        layer = rhythm.layer(0, spectra(1, 100, sources=1, bands=128)[:, 0], lengths(100))
+    assert layer.shape[-1] == 100 // rhythm.reduction == 25
+
+
+# ----------------------------------------------------------------------------------------------- layers that are shared
+def written_out(layers: Tensor, shared: Tensor) -> Tensor:
+    """The spectra of examples, from those of the distinct layers and which of them each example has."""
+    return layers[shared]
+
+
+@pytest.mark.parametrize("preset", [TINY, TINY_RHYTHM])
+def test_shared_layers_give_the_gradients_of_the_examples_written_out(preset: MixPreset) -> None:
+    """Each layer of a role plays in equally many examples, so batch normalisation has the same mean and variance."""
+    layers = spectra(9, 32, sources=1)[:, 0].double()  # in float32 the order of a sum alone makes a millionth
+    shared = torch.tensor([[i, 3 + (i + shift) % 3, 6 + (i + 2 * shift) % 3] for shift in range(2) for i in range(3)])
+    ways = (
+        {"spectra": layers, "lengths": torch.full((9,), 32), "layers": shared},
+        {"spectra": written_out(layers, shared), "lengths": torch.full((6,), 32)},
+    )
+    gradients = []
+    for given in ways:
+        made = network(PreMixNet, preset).double().train()
+        (made(**given) * torch.linspace(-1, 1, 12).view(6, 2)).sum().backward()
+        gradients.append({name: weight.grad for name, weight in made.named_parameters()})
+    for name, gradient in gradients[0].items():
+        torch.testing.assert_close(gradient, gradients[1][name], atol=1e-9, rtol=1e-6)
+        assert gradient.abs().max() > 1e-6, name
+
+
+@torch.inference_mode()
+def test_shared_layers_of_any_use_and_length_give_the_same_scores() -> None:
+    made = network(PreMixNet)
+    layers, own = spectra(7, 40, sources=1)[:, 0], lengths(40, 40, 33, 40, 33, 40, 33)
+    shared = torch.tensor([[0, 1, 3], [0, 5, 3], [0, 1, 5], [2, 4, 6]])
+    due = made(written_out(layers, shared), own[shared[:, 0]])
+    torch.testing.assert_close(made(layers, own, layers=shared), due, atol=1e-6, rtol=1e-6)
+    roles = torch.tensor([[True, True, False]] * 4)
+    due = made(written_out(layers, shared), own[shared[:, 0]], roles)
+    torch.testing.assert_close(made(layers, own, roles, layers=shared), due, atol=1e-6, rtol=1e-6)
+    with pytest.raises(UsageError, match="spectra of 2 sources"):
+        made(layers, own, layers=shared[:, :2])
+
+
 def test_the_sources_share_no_weights() -> None:
     made = PreMixNet(TINY)
     parameters = [parameter.data_ptr() for parameter in made.parameters()]
@@ -133,7 +211,7 @@ def test_the_block_is_a_convolution_of_the_concatenation() -> None:
 
 
 # -------------------------------------------------------------------------------------------------- of its own example
-@pytest.mark.parametrize("preset", [TINY, TINY_UNSTRIDED])
+@pytest.mark.parametrize("preset", [TINY, TINY_UNSTRIDED, TINY_RHYTHM])
 @pytest.mark.parametrize("kind", [PreMixNet, PostMixNet])
 @pytest.mark.parametrize("padding", [1, 2, 3, 8, 31])
 @torch.inference_mode()
@@ -232,7 +310,7 @@ def test_refused(shape: tuple[int, ...], own: int, message: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "change", [{"filters": (1, 2, 3)}, {"filters": (1, 2, 3, 0)}, {"stride": 0}, {"features": 1.5}]
+    "change", [{"filters": (1, 2, 3)}, {"filters": (1, 2, 3, 0)}, {"stride": 0}, {"time_stride": 0}, {"features": 1.5}]
 )
 def test_presets_that_make_no_network(change: dict[str, object]) -> None:
     with pytest.raises(OptionError):

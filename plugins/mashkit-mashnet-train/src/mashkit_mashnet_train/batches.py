@@ -18,7 +18,7 @@ class Batch:
     Parameters
     ----------
     inputs : mapping of str to Tensor
-        Arguments of the network's ``forward``; the first axis of each runs over examples.
+        Arguments of the network's ``forward``.
     targets : Tensor of float32, shape (examples,)
         1 for a positive (original), 0 for a negative (unmatched), NaN for an unlabelled one (matched).
     groups : Tensor of int64, shape (examples,)

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping, Sequence, Set
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from typing import Any, Literal, TypeAlias
 
 import attrs
@@ -54,12 +54,67 @@ HARMONIC, LATE, FAST = "harmonic-off", "percussion-late", "percussion-fast"
 TWINS = (HARMONIC, LATE, FAST)
 
 
+def _place(song: str) -> float:
+    """Return a number from 0 to 1 that depends on the song's name alone."""
+    return int.from_bytes(hashlib.sha256(song.encode()).digest()[:8]) / 2**64
+
+
 def split_of(song: str) -> Split:
     """Return the split of a song; it depends on the hash of the song's name, so adding songs moves no other song."""
-    place = int.from_bytes(hashlib.sha256(song.encode()).digest()[:8]) / 2**64
+    place = _place(song)
     if place < TEST_SHARE:
         return "test"
     return "validation" if place < TEST_SHARE + (1 - TEST_SHARE) * VALIDATION_SHARE else "training"
+
+
+@attrs.frozen
+class Fold:
+    """One of several ways to leave songs out, so that each song is judged by a network that never had it.
+
+    Parameters
+    ----------
+    number, of : int
+        Fold ``number``, from 1 on, of ``of`` folds.
+
+    Raises
+    ------
+    UsageError
+        If there is no such fold.
+    """
+
+    number: int
+    of: int
+
+    def __attrs_post_init__(self) -> None:
+        if not 1 <= self.number <= self.of or self.of < 2:
+            raise UsageError(f"fold {self}", "give one of two folds or more, such as 1/5")
+
+    def __str__(self) -> str:
+        return f"{self.number}/{self.of}"
+
+    @classmethod
+    def parse(cls, text: str) -> Fold:
+        """Read "2/5"; raise UsageError if the text is no fold."""
+        number, _, of = text.partition("/")
+        if not (number.isdecimal() and of.isdecimal()):
+            raise UsageError(f"fold {text!r}", "give its number and how many there are, such as 2/5")
+        return cls(int(number), int(of))
+
+
+def splits(songs: Iterable[str], fold: Fold | None = None) -> dict[str, Split]:
+    """Return the split of each song of a store.
+
+    Without a fold, it is :func:`split_of`. With a fold, every ``of``-th song is for the test, so that folds have
+    equally many songs, even of few; of the others a fifth, and two at least, are for validation. The order is that of
+    the hashes of the songs' names, so a song may move when songs are added.
+    """
+    names = sorted(set(songs), key=_place)
+    if fold is None:
+        return {song: split_of(song) for song in names}
+    test = set(names[fold.number - 1 :: fold.of])
+    rest = [song for song in names if song not in test]
+    validation = set(rest[: max(2, round(VALIDATION_SHARE * len(rest)))])
+    return {song: "test" if song in test else "validation" if song in validation else "training" for song in names}
 
 
 @attrs.frozen(eq=False)
@@ -149,14 +204,18 @@ class Clips:
     stores : sequence of Store
     split : {"training", "validation", "test"}, optional
         None for all splits.
+    fold : Fold, optional
+        Songs that are left out for the test; see :func:`splits`.
     """
 
-    def __init__(self, stores: Sequence[Store], split: Split | None) -> None:
+    def __init__(self, stores: Sequence[Store], split: Split | None, fold: Fold | None = None) -> None:
         self.stores = tuple(stores)
+        self.part = "all" if split is None else split if fold is None else f"{split} of fold {fold}"
+        parts = [splits((record.song for record in store.records), fold) for store in stores]
         chosen = [
             (number, clip, record)
             for number, clip, record in numbered(stores)
-            if (split is None or split_of(record.song) == split) and _usable(record)
+            if (split is None or parts[number][record.song] == split) and _usable(record)
         ]
         self.places = [(number, clip) for number, clip, _ in chosen]
         self.records: list[Record] = [record for _, _, record in chosen]
@@ -193,6 +252,11 @@ class Clips:
         """Number of songs that the clips come from."""
         return len(set(self.songs.tolist()))
 
+    def song_names(self) -> list[str]:
+        """Return the ids of the songs, and their titles where they are known."""
+        titles = {str(record.facts["title"]) for record in self.records if "title" in record.facts}
+        return sorted({record.song for record in self.records} | titles)
+
     def summary(self) -> dict[str, Any]:
         """Return the numbers of songs, clips and hours for each source."""
         sources: dict[str, list[int]] = {}
@@ -224,6 +288,16 @@ def _required(times: Times | None) -> Times:
     return times
 
 
+def sounds(clips: Clips, clip: int, first: int, count: int) -> bool:
+    """Return whether a clip's vocal sounds on enough of the ``count`` beats from beat ``first`` on."""
+    store, own = clips.place(clip)
+    spectrum = store.stem(own, Role.VOCAL).spectrum
+    times = clips.beats[clip][first : first + count]
+    frames = np.minimum((times * WIDE.frame_rate + 2).astype(np.int64), len(spectrum) - 1)
+    # A beat counts if some band is less than 40 dB below the stem's loud frames.
+    return bool((spectrum[frames].max(axis=1) > 128).mean() >= QUIET_SHARE)
+
+
 # ------------------------------------------------------------------------------------------------------------ draws
 class Drawer:
     """Draws examples around vocals.
@@ -244,7 +318,8 @@ class Drawer:
     def __init__(self, clips: Clips, protocol: Protocol, beats: tuple[int, int]) -> None:
         if clips.song_count < 2:
             raise UsageError(
-                f"{clips.song_count} songs with key and beats: mashups need two or more", "add songs, or other data"
+                f"{clips.song_count} songs with key and beats ({clips.part}): mashups need two or more",
+                "add songs, or other data",
             )
         self.clips = clips
         self._index = index_of(clips.table, RULES)
@@ -294,20 +369,11 @@ class Drawer:
                 starts = downs[:1]
                 count = last - int(starts[0])
             first = int(starts[random.integers(len(starts))])
-            if count >= 8 and self._sounds(clip, first, count):
+            if count >= 8 and sounds(self.clips, clip, first, count):
                 return clip, first, count
         if vocal is not None:
             return clip, first, count
         raise UsageError("no clip has 8 beats in which its vocal sounds", "give clips with a vocal")
-
-    def _sounds(self, clip: int, first: int, count: int) -> bool:
-        """Return whether a vocal sounds on enough beats of an excerpt."""
-        store, own = self.clips.place(clip)
-        spectrum = store.stem(own, Role.VOCAL).spectrum
-        times = self.clips.beats[clip][first : first + count]
-        frames = np.minimum((times * WIDE.frame_rate + 2).astype(np.int64), len(spectrum) - 1)
-        # A beat counts if some band is less than 40 dB below the stem's loud frames.
-        return bool((spectrum[frames].max(axis=1) > 128).mean() >= QUIET_SHARE)
 
     def _made(
         self, kind: str, sung: Layer, grid: Times, shift: int, speed: float, random: Random

@@ -5,9 +5,15 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from mashkit.hookspecs import Command
+
+if TYPE_CHECKING:
+    from mashkit.registry import Registry
 
 DONE, PARTLY = 0, 3
 SUMMARY = "Make a store of features to train on: of a database's clips, or of songs rendered for it."
@@ -28,12 +34,37 @@ def _configure(made: argparse.ArgumentParser) -> None:
     rendered.add_argument(
         "--windows", type=positive, default=3, metavar="N", help="clips of a song; default: %(default)s"
     )
+    rendered.add_argument("--songs", type=positive, metavar="N", help="only the first N; default: all")
     rendered.add_argument(
         "--sung", type=float, default=0.35, metavar="SHARE", help="of the melodies, with pysinsy; default: %(default)s"
     )
     rendered.add_argument("--seed", type=int, default=0, help="of every choice; default: %(default)s")
     rendered.add_argument("--jobs", type=positive, default=1, metavar="N", help="processes; default: %(default)s")
-    for recipe in (database, rendered):
+    pipeline = recipes.add_parser("pipeline", help="songs, separated, and mashups of them, stretched and mixed")
+    pipeline.add_argument("songs", type=Path, nargs="*", metavar="SONG", help="sound files, and folders of them")
+    pipeline.add_argument(
+        "--stems", type=Path, action="append", default=[], metavar="FOLDER",
+        help="folder of songs as stems, which are mixed down and then separated; repeatable",
+    )  # fmt: skip
+    pipeline.add_argument(
+        "--examples", type=positive, default=3000, metavar="N",
+        help="mashups, a third each original, unmatched and matched; default: %(default)s",
+    )  # fmt: skip
+    pipeline.add_argument(
+        "--mismatch", choices=("strict", "literal"), default="strict",
+        help="what unmatched means: it must clash, or it may; default: %(default)s",
+    )  # fmt: skip
+    pipeline.add_argument(
+        "--preset", action="append", metavar="NAME",
+        help="make spectra for this size of network; repeatable; default: compact",
+    )  # fmt: skip
+    pipeline.add_argument(
+        "--fold", metavar="K/N", help="leave the songs of fold K of N out; default: the split by name"
+    )
+    pipeline.add_argument("--seed", type=int, default=0, help="of every draw; default: %(default)s")
+    for kind in ("separator", "analyzer", "stretcher"):
+        pipeline.add_argument(f"--{kind}", metavar="NAME", help="another than mashkit's own choice")
+    for recipe in (database, rendered, pipeline):
         recipe.add_argument("-o", "--output", type=Path, required=True, metavar="FOLDER", help="of the store")
         add_telling(recipe, argparse.SUPPRESS)
 
@@ -54,6 +85,8 @@ def _run(arguments: argparse.Namespace) -> int:
         )
 
     with ProgressListener(registry, quiet=arguments.quiet):
+        if arguments.recipe == "pipeline":
+            return _pipeline(arguments, registry, progress)
         if arguments.recipe == "db":
             store = from_database(arguments.output, arguments.database, progress=progress, failed=left_out.append)
         else:
@@ -63,6 +96,7 @@ def _run(arguments: argparse.Namespace) -> int:
                 arguments.drums,
                 arguments.soundfont or [bundled_soundfont()],
                 windows=arguments.windows,
+                songs=arguments.songs,
                 seed=arguments.seed,
                 sung=arguments.sung,
                 jobs=arguments.jobs,
@@ -83,6 +117,51 @@ def _run(arguments: argparse.Namespace) -> int:
         print(json.dumps(told, indent=2, ensure_ascii=False))
     else:
         print(f"{len(store)} clips of {songs} songs, {told['hours']:.2f} hours, in {store.folder}")
+    return PARTLY if left_out else DONE
+
+
+def _pipeline(arguments: argparse.Namespace, registry: Registry, progress: Callable[[str, int, int], None]) -> int:
+    from mashkit.errors import UsageError
+    from mashkit.pipeline import Kit
+    from mashkit_mashnet_train.examples import Fold
+    from mashkit_mashnet_train.recipes.pipeline import PipelineOptions, pipeline
+
+    if not (arguments.songs or arguments.stems):
+        raise UsageError("no songs", "give sound files, folders of them, or --stems FOLDER")
+    options = PipelineOptions(
+        examples=arguments.examples,
+        mismatch=arguments.mismatch,
+        presets=tuple(arguments.preset or ["compact"]),
+        fold=None if arguments.fold is None else Fold.parse(arguments.fold),
+        seed=arguments.seed,
+    )
+    kinds = ("separator", "analyzer", "stretcher")
+    chosen = {kind: name for kind in kinds if (name := getattr(arguments, kind)) is not None}
+    left_out: list[str] = []
+    store = pipeline(
+        arguments.output,
+        arguments.songs,
+        arguments.stems,
+        options,
+        kit=Kit(**chosen, registry=registry),
+        progress=progress,
+        failed=left_out.append,
+    )
+    for message in left_out:
+        print(message, file=sys.stderr)
+    counts = Counter((record.split, record.kind) for record in store.records)
+    told = {
+        "store": str(store.folder),
+        "examples": len(store),
+        "kinds": {f"{split}, {kind}": count for (split, kind), count in sorted(counts.items())},
+        "songs": len(store.source["songs"]),
+        "fingerprint": store.fingerprint,
+        "left_out": left_out,
+    }
+    if arguments.json:
+        print(json.dumps(told, indent=2, ensure_ascii=False))
+    else:
+        print(f"{len(store)} examples of {told['songs']} songs in {store.folder}")
     return PARTLY if left_out else DONE
 
 

@@ -16,6 +16,7 @@ from mashkit_mashnet_train.examples import (
     Clips,
     Drawer,
     Example,
+    Fold,
     Protocol,
     Random,
     fingerprint,
@@ -37,26 +38,32 @@ class GroupBatches(ABC):
         Number of vocals in a batch, ≥ 1.
     validation_groups : int
         Number of vocals in validation.
+    fold : Fold, optional
+        Songs that are left out; by default those of :func:`mashkit_mashnet_train.examples.split_of`.
     settings
         Other settings that batches depend on, JSON; they become part of the fingerprint, as ``groups`` does.
     """
 
     def __init__(
         self, stores: Sequence[Store], protocol: Protocol, seed: int, *, beats: tuple[int, int], groups: int,
-        validation_groups: int, **settings: Any,
+        validation_groups: int, fold: Fold | None = None, **settings: Any,
     ) -> None:  # fmt: skip
         self.seed = seed
         self.groups = groups
         self.validation_groups = validation_groups
-        self.training, self.held = (Clips(stores, split) for split in ("training", "validation"))
+        self.training, self.held = (Clips(stores, split, fold) for split in ("training", "validation"))
         self._drawer = Drawer(self.training, protocol, beats)
         self._held = Drawer(self.held, protocol, beats)
+        self.songs = self.training.song_names()
+        if fold is not None:
+            settings = {**settings, "fold": str(fold)}
         self.fingerprint = fingerprint(stores, protocol=protocol, seed=seed, groups=groups, **settings)
         self.summary: Mapping[str, Any] = {
             "protocol": protocol,
             "rules": RULES_VERSION,
             "training": self.training.summary(),
             "validation": self.held.summary(),
+            **({} if fold is None else {"fold": str(fold)}),
             "sources": [dict(store.source) for store in stores],
         }
 

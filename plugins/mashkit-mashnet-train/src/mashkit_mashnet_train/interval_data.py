@@ -17,6 +17,7 @@ from mashkit_mashnet_train.examples import (
     TWINS,
     Clips,
     Example,
+    Fold,
     Protocol,
     Random,
 )
@@ -51,16 +52,23 @@ class IntervalData(GroupBatches):
 
     Parameters
     ----------
-    stores, protocol, seed, groups, validation_groups
+    stores, protocol, seed, groups, validation_groups, fold
         As in :class:`mashkit_mashnet_train.group_batches.GroupBatches`; each vocal has eight examples.
     """
 
     def __init__(
         self, stores: Sequence[Store], protocol: Protocol = "controlled", seed: int = 0, *, groups: int = GROUPS,
-        validation_groups: int = 240,
+        validation_groups: int = 240, fold: Fold | None = None,
     ) -> None:  # fmt: skip
         super().__init__(
-            stores, protocol, seed, beats=BEATS, groups=groups, validation_groups=validation_groups, family="intervals"
+            stores,
+            protocol,
+            seed,
+            beats=BEATS,
+            groups=groups,
+            validation_groups=validation_groups,
+            fold=fold,
+            family="intervals",
         )
         self._lookup = Lookup(stores)
 

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 import torch
 
 from mashkit.conditions import UNMATCHED
-from mashkit.types import Condition, Role
-from mashkit_mashnet.frontend import LOG_FREQUENCY, Bands, scaled, unscaled
+from mashkit.errors import UsageError
+from mashkit.types import Condition, Role, Times
+from mashkit_mashnet.frontend import LOG_FREQUENCY, Bands, FrontEnd, scaled, unscaled
 from mashkit_mashnet.stem_features import MARGIN, MARGIN_SEMITONES, ROLES, WIDE, Bytes, powers
+from mashkit_mashnet_train import families
 from mashkit_mashnet_train.batches import Batch
 from mashkit_mashnet_train.examples import (
     Clips,
     Example,
+    Fold,
     Layer,
     Protocol,
     Random,
@@ -24,10 +27,14 @@ from mashkit_mashnet_train.group_batches import GroupBatches
 from mashkit_mashnet_train.store import Store
 from mashkit_mashnet_train.stored_intervals import RESIDUE_DB
 
+Drawn: TypeAlias = Literal["vocals", "families"]
+DRAWN: tuple[Drawn, ...] = ("vocals", "families")
+"""How training batches may be drawn; see :class:`SpectraData`."""
+
 CROP = 224
-"""Frames of a training example: 10.4 s."""
+"""Frames of a training example, as the front end of ``compact`` counts them: 10.4 s."""
 HEARD = 388
-"""Frames of a validation example: 18 s, or the length of the shortest example in the batch."""
+"""Frames of a validation example, counted so: 18 s, or the length of the shortest example in the batch."""
 BEATS = (16, 64)
 """Range of an excerpt's length in beats; a short clip gives a shorter excerpt."""
 RESIDUE_SHARE = 0.5
@@ -43,41 +50,111 @@ class SpectraData(GroupBatches):
 
     Parameters
     ----------
-    stores, protocol, seed, groups, validation_groups
+    stores, protocol, seed, groups, validation_groups, fold
         As in :class:`mashkit_mashnet_train.group_batches.GroupBatches`.
     mixed : bool
         True if the network scores the mix (PostMixNet), False if it scores the stems.
     unlabelled : bool
         True if unlabelled examples are drawn.
+    front_end : FrontEnd
+        Front end of the network.
+    drawn : {"vocals", "families"}
+        How the examples of a training batch are drawn: each vocal with layers of its own, or so that each layer plays
+        in several examples (:mod:`mashkit_mashnet_train.families`). Validation examples are the same in both.
+
+    Raises
+    ------
+    UsageError
+        If there are fewer than two songs, if a store has no spectra of the front end, or if families are to be drawn
+        under protocol ``paper``.
     """
 
     def __init__(
         self, stores: Sequence[Store], protocol: Protocol = "controlled", seed: int = 0, *, mixed: bool,
-        unlabelled: bool, groups: int = GROUPS, validation_groups: int = 120,
+        unlabelled: bool, front_end: FrontEnd = LOG_FREQUENCY, drawn: Drawn = "vocals", groups: int = GROUPS,
+        validation_groups: int = 120, fold: Fold | None = None,
     ) -> None:  # fmt: skip
+        for store in stores:
+            store.require(front_end)
+        if drawn == "families" and protocol != "controlled":
+            raise UsageError(
+                f"batches of families under protocol {protocol}, which leaves vocals as they are",
+                "give protocol controlled, or draw batches of vocals",
+            )
+        self.front_end = front_end
+        self.drawn = drawn
+        added = {"families": families.VERSION} if drawn == "families" else {}
         super().__init__(
-            stores, protocol, seed, beats=BEATS, groups=groups, validation_groups=validation_groups, family="spectra",
-            mixed=mixed, unlabelled=unlabelled, crop=CROP,
-        )  # fmt: skip
+            stores,
+            protocol,
+            seed,
+            beats=BEATS,
+            groups=groups,
+            validation_groups=validation_groups,
+            fold=fold,
+            family="spectra",
+            mixed=mixed,
+            unlabelled=unlabelled,
+            crop=_frames(CROP, front_end),
+            **added,
+        )
         self.mixed = mixed
         self.matched = (Condition.MATCHED, Condition.MATCHED) if unlabelled else ()
+        self.summary = {**self.summary, "batches": drawn}
+
+    def batch(self, step: int) -> Batch:
+        """Return training batch number ``step``."""
+        return super().batch(step) if self.drawn == "vocals" else self._families(step)
+
+    def _families(self, step: int) -> Batch:
+        """Return a batch of families; a network of stems gets each layer once, and which layers play together."""
+        random = np.random.default_rng([self.seed, step])
+        members = families.members(self.training, random, _frames(CROP, self.front_end), self.front_end.frame_rate)
+        examples = families.mixed(step, unlabelled=bool(self.matched))
+        spectra = np.concatenate(
+            [
+                [_heard(self.training, one.layer, role, one.times, random, self.front_end) for one in members]
+                for role in ROLES
+            ]
+        )
+        layers = np.array(families.layers(examples, len(members)))
+        if self.mixed:
+            spectra = np.stack([_mix(spectra[own], random)[None] for own in layers])
+        inputs = {"spectra": torch.from_numpy(spectra), "lengths": torch.full((len(spectra),), spectra.shape[-1])}
+        return Batch(
+            inputs=inputs if self.mixed else inputs | {"layers": torch.from_numpy(layers)},
+            targets=torch.tensor(families.targets(examples), dtype=torch.float32),
+            groups=torch.tensor([example.members[0] for example in examples]),
+        )
 
     def _kinds(self, step: int, number: int, random: Random) -> Sequence[str]:
         unmatched = UNMATCHED[(step + number) % 3], UNMATCHED[(step + number + 1) % 3]
         return (Condition.ORIGINAL, Condition.ORIGINAL, *unmatched, *self.matched)
 
     def _training_batch(self, examples: Sequence[Example], random: Random) -> Batch:
-        return collated(self.training, examples, random, frames=CROP, mixed=self.mixed)
+        return self._collated(self.training, examples, random, CROP)
 
     def _validation_batch(self, examples: Sequence[Example], random: Random) -> Batch:
-        return collated(self.held, examples, random, frames=HEARD, mixed=self.mixed)
+        return self._collated(self.held, examples, random, HEARD)
+
+    def _collated(self, clips: Clips, examples: Sequence[Example], random: Random, frames: int) -> Batch:
+        own = _frames(frames, self.front_end)
+        return collated(clips, examples, random, frames=own, mixed=self.mixed, front_end=self.front_end)
 
 
-def collated(clips: Clips, examples: Sequence[Example], random: Random | None, *, frames: int, mixed: bool) -> Batch:
+def _frames(frames: int, front_end: FrontEnd) -> int:
+    """Return how many frames a front end makes in the time of ``frames`` frames of ``compact``'s."""
+    return round(frames * front_end.frame_rate / LOG_FREQUENCY.frame_rate)
+
+
+def collated(
+    clips: Clips, examples: Sequence[Example], random: Random | None, *, frames: int, mixed: bool,
+    front_end: FrontEnd = LOG_FREQUENCY,
+) -> Batch:  # fmt: skip
     """Return examples as a batch; all are ``frames`` long, or as long as the shortest example."""
-    rate = LOG_FREQUENCY.frame_rate
+    rate = front_end.frame_rate
     frames = min(frames, *(int(float(example.grid[-1]) * rate) for example in examples))
-    spectra = np.stack([_layers(clips, example, frames, random) for example in examples])
+    spectra = np.stack([_layers(clips, example, frames, random, front_end) for example in examples])
     if mixed:
         spectra = np.stack([_mix(layers, random)[None] for layers in spectra])
     return Batch(
@@ -87,28 +164,29 @@ def collated(clips: Clips, examples: Sequence[Example], random: Random | None, *
     )
 
 
-def _layers(clips: Clips, example: Example, frames: int, random: Random | None) -> Bands:
+def _layers(clips: Clips, example: Example, frames: int, random: Random | None, front_end: FrontEnd) -> Bands:
     """Return the spectra of an example's layers, shape (3, bands, frames); without residue if ``random`` is None."""
-    rate = LOG_FREQUENCY.frame_rate
+    rate = front_end.frame_rate
     # If the excerpt is longer than a crop, the crop starts at a random place in it.
     spare = max(0.0, float(example.grid[-1]) - frames / rate)
     start = spare * float(random.random()) if random is not None else 0.0
     times = start + np.arange(frames) / rate
-    spectra = []
-    for role in ROLES:
-        layer = example.layers[role]
-        values = _crop(clips, layer, role, layer.to_clip(times))
-        if random is not None and random.random() < RESIDUE_SHARE:
-            values = _with_residue(clips, values, role, random)
-        spectra.append(values)
-    return np.stack(spectra)
+    return np.stack([_heard(clips, example.layers[role], role, times, random, front_end) for role in ROLES])
 
 
-def _crop(clips: Clips, layer: Layer, role: Role, moments: Any) -> Bands:
+def _heard(clips: Clips, layer: Layer, role: Role, times: Times, random: Random | None, front_end: FrontEnd) -> Bands:
+    """Return a layer's spectrum at times of the mashup, maybe with residue; never with it if ``random`` is None."""
+    values = _crop(clips, layer, role, layer.to_clip(times), front_end)
+    if random is not None and random.random() < RESIDUE_SHARE:
+        values = _with_residue(clips, values, role, random, front_end)
+    return values
+
+
+def _crop(clips: Clips, layer: Layer, role: Role, moments: Any, front_end: FrontEnd) -> Bands:
     """Return a layer's spectrum at moments of its clip, shape (bands, moments); 0 outside the clip."""
     store, clip = clips.place(layer.clip)
-    spectrum = store.stem(clip, role).spectrum
-    frames = np.rint(moments * LOG_FREQUENCY.frame_rate).astype(np.int64)
+    spectrum = store.spectrum(clip, role, front_end)
+    frames = np.rint(moments * front_end.frame_rate).astype(np.int64)
     inside = (frames >= 0) & (frames < len(spectrum))
     shift = 0.0 if role is Role.PERCUSSION else float(np.clip(layer.semitones, -MARGIN_SEMITONES, MARGIN_SEMITONES))
     first = MARGIN - round(shift * WIDE.bands_a_semitone)
@@ -117,11 +195,11 @@ def _crop(clips: Clips, layer: Layer, role: Role, moments: Any) -> Bands:
     return values
 
 
-def _with_residue(clips: Clips, values: Bands, role: Role, random: Random) -> Bands:
+def _with_residue(clips: Clips, values: Bands, role: Role, random: Random, front_end: FrontEnd) -> Bands:
     """Return a spectrum with residue: a part of another stem of another clip is added to it."""
     store, clip = clips.place(int(random.integers(len(clips))))
     left = [other for other in ROLES if other is not role][int(random.integers(2))]
-    residue = store.stem(clip, left).spectrum[:, MARGIN : MARGIN + LOG_FREQUENCY.bands]
+    residue = store.spectrum(clip, left, front_end)[:, MARGIN : MARGIN + LOG_FREQUENCY.bands]
     start = int(random.integers(len(residue)))
     taken = np.resize(np.roll(residue, -start, axis=0), (values.shape[1], values.shape[0])).T
     gain = np.float32(10 ** (random.uniform(*RESIDUE_DB) / 10))

@@ -18,12 +18,24 @@ import numpy as np
 import numpy.typing as npt
 
 from mashkit.atomicfile import replacing, require_writable_folder, write_json
-from mashkit.errors import MashkitError, OutputError
+from mashkit.errors import MashkitError, OutputError, UsageError
 from mashkit.types import Analysis, Role
-from mashkit_mashnet.stem_features import ONSET_BANDS, ONSET_HOP, ONSET_N_FFT, ROLES, STRONGEST, WIDE, StemFeatures
+from mashkit_mashnet.frontend import FINE, LOG_FREQUENCY, FrontEnd
+from mashkit_mashnet.stem_features import (
+    ONSET_BANDS,
+    ONSET_HOP,
+    ONSET_N_FFT,
+    ROLES,
+    STRONGEST,
+    WIDE,
+    WIDE_FINE,
+    Bytes,
+    StemFeatures,
+)
 
 FORMAT = 1
 INDEX, SPECTRA, ONSETS, PARTS, SOURCE = "index.json", "spectra.npy", "onsets.npy", "parts", "source.json"
+FINE_SPECTRA = "spectra-fine.npy"
 
 
 class StoreError(MashkitError):
@@ -101,18 +113,7 @@ class StoreWriter:
     def __attrs_post_init__(self) -> None:
         if (self.folder / INDEX).exists():
             raise StoreError(f"{self.folder} holds a finished store", "give another folder, or remove this one")
-        parts = require_writable_folder(self.folder / PARTS)
-        path, now = parts / SOURCE, json.loads(json.dumps(dict(self.source)))
-        if not any(parts.glob("*.npz")):
-            write_json(path, now)
-        # The source must be the same, because clips of two seeds have the same names and would end up in one store.
-        begun = _begun(path)
-        other = [name for name in sorted({*begun, *now}) if begun.get(name) != now.get(name)]
-        if other:
-            raise StoreError(
-                f"{self.folder} holds clips of an unfinished store made otherwise: not the same {', '.join(other)}",
-                "give the same input and options to go on with it, or another folder; or remove this one",
-            )
+        require_same_source(self.folder, require_writable_folder(self.folder / PARTS), self.source)
 
     def has(self, clip_id: str) -> bool:
         """Return whether a clip is written already."""
@@ -126,7 +127,12 @@ class StoreWriter:
         OutputError
             If the clip cannot be written.
         """
-        arrays = {f"{role}-{name}": getattr(stems[role], name) for role in ROLES for name in ("spectrum", "onsets")}
+        arrays = {
+            f"{role}-{name}": array
+            for role in ROLES
+            for name in ("spectrum", "onsets", "fine")
+            if (array := getattr(stems[role], name)) is not None
+        }
         text = np.frombuffer(json.dumps(record.to_dict()).encode(), np.uint8)
         try:
             with replacing(self._part(record.id)) as path, path.open("wb") as file:
@@ -156,6 +162,7 @@ class StoreWriter:
                 onsets[begin:end, place] = stems[role].onsets[: end - begin]
         spectra.flush()
         onsets.flush()
+        fine = self._fine(parts)
         write_json(
             self.folder / INDEX,
             {
@@ -163,14 +170,48 @@ class StoreWriter:
                 "how": _how(),
                 "source": dict(self.source),
                 "starts": starts.tolist(),
+                "fine": fine,
                 "clips": [record.to_dict() for record in records],
             },
         )
         shutil.rmtree(self.folder / PARTS)
         return open_store(self.folder)
 
+    def _fine(self, parts: Sequence[Path]) -> dict[str, Any] | None:
+        """Join the fine spectra; return what the index says of them, or None if a clip has none."""
+        lengths = []
+        for path in parts:
+            _, stems = _read(path)
+            found = [stems[role].fine for role in ROLES]
+            if any(one is None for one in found):
+                return None
+            lengths.append(min(len(one) for one in found if one is not None))
+        starts = np.cumsum([0, *lengths])
+        spectra = _new(self.folder / FINE_SPECTRA, (int(starts[-1]), len(ROLES), WIDE_FINE.bands))
+        for path, first, last in zip(parts, starts[:-1], starts[1:], strict=True):
+            _, stems = _read(path)
+            for place, role in enumerate(ROLES):
+                spectra[first:last, place] = _present(stems[role].fine)[: last - first]
+        spectra.flush()
+        return {"front_end": WIDE_FINE.to_dict(), "starts": starts.tolist()}
+
     def _part(self, clip_id: str) -> Path:
         return self.folder / PARTS / f"{clip_id}.npz"
+
+
+def require_same_source(folder: Path, parts: Path, source: Mapping[str, Any]) -> None:
+    """Write the source of a store that begins; raise StoreError if the parts of an unfinished store have another."""
+    path, now = parts / SOURCE, json.loads(json.dumps(dict(source)))
+    if not any(parts.glob("*.npz")):
+        write_json(path, now)
+    # The source must be the same, because clips of two seeds have the same names and would end up in one store.
+    begun = _begun(path)
+    other = [name for name in sorted({*begun, *now}) if begun.get(name) != now.get(name)]
+    if other:
+        raise StoreError(
+            f"{folder} holds clips of an unfinished store made otherwise: not the same {', '.join(other)}",
+            "give the same input and options to go on with it, or another folder; or remove this one",
+        )
 
 
 def _begun(path: Path) -> dict[str, Any]:
@@ -187,8 +228,16 @@ def _new(path: Path, shape: tuple[int, ...]) -> np.memmap[Any, np.dtype[np.uint8
 def _read(path: Path) -> tuple[Record, dict[Role, StemFeatures]]:
     with np.load(path, allow_pickle=False) as arrays:
         record = Record.from_dict(json.loads(arrays["record"].tobytes()))
-        stems = {role: StemFeatures(arrays[f"{role}-spectrum"], arrays[f"{role}-onsets"]) for role in ROLES}
+        stems = {
+            role: StemFeatures(*(arrays.get(f"{role}-{name}") for name in ("spectrum", "onsets", "fine")))
+            for role in ROLES
+        }
     return record, stems
+
+
+def _present(array: Bytes | None) -> Bytes:
+    assert array is not None  # noqa: S101 — whether all clips have it was looked at before
+    return array
 
 
 # ---------------------------------------------------------------------------------------------------------- reading
@@ -206,6 +255,10 @@ class Store:
     onsets : array of uint8, shape (all onset frames, roles, onset bands)
     starts : array of int64, shape (clips + 1, 2)
         First frame and first onset frame of each clip.
+    fine : array of uint8, shape (all fine frames, roles, bands), optional
+        None if the store was made without fine spectra.
+    fine_starts : array of int64, shape (clips + 1,), optional
+        First fine frame of each clip.
     """
 
     folder: Path
@@ -214,6 +267,8 @@ class Store:
     spectra: npt.NDArray[np.uint8] = attrs.field(repr=False)
     onsets: npt.NDArray[np.uint8] = attrs.field(repr=False)
     starts: npt.NDArray[np.int64] = attrs.field(repr=False)
+    fine: npt.NDArray[np.uint8] | None = attrs.field(default=None, repr=False)
+    fine_starts: npt.NDArray[np.int64] | None = attrs.field(default=None, repr=False)
 
     def __len__(self) -> int:
         return len(self.records)
@@ -223,6 +278,34 @@ class Store:
         place = ROLES.index(role)
         (first, last), (begin, end) = self.starts[clip : clip + 2].T
         return StemFeatures(self.spectra[first:last, place], self.onsets[begin:end, place])
+
+    def spectrum(self, clip: int, role: Role, front_end: FrontEnd) -> Bytes:
+        """Return a stem's spectrum as a front end makes it, widened for transposition, not copied.
+
+        Raises
+        ------
+        UsageError
+            If the store has no spectra of this front end.
+        """
+        if front_end == LOG_FREQUENCY:
+            return self.stem(clip, role).spectrum
+        self.require(front_end)
+        assert self.fine is not None  # noqa: S101 — require() has looked
+        assert self.fine_starts is not None  # noqa: S101 — read together with the spectra
+        first, last = self.fine_starts[clip : clip + 2]
+        return self.fine[first:last, ROLES.index(role)]
+
+    def require(self, front_end: FrontEnd) -> None:
+        """Raise UsageError if the store has no spectra of a front end."""
+        if front_end == LOG_FREQUENCY or (front_end == FINE and self.fine is not None):
+            return
+        asked = f"{front_end.scale} front end of hop {front_end.hop}"
+        raise UsageError(
+            f"{self.folder} (recipe {self.source.get('recipe')!r}) has no spectra of the {asked}",
+            "make it again with this version: `mashkit features`"
+            if front_end == FINE
+            else "stores of clips have spectra of presets compact and rhythm; `mashkit features pipeline` makes others",
+        )
 
     @property
     def fingerprint(self) -> str:
@@ -252,6 +335,9 @@ def open_store(folder: Path) -> Store:
         data = json.loads(index.read_text(encoding="utf-8"))
         if data["format"] != FORMAT or data["how"] != _how():
             raise StoreError(f"{folder} holds features made in another way", "make them again with this version")
+        fine = data.get("fine")
+        if fine is not None and fine["front_end"] != WIDE_FINE.to_dict():
+            raise StoreError(f"{folder} holds features made in another way", "make them again with this version")
         store = Store(
             folder=folder,
             records=tuple(Record.from_dict(record) for record in data["clips"]),
@@ -259,6 +345,8 @@ def open_store(folder: Path) -> Store:
             spectra=np.load(folder / SPECTRA, mmap_mode="r", allow_pickle=False),
             onsets=np.load(folder / ONSETS, mmap_mode="r", allow_pickle=False),
             starts=np.array(data["starts"], np.int64),
+            fine=None if fine is None else np.load(folder / FINE_SPECTRA, mmap_mode="r", allow_pickle=False),
+            fine_starts=None if fine is None else np.array(fine["starts"], np.int64),
         )
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise StoreError(f"{folder} is damaged: {error!r}", "make it again with its recipe") from error

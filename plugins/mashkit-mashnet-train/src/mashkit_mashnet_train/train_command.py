@@ -39,6 +39,12 @@ def _configure(made: argparse.ArgumentParser) -> None:
         "--protocol", choices=("controlled", "paper"), default="controlled",
         help="how examples are made; default: %(default)s",
     )  # fmt: skip
+    made.add_argument(
+        "--batches", choices=("vocals", "families"), default="vocals",
+        help="how layers are drawn: for each vocal, or to play in several examples; default: %(default)s",
+    )  # fmt: skip
+    made.add_argument("--groups", type=positive, metavar="N", help="vocals in a batch: fewer need less memory")
+    made.add_argument("--fold", metavar="K/N", help="leave the songs of fold K of N out; default: the split by name")
     made.add_argument("--steps", type=positive, default=10_000, metavar="N", help="batches; default: %(default)s")
     made.add_argument("--seed", type=int, default=0, help="of weights, examples and chance; default: %(default)s")
     made.add_argument("--learning-rate", type=float, default=1e-4, metavar="RATE", help="of Adam; default: %(default)s")
@@ -60,9 +66,12 @@ def _configure(made: argparse.ArgumentParser) -> None:
         "--patience", type=positive, metavar="N", help="stop after N looks at the validation songs without a better one"
     )
     made.add_argument(
-        "--precision", choices=("32-true", "16-mixed", "bf16-mixed"), default="32-true",
-        help="of the arithmetic; default: %(default)s",
+        "--precision", choices=("auto", "32-true", "16-mixed", "bf16-mixed"), default="auto",
+        help="of the arithmetic; auto tries what is faster on this processor; default: %(default)s",
     )  # fmt: skip
+    made.add_argument(
+        "--channels-last", action="store_true", help="order images so in memory; auto finds out if it is faster"
+    )
     made.add_argument("--device", default="auto", help="auto, cpu, cuda or mps; default: %(default)s")
     made.add_argument("--devices", type=positive, default=1, metavar="N", help="how many of it; default: %(default)s")
     made.add_argument("--threads", type=positive, metavar="N", help="CPU threads; default: torch's own setting")
@@ -77,9 +86,12 @@ def _configure(made: argparse.ArgumentParser) -> None:
 def _run(arguments: argparse.Namespace) -> int:
     from mashkit.cli.progress import ProgressListener
     from mashkit.registry import Registry
+    from mashkit_mashnet_train.example_store import is_example_store, open_examples
+    from mashkit_mashnet_train.examples import Fold
     from mashkit_mashnet_train.losses import Unlabelled
     from mashkit_mashnet_train.store import open_store
     from mashkit_mashnet_train.training import TrainingConfig, train
+    from mashkit_mashnet_train.training.arithmetic import require_bfloat16
     from mashkit_mashnet_train.training_data import training_data
 
     unlabelled: Unlabelled = arguments.unlabelled or ("lsro" if arguments.variant.endswith("-lsro") else "drop")
@@ -94,6 +106,7 @@ def _run(arguments: argparse.Namespace) -> int:
         validation_interval=arguments.validate_every,
         patience=arguments.patience,
         precision=arguments.precision,
+        channels_last=arguments.channels_last,
         device=arguments.device,
         devices=arguments.devices,
         seed=arguments.seed,
@@ -101,8 +114,9 @@ def _run(arguments: argparse.Namespace) -> int:
         workers=arguments.workers,
         checkpoint_seconds=arguments.save_every,
     )
+    require_bfloat16(config)
     network = new_network(arguments.variant, arguments.preset, arguments.seed)
-    stores = [open_store(folder) for folder in arguments.data]
+    stores = [open_examples(folder) if is_example_store(folder) else open_store(folder) for folder in arguments.data]
     data = training_data(
         stores,
         arguments.variant,
@@ -110,6 +124,9 @@ def _run(arguments: argparse.Namespace) -> int:
         arguments.protocol,
         arguments.seed,
         unlabelled=unlabelled != "drop",
+        drawn=arguments.batches,
+        groups=arguments.groups,
+        fold=None if arguments.fold is None else Fold.parse(arguments.fold),
     )
     registry = Registry()
 
@@ -169,6 +186,8 @@ def finish(
     ways = compare(predictions)
     record = {
         **result.record,
+        # The benchmark marks what a checkpoint is asked of its own training songs.
+        "songs": list(getattr(data, "songs", ())),
         "validation": metrics(predictions),
         "calibration": {
             "fitted_on": "the validation songs, by which the best step was chosen too",

@@ -6,21 +6,34 @@ from collections.abc import Sequence
 
 from mashkit.errors import UsageError
 from mashkit_mashnet.checkpoint import VARIANTS
-from mashkit_mashnet.frontend import LOG_FREQUENCY
 from mashkit_mashnet.networks import Preset
 from mashkit_mashnet_train.batches import TrainingData
-from mashkit_mashnet_train.examples import Protocol
+from mashkit_mashnet_train.example_batches import ExampleBatches
+from mashkit_mashnet_train.example_store import ExampleStore
+from mashkit_mashnet_train.examples import Fold, Protocol
+from mashkit_mashnet_train.spectra_data import Drawn, SpectraData
 from mashkit_mashnet_train.store import Store
 
 
 def training_data(
-    stores: Sequence[Store], variant: str, preset: Preset, protocol: Protocol, seed: int, *, unlabelled: bool
+    stores: Sequence[Store | ExampleStore],
+    variant: str,
+    preset: Preset,
+    protocol: Protocol,
+    seed: int,
+    *,
+    unlabelled: bool,
+    drawn: Drawn = "vocals",
+    fold: Fold | None = None,
+    groups: int | None = None,
 ) -> TrainingData:
     """Return the training data of a variant.
 
     Parameters
     ----------
-    stores : sequence of Store
+    stores : sequence of Store or ExampleStore
+        All of one kind. Examples that were really stretched (:mod:`mashkit_mashnet_train.example_store`) are of
+        protocol ``paper``, and of the paper's networks only.
     variant : str
         One of :data:`mashkit_mashnet.checkpoint.VARIANTS`.
     preset : Preset
@@ -30,21 +43,73 @@ def training_data(
         Seed of all draws.
     unlabelled : bool
         True if unlabelled examples count.
+    drawn : {"vocals", "families"}
+        How training batches are drawn; families are for the paper's networks only.
+    fold : Fold, optional
+        Songs that are left out, for the test. Stores of whole examples have their fold in them.
+    groups : int, optional
+        Vocals in a training batch; by default as many as is usual for the network. Fewer need less memory.
 
     Raises
     ------
     UsageError
-        If training or validation has fewer than two songs, or if no store holds the features of the network's input.
+        If training or validation has fewer than two songs, or if a store does not hold the features of the network's
+        input.
     """
+    if drawn == "families" and groups is not None:
+        raise UsageError(f"{groups} vocals in a batch of families, which always has twelve", "leave --groups out")
+    size = {} if groups is None else {"groups": groups}
+    made = [store for store in stores if isinstance(store, ExampleStore)]
+    clips = [store for store in stores if isinstance(store, Store)]
+    if made:
+        _require_examples_fit(made, clips, variant, protocol, drawn, fold)
+        return ExampleBatches(
+            made,
+            seed,
+            mixed=VARIANTS[variant] == "postmixnet",
+            unlabelled=unlabelled,
+            front_end=preset.front_end,
+            **size,
+        )
     if VARIANTS[variant] == "intervalnet":
         from mashkit_mashnet_train.interval_data import IntervalData
 
-        return IntervalData(stores, protocol, seed)
-    if preset.front_end != LOG_FREQUENCY:
-        raise UsageError(
-            f"a network with a {preset.front_end.scale} front end cannot be trained from a store of features",
-            "train one with the front end that stores are made for: mashkit_mashnet.frontend.LOG_FREQUENCY",
-        )
-    from mashkit_mashnet_train.spectra_data import SpectraData
+        if drawn != "vocals":
+            raise UsageError(f"batches of {drawn} for {variant}", "draw batches of vocals: its layers are no spectra")
+        return IntervalData(clips, protocol, seed, fold=fold, **size)
+    return SpectraData(
+        clips,
+        protocol,
+        seed,
+        mixed=VARIANTS[variant] == "postmixnet",
+        unlabelled=unlabelled,
+        front_end=preset.front_end,
+        drawn=drawn,
+        fold=fold,
+        **size,
+    )
 
-    return SpectraData(stores, protocol, seed, mixed=VARIANTS[variant] == "postmixnet", unlabelled=unlabelled)
+
+def _require_examples_fit(
+    made: Sequence[ExampleStore],
+    clips: Sequence[Store],
+    variant: str,
+    protocol: Protocol,
+    drawn: Drawn,
+    fold: Fold | None,
+) -> None:
+    """Raise UsageError if stores of whole examples cannot be trained on in the way that is asked for."""
+    recipe = f"{made[0].folder} (recipe {made[0].source.get('recipe')!r})"
+    if clips:
+        raise UsageError(
+            f"{recipe} holds whole examples, and {clips[0].folder} (recipe {clips[0].source.get('recipe')!r}) clips",
+            "train on stores of one kind",
+        )
+    if VARIANTS[variant] == "intervalnet":
+        raise UsageError(f"{recipe} holds no beats and pitches for {variant}", "give a store of `mashkit features db`")
+    if protocol != "paper":
+        raise UsageError(f"{recipe} holds examples of protocol paper, not {protocol}", "give --protocol paper")
+    if drawn != "vocals":
+        raise UsageError(f"batches of {drawn} from {recipe}, whose examples are made", "give --batches vocals")
+    if fold is not None:
+        raise UsageError(f"fold {fold} of {recipe}, whose split is made", "give `mashkit features pipeline` the fold")

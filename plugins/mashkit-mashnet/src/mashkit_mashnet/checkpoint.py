@@ -26,8 +26,9 @@ from mashkit_mashnet import frontend
 from mashkit_mashnet.frontend import FrontEnd
 from mashkit_mashnet.networks import BAD, GOOD, Network, Preset
 
-FORMAT = 1
-"""Version of the files that :func:`save` writes; it increases when older versions of mashkit-mashnet would misread."""
+FORMAT = 2
+"""Version of the files that :func:`save` writes; it increases when older versions of mashkit-mashnet would misread.
+From version 2 on, a preset may have another stride in time than in frequency; files of version 1 are read."""
 
 ARCHITECTURES: dict[str, str] = {
     "premixnet": "mashkit_mashnet.networks:PreMixNet",

@@ -105,6 +105,17 @@ class NetworkScorer(Scorer):
         return {self._path.name: file_sha256(self._path)}
 
     @property
+    def training_songs(self) -> frozenset[str]:
+        """Ids and titles of the songs that the checkpoint was trained on; empty if it does not name them.
+
+        Raises
+        ------
+        CheckpointError
+            If the file is not a usable checkpoint.
+        """
+        return frozenset(load(self._path).training.get("songs", ()))
+
+    @property
     def gpus(self) -> float:
         """1 if the network runs on a GPU, otherwise 0."""
         return gpus_used(self.device)

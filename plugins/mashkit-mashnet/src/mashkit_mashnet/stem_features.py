@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from mashkit.features.spectral import onset_strength, spectrogram
 from mashkit.types import Audio, Role
-from mashkit_mashnet.frontend import LOG_FREQUENCY, Bands, FrontEnd, resampled, scaled, unscaled
+from mashkit_mashnet.frontend import FINE, LOG_FREQUENCY, Bands, FrontEnd, resampled, scaled, unscaled
 
 Bytes: TypeAlias = npt.NDArray[np.uint8]
 
@@ -23,6 +23,7 @@ ROLES = (Role.VOCAL, Role.HARMONIC, Role.PERCUSSION)
 MARGIN_SEMITONES = 6
 """Largest transposition of a stem: any key can be reached with at most 6 semitones up or down."""
 WIDE: FrontEnd = LOG_FREQUENCY.widened(MARGIN_SEMITONES)
+WIDE_FINE: FrontEnd = FINE.widened(MARGIN_SEMITONES)
 MARGIN = (WIDE.bands - LOG_FREQUENCY.bands) // 2
 """Number of bands of a wide spectrum beyond either end of the networks' spectrum."""
 ONSET_N_FFT, ONSET_HOP = 1024, 512
@@ -45,13 +46,16 @@ class StemFeatures:
     onsets : array of uint8, shape (onset frames, 3)
         Onset strength in :data:`ONSET_BANDS` (:func:`mashkit.features.spectral.onset_strength`); 255 stands for
         :data:`STRONGEST`.
+    fine : array of uint8, shape (fine frames, bands), optional
+        Spectrum of :data:`WIDE_FINE`, for networks with the front end ``FINE``.
     """
 
     spectrum: Bytes = attrs.field(repr=False)
     onsets: Bytes = attrs.field(repr=False)
+    fine: Bytes | None = attrs.field(default=None, repr=False)
 
     @classmethod
-    def of(cls, audio: Audio, *, tuning: float = 0.0) -> StemFeatures:
+    def of(cls, audio: Audio, *, tuning: float = 0.0, fine: bool = False) -> StemFeatures:
         """Return the features of a stem with any rate and number of channels.
 
         Parameters
@@ -59,14 +63,22 @@ class StemFeatures:
         audio : Audio
         tuning : float
             The stem's tuning in cents from A = 440 Hz; the bands are centred on it.
+        fine : bool
+            True if the fine spectrum is wanted too.
         """
         audio = resampled(audio, WIDE.sample_rate)
-        spectrum = scaled(WIDE.tuned(tuning).power(audio), MARGIN)
         onsets = onset_strength(spectrogram(audio, n_fft=ONSET_N_FFT, hop=ONSET_HOP), ONSET_BANDS)
         return cls(
-            np.rint(spectrum.T * np.float32(_QUANTA)).astype(np.uint8),
+            _wide(WIDE, audio, tuning),
             np.rint(np.clip(onsets.T / np.float32(STRONGEST), 0, 1) * np.float32(_QUANTA)).astype(np.uint8),
+            _wide(WIDE_FINE, audio, tuning) if fine else None,
         )
+
+
+def _wide(front_end: FrontEnd, audio: Audio, tuning: float) -> Bytes:
+    spectrum = scaled(front_end.tuned(tuning).power(audio), MARGIN)
+    quantised: Bytes = np.rint(spectrum.T * np.float32(_QUANTA)).astype(np.uint8)
+    return quantised
 
 
 STRONGEST = 2.0

@@ -55,7 +55,9 @@ def from_database(
             if not writer.has(clip.id):
                 try:
                     tuning = clip.analysis.tuning or 0.0
-                    stems = {role: StemFeatures.of(catalog.stem(clip.id, role), tuning=tuning) for role in Role}
+                    stems = {
+                        role: StemFeatures.of(catalog.stem(clip.id, role), tuning=tuning, fine=True) for role in Role
+                    }
                 except MashkitError as error:
                     failed(f"{clip.id}: {error}")
                     continue
@@ -65,4 +67,6 @@ def from_database(
 
 
 def _record(clip: Clip) -> Record:
-    return Record(id=clip.id, song=clip.song, duration=clip.duration, analysis=clip.analysis)
+    return Record(
+        id=clip.id, song=clip.song, duration=clip.duration, analysis=clip.analysis, facts={"title": clip.title}
+    )

@@ -34,6 +34,7 @@ def render(
     soundfonts: Sequence[Path],
     *,
     windows: int = 3,
+    songs: int | None = None,
     seconds: float = 23.0,
     seed: int = 0,
     sung: float = SUNG,
@@ -52,6 +53,8 @@ def render(
         Soundfonts as .sf2 files; at least one.
     windows : int
         Largest number of clips of a song.
+    songs : int, optional
+        Only the first so many songs; by default all.
     seconds : float
         Approximate length of a clip.
     seed : int
@@ -74,9 +77,11 @@ def render(
         "recipe": "rendered", "windows": windows, "seconds": seconds, "seed": seed, "sung": sung, "licences": LICENCES,
         "files": {path.name: _sha256(path) for path in (midi, drums, *soundfonts)},
     }  # fmt: skip
+    if songs is not None:
+        source["songs"] = songs
     writer = StoreWriter(folder, source)
     # The first clips of all songs come before the second clips, so that an unfinished store has all songs.
-    excerpts = sorted(pop909(midi, windows, seconds, seed), key=lambda excerpt: (excerpt.number, excerpt.song))
+    excerpts = sorted(pop909(midi, windows, seconds, seed, songs), key=lambda excerpt: (excerpt.number, excerpt.song))
     missing = [excerpt for excerpt in excerpts if not writer.has(clip_id(excerpt))]
     drummings = groove(drums)
     done = len(excerpts) - len(missing)
@@ -142,5 +147,7 @@ def _make(excerpt: Excerpt) -> None:
         analysis=Analysis(key=key, tempo=made.tempo, beats=beats, downbeats=beats[::4]),
         facts={"voice": made.voice, "drums": made.drums},
     )
-    stems = {role: StemFeatures.of(Audio(samples[None], SAMPLE_RATE)) for role, samples in made.stems.items()}
+    stems = {
+        role: StemFeatures.of(Audio(samples[None], SAMPLE_RATE), fine=True) for role, samples in made.stems.items()
+    }
     writer.add(record, stems)

@@ -93,7 +93,7 @@ class Drumming:
 
 
 # ---------------------------------------------------------------------------------------------------------- POP909
-def pop909(archive: Path, windows: int, seconds: float, seed: int) -> Iterator[Excerpt]:
+def pop909(archive: Path, windows: int, seconds: float, seed: int, songs: int | None = None) -> Iterator[Excerpt]:
     """Yield excerpts of the 4/4 songs of POP909 (Wang et al., ISMIR 2020); a song's excerpts follow each other.
 
     Parameters
@@ -105,8 +105,13 @@ def pop909(archive: Path, windows: int, seconds: float, seed: int) -> Iterator[E
     seconds : float
         Approximate length of an excerpt at the song's own tempo.
     seed : int
+    songs : int, optional
+        Largest number of songs; by default all.
     """
+    found = 0
     for name, files in _songs(archive):
+        if found == songs:
+            return
         beats = np.array([[float(cell) for cell in line.split()] for line in files["beat_midi.txt"].splitlines()])
         downs = np.flatnonzero(beats[:, 2] == 1)
         if len(downs) < 3 or Counter(np.diff(downs)).most_common(1)[0][0] != 4:
@@ -133,6 +138,7 @@ def pop909(archive: Path, windows: int, seconds: float, seed: int) -> Iterator[E
                 chords=_chords(files["chord_midi.txt"], window),
             )  # fmt: skip
             number += 1
+        found += number > 0
 
 
 def _songs(archive: Path) -> Iterator[tuple[str, dict[str, Any]]]:

@@ -12,9 +12,10 @@ from mashkit.errors import UsageError
 from mashkit.networks.devices import known_device
 from mashkit_mashnet_train.losses import Objective, Unlabelled
 
-Precision: TypeAlias = Literal["32-true", "16-mixed", "bf16-mixed"]
-PRECISIONS: tuple[Precision, ...] = ("32-true", "16-mixed", "bf16-mixed")
-"""Precisions, with Lightning's names: float32 throughout; float16 or bfloat16 where torch's autocast finds it safe."""
+Precision: TypeAlias = Literal["auto", "32-true", "16-mixed", "bf16-mixed"]
+PRECISIONS: tuple[Precision, ...] = ("auto", "32-true", "16-mixed", "bf16-mixed")
+"""Precisions, with Lightning's names: float32 throughout; float16 or bfloat16 where torch's autocast finds it safe.
+With "auto", a short trial at the start of a run chooses (:mod:`mashkit_mashnet_train.training.arithmetic`)."""
 
 Schedule: TypeAlias = Literal["constant", "cosine"]
 SCHEDULES: tuple[Schedule, ...] = ("constant", "cosine")
@@ -62,7 +63,12 @@ class TrainingConfig:
         Steps between two validations; there is also a validation after the last step.
     patience : int, optional
         Training stops early after this number of validations without a new best; None never stops early.
-    precision : {"32-true", "16-mixed", "bf16-mixed"}
+    precision : {"auto", "32-true", "16-mixed", "bf16-mixed"}
+        With "auto", a run on a CPU begins with a trial of a few steps, and takes what is faster; a resumed run goes on
+        with what it began with. The record of the run has the choice, never "auto".
+    channels_last : bool
+        Keep the channels of images last in memory, which is faster on many CPUs; sums may then be rounded otherwise.
+        With precision "auto", the trial decides.
     device : str
         "cpu", "cuda", "mps" or "auto".
     devices : int
@@ -91,6 +97,7 @@ class TrainingConfig:
     validation_interval: int = attrs.field(default=200, validator=_whole)
     patience: int | None = attrs.field(default=None, validator=attrs.validators.optional(_whole))
     precision: Precision = attrs.field(default="32-true", validator=_one_of(*PRECISIONS))
+    channels_last: bool = False
     device: str = attrs.field(default="cpu", converter=known_device)
     devices: int = attrs.field(default=1, validator=_whole)
     seed: int = 0

@@ -24,14 +24,16 @@ def check_data(data: TrainingData, validation: Sequence[Batch], steps: int) -> N
     if not validation or not sum(len(batch) for batch in validation):
         raise TrainingError("the data have no validation examples", "add songs")
     training = (data.batch(number) for number in range(min(CHECKED, steps)))
+    fold = data.summary.get("fold")
+    left_out = "" if fold is None else f" of fold {fold}"
     for part, batches in (("validation", iter(validation)), ("training", training)):
         missing = {1.0: "positive", 0.0: "negative"}
         while missing and (batch := next(batches, None)) is not None:
             missing = {value: name for value, name in missing.items() if not (batch.targets == value).any()}
         if missing:
             raise TrainingError(
-                f"the {part} examples have no {' and no '.join(missing.values())} one",
-                "train on data with both classes",
+                f"the {part} examples{left_out} have no {' and no '.join(missing.values())} one",
+                "train on data with both classes" if fold is None else "give fewer folds, or add songs",
             )
 
 

@@ -26,6 +26,7 @@ from mashkit.hookspecs import StageEvent
 from mashkit_mashnet_train.batches import Batch, TrainingData
 from mashkit_mashnet_train.losses import loss
 from mashkit_mashnet_train.training import state
+from mashkit_mashnet_train.training.arithmetic import chosen, put_channels_last
 from mashkit_mashnet_train.training.config import TrainingConfig, learning_rate
 from mashkit_mashnet_train.training.data_check import check_data
 from mashkit_mashnet_train.training.errors import TrainingDiverged
@@ -119,11 +120,27 @@ def train(
         ) from error
     require_writable_folder(folder)
     with locked(folder), _deterministic(config):
+        found = state.read(folder)
+        config, trial = _decided(config, network, data, found)
+        precision: Any = config.precision  # "auto" was decided
         fabric = lightning_fabric.Fabric(
-            accelerator=config.device.partition(":")[0], devices=config.devices, precision=config.precision
+            accelerator=config.device.partition(":")[0], devices=config.devices, precision=precision
         )
         fabric.launch()
-        return _Run(fabric, network, data, config, folder, notify or (lambda event: None)).finish()
+        run = _Run(fabric, network, data, config, folder, notify or (lambda event: None), found, trial)
+        return run.finish()
+
+
+def _decided(
+    config: TrainingConfig, network: nn.Module, data: TrainingData, found: Mapping[str, Any] | None
+) -> tuple[TrainingConfig, Mapping[str, Any]]:
+    """Return the config with the arithmetic of the run in the folder, or of a trial, for "auto"; and the trial."""
+    if config.precision != "auto":
+        return config, (found or {}).get("trial", {})
+    if found is None:
+        return chosen(config, network, data.batch(0))
+    begun = {name: found["config"].get(name, False) for name in state.PRECISION}
+    return attrs.evolve(config, **begun), found.get("trial", {})
 
 
 @contextlib.contextmanager
@@ -146,8 +163,9 @@ class _Run:
     """One run: it starts from the saved state if there is one."""
 
     def __init__(
-        self, fabric: Any, network: nn.Module, data: TrainingData, config: TrainingConfig, folder: Path, notify: Notify
-    ) -> None:
+        self, fabric: Any, network: nn.Module, data: TrainingData, config: TrainingConfig, folder: Path, notify: Notify,
+        found: Mapping[str, Any] | None, trial: Mapping[str, Any],
+    ) -> None:  # fmt: skip
         self.fabric = fabric
         self.network = network
         self.data = data
@@ -157,13 +175,15 @@ class _Run:
         self.progress = Progress()
         self.loss = math.nan
         self.logs = Logs(folder)
-        found = state.read(folder)
+        self.trial = trial
         if found is not None:
             state.require_same(folder, found, config, data, network)
         self.validation = data.validation()
         if found is None:
             check_data(data, self.validation, config.steps)
         fabric.seed_everything(config.seed, workers=False, verbose=False)
+        if config.channels_last:
+            put_channels_last(network)
         weights = [weight for weight in network.parameters() if weight.requires_grad]
         self.module, self.optimizer = fabric.setup(network, torch.optim.Adam(weights, lr=config.learning_rate))
         if found is not None:
@@ -176,7 +196,9 @@ class _Run:
             raise self._diverged("a weight")
         if self.fabric.is_global_zero:
             precision = self.fabric.strategy.precision.state_dict()
-            state.write(self.folder, self.progress, self.network, self.optimizer, precision, self.config, self.data)
+            state.write(
+                self.folder, self.progress, self.network, self.optimizer, precision, self.config, self.data, self.trial
+            )
 
     def _diverged(self, what: str) -> TrainingDiverged:
         return TrainingDiverged(
@@ -213,6 +235,8 @@ class _Run:
                 "steps": progress.step,
                 "stopped": progress.stopped,
                 "seconds": progress.seconds,
+                "waited": progress.waited,
+                "trial": dict(self.trial),
                 "best_step": progress.best_step,
                 "curve": progress.curve,
             },
@@ -225,7 +249,9 @@ class _Run:
         world = self.fabric.world_size
         numbers = range(progress.step * world + self.fabric.global_rank, config.steps * world, world)
         self.module.train()
+        asked = time.monotonic()
         for batch in batches(self.data, numbers, config.workers):
+            progress.waited += time.monotonic() - asked
             self._step(batch)
             if progress.step % config.validation_interval == 0 or progress.step == config.steps:
                 self._validate()
@@ -237,6 +263,7 @@ class _Run:
             self._tell("train", f"loss {self.loss:.4f}", progress.step, config.steps)
             if progress.stopped:
                 break
+            asked = time.monotonic()
 
     def _step(self, batch: Batch) -> None:
         device, progress = self.fabric.device, self.progress

@@ -55,6 +55,8 @@ class Progress:
         Losses of the steps since the last validation.
     seconds : float
         Time that training and validation took.
+    waited : float
+        Part of this time in which the next batch was not ready.
     stopped : {"", "steps", "patience"}
         Why training stopped; empty while it goes on.
     """
@@ -67,10 +69,16 @@ class Progress:
     recent: list[list[float]] = attrs.field(factory=list)
     unvalidated: list[float] = attrs.field(factory=list)
     seconds: float = 0.0
+    waited: float = 0.0
     stopped: str = ""
 
 
-_PARTS = {"config", "data", "network", "model", "optimizer", "precision", "random", *attrs.fields_dict(Progress)}
+PRECISION = frozenset({"precision", "channels_last"})
+"""Settings that a resumed run takes from its state if its precision is "auto"."""
+_PARTS = {"config", "data", "network", "model", "optimizer", "precision", "random", *attrs.fields_dict(Progress)} - {
+    "waited"
+}
+# "waited" came later: a state of an older version lacks it.
 
 
 def _random() -> dict[str, Any]:
@@ -107,6 +115,7 @@ def write(
     precision: Mapping[str, Any],
     config: TrainingConfig,
     data: TrainingData,
+    trial: Mapping[str, Any],
 ) -> None:
     """Write the state of a run into its folder: the whole file, or none of it.
 
@@ -120,6 +129,8 @@ def write(
         The state of Fabric's precision plugin, such as the scale of float16's gradients.
     config : TrainingConfig
     data : TrainingData
+    trial : mapping
+        What the trial of the arithmetic measured; empty without a trial.
 
     Raises
     ------
@@ -137,6 +148,7 @@ def write(
             "optimizer": optimizer.state_dict(),
             "precision": precision,
             "random": _random(),
+            "trial": dict(trial),
             **{field.name: getattr(progress, field.name) for field in attrs.fields(Progress)},
         },
         made,
@@ -171,7 +183,7 @@ def restore(found: Mapping[str, Any], network: nn.Module, optimizer: torch.optim
     optimizer.load_state_dict(found["optimizer"])
     precision.load_state_dict(found["precision"])
     _restore_random(found["random"])
-    return Progress(**{field.name: found[field.name] for field in attrs.fields(Progress)})
+    return Progress(**{field.name: found[field.name] for field in attrs.fields(Progress) if field.name in found})
 
 
 def require_same(
@@ -180,8 +192,13 @@ def require_same(
     """Raise TrainingError if the settings, the data or the network differ from those of the run in the folder."""
     before, now = found["config"], config.to_dict()
     free = FREE if config.schedule == "constant" else FREE - {"steps"}  # a cosine rate depends on the number of steps
-    told = [f"{name} was {before.get(name)!r}, is {value!r}" for name, value in now.items()
-            if name not in free and before.get(name) != value]  # fmt: skip
+    # A state of an older version lacks the settings that came later; it has their defaults.
+    before = {**TrainingConfig().to_dict(), **before}
+    told = [
+        f"{name} was {before[name]!r}, is {value!r}"
+        for name, value in now.items()
+        if name not in free and before[name] != value
+    ]
     fix = "give what the run was begun with, or choose another folder"
     if told:
         raise TrainingError(f"{folder} holds a run of another configuration: {'; '.join(told)}", fix)

@@ -1,0 +1,136 @@
+"""Training batches of a store of whole examples: crops of spectra of mashups that were really stretched and mixed."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+
+from mashkit.types import Condition
+from mashkit_mashnet.frontend import Bands, FrontEnd
+from mashkit_mashnet.stem_features import ROLES, Bytes
+from mashkit_mashnet_train.batches import Batch
+from mashkit_mashnet_train.example_store import ExampleRecord, ExampleStore, split_records
+from mashkit_mashnet_train.examples import Random
+
+CROP_S = 10.4
+"""Seconds of a training example, as those of :mod:`mashkit_mashnet_train.spectra_data`."""
+HEARD_S = 18.0
+"""Seconds of a validation example, or the length of the shortest example in its batch."""
+CLASSES = ("original", "unmatched", "matched")
+GROUPS = 12
+"""Vocals in a batch; each has an original, an unmatched and, if these count, a matched mashup."""
+VALIDATED = 600
+"""Largest number of validation examples."""
+
+
+class ExampleBatches:
+    """Examples of stores as batches; see :class:`mashkit_mashnet_train.batches.TrainingData`.
+
+    Parameters
+    ----------
+    stores : sequence of ExampleStore
+    seed : int
+    mixed : bool
+        True if the network scores the mix (PostMixNet), False if it scores the layers.
+    unlabelled : bool
+        True if matched examples count.
+    front_end : FrontEnd
+        Front end of the network.
+    groups : int
+        Vocals in a batch.
+
+    Raises
+    ------
+    UsageError
+        If a store has no spectra of the front end.
+    """
+
+    def __init__(
+        self, stores: Sequence[ExampleStore], seed: int, *, mixed: bool, unlabelled: bool, front_end: FrontEnd,
+        groups: int = GROUPS,
+    ) -> None:  # fmt: skip
+        self.stores = tuple(stores)
+        self.seed = seed
+        self.mixed = mixed
+        self.groups = groups
+        self.front_end = front_end
+        self._names = [store.name_of(front_end) for store in stores]
+        self._of = {split: split_records(stores, split) for split in ("training", "validation")}
+        self._vocals = sorted({record.vocal for _, _, record in self._of["training"]})
+        self._classes = ["original", "unmatched", *(["matched"] if unlabelled else [])]
+        self._drawn: dict[tuple[str, str], list[tuple[int, int, ExampleRecord]]] = {}
+        for one in self._of["training"]:
+            self._drawn.setdefault((one[2].vocal, _class_of(one[2])), []).append(one)
+        made = [[store.fingerprint for store in stores], seed, mixed, unlabelled, groups, CROP_S, front_end.to_dict()]
+        self.fingerprint = hashlib.sha256(json.dumps(made).encode()).hexdigest()[:16]
+        self.summary: Mapping[str, Any] = {
+            "protocol": "paper",
+            "training": self._counts("training"),
+            "validation": self._counts("validation"),
+            "sources": [dict(store.source) for store in stores],
+        }
+
+    @property
+    def songs(self) -> list[str]:
+        """The ids of the songs of the training examples, and their titles."""
+        return sorted({name for _, _, record in self._of["training"] for name in (*record.songs, *record.titles)})
+
+    def _counts(self, split: str) -> dict[str, int]:
+        found = self._of[split]
+        kinds = Counter(_class_of(record) for _, _, record in found)
+        songs = {song for _, _, record in found for song in record.songs}
+        return {"songs": len(songs), "examples": len(found), **{name: kinds[name] for name in CLASSES}}
+
+    def batch(self, step: int) -> Batch:
+        """Return training batch number ``step``: of each vocal one example of each class, as far as there is one."""
+        random = np.random.default_rng([self.seed, step])
+        chosen = []
+        for vocal in random.choice(self._vocals, min(self.groups, len(self._vocals)), replace=False):
+            for name in self._classes:
+                own = self._drawn.get((str(vocal), name))
+                if own:
+                    chosen.append(own[int(random.integers(len(own)))])
+        return self._collated(chosen, CROP_S, random)
+
+    def validation(self) -> list[Batch]:
+        """Return validation examples, always the same; no training batch has their songs."""
+        found = self._of["validation"]
+        order = np.random.default_rng(77).permutation(len(found))[:VALIDATED]
+        size = 3 * self.groups
+        return [
+            self._collated([found[index] for index in order[start : start + size]], HEARD_S, None)
+            for start in range(0, len(order), size)
+        ]
+
+    def _collated(
+        self, chosen: Sequence[tuple[int, int, ExampleRecord]], seconds: float, random: Random | None
+    ) -> Batch:
+        wanted = round(seconds * self.front_end.frame_rate)
+        spectra = [self.stores[number].spectra(index, self._names[number]) for number, index, _ in chosen]
+        frames = min(wanted, *(len(one) for one in spectra))
+        stacked = np.stack([self._crop(one, frames, random) for one in spectra])
+        vocals = {vocal: number for number, vocal in enumerate(sorted({record.vocal for _, _, record in chosen}))}
+        targets = {Condition.ORIGINAL: 1.0, Condition.MATCHED: float("nan")}
+        return Batch(
+            inputs={"spectra": torch.from_numpy(stacked), "lengths": torch.full((len(chosen),), frames)},
+            targets=torch.tensor([targets.get(Condition(one.kind), 0.0) for _, _, one in chosen], dtype=torch.float32),
+            groups=torch.tensor([vocals[record.vocal] for _, _, record in chosen]),
+        )
+
+    def _crop(self, spectra: Bytes, frames: int, random: Random | None) -> Bands:
+        """Return a crop of an example's spectra, shape (sources, bands, frames); the first one without ``random``."""
+        start = 0 if random is None else int(random.integers(len(spectra) - frames + 1))
+        sources = slice(len(ROLES), None) if self.mixed else slice(len(ROLES))
+        values: Bands = spectra[start : start + frames, sources].transpose(1, 2, 0).astype(np.float32)
+        return values * np.float32(1 / 255)
+
+
+def _class_of(record: ExampleRecord) -> str:
+    """Return the class of an example in :data:`CLASSES`; all unmatched kinds are one."""
+    return {Condition.ORIGINAL: "original", Condition.MATCHED: "matched"}.get(Condition(record.kind), "unmatched")

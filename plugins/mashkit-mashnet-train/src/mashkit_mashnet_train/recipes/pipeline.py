@@ -1,0 +1,241 @@
+"""The recipe "pipeline": what the paper's networks learnt from, made as the paper made it.
+
+Songs are mixed down, separated and analysed; the generator `paper` plans originals, matched and unmatched mashups; the
+stretcher plays them; and a network gets the spectra of the three layers and of the mix. Originals are not stretched, so
+a network can win by hearing the stretcher, as it could in the paper (protocol ``paper``).
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+import attrs
+import numpy as np
+
+from mashkit.atomicfile import require_writable_folder
+from mashkit.audio.files import load, save
+from mashkit.bench.protocols import PAPER_OPTIONS
+from mashkit.catalog import Catalog, MashupDB
+from mashkit.catalog.adding import Unusable
+from mashkit.catalog.protocols import create_protocol
+from mashkit.catalog.songs import Song, describe_song, find_songs
+from mashkit.conditions import UNMATCHED
+from mashkit.errors import GenerationError, MashkitError, UsageError
+from mashkit.mashup import Mashup
+from mashkit.pipeline import Kit
+from mashkit.types import Audio, Clip, Condition, MashupPlan, Role
+from mashkit_mashnet.frontend import FrontEnd
+from mashkit_mashnet.networks import PRESETS
+from mashkit_mashnet.stem_features import ROLES, Bytes
+from mashkit_mashnet_train.example_store import ExampleRecord, ExampleStore, ExampleWriter
+from mashkit_mashnet_train.examples import Fold, Split, splits
+from mashkit_mashnet_train.store import StoreError
+
+DATABASE, MIXES = "songs.db", "mixes"
+"""Folders that the recipe makes beside the store: what was separated and analysed, and the mixes of stems."""
+SPLITS: tuple[Split, ...] = ("training", "validation", "test")
+SECONDS = 24.0
+"""Longest part of a mashup that is kept, from its start on: a training example is a crop of 10.4 s in it."""
+
+
+@attrs.frozen(kw_only=True)
+class PipelineOptions:
+    """What examples the recipe makes.
+
+    Parameters
+    ----------
+    examples : int
+        Number of examples: a third each of originals, unmatched and matched. There are at most as many originals as
+        clips.
+    mismatch : {"strict", "literal"}
+        What unmatched means; see :class:`mashkit.builtin.paper.PaperGenerator`.
+    presets : tuple of str
+        Presets whose front ends the spectra are made for.
+    fold : Fold, optional
+        Songs that are left out, for the test; see :func:`mashkit_mashnet_train.examples.splits`.
+    seed : int
+    """
+
+    examples: int = 3000
+    mismatch: str = "strict"
+    fold: Fold | None = None
+    presets: tuple[str, ...] = ("compact",)
+    seed: int = 0
+
+
+def pipeline(
+    folder: Path,
+    songs: Sequence[Path],
+    stems: Sequence[Path] = (),
+    options: PipelineOptions | None = None,
+    *,
+    kit: Kit | None = None,
+    progress: Callable[[str, int, int], None] = lambda item, done, total: None,
+    failed: Callable[[str], None] = lambda message: None,
+) -> ExampleStore:
+    """Make a store of examples; songs and examples that an interrupted run has made already are kept.
+
+    Parameters
+    ----------
+    folder : Path
+        Folder of the store.
+    songs : sequence of Path
+        Sound files, and folders of them.
+    stems : sequence of Path
+        Folders of songs as stems (dataset layout "multitrack"). They are mixed down and then separated, so that leakage
+        and artefacts are those of the separator; their own stems are not used.
+    options : PipelineOptions, optional
+    kit : Kit, optional
+        Separator, analyzer and stretcher; by default the defaults of mashkit.
+    progress : callable
+        Called with (example, done, total) after each example.
+    failed : callable
+        Called with the reason when a song or a plan is left out; the run goes on with the next.
+
+    Raises
+    ------
+    UsageError
+        If a preset does not exist.
+    StoreError
+        If training or validation get no original or no unmatched example, or if ``folder`` holds other examples.
+    MashkitError
+        If there is no song, or the separator or another component is not installed.
+    """
+    options = options or PipelineOptions()
+    front_ends = {name: _front_end(name) for name in options.presets}
+    kit = kit or Kit()
+    kit.require("separator", "analyzer", "stretcher")
+    require_writable_folder(folder)
+    with MashupDB(folder / DATABASE) as database:
+        found = [*_plain(songs), *_mixed_down(stems, require_writable_folder(folder / MIXES))]
+        adder = kit.adder(database, with_features=False)
+        for added in adder.add(found):
+            del added  # the adder's report has what failed
+        for path, error in adder.report.failures:
+            failed(f"{path}: {error}")
+        catalog = Catalog(database)
+        clips = list(catalog.clips)
+        source = {
+            "recipe": "pipeline",
+            "examples": options.examples,
+            "mismatch": options.mismatch,
+            "fold": None if options.fold is None else str(options.fold),
+            "presets": list(options.presets),
+            "seed": options.seed,
+            "songs": sorted({clip.song for clip in clips}),
+            "titles": sorted({clip.title for clip in clips}),
+            "licences": sorted({clip.licence for clip in clips}),
+            "components": list(catalog.provenance(clip.id for clip in clips)),
+            "stretcher": dict(kit.stretcher.describe()),
+        }
+        writer = ExampleWriter(folder, source)
+        planned = list(_plans(clips, options, failed))
+        _require_classes(folder, planned)
+        mashups = kit.mashups(catalog, [plan for _, plan in planned])
+        for done, ((split, plan), mashup) in enumerate(zip(planned, mashups, strict=True), 1):
+            record = _record(split, plan, catalog)
+            if not writer.has(record.id):
+                try:
+                    writer.add(record, {name: _spectra(mashup, one) for name, one in front_ends.items()})
+                except MashkitError as error:
+                    failed(f"plan {plan.id}: {error}")
+            progress(record.id, done, len(planned))
+    return writer.close(front_ends)
+
+
+def _front_end(preset: str) -> FrontEnd:
+    if preset not in PRESETS:
+        raise UsageError(f"no preset {preset!r}", f"there are {', '.join(PRESETS)}")
+    return PRESETS[preset].front_end
+
+
+def _plain(paths: Sequence[Path]) -> list[Song | Unusable]:
+    return [describe_song(path) for path in find_songs(paths)] if paths else []
+
+
+def _mixed_down(paths: Sequence[Path], mixes: Path) -> list[Song | Unusable]:
+    """Return the songs of folders of stems, each as one file of its mix, and without its stems."""
+    if not paths:
+        return []
+    found: list[Song | Unusable] = []
+    for song in create_protocol("multitrack").songs(paths):
+        if isinstance(song, Song):
+            path = song.path if song.has_mix else mixes / f"{song.path.name}.flac"
+            if not path.exists():
+                save(path, _sum([load(stem) for stem in song.stems.values()]))
+            song = attrs.evolve(song, path=path, stems={})
+        found.append(song)
+    return found
+
+
+def _sum(stems: Sequence[Audio]) -> Audio:
+    """Return the sum of stems of one rate, lowered if it would be clipped; shorter stems end in silence."""
+    rate = stems[0].sample_rate
+    channels = max(stem.samples.shape[0] for stem in stems)
+    total = np.zeros((channels, max(stem.frames for stem in stems)), np.float32)
+    for stem in stems:
+        if stem.sample_rate != rate:
+            raise StoreError(f"stems of {rate} and {stem.sample_rate} Hz in one song", "resample them to one rate")
+        total[:, : stem.frames] += stem.samples
+    peak = float(np.abs(total).max(initial=0.0))
+    return Audio(total / np.float32(max(1.0, peak)), rate)
+
+
+def _plans(
+    clips: Sequence[Clip], options: PipelineOptions, failed: Callable[[str], None]
+) -> list[tuple[Split, MashupPlan]]:
+    """Return the plans of each split, drawn from its own songs alone."""
+    generator = Kit(options={"generator": {**PAPER_OPTIONS, "mismatch": options.mismatch}}).generator
+    planned: list[tuple[Split, MashupPlan]] = []
+    parts = splits((clip.song for clip in clips), options.fold)
+    for number, split in enumerate(SPLITS):
+        own = [clip for clip in clips if parts[clip.song] == split]
+        if not own:
+            continue
+        third = max(1, round(options.examples / 3 * len(own) / len(clips)))
+        counts: Mapping[Condition, int] = {
+            Condition.ORIGINAL: third, Condition.MATCHED: third, **dict.fromkeys(UNMATCHED, max(1, round(third / 3)))
+        }  # fmt: skip
+        for kind, count in counts.items():
+            seed = int(np.random.SeedSequence([options.seed, number, list(Condition).index(kind)]).generate_state(1)[0])
+            try:
+                drawn = generator.plan(own, condition=kind, count=count, seed=seed)
+                planned += [(split, plan) for plan in itertools.islice(drawn, count)]
+            except GenerationError as error:
+                failed(f"{split}, {kind}: {error}")
+    # Plans of one vocal follow each other, because they share its layer.
+    return sorted(planned, key=lambda one: (one[0], one[1].layer(Role.VOCAL).clip_id, one[1].id))
+
+
+def _require_classes(folder: Path, planned: Sequence[tuple[Split, MashupPlan]]) -> None:
+    for split in ("training", "validation"):
+        kinds = {str(plan.condition) for own, plan in planned if own == split}
+        lacking = ["original"] * (Condition.ORIGINAL not in kinds) + ["unmatched mashup"] * kinds.isdisjoint(UNMATCHED)
+        if lacking:
+            raise StoreError(
+                f"the {split} songs give no {' and no '.join(lacking)} for {folder}",
+                "add songs: each song belongs to one part by the hash of its name",
+            )
+
+
+def _record(split: Split, plan: MashupPlan, catalog: Catalog) -> ExampleRecord:
+    return ExampleRecord(
+        id=f"{split}-{plan.id}",
+        split=split,
+        kind=str(plan.condition),
+        vocal=plan.layer(Role.VOCAL).clip_id,
+        songs=tuple(catalog.clip(plan.layer(role).clip_id).song for role in ROLES),
+        titles=tuple(catalog.clip(plan.layer(role).clip_id).title for role in ROLES),
+    )
+
+
+def _spectra(mashup: Mashup, front_end: FrontEnd) -> Bytes:
+    """Return the spectra of a mashup's layers, as they are before mixing, and of its mix, shape (frames, 4, bands)."""
+    sounds = [*(mashup.layer_audio(role) for role in ROLES), mashup.mix]
+    spectra = [front_end.spectrum(sound) for sound in sounds]
+    frames = min(round(SECONDS * front_end.frame_rate), *(one.shape[1] for one in spectra))
+    stacked = np.stack([one[:, :frames].T for one in spectra], axis=1)
+    quantised: Bytes = np.rint(stacked * np.float32(255)).astype(np.uint8)
+    return quantised

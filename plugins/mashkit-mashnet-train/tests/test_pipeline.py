@@ -1,0 +1,244 @@
+"""The recipe "pipeline": songs are separated, mashups of them are really stretched and mixed, and networks learn it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import attrs
+import numpy as np
+import pytest
+import torch
+
+from mashkit.audio.files import load, save
+from mashkit.bench import rendered
+from mashkit.catalog import Catalog, MashupDB
+from mashkit.cli import main
+from mashkit.components import ComponentInfo
+from mashkit.errors import UsageError
+from mashkit.interfaces import Analyzer, Separator
+from mashkit.pipeline import Kit
+from mashkit.types import Analysis, Audio, Condition, Key, Role, StemSet
+from mashkit_mashnet import checkpoint
+from mashkit_mashnet.frontend import FINE, LOG_FREQUENCY, MEL
+from mashkit_mashnet.networks import COMPACT, PAPER, RHYTHM
+from mashkit_mashnet_train.example_store import ExampleStore, open_examples
+from mashkit_mashnet_train.examples import Fold, splits
+from mashkit_mashnet_train.recipes.pipeline import DATABASE, SECONDS, PipelineOptions, pipeline
+from mashkit_mashnet_train.store import Store, StoreError
+from mashkit_mashnet_train.training import TrainingConfig, train
+from mashkit_mashnet_train.training_data import training_data
+
+FOLD = Fold(1, 4)
+OPTIONS = PipelineOptions(examples=24, presets=("compact", "rhythm"), fold=FOLD, seed=2)
+
+
+@attrs.define(kw_only=True, eq=False)
+class Thirds(Separator):
+    """A real, if poor, separator: a third of the mix to each stem. It counts its songs."""
+
+    info = ComponentInfo(
+        name="thirds", target="light:Thirds", summary="s", provides=["vocals", "drums", "other"], code_license="MIT"
+    )
+    calls: list[int] = attrs.field(factory=list, init=False)
+
+    def _separate(self, mix: Audio) -> StemSet:
+        self.calls.append(mix.frames)
+        third = Audio(mix.samples / np.float32(3), mix.sample_rate)
+        return StemSet(dict.fromkeys(("vocals", "drums", "other"), third))
+
+
+@attrs.define(kw_only=True, eq=False)
+class Varied(Analyzer):
+    """Bars of four, in a key and a tempo that depend on the length of the song alone."""
+
+    info = ComponentInfo(
+        name="varied", target="light:Varied", summary="s", provides=["key", "tempo", "beats", "downbeats"],
+        code_license="MIT",
+    )  # fmt: skip
+
+    def _analyze(self, mix: Audio) -> Analysis:
+        chance = np.random.default_rng(mix.frames)
+        tempo = float(chance.choice([100.0, 104.0, 110.0]))
+        beats = np.arange(0.3, mix.duration, 60 / tempo)
+        key = Key(tonic=int(chance.integers(0, 5)), mode="major")
+        return Analysis(key=key, tempo=tempo, beats=beats, downbeats=beats[::4], confidence={"beats": 0.9})
+
+
+def kit(separator: Separator | None = None) -> Kit:
+    return Kit(separator=separator or Thirds(), analyzer=Varied())
+
+
+@pytest.fixture(scope="module")
+def songs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Ten short songs of different lengths; of two of them there are the stems only."""
+    folder = tmp_path_factory.mktemp("songs")
+    (folder / "files").mkdir()
+    for number in range(10):
+        stems = rendered.render(rendered.compose(5, number))
+        parts = {
+            name: Audio(stem.excerpt(0.0, 26.0 + number / 10).samples / np.float32(2), stem.sample_rate)
+            for name, stem in stems.stems.items()
+        }
+        if number < 8:
+            mix = sum(part.samples for part in parts.values())
+            rate = parts["vocals"].sample_rate
+            save(folder / "files" / f"song-{number}.flac", Audio((mix / 2).astype(np.float32), rate))
+            continue
+        (folder / "stems" / f"song-{number}").mkdir(parents=True)
+        for name, part in parts.items():
+            save(folder / "stems" / f"song-{number}" / f"{name}.flac", part)
+    return folder
+
+
+class Stop(Exception):
+    """What interrupts the run."""
+
+
+@pytest.fixture(scope="module")
+def separator() -> Thirds:
+    return Thirds()
+
+
+@pytest.fixture(scope="module")
+def made(songs: Path, separator: Thirds, tmp_path_factory: pytest.TempPathFactory) -> ExampleStore:
+    """A store whose run was interrupted after three examples."""
+    where = tmp_path_factory.mktemp("pipeline") / "store", [songs / "files"], [songs / "stems"]
+
+    def stop(item: str, done: int, total: int) -> None:
+        if done == 3:
+            raise Stop
+
+    with pytest.raises(Stop):
+        pipeline(*where, OPTIONS, kit=kit(separator), progress=stop)
+    parts = where[0] / "parts"
+    written = {path.name: path.stat().st_mtime_ns for path in parts.glob("*.npz")}
+    assert len(written) == 3
+    with pytest.raises(StoreError, match="not the same seed"):
+        pipeline(*where, attrs.evolve(OPTIONS, seed=3), kit=kit(separator))
+    kept: dict[str, int] = {}
+
+    def look(item: str, done: int, total: int) -> None:
+        if done == total:
+            kept.update({name: (parts / name).stat().st_mtime_ns for name in written})
+
+    store = pipeline(*where, OPTIONS, kit=kit(separator), progress=look)
+    assert kept == written
+    return store
+
+
+def test_an_interrupted_run_goes_on_and_separates_nothing_twice(made: ExampleStore, separator: Thirds) -> None:
+    assert len(separator.calls) == 10
+    assert not (made.folder / "parts").exists()
+
+
+def test_examples_are_of_all_classes_and_no_song_is_in_two_splits(made: ExampleStore) -> None:
+    of: dict[str, set[str]] = {}
+    for record in made.records:
+        for song in record.songs:
+            of.setdefault(song, set()).add(record.split)
+        assert (record.kind == Condition.ORIGINAL) == (len(set(record.songs)) == 1)
+    assert all(len(split) == 1 for split in of.values())
+    assert {split: sum(own == {split} for own in of.values()) for split in ("training", "validation", "test")} == {
+        "training": 5, "validation": 2, "test": 3
+    }  # fmt: skip
+    due = splits(made.source["songs"], FOLD)
+    assert all(due[song] == record.split for record in made.records for song in record.songs)
+    kinds = {record.kind for record in made.records if record.split == "training"}
+    assert {Condition.ORIGINAL, Condition.MATCHED, Condition.UNMATCHED_TEMPO} <= kinds
+
+
+def test_what_is_stored_is_the_sound_of_the_plan(made: ExampleStore) -> None:
+    """An original: its layers are what the separator gave, and its mix is what a scorer would hear."""
+    index = next(number for number, record in enumerate(made.records) if record.kind == Condition.ORIGINAL)
+    with MashupDB(made.folder / DATABASE, write=False) as database:
+        catalog = Catalog(database)
+        stem = catalog.stem(made.records[index].vocal, Role.VOCAL)
+        mix = sum(catalog.stem(made.records[index].vocal, role).samples for role in Role)
+    for name, front_end in (("compact", LOG_FREQUENCY), ("rhythm", FINE)):
+        spectra = made.spectra(index, name).astype(np.float32) / 255
+        assert spectra.shape == (round(SECONDS * front_end.frame_rate), 4, 128)
+        for place, sound in ((0, stem), (3, Audio(mix, stem.sample_rate))):
+            due = front_end.spectrum(sound)[:, : len(spectra)].T
+            assert np.abs(spectra[:, place] - due).mean() < 0.01
+
+
+def test_it_says_what_made_it(made: ExampleStore) -> None:
+    kinds = {component["kind"]: component["name"] for component in made.source["components"]}
+    assert kinds == {"separator": "thirds", "analyzer": "varied"}
+    assert made.source["stretcher"]["name"] == "signalsmith"
+    assert (made.source["mismatch"], made.source["fold"], len(made.source["songs"])) == ("strict", "1/4", 10)
+    assert {"song-0", "song-9"} <= set(made.source["titles"])
+
+
+@pytest.mark.parametrize(
+    ("variant", "preset", "shape"),
+    [
+        ("premixnet", COMPACT, (3, 128, 224)),
+        ("premixnet-lsro", RHYTHM, (3, 128, 448)),
+        ("postmixnet-lsro", COMPACT, (1, 128, 224)),
+    ],
+)
+def test_networks_are_trained_on_it(
+    made: ExampleStore, tmp_path: Path, variant: str, preset: object, shape: tuple[int, ...]
+) -> None:
+    unlabelled = variant.endswith("-lsro")
+    data = training_data([made], variant, preset, "paper", 0, unlabelled=unlabelled)
+    batch = data.batch(1)
+    assert batch.inputs["spectra"].shape[1:] == shape
+    assert torch.equal(data.batch(1).inputs["spectra"], batch.inputs["spectra"])
+    targets = batch.targets
+    assert (targets == 1).any()
+    assert (targets == 0).any()
+    assert bool(torch.isnan(targets).any()) == unlabelled
+    network = checkpoint.architecture(checkpoint.VARIANTS[variant])(preset)
+    rule = "lsro" if unlabelled else "drop"
+    config = TrainingConfig(steps=2, validation_interval=2, unlabelled=rule, threads=1, workers=0)
+    assert train(network, data, config, tmp_path).steps == 2
+
+
+def test_a_checkpoint_names_its_training_songs(made: ExampleStore, tmp_path: Path) -> None:
+    command = ["train", "--data", str(made.folder), "--variant", "postmixnet", "--protocol", "paper", "--steps", "2"]
+    assert main([*command, "--workers", "0", "--threads", "1", "--device", "cpu", "-o", str(tmp_path), "--quiet"]) == 0
+    named = set(checkpoint.load(tmp_path / "postmixnet.safetensors").training["songs"])
+    heard = [record for record in made.records if record.split == "training"]
+    assert {song for song in made.source["songs"] if song in named} == {song for one in heard for song in one.songs}
+    assert all(splits(made.source["songs"], FOLD)[song] == "training" for one in heard for song in one.songs)
+    titles = {title for record in heard for title in record.titles}
+    assert titles <= named
+    scorer = Kit(options={"scorer": {"checkpoint": tmp_path / "postmixnet.safetensors"}}, scorer="postmixnet").scorer
+    assert scorer.training_songs == named
+
+
+def test_mistakes_are_told(
+    made: ExampleStore, store: Store, songs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(UsageError, match=r"has spectra of presets compact, rhythm, none of the mel front end of hop"):
+        made.name_of(MEL)
+    for variant, preset, protocol, said in (
+        ("premixnet", PAPER, "paper", "none of the mel front end"),
+        ("premixnet", COMPACT, "controlled", "examples of protocol paper"),
+        ("intervalnet", COMPACT, "paper", "no beats and pitches for intervalnet"),
+    ):
+        with pytest.raises(UsageError, match=said):
+            training_data([made], variant, preset, protocol, 0, unlabelled=False)
+    with pytest.raises(UsageError, match="train on stores of one kind"):
+        training_data([made, store], "premixnet", COMPACT, "paper", 0, unlabelled=False)
+    # Two songs, one of them left out: there is none to mix the other with.
+    few = [songs / "files" / f"song-{number}.flac" for number in range(2)]
+    with pytest.raises(StoreError, match="the training songs give no original and no unmatched mashup"):
+        pipeline(tmp_path / "few", few, options=attrs.evolve(OPTIONS, fold=Fold(1, 2)), kit=kit())
+    assert main(["features", "pipeline", "-o", str(tmp_path / "none")]) == 2
+    assert "no songs" in capsys.readouterr().err
+    for text in ("5/4", "0/3", "1/1", "first"):
+        assert main(["features", "pipeline", str(songs), "-o", str(tmp_path / "none"), "--fold", text]) == 2
+        assert f"fold {text}" in capsys.readouterr().err.replace("'", "")
+
+
+def test_stems_are_mixed_down_and_not_used(made: ExampleStore, songs: Path) -> None:
+    mix = load(made.folder / "mixes" / "song-9.flac").samples
+    stems = sum(load(path).samples for path in sorted((songs / "stems" / "song-9").iterdir()))
+    peak = max(1.0, float(np.abs(stems).max()))
+    np.testing.assert_allclose(mix, stems / peak, atol=1e-3)
+    assert json.loads((made.folder / "examples.json").read_text())["source"]["recipe"] == "pipeline"
+    assert len(open_examples(made.folder)) == len(made)
