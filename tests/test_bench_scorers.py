@@ -22,7 +22,7 @@ from mashkit.bench.audition import EXCERPT_S, NothingToHear, picks_of, sounds
 from mashkit.bench.page import page, publish
 from mashkit.bench.records import Row
 from mashkit.bench.results import Result, read_result, rows_path
-from mashkit.bench.runner import run
+from mashkit.bench.runner import recomputed, run
 from mashkit.bench.scorers import HEADLINES, TWIN_METRICS, ScorerTask
 from mashkit.bench.suite import Competitor, Suite, load_suite
 from mashkit.bench.tables import SuiteError
@@ -174,6 +174,7 @@ def rows(result: Result, label: str) -> list[Row]:
 def test_who_reads_the_plan_is_perfect_and_chance_is_chance(result: Result) -> None:
     oracle, chance = metrics(result, "acme-oracle"), metrics(result, "random")
     assert oracle["auc"] == oracle["paper_auc"] == oracle["recall_1"] == 100
+    assert oracle["within_auc"] == oracle["within_accuracy"] == oracle["paper_within_auc"] == 100
     assert oracle["average_rank"] == oracle["mrr"] == 1
     for name in TWIN_METRICS:
         if name != "control":
@@ -219,6 +220,12 @@ def test_metrics_are_those_of_the_rows_by_hand(result: Result) -> None:
     assert found["harmonic_1"] == pytest.approx(100 * np.mean((np.sign(pairs) + 1) / 2), abs=1e-9)
     cpu = [row.values["score_cpu_s"] for row in own if row.status == "ok"]
     assert found["cpu_ms"] == pytest.approx(1000 * np.mean(cpu))
+    within = []
+    for row in positive:
+        clashing = [one.values["score"] for one in negative if one.facts["vocal"] == row.facts["vocal"]]
+        within.append(np.mean([(row.values["score"] > one) + (row.values["score"] == one) / 2 for one in clashing]))
+    assert len(within) == 5
+    assert found["within_auc"] == pytest.approx(100 * np.mean(within), abs=1e-9)
 
 
 def test_other_parts_under_the_same_plans(result: Result) -> None:
@@ -243,6 +250,33 @@ def test_intervals_hold_values_and_tests_find_the_oracle(result: Result) -> None
     gap = metrics(result, "acme-oracle")["wrong_song"] - metrics(result, "random")["wrong_song"]
     assert test.difference == pytest.approx(gap)
     assert test.p_signed_rank <= test.p_holm <= 1
+
+
+def test_metrics_are_computed_again_from_rows_against_a_baseline(result: Result, tmp_path: Path) -> None:
+    path, *_ = publish(attrs.evolve(result, metrics=result.metrics[3:4]), tmp_path)
+    assert main(["bench", "report", str(path), "--baseline", "random"]) == 2
+    assert main(["bench", "report", str(path), "--recompute", "--baseline", "randm"]) == 2
+    assert main(["bench", "report", str(path), "--recompute", "--baseline", "random"]) == 0
+    again = read_result(path)
+    assert (again.metrics, again.competitors) == (result.metrics, result.competitors)
+    assert {one.other for one in again.comparisons} == {"random"}
+    assert {one.metric for one in again.comparisons} == set(HEADLINES)
+    assert len(again.comparisons) == 2 * len(HEADLINES)
+    assert recomputed(again) == again
+    assert "Against random" in page(again)
+    assert "Against" not in page(attrs.evolve(result, suite=again.suite))  # where every two were compared
+
+
+def test_a_test_is_of_the_plans_by_which_both_are_judged(result: Result) -> None:
+    one, other = (rows(result, label) for label in ("hard of hearing", "random"))
+    song = next(row.facts["song"] for row in one if row.facts)
+    fewer = [row for row in one if row.facts.get("song") != song]
+    found = {test.metric: test for test in ScorerTask().compare({"one": fewer, "other": other})}
+    both = {test.metric: test for test in ScorerTask().compare(
+        {"one": fewer, "other": [row for row in other if row.facts.get("song") != song]}
+    )}  # fmt: skip
+    assert found["within_auc"].difference == both["within_auc"].difference
+    assert found["within_auc"].songs == both["within_auc"].songs == 4
 
 
 # ------------------------------------------------------------------------------------------------------- what is a row

@@ -88,7 +88,7 @@ def page(result: Result, sounds: Mapping[str, str] | None = None) -> str:
         charts="\n".join(_figure(chart) for chart in charts),
         tables=_tables(task.tables(result.measured, rows)),
         literature=_literature(task.literature),
-        comparisons=_comparisons(metrics, result.comparisons),
+        comparisons=_comparisons(metrics, result.comparisons, suite.baseline),
         picks=_picks(task.heard, picks_of(task, result), sounds) if sounds else "",
         measured=_measured(metrics),
         rules=text(result.rules),
@@ -347,9 +347,12 @@ def _problems(rows: Sequence[Row]) -> str:
     )
 
 
-def _comparisons(metrics: Sequence[Metric], comparisons: Sequence[Comparison]) -> str:
+def _comparisons(metrics: Sequence[Metric], comparisons: Sequence[Comparison], baseline: str) -> str:
     """Return a section with one table of pairs for each metric; empty if nothing was compared."""
     parts = []
+    # Where the baseline was not measured, every two were compared.
+    of_baseline = bool(baseline) and all(one.other == baseline for one in comparisons)
+    sized = any(one.effect is not None for one in comparisons)
     for metric in metrics:
         own = [one for one in comparisons if one.metric == metric.name]
         if not own:
@@ -358,22 +361,33 @@ def _comparisons(metrics: Sequence[Metric], comparisons: Sequence[Comparison]) -
         differing = sum(one.p_holm is not None and one.p_holm < SIGNIFICANT for one in own)
         rows = []
         for one in own:
-            ends = [number(end, digits) for end in (one.low, one.high)]
             p_values = (one.p_bootstrap, one.p_signed_rank, one.p_holm)
-            numbers = [
-                number(one.difference, digits),
-                NONE if one.low is None else " … ".join(ends),
-                *(number(p_value, 3) for p_value in p_values),
-            ]
+            numbers = [number(one.difference, digits), _ends(one.low, one.high, digits)]
+            if sized:
+                numbers += [number(one.effect, 2), _ends(one.effect_low, one.effect_high, 2), number(one.songs, 0)]
+            numbers += [number(p_value, 3) for p_value in p_values]
             rows.append(pages.row(text(one.one), pages.cell(text(one.other), "said"), *map(pages.cell, numbers)))
-        heads = ("one", "other", "difference", "95 %", "p, bootstrap", "p, signed rank", "p, Holm")
+        heads = ["one", "other", "difference", "95 %"] + (["effect", "95 %", "songs"] if sized else [])
+        heads += ["p, bootstrap", "p, signed rank", "p, Holm"]
         said = f"{metric.title}: {len(own)} pairs, {differing} differ at {SIGNIFICANT:g} after Holm’s correction"
         parts.append(f"<details><summary>{text(said)}</summary>{pages.table(heads, rows)}</details>")
     explained = (
         "<p>Differences, one − other, with intervals of resampled songs; signed-rank tests see one number a song. "
-        "Each is of the songs that both are judged by.</p>"
+        "Each is of the songs that both are judged by."
     )
-    return pages.section("pairs", "Who differs from whom", explained, *parts) if comparisons else ""
+    if sized:
+        explained += (
+            " Effect: rank-biserial correlation of the songs’ differences (Kerby 2014), 1 if one is better in every "
+            "song, 0 if neither is, −1 if the other is; songs are those that have a difference."
+        )
+    if of_baseline:
+        explained += f" Everybody is compared with {text(baseline)}, and Holm’s correction is for these tests alone."
+    heading = f"Against {baseline}" if of_baseline else "Who differs from whom"
+    return pages.section("pairs", heading, f"{explained}</p>", *parts) if comparisons else ""
+
+
+def _ends(low: float | None, high: float | None, digits: int) -> str:
+    return NONE if low is None else f"{number(low, digits)} … {number(high, digits)}"
 
 
 def _literature(literature: Literature | None) -> str:

@@ -150,6 +150,7 @@ class SuiteRecord:
     seed: int
     settings: Mapping[str, Any] = attrs.field(factory=dict)
     sha256: str
+    baseline: str = ""
 
     @property
     def inputs(self) -> dict[str, Any]:

@@ -24,7 +24,7 @@ from typing import Any, TypeAlias
 import attrs
 
 from mashkit.atomicfile import require_writable_folder, write_text
-from mashkit.bench.ranking import Standing, standings
+from mashkit.bench.ranking import RULES, Standing, standings
 from mashkit.bench.records import (
     FAILED,
     OK,
@@ -37,13 +37,13 @@ from mashkit.bench.records import (
     judged_by,
 )
 from mashkit.bench.results import Result
-from mashkit.bench.statistics import Comparison
+from mashkit.bench.statistics import Comparison, against
 from mashkit.bench.suite import Competitor, Suite
 from mashkit.bench.tables import SuiteError
 from mashkit.bench.tasks import Input, Task, digest_of_all, load_task
 from mashkit.bench.worker import READY, WARM, Assignment
 from mashkit.composite import is_composite
-from mashkit.errors import MashkitError, UnknownComponent
+from mashkit.errors import MashkitError, UnknownComponent, UsageError, suggestion
 from mashkit.hookspecs import StageEvent
 from mashkit.registry import Registry
 from mashkit.remote.progress import heard_by
@@ -154,7 +154,7 @@ def run(
         )
         for one in suite.competitors
     ]  # fmt: skip
-    competitors, comparisons = ranked(task, entries, ordered)
+    competitors, comparisons = ranked(task, entries, ordered, suite.baseline)
     return Result(
         suite=suite.record(),
         finished=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
@@ -427,8 +427,10 @@ def machine() -> Machine:
     return Machine(processor=names[0] if names else platform.processor(), cores=cores, memory_mb=round(memory))
 
 
-def ranked(task: Task, entries: Sequence[Entry], rows: Sequence[Row]) -> tuple[list[Entry], list[Comparison]]:
-    """Return the entries with their places, metrics and intervals, best first, and the tests of every two of them.
+def ranked(
+    task: Task, entries: Sequence[Entry], rows: Sequence[Row], baseline: str = ""
+) -> tuple[list[Entry], list[Comparison]]:
+    """Return the entries with their places, metrics and intervals, best first, and the tests between them.
 
     Parameters
     ----------
@@ -437,6 +439,8 @@ def ranked(task: Task, entries: Sequence[Entry], rows: Sequence[Row]) -> tuple[l
         A competitor each: label, component, options, description.
     rows : sequence of Row
         All rows of all of them.
+    baseline : str
+        Label with which every other one is compared. If it is empty or was not measured, every two are compared.
     """
     of = by_label(rows, [one.label for one in entries])
     fair = {label: judged_by(own) for label, own in of.items()}
@@ -466,7 +470,37 @@ def ranked(task: Task, entries: Sequence[Entry], rows: Sequence[Row]) -> tuple[l
                 intervals=task.intervals(judged[one.label]) if one.label in judged else {},
             )
         )
-    return placed(found, places), task.compare({label: judged[label] for label in places})
+    comparisons = task.compare({label: judged[label] for label in places})
+    return placed(found, places), against(comparisons, baseline) if baseline in places else comparisons
+
+
+def recomputed(result: Result, baseline: str = "") -> Result:
+    """Return a result with metrics, intervals, order and tests computed from its rows by this version's rules.
+
+    Parameters
+    ----------
+    result : Result
+        With its rows.
+    baseline : str
+        Label with which every other one is compared; empty for that of the suite.
+
+    Raises
+    ------
+    UsageError
+        If no competitor has that label.
+    """
+    labels = [one.label for one in result.competitors]
+    if baseline and baseline not in labels:
+        raise UsageError(f"baseline {baseline!r} is no competitor of this result", suggestion(baseline, labels))
+    suite = attrs.evolve(result.suite, baseline=baseline or result.suite.baseline)
+    task = load_task(suite.task)
+    # In the order of the rows, which is that of the suite: places of equal scores are then those of the first time.
+    places = list(by_label(result.rows))
+    entries = sorted(result.competitors, key=lambda one: places.index(one.label))
+    competitors, comparisons = ranked(task, entries, result.rows, suite.baseline)
+    return attrs.evolve(
+        result, suite=suite, metrics=task.metrics, rules=RULES, competitors=competitors, comparisons=comparisons
+    )
 
 
 def _why_not_measured(rows: Sequence[Row]) -> str:

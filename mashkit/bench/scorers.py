@@ -2,6 +2,9 @@
 
 Every plan is an input (:mod:`mashkit.bench.protocols`), and every row has the raw score. Metrics are computed from the
 rows; intervals and tests take each song of a vocal as one observation.
+
+The headline is the AUC within each vocal. A user asks which backing fits this vocal, and a rule need not give comparable
+scores to mashups of different vocals. The AUC over all vocals together, as in the paper, is shown beside it.
 """
 
 from __future__ import annotations
@@ -65,7 +68,8 @@ from mashkit.errors import CatalogError, MashkitError, UsageError, suggestion
 from mashkit.interfaces import Scorer
 from mashkit.interfaces.scorer import RelativeScorer
 from mashkit.mashup import ClipSource, Mashup
-from mashkit.metrics import ranks_among
+from mashkit.metrics import ranks_among, top_accuracy
+from mashkit.metrics import roc_auc as roc_auc_of
 from mashkit.pipeline import Kit
 from mashkit.rendering.renderer import Renderer
 from mashkit.types import Audio, Condition, Layer, MashupPlan, Role, as_tuple
@@ -109,8 +113,17 @@ def _metrics() -> Iterator[Metric]:
         weight = 1.0 if name == "controlled" else 0.0
         how = "controlled" if name == "controlled" else "as in the paper"
         yield _share(
-            f"{prefix}auc", f"AUC, {name}", "How often a positive scores above a negative, ties half; "
-            f"{how}. 50 is chance.", weight=2 * weight,
+            f"{prefix}within_auc", f"AUC within vocals, {name}", "How often a positive scores above a negative of the "
+            f"same vocal, ties half: mean over vocals; {how}. 50 is chance.", weight=2 * weight,
+        )  # fmt: skip
+        yield _share(
+            f"{prefix}within_accuracy", f"accuracy within vocals, {name}", "Of each vocal as many mashups with the "
+            "highest scores are called good as it has positives. Mean of the shares of positives and of negatives that "
+            f"are called right, mean over vocals; {how}. 50 is chance.", weight=0,
+        )  # fmt: skip
+        yield _share(
+            f"{prefix}auc", f"AUC, {name}", "How often a positive scores above a negative, of whatever vocals, ties "
+            f"half; {how}. 50 is chance.", weight=0,
         )  # fmt: skip
         yield _share(
             f"{prefix}accuracy", f"accuracy, {name}", "Positives with a probability of 0.5 or more and negatives "
@@ -181,8 +194,10 @@ def _metrics() -> Iterator[Metric]:
     )  # fmt: skip
 
 
-HEADLINES = ("auc", "average_rank", "harmonic_1", "late_50", "tempo_3", "wrong_song")
-"""Metrics of the tests between pairs of competitors."""
+HEADLINES = ("within_auc", "within_accuracy", "auc", "average_rank", "harmonic_1", "late_50", "tempo_3", "wrong_song")
+"""Metrics of the tests between competitors, the most important first."""
+WITHIN = {"within_auc": roc_auc_of, "within_accuracy": top_accuracy}
+"""Metric → measure of the scores of one vocal's positives and negatives."""
 
 
 @attrs.frozen(kw_only=True)
@@ -231,7 +246,7 @@ class ScorerTask(Task):
 
     kind: ClassVar[str] = "scorer"
     summary: ClassVar[str] = "scores of the same plans: originals, matched, unmatched, and twins with one thing wrong"
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     metrics: ClassVar[Sequence[Metric]] = tuple(_metrics())
     _units: ClassVar[Mapping[str, float]] = {metric.name: 100 if metric.unit == "%" else 1 for metric in metrics}
 
@@ -323,7 +338,7 @@ class ScorerTask(Task):
         """Return the metrics of one scorer."""
         songs = _songs(rows)
         metrics: dict[str, float | None] = {metric.name: None for metric in self.metrics}
-        for name, statistic in _statistics(rows).items():
+        for name, statistic in _statistics(rows, songs).items():
             value = value_of(statistic, len(songs))
             metrics[name] = self._units[name] * value if math.isfinite(value) else None
         for name, value in _robustness(rows).items():
@@ -339,7 +354,7 @@ class ScorerTask(Task):
     def intervals(self, rows: Sequence[Row]) -> dict[str, tuple[float, float]]:
         """Return bootstrap intervals over songs."""
         songs = _songs(rows)
-        found = {name: interval(statistic, len(songs)) for name, statistic in _statistics(rows).items()}
+        found = {name: interval(statistic, len(songs)) for name, statistic in _statistics(rows, songs).items()}
         return {
             name: (self._units[name] * one.low, self._units[name] * one.high)
             for name, one in found.items()
@@ -347,13 +362,21 @@ class ScorerTask(Task):
         }
 
     def compare(self, rows: Mapping[str, Sequence[Row]]) -> list[Comparison]:
-        """Return paired tests of every two scorers by the headline metrics, Holm's correction within each metric."""
-        known = {label: _statistics(own) for label, own in rows.items()}
-        count = len(_songs(next(iter(rows.values()), ())))
+        """Return paired tests of every two scorers by the headline metrics, Holm's correction within each metric.
+
+        Each test is of the plans by which both are judged.
+        """
+        songs = _songs([row for own in rows.values() for row in own])
+        inputs = {label: {row.input for row in own} for label, own in rows.items()}
+
+        @functools.cache
+        def known(label: str, judged: frozenset[str]) -> dict[str, Statistic]:
+            return _statistics([row for row in rows[label] if row.input in judged], songs)
 
         def differ(metric: str, one: str, other: str) -> PairedTest | None:
-            sides = [known[label].get(metric) for label in (one, other)]
-            return None if sides[0] is None or sides[1] is None else paired(sides[0], sides[1], count)
+            both = frozenset(inputs[one] & inputs[other])
+            sides = [known(label, both).get(metric) for label in (one, other)]
+            return None if sides[0] is None or sides[1] is None else paired(sides[0], sides[1], len(songs))
 
         tests = [every_two(name, rows, functools.partial(differ, name), self._units[name]) for name in HEADLINES]
         return [one for some in tests for one in some]
@@ -373,12 +396,14 @@ class ScorerTask(Task):
         ]
 
     def _areas(self, competitors: Sequence[Entry]) -> Chart:
+        shown = {f"{name}, within vocals": f"{prefix}within_auc" for name, prefix in PREFIXES.items()}
         return metric_chart(
             competitors,
-            {name: f"{prefix}auc" for name, prefix in PREFIXES.items()},
+            shown | {f"{name}, all together": f"{prefix}auc" for name, prefix in PREFIXES.items()},
             title="Positives over negatives",
-            caption="Area under the ROC curve with its 95 % interval over songs. What wins the paper’s protocol only "
-            "may have heard the stretcher. Right is better; 50 is chance.",
+            caption="Area under the ROC curve with its 95 % interval over songs, within each vocal and of all vocals "
+            "together. What wins the paper’s protocol only may have heard the stretcher. Right is better; 50 is "
+            "chance.",
             x_label="AUC, %",
             limit=50.0,
             limit_label="chance",
@@ -499,7 +524,7 @@ def _renderer(choice: Choice, separator: str, stretcher: str) -> Renderer:
 
 # ------------------------------------------------------------------------------------------------- rows to examples
 def _songs(rows: Sequence[Row]) -> list[str]:
-    """Return the songs of all vocals, scored or not, so that they are the same for every competitor."""
+    """Return the songs of all vocals, scored or not."""
     return sorted({row.facts["song"] for row in rows if row.facts})
 
 
@@ -532,9 +557,9 @@ def _are_probabilities(rows: Sequence[Row]) -> bool:
     return bool(rows) and all(row.values["probability"] == 1.0 for row in rows)
 
 
-def _statistics(rows: Sequence[Row]) -> dict[str, Statistic]:
-    """Return every metric of scores as a statistic of the songs' weights."""
-    songs, groups = _songs(rows), _grouped(rows)
+def _statistics(rows: Sequence[Row], songs: Sequence[str]) -> dict[str, Statistic]:
+    """Return every metric of scores as a statistic of the weights of these songs."""
+    groups = _grouped(rows)
     found: dict[str, Statistic] = {}
     for name in PROTOCOLS:
         parts = groups.get(name, {})
@@ -542,6 +567,7 @@ def _statistics(rows: Sequence[Row]) -> dict[str, Statistic]:
             _examples(parts.get(part, ()), songs) for part in (POSITIVE, NEGATIVE, UNLABELLED)
         )
         found[f"{PREFIXES[name]}auc"] = roc_auc(positive, negative)
+        found |= {f"{PREFIXES[name]}{metric}": one for metric, one in _within_vocals(parts, songs).items()}
         found[f"{PREFIXES[name]}average_rank"] = average_rank(positive, unlabelled)
         found[f"{PREFIXES[name]}normalised_rank"] = _normalised(positive, unlabelled)
         if _are_probabilities([*parts.get(POSITIVE, ()), *parts.get(NEGATIVE, ())]):
@@ -556,6 +582,19 @@ def _statistics(rows: Sequence[Row]) -> dict[str, Statistic]:
         originals = _examples([original for original, _ in pairs], songs)
         found[name] = preferred(originals, _scores([twin for _, twin in pairs]))
     return found
+
+
+def _within_vocals(parts: Mapping[str, Sequence[Row]], songs: Sequence[str]) -> dict[str, Statistic]:
+    """Return the means over vocals of what :data:`WITHIN` measures in each vocal that has both classes."""
+    vocals: dict[str, dict[str, list[Row]]] = {}
+    for part in (POSITIVE, NEGATIVE):
+        for row in parts.get(part, ()):
+            vocals.setdefault(row.facts["vocal"], {}).setdefault(part, []).append(row)
+    whole = [one for one in vocals.values() if len(one) == 2]
+    scores = [(_scores(one[POSITIVE]), _scores(one[NEGATIVE])) for one in whole]
+    # A vocal is an example; its scores are not used beyond the measure.
+    examples = _examples([one[POSITIVE][0] for one in whole], songs)
+    return {name: mean_over(examples, [measure(good, bad) for good, bad in scores]) for name, measure in WITHIN.items()}
 
 
 def _normalised(positive: Examples, unlabelled: Examples) -> Statistic:
@@ -663,14 +702,14 @@ def _cost(competitors: Sequence[Entry]) -> Chart:
     points = [
         Point(one.label, "", max(cpu_ms, 0.01), area)
         for one in competitors
-        if (cpu_ms := one.metrics["cpu_ms"]) is not None and (area := one.metrics["auc"]) is not None
+        if (cpu_ms := one.metrics["cpu_ms"]) is not None and (area := one.metrics.get("within_auc")) is not None
     ]
     return ScatterChart(
         title="Cost against quality",
-        caption="CPU time a score, and how often a positive scores above a negative, controlled. Up and left is "
-        "better.",
+        caption="CPU time a score, and how often a positive scores above a negative of the same vocal, controlled. Up "
+        "and left is better.",
         x_label="CPU a score, ms (log)",
-        y_label="AUC, %",
+        y_label="AUC within vocals, %",
         points=points,
         log_x=True,
     )

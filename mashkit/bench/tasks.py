@@ -336,7 +336,8 @@ def metric_chart(competitors: Sequence[Entry], names: Mapping[str, str], **drawn
     """
     return RowChart(
         labels=[one.label for one in competitors],
-        series={title: [one.metrics[name] for one in competitors] for title, name in names.items()},
+        # A result of an earlier version may lack a metric.
+        series={title: [one.metrics.get(name) for one in competitors] for title, name in names.items()},
         intervals={title: [one.intervals.get(name) for one in competitors] for title, name in names.items()},
         **drawn,
     )

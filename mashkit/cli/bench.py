@@ -55,6 +55,12 @@ def add_parser(commands: Commands) -> None:
     report.add_argument("-o", "--output", type=Path, metavar="FILE.html",
                         help="the page to write, of one result; a result of an earlier mashkit, with its rows inside, "
                         "is converted without it; default: the page and the table beside each result")  # fmt: skip
+    report.add_argument("--recompute", action="store_true",
+                        help="compute metrics, intervals, tests and order from the rows by this version’s rules, and "
+                        "write the result again, too")  # fmt: skip
+    report.add_argument("--baseline", metavar="COMPETITOR",
+                        help="with --recompute: compare everybody with this one alone; default: as the suite "
+                        "says")  # fmt: skip
     report.add_argument("--data", type=Path, metavar="FOLDER", help="the recordings it was made from, for --audio")
     _add_audio(report)
     comparing = action("compare", "Compare two results of one suite; fail if something got worse.", _compare)
@@ -266,6 +272,8 @@ def _report(arguments: argparse.Namespace) -> int:
 
     require_matplotlib()
     _require_data(arguments)
+    if arguments.baseline is not None and not arguments.recompute:
+        raise UsageError(f"--baseline {arguments.baseline} changes only what is computed", "add --recompute")
     many = len(arguments.results) > 1
     if many and arguments.output is not None:
         raise UsageError(f"-o {arguments.output}: one page for {len(arguments.results)} results", "give one, or no -o")
@@ -292,14 +300,17 @@ def _make_again(arguments: argparse.Namespace, path: Path) -> Path:
     from mashkit.atomicfile import write_text
     from mashkit.bench.page import page, write_pages
     from mashkit.bench.results import FORMAT, read_result, write_result
+    from mashkit.bench.runner import recomputed
 
     result = read_result(path)
+    if arguments.recompute:
+        result = recomputed(result, arguments.baseline or "")
     sounds = _sounds(arguments, result)
     if arguments.output is not None:
         output: Path = arguments.output
         write_text(output, page(result, sounds))
         return output
-    if result.format != FORMAT:
+    if result.format != FORMAT or arguments.recompute:
         write_result(result, path)
     return write_pages(result, path, sounds)[0]
 
