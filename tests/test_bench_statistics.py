@@ -292,7 +292,7 @@ def test_rank_biserial_by_hand_and_between_its_ends() -> None:
 
 def test_a_baseline_is_compared_with_everybody_and_corrected_for_these_tests_alone() -> None:
     random = np.random.default_rng(2)
-    values = {label: ratio(random.normal(size=10) + shift, np.ones(10)) for label, shift in zip("abcd", range(4))}
+    values = {label: ratio(random.normal(size=10) + shift, np.ones(10)) for shift, label in enumerate("abcd")}
     whole = every_two("auc", values, lambda one, other: paired(values[one], values[other], 10, resamples=100))
     assert len(whole) == 6
     own = against(whole, "b")

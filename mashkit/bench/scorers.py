@@ -3,8 +3,8 @@
 Every plan is an input (:mod:`mashkit.bench.protocols`), and every row has the raw score. Metrics are computed from the
 rows; intervals and tests take each song of a vocal as one observation.
 
-The headline is the AUC within each vocal. A user asks which backing fits this vocal, and a rule need not give comparable
-scores to mashups of different vocals. The AUC over all vocals together, as in the paper, is shown beside it.
+The headline is the AUC within each vocal. A user asks which backing fits this vocal, and a rule need not give
+comparable scores to mashups of different vocals. The AUC over all vocals together, as in the paper, is shown beside it.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from mashkit.bench import protocols
 from mashkit.bench.charts import BoxChart, Chart, Curve, CurveChart, Point, ScatterChart
 from mashkit.bench.collections import (
     Choice,
+    Collection,
     CollectionMissing,
     RenderedSource,
     reopen,
@@ -261,7 +262,7 @@ class ScorerTask(Task):
             return [Input(name=group, measure=group, missing=str(error)) for group in asked.groups]
         counts = Counts(vocals=asked.vocals, matched=asked.matched, negatives=asked.negatives, groups=asked.groups)
         found = list(protocols.examples(collection.clips, counts, asked.seed))
-        inputs = _Inputs(collection.files, choice, {"stretcher": asked.stretcher, "separator": ""})
+        inputs = _Inputs(collection, choice, {"stretcher": asked.stretcher, "separator": ""})
         inputs.add_all(found)
         if not found:
             inputs.missing(
@@ -432,9 +433,10 @@ def _is_robust(example: Example) -> bool:
 class _Inputs:
     """The inputs; a plan that serves several groups is one input and is scored once."""
 
-    def __init__(self, files: Mapping[str, Sequence[Path]], choice: Choice, how: Mapping[str, Any]) -> None:
+    def __init__(self, collection: Collection, choice: Choice, how: Mapping[str, Any]) -> None:
         self.made: list[Input] = []
-        self._files = files
+        self._files = collection.files
+        self._recordings = {clip.id: collection.recording(clip) for clip in collection.clips}
         self._choice = choice.to_input()
         self._how = {**self._choice["parameters"], **how}
         self._plans: dict[str, int] = {}
@@ -491,6 +493,7 @@ class _Inputs:
             parameters={**how, "plan": plan.to_dict()},
             place=self._choice["place"],
             files=list(files),
+            songs=list(dict.fromkeys(filter(None, (self._recordings[clip_id] for clip_id in clips)))),
             facts={
                 "uses": uses,
                 "song": one.vocal.song,

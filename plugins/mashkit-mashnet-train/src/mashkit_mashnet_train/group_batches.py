@@ -57,6 +57,7 @@ class GroupBatches(ABC):
             "rules": RULES_VERSION,
             "training": self.training.summary(),
             "validation": self.held.summary(),
+            "recordings": sorted({*self.training.recordings, *self.held.recordings}),
             "sources": [dict(store.source) for store in stores],
         }
 

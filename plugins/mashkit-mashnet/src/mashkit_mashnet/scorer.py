@@ -104,6 +104,10 @@ class NetworkScorer(Scorer):
         """Return the checkpoint and its hash."""
         return {self._path.name: file_sha256(self._path)}
 
+    def trained_on(self) -> tuple[str, ...]:
+        """Return the recordings that the checkpoint says it was trained and validated on."""
+        return tuple(load(self._path).training.get("data", {}).get("recordings", ()))
+
     @property
     def gpus(self) -> float:
         """1 if the network runs on a GPU, otherwise 0."""
