@@ -12,7 +12,7 @@ from __future__ import annotations
 import functools
 import math
 import statistics as plain
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, cast
 
@@ -29,6 +29,7 @@ from mashkit.bench.collections import (
     reopen,
     separated_by,
 )
+from mashkit.bench.layers import LAYERS_BYTES, LayerStore, SharedRenderer
 from mashkit.bench.protocols import (
     CONTROL,
     LATE_BEATS,
@@ -183,7 +184,8 @@ def _metrics() -> Iterator[Metric]:
         )  # fmt: skip
     yield Metric(
         name="cpu_ms", title="CPU a score", unit="ms", resolution=5, weight=0.5, digits=1,
-        explained="CPU time, mean over all plans; rendering is in it for who listens to the result, reading files not.",
+        explained="CPU time, mean over all plans; rendering is in it for who listens to the result, reading files not. "
+        "A layer is rendered once for all scorers, and each that needs it is charged that time.",
     )  # fmt: skip
     yield Metric(
         name="wall_ms", title="time a score", unit="ms", resolution=5, weight=0, digits=1,
@@ -290,6 +292,19 @@ class ScorerTask(Task):
         for one in robust:
             inputs.add_other(one, kind, other, renamed)
 
+    def batches(self, inputs: Sequence[Input]) -> list[list[Input]]:
+        """Return the inputs in parts whose stretched layers all fit :data:`mashkit.bench.layers.LAYERS_BYTES`."""
+        parts: list[list[Input]] = [[]]
+        held: dict[Hashable, float] = {}
+        for given in inputs:
+            own = {} if given.missing else _layer_bytes(given)
+            if sum((held | own).values()) > LAYERS_BYTES and held:
+                parts.append([])
+                held = {}
+            parts[-1].append(given)
+            held |= own
+        return parts
+
     # --------------------------------------------------------------------------------------------------- measuring
     def warm_up(self, component: Component) -> None:
         """Score a few seconds of a rendered song."""
@@ -306,14 +321,19 @@ class ScorerTask(Task):
 
     def measure(self, component: Component, given: Input) -> dict[str, float]:
         """Return the score of the input's plan, 1 if it is a probability or else 0, the score's parts, and its cost."""
-        mashup = _mashup(given)
+        mashup = _mashup(given, self.scratch)
         with stopwatch() as elapsed:
             (score,) = cast("Scorer", component).score([mashup])
+        rendered = {}
+        if isinstance(mashup.renderer, SharedRenderer):
+            elapsed, stretching = mashup.renderer.settled(elapsed)
+            rendered = {"render_cpu_s": stretching.cpu_s, "render_wall_s": stretching.wall_s}
         return {
             "score": score.value,
             "probability": float(score.scale == "probability"),
             "score_cpu_s": elapsed.cpu_s,
             "score_wall_s": elapsed.wall_s,
+            **rendered,
             **{f"part.{name}": value for name, value in score.parts.items()},
         }
 
@@ -504,11 +524,23 @@ class _Inputs:
         )
 
 
-def _mashup(given: Input) -> Mashup:
+def _layer_bytes(given: Input) -> dict[Hashable, float]:
+    """Return the size of each layer that is stretched for an input's plan, stereo; equal layers have equal keys."""
+    how = given.parameters
+    source = _source(Choice.of(given), how["separator"])
+    return {
+        (layer.clip_id, layer.role, layer.speed, layer.semitones, how["stretcher"]): 2 * 4 * clip.sample_rate
+        * clip.duration / layer.speed
+        for layer in MashupPlan.from_dict(how["plan"]).layers
+        if (clip := source.clip(layer.clip_id)) and (layer.speed, layer.semitones) != (1.0, 0.0)
+    }  # fmt: skip
+
+
+def _mashup(given: Input, scratch: Path | None = None) -> Mashup:
     """Return the input's plan as a mashup whose stems have been read, because reading is no cost of a scorer."""
     how = given.parameters
     reopen(given)
-    renderer = _renderer(Choice.of(given), how["separator"], how["stretcher"])
+    renderer = _renderer(Choice.of(given), how["separator"], how["stretcher"], scratch)
     plan = MashupPlan.from_dict(how["plan"])
     try:
         mashup = renderer.mashup(plan)
@@ -519,10 +551,16 @@ def _mashup(given: Input) -> Mashup:
     return mashup
 
 
+def _source(choice: Choice, separator: str) -> ClipSource:
+    return separated_by(choice, separator) if separator else choice.open().source
+
+
 @functools.cache
-def _renderer(choice: Choice, separator: str, stretcher: str) -> Renderer:
-    source: ClipSource = separated_by(choice, separator) if separator else choice.open().source
-    return Renderer(source, Kit(stretcher=stretcher).stretcher, cache_bytes=RENDERED_BYTES)
+def _renderer(choice: Choice, separator: str, stretcher: str, scratch: Path | None) -> Renderer:
+    source, made_by = _source(choice, separator), Kit(stretcher=stretcher).stretcher
+    if scratch is None:
+        return Renderer(source, made_by, cache_bytes=RENDERED_BYTES)
+    return SharedRenderer(source, made_by, LayerStore(scratch), cache_bytes=RENDERED_BYTES)
 
 
 # ------------------------------------------------------------------------------------------------- rows to examples

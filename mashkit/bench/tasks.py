@@ -218,6 +218,12 @@ class Task(ABC):
         "What they picked", "The beginnings of the mashups each likes best and least.",
     )  # fmt: skip
     """Heading and sentence above the picks."""
+    scratch: Path | None = None
+    """Folder in which a measurement may leave what those of other competitors need as well; set in their processes.
+
+    It need not exist. What is in it is removed after each part of the inputs (:meth:`batches`). An interrupted run
+    leaves it for the next.
+    """
 
     @abstractmethod
     def inputs(self, settings: Mapping[str, Any], data: Path | None) -> list[Input]:
@@ -235,6 +241,14 @@ class Task(ABC):
         SuiteError
             If the settings do not fit: use :func:`mashkit.bench.tables.from_table`.
         """
+
+    def batches(self, inputs: Sequence[Input]) -> Sequence[Sequence[Input]]:
+        """Return the inputs in parts; every competitor is measured on one part before any is on the next.
+
+        By default all are one part. A task that uses :attr:`scratch` bounds by this how much is in it. Each part costs
+        a new process for each competitor.
+        """
+        return [inputs]
 
     @abstractmethod
     def warm_up(self, component: Component) -> None:
