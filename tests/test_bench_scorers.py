@@ -436,6 +436,49 @@ def test_a_plan_used_twice_is_scored_once(task: ScorerTask) -> None:
     assert len({one.name for one in inputs}) == len(inputs)
 
 
+def test_draws_are_taken_alone_and_together(task: ScorerTask) -> None:
+    def scored(name: str, vocal: str, score: float, *uses: Any) -> Row:
+        facts = {"uses": [["controlled", *use] for use in uses], "song": vocal, "vocal": vocal}
+        return row_of(input=name, facts=facts, values={"score": score, "probability": 0.0}, peak_memory_mb=1.0)
+
+    made = [
+        scored("a", "v", 0.5, ["positive"], ["positive", 1]),  # the original is the same in both draws
+        scored("b", "v", 0.1, ["negative"]),
+        scored("c", "v", 0.9, ["negative", 1]),
+        scored("d", "v", 0.6, ["unlabelled"]),
+        scored("e", "v", 0.2, ["unlabelled", 1]),
+        scored("f", "w", 0.7, ["positive"]),
+        scored("g", "w", 0.3, ["negative"]),
+        scored("h", "w", 0.4, ["positive", 1]),
+        scored("i", "w", 0.8, ["negative", 1]),
+    ]
+    drawn = task.draws(made)
+    assert drawn["within_auc"] == [100, 0]
+    assert drawn["recall_1"] == [0, 100]  # among the matched mashups of the same draw
+    whole = task.summarize(
+        [attrs.evolve(row, values=row.values | {"score_cpu_s": 0.0, "score_wall_s": 0.0}) for row in made]
+    )
+    assert whole["within_auc"] == 50  # v: one of two; w: two of four
+    assert whole["auc"] == pytest.approx(100 * 6 / 12)
+    assert whole["mrr"] == pytest.approx((1 / 2 + 1) / 2)
+    assert task.draws([row for row in made if len(row.facts["uses"][0]) == 2 and row.input != "a"]) == {}
+
+
+def test_plans_are_drawn_as_often_as_asked(task: ScorerTask) -> None:
+    settings = {**SETTINGS, "seed": 5, "vocals": 2, "other_stretcher": "librosa"}
+    once, twice = (task.inputs({**settings, "plan_seeds": seeds}, None) for seeds in (1, 2))
+    known = {one.facts["plan"]: one for one in twice if "other" not in one.measure and not one.missing}
+    for one in once:
+        if not one.missing and "other" not in one.measure:
+            uses = [use for use in known[one.facts["plan"]].facts["uses"] if len(use) == 2]
+            assert uses == one.facts["uses"]
+    assert {use[2] for one in known.values() for use in one.facts["uses"] if len(use) == 3} == {1}
+    # Another stretcher is for the first draw, because it is to show the stretcher's part and costs as much again.
+    assert sum("other" in one.measure for one in once) == sum("other" in one.measure for one in twice)
+    with pytest.raises(SuiteError, match="plan_seeds"):
+        task.inputs({**settings, "plan_seeds": 0}, None)
+
+
 def test_a_value_is_no_metric_where_nobody_has_one(task: ScorerTask) -> None:
     found = task.summarize([])
     assert set(found) == {metric.name for metric in task.metrics}

@@ -83,7 +83,8 @@ def page(result: Result, sounds: Mapping[str, str] | None = None) -> str:
         __package__,
         "page.html",
         marks='<span class="bad">Marked</span>: beyond what is a must. <span class="best">Underlined</span>: best of '
-        f"its column. {NONE}: not measured or not provided. " + text(" ".join(trained_on(result))),
+        f"its column. {NONE}: not measured or not provided. "
+        + text(" ".join([*_small_print(result), *trained_on(result)])),
         table=_table(result),
         charts="\n".join(_figure(chart) for chart in charts),
         tables=_tables(task.tables(result.measured, rows)),
@@ -215,6 +216,14 @@ def trained_on(result: Result) -> list[str]:
     return [*said, "Rank and score are of the songs that nobody was trained on."] if said else []
 
 
+def _small_print(result: Result) -> list[str]:
+    """Return what the small numbers below a metric are."""
+    said = ["Small: the 95 % interval."] if any(one.intervals for one in result.competitors) else []
+    if any(one.draws for one in result.competitors):
+        said.append("Draws: the lowest and the highest value if each draw of the plans is taken alone.")
+    return said
+
+
 def _line(value: str) -> str:
     """Return text for a cell of a Markdown table: on one line, without the bar that ends a cell."""
     return " ".join(value.replace("|", "/").split())
@@ -252,7 +261,10 @@ def _table(result: Result) -> str:
             marks += ["best"] if value is not None and shown == best[metric.name] else []
             ends = one.intervals.get(metric.name)
             if ends is not None:
-                shown += f'<span class="ends">{" … ".join(number(end, metric.digits) for end in ends)}</span>'
+                shown += f'<span class="ends">{_ends(*ends, metric.digits)}</span>'
+            drawn = one.draws.get(metric.name)
+            if drawn:
+                shown += f'<span class="ends">draws {_ends(min(drawn), max(drawn), metric.digits)}</span>'
             cells.append(_cell(value, shown, " ".join(marks)))
         rows.append(pages.row(text(one.label), *cells))
     # A row with a reason instead of numbers has fewer cells, so it is not sorted.

@@ -493,6 +493,7 @@ def ranked(
                 reason="" if one.label in judged else _why_not_measured(own),
                 metrics=metrics.get(one.label),
                 intervals=task.intervals(judged[one.label]) if one.label in judged else {},
+                draws=task.draws(judged[one.label]) if one.label in judged else {},
             )
         )
     comparisons = task.compare({label: judged[label] for label in places})

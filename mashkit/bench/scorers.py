@@ -12,7 +12,7 @@ from __future__ import annotations
 import functools
 import math
 import statistics as plain
-from collections.abc import Hashable, Iterator, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, cast
 
@@ -217,10 +217,12 @@ class Settings:
         Most vocals, and the numbers of matched and unmatched mashups of each, ≥ 1.
     groups : tuple of str
         Experiment protocols and twins; default: all.
+    plan_seeds : int
+        How often the plans of each vocal are drawn, ≥ 1.
     stretcher : str
         Renders all plans.
     other_stretcher, other_separator : str
-        Replace that stretcher and the default separator, to measure the effect; empty for none.
+        Replace that stretcher and the default separator in the first draw, to measure the effect; empty for none.
     seed : int
     """
 
@@ -232,6 +234,7 @@ class Settings:
     matched: int = attrs.field(default=5, validator=[attrs.validators.instance_of(int), attrs.validators.ge(1)])
     negatives: int = attrs.field(default=3, validator=[attrs.validators.instance_of(int), attrs.validators.ge(1)])
     groups: tuple[str, ...] = attrs.field(default=(*PROTOCOLS, *TWINS), converter=as_tuple)
+    plan_seeds: int = attrs.field(default=1, validator=[attrs.validators.instance_of(int), attrs.validators.ge(1)])
     stretcher: str = "signalsmith"
     other_stretcher: str = "librosa"
     other_separator: str = "librosa"
@@ -263,7 +266,7 @@ class ScorerTask(Task):
         except CollectionMissing as error:
             return [Input(name=group, measure=group, missing=str(error)) for group in asked.groups]
         counts = Counts(vocals=asked.vocals, matched=asked.matched, negatives=asked.negatives, groups=asked.groups)
-        found = list(protocols.examples(collection.clips, counts, asked.seed))
+        found = list(protocols.examples(collection.clips, counts, asked.seed, asked.plan_seeds))
         inputs = _Inputs(collection, choice, {"stretcher": asked.stretcher, "separator": ""})
         inputs.add_all(found)
         if not found:
@@ -382,6 +385,21 @@ class ScorerTask(Task):
             if one is not None
         }
 
+    def draws(self, rows: Sequence[Row]) -> dict[str, list[float]]:
+        """Return the metrics of scores in each draw of the plans; a metric that a draw lacks is left out."""
+        songs, numbers = _songs(rows), _draws(rows)
+        if len(numbers) < 2:
+            return {}
+        each = [
+            {
+                name: self._units[name] * value_of(one, len(songs))
+                for name, one in _statistics(rows, songs, [draw]).items()
+            }
+            for draw in numbers
+        ]
+        known = {name: [one.get(name, math.nan) for one in each] for name in each[0]}
+        return {name: values for name, values in known.items() if all(map(math.isfinite, values))}
+
     def compare(self, rows: Mapping[str, Sequence[Row]]) -> list[Comparison]:
         """Return paired tests of every two scorers by the headline metrics, Holm's correction within each metric.
 
@@ -446,8 +464,8 @@ class ScorerTask(Task):
 
 # ----------------------------------------------------------------------------------------------------------- inputs
 def _is_robust(example: Example) -> bool:
-    """Return whether a plan is scored with other components as well: positives, and each vocal's negatives."""
-    return example.group == "controlled" and example.part in (POSITIVE, NEGATIVE)
+    """Return whether a plan is scored with other components as well: the first draw's positives and negatives."""
+    return example.draw == 0 and example.group == "controlled" and example.part in (POSITIVE, NEGATIVE)
 
 
 class _Inputs:
@@ -482,7 +500,8 @@ class _Inputs:
             self.missing(f"{group}, {part}: {one.vocal.title}", group, one.reason)
 
     def _add(self, one: Example) -> None:
-        use = [one.group, one.part]
+        # The draw is left out for the first, so that the facts are those of a suite that draws once.
+        use = [one.group, one.part, *([one.draw] if one.draw else [])]
         at = self._plans.get(one.plan.id)
         if at is not None:
             known = self.made[at]
@@ -504,7 +523,7 @@ class _Inputs:
         )
         self.made.append(attrs.evolve(made, facts={**made.facts, "same_as": base.name}))
 
-    def _input(self, one: Example, plan: MashupPlan, how: Mapping[str, Any], uses: list[list[str]], what: str) -> Input:
+    def _input(self, one: Example, plan: MashupPlan, how: Mapping[str, Any], uses: list[list[Any]], what: str) -> Input:
         clips = dict.fromkeys(layer.clip_id for layer in one.plan.layers)
         files = dict.fromkeys(path for clip_id in clips for path in self._files.get(clip_id, ()))
         return Input(
@@ -569,20 +588,42 @@ def _songs(rows: Sequence[Row]) -> list[str]:
     return sorted({row.facts["song"] for row in rows if row.facts})
 
 
-def _grouped(rows: Sequence[Row]) -> dict[str, dict[str, list[Row]]]:
+def _grouped(rows: Sequence[Row], draws: Iterable[int] | None = None) -> dict[str, dict[str, list[Row]]]:
     """Return the rows of each group and part; rows of missing inputs are left out.
 
     A group in which a row failed is left out as a whole, because the best of a scorer's cases would be no fair measure.
+
+    Parameters
+    ----------
+    rows : sequence of Row
+    draws : iterable of int, optional
+        Only rows of these draws; default: of all. A row is in a part once, in however many draws it is.
     """
-    groups: dict[str, dict[str, list[Row]]] = {}
+    wanted = None if draws is None else set(draws)
+    groups: dict[str, dict[str, dict[str, Row]]] = {}
     failed = set()
     for row in rows:
-        for group, part in row.facts.get("uses", ()):
-            if row.ok:
-                groups.setdefault(group, {}).setdefault(part, []).append(row)
-            elif not row.input_missing:
+        for group, part, draw in _uses(row):
+            if row.ok and (wanted is None or draw in wanted):
+                groups.setdefault(group, {}).setdefault(part, {})[row.input] = row
+            elif not row.ok and not row.input_missing:
                 failed.add(group)
-    return {group: parts for group, parts in groups.items() if group not in failed}
+    return {
+        group: {part: list(own.values()) for part, own in parts.items()}
+        for group, parts in groups.items()
+        if group not in failed
+    }
+
+
+def _uses(row: Row) -> Iterator[tuple[str, str, int]]:
+    """Yield the group, the part and the draw of everything that a row serves for."""
+    for group, part, *draw in row.facts.get("uses", ()):
+        yield group, part, draw[0] if draw else 0
+
+
+def _draws(rows: Sequence[Row]) -> list[int]:
+    """Return the draws of the rows' plans."""
+    return sorted({draw for row in rows for _, _, draw in _uses(row)})
 
 
 def _examples(rows: Sequence[Row], songs: Sequence[str]) -> Examples:
@@ -598,9 +639,12 @@ def _are_probabilities(rows: Sequence[Row]) -> bool:
     return bool(rows) and all(row.values["probability"] == 1.0 for row in rows)
 
 
-def _statistics(rows: Sequence[Row], songs: Sequence[str]) -> dict[str, Statistic]:
-    """Return every metric of scores as a statistic of the weights of these songs."""
-    groups = _grouped(rows)
+def _statistics(rows: Sequence[Row], songs: Sequence[str], draws: Sequence[int] = ()) -> dict[str, Statistic]:
+    """Return every metric of scores as a statistic of the weights of these songs; ``draws`` are all by default."""
+    draws = draws or _draws(rows)
+    groups = _grouped(rows, draws)
+    # What belongs together is of one draw: twins, and the matched mashups that a positive is ranked among.
+    single = [_grouped(rows, [draw]) for draw in draws]
     found: dict[str, Statistic] = {}
     for name in PROTOCOLS:
         parts = groups.get(name, {})
@@ -615,11 +659,11 @@ def _statistics(rows: Sequence[Row], songs: Sequence[str]) -> dict[str, Statisti
             found[f"{PREFIXES[name]}accuracy"] = accuracy(positive, negative)
             if name == "controlled":
                 found["ece"] = calibration_error(positive, negative)
-    own, ranks = _query_ranks(groups.get("controlled", {}), songs)
+    own, ranks = _query_ranks([one.get("controlled", {}) for one in single], songs)
     found |= {f"recall_{k}": mean_over(own, ranks <= k) for k in RECALL_AT}
     found["mrr"] = mean_over(own, 1 / ranks)
     for name, twins in TWIN_METRICS.items():
-        pairs = [pair for twin in twins for pair in _pairs(groups.get(twin, {}))]
+        pairs = _pairs([one.get(twin, {}) for twin in twins for one in single])
         originals = _examples([original for original, _ in pairs], songs)
         found[name] = preferred(originals, _scores([twin for _, twin in pairs]))
     return found
@@ -643,21 +687,27 @@ def _normalised(positive: Examples, unlabelled: Examples) -> Statistic:
     return lambda weights: (rank(weights) - 1) / count
 
 
-def _query_ranks(parts: Mapping[str, Sequence[Row]], songs: Sequence[str]) -> tuple[Examples, np.ndarray]:
-    """Return the positives whose vocal has matched mashups, and the rank of each among these mashups."""
+def _query_ranks(draws: Sequence[Mapping[str, Sequence[Row]]], songs: Sequence[str]) -> tuple[Examples, np.ndarray]:
+    """Return the positives whose vocal has matched mashups, and the rank of each among these mashups, by draw."""
     positives, ranks = [], []
-    for row in parts.get(POSITIVE, ()):
-        others = [other for other in parts.get(UNLABELLED, ()) if other.facts["vocal"] == row.facts["vocal"]]
-        if others:
-            positives.append(row)
-            ranks.append(float(ranks_among(_scores([row]), _scores(others))[0]))
+    for parts in draws:
+        for row in parts.get(POSITIVE, ()):
+            others = [other for other in parts.get(UNLABELLED, ()) if other.facts["vocal"] == row.facts["vocal"]]
+            if others:
+                positives.append(row)
+                ranks.append(float(ranks_among(_scores([row]), _scores(others))[0]))
     return _examples(positives, songs), np.asarray(ranks, np.float64)
 
 
-def _pairs(parts: Mapping[str, Sequence[Row]]) -> list[tuple[Row, Row]]:
-    """Return originals and twins of the same vocal."""
-    twins = {row.facts["vocal"]: row for row in parts.get(TWIN, ())}
-    return [(row, twins[row.facts["vocal"]]) for row in parts.get(ORIGINAL, ()) if row.facts["vocal"] in twins]
+def _pairs(draws: Iterable[Mapping[str, Sequence[Row]]]) -> list[tuple[Row, Row]]:
+    """Return originals and twins of the same vocal in the same draw; a pair that was drawn twice counts once."""
+    found = {}
+    for parts in draws:
+        twins = {row.facts["vocal"]: row for row in parts.get(TWIN, ())}
+        for row in parts.get(ORIGINAL, ()):
+            if (twin := twins.get(row.facts["vocal"])) is not None:
+                found[row.input, twin.input] = (row, twin)
+    return list(found.values())
 
 
 def _robustness(rows: Sequence[Row]) -> dict[str, float]:

@@ -278,6 +278,13 @@ class Task(ABC):
         """Return the 95 % intervals of the metrics that have one, from one competitor's rows."""
         return {}
 
+    def draws(self, rows: Sequence[Row]) -> dict[str, list[float]]:
+        """Return metrics of each draw alone, from one competitor's rows; empty if the inputs were drawn once.
+
+        How they spread shows how much a metric depends on the seed of its inputs.
+        """
+        return {}
+
     def compare(self, rows: Mapping[str, Sequence[Row]]) -> list[Comparison]:
         """Return paired tests between competitors, given their rows by label."""
         return []
