@@ -102,11 +102,10 @@ def test_every_vocal_has_every_example(clips: list[Clip], found: list[Example]) 
     assert [one for one in drawn if isinstance(one, Example) and one.draw == 0] == first
     assert {one.draw for one in drawn if isinstance(one, Example)} == {0, 1, 2}
     assert {one.vocal.id for one in drawn} == {one.vocal.id for one in first}
-    # Another draw is of other plans.
+    # Another draw is of other plans, as far as there are others.
     matched = [{one.plan.id for one in drawn if isinstance(one, Example) and (one.draw, one.part) == (draw, UNLABELLED)}
                for draw in range(3)]  # fmt: skip
-    assert not matched[0] & matched[1]
-    assert not matched[0] & matched[2]
+    assert len(matched[0]) < len(matched[0] | matched[1]) < len(matched[0] | matched[1] | matched[2])
 
 
 # --------------------------------------------------------------------------------------------------------- protocols

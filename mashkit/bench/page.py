@@ -20,11 +20,10 @@ from mashkit.bench.charts import Chart, draw
 from mashkit.bench.ranking import Metric
 from mashkit.bench.records import Entry, Row, judged_by
 from mashkit.bench.results import Result, value_names, write_result
-from mashkit.bench.statistics import Comparison
+from mashkit.bench.statistics import SIGNIFICANT, Comparison
 from mashkit.bench.tasks import Cell, Literature, Pick, Table, load_task
 from mashkit.pages import MINUS, NONE, number, text
 
-SIGNIFICANT = 0.05
 LONG = 40
 """Number of characters above which a cell of text becomes wide."""
 
@@ -112,11 +111,12 @@ def page(result: Result, sounds: Mapping[str, str] | None = None) -> str:
         problems=_problems(rows),
     )
     summary = text(f"{suite.summary[:1].upper()}{suite.summary[1:]}.")
+    lead = task.lead(result.measured, rows, result.comparisons, suite.baseline)
     facts = text(f"{len(competitors)} competitors, {measured:,} measurements, finished {_day(result)}")
     packed = f'<script type="text/plain" id="packed-rows">{_packed_rows(rows)}</script>\n'
     return pages.document(
         suite.title,
-        top=f'<p>{summary}</p>\n<p class="facts">{facts}</p>',
+        top=f'<p>{summary}</p>\n{pages.items(map(text, lead)) if lead else ""}<p class="facts">{facts}</p>',
         main=main,
         styles=_styles(),
         scripts=packed + _script(sounds or {}),
@@ -192,8 +192,11 @@ def markdown(result: Result) -> str:
         f"Suite `{result.suite.name}` of `mashkit bench run`, finished {_day(result)}; {result.machine.processor}, "
         f"{result.machine.cores} cores. Bold: beyond a must. {NONE}: not measured or not provided."
     )
-    parts = [f"# {result.suite.title}", "", " ".join([made, *trained_on(result)]), "", *lines, ""]
-    for table in load_task(result.suite.task).tables(result.measured, result.rows):
+    task = load_task(result.suite.task)
+    lead = task.lead(result.measured, result.rows, result.comparisons, result.suite.baseline)
+    parts = [f"# {result.suite.title}", "", *([*(f"- {one}" for one in lead), ""] if lead else [])]
+    parts += [" ".join([made, *trained_on(result)]), "", *lines, ""]
+    for table in task.tables(result.measured, result.rows):
         parts += [f"## {table.title}", "", table.caption, "", f"| {' | '.join(map(_line, table.heads))} |"]
         parts += [f"|{'---|' * len(table.heads)}"]
         for name, row in table.rows:
@@ -217,11 +220,10 @@ def trained_on(result: Result) -> list[str]:
 
 
 def _small_print(result: Result) -> list[str]:
-    """Return what the small numbers below a metric are."""
-    said = ["Small: the 95 % interval."] if any(one.intervals for one in result.competitors) else []
-    if any(one.draws for one in result.competitors):
-        said.append("Draws: the lowest and the highest value if each draw of the plans is taken alone.")
-    return said
+    """Return what the numbers in small print are that the headings do not tell."""
+    if not any(one.draws for one in result.competitors):
+        return []
+    return ["Draws: the lowest and the highest value if each draw of the plans is taken alone."]
 
 
 def _line(value: str) -> str:

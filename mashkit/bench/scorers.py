@@ -50,7 +50,7 @@ from mashkit.bench.protocols import (
     tempo_twin,
 )
 from mashkit.bench.ranking import Metric
-from mashkit.bench.records import Entry, Row, by_label
+from mashkit.bench.records import Entry, Row, by_label, judged_by
 from mashkit.bench.scorer_metrics import (
     Examples,
     accuracy,
@@ -61,6 +61,7 @@ from mashkit.bench.scorer_metrics import (
     reliability,
     roc_auc,
 )
+from mashkit.bench.scorer_words import lead
 from mashkit.bench.statistics import Comparison, PairedTest, Statistic, every_two, interval, paired, value_of
 from mashkit.bench.tables import SuiteError, from_table
 from mashkit.bench.tasks import Input, InputLost, Pick, Task, metric_chart, stopwatch
@@ -78,6 +79,11 @@ from mashkit.types import Audio, Condition, Layer, MashupPlan, Role, as_tuple
 
 RENDERED_BYTES = 1 << 28
 """Bytes of stretched layers that a competitor's process keeps: enough for a vocal's plans, little in peak memory."""
+CHANCE = 50.0
+"""Of AUC, per cent."""
+DISAGREE = "mashups they disagree on"
+DISAGREEMENTS = 10
+"""Number of these mashups that a page plays."""
 RECALL_AT = (1, 5)
 PICKS = 5
 """Number of the best mashups, and of the worst, that a page plays."""
@@ -352,6 +358,22 @@ class ScorerTask(Task):
             for row in side
         ]
 
+    def auditions(self, rows: Mapping[str, Sequence[Row]]) -> dict[str, list[Pick]]:
+        """Return the plans on which scorers disagree most, and under each label the result of :meth:`picks`."""
+        found = super().auditions(rows)
+        picks = _disagreements(self._above_chance(rows))
+        return {DISAGREE: picks, **found} if picks else found
+
+    def _above_chance(self, rows: Mapping[str, Sequence[Row]]) -> Mapping[str, Sequence[Row]]:
+        """Return the rows of who is sure to be above chance within vocals, because who guesses agrees with nobody.
+
+        If fewer than two are, all are returned.
+        """
+        judged = {label: judged_by(own) for label, own in rows.items()}
+        lows = {label: self.intervals(own).get("within_auc", (0.0, 0.0))[0] for label, own in judged.items()}
+        sure = {label: own for label, own in judged.items() if lows[label] > CHANCE}
+        return sure if len(sure) > 1 else judged
+
     def sound(self, given: Input, longest_s: float) -> Audio:
         """Return the beginning of the mix of the input's plan."""
         plan = protocols.cut(MashupPlan.from_dict(given.parameters["plan"]), longest_s)
@@ -419,6 +441,13 @@ class ScorerTask(Task):
 
         tests = [every_two(name, rows, functools.partial(differ, name), self._units[name]) for name in HEADLINES]
         return [one for some in tests for one in some]
+
+    # -------------------------------------------------------------------------------------------------------- words
+    def lead(
+        self, competitors: Sequence[Entry], rows: Sequence[Row], comparisons: Sequence[Comparison], baseline: str
+    ) -> list[str]:
+        """Return what was compared, on what music, who is first by how much, and what is not known."""
+        return lead(competitors, rows, comparisons, baseline)
 
     # ------------------------------------------------------------------------------------------------------ charts
     def charts(self, competitors: Sequence[Entry], rows: Sequence[Row]) -> list[Chart]:
@@ -537,6 +566,7 @@ class _Inputs:
                 "uses": uses,
                 "song": one.vocal.song,
                 "vocal": one.vocal.id,
+                "recording": self._recordings[one.vocal.id],
                 "condition": str(plan.condition),
                 "plan": plan.id,
             },
@@ -737,6 +767,41 @@ def _robustness(rows: Sequence[Row]) -> dict[str, float]:
         if all(map(math.isfinite, areas)):
             found[f"{kind}_auc_change"] = areas[1] - areas[0]
     return found
+
+
+# ------------------------------------------------------------------------------------------------------------- sound
+def _disagreements(rows: Mapping[str, Sequence[Row]]) -> list[Pick]:
+    """Return the plans whose places among those of their vocal differ most from scorer to scorer, most first."""
+    places: dict[str, dict[str, tuple[float, int]]] = {}
+    facts: dict[str, Mapping[str, Any]] = {}
+    for label, own in rows.items():
+        vocals: dict[str, dict[str, Row]] = {}
+        for part in _grouped(own).get("controlled", {}).values():
+            for row in part:
+                vocals.setdefault(row.facts["vocal"], {})[row.input] = row
+        for known in vocals.values():
+            scores = _scores(list(known.values()))
+            # A score is among the others, which are one less than the ties with itself suggest.
+            for row, rank in zip(known.values(), ranks_among(scores, scores) - 0.5, strict=True):
+                places.setdefault(row.input, {})[label] = (float(rank), len(scores))
+                facts[row.input] = row.facts
+    spread = {
+        name: max(shares) - min(shares)
+        for name, own in places.items()
+        if len(own) > 1 and (shares := [(rank - 0.5) / count for rank, count in own.values()])
+    }
+    chosen = sorted(spread, key=lambda name: -spread[name])[:DISAGREEMENTS]
+    return [
+        Pick(group=facts[name]["vocal"], input=name, said=_places(facts[name], places[name]))
+        for name in chosen
+        if spread[name] > 0
+    ]
+
+
+def _places(facts: Mapping[str, Any], places: Mapping[str, tuple[float, int]]) -> str:
+    """Return where each scorer puts a plan, the one who likes it best first."""
+    ordered = sorted(places.items(), key=lambda one: one[1][0])
+    return f"{facts['condition']}: " + ", ".join(f"{label} {rank:g} of {count}" for label, (rank, count) in ordered)
 
 
 # ----------------------------------------------------------------------------------------------------------- charts

@@ -45,6 +45,8 @@ RESAMPLES = 2000
 """Number of bootstrap samples: the ends of a 95 % interval then vary by a fortieth of its length between seeds."""
 LEVEL = 0.95
 """Coverage of intervals."""
+SIGNIFICANT = 0.05
+"""Largest p-value, after Holm's correction, of a difference that is said to be beyond chance."""
 
 
 @attrs.frozen

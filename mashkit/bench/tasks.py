@@ -334,6 +334,25 @@ class Task(ABC):
             The rows by which competitors are judged.
         """
 
+    def lead(
+        self, competitors: Sequence[Entry], rows: Sequence[Row], comparisons: Sequence[Comparison], baseline: str
+    ) -> list[str]:
+        """Return sentences that stand above all: what was compared, on what, who won by how much, what is not known.
+
+        By default there are none.
+
+        Parameters
+        ----------
+        competitors : sequence of Entry
+            Those that have metrics, best first.
+        rows : sequence of Row
+            All rows.
+        comparisons : sequence of Comparison
+        baseline : str
+            Label with which every other one is compared; empty if every two are.
+        """
+        return []
+
     def tables(self, competitors: Sequence[Entry], rows: Sequence[Row]) -> list[Table]:
         """Return the tables that stand behind the metrics; by default none.
 

@@ -63,6 +63,15 @@ def add_parser(commands: Commands) -> None:
                         "says")  # fmt: skip
     report.add_argument("--data", type=Path, metavar="FOLDER", help="the recordings it was made from, for --audio")
     _add_audio(report)
+    exporting = action("export", "Write a result's tables and raw scores for other programs.", _export)
+    exporting.add_argument("result", type=Path, metavar="RESULT.json", help="what `mashkit bench run` wrote")
+    exporting.add_argument("--format", choices=("csv", "latex", "parquet"), default="csv",
+                           help="csv and parquet: the table, the tests and every row; latex: the table and the tests; "
+                           "default: %(default)s")  # fmt: skip
+    exporting.add_argument("--metric", action="append", default=[], metavar="NAME", dest="metrics",
+                           help="for latex: show this metric; repeatable; without it those of the ranking")  # fmt: skip
+    exporting.add_argument("-o", "--output", type=Path, default=Path(), metavar="FOLDER",
+                           help="where the files go; default: %(default)s")  # fmt: skip
     comparing = action("compare", "Compare two results of one suite; fail if something got worse.", _compare)
     comparing.add_argument("old", type=Path, metavar="A.json", help="the result to compare with")
     comparing.add_argument("new", type=Path, metavar="B.json", help="the new one")
@@ -313,6 +322,23 @@ def _make_again(arguments: argparse.Namespace, path: Path) -> Path:
     if result.format != FORMAT or arguments.recompute:
         write_result(result, path)
     return write_pages(result, path, sounds)[0]
+
+
+def _export(arguments: argparse.Namespace) -> int:
+    from mashkit.bench.export import export
+    from mashkit.bench.results import read_result
+    from mashkit.cli.console import print_json
+    from mashkit.errors import UsageError
+
+    if arguments.metrics and arguments.format != "latex":
+        raise UsageError(f"--metric {arguments.metrics[0]}: {arguments.format} has all metrics", "leave out --metric")
+    paths = export(read_result(arguments.result), arguments.output, arguments.format, arguments.metrics)
+    if arguments.json:
+        print_json({"files": [str(path) for path in paths]})
+    else:
+        for path in paths:
+            print(path)
+    return DONE
 
 
 def _compare(arguments: argparse.Namespace) -> int:
