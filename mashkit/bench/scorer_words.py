@@ -28,8 +28,8 @@ def lead(
         _first(ranked, tests, baseline),
         *_against(tests, baseline),
         *_drawn(max(ranked, key=_auc)),
-        "Not known: what listeners would say, because nobody listened; and how it is with music unlike these songs: the "
-        "intervals know only how much one song here differs from the next.",
+        "Not known: what listeners would say, because nobody listened; and how it is with music unlike these songs: "
+        "the intervals know only how much one song here differs from the next.",
     ]
 
 

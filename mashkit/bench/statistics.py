@@ -348,10 +348,10 @@ class Comparison:
         """Return the same test, other − one."""
 
         def negative(value: float | None) -> float | None:
-            return None if value is None else -value
+            return None if value is None else 0.0 - value  # without the sign of −0
 
         return attrs.evolve(
-            self, one=self.other, other=self.one, difference=-self.difference,
+            self, one=self.other, other=self.one, difference=0.0 - self.difference,
             low=negative(self.high), high=negative(self.low), effect=negative(self.effect),
             effect_low=negative(self.effect_high), effect_high=negative(self.effect_low),
         )  # fmt: skip
