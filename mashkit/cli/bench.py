@@ -59,8 +59,7 @@ def add_parser(commands: Commands) -> None:
                         help="compute metrics, intervals, tests and order from the rows by this version’s rules, and "
                         "write the result again, too")  # fmt: skip
     report.add_argument("--baseline", metavar="COMPETITOR",
-                        help="with --recompute: compare everybody with this one alone; default: as the suite "
-                        "says")  # fmt: skip
+                        help="with --recompute: compare everybody with this one, not with the suite’s")  # fmt: skip
     report.add_argument("--data", type=Path, metavar="FOLDER", help="the recordings it was made from, for --audio")
     _add_audio(report)
     exporting = action("export", "Write a result's tables and raw scores for other programs.", _export)
