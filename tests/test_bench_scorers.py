@@ -320,6 +320,32 @@ def test_a_finished_suite_scores_nothing_again(result: Result, folder: Path) -> 
     assert again.inputs_sha256 == result.inputs_sha256
 
 
+@pytest.mark.plugins  # layers are stretched
+def test_parts_of_the_inputs_give_the_same_rows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    competitors = [
+        Competitor(component="loudness"),
+        Competitor(component="acme-raising"),
+        Competitor(component="acme-net", install="pip install acme-net"),
+    ]
+    suite = attrs.evolve(FAULTY, name="in-parts", competitors=competitors)
+    whole = run(suite, tmp_path / "whole")
+    inputs = ScorerTask().inputs(suite.record().inputs, None)
+    monkeypatch.setattr("mashkit.bench.scorers.LAYERS_BYTES", 200e6)
+    assert len(ScorerTask().batches(inputs)) == 2
+    counts, scratch = [], tmp_path / "parts" / "in-parts.scratch"
+    left = scratch / "of-an-interrupted-run.layer"
+    left.parent.mkdir(parents=True)
+    left.write_bytes(b"")
+    parts = run(suite, tmp_path / "parts", heard=lambda row, known, done, total: counts.append((done, total)))
+    assert [(row.label, row.input, row.status, row.values.get("score")) for row in parts.rows] == [
+        (row.label, row.input, row.status, row.values.get("score")) for row in whole.rows
+    ]
+    assert [row.input for row in parts.rows if row.label == "acme-net"] == ["all inputs"]
+    assert counts[-1] == (3 * len(inputs), 3 * len(inputs))
+    assert not scratch.exists()
+    assert not (tmp_path / "whole" / "in-parts.scratch").exists()
+
+
 def test_the_result_is_json_and_a_page(result: Result, tmp_path: Path) -> None:
     path, *_ = publish(result, tmp_path)
     again = read_result(path)
