@@ -40,6 +40,62 @@ def ranks_among(scores: npt.ArrayLike, others: npt.ArrayLike) -> Values:
     return ranks
 
 
+def roc_auc(positive: npt.ArrayLike, negative: npt.ArrayLike) -> float:
+    """Return the area under the ROC curve: the share of pairs in which the positive is higher, ties half.
+
+    Parameters
+    ----------
+    positive, negative : array-like of float, shape (n,) and (m,)
+
+    Returns
+    -------
+    float
+        0–1; 0.5 is chance; NaN if one of the classes is empty.
+
+    Examples
+    --------
+    >>> roc_auc([0.9, 0.4], [0.5, 0.1])
+    0.75
+    """
+    good, bad = np.asarray(positive, np.float64), np.asarray(negative, np.float64)
+    if not (len(good) and len(bad)):
+        return float("nan")
+    return float(1 - np.mean(ranks_among(good, bad) - 1) / len(bad))
+
+
+def top_accuracy(positive: npt.ArrayLike, negative: npt.ArrayLike) -> float:
+    """Return the accuracy if as many of the highest scores are called good as there are positives.
+
+    It needs no threshold, so scores that are no probabilities have it as well. Of scores that are equal at the border
+    each counts in part. The definition is ours.
+
+    Parameters
+    ----------
+    positive, negative : array-like of float, shape (n,) and (m,)
+
+    Returns
+    -------
+    float
+        Mean of the share of positives that are called good and the share of negatives that are not, 0–1; 0.5 is
+        chance; NaN if one of the classes is empty.
+
+    Examples
+    --------
+    >>> top_accuracy([0.9], [0.5, 0.1])
+    1.0
+    >>> top_accuracy([0.4], [0.5, 0.1])  # no positive, and one of two negatives
+    0.25
+    """
+    good, bad = np.asarray(positive, np.float64), np.asarray(negative, np.float64)
+    if not (len(good) and len(bad)):
+        return float("nan")
+    scores = np.concatenate([good, bad])
+    border = np.sort(scores)[len(bad)]
+    part = (len(good) - np.sum(scores > border)) / np.sum(scores == border)
+    right = np.sum(good > border) + part * np.sum(good == border)
+    return float((right / len(good) + 1 - (len(good) - right) / len(bad)) / 2)
+
+
 @attrs.frozen
 class Bin:
     """The examples with a probability in [low, high); the last bin contains probability 1, too.

@@ -451,6 +451,7 @@ TOML = 'name = "x"\ntask = "stretchers"\ntitle = "X"\n[[competitors]]\ncomponent
         ("timeout_s = 0\n" + TOML, "timeout_s is 0"),
         ('timeout_s = "long"\n' + TOML, "timeout_s.*must be"),
         ("=", "cannot be read as TOML"),
+        ('baseline = "acme-tap"\n' + TOML, "baseline 'acme-tap' is no competitor.*did you mean 'acme-tape'"),
     ],
 )
 def test_a_wrong_suite_is_named(text: str, problem: str, tmp_path: Path) -> None:

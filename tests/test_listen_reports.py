@@ -20,7 +20,7 @@ from mashkit.errors import UsageError
 from mashkit.listen.analysis import TESTS, Finding, Results, analyse
 from mashkit.listen.answers import Store
 from mashkit.listen.data import Answered, ListeningDataError, read_answered, read_data, write_data
-from mashkit.listen.export import safe, write_export
+from mashkit.listen.export import write_export
 from mashkit.listen.figures import SIMULATED, figure4
 from mashkit.listen.mos import opinion_scores
 from mashkit.listen.power import planted, rates
@@ -31,6 +31,7 @@ from mashkit.listen.simulate import TASKS, World, design, parse_effects, simulat
 from mashkit.listen.study import Rules, Study
 from mashkit.listen.table import CODEBOOK, clips, comparisons, kept, long_table, ratings
 from mashkit.listen.tables import level, tables
+from mashkit.pages.exports import safe
 
 HOSTILE = '<img src=x onerror="alert(1)">'
 

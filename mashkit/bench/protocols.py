@@ -87,12 +87,15 @@ class Example:
         One of :data:`PROTOCOLS` or :data:`TWINS`.
     part : str
         One of :data:`CLASSES`, or of :data:`SIDES` for twins.
+    draw : int
+        In which draw of the plans, from 0 on.
     """
 
     plan: MashupPlan
     vocal: Clip
     group: str
     part: str
+    draw: int = 0
 
 
 @attrs.frozen
@@ -125,7 +128,7 @@ class Counts:
     groups: tuple[str, ...] = attrs.field(converter=as_tuple)
 
 
-def examples(clips: Sequence[Clip], counts: Counts, seed: int) -> Iterator[Example | NoExample]:
+def examples(clips: Sequence[Clip], counts: Counts, seed: int, draws: int = 1) -> Iterator[Example | NoExample]:
     """Yield every example. The examples of a vocal follow each other, so that their common layers are rendered once.
 
     Parameters
@@ -134,10 +137,16 @@ def examples(clips: Sequence[Clip], counts: Counts, seed: int) -> Iterator[Examp
         A clip is used only if its key, tempo, beats and downbeats are known.
     counts : Counts
     seed : int
+    draws : int
+        How often the plans of each vocal are drawn, ≥ 1, each time from another seed. The first draw does not depend on
+        the others.
     """
-    maker = _Maker(clips, counts, seed)
+    seeds = [seed, *(int(np.random.SeedSequence([seed, draw]).generate_state(1)[0]) for draw in range(1, draws))]
+    makers = [_Maker(clips, counts, one) for one in seeds]
     for number, vocal in enumerate(chosen_vocals(clips, counts.vocals, seed)):
-        yield from maker.of_vocal(vocal, number)
+        for draw, maker in enumerate(makers):
+            for found in maker.of_vocal(vocal, number):
+                yield attrs.evolve(found, draw=draw) if isinstance(found, Example) and draw else found
 
 
 def chosen_vocals(clips: Sequence[Clip], count: int, seed: int) -> list[Clip]:

@@ -57,8 +57,22 @@ def add_parser(commands: Commands) -> None:
     report.add_argument("-o", "--output", type=Path, metavar="FILE.html",
                         help="the page to write, of one result; a result of an earlier mashkit, with its rows inside, "
                         "is converted without it; default: the page and the table beside each result")  # fmt: skip
+    report.add_argument("--recompute", action="store_true",
+                        help="compute metrics, intervals, tests and order from the rows by this version’s rules, and "
+                        "write the result again, too")  # fmt: skip
+    report.add_argument("--baseline", metavar="COMPETITOR",
+                        help="with --recompute: compare everybody with this one, not with the suite’s")  # fmt: skip
     report.add_argument("--data", type=Path, metavar="FOLDER", help="the recordings it was made from, for --audio")
     _add_audio(report)
+    exporting = action("export", "Write a result's tables and raw scores for other programs.", _export)
+    exporting.add_argument("result", type=Path, metavar="RESULT.json", help="what `mashkit bench run` wrote")
+    exporting.add_argument("--format", choices=("csv", "latex", "parquet"), default="csv",
+                           help="csv and parquet: the table, the tests and every row; latex: the table and the tests; "
+                           "default: %(default)s")  # fmt: skip
+    exporting.add_argument("--metric", action="append", default=[], metavar="NAME", dest="metrics",
+                           help="for latex: show this metric; repeatable; without it those of the ranking")  # fmt: skip
+    exporting.add_argument("-o", "--output", type=Path, default=Path(), metavar="FOLDER",
+                           help="where the files go; default: %(default)s")  # fmt: skip
     comparing = action("compare", "Compare two results of one suite; fail if something got worse.", _compare)
     comparing.add_argument("old", type=Path, metavar="A.json", help="the result to compare with")
     comparing.add_argument("new", type=Path, metavar="B.json", help="the new result")
@@ -268,6 +282,8 @@ def _report(arguments: argparse.Namespace) -> int:
 
     require_matplotlib()
     _require_data(arguments)
+    if arguments.baseline is not None and not arguments.recompute:
+        raise UsageError(f"--baseline {arguments.baseline} changes only what is computed", "add --recompute")
     many = len(arguments.results) > 1
     if many and arguments.output is not None:
         raise UsageError(f"-o {arguments.output}: one page for {len(arguments.results)} results", "give one, or no -o")
@@ -294,16 +310,36 @@ def _make_again(arguments: argparse.Namespace, path: Path) -> Path:
     from mashkit.atomicfile import write_text
     from mashkit.bench.page import page, write_pages
     from mashkit.bench.results import FORMAT, read_result, write_result
+    from mashkit.bench.runner import recomputed
 
     result = read_result(path)
+    if arguments.recompute:
+        result = recomputed(result, arguments.baseline or "")
     sounds = _sounds(arguments, result)
     if arguments.output is not None:
         output: Path = arguments.output
         write_text(output, page(result, sounds))
         return output
-    if result.format != FORMAT:
+    if result.format != FORMAT or arguments.recompute:
         write_result(result, path)
     return write_pages(result, path, sounds)[0]
+
+
+def _export(arguments: argparse.Namespace) -> int:
+    from mashkit.bench.export import export
+    from mashkit.bench.results import read_result
+    from mashkit.cli.console import print_json
+    from mashkit.errors import UsageError
+
+    if arguments.metrics and arguments.format != "latex":
+        raise UsageError(f"--metric {arguments.metrics[0]}: {arguments.format} has all metrics", "leave out --metric")
+    paths = export(read_result(arguments.result), arguments.output, arguments.format, arguments.metrics)
+    if arguments.json:
+        print_json({"files": [str(path) for path in paths]})
+    else:
+        for path in paths:
+            print(path)
+    return DONE
 
 
 def _compare(arguments: argparse.Namespace) -> int:

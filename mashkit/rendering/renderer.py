@@ -90,11 +90,14 @@ class Renderer:
         key = (layer.clip_id, layer.role, speed, layer.time_map, layer.semitones)
 
         def stretched() -> Audio:
-            stem = self.source.stem(layer.clip_id, layer.role)
-            with contextlib.nullcontext() if self.stretcher.info.thread_safe else self._lock:
-                return self.stretcher.stretch(stem, speed=speed, semitones=layer.semitones, time_map=layer.time_map)
+            return self._stretch(self.source.stem(layer.clip_id, layer.role), layer, speed)
 
         return self._layers.get(key, stretched)
+
+    def _stretch(self, stem: Audio, layer: Layer, speed: float) -> Audio:
+        """Return a layer's whole stem at a speed, or along the layer's time map, and at the layer's pitch."""
+        with contextlib.nullcontext() if self.stretcher.info.thread_safe else self._lock:
+            return self.stretcher.stretch(stem, speed=speed, semitones=layer.semitones, time_map=layer.time_map)
 
     def placed(self, layer: Layer, duration_s: float) -> Samples:
         """Return the layer, with its gain, on a time line of ``duration_s`` seconds, with silence around the stem."""

@@ -313,3 +313,13 @@ def test_what_no_store_holds_is_refused(store: Store) -> None:
         training_data([store], "premixnet", PAPER, "controlled", 0, unlabelled=False)
     for variant, preset in (("premixnet", COMPACT), ("postmixnet-lsro", COMPACT), ("intervalnet", INTERVALS)):
         assert training_data([store], variant, preset, "controlled", 0, unlabelled=True).batch(0).targets.numel() > 8
+
+
+def test_recordings_are_named_and_songs_that_were_made_are_not(store: Store) -> None:
+    assert Clips([store], None).recordings == set()
+    titles = {record.song: f"Band - {record.song}" for record in store.records}
+    named = attrs.evolve(store, source={**store.source, "titles": titles})
+    training, test = (Clips([named], split).recordings for split in ("training", "test"))
+    assert len(training) == 6
+    assert training == {f"Band - {song}" for song in titles if split_of(song) == "training"}
+    assert not training & test

@@ -32,8 +32,20 @@ AMU_2021 = ComponentInfo(
     thread_safe=True,
 )
 
+AMU_TUNED = ComponentInfo(
+    name="amu-tuned",
+    target="mashkit_amu.scorer:AmuTunedScorer",
+    summary="AutoMashUpper with centred chroma and weights fitted on rendered songs: a probability",
+    provides={"harmony", "rhythm", "balance"},
+    code_license="MIT",
+    weights_license="MIT",
+    citation=_CITATION,
+    engine="AutoMashUpper",
+    thread_safe=True,
+)
+
 
 @hookimpl
 def mashkit_register_scorers() -> Iterable[ComponentInfo]:
     """Register the scorers."""
-    return [AMU, AMU_2021]
+    return [AMU, AMU_2021, AMU_TUNED]

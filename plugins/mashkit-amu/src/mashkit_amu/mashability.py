@@ -84,6 +84,14 @@ class BeatFeatures:
             chroma = (1 - part) * chroma + part * np.roll(chroma, 1, axis=0)
         return attrs.evolve(self, chroma=chroma)
 
+    def centred(self) -> BeatFeatures:
+        """Return the features with each beat's mean over pitch classes taken from its chroma.
+
+        The cosine of two chroma ≥ 0 is high whatever their keys, because all pitch classes sound a little. Centred, it
+        is a correlation: 0 for chroma that have nothing to do with each other, and for silence.
+        """
+        return attrs.evolve(self, chroma=self.chroma - self.chroma.mean(axis=0, keepdims=True))
+
     def amplified(self, gain_db: float) -> BeatFeatures:
         """Return the features of the same music with a gain; only energies change, the others are compared by shape."""
         return attrs.evolve(self, energies=self.energies * 10 ** (gain_db / 10))
@@ -163,7 +171,7 @@ def harmonic_compatibility(target: npt.NDArray[Any], candidate: npt.NDArray[Any]
     Returns
     -------
     array of float64, shape (12, M - N + 1)
-        Row i is shift ``SHIFTS[i]``; 0–1 for chroma ≥ 0.
+        Row i is shift ``SHIFTS[i]``; 0–1 for chroma ≥ 0, −1 to 1 for centred ones.
 
     Raises
     ------

@@ -252,10 +252,12 @@ class Clips:
         """Number of songs that the clips come from."""
         return len(set(self.songs.tolist()))
 
-    def song_names(self) -> list[str]:
-        """Return the ids of the songs, and their titles where they are known."""
-        titles = {str(record.facts["title"]) for record in self.records if "title" in record.facts}
-        return sorted({record.song for record in self.records} | titles)
+    @property
+    def recordings(self) -> set[str]:
+        """Titles of the songs that are real recordings: a benchmark does not judge a network by these."""
+        titles = [self.stores[number].source.get("titles", {}).get(record.song)
+                  for (number, _), record in zip(self.places, self.records, strict=True)]  # fmt: skip
+        return {title for title in titles if title}
 
     def summary(self) -> dict[str, Any]:
         """Return the numbers of songs, clips and hours for each source."""
