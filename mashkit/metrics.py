@@ -107,8 +107,8 @@ def reliability(positive: npt.ArrayLike, negative: npt.ArrayLike, bins: int = CA
 def calibration_error(positive: npt.ArrayLike, negative: npt.ArrayLike, bins: int = CALIBRATION_BINS) -> float:
     """Return the expected calibration error, 0–1; 0 is best; NaN without examples.
 
-    It is the mean of |mean probability − share of positives| over the bins, weighted by their numbers of examples: Guo
-    et al. 2017, equation 3. It depends on how many positives there are to how many negatives.
+    It is the mean of ``|mean probability − share of positives|`` over the bins, weighted by their numbers of examples:
+    Guo et al. 2017, equation 3. It depends on how many positives there are to how many negatives.
 
     Parameters
     ----------
