@@ -41,6 +41,10 @@ LIBRARY: Mapping[str, tuple[str, str, Names]] = {
             "mashkit.types": (
                 "FrozenMapping", "frozen_mapping", "as_tuple", "as_roles", "by_id", "key_facts", "require_audio",
             ),
+            "mashkit.types.stems": ("ROLE_STEMS", "STEM_NAMES"),
+            "mashkit.types.analysis": ("TONIC_NAMES",),
+            "mashkit.types.clip": ("LABELS_TRUSTED",),
+            "mashkit.types.plan": ("PLAN_FORMAT",),
         },
     ),
     "interfaces": (
@@ -55,6 +59,7 @@ LIBRARY: Mapping[str, tuple[str, str, Names]] = {
             "mashkit.interfaces.scorer": ("RelativeScorer",),
             "mashkit.interfaces.generator": ("DrawingGenerator",),
             "mashkit.components": ("Component", "cost_only"),
+            "mashkit.interfaces": ("INTERFACES",),
         },
     ),
     "catalogs": (
@@ -157,7 +162,8 @@ def library_page(heading: str, sentence: str, names: Names) -> str:
     parts = [title(heading), sentence, "\n\n"]
     for module, members in names.items():
         room = importlib.import_module(module)
-        if len(names) > 1 and module != "mashkit":
+        constants = all(name.isupper() for name in members)
+        if len(names) > 1 and module != "mashkit" and not constants:
             parts.append(title(f"In {module}", "-"))
         for name in members:
             one = getattr(room, name)

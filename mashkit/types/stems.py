@@ -51,6 +51,7 @@ ROLE_STEMS: Mapping[Role, tuple[str, ...]] = FrozenMapping(
 """The stems of each role. The paper's HARMONIC is bass + other; models of five and six stems split "other" further."""
 
 STEM_NAMES = tuple(name for names in ROLE_STEMS.values() for name in names)
+"""The names that stems may have."""
 
 
 @attrs.frozen(eq=False)
