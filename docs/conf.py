@@ -9,7 +9,10 @@ from __future__ import annotations
 import re
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+from docutils import nodes
+from sphinx.util import inspect
 
 HERE = Path(__file__).parent
 ROOT = HERE.parent
@@ -38,14 +41,16 @@ exclude_patterns = [
 
 myst_heading_anchors = 3
 myst_enable_extensions = ["attrs_inline"]
-autodoc_default_options = {"members": True, "member-order": "bysource", "show-inheritance": True}
-autodoc_typehints = "signature"
+autodoc_default_options = {"members": True, "member-order": "bysource"}
 autodoc_preserve_defaults = True
+autodoc_type_aliases = {"npt.ArrayLike": "ArrayLike", "Samples": "Samples", "Times": "Times", "Values": "Values"}
 python_use_unqualified_type_names = True
 python_maximum_signature_line_length = 90
 napoleon_google_docstring = False
+napoleon_use_param = False  # types are words, "array of float, shape (n,)": no names to link
 napoleon_use_rtype = False
 add_module_names = False
+highlight_language = "none"  # a block without a language is a command with words, or its output
 smartquotes = False  # "--top" is not "–top"
 
 html_theme = "pydata_sphinx_theme"
@@ -66,7 +71,8 @@ html_theme_options = {
     "pygments_light_style": "a11y-high-contrast-light",
     "pygments_dark_style": "a11y-high-contrast-dark",
 }
-html_sidebars = {"docs/index": []}
+html_context = {"default_mode": "auto"}
+html_sidebars = {page: [] for page in ("docs/index", "docs/tutorial", "docs/ideas", "docs/write-a-plugin")}
 
 _LINK = re.compile(r"\]\((?!https?://|#)([^)#\s]+)((?:#[^)\s]*)?)\)")
 
@@ -88,7 +94,28 @@ def _to_files(_: Sphinx, docname: str, source: list[str]) -> None:
     source[0] = _LINK.sub(file_of, source[0])
 
 
+def _without_types(_: Sphinx, what: str, __: str, one: Any, ___: Any, signature: str | None, result: str | None) -> Any:
+    """Leave types out of how a class is made: its docstring says them, and converters have types that say nothing."""
+    if what != "class" or not signature:
+        return None
+    try:
+        made = inspect.signature(one.__init__, bound_method=True)
+    except (TypeError, ValueError):
+        return None
+    return inspect.stringify_signature(made, show_annotation=False, show_return_annotation=False), result
+
+
+def _with_dashes(_: Sphinx, doctree: nodes.document) -> None:
+    """Turn the " -- " that stands between a parameter and its words into a dash, and no option of a command."""
+    for body in doctree.findall(nodes.field_body):
+        for text in list(body.findall(nodes.Text)):
+            if " -- " in text and not isinstance(text.parent, nodes.literal):
+                text.parent.replace(text, nodes.Text(text.replace(" -- ", " – ", 1)))
+
+
 def setup(app: Sphinx) -> None:
-    """Write the pages that are made of code, and mend links."""
+    """Write the pages that are made of code, and mend what readers would stumble over."""
     reference.write(HERE / "reference")
     app.connect("source-read", _to_files)
+    app.connect("autodoc-process-signature", _without_types)
+    app.connect("doctree-read", _with_dashes)

@@ -12,8 +12,9 @@ from pathlib import Path
 from mashkit.types import Role
 
 PICTURE = Path(__file__).with_name("ideas.svg")
-WIDTH, LEFT, STEM, GAP, BAR = 420, 96, 92, 10, 24
-"""The picture in pixels: width, where the stems begin, width of a stem, between two, and height of a stem."""
+WIDTH, LEFT, STEM, GAP, BAR, ARROW = 420, 96, 96, 10, 24, 40
+"""The picture in pixels: width, where the stems begin, width of a stem, between two, height of a stem, and where the
+arrows are."""
 COLOURS = {Role.VOCAL: "#2563a8", Role.HARMONIC: "#2f7d4f", Role.PERCUSSION: "#a8552b"}
 SONGS = (("Song A", Role.VOCAL), ("Song B", Role.HARMONIC), ("Song C", Role.PERCUSSION))
 """Three songs, and the role that the mashup takes from each."""
@@ -39,8 +40,8 @@ def _stem(x: float, y: float, width: float, role: Role, said: str, *, chosen: bo
 
 
 def _arrow(y: float, said: str) -> Iterable[str]:
-    yield f'<path d="M{WIDTH / 2:g} {y:g}v26m-6 -7l6 7l6 -7" fill="none" stroke="#222" stroke-width="1.5"/>'
-    yield _text(WIDTH / 2 + 16, y + 18, said, "note")
+    yield f'<path d="M{ARROW} {y:g}v26m-6 -7l6 7l6 -7" fill="none" stroke="#222" stroke-width="1.5"/>'
+    yield _text(ARROW + 16, y + 18, said, "note")
 
 
 def drawn() -> str:

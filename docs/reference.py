@@ -168,7 +168,8 @@ def library_page(heading: str, sentence: str, names: Names) -> str:
         for name in members:
             one = getattr(room, name)
             kind = "class" if inspect.isclass(one) else "function" if inspect.isfunction(one) else "data"
-            parts.append(f".. auto{kind}:: {module}.{name}\n\n")
+            bases = "   :show-inheritance:\n" if kind == "class" and issubclass(one, Exception) else ""
+            parts.append(f".. auto{kind}:: {module}.{name}\n{bases}\n")
     if heading == LIBRARY["plugins"][0]:
         parts.append(title("Hooks", "-"))
         parts.append(
@@ -193,8 +194,9 @@ def parsers() -> Iterator[tuple[str, str, argparse.ArgumentParser]]:
 
 
 def plain(text: str) -> str:
-    """Return a parser's text as reStructuredText: words in backquotes are code, and nothing else is markup."""
-    parts = re.split(r"`([^`]+)`", text)
+    """Return a parser's text as reStructuredText: options and words in backquotes are code, nothing else is markup."""
+    parts = re.split(r"`([^`]+)`|(?<![\w-])(--?[a-zA-Z][\w-]*(?:=[\w.-]*\w)?)", text)
+    parts = [part for part in parts if part is not None]
     return "".join(
         f"``{part}``" if index % 2 else re.sub(r"([\\*_|])", r"\\\1", part) for index, part in enumerate(parts)
     )
