@@ -11,6 +11,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import attrs
 from docutils import nodes
 from sphinx.util import inspect
 
@@ -42,7 +43,6 @@ exclude_patterns = [
 myst_heading_anchors = 3
 myst_enable_extensions = ["attrs_inline"]
 autodoc_default_options = {"members": True, "member-order": "bysource"}
-autodoc_preserve_defaults = True
 autodoc_type_aliases = {"npt.ArrayLike": "ArrayLike", "Samples": "Samples", "Times": "Times", "Values": "Values"}
 python_use_unqualified_type_names = True
 python_maximum_signature_line_length = 90
@@ -50,6 +50,7 @@ napoleon_google_docstring = False
 napoleon_use_param = False  # types are words, "array of float, shape (n,)": no names to link
 napoleon_use_rtype = False
 add_module_names = False
+default_role = "literal"
 highlight_language = "none"  # a block without a language is a command with words, or its output
 smartquotes = False  # "--top" is not "–top"
 
@@ -95,14 +96,20 @@ def _to_files(_: Sphinx, docname: str, source: list[str]) -> None:
 
 
 def _without_types(_: Sphinx, what: str, __: str, one: Any, ___: Any, signature: str | None, result: str | None) -> Any:
-    """Leave types out of how a class is made: its docstring says them, and converters have types that say nothing."""
+    """Leave types out of how a class is made: its docstring says them, and converters have types that say nothing.
+
+    A default that is made anew for each object, such as an empty mapping, is shown as "...".
+    """
     if what != "class" or not signature:
         return None
     try:
         made = inspect.signature(one.__init__, bound_method=True)
     except (TypeError, ValueError):
         return None
-    return inspect.stringify_signature(made, show_annotation=False, show_return_annotation=False), result
+    shown = [one.replace(default=...) if one.default is attrs.NOTHING else one for one in made.parameters.values()]
+    made = made.replace(parameters=shown)
+    text = inspect.stringify_signature(made, show_annotation=False, show_return_annotation=False)
+    return text.replace("=Ellipsis", "=..."), result
 
 
 def _with_dashes(_: Sphinx, doctree: nodes.document) -> None:
