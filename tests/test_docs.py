@@ -165,9 +165,11 @@ def test_the_readmes_table_is_what_the_plugins_say() -> None:
 
 
 def test_links_lead_somewhere() -> None:
+    made = ROOT / "docs" / "reference"  # written when the site is built; test_site.py follows links to it
     for page in [*PAGES, ROOT / "CHANGELOG.md"]:
         for target in re.findall(r"\]\((?!https?://)([^)#]+)\)", page.read_text()):
-            assert (page.parent / target).exists(), f"{page}: {target}"
+            place = page.parent / target
+            assert place.exists() or made in place.parents, f"{page}: {target}"
 
 
 @pytest.mark.plugins
