@@ -10,7 +10,7 @@ PLUGINS := $(wildcard plugins/mashkit-*)
 # With what rendering needs: it is tested too.
 EDITABLE := $(patsubst %-mashnet-train,%-mashnet-train[render],$(addprefix -e ./,$(PLUGINS)))
 
-.PHONY: help demo test test-slow check core lint bench dist clean
+.PHONY: help demo test test-slow check core lint docs bench dist clean
 .DEFAULT_GOAL := help
 
 help:
@@ -19,6 +19,7 @@ help:
 	@echo "make test-slow  run the tests that take longer"
 	@echo "make check      ruff, strict mypy, and the core's quick tests, without plugins"
 	@echo "make lint       ruff and strict mypy"
+	@echo "make docs       build the documentation site into build/site and check its links, without a network"
 	@echo "make bench      measure again what benchmarks/ claims"
 	@echo "make dist       build the wheel and the source of every distribution into dist/"
 	@echo "make clean      remove .venv and what the demo made"
@@ -73,6 +74,11 @@ lint: $(VENV)/.installed
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy mashkit $(addsuffix /src,$(PLUGINS))
+
+# Warnings are errors. Nothing is downloaded while it is built, and the pages load nothing from elsewhere.
+docs: $(VENV)/.installed
+	$(BIN)/python -m sphinx -q -W --keep-going -b html -c docs . build/site
+	$(BIN)/python docs/links.py build/site
 
 bench: $(VENV)/.installed
 	$(BIN)/python benchmarks/overhead.py

@@ -1,6 +1,14 @@
 """mashkit: make, study and judge music mashups, with every backend swappable.
 
 The names below are imported on first use, so that `import mashkit` and `mashkit --help` stay fast.
+
+Examples
+--------
+>>> import mashkit as mk
+>>> mk.__version__.count(".")
+2
+>>> mk.Key.parse("8A").semitones_to(mk.Key.parse("C# minor"))
+4
 """
 
 from __future__ import annotations

@@ -65,6 +65,15 @@ class Promise:
         Downbeats of the backing layers lie on downbeats of the vocal.
     songs : {"one", "several", ""}
         All stems are from one clip, no backing stem is from the vocal's song, or either may be the case.
+
+    Examples
+    --------
+    >>> import mashkit as mk
+    >>> from mashkit.conditions import PROMISES
+    >>> mk.Promise(description="one song, half as fast", songs="one")
+    Promise(description='one song, half as fast', key='', tempo='', downbeats=False, songs='one')
+    >>> PROMISES["unmatched-key"].key, PROMISES["unmatched-key"].tempo
+    ('unmatched', 'matched')
     """
 
     description: str

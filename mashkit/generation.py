@@ -44,6 +44,17 @@ class Recipe:
     UsageError
         If a name cannot be a condition's, a count is negative, or all counts are 0. A condition that the generator
         does not have is found only when the generator draws.
+
+    Examples
+    --------
+    >>> import mashkit as mk
+    >>> recipe = mk.Recipe.for_training(positives=10, negatives=20, unlabelled=30)
+    >>> {str(condition): count for condition, count in recipe.counts.items()}
+    {'original': 10, 'unmatched-key': 7, 'unmatched-tempo': 7, 'unmatched-key-tempo': 6, 'matched': 30}
+    >>> mk.Recipe({"matched": 0})
+    Traceback (most recent call last):
+        ...
+    mashkit.errors.UsageError: a mixture of no plans (ask for at least one)
     """
 
     counts: Mapping[Condition, int] = attrs.field(converter=frozen_mapping)
@@ -186,6 +197,18 @@ class Mixture:
     GenerationError
         While iterating, if no condition has a single plan. A single condition without plans is reported in
         ``report``, and the others go on.
+
+    Examples
+    --------
+    >>> import mashkit as mk
+    >>> from mashkit.synthetic.source import SyntheticSource
+    >>> songs = SyntheticSource([(mk.Key(9, "minor"), 120.0), (mk.Key(0, "major"), 112.0), (mk.Key(6, "major"), 90.0)])
+    >>> generator = mk.Registry().create("generator", "paper")
+    >>> mixture = mk.Mixture(generator, songs.clips, mk.Recipe({"original": 2, "unmatched-key": 9}), seed=1)
+    >>> [str(plan.condition) for plan in mixture]
+    ['unmatched-key', 'original', 'original']
+    >>> mixture.report.exhausted["unmatched-key"]
+    'no more were found'
     """
 
     def __init__(

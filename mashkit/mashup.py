@@ -32,7 +32,28 @@ from mashkit.types import (
 
 
 class ClipSource(Protocol):
-    """The source from which a renderer reads clips and their stems, for example a catalog."""
+    """The source from which a renderer reads clips and their stems, for example a catalog.
+
+    Examples
+    --------
+    >>> import mashkit as mk
+    >>> from mashkit.testing import signals
+    >>> class OneBand:
+    ...     # A source of one clip.
+    ...     def __init__(self):
+    ...         self.stems, found = signals.band(mk.Key(9, "minor"), bars=2)
+    ...         duration = self.stems.role(mk.Role.VOCAL).duration
+    ...         self.only = mk.Clip("c1", "s1", "Band", "band.wav", 0.0, duration, 44_100, found)
+    ...     def clip(self, clip_id):
+    ...         return self.only
+    ...     def stem(self, clip_id, role):
+    ...         return self.stems.role(role)
+    ...     def provenance(self, clip_ids):
+    ...         return ()
+    >>> source = OneBand()
+    >>> print(source.clip("c1").analysis.key, round(source.stem("c1", mk.Role.VOCAL).duration, 2))
+    A minor 4.25
+    """
 
     def clip(self, clip_id: str) -> Clip:
         """Return the clip; raise CatalogError if there is none."""
@@ -101,6 +122,22 @@ class Mashup:
 
     ``stems`` and ``mix`` are rendered when they are first read. If a scorer reads only ``plan``, ``clips`` and
     ``source_stem``, nothing is stretched.
+
+    Examples
+    --------
+    >>> import mashkit as mk
+    >>> from mashkit.synthetic.source import SyntheticSource
+    >>> from mashkit.testing.mashups import mashup_of
+    >>> songs = SyntheticSource([(mk.Key(9, "minor"), 120.0)], bars=4)
+    >>> mashup = mashup_of(songs, songs.clips[0])  # or kit.generate(catalog)[0]
+    >>> mashup.roles
+    (<Role.VOCAL: 'vocal'>, <Role.HARMONIC: 'harmonic'>, <Role.PERCUSSION: 'percussion'>)
+    >>> mashup.beats()[:3].round(2).tolist()
+    [0.2, 0.7, 1.2]
+    >>> mashup.mix.duration, round(mashup.mix.peak, 3)
+    (8.2, 0.891)
+    >>> mashup.source_stem(mk.Role.VOCAL).frames == mashup.stems[mk.Role.VOCAL].frames
+    True
     """
 
     plan: MashupPlan

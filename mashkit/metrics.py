@@ -32,6 +32,12 @@ def ranks_among(scores: npt.ArrayLike, others: npt.ArrayLike) -> Values:
     -------
     array of float64, shape (n,)
         1 + the number of others that are higher + half the number of others that are equal.
+
+    Examples
+    --------
+    >>> from mashkit.metrics import ranks_among
+    >>> ranks_among([0.9, 0.5, 0.1], [0.8, 0.5, 0.4]).tolist()
+    [1.0, 2.5, 4.0]
     """
     values, ordered = np.asarray(scores, np.float64), np.sort(np.asarray(others, np.float64))
     above = len(ordered) - np.searchsorted(ordered, values, side="right")
@@ -109,6 +115,13 @@ class Bin:
         Their mean probability.
     positives : float
         The share of positives among them.
+
+    Examples
+    --------
+    >>> from mashkit.metrics import reliability
+    >>> (one,) = reliability(positive=[0.75], negative=[0.75], bins=2)
+    >>> one
+    Bin(low=0.5, high=1.0, count=2, probability=0.75, positives=0.5)
     """
 
     low: float
@@ -125,6 +138,13 @@ def calibration_bins(probabilities: Values, bins: int = CALIBRATION_BINS) -> npt
     ------
     UsageError
         If a value is not between 0 and 1.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from mashkit.metrics import calibration_bins
+    >>> calibration_bins(np.array([0.0, 0.19, 0.2, 1.0]), bins=5).tolist()
+    [0, 0, 1, 4]
     """
     if len(probabilities) and not (probabilities.min() >= 0 and probabilities.max() <= 1):
         raise UsageError("a probability is outside 0–1", "give probabilities: only they can be calibrated")
@@ -144,6 +164,14 @@ def reliability(positive: npt.ArrayLike, negative: npt.ArrayLike, bins: int = CA
     ------
     UsageError
         If a value is not between 0 and 1.
+
+    Examples
+    --------
+    >>> from mashkit.metrics import reliability
+    >>> for one in reliability(positive=[0.9, 0.7, 0.6], negative=[0.1, 0.3, 0.8], bins=2):
+    ...     print(one.low, one.high, one.count, round(one.probability, 2), round(one.positives, 2))
+    0.0 0.5 2 0.2 0.0
+    0.5 1.0 4 0.75 0.75
     """
     good, bad = np.asarray(positive, np.float64), np.asarray(negative, np.float64)
     scores, labels = np.concatenate([good, bad]), np.concatenate([np.ones(len(good)), np.zeros(len(bad))])
@@ -163,7 +191,7 @@ def reliability(positive: npt.ArrayLike, negative: npt.ArrayLike, bins: int = CA
 def calibration_error(positive: npt.ArrayLike, negative: npt.ArrayLike, bins: int = CALIBRATION_BINS) -> float:
     """Return the expected calibration error, 0–1; 0 is best; NaN if there are no examples.
 
-    It is the mean of |mean probability − share of positives| over the bins, weighted by their numbers of examples: Guo
+    It is the mean of ``|mean probability − share of positives|`` over the bins, weighted by their numbers of examples: Guo
     et al. 2017, equation 3. It depends on the ratio of positives to negatives.
 
     Parameters
@@ -176,6 +204,14 @@ def calibration_error(positive: npt.ArrayLike, negative: npt.ArrayLike, bins: in
     ------
     UsageError
         If a value is not between 0 and 1.
+
+    Examples
+    --------
+    >>> from mashkit.metrics import calibration_error
+    >>> calibration_error([0.75, 0.75, 0.75], [0.75])  # of what got 0.75, three quarters are good
+    0.0
+    >>> calibration_error([1.0, 1.0], [1.0, 1.0])
+    0.5
     """
     excess, count = np.zeros(bins), 0
     for values, label in ((np.asarray(positive, np.float64), 1.0), (np.asarray(negative, np.float64), 0.0)):

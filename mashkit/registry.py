@@ -23,6 +23,19 @@ class Registry(Discovery):
     """Creates the components of the installed plugins by name.
 
     Parameters and attributes are those of :class:`mashkit.discovery.Discovery`.
+
+    Examples
+    --------
+    >>> import mashkit as mk
+    >>> registry = mk.Registry(allow=[])  # without plugins; Registry() has all that are installed
+    >>> [one.info.name for one in registry.components("scorer")]
+    ['loudness', 'random']
+    >>> registry.create("scorer", "random", {"seed": 7}).options()
+    {'seed': 7}
+    >>> registry.create("scorer", "randon")
+    Traceback (most recent call last):
+        ...
+    mashkit.errors.UnknownComponent: no scorer is called 'randon' (did you mean 'random'? known: loudness, random)
     """
 
     def availability(self, registered: Registered) -> Availability:

@@ -154,6 +154,20 @@ def load(
         channels or contains NaN, or if the loader failed. A problem of the file raises no other error.
     UsageError
         If an argument is of the wrong type.
+
+    Examples
+    --------
+    >>> import mashkit as mk
+    >>> from mashkit.testing import signals
+    >>> path = mk.save("a.flac", signals.tone(440, 2.0, sample_rate=48_000))
+    >>> mk.load(path)
+    Audio(sample_rate=48000)
+    >>> mk.load(path, sample_rate=22_050).frames
+    44100
+    >>> mk.load("b.flac")
+    Traceback (most recent call last):
+        ...
+    mashkit.errors.AudioFileError: b.flac: no such file or folder (check the spelling)
     """
     path = as_path(path)
     if sample_rate is not None:
@@ -402,6 +416,21 @@ def save(path: Path | str, audio: Audio, *, comment: str = "") -> Path:
         If the file cannot be written; then no incomplete file is left.
     UsageError
         If an argument is of the wrong type.
+
+    Examples
+    --------
+    >>> import mashkit as mk
+    >>> from mashkit.testing import signals
+    >>> mk.save("a.flac", signals.tone(440, 2.0), comment="A4").name
+    'a.flac'
+    >>> loud = signals.tone(440, 2.0, amplitude=1.5)
+    >>> mk.save("loud.wav", loud).name
+    'loud.wav'
+    >>> mk.save("loud.flac", loud)
+    Traceback (most recent call last):
+        ...
+    mashkit.errors.AudioFileError: loud.flac: would be clipped: the peak is 1.500
+    (lower the gain, or write a .wav, which is float)
     """
     path = as_path(path)
     require_audio(audio)

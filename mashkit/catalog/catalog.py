@@ -56,6 +56,16 @@ class Catalog:
         Songs that were not used, each with the song of the same recording that is used instead.
     notes : list of str
         Notes for the user on songs that were used.
+
+    Examples
+    --------
+    >>> import mashkit as mk
+    >>> with mk.MashupDB("songs.mashdb") as database:
+    ...     catalog = mk.Catalog(database)  # of all clips in it
+    ...     len(catalog.clips)
+    0
+    >>> catalog.failures
+    []
     """
 
     def __init__(

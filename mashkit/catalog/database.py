@@ -73,6 +73,17 @@ class MashupDB:
         If the folder cannot be created or written.
     CatalogError
         If there is no database to read, or it is damaged or of a newer mashkit.
+
+    Examples
+    --------
+    >>> import mashkit as mk
+    >>> with mk.MashupDB("songs.mashdb") as database:  # then Kit().add(database, "my-songs")
+    ...     len(database.table())
+    0
+    >>> mk.MashupDB("elsewhere", write=False)
+    Traceback (most recent call last):
+        ...
+    mashkit.errors.CatalogError: elsewhere holds no database (make one: mashkit db add FOLDER --db elsewhere)
     """
 
     def __init__(self, root: Path | str, *, write: bool = True) -> None:

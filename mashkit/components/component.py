@@ -78,6 +78,17 @@ class ComponentInfo:
         Python packages that contain its weights. They are installed into that environment for their files only,
         without their requirements and outside the import path: see
         :func:`mashkit.components.environments.weight_package`.
+
+    Examples
+    --------
+    >>> import mashkit as mk
+    >>> from mashkit.components import availability
+    >>> card = mk.ComponentInfo(
+    ...     name="acme", target="mashkit_acme.scorer:AcmeScorer", summary="Prefers loud choruses", code_license="MIT",
+    ...     provides={"chorus"}, requires=["acme-dsp>=2"], install="pip install acme-dsp",
+    ... )
+    >>> availability(card)
+    Availability(ok=False, reason='acme-dsp>=2 is not installed', fix='pip install acme-dsp', environment='')
     """
 
     name: str
@@ -181,7 +192,17 @@ def cost_only(*values: Any) -> dict[str, Any]:
 
     Examples
     --------
-    ``threads: int = attrs.field(default=1, metadata=cost_only(2, 3))``
+    >>> import attrs
+    >>> import mashkit as mk
+    >>> from mashkit.components import cost_only
+    >>> @attrs.define(kw_only=True, eq=False)
+    ... class Half(mk.Scorer):
+    ...     info = mk.ComponentInfo(name="half", target="half:Half", summary="s", code_license="MIT", provides=())
+    ...     threads: int = attrs.field(default=1, metadata=cost_only(2, 4))
+    ...     def _score(self, mashups):
+    ...         return [mk.Score(0.5, "probability") for _ in mashups]
+    >>> Half(threads=1).fingerprint() == Half(threads=8).fingerprint()
+    True
     """
     return {_COST_ONLY: values}
 
@@ -192,6 +213,16 @@ class Component(ABC):
 
     A component class has its card in ``info``. Its options are keyword-only attrs fields; :func:`cost_only` marks the
     options that change only the cost of a result. Models are loaded on first use and kept as long as the instance.
+
+    Examples
+    --------
+    >>> import mashkit as mk
+    >>> scorer = mk.Registry().create("scorer", "random", {"seed": 7})
+    >>> scorer.kind, scorer.info.name, scorer.options()
+    ('scorer', 'random', {'seed': 7})
+    >>> other = mk.Registry().create("scorer", "random")
+    >>> scorer.fingerprint() == other.fingerprint()  # another seed, other results
+    False
     """
 
     kind: ClassVar[str]

@@ -23,7 +23,25 @@ ANALYSIS_FIELDS = frozenset({"key", "tempo", "beats", "downbeats"})
 
 @attrs.define(kw_only=True, eq=False)
 class Analyzer(Component):
-    """Analyzes a mix. ``info.provides`` names the fields that the analyzer sets; the other fields stay None."""
+    """Analyzes a mix. ``info.provides`` names the fields that the analyzer sets; the other fields stay None.
+
+    Examples
+    --------
+    >>> import mashkit as mk
+    >>> import numpy as np
+    >>> from mashkit.testing import signals
+    >>> class Metronome(mk.Analyzer):
+    ...     # Finds 120 BPM in everything.
+    ...     info = mk.ComponentInfo(
+    ...         name="metronome", target="metronome:Metronome", summary="120 BPM", code_license="MIT",
+    ...         provides={"tempo", "beats"},
+    ...     )
+    ...     def _analyze(self, mix):
+    ...         return mk.Analysis(tempo=120.0, beats=np.arange(0.5, mix.duration, 0.5))
+    >>> found = Metronome().analyze(signals.chord_progression(seconds=3.0))
+    >>> found.beats.tolist(), found.key, round(found.tuning)
+    ([0.5, 1.0, 1.5, 2.0, 2.5], None, 0)
+    """
 
     kind: ClassVar[str] = "analyzer"
 

@@ -39,6 +39,29 @@ class Generator(Component):
     own conditions. An option with a name in :data:`PLAN_OPTIONS` must have the meaning that is given there. Gains,
     fades, ducking and limiting are part of the plan (:class:`~mashkit.types.Mixing`). They can be changed for the plans
     of every generator (:class:`~mashkit.types.Finish`).
+
+    Examples
+    --------
+    >>> import mashkit as mk
+    >>> from mashkit.synthetic.source import SyntheticSource
+    >>> class Originals(mk.Generator):
+    ...     # Every clip as it is, in the order of the clips.
+    ...     info = mk.ComponentInfo(
+    ...         name="originals", target="originals:Originals", summary="s", code_license="MIT", provides={"original"}
+    ...     )
+    ...     def _plan(self, clips, *, condition, count, seed, vocal):
+    ...         for clip in clips:
+    ...             if vocal in (None, clip.id):
+    ...                 layers = [mk.Layer(role=role, clip_id=clip.id) for role in clip.roles]
+    ...                 yield mk.MashupPlan(condition=condition, layers=layers, duration_s=clip.duration, seed=seed)
+    >>> songs = SyntheticSource([(mk.Key(9, "minor"), 120.0), (mk.Key(0, "major"), 96.0)])
+    >>> [plan.duration_s for plan in Originals().plan(songs.clips, condition="original", count=5, seed=0)]
+    [32.2, 40.3]
+    >>> Originals().plan(songs.clips, condition="orignal", count=5, seed=0)
+    Traceback (most recent call last):
+        ...
+    mashkit.errors.UsageError: generator 'originals' knows no condition 'orignal'
+    (did you mean 'original'? known: original)
     """
 
     kind: ClassVar[str] = "generator"
@@ -279,6 +302,21 @@ class DrawingGenerator(Generator):
 
     Draw ``number`` of a run depends only on the clips, the options, the condition, the seed and the vocal. A run
     consists of its draws in order, without repeated draws, until :data:`PATIENCE` draws in a row give no new plan.
+
+    Examples
+    --------
+    >>> import mashkit as mk
+    >>> from mashkit.cliptable import ClipTable
+    >>> from mashkit.interfaces.generator import DrawingGenerator
+    >>> from mashkit.synthetic.source import SyntheticSource
+    >>> from mashkit.types import Condition
+    >>> paper = mk.Registry().create("generator", "paper")
+    >>> isinstance(paper, DrawingGenerator)
+    True
+    >>> songs = SyntheticSource([(mk.Key(9, "minor"), 120.0), (mk.Key(0, "major"), 112.0)])
+    >>> drawer = paper.drawer(ClipTable.of(songs.clips), condition=Condition.MATCHED, seed=1, vocal=None)
+    >>> drawer.draw(3, known=()).plan == drawer.draw(3, known=()).plan  # any draw, at any time
+    True
     """
 
     @abstractmethod

@@ -19,6 +19,29 @@ class Separator(Component):
     """Splits a mix into stems of the same sample rate, channels and frames, whose sum is about the mix.
 
     ``info.provides`` lists the stem names.
+
+    Examples
+    --------
+    >>> import mashkit as mk
+    >>> import numpy as np
+    >>> from mashkit.testing import signals
+    >>> class Thirds(mk.Separator):
+    ...     # A third of the mix to each stem: the least a separator has to do.
+    ...     info = mk.ComponentInfo(
+    ...         name="thirds", target="thirds:Thirds", summary="A third each", code_license="MIT",
+    ...         provides={"vocals", "drums", "other"},
+    ...     )
+    ...     def _separate(self, mix):
+    ...         third = mk.Audio(mix.samples / np.float32(3), mix.sample_rate)
+    ...         return mk.StemSet(dict.fromkeys(self.info.provides, third))
+    >>> mix = signals.noise(1.0)
+    >>> stems = Thirds().separate(mix)
+    >>> sorted(stems.stems), round(stems.role(mk.Role.VOCAL).peak / mix.peak, 3)
+    (['drums', 'other', 'vocals'], 0.333)
+    >>> Thirds().separate(mix.excerpt(0, 0))
+    Traceback (most recent call last):
+        ...
+    mashkit.errors.AudioError: the mix is empty: nothing to separate
     """
 
     kind: ClassVar[str] = "separator"

@@ -36,6 +36,29 @@ class Stretcher(Component):
     """Changes the speed and the pitch of audio. The exact length of the result is known in advance.
 
     ``info.provides`` names its abilities: "speed", "semitones", and "time_map" if the speed can vary over time.
+
+    Examples
+    --------
+    >>> import mashkit as mk
+    >>> import numpy as np
+    >>> from mashkit.testing import signals
+    >>> class Repeat(mk.Stretcher):
+    ...     # Repeats and drops samples: speed and pitch change together, as of a record.
+    ...     info = mk.ComponentInfo(
+    ...         name="repeat", target="repeat:Repeat", summary="As a record", code_license="MIT", provides={"speed"}
+    ...     )
+    ...     def _stretch(self, audio, *, speed, semitones, frames):
+    ...         places = np.minimum(np.arange(frames) * speed, audio.frames - 1).astype(int)
+    ...         return mk.Audio(audio.samples[:, places], audio.sample_rate)
+    >>> tone = signals.tone(440, 3.0)
+    >>> Repeat().stretch(tone, speed=1.5).duration
+    2.0
+    >>> Repeat().stretch(tone) is tone
+    True
+    >>> Repeat().stretch(tone, speed=40)
+    Traceback (most recent call last):
+        ...
+    mashkit.errors.UsageError: speed is 40 (give a number from 0.25 to 4)
     """
 
     kind: ClassVar[str] = "stretcher"

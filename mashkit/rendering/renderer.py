@@ -33,6 +33,21 @@ class Renderer:
     stretcher : Stretcher
     cache_bytes : int
         Size of the cache of stretched audio, bytes. While a layer is in it, further plans need not stretch it again.
+
+    Examples
+    --------
+    >>> import mashkit as mk
+    >>> from mashkit.synthetic.source import SyntheticSource
+    >>> songs = SyntheticSource([(mk.Key(9, "minor"), 120.0)], bars=4)
+    >>> layers = [mk.Layer(role=role, clip_id=songs.clips[0].id) for role in mk.Role]
+    >>> plan = mk.MashupPlan(condition="original", layers=layers, duration_s=6, seed=0, mixing=mk.Mixing(fade_out_s=1))
+    >>> class Tape(mk.Stretcher):
+    ...     info = mk.ComponentInfo(name="tape", target="tape:Tape", summary="s", code_license="MIT", provides=())
+    ...     def _stretch(self, audio, *, speed, semitones, frames):
+    ...         raise NotImplementedError("no layer of this plan is stretched")
+    >>> mashup = mk.Renderer(songs, Tape()).mashup(plan)
+    >>> mashup.mix.duration, round(mashup.mix.peak, 3)
+    (6.0, 0.891)
     """
 
     def __init__(self, source: ClipSource, stretcher: Stretcher, *, cache_bytes: int = 1 << 30) -> None:

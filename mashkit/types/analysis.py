@@ -36,6 +36,17 @@ class Key:
     tonic : int
         Pitch class, 0–11 with C = 0.
     mode : {"major", "minor"}
+
+    Examples
+    --------
+    >>> import mashkit as mk
+    >>> key = mk.Key.parse("F#m")
+    >>> print(key, key.camelot, key.open_key)
+    F# minor 11A 4m
+    >>> key.semitones_to(mk.Key.parse("C major"))
+    3
+    >>> key.transposed(3)
+    Key(tonic=9, mode='minor')
     """
 
     tonic: int
@@ -160,6 +171,18 @@ class Analysis:
     ------
     AnalysisError
         If the times, the tempo or the tuning break these rules.
+
+    Examples
+    --------
+    >>> import mashkit as mk
+    >>> beats = [0.5, 1.0, 1.5, 2.0, 2.5, 3.0]
+    >>> found = mk.Analysis(key=mk.Key(9, "minor"), tempo=120.0, beats=beats, downbeats=[0.5, 2.5])
+    >>> found.beats_per_bar
+    4
+    >>> found.within(1.0, 2.6).downbeats.tolist()
+    [1.5]
+    >>> mk.Analysis.from_dict(found.to_dict()) == found
+    True
     """
 
     key: Key | None = None
@@ -264,5 +287,14 @@ class Analysis:
 
 
 def key_facts(key: Key | None) -> dict[str, str | None]:
-    """Return the key's names on the Camelot wheel and in Open Key notation as plain data; None where it is unknown."""
+    """Return the key's names on the Camelot wheel and in Open Key notation as plain data; None where it is unknown.
+
+    Examples
+    --------
+    >>> from mashkit.types import Key, key_facts
+    >>> key_facts(Key.parse("A minor"))
+    {'camelot': '8A', 'open_key': '1m'}
+    >>> key_facts(None)
+    {'camelot': None, 'open_key': None}
+    """
     return {"camelot": None if key is None else key.camelot, "open_key": None if key is None else key.open_key}

@@ -54,6 +54,26 @@ class Audio:
     AudioError
         If the samples are not a finite floating-point matrix with at least one channel, have more channels than
         frames, or the rate is not positive.
+
+    Examples
+    --------
+    >>> import mashkit as mk
+    >>> import numpy as np
+    >>> noise = np.random.default_rng(0).uniform(-0.5, 0.5, (2, 44_100)).astype(np.float32)
+    >>> audio = mk.Audio(noise, 44_100)
+    >>> audio
+    Audio(sample_rate=44100)
+    >>> audio.channels, audio.frames, audio.duration
+    (2, 44100, 1.0)
+    >>> audio.excerpt(0.25, 0.5).duration
+    0.5
+    >>> audio.mono().shape
+    (44100,)
+    >>> mk.Audio(noise.T, 44_100)
+    Traceback (most recent call last):
+        ...
+    mashkit.errors.AudioError: samples of shape (44100, 2) have more channels than frames
+    (give (channels, frames): samples.T)
     """
 
     samples: Samples = attrs.field(converter=_read_only, repr=False)
@@ -142,7 +162,18 @@ class Audio:
 
 
 def require_audio(audio: Any) -> None:
-    """Raise UsageError unless ``audio`` is :class:`Audio`."""
+    """Raise UsageError unless ``audio`` is :class:`Audio`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from mashkit.types import require_audio
+    >>> require_audio(np.zeros((2, 100), np.float32))
+    Traceback (most recent call last):
+        ...
+    mashkit.errors.UsageError: ndarray given as sound
+    (give Audio(samples, sample_rate), samples of (channels, frames))
+    """
     if not isinstance(audio, Audio):
         raise UsageError(
             f"{type(audio).__name__} given as sound", "give Audio(samples, sample_rate), samples of (channels, frames)"

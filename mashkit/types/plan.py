@@ -34,6 +34,16 @@ class Condition(enum.StrEnum):
     ------
     ValueError
         If a name is not text, is empty, or has blanks at its ends or characters that cannot be printed.
+
+    Examples
+    --------
+    >>> import mashkit as mk
+    >>> [condition.value for condition in mk.Condition]
+    ['original', 'matched', 'unmatched-key', 'unmatched-tempo', 'unmatched-key-tempo']
+    >>> mk.Condition("matched") is mk.Condition.MATCHED
+    True
+    >>> mk.Condition("slow-jam") == "slow-jam"
+    True
     """
 
     ORIGINAL = "original"
@@ -76,6 +86,18 @@ class Layer:
         Time of the stem's first frame in the mashup, seconds; negative if the beginning of the stem is cut off.
     gain_db : float
         Gain before mixing, dB.
+
+    Examples
+    --------
+    >>> import mashkit as mk
+    >>> layer = mk.Layer(role="harmonic", clip_id="c2", speed=1.25, semitones=-2, offset_s=0.5)
+    >>> layer.to_mashup([0.0, 10.0]).tolist()
+    [0.5, 8.5]
+    >>> layer.to_clip([0.5, 8.5]).tolist()
+    [0.0, 10.0]
+    >>> along = mk.Layer(role="harmonic", clip_id="c2", time_map=mk.TimeMap([0, 4, 10], [0, 4, 9]))
+    >>> round(along.speed, 3), along.at_one_speed().time_map
+    (1.111, None)
     """
 
     role: Role = attrs.field(converter=Role)
@@ -162,6 +184,16 @@ class Mixing:
     limit_db : float
         Largest attenuation of single peaks by the limiter, dB, ≥ 0. If a peak needs more, the whole mix is lowered by
         the rest.
+
+    Examples
+    --------
+    >>> import mashkit as mk
+    >>> mk.Mixing(fade_out_s=2, duck_db=4)
+    Mixing(fade_in_s=0.0, fade_out_s=2.0, duck_db=4.0, limit_db=0.0)
+    >>> mk.Mixing(duck_db=-4)
+    Traceback (most recent call last):
+        ...
+    mashkit.errors.PlanError: Mixing.duck_db is -4.0 (give 0 (off) or more)
     """
 
     fade_in_s: float = attrs.field(default=0.0, converter=float, validator=_at_least_zero)
@@ -204,6 +236,21 @@ class MashupPlan:
     mixing : Mixing
     notes : sequence of str
         Remarks for the user, for example why a layer is played at one speed.
+
+    Examples
+    --------
+    >>> import attrs
+    >>> import mashkit as mk
+    >>> vocal = mk.Layer(role="vocal", clip_id="c1")
+    >>> drums = mk.Layer(role="percussion", clip_id="c2", speed=1.04)
+    >>> plan = mk.MashupPlan(condition="matched", layers=[vocal, drums], duration_s=30, seed=1)
+    >>> plan.layer(mk.Role.PERCUSSION).speed
+    1.04
+    >>> mk.MashupPlan.from_json(plan.to_json()) == plan
+    True
+    >>> quieter = attrs.evolve(plan, layers=[vocal, attrs.evolve(drums, gain_db=-3)])
+    >>> plan.id, quieter.id
+    ('e9c001392173', '250fb1ac755f')
     """
 
     condition: Condition = attrs.field(converter=_condition)
@@ -310,6 +357,17 @@ class Finish:
         Attenuation of the harmonic layer while the vocal sounds, dB, ≥ 0; None keeps the plan's own value.
     plain : bool
         Use unit gains, no fades and no limiter, as the paper does.
+
+    Examples
+    --------
+    >>> import mashkit as mk
+    >>> layers = [mk.Layer(role="vocal", clip_id="c1"), mk.Layer(role="harmonic", clip_id="c2", gain_db=-2.5)]
+    >>> plan = mk.MashupPlan(condition="matched", layers=layers, duration_s=30, seed=1)
+    >>> ducked = mk.Finish(duck_db=4).of(plan)
+    >>> ducked.mixing.duck_db
+    4.0
+    >>> mk.Finish(plain=True).of(plan).layer(mk.Role.HARMONIC).gain_db
+    0.0
     """
 
     duck_db: float | None = attrs.field(

@@ -17,7 +17,16 @@ from mashkit.types import Analysis, Audio, Key
 
 
 class AnalyzerContract(ComponentContract):
-    """Requirements for every analyzer."""
+    """Requirements for every analyzer.
+
+    Examples
+    --------
+    >>> from mashkit.testing import AnalyzerContract
+    >>> class TestLibrosa(AnalyzerContract):  # in a test file: pytest runs its checks
+    ...     component = "librosa"
+    >>> [name for name in vars(AnalyzerContract) if name.startswith("test_")][:3]
+    ['test_provides_known_fields', 'test_fills_what_it_provides', 'test_key_of_clear_chords']
+    """
 
     kind = "analyzer"
     tempo: ClassVar[float] = 112.0

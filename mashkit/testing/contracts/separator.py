@@ -15,7 +15,16 @@ from mashkit.types import Audio, StemSet
 
 
 class SeparatorContract(ComponentContract):
-    """Requirements for every separator."""
+    """Requirements for every separator.
+
+    Examples
+    --------
+    >>> from mashkit.testing import SeparatorContract
+    >>> class TestLibrosa(SeparatorContract):  # in a test file: pytest runs its checks
+    ...     component = "librosa"
+    >>> [name for name in vars(SeparatorContract) if name.startswith("test_")][:3]
+    ['test_stems_sum_to_about_the_mix', 'test_input_is_not_altered', 'test_same_input_same_stems']
+    """
 
     kind = "separator"
 
