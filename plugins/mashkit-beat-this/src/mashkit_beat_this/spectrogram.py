@@ -54,13 +54,7 @@ def log_mel(samples: Samples, first: int, last: int) -> torch.Tensor:
     # The mirror reaches half a window, less than the sound is long.
     part = samples[:, max(begin, 0) : min(end, total)].mean(axis=0)
     before, after = samples[:, 1 : left + 1], samples[:, total - 1 - right : total - 1]
-    mirrored = np.concatenate(
-        [
-            samples[:, 1 : left + 1].mean(axis=0)[::-1],
-            part,
-            samples[:, total - 1 - right : total - 1].mean(axis=0)[::-1],
-        ]
-    )
+    mirrored = np.concatenate([before.mean(axis=0)[::-1], part, after.mean(axis=0)[::-1]])
     spectrum = torch.stft(
         torch.from_numpy(np.ascontiguousarray(mirrored, np.float32)), WINDOW, HOP, window=torch.hann_window(WINDOW),
         center=False, normalized=True, return_complex=True,
