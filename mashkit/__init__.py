@@ -52,12 +52,14 @@ if TYPE_CHECKING:
     from mashkit.types import (
         Analysis,
         Audio,
+        Chords,
         Clip,
         Condition,
         Finish,
         Key,
         Layer,
         MashupPlan,
+        Melody,
         Mixing,
         Role,
         Score,
@@ -90,8 +92,8 @@ _HOME = {
     "mashkit.rendering.renderer": ("Renderer",),
     "mashkit.types.timemap": ("TimeMap",),
     "mashkit.types": (
-        "Analysis", "Audio", "Clip", "Condition", "Finish", "Key", "Layer", "MashupPlan", "Mixing", "Role", "Score",
-        "StemSet",
+        "Analysis", "Audio", "Chords", "Clip", "Condition", "Finish", "Key", "Layer", "MashupPlan", "Melody", "Mixing",
+        "Role", "Score", "StemSet",
     ),
 }  # fmt: skip
 _MODULE_OF = {name: module for module, names in _HOME.items() for name in names}
@@ -106,6 +108,7 @@ __all__ = [
     "BrokenPlugin",
     "Catalog",
     "CatalogError",
+    "Chords",
     "Clip",
     "ClipSource",
     "Command",
@@ -132,6 +135,7 @@ __all__ = [
     "Mashup",
     "MashupDB",
     "MashupPlan",
+    "Melody",
     "Mixing",
     "Mixture",
     "OptionError",
