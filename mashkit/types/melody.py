@@ -72,7 +72,7 @@ class Melody:
     @property
     def times(self) -> Times:
         """Time of each frame, seconds, shape (n,)."""
-        times: Times = self.start_s + self.hop_s * np.arange(len(self.f0))
+        times: Times = np.asarray(self.start_s + self.hop_s * np.arange(len(self.f0)), np.float64)
         return times
 
     @property
