@@ -7,7 +7,7 @@ four gates one after the other, which takes most of the time of an analysis.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -195,8 +195,7 @@ class ChordNetwork:
     def __init__(self) -> None:
         _require("chords")
         signal, frames, stft, spectrogram, _, network, *_ = CNNChordFeatureProcessor().processors
-        self._framed = lambda sound: frames(signal(sound))
-        self._spectrogram = lambda part: np.asarray(spectrogram(stft(part)), np.float32)
+        self._framing, self._spectrogram = (signal, frames), (stft, spectrogram)
         network.layers = [
             MatrixConvolution(layer) if isinstance(layer, ConvolutionalLayer) else layer for layer in network.layers
         ]
@@ -208,10 +207,12 @@ class ChordNetwork:
 
     def features(self, sound: Any) -> Floats:
         """Return what the network has learned to hear, shape (frames, 128)."""
-        framed = self._framed(sound)
+        framed = _through(self._framing, sound)
         blocks = range(0, len(framed), CHORD_BLOCK)
-        spectrum = np.concatenate([self._spectrogram(framed[start : start + CHORD_BLOCK]) for start in blocks])
-        padded = np.pad(spectrum, ((_CHORD_PADDING, _CHORD_PADDING), (0, 0)))
+        spectrum = np.concatenate(
+            [_through(self._spectrogram, framed[start : start + CHORD_BLOCK]) for start in blocks]
+        )
+        padded = np.pad(np.asarray(spectrum, np.float32), ((_CHORD_PADDING, _CHORD_PADDING), (0, 0)))
         return np.concatenate(
             [self._block(padded[start : start + CHORD_BLOCK + 2 * _CHORD_PADDING]) for start in blocks]
         )
@@ -226,6 +227,13 @@ class ChordNetwork:
     def __call__(self, sound: Any) -> npt.NDArray[np.intp]:
         """Return the chord of each frame: 0–11 major from A on, 12–23 minor from A on, 24 none."""
         return np.asarray(self._field(self.features(sound)), np.intp)
+
+
+def _through(processors: Iterable[Any], values: Any) -> Any:
+    """Return what madmom's processors make of values, one after the other."""
+    for processor in processors:
+        values = processor(values)
+    return values
 
 
 def _rectified(values: Floats, out: Floats) -> None:
