@@ -29,9 +29,9 @@ ROFORMER: dict[str, Any] = {
               "sample_rate": 44_100, "min_mean_abs": 0.0},
     "model": {"dim": 16, "depth": 1, "stereo": True, "num_stems": 1, "time_transformer_depth": 1,
               "freq_transformer_depth": 1, "linear_transformer_depth": 0, "freqs_per_bands": (64, 128, 321),
-              "dim_head": 8, "heads": 2, "attn_dropout": 0.0, "ff_dropout": 0.0, "flash_attn": True, "dim_freqs_in": 513,
-              "stft_n_fft": 1024, "stft_hop_length": 441, "stft_win_length": 1024, "stft_normalized": False,
-              "mask_estimator_depth": 1},
+              "dim_head": 8, "heads": 2, "attn_dropout": 0.0, "ff_dropout": 0.0, "flash_attn": True,
+              "dim_freqs_in": 513, "stft_n_fft": 1024, "stft_hop_length": 441, "stft_win_length": 1024,
+              "stft_normalized": False, "mask_estimator_depth": 1},
     "training": {"instruments": ["vocals", "other"], "target_instrument": "vocals", "use_amp": False},
     "inference": {"batch_size": 1, "dim_t": 101, "num_overlap": 2},
 }  # fmt: skip
