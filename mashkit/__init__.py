@@ -60,12 +60,14 @@ if TYPE_CHECKING:
     from mashkit.types import (
         Analysis,
         Audio,
+        Chords,
         Clip,
         Condition,
         Finish,
         Key,
         Layer,
         MashupPlan,
+        Melody,
         Mixing,
         Role,
         Score,
@@ -98,8 +100,8 @@ _HOME = {
     "mashkit.rendering.renderer": ("Renderer",),
     "mashkit.types.timemap": ("TimeMap",),
     "mashkit.types": (
-        "Analysis", "Audio", "Clip", "Condition", "Finish", "Key", "Layer", "MashupPlan", "Mixing", "Role", "Score",
-        "StemSet",
+        "Analysis", "Audio", "Chords", "Clip", "Condition", "Finish", "Key", "Layer", "MashupPlan", "Melody", "Mixing",
+        "Role", "Score", "StemSet",
     ),
 }  # fmt: skip
 _MODULE_OF = {name: module for module, names in _HOME.items() for name in names}
@@ -114,6 +116,7 @@ __all__ = [
     "BrokenPlugin",
     "Catalog",
     "CatalogError",
+    "Chords",
     "Clip",
     "ClipSource",
     "Command",
@@ -140,6 +143,7 @@ __all__ = [
     "Mashup",
     "MashupDB",
     "MashupPlan",
+    "Melody",
     "Mixing",
     "Mixture",
     "OptionError",

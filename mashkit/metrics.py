@@ -191,8 +191,8 @@ def reliability(positive: npt.ArrayLike, negative: npt.ArrayLike, bins: int = CA
 def calibration_error(positive: npt.ArrayLike, negative: npt.ArrayLike, bins: int = CALIBRATION_BINS) -> float:
     """Return the expected calibration error, 0–1; 0 is best; NaN if there are no examples.
 
-    It is the mean of ``|mean probability − share of positives|`` over the bins, weighted by their numbers of examples: Guo
-    et al. 2017, equation 3. It depends on the ratio of positives to negatives.
+    It is the mean of ``|mean probability − share of positives|`` over the bins, weighted by their numbers of examples:
+    Guo et al. 2017, equation 3. It depends on the ratio of positives to negatives.
 
     Parameters
     ----------

@@ -14,14 +14,25 @@ import mashkit as mk
 from light import Grid, Turntable
 from mashkit.catalog.adding import spec_of
 from mashkit.cli import main
-from mashkit.composite import CachedAnalyzer, CachedScorer, EnsembleScorer, StandingScorer, ranks, z_scores
+from mashkit.components import ComponentInfo
+from mashkit.composite import (
+    CachedAnalyzer,
+    CachedScorer,
+    EnsembleScorer,
+    EnsembleSeparator,
+    StandingScorer,
+    create,
+    ranks,
+    z_scores,
+)
 from mashkit.errors import OptionError, UnknownComponent, UsageError
+from mashkit.interfaces import Separator
 from mashkit.mashup import Mashup
 from mashkit.pipeline import SCORE_BATCH
 from mashkit.registry import Registry
 from mashkit.synthetic.source import SyntheticSource
-from mashkit.testing import AnalyzerContract, ScorerContract, signals
-from mashkit.types import Analysis, Audio, Key, Score
+from mashkit.testing import AnalyzerContract, ScorerContract, SeparatorContract, signals
+from mashkit.types import Analysis, Audio, Key, Score, StemSet
 
 
 @pytest.mark.plugins
@@ -343,3 +354,121 @@ def test_from_the_command_line(demo_songs: Path, capsys: pytest.CaptureFixture[s
     command = ["analyze", str(song), "--analyzer", "cached:librosa", "-O", "analyzer.nothing=1", "--quiet"]
     assert main(command) == 2
     assert "nothing" in capsys.readouterr().err
+
+
+# --------------------------------------------------------------------------------------------------------- separators
+class TestEnsembleSeparator(SeparatorContract):
+    component = "librosa"
+
+    @classmethod
+    def create(cls) -> mk.Separator:
+        separator = Registry().create("separator", "mean(librosa,3*spleeter-torch)")
+        assert isinstance(separator, mk.Separator)
+        return separator
+
+    @classmethod
+    def registered(cls):  # type: ignore[no-untyped-def]
+        return attrs.evolve(super().registered(), info=cls.create().info)
+
+
+@attrs.define(kw_only=True, eq=False)
+class Sharing(Separator):
+    """Gives each stem a share of the mix, and notes which stems it was asked for."""
+
+    info: ComponentInfo = attrs.field()  # type: ignore[assignment]
+    shares: dict[str, float]
+    asked: list[frozenset[str]] = attrs.field(factory=list)
+
+    def _separate(self, mix: Audio) -> StemSet:
+        return self._separate_some(mix, frozenset(self.shares))
+
+    def _separate_some(self, mix: Audio, stems: frozenset[str]) -> StemSet:
+        self.asked.append(stems)
+        return StemSet({name: Audio(mix.samples * np.float32(self.shares[name]), mix.sample_rate) for name in stems})
+
+
+def sharing(name: str, **shares: float) -> Sharing:
+    card = ComponentInfo(name=name, target="nowhere:Sharing", summary="x", provides=shares, code_license="MIT")
+    return Sharing(info=card, shares=shares)
+
+
+def ensemble(name: str, *parts: Sharing) -> EnsembleSeparator:
+    made = {part.info.name: part for part in parts}
+    separator = create(lambda kind, one, options: made[one], "separator", name)
+    assert isinstance(separator, EnsembleSeparator)
+    return separator
+
+
+def share(stems: StemSet, name: str, mix: Audio) -> float:
+    return float(np.vdot(stems.stems[name].samples, mix.samples) / np.vdot(mix.samples, mix.samples))
+
+
+def test_a_mean_of_separators() -> None:
+    mix = signals.noise(0.2)
+    two, four = sharing("two", vocals=0.5, other=0.5), sharing("four", vocals=0.2, drums=0.3, bass=0.1, other=0.4)
+    stems = ensemble("mean(two,3*four)", two, four).separate(mix)
+    assert set(stems.stems) == {"vocals", "other"}
+    assert share(stems, "vocals", mix) == pytest.approx((0.5 + 3 * 0.2) / 4, abs=1e-6)
+    assert share(stems, "other", mix) == pytest.approx((0.5 + 3 * 0.8) / 4, abs=1e-6)  # with drums and bass
+
+
+def test_weights_by_stem_and_what_is_not_computed() -> None:
+    mix = signals.noise(0.2)
+    one, other = sharing("one", vocals=0.6, drums=0.2, other=0.2), sharing("other", vocals=0.2, drums=0.4, other=0.4)
+    separator = ensemble("mean(one,other; vocals=1:0; drums=1:3)", one, other)
+    stems = separator.separate(mix)
+    assert share(stems, "vocals", mix) == pytest.approx(0.6, abs=1e-6)
+    assert share(stems, "drums", mix) == pytest.approx(0.35, abs=1e-6)
+    assert other.asked == [frozenset({"drums", "other"})]
+    one.asked.clear(), other.asked.clear()
+    assert set(separator.separate(mix, stems=["vocals"]).stems) == {"vocals"}
+    assert (one.asked, other.asked) == ([frozenset({"vocals"})], [])
+
+
+def test_a_quiet_part_of_a_loud_song_keeps_its_level_in_all_parts() -> None:
+    heard: list[float] = []
+
+    class Listening(Sharing):
+        def _separate_some(self, mix: Audio, stems: frozenset[str]) -> StemSet:
+            heard.append(mix.peak)
+            return Sharing._separate_some(self, mix, stems)
+
+    card = sharing("one", vocals=0.5, other=0.5).info
+    quiet = Audio(signals.noise(0.2).samples * np.float32(1e-3), 44_100)
+    ensemble("mean(one)", Listening(info=card, shares={"vocals": 0.5, "other": 0.5})).separate(quiet, peak=0.9)
+    assert heard == [quiet.peak]
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("mean(librosa,spleeter-torch;bass=1:1)", "stem 'bass'"),
+        ("mean(librosa,spleeter-torch;vocals=1)", "give 2 numbers"),
+        ("mean(librosa,spleeter-torch;vocals=0:0)", "not all 0"),
+        ("mean(librosa,spleeter-torch;vocals=x)", "write them like"),
+        ("mean(librosa,0*spleeter-torch)", "above 0"),
+        ("mean()", "nothing of that kind"),
+        ("librosa+spleeter-torch", "nothing of that kind"),
+    ],
+)
+def test_what_makes_no_mean(name: str, said: str) -> None:
+    with pytest.raises(UsageError) as raised:
+        Registry().create("separator", name)
+    assert said in str(raised.value)
+
+
+def test_separators_with_nothing_in_common() -> None:
+    with pytest.raises(UsageError, match="take separators that give the same stems"):
+        ensemble("mean(one,two)", sharing("one", vocals=1.0, drums=0.0), sharing("two", vocals=0.5, other=0.5))
+
+
+def test_only_some_stems_from_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    mk.save(tmp_path / "song.wav", signals.mix(signals.band(bars=1)[0]))
+    arguments = ["separate", str(tmp_path / "song.wav"), "--separator", "spleeter-torch", "-o", str(tmp_path / "stems")]
+    assert main([*arguments, "--stems", "vocals"]) == 0
+    assert [path.name for path in (tmp_path / "stems").rglob("*.flac")] == ["vocals.flac"]
+    capsys.readouterr()
+    assert main([*arguments, "--stems", "vocals,piano"]) != 0
+    assert "has no stem 'piano'" in capsys.readouterr().err
+    assert main([*arguments, "--stems", "vocals", "--roles"]) != 0
+    assert "give one of them" in capsys.readouterr().err

@@ -40,7 +40,7 @@ from mashkit.paths import path_of, path_text
 from mashkit.rendering.cache import Recent
 from mashkit.timing import metre
 from mashkit.timing.beatmap import GRID_VERSION, BeatGrid, BeatsDistrusted, beat_grid
-from mashkit.types import Analysis, Clip, Key, Role, Times
+from mashkit.types import Analysis, Chords, Clip, Key, Melody, Role, Times
 
 PATIENCE_S = 60.0
 """Longest time that a writer waits for another writer, seconds: many times the length of a transaction."""
@@ -428,6 +428,8 @@ class MashupDB:
             "tempo_candidates": [list(pair) for pair in analysis.tempo_candidates],
             "loudness": {str(role): value for role, value in clip.loudness.items() if math.isfinite(value)},
             "entry": {str(role): value for role, value in clip.entry.items()},
+            **({} if analysis.chords is None else {"chords": analysis.chords.to_dict()}),
+            **({} if analysis.melody is None else {"melody": analysis.melody.to_dict()}),
         }
         grid, facts = _stored_grid(analysis)
         details = {
@@ -510,6 +512,8 @@ class MashupDB:
             confidence=rest["confidence"],
             tempo_candidates=tuple((bpm, strength) for bpm, strength in rest["tempo_candidates"]),
             tuning=tuning,
+            chords=Chords.from_dict(rest["chords"]) if "chords" in rest else None,
+            melody=Melody.from_dict(rest["melody"]) if "melody" in rest else None,
         )
         clip = Clip(
             id=clip_id,

@@ -349,7 +349,7 @@ def _clip(record: Mapping[str, Any], clip_id: str, members: Mapping[str, bytes])
 
 
 # ------------------------------------------------------------------------------------------------- rows of the index
-_ANALYSIS = ("key", "tempo", "beats", "downbeats", "confidence", "tempo_candidates", "tuning")
+_ANALYSIS = ("key", "tempo", "beats", "downbeats", "confidence", "tempo_candidates", "tuning", "chords", "melody")
 _BY_ROLE = ("loudness_lufs", "activity", "entry_s")
 
 
@@ -364,6 +364,9 @@ def schema(fields: Sequence[str]) -> Any:
         "start_s": number, "duration_s": number, "sample_rate": pa.int32(),
         "key": text, "tempo": number, "beats": pa.list_(number), "downbeats": pa.list_(number),
         "confidence": pa.map_(text, number), "tempo_candidates": pa.list_(pa.list_(number)), "tuning": number,
+        "chords": pa.struct([("times", pa.list_(number)), ("labels", pa.list_(text))]),
+        "melody": pa.struct([("start_s", number), ("hop_s", number), ("f0", pa.list_(number)),
+                             ("confidence", pa.list_(number))]),
         **dict.fromkeys(_BY_ROLE, by_role),
         "edited": pa.list_(text), "separator": text, "analyzer": text,
     }  # fmt: skip

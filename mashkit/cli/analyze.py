@@ -1,4 +1,4 @@
-"""`mashkit analyze`: find key, tuning, tempo, beats and downbeats of songs."""
+"""`mashkit analyze`: find key, tuning, tempo, beats and downbeats of songs; chords and melody, if the analyzer does."""
 
 from __future__ import annotations
 
@@ -12,6 +12,10 @@ from mashkit.cli.console import give, print_table, say, status_of
 
 if TYPE_CHECKING:
     from mashkit.types import Analysis
+
+
+MOST_CHORDS = 8
+"""Number of chords that are printed of a song; JSON has all of them."""
 
 
 def add_parser(commands: Commands) -> None:
@@ -71,13 +75,30 @@ def run(arguments: argparse.Namespace) -> int:
             ],
         )  # fmt: skip
         for result in results:
+            if "chords" in result:
+                say(f"{result['path']}: chords: {_chords(result['chords'])}")
+            if "melody" in result:
+                say(f"{result['path']}: melody: {_melody(result['melody'])}")
             if result["metre_doubt"]:
                 say(f"{result['path']}: doubtful bars: {result['metre_doubt']}")
     return status_of(results, failures)
 
 
 def _says_something(analysis: Analysis) -> bool:
-    return any(getattr(analysis, name) is not None for name in ("key", "tempo", "beats"))
+    return any(getattr(analysis, name) is not None for name in ("key", "tempo", "beats", "chords", "melody"))
+
+
+def _chords(chords: dict[str, Any]) -> str:
+    """Return the first chords as text, with the second at which each begins."""
+    pairs = list(zip(chords["times"], chords["labels"], strict=False))
+    shown = ", ".join(f"{label} at {start:.1f} s" for start, label in pairs[:MOST_CHORDS])
+    return shown + f" and {len(pairs) - MOST_CHORDS} more (--json has all)" * (len(pairs) > MOST_CHORDS)
+
+
+def _melody(melody: dict[str, Any]) -> str:
+    sung = sorted(hertz for hertz in melody["f0"] if hertz > 0)
+    share = len(sung) / len(melody["f0"])
+    return f"sung in {share:.0%} of the time" + (f", around {sung[len(sung) // 2]:.0f} Hz" if sung else "")
 
 
 def _bar(result: dict[str, Any]) -> str:

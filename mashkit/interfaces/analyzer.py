@@ -1,4 +1,4 @@
-"""Analyzer: the interface of components that estimate key, tempo, beats and downbeats of a mix."""
+"""Analyzer: the interface of components that estimate key, tempo, beats, downbeats, chords and melody of a mix."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from mashkit.errors import AnalysisError, AudioError, ContractViolation, raised
 from mashkit.features.tuning import tuned
 from mashkit.types import Analysis, Audio, Key, require_audio
 
-ANALYSIS_FIELDS = frozenset({"key", "tempo", "beats", "downbeats"})
+ANALYSIS_FIELDS = frozenset({"key", "tempo", "beats", "downbeats", "chords", "melody"})
 """Fields that an analyzer can provide."""
 
 
@@ -92,6 +92,11 @@ class Analyzer(Component):
             raise ContractViolation(
                 f"analyzer {self.info.name!r} found a beat at {analysis.beats[-1]:.3f} s in {mix.duration:.3f} s"
             )
+        for field, times in (("chord", analysis.chords), ("melody", analysis.melody)):
+            if times is not None and times.times[-1] > mix.duration:
+                raise ContractViolation(
+                    f"analyzer {self.info.name!r} gave a {field} until {times.times[-1]:.3f} s in {mix.duration:.3f} s"
+                )
         if analysis.tuning is not None:
             return analysis
         from mashkit.features.tuner import tuning_of  # imported here because it imports scipy, which few commands need

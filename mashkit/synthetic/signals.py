@@ -19,7 +19,8 @@ import numpy as np
 import numpy.typing as npt
 
 from mashkit.features.tuner import retuned as retuned  # re-exported for tests of pitch
-from mashkit.types import Analysis, Audio, Key, Samples, StemSet, Times
+from mashkit.types import Analysis, Audio, Chords, Key, Samples, StemSet, Times
+from mashkit.types.chords import ROOT_NAMES
 from mashkit.types.timemap import TimeMap
 
 SAMPLE_RATE = 44_100
@@ -212,7 +213,7 @@ def band(
     stems : StemSet
         vocals, drums, bass, other; stereo; 4/4 for ``bars`` bars after ``first_downbeat`` seconds.
     analysis : Analysis
-        Its key, tempo, beats and downbeats.
+        Its key, tempo, beats, downbeats and chords.
 
     Examples
     --------
@@ -252,7 +253,14 @@ def band(
         lead = int(generator.choice(chord_tones if index % 2 == 0 else scale))
         add("vocals", moment, _lead(72 + key.tonic + lead, 0.95 * beat, sample_rate))
     stems = StemSet({name: Audio(samples, sample_rate) for name, samples in parts.items()})
-    return stems, Analysis(key=key, tempo=tempo, beats=beats, downbeats=beats[::4])
+    chords = Chords([*beats[::4], beats[-1] + periods[-1]], [_chord(key, bar) for bar in range(bars)])
+    return stems, Analysis(key=key, tempo=tempo, beats=beats, downbeats=beats[::4], chords=chords)
+
+
+def _chord(key: Key, number: int) -> str:
+    """Return the label of the chord of a bar, or of another part, that has this number."""
+    low, third, _ = _DEGREES[key.mode][number % 4]
+    return f"{ROOT_NAMES[(key.tonic + low) % 12]}:{'maj' if third - low == 4 else 'min'}"
 
 
 @functools.lru_cache(maxsize=64)

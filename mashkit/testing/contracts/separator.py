@@ -10,7 +10,7 @@ from mashkit.audio.levels import FULL_SCALE
 from mashkit.components import Component
 from mashkit.interfaces import Separator
 from mashkit.synthetic import signals
-from mashkit.testing.contracts.component import ComponentContract, sanity
+from mashkit.testing.contracts.component import ROUNDING, ComponentContract, sanity
 from mashkit.types import Audio, StemSet
 
 
@@ -59,6 +59,13 @@ class SeparatorContract(ComponentContract):
         again = subject.separate(mix)
         for name, stem in stems.stems.items():
             assert np.array_equal(again.stems[name].samples, stem.samples), name
+
+    def test_a_stem_asked_for_is_that_of_all(self, subject: Separator, mix: Audio, stems: StemSet) -> None:
+        name = max(subject.info.provides)  # vocals, for most
+        some = subject.separate(mix, stems=[name]).stems
+        assert set(some) == {name}
+        rest = some[name].samples - stems.stems[name].samples
+        assert np.sqrt(np.mean(rest**2)) <= ROUNDING * np.sqrt(np.mean(mix.samples**2))
 
     def test_level_does_not_matter(self, subject: Separator, mix: Audio) -> None:
         usual = Audio(mix.samples * np.float32(FULL_SCALE / mix.peak), mix.sample_rate)
