@@ -62,7 +62,7 @@ def changes_of(given: object) -> dict[Role, Change]:
                 raise Refused("invalid", "changes: beats, bars, semitones and gain_db are known")
             if isinstance(value, bool) or not isinstance(value, int if whole else int | float):
                 raise Refused("invalid", f"changes: {name} is a {'whole ' if whole else ''}number")
-            if abs(value) > MOST_BEATS:  # more than any of them may be; the sums are checked in changed()
+            if not abs(value) <= MOST_BEATS:  # true for NaN, too; changed() checks the sums
                 raise Refused("invalid", f"changes: {name} is too large")
         change = Change(**values)
         if change != Change():

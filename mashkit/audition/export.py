@@ -51,7 +51,8 @@ def table(store: Store, scores: Scores) -> str:
     names = sorted(scores)
     written = io.StringIO()
     writer = csv.writer(written, lineterminator="\n")
-    writer.writerow(["plan", "verdict", "stars", "note", "when", "changed_from", *Role, "seconds", *names])
+    head = ["plan", "verdict", "stars", "note", "when", "changed_from", *Role, "seconds", *names]
+    writer.writerow([safe(cell) for cell in head])
     for candidate, decision in judged(store):
         titles = [candidate.clips[role].title if role in candidate.clips else "" for role in Role]
         values = [scores[name][candidate.id].value if candidate.id in scores[name] else "" for name in names]

@@ -151,6 +151,7 @@ class Session:
             }
             for role, clip in clips.items()
         }
+        self.sounds.warm(candidate.plan)
         missing = [layer.clip_id for layer in candidate.plan.layers if not self._has(layer.clip_id)]
         return {
             **self.row(candidate),

@@ -6,6 +6,8 @@ only the level may differ, as the gain that keeps a mix below its peaks depends 
 
 from __future__ import annotations
 
+import concurrent.futures
+import contextlib
 import io
 import threading
 from collections.abc import Iterable, Mapping, Sequence
@@ -15,6 +17,7 @@ import attrs
 import numpy as np
 import soundfile
 
+from mashkit.errors import MashkitError
 from mashkit.interfaces import Stretcher
 from mashkit.mashup import ClipSource
 from mashkit.rendering.cache import Recent
@@ -150,11 +153,21 @@ class Sounds:
     """
 
     def __init__(self, source: ClipSource, quick: Stretcher, thorough: Stretcher) -> None:
-        self._cuts = Cuts(source)
+        self._source, self._cuts = source, Cuts(source)
         self._quick = Renderer(self._cuts, quick, cache_bytes=LAYER_BYTES)
         self._whole = Renderer(source, thorough, cache_bytes=LAYER_BYTES)
         self._quick_lock, self._whole_lock = threading.Lock(), threading.Lock()
         self._kept: Recent[Mapping[Role, bytes]] = Recent(KEPT_BYTES, lambda of: sum(map(len, of.values())))
+
+    def warm(self, plan: MashupPlan) -> None:
+        """Read the stems of a plan into the source's memory in the background, so that a first change is heard soon."""
+
+        def read() -> None:
+            for layer in plan.layers:
+                with contextlib.suppress(MashkitError):  # the page is told when the layer is to be heard
+                    self._source.stem(layer.clip_id, layer.role)
+
+        threading.Thread(target=read, name="warm", daemon=True).start()
 
     def part(self, plan: MashupPlan, span: Span) -> Mapping[Role, bytes]:
         """Return the stems of a part of a mashup as WAV, by role.
@@ -168,7 +181,10 @@ class Sounds:
             return self._kept.get((plan.id, span), lambda: self._rendered_part(plan, span))
 
     def _rendered_part(self, plan: MashupPlan, span: Span) -> Mapping[Role, bytes]:
-        rendering = self._quick.render(self._cuts.part(plan, span))
+        part = self._cuts.part(plan, span)
+        with concurrent.futures.ThreadPoolExecutor(len(part.layers)) as pool:  # the renderer keeps what they stretch
+            list(pool.map(self._quick.stretched, part.layers))
+        rendering = self._quick.render(part)
         return {role: wav(stem) for role, stem in rendering.stems.items()}
 
     def whole(self, plan: MashupPlan) -> Mapping[Role, bytes]:

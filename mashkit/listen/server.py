@@ -543,9 +543,11 @@ def listening(host: str, port: int) -> socket.socket:
     """
     try:
         family, kind, number, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-        made = socket.socket(family, kind, number)
-        made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        made.bind(address)
+        with contextlib.ExitStack() as stack:  # closes the socket if the port is taken
+            made = stack.enter_context(socket.socket(family, kind, number))
+            made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            made.bind(address)
+            stack.pop_all()
     except (OSError, OverflowError) as error:
         raise MashkitError(f"cannot listen at {host}:{port}: {error}", "choose another --host or --port") from error
     made.listen(2048)
