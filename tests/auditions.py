@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import numpy as np
@@ -18,19 +17,18 @@ from mashkit.synthetic import signals
 from mashkit.types import Audio, Key
 
 HOSTILE = '<img src=x onerror="document.title=1">'
-"""A song's title that does harm where a program takes it for HTML."""
+"""A song's file name, and so its title, that does harm where a program takes it for HTML."""
 
 
 def database(folder: Path) -> Path:
     """Make a database of four synthetic songs; the analyzer says of each that it is in A minor, at 120 BPM."""
     songs = folder / "songs"
-    for seed, name in enumerate(("one", "two", "three", "four")):
+    for seed, name in enumerate(("one", HOSTILE, "three", "four")):
         stems, _ = signals.band(
             Key(9, "minor"), tempo=120.0, bars=16, first_downbeat=0.3, seed=seed, sample_rate=22_050
         )
         mix = signals.mix(stems)
         save(songs / f"{name}.flac", Audio(np.float32(0.5) * mix.samples, mix.sample_rate))
-    (songs / "two.json").write_text(json.dumps({"title": HOSTILE}))
     with MashupDB(folder / "db") as made:
         Kit(separator=Thirds(), analyzer=Grid()).add(made, songs, with_features=False)
     return folder / "db"

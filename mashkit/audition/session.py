@@ -137,6 +137,7 @@ class Session:
             "condition": str(plan.condition),
             "duration_s": plan.duration_s,
             "folder": "" if candidate.folder is None else path_text(candidate.folder.name),
+            "rendered": candidate.folder is not None,
             "layers": [described(plan.layer(role), clips.get(role)) for role in candidate.roles],
             "notes": list(plan.notes),
             "problem": candidate.problem,
@@ -156,7 +157,6 @@ class Session:
         return {
             **self.row(candidate),
             "beats": beats,
-            "rendered": candidate.folder is not None,
             "fixed": f"clip {', '.join(missing)} is in no database that was opened" if missing else "",
         }
 

@@ -293,6 +293,17 @@ async function load(deck, candidate) {
 
 // ------------------------------------------------------------------------------------------------ what is open
 async function choose(candidate, { quiet = false } = {}) {
+  // What is decided from now on is of this candidate, also before its beats are here.
+  open.base = open.now = candidate;
+  open.changes = {};
+  open.heard = {};
+  open.busy = true;
+  clearTimeout(settling);
+  applied();
+  showOpen();
+  showList();
+  refreshPlayer();
+  if (!quiet) say(text("opened", { what: named(candidate) }));
   let shown;
   try {
     shown = await ask(`/api/candidate?plan=${encodeURIComponent(candidate.plan)}`);
@@ -300,10 +311,8 @@ async function choose(candidate, { quiet = false } = {}) {
     tell(failure);
     return;
   }
+  if (open.now !== candidate) return;
   open.base = open.now = shown;
-  open.changes = {};
-  open.heard = {};
-  if (!quiet) say(text("opened", { what: named(shown) }));
   await hear();
 }
 
@@ -332,6 +341,8 @@ async function hear() {
 }
 
 let settling = null;
+let applying = null; // a promise, while a change is made of which the server has not answered yet
+let applied = () => {};
 
 function step(role, name, by) {
   if (!open.base || open.base.fixed || (role === "vocal" && name !== "gain_db")) return;
@@ -341,6 +352,7 @@ function step(role, name, by) {
   showSteps();
   clearTimeout(settling);
   settling = setTimeout(applyChanges, SETTLE_MS);
+  applying ??= new Promise((resolve) => { applied = () => { applying = null; resolve(); }; });
 }
 
 async function applyChanges() {
@@ -350,22 +362,30 @@ async function applyChanges() {
   try {
     const changed = await order("/api/change", { plan: base.plan, changes });
     if (open.base !== base) return;
+    if (JSON.stringify(changes) !== JSON.stringify(open.changes)) return; // the next change follows
     open.heard = changes;
-    if (changed.plan === before.plan) return;
+    if (changed.plan === before.plan) {
+      applied();
+      return;
+    }
     if (!player.has("b") || compared?.plan === base.plan) await pin(base);
     open.now = changed;
+    applied();
     await hear();
   } catch (failure) {
     if (open.base === base) { // as it was: what is shown is what is heard
       open.changes = structuredClone(open.heard);
       showSteps();
+      applied();
     }
     tell(failure);
   }
 }
 
 function reset() {
-  if (!open.base || open.now === open.base) return;
+  if (!open.base || (open.now === open.base && !applying)) return;
+  clearTimeout(settling);
+  applied();
   open.changes = {};
   open.heard = {};
   open.now = open.base;
@@ -547,8 +567,10 @@ function switchTo(deck) {
 }
 
 // ------------------------------------------------------------------------------------------------ decisions
-const waiting = []; // changes that are not saved yet, each with an id, so that none is made twice
+const waiting = []; // changes that are not saved yet, each with an id, so that none is made twice; without a plan: undo
 let sending = false;
+
+const newOperation = () => crypto.randomUUID?.() ?? `${Date.now()}-${Math.random()}`;
 
 function showDecision() {
   if (!open.now) return;
@@ -560,16 +582,19 @@ function showDecision() {
   byId("note").dataset.plan = open.now.plan;
 }
 
-function decide(change, plan = open.now?.plan) {
+async function decide(change, of = null) {
+  while (!of && applying) await applying; // a decision is of what the last step made
+  const plan = of ?? open.now?.plan;
   if (!plan) return;
   data.decisions[plan] = { ...decision(plan), ...change };
-  waiting.push({ operation: crypto.randomUUID?.() ?? `${Date.now()}-${Math.random()}`, plan, change });
+  waiting.push({ operation: newOperation(), plan, change });
   showDecision();
   showList();
   send();
 }
 
-function verdict(value) {
+async function verdict(value) {
+  while (applying) await applying;
   if (open.now) decide({ verdict: decision(open.now.plan).verdict === value ? "" : value });
 }
 
@@ -578,12 +603,13 @@ async function send() {
   sending = true;
   while (waiting.length) {
     try {
-      const status = await order("/api/decide", waiting[0]);
+      const { plan } = waiting[0];
+      const status = await order(plan ? "/api/decide" : "/api/undo", waiting[0]);
       waiting.shift();
-      if (!waiting.length) {
-        await take(status);
-        say(text("saved"));
-      }
+      if (waiting.length) continue;
+      await take(status);
+      if (plan) say(text("saved"));
+      else showUndone(status.plan);
     } catch (failure) {
       if (failure.reason === "offline" || failure.reason === "unsaved") {
         say(text(failure.reason, { problem: failure.problem ?? "" }), true);
@@ -603,7 +629,7 @@ async function take(status) {
   const more = status.count !== data.candidates.length;
   data = { ...data, ...status };
   if (more) data = { ...data, ...(await ask("/api/list")) };
-  for (const { plan, change } of waiting) data.decisions[plan] = { ...decision(plan), ...change };
+  for (const { plan, change } of waiting) if (plan) data.decisions[plan] = { ...decision(plan), ...change };
   seen = pulseOf(data);
   byId("undo").disabled = !data.can_undo;
   showList();
@@ -612,17 +638,18 @@ async function take(status) {
   showDecision();
 }
 
+// Taking back waits for what was decided before it.
 async function undo() {
-  const operation = crypto.randomUUID?.() ?? `${Date.now()}-${Math.random()}`;
-  try {
-    const status = await order("/api/undo", { operation });
-    const candidate = data.candidates.find((one) => one.plan === status.plan);
-    byId("note").dataset.plan = ""; // the note is shown as it is now, also while it is written
-    await take(status);
-    say(status.plan ? text("undone", { what: candidate ? named(candidate) : status.plan }) : text("nothing_to_undo"));
-  } catch (failure) {
-    tell(failure);
-  }
+  while (applying) await applying;
+  waiting.push({ operation: newOperation() });
+  send();
+}
+
+function showUndone(plan) {
+  const candidate = data.candidates.find((one) => one.plan === plan);
+  byId("note").dataset.plan = ""; // the note is shown as it is now, also while it is written
+  showDecision();
+  say(plan ? text("undone", { what: candidate ? named(candidate) : plan }) : text("nothing_to_undo"));
 }
 
 const pulseOf = (status) => JSON.stringify([status.revision, status.count, status.jobs.map((job) => [job.scorer, job.state, job.done])]);
