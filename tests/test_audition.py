@@ -446,6 +446,13 @@ def test_the_table_holds_no_formula(made: tuple[Path, Path], tmp_path: Path) -> 
     assert not any(name.startswith("=") for name in rows[0])
 
 
+def test_an_export_before_any_decision_is_empty(out: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["audition", "export", str(out), "-o", str(tmp_path / "kept")]) == 0
+    assert "nothing was decided" in capsys.readouterr().err
+    assert (tmp_path / "kept" / "preferences.jsonl").read_text() == ""
+    assert len((tmp_path / "kept" / "decisions.csv").read_text().splitlines()) == 1
+
+
 def test_the_command_exports_what_was_kept(
     made: tuple[Path, Path], out: Path, tmp_path: Path, sources: Sources
 ) -> None:
@@ -480,7 +487,8 @@ def test_the_command_exports_what_was_kept(
         (["audition", "OUT", "-o", "x"], "with -o"),
         (["audition", "OUT", "OUT"], "name one folder"),
         (["audition", "OUT", "--score", "nosuch"], "nosuch"),
-        (["audition", "export", "OUT", "-o", "x"], "has no decisions"),
+        (["audition", "export", "EMPTY", "-o", "x"], "has no mashup to play"),
+        (["audition", "export", "--db", "EMPTY", "-o", "x"], "holds no database"),
         (["audition", "EMPTY"], "has no mashup to play"),
         (["audition", "OUT", "--db", "EMPTY"], "holds no database"),
     ],
@@ -494,6 +502,36 @@ def test_mistakes_on_the_command_line_are_told(
     said = capsys.readouterr().err
     assert words in said
     assert "Traceback" not in said
+
+
+def test_a_database_is_auditioned_and_its_decisions_stay_in_it(
+    made: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from mashkit.audition import serving
+
+    db = Path(shutil.copytree(made[0], tmp_path / "db"))
+    told: list[str] = []
+
+    def use(app: Any, listening: socket.socket) -> None:
+        with TestClient(app, base_url=LOCAL) as client:
+            client.get(f"/s/{told[-1].rpartition('/')[2]}")
+            listed = client.get("/api/list").json()
+            plans = [one["plan"] for one in listed["candidates"]]
+            assert listed["where"] == f"--db {db}"
+            assert len(plans) == 3
+            assert client.get(f"/sound/{plans[0]}/vocal?at=2").status_code == 200
+            given = {"operation": "1", "plan": plans[0], "change": {"verdict": "keep"}}
+            assert client.post("/api/decide", json=given).status_code == 200
+
+    monkeypatch.setattr(serving, "run", use)
+    monkeypatch.setattr("mashkit.cli.audition._tell", lambda _, facts: told.append(facts["address"]))
+    for seed in ("1", "1"):  # the second time the kept one is there already
+        command = ["audition", "--db", str(db), "--count", "3", "--seed", seed, "--port", "0", "--score", "loudness"]
+        assert main(command) == 0
+    assert main(["audition", "export", "--db", str(db), "-o", str(tmp_path / "kept")]) == 0
+    (kept,) = [path for path in (tmp_path / "kept").iterdir() if path.is_dir()]
+    assert (kept / "mix.flac").is_file()
+    assert main(["db", "verify", "--db", str(db)]) == 0
 
 
 # ------------------------------------------------------------------------------------------------------ server

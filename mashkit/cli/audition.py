@@ -143,6 +143,7 @@ def _catalogs(arguments: argparse.Namespace) -> list[Catalog]:
     """Return the databases that may have the clips: that of --db, that of the environment or settings, the cache."""
     from mashkit.arguments import default_cache
     from mashkit.catalog import Catalog, MashupDB
+    from mashkit.catalog.schema import INDEX
     from mashkit.cli import settings
     from mashkit.cli.console import say
     from mashkit.errors import MashkitError
@@ -151,8 +152,8 @@ def _catalogs(arguments: argparse.Namespace) -> list[Catalog]:
     named = [arguments.db, None if kept is None else Path(str(kept)), arguments.cache, default_cache()]
     found = []
     for path in dict.fromkeys(one for one in named if one is not None):
-        if path != arguments.db and not path.is_dir():
-            continue
+        if path != arguments.db and not (path / INDEX).is_file():
+            continue  # nothing was computed there yet
         try:
             found.append(Catalog(MashupDB(path, write=False)))
         except MashkitError as error:
@@ -169,20 +170,20 @@ def _export(arguments: argparse.Namespace, folder: Path | None) -> int:
     from mashkit.cli.collection import named_database
     from mashkit.cli.console import print_json, say, status_of
     from mashkit.cli.kits import require
-    from mashkit.errors import CatalogError
     from mashkit.rendering.renderer import Renderer
 
     home = folder or named_database(arguments.db)
-    if not (home / DATABASE).is_file():
-        raise CatalogError(f"{path_text(home)} has no decisions", "make some: mashkit audition")
     kit = require(_kit(arguments), arguments, "stretcher")
-    store = Store(home)
+    catalogs = _catalogs(arguments)
     pool = Pool() if folder is None else read_output(folder)
+    if not (home / DATABASE).is_file():
+        say(f"nothing was decided in {path_text(home)} yet: mashkit audition")
+    store = Store(home)
     add_stored(pool, store)
     scores = dict(store.scores())
     if folder is not None and (name := written_scores(folder)[0]):
         scores[name] = {**written_scores(folder)[1], **scores.get(name, {})}
-    renderer = Renderer(Sources(_catalogs(arguments)), kit.stretcher)
+    renderer = Renderer(Sources(catalogs), kit.stretcher)
     done = write(store, pool, scores, arguments.output, mashup=renderer.mashup)
     store.close()
     for failure in done.failures:
