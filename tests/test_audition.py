@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import os
+import re
 import shutil
 import signal
 import socket
@@ -40,7 +41,7 @@ pytest.importorskip("starlette", reason="the extra listen is not installed")
 
 from starlette.testclient import TestClient
 
-from mashkit.audition.server import application
+from mashkit.audition.server import application, static_of
 from mashkit.audition.serving import free_port
 from mashkit.audition.session import Session, scorers
 from mashkit.listen.answers import NotSaved, Refused
@@ -273,8 +274,8 @@ def test_a_stretched_part_lies_where_it_lies_in_the_whole(sources: Sources, made
     first = round(span.start * due.sample_rate)
     one, other = envelope(heard.samples), envelope(due.samples[:, first : first + heard.frames])
     lags = {lag: float(np.corrcoef(one[20:-20], np.roll(other, lag)[20:-20])[0, 1]) for lag in range(-10, 11)}
-    assert max(lags, key=lambda lag: lags[lag]) == 0
-    assert lags[0] > 0.9
+    assert abs(max(lags, key=lambda lag: lags[lag])) <= 1  # 5 ms: a stretcher's blocks begin elsewhere
+    assert max(lags.values()) > 0.9, lags
 
 
 # ------------------------------------------------------------------------------------------------------- store
@@ -737,3 +738,16 @@ def test_a_taken_port_gives_the_next_one() -> None:
         last.listen()
         with pytest.raises(MashkitError, match="no port"):
             free_port("127.0.0.1", 65_535)
+
+
+def test_every_text_of_the_page_is_in_the_file_of_texts() -> None:
+    folder = static_of("mashkit.audition")
+    texts = json.loads((folder / "texts" / "en.json").read_text())
+    page = "".join((folder / name).read_text() for name in ("index.html", "audition.js"))
+    used = set(re.findall(r'\btext\("([^"]+)"', page)) | set(re.findall(r'data-text="([^"]+)"', page))
+    assert len(used) > 60
+    assert used <= set(texts)
+    assert {f"{way}_{step}" for way in ("less", "more") for step in ("beats", "bars", "semitones", "gain_db")} <= set(
+        texts
+    )
+    assert not re.search(r"https?://", page)

@@ -8,6 +8,8 @@ const PULSE_MS = 2000;
 const RETRY_MS = 3000;
 const SETTLE_MS = 150; // steps that follow each other within this are rendered once
 const SHOWN_S = 20; // how long a message stays
+const FOLLOW_MS = 300; // how often it is seen whether the position leaves what is rendered
+const AHEAD_S = 3; // how long before its end the next part is asked for
 const ROWS = 200; // how many rows more are shown at a time
 const ZOOMED_S = 12;
 const LANGUAGES = ["en"];
@@ -92,7 +94,8 @@ function decision(plan) {
 
 function mark(plan) {
   const { verdict, stars } = decision(plan);
-  return [verdict ? text(`mark_${verdict}`) : "", stars ? "★".repeat(stars) : ""].filter(Boolean).join(" ");
+  return [verdict ? text(`mark_${verdict}`) : null, verdict && stars ? " " : null,
+    stars ? make("span", { role: "img", "aria-label": text("mark_stars", { stars }) }, "★".repeat(stars)) : null];
 }
 
 // ------------------------------------------------------------------------------------------------ the list
@@ -239,7 +242,7 @@ async function fetched(plan, role, at, signal) {
     const given = await response.json().catch(() => ({}));
     throw Object.assign(new Failure(given.reason ?? "error", response.status), { problem: given.problem });
   }
-  const start = response.headers.get("x-start");
+  const [start, end] = ["x-start", "x-end"].map((name) => Number(response.headers.get(name) ?? 0));
   const sound = await response.arrayBuffer();
   let buffer;
   try {
@@ -247,13 +250,14 @@ async function fetched(plan, role, at, signal) {
   } catch {
     throw Object.assign(new Failure("broken", 0), { problem: `${plan}, ${role}` });
   }
-  return { buffer, start: start === null ? 0 : Number(start) };
+  return { buffer, start, end };
 }
 
-// A part of a mashup as a buffer of the whole one's length, silent elsewhere: so it keeps its position.
-function padded({ buffer, start }, duration) {
+// A part of a mashup as a buffer of the whole one's length: so it keeps its position. Elsewhere is what was there before.
+function padded({ buffer, start }, duration, before) {
   const whole = context.createBuffer(buffer.numberOfChannels, Math.max(1, Math.round(duration * buffer.sampleRate)), buffer.sampleRate);
   for (let channel = 0; channel < buffer.numberOfChannels; channel++) {
+    if (before) whole.copyToChannel(before.getChannelData(channel), channel);
     const first = Math.round(start * buffer.sampleRate);
     const part = buffer.getChannelData(channel).subarray(0, Math.max(0, whole.length - first));
     whole.copyToChannel(part, channel, first);
@@ -263,7 +267,8 @@ function padded({ buffer, start }, duration) {
 
 const controllers = { a: new AbortController(), b: new AbortController() };
 
-// Put a candidate on a deck: of a rendered one the files, of a changed one first what is around the position.
+// Put a candidate on a deck: of a rendered one the files, of a changed one first what is around the position. While the
+// whole is not there, parts follow wherever the position goes.
 async function load(deck, candidate) {
   const load = ++loads[deck];
   controllers[deck].abort();
@@ -271,23 +276,43 @@ async function load(deck, candidate) {
   const { signal } = controllers[deck];
   const roles = candidate.layers.map((layer) => layer.role);
   const began = performance.now();
-  const put = (sounds, whole) => {
-    if (load !== loads[deck]) return false;
-    player.set(deck, roles.map((role, index) => [role, whole ? sounds[index].buffer : padded(sounds[index], candidate.duration_s)]),
-      candidate.duration_s);
+  const stale = () => load !== loads[deck];
+  const sounds = (at) => Promise.all(roles.map((role) => fetched(candidate.plan, role, at, signal)));
+  const put = (buffers) => {
+    player.set(deck, roles.map((role, index) => [role, buffers[index]]), candidate.duration_s);
     drawLanes();
-    return true;
   };
+  let buffers = [];
+  const putPart = async (at) => {
+    const parts = await sounds(at);
+    if (stale() || whole) return null;
+    buffers = parts.map((part, index) => padded(part, candidate.duration_s, buffers[index]));
+    put(buffers);
+    return parts[0];
+  };
+  let whole = null;
   if (!candidate.rendered) {
-    const at = Math.min(player.position, candidate.duration_s);
     say(text("rendering"));
-    if (!put(await Promise.all(roles.map((role) => fetched(candidate.plan, role, at, signal))), false)) return;
+    let part = await putPart(Math.min(player.position, candidate.duration_s));
+    if (!part) return;
     open.ms = Math.round(performance.now() - began);
     open.busy = false;
     refreshPlayer();
     say(text("rendered_part", { ms: open.ms }));
+    (async () => {
+      while (part && !whole && !stale()) {
+        await new Promise((resolve) => { setTimeout(resolve, FOLLOW_MS); });
+        const { position } = player;
+        const outside = position < part.start || position > part.end;
+        const ending = position > part.end - AHEAD_S && part.end < candidate.duration_s - 0.01;
+        if (player.deck === deck && (outside || ending)) part = await putPart(outside ? position : part.end);
+      }
+    })().catch(() => {}); // the whole says what is wrong
   }
-  if (!put(await Promise.all(roles.map((role) => fetched(candidate.plan, role, null, signal))), true)) return;
+  const all = await sounds(null);
+  if (stale()) return;
+  whole = all;
+  put(all.map((one) => one.buffer));
   if (!candidate.rendered) say(text("rendered_whole"));
 }
 
