@@ -275,7 +275,8 @@ def test_a_stretched_part_lies_where_it_lies_in_the_whole(sources: Sources, made
     one, other = envelope(heard.samples), envelope(due.samples[:, first : first + heard.frames])
     lags = {lag: float(np.corrcoef(one[20:-20], np.roll(other, lag)[20:-20])[0, 1]) for lag in range(-10, 11)}
     assert abs(max(lags, key=lambda lag: lags[lag])) <= 1  # 5 ms: a stretcher's blocks begin elsewhere
-    assert max(lags.values()) > 0.9, lags
+    # The peak stands out, but is below 1, because the phases of a stretched sound depend on where it begins.
+    assert max(lags.values()) > max(0.7, lags[-10] + 0.3, lags[10] + 0.3), lags
 
 
 # ------------------------------------------------------------------------------------------------------- store

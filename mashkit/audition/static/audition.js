@@ -815,6 +815,7 @@ function translate(language) {
   document.documentElement.lang = language;
   document.querySelectorAll("[data-text]").forEach((one) => { one.textContent = text(one.dataset.text); });
   byId("slider").setAttribute("aria-label", text("position"));
+  byId("scroll").setAttribute("aria-label", text("table"));
   byId("decided").replaceChildren(...DECIDED.map((one) => make("option", { value: one }, text(`decided_${one}`))));
   byId("stars").append(...[0, 1, 2, 3, 4, 5].map((stars) => make("label", { class: "choice" },
     make("input", { type: "radio", name: "stars", value: stars, on: { change: () => decide({ stars }) } }),
