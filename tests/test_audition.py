@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import concurrent.futures
 import csv
 import io
 import json
@@ -26,7 +27,7 @@ import auditions
 from mashkit.audition import export
 from mashkit.audition.candidates import Candidate, Pool, Sources, add_stored, read_output, written_scores
 from mashkit.audition.changes import Change, changed, changes_of, moved
-from mashkit.audition.sounds import EXCERPT_S, Cuts, Sounds, Span, span_around
+from mashkit.audition.sounds import EXCERPT_S, Cuts, Sounds, Span, Superseded, span_around
 from mashkit.audition.store import DATABASE, Store
 from mashkit.catalog import Catalog, MashupDB
 from mashkit.cli import main
@@ -230,7 +231,7 @@ def test_a_part_is_the_whole_at_its_place(sources: Sources, made: tuple[Path, Pa
     candidate = next(iter(read_output(made[1]).candidates.values()))
     plan = changed(candidate.plan, {Role.HARMONIC: Change(beats=3), Role.PERCUSSION: Change(bars=-1)},
                    candidate.clips[Role.VOCAL])  # fmt: skip
-    made_of = Sounds(sources, kit().stretcher, kit().stretcher)
+    made_of = Sounds(sources, kit().stretcher)
     whole = made_of.whole(plan)
     for at in (0.0, 12.3, plan.duration_s):
         span = span_around(at, plan.duration_s)
@@ -277,6 +278,36 @@ def test_a_stretched_part_lies_where_it_lies_in_the_whole(sources: Sources, made
     assert abs(max(lags, key=lambda lag: lags[lag])) <= 1  # 5 ms: a stretcher's blocks begin elsewhere
     # The peak stands out, but is below 1, because the phases of a stretched sound depend on where it begins.
     assert max(lags.values()) > max(0.7, lags[-10] + 0.3, lags[10] + 0.3), lags
+
+
+def test_what_is_stretched_once_is_not_cut_and_what_nobody_waits_for_is_not_rendered(
+    sources: Sources, made: tuple[Path, Path]
+) -> None:
+    one, *others = (candidate.plan for candidate in read_output(made[1]).candidates.values())
+    plan = changed(one, {Role.HARMONIC: Change(semitones=1)}, None)
+    sounds = Sounds(sources, kit().stretcher)
+    span = Span(4.0, 14.0)
+    first = sounds.part(plan, span)
+    assert not sounds._renderer.has_stretched(plan.layer(Role.HARMONIC))
+    sounds.whole(plan)
+    assert sounds._renderer.has_stretched(plan.layer(Role.HARMONIC))
+    louder = changed(plan, {Role.HARMONIC: Change(gain_db=-1)}, None)
+    cut = sounds._cuts.part(louder, span, stretched=sounds._renderer.has_stretched)
+    assert [layer.clip_id for layer in cut.layers] == [layer.clip_id for layer in louder.layers]
+    again = sounds.part(louder, span)
+    assert {role: len(data) for role, data in again.items()} == {role: len(data) for role, data in first.items()}
+    with sounds._whole_lock:  # the whole is asked for while another is rendered, and given up for three others
+        waits = concurrent.futures.ThreadPoolExecutor(1)
+        waiting = waits.submit(sounds.whole, others[0])
+        while others[0].id not in sounds._wanted:
+            time.sleep(0.01)
+        for other in (*others[1:], plan):
+            sounds._want(other)
+        sounds._want(louder)
+        sounds._want(one)
+    with pytest.raises(Superseded):
+        waiting.result(30)
+    waits.shutdown()
 
 
 # ------------------------------------------------------------------------------------------------------- store

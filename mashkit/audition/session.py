@@ -62,7 +62,7 @@ class Session:
         home = shlex.quote(path_text(store.path.parent))
         self.where = f"--db {home}" if folder is None else home
         self._kit = kit(None)
-        self.sounds = Sounds(sources, self._kit.stretcher, kit(None).stretcher)
+        self.sounds = Sounds(sources, self._kit.stretcher)
         self.scoring = Scoring(
             kit,
             cast("Catalog", sources),

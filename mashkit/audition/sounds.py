@@ -10,7 +10,8 @@ import concurrent.futures
 import contextlib
 import io
 import threading
-from collections.abc import Iterable, Mapping, Sequence
+from collections import deque
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import attrs
@@ -19,7 +20,7 @@ import soundfile
 
 from mashkit.errors import MashkitError
 from mashkit.interfaces import Stretcher
-from mashkit.mashup import ClipSource
+from mashkit.mashup import ClipSource, Rendering
 from mashkit.rendering.cache import Recent
 from mashkit.rendering.renderer import Renderer
 from mashkit.types import Audio, Clip, Layer, MashupPlan, Role
@@ -36,6 +37,10 @@ SHORTEST_S = 0.5
 """Shortest piece of a layer that is stretched, seconds."""
 LAYER_BYTES = 1 << 28
 """Stretched layers that are kept in memory, bytes (ours): some ten of a minute."""
+PLANS_WANTED = 3
+"""How many plans are rendered at a time (ours): those on A and B, and a part."""
+WARM_AFTER_S = 1.0
+"""How long a mashup has to be open before its layers are stretched, seconds (ours): not while leafing through."""
 KEPT_BYTES = 200_000_000
 """Encoded sound that is kept in memory, bytes (ours): some six whole mashups."""
 
@@ -49,7 +54,7 @@ class Span:
 
 
 class Cuts:
-    """A source of pieces of clips, each under an id of its own (a ``ClipSource``).
+    """A source of clips and of pieces of them, each piece under an id of its own (a ``ClipSource``).
 
     Pieces have ids because a renderer keeps stretched layers by the clip's id: a layer that a change does not touch is
     stretched once for all changes heard at the same position.
@@ -69,21 +74,33 @@ class Cuts:
         self._pieces[name] = (clip_id, start, end)
         return name
 
+    def _clip_of(self, name: str) -> str:
+        return self._pieces[name][0] if name in self._pieces else name
+
     def clip(self, clip_id: str) -> Clip:
-        """Return the clip of a piece."""
-        return self._source.clip(self._pieces[clip_id][0])
+        """Return the clip, also of a piece."""
+        return self._source.clip(self._clip_of(clip_id))
 
     def stem(self, clip_id: str, role: Role) -> Audio:
-        """Return the stem of a piece."""
+        """Return the stem of a clip or a piece."""
+        if clip_id not in self._pieces:
+            return self._source.stem(clip_id, role)
         whole, start, end = self._pieces[clip_id]
         return self._source.stem(whole, role).excerpt(start, end - start)
 
     def provenance(self, clip_ids: Iterable[str]) -> Sequence[Mapping[str, Any]]:
-        """Return the components that made the stems and analyses of the pieces' clips."""
-        return self._source.provenance([self._pieces[one][0] for one in clip_ids])
+        """Return the components that made the stems and analyses of the clips."""
+        return self._source.provenance([self._clip_of(one) for one in clip_ids])
 
-    def part(self, plan: MashupPlan, span: Span) -> MashupPlan:
+    def part(self, plan: MashupPlan, span: Span, *, stretched: Callable[[Layer], bool] = lambda _: False) -> MashupPlan:
         """Return a plan of a part of a mashup, whose layers are cut to what sounds there.
+
+        Parameters
+        ----------
+        plan : MashupPlan
+        span : Span
+        stretched : callable
+            Returns whether the whole of a layer is stretched already; then it is not cut, because that is quicker.
 
         Raises
         ------
@@ -92,6 +109,9 @@ class Cuts:
         """
         layers = []
         for layer in plan.layers:
+            if stretched(layer):
+                layers.append(attrs.evolve(layer, offset_s=layer.offset_s - span.start))
+                continue
             cut = _cut(layer, span, self._source.stem(layer.clip_id, layer.role))
             layers.append(attrs.evolve(_from(layer, cut, span.start), clip_id=self.piece(layer.clip_id, *cut)))
         mixing = attrs.evolve(
@@ -139,35 +159,43 @@ def wav(audio: Audio) -> bytes:
     return file.getvalue()
 
 
+class Superseded(MashkitError):
+    """A mashup that is not rendered any more, because others were asked for meanwhile."""
+
+
 class Sounds:
     """Renders plans for the page; several threads may use it.
 
-    Excerpts and whole mashups have a stretcher and a lock each, so that an excerpt does not wait for the whole of the
-    plan before it.
+    A part does not wait for a whole mashup that is being rendered. Stretched layers are kept, so what a change does not
+    stretch anew is heard at once.
 
     Parameters
     ----------
     source : ClipSource
-    quick, thorough : Stretcher
-        Two instances of the same stretcher: of excerpts, and of whole mashups.
+    stretcher : Stretcher
     """
 
-    def __init__(self, source: ClipSource, quick: Stretcher, thorough: Stretcher) -> None:
-        self._source, self._cuts = source, Cuts(source)
-        self._quick = Renderer(self._cuts, quick, cache_bytes=LAYER_BYTES)
-        self._whole = Renderer(source, thorough, cache_bytes=LAYER_BYTES)
-        self._quick_lock, self._whole_lock = threading.Lock(), threading.Lock()
+    def __init__(self, source: ClipSource, stretcher: Stretcher) -> None:
+        self._cuts = Cuts(source)
+        self._renderer = Renderer(self._cuts, stretcher, cache_bytes=LAYER_BYTES)
+        self._part_lock, self._whole_lock = threading.Lock(), threading.Lock()
         self._kept: Recent[Mapping[Role, bytes]] = Recent(KEPT_BYTES, lambda of: sum(map(len, of.values())))
+        self._wanted: deque[str] = deque(maxlen=PLANS_WANTED)
+        self._opened = ""
 
     def warm(self, plan: MashupPlan) -> None:
-        """Read the stems of a plan into the source's memory in the background, so that a first change is heard soon."""
+        """Stretch the layers of a plan in the background if it stays the one that was opened last for a moment."""
+        self._opened = plan.id
 
-        def read() -> None:
+        def stretch() -> None:
             for layer in plan.layers:
                 with contextlib.suppress(MashkitError):  # the page is told when the layer is to be heard
-                    self._source.stem(layer.clip_id, layer.role)
+                    if self._opened == plan.id:
+                        self._renderer.stretched(layer)
 
-        threading.Thread(target=read, name="warm", daemon=True).start()
+        timer = threading.Timer(WARM_AFTER_S, stretch)
+        timer.daemon = True
+        timer.start()
 
     def part(self, plan: MashupPlan, span: Span) -> Mapping[Role, bytes]:
         """Return the stems of a part of a mashup as WAV, by role.
@@ -177,21 +205,34 @@ class Sounds:
         MashkitError
             If a clip is missing or broken, or the stretcher fails.
         """
-        with self._quick_lock:  # so the requests of all layers wait for one rendering
+        self._want(plan)
+        with self._part_lock:  # so the requests of all layers wait for one rendering
             return self._kept.get((plan.id, span), lambda: self._rendered_part(plan, span))
 
     def _rendered_part(self, plan: MashupPlan, span: Span) -> Mapping[Role, bytes]:
-        part = self._cuts.part(plan, span)
+        part = self._cuts.part(plan, span, stretched=self._renderer.has_stretched)
         with concurrent.futures.ThreadPoolExecutor(len(part.layers)) as pool:  # the renderer keeps what they stretch
-            list(pool.map(self._quick.stretched, part.layers))
-        rendering = self._quick.render(part)
-        return {role: wav(stem) for role, stem in rendering.stems.items()}
+            list(pool.map(self._renderer.stretched, part.layers))
+        return _encoded(self._renderer.render(part))
 
     def whole(self, plan: MashupPlan) -> Mapping[Role, bytes]:
-        """Return the stems of a whole mashup as WAV, by role; raises as :meth:`part` does."""
-        with self._whole_lock:
-            return self._kept.get(plan.id, lambda: self._rendered(plan))
+        """Return the stems of a whole mashup as WAV, by role; raises as :meth:`part` does.
 
-    def _rendered(self, plan: MashupPlan) -> Mapping[Role, bytes]:
-        rendering = self._whole.mashup(plan).renderer.render(plan)
-        return {role: wav(stem) for role, stem in rendering.stems.items()}
+        Raises
+        ------
+        Superseded
+            If it had to wait, and other plans were asked for meanwhile.
+        """
+        self._want(plan)
+        with self._whole_lock:
+            if plan.id not in self._wanted:
+                raise Superseded(f"plan {plan.id} is not rendered any more", "open it again")
+            return self._kept.get(plan.id, lambda: _encoded(self._renderer.mashup(plan).renderer.render(plan)))
+
+    def _want(self, plan: MashupPlan) -> None:
+        if plan.id not in self._wanted:
+            self._wanted.append(plan.id)
+
+
+def _encoded(rendering: Rendering) -> Mapping[Role, bytes]:
+    return {role: wav(stem) for role, stem in rendering.stems.items()}

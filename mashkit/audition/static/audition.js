@@ -6,7 +6,7 @@ import { Failure, ask, byId, make } from "/listen/page.js";
 
 const PULSE_MS = 2000;
 const RETRY_MS = 3000;
-const SETTLE_MS = 150; // steps that follow each other within this are rendered once
+const SETTLE_MS = 100; // steps that follow each other within this are rendered once
 const SHOWN_S = 20; // how long a message stays
 const FOLLOW_MS = 300; // how often it is seen whether the position leaves what is rendered
 const AHEAD_S = 3; // how long before its end the next part is asked for
@@ -73,7 +73,7 @@ async function order(path, body) {
 
 // ------------------------------------------------------------------------------------------------ names
 const clock = (seconds) => `${Math.floor(seconds / 60)}:${String(Math.floor(seconds % 60)).padStart(2, "0")}`;
-const signed = (value, digits = 0) => `${value < 0 ? "−" : "+"}${Math.abs(value).toFixed(digits)}`;
+const signed = (value, digits = 0) => `${Number(value.toFixed(digits)) < 0 ? "−" : "+"}${Math.abs(value).toFixed(digits)}`;
 
 function title(layer) {
   return layer.title || text("unknown_title");
