@@ -89,7 +89,7 @@ class _Served:
             "pulse": lambda request: session.pulse(),
             "status": lambda request: session.status(),
             "scorers": lambda request: scorers(),
-            "candidate": lambda request: session.shown(session.candidate(request.query_params.get("plan"))),
+            "candidate": lambda request: session.opened(session.candidate(request.query_params.get("plan"))),
         }
         self.orders: dict[str, Callable[[dict[str, Any]], Any]] = {
             "change": lambda given: session.shown(session.change(given.get("plan"), given.get("changes"))),

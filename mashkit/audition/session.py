@@ -143,6 +143,11 @@ class Session:
             "problem": candidate.problem,
         }
 
+    def opened(self, candidate: Candidate) -> dict[str, Any]:
+        """Return what :meth:`shown` does, and prepare for changes of the candidate in the background."""
+        self.sounds.warm(candidate.plan)
+        return self.shown(candidate)
+
     def shown(self, candidate: Candidate) -> dict[str, Any]:
         """Return what the page shows of a candidate that is open: its row, and where its beats sound."""
         clips = self.clips_of(candidate)
@@ -152,7 +157,6 @@ class Session:
             }
             for role, clip in clips.items()
         }
-        self.sounds.warm(candidate.plan)
         missing = [layer.clip_id for layer in candidate.plan.layers if not self._has(layer.clip_id)]
         return {
             **self.row(candidate),

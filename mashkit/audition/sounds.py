@@ -206,6 +206,7 @@ class Sounds:
             If a clip is missing or broken, or the stretcher fails.
         """
         self._want(plan)
+        self._opened = ""  # what is to be heard now goes before what may be heard later
         with self._part_lock:  # so the requests of all layers wait for one rendering
             return self._kept.get((plan.id, span), lambda: self._rendered_part(plan, span))
 
