@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import threading
+from collections.abc import Hashable
 from pathlib import Path
 from typing import Any
 
@@ -99,13 +100,12 @@ class Renderer:
 
     def stretched(self, layer: Layer) -> Audio:
         """Return the layer's whole stem at its speed and pitch, without gain, and not placed."""
-        speed = 1.0 if layer.time_map is not None else layer.speed
-        if layer.time_map is None and speed == 1.0 and layer.semitones == 0.0:
+        key = _stretching(layer)
+        if key is None:
             return self.source.stem(layer.clip_id, layer.role)
-        key = (layer.clip_id, layer.role, speed, layer.time_map, layer.semitones)
 
         def stretched() -> Audio:
-            return self._stretch(self.source.stem(layer.clip_id, layer.role), layer, speed)
+            return self._stretch(self.source.stem(layer.clip_id, layer.role), layer, _speed(layer))
 
         return self._layers.get(key, stretched)
 
@@ -113,6 +113,11 @@ class Renderer:
         """Return a layer's whole stem at a speed, or along the layer's time map, and at the layer's pitch."""
         with contextlib.nullcontext() if self.stretcher.info.thread_safe else self._lock:
             return self.stretcher.stretch(stem, speed=speed, semitones=layer.semitones, time_map=layer.time_map)
+
+    def has_stretched(self, layer: Layer) -> bool:
+        """Return whether :meth:`stretched` has nothing to stretch: the layer is in the cache, or played as it is."""
+        key = _stretching(layer)
+        return key is None or key in self._layers
 
     def placed(self, layer: Layer, duration_s: float) -> Samples:
         """Return the layer, with its gain, on a time line of ``duration_s`` seconds, with silence around the stem."""
@@ -130,3 +135,15 @@ class Renderer:
         """Write mix, stems and record: see :meth:`Mashup.save`."""
         with OutputSet(folder, made_of="Mashup.save", names=MASHUP_FILES) as output:
             write_mashup(mashup, output.staging)
+
+
+def _speed(layer: Layer) -> float:
+    """Return the speed to stretch a layer by: a time map has its own."""
+    return 1.0 if layer.time_map is not None else layer.speed
+
+
+def _stretching(layer: Layer) -> tuple[Hashable, ...] | None:
+    """Return what a layer's stretched stem depends on; None if the stem is played as it is."""
+    if layer.time_map is None and layer.speed == 1.0 and layer.semitones == 0.0:
+        return None
+    return (layer.clip_id, layer.role, _speed(layer), layer.time_map, layer.semitones)
