@@ -206,7 +206,7 @@ def test_a_short_study_in_the_browser(browser: Any, tmp_path: Path) -> None:
         assert person.page.title() == person.page.inner_text("#title") == studies.HOSTILE[0]
         assert studies.HOSTILE[1] in person.page.inner_text("main")
         begun = time.monotonic()
-        assert person.walk() == 3  # a page, the control and the page again
+        assert person.walk() == studies.pages_each(study) == 3  # a page, the control and the page again
         assert time.monotonic() - begun < 60
         assert person.page.inner_text("#code") == "C-0DE"
         check_clean(person, study)
@@ -227,7 +227,7 @@ def test_two_participants_take_a_whole_study_of_each_design(browser: Any, tmp_pa
             person = Participant(browser, link, study, **look)
             assert person.heading() == ("About this study" if look["locale"] == "en-GB" else "Über diese Studie")
             count = person.walk()
-            assert count == 1 + min(10, len(study.results)) + len(study.negatives) + 1
+            assert count == studies.pages_each(study)
             check_clean(person, study)
             person.context.close()
     finally:
@@ -492,7 +492,8 @@ def test_a_dry_run_walks_through_all_pages_and_keeps_nothing(browser: Any, tmp_p
     try:
         person = Participant(browser, server.told["open_link"], study)
         assert not person.page.is_hidden("#dry")
-        assert person.walk() == 1 + 2 + 1 + 1
+        whole = [*study.of_kind(PageKind.TRAINING), *study.results, *study.negatives]
+        assert person.walk() == len(whole) + 1  # and half of the two pages of results again
     finally:
         server.close()
     assert sorted(path.name for path in (tmp_path / "study").iterdir()) == ["stimuli", "study.json"]

@@ -107,15 +107,16 @@ def test_a_rater_answers_everything(case: Callable[..., Case], asks: PageKind) -
     with TestClient(one.app, **LOCAL) as client:
         state = one.enter(client)
         assert state["kind"] == "training"
-        assert one.walk(client, state) == 1 + 4 + 1 + 1  # training, results, the control, a page again
+        pages = one.walk(client, state)
+        assert pages == studies.pages_each(one.study) == 1 + 4 + 1 + 2  # training, results, the control, repeats
         assert client.get("/api/state").json() == {"stage": "done", "code": "C-0DE"}
         answers = list(one.store.answers())
     questions = {answer.question for answer in answers}
     assert questions == ({PREFERRED, HEARD} if asks is PageKind.PREFERENCE else {*QUESTIONS, HEARD})
     each = 2 * (1 if asks is PageKind.PREFERENCE else 5) + 1
-    assert len(answers) == 7 * each
+    assert len(answers) == pages * each
     assert {answer.seconds for answer in answers} == {40.0}
-    assert {answer.order for answer in answers} == set(range(7))
+    assert {answer.order for answer in answers} == set(range(pages))
     assert {answer.position for answer in answers if answer.sample} == {0, 1}
     assert {answer.position for answer in answers if not answer.sample} == {-1}
 
@@ -266,7 +267,7 @@ def test_a_clip_that_is_lost_or_changed_costs_its_pages_only(case: Callable[...,
     (one.folder / lost.file).unlink()
     with TestClient(one.app, **LOCAL) as client:
         state = one.enter(client)
-        assert one.walk(client, state) == 4 + 1
+        assert one.walk(client, state) == len(one.study.results) + one.study.protocol.repeats_per_rater
         broken = [page for page in one.store.progress()["pages"] if page["broken"]]
         assert {page["kind"] for page in broken} == {"training", "control", "repeated"}
         assert client.get(f"/sound/{lost.id}.flac").status_code == 503
@@ -474,7 +475,7 @@ def test_who_stays_away_no_longer_counts(case: Callable[..., Case]) -> None:
     with TestClient(one.app, **LOCAL) as client:
         state = one.enter(client)
         client.post("/api/answer", json=studies.answered(one.study, state["page"]))
-        assert sum(one.store.ratings().values()) == 7
+        assert sum(one.store.ratings().values()) == studies.pages_each(one.study)
         one.clock.now += 3600 * 25
         assert one.store.ratings() == {state["page"]: 1}
 

@@ -46,9 +46,10 @@ class Protocol:
     raters_per_page : int
         Raters that each page of results needs; three in the paper.
     negatives_per_rater : int
-        Pages with a negative control and its original, in addition (ours).
+        Pages with a negative control and its original, in addition (ours: with one control and one repeated page, the
+        rules leave out a fifth of the attentive simulated raters; benchmarks/results/listening_simulation.md).
     repeats_per_rater : int
-        Pages that a rater sees a second time, in addition (ours).
+        Pages that a rater sees a second time, in addition (ours, as above).
     must_play_s : float
         Seconds of a sample that a rater must have heard before rating it (ours).
     headphones : bool
@@ -67,8 +68,8 @@ class Protocol:
 
     pages_per_rater: int = FEWEST_PAGES
     raters_per_page: int = 3
-    negatives_per_rater: int = 1
-    repeats_per_rater: int = 1
+    negatives_per_rater: int = 3
+    repeats_per_rater: int = 2
     must_play_s: float = 5.0
     headphones: bool = True
     headphones_right: int = 5
