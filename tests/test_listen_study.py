@@ -25,7 +25,7 @@ from mashkit.listen.study import Protocol, Rules, Study, StudyError, load
 from mashkit.pipeline import Kit
 from mashkit.synthetic import signals
 from mashkit.synthetic.source import SyntheticSource
-from mashkit.types import Audio, Key
+from mashkit.types import Audio, Condition, Key, MashupPlan, Role
 
 FIVE = ("amu", "premixnet", "postmixnet", "premixnet-lsro", "postmixnet-lsro")
 
@@ -411,6 +411,14 @@ def test_a_study_of_mashups_is_frozen(tmp_path: Path, task: str) -> None:
     assert 0 < len(study.results) <= 12
     assert len(study.negatives) == 1
     assert set(study.systems) == {"loudness", "random", "amu"}
+    for sample in study.samples:
+        if sample.id in study.keys:  # a sound of a check, which is no mashup
+            assert sample.plan == ""
+            continue
+        plan = MashupPlan.from_dict(study.plans[sample.plan])
+        assert plan.id == sample.plan
+        assert plan.layer(Role.VOCAL).clip_id == sample.vocal
+        assert (plan.condition is Condition.ORIGINAL) == (sample.system == "original")
     for page in study.of_kind(PageKind.RATING, PageKind.PREFERENCE, PageKind.TRAINING):
         # The vocal is at the same place in both: its part of the sound begins at one moment.
         first, second = (load_sound(tmp_path / "study" / study.sample[one].file) for one in page.samples)

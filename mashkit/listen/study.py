@@ -22,7 +22,8 @@ from mashkit.models import sha256_of
 from mashkit.paths import path_text
 from mashkit.types.mappings import as_tuple
 
-FORMAT = 1
+FORMAT = 2
+"""Version of ``study.json``. Format 1 had no plans; it is read, and such a study keeps its format and its hash."""
 STUDY_FILE = "study.json"
 STIMULI = "stimuli"
 ORIGINAL, UNMATCHED = "original", "unmatched"
@@ -137,6 +138,9 @@ class Study:
         Integrated loudness of every sample (ITU-R BS.1770-4).
     notes : tuple of str
         What was left out, and why.
+    plans : mapping of str to mapping
+        Id → plan (:meth:`mashkit.types.MashupPlan.to_dict`) of the samples that are mashups; empty if none is, and for
+        a study frozen before plans were kept.
     """
 
     title: str = ""
@@ -153,11 +157,12 @@ class Study:
     keys: Mapping[str, int] = attrs.field(factory=dict)
     loudness_lufs: float | None = None
     notes: tuple[str, ...] = attrs.field(default=(), converter=as_tuple)
+    plans: Mapping[str, Any] = attrs.field(factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain data for JSON, without the hash."""
         return {
-            "format": FORMAT,
+            "format": FORMAT if self.plans else 1,
             "title": self.title,
             "contact": self.contact,
             "task": self.task,
@@ -172,6 +177,7 @@ class Study:
             "keys": dict(self.keys),
             "loudness_lufs": self.loudness_lufs,
             "notes": list(self.notes),
+            **({"plans": {name: dict(plan) for name, plan in self.plans.items()}} if self.plans else {}),
         }
 
     @classmethod
@@ -183,8 +189,8 @@ class Study:
         StudyError
             If the data is not that of a study of this format.
         """
-        if data.get("format") != FORMAT:
-            raise StudyError(f"a study of format {data.get('format')!r}", f"this mashkit reads format {FORMAT}")
+        if data.get("format") not in range(1, FORMAT + 1):
+            raise StudyError(f"a study of format {data.get('format')!r}", f"this mashkit reads formats 1 to {FORMAT}")
         given = {name: value for name, value in data.items() if name not in ("format", "hash")}
         try:
             return cls(
@@ -253,6 +259,9 @@ class Study:
         """Yield what is inconsistent in the data, without reading a sound."""
         if len(self.sample) < len(self.samples) or len(self.page) < len(self.pages):
             yield "two samples or two pages have one id"
+        for one in self.samples:
+            if one.plan and one.plan not in self.plans:
+                yield f"the plan {one.plan} of sample {one.id} is missing"
         for page in self.pages:
             unknown = [one for one in page.samples if one not in self.sample]
             if unknown:
