@@ -66,7 +66,7 @@ def add_parsers(action: Callable[[str, str, Run], argparse.ArgumentParser]) -> N
         made.add_argument("-o", "--output", type=Path, required=name == "report", metavar="FOLDER")
         if name == "export":
             made.add_argument("--preferences", type=Path, metavar="FILE",
-                              help="write which mashup of each page was liked better, to learn from; JSON lines")  # fmt: skip
+                              help="write which mashup of each page was liked better, as JSON lines")  # fmt: skip
         made.add_argument("--reference", metavar="SYSTEM", help="compared with the others; default: the first")
 
 
