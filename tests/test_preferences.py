@@ -152,9 +152,9 @@ def answered(request: pytest.FixtureRequest) -> Answered:
 def test_each_answer_of_a_kept_rater_to_a_page_of_results_is_a_preference(answered: Answered) -> None:
     study = answered.study
     values: dict[tuple[str, str], dict[str, int]] = {}
-    for one in answered.answers:
-        if one.question in (ASPECT, PREFERRED):
-            values.setdefault((one.rater, one.page), {})[one.sample] = one.value
+    for answer in answered.answers:
+        if answer.question in (ASPECT, PREFERRED):
+            values.setdefault((answer.rater, answer.page), {})[answer.sample] = answer.value
     due = []
     for (rater, page), of in values.items():
         one, other = (study.sample[name] for name in study.page[page].samples)
@@ -165,11 +165,11 @@ def test_each_answer_of_a_kept_rater_to_a_page_of_results_is_a_preference(answer
         if difference:
             better, worse = (one, other) if difference > 0 else (other, one)
             due.append((rater, better.plan, worse.plan, abs(difference), better.song))
-    found = [(one.rater.partition("-")[2], one.better.id, one.worse.id, one.strength, one.song)
-             for one in preferences(answered)]  # fmt: skip
+    found = [(each.rater.partition("-")[2], each.better.id, each.worse.id, each.strength, each.song)
+             for each in preferences(answered)]  # fmt: skip
     assert sorted(found) == sorted(due)
     assert due
-    assert {(one.source, one.simulated) for one in preferences(answered)} == {("listen", True)}
+    assert {(each.source, each.simulated) for each in preferences(answered)} == {("listen", True)}
 
 
 def test_the_order_of_answers_does_not_matter(answered: Answered) -> None:
