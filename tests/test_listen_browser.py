@@ -253,7 +253,8 @@ def to_pages(person: Participant) -> None:
     person.heading()
     person.consent()
     for kind in (PageKind.LEVEL, PageKind.HEADPHONES):
-        person.check(str(kind))
+        if person.study.of_kind(kind):
+            person.check(str(kind))
     person.page.wait_for_selector(".player button:not([disabled])", timeout=20_000)
 
 
@@ -365,26 +366,55 @@ LOOKS = {
 }
 
 
+def clean_look(person: Participant, name: str) -> None:
+    """Require that axe finds nothing, and that nothing is wider than the screen; keep a picture where one is wanted."""
+    person.page.wait_for_timeout(300)
+    person.page.evaluate(AXE.read_text())
+    found = person.page.evaluate("axe.run().then((result) => result.violations)")
+    said = [(one["id"], one["nodes"][0]["html"], one["nodes"][0]["failureSummary"]) for one in found]
+    assert said == [], (name, said)
+    assert person.page.evaluate("document.documentElement.scrollWidth <= innerWidth"), name
+    if shots := os.environ.get("MASHKIT_SHOTS"):
+        person.page.screenshot(path=f"{shots}/{name}.png".replace(" ", "-"), full_page=True)
+
+
+needs_axe = pytest.mark.skipif(
+    not AXE.is_file(), reason="axe-core is not here: npm pack axe-core, and name its axe.min.js in MASHKIT_AXE"
+)
+
+
+@needs_axe
+@pytest.mark.slow
+def test_axe_finds_nothing_on_a_page_of_preferences(browser: Any, tmp_path: Path) -> None:
+    protocol = {"headphones": False, "level": False, "raters_per_page": 1000}
+    study = studies.custom(tmp_path, pages=2, asks=PageKind.PREFERENCE, protocol=protocol)
+    server = Server(tmp_path / "study", links=len(LOOKS))
+    try:
+        for link, (look, options) in zip(server.links, LOOKS.items(), strict=True):
+            person = Participant(browser, link, study, **options)
+            to_pages(person)
+            clean_look(person, f"{look} preference before listening")
+            person.listen()
+            clean_look(person, f"{look} preference open")
+            person.prefer(0)
+            clean_look(person, f"{look} preference chosen")
+            assert person.errors == []
+            person.context.close()
+    finally:
+        server.close()
+
+
+@needs_axe
 @pytest.mark.slow
 @pytest.mark.parametrize("look", LOOKS)
 def test_axe_finds_nothing_and_nothing_is_wider_than_the_screen(
     browser: Any, served: tuple[Server, Study], look: str
 ) -> None:
-    if not AXE.is_file():
-        pytest.skip("axe-core is not here: npm pack axe-core, and name its axe.min.js in MASHKIT_AXE")
     server, study = served
     person = Participant(browser, server.links[4 + list(LOOKS).index(look)], study, **LOOKS[look])
-    shots = os.environ.get("MASHKIT_SHOTS")
 
     def check(name: str) -> None:
-        person.page.wait_for_timeout(300)
-        person.page.evaluate(AXE.read_text())
-        found = person.page.evaluate("axe.run().then((result) => result.violations)")
-        said = [(one["id"], one["nodes"][0]["html"], one["nodes"][0]["failureSummary"]) for one in found]
-        assert said == [], (name, said)
-        assert person.page.evaluate("document.documentElement.scrollWidth <= innerWidth"), name
-        if shots:
-            person.page.screenshot(path=f"{shots}/{look} {name}.png".replace(" ", "-"), full_page=True)
+        clean_look(person, f"{look} {name}")
 
     person.heading()
     check("consent")
