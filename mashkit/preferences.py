@@ -4,7 +4,7 @@ One object a line::
 
     {"better": PLAN, "worse": PLAN, "strength": 1, "source": "listen", "rater": "4f2a"}
 
-A PLAN is what `mashkit generate` and `mashkit mash` write of a mashup. Three keys may be left out: ``song``,
+A PLAN is what `mashkit generate` and `mashkit mash` write of a mashup. Four keys may be left out: ``song``, ``when``,
 ``features`` and ``simulated`` (:class:`Preference`).
 """
 
@@ -24,7 +24,7 @@ from mashkit.paths import path_text
 from mashkit.types import MashupPlan, frozen_mapping
 
 REQUIRED = ("better", "worse", "strength", "source", "rater")
-OPTIONAL = ("song", "features", "simulated")
+OPTIONAL = ("song", "when", "features", "simulated")
 SIDES = ("better", "worse")
 LISTEN, AUDITION = "listen", "audition"
 """Sources of mashkit's own: a listening test, and `mashkit audition`. Other programs give their own name."""
@@ -54,6 +54,8 @@ class Preference:
         Pseudonym of who answered; it tells nothing else.
     song : str
         Identity of the vocal's song, if it is known. Answers about one song are alike.
+    when : str
+        Date and time of the answer (ISO 8601), if they are kept.
     features : mapping of str to mapping of str to float
         "better" and "worse" → names such as "amu" or "amu.harmony" → value, if they were measured already; else empty.
     simulated : bool
@@ -71,6 +73,7 @@ class Preference:
     source: str
     rater: str = ""
     song: str = ""
+    when: str = ""
     features: Features = attrs.field(factory=dict, converter=frozen_mapping)
     simulated: bool = False
 
@@ -80,7 +83,7 @@ class Preference:
         strength: object = self.strength
         if not _is_number(strength) or not self.strength > 0:
             raise PreferenceError(f"strength is {strength!r}", "give a number above 0")
-        for name in ("source", "rater", "song"):
+        for name in ("source", "rater", "song", "when"):
             value = getattr(self, name)
             if not isinstance(value, str) or not value.isprintable() or (name == "source" and not value):
                 raise PreferenceError(f"{name} is {value!r}", "give a line of text")
@@ -105,8 +108,7 @@ class Preference:
             "source": self.source,
             "rater": self.rater,
         }
-        if self.song:
-            data["song"] = self.song
+        data |= {name: getattr(self, name) for name in ("song", "when") if getattr(self, name)}
         if self.features:
             data["features"] = {side: dict(values) for side, values in self.features.items()}
         return data | ({"simulated": True} if self.simulated else {})

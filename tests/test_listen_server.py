@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import html
+import json
 import os
 import random
+import re
 import shutil
 import signal
 import sqlite3
@@ -362,6 +365,9 @@ def test_no_system_is_named_to_anybody_and_names_do_no_harm(tmp_path: Path) -> N
         one.walk(client, state)
         said += [client.get("/api/admin/progress").text, client.get("/api/state").text]
         headers = client.get(f"/sound/{state['samples'][0]}.flac").headers
+    (about,) = re.findall(r'data-about="([^"]*)"', said[0])
+    assert json.loads(html.unescape(about))["title"] == studies.HOSTILE[0]
+    assert "<" not in about
     # The title is shown as it is, in JSON, and by textContent; the systems' names occur nowhere.
     assert all(studies.HOSTILE[1] not in text for text in said)
     assert not any("unmatched" in text for text in said)

@@ -42,6 +42,7 @@ made = st.builds(
     source=names.filter(bool),
     rater=names,
     song=names,
+    when=names,
     simulated=st.booleans(),
     features=st.one_of(
         st.just({}),
@@ -82,6 +83,7 @@ def test_a_plan_is_as_mashkit_mash_saves_it() -> None:
         ({"source": "a\nb"}, "source is 'a"),
         ({"rater": 3}, "rater is 3"),
         ({"song": None}, "song is None"),
+        ({"when": 17.5}, "when is 17.5"),
         ({"simulated": 1}, "simulated is 1"),
         ({"features": 3}, "features are 3"),
         ({"features": {"better": {}}}, "features of better"),

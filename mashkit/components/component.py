@@ -78,6 +78,9 @@ class ComponentInfo:
         Python packages that contain its weights. They are installed into that environment for their files only,
         without their requirements and outside the import path: see
         :func:`mashkit.components.environments.weight_package`.
+    own_options : tuple of str
+        Options without which it cannot be created, because they name what only its user has, such as a model of their
+        own answers.
     """
 
     name: str
@@ -95,6 +98,7 @@ class ComponentInfo:
     api: int = 1
     environment: str = ""
     weight_packages: tuple[str, ...] = attrs.field(default=(), converter=_strings)
+    own_options: tuple[str, ...] = attrs.field(default=(), converter=_strings)
 
 
 @attrs.frozen

@@ -305,3 +305,10 @@ def test_a_file_of_something_else_is_told(content: str, tmp_path: Path, capsys: 
     (tmp_path / "p.jsonl").write_text("\ufeff" + content)
     assert main(["taste", "fit", str(tmp_path / "p.jsonl"), "-o", str(tmp_path / "t.json")]) == 1
     assert "p.jsonl" in capsys.readouterr().err
+
+
+def test_it_is_listed_as_unavailable_until_there_is_a_model() -> None:
+    registry = Registry()
+    available = registry.availability(registry.find("scorer", "taste"))
+    assert not available.ok
+    assert "mashkit taste fit" in available.fix

@@ -16,6 +16,7 @@ TASTE = ComponentInfo(
         "Comparisons, Biometrika 39, 1952"
     ),
     engine="Bradley-Terry",
+    own_options=("model",),
 )
 
 
