@@ -35,7 +35,7 @@ from mashkit.rendering.output import environment
 from mashkit.types import Role
 from mashkit_taste.command import SCORERS
 from mashkit_taste.features import Chosen, measured
-from mashkit_taste.head import Scale, fit, held_out, penalty_for
+from mashkit_taste.head import Scale, choose, held_out, subsets
 from mashkit_taste.learning import right
 
 Values: TypeAlias = npt.NDArray[np.float64]
@@ -134,7 +134,8 @@ class Raters:
         scale = Scale.of(np.unique(np.concatenate([better, worse]), axis=0))
         differences, strengths = scale.apply(better) - scale.apply(worse), np.ones(count)
         about = [songs[place] for place in asked.tolist()]
-        weights = fit(differences, strengths, penalty_for(differences, strengths, about, seed))
+        sets = subsets(self.names, SCORERS.split(","))
+        weights = choose(differences, strengths, about, sets, seed).fit(differences, strengths)
         first, second, chances, _ = self.sides(test)
         margins = (scale.apply(first) - scale.apply(second)) @ weights
 
@@ -148,7 +149,7 @@ class Raters:
             column = self.names.index(name)
             told[name] = expected(first[:, column] - second[:, column])
         if count == TARGET:
-            told["left out"] = float(np.mean(right(held_out(differences, strengths, about, seed))))
+            told["left out"] = float(np.mean(right(held_out(differences, strengths, about, sets, seed))))
         return told
 
 

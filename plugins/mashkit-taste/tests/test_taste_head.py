@@ -8,8 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import optimize
 
-from mashkit_taste.head import PENALTIES, Scale, Values, fit, held_out, penalty_for
+from mashkit_taste.head import PENALTIES, Scale, Values, choose, fit, held_out, subsets
 
+SETS = subsets(["a", "a.x", "b"], ["a", "b"])
 seeds = st.integers(0, 10_000)
 unhurried = settings(deadline=None, derandomize=True, max_examples=25)  # a busy machine takes long for the first
 
@@ -38,7 +39,8 @@ def test_weights_minimise_the_penalised_likelihood(seed: int, penalty: float) ->
 def test_exchanging_better_and_worse_flips_the_sign(seed: int) -> None:
     differences, strengths, songs = answers(seed)
     assert fit(-differences, strengths, 3.0) == pytest.approx(-fit(differences, strengths, 3.0), abs=1e-9)
-    assert penalty_for(-differences, strengths, songs) == penalty_for(differences, strengths, songs)
+    one, other = (choose(sign * differences, strengths, songs, SETS) for sign in (1, -1))
+    assert (one.penalty, one.used.tolist()) == (other.penalty, other.used.tolist())
 
 
 @unhurried
@@ -62,7 +64,7 @@ def test_answers_that_all_agree_have_finite_weights(seed: int) -> None:
     differences, strengths, songs = answers(seed)
     weights = fit(np.abs(differences) * 1000, strengths, PENALTIES[0])
     assert np.isfinite(weights).all()
-    assert np.isfinite(held_out(np.abs(differences), strengths, songs)).all()
+    assert np.isfinite(held_out(np.abs(differences), strengths, songs, SETS)).all()
 
 
 @unhurried
@@ -99,20 +101,32 @@ def test_a_value_that_is_missing_counts_as_the_mean() -> None:
 
 def test_a_held_out_song_decides_nothing_of_its_own_answers() -> None:
     differences, strengths, songs = answers(5)
-    margins = held_out(differences, strengths, songs)
+    margins = held_out(differences, strengths, songs, SETS)
     out = np.array(songs) == songs[0]
     # What the song's answers say is turned round: the answers to the others may change, its own may not, but in sign.
-    turned = held_out(np.where(out[:, None], -differences, differences), strengths, songs)
+    turned = held_out(np.where(out[:, None], -differences, differences), strengths, songs, SETS)
     assert turned[out] == pytest.approx(-margins[out])
-    assert not held_out(differences, strengths, ["one"] * len(songs)).any()
-    assert penalty_for(differences, strengths, ["one"] * len(songs)) == PENALTIES[-1]
+    assert not held_out(differences, strengths, ["one"] * len(songs), SETS).any()
+    assert choose(differences, strengths, ["one"] * len(songs), SETS).penalty == PENALTIES[-1]
 
 
 @unhurried
-@given(seeds)
-def test_the_more_the_answers_tell_the_weaker_the_penalty(seed: int) -> None:
+@given(seeds, st.sampled_from([0, 1, 2]))
+def test_the_feature_that_decides_is_chosen_and_weakly_penalised(seed: int, feature: int) -> None:
     chance = np.random.default_rng(seed)
-    differences = chance.standard_normal((300, 3))
-    songs = [str(one) for one in chance.integers(0, 12, 300)]
-    told = np.where((differences[:, :1] > 0), differences, -differences)
-    assert penalty_for(told, np.ones(300), songs) < PENALTIES[3]
+    differences = chance.standard_normal((200, 3))
+    songs = [str(one) for one in chance.integers(0, 12, 200)]
+    told = np.where(differences[:, [feature]] > 0, differences, -differences)
+    choice = choose(told, np.ones(200), songs, SETS)
+    assert choice.used[feature]
+    assert choice.penalty < PENALTIES[3]
+    weights = choice.fit(told, np.ones(200))
+    assert int(np.argmax(np.abs(weights))) == feature
+    assert not weights[~choice.used].any()
+
+
+def test_the_sets_of_features_are_those_of_scorers() -> None:
+    assert [one.tolist() for one in SETS] == [
+        [True, False, False], [False, False, True], [True, False, True], [True, True, False], [True, True, True],
+    ]  # fmt: skip
+    assert [one.tolist() for one in subsets(["b.y"], ["a", "b"])] == [[True]]

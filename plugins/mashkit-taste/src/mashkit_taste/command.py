@@ -22,6 +22,8 @@ DONE, PARTLY = 0, 3
 SUMMARY = "Learn what you like from answers of listening tests and auditions."
 SCORERS = "amu,tiv,vh2015,intervalnet"
 """Scorers that render nothing, so that sixty answers take seconds (ours)."""
+MOST_SHOWN = 5
+"""Number of weights that are printed; the file has all."""
 
 
 def _configure(made: argparse.ArgumentParser) -> None:
@@ -151,7 +153,10 @@ def _print(taste: Taste, path: Path) -> None:
             for name, one in taste.record["accuracy"].items()
         ],
     )  # fmt: skip
-    print(f"each answer was predicted without the answers about its song\n{path_text(path)}")
+    print("each answer was predicted without the answers about its song")
+    heaviest = sorted(zip(taste.names, taste.weights.tolist(), strict=True), key=lambda one: -abs(one[1]))
+    print("what counts: " + ", ".join(f"{name} {weight:+.2f}" for name, weight in heaviest[:MOST_SHOWN]))
+    print(path_text(path))
     print(f"use it: mashkit mash SONGS -o OUT --scorer taste -O scorer.model={path_text(path)}")
 
 

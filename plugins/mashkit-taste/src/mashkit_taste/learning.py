@@ -16,7 +16,7 @@ from mashkit.preferences import Preference
 from mashkit.rendering.output import environment
 from mashkit_taste.errors import TasteError
 from mashkit_taste.features import Chosen, Named
-from mashkit_taste.head import Scale, Values, fit, held_out, penalty_for
+from mashkit_taste.head import Scale, Values, choose, held_out, subsets
 from mashkit_taste.model import Taste, rows_of
 
 ENOUGH = 30
@@ -51,7 +51,7 @@ def learn(
     given : sequence of Answer
         Of two songs or more.
     chosen : sequence of Chosen
-        The scorers whose values and parts are features.
+        The scorers whose values and parts are features. The taste needs those of which it uses a feature.
     described : mapping of str to mapping
         Scorer → what it is (:meth:`mashkit.components.Component.described`).
     seed : int
@@ -88,8 +88,9 @@ def learn(
     scale = Scale(scale.log_odds[used], scale.mean[used], scale.spread[used])
     differences = scale.apply(better[:, used]) - scale.apply(worse[:, used])
     strengths = np.array([one.preference.strength for one in answers])
-    penalty = penalty_for(differences, strengths, songs, seed)
-    margins = {OURS: held_out(differences, strengths, songs, seed)}
+    sets = subsets(kept, [one.name for one in chosen])
+    choice = choose(differences, strengths, songs, sets, seed)
+    margins = {OURS: held_out(differences, strengths, songs, sets, seed)}
     for one in chosen:
         column = names.index(one.name)
         margins[one.name] = better[:, column] - worse[:, column]
@@ -97,7 +98,7 @@ def learn(
     record = {
         "simulated": any(one.preference.simulated for one in answers),
         "seed": seed,
-        "penalty": penalty,
+        "penalty": choice.penalty,
         "answers": {
             "count": len(answers),
             "songs": len(set(songs)),
@@ -110,10 +111,16 @@ def learn(
         "components": [without_costs(one) for one in described.values()],
         "environment": environment(),
     }
+    weighed = [name for name, one in zip(kept, choice.used.tolist(), strict=True) if one]
+    heard = [one for one in chosen if any(name == one.name or name.startswith(f"{one.name}.") for name in weighed)]
     return Taste(
-        scorers=list(chosen), names=kept, scale=scale, weights=fit(differences, strengths, penalty), record=record,
-        weights_of={name: one["weights"] for name, one in described.items()},
-    )  # fmt: skip
+        scorers=heard,
+        names=weighed,
+        scale=Scale(scale.log_odds[choice.used], scale.mean[choice.used], scale.spread[choice.used]),
+        weights=choice.fit(differences, strengths)[choice.used],
+        record=record,
+        weights_of={one.name: described[one.name]["weights"] for one in heard},
+    )
 
 
 def _digest(answers: Sequence[Answer]) -> str:

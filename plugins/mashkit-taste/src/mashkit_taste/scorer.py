@@ -88,8 +88,10 @@ class TasteScorer(Scorer):
         return tuple(dict.fromkeys(name for one in self._scorers.values() for name in one.trained_on()))
 
     def describe(self) -> dict[str, Any]:
-        """Return its description with those of the scorers, whose licences and weights count, too."""
-        return super().describe() | {"parts": [one.described() for one in self._scorers.values()]}
+        """Return its description with what it was learnt from, and those of the scorers, whose licences count, too."""
+        learnt_from = {name: self._taste.record.get(name) for name in ("answers", "simulated")}
+        parts = [one.described() for one in self._scorers.values()]
+        return super().describe() | {"learnt_from": learnt_from, "parts": parts}
 
     def _score(self, mashups: Sequence[Mashup]) -> Sequence[Score]:
         rows: list[dict[str, float]] = [{} for _ in mashups]
