@@ -28,15 +28,15 @@ class Registry(Discovery):
     def availability(self, registered: Registered) -> Availability:
         """Look whether a component could be used here as it is: what it requires, and its weights.
 
-        Where weights it registers are not in the models folder it is asked itself: it may find them elsewhere. So is
-        one that needs options of its user's own. That imports it; nothing else does.
+        Where weights it registers are not in the models folder it is asked itself: it may find them elsewhere. That
+        imports it; nothing else does.
         """
         available = registered.availability()
         if not available.ok or available.environment:
             return available
-        if registered.info.own_options:
-            return self.works(registered)
         kind, name = registered.kind, registered.info.name
+        if registered.info.own_options:  # only the component itself can say what its user has to give
+            return self.works(registered)
         files = [one for one in self._registered_weights() if one.url and one.component == f"{kind} {name}"]
         if all((path := one.location()) is not None and path.is_file() for one in files):
             return available

