@@ -138,7 +138,7 @@ def _require_card(info: ComponentInfo) -> None:
     for field in texts:
         if not isinstance(getattr(info, field), str):
             raise TypeError(f"{field} of {info.name!r} is {getattr(info, field)!r}, not text")
-    for field in ("provides", "requires", "binaries", "weight_packages"):
+    for field in ("provides", "requires", "binaries", "weight_packages", "own_options"):
         if not all(isinstance(one, str) for one in getattr(info, field)):
             raise TypeError(f"{field} of {info.name!r} contains a value that is not text")
     if not re.fullmatch(r"[\w.-]+", info.name):

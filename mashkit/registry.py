@@ -48,6 +48,8 @@ class Registry(Discovery):
         if not available.ok or available.environment:
             return available
         kind, name = registered.kind, registered.info.name
+        if registered.info.own_options:  # only the component itself can say what its user has to give
+            return self.works(registered)
         files = [one for one in self._registered_weights() if one.url and one.component == f"{kind} {name}"]
         if all((path := one.location()) is not None and path.is_file() for one in files):
             return available

@@ -358,6 +358,7 @@ QUOTED: list[tuple[str, str, Callable[[Callable[[str], Any]], Iterable[float]]]]
      lambda of: (of("_stemnet.separator.BLOCK"), of("_stemnet.separator.CONTEXT"))),
     ("plugins/mashkit-tiv/README.md", r"w = ([\d.]+), ([\d.]+), ([\d.]+), ([\d.]+), ([\d.]+), ([\d.]+)\.",
      lambda of: tuple(of("_tiv.space.WEIGHTS"))),
+    ("plugins/mashkit-taste/README.md", r"fewer than (\d+) answers", lambda of: (of("_taste.learning.ENOUGH"),)),
     ("plugins/mashkit-librosa/README.md", r"moved (\d+) ms earlier",
      lambda of: (1000 * of("_librosa.analyzer.LATENCY_S"),)),
 ]  # fmt: skip

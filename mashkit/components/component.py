@@ -69,6 +69,9 @@ class ComponentInfo:
         The underlying program or model; two components with one engine are builds or options of the same engine.
     thread_safe : bool
         Whether one instance may be used by several threads at once.
+    own_options : tuple of str
+        Options without which it cannot be created, because they name what only its user has, such as a model of their
+        own answers.
     api : int
         Version of the plugin interface the component was written for, see :data:`PLUGIN_API`.
     environment : str
@@ -106,6 +109,7 @@ class ComponentInfo:
     api: int = 1
     environment: str = ""
     weight_packages: tuple[str, ...] = attrs.field(default=(), converter=_strings)
+    own_options: tuple[str, ...] = attrs.field(default=(), converter=_strings)
 
 
 @attrs.frozen

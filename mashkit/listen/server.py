@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import hmac
+import html
 import importlib.resources
 import ipaddress
 import json
@@ -16,7 +17,7 @@ import secrets
 import socket
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,7 @@ import uvicorn
 from starlette.applications import Starlette
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import Request
-from starlette.responses import FileResponse, JSONResponse, RedirectResponse, Response
+from starlette.responses import FileResponse, HTMLResponse, JSONResponse, RedirectResponse, Response
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -189,7 +190,6 @@ def application(study: Study, store: Store, links: Links, options: Options, secr
         Route("/p/{token}", served.enter),
         Route("/texts/{language}.json", served.texts),
         Route("/sound/{sample}.flac", served.sound),
-        Route("/api/about", served.about),
         *(
             Route(f"/api/{name}", served.rater(handler), methods=["GET" if name == "state" else "POST"])
             for name, handler in served.steps.items()
@@ -277,7 +277,20 @@ class _Served:
     # ------------------------------------------------------------------------------------------------ raters
     async def front(self, _: Request) -> Response:
         """Return the page of raters."""
-        return FileResponse(_static() / "index.html", headers={"cache-control": "no-cache"})
+        return HTMLResponse(self._front, headers={"cache-control": "no-cache"})
+
+    @cached_property
+    def _front(self) -> str:
+        """The page, with what it shows at once: a request for that would make each rater wait longer."""
+        about = {
+            "title": self._study.title,
+            "contact": self._study.contact,
+            "languages": {one: texts.get("language", one) for one, texts in self._study.texts.items()},
+            "must_play_s": self._study.protocol.must_play_s,
+            "dry_run": self._options.dry_run,
+        }
+        page = (_static() / "index.html").read_text(encoding="utf-8")
+        return page.replace("{about}", html.escape(json.dumps(about)))
 
     async def enter(self, request: Request) -> Response:
         """Let a rater in by a link: give a cookie, and lead to the page without the link's signature in its address."""
@@ -357,18 +370,6 @@ class _Served:
         if texts is None:
             raise Refused("missing", "there is no such language", 404)
         return JSONResponse(dict(texts), headers={"cache-control": "no-cache"})
-
-    async def about(self, _: Request) -> Response:
-        """Return what the page shows at once, also without a link."""
-        return JSONResponse(
-            {
-                "title": self._study.title,
-                "contact": self._study.contact,
-                "languages": {one: texts.get("language", one) for one, texts in self._study.texts.items()},
-                "must_play_s": self._study.protocol.must_play_s,
-                "dry_run": self._options.dry_run,
-            }
-        )
 
     async def sound(self, request: Request) -> Response:
         """Return the sound of a sample that is on a page of the rater."""
