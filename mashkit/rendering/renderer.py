@@ -84,23 +84,21 @@ class Renderer:
 
     def stretched(self, layer: Layer) -> Audio:
         """Return the layer's whole stem at its speed and pitch, without gain or placing."""
-        key = _stretching(layer)
-        if key is None:
+        speed = 1.0 if layer.time_map is not None else layer.speed
+        if layer.time_map is None and speed == 1.0 and layer.semitones == 0.0:
             return self.source.stem(layer.clip_id, layer.role)
 
         def stretched() -> Audio:
             stem = self.source.stem(layer.clip_id, layer.role)
             with contextlib.nullcontext() if self.stretcher.info.thread_safe else self._lock:
-                return self.stretcher.stretch(
-                    stem, speed=_speed(layer), semitones=layer.semitones, time_map=layer.time_map
-                )
+                return self.stretcher.stretch(stem, speed=speed, semitones=layer.semitones, time_map=layer.time_map)
 
-        return self._layers.get(key, stretched)
+        return self._layers.get(_stretching(layer), stretched)
 
     def has_stretched(self, layer: Layer) -> bool:
         """Return whether :meth:`stretched` has nothing to stretch for this layer: it is kept, or played as it is."""
-        key = _stretching(layer)
-        return key is None or key in self._layers
+        unchanged = layer.time_map is None and layer.speed == 1.0 and layer.semitones == 0.0
+        return unchanged or _stretching(layer) in self._layers
 
     def placed(self, layer: Layer, duration_s: float) -> Samples:
         """Return the layer, with its gain, on a time line: exact length, silence where the stem does not reach."""
@@ -120,13 +118,7 @@ class Renderer:
             write_mashup(mashup, output.staging)
 
 
-def _speed(layer: Layer) -> float:
-    """Return the speed to stretch a layer by: a time map has its own."""
-    return 1.0 if layer.time_map is not None else layer.speed
-
-
-def _stretching(layer: Layer) -> tuple[Hashable, ...] | None:
-    """Return what a layer's stretched stem depends on; None if the stem is played as it is."""
-    if layer.time_map is None and layer.speed == 1.0 and layer.semitones == 0.0:
-        return None
-    return (layer.clip_id, layer.role, _speed(layer), layer.time_map, layer.semitones)
+def _stretching(layer: Layer) -> tuple[Hashable, ...]:
+    """Return what a layer's stretched stem depends on; the speed of a time map is in the map."""
+    speed = 1.0 if layer.time_map is not None else layer.speed
+    return (layer.clip_id, layer.role, speed, layer.time_map, layer.semitones)
