@@ -774,7 +774,11 @@ def test_a_taken_port_gives_the_next_one() -> None:
 
 def test_every_text_of_the_page_is_in_the_file_of_texts() -> None:
     folder = static_of("mashkit.audition")
-    texts = json.loads((folder / "texts" / "en.json").read_text())
+    texts, *others = (json.loads((folder / "texts" / f"{name}.json").read_text()) for name in ("en", "de"))
+    for other in others:
+        assert {name: set(re.findall(r"{\w+}", text)) for name, text in other.items()} == {
+            name: set(re.findall(r"{\w+}", text)) for name, text in texts.items()
+        }
     page = "".join((folder / name).read_text() for name in ("index.html", "audition.js"))
     used = set(re.findall(r'\btext\("([^"]+)"', page)) | set(re.findall(r'data-text="([^"]+)"', page))
     assert len(used) > 60

@@ -235,17 +235,18 @@ def test_a_broken_mashup_says_so_and_the_next_plays(
     (out / "mashup-2" / "plan.json").write_text("{")
     server = Server(str(out))
     try:
-        context = browser.new_context()
+        context = browser.new_context(locale="de-AT")
         page = context.new_page()
         page.goto(server.address)
         until(page, "document.getElementById('problem').textContent.includes('missing or broken')")
         assert "mashup-2" in page.inner_text("#broken")
         page.keyboard.press("j")
         page.wait_for_selector("#play:not([disabled])")
-        assert "cannot be changed" in page.inner_text("#problem")
+        assert "lassen sich nicht ändern" in page.inner_text("#problem")
+        assert page.get_attribute("html", "lang") == "de"
         assert page.is_disabled("#more-beats-harmonic")
         page.goto(f"{server.address[:-3]}xyz")
-        until(page, "document.getElementById('status').textContent.includes('not valid')")
+        until(page, "document.getElementById('status').textContent.includes('gilt nicht')")
         context.close()
     finally:
         server.close()
