@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 import shutil
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
 
 import attrs
 
@@ -17,6 +14,8 @@ from mashkit.audition.candidates import MIX, PLAN, Candidate, Pool
 from mashkit.audition.store import Decision, Store
 from mashkit.errors import CatalogError, MashkitError, OutputError, Unforeseen, contained
 from mashkit.mashup import Mashup
+from mashkit.pages.exports import csv_text, one_line
+from mashkit.preferences import Preference
 from mashkit.products import OutputSet
 from mashkit.rendering.output import write_mashup
 from mashkit.types import MashupPlan, Role, Score
@@ -46,51 +45,46 @@ def judged(store: Store) -> list[tuple[Candidate, Decision]]:
 
 def table(store: Store, scores: Scores) -> str:
     """Return all decisions as CSV, one row a candidate."""
-    from mashkit.listen.export import safe  # here: it brings pandas, which the page does not need
-
     names = sorted(scores)
-    written = io.StringIO()
-    writer = csv.writer(written, lineterminator="\n")
+    rows: list[list[object]] = []
     head = ["plan", "verdict", "stars", "note", "when", "changed_from", *Role, "seconds", *names]
-    writer.writerow([safe(cell) for cell in head])
     for candidate, decision in judged(store):
         titles = [candidate.clips[role].title if role in candidate.clips else "" for role in Role]
         values = [scores[name][candidate.id].value if candidate.id in scores[name] else "" for name in names]
-        row = [
+        rows.append([
             candidate.id, decision.verdict, decision.stars or "", decision.note, decision.at, candidate.parent,
             *titles, round(candidate.plan.duration_s, 3), *values,
-        ]  # fmt: skip
-        writer.writerow([safe(cell) for cell in row])
-    return written.getvalue()
+        ])  # fmt: skip
+    return csv_text(head, rows)
 
 
 def preferences(store: Store, _: Scores | None = None) -> str:
-    """Return the preferences that follow from the decisions, one JSON object a line.
+    """Return the preferences that follow from the decisions (:mod:`mashkit.preferences`), one JSON object a line.
 
-    Each has "better" and "worse" (plans as :meth:`MashupPlan.to_dict` returns), "strength" (1 for a kept candidate over
-    a rejected one; else the difference of the stars), "source" ("audition"), "rater" ("owner"), "song" (that of the
-    better one's vocal) and "when" (the later decision). Each candidate is compared with at most
-    :data:`MOST_OPPONENTS` worse ones, those of the same vocal first, then the latest.
+    Their strength is 1 for a kept candidate over a rejected one, else the difference of the stars; "when" is the later
+    decision. Each candidate is compared with at most :data:`MOST_OPPONENTS` worse ones, those of the same vocal first,
+    then the latest.
     """
-    return "".join(f"{json.dumps(one, sort_keys=True)}\n" for one in _pairs(store))
+    return "".join(f"{json.dumps(one.to_dict(), sort_keys=True)}\n" for one in _pairs(store))
 
 
-def _pairs(store: Store) -> Iterator[dict[str, Any]]:
+def _pairs(store: Store) -> Iterator[Preference]:
     all_ = judged(store)
     for better, decision in all_:
-        worse = [(strength, other, of) for other, of in all_ if (strength := _strength(decision, of)) > 0]
+        others = [(other, of) for other, of in all_ if other.plan.id != better.plan.id]
+        worse = [(strength, other, of) for other, of in others if (strength := _strength(decision, of)) > 0]
         worse.sort(key=lambda one: one[2].at, reverse=True)
         worse.sort(key=lambda one: _vocal(one[1]) != _vocal(better))
         for strength, other, of in worse[:MOST_OPPONENTS]:
-            yield {
-                "better": better.plan.to_dict(),
-                "worse": other.plan.to_dict(),
-                "strength": strength,
-                "source": "audition",
-                "rater": "owner",
-                "song": _vocal(better),
-                "when": max(decision.at, of.at),
-            }
+            yield Preference(
+                better=better.plan,
+                worse=other.plan,
+                strength=strength,
+                source="audition",
+                rater="owner",
+                song=one_line(_vocal(better)),
+                when=max(decision.at, of.at),
+            )
 
 
 def _strength(one: Decision, other: Decision) -> int:

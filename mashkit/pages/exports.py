@@ -44,7 +44,7 @@ def csv_text(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
     """Return a table as CSV."""
     written = io.StringIO()
     writer = csv.writer(written, lineterminator="\n")
-    writer.writerow(head)
+    writer.writerow([safe(cell) for cell in head])
     writer.writerows([safe(cell) for cell in row] for row in rows)
     return written.getvalue()
 
