@@ -33,7 +33,20 @@ from mashkit.testing import (
     StretcherContract,
 )
 from mashkit.testing.contracts import ComponentContract
-from mashkit.types import Analysis, Audio, Clip, Condition, Key, Layer, MashupPlan, Role, Score, StemSet
+from mashkit.types import (
+    Analysis,
+    Audio,
+    Chords,
+    Clip,
+    Condition,
+    Key,
+    Layer,
+    MashupPlan,
+    Melody,
+    Role,
+    Score,
+    StemSet,
+)
 from mashkit.types.timemap import TimeMap
 
 CAUGHT_BY: dict[str, str] = {}
@@ -152,7 +165,7 @@ class TestHissing(OfSeparators):
 class Gated(Bands):
     """Hears the mix at the level it comes at, and nothing of it below its gate."""
 
-    def separate(self, mix: Audio, *, peak: float | None = None) -> StemSet:
+    def separate(self, mix: Audio, *, peak: float | None = None, stems: Iterable[str] | None = None) -> StemSet:
         heard = np.where(np.abs(mix.samples) > 0.02, mix.samples, np.float32(0))
         return Bands._separate(self, Audio(heard, mix.sample_rate))
 
@@ -220,6 +233,20 @@ class LouderWithThreads(Bands):
 @caught_by("test_what_only_costs_changes_no_result")
 class TestLouderWithThreads(OfSeparators):
     mutant = LouderWithThreads
+
+
+@attrs.define(kw_only=True, eq=False)
+class Careless(Bands):
+    """Takes less care with a stem that is asked for alone."""
+
+    def _separate_some(self, mix: Audio, stems: frozenset[str]) -> StemSet:
+        made = Bands._separate(self, mix).stems
+        return StemSet({name: Audio(made[name].samples * np.float32(0.9), mix.sample_rate) for name in stems})
+
+
+@caught_by("test_a_stem_asked_for_is_that_of_all")
+class TestCareless(OfSeparators):
+    mutant = Careless
 
 
 # -------------------------------------------------------------------------------------------------------- analyzers
@@ -290,6 +317,33 @@ class Transposing(Wrapped):
 @caught_by("test_key_of_clear_chords")
 class TestTransposing(OfAnalyzers):
     mutant = Transposing
+
+
+@attrs.define(kw_only=True, eq=False)
+class OneChord(Wrapped):
+    info = card(provides={"chords"})
+
+    def _analyze(self, mix: Audio) -> Analysis:
+        return Analysis(chords=Chords([0.0, mix.duration], ["C:maj"]))
+
+
+@caught_by("test_chords_of_a_progression")
+class TestOneChord(OfAnalyzers):
+    mutant = OneChord
+
+
+@attrs.define(kw_only=True, eq=False)
+class Droning(Wrapped):
+    info = card(provides={"melody"})
+
+    def _analyze(self, mix: Audio) -> Analysis:
+        frames = max(1, int(mix.duration / 0.02))
+        return Analysis(melody=Melody(np.full(frames, 300.0), np.ones(frames), 0.02))
+
+
+@caught_by("test_melody_of_a_voice")
+class TestDroning(OfAnalyzers):
+    mutant = Droning
 
 
 @attrs.define(kw_only=True, eq=False)

@@ -33,7 +33,7 @@ from mashkit.errors import CatalogError, OutputError, StemError, UsageError
 from mashkit.hookspecs import StageEvent
 from mashkit.interfaces import Analyzer, Separator
 from mashkit.testing import signals
-from mashkit.types import Analysis, Audio, Key, Role, StemSet
+from mashkit.types import Analysis, Audio, Chords, Key, Melody, Role, StemSet
 
 pytestmark = pytest.mark.whole  # of a database of 87 s of sound
 
@@ -58,14 +58,17 @@ class Steady(Analyzer):
     """Says what holds of a click track at 120 BPM."""
 
     info = mk.ComponentInfo(
-        name="steady", target="x:X", summary="s", provides=["key", "tempo", "beats", "downbeats"], code_license="MIT"
-    )
+        name="steady", target="x:X", summary="s", code_license="MIT",
+        provides=["key", "tempo", "beats", "downbeats", "chords", "melody"],
+    )  # fmt: skip
 
     def _analyze(self, mix: Audio) -> Analysis:
         beats = np.arange(0.7, mix.duration, 0.5)
         return Analysis(
             key=Key(9, "minor"), tempo=120.0, beats=beats, downbeats=beats[::4],
             confidence={"key": 0.1 + 0.2}, tempo_candidates=((120.0, 0.7), (60.0, 0.3)),
+            chords=Chords([0.0, 2.0, mix.duration], ["A:min", "F:maj7/3"]),
+            melody=Melody(f0=[0.0, 110.1, 110.2], confidence=[0.0, 0.9, 0.8], hop_s=0.016, start_s=9.0),
         )  # fmt: skip
 
 
@@ -130,6 +133,10 @@ def test_the_same_clips_come_back(layout: Layout, database: MashupDB, exports: d
     assert {one.clip.duration for one in found} == {28.0, 26.0, 30.0}  # cut on downbeats where that leaves 25 s
     for one, record in zip(found, records, strict=True):
         assert one.clip == record.clip
+        assert record.clip.analysis.chords is not None
+        assert record.clip.analysis.chords.labels == ("A:min", "F:maj7/3")
+        assert record.clip.analysis.melody is not None
+        assert record.clip.analysis.melody.f0.tolist() == [0.0, 110.1, 110.2]
         assert (one.separator, one.analyzer) == (record.separator, record.analyzer)
         for role in Role:
             expected = database.objects.audio(record.stems[role])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import warnings
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -119,7 +120,9 @@ class AudioSeparator(Separator):
 
     def _demixed(self, heard: Samples) -> dict[str, Samples]:
         """Return mashkit's name → the stem of a piece, shape (2, frames)."""
-        made = self._backend.demix(mix=heard, override_model_segment_size=False)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of calls of torch that will change
+            made = self._backend.demix(mix=heard, override_model_segment_size=False)
         if not isinstance(made, dict):  # a model of one stem that names no target
             made = {self._files.instruments[0]: made}
         names = self._files.names
@@ -146,7 +149,10 @@ def load(files: Model, device: str, overlap: int | None) -> Any:
         If the checkpoint holds more than weights, or not the weights of the network that its configuration describes.
     """
     import torch
-    from audio_separator.separator.architectures import mdxc_separator  # type: ignore[import-not-found]
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # its old rotary-embedding-torch uses names that torch has renamed
+        from audio_separator.separator.architectures import mdxc_separator  # type: ignore[import-not-found]
 
     mdxc_separator.tqdm = iter  # in place of a progress bar on the terminal
     log = logging.getLogger("mashkit_audio_separator")
@@ -163,7 +169,8 @@ def load(files: Model, device: str, overlap: int | None) -> Any:
         "sample_rate": files.sample_rate,
     }
     # A forked generator, because the network draws initial weights, and the caller's generator must not change.
-    with torch.random.fork_rng(devices=[]):
+    with torch.random.fork_rng(devices=[]), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # the network measures a spectrum without a window when it is made
         try:
             return mdxc_separator.MDXCSeparator(common, {"overlap": overlap})
         # It ends the process when a file cannot be read, and raises whatever a wrong setting leads to.
