@@ -6,11 +6,12 @@ import io
 import json
 import tarfile
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
-from mashkit.audio.files import save
+from mashkit.audio.files import load, save
 from mashkit.bench.rendered import compose
 from mashkit.bench.rendered import render as synthesized
 from mashkit.catalog import Catalog
@@ -229,6 +230,19 @@ def test_a_store_is_rendered_and_gone_on_with(songs: Path, drums: Path, soundfon
 def test_no_soundfont_is_refused(songs: Path, drums: Path, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="soundfont"):
         render(tmp_path / "store", songs, drums, [])
+
+
+def test_rendered_songs_are_written_as_sound_too(songs: Path, drums: Path, soundfont: Path, tmp_path: Path) -> None:
+    options: dict[str, Any] = {"windows": 1, "seconds": 12.0, "seed": 5, "sung": 0.0}
+    store = render(tmp_path / "a", songs, drums, [soundfont], songs=1, sound=tmp_path / "mixes", **options)
+    (record,) = store.records
+    mix = load(tmp_path / "mixes" / f"{record.id}.flac")
+    assert mix.duration == pytest.approx(record.duration, abs=1e-3)
+    assert 0.05 < mix.peak <= 1
+    # It is the sound of which the features are.
+    own = StemFeatures.of(mix).spectrum.astype(float)
+    stems = sum(store.stem(0, role).spectrum.astype(float) for role in Role)
+    assert np.corrcoef(own.ravel(), stems[: len(own)].ravel())[0, 1] > 0.8
 
 
 # ---------------------------------------------------------------------------------------------------------- database
