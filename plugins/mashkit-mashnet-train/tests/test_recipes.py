@@ -241,8 +241,13 @@ def test_rendered_songs_are_written_as_sound_too(songs: Path, drums: Path, sound
     assert 0.05 < mix.peak <= 1
     # It is the sound of which the features are.
     own = StemFeatures.of(mix).spectrum.astype(float)
-    stems = sum(store.stem(0, role).spectrum.astype(float) for role in Role)
-    assert np.corrcoef(own.ravel(), stems[: len(own)].ravel())[0, 1] > 0.8
+    loudest = np.max([store.stem(0, role).spectrum for role in Role], axis=0).astype(float)[: len(own)]
+
+    def alike(moved: np.ndarray) -> float:
+        return float(np.corrcoef(own.ravel(), moved.ravel())[0, 1])
+
+    elsewhere = max(alike(np.roll(loudest, 21, axis=0)), alike(np.roll(loudest, 6, axis=1)))
+    assert alike(loudest) > max(0.7, elsewhere + 0.05)
 
 
 # ---------------------------------------------------------------------------------------------------------- database

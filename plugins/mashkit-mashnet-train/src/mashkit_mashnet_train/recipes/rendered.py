@@ -149,7 +149,7 @@ def _make(excerpt: Excerpt) -> None:
     own = int.from_bytes(hashlib.sha256(json.dumps([seed, name]).encode()).digest()[:4])
     made = arrange(excerpt, drummings, soundfonts, own, sung=sung)
     if sound is not None:
-        mix = np.sum(list(made.stems.values()), axis=0, dtype=np.float32)
+        mix = np.stack(list(made.stems.values())).sum(axis=0)
         mix /= max(1.0, float(np.abs(mix).max(initial=0.0)))
         save(sound / f"{name}.flac", Audio(mix[None], SAMPLE_RATE))
     beats = np.arange(4 * excerpt.bars) * 60 / made.tempo
