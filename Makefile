@@ -4,12 +4,13 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 # One process a core, and one thread in each: threads of several processes only wait for each other.
-PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n auto --dist loadscope
+# Bytecode is kept: without it each process compiles all code, and rewrites all assertions, again.
+PYTEST := PYTHONDONTWRITEBYTECODE= OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n auto --dist loadscope
 PLUGINS := $(wildcard plugins/mashkit-*)
 # With what rendering needs: it is tested too.
 EDITABLE := $(patsubst %-mashnet-train,%-mashnet-train[render],$(addprefix -e ./,$(PLUGINS)))
 
-.PHONY: help demo test test-slow check lint bench dist clean
+.PHONY: help demo test test-slow check core lint docs bench dist clean
 .DEFAULT_GOAL := help
 
 help:
@@ -18,12 +19,15 @@ help:
 	@echo "make test-slow  run the tests that take longer"
 	@echo "make check      ruff, strict mypy, and the core's quick tests, without plugins"
 	@echo "make lint       ruff and strict mypy"
+	@echo "make docs       build the documentation site into build/site and check its links, without a network"
 	@echo "make bench      measure again what benchmarks/ claims"
 	@echo "make dist       build the wheel and the source of every distribution into dist/"
 	@echo "make clean      remove .venv and what the demo made"
 
 # What pip cannot bring: as root on Debian it is installed, otherwise what needs it reports itself unavailable.
 $(VENV)/.system:
+	@$(PYTHON) -c "import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))" \
+	  || { echo "mashkit needs Python 3.11, 3.12 or 3.13: name one, as in make demo PYTHON=python3.12"; exit 2; }
 	@if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
 	  missing=""; \
 	  command -v rubberband >/dev/null || missing="$$missing rubberband-cli"; \
@@ -57,15 +61,24 @@ test: $(VENV)/.installed
 test-slow: $(VENV)/.installed
 	$(PYTEST) -m slow
 
-# What fails because a plugin is left out is passed over: conftest.py says how. Tests of songs as people have them
-# (test_real_*) take minutes of sound.
-check: lint
+# Beside each other, because types are checked on one core only.
+check: $(VENV)/.installed
+	$(MAKE) --no-print-directory -j2 lint core
+
+# --core loads no plugin and leaves out the tests marked `plugins` or `whole` (whole programs, or seconds of work):
+# `make test` runs them. Tests of songs as people have them (test_real_*) take minutes of sound.
+core: $(VENV)/.installed
 	$(PYTEST) --core -m "not slow" --ignore-glob='tests/test_real_*.py' tests
 
 lint: $(VENV)/.installed
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy mashkit $(addsuffix /src,$(PLUGINS))
+
+# Warnings are errors. Nothing is downloaded while it is built, and the pages load nothing from elsewhere.
+docs: $(VENV)/.installed
+	$(BIN)/python -m sphinx -q -W --keep-going -b html -c docs . build/site
+	$(BIN)/python docs/links.py build/site
 
 bench: $(VENV)/.installed
 	$(BIN)/python benchmarks/overhead.py

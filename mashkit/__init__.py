@@ -1,6 +1,14 @@
 """mashkit: make, study and judge music mashups, with every backend swappable.
 
 The names below are imported on first use, so that `import mashkit` and `mashkit --help` stay fast.
+
+Examples
+--------
+>>> import mashkit as mk
+>>> mk.__version__.count(".")
+2
+>>> mk.Key.parse("8A").semitones_to(mk.Key.parse("C# minor"))
+4
 """
 
 from __future__ import annotations
@@ -52,12 +60,14 @@ if TYPE_CHECKING:
     from mashkit.types import (
         Analysis,
         Audio,
+        Chords,
         Clip,
         Condition,
         Finish,
         Key,
         Layer,
         MashupPlan,
+        Melody,
         Mixing,
         Role,
         Score,
@@ -90,8 +100,8 @@ _HOME = {
     "mashkit.rendering.renderer": ("Renderer",),
     "mashkit.types.timemap": ("TimeMap",),
     "mashkit.types": (
-        "Analysis", "Audio", "Clip", "Condition", "Finish", "Key", "Layer", "MashupPlan", "Mixing", "Role", "Score",
-        "StemSet",
+        "Analysis", "Audio", "Chords", "Clip", "Condition", "Finish", "Key", "Layer", "MashupPlan", "Melody", "Mixing",
+        "Role", "Score", "StemSet",
     ),
 }  # fmt: skip
 _MODULE_OF = {name: module for module, names in _HOME.items() for name in names}
@@ -106,6 +116,7 @@ __all__ = [
     "BrokenPlugin",
     "Catalog",
     "CatalogError",
+    "Chords",
     "Clip",
     "ClipSource",
     "Command",
@@ -132,6 +143,7 @@ __all__ = [
     "Mashup",
     "MashupDB",
     "MashupPlan",
+    "Melody",
     "Mixing",
     "Mixture",
     "OptionError",

@@ -137,15 +137,15 @@ class ClipTable(Sequence[Clip]):
             if getattr(self, name).shape != shape:
                 raise CatalogError(f"column {name!r} has shape {getattr(self, name).shape}, not {shape}")
         if count and (self.tonics.min() < -1 or self.tonics.max() > 11):
-            raise CatalogError("column 'tonics' is not from −1 to 11")
+            raise CatalogError("column 'tonics' must be from −1 to 11")
         if count and self.bars.min() < 0:
-            raise CatalogError("column 'bars' is not beats a bar, 0 where unknown")
+            raise CatalogError("column 'bars' must be numbers of beats in a bar, 0 if unknown")
         if not ((self.tempi > 0) & (self.tempi < math.inf) | np.isnan(self.tempi)).all():
-            raise CatalogError("column 'tempi' is not positive BPM, NaN where unknown")
+            raise CatalogError("column 'tempi' must be positive BPM, NaN if unknown")
         if not ((self.durations > 0) & (self.durations < math.inf)).all():
-            raise CatalogError("column 'durations' is not positive seconds")
+            raise CatalogError("column 'durations' must be positive seconds")
         if not ((self.tunings >= -50) & (self.tunings < 50) | np.isnan(self.tunings)).all():
-            raise CatalogError("column 'tunings' is not −50 to below 50 cents, NaN where unknown")
+            raise CatalogError("column 'tunings' must be −50 to below 50 cents, NaN if unknown")
 
     def __reduce__(self) -> tuple[Any, ...]:
         # The constructor makes the arrays read-only again, because pickle returns writable arrays.

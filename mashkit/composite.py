@@ -1,4 +1,4 @@
-"""Build components from other components: fields of several analyzers, sums and ranks of scorers, cached results.
+"""Build components from other components: fields of analyzers, sums of scorers, means of separators, cached results.
 
 The name of a composite lists its parts, and is valid wherever a component's name is:
 
@@ -6,6 +6,8 @@ The name of a composite lists its parts, and is valid wherever a component's nam
 - ``amu+0.5*tiv`` (scorer): the weighted sum;
 - ``rank(amu,0.5*tiv)``, ``z(amu,0.5*tiv)`` (scorer): the weighted mean of ranks, or of z-scores, among all mashups
   scored together: use it if the parts' values have different spreads;
+- ``mean(demucs,2*openunmix)`` (separator): the weighted mean of each stem; ``mean(demucs,openunmix;vocals=3:1)`` has
+  other weights for a stem;
 - ``cached:amu`` (analyzer or scorer): results are stored in the cache folder and read from there the next time.
 
 Options are passed to the parts: ``-O scorer.tiv.option=value``.
@@ -28,13 +30,15 @@ import attrs
 
 from mashkit.arguments import default_cache
 from mashkit.atomicfile import write_json
+from mashkit.audio.buffers import weighted_sum
+from mashkit.audio.levels import FULL_SCALE
 from mashkit.components import Component, ComponentInfo, without_costs
 from mashkit.errors import OptionError, UsageError
-from mashkit.interfaces import Analyzer, Scorer
+from mashkit.interfaces import Analyzer, Scorer, Separator
 from mashkit.interfaces.analyzer import ANALYSIS_FIELDS
 from mashkit.interfaces.scorer import RelativeScorer
 from mashkit.mashup import Mashup
-from mashkit.types import Analysis, Audio, Score
+from mashkit.types import Analysis, Audio, Score, StemSet
 
 Make = Callable[[str, str, Mapping[str, Any]], Component]
 """Makes a part, given its kind, name and options: :meth:`mashkit.Registry.create`."""
@@ -51,9 +55,10 @@ def is_composite(name: str) -> bool:
 
 _RELATIVE = re.compile(r"(rank|z)\((.*)\)")
 _WEIGHTED = re.compile(r"((?P<weight>\d*\.?\d+)\*)?(?P<name>[^*,()]+)")
+_MEAN = re.compile(r"mean\((?P<parts>[^;()]*)(?P<stems>(;[^;()]*)*)\)")
 EXAMPLES = (
     'write "key:essentia,beats:madmom" for an analyzer, "amu+0.5*tiv", "rank(amu,tiv)" or "z(amu,tiv)" for a scorer, '
-    '"cached:amu" for either'
+    '"cached:amu" for either, "mean(demucs,2*openunmix)" for a separator'
 )
 
 
@@ -76,8 +81,8 @@ def create(make: Make, kind: str, name: str, options: Mapping[str, Any] | None =
             return CachedAnalyzer(name=name, inner=inner, given=given)
         if isinstance(inner, RelativeScorer):
             raise UsageError(
-                f"{name!r}: where a mashup stands among others cannot be kept",
-                'keep what it is made of: "rank(cached:amu,cached:tiv)"',
+                f"{name!r}: ranks and z-scores cannot be cached, because they depend on the other mashups",
+                'cache the scorers that it combines: "rank(cached:amu,cached:tiv)"',
             )
         return CachedScorer(name=name, inner=cast("Scorer", inner), given=given)
     parts = [part.strip() for part in name.split("," if kind == "analyzer" else "+")]
@@ -101,10 +106,34 @@ def create(make: Make, kind: str, name: str, options: Mapping[str, Any] | None =
         return EnsembleScorer(
             name=name, parts={one: cast("Scorer", made[one]) for one in weights}, weights_of=weights, given=given
         )
+    if kind == "separator" and (mean := _MEAN.fullmatch(name)):
+        matches = [_WEIGHTED.fullmatch(part.strip()) for part in mean["parts"].split(",")]
+        weights = {one["name"]: float(one["weight"] or 1) for one in matches if one is not None}
+        if len(weights) == len(matches):
+            made = _made(make, kind, weights, given)
+            return EnsembleSeparator(
+                name=name,
+                parts={one: cast("Separator", made[one]) for one in weights},
+                weights_of=weights,
+                stem_weights=_stem_weights(name, mean["stems"] or ""),
+                given=given,
+            )
     raise UsageError(
-        f"no {kind} is called {name!r}, and nothing of that kind is made of others so",
+        f"no {kind} is called {name!r}, and no {kind} is composed in this way",
         EXAMPLES,
     )
+
+
+def _stem_weights(name: str, text: str) -> dict[str, tuple[float, ...]]:
+    """Return stem → weights of the parts, in their order, from ";vocals=3:1;drums=1:0"."""
+    weights = {}
+    for part in filter(None, text.split(";")):
+        stem, _, numbers = part.partition("=")
+        try:
+            weights[stem.strip()] = tuple(float(number) for number in numbers.split(":"))
+        except ValueError as error:
+            raise UsageError(f"{name!r}: weights {part.strip()!r}", 'write them like "vocals=3:1"') from error
+    return weights
 
 
 def _made(make: Make, kind: str, names: Iterable[str], given: Mapping[str, Any]) -> dict[str, Component]:
@@ -114,7 +143,10 @@ def _made(make: Make, kind: str, names: Iterable[str], given: Mapping[str, Any])
     for option, value in given.items():
         part, dot, own = option.partition(".")
         if not dot or part not in shares:
-            raise OptionError(f"option {option!r} is for none of {', '.join(distinct)}", f"write {distinct[0]}.option")
+            raise OptionError(
+                f"option {option!r} does not name which of {', '.join(distinct)} it is for",
+                f"write {distinct[0]}.option",
+            )
         shares[part][own] = value
     return {name: make(kind, name, shares[name]) for name in distinct}
 
@@ -194,7 +226,10 @@ class CombinedAnalyzer(_Composite, Analyzer):
                     f"it provides {', '.join(sorted(part.info.provides))}",
                 )
         if self.parts.get("downbeats", self.parts.get("beats")) is not self.parts.get("beats"):
-            raise UsageError("downbeats from another analyzer than the beats are none of them", "take both from one")
+            raise UsageError(
+                "downbeats and beats come from different analyzers, so the downbeats are not among the beats",
+                "take both from one",
+            )
 
     @cached_property
     def sources(self) -> dict[str, Analyzer]:
@@ -341,7 +376,8 @@ class StandingScorer(_Composite, RelativeScorer):
         for name, part in self.parts.items():
             if isinstance(part, RelativeScorer):
                 raise UsageError(
-                    f"scorer {name!r} tells where a mashup stands already", "name scorers that measure one"
+                    f"scorer {name!r} already compares mashups with each other",
+                    "name scorers that score each mashup by itself",
                 )
 
     @cached_property
@@ -370,6 +406,99 @@ class StandingScorer(_Composite, RelativeScorer):
             parts |= {f"{name}.{self.how}": stands[name][index] for name in self.parts}
             scores.append(Score(total / whole, "ordinal", parts))
         return scores
+
+
+REST = "other"
+"""The stem to which stems are added that not every separator of an ensemble gives."""
+
+
+@attrs.define(kw_only=True, eq=False, slots=False)
+class EnsembleSeparator(_Composite, Separator):
+    """A separator that returns the weighted mean of each stem of several separators.
+
+    Stems that all separators give are averaged. What only some give (the bass of a four-stem model beside a two-stem
+    one) is added to "other" first, so that the stems of each separator still sum to what they summed to. The means of
+    stems that sum to the mix sum to the mix as well, if all stems have the same weights.
+
+    Parameters
+    ----------
+    parts : mapping of str to Separator
+    weights_of : mapping of str to float
+        Separator → weight, > 0.
+    stem_weights : mapping of str to tuple of float
+        Stem → weights of the separators for this stem, in their order, ≥ 0 and not all 0, in place of ``weights_of``.
+
+    Raises
+    ------
+    UsageError
+        If a weight breaks these rules, or the separators have no stem in common to which the rest can be added.
+
+    Examples
+    --------
+    >>> from mashkit.registry import Registry
+    >>> ensemble = Registry().create("separator", "mean(librosa,3*spleeter-torch;drums=1:1)")
+    >>> ensemble.weights_for("drums"), ensemble.weights_for("other")
+    ((0.5, 0.5), (0.25, 0.75))
+    """
+
+    parts: Mapping[str, Separator]
+    weights_of: Mapping[str, float]
+    stem_weights: Mapping[str, tuple[float, ...]] = attrs.field(factory=dict)
+
+    def __attrs_post_init__(self) -> None:
+        if not all(0 < weight < math.inf for weight in self.weights_of.values()):
+            raise UsageError(f"weights {dict(self.weights_of)}", "give numbers above 0")
+        every = [frozenset(part.info.provides) for part in self.parts.values()]
+        if not self.common or (REST not in self.common and any(stems != self.common for stems in every)):
+            raise UsageError(
+                f"{self.name!r}: its separators give {'; '.join(', '.join(sorted(stems)) for stems in every)}",
+                f"take separators that give the same stems, or {REST!r}",
+            )
+        for stem, weights in self.stem_weights.items():
+            if stem not in self.common:
+                raise UsageError(f"{self.name!r}: stem {stem!r}", f"it has {', '.join(sorted(self.common))}")
+            if len(weights) != len(self.parts) or not all(0 <= one < math.inf for one in weights) or not sum(weights):
+                raise UsageError(
+                    f"{self.name!r}: weights {weights} of {stem}", f"give {len(self.parts)} numbers ≥ 0, not all 0"
+                )
+
+    @cached_property
+    def common(self) -> frozenset[str]:
+        """The stems that all separators give."""
+        return frozenset.intersection(*(frozenset(part.info.provides) for part in self.parts.values()))
+
+    @cached_property
+    def info(self) -> ComponentInfo:  # type: ignore[override]  # made from the cards of the parts
+        """The card, made from the cards of the parts."""
+        return _card(self.name, "EnsembleSeparator", self.members(), self.common, "mean of several separators")
+
+    def members(self) -> Sequence[Separator]:
+        """Return the separators."""
+        return list(self.parts.values())
+
+    def weights_for(self, stem: str) -> tuple[float, ...]:
+        """Return the share of each separator in a stem, in their order; they sum to 1."""
+        weights = self.stem_weights.get(stem, tuple(self.weights_of.values()))
+        return tuple(weight / sum(weights) for weight in weights)
+
+    def _separate(self, mix: Audio) -> StemSet:
+        return self._separate_some(mix, self.common)
+
+    def _separate_some(self, mix: Audio, stems: frozenset[str]) -> StemSet:
+        """Separate; each separator computes only the stems that it adds to."""
+        means: dict[str, Audio] = {}
+        for place, part in enumerate(self.parts.values()):
+            asked = {stem: self.weights_for(stem)[place] for stem in stems if self.weights_for(stem)[place] > 0}
+            if not asked:
+                continue
+            rest = part.info.provides - self.common if REST in asked else frozenset()
+            # At this level, which is that of the whole recording; a part must not change it once more.
+            made = part.separate(mix, peak=FULL_SCALE, stems=asked.keys() | rest)
+            for stem, weight in asked.items():
+                names = [stem, *sorted(rest)] if stem == REST else [stem]
+                terms = [(weight, made.stems[name]) for name in names]
+                means[stem] = weighted_sum([(1, means[stem]), *terms] if stem in means else terms)
+        return StemSet(means)
 
 
 # ------------------------------------------------------------------------------------------------------ results kept

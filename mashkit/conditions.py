@@ -25,8 +25,11 @@ MAX_SHIFT = 3
 SPEEDS = (0.8, 1.2)
 """Least and largest ratio of matched stems, both included (docs/paper.md, row 7)."""
 TEMPO_CLASH = 0.04
-"""Relative tempo difference that the tempi of unmatched stems exceed (docs/paper.md, row 11). At 4 %, beats are half a
-beat apart after 13 beats."""
+"""Least relative difference of the tempi of unmatched stems: the faster tempo is at least 4 % above the slower one
+(docs/paper.md, row 11). At 4 %, beats are half a beat apart after 13 beats."""
+LEAST_CLASH = (1 + TEMPO_CLASH) * (1 - 1e-9)
+"""Least ratio of the faster to the slower tempo that clashes. It is a billionth below 1.04, so that rounding errors do
+not decide whether 104 and 100 BPM clash."""
 FIFTH = 5
 """Distance of keys a fifth apart, semitones (docs/paper.md, row 12)."""
 MAX_OFFSET_S = 1.0
@@ -62,6 +65,15 @@ class Promise:
         Downbeats of the backing layers lie on downbeats of the vocal.
     songs : {"one", "several", ""}
         All stems are from one clip, no backing stem is from the vocal's song, or either may be the case.
+
+    Examples
+    --------
+    >>> import mashkit as mk
+    >>> from mashkit.conditions import PROMISES
+    >>> mk.Promise(description="one song, half as fast", songs="one")
+    Promise(description='one song, half as fast', key='', tempo='', downbeats=False, songs='one')
+    >>> PROMISES["unmatched-key"].key, PROMISES["unmatched-key"].tempo
+    ('unmatched', 'matched')
     """
 
     description: str
@@ -74,7 +86,7 @@ class Promise:
 PROMISES: Mapping[str, Promise] = FrozenMapping(
     {
         Condition.ORIGINAL: Promise(
-            description="all stems of one clip, as they are",
+            description="all stems of one clip, unchanged",
             key="matched", tempo="matched", downbeats=True, songs="one",
         ),
         Condition.MATCHED: Promise(
@@ -120,20 +132,27 @@ def keys_clash(distance: float) -> bool:
 
 
 def tempi_clash(ratio: float) -> bool:
-    """Return whether tempi differ by more than :data:`TEMPO_CLASH`, also from half and from double tempo.
+    """Return whether tempi differ by :data:`TEMPO_CLASH` or more, also from half and from double tempo.
 
-    Half and double tempo do not clash, because their beats coincide.
+    The result is the same for a ratio and for its inverse, because two songs clash in the same way whichever of them
+    gives the vocal. Half and double tempo do not clash, because their beats coincide. The paper gives no such limit: it
+    only does not match the tempi, and stems that fit by chance stay (docs/paper.md, row 11). The limit is ours.
     """
-    return abs(folded(ratio) - 1) > TEMPO_CLASH
+    near = folded(ratio)
+    return max(near, 1 / near) >= LEAST_CLASH
 
 
 def fifth_apart(distance: float) -> bool:
     """Return whether keys are a fifth apart, to the nearest semitone (docs/paper.md, row 12)."""
-    return abs(_nearest(distance)) == FIFTH
+    return whole_semitones(distance) == FIFTH
 
 
-def _nearest(distance: float) -> int:
-    return math.floor(distance + 0.5)
+def whole_semitones(distance: float) -> int:
+    """Return a distance of keys without its sign and without its cents: to the nearest semitone, 0–6.
+
+    Limits such as ``max_shift`` count these semitones (docs/paper.md, row 10): a stem at 3.3 semitones is 3 away.
+    """
+    return abs(math.floor(distance + 0.5))
 
 
 @attrs.frozen(kw_only=True)
@@ -172,7 +191,7 @@ class Rules:
         the shift afterwards. If they must clash, the stem is not shifted.
         """
         if condition not in KEY_FREE:
-            return abs(_nearest(distance)) <= self.max_shift
+            return whole_semitones(distance) <= self.max_shift
         return self.mismatch == "literal" or (keys_clash(distance) and (self.fifths or not fifth_apart(distance)))
 
     def tempo_fits(self, ratio: float, condition: Condition) -> bool:

@@ -1,9 +1,10 @@
-"""Find the installed plugins, check what they say, and make a component that one of them registers.
+"""Find the installed plugins, check what they register, and make a component that one of them registers.
 
-Names with ":", "+" or "@" are above this module: see :mod:`mashkit.registry`.
+:mod:`mashkit.registry`, above this module, handles names with ":", "+" or "@".
 
-Our own loop over the entry points, not pluggy's: there one plugin that fails to import, misspells a hook or raises in
-it takes every command down. Here it lands in :attr:`Discovery.broken` and the rest work.
+The loop over the entry points is our own. With pluggy's loop, every command fails if one plugin cannot be imported,
+misspells a hook, or raises an error in it. Here such a plugin is listed in :attr:`Discovery.broken`, and the other
+plugins work.
 """
 
 from __future__ import annotations
@@ -63,18 +64,18 @@ ALLOWLIST_VARIABLE = "MASHKIT_PLUGINS"
 
 @attrs.frozen
 class Registered:
-    """One component as a plugin registered it."""
+    """A component that a plugin registers: its kind, its card and its plugin."""
 
     kind: str
     info: ComponentInfo
     origin: Origin
 
     def availability(self) -> Availability:
-        """Look whether it could be created here, importing nothing."""
+        """Return whether it can be created here; nothing is imported."""
         return availability(self.info)
 
     def require_available(self) -> Availability:
-        """Return :meth:`availability`; raises ComponentUnavailable, with what to type, where something is missing."""
+        """Return :meth:`availability`; raise ComponentUnavailable, with the fix, if a requirement is missing."""
         available = self.availability()
         if not available.ok:
             raise ComponentUnavailable(
@@ -88,9 +89,9 @@ class Registered:
         Raises
         ------
         OptionError
-            If it has no such option, or does not take the value.
+            If it has no such option, or does not accept the value.
         BrokenPlugin
-            If the target cannot be imported or is no component of that kind.
+            If the target cannot be imported or is not a component of that kind.
         """
         kind, name, given = self.kind, self.info.name, options or {}
         cls = _import_target(self)
@@ -100,7 +101,7 @@ class Registered:
             try:
                 component = cls(**given)
             except (TypeError, ValueError) as error:
-                # attrs puts the attribute, type and value behind the message: the message alone is for people.
+                # attrs appends attribute, type and value to the message; only the message is for the user.
                 said = error.args[0] if error.args else type(error).__name__
                 raise OptionError(f"{kind} {name!r} does not take these options: {said}") from error
         component.origin = self.origin
@@ -109,7 +110,7 @@ class Registered:
 
 @attrs.frozen
 class RegisteredCommand:
-    """One command as a plugin registered it."""
+    """A command that a plugin registers, and the plugin."""
 
     command: hookspecs.Command
     origin: Origin
@@ -117,7 +118,7 @@ class RegisteredCommand:
 
 @attrs.frozen
 class Broken:
-    """A plugin that could not be loaded, and why."""
+    """A plugin that could not be loaded, and the reason."""
 
     distribution: str
     entry_point: str
@@ -132,14 +133,14 @@ def _allowed_by_environment() -> frozenset[str] | None:
 
 
 def _require_card(info: ComponentInfo) -> None:
-    """Raise TypeError or ValueError unless a card holds what it should: a wrong one would fail far from here."""
+    """Raise TypeError or ValueError if a card is not valid, because otherwise it would fail later, in other code."""
     texts = ("name", "target", "summary", "install", "code_license", "weights_license", "citation", "engine")
     for field in texts:
         if not isinstance(getattr(info, field), str):
             raise TypeError(f"{field} of {info.name!r} is {getattr(info, field)!r}, not text")
-    for field in ("provides", "requires", "binaries", "weight_packages"):
+    for field in ("provides", "requires", "binaries", "weight_packages", "own_options"):
         if not all(isinstance(one, str) for one in getattr(info, field)):
-            raise TypeError(f"{field} of {info.name!r} holds something else than text")
+            raise TypeError(f"{field} of {info.name!r} contains a value that is not text")
     if not re.fullmatch(r"[\w.-]+", info.name):
         raise ValueError(f"a component cannot be called {info.name!r}: use letters, digits, '-', '_' and '.'")
     if not re.fullmatch(r"[\w.]+:[\w.]+", info.target):
@@ -151,12 +152,12 @@ def _require_card(info: ComponentInfo) -> None:
 
 
 class _Plugins(pluggy.PluginManager):
-    """Fences the hooks that are called while work is under way, whoever registers them.
+    """Contains the errors of hooks that are called during work, for all plugins.
 
     Parameters
     ----------
     note : callable
-        Is told what is to be said of plugins that misbehave.
+        Called with a note for the user if a plugin fails.
     """
 
     def __init__(self, note: Callable[[str], None]) -> None:
@@ -171,8 +172,8 @@ class _Plugins(pluggy.PluginManager):
                 if one.plugin is not plugin or fence is None:
                     continue
                 if one.hookwrapper or one.wrapper:
-                    raise TypeError(f"{caller.name} of {registered} wraps other plugins' hooks, which none may")
-                # Not by a hook of ours around the call: that would end at the first who raises.
+                    raise TypeError(f"{caller.name} of {registered} wraps other plugins' hooks, which is not allowed")
+                # Each function has its own fence, because a wrapper around the whole call would end at the first error.
                 one.function = fence(self, one.function, str(registered).partition(":")[0])  # type: ignore[misc]
         return registered
 
@@ -190,7 +191,7 @@ class _Plugins(pluggy.PluginManager):
                     function(event=event)
             except MashkitError as error:
                 off = True
-                self._note(f"{contained(error.__cause__ or error, what)!s}; it hears no more")
+                self._note(f"{contained(error.__cause__ or error, what)!s}; it gets no more events")
 
         return fenced
 
@@ -209,7 +210,9 @@ class _Plugins(pluggy.PluginManager):
             except MashkitError as error:
                 raise AudioFileError(path, error.problem, error.fix) from error
             if audio is not None and not isinstance(audio, Audio):
-                raise AudioFileError(path, f"{what}: it returned {type(audio).__name__}, mashkit.Audio or None was due")
+                raise AudioFileError(
+                    path, f"{what}: it returned {type(audio).__name__} instead of mashkit.Audio or None"
+                )
             return audio
 
         return fenced
@@ -218,7 +221,7 @@ class _Plugins(pluggy.PluginManager):
         """Return a hook that returns a list of ``cls``; an empty list, with a note, if the plugin's hook fails."""
 
         def fenced() -> list[Any]:
-            what = f"plugin {owner}: what it says of its {noun} (mashkit_register_{noun}) is left out"
+            what = f"plugin {owner}: its {noun} (mashkit_register_{noun}) are ignored"
             try:
                 with plugin_code(what):
                     found = list(function())
@@ -243,11 +246,11 @@ class _Plugins(pluggy.PluginManager):
 
 
 def _owner(entry: importlib.metadata.EntryPoint) -> tuple[str, str, str]:
-    """Return whose an entry point is: distribution, the entry point's own name, version.
+    """Return the distribution of an entry point, the entry point's name, and the distribution's version.
 
-    What is left of a distribution that was removed in part may have no metadata.
+    A distribution that was removed only in part may have no metadata.
     """
-    with contextlib.suppress(Exception):  # whatever the library makes of what is no metadata
+    with contextlib.suppress(Exception):  # any error of the library about damaged metadata
         if entry.dist is not None and entry.dist.name:
             return entry.dist.name, entry.name, entry.dist.version or ""
     return entry.value, entry.name, ""
@@ -259,9 +262,9 @@ def _owned_by(pair: tuple[tuple[str, str, str], importlib.metadata.EntryPoint]) 
 
 @functools.cache
 def published() -> Mapping[str, Mapping[str, str]]:
-    """Return kind → name → distribution of every component, and every command, that mashkit's own plugins bring.
+    """Return kind → name → distribution of every component and every command of mashkit's own plugins.
 
-    It is a list of names in a data file, for a message that says what to install; nothing else depends on it.
+    The names are read from a data file. They are used only for messages that name the plugin to install.
     """
     text = importlib.resources.files("mashkit").joinpath("published.json").read_text(encoding="utf-8")
     known: Mapping[str, Mapping[str, str]] = json.loads(text)
@@ -269,13 +272,13 @@ def published() -> Mapping[str, Mapping[str, str]]:
 
 
 def how_to_install(kind: str, name: str) -> str:
-    """Return what to type to have a component or command nobody registers; empty if nobody is known to bring it."""
+    """Return the command that installs a component or command; empty if no published plugin contains it."""
     distribution = published().get(kind, {}).get(name, "mashkit")
     return "" if distribution == "mashkit" else f"pip install {distribution}"
 
 
 class Discovery:
-    """What the installed plugins bring, found by kind and name.
+    """The components, commands, weights and benchmark parts of the installed plugins, found by kind and name.
 
     Parameters
     ----------
@@ -287,7 +290,7 @@ class Discovery:
     broken : list of Broken
         Plugins that could not be loaded.
     notes : list of str
-        What plugins did later that they must not, each with a PluginWarning: a listener that was switched off.
+        Faults of plugins during work, such as a listener that was switched off; each gives a PluginWarning, too.
     """
 
     def __init__(self, allow: Iterable[str] | None = None) -> None:
@@ -303,11 +306,11 @@ class Discovery:
         self._discover(self._allow)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        # What is installed is found anew, in whatever process.
+        # A copy in another process searches the installed plugins again.
         return type(self), (self._allow,)
 
     def note(self, text: str) -> None:
-        """Note what the user should know of what a plugin did, once, and warn of it."""
+        """Add a note on a plugin for the user, and warn with it; an equal note is added only once."""
         if text not in self.notes:
             self.notes.append(text)
             warnings.warn(text, PluginWarning, stacklevel=3)
@@ -315,13 +318,13 @@ class Discovery:
     # ------------------------------------------------------------------------------------------------- discovery
     def _discover(self, allow: frozenset[str] | None) -> None:
         found = importlib.metadata.entry_points(group=GROUP)
-        # Sorted, so that nothing depends on the order of a directory listing.
+        # Sorted, because the order of a directory listing may differ.
         for (distribution, _, version), entry in sorted(zip(map(_owner, found), found, strict=True), key=_owned_by):
             if allow is not None and distribution != "mashkit" and distribution not in allow:
                 continue
             try:
                 registered, commands = self._load(entry, Origin(distribution, version))
-            except MashkitError as error:  # a plugin may do anything on import; it must not stop the rest
+            except MashkitError as error:  # the other plugins must work, whatever error one raises on import
                 self.broken.append(Broken(distribution, entry.name, raised(error.__cause__ or error)))
             else:
                 for component in registered:
@@ -365,7 +368,7 @@ class Discovery:
 
     # --------------------------------------------------------------------------------------------------- look-up
     def components(self, kind: str | None = None) -> list[Registered]:
-        """Return what is registered, sorted by kind (in the order of the pipeline) and name.
+        """Return the registered components, sorted by kind (in the order of the pipeline) and name.
 
         Raises
         ------
@@ -385,11 +388,11 @@ class Discovery:
         Raises
         ------
         UnknownComponent
-            With the nearest names, or the broken plugin that may have brought it.
+            If there is none; names the nearest names, or a broken plugin that may contain it.
         DuplicateComponent
             If two distributions register it.
         UsageError
-            If there is no such kind, or the name is no text.
+            If there is no such kind, or the name is not text.
         """
         require_kind(kind)
         require("name", name, str, "give a name from `mashkit plugins`")
@@ -425,18 +428,18 @@ class Discovery:
         )
 
     def commands(self) -> Mapping[str, tuple[RegisteredCommand, ...]]:
-        """Return the commands that plugins add to the command line, by name; more than one clash."""
+        """Return the commands that plugins add to the command line, by name; two of the same name clash."""
         return {name: tuple(entries) for name, entries in sorted(self._commands.items())}
 
     def command(self, name: str) -> RegisteredCommand:
-        """Return the command of that name, which is one of :meth:`commands` or of the commands of :func:`published`.
+        """Return the command of that name, one of :meth:`commands` or of the commands in :func:`published`.
 
         Raises
         ------
         DuplicateComponent
             If two distributions register it.
         UnknownComponent, BrokenPlugin
-            If the plugin that brings it is not installed, is left out, or could not be loaded.
+            If its plugin is not installed, is not among the plugins to load, or could not be loaded.
         """
         entries = self._commands.get(name, [])
         if not entries:
@@ -475,7 +478,7 @@ class Discovery:
 
 
 def _by_name(found: Iterable[Named], twice: str) -> dict[str, Named]:
-    """Return values by name, sorted; raise DuplicateComponent if two that differ have one name."""
+    """Return values by name, sorted; raise DuplicateComponent if two different values have the same name."""
     by_name: dict[str, Named] = {}
     for one in found:
         if by_name.setdefault(one.name, one) != one:
@@ -484,18 +487,18 @@ def _by_name(found: Iterable[Named], twice: str) -> dict[str, Named]:
 
 
 def require_kind(kind: object) -> None:
-    """Raise UsageError, with the nearest kind, unless there is such a kind of components."""
+    """Raise UsageError, which names the nearest kind, if there is no such kind of components."""
     if not isinstance(kind, str) or kind not in KINDS:
         raise UsageError(f"there is no kind {kind!r}", suggestion(str(kind), KINDS))
 
 
 def imported(target: str, what: str, fix: str = "") -> Any:
-    """Return what a plugin's "package.module:name" stands for; raise BrokenPlugin that begins with ``what``."""
+    """Import and return a plugin's "package.module:name"; on failure raise BrokenPlugin, beginning with ``what``."""
     module, _, name = target.partition(":")
     try:
         with plugin_code(what):
             return getattr(importlib.import_module(module), name)
-    except MashkitError as error:  # because importing a backend runs its code, which may raise anything
+    except MashkitError as error:  # importing a backend runs its code, which may raise any error
         raise BrokenPlugin(f"{what}: {raised(error.__cause__ or error)}", fix or error.fix) from error
 
 
@@ -511,7 +514,7 @@ def _import_target(registered: Registered) -> type[Component]:
     if inspect.isabstract(cls) or not has_card:
         lacking = [*(() if has_card else ("info",)), *sorted(cls.__abstractmethods__)]
         raise BrokenPlugin(
-            f"{info.target} of {registered.origin.distribution} is no whole {registered.kind}",
+            f"{info.target} of {registered.origin.distribution} is not a complete {registered.kind}",
             f"tell its authors: it lacks {', '.join(lacking)}",
         )
     component: type[Component] = cls
@@ -519,7 +522,7 @@ def _import_target(registered: Registered) -> type[Component]:
 
 
 _CARDS = (ComponentInfo, property, functools.cached_property)
-"""What ``info`` of a component's class may be."""
+"""Possible types of the attribute ``info`` of a component's class."""
 
 
 def _check_options(cls: type[Component], name: str, options: Mapping[str, Any]) -> None:
@@ -534,13 +537,13 @@ def _check_options(cls: type[Component], name: str, options: Mapping[str, Any]) 
 
 
 def _check_values(cls: type[Component], component: str, options: Mapping[str, Any]) -> None:
-    """Raise OptionError where an option's value is not of its type: a class need not check what it declares.
+    """Raise OptionError if an option's value does not have the declared type, because a class need not check this.
 
-    Only what is plain is looked at, numbers, text and choices, and only as far as the class converts nothing itself.
+    Only numbers, text and choices are checked, and only options that the class does not convert.
     """
     try:
         hints = typing.get_type_hints(cls)
-    except Exception:  # noqa: BLE001 — names that only a type checker sees
+    except Exception:  # noqa: BLE001 — annotations may use names that exist only for type checkers
         return
     for field in attrs.fields(cls):
         name = field.alias or field.name
@@ -554,7 +557,7 @@ def _check_values(cls: type[Component], component: str, options: Mapping[str, An
 
 
 def _is_a(value: object, hint: Any) -> bool:
-    """Tell whether a value is of a type; True for types that are not plain."""
+    """Return whether a value is of a type; True for types other than numbers, text and choices."""
     origin = typing.get_origin(hint)
     if origin in (typing.Union, types.UnionType):
         return any(_is_a(value, one) for one in typing.get_args(hint))
@@ -574,7 +577,7 @@ def _is_a(value: object, hint: Any) -> bool:
 
 
 def _named(hint: Any) -> str:
-    """Return what to give for a type, in words."""
+    """Return a type in words, for a fix."""
     if typing.get_origin(hint) is typing.Literal:
         return " or ".join(map(repr, typing.get_args(hint)))
     if typing.get_origin(hint) in (typing.Union, types.UnionType):

@@ -1,8 +1,8 @@
 """HTML of sound, beats and pitch classes for notebooks: self-contained text, made of plain numbers.
 
 :class:`mashkit.Audio`, :class:`mashkit.Analysis`, :class:`mashkit.Mashup` and :class:`mashkit.Ranked` call it in
-``_repr_html_``, which Jupyter calls for the last value of a cell. It knows no type of mashkit, so that all of them can
-use it.
+``_repr_html_``, which Jupyter calls for the last value of a cell. It imports no type of mashkit, because these types
+import it.
 """
 
 from __future__ import annotations

@@ -2,6 +2,17 @@
 
 All errors derive from :class:`MashkitError`, so that a pipeline over a thousand songs can catch one class, list the
 item and go on, and a programming mistake keeps its own class.
+
+Examples
+--------
+>>> import mashkit as mk
+>>> issubclass(mk.errors.UnknownComponent, mk.ComponentError)
+True
+>>> try:
+...     mk.Key.parse("H minor")
+... except mk.MashkitError as error:
+...     print(error.problem, "|", error.fix)
+'H minor' is not a key | write it like "A minor", "Bb major", "F#m", "8A" or "1m"
 """
 
 from __future__ import annotations
@@ -24,6 +35,18 @@ class MashkitError(Exception):
         A description of what is wrong, with the name of the file, component or argument.
     fix : str, optional
         What the user can do about it.
+
+    Examples
+    --------
+    >>> import mashkit as mk
+    >>> from pathlib import Path
+    >>> for name in ("a.flac", "b.flac"):
+    ...     try:
+    ...         mk.load(name)
+    ...     except mk.MashkitError as error:  # one bad song does not stop the others
+    ...         print(error.problem, "|", error.fix)
+    a.flac: no such file or folder | check the spelling
+    b.flac: no such file or folder | check the spelling
     """
 
     def __init__(self, problem: str, fix: str | None = None) -> None:
@@ -37,11 +60,30 @@ class MashkitError(Exception):
 
 
 class UsageError(MashkitError):
-    """An argument that is wrong for any data: a mistake of the caller, not of the input."""
+    """An argument that is wrong for any data: a mistake of the caller, not of the input.
+
+    Examples
+    --------
+    >>> import mashkit as mk
+    >>> mk.Recipe({"matched": -1})
+    Traceback (most recent call last):
+        ...
+    mashkit.errors.UsageError: -1 matched plans (ask for none or more)
+    """
 
 
 class AudioError(MashkitError):
-    """Samples that are not valid audio: wrong shape, not finite, no sample rate."""
+    """Samples that are not valid audio: wrong shape, not finite, no sample rate.
+
+    Examples
+    --------
+    >>> import mashkit as mk
+    >>> import numpy as np
+    >>> mk.Audio(np.zeros(100, np.float32), 44_100)
+    Traceback (most recent call last):
+        ...
+    mashkit.errors.AudioError: samples have shape (100,) (give (channels, frames); mono is (1, frames))
+    """
 
 
 class FileError(MashkitError):
@@ -55,6 +97,15 @@ class FileError(MashkitError):
         What is wrong with it.
     fix : str, optional
         What to do about it.
+
+    Examples
+    --------
+    >>> import mashkit as mk
+    >>> error = mk.FileError("songs/a.flac", "holds no sound", "export it again")
+    >>> error.path.name, error.fix
+    ('a.flac', 'export it again')
+    >>> str(error)
+    'songs/a.flac: holds no sound (export it again)'
     """
 
     def __init__(self, path: Path | str, problem: str, fix: str | None = None) -> None:
@@ -66,11 +117,24 @@ class FileError(MashkitError):
 
 
 class AudioFileError(FileError):
-    """A sound file that cannot be read or written as it is."""
+    """A sound file that cannot be read or written as it is.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> import mashkit as mk
+    >>> Path("notes.wav").write_text("no sound")
+    8
+    >>> mk.load("notes.wav")
+    Traceback (most recent call last):
+        ...
+    mashkit.errors.AudioFileError: notes.wav: cannot be decoded: this is no sound libsndfile knows
+    (check that it is a sound file, or export it again)
+    """
 
 
 class LabelError(MashkitError):
-    """A label file that cannot be read in its format.
+    r"""A label file that cannot be read in its format.
 
     Parameters
     ----------
@@ -82,6 +146,17 @@ class LabelError(MashkitError):
         What is wrong with it.
     fix : str, optional
         What to do about it.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> from mashkit.catalog.protocols.labels import read_beats
+    >>> Path("song.beats").write_text("0.50 1\n1.00 two\n")
+    16
+    >>> read_beats(Path("song.beats"))
+    Traceback (most recent call last):
+        ...
+    mashkit.errors.LabelError: song.beats, line 2: 'two' is no place in a bar (count the beats of a bar from 1)
     """
 
     def __init__(self, path: Path | str, line: int | None, problem: str, fix: str | None = None) -> None:
@@ -92,63 +167,243 @@ class LabelError(MashkitError):
 
 
 class OutputError(MashkitError):
-    """An output folder or file that cannot be written."""
+    """An output folder or file that cannot be written.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> import mashkit as mk
+    >>> Path("out").write_text("a file, not a folder")
+    20
+    >>> mk.MashupDB("out/songs.mashdb")
+    Traceback (most recent call last):
+        ...
+    mashkit.errors.OutputError: cannot write to out/songs.mashdb: Not a directory
+    (name another folder with --db or --cache)
+    """
 
 
 class StemError(MashkitError):
-    """A stem or role that is not among the given stems."""
+    """A stem or role that is not among the given stems.
+
+    Examples
+    --------
+    >>> import mashkit as mk
+    >>> from mashkit.testing import signals
+    >>> mk.StemSet({"singing": signals.tone(440, 1.0)})
+    Traceback (most recent call last):
+        ...
+    mashkit.errors.StemError: stems named ['singing'] (use vocals, bass, other, guitar, piano, drums)
+    """
 
 
 class AnalysisError(MashkitError):
-    """An analysis that is inconsistent, or lacks a field that the next stage needs."""
+    """An analysis that is inconsistent, or lacks a field that the next stage needs.
+
+    Examples
+    --------
+    >>> import mashkit as mk
+    >>> mk.Analysis(tempo=-120.0)
+    Traceback (most recent call last):
+        ...
+    mashkit.errors.AnalysisError: tempo is -120.0 (give a positive BPM, or None when unknown)
+    """
 
 
 class PlanError(MashkitError):
-    """A mashup plan that is malformed or does not fit the given clips."""
+    """A mashup plan that is malformed or does not fit the given clips.
+
+    Examples
+    --------
+    >>> import mashkit as mk
+    >>> drums = mk.Layer(role="percussion", clip_id="c1")
+    >>> mk.MashupPlan(condition="matched", layers=[drums], duration_s=30, seed=1)
+    Traceback (most recent call last):
+        ...
+    mashkit.errors.PlanError: a plan has one layer a role and a vocal among them, not ['percussion']
+    """
 
 
 class TimeMapError(MashkitError):
-    """A time map with invalid knots, or with speeds that no stretcher can follow."""
+    """A time map with invalid knots, or with speeds that no stretcher can follow.
+
+    Examples
+    --------
+    >>> import mashkit as mk
+    >>> mk.TimeMap(source=[0, 4, 3], target=[0, 4, 9])
+    Traceback (most recent call last):
+        ...
+    mashkit.errors.TimeMapError: the source of a time map is not finite, strictly increasing seconds
+    """
 
 
 class GenerationError(MashkitError):
-    """No mashup can be generated from these clips under these conditions."""
+    """No mashup can be generated from these clips under these conditions.
+
+    Examples
+    --------
+    >>> import mashkit as mk
+    >>> from mashkit.synthetic.source import SyntheticSource
+    >>> far_apart = SyntheticSource([(mk.Key(0, "major"), 120.0), (mk.Key(6, "major"), 80.0)])
+    >>> generator = mk.Registry().create("generator", "paper")
+    >>> list(generator.plan(far_apart.clips, condition="matched", count=1, seed=1))
+    Traceback (most recent call last):
+        ...
+    mashkit.errors.GenerationError: no matched mashup among 2 clips: no harmonic stem of another song fits the drawn
+    vocal: of 2 pairs 2 are too far apart in tempo, 2 in key [band-0-C-major-120-16-0: C major, 120.0 BPM;
+    band-1-F#-major-80-16-0: F# major, 80.0 BPM]
+    (add songs of other tempi, or widen min_speed/max_speed (now 0.8–1.2))
+    """
 
 
 class CatalogError(MashkitError):
-    """A catalog that cannot be opened, or a clip that it does not contain."""
+    """A catalog that cannot be opened, or a clip that it does not contain.
+
+    Examples
+    --------
+    >>> import mashkit as mk
+    >>> mk.MashupDB("nowhere", write=False)
+    Traceback (most recent call last):
+        ...
+    mashkit.errors.CatalogError: nowhere holds no database (make one: mashkit db add FOLDER --db nowhere)
+    """
 
 
 class ComponentError(MashkitError):
-    """Base of the errors about one component (a separator, analyzer, stretcher, scorer, generator or executor)."""
+    """Base of the errors about one component (a separator, analyzer, stretcher, scorer, generator or executor).
+
+    Examples
+    --------
+    >>> import mashkit as mk
+    >>> try:
+    ...     mk.Kit(scorer="louder").scorer
+    ... except mk.ComponentError as error:  # unknown, unavailable, broken, wrong options …
+    ...     print(type(error).__name__)
+    UnknownComponent
+    """
 
 
 class UnknownComponent(ComponentError, UsageError):
-    """No plugin registers a component of that kind and name."""
+    """No plugin registers a component of that kind and name.
+
+    Examples
+    --------
+    >>> import mashkit as mk
+    >>> mk.Registry(allow=[]).create("generator", "papr")
+    Traceback (most recent call last):
+        ...
+    mashkit.errors.UnknownComponent: no generator is called 'papr' (did you mean 'paper'? known: paper)
+    """
 
 
 class DuplicateComponent(ComponentError):
-    """Two distributions register the same kind and name, and mashkit does not choose one silently."""
+    """Two distributions register the same kind and name, and mashkit does not choose one silently.
+
+    Examples
+    --------
+    >>> import mashkit as mk
+    >>> from mashkit.hookspecs import TaskInfo
+    >>> class Acme:
+    ...     def __init__(self, target):
+    ...         self.card = TaskInfo(name="acme", target=target)
+    ...     @mk.hookimpl
+    ...     def mashkit_register_tasks(self):
+    ...         return [self.card]
+    >>> registry = mk.Registry(allow=[])
+    >>> [registry.plugins.register(Acme(target), name=target) for target in ("acme:Task", "other:Task")]
+    ['acme:Task', 'other:Task']
+    >>> registry.tasks()
+    Traceback (most recent call last):
+        ...
+    mashkit.errors.DuplicateComponent: task 'acme' is registered twice (uninstall one of the plugins)
+    """
 
 
 class BrokenPlugin(ComponentError):
-    """The component's plugin is installed but could not be loaded."""
+    """The component's plugin is installed but could not be loaded.
+
+    Examples
+    --------
+    >>> import mashkit as mk
+    >>> from mashkit.components import Origin
+    >>> from mashkit.discovery import Registered
+    >>> card = mk.ComponentInfo(name="acme", target="acme_gone:Acme", summary="s", code_license="MIT", provides=())
+    >>> try:
+    ...     Registered("scorer", card, Origin("mashkit-acme", "1.0")).make()
+    ... except mk.BrokenPlugin as error:
+    ...     print(error.problem)
+    scorer 'acme': importing acme_gone:Acme of mashkit-acme failed: ModuleNotFoundError: No module named 'acme_gone'
+    """
 
 
 class ComponentUnavailable(ComponentError):
-    """The component is registered, but one of its requirements is not installed, or is wrong (version, content)."""
+    """The component is registered, but one of its requirements is not installed, or is wrong (version, content).
+
+    Examples
+    --------
+    >>> import mashkit as mk
+    >>> from mashkit.components import Origin
+    >>> from mashkit.discovery import Registered
+    >>> card = mk.ComponentInfo(
+    ...     name="acme", target="acme:Acme", summary="s", code_license="MIT", provides=(),
+    ...     requires=["acme-dsp>=2"], install="pip install 'acme-dsp>=2'",
+    ... )
+    >>> Registered("scorer", card, Origin("mashkit-acme", "1.0")).require_available()
+    Traceback (most recent call last):
+        ...
+    mashkit.errors.ComponentUnavailable: scorer 'acme' is not available: acme-dsp>=2 is not installed
+    (pip install 'acme-dsp>=2')
+    """
 
 
 class OptionError(ComponentError, UsageError):
-    """An option that the component does not have, or a value that it does not accept."""
+    """An option that the component does not have, or a value that it does not accept.
+
+    Examples
+    --------
+    >>> import mashkit as mk
+    >>> mk.Registry().create("generator", "paper", {"max_shift": "far"})
+    Traceback (most recent call last):
+        ...
+    mashkit.errors.OptionError: generator 'paper': its option 'max_shift' is 'far' (give a whole number)
+    """
 
 
 class ComponentFailed(ComponentError):
-    """The backend raised an error; ``__cause__`` is its exception."""
+    """The backend raised an error; ``__cause__`` is its exception.
+
+    Examples
+    --------
+    >>> import mashkit as mk
+    >>> from mashkit.testing import signals
+    >>> class Fragile(mk.Analyzer):
+    ...     info = mk.ComponentInfo(name="fragile", target="f:F", summary="s", code_license="MIT", provides={"tempo"})
+    ...     def _analyze(self, mix):
+    ...         return mk.Analysis(tempo=60 / 0)
+    >>> try:
+    ...     Fragile().analyze(signals.noise(1.0))
+    ... except mk.ComponentFailed as error:
+    ...     print(error.problem)
+    analyzer 'fragile' failed to analyze: ZeroDivisionError: division by zero
+    """
 
 
 class ContractViolation(ComponentError):
-    """The component returned a value that its interface forbids."""
+    """The component returned a value that its interface forbids.
+
+    Examples
+    --------
+    >>> import mashkit as mk
+    >>> from mashkit.testing import signals
+    >>> class Overeager(mk.Analyzer):
+    ...     info = mk.ComponentInfo(name="overeager", target="o:O", summary="s", code_license="MIT", provides={"tempo"})
+    ...     def _analyze(self, mix):
+    ...         return mk.Analysis(tempo=120.0, key=mk.Key(0, "major"))
+    >>> Overeager().analyze(signals.noise(1.0))
+    Traceback (most recent call last):
+        ...
+    mashkit.errors.ContractViolation: analyzer 'overeager' set key, which it does not provide
+    """
 
 
 class Unforeseen(MashkitError):
@@ -156,11 +411,40 @@ class Unforeseen(MashkitError):
 
     It is a fault of mashkit or of a library. It is listed like any other failure, because the other items must still be
     finished.
+
+    Examples
+    --------
+    >>> import mashkit as mk
+    >>> from mashkit.errors import contained
+    >>> try:
+    ...     [][0]
+    ... except IndexError as found:
+    ...     error = contained(found, "plan 3f2a", mk.Unforeseen)
+    >>> error.problem
+    'plan 3f2a: IndexError: list index out of range'
+    >>> error.fix.startswith("a fault of mashkit: report it")
+    True
     """
 
 
 class PluginWarning(UserWarning):
-    """A plugin broke a rule, so its hook, or a part of the things that it registers, is ignored."""
+    """A plugin broke a rule, so its hook, or a part of the things that it registers, is ignored.
+
+    Examples
+    --------
+    >>> import warnings
+    >>> import mashkit as mk
+    >>> from mashkit.synthetic.source import SyntheticSource
+    >>> def tell(event):
+    ...     raise ValueError("no window to draw in")
+    >>> songs = SyntheticSource([(mk.Key(9, "minor"), 120.0)], bars=16)
+    >>> kit = mk.Kit(scorer="random", notify=tell)
+    >>> with warnings.catch_warnings(record=True) as caught:
+    ...     warnings.simplefilter("always")
+    ...     scores = kit.score(kit.generate(songs, condition="original", count=1))  # the work goes on
+    >>> caught[0].category.__name__, len(scores)
+    ('PluginWarning', 1)
+    """
 
 
 def contained(error: BaseException, what: str, cls: type[MashkitError] = ComponentFailed) -> MashkitError:
@@ -180,6 +464,18 @@ def contained(error: BaseException, what: str, cls: type[MashkitError] = Compone
     -------
     MashkitError
         With the traceback as a note.
+
+    Examples
+    --------
+    >>> from mashkit.errors import contained
+    >>> try:
+    ...     {}["chroma"]
+    ... except KeyError as found:
+    ...     error = contained(found, "scorer 'acme' failed to score")
+    >>> type(error).__name__, error.problem
+    ('ComponentFailed', "scorer 'acme' failed to score: KeyError: 'chroma'")
+    >>> contained(error, "score plan 3f2a") is error
+    True
     """
     if isinstance(error, MashkitError):
         return error
@@ -192,13 +488,30 @@ def said_of(item: Path | str, error: BaseException) -> str:
     """Return an error's text, with the item in front unless the text contains it.
 
     Errors of :mod:`mashkit.audio.files` contain the file's name, those of a component do not.
+
+    Examples
+    --------
+    >>> from mashkit.errors import MashkitError, said_of
+    >>> said_of("a.flac", MashkitError("it has no beats"))
+    'a.flac: it has no beats'
+    >>> said_of("a.flac", MashkitError("a.flac: holds no sound"))
+    'a.flac: holds no sound'
     """
     said = str(error)
     return said if str(item) in said else f"{item}: {said}"
 
 
 def raised(error: BaseException) -> str:
-    """Return type and message of an error in one line, also if the error's own code cannot make its text."""
+    r"""Return type and message of an error in one line, also if the error's own code cannot make its text.
+
+    Examples
+    --------
+    >>> from mashkit.errors import raised
+    >>> raised(ValueError("two\nlines"))
+    'ValueError: two lines'
+    >>> raised(KeyError())
+    'KeyError: no message'
+    """
     try:
         said = " ".join(str(error).split())
     except Exception:  # noqa: BLE001 — a plugin's error may make its text with code of its own, which may fail too
@@ -217,7 +530,16 @@ def _remedy(error: BaseException, cls: type[MashkitError]) -> str:
 
 
 def suggestion(name: str, known: Iterable[str]) -> str:
-    """Return the nearest known name and a list of all known names, as an error's fix."""
+    """Return the nearest known name and a list of all known names, as an error's fix.
+
+    Examples
+    --------
+    >>> from mashkit.errors import suggestion
+    >>> suggestion("amuu", ["amu", "tiv"])
+    "did you mean 'amu'? known: amu, tiv"
+    >>> suggestion("x", [])
+    'known: none'
+    """
     names = sorted(known)
     near = difflib.get_close_matches(name, names, n=1)
     return (f"did you mean {near[0]!r}? " if near else "") + f"known: {', '.join(names) or 'none'}"

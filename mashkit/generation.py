@@ -44,6 +44,17 @@ class Recipe:
     UsageError
         If a name cannot be a condition's, a count is negative, or all counts are 0. A condition that the generator
         does not have is found only when the generator draws.
+
+    Examples
+    --------
+    >>> import mashkit as mk
+    >>> recipe = mk.Recipe.for_training(positives=10, negatives=20, unlabelled=30)
+    >>> {str(condition): count for condition, count in recipe.counts.items()}
+    {'original': 10, 'unmatched-key': 7, 'unmatched-tempo': 7, 'unmatched-key-tempo': 6, 'matched': 30}
+    >>> mk.Recipe({"matched": 0})
+    Traceback (most recent call last):
+        ...
+    mashkit.errors.UsageError: a mixture of no plans (ask for at least one)
     """
 
     counts: Mapping[Condition, int] = attrs.field(converter=frozen_mapping)
@@ -55,9 +66,9 @@ class Recipe:
             except ValueError as error:
                 raise UsageError(str(error), f"the paper's are {', '.join(Condition)}") from error
             if count < 0:
-                raise UsageError(f"{count} {condition} plans", "ask for none or more")
+                raise UsageError(f"the number of {condition} plans is {count}", "give 0 or more")
         if self.total == 0:
-            raise UsageError("a mixture of no plans", "ask for at least one")
+            raise UsageError("the mixture contains no plans", "give at least one plan")
         wanted = {Condition(condition): count for condition, count in self.counts.items() if count > 0}
         object.__setattr__(self, "counts", FrozenMapping(wanted))
 
@@ -186,6 +197,18 @@ class Mixture:
     GenerationError
         While iterating, if no condition has a single plan. A single condition without plans is reported in
         ``report``, and the others go on.
+
+    Examples
+    --------
+    >>> import mashkit as mk
+    >>> from mashkit.synthetic.source import SyntheticSource
+    >>> songs = SyntheticSource([(mk.Key(9, "minor"), 120.0), (mk.Key(0, "major"), 112.0), (mk.Key(6, "major"), 90.0)])
+    >>> generator = mk.Registry().create("generator", "paper")
+    >>> mixture = mk.Mixture(generator, songs.clips, mk.Recipe({"original": 2, "unmatched-key": 9}), seed=1)
+    >>> [str(plan.condition) for plan in mixture]
+    ['unmatched-key', 'original', 'original']
+    >>> mixture.report.exhausted["unmatched-key"]
+    'no more were found'
     """
 
     def __init__(

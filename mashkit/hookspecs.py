@@ -24,6 +24,23 @@ if TYPE_CHECKING:  # because `mashkit --help` imports this module and must not i
 
 hookspec = pluggy.HookspecMarker("mashkit")
 hookimpl = pluggy.HookimplMarker("mashkit")
+"""Marks a function of a plugin as its implementation of the hook of that name.
+
+Examples
+--------
+>>> import mashkit as mk
+>>> from mashkit.synthetic.source import SyntheticSource
+>>> class Tell:
+...     @mk.hookimpl
+...     def mashkit_stage(self, event):
+...         print(event.stage, event.state)
+>>> kit = mk.Kit(scorer="random")
+>>> kit.registry.plugins.register(Tell(), name="tell")
+'tell'
+>>> songs = SyntheticSource([(mk.Key(9, "minor"), 120.0)])
+>>> scores = kit.score(kit.generate(songs, condition="original", count=1))
+score done
+"""
 
 
 @attrs.frozen(kw_only=True)
@@ -31,6 +48,17 @@ class StageEvent:
     """An event of one item in a stage ("catalog", "plan", "score", "save").
 
     ``state`` is "started", "done", "cached" or "failed"; ``done`` of ``total`` items of the stage are finished.
+
+    Examples
+    --------
+    >>> import mashkit as mk
+    >>> from mashkit.synthetic.source import SyntheticSource
+    >>> songs = SyntheticSource([(mk.Key(9, "minor"), 120.0)])
+    >>> def tell(event):
+    ...     print(event.stage, event.state, event.done, "of", event.total)
+    >>> kit = mk.Kit(scorer="loudness", notify=tell)
+    >>> scores = kit.score(kit.generate(songs, condition="original", count=1))
+    score done 1 of 1
     """
 
     stage: str
@@ -57,6 +85,22 @@ class Command:
     run : callable
         Does the work with the parsed arguments, and returns the exit status. Data go to stdout, progress and messages
         to stderr; an error is printed in one line.
+
+    Examples
+    --------
+    >>> import argparse
+    >>> import mashkit as mk
+    >>> def configure(parser):
+    ...     parser.add_argument("headroom", type=float, help="dB")
+    >>> def run(arguments):
+    ...     print(f"a factor of {10 ** (arguments.headroom / 20):.3f}")
+    ...     return 0
+    >>> command = mk.Command(name="factor", summary="Turn decibels into a factor.", configure=configure, run=run)
+    >>> parser = argparse.ArgumentParser()
+    >>> command.configure(parser)  # mashkit does this, and the next, for `mashkit factor 6`
+    >>> command.run(parser.parse_args(["6"]))
+    a factor of 1.995
+    0
     """
 
     name: str

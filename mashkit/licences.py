@@ -1,4 +1,4 @@
-"""Tell which components a policy on licences allows: of the code that they run, and of the weights that they load."""
+"""Decide which components a licence policy allows, by the licences of their code and of their weights."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ PERMISSIVE = frozenset(
         *("CC-BY-3.0", "CC-BY-4.0", "CC0-1.0"),
     }
 )
-"""SPDX identifiers of licences that allow any use, also in closed and in paid work, and ask at most to be named (ours:
-a licence that is not here does not fit, so that one that nobody looked at is refused)."""
+"""SPDX identifiers of licences that allow any use, also in closed and in paid work, and need at most a credit (ours). A
+licence that is not listed does not fit, so that a licence that has not been reviewed is refused."""
 POLICIES: Mapping[str, frozenset[str] | None] = {"any": None, "permissive": PERMISSIVE}
 """Policy → the licences it allows; None for all."""
 
@@ -31,7 +31,7 @@ POLICIES: Mapping[str, frozenset[str] | None] = {"any": None, "permissive": PERM
 def fits(licence: str, policy: str) -> bool:
     """Return whether an SPDX expression allows a use under a policy.
 
-    Of licences joined by AND all must fit, of those joined by OR one. "none", for no weights, fits.
+    If licences are joined by AND, all must fit; if they are joined by OR, one must fit. "none", for no weights, fits.
 
     Parameters
     ----------
@@ -46,7 +46,7 @@ def fits(licence: str, policy: str) -> bool:
     words = re.findall(r"[()]|[^\s()]+", licence)
     try:
         value, rest = _either(words, allowed)
-    except IndexError:  # the expression ends too early
+    except IndexError:  # the expression is incomplete
         return False
     return value and not rest
 

@@ -1,7 +1,7 @@
-"""A mashup: a plan, the clips it is made of, and its sound on first touch.
+"""Define mashups: a plan with its clips, and with its sound, which is rendered when it is first read.
 
-It is what a scorer judges. What makes it sound is above, in :mod:`mashkit.rendering.renderer`, and reached by an
-interface: renderers need stretchers, and the interfaces of components need mashups.
+Scorers score mashups. The renderer lies above this module, in :mod:`mashkit.rendering.renderer`, and is used through
+the interface :class:`MashupRenderer`, because renderers need stretchers, and the interfaces of components need mashups.
 """
 
 from __future__ import annotations
@@ -32,16 +32,37 @@ from mashkit.types import (
 
 
 class ClipSource(Protocol):
-    """Where a renderer finds clips and their stems: a catalog, usually."""
+    """The source from which a renderer reads clips and their stems, for example a catalog.
+
+    Examples
+    --------
+    >>> import mashkit as mk
+    >>> from mashkit.testing import signals
+    >>> class OneBand:
+    ...     # A source of one clip.
+    ...     def __init__(self):
+    ...         self.stems, found = signals.band(mk.Key(9, "minor"), bars=2)
+    ...         duration = self.stems.role(mk.Role.VOCAL).duration
+    ...         self.only = mk.Clip("c1", "s1", "Band", "band.wav", 0.0, duration, 44_100, found)
+    ...     def clip(self, clip_id):
+    ...         return self.only
+    ...     def stem(self, clip_id, role):
+    ...         return self.stems.role(role)
+    ...     def provenance(self, clip_ids):
+    ...         return ()
+    >>> source = OneBand()
+    >>> print(source.clip("c1").analysis.key, round(source.stem("c1", mk.Role.VOCAL).duration, 2))
+    A minor 4.25
+    """
 
     def clip(self, clip_id: str) -> Clip:
         """Return the clip; raise CatalogError if there is none."""
 
     def stem(self, clip_id: str, role: Role) -> Audio:
-        """Return the clip's stem for ``role``, as cut: no stretch, no gain."""
+        """Return the clip's stem for ``role``, neither stretched nor with a gain."""
 
     def provenance(self, clip_ids: Iterable[str]) -> Sequence[Mapping[str, Any]]:
-        """Return which components made the stems and analyses of these clips, as :meth:`Component.describe` has it."""
+        """Return :meth:`Component.describe` of the components that made the stems and analyses of these clips."""
 
 
 @attrs.frozen(eq=False)
@@ -51,12 +72,12 @@ class Rendering:
     Parameters
     ----------
     stems : mapping of Role to Audio
-        Each of the plan's length, with all gains applied; they sum to ``mix``.
+        Each has the plan's length and all gains; the sum of the stems is ``mix``.
     mix : Audio
     gain_db : float
-        The common gain, ≤ 0 dB: what the whole mix was lowered by to keep its peaks.
+        The gain that lowers the whole mix so that its peaks are not clipped, ≤ 0 dB.
     limited_db : float
-        The most that the limiter took off at any moment, ≥ 0 dB.
+        The largest reduction by the limiter at any moment, ≥ 0 dB.
     """
 
     stems: Mapping[Role, Audio] = attrs.field(converter=frozen_mapping)
@@ -66,41 +87,57 @@ class Rendering:
 
 
 class MashupRenderer(Protocol):
-    """What makes a mashup sound, and writes it: :class:`mashkit.Renderer`."""
+    """The interface by which a mashup is rendered and written; :class:`mashkit.Renderer` implements it."""
 
     @property
     def source(self) -> ClipSource:
-        """Where its clips and their stems come from."""
+        """The source of its clips and their stems."""
 
     @property
     def stretcher(self) -> Component:
-        """The stretcher it plays layers with."""
+        """The stretcher with which it changes layers."""
 
     def mashup(self, plan: MashupPlan) -> Mashup:
-        """Return another plan as a mashup of this renderer."""
+        """Return a plan as a mashup of this renderer."""
 
     def render(self, plan: MashupPlan) -> Rendering:
         """Return the sound of ``plan``."""
 
     def placed(self, layer: Layer, duration_s: float) -> Samples:
-        """Return the layer, stretched and with its gain, on a time line of that length."""
+        """Return the layer, stretched and with its gain, on a time line of ``duration_s`` seconds."""
 
     def save(self, mashup: Mashup, folder: Path) -> None:
-        """Write what :meth:`Mashup.save` writes."""
+        """Write the files of :meth:`Mashup.save`."""
 
 
 def as_audio(samples: Samples, sample_rate: int) -> Audio:
-    """Return samples that nobody else holds as audio, without a copy; they can then no longer be written to."""
+    """Return samples as audio without a copy; they become read-only, so no other code may need to write to them."""
     samples.flags.writeable = False
     return Audio(samples, sample_rate)
 
 
 @attrs.frozen(eq=False)
 class Mashup:
-    """A plan and the renderer that can make it sound.
+    """A plan and the renderer that can render it.
 
-    ``stems`` and ``mix`` render on first touch; a scorer that reads only ``plan``, ``clips`` and ``source_stem``
-    pays for no stretching.
+    ``stems`` and ``mix`` are rendered when they are first read. If a scorer reads only ``plan``, ``clips`` and
+    ``source_stem``, nothing is stretched.
+
+    Examples
+    --------
+    >>> import mashkit as mk
+    >>> from mashkit.synthetic.source import SyntheticSource
+    >>> from mashkit.testing.mashups import mashup_of
+    >>> songs = SyntheticSource([(mk.Key(9, "minor"), 120.0)], bars=4)
+    >>> mashup = mashup_of(songs, songs.clips[0])  # or kit.generate(catalog)[0]
+    >>> mashup.roles
+    (<Role.VOCAL: 'vocal'>, <Role.HARMONIC: 'harmonic'>, <Role.PERCUSSION: 'percussion'>)
+    >>> mashup.beats()[:3].round(2).tolist()
+    [0.2, 0.7, 1.2]
+    >>> mashup.mix.duration, round(mashup.mix.peak, 3)
+    (8.2, 0.891)
+    >>> mashup.source_stem(mk.Role.VOCAL).frames == mashup.stems[mk.Role.VOCAL].frames
+    True
     """
 
     plan: MashupPlan
@@ -113,34 +150,34 @@ class Mashup:
 
     @property
     def clips(self) -> Mapping[Role, Clip]:
-        """The clip behind each layer."""
+        """The clip of each layer."""
         return FrozenMapping({layer.role: self.renderer.source.clip(layer.clip_id) for layer in self.plan.layers})
 
     def tuning(self, role: Role = Role.VOCAL) -> float:
-        """Return the tuning of ``role``'s clip, cents from A = 440 Hz; 0 where it is unknown.
+        """Return the tuning of ``role``'s clip, cents from A = 440 Hz; 0 if it is unknown.
 
-        The vocal is never shifted: its tuning is that of the mashup, on which chroma of what is rendered is centred.
-        Chroma of a clip's own stem is centred on that clip's, and goes up by :meth:`transposition`.
+        The vocal is never shifted, so its tuning is the tuning of the mashup. The chroma of a rendered stem is centred
+        on it. The chroma of a clip's own stem is centred on that clip's tuning, and goes up by :meth:`transposition`.
         """
         return self.clips[role].analysis.tuning or 0.0
 
     def transposition(self, role: Role) -> float:
-        """Return by how many semitones ``role``'s layer goes up, seen from its clip's tuning in the vocal's.
+        """Return the semitones from a pitch class in the clip's tuning to the played one in the vocal's tuning.
 
-        A clip at −43 cents, shifted by +2.43 semitones to a vocal at 0, is two semitones higher: whole where the layer
-        is in tune with the vocal (:func:`mashkit.features.tuning.settled`). With equal or unknown tunings, the layer's
-        shift.
+        A clip at −43 cents that is shifted by +2.43 semitones to a vocal at 0 cents is two semitones higher. The result
+        is whole if the layer is in tune with the vocal (:func:`mashkit.features.tuning.settled`). If the tunings are
+        equal or unknown, it is the layer's shift.
         """
         semitones, off = self.plan.layer(role).semitones, self.tuning(role) - self.tuning()
         return settled(semitones + off / 100) if off else semitones
 
     def provenance(self) -> Sequence[Mapping[str, Any]]:
-        """Return which components made the stems and analyses of its clips, as :meth:`Component.describe` has it."""
+        """Return :meth:`Component.describe` of the components that made the stems and analyses of its clips."""
         return self.renderer.source.provenance([layer.clip_id for layer in self.plan.layers])
 
     @property
     def sample_rate(self) -> int:
-        """Rate of stems and mix, Hz."""
+        """The sample rate of stems and mix, Hz."""
         return self.clips[Role.VOCAL].sample_rate
 
     def source_stem(self, role: Role) -> Audio:
@@ -148,7 +185,7 @@ class Mashup:
         return self.renderer.source.stem(self.plan.layer(role).clip_id, role)
 
     def beats(self, role: Role = Role.VOCAL) -> Times:
-        """Return where the beats of ``role``'s clip sound in the mashup, seconds; the vocal's are its grid.
+        """Return the times in the mashup of the beats of ``role``'s clip, seconds; the vocal's beats are its grid.
 
         Raises
         ------
@@ -158,7 +195,7 @@ class Mashup:
         return self._carried(role, "beats")
 
     def grid(self) -> Times:
-        """Return the times between which to compare its stems: the vocal's beats, or its ends if there are not two.
+        """Return the times between which its stems are compared: the vocal's beats, or its ends if there are under two.
 
         Raises
         ------
@@ -169,7 +206,7 @@ class Mashup:
         return beats if len(beats) >= 2 else np.array([0.0, self.plan.duration_s])
 
     def downbeats(self, role: Role = Role.VOCAL) -> Times:
-        """Return where the downbeats of ``role``'s clip sound in the mashup, seconds; see :meth:`beats`."""
+        """Return the times in the mashup of the downbeats of ``role``'s clip, seconds; see :meth:`beats`."""
         return self._carried(role, "downbeats")
 
     def _carried(self, role: Role, field: str) -> Times:
@@ -180,10 +217,10 @@ class Mashup:
         return inside
 
     def layer_audio(self, role: Role) -> Audio:
-        """Return ``role``'s layer as it goes into the mixing: stretched, placed, with its own gain, and no more.
+        """Return ``role``'s layer before mixing: stretched, placed and with its own gain.
 
-        What mixing does, fades, ducking and the peak guard, depends on all layers; this depends on the one. It is
-        placed anew at every call.
+        Fades, ducking and the peak guard are missing, because mixing computes them from all layers. The layer is placed
+        again at every call.
 
         Raises
         ------
@@ -194,22 +231,22 @@ class Mashup:
 
     @property
     def stems(self) -> Mapping[Role, Audio]:
-        """The rendered stems; they sum to :attr:`mix`."""
+        """The rendered stems; their sum is :attr:`mix`."""
         return self.renderer.render(self.plan).stems
 
     @property
     def mix(self) -> Audio:
-        """The rendered mix; peaks at −1 dBFS at most."""
+        """The rendered mix; its peaks are at most −1 dBFS."""
         return self.renderer.render(self.plan).mix
 
     @property
     def gain_db(self) -> float:
-        """What the whole mix was lowered by to keep its peaks, ≤ 0 dB."""
+        """The gain that lowers the whole mix so that its peaks are not clipped, ≤ 0 dB."""
         return self.renderer.render(self.plan).gain_db
 
     @property
     def limited_db(self) -> float:
-        """The most that the limiter took off at any moment, ≥ 0 dB."""
+        """The largest reduction by the limiter at any moment, ≥ 0 dB."""
         return self.renderer.render(self.plan).limited_db
 
     def _repr_html_(self) -> str:
@@ -240,15 +277,19 @@ class Mashup:
 
     def _chroma(self, role: Role) -> npt.NDArray[Any]:
         """Return the chroma of ``role``'s rendered stem on the vocal's beats, shape (12, beats)."""
-        from mashkit.features.spectral import beat_synchronous, chromagram, spectrogram  # here: it brings scipy
+        from mashkit.features.spectral import (
+            beat_synchronous,
+            chromagram,
+            spectrogram,
+        )  # here, because it imports scipy
 
         spectrum = spectrogram(self.stems[role])
         return beat_synchronous(chromagram(spectrum, tuning=self.tuning()), spectrum.times, self.grid())
 
     def save(self, folder: Path | str) -> Path:
-        """Write the mix, the stems and the record of what made them; see :func:`mashkit.rendering.output.write_mashup`.
+        """Write the mix, the stems and the record of their origin; see :func:`mashkit.rendering.output.write_mashup`.
 
-        They replace, as a set, what an earlier ``save`` left in the folder.
+        They replace, as a set, the files that an earlier ``save`` wrote into the folder.
 
         Returns
         -------

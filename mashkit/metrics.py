@@ -1,7 +1,7 @@
-"""Measures of scores and probabilities, computed from arrays alone.
+"""Compute measures of scores and probabilities from arrays.
 
-The benchmark uses them with intervals over songs (:mod:`mashkit.bench.scorer_metrics`), and the training of networks
-uses them as they are.
+The benchmark adds intervals over songs (:mod:`mashkit.bench.scorer_metrics`); the training of networks uses the plain
+values.
 """
 
 from __future__ import annotations
@@ -32,6 +32,12 @@ def ranks_among(scores: npt.ArrayLike, others: npt.ArrayLike) -> Values:
     -------
     array of float64, shape (n,)
         1 + the number of others that are higher + half the number of others that are equal.
+
+    Examples
+    --------
+    >>> from mashkit.metrics import ranks_among
+    >>> ranks_among([0.9, 0.5, 0.1], [0.8, 0.5, 0.4]).tolist()
+    [1.0, 2.5, 4.0]
     """
     values, ordered = np.asarray(scores, np.float64), np.sort(np.asarray(others, np.float64))
     above = len(ordered) - np.searchsorted(ordered, values, side="right")
@@ -40,9 +46,65 @@ def ranks_among(scores: npt.ArrayLike, others: npt.ArrayLike) -> Values:
     return ranks
 
 
+def roc_auc(positive: npt.ArrayLike, negative: npt.ArrayLike) -> float:
+    """Return the area under the ROC curve: the share of pairs in which the positive is higher, ties half.
+
+    Parameters
+    ----------
+    positive, negative : array-like of float, shape (n,) and (m,)
+
+    Returns
+    -------
+    float
+        0–1; 0.5 is chance; NaN if one of the classes is empty.
+
+    Examples
+    --------
+    >>> roc_auc([0.9, 0.4], [0.5, 0.1])
+    0.75
+    """
+    good, bad = np.asarray(positive, np.float64), np.asarray(negative, np.float64)
+    if not (len(good) and len(bad)):
+        return float("nan")
+    return float(1 - np.mean(ranks_among(good, bad) - 1) / len(bad))
+
+
+def top_accuracy(positive: npt.ArrayLike, negative: npt.ArrayLike) -> float:
+    """Return the accuracy if as many of the highest scores are called good as there are positives.
+
+    It needs no threshold, so scores that are no probabilities have it as well. Of scores that are equal at the border
+    each counts in part. The definition is ours.
+
+    Parameters
+    ----------
+    positive, negative : array-like of float, shape (n,) and (m,)
+
+    Returns
+    -------
+    float
+        Mean of the share of positives that are called good and the share of negatives that are not, 0–1; 0.5 is
+        chance; NaN if one of the classes is empty.
+
+    Examples
+    --------
+    >>> top_accuracy([0.9], [0.5, 0.1])
+    1.0
+    >>> top_accuracy([0.4], [0.5, 0.1])  # no positive, and one of two negatives
+    0.25
+    """
+    good, bad = np.asarray(positive, np.float64), np.asarray(negative, np.float64)
+    if not (len(good) and len(bad)):
+        return float("nan")
+    scores = np.concatenate([good, bad])
+    border = np.sort(scores)[len(bad)]
+    part = (len(good) - np.sum(scores > border)) / np.sum(scores == border)
+    right = np.sum(good > border) + part * np.sum(good == border)
+    return float((right / len(good) + 1 - (len(good) - right) / len(bad)) / 2)
+
+
 @attrs.frozen
 class Bin:
-    """The examples whose probability lies in [low, high); the last bin holds probability 1, too.
+    """The examples with a probability in [low, high); the last bin contains probability 1, too.
 
     Parameters
     ----------
@@ -53,6 +115,13 @@ class Bin:
         Their mean probability.
     positives : float
         The share of positives among them.
+
+    Examples
+    --------
+    >>> from mashkit.metrics import reliability
+    >>> (one,) = reliability(positive=[0.75], negative=[0.75], bins=2)
+    >>> one
+    Bin(low=0.5, high=1.0, count=2, probability=0.75, positives=0.5)
     """
 
     low: float
@@ -69,25 +138,40 @@ def calibration_bins(probabilities: Values, bins: int = CALIBRATION_BINS) -> npt
     ------
     UsageError
         If a value is not between 0 and 1.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from mashkit.metrics import calibration_bins
+    >>> calibration_bins(np.array([0.0, 0.19, 0.2, 1.0]), bins=5).tolist()
+    [0, 0, 1, 4]
     """
     if len(probabilities) and not (probabilities.min() >= 0 and probabilities.max() <= 1):
-        raise UsageError("a probability outside 0–1", "calibration is of probabilities")
+        raise UsageError("a probability is outside 0–1", "give probabilities: only they can be calibrated")
     return np.minimum((probabilities * bins).astype(np.intp), bins - 1)
 
 
 def reliability(positive: npt.ArrayLike, negative: npt.ArrayLike, bins: int = CALIBRATION_BINS) -> list[Bin]:
-    """Return the bins of a reliability diagram that hold examples.
+    """Return the bins of a reliability diagram that contain examples.
 
     Parameters
     ----------
     positive, negative : array-like of float, shape (n,) and (m,)
-        The probabilities of good that the positives and the negatives were given, 0–1.
+        The probabilities of the class good that a model gave to the positives and to the negatives, 0–1.
     bins : int
 
     Raises
     ------
     UsageError
-        If a value is no probability.
+        If a value is not between 0 and 1.
+
+    Examples
+    --------
+    >>> from mashkit.metrics import reliability
+    >>> for one in reliability(positive=[0.9, 0.7, 0.6], negative=[0.1, 0.3, 0.8], bins=2):
+    ...     print(one.low, one.high, one.count, round(one.probability, 2), round(one.positives, 2))
+    0.0 0.5 2 0.2 0.0
+    0.5 1.0 4 0.75 0.75
     """
     good, bad = np.asarray(positive, np.float64), np.asarray(negative, np.float64)
     scores, labels = np.concatenate([good, bad]), np.concatenate([np.ones(len(good)), np.zeros(len(bad))])
@@ -105,21 +189,29 @@ def reliability(positive: npt.ArrayLike, negative: npt.ArrayLike, bins: int = CA
 
 
 def calibration_error(positive: npt.ArrayLike, negative: npt.ArrayLike, bins: int = CALIBRATION_BINS) -> float:
-    """Return the expected calibration error, 0–1; 0 is best; NaN without examples.
+    """Return the expected calibration error, 0–1; 0 is best; NaN if there are no examples.
 
-    It is the mean of |mean probability − share of positives| over the bins, weighted by their numbers of examples: Guo
-    et al. 2017, equation 3. It depends on how many positives there are to how many negatives.
+    It is the mean of ``|mean probability − share of positives|`` over the bins, weighted by their numbers of examples:
+    Guo et al. 2017, equation 3. It depends on the ratio of positives to negatives.
 
     Parameters
     ----------
     positive, negative : array-like of float, shape (n,) and (m,)
-        The probabilities of good that the positives and the negatives were given, 0–1.
+        The probabilities of the class good that a model gave to the positives and to the negatives, 0–1.
     bins : int
 
     Raises
     ------
     UsageError
-        If a value is no probability.
+        If a value is not between 0 and 1.
+
+    Examples
+    --------
+    >>> from mashkit.metrics import calibration_error
+    >>> calibration_error([0.75, 0.75, 0.75], [0.75])  # of what got 0.75, three quarters are good
+    0.0
+    >>> calibration_error([1.0, 1.0], [1.0, 1.0])
+    0.5
     """
     excess, count = np.zeros(bins), 0
     for values, label in ((np.asarray(positive, np.float64), 1.0), (np.asarray(negative, np.float64), 0.0)):

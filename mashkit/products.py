@@ -55,7 +55,7 @@ def is_product(path: Path) -> bool:
 def require_replaceable(path: Path) -> None:
     """Raise OutputError if ``path`` is a sound file that mashkit did not make, because it would be lost."""
     if path.exists() and not is_product(path):
-        raise OutputError(f"{path} is there, and mashkit did not make it", "name another file with -o")
+        raise OutputError(f"{path} exists already, and mashkit did not make it", "name another file with -o")
 
 
 @attrs.frozen
@@ -145,7 +145,7 @@ class OutputSet:
             raise OutputError(f"{folder} holds a set of files that {known.made_of} made", "name another folder")
         for name in left:
             if not known.is_ours(folder, name):
-                raise _in_the_way(folder / name, "it was changed since mashkit wrote it")
+                raise _in_the_way(folder / name, "it has changed since mashkit wrote it")
         self._refuse_others(known, names)
 
     def __enter__(self) -> Self:
@@ -167,7 +167,7 @@ class OutputSet:
             self._commit()
         except OSError as failed:
             raise OutputError(
-                f"cannot finish {self.folder}: {failed.strerror}", f"what is new lies in {self.staging}"
+                f"cannot finish {self.folder}: {failed.strerror}", f"the new files are in {self.staging}"
             ) from failed
 
     def _commit(self) -> None:

@@ -1,6 +1,6 @@
-"""Create components by name: one that a plugin registers, one made of others, one in another process.
+"""Create components by name: a registered component, a composite of components, or a component in another process.
 
-Finding them is below, in :mod:`mashkit.discovery`: composites and the workers of other processes need it as well.
+:mod:`mashkit.discovery` finds the components. It lies below this module, because composites and workers need it too.
 """
 
 from __future__ import annotations
@@ -15,33 +15,48 @@ from mashkit.discovery import Discovery, Registered, require_kind
 from mashkit.errors import MashkitError
 from mashkit.hookspecs import StageEvent
 
-if TYPE_CHECKING:  # they bring numpy, which listing needs not
+if TYPE_CHECKING:  # they import numpy, which a list of components does not need
     from mashkit.interfaces import Analyzer, Executor, Generator, Scorer, Separator, Stretcher
 
 
 class Registry(Discovery):
-    """Every component that the installed plugins bring, created by name.
+    """Creates the components of the installed plugins by name.
 
     Parameters and attributes are those of :class:`mashkit.discovery.Discovery`.
+
+    Examples
+    --------
+    >>> import mashkit as mk
+    >>> registry = mk.Registry(allow=[])  # without plugins; Registry() has all that are installed
+    >>> [one.info.name for one in registry.components("scorer")]
+    ['loudness', 'random']
+    >>> registry.create("scorer", "random", {"seed": 7}).options()
+    {'seed': 7}
+    >>> registry.create("scorer", "randon")
+    Traceback (most recent call last):
+        ...
+    mashkit.errors.UnknownComponent: no scorer is called 'randon' (did you mean 'random'? known: loudness, random)
     """
 
     def availability(self, registered: Registered) -> Availability:
-        """Look whether a component could be used here as it is: what it requires, and its weights.
+        """Return whether a component can be used here: whether its requirements and its weights are present.
 
-        Where weights it registers are not in the models folder it is asked itself: it may find them elsewhere. That
-        imports it; nothing else does.
+        If weights that it registers are not in the models folder, the component is created, because it may find them
+        elsewhere. Only then is it imported.
         """
         available = registered.availability()
         if not available.ok or available.environment:
             return available
         kind, name = registered.kind, registered.info.name
+        if registered.info.own_options:  # only the component itself can say what its user has to give
+            return self.works(registered)
         files = [one for one in self._registered_weights() if one.url and one.component == f"{kind} {name}"]
         if all((path := one.location()) is not None and path.is_file() for one in files):
             return available
         return self.works(registered)
 
     def works(self, registered: Registered) -> Availability:
-        """Make a component with its default options and have it describe itself; say what is wrong, if anything is."""
+        """Create a component with its default options, and compute its description; return the problem, if any."""
         available = registered.availability()
         if available.ok:
             try:
@@ -67,28 +82,28 @@ class Registry(Discovery):
     def create(self, kind: str, name: str, options: Mapping[str, Any] | None = None) -> Component:
         """Import the component and return an instance with ``options``.
 
-        A name with ":" or "+" in it is made of others (:mod:`mashkit.composite`). One that needs an environment of its
-        own comes back as its proxy (:mod:`mashkit.remote`); so does one whose name is followed by "@" and the name of
-        an environment, or by "@" alone for another process of this one.
+        A name with ":" or "+" is a composite (:mod:`mashkit.composite`). A component that needs an environment is
+        returned as a proxy (:mod:`mashkit.remote`). So is a component whose name is followed by "@" and the name of an
+        environment, or by "@" alone, which is another process with this process's packages.
 
         Raises
         ------
         UnknownComponent, DuplicateComponent
             As :meth:`find`.
         ComponentUnavailable
-            If something it requires is missing; says what to type.
+            If a requirement is missing; the fix is the command that installs it.
         OptionError
-            If it has no such option, or does not take the value.
+            If it has no such option, or does not accept the value.
         BrokenPlugin
-            If the target cannot be imported or is no component of that kind.
+            If the target cannot be imported or is not a component of that kind.
         UsageError
-            If there is no such kind, the name is no text, or the options are no mapping.
+            If there is no such kind, the name is not text, or the options are not a mapping.
         """
         require_kind(kind)
         require("name", name, str, "give a name from `mashkit plugins`")
         if options is not None:
             require("options", options, Mapping, 'give a mapping, like {"cheaper": True}')
-        from mashkit import composite  # here: it brings numpy, which listing needs not
+        from mashkit import composite  # here, because it imports numpy
 
         if composite.is_composite(name):
             made = composite.create(self.create, kind, name, options)

@@ -1,4 +1,4 @@
-"""A separator and an analyzer that cost next to nothing: for tests of what is done with stems and analyses.
+"""A separator, an analyzer and a stretcher that cost next to nothing: for tests of what is done with their results.
 
 As a plugin (the fixture ``light``) they are there by name too, and in other processes.
 """
@@ -9,11 +9,13 @@ from pathlib import Path
 
 import attrs
 import numpy as np
+import numpy.typing as npt
 
 import mashkit as mk
 from mashkit import hookimpl
-from mashkit.interfaces import Analyzer, Separator
+from mashkit.interfaces import Analyzer, Separator, Stretcher
 from mashkit.types import Analysis, Audio, Key, StemSet
+from mashkit.types.timemap import TimeMap
 
 QUICKEST = ("--separator", "spleeter-torch")
 """Choose the quickest trained separator, for tests of what is done with songs; the default takes thrice as long."""
@@ -55,6 +57,36 @@ class Grid(Analyzer):
         )  # fmt: skip
 
 
+@attrs.define(kw_only=True, eq=False)
+class Turntable(Stretcher):
+    """Changes pitch with speed, as a record does: right in time and length, wrong in pitch."""
+
+    info = mk.ComponentInfo(
+        name="turntable", target="light:Turntable", summary="s", provides=["speed", "time_map"],
+        code_license="BSD-3-Clause", engine="linear interpolation",
+    )  # fmt: skip
+
+    def _stretch(self, audio: Audio, *, speed: float, semitones: float, frames: int) -> Audio:
+        return self._read(audio, np.arange(frames) * speed)
+
+    def _stretch_along(self, audio: Audio, time_map: TimeMap, *, semitones: float, frames: int) -> Audio:
+        return self._read(audio, time_map.to_source(np.arange(frames) / audio.sample_rate) * audio.sample_rate)
+
+    def _read(self, audio: Audio, at: npt.NDArray[np.float64]) -> Audio:
+        return Audio(
+            np.stack([np.interp(at, np.arange(audio.frames), row) for row in audio.samples]), audio.sample_rate
+        )
+
+
+@attrs.define(kw_only=True, eq=False)
+class SteadyTurntable(Turntable):
+    """A turntable that follows no time map."""
+
+    info = attrs.evolve(
+        Turntable.info, name="steady-turntable", target="light:SteadyTurntable", provides=frozenset({"speed"})
+    )
+
+
 @hookimpl
 def mashkit_register_separators() -> list[mk.ComponentInfo]:
     """Name the separator."""
@@ -65,6 +97,12 @@ def mashkit_register_separators() -> list[mk.ComponentInfo]:
 def mashkit_register_analyzers() -> list[mk.ComponentInfo]:
     """Name the analyzer."""
     return [Grid.info]
+
+
+@hookimpl
+def mashkit_register_stretchers() -> list[mk.ComponentInfo]:
+    """Name the stretchers."""
+    return [Turntable.info, SteadyTurntable.info]
 
 
 def distribution(folder: Path) -> Path:

@@ -93,6 +93,15 @@ def answered(study: Study, page: str, *, chance: random.Random | None = None) ->
     return given | {"ratings": {one: {question: draw.randint(1, 5) for question in QUESTIONS} for one in samples}}
 
 
+def pages_each(study: Study) -> int:
+    """Return how many pages a rater of this study sees, from training to the last repeated page."""
+    protocol = study.protocol
+    results = min(protocol.pages_per_rater, len(study.results))
+    repeats = min(protocol.repeats_per_rater, max(1, results // 2))
+    negatives = min(protocol.negatives_per_rater, len(study.negatives))
+    return len(study.of_kind(PageKind.TRAINING)) + results + negatives + repeats
+
+
 def designed(folder: Path, task: str, **protocol: Any) -> Study:
     """Freeze a study of one of the designs, of synthetic sounds instead of mashups."""
     systems = [f"secretive-system-{number}" for number in range(5 if task == "retrieval" else 2)]

@@ -180,5 +180,5 @@ def test_a_sum_of_many_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize("seconds", [[], [0.1, 0.2]])
 def test_a_sum_of_nothing_or_of_different_lengths_is_refused(seconds: list[float]) -> None:
-    with pytest.raises(UsageError, match="parts of a sum"):
+    with pytest.raises(UsageError, match="sounds to add"):
         weighted_sum([(1, signals.noise(length)) for length in seconds])

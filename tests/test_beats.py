@@ -109,6 +109,12 @@ def test_frames_of_ten_milliseconds_do_not_round_the_tempo() -> None:
     assert abs(known_tempo(beats) - 123.7) < 0.02
 
 
+@pytest.mark.parametrize("tempo", [112.0, 184.0, 214.0])
+def test_frames_of_twenty_milliseconds_do_not_round_the_tempo(tempo: float) -> None:
+    beats = np.round(steady(tempo * 2, 60) / 0.02) * 0.02
+    assert tempo_of_beats(beats, frame_s=0.02) == pytest.approx(tempo * 2, rel=2e-3)
+
+
 def test_without_outliers_it_is_as_good_as_theil_sen_on_the_count() -> None:
     beats = human(97.0, 80, seed=5)
     golden = 60.0 / float(stats.theilslopes(beats, np.arange(80)).slope)

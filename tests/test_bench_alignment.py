@@ -8,6 +8,7 @@ import attrs
 import numpy as np
 import pytest
 
+from light import SteadyTurntable, Turntable
 from mashkit.audio.files import save
 from mashkit.bench.alignment import AlignmentTask, Settings
 from mashkit.bench.multitracks import MultitrackSource, find_multitracks
@@ -16,7 +17,6 @@ from mashkit.bench.tasks import Input, NotProvided
 from mashkit.errors import AudioFileError, CatalogError
 from mashkit.interfaces import Stretcher
 from mashkit.pipeline import Kit
-from mashkit.registry import Registry
 from mashkit.testing import signals
 from mashkit.types import Audio, Key, Role
 from mashkit.types.timemap import TimeMap
@@ -29,13 +29,9 @@ LATE_S = 0.02
 class Late(Stretcher):
     """Plays what another plays, a little later."""
 
-    info = Registry().find("stretcher", "signalsmith").info
+    info = Turntable.info
 
     inner: Stretcher = attrs.field(factory=lambda: Kit().stretcher)
-
-    @property
-    def follows_time_maps(self) -> bool:
-        return True
 
     def _stretch(self, audio: Audio, *, speed: float, semitones: float, frames: int) -> Audio:
         return self._later(self.inner.stretch(audio, speed=speed, semitones=semitones))
@@ -53,6 +49,7 @@ def inputs() -> list[Input]:
     return AlignmentTask().inputs({"plans": 1, "seed": 10}, None)  # backing that drifts the other way
 
 
+@pytest.mark.whole
 def test_without_data_real_songs_are_missing_and_synthetic_ones_there(inputs: list[Input]) -> None:
     there = [given for given in inputs if not given.missing]
     assert {given.measure for given in there} == {"drifting map", "drifting speed"}
@@ -61,6 +58,7 @@ def test_without_data_real_songs_are_missing_and_synthetic_ones_there(inputs: li
     }
 
 
+@pytest.mark.plugins
 def test_a_map_mends_what_one_speed_cannot(inputs: list[Input]) -> None:
     task, stretcher = AlignmentTask(), Kit().stretcher
     task.warm_up(stretcher)
@@ -84,6 +82,7 @@ def test_a_map_mends_what_one_speed_cannot(inputs: list[Input]) -> None:
     assert set(metrics) == {metric.name for metric in task.metrics}
 
 
+@pytest.mark.plugins
 def test_a_late_stretcher_is_heard_to_be_late(inputs: list[Input]) -> None:
     given = next(one for one in inputs if one.measure == "drifting map")
     task = AlignmentTask()
@@ -91,10 +90,11 @@ def test_a_late_stretcher_is_heard_to_be_late(inputs: list[Input]) -> None:
     assert good + 1000 * LATE_S / 2 < late < good + 1000 * LATE_S * 1.5
 
 
+@pytest.mark.whole
 def test_who_follows_no_map_is_not_measured_along_one(inputs: list[Input]) -> None:
     given = next(one for one in inputs if one.measure == "drifting map")
-    with pytest.raises(NotProvided, match="librosa"):
-        AlignmentTask().measure(Kit(stretcher="librosa").stretcher, given)
+    with pytest.raises(NotProvided, match="steady-turntable"):
+        AlignmentTask().measure(SteadyTurntable(), given)
 
 
 @pytest.mark.parametrize("settings", [{"plans": 0}, {"plans": "many"}, {"songs": 3}])
@@ -120,6 +120,7 @@ def multitracks(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.mark.plugins
 def test_multitracks_become_clips_with_true_stems(multitracks: Path) -> None:
     songs = find_multitracks(multitracks)
     assert [song.name for song in songs] == ["Song 0", "Song 1"]

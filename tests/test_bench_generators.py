@@ -76,6 +76,7 @@ def given(condition: Condition) -> Input:
     )
 
 
+@pytest.mark.whole
 def test_who_never_repeats_or_always_does_is_told_apart() -> None:
     class Fickle(PaperGenerator):
         turn = 0

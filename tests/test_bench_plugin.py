@@ -15,8 +15,11 @@ pytest.importorskip("pyarrow", reason="needs pyarrow: pip install 'mashkit[bench
 
 from mashkit.bench import registered
 from mashkit.bench.collections import Choice, open_collection
+from mashkit.bench.page import page
 from mashkit.bench.results import read_result
-from mashkit.bench.suite import known_suites
+from mashkit.bench.runner import run
+from mashkit.bench.scorers import ScorerTask
+from mashkit.bench.suite import Competitor, Suite, known_suites
 from mashkit.bench.tasks import load_task
 from mashkit.builtin import benchmarks
 from mashkit.cli import main
@@ -83,6 +86,73 @@ def test_a_plugins_collection_serves_mashkits_own_tasks(variety: None) -> None:
     assert not any(one.missing for one in inputs)
 
 
+TAUGHT = """
+import attrs
+from pathlib import Path
+from mashkit import ComponentInfo, Score, Scorer, hookimpl
+from mashkit.bench.collections import Collection
+from mashkit.hookspecs import CollectionInfo
+from mashkit.synthetic.source import SyntheticSource
+from mashkit.types import Key
+
+INFO = ComponentInfo(name="taught", target="taught_scorer:Taught", summary="taught", provides=[],
+                     code_license="MIT")
+
+@hookimpl
+def mashkit_register_scorers():
+    return [INFO]
+
+@hookimpl
+def mashkit_register_collections():
+    return [CollectionInfo(name="band", title="A band", licence="MIT", where="here", clips="taught_scorer:opened",
+                           songs=4, serves=["scorer"])]
+
+class Taught(Scorer):
+    info = INFO
+    def trained_on(self):
+        return ("BAND – Song 1", "Band - Song 1", "Elsewhere")
+    def _score(self, mashups):
+        return [Score(len(mashup.plan.id)) for mashup in mashups]
+
+def opened(choice):
+    source = SyntheticSource([(Key(0, "major"), 120.0), (Key(5, "major"), 120.0), (Key(0, "major"), 110.0),
+                              (Key(7, "major"), 140.0)], bars=16)
+    clips = source.clips
+    return Collection(name="band", clips=clips, source=source, true_stems=True,
+                      files={clip.id: (Path(__file__),) for clip in clips},
+                      recordings={clip.id: f"Band - Song {number}" for number, clip in enumerate(clips)})
+"""
+
+
+def test_scorers_are_not_judged_by_plans_with_songs_they_were_trained_on(
+    install: Callable[[str, dict[str, str]], None], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    install("taught_scorer", {"__init__.py": TAUGHT})
+    settings = {
+        "collection": "band", "vocals": 4, "matched": 1, "negatives": 3, "other_stretcher": "", "other_separator": "",
+        "groups": ["controlled", "harmonic +1 semitones"],
+    }  # fmt: skip
+    competitors = [Competitor(component="taught"), Competitor(component="random")]
+    suite = Suite(name="s", task="scorers", title="S", competitors=competitors, settings=settings, baseline="random")
+    result = run(suite, tmp_path)
+    own = {row.input: row for row in result.rows if row.label == "taught" and row.facts}
+    marked = [row for row in own.values() if row.trained_on]
+    assert {row.trained_on for row in marked} == {("Band - Song 1",)}
+    # A plan does not count if any of its layers is of that song.
+    originals = {row.facts["song"] for row in marked if row.facts["condition"] == "original"}
+    assert len(originals) == 1
+    assert {row.facts["song"] for row in marked} > originals
+    assert any(row.ok and not row.trained_on for row in own.values())
+    assert not any(row.trained_on for row in result.rows if row.label == "random")
+    fair = ScorerTask().summarize([row for row in result.rows if row.label == "taught" and not row.trained_on])
+    (entry,) = [one for one in result.competitors if one.label == "taught"]
+    assert entry.metrics == fair
+    assert fair["auc"] is not None
+    assert "taught was trained on Band - Song 1" in page(result)
+    # Tests are of the plans by which both are judged.
+    assert {test.songs for test in result.comparisons if test.metric == "harmonic_1"} == {3}
+
+
 def test_without_the_plugin_its_names_are_unknown(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["bench", "run", "variety", "-o", "nowhere"]) == 2
     assert "no suite is called 'variety'" in capsys.readouterr().err
@@ -113,7 +183,7 @@ def test_a_broken_hook_costs_its_plugin_and_nobody_else(
 ) -> None:
     code = f"{HEAD}@hookimpl\ndef mashkit_register_{hook}():\n    return {returned}\n"
     install("acme_wrong", {"__init__.py": code, "wrong.toml": "name = 'wrong'\ntask = 'nobodys'\ntitle = 'W'\n"})
-    with pytest.warns(PluginWarning, match="left out"):
+    with pytest.warns(PluginWarning, match="are ignored"):
         found = (registered.tasks(), registered.collections(), known_suites())
     assert "stretchers" in found[0]
     assert "songs" in found[1]

@@ -98,6 +98,14 @@ def test_every_vocal_has_every_example(clips: list[Clip], found: list[Example]) 
     few = attrs.evolve(COUNTS, vocals=2)
     first, again, other = (list(examples(clips, few, seed=seed)) for seed in (3, 3, 4))
     assert first == again != other
+    drawn = list(examples(clips, few, seed=3, draws=3))
+    assert [one for one in drawn if isinstance(one, Example) and one.draw == 0] == first
+    assert {one.draw for one in drawn if isinstance(one, Example)} == {0, 1, 2}
+    assert {one.vocal.id for one in drawn} == {one.vocal.id for one in first}
+    # Another draw is of other plans, as far as there are others.
+    matched = [{one.plan.id for one in drawn if isinstance(one, Example) and (one.draw, one.part) == (draw, UNLABELLED)}
+               for draw in range(3)]  # fmt: skip
+    assert len(matched[0]) < len(matched[0] | matched[1]) < len(matched[0] | matched[1] | matched[2])
 
 
 # --------------------------------------------------------------------------------------------------------- protocols

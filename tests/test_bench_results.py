@@ -241,6 +241,7 @@ def test_the_page_has_every_row_as_it_is_shown(result: Result) -> None:
 BROWSER = shutil.which("chromium")
 
 
+@pytest.mark.whole
 @pytest.mark.skipif(BROWSER is None, reason="no chromium on PATH")
 def test_a_browser_unpacks_the_rows(result: Result, tmp_path: Path) -> None:
     (tmp_path / "p.html").write_text(page(result).replace("</body>", "<script>everyRow.open = true</script></body>"))
@@ -277,6 +278,7 @@ def test_committed_results_are_small_and_none_has_its_rows_inside() -> None:
     assert {path.name.removesuffix(ROWS_SUFFIX) for path in COMMITTED.glob(f"*{ROWS_SUFFIX}")} == set(NAMES)
 
 
+@pytest.mark.whole
 @pytest.mark.parametrize("committed", NAMES, indirect=True)
 def test_a_committed_page_is_what_report_makes(committed: Result) -> None:
     path = COMMITTED / f"{committed.suite.name}.json"

@@ -154,6 +154,7 @@ def reasons(result: Result, label: str, status: str) -> set[str]:
 ABSENT = ("acme-needy", "acme-elsewhere", "acme-tape wov=1")
 
 
+@pytest.mark.whole
 def test_a_row_for_every_competitor_and_input(result: Result) -> None:
     names = [row.input for row in result.rows if row.label == "acme-tape"]
     assert len(names) > 8
@@ -186,6 +187,7 @@ def test_reasons_name_no_folder_of_this_machine(tmp_path: Path, monkeypatch: pyt
     assert digests[0] == digests[1]  # what is missing here and there is the same input
 
 
+@pytest.mark.whole
 def test_what_is_missing_is_unavailable_and_says_why(result: Result) -> None:
     assert "--data" in next(row.reason for row in result.rows if row.input_missing)
     assert reasons(result, "acme-needy", "unavailable") == {
@@ -196,6 +198,7 @@ def test_what_is_missing_is_unavailable_and_says_why(result: Result) -> None:
     assert set(statuses(result, "acme-tape").values()) == {"ok", "unavailable"}
 
 
+@pytest.mark.whole
 def test_a_failing_one_fails_where_it_fails_and_nowhere_else(result: Result) -> None:
     failed = {name for name, status in statuses(result, "broken & wow").items() if status == "failed"}
     assert failed == {name for name in statuses(result, "broken & wow") if name.startswith("stereo")}
@@ -203,6 +206,7 @@ def test_a_failing_one_fails_where_it_fails_and_nowhere_else(result: Result) -> 
     assert "ValueError: one ear only <b>" in reason
 
 
+@pytest.mark.whole
 def test_a_hanging_one_is_stopped_and_goes_on(result: Result) -> None:
     (late,) = [name for name, status in statuses(result, "acme-hanging").items() if status == "timeout"]
     assert late == "clicks, speed 0.9"
@@ -210,28 +214,33 @@ def test_a_hanging_one_is_stopped_and_goes_on(result: Result) -> None:
     assert statuses(result, "acme-hanging")["pitch, speed 0.9"] == "ok"
 
 
+@pytest.mark.whole
 def test_a_dying_one_leaves_its_last_words(result: Result) -> None:
     assert "its process died with exit status 7: out of cheese" in reasons(result, "acme-dying", "failed")
     assert statuses(result, "acme-dying")["pitch, speed 0.9"] == "ok"
 
 
+@pytest.mark.whole
 def test_silence_is_no_measurement(result: Result) -> None:
     assert {"measured no number: leak_db is nan", "measured no number: correlation_error is nan"} <= reasons(
         result, "acme-dying", "failed"
     )
 
 
+@pytest.mark.whole
 def test_one_that_always_dies_is_given_up(result: Result) -> None:
     assert "ok" not in statuses(result, "acme-stillborn").values()
     said = reasons(result, "acme-stillborn", "failed")
     assert said == {"its process died with exit status 9", "not tried: its process was lost 3 times"}
 
 
+@pytest.mark.whole
 def test_a_wrong_option_is_said(result: Result) -> None:
     (reason,) = reasons(result, "acme-tape wov=1", "failed")
     assert "did you mean 'wow'" in reason
 
 
+@pytest.mark.whole
 def test_what_is_recorded(result: Result) -> None:
     assert result.suite.seed == SUITE.seed
     assert result.machine.cores >= 1
@@ -247,6 +256,7 @@ def test_what_is_recorded(result: Result) -> None:
             assert 10 < row.peak_memory_mb < 600
 
 
+@pytest.mark.whole
 def test_those_that_could_not_be_measured_have_no_rank(result: Result) -> None:
     ranks = {one.label: one.rank for one in result.competitors}
     assert None not in (ranks["acme-tape"], ranks["broken & wow"], ranks["acme-hanging"])
@@ -267,6 +277,7 @@ def counted(suite: Suite, folder: Path) -> tuple[Result, list[str]]:
     return run(suite, folder, heard=heard), fresh
 
 
+@pytest.mark.whole
 def test_a_finished_suite_is_not_measured_again(result: Result, folder: Path) -> None:
     before = (folder / "acme.rows.jsonl").read_bytes()
     some = SUITE.only(["acme-tape", "acme-hanging", "acme-needy"])
@@ -277,6 +288,7 @@ def test_a_finished_suite_is_not_measured_again(result: Result, folder: Path) ->
     assert list(again.rows) == [row for row in result.rows if row.label in labels]
 
 
+@pytest.mark.whole
 def test_an_interrupted_run_goes_on(result: Result, folder: Path, tmp_path: Path) -> None:
     lines = [line for line in (folder / "acme.rows.jsonl").read_text().splitlines() if '"label": "acme-tape",' in line]
     missing = [json.loads(line)["input"] for line in lines[-3:]]
@@ -288,6 +300,7 @@ def test_an_interrupted_run_goes_on(result: Result, folder: Path, tmp_path: Path
     assert [row.status for row in again.rows] == list(statuses(result, "acme-tape").values())
 
 
+@pytest.mark.whole
 def test_other_settings_are_measured_anew(result: Result, folder: Path, tmp_path: Path) -> None:
     path = tmp_path / "acme.rows.jsonl"
     path.write_bytes((folder / "acme.rows.jsonl").read_bytes())
@@ -308,6 +321,7 @@ def test_other_settings_are_measured_anew(result: Result, folder: Path, tmp_path
 
 
 # ------------------------------------------------------------------------------------------------------------- page
+@pytest.mark.whole
 def test_the_page_shows_every_competitor(result: Result) -> None:
     text = page(result)
     for label in ("acme-tape", "broken &amp; wow", "acme-hanging", "acme-stillborn", "acme-needy"):
@@ -325,6 +339,7 @@ def test_numbers_as_people_read_them() -> None:
     assert [number(value, 1) for value in (None, -0.04, -2.06, 1234.5)] == ["–", "0.0", "−2.1", "1,234.5"]
 
 
+@pytest.mark.whole
 def test_the_table_for_a_readme(result: Result) -> None:
     lines = [line for line in markdown(result).splitlines() if line.startswith("|")]
     assert len(lines) == 2 + len(SUITE.competitors)
@@ -372,6 +387,7 @@ def test_one_failed_row_spoils_its_metric() -> None:
     assert collect([absent], "x", "m") is None
 
 
+@pytest.mark.whole
 def test_programs_that_are_run_count() -> None:
     burn = "import time\nwhile time.process_time() < 0.4: pass"
     with stopwatch() as elapsed:
@@ -380,6 +396,7 @@ def test_programs_that_are_run_count() -> None:
     assert elapsed.wall_s > 0.3
 
 
+@pytest.mark.whole
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 def test_programs_that_go_on_running_count() -> None:
     burn = "while True:\n input()\n for _ in range(4_000_000): pass\n print(flush=True)"
@@ -434,6 +451,7 @@ TOML = 'name = "x"\ntask = "stretchers"\ntitle = "X"\n[[competitors]]\ncomponent
         ("timeout_s = 0\n" + TOML, "timeout_s is 0"),
         ('timeout_s = "long"\n' + TOML, "timeout_s.*must be"),
         ("=", "cannot be read as TOML"),
+        ('baseline = "acme-tap"\n' + TOML, "baseline 'acme-tap' is no competitor.*did you mean 'acme-tape'"),
     ],
 )
 def test_a_wrong_suite_is_named(text: str, problem: str, tmp_path: Path) -> None:
@@ -490,6 +508,7 @@ def toml(tmp_path: Path) -> Path:
     return path
 
 
+@pytest.mark.whole
 def test_run_and_report(
     toml: Path, result: Result, folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -545,6 +564,7 @@ def test_without_matplotlib_nothing_is_measured(
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.whole
 def test_running_imports_no_matplotlib_and_listing_no_backend() -> None:
     code = "from mashkit.cli import main\nmain(['bench', 'list'])\nimport sys\nprint(*sys.modules, file=sys.stderr)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

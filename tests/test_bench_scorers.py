@@ -22,7 +22,7 @@ from mashkit.bench.audition import EXCERPT_S, NothingToHear, picks_of, sounds
 from mashkit.bench.page import page, publish
 from mashkit.bench.records import Row
 from mashkit.bench.results import Result, read_result, rows_path
-from mashkit.bench.runner import run
+from mashkit.bench.runner import recomputed, run
 from mashkit.bench.scorers import HEADLINES, TWIN_METRICS, ScorerTask
 from mashkit.bench.suite import Competitor, Suite, load_suite
 from mashkit.bench.tables import SuiteError
@@ -171,9 +171,11 @@ def rows(result: Result, label: str) -> list[Row]:
 
 
 # ------------------------------------------------------------------------------------------------------ who hears it
+@pytest.mark.plugins
 def test_who_reads_the_plan_is_perfect_and_chance_is_chance(result: Result) -> None:
     oracle, chance = metrics(result, "acme-oracle"), metrics(result, "random")
     assert oracle["auc"] == oracle["paper_auc"] == oracle["recall_1"] == 100
+    assert oracle["within_auc"] == oracle["within_accuracy"] == oracle["paper_within_auc"] == 100
     assert oracle["average_rank"] == oracle["mrr"] == 1
     for name in TWIN_METRICS:
         if name != "control":
@@ -187,6 +189,7 @@ def test_who_reads_the_plan_is_perfect_and_chance_is_chance(result: Result) -> N
     assert "pip install acme-net" in next(one for one in result.competitors if one.label == "acme-net").reason
 
 
+@pytest.mark.plugins
 def test_metrics_are_those_of_the_rows_by_hand(result: Result) -> None:
     own = rows(result, "hard of hearing")
     found = metrics(result, "hard of hearing")
@@ -219,8 +222,15 @@ def test_metrics_are_those_of_the_rows_by_hand(result: Result) -> None:
     assert found["harmonic_1"] == pytest.approx(100 * np.mean((np.sign(pairs) + 1) / 2), abs=1e-9)
     cpu = [row.values["score_cpu_s"] for row in own if row.status == "ok"]
     assert found["cpu_ms"] == pytest.approx(1000 * np.mean(cpu))
+    within = []
+    for row in positive:
+        clashing = [one.values["score"] for one in negative if one.facts["vocal"] == row.facts["vocal"]]
+        within.append(np.mean([(row.values["score"] > one) + (row.values["score"] == one) / 2 for one in clashing]))
+    assert len(within) == 5
+    assert found["within_auc"] == pytest.approx(100 * np.mean(within), abs=1e-9)
 
 
+@pytest.mark.plugins
 def test_other_parts_under_the_same_plans(result: Result) -> None:
     # Who reads plans does not mind who renders them.
     assert metrics(result, "acme-oracle")["stretcher_correlation"] == pytest.approx(1)
@@ -232,6 +242,7 @@ def test_other_parts_under_the_same_plans(result: Result) -> None:
     assert {row.facts["same_as"] for row in others} <= names
 
 
+@pytest.mark.plugins
 def test_intervals_hold_values_and_tests_find_the_oracle(result: Result) -> None:
     for one in result.competitors:
         for name, (low, high) in one.intervals.items():
@@ -245,7 +256,35 @@ def test_intervals_hold_values_and_tests_find_the_oracle(result: Result) -> None
     assert test.p_signed_rank <= test.p_holm <= 1
 
 
+def test_metrics_are_computed_again_from_rows_against_a_baseline(result: Result, tmp_path: Path) -> None:
+    path, *_ = publish(attrs.evolve(result, metrics=result.metrics[3:4]), tmp_path)
+    assert main(["bench", "report", str(path), "--baseline", "random"]) == 2
+    assert main(["bench", "report", str(path), "--recompute", "--baseline", "randm"]) == 2
+    assert main(["bench", "report", str(path), "--recompute", "--baseline", "random"]) == 0
+    again = read_result(path)
+    assert (again.metrics, again.competitors) == (result.metrics, result.competitors)
+    assert {one.other for one in again.comparisons} == {"random"}
+    assert {one.metric for one in again.comparisons} == set(HEADLINES)
+    assert len(again.comparisons) == 2 * len(HEADLINES)
+    assert recomputed(again) == again
+    assert "Against random" in page(again)
+    assert "Against" not in page(attrs.evolve(result, suite=again.suite))  # where every two were compared
+
+
+def test_a_test_is_of_the_plans_by_which_both_are_judged(result: Result) -> None:
+    one, other = (rows(result, label) for label in ("hard of hearing", "random"))
+    song = next(row.facts["song"] for row in one if row.facts)
+    fewer = [row for row in one if row.facts.get("song") != song]
+    found = {test.metric: test for test in ScorerTask().compare({"one": fewer, "other": other})}
+    both = {test.metric: test for test in ScorerTask().compare(
+        {"one": fewer, "other": [row for row in other if row.facts.get("song") != song]}
+    )}  # fmt: skip
+    assert found["within_auc"].difference == both["within_auc"].difference
+    assert found["within_auc"].songs == both["within_auc"].songs == 4
+
+
 # ------------------------------------------------------------------------------------------------------- what is a row
+@pytest.mark.plugins
 @pytest.mark.parametrize(
     ("label", "status", "reason", "spoilt"),
     [
@@ -275,6 +314,7 @@ def test_whatever_a_scorer_does_is_a_row(
     assert metrics(faulty, label)["harmonic_1"] == 50  # they give everything else one score
 
 
+@pytest.mark.plugins
 def test_a_finished_suite_scores_nothing_again(result: Result, folder: Path) -> None:
     fresh = []
     again = run(
@@ -286,6 +326,33 @@ def test_a_finished_suite_scores_nothing_again(result: Result, folder: Path) -> 
     assert again.inputs_sha256 == result.inputs_sha256
 
 
+@pytest.mark.plugins  # layers are stretched
+def test_parts_of_the_inputs_give_the_same_rows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    competitors = [
+        Competitor(component="loudness"),
+        Competitor(component="acme-raising"),
+        Competitor(component="acme-net", install="pip install acme-net"),
+    ]
+    suite = attrs.evolve(FAULTY, name="in-parts", competitors=competitors)
+    whole = run(suite, tmp_path / "whole")
+    inputs = ScorerTask().inputs(suite.record().inputs, None)
+    monkeypatch.setattr("mashkit.bench.scorers.LAYERS_BYTES", 200e6)
+    assert len(ScorerTask().batches(inputs)) == 2
+    counts, scratch = [], tmp_path / "parts" / "in-parts.scratch"
+    left = scratch / "of-an-interrupted-run.layer"
+    left.parent.mkdir(parents=True)
+    left.write_bytes(b"")
+    parts = run(suite, tmp_path / "parts", heard=lambda row, known, done, total: counts.append((done, total)))
+    assert [(row.label, row.input, row.status, row.values.get("score")) for row in parts.rows] == [
+        (row.label, row.input, row.status, row.values.get("score")) for row in whole.rows
+    ]
+    assert [row.input for row in parts.rows if row.label == "acme-net"] == ["all inputs"]
+    assert counts[-1] == (3 * len(inputs), 3 * len(inputs))
+    assert not scratch.exists()
+    assert not (tmp_path / "whole" / "in-parts.scratch").exists()
+
+
+@pytest.mark.plugins
 def test_the_result_is_json_and_a_page(result: Result, tmp_path: Path) -> None:
     path, *_ = publish(result, tmp_path)
     again = read_result(path)
@@ -298,6 +365,7 @@ def test_the_result_is_json_and_a_page(result: Result, tmp_path: Path) -> None:
     assert "acme-oracle: scores by condition" in text
 
 
+@pytest.mark.plugins
 def test_a_page_of_failures(faulty: Result) -> None:
     text = page(faulty)
     assert "out of tune &lt;b&gt;" in text
@@ -305,6 +373,7 @@ def test_a_page_of_failures(faulty: Result) -> None:
 
 
 # ------------------------------------------------------------------------------------------------------------- sound
+@pytest.mark.plugins
 def test_what_they_picked_can_be_heard(faulty: Result) -> None:
     alone = attrs.evolve(faulty, competitors=[one for one in faulty.competitors if one.label == "acme-oracle"])
     made = sounds(alone, None)
@@ -329,6 +398,7 @@ def test_what_they_picked_can_be_heard(faulty: Result) -> None:
     assert "<audio" not in page(alone)
 
 
+@pytest.mark.plugins
 def test_other_music_is_not_played_for_it(faulty: Result, tmp_path: Path) -> None:
     with pytest.raises(NothingToHear, match="not what this result was made from"):
         sounds(attrs.evolve(faulty, suite=attrs.evolve(faulty.suite, settings={**FAULTY.settings, "matched": 1})), None)
@@ -357,6 +427,7 @@ def test_no_collection_is_a_reason_for_each_group(task: ScorerTask, tmp_path: Pa
         task.inputs({"vocals": 0}, None)
 
 
+@pytest.mark.plugins
 def test_one_song_alone_is_said_and_the_rest_goes_on(task: ScorerTask) -> None:
     inputs = task.inputs({**SETTINGS, "songs": 1, "seed": 6}, None)
     reasons = missing(inputs)
@@ -378,6 +449,7 @@ def test_one_song_alone_is_said_and_the_rest_goes_on(task: ScorerTask) -> None:
     assert task.intervals(made) == {}  # one song is one observation
 
 
+@pytest.mark.plugins
 def test_a_clip_that_has_gone_is_nobodys_failure(task: ScorerTask) -> None:
     given = next(one for one in task.inputs({**SETTINGS, "seed": 5}, None) if not one.missing)
     plan = MashupPlan.from_dict(given.parameters["plan"])
@@ -394,12 +466,56 @@ def test_a_clip_that_has_gone_is_nobodys_failure(task: ScorerTask) -> None:
         assert (found["cpu_ms"] is not None) == known
 
 
+@pytest.mark.whole
 def test_a_plan_used_twice_is_scored_once(task: ScorerTask) -> None:
     inputs = [one for one in task.inputs({**SETTINGS, "seed": 5}, None) if not one.missing]
     assert any(len(one.facts["uses"]) > 1 for one in inputs)
     plans = [(one.facts["plan"], one.parameters["stretcher"]) for one in inputs]
     assert len(set(plans)) == len(plans)
     assert len({one.name for one in inputs}) == len(inputs)
+
+
+def test_draws_are_taken_alone_and_together(task: ScorerTask) -> None:
+    def scored(name: str, vocal: str, score: float, *uses: Any) -> Row:
+        facts = {"uses": [["controlled", *use] for use in uses], "song": vocal, "vocal": vocal}
+        return row_of(input=name, facts=facts, values={"score": score, "probability": 0.0}, peak_memory_mb=1.0)
+
+    made = [
+        scored("a", "v", 0.5, ["positive"], ["positive", 1]),  # the original is the same in both draws
+        scored("b", "v", 0.1, ["negative"]),
+        scored("c", "v", 0.9, ["negative", 1]),
+        scored("d", "v", 0.6, ["unlabelled"]),
+        scored("e", "v", 0.2, ["unlabelled", 1]),
+        scored("f", "w", 0.7, ["positive"]),
+        scored("g", "w", 0.3, ["negative"]),
+        scored("h", "w", 0.4, ["positive", 1]),
+        scored("i", "w", 0.8, ["negative", 1]),
+    ]
+    drawn = task.draws(made)
+    assert drawn["within_auc"] == [100, 0]
+    assert drawn["recall_1"] == [0, 100]  # among the matched mashups of the same draw
+    whole = task.summarize(
+        [attrs.evolve(row, values=row.values | {"score_cpu_s": 0.0, "score_wall_s": 0.0}) for row in made]
+    )
+    assert whole["within_auc"] == 50  # v: one of two; w: two of four
+    assert whole["auc"] == pytest.approx(100 * 6 / 12)
+    assert whole["mrr"] == pytest.approx((1 / 2 + 1) / 2)
+    assert task.draws([row for row in made if len(row.facts["uses"][0]) == 2 and row.input != "a"]) == {}
+
+
+def test_plans_are_drawn_as_often_as_asked(task: ScorerTask) -> None:
+    settings = {**SETTINGS, "seed": 5, "vocals": 2, "other_stretcher": "librosa"}
+    once, twice = (task.inputs({**settings, "plan_seeds": seeds}, None) for seeds in (1, 2))
+    known = {one.facts["plan"]: one for one in twice if "other" not in one.measure and not one.missing}
+    for one in once:
+        if not one.missing and "other" not in one.measure:
+            uses = [use for use in known[one.facts["plan"]].facts["uses"] if len(use) == 2]
+            assert uses == one.facts["uses"]
+    assert {use[2] for one in known.values() for use in one.facts["uses"] if len(use) == 3} == {1}
+    # Another stretcher is for the first draw, because it is to show the stretcher's part and costs as much again.
+    assert sum("other" in one.measure for one in once) == sum("other" in one.measure for one in twice)
+    with pytest.raises(SuiteError, match="plan_seeds"):
+        task.inputs({**settings, "plan_seeds": 0}, None)
 
 
 def test_a_value_is_no_metric_where_nobody_has_one(task: ScorerTask) -> None:
@@ -409,6 +525,7 @@ def test_a_value_is_no_metric_where_nobody_has_one(task: ScorerTask) -> None:
 
 
 # ---------------------------------------------------------------------------------------------------------------- smoke
+@pytest.mark.plugins
 def test_smoke_with_a_strangers_scorer(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SuiteError, match="runs on no collection"):
         load_suite("stretchers").on("demo")

@@ -73,6 +73,7 @@ def song(tmp_path: Path) -> Input:
     return given
 
 
+@pytest.mark.whole
 def test_a_leak_of_a_known_size_is_measured(song: Input) -> None:
     true = truth()
     loud = TASK.measure(Leaking(true=true), song)
@@ -136,6 +137,7 @@ def test_a_silent_stem_is_left_out_and_a_lost_file_is_nobodys_fault(tmp_path: Pa
         TASK.measure(Leaking(true=quiet), given)
 
 
+@pytest.mark.whole
 def test_stempegs_excerpt_is_a_song_with_true_stems(monkeypatch: pytest.MonkeyPatch) -> None:
     (given,) = TASK.inputs({"collections": ["stempeg"]}, None)
     if given.missing:
@@ -199,6 +201,7 @@ def test_leakage_is_what_is_heard_where_the_truth_is_silent() -> None:
     assert leakage(silence, found, silence, rate) is None  # nor does a silent mix tell anything
 
 
+@pytest.mark.whole
 def test_leakage_is_measured_where_the_role_is_silent_longest(tmp_path: Path) -> None:
     true = truth(8.0)
     rate = signals.SAMPLE_RATE
@@ -347,6 +350,7 @@ def result(acme: None, two_songs: Path, tmp_path_factory: pytest.TempPathFactory
     return made
 
 
+@pytest.mark.whole
 def test_nobody_is_judged_by_songs_it_was_trained_on(result: Result) -> None:
     rows = {(row.label, row.input): row for row in result.rows}
     one, two = "multitracks: Band - One", "multitracks: Band - Two"
@@ -365,6 +369,7 @@ def test_nobody_is_judged_by_songs_it_was_trained_on(result: Result) -> None:
     assert [{pair.one, pair.other} for pair in pairs] == [{"even", "taught"}]
 
 
+@pytest.mark.whole
 def test_one_that_was_trained_on_everything_is_not_ranked(result: Result) -> None:
     entries = [Entry(label=label, component=label) for label in ("even", "taught")]
     rows = [attrs.evolve(row, trained_on=["x"]) if row.label == "taught" else row for row in result.rows]
@@ -374,6 +379,7 @@ def test_one_that_was_trained_on_everything_is_not_ranked(result: Result) -> Non
     assert ranks["even"].rank == 1
 
 
+@pytest.mark.whole
 def test_the_page_shows_every_song_and_which_do_not_count(result: Result, tmp_path: Path) -> None:
     said = "taught was trained on Band - One: what it does with these is shown, and it is not judged by them."
     rows = {(row.label, row.input): row.values for row in result.rows}
@@ -387,6 +393,7 @@ def test_the_page_shows_every_song_and_which_do_not_count(result: Result, tmp_pa
     assert read_result(paths[0]).rows == result.rows
 
 
+@pytest.mark.whole
 def test_truth_and_estimates_can_be_heard(result: Result, two_songs: Path) -> None:
     told: list[tuple[int, int]] = []
     made = sounds(result, two_songs, lambda name, done, total: told.append((done, total)))
@@ -414,6 +421,7 @@ def test_truth_and_estimates_can_be_heard(result: Result, two_songs: Path) -> No
     assert "<audio" not in page(result)
 
 
+@pytest.mark.whole
 def test_one_that_is_not_here_any_more_has_no_sound(result: Result, two_songs: Path) -> None:
     gone = [attrs.evolve(one, component="gone") if one.label == "even" else one for one in result.competitors]
     made = sounds(attrs.evolve(result, competitors=gone), two_songs)

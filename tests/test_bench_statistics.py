@@ -27,12 +27,16 @@ from mashkit.bench.scorer_metrics import (
     roc_auc,
 )
 from mashkit.bench.statistics import (
+    Comparison,
+    against,
     by_cluster,
+    every_two,
     holm,
     interval,
     median,
     pair_ratio,
     paired,
+    rank_biserial,
     ratio,
     resampled,
     signed_rank,
@@ -40,7 +44,8 @@ from mashkit.bench.statistics import (
     value_of,
 )
 from mashkit.errors import UsageError
-from mashkit.metrics import ranks_among
+from mashkit.metrics import ranks_among, top_accuracy
+from mashkit.metrics import roc_auc as roc_auc_of
 
 SONGS = 6
 # Coarse, so that there are ties.
@@ -142,7 +147,7 @@ def test_what_is_no_example() -> None:
         Examples([0.1], [7], SONGS)
     with pytest.raises(UsageError, match="shape"):
         Examples([0.1], [0, 1], SONGS)
-    with pytest.raises(UsageError, match="probability outside"):
+    with pytest.raises(UsageError, match="probability is outside"):
         calibration_error(examples([1.5]), examples([0.5]))
 
 
@@ -183,6 +188,7 @@ def clustered(random: np.random.Generator, songs: int, each: int, effect: float)
     return effect + random.normal(size=(songs, 1)) + 0.5 * random.normal(size=(songs, each))
 
 
+@pytest.mark.whole
 @pytest.mark.parametrize("songs", [8, 30])
 def test_intervals_cover_the_truth_as_often_as_they_say(songs: int) -> None:
     random = np.random.default_rng(2)
@@ -217,6 +223,7 @@ def test_intervals_of_an_area_cover_it_too() -> None:
     assert 0.9 <= covered / runs <= 0.99
 
 
+@pytest.mark.whole
 def test_paired_tests_find_effects_and_nothing_else() -> None:
     random = np.random.default_rng(4)
     songs, each, runs = 12, 4, 150
@@ -266,6 +273,50 @@ def test_holm_lies_between_nothing_and_bonferroni(values: list[float]) -> None:
         assert own <= adjusted <= min(1.0, len(values) * own) + 1e-12
 
 
+def test_rank_biserial_by_hand_and_between_its_ends() -> None:
+    # Absolute values 1, 2, 3, 4 without the zero: 2 and 4 are for, 1 and 3 against.
+    assert rank_biserial([-0.1, 0.2, 0.0, -0.3, 0.4]) == pytest.approx((2 + 4 - 1 - 3) / 10)
+    assert rank_biserial([0.5, 0.5, -0.5]) == pytest.approx(1 / 3)  # ties share their ranks
+    assert (rank_biserial([3.0, 1.0]), rank_biserial([-2.0, 0.0]), rank_biserial([0.0])) == (1, -1, 0)
+    random = np.random.default_rng(1)
+    for shift, sign in ((0.0, None), (1.0, True)):
+        held = 0
+        for seed in range(40):
+            songs = random.normal(size=12) + shift
+            test = paired(ratio(songs, np.ones(12)), ratio(np.zeros(12), np.ones(12)), 12, resamples=200, seed=seed)
+            assert test is not None
+            assert test.effect_interval is not None
+            assert (test.clusters, test.effect) == (12, pytest.approx(rank_biserial(songs)))
+            assert -1 <= test.effect_interval.low <= test.effect_interval.high <= 1
+            held += (test.effect_interval.low > 0) if sign else test.effect_interval.low < 0 < test.effect_interval.high
+        assert held >= 30
+
+
+def test_a_baseline_is_compared_with_everybody_and_corrected_for_these_tests_alone() -> None:
+    random = np.random.default_rng(2)
+    values = {label: ratio(random.normal(size=10) + shift, np.ones(10)) for shift, label in enumerate("abcd")}
+    whole = every_two("auc", values, lambda one, other: paired(values[one], values[other], 10, resamples=100))
+    assert len(whole) == 6
+    own = against(whole, "b")
+    assert [(one.one, one.other) for one in own] == [("a", "b"), ("c", "b"), ("d", "b")]
+    assert own[0].difference < 0 < own[1].difference < own[2].difference
+    assert own[2].low is not None
+    assert own[2].effect is not None
+    assert own[2].low > 0
+    assert own[2].effect > 0
+    assert own[2].reversed().reversed() == own[2]
+    p_values = [one.p_signed_rank for one in own]
+    assert [one.p_holm for one in own] == holm([one for one in p_values if one is not None])
+    assert all(
+        one.p_holm <= other.p_holm for one in own for other in whole if {one.one, one.other} == {other.one, other.other}
+    )
+    unmeasured = Comparison(
+        metric="auc", one="e", other="b", difference=0.0, low=None, high=None, p_bootstrap=None, p_signed_rank=None,
+        p_holm=None,
+    )  # fmt: skip
+    assert against([*whole, unmeasured], "b")[:3] == own  # what has no p-value is no test
+
+
 def test_one_cluster_has_no_interval() -> None:
     assert interval(ratio([3.0], [2.0]), 1) is None
     test = paired(ratio([3.0], [2.0]), ratio([1.0], [2.0]), 1)
@@ -277,6 +328,34 @@ def test_one_cluster_has_no_interval() -> None:
 
 
 # ------------------------------------------------------------------------------------------------------- bare arrays
+@given(st.lists(st.integers(0, 4), min_size=1, max_size=6), st.lists(st.integers(0, 4), min_size=1, max_size=6))
+def test_measures_of_one_vocal_by_hand(good: list[int], bad: list[int]) -> None:
+    pairs = [(one > other) + (one == other) / 2 for one, other in itertools.product(good, bad)]
+    assert roc_auc_of(good, bad) == pytest.approx(np.mean(pairs))
+    assert roc_auc_of(good, bad) == pytest.approx(
+        value_of(roc_auc(Examples(good, [0] * len(good), 1), Examples(bad, [0] * len(bad), 1)), 1)
+    )
+    # Equal scores at the border: the mean over all orders in which they could stand.
+    labelled = [(score, True) for score in good] + [(score, False) for score in bad]
+    found = []
+    for _ in range(400):
+        order = np.random.default_rng(len(found)).permutation(len(labelled))
+        ranked = sorted((labelled[index] for index in order), key=lambda one: -one[0])
+        right = sum(label for _, label in ranked[: len(good)])
+        found.append((right / len(good) + 1 - (len(good) - right) / len(bad)) / 2)
+    assert top_accuracy(good, bad) == pytest.approx(np.mean(found), abs=0.13)
+    assert math.isnan(roc_auc_of(good, []))
+    assert math.isnan(top_accuracy([], bad))
+
+
+@pytest.mark.parametrize(
+    ("good", "bad", "expected"),
+    [([9], [1, 2, 3], 1), ([2.5], [1, 2, 3], 1 / 3), ([1, 1], [1, 1], 0.5), ([3, 1], [2, 2, 1], (1 / 2 + 2 / 3) / 2)],
+)
+def test_as_many_are_called_good_as_there_are(good: list[float], bad: list[float], expected: float) -> None:
+    assert top_accuracy(good, bad) == pytest.approx(expected)
+
+
 MODULES = ("statistics", "scorer_metrics", "separator_metrics", "ranking")
 
 

@@ -61,6 +61,7 @@ def good() -> Faulty:
     return Faulty()
 
 
+@pytest.mark.plugins
 def test_a_late_stretcher_is_measured_late(good: Faulty) -> None:
     clicks = given("clicks", speed=0.9)
     fine, late = TASK.measure(good, clicks), TASK.measure(Faulty(late_ms=7.0), clicks)
@@ -69,6 +70,7 @@ def test_a_late_stretcher_is_measured_late(good: Faulty) -> None:
     assert late["median_ms"] == pytest.approx(7.0, abs=0.5)
 
 
+@pytest.mark.plugins
 def test_a_detuned_stretcher_is_measured_detuned() -> None:
     # A phase vocoder: of all stretchers the one that does not move a pure tone by a cent.
     exact = cast("Stretcher", Registry().create("stretcher", "librosa"))
@@ -80,12 +82,14 @@ def test_a_detuned_stretcher_is_measured_detuned() -> None:
         assert sharp[name] == pytest.approx(20.0, abs=0.5)
 
 
+@pytest.mark.plugins
 def test_a_leak_between_the_channels_is_found(good: Faulty) -> None:
     panned = given("stereo panned", speed=0.9, seed=1)
     assert TASK.measure(good, panned)["leak_db"] == sounds.QUIETEST_DB
     assert TASK.measure(Faulty(leak=0.1), panned)["leak_db"] == pytest.approx(-20.0, abs=0.1)
 
 
+@pytest.mark.plugins
 def test_a_collapsing_image_is_found(good: Faulty) -> None:
     wide = given("stereo wide", speed=0.9, seed=1)
     assert TASK.measure(good, wide)["correlation_error"] < 0.02
@@ -94,6 +98,7 @@ def test_a_collapsing_image_is_found(good: Faulty) -> None:
     assert TASK.measure(Faulty(leak=0.2), wide)["correlation_error"] == pytest.approx(due, abs=0.02)
 
 
+@pytest.mark.plugins
 @pytest.mark.parametrize("sound", sorted(sounds.HITS))
 def test_an_echo_before_the_attack_is_found(good: Faulty, sound: str) -> None:
     attacks = given(f"attacks of {sound}", semitones=3.0, sound=sound)
@@ -101,6 +106,7 @@ def test_an_echo_before_the_attack_is_found(good: Faulty, sound: str) -> None:
     assert TASK.measure(echo, attacks)["pre_echo_db"] > TASK.measure(good, attacks)["pre_echo_db"] + 5
 
 
+@pytest.mark.plugins
 def test_lateness_is_not_smearing(good: Faulty) -> None:
     attacks = given("attacks of kicks", speed=1.1, sound="kicks")
     fine, late = TASK.measure(good, attacks), TASK.measure(Faulty(late_ms=7.0), attacks)
@@ -109,12 +115,14 @@ def test_lateness_is_not_smearing(good: Faulty) -> None:
     assert late["attack_ms"] == pytest.approx(fine["attack_ms"], abs=0.2)
 
 
+@pytest.mark.plugins
 def test_wrong_lengths_are_counted(good: Faulty) -> None:
     lengths = Input(name="lengths", measure="lengths", parameters={"speeds": [0.9, 1.1], "shifts": [3.0]})
     assert TASK.measure(good, lengths) == {"inexact": 0.0, "cases": 16.0}
     assert TASK.measure(Faulty(frames_off=-1), lengths)["inexact"] == 16.0
 
 
+@pytest.mark.plugins
 @pytest.mark.parametrize("sound", sorted(sounds.TRUTHS))
 def test_the_further_from_the_truth_the_greater_the_distance(good: Faulty, sound: str) -> None:
     truth = given(f"{sound} against truth", speed=0.9, sound=sound, seed=1)
@@ -124,6 +132,7 @@ def test_the_further_from_the_truth_the_greater_the_distance(good: Faulty, sound
     assert fine < off < further
 
 
+@pytest.mark.plugins
 def test_time_maps_are_asked_of_those_that_follow_them(good: Faulty) -> None:
     on_a_map = given("clicks on a map")
     with pytest.raises(NotProvided, match="follows no time map"):
@@ -131,12 +140,14 @@ def test_time_maps_are_asked_of_those_that_follow_them(good: Faulty) -> None:
     assert TASK.measure(good.inner, on_a_map)["max_ms"] < 10
 
 
+@pytest.mark.plugins
 def test_cost_counts_cpu_seconds(good: Faulty) -> None:
     cost = TASK.measure(good, given("cost", speed=0.93, semitones=-2.0, seed=1))
     assert cost["seconds"] == 30.25
     assert cost["realtime"] > 1
 
 
+@pytest.mark.plugins
 def test_there_and_back(good: Faulty, tmp_path: Path) -> None:
     stems, _ = signals.band(bars=4)
     path = save(tmp_path / "multitracks" / "Acme" / "drums.flac", stems.stems["drums"])

@@ -72,7 +72,7 @@ def fits(seed: Facts, clip: Facts, role: Role, condition: Condition, chosen: dic
     ratio = seed[3] / tempo
     near = min((ratio * 2.0**fold for fold in range(-5, 6)), key=lambda value: abs(math.log2(value)))
     if condition in ("unmatched-tempo", "unmatched-key-tempo"):
-        tempo_fits = abs(near - 1) > TEMPO_CLASH or not strict
+        tempo_fits = abs(math.log(near)) > math.log(1 + TEMPO_CLASH) - 1e-9 or not strict
     else:
         tempo_fits = chosen["min_speed"] <= (near if chosen["fold_tempo"] else ratio) <= chosen["max_speed"]
     if role is Role.PERCUSSION:

@@ -93,7 +93,7 @@ def test_a_stem_that_has_gone_is_named(tmp_path: Path) -> None:
     store = ObjectStore(tmp_path)
     ref, data = encode(signals.noise(0.1))
     store.put(ref.sha256, data)
-    with pytest.raises(CatalogError, match="ends 5 frames early"):
+    with pytest.raises(CatalogError, match="5 frames are missing at its end"):
         store.audio(attrs.evolve(ref, first=10, frames=len(signals.noise(0.1).samples[0]) - 5))
     store.path(ref.sha256).write_bytes(b"rust")
     with pytest.raises(CatalogError, match=ref.sha256):
@@ -177,8 +177,19 @@ def build(folder: Path, cache: Path, **arguments: Any) -> tuple[Catalog, list[St
     return Catalog.build([folder], cache=cache, notify=events.append, **arguments), events
 
 
-def test_good_songs_go_through_and_bad_ones_are_listed(folder: Path, tmp_path: Path) -> None:
-    catalog, events = build(folder, tmp_path)
+@pytest.fixture(scope="module")
+def built_in(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("built")
+
+
+@pytest.fixture(scope="module")
+def built(folder: Path, built_in: Path) -> tuple[Catalog, list[StageEvent]]:
+    """A catalog of the folder, for tests that do not change it."""
+    return build(folder, built_in)
+
+
+def test_good_songs_go_through_and_bad_ones_are_listed(built: tuple[Catalog, list[StageEvent]]) -> None:
+    catalog, events = built
     assert {clip.title for clip in catalog.clips} == {"good", "-mono ünï"}
     reasons = {failure.path.name: str(failure.error) for failure in catalog.failures}
     for name, reason in {
@@ -186,7 +197,7 @@ def test_good_songs_go_through_and_bad_ones_are_listed(folder: Path, tmp_path: P
         "silent.wav": "silent from beginning to end",
         "cut.flac": "cannot be decoded",
         "empty.wav": "empty",
-        "text.mp3": "no sound libsndfile knows",
+        "text.mp3": "libsndfile does not know its format",
         "surround.wav": "6 channels",
         "nan.wav": "NaN",
     }.items():
@@ -202,8 +213,10 @@ def test_good_songs_go_through_and_bad_ones_are_listed(folder: Path, tmp_path: P
         assert done
 
 
-def test_clips_are_stereo_at_one_rate_and_their_stems_are_the_separators(folder: Path, tmp_path: Path) -> None:
-    catalog, _ = build(folder, tmp_path)
+def test_clips_are_stereo_at_one_rate_and_their_stems_are_the_separators(
+    folder: Path, built: tuple[Catalog, list[StageEvent]]
+) -> None:
+    catalog, _ = built
     for clip in catalog.clips:
         for role in Role:
             stem = catalog.stem(clip.id, role)
@@ -214,8 +227,11 @@ def test_clips_are_stereo_at_one_rate_and_their_stems_are_the_separators(folder:
     np.testing.assert_allclose(catalog.stem(good.id, Role.VOCAL).samples, song.samples / 3, atol=1e-6)
 
 
-def test_nothing_is_computed_twice_and_only_what_changed(folder: Path, tmp_path: Path) -> None:
-    first, _ = build(folder, tmp_path)
+def test_nothing_is_computed_twice_and_only_what_changed(
+    folder: Path, built: tuple[Catalog, list[StageEvent]], built_in: Path, tmp_path: Path
+) -> None:
+    first, _ = built
+    shutil.copytree(built_in, tmp_path, dirs_exist_ok=True)
     separator, analyzer = Thirds(), Constant()
     again, events = build(folder, tmp_path, separator=separator, analyzer=analyzer)
     assert (separator.calls, analyzer.calls) == ([], [])
@@ -229,15 +245,17 @@ def test_nothing_is_computed_twice_and_only_what_changed(folder: Path, tmp_path:
     assert [clip.id for clip in other.clips] == [clip.id for clip in first.clips]
 
 
-def test_clips_are_the_same_from_another_folder(folder: Path, tmp_path: Path) -> None:
+def test_clips_are_the_same_from_another_folder(
+    folder: Path, built: tuple[Catalog, list[StageEvent]], tmp_path: Path
+) -> None:
     shutil.copytree(folder, tmp_path / "moved")
-    one, _ = build(folder, tmp_path / "one")
+    one, _ = built
     other, _ = build(tmp_path / "moved", tmp_path / "other")
     assert [clip.id for clip in one.clips] == [clip.id for clip in other.clips]
 
 
-def test_an_unknown_clip(folder: Path, tmp_path: Path) -> None:
-    catalog, _ = build(folder, tmp_path)
+def test_an_unknown_clip(built: tuple[Catalog, list[StageEvent]]) -> None:
+    catalog, _ = built
     with pytest.raises(CatalogError, match="'nobody'"):
         catalog.stem("nobody", Role.VOCAL)
 
@@ -272,6 +290,7 @@ def plugin(folder: Path, module: str, code: str, monkeypatch: pytest.MonkeyPatch
     monkeypatch.syspath_prepend(folder)
 
 
+@pytest.mark.whole
 def test_a_process_that_dies_takes_its_own_song_only(
     tmp_path: Path, light: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -310,6 +329,7 @@ class OnGpu(Separator):
 """
 
 
+@pytest.mark.whole
 def test_separation_on_a_gpu_and_analysis_beside_it_give_the_same(
     tmp_path: Path, light: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -344,12 +364,16 @@ def test_separation_on_a_gpu_and_analysis_beside_it_give_the_same(
     assert [attrs.evolve(clip, id="") for clip in one.clips] == [attrs.evolve(clip, id="") for clip in other.clips]
 
 
-def test_one_process_and_two_give_the_same(demo_songs: Path, tmp_path: Path) -> None:
+@pytest.mark.whole
+def test_one_process_and_two_give_the_same(short_songs: Path, light: None, tmp_path: Path) -> None:
     songs = tmp_path / "songs"
+    songs.mkdir()
     for name in ("slow-river", "mango-season"):
-        save(songs / f"{name}.flac", mk.load(demo_songs / f"{name}.ogg").excerpt(5, 26))
+        shutil.copy(short_songs / f"{name}.ogg", songs)
     none, one, two = (
-        mk.Kit(analyzer="essentia", options={"executor": {"jobs": jobs}}).catalog(songs, cache=tmp_path / str(jobs))
+        mk.Kit(separator="thirds", analyzer="grid", options={"executor": {"jobs": jobs}}).catalog(
+            songs, cache=tmp_path / str(jobs)
+        )
         for jobs in (0, 1, 2)
     )
     contents = {content_digest(MashupDB(tmp_path / str(jobs), write=False)) for jobs in (0, 1, 2)}
@@ -362,12 +386,11 @@ def test_one_process_and_two_give_the_same(demo_songs: Path, tmp_path: Path) -> 
             assert np.array_equal(one.stem(clip.id, role).samples, two.stem(clip.id, role).samples)
 
 
-def test_what_a_scan_passes_over_is_noted(demo_songs: Path, tmp_path: Path) -> None:
+def test_what_a_scan_passes_over_is_noted(tmp_path: Path) -> None:
     songs = tmp_path / "songs"
-    (songs / ".Trash-1000").mkdir(parents=True)
-    for name, folder in (("slow-river", songs), ("mango-season", songs / ".Trash-1000")):
-        shutil.copy(demo_songs / f"{name}.ogg", folder)
-    song = describe_song(demo_songs / "pocket-change.ogg")
+    for pitch, folder in ((220.0, songs), (330.0, songs / ".Trash-1000"), (440.0, tmp_path)):
+        save(folder / f"{pitch:.0f}.flac", signals.tone(pitch, 26.0, amplitude=0.3))
+    song = describe_song(tmp_path / "440.flac")
     for described in ([], [song]):
         catalog = Catalog.build(
             [songs], separator=Thirds(), analyzer=Grid(), cache=tmp_path / str(len(described)), described=described

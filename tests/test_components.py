@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import attrs
+import pytest
 
 import mashkit as mk
 from mashkit.components import cost_only, without_costs
@@ -54,6 +55,7 @@ def test_composites_do_not_mind_what_only_costs_their_parts() -> None:
     assert cached[0].fingerprint() == cached[1].fingerprint()
 
 
+@pytest.mark.plugins
 def test_the_default_separators_threads_empty_no_cache() -> None:
     one, other = (Registry().create("separator", "spleeter-torch", {"threads": threads}) for threads in (1, 2))
     assert one.describe() != other.describe()

@@ -11,18 +11,31 @@ import numpy as np
 import pytest
 
 import mashkit as mk
+from light import Grid, Turntable
 from mashkit.catalog.adding import spec_of
 from mashkit.cli import main
-from mashkit.composite import CachedAnalyzer, CachedScorer, EnsembleScorer, StandingScorer, ranks, z_scores
+from mashkit.components import ComponentInfo
+from mashkit.composite import (
+    CachedAnalyzer,
+    CachedScorer,
+    EnsembleScorer,
+    EnsembleSeparator,
+    StandingScorer,
+    create,
+    ranks,
+    z_scores,
+)
 from mashkit.errors import OptionError, UnknownComponent, UsageError
+from mashkit.interfaces import Separator
 from mashkit.mashup import Mashup
 from mashkit.pipeline import SCORE_BATCH
 from mashkit.registry import Registry
 from mashkit.synthetic.source import SyntheticSource
-from mashkit.testing import AnalyzerContract, ScorerContract, signals
-from mashkit.types import Analysis, Audio, Key, Score
+from mashkit.testing import AnalyzerContract, ScorerContract, SeparatorContract, signals
+from mashkit.types import Analysis, Audio, Key, Score, StemSet
 
 
+@pytest.mark.plugins
 class TestCombinedAnalyzer(AnalyzerContract):
     component = "librosa"
 
@@ -37,6 +50,7 @@ class TestCombinedAnalyzer(AnalyzerContract):
         return attrs.evolve(super().registered(), info=cls.create().info)
 
 
+@pytest.mark.plugins
 class TestEnsembleScorer(ScorerContract):
     component = "amu"
 
@@ -51,6 +65,7 @@ class TestEnsembleScorer(ScorerContract):
         return attrs.evolve(super().registered(), info=cls.create().info)
 
 
+@pytest.mark.plugins
 class TestStandingScorer(ScorerContract):
     component = "amu"
 
@@ -73,10 +88,11 @@ def song() -> Audio:
 @pytest.fixture(scope="module")
 def mashups() -> list[Mashup]:
     source = SyntheticSource([(Key(0, "major"), 120.0), (Key(2, "major"), 110.0)], bars=16)
-    kit = mk.Kit()
+    kit = mk.Kit(stretcher=Turntable())
     return kit.mashups(source, kit.generator.plan(source.clips, condition="matched", count=3, seed=0))
 
 
+@pytest.mark.plugins
 def test_each_field_comes_from_whom_it_should(song: Audio) -> None:
     registry = Registry()
     both = registry.create("analyzer", "key:essentia,beats:librosa")
@@ -91,12 +107,14 @@ def test_each_field_comes_from_whom_it_should(song: Audio) -> None:
     assert [part["name"] for part in both.describe()["parts"]] == ["essentia", "librosa"]
 
 
+@pytest.mark.plugins
 def test_an_analyzer_named_twice_works_once(song: Audio) -> None:
     analyzer = Registry().create("analyzer", "key:librosa,tempo:librosa")
     assert len(analyzer.members()) == 1  # type: ignore[attr-defined]
     assert analyzer.analyze(song).beats is None  # type: ignore[attr-defined]
 
 
+@pytest.mark.plugins
 def test_a_composite_can_be_made_again_in_another_process() -> None:
     analyzer = Registry().create("analyzer", "key:essentia,beats:madmom", {"essentia.profile": "edma"})
     spec = spec_of(analyzer)
@@ -107,29 +125,30 @@ def test_a_composite_can_be_made_again_in_another_process() -> None:
     assert plain.fingerprint() != analyzer.fingerprint()
 
 
+@pytest.mark.plugins
 @pytest.mark.parametrize(
     ("kind", "name", "options", "error", "said"),
     [
         ("analyzer", "key:nobody,beats:madmom", {}, UnknownComponent, "nobody"),
         ("analyzer", "mood:madmom", {}, UsageError, "mood"),
         ("analyzer", "downbeats:essentia,beats:madmom", {}, UsageError, "downbeats"),
-        ("analyzer", "beats:librosa,downbeats:madmom", {}, UsageError, "none of them"),
-        ("analyzer", "key:", {}, UsageError, "made of others"),
-        ("scorer", "amu+", {}, UsageError, "made of others"),
+        ("analyzer", "beats:librosa,downbeats:madmom", {}, UsageError, "not among the beats"),
+        ("analyzer", "key:", {}, UsageError, "is composed in this way"),
+        ("scorer", "amu+", {}, UsageError, "is composed in this way"),
         ("scorer", "0*amu+amu-2021", {}, UsageError, "above 0"),
-        ("stretcher", "cached:signalsmith", {}, UsageError, "made of others"),
+        ("stretcher", "cached:signalsmith", {}, UsageError, "is composed in this way"),
         ("scorer", "amu+amu-2021", {"tiv.x": 1}, OptionError, "none of amu, amu-2021"),
         ("scorer", "amu+amu-2021", {"amu.nothing": 1}, OptionError, "nothing"),
-        ("scorer", "rank()", {}, UsageError, "made of others"),
-        ("scorer", "rank(amu,amu)", {}, UsageError, "made of others"),
-        ("scorer", "rank(amu,z(tiv))", {}, UsageError, "made of others"),
-        ("scorer", "rank(amu)+tiv", {}, UsageError, "made of others"),
-        ("scorer", "median(amu,tiv)", {}, UsageError, "made of others"),
+        ("scorer", "rank()", {}, UsageError, "is composed in this way"),
+        ("scorer", "rank(amu,amu)", {}, UsageError, "is composed in this way"),
+        ("scorer", "rank(amu,z(tiv))", {}, UsageError, "is composed in this way"),
+        ("scorer", "rank(amu)+tiv", {}, UsageError, "is composed in this way"),
+        ("scorer", "median(amu,tiv)", {}, UsageError, "is composed in this way"),
         ("scorer", "rank(0*amu,tiv)", {}, UsageError, "above 0"),
         ("scorer", "z(amu,nobody)", {}, UnknownComponent, "nobody"),
         ("scorer", "z(amu,tiv)", {"amu.nothing": 1}, OptionError, "nothing"),
-        ("scorer", "cached:rank(amu,tiv)", {}, UsageError, "cannot be kept"),
-        ("analyzer", "rank(madmom,librosa)", {}, UsageError, "made of others"),
+        ("scorer", "cached:rank(amu,tiv)", {}, UsageError, "cannot be cached"),
+        ("analyzer", "rank(madmom,librosa)", {}, UsageError, "is composed in this way"),
     ],
 )
 def test_what_makes_no_composite(kind: str, name: str, options: dict, error: type[Exception], said: str) -> None:
@@ -137,6 +156,7 @@ def test_what_makes_no_composite(kind: str, name: str, options: dict, error: typ
         Registry().create(kind, name, options)
 
 
+@pytest.mark.plugins
 def test_a_sum_is_a_sum(mashups: list[Mashup]) -> None:
     registry = Registry()
     one, other, both = (registry.create("scorer", name) for name in ("amu", "amu-2021", "amu+0.5*amu-2021"))
@@ -190,7 +210,9 @@ def many() -> list[Mashup]:
     source = SyntheticSource([(Key(0, "major"), 120.0)], bars=8)
     layers = [mk.Layer(role=role, clip_id=source.clips[0].id) for role in mk.Role]
     about = {"condition": mk.Condition.ORIGINAL, "layers": layers, "seed": 0}
-    return mk.Kit().mashups(source, [mk.MashupPlan(duration_s=8 + n / 10, **about) for n in range(20)])
+    return mk.Kit(stretcher=Turntable()).mashups(
+        source, [mk.MashupPlan(duration_s=8 + n / 10, **about) for n in range(20)]
+    )
 
 
 def columns(many: list[Mashup]) -> tuple[dict[str, float], dict[str, float]]:
@@ -280,6 +302,7 @@ def test_one_that_cannot_be_measured_is_left_out_of_the_comparison(many: list[Ma
     assert [one.value for one in results if isinstance(one, Score)] == rest
 
 
+@pytest.mark.plugins
 def test_standings_by_name(mashups: list[Mashup]) -> None:
     registry = Registry()
     both = registry.create("scorer", "rank(amu, 3*amu-2021)")
@@ -310,16 +333,17 @@ def test_scores_are_computed_once(mashups: list[Mashup], tmp_path: Path) -> None
 
 
 def test_analyses_are_computed_once(song: Audio, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    librosa = mk.Kit(analyzer="librosa").analyzer
-    first = CachedAnalyzer(name="cached:librosa", inner=librosa, folder=tmp_path).analyze(song)
-    again = CachedAnalyzer(name="cached:librosa", inner=librosa, folder=tmp_path)
-    monkeypatch.setattr(type(librosa), "_analyze", lambda self, mix: Analysis())
+    grid = Grid()
+    first = CachedAnalyzer(name="cached:grid", inner=grid, folder=tmp_path).analyze(song)
+    again = CachedAnalyzer(name="cached:grid", inner=grid, folder=tmp_path)
+    monkeypatch.setattr(Grid, "_analyze", lambda self, mix: Analysis())
     assert again.analyze(song) == first
     louder = Audio(song.samples * np.float32(0.5), song.sample_rate)
     unknown = again.analyze(louder)  # but for its tuning, which mashkit measures of any
     assert attrs.evolve(unknown, tuning=None, confidence={}) == Analysis()
 
 
+@pytest.mark.plugins
 def test_from_the_command_line(demo_songs: Path, capsys: pytest.CaptureFixture[str]) -> None:
     song = demo_songs / "slow-river.ogg"
     assert main(["analyze", str(song), "--analyzer", "key:essentia,beats:librosa", "--json", "--quiet"]) == 0
@@ -330,3 +354,121 @@ def test_from_the_command_line(demo_songs: Path, capsys: pytest.CaptureFixture[s
     command = ["analyze", str(song), "--analyzer", "cached:librosa", "-O", "analyzer.nothing=1", "--quiet"]
     assert main(command) == 2
     assert "nothing" in capsys.readouterr().err
+
+
+# --------------------------------------------------------------------------------------------------------- separators
+class TestEnsembleSeparator(SeparatorContract):
+    component = "librosa"
+
+    @classmethod
+    def create(cls) -> mk.Separator:
+        separator = Registry().create("separator", "mean(librosa,3*spleeter-torch)")
+        assert isinstance(separator, mk.Separator)
+        return separator
+
+    @classmethod
+    def registered(cls):  # type: ignore[no-untyped-def]
+        return attrs.evolve(super().registered(), info=cls.create().info)
+
+
+@attrs.define(kw_only=True, eq=False)
+class Sharing(Separator):
+    """Gives each stem a share of the mix, and notes which stems it was asked for."""
+
+    info: ComponentInfo = attrs.field()  # type: ignore[assignment]
+    shares: dict[str, float]
+    asked: list[frozenset[str]] = attrs.field(factory=list)
+
+    def _separate(self, mix: Audio) -> StemSet:
+        return self._separate_some(mix, frozenset(self.shares))
+
+    def _separate_some(self, mix: Audio, stems: frozenset[str]) -> StemSet:
+        self.asked.append(stems)
+        return StemSet({name: Audio(mix.samples * np.float32(self.shares[name]), mix.sample_rate) for name in stems})
+
+
+def sharing(name: str, **shares: float) -> Sharing:
+    card = ComponentInfo(name=name, target="nowhere:Sharing", summary="x", provides=shares, code_license="MIT")
+    return Sharing(info=card, shares=shares)
+
+
+def ensemble(name: str, *parts: Sharing) -> EnsembleSeparator:
+    made = {part.info.name: part for part in parts}
+    separator = create(lambda kind, one, options: made[one], "separator", name)
+    assert isinstance(separator, EnsembleSeparator)
+    return separator
+
+
+def share(stems: StemSet, name: str, mix: Audio) -> float:
+    return float(np.vdot(stems.stems[name].samples, mix.samples) / np.vdot(mix.samples, mix.samples))
+
+
+def test_a_mean_of_separators() -> None:
+    mix = signals.noise(0.2)
+    two, four = sharing("two", vocals=0.5, other=0.5), sharing("four", vocals=0.2, drums=0.3, bass=0.1, other=0.4)
+    stems = ensemble("mean(two,3*four)", two, four).separate(mix)
+    assert set(stems.stems) == {"vocals", "other"}
+    assert share(stems, "vocals", mix) == pytest.approx((0.5 + 3 * 0.2) / 4, abs=1e-6)
+    assert share(stems, "other", mix) == pytest.approx((0.5 + 3 * 0.8) / 4, abs=1e-6)  # with drums and bass
+
+
+def test_weights_by_stem_and_what_is_not_computed() -> None:
+    mix = signals.noise(0.2)
+    one, other = sharing("one", vocals=0.6, drums=0.2, other=0.2), sharing("other", vocals=0.2, drums=0.4, other=0.4)
+    separator = ensemble("mean(one,other; vocals=1:0; drums=1:3)", one, other)
+    stems = separator.separate(mix)
+    assert share(stems, "vocals", mix) == pytest.approx(0.6, abs=1e-6)
+    assert share(stems, "drums", mix) == pytest.approx(0.35, abs=1e-6)
+    assert other.asked == [frozenset({"drums", "other"})]
+    one.asked.clear(), other.asked.clear()
+    assert set(separator.separate(mix, stems=["vocals"]).stems) == {"vocals"}
+    assert (one.asked, other.asked) == ([frozenset({"vocals"})], [])
+
+
+def test_a_quiet_part_of_a_loud_song_keeps_its_level_in_all_parts() -> None:
+    heard: list[float] = []
+
+    class Listening(Sharing):
+        def _separate_some(self, mix: Audio, stems: frozenset[str]) -> StemSet:
+            heard.append(mix.peak)
+            return Sharing._separate_some(self, mix, stems)
+
+    card = sharing("one", vocals=0.5, other=0.5).info
+    quiet = Audio(signals.noise(0.2).samples * np.float32(1e-3), 44_100)
+    ensemble("mean(one)", Listening(info=card, shares={"vocals": 0.5, "other": 0.5})).separate(quiet, peak=0.9)
+    assert heard == [quiet.peak]
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("mean(librosa,spleeter-torch;bass=1:1)", "stem 'bass'"),
+        ("mean(librosa,spleeter-torch;vocals=1)", "give 2 numbers"),
+        ("mean(librosa,spleeter-torch;vocals=0:0)", "not all 0"),
+        ("mean(librosa,spleeter-torch;vocals=x)", "write them like"),
+        ("mean(librosa,0*spleeter-torch)", "above 0"),
+        ("mean()", "nothing of that kind"),
+        ("librosa+spleeter-torch", "nothing of that kind"),
+    ],
+)
+def test_what_makes_no_mean(name: str, said: str) -> None:
+    with pytest.raises(UsageError) as raised:
+        Registry().create("separator", name)
+    assert said in str(raised.value)
+
+
+def test_separators_with_nothing_in_common() -> None:
+    with pytest.raises(UsageError, match="take separators that give the same stems"):
+        ensemble("mean(one,two)", sharing("one", vocals=1.0, drums=0.0), sharing("two", vocals=0.5, other=0.5))
+
+
+def test_only_some_stems_from_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    mk.save(tmp_path / "song.wav", signals.mix(signals.band(bars=1)[0]))
+    arguments = ["separate", str(tmp_path / "song.wav"), "--separator", "spleeter-torch", "-o", str(tmp_path / "stems")]
+    assert main([*arguments, "--stems", "vocals"]) == 0
+    assert [path.name for path in (tmp_path / "stems").rglob("*.flac")] == ["vocals.flac"]
+    capsys.readouterr()
+    assert main([*arguments, "--stems", "vocals,piano"]) != 0
+    assert "has no stem 'piano'" in capsys.readouterr().err
+    assert main([*arguments, "--stems", "vocals", "--roles"]) != 0
+    assert "give one of them" in capsys.readouterr().err

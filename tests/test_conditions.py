@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 
 import numpy as np
 import pytest
@@ -111,7 +112,7 @@ def test_every_plan_satisfies_its_condition_and_none_is_missing(
             if condition not in TEMPO_FREE:
                 assert tempo == pytest.approx(1, abs=0.01)
             elif rules.mismatch == "strict":
-                assert abs(folded(1 / tempo) - 1) > TEMPO_CLASH - 1e-9
+                assert abs(math.log(folded(tempo))) > math.log(1 + TEMPO_CLASH) - 1e-8
 
 
 def test_the_conditions_of_negatives() -> None:
@@ -145,7 +146,8 @@ def test_keys(distance: float, matched: bool, unmatched: bool, without_fifths: b
 @pytest.mark.parametrize(
     ("ratio", "matched", "unmatched"),
     [
-        (1, True, False), (1.039, True, False), (1.041, True, True), (SPEEDS[0], True, True), (SPEEDS[1], True, True),
+        (1, True, False), (1.039, True, False), (1.04, True, True), (1.041, True, True), (1 / 1.039, True, False),
+        (1 / 1.04, True, True), (0.961, True, True), (SPEEDS[0], True, True), (SPEEDS[1], True, True),
         (0.79, False, True), (1.21, False, True), (0.5, False, False), (2, False, False), (1.93, False, False),
         (2.1, False, True), (4, False, False),
     ],
@@ -156,7 +158,19 @@ def test_tempi(ratio: float, matched: bool, unmatched: bool) -> None:
     assert rules.tempo_fits(ratio, TEMPO) is rules.tempo_fits(ratio, BOTH) is unmatched is tempi_clash(ratio)
     assert Rules(fold_tempo=True).tempo_fits(ratio, MATCHED) is (SPEEDS[0] <= folded(ratio) <= SPEEDS[1])
     assert Rules(mismatch="literal").tempo_fits(ratio, TEMPO)
-    assert unmatched is (abs(folded(ratio) - 1) > TEMPO_CLASH)
+    assert unmatched is (abs(math.log(folded(ratio))) > math.log(1 + TEMPO_CLASH) - 1e-8)
+
+
+@given(
+    st.one_of(st.floats(20, 400), st.sampled_from([96.0, 100.0, 104.0, 208.0, 250.0])),
+    st.one_of(st.floats(0.25, 4), st.floats(0.95, 1.05), st.sampled_from([0.96, 1.04, 1 / 1.04, 1 / 0.96, 2.08])),
+)
+def test_two_tempi_clash_whichever_of_them_is_the_vocals(tempo: float, ratio: float) -> None:
+    other = tempo * ratio
+    there, back = tempo / other, other / tempo
+    assert tempi_clash(there) is tempi_clash(back)
+    assert Rules().tempo_fits(there, TEMPO) is Rules().tempo_fits(back, TEMPO)
+    assert tempi_clash(there) is (abs(math.log2(there) - round(math.log2(there))) > math.log2(1.04) - 1e-8)
 
 
 def test_one_stem_of_three_is_delayed() -> None:

@@ -66,21 +66,21 @@ def stated() -> Iterator[tuple[tuple[str, ...], str, Any, str]]:
 
 
 WORDS: Mapping[tuple[str, str], str] = {
-    ("mash", "top"): f"{mash.TOP}, or what --count draws",
-    ("mash", "per_vocal"): "1, with --vocal FILE all",
+    ("mash", "top"): f"{mash.TOP}, or --count if less",
+    ("mash", "per_vocal"): "1, or all with --vocal FILE",
     ("mash", "align"): f"the generator's, {PaperGenerator().align} for paper",
-    ("*", "condition"): "matched, or the only one the generator knows; see generate --list-conditions",
+    ("*", "condition"): "matched, or the generator's only condition; see generate --list-conditions",
     ("generate", "count"): str(generate.PLANS),
     ("generate", "negative_shares"): "equal",
     ("*", "db"): f"environment {DB_VARIABLE}",
-    ("*", "jobs"): "one a core",
-    ("*", "same_recording"): "once, or what the database remembers",
+    ("*", "jobs"): "one for each core",
+    ("*", "same_recording"): "once, or the choice that the database has stored",
     ("new", "output"): "the current folder",
     ("list", "limit"): "all",
     ("report", "output"): "the page and the table beside each result",
-    ("export", "fields"): "all there is",
+    ("export", "fields"): "all fields",
     ("stats", "title"): "the database's name",
-    ("create", "python"): "mashkit's own",
+    ("create", "python"): "the one that runs mashkit",
     ("rendered", "soundfont"): "the one pretty_midi brings",
     ("rendered", "songs"): "all",
     ("pipeline", "preset"): "compact",
@@ -238,6 +238,7 @@ BY_DISTRIBUTION = {
 }
 
 
+@pytest.mark.plugins
 @pytest.mark.parametrize("name", sorted(BY_DISTRIBUTION))
 def test_a_plugins_page_states_the_defaults_there_are(name: str) -> None:
     page, components = ROOT / "plugins" / name / "README.md", BY_DISTRIBUTION[name]
@@ -253,6 +254,7 @@ def test_a_plugins_page_states_the_defaults_there_are(name: str) -> None:
         assert equal(fields[option], value_of(text)), f"{page}: {one.info.name}.{option} is {fields[option]!r}: {text}"
 
 
+@pytest.mark.plugins
 @pytest.mark.parametrize("name", sorted(BY_DISTRIBUTION))
 def test_a_plugins_page_names_every_option(name: str) -> None:
     page, components = ROOT / "plugins" / name / "README.md", BY_DISTRIBUTION[name]
@@ -287,6 +289,7 @@ def inline() -> Iterator[tuple[Path, str, str]]:
             yield page, flag, value
 
 
+@pytest.mark.plugins
 def test_flags_have_the_defaults_that_pages_state() -> None:
     real: dict[str, set[str]] = {}
     for _, parser in parsers():
@@ -355,13 +358,20 @@ QUOTED: list[tuple[str, str, Callable[[Callable[[str], Any]], Iterable[float]]]]
      lambda of: (of("_stemnet.separator.BLOCK"), of("_stemnet.separator.CONTEXT"))),
     ("plugins/mashkit-tiv/README.md", r"w = ([\d.]+), ([\d.]+), ([\d.]+), ([\d.]+), ([\d.]+), ([\d.]+)\.",
      lambda of: tuple(of("_tiv.space.WEIGHTS"))),
+    ("plugins/mashkit-taste/README.md", r"fewer than (\d+) answers", lambda of: (of("_taste.learning.ENOUGH"),)),
     ("plugins/mashkit-librosa/README.md", r"moved (\d+) ms earlier",
      lambda of: (1000 * of("_librosa.analyzer.LATENCY_S"),)),
 ]  # fmt: skip
 """Page, what it says, and the numbers in the code: names in mashkit, or in the plugin's package of that ending."""
 
 
-@pytest.mark.parametrize(("page", "said", "values"), QUOTED, ids=[f"{one[0]}-{n}" for n, one in enumerate(QUOTED)])
+@pytest.mark.parametrize(
+    ("page", "said", "values"),
+    [
+        pytest.param(*one, id=f"{one[0]}-{n}", marks=[pytest.mark.plugins] if one[0].startswith("plugins") else [])
+        for n, one in enumerate(QUOTED)
+    ],
+)
 def test_numbers_that_pages_quote(page: str, said: str, values: Callable[[Callable[[str], Any]], Any]) -> None:
     if page.startswith("plugins") and not BY_DISTRIBUTION[Path(page).parent.name]:
         pytest.skip(f"{page} is of a plugin that is not installed")

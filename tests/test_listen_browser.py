@@ -25,7 +25,10 @@ AXE = Path(os.environ.get("MASHKIT_AXE", "axe.min.js"))
 ARGUMENTS = ["--no-sandbox", "--autoplay-policy=no-user-gesture-required", "--mute-audio", "--disable-dev-shm-usage"]
 
 playwright = pytest.importorskip("playwright.sync_api", reason="Playwright is not installed")
-pytestmark = pytest.mark.skipif(not CHROMIUM.is_file(), reason=f"there is no {CHROMIUM}")
+pytestmark = [
+    pytest.mark.whole,
+    pytest.mark.skipif(not CHROMIUM.is_file(), reason=f"there is no {CHROMIUM}"),
+]
 
 
 class Server:
@@ -206,7 +209,7 @@ def test_a_short_study_in_the_browser(browser: Any, tmp_path: Path) -> None:
         assert person.page.title() == person.page.inner_text("#title") == studies.HOSTILE[0]
         assert studies.HOSTILE[1] in person.page.inner_text("main")
         begun = time.monotonic()
-        assert person.walk() == 3  # a page, the control and the page again
+        assert person.walk() == studies.pages_each(study) == 3  # a page, the control and the page again
         assert time.monotonic() - begun < 60
         assert person.page.inner_text("#code") == "C-0DE"
         check_clean(person, study)
@@ -227,7 +230,7 @@ def test_two_participants_take_a_whole_study_of_each_design(browser: Any, tmp_pa
             person = Participant(browser, link, study, **look)
             assert person.heading() == ("About this study" if look["locale"] == "en-GB" else "Über diese Studie")
             count = person.walk()
-            assert count == 1 + min(10, len(study.results)) + len(study.negatives) + 1
+            assert count == studies.pages_each(study)
             check_clean(person, study)
             person.context.close()
     finally:
@@ -253,7 +256,8 @@ def to_pages(person: Participant) -> None:
     person.heading()
     person.consent()
     for kind in (PageKind.LEVEL, PageKind.HEADPHONES):
-        person.check(str(kind))
+        if person.study.of_kind(kind):
+            person.check(str(kind))
     person.page.wait_for_selector(".player button:not([disabled])", timeout=20_000)
 
 
@@ -365,26 +369,55 @@ LOOKS = {
 }
 
 
+def clean_look(person: Participant, name: str) -> None:
+    """Require that axe finds nothing, and that nothing is wider than the screen; keep a picture where one is wanted."""
+    person.page.wait_for_timeout(300)
+    person.page.evaluate(AXE.read_text())
+    found = person.page.evaluate("axe.run().then((result) => result.violations)")
+    said = [(one["id"], one["nodes"][0]["html"], one["nodes"][0]["failureSummary"]) for one in found]
+    assert said == [], (name, said)
+    assert person.page.evaluate("document.documentElement.scrollWidth <= innerWidth"), name
+    if shots := os.environ.get("MASHKIT_SHOTS"):
+        person.page.screenshot(path=f"{shots}/{name}.png".replace(" ", "-"), full_page=True)
+
+
+needs_axe = pytest.mark.skipif(
+    not AXE.is_file(), reason="axe-core is not here: npm pack axe-core, and name its axe.min.js in MASHKIT_AXE"
+)
+
+
+@needs_axe
+@pytest.mark.slow
+def test_axe_finds_nothing_on_a_page_of_preferences(browser: Any, tmp_path: Path) -> None:
+    protocol = {"headphones": False, "level": False, "raters_per_page": 1000}
+    study = studies.custom(tmp_path, pages=2, asks=PageKind.PREFERENCE, protocol=protocol)
+    server = Server(tmp_path / "study", links=len(LOOKS))
+    try:
+        for link, (look, options) in zip(server.links, LOOKS.items(), strict=True):
+            person = Participant(browser, link, study, **options)
+            to_pages(person)
+            clean_look(person, f"{look} preference before listening")
+            person.listen()
+            clean_look(person, f"{look} preference open")
+            person.prefer(0)
+            clean_look(person, f"{look} preference chosen")
+            assert person.errors == []
+            person.context.close()
+    finally:
+        server.close()
+
+
+@needs_axe
 @pytest.mark.slow
 @pytest.mark.parametrize("look", LOOKS)
 def test_axe_finds_nothing_and_nothing_is_wider_than_the_screen(
     browser: Any, served: tuple[Server, Study], look: str
 ) -> None:
-    if not AXE.is_file():
-        pytest.skip("axe-core is not here: npm pack axe-core, and name its axe.min.js in MASHKIT_AXE")
     server, study = served
     person = Participant(browser, server.links[4 + list(LOOKS).index(look)], study, **LOOKS[look])
-    shots = os.environ.get("MASHKIT_SHOTS")
 
     def check(name: str) -> None:
-        person.page.wait_for_timeout(300)
-        person.page.evaluate(AXE.read_text())
-        found = person.page.evaluate("axe.run().then((result) => result.violations)")
-        said = [(one["id"], one["nodes"][0]["html"], one["nodes"][0]["failureSummary"]) for one in found]
-        assert said == [], (name, said)
-        assert person.page.evaluate("document.documentElement.scrollWidth <= innerWidth"), name
-        if shots:
-            person.page.screenshot(path=f"{shots}/{look} {name}.png".replace(" ", "-"), full_page=True)
+        clean_look(person, f"{look} {name}")
 
     person.heading()
     check("consent")
@@ -492,7 +525,8 @@ def test_a_dry_run_walks_through_all_pages_and_keeps_nothing(browser: Any, tmp_p
     try:
         person = Participant(browser, server.told["open_link"], study)
         assert not person.page.is_hidden("#dry")
-        assert person.walk() == 1 + 2 + 1 + 1
+        whole = [*study.of_kind(PageKind.TRAINING), *study.results, *study.negatives]
+        assert person.walk() == len(whole) + 1  # and half of the two pages of results again
     finally:
         server.close()
     assert sorted(path.name for path in (tmp_path / "study").iterdir()) == ["stimuli", "study.json"]

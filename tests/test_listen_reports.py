@@ -20,7 +20,7 @@ from mashkit.errors import UsageError
 from mashkit.listen.analysis import TESTS, Finding, Results, analyse
 from mashkit.listen.answers import Store
 from mashkit.listen.data import Answered, ListeningDataError, read_answered, read_data, write_data
-from mashkit.listen.export import safe, write_export
+from mashkit.listen.export import write_export
 from mashkit.listen.figures import SIMULATED, figure4
 from mashkit.listen.mos import opinion_scores
 from mashkit.listen.power import planted, rates
@@ -31,6 +31,7 @@ from mashkit.listen.simulate import TASKS, World, design, parse_effects, simulat
 from mashkit.listen.study import Rules, Study
 from mashkit.listen.table import CODEBOOK, clips, comparisons, kept, long_table, ratings
 from mashkit.listen.tables import level, tables
+from mashkit.pages.exports import safe
 
 HOSTILE = '<img src=x onerror="alert(1)">'
 
@@ -213,6 +214,7 @@ def test_planted_effects_are_found_by_every_test(
         assert all(one.effect is None or one.effect.value > 0 for one in ones), test
 
 
+@pytest.mark.whole
 def test_equal_systems_are_rarely_found_different() -> None:
     made = simulated_studies(lambda seed: design("generation", size=8, raters=9, seed=seed), World(), 25, seed=1)
     for one in rates(made):
@@ -412,6 +414,7 @@ def test_a_frozen_study_can_be_answered_by_simulated_raters(tmp_path: Path, caps
     assert data.simulation["effects"] == {studies.SYSTEMS[0]: 1.0}
 
 
+@pytest.mark.whole
 def test_the_power_of_a_design_is_told_before_it_is_made(capsys: pytest.CaptureFixture[str]) -> None:
     arguments = (
         "listen",

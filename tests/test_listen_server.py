@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import html
+import json
 import os
 import random
+import re
 import shutil
 import signal
 import sqlite3
@@ -107,15 +110,16 @@ def test_a_rater_answers_everything(case: Callable[..., Case], asks: PageKind) -
     with TestClient(one.app, **LOCAL) as client:
         state = one.enter(client)
         assert state["kind"] == "training"
-        assert one.walk(client, state) == 1 + 4 + 1 + 1  # training, results, the control, a page again
+        pages = one.walk(client, state)
+        assert pages == studies.pages_each(one.study) == 1 + 4 + 1 + 2  # training, results, the control, repeats
         assert client.get("/api/state").json() == {"stage": "done", "code": "C-0DE"}
         answers = list(one.store.answers())
     questions = {answer.question for answer in answers}
     assert questions == ({PREFERRED, HEARD} if asks is PageKind.PREFERENCE else {*QUESTIONS, HEARD})
     each = 2 * (1 if asks is PageKind.PREFERENCE else 5) + 1
-    assert len(answers) == 7 * each
+    assert len(answers) == pages * each
     assert {answer.seconds for answer in answers} == {40.0}
-    assert {answer.order for answer in answers} == set(range(7))
+    assert {answer.order for answer in answers} == set(range(pages))
     assert {answer.position for answer in answers if answer.sample} == {0, 1}
     assert {answer.position for answer in answers if not answer.sample} == {-1}
 
@@ -266,7 +270,7 @@ def test_a_clip_that_is_lost_or_changed_costs_its_pages_only(case: Callable[...,
     (one.folder / lost.file).unlink()
     with TestClient(one.app, **LOCAL) as client:
         state = one.enter(client)
-        assert one.walk(client, state) == 4 + 1
+        assert one.walk(client, state) == len(one.study.results) + one.study.protocol.repeats_per_rater
         broken = [page for page in one.store.progress()["pages"] if page["broken"]]
         assert {page["kind"] for page in broken} == {"training", "control", "repeated"}
         assert client.get(f"/sound/{lost.id}.flac").status_code == 503
@@ -361,6 +365,9 @@ def test_no_system_is_named_to_anybody_and_names_do_no_harm(tmp_path: Path) -> N
         one.walk(client, state)
         said += [client.get("/api/admin/progress").text, client.get("/api/state").text]
         headers = client.get(f"/sound/{state['samples'][0]}.flac").headers
+    (about,) = re.findall(r'data-about="([^"]*)"', said[0])
+    assert json.loads(html.unescape(about))["title"] == studies.HOSTILE[0]
+    assert "<" not in about
     # The title is shown as it is, in JSON, and by textContent; the systems' names occur nowhere.
     assert all(studies.HOSTILE[1] not in text for text in said)
     assert not any("unmatched" in text for text in said)
@@ -474,7 +481,7 @@ def test_who_stays_away_no_longer_counts(case: Callable[..., Case]) -> None:
     with TestClient(one.app, **LOCAL) as client:
         state = one.enter(client)
         client.post("/api/answer", json=studies.answered(one.study, state["page"]))
-        assert sum(one.store.ratings().values()) == 7
+        assert sum(one.store.ratings().values()) == studies.pages_each(one.study)
         one.clock.now += 3600 * 25
         assert one.store.ratings() == {state["page"]: 1}
 
@@ -582,6 +589,7 @@ def endless(folder: Path) -> Study:
     )
 
 
+@pytest.mark.whole
 def test_every_acknowledged_answer_survives_a_kill(tmp_path: Path) -> None:
     study = endless(tmp_path)
     assert killed_and_asked(tmp_path / "study", study, 2, studies.draws(1)) > 0

@@ -25,7 +25,7 @@ from mashkit.listen.study import Protocol, Rules, Study, StudyError, load
 from mashkit.pipeline import Kit
 from mashkit.synthetic import signals
 from mashkit.synthetic.source import SyntheticSource
-from mashkit.types import Audio, Key
+from mashkit.types import Audio, Condition, Key, MashupPlan, Role
 
 FIVE = ("amu", "premixnet", "postmixnet", "premixnet-lsro", "postmixnet-lsro")
 
@@ -123,14 +123,17 @@ def test_ids_tell_nothing_and_are_the_same_for_the_same_seed() -> None:
 def whole_study(**protocol: Any) -> Study:
     layout = generation(each=5, pool=40, vocals=10, apart=True)
     originals = {f"v{number}": of(f"original {number}", f"v{number}") for number in range(10)}
-    designs.controls(layout, PageKind.RATING, {"v0": of("bad 0", "v0"), "v1": of("bad 1", "v1")}, originals)
+    bad = {f"v{number}": of(f"bad {number}", f"v{number}") for number in (0, 1, 3, 4)}
+    designs.controls(layout, PageKind.RATING, bad, originals)
     designs.controls(layout, PageKind.TRAINING, {"v2": of("bad 2", "v2")}, originals)
     layout.with_repeats()
     return made(layout, protocol=Protocol(**protocol))
 
 
 def test_parts_are_balanced_and_complete() -> None:
-    study = whole_study(repeats_per_rater=2)
+    study = whole_study()
+    negatives, repeats = study.protocol.negatives_per_rater, study.protocol.repeats_per_rater
+    assert 0 < negatives < len(study.negatives)  # so a rater sees some controls, and not all
     ratings: collections.Counter[str] = collections.Counter()
     chance = studies.draws(1)
     for rater in range(15):  # 15 raters of ten pages: three for each of the 50
@@ -141,9 +144,9 @@ def test_parts_are_balanced_and_complete() -> None:
         assert all(page.kind is not PageKind.TRAINING for page in pages[1:])
         results = [page for page in pages if page in study.results]
         assert len(results) == 10
-        assert len([page for page in pages if page in study.negatives]) == 1
+        assert len([page for page in pages if page in study.negatives]) == negatives
         again = [page for page in pages if page.repeats]
-        assert len(again) == 2
+        assert len(again) == repeats
         for page in again:
             first = next(place for place, one in enumerate(pages) if one.id == page.repeats)
             assert pages.index(page) - first > sequences.APART
@@ -154,7 +157,8 @@ def test_parts_are_balanced_and_complete() -> None:
         assert max(counts) - min(counts) <= 1, rater
     assert {ratings[page.id] for page in study.results} == {3}
     assert sequences.is_full(study, ratings)
-    assert len(sequences.draw(study, ratings, chance)) == 1 + 10 + 1 + 2  # whoever is in gets ten pages all the same
+    # Whoever is in gets ten pages all the same.
+    assert len(sequences.draw(study, ratings, chance)) == studies.pages_each(study) == 1 + 10 + negatives + repeats
 
 
 def test_a_rater_hears_two_systems_same_mashup_once() -> None:
@@ -407,6 +411,14 @@ def test_a_study_of_mashups_is_frozen(tmp_path: Path, task: str) -> None:
     assert 0 < len(study.results) <= 12
     assert len(study.negatives) == 1
     assert set(study.systems) == {"loudness", "random", "amu"}
+    for sample in study.samples:
+        if sample.id in study.keys:  # a sound of a check, which is no mashup
+            assert sample.plan == ""
+            continue
+        plan = MashupPlan.from_dict(study.plans[sample.plan])
+        assert plan.id == sample.plan
+        assert plan.layer(Role.VOCAL).clip_id == sample.vocal
+        assert (plan.condition is Condition.ORIGINAL) == (sample.system == "original")
     for page in study.of_kind(PageKind.RATING, PageKind.PREFERENCE, PageKind.TRAINING):
         # The vocal is at the same place in both: its part of the sound begins at one moment.
         first, second = (load_sound(tmp_path / "study" / study.sample[one].file) for one in page.samples)

@@ -45,6 +45,11 @@ def interval(state, seconds):
     begin = time.monotonic()
     time.sleep(seconds)
     return begin, time.monotonic(), os.environ.get("CUDA_VISIBLE_DEVICES"), os.getpid()
+def interval_after(state, note):
+    end = time.monotonic() + 60
+    while not Path(note).exists() and time.monotonic() < end:
+        time.sleep(0.01)
+    return interval(state, 0)
 def chatter(state, megabytes):
     for _ in range(megabytes):
         print("nothing " * (1 << 17), flush=True)
@@ -74,6 +79,7 @@ def only_one(folder):
 '''
 
 
+@pytest.mark.whole
 class TestLocal(ExecutorContract):
     component = "local"
     options = {"jobs": 2}  # noqa: RUF012 — the contract reads it, nobody writes it
@@ -119,6 +125,7 @@ def test_no_worker_is_this_process(tmp_path: Path) -> None:
 
 
 # --------------------------------------------------------------------------------------------------- cores and GPUs
+@pytest.mark.whole
 def test_threads_of_numerical_libraries(module: ModuleType) -> None:
     names = ["OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS"]
     for cpus, threads in ((1, "3"), (2, "6"), (0.25, "1")):
@@ -131,6 +138,7 @@ def overlap(one: tuple[float, ...], other: tuple[float, ...]) -> bool:
     return one[0] < other[1] and other[0] < one[1]
 
 
+@pytest.mark.whole
 def test_a_work_of_two_cores_has_them_to_itself(module: ModuleType) -> None:
     small = mk.Work(name="small", start=module.start, run=module.interval)
     large = mk.Work(name="large", start=module.start, run=module.interval, cpus=2)
@@ -142,6 +150,7 @@ def test_a_work_of_two_cores_has_them_to_itself(module: ModuleType) -> None:
             assert not overlap(one.result, other.result)
 
 
+@pytest.mark.whole
 def test_each_gpu_has_its_jobs(module: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
     whole = mk.Work(name="whole", start=module.start, run=module.interval, gpus=1, cpus=0.5)
@@ -164,16 +173,23 @@ def test_each_gpu_has_its_jobs(module: ModuleType, monkeypatch: pytest.MonkeyPat
         list(local(gpus=3).run(jobs(whole, 0.1)))
 
 
-def test_what_waits_for_the_gpu_holds_nobody_up(module: ModuleType) -> None:
-    on_gpu = mk.Work(name="on gpu", start=module.start, run=module.interval, gpus=1)
+@pytest.mark.whole
+def test_what_waits_for_the_gpu_holds_nobody_up(module: ModuleType, tmp_path: Path) -> None:
+    note = tmp_path / "both jobs on the CPU are done"
+    on_gpu = mk.Work(name="on gpu", start=module.start, run=module.interval_after, gpus=1)
     on_cpu = mk.Work(name="on cpu", start=module.start, run=module.interval)
-    outcomes = [*local(jobs=2).run([*jobs(on_gpu, 0.5, 0.5, 0.5), *jobs(on_cpu, 0.01, 0.01)])]
-    assert [one.job.name for one in outcomes[:2]] == ["on cpu 0", "on cpu 1"]
-    assert len({one.result[3] for one in outcomes}) == 2
+    outcomes = local(jobs=2).run([*jobs(on_gpu, *[str(note)] * 3), *jobs(on_cpu, 0.01, 0.01)])
+    first = [next(outcomes), next(outcomes)]
+    note.touch()
+    rest = [*outcomes]
+    assert [one.job.name for one in first] == ["on cpu 0", "on cpu 1"]
+    assert [one.job.name for one in rest] == ["on gpu 0", "on gpu 1", "on gpu 2"]
+    assert len({one.result[3] for one in [*first, *rest]}) == 2
     with pytest.raises(UsageError, match="needs 1 GPUs, and the executor has 0"):
         list(local(jobs=2, gpus=0).run(jobs(on_gpu, 0.1)))
 
 
+@pytest.mark.whole
 def test_workers_go_on_while_the_caller_is_busy(module: ModuleType) -> None:
     work = mk.Work(name="work", start=module.start, run=module.interval)
     outcomes = local(jobs=1).run(jobs(work, *[0.2] * 3))
@@ -184,6 +200,7 @@ def test_workers_go_on_while_the_caller_is_busy(module: ModuleType) -> None:
 
 
 # ----------------------------------------------------------------------------------------------- workers that end
+@pytest.mark.whole
 def test_a_lost_worker_leaves_its_last_words(module: ModuleType) -> None:
     work = mk.Work(name="work", start=module.start, run=module.chatter)
     *chatty, lost = local(jobs=1).run(jobs(work, 3, 3, 0))
@@ -194,6 +211,7 @@ def test_a_lost_worker_leaves_its_last_words(module: ModuleType) -> None:
     assert len(lost.error.problem) < 10_000
 
 
+@pytest.mark.whole
 def test_what_a_worker_started_ends_with_it(module: ModuleType, tmp_path: Path) -> None:
     note = tmp_path / "pid"
     work = mk.Work(name="work", start=module.start, run=module.program)
@@ -202,6 +220,7 @@ def test_what_a_worker_started_ends_with_it(module: ModuleType, tmp_path: Path) 
     assert tasks.all_gone([int(note.read_text())], 20.0)
 
 
+@pytest.mark.whole
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here")
 def test_a_dead_worker_is_seen_though_its_child_holds_the_line(module: ModuleType, tmp_path: Path) -> None:
     note = tmp_path / "pid"
@@ -213,6 +232,7 @@ def test_a_dead_worker_is_seen_though_its_child_holds_the_line(module: ModuleTyp
     os.kill(int(note.read_text()), 9)
 
 
+@pytest.mark.whole
 def test_a_start_that_dies(module: ModuleType) -> None:
     work = mk.Work(name="work", start=module.dies, run=module.same)
     outcomes = [*local(jobs=2).run(jobs(work, *range(5)))]
@@ -221,6 +241,7 @@ def test_a_start_that_dies(module: ModuleType) -> None:
     assert all("could not begin: its process was ended by SIGKILL, twice" in str(one.error) for one in outcomes)
 
 
+@pytest.mark.whole
 def test_where_one_cannot_begin_the_others_do_its_work(module: ModuleType, tmp_path: Path) -> None:
     work = mk.Work(name="work", start=module.only_one, arguments=(str(tmp_path),), run=module.interval)
     outcomes = [*local(jobs=2).run(jobs(work, *[0.2] * 8))]
@@ -228,6 +249,7 @@ def test_where_one_cannot_begin_the_others_do_its_work(module: ModuleType, tmp_p
     assert len({one.result[3] for one in outcomes}) == 1
 
 
+@pytest.mark.whole
 def test_an_error_that_cannot_travel_becomes_its_nearest(module: ModuleType) -> None:
     work = mk.Work(name="work", start=module.start, run=module.strange)
     (outcome,) = local(jobs=1).run(jobs(work, 0))
@@ -235,6 +257,7 @@ def test_an_error_that_cannot_travel_becomes_its_nearest(module: ModuleType) -> 
     assert (outcome.error.problem, outcome.error.fix) == ("song.wav: beat 3 is strange", "listen to it")
 
 
+@pytest.mark.whole
 def test_what_cannot_be_sent_is_its_jobs_error(module: ModuleType) -> None:
     unsendable = mk.Work(name="unsendable", start=module.start, run=module.unsendable)
     work = mk.Work(name="work", start=module.start, run=module.same)
@@ -247,6 +270,7 @@ def test_what_cannot_be_sent_is_its_jobs_error(module: ModuleType) -> None:
 
 
 # --------------------------------------------------------------------------------------------------------- programs
+@pytest.mark.whole
 def test_a_program_needs_no_guard(tmp_path: Path) -> None:
     """Workers do not run the caller's program: it need not be written for it; and its own functions they have not."""
     program = tmp_path / "program.py"
@@ -281,10 +305,11 @@ def test_works_that_cannot_travel() -> None:
 def test_what_is_no_job() -> None:
     with pytest.raises(UsageError, match=r"'song\.wav' is not a job"):
         list(local(jobs=1).run(["song.wav"]))  # type: ignore[list-item]
-    with pytest.raises(UsageError, match="no outcome to come"):
+    with pytest.raises(UsageError, match="wait for an outcome, but no job is running"):
         list(local(jobs=1).run([None]))
 
 
+@pytest.mark.whole
 def test_an_error_of_the_jobs_is_the_callers(module: ModuleType) -> None:
     def given() -> Iterator[mk.Job]:
         yield from jobs(mk.Work(name="work", start=module.start, run=module.same), 1)
@@ -315,7 +340,7 @@ def test_an_outcome_of_no_job_is_found_out(module: ModuleType) -> None:
         def _pool(self) -> mk.Pool:
             return Inventive()
 
-    with pytest.raises(ContractViolation, match="not under way"):
+    with pytest.raises(ContractViolation, match="which is not running"):
         list(Invented().run(jobs(work, 1)))
 
 
@@ -324,7 +349,7 @@ def test_options_and_names_that_are_none() -> None:
     for options in ({"jobs": -1}, {"jobs": "two"}, {"timeout_s": -1}, {"threads": 0}, {"gpus": 0.5}):
         with pytest.raises(OptionError):
             registry.create("executor", "local", options)
-    with pytest.raises(ComponentUnavailable, match="starts processes of its own"):
+    with pytest.raises(ComponentUnavailable, match="starts processes itself"):
         registry.create("executor", "local@")
     with pytest.raises(UsageError, match="no executor is called 'local\\+local'"):
         registry.create("executor", "local+local")

@@ -39,5 +39,5 @@ def test_the_benchmark_has_the_same_of_songs_with_equal_weights(songs: int) -> N
 @pytest.mark.parametrize("value", [-0.1, 1.1])
 def test_what_is_no_probability_is_refused(value: float) -> None:
     for measure in (reliability, calibration_error):
-        with pytest.raises(UsageError, match="a probability outside 0–1"):
+        with pytest.raises(UsageError, match="a probability is outside 0–1"):
             measure([value], [0.5])

@@ -5,6 +5,8 @@ from __future__ import annotations
 import subprocess
 import sys
 
+import pytest
+
 WALK = """
 import importlib, pkgutil, sys
 
@@ -27,6 +29,7 @@ except ImportError as error:
 """
 
 
+@pytest.mark.whole
 def test_every_module_imports_without_pytest() -> None:
     done = subprocess.run([sys.executable, "-c", WALK], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr

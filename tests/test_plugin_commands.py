@@ -130,7 +130,7 @@ def test_mashkits_own_commands_stay_its_own(install: Installer, capsys: pytest.C
     assert "Say a word." not in capsys.readouterr().out
     assert run("doctor", "--json") == 0
     checks = {one["check"]: one for one in json.loads(capsys.readouterr().out)["checks"]}
-    assert checks["command plugins"]["problem"] == "mashkit has one; that of acme_takes_over is left out"
+    assert checks["command plugins"]["problem"] == "mashkit has this command; the command of acme_takes_over is ignored"
 
 
 @pytest.mark.plugins  # without them `doctor` has something to find fault with

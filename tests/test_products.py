@@ -68,6 +68,7 @@ def test_a_set_that_fails_leaves_the_folder_as_it_was(tmp_path: Path) -> None:
     assert (tmp_path / LIST).read_text() == before
 
 
+@pytest.mark.whole
 @pytest.mark.parametrize("killed_at", range(1, 14))
 def test_after_a_kill_at_any_moment_the_next_run_leaves_one_set(tmp_path: Path, killed_at: int) -> None:
     old, new, next_ = drawn(3), drawn(7), drawn(8)
@@ -118,7 +119,7 @@ def test_a_file_of_the_users_is_never_replaced(tmp_path: Path, name: str) -> Non
 def test_what_the_user_changed_is_the_users(tmp_path: Path) -> None:
     write(tmp_path, {"plan.json": "ours", "mix.flac": "ours"})
     (tmp_path / "plan.json").write_text("edited")
-    with pytest.raises(OutputError, match=r"plan.json is in the way: it was changed since"):
+    with pytest.raises(OutputError, match=r"plan.json is in the way: it has changed since"):
         OutputSet(tmp_path, made_of="test")
     (tmp_path / "plan.json").rename(tmp_path / "my-plan.json")
     write(tmp_path, {"mix.flac": "new"})

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import re
+import subprocess
+import sys
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -118,3 +120,12 @@ def test_targets_that_pages_name_exist() -> None:
     targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), flags=re.MULTILINE))
     for page in (ROOT / ".github" / "CONTRIBUTING.md", ROOT / "docs" / "releasing.md"):
         assert set(re.findall(r"`?make ([a-z-]+)", page.read_text())) <= targets, page.name
+
+
+def test_an_older_python_is_named_with_the_fix() -> None:
+    """pip refuses it; a clone is started with whatever `python` is."""
+    start = "import runpy, sys; sys.version_info = (3, 10, 0); runpy.run_module('mashkit', run_name='__main__')"
+    done = subprocess.run([sys.executable, "-c", start], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 1
+    assert done.stderr.count("\n") == 1
+    assert "needs Python 3.11 or newer" in done.stderr

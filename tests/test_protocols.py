@@ -18,7 +18,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import mashkit as mk
-from light import Thirds
+from light import Grid, Thirds
 from mashkit.audio.files import resample, save
 from mashkit.catalog.adding import Added, Adder
 from mashkit.catalog.clips import LEAST_AGREEMENT, agreement, require_fit
@@ -87,17 +87,17 @@ def stem(root: Path, one: Added, number: int, role: Role) -> Audio:
     [
         ("0.5\t1\n1.0\n", 2, "1 columns, not 2"),
         ("0.5\t1\t1\n", 1, "3 columns, not 2"),
-        ("0.5 1\n\nnan 2\n", 3, "no time in a song"),
-        ("0.5 1\ninf 2\n", 2, "no time in a song"),
-        ("-0.5 1\n", 1, "no time in a song"),
-        ("0.5 1\nlater 2\n", 2, "'later' is no time"),
+        ("0.5 1\n\nnan 2\n", 3, "not a time in a song"),
+        ("0.5 1\ninf 2\n", 2, "not a time in a song"),
+        ("-0.5 1\n", 1, "not a time in a song"),
+        ("0.5 1\nlater 2\n", 2, "'later' is not a time"),
         ("0.5 1\n0.5 2\n", 2, "does not come after"),
         ("1.5 1\n0.5 2\n", 2, "does not come after"),
-        ("0.5 0\n", 1, "no place in a bar"),
-        ("0.5 1.5\n", 1, "no place in a bar"),
+        ("0.5 0\n", 1, "not a position in a bar"),
+        ("0.5 1.5\n", 1, "not a position in a bar"),
         ("0.5 2\n1.0 3\n1.5 1\n", None, "1 bars begin"),
         ("", None, "is empty"),
-        (None, None, "no such file"),
+        (None, None, "does not exist"),
         (b"\xff\xfe\x00", None, "UTF-8"),
     ],
 )
@@ -251,12 +251,12 @@ def test_of_labels_that_are_right_nothing_is_said() -> None:
 @pytest.mark.parametrize(
     ("labels", "said"),
     [
-        ({"beats": BEATS, "downbeats": BEATS[1::4]}, "begin on beat 2 of those heard"),
-        ({"beats": BEATS, "downbeats": BEATS[2::4]}, "begin on beat 3 of those heard"),
-        ({"beats": BEATS, "downbeats": BEATS[::3]}, "bars of 3 beats are labelled, and bars of 4 heard"),
-        ({"beats": BEATS[::2], "downbeats": BEATS[::8]}, "count 60.0 beats a minute, and 120.0 and 120.0 are heard"),
-        ({"key": Key(10, "minor")}, "labelled Bb minor, and A minor is heard throughout"),
-        ({"key": Key(4, "minor"), "beats": BEATS, "downbeats": BEATS[::4]}, "labelled E minor"),
+        ({"beats": BEATS, "downbeats": BEATS[1::4]}, "begin on beat 2 of the bars in the sound"),
+        ({"beats": BEATS, "downbeats": BEATS[2::4]}, "begin on beat 3 of the bars in the sound"),
+        ({"beats": BEATS, "downbeats": BEATS[::3]}, "the labelled bars have 3 beats, the bars in the sound 4"),
+        ({"beats": BEATS[::2], "downbeats": BEATS[::8]}, "60.0 beats a minute, but the analyzer finds 120.0 and 120.0"),
+        ({"key": Key(10, "minor")}, "its label is Bb minor, but the analyzer finds A minor throughout"),
+        ({"key": Key(4, "minor"), "beats": BEATS, "downbeats": BEATS[::4]}, "its label is E minor"),
     ],
 )
 def test_labels_that_analyzers_know_less_of_than_people_are_told_in_a_note(labels: dict[str, Any], said: str) -> None:
@@ -286,6 +286,7 @@ def test_delay_is_found_whatever_the_mix_does_to_a_stem() -> None:
     assert delay(signals.silence(16.0), mix) is None
 
 
+@pytest.mark.plugins
 def test_the_labelled_tempo_puts_beats_right(tmp_path: Path, collections_on_disk: Path) -> None:
     folder = _copied(collections_on_disk / "multitracks", tmp_path / "songs") / "Band - Tune"
     (folder / "mixture.beats").unlink()
@@ -300,16 +301,14 @@ def test_the_labelled_tempo_puts_beats_right(tmp_path: Path, collections_on_disk
 
 
 # ------------------------------------------------------------------------------------------------ songs, previews
+@pytest.mark.whole
 def test_previews_are_whole(tmp_path: Path, collections_on_disk: Path) -> None:
     songs = tmp_path / "songs"
     save(songs / "long.flac", signals.tone(330, 71.0))
     save(songs / "short.flac", signals.tone(440, 26.0))
     save(songs / "tiny.flac", signals.tone(550, 20.0))
     shutil.copy(collections_on_disk / "previews" / "tune.flac", songs)
-    ended = {
-        one.path.stem: one
-        for one in added(tmp_path / "db", [songs], "preview", analyzer=mk.Kit(analyzer="librosa").analyzer)
-    }
+    ended = {one.path.stem: one for one in added(tmp_path / "db", [songs], "preview", analyzer=Grid())}
     spans = {name: [(record.clip.start, record.clip.duration) for record in one.records] for name, one in ended.items()}
     assert spans == {"tune": [(0.0, 30.0)], "short": [(0.0, 26.0)], "long": [(20.5, 30.0)], "tiny": []}
     assert "lasts 20.0 s" in reason(ended["tiny"])
@@ -354,6 +353,7 @@ def recording(labels: Path, entry: str, duration: float, *, late: float = 0.0) -
     return Audio(0.3 * beats.samples + 0.5 * bars.samples, 22_050)
 
 
+@pytest.mark.whole
 @pytest.mark.songs
 def test_every_entry_of_the_harmonix_set(harmonix_set: Path) -> None:
     entries = read_table(harmonix_set / "metadata.csv", ("File", "Title", "Artist", "Duration"))
@@ -379,6 +379,7 @@ def test_every_entry_of_the_harmonix_set(harmonix_set: Path) -> None:
     assert (sections, clips, songs) == (5338, 5228, 904)
 
 
+@pytest.mark.plugins
 @pytest.mark.songs
 def test_clips_of_the_harmonix_set_are_where_its_labels_say(harmonix_set: Path, tmp_path: Path) -> None:
     songs, analyzer = tmp_path / "songs", mk.Kit(analyzer="librosa").analyzer
@@ -416,11 +417,11 @@ def test_clips_of_the_harmonix_set_are_where_its_labels_say(harmonix_set: Path, 
             heard = signals.click_positions(sound, clip.analysis.beats[1:-1], window=0.05)
             assert np.abs(heard - clip.analysis.beats[1:-1]).max() < 0.003
     for entry in (late, other):
-        assert "are not those heard" in reason(ended[entry]), entry
+        assert "differ from the beats in the sound" in reason(ended[entry]), entry
     assert "do not fit the audio" in reason(ended[cut])
     # The length alone tells, too.
     ended = {one.path.stem: one for one in added(tmp_path / "db2", [harmonix_set, songs / f"{cut}.flac"], "harmonix")}
-    assert "the recording labelled" in reason(ended[cut])
+    assert "the labelled recording" in reason(ended[cut])
 
 
 def test_recordings_and_entries_find_each_other(collections_on_disk: Path, tmp_path: Path) -> None:
@@ -442,7 +443,7 @@ def test_recordings_and_entries_find_each_other(collections_on_disk: Path, tmp_p
     both = Harmonix(index=str(root / "index.csv")).songs([root / "harmonixset", root / "recordings"])
     assert [isinstance(one, Song) for one in both] == [True, False]
     assert not isinstance(both[1], Song)
-    assert "already" in str(both[1][1])
+    assert "is a recording of" in str(both[1][1])
     index = tmp_path / "index.csv"
     index.write_text(
         f"File,path\n0009_nobody,x.flac\n0001_tune,{root / 'elsewhere' / 'tune.flac'}\n0002_other,y.flac\n"
@@ -459,6 +460,7 @@ def test_recordings_and_entries_find_each_other(collections_on_disk: Path, tmp_p
             Harmonix().songs(paths)
 
 
+@pytest.mark.whole
 def test_one_entry_with_bad_labels_harms_no_other(collections_on_disk: Path, tmp_path: Path) -> None:
     labels = _copied(collections_on_disk / "harmonixset", tmp_path / "set") / "dataset"
     for folder in ("beats_and_downbeats", "segments"):
@@ -478,6 +480,7 @@ def test_one_entry_with_bad_labels_harms_no_other(collections_on_disk: Path, tmp
     assert "0002_other.txt, line 2" in reason(bad)
 
 
+@pytest.mark.plugins
 def test_the_key_is_the_analyzers_and_the_rest_the_labels(collections_on_disk: Path, tmp_path: Path) -> None:
     paths = [collections_on_disk / "harmonixset", collections_on_disk / "recordings"]
     (one,) = added(tmp_path, paths, "harmonix", analyzer=mk.Kit(analyzer="librosa").analyzer)
@@ -538,6 +541,7 @@ def test_musdb_is_laid_out_so(collections_on_disk: Path, tmp_path: Path) -> None
     assert all(isinstance(one, Song) and one.has_mix and len(one.stems) == 4 for one in found)
 
 
+@pytest.mark.whole
 def test_stems_that_do_not_make_a_song(collections_on_disk: Path, tmp_path: Path) -> None:
     def broken(name: str) -> Path:
         return _copied(collections_on_disk / "multitracks" / "Band - Tune", tmp_path / "songs" / name)
@@ -565,11 +569,11 @@ def test_stems_that_do_not_make_a_song(collections_on_disk: Path, tmp_path: Path
     for name, text in {
         "a no drums": "has no drums",
         "b twice": "bass.flac and bass.wav",
-        "c strange": "synth.flac: no stem of that name",
+        "c strange": "synth.flac: not the name of a stem",
         "d labels": "mixture.beats, line 2",
         "e late": "sounds 0.300 s earlier",
         "g short": "lasts 18.0 s",
-        "h far": "speak of 99.0 s",
+        "h far": "go up to 99.0 s",
     }.items():
         assert text in reasons.pop(name)
     assert reasons == {}
@@ -579,6 +583,7 @@ def test_stems_that_do_not_make_a_song(collections_on_disk: Path, tmp_path: Path
         create_protocol("multitrack").songs([collections_on_disk / "recordings"])
 
 
+@pytest.mark.whole
 @pytest.mark.songs
 def test_real_multitracks(shared_data: Path, tmp_path: Path) -> None:
     root = shared_data / "multitracks"
@@ -607,6 +612,7 @@ def test_real_multitracks(shared_data: Path, tmp_path: Path) -> None:
 
 
 # --------------------------------------------------------------------------------------------------------- ayumix
+@pytest.mark.plugins
 def test_a_studio_vocal_with_its_original(collections_on_disk: Path, tmp_path: Path) -> None:
     folder = collections_on_disk / "ayumix" / "Band - Tune"
     separator = Thirds()
@@ -626,6 +632,7 @@ def test_a_studio_vocal_with_its_original(collections_on_disk: Path, tmp_path: P
     assert clip.source == str(folder / "original.flac")
 
 
+@pytest.mark.whole
 def test_choruses_that_do_not_fit(collections_on_disk: Path, tmp_path: Path) -> None:
     def changed(name: str) -> Path:
         return _copied(collections_on_disk / "ayumix" / "Band - Tune", tmp_path / "songs" / name)
@@ -644,8 +651,8 @@ def test_choruses_that_do_not_fit(collections_on_disk: Path, tmp_path: Path) -> 
         next(part for part in path.parts if part[1:2] == " "): str(error) for path, error in adder.report.failures
     }
     for name, text in {
-        "a no labels": "chorus.txt: no such file",
-        "b beyond": "speak of 50.0 s",
+        "a no labels": "chorus.txt: does not exist",
+        "b beyond": "go up to 50.0 s",
         "c verse": "line 1: 'verse'",
         "d alone": "has no original",
         "e early": "sounds 0.500 s later",
@@ -669,12 +676,14 @@ def test_with_beats_choruses_are_whole_bars(collections_on_disk: Path, tmp_path:
 
 
 # --------------------------------------------------------------------------------------------------- command line
+@pytest.mark.whole
 def test_the_command_line_names_a_protocol(
-    collections_on_disk: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    collections_on_disk: Path, tmp_path: Path, light: None, capsys: pytest.CaptureFixture[str]
 ) -> None:
     root = collections_on_disk
+    parts = ["--separator", "thirds", "--analyzer", "grid"]
     command = ["db", "add", str(root / "multitracks"), "--protocol", "multitrack", "--db", str(tmp_path), "--json"]
-    assert main([*command, "--analyzer", "librosa", "--no-features", "-O", "executor.jobs=0"]) == 0
+    assert main([*command, *parts, "--no-features", "-O", "executor.jobs=0"]) == 0
     data = json.loads(capsys.readouterr().out)
     assert (data["protocol"], data["songs"], data["clips"]) == ("multitrack", 1, 1)
     for arguments, text in (
@@ -682,7 +691,7 @@ def test_the_command_line_names_a_protocol(
         (["--protocol", "harmonix", "-O", "protocol.indx=x.csv"], "did you mean 'index'"),
         (["--protocol", "harmonix"], "harmonixset"),
     ):
-        assert main(["db", "add", str(root / "recordings"), "--db", str(tmp_path / "no"), *arguments]) == 2
+        assert main(["db", "add", str(root / "recordings"), "--db", str(tmp_path / "no"), *parts, *arguments]) == 2
         assert text in capsys.readouterr().err
         assert not (tmp_path / "no").exists()
 

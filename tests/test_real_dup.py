@@ -314,7 +314,7 @@ def test_a_song_of_an_older_database_that_has_gone_is_counted_in_a_note(tmp_path
     (folder / "harbour-lights.ogg").unlink()
     adder, added = add(tmp_path / "db", folder / "x.mp3")
     assert len(added) == 1
-    assert any("harbour-lights.ogg" in note and "no longer where they were" in note for note in adder.report.notes)
+    assert any("harbour-lights.ogg" in note and "no longer at their old paths" in note for note in adder.report.notes)
 
 
 def test_cut_off_it_goes_on_where_it_was(tmp_path: Path) -> None:

@@ -199,7 +199,7 @@ def test_weights_that_cannot_be_listed_are_left_out(plugin: Callable[[str], Path
     plugin("weights_raise")
     plugin("weights_are_none")
     registry = Registry()
-    with pytest.warns(PluginWarning, match="left out"):
+    with pytest.warns(PluginWarning, match="are ignored"):
         weights = registry.weights()
     assert any(one.name.startswith("mashnet/") for one in weights)
     assert len(registry.notes) == 2
@@ -425,7 +425,7 @@ def test_errors_say_where() -> None:
         (["--scorer", "amv"], "did you mean 'amu'"),
         (["--analyzer", "key:essentia,beats:nobody"], "nobody"),
         (["--scorer", "rank(amu,tvi)"], "did you mean 'tiv'"),
-        (["--scorer", "cached:z(amu,tiv)"], "cannot be kept"),
+        (["--scorer", "cached:z(amu,tiv)"], "cannot be cached"),
         (["--separator", "spleeter-torch@nowhere"], "mashkit env create nowhere"),
         (["-O", "scorr.x=1"], "did you mean scorer.x"),
         (["-O", "stretcher.chaeper=true"], "did you mean 'cheaper'"),
@@ -437,7 +437,7 @@ def test_errors_say_where() -> None:
         (["--condition", "odd"], "odd"),
         (["--count", "0"], "1 or more"),
         (["--seed", "-1"], "0 or more"),
-        (["--top", "5", "--count", "4"], "--top 5 of --count 4"),
+        (["--top", "5", "--count", "4"], "--top 5 is more than --count 4"),
     ],
 )
 def test_what_is_wrong_is_said_before_the_first_song(

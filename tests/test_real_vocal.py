@@ -347,7 +347,7 @@ def _clip(number: int, key: str | None = "C major", tempo: float | None = 120.0,
         ([{}, {"key": "F# major"}], "semitones apart", "max_shift (now 3; 6 would do)", "min_speed"),
         ([{}, {"tempo": 70.0}], "too far apart in tempo", "min_speed/max_speed", "max_shift"),
         ([{"duration": 20.0}, {"duration": 20.0}], "20.0 s at most", "--clip-length", "widen"),
-        ([{"lacks": {Role.HARMONIC, Role.PERCUSSION}}] * 2, "does the harmonic stem sound", "with harmony", "widen"),
+        ([{"lacks": {Role.HARMONIC, Role.PERCUSSION}}] * 2, "has a harmonic stem that sounds", "with harmony", "widen"),
     ],
 )
 def test_the_way_out_follows_from_the_cause(clips: list[dict[str, Any]], problem: str, fix: str, not_fix: str) -> None:
@@ -358,6 +358,27 @@ def test_the_way_out_follows_from_the_cause(clips: list[dict[str, Any]], problem
     assert caught.value.fix is not None
     assert fix in caught.value.fix
     assert not_fix not in caught.value.fix
+
+
+@pytest.mark.parametrize(
+    ("key", "cents", "shift", "needed"),
+    [
+        ("D# major", 30.0, -3.3, 3), ("A major", -30.0, 3.3, 3), ("E major", -40.0, -3.6, 4),
+        ("E major", 30.0, -4.3, 4), ("G# major", -20.0, 4.2, 4),
+    ],
+)  # fmt: skip
+def test_the_limit_of_shifts_counts_whole_semitones(key: str, cents: float, shift: float, needed: int) -> None:
+    def clips(tempo: float) -> list[mk.Clip]:
+        made = [_clip(0), _clip(1, key, tempo)]
+        return [made[0], attrs.evolve(made[1], analysis=attrs.evolve(made[1].analysis, tuning=cents))]
+
+    (plan,) = _plans(clips(120.0), vocal="clip-0", max_shift=needed)  # the cents are added to the shift
+    assert plan.layer(Role.HARMONIC).semitones == pytest.approx(shift)
+    with pytest.raises(GenerationError) as caught:
+        _plans(clips(120.0), vocal="clip-0", max_shift=needed - 1)
+    assert f"max_shift (now {needed - 1}; {needed} would do)" in str(caught.value.fix)
+    with pytest.raises(GenerationError, match="1 are too far apart in tempo, 0 in key"):
+        _plans(clips(70.0), vocal="clip-0", max_shift=needed)
 
 
 # ------------------------------------------------------------------------------------------------------- voices alone
@@ -443,7 +464,7 @@ def test_what_is_no_voice_in_an_instrumental_is_harmony(tmp_path: Path) -> None:
     first = round(clip.start * SAMPLE_RATE)
     whole = load(path).samples[:, first : first + stems[0].shape[1]]
     assert np.abs(sum(stems) - whole).max() < 1e-4
-    with pytest.raises(GenerationError, match="holds no vocal"):
+    with pytest.raises(GenerationError, match="has no vocal"):
         _plans([clip, _clip(1)], vocal=clip.id)
 
 

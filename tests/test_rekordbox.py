@@ -111,9 +111,9 @@ def test_what_could_do_harm_or_is_none_is_refused(song: Path, tmp_path: Path) ->
     with pytest.raises(LabelError, match="no track"):
         create_protocol("rekordbox").songs([collection(tmp_path)])
     (tmp_path / "no.xml").write_text("<DJ_PLAYLISTS><COLLECTION>")
-    with pytest.raises(LabelError, match="is no XML"):
+    with pytest.raises(LabelError, match="is not XML"):
         create_protocol("rekordbox").songs([tmp_path / "no.xml"])
     with pytest.raises(LabelError, match="cannot be read"):
         create_protocol("rekordbox").songs([tmp_path / "nothing.xml"])
-    with pytest.raises(UsageError, match="no XML file"):
+    with pytest.raises(UsageError, match=r"is not a \.xml file"):
         create_protocol("rekordbox").songs([tmp_path])

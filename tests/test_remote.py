@@ -205,6 +205,7 @@ def ends(pid: int, seconds: float = 5.0) -> bool:
 
 
 # -------------------------------------------------------------------------------------------------- the same results
+@pytest.mark.plugins
 class TestSignalsmithInAWorker(StretcherContract):
     component = "signalsmith@"
 
@@ -220,6 +221,7 @@ def both(kind: str, name: str, **options: Any) -> tuple[Component, Component]:
     return registry.create(kind, name, options), registry.create(kind, f"{name}@", options)
 
 
+@pytest.mark.plugins
 def test_a_separator_gives_the_same_stems() -> None:
     mix = signals.mix(signals.band(bars=2)[0])
     here, there = (cast("Separator", one).separate(mix).stems for one in both("separator", "librosa"))
@@ -228,6 +230,7 @@ def test_a_separator_gives_the_same_stems() -> None:
         np.testing.assert_array_equal(here[name].samples, there[name].samples)
 
 
+@pytest.mark.plugins
 def test_an_analyzer_gives_the_same_analysis() -> None:
     mix = signals.mix(signals.band(bars=4)[0])
     here, there = (cast("Analyzer", one).analyze(mix) for one in both("analyzer", "librosa"))
@@ -235,6 +238,7 @@ def test_an_analyzer_gives_the_same_analysis() -> None:
     assert here.key is not None
 
 
+@pytest.mark.plugins
 @pytest.mark.parametrize(
     "options", [{"speed": 1.1, "semitones": -2.5}, {"time_map": TimeMap((0, 1, 3), (0, 0.9, 3.1))}], ids=list
 )
@@ -258,6 +262,7 @@ def test_a_generator_gives_the_same_plans() -> None:
         list(there.plan(clips[:1], condition="matched", count=1, seed=0))
 
 
+@pytest.mark.plugins
 def test_it_says_what_it_is_and_where_it_runs() -> None:
     here, there = both("stretcher", "signalsmith", window_ms=80.0)
     assert there.options() == here.options()
@@ -270,6 +275,7 @@ def test_it_says_what_it_is_and_where_it_runs() -> None:
     assert Registry().create("stretcher", *spec).fingerprint() == there.fingerprint()
 
 
+@pytest.mark.plugins
 def test_a_kit_takes_it_by_name() -> None:
     kit = Kit(stretcher="signalsmith@", options={"stretcher": {"cheaper": True}})
     assert kit.stretcher.options()["cheaper"] is True
@@ -299,6 +305,7 @@ def test_inputs_and_outputs_of_every_shape(odd: Odd) -> None:
 
 
 # ------------------------------------------------------------------------------------------- what a backend may do
+@pytest.mark.whole
 @pytest.mark.parametrize(
     ("told", "how", "last_words"),
     [("exit", "ended with status 7", "goodbye"), ("crash", "was ended by SIGABRT", "")],
@@ -446,6 +453,7 @@ def start_parent(folder: Path, how: str) -> tuple[subprocess.Popen[str], int]:
     return parent, int(parent.stdout.readline())
 
 
+@pytest.mark.whole
 @pytest.mark.parametrize("how", ["import time; time.sleep(600)", "odd.separate(signals.noise(0.1))"])
 def test_a_worker_dies_with_its_parent(library: Path, tmp_path: Path, how: str) -> None:
     (tmp_path / "told").write_text("hang")
@@ -462,6 +470,7 @@ def test_a_worker_dies_with_its_parent(library: Path, tmp_path: Path, how: str) 
         os.kill(int((tmp_path / "child").read_text()), signal.SIGKILL)
 
 
+@pytest.mark.whole
 @pytest.mark.parametrize("how", ["", "raise RuntimeError", "sys.exit(3)"])
 def test_a_worker_ends_when_the_interpreter_does(library: Path, tmp_path: Path, how: str) -> None:
     parent, worker = start_parent(tmp_path, how)
@@ -470,6 +479,7 @@ def test_a_worker_ends_when_the_interpreter_does(library: Path, tmp_path: Path, 
     assert ends(worker)
 
 
+@pytest.mark.whole
 def test_a_worker_outlives_the_thread_that_started_it(library: Path, tmp_path: Path) -> None:
     how = """
 import threading, time
@@ -513,7 +523,7 @@ def test_an_environment_that_is_not_there(tmp_path: Path, monkeypatch: pytest.Mo
     assert raised.value.fix == "mashkit env create acme"
     for name in ("../acme", "a/b", ".", ""):
         if name:
-            with pytest.raises(UsageError, match="no name"):
+            with pytest.raises(UsageError, match="not the name"):
                 isolated("separator", "odd", environment=name)
 
 
@@ -574,6 +584,52 @@ def test_a_worker_that_cannot_start(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert raised.value.fix == "mashkit env remove bare; mashkit env create bare"
 
 
+USAGE = "usage: worker.py [-h] --connection N --inbox N --outbox N\nworker.py: error: unrecognized arguments: 5 6 7"
+NO_MODULE = "python: Error while finding module specification for 'mashkit.remote.worker' (ModuleNotFoundError: No module named 'mashkit.remote')"  # noqa: E501 — one line of Python
+
+
+@pytest.mark.parametrize(
+    ("words", "status", "python", "problem", "fix"),
+    [
+        (USAGE, 2, "3.11.9", "environment 'old' was made by an earlier mashkit", "mashkit env create old"),
+        (USAGE, 2, "3.8.20", "environment 'old' was made by an earlier mashkit",
+         "mashkit env create old --python python3.8"),
+        (NO_MODULE, 1, "3.11.9", "environment 'old' was made by an earlier mashkit", "mashkit env create old"),
+        ("no space left", 2, "3.11.9", "did not start: it ended with status 2; its last words:\n  no space left",
+         "mashkit env create old"),
+    ],
+)  # fmt: skip
+def test_an_environment_that_an_earlier_mashkit_made(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: str, status: int, python: str, problem: str, fix: str
+) -> None:
+    monkeypatch.setenv("MASHKIT_ENVIRONMENTS", str(tmp_path))
+    program = tmp_path / "old" / "bin" / "python"
+    program.parent.mkdir(parents=True)
+    program.write_text(f"#!/bin/sh\ncat >&2 <<'END'\n{words}\nEND\nexit {status}\n")
+    program.chmod(0o755)
+    record = {"name": "old", "python": python, "mashkit": "0", "components": [], "distributions": [], "packages": {}}
+    (tmp_path / "old" / RECORD).write_text(json.dumps(record))
+    with pytest.raises(ComponentUnavailable) as raised:
+        isolated("separator", "librosa", environment="old")
+    assert problem in raised.value.problem
+    assert ("usage" in raised.value.problem or "worker.py" in raised.value.problem) is False
+    assert raised.value.fix == f"mashkit env remove old; {fix}"
+
+
+@pytest.mark.parametrize(("protocol", "which"), [(2, "an earlier"), (99, "another")])
+def test_an_environment_whose_messages_are_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, protocol: int, which: str
+) -> None:
+    monkeypatch.setenv("MASHKIT_ENVIRONMENTS", str(tmp_path))
+    (site,) = (environment_of_this_python(tmp_path, "old") / "lib").glob("python*/site-packages")
+    (site / "sitecustomize.py").write_text(f"import mashkit.remote.messages as m; m.PROTOCOL = {protocol}")
+    with pytest.raises(
+        ComponentUnavailable, match=f"environment 'old' was made by {which} mashkit: .*{protocol}"
+    ) as got:
+        isolated("separator", "librosa", environment="old")
+    assert got.value.fix == "mashkit env remove old; mashkit env create old"
+
+
 def test_a_worker_with_another_mashkit(library: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (library / "sitecustomize.py").write_text("import mashkit.remote.messages as m; m.PROTOCOL = 99")
     with pytest.raises(ComponentUnavailable, match=r"another mashkit: \{'protocol': 99\}"):
@@ -632,5 +688,5 @@ def test_audio_that_ends_too_early_is_noticed() -> None:
         scratch = messages.Scratch(file)
         reference = scratch.put(signals.noise(0.1))
         file.truncate(100)
-        with pytest.raises(BadMessageError, match="ends too early"):
+        with pytest.raises(BadMessageError, match="shorter than announced"):
             scratch.get(reference)

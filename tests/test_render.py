@@ -11,13 +11,13 @@ import attrs
 import numpy as np
 import pytest
 
+from light import SteadyTurntable, Turntable
 from mashkit.audio import mixing
 from mashkit.audio.mixing import PEAK_CEILING_DB
 from mashkit.errors import CatalogError, PlanError
 from mashkit.interfaces import Stretcher
 from mashkit.mashup import Rendering
 from mashkit.pipeline import Kit, Ranked
-from mashkit.registry import Registry
 from mashkit.rendering.renderer import Renderer
 from mashkit.synthetic.source import SyntheticSource
 from mashkit.testing import signals
@@ -55,9 +55,9 @@ class ClickSource:
 
 @attrs.define(kw_only=True, eq=False)
 class CountingStretcher(Stretcher):
-    """Counts what it is asked for, and leaves the work to a real stretcher."""
+    """Counts what it is asked for, and leaves the work to another stretcher."""
 
-    info = Registry().find("stretcher", "signalsmith").info
+    info = SteadyTurntable.info
 
     inner: Stretcher
     calls: list[tuple[float, float]] = attrs.field(factory=list)
@@ -69,7 +69,7 @@ class CountingStretcher(Stretcher):
 
 @pytest.fixture
 def stretcher() -> CountingStretcher:
-    return CountingStretcher(inner=Registry().create("stretcher", "signalsmith"))
+    return CountingStretcher(inner=Turntable())
 
 
 def matched(source: ClickSource, *, semitones: float = 0.0) -> MashupPlan:

@@ -16,9 +16,8 @@ import attrs
 import numpy as np
 import pytest
 
+from light import Turntable
 from mashkit.audio.files import load
-from mashkit.components import ComponentInfo
-from mashkit.interfaces import Stretcher
 from mashkit.mashup import Mashup
 from mashkit.pipeline import Ranked
 from mashkit.rendering.renderer import Renderer
@@ -33,31 +32,6 @@ from mashkit.types.timemap import TimeMap
 BREAKOUT = "</script><img src=x onerror=alert(1)>"
 TITLES = (BREAKOUT, "\"quotes\" & 'apostrophes' $title ${script}", "Ünï – 漢字 \u202e ‏עברית <!-- ]]>")
 WHOLE_TONE = 2 ** (2 / 12)
-
-
-@attrs.define(kw_only=True, eq=False)
-class Turntable(Stretcher):
-    """Changes pitch with speed, as a record does."""
-
-    info: ClassVar[ComponentInfo] = ComponentInfo(
-        name="turntable",
-        target="",
-        summary="",
-        provides={"speed", "time_map"},
-        code_license="MIT",
-        engine="linear interpolation",
-    )
-
-    def _stretch(self, audio: Audio, *, speed: float, semitones: float, frames: int) -> Audio:
-        return self._read(audio, np.arange(frames) * speed)
-
-    def _stretch_along(self, audio: Audio, time_map: TimeMap, *, semitones: float, frames: int) -> Audio:
-        return self._read(audio, time_map.to_source(np.arange(frames) / audio.sample_rate) * audio.sample_rate)
-
-    def _read(self, audio: Audio, at: np.ndarray[Any, np.dtype[np.float64]]) -> Audio:
-        return Audio(
-            np.stack([np.interp(at, np.arange(audio.frames), row) for row in audio.samples]), audio.sample_rate
-        )
 
 
 class Source(SyntheticSource):

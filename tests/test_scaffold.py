@@ -30,6 +30,7 @@ def installed(folder: Path, name: str) -> dict[str, str]:
     return {**os.environ, "PYTHONPATH": str(folder / "src")}
 
 
+@pytest.mark.whole
 @pytest.mark.parametrize("kind", INTERFACES)
 def test_what_is_written_keeps_its_contract(kind: str, tmp_path: Path) -> None:
     assert main(["new", kind, "acme-2", "-o", str(tmp_path)]) == 0
@@ -62,7 +63,7 @@ def test_the_code_written_is_as_clean_as_ours(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["Acme", "2acme", "acme_2", "acme--x", "", "a/b", "../acme", "class"])
 def test_names_that_are_none(name: str, tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="no name"):
+    with pytest.raises(UsageError, match="not a name"):
         new_plugin("scorer", name, tmp_path)
     assert list(tmp_path.iterdir()) == []
 

@@ -28,6 +28,8 @@ from mashkit.report.statistics import DECADES, statistics
 from mashkit.testing import signals
 from mashkit.types import Analysis, Audio, Clip, Key, Role, StemSet
 
+pytestmark = pytest.mark.whole  # of a database of three minutes of sound
+
 FACTS: list[tuple[Key | None, float | None]] = [
     (Key(0, "major"), 100.0), (Key(9, "minor"), 104.0), (Key(2, "major"), 95.0), (Key(6, "major"), 118.0),
     (Key(0, "major"), 203.0), (None, 100.0), (Key(3, "minor"), 101.0),

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from light import Turntable
 from mashkit.errors import PlanError, TimeMapError, UsageError
 from mashkit.interfaces.stretcher import mapped_frames, stretched_frames
-from mashkit.pipeline import Kit
 from mashkit.testing import signals
 from mashkit.types import Layer, MashupPlan, Mixing, Role
 from mashkit.types.timemap import TimeMap
@@ -84,7 +84,7 @@ def test_through_meets_its_moments_and_both_ends() -> None:
     ("source", "target", "problem"),
     [
         ((0,), (0,), "1 source"),
-        ((0, 1), (0, 1, 2), "2 source and 3 target"),
+        ((0, 1), (0, 1, 2), "2 source knots and 3 target knots"),
         ((0.5, 1), (0, 1), "begins at 0.5"),
         ((0, 1), (0.1, 1), "begins at 0.1"),
         ((0, 2, 1), (0, 1, 2), "increasing"),
@@ -121,7 +121,7 @@ def test_lengths_of_a_map_and_of_its_only_speed_agree() -> None:
 
 def test_a_speed_and_a_map_are_too_much() -> None:
     with pytest.raises(UsageError, match="both"):
-        Kit().stretcher.stretch(signals.noise(1.0), speed=1.1, time_map=TimeMap((0, 1), (0, 1.2)))
+        Turntable().stretch(signals.noise(1.0), speed=1.1, time_map=TimeMap((0, 1), (0, 1.2)))
 
 
 def test_a_layer_moves_with_its_map() -> None:

@@ -6,14 +6,20 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
 from mashkit.errors import OptionError
+from mashkit.networks.devices import MOST_BLOCKS, inference, known_device, steady_inference
 
-torch = pytest.importorskip("torch")
+pytestmark = pytest.mark.plugins  # they bring torch
 
-from mashkit.networks.devices import MOST_BLOCKS, inference, known_device, steady_inference  # noqa: E402 — only with torch
+
+@pytest.fixture(scope="module", autouse=True)
+def torch() -> Any:
+    """torch, imported only where one of these tests runs."""
+    return pytest.importorskip("torch")
 
 
 def test_the_core_imports_no_torch() -> None:
@@ -21,7 +27,7 @@ def test_the_core_imports_no_torch() -> None:
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
-def test_auto_is_what_there_is() -> None:
+def test_auto_is_what_there_is(torch: Any) -> None:
     assert known_device("cpu") == "cpu"
     due = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
     assert known_device("auto") == due
@@ -33,14 +39,14 @@ def test_what_is_no_device(name: object) -> None:
         known_device(name)
 
 
-def test_a_device_that_is_not_here() -> None:
+def test_a_device_that_is_not_here(torch: Any) -> None:
     with pytest.raises(OptionError, match="finds") as raised:
         known_device(f"cuda:{torch.cuda.device_count()}")
     assert raised.value.fix is not None
     assert '"cpu"' in raised.value.fix
 
 
-def test_inference_puts_everything_back() -> None:
+def test_inference_puts_everything_back(torch: Any) -> None:
     before = torch.get_num_threads(), torch.backends.cudnn.allow_tf32, torch.backends.cudnn.benchmark
     with inference(before[0] + 1):
         assert torch.is_inference_mode_enabled()
@@ -52,7 +58,7 @@ def test_inference_puts_everything_back() -> None:
 
 # -------------------------------------------------------------------------------------------------- steady inference
 @pytest.mark.parametrize("threads", [1, 2, 3, 4, 6])
-def test_each_gives_results_in_order_and_hears_only_a_little_ahead(threads: int) -> None:
+def test_each_gives_results_in_order_and_hears_only_a_little_ahead(threads: int, torch: Any) -> None:
     taken: list[int] = []
 
     def items() -> Iterator[int]:
@@ -74,7 +80,7 @@ def test_each_gives_results_in_order_and_hears_only_a_little_ahead(threads: int)
     assert torch.get_num_threads() == before
 
 
-def test_as_many_blocks_at_once_as_threads_allow() -> None:
+def test_as_many_blocks_at_once_as_threads_allow(torch: Any) -> None:
     together = threading.Barrier(3)  # each block waits for two others, so fewer at once would not end
     before = torch.get_num_threads()
     torch.set_num_threads(3)
@@ -85,7 +91,7 @@ def test_as_many_blocks_at_once_as_threads_allow() -> None:
         torch.set_num_threads(before)
 
 
-def test_a_convolution_is_the_same_for_any_number_of_threads() -> None:
+def test_a_convolution_is_the_same_for_any_number_of_threads(torch: Any) -> None:
     # Spleeter's last encoder step: on three threads it sums in another order than on one.
     generator = torch.Generator().manual_seed(0)
     layer = torch.nn.Conv2d(256, 512, kernel_size=5, stride=2)
@@ -98,7 +104,7 @@ def test_a_convolution_is_the_same_for_any_number_of_threads() -> None:
 
 
 @pytest.mark.parametrize("threads", [1, 3])
-def test_an_error_in_a_block_is_the_callers_and_everything_is_put_back(threads: int) -> None:
+def test_an_error_in_a_block_is_the_callers_and_everything_is_put_back(threads: int, torch: Any) -> None:
     before = torch.get_num_threads()
 
     def failing(number: int) -> int:
@@ -113,7 +119,7 @@ def test_an_error_in_a_block_is_the_callers_and_everything_is_put_back(threads: 
     assert not torch.is_inference_mode_enabled()
 
 
-def test_nobody_outside_a_block_sees_its_number_of_threads() -> None:
+def test_nobody_outside_a_block_sees_its_number_of_threads(torch: Any) -> None:
     before = torch.get_num_threads()
     torch.set_num_threads(3)
     inside, leave = threading.Event(), threading.Event()

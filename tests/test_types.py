@@ -195,10 +195,10 @@ def test_time_goes_to_the_mashup_and_back(layer: Layer, times: list[float]) -> N
     [
         ("{", "not JSON"),
         ("[]", "not a mashup plan"),
-        ('{"format": 3}', "plan format 3"),
+        ('{"format": 3}', "the plan has format 3"),
         ('{"format": 1}', "malformed"),
-        ('{"format": 1, "condition": "", "layers": [], "duration_s": 1, "seed": 0, "generator": {}}', "no name"),
-        ('{"format": 1, "condition": 5, "layers": [], "duration_s": 1, "seed": 0, "generator": {}}', "no name"),
+        ('{"format": 1, "condition": "", "layers": [], "duration_s": 1, "seed": 0, "generator": {}}', "not the name"),
+        ('{"format": 1, "condition": 5, "layers": [], "duration_s": 1, "seed": 0, "generator": {}}', "not the name"),
         ('{"format": 1, "condition": "matched", "layers": [], "duration_s": 1, "seed": 0, "generator": {}}', "vocal"),
     ],
 )
@@ -209,7 +209,7 @@ def test_plan_refuses(text: str, reason: str) -> None:
 
 def test_a_plan_has_one_layer_a_role() -> None:
     layer = Layer(role=Role.VOCAL, clip_id="a")
-    with pytest.raises(PlanError, match="one layer a role"):
+    with pytest.raises(PlanError, match="one layer of each role"):
         MashupPlan(condition="matched", layers=[layer, layer], duration_s=1, seed=0)
     with pytest.raises(PlanError, match="speed"):
         Layer(role=Role.VOCAL, clip_id="a", speed=0)

@@ -111,7 +111,7 @@ def test_another_environment_sends_no_arrays_and_nothing_endless(scratch: messag
 
 @pytest.mark.parametrize("body", [b"la", b"[1]", b"\xff", b"\x80\x05K\x01."])
 def test_another_environments_messages_are_json_objects(scratch: messages.Scratch, body: bytes) -> None:
-    with pytest.raises(BadMessageError, match="no JSON"):
+    with pytest.raises(BadMessageError, match=r"not (a )?JSON"):
         messages.decode(([body], []), scratch)
 
 

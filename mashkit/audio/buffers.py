@@ -209,7 +209,8 @@ def joined(parts: Sequence[Audio]) -> Audio:
     formats = {(audio.sample_rate, audio.channels) for audio in parts}
     if len(formats) != 1:
         raise UsageError(
-            f"sounds to be joined are of {sorted(formats)}", "give sounds of one rate, of as many channels"
+            f"the sounds to join have the formats {sorted(formats)}",
+            "give sounds of one rate and one number of channels",
         )
     ((sample_rate, channels),) = formats
     buffer = AudioBuffer(channels, sum(audio.frames for audio in parts))
@@ -234,7 +235,7 @@ def weighted_sum(parts: Sequence[tuple[float, Audio]]) -> Audio:
     """
     formats = {(audio.sample_rate, *audio.samples.shape) for _, audio in parts}
     if len(formats) != 1:
-        raise UsageError(f"parts of a sum are of {sorted(formats)}", "give sounds of one rate and shape")
+        raise UsageError(f"the sounds to add have the formats {sorted(formats)}", "give sounds of one rate and shape")
     ((sample_rate, channels, frames),) = formats
     buffer = AudioBuffer(channels, frames)
     for start in range(0, frames, _BLOCK):

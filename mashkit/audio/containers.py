@@ -162,7 +162,7 @@ def _next_stream(data: Contents, position: int, *, anywhere: bool) -> int:
     rest = len(data) - _skip_tags(data, position)
     if not anywhere and rest > UNCOUNTED:
         raise NotWholeError(
-            f"goes on for {rest:,} bytes after the end its header gives: they would not be read",
+            f"continues for {rest:,} bytes after the end that its header gives: these would not be read",
             "export it again, or as FLAC, which has no such limit",
         )
     return len(data)
@@ -299,7 +299,7 @@ def _walk_wav(data: Contents, start: int) -> tuple[Stream, int]:
         behind = body + length + (length & 1)
         if any(one == b"data" and size for one, _, size in _chunks(data, behind, order)):
             raise NotWholeError(
-                "holds its sound in several pieces, and the first alone would be read", "export it again"
+                "holds its sound in several pieces, and only the first would be read", "export it again"
             )
         end = _after_chunks(data, behind, order)
         return Stream(_patched(start, min(end, len(data)), patches)), end
@@ -630,7 +630,7 @@ def _walk_ogg(data: Contents, start: int) -> tuple[Stream, int]:
         position = end
     if len(sounds) > 1:
         raise NotWholeError(
-            f"holds {len(sounds)} sounds at once, and one of them would be read",
+            f"holds {len(sounds)} sounds at once, and only one of them would be read",
             "take one out: `ffmpeg -i in -map 0:a:0 out.flac`",
         )
     if not ended.issuperset(sounds or pages):

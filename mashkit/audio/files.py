@@ -154,6 +154,20 @@ def load(
         channels or contains NaN, or if the loader failed. A problem of the file raises no other error.
     UsageError
         If an argument is of the wrong type.
+
+    Examples
+    --------
+    >>> import mashkit as mk
+    >>> from mashkit.testing import signals
+    >>> path = mk.save("a.flac", signals.tone(440, 2.0, sample_rate=48_000))
+    >>> mk.load(path)
+    Audio(sample_rate=48000)
+    >>> mk.load(path, sample_rate=22_050).frames
+    44100
+    >>> mk.load("b.flac")
+    Traceback (most recent call last):
+        ...
+    mashkit.errors.AudioFileError: b.flac: no such file or folder (check the spelling)
     """
     path = as_path(path)
     if sample_rate is not None:
@@ -191,7 +205,7 @@ def _speaking_of(path: Path) -> Iterator[None]:
     except MashkitError as error:
         raise AudioFileError(path, error.problem, error.fix) from error
     except MemoryError as error:
-        raise AudioFileError(path, "is too long for the memory there is", "cut it, or use another machine") from error
+        raise AudioFileError(path, "is too long for this machine's memory", "cut it, or use another machine") from error
     except OSError as error:
         raise AudioFileError(
             path, f"cannot be read: {error.strerror or error}", "check its permissions, and the disk"
@@ -297,7 +311,7 @@ def _decode_stream(path: Path, opened: BinaryIO, data: Contents, stream: Stream)
         if not RATES_HZ[0] <= file.samplerate <= RATES_HZ[1]:
             raise AudioFileError(
                 path,
-                f"has a sample rate of {file.samplerate:,} Hz, by its header",
+                f"has a sample rate of {file.samplerate:,} Hz, according to its header",
                 f"resample it: {RATES_HZ[0]:,} to {RATES_HZ[1]:,} Hz are read",
             )
         buffer, frames, bad = _read_samples(file, len(data))
@@ -402,6 +416,21 @@ def save(path: Path | str, audio: Audio, *, comment: str = "") -> Path:
         If the file cannot be written; then no incomplete file is left.
     UsageError
         If an argument is of the wrong type.
+
+    Examples
+    --------
+    >>> import mashkit as mk
+    >>> from mashkit.testing import signals
+    >>> mk.save("a.flac", signals.tone(440, 2.0), comment="A4").name
+    'a.flac'
+    >>> loud = signals.tone(440, 2.0, amplitude=1.5)
+    >>> mk.save("loud.wav", loud).name
+    'loud.wav'
+    >>> mk.save("loud.flac", loud)
+    Traceback (most recent call last):
+        ...
+    mashkit.errors.AudioFileError: loud.flac: would be clipped: the peak is 1.500
+    (lower the gain, or write a .wav, which is float)
     """
     path = as_path(path)
     require_audio(audio)
@@ -483,7 +512,7 @@ def require_file(path: Path) -> None:
         state = path.stat()
     except FileNotFoundError:
         if path.is_symlink():
-            raise AudioFileError(path, "is a link to nothing", "mend or remove it") from None
+            raise AudioFileError(path, "is a link to a file that does not exist", "repair or remove the link") from None
         raise AudioFileError(path, "no such file or folder", "check the spelling") from None
     except ValueError:  # the name contains a zero byte
         raise AudioFileError(path, "no such file or folder", "check the spelling") from None
@@ -510,10 +539,10 @@ def require_file(path: Path) -> None:
 def _not_audio(path: Path, error: Exception) -> AudioFileError:
     if path.suffix.lower() in UNREADABLE_SUFFIXES:
         return AudioFileError(
-            path, "is in a format libsndfile cannot decode", "convert it, e.g. `ffmpeg -i in out.flac`"
+            path, "is in a format that libsndfile cannot decode", "convert it, e.g. `ffmpeg -i in out.flac`"
         )
     detail = str(error).rpartition(": ")[2].rstrip(".")
     # libsndfile reports "File does not exist" for text named .mp3, but require_file() has found the file.
     if "does not exist" in detail or "not recognised" in detail:
-        detail = "this is no sound libsndfile knows"
+        detail = "libsndfile does not know its format"
     return AudioFileError(path, f"cannot be decoded: {detail}", "check that it is a sound file, or export it again")

@@ -105,7 +105,7 @@ def complaints(audio: Audio) -> list[str]:
     if level < SILENCE_DB:
         return [f"is silent: even its loudest second has {_db(level)}"]
     if level < QUIET_DB:
-        found.append(f"is very quiet: even its loudest second has {_db(level)}; it was made louder to be heard")
+        found.append(f"is very quiet: even its loudest second has {_db(level)}; it was made louder for the analysis")
     if audio.channels == 2:
         left, right = (
             sum(np.square(part, dtype=np.float64).sum(axis=1) for part in pieces(audio.samples, _BLOCK)) / audio.frames
@@ -115,8 +115,8 @@ def complaints(audio: Audio) -> list[str]:
                 found.append(f"has no sound in its {name} channel")
     if channels_cancel(audio):
         found.append(
-            "has channels of opposite phase: together they are next to silent, so what they differ in was heard; "
-            "turn one of them over"
+            "has channels of opposite phase: their sum is almost silent, so their difference was analysed; "
+            "invert one of them"
         )
     offset = float(
         np.max(np.abs(sum(part.sum(axis=1, dtype=np.float64) for part in pieces(audio.samples, _BLOCK)))) / audio.frames
@@ -125,14 +125,14 @@ def complaints(audio: Audio) -> list[str]:
         found.append(f"has an offset of {100 * offset:.0f} % of full scale; a high-pass filter removes it")
     clipped = _clipped_share(audio)
     if clipped > CLIPPED_SHARE:
-        found.append(f"is clipped: {100 * clipped:.1f} % of its samples stand at its peak")
+        found.append(f"is clipped: {100 * clipped:.1f} % of its samples are at its peak")
     if _in_steps(audio, 128):
-        found.append("has 8 bits: its noise is heard, and is taken for music where that is quiet")
+        found.append("has 8 bits: its noise is audible, and counts as music in quiet parts")
     return found
 
 
 def _db(level: float) -> str:
-    return "no sample but zero" if level == -math.inf else f"{level:.0f} dB relative to full scale"
+    return "no sample other than zero" if level == -math.inf else f"{level:.0f} dB relative to full scale"
 
 
 def _clipped_share(audio: Audio) -> float:

@@ -112,7 +112,7 @@ def _open(path: Path) -> Any:
     except mutagen.MutagenError as error:
         raise AudioFileError(path, f"its tags cannot be read: {error}", "check that it is a sound file") from error
     if opened is None or not (_has_id3(opened) or _has_comments(opened)):
-        raise AudioFileError(path, "has no tags that are known here", "use mp3, WAV, AIFF, FLAC, Ogg or Opus")
+        raise AudioFileError(path, "has tags of an unknown kind", "use mp3, WAV, AIFF, FLAC, Ogg or Opus")
     return opened
 
 

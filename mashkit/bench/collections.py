@@ -55,6 +55,8 @@ class Collection:
         Clip id → the files of the clip; empty for rendered clips.
     problems : tuple of str
         Songs that could not be used, and the reasons.
+    recordings : mapping of str to str
+        Clip id → the recording it was cut from, as "artist - title"; where it is missing, the clip's title is meant.
     """
 
     name: str
@@ -63,6 +65,11 @@ class Collection:
     true_stems: bool
     files: Mapping[str, tuple[Path, ...]] = attrs.field(factory=dict, converter=frozen_mapping, repr=False)
     problems: tuple[str, ...] = attrs.field(default=(), converter=as_tuple)
+    recordings: Mapping[str, str] = attrs.field(factory=dict, converter=frozen_mapping, repr=False)
+
+    def recording(self, clip: Clip) -> str:
+        """Return the recording that a clip was cut from; the text is empty for a clip without files, which is made."""
+        return self.recordings.get(clip.id, clip.title) if self.files.get(clip.id) else ""
 
 
 @attrs.frozen
@@ -218,7 +225,10 @@ def open_multitracks(choice: Choice) -> Collection:
         return source.clips
 
     source.take(_kept(source.clips, measure, everything, analyzer.fingerprint()))
-    return Collection(name=choice.name, clips=source.clips, source=source, true_stems=True, files=files)
+    return Collection(
+        name=choice.name, clips=source.clips, source=source, true_stems=True, files=files,
+        recordings={clip.id: clip.song for clip in source.clips},
+    )  # fmt: skip
 
 
 class RenderedSource:

@@ -221,7 +221,9 @@ def joined(result: Result, earlier: Result) -> Result:
     # The facts of one input may have changed: the newer ones count.
     theirs = [attrs.evolve(row, facts=facts.get(row.input, {})) for row in earlier.rows if row.label in labels]
     rows = [*result.rows, *theirs]
-    competitors, comparisons = ranked(load_task(result.suite.task), [*result.competitors, *kept], rows)
+    competitors, comparisons = ranked(
+        load_task(result.suite.task), [*result.competitors, *kept], rows, result.suite.baseline
+    )
     return attrs.evolve(
         result, competitors=competitors, comparisons=comparisons, inputs=facts, rows=rows, kept=sorted(labels)
     )

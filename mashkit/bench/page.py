@@ -20,11 +20,10 @@ from mashkit.bench.charts import Chart, draw
 from mashkit.bench.ranking import Metric
 from mashkit.bench.records import Entry, Row, judged_by
 from mashkit.bench.results import Result, value_names, write_result
-from mashkit.bench.statistics import Comparison
+from mashkit.bench.statistics import SIGNIFICANT, Comparison
 from mashkit.bench.tasks import Cell, Literature, Pick, Table, load_task
 from mashkit.pages import MINUS, NONE, number, text
 
-SIGNIFICANT = 0.05
 LONG = 40
 """Number of characters above which a cell of text becomes wide."""
 
@@ -83,12 +82,13 @@ def page(result: Result, sounds: Mapping[str, str] | None = None) -> str:
         __package__,
         "page.html",
         marks='<span class="bad">Marked</span>: beyond what is a must. <span class="best">Underlined</span>: best of '
-        f"its column. {NONE}: not measured or not provided. " + text(" ".join(trained_on(result))),
+        f"its column. {NONE}: not measured or not provided. "
+        + text(" ".join([*_small_print(result), *trained_on(result)])),
         table=_table(result),
         charts="\n".join(_figure(chart) for chart in charts),
         tables=_tables(task.tables(result.measured, rows)),
         literature=_literature(task.literature),
-        comparisons=_comparisons(metrics, result.comparisons),
+        comparisons=_comparisons(metrics, result.comparisons, suite.baseline),
         picks=_picks(task.heard, picks_of(task, result), sounds) if sounds else "",
         measured=_measured(metrics),
         rules=text(result.rules),
@@ -111,11 +111,12 @@ def page(result: Result, sounds: Mapping[str, str] | None = None) -> str:
         problems=_problems(rows),
     )
     summary = text(f"{suite.summary[:1].upper()}{suite.summary[1:]}.")
+    lead = task.lead(result.measured, rows, result.comparisons, suite.baseline)
     facts = text(f"{len(competitors)} competitors, {measured:,} measurements, finished {_day(result)}")
     packed = f'<script type="text/plain" id="packed-rows">{_packed_rows(rows)}</script>\n'
     return pages.document(
         suite.title,
-        top=f'<p>{summary}</p>\n<p class="facts">{facts}</p>',
+        top=f'<p>{summary}</p>\n{pages.items(map(text, lead)) if lead else ""}<p class="facts">{facts}</p>',
         main=main,
         styles=_styles(),
         scripts=packed + _script(sounds or {}),
@@ -191,8 +192,11 @@ def markdown(result: Result) -> str:
         f"Suite `{result.suite.name}` of `mashkit bench run`, finished {_day(result)}; {result.machine.processor}, "
         f"{result.machine.cores} cores. Bold: beyond a must. {NONE}: not measured or not provided."
     )
-    parts = [f"# {result.suite.title}", "", " ".join([made, *trained_on(result)]), "", *lines, ""]
-    for table in load_task(result.suite.task).tables(result.measured, result.rows):
+    task = load_task(result.suite.task)
+    lead = task.lead(result.measured, result.rows, result.comparisons, result.suite.baseline)
+    parts = [f"# {result.suite.title}", "", *([*(f"- {one}" for one in lead), ""] if lead else [])]
+    parts += [" ".join([made, *trained_on(result)]), "", *lines, ""]
+    for table in task.tables(result.measured, result.rows):
         parts += [f"## {table.title}", "", table.caption, "", f"| {' | '.join(map(_line, table.heads))} |"]
         parts += [f"|{'---|' * len(table.heads)}"]
         for name, row in table.rows:
@@ -213,6 +217,13 @@ def trained_on(result: Result) -> list[str]:
         if songs
     ]
     return [*said, "Rank and score are of the songs that nobody was trained on."] if said else []
+
+
+def _small_print(result: Result) -> list[str]:
+    """Return what the numbers in small print are that the headings do not tell."""
+    if not any(one.draws for one in result.competitors):
+        return []
+    return ["Draws: the lowest and the highest value if each draw of the plans is taken alone."]
 
 
 def _line(value: str) -> str:
@@ -252,7 +263,10 @@ def _table(result: Result) -> str:
             marks += ["best"] if value is not None and shown == best[metric.name] else []
             ends = one.intervals.get(metric.name)
             if ends is not None:
-                shown += f'<span class="ends">{" … ".join(number(end, metric.digits) for end in ends)}</span>'
+                shown += f'<span class="ends">{_ends(*ends, metric.digits)}</span>'
+            drawn = one.draws.get(metric.name)
+            if drawn:
+                shown += f'<span class="ends">draws {_ends(min(drawn), max(drawn), metric.digits)}</span>'
             cells.append(_cell(value, shown, " ".join(marks)))
         rows.append(pages.row(text(one.label), *cells))
     # A row with a reason instead of numbers has fewer cells, so it is not sorted.
@@ -347,9 +361,12 @@ def _problems(rows: Sequence[Row]) -> str:
     )
 
 
-def _comparisons(metrics: Sequence[Metric], comparisons: Sequence[Comparison]) -> str:
+def _comparisons(metrics: Sequence[Metric], comparisons: Sequence[Comparison], baseline: str) -> str:
     """Return a section with one table of pairs for each metric; empty if nothing was compared."""
     parts = []
+    # Where the baseline was not measured, every two were compared.
+    of_baseline = bool(baseline) and all(one.other == baseline for one in comparisons)
+    sized = any(one.effect is not None for one in comparisons)
     for metric in metrics:
         own = [one for one in comparisons if one.metric == metric.name]
         if not own:
@@ -358,22 +375,33 @@ def _comparisons(metrics: Sequence[Metric], comparisons: Sequence[Comparison]) -
         differing = sum(one.p_holm is not None and one.p_holm < SIGNIFICANT for one in own)
         rows = []
         for one in own:
-            ends = [number(end, digits) for end in (one.low, one.high)]
             p_values = (one.p_bootstrap, one.p_signed_rank, one.p_holm)
-            numbers = [
-                number(one.difference, digits),
-                NONE if one.low is None else " … ".join(ends),
-                *(number(p_value, 3) for p_value in p_values),
-            ]
+            numbers = [number(one.difference, digits), _ends(one.low, one.high, digits)]
+            if sized:
+                numbers += [number(one.effect, 2), _ends(one.effect_low, one.effect_high, 2), number(one.songs, 0)]
+            numbers += [number(p_value, 3) for p_value in p_values]
             rows.append(pages.row(text(one.one), pages.cell(text(one.other), "said"), *map(pages.cell, numbers)))
-        heads = ("one", "other", "difference", "95 %", "p, bootstrap", "p, signed rank", "p, Holm")
+        heads = ["one", "other", "difference", "95 %"] + (["effect", "95 %", "songs"] if sized else [])
+        heads += ["p, bootstrap", "p, signed rank", "p, Holm"]
         said = f"{metric.title}: {len(own)} pairs, {differing} differ at {SIGNIFICANT:g} after Holm’s correction"
         parts.append(f"<details><summary>{text(said)}</summary>{pages.table(heads, rows)}</details>")
     explained = (
         "<p>Differences, one − other, with intervals of resampled songs; signed-rank tests see one number a song. "
-        "Each is of the songs that both are judged by.</p>"
+        "Each is of the songs that both are judged by."
     )
-    return pages.section("pairs", "Who differs from whom", explained, *parts) if comparisons else ""
+    if sized:
+        explained += (
+            " Effect: rank-biserial correlation of the songs’ differences (Kerby 2014), 1 if one is better in every "
+            "song, 0 if neither is, −1 if the other is; songs are those that have a difference."
+        )
+    if of_baseline:
+        explained += f" Everybody is compared with {text(baseline)}, and Holm’s correction is for these tests alone."
+    heading = f"Against {baseline}" if of_baseline else "Who differs from whom"
+    return pages.section("pairs", heading, f"{explained}</p>", *parts) if comparisons else ""
+
+
+def _ends(low: float | None, high: float | None, digits: int) -> str:
+    return NONE if low is None else f"{number(low, digits)} … {number(high, digits)}"
 
 
 def _literature(literature: Literature | None) -> str:

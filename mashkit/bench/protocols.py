@@ -1,13 +1,17 @@
-"""The plans that scorers are compared on, fixed before the first is scored.
+"""Make the plans on which scorers are compared; all plans are fixed before the first one is scored.
 
-Two protocols. ``paper``: as in the paper's Table 1, positives are originals as they were recorded, negatives unmatched
-and unlabelled examples matched mashups. Only the latter were stretched and shifted, so that a scorer can win by hearing
-a stretcher. ``controlled``: everything goes through the same. Where a matched mashup needs its backing faster by a
-ratio and higher by an interval, half of that is done to the vocal, the other way round; its positive is the same
-excerpt of the same vocal, with its own backing at the vocal's speed and shift; its negatives are played at that speed
-and shift as a whole. All are as long, as loud by role (but in ``paper``), and at one speed.
+There are two experiment protocols. In ``paper``, as in the paper's Table 1, positives are originals as they were
+recorded, negatives are unmatched mashups, and unlabelled examples are matched mashups. Only the unlabelled examples are
+stretched and shifted, so a scorer can do well by recognizing the stretcher.
 
-Twins are two plans of the same vocal, processed alike, one of which has one thing wrong.
+In ``controlled``, all examples are processed alike. If a matched mashup needs a faster and higher backing, half of the
+ratio and of the interval is applied to the vocal, in the opposite direction. Its positive is the same excerpt of the
+same vocal with the vocal's own backing, which is played at the vocal's speed and shift. Its negatives are played as a
+whole at this speed and shift. All examples have the same length, the same loudness of each role (not in ``paper``), and
+one speed.
+
+A contrast pair is two plans of the same vocal, an original and its twin, which are processed alike. The twin differs
+from the original in one thing, which is wrong.
 """
 
 from __future__ import annotations
@@ -27,14 +31,14 @@ from mashkit.pipeline import Kit
 from mashkit.types import Clip, Condition, Layer, MashupPlan, Mixing, Role, as_tuple
 
 PAPER_OPTIONS: Mapping[str, Any] = {"align": "speed", "match_loudness": False, "fades": False, "limit_db": 0.0}
-"""The generator as the paper has it (docs/paper.md, rows 18 and 20): one speed, unit gains."""
+"""Options with which the generator works as in the paper (docs/paper.md, rows 18 and 20): one speed, unit gains."""
 CONTROLLED_OPTIONS: Mapping[str, Any] = {**PAPER_OPTIONS, "match_loudness": True}
 LENGTH_S = 22.0
-"""Length of all controlled plans: a mashup has 25 s at least, and plays up to a tenth faster here."""
+"""Length of all controlled plans, seconds: a mashup lasts at least 25 s, and is played up to a tenth faster here."""
 SHORTEST_S = 18.0
-"""Twins of less are left out: 3 % of 18 s is a beat at 110 BPM."""
+"""Least length of a twin, seconds, because 3 % of 18 s is a beat at 110 BPM; shorter twins are left out."""
 TWIN_SPEED = 0.95
-"""At which, or at whose inverse, the twins about time are played."""
+"""Speed of the twins that are wrong in time; every second pair of vocals has the inverse of it."""
 
 PROTOCOLS = ("paper", "controlled")
 POSITIVE, UNLABELLED, NEGATIVE = CLASSES = ("positive", "unlabelled", "negative")
@@ -48,7 +52,7 @@ CONTROL = "raw against processed"
 
 
 def harmonic_twin(semitones: int) -> str:
-    """Return the name of the twin whose harmonic layer is off by so many semitones."""
+    """Return the name of the twin whose harmonic layer is wrong by this number of semitones."""
     return f"harmonic {semitones:+d} semitones"
 
 
@@ -58,7 +62,7 @@ def late_twin(beats: float) -> str:
 
 
 def tempo_twin(percent: float) -> str:
-    """Return the name of the twin whose percussion is off by a percentage of the tempo."""
+    """Return the name of the twin whose percussion is wrong by this percentage of the tempo."""
     return f"percussion {percent:g} % off tempo"
 
 
@@ -73,7 +77,7 @@ TWINS = (
 
 @attrs.frozen(kw_only=True)
 class Example:
-    """A plan and what it serves for.
+    """A plan, and the group and part to which it belongs.
 
     Parameters
     ----------
@@ -83,17 +87,20 @@ class Example:
         One of :data:`PROTOCOLS` or :data:`TWINS`.
     part : str
         One of :data:`CLASSES`, or of :data:`SIDES` for twins.
+    draw : int
+        In which draw of the plans, from 0 on.
     """
 
     plan: MashupPlan
     vocal: Clip
     group: str
     part: str
+    draw: int = 0
 
 
 @attrs.frozen
 class NoExample:
-    """Why a vocal has none of a group and part."""
+    """The reason why a vocal has no example of a group and part."""
 
     vocal: Clip
     group: str
@@ -103,16 +110,16 @@ class NoExample:
 
 @attrs.frozen(kw_only=True)
 class Counts:
-    """How much there is of everything.
+    """The numbers of examples.
 
     Parameters
     ----------
     vocals : int
-        Most vocals.
+        Largest number of vocals.
     matched, negatives : int
-        Matched and unmatched mashups of each vocal; three negatives are one of each kind.
+        Numbers of matched and unmatched mashups of each vocal. Three negatives contain one of each condition.
     groups : tuple of str
-        Which of :data:`PROTOCOLS` and :data:`TWINS`.
+        Some of :data:`PROTOCOLS` and :data:`TWINS`.
     """
 
     vocals: int
@@ -121,23 +128,29 @@ class Counts:
     groups: tuple[str, ...] = attrs.field(converter=as_tuple)
 
 
-def examples(clips: Sequence[Clip], counts: Counts, seed: int) -> Iterator[Example | NoExample]:
-    """Yield every example, those of one vocal together: what they share is then rendered once.
+def examples(clips: Sequence[Clip], counts: Counts, seed: int, draws: int = 1) -> Iterator[Example | NoExample]:
+    """Yield every example. The examples of a vocal follow each other, so that their common layers are rendered once.
 
     Parameters
     ----------
     clips : sequence of Clip
-        With key, tempo, beats and downbeats where they are to be of use.
+        A clip is used only if its key, tempo, beats and downbeats are known.
     counts : Counts
     seed : int
+    draws : int
+        How often the plans of each vocal are drawn, ≥ 1, each time from another seed. The first draw does not depend on
+        the others.
     """
-    maker = _Maker(clips, counts, seed)
+    seeds = [seed, *(int(np.random.SeedSequence([seed, draw]).generate_state(1)[0]) for draw in range(1, draws))]
+    makers = [_Maker(clips, counts, one) for one in seeds]
     for number, vocal in enumerate(chosen_vocals(clips, counts.vocals, seed)):
-        yield from maker.of_vocal(vocal, number)
+        for draw, maker in enumerate(makers):
+            for found in maker.of_vocal(vocal, number):
+                yield attrs.evolve(found, draw=draw) if isinstance(found, Example) and draw else found
 
 
 def chosen_vocals(clips: Sequence[Clip], count: int, seed: int) -> list[Clip]:
-    """Return clips whose vocal is used: of as many songs as possible, in the clips' order."""
+    """Return the clips whose vocals are used, in the clips' order; they are of as many songs as possible."""
     usable = [clip for clip in clips if clip.activity.get(Role.VOCAL, 1.0) >= LEAST_ACTIVITY and _analysed(clip)]
     shuffled = [usable[index] for index in np.random.default_rng(seed).permutation(len(usable))]
     seen: dict[str, int] = {}
@@ -199,7 +212,7 @@ class _Maker:
         return int(np.random.SeedSequence([self.seed, number, purpose]).generate_state(1)[0])
 
     def _unmatched(self, generator: Generator, vocal: Clip, number: int) -> Iterator[MashupPlan | GenerationError]:
-        """Yield negatives, of the three kinds in turn; controlled ones are never a fifth away.
+        """Yield negatives of the three unmatched conditions in turn; no controlled negative has a key a fifth away.
 
         Keys a fifth apart share six of seven notes, so such a negative would fit by chance (docs/paper.md, row 12).
         """
@@ -247,7 +260,8 @@ class _Maker:
         processing = itertools.cycle([plan.layer(Role.VOCAL) for plan in matched])
         for plan in self._unmatched(self.controlled, vocal, number):
             if isinstance(plan, MashupPlan):
-                # What was fitted is split; what was not is done to all as to the vocal of a matched mashup.
+                # A speed or shift that fits the backing is split between backing and vocal. A speed or shift that does
+                # not exist in this condition is taken from the vocal of a matched mashup, and is applied to all layers.
                 fitted, other = split(plan, odd=number % 2).layer(Role.VOCAL), next(processing)
                 speed = fitted.speed if plan.condition is Condition.UNMATCHED_KEY else other.speed
                 semitones = fitted.semitones if plan.condition is Condition.UNMATCHED_TEMPO else other.semitones
@@ -264,7 +278,7 @@ class _Maker:
         tempo = vocal.analysis.tempo
         assert tempo is not None  # noqa: S101 — chosen_vocals asked
         beat = 60 / tempo
-        # A late percussion begins in the clip as well, not in silence.
+        # The excerpt starts at least a beat after the clip's start, so that late percussion does not begin in silence.
         excerpt = _Excerpt(vocal, max(start, beat))
         pairs = self._pairs(excerpt, beat, number)
         for name in wanted:
@@ -274,7 +288,7 @@ class _Maker:
             original, twin = pairs[name]
             length = min(LENGTH_S, *(excerpt.longest(pair) for pair in (original, twin)))
             if length < SHORTEST_S:
-                reason = f"{length:.1f} s are left of clip {vocal.id}, {SHORTEST_S:g} s are needed"
+                reason = f"clip {vocal.id} has {length:.1f} s left, but {SHORTEST_S:g} s are needed"
                 yield from (NoExample(vocal, name, part, reason) for part in SIDES)
                 continue
             for layers, part in ((original, ORIGINAL), (twin, TWIN)):
@@ -284,15 +298,16 @@ class _Maker:
                 yield Example(plan=plan, vocal=vocal, group=name, part=part)
 
     def _pairs(self, excerpt: _Excerpt, beat: float, number: int) -> dict[str, tuple[list[Layer], list[Layer]]]:
-        """Return original and twin, as layers, by name.
+        """Return the layers of original and twin, by the twin's name.
 
-        Of a pair that differs by an interval, the one is at k, the other at k + d, and every second vocal the other
-        way round: how far a layer was shifted or stretched says nothing of which it is.
+        If a pair differs by an interval d, the original is at k and the twin at k + d. The values of k for steps up and
+        down, and for even and odd vocals, balance each other, so that the amount of shifting or stretching does not
+        show which of the two is the twin.
         """
         pairs = {}
         even = number % 2 == 0
         for step in HARMONIC_STEPS:
-            # (1, 2), (2, 1), or downwards; (−1, 1) and (1, −1): as far from zero on both sides.
+            # (1, 2) or (2, 1), or downwards; (−1, 1) and (1, −1), which are equally far from zero.
             if abs(step) == 2:
                 own = -step / 2
             elif even:
@@ -315,7 +330,7 @@ class _Maker:
         return pairs
 
     def _wrong_song(self, vocal: Clip, number: int) -> Iterator[Example | NoExample]:
-        """Yield the vocal with its own backing and with all of another song's, in its key and tempo."""
+        """Yield the vocal with its own backing, and with another song's backing in the vocal's key and tempo."""
         others = [clip for clip in self.clips if clip.song != vocal.song]
         order = np.random.default_rng(self._seed(number, 9)).permutation(len(others))
         reason = "there is no other song"
@@ -341,7 +356,7 @@ def _fifth_apart(one: Clip, other: Clip) -> bool:
 
 # -------------------------------------------------------------------------------------------------- plans from plans
 def processed(plan: MashupPlan, *, speed: float, semitones: float) -> MashupPlan:
-    """Return a plan at one speed played faster and higher as a whole; percussion keeps its pitch."""
+    """Return a plan (at one speed) whose layers are all played faster and higher; percussion keeps its pitch."""
     layers = [
         attrs.evolve(
             layer,
@@ -355,14 +370,14 @@ def processed(plan: MashupPlan, *, speed: float, semitones: float) -> MashupPlan
 
 
 def split(plan: MashupPlan, *, odd: int) -> MashupPlan:
-    """Return a matched plan in which vocal and backing go half of the way each, the vocal the other way round.
+    """Return a matched plan in which half of the stretching and shifting is applied to the vocal, inverted.
 
     Parameters
     ----------
     plan : MashupPlan
-        Matched, at one speed, its vocal as recorded.
+        A matched plan at one speed, with the vocal as recorded.
     odd : {0, 1}
-        Who gets the larger half of an odd number of semitones.
+        Chooses whether vocal or backing gets the larger half of an odd number of semitones.
     """
     logs = [math.log(layer.speed) for layer in plan.layers]
     shift = round(plan.layer(Role.HARMONIC).semitones)
@@ -370,7 +385,7 @@ def split(plan: MashupPlan, *, odd: int) -> MashupPlan:
 
 
 def originals_of(plan: MashupPlan) -> MashupPlan:
-    """Return the same excerpt of the vocal, processed as it is, with its own backing processed like it."""
+    """Return the same excerpt of the vocal with its own backing; speed and shift of both are those of the vocal."""
     sung = plan.layer(Role.VOCAL)
     layers = [
         attrs.evolve(sung, role=role, semitones=0.0 if role is Role.PERCUSSION else sung.semitones) for role in Role
@@ -379,13 +394,13 @@ def originals_of(plan: MashupPlan) -> MashupPlan:
 
 
 def cut(plan: MashupPlan, length_s: float) -> MashupPlan:
-    """Return the plan's beginning, so long at most."""
+    """Return the plan, shortened to ``length_s`` seconds if it is longer."""
     return attrs.evolve(plan, duration_s=min(plan.duration_s, length_s))
 
 
 @attrs.frozen
 class _Excerpt:
-    """A part of a clip, from a moment of it on, with all its own stems."""
+    """A part of a clip from ``start`` (seconds) to its end, with all stems of the clip."""
 
     clip: Clip
     start: float
@@ -399,7 +414,7 @@ class _Excerpt:
         percussion: float | None = None,
         late_s: float = 0.0,
     ) -> list[Layer]:
-        """Return its layers, all at ``speed`` and ``semitones`` but for the harmonic's shift and percussion's speed."""
+        """Return its layers at ``speed`` and ``semitones``, or at ``harmonic`` semitones and ``percussion`` speed."""
         layers = []
         for role in Role:
             own = percussion if role is Role.PERCUSSION and percussion is not None else speed
@@ -416,5 +431,5 @@ class _Excerpt:
         return layers
 
     def longest(self, layers: Sequence[Layer]) -> float:
-        """Return how long all layers sound, seconds."""
+        """Return the time in which all layers sound, seconds."""
         return min(float(layer.to_mashup(self.clip.duration)) for layer in layers)

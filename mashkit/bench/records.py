@@ -20,6 +20,10 @@ def _metrics(given: Mapping[str, float | None] | None) -> Mapping[str, float | N
     return given or {}  # files have null there if nothing could be measured
 
 
+def _draws(given: Mapping[str, Sequence[float]]) -> dict[str, tuple[float, ...]]:
+    return {name: tuple(values) for name, values in given.items()}
+
+
 def _intervals(given: Mapping[str, Sequence[float]]) -> dict[str, tuple[float, float]]:
     return {name: (ends[0], ends[1]) for name, ends in given.items()}
 
@@ -116,6 +120,8 @@ class Entry:
         None for a metric that could not be measured; empty if nothing could.
     intervals : mapping of str to (float, float)
         95 % intervals of some metrics.
+    draws : mapping of str to tuple of float
+        Some metrics in each draw of the inputs; empty if they were drawn once.
     measured : str
         When, if in an earlier run than the rest of the result.
     """
@@ -131,6 +137,7 @@ class Entry:
     broken: tuple[str, ...] = attrs.field(default=(), converter=as_tuple)
     metrics: Mapping[str, float | None] = attrs.field(factory=dict, converter=_metrics)
     intervals: Mapping[str, tuple[float, float]] = attrs.field(factory=dict, converter=_intervals)
+    draws: Mapping[str, tuple[float, ...]] = attrs.field(factory=dict, converter=_draws)
     measured: str = ""
 
     def to_dict(self) -> dict[str, Any]:
@@ -150,6 +157,7 @@ class SuiteRecord:
     seed: int
     settings: Mapping[str, Any] = attrs.field(factory=dict)
     sha256: str
+    baseline: str = ""
 
     @property
     def inputs(self) -> dict[str, Any]:

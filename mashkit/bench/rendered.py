@@ -9,13 +9,14 @@ Conventions: a step is a sixteenth of a 4/4 bar, a pitch a MIDI number.
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import attrs
 import numpy as np
 import numpy.typing as npt
 
 from mashkit.types import Analysis, Audio, Key, Samples, StemSet
+from mashkit.types.chords import ROOT_NAMES
 
 SAMPLE_RATE = 44_100
 STEPS = 16
@@ -28,6 +29,8 @@ TEMPI = (88.0, 132.0)
 SCALES: Mapping[str, tuple[int, ...]] = {"major": (0, 2, 4, 5, 7, 9, 11), "minor": (0, 2, 3, 5, 7, 8, 10)}
 _FOLLOWING = {0: (3, 4, 5, 1, 2), 1: (4, 3), 2: (5, 3), 3: (4, 0, 1), 4: (0, 5, 3), 5: (3, 1, 4)}
 """The diatonic chords that follow a chord, the commonest first (degrees from 0, without the diminished seventh)."""
+_TRIADS = {(4, 3): "maj", (3, 4): "min", (3, 3): "dim"}
+"""Semitones from root to third and from third to fifth → quality of the triads of major and minor scales."""
 _RHYTHMS = ("1000100010001000", "1010100010001010", "1000101010100000", "0010101010001000", "1001001010010010")
 _KICKS = ("1000000010000000", "1000001010000000", "1000100010001000", "1001000010100000", "1000000110100000")
 _SNARES = ("0000100000001000", "0000100000001001", "0000000010000000")
@@ -56,6 +59,8 @@ class Composition:
         BPM, constant.
     bars : int
     melody, bass, chords : tuple of Note
+    harmony : tuple of str
+        Label of each bar's chord, as :func:`mashkit.types.chord_tones` reads it.
     drums : mapping of str to tuple of int
         Steps at which kick, snare and hat sound.
     sounds : mapping of str to float
@@ -68,6 +73,7 @@ class Composition:
     melody: tuple[Note, ...] = attrs.field(repr=False)
     bass: tuple[Note, ...] = attrs.field(repr=False)
     chords: tuple[Note, ...] = attrs.field(repr=False)
+    harmony: tuple[str, ...] = attrs.field(repr=False)
     drums: Mapping[str, tuple[int, ...]] = attrs.field(repr=False)
     sounds: Mapping[str, float] = attrs.field(repr=False)
 
@@ -102,11 +108,12 @@ def compose(seed: int, number: int) -> Composition:
     progression = (degrees + second) * (bars // 8 + 1)
     rhythms, comp, bass = random.choice(_RHYTHMS, 2, replace=False), random.choice(_COMPS), random.choice(_BASSES)
     motif = {section: _motif(str(rhythms[section]), random) for section in (0, 1)}
-    melody, low, chords = list[Note](), list[Note](), list[Note]()
+    melody, low, chords, harmony = list[Note](), list[Note](), list[Note](), list[str]()
     register = int(random.integers(62, 70))
     for bar in range(bars):
         start, degree = bar * STEPS, progression[bar]
         triad = [_pitch(key, degree + third) for third in (0, 2, 4)]
+        harmony.append(_label(triad))
         # Every fourth bar is without vocals, because real voices pause.
         if bar % 4 != 3 or bar % 8 == 3:
             melody += _sung(motif[bar // 2 % 2], start, key, degree, register)
@@ -129,14 +136,19 @@ def compose(seed: int, number: int) -> Composition:
         "width": float(random.uniform(0.1, 0.4)),
     }
     return Composition(
-        key=key, tempo=tempo, bars=bars, melody=tuple(melody), bass=tuple(low), chords=tuple(chords), drums=drums,
-        sounds=sounds,
+        key=key, tempo=tempo, bars=bars, melody=tuple(melody), bass=tuple(low), chords=tuple(chords),
+        harmony=tuple(harmony), drums=drums, sounds=sounds,
     )  # fmt: skip
 
 
 def _pitch(key: Key, degree: int) -> int:
     scale = SCALES[key.mode]
     return key.tonic + scale[degree % 7] + 12 * (degree // 7)
+
+
+def _label(triad: Sequence[int]) -> str:
+    thirds = (triad[1] - triad[0], triad[2] - triad[1])
+    return f"{ROOT_NAMES[triad[0] % 12]}:{_TRIADS[thirds]}"
 
 
 def _near(pitch: int, centre: int) -> int:

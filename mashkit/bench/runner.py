@@ -13,6 +13,7 @@ import json
 import os
 import platform
 import queue
+import shutil
 import statistics
 import sys
 import threading
@@ -24,7 +25,7 @@ from typing import Any, TypeAlias
 import attrs
 
 from mashkit.atomicfile import require_writable_folder, write_text
-from mashkit.bench.ranking import Standing, standings
+from mashkit.bench.ranking import RULES, Standing, standings
 from mashkit.bench.records import (
     FAILED,
     OK,
@@ -37,13 +38,13 @@ from mashkit.bench.records import (
     judged_by,
 )
 from mashkit.bench.results import Result
-from mashkit.bench.statistics import Comparison
+from mashkit.bench.statistics import Comparison, against
 from mashkit.bench.suite import Competitor, Suite
 from mashkit.bench.tables import SuiteError
 from mashkit.bench.tasks import Input, Task, digest_of_all, load_task
 from mashkit.bench.worker import READY, WARM, Assignment
 from mashkit.composite import is_composite
-from mashkit.errors import MashkitError, UnknownComponent
+from mashkit.errors import MashkitError, UnknownComponent, UsageError, suggestion
 from mashkit.hookspecs import StageEvent
 from mashkit.registry import Registry
 from mashkit.remote.progress import heard_by
@@ -124,9 +125,11 @@ def run(
     total = len(suite.competitors) * len(inputs)
     digests = {given.name: given.digest() for given in inputs}
     known = _Known(suite.digest(), task.version, digests, book.rows, _places(data))
-    matches = [_Match(suite, task, one, absent[one.label], inputs, known) for one in suite.competitors]
+    # Nobody shares anything with a single competitor.
+    scratch = folder / f"{suite.name}.scratch" if len(suite.competitors) > 1 else None
+    matches = [_Match(suite, task, one, absent[one.label], known, scratch) for one in suite.competitors]
     done = 0
-    for message in _together(matches, jobs):
+    for message in _in_batches(matches, task.batches(inputs), jobs, scratch):
         if isinstance(message, _Described):
             described[message.label] = message.description
             trained_on[message.label] = message.trained_on
@@ -154,7 +157,7 @@ def run(
         )
         for one in suite.competitors
     ]  # fmt: skip
-    competitors, comparisons = ranked(task, entries, ordered)
+    competitors, comparisons = ranked(task, entries, ordered, suite.baseline)
     return Result(
         suite=suite.record(),
         finished=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
@@ -230,14 +233,24 @@ class _Begun:
 _Message: TypeAlias = Row | _Described | _Begun
 
 
-def _together(matches: Sequence[_Match], jobs: int) -> Iterator[_Message]:
+def _in_batches(
+    matches: Sequence[_Match], batches: Sequence[Sequence[Input]], jobs: int, scratch: Path | None
+) -> Iterator[_Message]:
+    """Play matches on one part of the inputs after the other; what they share is removed after each."""
+    for batch in batches:
+        yield from _together(matches, batch, jobs)
+        if scratch is not None:
+            shutil.rmtree(scratch, ignore_errors=True)
+
+
+def _together(matches: Sequence[_Match], inputs: Sequence[Input], jobs: int) -> Iterator[_Message]:
     """Play matches in threads, ``jobs`` at a time, and yield what they say in this one."""
     said: queue.Queue[_Message | None] = queue.Queue()
     stop = threading.Event()
 
     def play(match: _Match) -> None:
         try:
-            for message in match.play(stop):
+            for message in match.play(inputs, stop):
                 said.put(message)
         finally:
             said.put(None)
@@ -292,24 +305,32 @@ def _places(data: Path | None) -> dict[str, str]:
 
 @attrs.define
 class _Match:
-    """One competitor against all inputs."""
+    """One competitor against all inputs, a part of them at a time."""
 
     suite: Suite
     task: Task
     competitor: Competitor
     absent: str
-    inputs: Sequence[Input]
     known: _Known
+    scratch: Path | None
     _process: Interpreter | None = None
+    _identity: str | None = None
+    """Of the component; empty if there is none to measure, None before the first part."""
+    _lost_in_a_row: int = 0
 
-    def play(self, stop: threading.Event) -> Iterator[_Message]:
-        """Yield a description and a row for every input; one row alone if there is nobody to measure."""
+    def play(self, inputs: Sequence[Input], stop: threading.Event) -> Iterator[_Message]:
+        """Yield a row for every input, and at first a description; one row alone if there is nobody to measure."""
         try:
-            yield from self._rows(stop)
+            if self._identity is None:
+                yield from self._introduced()
+            if self._identity:
+                yield from self._rows(self._identity, inputs, stop)
         finally:
             self.kill()
 
-    def _rows(self, stop: threading.Event) -> Iterator[_Message]:
+    def _introduced(self) -> Iterator[_Message]:
+        """Start the process, and yield what it says of the component, or the row of one that cannot be measured."""
+        self._identity = ""
         everything = Input(name=EVERYTHING, measure="")
         if self.absent:
             yield self._row("", everything, UNAVAILABLE, self.absent)
@@ -322,16 +343,19 @@ class _Match:
         if answer["status"] != OK:
             yield self._row("", everything, answer["status"], answer["reason"])
             return
+        self._identity = answer["identity"]
         yield _Described(self.competitor.label, answer["described"], answer["trained_on"])
-        identity, lost_in_a_row, used = answer["identity"], 0, False
-        for given in self.inputs:
+
+    def _rows(self, identity: str, inputs: Sequence[Input], stop: threading.Event) -> Iterator[_Message]:
+        used = False
+        for given in inputs:
             row = self._row(identity, given, UNAVAILABLE, given.missing)
             if given.missing or row.key in self.known.rows:
                 yield row
                 continue
             if stop.is_set():
                 return
-            if lost_in_a_row == GIVE_UP_AFTER:
+            if self._lost_in_a_row == GIVE_UP_AFTER:
                 yield attrs.evolve(row, status=FAILED, reason=f"not tried: its process was lost {GIVE_UP_AFTER} times")
                 continue
             yield _Begun(self.competitor.label, given.name)
@@ -344,12 +368,12 @@ class _Match:
                 if outcome["status"] == WARM:
                     outcome = self._receive(self.suite.timeout_s)
                 row = attrs.evolve(row, **outcome | {"reason": self.known.passed_on(outcome["reason"])})
-                lost_in_a_row, used = 0, True
+                self._lost_in_a_row, used = 0, True
             except _Lost as lost:
                 if stop.is_set():
                     return
                 row = attrs.evolve(row, status=lost.status, reason=self.known.passed_on(lost.problem))
-                lost_in_a_row += 1
+                self._lost_in_a_row += 1
             yield row
 
     def _row(self, identity: str, given: Input, status: str, reason: str) -> Row:
@@ -372,7 +396,8 @@ class _Match:
         self._process = Interpreter("mashkit.bench.worker")
         self._send(sys.path)
         competitor = self.competitor
-        self._send(Assignment(self.suite.task, self.task.kind, competitor.component, dict(competitor.options)))
+        options = dict(competitor.options)
+        self._send(Assignment(self.suite.task, self.task.kind, competitor.component, options, self.scratch))
         ready = self._receive(STARTING_S)
         assert ready["status"] == READY  # noqa: S101 — our own protocol
         return self._receive(self.suite.timeout_s)
@@ -427,8 +452,10 @@ def machine() -> Machine:
     return Machine(processor=names[0] if names else platform.processor(), cores=cores, memory_mb=round(memory))
 
 
-def ranked(task: Task, entries: Sequence[Entry], rows: Sequence[Row]) -> tuple[list[Entry], list[Comparison]]:
-    """Return the entries with their places, metrics and intervals, best first, and the tests of every two of them.
+def ranked(
+    task: Task, entries: Sequence[Entry], rows: Sequence[Row], baseline: str = ""
+) -> tuple[list[Entry], list[Comparison]]:
+    """Return the entries with their places, metrics and intervals, best first, and the tests between them.
 
     Parameters
     ----------
@@ -437,6 +464,8 @@ def ranked(task: Task, entries: Sequence[Entry], rows: Sequence[Row]) -> tuple[l
         A competitor each: label, component, options, description.
     rows : sequence of Row
         All rows of all of them.
+    baseline : str
+        Label with which every other one is compared. If it is empty or was not measured, every two are compared.
     """
     of = by_label(rows, [one.label for one in entries])
     fair = {label: judged_by(own) for label, own in of.items()}
@@ -464,9 +493,40 @@ def ranked(task: Task, entries: Sequence[Entry], rows: Sequence[Row]) -> tuple[l
                 reason="" if one.label in judged else _why_not_measured(own),
                 metrics=metrics.get(one.label),
                 intervals=task.intervals(judged[one.label]) if one.label in judged else {},
+                draws=task.draws(judged[one.label]) if one.label in judged else {},
             )
         )
-    return placed(found, places), task.compare({label: judged[label] for label in places})
+    comparisons = task.compare({label: judged[label] for label in places})
+    return placed(found, places), against(comparisons, baseline) if baseline in places else comparisons
+
+
+def recomputed(result: Result, baseline: str = "") -> Result:
+    """Return a result with metrics, intervals, order and tests computed from its rows by this version's rules.
+
+    Parameters
+    ----------
+    result : Result
+        With its rows.
+    baseline : str
+        Label with which every other one is compared; empty for that of the suite.
+
+    Raises
+    ------
+    UsageError
+        If no competitor has that label.
+    """
+    labels = [one.label for one in result.competitors]
+    if baseline and baseline not in labels:
+        raise UsageError(f"baseline {baseline!r} is no competitor of this result", suggestion(baseline, labels))
+    suite = attrs.evolve(result.suite, baseline=baseline or result.suite.baseline)
+    task = load_task(suite.task)
+    # In the order of the rows, which is that of the suite: places of equal scores are then those of the first time.
+    places = list(by_label(result.rows))
+    entries = sorted(result.competitors, key=lambda one: places.index(one.label))
+    competitors, comparisons = ranked(task, entries, result.rows, suite.baseline)
+    return attrs.evolve(
+        result, suite=suite, metrics=task.metrics, rules=RULES, competitors=competitors, comparisons=comparisons
+    )
 
 
 def _why_not_measured(rows: Sequence[Row]) -> str:

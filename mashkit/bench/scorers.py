@@ -2,6 +2,9 @@
 
 Every plan is an input (:mod:`mashkit.bench.protocols`), and every row has the raw score. Metrics are computed from the
 rows; intervals and tests take each song of a vocal as one observation.
+
+The headline is the AUC within each vocal. A user asks which backing fits this vocal, and a rule need not give
+comparable scores to mashups of different vocals. The AUC over all vocals together, as in the paper, is shown beside it.
 """
 
 from __future__ import annotations
@@ -9,7 +12,7 @@ from __future__ import annotations
 import functools
 import math
 import statistics as plain
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, cast
 
@@ -20,11 +23,13 @@ from mashkit.bench import protocols
 from mashkit.bench.charts import BoxChart, Chart, Curve, CurveChart, Point, ScatterChart
 from mashkit.bench.collections import (
     Choice,
+    Collection,
     CollectionMissing,
     RenderedSource,
     reopen,
     separated_by,
 )
+from mashkit.bench.layers import LAYERS_BYTES, LayerStore, SharedRenderer
 from mashkit.bench.protocols import (
     CONTROL,
     LATE_BEATS,
@@ -45,7 +50,7 @@ from mashkit.bench.protocols import (
     tempo_twin,
 )
 from mashkit.bench.ranking import Metric
-from mashkit.bench.records import Entry, Row, by_label
+from mashkit.bench.records import Entry, Row, by_label, judged_by
 from mashkit.bench.scorer_metrics import (
     Examples,
     accuracy,
@@ -56,6 +61,7 @@ from mashkit.bench.scorer_metrics import (
     reliability,
     roc_auc,
 )
+from mashkit.bench.scorer_words import lead
 from mashkit.bench.statistics import Comparison, PairedTest, Statistic, every_two, interval, paired, value_of
 from mashkit.bench.tables import SuiteError, from_table
 from mashkit.bench.tasks import Input, InputLost, Pick, Task, metric_chart, stopwatch
@@ -65,13 +71,19 @@ from mashkit.errors import CatalogError, MashkitError, UsageError, suggestion
 from mashkit.interfaces import Scorer
 from mashkit.interfaces.scorer import RelativeScorer
 from mashkit.mashup import ClipSource, Mashup
-from mashkit.metrics import ranks_among
+from mashkit.metrics import ranks_among, top_accuracy
+from mashkit.metrics import roc_auc as roc_auc_of
 from mashkit.pipeline import Kit
 from mashkit.rendering.renderer import Renderer
 from mashkit.types import Audio, Condition, Layer, MashupPlan, Role, as_tuple
 
 RENDERED_BYTES = 1 << 28
 """Bytes of stretched layers that a competitor's process keeps: enough for a vocal's plans, little in peak memory."""
+CHANCE = 50.0
+"""Of AUC, per cent."""
+DISAGREE = "mashups they disagree on"
+DISAGREEMENTS = 10
+"""Number of these mashups that a page plays."""
 RECALL_AT = (1, 5)
 PICKS = 5
 """Number of the best mashups, and of the worst, that a page plays."""
@@ -109,8 +121,17 @@ def _metrics() -> Iterator[Metric]:
         weight = 1.0 if name == "controlled" else 0.0
         how = "controlled" if name == "controlled" else "as in the paper"
         yield _share(
-            f"{prefix}auc", f"AUC, {name}", "How often a positive scores above a negative, ties half; "
-            f"{how}. 50 is chance.", weight=2 * weight,
+            f"{prefix}within_auc", f"AUC within vocals, {name}", "How often a positive scores above a negative of the "
+            f"same vocal, ties half: mean over vocals; {how}. 50 is chance.", weight=2 * weight,
+        )  # fmt: skip
+        yield _share(
+            f"{prefix}within_accuracy", f"accuracy within vocals, {name}", "Of each vocal as many mashups with the "
+            "highest scores are called good as it has positives. Mean of the shares of positives and of negatives that "
+            f"are called right, mean over vocals; {how}. 50 is chance.", weight=0,
+        )  # fmt: skip
+        yield _share(
+            f"{prefix}auc", f"AUC, {name}", "How often a positive scores above a negative, of whatever vocals, ties "
+            f"half; {how}. 50 is chance.", weight=0,
         )  # fmt: skip
         yield _share(
             f"{prefix}accuracy", f"accuracy, {name}", "Positives with a probability of 0.5 or more and negatives "
@@ -169,7 +190,8 @@ def _metrics() -> Iterator[Metric]:
         )  # fmt: skip
     yield Metric(
         name="cpu_ms", title="CPU a score", unit="ms", resolution=5, weight=0.5, digits=1,
-        explained="CPU time, mean over all plans; rendering is in it for who listens to the result, reading files not.",
+        explained="CPU time, mean over all plans; rendering is in it for who listens to the result, reading files not. "
+        "A layer is rendered once for all scorers, and each that needs it is charged that time.",
     )  # fmt: skip
     yield Metric(
         name="wall_ms", title="time a score", unit="ms", resolution=5, weight=0, digits=1,
@@ -181,8 +203,10 @@ def _metrics() -> Iterator[Metric]:
     )  # fmt: skip
 
 
-HEADLINES = ("auc", "average_rank", "harmonic_1", "late_50", "tempo_3", "wrong_song")
-"""Metrics of the tests between pairs of competitors."""
+HEADLINES = ("within_auc", "within_accuracy", "auc", "average_rank", "harmonic_1", "late_50", "tempo_3", "wrong_song")
+"""Metrics of the tests between competitors, the most important first."""
+WITHIN = {"within_auc": roc_auc_of, "within_accuracy": top_accuracy}
+"""Metric → measure of the scores of one vocal's positives and negatives."""
 
 
 @attrs.frozen(kw_only=True)
@@ -199,10 +223,12 @@ class Settings:
         Most vocals, and the numbers of matched and unmatched mashups of each, ≥ 1.
     groups : tuple of str
         Experiment protocols and twins; default: all.
+    plan_seeds : int
+        How often the plans of each vocal are drawn, ≥ 1.
     stretcher : str
         Renders all plans.
     other_stretcher, other_separator : str
-        Replace that stretcher and the default separator, to measure the effect; empty for none.
+        Replace that stretcher and the default separator in the first draw, to measure the effect; empty for none.
     seed : int
     """
 
@@ -214,6 +240,7 @@ class Settings:
     matched: int = attrs.field(default=5, validator=[attrs.validators.instance_of(int), attrs.validators.ge(1)])
     negatives: int = attrs.field(default=3, validator=[attrs.validators.instance_of(int), attrs.validators.ge(1)])
     groups: tuple[str, ...] = attrs.field(default=(*PROTOCOLS, *TWINS), converter=as_tuple)
+    plan_seeds: int = attrs.field(default=1, validator=[attrs.validators.instance_of(int), attrs.validators.ge(1)])
     stretcher: str = "signalsmith"
     other_stretcher: str = "librosa"
     other_separator: str = "librosa"
@@ -231,7 +258,7 @@ class ScorerTask(Task):
 
     kind: ClassVar[str] = "scorer"
     summary: ClassVar[str] = "scores of the same plans: originals, matched, unmatched, and twins with one thing wrong"
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     metrics: ClassVar[Sequence[Metric]] = tuple(_metrics())
     _units: ClassVar[Mapping[str, float]] = {metric.name: 100 if metric.unit == "%" else 1 for metric in metrics}
 
@@ -245,8 +272,8 @@ class ScorerTask(Task):
         except CollectionMissing as error:
             return [Input(name=group, measure=group, missing=str(error)) for group in asked.groups]
         counts = Counts(vocals=asked.vocals, matched=asked.matched, negatives=asked.negatives, groups=asked.groups)
-        found = list(protocols.examples(collection.clips, counts, asked.seed))
-        inputs = _Inputs(collection.files, choice, {"stretcher": asked.stretcher, "separator": ""})
+        found = list(protocols.examples(collection.clips, counts, asked.seed, asked.plan_seeds))
+        inputs = _Inputs(collection, choice, {"stretcher": asked.stretcher, "separator": ""})
         inputs.add_all(found)
         if not found:
             inputs.missing(
@@ -274,6 +301,19 @@ class ScorerTask(Task):
         for one in robust:
             inputs.add_other(one, kind, other, renamed)
 
+    def batches(self, inputs: Sequence[Input]) -> list[list[Input]]:
+        """Return the inputs in parts whose stretched layers all fit :data:`mashkit.bench.layers.LAYERS_BYTES`."""
+        parts: list[list[Input]] = [[]]
+        held: dict[Hashable, float] = {}
+        for given in inputs:
+            own = {} if given.missing else _layer_bytes(given)
+            if sum((held | own).values()) > LAYERS_BYTES and held:
+                parts.append([])
+                held = {}
+            parts[-1].append(given)
+            held |= own
+        return parts
+
     # --------------------------------------------------------------------------------------------------- measuring
     def warm_up(self, component: Component) -> None:
         """Score a few seconds of a rendered song."""
@@ -290,14 +330,19 @@ class ScorerTask(Task):
 
     def measure(self, component: Component, given: Input) -> dict[str, float]:
         """Return the score of the input's plan, 1 if it is a probability or else 0, the score's parts, and its cost."""
-        mashup = _mashup(given)
+        mashup = _mashup(given, self.scratch)
         with stopwatch() as elapsed:
             (score,) = cast("Scorer", component).score([mashup])
+        rendered = {}
+        if isinstance(mashup.renderer, SharedRenderer):
+            elapsed, stretching = mashup.renderer.settled(elapsed)
+            rendered = {"render_cpu_s": stretching.cpu_s, "render_wall_s": stretching.wall_s}
         return {
             "score": score.value,
             "probability": float(score.scale == "probability"),
             "score_cpu_s": elapsed.cpu_s,
             "score_wall_s": elapsed.wall_s,
+            **rendered,
             **{f"part.{name}": value for name, value in score.parts.items()},
         }
 
@@ -313,6 +358,22 @@ class ScorerTask(Task):
             for row in side
         ]
 
+    def auditions(self, rows: Mapping[str, Sequence[Row]]) -> dict[str, list[Pick]]:
+        """Return the plans on which scorers disagree most, and under each label the result of :meth:`picks`."""
+        found = super().auditions(rows)
+        picks = _disagreements(self._above_chance(rows))
+        return {DISAGREE: picks, **found} if picks else found
+
+    def _above_chance(self, rows: Mapping[str, Sequence[Row]]) -> Mapping[str, Sequence[Row]]:
+        """Return the rows of who is sure to be above chance within vocals, because who guesses agrees with nobody.
+
+        If fewer than two are, all are returned.
+        """
+        judged = {label: judged_by(own) for label, own in rows.items()}
+        lows = {label: self.intervals(own).get("within_auc", (0.0, 0.0))[0] for label, own in judged.items()}
+        sure = {label: own for label, own in judged.items() if lows[label] > CHANCE}
+        return sure if len(sure) > 1 else judged
+
     def sound(self, given: Input, longest_s: float) -> Audio:
         """Return the beginning of the mix of the input's plan."""
         plan = protocols.cut(MashupPlan.from_dict(given.parameters["plan"]), longest_s)
@@ -323,7 +384,7 @@ class ScorerTask(Task):
         """Return the metrics of one scorer."""
         songs = _songs(rows)
         metrics: dict[str, float | None] = {metric.name: None for metric in self.metrics}
-        for name, statistic in _statistics(rows).items():
+        for name, statistic in _statistics(rows, songs).items():
             value = value_of(statistic, len(songs))
             metrics[name] = self._units[name] * value if math.isfinite(value) else None
         for name, value in _robustness(rows).items():
@@ -339,24 +400,54 @@ class ScorerTask(Task):
     def intervals(self, rows: Sequence[Row]) -> dict[str, tuple[float, float]]:
         """Return bootstrap intervals over songs."""
         songs = _songs(rows)
-        found = {name: interval(statistic, len(songs)) for name, statistic in _statistics(rows).items()}
+        found = {name: interval(statistic, len(songs)) for name, statistic in _statistics(rows, songs).items()}
         return {
             name: (self._units[name] * one.low, self._units[name] * one.high)
             for name, one in found.items()
             if one is not None
         }
 
+    def draws(self, rows: Sequence[Row]) -> dict[str, list[float]]:
+        """Return the metrics of scores in each draw of the plans; a metric that a draw lacks is left out."""
+        songs, numbers = _songs(rows), _draws(rows)
+        if len(numbers) < 2:
+            return {}
+        each = [
+            {
+                name: self._units[name] * value_of(one, len(songs))
+                for name, one in _statistics(rows, songs, [draw]).items()
+            }
+            for draw in numbers
+        ]
+        known = {name: [one.get(name, math.nan) for one in each] for name in each[0]}
+        return {name: values for name, values in known.items() if all(map(math.isfinite, values))}
+
     def compare(self, rows: Mapping[str, Sequence[Row]]) -> list[Comparison]:
-        """Return paired tests of every two scorers by the headline metrics, Holm's correction within each metric."""
-        known = {label: _statistics(own) for label, own in rows.items()}
-        count = len(_songs(next(iter(rows.values()), ())))
+        """Return paired tests of every two scorers by the headline metrics, Holm's correction within each metric.
+
+        Each test is of the plans by which both are judged.
+        """
+        songs = _songs([row for own in rows.values() for row in own])
+        inputs = {label: {row.input for row in own} for label, own in rows.items()}
+
+        @functools.cache
+        def known(label: str, judged: frozenset[str]) -> dict[str, Statistic]:
+            return _statistics([row for row in rows[label] if row.input in judged], songs)
 
         def differ(metric: str, one: str, other: str) -> PairedTest | None:
-            sides = [known[label].get(metric) for label in (one, other)]
-            return None if sides[0] is None or sides[1] is None else paired(sides[0], sides[1], count)
+            both = frozenset(inputs[one] & inputs[other])
+            sides = [known(label, both).get(metric) for label in (one, other)]
+            return None if sides[0] is None or sides[1] is None else paired(sides[0], sides[1], len(songs))
 
         tests = [every_two(name, rows, functools.partial(differ, name), self._units[name]) for name in HEADLINES]
         return [one for some in tests for one in some]
+
+    # -------------------------------------------------------------------------------------------------------- words
+    def lead(
+        self, competitors: Sequence[Entry], rows: Sequence[Row], comparisons: Sequence[Comparison], baseline: str
+    ) -> list[str]:
+        """Return what was compared, on what music, who is first by how much, and what is not known."""
+        return lead(competitors, rows, comparisons, baseline)
 
     # ------------------------------------------------------------------------------------------------------ charts
     def charts(self, competitors: Sequence[Entry], rows: Sequence[Row]) -> list[Chart]:
@@ -373,12 +464,14 @@ class ScorerTask(Task):
         ]
 
     def _areas(self, competitors: Sequence[Entry]) -> Chart:
+        shown = {f"{name}, within vocals": f"{prefix}within_auc" for name, prefix in PREFIXES.items()}
         return metric_chart(
             competitors,
-            {name: f"{prefix}auc" for name, prefix in PREFIXES.items()},
+            shown | {f"{name}, all together": f"{prefix}auc" for name, prefix in PREFIXES.items()},
             title="Positives over negatives",
-            caption="Area under the ROC curve with its 95 % interval over songs. What wins the paper’s protocol only "
-            "may have heard the stretcher. Right is better; 50 is chance.",
+            caption="Area under the ROC curve with its 95 % interval over songs, within each vocal and of all vocals "
+            "together. What wins the paper’s protocol only may have heard the stretcher. Right is better; 50 is "
+            "chance.",
             x_label="AUC, %",
             limit=50.0,
             limit_label="chance",
@@ -400,16 +493,17 @@ class ScorerTask(Task):
 
 # ----------------------------------------------------------------------------------------------------------- inputs
 def _is_robust(example: Example) -> bool:
-    """Return whether a plan is scored with other components as well: positives, and each vocal's negatives."""
-    return example.group == "controlled" and example.part in (POSITIVE, NEGATIVE)
+    """Return whether a plan is scored with other components as well: the first draw's positives and negatives."""
+    return example.draw == 0 and example.group == "controlled" and example.part in (POSITIVE, NEGATIVE)
 
 
 class _Inputs:
     """The inputs; a plan that serves several groups is one input and is scored once."""
 
-    def __init__(self, files: Mapping[str, Sequence[Path]], choice: Choice, how: Mapping[str, Any]) -> None:
+    def __init__(self, collection: Collection, choice: Choice, how: Mapping[str, Any]) -> None:
         self.made: list[Input] = []
-        self._files = files
+        self._files = collection.files
+        self._recordings = {clip.id: collection.recording(clip) for clip in collection.clips}
         self._choice = choice.to_input()
         self._how = {**self._choice["parameters"], **how}
         self._plans: dict[str, int] = {}
@@ -435,7 +529,8 @@ class _Inputs:
             self.missing(f"{group}, {part}: {one.vocal.title}", group, one.reason)
 
     def _add(self, one: Example) -> None:
-        use = [one.group, one.part]
+        # The draw is left out for the first, so that the facts are those of a suite that draws once.
+        use = [one.group, one.part, *([one.draw] if one.draw else [])]
         at = self._plans.get(one.plan.id)
         if at is not None:
             known = self.made[at]
@@ -457,7 +552,7 @@ class _Inputs:
         )
         self.made.append(attrs.evolve(made, facts={**made.facts, "same_as": base.name}))
 
-    def _input(self, one: Example, plan: MashupPlan, how: Mapping[str, Any], uses: list[list[str]], what: str) -> Input:
+    def _input(self, one: Example, plan: MashupPlan, how: Mapping[str, Any], uses: list[list[Any]], what: str) -> Input:
         clips = dict.fromkeys(layer.clip_id for layer in one.plan.layers)
         files = dict.fromkeys(path for clip_id in clips for path in self._files.get(clip_id, ()))
         return Input(
@@ -466,21 +561,35 @@ class _Inputs:
             parameters={**how, "plan": plan.to_dict()},
             place=self._choice["place"],
             files=list(files),
+            songs=list(dict.fromkeys(filter(None, (self._recordings[clip_id] for clip_id in clips)))),
             facts={
                 "uses": uses,
                 "song": one.vocal.song,
                 "vocal": one.vocal.id,
+                "recording": self._recordings[one.vocal.id],
                 "condition": str(plan.condition),
                 "plan": plan.id,
             },
         )
 
 
-def _mashup(given: Input) -> Mashup:
+def _layer_bytes(given: Input) -> dict[Hashable, float]:
+    """Return the size of each layer that is stretched for an input's plan, stereo; equal layers have equal keys."""
+    how = given.parameters
+    source = _source(Choice.of(given), how["separator"])
+    return {
+        (layer.clip_id, layer.role, layer.speed, layer.semitones, how["stretcher"]): 2 * 4 * clip.sample_rate
+        * clip.duration / layer.speed
+        for layer in MashupPlan.from_dict(how["plan"]).layers
+        if (clip := source.clip(layer.clip_id)) and (layer.speed, layer.semitones) != (1.0, 0.0)
+    }  # fmt: skip
+
+
+def _mashup(given: Input, scratch: Path | None = None) -> Mashup:
     """Return the input's plan as a mashup whose stems have been read, because reading is no cost of a scorer."""
     how = given.parameters
     reopen(given)
-    renderer = _renderer(Choice.of(given), how["separator"], how["stretcher"])
+    renderer = _renderer(Choice.of(given), how["separator"], how["stretcher"], scratch)
     plan = MashupPlan.from_dict(how["plan"])
     try:
         mashup = renderer.mashup(plan)
@@ -491,32 +600,60 @@ def _mashup(given: Input) -> Mashup:
     return mashup
 
 
+def _source(choice: Choice, separator: str) -> ClipSource:
+    return separated_by(choice, separator) if separator else choice.open().source
+
+
 @functools.cache
-def _renderer(choice: Choice, separator: str, stretcher: str) -> Renderer:
-    source: ClipSource = separated_by(choice, separator) if separator else choice.open().source
-    return Renderer(source, Kit(stretcher=stretcher).stretcher, cache_bytes=RENDERED_BYTES)
+def _renderer(choice: Choice, separator: str, stretcher: str, scratch: Path | None) -> Renderer:
+    source, made_by = _source(choice, separator), Kit(stretcher=stretcher).stretcher
+    if scratch is None:
+        return Renderer(source, made_by, cache_bytes=RENDERED_BYTES)
+    return SharedRenderer(source, made_by, LayerStore(scratch), cache_bytes=RENDERED_BYTES)
 
 
 # ------------------------------------------------------------------------------------------------- rows to examples
 def _songs(rows: Sequence[Row]) -> list[str]:
-    """Return the songs of all vocals, scored or not, so that they are the same for every competitor."""
+    """Return the songs of all vocals, scored or not."""
     return sorted({row.facts["song"] for row in rows if row.facts})
 
 
-def _grouped(rows: Sequence[Row]) -> dict[str, dict[str, list[Row]]]:
+def _grouped(rows: Sequence[Row], draws: Iterable[int] | None = None) -> dict[str, dict[str, list[Row]]]:
     """Return the rows of each group and part; rows of missing inputs are left out.
 
     A group in which a row failed is left out as a whole, because the best of a scorer's cases would be no fair measure.
+
+    Parameters
+    ----------
+    rows : sequence of Row
+    draws : iterable of int, optional
+        Only rows of these draws; default: of all. A row is in a part once, in however many draws it is.
     """
-    groups: dict[str, dict[str, list[Row]]] = {}
+    wanted = None if draws is None else set(draws)
+    groups: dict[str, dict[str, dict[str, Row]]] = {}
     failed = set()
     for row in rows:
-        for group, part in row.facts.get("uses", ()):
-            if row.ok:
-                groups.setdefault(group, {}).setdefault(part, []).append(row)
-            elif not row.input_missing:
+        for group, part, draw in _uses(row):
+            if row.ok and (wanted is None or draw in wanted):
+                groups.setdefault(group, {}).setdefault(part, {})[row.input] = row
+            elif not row.ok and not row.input_missing:
                 failed.add(group)
-    return {group: parts for group, parts in groups.items() if group not in failed}
+    return {
+        group: {part: list(own.values()) for part, own in parts.items()}
+        for group, parts in groups.items()
+        if group not in failed
+    }
+
+
+def _uses(row: Row) -> Iterator[tuple[str, str, int]]:
+    """Yield the group, the part and the draw of everything that a row serves for."""
+    for group, part, *draw in row.facts.get("uses", ()):
+        yield group, part, draw[0] if draw else 0
+
+
+def _draws(rows: Sequence[Row]) -> list[int]:
+    """Return the draws of the rows' plans."""
+    return sorted({draw for row in rows for _, _, draw in _uses(row)})
 
 
 def _examples(rows: Sequence[Row], songs: Sequence[str]) -> Examples:
@@ -532,9 +669,12 @@ def _are_probabilities(rows: Sequence[Row]) -> bool:
     return bool(rows) and all(row.values["probability"] == 1.0 for row in rows)
 
 
-def _statistics(rows: Sequence[Row]) -> dict[str, Statistic]:
-    """Return every metric of scores as a statistic of the songs' weights."""
-    songs, groups = _songs(rows), _grouped(rows)
+def _statistics(rows: Sequence[Row], songs: Sequence[str], draws: Sequence[int] = ()) -> dict[str, Statistic]:
+    """Return every metric of scores as a statistic of the weights of these songs; ``draws`` are all by default."""
+    draws = draws or _draws(rows)
+    groups = _grouped(rows, draws)
+    # What belongs together is of one draw: twins, and the matched mashups that a positive is ranked among.
+    single = [_grouped(rows, [draw]) for draw in draws]
     found: dict[str, Statistic] = {}
     for name in PROTOCOLS:
         parts = groups.get(name, {})
@@ -542,20 +682,34 @@ def _statistics(rows: Sequence[Row]) -> dict[str, Statistic]:
             _examples(parts.get(part, ()), songs) for part in (POSITIVE, NEGATIVE, UNLABELLED)
         )
         found[f"{PREFIXES[name]}auc"] = roc_auc(positive, negative)
+        found |= {f"{PREFIXES[name]}{metric}": one for metric, one in _within_vocals(parts, songs).items()}
         found[f"{PREFIXES[name]}average_rank"] = average_rank(positive, unlabelled)
         found[f"{PREFIXES[name]}normalised_rank"] = _normalised(positive, unlabelled)
         if _are_probabilities([*parts.get(POSITIVE, ()), *parts.get(NEGATIVE, ())]):
             found[f"{PREFIXES[name]}accuracy"] = accuracy(positive, negative)
             if name == "controlled":
                 found["ece"] = calibration_error(positive, negative)
-    own, ranks = _query_ranks(groups.get("controlled", {}), songs)
+    own, ranks = _query_ranks([one.get("controlled", {}) for one in single], songs)
     found |= {f"recall_{k}": mean_over(own, ranks <= k) for k in RECALL_AT}
     found["mrr"] = mean_over(own, 1 / ranks)
     for name, twins in TWIN_METRICS.items():
-        pairs = [pair for twin in twins for pair in _pairs(groups.get(twin, {}))]
+        pairs = _pairs([one.get(twin, {}) for twin in twins for one in single])
         originals = _examples([original for original, _ in pairs], songs)
         found[name] = preferred(originals, _scores([twin for _, twin in pairs]))
     return found
+
+
+def _within_vocals(parts: Mapping[str, Sequence[Row]], songs: Sequence[str]) -> dict[str, Statistic]:
+    """Return the means over vocals of what :data:`WITHIN` measures in each vocal that has both classes."""
+    vocals: dict[str, dict[str, list[Row]]] = {}
+    for part in (POSITIVE, NEGATIVE):
+        for row in parts.get(part, ()):
+            vocals.setdefault(row.facts["vocal"], {}).setdefault(part, []).append(row)
+    whole = [one for one in vocals.values() if len(one) == 2]
+    scores = [(_scores(one[POSITIVE]), _scores(one[NEGATIVE])) for one in whole]
+    # A vocal is an example; its scores are not used beyond the measure.
+    examples = _examples([one[POSITIVE][0] for one in whole], songs)
+    return {name: mean_over(examples, [measure(good, bad) for good, bad in scores]) for name, measure in WITHIN.items()}
 
 
 def _normalised(positive: Examples, unlabelled: Examples) -> Statistic:
@@ -563,21 +717,27 @@ def _normalised(positive: Examples, unlabelled: Examples) -> Statistic:
     return lambda weights: (rank(weights) - 1) / count
 
 
-def _query_ranks(parts: Mapping[str, Sequence[Row]], songs: Sequence[str]) -> tuple[Examples, np.ndarray]:
-    """Return the positives whose vocal has matched mashups, and the rank of each among these mashups."""
+def _query_ranks(draws: Sequence[Mapping[str, Sequence[Row]]], songs: Sequence[str]) -> tuple[Examples, np.ndarray]:
+    """Return the positives whose vocal has matched mashups, and the rank of each among these mashups, by draw."""
     positives, ranks = [], []
-    for row in parts.get(POSITIVE, ()):
-        others = [other for other in parts.get(UNLABELLED, ()) if other.facts["vocal"] == row.facts["vocal"]]
-        if others:
-            positives.append(row)
-            ranks.append(float(ranks_among(_scores([row]), _scores(others))[0]))
+    for parts in draws:
+        for row in parts.get(POSITIVE, ()):
+            others = [other for other in parts.get(UNLABELLED, ()) if other.facts["vocal"] == row.facts["vocal"]]
+            if others:
+                positives.append(row)
+                ranks.append(float(ranks_among(_scores([row]), _scores(others))[0]))
     return _examples(positives, songs), np.asarray(ranks, np.float64)
 
 
-def _pairs(parts: Mapping[str, Sequence[Row]]) -> list[tuple[Row, Row]]:
-    """Return originals and twins of the same vocal."""
-    twins = {row.facts["vocal"]: row for row in parts.get(TWIN, ())}
-    return [(row, twins[row.facts["vocal"]]) for row in parts.get(ORIGINAL, ()) if row.facts["vocal"] in twins]
+def _pairs(draws: Iterable[Mapping[str, Sequence[Row]]]) -> list[tuple[Row, Row]]:
+    """Return originals and twins of the same vocal in the same draw; a pair that was drawn twice counts once."""
+    found = {}
+    for parts in draws:
+        twins = {row.facts["vocal"]: row for row in parts.get(TWIN, ())}
+        for row in parts.get(ORIGINAL, ()):
+            if (twin := twins.get(row.facts["vocal"])) is not None:
+                found[row.input, twin.input] = (row, twin)
+    return list(found.values())
 
 
 def _robustness(rows: Sequence[Row]) -> dict[str, float]:
@@ -607,6 +767,41 @@ def _robustness(rows: Sequence[Row]) -> dict[str, float]:
         if all(map(math.isfinite, areas)):
             found[f"{kind}_auc_change"] = areas[1] - areas[0]
     return found
+
+
+# ------------------------------------------------------------------------------------------------------------- sound
+def _disagreements(rows: Mapping[str, Sequence[Row]]) -> list[Pick]:
+    """Return the plans whose places among those of their vocal differ most from scorer to scorer, most first."""
+    places: dict[str, dict[str, tuple[float, int]]] = {}
+    facts: dict[str, Mapping[str, Any]] = {}
+    for label, own in rows.items():
+        vocals: dict[str, dict[str, Row]] = {}
+        for part in _grouped(own).get("controlled", {}).values():
+            for row in part:
+                vocals.setdefault(row.facts["vocal"], {})[row.input] = row
+        for known in vocals.values():
+            scores = _scores(list(known.values()))
+            # A score is among the others, which are one less than the ties with itself suggest.
+            for row, rank in zip(known.values(), ranks_among(scores, scores) - 0.5, strict=True):
+                places.setdefault(row.input, {})[label] = (float(rank), len(scores))
+                facts[row.input] = row.facts
+    spread = {
+        name: max(shares) - min(shares)
+        for name, own in places.items()
+        if len(own) > 1 and (shares := [(rank - 0.5) / count for rank, count in own.values()])
+    }
+    chosen = sorted(spread, key=lambda name: -spread[name])[:DISAGREEMENTS]
+    return [
+        Pick(group=facts[name]["vocal"], input=name, said=_places(facts[name], places[name]))
+        for name in chosen
+        if spread[name] > 0
+    ]
+
+
+def _places(facts: Mapping[str, Any], places: Mapping[str, tuple[float, int]]) -> str:
+    """Return where each scorer puts a plan, the one who likes it best first."""
+    ordered = sorted(places.items(), key=lambda one: one[1][0])
+    return f"{facts['condition']}: " + ", ".join(f"{label} {rank:g} of {count}" for label, (rank, count) in ordered)
 
 
 # ----------------------------------------------------------------------------------------------------------- charts
@@ -663,14 +858,14 @@ def _cost(competitors: Sequence[Entry]) -> Chart:
     points = [
         Point(one.label, "", max(cpu_ms, 0.01), area)
         for one in competitors
-        if (cpu_ms := one.metrics["cpu_ms"]) is not None and (area := one.metrics["auc"]) is not None
+        if (cpu_ms := one.metrics["cpu_ms"]) is not None and (area := one.metrics.get("within_auc")) is not None
     ]
     return ScatterChart(
         title="Cost against quality",
-        caption="CPU time a score, and how often a positive scores above a negative, controlled. Up and left is "
-        "better.",
+        caption="CPU time a score, and how often a positive scores above a negative of the same vocal, controlled. Up "
+        "and left is better.",
         x_label="CPU a score, ms (log)",
-        y_label="AUC, %",
+        y_label="AUC within vocals, %",
         points=points,
         log_x=True,
     )

@@ -101,6 +101,8 @@ class Suite:
         Seed of all random parts of the inputs.
     settings : mapping
         Passed to the task.
+    baseline : str
+        Label of the competitor with which every other one is compared; empty to compare every two.
 
     Raises
     ------
@@ -116,6 +118,7 @@ class Suite:
     timeout_s: float = attrs.field(default=TIMEOUT_S, validator=attrs.validators.instance_of((int, float)))
     seed: int = attrs.field(default=0, validator=attrs.validators.instance_of(int))
     settings: Mapping[str, Any] = attrs.field(factory=dict, converter=frozen_mapping)
+    baseline: str = attrs.field(default="", validator=attrs.validators.instance_of(str))
 
     def __attrs_post_init__(self) -> None:
         if self.task not in tasks():
@@ -136,7 +139,7 @@ class Suite:
         Raises
         ------
         SuiteError
-            If keys are unknown or missing, or as the class.
+            If keys are unknown or missing, the baseline is no competitor, or as the class.
         """
         entries = data.get("competitors", [])
         if not isinstance(entries, list):
@@ -144,7 +147,14 @@ class Suite:
         competitors = [
             from_table(Competitor, entry, f"{where}: competitor {number}") for number, entry in enumerate(entries, 1)
         ]
-        return from_table(cls, {**data, "competitors": competitors}, where)
+        suite = from_table(cls, {**data, "competitors": competitors}, where)
+        labels = [one.label for one in suite.competitors]
+        # Only a file is checked: with --only, the baseline's rows may be those of an earlier run.
+        if suite.baseline and suite.baseline not in labels:
+            raise SuiteError(
+                f"{where}: baseline {suite.baseline!r} is no competitor", suggestion(suite.baseline, labels)
+            )
+        return suite
 
     def extended(self, more: Iterable[Competitor]) -> Suite:
         """Return the suite with more competitors."""
@@ -217,7 +227,7 @@ class Suite:
         """Return what a result records of the suite."""
         return SuiteRecord(
             name=self.name, task=self.task, title=self.title, summary=self.summary, timeout_s=self.timeout_s,
-            seed=self.seed, settings=dict(self.settings), sha256=self.digest(),
+            seed=self.seed, settings=dict(self.settings), sha256=self.digest(), baseline=self.baseline,
         )  # fmt: skip
 
 

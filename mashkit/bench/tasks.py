@@ -218,6 +218,12 @@ class Task(ABC):
         "What they picked", "The beginnings of the mashups each likes best and least.",
     )  # fmt: skip
     """Heading and sentence above the picks."""
+    scratch: Path | None = None
+    """Folder in which a measurement may leave what those of other competitors need as well; set in their processes.
+
+    It need not exist. What is in it is removed after each part of the inputs (:meth:`batches`). An interrupted run
+    leaves it for the next.
+    """
 
     @abstractmethod
     def inputs(self, settings: Mapping[str, Any], data: Path | None) -> list[Input]:
@@ -235,6 +241,14 @@ class Task(ABC):
         SuiteError
             If the settings do not fit: use :func:`mashkit.bench.tables.from_table`.
         """
+
+    def batches(self, inputs: Sequence[Input]) -> Sequence[Sequence[Input]]:
+        """Return the inputs in parts; every competitor is measured on one part before any is on the next.
+
+        By default all are one part. A task that uses :attr:`scratch` bounds by this how much is in it. Each part costs
+        a new process for each competitor.
+        """
+        return [inputs]
 
     @abstractmethod
     def warm_up(self, component: Component) -> None:
@@ -262,6 +276,13 @@ class Task(ABC):
 
     def intervals(self, rows: Sequence[Row]) -> dict[str, tuple[float, float]]:
         """Return the 95 % intervals of the metrics that have one, from one competitor's rows."""
+        return {}
+
+    def draws(self, rows: Sequence[Row]) -> dict[str, list[float]]:
+        """Return metrics of each draw alone, from one competitor's rows; empty if the inputs were drawn once.
+
+        How they spread shows how much a metric depends on the seed of its inputs.
+        """
         return {}
 
     def compare(self, rows: Mapping[str, Sequence[Row]]) -> list[Comparison]:
@@ -313,6 +334,25 @@ class Task(ABC):
             The rows by which competitors are judged.
         """
 
+    def lead(
+        self, competitors: Sequence[Entry], rows: Sequence[Row], comparisons: Sequence[Comparison], baseline: str
+    ) -> list[str]:
+        """Return sentences that stand above all: what was compared, on what, who won by how much, what is not known.
+
+        By default there are none.
+
+        Parameters
+        ----------
+        competitors : sequence of Entry
+            Those that have metrics, best first.
+        rows : sequence of Row
+            All rows.
+        comparisons : sequence of Comparison
+        baseline : str
+            Label with which every other one is compared; empty if every two are.
+        """
+        return []
+
     def tables(self, competitors: Sequence[Entry], rows: Sequence[Row]) -> list[Table]:
         """Return the tables that stand behind the metrics; by default none.
 
@@ -336,7 +376,8 @@ def metric_chart(competitors: Sequence[Entry], names: Mapping[str, str], **drawn
     """
     return RowChart(
         labels=[one.label for one in competitors],
-        series={title: [one.metrics[name] for one in competitors] for title, name in names.items()},
+        # A result of an earlier version may lack a metric.
+        series={title: [one.metrics.get(name) for one in competitors] for title, name in names.items()},
         intervals={title: [one.intervals.get(name) for one in competitors] for title, name in names.items()},
         **drawn,
     )

@@ -37,6 +37,7 @@ class Assignment:
     kind: str
     component: str
     options: dict[str, Any]
+    scratch: Path | None = None
 
 
 def main() -> None:
@@ -65,6 +66,7 @@ def serve(parent: Parent) -> None:
     assignment: Assignment = unpack(parent.receive())
     registry = Registry()
     task = load_task(assignment.task)
+    task.scratch = assignment.scratch
     # Until here nothing of the competitor has run: none of it counts as its time.
     send({"status": READY})
     try:

@@ -27,7 +27,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mashkit.cliptable import LACKING, ClipTable
-from mashkit.conditions import BACKING, FOLDED, KEY_FREE, TEMPO_CLASH, TEMPO_FREE, Rules, keys_clash, tempi_clash
+from mashkit.conditions import BACKING, FOLDED, KEY_FREE, LEAST_CLASH, TEMPO_FREE, Rules, keys_clash, tempi_clash
 from mashkit.features.tuning import semitones_between
 from mashkit.timing import metre
 from mashkit.types import Condition, Role
@@ -218,6 +218,10 @@ class CandidateIndex:
             float(self._tunings[seed]),
         )
 
+    def key_distance(self, seed: int, row: int) -> float:
+        """Return the distance that the rules compare: :meth:`shift` to a tenth of a semitone, −6…5.9."""
+        return distance(int(self._positions[row]), int(self._positions[seed]))
+
     def doubtful(self, row: int) -> bool:
         """Return whether a row is excluded from :attr:`known` only because its metre is doubtful."""
         return bool(self._complete[row] and not self._known[row])
@@ -268,8 +272,7 @@ class CandidateIndex:
         `strict` the result is empty.
         """
         found = []
-        positions = int(self._positions[harmonic]), int(self._positions[seed])
-        if condition in KEY_FREE and not keys_clash(distance(*positions)):
+        if condition in KEY_FREE and not keys_clash(self.key_distance(seed, harmonic)):
             found.append("key")
         if condition in TEMPO_FREE and not all(tempi_clash(self.ratio(seed, row)) for row in (harmonic, percussion)):
             found.append("tempo")
@@ -346,9 +349,7 @@ def _least_tempo(tempo: float, speed: float) -> float:
 @functools.cache
 def _clash_bounds() -> Interval:
     """Return the least and the largest speed near 1 that do not clash, as computed."""
-    least, largest = (
-        _last(lambda speed: not tempi_clash(speed), 1 + sign * TEMPO_CLASH, 1.0 + sign) for sign in (-1, 1)
-    )
+    least, largest = (_last(lambda speed: not tempi_clash(speed), LEAST_CLASH**sign, 1.0 + sign) for sign in (-1, 1))
     return least, largest
 
 

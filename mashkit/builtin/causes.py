@@ -5,7 +5,6 @@ Conventions: a row is a clip's number in the table.
 
 from __future__ import annotations
 
-import math
 from collections import Counter
 from collections.abc import Sequence
 
@@ -14,7 +13,7 @@ import numpy.typing as npt
 
 from mashkit.builtin.candidates import CandidateIndex
 from mashkit.cliptable import ClipTable
-from mashkit.conditions import KEY_FREE, TEMPO_FREE
+from mashkit.conditions import KEY_FREE, TEMPO_FREE, whole_semitones
 from mashkit.types import Condition, Role
 
 MOST_SEEDS = 200
@@ -42,11 +41,14 @@ def no_vocal(table: ClipTable, condition: Condition, min_activity: float) -> Cau
     silent = sung < np.float32(min_activity)
     if silent.all():
         return (
-            f"in none of them is there singing {min_activity:.0%} of the time or more (most: {max(sung.max(), 0):.0%})",
+            f"no clip has a vocal that sounds {min_activity:.0%} of the time or more (most: {max(sung.max(), 0):.0%})",
             "add songs with singing, or lower generator.min_activity",
         )
     if condition is Condition.ORIGINAL:
-        return "the clips with a vocal lack harmony or percussion", "add whole songs: an original mashup is one of them"
+        return (
+            "the clips with a vocal lack harmony or percussion",
+            "add whole songs, because an original mashup is a whole song",
+        )
     return _unknown(table, np.flatnonzero(~silent), "clips with a vocal")
 
 
@@ -54,18 +56,18 @@ def named_vocal(table: ClipTable, row: int) -> Cause:
     """Return the cause if the requested clip's vocal cannot be used."""
     clip = table[row]
     if Role.VOCAL in clip.lacks:
-        return f"{clip.title} ({clip.id}) holds no vocal", "take another clip for it"
+        return f"{clip.title} ({clip.id}) has no vocal", "use another clip"
     missing = [name for name, count in facts_missing(table, np.array([row])).items() if count]
     if not missing:
         return (
             f"{clip.title} ({clip.id}) lacks {' and '.join(sorted(clip.lacks))}",
-            "an original mashup is a whole song: take another clip or another condition",
+            "an original mashup is a whole song: use another clip or another condition",
         )
     options = {"key": "--vocal-key", "tempo": "--vocal-bpm", "downbeats": "--vocal-downbeat"}
     alone = clip.lacks >= {Role.HARMONIC, Role.PERCUSSION}
-    reason = ": they are not guessed from a voice alone" if alone else ""
+    reason = ": they cannot be found from a voice alone" if alone else ""
     fix = (
-        f"give {', '.join(options[name] for name in missing)} with --vocal FILE; in a database, `mashkit db edit` it"
+        f"give {', '.join(options[name] for name in missing)} with --vocal FILE, or, in a database, `mashkit db edit`"
         if alone
         else _analyzers(missing[-1])
     )
@@ -86,7 +88,7 @@ def no_stem(
     sounds = column >= np.float32(index.rules.min_activity)
     if not sounds.any():
         return (
-            f"in none of the clips does the {role} stem sound {index.rules.min_activity:.0%} of the time or more",
+            f"no clip has a {role} stem that sounds {index.rules.min_activity:.0%} of the time or more",
             f"add songs with {'drums' if role is Role.PERCUSSION else 'harmony'}, or lower generator.min_activity",
         )
     known = index.known & sounds
@@ -94,13 +96,13 @@ def no_stem(
         return _unknown(table, np.flatnonzero(sounds), f"clips with a {role} stem")
     looked_at = np.asarray(seeds)[np.linspace(0, len(seeds) - 1, min(len(seeds), MOST_SEEDS)).astype(np.intp)]
     pairs = apart_in_key = apart_in_tempo = 0
-    shifts: list[float] = []
+    shifts: list[int] = []
     ratios: list[float] = []
     for seed in looked_at.tolist():
         others = np.flatnonzero(known & (table.songs != table.songs[seed]))
         pairs += len(others)
         for row in others[:MOST_SEEDS].tolist():
-            shift, speed = abs(index.shift(seed, row)), index.speed(seed, row)
+            shift, speed = whole_semitones(index.key_distance(seed, row)), index.speed(seed, row)
             in_key = role is Role.PERCUSSION or shift <= index.rules.max_shift
             in_tempo = index.rules.min_speed <= speed <= index.rules.max_speed
             apart_in_key += not in_key
@@ -110,21 +112,20 @@ def no_stem(
             if in_key:
                 ratios.append(speed)
     if pairs == 0:
-        return f"only the vocal's own song has a {role} stem of which key, tempo and downbeats are known", "add songs"
+        return f"only the vocal's own song has a {role} stem with known key, tempo and downbeats", "add songs"
     if condition in KEY_FREE or condition in TEMPO_FREE:
         axes = [name for name, free in (("key", KEY_FREE), ("tempo", TEMPO_FREE)) if condition in free]
         return (
-            f"of {pairs} pairs with another song's {role} stem none is far enough apart in {' and '.join(axes)}, and "
-            "near enough in the rest",
-            f"add songs of other {' and '.join('keys' if axis == 'key' else 'tempi' for axis in axes)}, or take "
+            f"of {pairs} pairs with another song's {role} stem, none differs enough in {' and '.join(axes)} and "
+            "fits in the rest",
+            f"add songs of other {' and '.join('keys' if axis == 'key' else 'tempi' for axis in axes)}, or use "
             "generator.mismatch=literal",
         )
     if role is Role.HARMONIC and (apart_in_key > apart_in_tempo or not ratios) and shifts:
         return (
             f"of {pairs} pairs {apart_in_key} lie more than {index.rules.max_shift} semitones apart, "
             f"{apart_in_tempo} too far in tempo",
-            f"add songs in other keys, or widen max_shift (now {index.rules.max_shift}; "
-            f"{math.ceil(min(shifts))} would do)",
+            f"add songs in other keys, or widen max_shift (now {index.rules.max_shift}; {min(shifts)} would do)",
         )
     nearest = min(ratios, key=lambda ratio: abs(np.log(ratio)), default=None)
     would = "" if nearest is None else f"; {nearest:.2f} would do"
@@ -141,11 +142,11 @@ def wrong_length(lengths: Sequence[float], shortest_s: float, longest_s: float) 
     short = [length for length in lengths if length < shortest_s]
     if 2 * len(short) >= len(lengths):
         return (
-            f"they are together for {max(short, default=0.0):.1f} s at most, and a mashup needs {shortest_s:g} s",
+            f"they overlap for {max(short, default=0.0):.1f} s at most, but a mashup needs {shortest_s:g} s",
             f"use longer clips (--clip-length), or lower generator.min_duration_s (now {shortest_s:g})",
         )
     return (
-        f"they are together for {min(lengths):.1f} s at least, and a mashup may have {longest_s:g} s",
+        f"they overlap for {min(lengths):.1f} s at least, but a mashup may last {longest_s:g} s",
         f"use shorter clips (--clip-length), or raise generator.max_duration_s (now {longest_s:g})",
     )
 
@@ -165,5 +166,5 @@ def _analyzers(field: str) -> str:
     found = " or ".join(sorted(names))
     return (
         f"use an analyzer that finds {field}" + (f": --analyzer {found}" if found else "; see `mashkit plugins`")
-        + f"; or, if yours does, set it with `mashkit db edit CLIP --{'downbeat' if field == 'downbeats' else field}`"
+        + f"; or set it with `mashkit db edit CLIP --{'downbeat' if field == 'downbeats' else field}`"
     )  # fmt: skip

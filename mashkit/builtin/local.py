@@ -183,7 +183,7 @@ class _Processes(WorkerPool):
         if work.gpus > len(self._devices):
             raise UsageError(
                 f"work {work.name!r} needs {work.gpus:g} GPUs, and the executor has {len(self._devices)}",
-                "say how many there are with its option gpus",
+                "set its option gpus to the number of GPUs",
             )
         self._smallest = min(self._smallest, work.cpus)
 

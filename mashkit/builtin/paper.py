@@ -73,7 +73,7 @@ class PaperGenerator(DrawingGenerator):
         Inclusive range of seed tempo / candidate tempo, which is the speed applied (paper: 0.8, 1.2).
     mismatch : {"strict", "literal"}
         Requirement of *unmatched* conditions. "strict": the sounding pitch of the harmonic stem is at least a semitone
-        away, and/or the tempi of both stems are more than 4 % away (also from half and double), so that no negative
+        away, and/or the tempi of both stems are 4 % or more away (also from half and double), so that no negative
         fits by chance. "literal": the paper's text, which only drops the constraint.
     same_mode : bool
         Accept harmonic candidates of the seed's mode only; by default a minor key counts as its relative major.
@@ -363,11 +363,11 @@ class _Drawer:
         if reason == _LENGTH:
             return causes.wrong_length(self._lengths(), options.min_duration_s, options.max_duration_s)
         if reason == _DOUBTFUL_VOCAL:
-            return "it is told with little confidence", _DOUBTFUL_FIX
+            return "the analyzer found it with little confidence", _DOUBTFUL_FIX
         if reason in [_NO_METRE.format(role) for role in BACKING]:
             return (
-                "the bars of those that fit in key and tempo have other numbers of beats",
-                "add songs of the same metre, or combine others with generator.mixed_metres=true",
+                "the stems that fit in key and tempo have another number of beats in a bar",
+                "add songs of the same metre, or allow other metres with generator.mixed_metres=true",
             )
         role = next((role for role in BACKING if reason == _NO_STEM.format(role)), Role.HARMONIC)
         return causes.no_stem(self._clips, self._index, self._vocals, role, self._condition)

@@ -361,7 +361,7 @@ class _Run:
         row = self._database.song(facts.sha256)
         if row is not None and without_links(row.song.path) != without_links(song.path) and row.song.path.exists():
             self._report.notes.append(
-                f"{path_text(song.path)}: the same sound as {path_text(row.song.path)}, which was there already"
+                f"{path_text(song.path)}: the same sound as {path_text(row.song.path)}, which the database already has"
             )
         return True
 
@@ -471,9 +471,9 @@ def _alone(song: Song, records: Sequence[ClipRecord]) -> list[str]:
         return []
     where = "" if len(clips) == len(records) else f" from {', '.join(f'{clip.start:.0f} s' for clip in clips)} on"
     unknown = [name for name in ("key", "tempo", "downbeats") if any(_lacks(clip, name) for clip in clips)]
-    missing = f", and {', '.join(unknown)} of a voice alone are not guessed" if unknown else ""
+    missing = f", and {', '.join(unknown)} cannot be found from a voice alone" if unknown else ""
     return [
-        f"{path_text(song.path)}: a voice alone{where}: it is used as it is, without harmony and drums{missing}"
+        f"{path_text(song.path)}: a voice alone{where}: it is used as the vocal, without harmony and drums{missing}"
         + ("; give it with --vocal, --vocal-key, --vocal-bpm and --vocal-downbeat" if unknown else "")
     ]
 

@@ -56,6 +56,16 @@ class Catalog:
         Songs that were not used, each with the song of the same recording that is used instead.
     notes : list of str
         Notes for the user on songs that were used.
+
+    Examples
+    --------
+    >>> import mashkit as mk
+    >>> with mk.MashupDB("songs.mashdb") as database:
+    ...     catalog = mk.Catalog(database)  # of all clips in it
+    ...     len(catalog.clips)
+    0
+    >>> catalog.failures
+    []
     """
 
     def __init__(
@@ -173,7 +183,7 @@ class Catalog:
             return self._database.record(clip_id)
         if clip_id not in self._records:
             raise CatalogError(
-                f"no clip {clip_id!r} in this catalog", "give the songs and the separator the plan was made with"
+                f"no clip {clip_id!r} in this catalog", "give the songs and the separator with which the plan was made"
             )
         return self._records[clip_id]
 
@@ -189,7 +199,8 @@ class Catalog:
         stems = self.record(clip_id).stems
         if role not in stems:
             raise CatalogError(
-                f"clip {clip_id!r} has no {role}: only {' and '.join(sorted(stems))} in it", "take another clip for it"
+                f"clip {clip_id!r} has no {role} stem, only {' and '.join(sorted(stems))}",
+                "use another clip for this role",
             )
         ref = stems[role]
         return self._cache.get((clip_id, role), lambda: self._database.objects.audio(ref))

@@ -116,7 +116,7 @@ def clips_of(
     notes += require_fit(song, excerpts, found)
     if song.known is not None and song.known.beats is not None and not (song.trusted or keys.hears_beats):
         notes.append(
-            f"{path_text(song.path)}: its labels are not compared with the recording: the analyzer finds no beats"
+            f"{path_text(song.path)}: its labels were not compared with the sound, because the analyzer finds no beats"
         )
     analyses = [_labelled(song, *pair) for pair in zip(excerpts, found, strict=True)]
     records = []
@@ -160,7 +160,7 @@ def _doubts(song: Song, records: Sequence[ClipRecord]) -> list[str]:
     clips = "its clip" if len(records) == 1 else f"{len(doubts)} of its {len(records)} clips"
     them = "it" if len(doubts) == 1 else "them"
     return [
-        f"{path_text(song.path)}: the bars of {clips} are doubtful ({doubts[0]}): no mashup but the original is made "
+        f"{path_text(song.path)}: the bars of {clips} are doubtful ({doubts[0]}): only original mashups are made "
         f"of {them}; correct {them} with `mashkit db edit`, or use {them} with -O generator.doubtful_metre=true"
     ]
 
@@ -233,7 +233,7 @@ def require_fit(song: Song, excerpts: Sequence[Excerpt], found: Sequence[Analysi
         return []
     name = path_text(song.path)
     if song.trusted:
-        return [f"{name}: its labels are trusted: nobody compared them with the recording"]
+        return [f"{name}: its labels are trusted: they were not compared with the recording"]
     notes = [] if known.key is None else _key_note(song, known.key, found)
     if known.beats is None:
         return notes if known.tempo is None else [*notes, *_fit_of_tempo(song, known.tempo, found)]
@@ -242,11 +242,13 @@ def require_fit(song: Song, excerpts: Sequence[Excerpt], found: Sequence[Analysi
         if factor is None:
             raise AudioFileError(
                 song.path,
-                f"its labels say {known.tempo:.1f} BPM, and their beats keep {kept:.1f}: they contradict each other",
+                f"its labels give {known.tempo:.1f} BPM, but their beats give {kept:.1f} BPM",
                 f"correct one of the two, or trust the beats by leaving the tempo out; {_TRUST}",
             )
         if factor != 1:
-            notes.append(f"{name}: labelled {known.tempo:.1f} BPM, with beats at {kept:.1f}: the beats count")
+            notes.append(
+                f"{name}: its labels give {known.tempo:.1f} BPM, but its beats give {kept:.1f}: the beats are used"
+            )
     values = []
     for excerpt, one in zip(excerpts, found, strict=True):
         labelled = known.within(excerpt.start, excerpt.start + excerpt.duration)
@@ -258,7 +260,7 @@ def require_fit(song: Song, excerpts: Sequence[Excerpt], found: Sequence[Analysi
                 values.append((agreement(part, one.beats), excerpt.start + start))
             if _half_a_beat_late(beats, one):
                 notes.append(
-                    f"{name}: from {excerpt.start:.1f} s the beats labelled lie half-way between those heard; "
+                    f"{name}: from {excerpt.start:.1f} s the labelled beats are half-way between those in the sound; "
                     "if mashups sound half a beat off, move the labels"
                 )
             elif (bars := _bars_apart(labelled, one)) is not None:
@@ -267,13 +269,16 @@ def require_fit(song: Song, excerpts: Sequence[Excerpt], found: Sequence[Analysi
     if middle < LEAST_AGREEMENT:
         raise AudioFileError(
             song.path,
-            f"the beats labelled are not those heard (agreement {middle:.2f}, "
-            f"{LEAST_AGREEMENT} is asked): the labels do not fit the audio",
-            f"use the recording that was labelled, check that its times are seconds; {_TRUST}",
+            f"the labelled beats differ from the beats in the sound (agreement {middle:.2f}, at least "
+            f"{LEAST_AGREEMENT} is needed): the labels do not fit the audio",
+            f"use the labelled recording, and check that the times are in seconds; {_TRUST}",
         )
     for value, start in values:
         if value < LEAST_AGREEMENT:
-            notes.append(f"{name}: from {start:.1f} s the beats labelled are not those heard ({value:.2f})")
+            notes.append(
+                f"{name}: from {start:.1f} s the labelled beats differ from the beats in the sound "
+                f"(agreement {value:.2f})"
+            )
     return [*notes, *_count_note(song, known.beats, found)]
 
 
@@ -284,8 +289,8 @@ def _count_note(song: Song, beats: Times, found: Sequence[Analysis]) -> list[str
     if kept is None or not heard or any(_factor(kept, tempo) in (1.0, None) for tempo in heard):
         return []
     return [
-        f"{path_text(song.path)}: its labels count {kept:.1f} beats a minute, and "
-        f"{' and '.join(f'{one:.1f}' for one in heard)} are heard; if it is mashed at half or twice the speed, label "
+        f"{path_text(song.path)}: its labels have {kept:.1f} beats a minute, but the analyzer finds "
+        f"{' and '.join(f'{one:.1f}' for one in heard)}; if mashups have it at half or twice the speed, label "
         "every beat, or every other one"
     ]
 
@@ -296,7 +301,7 @@ def _key_note(song: Song, key: Key, found: Sequence[Analysis]) -> list[str]:
     sure = all(one.confidence.get("key", 0.0) >= SURE_OF_KEY for one in found)
     if len(heard) != 1 or not sure or (other := heard.pop()) is None or key.semitones_to(other) == 0:
         return []
-    return [f"{path_text(song.path)}: labelled {key}, and {other} is heard throughout; the label counts"]
+    return [f"{path_text(song.path)}: its label is {key}, but the analyzer finds {other} throughout; the label is used"]
 
 
 def _bars_apart(labelled: Analysis, found: Analysis) -> str | None:
@@ -308,12 +313,12 @@ def _bars_apart(labelled: Analysis, found: Analysis) -> str | None:
     if len(inside) < 2 or labelled.beats_per_bar is None or found.beats_per_bar is None:
         return None
     if not metre.fit(labelled.beats_per_bar, found.beats_per_bar):
-        return f"bars of {labelled.beats_per_bar} beats are labelled, and bars of {found.beats_per_bar} heard"
+        return f"the labelled bars have {labelled.beats_per_bar} beats, the bars in the sound {found.beats_per_bar}"
     mean = complex(np.mean(np.exp(2j * np.pi * np.interp(inside, lines, np.arange(len(lines))))))
     late = round(float(np.angle(mean)) / (2 * np.pi) * found.beats_per_bar) % found.beats_per_bar
     if abs(mean) < CONCENTRATED or late == 0:
         return None
-    return f"the bars labelled begin on beat {late + 1} of those heard"
+    return f"the labelled bars begin on beat {late + 1} of the bars in the sound"
 
 
 def _fit_of_tempo(song: Song, tempo: float, found: Sequence[Analysis]) -> list[str]:
@@ -323,8 +328,8 @@ def _fit_of_tempo(song: Song, tempo: float, found: Sequence[Analysis]) -> list[s
     if heard and 2 * sum(factor is None for factor in factors) > len(factors):
         raise AudioFileError(
             song.path,
-            f"its labels say {tempo:.1f} BPM, and {' and '.join(f'{one:.1f}' for one in heard)} BPM "
-            f"{'is' if len(heard) == 1 else 'are'} heard: the labels do not fit the audio",
+            f"its labels give {tempo:.1f} BPM, but the analyzer finds "
+            f"{' and '.join(f'{one:.1f}' for one in heard)} BPM: the labels do not fit the audio",
             f"correct the tempo; {_TRUST}",
         )
     return []

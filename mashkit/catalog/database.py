@@ -40,7 +40,7 @@ from mashkit.paths import path_of, path_text
 from mashkit.rendering.cache import Recent
 from mashkit.timing import metre
 from mashkit.timing.beatmap import GRID_VERSION, BeatGrid, BeatsDistrusted, beat_grid
-from mashkit.types import Analysis, Clip, Key, Role, Times
+from mashkit.types import Analysis, Chords, Clip, Key, Melody, Role, Times
 
 PATIENCE_S = 60.0
 """Longest time that a writer waits for another writer, seconds: many times the length of a transaction."""
@@ -73,6 +73,17 @@ class MashupDB:
         If the folder cannot be created or written.
     CatalogError
         If there is no database to read, or it is damaged or of a newer mashkit.
+
+    Examples
+    --------
+    >>> import mashkit as mk
+    >>> with mk.MashupDB("songs.mashdb") as database:  # then Kit().add(database, "my-songs")
+    ...     len(database.table())
+    0
+    >>> mk.MashupDB("elsewhere", write=False)
+    Traceback (most recent call last):
+        ...
+    mashkit.errors.CatalogError: elsewhere holds no database (make one: mashkit db add FOLDER --db elsewhere)
     """
 
     def __init__(self, root: Path | str, *, write: bool = True) -> None:
@@ -166,16 +177,14 @@ class MashupDB:
             text = str(error)
             where = f"{self.root / INDEX}: {text}"
             if "full" in text:
-                raise OutputError(
-                    where, "free space: what was done is kept, and the next run goes on from it"
-                ) from error
+                raise OutputError(where, "free space; the next run continues where this run stopped") from error
             if "readonly" in text or "unable to open" in text or "read-only" in text:
                 raise OutputError(where, "check its permissions, or name another folder") from error
             if "locked" in text or "busy" in text:
                 raise CatalogError(where, "another process is writing to it: try again when it has ended") from error
             raise CatalogError(
                 where,
-                "`mashkit db verify` says what is damaged; restore the file, or delete it and add the songs again",
+                "`mashkit db verify` lists the damage; restore the file, or delete it and add the songs again",
             ) from error
 
     @contextlib.contextmanager
@@ -190,7 +199,7 @@ class MashupDB:
             If the database is damaged, or another process locks it for longer than a minute.
         """
         if not self.write:
-            raise OutputError(f"{self.root} was opened to be read", "open it with write=True")
+            raise OutputError(f"{self.root} was opened only for reading", "open it with write=True")
         with self._lock, self._speaking():
             self._database.execute("BEGIN IMMEDIATE")
             try:
@@ -311,7 +320,9 @@ class MashupDB:
         found = self.rows("SELECT shape FROM prints WHERE song = ?", (song,))
         sound = Soundprint.from_bytes(found[0][0]) if found else None
         if sound is None:
-            raise CatalogError(f"{self.root} does not know what song {song[:16]} sounds like", "add it again")
+            raise CatalogError(
+                f"{self.root} holds no fingerprint of the sound of song {song[:16]}", "add the song again"
+            )
         return sound
 
     def store_print(self, database: sqlite3.Connection, song: str, sound: Soundprint) -> None:
@@ -417,6 +428,8 @@ class MashupDB:
             "tempo_candidates": [list(pair) for pair in analysis.tempo_candidates],
             "loudness": {str(role): value for role, value in clip.loudness.items() if math.isfinite(value)},
             "entry": {str(role): value for role, value in clip.entry.items()},
+            **({} if analysis.chords is None else {"chords": analysis.chords.to_dict()}),
+            **({} if analysis.melody is None else {"melody": analysis.melody.to_dict()}),
         }
         grid, facts = _stored_grid(analysis)
         details = {
@@ -471,7 +484,7 @@ class MashupDB:
         if not found:
             raise CatalogError(
                 f"no clip {clip_id!r} in {self.root}",
-                "see `mashkit db list`; one that was edited or analysed anew may have been cut anew, under another id",
+                "see `mashkit db list`; a clip that was edited or analysed again may have another id",
             )
         return self.record_of(found[0][0])
 
@@ -499,6 +512,8 @@ class MashupDB:
             confidence=rest["confidence"],
             tempo_candidates=tuple((bpm, strength) for bpm, strength in rest["tempo_candidates"]),
             tuning=tuning,
+            chords=Chords.from_dict(rest["chords"]) if "chords" in rest else None,
+            melody=Melody.from_dict(rest["melody"]) if "melody" in rest else None,
         )
         clip = Clip(
             id=clip_id,

@@ -33,7 +33,7 @@ def parsed(field: str, text: str) -> Any:
         If the field cannot be edited, or the text is not a valid value of the field.
     """
     if field not in FIELDS:
-        raise UsageError(f"{field!r} cannot be edited", f"one of {', '.join(FIELDS)} can")
+        raise UsageError(f"{field!r} cannot be edited", f"edit one of {', '.join(FIELDS)}")
     if field == "key":
         return str(Key.parse(text))
     if field == "beats_per_bar":
@@ -126,7 +126,9 @@ def _with_downbeat(analysis: Analysis, at_s: float, duration_s: float, bar: int 
     beats = analysis.beats
     if beats is None or len(beats) == 0:
         if analysis.tempo is None:
-            raise AnalysisError("a downbeat without beats or tempo says little", "set the tempo too")
+            raise AnalysisError(
+                "a downbeat places bars only if the clip has beats or a tempo, and it has neither", "set the tempo too"
+            )
         beats = _steady(at_s, analysis.tempo, duration_s)
     return _barred(analysis, beats, int(np.argmin(np.abs(beats - at_s))), bar or analysis.beats_per_bar or BEATS_A_BAR)
 
@@ -134,7 +136,9 @@ def _with_downbeat(analysis: Analysis, at_s: float, duration_s: float, bar: int 
 def _with_bars(analysis: Analysis, bar: int) -> Analysis:
     """Return the analysis with bars of ``bar`` beats; one begins on the old first downbeat, else on the first beat."""
     if analysis.beats is None or len(analysis.beats) == 0:
-        raise AnalysisError("beats a bar without beats say nothing", "set tempo and downbeat too")
+        raise AnalysisError(
+            "the number of beats in a bar needs beats, and the clip has none", "set tempo and downbeat too"
+        )
     first = 0
     if analysis.downbeats is not None and len(analysis.downbeats):
         first = int(analysis.beats.searchsorted(analysis.downbeats[0]))

@@ -47,6 +47,17 @@ class Excerpt:
         Name of this part of the song ("chorus") where labels give one, else empty.
     on_downbeats : bool
         Whether the clip is cut on downbeats. False for an excerpt that was cut by labels already.
+
+    Examples
+    --------
+    >>> import mashkit as mk
+    >>> from mashkit.testing import signals
+    >>> _, found = signals.band(tempo=120.0, bars=18, first_downbeat=0.25)
+    >>> excerpt = mk.Excerpt(start=30.0, duration=40.0)
+    >>> excerpt.cut(found)  # 16 bars of 2 s, from the first downbeat
+    (0.25, 32.25)
+    >>> excerpt.cut(mk.Analysis())
+    (0.0, 40.0)
     """
 
     start: float
@@ -99,6 +110,16 @@ class ExcerptPolicy:
         Seconds, from ``length_s`` to 60. A song of this length or shorter is one excerpt.
     on_downbeats : bool
         Cut clips on downbeats.
+
+    Examples
+    --------
+    >>> import mashkit as mk
+    >>> [(one.start, one.duration) for one in mk.ExcerptPolicy().excerpts(240.0)]
+    [(50.0, 60.0), (130.0, 60.0)]
+    >>> mk.ExcerptPolicy(per_song=1, length_s=30, whole_s=30).excerpts(240.0)
+    [Excerpt(start=105.0, duration=30, label='', on_downbeats=True)]
+    >>> mk.ExcerptPolicy().excerpts(20.0)
+    []
     """
 
     per_song: int = attrs.field(default=2, validator=attrs.validators.ge(1))

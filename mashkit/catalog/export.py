@@ -95,9 +95,9 @@ def export(
         If the layout is Parquet and pyarrow is not installed.
     """
     if layout not in LAYOUTS:
-        raise UsageError(f"layout {layout!r}", f"one of {', '.join(LAYOUTS)}")
+        raise UsageError(f"there is no layout {layout!r}", f"use one of {', '.join(LAYOUTS)}")
     if shard_clips < 1:
-        raise UsageError(f"{shard_clips} clips to a shard", "give 1 or more")
+        raise UsageError(f"shard_clips is {shard_clips}", "give 1 or more")
     if layout == "parquet":
         require_pyarrow()
     numbers = [number for (number,) in database.rows("SELECT number FROM clips ORDER BY place, id")]
@@ -132,7 +132,8 @@ def _chosen_fields(database: MashupDB, fields: Sequence[str] | None) -> tuple[st
     unknown = sorted(set(fields or ()) - set(FIELDS))
     if unknown or (fields is not None and not fields):
         raise UsageError(
-            f"fields {', '.join(unknown)}" if unknown else "no fields", f"name some of {', '.join(FIELDS)}"
+            f"there is no field {', '.join(unknown)}" if unknown else "no field is named",
+            f"name one or more of {', '.join(FIELDS)}",
         )
     ((lacking,),) = database.rows("SELECT count(*) FROM details WHERE features IS NULL")
     if fields is None:
@@ -140,7 +141,7 @@ def _chosen_fields(database: MashupDB, fields: Sequence[str] | None) -> tuple[st
     if FEATURES in fields and lacking:
         raise CatalogError(
             f"{lacking} clips of {database.root} have no features",
-            "add their songs again with features, or export none",
+            "add their songs again with features, or export without features",
         )
     return tuple(field for field in FIELDS if field in fields)
 

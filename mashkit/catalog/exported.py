@@ -53,7 +53,7 @@ class PyarrowMissing(MashkitError):
 def require_pyarrow() -> None:
     """Raise PyarrowMissing, with the command that installs it, if there is no pyarrow. Call it before writing."""
     if importlib.util.find_spec("pyarrow") is None:
-        raise PyarrowMissing("Parquet needs pyarrow", "pip install 'mashkit[export]', or take the layout webdataset")
+        raise PyarrowMissing("Parquet needs pyarrow", "pip install 'mashkit[export]', or use the layout webdataset")
 
 
 def member(field: str) -> str:
@@ -136,7 +136,7 @@ class Manifest:
         count = -(-self.clips // self.shard_clips)
         paths = [path for number in range(count) for path in shard_paths(self.layout, self.fields, number).values()]
         if [shard.path for shard in self.shards] != paths:
-            raise ValueError(f"its shards are not those of {self.clips} clips, {self.shard_clips} to a shard")
+            raise ValueError(f"its shards do not fit {self.clips} clips, {self.shard_clips} in each shard")
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain data for JSON."""
@@ -162,15 +162,18 @@ def read_manifest(folder: Path | str) -> Manifest:
     try:
         data = json.loads(path.read_text(encoding="utf-8"))
         if not isinstance(data, dict) or not isinstance(data.get("format"), int):
-            raise ValueError("it has no format")
+            raise ValueError("it names no format")
         if data["format"] > FORMAT:
-            raise CatalogError(f"{path} is of format {data['format']}, this mashkit reads {FORMAT}", "update mashkit")
+            raise CatalogError(
+                f"{path} has format {data['format']}, but this mashkit reads format {FORMAT}", "update mashkit"
+            )
         shards = [Shard(**shard) for shard in data.pop("shards")]
         del data["format"]
         return Manifest(**data, shards=shards)
     except FileNotFoundError as error:
         raise CatalogError(
-            f"{folder} holds no finished export", f"give the folder of one; `mashkit db export -o {folder}` makes it"
+            f"{folder} holds no finished export",
+            f"give the folder of a finished export; `mashkit db export -o {folder}` makes one",
         ) from error
     except (OSError, ValueError, TypeError, KeyError) as error:
         raise CatalogError(f"{path} cannot be read: {error}", _FIX) from error
@@ -275,13 +278,13 @@ def _checked(folder: Path, shard: Shard) -> Path:
     """Return the path of a shard, if the shard lies inside the export and its hash is correct."""
     path = folder / shard.path
     if not without_links(path).is_relative_to(without_links(folder)):
-        raise CatalogError(f"{path} leads out of the export", "copy the shards themselves, not links to them")
+        raise CatalogError(f"{path} is outside of the export", "copy the shards themselves, not links to them")
     try:
         found = Shard.of(shard.path, path)
     except OSError as error:
         raise CatalogError(f"{path}: cannot be read: {error.strerror}", _FIX) from error
     if found != shard:
-        raise CatalogError(f"{path} is damaged: its bytes are not those that were written", _FIX)
+        raise CatalogError(f"{path} is damaged: its bytes have changed since they were written", _FIX)
     return path
 
 
@@ -316,7 +319,7 @@ def _read_parquet(files: Files, fields: Sequence[str]) -> Iterator[ExportedClip]
                 info = tar.next()
                 found[field] = _member(tar, info, row["id"] + member(field))
                 if info is None or (info.offset_data, info.size) != (row[field]["offset"], row[field]["bytes"]):
-                    raise ValueError(f"{row['id']}{member(field)} does not lie where the index says")
+                    raise ValueError(f"{row['id']}{member(field)} is not at the place that the index gives")
             yield _clip(_record_of_row(row), row["id"], found)
 
 
@@ -326,7 +329,7 @@ def _member(tar: tarfile.TarFile, info: tarfile.TarInfo | None, name: str) -> by
     file = tar.extractfile(info)
     data = b"" if file is None else file.read()
     if len(data) != info.size:
-        raise ValueError(f"{name!r} ends early")
+        raise ValueError(f"{name!r} is shorter than it should be")
     return data
 
 
@@ -335,7 +338,7 @@ def _clip(record: Mapping[str, Any], clip_id: str, members: Mapping[str, bytes])
         raise ValueError(f"{record['id']!r} is not the clip {clip_id!r}")
     halvings = {Role(role): value for role, value in record["halvings"].items()}
     if not set(members) - {FEATURES} <= set(halvings) or not all(value in range(64) for value in halvings.values()):
-        raise ValueError(f"halvings {halvings}")
+        raise ValueError(f"halvings is {halvings}")
     return ExportedClip(
         clip=Clip.from_dict(record),
         separator=record["separator"],
@@ -346,7 +349,7 @@ def _clip(record: Mapping[str, Any], clip_id: str, members: Mapping[str, bytes])
 
 
 # ------------------------------------------------------------------------------------------------- rows of the index
-_ANALYSIS = ("key", "tempo", "beats", "downbeats", "confidence", "tempo_candidates", "tuning")
+_ANALYSIS = ("key", "tempo", "beats", "downbeats", "confidence", "tempo_candidates", "tuning", "chords", "melody")
 _BY_ROLE = ("loudness_lufs", "activity", "entry_s")
 
 
@@ -361,6 +364,9 @@ def schema(fields: Sequence[str]) -> Any:
         "start_s": number, "duration_s": number, "sample_rate": pa.int32(),
         "key": text, "tempo": number, "beats": pa.list_(number), "downbeats": pa.list_(number),
         "confidence": pa.map_(text, number), "tempo_candidates": pa.list_(pa.list_(number)), "tuning": number,
+        "chords": pa.struct([("times", pa.list_(number)), ("labels", pa.list_(text))]),
+        "melody": pa.struct([("start_s", number), ("hop_s", number), ("f0", pa.list_(number)),
+                             ("confidence", pa.list_(number))]),
         **dict.fromkeys(_BY_ROLE, by_role),
         "edited": pa.list_(text), "separator": text, "analyzer": text,
     }  # fmt: skip

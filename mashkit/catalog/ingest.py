@@ -262,7 +262,7 @@ def excerpts_of(song: Song, facts: SongFacts, policy: ExcerptPolicy) -> list[Exc
     if latest > duration_s + LABELS_BEYOND_S:
         raise AudioFileError(
             song.path,
-            f"lasts {duration_s:.1f} s, and its labels speak of {latest:.1f} s: they do not fit the audio",
+            f"lasts {duration_s:.1f} s, but its labels go up to {latest:.1f} s: the labels do not fit the audio",
             _written_as(latest, duration_s) or "use the recording that was labelled",
         )
     if song.excerpts is None:
@@ -469,7 +469,7 @@ class _Decoded:
         try:
             return self.mix.excerpt(excerpt.start, excerpt.duration)
         except AudioError as error:
-            raise AudioFileError(self.song.path, error.problem, "name parts that lie in the song") from error
+            raise AudioFileError(self.song.path, error.problem, "give parts within the song") from error
 
     def true_stem(self, role: Role, excerpt: Excerpt) -> Audio:
         """Return the true stem of a role, with silence at its end if the stem is shorter than the mix."""

@@ -143,7 +143,7 @@ class Listening:
             self._store_ready()
         if gone:
             self.notes.append(
-                f"{len(gone)} songs of the database, {gone[0]} first, are no longer where they were: whether others "
+                f"{len(gone)} songs of the database, {gone[0]} first, are no longer at their old paths: whether others "
                 "are the same recordings is not known"
             )
 

@@ -60,11 +60,12 @@ def describe_lone(
     if not said:
         return song
     if "downbeat" in said and "tempo" not in said:
-        raise UsageError(f"{path_text(path)}: a downbeat without a tempo says little", "give the tempo too")
+        raise UsageError(f"{path_text(path)}: a downbeat places bars only together with a tempo", "give the tempo too")
     duration = _duration(path)
     if said.get("downbeat", 0.0) >= duration:
         raise UsageError(
-            f"{path_text(path)}: a downbeat at {said['downbeat']} s, and it lasts {duration:.1f} s", "give one in it"
+            f"{path_text(path)}: the downbeat is at {said['downbeat']} s, but the file lasts {duration:.1f} s",
+            "give a time within the file",
         )
     return attrs.evolve(song, known=edited(Analysis(), said, duration))
 

@@ -139,7 +139,7 @@ class ObjectStore:
                 sound_name(path), frames=ref.frames, start=ref.first, dtype=dtype, always_2d=True
             )
             if ref.frames not in (-1, len(stored)):
-                raise OSError(f"it ends {ref.frames - len(stored)} frames early")
+                raise OSError(f"{ref.frames - len(stored)} frames are missing at its end")
         except (OSError, soundfile.LibsndfileError) as error:
             raise CatalogError(
                 f"{path}: a stored stem cannot be read: {error}",

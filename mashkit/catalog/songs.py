@@ -51,6 +51,16 @@ class Song:
     holds : frozenset of Role
         The roles that sound in the song: fewer than all for a lone vocal or an instrumental. A song with one role is
         used unchanged as the stem of that role; nothing is separated.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> import mashkit as mk
+    >>> stems = {name: Path(f"slow-river/{name}.flac") for name in ("vocals", "drums", "other")}
+    >>> known = mk.Analysis(key=mk.Key.parse("8A"), tempo=104.0)
+    >>> song = mk.Song(path=Path("slow-river.ogg"), title="Slow River", stems=stems, known=known)
+    >>> song.has_mix, song.licence, len(song.files)
+    (True, 'unknown', 4)
     """
 
     path: Path

@@ -83,5 +83,5 @@ def synchrony_note(song: Song, mix: Audio, stems: Sequence[Audio]) -> str | None
             )
     if not unheard:
         return None
-    unsure = "not heard in it, so that nobody can tell whether they begin together"
+    unsure = "not heard in it, so that their common beginning cannot be checked"
     return f"{path_text(song.path)}: {', '.join(unheard)} {unsure}"

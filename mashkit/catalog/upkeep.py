@@ -82,7 +82,7 @@ def edit(
             records = clips_of(row.song, row.facts, excerpts, keys, database.results(song), edits)
         except KeyError as error:
             raise CatalogError(
-                f"what clip {clip_id!r} was made of is no longer in {database.root}", "add its song again"
+                f"the excerpt of which clip {clip_id!r} was cut is no longer in {database.root}", "add its song again"
             ) from error
         database.store_clips(cursor, number, records)
     return next(one for one in records if one.excerpt.start == start)
@@ -244,7 +244,9 @@ def _verify_songs(database: MashupDB) -> Iterator[Finding]:
         files = [path_of(path), *map(path_of, json.loads(stems).values())]
         gone = [path_text(file) for file in files if not file.exists()]
         if gone:
-            yield Finding("song", path, f"no longer there: {', '.join(gone)}; its clips can be used, not made anew")
+            yield Finding(
+                "song", path, f"no longer there: {', '.join(gone)}; its clips can be used, but not made again"
+            )
 
 
 def repair(database: MashupDB, findings: list[Finding]) -> list[str]:

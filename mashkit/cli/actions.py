@@ -43,8 +43,8 @@ def add_telling(made: argparse.ArgumentParser, default: bool | str = False) -> N
     An action of a command that has these options needs argparse.SUPPRESS as ``default``, because its own default would
     overwrite the command's options.
     """
-    made.add_argument("--json", action="store_true", default=default, help="print data as JSON on stdout")
-    made.add_argument("--quiet", action="store_true", default=default, help="no progress")
+    made.add_argument("--json", action="store_true", default=default, help="print data as JSON on standard output")
+    made.add_argument("--quiet", action="store_true", default=default, help="print no progress")
 
 
 def add_actions(commands: Commands, name: str, summary: str) -> Callable[[str, str, Run], argparse.ArgumentParser]:
@@ -88,10 +88,12 @@ def add_components(made: argparse.ArgumentParser, *kinds: str) -> None:
     )  # fmt: skip
     made.add_argument(
         "--licences", choices=("any", "permissive"),
-        help="refuse components whose code or weights do not allow any use, and name those that do; default: any",
+        help="refuse components whose code or weights do not allow any use, and name others that do; default: any",
     )  # fmt: skip
     made.add_argument(
-        "--preset", choices=("permissive",), help="components of this set where none is named, and its --licences"
+        "--preset",
+        choices=("permissive",),
+        help="use the components of this set unless you name others, and its --licences",
     )
 
 
@@ -107,25 +109,25 @@ def add_excerpts(made: argparse.ArgumentParser, *, from_plans: bool = False) -> 
     made.add_argument("--clips-per-song", type=positive, default=2, metavar="N", help="default: %(default)s")
     made.add_argument(
         "--clip-length", type=float, default=60.0, metavar="SECONDS",
-        help="what a clip is cut out of, on downbeats; default: %(default)s",
+        help="length of the excerpt from which a clip is cut, on downbeats; default: %(default)s",
     )  # fmt: skip
-    made.add_argument("--jobs", type=positive, metavar="N", help="processes; default: one a core")
+    made.add_argument("--jobs", type=positive, metavar="N", help="number of processes; default: one for each core")
     made.add_argument(
         "--same-recording", choices=("once", "separate"), default="separate" if from_plans else None,
-        help="songs that are one recording in two files: use one of them (once), or each as a song of its own "
-        "(separate); default: " + ("separate" if from_plans else "once, or what the database remembers"),
+        help="songs that are one recording in two files: use one of them (once), or use each as a separate song "
+        "(separate); default: " + ("separate" if from_plans else "once, or the choice that the database has stored"),
     )  # fmt: skip
 
 
 def add_cache(made: argparse.ArgumentParser) -> None:
     """Let a command choose the folder of computed stems and analyses."""
-    made.add_argument("--cache", type=Path, metavar="FOLDER", help="folder of computed stems and analyses")
+    made.add_argument("--cache", type=Path, metavar="FOLDER", help="folder for computed stems and analyses")
 
 
 def add_dry_run(made: argparse.ArgumentParser) -> None:
-    """Let a command whose work is long say what it would do."""
+    """Add --dry-run, for commands that run long."""
     made.add_argument(
-        "--dry-run", action="store_true", help="check everything, say which songs would be read, and do nothing"
+        "--dry-run", action="store_true", help="check everything, list the songs that would be read, and do nothing"
     )
 
 
@@ -151,7 +153,7 @@ def add_drawing(made: argparse.ArgumentParser, count: int) -> None:
     """Let a command choose how plans are drawn; by default ``count`` plans."""
     made.add_argument(
         "--condition", metavar="NAME",
-        help="how stems are chosen; default: matched, or the only one the generator knows; "
+        help="how stems are chosen; default: matched, or the generator's only condition; "
         "see generate --list-conditions",
     )  # fmt: skip
     made.add_argument("--count", type=positive, default=count, metavar="N", help=f"plans to draw; default: {count}")
@@ -161,7 +163,11 @@ def add_drawing(made: argparse.ArgumentParser, count: int) -> None:
         metavar="CLIP|FILE",
         help="draw for this vocal only: a clip's (ids: generate --list-clips), or a sound file of a voice alone",
     )
-    told = made.add_argument_group("what is known of the voice in --vocal FILE; nothing guesses it")
+    told = made.add_argument_group(
+        "facts about the voice in --vocal FILE, because they cannot be found from a voice alone"
+    )
     told.add_argument("--vocal-key", metavar="KEY", help='"A minor"')
-    told.add_argument("--vocal-bpm", metavar="BPM", help="its tempo, the same from beginning to end")
-    told.add_argument("--vocal-downbeat", metavar="SECONDS", help="where a bar begins, from its start")
+    told.add_argument("--vocal-bpm", metavar="BPM", help="its tempo, which must be constant")
+    told.add_argument(
+        "--vocal-downbeat", metavar="SECONDS", help="a time at which a bar begins, from the start of the file"
+    )

@@ -1,4 +1,4 @@
-"""`mashkit analyze`: find key, tuning, tempo, beats and downbeats of songs."""
+"""`mashkit analyze`: find key, tuning, tempo, beats and downbeats of songs; chords and melody, if the analyzer does."""
 
 from __future__ import annotations
 
@@ -7,11 +7,15 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mashkit.cli.actions import Commands, add_command, add_components
+from mashkit.cli.actions import Commands, add_command, add_components, add_dry_run
 from mashkit.cli.console import give, print_table, say, status_of
 
 if TYPE_CHECKING:
     from mashkit.types import Analysis
+
+
+MOST_CHORDS = 8
+"""Number of chords that are printed of a song; JSON has all of them."""
 
 
 def add_parser(commands: Commands) -> None:
@@ -19,8 +23,9 @@ def add_parser(commands: Commands) -> None:
     analyze = add_command(commands, "analyze", "Find key, tuning, tempo, beats and downbeats.", run)
     add_components(analyze, "analyzer")
     analyze.add_argument("songs", nargs="+", type=Path, help="sound files and folders of them")
-    analyze.add_argument("-o", "--output", type=Path, metavar="FILE", help="write the analyses there as JSON")
+    analyze.add_argument("-o", "--output", type=Path, metavar="FILE", help="write the analyses to FILE as JSON")
     analyze.add_argument("--seed", type=int, help="seed of the analyzer, if it has one")
+    add_dry_run(analyze)
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -28,6 +33,7 @@ def run(arguments: argparse.Namespace) -> int:
     from mashkit.audio.files import load
     from mashkit.audio.levels import complaints
     from mashkit.catalog.songs import find_songs
+    from mashkit.cli.collection import say_what_would_be_done
     from mashkit.cli.eachfile import of_each
     from mashkit.cli.kits import require_output, seeded_kit
     from mashkit.features.tuning import describe
@@ -35,9 +41,11 @@ def run(arguments: argparse.Namespace) -> int:
     from mashkit.timing import metre
     from mashkit.types import key_facts
 
-    require_output(arguments.output)
     kit = seeded_kit(arguments, "analyzer")
     files = find_songs(arguments.songs)
+    if arguments.dry_run:
+        return say_what_would_be_done(kit, files, ("analyzer",), arguments)
+    require_output(arguments.output)
 
     def work(file: Path) -> dict[str, Any]:
         mix = load(file, loader=kit.registry.plugins.hook.mashkit_load_audio)
@@ -67,13 +75,30 @@ def run(arguments: argparse.Namespace) -> int:
             ],
         )  # fmt: skip
         for result in results:
+            if "chords" in result:
+                say(f"{result['path']}: chords: {_chords(result['chords'])}")
+            if "melody" in result:
+                say(f"{result['path']}: melody: {_melody(result['melody'])}")
             if result["metre_doubt"]:
                 say(f"{result['path']}: doubtful bars: {result['metre_doubt']}")
     return status_of(results, failures)
 
 
 def _says_something(analysis: Analysis) -> bool:
-    return any(getattr(analysis, name) is not None for name in ("key", "tempo", "beats"))
+    return any(getattr(analysis, name) is not None for name in ("key", "tempo", "beats", "chords", "melody"))
+
+
+def _chords(chords: dict[str, Any]) -> str:
+    """Return the first chords as text, with the second at which each begins."""
+    pairs = list(zip(chords["times"], chords["labels"], strict=False))
+    shown = ", ".join(f"{label} at {start:.1f} s" for start, label in pairs[:MOST_CHORDS])
+    return shown + f" and {len(pairs) - MOST_CHORDS} more (--json has all)" * (len(pairs) > MOST_CHORDS)
+
+
+def _melody(melody: dict[str, Any]) -> str:
+    sung = sorted(hertz for hertz in melody["f0"] if hertz > 0)
+    share = len(sung) / len(melody["f0"])
+    return f"sung in {share:.0%} of the time" + (f", around {sung[len(sung) // 2]:.0f} Hz" if sung else "")
 
 
 def _bar(result: dict[str, Any]) -> str:

@@ -27,16 +27,18 @@ LOST = ("failed", "timeout")
 def add_parser(commands: Commands) -> None:
     """Add `bench` and its subcommands to the command line."""
     action = add_actions(commands, "bench", SUMMARY)
-    running = action("run", "Run a suite; what an interrupted run has measured is not measured again.", _run)
+    running = action("run", "Run a suite; an interrupted run continues, and measures nothing twice.", _run)
     running.add_argument("suite", metavar="SUITE", help="name of a suite (`mashkit bench list`), or a .toml file")
     running.add_argument("-o", "--output", type=Path, default=Path("bench"), metavar="FOLDER",
                          help="where the results go; default: %(default)s")  # fmt: skip
-    running.add_argument("--data", type=Path, metavar="FOLDER", help="real recordings the suite asks for")
+    running.add_argument(
+        "--data", type=Path, metavar="FOLDER", help="folder of the real recordings that the suite needs"
+    )
     running.add_argument("--add", action="append", default=[], metavar="COMPONENT[:OPTION=VALUE,…]",
-                         help="let another one compete, also beside --only; repeatable")  # fmt: skip
+                         help="also measure this component, with or without --only; repeatable")  # fmt: skip
     running.add_argument("--only", action="append", default=[], metavar="COMPONENT",
-                         help="of the suite's own only this component, or the one with this label; repeatable; what "
-                         "an earlier run has of the others is kept in the result")  # fmt: skip
+                         help="measure only this component of the suite, by name or label; repeatable; the result "
+                         "keeps the others' measurements of an earlier run")  # fmt: skip
     running.add_argument("--jobs", type=int, default=1, metavar="N",
                          help="competitors at a time; default: %(default)s, for times that can be trusted")  # fmt: skip
     running.add_argument(
@@ -46,35 +48,49 @@ def add_parser(commands: Commands) -> None:
                          help="change a setting, to try a suite in little: vocals=2; repeatable")  # fmt: skip
     _add_audio(running)
     action("list", "List suites and tasks.", _list)
-    music = action(
-        "data", "List the music suites run on: what is here, what is made here, and where the rest is.", _data
-    )
+    music = action("data", "List the collections of music for suites: present, computed, or to be downloaded.", _data)
     music.add_argument("--data", type=Path, metavar="FOLDER", help="where to look for recordings")
     report = action("report", "Make the pages of results again.", _report)
-    report.add_argument("results", type=Path, nargs="+", metavar="RESULT.json", help="what `mashkit bench run` wrote")
+    report.add_argument(
+        "results", type=Path, nargs="+", metavar="RESULT.json", help="results that `mashkit bench run` wrote"
+    )
     report.add_argument("-o", "--output", type=Path, metavar="FILE.html",
                         help="the page to write, of one result; a result of an earlier mashkit, with its rows inside, "
                         "is converted without it; default: the page and the table beside each result")  # fmt: skip
+    report.add_argument("--recompute", action="store_true",
+                        help="compute metrics, intervals, tests and order from the rows by this version’s rules, and "
+                        "write the result again, too")  # fmt: skip
+    report.add_argument("--baseline", metavar="COMPETITOR",
+                        help="with --recompute: compare everybody with this one, not with the suite’s")  # fmt: skip
     report.add_argument("--data", type=Path, metavar="FOLDER", help="the recordings it was made from, for --audio")
     _add_audio(report)
+    exporting = action("export", "Write a result's tables and raw scores for other programs.", _export)
+    exporting.add_argument("result", type=Path, metavar="RESULT.json", help="what `mashkit bench run` wrote")
+    exporting.add_argument("--format", choices=("csv", "latex", "parquet"), default="csv",
+                           help="csv and parquet: the table, the tests and every row; latex: the table and the tests; "
+                           "default: %(default)s")  # fmt: skip
+    exporting.add_argument("--metric", action="append", default=[], metavar="NAME", dest="metrics",
+                           help="for latex: show this metric; repeatable; without it those of the ranking")  # fmt: skip
+    exporting.add_argument("-o", "--output", type=Path, default=Path(), metavar="FOLDER",
+                           help="where the files go; default: %(default)s")  # fmt: skip
     comparing = action("compare", "Compare two results of one suite; fail if something got worse.", _compare)
     comparing.add_argument("old", type=Path, metavar="A.json", help="the result to compare with")
-    comparing.add_argument("new", type=Path, metavar="B.json", help="the new one")
+    comparing.add_argument("new", type=Path, metavar="B.json", help="the new result")
     comparing.add_argument(
         "--fail-on", action="append", default=[], metavar="METRIC:CHANGE",
         help=f"exit with {NOT_IN_ORDER} if it changes by more: accuracy:-0.5%%; repeatable",
     )  # fmt: skip
     board = action(
         "leaderboard",
-        "Make one page of all results in a folder, competitors of comparable ones together.",
+        "Make one page of all results in a folder; competitors of comparable results share a table.",
         _leaderboard,
     )
-    board.add_argument("folder", type=Path, metavar="FOLDER", help="holds .json results")
+    board.add_argument("folder", type=Path, metavar="FOLDER", help="folder of results (.json)")
     board.add_argument("-o", "--output", type=Path, required=True, metavar="FILE.html", help="the page to write")
 
 
 def _add_audio(parser: argparse.ArgumentParser) -> None:
-    said = "let the page play what competitors picked; pass it on only if the music may be"
+    said = "add the sounds that competitors picked to the page; publish it only if their licences allow that"
     parser.add_argument("--audio", action="store_true", help=said)
 
 
@@ -171,7 +187,7 @@ def _require_added(suite: Suite, added: Sequence[str], registry: Registry) -> No
         except UsageError:
             raise
         except MashkitError:
-            continue  # what is missing here is a row like any other
+            continue  # a missing component becomes a row like any other
 
 
 def _sounds(arguments: argparse.Namespace, result: Result) -> dict[str, str] | None:
@@ -266,6 +282,8 @@ def _report(arguments: argparse.Namespace) -> int:
 
     require_matplotlib()
     _require_data(arguments)
+    if arguments.baseline is not None and not arguments.recompute:
+        raise UsageError(f"--baseline {arguments.baseline} changes only what is computed", "add --recompute")
     many = len(arguments.results) > 1
     if many and arguments.output is not None:
         raise UsageError(f"-o {arguments.output}: one page for {len(arguments.results)} results", "give one, or no -o")
@@ -292,16 +310,36 @@ def _make_again(arguments: argparse.Namespace, path: Path) -> Path:
     from mashkit.atomicfile import write_text
     from mashkit.bench.page import page, write_pages
     from mashkit.bench.results import FORMAT, read_result, write_result
+    from mashkit.bench.runner import recomputed
 
     result = read_result(path)
+    if arguments.recompute:
+        result = recomputed(result, arguments.baseline or "")
     sounds = _sounds(arguments, result)
     if arguments.output is not None:
         output: Path = arguments.output
         write_text(output, page(result, sounds))
         return output
-    if result.format != FORMAT:
+    if result.format != FORMAT or arguments.recompute:
         write_result(result, path)
     return write_pages(result, path, sounds)[0]
+
+
+def _export(arguments: argparse.Namespace) -> int:
+    from mashkit.bench.export import export
+    from mashkit.bench.results import read_result
+    from mashkit.cli.console import print_json
+    from mashkit.errors import UsageError
+
+    if arguments.metrics and arguments.format != "latex":
+        raise UsageError(f"--metric {arguments.metrics[0]}: {arguments.format} has all metrics", "leave out --metric")
+    paths = export(read_result(arguments.result), arguments.output, arguments.format, arguments.metrics)
+    if arguments.json:
+        print_json({"files": [str(path) for path in paths]})
+    else:
+        for path in paths:
+            print(path)
+    return DONE
 
 
 def _compare(arguments: argparse.Namespace) -> int:

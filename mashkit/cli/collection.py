@@ -31,7 +31,7 @@ def named_database(path: Path | None) -> Path:
     """
     kept = settings.default("db") if path is None else None
     if path is None and kept is None:
-        raise UsageError("which songs?", f"name sound files or folders, give --db FOLDER, or set {DB_VARIABLE}")
+        raise UsageError("no songs are named", f"name sound files or folders, give --db FOLDER, or set {DB_VARIABLE}")
     return path or named_path(str(kept))
 
 
@@ -43,11 +43,11 @@ def opened(path: Path | None, *, write: bool) -> MashupDB:
 def catalog_of(kit: Kit, arguments: argparse.Namespace, songs: Sequence[Path]) -> Catalog:
     """Return the clips of the songs, or of the database if no songs are given."""
     if songs and arguments.db is not None:
-        raise UsageError(f"songs and --db {arguments.db}", "give the ones or the other")
+        raise UsageError(f"songs and --db {arguments.db} are both given", "give only one of them")
     if not songs:
         if _voice(arguments) is not None:
             raise UsageError(
-                f"--vocal {arguments.vocal} with a database",
+                f"--vocal {arguments.vocal}: a file cannot be combined with a database",
                 "add it to the database: mashkit db add FOLDER --protocol roles; then give its clip's id",
             )
         catalog = Catalog(opened(arguments.db, write=False))
@@ -82,7 +82,7 @@ def _voice(arguments: argparse.Namespace) -> Song | None:
         if said:
             raise UsageError(
                 f"{', '.join(options[name] for name in said)} without --vocal FILE",
-                "they are of a voice in a file; what is known of a clip is set with `mashkit db edit`",
+                "they describe a voice in a file; correct a clip of a database with `mashkit db edit`",
             )
         return None
     if "downbeat" in said and "tempo" not in said:

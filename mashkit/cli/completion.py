@@ -15,7 +15,7 @@ def add_parser(commands: Commands) -> None:
     completion = add_command(
         commands,
         "completion",
-        'Print what a shell needs to complete commands, options and files: eval "$(mashkit completion bash)".',
+        'Print the code by which a shell completes commands, options and files: eval "$(mashkit completion bash)".',
         run,
     )
     completion.add_argument("shell", choices=SHELLS)

@@ -21,9 +21,9 @@ def add_parser(commands: Commands) -> None:
     change = action("set", "Change a setting, after checking that it works.", _set)
     change.add_argument("name", metavar="NAME", help="like separator, jobs, stretcher.cheaper")
     change.add_argument("value", metavar="VALUE", help="a component's name, a folder, a number, true or false")
-    forget = action("unset", "Forget a setting: what is built in holds again.", _unset)
+    forget = action("unset", "Remove a setting, so that the built-in value applies again.", _unset)
     forget.add_argument("name", metavar="NAME")
-    action("path", "Print where the file of settings is, or would be.", _path)
+    action("path", "Print the path of the file of settings, whether it exists or not.", _path)
 
 
 def _rows() -> list[dict[str, Any]]:

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from mashkit.registry import Registry
     from mashkit.types import Clip
 
-SUMMARY = "Make and look after a database of clips: add songs, list, correct, check, prune and export them."
+SUMMARY = "Manage a database of clips: add songs, and list, correct, check, prune and export clips."
 
 
 def add_parser(commands: Commands) -> None:
@@ -39,14 +39,12 @@ def add_parser(commands: Commands) -> None:
         add_database(parser)
         return parser
 
-    add = action(
-        "add", "Add songs: what is there already is not computed again; interrupted, it goes on where it was.", _add
-    )
+    add = action("add", "Add songs; existing results are not computed again, and an interrupted run continues.", _add)
     add.add_argument("songs", nargs="+", type=Path, metavar="FOLDER", help="sound files and folders of them")
     add.add_argument(
         "--protocol", default="songs", metavar="NAME",
-        help="what lies in the folders: songs, preview, harmonix, ayumix, multitrack, roles or rekordbox; "
-        "default: %(default)s",
+        help="dataset layout of the folders: songs, preview, harmonix, ayumix, multitrack, roles, rekordbox or "
+        "traktor; default: %(default)s",
     )  # fmt: skip
     add_components(add, "separator", "analyzer", "executor")
     add_excerpts(add)
@@ -58,48 +56,50 @@ def add_parser(commands: Commands) -> None:
     add.add_argument("--no-features", action="store_true", help="keep stems and analyses only")
 
     listing = action("list", "List clips.", _list)
-    listing.add_argument("words", nargs="*", metavar="WORD", help="clips whose id, title or path hold all of these")
     listing.add_argument(
-        "--key", metavar="KEY", help='with the notes of this key: "A minor" (or 8A, 1m) finds C major too'
+        "words", nargs="*", metavar="WORD", help="only clips whose id, title or path contain all of these words"
     )
-    listing.add_argument("--tempo", metavar="LOW-HIGH", help="with a tempo from LOW to HIGH BPM")
-    listing.add_argument("--label", metavar="LABEL", help='with this label: "chorus"')
+    listing.add_argument(
+        "--key", metavar="KEY", help='only clips with the notes of this key: "A minor" (or 8A, 1m) finds C major too'
+    )
+    listing.add_argument("--tempo", metavar="LOW-HIGH", help="only clips with a tempo from LOW to HIGH BPM")
+    listing.add_argument("--label", metavar="LABEL", help='only clips with this label: "chorus"')
     listing.add_argument("--failures", action="store_true", help="list the songs that could not be used instead")
     listing.add_argument(
-        "--same-recordings", action="store_true", help="list the songs that are another's recording instead"
+        "--same-recordings", action="store_true", help="list songs that are the same recording as another song instead"
     )
-    listing.add_argument("--limit", type=int, metavar="N", help="at most N; default: all")
+    listing.add_argument("--limit", type=int, metavar="N", help="list at most N clips; default: all")
 
-    show = action("show", "Show all that is known of clips.", _show)
+    show = action("show", "Show all facts about clips.", _show)
     show.add_argument("clips", nargs="+", metavar="CLIP")
 
-    edit = action("edit", "Correct what the analyzer found of a clip; nothing is separated or analysed again.", _edit)
+    edit = action("edit", "Correct the analysis of a clip; nothing is separated or analysed again.", _edit)
     edit.add_argument("clip", metavar="CLIP")
     edit.add_argument("--key", metavar="KEY", help='"A minor"')
-    edit.add_argument("--tempo", metavar="BPM", help="at twice or half the tempo beats are added or left out")
+    edit.add_argument(
+        "--tempo", metavar="BPM", help="new tempo; at twice or half the old tempo, beats are added or removed"
+    )
     edit.add_argument("--tuning", metavar="CENTS", help="from A = 440 Hz, -50 to below 50; write --tuning=-45")
     edit.add_argument(
-        "--beats-per-bar", metavar="N", help="so many beats have bars; one begins where the first one did"
+        "--beats-per-bar", metavar="N", help="number of beats in a bar; the first bar begins where it began before"
     )
-    edit.add_argument("--downbeat", metavar="SECONDS", help="a bar begins here, counted from the song's start")
+    edit.add_argument("--downbeat", metavar="SECONDS", help="a time at which a bar begins, from the song's start")
     edit.add_argument(
         "--lock", action="store_true",
-        help="hold this against every analyzer to come; without values: what the clip has now",
+        help="keep these values when another analyzer is used; without values: the clip's present values",
     )  # fmt: skip
-    edit.add_argument("--undo", action="store_true", help="forget all edits of the clip first")
+    edit.add_argument("--undo", action="store_true", help="delete all earlier edits of the clip first")
 
     verify = action("verify", "Look for damage: the index, every file, every clip.", _verify)
     verify.add_argument("--quick", action="store_true", help="compare the sizes of files, not their bytes")
     verify.add_argument(
-        "--repair", action="store_true", help="forget the clips that are damaged, so that `db add` makes them anew"
+        "--repair", action="store_true", help="delete the damaged clips, so that `db add` makes them again"
     )
 
-    prune = action(
-        "prune", "Throw away what no clip needs: results of other components, files nothing refers to.", _prune
-    )
-    prune.add_argument("--dry-run", action="store_true", help="only say what would go")
+    prune = action("prune", "Delete what no clip needs: results of other components, and unused files.", _prune)
+    prune.add_argument("--dry-run", action="store_true", help="delete nothing, and report what would be deleted")
 
-    export = action("export", "Write all clips for training elsewhere; interrupted, it goes on where it was.", _export)
+    export = action("export", "Write all clips for training elsewhere; an interrupted export continues.", _export)
     export.add_argument("-o", "--output", type=Path, required=True, metavar="FOLDER")
     export.add_argument(
         "--format", dest="layout", default="parquet", choices=("parquet", "webdataset"),
@@ -107,13 +107,17 @@ def add_parser(commands: Commands) -> None:
     )  # fmt: skip
     export.add_argument(
         "--field", dest="fields", action="append", choices=("vocal", "harmonic", "percussion", "features"),
-        help="what to take along; repeatable; default: all there is",
+        help="field to export; repeatable; default: all fields",
     )  # fmt: skip
     export.add_argument(
-        "--shard-clips", type=positive, default=64, metavar="N", help="clips a file; default: %(default)s"
+        "--shard-clips",
+        type=positive,
+        default=64,
+        metavar="N",
+        help="number of clips in each file; default: %(default)s",
     )
 
-    stats = action("stats", "Count what there is and what fits what, and write a page that shows it.", _stats)
+    stats = action("stats", "Count clips and the stems that fit them, and write a page about them.", _stats)
     stats.add_argument("-o", "--output", type=Path, metavar="PAGE", help="file to write the page to")
     stats.add_argument("--title", help="its heading; default: the database's name")
     add_components(stats, "generator")
@@ -340,7 +344,7 @@ def _edit(arguments: argparse.Namespace) -> int:
     else:
         print_clips([record.clip])
     if record.clip.id != arguments.clip:
-        say(f"{arguments.clip} was cut anew: it is {record.clip.id} now; plans that name it have to be drawn again")
+        say(f"{arguments.clip} was cut again and is now {record.clip.id}; draw plans that name it again")
     return DONE
 
 
@@ -371,11 +375,11 @@ def _verify(arguments: argparse.Namespace) -> int:
             ("fault", "what", "", "clips it costs"),
             [(one.fault, one.what, one.message, len(one.clips) or "") for one in findings],
         )
-        print(f"{len(findings)} findings, {len(harm)} of which do harm; content {digest}")
+        print(f"{len(findings)} findings, {len(harm)} of them harmful; content {digest}")
     if forgotten:
-        say(f"forgot {len(forgotten)} clips: add their songs again")
+        say(f"deleted {len(forgotten)} clips: add their songs again")
     elif harm:
-        say("`mashkit db verify --repair` forgets damaged clips, so that `mashkit db add` makes them anew")
+        say("`mashkit db verify --repair` deletes damaged clips, so that `mashkit db add` makes them again")
     return NOT_IN_ORDER if harm and not forgotten else DONE
 
 
@@ -409,7 +413,7 @@ def _prune(arguments: argparse.Namespace) -> int:
     if arguments.json:
         print_json({"results": pruned.results, "objects": pruned.objects, "files": pruned.files, "bytes": pruned.bytes})
     else:
-        verb = "would go" if arguments.dry_run else "gone"
+        verb = "would be deleted" if arguments.dry_run else "deleted"
         print(f"{pruned.results} results, {pruned.files} files, {pruned.bytes / 1e6:.1f} MB {verb}")
     return DONE
 
@@ -453,7 +457,7 @@ def _stats(arguments: argparse.Namespace) -> int:
 
     generator = kit_of(arguments).generator
     if not isinstance(generator, PaperGenerator):
-        raise UsageError(f"generator {generator.info.name!r} does not say how many candidates there are", "use `paper`")
+        raise UsageError(f"generator {generator.info.name!r} does not report numbers of candidates", "use `paper`")
     with opened(arguments.db, write=False) as database:
         found = statistics(database, generator)
         title = arguments.title or database.root.resolve().name

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import importlib.metadata
 import shutil
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +16,10 @@ from mashkit.cli.status import DONE, NOT_IN_ORDER
 
 def add_parser(commands: Commands) -> None:
     """Add `doctor` to the command line."""
-    summary = "Check that everything works here, and say what to do where it does not."
+    summary = "Check that everything works here, and name the fix for what does not."
     doctor = add_command(commands, "doctor", summary, run)
     doctor.add_argument("--cache", type=Path, metavar="FOLDER", help="cache folder to check")
-    doctor.add_argument("-o", "--output", type=Path, metavar="FILE", help="write the list there as JSON")
+    doctor.add_argument("-o", "--output", type=Path, metavar="FILE", help="write the list to FILE as JSON")
     doctor.set_defaults(own=commands.choices)
 
 
@@ -39,14 +41,17 @@ def run(arguments: argparse.Namespace) -> int:
 
     for one in registry.broken:
         check(f"plugin {one.distribution}", one.reason, f"reinstall or remove {one.distribution}", needed=False)
+    components = registry.components()
+    for distribution, problem, fix in installed_badly(one.origin.distribution for one in components):
+        check(f"plugin {distribution}", problem, fix, needed=False)
     own = frozenset(arguments.own)
     for name, entries in registry.commands().items():
         owners = " and ".join(one.origin.distribution for one in entries)
         if name in own:
             check(
                 f"command {name}",
-                f"mashkit has one; that of {owners} is left out",
-                f"do without {owners}",
+                f"mashkit has this command; the command of {owners} is ignored",
+                f"uninstall {owners}",
                 needed=False,
             )
         elif len(entries) > 1:
@@ -54,11 +59,11 @@ def run(arguments: argparse.Namespace) -> int:
         else:
             check(f"command {name}", needed=False)
     defaults = set(Kit(registry=registry).chosen.items())
-    for registered in registry.components():
+    for registered in components:
         needed = (registered.kind, registered.info.name) in defaults
         works = registry.works(registered)
         check(f"{registered.kind} {registered.info.name}", works.reason, works.fix, needed=needed)
-    known = {(one.kind, one.info.name) for one in registry.components()}
+    known = {(one.kind, one.info.name) for one in components}
     for kind, name in sorted(defaults - known):
         check(f"{kind} {name}", "not installed", how_to_install(kind, name))
     cache = arguments.cache or default_cache()
@@ -81,3 +86,41 @@ def run(arguments: argparse.Namespace) -> int:
             ],
         )  # fmt: skip
     return NOT_IN_ORDER if any(one["needed"] and not one["ok"] for one in checks) else DONE
+
+
+def installed_badly(distributions: Iterable[str]) -> Iterator[tuple[str, str, str]]:
+    """Yield distributions of plugins that do not fit what is installed: name, problem, and fix.
+
+    A distribution of mashkit's own needs the version of mashkit, because all are released together (docs/releasing.md).
+    Every distribution needs the distributions it names, in the versions it names; pip installs others without being
+    asked if a later install asks for them.
+    """
+    from packaging.requirements import Requirement
+
+    from mashkit.discovery import published
+
+    ours = {name for names in published().values() for name in names.values()}
+    version = importlib.metadata.version("mashkit")
+    for distribution in sorted(set(distributions) - {"mashkit"}):
+        try:
+            installed = importlib.metadata.distribution(distribution)
+        except importlib.metadata.PackageNotFoundError:
+            continue  # registered by a program, not installed
+        if distribution in ours and installed.version != version:
+            yield (
+                distribution,
+                f"version {installed.version}, and mashkit is {version}",
+                (f"pip install {distribution}=={version}"),
+            )
+        for text in installed.requires or ():
+            needed = Requirement(text)
+            if needed.marker is not None and not needed.marker.evaluate({"extra": ""}):
+                continue
+            try:
+                there = importlib.metadata.version(needed.name)
+            except importlib.metadata.PackageNotFoundError:
+                yield distribution, f"{needed.name} is not installed", f"pip install {distribution}"
+                continue
+            if not needed.specifier.contains(there, prereleases=True):
+                asked = f"{needed.name}{needed.specifier}"
+                yield distribution, f"{needed.name} is {there}, and {asked} is needed", f"pip install '{asked}'"

@@ -12,20 +12,24 @@ from mashkit.cli.status import DONE
 if TYPE_CHECKING:
     from mashkit.components.environments import Environment
 
-SUMMARY = "Make, list and remove environments for components that cannot live beside the others."
+SUMMARY = "Make, list and remove environments for components that conflict with other packages."
 
 
 def add_parser(commands: Commands) -> None:
     """Add `env` and its three subcommands to the command line."""
     action = add_actions(commands, "env", SUMMARY)
-    create = action("create", "Make an environment with mashkit, a plugin and what it requires.", _create)
-    create.add_argument("name", metavar="NAME", help="what `mashkit plugins` names, a component, or a plugin")
-    create.add_argument("--python", metavar="PYTHON", help="interpreter, by path or name; default: mashkit's own")
+    create = action("create", "Make an environment with mashkit, a plugin and its requirements.", _create)
+    create.add_argument(
+        "name", metavar="NAME", help="an environment that `mashkit plugins` names, a component, or a plugin"
+    )
+    create.add_argument(
+        "--python", metavar="PYTHON", help="path or name of the interpreter; default: the one that runs mashkit"
+    )
     create.add_argument("--package", action="append", default=[], metavar="REQUIREMENT",
                         help="install this too: a requirement or a path; repeatable")  # fmt: skip
     action("list", "List the environments, and whether they work.", _list)
     remove = action("remove", "Delete an environment.", _remove)
-    remove.add_argument("name", metavar="NAME", help="an environment `mashkit env list` shows")
+    remove.add_argument("name", metavar="NAME", help="an environment that `mashkit env list` shows")
 
 
 def _create(arguments: argparse.Namespace) -> int:
@@ -71,7 +75,7 @@ def _list(arguments: argparse.Namespace) -> int:
             if row["problem"]:
                 say(f"{row['name']}: {row['problem']}: {row['fix']}")
         for path in left:
-            say(f"unfinished: {path}: it is being made, or `mashkit env remove` it")
+            say(f"unfinished: {path}: another process makes it, or else delete it with `mashkit env remove`")
     return DONE
 
 

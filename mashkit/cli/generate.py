@@ -29,16 +29,20 @@ def add_parser(commands: Commands) -> None:
     generate = add_command(commands, "generate", "Draw mashup plans, without making any sound.", run)
     add_components(generate, "separator", "analyzer", "generator", "executor")
     generate.add_argument("songs", nargs="*", type=Path, help="sound files and folders of them; or give --db")
-    generate.add_argument("-o", "--output", type=Path, metavar="FILE", help="write the plans there, one JSON a line")
+    generate.add_argument(
+        "-o", "--output", type=Path, metavar="FILE", help="write the plans to FILE, one JSON object a line"
+    )
     generate.add_argument("--list-clips", action="store_true", help="list the clips instead of drawing plans")
     add_drawing(generate, PLANS)
     generate.add_argument(
-        "--list-conditions", action="store_true", help="list what the generator can draw instead of drawing it"
+        "--list-conditions", action="store_true", help="list the conditions of the generator instead of drawing plans"
     )
     generate.set_defaults(count=None)  # None means that --count was not given, because a mixture must not have it
     mixture = generate.add_argument_group("a mixture of conditions, instead of --condition and --count")
     mixture.add_argument("--positives", type=positive, metavar="N", help="original plans")
-    mixture.add_argument("--negatives", type=positive, metavar="N", help="unmatched plans, equal thirds of the three")
+    mixture.add_argument(
+        "--negatives", type=positive, metavar="N", help="unmatched plans, a third of each of the three conditions"
+    )
     mixture.add_argument("--unlabelled", type=positive, metavar="N", help="matched plans")
     mixture.add_argument(
         "--negative-shares", type=float, nargs=3, metavar=("KEY", "TEMPO", "BOTH"),
@@ -122,7 +126,8 @@ def _recipe(kit: Kit, arguments: argparse.Namespace) -> Recipe:
         return Recipe({condition_of(kit, arguments.condition): arguments.count or PLANS})
     if arguments.condition or arguments.count:
         raise UsageError(
-            "--condition and --count beside --positives, --negatives or --unlabelled", "give the former or the latter"
+            "--condition and --count do not go with --positives, --negatives or --unlabelled",
+            "give only one of the two",
         )
     shares = arguments.negative_shares
     recipe = Recipe.for_training(**mixed, shares=None if shares is None else dict(zip(UNMATCHED, shares, strict=True)))

@@ -41,7 +41,7 @@ def value_of(text: str) -> Any:
 
 
 def kit_of(arguments: argparse.Namespace) -> Kit:
-    """Return the kit of the arguments; what is not given is of the preset, else of the settings, else built in."""
+    """Return the kit of the arguments; a missing choice is from the preset, the settings, or the built-in defaults."""
     given = {kind: name for kind in COMPONENT_KINDS if (name := getattr(arguments, kind, None)) is not None}
     preset = PRESETS.get(getattr(arguments, "preset", None) or "", {})
     kept = {name: value for name, value in settings.read().items() if name.partition(".")[0] not in preset}
@@ -50,7 +50,7 @@ def kit_of(arguments: argparse.Namespace) -> Kit:
     options = {kind: values for kind, values in options_of(arguments).items() if kind in COMPONENT_KINDS}
     for name, value in kept.items():
         kind, dot, option = name.partition(".")
-        if dot and kind not in given:  # an option that was set for one component says nothing of another
+        if dot and kind not in given:  # an option that was set for one component is not for another
             options[kind] = {option: value, **options.get(kind, {})}
     if jobs is not None:
         options["executor"] = {"jobs": jobs, **options.get("executor", {})}
@@ -115,7 +115,7 @@ def _require_licences(kit: Kit, kinds: Sequence[str], policy: str) -> None:
             and fits(one.info.weights_license, policy)
             and one.availability().ok
         )
-        fixes.append(f"--{kind} {' or '.join(instead)}" if instead else f"no {kind} here fits")
+        fixes.append(f"--{kind} {' or '.join(instead)}" if instead else f"no installed {kind} is allowed")
     if problems:
         raise UsageError(f"{'; '.join(problems)}, which --licences {policy} does not allow", "; ".join(fixes))
 
@@ -164,7 +164,7 @@ def seeded_kit(arguments: argparse.Namespace, kind: str) -> Kit:
     if arguments.seed is None:
         return kit
     if "seed" not in getattr(kit, kind).options():
-        say(f"{kind} {kit.chosen[kind]!r} leaves nothing to chance: --seed changes nothing")
+        say(f"{kind} {kit.chosen[kind]!r} uses no random numbers, so --seed has no effect")
         return kit
     arguments.options.append(f"{kind}.seed={arguments.seed}")
     return require(kit_of(arguments), arguments, kind)

@@ -55,7 +55,9 @@ def add_parser(commands: Commands) -> None:
     protocol = new.add_argument_group("what a rater does")
     protocol.add_argument("--pages-per-rater", type=positive, default=10, metavar="N", help="default: %(default)s")
     protocol.add_argument("--raters-per-page", type=positive, default=3, metavar="N", help="default: %(default)s")
-    protocol.add_argument("--repeats", type=whole, default=1, metavar="N",
+    protocol.add_argument("--negatives-per-rater", type=whole, default=3, metavar="N",
+                          help="pages of --negatives that a rater sees; default: %(default)s")  # fmt: skip
+    protocol.add_argument("--repeats", type=whole, default=2, metavar="N",
                           help="pages that a rater sees twice; default: %(default)s")  # fmt: skip
     protocol.add_argument("--must-play", type=float, default=5.0, metavar="SECONDS",
                           help="of each sample, before it can be rated; default: %(default)s")  # fmt: skip
@@ -118,6 +120,7 @@ def _new(arguments: argparse.Namespace) -> int:
         protocol=Protocol(
             pages_per_rater=arguments.pages_per_rater,
             raters_per_page=arguments.raters_per_page,
+            negatives_per_rater=arguments.negatives_per_rater,
             repeats_per_rater=arguments.repeats,
             must_play_s=arguments.must_play,
             headphones=not arguments.no_headphones,

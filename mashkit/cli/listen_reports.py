@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import importlib.util
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -63,7 +63,10 @@ def add_parsers(action: Callable[[str, str, Run], argparse.ArgumentParser]) -> N
         made.add_argument(
             "study", type=Path, help="a study's folder, or a file of `listen simulate` or `listen export`"
         )
-        made.add_argument("-o", "--output", type=Path, required=True, metavar="FOLDER")
+        made.add_argument("-o", "--output", type=Path, required=name == "report", metavar="FOLDER")
+        if name == "export":
+            made.add_argument("--preferences", type=Path, metavar="FILE",
+                              help="write which mashup of each page was liked better, as JSON lines")  # fmt: skip
         made.add_argument("--reference", metavar="SYSTEM", help="compared with the others; default: the first")
 
 
@@ -189,11 +192,24 @@ def _read(arguments: argparse.Namespace) -> Answered:
 
 
 def _export(arguments: argparse.Namespace) -> int:
-    data = _read(arguments)
-    from mashkit.listen.export import write_export
-    from mashkit.listen.table import long_table
+    from mashkit.errors import UsageError
+    from mashkit.listen.choices import preferences
+    from mashkit.preferences import write_preferences
 
-    return _written(arguments, data, write_export(data, long_table(data), arguments.output))
+    if arguments.output is None and arguments.preferences is None:
+        raise UsageError("listen export has nowhere to write", "give -o FOLDER, --preferences FILE or both")
+    data = _read(arguments)
+    found = [] if arguments.preferences is None else preferences(data)
+    paths = []
+    if arguments.output is not None:
+        from mashkit.listen.export import write_export
+        from mashkit.listen.table import long_table
+
+        paths += write_export(data, long_table(data), arguments.output)
+    if arguments.preferences is not None:
+        write_preferences(arguments.preferences, found)
+        paths.append(arguments.preferences)
+    return _written(arguments, data, paths, {} if arguments.preferences is None else {"preferences": len(found)})
 
 
 def _report(arguments: argparse.Namespace) -> int:
@@ -204,12 +220,14 @@ def _report(arguments: argparse.Namespace) -> int:
     return _written(arguments, data, write_report(data, analyse(data), arguments.output))
 
 
-def _written(arguments: argparse.Namespace, data: Answered, paths: list[Path]) -> int:
+def _written(
+    arguments: argparse.Namespace, data: Answered, paths: list[Path], more: Mapping[str, int] | None = None
+) -> int:
     from mashkit.cli.console import print_json
 
     if arguments.json:
         facts = {"study": data.study.hash, "simulated": data.simulated, "excluded": len(data.exclusions)}
-        print_json({**facts, "files": [path_text(path) for path in paths]})
+        print_json({**facts, **(more or {}), "files": [path_text(path) for path in paths]})
     else:
         for path in paths:
             print(f"{'SIMULATED: ' if data.simulated else ''}{path_text(path)}")

@@ -35,7 +35,7 @@ def _expand_homes(arguments: argparse.Namespace) -> None:
 
 
 def _add_settings(arguments: argparse.Namespace) -> None:
-    """Take cache and quiet from the user's settings where the command line says nothing; kits.py takes the rest."""
+    """Take cache and quiet from the user's settings if they are not arguments; kits.py reads the other settings."""
     from mashkit.cli import settings
 
     if getattr(arguments, "cache", "") is None and (cache := settings.default("cache")) is not None:
@@ -67,7 +67,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"mashkit {asked}: {error}", file=sys.stderr)
         return FAILED
     except KeyboardInterrupt:
-        print(f"mashkit {asked}: interrupted; what was finished is kept", file=sys.stderr)
+        print(f"mashkit {asked}: interrupted; finished results are kept", file=sys.stderr)
         return INTERRUPTED
     except BrokenPipeError:
         sys.stderr.close()  # the reader of the output has closed it, so no message is printed

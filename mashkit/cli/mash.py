@@ -34,18 +34,23 @@ def add_parser(commands: Commands) -> None:
     mash = add_command(commands, "mash", SUMMARY, run)
     add_components(mash, *COMPONENT_KINDS)
     mash.add_argument("songs", nargs="*", type=Path, help="sound files and folders of them; or give --db")
-    mash.add_argument("-o", "--output", type=Path, required=True, metavar="FOLDER", help="where the mashups go")
-    mash.add_argument("--top", type=positive, metavar="N", help="mashups to keep; default: 3, or what --count draws")
+    mash.add_argument("-o", "--output", type=Path, required=True, metavar="FOLDER", help="folder for the mashups")
+    mash.add_argument(
+        "--top",
+        type=positive,
+        metavar="N",
+        help="number of mashups to write, the best ones; default: 3, or --count if less",
+    )
     mash.add_argument(
         "--per-vocal",
         type=positive,
         metavar="N",
-        help="at most N that sing of the same song; default: 1, with --vocal FILE all",
+        help="at most N mashups with a vocal of the same song; default: 1, or all with --vocal FILE",
     )
     mash.add_argument(
         "--align",
         choices=("beats", "speed"),
-        help="let the backing follow the vocal's beats all along (beats), or play it at one speed as the paper does "
+        help="make the backing follow each beat of the vocal (beats), or play it at one speed as the paper does "
         "(speed); default: the generator's, beats for paper",
     )
     mash.add_argument(
@@ -55,7 +60,7 @@ def add_parser(commands: Commands) -> None:
         help="also try the backing moved by multiples of N bars, and keep the offsets that score best",
     )
     mash.add_argument(
-        "--duck", type=float, metavar="DB", help="let the harmonic layer give way to the vocal by so much"
+        "--duck", type=float, metavar="DB", help="lower the harmonic layer by DB decibels while the vocal sounds"
     )
     mash.add_argument(
         "--plain", action="store_true", help="unit gains, no fades, no limiter: as the paper mixes, for benchmarks"
@@ -84,7 +89,7 @@ def run(arguments: argparse.Namespace) -> int:
         arguments.top = min(TOP, arguments.count)
     if arguments.top > arguments.count:
         raise UsageError(
-            f"--top {arguments.top} of --count {arguments.count}", "draw as many plans as you keep mashups, or more"
+            f"--top {arguments.top} is more than --count {arguments.count}", "give at least as many plans as mashups"
         )
     if arguments.dry_run:
         return _dry_run(arguments)
@@ -135,7 +140,11 @@ def run(arguments: argparse.Namespace) -> int:
     if len(best) < arguments.top:
         left_out = len({one.plan.id for one in mashups}) - len(best)
         more = "--per-vocal" if per_vocal is not None and left_out else "more songs"
-        why = f"; {left_out} more were drawn, which sing of the same songs or could not be scored" if left_out else ""
+        why = (
+            f"; {left_out} more were drawn, but their vocals are of the same songs, or they could not be scored"
+            if left_out
+            else ""
+        )
         say(f"only {len(best)} of the {arguments.top} mashups asked for exist{why}; {more} would give more")
     return PARTLY if failures else DONE
 
@@ -152,7 +161,7 @@ def _dry_run(arguments: argparse.Namespace) -> int:
     require_downbeats(kit, arguments, condition_of(kit, arguments.condition))
     policy_of(arguments)
     if not arguments.songs and not (database := named_database(arguments.db)).is_dir():
-        raise CatalogError(f"{database} is no database", "make it: mashkit db add FOLDER --db FOLDER")
+        raise CatalogError(f"{database} is not a database", "make one: mashkit db add FOLDER --db FOLDER")
     files = find_songs(arguments.songs) if arguments.songs else []
     return say_what_would_be_done(kit, files, KINDS, arguments)
 
@@ -177,7 +186,7 @@ def _plan_options(arguments: argparse.Namespace) -> list[str]:
             if name not in generator.plan_options:
                 taken = [flags[one] for one in generator.plan_options] or [f"none of {', '.join(flags.values())}"]
                 raise UsageError(
-                    f"{flags[name]} {value}: generator {generator.info.name!r} does not take it",
-                    f"it takes {' and '.join(taken)}; leave it out, or choose another generator",
+                    f"{flags[name]} {value}: generator {generator.info.name!r} has no such option",
+                    f"it has {' and '.join(taken)}; leave it out, or choose another generator",
                 )
     return [f"generator.{name}={value}" for name, value in asked.items()]

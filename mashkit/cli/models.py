@@ -13,7 +13,7 @@ from mashkit.cli.status import NOT_IN_ORDER
 if TYPE_CHECKING:
     from mashkit.models import WeightFile
 
-SUMMARY = "List, download and verify the weight files of plugins, and say where they are."
+SUMMARY = "List, download and verify the weight files of plugins, and print their paths."
 
 
 def add_parser(commands: Commands) -> None:
@@ -22,18 +22,18 @@ def add_parser(commands: Commands) -> None:
     for name, help_, required in (
         (
             "list",
-            "List weight files: for what, how large, under which licence, from where, whether they are here.",
+            "List weight files with component, size, licence and origin, and whether they are here.",
             False,
         ),
-        ("pull", "Download weight files; an interrupted download is gone on with.", True),
+        ("pull", "Download weight files; an interrupted download is continued.", True),
         ("verify", "Read the weight files that are here and compare their hashes.", False),
-        ("path", "Print where weight files are or would be.", True),
+        ("path", "Print the paths of weight files, whether they exist or not.", True),
     ):
         made = action(name, help_, run)
         made.add_argument("names", nargs="+" if required else "*", metavar="NAME",
                           help="names, components or patterns of them, like 'demucs/*'")  # fmt: skip
         if name == "pull":
-            made.add_argument("--offline", action="store_true", help="download nothing: say what is missing")
+            made.add_argument("--offline", action="store_true", help="download nothing, and list what is missing")
 
 
 def run(arguments: argparse.Namespace) -> int:

@@ -16,9 +16,14 @@ def add_parser(commands: Commands) -> None:
         commands, "new", "Write a new plugin: a whole distribution with a working example and its contract test.", run
     )
     new.add_argument("kind", choices=COMPONENT_KINDS)
-    new.add_argument("name", help="of the component: acme makes mashkit-acme")
+    new.add_argument("name", help="name of the component; acme makes mashkit-acme")
     new.add_argument(
-        "-o", "--output", type=Path, default=Path(), metavar="FOLDER", help="where; default: the current folder"
+        "-o",
+        "--output",
+        type=Path,
+        default=Path(),
+        metavar="FOLDER",
+        help="folder in which it is made; default: the current folder",
     )
 
 

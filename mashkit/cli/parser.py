@@ -6,6 +6,7 @@ import argparse
 
 from mashkit.cli import (
     analyze,
+    audition,
     bench,
     completion,
     config,
@@ -28,7 +29,7 @@ from mashkit.cli.actions import Commands
 from mashkit.cli.status import EPILOG
 
 COMMANDS = (
-    *(mash, separate, analyze, stretch, generate, render, score, tag, listen),
+    *(mash, separate, analyze, stretch, generate, render, score, tag, listen, audition),
     *(new, plugins, doctor, bench, db, env, models, config, completion),
 )
 

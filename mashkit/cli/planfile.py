@@ -20,7 +20,9 @@ def read_plans(path: Path) -> list[MashupPlan]:
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise PlanError(f"{path}: cannot be read as text: {error}", "give what `mashkit generate` wrote") from error
+        raise PlanError(
+            f"{path}: cannot be read as text: {error}", "give a file that `mashkit generate` wrote"
+        ) from error
     try:
         whole = json.loads(text)
     except json.JSONDecodeError:

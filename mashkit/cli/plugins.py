@@ -17,9 +17,9 @@ if TYPE_CHECKING:
 
 def add_parser(commands: Commands) -> None:
     """Add `plugins` to the command line."""
-    summary = "List components: what they are, where from, under which licence, whether they can run here."
+    summary = "List components, their origin and licence, and whether they can run here."
     plugins = add_command(commands, "plugins", summary, run)
-    plugins.add_argument("-o", "--output", type=Path, metavar="FILE", help="write the list there as JSON")
+    plugins.add_argument("-o", "--output", type=Path, metavar="FILE", help="write the list to FILE as JSON")
 
 
 def run(arguments: argparse.Namespace) -> int:

@@ -18,11 +18,16 @@ def add_parser(commands: Commands) -> None:
     render = add_command(commands, "render", "Make mashups of plans: their mix, stems and record.", run)
     add_components(render, *KINDS[:3], "executor")
     render.add_argument(
-        "plans", nargs="+", type=Path, metavar="PLAN", help="what `generate` wrote, or a plan.json of `mash`"
+        "plans", nargs="+", type=Path, metavar="PLAN", help="plans that `generate` wrote, or a plan.json of `mash`"
     )
-    render.add_argument("--songs", nargs="+", type=Path, default=[], help="the songs the plans were drawn from")
+    render.add_argument("--songs", nargs="+", type=Path, default=[], help="the songs from which the plans were drawn")
     render.add_argument(
-        "-o", "--output", type=Path, required=True, metavar="FOLDER", help="one folder a plan is made in it"
+        "-o",
+        "--output",
+        type=Path,
+        required=True,
+        metavar="FOLDER",
+        help="folder for the mashups; each plan gets a folder in it",
     )
     render.add_argument("--clicks", action="store_true", help="also write clicks.flac, as `mash` does")
     render.add_argument("--seed", type=int, help="seed of the stretcher, if it has one")
@@ -46,7 +51,10 @@ def run(arguments: argparse.Namespace) -> int:
 
     plans = {plan.id: plan for path in arguments.plans for plan in read_plans(path)}
     if not plans:
-        raise PlanError(f"{', '.join(map(str, arguments.plans))}: no plan", "give what `mashkit generate` wrote")
+        raise PlanError(
+            f"{', '.join(map(str, arguments.plans))}: there is no plan in it",
+            "give a file that `mashkit generate` wrote",
+        )
     output = OutputSet(
         arguments.output, made_of="mashkit render", names=[f"{plan}/{name}" for plan in plans for name in MASHUP_FILES]
     )

@@ -14,9 +14,9 @@ def add_parser(commands: Commands) -> None:
     """Add `score` to the command line."""
     score = add_command(commands, "score", "Score mashup plans.", run)
     add_components(score, *KINDS[:4], "executor")
-    score.add_argument("plans", type=Path, help="what `mashkit generate` wrote, or a plan.json of `mashkit mash`")
-    score.add_argument("--songs", nargs="+", type=Path, default=[], help="the songs the plans were drawn from")
-    score.add_argument("-o", "--output", type=Path, metavar="FILE", help="write the scores there as JSON")
+    score.add_argument("plans", type=Path, help="plans that `mashkit generate` wrote, or a plan.json of `mashkit mash`")
+    score.add_argument("--songs", nargs="+", type=Path, default=[], help="the songs from which the plans were drawn")
+    score.add_argument("-o", "--output", type=Path, metavar="FILE", help="write the scores to FILE as JSON")
     score.add_argument("--seed", type=int, help="seed of the scorer, if it has one")
     add_collection(score, from_plans=True)
 
@@ -34,7 +34,7 @@ def run(arguments: argparse.Namespace) -> int:
     require_output(arguments.output)
     plans = read_plans(arguments.plans)
     if not plans:
-        raise PlanError(f"{arguments.plans}: holds no plan", "give what `mashkit generate` wrote")
+        raise PlanError(f"{arguments.plans}: there is no plan in it", "give a file that `mashkit generate` wrote")
     kit = require(seeded_kit(arguments, "scorer"), arguments, *KINDS[:4], *kinds_for_songs(arguments))
     with ProgressListener(kit.registry, quiet=arguments.quiet):
         catalog = catalog_of(kit, arguments, arguments.songs)

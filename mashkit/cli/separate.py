@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from mashkit.cli.actions import Commands, add_command, add_components
+from mashkit.cli.actions import Commands, add_command, add_components, add_dry_run
 from mashkit.cli.console import print_json, status_of
 
 STEM_FILE = "{name}.flac"
@@ -19,10 +19,21 @@ def add_parser(commands: Commands) -> None:
     add_components(separate, "separator")
     separate.add_argument("songs", nargs="+", type=Path, help="sound files and folders of them")
     separate.add_argument(
-        "-o", "--output", type=Path, required=True, metavar="FOLDER", help="one folder a song is made in it"
+        "-o",
+        "--output",
+        type=Path,
+        required=True,
+        metavar="FOLDER",
+        help="folder for the stems; each song gets a folder in it",
+    )
+    separate.add_argument(
+        "--stems",
+        metavar="NAME[,NAME…]",
+        help="write only these stems; separators that can, such as spleeter-torch, then do less (default: all)",
     )
     separate.add_argument("--roles", action="store_true", help="write vocal, harmonic, percussion instead of the stems")
     separate.add_argument("--seed", type=int, help="seed of the separator, if it has one")
+    add_dry_run(separate)
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -31,15 +42,22 @@ def run(arguments: argparse.Namespace) -> int:
     from mashkit.audio.files import load, require_encodable, save
     from mashkit.audio.levels import complaints
     from mashkit.catalog.songs import find_songs
+    from mashkit.cli.collection import say_what_would_be_done
     from mashkit.cli.eachfile import of_each, unclipped
     from mashkit.cli.kits import seeded_kit
+    from mashkit.errors import UsageError
     from mashkit.paths import path_text, without_links
     from mashkit.products import MARK, OutputSet, folder_for
     from mashkit.types import Role
 
-    parent = require_writable_folder(arguments.output)
+    if arguments.stems is not None and arguments.roles:
+        raise UsageError("--stems and --roles: a role is made of all of its stems", "give one of them")
     kit = seeded_kit(arguments, "separator")
+    wanted = arguments.stems and kit.separator.stems_asked(name.strip() for name in arguments.stems.split(","))
     files = find_songs(arguments.songs)
+    if arguments.dry_run:
+        return say_what_would_be_done(kit, files, ("separator",), arguments)
+    parent = require_writable_folder(arguments.output)
 
     def work(file: Path) -> dict[str, Any]:
         mix = load(file, loader=kit.registry.plugins.hook.mashkit_load_audio)
@@ -47,7 +65,7 @@ def run(arguments: argparse.Namespace) -> int:
         folder = folder_for(parent, file.stem, song)
         require_encodable(folder / STEM_FILE.format(name="stem"), mix.sample_rate)
         output = OutputSet(folder, made_of=song)
-        stems = kit.separator.separate(mix)
+        stems = kit.separator.separate(mix, stems=wanted)
         parts = (
             {str(role): stems.role(role) for role in Role if role in stems.roles}
             if arguments.roles

@@ -1,6 +1,6 @@
 """The user's defaults for the command line: a TOML file in the platform's folder for configuration.
 
-A command's option has precedence over an environment variable, that over the file, and the file over what is built in.
+A value is taken from the command's option, else an environment variable, else the file, else the built-in defaults.
 Only the command line reads the file: a program in Python does the same on every machine.
 """
 
@@ -33,7 +33,7 @@ NAMES: Mapping[str, str] = {
     "licences": "which licences of components are allowed: any, or permissive",
     "quiet": "true: no progress",
 }
-"""Name of a setting → what it is. Options of components are settings, too: stretcher.cheaper."""
+"""Name of a setting → its meaning. Options of components are settings, too: stretcher.cheaper."""
 VARIABLES: Mapping[str, str] = {"cache": CACHE_VARIABLE, "db": DB_VARIABLE}
 """The settings that have an environment variable of their own."""
 
@@ -50,7 +50,7 @@ def read() -> dict[str, Any]:
     Raises
     ------
     UsageError
-        If the file is no TOML, or has a name that is none, or a value of another type; names file and fix.
+        If the file is not TOML, or has an unknown name, or a value of another type; names file and fix.
     """
     settings = read_unchecked()
     for name, value in settings.items():

@@ -27,7 +27,7 @@ def add_parser(commands: Commands) -> None:
         "--time-map",
         type=Path,
         metavar="FILE",
-        help='instead of a speed: JSON {"source": [0, …], "target": [0, …]}, which second comes to lie where',
+        help='instead of a speed: JSON {"source": [0, …], "target": [0, …]}, times and their new times, s',
     )
     stretch.add_argument("--seed", type=int, help="seed of the stretcher, if it has one")
 
@@ -65,7 +65,7 @@ def run(arguments: argparse.Namespace) -> int:
     else:
         print(path_text(path))
     if gain_db:
-        say(f"{path}: lowered by {-gain_db:.1f} dB, it would have been clipped; write a .wav to keep the level")
+        say(f"{path}: lowered by {-gain_db:.1f} dB, because it would have been clipped; write a .wav to keep the level")
     return DONE
 
 
@@ -79,7 +79,7 @@ def _read_time_map(path: Path) -> TimeMap:
         raise TimeMapError(f"{path}: cannot be read as text: {error}") from error
     except (KeyError, TypeError, ValueError) as error:
         raise TimeMapError(
-            f"{path}: is no time map: {error!r}", 'write {"source": [0, 30, 60], "target": [0, 29, 61]}, seconds'
+            f"{path}: is not a time map: {error!r}", 'write {"source": [0, 30, 60], "target": [0, 29, 61]}, seconds'
         ) from error
     except TimeMapError as error:
         raise TimeMapError(f"{path}: {error.problem}", error.fix) from error

@@ -19,17 +19,17 @@ NOTATIONS = {"name": "Am", "camelot": "8A", "open-key": "1m"}
 def add_parser(commands: Commands) -> None:
     """Add `tag` to the command line."""
     tag = add_command(
-        commands, "tag", "Show what BPM and key the tags of songs have and would get; --write writes them.", run
+        commands, "tag", "Show BPM and key in the tags of songs, and the values to write; --write writes them.", run
     )
     add_components(tag, "analyzer")
     tag.add_argument("songs", nargs="+", type=Path, help="sound files and folders of them")
     tag.add_argument("--write", action="store_true", help="change the files; without it nothing is written")
-    tag.add_argument("--replace", action="store_true", help="replace tags that are there; without it they are kept")
+    tag.add_argument("--replace", action="store_true", help="replace existing tags; without it they are kept")
     tag.add_argument(
         "--key-as", choices=tuple(NOTATIONS), default="name",
         help=f"how keys are written ({', '.join(NOTATIONS.values())} for A minor); default: %(default)s",
     )  # fmt: skip
-    tag.add_argument("-o", "--output", type=Path, metavar="FILE", help="write the list there as JSON")
+    tag.add_argument("-o", "--output", type=Path, metavar="FILE", help="write the list to FILE as JSON")
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -71,7 +71,7 @@ def run(arguments: argparse.Namespace) -> int:
             [(one["path"], _change(one, "bpm"), _change(one, "key"), _done(one, arguments.write)) for one in results],
         )
         if not arguments.write and any(one["before"] != one["after"] for one in results):
-            say("nothing was written: --write writes this")
+            say("nothing was written; give --write to write these tags")
     return status_of(results, data["failures"])
 
 

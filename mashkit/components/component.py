@@ -69,6 +69,9 @@ class ComponentInfo:
         The underlying program or model; two components with one engine are builds or options of the same engine.
     thread_safe : bool
         Whether one instance may be used by several threads at once.
+    own_options : tuple of str
+        Options without which it cannot be created, because they name what only its user has, such as a model of their
+        own answers.
     api : int
         Version of the plugin interface the component was written for, see :data:`PLUGIN_API`.
     environment : str
@@ -78,6 +81,17 @@ class ComponentInfo:
         Python packages that contain its weights. They are installed into that environment for their files only,
         without their requirements and outside the import path: see
         :func:`mashkit.components.environments.weight_package`.
+
+    Examples
+    --------
+    >>> import mashkit as mk
+    >>> from mashkit.components import availability
+    >>> card = mk.ComponentInfo(
+    ...     name="acme", target="mashkit_acme.scorer:AcmeScorer", summary="Prefers loud choruses", code_license="MIT",
+    ...     provides={"chorus"}, requires=["acme-dsp>=2"], install="pip install acme-dsp",
+    ... )
+    >>> availability(card)
+    Availability(ok=False, reason='acme-dsp>=2 is not installed', fix='pip install acme-dsp', environment='')
     """
 
     name: str
@@ -95,6 +109,7 @@ class ComponentInfo:
     api: int = 1
     environment: str = ""
     weight_packages: tuple[str, ...] = attrs.field(default=(), converter=_strings)
+    own_options: tuple[str, ...] = attrs.field(default=(), converter=_strings)
 
 
 @attrs.frozen
@@ -115,7 +130,7 @@ def availability(info: ComponentInfo) -> Availability:
     if info.api > PLUGIN_API:
         return Availability(
             ok=False,
-            reason=f"written for plugin interface {info.api}, this mashkit has {PLUGIN_API}",
+            reason=f"it was written for plugin interface {info.api}, but this mashkit has {PLUGIN_API}",
             fix="pip install -U mashkit",
         )
     missing = [problem for text in info.requires if (problem := _missing_requirement(text))]
@@ -140,7 +155,7 @@ def _missing_requirement(text: str) -> str:
     if version is None:
         return f"{requirement} is not installed"
     if not requirement.specifier.contains(version, prereleases=True):
-        return f"{requirement} is needed, {version} is installed"
+        return f"{requirement} is needed, but {version} is installed"
     return ""
 
 
@@ -181,7 +196,17 @@ def cost_only(*values: Any) -> dict[str, Any]:
 
     Examples
     --------
-    ``threads: int = attrs.field(default=1, metadata=cost_only(2, 3))``
+    >>> import attrs
+    >>> import mashkit as mk
+    >>> from mashkit.components import cost_only
+    >>> @attrs.define(kw_only=True, eq=False)
+    ... class Half(mk.Scorer):
+    ...     info = mk.ComponentInfo(name="half", target="half:Half", summary="s", code_license="MIT", provides=())
+    ...     threads: int = attrs.field(default=1, metadata=cost_only(2, 4))
+    ...     def _score(self, mashups):
+    ...         return [mk.Score(0.5, "probability") for _ in mashups]
+    >>> Half(threads=1).fingerprint() == Half(threads=8).fingerprint()
+    True
     """
     return {_COST_ONLY: values}
 
@@ -192,6 +217,16 @@ class Component(ABC):
 
     A component class has its card in ``info``. Its options are keyword-only attrs fields; :func:`cost_only` marks the
     options that change only the cost of a result. Models are loaded on first use and kept as long as the instance.
+
+    Examples
+    --------
+    >>> import mashkit as mk
+    >>> scorer = mk.Registry().create("scorer", "random", {"seed": 7})
+    >>> scorer.kind, scorer.info.name, scorer.options()
+    ('scorer', 'random', {'seed': 7})
+    >>> other = mk.Registry().create("scorer", "random")
+    >>> scorer.fingerprint() == other.fingerprint()  # another seed, other results
+    False
     """
 
     kind: ClassVar[str]
@@ -285,7 +320,7 @@ class Component(ABC):
         """Raise ContractViolation unless the backend's result is a ``cls``."""
         if not isinstance(result, cls):
             raise ContractViolation(
-                f"{self._failed_to(action)}: it returned {type(result).__name__}, {cls.__name__} was due"
+                f"{self._failed_to(action)}: it returned {type(result).__name__} instead of {cls.__name__}"
             )
 
     def _failed_to(self, action: str) -> str:

@@ -46,7 +46,7 @@ def environment_path(name: str) -> Path:
         If the name is not valid: letters, digits, "-", "_" and ".", beginning with a letter or digit.
     """
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", name):
-        raise UsageError(f"{name!r} is no name of an environment", "use letters, digits, - and _")
+        raise UsageError(f"{name!r} is not the name of an environment", "use letters, digits, - and _")
     return root() / name
 
 
@@ -143,9 +143,23 @@ def find_environment(name: str) -> Environment:
     return environment
 
 
-def create_command(name: str) -> str:
-    """Return the command that makes the environment."""
-    return f"mashkit env create {name}"
+def create_command(name: str, *, again: bool = False) -> str:
+    """Return the command that makes the environment.
+
+    Parameters
+    ----------
+    name : str
+    again : bool
+        Begin with the command that removes the existing environment, and name the Python that it was made with if that
+        is not the version of this process.
+    """
+    command = f"mashkit env create {name}"
+    if not again:
+        return command
+    made = read_environment(environment_path(name))
+    version = "" if made is None else ".".join(made.python.split(".")[:2])
+    other = version and version != f"{sys.version_info.major}.{sys.version_info.minor}"
+    return f"mashkit env remove {name}; {command}" + (f" --python python{version}" if other else "")
 
 
 def weight_package(name: str, environment: str = "") -> importlib.metadata.Distribution | None:
@@ -190,7 +204,9 @@ def remove_environment(name: str) -> Path:
         if path.is_symlink():
             path.unlink()
         elif not (path / "pyvenv.cfg").is_file():
-            raise EnvironmentFailed(f"{path} is no virtual environment", "look what it is, and remove it yourself")
+            raise EnvironmentFailed(
+                f"{path} is not a virtual environment", "check what it contains, and remove it yourself"
+            )
         else:
             # The record is deleted first, so that the environment is not used if the rest takes long or fails.
             (path / RECORD).unlink(missing_ok=True)

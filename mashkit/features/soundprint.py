@@ -1,15 +1,17 @@
-"""Whether two files hold the same recording: a coarse print that encoding, gain and 1 % of speed hardly change.
+"""Decide whether two files hold one recording, by coarse prints that encoding, gain and 1 % of speed hardly change.
 
-Ten times a second, the levels of 21 bands are compared with each other and with those of 0.2 s before: what remains is
-where in the spectrum the sound grows and where it fades, whatever its level and its tone controls (after Haitsma and
-Kalker, "A Highly Robust Audio Fingerprinting System", ISMIR 2002, who keep the signs of such differences; here they are
-kept in four bits, because signs alone tell a recording at another speed less well from others). Bands are 2.6 semitones
-wide, so a per cent of speed (0.17 semitones) moves little from one to the next.
+A print describes, ten times a second, in which parts of the spectrum the sound grows and in which it fades. For this,
+the levels of 21 bands are compared with the levels of the neighbouring bands and with the levels 0.2 s before, so that
+the level of the recording and its tone controls have no effect. The method follows Haitsma and Kalker, "A Highly Robust
+Audio Fingerprinting System", ISMIR 2002. They store the signs of such differences. Here a difference has four bits,
+because signs alone separate a recording at another speed less well from other recordings. Bands are 2.6 semitones wide,
+so that one per cent of speed (0.17 semitones) moves little sound from a band to the next.
 
-Two prints are compared in pieces of 5 s, each of which must be found in the other where one line in time says. A
-recording is the same if four fifths of its pieces are: so an instrumental stays a song of its own as soon as the voice
-is heard in more than a fifth of it. Where a few chords go round, a piece is as much like another song of these as like
-its own next round: so most pieces must also be more like the place where they lie than any other.
+Two prints are compared in pieces of 5 s. All pieces must lie on one line: their times in the second recording are a
+linear function of their times in the first. The recordings are the same if four fifths of the pieces match. So an
+instrumental is a song of its own if the voice sounds in more than a fifth of the song. If a song repeats a few chords,
+a piece is as similar to another song with these chords as to the next repetition in its own song. So most pieces must
+also be more similar to the place on the line than to any other place.
 """
 
 from __future__ import annotations
@@ -26,75 +28,81 @@ from mashkit.audio.files import resample
 from mashkit.types import Audio, Samples
 
 VERSION = 1
-"""Counts up whenever prints come out differently: those of before are then made anew."""
+"""Version of the prints. It is raised if the computation changes; prints of other versions are then made again."""
 RATE = 8_000
-"""Rate at which sound is looked at, Hz: the lowest that people have."""
+"""Sample rate at which prints are computed, Hz: the lowest rate of common recordings."""
 WINDOW = 4_096
-"""Frames of :data:`RATE` that a spectrum is of: 0.5 s, long beside half a step, by which two prints may be apart."""
+"""Frames of a spectrum at :data:`RATE`: 0.5 s, which is long compared with half a step, the largest offset between the
+steps of two prints."""
 HOP = 800
 STEPS_A_SECOND = RATE / HOP
 BANDS = 21
 LOWEST_HZ, HIGHEST_HZ = 150.0, 3_400.0
-"""Below, small loudspeakers and phones leave out; above, recordings of 8 kHz have nothing (ours)."""
+"""Range of the bands: small loudspeakers and phones remove lower sound, and recordings at 8 kHz have no higher sound
+(ours)."""
 BACK = 2
 """Steps between the spectra that are compared."""
 VALUES = BANDS - 1
 FINEST = 7
-"""Values go from −7 to 7: four bits."""
+"""Largest absolute value: −7 to 7 need four bits."""
 WIDEST = 3.0
-"""What ±7 stands for, in medians of a print's absolute differences."""
+"""The difference that becomes ±7, as a multiple of the median of the print's absolute differences."""
 STEADY = 0.1
-"""That median is taken to be at least so much, nepers: in a steady tone there is nothing to be told (music: 0.3–1)."""
+"""Least value that is used for that median, nepers, because the differences of a steady tone contain no information
+(music: 0.3–1)."""
 QUIET = 1e-4
-"""Power beside a recording's loud parts (their 95th percentile) below which a step is silent: −40 dB (ours)."""
+"""A step is silent if its power is less than this share of the 95th percentile of the recording: −40 dB (ours)."""
 FLOOR = 1e-6
-"""The same for a band: −60 dB is added to each, so that what a codec does to silence is not seen."""
+"""Power that is added to each band, as a share of the same percentile: −60 dB. It hides how a codec changes silence."""
 CANCELLED = 0.1
-"""A mono sum below this share of a channel is one of channels that cancel out: the loudest channel is taken."""
+"""If the amplitude of the mean of the channels is below this share of a channel's, the channels cancel out, and the
+loudest channel is used."""
 
 PIECE = 50
-"""Steps of a piece that is compared as one: 5 s."""
+"""Steps of a piece: 5 s. A piece is compared as a whole."""
 MOST_PIECES = 64
-"""Pieces of a recording that are compared, spread evenly over it."""
+"""Largest number of pieces of a recording; they are spread evenly over it."""
 UNHEARD = -2.0
-"""Stands for the correlation where there is nothing to compare."""
+"""Value in place of a correlation that cannot be computed, because too few steps sound."""
 FEWEST_PIECES = 2
-"""Pieces that must have sound in both, for anything to be said."""
+"""Least number of pieces with sound in both recordings; with fewer pieces there is no result."""
 SAME = 0.75
 """Correlation that four fifths of the pieces must reach: measured in ``benchmarks/duplicates.py``."""
 TOLERATED = 0.2
-"""Share of pieces that may be different: a fade, a clipped or a noisy passage."""
+"""Share of pieces that may differ, because of a fade, or a clipped or noisy passage."""
 CLEARER = 0.05
-"""By how much a piece must correlate better where it lies than elsewhere, to tell a recording from another one of the
-same few chords (``benchmarks/duplicates.py``)."""
+"""A piece distinguishes this recording from another one with the same few chords if its correlation at its own place is
+this much higher than at all other places (``benchmarks/duplicates.py``)."""
 IDENTICAL = 0.97
-"""Correlation from which on a piece tells without that, and one that comes again in its own recording, as a sampler's
-loops do, says nothing against: two takes of one loop reach 0.955."""
+"""With this correlation or more, a piece distinguishes the recordings even if other places are as similar; and a piece
+that is repeated with this correlation in its own recording, as a sampler's loops are, counts as distinguishing, too.
+Two takes of one loop reach 0.955."""
 TELLING = 0.4
-"""Share of the pieces that must tell: of copies 0.8 and more do, 0.56 at the least where a whole song of loops is also
-half a step late; of other takes of the same chords up to 0.3 (ours)."""
+"""Least share of distinguishing pieces. Copies have 0.8 and more, or at least 0.56 if a song of loops is also half a
+step late; other takes of the same chords have up to 0.3 (ours)."""
 ELSEWHERE = 10
-"""Steps from which on a place is another one: 1 s."""
+"""Least distance, in steps, of another place: 1 s."""
 COVERED = 0.5
-"""Share of the shorter recording's pieces that must lie inside the longer."""
+"""Least share of the shorter recording's pieces that must lie inside the longer recording."""
 FASTEST = 0.02
-"""Speeds are looked for up to 2 % apart: records and tapes are about one."""
+"""Largest difference of speed that is tried, 2 %; records and tapes differ by about 1 %."""
 COARSE = 0.0025
-"""Step of the speeds that are tried first."""
+"""Step between the speeds of the coarse search."""
 
 WORD_BITS = 16
 WORD_EVERY = 2
-"""Steps from one word that is indexed to the next: of a song that is looked up, every step has its word."""
+"""Steps between the words that are indexed. Of a song that is looked up, the words of all steps are used."""
 BUCKET = 32
-"""Steps that offsets of equal words may differ by and still speak for one alignment."""
+"""Offsets of equal words support the same alignment if they lie in one bucket of this many steps, or in two adjacent
+ones."""
 VOTING = 0.04
-"""Share of the shorter recording's words that must speak for one alignment: of the same recording 15 % and more do,
-clipped or a per cent faster; of songs that only share a soundfont, up to 5 % (``benchmarks/duplicates.py``)."""
+"""Least share of the shorter recording's words that must support one alignment. A copy that is clipped or one per cent
+faster has 15 % and more; songs that only share a soundfont have up to 5 % (``benchmarks/duplicates.py``)."""
 MOST_CANDIDATES = 8
 BLOCK = 4_096
-"""Steps that are looked up at once: 7 minutes."""
+"""Number of steps that are looked up at a time: 7 minutes."""
 COMMON = 16
-"""A word so many times as frequent as the mean says little, and is passed over."""
+"""A word that is this many times as frequent as the mean is ignored, because it occurs in too many recordings."""
 
 
 def _bank() -> npt.NDArray[np.float32]:
@@ -108,12 +116,12 @@ def _bank() -> npt.NDArray[np.float32]:
 
 @attrs.frozen(eq=False)
 class Soundprint:
-    """What a recording sounds like, step by step.
+    """The print of a recording.
 
     Parameters
     ----------
     values : array of int8, shape (steps, 20), −7…7
-        How much more each band grew than the next one; all 0 in a step that is silent. Ten steps a second.
+        By how much more each band grew than the band below it; 0 for all in a silent step. Ten steps a second.
     """
 
     values: npt.NDArray[np.int8]
@@ -126,7 +134,7 @@ class Soundprint:
 
     @property
     def sounding(self) -> npt.NDArray[np.bool_]:
-        """Whether there is sound in a step; shape (steps,)."""
+        """For each step, whether it has sound; shape (steps,)."""
         found: npt.NDArray[np.bool_] = (self.values != 0).any(axis=1)
         return found
 
@@ -137,7 +145,7 @@ class Soundprint:
 
     @classmethod
     def from_bytes(cls, data: bytes) -> Soundprint | None:
-        """Return what :meth:`to_bytes` gave; None if it is of another version."""
+        """Return the print that :meth:`to_bytes` packed; None if it has another version."""
         if not data or data[0] != VERSION:
             return None
         packed = np.frombuffer(data, np.uint8, offset=1)
@@ -146,7 +154,7 @@ class Soundprint:
 
 
 def soundprint(audio: Audio) -> Soundprint:
-    """Return the print of a recording: some 0.1 s of work a minute; empty where there is less than 0.7 s of sound."""
+    """Return the print of a recording; it is empty if there is less than 0.7 s of sound. A minute takes about 0.1 s."""
     import scipy.fft  # here: few commands need it
 
     mono = resample(Audio(_mono(audio)[None], audio.sample_rate), RATE).samples[0]
@@ -162,7 +170,7 @@ def soundprint(audio: Audio) -> Soundprint:
     loudest = power.max(axis=1)
     loud = float(np.percentile(loudest, 95))
     if loud <= 0:
-        loud = float(loudest.max())  # sound in less than a twentieth of it
+        loud = float(loudest.max())  # less than a twentieth of the recording has sound
     if loud <= 0:
         return Soundprint(np.zeros((0, VALUES), np.int8))
     levels = np.log(power / loud + FLOOR)
@@ -176,7 +184,7 @@ def soundprint(audio: Audio) -> Soundprint:
 
 
 def _mono(audio: Audio) -> Samples:
-    """Return the mean of the channels; the loudest one where they cancel out."""
+    """Return the mean of the channels, or the loudest channel if they cancel out."""
     channels: list[Samples] = list(audio.samples)
     if len(channels) == 1:
         return channels[0]
@@ -190,20 +198,21 @@ def _mono(audio: Audio) -> Samples:
 # ------------------------------------------------------------------------------------------------------- comparing
 @attrs.frozen
 class Likeness:
-    """How alike two recordings are, where they fit best.
+    """The similarity of two recordings at their best alignment.
 
     Parameters
     ----------
     agreement : float
         Correlation, −1…1, that four fifths of the compared pieces reach.
     telling : float
-        Share, 0…1, of pieces that are more alike where they lie than elsewhere: of songs of the same few chords, none.
+        Share, 0…1, of pieces that are more similar at their own place than elsewhere; 0 for different songs with the
+        same few chords.
     of_first, of_second : float
         Share, 0…1, of each recording's length that lies inside the other.
     start_s : float
-        Where in the second the first begins, seconds; negative if before.
+        Time in the second recording at which the first begins, seconds; negative if it begins before the second.
     speed : float
-        Seconds of the second that a second of the first takes.
+        Seconds of the second recording for each second of the first.
     """
 
     agreement: float
@@ -215,18 +224,18 @@ class Likeness:
 
     @property
     def same(self) -> bool:
-        """Whether they are the same recording, or one is a part of the other."""
+        """Whether the two are the same recording, or one is a part of the other."""
         return self.agreement >= SAME and self.telling >= TELLING
 
     def reversed(self) -> Likeness:
-        """Return the same with first and second exchanged."""
+        """Return the likeness with first and second recording exchanged."""
         return Likeness(
             self.agreement, self.telling, self.of_second, self.of_first, -self.start_s / self.speed, 1 / self.speed
         )
 
 
 def likeness(first: Soundprint, second: Soundprint) -> Likeness | None:
-    """Return how alike two recordings are; None where either has too little sound to tell, or nothing fits."""
+    """Return the similarity of two recordings; None if one has too little sound, or if there is no alignment."""
     if len(first.values) > len(second.values):
         turned = likeness(second, first)
         return None if turned is None else turned.reversed()
@@ -252,7 +261,7 @@ def likeness(first: Soundprint, second: Soundprint) -> Likeness | None:
 
 
 def _pieces(print_: Soundprint) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float32]] | None:
-    """Return where pieces that sound begin, and the pieces, each a row; None where there are too few."""
+    """Return the first steps of the pieces with sound, and the pieces, each a row; None if there are too few pieces."""
     steps = len(print_.values)
     if steps < PIECE * FEWEST_PIECES:
         return None
@@ -267,16 +276,16 @@ def _pieces(print_: Soundprint) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.f
 
 
 def _correlations(pieces: npt.NDArray[np.float32], other: Soundprint) -> npt.NDArray[np.float32]:
-    """Return the correlation of each piece with the other print from each of its steps on, shape (pieces, steps).
+    """Return the correlation of each piece with each part of the other print, shape (pieces, first steps of the parts).
 
-    It is taken over the steps that sound in both, because where one is padded the other may go on; :data:`UNHEARD`
-    where that is less than half of the piece.
+    Only steps that sound in both are used, because one recording may be padded where the other one continues. The
+    result is :data:`UNHEARD` if these are less than half of the piece.
     """
     values = np.ascontiguousarray(other.values, np.float32)
     count = len(values) - PIECE + 1
     windows = np.lib.stride_tricks.sliding_window_view(values.ravel(), PIECE * VALUES)[::VALUES]
     table = np.empty((len(pieces), count), np.float32)
-    for first in range(0, count, 2048):  # in parts: the product copies its windows
+    for first in range(0, count, 2048):  # in parts, because the product copies the windows
         table[:, first : first + 2048] = pieces @ np.ascontiguousarray(windows[first : first + 2048]).T
     own = np.square(pieces).reshape(len(pieces), PIECE, VALUES).sum(axis=2)
     theirs = np.lib.stride_tricks.sliding_window_view(np.square(values).sum(axis=1), PIECE)
@@ -289,15 +298,15 @@ def _correlations(pieces: npt.NDArray[np.float32], other: Soundprint) -> npt.NDA
 def _best_line(
     starts: npt.NDArray[np.int64], table: npt.NDArray[np.float32], steps: int
 ) -> tuple[float, float, npt.NDArray[np.float32]] | None:
-    """Return offset (steps), speed and the pieces' correlations on the line in time where their mean is highest."""
+    """Return offset (steps), speed, and the pieces' correlations, of the line on which their mean is highest."""
     count = table.shape[1]
-    # Coarse: every speed, offsets so far apart that a dilated table still has what lies between.
+    # Coarse search: all speeds, and offsets at a distance that the dilation of the table covers.
     reach = int(np.ceil(COARSE / 2 * steps)) + 1
     speeds = 1 + np.arange(-FASTEST, FASTEST + COARSE / 2, COARSE)
     found = _lines(starts, _dilated(table, reach), speeds, np.arange(-steps, count, reach), count)
     if found is None:
         return None
-    # Fine: around the best, to a step. Lines that a dilated table does not tell apart turn by so much.
+    # Fine search around the best line, to a step. Lines within ``turn`` have the same values in the dilated table.
     offset, speed, _ = found
     turn = COARSE + 2 * (reach + 1) / steps
     speeds = speed + np.arange(-turn, turn, 1 / steps)
@@ -309,9 +318,9 @@ def _best_line(
 def _fitted(
     starts: npt.NDArray[np.int64], table: npt.NDArray[np.float32], offset: float, speed: float
 ) -> tuple[float, float]:
-    """Return offset and speed of the line through the pieces' own best steps, each at most one step off the line given.
+    """Return offset and speed of the line through the best step of each piece, at most one step from the given line.
 
-    A dilated table has the same mean on many lines, so that the first of them, the slowest, is not the likeliest.
+    A dilated table has the same mean on many lines, so the first of these lines, the slowest, need not be the best.
     """
     around = np.rint(starts * speed).astype(np.int64)[:, None] + int(offset) + np.arange(-1, 2)
     inside = (around >= 0) & (around < table.shape[1])
@@ -332,13 +341,15 @@ def _telling(
     speed: float,
     first: Soundprint,
 ) -> float:
-    """Return the share of pieces that tell this recording from others of the same chords, on the line given."""
+    """Return the share of pieces, on the given line, that distinguish this recording from others of the same chords."""
     here, elsewhere = _here_and_elsewhere(table, np.rint(starts * speed + offset))
     heard = here > UNHEARD
     if not heard.any():
         return 0.0
     tells = (here >= elsewhere + CLEARER) | (here >= IDENTICAL)
-    if tells[heard].mean() < TELLING:  # it is seldom asked whether that is so because a loop repeats exactly
+    if (
+        tells[heard].mean() < TELLING
+    ):  # Perhaps loops repeat exactly. This is computed last, because it is seldom needed.
         tells |= _here_and_elsewhere(_correlations(pieces, first), starts)[1] >= IDENTICAL
     return float(tells[heard].mean())
 
@@ -346,7 +357,7 @@ def _telling(
 def _here_and_elsewhere(
     table: npt.NDArray[np.float32], places: npt.NDArray[Any]
 ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
-    """Return of each piece the highest correlation at its place, and that at all others."""
+    """Return for each piece the highest correlation at its place, and the highest at all other places."""
     away = np.abs(np.arange(table.shape[1]) - places[:, None])
     here = np.where(away <= 1, table, UNHEARD).max(axis=1)
     return here, np.where(away >= ELSEWHERE, table, UNHEARD).max(axis=1)
@@ -366,7 +377,7 @@ def _lines(
     offsets: npt.NDArray[np.int64],
     count: int,
 ) -> tuple[float, float, npt.NDArray[np.float32]] | None:
-    """Try each speed at each offset; None if at none enough pieces lie inside."""
+    """Return offset, speed and correlations of the best line; None if no line has enough pieces inside the table."""
     rows = np.arange(len(starts))[:, None]
     least = max(COVERED * len(starts), FEWEST_PIECES)
     best, line = -1.0, None
@@ -385,12 +396,12 @@ def _lines(
 
 # ------------------------------------------------------------------------------------------------------- looking up
 class Shelf:
-    """Words of many recordings, to find the few that one may be the same as: prints are compared with those alone.
+    """An index of the words of many recordings. It finds the few recordings with which a print must be compared.
 
     Parameters
     ----------
     words : sequence of arrays of uint16
-        Of each recording: :func:`shelved`.
+        The result of :func:`shelved` for each recording.
     """
 
     def __init__(self, words: Sequence[npt.NDArray[np.uint16]]) -> None:
@@ -405,13 +416,14 @@ class Shelf:
         self._counts = np.where(counts > max(COMMON, COMMON * counts.mean()), 0, counts)
 
     def candidates(self, print_: Soundprint) -> list[int]:
-        """Return the numbers of recordings that share words with this one in the same order, the likeliest first.
+        """Return the numbers of the recordings that have the same words in the same order, the most similar first.
 
-        At most :data:`MOST_CANDIDATES`; among equals the first.
+        There are at most :data:`MOST_CANDIDATES`; recordings with equal shares are in the order of the index.
         """
         words = print_.words
         shares = np.zeros(len(self._lengths))
-        # Of an hour all equal words at once would not fit: it is asked for in parts, and a song may lie in two of them.
+        # The equal words of an hour would not fit into memory, so parts are looked up. A song may lie in two of them,
+        # because the last part overlaps the part before it.
         for first in range(0, len(words), BLOCK):
             block = words[max(0, min(first, len(words) - BLOCK)) :][:BLOCK]
             shorter = np.minimum(self._lengths, len(block) / WORD_EVERY)
@@ -420,7 +432,7 @@ class Shelf:
         return [int(one) for one in likely[np.argsort(-shares[likely], kind="stable")][:MOST_CANDIDATES]]
 
     def _votes(self, words: npt.NDArray[np.uint16]) -> npt.NDArray[np.int64]:
-        """Return of each recording how many of its words speak for the best alignment."""
+        """Return for each recording the number of words that support its best alignment."""
         best = np.zeros(len(self._lengths), np.int64)
         counts = self._counts[words]
         total = int(counts.sum())
@@ -441,5 +453,5 @@ class Shelf:
 
 
 def shelved(print_: Soundprint) -> npt.NDArray[np.uint16]:
-    """Return the words of a recording that a :class:`Shelf` keeps."""
+    """Return the words of a recording that a :class:`Shelf` stores."""
     return print_.words[::WORD_EVERY]

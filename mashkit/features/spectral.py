@@ -161,7 +161,9 @@ def spectral_peaks(spectrum: Spectrum, low_hz: float, high_hz: float) -> Peaks:
     first, last = math.floor(low_hz / spectrum.bin_hz), math.ceil(high_hz / spectrum.bin_hz)
     last = min(last, len(spectrum.magnitudes) - 2)
     if first < 1 or first >= last:
-        raise UsageError(f"a window of {spectrum.n_fft} samples cannot tell pitches apart", "give a longer one")
+        raise UsageError(
+            f"a window of {spectrum.n_fft} samples is too short to separate pitches", "give a longer window"
+        )
     around = spectrum.magnitudes[first - 1 : last + 2]
     below, centre, above = around[:-2], around[1:-1], around[2:]
     bins, frames = np.nonzero((centre > below) & (centre >= above))
@@ -295,7 +297,7 @@ def band_energies(spectrum: Spectrum, edges: Sequence[float] = BALANCE_EDGES) ->
         If there are fewer than two edges or they do not increase.
     """
     if len(edges) < 2 or any(low >= high for low, high in itertools.pairwise(edges)):
-        raise UsageError(f"band edges {tuple(edges)}", "give two or more, increasing, in Hz")
+        raise UsageError(f"the band edges are {tuple(edges)}", "give two or more, in Hz, ascending")
     count = len(spectrum.magnitudes)
     bins = [min(count, max(0, math.ceil(edge / spectrum.bin_hz))) if edge < math.inf else count for edge in edges]
     bands = [spectrum.magnitudes[low:high] for low, high in itertools.pairwise(bins)]
@@ -338,7 +340,9 @@ def beat_synchronous(
     if features.ndim != 2 or times.shape != features.shape[1:] or len(times) == 0:
         raise UsageError(f"features of shape {features.shape} for {times.size} frame times")
     if boundaries.ndim != 1 or len(boundaries) < 2 or not (np.diff(boundaries) >= 0).all():
-        raise UsageError("boundaries of intervals", "give two or more, in seconds, not decreasing")
+        raise UsageError(
+            "the boundaries of intervals are fewer than two, or decrease", "give two or more, in seconds, ascending"
+        )
     edges = np.searchsorted(times, boundaries)
     starts, counts = edges[:-1], np.diff(edges)
     filled, empty = np.flatnonzero(counts), np.flatnonzero(counts == 0)

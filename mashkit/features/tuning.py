@@ -55,13 +55,17 @@ def wrapped(cents: float) -> float:
 def tuned(analysis: Analysis, found: Tuning) -> Analysis:
     """Return an analysis with an estimated tuning, and with its key named for the pitch class that sounds.
 
-    If there is no estimate, the analysis is returned as it is.
+    Chords are renamed with the key, because one analyzer heard both at the same wrong semitone. If there is no
+    estimate, the analysis is returned as it is.
     """
     if found.cents is None:
         return analysis
     confidence = {**analysis.confidence, "tuning": found.confidence}
     key = None if analysis.key is None else named(analysis.key, found)
-    return attrs.evolve(analysis, key=key, tuning=found.cents, confidence=confidence)
+    chords = analysis.chords
+    if chords is not None and key is not None and analysis.key is not None and key != analysis.key:
+        chords = chords.transposed(key.tonic - analysis.key.tonic)
+    return attrs.evolve(analysis, key=key, chords=chords, tuning=found.cents, confidence=confidence)
 
 
 def named(key: Key, found: Tuning) -> Key:

@@ -1,4 +1,4 @@
-"""Analyzer: the interface of components that estimate key, tempo, beats and downbeats of a mix."""
+"""Analyzer: the interface of components that estimate key, tempo, beats, downbeats, chords and melody of a mix."""
 
 from __future__ import annotations
 
@@ -17,13 +17,31 @@ from mashkit.errors import AnalysisError, AudioError, ContractViolation, raised
 from mashkit.features.tuning import tuned
 from mashkit.types import Analysis, Audio, Key, require_audio
 
-ANALYSIS_FIELDS = frozenset({"key", "tempo", "beats", "downbeats"})
+ANALYSIS_FIELDS = frozenset({"key", "tempo", "beats", "downbeats", "chords", "melody"})
 """Fields that an analyzer can provide."""
 
 
 @attrs.define(kw_only=True, eq=False)
 class Analyzer(Component):
-    """Analyzes a mix. ``info.provides`` names the fields that the analyzer sets; the other fields stay None."""
+    """Analyzes a mix. ``info.provides`` names the fields that the analyzer sets; the other fields stay None.
+
+    Examples
+    --------
+    >>> import mashkit as mk
+    >>> import numpy as np
+    >>> from mashkit.testing import signals
+    >>> class Metronome(mk.Analyzer):
+    ...     # Finds 120 BPM in everything.
+    ...     info = mk.ComponentInfo(
+    ...         name="metronome", target="metronome:Metronome", summary="120 BPM", code_license="MIT",
+    ...         provides={"tempo", "beats"},
+    ...     )
+    ...     def _analyze(self, mix):
+    ...         return mk.Analysis(tempo=120.0, beats=np.arange(0.5, mix.duration, 0.5))
+    >>> found = Metronome().analyze(signals.chord_progression(seconds=3.0))
+    >>> found.beats.tolist(), found.key, round(found.tuning)
+    ([0.5, 1.0, 1.5, 2.0, 2.5], None, 0)
+    """
 
     kind: ClassVar[str] = "analyzer"
 
@@ -74,6 +92,11 @@ class Analyzer(Component):
             raise ContractViolation(
                 f"analyzer {self.info.name!r} found a beat at {analysis.beats[-1]:.3f} s in {mix.duration:.3f} s"
             )
+        for field, times in (("chord", analysis.chords), ("melody", analysis.melody)):
+            if times is not None and times.times[-1] > mix.duration:
+                raise ContractViolation(
+                    f"analyzer {self.info.name!r} gave a {field} until {times.times[-1]:.3f} s in {mix.duration:.3f} s"
+                )
         if analysis.tuning is not None:
             return analysis
         from mashkit.features.tuner import tuning_of  # imported here because it imports scipy, which few commands need
@@ -88,7 +111,7 @@ class Analyzer(Component):
             json.dumps(analysis.to_dict(), allow_nan=False)
         except (TypeError, ValueError, AttributeError) as error:
             raise ContractViolation(
-                f"{self._failed_to('analyze')}: its analysis is no plain data: {raised(error)}",
+                f"{self._failed_to('analyze')}: its analysis is not plain data: {raised(error)}",
                 "give Python's own numbers, none of them NaN",
             ) from error
 

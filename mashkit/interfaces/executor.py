@@ -61,6 +61,20 @@ class Work:
     ------
     UsageError
         If a function or the arguments cannot be sent to another process.
+
+    Examples
+    --------
+    >>> import operator
+    >>> import mashkit as mk
+    >>> work = mk.Work(name="double", start=float, arguments=(2,), run=operator.mul)
+    >>> state = work.start(*work.arguments)  # a worker does this once
+    >>> [work.run(state, item) for item in (1, 2, 3)]
+    [2.0, 4.0, 6.0]
+    >>> try:
+    ...     mk.Work(name="square", start=float, run=lambda state, item: item**2)
+    ... except mk.UsageError as error:
+    ...     print(error.fix)
+    give a function of a module, not one made inside another function
     """
 
     name: str
@@ -73,7 +87,7 @@ class Work:
     @gpus.validator
     def _whole_or_part(self, _: attrs.Attribute[float], value: float) -> None:
         if value > 1 and not value.is_integer():
-            raise UsageError(f"work {self.name!r} needs {value} GPUs", "ask for a part of one, or for whole ones")
+            raise UsageError(f"work {self.name!r} needs {value} GPUs", "give a part of one GPU, or a whole number")
 
 
 @attrs.frozen(eq=False)
@@ -87,6 +101,15 @@ class Job:
         Any value that can be pickled.
     name : str
         Name for users, such as the song's path.
+
+    Examples
+    --------
+    >>> import operator
+    >>> import mashkit as mk
+    >>> work = mk.Work(name="double", start=float, arguments=(2,), run=operator.mul)
+    >>> job = mk.Job(work, 21, "the answer")
+    >>> job.name, job.work.run(2.0, job.item)
+    ('the answer', 42.0)
     """
 
     work: Work
@@ -113,6 +136,18 @@ class Outcome:
     cpu_s : float, optional
         CPU time of the last attempt, seconds, with the programs that it ran; None if the worker was lost, because the
         measurement was lost too.
+
+    Examples
+    --------
+    >>> import operator
+    >>> import mashkit as mk
+    >>> work = mk.Work(name="pick", start=list, arguments=("abc",), run=operator.getitem)
+    >>> executor = mk.Registry().create("executor", "local", {"jobs": 0})
+    >>> good, bad = executor.run([mk.Job(work, 2, "third"), mk.Job(work, 9, "tenth")])
+    >>> good.result, good.attempts
+    ('c', 1)
+    >>> print(bad.error.problem)
+    tenth: work 'pick' failed: IndexError: list index out of range
     """
 
     job: Job
@@ -227,6 +262,28 @@ class Pool(ABC):
 
     All methods are called from one thread. :meth:`Executor.run` describes how a pool must treat a job whose worker dies
     or hangs.
+
+    Examples
+    --------
+    >>> import operator
+    >>> import mashkit as mk
+    >>> from mashkit.interfaces.executor import attempt, begin
+    >>> class Here(mk.Pool):
+    ...     # Does each job in this process.
+    ...     capacity = 1
+    ...     def submit(self, job):
+    ...         self.job = job
+    ...     def wait(self):
+    ...         return attempt(self.job.work, begin(self.job.work), self.job.item, self.job.name).outcome(self.job)
+    ...     def close(self):
+    ...         pass
+    >>> class HereExecutor(mk.Executor):
+    ...     info = mk.ComponentInfo(name="here", target="h:Here", summary="s", code_license="MIT", provides={"threads"})
+    ...     def _pool(self):
+    ...         return Here()
+    >>> work = mk.Work(name="double", start=float, arguments=(2,), run=operator.mul)
+    >>> [outcome.result for outcome in HereExecutor().run(mk.Job(work, number, str(number)) for number in (1, 2, 3))]
+    [2.0, 4.0, 6.0]
     """
 
     @property
@@ -249,7 +306,21 @@ class Pool(ABC):
 
 @attrs.define(kw_only=True, eq=False)
 class Executor(Component):
-    """Runs jobs in workers. ``info.provides`` names their kind: "threads", "processes" or "cluster"."""
+    """Runs jobs in workers. ``info.provides`` names their kind: "threads", "processes" or "cluster".
+
+    Examples
+    --------
+    >>> import operator
+    >>> import mashkit as mk
+    >>> executor = mk.Registry().create("executor", "local", {"jobs": 0})  # in this process; without jobs: one a core
+    >>> work = mk.Work(name="double", start=float, arguments=(2,), run=operator.mul)
+    >>> jobs = (mk.Job(work, number, f"number {number}") for number in (1, 2, "a"))
+    >>> for outcome in executor.run(jobs):
+    ...     print(outcome.job.name, outcome.result, outcome.error and outcome.error.problem)
+    number 1 2.0 None
+    number 2 4.0 None
+    number a None number a: work 'double' failed: TypeError: can't multiply sequence by non-int of type 'float'
+    """
 
     kind: ClassVar[str] = "executor"
 
@@ -311,7 +382,7 @@ class Executor(Component):
                     break
                 if job is None:
                     if not under_way:
-                        raise UsageError("no job is given, and no outcome to come can bring one", "end the jobs")
+                        raise UsageError("the jobs wait for an outcome, but no job is running", "end the jobs")
                     break
                 if not isinstance(job, Job):
                     raise UsageError(f"{job!r} is not a job", "give mashkit.Job objects")
@@ -326,7 +397,7 @@ class Executor(Component):
             key = id(outcome.job)
             if under_way[key] < 1:
                 raise ContractViolation(
-                    f"executor {self.info.name!r} gave an outcome of {outcome.job.name!r}, which is not under way"
+                    f"executor {self.info.name!r} returned an outcome of {outcome.job.name!r}, which is not running"
                 )
             under_way[key] -= 1
             if not under_way[key]:

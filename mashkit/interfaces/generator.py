@@ -24,8 +24,8 @@ PATIENCE = 1000
 
 PLAN_OPTIONS: Mapping[str, str] = FrozenMapping(
     {
-        "align": '"beats": the backing follows the vocal\'s beats all along; "speed": it is played at one speed',
-        "phrase_bars": "0, or: also enter at bars that are a multiple of so many away (variants() are all of them)",
+        "align": '"beats": the backing follows each beat of the vocal; "speed": it is played at one speed',
+        "phrase_bars": "0, or: the backing may also begin a multiple of this number of bars away (variants() has all)",
     }
 )
 """Options with the same meaning in every generator that has them, and this meaning. Commands have flags for them."""
@@ -39,6 +39,29 @@ class Generator(Component):
     own conditions. An option with a name in :data:`PLAN_OPTIONS` must have the meaning that is given there. Gains,
     fades, ducking and limiting are part of the plan (:class:`~mashkit.types.Mixing`). They can be changed for the plans
     of every generator (:class:`~mashkit.types.Finish`).
+
+    Examples
+    --------
+    >>> import mashkit as mk
+    >>> from mashkit.synthetic.source import SyntheticSource
+    >>> class Originals(mk.Generator):
+    ...     # Every clip as it is, in the order of the clips.
+    ...     info = mk.ComponentInfo(
+    ...         name="originals", target="originals:Originals", summary="s", code_license="MIT", provides={"original"}
+    ...     )
+    ...     def _plan(self, clips, *, condition, count, seed, vocal):
+    ...         for clip in clips:
+    ...             if vocal in (None, clip.id):
+    ...                 layers = [mk.Layer(role=role, clip_id=clip.id) for role in clip.roles]
+    ...                 yield mk.MashupPlan(condition=condition, layers=layers, duration_s=clip.duration, seed=seed)
+    >>> songs = SyntheticSource([(mk.Key(9, "minor"), 120.0), (mk.Key(0, "major"), 96.0)])
+    >>> [plan.duration_s for plan in Originals().plan(songs.clips, condition="original", count=5, seed=0)]
+    [32.2, 40.3]
+    >>> Originals().plan(songs.clips, condition="orignal", count=5, seed=0)
+    Traceback (most recent call last):
+        ...
+    mashkit.errors.UsageError: generator 'originals' knows no condition 'orignal'
+    (did you mean 'original'? known: original)
     """
 
     kind: ClassVar[str] = "generator"
@@ -63,7 +86,7 @@ class Generator(Component):
         """Return the condition of that name; raises UsageError, with the nearest name, if the generator lacks it."""
         if condition not in self.info.provides:
             raise UsageError(
-                f"generator {self.info.name!r} knows no condition {str(condition)!r}",
+                f"generator {self.info.name!r} has no condition {str(condition)!r}",
                 suggestion(str(condition), self.info.provides),
             )
         return Condition(condition)
@@ -109,7 +132,7 @@ class Generator(Component):
         """
         count, seed = require_whole("count", count), require_whole("seed", seed)
         if count < 1:
-            raise UsageError(f"count is {count}", "ask for at least one plan")
+            raise UsageError(f"count is {count}", "give 1 or more")
         if not isinstance(clips, ClipTable):
             clips = require_all("clips", clips, Clip, "give clips: those of a catalog are catalog.clips")
         table = ClipTable.of(clips)
@@ -155,7 +178,7 @@ class Generator(Component):
                 self.require_known_clips(plan, clips)
                 heard = hash_of_sound(plan)
                 if heard in seen:
-                    raise ContractViolation(f"generator {self.info.name!r}: plan {plan.id} comes twice")
+                    raise ContractViolation(f"generator {self.info.name!r}: it returned plan {plan.id} twice")
                 seen.add(heard)
                 yield plan
                 if len(seen) == count:
@@ -193,7 +216,7 @@ class Generator(Component):
         found = {variant.id: variant for variant in variants}
         stems = {(layer.role, layer.clip_id) for layer in plan.layers}
         if not found or any({(one.role, one.clip_id) for one in variant.layers} != stems for variant in found.values()):
-            raise ContractViolation(f"generator {self.info.name!r}: the variants of plan {plan.id} are of other stems")
+            raise ContractViolation(f"generator {self.info.name!r}: the variants of plan {plan.id} use other stems")
         return list(found.values())
 
     def _variants(self, plan: MashupPlan, clips: Mapping[str, Clip]) -> Iterable[MashupPlan]:
@@ -279,6 +302,21 @@ class DrawingGenerator(Generator):
 
     Draw ``number`` of a run depends only on the clips, the options, the condition, the seed and the vocal. A run
     consists of its draws in order, without repeated draws, until :data:`PATIENCE` draws in a row give no new plan.
+
+    Examples
+    --------
+    >>> import mashkit as mk
+    >>> from mashkit.cliptable import ClipTable
+    >>> from mashkit.interfaces.generator import DrawingGenerator
+    >>> from mashkit.synthetic.source import SyntheticSource
+    >>> from mashkit.types import Condition
+    >>> paper = mk.Registry().create("generator", "paper")
+    >>> isinstance(paper, DrawingGenerator)
+    True
+    >>> songs = SyntheticSource([(mk.Key(9, "minor"), 120.0), (mk.Key(0, "major"), 112.0)])
+    >>> drawer = paper.drawer(ClipTable.of(songs.clips), condition=Condition.MATCHED, seed=1, vocal=None)
+    >>> drawer.draw(3, known=()).plan == drawer.draw(3, known=()).plan  # any draw, at any time
+    True
     """
 
     @abstractmethod

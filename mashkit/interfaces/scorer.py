@@ -19,7 +19,27 @@ if TYPE_CHECKING:
 
 @attrs.define(kw_only=True, eq=False)
 class Scorer(Component):
-    """Scores mashups. ``info.provides`` names the parts of its scores."""
+    """Scores mashups. ``info.provides`` names the parts of its scores.
+
+    Examples
+    --------
+    >>> import mashkit as mk
+    >>> from mashkit.synthetic.source import SyntheticSource
+    >>> from mashkit.testing.mashups import mashup_of
+    >>> class Steady(mk.Scorer):
+    ...     # Prefers backings that are played at their own speed. It reads plans, so nothing is rendered.
+    ...     info = mk.ComponentInfo(
+    ...         name="steady", target="steady:Steady", summary="Own speed", code_license="MIT", provides={"change"}
+    ...     )
+    ...     needs = (mk.Role.HARMONIC,)
+    ...     def _score(self, mashups):
+    ...         changes = [abs(mashup.plan.layer(mk.Role.HARMONIC).speed - 1) for mashup in mashups]
+    ...         return [mk.Score(-change, parts={"change": change}) for change in changes]
+    >>> songs = SyntheticSource([(mk.Key(9, "minor"), 120.0)], bars=2)
+    >>> fast = mashup_of(songs, songs.clips[0], harmonic={"speed": 1.25})
+    >>> [score.value for score in Steady().score([fast, mashup_of(songs, songs.clips[0])])]
+    [-0.25, -0.0]
+    """
 
     kind: ClassVar[str] = "scorer"
     needs: ClassVar[tuple[Role, ...]] = ()
@@ -65,12 +85,12 @@ class Scorer(Component):
 
     def _checked(self, scores: list[Score], count: int) -> list[Score]:
         if len(scores) != count:
-            raise ContractViolation(f"scorer {self.info.name!r} gave {len(scores)} scores for {count} mashups")
+            raise ContractViolation(f"scorer {self.info.name!r} returned {len(scores)} scores for {count} mashups")
         for score in scores:
             self.require_result(score, Score, "score")
             for part, value in score.parts.items():
                 if not (isinstance(value, (int, float)) and math.isfinite(value)):
-                    raise ContractViolation(f"scorer {self.info.name!r} gave {value!r} for its part {part!r}")
+                    raise ContractViolation(f"scorer {self.info.name!r} returned {value!r} for its part {part!r}")
         return scores
 
     @abstractmethod
@@ -86,6 +106,25 @@ class RelativeScorer(Scorer):
     be measured in batches, and an error of one mashup does not affect the others. Then it compares the measurements. A
     caller must therefore give all mashups that are to be compared at once, as :meth:`mashkit.Kit.score` does with all
     mashups of the run.
+
+    Examples
+    --------
+    >>> import mashkit as mk
+    >>> from mashkit.interfaces.scorer import RelativeScorer
+    >>> from mashkit.synthetic.source import SyntheticSource
+    >>> from mashkit.testing.mashups import mashup_of
+    >>> class Middle(RelativeScorer):
+    ...     # Prefers mashups whose length is that of the others.
+    ...     info = mk.ComponentInfo(name="middle", target="middle:Middle", summary="s", code_license="MIT", provides=())
+    ...     def _measure(self, mashups):
+    ...         return [mashup.plan.duration_s for mashup in mashups]
+    ...     def _compare(self, measured):
+    ...         mean = sum(measured) / len(measured)
+    ...         return [mk.Score(-abs(length - mean)) for length in measured]
+    >>> songs = SyntheticSource([(mk.Key(9, "minor"), 120.0)], bars=8)
+    >>> mashups = [mashup_of(songs, songs.clips[0], duration_s=length) for length in (4, 6, 14)]
+    >>> [score.value for score in Middle().score(mashups)]
+    [-4.0, -2.0, -6.0]
     """
 
     def measure(self, mashups: Sequence[Mashup]) -> list[Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Iterable
 from typing import ClassVar
 
 import attrs
@@ -10,7 +11,7 @@ import attrs
 from mashkit.audio.buffers import weighted_sum
 from mashkit.audio.levels import usual_gain
 from mashkit.components import Component
-from mashkit.errors import AudioError, ContractViolation
+from mashkit.errors import AudioError, ContractViolation, UsageError
 from mashkit.types import Audio, StemSet, require_audio
 
 
@@ -19,11 +20,34 @@ class Separator(Component):
     """Splits a mix into stems of the same sample rate, channels and frames, whose sum is about the mix.
 
     ``info.provides`` lists the stem names.
+
+    Examples
+    --------
+    >>> import mashkit as mk
+    >>> import numpy as np
+    >>> from mashkit.testing import signals
+    >>> class Thirds(mk.Separator):
+    ...     # A third of the mix to each stem: the least a separator has to do.
+    ...     info = mk.ComponentInfo(
+    ...         name="thirds", target="thirds:Thirds", summary="A third each", code_license="MIT",
+    ...         provides={"vocals", "drums", "other"},
+    ...     )
+    ...     def _separate(self, mix):
+    ...         third = mk.Audio(mix.samples / np.float32(3), mix.sample_rate)
+    ...         return mk.StemSet(dict.fromkeys(self.info.provides, third))
+    >>> mix = signals.noise(1.0)
+    >>> stems = Thirds().separate(mix)
+    >>> sorted(stems.stems), round(stems.role(mk.Role.VOCAL).peak / mix.peak, 3)
+    (['drums', 'other', 'vocals'], 0.333)
+    >>> Thirds().separate(mix.excerpt(0, 0))
+    Traceback (most recent call last):
+        ...
+    mashkit.errors.AudioError: the mix is empty: nothing to separate
     """
 
     kind: ClassVar[str] = "separator"
 
-    def separate(self, mix: Audio, *, peak: float | None = None) -> StemSet:
+    def separate(self, mix: Audio, *, peak: float | None = None, stems: Iterable[str] | None = None) -> StemSet:
         """Return the stems of ``mix``. Except for their scale, they do not depend on the level of the mix.
 
         A mix whose peak is far from the peaks of published music (:data:`mashkit.audio.levels.USUAL_PEAK`) is separated
@@ -37,16 +61,22 @@ class Separator(Component):
         peak : float, optional
             Largest absolute sample of the recording from which the mix was cut. This peak is then used, so that a quiet
             part of a loud song keeps its level. By default the mix's own peak.
+        stems : iterable of str, optional
+            Names of the stems to return; by default all. A separator that can leave out work for the others does so
+            (:meth:`_separate_some`). Most compute all stems at once.
 
         Returns
         -------
         StemSet
-            The stems named in ``info.provides``, each with the mix's sample rate, channels and frames.
+            The stems that were asked for, by default those named in ``info.provides``, each with the mix's sample rate,
+            channels and frames.
 
         Raises
         ------
         AudioError
             If the mix is empty or has more than two channels.
+        UsageError
+            If a stem is asked for that the separator does not provide, or none.
         ComponentFailed
             If the backend raises.
         ContractViolation
@@ -57,24 +87,46 @@ class Separator(Component):
             raise AudioError("the mix is empty: nothing to separate")
         if mix.channels > 2:
             raise AudioError(f"the mix has {mix.channels} channels", "downmix it to stereo first")
+        wanted = self.stems_asked(stems)
         with self.backend_call("separate"):
             gain = usual_gain(mix.peak if peak is None else peak)
-            stems = self._separate(mix if gain == 1 else weighted_sum([(gain, mix)]))
-        self.require_result(stems, StemSet, "separate")
-        if set(stems.stems) != self.info.provides:
+            heard = mix if gain == 1 else weighted_sum([(gain, mix)])
+            made = self._separate(heard) if wanted == self.info.provides else self._separate_some(heard, wanted)
+        self.require_result(made, StemSet, "separate")
+        if set(made.stems) != wanted:
             raise ContractViolation(
-                f"separator {self.info.name!r} promises {sorted(self.info.provides)}, gave {sorted(stems.stems)}"
+                f"separator {self.info.name!r} promises {sorted(wanted)}, but returned {sorted(made.stems)}"
             )
-        for name, stem in stems.stems.items():
+        for name, stem in made.stems.items():
             if (stem.sample_rate, *stem.samples.shape) != (mix.sample_rate, *mix.samples.shape):
                 raise ContractViolation(
-                    f"separator {self.info.name!r} gave {name} as {stem.samples.shape} at {stem.sample_rate} Hz "
+                    f"separator {self.info.name!r} returned {name} as {stem.samples.shape} at {stem.sample_rate} Hz "
                     f"for a mix of {mix.samples.shape} at {mix.sample_rate} Hz"
                 )
         if gain == 1:
-            return stems
-        return StemSet({name: weighted_sum([(1 / gain, stem)]) for name, stem in stems.stems.items()})
+            return made
+        return StemSet({name: weighted_sum([(1 / gain, stem)]) for name, stem in made.stems.items()})
+
+    def stems_asked(self, stems: Iterable[str] | None) -> frozenset[str]:
+        """Return the names of the stems that :meth:`separate` would return; raise UsageError if one is not provided."""
+        provided = frozenset(self.info.provides)
+        wanted = provided if stems is None else frozenset(stems)
+        if not wanted or not wanted <= provided:
+            unknown = ", ".join(map(repr, sorted(wanted - provided)))
+            raise UsageError(
+                f"separator {self.info.name!r} has no stem {unknown}" if unknown else "no stem is asked for",
+                f"ask for some of {', '.join(sorted(provided))}",
+            )
+        return wanted
 
     @abstractmethod
     def _separate(self, mix: Audio) -> StemSet:
         """Separate a non-empty mono or stereo mix of a usual level."""
+
+    def _separate_some(self, mix: Audio, stems: frozenset[str]) -> StemSet:
+        """Separate as :meth:`_separate` does, and return only ``stems``, some of those that the separator provides.
+
+        Override it if fewer stems are less work; the stems must be the same.
+        """
+        made = self._separate(mix)
+        return StemSet({name: stem for name, stem in made.stems.items() if name in stems})

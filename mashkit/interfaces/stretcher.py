@@ -36,6 +36,29 @@ class Stretcher(Component):
     """Changes the speed and the pitch of audio. The exact length of the result is known in advance.
 
     ``info.provides`` names its abilities: "speed", "semitones", and "time_map" if the speed can vary over time.
+
+    Examples
+    --------
+    >>> import mashkit as mk
+    >>> import numpy as np
+    >>> from mashkit.testing import signals
+    >>> class Repeat(mk.Stretcher):
+    ...     # Repeats and drops samples: speed and pitch change together, as of a record.
+    ...     info = mk.ComponentInfo(
+    ...         name="repeat", target="repeat:Repeat", summary="As a record", code_license="MIT", provides={"speed"}
+    ...     )
+    ...     def _stretch(self, audio, *, speed, semitones, frames):
+    ...         places = np.minimum(np.arange(frames) * speed, audio.frames - 1).astype(int)
+    ...         return mk.Audio(audio.samples[:, places], audio.sample_rate)
+    >>> tone = signals.tone(440, 3.0)
+    >>> Repeat().stretch(tone, speed=1.5).duration
+    2.0
+    >>> Repeat().stretch(tone) is tone
+    True
+    >>> Repeat().stretch(tone, speed=40)
+    Traceback (most recent call last):
+        ...
+    mashkit.errors.UsageError: speed is 40 (give a number from 0.25 to 4)
     """
 
     kind: ClassVar[str] = "stretcher"
@@ -88,7 +111,7 @@ class Stretcher(Component):
         frames = stretched_frames(audio.frames, speed)
         if time_map is not None:
             if speed != 1.0:
-                raise UsageError(f"both a time map and a speed of {speed}", "give the one or the other")
+                raise UsageError(f"a time map and a speed of {speed} are both given", "give only one of them")
             frames = mapped_frames(audio.frames, time_map, audio.sample_rate)
             speed, time_map = self._one_speed(time_map)
         if time_map is None and speed == 1.0 and semitones == 0.0:
@@ -103,8 +126,8 @@ class Stretcher(Component):
         self.require_result(result, Audio, "stretch")
         if (result.sample_rate, result.channels, result.frames) != (audio.sample_rate, audio.channels, frames):
             raise ContractViolation(
-                f"stretcher {self.info.name!r} returned {result.samples.shape} at {result.sample_rate} Hz, "
-                f"({audio.channels}, {frames}) at {audio.sample_rate} Hz was due"
+                f"stretcher {self.info.name!r} returned {result.samples.shape} at {result.sample_rate} Hz "
+                f"instead of ({audio.channels}, {frames}) at {audio.sample_rate} Hz"
             )
         return result
 
@@ -114,8 +137,8 @@ class Stretcher(Component):
         low, high = MAP_SPEED_RANGE
         if not low <= slowest <= fastest <= high:
             raise TimeMapError(
-                f"a time map of speeds from {slowest:.3f} to {fastest:.3f}",
-                f"stay within {low:g} and {high:g}: check the beats it was made from",
+                f"the speeds of the time map go from {slowest:.3f} to {fastest:.3f}",
+                f"stay within {low:g} and {high:g}: check the beats from which it was made",
             )
         # Rounding of the map's points changes the speed of a piece of a second or more by less than this.
         if fastest - slowest < 1e-5:
@@ -123,7 +146,7 @@ class Stretcher(Component):
         if not self.follows_time_maps:
             raise UsageError(
                 f"stretcher {self.info.name!r} follows no time map",
-                'choose one whose `mashkit plugins` line says "time_map", or align with one speed',
+                'choose a stretcher with "time_map" in its line of `mashkit plugins`, or align with one speed',
             )
         return 1.0, time_map
 
@@ -136,4 +159,6 @@ class Stretcher(Component):
 
         Called only if ``info.provides`` contains "time_map".
         """
-        raise NotImplementedError(f"{type(self).__name__} says it follows time maps, and has no _stretch_along")
+        raise NotImplementedError(
+            f"{type(self).__name__} declares that it follows time maps, but has no _stretch_along"
+        )

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -12,6 +10,7 @@ import pandas as pd
 from mashkit.atomicfile import write_text
 from mashkit.listen.data import Answered, write_data
 from mashkit.listen.table import CODEBOOK
+from mashkit.pages.exports import csv_text
 
 ANSWERS, CODES, EXCLUSIONS, RECORDS = "answers.csv", "codebook.csv", "exclusions.csv", "records.json"
 STUDY_COLUMNS = {
@@ -53,18 +52,4 @@ def write_export(data: Answered, table: pd.DataFrame, folder: Path) -> list[Path
 
 
 def _csv(head: Sequence[str], rows: Iterable[Sequence[object]], first: Sequence[object]) -> str:
-    written = io.StringIO()
-    writer = csv.writer(written, lineterminator="\n")
-    writer.writerow([*STUDY_COLUMNS, *head])
-    writer.writerows([safe(cell) for cell in (*first, *row)] for row in rows)
-    return written.getvalue()
-
-
-def safe(cell: object) -> object:
-    """Return a cell that no spreadsheet takes for a formula: text that begins like one gets an apostrophe before it.
-
-    After OWASP, "CSV Injection": = + - @, tab and carriage return begin formulas. Numbers stay as they are.
-    """
-    if isinstance(cell, str) and cell.startswith(("=", "+", "-", "@", "\t", "\r")):
-        return f"'{cell}"
-    return cell
+    return csv_text([*STUDY_COLUMNS, *head], ([*first, *row] for row in rows))

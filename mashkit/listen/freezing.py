@@ -138,7 +138,7 @@ def freeze_mashups(
         training = choice.some_controls([*spare, *used], wishes.training)
         designs.controls(layout, PageKind.TRAINING, training, choice.originals)
         described = {name: dict(one.scorer.described()) for name, one in kits.items()}
-        return making.finish(wishes.task, described, choice.starts())
+        return making.finish(wishes.task, described, choice.starts(), choice.plans())
 
 
 def freeze_table(
@@ -238,14 +238,24 @@ class _Making:
         for one in notes:
             self._note(one)
 
-    def finish(self, task: str, systems: Mapping[str, Any], starts: Mapping[str, float]) -> Study:
-        """Write the sounds and the study."""
+    def finish(
+        self,
+        task: str,
+        systems: Mapping[str, Any],
+        starts: Mapping[str, float],
+        plans: Mapping[str, Mapping[str, Any]] | None = None,
+    ) -> Study:
+        """Write the sounds and the study; ``plans`` has the plan of each sound that is a mashup."""
+        plans = plans or {}
         layout, frame = self.layout, self._frame
         protocol = frame.protocol
         layout.with_repeats()
         files, common = self.sounds.finish({one.file: starts[one.file] for one in layout.samples})
         layout.samples = [
-            attrs.evolve(one, file=files[one.file][0], sha256=files[one.file][1]) for one in layout.samples
+            attrs.evolve(
+                one, file=files[one.file][0], sha256=files[one.file][1], plan=one.file if one.file in plans else ""
+            )
+            for one in layout.samples
         ]
         layout.chance.shuffle(layout.samples)
         keys: dict[str, int] = {}
@@ -269,7 +279,7 @@ class _Making:
         study = Study(
             title=frame.title, contact=frame.contact, task=task, seed=frame.seed, protocol=protocol, rules=frame.rules,
             texts=frame.texts or shipped(), systems=systems, samples=tuple(layout.samples), pages=tuple(layout.pages),
-            keys=keys, loudness_lufs=common, notes=tuple(self._notes),
+            keys=keys, loudness_lufs=common, notes=tuple(self._notes), plans=plans,
         )  # fmt: skip
         problems = list(study.problems())
         if problems:
@@ -408,6 +418,11 @@ class _Choice:
     def _candidate(self, mashup: Mashup) -> Candidate:
         vocal = mashup.clips[Role.VOCAL]
         return Candidate(sound=mashup.plan.id, vocal=vocal.id, song=vocal.song)
+
+    def plans(self) -> dict[str, dict[str, Any]]:
+        """Return the plan of each chosen sound, as `mashkit mash` saves it, so that answers can be learnt from."""
+        chosen = dict.fromkeys(one.file for one in self._making.layout.samples)
+        return {key: {"id": key, **self._mashups[key].plan.to_dict()} for key in chosen}
 
     def starts(self) -> dict[str, float]:
         """Return, for each chosen sound, the seconds to leave out so that all of a vocal begin at one moment of it.

@@ -50,6 +50,8 @@ class Sample:
         Path inside the study's folder.
     sha256 : str
         Hash of the file.
+    plan : str
+        Id of the mashup's plan; empty if it has none, as sounds of one's own.
     """
 
     id: str
@@ -60,6 +62,7 @@ class Sample:
     song: str
     file: str = ""
     sha256: str = ""
+    plan: str = ""
 
 
 @attrs.frozen(kw_only=True)
@@ -117,4 +120,6 @@ class Answer:
 def to_dict(record: Sample | Page | Answer) -> dict[str, Any]:
     """Return plain data for JSON; the classes are made from it by their keyword arguments."""
     data: Mapping[str, Any] = attrs.asdict(record)
-    return {name: list(value) if isinstance(value, tuple) else value for name, value in data.items()}
+    # Studies frozen before plans were kept have no such entry, and their hashes must stay what they were.
+    kept = {name: value for name, value in data.items() if name != "plan" or value}
+    return {name: list(value) if isinstance(value, tuple) else value for name, value in kept.items()}

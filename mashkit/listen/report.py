@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Sequence
 from pathlib import Path
 
 from mashkit.atomicfile import write_text
@@ -12,15 +10,10 @@ from mashkit.listen.data import Answered
 from mashkit.listen.figures import SIMULATED, figure4
 from mashkit.listen.tables import Table, details, tables
 from mashkit.pages import filled, resource, text
+from mashkit.pages.exports import latex_table, one_line
 
 PAGE, FIGURE, LATEX = "report.html", "figure4.svg", "tables.tex"
 WHOSE = {"paper": "the paper's", "ours": "ours"}
-
-_LATEX = {
-    **{sign: rf"\{sign}" for sign in "&%$#_{}"},
-    "\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "<": "$<$", ">": "$>$",
-    "\N{MULTIPLICATION SIGN}": r"$\times$", "\N{MINUS SIGN}": "$-$", "\N{EN DASH}": "--", "\N{NO-BREAK SPACE}": "~",
-}  # fmt: skip
 
 
 def write_report(data: Answered, results: Results, folder: Path) -> list[Path]:
@@ -86,24 +79,5 @@ def latex(data: Answered, results: Results) -> str:
     parts = [f"% {one_line(data.study.title)}; study {data.study.hash}.{mark}"]
     for table in tables(data, results):
         caption = f"{table.title} ({WHOSE[table.whose]}).{mark} {table.caption}"
-        lines = [
-            r"\begin{table}", r"\centering", rf"\begin{{tabular}}{{l{'c' * (len(table.head) - 1)}}}", r"\toprule",
-            *(_row(row) + (r" \midrule" if index == 0 else "") for index, row in enumerate([table.head, *table.rows])),
-            r"\bottomrule", r"\end{tabular}", rf"\caption{{{_tex(caption)}}}", rf"\label{{tab:{table.name}}}",
-            r"\end{table}",
-        ]  # fmt: skip
-        parts.append("\n".join(lines))
+        parts.append(latex_table(table.head, table.rows, caption=caption, label=table.name))
     return "\n\n".join(parts) + "\n"
-
-
-def one_line(text: str) -> str:
-    """Return text without line breaks, so that it cannot leave a comment."""
-    return re.sub(r"[^\S\N{NO-BREAK SPACE}]+", " ", text)
-
-
-def _row(cells: Sequence[str]) -> str:
-    return " & ".join(_tex(cell) for cell in cells) + r" \\"
-
-
-def _tex(text: str) -> str:
-    return "".join(_LATEX.get(sign, sign) for sign in one_line(text))

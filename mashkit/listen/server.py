@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import hmac
+import html
 import importlib.resources
 import ipaddress
 import json
@@ -16,7 +17,7 @@ import secrets
 import socket
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,7 @@ import uvicorn
 from starlette.applications import Starlette
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import Request
-from starlette.responses import FileResponse, JSONResponse, RedirectResponse, Response
+from starlette.responses import FileResponse, HTMLResponse, JSONResponse, RedirectResponse, Response
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -35,6 +36,7 @@ from mashkit.listen.answers import NotSaved, Refused, Store, fingerprint
 from mashkit.listen.links import DAYS, Links
 from mashkit.listen.study import Study, StudyError, sound_file
 from mashkit.listen.writer import Writer
+from mashkit.locks import lock
 from mashkit.paths import path_text
 
 BODY_BYTES = 65_536
@@ -158,13 +160,13 @@ class Guard:
         host = headers.get("host", "")
         name = host.rpartition(":")[0] if host.rpartition(":")[2].isdigit() else host
         if self._hosts and name.strip("[]").lower() not in self._hosts:
-            return _refusal(Refused("host", "this server is not called so", 421))
+            return refusal(Refused("host", "this server is not called so", 421))
         if scope["method"] not in ("GET", "HEAD"):
             if headers.get("content-type", "").partition(";")[0] != "application/json":
-                return _refusal(Refused("invalid", "JSON is needed", 415))
+                return refusal(Refused("invalid", "JSON is needed", 415))
             origin = headers.get("origin")
             if origin is not None and origin.partition("://")[2] != host:
-                return _refusal(Refused("invalid", "a request of another site", 403))
+                return refusal(Refused("invalid", "a request of another site", 403))
         return None
 
 
@@ -188,7 +190,6 @@ def application(study: Study, store: Store, links: Links, options: Options, secr
         Route("/p/{token}", served.enter),
         Route("/texts/{language}.json", served.texts),
         Route("/sound/{sample}.flac", served.sound),
-        Route("/api/about", served.about),
         *(
             Route(f"/api/{name}", served.rater(handler), methods=["GET" if name == "state" else "POST"])
             for name, handler in served.steps.items()
@@ -202,7 +203,7 @@ def application(study: Study, store: Store, links: Links, options: Options, secr
     app = Starlette(
         routes=routes,
         lifespan=served.lifespan,
-        exception_handlers={Refused: _refused, NotSaved: _not_saved, 404: _not_found, 405: _not_found},
+        exception_handlers={Refused: refused, NotSaved: not_saved, 404: not_found, 405: not_found},
     )
     app.add_middleware(Guard, hosts=options.hosts)
     return app
@@ -213,21 +214,25 @@ def _static() -> Path:
         return folder
 
 
-def _refusal(error: Refused) -> JSONResponse:
+def refusal(error: Refused) -> JSONResponse:
+    """Return the response that states why a request is refused."""
     return JSONResponse({"reason": error.reason, "problem": error.problem}, error.status)
 
 
-async def _refused(_: Request, error: Exception) -> Response:
+async def refused(_: Request, error: Exception) -> Response:
+    """Answer a request that raised :class:`Refused`."""
     assert isinstance(error, Refused)  # noqa: S101 — registered for this class
-    return _refusal(error)
+    return refusal(error)
 
 
-async def _not_saved(_: Request, error: Exception) -> Response:
+async def not_saved(_: Request, error: Exception) -> Response:
+    """Answer a request whose change could not be saved."""
     # The error has a path of the server, which is no business of a rater; the admin page shows the disk's state.
     return JSONResponse({"reason": "unsaved", "problem": "the answer could not be saved; it will be sent again"}, 503)
 
 
-async def _not_found(_: Request, error: Exception) -> Response:
+async def not_found(_: Request, error: Exception) -> Response:
+    """Answer a request of a path that does not exist."""
     return JSONResponse({"reason": "missing", "problem": "there is nothing here"}, getattr(error, "status_code", 404))
 
 
@@ -246,7 +251,7 @@ class _Served:
             "state": lambda rater, given: store.state(rater),
             "consent": self._consent,
             "check": self._check,
-            "draft": lambda rater, given: store.draft(rater, _text(given, "page"), given.get("given")),
+            "draft": lambda rater, given: store.draft(rater, text_of(given, "page"), given.get("given")),
             "answer": self._answer,
             "withdraw": lambda rater, given: store.withdraw(rater),
         }
@@ -272,7 +277,20 @@ class _Served:
     # ------------------------------------------------------------------------------------------------ raters
     async def front(self, _: Request) -> Response:
         """Return the page of raters."""
-        return FileResponse(_static() / "index.html", headers={"cache-control": "no-cache"})
+        return HTMLResponse(self._front, headers={"cache-control": "no-cache"})
+
+    @cached_property
+    def _front(self) -> str:
+        """The page, with what it shows at once: a request for that would make each rater wait longer."""
+        about = {
+            "title": self._study.title,
+            "contact": self._study.contact,
+            "languages": {one: texts.get("language", one) for one, texts in self._study.texts.items()},
+            "must_play_s": self._study.protocol.must_play_s,
+            "dry_run": self._options.dry_run,
+        }
+        page = (_static() / "index.html").read_text(encoding="utf-8")
+        return page.replace("{about}", html.escape(json.dumps(about)))
 
     async def enter(self, request: Request) -> Response:
         """Let a rater in by a link: give a cookie, and lead to the page without the link's signature in its address."""
@@ -315,7 +333,7 @@ class _Served:
             if rater is None:
                 raise Refused("no-link", "open the link that you were given", 401)
             self._answering.take(rater)
-            given = {} if request.method == "GET" else await _body(request)
+            given = {} if request.method == "GET" else await body_of(request)
             result = await self._run(partial(handler, rater, given))
             if handler is self.steps["withdraw"]:
                 await self._forget()
@@ -333,11 +351,11 @@ class _Served:
         return self._store.state(rater)
 
     def _check(self, rater: str, given: dict[str, Any]) -> dict[str, Any]:
-        passed = self._store.check(rater, _text(given, "kind"), given.get("given"))
+        passed = self._store.check(rater, text_of(given, "kind"), given.get("given"))
         return {**self._store.state(rater), "passed": passed}
 
     def _answer(self, rater: str, given: dict[str, Any]) -> dict[str, Any]:
-        self._store.submit(rater, _text(given, "page"), given)
+        self._store.submit(rater, text_of(given, "page"), given)
         return self._store.state(rater)
 
     async def _forget(self) -> None:
@@ -352,18 +370,6 @@ class _Served:
         if texts is None:
             raise Refused("missing", "there is no such language", 404)
         return JSONResponse(dict(texts), headers={"cache-control": "no-cache"})
-
-    async def about(self, _: Request) -> Response:
-        """Return what the page shows at once, also without a link."""
-        return JSONResponse(
-            {
-                "title": self._study.title,
-                "contact": self._study.contact,
-                "languages": {one: texts.get("language", one) for one, texts in self._study.texts.items()},
-                "must_play_s": self._study.protocol.must_play_s,
-                "dry_run": self._options.dry_run,
-            }
-        )
 
     async def sound(self, request: Request) -> Response:
         """Return the sound of a sample that is on a page of the rater."""
@@ -383,7 +389,7 @@ class _Served:
     async def login(self, request: Request) -> Response:
         """Exchange the admin token for a cookie."""
         self._logins.take(_address(request))
-        given = _text(await _body(request), "token")
+        given = text_of(await body_of(request), "token")
         if not self._options.admin_token or not hmac.compare_digest(
             given.encode(errors="replace"), self._options.admin_token.encode()
         ):
@@ -418,7 +424,7 @@ class _Served:
     async def links_made(self, request: Request) -> Response:
         """Make links: personal ones, or one for everybody."""
         self._require_admin(request)
-        given = await _body(request)
+        given = await body_of(request)
         count, days = given.get("count", 1), given.get("days", DAYS)
         if not isinstance(count, int) or isinstance(count, bool) or not 1 <= count <= MOST_LINKS:
             raise Refused("invalid", f"count: a whole number from 1 to {MOST_LINKS} is needed")
@@ -456,7 +462,7 @@ def _address(request: Request) -> str:
     return request.client.host if request.client else ""
 
 
-async def _body(request: Request) -> dict[str, Any]:
+async def body_of(request: Request) -> dict[str, Any]:
     """Return the object in a request's body."""
     body = bytearray()
     async for part in request.stream():
@@ -476,7 +482,8 @@ def _no_constant(name: str) -> float:
     raise ValueError(f"{name} is not JSON")
 
 
-def _text(given: dict[str, Any], name: str) -> str:
+def text_of(given: dict[str, Any], name: str) -> str:
+    """Return a text of a request's body; raises Refused if it is none."""
     value = given.get(name)
     if not isinstance(value, str) or len(value) > 1000:
         raise Refused("invalid", f"{name}: a text is needed")
@@ -511,20 +518,13 @@ def only_server(folder: Path) -> Iterator[None]:
     StudyError
         If another server has it.
     """
-    import fcntl
-
     path = folder / LOCK_FILE
+    taken = StudyError(f"another server serves {path_text(folder)}", "stop it first: two would count ratings apart")
     try:
-        file = path.open("w")
+        held = lock(path, taken)
     except OSError as error:
         raise StudyError(f"cannot write {path_text(path)}: {error.strerror}", "serve from a folder of yours") from error
-    with file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            raise StudyError(
-                f"another server serves {path_text(folder)}", "stop it first: two would count ratings apart"
-            ) from error
+    with held:
         yield
 
 
@@ -538,9 +538,11 @@ def listening(host: str, port: int) -> socket.socket:
     """
     try:
         family, kind, number, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-        made = socket.socket(family, kind, number)
-        made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        made.bind(address)
+        with contextlib.ExitStack() as stack:  # closes the socket if the port is taken
+            made = stack.enter_context(socket.socket(family, kind, number))
+            made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            made.bind(address)
+            stack.pop_all()
     except (OSError, OverflowError) as error:
         raise MashkitError(f"cannot listen at {host}:{port}: {error}", "choose another --host or --port") from error
     made.listen(2048)

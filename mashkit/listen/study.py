@@ -22,7 +22,8 @@ from mashkit.models import sha256_of
 from mashkit.paths import path_text
 from mashkit.types.mappings import as_tuple
 
-FORMAT = 1
+FORMAT = 2
+"""Version of ``study.json``. Format 1 had no plans; it is read, and such a study keeps its format and its hash."""
 STUDY_FILE = "study.json"
 STIMULI = "stimuli"
 ORIGINAL, UNMATCHED = "original", "unmatched"
@@ -46,9 +47,10 @@ class Protocol:
     raters_per_page : int
         Raters that each page of results needs; three in the paper.
     negatives_per_rater : int
-        Pages with a negative control and its original, in addition (ours).
+        Pages with a negative control and its original, in addition (ours: with one control and one repeated page, the
+        rules leave out a fifth of the attentive simulated raters; benchmarks/results/listening_simulation.md).
     repeats_per_rater : int
-        Pages that a rater sees a second time, in addition (ours).
+        Pages that a rater sees a second time, in addition (ours, as above).
     must_play_s : float
         Seconds of a sample that a rater must have heard before rating it (ours).
     headphones : bool
@@ -67,8 +69,8 @@ class Protocol:
 
     pages_per_rater: int = FEWEST_PAGES
     raters_per_page: int = 3
-    negatives_per_rater: int = 1
-    repeats_per_rater: int = 1
+    negatives_per_rater: int = 3
+    repeats_per_rater: int = 2
     must_play_s: float = 5.0
     headphones: bool = True
     headphones_right: int = 5
@@ -136,6 +138,9 @@ class Study:
         Integrated loudness of every sample (ITU-R BS.1770-4).
     notes : tuple of str
         What was left out, and why.
+    plans : mapping of str to mapping
+        Id → plan (:meth:`mashkit.types.MashupPlan.to_dict`) of the samples that are mashups; empty if none is, and for
+        a study frozen before plans were kept.
     """
 
     title: str = ""
@@ -152,11 +157,12 @@ class Study:
     keys: Mapping[str, int] = attrs.field(factory=dict)
     loudness_lufs: float | None = None
     notes: tuple[str, ...] = attrs.field(default=(), converter=as_tuple)
+    plans: Mapping[str, Any] = attrs.field(factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain data for JSON, without the hash."""
         return {
-            "format": FORMAT,
+            "format": FORMAT if self.plans else 1,
             "title": self.title,
             "contact": self.contact,
             "task": self.task,
@@ -171,6 +177,7 @@ class Study:
             "keys": dict(self.keys),
             "loudness_lufs": self.loudness_lufs,
             "notes": list(self.notes),
+            **({"plans": {name: dict(plan) for name, plan in self.plans.items()}} if self.plans else {}),
         }
 
     @classmethod
@@ -182,8 +189,8 @@ class Study:
         StudyError
             If the data is not that of a study of this format.
         """
-        if data.get("format") != FORMAT:
-            raise StudyError(f"a study of format {data.get('format')!r}", f"this mashkit reads format {FORMAT}")
+        if data.get("format") not in range(1, FORMAT + 1):
+            raise StudyError(f"a study of format {data.get('format')!r}", f"this mashkit reads formats 1 to {FORMAT}")
         given = {name: value for name, value in data.items() if name not in ("format", "hash")}
         try:
             return cls(
@@ -252,6 +259,9 @@ class Study:
         """Yield what is inconsistent in the data, without reading a sound."""
         if len(self.sample) < len(self.samples) or len(self.page) < len(self.pages):
             yield "two samples or two pages have one id"
+        for one in self.samples:
+            if one.plan and one.plan not in self.plans:
+                yield f"the plan {one.plan} of sample {one.id} is missing"
         for page in self.pages:
             unknown = [one for one in page.samples if one not in self.sample]
             if unknown:

@@ -8,6 +8,7 @@ from typing import Literal
 
 import attrs
 
+from mashkit import pages
 from mashkit.bench.statistics import Interval
 from mashkit.listen.analysis import TESTS, Finding, Results
 from mashkit.listen.comparisons import Estimate
@@ -16,12 +17,8 @@ from mashkit.listen.records import PREFERRED, QUESTIONS
 
 LEVELS = (0.001, 0.01, 0.05)
 """The paper's levels of significance."""
-NOT_SIGNIFICANT, UNKNOWN, MINUS, NO_BREAK = (
-    "\N{MULTIPLICATION SIGN}",
-    "\N{EN DASH}",
-    "\N{MINUS SIGN}",
-    "\N{NO-BREAK SPACE}",
-)
+NOT_SIGNIFICANT, NO_BREAK = "\N{MULTIPLICATION SIGN}", "\N{NO-BREAK SPACE}"
+UNKNOWN = pages.NONE
 ORDER = ("overall", "harmony", "rhythm", "timbre", "innovation")
 """The paper's order of columns: O, H, R, T, I."""
 PAPER_TABLE_2 = (
@@ -73,11 +70,7 @@ def tables(data: Answered, results: Results) -> list[Table]:
 # ------------------------------------------------------------------------------------------------- cells
 def number(value: float, digits: int = 2) -> str:
     """Return a number as text, with a minus sign; a dash for NaN."""
-    if math.isnan(value):
-        return UNKNOWN
-    text = f"{value:.{digits}f}"
-    # No "-0.00".
-    return text.lstrip("-") if not float(text) else text.replace("-", MINUS)
+    return pages.number(None if math.isnan(value) else float(value), digits)
 
 
 def probability(p: float | None) -> str:

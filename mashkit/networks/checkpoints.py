@@ -1,7 +1,7 @@
-"""Checkpoints of networks on torch: safetensors files, which hold numbers and text and can run nothing.
+"""Read checkpoints of torch networks from safetensors files, which hold only numbers and text and cannot run code.
 
-All that is not weights is one JSON text in the file's metadata, under the name of the package that wrote it. Pickled
-checkpoints are refused by their first bytes, unread.
+All other data are one JSON text in the file's metadata, under the name of the package that wrote the file. Pickled
+checkpoints are recognized by their first bytes and refused without being read.
 """
 
 from __future__ import annotations
@@ -24,20 +24,20 @@ class CheckpointError(FileError, ModelError):
 
 
 def read_checkpoint(path: Path, package: str, fix: str) -> tuple[dict[str, Any], dict[str, Tensor]]:
-    """Return what a file says of itself, and its tensors, on the CPU.
+    """Return a checkpoint's data from the metadata, and its tensors, on the CPU.
 
     Parameters
     ----------
     path : Path
     package : str
-        Who wrote it: "mashkit-mashnet".
+        The package that wrote it: "mashkit-mashnet".
     fix : str
-        What to do about a file that is not one of these.
+        The fix of the error for a file that is not such a checkpoint.
 
     Raises
     ------
     CheckpointError
-        If it is missing, pickled, no safetensors file, damaged, or none of that package.
+        If it is missing, pickled, damaged, not a safetensors file, or not of that package.
     """
     import safetensors
 
@@ -47,15 +47,15 @@ def read_checkpoint(path: Path, package: str, fix: str) -> tuple[dict[str, Any],
     except OSError as error:
         raise CheckpointError(path, f"cannot be read: {error.strerror}", "name the file of a checkpoint") from error
     if start.startswith(_PICKLED):
-        raise CheckpointError(path, "a pickled checkpoint, which could run any code when read: not opened", fix)
+        raise CheckpointError(path, "is a pickled checkpoint, which was not opened because it could run any code", fix)
     try:
         with safetensors.safe_open(path, "pt") as file:
             text = (file.metadata() or {}).get(package)
             if text is None:
-                raise CheckpointError(path, f"a safetensors file, but not one of {package}", fix)
+                raise CheckpointError(path, f"is a safetensors file, but not of {package}", fix)
             described = json.loads(text)
             if not isinstance(described, dict):
                 raise ValueError(f"its metadata is {type(described).__name__}, not an object")
             return described, {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 — no dict
     except (safetensors.SafetensorError, ValueError) as error:
-        raise CheckpointError(path, f"no safetensors file, or a damaged one: {error}", fix) from error
+        raise CheckpointError(path, f"is damaged, or is not a safetensors file: {error}", fix) from error

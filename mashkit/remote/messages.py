@@ -112,7 +112,7 @@ class Scratch:
         while left:
             read = self.file.readinto(left)  # type: ignore[attr-defined]  # raw files have it
             if not read:
-                raise BadMessageError("audio that ends too early")
+                raise BadMessageError("audio that is shorter than announced")
             left = left[read:]
 
 
@@ -154,9 +154,9 @@ def decode(message: Message, scratch: Scratch) -> dict[str, Any]:
     try:
         content = json.loads(bytes(body), object_hook=audio)
     except ValueError as error:
-        raise BadMessageError(f"a message that is no JSON: {error}") from None
+        raise BadMessageError(f"a message that is not JSON: {error}") from None
     if not isinstance(content, dict):
-        raise BadMessageError("a message that is no JSON object")
+        raise BadMessageError("a message that is not a JSON object")
     return content
 
 

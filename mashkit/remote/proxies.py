@@ -189,7 +189,7 @@ def isolated(
     if kind not in INTERFACES:
         raise UsageError(f"there is no kind {kind!r}", f"the kinds are {', '.join(INTERFACES)}")
     if kind not in PROXIES:
-        why = {"scorer": "it asks for sound as it goes", "executor": "it starts processes of its own"}
+        why = {"scorer": "it reads sound while it works", "executor": "it starts processes itself"}
         raise ComponentUnavailable(
             f"{kind} {name!r} cannot be isolated: {why[kind]}",
             f"install its plugin here; {', '.join(PROXIES)} can be isolated",

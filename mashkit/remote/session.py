@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 import threading
 from collections.abc import Callable, Mapping
@@ -16,7 +17,7 @@ from mashkit.components.environments import create_command, find_environment, in
 from mashkit.conditions import Promise
 from mashkit.errors import ComponentFailed, ComponentUnavailable, UsageError
 from mashkit.hookspecs import StageEvent
-from mashkit.remote.messages import LONGEST, Scratch, decode, encode, error_from_dict, versions
+from mashkit.remote.messages import LONGEST, PROTOCOL, Scratch, decode, encode, error_from_dict, versions
 from mashkit.workers.channel import Lost
 from mashkit.workers.interpreter import START_TIMEOUT_S, Interpreter, unnamed_file
 
@@ -30,6 +31,10 @@ TIMEOUTS_S: Mapping[str, tuple[float, float]] = {
 }
 """Kind → time limit of a call, seconds, and additional seconds per second of audio. The first part is for loading
 models in the first call; the second is ten times the time of the slowest known backends on one core."""
+
+_OF_EARLIER = re.compile(r"^usage: worker\.py|No module named '?mashkit\.", re.MULTILINE)
+"""Last words of the worker in an environment whose mashkit is older than this way of starting workers: it took named
+arguments, or its module had another name."""
 
 
 class _Worker(Interpreter):
@@ -189,7 +194,7 @@ class Session:
             try:
                 self._worker = _Worker(self.environment, self._python)
             except OSError as error:
-                problem = f"{self._process} did not start: it cannot be: {self._python}: {error.strerror}"
+                problem = f"{self._process} did not start: {self._python}: {error.strerror}"
                 raise ComponentUnavailable(problem, self._remedy("")) from None
             try:
                 self._made = self._make(self._worker)
@@ -203,19 +208,35 @@ class Session:
         return self._worker
 
     def _make(self, worker: _Worker) -> Made:
-        worker.allow(START_TIMEOUT_S)
-        hello = decode(worker.receive(), worker.outbox)
-        ours = versions()
-        if theirs := {key: hello.get(key) for key in ours if hello.get(key) != ours[key]}:
-            expected = {key: ours[key] for key in theirs}
-            raise ComponentUnavailable(
-                f"{self._process} has another mashkit: {theirs}, not {expected}", self._remedy("")
-            )
+        self._require_same_mashkit(worker)
         component = {"kind": self.kind, "name": self.name, "options": self._options}
         made = self._exchange(worker, "create", component, START_TIMEOUT_S)
         promises = {name: Promise(**promise) for name, promise in made["promises"].items()}
         trained_on = tuple(made.get("trained_on", ()))  # environments that were made before do not say it
         return Made(ComponentInfo(**made["info"]), made["options"], Origin(**made["origin"]), promises, trained_on)
+
+    def _require_same_mashkit(self, worker: _Worker) -> None:
+        """Read the worker's first message; raise ComponentUnavailable if its mashkit is not this one."""
+        worker.allow(START_TIMEOUT_S)
+        try:
+            hello = decode(worker.receive(), worker.outbox)
+        except Lost:
+            if self.environment and _OF_EARLIER.search("\n".join(worker.last_lines())):
+                raise self._made_by("an earlier mashkit, which starts its workers in another way") from None
+            raise
+        ours = versions()
+        theirs = {key: hello.get(key) for key in ours if hello.get(key) != ours[key]}
+        if theirs and self.environment:
+            which = "an earlier" if (theirs.get("protocol") or PROTOCOL) < PROTOCOL else "another"
+            raise self._made_by(f"{which} mashkit: {theirs}, not { {key: ours[key] for key in theirs} }")
+        if theirs:
+            raise ComponentUnavailable(
+                f"{self._process} has another mashkit: {theirs}, not { {key: ours[key] for key in theirs} }"
+            )
+
+    def _made_by(self, which: str) -> ComponentUnavailable:
+        problem = f"{self.kind} {self.name!r}: environment {self.environment!r} was made by {which}"
+        return ComponentUnavailable(problem, self._remedy(""))
 
     def _exchange(self, worker: _Worker, action: str, arguments: Mapping[str, Any], allowed_s: float) -> Any:
         request = encode({"action": action, "arguments": arguments}, worker.inbox)
@@ -231,7 +252,7 @@ class Session:
     def _remedy(self, otherwise: str) -> str:
         if not self.environment:
             return otherwise
-        return f"mashkit env remove {self.environment}; {create_command(self.environment)}"
+        return create_command(self.environment, again=True)
 
     def close(self) -> None:
         """End the worker; the next call starts another worker."""

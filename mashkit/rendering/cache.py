@@ -30,6 +30,10 @@ class Recent(Generic[V]):
         self._entries: OrderedDict[Hashable, V] = OrderedDict()
         self._lock = threading.Lock()
 
+    def __contains__(self, key: Hashable) -> bool:
+        with self._lock:
+            return key in self._entries
+
     def get(self, key: Hashable, make: Callable[[], V]) -> V:
         """Return the value under ``key``; on first use it is made and stored."""
         with self._lock:

@@ -1,7 +1,7 @@
-"""From plan to sound: layers stretched, placed, gained and summed, on first touch.
+"""Render plans: stretch the layers, place them, apply their gains, and mix them, when the sound is first read.
 
-A renderer never stretches the vocal (its layer has speed 1 and no shift, so its samples are copied), gives every stem
-the plan's length to the sample, and mixes as the plan says: see :mod:`mashkit.audio.mixing`. Nothing is ever clipped.
+The vocal is never stretched: its layer has speed 1 and no shift, so its samples are copied. Every stem has exactly the
+plan's length. :mod:`mashkit.audio.mixing` mixes the layers by the options in the plan. No sample is ever clipped.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import threading
+from collections.abc import Hashable
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +33,22 @@ class Renderer:
     source : ClipSource
     stretcher : Stretcher
     cache_bytes : int
-        How much stretched audio to keep: a layer used by many plans is stretched once while it fits.
+        Size of the cache of stretched audio, bytes. While a layer is in it, further plans need not stretch it again.
+
+    Examples
+    --------
+    >>> import mashkit as mk
+    >>> from mashkit.synthetic.source import SyntheticSource
+    >>> songs = SyntheticSource([(mk.Key(9, "minor"), 120.0)], bars=4)
+    >>> layers = [mk.Layer(role=role, clip_id=songs.clips[0].id) for role in mk.Role]
+    >>> plan = mk.MashupPlan(condition="original", layers=layers, duration_s=6, seed=0, mixing=mk.Mixing(fade_out_s=1))
+    >>> class Tape(mk.Stretcher):
+    ...     info = mk.ComponentInfo(name="tape", target="tape:Tape", summary="s", code_license="MIT", provides=())
+    ...     def _stretch(self, audio, *, speed, semitones, frames):
+    ...         raise NotImplementedError("no layer of this plan is stretched")
+    >>> mashup = mk.Renderer(songs, Tape()).mashup(plan)
+    >>> mashup.mix.duration, round(mashup.mix.peak, 3)
+    (6.0, 0.891)
     """
 
     def __init__(self, source: ClipSource, stretcher: Stretcher, *, cache_bytes: int = 1 << 30) -> None:
@@ -44,18 +60,18 @@ class Renderer:
         self._last: tuple[MashupPlan, Rendering] | None = None
 
     def __reduce__(self) -> tuple[Any, ...]:
-        # Without what it keeps: sound is rendered again where the renderer arrives.
+        # The cached sound is not pickled; the process that gets the renderer renders again.
         return functools.partial(Renderer, cache_bytes=self._cache_bytes), (self.source, self.stretcher)
 
     def mashup(self, plan: MashupPlan) -> Mashup:
-        """Return the plan as a mashup, nothing rendered yet.
+        """Return the plan as a mashup; nothing is rendered yet.
 
         Raises
         ------
         PlanError
             If the plan's clips differ in sample rate.
         CatalogError
-            If the source does not hold one of the clips.
+            If one of the clips is not in the source.
         """
         rates = {self.source.clip(layer.clip_id).sample_rate for layer in plan.layers}
         if len(rates) > 1:
@@ -63,9 +79,10 @@ class Renderer:
         return Mashup(plan, self)
 
     def render(self, plan: MashupPlan) -> Rendering:
-        """Return the sound of ``plan``; the last one is kept, so that stems and mix cost one rendering.
+        """Return the sound of ``plan``.
 
-        Several threads may render at once.
+        The last result is stored, so that reading stems and mix needs only one rendering. Several threads may render
+        at once.
         """
         last = self._last  # read once, because another thread may replace it at any moment
         if last is not None and last[0] is plan:
@@ -82,21 +99,28 @@ class Renderer:
         return Rendering(stems, as_audio(mixed.mix, rate), mixed.gain_db, mixed.limited_db)
 
     def stretched(self, layer: Layer) -> Audio:
-        """Return the layer's whole stem at its speed and pitch, without gain or placing."""
-        speed = 1.0 if layer.time_map is not None else layer.speed
-        if layer.time_map is None and speed == 1.0 and layer.semitones == 0.0:
+        """Return the layer's whole stem at its speed and pitch, without gain, and not placed."""
+        key = _stretching(layer)
+        if key is None:
             return self.source.stem(layer.clip_id, layer.role)
-        key = (layer.clip_id, layer.role, speed, layer.time_map, layer.semitones)
 
         def stretched() -> Audio:
-            stem = self.source.stem(layer.clip_id, layer.role)
-            with contextlib.nullcontext() if self.stretcher.info.thread_safe else self._lock:
-                return self.stretcher.stretch(stem, speed=speed, semitones=layer.semitones, time_map=layer.time_map)
+            return self._stretch(self.source.stem(layer.clip_id, layer.role), layer, _speed(layer))
 
         return self._layers.get(key, stretched)
 
+    def _stretch(self, stem: Audio, layer: Layer, speed: float) -> Audio:
+        """Return a layer's whole stem at a speed, or along the layer's time map, and at the layer's pitch."""
+        with contextlib.nullcontext() if self.stretcher.info.thread_safe else self._lock:
+            return self.stretcher.stretch(stem, speed=speed, semitones=layer.semitones, time_map=layer.time_map)
+
+    def has_stretched(self, layer: Layer) -> bool:
+        """Return whether :meth:`stretched` has nothing to stretch: the layer is in the cache, or played as it is."""
+        key = _stretching(layer)
+        return key is None or key in self._layers
+
     def placed(self, layer: Layer, duration_s: float) -> Samples:
-        """Return the layer, with its gain, on a time line: exact length, silence where the stem does not reach."""
+        """Return the layer, with its gain, on a time line of ``duration_s`` seconds, with silence around the stem."""
         audio = self.stretched(layer)
         frames = round(duration_s * audio.sample_rate)
         start = round(layer.offset_s * audio.sample_rate)
@@ -111,3 +135,15 @@ class Renderer:
         """Write mix, stems and record: see :meth:`Mashup.save`."""
         with OutputSet(folder, made_of="Mashup.save", names=MASHUP_FILES) as output:
             write_mashup(mashup, output.staging)
+
+
+def _speed(layer: Layer) -> float:
+    """Return the speed to stretch a layer by: a time map has its own."""
+    return 1.0 if layer.time_map is not None else layer.speed
+
+
+def _stretching(layer: Layer) -> tuple[Hashable, ...] | None:
+    """Return what a layer's stretched stem depends on; None if the stem is played as it is."""
+    if layer.time_map is None and layer.speed == 1.0 and layer.semitones == 0.0:
+        return None
+    return (layer.clip_id, layer.role, _speed(layer), layer.time_map, layer.semitones)

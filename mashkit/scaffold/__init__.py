@@ -36,7 +36,7 @@ def new_plugin(kind: str, name: str, parent: Path) -> Path:
     if kind not in INTERFACES:
         raise UsageError(f"there is no kind {kind!r} of component", f"the kinds are {', '.join(INTERFACES)}")
     if not re.fullmatch(r"[a-z][a-z0-9]*(-[a-z0-9]+)*", name) or keyword.iskeyword(name):
-        raise UsageError(f"{name!r} is no name for a component", "use lower-case letters, digits and dashes: acme-2")
+        raise UsageError(f"{name!r} is not a name for a component", "use lower-case letters, digits and dashes: acme-2")
     folder = parent / f"mashkit-{name}"
     if folder.exists():
         raise OutputError(f"{folder} exists already", "choose another name, or another folder with -o")

@@ -1,6 +1,14 @@
 """Make synthetic music with known properties: clicks at known times, chords in a known key, stems that sum to a mix.
 
 All signals are deterministic, because noise comes from a seeded generator.
+
+Examples
+--------
+>>> import mashkit as mk
+>>> from mashkit.testing import signals
+>>> stems, truth = signals.band(mk.Key(9, "minor"), tempo=120, bars=2)
+>>> truth.tempo, len(truth.beats), signals.mix(stems).duration
+(120, 8, 4.25)
 """
 
 from __future__ import annotations
@@ -11,31 +19,65 @@ import numpy as np
 import numpy.typing as npt
 
 from mashkit.features.tuner import retuned as retuned  # re-exported for tests of pitch
-from mashkit.types import Analysis, Audio, Key, Samples, StemSet, Times
+from mashkit.types import Analysis, Audio, Chords, Key, Samples, StemSet, Times
+from mashkit.types.chords import ROOT_NAMES
 from mashkit.types.timemap import TimeMap
 
 SAMPLE_RATE = 44_100
 
 
 def tone(frequency: float, seconds: float, *, sample_rate: int = SAMPLE_RATE, amplitude: float = 0.5) -> Audio:
-    """Return a mono sine of ``frequency`` Hz."""
+    """Return a mono sine of ``frequency`` Hz.
+
+    Examples
+    --------
+    >>> from mashkit.testing import signals
+    >>> audio = signals.tone(440, 0.5)
+    >>> audio.samples.shape, round(audio.peak, 3)
+    ((1, 22050), 0.5)
+    """
     time = np.arange(round(seconds * sample_rate)) / sample_rate
     return Audio((amplitude * np.sin(2 * np.pi * frequency * time))[None], sample_rate)
 
 
 def noise(seconds: float, *, seed: int = 0, channels: int = 2, sample_rate: int = SAMPLE_RATE) -> Audio:
-    """Return white noise, RMS 0.1."""
+    """Return white noise, RMS 0.1.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from mashkit.testing import signals
+    >>> audio = signals.noise(2.0, seed=1)
+    >>> audio.channels, round(float(audio.samples.std()), 3)
+    (2, 0.1)
+    >>> bool(np.array_equal(audio.samples, signals.noise(2.0, seed=1).samples))
+    True
+    """
     generator = np.random.default_rng(seed)
     return Audio(0.1 * generator.standard_normal((channels, round(seconds * sample_rate))), sample_rate)
 
 
 def silence(seconds: float, *, channels: int = 2, sample_rate: int = SAMPLE_RATE) -> Audio:
-    """Return zeros."""
+    """Return zeros.
+
+    Examples
+    --------
+    >>> from mashkit.testing import signals
+    >>> signals.silence(1.5, channels=1).samples.shape, signals.silence(1.5).peak
+    ((1, 66150), 0.0)
+    """
     return Audio(np.zeros((channels, round(seconds * sample_rate)), np.float32), sample_rate)
 
 
 def click_times(seconds: float, tempo: float, *, first: float = 0.5) -> Times:
-    """Return the beat times of a steady ``tempo`` (BPM) from ``first`` until half a second before the end."""
+    """Return the beat times of a steady ``tempo`` (BPM) from ``first`` until half a second before the end.
+
+    Examples
+    --------
+    >>> from mashkit.testing import signals
+    >>> signals.click_times(3.0, 120).tolist()
+    [0.5, 1.0, 1.5, 2.0]
+    """
     return np.arange(first, seconds - 0.5, 60 / tempo, dtype=np.float64)
 
 
@@ -48,6 +90,17 @@ def drift(seconds: float = 60.0, *, tempo: float = 120.0, depth: float = 0.03) -
         Times from 0.5 s until half a second before the end of ``seconds``.
     time_map : TimeMap
         Moves every beat to 60 / ``tempo`` seconds after the one before.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from mashkit.testing import signals
+    >>> beats, steady = signals.drift(20.0, tempo=120, depth=0.03)
+    >>> tempi = 60 / np.diff(beats)
+    >>> tempi.min().round(1).item(), tempi.max().round(1).item()
+    (116.4, 123.6)
+    >>> float(np.ptp(np.diff(steady.to_target(beats)))) < 1e-5
+    True
     """
     period = 60 / tempo
     count = np.arange(int(seconds / period))
@@ -57,7 +110,15 @@ def drift(seconds: float = 60.0, *, tempo: float = 120.0, depth: float = 0.03) -
 
 
 def click_train(times: npt.ArrayLike, seconds: float, *, channels: int = 1, sample_rate: int = SAMPLE_RATE) -> Audio:
-    """Return clicks at ``times``: each is a 2 kHz burst that starts at full amplitude and decays within 20 ms."""
+    """Return clicks at ``times``: each is a 2 kHz burst that starts at full amplitude and decays within 20 ms.
+
+    Examples
+    --------
+    >>> from mashkit.testing import signals
+    >>> clicks = signals.click_train([0.5, 1.0], 2.0)
+    >>> clicks.duration, round(clicks.peak, 2)
+    (2.0, 0.8)
+    """
     samples = np.zeros((channels, round(seconds * sample_rate)), np.float32)
     time = np.arange(round(0.02 * sample_rate)) / sample_rate
     burst = (0.8 * np.cos(2 * np.pi * 2000 * time) * np.exp(-time / 0.003)).astype(np.float32)
@@ -69,7 +130,15 @@ def click_train(times: npt.ArrayLike, seconds: float, *, channels: int = 1, samp
 
 
 def click_positions(audio: Audio, expected: npt.ArrayLike, *, window: float = 0.15) -> Times:
-    """Return the real times of the clicks near the ``expected`` times, seconds: peaks of the smoothed energy."""
+    """Return the real times of the clicks near the ``expected`` times, seconds: peaks of the smoothed energy.
+
+    Examples
+    --------
+    >>> from mashkit.testing import signals
+    >>> clicks = signals.click_train([0.5, 1.01], 2.0)
+    >>> signals.click_positions(clicks, [0.5, 1.0]).round(2).tolist()
+    [0.5, 1.01]
+    """
     energy = np.convolve(audio.mono().astype(np.float64) ** 2, np.hanning(round(0.004 * audio.sample_rate)), "same")
     half = round(window * audio.sample_rate)
     found = []
@@ -104,7 +173,15 @@ _DEGREES = {
 def chord_progression(
     key: Key | None = None, *, seconds: float = 16.0, tempo: float = 120.0, sample_rate: int = SAMPLE_RATE
 ) -> Audio:
-    """Return I–IV–V–I in ``key`` (default C major), a chord every two beats, in stereo, so that its key is clear."""
+    """Return I–IV–V–I in ``key`` (default C major), a chord every two beats, in stereo, so that its key is clear.
+
+    Examples
+    --------
+    >>> import mashkit as mk
+    >>> from mashkit.testing import signals
+    >>> signals.chord_progression(mk.Key.parse("E minor"), seconds=4.0)
+    Audio(sample_rate=44100)
+    """
     key = key or Key(0, "major")
     step = 120 / tempo
     samples = np.zeros((2, round(seconds * sample_rate)), np.float32)
@@ -136,7 +213,15 @@ def band(
     stems : StemSet
         vocals, drums, bass, other; stereo; 4/4 for ``bars`` bars after ``first_downbeat`` seconds.
     analysis : Analysis
-        Its key, tempo, beats and downbeats.
+        Its key, tempo, beats, downbeats and chords.
+
+    Examples
+    --------
+    >>> import mashkit as mk
+    >>> from mashkit.testing import signals
+    >>> stems, truth = signals.band(mk.Key.parse("A minor"), tempo=120, bars=2)
+    >>> sorted(stems.stems), truth.downbeats.tolist()
+    (['bass', 'drums', 'other', 'vocals'], [0.25, 2.25])
     """
     key = key or Key(0, "major")
     generator = np.random.default_rng(seed)
@@ -168,7 +253,14 @@ def band(
         lead = int(generator.choice(chord_tones if index % 2 == 0 else scale))
         add("vocals", moment, _lead(72 + key.tonic + lead, 0.95 * beat, sample_rate))
     stems = StemSet({name: Audio(samples, sample_rate) for name, samples in parts.items()})
-    return stems, Analysis(key=key, tempo=tempo, beats=beats, downbeats=beats[::4])
+    chords = Chords([*beats[::4], beats[-1] + periods[-1]], [_chord(key, bar) for bar in range(bars)])
+    return stems, Analysis(key=key, tempo=tempo, beats=beats, downbeats=beats[::4], chords=chords)
+
+
+def _chord(key: Key, number: int) -> str:
+    """Return the label of the chord of a bar, or of another part, that has this number."""
+    low, third, _ = _DEGREES[key.mode][number % 4]
+    return f"{ROOT_NAMES[(key.tonic + low) % 12]}:{'maj' if third - low == 4 else 'min'}"
 
 
 @functools.lru_cache(maxsize=64)
@@ -188,6 +280,15 @@ def _lead(pitch: int, seconds: float, sample_rate: int) -> Samples:
 
 
 def mix(stems: StemSet) -> Audio:
-    """Return the sum of the stems."""
+    """Return the sum of the stems.
+
+    Examples
+    --------
+    >>> from mashkit.testing import signals
+    >>> stems, _ = signals.band(bars=2)
+    >>> audio = signals.mix(stems)
+    >>> audio.frames == stems.stems["vocals"].frames, round(audio.peak, 2)
+    (True, 1.06)
+    """
     parts = list(stems.stems.values())
     return Audio(np.sum([part.samples for part in parts], axis=0, dtype=np.float32), parts[0].sample_rate)

@@ -21,7 +21,19 @@ class Unstretched(Stretcher):
 
 
 class Shelf:
-    """A clip source for tests: clips and stems by name, and the number of calls of :meth:`stem` in ``asked``."""
+    """A clip source for tests: clips and stems by name, and the number of calls of :meth:`stem` in ``asked``.
+
+    Examples
+    --------
+    >>> import mashkit as mk
+    >>> from mashkit.testing import signals
+    >>> from mashkit.testing.mashups import Shelf
+    >>> shelf = Shelf()
+    >>> stems, found = signals.band(mk.Key(9, "minor"), bars=2)
+    >>> clip = shelf.add("band", {role: stems.role(role) for role in mk.Role}, found)
+    >>> shelf.stem("band", mk.Role.VOCAL).duration == clip.duration, shelf.asked
+    (True, 1)
+    """
 
     def __init__(self) -> None:
         self.clips: dict[str, Clip] = {}
@@ -70,6 +82,16 @@ def mashup_of(
         Length of the mashup, seconds; by default the clip's.
     **changes : mapping or None
         Role ("harmonic") → changed fields of its layer (``{"semitones": 2}``); None leaves the layer out.
+
+    Examples
+    --------
+    >>> import mashkit as mk
+    >>> from mashkit.synthetic.source import SyntheticSource
+    >>> from mashkit.testing.mashups import mashup_of
+    >>> songs = SyntheticSource([(mk.Key(9, "minor"), 120.0)], bars=2)
+    >>> mashup = mashup_of(songs, songs.clips[0], harmonic={"semitones": 1}, percussion=None)
+    >>> mashup.roles, mashup.plan.layer(mk.Role.HARMONIC).semitones
+    ((<Role.VOCAL: 'vocal'>, <Role.HARMONIC: 'harmonic'>), 1.0)
     """
     layers = [
         Layer(**{"role": role, "clip_id": clip.id, **(changes.get(role.value) or {})})
@@ -81,7 +103,18 @@ def mashup_of(
 
 
 def shifted(mashup: Mashup, semitones: float) -> Mashup:
-    """Return the same plan with the harmonic layer ``semitones`` higher."""
+    """Return the same plan with the harmonic layer ``semitones`` higher.
+
+    Examples
+    --------
+    >>> import mashkit as mk
+    >>> from mashkit.synthetic.source import SyntheticSource
+    >>> from mashkit.testing.mashups import mashup_of, shifted
+    >>> songs = SyntheticSource([(mk.Key(9, "minor"), 120.0)], bars=2)
+    >>> off = shifted(mashup_of(songs, songs.clips[0]), 1)
+    >>> off.plan.layer(mk.Role.HARMONIC).semitones, off.plan.layer(mk.Role.VOCAL).semitones
+    (1.0, 0.0)
+    """
     layers = [
         attrs.evolve(layer, semitones=layer.semitones + semitones) if layer.role is Role.HARMONIC else layer
         for layer in mashup.plan.layers

@@ -190,11 +190,11 @@ def beat_grid(analysis: Analysis) -> BeatGrid:
         raise BeatsDistrusted(f"the analyzer's confidence in the beats is {confidence:.2f}")
     tempo = tempo_of_beats(analysis.beats)
     if tempo is None:
-        raise BeatsDistrusted("the beats keep no tempo")
+        raise BeatsDistrusted("the beats have no steady tempo")
     numbered, positions = _numbered(analysis.beats, 60.0 / tempo)
     spanned = int(positions[-1]) + 1
     if len(positions) < FEWEST_BEATS:
-        raise BeatsDistrusted(f"only {len(positions)} of {len(analysis.beats)} beats lie in time")
+        raise BeatsDistrusted(f"only {len(positions)} of {len(analysis.beats)} beats fit a steady tempo")
     gap = int(np.diff(positions).max()) - 1
     if len(positions) < LEAST_COVERAGE * spanned or gap > LONGEST_GAP:
         raise BeatsDistrusted(f"{spanned - len(positions)} of {spanned} beats are missing, {gap} of them in a row")
@@ -413,7 +413,7 @@ def beat_map(
     slowest, fastest = speeds.min(), speeds.max()
     low, high = MAP_SPEED_RANGE
     if slowest < low or fastest > high:
-        raise TimeMapError(f"laying the beats on each other needs speeds from {slowest:.2f} to {fastest:.2f}")
+        raise TimeMapError(f"aligning the beats needs speeds from {slowest:.2f} to {fastest:.2f}")
     # A rounding error may place a beat at the end of the clip just outside it.
     inside = slice(source.searchsorted(0.0), source.searchsorted(candidate.duration_s, "right"))
     time_map, offset = TimeMap.through(

@@ -33,7 +33,7 @@ def _validated(beats: npt.ArrayLike, name: str) -> Times:
     return times
 
 
-def tempo_of_beats(beats: npt.ArrayLike) -> float | None:
+def tempo_of_beats(beats: npt.ArrayLike, *, frame_s: float = 0.0) -> float | None:
     """Return the tempo of beats, some of which may be missing, extra or displaced.
 
     Successive beats are counted in units of the median interval. If an interval is not a whole number of units, the
@@ -49,6 +49,9 @@ def tempo_of_beats(beats: npt.ArrayLike) -> float | None:
     ----------
     beats : array of float, shape (n,)
         Seconds, strictly increasing.
+    frame_s : float
+        Seconds between the places on which a tracker puts beats. Intervals that are rounded to such frames differ by
+        one frame, so the tolerance is at least that. Give it for frames above 10 ms.
 
     Returns
     -------
@@ -73,10 +76,12 @@ def tempo_of_beats(beats: npt.ArrayLike) -> float | None:
     if len(times) < MIN_BEATS:
         return None
     intervals = np.diff(times)
-    steps = intervals / np.median(intervals)
+    beat_s = np.median(intervals)
+    steps = intervals / beat_s
     counts = np.round(steps)
     distances = np.abs(steps - counts)
     least, most = TOLERANCE_RANGE
+    least = min(max(least, 1.01 * frame_s / beat_s), most)  # a hundredth more, because differences have rounding errors
     near = (counts >= 1) & (distances <= most)
     if np.count_nonzero(near) <= len(intervals) / 2:
         return None
@@ -121,7 +126,7 @@ def beat_error(reference: npt.ArrayLike, estimate: npt.ArrayLike) -> Times:
     """
     expected, found = _validated(reference, "reference beats"), _validated(estimate, "estimated beats")
     if len(found) == 0:
-        raise AnalysisError("there is no estimated beat to measure from")
+        raise AnalysisError("there is no estimated beat from which to measure")
     after = np.searchsorted(found, expected).clip(1, max(len(found) - 1, 1))
     # With a single estimate, both neighbours are this estimate.
     late = found[np.minimum(after, len(found) - 1)] - expected

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 from mashkit.types.analysis import TONIC_NAMES, Analysis, Key, Mode, key_facts
 from mashkit.types.audio import Audio, Samples, require_audio
+from mashkit.types.chords import Chords, chord_tones
 from mashkit.types.clip import LABELS_TRUSTED, Clip, by_id
 from mashkit.types.mappings import FrozenMapping, as_tuple, frozen_mapping
+from mashkit.types.melody import Melody
 from mashkit.types.plan import PLAN_FORMAT, Condition, Finish, Layer, MashupPlan, Mixing
 from mashkit.types.score import Score
 from mashkit.types.stems import ROLE_STEMS, STEM_NAMES, Role, StemSet, as_roles
@@ -23,6 +25,7 @@ __all__ = [
     "TONIC_NAMES",
     "Analysis",
     "Audio",
+    "Chords",
     "Clip",
     "Condition",
     "Finish",
@@ -30,6 +33,7 @@ __all__ = [
     "Key",
     "Layer",
     "MashupPlan",
+    "Melody",
     "Mixing",
     "Mode",
     "Role",
@@ -41,6 +45,7 @@ __all__ = [
     "as_roles",
     "as_tuple",
     "by_id",
+    "chord_tones",
     "frozen_mapping",
     "key_facts",
     "require_audio",

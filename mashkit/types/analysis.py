@@ -1,4 +1,4 @@
-"""What an analyzer finds in a piece of audio: key, tempo, beats."""
+"""What an analyzer finds in a piece of audio: key, tempo, beats, chords, melody."""
 
 from __future__ import annotations
 
@@ -13,10 +13,12 @@ import numpy.typing as npt
 
 from mashkit import display
 from mashkit.errors import AnalysisError
+from mashkit.types.chords import ROOT_NAMES, Chords
 from mashkit.types.mappings import frozen_mapping
+from mashkit.types.melody import Melody
 from mashkit.types.timemap import Times
 
-TONIC_NAMES = ("C", "C#", "D", "Eb", "E", "F", "F#", "G", "Ab", "A", "Bb", "B")
+TONIC_NAMES = ROOT_NAMES
 """Spelling of a key's tonic in print; index = pitch class with C = 0."""
 
 _PITCH_CLASSES = {"C": 0, "D": 2, "E": 4, "F": 5, "G": 7, "A": 9, "B": 11}
@@ -36,6 +38,17 @@ class Key:
     tonic : int
         Pitch class, 0–11 with C = 0.
     mode : {"major", "minor"}
+
+    Examples
+    --------
+    >>> import mashkit as mk
+    >>> key = mk.Key.parse("F#m")
+    >>> print(key, key.camelot, key.open_key)
+    F# minor 11A 4m
+    >>> key.semitones_to(mk.Key.parse("C major"))
+    3
+    >>> key.transposed(3)
+    Key(tonic=9, mode='minor')
     """
 
     tonic: int
@@ -155,11 +168,27 @@ class Analysis:
     tuning : float, optional
         Distance of the music's A from 440 Hz, cents, −50 to below 50; the tonic sounds higher than the pitch it is
         named for by the same distance (:mod:`mashkit.features.tuning`).
+    chords : Chords, optional
+        Chords over time, named at the tuning as the key is.
+    melody : Melody, optional
+        Pitch of the voice; of a mix it is that of whatever sounds loudest, so analyse the vocal stem.
 
     Raises
     ------
     AnalysisError
         If the times, the tempo or the tuning break these rules.
+
+    Examples
+    --------
+    >>> import mashkit as mk
+    >>> beats = [0.5, 1.0, 1.5, 2.0, 2.5, 3.0]
+    >>> found = mk.Analysis(key=mk.Key(9, "minor"), tempo=120.0, beats=beats, downbeats=[0.5, 2.5])
+    >>> found.beats_per_bar
+    4
+    >>> found.within(1.0, 2.6).downbeats.tolist()
+    [1.5]
+    >>> mk.Analysis.from_dict(found.to_dict()) == found
+    True
     """
 
     key: Key | None = None
@@ -169,6 +198,8 @@ class Analysis:
     confidence: Mapping[str, float] = attrs.field(factory=dict, converter=frozen_mapping)
     tempo_candidates: tuple[tuple[float, float], ...] = ()
     tuning: float | None = None
+    chords: Chords | None = None
+    melody: Melody | None = None
 
     def __attrs_post_init__(self) -> None:
         if self.tuning is not None and not -50 <= self.tuning < 50:
@@ -222,7 +253,13 @@ class Analysis:
             inside = times[(times >= start - _HALF_FRAME_S) & (times < end - _HALF_FRAME_S)]
             return np.maximum(inside - start, 0.0)
 
-        return attrs.evolve(self, beats=cut(self.beats), downbeats=cut(self.downbeats))
+        return attrs.evolve(
+            self,
+            beats=cut(self.beats),
+            downbeats=cut(self.downbeats),
+            chords=self.chords and self.chords.within(start, end),
+            melody=self.melody and self.melody.within(start, end),
+        )
 
     def _repr_html_(self) -> str:
         """Return key, tempo and a picture of the beats, for notebooks."""
@@ -231,6 +268,7 @@ class Analysis:
             "tempo": "unknown" if self.tempo is None else f"{self.tempo:.2f} BPM",
             "tuning": None if self.tuning is None else f"{self.tuning:+.0f} cents",
             "beats a bar": self.beats_per_bar,
+            "chords": self.chords and " ".join(self.chords.labels),
         }
         if self.beats is None or len(self.beats) == 0:
             return display.facts(told)
@@ -238,7 +276,10 @@ class Analysis:
         return display.facts(told) + display.beat_grid({"beats": (self.beats, downbeats)}, float(self.beats[-1]) + 0.5)
 
     def to_dict(self) -> dict[str, Any]:
-        """Return plain data for JSON; :meth:`from_dict` reads it back to an equal value."""
+        """Return plain data for JSON; :meth:`from_dict` reads it back to an equal value.
+
+        Chords and melody are there only if they are known, because few analyses have them.
+        """
         return {
             "key": None if self.key is None else str(self.key),
             "tempo": self.tempo,
@@ -247,6 +288,8 @@ class Analysis:
             "confidence": dict(self.confidence),
             "tempo_candidates": [list(pair) for pair in self.tempo_candidates],
             "tuning": self.tuning,
+            **({} if self.chords is None else {"chords": self.chords.to_dict()}),
+            **({} if self.melody is None else {"melody": self.melody.to_dict()}),
         }
 
     @classmethod
@@ -260,9 +303,20 @@ class Analysis:
             confidence=data["confidence"],
             tempo_candidates=tuple((float(bpm), float(strength)) for bpm, strength in data["tempo_candidates"]),
             tuning=data.get("tuning"),  # older versions of mashkit did not write it
+            chords=None if data.get("chords") is None else Chords.from_dict(data["chords"]),
+            melody=None if data.get("melody") is None else Melody.from_dict(data["melody"]),
         )
 
 
 def key_facts(key: Key | None) -> dict[str, str | None]:
-    """Return the key's names on the Camelot wheel and in Open Key notation as plain data; None where it is unknown."""
+    """Return the key's names on the Camelot wheel and in Open Key notation as plain data; None where it is unknown.
+
+    Examples
+    --------
+    >>> from mashkit.types import Key, key_facts
+    >>> key_facts(Key.parse("A minor"))
+    {'camelot': '8A', 'open_key': '1m'}
+    >>> key_facts(None)
+    {'camelot': None, 'open_key': None}
+    """
     return {"camelot": None if key is None else key.camelot, "open_key": None if key is None else key.open_key}

@@ -20,7 +20,9 @@ def _read_only(samples: npt.ArrayLike) -> Samples:
     try:
         array = np.asarray(samples)
     except (TypeError, ValueError) as error:  # for example rows of different lengths
-        raise AudioError(f"samples are no array: {error}", "give (channels, frames); mono is (1, frames)") from error
+        raise AudioError(
+            f"samples are not an array: {error}", "give (channels, frames); mono is (1, frames)"
+        ) from error
     if array.dtype.kind != "f":
         raise AudioError(
             f"samples are {array.dtype}, not floating point", "scale integers to [-1, 1] first, e.g. x / 32768"
@@ -52,6 +54,26 @@ class Audio:
     AudioError
         If the samples are not a finite floating-point matrix with at least one channel, have more channels than
         frames, or the rate is not positive.
+
+    Examples
+    --------
+    >>> import mashkit as mk
+    >>> import numpy as np
+    >>> noise = np.random.default_rng(0).uniform(-0.5, 0.5, (2, 44_100)).astype(np.float32)
+    >>> audio = mk.Audio(noise, 44_100)
+    >>> audio
+    Audio(sample_rate=44100)
+    >>> audio.channels, audio.frames, audio.duration
+    (2, 44100, 1.0)
+    >>> audio.excerpt(0.25, 0.5).duration
+    0.5
+    >>> audio.mono().shape
+    (44100,)
+    >>> mk.Audio(noise.T, 44_100)
+    Traceback (most recent call last):
+        ...
+    mashkit.errors.AudioError: samples of shape (44100, 2) have more channels than frames
+    (give (channels, frames): samples.T)
     """
 
     samples: Samples = attrs.field(converter=_read_only, repr=False)
@@ -59,7 +81,7 @@ class Audio:
 
     def __attrs_post_init__(self) -> None:
         if self.samples.shape[0] < 1:
-            raise AudioError("samples have no channel", "give (channels, frames); mono is (1, frames)")
+            raise AudioError("samples have no channels", "give (channels, frames); mono is (1, frames)")
         if self.channels > max(self.frames, 2) and self.frames > 0:
             # soundfile and most other libraries use (frames, channels): each frame would become a channel here.
             raise AudioError(
@@ -74,7 +96,7 @@ class Audio:
             total = float(np.sum(self.samples, dtype=np.float64))
         if not math.isfinite(total):
             bad = int(np.count_nonzero(~np.isfinite(self.samples)))
-            raise AudioError(f"{bad} of {self.samples.size} samples are NaN or infinite", "repair or drop them first")
+            raise AudioError(f"{bad} of {self.samples.size} samples are NaN or infinite", "repair or remove them first")
 
     def __reduce__(self) -> tuple[type[Audio], tuple[Samples, int]]:
         # The constructor makes the array read-only again, because pickle returns a writable array.
@@ -140,7 +162,18 @@ class Audio:
 
 
 def require_audio(audio: Any) -> None:
-    """Raise UsageError unless ``audio`` is :class:`Audio`."""
+    """Raise UsageError unless ``audio`` is :class:`Audio`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from mashkit.types import require_audio
+    >>> require_audio(np.zeros((2, 100), np.float32))
+    Traceback (most recent call last):
+        ...
+    mashkit.errors.UsageError: ndarray given as sound
+    (give Audio(samples, sample_rate), samples of (channels, frames))
+    """
     if not isinstance(audio, Audio):
         raise UsageError(
             f"{type(audio).__name__} given as sound", "give Audio(samples, sample_rate), samples of (channels, frames)"

@@ -51,6 +51,17 @@ class Clip:
         Fields of the analysis that a user set; :data:`LABELS_TRUSTED` if labels were used without a check.
     lacks : frozenset of Role
         Roles of which the clip has no sound and no stem: an a cappella lacks harmony and percussion.
+
+    Examples
+    --------
+    >>> import mashkit as mk
+    >>> found = mk.Analysis(key=mk.Key(9, "minor"), tempo=104.0, beats=[0.4, 0.98, 1.55], downbeats=[0.4])
+    >>> clip = mk.Clip("c1", "s1", "River", "river.ogg", 32.0, 36.9, 44_100, found, lacks={mk.Role.PERCUSSION})
+    >>> clip.roles
+    (<Role.VOCAL: 'vocal'>, <Role.HARMONIC: 'harmonic'>)
+    >>> clip.require("key", "downbeats")
+    >>> mk.Clip.from_dict(clip.to_dict()) == clip
+    True
     """
 
     id: str
@@ -131,12 +142,22 @@ class Clip:
                 alone = self.lacks >= {Role.HARMONIC, Role.PERCUSSION}
                 raise AnalysisError(
                     f"{self.source}: clip {self.id} has no {field}",
-                    "say it with --vocal-key, --vocal-bpm and --vocal-downbeat: nothing guesses it of a voice alone"
+                    "give it with --vocal-key, --vocal-bpm or --vocal-downbeat: it cannot be found from a voice alone"
                     if alone
                     else f"use an analyzer that provides {field} (`mashkit plugins`), or set it with `mashkit db edit`",
                 )
 
 
 def by_id(clips: Sequence[Clip]) -> dict[str, Clip]:
-    """Return a mapping from id to clip."""
+    """Return a mapping from id to clip.
+
+    Examples
+    --------
+    >>> import mashkit as mk
+    >>> from mashkit.synthetic.source import SyntheticSource
+    >>> from mashkit.types import by_id
+    >>> clips = by_id(SyntheticSource([(mk.Key(9, "minor"), 104.0)], bars=2).clips)
+    >>> list(clips)
+    ['band-0-A-minor-104-2-0']
+    """
     return {clip.id: clip for clip in clips}

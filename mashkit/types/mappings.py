@@ -10,7 +10,20 @@ V = TypeVar("V", covariant=True)
 
 
 class FrozenMapping(Mapping[K, V]):
-    """A read-only mapping that can be sent to other processes (a MappingProxyType cannot)."""
+    """A read-only mapping that can be sent to other processes (a MappingProxyType cannot).
+
+    Examples
+    --------
+    >>> import pickle
+    >>> from mashkit.types import FrozenMapping
+    >>> tempi = FrozenMapping({"verse": 96.0, "chorus": 98.5})
+    >>> pickle.loads(pickle.dumps(tempi))["chorus"]
+    98.5
+    >>> tempi["verse"] = 97.0
+    Traceback (most recent call last):
+        ...
+    TypeError: 'FrozenMapping' object does not support item assignment
+    """
 
     __slots__ = ("_data",)
 
@@ -31,11 +44,33 @@ class FrozenMapping(Mapping[K, V]):
 
 
 def frozen_mapping(value: Mapping[Any, Any]) -> FrozenMapping[Any, Any]:
-    """Convert an attrs field; callers see the type of the field's own annotation."""
+    """Convert an attrs field; callers see the type of the field's own annotation.
+
+    Examples
+    --------
+    >>> import attrs
+    >>> from mashkit.types import frozen_mapping
+    >>> @attrs.frozen
+    ... class Part:
+    ...     gains = attrs.field(converter=frozen_mapping)
+    >>> Part({"vocals": -3.0}).gains["vocals"]
+    -3.0
+    """
     # A frozen mapping is shared, not copied, because thousands of plans have the same record of their generator.
     return value if isinstance(value, FrozenMapping) else FrozenMapping(value)
 
 
 def as_tuple(values: Iterable[Any]) -> tuple[Any, ...]:
-    """Convert an attrs field; callers see the type of the field's own annotation."""
+    """Convert an attrs field; callers see the type of the field's own annotation.
+
+    Examples
+    --------
+    >>> import attrs
+    >>> from mashkit.types import as_tuple
+    >>> @attrs.frozen
+    ... class Part:
+    ...     names = attrs.field(converter=as_tuple)
+    >>> Part(name for name in ("bass", "other"))
+    Part(names=('bass', 'other'))
+    """
     return tuple(values)

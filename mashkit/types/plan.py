@@ -34,6 +34,16 @@ class Condition(enum.StrEnum):
     ------
     ValueError
         If a name is not text, is empty, or has blanks at its ends or characters that cannot be printed.
+
+    Examples
+    --------
+    >>> import mashkit as mk
+    >>> [condition.value for condition in mk.Condition]
+    ['original', 'matched', 'unmatched-key', 'unmatched-tempo', 'unmatched-key-tempo']
+    >>> mk.Condition("matched") is mk.Condition.MATCHED
+    True
+    >>> mk.Condition("slow-jam") == "slow-jam"
+    True
     """
 
     ORIGINAL = "original"
@@ -45,7 +55,7 @@ class Condition(enum.StrEnum):
     @classmethod
     def _missing_(cls, value: object) -> Condition:
         if not isinstance(value, str) or not value or value != value.strip() or not value.isprintable():
-            raise ValueError(f"{value!r} is no name of a condition")
+            raise ValueError(f"{value!r} is not the name of a condition")
         made = str.__new__(cls, value)
         made._name_, made._value_ = value, value
         # Each name has one object, as the constants do, because conditions are compared with "is".
@@ -76,6 +86,18 @@ class Layer:
         Time of the stem's first frame in the mashup, seconds; negative if the beginning of the stem is cut off.
     gain_db : float
         Gain before mixing, dB.
+
+    Examples
+    --------
+    >>> import mashkit as mk
+    >>> layer = mk.Layer(role="harmonic", clip_id="c2", speed=1.25, semitones=-2, offset_s=0.5)
+    >>> layer.to_mashup([0.0, 10.0]).tolist()
+    [0.5, 8.5]
+    >>> layer.to_clip([0.5, 8.5]).tolist()
+    [0.0, 10.0]
+    >>> along = mk.Layer(role="harmonic", clip_id="c2", time_map=mk.TimeMap([0, 4, 10], [0, 4, 9]))
+    >>> round(along.speed, 3), along.at_one_speed().time_map
+    (1.111, None)
     """
 
     role: Role = attrs.field(converter=Role)
@@ -95,8 +117,9 @@ class Layer:
             raise PlanError(f"speed of the {self.role} layer is {self.speed}", "give a positive number")
         if self.time_map is not None and not math.isclose(self.speed, self.time_map.mean_speed, rel_tol=1e-9):
             raise PlanError(
-                f"speed of the {self.role} layer is {self.speed}, its time map's mean is {self.time_map.mean_speed}",
-                "leave out the one or the other",
+                f"speed of the {self.role} layer is {self.speed}, "
+                f"but the mean speed of its time map is {self.time_map.mean_speed}",
+                "leave out the speed or the time map",
             )
 
     def to_mashup(self, times: npt.ArrayLike) -> Times:
@@ -161,6 +184,16 @@ class Mixing:
     limit_db : float
         Largest attenuation of single peaks by the limiter, dB, ≥ 0. If a peak needs more, the whole mix is lowered by
         the rest.
+
+    Examples
+    --------
+    >>> import mashkit as mk
+    >>> mk.Mixing(fade_out_s=2, duck_db=4)
+    Mixing(fade_in_s=0.0, fade_out_s=2.0, duck_db=4.0, limit_db=0.0)
+    >>> mk.Mixing(duck_db=-4)
+    Traceback (most recent call last):
+        ...
+    mashkit.errors.PlanError: Mixing.duck_db is -4.0 (give 0 (off) or more)
     """
 
     fade_in_s: float = attrs.field(default=0.0, converter=float, validator=_at_least_zero)
@@ -203,6 +236,21 @@ class MashupPlan:
     mixing : Mixing
     notes : sequence of str
         Remarks for the user, for example why a layer is played at one speed.
+
+    Examples
+    --------
+    >>> import attrs
+    >>> import mashkit as mk
+    >>> vocal = mk.Layer(role="vocal", clip_id="c1")
+    >>> drums = mk.Layer(role="percussion", clip_id="c2", speed=1.04)
+    >>> plan = mk.MashupPlan(condition="matched", layers=[vocal, drums], duration_s=30, seed=1)
+    >>> plan.layer(mk.Role.PERCUSSION).speed
+    1.04
+    >>> mk.MashupPlan.from_json(plan.to_json()) == plan
+    True
+    >>> quieter = attrs.evolve(plan, layers=[vocal, attrs.evolve(drums, gain_db=-3)])
+    >>> plan.id, quieter.id
+    ('e9c001392173', '250fb1ac755f')
     """
 
     condition: Condition = attrs.field(converter=_condition)
@@ -216,7 +264,7 @@ class MashupPlan:
     def __attrs_post_init__(self) -> None:
         roles = [layer.role for layer in self.layers]
         if Role.VOCAL not in roles or len(set(roles)) != len(roles):
-            raise PlanError(f"a plan has one layer a role and a vocal among them, not {[str(r) for r in roles]}")
+            raise PlanError(f"a plan needs a vocal and at most one layer of each role, not {[str(r) for r in roles]}")
         if self.duration_s <= 0:
             raise PlanError(f"a plan's duration is {self.duration_s} s", "give a positive length")
 
@@ -273,7 +321,9 @@ class MashupPlan:
         if not isinstance(data, Mapping) or "format" not in data:
             raise PlanError("this is not a mashup plan", "give what `mashkit generate` wrote")
         if data["format"] not in range(1, PLAN_FORMAT + 1):
-            raise PlanError(f"plan format {data['format']!r}, this mashkit reads {PLAN_FORMAT}", "update mashkit")
+            raise PlanError(
+                f"the plan has format {data['format']!r}, but this mashkit reads format {PLAN_FORMAT}", "update mashkit"
+            )
         try:
             return cls(
                 condition=data["condition"],
@@ -285,7 +335,7 @@ class MashupPlan:
                 notes=data.get("notes", ()),
             )
         except (KeyError, TypeError, ValueError) as error:
-            raise PlanError(f"malformed plan: {error!r}", "give what `mashkit generate` wrote") from error
+            raise PlanError(f"the plan is malformed: {error!r}", "give what `mashkit generate` wrote") from error
 
     @classmethod
     def from_json(cls, text: str) -> MashupPlan:
@@ -307,6 +357,17 @@ class Finish:
         Attenuation of the harmonic layer while the vocal sounds, dB, ≥ 0; None keeps the plan's own value.
     plain : bool
         Use unit gains, no fades and no limiter, as the paper does.
+
+    Examples
+    --------
+    >>> import mashkit as mk
+    >>> layers = [mk.Layer(role="vocal", clip_id="c1"), mk.Layer(role="harmonic", clip_id="c2", gain_db=-2.5)]
+    >>> plan = mk.MashupPlan(condition="matched", layers=layers, duration_s=30, seed=1)
+    >>> ducked = mk.Finish(duck_db=4).of(plan)
+    >>> ducked.mixing.duck_db
+    4.0
+    >>> mk.Finish(plain=True).of(plan).layer(mk.Role.HARMONIC).gain_db
+    0.0
     """
 
     duck_db: float | None = attrs.field(

@@ -23,6 +23,17 @@ class Score:
         "probability" if the value itself can be interpreted, "ordinal" if only the order of values can.
     parts : mapping of str to float
         The components of the value ("harmony", "rhythm", …).
+
+    Examples
+    --------
+    >>> import mashkit as mk
+    >>> score = mk.Score(0.83, "probability", {"harmony": 0.9, "rhythm": 0.7})
+    >>> score.value, score.parts["rhythm"]
+    (0.83, 0.7)
+    >>> mk.Score(1.2, "probability")
+    Traceback (most recent call last):
+        ...
+    ValueError: a score of 1.2 on the probability scale
     """
 
     value: float = attrs.field(converter=float)

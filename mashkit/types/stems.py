@@ -13,7 +13,16 @@ from mashkit.types.mappings import FrozenMapping, frozen_mapping
 
 
 class Role(enum.StrEnum):
-    """The part that a stem plays in a mashup (docs/paper.md, row 1)."""
+    """The part that a stem plays in a mashup (docs/paper.md, row 1).
+
+    Examples
+    --------
+    >>> import mashkit as mk
+    >>> list(mk.Role)
+    [<Role.VOCAL: 'vocal'>, <Role.HARMONIC: 'harmonic'>, <Role.PERCUSSION: 'percussion'>]
+    >>> mk.Role("vocal") is mk.Role.VOCAL
+    True
+    """
 
     VOCAL = "vocal"
     HARMONIC = "harmonic"
@@ -21,7 +30,14 @@ class Role(enum.StrEnum):
 
 
 def as_roles(roles: Iterable[Role]) -> frozenset[Role]:
-    """Convert an attrs field."""
+    """Convert an attrs field.
+
+    Examples
+    --------
+    >>> from mashkit.types import Role, as_roles
+    >>> as_roles([Role.VOCAL, Role.VOCAL]) == {Role.VOCAL}
+    True
+    """
     return frozenset(roles)
 
 
@@ -35,6 +51,7 @@ ROLE_STEMS: Mapping[Role, tuple[str, ...]] = FrozenMapping(
 """The stems of each role. The paper's HARMONIC is bass + other; models of five and six stems split "other" further."""
 
 STEM_NAMES = tuple(name for names in ROLE_STEMS.values() for name in names)
+"""The names that stems may have."""
 
 
 @attrs.frozen(eq=False)
@@ -50,6 +67,22 @@ class StemSet:
     ------
     StemError
         If there is no stem, a name is not known, or the stems differ in rate, channels or frames.
+
+    Examples
+    --------
+    >>> import mashkit as mk
+    >>> from mashkit.testing import signals
+    >>> pitches = {"vocals": 440, "bass": 55, "other": 220}
+    >>> stems = mk.StemSet({name: signals.tone(hertz, 1.0) for name, hertz in pitches.items()})
+    >>> sorted(stems.roles)
+    [<Role.HARMONIC: 'harmonic'>, <Role.VOCAL: 'vocal'>]
+    >>> stems.role(mk.Role.HARMONIC).duration
+    1.0
+    >>> stems.role(mk.Role.PERCUSSION)
+    Traceback (most recent call last):
+        ...
+    mashkit.errors.StemError: no stem for the role percussion among bass, other, vocals
+    (use a separator that gives drums)
     """
 
     stems: Mapping[str, Audio] = attrs.field(converter=frozen_mapping)

@@ -91,6 +91,21 @@ class TimeMap:
     ------
     TimeMapError
         If the knots break these rules.
+
+    Examples
+    --------
+    >>> import mashkit as mk
+    >>> time_map = mk.TimeMap(source=[0, 4, 10], target=[0, 4, 9])
+    >>> time_map.speeds.tolist()
+    [1.0, 1.2]
+    >>> time_map.to_target([2, 7]).tolist()
+    [2.0, 6.5]
+    >>> time_map.to_source([6.5]).tolist()
+    [7.0]
+    >>> beats, due = [0.5, 1.02, 1.49, 2.0], [0.5, 1.0, 1.5, 2.0]
+    >>> steady, offset = mk.TimeMap.through(beats, due, duration_s=2.5)
+    >>> (steady.to_target(beats) + offset).round(6).tolist()
+    [0.5, 1.0, 1.5, 2.0]
     """
 
     source: tuple[float, ...] = attrs.field(converter=_knots)
@@ -99,8 +114,8 @@ class TimeMap:
     def __attrs_post_init__(self) -> None:
         if len(self.source) != len(self.target) or len(self.source) < 2:
             raise TimeMapError(
-                f"a time map of {len(self.source)} source and {len(self.target)} target knots",
-                "give as many of one as of the other, two or more",
+                f"a time map has {len(self.source)} source knots and {len(self.target)} target knots",
+                "give the same number of both, two or more",
             )
         for name, knots in (("source", self.source), ("target", self.target)):
             if knots[0] != 0:

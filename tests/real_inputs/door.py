@@ -542,10 +542,10 @@ REFUSED: dict[Callable[[Path], Path], str] = {
     mp3_without_its_last_frames: _CUT, flac_from_a_pipe_cut: _CUT, chain_whose_second_link_is_cut: _CUT,
     chain_of_two_rates: "2 sounds, one after the other, of 44100 Hz .* and 48000 Hz",
     mono_and_stereo_mp3: "2 sounds, one after the other, of .* 1 channel and .* 2 channels",
-    two_sounds_at_once: "2 sounds at once", wav_longer_than_it_says: "goes on for",
+    two_sounds_at_once: "2 sounds at once", wav_longer_than_it_says: "continues for",
     a_rate_of_no_device: "sample rate of 2,147,483,647 Hz", a_rate_of_one: "sample rate of 1 Hz",
     many_channels: "1024 channels", flac_that_announces_years: "samples are missing", a_pipe: "is a pipe",
-    a_socket: "is a socket", a_link_to_nothing: "link to nothing", a_link_to_itself: "symbolic links",
+    a_socket: "is a socket", a_link_to_nothing: "file that does not exist", a_link_to_itself: "symbolic links",
     unreadable_kinds: "libsndfile cannot decode",
 }  # fmt: skip
 """Makers of what cannot be read whole, and what is said of it."""

@@ -1,6 +1,6 @@
 """Dataset layouts: find the songs, stems and labels in collections of several kinds. In code, a layout is a "protocol".
 
-Seven layouts are built in, in a plain table. There is no hook for more, because a hook would make :class:`Song` and
+Eight layouts are built in, in a plain table. There is no hook for more, because a hook would make :class:`Song` and
 :class:`Excerpt` a public interface for plugins before anybody has asked for it. A user with another layout can make
 songs in Python and give them to :meth:`mashkit.catalog.Adder.add`; a layout does the same.
 """
@@ -19,6 +19,7 @@ from mashkit.catalog.protocols.multitrack import Multitrack
 from mashkit.catalog.protocols.plain import Preview, Songs
 from mashkit.catalog.protocols.rekordbox import Rekordbox
 from mashkit.catalog.protocols.roles import Roles
+from mashkit.catalog.protocols.traktor import Traktor
 from mashkit.errors import UsageError
 
 __all__ = [
@@ -31,11 +32,12 @@ __all__ = [
     "Rekordbox",
     "Roles",
     "Songs",
+    "Traktor",
     "create_protocol",
 ]
 
 PROTOCOLS: dict[str, type[Protocol]] = {
-    one.name: one for one in (Songs, Preview, Harmonix, Ayumix, Multitrack, Roles, Rekordbox)
+    one.name: one for one in (Songs, Preview, Harmonix, Ayumix, Multitrack, Roles, Rekordbox, Traktor)
 }
 """Dataset layouts by name, the default first."""
 

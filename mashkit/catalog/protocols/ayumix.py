@@ -49,7 +49,7 @@ class Ayumix(Protocol):
             raise AudioFileError(
                 ", ".join(map(str, paths)),
                 "holds no folder with a vocal or an original",
-                f"make a folder a song, with vocal.wav, original.wav and {CHORUS}",
+                f"make a folder for each song, with vocal.wav, original.wav and {CHORUS}",
             )
         return usable(folders, describe_ayumix)
 
@@ -80,7 +80,7 @@ def describe_ayumix(folder: Path) -> Song:
     else:
         excerpts = section_excerpts(sections, downbeats)
     if not excerpts:
-        raise LabelError(chorus, None, "no chorus has room for a clip of 25 s", "check chorus and beats")
+        raise LabelError(chorus, None, "no chorus is long enough for a clip of 25 s", "check chorus and beats")
     return Song(
         path=original,
         title=notes.title or folder.name,

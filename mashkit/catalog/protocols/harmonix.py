@@ -81,7 +81,9 @@ class Harmonix(Protocol):
                 if entry not in entries:
                     raise _no_entry(entry, path, self.index, line)
                 if entry in chosen:
-                    raise AudioFileError(path, f"{chosen[entry]} is {entry} already", "leave one of them there")
+                    raise AudioFileError(
+                        path, f"{chosen[entry]} is a recording of {entry} too", "keep only one of the two"
+                    )
                 found.append(self._song(path, labels, entry, entries[entry]))
                 chosen[entry] = path
             except MashkitError as error:
@@ -90,7 +92,9 @@ class Harmonix(Protocol):
 
     def _song(self, path: Path, labels: Path, entry: str, row: dict[str, str]) -> Song:
         if Path(entry).name != entry:
-            raise LabelError(labels / METADATA, None, f"{entry!r} is no name of an entry", "fetch the data set again")
+            raise LabelError(
+                labels / METADATA, None, f"{entry!r} is not the name of an entry", "fetch the data set again"
+            )
         beats_file, segments_file = (labels / folder / f"{entry}.txt" for folder in (BEATS, SEGMENTS))
         known = read_beats(beats_file, columns=3)
         segments = read_segments(segments_file)
@@ -100,7 +104,7 @@ class Harmonix(Protocol):
         assert known.downbeats is not None  # noqa: S101 — read_beats always returns downbeats
         excerpts = section_excerpts(_verses_and_choruses(segments), known.downbeats, music_ends=ends)
         if not excerpts:
-            raise LabelError(segments_file, None, "no verse or chorus with room for a clip", "leave this song out")
+            raise LabelError(segments_file, None, "no verse or chorus is long enough for a clip", "leave this song out")
         identifiers = {"musicbrainz": row.get("MusicBrainz Id") or "", "acoustid": row.get("Acoustid Id") or ""}
         return Song(
             path=path,
@@ -123,7 +127,7 @@ class Harmonix(Protocol):
             labelled = float(row.get("Duration") or math.nan)
         except ValueError as error:
             raise LabelError(
-                labels / METADATA, None, f"{row['File']} lasts {row['Duration']!r}", "give seconds"
+                labels / METADATA, None, f"the duration of {row['File']} is {row['Duration']!r}", "write it in seconds"
             ) from error
         try:
             duration = probe(path).duration
@@ -132,8 +136,9 @@ class Harmonix(Protocol):
         if abs(duration - labelled) > self.length_tolerance_s:
             raise AudioFileError(
                 path,
-                f"lasts {duration:.1f} s, the recording labelled {labelled:.1f} s: the labels do not fit the audio",
-                "use the recording that was labelled, or give a larger length_tolerance_s if its end differs alone",
+                f"lasts {duration:.1f} s, but the labelled recording lasts {labelled:.1f} s: "
+                "the labels do not fit the audio",
+                "use the labelled recording, or give a larger length_tolerance_s if only the ends differ",
             )
 
 
@@ -165,13 +170,11 @@ def _read_index(index: Path) -> Iterator[tuple[str, Path, int]]:
 
 def _no_entry(entry: str, path: Path, index: str | None, line: int | None) -> MashkitError:
     if index is not None and line is not None:
-        return LabelError(
-            index, line, f"{entry!r} is no entry of the Harmonix Set", "names are those of its metadata.csv"
-        )
+        return LabelError(index, line, f"{entry!r} is no entry of the Harmonix Set", "use a name from its metadata.csv")
     return AudioFileError(
         path,
         "belongs to no entry of the Harmonix Set",
-        f"call it as its entry (0001_12step{path.suffix}), or list it in an index: -O protocol.index=FILE.csv",
+        f"name it like its entry (0001_12step{path.suffix}), or list it in an index: -O protocol.index=FILE.csv",
     )
 
 

@@ -61,10 +61,14 @@ def read_beats(path: Path, *, columns: int = 2) -> Analysis:
     for number, line in lines_of(path):
         words = line.split()
         if len(words) != columns:
-            raise LabelError(path, number, f"{len(words)} columns, not {columns}", "write time and place in the bar")
+            raise LabelError(
+                path, number, f"{len(words)} columns, not {columns}", "write the time and the position in the bar"
+            )
         moment = _increasing(path, number, words[0], beats[-1] if beats else None)
         if not words[1].isdecimal() or int(words[1]) < 1:
-            raise LabelError(path, number, f"{words[1]!r} is no place in a bar", "count the beats of a bar from 1")
+            raise LabelError(
+                path, number, f"{words[1]!r} is not a position in a bar", "count the beats of a bar from 1"
+            )
         beats.append(moment)
         if int(words[1]) == 1:
             downbeats.append(moment)
@@ -116,7 +120,7 @@ def read_sections(path: Path, *, known: frozenset[str]) -> list[Section]:
         start = _increasing(path, number, words[0], sections[-1].start if sections else None)
         end = _increasing(path, number, words[1], start)
         if words[2].lower() not in known:
-            raise LabelError(path, number, f"{words[2]!r} is no part known here", f"use {' or '.join(sorted(known))}")
+            raise LabelError(path, number, f"{words[2]!r} is not a known part", f"use {' or '.join(sorted(known))}")
         sections.append(Section(start, end, words[2].lower()))
     return sections
 
@@ -132,7 +136,7 @@ def read_table(path: Path, columns: tuple[str, ...]) -> list[tuple[int, dict[str
     reader = csv.DictReader(_text(path).splitlines())
     missing = [name for name in columns if name not in (reader.fieldnames or ())]
     if missing:
-        raise LabelError(path, 1, f"no column {', '.join(missing)}", f"begin with a line {','.join(columns)}")
+        raise LabelError(path, 1, f"there is no column {', '.join(missing)}", f"begin with a line {','.join(columns)}")
     rows = []
     try:
         for row in reader:
@@ -140,7 +144,7 @@ def read_table(path: Path, columns: tuple[str, ...]) -> list[tuple[int, dict[str
                 raise LabelError(path, reader.line_num, "a column is empty", f"fill in {', '.join(columns)}")
             rows.append((reader.line_num, row))
     except csv.Error as error:
-        raise LabelError(path, reader.line_num, f"is no CSV: {error}", "export it again") from error
+        raise LabelError(path, reader.line_num, f"is not CSV: {error}", "export it again") from error
     return rows
 
 
@@ -196,7 +200,7 @@ def read_notes(path: Path) -> SongNotes:
         data: Any = json.loads(_text(path))
     except ValueError as error:
         raise LabelError(
-            path, getattr(error, "lineno", None), f"is no JSON: {error}", "check commas and quotes"
+            path, getattr(error, "lineno", None), f"is not JSON: {error}", "check commas and quotes"
         ) from None
     if not isinstance(data, dict):
         raise LabelError(path, None, "holds no JSON object", 'write {"title": …, "licence": …}')
@@ -235,11 +239,11 @@ def _text(path: Path) -> str:
     try:
         return path.read_text(encoding="utf-8-sig")  # spreadsheets begin their CSV files with a byte order mark
     except FileNotFoundError as error:
-        raise LabelError(path, None, "no such file", "put it there") from error
+        raise LabelError(path, None, "does not exist", "put the file there") from error
     except OSError as error:
         raise LabelError(path, None, f"cannot be read: {error.strerror}", "check its permissions") from error
     except UnicodeDecodeError as error:
-        raise LabelError(path, None, "is no text in UTF-8", "save it as that") from error
+        raise LabelError(path, None, "is not text in UTF-8", "save it as UTF-8") from error
 
 
 def _increasing(path: Path, number: int, word: str, before: float | None) -> float:
@@ -247,9 +251,9 @@ def _increasing(path: Path, number: int, word: str, before: float | None) -> flo
     try:
         moment = float(word)
     except ValueError as error:
-        raise LabelError(path, number, f"{word!r} is no time", "write seconds, like 12.345") from error
+        raise LabelError(path, number, f"{word!r} is not a time", "write seconds, like 12.345") from error
     if not (np.isfinite(moment) and moment >= 0):
-        raise LabelError(path, number, f"{word!r} is no time in a song", "write seconds, 0 or more")
+        raise LabelError(path, number, f"{word!r} is not a time in a song", "write seconds, 0 or more")
     if before is not None and moment <= before:
         raise LabelError(path, number, f"{moment} s does not come after {before} s", "sort the lines by time")
     return moment

@@ -45,7 +45,7 @@ class Multitrack(Protocol):
             raise AudioFileError(
                 ", ".join(map(str, paths)),
                 "holds no folder of stems",
-                "make a folder a song, with vocals, drums, bass and other as sound files",
+                "make a folder for each song, with vocals, drums, bass and other as sound files",
             )
         return usable(folders, describe_multitrack)
 
@@ -108,7 +108,7 @@ def describe_multitrack(folder: Path) -> Song:
         raise AudioFileError(folder, f"has no {', no '.join(lacking)}", "add a stem for each role")
     unknown = [path.name for path in sound_files(folder) if path.stem not in {*STEM_NAMES, *MIX_NAMES, *SUMS}]
     if unknown:  # without these files the sum of the stems would not be the song
-        raise AudioFileError(folder, f"{', '.join(unknown)}: no stem of that name", f"use {', '.join(STEM_NAMES)}")
+        raise AudioFileError(folder, f"{', '.join(unknown)}: not the name of a stem", f"use {', '.join(STEM_NAMES)}")
     notes = read_song_notes(folder)
     known, labels = known_of(folder, notes)
     return Song(

@@ -8,15 +8,22 @@ const RETRY_MS = 3000;
 const SHOWN_TWICE_S = 20; // how long a message stays
 
 let texts = {};
-let about = {};
+const about = JSON.parse(document.documentElement.dataset.about); // the study's title, languages and so on
 let state = {};
 let language = "en";
 let page = null; // what is shown of a page of two samples
 const decoded = new Map(); // sample → promise of its sound
 
-const AudioContextClass = window.AudioContext ?? window.webkitAudioContext;
-const context = new AudioContextClass({ latencyHint: "interactive" });
-const player = new Player(context, { changed: () => page?.refresh() });
+let context = null;
+let player = null;
+
+// The browser's audio takes a tenth of a second or more to begin, so the first page is shown before.
+function openAudio() {
+  if (context) return;
+  const AudioContextClass = window.AudioContext ?? window.webkitAudioContext;
+  context = new AudioContextClass({ latencyHint: "interactive" });
+  player = new Player(context, { changed: () => page?.refresh() });
+}
 
 function text(name, values = {}) {
   return (texts[name] ?? name).replace(/\{(\w+)\}/g, (whole, key) => values[key] ?? whole);
@@ -330,6 +337,7 @@ function consent() {
       agree.focus();
       return;
     }
+    openAudio();
     context.resume();
     eventually("/api/consent", { agree: true, language }, (next) => { say(""); go(next); });
   } } }, text("consent_start"));
@@ -397,6 +405,7 @@ function go(next) {
 }
 
 function show() {
+  if (state.stage === "pages" || state.stage === "level" || state.stage === "headphones") openAudio();
   const known = ["consent", "level", "headphones", "pages", "done", "no-level", "no-headphones"];
   byId("withdraw").hidden = !known.includes(state.stage);
   byId("progress").hidden = state.stage !== "pages";
@@ -411,13 +420,13 @@ function show() {
   else plain(state.stage);
 }
 
-async function refresh() {
+async function refresh(asked = ask("/api/state")) {
   try {
-    go(await ask("/api/state"));
+    go(await asked);
   } catch (failure) {
     if (failure.reason === "offline" || failure.reason === "busy" || failure.status >= 500) {
       say(text(texts[failure.reason] ? failure.reason : "offline"), true);
-      setTimeout(refresh, RETRY_MS);
+      setTimeout(() => refresh(), RETRY_MS);
     } else go({ stage: failure.reason });
   }
 }
@@ -437,7 +446,9 @@ function confirmWithdrawal() {
 }
 
 async function start() {
-  about = await ask("/api/about");
+  const problem = new URLSearchParams(location.search).get("problem");
+  const asked = problem ? null : ask("/api/state"); // at once, not after the texts
+  asked?.catch(() => {}); // told below
   document.title = about.title;
   byId("title").textContent = about.title;
   const offered = Object.keys(about.languages);
@@ -453,9 +464,9 @@ async function start() {
     place?.focus();
   });
   byId("withdraw").addEventListener("click", confirmWithdrawal);
-  const problem = new URLSearchParams(location.search).get("problem");
   if (problem) go({ stage: problem });
-  else await refresh();
+  else await refresh(asked);
+  setTimeout(openAudio); // after the first page is painted, and before a rater has read it
 }
 
 start().catch(() => {

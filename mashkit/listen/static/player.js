@@ -53,23 +53,26 @@ export class Player {
     const at = this.soon;
     this.sources = [];
     this.gains = [];
-    this.buffers.forEach((buffer, index) => {
-      const source = this.context.createBufferSource();
-      const gain = this.context.createGain();
-      source.buffer = buffer;
-      gain.gain.value = 0;
-      source.connect(gain).connect(this.context.destination);
-      if (this.from < buffer.duration) source.start(at, this.from);
-      source.onended = () => this.ended(source);
-      this.sources.push(source);
-      this.gains.push({ gain: gain.gain, to: 0, until: 0 });
-    });
-    this.fade(this.current, 1, at);
+    this.buffers.forEach((buffer) => this.begin(buffer, at, this.from));
+    this.apply(at);
     this.started = at;
     this.counted = at;
     this.playing = true;
     this.note("play");
     this.changed();
+  }
+
+  // Let a sample run from a position on, silent until its gain is set.
+  begin(buffer, at, from) {
+    const source = this.context.createBufferSource();
+    const gain = this.context.createGain();
+    source.buffer = buffer;
+    gain.gain.value = 0;
+    source.connect(gain).connect(this.context.destination);
+    if (from < buffer.duration) source.start(at, from);
+    source.onended = () => this.ended(source);
+    this.sources.push(source);
+    this.gains.push({ gain: gain.gain, from: 0, to: 0, until: 0 });
   }
 
   // Called as a source ends by itself: what was chosen is over.
@@ -100,12 +103,9 @@ export class Player {
   choose(index) {
     if (index === this.current || index < 0 || index >= this.buffers.length) return;
     this.count();
-    const before = this.current;
     this.current = index;
     if (this.playing) {
-      const at = this.soon;
-      this.fade(before, 0, at);
-      this.fade(index, 1, at);
+      this.apply(this.soon);
       this.note("switch");
       if (this.position >= this.length) this.pause();
     } else {
@@ -115,16 +115,30 @@ export class Player {
     this.changed();
   }
 
+  // The gain that a sample is to have.
+  wanted(index) {
+    return index === this.current ? 1 : 0;
+  }
+
+  // Let each gain go to what is wanted of it.
+  apply(at) {
+    this.gains.forEach((one, index) => {
+      const to = this.wanted(index);
+      if (one.to !== to) this.fade(index, to, at);
+    });
+  }
+
   // Let a gain go to a value from `at` on. A ramp begins where the event before it ends, so that event must be at `at`.
   fade(index, to, at) {
     const one = this.gains[index];
-    if (at >= one.until) one.gain.setValueAtTime(one.to, at);
-    else if (one.gain.cancelAndHoldAtTime) one.gain.cancelAndHoldAtTime(at);
+    const value = at >= one.until ? one.to : one.to + (one.from - one.to) * ((one.until - at) / RAMP_S);
+    if (at < one.until && one.gain.cancelAndHoldAtTime) one.gain.cancelAndHoldAtTime(at);
     else {
       one.gain.cancelScheduledValues(at);
-      one.gain.setValueAtTime(one.to + (1 - 2 * one.to) * ((one.until - at) / RAMP_S), at);
+      one.gain.setValueAtTime(value, at);
     }
     one.gain.linearRampToValueAtTime(to, at + RAMP_S);
+    one.from = value;
     one.to = to;
     one.until = at + RAMP_S;
   }

@@ -13,11 +13,20 @@ from mashkit.interfaces import Analyzer
 from mashkit.interfaces.analyzer import ANALYSIS_FIELDS
 from mashkit.synthetic import signals
 from mashkit.testing.contracts.component import ComponentContract, sanity
-from mashkit.types import Analysis, Audio, Key
+from mashkit.types import Analysis, Audio, Key, chord_tones
 
 
 class AnalyzerContract(ComponentContract):
-    """Requirements for every analyzer."""
+    """Requirements for every analyzer.
+
+    Examples
+    --------
+    >>> from mashkit.testing import AnalyzerContract
+    >>> class TestLibrosa(AnalyzerContract):  # in a test file: pytest runs its checks
+    ...     component = "librosa"
+    >>> [name for name in vars(AnalyzerContract) if name.startswith("test_")][:3]
+    ['test_provides_known_fields', 'test_fills_what_it_provides', 'test_key_of_clear_chords']
+    """
 
     kind = "analyzer"
     tempo: ClassVar[float] = 112.0
@@ -39,7 +48,14 @@ class AnalyzerContract(ComponentContract):
         assert isinstance(subject, Analyzer)
         found = subject.analyze(signals.mix(signals.band(Key(9, "major"), tempo=self.tempo, bars=4)[0]))
         key = None if found.key is None else [12 * (found.key.mode == "minor") + found.key.tonic]
-        fields = {"key": key, "tempo": found.tempo, "beats": found.beats, "downbeats": found.downbeats}
+        fields = {
+            "key": key,
+            "tempo": found.tempo,
+            "beats": found.beats,
+            "downbeats": found.downbeats,
+            "chords": None if found.chords is None else found.chords.times,
+            "melody": None if found.melody is None else found.melody.f0,
+        }
         return {name: np.atleast_1d(np.asarray(value, float)) for name, value in fields.items() if value is not None}
 
     def test_provides_known_fields(self, subject: Analyzer) -> None:
@@ -77,6 +93,35 @@ class AnalyzerContract(ComponentContract):
         found = subject.analyze(signals.retuned(signals.chord_progression(key, seconds=8.0), cents))
         assert found.key == key
         assert found.tuning == pytest.approx(cents, abs=5.0)
+
+    @sanity
+    @pytest.mark.parametrize("semitones", [0, 5])
+    def test_chords_of_a_progression(self, subject: Analyzer, semitones: int) -> None:
+        if "chords" not in subject.info.provides:
+            pytest.skip("provides no chords")
+        key = Key(7, "major").transposed(semitones)
+        found = subject.analyze(signals.chord_progression(key, seconds=16.0)).chords
+        assert found is not None
+        # In the middle of each second: I, IV, V, I, a second each. Only roots and thirds have to be right.
+        due = [{(key.tonic + root) % 12, (key.tonic + root + 4) % 12} for root in (0, 5, 7, 0)] * 4
+        heard = found.at(np.arange(16) + 0.5)
+        right = [tones <= chord_tones(label) for tones, label in zip(due, heard, strict=True)]
+        assert np.mean(right) > 0.75
+
+    @sanity
+    @pytest.mark.parametrize("pitch", [52.0, 64.3, 76.0])
+    def test_melody_of_a_voice(self, subject: Analyzer, pitch: float) -> None:
+        if "melody" not in subject.info.provides:
+            pytest.skip("provides no melody")
+        hertz = 440 * 2 ** ((pitch - 69) / 12)
+        parts = [signals.tone(hertz * number, 4.0, amplitude=0.4 / number).samples for number in range(1, 7)]
+        voice = np.pad(np.sum(parts, axis=0, dtype=np.float32), ((0, 0), (2 * 44_100, 0)))
+        found = subject.analyze(Audio(voice, 44_100)).melody
+        assert found is not None
+        sung = (found.times > 2.2) & (found.times < 5.8)
+        assert np.mean(found.voiced[sung]) > 0.95
+        assert np.nanmedian(np.abs(found.pitches[sung] - pitch)) < 0.25
+        assert np.mean(found.voiced[found.times < 1.8]) < 0.05
 
     @sanity
     @pytest.mark.parametrize("speed", [0.85, 1.2])
@@ -176,6 +221,8 @@ class AnalyzerContract(ComponentContract):
         assert analysis.key is None
         assert analysis.tempo is None
         assert analysis.beats is None or len(analysis.beats) == 0
+        assert analysis.chords is None
+        assert analysis.melody is None
 
     @pytest.mark.parametrize("seconds", [0.001, 0.2, 1.0])
     def test_short_audio(self, subject: Analyzer, seconds: float) -> None:

@@ -156,7 +156,16 @@ def all_gone(processes: Iterable[int], seconds: float) -> bool:
 
 # ------------------------------------------------------------------------------------------------------- contract
 class ExecutorContract(ComponentContract):
-    """Requirements for every executor; those with threads of this process as workers cannot contain a crash."""
+    """Requirements for every executor; those with threads of this process as workers cannot contain a crash.
+
+    Examples
+    --------
+    >>> from mashkit.testing import ExecutorContract
+    >>> class TestLocal(ExecutorContract):  # in a test file: pytest runs its checks
+    ...     component = "local"
+    >>> [name for name in vars(ExecutorContract) if name.startswith("test_")][:3]
+    ['test_provides_known_places', 'test_no_jobs_no_outcomes', 'test_results_do_not_depend_on_the_order']
+    """
 
     kind = "executor"
     gone_s: ClassVar[float] = 20.0

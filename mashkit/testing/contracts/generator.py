@@ -36,6 +36,14 @@ class GeneratorContract(ComponentContract):
 
     The clips are synthetic, so their keys, tempi and downbeats are exact, and the promises of a condition
     (:class:`mashkit.conditions.Promise`) are checked in the plans.
+
+    Examples
+    --------
+    >>> from mashkit.testing import GeneratorContract
+    >>> class TestPaper(GeneratorContract):  # in a test file: pytest runs its checks
+    ...     component = "paper"
+    >>> [name for name in vars(GeneratorContract) if name.startswith("test_")][:3]
+    ['test_conditions_are_described', 'test_keys_are_as_promised', 'test_tempi_are_as_promised']
     """
 
     kind = "generator"

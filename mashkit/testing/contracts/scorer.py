@@ -20,7 +20,16 @@ from mashkit.types import Analysis, Clip, Condition, Key, Role, Score
 
 
 class ScorerContract(ComponentContract):
-    """Requirements for every scorer."""
+    """Requirements for every scorer.
+
+    Examples
+    --------
+    >>> from mashkit.testing import ScorerContract
+    >>> class TestLoudness(ScorerContract):  # in a test file: pytest runs its checks
+    ...     component = "loudness"
+    >>> [name for name in vars(ScorerContract) if name.startswith("test_")][:3]
+    ['test_no_mashups_no_scores', 'test_parts_are_those_it_provides', 'test_one_scale']
+    """
 
     kind = "scorer"
     needs_beats: ClassVar[bool] = False

@@ -10,12 +10,21 @@ from mashkit.audio.levels import FULL_SCALE
 from mashkit.components import Component
 from mashkit.interfaces import Separator
 from mashkit.synthetic import signals
-from mashkit.testing.contracts.component import ComponentContract, sanity
+from mashkit.testing.contracts.component import ROUNDING, ComponentContract, sanity
 from mashkit.types import Audio, StemSet
 
 
 class SeparatorContract(ComponentContract):
-    """Requirements for every separator."""
+    """Requirements for every separator.
+
+    Examples
+    --------
+    >>> from mashkit.testing import SeparatorContract
+    >>> class TestLibrosa(SeparatorContract):  # in a test file: pytest runs its checks
+    ...     component = "librosa"
+    >>> [name for name in vars(SeparatorContract) if name.startswith("test_")][:3]
+    ['test_stems_sum_to_about_the_mix', 'test_input_is_not_altered', 'test_same_input_same_stems']
+    """
 
     kind = "separator"
 
@@ -50,6 +59,13 @@ class SeparatorContract(ComponentContract):
         again = subject.separate(mix)
         for name, stem in stems.stems.items():
             assert np.array_equal(again.stems[name].samples, stem.samples), name
+
+    def test_a_stem_asked_for_is_that_of_all(self, subject: Separator, mix: Audio, stems: StemSet) -> None:
+        name = max(subject.info.provides)  # vocals, for most
+        some = subject.separate(mix, stems=[name]).stems
+        assert set(some) == {name}
+        rest = some[name].samples - stems.stems[name].samples
+        assert np.sqrt(np.mean(rest**2)) <= ROUNDING * np.sqrt(np.mean(mix.samples**2))
 
     def test_level_does_not_matter(self, subject: Separator, mix: Audio) -> None:
         usual = Audio(mix.samples * np.float32(FULL_SCALE / mix.peak), mix.sample_rate)

@@ -24,7 +24,16 @@ def _skip_without_time_map(subject: Stretcher) -> None:
 
 
 class StretcherContract(ComponentContract):
-    """Requirements for every stretcher."""
+    """Requirements for every stretcher.
+
+    Examples
+    --------
+    >>> from mashkit.testing import StretcherContract
+    >>> class TestSignalsmith(StretcherContract):  # in a test file: pytest runs its checks
+    ...     component = "signalsmith"
+    >>> [name for name in vars(StretcherContract) if name.startswith("test_")][:3]
+    ['test_length_is_exact', 'test_empty_stays_empty', 'test_nothing_to_do_does_nothing']
+    """
 
     kind = "stretcher"
     drift_s: ClassVar[float] = 0.02

@@ -1,5 +1,6 @@
 """The scorers keep their contract and hear what is wrong with a plan, from the plan and the clips' stems alone."""
 
+import json
 from typing import Any
 
 import attrs
@@ -8,12 +9,14 @@ import pytest
 
 from mashkit.errors import OptionError, PlanError
 from mashkit.interfaces import Scorer
+from mashkit.models import sha256_of
 from mashkit.registry import Registry
 from mashkit.synthetic.source import SyntheticSource
 from mashkit.testing import ScorerContract
 from mashkit.testing.mashups import Shelf, mashup_of
 from mashkit.types import Audio, Clip, Key, Role
-from mashkit_amu.scorer import Amu2021Scorer, AmuScorer
+from mashkit_amu.mashability import SHIFTS, BeatFeatures, harmonic_compatibility
+from mashkit_amu.scorer import TUNED, Amu2021Scorer, AmuScorer, AmuTunedScorer
 
 
 class TestAmu(ScorerContract):
@@ -25,6 +28,12 @@ class TestAmu(ScorerContract):
 class TestAmuLikePublished(ScorerContract):
     component = "amu"
     options = {"rotation": "best", "percussion_harmony": True}  # noqa: RUF012 — the contract reads it, nobody writes it
+    needs_beats = True
+    stems_read = 3
+
+
+class TestAmuTuned(ScorerContract):
+    component = "amu-tuned"
     needs_beats = True
     stems_read = 3
 
@@ -221,3 +230,35 @@ def test_a_real_original_beats_itself_out_of_key(multitrack: tuple[Shelf, Clip])
     original, *shifted = (score.parts["harmony"] for score in AmuScorer().score(plans))
     assert original > np.mean(shifted) + 0.01
     assert original > shifted[2]  # a semitone up, the clash of clashes
+
+
+# ----------------------------------------------------------------------------------------------------------- amu-tuned
+def test_the_probability_is_that_of_the_fitted_weights(source: SyntheticSource) -> None:
+    clip = source.clips[0]
+    weights = json.loads(TUNED.read_text(encoding="utf-8"))["weights"]
+    assert set(weights) == {"harmony", "rhythm", "balance", "bias"}
+    scorer = AmuTunedScorer()
+    good, bad = scorer.score([mashup_of(source, clip), mashup_of(source, clip, harmonic={"semitones": 1})])
+    for score in (good, bad):
+        logit = weights["bias"] + sum(weights[name] * part for name, part in score.parts.items())
+        assert score.value == pytest.approx(1 / (1 + np.exp(-logit)))
+        assert score.scale == "probability"
+    assert good.value > 0.5 > bad.value
+    assert scorer.weights() == {"tuned.json": sha256_of(TUNED)}
+    # Only harmony differs from that of `amu`: it is a correlation, and tells keys apart by more.
+    plain = AmuScorer().score([mashup_of(source, clip), mashup_of(source, clip, harmonic={"semitones": 1})])
+    for name in ("rhythm", "balance"):
+        assert good.parts[name] == plain[0].parts[name]
+    assert good.parts["harmony"] < plain[0].parts["harmony"]
+    assert good.parts["harmony"] - bad.parts["harmony"] > plain[0].parts["harmony"] - plain[1].parts["harmony"]
+
+
+def test_centred_chroma_are_correlated_as_numpy_has_it() -> None:
+    random = np.random.default_rng(3)
+    one, other = (
+        BeatFeatures(random.random((12, 5)), np.zeros((2, 60)), np.zeros((3, 5))).centred().chroma for _ in range(2)
+    )
+    found = harmonic_compatibility(one, other)[int(np.flatnonzero(SHIFTS == 0)[0]), 0]
+    assert found == pytest.approx(np.corrcoef(one.ravel(), other.ravel())[0, 1])
+    silent = BeatFeatures(np.zeros((12, 5)), np.zeros((2, 60)), np.zeros((3, 5))).centred().chroma
+    assert not harmonic_compatibility(one, silent).any()

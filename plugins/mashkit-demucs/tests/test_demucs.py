@@ -181,7 +181,7 @@ def test_an_unknown_model_is_refused() -> None:
 
 
 def test_a_segment_longer_than_a_transformer_takes_is_refused(models: Path) -> None:
-    with pytest.raises(OptionError, match=r"segment_s is 2, and the model was trained on 1.5 s"):
+    with pytest.raises(OptionError, match=r"segment_s is 2, but the model was trained on 1.5 s"):
         create(models, "transformer", segment_s=2).separate(signals.noise(0.1))
 
 

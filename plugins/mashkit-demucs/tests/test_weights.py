@@ -173,7 +173,7 @@ def test_a_file_that_is_not_what_its_name_says(tmp_path: Path) -> None:
 
 def test_what_is_no_checkpoint(tmp_path: Path) -> None:
     disk.save_th(tmp_path, "mine", {"state": {}})
-    assert "no checkpoint of demucs" in refused(folder=tmp_path, model="mine").problem
+    assert "not a checkpoint of demucs" in refused(folder=tmp_path, model="mine").problem
     (tmp_path / "other.safetensors").write_bytes(b"not at all")
     assert "other.safetensors" in refused(folder=tmp_path, model="other").problem
 

@@ -18,15 +18,20 @@ from mashkit.models import ModelError, status
 from mashkit.registry import Registry
 from mashkit.testing import AnalyzerContract, signals
 from mashkit.timing.beats import beat_error
-from mashkit.types import Analysis, Audio, Key, Times
-from mashkit_madmom import WEIGHTS, backend, networks
+from mashkit.types import Analysis, Audio, Key, Times, chord_tones
+from mashkit_madmom import CHORD_WEIGHTS, WEIGHTS, backend, networks
 from mashkit_madmom.analyzer import MadmomAnalyzer
+from mashkit_madmom.chords import LABELS, MadmomChords
 
 DEMO_SONGS = Path(__file__).parents[3] / "examples" / "songs"
 
 
 class TestMadmom(AnalyzerContract):
     component = "madmom"
+
+
+class TestMadmomChords(AnalyzerContract):
+    component = "madmom-chords"
 
 
 @pytest.fixture(scope="module")
@@ -98,6 +103,40 @@ def test_key_network_and_answer_are_madmoms(analyzer: MadmomAnalyzer) -> None:
     analysis = analyzer.analyze(audio)
     assert analysis.key == Key.parse(backend.KEY_LABELS[int(golden.argmax())])
     assert analysis.confidence["key"] == pytest.approx(golden.max(), abs=1e-4)
+
+
+@pytest.mark.filterwarnings("ignore:Passing more than 2 positional")  # madmom's own
+def test_chord_features_and_chords_are_madmoms(monkeypatch: pytest.MonkeyPatch) -> None:
+    signal = as_signal(signals.mix(signals.band(Key(7, "minor"), bars=3)[0]))
+    golden = backend.CNNChordFeatureProcessor()(signal)
+    chords = backend.CRFChordRecognitionProcessor()(golden)
+    network = networks.ChordNetwork()
+    assert network.features(signal) == pytest.approx(golden, abs=1e-5)
+    numbers = network(signal)
+    monkeypatch.setattr(networks, "CHORD_BLOCK", 17)  # 61 frames in several blocks
+    assert network.features(signal) == pytest.approx(golden, abs=1e-5)
+    for start, _, label in chords:
+        assert chord_tones(LABELS[numbers[round(start * 10)]]) == chord_tones(label)
+
+
+@pytest.mark.parametrize("cents", [-45.0, 40.0])
+def test_chords_of_music_off_concert_pitch(cents: float) -> None:
+    stems, truth = signals.band(Key(2, "major"), bars=4)
+    mix = signals.retuned(signals.mix(stems), cents)
+    found = MadmomChords().analyze(mix).chords
+    assert found is not None
+    assert truth.chords is not None
+    middles = truth.chords.intervals.mean(axis=1) * mix.duration / signals.mix(stems).duration
+    assert [chord_tones(label) for label in found.at(middles)] == [chord_tones(label) for label in truth.chords.labels]
+
+
+def test_chords_are_asked_for_by_name() -> None:
+    mix = signals.mix(signals.band(bars=4)[0])
+    analyzer = Registry().create("analyzer", "key:madmom,beats:madmom,chords:madmom-chords")
+    found = analyzer.analyze(mix)
+    assert found.chords == MadmomChords().analyze(mix).chords
+    assert found.beats is not None
+    assert MadmomAnalyzer().analyze(mix).chords is None
 
 
 def test_the_shortest_mix_that_is_analysed(analyzer: MadmomAnalyzer) -> None:
@@ -250,6 +289,15 @@ def test_the_files_madmom_reads_are_those_that_are_listed() -> None:
     assert {status(one) for one in WEIGHTS} == {"ok"}
     digests = {Path(one.path).name: one.sha256 for one in WEIGHTS}
     assert MadmomAnalyzer().weights() == digests
+
+
+def test_the_chord_files_are_those_that_are_listed(monkeypatch: pytest.MonkeyPatch) -> None:
+    read = {str(Path(path).resolve()) for path in (*backend.CHORDS_CNN_FEAT, *backend.CHORDS_CFCRF)}
+    assert {str(one.location().resolve()) for one in CHORD_WEIGHTS if one.location()} == read
+    assert MadmomChords().weights() == {Path(one.path).name: one.sha256 for one in CHORD_WEIGHTS}
+    monkeypatch.setattr(networks, "CHORD_WEIGHTS", tuple(attrs.evolve(one, sha256="0" * 64) for one in CHORD_WEIGHTS))
+    with pytest.raises(ModelError, match="damaged"):
+        networks.ChordNetwork()
 
 
 @pytest.mark.parametrize("model", ["key", "beats"])

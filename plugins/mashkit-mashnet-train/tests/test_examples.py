@@ -110,7 +110,7 @@ def test_folds_leave_each_song_out_once(of: int) -> None:
 def test_a_fold_is_trained_without_its_songs(store: Store) -> None:
     data = IntervalData([store], fold=Fold(2, 3), validation_groups=1)
     parts = splits((record.song for record in store.records), Fold(2, 3))
-    assert data.songs == sorted(song for song, split in parts.items() if split == "training")
+    assert {record.song for record in data.training.records} == {song for song in parts if parts[song] == "training"}
     assert {record.song for record in data.held.records} == {song for song in parts if parts[song] == "validation"}
     assert data.summary["fold"] == "2/3"
     assert data.fingerprint != IntervalData([store], validation_groups=1).fingerprint
@@ -221,8 +221,8 @@ def test_examples_are_drawn_by_the_rules_of_the_papers_generator(facts: list[Fac
 
 def test_data_drawn_by_other_rules_are_other_data(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     now = IntervalData([store], groups=2, validation_groups=4)
-    assert now.summary["rules"] == examples.RULES_VERSION == 2
-    monkeypatch.setattr(examples, "RULES_VERSION", 1)
+    assert now.summary["rules"] == examples.RULES_VERSION == 3
+    monkeypatch.setattr(examples, "RULES_VERSION", 2)
     assert IntervalData([store], groups=2, validation_groups=4).fingerprint != now.fingerprint
 
 
@@ -343,3 +343,13 @@ def test_what_no_store_holds_is_refused(store: Store) -> None:
         training_data([store], "premixnet", PAPER, "controlled", 0, unlabelled=False)
     for variant, preset in (("premixnet", COMPACT), ("postmixnet-lsro", COMPACT), ("intervalnet", INTERVALS)):
         assert training_data([store], variant, preset, "controlled", 0, unlabelled=True).batch(0).targets.numel() > 8
+
+
+def test_recordings_are_named_and_songs_that_were_made_are_not(store: Store) -> None:
+    assert Clips([store], None).recordings == set()
+    titles = {record.song: f"Band - {record.song}" for record in store.records}
+    named = attrs.evolve(store, source={**store.source, "titles": titles})
+    training, test = (Clips([named], split).recordings for split in ("training", "test"))
+    assert len(training) == 6
+    assert training == {f"Band - {song}" for song in titles if split_of(song) == "training"}
+    assert not training & test

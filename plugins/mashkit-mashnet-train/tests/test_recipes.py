@@ -283,6 +283,8 @@ def test_a_store_of_a_database(database: Path, tmp_path: Path, capsys: pytest.Ca
     # What made the stems and analyses is known of whatever is trained on them.
     (analyzer,) = store.source["components"]
     assert (analyzer["name"], analyzer["kind"]) == ("librosa", "analyzer")
+    # The song's title as well, because a benchmark has to know what a network was trained on.
+    assert store.source["titles"] == {clip.song: "One"}
 
 
 def test_no_database_is_named(tmp_path: Path) -> None:

@@ -345,6 +345,14 @@ def test_without_weights_it_says_what_to_do(tmp_path: Path, monkeypatch: pytest.
         PreMixNetLsroScorer(checkpoint=tmp_path / "none.safetensors")
 
 
+def test_a_checkpoint_says_which_recordings_it_was_trained_on(tmp_path: Path, checkpoint: Any) -> None:
+    path = tmp_path / "of-a-fold.safetensors"
+    training = {"data": {"recordings": ["Band - One", "Band - Two"]}}
+    save(path, attrs.evolve(load(checkpoint("premixnet")), training=training))
+    assert PreMixNetScorer(checkpoint=path).trained_on() == ("Band - One", "Band - Two")
+    assert PreMixNetScorer().trained_on() == ()  # what ships was trained on rendered songs alone
+
+
 def test_what_ships_is_the_default(tmp_path: Path, checkpoint: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("mashkit_mashnet.scorer.SHIPPED", tmp_path)
     (tmp_path / "premixnet-lsro.safetensors").write_bytes(checkpoint("premixnet-lsro").read_bytes())

@@ -195,7 +195,7 @@ def test_what_is_no_checkpoint(mine: Path, content: bytes) -> None:
 
 def test_what_is_no_state(mine: Path) -> None:
     torch.save([1, 2], mine / "vocals.pth")
-    assert "no state_dict" in refused(folder=mine).problem
+    assert "not a state_dict" in refused(folder=mine).problem
 
 
 def test_other_weights_are_another_fingerprint(mine: Path) -> None:

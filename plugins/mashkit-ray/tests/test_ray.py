@@ -70,7 +70,7 @@ def test_gpus(tmp_path: Path) -> None:
 
 
 def test_options_that_contradict() -> None:
-    with pytest.raises(OptionError, match="leave them, or address, out"):
+    with pytest.raises(OptionError, match="leave out them or address"):
         Registry().create("executor", "ray", {"address": "auto", "num_cpus": 2})
 
 

@@ -53,7 +53,7 @@ def test_a_model_that_is_not_there(tmp_path: Path) -> None:
 
 def test_a_model_that_is_another(tmp_path: Path) -> None:
     model = put_model(tmp_path, "2stems")
-    with pytest.raises(ComponentUnavailable, match="not Spleeter's 2stems as verified") as raised:
+    with pytest.raises(ComponentUnavailable, match="not the verified file of Spleeter's 2stems") as raised:
         SpleeterSeparator(folder=tmp_path).weights()
     assert str(model / "checkpoint") in raised.value.problem
 

@@ -24,9 +24,21 @@ AMU = ComponentInfo(
 AMU_2021 = ComponentInfo(
     name="amu-2021",
     target="mashkit_amu.scorer:Amu2021Scorer",
-    summary="The baseline of Huang et al. 2021: AutoMashUpper without rhythm, at the key shift it likes best",
+    summary="The baseline of Huang et al. 2021: AutoMashUpper without rhythm, at its best key shift",
     provides={"harmony", "balance"},
     code_license="MIT",
+    citation=_CITATION,
+    engine="AutoMashUpper",
+    thread_safe=True,
+)
+
+AMU_TUNED = ComponentInfo(
+    name="amu-tuned",
+    target="mashkit_amu.scorer:AmuTunedScorer",
+    summary="AutoMashUpper with centred chroma and weights fitted on rendered songs: a probability",
+    provides={"harmony", "rhythm", "balance"},
+    code_license="MIT",
+    weights_license="MIT",
     citation=_CITATION,
     engine="AutoMashUpper",
     thread_safe=True,
@@ -36,4 +48,4 @@ AMU_2021 = ComponentInfo(
 @hookimpl
 def mashkit_register_scorers() -> Iterable[ComponentInfo]:
     """Register the scorers."""
-    return [AMU, AMU_2021]
+    return [AMU, AMU_2021, AMU_TUNED]

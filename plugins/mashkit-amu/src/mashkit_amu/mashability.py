@@ -64,7 +64,7 @@ class BeatFeatures:
         shapes = (self.chroma.shape, self.onsets.shape, self.energies.shape)
         if shapes != ((12, self.beats), (2, POSITIONS * self.beats), (3, self.beats)):
             raise UsageError(
-                f"features by the beat have shapes {shapes}", f"give (12, N), (2, {POSITIONS} · N), (3, N)"
+                f"the features of beats have shapes {shapes}", f"give (12, N), (2, {POSITIONS} · N), (3, N)"
             )
 
     @property
@@ -83,6 +83,14 @@ class BeatFeatures:
         if part:
             chroma = (1 - part) * chroma + part * np.roll(chroma, 1, axis=0)
         return attrs.evolve(self, chroma=chroma)
+
+    def centred(self) -> BeatFeatures:
+        """Return the features with each beat's mean over pitch classes taken from its chroma.
+
+        The cosine of two chroma ≥ 0 is high whatever their keys, because all pitch classes sound a little. Centred, it
+        is a correlation: 0 for chroma that have nothing to do with each other, and for silence.
+        """
+        return attrs.evolve(self, chroma=self.chroma - self.chroma.mean(axis=0, keepdims=True))
 
     def amplified(self, gain_db: float) -> BeatFeatures:
         """Return the features of the same music with a gain; only energies change, the others are compared by shape."""
@@ -137,7 +145,7 @@ def _windows(target: npt.NDArray[Any], candidate: npt.NDArray[Any], step: int = 
     length = target.shape[1]
     if target.shape[0] != candidate.shape[0] or not 1 <= length <= candidate.shape[1]:
         raise UsageError(
-            f"a target of shape {target.shape} in a candidate of shape {candidate.shape}",
+            f"the target has shape {target.shape}, and the candidate {candidate.shape}",
             "give one beat or more, and a candidate at least as long as the target",
         )
     windows = np.lib.stride_tricks.sliding_window_view(candidate.astype(np.float64), length, axis=1)
@@ -163,7 +171,7 @@ def harmonic_compatibility(target: npt.NDArray[Any], candidate: npt.NDArray[Any]
     Returns
     -------
     array of float64, shape (12, M - N + 1)
-        Row i is shift ``SHIFTS[i]``; 0–1 for chroma ≥ 0.
+        Row i is shift ``SHIFTS[i]``; 0–1 for chroma ≥ 0, −1 to 1 for centred ones.
 
     Raises
     ------

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
+import json
 import math
 from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import ClassVar, Literal, TypeAlias
 
 import attrs
@@ -14,9 +17,10 @@ from mashkit.components import ComponentInfo
 from mashkit.errors import PlanError
 from mashkit.interfaces import Scorer
 from mashkit.mashup import Mashup
+from mashkit.models import file_sha256
 from mashkit.rendering.cache import Recent
 from mashkit.types import Role, Score, Times
-from mashkit_amu import AMU, AMU_2021
+from mashkit_amu import AMU, AMU_2021, AMU_TUNED
 from mashkit_amu.mashability import (
     BALANCE_WEIGHT,
     RHYTHM_WEIGHT,
@@ -31,6 +35,9 @@ from mashkit_amu.mashability import (
 Rotation: TypeAlias = Literal["planned", "best"]
 
 _CACHED_STEMS = 1024  # about 250 MB for the features of stems of 40 s
+
+TUNED = Path(__file__).parent / "tuned.json"
+"""The weights of ``amu-tuned`` and how they were fitted; ``plugins/mashkit-amu/tune.py`` writes it."""
 
 _AS_PLANNED = int(np.flatnonzero(SHIFTS == 0)[0])
 
@@ -53,7 +60,13 @@ class _AutoMashUpper(Scorer):
     _stems: Recent[StemFeatures] = attrs.field(factory=lambda: Recent(_CACHED_STEMS), init=False, repr=False)
 
     def _judge(
-        self, mashup: Mashup, *, weights: Mapping[str, float], rotation: Rotation, percussion_harmony: bool
+        self,
+        mashup: Mashup,
+        *,
+        weights: Mapping[str, float],
+        rotation: Rotation,
+        percussion_harmony: bool,
+        centred: bool = False,
     ) -> Score:
         """Return the weighted sum of the parts in ``weights``; each part is the mean over the pairs."""
         if len(mashup.roles) < 2:
@@ -62,6 +75,8 @@ class _AutoMashUpper(Scorer):
             )
         beats = mashup.grid()
         features = {role: self._by_beat(mashup, role, beats) for role in mashup.roles}
+        if centred:
+            features = {role: own.centred() for role, own in features.items()}
         pairs = list(itertools.combinations(mashup.roles, 2))
         tonal = [pair for pair in pairs if percussion_harmony or Role.PERCUSSION not in pair]
         parts = {"harmony": _mean(_harmony(features[one], features[other], rotation) for one, other in tonal)}
@@ -164,3 +179,36 @@ class Amu2021Scorer(_AutoMashUpper):
             )
             for mashup in mashups
         ]
+
+
+@functools.cache
+def tuned_weights() -> dict[str, float]:
+    """Return the weight of each part, and the bias, of ``amu-tuned``."""
+    found: dict[str, float] = json.loads(TUNED.read_text(encoding="utf-8"))["weights"]
+    return found
+
+
+@attrs.define(kw_only=True, eq=False)
+class AmuTunedScorer(_AutoMashUpper):
+    """AutoMashUpper with centred chroma and fitted weights: the probability that the stems fit together.
+
+    p = 1 / (1 + exp(−(bias + w_h · harmony + w_r · rhythm + w_b · balance))). The parts are those of ``amu``, but each
+    beat's mean over pitch classes is taken from its chroma first, so that harmony is a correlation, −1 to 1. The
+    weights were fitted on songs that are rendered from a seed (:data:`TUNED`), so that a comparison with a trained
+    network is one of two trained scorers. Centring and fitting are ours.
+    """
+
+    info: ClassVar[ComponentInfo] = AMU_TUNED
+
+    def weights(self) -> Mapping[str, str]:
+        """Return the file of the weights and its hash."""
+        return {TUNED.name: file_sha256(TUNED)}
+
+    def _score(self, mashups: Sequence[Mashup]) -> Sequence[Score]:
+        return [self._probability(mashup, tuned_weights()) for mashup in mashups]
+
+    def _probability(self, mashup: Mashup, fitted: Mapping[str, float]) -> Score:
+        parts = {name: weight for name, weight in fitted.items() if name != "bias"}
+        judged = self._judge(mashup, weights=parts, rotation="planned", percussion_harmony=False, centred=True)
+        value = 1 / (1 + math.exp(-(judged.value + fitted["bias"])))
+        return Score(value=value, scale="probability", parts=judged.parts)

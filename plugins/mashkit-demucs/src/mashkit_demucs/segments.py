@@ -92,7 +92,7 @@ def _segment_seconds(model: Any, segment_s: float | None) -> float | Fraction:
         return own
     if isinstance(model, HTDemucs) and segment_s > model.segment:
         raise OptionError(
-            f"segment_s is {segment_s:g}, and the model was trained on {float(model.segment):g} s",
+            f"segment_s is {segment_s:g}, but the model was trained on {float(model.segment):g} s",
             "give no more than that, or leave it out",
         )
     return segment_s

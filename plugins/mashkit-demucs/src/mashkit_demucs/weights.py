@@ -175,7 +175,7 @@ def load(recipe: Recipe, trusted_sha256: Collection[str] = ()) -> BagOfModels:
     unheard = [name for k, name in enumerate(bag.sources) if sum(weights[k] for weights in bag.weights) <= 0]
     if unheard or bag.audio_channels != 2:
         names = ", ".join(path.name for path in recipe.files)
-        fault = f"no model is for {unheard[0]}" if unheard else f"the models hear {bag.audio_channels} channels, not 2"
+        fault = f"no model is for {unheard[0]}" if unheard else f"the models take {bag.audio_channels} channels, not 2"
         raise ComponentUnavailable(f"{names}: {fault}", "use another model")
     return bag.eval().requires_grad_(False)
 
@@ -189,7 +189,7 @@ def _load_model(path: Path, trusted_sha256: Collection[str]) -> Any:
     except RuntimeError as error:
         klass = package["klass"].__name__
         raise ComponentUnavailable(
-            f"{path}: does not hold the weights of the {klass} it describes: {error}", "use the file it was saved as"
+            f"{path}: does not hold the weights of the {klass} it describes: {error}", "use the original file"
         ) from error
     _embed_without_chance(model)
     return model
@@ -219,7 +219,7 @@ def _check_safetensors(path: Path) -> dict[str, Any]:
     # Checked, because quantized states name classes that demucs would import and call.
     for named in _named_classes(structure):
         if named not in ARCHITECTURES and not named.startswith("diffq."):
-            raise ComponentUnavailable(f"{path}: names {named}, which is no part of a model", "use another file")
+            raise ComponentUnavailable(f"{path}: names {named}, which does not belong to a model", "use another file")
     return {"klass": klass, "state": {"__quantized": bool(structure)}}
 
 
@@ -236,7 +236,7 @@ def _read_pickle(path: Path, trusted_sha256: Collection[str]) -> dict[str, Any]:
     checksum = path.stem.rpartition("-")[2] if "-" in path.stem else ""
     if not digest.startswith(checksum):
         raise ComponentUnavailable(
-            f"{path}: is not the file its name says: sha256 begins with {digest[: len(checksum)]}, not {checksum}",
+            f"{path}: has wrong content for its name: its sha256 begins with {digest[: len(checksum)]}, not {checksum}",
             "fetch it again",
         )
     # The hashed bytes are read, not the file again, because the file might change in between.
@@ -269,10 +269,10 @@ def _architecture(path: Path, name: str | None) -> type[Any]:
         raise _no_checkpoint(path)
     if name not in ARCHITECTURES:
         raise ComponentUnavailable(
-            f"{path}: is of the class {name}, which is no model of demucs", f"use one of {', '.join(ARCHITECTURES)}"
+            f"{path}: is of the class {name}, which is not a model of demucs", f"use one of {', '.join(ARCHITECTURES)}"
         )
     return ARCHITECTURES[name]
 
 
 def _no_checkpoint(path: Path) -> ComponentUnavailable:
-    return ComponentUnavailable(f"{path}: is no checkpoint of demucs", "use a file demucs wrote")
+    return ComponentUnavailable(f"{path}: is not a checkpoint of demucs", "use a file that demucs wrote")

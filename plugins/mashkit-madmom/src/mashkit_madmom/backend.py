@@ -36,6 +36,10 @@ def _prebuilt_as_madmom() -> Iterator[None]:
 
 with _prebuilt_as_madmom():
     from madmom.audio.signal import Signal  # type: ignore[import-untyped]
+    from madmom.features.chords import (  # type: ignore[import-untyped]
+        CNNChordFeatureProcessor,
+        CRFChordRecognitionProcessor,
+    )
     from madmom.features.downbeats import (  # type: ignore[import-untyped]
         DBNDownBeatTrackingProcessor,
         RNNDownBeatProcessor,
@@ -46,14 +50,19 @@ with _prebuilt_as_madmom():
         TempoEstimationProcessor,
     )
     from madmom.ml.nn import NeuralNetwork, NeuralNetworkEnsemble  # type: ignore[import-untyped]
-    from madmom.ml.nn.layers import ConvolutionalLayer  # type: ignore[import-untyped]
-    from madmom.models import DOWNBEATS_BLSTM, KEY_CNN  # type: ignore[import-untyped]
+    from madmom.ml.nn.layers import BatchNormLayer, ConvolutionalLayer  # type: ignore[import-untyped]
+    from madmom.models import CHORDS_CFCRF, CHORDS_CNN_FEAT, DOWNBEATS_BLSTM, KEY_CNN  # type: ignore[import-untyped]
 
 __all__ = [
+    "CHORDS_CFCRF",
+    "CHORDS_CNN_FEAT",
     "DOWNBEATS_BLSTM",
     "KEY_CNN",
     "KEY_LABELS",
+    "BatchNormLayer",
+    "CNNChordFeatureProcessor",
     "CNNKeyRecognitionProcessor",
+    "CRFChordRecognitionProcessor",
     "CombFilterTempoHistogramProcessor",
     "ConvolutionalLayer",
     "DBNDownBeatTrackingProcessor",

@@ -7,17 +7,20 @@ four gates one after the other, which takes most of the time of an analysis.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from mashkit.models import require
-from mashkit_madmom import WEIGHTS
+from mashkit_madmom import CHORD_WEIGHTS, WEIGHTS
 from mashkit_madmom.backend import (
+    BatchNormLayer,
+    CNNChordFeatureProcessor,
     CNNKeyRecognitionProcessor,
     ConvolutionalLayer,
+    CRFChordRecognitionProcessor,
     NeuralNetwork,
     NeuralNetworkEnsemble,
     RNNDownBeatProcessor,
@@ -172,8 +175,74 @@ def beat_network() -> Any:
     return processor
 
 
+CHORD_BLOCK = 600
+"""Frames of the chord network computed at a time, a minute: 80 MB for the windows of its widest layer (ours)."""
+_CHORD_PADDING = 11
+"""Frames of silence that madmom puts before the first frame and after the last (``features.chords._cnncfp_pad``)."""
+
+
+class ChordNetwork:
+    """madmom's chord recognition, from Signal to the number of the chord of each frame.
+
+    It is computed in blocks, so that memory does not grow with the length, except for the spectrogram, 45 kB a minute.
+
+    Raises
+    ------
+    ModelError
+        As :func:`key_network`.
+    """
+
+    def __init__(self) -> None:
+        _require("chords")
+        signal, frames, stft, spectrogram, _, network, *_ = CNNChordFeatureProcessor().processors
+        self._framing, self._spectrogram = (signal, frames), (stft, spectrogram)
+        network.layers = [
+            MatrixConvolution(layer) if isinstance(layer, ConvolutionalLayer) else layer for layer in network.layers
+        ]
+        for layer in network.layers:
+            if isinstance(layer, BatchNormLayer):
+                layer.activation_fn = _rectified
+        self._network = network
+        self._field = CRFChordRecognitionProcessor().processors[0]
+
+    def features(self, sound: Any) -> Floats:
+        """Return what the network has learned to hear, shape (frames, 128)."""
+        framed = _through(self._framing, sound)
+        blocks = range(0, len(framed), CHORD_BLOCK)
+        spectrum = np.concatenate(
+            [_through(self._spectrogram, framed[start : start + CHORD_BLOCK]) for start in blocks]
+        )
+        padded = np.pad(np.asarray(spectrum, np.float32), ((_CHORD_PADDING, _CHORD_PADDING), (0, 0)))
+        return np.concatenate(
+            [self._block(padded[start : start + CHORD_BLOCK + 2 * _CHORD_PADDING]) for start in blocks]
+        )
+
+    def _block(self, padded: Floats) -> Floats:
+        """Return the features of a block, shape (frames, 128), given with the frames that its edges hear as well."""
+        values = np.asarray(self._network(padded), np.float32).mean(axis=1)
+        # Three successive frames are averaged, as madmom's superframes are.
+        mean: Floats = (values[:-2] + values[1:-1] + values[2:]) / np.float32(3)
+        return mean
+
+    def __call__(self, sound: Any) -> npt.NDArray[np.intp]:
+        """Return the chord of each frame: 0–11 major from A on, 12–23 minor from A on, 24 none."""
+        return np.asarray(self._field(self.features(sound)), np.intp)
+
+
+def _through(processors: Iterable[Any], values: Any) -> Any:
+    """Return what madmom's processors make of values, one after the other."""
+    for processor in processors:
+        values = processor(values)
+    return values
+
+
+def _rectified(values: Floats, out: Floats) -> None:
+    """Do what madmom's ``relu`` does, which calls numpy in a way that it warns of."""
+    np.maximum(values, 0, out=out)
+
+
 def _require(model: str) -> None:
-    for weights in WEIGHTS:
+    for weights in (*WEIGHTS, *CHORD_WEIGHTS):
         if weights.model == model:
             require(weights)
 

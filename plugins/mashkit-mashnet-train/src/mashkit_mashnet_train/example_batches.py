@@ -75,13 +75,9 @@ class ExampleBatches:
             "protocol": "paper",
             "training": self._counts("training"),
             "validation": self._counts("validation"),
+            "recordings": sorted({title for found in self._of.values() for _, _, one in found for title in one.titles}),
             "sources": [dict(store.source) for store in stores],
         }
-
-    @property
-    def songs(self) -> list[str]:
-        """The ids of the songs of the training examples, and their titles."""
-        return sorted({name for _, _, record in self._of["training"] for name in (*record.songs, *record.titles)})
 
     def _counts(self, split: str) -> dict[str, int]:
         found = self._of[split]

@@ -54,7 +54,6 @@ class GroupBatches(ABC):
         self.training, self.held = (Clips(stores, split, fold) for split in ("training", "validation"))
         self._drawer = Drawer(self.training, protocol, beats)
         self._held = Drawer(self.held, protocol, beats)
-        self.songs = self.training.song_names()
         if fold is not None:
             settings = {**settings, "fold": str(fold)}
         self.fingerprint = fingerprint(stores, protocol=protocol, seed=seed, groups=groups, **settings)
@@ -64,6 +63,7 @@ class GroupBatches(ABC):
             "training": self.training.summary(),
             "validation": self.held.summary(),
             **({} if fold is None else {"fold": str(fold)}),
+            "recordings": sorted({*self.training.recordings, *self.held.recordings}),
             "sources": [dict(store.source) for store in stores],
         }
 

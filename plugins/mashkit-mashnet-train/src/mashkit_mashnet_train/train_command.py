@@ -190,8 +190,6 @@ def finish(
         missing = str(error)
     record = {
         **result.record,
-        # The benchmark marks what a checkpoint is asked of its own training songs.
-        "songs": list(getattr(data, "songs", ())),
         "validation": metrics(predictions),
         "calibration": {
             "fitted_on": "the validation songs, by which the best step was chosen too",

@@ -73,12 +73,11 @@ def _folded(white: Floats, first: int, last: int) -> Floats:
     return np.roll(folded, LOWEST_CLASS, axis=1)
 
 
-def melody(white: Floats) -> Floats:
-    """Return the sung pitch class of each frame, with its strength, shape (frames, 12).
+def fundamentals(white: Floats) -> tuple[npt.NDArray[np.intp], Floats]:
+    """Return the band of the most likely fundamental of each frame, and its strength, both of shape (frames,).
 
     Sub-harmonic summation (Hermes 1988) takes the fundamental in :data:`SUNG_BANDS` whose weighted harmonics have the
-    largest sum. A pitch between two semitones is divided between both. The strength is this sum; it is near 0 where
-    there is no singing.
+    largest sum. The strength is this sum; it is near 0 where there is no singing.
     """
     first, last = SUNG_BANDS
     sums = np.zeros((len(white), last - first), np.float32)
@@ -87,9 +86,17 @@ def melody(white: Floats) -> Floats:
         part = white[:, first + shift : last + shift]
         sums[:, : part.shape[1]] += np.float32(DECAY ** (harmonic - 1)) * part
     best = sums.argmax(axis=1)
+    return best + first, sums[np.arange(len(white)), best]
+
+
+def melody(white: Floats) -> Floats:
+    """Return the sung pitch class of each frame, with its strength, shape (frames, 12).
+
+    The pitch is that of :func:`fundamentals`; one between two semitones is divided between both.
+    """
+    bands, strength = fundamentals(white)
     frames = np.arange(len(white))
-    strength = sums[frames, best]
-    semitone = (best + first) / 2
+    semitone = bands / 2
     below = np.floor(semitone).astype(np.int64)
     share = (semitone - below).astype(np.float32)
     sung = np.zeros((len(white), 12), np.float32)

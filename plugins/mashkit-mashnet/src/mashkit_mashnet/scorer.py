@@ -104,16 +104,9 @@ class NetworkScorer(Scorer):
         """Return the checkpoint and its hash."""
         return {self._path.name: file_sha256(self._path)}
 
-    @property
-    def training_songs(self) -> frozenset[str]:
-        """Ids and titles of the songs that the checkpoint was trained on; empty if it does not name them.
-
-        Raises
-        ------
-        CheckpointError
-            If the file is not a usable checkpoint.
-        """
-        return frozenset(load(self._path).training.get("songs", ()))
+    def trained_on(self) -> tuple[str, ...]:
+        """Return the recordings that the checkpoint says it was trained and validated on."""
+        return tuple(load(self._path).training.get("data", {}).get("recordings", ()))
 
     @property
     def gpus(self) -> float:

@@ -138,7 +138,7 @@ def _read_json(path: Path, *keys: str) -> dict[str, Any]:
         raise ComponentUnavailable(f"{path}: cannot be read: {error}", "openunmix's training writes it") from error
     missing = [key for key in keys if not isinstance(data, dict) or key not in data]
     if missing:
-        raise ComponentUnavailable(f"{path}: says nothing of {', '.join(missing)}", "openunmix's training writes it")
+        raise ComponentUnavailable(f"{path}: has no {', '.join(missing)}", "openunmix's training writes it")
     return dict(data)
 
 
@@ -203,7 +203,7 @@ def _network(recipe: Recipe, target: str) -> Any:
     except RuntimeError as error:
         raise ComponentUnavailable(
             f"{path}: does not hold the weights of an Open-Unmix network of width {recipe.hidden[target]}: {error}",
-            "use the file it was saved as" if recipe.described_by else "fetch it again",
+            "use the original file" if recipe.described_by else "fetch it again",
         ) from error
     return network
 
@@ -214,7 +214,7 @@ def _read(path: Path) -> dict[str, Tensor]:
     checksum = path.stem.partition("-")[2]
     if not digest.startswith(checksum):
         raise ComponentUnavailable(
-            f"{path}: is not the file its name says: sha256 begins with {digest[: len(checksum)]}, not {checksum}",
+            f"{path}: has wrong content for its name: its sha256 begins with {digest[: len(checksum)]}, not {checksum}",
             "fetch it again",
         )
     # The hashed bytes are read, not the file again, because the file might change in between.
@@ -222,11 +222,13 @@ def _read(path: Path) -> dict[str, Tensor]:
         state = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
     except (pickle.UnpicklingError, EOFError, RuntimeError) as error:
         raise ComponentUnavailable(
-            f"{path}: is damaged, or holds more than weights, which is never read: {_reason(error)}",
-            "save the network's state_dict alone: torch.save(network.state_dict(), path)",
+            f"{path}: is damaged, or holds more than weights and was therefore not read: {_reason(error)}",
+            "save only the network's state_dict: torch.save(network.state_dict(), path)",
         ) from error
     if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
-        raise ComponentUnavailable(f"{path}: is no state_dict", "save it alone: torch.save(network.state_dict(), path)")
+        raise ComponentUnavailable(
+            f"{path}: is not a state_dict", "save only that: torch.save(network.state_dict(), path)"
+        )
     return dict(state)
 
 

@@ -114,7 +114,7 @@ class PedalboardStretcher(Stretcher):
         tolerance = LENGTH_TOLERANCE_S * rate + (margin if block_by_block else 0)
         if abs(stretched.shape[1] - due) > tolerance:
             raise ComponentFailed(
-                f"stretcher 'pedalboard': pedalboard returned {stretched.shape[1]} frames, about {due:.0f} were due"
+                f"stretcher 'pedalboard': pedalboard returned {stretched.shape[1]} frames instead of about {due:.0f}"
             )
         # The engine stretches by pitch / speed and plays the result pitch times faster.
         lead = self._hold(window, pitch, block_by_block) * (1 / first_speed - 1 / pitch)

@@ -8,7 +8,7 @@ from mashkit.hookspecs import hookimpl
 EXECUTOR = ComponentInfo(
     name="ray",
     target="mashkit_ray.executor:RayExecutor",
-    summary="Ray actors: a cluster's CPUs and GPUs, or a cluster of one's own on this machine",
+    summary="Ray actors: a cluster's CPUs and GPUs, or a new cluster on this machine",
     provides={"cluster"},
     requires=("ray>=2.40",),
     install="pip install mashkit-ray",

@@ -90,9 +90,7 @@ class RayExecutor(Executor):
 
     def __attrs_post_init__(self) -> None:
         if self.address is not None and (self.num_cpus is not None or self.num_gpus is not None):
-            raise ValueError(
-                "num_cpus and num_gpus are those of a cluster that is started: leave them, or address, out"
-            )
+            raise ValueError("num_cpus and num_gpus are for a cluster that is started here: leave out them or address")
 
     def _pool(self) -> Pool:
         with contextlib.ExitStack() as connection:
@@ -192,7 +190,7 @@ class _Actors(WorkerPool):
         if work.gpus > most:
             raise UsageError(
                 f"work {work.name!r} needs {work.gpus:g} GPUs, and no machine of the cluster has more than {most:g}",
-                "join a cluster that has, or run the work without",
+                "join a cluster with larger machines, or run the work without GPUs",
             )
         self._smallest = min(self._smallest, work.cpus)
 

@@ -177,7 +177,7 @@ class RubberbandStretcher(Stretcher):
         stretched = self._in_files(padded, audio.sample_rate, job)
         if abs(stretched.shape[1] - due) > LENGTH_TOLERANCE_S * audio.sample_rate:
             raise ComponentFailed(
-                f"stretcher 'rubberband': the program returned {stretched.shape[1]} frames, about {due} were due"
+                f"stretcher 'rubberband': the program returned {stretched.shape[1]} frames instead of about {due}"
             )
         first_speed = float(speeds[0])
         start = round(margin / first_speed - self._hold(window) * (1 / first_speed - 2 ** (-semitones / 12)))

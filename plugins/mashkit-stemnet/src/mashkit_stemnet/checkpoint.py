@@ -52,7 +52,7 @@ def save(path: Path, network: StemNet, training: Mapping[str, Any]) -> None:
         if kept.is_floating_point():
             kept = kept.half() if name.endswith((".weight", ".bias")) else kept
             if not bool(torch.isfinite(kept).all()):
-                raise OptionError(f"weights {name} are not finite, or too large", "train anew")
+                raise OptionError(f"weights {name} are not finite, or too large", "train again")
         tensors[name] = kept
     described = {"format": FORMAT, "size": attrs.asdict(network.size), "training": dict(training)}
     content = safetensors.torch.save(tensors, {_KEY: json.dumps(described, ensure_ascii=False)})
@@ -72,15 +72,15 @@ def load(path: Path) -> Checkpoint:
     described, weights = read_checkpoint(path, _KEY, _FIX)
     try:
         if described["format"] > FORMAT:
-            raise CheckpointError(path, f"of format {described['format']}", "pip install -U mashkit-stemnet")
+            raise CheckpointError(path, f"has format {described['format']}", "pip install -U mashkit-stemnet")
         size = Size(**described["size"])
         with torch.device("meta"):
             due = {name: value.shape for name, value in StemNet(size).state_dict().items()}
     except (ValueError, KeyError, TypeError) as error:
-        raise CheckpointError(path, f"damaged, or no checkpoint: {error}", _FIX) from error
+        raise CheckpointError(path, f"is damaged, or is not a checkpoint: {error}", _FIX) from error
     if due != {name: value.shape for name, value in weights.items()}:
-        raise CheckpointError(path, "its weights do not fit the network it describes", _FIX)
+        raise CheckpointError(path, "its weights do not fit the network that it describes", _FIX)
     floats = {name: value.float() if value.is_floating_point() else value for name, value in weights.items()}
     if not all(bool(torch.isfinite(value).all()) for value in floats.values()):
-        raise CheckpointError(path, "weights that are not finite", _FIX)
+        raise CheckpointError(path, "has weights that are not finite", _FIX)
     return Checkpoint(size=size, weights=floats, training=described["training"])

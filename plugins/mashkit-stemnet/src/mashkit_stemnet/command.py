@@ -17,7 +17,9 @@ def _configure_songs(made: argparse.ArgumentParser) -> None:
 
     recipes = made.add_subparsers(dest="recipe", required=True, metavar="RECIPE")
     kits = recipes.add_parser("kits", help="cut the drum kits of soundfonts into folders of one-shots")
-    songs = recipes.add_parser("rendered", help="songs of POP909, played, sung and drummed anew, as exact stems")
+    songs = recipes.add_parser(
+        "rendered", help="render songs of POP909 with other instruments, voices and drums, as exact stems"
+    )
     for recipe in (kits, songs):
         recipe.add_argument("--soundfont", type=Path, action="append", required=True, metavar="SF2", help="repeatable")
         recipe.add_argument("-o", "--output", type=Path, required=True, metavar="FOLDER")
@@ -26,11 +28,19 @@ def _configure_songs(made: argparse.ArgumentParser) -> None:
     songs.add_argument("--drums", type=Path, required=True, metavar="TAR", help="Groove MIDI Dataset as a tar file")
     songs.add_argument(
         "--kit", type=Path, action="extend", nargs="+", default=[], metavar="FOLDER",
-        help="one-shots called by what they are (kick 1.wav); a third of the kits is invented",
+        help="folder of one-shots named after the drum (kick 1.wav); a third of all kits is synthesised",
     )  # fmt: skip
-    songs.add_argument("--windows", type=positive, default=2, metavar="N", help="of a song; default: %(default)s")
-    songs.add_argument("--sung", type=float, default=0.4, metavar="SHARE", help="with pysinsy; default: %(default)s")
-    songs.add_argument("--seed", type=int, default=0, help="of every choice; default: %(default)s")
+    songs.add_argument(
+        "--windows", type=positive, default=2, metavar="N", help="excerpts of each song; default: %(default)s"
+    )
+    songs.add_argument(
+        "--sung",
+        type=float,
+        default=0.4,
+        metavar="SHARE",
+        help="share of melodies that pysinsy sings; default: %(default)s",
+    )
+    songs.add_argument("--seed", type=int, default=0, help="seed of every random choice; default: %(default)s")
     songs.add_argument("--jobs", type=positive, default=1, metavar="N", help="processes; default: %(default)s")
 
 
@@ -88,32 +98,34 @@ def _configure_training(made: argparse.ArgumentParser) -> None:
 
     made.add_argument(
         "--corpus", type=Path, required=True, metavar="FOLDER",
-        help="what `mashkit stem-songs rendered` made; songs that appear while it trains are taken up",
+        help="folder that `mashkit stem-songs rendered` made; songs that are added during training are used too",
     )  # fmt: skip
     made.add_argument(
         "--songs", type=Path, metavar="FOLDER",
-        help="real songs, a folder each with vocals, drums, bass and other: for each, a network is trained that never "
-        "had it, to judge by; what ships has had all",
+        help="real songs, a folder for each with vocals, drums, bass and other: for each song, a network is trained "
+        "without it, to measure the quality; the final network is trained on all of them",
     )  # fmt: skip
     made.add_argument(
-        "--only", action="append", metavar="TEXT", help="of these, songs with TEXT in their name; repeatable"
+        "--only", action="append", metavar="TEXT", help="measure only songs with TEXT in their name; repeatable"
     )
     made.add_argument(
         "-o", "--output", type=Path, required=True, metavar="RUN",
-        help="folder of the run; a run that lies there already is gone on with",
+        help="folder of the run; an unfinished run in it is continued",
     )  # fmt: skip
     for name, seconds, explained in (
-        ("base", 3600, "on rendered songs"), ("fold", 600, "of each network that leaves a song out"),
-        ("all", 900, "of the one that leaves out none"),
+        ("base", 3600, "on rendered songs"), ("fold", 600, "for each network that leaves out a song"),
+        ("all", 900, "for the network that has all songs"),
     ):  # fmt: skip
         made.add_argument(
             f"--{name}-seconds", type=float, default=seconds, metavar="S",
-            help=f"how long it trains {explained}; default: %(default)s",
+            help=f"seconds of training {explained}; default: %(default)s",
         )  # fmt: skip
-    made.add_argument("--batch", type=positive, default=16, metavar="N", help="mixes a step; default: %(default)s")
+    made.add_argument(
+        "--batch", type=positive, default=16, metavar="N", help="mixes in each step; default: %(default)s"
+    )
     made.add_argument(
         "--precision", choices=("32-true", "bf16-mixed"), default="bf16-mixed",
-        help="of the arithmetic; default: %(default)s",
+        help="precision of the arithmetic; default: %(default)s",
     )  # fmt: skip
     made.add_argument("--device", default="auto", help="auto, cpu, cuda or mps; default: %(default)s")
     made.add_argument("--threads", type=positive, metavar="N", help="CPU threads; default: torch's own setting")
@@ -121,7 +133,7 @@ def _configure_training(made: argparse.ArgumentParser) -> None:
         "--room", type=float, default=40_000, metavar="S",
         help="seconds of stems kept in memory; default: %(default)s",
     )  # fmt: skip
-    made.add_argument("--seed", type=int, default=0, help="of every choice; default: %(default)s")
+    made.add_argument("--seed", type=int, default=0, help="seed of every random choice; default: %(default)s")
 
 
 def _run_training(arguments: argparse.Namespace) -> int:
@@ -136,7 +148,7 @@ def _run_training(arguments: argparse.Namespace) -> int:
     songs: list[Path] = []
     if arguments.songs is not None:
         if not arguments.songs.is_dir():
-            raise UsageError(f"{arguments.songs} is no folder", "give a folder that holds a folder a song")
+            raise UsageError(f"{arguments.songs} is not a folder", "give a folder that holds a folder for each song")
         wanted = arguments.only or [""]
         songs = sorted(
             path for path in arguments.songs.iterdir() if path.is_dir() and any(text in path.name for text in wanted)

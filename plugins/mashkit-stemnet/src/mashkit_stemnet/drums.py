@@ -59,7 +59,9 @@ def read_kit(folder: Path) -> Kit:
         samples = soxr.resample(samples[:, :2], rate, SAMPLE_RATE)
         kit.setdefault(piece, []).append(_shot(np.broadcast_to(samples.T, (2, len(samples)))))
     if "kick" not in kit or "snare" not in kit:
-        raise UsageError(f"{folder} is no drum kit: no kick or no snare", "call its files by what they are: kick.wav")
+        raise UsageError(
+            f"{folder} is not a drum kit: it has no kick or no snare", "name its files after the drums: kick.wav"
+        )
     return kit
 
 
@@ -72,7 +74,7 @@ def soundfont_kits(soundfont: Path) -> Iterator[tuple[str, dict[str, Samples]]]:
     synthesizer = tinysoundfont.Synth(samplerate=SAMPLE_RATE)
     number = synthesizer.sfload(str(soundfont))
     if number < 0:
-        raise UsageError(f"{soundfont} is no soundfont", "give an .sf2 or .sf3 file")
+        raise UsageError(f"{soundfont} is not a soundfont", "give an .sf2 or .sf3 file")
     for program in range(128):
         name = synthesizer.sfpreset_name(number, 128, program)
         if not name:

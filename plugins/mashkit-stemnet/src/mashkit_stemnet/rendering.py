@@ -282,7 +282,7 @@ def _synthesizer(soundfont: Path) -> tuple[Any, int]:
     synthesizer = tinysoundfont.Synth(samplerate=SAMPLE_RATE)
     number = synthesizer.sfload(str(soundfont))
     if number < 0:
-        raise UsageError(f"{soundfont} is no soundfont", "give an .sf2 or .sf3 file")
+        raise UsageError(f"{soundfont} is not a soundfont", "give an .sf2 or .sf3 file")
     return synthesizer, number
 
 

@@ -230,7 +230,7 @@ def train(
     paths = songs() if callable(songs) else songs
     for path in paths:
         if not pool.add(path.name, read_song(path), real=True):
-            raise UsageError(f"no room for {path.name}", "give more room_s")
+            raise UsageError(f"there is no room for {path.name}", "give a larger room_s")
     phases = [
         _Phase(
             f"fold-{path.name}", config.fold_seconds, config.tuning_rate, config.real,

@@ -48,6 +48,7 @@ def from_database(
         source = {
             "recipe": "database",
             "songs": sorted({clip.song for clip in clips}),
+            "titles": {clip.song: clip.title for clip in sorted(clips, key=lambda clip: clip.song)},
             "components": catalog.provenance(clip.id for clip in clips),
         }
         writer = StoreWriter(folder, source)

@@ -1,0 +1,196 @@
+"""Export an audition: what was kept as sound and plans, all decisions as a table, and preferences to train a scorer."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import shutil
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import attrs
+
+from mashkit.atomicfile import write_text
+from mashkit.audition.candidates import MIX, PLAN, Candidate, Pool
+from mashkit.audition.store import Decision, Store
+from mashkit.errors import CatalogError, MashkitError, OutputError, Unforeseen, contained
+from mashkit.mashup import Mashup
+from mashkit.products import OutputSet
+from mashkit.rendering.output import write_mashup
+from mashkit.types import MashupPlan, Role, Score
+
+TABLE, PREFERENCES = "decisions.csv", "preferences.jsonl"
+MOST_OPPONENTS = 20
+"""Most worse candidates that one candidate is compared with (ours): the pairs of a thousand decisions would otherwise
+be half a million, and tell little more."""
+
+Scores = Mapping[str, Mapping[str, Score]]
+
+
+def judged(store: Store) -> list[tuple[Candidate, Decision]]:
+    """Return the candidates that have a decision, in the order of their first decision."""
+    decisions = store.decisions()
+    found = []
+    for data in store.candidates():
+        try:
+            candidate = Candidate.from_dict(data)
+        except MashkitError:  # the page lists it among the broken ones
+            continue
+        decision = decisions.get(candidate.id, Decision())
+        if decision.verdict or decision.stars or decision.note:
+            found.append((candidate, decision))
+    return found
+
+
+def table(store: Store, scores: Scores) -> str:
+    """Return all decisions as CSV, one row a candidate."""
+    from mashkit.listen.export import safe  # here: it brings pandas, which the page does not need
+
+    names = sorted(scores)
+    written = io.StringIO()
+    writer = csv.writer(written, lineterminator="\n")
+    head = ["plan", "verdict", "stars", "note", "when", "changed_from", *Role, "seconds", *names]
+    writer.writerow([safe(cell) for cell in head])
+    for candidate, decision in judged(store):
+        titles = [candidate.clips[role].title if role in candidate.clips else "" for role in Role]
+        values = [scores[name][candidate.id].value if candidate.id in scores[name] else "" for name in names]
+        row = [
+            candidate.id, decision.verdict, decision.stars or "", decision.note, decision.at, candidate.parent,
+            *titles, round(candidate.plan.duration_s, 3), *values,
+        ]  # fmt: skip
+        writer.writerow([safe(cell) for cell in row])
+    return written.getvalue()
+
+
+def preferences(store: Store, _: Scores | None = None) -> str:
+    """Return the preferences that follow from the decisions, one JSON object a line.
+
+    Each has "better" and "worse" (plans as :meth:`MashupPlan.to_dict` returns), "strength" (1 for a kept candidate over
+    a rejected one; else the difference of the stars), "source" ("audition"), "rater" ("owner"), "song" (that of the
+    better one's vocal) and "when" (the later decision). Each candidate is compared with at most
+    :data:`MOST_OPPONENTS` worse ones, those of the same vocal first, then the latest.
+    """
+    return "".join(f"{json.dumps(one, sort_keys=True)}\n" for one in _pairs(store))
+
+
+def _pairs(store: Store) -> Iterator[dict[str, Any]]:
+    all_ = judged(store)
+    for better, decision in all_:
+        worse = [(strength, other, of) for other, of in all_ if (strength := _strength(decision, of)) > 0]
+        worse.sort(key=lambda one: one[2].at, reverse=True)
+        worse.sort(key=lambda one: _vocal(one[1]) != _vocal(better))
+        for strength, other, of in worse[:MOST_OPPONENTS]:
+            yield {
+                "better": better.plan.to_dict(),
+                "worse": other.plan.to_dict(),
+                "strength": strength,
+                "source": "audition",
+                "rater": "owner",
+                "song": _vocal(better),
+                "when": max(decision.at, of.at),
+            }
+
+
+def _strength(one: Decision, other: Decision) -> int:
+    """Return by how much one decision is better than the other; 0 if it is not."""
+    if one.verdict == "keep" and other.verdict == "reject":
+        return 1
+    if one.verdict == "reject" and other.verdict == "keep":
+        return 0
+    return max(one.stars - other.stars, 0) if one.stars and other.stars else 0
+
+
+def _vocal(candidate: Candidate) -> str:
+    clip = candidate.clips.get(Role.VOCAL)
+    return candidate.plan.layer(Role.VOCAL).clip_id if clip is None else clip.song
+
+
+FILES: Mapping[str, Callable[[Store, Scores], str]] = {TABLE: table, PREFERENCES: preferences}
+"""Name → what makes the text of the file."""
+
+
+@attrs.define
+class Exported:
+    """What an export wrote.
+
+    Attributes
+    ----------
+    folders : list of Path
+        One for each kept candidate.
+    failures : list of dict
+        "plan" and "error" of the kept candidates that could not be written.
+    """
+
+    folders: list[Path] = attrs.field(factory=list)
+    failures: list[dict[str, str]] = attrs.field(factory=list)
+
+
+def write(
+    store: Store, pool: Pool, scores: Scores, folder: Path, *, mashup: Callable[[MashupPlan], Mashup]
+) -> Exported:
+    """Write what was kept into a folder: mix, stems and plan of each, the table and the preferences.
+
+    Files that are rendered already are copied, the others are rendered. A candidate that fails is listed, and the
+    others go on.
+
+    Parameters
+    ----------
+    store : Store
+    pool : Pool
+        The candidates, to find rendered files.
+    scores : mapping
+        Scorer → plan's id → score.
+    folder : Path
+    mashup : callable
+        Returns the mashup of a plan, to render it.
+
+    Raises
+    ------
+    OutputError
+        If the folder cannot be written.
+    """
+    done = Exported()
+    kept = [candidate for candidate, decision in judged(store) if decision.verdict == "keep"]
+    with OutputSet(folder, made_of="mashkit audition export", names=[TABLE, PREFERENCES]) as output:
+        for candidate in kept:
+            target = output.staging / candidate.id
+            try:
+                _write_one(pool.candidates.get(candidate.id, candidate), target, mashup)
+                done.folders.append(folder / candidate.id)
+            except OutputError:
+                raise
+            except Exception as error:  # noqa: BLE001 — the error of one candidate is listed, and the others go on
+                _remove(target)
+                failed = contained(error, f"plan {candidate.id}", Unforeseen)
+                done.failures.append({"plan": candidate.id, "error": str(failed)})
+        for name, text in FILES.items():
+            write_text(output.staging / name, text(store, scores))
+    return done
+
+
+def _write_one(candidate: Candidate, target: Path, mashup: Callable[[MashupPlan], Mashup]) -> None:
+    if candidate.folder is not None:
+        try:
+            _copy(candidate, candidate.folder, target)
+        except (CatalogError, OSError):
+            _remove(target)  # a file is missing, so all are rendered
+        else:
+            return
+    write_mashup(mashup(candidate.plan), target)
+
+
+def _copy(candidate: Candidate, folder: Path, target: Path) -> None:
+    files = {Path(name): folder / name for name in (MIX, PLAN)}
+    for role in candidate.roles:
+        path = candidate.stem_file(role)
+        if path is not None:
+            files[Path("stems") / path.name] = path
+    for name, path in files.items():
+        (target / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(path, target / name)
+
+
+def _remove(folder: Path) -> None:
+    shutil.rmtree(folder, ignore_errors=True)

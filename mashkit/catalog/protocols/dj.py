@@ -1,0 +1,268 @@
+"""What the collections of DJ programs share: tracks in an XML file, songs that may lie elsewhere, and beat grids.
+
+Files are read with the standard library. Document types and entities are refused, because entities that contain each
+other can fill the memory, and no DJ program writes them.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from abc import abstractmethod
+from collections.abc import Collection, Mapping, Sequence
+from pathlib import Path
+from typing import ClassVar
+from xml.parsers import expat
+
+import attrs
+import numpy as np
+
+from mashkit.catalog.adding import Unusable, usable
+from mashkit.catalog.protocols.base import Protocol, label_source
+from mashkit.catalog.scanning import Found
+from mashkit.catalog.songs import Song, describe_song
+from mashkit.errors import AnalysisError, AudioFileError, LabelError, UsageError
+from mashkit.types import Analysis, Key
+
+
+@attrs.frozen
+class Track:
+    """An XML element of a track: its attributes, the elements in it as (name, attributes), and its line in the file."""
+
+    attributes: Mapping[str, str]
+    inside: list[tuple[str, Mapping[str, str]]]
+    line: int
+
+    def first(self, name: str) -> Mapping[str, str]:
+        """Return the attributes of the first element of that name in the track; none if there is no such element."""
+        return next((attributes for found, attributes in self.inside if found == name), {})
+
+    def every(self, name: str) -> list[Mapping[str, str]]:
+        """Return the attributes of all elements of that name in the track."""
+        return [attributes for found, attributes in self.inside if found == name]
+
+
+@attrs.frozen
+class Marker:
+    """Where a grid begins: a beat, s; its tempo, BPM; the beat's place in the bar, from 1; beats a bar."""
+
+    start: float
+    tempo: float
+    place: int = 1
+    bar: int = 4
+
+
+@attrs.frozen(kw_only=True)
+class DJCollection(Protocol):
+    """A collection of a DJ program, with the beats, bars and keys of each song.
+
+    Parameters
+    ----------
+    music : str
+        Folder in which to look for a file by its name if it is not where the collection says, for example because the
+        collection comes from another computer.
+    """
+
+    suffix: ClassVar[str]
+    element: ClassVar[str]
+    """Name of the XML element of a track."""
+    advice: ClassVar[str]
+    """How to make the file in the program."""
+    grid_reaches_back: ClassVar[bool]
+    """Whether the first grid holds before its marker, too."""
+
+    music: str = attrs.field(default="", validator=attrs.validators.instance_of(str))
+
+    @abstractmethod
+    def places(self, track: Track) -> list[str]:
+        """Return the paths at which the track's file may lie; none if the element is not a track with a file."""
+
+    @abstractmethod
+    def names(self, track: Track) -> tuple[str, str, str]:
+        """Return artist, title and key of a track as they are written."""
+
+    @abstractmethod
+    def grid(self, track: Track, collection: Path) -> tuple[list[Marker], float]:
+        """Return the markers of the track's grid, and the track's length, s.
+
+        Raises
+        ------
+        LabelError
+            If a number is missing or not valid.
+        """
+
+    def songs(self, paths: Sequence[Path]) -> list[Song | Unusable]:
+        """Return the songs of collections.
+
+        Raises
+        ------
+        UsageError
+            If a path is a folder or has another suffix, or ``music`` is no folder.
+        LabelError
+            If a file is no collection, or has no track.
+        """
+        for path in paths:
+            if path.is_dir() or path.suffix.lower() != self.suffix:
+                raise UsageError(f"{path} is not a {self.suffix} file", f"name the file of {self.name}: {self.advice}")
+        elsewhere = self._elsewhere()
+        found: Found[Song | Unusable] = Found()
+        for path in paths:
+            tracks = [track for track in read_tracks(path, {self.element}) if self.places(track)]
+            if not tracks:
+                raise LabelError(path, None, "holds no track with a file", self.advice)
+            by_file = {self._file(track, elsewhere): track for track in tracks}
+
+            def described(file: Path, path: Path = path, by_file: Mapping[Path, Track] = by_file) -> Song:
+                return self._describe(file, by_file[file], path)
+
+            found.extend(usable(by_file, described))
+        return found
+
+    def _elsewhere(self) -> dict[str, Path]:
+        if not self.music:
+            return {}
+        folder = Path(self.music).expanduser()
+        if not folder.is_dir():
+            raise UsageError(f"protocol.music={self.music} is no folder", "name the folder of the songs")
+        return {path.name: path for path in sorted(folder.rglob("*")) if path.is_file()}
+
+    def _file(self, track: Track, elsewhere: Mapping[str, Path]) -> Path:
+        places = [Path(place) for place in self.places(track)]
+        there = next((path for path in places if path.is_file()), None)
+        return there or elsewhere.get(re.split(r"[/\\]", str(places[0]))[-1], places[0])
+
+    def _describe(self, file: Path, track: Track, collection: Path) -> Song:
+        if not file.is_file():
+            raise AudioFileError(
+                file,
+                "does not exist, but the collection names it",
+                "name the folder of the songs: -O protocol.music=FOLDER",
+            )
+        song = describe_song(file)
+        artist, title, written = self.names(track)
+        try:
+            key = Key.parse(written)
+        except AnalysisError:
+            key = None  # empty, or a note of the user's own: the analyzer finds the key then
+        markers, length = self.grid(track, collection)
+        beats = beats_of(markers, length, LabelError(collection, track.line, "its tempi are not in the order of time",
+                                                     self.advice), self.grid_reaches_back)  # fmt: skip
+        known = attrs.evolve(beats, key=key)
+        return attrs.evolve(
+            song,
+            title=" - ".join(part for part in (artist, title) if part) or song.title,
+            known=None if known == Analysis() else known,
+            source={"collection": self.name, **label_source(labels=collection)},
+        )
+
+    def number(self, attributes: Mapping[str, str], name: str, track: Track, collection: Path) -> float:
+        """Return an attribute as a number.
+
+        Raises
+        ------
+        LabelError
+            If it is missing or no number.
+        """
+        try:
+            return float(attributes[name])
+        except (KeyError, ValueError) as error:
+            raise LabelError(collection, track.line, f"{name} is {attributes.get(name, '')!r}", self.advice) from error
+
+    def marker(self, start: float, tempo: float, track: Track, collection: Path) -> Marker:
+        """Return a marker on the first beat of a bar of four.
+
+        Raises
+        ------
+        LabelError
+            If the moment is before the beginning, or the tempo is not between 10 and 1,000 BPM.
+        """
+        if not 0 <= start < math.inf or not 10 <= tempo <= 1000:
+            raise LabelError(collection, track.line, f"a tempo of {tempo:g} BPM from {start:g} s", self.advice)
+        return Marker(start, tempo)
+
+
+def read_tracks(path: Path, elements: Collection[str]) -> list[Track]:
+    """Return the elements of an XML file that have one of these names, with all elements inside each.
+
+    Raises
+    ------
+    LabelError
+        If the file is missing, no XML, or has a document type.
+    """
+    parser = expat.ParserCreate()
+    tracks: list[Track] = []
+    depth = 0  # in a track: elements that have begun and not ended
+
+    def start(name: str, attributes: dict[str, str]) -> None:
+        nonlocal depth
+        if depth:
+            tracks[-1].inside.append((name, attributes))
+            depth += 1
+        elif name in elements:
+            tracks.append(Track(attributes, [], parser.CurrentLineNumber))
+            depth = 1
+
+    def end(_: str) -> None:
+        nonlocal depth
+        depth = max(depth - 1, 0)
+
+    def refuse(*_: object) -> None:
+        raise LabelError(
+            path,
+            parser.CurrentLineNumber,
+            "has a document type declaration, which is not read",
+            "export the collection again",
+        )
+
+    parser.StartElementHandler = start
+    parser.EndElementHandler = end
+    parser.StartDoctypeDeclHandler = refuse
+    parser.EntityDeclHandler = refuse
+    try:
+        parser.Parse(path.read_bytes(), True)
+    except OSError as error:
+        raise LabelError(path, None, f"cannot be read: {error.strerror}", "check name and permissions") from error
+    except expat.ExpatError as error:
+        raise LabelError(path, error.lineno, f"is not XML: {error}", "export it again") from error
+    return tracks
+
+
+def beats_of(markers: Sequence[Marker], length: float, disorder: LabelError, back: bool) -> Analysis:
+    """Return tempo, beats and downbeats of a grid; each marker holds until the next one.
+
+    Parameters
+    ----------
+    markers : sequence of Marker
+        In the order of time.
+    length : float
+        Of the song, s.
+    disorder : LabelError
+        What is raised if the markers are not in the order of time.
+    back : bool
+        Whether the first marker holds before its beat, too.
+
+    Raises
+    ------
+    LabelError
+        If the markers are not in the order of time.
+    """
+    beats: list[float] = []
+    downbeats: list[float] = []
+    for number, marker in enumerate(markers):
+        last = number + 1 == len(markers)
+        end = length if last else markers[number + 1].start
+        if not last and end <= marker.start:
+            raise disorder
+        period = 60 / marker.tempo
+        # The next grid begins on a beat of its own: a beat of this one that is nearly there is the same beat.
+        count = max(math.ceil((end - marker.start) / period - (0 if last else 0.5)), 0)
+        before = math.floor(marker.start / period) if back and number == 0 else 0
+        index = np.arange(-before, count)
+        times = marker.start + period * index
+        beats += times.tolist()
+        downbeats += times[(index + marker.place - 1) % marker.bar == 0].tolist()
+    if len(downbeats) < 2:
+        return Analysis()
+    starts = [marker.start for marker in markers]
+    spans = np.diff([*starts, max(length, starts[-1])])
+    return Analysis(tempo=markers[int(np.argmax(spans))].tempo, beats=beats, downbeats=downbeats)

@@ -1,0 +1,196 @@
+"""`mashkit audition`: play, compare, change and judge mashups on a local page, and export what was kept."""
+
+from __future__ import annotations
+
+import argparse
+import importlib.util
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mashkit.cli.actions import Commands, add_collection, add_command, add_components, add_drawing, whole
+from mashkit.cli.status import DONE
+from mashkit.paths import path_text
+
+if TYPE_CHECKING:
+    from mashkit.audition.candidates import Pool, Sources
+    from mashkit.catalog import Catalog
+    from mashkit.pipeline import Kit
+
+SUMMARY = "Play, compare, change and judge mashups on a local page; `audition export` writes what was kept."
+PORT = 8775
+CANDIDATES = 50
+"""Number of mashups that are drawn from a database by default."""
+NEEDED = ("starlette", "uvicorn", "itsdangerous")
+"""Packages of the extra ``listen`` that the server needs."""
+EXPORT = "export"
+
+
+def add_parser(commands: Commands) -> None:
+    """Add `audition` to the command line."""
+    audition = add_command(commands, "audition", SUMMARY, run)
+    audition.add_argument(
+        "words", nargs="*", metavar="[export] OUT",
+        help="the folder of `mashkit mash -o`; or give --db. With the word export before it: write what was kept",
+    )  # fmt: skip
+    audition.add_argument("-o", "--output", type=Path, metavar="FOLDER", help="export: where to write")
+    audition.add_argument(
+        "--port", type=whole, default=PORT, help="the next free one if it is taken; 0 for any; default: %(default)s"
+    )
+    audition.add_argument(
+        "--score", action="append", default=[], metavar="NAME", help="also score with this scorer; repeatable"
+    )
+    add_components(audition, "stretcher", "generator")
+    add_drawing(audition, CANDIDATES)
+    add_collection(audition)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Serve an audition, or export one."""
+    from mashkit.errors import UsageError
+
+    words = list(arguments.words)
+    exporting = words[:1] == [EXPORT]
+    if exporting:
+        del words[0]
+    if len(words) > 1:
+        raise UsageError(f"{len(words)} folders: {', '.join(words)}", "name one folder of `mashkit mash -o`")
+    if exporting != (arguments.output is not None):
+        raise UsageError(
+            "audition export without -o" if exporting else "audition with -o",
+            "write it like: mashkit audition export OUT -o FOLDER",
+        )
+    folder = _folder(words[0]) if words else None
+    return _export(arguments, folder) if exporting else _serve(arguments, folder)
+
+
+def _folder(text: str) -> Path:
+    from mashkit.arguments import named_path
+
+    return named_path(text)
+
+
+def _serve(arguments: argparse.Namespace, folder: Path | None) -> int:
+    from mashkit.cli.kits import require
+    from mashkit.errors import ComponentUnavailable
+
+    missing = [name for name in NEEDED if importlib.util.find_spec(name) is None]
+    if missing:
+        raise ComponentUnavailable(f"an audition needs {', '.join(missing)}", "pip install 'mashkit[listen]'")
+    from mashkit.audition.serving import serve
+
+    kit = require(_kit(arguments), arguments, "stretcher", "generator")
+    for name in arguments.score:  # a wrong name is found before anything is drawn
+        _kit(arguments, name).require("scorer")
+    pool, home, sources = _collected(arguments, folder, kit)
+    serve(
+        pool,
+        home,
+        sources,
+        lambda scorer: _kit(arguments, scorer),
+        port=arguments.port,
+        folder=folder,
+        title=path_text(home.absolute().name),
+        scorers=tuple(arguments.score),
+        tell=lambda facts: _tell(arguments, {**facts, "candidates": len(pool.candidates)}),
+    )
+    return DONE
+
+
+def _tell(arguments: argparse.Namespace, facts: dict[str, Any]) -> None:
+    from mashkit.cli.console import print_json, say
+
+    if arguments.json:
+        print_json(facts)
+    else:
+        say(f"{facts['candidates']} mashups; open this address in a browser of this machine (Ctrl-C ends it):")
+        print(facts["address"])
+    sys.stdout.flush()
+
+
+def _kit(arguments: argparse.Namespace, scorer: str | None = None) -> Kit:
+    from mashkit.cli.kits import kit_of
+
+    given = argparse.Namespace(**{**vars(arguments), **({} if scorer is None else {"scorer": scorer})})
+    return kit_of(given)
+
+
+def _collected(arguments: argparse.Namespace, folder: Path | None, kit: Kit) -> tuple[Pool, Path, Sources]:
+    """Return the candidates, the folder of the store, and the source of the clips."""
+    from mashkit.audition.candidates import Sources, read_output
+    from mashkit.cli.collection import named_database
+
+    if folder is not None:
+        return read_output(folder), folder, Sources(_catalogs(arguments))
+    database = named_database(arguments.db)
+    return _drawn(arguments, kit), database, Sources(_catalogs(arguments))
+
+
+def _drawn(arguments: argparse.Namespace, kit: Kit) -> Pool:
+    """Return plans drawn from the database of --db."""
+    from mashkit.audition.candidates import Candidate, Pool
+    from mashkit.cli.collection import catalog_of, generated
+    from mashkit.cli.kits import condition_of
+
+    catalog = catalog_of(kit, arguments, [])
+    pool = Pool()
+    for mashup in generated(kit, catalog, condition_of(kit, arguments.condition), arguments):
+        pool.add(Candidate(mashup.plan, dict(mashup.clips)))
+    return pool
+
+
+def _catalogs(arguments: argparse.Namespace) -> list[Catalog]:
+    """Return the databases that may have the clips: that of --db, that of the environment or settings, the cache."""
+    from mashkit.arguments import default_cache
+    from mashkit.catalog import Catalog, MashupDB
+    from mashkit.catalog.schema import INDEX
+    from mashkit.cli import settings
+    from mashkit.cli.console import say
+    from mashkit.errors import MashkitError
+
+    kept = settings.default("db")
+    named = [arguments.db, None if kept is None else Path(str(kept)), arguments.cache, default_cache()]
+    found = []
+    for path in dict.fromkeys(one for one in named if one is not None):
+        if path != arguments.db and not (path / INDEX).is_file():
+            continue  # nothing was computed there yet
+        try:
+            found.append(Catalog(MashupDB(path, write=False)))
+        except MashkitError as error:
+            if path == arguments.db:
+                raise
+            say(f"{path_text(path)} is not used: {error}")
+    return found
+
+
+def _export(arguments: argparse.Namespace, folder: Path | None) -> int:
+    from mashkit.audition.candidates import Pool, Sources, add_stored, read_output, written_scores
+    from mashkit.audition.export import write
+    from mashkit.audition.store import DATABASE, Store
+    from mashkit.cli.collection import named_database
+    from mashkit.cli.console import print_json, say, status_of
+    from mashkit.cli.kits import require
+    from mashkit.rendering.renderer import Renderer
+
+    home = folder or named_database(arguments.db)
+    kit = require(_kit(arguments), arguments, "stretcher")
+    catalogs = _catalogs(arguments)
+    pool = Pool() if folder is None else read_output(folder)
+    if not (home / DATABASE).is_file():
+        say(f"nothing was decided in {path_text(home)} yet: mashkit audition")
+    store = Store(home)
+    add_stored(pool, store)
+    scores = dict(store.scores())
+    if folder is not None and (name := written_scores(folder)[0]):
+        scores[name] = {**written_scores(folder)[1], **scores.get(name, {})}
+    renderer = Renderer(Sources(catalogs), kit.stretcher)
+    done = write(store, pool, scores, arguments.output, mashup=renderer.mashup)
+    store.close()
+    for failure in done.failures:
+        say(failure["error"])
+    if arguments.json:
+        print_json({"folders": [path_text(one) for one in done.folders], "failures": done.failures})
+    else:
+        print("\n".join(path_text(one) for one in done.folders))
+        say(f"{len(done.folders)} kept mashups, all decisions and preferences: {path_text(arguments.output)}")
+    return status_of([*done.folders, home], done.failures)

@@ -1,0 +1,50 @@
+"""Lock a file, so that only one process at a time does the work for which the file stands.
+
+A lock ends with its process, however the process ends. The file stays, because another process may have opened it
+already, and would then lock a file that has no name any more.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import BinaryIO
+
+from mashkit.errors import MashkitError
+from mashkit.paths import path_text
+
+
+def lock(path: Path, taken: MashkitError, *, forks: bool = True) -> BinaryIO:
+    """Lock a file without waiting, and return it open; closing it ends the lock.
+
+    Parameters
+    ----------
+    path : Path
+        The file; it is made if it is missing, and its content is neither read nor changed.
+    taken : MashkitError
+        Raised if another process holds the lock.
+    forks : bool
+        Whether a forked process keeps the lock as long as it has the file open, and a second lock of this process is
+        refused. If not, the lock belongs to this process alone.
+
+    Raises
+    ------
+    OSError
+        If the file cannot be opened or locked.
+    MashkitError
+        ``taken``, or that this system has no such locks.
+    """
+    try:
+        import fcntl
+    except ImportError:  # on Windows
+        raise MashkitError(f"{path_text(path)} cannot be locked on {sys.platform}", "use Linux or macOS") from None
+    file = path.open("ab", buffering=0)
+    try:
+        (fcntl.flock if forks else fcntl.lockf)(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except (BlockingIOError, PermissionError):
+        file.close()
+        raise taken from None
+    except BaseException:
+        file.close()
+        raise
+    return file

@@ -1,0 +1,115 @@
+"""A model's two files: the checkpoint, and the configuration that describes its network and its stems."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import attrs
+import yaml  # type: ignore[import-untyped]
+
+from mashkit.errors import ComponentUnavailable
+from mashkit.models import file_sha256
+
+STEMS = {
+    "vocals": "vocals", "drums": "drums", "bass": "bass", "guitar": "guitar", "piano": "piano", "other": "other",
+    "instrumental": "other", "instrum": "other", "accompaniment": "other", "no vocals": "other", "no_vocals": "other",
+}  # fmt: skip
+"""Name of a stem in configurations, in lower case → mashkit's name."""
+
+
+class _Loader(yaml.SafeLoader):  # type: ignore[misc]
+    """YAML without code, but with tuples, which these configurations write as ``!!python/tuple``."""
+
+
+_Loader.add_constructor(
+    "tag:yaml.org,2002:python/tuple", lambda loader, node: tuple(loader.construct_sequence(node, deep=True))
+)
+
+
+@attrs.frozen
+class Model:
+    """A model on this machine.
+
+    Parameters
+    ----------
+    checkpoint, configuration : Path
+    settings : mapping
+        What the configuration says.
+    """
+
+    checkpoint: Path
+    configuration: Path
+    settings: Mapping[str, Any] = attrs.field(repr=False)
+
+    @classmethod
+    def of(cls, checkpoint: Path | None, configuration: Path | None) -> Model:
+        """Return the model of two files; by default the configuration is the .yaml beside the checkpoint.
+
+        Raises
+        ------
+        ComponentUnavailable
+            If a file is missing, or the configuration is none of a RoFormer or an MDX23C.
+        """
+        if checkpoint is None:
+            raise ComponentUnavailable(
+                "no model is named for audio-separator; none is downloaded, because the licences of most are unknown",
+                "give the option model: a .ckpt on this machine, with its .yaml beside it",
+            )
+        configuration = checkpoint.with_suffix(".yaml") if configuration is None else configuration
+        for path in (checkpoint, configuration):
+            if not path.is_file():
+                raise ComponentUnavailable(f"{path}: no such file, for audio-separator", "check the option model")
+        try:
+            settings = yaml.load(configuration.read_text(encoding="utf-8"), Loader=_Loader)  # noqa: S506 — a SafeLoader
+        except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+            raise ComponentUnavailable(f"{configuration}: cannot be read: {error}", "fetch it again") from error
+        sections = ("audio", "model", "training", "inference")
+        if not isinstance(settings, dict) or not all(isinstance(settings.get(one), dict) for one in sections):
+            raise ComponentUnavailable(
+                f"{configuration}: is no configuration of a RoFormer or an MDX23C", f"it has {', '.join(sections)}"
+            )
+        model = cls(checkpoint, configuration, settings)
+        if not model.instruments or len(set(model.names.values())) != len(model.names):
+            raise ComponentUnavailable(
+                f"{configuration}: its stems are {', '.join(model.instruments) or 'not named'}", "use another model"
+            )
+        return model
+
+    @property
+    def instruments(self) -> tuple[str, ...]:
+        """The configuration's names of the stems."""
+        return tuple(map(str, self.settings["training"].get("instruments") or ()))
+
+    @property
+    def names(self) -> dict[str, str]:
+        """The configuration's names of stems → mashkit's.
+
+        Raises
+        ------
+        ComponentUnavailable
+            If mashkit has no name for one: a model against reverberation, for example, is no separator.
+        """
+        unknown = [name for name in self.instruments if name.lower() not in STEMS]
+        if unknown:
+            raise ComponentUnavailable(
+                f"{self.configuration}: stems {', '.join(unknown)} are none that mashkit knows",
+                f"use a model of {', '.join(dict.fromkeys(STEMS.values()))}",
+            )
+        return {name: STEMS[name.lower()] for name in self.instruments}
+
+    @property
+    def sample_rate(self) -> int:
+        """Hz."""
+        return int(self.settings["audio"].get("sample_rate", 44_100))
+
+    @property
+    def chunk(self) -> int:
+        """Samples that the network hears at once."""
+        hop = self.settings["model"].get("stft_hop_length") or self.settings["audio"]["hop_length"]
+        return int(hop) * (int(self.settings["inference"]["dim_t"]) - 1)
+
+    def hashes(self) -> dict[str, str]:
+        """Return file name → sha256 of both files."""
+        return {path.name: file_sha256(path) for path in (self.checkpoint, self.configuration)}

@@ -1,0 +1,163 @@
+"""`mashkit taste fit`: learns a taste. It imports little at first, because `mashkit --help` imports it."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mashkit.hookspecs import Command
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from mashkit.catalog import Catalog
+    from mashkit.pipeline import Kit
+    from mashkit.preferences import Preference
+    from mashkit_taste.features import Chosen
+    from mashkit_taste.learning import Answer
+    from mashkit_taste.model import Taste
+
+DONE, PARTLY = 0, 3
+SUMMARY = "Learn what you like from answers of listening tests and auditions."
+SCORERS = "amu,tiv,vh2015,intervalnet"
+"""Scorers that render nothing, so that sixty answers take seconds (ours)."""
+MOST_SHOWN = 5
+"""Number of weights that are printed; the file has all."""
+
+
+def _configure(made: argparse.ArgumentParser) -> None:
+    from mashkit.cli.actions import add_collection, add_components, add_telling, whole
+
+    actions = made.add_subparsers(dest="action", required=True, metavar="ACTION")
+    fit = actions.add_parser("fit", help="learn a taste from preferences, and say how well it predicts")
+    fit.add_argument("preferences", nargs="+", type=Path, metavar="FILE",
+                     help="what `mashkit listen export --preferences` or `mashkit audition` wrote")  # fmt: skip
+    fit.add_argument("-o", "--output", type=Path, required=True, metavar="FILE", help="the taste, JSON")
+    fit.add_argument("--scorers", default=SCORERS, metavar="NAME,NAME",
+                     help="whose values and parts to learn on; default: %(default)s")  # fmt: skip
+    fit.add_argument("--scorer-option", action="append", default=[], metavar="NAME.OPTION=VALUE",
+                     help="set an option of one of them; repeatable")  # fmt: skip
+    fit.add_argument("--seed", type=whole, default=0, help="of folds and intervals; default: %(default)s")
+    fit.add_argument("--songs", nargs="+", type=Path, default=[], help="the songs the plans were drawn from; or --db")
+    add_components(fit, "separator", "analyzer", "executor")
+    add_collection(fit, from_plans=True)
+    add_telling(fit, argparse.SUPPRESS)
+
+
+def _run(arguments: argparse.Namespace) -> int:
+    from mashkit.cli.console import print_json, say
+    from mashkit.cli.kits import require_output
+    from mashkit.preferences import read_preferences
+    from mashkit_taste.learning import learn
+
+    require_output(arguments.output)
+    chosen = _chosen(arguments)
+    preferences = [one for path in arguments.preferences for one in read_preferences(path)]
+    left_out: list[str] = []
+
+    def leave_out(text: str) -> None:
+        left_out.append(text)
+        say(text)
+
+    answers, described = _answers(arguments, preferences, chosen, leave_out)
+    taste = learn(answers, chosen, described, seed=arguments.seed)
+    taste.save(arguments.output)
+    for warning in taste.record["warnings"]:
+        say(f"warning: {warning}")
+    if arguments.json:
+        print_json(_facts(taste, arguments.output) | {"left_out": left_out})
+    else:
+        _print(taste, arguments.output)
+    return PARTLY if left_out else DONE
+
+
+def _chosen(arguments: argparse.Namespace) -> list[Chosen]:
+    from mashkit.cli.kits import value_of
+    from mashkit.errors import UsageError
+    from mashkit_taste.features import Chosen
+
+    names = [one.strip() for one in arguments.scorers.split(",")]
+    if len(set(names)) < len(names) or not all(names):
+        raise UsageError(f"--scorers {arguments.scorers}", "name one or more scorers, each once")
+    options: dict[str, dict[str, Any]] = {name: {} for name in names}
+    for text in arguments.scorer_option:
+        target, equals, value = text.partition("=")
+        name, dot, option = target.rpartition(".")
+        if not (equals and dot and option) or name not in options:
+            raise UsageError(f"--scorer-option {text}", f"write NAME.OPTION=VALUE; the names are {', '.join(names)}")
+        options[name][option] = value_of(value)
+    return [Chosen(name, options[name]) for name in names]
+
+
+def _answers(
+    arguments: argparse.Namespace, preferences: Sequence[Preference], chosen: Sequence[Chosen], leave_out: Any
+) -> tuple[list[Answer], dict[str, Mapping[str, Any]]]:
+    """Return the answers whose features are given or could be measured, and what the scorers are."""
+    from mashkit.cli.collection import catalog_of
+    from mashkit.cli.kits import kinds_for_songs, kit_of, require
+    from mashkit.cli.progress import ProgressListener
+    from mashkit.types import Role
+    from mashkit_taste.features import given, measured
+    from mashkit_taste.learning import Answer
+
+    kit: Kit = require(kit_of(arguments), arguments, *kinds_for_songs(arguments))
+    described: dict[str, Mapping[str, Any]] = {one.name: one.create(kit.registry).described() for one in chosen}
+    missing = [one for one in preferences if given(one, chosen) is None]
+    known: dict[str, dict[str, float]] = {}
+    catalog: Catalog | None = None
+    if missing:
+        with ProgressListener(kit.registry, quiet=arguments.quiet):
+            catalog = catalog_of(kit, arguments, arguments.songs)
+            plans = [plan for one in missing for plan in (one.better, one.worse)]
+            known = measured(chosen, catalog, plans, kit.registry, leave_out)
+    songs = {} if catalog is None else {clip.id: clip.song for clip in catalog.clips}
+    answers = []
+    for one in preferences:
+        sides = given(one, chosen)
+        if sides is None:
+            if one.better.id not in known or one.worse.id not in known:
+                continue
+            sides = {"better": known[one.better.id], "worse": known[one.worse.id]}
+        vocal = one.better.layer(Role.VOCAL).clip_id
+        answers.append(Answer(one, sides["better"], sides["worse"], songs.get(vocal) or one.song or vocal))
+    return answers, described
+
+
+def _facts(taste: Taste, path: Path) -> dict[str, Any]:
+    from mashkit.models import file_sha256
+    from mashkit.paths import path_text
+
+    weights = dict(zip(taste.names, taste.weights.tolist(), strict=True))
+    shown = {name: value for name, value in taste.record.items() if name not in ("components", "environment")}
+    return {"model": path_text(path), "sha256": file_sha256(path), **shown, "weights": weights}
+
+
+def _print(taste: Taste, path: Path) -> None:
+    from mashkit.cli.console import print_table
+    from mashkit.paths import path_text
+
+    facts = taste.record["answers"]
+    mark = "SIMULATED: " if taste.record["simulated"] else ""
+    print(f"{mark}{facts['count']} answers of {facts['raters']} raters about {facts['songs']} songs")
+
+    def share(of: Mapping[str, Any] | None, ends: str = "low") -> str:
+        return "–" if of is None or of[ends] is None else f"{100 * of['low']:.0f} to {100 * of['high']:.0f} %"
+
+    print_table(
+        ("scorer", "predicts", "95 % interval", "taste is better by"),
+        [
+            (name, f"{100 * one['value']:.1f} %", share(one),
+             "" if "taste_better_by" not in one else
+             f"{100 * one['taste_better_by']['value']:.1f} points ({share(one['taste_better_by'])})")
+            for name, one in taste.record["accuracy"].items()
+        ],
+    )  # fmt: skip
+    print("each answer was predicted without the answers about its song")
+    heaviest = sorted(zip(taste.names, taste.weights.tolist(), strict=True), key=lambda one: -abs(one[1]))
+    print("what counts: " + ", ".join(f"{name} {weight:+.2f}" for name, weight in heaviest[:MOST_SHOWN]))
+    print(path_text(path))
+    print(f"use it: mashkit mash SONGS -o OUT --scorer taste -O scorer.model={path_text(path)}")
+
+
+COMMAND = Command(name="taste", summary=SUMMARY, configure=_configure, run=_run)

@@ -1,0 +1,179 @@
+"""Learn a taste from preferences, and say how well it predicts answers about songs that it has not seen."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import attrs
+import numpy as np
+
+from mashkit.bench.statistics import Statistic, interval, paired, ratio, value_of
+from mashkit.components import without_costs
+from mashkit.preferences import Preference
+from mashkit.rendering.output import environment
+from mashkit_taste.errors import TasteError
+from mashkit_taste.features import Chosen, Named
+from mashkit_taste.head import Scale, Values, choose, held_out, subsets
+from mashkit_taste.model import Taste, rows_of
+
+ENOUGH = 30
+"""With fewer answers a warning is given (ours). In simulations it is the number from which a taste predicts 95 % of the
+raters or more better than intervalnet does, on songs that it has not seen (benchmarks/results/taste.md)."""
+OURS = "taste"
+"""Its name among the scorers that it is compared with."""
+
+
+@attrs.frozen(eq=False)
+class Answer:
+    """A preference with the features of its two plans, and the song it is about."""
+
+    preference: Preference
+    better: Named
+    worse: Named
+    song: str
+
+
+def ordered(answers: Sequence[Answer]) -> list[Answer]:
+    """Return answers in an order that depends on what they say alone, so that the order of lines changes nothing."""
+    return sorted(answers, key=lambda one: (one.song, json.dumps(one.preference.to_dict(), sort_keys=True)))
+
+
+def learn(
+    given: Sequence[Answer], chosen: Sequence[Chosen], described: Mapping[str, Mapping[str, Any]], *, seed: int = 0
+) -> Taste:
+    """Learn a taste.
+
+    Parameters
+    ----------
+    given : sequence of Answer
+        Of two songs or more.
+    chosen : sequence of Chosen
+        The scorers whose values and parts are features. The taste needs those of which it uses a feature.
+    described : mapping of str to mapping
+        Scorer → what it is (:meth:`mashkit.components.Component.described`).
+    seed : int
+        Decides how songs are put into folds and the draws of intervals.
+
+    Returns
+    -------
+    Taste
+        Its ``record`` has the accuracy under "accuracy": "taste" and each scorer → the share of answers that it
+        predicts, with an interval over songs; ``warnings`` has what the user should know.
+
+    Raises
+    ------
+    TasteError
+        If there is no answer, all are about one song, or no feature varies.
+    """
+    answers = ordered(given)
+    if not answers:
+        raise TasteError("no answer is left to learn from", "the reasons are above")
+    songs = [one.song for one in answers]
+    if len(set(songs)) < 2:
+        raise TasteError(
+            f"all {len(answers)} answers are about one song, {songs[0]}",
+            "give answers about two songs or more: a taste is judged on songs that it has not seen",
+        )
+    names = sorted({name for one in answers for side in (one.better, one.worse) for name in side})
+    better, worse = (rows_of([getattr(one, side) for one in answers], names) for side in ("better", "worse"))
+    # A mashup of many answers counts once; which values there are tells nothing of the answers.
+    scale = Scale.of(np.unique(np.concatenate([better, worse]), axis=0))
+    used = scale.spread > 0
+    if not used.any():
+        raise TasteError("no score differs between the mashups of the answers", "name other scorers")
+    kept = [name for name, one in zip(names, used.tolist(), strict=True) if one]
+    scale = Scale(scale.log_odds[used], scale.mean[used], scale.spread[used])
+    differences = scale.apply(better[:, used]) - scale.apply(worse[:, used])
+    strengths = np.array([one.preference.strength for one in answers])
+    sets = subsets(kept, [one.name for one in chosen])
+    choice = choose(differences, strengths, songs, sets, seed)
+    margins = {OURS: held_out(differences, strengths, songs, sets, seed)}
+    for one in chosen:
+        column = names.index(one.name)
+        margins[one.name] = better[:, column] - worse[:, column]
+    accuracy = accuracies(margins, songs, seed)
+    record = {
+        "simulated": any(one.preference.simulated for one in answers),
+        "seed": seed,
+        "penalty": choice.penalty,
+        "answers": {
+            "count": len(answers),
+            "songs": len(set(songs)),
+            "raters": len({one.preference.rater for one in answers}),
+            "sources": sorted({one.preference.source for one in answers}),
+            "sha256": _digest(answers),
+        },
+        "accuracy": accuracy,
+        "warnings": warnings(accuracy, len(answers)),
+        "components": [without_costs(one) for one in described.values()],
+        "environment": environment(),
+    }
+    weighed = [name for name, one in zip(kept, choice.used.tolist(), strict=True) if one]
+    heard = [one for one in chosen if any(name == one.name or name.startswith(f"{one.name}.") for name in weighed)]
+    return Taste(
+        scorers=heard,
+        names=weighed,
+        scale=Scale(scale.log_odds[choice.used], scale.mean[choice.used], scale.spread[choice.used]),
+        weights=choice.fit(differences, strengths)[choice.used],
+        record=record,
+        weights_of={one.name: described[one.name]["weights"] for one in heard},
+    )
+
+
+def _digest(answers: Sequence[Answer]) -> str:
+    lines = [json.dumps(one.preference.to_dict(), sort_keys=True) for one in answers]
+    return hashlib.sha256("\n".join(lines).encode()).hexdigest()
+
+
+def right(margins: Values) -> Values:
+    """Return 1 for each answer that is predicted, 0 for each that is not, 0.5 where both mashups are equal."""
+    share: Values = (np.sign(margins) + 1) / 2
+    return share
+
+
+def accuracies(margins: Mapping[str, Values], songs: Sequence[str], seed: int = 0) -> dict[str, dict[str, Any]]:
+    """Return name → the share of answers it predicts, its interval, and how much the taste is better, with interval.
+
+    Intervals are 95 % bootstrap intervals over songs (:mod:`mashkit.bench.statistics`).
+    """
+    _, cluster = np.unique(songs, return_inverse=True)
+    count = int(cluster.max()) + 1
+    of = np.bincount(cluster)
+
+    def statistic(name: str) -> Statistic:
+        return ratio(np.bincount(cluster, right(margins[name]), count), of)
+
+    found: dict[str, dict[str, Any]] = {}
+    for name in margins:
+        ends = interval(statistic(name), count, seed=seed)
+        found[name] = {
+            "value": value_of(statistic(name), count),
+            "low": None if ends is None else ends.low,
+            "high": None if ends is None else ends.high,
+        }
+        test = None if name == OURS else paired(statistic(OURS), statistic(name), count, seed=seed)
+        if test is not None and test.interval is not None:
+            found[name]["taste_better_by"] = {
+                "value": test.difference, "low": test.interval.low, "high": test.interval.high,
+            }  # fmt: skip
+    return found
+
+
+def warnings(accuracy: Mapping[str, Mapping[str, Any]], answers: int) -> list[str]:
+    """Return what a user should know before they rely on the taste."""
+    ours = accuracy[OURS]
+    told = []
+    if answers < ENOUGH:
+        told.append(
+            f"{answers} answers are few: in simulations it takes {ENOUGH} until a taste predicts nearly every rater "
+            "better than the default scorer does"
+        )
+    if ours["low"] is not None and ours["low"] <= 0.5:
+        told.append("it may predict no better than chance: the interval of its accuracy reaches down to one half")
+    best = max((name for name in accuracy if name != OURS), key=lambda name: accuracy[name]["value"], default=None)
+    if best is not None and accuracy[best]["value"] >= ours["value"]:
+        told.append(f"scorer {best!r} alone predicts these answers as well or better")
+    return told

@@ -1,0 +1,141 @@
+"""A result for other programs, and what stands above its table: nothing is lost, and names stay names."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+
+import attrs
+import pyarrow.parquet
+import pytest
+
+pytest.importorskip("matplotlib", reason="needs matplotlib: pip install 'mashkit[bench]'")
+
+from mashkit.bench.audition import picks_of
+from mashkit.bench.export import export, latex
+from mashkit.bench.page import markdown, page
+from mashkit.bench.records import by_label
+from mashkit.bench.results import Result, read_result
+from mashkit.bench.scorers import DISAGREE, ScorerTask
+from mashkit.cli import main
+from mashkit.errors import UsageError
+
+PATH = Path(__file__).parents[1] / "benchmarks" / "results" / "amu_vs_premixnet-multitracks.json"
+
+
+@pytest.fixture(scope="module")
+def result() -> Result:
+    return read_result(PATH)
+
+
+def test_every_digit_comes_back_from_csv_and_parquet(result: Result, tmp_path: Path) -> None:
+    table, tests, scores = export(result, tmp_path, "csv")
+    with scores.open(newline="") as file:
+        read = list(csv.DictReader(file))
+    assert len(read) == len(result.rows)
+    for line, row in zip(read, result.rows, strict=True):
+        assert (line["label"], line["input"], line["status"]) == (row.label, row.input, row.status)
+        if row.ok:
+            assert float(line["values.score"]) == row.values["score"]
+            assert line["facts.song"] == row.facts["song"]
+            assert json.loads(line["facts.uses"]) == row.facts["uses"]
+        else:
+            assert line["values.score"] == ""
+    with table.open(newline="") as file:
+        lines = {line["competitor"]: line for line in csv.DictReader(file)}
+    for one in result.measured:
+        low, high = one.intervals["within_auc"]
+        line = lines[one.label]
+        assert [float(line[f"within_auc{end}"]) for end in ("", ".low", ".high")] == [
+            one.metrics["within_auc"], low, high
+        ]  # fmt: skip
+    assert len(tests.read_text().splitlines()) == 1 + len(result.comparisons)
+    paths = export(result, tmp_path, "parquet")
+    columns = pyarrow.parquet.read_table(paths[2]).to_pydict()
+    assert columns["values.score"] == [row.values.get("score") for row in result.rows]
+    assert pyarrow.parquet.read_table(paths[1]).to_pydict()["p_holm"] == [one.p_holm for one in result.comparisons]
+
+
+def test_a_name_is_no_formula_and_no_command(result: Result, tmp_path: Path) -> None:
+    first = attrs.evolve(result.competitors[0], label=r"=cmd & 100 %_\input{x}")
+    odd = attrs.evolve(result, competitors=[first, *result.competitors[1:]])
+    table, *_ = export(odd, tmp_path, "csv")
+    assert table.read_text().splitlines()[1].startswith("'=cmd")
+    made = latex(odd)
+    assert r"=cmd \& 100 \%\_\textbackslash{}input\{x\} &" in made
+    assert (
+        made.count(r"\begin{table}") == made.count(r"\end{table}") == 1 + len({one.metric for one in odd.comparisons})
+    )
+    for line in made.splitlines():
+        if line.endswith((r" \\", r"\midrule")):
+            assert line.count("&") - line.count(r"\&") in (6, sum(bool(metric.weight) for metric in odd.metrics))
+
+
+def test_the_command_says_what_it_wrote_and_what_does_not_fit(
+    result: Result, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = ["bench", "export", str(PATH), "-o", str(tmp_path)]
+    assert main([*command, "--format", "latex", "--metric", "within_auc", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == {"files": [str(tmp_path / f"{result.suite.name}.tex")]}
+    made = (tmp_path / f"{result.suite.name}.tex").read_text()
+    assert made.count(r"\begin{table}") == 2
+    assert "average rank" not in made
+    assert main([*command, "--metric", "within_auc"]) == 2
+    assert "leave out --metric" in capsys.readouterr().err
+    assert main([*command, "--format", "latex", "--metric", "within_acu"]) == 2
+    assert "did you mean 'within_auc'" in capsys.readouterr().err
+    with pytest.raises(UsageError, match="no metric"):
+        export(result, tmp_path, "latex", ["x"])
+
+
+# ------------------------------------------------------------------------------------------------------------- words
+def test_the_first_lines_say_who_won_on_what(result: Result) -> None:
+    lead = ScorerTask().lead(result.measured, result.rows, result.comparisons, result.suite.baseline)
+    assert lead[0] == "Compared: 12 scorers on 275 mashups of 8 vocals, of 5 songs of 1 artist."
+    values = {one.label: one.metrics["within_auc"] for one in result.measured}
+    best = max(values, key=lambda label: values[label] or 0)
+    assert lead[2].startswith(f"First is {best}: right in {values[best]:.1f} of 100 cases")
+    assert f"{values[best] - values['amu']:.1f} more than amu" in lead[2]
+    # Three songs have both classes: Wilcoxon's smallest p-value is 2 / 2³.
+    assert "none is beyond chance" in lead[3]
+    assert "So few songs could not show any" in lead[3]
+    assert lead[-1].startswith("Not known: what listeners would say")
+    shown = page(result)
+    assert all(f"<li>{line}</li>" in shown for line in lead)
+    assert "\n".join(f"- {line}" for line in lead) in markdown(result)
+
+
+def test_songs_of_no_artist_and_equal_winners(result: Result) -> None:
+    made = [attrs.evolve(row, facts={**row.facts, "recording": ""}) if row.facts else row for row in result.rows]
+    equal = [attrs.evolve(one, metrics={**one.metrics, "within_auc": 99.96}) for one in result.measured[:2]]
+    drawn = [attrs.evolve(one, draws={"within_auc": [99.0, 100.0, 98.5]}) for one in equal]
+    lead = ScorerTask().lead(drawn, made, [], "")
+    assert "5 songs made by a program, so of no artist" in lead[0]
+    assert lead[2] == f"First are {drawn[0].label}, {drawn[1].label}: right in 100.0 of 100 cases."
+    assert "In 3 draws of the mashups, each alone" in lead[3]
+    assert "98.5 to 100.0" in lead[3]
+    assert ScorerTask().lead([], made, [], "") == []
+
+
+def test_they_disagree_most_where_their_places_differ_most(result: Result) -> None:
+    task = ScorerTask()
+    picks = picks_of(task, result)[DISAGREE]
+    assert len(picks) == 10
+    rows = {label: {row.input: row for row in own} for label, own in by_label(result.rows).items()}
+    vocal = rows["amu"][picks[0].input].facts["vocal"]
+    names = [
+        name for name, row in rows["amu"].items()
+        if row.facts.get("vocal") == vocal and any(use[0] == "controlled" for use in row.facts["uses"])
+    ]  # fmt: skip
+    condition, _, said = picks[0].said.partition(": ")
+    assert condition == rows["amu"][picks[0].input].facts["condition"]
+    for one in said.split(", "):
+        label, place, _, count = one.rsplit(" ", 3)
+        scores = {name: rows[label][name].values["score"] for name in names}
+        above = sum(score > scores[picks[0].input] for score in scores.values())
+        ties = sum(score == scores[picks[0].input] for score in scores.values())
+        assert (float(place), int(count)) == (1 + above + (ties - 1) / 2, len(names))
+    places = [float(one.rsplit(" ", 3)[1]) for one in said.split(", ")]
+    assert places == sorted(places)
+    assert places[-1] - places[0] > len(names) / 2

@@ -1,0 +1,82 @@
+"""Locks of files: one holder at a time, whatever becomes of it."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from mashkit.errors import MashkitError
+from mashkit.locks import lock
+
+TAKEN = MashkitError("somebody else has it", "wait")
+HOLDER = """
+import sys
+from pathlib import Path
+from mashkit.errors import MashkitError
+from mashkit.locks import lock
+held = lock(Path(sys.argv[1]), MashkitError("taken"), forks=sys.argv[2] == "True")
+print("held", flush=True)
+sys.stdin.read()
+"""
+
+
+def holder(path: Path, forks: bool) -> subprocess.Popen[str]:
+    """Return a process that holds the lock."""
+    process = subprocess.Popen(
+        [sys.executable, "-c", HOLDER, str(path), str(forks)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    assert process.stdout is not None
+    assert process.stdout.readline() == "held\n"
+    return process
+
+
+@pytest.mark.parametrize("forks", [True, False])
+@pytest.mark.parametrize("killed", [True, False])
+def test_a_lock_has_one_holder_and_ends_with_it(tmp_path: Path, forks: bool, killed: bool) -> None:
+    path = tmp_path / "lock"
+    path.write_text("not ours")
+    with holder(path, forks) as other:
+        with pytest.raises(MashkitError) as raised:
+            lock(path, TAKEN, forks=forks)
+        assert raised.value is TAKEN
+        if killed:
+            other.kill()
+        else:
+            other.communicate()
+    with lock(path, TAKEN, forks=forks):
+        assert path.read_text() == "not ours"
+
+
+def test_within_a_process_and_over_a_fork(tmp_path: Path) -> None:
+    path = tmp_path / "lock"
+    with lock(path, TAKEN), pytest.raises(MashkitError, match="somebody else"):
+        lock(path, TAKEN)
+    for forks in (True, False):
+        held = lock(path, TAKEN, forks=forks)
+        read, write = os.pipe()
+        child = os.fork()
+        if child == 0:  # it has the file open until it is told to end
+            os.read(read, 1)
+            os._exit(0)
+        held.close()
+        if forks:
+            with pytest.raises(MashkitError, match="somebody else"):
+                lock(path, TAKEN)
+        else:
+            lock(path, TAKEN, forks=False).close()
+        os.write(write, b"x")
+        os.waitpid(child, 0)
+        for end in (read, write):
+            os.close(end)
+
+
+def test_what_cannot_be_locked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(FileNotFoundError):
+        lock(tmp_path / "no folder" / "lock", TAKEN)
+    monkeypatch.setitem(sys.modules, "fcntl", None)  # as on Windows
+    with pytest.raises(MashkitError, match="use Linux or macOS"):
+        lock(tmp_path / "lock", TAKEN)
