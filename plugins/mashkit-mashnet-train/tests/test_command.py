@@ -89,6 +89,7 @@ def test_it_trains_calibrates_and_reports(store: Store, tmp_path: Path, capsys: 
         (("--learning-rate", "-1"), 2, "learning_rate is -1.0 (give a number above 0)"),
         (("--device", "tpu"), 2, "device is 'tpu'"),
         (("--precision", "16-mixed"), 2, "give bf16-mixed"),
+        (("--fold", "4/3"), 2, "fold 4/3 (give one of two folds or more"),
         (("--batches", "families"), 2, "batches of families for intervalnet"),
         (("--variant", "premixnet", "--preset", "rhythm"), 2, "has no spectra of the log-frequency front end of hop"),
         (("--variant", "premixnet", "--preset", "paper"), 2, "has no spectra of the mel front end of hop 512"),

@@ -41,7 +41,9 @@ from mashkit_mashnet_train.examples import (
     Clips,
     Drawer,
     Example,
+    Fold,
     split_of,
+    splits,
 )
 from mashkit_mashnet_train.interval_data import IntervalData
 from mashkit_mashnet_train.spectra_data import SpectraData, collated
@@ -87,6 +89,34 @@ def test_a_song_is_in_one_split_for_ever() -> None:
     shares = {name: sum(split_of(song) == name for song in songs) / 4000 for name in ("training", "validation", "test")}
     assert shares["test"] == pytest.approx(0.15, abs=0.02)
     assert shares["training"] / shares["validation"] == pytest.approx(4, rel=0.15)
+
+
+@pytest.mark.parametrize("of", [2, 3, 9])
+def test_folds_leave_each_song_out_once(of: int) -> None:
+    names = [f"song {number}" for number in range(9)]
+    left_out: list[str] = []
+    for number in range(1, of + 1):
+        parts = splits(names, Fold(number, of))
+        assert set(parts) == set(names)
+        own = [song for song, split in parts.items() if split == "test"]
+        assert len(own) in (9 // of, 9 // of + (9 % of > 0))
+        assert list(parts.values()).count("validation") == 2
+        assert "training" in parts.values()
+        left_out += own
+    assert sorted(left_out) == names
+    assert splits(names) == {name: split_of(name) for name in names}
+
+
+def test_a_fold_is_trained_without_its_songs(store: Store) -> None:
+    data = IntervalData([store], fold=Fold(2, 3), validation_groups=1)
+    parts = splits((record.song for record in store.records), Fold(2, 3))
+    assert {record.song for record in data.training.records} == {song for song in parts if parts[song] == "training"}
+    assert {record.song for record in data.held.records} == {song for song in parts if parts[song] == "validation"}
+    assert data.summary["fold"] == "2/3"
+    assert data.fingerprint != IntervalData([store], validation_groups=1).fingerprint
+    few = attrs.evolve(store, records=store.records[:3])
+    with pytest.raises(UsageError, match=r"of fold 1/3\): mashups need two or more"):
+        IntervalData([few], fold=Fold(1, 3))
 
 
 def test_splits_share_no_song(store: Store) -> None:

@@ -200,6 +200,10 @@ def test_networks_are_trained_on_it(
 def test_a_checkpoint_names_its_training_songs(made: ExampleStore, tmp_path: Path) -> None:
     command = ["train", "--data", str(made.folder), "--variant", "postmixnet", "--protocol", "paper", "--steps", "2"]
     assert main([*command, "--workers", "0", "--threads", "1", "--device", "cpu", "-o", str(tmp_path), "--quiet"]) == 0
+    record = checkpoint.load(tmp_path / "postmixnet.safetensors").training
+    # Of two vocals, one alone may have no negatives to compare calibrations on; that costs no trained network.
+    calibration = record["calibration"]
+    assert bool(calibration["across_vocals"]) != ("across_vocals_missing" in calibration)
     scorer = Kit(options={"scorer": {"checkpoint": tmp_path / "postmixnet.safetensors"}}, scorer="postmixnet").scorer
     heard = [record for record in made.records if record.split != "test"]
     assert set(scorer.trained_on()) == {title for record in heard for title in record.titles}

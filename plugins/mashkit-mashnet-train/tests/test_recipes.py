@@ -6,11 +6,12 @@ import io
 import json
 import tarfile
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
-from mashkit.audio.files import save
+from mashkit.audio.files import load, save
 from mashkit.bench.rendered import compose
 from mashkit.bench.rendered import render as synthesized
 from mashkit.catalog import Catalog
@@ -229,6 +230,24 @@ def test_a_store_is_rendered_and_gone_on_with(songs: Path, drums: Path, soundfon
 def test_no_soundfont_is_refused(songs: Path, drums: Path, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="soundfont"):
         render(tmp_path / "store", songs, drums, [])
+
+
+def test_rendered_songs_are_written_as_sound_too(songs: Path, drums: Path, soundfont: Path, tmp_path: Path) -> None:
+    options: dict[str, Any] = {"windows": 1, "seconds": 12.0, "seed": 5, "sung": 0.0}
+    store = render(tmp_path / "a", songs, drums, [soundfont], songs=1, sound=tmp_path / "mixes", **options)
+    (record,) = store.records
+    mix = load(tmp_path / "mixes" / f"{record.id}.flac")
+    assert mix.duration == pytest.approx(record.duration, abs=1e-3)
+    assert 0.05 < mix.peak <= 1
+    # It is the sound of which the features are.
+    own = StemFeatures.of(mix).spectrum.astype(float)
+    loudest = np.max([store.stem(0, role).spectrum for role in Role], axis=0).astype(float)[: len(own)]
+
+    def alike(moved: np.ndarray) -> float:
+        return float(np.corrcoef(own.ravel(), moved.ravel())[0, 1])
+
+    elsewhere = max(alike(np.roll(loudest, 21, axis=0)), alike(np.roll(loudest, 6, axis=1)))
+    assert alike(loudest) > max(0.7, elsewhere + 0.05)
 
 
 # ---------------------------------------------------------------------------------------------------------- database

@@ -62,6 +62,8 @@ class ExampleBatches:
         self.front_end = front_end
         self._names = [store.name_of(front_end) for store in stores]
         self._of = {split: split_records(stores, split) for split in ("training", "validation")}
+        everyone = {record.vocal for found in self._of.values() for _, _, record in found}
+        self._numbers = {vocal: number for number, vocal in enumerate(sorted(everyone))}
         self._vocals = sorted({record.vocal for _, _, record in self._of["training"]})
         self._classes = ["original", "unmatched", *(["matched"] if unlabelled else [])]
         self._drawn: dict[tuple[str, str], list[tuple[int, int, ExampleRecord]]] = {}
@@ -111,12 +113,11 @@ class ExampleBatches:
         spectra = [self.stores[number].spectra(index, self._names[number]) for number, index, _ in chosen]
         frames = min(wanted, *(len(one) for one in spectra))
         stacked = np.stack([self._crop(one, frames, random) for one in spectra])
-        vocals = {vocal: number for number, vocal in enumerate(sorted({record.vocal for _, _, record in chosen}))}
         targets = {Condition.ORIGINAL: 1.0, Condition.MATCHED: float("nan")}
         return Batch(
             inputs={"spectra": torch.from_numpy(stacked), "lengths": torch.full((len(chosen),), frames)},
             targets=torch.tensor([targets.get(Condition(one.kind), 0.0) for _, _, one in chosen], dtype=torch.float32),
-            groups=torch.tensor([vocals[record.vocal] for _, _, record in chosen]),
+            groups=torch.tensor([self._numbers[record.vocal] for _, _, record in chosen]),
         )
 
     def _crop(self, spectra: Bytes, frames: int, random: Random | None) -> Bands:

@@ -36,6 +36,10 @@ def _configure(made: argparse.ArgumentParser) -> None:
     )
     rendered.add_argument("--songs", type=positive, metavar="N", help="only the first N; default: all")
     rendered.add_argument(
+        "--seconds", type=float, default=23.0, metavar="S", help="of a clip, about; default: %(default)s"
+    )
+    rendered.add_argument("--sound", type=Path, metavar="FOLDER", help="write each clip's mix there, as a song")
+    rendered.add_argument(
         "--sung", type=float, default=0.35, metavar="SHARE", help="of the melodies, with pysinsy; default: %(default)s"
     )
     rendered.add_argument("--seed", type=int, default=0, help="of every choice; default: %(default)s")
@@ -97,6 +101,8 @@ def _run(arguments: argparse.Namespace) -> int:
                 arguments.soundfont or [bundled_soundfont()],
                 windows=arguments.windows,
                 songs=arguments.songs,
+                seconds=arguments.seconds,
+                sound=arguments.sound,
                 seed=arguments.seed,
                 sung=arguments.sung,
                 jobs=arguments.jobs,

@@ -177,13 +177,17 @@ def finish(
 
     from mashkit.atomicfile import write_json
     from mashkit_mashnet import checkpoint as files
-    from mashkit_mashnet_train.calibration import compare, fit, probabilities, quality
+    from mashkit_mashnet_train.calibration import CalibrationError, compare, fit, probabilities, quality
     from mashkit_mashnet_train.training import metrics, predict
 
     made = files.Checkpoint.of(network, variant=config.variant).halved()
     predictions = predict(made.network(config.device), data.validation(), config.device)
     calibration = fit(predictions)
-    ways = compare(predictions)
+    ways, missing = {}, ""
+    try:
+        ways = compare(predictions)
+    except CalibrationError as error:  # too few vocals for a comparison; the network is calibrated all the same
+        missing = str(error)
     record = {
         **result.record,
         "validation": metrics(predictions),
@@ -191,6 +195,7 @@ def finish(
             "fitted_on": "the validation songs, by which the best step was chosen too",
             "before": quality(probabilities(predictions.margins), predictions.targets),
             "after": quality(probabilities(predictions.margins, calibration), predictions.targets),
+            **({"across_vocals_missing": missing} if missing else {}),
             "across_vocals": {
                 name: {key: value for key, value in found.items() if key != "reliability"}
                 for name, found in ways.items()

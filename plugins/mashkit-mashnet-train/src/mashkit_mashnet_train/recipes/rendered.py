@@ -12,6 +12,8 @@ from typing import Any
 
 import numpy as np
 
+from mashkit.atomicfile import require_writable_folder
+from mashkit.audio.files import save
 from mashkit.errors import UsageError
 from mashkit.models import file_sha256
 from mashkit.types import Analysis, Audio, Role
@@ -38,6 +40,7 @@ def render(
     seconds: float = 23.0,
     seed: int = 0,
     sung: float = SUNG,
+    sound: Path | None = None,
     jobs: int = 1,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Store:
@@ -61,6 +64,9 @@ def render(
         Seed of all draws: the same seed makes the same clips, in any order, with any number of jobs.
     sung : float
         Share of melodies that are sung, 0 to 1; more than 0 needs pysinsy.
+    sound : Path, optional
+        Folder for the mix of each clip as a .flac file, for recipe "pipeline"; by default no sound is written. Take one
+        window of each song, because each file is a song of its own there.
     jobs : int
         Number of processes.
     progress : callable
@@ -79,6 +85,9 @@ def render(
     }  # fmt: skip
     if songs is not None:
         source["songs"] = songs
+    if sound is not None:
+        source["sound"] = True  # clips that were made without sound are not gone on with
+        require_writable_folder(sound)
     writer = StoreWriter(folder, source)
     # The first clips of all songs come before the second clips, so that an unfinished store has all songs.
     excerpts = sorted(pop909(midi, windows, seconds, seed, songs), key=lambda excerpt: (excerpt.number, excerpt.song))
@@ -86,7 +95,7 @@ def render(
     drummings = groove(drums)
     done = len(excerpts) - len(missing)
     with concurrent.futures.ProcessPoolExecutor(
-        jobs, multiprocessing.get_context("spawn"), _prepare, (writer, drummings, tuple(soundfonts), seed, sung)
+        jobs, multiprocessing.get_context("spawn"), _prepare, (writer, drummings, tuple(soundfonts), seed, sung, sound)
     ) as pool:
         waiting = [pool.submit(_make, excerpt) for excerpt in missing]
         for future in concurrent.futures.as_completed(waiting):
@@ -134,10 +143,15 @@ def _prepare(*shared: Any) -> None:
 def _make(excerpt: Excerpt) -> None:
     writer: StoreWriter
     drummings: Sequence[Drumming]
-    writer, drummings, soundfonts, seed, sung = _shared
+    sound: Path | None
+    writer, drummings, soundfonts, seed, sung, sound = _shared
     name = clip_id(excerpt)
     own = int.from_bytes(hashlib.sha256(json.dumps([seed, name]).encode()).digest()[:4])
     made = arrange(excerpt, drummings, soundfonts, own, sung=sung)
+    if sound is not None:
+        mix = np.stack(list(made.stems.values())).sum(axis=0)
+        mix /= max(1.0, float(np.abs(mix).max(initial=0.0)))
+        save(sound / f"{name}.flac", Audio(mix[None], SAMPLE_RATE))
     beats = np.arange(4 * excerpt.bars) * 60 / made.tempo
     key = None if excerpt.key is None else excerpt.key.transposed(made.transposed)
     record = Record(
