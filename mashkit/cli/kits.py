@@ -14,22 +14,23 @@ from mashkit.catalog.excerpts import LONGEST_S, SHORTEST_S, ExcerptPolicy
 from mashkit.cli import settings
 from mashkit.cli.actions import COMPONENT_KINDS
 from mashkit.cli.console import say
-from mashkit.errors import OutputError, PlanError, UsageError
+from mashkit.errors import MashkitError, OutputError, PlanError, UsageError
 from mashkit.licences import fits
 from mashkit.pipeline import Kit
 from mashkit.types import Condition, Finish
 
-PRESETS: Mapping[str, Mapping[str, str]] = {
+PRESETS: Mapping[str, Mapping[str, tuple[str, ...]]] = {
     "permissive": {
-        "separator": "stemnet",
-        "analyzer": "librosa",
-        "stretcher": "signalsmith",
-        "scorer": "intervalnet",
-        "generator": "paper",
-        "executor": "local",
+        "separator": ("stemnet",),
+        "analyzer": ("key:librosa,beats:beat-this", "librosa"),
+        "stretcher": ("signalsmith",),
+        "scorer": ("intervalnet",),
+        "generator": ("paper",),
+        "executor": ("local",),
     }
 }
-"""Sets of components by name; a set has the name of the policy on licences that all of it keeps."""
+"""Sets of components by name; a set has the name of the policy on licences that all of it keeps. Of several components
+of a kind, the first that works here is taken, else the last."""
 
 
 def value_of(text: str) -> Any:
@@ -43,7 +44,7 @@ def value_of(text: str) -> Any:
 def kit_of(arguments: argparse.Namespace) -> Kit:
     """Return the kit of the arguments; a missing choice is from the preset, the settings, or the built-in defaults."""
     given = {kind: name for kind in COMPONENT_KINDS if (name := getattr(arguments, kind, None)) is not None}
-    preset = PRESETS.get(getattr(arguments, "preset", None) or "", {})
+    preset = _of_preset(getattr(arguments, "preset", None), given)
     kept = {name: value for name, value in settings.read().items() if name.partition(".")[0] not in preset}
     chosen = {**{kind: kept[kind] for kind in COMPONENT_KINDS if kind in kept}, **preset, **given}
     jobs = getattr(arguments, "jobs", None) or kept.get("jobs")
@@ -55,6 +56,23 @@ def kit_of(arguments: argparse.Namespace) -> Kit:
     if jobs is not None:
         options["executor"] = {"jobs": jobs, **options.get("executor", {})}
     return Kit(**chosen, options=options, finish=_finish(arguments))
+
+
+def _of_preset(name: str | None, given: Mapping[str, str]) -> dict[str, str]:
+    """Return the component of each kind that a preset takes; a kind that the arguments give needs no search."""
+    return {
+        kind: names[-1] if kind in given else next((one for one in names[:-1] if _works(kind, one)), names[-1])
+        for kind, names in PRESETS.get(name or "", {}).items()
+    }
+
+
+def _works(kind: str, name: str) -> bool:
+    chosen: dict[str, Any] = {kind: name}
+    try:
+        Kit(**chosen).require(kind)
+    except MashkitError:
+        return False
+    return True
 
 
 def _finish(arguments: argparse.Namespace) -> Finish:

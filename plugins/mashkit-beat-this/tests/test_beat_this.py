@@ -4,6 +4,7 @@ The released weights could not be fetched where this was built: the networks her
 whose weights are set by hand to find onsets.
 """
 
+import argparse
 import importlib
 import importlib.util
 import subprocess
@@ -12,14 +13,17 @@ import types
 from pathlib import Path
 from typing import Any
 
+import attrs
 import librosa
 import numpy as np
 import pytest
 import torch
 from beat_this.model.postprocessor import Postprocessor  # type: ignore[import-untyped]
 
+from mashkit.cli.kits import kit_of, policy_on_licences
 from mashkit.errors import ComponentUnavailable, OptionError
-from mashkit.models import MODELS_VARIABLE
+from mashkit.licences import fits
+from mashkit.models import MODELS_VARIABLE, file_sha256
 from mashkit.registry import Registry
 from mashkit.testing import AnalyzerContract, signals
 from mashkit.types import Audio
@@ -211,3 +215,23 @@ def test_weights_of_another_network(tmp_path: Path) -> None:
 def test_options_that_make_no_sense(models: Path, options: dict[str, object]) -> None:
     with pytest.raises(OptionError):
         Registry().create("analyzer", "beat-this", {"folder": models, **options})
+
+
+def test_the_permissive_preset_takes_it_once_its_weights_are_here(
+    models: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    arguments = argparse.Namespace(preset="permissive", options=[])
+    monkeypatch.setenv(MODELS_VARIABLE, str(tmp_path))
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
+    assert kit_of(arguments).chosen["analyzer"] == "librosa"
+    path = tmp_path / weights.KNOWN["final0"].name
+    path.parent.mkdir()
+    path.write_bytes((models / "onsets.ckpt").read_bytes())
+    assert kit_of(arguments).chosen["analyzer"] == "librosa"  # another file than the released one
+    due = attrs.evolve(weights.KNOWN["final0"], sha256=file_sha256(path))
+    monkeypatch.setitem(weights.KNOWN, "final0", due)
+    kit = kit_of(arguments)
+    assert kit.chosen["analyzer"] == "key:librosa,beats:beat-this"
+    assert {"key", "tempo", "beats", "downbeats"} <= kit.analyzer.info.provides
+    kept = policy_on_licences(arguments)
+    assert all(fits(kit.analyzer.described()[field], kept) for field in ("code_license", "weights_license"))
