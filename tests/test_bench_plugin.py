@@ -124,6 +124,7 @@ def opened(choice):
 """
 
 
+@pytest.mark.plugins
 def test_scorers_are_not_judged_by_plans_with_songs_they_were_trained_on(
     install: Callable[[str, dict[str, str]], None], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
