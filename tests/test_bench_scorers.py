@@ -505,6 +505,7 @@ def test_draws_are_taken_alone_and_together(task: ScorerTask) -> None:
     assert task.draws([row for row in made if len(row.facts["uses"][0]) == 2 and row.input != "a"]) == {}
 
 
+@pytest.mark.whole
 def test_plans_are_drawn_as_often_as_asked(task: ScorerTask) -> None:
     settings = {**SETTINGS, "seed": 5, "vocals": 2, "other_stretcher": "librosa"}
     once, twice = (task.inputs({**settings, "plan_seeds": seeds}, None) for seeds in (1, 2))
