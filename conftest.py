@@ -53,7 +53,7 @@ def multitrack(request: pytest.FixtureRequest, shared_data: Path) -> tuple[Shelf
 
 
 def _of_tests() -> set[str]:
-    """Return the names of the distributions that the core's tests install themselves."""
+    """Return the names of the distributions that the core's tests install themselves: acme_…, zzz_…, mashkit_…."""
     texts = (path.read_text() for path in (Path(__file__).parent / "tests").rglob("*.py"))
     named = {name for text in texts for name in re.findall(r"\b(?:acme|mashkit|zzz)(?:[_-][a-z0-9]+)+", text)}
     return {"mashkit"} | named - {distribution for names in published().values() for distribution in names.values()}

@@ -97,6 +97,7 @@ def test_a_store_is_bounded_and_a_damaged_file_is_no_layer(tmp_path: Path) -> No
     LayerStore(tmp_path / "file").keep("a", audio, Elapsed())  # it cannot be written, and nobody fails
 
 
+@pytest.mark.whole
 def test_inputs_are_parted_so_that_their_layers_fit(monkeypatch: pytest.MonkeyPatch) -> None:
     task = ScorerTask()
     inputs = task.inputs(

@@ -95,7 +95,7 @@ from mashkit.hookspecs import CollectionInfo
 from mashkit.synthetic.source import SyntheticSource
 from mashkit.types import Key
 
-INFO = ComponentInfo(name="taught", target="taught_scorer:Taught", summary="taught", provides=[],
+INFO = ComponentInfo(name="taught", target="acme_taught:Taught", summary="taught", provides=[],
                      code_license="MIT")
 
 @hookimpl
@@ -104,7 +104,7 @@ def mashkit_register_scorers():
 
 @hookimpl
 def mashkit_register_collections():
-    return [CollectionInfo(name="band", title="A band", licence="MIT", where="here", clips="taught_scorer:opened",
+    return [CollectionInfo(name="band", title="A band", licence="MIT", where="here", clips="acme_taught:opened",
                            songs=4, serves=["scorer"])]
 
 class Taught(Scorer):
@@ -124,10 +124,11 @@ def opened(choice):
 """
 
 
+@pytest.mark.plugins
 def test_scorers_are_not_judged_by_plans_with_songs_they_were_trained_on(
     install: Callable[[str, dict[str, str]], None], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    install("taught_scorer", {"__init__.py": TAUGHT})
+    install("acme_taught", {"__init__.py": TAUGHT})
     settings = {
         "collection": "band", "vocals": 4, "matched": 1, "negatives": 3, "other_stretcher": "", "other_separator": "",
         "groups": ["controlled", "harmonic +1 semitones"],

@@ -256,6 +256,7 @@ def test_intervals_hold_values_and_tests_find_the_oracle(result: Result) -> None
     assert test.p_signed_rank <= test.p_holm <= 1
 
 
+@pytest.mark.plugins
 def test_metrics_are_computed_again_from_rows_against_a_baseline(result: Result, tmp_path: Path) -> None:
     path, *_ = publish(attrs.evolve(result, metrics=result.metrics[3:4]), tmp_path)
     assert main(["bench", "report", str(path), "--baseline", "random"]) == 2
@@ -271,6 +272,7 @@ def test_metrics_are_computed_again_from_rows_against_a_baseline(result: Result,
     assert "Against" not in page(attrs.evolve(result, suite=again.suite))  # where every two were compared
 
 
+@pytest.mark.plugins
 def test_a_test_is_of_the_plans_by_which_both_are_judged(result: Result) -> None:
     one, other = (rows(result, label) for label in ("hard of hearing", "random"))
     song = next(row.facts["song"] for row in one if row.facts)
@@ -503,6 +505,7 @@ def test_draws_are_taken_alone_and_together(task: ScorerTask) -> None:
     assert task.draws([row for row in made if len(row.facts["uses"][0]) == 2 and row.input != "a"]) == {}
 
 
+@pytest.mark.whole
 def test_plans_are_drawn_as_often_as_asked(task: ScorerTask) -> None:
     settings = {**SETTINGS, "seed": 5, "vocals": 2, "other_stretcher": "librosa"}
     once, twice = (task.inputs({**settings, "plan_seeds": seeds}, None) for seeds in (1, 2))

@@ -357,6 +357,7 @@ def test_from_the_command_line(demo_songs: Path, capsys: pytest.CaptureFixture[s
 
 
 # --------------------------------------------------------------------------------------------------------- separators
+@pytest.mark.plugins
 class TestEnsembleSeparator(SeparatorContract):
     component = "librosa"
 
@@ -439,6 +440,7 @@ def test_a_quiet_part_of_a_loud_song_keeps_its_level_in_all_parts() -> None:
     assert heard == [quiet.peak]
 
 
+@pytest.mark.plugins
 @pytest.mark.parametrize(
     ("name", "said"),
     [
@@ -462,6 +464,7 @@ def test_separators_with_nothing_in_common() -> None:
         ensemble("mean(one,two)", sharing("one", vocals=1.0, drums=0.0), sharing("two", vocals=0.5, other=0.5))
 
 
+@pytest.mark.plugins
 def test_only_some_stems_from_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     mk.save(tmp_path / "song.wav", signals.mix(signals.band(bars=1)[0]))
     arguments = ["separate", str(tmp_path / "song.wav"), "--separator", "spleeter-torch", "-o", str(tmp_path / "stems")]
