@@ -77,6 +77,7 @@ WORDS: Mapping[tuple[str, str], str] = {
     ("*", "same_recording"): "once, or the choice that the database has stored",
     ("new", "output"): "the current folder",
     ("list", "limit"): "all",
+    ("separate", "stems"): "all",
     ("report", "output"): "the page and the table beside each result",
     ("export", "fields"): "all fields",
     ("stats", "title"): "the database's name",

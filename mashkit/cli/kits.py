@@ -125,12 +125,15 @@ def _require_licences(kit: Kit, kinds: Sequence[str], policy: str) -> None:
         if not wrong:
             continue
         problems.append(f"{kind} {described['name']!r}: {' and '.join(wrong)}")
+        # An analyzer stands in for another only if it finds as much; downbeats are few analyzers' own.
+        needed = getattr(kit, kind).info.provides - {"downbeats"} if kind == "analyzer" else frozenset()
         instead = sorted(
             one.info.name
             for one in kit.registry.components()
             if one.kind == kind
             and fits(one.info.code_license, policy)
             and fits(one.info.weights_license, policy)
+            and one.info.provides >= needed
             and one.availability().ok
         )
         fixes.append(f"--{kind} {' or '.join(instead)}" if instead else f"no installed {kind} is allowed")

@@ -29,7 +29,7 @@ def add_parser(commands: Commands) -> None:
     separate.add_argument(
         "--stems",
         metavar="NAME[,NAME…]",
-        help="write only these stems; separators that can, such as spleeter-torch, then do less (default: all)",
+        help="write only these stems; separators that can, such as spleeter-torch, then do less; default: all",
     )
     separate.add_argument("--roles", action="store_true", help="write vocal, harmonic, percussion instead of the stems")
     separate.add_argument("--seed", type=int, help="seed of the separator, if it has one")

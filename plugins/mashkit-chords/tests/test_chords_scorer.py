@@ -67,6 +67,14 @@ def test_both_parts_by_hand() -> None:
     assert moved.parts["agreement"] == 0.0  # D major under C major, B minor under A minor: no common tone
 
 
+def test_the_value_is_of_both_parts_in_their_shares(source: SyntheticSource) -> None:
+    wrong = mashup_of(source, source.clips[0], harmonic={"semitones": 3})
+    for share in (0.0, 0.25, 1.0):
+        score = ChordsScorer(agreement=share).score([wrong])[0]
+        due = (1 - share) * score.parts["tones"] + share * score.parts["agreement"]
+        assert score.value == pytest.approx(due)
+
+
 def test_beats_without_a_chord_do_not_count() -> None:
     sung = [72, 76, 79, 72, 74, 74, 74, 74]
     with_rest, name = shelf_of(Chords([0.0, 2.25, 4.25], ["C:maj", "N"]), sung)

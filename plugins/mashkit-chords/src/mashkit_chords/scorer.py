@@ -24,7 +24,7 @@ _CACHED_STEMS = 1024  # about 180 MB for the chroma of stems of 40 s
 
 @attrs.define(kw_only=True, eq=False)
 class ChordsScorer(Scorer):
-    """How well the backing's chords carry the vocal, value = (tones + agreement) / 2, 0–1.
+    """How well the backing's chords carry the vocal, value = (1 − a) · tones + a · agreement, 0–1.
 
     *tones* is the share of the vocal's chroma that lies on tones of the backing's chord at that beat. *agreement*
     compares that chord with the one that accompanied the vocal in its own song: the number of common tones over the
@@ -36,6 +36,11 @@ class ChordsScorer(Scorer):
     The scorer and its weights are ours. Chords are read from the clips' analyses, and none is guessed: clips need an
     analyzer that provides chords. A layer's chords are raised by its shift, rounded to whole semitones. Nothing is
     rendered; gains and percussion do not change the score.
+
+    Parameters
+    ----------
+    agreement : float
+        The share a of agreement in the value, 0–1.
 
     Raises
     ------
@@ -56,6 +61,10 @@ class ChordsScorer(Scorer):
     info: ClassVar[ComponentInfo] = CHORDS
     needs: ClassVar[tuple[Role, ...]] = (Role.HARMONIC,)
 
+    agreement: float = attrs.field(
+        default=0.5, converter=float, validator=[attrs.validators.ge(0.0), attrs.validators.le(1.0)]
+    )
+
     _stems: Recent[StemChroma] = attrs.field(factory=lambda: Recent(_CACHED_STEMS), init=False, repr=False)
 
     def _score(self, mashups: Sequence[Mashup]) -> Sequence[Score]:
@@ -74,7 +83,8 @@ class ChordsScorer(Scorer):
             "tones": _mean(on_chord, energy * has_chord),
             "agreement": _mean(common / np.maximum(all_tones, 1), energy * (has_chord & vocal.any(axis=0))),
         }
-        return Score(value=sum(parts.values()) / len(parts), scale="ordinal", parts=parts)
+        value = (1 - self.agreement) * parts["tones"] + self.agreement * parts["agreement"]
+        return Score(value=value, scale="ordinal", parts=parts)
 
     def _sung(self, mashup: Mashup, beats: Times) -> Values:
         """Return the vocal's chroma between beats, shape (12, beats)."""
