@@ -35,11 +35,12 @@ LIBRARY: Mapping[str, tuple[str, str, Names]] = {
         "shape (channels, frames); times are seconds, tempi BPM, pitches semitones, gains dB.",
         {
             "mashkit": (
-                "Audio", "StemSet", "Role", "Analysis", "Key", "Clip", "MashupPlan", "Layer", "Mixing", "Finish",
-                "Condition", "Promise", "TimeMap", "Score",
+                "Audio", "StemSet", "Role", "Analysis", "Key", "Chords", "Melody", "Clip", "MashupPlan", "Layer",
+                "Mixing", "Finish", "Condition", "Promise", "TimeMap", "Score",
             ),
             "mashkit.types": (
                 "FrozenMapping", "frozen_mapping", "as_tuple", "as_roles", "by_id", "key_facts", "require_audio",
+                "chord_tones",
             ),
             "mashkit.types.stems": ("ROLE_STEMS", "STEM_NAMES"),
             "mashkit.types.analysis": ("TONIC_NAMES",),
@@ -105,7 +106,7 @@ LIBRARY: Mapping[str, tuple[str, str, Names]] = {
         "Measures of scores and probabilities, from arrays alone.",
         {
             "mashkit.metrics": (
-                "ranks_among", "calibration_bins", "reliability", "Bin", "calibration_error",
+                "roc_auc", "top_accuracy", "ranks_among", "calibration_bins", "reliability", "Bin", "calibration_error",
             )
         },
     ),

@@ -68,7 +68,7 @@ class UsageError(MashkitError):
     >>> mk.Recipe({"matched": -1})
     Traceback (most recent call last):
         ...
-    mashkit.errors.UsageError: -1 matched plans (ask for none or more)
+    mashkit.errors.UsageError: the number of matched plans is -1 (give 0 or more)
     """
 
 
@@ -128,7 +128,7 @@ class AudioFileError(FileError):
     >>> mk.load("notes.wav")
     Traceback (most recent call last):
         ...
-    mashkit.errors.AudioFileError: notes.wav: cannot be decoded: this is no sound libsndfile knows
+    mashkit.errors.AudioFileError: notes.wav: cannot be decoded: libsndfile does not know its format
     (check that it is a sound file, or export it again)
     """
 
@@ -156,7 +156,7 @@ class LabelError(MashkitError):
     >>> read_beats(Path("song.beats"))
     Traceback (most recent call last):
         ...
-    mashkit.errors.LabelError: song.beats, line 2: 'two' is no place in a bar (count the beats of a bar from 1)
+    mashkit.errors.LabelError: song.beats, line 2: 'two' is not a position in a bar (count the beats of a bar from 1)
     """
 
     def __init__(self, path: Path | str, line: int | None, problem: str, fix: str | None = None) -> None:
@@ -220,7 +220,7 @@ class PlanError(MashkitError):
     >>> mk.MashupPlan(condition="matched", layers=[drums], duration_s=30, seed=1)
     Traceback (most recent call last):
         ...
-    mashkit.errors.PlanError: a plan has one layer a role and a vocal among them, not ['percussion']
+    mashkit.errors.PlanError: a plan needs a vocal and at most one layer of each role, not ['percussion']
     """
 
 

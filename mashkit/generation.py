@@ -54,7 +54,7 @@ class Recipe:
     >>> mk.Recipe({"matched": 0})
     Traceback (most recent call last):
         ...
-    mashkit.errors.UsageError: a mixture of no plans (ask for at least one)
+    mashkit.errors.UsageError: the mixture contains no plans (give at least one plan)
     """
 
     counts: Mapping[Condition, int] = attrs.field(converter=frozen_mapping)

@@ -60,6 +60,7 @@ def roc_auc(positive: npt.ArrayLike, negative: npt.ArrayLike) -> float:
 
     Examples
     --------
+    >>> from mashkit.metrics import roc_auc
     >>> roc_auc([0.9, 0.4], [0.5, 0.1])
     0.75
     """
@@ -87,6 +88,7 @@ def top_accuracy(positive: npt.ArrayLike, negative: npt.ArrayLike) -> float:
 
     Examples
     --------
+    >>> from mashkit.metrics import top_accuracy
     >>> top_accuracy([0.9], [0.5, 0.1])
     1.0
     >>> top_accuracy([0.4], [0.5, 0.1])  # no positive, and one of two negatives

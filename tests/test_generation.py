@@ -181,7 +181,7 @@ def fits_by_chance(plan: mk.MashupPlan, known: dict[str, Clip]) -> bool:
     assert harmonic.key is not None
     in_key = "key" in plan.condition and harmonic.key.semitones_to(vocal.key) == 0
     ratios = [float(vocal.tempo) / float(other.tempo) for other in (harmonic, percussion)]  # type: ignore[arg-type]
-    return in_key or ("tempo" in plan.condition and any(abs(ratio - 1) <= 0.04 for ratio in ratios))
+    return in_key or ("tempo" in plan.condition and any(max(ratio, 1 / ratio) < 1.04 for ratio in ratios))
 
 
 def test_one_vocal(clips: ClipTable) -> None:

@@ -72,7 +72,7 @@ def test_a_plan_is_as_mashkit_mash_saves_it() -> None:
     ("change", "said"),
     [
         ({"better": None}, "better: this is not a mashup plan"),
-        ({"better": {"format": 99}}, "better: plan format 99"),
+        ({"better": {"format": 99}}, "better: the plan has format 99"),
         ({"worse": preference().to_dict()["better"]}, "better and worse are the same plan"),
         ({"strength": 0}, "strength is 0"),
         ({"strength": -1}, "strength is -1"),

@@ -60,7 +60,7 @@ class Generator(Component):
     >>> Originals().plan(songs.clips, condition="orignal", count=5, seed=0)
     Traceback (most recent call last):
         ...
-    mashkit.errors.UsageError: generator 'originals' knows no condition 'orignal'
+    mashkit.errors.UsageError: generator 'originals' has no condition 'orignal'
     (did you mean 'original'? known: original)
     """
 

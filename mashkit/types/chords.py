@@ -131,6 +131,7 @@ class Chords:
 
     Examples
     --------
+    >>> from mashkit import Chords
     >>> chords = Chords(times=[0.0, 2.0, 4.0], labels=["C:maj", "A:min"])
     >>> chords.transposed(-2).labels
     ('Bb:maj', 'G:min')

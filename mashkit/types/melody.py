@@ -44,6 +44,7 @@ class Melody:
 
     Examples
     --------
+    >>> from mashkit import Melody
     >>> melody = Melody(f0=[0.0, 440.0, 442.0], confidence=[0.1, 0.9, 0.8], hop_s=0.01)
     >>> melody.times.tolist()
     [0.0, 0.01, 0.02]
