@@ -23,7 +23,7 @@ import pyarrow.parquet
 
 from mashkit.bench.compare import with_earlier
 from mashkit.bench.page import markdown, page, publish
-from mashkit.bench.records import Row
+from mashkit.bench.records import Row, judged_by
 from mashkit.bench.results import ROWS_SUFFIX, Result, read_result, rows_path, write_result
 from mashkit.bench.scorers import ScorerTask
 from mashkit.bench.tasks import load_task
@@ -295,7 +295,7 @@ def test_committed_tables_follow_from_their_rows(committed: Result) -> None:
     task = load_task(committed.suite.task)
     compared = 0
     for one in committed.measured:
-        found = task.summarize([row for row in committed.rows if row.label == one.label])
+        found = task.summarize(judged_by(row for row in committed.rows if row.label == one.label))
         assert found.keys() >= one.metrics.keys()  # those measured since are for the next run
         for name, value in one.metrics.items():
             assert found[name] == (None if value is None else pytest.approx(value, rel=1e-12)), (one.label, name)

@@ -53,7 +53,7 @@ def _text_after(module: str, name: str) -> str:
 
 
 EXAMPLES = examples()
-NEED_PLUGINS = {"mashkit.Kit", "mashkit.PluginWarning", "mashkit.Ranked", "mashkit.StageEvent"}
+NEED_PLUGINS = {"mashkit.Kit", "mashkit.PluginWarning", "mashkit.Ranked", "mashkit.StageEvent", "mashkit.hookimpl"}
 """Names whose examples use a default component, which is a plugin."""
 
 

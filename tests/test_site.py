@@ -49,7 +49,10 @@ def test_the_reference_has_every_command_and_argument(tmp_path: Path) -> None:
     pages = {path.stem: path.read_text() for path in (tmp_path / "commands").glob("*.rst")}
     assert own_commands() <= set(pages)
     mash = pages["mash"]
-    assert ".. option:: --top N\n\n   mashups to keep; default: 3, or what ``--count`` draws" in mash
+    assert (
+        ".. option:: --top N\n\n   number of mashups to write, the best ones; default: 3, or ``--count`` if less"
+        in mash
+    )
     assert "``mashkit plugins``" in mash
     assert "mashkit db export\n-----------------\n" in pages["db"]
     assert "   * - 130\n     - interrupted\n" in (tmp_path / "commands.rst").read_text()
