@@ -183,7 +183,7 @@ def test_who_reads_the_plan_is_perfect_and_chance_is_chance(result: Result) -> N
     assert oracle["control"] == 50  # nothing is wrong with either
     twins = [chance[name] for name in TWIN_METRICS]
     assert 30 < float(np.mean(twins)) < 70
-    assert 0.2 < chance["ece"] < 0.6
+    assert 0.2 < chance["ece"] < 0.7
     order = [one.label for one in result.competitors]
     assert order.index("acme-oracle") < order.index("hard of hearing") < order.index("random")
     assert "pip install acme-net" in next(one for one in result.competitors if one.label == "acme-net").reason
@@ -291,7 +291,7 @@ def test_a_test_is_of_the_plans_by_which_both_are_judged(result: Result) -> None
     ("label", "status", "reason", "spoilt"),
     [
         ("acme-nan", "failed", "a score of nan", "average_rank"),
-        ("acme-short", "failed", "gave 0 scores for 1 mashups", None),
+        ("acme-short", "failed", "returned 0 scores for 1 mashups", None),
         ("acme-hanging", "timeout", "took longer than 30 s", "auc"),
         ("acme-dying", "failed", "died with exit status 7", "auc"),
         ("acme-raising", "failed", "out of tune <b>", None),

@@ -329,7 +329,7 @@ def test_stretch_along_a_time_map(tmp_path: Path, capsys: pytest.CaptureFixture[
         ("[1, 2]", "not a time map"),
         ('{"source": [0, 1]}', "not a time map"),
         ('{"source": [0, 2, 1], "target": [0, 1, 2]}', "increasing"),
-        ('{"source": [0, 1, 2], "target": [0, 3, 4]}', "speeds from 0.333"),
+        ('{"source": [0, 1, 2], "target": [0, 3, 4]}', "go from 0.333"),
     ],
 )
 def test_time_maps_that_are_none(text: str, said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -137,7 +137,7 @@ def test_a_composite_can_be_made_again_in_another_process() -> None:
         ("scorer", "amu+", {}, UsageError, "is composed in this way"),
         ("scorer", "0*amu+amu-2021", {}, UsageError, "above 0"),
         ("stretcher", "cached:signalsmith", {}, UsageError, "is composed in this way"),
-        ("scorer", "amu+amu-2021", {"tiv.x": 1}, OptionError, "none of amu, amu-2021"),
+        ("scorer", "amu+amu-2021", {"tiv.x": 1}, OptionError, "does not name which of amu, amu-2021"),
         ("scorer", "amu+amu-2021", {"amu.nothing": 1}, OptionError, "nothing"),
         ("scorer", "rank()", {}, UsageError, "is composed in this way"),
         ("scorer", "rank(amu,amu)", {}, UsageError, "is composed in this way"),
@@ -449,8 +449,8 @@ def test_a_quiet_part_of_a_loud_song_keeps_its_level_in_all_parts() -> None:
         ("mean(librosa,spleeter-torch;vocals=0:0)", "not all 0"),
         ("mean(librosa,spleeter-torch;vocals=x)", "write them like"),
         ("mean(librosa,0*spleeter-torch)", "above 0"),
-        ("mean()", "nothing of that kind"),
-        ("librosa+spleeter-torch", "nothing of that kind"),
+        ("mean()", "no separator is composed in this way"),
+        ("librosa+spleeter-torch", "no separator is composed in this way"),
     ],
 )
 def test_what_makes_no_mean(name: str, said: str) -> None:

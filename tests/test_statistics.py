@@ -119,7 +119,7 @@ def fits(seed: Clip, other: Clip, role: Role, condition: str, *, mismatch: str) 
     assert other.analysis.tempo is not None
     distance = abs(other.analysis.key.semitones_to(seed.analysis.key))
     speed = seed.analysis.tempo / other.analysis.tempo
-    clash = min(abs(speed * factor - 1) for factor in (0.25, 0.5, 1, 2, 4)) <= 0.04
+    clash = min(max(speed * factor, 1 / (speed * factor)) for factor in (0.25, 0.5, 1, 2, 4)) < 1.04
     kept = 0.8 <= speed <= 1.2
     in_time = (mismatch == "literal" or not clash) if "tempo" in condition else kept
     if role is Role.PERCUSSION:

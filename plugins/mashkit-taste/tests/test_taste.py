@@ -284,7 +284,7 @@ def test_taste_fit_writes_a_model_that_scores(tmp_path: Path, capsys: pytest.Cap
         (("--scorer-option", "tiv.by"), "write NAME.OPTION=VALUE"),
         (("--scorer-option", "vh2015.x=1"), "the names are amu, tiv"),
         (("--scorer-option", "tiv.by=other"), "by"),
-        (("--scorers", "vh2015"), "which songs?"),
+        (("--scorers", "vh2015"), "no songs are named"),
     ],
 )
 def test_a_mistake_is_told_in_one_line(
