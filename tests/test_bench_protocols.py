@@ -54,6 +54,8 @@ from mashkit.testing import signals
 from mashkit.timing.beats import beat_error
 from mashkit.types import Audio, Clip, Condition, Layer, MashupPlan, Role
 
+pytestmark = pytest.mark.whole  # rendered songs
+
 COUNTS = Counts(vocals=12, matched=3, negatives=3, groups=(*PROTOCOLS, *TWINS))
 
 

@@ -33,6 +33,8 @@ from starlette.testclient import TestClient
 from mashkit.listen.links import Links
 from mashkit.listen.server import Options, Rate, application, only_server, require_token
 
+pytestmark = pytest.mark.whole  # a server, with whole studies
+
 SECRET = b"a secret of tests, 32 bytes long"
 TOKEN = "a long admin token"  # noqa: S105 — of tests
 LOCAL = {"base_url": "http://127.0.0.1:8765"}

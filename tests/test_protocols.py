@@ -44,6 +44,8 @@ from mashkit.interfaces import Analyzer, Separator
 from mashkit.testing import signals
 from mashkit.types import Analysis, Audio, Key, Role
 
+pytestmark = pytest.mark.whole  # databases of whole collections
+
 
 @attrs.define(kw_only=True, eq=False)
 class Deaf(Analyzer):
