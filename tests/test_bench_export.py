@@ -90,6 +90,7 @@ def test_the_command_says_what_it_wrote_and_what_does_not_fit(
 
 
 # ------------------------------------------------------------------------------------------------------------- words
+@pytest.mark.whole
 def test_the_first_lines_say_who_won_on_what(result: Result) -> None:
     lead = ScorerTask().lead(result.measured, result.rows, result.comparisons, result.suite.baseline)
     assert lead[0] == "Compared: 12 scorers on 275 mashups of 8 vocals, of 5 songs of 1 artist."

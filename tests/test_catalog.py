@@ -245,6 +245,7 @@ def test_nothing_is_computed_twice_and_only_what_changed(
     assert [clip.id for clip in other.clips] == [clip.id for clip in first.clips]
 
 
+@pytest.mark.whole
 def test_clips_are_the_same_from_another_folder(
     folder: Path, built: tuple[Catalog, list[StageEvent]], tmp_path: Path
 ) -> None:
@@ -386,6 +387,7 @@ def test_one_process_and_two_give_the_same(short_songs: Path, light: None, tmp_p
             assert np.array_equal(one.stem(clip.id, role).samples, two.stem(clip.id, role).samples)
 
 
+@pytest.mark.whole
 def test_what_a_scan_passes_over_is_noted(tmp_path: Path) -> None:
     songs = tmp_path / "songs"
     for pitch, folder in ((220.0, songs), (330.0, songs / ".Trash-1000"), (440.0, tmp_path)):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import tracemalloc
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -38,6 +39,7 @@ def test_many_numbers_that_follow_each_other_or_are_large_or_negative() -> None:
     assert "a" not in compact
 
 
+@pytest.mark.whole
 def test_a_number_takes_few_bytes() -> None:
     random = np.random.default_rng(0)
     tracemalloc.start()

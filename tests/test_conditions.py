@@ -78,6 +78,7 @@ def fits(rules: Rules, vocal: Clip, other: Clip, role: Role, condition: Conditio
     )
 
 
+@pytest.mark.whole
 @given(st.lists(facts, min_size=2, max_size=9), options, st.sampled_from(list(Condition)), st.integers(0, 99))
 @settings(max_examples=80, deadline=None)
 def test_every_plan_satisfies_its_condition_and_none_is_missing(
