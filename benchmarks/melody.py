@@ -35,7 +35,7 @@ LOWEST_HZ = 440 * 2 ** ((30 - 69) / 12)
 
 
 def swift_f0(voice: Audio) -> tuple[Times, Hertz]:
-    """Return frames and their pitch, 0 where swift-f0 hears no voice."""
+    """Return frames and their pitch, 0 where swift-f0 finds no voice."""
     melody = SwiftF0Analyzer().analyze(voice).melody
     return (np.zeros(0), np.zeros(0)) if melody is None else (melody.times, melody.f0)
 

@@ -6,8 +6,6 @@ import json
 import os
 import shutil
 import signal
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,46 +13,33 @@ from typing import Any
 import pytest
 
 import auditions
+from browsing import AXE, LOOKS, Serving, needs_axe, needs_chromium, opened_browser, until
 from mashkit.audition.candidates import read_output
 from mashkit.audition.store import Store
 from mashkit.cli import main
 from mashkit.types import MashupPlan, Role
-from test_listen_browser import ARGUMENTS, AXE, CHROMIUM, LOOKS, playwright, until
 
 pytestmark = [
     pytest.mark.plugins,
-    pytest.mark.skipif(not CHROMIUM.is_file(), reason=f"there is no {CHROMIUM}"),
+    needs_chromium,
 ]
 
 
-class Server:
-    """`mashkit audition` in a process of its own."""
+class Server(Serving):
+    """`mashkit audition`."""
 
     def __init__(self, *words: str) -> None:
-        code = "import sys; from mashkit.cli import main; sys.exit(main())"
-        command = [sys.executable, "-c", code, "audition", *words, "--port", "0", "--json"]
-        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
-        assert self.process.stdout is not None
-        lines = []
-        for line in self.process.stdout:
-            lines.append(line)
-            if line.startswith("}"):
-                break
-        self.address: str = json.loads("".join(lines))["address"]
+        super().__init__("audition", *words, "--port", "0")
 
-    def close(self) -> None:
-        assert self.process.stdout is not None
-        self.process.send_signal(signal.SIGTERM)
-        self.process.wait(30)
-        self.process.stdout.close()
+    @property
+    def address(self) -> str:
+        return str(self.told["address"])
 
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
-    with playwright.sync_playwright() as started:
-        opened = started.chromium.launch(executable_path=str(CHROMIUM), args=ARGUMENTS)
+    with opened_browser() as opened:
         yield opened
-        opened.close()
 
 
 @pytest.fixture(scope="module")
@@ -252,13 +237,12 @@ def test_a_broken_mashup_says_so_and_the_next_plays(
         server.close()
 
 
+@needs_axe
 @pytest.mark.slow
 @pytest.mark.parametrize("look", LOOKS)
 def test_axe_finds_nothing_and_nothing_is_wider_than_the_screen(
     browser: Any, served: tuple[Server, Path], look: str
 ) -> None:
-    if not AXE.is_file():
-        pytest.skip("axe-core is not here: npm pack axe-core, and name its axe.min.js in MASHKIT_AXE")
     server, _ = served
     person = Person(browser, server, **LOOKS[look])
     page = person.page

@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import json
 import os
-import signal
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,66 +11,32 @@ from typing import Any
 import pytest
 
 import studies
+from browsing import AXE, LOOKS, Serving, needs_axe, needs_chromium, opened_browser, until
 from mashkit.listen.answers import Store
 from mashkit.listen.records import HEARD, PREFERRED, QUESTIONS, PageKind
 from mashkit.listen.study import Study
 
-CHROMIUM = Path("/usr/bin/chromium")
-AXE = Path(os.environ.get("MASHKIT_AXE", "axe.min.js"))
-"""axe-core's axe.min.js: npm pack axe-core. It is no part of mashkit."""
-ARGUMENTS = ["--no-sandbox", "--autoplay-policy=no-user-gesture-required", "--mute-audio", "--disable-dev-shm-usage"]
-
-playwright = pytest.importorskip("playwright.sync_api", reason="Playwright is not installed")
 pytestmark = [
     pytest.mark.whole,
-    pytest.mark.skipif(not CHROMIUM.is_file(), reason=f"there is no {CHROMIUM}"),
+    needs_chromium,
 ]
 
 
-class Server:
-    """`mashkit listen serve` in a process of its own."""
+class Server(Serving):
+    """`mashkit listen serve`."""
 
     def __init__(self, folder: Path, *options: str, port: str = "0", links: int = 2) -> None:
-        code = "import sys; from mashkit.cli import main; sys.exit(main())"
-        command = [sys.executable, "-c", code, "listen", "serve", str(folder), "--port", port, "--links", str(links)]
-        self.process = subprocess.Popen(
-            [*command, "--json", *options],
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        assert self.process.stdout is not None
-        lines = []
-        for line in self.process.stdout:
-            lines.append(line)
-            if line.startswith("}"):
-                break
-        self.told: dict[str, Any] = json.loads("".join(lines))
+        super().__init__("listen", "serve", str(folder), "--port", port, "--links", str(links), *options)
 
     @property
     def links(self) -> list[str]:
         return list(self.told["links"])
 
-    def close(self) -> None:
-        assert self.process.stdout is not None
-        self.process.send_signal(signal.SIGTERM)
-        self.process.wait(30)
-        self.process.stdout.close()
-
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
-    with playwright.sync_playwright() as started:
-        opened = started.chromium.launch(executable_path=str(CHROMIUM), args=ARGUMENTS)
+    with opened_browser() as opened:
         yield opened
-        opened.close()
-
-
-def until(page: Any, expression: str, *, seconds: float = 30.0) -> None:
-    """Wait until an expression of the page is true; the page's policy forbids what Playwright's own waiting does."""
-    begun = time.monotonic()
-    while not page.evaluate(expression):
-        assert time.monotonic() - begun < seconds, expression
-        page.wait_for_timeout(50)
 
 
 class Participant:
@@ -361,14 +323,6 @@ def test_a_participant_withdraws_in_the_browser(browser: Any, served: tuple[Serv
     person.context.close()
 
 
-LOOKS = {
-    "desktop light": {"viewport": {"width": 1280, "height": 900}, "color_scheme": "light"},
-    "desktop dark": {"viewport": {"width": 1280, "height": 900}, "color_scheme": "dark"},
-    "phone light": {"viewport": {"width": 390, "height": 844}, "color_scheme": "light", "has_touch": True},
-    "phone dark": {"viewport": {"width": 390, "height": 844}, "color_scheme": "dark", "has_touch": True},
-}
-
-
 def clean_look(person: Participant, name: str) -> None:
     """Require that axe finds nothing, and that nothing is wider than the screen; keep a picture where one is wanted."""
     person.page.wait_for_timeout(300)
@@ -379,11 +333,6 @@ def clean_look(person: Participant, name: str) -> None:
     assert person.page.evaluate("document.documentElement.scrollWidth <= innerWidth"), name
     if shots := os.environ.get("MASHKIT_SHOTS"):
         person.page.screenshot(path=f"{shots}/{name}.png".replace(" ", "-"), full_page=True)
-
-
-needs_axe = pytest.mark.skipif(
-    not AXE.is_file(), reason="axe-core is not here: npm pack axe-core, and name its axe.min.js in MASHKIT_AXE"
-)
 
 
 @needs_axe

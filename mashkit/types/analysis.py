@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from mashkit import display
 from mashkit.errors import AnalysisError
+from mashkit.types.arrays import read_only
 from mashkit.types.chords import ROOT_NAMES, Chords
 from mashkit.types.mappings import frozen_mapping
 from mashkit.types.melody import Melody
@@ -125,13 +126,7 @@ class Key:
 
 
 def _times(values: npt.ArrayLike | None) -> Times | None:
-    if values is None:
-        return None
-    if isinstance(values, np.ndarray) and values.dtype == np.float64 and not values.flags.writeable:
-        return values  # a read-only array is not copied
-    array = np.array(values, dtype=np.float64)
-    array.flags.writeable = False
-    return array
+    return None if values is None else read_only(values)
 
 
 def _among(some: Times, increasing: Times) -> bool:

@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mashkit.errors import AnalysisError
+from mashkit.types.arrays import read_only
 from mashkit.types.mappings import as_tuple
 from mashkit.types.timemap import Times
 
@@ -107,12 +108,6 @@ def transposed_chord(label: str, semitones: int) -> str:
     return ROOT_NAMES[(_pitch_class(match["root"]) + semitones) % 12] + label[len(match["root"]) :]
 
 
-def _boundaries(values: npt.ArrayLike) -> Times:
-    times = np.array(values, dtype=np.float64)
-    times.flags.writeable = False
-    return times
-
-
 @attrs.frozen
 class Chords:
     """The chords of a piece, one after the other without gaps.
@@ -139,7 +134,7 @@ class Chords:
     ('C:maj', 'A:min', 'N')
     """
 
-    times: Times = attrs.field(converter=_boundaries, eq=attrs.cmp_using(eq=np.array_equal))
+    times: Times = attrs.field(converter=read_only, eq=attrs.cmp_using(eq=np.array_equal))
     labels: tuple[str, ...] = attrs.field(converter=as_tuple)
 
     def __attrs_post_init__(self) -> None:
@@ -156,7 +151,7 @@ class Chords:
     @classmethod
     def joined(cls, times: npt.ArrayLike, labels: Sequence[str]) -> Chords:
         """Return chords in which equal neighbours are one chord; parameters as for the class."""
-        boundaries = _boundaries(times)
+        boundaries = read_only(times)
         new = [index for index, label in enumerate(labels) if index == 0 or label != labels[index - 1]]
         return cls([*boundaries[new], boundaries[-1]], [labels[index] for index in new])
 

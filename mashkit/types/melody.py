@@ -11,15 +11,10 @@ import numpy as np
 import numpy.typing as npt
 
 from mashkit.errors import AnalysisError
+from mashkit.types.arrays import read_only
 from mashkit.types.timemap import Times
 
 _same = attrs.cmp_using(eq=np.array_equal)
-
-
-def _frames(values: npt.ArrayLike) -> npt.NDArray[np.float64]:
-    frames = np.array(values, dtype=np.float64)
-    frames.flags.writeable = False
-    return frames
 
 
 @attrs.frozen
@@ -52,8 +47,8 @@ class Melody:
     np.float64(69.0)
     """
 
-    f0: npt.NDArray[np.float64] = attrs.field(converter=_frames, eq=_same, repr=False)
-    confidence: npt.NDArray[np.float64] = attrs.field(converter=_frames, eq=_same, repr=False)
+    f0: npt.NDArray[np.float64] = attrs.field(converter=read_only, eq=_same, repr=False)
+    confidence: npt.NDArray[np.float64] = attrs.field(converter=read_only, eq=_same, repr=False)
     hop_s: float
     start_s: float = 0.0
 

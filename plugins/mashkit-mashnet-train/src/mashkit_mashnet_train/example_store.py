@@ -18,12 +18,12 @@ import attrs
 import numpy as np
 import numpy.typing as npt
 
-from mashkit.atomicfile import replacing, require_writable_folder, write_json
-from mashkit.errors import OutputError, UsageError
+from mashkit.atomicfile import write_json
+from mashkit.errors import UsageError
 from mashkit.types import as_tuple
 from mashkit_mashnet.frontend import FrontEnd
 from mashkit_mashnet.stem_features import ROLES, Bytes
-from mashkit_mashnet_train.store import PARTS, StoreError, require_same_source
+from mashkit_mashnet_train.store import PARTS, PartWriter, StoreError
 
 FORMAT = 1
 INDEX = "examples.json"
@@ -63,36 +63,10 @@ class ExampleRecord:
         return {**attrs.asdict(self), "songs": list(self.songs), "titles": list(self.titles)}
 
 
-@attrs.frozen
-class ExampleWriter:
-    """Adds examples to a store.
+class ExampleWriter(PartWriter):
+    """Adds examples to a store; parameters and errors as for :class:`PartWriter`."""
 
-    Parameters
-    ----------
-    folder : Path
-        Made if it does not exist.
-    source : mapping
-        Source of the examples, as JSON.
-
-    Raises
-    ------
-    StoreError
-        If the folder holds a finished store, or examples of another source.
-    OutputError
-        If the folder cannot be written to.
-    """
-
-    folder: Path
-    source: Mapping[str, Any]
-
-    def __attrs_post_init__(self) -> None:
-        if (self.folder / INDEX).exists():
-            raise StoreError(f"{self.folder} holds a finished store", "give another folder, or remove this one")
-        require_same_source(self.folder, require_writable_folder(self.folder / PARTS), self.source)
-
-    def has(self, example_id: str) -> bool:
-        """Return whether an example is written already."""
-        return self._part(example_id).exists()
+    index = INDEX
 
     def add(self, record: ExampleRecord, spectra: Mapping[str, Bytes]) -> None:
         """Write one whole example, or no file.
@@ -108,16 +82,11 @@ class ExampleWriter:
         OutputError
             If the example cannot be written.
         """
-        text = np.frombuffer(json.dumps(record.to_dict()).encode(), np.uint8)
-        try:
-            with replacing(self._part(record.id)) as path, path.open("wb") as file:
-                np.savez(file, **{"record": text, **spectra})  # type: ignore[arg-type]
-        except OSError as error:
-            raise OutputError(f"cannot write {self._part(record.id)}: {error}") from error
+        self._write(record.id, record.to_dict(), spectra)
 
     def close(self, front_ends: Mapping[str, FrontEnd]) -> ExampleStore:
         """Join the examples, in the order of their ids, and return the store."""
-        parts = sorted((self.folder / PARTS).glob("*.npz"))
+        parts = self._parts()
         if not parts:
             raise StoreError(f"{self.folder} got no example", "see what the recipe said of each plan")
         records: list[dict[str, Any]] = []
@@ -146,9 +115,6 @@ class ExampleWriter:
         )
         shutil.rmtree(self.folder / PARTS)
         return open_examples(self.folder)
-
-    def _part(self, example_id: str) -> Path:
-        return self.folder / PARTS / f"{example_id}.npz"
 
 
 @attrs.frozen(eq=False)

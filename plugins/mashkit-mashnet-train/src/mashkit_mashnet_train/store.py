@@ -11,7 +11,7 @@ import json
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import attrs
 import numpy as np
@@ -89,35 +89,59 @@ def _how() -> dict[str, Any]:
 
 # ---------------------------------------------------------------------------------------------------------- writing
 @attrs.frozen
-class StoreWriter:
-    """Adds clips to a store.
+class PartWriter:
+    """Writes each entry of a store to its own file, so that an interrupted recipe continues where it stopped.
 
     Parameters
     ----------
     folder : Path
         Made if it does not exist.
     source : mapping
-        Source of the clips, as JSON: recipe, its options, data sets and their licences; saved in the index.
+        Source of the entries, as JSON: recipe, its options, data sets and their licences; saved in the index.
 
     Raises
     ------
     StoreError
-        If the folder holds a finished store, or clips of another source.
+        If the folder holds a finished store, or entries of another source.
     OutputError
         If the folder cannot be written to.
     """
+
+    index: ClassVar[str]
+    """The file that a finished store has."""
 
     folder: Path
     source: Mapping[str, Any]
 
     def __attrs_post_init__(self) -> None:
-        if (self.folder / INDEX).exists():
+        if (self.folder / self.index).exists():
             raise StoreError(f"{self.folder} holds a finished store", "give another folder, or remove this one")
         require_same_source(self.folder, require_writable_folder(self.folder / PARTS), self.source)
 
-    def has(self, clip_id: str) -> bool:
-        """Return whether a clip is written already."""
-        return self._part(clip_id).exists()
+    def has(self, entry_id: str) -> bool:
+        """Return whether an entry is written already."""
+        return self._part(entry_id).exists()
+
+    def _write(self, entry_id: str, record: Mapping[str, Any], arrays: Mapping[str, npt.NDArray[Any]]) -> None:
+        """Write one whole entry, or no file."""
+        text = np.frombuffer(json.dumps(record).encode(), np.uint8)
+        try:
+            with replacing(self._part(entry_id)) as path, path.open("wb") as file:
+                np.savez(file, **{"record": text, **arrays})  # type: ignore[arg-type]
+        except OSError as error:
+            raise OutputError(f"cannot write {self._part(entry_id)}: {error}") from error
+
+    def _parts(self) -> list[Path]:
+        return sorted((self.folder / PARTS).glob("*.npz"))
+
+    def _part(self, entry_id: str) -> Path:
+        return self.folder / PARTS / f"{entry_id}.npz"
+
+
+class StoreWriter(PartWriter):
+    """Adds clips to a store; parameters and errors as for :class:`PartWriter`."""
+
+    index = INDEX
 
     def add(self, record: Record, stems: Mapping[Role, StemFeatures]) -> None:
         """Write one whole clip, or no file.
@@ -133,16 +157,11 @@ class StoreWriter:
             for name in ("spectrum", "onsets", "fine")
             if (array := getattr(stems[role], name)) is not None
         }
-        text = np.frombuffer(json.dumps(record.to_dict()).encode(), np.uint8)
-        try:
-            with replacing(self._part(record.id)) as path, path.open("wb") as file:
-                np.savez(file, record=text, **arrays)
-        except OSError as error:
-            raise OutputError(f"cannot write {self._part(record.id)}: {error}") from error
+        self._write(record.id, record.to_dict(), arrays)
 
     def close(self) -> Store:
         """Join the clips, in the order of their ids, and return the store."""
-        parts = sorted((self.folder / PARTS).glob("*.npz"))
+        parts = self._parts()
         if not parts:
             raise StoreError(f"{self.folder} got no clip", "see what the recipe said of each song")
         lengths = np.zeros((len(parts), 2), np.int64)
@@ -194,9 +213,6 @@ class StoreWriter:
                 spectra[first:last, place] = _present(stems[role].fine)[: last - first]
         spectra.flush()
         return {"front_end": WIDE_FINE.to_dict(), "starts": starts.tolist()}
-
-    def _part(self, clip_id: str) -> Path:
-        return self.folder / PARTS / f"{clip_id}.npz"
 
 
 def require_same_source(folder: Path, parts: Path, source: Mapping[str, Any]) -> None:
