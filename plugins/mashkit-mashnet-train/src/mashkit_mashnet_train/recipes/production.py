@@ -162,16 +162,19 @@ def _mastered(
     tilt, bell, centre = random.uniform(-1.5, 1.5), random.uniform(-5, 5), 2 ** random.uniform(7.5, 12.3)
     over, ratio, react = random.uniform(-8, 4), random.uniform(1.2, 6), random.uniform(0.01, 0.2)
     ceiling, level = random.uniform(2, 6), random.normal(0, 2)
-    # Tone: a line and a bell of one octave over the logarithm of frequency.
-    hertz = np.fft.rfftfreq(len(samples), 1 / sample_rate)
-    octaves = np.log2(np.clip(hertz, 40, None))
+    # Tone: a line and a bell of one octave over the logarithm of frequency, as a symmetric filter of 2047 taps.
+    octaves = np.log2(np.clip(np.fft.rfftfreq(2048, 1 / sample_rate), 40, None))
     gain_db = tilt * (octaves - np.log2(1000)) + bell * np.exp(-((octaves - np.log2(centre)) ** 2))
-    toned = levelled(np.fft.irfft(np.fft.rfft(samples) * 10 ** (gain_db / 20), len(samples)).astype(np.float32))
-    # Compression: what is louder than the threshold gets a part of its excess only.
-    pole = np.exp(-1 / (react * sample_rate))
-    power = scipy.signal.lfilter([1 - pole], [1, -pole], np.square(toned, dtype=np.float64))
+    taps = np.roll(np.fft.irfft(10 ** (gain_db / 20)), 1023)[:2047] * np.hanning(2047)
+    toned = levelled(scipy.signal.oaconvolve(samples, taps.astype(np.float32), mode="same"))
+    # Compression: what is louder than the threshold gets a part of its excess only. Loudness is followed in steps of
+    # 32 samples, because it changes slowly.
+    pole = np.exp(-32 / (react * sample_rate))
+    steps = np.square(np.pad(toned, (0, -len(toned) % 32))).reshape(-1, 32).mean(axis=1)
+    power = scipy.signal.lfilter([1 - pole], [1, -pole], steps)
     threshold = (0.1 * 10 ** (over / 20)) ** 2
-    pressed = levelled((toned * np.maximum(power / threshold, 1) ** (0.5 / ratio - 0.5)).astype(np.float32))
+    gains = (np.maximum(power / threshold, 1) ** (0.5 / ratio - 0.5)).astype(np.float32)
+    pressed = levelled(toned * np.repeat(gains, 32)[: len(toned)])
     # Saturation: peaks are bent to stay below the ceiling.
     limit = np.float32(0.1 * ceiling)
     made = levelled(limit * np.tanh(pressed / limit)) * np.float32(10 ** (level / 20))

@@ -184,7 +184,10 @@ def pitch_curve(
 
 def voice(taken: Take, pitch: Floats, singer: Singer, sample_rate: int) -> Samples:
     """Return a take sung by a singer, mono; ``pitch`` has a MIDI number for each frame."""
-    size = 1024
+    sounding = np.where(taken.voiced, 440 * 2 ** ((pitch - 69) / 12), 0.0)
+    # WORLD's spectra must be longer than any period.
+    longest = sample_rate / sounding.min(initial=440, where=taken.voiced)
+    size = 1 << max(9, int(1.1 * longest).bit_length())
     hertz = np.arange(size // 2 + 1) * sample_rate / size
     bins = taken.envelope.shape[1] - 1
     # The formant at a frequency of the new voice stood at frequency / formants in the take.
@@ -197,7 +200,6 @@ def voice(taken: Take, pitch: Floats, singer: Singer, sample_rate: int) -> Sampl
     envelope = np.exp(spectra[:, lower] * (1 - share) + spectra[:, lower + 1] * share + tilt)
     # Sinsy's voice has no noise of its own where it is voiced.
     noise = np.tile(singer.breath * np.clip((hertz - 1000) / 2000, 0, 1), (len(envelope), 1))
-    sounding = np.where(taken.voiced, 440 * 2 ** ((pitch - 69) / 12), 0.0)
     made: Samples = (
         _world()
         .synthesize(sounding, np.ascontiguousarray(envelope), noise, sample_rate, 1000 * _FRAME_S)
@@ -225,7 +227,10 @@ def backing(
     It sings the same notes, an octave above or below, or a third above; it comes 10 to 40 ms later and is out of tune
     by 6 cents (standard deviation): ours.
     """
-    kind = str(random.choice(("double", "octave above", "octave below", *(["third"] if key else []))))
+    kinds = ["double", "octave above", *(["third"] if key else [])]
+    if singer.lowest >= 48:
+        kinds.append("octave below")
+    kind = str(random.choice(kinds))
     later, cents = float(random.uniform(0.01, 0.04)), float(random.normal(0, 6))
     moved = {"octave above": 12, "octave below": -12}.get(kind, 0) + cents / 100
     part = third_above(notes, key) if kind == "third" and key else notes
