@@ -5,7 +5,7 @@ WORLD (Morise, Yokomori, Ozawa: WORLD, a vocoder-based high-quality speech synth
 fundamental is replaced by the score's, so that every singer is in tune. A shorter or longer vocal tract moves all
 formants by one factor, which here stretches the envelope. Consonants are Sinsy's, in the singer's colour.
 
-Conventions: times are in seconds, pitches are MIDI numbers, the frames of a :class:`Take` are 5 ms apart.
+Conventions: times are in seconds, pitches are MIDI numbers, the frames of a :class:`Take` are 7.5 ms apart.
 """
 
 from __future__ import annotations
@@ -28,7 +28,9 @@ from mashkit_mashnet_train.recipes.singing import HIGHEST, LOWEST, require_sinsy
 Floats = npt.NDArray[np.float64]
 _RATE = 32_000
 """Hz at which a take is analysed: formants that move down by a quarter still fill a spectrum of 12 kHz (ours)."""
-_FRAME_S = 0.005
+_FRAME_S = 0.0075
+_FASTER = 1.5
+"""Sinsy sings that much faster, and WORLD slows it down, because both cost as much as the sound is long (ours)."""
 _CONTRAST_DB, _QUIET_DB = 10.0, 40.0
 _SCALES = {"major": (0, 2, 4, 5, 7, 9, 11), "minor": (0, 2, 3, 5, 7, 8, 10)}
 
@@ -63,8 +65,8 @@ class Singer:
 
 
 SINGERS = (
-    Singer(name="child", lowest=60, highest=84, formants=1.2, tilt_db=-1, vibrato_cents=5),
-    Singer(name="soprano", lowest=60, highest=84, formants=1.07, tilt_db=1, vibrato_hz=6.2, vibrato_cents=35),
+    Singer(name="child", lowest=60, highest=84, formants=1.25, tilt_db=-1.5, vibrato_cents=5),
+    Singer(name="soprano", lowest=60, highest=84, formants=1.12, tilt_db=3, vibrato_hz=6.2, vibrato_cents=35),
     Singer(name="breathy mezzo", lowest=57, highest=80, formants=1.0, tilt_db=-2, breath=0.6, vibrato_cents=12),
     Singer(name="alto", lowest=53, highest=76, formants=0.93, tilt_db=2.5, vibrato_hz=5.6, vibrato_cents=25),
     Singer(name="tenor", lowest=48, highest=72, formants=0.86, tilt_db=3.5, vibrato_hz=5.8, vibrato_cents=30),
@@ -132,13 +134,14 @@ def take(notes: Sequence[Note], tempo: float, seed: int) -> Take | None:
     if not pitches or max(pitches) - min(pitches) > HIGHEST - LOWEST:
         return None
     up = LOWEST - min(pitches)
-    sung = sing([attrs.evolve(note, pitch=note.pitch + up) for note in notes], tempo, 0, seed, _RATE)
+    sung = sing([attrs.evolve(note, pitch=note.pitch + up) for note in notes], _FASTER * tempo, 0, seed, _RATE)
     if sung is None:
         return None
     samples = sung.astype(np.float64)
     # Sinsy may stray by two semitones from the score.
     floor, ceiling = (440 * 2 ** ((pitch - 69) / 12) for pitch in (LOWEST - 3, max(pitches) + up + 3))
-    found, times = world.dio(samples, _RATE, f0_floor=floor, f0_ceil=ceiling, frame_period=1000 * _FRAME_S)
+    period_ms = 1000 * _FRAME_S / _FASTER
+    found, times = world.dio(samples, _RATE, f0_floor=floor, f0_ceil=ceiling, frame_period=period_ms)
     sure = np.flatnonzero(found)
     if not len(sure):
         return None
