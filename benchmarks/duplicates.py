@@ -119,6 +119,7 @@ def changed(audio: Audio, folder: Path) -> Iterator[tuple[str, Audio]]:
 
 def rendered(pop909: Path, groove: Path, count: int) -> Iterator[tuple[str, str, dict[str, Soundprint]]]:
     """Yield name, drumming and prints (mix, drums) of pieces of different songs, all played by one soundfont."""
+    from mashkit_mashnet_train.recipes.production import DRY
     from mashkit_mashnet_train.recipes.rendered import bundled_soundfont
     from mashkit_mashnet_train.recipes.scores import groove as drummings_of
     from mashkit_mashnet_train.recipes.scores import pop909 as songs_of
@@ -126,7 +127,7 @@ def rendered(pop909: Path, groove: Path, count: int) -> Iterator[tuple[str, str,
 
     drummings = drummings_of(groove)
     for number, piece in enumerate(itertools.islice(songs_of(pop909, 1, EXCERPT_S, 0), count)):
-        made = arrange(piece, drummings, [bundled_soundfont()], number, sung=0.0)
+        made = arrange(piece, drummings, [bundled_soundfont()], number, sung=0.0, production=DRY)
         length = max(map(len, made.stems.values()))
         mix = sum(np.pad(one, (0, length - len(one))) for one in made.stems.values())
         sounds = {"mix": np.asarray(mix), "drums": made.stems[Role.PERCUSSION]}

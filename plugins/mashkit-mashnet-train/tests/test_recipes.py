@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import io
 import json
+import sys
 import tarfile
 from pathlib import Path
 from typing import Any
 
+import attrs
 import numpy as np
 import pytest
 
@@ -21,9 +23,12 @@ from mashkit.errors import UsageError
 from mashkit.types import Audio, Key, Role
 from mashkit_mashnet.pitches import FRAME_RATE, melody, whitened
 from mashkit_mashnet.stem_features import StemFeatures
+from mashkit_mashnet_train.recipes import singers, singing
 from mashkit_mashnet_train.recipes.database import from_database
+from mashkit_mashnet_train.recipes.production import DRY, Production, breaths, produced
 from mashkit_mashnet_train.recipes.rendered import bundled_soundfont, render
 from mashkit_mashnet_train.recipes.scores import Excerpt, Note, groove, pop909
+from mashkit_mashnet_train.recipes.singers import SINGERS, Singer, Take, pitch_curve, take, third_above, voice
 from mashkit_mashnet_train.recipes.singing import DIVISIONS, MEASURE, measures, sing
 from mashkit_mashnet_train.recipes.sound import SAMPLE_RATE, Arrangement, arrange, monophonic
 from mashkit_mashnet_train.store import open_store
@@ -192,6 +197,154 @@ def test_a_melody_is_sung_in_time_and_to_a_semitone() -> None:
     assert sing([Note(0, 1, 90)], TEMPO, 3, seed=1, sample_rate=SAMPLE_RATE) is None
 
 
+# --------------------------------------------------------------------------------------------------------- singers
+@pytest.fixture(scope="module")
+def line() -> list[Note]:
+    """Two bars, a rest, two bars."""
+    return [Note(beat, beat + 0.9, MELODY[beat % 8]) for beat in (*range(8), *range(10, 18))]
+
+
+@pytest.fixture(scope="module")
+def taken(line: list[Note]) -> Take:
+    pytest.importorskip("pysinsy", reason="needs pysinsy", exc_type=ImportError)
+    pytest.importorskip("pyworld", reason="needs pyworld", exc_type=ImportError)
+    made = take(line, TEMPO, seed=1)
+    assert made is not None
+    return made
+
+
+def off_the_score(samples: np.ndarray, notes: list[Note]) -> np.ndarray:
+    """Cents by which the loudest partial near each note's second one is above it, in the note's middle."""
+    size, padded = 6144, 1 << 18
+    hertz = np.fft.rfftfreq(padded, 1 / SAMPLE_RATE)
+    found = []
+    for note in notes:
+        middle = round((note.start + note.end) / 2 * BEAT * SAMPLE_RATE)
+        piece = samples[middle - size // 2 : middle + size // 2] * np.hanning(size)
+        cents = 1200 * np.log2(np.maximum(hertz, 1) / (2 * 440 * 2 ** ((note.pitch - 69) / 12)))
+        near = np.abs(cents) < 150
+        found.append(cents[near][np.abs(np.fft.rfft(piece, padded))[near].argmax()])
+    return np.array(found)
+
+
+@pytest.mark.parametrize(("name", "octave"), [("soprano", 0), ("breathy tenor", -12), ("bass", -12)])
+def test_singers_are_in_tune(taken: Take, line: list[Note], name: str, octave: int) -> None:
+    singer = next(one for one in SINGERS if one.name == name)
+    notes = [Note(note.start, note.end, note.pitch + octave) for note in line]
+    one, again, other = (
+        voice(taken, pitch_curve(len(taken.voiced), notes, TEMPO, singer, np.random.default_rng(seed)), singer, 22_050)
+        for seed in (1, 1, 2)
+    )
+    np.testing.assert_array_equal(one, again)
+    assert (one != other).any()
+    assert one.dtype == np.float32
+    # The last note is followed by a rest.
+    assert line[-1].end * BEAT < len(one) / SAMPLE_RATE < line[-1].end * BEAT + 10
+    errors = np.abs(off_the_score(one, notes))
+    assert np.median(errors) < 12
+    assert errors.max() < 40
+
+
+@pytest.mark.parametrize("singer", SINGERS, ids=lambda singer: singer.name)
+def test_singers_have_formants_of_their_own(singer: Singer) -> None:
+    pytest.importorskip("pyworld", reason="needs pyworld", exc_type=ImportError)
+    hertz = np.linspace(0, 16_000, 257)
+    formant = Take(np.ones(200, bool), np.tile(1e-8 + np.exp(-(((hertz - 3000) / 300) ** 2)), (200, 1)))
+    sung = voice(formant, np.full(200, 43.0), singer, SAMPLE_RATE)
+    power = np.abs(np.fft.rfft(sung)) ** 2
+    centre = (np.fft.rfftfreq(len(sung), 1 / SAMPLE_RATE) * power).sum() / power.sum()
+    assert centre == pytest.approx(3000 * singer.formants, rel=0.02)
+    assert len({one.formants for one in SINGERS}) == len(SINGERS) >= 6
+
+
+def test_a_melody_that_nobody_can_sing() -> None:
+    pytest.importorskip("pyworld", reason="needs pyworld", exc_type=ImportError)
+    assert take([Note(0, 1, 50), Note(1, 2, 80)], TEMPO, 0) is None
+    assert take([], TEMPO, 0) is None
+
+
+@pytest.mark.parametrize(("package", "found"), [("pysinsy", singing._voice), ("pyworld", singers._world)])
+def test_what_singing_lacks_is_named_before_work_begins(
+    package: str, found: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("pysinsy", reason="needs pysinsy", exc_type=ImportError)
+    monkeypatch.setitem(sys.modules, package, None)
+    found.cache_clear()
+    with pytest.raises(UsageError, match=rf"singing needs {package}.*mashkit-mashnet-train\[sing\]"):
+        render(tmp_path / "store", tmp_path / "no.tar", tmp_path / "no.tar", [tmp_path / "no.sf2"])
+    assert not (tmp_path / "store").exists()
+
+
+def test_thirds_are_those_of_the_key() -> None:
+    up = third_above([Note(0, 1, pitch) for pitch in (60, 62, 64, 65, 67, 69, 71)], Key(0, "major"))
+    assert [note.pitch for note in up] == [64, 65, 67, 69, 71, 72, 74]
+    up = third_above([Note(0, 1, pitch) for pitch in (69, 71, 72, 74)], Key(9, "minor"))
+    assert [note.pitch for note in up] == [72, 74, 76, 77]
+
+
+# ------------------------------------------------------------------------------------------------------ production
+EFFECTS = {"echoes": "echoes", "rooms": "room", "mastering": "mastering"}
+
+
+@pytest.mark.parametrize("effect", EFFECTS)
+def test_an_effect_is_drawn_by_the_seed_and_keeps_length_and_input(effect: str) -> None:
+    dry = np.random.default_rng(0).normal(0, 0.1, 2 * SAMPLE_RATE).astype(np.float32)
+    dry.flags.writeable = False
+
+    def made(seed: int, production: Production) -> tuple[np.ndarray, dict[str, Any]]:
+        return produced(dry, Role.VOCAL, BEAT, SAMPLE_RATE, production, seed)
+
+    alone = attrs.evolve(DRY, **{effect: 1.0})
+    (one, facts), (again, _), (other, others) = (made(seed, alone) for seed in (1, 1, 2))
+    np.testing.assert_array_equal(one, again)
+    assert (one.shape, one.dtype) == (dry.shape, dry.dtype)
+    assert np.isfinite(one).all()
+    assert (one != dry).mean() > 0.5
+    assert (one != other).any()
+    assert facts != others
+    assert list(facts) == [EFFECTS[effect]]
+    json.dumps(facts)
+    # No effect changes the draws of another.
+    assert made(1, Production(echoes=1, rooms=1, mastering=1))[1].items() >= facts.items()
+    assert made(1, DRY)[0] is dry
+
+
+def test_a_share_beyond_one_is_no_share() -> None:
+    with pytest.raises(ValueError, match="rooms"):
+        Production(rooms=1.5)
+
+
+def test_breaths_come_before_phrases(line: list[Note]) -> None:
+    sound = breaths(line, BEAT, round(18 * BEAT * SAMPLE_RATE), SAMPLE_RATE, np.random.default_rng(1))
+    (sounding,) = np.nonzero(sound)
+    first, last = sounding[[0, -1]] / SAMPLE_RATE / BEAT
+    assert 7.9 < first < last < 10
+
+
+def test_sung_clips_have_what_their_facts_say(excerpt: Excerpt, drums: Path, soundfont: Path) -> None:
+    pytest.importorskip("pysinsy", reason="needs pysinsy", exc_type=ImportError)
+    pytest.importorskip("pyworld", reason="needs pyworld", exc_type=ImportError)
+    drummings = groove(drums)
+    excerpt = attrs.evolve(excerpt, bars=3, melody=tuple(note for note in excerpt.melody if note.start < 11))
+    everything = Production(breaths=1, backing=1, echoes=1, rooms=1, mastering=1)
+    dry, full, again = (
+        arrange(excerpt, drummings, [soundfont], 3, sung=1.0, production=production)
+        for production in (DRY, everything, everything)
+    )
+    assert dry.voice in {singer.name for singer in SINGERS}
+    assert (dry.voice, dry.drums, dry.tempo) == (full.voice, full.drums, full.tempo)
+    assert dry.production == {role: {} for role in Role}
+    assert set(full.production[Role.VOCAL]) == {"backing", "breaths", "echoes", "room", "mastering"}
+    assert set(full.production[Role.PERCUSSION]) == {"room", "mastering"}
+    # Stems have nothing in common but notes and beats.
+    assert full.production[Role.HARMONIC]["mastering"] != full.production[Role.PERCUSSION]["mastering"]
+    for role in Role:
+        np.testing.assert_array_equal(full.stems[role], again.stems[role])
+        assert full.stems[role].shape == dry.stems[role].shape
+        assert (full.stems[role] != dry.stems[role]).any()
+        assert np.sqrt(np.mean(dry.stems[role] ** 2)) == pytest.approx(0.1, rel=1e-3)
+
+
 def test_drums_are_on_the_beats(excerpt: Excerpt, drums: Path, soundfont: Path) -> None:
     made = next(
         made for made in (arranged(excerpt, drums, soundfont, seed) for seed in range(9)) if made.drums != "machine"
@@ -207,7 +360,9 @@ def test_drums_are_on_the_beats(excerpt: Excerpt, drums: Path, soundfont: Path) 
 def test_a_store_is_rendered_and_gone_on_with(songs: Path, drums: Path, soundfont: Path, tmp_path: Path) -> None:
     whole = render(tmp_path / "a", songs, drums, [soundfont], windows=1, seconds=12.0, seed=5, sung=0.0)
     assert [record.id for record in whole.records] == ["pop909-001-0", "pop909-002-0", "pop909-007-0"]
+    assert whole.source["recipe"] == "rendered-2"  # stores of the first recipe are called "rendered"
     for record in whole.records:
+        assert set(record.facts["production"]) == set(Role)
         assert record.analysis.tempo is not None
         assert record.analysis.beats is not None
         np.testing.assert_allclose(np.diff(record.analysis.beats), 60 / record.analysis.tempo)

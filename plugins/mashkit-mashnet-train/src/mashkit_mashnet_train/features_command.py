@@ -42,6 +42,7 @@ def _configure(made: argparse.ArgumentParser) -> None:
     rendered.add_argument(
         "--sung", type=float, default=0.35, metavar="SHARE", help="of the melodies, with pysinsy; default: %(default)s"
     )
+    rendered.add_argument("--dry", action="store_true", help="no breaths, backing vocals, echoes, rooms, mastering")
     rendered.add_argument("--seed", type=int, default=0, help="of every choice; default: %(default)s")
     rendered.add_argument("--jobs", type=positive, default=1, metavar="N", help="processes; default: %(default)s")
     pipeline = recipes.add_parser("pipeline", help="songs, separated, and mashups of them, stretched and mixed")
@@ -78,6 +79,7 @@ def _run(arguments: argparse.Namespace) -> int:
     from mashkit.hookspecs import StageEvent
     from mashkit.registry import Registry
     from mashkit_mashnet_train.recipes.database import from_database
+    from mashkit_mashnet_train.recipes.production import DRY
     from mashkit_mashnet_train.recipes.rendered import bundled_soundfont, render
 
     registry = Registry()
@@ -105,6 +107,7 @@ def _run(arguments: argparse.Namespace) -> int:
                 sound=arguments.sound,
                 seed=arguments.seed,
                 sung=arguments.sung,
+                production=DRY if arguments.dry else None,
                 jobs=arguments.jobs,
                 progress=lambda done, total: progress("clip", done, total),
             )

@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import attrs
 import numpy as np
 
 from mashkit.atomicfile import require_writable_folder
@@ -18,10 +19,18 @@ from mashkit.errors import UsageError
 from mashkit.models import file_sha256
 from mashkit.types import Analysis, Audio, Role
 from mashkit_mashnet.stem_features import StemFeatures
+from mashkit_mashnet_train.recipes.production import Production
 from mashkit_mashnet_train.recipes.scores import Drumming, Excerpt, groove, pop909
+from mashkit_mashnet_train.recipes.singers import require_singers
 from mashkit_mashnet_train.recipes.sound import SAMPLE_RATE, SUNG, arrange
 from mashkit_mashnet_train.store import Record, Store, StoreWriter
 
+RECIPE = "rendered-2"
+"""Name of the recipe in stores: another name for another sound, so that stores of two versions are told apart.
+
+``rendered`` was the first: stems are dry, and one voice sings half a semitone out of tune. ``rendered-2``: singers in
+tune, and what a studio adds.
+"""
 LICENCES = {
     "POP909": "MIT",
     "Groove MIDI Dataset": "CC BY 4.0",
@@ -40,6 +49,7 @@ def render(
     seconds: float = 23.0,
     seed: int = 0,
     sung: float = SUNG,
+    production: Production | None = None,
     sound: Path | None = None,
     jobs: int = 1,
     progress: Callable[[int, int], None] = lambda done, total: None,
@@ -63,7 +73,9 @@ def render(
     seed : int
         Seed of all draws: the same seed makes the same clips, in any order, with any number of jobs.
     sung : float
-        Share of melodies that are sung, 0 to 1; more than 0 needs pysinsy.
+        Share of melodies that are sung, 0 to 1; more than 0 needs pysinsy and pyworld.
+    production : Production, optional
+        How often stems have effects; by default as :class:`Production` has it.
     sound : Path, optional
         Folder for the mix of each clip as a .flac file, for recipe "pipeline"; by default no sound is written. Take one
         window of each song, because each file is a song of its own there.
@@ -76,11 +88,17 @@ def render(
     ------
     StoreError
         If ``folder`` holds a finished store, or clips made with other options.
+    UsageError
+        If an input cannot be read, or if what renders or sings is not installed.
     """
+    production = production or Production()
+    if sung > 0:
+        require_singers()
     if not soundfonts:
         raise UsageError("no soundfont", "give one or more .sf2 files")
     source = {
-        "recipe": "rendered", "windows": windows, "seconds": seconds, "seed": seed, "sung": sung, "licences": LICENCES,
+        "recipe": RECIPE, "windows": windows, "seconds": seconds, "seed": seed, "sung": sung, "licences": LICENCES,
+        "production": attrs.asdict(production),
         "files": {path.name: _sha256(path) for path in (midi, drums, *soundfonts)},
     }  # fmt: skip
     if songs is not None:
@@ -95,7 +113,10 @@ def render(
     drummings = groove(drums)
     done = len(excerpts) - len(missing)
     with concurrent.futures.ProcessPoolExecutor(
-        jobs, multiprocessing.get_context("spawn"), _prepare, (writer, drummings, tuple(soundfonts), seed, sung, sound)
+        jobs,
+        multiprocessing.get_context("spawn"),
+        _prepare,
+        (writer, drummings, tuple(soundfonts), seed, sung, production, sound),
     ) as pool:
         waiting = [pool.submit(_make, excerpt) for excerpt in missing]
         for future in concurrent.futures.as_completed(waiting):
@@ -144,10 +165,10 @@ def _make(excerpt: Excerpt) -> None:
     writer: StoreWriter
     drummings: Sequence[Drumming]
     sound: Path | None
-    writer, drummings, soundfonts, seed, sung, sound = _shared
+    writer, drummings, soundfonts, seed, sung, production, sound = _shared
     name = clip_id(excerpt)
     own = int.from_bytes(hashlib.sha256(json.dumps([seed, name]).encode()).digest()[:4])
-    made = arrange(excerpt, drummings, soundfonts, own, sung=sung)
+    made = arrange(excerpt, drummings, soundfonts, own, sung=sung, production=production)
     if sound is not None:
         mix = np.stack(list(made.stems.values())).sum(axis=0)
         mix /= max(1.0, float(np.abs(mix).max(initial=0.0)))
@@ -159,7 +180,7 @@ def _make(excerpt: Excerpt) -> None:
         song=excerpt.song,
         duration=len(made.stems[Role.VOCAL]) / SAMPLE_RATE,
         analysis=Analysis(key=key, tempo=made.tempo, beats=beats, downbeats=beats[::4]),
-        facts={"voice": made.voice, "drums": made.drums},
+        facts={"voice": made.voice, "drums": made.drums, "production": made.production},
     )
     stems = {
         role: StemFeatures.of(Audio(samples[None], SAMPLE_RATE), fine=True) for role, samples in made.stems.items()

@@ -1,7 +1,8 @@
 """Melodies sung by Sinsy with the voice of the package pysinsy (a Japanese soprano, HTS).
 
-The voice sings well from D4 on, in tune to half a semitone, and less in tune above E5. A lower and broader voice is
-made as on tape: the melody is sung higher and faster, then played slower, which lowers pitch, formants and tempo alike.
+The voice sings well from D4 on, in tune to half a semitone, and less in tune above E5; :mod:`.singers` makes voices of
+it that are in tune. Here, a lower and broader voice is made as on tape: the melody is sung higher and faster, then
+played slower, which lowers pitch, formants and tempo alike.
 
 Conventions: notes and lengths are in quarter notes, pitches are MIDI numbers.
 """
@@ -73,6 +74,11 @@ def sing(notes: Sequence[Note], tempo: float, lower_by: int, seed: int, sample_r
     return (sung[lead:] / peak).astype(np.float32) if peak else None
 
 
+def require_sinsy() -> None:
+    """Raise UsageError, with the fix, if pysinsy is missing."""
+    _voice()
+
+
 @functools.cache
 def _voice() -> Any:
     try:
@@ -81,7 +87,8 @@ def _voice() -> Any:
             import pysinsy
     except ImportError as error:
         raise UsageError(
-            "singing needs pysinsy", 'pip install pysinsy "setuptools<80" (it is built with cmake and g++)'
+            f"singing needs pysinsy ({error})",
+            "pip install 'mashkit-mashnet-train[sing]' (it is built with cmake and g++)",
         ) from error
     voice = pysinsy.Sinsy()
     voice.setLanguages("j", pysinsy.get_default_dic_dir())

@@ -15,9 +15,10 @@ import attrs
 import numpy as np
 
 from mashkit.errors import UsageError
-from mashkit.types import Role, Samples
+from mashkit.types import Key, Role, Samples
+from mashkit_mashnet_train.recipes.production import Facts, Production, breaths, generator, levelled, produced
 from mashkit_mashnet_train.recipes.scores import Chord, Drumming, Excerpt, Note
-from mashkit_mashnet_train.recipes.singing import HIGHEST, LOWEST, sing
+from mashkit_mashnet_train.recipes.singers import SINGERS, backing, pitch_curve, take, voice
 
 SAMPLE_RATE = 22_050
 """Hz: the front ends' sample rate."""
@@ -60,7 +61,7 @@ BASSES = (32, 33, 34, 35, 36, 37, 38, 39, 43, 58)
 KITS = (0, 8, 16, 24, 25, 32, 40)
 PADS = (48, 49, 50, 51, 52, 89, 90, 91, 94, 95)
 SUNG = 0.35
-"""Share of melodies that are sung, if the voice can reach their notes."""
+"""Share of melodies that are sung, if a singer can reach their notes."""
 _BASS_FIGURES = (
     ((0, 4),),
     ((0, 2), (2, 2)),
@@ -78,18 +79,20 @@ _HATS = ("0010001000100010", "1010101010101010", "1111111111111111", "1011101010
 
 @attrs.frozen
 class Arrangement:
-    """A rendered excerpt: its stems, tempo and transposition, and the names of its voice and drums."""
+    """A rendered excerpt: its stems, tempo and transposition, the names of its voice and drums, what effects it has."""
 
     stems: dict[Role, Samples]
     tempo: float
     transposed: int
     voice: str
     drums: str
+    production: Facts
 
 
 def arrange(
-    excerpt: Excerpt, drummings: Sequence[Drumming], soundfonts: Sequence[Path], seed: int, *, sung: float = SUNG
-) -> Arrangement:
+    excerpt: Excerpt, drummings: Sequence[Drumming], soundfonts: Sequence[Path], seed: int, *, sung: float = SUNG,
+    production: Production | None = None,
+) -> Arrangement:  # fmt: skip
     """Return the excerpt played with random instruments, in a random key near its own, near its own tempo.
 
     Parameters
@@ -102,13 +105,16 @@ def arrange(
     seed : int
         Seed of all draws.
     sung : float
-        Share of melodies that are sung if the voice can reach their notes, 0 to 1.
+        Share of melodies that are sung if a singer can reach their notes, 0 to 1.
+    production : Production, optional
+        How often stems have effects; by default as :class:`Production` has it.
 
     Raises
     ------
     UsageError
         If the synthesizer or the singing voice is not installed.
     """
+    production = production or Production()
     random = np.random.default_rng(seed)
     tempo = float(np.clip(excerpt.tempo * random.uniform(0.92, 1.08), 62, 170))
     shift = int(random.integers(-3, 4))
@@ -120,46 +126,41 @@ def arrange(
         return soundfonts[int(random.integers(len(soundfonts)))]
 
     melody = monophonic(excerpt.melody)
-    vocal, voice = None, ""
+    vocal, name, effects = None, "", Facts()
     if random.random() < sung:
-        vocal, voice = _sung(melody, shift, tempo, random)
+        key = None if excerpt.key is None else excerpt.key.transposed(shift)
+        vocal, name, effects = _sung(_moved(melody, shift), key, tempo, cents, seconds, random, production, seed)
     if vocal is None:
         program, octave = int(random.choice(LEADS)), 12 * int(random.choice((-1, 0, 0)))
         vocal = play(_moved(melody, shift + octave), font(), program)
-        voice = f"program {program}"
+        name = f"program {program}"
     comp = play(_moved(excerpt.piano, shift), font(), int(random.choice(COMPS)))
     bass = _bass(excerpt.chords, excerpt.bars, shift, random)
-    harmonic = _level(comp) + random.uniform(0.3, 1.0) * _level(play(bass, font(), int(random.choice(BASSES))))
+    harmonic = levelled(comp) + random.uniform(0.3, 1.0) * levelled(play(bass, font(), int(random.choice(BASSES))))
     if random.random() < 0.5 and excerpt.bridge:
-        harmonic += random.uniform(0.2, 0.6) * _level(
+        harmonic += random.uniform(0.2, 0.6) * levelled(
             play(_moved(excerpt.bridge, shift), font(), int(random.choice(COMPS)))
         )
     if random.random() < 0.35:
         pad = [Note(c.start, c.end, 48 + (c.root + tone + shift) % 12, 70) for c in excerpt.chords for tone in c.tones]
-        harmonic += random.uniform(0.2, 0.6) * _level(play(pad, font(), int(random.choice(PADS))))
+        harmonic += random.uniform(0.2, 0.6) * levelled(play(pad, font(), int(random.choice(PADS))))
     if random.random() < 0.3:
         hits, drums = machine(excerpt.bars, random), "machine"
     else:
         drumming = drummings[int(random.integers(len(drummings)))]
         hits, drums = drummed(drumming, excerpt.bars, random), drumming.id
     percussion = play(hits, font(), int(random.choice(KITS)), drums=True)
-    stems = {
-        Role.VOCAL: _fitted(vocal, seconds),
-        Role.HARMONIC: _fitted(harmonic, seconds),
-        Role.PERCUSSION: _fitted(percussion, seconds),
-    }
-    return Arrangement(stems, tempo, shift, voice, drums)
-
-
-def _level(samples: Samples) -> Samples:
-    """Return samples scaled to a root mean square of 0.1; silence stays silence."""
-    rms = float(np.sqrt(np.mean(np.square(samples, dtype=np.float64)))) if samples.size else 0.0
-    return samples * np.float32(0.1 / rms) if rms else samples
+    stems: dict[Role, Samples] = {}
+    made: Facts = {}
+    for role, raw in ((Role.VOCAL, vocal), (Role.HARMONIC, harmonic), (Role.PERCUSSION, percussion)):
+        stems[role], made[role] = produced(_fitted(raw, seconds), role, 60 / tempo, SAMPLE_RATE, production, seed)
+    made[Role.VOCAL] = {**effects, **made[Role.VOCAL]}
+    return Arrangement(stems, tempo, shift, name, drums, made)
 
 
 def _fitted(samples: Samples, seconds: float) -> Samples:
     frames = round(seconds * SAMPLE_RATE)
-    return _level(np.pad(samples[:frames], (0, max(0, frames - len(samples)))))
+    return levelled(np.pad(samples[:frames], (0, max(0, frames - len(samples)))))
 
 
 def _moved(notes: Sequence[Note], semitones: int) -> list[Note]:
@@ -178,22 +179,39 @@ def monophonic(notes: Sequence[Note]) -> list[Note]:
     return kept
 
 
-def _sung(melody: Sequence[Note], shift: int, tempo: float, random: np.random.Generator) -> tuple[Samples | None, str]:
-    """Return the melody sung in an octave that the voice can reach, and the voice's name; None if there is none."""
-    pitches = [note.pitch + shift for note in melody]
-    if not pitches:
-        return None, ""
+def _sung(
+    melody: Sequence[Note], key: Key | None, tempo: float, cents: float, seconds: float, random: np.random.Generator,
+    production: Production, seed: int,
+) -> tuple[Samples | None, str, Facts]:  # fmt: skip
+    """Return the melody sung in a singer's octave, the singer's name and what was added; None if nobody reaches it."""
+    pitches = [note.pitch for note in melody]
     ways = [
-        (octave, lower)
-        for octave in (-12, 0, 12)
-        for lower in range(10)
-        if min(pitches) + octave + lower >= LOWEST and max(pitches) + octave + lower <= HIGHEST
+        (singer, octave)
+        for singer in SINGERS
+        for octave in (-24, -12, 0, 12)
+        if pitches and min(pitches) + octave >= singer.lowest and max(pitches) + octave <= singer.highest
     ]
     if not ways:
-        return None, ""
-    octave, lower = ways[random.integers(len(ways))]
-    sung = sing(_moved(melody, shift + octave), tempo, lower, int(random.integers(1 << 31)), SAMPLE_RATE)
-    return sung, f"sinsy −{lower}"
+        return None, "", {}
+    singer, octave = ways[random.integers(len(ways))]
+    notes = _moved(melody, octave)
+    taken = take(notes, tempo, int(random.integers(1 << 31)))
+    if taken is None:
+        return None, "", {}
+    pitch = cents / 100 + pitch_curve(len(taken.voiced), notes, tempo, singer, generator(seed, "singer"))
+    vocal = _fitted(voice(taken, pitch, singer, SAMPLE_RATE), seconds)
+    effects: Facts = {}
+    own = generator(seed, "backing")
+    if own.random() < production.backing:
+        level = float(own.uniform(-16, -6))
+        second, drawn = backing(taken, notes, tempo, singer, key, SAMPLE_RATE, own)
+        effects["backing"] = {**drawn, "level_db": round(level, 1)}
+        vocal = vocal + np.float32(10 ** (level / 20)) * _fitted(second, seconds)
+    own = generator(seed, "breaths")
+    if own.random() < production.breaths:
+        effects["breaths"] = True
+        vocal = vocal + breaths(notes, 60 / tempo, len(vocal), SAMPLE_RATE, own)
+    return vocal, singer.name, effects
 
 
 def _bass(chords: Sequence[Chord], bars: int, shift: int, random: np.random.Generator) -> list[Note]:
