@@ -129,7 +129,7 @@ class LoopNet(Network):
 
         Parameters and errors are those of :meth:`forward`.
         """
-        _, layers, bands, frames = spectra.shape
+        examples, layers, bands, frames = spectra.shape
         due = self.preset.front_end.bands
         if layers < 2 or bands != due:
             raise UsageError(f"{layers} spectra of {bands} bands", f"give two or more, of {due} bands")
@@ -140,7 +140,8 @@ class LoopNet(Network):
                 f"give {self.shortest} frames, a bar, or more, and no more than there are",
             )
         count = frames // self.shortest
-        bars = spectra[..., : count * self.shortest].unflatten(3, (count, self.shortest)).transpose(2, 3)
+        whole = spectra[..., : count * self.shortest]
+        bars = whole.reshape(examples, layers, bands, count, self.shortest).transpose(2, 3)
         values = self._compared(bars, list(itertools.combinations(range(layers), 2)))
         inside = torch.arange(count, device=own.device) < own[:, None]
         means: Tensor = (values * inside[:, None]).sum(dim=2) / own[:, None]
@@ -152,7 +153,8 @@ class LoopNet(Network):
 
     def _embedded(self, bars: Tensor) -> Tensor:
         """Return what stands for each bar, shape (…, embedding), for bars of shape (…, bands, frames)."""
-        return self.tower(bars.flatten(0, 2)[:, None]).unflatten(0, bars.shape[:3])  # type: ignore[no-any-return]
+        found: Tensor = self.tower(bars.flatten(0, 2)[:, None])
+        return found.view(*bars.shape[:3], -1)
 
 
 class LoopCNN(LoopNet):
