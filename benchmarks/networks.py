@@ -134,8 +134,10 @@ def judge_of(checkpoint: Checkpoint, clips: Clips, lookup: Lookup) -> Judge:
 
     def spectra(example: Example) -> Mapping[str, torch.Tensor]:
         mixed = checkpoint.architecture == "postmixnet"
-        front_end = checkpoint.front_end
-        return collated(clips, [example], None, frames=1 << 20, mixed=mixed, front_end=front_end).inputs
+        front_end, bars = checkpoint.front_end, checkpoint.preset.bar_frames
+        return collated(
+            clips, [example], None, frames=1 << 20, mixed=mixed, front_end=front_end, bar_frames=bars
+        ).inputs
 
     inputs = intervals if checkpoint.architecture == "intervalnet" else spectra
 

@@ -114,7 +114,12 @@ def _limits(checkpoint: Checkpoint) -> list[str]:
         "tune to half a semitone, melodies played by instruments.",
         "- It says whether stems fit, not whether the music is good. No person judged any of its examples.",
     ]
-    if checkpoint.architecture == "intervalnet":
+    if checkpoint.preset.bar_frames is not None:
+        said.append(
+            "- It hears bars two layers at a time, so it is lost where the vocal's downbeats are wrong. Its training "
+            f"was short: {checkpoint.training['steps']} steps of single bars; the authors trained on hip-hop loops."
+        )
+    elif checkpoint.architecture == "intervalnet":
         said.append(
             "- It hears with the vocal's beats and downbeats: where a tracker is wrong, so is its sense of what is "
             "late. Half a beat late is heard less well where the tracker found half the tempo."

@@ -25,7 +25,9 @@ from mashkit.conditions import SPEEDS as RATIOS
 from mashkit.errors import UsageError
 from mashkit.timing import metre
 from mashkit.types import Analysis, Condition, Key, Role
+from mashkit_mashnet.frontend import LOG_FREQUENCY
 from mashkit_mashnet.intervalnet import COMPACT as INTERVALS
+from mashkit_mashnet.loops import COMPACT as LOOPS
 from mashkit_mashnet.networks import COMPACT, PAPER
 from mashkit_mashnet.stem_features import WIDE
 from mashkit_mashnet_train import examples
@@ -296,12 +298,16 @@ def test_one_song_is_not_enough(store: Store) -> None:
 
 
 # ------------------------------------------------------------------------------------------------------------ data
-@pytest.mark.parametrize("family", ["intervals", "stems", "mix"])
+@pytest.mark.parametrize("family", ["intervals", "stems", "mix", "bars"])
 def test_a_batch_is_made_of_its_number(store: Store, family: str) -> None:
     def made(seed: int) -> IntervalData | SpectraData:
         if family == "intervals":
             return IntervalData([store], seed=seed, groups=2, validation_groups=4)
-        return SpectraData([store], seed=seed, mixed=family == "mix", unlabelled=True, groups=2, validation_groups=4)
+        bars = LOOPS.bar_frames if family == "bars" else None
+        mixed = family == "mix"
+        return SpectraData(
+            [store], seed=seed, mixed=mixed, unlabelled=True, groups=2, validation_groups=4, bar_frames=bars
+        )
 
     one, again, other = made(0), made(0), made(1)
     assert one.fingerprint == again.fingerprint != other.fingerprint
@@ -338,10 +344,33 @@ def test_a_transposed_example_is_a_shifted_spectrum(clips: Clips) -> None:
     np.testing.assert_array_equal(up[2], plain[2])  # drums have no pitch to transpose
 
 
+def test_a_bar_is_a_bar_of_the_vocal_with_as_many_frames_as_any(store: Store, clips: Clips) -> None:
+    data = training_data([store], "nlc-snn", LOOPS, "controlled", 0, unlabelled=False)
+    assert data.batch(0).inputs["spectra"].shape == (24, 3, 128, 44)  # a bar, as published
+    assert all(batch.inputs["spectra"].shape[3] in range(2 * 44, 9 * 44, 44) for batch in data.validation())
+    (example,) = drawn(clips, (ORIGINAL,), "paper", groups=1)
+    found = collated(clips, [example], None, frames=1 << 20, mixed=False, bar_frames=44).inputs
+    bars = len(example.downbeats) - 1
+    assert found["lengths"].tolist() == [bars * 44]
+    vocal = example.layers[Role.VOCAL]
+    beats = vocal.to_clip(example.downbeats)
+    owner, own = clips.place(vocal.clip)
+    spectrum = owner.spectrum(own, Role.VOCAL, LOG_FREQUENCY)[:, 12:-12] / np.float32(255)
+    for bar in range(bars):
+        quarters = np.linspace(beats[bar], beats[bar + 1], 4, endpoint=False)
+        due = spectrum[np.rint(quarters * LOG_FREQUENCY.frame_rate).astype(int)]
+        np.testing.assert_allclose(found["spectra"][0, 0, :, bar * 44 : (bar + 1) * 44 : 11].T, due, atol=1e-6)
+
+
 def test_what_no_store_holds_is_refused(store: Store) -> None:
     with pytest.raises(UsageError, match="mel front end"):
         training_data([store], "premixnet", PAPER, "controlled", 0, unlabelled=False)
-    for variant, preset in (("premixnet", COMPACT), ("postmixnet-lsro", COMPACT), ("intervalnet", INTERVALS)):
+    for variant, preset in (
+        ("premixnet", COMPACT),
+        ("postmixnet-lsro", COMPACT),
+        ("intervalnet", INTERVALS),
+        ("nlc-cnn", LOOPS),
+    ):
         assert training_data([store], variant, preset, "controlled", 0, unlabelled=True).batch(0).targets.numel() > 8
 
 

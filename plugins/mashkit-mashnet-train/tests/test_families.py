@@ -12,6 +12,7 @@ from mashkit.conditions import UNMATCHED
 from mashkit.errors import UsageError
 from mashkit.types import Analysis, Condition, Key
 from mashkit_mashnet.frontend import FINE
+from mashkit_mashnet.loops import COMPACT as LOOPS
 from mashkit_mashnet.networks import COMPACT, RHYTHM, PreMixNet
 from mashkit_mashnet.stem_features import ROLES, WIDE, WIDE_FINE, StemFeatures
 from mashkit_mashnet_train import families
@@ -133,8 +134,9 @@ def test_what_cannot_be_drawn_is_told(store: Store, many: Store) -> None:
     assert len(training_data([many], "premixnet", COMPACT, "controlled", 0, unlabelled=False, groups=3).batch(0)) == 12
     with pytest.raises(UsageError, match="under protocol paper"):
         SpectraData([many], "paper", mixed=False, unlabelled=False, drawn="families")
-    with pytest.raises(UsageError, match="batches of families for intervalnet"):
-        training_data([many], "intervalnet", COMPACT, "controlled", 0, unlabelled=False, drawn="families")
+    for variant, preset in (("intervalnet", COMPACT), ("nlc-snn", LOOPS)):
+        with pytest.raises(UsageError, match=f"batches of families for {variant}"):
+            training_data([many], variant, preset, "controlled", 0, unlabelled=False, drawn="families")
     with pytest.raises(UsageError, match="has no spectra of the log-frequency front end of hop 512"):
         store.spectrum(0, ROLES[0], FINE)
     assert sum(split_of(record.song) == "training" for record in store.records) == 6

@@ -8,12 +8,14 @@ import pytest
 import torch
 from torch.nn import functional
 
+from mashkit_mashnet.loops import MARGIN
 from mashkit_mashnet.networks import margins
 from mashkit_mashnet_train.losses import (
     Objective,
     Unlabelled,
     class_targets,
     classification_loss,
+    contrastive_loss,
     loss,
     ranking_loss,
 )
@@ -63,6 +65,24 @@ def test_golden_values() -> None:
     pair = torch.tensor([[0.0, 1.0], [0.0, 3.0]])
     found = ranking_loss(pair, torch.tensor([1.0, 0.0]), torch.tensor([0, 0]))
     assert float(found) == pytest.approx(math.log(1 + math.exp(2)), abs=1e-6)
+
+
+def test_contrastive_golden_values() -> None:
+    def of(distance: float, target: float, unlabelled: Unlabelled = "drop") -> float:
+        values = torch.tensor([[0.0, MARGIN / 2 - distance]])
+        return float(contrastive_loss(values, torch.tensor([target]), unlabelled=unlabelled))
+
+    for distance, near, far in ((0.0, 0.0, 2.0), (0.5, 0.125, 1.125), (1.0, 0.5, 0.5), (3.0, 4.5, 0.0)):
+        assert of(distance, 1.0) == pytest.approx(near, abs=1e-6)
+        assert of(distance, 0.0) == pytest.approx(far, abs=1e-6)
+        assert of(distance, NAN, "lsro") == pytest.approx((near + far) / 2, abs=1e-6)
+        assert of(distance, NAN) == 0
+    # The objective chooses it, and classes weigh the same.
+    values = logits()
+    distances = MARGIN / 2 - margins(values)
+    near, far = distances[TARGETS == 1].square() / 2, (MARGIN - distances[TARGETS == 0]).clamp(min=0).square() / 2
+    found = loss(values, TARGETS, GROUPS, Objective(loss="contrastive"))
+    assert float(found.total) == pytest.approx(float(near.mean() + far.mean()) / 2, rel=1e-6)
 
 
 def test_lsro_pulls_towards_a_half_and_rests_there() -> None:
@@ -149,7 +169,7 @@ def test_extreme_and_half_precision_logits_stay_finite() -> None:
     assert torch.isfinite(values.grad).all()
 
 
-@pytest.mark.parametrize("options", [{"unlabelled": "maybe"}, {"ranking": -1.0}])
+@pytest.mark.parametrize("options", [{"unlabelled": "maybe"}, {"ranking": -1.0}, {"loss": "other"}])
 def test_objectives_without_sense_are_refused(options: dict[str, object]) -> None:
     with pytest.raises(ValueError, match=next(iter(options))):
         Objective(**options)  # type: ignore[arg-type]

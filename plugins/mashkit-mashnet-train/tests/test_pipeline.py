@@ -21,6 +21,7 @@ from mashkit.pipeline import Kit
 from mashkit.types import Analysis, Audio, Condition, Key, Role, StemSet
 from mashkit_mashnet import checkpoint
 from mashkit_mashnet.frontend import FINE, LOG_FREQUENCY, MEL
+from mashkit_mashnet.loops import COMPACT as LOOPS
 from mashkit_mashnet.networks import COMPACT, PAPER, RHYTHM
 from mashkit_mashnet_train.example_store import ExampleStore, open_examples
 from mashkit_mashnet_train.examples import Fold, splits
@@ -219,6 +220,7 @@ def test_mistakes_are_told(
         ("premixnet", PAPER, "paper", "none of the mel front end"),
         ("premixnet", COMPACT, "controlled", "examples of protocol paper"),
         ("intervalnet", COMPACT, "paper", "no beats and pitches for intervalnet"),
+        ("nlc-cnn", LOOPS, "paper", "no beats and pitches for nlc-cnn"),
     ):
         with pytest.raises(UsageError, match=said):
             training_data([made], variant, preset, protocol, 0, unlabelled=False)

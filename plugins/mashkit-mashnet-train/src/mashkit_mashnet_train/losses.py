@@ -1,4 +1,4 @@
-"""The loss of training: cross entropy of good and bad, a rule for unlabelled examples, and an optional ranking loss.
+"""The loss of training: cross entropy or contrastive, a rule for unlabelled examples, and an optional ranking loss.
 
 Conventions: logits are a tensor of float, shape (examples, 2); class 1 is good. A margin is the logit of good minus the
 logit of bad, so the probability of good is its sigmoid. Targets are 1 for a positive, 0 for a negative, NaN for an
@@ -15,6 +15,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from mashkit_mashnet.loops import MARGIN
+from mashkit_mashnet.networks import Loss as Kind
 from mashkit_mashnet.networks import margins
 
 Unlabelled: TypeAlias = Literal["drop", "lsro", "pseudo"]
@@ -32,6 +34,8 @@ class Objective:
         See :func:`class_targets`.
     ranking : float
         Weight of :func:`ranking_loss` beside the cross entropy; 0, as in the paper, trains without a ranking loss.
+    loss : {"cross-entropy", "contrastive"}
+        :func:`classification_loss` or :func:`contrastive_loss`.
     balance : bool
         True gives positives, negatives and unlabelled examples the same total weight in every batch, whatever their
         numbers; False gives every example the same weight. In the paper's batches, a third of each, both are the same.
@@ -39,6 +43,7 @@ class Objective:
 
     unlabelled: Unlabelled = attrs.field(default="drop", validator=attrs.validators.in_(UNLABELLED))
     ranking: float = attrs.field(default=0.0, validator=attrs.validators.ge(0))
+    loss: Kind = attrs.field(default="cross-entropy", validator=attrs.validators.in_(("cross-entropy", "contrastive")))
     balance: bool = True
 
 
@@ -102,6 +107,20 @@ def classification_loss(logits: Tensor, targets: Tensor, *, unlabelled: Unlabell
     return (each * weights(targets, counted, balance=balance)).sum()
 
 
+def contrastive_loss(logits: Tensor, targets: Tensor, *, unlabelled: Unlabelled, balance: bool = True) -> Tensor:
+    """Return the weighted mean contrastive loss: of a positive d² / 2, of a negative max(0, m − d)² / 2.
+
+    d is the mean distance of an example's layers, m / 2 minus its log odds, and m is
+    :data:`mashkit_mashnet.loops.MARGIN` (Chen et al., ISMIR 2020, their repository's models/losses.py; Hadsell et al.,
+    "Dimensionality Reduction by Learning an Invariant Mapping", CVPR 2006, equation 4). For one pair of one bar it is
+    theirs. An unlabelled example of "lsro" has the mean of both terms (ours).
+    """
+    wanted, counted = class_targets(logits, targets, unlabelled)
+    distance = MARGIN / 2 - margins(logits)
+    each = (wanted * distance.square() + (1 - wanted) * functional.relu(MARGIN - distance).square()) / 2
+    return (each * weights(targets, counted, balance=balance)).sum()
+
+
 def ranking_loss(logits: Tensor, targets: Tensor, groups: Tensor) -> Tensor:
     """Return the ranking loss of a batch: mean softplus(other's margin − positive's margin); 0 without pairs.
 
@@ -125,7 +144,8 @@ def loss(logits: Tensor, targets: Tensor, groups: Tensor, objective: Objective) 
     groups : Tensor of int64, shape (examples,)
     objective : Objective
     """
-    classification = classification_loss(logits, targets, unlabelled=objective.unlabelled, balance=objective.balance)
+    of = contrastive_loss if objective.loss == "contrastive" else classification_loss
+    classification = of(logits, targets, unlabelled=objective.unlabelled, balance=objective.balance)
     if objective.ranking == 0:
         return Loss(classification, classification, torch.zeros_like(classification))
     ranking = ranking_loss(logits, targets, groups)

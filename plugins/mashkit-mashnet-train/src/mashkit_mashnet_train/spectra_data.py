@@ -12,6 +12,7 @@ from mashkit.conditions import UNMATCHED
 from mashkit.errors import UsageError
 from mashkit.types import Condition, Role, Times
 from mashkit_mashnet.frontend import LOG_FREQUENCY, Bands, FrontEnd, scaled, unscaled
+from mashkit_mashnet.loops import bar_edges, bar_moments
 from mashkit_mashnet.stem_features import MARGIN, MARGIN_SEMITONES, ROLES, WIDE, Bytes, powers
 from mashkit_mashnet_train import families
 from mashkit_mashnet_train.batches import Batch
@@ -46,7 +47,7 @@ GROUPS = 6
 
 
 class SpectraData(GroupBatches):
-    """Training data of PreMixNet and PostMixNet.
+    """Training data of PreMixNet, PostMixNet and Neural Loop Combiner's networks.
 
     Parameters
     ----------
@@ -58,6 +59,9 @@ class SpectraData(GroupBatches):
         True if unlabelled examples are drawn.
     front_end : FrontEnd
         Front end of the network.
+    bar_frames : int, optional
+        Frames of a bar, for a network that hears the vocal's bars; by default, examples are heard second by second. A
+        training example is then one bar, as published.
     drawn : {"vocals", "families"}
         How the examples of a training batch are drawn: each vocal with layers of its own, or so that each layer plays
         in several examples (:mod:`mashkit_mashnet_train.families`). Validation examples are the same in both.
@@ -71,8 +75,8 @@ class SpectraData(GroupBatches):
 
     def __init__(
         self, stores: Sequence[Store], protocol: Protocol = "controlled", seed: int = 0, *, mixed: bool,
-        unlabelled: bool, front_end: FrontEnd = LOG_FREQUENCY, drawn: Drawn = "vocals", groups: int = GROUPS,
-        validation_groups: int = 120, fold: Fold | None = None,
+        unlabelled: bool, front_end: FrontEnd = LOG_FREQUENCY, bar_frames: int | None = None,
+        drawn: Drawn = "vocals", groups: int = GROUPS, validation_groups: int = 120, fold: Fold | None = None,
     ) -> None:  # fmt: skip
         for store in stores:
             store.require(front_end)
@@ -82,7 +86,9 @@ class SpectraData(GroupBatches):
                 "give protocol controlled, or draw batches of vocals",
             )
         self.front_end = front_end
+        self.bar_frames = bar_frames
         self.drawn = drawn
+        self.crop = bar_frames or _frames(CROP, front_end)
         added = {"families": families.VERSION} if drawn == "families" else {}
         super().__init__(
             stores,
@@ -95,7 +101,7 @@ class SpectraData(GroupBatches):
             family="spectra",
             mixed=mixed,
             unlabelled=unlabelled,
-            crop=_frames(CROP, front_end),
+            crop=self.crop,
             **added,
         )
         self.mixed = mixed
@@ -132,14 +138,21 @@ class SpectraData(GroupBatches):
         return (Condition.ORIGINAL, Condition.ORIGINAL, *unmatched, *self.matched)
 
     def _training_batch(self, examples: Sequence[Example], random: Random) -> Batch:
-        return self._collated(self.training, examples, random, CROP)
+        return self._collated(self.training, examples, random, self.crop)
 
     def _validation_batch(self, examples: Sequence[Example], random: Random) -> Batch:
-        return self._collated(self.held, examples, random, HEARD)
+        return self._collated(self.held, examples, random, _frames(HEARD, self.front_end))
 
     def _collated(self, clips: Clips, examples: Sequence[Example], random: Random, frames: int) -> Batch:
-        own = _frames(frames, self.front_end)
-        return collated(clips, examples, random, frames=own, mixed=self.mixed, front_end=self.front_end)
+        return collated(
+            clips,
+            examples,
+            random,
+            frames=frames,
+            mixed=self.mixed,
+            front_end=self.front_end,
+            bar_frames=self.bar_frames,
+        )
 
 
 def _frames(frames: int, front_end: FrontEnd) -> int:
@@ -149,12 +162,19 @@ def _frames(frames: int, front_end: FrontEnd) -> int:
 
 def collated(
     clips: Clips, examples: Sequence[Example], random: Random | None, *, frames: int, mixed: bool,
-    front_end: FrontEnd = LOG_FREQUENCY,
+    front_end: FrontEnd = LOG_FREQUENCY, bar_frames: int | None = None,
 ) -> Batch:  # fmt: skip
-    """Return examples as a batch; all are ``frames`` long, or as long as the shortest example."""
+    """Return examples as a batch; all are ``frames`` long, or as long as the shortest example.
+
+    With ``bar_frames``, they are whole bars of as many frames.
+    """
     rate = front_end.frame_rate
-    frames = min(frames, *(int(float(example.grid[-1]) * rate) for example in examples))
-    spectra = np.stack([_layers(clips, example, frames, random, front_end) for example in examples])
+    if bar_frames is None:
+        frames = min(frames, *(int(float(example.grid[-1]) * rate) for example in examples))
+    else:
+        bars = min(len(bar_edges(example.grid, example.downbeats)) - 1 for example in examples)
+        frames = bar_frames * min(frames // bar_frames, bars)
+    spectra = np.stack([_layers(clips, example, frames, random, front_end, bar_frames) for example in examples])
     if mixed:
         spectra = np.stack([_mix(layers, random)[None] for layers in spectra])
     return Batch(
@@ -164,13 +184,20 @@ def collated(
     )
 
 
-def _layers(clips: Clips, example: Example, frames: int, random: Random | None, front_end: FrontEnd) -> Bands:
+def _layers(
+    clips: Clips, example: Example, frames: int, random: Random | None, front_end: FrontEnd, bar_frames: int | None
+) -> Bands:
     """Return the spectra of an example's layers, shape (3, bands, frames); without residue if ``random`` is None."""
-    rate = front_end.frame_rate
-    # If the excerpt is longer than a crop, the crop starts at a random place in it.
-    spare = max(0.0, float(example.grid[-1]) - frames / rate)
-    start = spare * float(random.random()) if random is not None else 0.0
-    times = start + np.arange(frames) / rate
+    # If the excerpt is longer than a crop, the crop starts at a random place in it, or at one of its bars.
+    if bar_frames is None:
+        rate = front_end.frame_rate
+        spare = max(0.0, float(example.grid[-1]) - frames / rate)
+        start = spare * float(random.random()) if random is not None else 0.0
+        times = start + np.arange(frames) / rate
+    else:
+        edges, bars = bar_edges(example.grid, example.downbeats), frames // bar_frames
+        first = int(random.integers(len(edges) - bars)) if random is not None else 0
+        times = bar_moments(edges[first : first + bars + 1], bar_frames)
     return np.stack([_heard(clips, example.layers[role], role, times, random, front_end) for role in ROLES])
 
 

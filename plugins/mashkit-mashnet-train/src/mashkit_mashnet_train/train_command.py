@@ -95,6 +95,7 @@ def _run(arguments: argparse.Namespace) -> int:
     from mashkit_mashnet_train.training_data import training_data
 
     unlabelled: Unlabelled = arguments.unlabelled or ("lsro" if arguments.variant.endswith("-lsro") else "drop")
+    network = new_network(arguments.variant, arguments.preset, arguments.seed)
     config = TrainingConfig(
         variant=arguments.variant,
         preset=arguments.preset,
@@ -103,6 +104,7 @@ def _run(arguments: argparse.Namespace) -> int:
         schedule=arguments.schedule,
         unlabelled=unlabelled,
         ranking=arguments.ranking,
+        loss=network.loss,
         validation_interval=arguments.validate_every,
         patience=arguments.patience,
         precision=arguments.precision,
@@ -115,7 +117,6 @@ def _run(arguments: argparse.Namespace) -> int:
         checkpoint_seconds=arguments.save_every,
     )
     require_bfloat16(config)
-    network = new_network(arguments.variant, arguments.preset, arguments.seed)
     stores = [open_examples(folder) if is_example_store(folder) else open_store(folder) for folder in arguments.data]
     data = training_data(
         stores,

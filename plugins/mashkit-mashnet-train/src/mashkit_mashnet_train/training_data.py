@@ -62,7 +62,7 @@ def training_data(
     made = [store for store in stores if isinstance(store, ExampleStore)]
     clips = [store for store in stores if isinstance(store, Store)]
     if made:
-        _require_examples_fit(made, clips, variant, protocol, drawn, fold)
+        _require_examples_fit(made, clips, variant, preset, protocol, drawn, fold)
         return ExampleBatches(
             made,
             seed,
@@ -71,11 +71,11 @@ def training_data(
             front_end=preset.front_end,
             **size,
         )
+    if drawn != "vocals" and _by_beats(variant, preset):
+        raise UsageError(f"batches of {drawn} for {variant}", "draw batches of vocals: it hears with the vocal's beats")
     if VARIANTS[variant] == "intervalnet":
         from mashkit_mashnet_train.interval_data import IntervalData
 
-        if drawn != "vocals":
-            raise UsageError(f"batches of {drawn} for {variant}", "draw batches of vocals: its layers are no spectra")
         return IntervalData(clips, protocol, seed, fold=fold, **size)
     return SpectraData(
         clips,
@@ -84,16 +84,23 @@ def training_data(
         mixed=VARIANTS[variant] == "postmixnet",
         unlabelled=unlabelled,
         front_end=preset.front_end,
+        bar_frames=preset.bar_frames,
         drawn=drawn,
         fold=fold,
         **size,
     )
 
 
+def _by_beats(variant: str, preset: Preset) -> bool:
+    """Return whether a network's input lies on the vocal's beats or bars."""
+    return VARIANTS[variant] == "intervalnet" or preset.bar_frames is not None
+
+
 def _require_examples_fit(
     made: Sequence[ExampleStore],
     clips: Sequence[Store],
     variant: str,
+    preset: Preset,
     protocol: Protocol,
     drawn: Drawn,
     fold: Fold | None,
@@ -105,7 +112,7 @@ def _require_examples_fit(
             f"{recipe} holds whole examples, and {clips[0].folder} (recipe {clips[0].source.get('recipe')!r}) clips",
             "train on stores of one kind",
         )
-    if VARIANTS[variant] == "intervalnet":
+    if _by_beats(variant, preset):
         raise UsageError(f"{recipe} holds no beats and pitches for {variant}", "give a store of `mashkit features db`")
     if protocol != "paper":
         raise UsageError(f"{recipe} holds examples of protocol paper, not {protocol}", "give --protocol paper")

@@ -34,6 +34,8 @@ ARCHITECTURES: dict[str, str] = {
     "premixnet": "mashkit_mashnet.networks:PreMixNet",
     "postmixnet": "mashkit_mashnet.networks:PostMixNet",
     "intervalnet": "mashkit_mashnet.intervalnet:IntervalNet",
+    "nlc-cnn": "mashkit_mashnet.loops:LoopCNN",
+    "nlc-snn": "mashkit_mashnet.loops:LoopSNN",
 }
 """Name of an architecture → import path of its class, a :class:`Network` that is made from its ``preset_type``."""
 
@@ -43,6 +45,8 @@ VARIANTS: dict[str, str] = {
     "postmixnet": "postmixnet",
     "postmixnet-lsro": "postmixnet",
     "intervalnet": "intervalnet",
+    "nlc-cnn": "nlc-cnn",
+    "nlc-snn": "nlc-snn",
 }
 """Variant → its architecture. Variants differ in how they were trained; a scorer has the name of its variant."""
 

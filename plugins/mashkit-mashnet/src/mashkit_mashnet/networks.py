@@ -13,7 +13,7 @@ these zeros too, so train on crops of one length.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar, TypeVar
+from typing import Any, ClassVar, Literal, TypeAlias, TypeVar
 
 import attrs
 import torch
@@ -26,6 +26,7 @@ from mashkit_mashnet.stem_features import ROLES
 
 BAD, GOOD = 0, 1
 """The classes of the logits: unmatched and original."""
+Loss: TypeAlias = Literal["cross-entropy", "contrastive"]
 
 
 def margins(logits: Tensor) -> Tensor:
@@ -65,6 +66,11 @@ class Preset:
     block_filters: int = attrs.field(validator=_positive)
     features: int = attrs.field(validator=_positive)
     front_end: FrontEnd
+
+    @property
+    def bar_frames(self) -> int | None:
+        """Frames of one bar, for networks that hear bars of one length; None for those that hear seconds."""
+        return None
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain data for JSON."""
@@ -132,6 +138,8 @@ class Network(nn.Module):
     architecture: ClassVar[str]
     """Name of the network in :data:`mashkit_mashnet.checkpoint.ARCHITECTURES`."""
     preset_type: ClassVar[type[Preset]]
+    loss: ClassVar[Loss] = "cross-entropy"
+    """The loss that it is trained with."""
 
     def __init__(self, preset: Preset) -> None:
         super().__init__()

@@ -10,6 +10,7 @@ import attrs
 
 from mashkit.errors import UsageError
 from mashkit.networks.devices import known_device
+from mashkit_mashnet.networks import Loss
 from mashkit_mashnet_train.losses import Objective, Unlabelled
 
 Precision: TypeAlias = Literal["auto", "32-true", "16-mixed", "bf16-mixed"]
@@ -57,7 +58,7 @@ class TrainingConfig:
     schedule : {"constant", "cosine"}
         With "constant" the rate stays the same, as in the paper. With "cosine" the rate rises over the first twentieth
         of the steps and then falls to 0 at the last step along half a cosine: a short run ends with better weights.
-    unlabelled, ranking, balance
+    unlabelled, ranking, loss, balance
         As in :class:`mashkit_mashnet_train.losses.Objective`.
     validation_interval : int
         Steps between two validations; there is also a validation after the last step.
@@ -93,6 +94,7 @@ class TrainingConfig:
     schedule: Schedule = attrs.field(default="constant", validator=_one_of(*SCHEDULES))
     unlabelled: Unlabelled = attrs.field(default="drop", validator=_one_of("drop", "lsro", "pseudo"))
     ranking: float = 0.0
+    loss: Loss = attrs.field(default="cross-entropy", validator=_one_of("cross-entropy", "contrastive"))
     balance: bool = True
     validation_interval: int = attrs.field(default=200, validator=_whole)
     patience: int | None = attrs.field(default=None, validator=attrs.validators.optional(_whole))
@@ -115,7 +117,7 @@ class TrainingConfig:
     @property
     def objective(self) -> Objective:
         """The loss that the network is trained with."""
-        return Objective(unlabelled=self.unlabelled, ranking=self.ranking, balance=self.balance)
+        return Objective(unlabelled=self.unlabelled, ranking=self.ranking, loss=self.loss, balance=self.balance)
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain data for JSON."""
