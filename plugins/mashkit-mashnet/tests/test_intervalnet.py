@@ -20,7 +20,7 @@ from mashkit_mashnet.interval_scorer import IntervalNetScorer
 from mashkit_mashnet.intervalnet import IntervalNet, IntervalPreset
 from mashkit_mashnet.networks import margins
 
-TINY = IntervalPreset(name="tiny", block_filters=8, features=8, templates=3, rhythm=6)
+TINY = IntervalPreset(name="tiny", block_filters=8, features=8, templates=3, rhythm=6, gate=0.1)
 
 
 def network(seed: int = 0) -> IntervalNet:
@@ -78,6 +78,23 @@ def test_a_permuted_batch_has_permuted_scores() -> None:
     with torch.inference_mode():
         plain, permuted = net(**given), net(**{name: part[order] for name, part in given.items()})
     torch.testing.assert_close(permuted, plain[order], atol=1e-6, rtol=0)
+
+
+@pytest.mark.parametrize("side", ["before", "after"])
+def test_a_silent_bar_says_nothing(side: str) -> None:
+    given, net = inputs(beats=32), network()
+    for name, parts in (("pitches", 2), ("onsets", 12)):
+        bars = given[name].unflatten(-1, (-1, 4 * parts))
+        bars[..., 0, :] = bars[..., -1, :] = 0  # the padding of convolutions must not tell where the music ends
+    silence = {
+        "pitches": torch.zeros(3, 7, 12, 16), "onsets": torch.zeros(3, 9, 96), "positions": given["positions"][..., :8]
+    }  # fmt: skip
+    longer = given | {
+        name: torch.cat([part, given[name]] if side == "before" else [given[name], part], dim=-1)
+        for name, part in silence.items()
+    }
+    with torch.inference_mode():
+        torch.testing.assert_close(net(**longer), net(**given), atol=1e-5, rtol=0)
 
 
 @pytest.mark.parametrize("role", [0, 1, 2])

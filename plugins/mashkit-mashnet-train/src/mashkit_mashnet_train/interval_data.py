@@ -9,7 +9,7 @@ import torch
 
 from mashkit.conditions import UNMATCHED
 from mashkit.types import Condition, Role, Times
-from mashkit_mashnet.intervals import divided, positions
+from mashkit_mashnet.intervals import ONSET_PARTS, PITCH_PARTS, divided, positions
 from mashkit_mashnet.pitches import Floats
 from mashkit_mashnet.stem_features import ROLES
 from mashkit_mashnet_train.batches import Batch
@@ -40,6 +40,17 @@ MASKED = 0.15
 """Share of training examples with one role left out, so that the network also learns to score pairs of stems."""
 LOST, WRONG = 0.1, 0.1
 """Probabilities that the downbeats are unknown, and that they are on a wrong beat."""
+SILENT, PAUSED = 0.25, 0.15
+"""Probabilities that a training example ends, or begins, with silence, and that one of its stems pauses."""
+LONGEST_SILENCE = 0.35
+"""Largest share of an example's beats that such silence takes."""
+BLURRED = 0.5
+"""Share of training layers whose onsets are blurred and whose onset bands are weighted, as stretchers, separators and
+mixing do. It is the same for good and bad examples, because traces of processing must not tell them apart."""
+BLUR = 0.3
+"""Largest share of an onset that moves to the twelfth of a beat before it, and to the one after it."""
+TILT_DB = 4.0
+"""Standard deviation of a band's weight, dB."""
 GROUPS = 12
 """Vocals in a batch."""
 DRAWN = (Condition.ORIGINAL, Condition.ORIGINAL, Condition.MATCHED, Condition.MATCHED)
@@ -69,6 +80,7 @@ class IntervalData(GroupBatches):
             validation_groups=validation_groups,
             fold=fold,
             family="intervals",
+            disturbances=[SILENT, PAUSED, LONGEST_SILENCE, BLURRED, BLUR, TILT_DB],
         )
         self._lookup = Lookup(stores)
 
@@ -79,10 +91,10 @@ class IntervalData(GroupBatches):
 
     def _training_batch(self, examples: Sequence[Example], random: Random) -> Batch:
         beats = round(float(np.exp(random.uniform(*np.log(HEARD)))))
-        return self._lookup.batch(self.training, examples, random, beats=beats, masked=MASKED)
+        return self._lookup.batch(self.training, examples, random, beats=beats, masked=MASKED, disturbed=True)
 
     def _validation_batch(self, examples: Sequence[Example], random: Random) -> Batch:
-        return self._lookup.batch(self.held, examples, random, beats=HEARD[1], masked=0.0)
+        return self._lookup.batch(self.held, examples, random, beats=HEARD[1], masked=0.0, disturbed=False)
 
 
 class Lookup:
@@ -96,15 +108,21 @@ class Lookup:
     def __init__(self, stores: Sequence[Store]) -> None:
         self._kept = {store.folder: StoredIntervals(store) for store in stores}
 
-    def batch(self, clips: Clips, examples: Sequence[Example], random: Random, *, beats: int, masked: float) -> Batch:
-        """Return a batch of ``beats`` beats, or as many as the shortest example; a share ``masked`` lacks one role."""
+    def batch(
+        self, clips: Clips, examples: Sequence[Example], random: Random, *, beats: int, masked: float, disturbed: bool
+    ) -> Batch:
+        """Return a batch of ``beats`` beats, or as many as the shortest example.
+
+        A share ``masked`` of the examples lacks one role. If they are ``disturbed``, some are silent for a while, and
+        some sound as if processed.
+        """
         beats = min(beats, *(len(example.grid) - 1 for example in examples))
         found, roles, targets = [], [], []
         for example in examples:
             shown = set(Role)
             if random.random() < masked:
                 shown.remove(ROLES[int(random.integers(len(ROLES)))])
-            found.append(self.example(clips, example, beats, random))
+            found.append(self.example(clips, example, beats, random, disturbed=disturbed))
             roles.append([role in shown for role in ROLES])
             targets.append(example.target(shown))
         names = ("pitches", "onsets", "positions")
@@ -118,7 +136,7 @@ class Lookup:
         )
 
     def example(
-        self, clips: Clips, example: Example, beats: int, random: Random | None
+        self, clips: Clips, example: Example, beats: int, random: Random | None, *, disturbed: bool = False
     ) -> tuple[Floats, Floats, Floats]:
         """Return (pitches, onsets, positions) of an example's first beats; without errors if ``random`` is None."""
         if random is None:
@@ -134,6 +152,9 @@ class Lookup:
             found = self._kept[store.folder].on(clip, role, variant, layer, grid)
             pitches.append(found[0])
             onsets.append(found[1])
+        if disturbed and random is not None:
+            onsets = [_processed(layer, random) if random.random() < BLURRED else layer for layer in onsets]
+            _silence(pitches, onsets, random)
         return np.concatenate(pitches), np.concatenate(onsets), places
 
 
@@ -158,3 +179,34 @@ def _tracked(example: Example, beats: int, random: Random) -> tuple[Times, Float
     jitter = random.normal(0, random.uniform(0, JITTER_S), len(grid)) + random.uniform(-SHIFT_S, SHIFT_S)
     moved: Times = np.maximum.accumulate(grid + np.clip(jitter, -0.1, 0.1))
     return moved, places
+
+
+def _processed(onsets: Floats, random: Random) -> Floats:
+    """Return a layer's onsets, shape (3, time), blurred and with other weights of their bands, at the same level."""
+    power = np.square(onsets)
+    share = np.float32(random.uniform(0, BLUR))
+    around = np.pad(power, ((0, 0), (1, 1)))
+    blurred = (1 - 2 * share) * power + share * (around[:, :-2] + around[:, 2:])
+    weighted = blurred * 10 ** (random.normal(0, TILT_DB, (len(power), 1)) / 10)
+    processed: Floats = np.sqrt(weighted * (power.sum() / max(weighted.sum(), 1e-9))).astype(np.float32)
+    return processed
+
+
+def _silence(pitches: Sequence[Floats], onsets: Sequence[Floats], random: Random) -> None:
+    """Silence the beginning or the end of all layers, or a stretch of one layer, or neither, in place."""
+    beats = onsets[0].shape[1] // ONSET_PARTS
+    longest = max(1, round(LONGEST_SILENCE * beats))
+    if random.random() < SILENT:
+        length = int(random.integers(1, longest + 1))
+        _mute(pitches, onsets, int(random.choice((0, beats - length))), length)
+    if random.random() < PAUSED:
+        role, length = int(random.integers(len(ROLES))), int(random.integers(1, longest + 1))
+        start = int(random.integers(beats - length + 1))
+        _mute(pitches[role : role + 1], onsets[role : role + 1], start, length)
+
+
+def _mute(pitches: Sequence[Floats], onsets: Sequence[Floats], start: int, length: int) -> None:
+    """Silence ``length`` beats of some layers from beat ``start`` on, in place."""
+    for pitch, onset in zip(pitches, onsets, strict=True):
+        pitch[..., PITCH_PARTS * start : PITCH_PARTS * (start + length)] = 0
+        onset[..., ONSET_PARTS * start : ONSET_PARTS * (start + length)] = 0

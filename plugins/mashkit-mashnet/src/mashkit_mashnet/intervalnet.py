@@ -3,7 +3,8 @@
 A convolution over concatenated spectra learns rhythm but hardly harmony, because an interval between two of its
 channels is a different feature at every pitch. Here vocal and harmonic stem are pitch classes, and the vocal is
 compared with all twelve rotations of the harmonic stem. A transposition of both changes nothing; a transposition of one
-shifts the rotations. Rhythm is compared on the vocal's beats, and between stems over lags.
+shifts the rotations. Rhythm is compared on the vocal's beats, and between stems over lags. A moment counts as far as
+both of two compared stems sound, because silence says nothing about whether they fit.
 
 Conventions: inputs are as in :mod:`mashkit_mashnet.intervals`; the axis of examples comes first.
 """
@@ -40,14 +41,17 @@ class IntervalPreset(Preset):
         Number of learnt filters that read the pitch classes of each stem before they are compared.
     rhythm : int
         Number of features of each beat of each stem.
+    gate : float
+        Level, relative to the stem's own, at which a moment counts half.
     """
 
     front_end: FrontEnd = WIDE
     templates: int
     rhythm: int
+    gate: float
 
 
-COMPACT = IntervalPreset(name="compact", block_filters=96, features=96, templates=16, rhythm=48)
+COMPACT = IntervalPreset(name="compact", block_filters=96, features=96, templates=16, rhythm=48, gate=0.1)
 
 
 class IntervalNet(Network):
@@ -102,33 +106,46 @@ class IntervalNet(Network):
         both = (roles[:, 0] & roles[:, 1])[:, None].to(pitches)
         found = [both * part for part in self._harmony(pitches)]
         stems = onsets.view(count, 3, ONSET_CHANNELS, -1)
+        sounding = [self._sounding(_by_beat(stems[:, role]).square().mean(dim=1, keepdim=True)) for role in range(3)]
         beats = [
             torch.relu(net(torch.cat([_by_beat(stems[:, role]), positions], dim=1))) * roles[:, role, None, None]
             for role, net in enumerate(self.beats)
         ]
-        smooth = [torch.relu(net(stems[:, role])) for role, net in enumerate(self.onsets)]
+        smooth = [
+            torch.relu(net(stems[:, role])) * sounding[role].repeat_interleave(ONSET_PARTS, dim=2)
+            for role, net in enumerate(self.onsets)
+        ]
         for (one, other), bars, lags in zip(PAIRS, self.bars, self.lags, strict=True):
             present = (roles[:, one] & roles[:, other])[:, None].to(pitches)
-            x = bars(torch.cat([beats[one], beats[other], beats[one] * beats[other]], dim=1))
+            together = sounding[one] * sounding[other]
+            x = bars(torch.cat([beats[one], beats[other], beats[one] * beats[other]], dim=1) * together)
             y = lags(_lagged(smooth[one], smooth[other]))
-            found += [present * part for part in (*_pooled(x), *_pooled(y))]
+            by_bar = _bars(together.repeat_interleave(ONSET_PARTS, dim=2))
+            found += [present * part for part in (*_pooled(x, together), *_pooled(y, by_bar))]
         x = torch.cat([*found, roles.to(pitches)], dim=1)
         logits: Tensor = self.output(torch.relu(self.hidden(self.dropout(x))))
         return logits
 
     def _harmony(self, pitches: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        vocal = torch.relu(self.vocal(_around(pitches[:, :4])))
-        harmonic = torch.relu(self.harmonic(_around(pitches[:, 4:])))
+        stems = pitches[:, :4], pitches[:, 4:]
+        sung, played = (self._sounding(stem.square().sum(dim=2).mean(dim=1, keepdim=True)) for stem in stems)
+        vocal = torch.relu(self.vocal(_around(stems[0]))) * sung[:, None]
+        harmonic = torch.relu(self.harmonic(_around(stems[1]))) * played[:, None]
+        together = sung * played
         moment = _rotations(vocal, harmonic)
         # The mean over rotations depends on loudness only; the differences from the mean show which rotation fits.
         mean = moment.mean(dim=2, keepdim=True)
-        relative = (moment - mean) / (mean + 0.1)
-        bar = functional.avg_pool1d(relative.flatten(1, 2), 2 * BAR + 1, 1, BAR, count_include_pad=False)
-        x = self.harmony(torch.cat([relative.flatten(1, 2), bar], dim=1))
-        whole = _rotations(vocal.mean(dim=3, keepdim=True), harmonic.mean(dim=3, keepdim=True))[..., 0]
+        relative = ((moment - mean) / (mean + 0.1)).flatten(1, 2) * together
+        bar = functional.avg_pool1d(relative, 2 * BAR + 1, 1, BAR, count_include_pad=False)
+        x = self.harmony(torch.cat([relative, bar], dim=1))
+        whole = _rotations(_mean(vocal, sung[:, None]), _mean(harmonic, played[:, None]))[..., 0]
         level = whole.mean(dim=2, keepdim=True)
         key = self.key(((whole - level) / (level + 0.1)).flatten(1))
-        return (*_pooled(x), key)
+        return (*_pooled(x, together), key)
+
+    def _sounding(self, level: Tensor) -> Tensor:
+        """Return how far a stem sounds at each moment, from 0 to 1; its level is about 1 where it sounds."""
+        return level / (level + self.preset.gate)
 
 
 def _around(pitches: Tensor) -> Tensor:
@@ -152,17 +169,26 @@ def _lagged(one: Tensor, other: Tensor) -> Tensor:
     """Return the agreement of onsets at each lag, shape (examples, channels · lags, bars): means over one bar each."""
     padded = functional.pad(other, (LAGS, LAGS))
     parts = one.shape[-1]
-    products = [one * padded[..., lag : lag + parts] for lag in range(2 * LAGS + 1)]
-    span = min(BAR * ONSET_PARTS, parts)
-    means = [functional.avg_pool1d(product, span, max(1, span // 2)) for product in products]
+    means = [_bars(one * padded[..., lag : lag + parts]) for lag in range(2 * LAGS + 1)]
     x = torch.stack(means, dim=2)
     level = x.mean(dim=2, keepdim=True)
     return ((x - level) / (level + 0.1)).flatten(1, 2)
 
 
-def _pooled(x: Tensor) -> tuple[Tensor, Tensor]:
-    """Return mean and maximum over time, each of shape (examples, channels)."""
-    return x.mean(dim=2), x.amax(dim=2)
+def _bars(x: Tensor) -> Tensor:
+    """Return means over one bar each, half a bar apart, from values at parts of beats, along the last axis."""
+    span = min(BAR * ONSET_PARTS, x.shape[-1])
+    return functional.avg_pool1d(x, span, max(1, span // 2))
+
+
+def _mean(x: Tensor, weights: Tensor) -> Tensor:
+    """Return the weighted mean along the last axis, which stays as an axis of length 1; 0 for silence."""
+    return (x * weights).sum(dim=-1, keepdim=True) / weights.sum(dim=-1, keepdim=True).clamp(min=1e-3)
+
+
+def _pooled(x: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
+    """Return weighted mean and maximum over time, each of shape (examples, channels)."""
+    return _mean(x, weights)[..., 0], (x * weights).amax(dim=-1)
 
 
 PRESETS: Mapping[str, IntervalPreset] = {COMPACT.name: COMPACT}

@@ -34,7 +34,7 @@ ONSET_CHANNELS = len(ONSET_BANDS)
 BAR = 4
 """Number of different beat positions in a bar; in a longer bar the positions repeat."""
 _LITTLE_PITCH, _LITTLE_ONSET = 0.05, 0.02
-"""Added to a mean before division, so that a nearly silent stem stays quiet: a tenth of the mean of a quiet stem."""
+"""Added to a level before division, so that a nearly silent stem stays quiet: a tenth of the level of a quiet stem."""
 
 
 @attrs.frozen(eq=False)
@@ -59,7 +59,7 @@ class StemIntervals:
         )
 
     def on(self, grid: Times, to_clip: ToClip, semitones: float) -> tuple[Floats, Floats]:
-        """Return (pitches, onsets) on a grid, each scaled to a mean of about 1.
+        """Return (pitches, onsets) on a grid, each scaled to a level of about 1 where the stem sounds.
 
         Parameters
         ----------
@@ -90,13 +90,26 @@ def heard(mashup: Mashup, role: Role, stems: Recent[StemIntervals], grid: Times)
 
 
 def levelled(pitches: Floats, onsets: Floats) -> tuple[Floats, Floats]:
-    """Return pitches over each channel's mean and onsets over their mean, because loudness must not affect a score."""
-    level = pitches.sum(axis=1).mean(axis=-1)[:, None, None] if pitches.size else 1.0
-    quiet, still = np.float32(_LITTLE_PITCH), np.float32(_LITTLE_ONSET)
-    # The square root reduces the weight of a few bright partials, because they do not make a stem more harmonic.
+    """Return pitches over each channel's level and onsets over theirs, because loudness must not affect a score.
+
+    The level is the mean of half beats, and of beats for onsets, weighted by themselves (contraharmonic mean), so
+    silence before, after or within a stem does not change it.
+    """
     # The maximum with 0 is needed because differences of running sums may be slightly negative from rounding.
     pitches, onsets = np.maximum(pitches, 0), np.maximum(onsets, 0)
-    return np.sqrt(pitches / (level + quiet)), np.sqrt(onsets / (onsets.mean() + still))
+    if pitches.size:
+        pitches = pitches / (_level(pitches.sum(axis=1)) + np.float32(_LITTLE_PITCH))[:, None, None]
+    by_beat = onsets.reshape(len(onsets), -1, ONSET_PARTS).mean(axis=(0, 2))
+    onsets = onsets / (_level(by_beat) + np.float32(_LITTLE_ONSET))
+    # The square root reduces the weight of a few bright partials, because they do not make a stem more harmonic.
+    return np.sqrt(pitches), np.sqrt(onsets)
+
+
+def _level(values: Floats) -> Floats:
+    """Return the contraharmonic mean along the last axis; 0 for silence."""
+    sums = values.sum(axis=-1)
+    level: Floats = np.square(values).sum(axis=-1) / np.maximum(sums, np.finfo(np.float32).tiny)
+    return level
 
 
 def positions(grid: Times, downbeats: Times) -> Floats:
