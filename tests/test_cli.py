@@ -97,7 +97,9 @@ def test_mashups_are_in_time_and_in_key(mashed: Path) -> None:
 
 def test_mash_can_mix_as_the_paper_does(pair: list[Path], tmp_path: Path) -> None:
     assert (
-        run("mash", *pair, *QUICKEST, "-o", tmp_path, "--top", 1, "--seed", 3, "--plain", "--align", "speed", "--quiet")
+        run(
+            "mash", *pair, *QUICKEST, "-o", tmp_path, "--top", 1, "--count", 2, "--plain", "--align", "speed", "--quiet"
+        )
         == 0
     )
     plan = mk.MashupPlan.from_dict(json.loads((tmp_path / "mashup-1" / "plan.json").read_text())["plan"])
@@ -180,7 +182,7 @@ def test_mash_twice_gives_the_same_audio(mashed: Path, pair: list[Path], tmp_pat
 def test_json_goes_to_stdout_and_the_rest_to_stderr(pair: list[Path], tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-c", "import sys; from mashkit.cli import main; sys.exit(main())", "mash", *map(str, pair),
-         *QUICKEST, "-o", str(tmp_path), "--top", "1", "--json"],
+         *QUICKEST, "-o", str(tmp_path), "--top", "1", "--count", "2", "--json"],
         capture_output=True, text=True, check=True,
     )  # fmt: skip
     data = json.loads(done.stdout)
@@ -197,8 +199,8 @@ def test_a_folder_with_bad_songs_still_makes_mashups(
         (songs / path.name).symlink_to(path)
     (songs / "-empty.wav").touch()
     (songs / "düdel.mp3").write_text("text")
-    command = ("mash", songs, tmp_path / "missing.ogg", *QUICKEST, "-o", tmp_path / "out", "--top", 1, "--json")
-    assert run(*command) == 3
+    command = ("mash", songs, tmp_path / "missing.ogg", *QUICKEST, "-o", tmp_path / "out", "--top", 1)
+    assert run(*command, "--count", 2, "--json") == 3
     streams = capsys.readouterr()
     failures = json.loads(streams.out)["failures"]
     assert {Path(one["path"]).name for one in failures} == {"-empty.wav", "düdel.mp3", "missing.ogg"}
@@ -209,13 +211,13 @@ def test_a_folder_with_bad_songs_still_makes_mashups(
 
 
 def test_no_two_compatible_songs(demo_songs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    songs = (demo_songs / "slow-river.ogg", demo_songs / "glass-elevator.ogg")
-    assert run("mash", *songs, *QUICKEST, "-o", tmp_path, "--quiet") == 1
+    part = mk.save(tmp_path / "part.flac", mk.load(demo_songs / "glass-elevator.ogg").excerpt(4.0, 26.0))
+    assert run("mash", demo_songs / "slow-river.ogg", part, *QUICKEST, "-o", tmp_path / "out", "--quiet") == 1
     said = capsys.readouterr().err
     assert "no matched mashup among 2 clips" in said
     assert "slow-river: Bb major" in said
     assert "widen" in said
-    assert list(tmp_path.iterdir()) == []
+    assert list(tmp_path.iterdir()) == [part]
 
 
 @pytest.mark.parametrize(
@@ -442,7 +444,7 @@ def test_a_broken_plugin_stops_no_command(
     (info / "entry_points.txt").write_text("[mashkit]\nbroken = mashkit_broken\n")
     monkeypatch.syspath_prepend(tmp_path)
     commands: list[list[object]] = [
-        ["mash", *pair, *QUICKEST, "-o", tmp_path / "out", "--top", 1],
+        ["mash", *pair, *QUICKEST, "-o", tmp_path / "out", "--top", 1, "--count", 2],
         ["separate", tmp_path / "part.flac", "-o", tmp_path / "stems", "--separator", "librosa"],
         ["analyze", tmp_path / "part.flac", "--analyzer", "essentia"],
         ["stretch", tmp_path / "part.flac", "--speed", 1.1, "-o", tmp_path / "fast.flac"],
@@ -481,10 +483,10 @@ def test_version(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_mono_narrow_band_song_is_used_and_noted(
-    pair: list[Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    pair: list[Path], tmp_path: Path, light: None, capsys: pytest.CaptureFixture[str]
 ) -> None:
     song = mk.load(pair[0], sample_rate=8000).excerpt(4.0, 26.0)
     mk.save(tmp_path / "phone.wav", Audio(song.samples[:1], 8000))
-    arguments = ("generate", tmp_path / "phone.wav", "--list-clips", "--separator", "librosa", "--analyzer", "essentia")
+    arguments = ("generate", tmp_path / "phone.wav", "--list-clips", "--separator", "thirds", "--analyzer", "grid")
     assert run(*arguments, "--quiet") == 0
     assert "phone.wav: 8000 Hz, so nothing above 4000 Hz" in capsys.readouterr().err

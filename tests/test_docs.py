@@ -28,6 +28,13 @@ FOLLOWED = ROOT / "docs" / "tutorial.md"
 """A page whose steps need each other: tests/test_tutorial.py does them in order."""
 SLOW = ("minutes", "hours")
 """A command whose comment begins so is run by nobody who is in a hurry."""
+REPEATING = (
+    "docs/alignment", "docs/how-to-change", "docs/how-to-choose", "docs/how-to-compare", "docs/how-to-songs",
+    "docs/reproduce", "mashkit-chords/README", "mashkit-ray/README",
+)  # fmt: skip
+"""Pages marked slow, because what they run is on a quick page too, or in the quick tests of the command or plugin."""
+FEW_PLANS = ("--count", "6")
+"""Added to a `mash` that draws 50 plans by default, because all that are drawn are rendered and scored."""
 
 
 def blocks(page: Path, language: str) -> list[str]:
@@ -47,13 +54,24 @@ def commands(page: Path, *slow: str) -> list[str]:
 
 def of_pages(has: Callable[[Path], list[str]]) -> pytest.MarkDecorator:
     """Return the mark that gives a test each page on which there is something; `-k docs/alignment` chooses one."""
-    pages = [page for page in PAGES if page != FOLLOWED and has(page)]
-    return pytest.mark.parametrize("page", pages, ids=[f"{page.parent.name}/{page.stem}" for page in pages])
+    named = {f"{page.parent.name}/{page.stem}": page for page in PAGES if page != FOLLOWED and has(page)}
+    return pytest.mark.parametrize(
+        "page",
+        [
+            pytest.param(page, id=name, marks=[pytest.mark.slow] if name in REPEATING else [])
+            for name, page in named.items()
+        ],
+    )
 
 
 @pytest.fixture
 def workplace(tmp_path: Path, short_songs: Path, in_this_process: None, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder that looks like the clone from the inside, with fewer and shorter songs, and may be written to."""
+    """A folder that looks like the clone from the inside, with fewer and shorter songs, and may be written to.
+
+    Its user's settings choose the quickest separator. The default separator has its own page and its own tests.
+    """
+    (tmp_path / "settings.toml").write_text('separator = "spleeter-torch"\n')
+    monkeypatch.setenv("MASHKIT_CONFIG", str(tmp_path / "settings.toml"))
     (tmp_path / "examples").mkdir()
     (tmp_path / "examples" / "songs").symlink_to(short_songs)
     (tmp_path / "song.ogg").symlink_to(short_songs / "slow-river.ogg")
@@ -70,7 +88,9 @@ def test_every_command_runs(
         (workplace / folder.name).symlink_to(folder)
     (workplace / "music").mkdir(exist_ok=True)
     for command in commands(page):
-        status = main(shlex.split(command.replace("../shared/data", "music"))[1:])
+        arguments = shlex.split(command.replace("../shared/data", "music"))[1:]
+        few = FEW_PLANS if arguments[0] == "mash" and "--count" not in arguments else ()
+        status = main([*arguments, *few])
         assert status == 0, f"{command}: {capsys.readouterr().err}"
 
 
@@ -172,6 +192,7 @@ def test_links_lead_somewhere() -> None:
             assert place.exists() or made in place.parents, f"{page}: {target}"
 
 
+@pytest.mark.slow
 @pytest.mark.plugins
 def test_the_demos_proof_runs(workplace: Path) -> None:
     """The other programs of examples/ are run by test_examples.py."""

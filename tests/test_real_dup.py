@@ -37,13 +37,17 @@ from real_inputs.older import as_version_2
 HERE = Path(__file__).parent
 
 
+SHORT = ExcerptPolicy(per_song=1, length_s=25.0)
+"""Songs are compared whole, whatever is cut out of them: one short clip of each costs least."""
+
+
 def build(folder: Path, cache: Path, **options: Any) -> Catalog:
-    return Catalog.build([folder], separator=Thirds(), analyzer=Grid(), cache=cache, **options)
+    return Catalog.build([folder], separator=Thirds(), analyzer=Grid(), cache=cache, policy=SHORT, **options)
 
 
 def add(root: Path, *paths: Path, separator: Separator | None = None, **options: Any) -> tuple[Adder, list[Added]]:
     with MashupDB(root) as database:
-        adder = Adder(database, separator or Thirds(), Grid(), **options)
+        adder = Adder(database, separator or Thirds(), Grid(), policy=SHORT, **options)
         return adder, list(adder.add(usable(find_songs(paths), describe_song)))
 
 
@@ -184,7 +188,7 @@ def test_true_stems_go_before_a_mix_of_them(tmp_path: Path) -> None:
         describe_multitrack(folder / "song"),
     ]
     with MashupDB(tmp_path / "db") as database:
-        adder = Adder(database, Thirds(), Grid(), among_given=True)
+        adder = Adder(database, Thirds(), Grid(), policy=SHORT, among_given=True)
         added = list(adder.add(songs))
         # Of two with stems, the one at 44.1 kHz.
         assert [one.path for one in added] == [folder / "song"]
@@ -216,7 +220,7 @@ def test_the_choice_depends_on_the_songs_not_on_who_is_first_done(tmp_path: Path
     notes = []
     for jobs in (1, 3):
         kit = mk.Kit(separator="thirds", analyzer="grid", options={"executor": {"jobs": jobs}})
-        catalog = kit.catalog(folder, cache=tmp_path / str(jobs), policy=ExcerptPolicy(per_song=1, length_s=25.0))
+        catalog = kit.catalog(folder, cache=tmp_path / str(jobs), policy=SHORT)
         assert used(catalog) == {"harbour-lights.ogg"}
         notes.append(catalog.notes)
     assert notes[0] == notes[1]

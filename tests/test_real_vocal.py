@@ -480,13 +480,13 @@ def test_names_say_what_a_file_holds(path: str, holds: frozenset[Role]) -> None:
     assert holds_by_name(Path(path)) == holds
 
 
-def test_a_mashup_of_a_voice_alone(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_mashup_of_a_voice_alone(tmp_path: Path, light: None, capsys: pytest.CaptureFixture[str]) -> None:
     voice = inputs.voice_alone(tmp_path / "mine")
     songs = tmp_path / "songs"
     for number in range(2):
         save(songs / f"{number}.wav", signals.mix(signals.band(bars=12, tempo=100.0, seed=number)[0]))
     common = [
-        "mash", "--vocal", str(voice), str(songs), "-o", str(tmp_path / "out"), "--separator", "librosa", "--scorer",
+        "mash", "--vocal", str(voice), str(songs), "-o", str(tmp_path / "out"), "--separator", "thirds", "--scorer",
         "loudness", "--count", "4", "-O", "generator.min_duration_s=15", "-O", "executor.jobs=0", "--json",
     ]  # fmt: skip
     assert main(common) == 1

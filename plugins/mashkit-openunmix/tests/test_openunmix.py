@@ -33,6 +33,7 @@ class TestOpenUnmix(SeparatorContract):
         cls.options = {"folder": untrained}
 
 
+@pytest.mark.slow
 class TestOpenUnmixResidual(SeparatorContract):
     """Without the filter, what the networks leave goes into other."""
 

@@ -46,6 +46,7 @@ def test_the_programs_connection_is_left_alone(tmp_path: Path) -> None:
     assert ray.is_initialized()
 
 
+@pytest.mark.slow
 def test_works_give_way_to_each_other(tmp_path: Path) -> None:
     """Three works that each would have the whole machine: an idle worker keeps its cores only as long as none waits."""
     works = [
@@ -98,6 +99,7 @@ print(json.dumps({"told": told, "process": found["one"], "hosts": hosts, "left":
 """
 
 
+@pytest.mark.slow
 def test_a_cluster_of_ones_own(tmp_path: Path) -> None:
     """It is started for the run, heard by nobody else, says nothing, and is gone afterwards."""
     before = set(Path("/tmp").glob("ray-*"))  # noqa: S108 — where it must not be
