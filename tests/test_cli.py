@@ -21,10 +21,12 @@ from mashkit.testing import signals
 from mashkit.timing.beats import beat_error
 from mashkit.types import Audio, Role
 
-pytestmark = pytest.mark.plugins  # the default components are plugins
+pytestmark = [pytest.mark.plugins, pytest.mark.usefixtures("in_this_process")]  # the default components are plugins
 
 PAIR = ("slow-river.ogg", "mango-season.ogg")
 """Two demo songs that fit each other: B flat major and C major, at 92 and 102 BPM."""
+UNJUDGED = ("--count", 2, "--scorer", "random")
+"""For tests of anything but scores: two plans, and the scorer that renders neither."""
 PARTS = {"vocal-harmonic", "vocal-percussion", "harmonic-percussion"}
 """Parts of the default scorer."""
 
@@ -45,7 +47,8 @@ def pair(demo_songs: Path) -> list[Path]:
 def mashed(pair: list[Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
     """What `mashkit mash` makes of the pair."""
     output = tmp_path_factory.mktemp("mashed")
-    assert run("mash", *pair, *QUICKEST, "-o", output, "--top", 2, "--seed", 3, "--quiet") == 0
+    command = ("mash", *pair, *QUICKEST, "-o", output, "--top", 2, "--seed", 3, "--quiet")
+    assert run(*command, "-O", "executor.jobs=0") == 0  # other processes would import everything
     return output
 
 
@@ -97,9 +100,7 @@ def test_mashups_are_in_time_and_in_key(mashed: Path) -> None:
 
 def test_mash_can_mix_as_the_paper_does(pair: list[Path], tmp_path: Path) -> None:
     assert (
-        run(
-            "mash", *pair, *QUICKEST, "-o", tmp_path, "--top", 1, "--count", 2, "--plain", "--align", "speed", "--quiet"
-        )
+        run("mash", *pair, *QUICKEST, *UNJUDGED, "-o", tmp_path, "--top", 1, "--plain", "--align", "speed", "--quiet")
         == 0
     )
     plan = mk.MashupPlan.from_dict(json.loads((tmp_path / "mashup-1" / "plan.json").read_text())["plan"])
@@ -129,7 +130,7 @@ def test_a_second_run_replaces_the_first_as_a_set(
 ) -> None:
     mixed = []
     monkeypatch.setattr("mashkit.audio.mixing.mix", lambda *given, mix=mixing.mix: mixed.append(given) or mix(*given))
-    command = ("mash", *pair, *QUICKEST, "-o", tmp_path, "--count", 4, "--quiet")
+    command = ("mash", *pair, *QUICKEST, "--scorer", "random", "-o", tmp_path, "--count", 4, "--quiet")
     assert run(*command, "--top", 2, "--clicks", "--seed", 3) == 0
     assert len(mixed) == 2  # the page and the files cost one rendering each
     (tmp_path / "mashup-2" / "liner notes.txt").write_text("mine")
@@ -182,7 +183,7 @@ def test_mash_twice_gives_the_same_audio(mashed: Path, pair: list[Path], tmp_pat
 def test_json_goes_to_stdout_and_the_rest_to_stderr(pair: list[Path], tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-c", "import sys; from mashkit.cli import main; sys.exit(main())", "mash", *map(str, pair),
-         *QUICKEST, "-o", str(tmp_path), "--top", "1", "--count", "2", "--json"],
+         *QUICKEST, *map(str, UNJUDGED), "-o", str(tmp_path), "--top", "1", "--json"],
         capture_output=True, text=True, check=True,
     )  # fmt: skip
     data = json.loads(done.stdout)
@@ -199,8 +200,8 @@ def test_a_folder_with_bad_songs_still_makes_mashups(
         (songs / path.name).symlink_to(path)
     (songs / "-empty.wav").touch()
     (songs / "düdel.mp3").write_text("text")
-    command = ("mash", songs, tmp_path / "missing.ogg", *QUICKEST, "-o", tmp_path / "out", "--top", 1)
-    assert run(*command, "--count", 2, "--json") == 3
+    command = ("mash", songs, tmp_path / "missing.ogg", *QUICKEST, *UNJUDGED, "-o", tmp_path / "out", "--top", 1)
+    assert run(*command, "--json") == 3
     streams = capsys.readouterr()
     failures = json.loads(streams.out)["failures"]
     assert {Path(one["path"]).name for one in failures} == {"-empty.wav", "düdel.mp3", "missing.ogg"}
@@ -217,7 +218,7 @@ def test_no_two_compatible_songs(demo_songs: Path, tmp_path: Path, capsys: pytes
     assert "no matched mashup among 2 clips" in said
     assert "slow-river: Bb major" in said
     assert "widen" in said
-    assert list(tmp_path.iterdir()) == [part]
+    assert list((tmp_path / "out").iterdir()) == []
 
 
 @pytest.mark.parametrize(
@@ -444,7 +445,7 @@ def test_a_broken_plugin_stops_no_command(
     (info / "entry_points.txt").write_text("[mashkit]\nbroken = mashkit_broken\n")
     monkeypatch.syspath_prepend(tmp_path)
     commands: list[list[object]] = [
-        ["mash", *pair, *QUICKEST, "-o", tmp_path / "out", "--top", 1, "--count", 2],
+        ["mash", *pair, *QUICKEST, *UNJUDGED, "-o", tmp_path / "out", "--top", 1],
         ["separate", tmp_path / "part.flac", "-o", tmp_path / "stems", "--separator", "librosa"],
         ["analyze", tmp_path / "part.flac", "--analyzer", "essentia"],
         ["stretch", tmp_path / "part.flac", "--speed", 1.1, "-o", tmp_path / "fast.flac"],

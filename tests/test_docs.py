@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 import warnings
@@ -33,7 +34,7 @@ REPEATING = (
     "docs/reproduce", "mashkit-chords/README", "mashkit-ray/README",
 )  # fmt: skip
 """Pages marked slow, because what they run is on a quick page too, or in the quick tests of the command or plugin."""
-FEW_PLANS = ("--count", "6")
+FEW_PLANS = ("--count", "3")
 """Added to a `mash` that draws 50 plans by default, because all that are drawn are rendered and scored."""
 
 
@@ -64,14 +65,31 @@ def of_pages(has: Callable[[Path], list[str]]) -> pytest.MarkDecorator:
     )
 
 
+@pytest.fixture(scope="module")
+def collection(short_songs: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The songs' database, made once: every page's `db add` finds them in a copy of it."""
+    folder = tmp_path_factory.mktemp("collection") / "collection"
+    assert main(["db", "add", str(short_songs), "--db", str(folder), *QUICKEST, "-O", "executor.jobs=0"]) == 0
+    return folder
+
+
+@pytest.fixture(scope="module")
+def computed(collection: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The cache of all pages: another copy of the database, because pages add to it."""
+    return Path(shutil.copytree(collection, tmp_path_factory.mktemp("computed") / "cache"))
+
+
 @pytest.fixture
-def workplace(tmp_path: Path, short_songs: Path, in_this_process: None, monkeypatch: pytest.MonkeyPatch) -> Path:
+def workplace(
+    tmp_path: Path, short_songs: Path, computed: Path, in_this_process: None, monkeypatch: pytest.MonkeyPatch
+) -> Path:
     """A folder that looks like the clone from the inside, with fewer and shorter songs, and may be written to.
 
     Its user's settings choose the quickest separator. The default separator has its own page and its own tests.
     """
-    (tmp_path / "settings.toml").write_text('separator = "spleeter-torch"\n')
+    (tmp_path / "settings.toml").write_text(f'separator = "{QUICKEST[1]}"\n')
     monkeypatch.setenv("MASHKIT_CONFIG", str(tmp_path / "settings.toml"))
+    monkeypatch.setenv("MASHKIT_CACHE", str(computed))
     (tmp_path / "examples").mkdir()
     (tmp_path / "examples" / "songs").symlink_to(short_songs)
     (tmp_path / "song.ogg").symlink_to(short_songs / "slow-river.ogg")
@@ -82,13 +100,15 @@ def workplace(tmp_path: Path, short_songs: Path, in_this_process: None, monkeypa
 @pytest.mark.plugins
 @of_pages(commands)
 def test_every_command_runs(
-    page: Path, workplace: Path, collections_on_disk: Path, capsys: pytest.CaptureFixture[str]
+    page: Path, workplace: Path, collection: Path, collections_on_disk: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     for folder in collections_on_disk.iterdir():  # what docs/collections.md speaks of
         (workplace / folder.name).symlink_to(folder)
     (workplace / "music").mkdir(exist_ok=True)
     for command in commands(page):
         arguments = shlex.split(command.replace("../shared/data", "music"))[1:]
+        if arguments[:3] == ["db", "add", "examples/songs"]:
+            shutil.copytree(collection, workplace / arguments[arguments.index("--db") + 1])
         few = FEW_PLANS if arguments[0] == "mash" and "--count" not in arguments else ()
         status = main([*arguments, *few])
         assert status == 0, f"{command}: {capsys.readouterr().err}"

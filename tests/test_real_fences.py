@@ -264,7 +264,7 @@ def test_a_run_over_songs_goes_on(
 
 
 def test_mash_uses_the_songs_that_can_be_used(
-    plugin: Callable[[str], Path], tmp_path: Path, capfd: pytest.CaptureFixture[str]
+    plugin: Callable[[str], Path], tmp_path: Path, in_this_process: None, capfd: pytest.CaptureFixture[str]
 ) -> None:
     plugin("moody")
     plugin("listener_raises")
