@@ -6,7 +6,7 @@ import contextlib
 import itertools
 import json
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -154,7 +154,15 @@ def test_tones_noise_and_near_silence_are_no_copies_of_one_another(tmp_path: Pat
 
 
 # ------------------------------------------------------------------------------------------------------- a folder
-@pytest.mark.parametrize("maker", dup.SAME, ids=lambda maker: maker.__name__)
+VARIANTS = {dup.clipped_and_worn, dup.two_songs_in_one, dup.one_beat_in_two_songs, dup.same_chords_in_two_songs}
+"""Makers marked slow, because each is a variant of a quick one."""
+
+
+def _each(makers: Iterable[Callable[[Path], Path]]) -> list[Any]:
+    return [pytest.param(maker, marks=[pytest.mark.slow] if maker in VARIANTS else []) for maker in makers]
+
+
+@pytest.mark.parametrize("maker", _each(dup.SAME), ids=lambda maker: maker.__name__)
 def test_of_one_recording_one_file_is_used_and_a_note_names_both(maker: Callable[[Path], Path], tmp_path: Path) -> None:
     folder = maker(tmp_path / "songs")
     files = {path.name for path in find_songs([folder])}
@@ -169,7 +177,7 @@ def test_of_one_recording_one_file_is_used_and_a_note_names_both(maker: Callable
         assert other.name in used(catalog)
 
 
-@pytest.mark.parametrize("maker", dup.DIFFERENT, ids=lambda maker: maker.__name__)
+@pytest.mark.parametrize("maker", _each(dup.DIFFERENT), ids=lambda maker: maker.__name__)
 def test_what_only_shares_a_loop_or_a_backing_is_a_song_of_its_own(
     maker: Callable[[Path], Path], tmp_path: Path
 ) -> None:

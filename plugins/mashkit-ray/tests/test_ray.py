@@ -59,6 +59,7 @@ def test_works_give_way_to_each_other(tmp_path: Path) -> None:
     assert len(list(tmp_path.glob("start-*"))) == 3
 
 
+@pytest.mark.slow
 def test_gpus(tmp_path: Path) -> None:
     here = {"start": start, "arguments": (1, str(tmp_path))}
     work = mk.Work(name="work", run=run, gpus=1, cpus=0.5, **here)
