@@ -32,7 +32,7 @@ from mashkit.testing import (
     SeparatorContract,
     StretcherContract,
 )
-from mashkit.testing.contracts import ComponentContract
+from mashkit.testing.contracts.component import ComponentContract
 from mashkit.types import (
     Analysis,
     Audio,

@@ -529,6 +529,7 @@ def test_a_value_is_no_metric_where_nobody_has_one(task: ScorerTask) -> None:
 
 # ---------------------------------------------------------------------------------------------------------------- smoke
 @pytest.mark.plugins
+@pytest.mark.slow
 def test_smoke_with_a_strangers_scorer(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SuiteError, match="runs on no collection"):
         load_suite("stretchers").on("demo")

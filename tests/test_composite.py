@@ -36,6 +36,7 @@ from mashkit.types import Analysis, Audio, Key, Score, StemSet
 
 
 @pytest.mark.plugins
+@pytest.mark.slow
 class TestCombinedAnalyzer(AnalyzerContract):
     component = "librosa"
 
@@ -66,6 +67,7 @@ class TestEnsembleScorer(ScorerContract):
 
 
 @pytest.mark.plugins
+@pytest.mark.slow
 class TestStandingScorer(ScorerContract):
     component = "amu"
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import pytest
@@ -28,6 +29,13 @@ FOLLOWED = ROOT / "docs" / "tutorial.md"
 """A page whose steps need each other: tests/test_tutorial.py does them in order."""
 SLOW = ("minutes", "hours")
 """A command whose comment begins so is run by nobody who is in a hurry."""
+REPEATING = (
+    "docs/alignment", "docs/how-to-change", "docs/how-to-choose", "docs/how-to-compare", "docs/how-to-songs",
+    "docs/reproduce", "mashkit-chords/README", "mashkit-ray/README",
+)  # fmt: skip
+"""Pages marked slow, because what they run is on a quick page too, or in the quick tests of the command or plugin."""
+FEWEST: Mapping[str, str] = {"--count": "3", "--top": "1"}
+"""Added to a `mash` that does not say them, because all plans that are drawn are scored, and the best are encoded."""
 
 
 def blocks(page: Path, language: str) -> list[str]:
@@ -47,13 +55,41 @@ def commands(page: Path, *slow: str) -> list[str]:
 
 def of_pages(has: Callable[[Path], list[str]]) -> pytest.MarkDecorator:
     """Return the mark that gives a test each page on which there is something; `-k docs/alignment` chooses one."""
-    pages = [page for page in PAGES if page != FOLLOWED and has(page)]
-    return pytest.mark.parametrize("page", pages, ids=[f"{page.parent.name}/{page.stem}" for page in pages])
+    named = {f"{page.parent.name}/{page.stem}": page for page in PAGES if page != FOLLOWED and has(page)}
+    return pytest.mark.parametrize(
+        "page",
+        [
+            pytest.param(page, id=name, marks=[pytest.mark.slow] if name in REPEATING else [])
+            for name, page in named.items()
+        ],
+    )
+
+
+@pytest.fixture(scope="module")
+def collection(short_songs: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The songs' database, made once: every page's `db add` finds them in a copy of it."""
+    folder = tmp_path_factory.mktemp("collection") / "collection"
+    assert main(["db", "add", str(short_songs), "--db", str(folder), *QUICKEST, "-O", "executor.jobs=0"]) == 0
+    return folder
+
+
+@pytest.fixture(scope="module")
+def computed(collection: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The cache of all pages: another copy of the database, because pages add to it."""
+    return Path(shutil.copytree(collection, tmp_path_factory.mktemp("computed") / "cache"))
 
 
 @pytest.fixture
-def workplace(tmp_path: Path, short_songs: Path, in_this_process: None, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder that looks like the clone from the inside, with fewer and shorter songs, and may be written to."""
+def workplace(
+    tmp_path: Path, short_songs: Path, computed: Path, in_this_process: None, monkeypatch: pytest.MonkeyPatch
+) -> Path:
+    """A folder that looks like the clone from the inside, with fewer and shorter songs, and may be written to.
+
+    Its user's settings choose the quickest separator. The default separator has its own page and its own tests.
+    """
+    (tmp_path / "settings.toml").write_text(f'separator = "{QUICKEST[1]}"\n')
+    monkeypatch.setenv("MASHKIT_CONFIG", str(tmp_path / "settings.toml"))
+    monkeypatch.setenv("MASHKIT_CACHE", str(computed))
     (tmp_path / "examples").mkdir()
     (tmp_path / "examples" / "songs").symlink_to(short_songs)
     (tmp_path / "song.ogg").symlink_to(short_songs / "slow-river.ogg")
@@ -64,13 +100,18 @@ def workplace(tmp_path: Path, short_songs: Path, in_this_process: None, monkeypa
 @pytest.mark.plugins
 @of_pages(commands)
 def test_every_command_runs(
-    page: Path, workplace: Path, collections_on_disk: Path, capsys: pytest.CaptureFixture[str]
+    page: Path, workplace: Path, collection: Path, collections_on_disk: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     for folder in collections_on_disk.iterdir():  # what docs/collections.md speaks of
         (workplace / folder.name).symlink_to(folder)
     (workplace / "music").mkdir(exist_ok=True)
     for command in commands(page):
-        status = main(shlex.split(command.replace("../shared/data", "music"))[1:])
+        arguments = shlex.split(command.replace("../shared/data", "music"))[1:]
+        if arguments[:3] == ["db", "add", "examples/songs"]:
+            shutil.copytree(collection, workplace / arguments[arguments.index("--db") + 1])
+        if arguments[0] == "mash":
+            arguments += [part for option in FEWEST.items() if option[0] not in arguments for part in option]
+        status = main(arguments)
         assert status == 0, f"{command}: {capsys.readouterr().err}"
 
 
@@ -172,6 +213,7 @@ def test_links_lead_somewhere() -> None:
             assert place.exists() or made in place.parents, f"{page}: {target}"
 
 
+@pytest.mark.slow
 @pytest.mark.plugins
 def test_the_demos_proof_runs(workplace: Path) -> None:
     """The other programs of examples/ are run by test_examples.py."""

@@ -381,6 +381,7 @@ def test_every_entry_of_the_harmonix_set(harmonix_set: Path) -> None:
     assert (sections, clips, songs) == (5338, 5228, 904)
 
 
+@pytest.mark.slow
 @pytest.mark.plugins
 @pytest.mark.songs
 def test_clips_of_the_harmonix_set_are_where_its_labels_say(harmonix_set: Path, tmp_path: Path) -> None:

@@ -509,6 +509,7 @@ def test_a_wrong_type_is_named_with_the_fix(
     assert caught.value.fix
 
 
+@pytest.mark.slow
 def test_what_is_created_is_typed_by_its_kind(tmp_path: Path) -> None:
     (tmp_path / "typed.py").write_text(
         "import mashkit as mk\nfrom typing import assert_type\n"

@@ -6,7 +6,7 @@ import contextlib
 import itertools
 import json
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -37,13 +37,17 @@ from real_inputs.older import as_version_2
 HERE = Path(__file__).parent
 
 
+SHORT = ExcerptPolicy(per_song=1, length_s=25.0)
+"""Songs are compared whole, whatever is cut out of them: one short clip of each costs least."""
+
+
 def build(folder: Path, cache: Path, **options: Any) -> Catalog:
-    return Catalog.build([folder], separator=Thirds(), analyzer=Grid(), cache=cache, **options)
+    return Catalog.build([folder], separator=Thirds(), analyzer=Grid(), cache=cache, policy=SHORT, **options)
 
 
 def add(root: Path, *paths: Path, separator: Separator | None = None, **options: Any) -> tuple[Adder, list[Added]]:
     with MashupDB(root) as database:
-        adder = Adder(database, separator or Thirds(), Grid(), **options)
+        adder = Adder(database, separator or Thirds(), Grid(), policy=SHORT, **options)
         return adder, list(adder.add(usable(find_songs(paths), describe_song)))
 
 
@@ -150,7 +154,15 @@ def test_tones_noise_and_near_silence_are_no_copies_of_one_another(tmp_path: Pat
 
 
 # ------------------------------------------------------------------------------------------------------- a folder
-@pytest.mark.parametrize("maker", dup.SAME, ids=lambda maker: maker.__name__)
+VARIANTS = {dup.clipped_and_worn, dup.two_songs_in_one, dup.one_beat_in_two_songs, dup.same_chords_in_two_songs}
+"""Makers marked slow, because each is a variant of a quick one."""
+
+
+def _each(makers: Iterable[Callable[[Path], Path]]) -> list[Any]:
+    return [pytest.param(maker, marks=[pytest.mark.slow] if maker in VARIANTS else []) for maker in makers]
+
+
+@pytest.mark.parametrize("maker", _each(dup.SAME), ids=lambda maker: maker.__name__)
 def test_of_one_recording_one_file_is_used_and_a_note_names_both(maker: Callable[[Path], Path], tmp_path: Path) -> None:
     folder = maker(tmp_path / "songs")
     files = {path.name for path in find_songs([folder])}
@@ -165,7 +177,7 @@ def test_of_one_recording_one_file_is_used_and_a_note_names_both(maker: Callable
         assert other.name in used(catalog)
 
 
-@pytest.mark.parametrize("maker", dup.DIFFERENT, ids=lambda maker: maker.__name__)
+@pytest.mark.parametrize("maker", _each(dup.DIFFERENT), ids=lambda maker: maker.__name__)
 def test_what_only_shares_a_loop_or_a_backing_is_a_song_of_its_own(
     maker: Callable[[Path], Path], tmp_path: Path
 ) -> None:
@@ -184,17 +196,19 @@ def test_true_stems_go_before_a_mix_of_them(tmp_path: Path) -> None:
         describe_multitrack(folder / "song"),
     ]
     with MashupDB(tmp_path / "db") as database:
-        adder = Adder(database, Thirds(), Grid(), among_given=True)
+        adder = Adder(database, Thirds(), Grid(), policy=SHORT, among_given=True)
         added = list(adder.add(songs))
         # Of two with stems, the one at 44.1 kHz.
         assert [one.path for one in added] == [folder / "song"]
         assert [path for path, _ in adder.report.passed_over] == [songs[0].path, songs[1].path]
 
 
+@pytest.mark.slow
 def test_the_demo_songs_and_a_copy_of_each_make_no_mashup_of_a_song_with_itself(tmp_path: Path) -> None:
     folder = dup.demo_songs_and_copies(tmp_path / "songs")
     kit = mk.Kit(separator=Thirds(), analyzer=Grid())
-    catalog = kit.catalog(folder, cache=tmp_path / "cache")
+    one_each = ExcerptPolicy(per_song=1, length_s=32.0)
+    catalog = kit.catalog(folder, cache=tmp_path / "cache", policy=one_each)
     assert used(catalog) == {f"{name}.ogg" for name in dup.DEMO}
     copies = ["za.mp3", "zb.opus", "zc.wav", "zd.flac", "ze.flac", "zf.wav"]
     assert [path.name for path, _ in catalog.passed_over] == copies
@@ -206,7 +220,7 @@ def test_the_demo_songs_and_a_copy_of_each_make_no_mashup_of_a_song_with_itself(
         clips = mashup.clips
         assert Path(clips[Role.VOCAL].source).stem != Path(clips[Role.HARMONIC].source).stem
     # Each for itself, the copies are songs, and clips of them may meet their originals.
-    apart = kit.catalog(folder, cache=tmp_path / "cache", same_recording="separate")
+    apart = kit.catalog(folder, cache=tmp_path / "cache", policy=one_each, same_recording="separate")
     assert len(used(apart)) == 12
     assert apart.passed_over == []
 
@@ -214,9 +228,9 @@ def test_the_demo_songs_and_a_copy_of_each_make_no_mashup_of_a_song_with_itself(
 def test_the_choice_depends_on_the_songs_not_on_who_is_first_done(tmp_path: Path, light: None) -> None:
     folder = dup.song_in_two_encodings(tmp_path / "songs")
     notes = []
-    for jobs in (1, 3):
+    for jobs in (0, 3):
         kit = mk.Kit(separator="thirds", analyzer="grid", options={"executor": {"jobs": jobs}})
-        catalog = kit.catalog(folder, cache=tmp_path / str(jobs), policy=ExcerptPolicy(per_song=1, length_s=25.0))
+        catalog = kit.catalog(folder, cache=tmp_path / str(jobs), policy=SHORT)
         assert used(catalog) == {"harbour-lights.ogg"}
         notes.append(catalog.notes)
     assert notes[0] == notes[1]

@@ -238,8 +238,13 @@ def test_one_song_is_one_failure(
     assert "Traceback" not in said.err
 
 
-@pytest.mark.parametrize("jobs", [0, 1])
-@pytest.mark.parametrize("does", ["ValueError", "SystemExit", "wrong type"])
+@pytest.mark.parametrize(
+    ("does", "jobs"),
+    [
+        ("ValueError", 0), ("SystemExit", 0), ("wrong type", 0), ("ValueError", 1),
+        *(pytest.param(does, 1, marks=pytest.mark.slow) for does in ("SystemExit", "wrong type")),
+    ],
+)  # fmt: skip
 def test_a_run_over_songs_goes_on(
     does: str, jobs: int, plugin: Callable[[str], Path], tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
@@ -259,7 +264,7 @@ def test_a_run_over_songs_goes_on(
 
 
 def test_mash_uses_the_songs_that_can_be_used(
-    plugin: Callable[[str], Path], tmp_path: Path, capfd: pytest.CaptureFixture[str]
+    plugin: Callable[[str], Path], tmp_path: Path, in_this_process: None, capfd: pytest.CaptureFixture[str]
 ) -> None:
     plugin("moody")
     plugin("listener_raises")

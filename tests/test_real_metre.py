@@ -191,6 +191,7 @@ def added(root: Path, capsys: pytest.CaptureFixture[str], *arguments: str) -> di
     return data
 
 
+@pytest.mark.slow
 def test_labels_that_do_not_fit_are_refused_and_those_that_do_are_used(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -227,7 +228,7 @@ def test_trusting_labels_is_said_aloud(tmp_path: Path, capsys: pytest.CaptureFix
     assert added(tmp_path / "db", capsys, str(folder))["songs"] == 0
 
 
-@pytest.mark.parametrize("factor", [2, 0.5])
+@pytest.mark.parametrize("factor", [2, pytest.param(0.5, marks=pytest.mark.slow)])
 def test_a_tempo_counted_in_halves_is_a_convention(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], factor: float
 ) -> None:

@@ -480,19 +480,20 @@ def test_names_say_what_a_file_holds(path: str, holds: frozenset[Role]) -> None:
     assert holds_by_name(Path(path)) == holds
 
 
-def test_a_mashup_of_a_voice_alone(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_mashup_of_a_voice_alone(tmp_path: Path, light: None, capsys: pytest.CaptureFixture[str]) -> None:
     voice = inputs.voice_alone(tmp_path / "mine")
     songs = tmp_path / "songs"
     for number in range(2):
         save(songs / f"{number}.wav", signals.mix(signals.band(bars=12, tempo=100.0, seed=number)[0]))
     common = [
-        "mash", "--vocal", str(voice), str(songs), "-o", str(tmp_path / "out"), "--separator", "librosa", "--scorer",
-        "loudness", "--count", "4", "-O", "generator.min_duration_s=15", "-O", "executor.jobs=0", "--json",
+        "mash", "--vocal", str(voice), str(songs), "-o", str(tmp_path / "out"), "--separator", "thirds", "--analyzer",
+        "grid", "-O", "analyzer.tempo=100.0", "--scorer", "loudness", "--count", "4", "-O",
+        "generator.min_duration_s=15", "-O", "executor.jobs=0", "--json",
     ]  # fmt: skip
     assert main(common) == 1
     said = capsys.readouterr().err
     assert "--vocal-key, --vocal-bpm, --vocal-downbeat" in said
-    assert main([*common, "--vocal-key", "C major", "--vocal-bpm", "100", "--vocal-downbeat", "0.25"]) == 0
+    assert main([*common, "--vocal-key", "A minor", "--vocal-bpm", "100", "--vocal-downbeat", "0.25"]) == 0
     found = json.loads(capsys.readouterr().out)["mashups"]
     assert len(found) > 1
     assert {one["titles"]["vocal"] for one in found} == {"voice-alone"}

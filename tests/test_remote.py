@@ -206,6 +206,7 @@ def ends(pid: int, seconds: float = 5.0) -> bool:
 
 # -------------------------------------------------------------------------------------------------- the same results
 @pytest.mark.plugins
+@pytest.mark.slow
 class TestSignalsmithInAWorker(StretcherContract):
     component = "signalsmith@"
 

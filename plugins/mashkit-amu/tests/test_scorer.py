@@ -25,6 +25,7 @@ class TestAmu(ScorerContract):
     stems_read = 3
 
 
+@pytest.mark.slow
 class TestAmuLikePublished(ScorerContract):
     component = "amu"
     options = {"rotation": "best", "percussion_harmony": True}  # noqa: RUF012 — the contract reads it, nobody writes it
@@ -32,6 +33,7 @@ class TestAmuLikePublished(ScorerContract):
     stems_read = 3
 
 
+@pytest.mark.slow
 class TestAmuTuned(ScorerContract):
     component = "amu-tuned"
     needs_beats = True

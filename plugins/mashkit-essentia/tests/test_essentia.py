@@ -25,6 +25,7 @@ class TestEssentia(AnalyzerContract):
     component = "essentia"
 
 
+@pytest.mark.slow
 class TestEssentiaDegara(AnalyzerContract):
     component = "essentia"
     options = {"method": "degara", "profile": "edma"}  # noqa: RUF012 — the contract reads it, nobody writes it

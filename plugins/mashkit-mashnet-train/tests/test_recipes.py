@@ -415,7 +415,7 @@ def database(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for name in ("vocals", "drums", "other"):
         save(folder / "songs" / "One" / f"{name}.wav", stems[name].excerpt(0.0, 30.0))
     command = ["db", "add", str(folder / "songs"), "--db", str(folder / "db"), "--protocol", "multitrack"]
-    assert main([*command, "--analyzer", "librosa", "--jobs", "1", "--quiet"]) == 0
+    assert main([*command, "--analyzer", "librosa", "-O", "executor.jobs=0", "--quiet"]) == 0
     return folder / "db"
 
 

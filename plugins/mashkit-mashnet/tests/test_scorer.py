@@ -20,8 +20,8 @@ from mashkit.models import require, sha256_of
 from mashkit.networks.checkpoints import CheckpointError
 from mashkit.registry import Registry
 from mashkit.rendering.renderer import Renderer
+from mashkit.synthetic.source import SyntheticSource
 from mashkit.testing import ScorerContract
-from mashkit.testing.contracts import SyntheticSource
 from mashkit.testing.mashups import Shelf, mashup_of
 from mashkit.types import Analysis, Audio, Clip, Condition, Key, Mixing, Role
 from mashkit_mashnet import SHIPPED, WEIGHTS, spectra

@@ -46,6 +46,7 @@ def test_the_programs_connection_is_left_alone(tmp_path: Path) -> None:
     assert ray.is_initialized()
 
 
+@pytest.mark.slow
 def test_works_give_way_to_each_other(tmp_path: Path) -> None:
     """Three works that each would have the whole machine: an idle worker keeps its cores only as long as none waits."""
     works = [
@@ -58,6 +59,7 @@ def test_works_give_way_to_each_other(tmp_path: Path) -> None:
     assert len(list(tmp_path.glob("start-*"))) == 3
 
 
+@pytest.mark.slow
 def test_gpus(tmp_path: Path) -> None:
     here = {"start": start, "arguments": (1, str(tmp_path))}
     work = mk.Work(name="work", run=run, gpus=1, cpus=0.5, **here)
@@ -98,6 +100,7 @@ print(json.dumps({"told": told, "process": found["one"], "hosts": hosts, "left":
 """
 
 
+@pytest.mark.slow
 def test_a_cluster_of_ones_own(tmp_path: Path) -> None:
     """It is started for the run, heard by nobody else, says nothing, and is gone afterwards."""
     before = set(Path("/tmp").glob("ray-*"))  # noqa: S108 — where it must not be

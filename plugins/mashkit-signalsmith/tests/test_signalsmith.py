@@ -1,6 +1,7 @@
 """The Signalsmith stretcher keeps its contract, and is as deterministic as its card says."""
 
 import numpy as np
+import pytest
 
 from mashkit.registry import Registry
 from mashkit.synthetic.signals import chord_progression
@@ -11,6 +12,7 @@ class TestSignalsmith(StretcherContract):
     component = "signalsmith"
 
 
+@pytest.mark.slow
 class TestSignalsmithCheaper(StretcherContract):
     component = "signalsmith"
     options = {"cheaper": True}  # noqa: RUF012 — the contract reads it, nobody writes it

@@ -66,14 +66,15 @@ def test_blocks_leave_no_seam(parts: dict[str, Samples], separate: Separator, mo
         assert sdr(whole[name].samples, pieces[name].samples) > 30, name
 
 
-def test_the_number_of_threads_changes_nothing(parts: dict[str, Samples]) -> None:
+@pytest.mark.parametrize("numbers", [(2,), pytest.param((3, 4, 6), marks=pytest.mark.slow)])
+def test_the_number_of_threads_changes_nothing(numbers: tuple[int, ...], parts: dict[str, Samples]) -> None:
     """Two of Spleeter's segments and three blocks of the network, the last ones short."""
     mix = Audio(np.tile(parts["drums"] + parts["other"], 4)[:, : round(12.4 * 44_100)], 44_100)
     assert FRAMES < mix.frames / HOP + OVERLAP < FRAMES + CONTEXT
     due = StemNetSeparator(threads=1).separate(mix)
     before = torch.get_num_threads()
     try:
-        for threads in (2, 3, 4, 6):
+        for threads in numbers:
             torch.set_num_threads(threads)  # as the local executor does for its processes
             found = StemNetSeparator().separate(mix)
             assert torch.get_num_threads() == threads
