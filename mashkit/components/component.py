@@ -181,6 +181,12 @@ class Origin:
 _COST_ONLY = "mashkit_cost_only"
 
 
+def whole(least: int, most: int | None = None) -> Any:
+    """Return the attrs validator of a whole number that is at least ``least``, and at most ``most`` if it is given."""
+    upper = [] if most is None else [attrs.validators.le(most)]
+    return attrs.validators.and_(attrs.validators.instance_of(int), attrs.validators.ge(least), *upper)
+
+
 def cost_only(*values: Any) -> dict[str, Any]:
     """Return the attrs metadata of an option that changes only the cost of a result: threads, a device.
 

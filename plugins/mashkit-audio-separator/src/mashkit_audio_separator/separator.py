@@ -12,7 +12,7 @@ import attrs
 import numpy as np
 
 from mashkit.audio.buffers import AudioBuffer, overlap_add, resampled, settle, weighted_sum
-from mashkit.components import ComponentInfo
+from mashkit.components import ComponentInfo, whole
 from mashkit.errors import ComponentUnavailable
 from mashkit.interfaces import Separator
 from mashkit.models import optional_path
@@ -54,10 +54,7 @@ class AudioSeparator(Separator):
 
     model: Path | None = attrs.field(default=None, converter=optional_path)
     config: Path | None = attrs.field(default=None, converter=optional_path)
-    overlap: int | None = attrs.field(
-        default=None,
-        validator=attrs.validators.optional([attrs.validators.instance_of(int), attrs.validators.ge(1)]),
-    )
+    overlap: int | None = attrs.field(default=None, validator=attrs.validators.optional(whole(1)))
     device: str = attrs.field(default="cpu", converter=known_device, metadata=DEVICE)
     _files: Model = attrs.field(init=False, repr=False)
     _backend: Any = attrs.field(default=None, init=False, repr=False)

@@ -12,7 +12,7 @@ from demucs.apply import BagOfModels
 
 from mashkit.audio.buffers import resampled, weighted_sum
 from mashkit.bench.musdb18 import TEST, TRAINING
-from mashkit.components import ComponentInfo
+from mashkit.components import ComponentInfo, whole
 from mashkit.errors import ComponentUnavailable, OptionError
 from mashkit.interfaces import Separator
 from mashkit.models import optional_path
@@ -35,10 +35,6 @@ def _sha256s(instance: object, attribute: attrs.Attribute[tuple[str, ...]], valu
     for one in value:
         if not (isinstance(one, str) and len(one) == 64 and set(one) <= set("0123456789abcdef")):
             raise OptionError(f"trusted_sha256 holds {one!r}", "give sha256 sums: 64 hexadecimal digits, small letters")
-
-
-def _whole(least: int) -> Any:
-    return attrs.validators.and_(attrs.validators.instance_of(int), attrs.validators.ge(least))
 
 
 @attrs.define(kw_only=True, eq=False)
@@ -83,8 +79,8 @@ class DemucsSeparator(Separator):
     folder: Path | None = attrs.field(default=None, converter=optional_path)
     trusted_sha256: tuple[str, ...] = attrs.field(default=(), converter=_strings, validator=_sha256s)
     device: str = attrs.field(default="cpu", converter=known_device, metadata=DEVICE)
-    shifts: int = attrs.field(default=0, validator=_whole(0))
-    seed: int = attrs.field(default=0, validator=_whole(0))
+    shifts: int = attrs.field(default=0, validator=whole(0))
+    seed: int = attrs.field(default=0, validator=whole(0))
     segment_s: float | None = attrs.field(default=None, validator=attrs.validators.optional(attrs.validators.ge(0.01)))
     overlap: float = attrs.field(
         default=0.25, validator=[attrs.validators.ge(0), attrs.validators.lt(1)]

@@ -12,7 +12,7 @@ import attrs
 import torch
 from torch import Tensor
 
-from mashkit.components import ComponentInfo, cost_only
+from mashkit.components import ComponentInfo, cost_only, whole
 from mashkit.errors import ComponentUnavailable
 from mashkit.interfaces import Scorer
 from mashkit.mashup import Mashup
@@ -80,9 +80,7 @@ class NetworkScorer(Scorer):
     checkpoint: Path | None = attrs.field(default=None, converter=optional_path)
     device: str = attrs.field(default="cpu", converter=known_device, metadata=DEVICE)
     threads: int | None = attrs.field(
-        default=None,
-        validator=attrs.validators.optional([attrs.validators.instance_of(int), attrs.validators.ge(1)]),
-        metadata=cost_only(2),
+        default=None, validator=attrs.validators.optional(whole(1)), metadata=cost_only(2)
     )
 
     _loaded: Judge | None = attrs.field(default=None, init=False, repr=False)

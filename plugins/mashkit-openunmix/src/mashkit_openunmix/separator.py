@@ -11,7 +11,7 @@ import torch
 
 from mashkit.audio.buffers import resampled, weighted_sum
 from mashkit.bench.musdb18 import TRAINING
-from mashkit.components import ComponentInfo
+from mashkit.components import ComponentInfo, whole
 from mashkit.interfaces import Separator
 from mashkit.models import optional_path
 from mashkit.networks.devices import DEVICE, gpus_used, inference, known_device
@@ -56,9 +56,7 @@ class OpenUnmixSeparator(Separator):
 
     model: Literal["umxl", "umxhq", "umx"] = attrs.field(default="umxl", validator=attrs.validators.in_(OFFICIAL))
     folder: Path | None = attrs.field(default=None, converter=optional_path)
-    iterations: int = attrs.field(
-        default=1, validator=[attrs.validators.instance_of(int), attrs.validators.ge(0)]
-    )  # openunmix's own default
+    iterations: int = attrs.field(default=1, validator=whole(0))  # openunmix's own default
     residual: bool = attrs.field(default=False, validator=attrs.validators.instance_of(bool))
     device: str = attrs.field(default="cpu", converter=known_device, metadata=DEVICE)
     _recipe: Recipe = attrs.field(init=False, repr=False)

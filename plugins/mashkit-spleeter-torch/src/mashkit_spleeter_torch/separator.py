@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from mashkit.audio.buffers import resampled, weighted_sum
-from mashkit.components import ComponentInfo, cost_only
+from mashkit.components import ComponentInfo, cost_only, whole
 from mashkit.interfaces import Separator
 from mashkit.networks.devices import DEVICE, gpus_used, known_device, steady_inference
 from mashkit.types import Audio, StemSet
@@ -54,9 +54,7 @@ class SpleeterTorchSeparator(Separator):
 
     device: str = attrs.field(default="cpu", converter=known_device, metadata=DEVICE)
     threads: int | None = attrs.field(
-        default=None,
-        validator=attrs.validators.optional([attrs.validators.instance_of(int), attrs.validators.ge(1)]),
-        metadata=cost_only(1, 2, 3),
+        default=None, validator=attrs.validators.optional(whole(1)), metadata=cost_only(1, 2, 3)
     )
     mask_extension: Literal["average", "zeros"] = attrs.field(
         default="average", validator=attrs.validators.in_(("average", "zeros"))

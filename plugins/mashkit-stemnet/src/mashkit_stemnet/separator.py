@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from mashkit.audio.buffers import AudioBuffer, pieces, resampled, settle, weighted_sum
-from mashkit.components import ComponentInfo, cost_only
+from mashkit.components import ComponentInfo, cost_only, whole
 from mashkit.interfaces import Separator
 from mashkit.models import file_sha256
 from mashkit.networks.checkpoints import CheckpointError
@@ -65,9 +65,7 @@ class StemNetSeparator(Separator):
 
     device: str = attrs.field(default="cpu", converter=known_device, metadata=DEVICE)
     threads: int | None = attrs.field(
-        default=None,
-        validator=attrs.validators.optional([attrs.validators.instance_of(int), attrs.validators.ge(1)]),
-        metadata=cost_only(1, 2, 3),
+        default=None, validator=attrs.validators.optional(whole(1)), metadata=cost_only(1, 2, 3)
     )
     checkpoint: str | None = attrs.field(
         default=None, validator=attrs.validators.optional(attrs.validators.instance_of(str))
