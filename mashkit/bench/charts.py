@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import importlib.util
 import io
 import re
 from collections.abc import Mapping, Sequence
@@ -12,7 +11,7 @@ from xml.etree import ElementTree
 
 import attrs
 
-from mashkit.errors import MashkitError
+from mashkit.errors import require_packages
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -35,10 +34,6 @@ _TEXT, _QUIET, _LINE, _CARD = _COLOURS
 _COORDINATES = {"d", "x", "y", "width", "height", "transform", "viewBox"}
 """Attributes that hold lengths, in points."""
 _DECIMALS = re.compile(r"-?\d+\.\d+")
-
-
-class MatplotlibMissing(MashkitError):
-    """Charts cannot be drawn here."""
 
 
 @attrs.frozen(kw_only=True)
@@ -158,9 +153,8 @@ Chart: TypeAlias = RowChart | ScatterChart | CurveChart | BoxChart
 
 
 def require_matplotlib() -> None:
-    """Raise MatplotlibMissing, saying what to type, if charts cannot be drawn: before anything is measured."""
-    if importlib.util.find_spec("matplotlib") is None:
-        raise MatplotlibMissing("the charts of a benchmark need matplotlib", "pip install 'mashkit[bench]'")
+    """Raise ComponentUnavailable if charts cannot be drawn; called before anything is measured."""
+    require_packages("the charts of a benchmark need", ["matplotlib"], "pip install 'mashkit[bench]'")
 
 
 def draw(chart: Chart) -> str:

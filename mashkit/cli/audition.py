@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import importlib.util
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,8 +20,6 @@ SUMMARY = "Play, compare, change and judge mashups on a local page; `audition ex
 PORT = 8775
 CANDIDATES = 50
 """Number of mashups that are drawn from a database by default."""
-NEEDED = ("starlette", "uvicorn", "itsdangerous")
-"""Packages of the extra ``listen`` that the server needs."""
 EXPORT = "export"
 
 
@@ -72,11 +69,10 @@ def _folder(text: str) -> Path:
 
 def _serve(arguments: argparse.Namespace, folder: Path | None) -> int:
     from mashkit.cli.kits import require
-    from mashkit.errors import ComponentUnavailable
+    from mashkit.cli.listen import NEEDED
+    from mashkit.errors import require_packages
 
-    missing = [name for name in NEEDED if importlib.util.find_spec(name) is None]
-    if missing:
-        raise ComponentUnavailable(f"an audition needs {', '.join(missing)}", "pip install 'mashkit[listen]'")
+    require_packages("an audition needs", NEEDED, "pip install 'mashkit[listen]'")
     from mashkit.audition.serving import serve
 
     kit = require(_kit(arguments), arguments, "stretcher", "generator")
