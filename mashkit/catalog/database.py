@@ -8,6 +8,7 @@ transaction, so that a killed process never leaves a part of a song's clips.
 from __future__ import annotations
 
 import contextlib
+import functools
 import hashlib
 import json
 import math
@@ -111,7 +112,8 @@ class MashupDB:
                 migrate(self._database)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _opened, (self.root,)
+        # A copy in another process is opened for reading, because only one process writes.
+        return functools.partial(MashupDB, self.root, write=False), ()
 
     def __enter__(self) -> MashupDB:
         return self
@@ -649,11 +651,6 @@ class _Rows:
 
 def _connect(target: Path | str, *, uri: bool = False) -> sqlite3.Connection:
     return sqlite3.connect(target, timeout=PATIENCE_S, isolation_level=None, check_same_thread=False, uri=uri)
-
-
-def _opened(root: Path) -> MashupDB:
-    # A copy in another process is opened for reading, because only one process writes.
-    return MashupDB(root, write=False)
 
 
 def _upsert(table: str, values: Mapping[str, Any], key: str) -> str:

@@ -44,6 +44,7 @@ def add_parser(commands: Commands) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Serve an audition, or export one."""
+    from mashkit.arguments import named_path
     from mashkit.errors import UsageError
 
     words = list(arguments.words)
@@ -57,14 +58,8 @@ def run(arguments: argparse.Namespace) -> int:
             "audition export without -o" if exporting else "audition with -o",
             "write it like: mashkit audition export OUT -o FOLDER",
         )
-    folder = _folder(words[0]) if words else None
+    folder = named_path(words[0]) if words else None
     return _export(arguments, folder) if exporting else _serve(arguments, folder)
-
-
-def _folder(text: str) -> Path:
-    from mashkit.arguments import named_path
-
-    return named_path(text)
 
 
 def _serve(arguments: argparse.Namespace, folder: Path | None) -> int:

@@ -159,10 +159,6 @@ def _missing_requirement(text: str) -> str:
     return ""
 
 
-def _project(requirement: str) -> str:
-    return Requirement(requirement).name
-
-
 def _installed(project: str) -> str | None:
     try:
         return importlib.metadata.version(project)
@@ -281,7 +277,7 @@ class Component(ABC):
             "name": self.info.name,
             "distribution": self.origin.distribution if self.origin else None,
             "version": self.origin.version if self.origin else None,
-            "requires": {name: _installed(name) for name in map(_project, self.info.requires)},
+            "requires": {name: _installed(name) for one in self.info.requires for name in [Requirement(one).name]},
             "options": {
                 name: str(value) if isinstance(value, os.PathLike) else value for name, value in self.options().items()
             },
