@@ -25,6 +25,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mashkit.arguments import require_path
+from mashkit.atomicfile import transaction
 from mashkit.catalog.clips import ClipRecord
 from mashkit.catalog.excerpts import Excerpt
 from mashkit.catalog.filesystems import network_file_system
@@ -202,16 +203,8 @@ class MashupDB:
         """
         if not self.write:
             raise OutputError(f"{self.root} was opened only for reading", "open it with write=True")
-        with self._lock, self._speaking():
-            self._database.execute("BEGIN IMMEDIATE")
-            try:
-                yield self._database
-                self._database.execute("COMMIT")
-            except BaseException:
-                # SQLite may have rolled back by itself, for example because the disk is full.
-                if self._database.in_transaction:
-                    self._database.execute("ROLLBACK")
-                raise
+        with self._lock, self._speaking(), transaction(self._database) as database:
+            yield database
 
     def rows(self, query: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
         """Return the rows of a query; raises CatalogError if the database is damaged."""
