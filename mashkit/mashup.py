@@ -277,11 +277,9 @@ class Mashup:
 
     def _chroma(self, role: Role) -> npt.NDArray[Any]:
         """Return the chroma of ``role``'s rendered stem on the vocal's beats, shape (12, beats)."""
-        # Imported here, because it imports scipy.
-        from mashkit.features.spectral import beat_synchronous, chromagram, spectrogram
+        from mashkit.features.spectral import StemChroma  # imported here, because it imports scipy
 
-        spectrum = spectrogram(self.stems[role])
-        return beat_synchronous(chromagram(spectrum, tuning=self.tuning()), spectrum.times, self.grid())
+        return StemChroma.of(self.stems[role], tuning=self.tuning()).by_beat(self.grid())
 
     def save(self, folder: Path | str) -> Path:
         """Write the mix, the stems and the record of their origin; see :func:`mashkit.rendering.output.write_mashup`.

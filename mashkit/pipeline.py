@@ -173,8 +173,8 @@ class Kit:
 
     def __reduce__(self) -> tuple[Any, ...]:
         # The other process creates components chosen by name again; the progress callback stays in this process.
-        made = partial(Kit, **self._chosen, options=self._options, registry=self.registry, finish=self._finish)
-        return made, ()
+        arguments: dict[str, Any] = {**self._chosen, "options": self._options, "registry": self.registry}
+        return partial(Kit, **arguments, finish=self._finish), ()
 
     @property
     def chosen(self) -> Mapping[str, str]:
