@@ -89,11 +89,9 @@ def _serve(arguments: argparse.Namespace, folder: Path | None) -> int:
 
 
 def _tell(arguments: argparse.Namespace, facts: dict[str, Any]) -> None:
-    from mashkit.cli.console import print_json, say
+    from mashkit.cli.console import printed, say
 
-    if arguments.json:
-        print_json(facts)
-    else:
+    if not printed(facts, arguments):
         say(f"{facts['candidates']} mashups; open this address in a browser of this machine (Ctrl-C ends it):")
         print(facts["address"])
     sys.stdout.flush()
@@ -159,7 +157,7 @@ def _export(arguments: argparse.Namespace, folder: Path | None) -> int:
     from mashkit.audition.export import write
     from mashkit.audition.store import DATABASE, Store
     from mashkit.cli.collection import named_database
-    from mashkit.cli.console import print_json, say, status_of
+    from mashkit.cli.console import printed, say, status_of
     from mashkit.cli.kits import require
     from mashkit.rendering.renderer import Renderer
 
@@ -179,9 +177,7 @@ def _export(arguments: argparse.Namespace, folder: Path | None) -> int:
     store.close()
     for failure in done.failures:
         say(failure["error"])
-    if arguments.json:
-        print_json({"folders": [path_text(one) for one in done.folders], "failures": done.failures})
-    else:
+    if not printed({"folders": [path_text(one) for one in done.folders], "failures": done.failures}, arguments):
         print("\n".join(path_text(one) for one in done.folders))
         say(f"{len(done.folders)} kept mashups, all decisions and preferences: {path_text(arguments.output)}")
     return status_of([*done.folders, home], done.failures)

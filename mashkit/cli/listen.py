@@ -90,7 +90,7 @@ def _add_serve(action: Callable[[str, str, Run], argparse.ArgumentParser]) -> No
 
 
 def _new(arguments: argparse.Namespace) -> int:
-    from mashkit.cli.console import print_json, say
+    from mashkit.cli.console import printed, say
     from mashkit.cli.progress import ProgressListener
     from mashkit.errors import UsageError
     from mashkit.listen.freezing import Frame, Wishes, freeze_mashups, freeze_table
@@ -158,9 +158,7 @@ def _new(arguments: argparse.Namespace) -> int:
         "loudness_lufs": study.loudness_lufs,
         "notes": list(study.notes),
     }
-    if arguments.json:
-        print_json(facts)
-    else:
+    if not printed(facts, arguments):
         print(
             f"{facts['samples']} samples on {facts['pages']} pages at {study.loudness_lufs:.1f} LUFS; hash {study.hash}"
         )
@@ -192,12 +190,10 @@ def _serve(arguments: argparse.Namespace) -> int:
 
 def _told(arguments: argparse.Namespace) -> Callable[[dict[str, Any]], None]:
     """Return the function that prints the addresses and links of a started server."""
-    from mashkit.cli.console import print_json, say
+    from mashkit.cli.console import printed, say
 
     def tell(facts: dict[str, Any]) -> None:
-        if arguments.json:
-            print_json(facts)
-        else:
+        if not printed(facts, arguments):
             say(f"for raters: {facts['open_link']}")
             say(f"progress: {facts['admin']}")
             for link in facts["links"]:

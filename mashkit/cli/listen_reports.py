@@ -80,7 +80,7 @@ def _require_extra() -> None:
 
 # ------------------------------------------------------------------------------------------------------ simulate
 def _simulate(arguments: argparse.Namespace) -> int:
-    from mashkit.cli.console import print_json
+    from mashkit.cli.console import printed
     from mashkit.errors import UsageError
     from mashkit.listen.data import write_data
     from mashkit.listen.simulate import simulate
@@ -102,9 +102,7 @@ def _simulate(arguments: argparse.Namespace) -> int:
         "answers": len(data.answers),
         "excluded": len(data.exclusions),
     }
-    if arguments.json:
-        print_json(facts)
-    else:
+    if not printed(facts, arguments):
         print(
             f"SIMULATED: {facts['answers']} answers of {facts['raters']} raters; the study's rules exclude "
             f"{facts['excluded']} raters: {facts['output']}"
@@ -150,7 +148,7 @@ def _world(arguments: argparse.Namespace, study: Study) -> World:
 
 
 def _power(arguments: argparse.Namespace) -> int:
-    from mashkit.cli.console import print_json, print_table
+    from mashkit.cli.console import print_table, printed
     from mashkit.errors import UsageError
     from mashkit.listen.analysis import TESTS
     from mashkit.listen.power import power
@@ -168,9 +166,7 @@ def _power(arguments: argparse.Namespace) -> int:
          "found": rate.share, "low": rate.interval.low, "high": rate.interval.high}
         for effect, rates in found.items() for rate in rates
     ]  # fmt: skip
-    if arguments.json:
-        print_json({"simulated": True, "studies": arguments.studies, "corrected": "Holm", "rates": rows})
-    else:
+    if not printed({"simulated": True, "studies": arguments.studies, "corrected": "Holm", "rates": rows}, arguments):
         print(f"SIMULATED: {arguments.studies} studies for each effect; p corrected by Holm, below .05")
         print_table(
             ("points", "test", "whose", "found", "95 % interval"),
