@@ -485,8 +485,10 @@ def contained(error: BaseException, what: str, cls: type[MashkitError] = Compone
     return made
 
 
-def require_packages(purpose: str, packages: Iterable[str], fix: str) -> None:
-    """Raise ComponentUnavailable if some packages are not installed. None of them is imported.
+def require_packages(
+    purpose: str, packages: Iterable[str], fix: str, error: type[MashkitError] = ComponentUnavailable
+) -> None:
+    """Raise ``error`` if some packages are not installed. None of them is imported.
 
     Examples
     --------
@@ -498,7 +500,7 @@ def require_packages(purpose: str, packages: Iterable[str], fix: str) -> None:
     """
     missing = [name for name in packages if importlib.util.find_spec(name) is None]
     if missing:
-        raise ComponentUnavailable(f"{purpose} {', '.join(missing)}", fix)
+        raise error(f"{purpose} {', '.join(missing)}", fix)
 
 
 def said_of(item: Path | str, error: BaseException) -> str:

@@ -11,7 +11,7 @@ from xml.etree import ElementTree
 
 import attrs
 
-from mashkit.errors import require_packages
+from mashkit.errors import MashkitError, require_packages
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -153,8 +153,8 @@ Chart: TypeAlias = RowChart | ScatterChart | CurveChart | BoxChart
 
 
 def require_matplotlib() -> None:
-    """Raise ComponentUnavailable if charts cannot be drawn; called before anything is measured."""
-    require_packages("the charts of a benchmark need", ["matplotlib"], "pip install 'mashkit[bench]'")
+    """Raise MashkitError if charts cannot be drawn; called before anything is measured."""
+    require_packages("the charts of a benchmark need", ["matplotlib"], "pip install 'mashkit[bench]'", MashkitError)
 
 
 def draw(chart: Chart) -> str:

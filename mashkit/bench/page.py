@@ -42,7 +42,7 @@ def publish(result: Result, folder: Path, sounds: Mapping[str, str] | None = Non
     ------
     OutputError
         If the folder cannot be written. Each file is whole or not there.
-    ComponentUnavailable
+    MashkitError
         If pyarrow is not installed.
     """
     path = folder / f"{result.suite.name}.json"

@@ -27,7 +27,7 @@ import numpy.typing as npt
 import soundfile
 
 from mashkit.catalog.objects import arrays_in
-from mashkit.errors import AnalysisError, CatalogError, StemError, require_packages
+from mashkit.errors import AnalysisError, CatalogError, MashkitError, StemError, require_packages
 from mashkit.models import sha256_of
 from mashkit.paths import without_links
 from mashkit.types import Audio, Clip, Role, as_tuple, frozen_mapping
@@ -46,8 +46,9 @@ _CLIP_ID = re.compile(r"[a-z0-9-]{1,64}")
 
 
 def require_pyarrow() -> None:
-    """Raise ComponentUnavailable if Parquet cannot be written and read; called before anything is written."""
-    require_packages("Parquet needs", ["pyarrow"], "pip install 'mashkit[export]', or use the layout webdataset")
+    """Raise MashkitError if Parquet cannot be written and read; called before anything is written."""
+    fix = "pip install 'mashkit[export]', or use the layout webdataset"
+    require_packages("Parquet needs", ["pyarrow"], fix, MashkitError)
 
 
 def member(field: str) -> str:
@@ -243,7 +244,7 @@ def read_export(folder: Path | str) -> Iterator[ExportedClip]:
     ------
     CatalogError
         If the export is unfinished, of a newer mashkit, or damaged. The clips yielded before are correct.
-    ComponentUnavailable
+    MashkitError
         If the index is Parquet and pyarrow is not installed.
     """
     folder = Path(folder)
