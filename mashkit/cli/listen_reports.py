@@ -38,9 +38,7 @@ def add_parsers(action: Callable[[str, str, Run], argparse.ArgumentParser]) -> N
     simulate.add_argument("--systems", metavar="NAME,NAME", help="with --task; default: the paper's five")
     simulate.add_argument("--size", type=positive, metavar="N",
                           help="with --task: number of mashups at each end of a ranking, or of vocals")  # fmt: skip
-    simulate.add_argument(
-        "--raters", type=positive, metavar="N", help="number of them; default: as many as the design needs"
-    )
+    simulate.add_argument("--raters", type=positive, metavar="N", help="default: as many as the design needs")
     simulate.add_argument("--seed", type=whole, default=0, help="seed of all random choices; default: %(default)s")
     simulate.add_argument("--reference", metavar="SYSTEM", help=REFERENCE)
     people = simulate.add_argument_group("behaviour of simulated raters; POINTS are points of the rating scale")
