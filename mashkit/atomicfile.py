@@ -1,4 +1,7 @@
-"""Write files completely or not at all: write to a temporary file beside the target, sync it, then rename it."""
+"""Write files, and change databases, completely or not at all.
+
+A file is written to a temporary file beside the target, synced, and then renamed.
+"""
 
 from __future__ import annotations
 
@@ -8,14 +11,30 @@ import os
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from mashkit.errors import OutputError
 from mashkit.paths import encodable, path_text
 
+if TYPE_CHECKING:
+    import sqlite3
+
 # The umask can only be read by setting it. This is done once, on import, because threads may write files later.
 _UMASK = os.umask(0)
 os.umask(_UMASK)
+
+
+@contextlib.contextmanager
+def transaction(database: sqlite3.Connection) -> Iterator[sqlite3.Connection]:
+    """Begin a transaction and yield its connection; all changes are stored if the block raises no error, else none."""
+    database.execute("BEGIN IMMEDIATE")
+    try:
+        yield database
+        database.execute("COMMIT")
+    except BaseException:
+        if database.in_transaction:  # SQLite may have ended it by itself, for example because the disk is full
+            database.execute("ROLLBACK")
+        raise
 
 
 @contextlib.contextmanager

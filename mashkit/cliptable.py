@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any, overload
 
 import attrs
@@ -149,7 +150,8 @@ class ClipTable(Sequence[Clip]):
 
     def __reduce__(self) -> tuple[Any, ...]:
         # The constructor makes the arrays read-only again, because pickle returns writable arrays.
-        return _remade, ({field.name: getattr(self, field.name) for field in attrs.fields(ClipTable)},)
+        columns = {field.name: getattr(self, field.name) for field in attrs.fields(ClipTable)}
+        return partial(ClipTable, **columns), ()
 
     @classmethod
     def of(cls, clips: Sequence[Clip]) -> ClipTable:
@@ -196,10 +198,6 @@ class ClipTable(Sequence[Clip]):
         if isinstance(index, slice):
             return [self.fetch(row) for row in range(len(self))[index]]
         return self.fetch(range(len(self))[index])
-
-
-def _remade(columns: dict[str, Any]) -> ClipTable:
-    return ClipTable(**columns)
 
 
 def _or_nan(value: float | None) -> float:

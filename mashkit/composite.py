@@ -89,39 +89,29 @@ def create(make: Make, kind: str, name: str, options: Mapping[str, Any] | None =
     if kind == "analyzer" and all(re.fullmatch(r"\w+:[^:]+", part) for part in parts):
         fields = dict(part.split(":") for part in parts)
         made = _made(make, kind, fields.values(), given)
-        return CombinedAnalyzer(
-            name=name, parts={field: cast("Analyzer", made[one]) for field, one in fields.items()}, given=given
-        )
+        return CombinedAnalyzer(name=name, parts={field: made[one] for field, one in fields.items()}, given=given)
     if kind == "scorer" and (relative := _RELATIVE.fullmatch(name)):
-        how, inside = relative.groups()
-        matches = [_WEIGHTED.fullmatch(part.strip()) for part in inside.split(",")]
-        weights = {one["name"]: float(one["weight"] or 1) for one in matches if one is not None}
-        if len(weights) == len(matches):
-            made = _made(make, kind, weights, given)
-            scorers = {one: cast("Scorer", made[one]) for one in weights}
-            return StandingScorer(name=name, how=how, parts=scorers, weights_of=weights, given=given)
+        if weights := _weights(relative[2]):
+            scorers = _made(make, kind, weights, given)
+            return StandingScorer(name=name, how=relative[1], parts=scorers, weights_of=weights, given=given)
     elif kind == "scorer" and all(re.fullmatch(r"(\d*\.?\d+\*)?[^*:()]+", part) for part in parts):
         weights = {one: float(weight or 1) for weight, _, one in (part.rpartition("*") for part in parts)}
-        made = _made(make, kind, weights, given)
-        return EnsembleScorer(
-            name=name, parts={one: cast("Scorer", made[one]) for one in weights}, weights_of=weights, given=given
+        scorers = _made(make, kind, weights, given)
+        return EnsembleScorer(name=name, parts=scorers, weights_of=weights, given=given)
+    if kind == "separator" and (mean := _MEAN.fullmatch(name)) and (weights := _weights(mean["parts"])):
+        separators = _made(make, kind, weights, given)
+        stem_weights = _stem_weights(name, mean["stems"] or "")
+        return EnsembleSeparator(
+            name=name, parts=separators, weights_of=weights, stem_weights=stem_weights, given=given
         )
-    if kind == "separator" and (mean := _MEAN.fullmatch(name)):
-        matches = [_WEIGHTED.fullmatch(part.strip()) for part in mean["parts"].split(",")]
-        weights = {one["name"]: float(one["weight"] or 1) for one in matches if one is not None}
-        if len(weights) == len(matches):
-            made = _made(make, kind, weights, given)
-            return EnsembleSeparator(
-                name=name,
-                parts={one: cast("Separator", made[one]) for one in weights},
-                weights_of=weights,
-                stem_weights=_stem_weights(name, mean["stems"] or ""),
-                given=given,
-            )
-    raise UsageError(
-        f"no {kind} is called {name!r}, and no {kind} is composed in this way",
-        EXAMPLES,
-    )
+    raise UsageError(f"no {kind} is called {name!r}, and no {kind} is composed in this way", EXAMPLES)
+
+
+def _weights(text: str) -> dict[str, float]:
+    """Return part → weight from "amu,0.5*tiv"; empty if the text is not of this form, or names a part twice."""
+    matches = [_WEIGHTED.fullmatch(part.strip()) for part in text.split(",")]
+    weights = {one["name"]: float(one["weight"] or 1) for one in matches if one is not None}
+    return weights if len(weights) == len(matches) else {}
 
 
 def _stem_weights(name: str, text: str) -> dict[str, tuple[float, ...]]:
@@ -136,8 +126,8 @@ def _stem_weights(name: str, text: str) -> dict[str, tuple[float, ...]]:
     return weights
 
 
-def _made(make: Make, kind: str, names: Iterable[str], given: Mapping[str, Any]) -> dict[str, Component]:
-    """Return name → part; each part is created once, with its own options."""
+def _made(make: Make, kind: str, names: Iterable[str], given: Mapping[str, Any]) -> dict[str, Any]:
+    """Return name → part, a component of that kind; each part is created once, with its own options."""
     distinct = list(dict.fromkeys(names))
     shares: dict[str, dict[str, Any]] = {name: {} for name in distinct}
     for option, value in given.items():
@@ -267,7 +257,28 @@ class CombinedAnalyzer(_Composite, Analyzer):
 
 
 @attrs.define(kw_only=True, eq=False, slots=False)
-class EnsembleScorer(_Composite, Scorer):
+class _Scorers(_Composite):
+    """Base of the composites of scorers with weights, > 0."""
+
+    parts: Mapping[str, Scorer]
+    weights_of: Mapping[str, float]
+
+    def __attrs_post_init__(self) -> None:
+        if not all(weight > 0 for weight in self.weights_of.values()):
+            raise UsageError(f"weights {dict(self.weights_of)}", "give numbers above 0")
+
+    def members(self) -> Sequence[Scorer]:
+        """Return the scorers."""
+        return list(self.parts.values())
+
+    def _scores_of(self, mashups: Sequence[Mashup]) -> list[dict[str, Score]]:
+        """Return scorer → score for each mashup."""
+        columns = {name: scorer.score(mashups) for name, scorer in self.parts.items()}
+        return [{name: scores[row] for name, scores in columns.items()} for row in range(len(mashups))]
+
+
+@attrs.define(kw_only=True, eq=False, slots=False)
+class EnsembleScorer(_Scorers, Scorer):
     """A scorer that returns the weighted sum of scores; of probabilities, the weighted mean, which is a probability.
 
     Parameters
@@ -278,13 +289,6 @@ class EnsembleScorer(_Composite, Scorer):
         largest spread decides the sum. If the spreads differ, use :class:`StandingScorer`.
     """
 
-    parts: Mapping[str, Scorer]
-    weights_of: Mapping[str, float]
-
-    def __attrs_post_init__(self) -> None:
-        if not all(weight > 0 for weight in self.weights_of.values()):
-            raise UsageError(f"weights {dict(self.weights_of)}", "give numbers above 0")
-
     @cached_property
     def info(self) -> ComponentInfo:  # type: ignore[override]  # made from the cards of the parts
         """The card, made from the cards of the parts."""
@@ -293,13 +297,8 @@ class EnsembleScorer(_Composite, Scorer):
         ]
         return _card(self.name, "EnsembleScorer", self.members(), provides, "weighted sum of several scorers")
 
-    def members(self) -> Sequence[Scorer]:
-        """Return the scorers."""
-        return list(self.parts.values())
-
     def _score(self, mashups: Sequence[Mashup]) -> Sequence[Score]:
-        columns = {name: scorer.score(mashups) for name, scorer in self.parts.items()}
-        return [self._combined({name: scores[row] for name, scores in columns.items()}) for row in range(len(mashups))]
+        return [self._combined(scores) for scores in self._scores_of(mashups)]
 
     def _combined(self, scores: Mapping[str, Score]) -> Score:
         total = sum(self.weights_of[name] * score.value for name, score in scores.items())
@@ -346,7 +345,7 @@ STANDINGS = {"rank": ranks, "z": z_scores}
 
 
 @attrs.define(kw_only=True, eq=False, slots=False)
-class StandingScorer(_Composite, RelativeScorer):
+class StandingScorer(_Scorers, RelativeScorer):
     """A scorer that returns the weighted mean of a mashup's ranks or z-scores among all mashups scored together.
 
     Each part has its own ranks or z-scores. Scores are ordinal: 0…1 for ranks, standard deviations for z-scores. Ranks
@@ -367,12 +366,9 @@ class StandingScorer(_Composite, RelativeScorer):
     """
 
     how: str
-    parts: Mapping[str, Scorer]
-    weights_of: Mapping[str, float]
 
     def __attrs_post_init__(self) -> None:
-        if not all(weight > 0 for weight in self.weights_of.values()):
-            raise UsageError(f"weights {dict(self.weights_of)}", "give numbers above 0")
+        super().__attrs_post_init__()
         for name, part in self.parts.items():
             if isinstance(part, RelativeScorer):
                 raise UsageError(
@@ -387,13 +383,8 @@ class StandingScorer(_Composite, RelativeScorer):
         provides += [*self.parts, *(f"{name}.{self.how}" for name in self.parts)]
         return _card(self.name, "StandingScorer", self.members(), provides, "mean standing by several scorers")
 
-    def members(self) -> Sequence[Scorer]:
-        """Return the scorers."""
-        return list(self.parts.values())
-
     def _measure(self, mashups: Sequence[Mashup]) -> Sequence[Mapping[str, Score]]:
-        columns = {name: scorer.score(mashups) for name, scorer in self.parts.items()}
-        return [{name: scores[row] for name, scores in columns.items()} for row in range(len(mashups))]
+        return self._scores_of(mashups)
 
     def _compare(self, measured: Sequence[Mapping[str, Score]]) -> Sequence[Score]:
         stands = {name: STANDINGS[self.how]([row[name].value for row in measured]) for name in self.parts}

@@ -50,13 +50,6 @@ def facts(pairs: Mapping[str, object]) -> str:
     return f"<p>{' · '.join(shown)}</p>"
 
 
-def table(headings: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
-    """Return a table."""
-    head = "".join(f"<th>{text(one)}</th>" for one in headings)
-    body = "".join(f"<tr>{''.join(f'<td>{text(cell)}</td>' for cell in row)}</tr>" for row in rows)
-    return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
-
-
 def beat_grid(rows: Mapping[str, tuple[Iterable[float], Iterable[float]]], duration_s: float) -> str:
     """Return a picture of beats: a row for each name, thin lines for beats, thick lines for downbeats.
 

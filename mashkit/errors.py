@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import difflib
 import errno
+import importlib.util
 import traceback
 from collections.abc import Iterable
 from pathlib import Path
@@ -482,6 +483,24 @@ def contained(error: BaseException, what: str, cls: type[MashkitError] = Compone
     made = cls(f"{what}: {raised(error)}", _remedy(error, cls))
     made.add_note("".join(traceback.format_exception(error)))
     return made
+
+
+def require_packages(
+    purpose: str, packages: Iterable[str], fix: str, error: type[MashkitError] = ComponentUnavailable
+) -> None:
+    """Raise ``error`` if some packages are not installed. None of them is imported.
+
+    Examples
+    --------
+    >>> from mashkit.errors import require_packages
+    >>> require_packages("a page needs", ["json", "markup9"], "pip install markup9")
+    Traceback (most recent call last):
+        ...
+    mashkit.errors.ComponentUnavailable: a page needs markup9 (pip install markup9)
+    """
+    missing = [name for name in packages if importlib.util.find_spec(name) is None]
+    if missing:
+        raise error(f"{purpose} {', '.join(missing)}", fix)
 
 
 def said_of(item: Path | str, error: BaseException) -> str:

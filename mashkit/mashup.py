@@ -261,7 +261,7 @@ class Mashup:
         parts = [
             display.facts(told),
             display.player(self.mix.samples, self.sample_rate),
-            display.table(("layer", "song", "key", "semitones", "speed", "gain"), layers),
+            pages.table(("layer", "song", "key", "semitones", "speed", "gain"), pages.text_rows(layers)),
         ]
         known = [role for role in self.roles if (beats := analyses[role].beats) is not None and len(beats)]
         if known:
@@ -277,14 +277,9 @@ class Mashup:
 
     def _chroma(self, role: Role) -> npt.NDArray[Any]:
         """Return the chroma of ``role``'s rendered stem on the vocal's beats, shape (12, beats)."""
-        from mashkit.features.spectral import (
-            beat_synchronous,
-            chromagram,
-            spectrogram,
-        )  # here, because it imports scipy
+        from mashkit.features.spectral import StemChroma  # imported here, because it imports scipy
 
-        spectrum = spectrogram(self.stems[role])
-        return beat_synchronous(chromagram(spectrum, tuning=self.tuning()), spectrum.times, self.grid())
+        return StemChroma.of(self.stems[role], tuning=self.tuning()).by_beat(self.grid())
 
     def save(self, folder: Path | str) -> Path:
         """Write the mix, the stems and the record of their origin; see :func:`mashkit.rendering.output.write_mashup`.

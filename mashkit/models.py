@@ -150,7 +150,7 @@ def file_sha256(path: Path) -> str:
     return _unchanged_sha256(path, status.st_size, status.st_mtime_ns)
 
 
-@functools.lru_cache(maxsize=64)
+@functools.cache
 def _unchanged_sha256(path: Path, size: int, modified: int) -> str:
     return sha256_of(path)
 

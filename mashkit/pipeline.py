@@ -5,7 +5,7 @@ from __future__ import annotations
 import weakref
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
@@ -173,7 +173,8 @@ class Kit:
 
     def __reduce__(self) -> tuple[Any, ...]:
         # The other process creates components chosen by name again; the progress callback stays in this process.
-        return _kit, ({**self._chosen, "options": self._options, "registry": self.registry, "finish": self._finish},)
+        arguments: dict[str, Any] = {**self._chosen, "options": self._options, "registry": self.registry}
+        return partial(Kit, **arguments, finish=self._finish), ()
 
     @property
     def chosen(self) -> Mapping[str, str]:
@@ -529,10 +530,6 @@ class Kit:
                 uses[song] += 1
                 best.append(Ranked(mashup, score, len(best) + 1))
         return best[:top]
-
-
-def _kit(arguments: Mapping[str, Any]) -> Kit:
-    return Kit(**arguments)
 
 
 def _require_catalog(catalog: object) -> None:

@@ -293,8 +293,8 @@ async ([seconds, events]) => {
   decks.play();
   const actions = {
     switch: () => decks.switchTo(decks.deck === "a" ? "b" : "a"),
-    mute: () => decks.toggle(decks.muted, "vocal"),
-    solo: () => decks.toggle(decks.solo, "vocal"),
+    mute: () => decks.toggleLayer(decks.muted, "vocal"),
+    solo: () => decks.toggleLayer(decks.solo, "vocal"),
     replace: () => decks.set("a", [["vocal", ramp(0.1)], ["harmonic", ramp(0.2)]], seconds),
   };
   for (const [moment, action] of events) context.suspend(moment).then(() => { actions[action](); context.resume(); });

@@ -18,7 +18,6 @@ from mashkit.bench.collections import (
     Choice,
     CollectionMissing,
     RenderedSource,
-    digest_of,
     open_collection,
     separated_by,
 )
@@ -50,6 +49,7 @@ from mashkit.cli import main
 from mashkit.conditions import FIFTH, UNMATCHED
 from mashkit.errors import CatalogError
 from mashkit.features.spectral import chromagram, spectrogram
+from mashkit.models import file_sha256
 from mashkit.testing import signals
 from mashkit.timing.beats import beat_error
 from mashkit.types import Audio, Clip, Condition, Layer, MashupPlan, Role
@@ -405,7 +405,7 @@ def test_what_music_there_is(tmp_path: Path, capsys: pytest.CaptureFixture[str])
 def test_a_files_digest_follows_its_content(tmp_path: Path) -> None:
     path = tmp_path / "x"
     path.write_text("a")
-    first = digest_of(path)
-    assert digest_of(path) == first
+    first = file_sha256(path)
+    assert file_sha256(path) == first
     path.write_text("bb")
-    assert digest_of(path) != first
+    assert file_sha256(path) != first

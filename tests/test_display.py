@@ -13,7 +13,7 @@ import pytest
 import soundfile
 
 from light import Turntable
-from mashkit import display
+from mashkit import display, pages
 from mashkit.mashup import Mashup
 from mashkit.pipeline import Kit, Ranked
 from mashkit.synthetic.source import SyntheticSource
@@ -106,4 +106,4 @@ def test_a_mashup_without_beats_is_shown_too(mashup: Mashup) -> None:
 
 def test_text_cannot_be_markup() -> None:
     assert display.text('<a href="x">\udcff') == "&lt;a href=&quot;x&quot;&gt;?"
-    assert "<i>" not in display.table(["<i>"], [["<i>"]]) + display.facts({"<i>": "<i>"})
+    assert "<i>" not in pages.table(["<i>"], pages.text_rows([["<i>", "<i>"]])) + display.facts({"<i>": "<i>"})

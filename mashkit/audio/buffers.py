@@ -198,6 +198,26 @@ def resampled(audio: Audio, sample_rate: int, *, frames: int | None = None) -> A
     return buffer.audio(sample_rate)
 
 
+def stems_of(mix: Audio, native: Audio, buffers: dict[str, AudioBuffer]) -> dict[str, Audio]:
+    """Return separated stems at the mix's rate and length; the sound that resampling lost is added to "other".
+
+    Parameters
+    ----------
+    mix : Audio
+    native : Audio
+        The mix as it was separated: :func:`resampled`.
+    buffers : dict of str to AudioBuffer
+        Stems at the rate of ``native``. The dict is emptied stem by stem, so that memory is free early.
+    """
+    stems = {}
+    for name in list(buffers):
+        stems[name] = resampled(buffers.pop(name).audio(native.sample_rate), mix.sample_rate, frames=mix.frames)
+    if native is not mix and "other" in stems:
+        heard = resampled(native, mix.sample_rate, frames=mix.frames)
+        stems["other"] = weighted_sum([(1, stems["other"]), (1, mix), (-1, heard)])
+    return stems
+
+
 def joined(parts: Sequence[Audio]) -> Audio:
     """Return sounds joined one after the other, in an :class:`AudioBuffer`.
 

@@ -14,7 +14,7 @@ from mashkit.errors import CatalogError, MashkitError
 from mashkit.mashup import ClipSource
 from mashkit.paths import path_text
 from mashkit.rendering.output import MASHUP_FILES
-from mashkit.types import Audio, Clip, MashupPlan, Role, Score, by_id
+from mashkit.types import Audio, Clip, MashupPlan, Role, Score
 
 MIX, PLAN = MASHUP_FILES
 SCORES = "scores.json"
@@ -232,14 +232,6 @@ def add_stored(pool: Pool, store: Store) -> None:
             pool.add(Candidate.from_dict(data))
         except MashkitError as error:
             pool.broken.append(Broken("audition.sqlite", str(error)))
-
-
-def add_drawn(pool: Pool, plans: Iterable[MashupPlan], clips: Sequence[Clip]) -> None:
-    """Add plans that a generator drew from these clips."""
-    known = by_id(clips) if isinstance(clips, list) else None
-    for plan in plans:
-        found = {layer.role: known[layer.clip_id] for layer in plan.layers if known and layer.clip_id in known}
-        pool.add(Candidate(plan, found))
 
 
 def written_scores(folder: Path) -> tuple[str, dict[str, Score]]:

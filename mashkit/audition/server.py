@@ -8,11 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import importlib.resources
 import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 from starlette.applications import Starlette
@@ -25,9 +23,8 @@ from mashkit.audition import export
 from mashkit.audition.session import Session
 from mashkit.listen.answers import NotSaved, Refused
 from mashkit.listen.links import Links
-from mashkit.listen.server import Guard, body_of, not_found, refusal, refused, text_of
+from mashkit.listen.server import LOOPBACK_NAMES, Guard, body_of, not_found, refusal, refused, static_of, text_of
 
-LOOPBACK_NAMES = ("localhost", "127.0.0.1", "::1")
 DAYS = 30.0
 """How long the address of a session is valid, days (ours): longer than any server of an audition runs."""
 LONGEST_POSITION_S = 86_400.0
@@ -65,12 +62,6 @@ def application(session: Session, links: Links, *, scorers: Callable[[], Any]) -
     )
     app.add_middleware(Guard, hosts=LOOPBACK_NAMES)
     return app
-
-
-def static_of(package: str) -> Path:
-    """Return the folder of a package's page."""
-    with importlib.resources.as_file(importlib.resources.files(package) / "static") as folder:
-        return folder
 
 
 async def _not_saved(_: Request, error: Exception) -> Response:

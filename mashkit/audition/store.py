@@ -17,6 +17,7 @@ from typing import Any
 
 import attrs
 
+from mashkit.atomicfile import transaction
 from mashkit.errors import OutputError
 from mashkit.listen.answers import NotSaved, Refused
 from mashkit.paths import path_text
@@ -145,14 +146,8 @@ class Store:
     def _transaction(self) -> Iterator[sqlite3.Connection]:
         with self._lock:
             try:
-                self._db.execute("BEGIN IMMEDIATE")
-                try:
-                    yield self._db
-                    self._db.execute("COMMIT")
-                except BaseException:
-                    if self._db.in_transaction:  # after a full disk SQLite has ended the transaction
-                        self._db.execute("ROLLBACK")
-                    raise
+                with transaction(self._db) as database:
+                    yield database
             except sqlite3.Error as error:
                 raise NotSaved(f"{path_text(self.path)} cannot be written: {error}", "make room on the disk") from error
 

@@ -23,7 +23,7 @@ from mashkit.bench.ranking import Metric
 from mashkit.bench.records import Entry, Row, by_label, collect
 from mashkit.bench.tables import from_table
 from mashkit.bench.tasks import Input, NotProvided, Task, stopwatch
-from mashkit.components import Component
+from mashkit.components import Component, whole
 from mashkit.errors import AnalysisError
 from mashkit.interfaces import Analyzer, Generator, Stretcher
 from mashkit.mashup import Mashup
@@ -101,7 +101,7 @@ class Settings:
         Seed of the draw.
     """
 
-    plans: int = attrs.field(default=24, validator=[attrs.validators.instance_of(int), attrs.validators.ge(1)])
+    plans: int = attrs.field(default=24, validator=whole(1))
     seed: int = 0
 
 

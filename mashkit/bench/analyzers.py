@@ -39,7 +39,7 @@ from mashkit.bench.statistics import ratio
 from mashkit.bench.tables import from_table
 from mashkit.bench.tasks import Input, Task, metric_chart, stopwatch
 from mashkit.catalog.ingest import SAMPLE_RATE
-from mashkit.components import Component
+from mashkit.components import Component, whole
 from mashkit.interfaces import Analyzer
 from mashkit.types import TONIC_NAMES, Analysis, Audio, Key, Times, as_tuple
 
@@ -117,7 +117,7 @@ class Settings:
     """
 
     collections: tuple[str, ...] = attrs.field(factory=lambda: (RENDERED, *labelled()), converter=as_tuple)
-    songs: int = attrs.field(default=12, validator=[attrs.validators.instance_of(int), attrs.validators.ge(1)])
+    songs: int = attrs.field(default=12, validator=whole(1))
     excerpt_s: float = attrs.field(default=45.0, converter=float, validator=attrs.validators.ge(10.0))
     seed: int = 0
 

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import hashlib
-import importlib.util
 import io
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 from xml.etree import ElementTree
 
 import attrs
 
-from mashkit.errors import MashkitError
+from mashkit.errors import MashkitError, require_packages
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -35,10 +34,6 @@ _TEXT, _QUIET, _LINE, _CARD = _COLOURS
 _COORDINATES = {"d", "x", "y", "width", "height", "transform", "viewBox"}
 """Attributes that hold lengths, in points."""
 _DECIMALS = re.compile(r"-?\d+\.\d+")
-
-
-class MatplotlibMissing(MashkitError):
-    """Charts cannot be drawn here."""
 
 
 @attrs.frozen(kw_only=True)
@@ -158,9 +153,8 @@ Chart: TypeAlias = RowChart | ScatterChart | CurveChart | BoxChart
 
 
 def require_matplotlib() -> None:
-    """Raise MatplotlibMissing, saying what to type, if charts cannot be drawn: before anything is measured."""
-    if importlib.util.find_spec("matplotlib") is None:
-        raise MatplotlibMissing("the charts of a benchmark need matplotlib", "pip install 'mashkit[bench]'")
+    """Raise MashkitError if charts cannot be drawn; called before anything is measured."""
+    require_packages("the charts of a benchmark need", ["matplotlib"], "pip install 'mashkit[bench]'", MashkitError)
 
 
 def draw(chart: Chart) -> str:
@@ -206,6 +200,10 @@ def draw(chart: Chart) -> str:
                 _draw_curves(axes, chart)
             case BoxChart():
                 _draw_boxes(axes, chart)
+        axes.set_xlabel(chart.x_label)
+        if isinstance(chart, ScatterChart | CurveChart):
+            axes.set_ylabel(chart.y_label)
+        axes.set_axisbelow(True)
         handles, names = axes.get_legend_handles_labels()
         # A single curve needs a legend, because its label stands nowhere else; a single series is named by the title.
         if len(names) > 1 or isinstance(chart, CurveChart):
@@ -269,12 +267,15 @@ def _draw_rows(axes: Axes, chart: RowChart) -> None:
         axes.axvline(chart.limit, color=_TEXT, linestyle="--", linewidth=1, label=label)
     if chart.log:
         _log_x(axes)
-    axes.set_yticks(range(count), labels=list(chart.labels))
-    axes.set_ylim(count - 0.4, -0.6)
-    axes.tick_params(axis="y", length=0)
-    axes.set_xlabel(chart.x_label)
+    _name_rows(axes, chart.labels)
     axes.grid(axis="both" if chart.style == "dots" else "x", linewidth=0.6)
-    axes.set_axisbelow(True)
+
+
+def _name_rows(axes: Axes, names: Iterable[str]) -> None:
+    labels = list(names)
+    axes.set_yticks(range(len(labels)), labels=labels)
+    axes.set_ylim(len(labels) - 0.4, -0.6)
+    axes.tick_params(axis="y", length=0)
 
 
 def _draw_points(axes: Axes, chart: ScatterChart) -> None:
@@ -286,10 +287,7 @@ def _draw_points(axes: Axes, chart: ScatterChart) -> None:
         _log_x(axes)
     axes.margins(0.08)
     _mark(axes, chart.points)
-    axes.set_xlabel(chart.x_label)
-    axes.set_ylabel(chart.y_label)
     axes.grid(linewidth=0.6)
-    axes.set_axisbelow(True)
 
 
 def _mark(axes: Axes, points: Sequence[Point]) -> None:
@@ -330,16 +328,12 @@ def _draw_curves(axes: Axes, chart: CurveChart) -> None:
             linewidth=1.6,
             label=curve.label,
         )
-    axes.set_xlabel(chart.x_label)
-    axes.set_ylabel(chart.y_label)
     axes.grid(linewidth=0.6)
-    axes.set_axisbelow(True)
 
 
 def _draw_boxes(axes: Axes, chart: BoxChart) -> None:
     import numpy as np
 
-    names = list(chart.boxes)
     random = np.random.default_rng(0)  # the height of a dot within its row has no meaning
     for row, values in enumerate(chart.boxes.values()):
         low, middle, high = np.quantile(values, (0.25, 0.5, 0.75))
@@ -347,12 +341,8 @@ def _draw_boxes(axes: Axes, chart: BoxChart) -> None:
         axes.plot((middle, middle), (row - 0.35, row + 0.35), color=_TEXT, linewidth=2)
         places = row + random.uniform(-0.25, 0.25, len(values))
         axes.scatter(values, places, s=9, color=PALETTE[0], alpha=0.6, linewidths=0)
-    axes.set_yticks(range(len(names)), labels=names)
-    axes.set_ylim(len(names) - 0.4, -0.6)
-    axes.tick_params(axis="y", length=0)
-    axes.set_xlabel(chart.x_label)
+    _name_rows(axes, chart.boxes)
     axes.grid(axis="x", linewidth=0.6)
-    axes.set_axisbelow(True)
 
 
 def _log_x(axes: Axes) -> None:

@@ -23,13 +23,14 @@ from mashkit.audio.files import AUDIO_SUFFIXES, save
 from mashkit.bench import rendered
 from mashkit.bench.multitracks import MultitrackSource, find_multitracks, measured, stem_files
 from mashkit.bench.registered import collections, labels_of, opener_of, with_clips
-from mashkit.bench.tasks import Input, InputLost, digest_of
+from mashkit.bench.tasks import Input, InputLost
 from mashkit.builtin.benchmarks import RENDERED_SONGS
 from mashkit.catalog import Catalog
 from mashkit.components.fence import plugin_code
 from mashkit.errors import BrokenPlugin, CatalogError, MashkitError, suggestion
 from mashkit.hookspecs import CollectionInfo, StageEvent
 from mashkit.mashup import ClipSource
+from mashkit.models import file_sha256
 from mashkit.paths import path_of
 from mashkit.pipeline import Kit
 from mashkit.remote.progress import report
@@ -218,7 +219,7 @@ def open_multitracks(choice: Choice) -> Collection:
     analyzer = Kit().analyzer
     paths = {song: tuple(stem_files(song).values()) for song in songs}
     files = {clip.id: paths[path_of(clip.source)] for clip in source.clips}
-    everything = [digest_of(path) for song in songs for path in paths[song]]
+    everything = [file_sha256(path) for song in songs for path in paths[song]]
 
     def measure() -> list[Clip]:
         source.analyse(analyzer)
@@ -292,7 +293,7 @@ def open_rendered(choice: Choice) -> Collection:
             report(StageEvent(stage="render", item=clip.title, state="done", done=done, total=choice.songs))
         return clips
 
-    source.take(_kept(source.clips, measure, [digest_of(Path(rendered.__file__))], str(choice.seed)))
+    source.take(_kept(source.clips, measure, [file_sha256(Path(rendered.__file__))], str(choice.seed)))
     return Collection(name=choice.name, clips=source.clips, source=source, true_stems=True)
 
 
@@ -408,7 +409,7 @@ def separated_by(choice: Choice, separator: str) -> OtherStems:
 
 def _mix_file(collection: Collection, clip: Clip) -> Path:
     """Return the file of the clip's mix in the cache; it is written if it is not there."""
-    sound = [digest_of(path) for path in collection.files.get(clip.id, (Path(rendered.__file__),))]
+    sound = [file_sha256(path) for path in collection.files.get(clip.id, (Path(rendered.__file__),))]
     key = hashlib.sha256(json.dumps([clip.id, clip.start, clip.duration, *sound]).encode()).hexdigest()
     path = default_cache() / "bench" / f"{key}.wav"
     if not path.exists():

@@ -52,7 +52,7 @@ def export(result: Result, folder: Path, kind: Format, names: Sequence[str] = ()
         If there is no metric of a name.
     OutputError
         If a file cannot be written.
-    PyarrowMissing
+    MashkitError
         If Parquet needs pyarrow, which is not installed.
     """
     known = {metric.name: metric for metric in result.metrics}

@@ -22,7 +22,7 @@ from mashkit.bench.ranking import Metric
 from mashkit.bench.records import UNAVAILABLE, Entry, Row
 from mashkit.bench.tables import from_table
 from mashkit.bench.tasks import Input, NotProvided, Task, stopwatch
-from mashkit.components import Component
+from mashkit.components import Component, whole
 from mashkit.conditions import DURATION_S, MAX_SHIFT, PROMISES, SPEEDS, Promise, key_distance, relative_tempi
 from mashkit.interfaces import Generator
 from mashkit.types import Clip, Condition, MashupPlan, Role
@@ -136,7 +136,7 @@ class Settings:
     """
 
     collection: str = "rendered"
-    plans: int = attrs.field(default=100, validator=[attrs.validators.instance_of(int), attrs.validators.ge(2)])
+    plans: int = attrs.field(default=100, validator=whole(2))
     conditions: tuple[Condition, ...] = attrs.field(default=tuple(Condition), converter=_conditions)
     seed: int = 0
 

@@ -64,17 +64,16 @@ class MultitrackSource:
     ----------
     songs : sequence of Path
         Folders. The analyses of their clips are empty until :meth:`analyse` or :meth:`take` is called.
-    policy : ExcerptPolicy, optional
     """
 
-    def __init__(self, songs: Sequence[Path], *, policy: ExcerptPolicy | None = None) -> None:
+    def __init__(self, songs: Sequence[Path]) -> None:
         # All stems of a clip are read at once and take about 50 MB.
         self._roles = functools.lru_cache(maxsize=KEPT_CLIPS)(self._cut)
         self._clips: dict[str, Clip] = {}
         self._songs: dict[str, Path] = {}
         for song in songs:
             duration = min(probe(path).duration for path in stem_files(song).values())
-            for number, excerpt in enumerate((policy or ExcerptPolicy()).excerpts(duration), 1):
+            for number, excerpt in enumerate(ExcerptPolicy().excerpts(duration), 1):
                 name = f"{song.name} {number}"
                 self._songs[name] = song
                 frames = round(excerpt.duration * SAMPLE_RATE)

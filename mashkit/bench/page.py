@@ -42,7 +42,7 @@ def publish(result: Result, folder: Path, sounds: Mapping[str, str] | None = Non
     ------
     OutputError
         If the folder cannot be written. Each file is whole or not there.
-    PyarrowMissing
+    MashkitError
         If pyarrow is not installed.
     """
     path = folder / f"{result.suite.name}.json"
@@ -407,10 +407,9 @@ def _ends(low: float | None, high: float | None, digits: int) -> str:
 def _literature(literature: Literature | None) -> str:
     if literature is None:
         return ""
-    rows = [pages.row(text(system), *(pages.cell(text(one)) for one in cells)) for system, *cells in literature.rows]
     source = f'<p class="facts">{text(literature.title)}. {text(literature.source)}.</p>'
     heading = "From the literature, not measured here"
-    return pages.section("literature", heading, source, pages.table(literature.heads, rows))
+    return pages.section("literature", heading, source, pages.table(literature.heads, pages.text_rows(literature.rows)))
 
 
 def _shown(cell: Cell, digits: int) -> list[str]:

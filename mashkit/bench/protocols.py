@@ -18,7 +18,8 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import attrs
@@ -153,13 +154,18 @@ def chosen_vocals(clips: Sequence[Clip], count: int, seed: int) -> list[Clip]:
     """Return the clips whose vocals are used, in the clips' order; they are of as many songs as possible."""
     usable = [clip for clip in clips if clip.activity.get(Role.VOCAL, 1.0) >= LEAST_ACTIVITY and _analysed(clip)]
     shuffled = [usable[index] for index in np.random.default_rng(seed).permutation(len(usable))]
-    seen: dict[str, int] = {}
-    turns = []
-    for clip in shuffled:
-        seen[clip.song] = seen.get(clip.song, 0) + 1
-        turns.append((seen[clip.song], clip.id))
-    taken = {clip_id for _, clip_id in sorted(turns, key=lambda turn: turn[0])[:count]}
+    taken = {clip.id for clip in songs_in_turn(shuffled)[:count]}
     return [clip for clip in usable if clip.id in taken]
+
+
+def songs_in_turn(clips: Iterable[Clip]) -> list[Clip]:
+    """Return the first clip of each song, then the second of each, and so on; otherwise in the given order."""
+    seen: Counter[str] = Counter()
+    turns = []
+    for clip in clips:
+        seen[clip.song] += 1
+        turns.append((seen[clip.song], clip))
+    return [clip for _, clip in sorted(turns, key=lambda turn: turn[0])]
 
 
 def _analysed(clip: Clip) -> bool:

@@ -8,7 +8,6 @@ and DuckDB read that file as it is.
 
 from __future__ import annotations
 
-import importlib.util
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -22,7 +21,7 @@ from mashkit.bench.records import Entry, Machine, Row, SuiteRecord
 from mashkit.bench.registered import tasks
 from mashkit.bench.statistics import Comparison
 from mashkit.bench.tables import from_table
-from mashkit.errors import MashkitError, UsageError, suggestion
+from mashkit.errors import MashkitError, UsageError, require_packages, suggestion
 from mashkit.models import sha256_of
 from mashkit.paths import encodable
 from mashkit.types import as_tuple
@@ -146,14 +145,9 @@ class Result:
         return found
 
 
-class PyarrowMissing(MashkitError):
-    """The rows of results cannot be written or read here."""
-
-
 def require_pyarrow() -> None:
-    """Raise PyarrowMissing if rows cannot be written; called before anything is measured."""
-    if importlib.util.find_spec("pyarrow") is None:
-        raise PyarrowMissing("the rows of a benchmark's result need pyarrow", "pip install 'mashkit[bench]'")
+    """Raise MashkitError if rows cannot be written; called before anything is measured."""
+    require_packages("the rows of a benchmark's result need", ["pyarrow"], "pip install 'mashkit[bench]'", MashkitError)
 
 
 def rows_path(path: Path) -> Path:
@@ -174,7 +168,7 @@ def write_result(result: Result, path: Path) -> None:
     ------
     OutputError
         If the folder cannot be written.
-    PyarrowMissing
+    MashkitError
         If pyarrow is not installed.
     """
     require_pyarrow()
@@ -221,7 +215,7 @@ def read_result(path: Path, *, with_rows: bool = True) -> Result:
     ------
     UsageError
         If the file is no result of a benchmark, or its rows are missing or those of another result.
-    PyarrowMissing
+    MashkitError
         If reading the rows needs pyarrow, which is not installed.
     """
     try:

@@ -116,13 +116,13 @@ def roc_auc(positive: Examples, negative: Examples) -> Statistic:
 
 
 # ------------------------------------------------------------------------------------------------ probabilities
-def accuracy(positive: Examples, negative: Examples, threshold: float = THRESHOLD) -> Statistic:
-    """Return the mean of the two classes' shares on their side of the threshold; a score at the threshold is good.
+def accuracy(positive: Examples, negative: Examples) -> Statistic:
+    """Return the mean of the two classes' shares on their side of :data:`THRESHOLD`; a score at the threshold is good.
 
     With classes of equal size, as in the paper, it is the share of examples that are classified correctly.
     """
-    good = mean_over(positive, positive.scores >= threshold)
-    bad = mean_over(negative, negative.scores < threshold)
+    good = mean_over(positive, positive.scores >= THRESHOLD)
+    bad = mean_over(negative, negative.scores < THRESHOLD)
     return lambda weights: (good(weights) + bad(weights)) / 2
 
 

@@ -66,7 +66,7 @@ from mashkit.bench.statistics import Comparison, PairedTest, Statistic, every_tw
 from mashkit.bench.tables import SuiteError, from_table
 from mashkit.bench.tasks import Input, InputLost, Pick, Task, metric_chart, stopwatch
 from mashkit.builtin.benchmarks import RENDERED_SONGS
-from mashkit.components import Component
+from mashkit.components import Component, whole
 from mashkit.errors import CatalogError, MashkitError, UsageError, suggestion
 from mashkit.interfaces import Scorer
 from mashkit.interfaces.scorer import RelativeScorer
@@ -233,14 +233,12 @@ class Settings:
     """
 
     collection: str = "songs"
-    songs: int = attrs.field(
-        default=RENDERED_SONGS, validator=[attrs.validators.instance_of(int), attrs.validators.ge(1)]
-    )
-    vocals: int = attrs.field(default=24, validator=[attrs.validators.instance_of(int), attrs.validators.ge(1)])
-    matched: int = attrs.field(default=5, validator=[attrs.validators.instance_of(int), attrs.validators.ge(1)])
-    negatives: int = attrs.field(default=3, validator=[attrs.validators.instance_of(int), attrs.validators.ge(1)])
+    songs: int = attrs.field(default=RENDERED_SONGS, validator=whole(1))
+    vocals: int = attrs.field(default=24, validator=whole(1))
+    matched: int = attrs.field(default=5, validator=whole(1))
+    negatives: int = attrs.field(default=3, validator=whole(1))
     groups: tuple[str, ...] = attrs.field(default=(*PROTOCOLS, *TWINS), converter=as_tuple)
-    plan_seeds: int = attrs.field(default=1, validator=[attrs.validators.instance_of(int), attrs.validators.ge(1)])
+    plan_seeds: int = attrs.field(default=1, validator=whole(1))
     stretcher: str = "signalsmith"
     other_stretcher: str = "librosa"
     other_separator: str = "librosa"

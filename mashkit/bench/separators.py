@@ -57,7 +57,7 @@ from mashkit.bench.statistics import Comparison, PairedTest, every_two, median, 
 from mashkit.bench.tables import from_table
 from mashkit.bench.tasks import Cell, Input, InputLost, Literature, Pick, Table, Task, metric_chart, stopwatch
 from mashkit.catalog.ingest import SAMPLE_RATE
-from mashkit.components import Component
+from mashkit.components import Component, whole
 from mashkit.interfaces import Separator
 from mashkit.types import ROLE_STEMS, Audio, Role, Samples, StemSet, as_tuple
 
@@ -94,7 +94,7 @@ class Settings:
     """
 
     collections: tuple[str, ...] = attrs.field(factory=lambda: _collections(), converter=as_tuple)
-    songs: int = attrs.field(default=4, validator=[attrs.validators.instance_of(int), attrs.validators.ge(1)])
+    songs: int = attrs.field(default=4, validator=whole(1))
     excerpt_s: float = attrs.field(default=12.0, converter=float, validator=attrs.validators.ge(2.0))
     seed: int = 0
 

@@ -96,14 +96,14 @@ def pre_echo_db(audio: Audio, onsets: Times) -> npt.NDArray[np.float64]:
     return np.array([decibels(early / late) if late > 0 else 0.0 for early, late in zip(before, after, strict=True)])
 
 
-def attack_times(audio: Audio, onsets: Times, *, reach_s: float = 0.06) -> npt.NDArray[np.float64]:
+def attack_times(audio: Audio, onsets: Times) -> npt.NDArray[np.float64]:
     """Return the rise times of the envelope from 10 to 90 % of its peak near each onset, seconds.
 
-    The envelope is that of the analytic signal, smoothed over 4 ms; the peak is looked for within ``reach_s``.
+    The envelope is that of the analytic signal, smoothed over 4 ms; the peak is looked for within 60 ms.
     """
     window = np.hanning(round(0.004 * audio.sample_rate))
     envelope = np.convolve(np.abs(scipy.signal.hilbert(audio.mono().astype(np.float64))), window / window.sum(), "same")
-    reach = round(reach_s * audio.sample_rate)
+    reach = round(0.06 * audio.sample_rate)
     found = []
     for onset in onsets:
         centre = round(float(onset) * audio.sample_rate)

@@ -7,7 +7,6 @@ a task with the hook ``mashkit_register_tasks``. The runner, the ranking and the
 from __future__ import annotations
 
 import contextlib
-import functools
 import hashlib
 import inspect
 import json
@@ -29,6 +28,7 @@ from mashkit.bench.tables import SuiteError
 from mashkit.components import Component
 from mashkit.discovery import imported
 from mashkit.errors import BrokenPlugin, MashkitError, suggestion
+from mashkit.models import file_sha256
 from mashkit.types import Audio, as_tuple, frozen_mapping
 from mashkit.workers.processes import cpu_seconds, family
 
@@ -91,7 +91,7 @@ class Input:
         missing = "missing" if self.missing else ""
         whole.update(json.dumps([self.name, self.measure, dict(self.parameters), missing]).encode())
         for path in self.files:
-            whole.update(digest_of(path).encode())
+            whole.update(file_sha256(path).encode())
         return whole.hexdigest()
 
 
@@ -114,18 +114,6 @@ def same_song(one: str, other: str) -> bool:
 
 def _plain(name: str) -> str:
     return "".join(letter for letter in name.casefold() if letter.isalnum())
-
-
-def digest_of(path: Path) -> str:
-    """Return the sha256 of a file's content; the file is read again only if it has changed."""
-    status = path.stat()
-    return _digest(path, status.st_size, status.st_mtime_ns)
-
-
-@functools.cache
-def _digest(path: Path, size: int, modified: int) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 @attrs.frozen(kw_only=True)

@@ -15,7 +15,7 @@ from typing import Any
 import attrs
 
 from mashkit.builtin import LOCAL_EXECUTOR
-from mashkit.components import cost_only
+from mashkit.components import cost_only, whole
 from mashkit.errors import ComponentUnavailable, MashkitError, UsageError
 from mashkit.interfaces.executor import Done, Executor, Job, Outcome, Pool, Work, Works, attempt, begin, portable
 from mashkit.workers.interpreter import START_TIMEOUT_S, Interpreter
@@ -51,23 +51,15 @@ class LocalExecutor(Executor):
     info = LOCAL_EXECUTOR
 
     jobs: int | None = attrs.field(
-        default=None,
-        validator=attrs.validators.optional([attrs.validators.instance_of(int), attrs.validators.ge(0)]),
-        metadata=cost_only(0, 1),
+        default=None, validator=attrs.validators.optional(whole(0)), metadata=cost_only(0, 1)
     )
     timeout_s: float = attrs.field(
         default=1800.0, converter=float, validator=attrs.validators.ge(0), metadata=cost_only(0)
     )
     threads: int | None = attrs.field(
-        default=None,
-        validator=attrs.validators.optional([attrs.validators.instance_of(int), attrs.validators.ge(1)]),
-        metadata=cost_only(2),
+        default=None, validator=attrs.validators.optional(whole(1)), metadata=cost_only(2)
     )
-    gpus: int = attrs.field(
-        default=1,
-        validator=[attrs.validators.instance_of(int), attrs.validators.ge(0)],
-        metadata=cost_only(0),
-    )
+    gpus: int = attrs.field(default=1, validator=whole(0), metadata=cost_only(0))
 
     def _pool(self) -> Pool:
         if self.jobs == 0:

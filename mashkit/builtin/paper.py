@@ -24,7 +24,7 @@ from mashkit.builtin.candidates import CandidateIndex, index_of
 from mashkit.builtin.causes import Cause
 from mashkit.builtin.placement import BeatsOfClips, ClipBeats, Fades, Fit, Placed, Placer
 from mashkit.cliptable import ClipTable
-from mashkit.components import ComponentInfo
+from mashkit.components import ComponentInfo, whole
 from mashkit.conditions import (
     BACKING,
     DURATION_S,
@@ -123,7 +123,7 @@ class PaperGenerator(DrawingGenerator):
     max_duration_s: float = attrs.field(default=DURATION_S[1], validator=validators.gt(0))
     max_offset_s: float = attrs.field(default=MAX_OFFSET_S, validator=validators.ge(0))
     align: Literal["beats", "speed"] = attrs.field(default="beats", validator=validators.in_(("beats", "speed")))
-    phrase_bars: int = attrs.field(default=0, validator=[validators.instance_of(int), validators.ge(0)])
+    phrase_bars: int = attrs.field(default=0, validator=whole(0))
     match_loudness: bool = attrs.field(default=True, validator=validators.instance_of(bool))
     fades: bool = attrs.field(default=True, validator=validators.instance_of(bool))
     limit_db: float = attrs.field(default=3.0, validator=validators.ge(0))

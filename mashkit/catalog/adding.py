@@ -519,8 +519,10 @@ def _works(ingestor: Ingestor) -> Mapping[str, Work]:
     recipe = _Recipe(separator, analyzer, ingestor.policy, ingestor.with_features)
     return {
         LISTENING: Work(name=LISTENING, start=_loader, run=_listen),
-        ANALYSIS: Work(name="analyze", start=_ingestor, arguments=(recipe,), run=_compute),
-        STEMS: Work(name="separate", start=_ingestor, arguments=(recipe,), run=_compute, gpus=ingestor.separator.gpus),
+        ANALYSIS: Work(name="analyze", start=_ingestor, arguments=(recipe,), run=Ingestor.compute),
+        STEMS: Work(
+            name="separate", start=_ingestor, arguments=(recipe,), run=Ingestor.compute, gpus=ingestor.separator.gpus
+        ),
     }
 
 
@@ -546,10 +548,6 @@ def _ingestor(recipe: _Recipe) -> Ingestor:
         with_features=recipe.with_features,
         loader=registry.plugins.hook.mashkit_load_audio,
     )
-
-
-def _compute(ingestor: Ingestor, task: Task) -> Computed:
-    return ingestor.compute(task)
 
 
 def can_travel(*components: Component) -> bool:

@@ -8,6 +8,7 @@ transaction, so that a killed process never leaves a part of a song's clips.
 from __future__ import annotations
 
 import contextlib
+import functools
 import hashlib
 import json
 import math
@@ -24,6 +25,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mashkit.arguments import require_path
+from mashkit.atomicfile import transaction
 from mashkit.catalog.clips import ClipRecord
 from mashkit.catalog.excerpts import Excerpt
 from mashkit.catalog.filesystems import network_file_system
@@ -111,7 +113,8 @@ class MashupDB:
                 migrate(self._database)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _opened, (self.root,)
+        # A copy in another process is opened for reading, because only one process writes.
+        return functools.partial(MashupDB, self.root, write=False), ()
 
     def __enter__(self) -> MashupDB:
         return self
@@ -200,16 +203,8 @@ class MashupDB:
         """
         if not self.write:
             raise OutputError(f"{self.root} was opened only for reading", "open it with write=True")
-        with self._lock, self._speaking():
-            self._database.execute("BEGIN IMMEDIATE")
-            try:
-                yield self._database
-                self._database.execute("COMMIT")
-            except BaseException:
-                # SQLite may have rolled back by itself, for example because the disk is full.
-                if self._database.in_transaction:
-                    self._database.execute("ROLLBACK")
-                raise
+        with self._lock, self._speaking(), transaction(self._database) as database:
+            yield database
 
     def rows(self, query: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
         """Return the rows of a query; raises CatalogError if the database is damaged."""
@@ -649,11 +644,6 @@ class _Rows:
 
 def _connect(target: Path | str, *, uri: bool = False) -> sqlite3.Connection:
     return sqlite3.connect(target, timeout=PATIENCE_S, isolation_level=None, check_same_thread=False, uri=uri)
-
-
-def _opened(root: Path) -> MashupDB:
-    # A copy in another process is opened for reading, because only one process writes.
-    return MashupDB(root, write=False)
 
 
 def _upsert(table: str, values: Mapping[str, Any], key: str) -> str:

@@ -91,7 +91,7 @@ def export(
         If there are no clips, a clip lacks a requested field or its files are damaged, or the database changes.
     OutputError
         If the folder cannot be written or the disk is full. Finished shards stay; a partial shard is removed.
-    PyarrowMissing
+    MashkitError
         If the layout is Parquet and pyarrow is not installed.
     """
     if layout not in LAYOUTS:

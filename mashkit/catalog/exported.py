@@ -13,7 +13,6 @@ Features are arrays of :mod:`mashkit.features.spectral` for the frames within th
 from __future__ import annotations
 
 import contextlib
-import importlib.util
 import io
 import json
 import re
@@ -28,7 +27,7 @@ import numpy.typing as npt
 import soundfile
 
 from mashkit.catalog.objects import arrays_in
-from mashkit.errors import AnalysisError, CatalogError, MashkitError, StemError
+from mashkit.errors import AnalysisError, CatalogError, MashkitError, StemError, require_packages
 from mashkit.models import sha256_of
 from mashkit.paths import without_links
 from mashkit.types import Audio, Clip, Role, as_tuple, frozen_mapping
@@ -46,14 +45,10 @@ _FIX = "copy it again, or export again"
 _CLIP_ID = re.compile(r"[a-z0-9-]{1,64}")
 
 
-class PyarrowMissing(MashkitError):
-    """Parquet can be neither written nor read, because pyarrow is not installed."""
-
-
 def require_pyarrow() -> None:
-    """Raise PyarrowMissing, with the command that installs it, if there is no pyarrow. Call it before writing."""
-    if importlib.util.find_spec("pyarrow") is None:
-        raise PyarrowMissing("Parquet needs pyarrow", "pip install 'mashkit[export]', or use the layout webdataset")
+    """Raise MashkitError if Parquet cannot be written and read; called before anything is written."""
+    fix = "pip install 'mashkit[export]', or use the layout webdataset"
+    require_packages("Parquet needs", ["pyarrow"], fix, MashkitError)
 
 
 def member(field: str) -> str:
@@ -249,7 +244,7 @@ def read_export(folder: Path | str) -> Iterator[ExportedClip]:
     ------
     CatalogError
         If the export is unfinished, of a newer mashkit, or damaged. The clips yielded before are correct.
-    PyarrowMissing
+    MashkitError
         If the index is Parquet and pyarrow is not installed.
     """
     folder = Path(folder)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Callable
 
+from mashkit.atomicfile import transaction
+
 INDEX = "index.sqlite"
 """Name of the SQLite file in the database's folder."""
 SCHEMA_VERSION = 3
@@ -169,16 +171,11 @@ _STEPS: dict[int, Callable[[sqlite3.Connection], None]] = {0: _create, 1: _from_
 
 def migrate(database: sqlite3.Connection) -> None:
     """Convert a database to :data:`SCHEMA_VERSION` in one transaction; other processes that open it wait."""
-    database.execute("BEGIN IMMEDIATE")
-    try:
+    with transaction(database):
         (version,) = database.execute("PRAGMA user_version").fetchone()
         if version < SCHEMA_VERSION:
             _STEPS[version](database)
             database.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
-        database.execute("COMMIT")
-    except BaseException:
-        database.execute("ROLLBACK")
-        raise
 
 
 def _statements(script: str) -> list[str]:

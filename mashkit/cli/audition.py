@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import importlib.util
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,8 +20,6 @@ SUMMARY = "Play, compare, change and judge mashups on a local page; `audition ex
 PORT = 8775
 CANDIDATES = 50
 """Number of mashups that are drawn from a database by default."""
-NEEDED = ("starlette", "uvicorn", "itsdangerous")
-"""Packages of the extra ``listen`` that the server needs."""
 EXPORT = "export"
 
 
@@ -47,6 +44,7 @@ def add_parser(commands: Commands) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Serve an audition, or export one."""
+    from mashkit.arguments import named_path
     from mashkit.errors import UsageError
 
     words = list(arguments.words)
@@ -60,23 +58,16 @@ def run(arguments: argparse.Namespace) -> int:
             "audition export without -o" if exporting else "audition with -o",
             "write it like: mashkit audition export OUT -o FOLDER",
         )
-    folder = _folder(words[0]) if words else None
+    folder = named_path(words[0]) if words else None
     return _export(arguments, folder) if exporting else _serve(arguments, folder)
-
-
-def _folder(text: str) -> Path:
-    from mashkit.arguments import named_path
-
-    return named_path(text)
 
 
 def _serve(arguments: argparse.Namespace, folder: Path | None) -> int:
     from mashkit.cli.kits import require
-    from mashkit.errors import ComponentUnavailable
+    from mashkit.cli.listen import NEEDED
+    from mashkit.errors import require_packages
 
-    missing = [name for name in NEEDED if importlib.util.find_spec(name) is None]
-    if missing:
-        raise ComponentUnavailable(f"an audition needs {', '.join(missing)}", "pip install 'mashkit[listen]'")
+    require_packages("an audition needs", NEEDED, "pip install 'mashkit[listen]'")
     from mashkit.audition.serving import serve
 
     kit = require(_kit(arguments), arguments, "stretcher", "generator")
@@ -98,11 +89,9 @@ def _serve(arguments: argparse.Namespace, folder: Path | None) -> int:
 
 
 def _tell(arguments: argparse.Namespace, facts: dict[str, Any]) -> None:
-    from mashkit.cli.console import print_json, say
+    from mashkit.cli.console import printed, say
 
-    if arguments.json:
-        print_json(facts)
-    else:
+    if not printed(facts, arguments):
         say(f"{facts['candidates']} mashups; open this address in a browser of this machine (Ctrl-C ends it):")
         print(facts["address"])
     sys.stdout.flush()
@@ -168,7 +157,7 @@ def _export(arguments: argparse.Namespace, folder: Path | None) -> int:
     from mashkit.audition.export import write
     from mashkit.audition.store import DATABASE, Store
     from mashkit.cli.collection import named_database
-    from mashkit.cli.console import print_json, say, status_of
+    from mashkit.cli.console import printed, say, status_of
     from mashkit.cli.kits import require
     from mashkit.rendering.renderer import Renderer
 
@@ -188,9 +177,7 @@ def _export(arguments: argparse.Namespace, folder: Path | None) -> int:
     store.close()
     for failure in done.failures:
         say(failure["error"])
-    if arguments.json:
-        print_json({"folders": [path_text(one) for one in done.folders], "failures": done.failures})
-    else:
+    if not printed({"folders": [path_text(one) for one in done.folders], "failures": done.failures}, arguments):
         print("\n".join(path_text(one) for one in done.folders))
         say(f"{len(done.folders)} kept mashups, all decisions and preferences: {path_text(arguments.output)}")
     return status_of([*done.folders, home], done.failures)

@@ -6,7 +6,7 @@ import argparse
 from typing import Any
 
 from mashkit.cli.actions import Commands, add_actions
-from mashkit.cli.console import print_json, print_table, say
+from mashkit.cli.console import print_json, print_table, printed, say
 from mashkit.cli.status import DONE
 
 SUMMARY = "Show and change the defaults of the command line: components, their options, folders."
@@ -54,9 +54,7 @@ def _rows() -> list[dict[str, Any]]:
 
 def _list(arguments: argparse.Namespace) -> int:
     rows = _rows()
-    if arguments.json:
-        print_json({"settings": rows})
-    else:
+    if not printed({"settings": rows}, arguments):
         print_table(
             ("setting", "value", "from", "what it is"),
             [(row["name"], _shown(row["value"]), row["from"], row["meaning"]) for row in rows],
@@ -76,9 +74,7 @@ def _get(arguments: argparse.Namespace) -> int:
     rows = {row["name"]: row for row in _rows()}
     if arguments.name not in rows:
         raise UsageError(f"there is no setting {arguments.name!r}", suggestion(arguments.name, rows))
-    if arguments.json:
-        print_json(rows[arguments.name])
-    else:
+    if not printed(rows[arguments.name], arguments):
         print(_shown(rows[arguments.name]["value"]))
     return DONE
 
@@ -95,9 +91,7 @@ def _set(arguments: argparse.Namespace) -> int:
     kept = {**settings.read(), name: value}
     _require_component(name.partition(".")[0], kept)
     settings.write(kept)
-    if arguments.json:
-        print_json({"name": name, "value": value, "path": path_text(settings.config_file())})
-    else:
+    if not printed({"name": name, "value": value, "path": path_text(settings.config_file())}, arguments):
         say(f"{name} = {_shown(value)} in {path_text(settings.config_file())}")
     return DONE
 
@@ -135,8 +129,6 @@ def _path(arguments: argparse.Namespace) -> int:
     from mashkit.paths import path_text
 
     path = settings.config_file()
-    if arguments.json:
-        print_json({"path": path_text(path), "exists": path.is_file()})
-    else:
+    if not printed({"path": path_text(path), "exists": path.is_file()}, arguments):
         print(path_text(path))
     return DONE

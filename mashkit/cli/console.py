@@ -30,6 +30,11 @@ def give(data: Any, arguments: argparse.Namespace) -> bool:
 
     if arguments.output is not None:
         write_json(arguments.output, data)
+    return printed(data, arguments)
+
+
+def printed(data: Any, arguments: argparse.Namespace) -> bool:
+    """Print data as JSON if --json was given; return whether they were printed."""
     if arguments.json:
         print_json(data)
     return bool(arguments.json)

@@ -22,9 +22,6 @@ from mashkit.paths import path_text, printable
 
 if TYPE_CHECKING:
     from mashkit.catalog import MashupDB
-    from mashkit.catalog.upkeep import Finding
-    from mashkit.hookspecs import StageEvent
-    from mashkit.registry import Registry
     from mashkit.types import Clip
 
 SUMMARY = "Manage a database of clips: add songs, and list, correct, check, prune and export clips."
@@ -129,7 +126,7 @@ def _add(arguments: argparse.Namespace) -> int:
     from mashkit.catalog.songs import Song, trusting
     from mashkit.catalog.upkeep import content_digest
     from mashkit.cli.collection import named_database, opened, say_what_would_be_done
-    from mashkit.cli.console import print_json, say, status_of
+    from mashkit.cli.console import printed, say, status_of
     from mashkit.cli.kits import kit_of, options_of, policy_of, require
     from mashkit.cli.progress import ProgressListener
     from mashkit.rendering.output import environment
@@ -171,9 +168,7 @@ def _add(arguments: argparse.Namespace) -> int:
             "components": [kit.separator.described(), kit.analyzer.described()],
             "environment": environment(),
         }
-    if arguments.json:
-        print_json(data)
-    else:
+    if not printed(data, arguments):
         print(
             f"{report.songs} songs, {report.clips} clips ({report.cached} songs were there already), "
             f"{_passed_over(report.passed_over)}{len(failures)} failed; {data['total_clips']} clips in {data['db']}"
@@ -188,14 +183,12 @@ def _passed_over(songs: Sequence[object]) -> str:
 # ------------------------------------------------------------------------------------------------------- list, show
 def _list(arguments: argparse.Namespace) -> int:
     from mashkit.cli.collection import opened, print_clips
-    from mashkit.cli.console import print_json, print_table
+    from mashkit.cli.console import print_json, print_table, printed
 
     with opened(arguments.db, write=False) as database:
         if arguments.failures:
             failures = [{"path": path_text(path), "error": str(error)} for path, error in database.failures()]
-            if arguments.json:
-                print_json({"failures": failures})
-            else:
+            if not printed({"failures": failures}, arguments):
                 print_table(("song", "why"), [(one["path"], one["error"]) for one in failures])
             return DONE
         if arguments.same_recordings:
@@ -260,8 +253,10 @@ def _row(clip: Clip) -> dict[str, Any]:
 
 
 def _show(arguments: argparse.Namespace) -> int:
+    import json
+
     from mashkit.cli.collection import opened
-    from mashkit.cli.console import print_json
+    from mashkit.cli.console import printed
     from mashkit.timing import metre
     from mashkit.types import key_facts
 
@@ -288,7 +283,7 @@ def _show(arguments: argparse.Namespace) -> int:
                     "song_duration_s": song[3],
                     "same_recordings": [path for (path,) in alike],
                     "protocol": song[1],
-                    "song_source": _json(song[2]),
+                    "song_source": json.loads(song[2]),
                     "excerpt": {"start_s": record.excerpt.start, "duration_s": record.excerpt.duration},
                     "stems": {str(role): str(database.objects.path(ref.sha256)) for role, ref in record.stems.items()},
                     "features": str(database.objects.path(record.features, ".npz")) if record.features else None,
@@ -296,18 +291,10 @@ def _show(arguments: argparse.Namespace) -> int:
                     "analyzer": database.component(record.analyzer),
                 }
             )
-    if arguments.json:
-        print_json({"clips": shown})
-    else:
+    if not printed({"clips": shown}, arguments):
         for one in shown:
             _print_fields(one)
     return DONE
-
-
-def _json(text: str) -> Any:
-    import json
-
-    return json.loads(text)
 
 
 def _print_fields(shown: dict[str, Any]) -> None:
@@ -329,7 +316,7 @@ def _edit(arguments: argparse.Namespace) -> int:
     from mashkit.catalog.edits import FIELDS
     from mashkit.catalog.upkeep import edit
     from mashkit.cli.collection import opened, print_clips
-    from mashkit.cli.console import print_json, say
+    from mashkit.cli.console import printed, say
     from mashkit.errors import UsageError
 
     given = {name: getattr(arguments, name) for name in FIELDS}
@@ -339,9 +326,7 @@ def _edit(arguments: argparse.Namespace) -> int:
         raise UsageError("nothing to edit", f"give {flags}, --lock or --undo")
     with opened(arguments.db, write=True) as database:
         record = edit(database, arguments.clip, values, lock=arguments.lock, undo=arguments.undo)
-    if arguments.json:
-        print_json({"clip": record.clip.to_dict(), "was": arguments.clip})
-    else:
+    if not printed({"clip": record.clip.to_dict(), "was": arguments.clip}, arguments):
         print_clips([record.clip])
     if record.clip.id != arguments.clip:
         say(f"{arguments.clip} was cut again and is now {record.clip.id}; draw plans that name it again")
@@ -350,27 +335,33 @@ def _edit(arguments: argparse.Namespace) -> int:
 
 # -------------------------------------------------------------------------------------------------- verify, prune
 def _verify(arguments: argparse.Namespace) -> int:
+    import attrs
+
     from mashkit.catalog.upkeep import content_digest, repair, verify
     from mashkit.cli.collection import opened
-    from mashkit.cli.console import print_json, print_table, say
+    from mashkit.cli.console import print_table, printed, say
     from mashkit.cli.progress import ProgressListener
+    from mashkit.hookspecs import StageEvent
     from mashkit.registry import Registry
 
     registry = Registry()
+
+    def tell(done: int, total: int) -> None:
+        event = StageEvent(stage="verify", item="", state="done", done=done, total=total)
+        registry.plugins.hook.mashkit_stage(event=event)
+
     with opened(arguments.db, write=arguments.repair) as database:
         with ProgressListener(registry, quiet=arguments.quiet):
-            findings = list(verify(database, thorough=not arguments.quick, notify=_telling(registry)))
+            findings = list(verify(database, thorough=not arguments.quick, notify=tell))
         harm = [finding for finding in findings if not finding.harmless]
         forgotten = repair(database, harm) if arguments.repair and harm else []
         digest = None if any(finding.fault == "index" for finding in findings) else content_digest(database)
     data = {
-        "findings": [_finding(finding) for finding in findings],
+        "findings": [{**attrs.asdict(one), "harmless": one.harmless} for one in findings],
         "forgotten": forgotten,
         "content_sha256": digest,
     }
-    if arguments.json:
-        print_json(data)
-    else:
+    if not printed(data, arguments):
         print_table(
             ("fault", "what", "", "clips it costs"),
             [(one.fault, one.what, one.message, len(one.clips) or "") for one in findings],
@@ -383,36 +374,16 @@ def _verify(arguments: argparse.Namespace) -> int:
     return NOT_IN_ORDER if harm and not forgotten else DONE
 
 
-def _finding(finding: Finding) -> dict[str, Any]:
-    return {
-        "fault": finding.fault,
-        "what": finding.what,
-        "message": finding.message,
-        "clips": list(finding.clips),
-        "harmless": finding.harmless,
-    }
-
-
-def _telling(registry: Registry) -> Any:
-    from mashkit.hookspecs import StageEvent
-
-    def tell(done: int, total: int) -> None:
-        event: StageEvent = StageEvent(stage="verify", item="", state="done", done=done, total=total)
-        registry.plugins.hook.mashkit_stage(event=event)
-
-    return tell
-
-
 def _prune(arguments: argparse.Namespace) -> int:
     from mashkit.catalog.upkeep import prune
     from mashkit.cli.collection import opened
-    from mashkit.cli.console import print_json
+    from mashkit.cli.console import printed
 
     with opened(arguments.db, write=True) as database:
         pruned = prune(database, dry_run=arguments.dry_run)
-    if arguments.json:
-        print_json({"results": pruned.results, "objects": pruned.objects, "files": pruned.files, "bytes": pruned.bytes})
-    else:
+    if not printed(
+        {"results": pruned.results, "objects": pruned.objects, "files": pruned.files, "bytes": pruned.bytes}, arguments
+    ):
         verb = "would be deleted" if arguments.dry_run else "deleted"
         print(f"{pruned.results} results, {pruned.files} files, {pruned.bytes / 1e6:.1f} MB {verb}")
     return DONE
@@ -422,7 +393,7 @@ def _prune(arguments: argparse.Namespace) -> int:
 def _export(arguments: argparse.Namespace) -> int:
     from mashkit.catalog.export import export
     from mashkit.cli.collection import opened
-    from mashkit.cli.console import print_json
+    from mashkit.cli.console import printed
     from mashkit.cli.progress import ProgressListener
     from mashkit.registry import Registry
 
@@ -436,9 +407,7 @@ def _export(arguments: argparse.Namespace) -> int:
             shard_clips=arguments.shard_clips,
             notify=lambda event: registry.plugins.hook.mashkit_stage(event=event),
         )
-    if arguments.json:
-        print_json({"output": str(arguments.output), **manifest.to_dict()})
-    else:
+    if not printed({"output": str(arguments.output), **manifest.to_dict()}, arguments):
         size = sum(shard.bytes for shard in manifest.shards)
         licences = ", ".join(f"{count} {licence}" for licence, count in manifest.licences.items())
         print(f"{manifest.clips} clips of {manifest.songs} songs, {size / 1e6:.1f} MB in {arguments.output}")

@@ -55,14 +55,12 @@ def _create(arguments: argparse.Namespace) -> int:
 
 
 def _list(arguments: argparse.Namespace) -> int:
-    from mashkit.cli.console import print_json, print_table, say
+    from mashkit.cli.console import print_table, printed, say
     from mashkit.components.environments import environments, unfinished
 
     rows = [_row(environment) for environment in environments()]
     left = [str(path) for path in unfinished()]
-    if arguments.json:
-        print_json({"environments": rows, "unfinished": left})
-    else:
+    if not printed({"environments": rows, "unfinished": left}, arguments):
         print_table(
             ("name", "works", "python", "plugin", "size", "path"),
             [

@@ -1,9 +1,8 @@
-"""`mashkit listen`: make a listening test, serve it, and turn its answers into tables."""
+"""`mashkit listen new | serve`: make a listening test and serve it. The import must be fast."""
 
 from __future__ import annotations
 
 import argparse
-import importlib.util
 import os
 import sys
 from collections.abc import Callable
@@ -17,57 +16,57 @@ from mashkit.paths import path_text
 
 SUMMARY = "Make a listening test, serve it, and turn its answers into tables."
 TOKEN_VARIABLE = "MASHKIT_ADMIN_TOKEN"  # noqa: S105 — the name of a variable
-"""Environment variable: the admin token, if --admin-token is not given."""
+"""Environment variable that has the admin token if --admin-token is not given."""
 PORT = 8765
 NEEDED = ("starlette", "uvicorn", "itsdangerous")
-"""Packages of the extra ``listen`` that the server needs."""
+"""Packages of the extra ``listen`` that the servers of `listen` and `audition` need."""
 
 
 def add_parser(commands: Commands) -> None:
     """Add `listen` and its actions to the command line."""
     action = add_actions(commands, "listen", SUMMARY)
-    new = action("new", "Freeze a study: choose and render its sounds, and write its protocol down.", _new)
-    new.add_argument("songs", nargs="*", type=Path, help="sound files and folders of them; or give --db")
-    new.add_argument("-o", "--output", type=Path, required=True, metavar="FOLDER", help="the study's folder, a new one")
+    new = action("new", "Make a study: choose and render its sounds, and write its design.", _new)
+    new.add_argument("songs", nargs="*", type=Path, help="sound files, and folders of them; not needed with --db")
+    new.add_argument("-o", "--output", type=Path, required=True, metavar="FOLDER", help="new folder for the study")
     new.add_argument("--task", required=True, choices=("generation", "retrieval", "preference", "custom"),
-                     help="the paper's two designs, pairs to choose from, or sounds of one's own")  # fmt: skip
-    new.add_argument("--systems", metavar="NAME,NAME", help="the scorers to compare")
+                     help="the paper's two designs, choices between two, or your own sounds")  # fmt: skip
+    new.add_argument("--systems", metavar="NAME,NAME", help="scorers to compare")
     new.add_argument("--table", type=Path, metavar="CSV",
-                     help="custom: a row for each sample: page, file, system, vocal")  # fmt: skip
+                     help="custom: table of samples, with columns page, file, system, vocal")  # fmt: skip
     new.add_argument("--ask", choices=("rating", "preference"), default="rating",
-                     help="custom: what each page asks; default: %(default)s")  # fmt: skip
-    design = new.add_argument_group("the design; defaults are the paper's")
+                     help="custom: what raters do on each page; default: %(default)s")  # fmt: skip
+    design = new.add_argument_group("design; the defaults are the paper's")
     design.add_argument("--each", type=positive, default=20, metavar="N",
                         help="generation: samples of each system's top and bottom; default: %(default)s")  # fmt: skip
     design.add_argument("--count", type=positive, default=200, metavar="N",
                         help="generation: plans that each system ranks; default: %(default)s")  # fmt: skip
     design.add_argument("--queries", type=positive, default=30, metavar="N",
-                        help="retrieval, preference: vocals; default: %(default)s")  # fmt: skip
+                        help="retrieval, preference: number of vocals; default: %(default)s")  # fmt: skip
     design.add_argument("--query", action="append", default=[], metavar="CLIP",
-                        help="a clip whose vocal is a query, instead of drawn ones; repeatable")  # fmt: skip
+                        help="use the vocal of this clip instead of a random vocal; repeatable")  # fmt: skip
     design.add_argument("--candidates", type=positive, default=180, metavar="N",
                         help="retrieval, preference: plans of each query; default: %(default)s")  # fmt: skip
     design.add_argument("--negatives", type=whole, default=3, metavar="N",
                         help="pages with an unmatched mashup and its original; default: %(default)s")  # fmt: skip
     design.add_argument("--training", type=whole, default=1, metavar="N",
-                        help="pages to practise with, which do not count; default: %(default)s")  # fmt: skip
-    design.add_argument("--seed", type=whole, default=0, help="seed of all draws; default: %(default)s")
-    protocol = new.add_argument_group("what a rater does")
+                        help="number of practice pages, which do not count; default: %(default)s")  # fmt: skip
+    design.add_argument("--seed", type=whole, default=0, help="seed of all random choices; default: %(default)s")
+    protocol = new.add_argument_group("session of a rater")
     protocol.add_argument("--pages-per-rater", type=positive, default=10, metavar="N", help="default: %(default)s")
     protocol.add_argument("--raters-per-page", type=positive, default=3, metavar="N", help="default: %(default)s")
     protocol.add_argument("--negatives-per-rater", type=whole, default=3, metavar="N",
-                          help="pages of --negatives that a rater sees; default: %(default)s")  # fmt: skip
+                          help="number of the --negatives pages that a rater gets; default: %(default)s")  # fmt: skip
     protocol.add_argument("--repeats", type=whole, default=2, metavar="N",
-                          help="pages that a rater sees twice; default: %(default)s")  # fmt: skip
+                          help="number of pages that a rater gets twice; default: %(default)s")  # fmt: skip
     protocol.add_argument("--must-play", type=float, default=5.0, metavar="SECONDS",
-                          help="of each sample, before it can be rated; default: %(default)s")  # fmt: skip
-    protocol.add_argument("--no-headphones", action="store_true", help="without the headphone check")
-    protocol.add_argument("--no-level", action="store_true", help="without setting the level")
-    protocol.add_argument("--completion-code", metavar="TEXT", help="shown at the end")
-    protocol.add_argument("--title", default="Listening test", help="shown to raters; default: %(default)s")
-    protocol.add_argument("--contact", metavar="TEXT", help="whom raters may ask")
+                          help="how long to play each sample before its rating; default: %(default)s")  # fmt: skip
+    protocol.add_argument("--no-headphones", action="store_true", help="leave out the headphone check")
+    protocol.add_argument("--no-level", action="store_true", help="leave out the page on which raters set their volume")
+    protocol.add_argument("--completion-code", metavar="TEXT", help="code that is shown at the end")
+    protocol.add_argument("--title", default="Listening test", help="title of the pages; default: %(default)s")
+    protocol.add_argument("--contact", metavar="TEXT", help="person or address for questions of raters")
     protocol.add_argument("--texts", type=Path, action="append", default=[], metavar="FILE",
-                          help="LANGUAGE.json: another language, or other words; repeatable")  # fmt: skip
+                          help="LANGUAGE.json: texts of a new language, or better texts; repeatable")  # fmt: skip
     add_components(new, "separator", "analyzer", "stretcher", "generator", "executor")
     add_collection(new)
     _add_serve(action)
@@ -76,22 +75,22 @@ def add_parser(commands: Commands) -> None:
 
 def _add_serve(action: Callable[[str, str, Run], argparse.ArgumentParser]) -> None:
     serve = action("serve", "Serve a study to raters.", _serve)
-    serve.add_argument("study", type=Path, help="the folder of `mashkit listen new`")
-    serve.add_argument("--host", default="127.0.0.1", help="address to listen at; default: %(default)s, this machine")
-    serve.add_argument("--port", type=whole, default=PORT, help="0 for a free one; default: %(default)s")
+    serve.add_argument("study", type=Path, help="folder that `mashkit listen new` made")
+    serve.add_argument("--host", default="127.0.0.1", help="the server's address; default: %(default)s, this machine")
+    serve.add_argument("--port", type=whole, default=PORT, help="0 takes any free port; default: %(default)s")
     serve.add_argument(
         "--admin-token", metavar="TEXT", help=f"for the admin page; default: environment {TOKEN_VARIABLE}"
     )
-    serve.add_argument("--public-url", metavar="URL", help="beginning of the links, if there is a proxy")
-    serve.add_argument("--links", type=positive, metavar="N", help="print so many personal links")
-    serve.add_argument("--days", type=positive, default=30, help="how long links are valid; default: %(default)s")
+    serve.add_argument("--public-url", metavar="URL", help="address of the server for raters, if it is behind a proxy")
+    serve.add_argument("--links", type=positive, metavar="N", help="print N personal links")
+    serve.add_argument("--days", type=positive, default=30, help="how many days links are valid; default: %(default)s")
     serve.add_argument("--backup", type=Path, metavar="FILE",
-                       help="copy the answers there now and then; default: backup.sqlite in the study")  # fmt: skip
-    serve.add_argument("--dry-run", action="store_true", help="walk through all pages; nothing is kept")
+                       help="regular copy of the answers; default: backup.sqlite in the study")  # fmt: skip
+    serve.add_argument("--dry-run", action="store_true", help="show all pages and save no answers")
 
 
 def _new(arguments: argparse.Namespace) -> int:
-    from mashkit.cli.console import print_json, say
+    from mashkit.cli.console import printed, say
     from mashkit.cli.progress import ProgressListener
     from mashkit.errors import UsageError
     from mashkit.listen.freezing import Frame, Wishes, freeze_mashups, freeze_table
@@ -106,7 +105,7 @@ def _new(arguments: argparse.Namespace) -> int:
     ):
         if given != wanted:
             raise UsageError(
-                f"--task {arguments.task} {'with' if given else 'without'} {option}", "see listen new --help"
+                f"--task {arguments.task} {'with' if given else 'without'} {option}", "see mashkit listen new --help"
             )
     if not 0 < arguments.must_play < 60:
         raise UsageError(f"--must-play {arguments.must_play:g}", "give seconds, more than 0 and less than 60")
@@ -159,9 +158,7 @@ def _new(arguments: argparse.Namespace) -> int:
         "loudness_lufs": study.loudness_lufs,
         "notes": list(study.notes),
     }
-    if arguments.json:
-        print_json(facts)
-    else:
+    if not printed(facts, arguments):
         print(
             f"{facts['samples']} samples on {facts['pages']} pages at {study.loudness_lufs:.1f} LUFS; hash {study.hash}"
         )
@@ -170,11 +167,9 @@ def _new(arguments: argparse.Namespace) -> int:
 
 
 def _serve(arguments: argparse.Namespace) -> int:
-    from mashkit.errors import ComponentUnavailable
+    from mashkit.errors import require_packages
 
-    missing = [name for name in NEEDED if importlib.util.find_spec(name) is None]
-    if missing:
-        raise ComponentUnavailable(f"serving a study needs {', '.join(missing)}", "pip install 'mashkit[listen]'")
+    require_packages("serving a study needs", NEEDED, "pip install 'mashkit[listen]'")
     from mashkit.listen.serving import serve
 
     token = arguments.admin_token or os.environ.get(TOKEN_VARIABLE, "")
@@ -194,13 +189,11 @@ def _serve(arguments: argparse.Namespace) -> int:
 
 
 def _told(arguments: argparse.Namespace) -> Callable[[dict[str, Any]], None]:
-    """Return what prints the addresses and links of a server that has started."""
-    from mashkit.cli.console import print_json, say
+    """Return the function that prints the addresses and links of a started server."""
+    from mashkit.cli.console import printed, say
 
     def tell(facts: dict[str, Any]) -> None:
-        if arguments.json:
-            print_json(facts)
-        else:
+        if not printed(facts, arguments):
             say(f"for raters: {facts['open_link']}")
             say(f"progress: {facts['admin']}")
             for link in facts["links"]:

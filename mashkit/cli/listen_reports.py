@@ -1,9 +1,8 @@
-"""`mashkit listen simulate | export | report`: from answers to tables. The import must be fast."""
+"""`mashkit listen simulate | export | report`: simulate or read answers, and make tables. The import must be fast."""
 
 from __future__ import annotations
 
 import argparse
-import importlib.util
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,6 +16,7 @@ if TYPE_CHECKING:
     from mashkit.listen.simulate import World
     from mashkit.listen.study import Study
 
+REFERENCE = "system that every other system is compared with; default: the first"
 NEEDED = ("pandas", "scikit_posthocs")
 """Packages of the extra ``listen`` that the analysis needs."""
 
@@ -27,66 +27,66 @@ def add_parsers(action: Callable[[str, str, Run], argparse.ArgumentParser]) -> N
     Parameters
     ----------
     action : callable
-        What :func:`mashkit.cli.actions.add_actions` returned for `listen`.
+        The function that :func:`mashkit.cli.actions.add_actions` returned for `listen`.
     """
-    simulate = action("simulate", "Let simulated raters answer a study, or say how many real ones it needs.", _simulate)
-    simulate.add_argument("study", nargs="?", type=Path, help="the folder of `mashkit listen new`; or give --task")
-    simulate.add_argument("-o", "--output", type=Path, metavar="FILE", help="file for the study and its answers, JSON")
+    simulate = action("simulate", "Simulate the answers of raters, or the power of a design.", _simulate)
+    simulate.add_argument("study", nargs="?", type=Path, help="folder of a study; not needed with --task")
+    simulate.add_argument("-o", "--output", type=Path, metavar="FILE", help="JSON file for the study and its answers")
     simulate.add_argument(
-        "--task", choices=("generation", "retrieval", "preference"), help="the paper's design, or pairs"
+        "--task", choices=("generation", "retrieval", "preference"), help="a design of the paper, or pairs"
     )
     simulate.add_argument("--systems", metavar="NAME,NAME", help="with --task; default: the paper's five")
     simulate.add_argument("--size", type=positive, metavar="N",
-                          help="with --task: mashups at each end of a ranking, or vocals")  # fmt: skip
+                          help="with --task: number of mashups at each end of a ranking, or of vocals")  # fmt: skip
     simulate.add_argument("--raters", type=positive, metavar="N", help="default: as many as the design needs")
-    simulate.add_argument("--seed", type=whole, default=0, help="default: %(default)s")
-    simulate.add_argument("--reference", metavar="SYSTEM", help="compared with the others; default: the first")
-    people = simulate.add_argument_group("what simulated raters are like; points are rating points")
+    simulate.add_argument("--seed", type=whole, default=0, help="seed of all random choices; default: %(default)s")
+    simulate.add_argument("--reference", metavar="SYSTEM", help=REFERENCE)
+    people = simulate.add_argument_group("behaviour of simulated raters; POINTS are points of the rating scale")
     people.add_argument("--effect", action="append", default=[], metavar="SYSTEM[/top|/bottom][:QUESTION]=POINTS",
-                        help="how much better a system is than others; repeatable")  # fmt: skip
-    people.add_argument("--taste", type=float, metavar="POINTS", help="spread of a rater's own liking for a system")
-    people.add_argument("--bias", type=float, metavar="POINTS", help="spread of raters' means")
-    people.add_argument("--noise", type=float, metavar="POINTS", help="spread of one rating")
-    people.add_argument("--inattentive", type=float, metavar="SHARE", help="of raters, who answer at random")
-    people.add_argument("--leaving", type=float, metavar="SHARE", help="of raters, who leave before the end")
-    planning = simulate.add_argument_group("before a study")
-    planning.add_argument("--power", action="store_true", help="simulate many studies: how often is an effect found?")
+                        help="how much better this system is than the other systems; repeatable")  # fmt: skip
+    people.add_argument("--taste", type=float, metavar="POINTS", help="standard deviation of raters' tastes")
+    people.add_argument("--bias", type=float, metavar="POINTS", help="standard deviation of raters' mean ratings")
+    people.add_argument("--noise", type=float, metavar="POINTS", help="standard deviation of a single rating")
+    people.add_argument("--inattentive", type=float, metavar="SHARE", help="share of raters who answer at random")
+    people.add_argument("--leaving", type=float, metavar="SHARE", help="share of raters who leave before the end")
+    planning = simulate.add_argument_group("power of a design")
+    planning.add_argument("--power", action="store_true", help="print how often simulated studies find an effect")
     planning.add_argument("--points", default="0.25,0.5,0.75,1", metavar="POINTS,POINTS",
-                          help="how much better the reference is; default: %(default)s")  # fmt: skip
-    planning.add_argument("--studies", type=positive, default=100, metavar="N", help="for each; default: %(default)s")
+                          help="effects: how much better the reference is; default: %(default)s")  # fmt: skip
+    planning.add_argument(
+        "--studies", type=positive, default=100, metavar="N", help="of each effect; default: %(default)s"
+    )
 
     for name, help_, run in (
-        ("export", "Write the answers as CSV with a codebook.", _export),
-        ("report", "Write the paper's tables and figure, and ours, as a page and for LaTeX.", _report),
+        ("export", "Write the answers as CSV, with a description of the columns.", _export),
+        ("report", "Write the paper's and our own tables and figure as a page and for LaTeX.", _report),
     ):
         made = action(name, help_, run)
         made.add_argument(
-            "study", type=Path, help="a study's folder, or a file of `listen simulate` or `listen export`"
+            "study", type=Path, help="folder of a study, or file that `listen simulate` or `listen export` wrote"
         )
         made.add_argument("-o", "--output", type=Path, required=name == "report", metavar="FOLDER")
         if name == "export":
             made.add_argument("--preferences", type=Path, metavar="FILE",
-                              help="write which mashup of each page was liked better, as JSON lines")  # fmt: skip
-        made.add_argument("--reference", metavar="SYSTEM", help="compared with the others; default: the first")
+                              help="JSON lines file for the preferred mashup of each page")  # fmt: skip
+        made.add_argument("--reference", metavar="SYSTEM", help=REFERENCE)
 
 
-def _require_packages() -> None:
-    from mashkit.errors import ComponentUnavailable
+def _require_extra() -> None:
+    from mashkit.errors import require_packages
 
-    missing = [name for name in NEEDED if importlib.util.find_spec(name) is None]
-    if missing:
-        raise ComponentUnavailable(f"the analysis needs {', '.join(missing)}", "pip install 'mashkit[listen]'")
+    require_packages("the analysis needs", NEEDED, "pip install 'mashkit[listen]'")
 
 
 # ------------------------------------------------------------------------------------------------------ simulate
 def _simulate(arguments: argparse.Namespace) -> int:
-    from mashkit.cli.console import print_json
+    from mashkit.cli.console import printed
     from mashkit.errors import UsageError
     from mashkit.listen.data import write_data
     from mashkit.listen.simulate import simulate
 
     if (arguments.study is None) == (arguments.task is None):
-        raise UsageError("listen simulate needs a study or --task, and not both", "see listen simulate --help")
+        raise UsageError("listen simulate needs a study or --task, and not both", "see mashkit listen simulate --help")
     if arguments.power:
         return _power(arguments)
     if arguments.output is None:
@@ -102,18 +102,16 @@ def _simulate(arguments: argparse.Namespace) -> int:
         "answers": len(data.answers),
         "excluded": len(data.exclusions),
     }
-    if arguments.json:
-        print_json(facts)
-    else:
+    if not printed(facts, arguments):
         print(
-            f"SIMULATED: {facts['answers']} answers of {facts['raters']} raters, {facts['excluded']} of them left out "
-            f"by the study's rules: {facts['output']}"
+            f"SIMULATED: {facts['answers']} answers of {facts['raters']} raters; the study's rules exclude "
+            f"{facts['excluded']} raters: {facts['output']}"
         )
     return DONE
 
 
 def _designs(arguments: argparse.Namespace) -> Callable[[int], Study]:
-    """Return what makes the design of a seed; a frozen study is the same for each."""
+    """Return the function from a seed to a design; with a study on disk, the design is the study for every seed."""
     from mashkit.errors import UsageError
     from mashkit.listen.simulate import PAPER_SYSTEMS, design
     from mashkit.listen.study import read
@@ -121,7 +119,7 @@ def _designs(arguments: argparse.Namespace) -> Callable[[int], Study]:
     if arguments.study is not None:
         for option in ("systems", "size"):
             if getattr(arguments, option) is not None:
-                raise UsageError(f"--{option} with a study", "a frozen study has its own")
+                raise UsageError(f"--{option} with a study", f"leave out --{option}: the study contains it")
         study = read(arguments.study)
         return lambda seed: study
     systems = PAPER_SYSTEMS if arguments.systems is None else [one.strip() for one in arguments.systems.split(",")]
@@ -150,12 +148,12 @@ def _world(arguments: argparse.Namespace, study: Study) -> World:
 
 
 def _power(arguments: argparse.Namespace) -> int:
-    from mashkit.cli.console import print_json, print_table
+    from mashkit.cli.console import print_table, printed
     from mashkit.errors import UsageError
     from mashkit.listen.analysis import TESTS
     from mashkit.listen.power import power
 
-    _require_packages()
+    _require_extra()
     try:
         points = [float(one) for one in arguments.points.split(",")]
     except ValueError:
@@ -168,9 +166,7 @@ def _power(arguments: argparse.Namespace) -> int:
          "found": rate.share, "low": rate.interval.low, "high": rate.interval.high}
         for effect, rates in found.items() for rate in rates
     ]  # fmt: skip
-    if arguments.json:
-        print_json({"simulated": True, "studies": arguments.studies, "corrected": "Holm", "rates": rows})
-    else:
+    if not printed({"simulated": True, "studies": arguments.studies, "corrected": "Holm", "rates": rows}, arguments):
         print(f"SIMULATED: {arguments.studies} studies for each effect; p corrected by Holm, below .05")
         print_table(
             ("points", "test", "whose", "found", "95 % interval"),
@@ -187,7 +183,7 @@ def _power(arguments: argparse.Namespace) -> int:
 def _read(arguments: argparse.Namespace) -> Answered:
     from mashkit.listen.data import read_answered
 
-    _require_packages()
+    _require_extra()
     return read_answered(arguments.study, arguments.reference)
 
 

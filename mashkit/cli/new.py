@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 
 from mashkit.cli.actions import COMPONENT_KINDS, Commands, add_command
-from mashkit.cli.console import print_json, say
+from mashkit.cli.console import printed, say
 from mashkit.cli.status import DONE
 
 
@@ -34,9 +34,7 @@ def run(arguments: argparse.Namespace) -> int:
 
     folder = new_plugin(arguments.kind, arguments.name, arguments.output)
     written = sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
-    if arguments.json:
-        print_json({"folder": path_text(folder), "files": written})
-    else:
+    if not printed({"folder": path_text(folder), "files": written}, arguments):
         print("\n".join(str(folder / name) for name in written))
         say(f"next: pip install -e '{folder}[dev]' && python -m pytest {folder}")
     return DONE

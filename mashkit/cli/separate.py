@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from mashkit.cli.actions import Commands, add_command, add_components, add_dry_run
-from mashkit.cli.console import print_json, status_of
+from mashkit.cli.console import printed, status_of
 
 STEM_FILE = "{name}.flac"
 """Name of a stem's file."""
@@ -80,9 +80,7 @@ def run(arguments: argparse.Namespace) -> int:
 
     data = of_each(kit, "separate", "separator", files, work, quiet=arguments.quiet)
     results, failures = data["results"], data["failures"]
-    if arguments.json:
-        print_json(data)
-    else:
+    if not printed(data, arguments):
         for result in results:
             print("\n".join(result["stems"].values()))
     return status_of(results, failures)

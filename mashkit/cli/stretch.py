@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mashkit.cli.actions import Commands, add_command, add_components
-from mashkit.cli.console import print_json, say
+from mashkit.cli.console import printed, say
 from mashkit.cli.status import DONE
 
 if TYPE_CHECKING:
@@ -60,9 +60,7 @@ def run(arguments: argparse.Namespace) -> int:
         "stretcher": kit.stretcher.described(),
         "environment": environment(),
     }
-    if arguments.json:
-        print_json(data)
-    else:
+    if not printed(data, arguments):
         print(path_text(path))
     if gain_db:
         say(f"{path}: lowered by {-gain_db:.1f} dB, because it would have been clipped; write a .wav to keep the level")

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
         availability,
         cost_only,
         plain,
+        whole,
         without_costs,
     )
 
@@ -29,6 +30,7 @@ __all__ = [
     "availability",
     "cost_only",
     "plain",
+    "whole",
     "without_costs",
 ]
 

@@ -159,10 +159,6 @@ def _missing_requirement(text: str) -> str:
     return ""
 
 
-def _project(requirement: str) -> str:
-    return Requirement(requirement).name
-
-
 def _installed(project: str) -> str | None:
     try:
         return importlib.metadata.version(project)
@@ -179,6 +175,12 @@ class Origin:
 
 
 _COST_ONLY = "mashkit_cost_only"
+
+
+def whole(least: int, most: int | None = None) -> Any:
+    """Return the attrs validator of a whole number that is at least ``least``, and at most ``most`` if it is given."""
+    upper = [] if most is None else [attrs.validators.le(most)]
+    return attrs.validators.and_(attrs.validators.instance_of(int), attrs.validators.ge(least), *upper)
 
 
 def cost_only(*values: Any) -> dict[str, Any]:
@@ -275,7 +277,7 @@ class Component(ABC):
             "name": self.info.name,
             "distribution": self.origin.distribution if self.origin else None,
             "version": self.origin.version if self.origin else None,
-            "requires": {name: _installed(name) for name in map(_project, self.info.requires)},
+            "requires": {name: _installed(name) for one in self.info.requires for name in [Requirement(one).name]},
             "options": {
                 name: str(value) if isinstance(value, os.PathLike) else value for name, value in self.options().items()
             },

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from mashkit.atomicfile import transaction
 from mashkit.errors import MashkitError
 from mashkit.listen import exclusions, sequences
 from mashkit.listen.records import HEARD, HIGHEST, LOWEST, PREFERRED, Answer, Page, PageKind
@@ -148,14 +149,8 @@ class Store:
             If the database cannot be written.
         """
         try:
-            self._db.execute("BEGIN IMMEDIATE")
-            try:
+            with transaction(self._db):
                 yield
-                self._db.execute("COMMIT")
-            except BaseException:
-                if self._db.in_transaction:
-                    self._db.execute("ROLLBACK")
-                raise
         except sqlite3.Error as error:
             raise NotSaved(f"{path_text(self.path)} cannot be written: {error}", "make room on the disk") from error
 

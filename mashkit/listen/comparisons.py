@@ -117,9 +117,7 @@ def _complete(blocks: npt.ArrayLike) -> Values:
 
 
 # ------------------------------------------------------------------------------------------------- ours: two systems
-def clustered(
-    influence: npt.ArrayLike, value: float, raters: Sequence[Any], songs: Sequence[Any], level: float = LEVEL
-) -> Estimate:
+def clustered(influence: npt.ArrayLike, value: float, raters: Sequence[Any], songs: Sequence[Any]) -> Estimate:
     """Return an estimate with an interval and a test that let ratings of one rater, and of one song, be alike.
 
     The variance is that by raters plus that by songs minus that by both together (Cameron, Gelbach and Miller, "Robust
@@ -136,8 +134,6 @@ def clustered(
         The estimate.
     raters, songs : sequence
         The clusters of each rating.
-    level : float
-        Coverage of the interval.
     """
     from scipy import stats
 
@@ -153,7 +149,7 @@ def clustered(
     if variance <= 0:
         return Estimate(value, Interval(value, value), 1.0 if value == 0 else None)
     error = math.sqrt(variance)
-    reach = float(stats.t.ppf((1 + level) / 2, fewest - 1)) * error
+    reach = float(stats.t.ppf((1 + LEVEL) / 2, fewest - 1)) * error
     p = 2 * float(stats.t.sf(abs(value) / error, fewest - 1))
     return Estimate(value, Interval(value - reach, value + reach), p)
 

@@ -13,6 +13,7 @@ from typing import Any
 import attrs
 
 from mashkit.audio.files import load
+from mashkit.bench.protocols import songs_in_turn
 from mashkit.conditions import UNMATCHED as UNMATCHED_CONDITIONS
 from mashkit.errors import MashkitError, UsageError
 from mashkit.listen import designs
@@ -337,12 +338,7 @@ class _Choice:
         chance = random.Random(self._seed)  # noqa: S311 — a draw that can be repeated, no secret
         clips = [clip for clip in self._catalog.clips if Role.VOCAL in clip.roles and clip.activity.get(Role.VOCAL, 1)]
         chance.shuffle(clips)
-        seen: dict[str, int] = {}
-        order = []
-        for clip in clips:
-            seen[clip.song] = seen.get(clip.song, 0) + 1
-            order.append((seen[clip.song], clip.id))
-        return [identity for _, identity in sorted(order, key=lambda one: one[0])]
+        return [clip.id for clip in songs_in_turn(clips)]
 
     def best(self, vocal: str, count: int) -> dict[str, Candidate] | None:
         """Return each system's first mashup of a vocal; None if there is none, or no original version."""

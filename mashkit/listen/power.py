@@ -77,19 +77,16 @@ def studies(
 def rates(
     made: Iterator[Answered],
     *,
-    question: str = "overall",
     corrected: bool = False,
     counts: Callable[[Answered, Finding], bool] = lambda data, one: True,
 ) -> list[Rate]:
-    """Return for each test how many of its comparisons were significant at :data:`ALPHA`.
+    """Return for each test how many of its comparisons of overall ratings were significant at :data:`ALPHA`.
 
     For "post-hoc", whose correction makes one test of all its pairs, a study counts once: if any pair is significant.
 
     Parameters
     ----------
     made : iterator of Answered
-    question : str
-        Ratings are tested for this aspect.
     corrected : bool
         Whether p-values are corrected by Holm.
     counts : callable
@@ -101,7 +98,7 @@ def rates(
     for data in made:
         number += 1
         any_pair: dict[str, bool] = {}
-        for one in findings(data, long_table(data), questions=(question,), effects=False):
+        for one in findings(data, long_table(data), questions=("overall",), effects=False):
             p = one.p_holm if corrected else one.p
             if p is None or not counts(data, one):
                 continue

@@ -9,7 +9,7 @@ from mashkit.listen.analysis import Results
 from mashkit.listen.data import Answered
 from mashkit.listen.figures import SIMULATED, figure4
 from mashkit.listen.tables import Table, details, tables
-from mashkit.pages import filled, resource, text
+from mashkit.pages import filled, resource, text, text_rows
 from mashkit.pages.exports import latex_table, one_line
 
 PAGE, FIGURE, LATEX = "report.html", "figure4.svg", "tables.tex"
@@ -62,10 +62,7 @@ def page(data: Answered, results: Results) -> str:
 
 def _html(table: Table) -> str:
     head = "".join(f'<th scope="col">{text(cell)}</th>' for cell in table.head)
-    body = "".join(
-        f'<tr><th scope="row">{text(row[0])}</th>' + "".join(f"<td>{text(cell)}</td>" for cell in row[1:]) + "</tr>"
-        for row in table.rows
-    )
+    body = "".join(text_rows(table.rows))
     return (
         f'<section><h2>{text(table.title)} <span class="{table.whose}">{WHOSE[table.whose]}</span></h2>'
         f'<div class="wide" tabindex="0"><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>'

@@ -41,6 +41,7 @@ from mashkit.paths import path_text
 
 BODY_BYTES = 65_536
 """Longest body of a request (ours): answers and log of a page have some kilobytes."""
+LOOPBACK_NAMES = ("localhost", "127.0.0.1", "::1")
 SHORTEST_TOKEN = 16
 """Fewest characters of an admin token (ours)."""
 BACKUP_MINUTES = 10.0
@@ -183,7 +184,7 @@ def application(study: Study, store: Store, links: Links, options: Options, secr
         Key with which names that crowd platforms put into links are made unreadable.
     """
     served = _Served(study, store, links, options, secret)
-    static = StaticFiles(directory=str(_static()))
+    static = StaticFiles(directory=str(static_of("mashkit.listen")))
     routes = [
         Route("/", served.front),
         Route("/admin", served.admin),
@@ -209,8 +210,9 @@ def application(study: Study, store: Store, links: Links, options: Options, secr
     return app
 
 
-def _static() -> Path:
-    with importlib.resources.as_file(importlib.resources.files("mashkit.listen") / "static") as folder:
+def static_of(package: str) -> Path:
+    """Return the folder of a package's page."""
+    with importlib.resources.as_file(importlib.resources.files(package) / "static") as folder:
         return folder
 
 
@@ -289,7 +291,7 @@ class _Served:
             "must_play_s": self._study.protocol.must_play_s,
             "dry_run": self._options.dry_run,
         }
-        page = (_static() / "index.html").read_text(encoding="utf-8")
+        page = (static_of("mashkit.listen") / "index.html").read_text(encoding="utf-8")
         return page.replace("{about}", html.escape(json.dumps(about)))
 
     async def enter(self, request: Request) -> Response:
@@ -384,7 +386,7 @@ class _Served:
     # ------------------------------------------------------------------------------------------------ the admin
     async def admin(self, _: Request) -> Response:
         """Return the admin page, which asks for the token if there is one."""
-        return FileResponse(_static() / "admin.html", headers={"cache-control": "no-cache"})
+        return FileResponse(static_of("mashkit.listen") / "admin.html", headers={"cache-control": "no-cache"})
 
     async def login(self, request: Request) -> Response:
         """Exchange the admin token for a cookie."""

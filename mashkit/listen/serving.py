@@ -11,6 +11,7 @@ from typing import Any
 from mashkit.listen.answers import Store
 from mashkit.listen.links import DAYS, Links, secret_of
 from mashkit.listen.server import (
+    LOOPBACK_NAMES,
     Options,
     address,
     application,
@@ -23,7 +24,6 @@ from mashkit.listen.server import (
 from mashkit.listen.study import load
 
 BACKUP = "backup.sqlite"
-LOOPBACK_NAMES = ("localhost", "127.0.0.1", "::1")
 
 
 def serve(

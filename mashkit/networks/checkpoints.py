@@ -1,16 +1,21 @@
-"""Read checkpoints of torch networks from safetensors files, which hold only numbers and text and cannot run code.
+"""Read checkpoints of torch networks without running code in them.
 
-All other data are one JSON text in the file's metadata, under the name of the package that wrote the file. Pickled
-checkpoints are recognized by their first bytes and refused without being read.
+Checkpoints of mashkit's networks are safetensors files, which hold only numbers and text. All other data are one JSON
+text in the file's metadata, under the name of the package that wrote the file. :func:`read_checkpoint` recognizes a
+pickled checkpoint by its first bytes and refuses it. :func:`read_pickled` is for the checkpoints of other programs.
 """
 
 from __future__ import annotations
 
+import hashlib
+import io
 import json
+import pickle
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mashkit.errors import FileError
+from mashkit.errors import ComponentUnavailable, FileError
 from mashkit.models import ModelError
 
 if TYPE_CHECKING:
@@ -59,3 +64,50 @@ def read_checkpoint(path: Path, package: str, fix: str) -> tuple[dict[str, Any],
             return described, {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 — no dict
     except (safetensors.SafetensorError, ValueError) as error:
         raise CheckpointError(path, f"is damaged, or is not a safetensors file: {error}", fix) from error
+
+
+def read_pickled(
+    path: Path, *, sha256: str = "", classes: Sequence[Any] = (), trusted: Collection[str] | None = None,
+    fix: str = "fetch it again",
+) -> Any:  # fmt: skip
+    """Return the data of a checkpoint that torch pickled, on the CPU.
+
+    Parameters
+    ----------
+    path : Path
+    sha256 : str
+        The beginning of the hash that the file must have; empty if it may have any.
+    classes : sequence
+        What a file may contain besides tensors and plain data, as for :func:`torch.serialization.safe_globals`.
+    trusted : collection of str, optional
+        The component's option ``trusted_sha256``, if it has one: hashes of files that may run code.
+    fix : str
+        The fix of the errors.
+
+    Raises
+    ------
+    ComponentUnavailable
+        If the file cannot be read, has another hash, is damaged, or contains what could run code.
+    """
+    import torch
+
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise ComponentUnavailable(f"{path}: cannot be read: {error.strerror}", fix) from error
+    digest = hashlib.sha256(content).hexdigest()
+    if not digest.startswith(sha256):
+        raise ComponentUnavailable(f"{path}: has wrong content: its sha256 is {digest}, not {sha256}", fix)
+    # The hashed bytes are read, not the file again, because the file might change in between.
+    try:
+        with torch.serialization.safe_globals([*classes]):
+            return torch.load(io.BytesIO(content), map_location="cpu", weights_only=digest not in (trusted or ()))
+    except (pickle.UnpicklingError, EOFError, RuntimeError) as error:
+        # Of torch's long text, only the part that names the refused object.
+        said = str(error).rpartition("WeightsUnpickler error: ")[2].strip() or type(error).__name__
+        trust = "" if trusted is None else f'; if you trust its author, give the option trusted_sha256=["{digest}"]'
+        raise ComponentUnavailable(
+            f"{path}: is damaged, or holds more than weights and was not read, because that could run any code: "
+            f"{said.splitlines()[0].partition(' was not an allowed')[0]}",
+            fix + trust,
+        ) from error

@@ -182,6 +182,14 @@ def _ahead(
         yield pending.popleft().result()
 
 
-def gpus_used(device: str) -> float:
-    """Return the number of GPUs that a component on that device uses: the value for :attr:`Component.gpus`."""
-    return 0.0 if device.partition(":")[0] == "cpu" else 1.0
+class OnDevice:
+    """Base of a component with the option ``device``."""
+
+    __slots__ = ()
+
+    device: str
+
+    @property
+    def gpus(self) -> float:
+        """1 if the networks run on a GPU, otherwise 0."""
+        return 0.0 if self.device.partition(":")[0] == "cpu" else 1.0

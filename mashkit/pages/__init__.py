@@ -97,6 +97,11 @@ def table(heads: Iterable[str], rows: Iterable[str], *, said: int | None = None,
     return f'<div class="wide"><table>{named}<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>'
 
 
+def text_rows(rows: Iterable[Iterable[object]]) -> list[str]:
+    """Return rows of a table that consist of plain text; the first cell of each is its heading."""
+    return [row(first, *map(cell, cells)) for first, *cells in (map(text, one) for one in rows)]
+
+
 def _class(kind: str) -> str:
     return f' class="{kind}"' if kind else ""
 

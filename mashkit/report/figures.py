@@ -12,7 +12,7 @@ import attrs
 import numpy as np
 import numpy.typing as npt
 
-from mashkit.features.spectral import beat_synchronous, chromagram, spectrogram
+from mashkit.features.spectral import StemChroma
 from mashkit.mashup import Mashup
 from mashkit.timing.beats import partner_error
 from mashkit.types import TONIC_NAMES, Audio, Layer, Role, Times
@@ -124,8 +124,7 @@ def _chroma(mashup: Mashup) -> dict[str, Any] | None:
 
 def _beat_chroma(audio: Audio, boundaries: Times, tuning: float) -> npt.NDArray[np.uint8]:
     """Return chroma per beat, shape (12, beats); 255 is the largest value."""
-    spectrum = spectrogram(audio)
-    chroma = beat_synchronous(chromagram(spectrum, tuning=tuning), spectrum.times, boundaries)
+    chroma = StemChroma.of(audio, tuning=tuning).by_beat(boundaries)
     strongest = float(chroma.max())
     return np.round(chroma * (255 / strongest if strongest > 0 else 0.0)).astype(np.uint8)
 

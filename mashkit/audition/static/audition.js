@@ -2,12 +2,12 @@
 
 import { Decks } from "/static/decks.js";
 import { Lanes } from "/static/lanes.js";
-import { Failure, ask, byId, make } from "/listen/page.js";
+import { Failure, ask, byId, hasText, loadTexts, make, say, showPosition, text } from "/listen/page.js";
+import { decode, newContext } from "/listen/player.js";
 
 const PULSE_MS = 2000;
 const RETRY_MS = 3000;
 const SETTLE_MS = 100; // steps that follow each other within this are rendered once
-const SHOWN_S = 20; // how long a message stays
 const FOLLOW_MS = 300; // how often it is seen whether the position leaves what is rendered
 const AHEAD_S = 3; // how long before its end the next part is asked for
 const ROWS = 200; // how many rows more are shown at a time
@@ -17,7 +17,6 @@ const STEPS = ["beats", "bars", "semitones", "gain_db"];
 const LABELS = { beats: "beat", bars: "bar", semitones: "key", gain_db: "gain" };
 const DECIDED = ["all", "open", "keep", "reject", "stars", "changed"];
 
-let texts = {};
 let data = { candidates: [], decisions: {}, scores: {}, jobs: [], broken: [] };
 let scorers = [];
 let rows = ROWS;
@@ -26,8 +25,7 @@ let shownScorers = new Set();
 let zoomed = false;
 let seen = ""; // what the last pulse said
 
-const AudioContextClass = window.AudioContext ?? window.webkitAudioContext;
-export const context = new AudioContextClass({ latencyHint: "interactive" });
+export const context = newContext();
 export const player = new Decks(context, { changed: () => refreshPlayer() });
 const lanes = new Lanes(byId("drawing"), byId("overlay"));
 
@@ -35,44 +33,16 @@ const lanes = new Lanes(byId("drawing"), byId("overlay"));
 export const open = { base: null, changes: {}, heard: {}, now: null, busy: false, layer: "harmonic", ms: null };
 let compared = null; // what is on B
 
-function text(name, values = {}) {
-  return (texts[name] ?? name).replace(/\{(\w+)\}/g, (whole, key) => values[key] ?? whole);
-}
-
-function say(message, bad = false) {
-  const status = byId("status");
-  status.classList.toggle("bad", bad);
-  status.textContent = message;
-  if (message && !bad) setTimeout(() => { if (status.textContent === message) status.textContent = ""; }, SHOWN_S * 1000);
-}
-
 // Tell why something failed. The server's own words are shown where the texts have none.
 function tell(failure) {
   if (failure.reason === "aborted") return;
-  say(texts[failure.reason] && failure.reason !== "unsaved" ? text(failure.reason)
+  say(hasText(failure.reason) && failure.reason !== "unsaved" ? text(failure.reason)
     : text("refused", { problem: failure.problem || failure.reason || String(failure) }), true);
 }
 
-// As ask() of the listening page, and with the server's description of the problem.
-async function order(path, body) {
-  let response;
-  try {
-    response = await fetch(path, { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(body) });
-  } catch {
-    throw new Failure("offline", 0);
-  }
-  let given = {};
-  try {
-    given = await response.json();
-  } catch {
-    if (response.ok) throw new Failure("offline", 0);
-  }
-  if (!response.ok) throw Object.assign(new Failure(given.reason ?? "error", response.status), { problem: given.problem });
-  return given;
-}
+const order = (path, body) => ask(path, body, false); // changes and notes may be longer than a kept-alive request
 
 // ------------------------------------------------------------------------------------------------ names
-const clock = (seconds) => `${Math.floor(seconds / 60)}:${String(Math.floor(seconds % 60)).padStart(2, "0")}`;
 const signed = (value, digits = 0) => `${Number(value.toFixed(digits)) < 0 ? "−" : "+"}${Math.abs(value).toFixed(digits)}`;
 
 function title(layer) {
@@ -240,16 +210,12 @@ async function fetched(plan, role, at, signal) {
   }
   if (!response.ok) {
     const given = await response.json().catch(() => ({}));
-    throw Object.assign(new Failure(given.reason ?? "error", response.status), { problem: given.problem });
+    throw new Failure(given.reason ?? "error", response.status, given.problem);
   }
   const [start, end] = ["x-start", "x-end"].map((name) => Number(response.headers.get(name) ?? 0));
-  const sound = await response.arrayBuffer();
-  let buffer;
-  try {
-    buffer = await new Promise((resolve, reject) => { context.decodeAudioData(sound, resolve, reject); });
-  } catch {
-    throw Object.assign(new Failure("broken", 0), { problem: `${plan}, ${role}` });
-  }
+  const buffer = await decode(context, await response.arrayBuffer()).catch(() => {
+    throw new Failure("broken", 0, `${plan}, ${role}`);
+  });
   return { buffer, start, end };
 }
 
@@ -499,7 +465,7 @@ function showLayer(layer) {
   const { role } = layer;
   const name = text(role);
   const tick = (what, set) => {
-    const box = make("input", { type: "checkbox", id: `${what}-${role}`, on: { change: () => { player.toggle(set, role); drawLanes(); } } });
+    const box = make("input", { type: "checkbox", id: `${what}-${role}`, on: { change: () => { player.toggleLayer(set, role); drawLanes(); } } });
     box.checked = set.has(role);
     return make("label", { class: "tick" }, box, text(what));
   };
@@ -549,7 +515,7 @@ function drawLanes() {
 }
 
 function refreshPlayer() {
-  if (!texts.play) return;
+  if (!hasText("play")) return;
   const ready = player.has(player.deck);
   byId("play").disabled = !ready;
   byId("play").textContent = !ready && open.busy ? text("loading") : player.playing ? text("pause") : text("play");
@@ -562,11 +528,7 @@ function refreshPlayer() {
 
 function tick() {
   if (open.now) {
-    const slider = byId("slider");
-    slider.max = player.length.toFixed(1);
-    if (document.activeElement !== slider || player.playing) slider.value = player.position;
-    slider.setAttribute("aria-valuetext", text("position_value", { now: Math.round(player.position), end: Math.round(player.length) }));
-    byId("clock").textContent = `${clock(player.position)} / ${clock(player.length)}`;
+    showPosition(player, byId("slider"), byId("clock"));
     if (zoomed && player.playing && (player.position > lanes.view.to - 1 || player.position < lanes.view.from)) drawLanes();
     else if (player.playing) lanes.head(player.position);
   }
@@ -574,10 +536,7 @@ function tick() {
 }
 
 function toggle() {
-  if (!player.has(player.deck)) return;
-  context.resume();
-  if (player.playing) player.pause();
-  else player.play();
+  if (player.has(player.deck)) player.toggle();
 }
 
 function seek(position) {
@@ -734,7 +693,7 @@ function nextLayer() {
 function layerKey(role, solo) {
   if (!open.now?.layers.some((layer) => layer.role === role)) return;
   const set = solo ? player.solo : player.muted;
-  player.toggle(set, role);
+  player.toggleLayer(set, role);
   const box = byId(`${solo ? "solo" : "mute"}-${role}`);
   if (box) box.checked = set.has(role);
   drawLanes();
@@ -824,7 +783,7 @@ function translate(language) {
 
 async function begin() {
   const language = LANGUAGES.find((one) => navigator.language.startsWith(one)) ?? LANGUAGES[0];
-  texts = await ask(`/static/texts/${language}.json`);
+  await loadTexts(`/static/texts/${language}.json`);
   translate(language);
   const problem = new URLSearchParams(location.search).get("problem");
   if (problem) {

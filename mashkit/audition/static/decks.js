@@ -3,7 +3,7 @@
 // So switching between A and B, muting and solo are crossings of gains at the same position. A deck's sound can be
 // replaced while it plays, by what was rendered meanwhile.
 
-import { Player, RAMP_S } from "/listen/player.js";
+import { Player } from "/listen/player.js";
 
 export const DECKS = ["a", "b"];
 
@@ -62,11 +62,6 @@ export class Decks extends Player {
     this.changed();
   }
 
-  end(source, at) {
-    source.onended = null;
-    try { source.stop(at + RAMP_S); } catch { /* it was never started, because it is shorter than the position */ }
-  }
-
   ended(source) {
     if (this.playing && this.slots[this.sources.indexOf(source)]?.deck === this.deck) this.pause();
   }
@@ -83,7 +78,7 @@ export class Decks extends Player {
   }
 
   // Mute or solo a layer, or end it.
-  toggle(set, role) {
+  toggleLayer(set, role) {
     if (!set.delete(role)) set.add(role);
     if (this.playing) this.apply(this.soon);
     this.changed();

@@ -1,13 +1,11 @@
 // The page of a rater. The server says what is to be seen next; this shows it and sends what the rater chooses.
 
-import { Player } from "./player.js";
-import { Failure, ask, byId, make } from "./page.js";
+import { Player, decode, newContext } from "./player.js";
+import { Failure, ask, byId, hasText, loadTexts, make, say, showPosition, text } from "./page.js";
 
 const LETTERS = ["A", "B"];
 const RETRY_MS = 3000;
-const SHOWN_TWICE_S = 20; // how long a message stays
 
-let texts = {};
 const about = JSON.parse(document.documentElement.dataset.about); // the study's title, languages and so on
 let state = {};
 let language = "en";
@@ -20,20 +18,8 @@ let player = null;
 // The browser's audio takes a tenth of a second or more to begin, so the first page is shown before.
 function openAudio() {
   if (context) return;
-  const AudioContextClass = window.AudioContext ?? window.webkitAudioContext;
-  context = new AudioContextClass({ latencyHint: "interactive" });
+  context = newContext();
   player = new Player(context, { changed: () => page?.refresh() });
-}
-
-function text(name, values = {}) {
-  return (texts[name] ?? name).replace(/\{(\w+)\}/g, (whole, key) => values[key] ?? whole);
-}
-
-function say(message, bad = false) {
-  const status = byId("status");
-  status.classList.toggle("bad", bad);
-  status.textContent = message;
-  if (message && !bad) setTimeout(() => { if (status.textContent === message) status.textContent = ""; }, SHOWN_TWICE_S * 1000);
 }
 
 function remembered() {
@@ -42,7 +28,7 @@ function remembered() {
 
 async function choose(wanted) {
   language = about.languages[wanted] ? wanted : "en";
-  texts = await ask(`/texts/${language}.json`);
+  await loadTexts(`/texts/${language}.json`);
   try { localStorage.setItem("listen-language", language); } catch { /* private windows keep nothing */ }
   document.documentElement.lang = language;
   byId("skip").textContent = text("skip");
@@ -60,7 +46,7 @@ function sound(sample) {
         if (!response.ok) throw new Failure("sound_failed", response.status);
         return response.arrayBuffer();
       })
-      .then((data) => new Promise((resolve, reject) => { context.decodeAudioData(data, resolve, reject); }));
+      .then((file) => decode(context, file));
     loading.catch(() => decoded.delete(sample)); // the next attempt loads it again
     decoded.set(sample, loading);
   }
@@ -189,10 +175,7 @@ class Pair {
   }
 
   toggle() {
-    if (!this.ready) return;
-    context.resume();
-    if (player.playing) player.pause();
-    else player.play();
+    if (this.ready) player.toggle();
   }
 
   heardSeconds(index) {
@@ -205,14 +188,7 @@ class Pair {
 
   tick() {
     player.count();
-    if (this.ready) {
-      this.slider.max = player.length.toFixed(1);
-      if (document.activeElement !== this.slider || player.playing) this.slider.value = player.position;
-      const shown = (seconds) => `${Math.floor(seconds / 60)}:${String(Math.floor(seconds % 60)).padStart(2, "0")}`;
-      this.clock.textContent = `${shown(player.position)} / ${shown(player.length)}`;
-      this.slider.setAttribute("aria-valuetext",
-        text("position_value", { now: Math.round(player.position), end: Math.round(player.length) }));
-    }
+    if (this.ready) showPosition(player, this.slider, this.clock);
     this.cards.forEach((card, index) => {
       if (card.open || !this.ready) return;
       if (this.heardSeconds(index) < this.mustHear(index)) return;
@@ -294,12 +270,12 @@ async function eventually(path, body, then) {
       return then(await ask(path, body));
     } catch (failure) {
       if (["offline", "unsaved", "busy"].includes(failure.reason) || failure.status >= 500) {
-        say(text(texts[failure.reason] ? failure.reason : "offline"), true);
+        say(text(hasText(failure.reason) ? failure.reason : "offline"), true);
         await new Promise((resolve) => setTimeout(resolve, RETRY_MS));
         continue;
       }
       await refresh();
-      return say(text(texts[failure.reason] ? failure.reason : "error_text"), true);
+      return say(text(hasText(failure.reason) ? failure.reason : "error_text"), true);
     }
   }
 }
@@ -323,7 +299,7 @@ function fill(heading, ...children) {
 }
 
 function plain(name) {
-  const known = texts[`${name}_title`] ? name : "error";
+  const known = hasText(`${name}_title`) ? name : "error";
   fill(text(`${known}_title`), make("p", { class: "text" }, text(`${known}_text`)),
     known === "done" && state.code
       ? [make("p", {}, text("done_code")), make("p", { class: "code", id: "code" }, state.code)] : null);
@@ -425,7 +401,7 @@ async function refresh(asked = ask("/api/state")) {
     go(await asked);
   } catch (failure) {
     if (failure.reason === "offline" || failure.reason === "busy" || failure.status >= 500) {
-      say(text(texts[failure.reason] ? failure.reason : "offline"), true);
+      say(text(hasText(failure.reason) ? failure.reason : "offline"), true);
       setTimeout(() => refresh(), RETRY_MS);
     } else go({ stage: failure.reason });
   }

@@ -3,7 +3,15 @@
 // All samples are decoded before they play, run on one clock, and differ in their gain only. So switching needs no
 // seeking and no new element: the gains cross over, and the position stays the same to the sample.
 
-export const RAMP_S = 0.015; // long enough not to click, short enough to feel immediate
+const RAMP_S = 0.015; // long enough not to click, short enough to feel immediate
+
+export function newContext() {
+  const AudioContextClass = window.AudioContext ?? window.webkitAudioContext;
+  return new AudioContextClass({ latencyHint: "interactive" });
+}
+
+// The promise of a file's sound. Old browsers' decodeAudioData returns none.
+export const decode = (context, file) => new Promise((resolve, reject) => { context.decodeAudioData(file, resolve, reject); });
 
 export class Player {
   // context: an AudioContext, or an OfflineAudioContext to measure what is rendered.
@@ -87,12 +95,20 @@ export class Player {
     this.playing = false;
     const at = this.soon;
     this.gains.forEach((_, index) => this.fade(index, 0, at));
-    this.sources.forEach((source) => {
-      source.onended = null;
-      try { source.stop(at + RAMP_S); } catch { /* it was never started, because it is shorter than the position */ }
-    });
+    this.sources.forEach((source) => this.end(source, at));
     this.note("pause");
     this.changed();
+  }
+
+  end(source, at) {
+    source.onended = null;
+    try { source.stop(at + RAMP_S); } catch { /* it was never started, because it is shorter than the position */ }
+  }
+
+  toggle() {
+    this.context.resume();
+    if (this.playing) this.pause();
+    else this.play();
   }
 
   stop() {

@@ -11,12 +11,12 @@ from typing import Any
 import attrs
 import numpy as np
 
-from mashkit.audio.buffers import AudioBuffer, overlap_add, resampled, settle, weighted_sum
-from mashkit.components import ComponentInfo
+from mashkit.audio.buffers import AudioBuffer, overlap_add, resampled, settle, stems_of
+from mashkit.components import ComponentInfo, whole
 from mashkit.errors import ComponentUnavailable
 from mashkit.interfaces import Separator
 from mashkit.models import optional_path
-from mashkit.networks.devices import DEVICE, gpus_used, inference, known_device
+from mashkit.networks.devices import DEVICE, OnDevice, inference, known_device
 from mashkit.types import Audio, Samples, StemSet
 from mashkit_audio_separator import SEPARATOR
 from mashkit_audio_separator.files import Model
@@ -27,7 +27,7 @@ audio-separator holds all that it is given several times over."""
 
 
 @attrs.define(kw_only=True, eq=False)
-class AudioSeparator(Separator):
+class AudioSeparator(OnDevice, Separator):
     """A RoFormer (band-split or mel-band) or MDX23C model that is on this machine already.
 
     A mix of another sample rate is resampled to the model's, and the stems are resampled back; what that loses, above
@@ -54,10 +54,7 @@ class AudioSeparator(Separator):
 
     model: Path | None = attrs.field(default=None, converter=optional_path)
     config: Path | None = attrs.field(default=None, converter=optional_path)
-    overlap: int | None = attrs.field(
-        default=None,
-        validator=attrs.validators.optional([attrs.validators.instance_of(int), attrs.validators.ge(1)]),
-    )
+    overlap: int | None = attrs.field(default=None, validator=attrs.validators.optional(whole(1)))
     device: str = attrs.field(default="cpu", converter=known_device, metadata=DEVICE)
     _files: Model = attrs.field(init=False, repr=False)
     _backend: Any = attrs.field(default=None, init=False, repr=False)
@@ -76,11 +73,6 @@ class AudioSeparator(Separator):
         """Return checkpoint and configuration with their hashes."""
         return self._files.hashes()
 
-    @property
-    def gpus(self) -> float:
-        """1 if the network runs on a GPU, otherwise 0."""
-        return gpus_used(self.device)
-
     def _separate(self, mix: Audio) -> StemSet:
         if self._backend is None:
             self._backend = load(self._files, self.device, self.overlap)
@@ -95,14 +87,7 @@ class AudioSeparator(Separator):
                     buffers[name].samples[:, end : end + part.shape[-1]] = samples
                     buffers[name].settle()
                 end += part.shape[-1]
-        stems = {
-            name: resampled(buffers.pop(name).audio(native.sample_rate), mix.sample_rate, frames=mix.frames)
-            for name in names
-        }
-        if native is not mix and "other" in stems:
-            heard = resampled(native, mix.sample_rate, frames=mix.frames)
-            stems["other"] = weighted_sum([(1, stems["other"]), (1, mix), (-1, heard)])
-        return StemSet(stems)
+        return StemSet(stems_of(mix, native, buffers))
 
     def _pieces(self, native: Audio, names: list[str]) -> Iterator[Samples]:
         """Yield the stems of piece after piece, shape (stems, channels, frames)."""

@@ -18,7 +18,7 @@ from mashkit.components import ComponentInfo
 from mashkit.errors import ComponentUnavailable
 from mashkit.interfaces import Analyzer
 from mashkit.models import optional_path
-from mashkit.networks.devices import DEVICE, gpus_used, inference, known_device
+from mashkit.networks.devices import DEVICE, OnDevice, inference, known_device
 from mashkit.timing.beats import tempo_of_beats
 from mashkit.types import Analysis, Audio, Samples, Times
 from mashkit_beat_this import ANALYZER
@@ -36,7 +36,7 @@ _NEVER = -1000.0  # the logit of a place that no chunk has reached, as in beat_t
 
 
 @attrs.define(kw_only=True, eq=False)
-class BeatThisAnalyzer(Analyzer):
+class BeatThisAnalyzer(OnDevice, Analyzer):
     """Beats and downbeats by Beat This!, tempo from the beats.
 
     The mix is resampled to 22.05 kHz and made mono. The network hears 30 s at a time, so memory for anything but the
@@ -89,11 +89,6 @@ class BeatThisAnalyzer(Analyzer):
     def weights(self) -> Mapping[str, str]:
         """Return the file in use and its hash."""
         return self._checkpoint.hashes()
-
-    @property
-    def gpus(self) -> float:
-        """1 if the network runs on a GPU, otherwise 0."""
-        return gpus_used(self.device)
 
     @functools.cached_property
     def _network(self) -> Any:

@@ -6,10 +6,7 @@ beside a CPU build of torch. This module does neither.
 
 from __future__ import annotations
 
-import hashlib
 import inspect
-import io
-import pickle
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -21,6 +18,7 @@ from beat_this.utils import replace_state_dict_key  # type: ignore[import-untype
 
 from mashkit.errors import ComponentUnavailable
 from mashkit.models import file_sha256, models_folder
+from mashkit.networks.checkpoints import read_pickled
 from mashkit_beat_this import WEIGHTS
 
 KNOWN = {weights.model: weights for weights in WEIGHTS}
@@ -98,17 +96,7 @@ def load(checkpoint: Checkpoint) -> Any:
         weights of the network that it describes.
     """
     path = checkpoint.path
-    content = path.read_bytes()
-    digest = hashlib.sha256(content).hexdigest()
-    if checkpoint.sha256 and digest != checkpoint.sha256:
-        raise ComponentUnavailable(f"{path}: sha256 is {digest}, not {checkpoint.sha256}", "fetch it again")
-    # The hashed bytes are read, not the file again, because the file might change in between.
-    try:
-        saved = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, EOFError, RuntimeError) as error:
-        raise ComponentUnavailable(
-            f"{path}: is damaged, or holds more than weights and settings, which is never read", "fetch it again"
-        ) from error
+    saved = read_pickled(path, sha256=checkpoint.sha256)
     if not isinstance(saved, dict) or not all(isinstance(saved.get(one), dict) for one in _PARTS):
         raise ComponentUnavailable(f"{path}: is no checkpoint of Beat This!", f"save a dict of {' and '.join(_PARTS)}")
     settings = {name: value for name, value in saved["hyper_parameters"].items() if name in _PARAMETERS}

@@ -10,13 +10,13 @@ import attrs
 import torch
 from demucs.apply import BagOfModels
 
-from mashkit.audio.buffers import resampled, weighted_sum
+from mashkit.audio.buffers import resampled, stems_of
 from mashkit.bench.musdb18 import TEST, TRAINING
-from mashkit.components import ComponentInfo
+from mashkit.components import ComponentInfo, whole
 from mashkit.errors import ComponentUnavailable, OptionError
 from mashkit.interfaces import Separator
 from mashkit.models import optional_path
-from mashkit.networks.devices import DEVICE, gpus_used, inference, known_device
+from mashkit.networks.devices import DEVICE, OnDevice, inference, known_device
 from mashkit.types import STEM_NAMES, Audio, StemSet
 from mashkit_demucs import SEPARATOR
 from mashkit_demucs.files import FILES, TRAINED_ON_TEST_SONGS
@@ -37,12 +37,8 @@ def _sha256s(instance: object, attribute: attrs.Attribute[tuple[str, ...]], valu
             raise OptionError(f"trusted_sha256 holds {one!r}", "give sha256 sums: 64 hexadecimal digits, small letters")
 
 
-def _whole(least: int) -> Any:
-    return attrs.validators.and_(attrs.validators.instance_of(int), attrs.validators.ge(least))
-
-
 @attrs.define(kw_only=True, eq=False)
-class DemucsSeparator(Separator):
+class DemucsSeparator(OnDevice, Separator):
     """Demucs 4, with weights that are on this machine already.
 
     A mix of another sample rate is resampled to the model's (44.1 kHz), and the stems are resampled back; sound that
@@ -83,8 +79,8 @@ class DemucsSeparator(Separator):
     folder: Path | None = attrs.field(default=None, converter=optional_path)
     trusted_sha256: tuple[str, ...] = attrs.field(default=(), converter=_strings, validator=_sha256s)
     device: str = attrs.field(default="cpu", converter=known_device, metadata=DEVICE)
-    shifts: int = attrs.field(default=0, validator=_whole(0))
-    seed: int = attrs.field(default=0, validator=_whole(0))
+    shifts: int = attrs.field(default=0, validator=whole(0))
+    seed: int = attrs.field(default=0, validator=whole(0))
     segment_s: float | None = attrs.field(default=None, validator=attrs.validators.optional(attrs.validators.ge(0.01)))
     overlap: float = attrs.field(
         default=0.25, validator=[attrs.validators.ge(0), attrs.validators.lt(1)]
@@ -133,11 +129,6 @@ class DemucsSeparator(Separator):
             self._bag = bag.to(self.device)
         return self._bag
 
-    @property
-    def gpus(self) -> float:
-        """1 if the models run on a GPU, otherwise 0."""
-        return gpus_used(self.device)
-
     def _separate(self, mix: Audio) -> StemSet:
         bag = self._loaded()
         native = resampled(mix, bag.samplerate)
@@ -151,11 +142,4 @@ class DemucsSeparator(Separator):
                 overlap=self.overlap,
                 device=torch.device(self.device),
             )
-        stems = {}
-        for name in bag.sources:
-            stem = buffers.pop(name).audio(bag.samplerate)
-            stems[name] = resampled(stem, mix.sample_rate, frames=mix.frames)
-        if native is not mix and "other" in stems:
-            heard = resampled(native, mix.sample_rate, frames=mix.frames)
-            stems["other"] = weighted_sum([(1, stems["other"]), (1, mix), (-1, heard)])
-        return StemSet(stems)
+        return StemSet(stems_of(mix, native, buffers))

@@ -6,10 +6,7 @@ module does none of these.
 
 from __future__ import annotations
 
-import hashlib
-import io
 import json
-import pickle
 from collections.abc import Collection, Mapping, Sequence
 from fractions import Fraction
 from importlib.util import find_spec
@@ -32,6 +29,7 @@ from safetensors import SafetensorError, safe_open
 
 from mashkit.errors import ComponentUnavailable
 from mashkit.models import file_sha256, models_folder
+from mashkit.networks.checkpoints import read_pickled
 from mashkit_demucs.files import FILES
 
 ARCHITECTURES: dict[str, type[Any]] = {
@@ -231,37 +229,14 @@ def _named_classes(node: Any) -> set[str]:
 
 
 def _read_pickle(path: Path, trusted_sha256: Collection[str]) -> dict[str, Any]:
-    content = path.read_bytes()
-    digest = hashlib.sha256(content).hexdigest()
     checksum = path.stem.rpartition("-")[2] if "-" in path.stem else ""
-    if not digest.startswith(checksum):
-        raise ComponentUnavailable(
-            f"{path}: has wrong content for its name: its sha256 begins with {digest[: len(checksum)]}, not {checksum}",
-            "fetch it again",
-        )
-    # The hashed bytes are read, not the file again, because the file might change in between.
-    try:
-        with torch.serialization.safe_globals([*ARCHITECTURES.values(), Fraction]):
-            package = torch.load(io.BytesIO(content), map_location="cpu", weights_only=digest not in trusted_sha256)
-    except pickle.UnpicklingError as error:
-        raise ComponentUnavailable(
-            f"{path}: holds more than weights, and reading it could run any code: {_reason(error)}",
-            f'if you trust whoever made this file, give the option trusted_sha256=["{digest}"]',
-        ) from error
-    except (EOFError, RuntimeError) as error:
-        raise ComponentUnavailable(f"{path}: is damaged: {error}", "fetch it again") from error
+    classes = [*ARCHITECTURES.values(), Fraction]
+    package = read_pickled(path, sha256=checksum, classes=classes, trusted=trusted_sha256)
     if not isinstance(package, dict) or not {"klass", "args", "kwargs", "state"} <= package.keys():
         raise _no_checkpoint(path)
     klass = package["klass"]
     _architecture(path, f"{klass.__module__}.{klass.__qualname__}" if isinstance(klass, type) else None)
-    return package
-
-
-def _reason(error: pickle.UnpicklingError) -> str:
-    """Return the part of torch's long error text that names the refused object."""
-    return (
-        str(error).rpartition("WeightsUnpickler error: ")[2].strip().splitlines()[0].partition(" was not an allowed")[0]
-    )
+    return dict(package)
 
 
 def _architecture(path: Path, name: str | None) -> type[Any]:

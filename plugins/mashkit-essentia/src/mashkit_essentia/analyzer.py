@@ -10,7 +10,7 @@ import numpy as np
 
 from mashkit.audio.files import resample
 from mashkit.audio.silence import is_silent
-from mashkit.components import ComponentInfo
+from mashkit.components import ComponentInfo, whole
 from mashkit.features.tuner import at_concert_pitch
 from mashkit.interfaces import Analyzer
 from mashkit.timing.beats import tempo_of_beats
@@ -37,10 +37,6 @@ PROFILES = (
 """Key profiles that work on any music; essentia also lists faraldo, pentatonic and weichai, but raises for them."""
 
 
-def _whole(low: int, high: int) -> Any:
-    return [attrs.validators.instance_of(int), attrs.validators.ge(low), attrs.validators.le(high)]
-
-
 @attrs.define(kw_only=True, eq=False)
 class EssentiaAnalyzer(Analyzer):
     """Key by profile matching, beats by onset functions, tempo from the beats.
@@ -65,8 +61,8 @@ class EssentiaAnalyzer(Analyzer):
 
     profile: str = attrs.field(default="bgate", validator=attrs.validators.in_(PROFILES))
     method: str = attrs.field(default="multifeature", validator=attrs.validators.in_(("multifeature", "degara")))
-    min_bpm: int = attrs.field(default=40, validator=_whole(40, 180))
-    max_bpm: int = attrs.field(default=208, validator=_whole(60, 250))
+    min_bpm: int = attrs.field(default=40, validator=whole(40, 180))
+    max_bpm: int = attrs.field(default=208, validator=whole(60, 250))
 
     def __attrs_post_init__(self) -> None:
         if self.min_bpm >= self.max_bpm:

@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from mashkit.audio.files import resample
 from mashkit.audio.silence import is_silent
-from mashkit.components import ComponentInfo
+from mashkit.components import ComponentInfo, whole
 from mashkit.features.tuner import at_concert_pitch
 from mashkit.interfaces import Analyzer
 from mashkit.timing.beats import tempo_of_beats
@@ -43,7 +43,6 @@ def _bar_lengths(value: int | Iterable[int]) -> tuple[int, ...]:
 
 
 _IN_TEMPO_RANGE = attrs.validators.and_(attrs.validators.ge(20.0), attrs.validators.le(400.0))
-_BAR_LENGTH = attrs.validators.and_(attrs.validators.instance_of(int), attrs.validators.ge(1))
 
 
 @attrs.define(kw_only=True, eq=False)
@@ -75,7 +74,7 @@ class MadmomAnalyzer(Analyzer):
     beats_per_bar: tuple[int, ...] = attrs.field(
         default=(3, 4, 5, 6, 7),
         converter=_bar_lengths,
-        validator=[attrs.validators.min_len(1), attrs.validators.deep_iterable(_BAR_LENGTH)],
+        validator=[attrs.validators.min_len(1), attrs.validators.deep_iterable(whole(1))],
     )
     min_bpm: float = attrs.field(default=55.0, converter=float, validator=_IN_TEMPO_RANGE)
     max_bpm: float = attrs.field(default=215.0, converter=float, validator=_IN_TEMPO_RANGE)

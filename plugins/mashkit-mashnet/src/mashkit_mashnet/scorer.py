@@ -12,13 +12,13 @@ import attrs
 import torch
 from torch import Tensor
 
-from mashkit.components import ComponentInfo, cost_only
+from mashkit.components import ComponentInfo, cost_only, whole
 from mashkit.errors import ComponentUnavailable
 from mashkit.interfaces import Scorer
 from mashkit.mashup import Mashup
 from mashkit.models import file_sha256, optional_path
 from mashkit.networks.checkpoints import CheckpointError
-from mashkit.networks.devices import DEVICE, gpus_used, inference, known_device
+from mashkit.networks.devices import DEVICE, OnDevice, inference, known_device
 from mashkit.rendering.cache import Recent
 from mashkit.types import Role, Score
 from mashkit_mashnet import POSTMIXNET, POSTMIXNET_LSRO, PREMIXNET, PREMIXNET_LSRO
@@ -54,7 +54,7 @@ class Judge:
 
 
 @attrs.define(kw_only=True, eq=False)
-class NetworkScorer(Scorer):
+class NetworkScorer(OnDevice, Scorer):
     """Base of the scorers: a checkpoint, and the device that computes it.
 
     The value is the calibrated probability that the stems belong together: p(good | vocal, harmonic, percussion).
@@ -80,9 +80,7 @@ class NetworkScorer(Scorer):
     checkpoint: Path | None = attrs.field(default=None, converter=optional_path)
     device: str = attrs.field(default="cpu", converter=known_device, metadata=DEVICE)
     threads: int | None = attrs.field(
-        default=None,
-        validator=attrs.validators.optional([attrs.validators.instance_of(int), attrs.validators.ge(1)]),
-        metadata=cost_only(2),
+        default=None, validator=attrs.validators.optional(whole(1)), metadata=cost_only(2)
     )
 
     _loaded: Judge | None = attrs.field(default=None, init=False, repr=False)
@@ -107,11 +105,6 @@ class NetworkScorer(Scorer):
     def trained_on(self) -> tuple[str, ...]:
         """Return the recordings that the checkpoint says it was trained and validated on."""
         return tuple(load(self._path).training.get("data", {}).get("recordings", ()))
-
-    @property
-    def gpus(self) -> float:
-        """1 if the network runs on a GPU, otherwise 0."""
-        return gpus_used(self.device)
 
     def _score(self, mashups: Sequence[Mashup]) -> Sequence[Score]:
         with inference(self.threads):

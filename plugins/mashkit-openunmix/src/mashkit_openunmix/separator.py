@@ -9,12 +9,12 @@ from typing import Any, Literal
 import attrs
 import torch
 
-from mashkit.audio.buffers import resampled, weighted_sum
+from mashkit.audio.buffers import resampled, stems_of
 from mashkit.bench.musdb18 import TRAINING
-from mashkit.components import ComponentInfo
+from mashkit.components import ComponentInfo, whole
 from mashkit.interfaces import Separator
 from mashkit.models import optional_path
-from mashkit.networks.devices import DEVICE, gpus_used, inference, known_device
+from mashkit.networks.devices import DEVICE, OnDevice, inference, known_device
 from mashkit.types import Audio, StemSet
 from mashkit_openunmix import SEPARATOR
 from mashkit_openunmix.files import LICENCES, OFFICIAL, TRAINED_ON_MUSDB18
@@ -23,7 +23,7 @@ from mashkit_openunmix.weights import Recipe, find, load
 
 
 @attrs.define(kw_only=True, eq=False)
-class OpenUnmixSeparator(Separator):
+class OpenUnmixSeparator(OnDevice, Separator):
     """Open-Unmix, with weights that are on this machine already.
 
     A mix of another sample rate is resampled to the model's (44.1 kHz), and the stems are resampled back; sound that
@@ -56,9 +56,7 @@ class OpenUnmixSeparator(Separator):
 
     model: Literal["umxl", "umxhq", "umx"] = attrs.field(default="umxl", validator=attrs.validators.in_(OFFICIAL))
     folder: Path | None = attrs.field(default=None, converter=optional_path)
-    iterations: int = attrs.field(
-        default=1, validator=[attrs.validators.instance_of(int), attrs.validators.ge(0)]
-    )  # openunmix's own default
+    iterations: int = attrs.field(default=1, validator=whole(0))  # openunmix's own default
     residual: bool = attrs.field(default=False, validator=attrs.validators.instance_of(bool))
     device: str = attrs.field(default="cpu", converter=known_device, metadata=DEVICE)
     _recipe: Recipe = attrs.field(init=False, repr=False)
@@ -85,11 +83,6 @@ class OpenUnmixSeparator(Separator):
         own = bool(self._recipe.described_by)
         return TRAINING if self.model in TRAINED_ON_MUSDB18 and not own else ()
 
-    @property
-    def gpus(self) -> float:
-        """1 if the networks run on a GPU, otherwise 0."""
-        return gpus_used(self.device)
-
     def _separate(self, mix: Audio) -> StemSet:
         recipe = self._recipe
         if self._backend is None:
@@ -99,11 +92,4 @@ class OpenUnmixSeparator(Separator):
             buffers = separate(
                 self._backend, native, n_fft=recipe.n_fft, n_hop=recipe.n_hop, device=torch.device(self.device)
             )
-        stems = {}
-        for name in list(buffers):
-            stem = buffers.pop(name).audio(recipe.sample_rate)
-            stems[name] = resampled(stem, mix.sample_rate, frames=mix.frames)
-        if native is not mix:
-            heard = resampled(native, mix.sample_rate, frames=mix.frames)
-            stems["other"] = weighted_sum([(1, stems["other"]), (1, mix), (-1, heard)])
-        return StemSet(stems)
+        return StemSet(stems_of(mix, native, buffers))

@@ -6,10 +6,7 @@ architecture its output would be random.
 
 from __future__ import annotations
 
-import hashlib
-import io
 import json
-import pickle
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -20,6 +17,7 @@ from torch import Tensor
 
 from mashkit.errors import ComponentUnavailable
 from mashkit.models import file_sha256, models_folder
+from mashkit.networks.checkpoints import read_pickled
 from mashkit_openunmix.files import OFFICIAL
 from mashkit_openunmix.library import OpenUnmix, Separator
 
@@ -209,30 +207,8 @@ def _network(recipe: Recipe, target: str) -> Any:
 
 
 def _read(path: Path) -> dict[str, Tensor]:
-    content = path.read_bytes()
-    digest = hashlib.sha256(content).hexdigest()
-    checksum = path.stem.partition("-")[2]
-    if not digest.startswith(checksum):
-        raise ComponentUnavailable(
-            f"{path}: has wrong content for its name: its sha256 begins with {digest[: len(checksum)]}, not {checksum}",
-            "fetch it again",
-        )
-    # The hashed bytes are read, not the file again, because the file might change in between.
-    try:
-        state = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, EOFError, RuntimeError) as error:
-        raise ComponentUnavailable(
-            f"{path}: is damaged, or holds more than weights and was therefore not read: {_reason(error)}",
-            "save only the network's state_dict: torch.save(network.state_dict(), path)",
-        ) from error
+    fix = "fetch it again, or save only the network's state_dict: torch.save(network.state_dict(), path)"
+    state = read_pickled(path, sha256=path.stem.partition("-")[2], fix=fix)
     if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
-        raise ComponentUnavailable(
-            f"{path}: is not a state_dict", "save only that: torch.save(network.state_dict(), path)"
-        )
+        raise ComponentUnavailable(f"{path}: is not a state_dict", fix)
     return dict(state)
-
-
-def _reason(error: Exception) -> str:
-    """Return the part of torch's long error text that names the refused object."""
-    text = str(error).rpartition("WeightsUnpickler error: ")[2].strip()
-    return text.splitlines()[0].partition(" was not an allowed")[0] if text else type(error).__name__

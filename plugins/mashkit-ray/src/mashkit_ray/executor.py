@@ -11,7 +11,7 @@ import attrs
 import ray
 from ray import exceptions
 
-from mashkit.components import cost_only
+from mashkit.components import cost_only, whole
 from mashkit.errors import MashkitError, UsageError
 from mashkit.interfaces.executor import Done, Executor, Job, Pool, Work, portable
 from mashkit.workers.channel import Lost, TimedOut
@@ -72,14 +72,10 @@ class RayExecutor(Executor):
         metadata=cost_only(),
     )
     num_cpus: int | None = attrs.field(
-        default=None,
-        validator=attrs.validators.optional([attrs.validators.instance_of(int), attrs.validators.ge(1)]),
-        metadata=cost_only(1),
+        default=None, validator=attrs.validators.optional(whole(1)), metadata=cost_only(1)
     )
     num_gpus: int | None = attrs.field(
-        default=None,
-        validator=attrs.validators.optional([attrs.validators.instance_of(int), attrs.validators.ge(0)]),
-        metadata=cost_only(0),
+        default=None, validator=attrs.validators.optional(whole(0)), metadata=cost_only(0)
     )
     timeout_s: float = attrs.field(
         default=1800.0, converter=float, validator=attrs.validators.ge(0), metadata=cost_only(0)

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 import pyrubberband  # type: ignore[import-untyped]
 
-from mashkit.components import ComponentInfo
+from mashkit.components import ComponentInfo, whole
 from mashkit.errors import ComponentFailed, ComponentUnavailable
 from mashkit.interfaces import Stretcher
 from mashkit.types import Audio, Samples
@@ -140,10 +140,7 @@ class RubberbandStretcher(Stretcher):
     info: ClassVar[ComponentInfo] = STRETCHER
 
     fine: bool = attrs.field(default=True, validator=_is_bool)
-    crispness: int = attrs.field(
-        default=DEFAULT_CRISPNESS,
-        validator=[attrs.validators.instance_of(int), attrs.validators.ge(0), attrs.validators.le(6)],
-    )
+    crispness: int = attrs.field(default=DEFAULT_CRISPNESS, validator=whole(0, 6))
     formant: bool = attrs.field(default=False, validator=_is_bool)
 
     def __attrs_post_init__(self) -> None:

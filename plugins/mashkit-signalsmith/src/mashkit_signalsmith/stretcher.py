@@ -11,7 +11,7 @@ import python_stretch
 import soxr
 from scipy.signal import correlate
 
-from mashkit.components import ComponentInfo
+from mashkit.components import ComponentInfo, whole
 from mashkit.interfaces import Stretcher
 from mashkit.types import Audio, Samples
 from mashkit.types.timemap import TimeMap
@@ -53,7 +53,7 @@ class SignalsmithStretcher(Stretcher):
 
     info: ClassVar[ComponentInfo] = STRETCHER
 
-    seed: int = attrs.field(default=0, validator=[attrs.validators.instance_of(int), attrs.validators.ge(0)])
+    seed: int = attrs.field(default=0, validator=whole(0))
     window_ms: float = attrs.field(
         default=80.0,
         validator=[attrs.validators.instance_of((int, float)), attrs.validators.ge(20), attrs.validators.le(500)],

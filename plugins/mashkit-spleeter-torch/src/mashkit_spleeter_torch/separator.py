@@ -11,9 +11,9 @@ from torch import Tensor
 from torch.nn import functional
 
 from mashkit.audio.buffers import resampled, weighted_sum
-from mashkit.components import ComponentInfo, cost_only
+from mashkit.components import ComponentInfo, cost_only, whole
 from mashkit.interfaces import Separator
-from mashkit.networks.devices import DEVICE, gpus_used, known_device, steady_inference
+from mashkit.networks.devices import DEVICE, OnDevice, known_device, steady_inference
 from mashkit.types import Audio, StemSet
 from mashkit_spleeter_torch import SEPARATOR
 from mashkit_spleeter_torch.masking import apply_mask
@@ -28,7 +28,7 @@ _EPSILON = 1e-10  # Spleeter's value; each of its two instruments gets half
 
 
 @attrs.define(kw_only=True, eq=False)
-class SpleeterTorchSeparator(Separator):
+class SpleeterTorchSeparator(OnDevice, Separator):
     """Spleeter's 2-stem model, then a percussion/harmonic split of the accompaniment.
 
     The model works at 44.1 kHz: a mix of another rate is resampled, and vocals and drums are resampled back. "other" is
@@ -54,9 +54,7 @@ class SpleeterTorchSeparator(Separator):
 
     device: str = attrs.field(default="cpu", converter=known_device, metadata=DEVICE)
     threads: int | None = attrs.field(
-        default=None,
-        validator=attrs.validators.optional([attrs.validators.instance_of(int), attrs.validators.ge(1)]),
-        metadata=cost_only(1, 2, 3),
+        default=None, validator=attrs.validators.optional(whole(1)), metadata=cost_only(1, 2, 3)
     )
     mask_extension: Literal["average", "zeros"] = attrs.field(
         default="average", validator=attrs.validators.in_(("average", "zeros"))
@@ -65,11 +63,6 @@ class SpleeterTorchSeparator(Separator):
     def weights(self) -> Mapping[str, str]:
         """Return the checkpoints and their hashes, which are verified before use."""
         return dict(SHA256)
-
-    @property
-    def gpus(self) -> float:
-        """1 if the networks run on a GPU, otherwise 0."""
-        return gpus_used(self.device)
 
     def _separate(self, mix: Audio) -> StemSet:
         return self._separate_some(mix, frozenset(SEPARATOR.provides))

@@ -6,9 +6,7 @@ The distribution's own code is never imported, because it unpickles any code and
 from __future__ import annotations
 
 import functools
-import hashlib
 import importlib.metadata
-import io
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -18,6 +16,7 @@ import torch
 from torch import Tensor
 
 from mashkit.errors import ComponentUnavailable
+from mashkit.networks.checkpoints import read_pickled
 from mashkit_spleeter_torch import WEIGHTS
 from mashkit_spleeter_torch.unet import UNet
 
@@ -77,18 +76,7 @@ def read_checkpoint(path: Path) -> dict[str, Tensor]:
     ComponentUnavailable
         If the file is missing or its hash differs.
     """
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise ComponentUnavailable(f"{path}: Spleeter's weights cannot be read: {error.strerror}", _FIX) from error
-    digest = hashlib.sha256(content).hexdigest()
-    if digest != SHA256[path.name]:
-        raise ComponentUnavailable(
-            f"{path}: these are not Spleeter's verified weights: sha256 is {digest}, not {SHA256[path.name]}", _FIX
-        )
-    # The hashed bytes are read, not the file again, because the file might change in between.
-    with torch.serialization.safe_globals(_ARRAY_PARTS):
-        arrays = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
+    arrays = read_pickled(path, sha256=SHA256[path.name], classes=_ARRAY_PARTS, fix=_FIX)
     names = dict(_names())
     return {names[name]: torch.from_numpy(array) for name, array in arrays.items()}
 

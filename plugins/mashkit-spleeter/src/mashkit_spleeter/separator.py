@@ -14,7 +14,7 @@ from typing import Any, Literal
 
 import attrs
 
-from mashkit.audio.buffers import resampled, weighted_sum
+from mashkit.audio.buffers import resampled, stems_of
 from mashkit.components import ComponentInfo
 from mashkit.interfaces import Separator
 from mashkit.models import optional_path
@@ -82,15 +82,7 @@ class SpleeterSeparator(Separator):
         )
         theirs = {"accompaniment" if self.stems == 2 and name == "other" else name: name for name in STEMS[self.stems]}
         buffers = separate(backend, native, list(theirs))
-        stems = {}
-        for name, ours in theirs.items():
-            stem = buffers.pop(name).audio(SAMPLE_RATE)
-            stems[ours] = resampled(stem, mix.sample_rate, frames=mix.frames)
-        if native is not mix:
-            # Sound that 44.1 kHz cannot represent is in none of Spleeter's stems, so it is added to "other".
-            heard = resampled(native, mix.sample_rate, frames=mix.frames)
-            stems["other"] = weighted_sum([(1, stems["other"]), (1, mix), (-1, heard)])
-        return StemSet(stems)
+        return StemSet(stems_of(mix, native, {ours: buffers.pop(name) for name, ours in theirs.items()}))
 
 
 @functools.cache

@@ -23,7 +23,7 @@ from mashkit.types import Samples
 from mashkit_mashnet_train.recipes.scores import Drumming, Excerpt, Note
 from mashkit_mashnet_train.recipes.singing import HIGHEST, LOWEST, sing
 from mashkit_mashnet_train.recipes.sound import BASSES, COMPS, LEADS, PADS, drummed, machine, monophonic
-from mashkit_stemnet.drums import PIECE_OF, SAMPLE_RATE, Kit, invented_kit, read_kit
+from mashkit_stemnet.drums import PIECE_OF, SAMPLE_RATE, Kit, invented_kit, load_soundfont, read_kit
 from mashkit_stemnet.tones import Patch, sweep
 
 STEMS = ("vocals", "drums", "bass", "other")
@@ -272,23 +272,8 @@ def _int16(samples: Samples) -> np.ndarray:
     return np.round(levelled * (32_767 / max(1.0, peak))).astype(np.int16)
 
 
-@functools.lru_cache(maxsize=4)
-def _synthesizer(soundfont: Path) -> tuple[Any, int]:
-    try:
-        import tinysoundfont
-    except ImportError as error:
-        # --no-deps, because tinysoundfont requires pyaudio, which only live playback needs and which must be compiled.
-        raise UsageError("rendering needs tinysoundfont", "pip install --no-deps tinysoundfont") from error
-    synthesizer = tinysoundfont.Synth(samplerate=SAMPLE_RATE)
-    number = synthesizer.sfload(str(soundfont))
-    if number < 0:
-        raise UsageError(f"{soundfont} is not a soundfont", "give an .sf2 or .sf3 file")
-    return synthesizer, number
-
-
-@functools.lru_cache(maxsize=64)
-def _kit(folder: Path) -> Kit:
-    return read_kit(folder)
+_synthesizer = functools.lru_cache(maxsize=4)(load_soundfont)
+_kit = functools.lru_cache(maxsize=64)(read_kit)
 
 
 # ------------------------------------------------------------------------------------------------------- a corpus

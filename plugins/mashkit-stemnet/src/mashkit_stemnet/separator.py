@@ -15,11 +15,11 @@ import torch
 from torch import Tensor
 
 from mashkit.audio.buffers import AudioBuffer, pieces, resampled, settle, weighted_sum
-from mashkit.components import ComponentInfo, cost_only
+from mashkit.components import ComponentInfo, cost_only, whole
 from mashkit.interfaces import Separator
 from mashkit.models import file_sha256
 from mashkit.networks.checkpoints import CheckpointError
-from mashkit.networks.devices import DEVICE, Each, gpus_used, known_device, steady_inference
+from mashkit.networks.devices import DEVICE, Each, OnDevice, known_device, steady_inference
 from mashkit.types import Audio, StemSet
 from mashkit_spleeter_torch.masking import HOP, OVERLAP, WINDOW, analysed, cut, joined, paste, synthesized
 from mashkit_spleeter_torch.separator import SAMPLE_RATE, VocalMask
@@ -39,7 +39,7 @@ _PACKAGED = Path(__file__).parent / "weights" / "stemnet.safetensors"
 
 
 @attrs.define(kw_only=True, eq=False)
-class StemNetSeparator(Separator):
+class StemNetSeparator(OnDevice, Separator):
     """Spleeter's vocals, then a network that separates drums and bass, from the mix and the vocals.
 
     The models work at 44.1 kHz: a mix of another rate is resampled, and vocals, drums and bass are resampled back.
@@ -65,9 +65,7 @@ class StemNetSeparator(Separator):
 
     device: str = attrs.field(default="cpu", converter=known_device, metadata=DEVICE)
     threads: int | None = attrs.field(
-        default=None,
-        validator=attrs.validators.optional([attrs.validators.instance_of(int), attrs.validators.ge(1)]),
-        metadata=cost_only(1, 2, 3),
+        default=None, validator=attrs.validators.optional(whole(1)), metadata=cost_only(1, 2, 3)
     )
     checkpoint: str | None = attrs.field(
         default=None, validator=attrs.validators.optional(attrs.validators.instance_of(str))
@@ -83,11 +81,6 @@ class StemNetSeparator(Separator):
         """Return the real songs that the checkpoint says it was trained on."""
         training = load(_PACKAGED if self.checkpoint is None else Path(self.checkpoint)).training
         return tuple(training.get("songs", {}).get("real", ()))
-
-    @property
-    def gpus(self) -> float:
-        """1 if the networks run on a GPU, otherwise 0."""
-        return gpus_used(self.device)
 
     def _separate(self, mix: Audio) -> StemSet:
         native = resampled(mix, SAMPLE_RATE)

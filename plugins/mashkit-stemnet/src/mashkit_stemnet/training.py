@@ -211,16 +211,9 @@ def train(
         torch.backends.cudnn.benchmark = True
         torch.backends.cuda.matmul.allow_tf32 = True
         torch.backends.cudnn.allow_tf32 = True
-    looked_at = [
-        draw(
-            pool,
-            pool.parts[:HELD_OUT],
-            Drawing(),
-            min(16, config.batch),
-            np.random.default_rng([config.seed, 99, number]),
-        )
-        for number in range(LOOKS)
-    ]
+    chances = [np.random.default_rng([config.seed, 99, number]) for number in range(LOOKS)]
+    size = min(16, config.batch)
+    looked_at = [draw(pool, pool.parts[:HELD_OUT], Drawing(), size, chance) for chance in chances]
 
     def training(left_out: str | None) -> Sequence[Part]:
         return [part for part in list(pool.parts) if part.song not in held and part.song != left_out]
@@ -280,6 +273,20 @@ def _run_phase(
     autocast = config.precision == "bf16-mixed"
     drawing = Drawing(real=phase.real)
     running: list[Tensor] = []
+
+    def look(step: int, seconds: float) -> None:
+        with torch.no_grad():
+            looks = [losses(averaged, batch, spleeter, autocast) for batch in looked_at]
+        told: dict[str, Any] = {"phase": phase.name, "step": step, "seconds": round(seconds, 1)}
+        told["songs"] = len(pool.parts)
+        if running:
+            told["training_loss"] = round(float(torch.stack(running).mean()), 4)
+        for name in WEIGHTS:
+            told[name] = round(float(torch.cat([one[name] for one in looks]).mean()), 4)
+        with (folder / "curves.jsonl").open("a", encoding="utf-8") as file:
+            file.write(json.dumps(told) + "\n")
+        tell(told)
+
     while True:
         now = time.monotonic()
         progress = (now - began) / phase.seconds
@@ -302,19 +309,7 @@ def _run_phase(
         _average(averaged, network, min(0.999, step / (step + 10)))
         running.append(total.detach())
         if step % config.validate_every == 0:
-            _tell(
-                folder,
-                phase.name,
-                step,
-                now - began,
-                running,
-                averaged,
-                looked_at,
-                spleeter,
-                autocast,
-                tell,
-                len(pool.parts),
-            )
+            look(step, now - began)
             running.clear()
         if now - saved > config.save_every:
             saved = now
@@ -326,19 +321,7 @@ def _run_phase(
                     },
                     temporary,
                 )  # fmt: skip
-    _tell(
-        folder,
-        phase.name,
-        step,
-        time.monotonic() - began,
-        running,
-        averaged,
-        looked_at,
-        spleeter,
-        autocast,
-        tell,
-        len(pool.parts),
-    )
+    look(step, time.monotonic() - began)
     if phase.begin_with:
         # Half way back to the base's weights: this keeps what real songs taught and does not get worse on songs unlike
         # them (Wortsman et al., Robust fine-tuning of zero-shot models, CVPR 2022, who also choose a half).
@@ -365,22 +348,6 @@ def _average(averaged: StemNet, network: StemNet, keep: float) -> None:
         ours = [value for value in averaged.state_dict().values() if value.is_floating_point()]
         theirs = [value for value in network.state_dict().values() if value.is_floating_point()]
         torch._foreach_lerp_(ours, theirs, 1 - keep)
-
-
-def _tell(
-    folder: Path, phase: str, step: int, seconds: float, running: Sequence[Tensor], network: StemNet,
-    looked_at: Sequence[Batch], spleeter: VocalMask, autocast: bool, tell: Callable[[dict[str, Any]], None], parts: int,
-) -> None:  # fmt: skip
-    with torch.no_grad():
-        looks = [losses(network, batch, spleeter, autocast) for batch in looked_at]
-    told: dict[str, Any] = {"phase": phase, "step": step, "seconds": round(seconds, 1), "songs": parts}
-    if running:
-        told["training_loss"] = round(float(torch.stack(list(running)).mean()), 4)
-    for name in WEIGHTS:
-        told[name] = round(float(torch.cat([look[name] for look in looks]).mean()), 4)
-    with (folder / "curves.jsonl").open("a", encoding="utf-8") as file:
-        file.write(json.dumps(told) + "\n")
-    tell(told)
 
 
 def curves(folder: Path) -> Iterator[dict[str, Any]]:

@@ -13,7 +13,7 @@ from swift_f0.core import HOP
 
 from mashkit.audio.buffers import pieces, resampled
 from mashkit.audio.silence import is_silent
-from mashkit.components import ComponentInfo, cost_only
+from mashkit.components import ComponentInfo, cost_only, whole
 from mashkit.interfaces import Analyzer
 from mashkit.models import require
 from mashkit.types import Analysis, Audio, Melody
@@ -62,9 +62,7 @@ class SwiftF0Analyzer(Analyzer):
     )
     low_hz: float = attrs.field(default=FMIN, converter=float, validator=_IN_RANGE)
     high_hz: float = attrs.field(default=FMAX, converter=float, validator=_IN_RANGE)
-    threads: int = attrs.field(
-        default=1, validator=[attrs.validators.instance_of(int), attrs.validators.ge(1)], metadata=cost_only(1, 2)
-    )
+    threads: int = attrs.field(default=1, validator=whole(1), metadata=cost_only(1, 2))
 
     def __attrs_post_init__(self) -> None:
         if self.low_hz * 1.05 > self.high_hz:
