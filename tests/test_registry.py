@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -50,14 +51,15 @@ class Installer:
         info.mkdir()
         (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {module}\nVersion: 1.0\n")
         (info / "entry_points.txt").write_text(f"[mashkit]\n{module} = {module}\n")
-        # A module of that name from another test would be found before ours.
-        sys.modules.pop(module, None)
 
 
 @pytest.fixture
-def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Installer:
+def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Installer]:
     monkeypatch.syspath_prepend(tmp_path)
-    return Installer(tmp_path)
+    yield Installer(tmp_path)
+    # A test with a module of the same name would find ours before its own.
+    for path in tmp_path.glob("*.py"):
+        sys.modules.pop(path.stem, None)
 
 
 def good(module: str, name: str = "reverser", requires: str = "[]") -> str:
