@@ -19,6 +19,7 @@ import pytest
 
 from mashkit.audio import buffers as audiobuffer
 from mashkit.catalog.adding import spec_of
+from mashkit.cli import main
 from mashkit.components import Component
 from mashkit.components.environments import RECORD
 from mashkit.discovery import Registered
@@ -572,6 +573,29 @@ def test_a_component_that_needs_its_environment(tmp_path: Path, monkeypatch: pyt
         assert needy.describe()["environment"] == "acme"
         assert needy.describe()["requires"] == {"acme-backend": "2.1"}
         assert cast("Separator", needy).separate(signals.noise(0.1)).stems
+
+
+def test_plugins_and_doctor_say_the_same_of_an_environment(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    root, library = tmp_path / "environments", tmp_path / "library"
+    library.mkdir()
+    install(library, "acme_needy", NEEDY.replace("folder: str", 'folder: str = "."'))
+    monkeypatch.syspath_prepend(library)
+    monkeypatch.setenv("MASHKIT_ENVIRONMENTS", str(root))
+    monkeypatch.setenv("MASHKIT_PLUGINS", "acme_needy")
+    root.mkdir()
+    (site,) = (environment_of_this_python(root, "acme") / "lib").glob("python*/site-packages")
+    (site / "sitecustomize.py").write_text("import mashkit.remote.messages as m; m.PROTOCOL = 2")
+
+    assert main(["plugins", "--json"]) == 0
+    (listed,) = [one for one in json.loads(capsys.readouterr().out)["components"] if one["name"] == "needy"]
+    main(["doctor", "--json"])
+    checks = json.loads(capsys.readouterr().out)["checks"]
+    (checked,) = [one for one in checks if one["check"] == "separator needy"]
+    assert (listed["available"], listed["reason"], listed["fix"]) == (False, checked["problem"], checked["fix"])
+    assert "environment 'acme' was made by an earlier mashkit" in listed["reason"]
+    assert listed["fix"] == "mashkit env remove acme; mashkit env create acme"
 
 
 def test_a_worker_that_cannot_start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
