@@ -559,7 +559,7 @@ def test_a_dry_run_says_what_is_measured_and_how_long_the_rest_takes(
 
     run(load_suite(str(toml)).only(["acme-tape"]), out)
     rows = out / "acme.rows.jsonl"
-    lines = rows.read_text().splitlines()
+    lines = [line for line in rows.read_text().splitlines() if '"input_missing": false' in line]
     rows.write_text("\n".join([*lines[:-2], lines[-2][:40]]))  # cut off, as a power failure leaves it
     before = rows.read_bytes()
     assert command("run", toml, "-o", out, "--dry-run", "--json") == 0

@@ -19,6 +19,7 @@ SEPARATOR = ComponentInfo(
     "https://arxiv.org/abs/2309.02612; Wang, Lu, Won: Mel-band RoFormer for music source separation, ISMIR 2023 "
     "(late-breaking), https://arxiv.org/abs/2310.01809; https://github.com/nomadkaraoke/python-audio-separator",
     engine="audio-separator",
+    own_options=("model",),
 )
 
 
