@@ -584,7 +584,7 @@ def test_a_component_that_needs_options_of_its_users_is_proven_by_its_import(
     (site,) = (folder / "lib").glob("python*/site-packages")
     code = NEEDY.replace("requires=", 'own_options=["folder"], requires=')
     install(site, "acme_needy", code)
-    with pytest.raises(EnvironmentFailed, match="needs its environment"):
+    with pytest.raises(EnvironmentFailed, match="environment 'acme' lacks some of acme-backend>=2"):
         prove(folder, [("separator", "needy")])  # what it requires is not there
     backend = site / "acme_backend-2.1.dist-info"
     backend.mkdir()

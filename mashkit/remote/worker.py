@@ -15,6 +15,7 @@ import attrs
 
 from mashkit.cliptable import ClipTable
 from mashkit.components import Component, plain
+from mashkit.components.environments import create_command
 from mashkit.conditions import PROMISES
 from mashkit.discovery import Discovery, Registered
 from mashkit.errors import ComponentUnavailable, contained
@@ -95,8 +96,9 @@ def _registered(kind: str, name: str) -> Registered:
     registered = Discovery().find(kind, name)
     available = registered.require_available()
     if available.environment:
-        # The component's environment is this one, or does not exist; a worker must not start another worker.
-        raise ComponentUnavailable(f"{kind} {name!r}: {available.reason}", available.fix)
+        # The component's environment is this one; a worker must not start another worker.
+        problem = f"environment {available.environment!r} lacks some of {', '.join(registered.info.requires)}"
+        raise ComponentUnavailable(f"{kind} {name!r}: {problem}", create_command(available.environment, again=True))
     return registered
 
 
