@@ -17,7 +17,7 @@ import shutil
 import statistics
 import sys
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -202,7 +202,7 @@ def what_is_ahead(
     measured is measured, and kept in the cache.
     """
     _, inputs, book, matches = _prepared(suite, folder, data, registry or Registry(), notify)
-    return [match.ahead(inputs, [row for row in book.rows.values() if row.ok]) for match in matches]
+    return [match.ahead(inputs, book.rows.values()) for match in matches]
 
 
 def _prepared(
@@ -385,8 +385,8 @@ class _Match:
         finally:
             self.kill()
 
-    def ahead(self, inputs: Sequence[Input], rows: Sequence[Row]) -> Ahead:
-        """Return what :meth:`play` would do; ``rows`` are those that have values, of all competitors."""
+    def ahead(self, inputs: Sequence[Input], rows: Iterable[Row]) -> Ahead:
+        """Return what :meth:`play` would do; ``rows`` are those in the file, of all competitors."""
         try:
             said = list(self._introduced())
         finally:
