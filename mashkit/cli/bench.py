@@ -181,9 +181,8 @@ def _say_what_is_ahead(found: Sequence[Ahead], arguments: argparse.Namespace, na
     )  # fmt: skip
     known = [one for one in found if one.estimated_s is not None]
     unknown = sum(one.ahead for one in found if one.estimated_s is None)
-    parts = [
-        f"{sum(one.ahead for one in known)} to measure in about {sum(one.estimated_s or 0 for one in known):.0f} s"
-    ]
+    seconds = sum(one.estimated_s or 0.0 for one in known)
+    parts = [f"{sum(one.ahead for one in known)} to measure in about {seconds:.0f} s"] if known or not unknown else []
     parts += [f"{unknown} to measure by competitors without a row, which could tell how long"] if unknown else []
     say(f"dry run: {', '.join(parts)}; nothing was measured or written")
     return status
