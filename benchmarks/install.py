@@ -56,7 +56,7 @@ SETS: Mapping[str, tuple[str, Sequence[Sequence[str]]]] = {
 }  # fmt: skip
 """Name → what is installed, and the commands that are run then."""
 TABLE = "page,file,system,vocal\n" + "".join(
-    f"{page},{SONGS}/{song}.ogg,{system},{song}\n"
+    f"{page},{SONGS}/{song}.ogg,{system},{page}\n"
     for page, songs in (("one", ("slow-river", "mango-season")), ("two", ("harbour-lights", "pocket-change")))
     for system, song in zip("ab", songs, strict=True)
 )
