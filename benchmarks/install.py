@@ -4,12 +4,14 @@
     python benchmarks/install.py python3.11 python3.12 python3.13 --write
     python benchmarks/install.py python3.11 --versions newest     # what breaks without constraints.txt
     python benchmarks/install.py python3.11 --versions oldest     # the lower bounds of pyproject.toml (needs uv)
+    python benchmarks/install.py python3.11 --extra bench         # another set, and what it is for
 
 For each: `mashkit[default]` is installed from dist/, without bytecode, which saves a fifth of the disk; then
 `mashkit doctor`; three mashups of examples/songs are made; a generated scorer plugin is built, installed, and passes
-the contract suite. A step that fails is a row with its last line, and the other interpreters go on. Sizes are of the
-environment after the install. Wall times hold for a machine that does nothing else. With --write,
-benchmarks/results/install.json and install.md; rows of other interpreters, versions and systems stay.
+the contract suite. With --extra, that set is installed and the commands of SETS are run instead. A step that fails is a
+row with its last line, and the other interpreters go on. Sizes are of the environment after the install. Wall times
+hold for a machine that does nothing else. With --write, benchmarks/results/install.json and install.md; rows of other
+interpreters, versions, sets and systems stay.
 """
 
 from __future__ import annotations
@@ -31,10 +33,39 @@ ROOT = Path(__file__).parents[1]
 RESULTS = Path(__file__).parent / "results"
 TARGETS = {"install_s": 180, "size_mb": 1500, "mash_s": 300}
 """Issue "The door": the default set with torch's CPU build, and three mashups from nothing but the download."""
+SONGS = str(ROOT / "examples" / "songs")
+SONG = f"{SONGS}/slow-river.ogg"
+SETS: Mapping[str, tuple[str, Sequence[Sequence[str]]]] = {
+    "default": ("default", ()),
+    "permissive": (
+        "permissive",
+        [["separate", SONG, "-o", "stems", "--preset", "permissive"], ["analyze", SONG, "--preset", "permissive"]],
+    ),
+    "bench": ("default,bench", [["bench", "run", "smoke", "-o", "bench"]]),
+    "listen": (
+        "listen",
+        [["listen", "new", "--task", "custom", "--table", "table.csv", "-o", "study"],
+         ["listen", "simulate", "study", "-o", "simulated.json"],
+         ["listen", "report", "simulated.json", "-o", "report"]],
+    ),
+    "train": (
+        "default,train",
+        [["db", "add", SONGS, "--db", "clips"], ["features", "db", "clips", "-o", "store"],
+         ["train", "--data", "store", "--variant", "intervalnet", "--steps", "2", "-o", "run"]],
+    ),
+}  # fmt: skip
+"""Name → what is installed, and the commands that are run then."""
+TABLE = "page,file,system,vocal\n" + "".join(
+    f"{page},{SONGS}/{song}.ogg,{system},{page}\n"
+    for page, songs in (("one", ("slow-river", "mango-season")), ("two", ("harbour-lights", "pocket-change")))
+    for system, song in zip("ab", songs, strict=True)
+)
+"""Sounds for a listening test: a page compares two songs."""
 SHOWN = (
     "python",
     "system",
     "versions",
+    "extra",
     "install_s",
     "size_mb",
     "torch",
@@ -42,8 +73,13 @@ SHOWN = (
     "librosa",
     "mash_s",
     "plugin_s",
+    "extra_s",
     "said",
 )
+
+
+WHICH = ("python", "system", "versions", "extra")
+"""What tells one row from another."""
 
 
 class Failed(Exception):
@@ -73,8 +109,11 @@ def wanted(versions: str, python: Path, dist: Path, work: Path) -> list[str | Pa
         return []
     if versions == "pinned":
         return ["-c", ROOT / "constraints.txt"]
-    extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
-    projects = [ROOT / "pyproject.toml", *(ROOT / "plugins" / name / "pyproject.toml" for name in extras["default"])]
+    distributions = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    projects = [
+        ROOT / "pyproject.toml",
+        *(ROOT / "plugins" / name / "pyproject.toml" for name in distributions["default"]),
+    ]
     call(
         "oldest",
         ["uv", "pip", "compile", *projects, "-o", "oldest.txt", "--resolution", "lowest-direct",
@@ -93,10 +132,16 @@ def measured(interpreter: str, versions: str, dist: Path, work: Path, row: dict[
     row["python"] = call("venv", [python, "-c", "import platform; print(platform.python_version())"], work)[0].strip()
     install = [python, "-m", "pip", "install", "-q", "--no-compile", "--find-links", dist]
     limits = wanted(versions, python, dist, work)
-    row["install_s"] = round(call("install", [*install, *limits, "mashkit[default]"], work)[1])
+    extras, commands = SETS[row["extra"]]
+    row["install_s"] = round(call("install", [*install, *limits, f"mashkit[{extras}]"], work)[1])
     row["size_mb"] = size_mb(work / "env")
-    ask = "import importlib.metadata as m; print(*(m.version(name) for name in ('torch', 'numpy', 'librosa')))"
-    row["torch"], row["numpy"], row["librosa"] = call("install", [python, "-c", ask], work)[0].split()
+    ask = "import importlib.metadata as m; print(*(f'{one.name}=={one.version}' for one in m.distributions()))"
+    versions_of = dict(pair.lower().split("==") for pair in call("install", [python, "-c", ask], work)[0].split())
+    row |= {name: versions_of[name] for name in ("torch", "numpy", "librosa") if name in versions_of}
+    if commands:
+        (work / "table.csv").write_text(TABLE)
+        row["extra_s"] = round(sum(call(one[0], [programs / "mashkit", *one, "--quiet"], work)[1] for one in commands))
+        return
     call("doctor", [programs / "mashkit", "doctor"], work)
     mash = [programs / "mashkit", "mash", ROOT / "examples" / "songs", "-o", "out", "--top", "3", "--seed", "1"]
     said, row["mash_s"] = call("mash", [*mash, "--json", "--quiet"], work)
@@ -114,7 +159,8 @@ def page(rows: Sequence[Mapping[str, Any]]) -> str:
     lines = [
         "# Installed from wheels, in empty environments", "",
         "Made by `make dist` and `python benchmarks/install.py PYTHON… --write`: `mashkit[default]` without bytecode, "
-        "doctor, three mashups of examples/songs, a generated scorer plugin with its contract suite. Targets, with "
+        "doctor, three mashups of examples/songs, a generated scorer plugin with its contract suite; with `--extra` "
+        "another set and what it is for (`SETS` in the program). Targets, with "
         f"torch's CPU build: install {TARGETS['install_s']} s, {TARGETS['size_mb']:,} MB, mashups {TARGETS['mash_s']} "
         "s. PyPI's torch for Linux brings CUDA libraries; the index https://download.pytorch.org/whl/cpu has none.", "",
         "| " + " | ".join(name.replace("_s", ", s").replace("_mb", ", MB") for name in SHOWN) + " |",
@@ -129,6 +175,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("interpreters", nargs="+", metavar="PYTHON", help="programs: python3.11, or paths")
     parser.add_argument("--versions", choices=("pinned", "oldest", "newest"), default="pinned")
+    parser.add_argument("--extra", choices=SETS, default="default", help="default: %(default)s")
     parser.add_argument("--dist", type=Path, default=ROOT / "dist", help="wheels of `make dist`; default: dist")
     parser.add_argument("--write", action="store_true")
     arguments = parser.parse_args()
@@ -143,6 +190,7 @@ def main() -> None:
             "python": interpreter,
             "system": system,
             "versions": arguments.versions,
+            "extra": arguments.extra,
             "said": "all ok",
         }
         with tempfile.TemporaryDirectory() as folder:
@@ -155,8 +203,8 @@ def main() -> None:
     if arguments.write:
         path = RESULTS / "install.json"
         kept = json.loads(path.read_text())["rows"] if path.exists() else []
-        new = {(row["python"], row["system"], row["versions"]) for row in rows}
-        rows = [row for row in kept if (row["python"], row["system"], row["versions"]) not in new] + rows
+        new = {tuple(row[name] for name in WHICH) for row in rows}
+        rows = [row for row in kept if tuple(row[name] for name in WHICH) not in new] + rows
         path.write_text(json.dumps({"targets": TARGETS, "rows": rows}, indent=1) + "\n", encoding="utf-8")
         (RESULTS / "install.md").write_text(page(rows), encoding="utf-8")
     sys.exit(3 if any(row["said"] != "all ok" for row in rows) else 0)

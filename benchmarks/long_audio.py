@@ -1,6 +1,6 @@
-"""How much memory separating an hour takes: `mashkit separate` on one generated hour of stereo, for each separator.
+"""How much memory an hour of sound takes: `mashkit separate` or `analyze` on one generated hour of stereo.
 
-Each case is the command a user types, in a process of its own: decoding, separation, encoding. Memory is the kernel's
+Each case is the command a user types, in a process of its own, with decoding and encoding. Memory is the kernel's
 count of resident pages (/proc/<pid>/status), summed over the process and all it starts, ten times a second. Mapped
 files count in it while their pages are resident, although the kernel takes those back when others need memory; "not
 given back" is what it cannot take without swap (anonymous and tmpfs pages). The page cache of files that are read or
@@ -12,6 +12,7 @@ The result of each case is added to benchmarks/results/long_audio.json with --wr
 from __future__ import annotations
 
 import argparse
+import inspect
 import json
 import os
 import platform
@@ -106,13 +107,26 @@ def _save_openunmix(folder: Path, hidden: int) -> list[str]:
     return ["-O", f"separator.folder={folder}"]
 
 
+def whole_beat_this(folder: Path) -> list[str]:
+    """Write an untrained network of the size of final0, as Lightning does for beat_this."""
+    import torch
+    from beat_this.model.beat_tracker import BeatThis
+
+    torch.manual_seed(0)
+    state = {f"model.{name}": value for name, value in BeatThis().state_dict().items()}
+    sizes = {name: one.default for name, one in inspect.signature(BeatThis).parameters.items()}
+    torch.save({"state_dict": state, "hyper_parameters": sizes}, folder / "untrained.ckpt")
+    return ["-O", "analyzer.model=untrained", "-O", f"analyzer.folder={folder}"]
+
+
 @attrs.frozen
 class Case:
-    """A separator, and the weights it runs with."""
+    """A component, the weights it runs with, and its kind."""
 
-    separator: str
+    component: str
     weights: str
     options: Callable[[Path], list[str]] = attrs.field(default=lambda folder: [])
+    kind: str = "separator"
 
 
 CASES = {
@@ -124,16 +138,18 @@ CASES = {
     "openunmix-umxl": Case("openunmix", "untrained, the size of umxl", whole_openunmix),
     "demucs-small": Case("demucs", "untrained, 8 channels", small_demucs),
     "demucs-htdemucs": Case("demucs", "untrained, the size of htdemucs", whole_demucs),
+    "beat-this": Case("beat-this", "untrained, the size of final0", whole_beat_this, "analyzer"),
 }
 
 
 # -------------------------------------------------------------------------------------------------------- measuring
 def measure(case: Case, mix: Path, minutes: float, folder: Path) -> dict[str, Any]:
-    """Run `mashkit separate` on ``mix`` and return what it took."""
+    """Run the case's command on ``mix`` and return what it took."""
     models = folder / "models"
     models.mkdir()
     program = Path(sys.executable).with_name("mashkit")
-    command = [str(program), "separate", str(mix), "-o", str(folder / "stems"), "--separator", case.separator]
+    verb = {"separator": "separate", "analyzer": "analyze"}[case.kind]
+    command = [str(program), verb, str(mix), "-o", str(folder / "made"), f"--{case.kind}", case.component]
     command += ["--json", *case.options(models)]
     start = time.perf_counter()
     with (folder / "said").open("w") as said:
@@ -145,10 +161,11 @@ def measure(case: Case, mix: Path, minutes: float, folder: Path) -> dict[str, An
             peaks = {"resident": max(peaks["resident"], pages[0]), "kept": max(peaks["kept"], pages[1] + pages[2])}
         time.sleep(0.1)
     if process.returncode != 0:
-        raise SystemExit(f"{case.separator}: exit status {process.returncode}: {(folder / 'said').read_text()[-2000:]}")
+        raise SystemExit(f"{case.component}: exit status {process.returncode}: {(folder / 'said').read_text()[-2000:]}")
     usage = resource.getrusage(resource.RUSAGE_CHILDREN)
     return {
-        "separator": case.separator,
+        "component": case.component,
+        "kind": case.kind,
         "weights": case.weights,
         "minutes": minutes,
         "peak_resident_gb": peaks["resident"] / 1e9,
@@ -180,16 +197,16 @@ def write(rows: dict[str, dict[str, Any]]) -> None:
     rows = {name: rows[name] for name in CASES if name in rows}
     path.write_text(json.dumps({"target_gb": TARGET_GB, "rows": rows}, indent=2) + "\n")
     lines = [
-        "# Memory of separating an hour",
+        "# Memory of separating and analysing an hour",
         "",
-        "Made by `python benchmarks/long_audio.py CASE --write`: `mashkit separate` on one generated file, stereo at"
-        " 44.1 kHz, decoding and encoding included, everything it starts added up.",
+        "Made by `python benchmarks/long_audio.py CASE --write`: `mashkit separate` or `analyze` on one generated file,"
+        " stereo at 44.1 kHz, decoding and encoding included, everything it starts added up.",
         "",
-        "| separator | weights | minutes | peak resident, GB | of it not given back, GB | CPU, s |",
-        "|---|---|---|---|---|---|",
+        "| kind | component | weights | minutes | peak resident, GB | of it not given back, GB | CPU, s |",
+        "|---|---|---|---|---|---|---|",
         *(
-            f"| `{row['separator']}` | {row['weights']} | {row['minutes']:g} | {row['peak_resident_gb']:.2f}"
-            f" | {row['peak_not_given_back_gb']:.2f} | {row['cpu_s']:.0f} |"
+            f"| {row['kind']} | `{row['component']}` | {row['weights']} | {row['minutes']:g}"
+            f" | {row['peak_resident_gb']:.2f} | {row['peak_not_given_back_gb']:.2f} | {row['cpu_s']:.0f} |"
             for row in rows.values()
         ),
         "",

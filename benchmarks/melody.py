@@ -1,5 +1,7 @@
 """How well the pitch of a voice is found, and at what cost: the analyzer swift-f0 against sub-harmonic summation.
 
+The suite `analyzers` ranks analyzers of melody; this compares one with what is no analyzer, at three levels of residue.
+
     python benchmarks/melody.py [--songs 12] [--output benchmarks/results/melody.json]
 
 The voices are those of :mod:`mashkit.bench.rendered`, whose notes are known, alone and with what a separator leaves of
@@ -21,8 +23,7 @@ import mir_eval
 import numpy as np
 import numpy.typing as npt
 
-from mashkit.bench.rendered import LEAD_S, SAMPLE_RATE, Composition, compose, render
-from mashkit.synthetic import signals
+from mashkit.bench.rendered import Composition, compose, render, voice_left
 from mashkit.types import Audio, Times
 from mashkit_mashnet.pitches import FRAME_RATE, fundamentals, whitened
 from mashkit_mashnet.stem_features import StemFeatures
@@ -49,25 +50,10 @@ def summation(voice: Audio) -> tuple[Times, Hertz]:
 WAYS: dict[str, Callable[[Audio], tuple[Times, Hertz]]] = {"swift-f0": swift_f0, "summation": summation}
 
 
-def truth(song: Composition, times: Times) -> Hertz:
-    """Return the frequency that is sung at each time, 0 between notes."""
-    hertz = np.zeros(len(times))
-    for note in song.melody:
-        start = LEAD_S + note.step * song.step_s
-        inside = (times >= start) & (times < start + 0.95 * note.steps * song.step_s)
-        hertz[inside] = 440 * 2 ** ((note.pitch - 69) / 12)
-    return hertz
-
-
 def heard(song: Composition, residue_db: float | None) -> Audio:
     """Return the voice, with the accompaniment that far below it."""
-    stems = render(song).stems
-    voice = stems["vocals"].samples
-    if residue_db is None:
-        return Audio(voice, SAMPLE_RATE)
-    rest = signals.mix(render(song)).samples - voice
-    factor = 10 ** (residue_db / 20) * np.sqrt(np.mean(voice**2) / np.mean(rest**2))
-    return Audio(voice + np.float32(factor) * rest, SAMPLE_RATE)
+    stems = render(song)
+    return stems.stems["vocals"] if residue_db is None else voice_left(stems, residue_db)
 
 
 def measured(way: str, songs: Sequence[Composition], residue_db: float | None) -> dict[str, float]:
@@ -81,7 +67,7 @@ def measured(way: str, songs: Sequence[Composition], residue_db: float | None) -
         begin = time.process_time()
         times, hertz = WAYS[way](voice)
         cost, length = cost + time.process_time() - begin, length + voice.duration
-        true = truth(song, times)
+        true = song.sung_hz(times)
         scores = mir_eval.melody.evaluate(times, true, times, hertz)
         rows.append([scores[name] for name in METRICS])
         both = (true > 0) & (hertz > 0)

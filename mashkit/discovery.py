@@ -83,6 +83,10 @@ class Registered:
             )
         return available
 
+    def load(self) -> type[Component]:
+        """Import the component's class; raise BrokenPlugin if that fails, or it is no component of that kind."""
+        return _import_target(self)
+
     def make(self, options: Mapping[str, Any] | None = None) -> Component:
         """Import the component and return an instance with ``options``, in this process.
 
@@ -94,7 +98,7 @@ class Registered:
             If the target cannot be imported or is not a component of that kind.
         """
         kind, name, given = self.kind, self.info.name, options or {}
-        cls = _import_target(self)
+        cls = self.load()
         _check_options(cls, name, given)
         _check_values(cls, name, given)
         with plugin_code(f"{kind} {name!r} of {self.origin.distribution} could not be made", BrokenPlugin):

@@ -42,11 +42,14 @@ class Registry(Discovery):
         """Return whether a component can be used here: whether its requirements and its weights are present.
 
         If weights that it registers are not in the models folder, the component is created, because it may find them
-        elsewhere. Only then is it imported.
+        elsewhere. Only then is it imported. A component in an environment is created too, because only its own process
+        can say whether the environment fits this mashkit.
         """
         available = registered.availability()
-        if not available.ok or available.environment:
+        if not available.ok:
             return available
+        if available.environment:
+            return self.works(registered)
         kind, name = registered.kind, registered.info.name
         if registered.info.own_options:  # only the component itself can say what its user has to give
             return self.works(registered)

@@ -25,11 +25,12 @@ from mashkit.components import ComponentInfo
 from mashkit.interfaces import Analyzer
 from mashkit.interfaces.analyzer import ANALYSIS_FIELDS
 from mashkit.testing import signals
-from mashkit.types import Analysis, Audio, Key
+from mashkit.types import Analysis, Audio, Chords, Key
 from rows import row_of
 
 TASK = AnalyzerTask()
-TRUE = rendered.compose(1, 0).analysis
+DEMO = Path(__file__).parents[1] / "examples" / "songs"
+TRUE = rendered.compose(1, 0).everything
 
 
 @attrs.define(kw_only=True, eq=False)
@@ -52,7 +53,7 @@ def rendered_input() -> Input:
 def test_who_knows_is_right_and_who_errs_is_wrong_by_as_much() -> None:
     given = rendered_input()
     found = TASK.measure(Knowing(), given)
-    assert {name: found[name] for name in FIELDS} == dict.fromkeys(FIELDS, 1.0)
+    assert {name: found[name] for name in FIELDS} == pytest.approx(dict.fromkeys(FIELDS, 1.0))
     late = TRUE.beats + 0.1  # type: ignore[operator]
     found = TASK.measure(Knowing(fault={"beats": late, "downbeats": late[::4]}), given)
     assert (found["beat_f"], found["downbeat_f"], found["key"]) == (0.0, 0.0, 1.0)
@@ -63,6 +64,72 @@ def test_who_knows_is_right_and_who_errs_is_wrong_by_as_much() -> None:
     fifth = Key((TRUE.key.tonic + 7) % 12, TRUE.key.mode)  # type: ignore[union-attr]
     assert TASK.measure(Knowing(fault={"key": fifth}), given)["key"] == 0.5
     assert TASK.measure(Knowing(fault={"key": None}), given)["key"] == 0.0
+
+
+def test_wrong_chords_are_wrong_for_as_long_as_they_last() -> None:
+    given = rendered_input()
+    assert TRUE.chords is not None
+    bars, labels = TRUE.chords.times, list(TRUE.chords.labels)
+    other = {"maj": "min", "min": "maj"}
+    counted = [label.partition(":")[2] in other for label in labels]
+    first = counted.index(True)  # a diminished chord is neither, and majmin leaves it out
+    root, _, quality = labels[first].partition(":")
+    parallel = [*labels[:first], f"{root}:{other[quality]}", *labels[first + 1 :]]
+    found = TASK.measure(Knowing(fault={"chords": Chords(bars, parallel)}), given)
+    assert (found["majmin"], found["chord_root"]) == (pytest.approx(1 - 1 / sum(counted)), 1.0)
+    none = TASK.measure(Knowing(fault={"chords": None}), given)
+    assert (none["majmin"], none["chord_root"]) == (0.0, 0.0)
+
+
+def test_wrong_notes_are_wrong_for_as_long_as_they_last() -> None:
+    given = rendered_input()
+    assert TRUE.melody is not None
+    sung = np.flatnonzero(TRUE.melody.voiced)
+    f0 = TRUE.melody.f0.copy()
+    f0[sung[: len(sung) // 4]] *= 2 ** (2 / 12)
+    found = TASK.measure(Knowing(fault={"melody": attrs.evolve(TRUE.melody, f0=f0)}), given)
+    assert found["melody_pitch"] == pytest.approx(0.75, abs=0.01)
+    assert found["melody"] == pytest.approx(1 - len(sung) / 4 / len(f0), abs=0.01)
+    silent = TASK.measure(Knowing(fault={"melody": None}), given)
+    assert silent["melody"] == pytest.approx(1 - len(sung) / len(f0), abs=0.01)  # right where nobody sings
+    assert silent["melody_pitch"] == 0.0
+
+
+def test_a_melody_is_looked_for_in_the_voice() -> None:
+    heard = []
+
+    class Listening(Knowing):
+        def _analyze(self, mix: Audio) -> Analysis:
+            heard.append(mix)
+            return super()._analyze(mix)
+
+    TASK.measure(Listening(), rendered_input())
+    stems = rendered.render(rendered.compose(1, 0))
+    left = rendered.voice_left(stems, -20.0)
+    for sound, due in zip(heard, (signals.mix(stems), left), strict=True):
+        # Analyzers hear everything at a usual level.
+        np.testing.assert_allclose(*(one.samples / np.std(one.samples) for one in (sound, due)), atol=1e-4)
+    voice = stems.stems["vocals"].samples
+    level = 10 * np.log10(np.mean((left.samples - voice) ** 2) / np.mean(voice**2))
+    assert level == pytest.approx(-20, abs=0.1)
+
+
+def test_the_notes_are_those_that_sound() -> None:
+    # Another pitch tracker than any that is measured: the autocorrelation of the voice alone.
+    voice = rendered.render(rendered.compose(1, 0)).stems["vocals"]
+    assert TRUE.melody is not None
+    mono, rate = voice.mono(), voice.sample_rate
+    for index in np.flatnonzero(TRUE.melody.voiced)[10::200]:
+        hertz = TRUE.melody.f0[index]
+        start = round(TRUE.melody.times[index] * rate)
+        part = mono[start : start + 2048]
+        if TRUE.melody.f0[min(index + 5, len(TRUE.melody.f0) - 1)] != hertz:
+            continue  # the next note begins within the part
+        correlation = np.correlate(part, part, "full")[2047:]
+        lags = slice(round(rate / hertz / 1.06), round(rate / hertz * 1.06) + 1)
+        best = lags.start + int(correlation[lags].argmax())
+        assert lags.start < best < lags.stop - 1  # a peak, and not the edge of what was searched
+        assert abs(12 * np.log2(rate / best / hertz)) < 0.5
 
 
 def test_metrics_are_mir_evals_by_hand() -> None:
@@ -132,6 +199,10 @@ def test_an_excerpt_moves_its_labels() -> None:
     assert part.duration == pytest.approx(12.0)
     found = signals.click_positions(part, labels.beats[1:-1])  # type: ignore[index]
     assert np.abs(found - labels.beats[1:-1]).max() < 0.02  # type: ignore[index]
+    assert labels.chords is not None
+    assert TRUE.chords is not None
+    assert labels.chords.times[-1] == pytest.approx(12.0)
+    assert set(labels.chords.labels) <= set(TRUE.chords.labels)
     assert excerpt(mix, TRUE, 60.0) == (mix, TRUE)
 
 
@@ -191,7 +262,11 @@ def test_every_layout_is_read(tmp_path: Path) -> None:
 def test_the_demo_songs_are_labelled() -> None:
     found = list(read_demo(None))
     assert len(found) == 6
-    assert all(one.key and one.tempo and one.downbeats for one in found)
+    assert all(one.key and one.tempo and one.downbeats and one.chords for one in found)
+    inputs = TASK.inputs({"collections": ["demo"]}, None)
+    slow = next(one for one in inputs if one.name == "demo: slow-river").parameters["chords"]
+    assert [label for _, label in slow[:5]] == ["Bb:maj", "Bb:maj", "F:maj", "G:min7", "Eb:maj"]
+    assert slow[-1][0] == pytest.approx(json.loads((DEMO / "slow-river.json").read_text())["chords"][-1][1])
 
 
 def test_gtzans_layout_is_measured(tmp_path: Path) -> None:

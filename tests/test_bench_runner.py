@@ -546,6 +546,37 @@ def test_wrong_usage(toml: Path, tmp_path: Path, capsys: pytest.CaptureFixture[s
     assert not (tmp_path / "out").exists()
 
 
+def test_a_dry_run_says_what_is_measured_and_how_long_the_rest_takes(
+    toml: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "out"
+    assert command("run", toml, "-o", out, "--dry-run", "--json") == 0
+    tape, needy = json.loads(capsys.readouterr().out)["competitors"]
+    assert (tape["label"], tape["measured"], tape["missing"], tape["estimated_s"]) == ("acme-tape", 0, 2, None)
+    assert tape["ahead"] > 8
+    assert (needy["ahead"], "no-such-dist" in needy["reason"]) == (0, True)
+    assert not out.exists()
+
+    run(load_suite(str(toml)).only(["acme-tape"]), out)
+    rows = out / "acme.rows.jsonl"
+    lines = [line for line in rows.read_text().splitlines() if '"input_missing": false' in line]
+    rows.write_text("\n".join([*lines[:-2], lines[-2][:40]]))  # cut off, as a power failure leaves it
+    before = rows.read_bytes()
+    assert command("run", toml, "-o", out, "--dry-run", "--json") == 0
+    tape, _ = json.loads(capsys.readouterr().out)["competitors"]
+    assert (tape["measured"], tape["ahead"]) == (len(lines) - 2, 2)
+    took = [json.loads(line)["wall_s"] for line in lines[:-2]]
+    assert tape["estimated_s"] == pytest.approx(2 * sum(took) / len(took))
+    assert rows.read_bytes() == before
+    assert [path.name for path in out.iterdir()] == [rows.name]
+
+    assert command("run", toml, "-o", out, "--dry-run") == 0
+    said = capsys.readouterr()
+    assert "acme-tape" in said.out
+    assert re.search(r"dry run: 2 to measure in about \d+ s; nothing", said.err)
+    assert command("run", toml, "-o", out, "--dry-run", "--only", "acme-needy", "--quiet") == 1
+
+
 def test_list(capsys: pytest.CaptureFixture[str]) -> None:
     assert command("list") == 0
     assert "stretchers" in capsys.readouterr().out

@@ -31,10 +31,11 @@ def test_mash_says_what_it_would_do(songs: Path, tmp_path: Path, capsys: pytest.
     assert [(Path(one["path"]).name, one["duration_s"]) for one in told["songs"]] == [("one.wav", 3.0)]
     assert [Path(one["path"]).name for one in told["failures"]] == ["two.wav"]
     assert told["components"]["separator"] == "thirds"
+    assert told["plans"] == 50
     assert not (tmp_path / "out").exists()
     assert not cache.exists()
     assert main(command) == 3
-    assert "dry run: 1 songs, 0.1 minutes, with separator thirds, analyzer grid" in capsys.readouterr().err
+    assert "dry run: 1 songs, 0.1 minutes, 50 plans, with separator thirds, analyzer grid" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -64,6 +65,28 @@ def test_separate_and_analyze_read_headers_only(
     assert "one.wav" in said.out
     assert f"dry run: 1 songs, 0.1 minutes, with {component}" in said.err
     assert not (tmp_path / "out").exists()
+
+
+def test_plans_are_counted(songs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    plans, out = tmp_path / "plans.jsonl", tmp_path / "out"
+    layer = mk.Layer(clip_id="one", role=mk.Role.VOCAL)
+    plan = mk.MashupPlan(condition=mk.Condition.ORIGINAL, layers=[layer], duration_s=2.0, seed=0)
+    plans.write_text(f"{plan.to_json()}\n")
+    light = ["--separator", "thirds", "--analyzer", "grid"]
+    for command in (
+        ["generate", str(songs), "--count", "7", "-o", str(out / "plans"), *light],
+        ["render", str(plans), "--songs", str(songs), "-o", str(out), "--stretcher", "librosa", *light],
+        ["score", str(plans), "--songs", str(songs), "-o", str(out / "scores"), "--scorer", "random",
+         "--stretcher", "librosa", *light],
+    ):  # fmt: skip
+        assert main([*command, "--dry-run"]) == 3
+        said = capsys.readouterr()
+        counted = 7 if command[0] == "generate" else 1
+        assert f"dry run: 1 songs, 0.1 minutes, {counted} plans, with " in said.err
+        assert "one.wav" in said.out
+    assert main(["render", str(plans), "--db", str(tmp_path / "db"), "-o", str(out), "--dry-run"]) == 1
+    assert "is not a database" in capsys.readouterr().err
+    assert not out.exists()
 
 
 def test_db_add_makes_no_database(songs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -19,8 +19,9 @@ import pytest
 
 from mashkit.audio import buffers as audiobuffer
 from mashkit.catalog.adding import spec_of
+from mashkit.cli import main
 from mashkit.components import Component
-from mashkit.components.environments import RECORD
+from mashkit.components.environments import RECORD, EnvironmentFailed
 from mashkit.discovery import Registered
 from mashkit.errors import (
     AudioError,
@@ -38,6 +39,7 @@ from mashkit.interfaces import Analyzer, Generator, Separator, Stretcher
 from mashkit.pipeline import Kit
 from mashkit.registry import Registry
 from mashkit.remote import messages
+from mashkit.remote.install import prove
 from mashkit.remote.proxies import RemoteComponent, isolated
 from mashkit.synthetic.source import SyntheticSource
 from mashkit.testing import StretcherContract, signals
@@ -573,6 +575,48 @@ def test_a_component_that_needs_its_environment(tmp_path: Path, monkeypatch: pyt
         assert needy.describe()["environment"] == "acme"
         assert needy.describe()["requires"] == {"acme-backend": "2.1"}
         assert cast("Separator", needy).separate(signals.noise(0.1)).stems
+
+
+def test_a_component_that_needs_options_of_its_users_is_proven_by_its_import(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MASHKIT_ENVIRONMENTS", str(tmp_path))
+    folder = environment_of_this_python(tmp_path, "acme")
+    (site,) = (folder / "lib").glob("python*/site-packages")
+    code = NEEDY.replace("requires=", 'own_options=["folder"], requires=')
+    install(site, "acme_needy", code)
+    with pytest.raises(EnvironmentFailed, match="environment 'acme' lacks some of acme-backend>=2"):
+        prove(folder, [("separator", "needy")])  # what it requires is not there
+    backend = site / "acme_backend-2.1.dist-info"
+    backend.mkdir()
+    (backend / "METADATA").write_text("Metadata-Version: 2.1\nName: acme-backend\nVersion: 2.1\n")
+    prove(folder, [("separator", "needy")])
+    (site / "acme_needy.py").write_text(code.replace("class Odd(Separator)", "class Other(Separator)"))
+    with pytest.raises(EnvironmentFailed, match="acme_needy:Odd"):
+        prove(folder, [("separator", "needy")])
+
+
+def test_plugins_and_doctor_say_the_same_of_an_environment(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    root, library = tmp_path / "environments", tmp_path / "library"
+    library.mkdir()
+    install(library, "acme_needy", NEEDY.replace("folder: str", 'folder: str = "."'))
+    monkeypatch.syspath_prepend(library)
+    monkeypatch.setenv("MASHKIT_ENVIRONMENTS", str(root))
+    monkeypatch.setenv("MASHKIT_PLUGINS", "acme_needy")
+    root.mkdir()
+    (site,) = (environment_of_this_python(root, "acme") / "lib").glob("python*/site-packages")
+    (site / "sitecustomize.py").write_text("import mashkit.remote.messages as m; m.PROTOCOL = 2")
+
+    assert main(["plugins", "--json"]) == 0
+    (listed,) = [one for one in json.loads(capsys.readouterr().out)["components"] if one["name"] == "needy"]
+    main(["doctor", "--json"])
+    checks = json.loads(capsys.readouterr().out)["checks"]
+    (checked,) = [one for one in checks if one["check"] == "separator needy"]
+    assert (listed["available"], listed["reason"], listed["fix"]) == (False, checked["problem"], checked["fix"])
+    assert "environment 'acme' was made by an earlier mashkit" in listed["reason"]
+    assert listed["fix"] == "mashkit env remove acme; mashkit env create acme"
 
 
 def test_a_worker_that_cannot_start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

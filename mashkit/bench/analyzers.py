@@ -1,8 +1,9 @@
-"""The task "analyzers": key, tempo, beats and downbeats against labels, as mir_eval measures them.
+"""The task "analyzers": key, tempo, beats, downbeats, chords and melody against labels, as mir_eval measures them.
 
 Every piece of music is an input; of a long piece, an excerpt from its middle. Metrics are those of mir_eval (Raffel et
 al., "mir_eval: A Transparent Implementation of Common MIR Metrics", ISMIR 2014): weighted key score; F-measure within
-70 ms and continuity of beats, without the first five seconds, as is usual.
+70 ms and continuity of beats, without the first five seconds, as is usual; weighted overlap of chords; melody after
+Salamon et al., "Melody extraction from polyphonic music signals", IEEE Signal Processing Magazine 31(2), 2014.
 """
 
 from __future__ import annotations
@@ -41,7 +42,9 @@ from mashkit.bench.tasks import Input, Task, metric_chart, stopwatch
 from mashkit.catalog.ingest import SAMPLE_RATE
 from mashkit.components import Component, whole
 from mashkit.interfaces import Analyzer
-from mashkit.types import TONIC_NAMES, Analysis, Audio, Key, Times, as_tuple
+from mashkit.synthetic import signals
+from mashkit.types import TONIC_NAMES, Analysis, Audio, Chords, Key, Melody, Times, as_tuple
+from mashkit.types.chords import NO_CHORD
 
 TEMPO_TOLERANCE = 0.04
 """Tolerance of tempi, as a share (Gouyon et al., "An experimental comparison of audio tempo induction algorithms",
@@ -58,8 +61,23 @@ FIELDS: Mapping[str, tuple[str, str]] = {
     "downbeat_f": ("downbeat F", "F-measure of downbeats within 70 ms"),
     "cmlt": ("CMLt", "beats in phase, at the right level, in all continuous parts"),
     "amlt": ("AMLt", "the same, half, double and off-beat allowed"),
+    "majmin": ("chords", "time in which the chord’s root, third and fifth are right; other triads are left out"),
+    "chord_root": ("chord roots", "time in which the chord’s root is right"),
+    "melody": ("melody", "frames of the melody that are right: within half a semitone, or without a voice"),
+    "melody_pitch": ("melody pitch", "sung frames whose pitch is within half a semitone"),
 }
 """The values of a row, each 0–1, with title and explanation."""
+NEEDS = {
+    "key": "key", "tempo_1": "tempo", "tempo_2": "tempo", "beat_f": "beats", "downbeat_f": "downbeats",
+    "cmlt": "beats", "amlt": "beats", "majmin": "chords", "chord_root": "chords", "melody": "melody",
+    "melody_pitch": "melody", "grid": "tempo",
+}  # fmt: skip
+"""Value → the field that an analyzer must provide for it."""
+WEIGHTS = {"amlt": 0.5, "chord_root": 0.0, "rendered_melody": 1.0}
+"""Weights in the ranking that differ from 1 for labelled music and 0 for rendered songs. No labelled music here has a
+melody, so rendered songs decide."""
+RESIDUE_DB = -20.0
+"""Level of the accompaniment below the voice in which a melody is looked for: what a good separator leaves (ours)."""
 GRID = "grid"
 """A separate field, because a grid under syllables need not follow the beat."""
 
@@ -88,7 +106,32 @@ def compared(found: Analysis, true: Analysis) -> dict[str, float]:
             values[f"{name}_f"] = float(mir_eval.beat.f_measure(reference, estimate))
             if field == "beats":
                 _, values["cmlt"], _, values["amlt"] = map(float, mir_eval.beat.continuity(reference, estimate))
+    if true.chords is not None:
+        values |= _chord_scores(true.chords, found.chords or Chords(true.chords.times[[0, -1]], [NO_CHORD]))
+    if true.melody is not None:
+        values |= _melody_scores(true.melody, found.melody or attrs.evolve(true.melody, f0=0 * true.melody.f0))
     return values
+
+
+def _chord_scores(true: Chords, found: Chords) -> dict[str, float]:
+    import mir_eval
+
+    intervals, labels = mir_eval.util.adjust_intervals(
+        found.intervals, list(found.labels), true.times[0], true.times[-1], NO_CHORD, NO_CHORD
+    )
+    spans, due, heard = mir_eval.util.merge_labeled_intervals(true.intervals, list(true.labels), intervals, labels)
+    lengths = mir_eval.util.intervals_to_durations(spans)
+    measures = {"majmin": mir_eval.chord.majmin, "chord_root": mir_eval.chord.root}
+    return {name: float(mir_eval.chord.weighted_accuracy(of(due, heard), lengths)) for name, of in measures.items()}
+
+
+def _melody_scores(true: Melody, found: Melody) -> dict[str, float]:
+    import mir_eval
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # as above: of a melody without a voice
+        scores = mir_eval.melody.evaluate(true.times, true.f0, found.times, found.f0)
+    return {"melody": float(scores["Overall Accuracy"]), "melody_pitch": float(scores["Raw Pitch Accuracy"])}
 
 
 def _key_score(true: Key, found: Key) -> float:
@@ -129,14 +172,16 @@ class Settings:
 def _metrics() -> Iterator[Metric]:
     for name, (title, explained) in FIELDS.items():
         yield Metric(
-            name=name, title=title, unit="%", better="higher", resolution=1, weight=0.5 if name == "amlt" else 1.0,
+            name=name, title=title, unit="%", better="higher", resolution=1, weight=WEIGHTS.get(name, 1.0),
             explained=f"{explained[:1].upper()}{explained[1:]}; mean over all music that is labelled so, but rendered. "
             f"{CIRCULAR}",
         )  # fmt: skip
     for name, (title, explained) in FIELDS.items():
+        heard = f" Heard: the voice, the accompaniment {-RESIDUE_DB:g} dB below it." * (NEEDS[name] == "melody")
         yield Metric(
-            name=f"rendered_{name}", title=f"{title}, rendered", unit="%", better="higher", resolution=1, weight=0,
-            explained=f"{explained[:1].upper()}{explained[1:]}; rendered songs, whose labels are exact.",
+            name=f"rendered_{name}", title=f"{title}, rendered", unit="%", better="higher", resolution=1,
+            weight=WEIGHTS.get(f"rendered_{name}", 0.0),
+            explained=f"{explained[:1].upper()}{explained[1:]}; rendered songs, whose labels are exact.{heard}",
         )  # fmt: skip
     yield Metric(
         name=GRID, title="karaoke grid", unit="%", better="higher", resolution=1, weight=0,
@@ -147,11 +192,11 @@ def _metrics() -> Iterator[Metric]:
 
 
 class AnalyzerTask(Task):
-    """Keys, tempi and beats against labels."""
+    """Keys, tempi, beats, chords and melodies against labels."""
 
     kind: ClassVar[str] = "analyzer"
-    summary: ClassVar[str] = "key, tempo, beats and downbeats against labels, as mir_eval measures them"
-    version: ClassVar[int] = 2
+    summary: ClassVar[str] = "key, tempo, beats, chords and melody against labels, as mir_eval measures them"
+    version: ClassVar[int] = 3
     metrics: ClassVar[Sequence[Metric]] = tuple(_metrics())
 
     def inputs(self, settings: Mapping[str, Any], data: Path | None) -> list[Input]:
@@ -170,30 +215,36 @@ class AnalyzerTask(Task):
 
     def warm_up(self, component: Component) -> None:
         """Analyse ten seconds, so that networks are loaded."""
-        song = _rendered(0, 0)[0]
-        cast("Analyzer", component).analyze(song.excerpt(0.0, 10.0))
+        cast("Analyzer", component).analyze(signals.mix(rendered.render(rendered.compose(0, 0))).excerpt(0.0, 10.0))
 
     def measure(self, component: Component, given: Input) -> dict[str, float]:
-        """Return every metric for which there are labels, and the CPU time for a minute."""
+        """Return every metric for which there are labels, and the CPU time for a minute.
+
+        A melody is looked for in the voice, as a separator may leave it, because it is the melody of one voice.
+        """
         analyzer, told = cast("Analyzer", component), given.parameters
-        grid = None
+        grid = voice = None
         if given.measure == RENDERED:
-            mix, true = _rendered(told["seed"], told["number"])
+            song = rendered.compose(told["seed"], told["number"])
+            stems = rendered.render(song)
+            mix, true, voice = signals.mix(stems), song.everything, rendered.voice_left(stems, RESIDUE_DB)
         else:
             mix, grid = _mix(given.files), told["grid"]
             true = Analysis(
                 key=known_key(told["key"]), tempo=told["tempo"], beats=told["beats"],
-                downbeats=_among(told["downbeats"], told["beats"]),
+                downbeats=_among(told["downbeats"], told["beats"]), chords=_chords(told.get("chords")),
             )  # fmt: skip
-        mix, true = excerpt(mix, true, told["excerpt_s"])
+        whole = true
+        mix, true = excerpt(mix, whole, told["excerpt_s"])
         with stopwatch() as elapsed:
             found = analyzer.analyze(mix)
+        if voice is not None and "melody" in analyzer.info.provides:
+            alone, _ = excerpt(voice, whole, told["excerpt_s"])
+            found = attrs.evolve(found, melody=analyzer.analyze(alone).melody)
         values = compared(found, true)
         if grid is not None:
             values[GRID] = float(found.tempo is not None and tempo_is_right(found.tempo, grid, GRID_FACTORS))
-        provided = analyzer.info.provides
-        needs = {"key": "key", "tempo_1": "tempo", "tempo_2": "tempo", GRID: "tempo", "downbeat_f": "downbeats"}
-        kept = {name: value for name, value in values.items() if needs.get(name, "beats") in provided}
+        kept = {name: value for name, value in values.items() if NEEDS[name] in analyzer.info.provides}
         return {**kept, **minute_cost(elapsed.cpu_s, mix)}
 
     def summarize(self, rows: Sequence[Row]) -> dict[str, float | None]:
@@ -236,12 +287,6 @@ def _input(labels: Labels, asked: Settings) -> Input:
     )
 
 
-def _rendered(seed: int, number: int) -> tuple[Audio, Analysis]:
-    song = rendered.compose(seed, number)
-    stems = list(rendered.render(song).stems.values())
-    return Audio(np.sum([stem.samples for stem in stems], axis=0), rendered.SAMPLE_RATE), song.analysis
-
-
 def _mix(files: Sequence[Path]) -> Audio:
     parts = load_all(files)
     frames, channels = min(part.frames for part in parts), max(part.channels for part in parts)
@@ -249,6 +294,10 @@ def _mix(files: Sequence[Path]) -> Audio:
     for part in parts:
         total += part.samples[:, :frames]
     return Audio(total, SAMPLE_RATE)
+
+
+def _chords(told: Sequence[tuple[float, str]] | None) -> Chords | None:
+    return None if told is None else Chords([start for start, _ in told], [label for _, label in told[:-1]])
 
 
 def _among(downbeats: Sequence[float] | None, beats: Sequence[float] | None) -> Sequence[float] | None:
@@ -265,5 +314,5 @@ def excerpt(mix: Audio, true: Analysis, longest_s: float) -> tuple[Audio, Analys
     def moved(times: Times | None) -> Times | None:
         return None if times is None else times[(times >= start) & (times < start + longest_s)] - start
 
-    beats = moved(true.beats)
-    return mix.excerpt(start, longest_s), attrs.evolve(true, beats=beats, downbeats=moved(true.downbeats))
+    cut = true.within(start, start + longest_s)
+    return mix.excerpt(start, longest_s), attrs.evolve(cut, beats=moved(true.beats), downbeats=moved(true.downbeats))

@@ -6,6 +6,7 @@ Each reader reads one dataset layout. A label that a data set lacks is None, and
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -36,6 +37,8 @@ class Labels:
         BPM of a grid for syllables, which may be unrelated to the beat.
     beats, downbeats : tuple of float, optional
         Seconds.
+    chords : tuple of (float, str), optional
+        Second at which each begins, and its label as :class:`mashkit.types.Chords` has it; the last is only an end.
     """
 
     collection: str
@@ -46,6 +49,7 @@ class Labels:
     grid: float | None = None
     beats: tuple[float, ...] | None = None
     downbeats: tuple[float, ...] | None = None
+    chords: tuple[tuple[float, str], ...] | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Return the labels without name and files, as plain data."""
@@ -56,6 +60,8 @@ class Labels:
             "grid": self.grid,
             "beats": None if self.beats is None else list(self.beats),
             "downbeats": None if self.downbeats is None else list(self.downbeats),
+            # Only where they are known, so that other pieces stay the same inputs.
+            **({} if self.chords is None else {"chords": [list(chord) for chord in self.chords]}),
         }
 
 
@@ -69,7 +75,19 @@ def read_demo(data: Path | None) -> Iterable[Labels]:
         yield Labels(
             collection="demo", name=path.stem, files=[path], key=said["key"], tempo=said["tempo"],
             beats=tuple(said["beats"]), downbeats=tuple(said["downbeats"]),
+            chords=(*((start, _harte(chord)) for start, _, chord in said["chords"]), (said["chords"][-1][1], "N")),
         )  # fmt: skip
+
+
+def _harte(chord: str) -> str:
+    """Return a chord as it stands over a staff ("Gm7", "F/A") in the syntax of labels, without its bass."""
+    found = re.fullmatch(r"([A-G][b#]?)([^/]*)(/[A-G][b#]?)?", chord)
+    if found is None or found[2] not in _QUALITIES:
+        raise AnalysisError(f"{chord!r} is no chord of the demo songs", f"there are: {', '.join(_QUALITIES)}")
+    return f"{found[1]}:{_QUALITIES[found[2]]}"
+
+
+_QUALITIES = {"": "maj", "m": "min", "m7": "min7", "maj7": "maj7", "7": "7"}
 
 
 def read_multitracks(data: Path | None) -> Iterable[Labels]:

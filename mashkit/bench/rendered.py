@@ -15,7 +15,7 @@ import attrs
 import numpy as np
 import numpy.typing as npt
 
-from mashkit.types import Analysis, Audio, Key, Samples, StemSet
+from mashkit.types import Analysis, Audio, Chords, Key, Melody, Samples, StemSet, Times
 from mashkit.types.chords import ROOT_NAMES
 
 SAMPLE_RATE = 44_100
@@ -24,6 +24,9 @@ DURATION_S = 34.0
 """Shortest length of a song, seconds; a plan of the ``controlled`` experiment protocol needs as much."""
 LEAD_S = 0.25
 """Silence before the first downbeat, seconds."""
+MELODY_HOP_S = 0.01
+SUNG = 0.95
+"""Share of a melody note's length in which it sounds."""
 
 TEMPI = (88.0, 132.0)
 SCALES: Mapping[str, tuple[int, ...]] = {"major": (0, 2, 4, 5, 7, 9, 11), "minor": (0, 2, 3, 5, 7, 8, 10)}
@@ -92,6 +95,23 @@ class Composition:
         """Its key, tempo, beats and downbeats, exact."""
         beats = LEAD_S + np.arange(4 * self.bars) * 4 * self.step_s
         return Analysis(key=self.key, tempo=self.tempo, beats=beats, downbeats=beats[::4])
+
+    @property
+    def everything(self) -> Analysis:
+        """Its analysis with chords and melody (a frame every 10 ms, as mir_eval compares them), exact."""
+        bars = LEAD_S + np.arange(self.bars + 1) * STEPS * self.step_s
+        hertz = self.sung_hz(np.arange(0.0, self.duration_s, MELODY_HOP_S))
+        return attrs.evolve(
+            self.analysis, chords=Chords(bars, self.harmony), melody=Melody(hertz, np.ones(len(hertz)), MELODY_HOP_S)
+        )
+
+    def sung_hz(self, times: Times) -> npt.NDArray[np.float64]:
+        """Return the frequency that is sung at each of ``times`` (seconds), Hz, 0 between notes."""
+        hertz = np.zeros(len(times))
+        for note in self.melody:
+            start = LEAD_S + note.step * self.step_s
+            hertz[(times >= start) & (times < start + SUNG * note.steps * self.step_s)] = _hertz(note.pitch)
+        return hertz
 
 
 def compose(seed: int, number: int) -> Composition:
@@ -192,7 +212,7 @@ def render(song: Composition) -> StemSet:
         parts[name][1, first : first + len(sound)] += np.float32(1 + pan) * sound
 
     for note in song.melody:
-        seconds = 0.95 * note.steps * song.step_s
+        seconds = SUNG * note.steps * song.step_s
         add("vocals", note.step, _voice(note.pitch, seconds, sounds["vibrato_hz"], sounds["formant_hz"]))
     for note in song.bass:
         add("bass", note.step, 0.16 * _string(note.pitch, note.steps * song.step_s, 1.5, sounds["bass_slope"], 5))
@@ -204,6 +224,14 @@ def render(song: Composition) -> StemSet:
         for step in steps:
             add("drums", step, drums[name], 0.3 if name == "hat" else 0.0)
     return StemSet({name: Audio(samples, SAMPLE_RATE) for name, samples in parts.items()})
+
+
+def voice_left(stems: StemSet, residue_db: float) -> Audio:
+    """Return the vocals as a separator may leave them: with the accompaniment ``residue_db`` above them (below 0)."""
+    voice = stems.stems["vocals"].samples
+    rest = np.sum([stem.samples for name, stem in stems.stems.items() if name != "vocals"], axis=0)
+    factor = 10 ** (residue_db / 20) * np.sqrt(np.mean(voice**2) / np.mean(rest**2))
+    return Audio(voice + np.float32(factor) * rest, SAMPLE_RATE)
 
 
 def _time(seconds: float) -> npt.NDArray[np.float64]:

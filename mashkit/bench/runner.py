@@ -17,7 +17,7 @@ import shutil
 import statistics
 import sys
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -106,30 +106,16 @@ def run(
         If the suite's settings make no sense to its task, or nothing of what it measures is here.
     """
     require_writable_folder(folder)
-    registry = registry or Registry()
-    task = load_task(suite.task)
-    absent = {one.label: _why_absent(registry, task, one) for one in suite.competitors}
-    with heard_by(notify):
-        inputs = task.inputs(suite.record().inputs, data)
-    if not inputs:
-        raise SuiteError(f"suite {suite.name!r} measures nothing", "check its settings")
-    if all(given.missing for given in inputs):
-        why = "; ".join(dict.fromkeys(given.missing for given in inputs))
-        raise SuiteError(f"suite {suite.name!r} finds nothing to measure here: {why}", "see `mashkit bench data`")
-    book = _Book(folder / f"{suite.name}.rows.jsonl")
+    task, inputs, book, matches = _prepared(suite, folder, data, registry or Registry(), notify)
+    book.mend()
     described: dict[str, Mapping[str, Any]] = {}
     trained_on: dict[str, Sequence[str]] = {}
     by_name = {given.name: given for given in inputs}
     facts = {given.name: dict(given.facts) for given in inputs}
     rows: dict[tuple[str, str], Row] = {}
     total = len(suite.competitors) * len(inputs)
-    digests = {given.name: given.digest() for given in inputs}
-    known = _Known(suite.digest(), task.version, digests, book.rows, _places(data))
-    # Nobody shares anything with a single competitor.
-    scratch = folder / f"{suite.name}.scratch" if len(suite.competitors) > 1 else None
-    matches = [_Match(suite, task, one, absent[one.label], known, scratch) for one in suite.competitors]
     done = 0
-    for message in _in_batches(matches, task.batches(inputs), jobs, scratch):
+    for message in _in_batches(matches, task.batches(inputs), jobs):
         if isinstance(message, _Described):
             described[message.label] = message.description
             trained_on[message.label] = message.trained_on
@@ -173,6 +159,74 @@ def run(
     )
 
 
+@attrs.frozen
+class Ahead:
+    """What a run has to do for one competitor.
+
+    Parameters
+    ----------
+    label : str
+    measured : int
+        Inputs whose rows are there.
+    ahead : int
+        Inputs that would be measured.
+    missing : int
+        Inputs that are not here.
+    estimated_s : float, optional
+        Time that it would take, s: the mean of all rows of this competitor in the file, for each input. None if it has
+        none there.
+    reason : str
+        Why it cannot be measured; empty if it can.
+    """
+
+    label: str
+    measured: int = 0
+    ahead: int = 0
+    missing: int = 0
+    estimated_s: float | None = None
+    reason: str = ""
+
+
+def what_is_ahead(
+    suite: Suite,
+    folder: Path,
+    *,
+    data: Path | None = None,
+    registry: Registry | None = None,
+    notify: Callable[[StageEvent], object] = lambda _: None,
+) -> list[Ahead]:
+    """Return what :func:`run` would do, for every competitor; nothing is measured or written to the folder.
+
+    Parameters and errors are those of :func:`run`. Every competitor is made once in its own process, because its rows
+    are known by what it says of itself. The inputs are made as in a run, so a collection whose clips were never
+    measured is measured, and kept in the cache.
+    """
+    _, inputs, book, matches = _prepared(suite, folder, data, registry or Registry(), notify)
+    return [match.ahead(inputs, book.rows.values()) for match in matches]
+
+
+def _prepared(
+    suite: Suite, folder: Path, data: Path | None, registry: Registry, notify: Callable[[StageEvent], object]
+) -> tuple[Task, list[Input], _Book, list[_Match]]:
+    """Return a suite's task and inputs, the rows in the folder, and the matches; errors are those of :func:`run`."""
+    task = load_task(suite.task)
+    absent = {one.label: _why_absent(registry, task, one) for one in suite.competitors}
+    with heard_by(notify):
+        inputs = task.inputs(suite.record().inputs, data)
+    if not inputs:
+        raise SuiteError(f"suite {suite.name!r} measures nothing", "check its settings")
+    if all(given.missing for given in inputs):
+        why = "; ".join(dict.fromkeys(given.missing for given in inputs))
+        raise SuiteError(f"suite {suite.name!r} finds nothing to measure here: {why}", "see `mashkit bench data`")
+    book = _Book(folder / f"{suite.name}.rows.jsonl")
+    digests = {given.name: given.digest() for given in inputs}
+    known = _Known(suite.digest(), task.version, digests, book.rows, _places(data))
+    # Nobody shares anything with a single competitor.
+    scratch = folder / f"{suite.name}.scratch" if len(suite.competitors) > 1 else None
+    matches = [_Match(suite, task, one, absent[one.label], known, scratch) for one in suite.competitors]
+    return task, inputs, book, matches
+
+
 def _why_absent(registry: Registry, task: Task, competitor: Competitor) -> str:
     """Return why a competitor cannot be created here; the text is empty if it can."""
     if is_composite(competitor.component):
@@ -203,7 +257,11 @@ class _Book:
                     continue
                 raise MashkitError(f"{path}, line {number}, is no row: {error}", "remove that line") from error
             self.rows[row.key] = row
-        write_text(path, "".join(f"{_line(row)}\n" for row in self.rows.values()))
+
+    def mend(self) -> None:
+        """Write the file again if it is there, without a last line that was cut off."""
+        if self._path.exists():
+            write_text(self._path, "".join(f"{_line(row)}\n" for row in self.rows.values()))
 
     def add(self, row: Row) -> Row:
         self.rows[row.key] = row
@@ -233,10 +291,9 @@ class _Begun:
 _Message: TypeAlias = Row | _Described | _Begun
 
 
-def _in_batches(
-    matches: Sequence[_Match], batches: Sequence[Sequence[Input]], jobs: int, scratch: Path | None
-) -> Iterator[_Message]:
+def _in_batches(matches: Sequence[_Match], batches: Sequence[Sequence[Input]], jobs: int) -> Iterator[_Message]:
     """Play matches on one part of the inputs after the other; what they share is removed after each."""
+    scratch = matches[0].scratch
     for batch in batches:
         yield from _together(matches, batch, jobs)
         if scratch is not None:
@@ -327,6 +384,22 @@ class _Match:
                 yield from self._rows(self._identity, inputs, stop)
         finally:
             self.kill()
+
+    def ahead(self, inputs: Sequence[Input], rows: Iterable[Row]) -> Ahead:
+        """Return what :meth:`play` would do; ``rows`` are those in the file, of all competitors."""
+        try:
+            said = list(self._introduced())
+        finally:
+            self.kill()
+        if not self._identity:
+            return Ahead(self.competitor.label, reason="".join(one.reason for one in said if isinstance(one, Row)))
+        here = [given for given in inputs if not given.missing]
+        ahead = [given for given in here if self._row(self._identity, given, OK, "").key not in self.known.rows]
+        took = [row.wall_s for row in rows if row.label == self.competitor.label and row.wall_s is not None]
+        return Ahead(
+            self.competitor.label, measured=len(here) - len(ahead), ahead=len(ahead), missing=len(inputs) - len(here),
+            estimated_s=len(ahead) * statistics.fmean(took) if took else None,
+        )  # fmt: skip
 
     def _introduced(self) -> Iterator[_Message]:
         """Start the process, and yield what it says of the component, or the row of one that cannot be measured."""

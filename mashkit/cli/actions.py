@@ -124,11 +124,9 @@ def add_cache(made: argparse.ArgumentParser) -> None:
     made.add_argument("--cache", type=Path, metavar="FOLDER", help="folder for computed stems and analyses")
 
 
-def add_dry_run(made: argparse.ArgumentParser) -> None:
-    """Add --dry-run, for commands that run long."""
-    made.add_argument(
-        "--dry-run", action="store_true", help="check everything, list the songs that would be read, and do nothing"
-    )
+def add_dry_run(made: argparse.ArgumentParser, listed: str = "list the songs that would be read") -> None:
+    """Add --dry-run, for commands that run long; ``listed`` is what the command then prints."""
+    made.add_argument("--dry-run", action="store_true", help=f"check everything, {listed}, and do nothing")
 
 
 DB_VARIABLE = "MASHKIT_DB"

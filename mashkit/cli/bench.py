@@ -8,12 +8,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mashkit.cli.actions import Commands, add_actions
+from mashkit.cli.actions import Commands, add_actions, add_dry_run
 from mashkit.cli.status import DONE, FAILED, NOT_IN_ORDER, PARTLY
 
 if TYPE_CHECKING:
     from mashkit.bench.records import Row
     from mashkit.bench.results import Result
+    from mashkit.bench.runner import Ahead
     from mashkit.bench.suite import Suite
     from mashkit.registry import Registry
 
@@ -46,6 +47,7 @@ def add_parser(commands: Commands) -> None:
     )
     running.add_argument("--set", action="append", default=[], metavar="SETTING=VALUE", dest="settings",
                          help="change a setting, to try a suite in little: vocals=2; repeatable")  # fmt: skip
+    add_dry_run(running, "say what is measured already and how long the rest would take")
     _add_audio(running)
     action("list", "List suites and tasks.", _list)
     music = action("data", "List the collections of music for suites: present, computed, or to be downloaded.", _data)
@@ -99,7 +101,7 @@ def _run(arguments: argparse.Namespace) -> int:
     from mashkit.bench.compare import with_earlier
     from mashkit.bench.page import publish, trained_on
     from mashkit.bench.results import require_pyarrow
-    from mashkit.bench.runner import run
+    from mashkit.bench.runner import run, what_is_ahead
     from mashkit.cli.console import print_json, say
     from mashkit.cli.progress import ProgressListener
     from mashkit.errors import UsageError
@@ -135,6 +137,10 @@ def _run(arguments: argparse.Namespace) -> int:
     def notify(event: StageEvent) -> None:
         registry.plugins.hook.mashkit_stage(event=event)
 
+    if arguments.dry_run:
+        with ProgressListener(registry, quiet=arguments.quiet):
+            ahead = what_is_ahead(suite, arguments.output, data=arguments.data, registry=registry, notify=notify)
+        return _say_what_is_ahead(ahead, arguments, _named(arguments, suite))
     with ProgressListener(registry, quiet=arguments.quiet):
         measured = run(
             suite, arguments.output, data=arguments.data, jobs=arguments.jobs, registry=registry, heard=heard,
@@ -152,6 +158,34 @@ def _run(arguments: argparse.Namespace) -> int:
         say(note)
     say(f"page: {paths[1]}")
     return _status(measured, _named(arguments, suite))
+
+
+def _say_what_is_ahead(found: Sequence[Ahead], arguments: argparse.Namespace, named: frozenset[str]) -> int:
+    """Print what a run would do; the exit status is that of such a run if it measures all that it can."""
+    import attrs
+
+    from mashkit.cli.console import print_json, print_table, say
+
+    missing = [one.label for one in found if one.reason]
+    status = FAILED if len(missing) == len(found) else PARTLY if named & set(missing) else DONE
+    if arguments.json:
+        print_json({"dry_run": True, "competitors": [attrs.asdict(one) for one in found]})
+        return status
+    print_table(
+        ("competitor", "measured", "to measure", "not here", "about", ""),
+        [
+            (one.label, one.measured, one.ahead, one.missing,
+             "–" if one.estimated_s is None else f"{one.estimated_s:.0f} s", one.reason)
+            for one in found
+        ],
+    )  # fmt: skip
+    known = [one for one in found if one.estimated_s is not None]
+    unknown = sum(one.ahead for one in found if one.estimated_s is None)
+    seconds = sum(one.estimated_s or 0.0 for one in known)
+    parts = [f"{sum(one.ahead for one in known)} to measure in about {seconds:.0f} s"] if known or not unknown else []
+    parts += [f"{unknown} to measure by competitors without a row, which could tell how long"] if unknown else []
+    say(f"dry run: {', '.join(parts)}; nothing was measured or written")
+    return status
 
 
 def _require_data(arguments: argparse.Namespace) -> None:

@@ -11,7 +11,7 @@ from mashkit.arguments import named_path
 from mashkit.audio.files import AUDIO_SUFFIXES, UNREADABLE_SUFFIXES, probe
 from mashkit.catalog import Catalog, MashupDB
 from mashkit.catalog.lone import VOICE, describe_lone
-from mashkit.catalog.songs import Song
+from mashkit.catalog.songs import Song, find_songs
 from mashkit.cli import settings
 from mashkit.cli.actions import DB_VARIABLE
 from mashkit.cli.console import print_json, print_table, say, status_of
@@ -144,10 +144,31 @@ def print_clips(clips: Sequence[Clip]) -> None:
     )  # fmt: skip
 
 
-def say_what_would_be_done(kit: Kit, files: Sequence[Path], kinds: Sequence[str], arguments: argparse.Namespace) -> int:
+def say_what_would_be_made(
+    kit: Kit, songs: Sequence[Path], kinds: Sequence[str], plans: int, arguments: argparse.Namespace
+) -> int:
+    """Do what :func:`say_what_would_be_done` does, for a command that gets its clips as :func:`catalog_of` does.
+
+    Raises
+    ------
+    CatalogError
+        If no songs are given, and the database is not there.
+    """
+    policy_of(arguments)
+    if songs:
+        return say_what_would_be_done(kit, find_songs(songs), kinds, arguments, plans=plans)
+    if not (database := named_database(arguments.db)).is_dir():
+        raise CatalogError(f"{database} is not a database", "make one: mashkit db add FOLDER --db FOLDER")
+    return say_what_would_be_done(kit, [], kinds, arguments, plans=plans)
+
+
+def say_what_would_be_done(
+    kit: Kit, files: Sequence[Path], kinds: Sequence[str], arguments: argparse.Namespace, *, plans: int | None = None
+) -> int:
     """Print the songs that a command would read, how long they are, and its components; return the exit status.
 
-    Only headers are read. A file that is no song is listed as a failure.
+    Only headers are read. A file that is no song is listed as a failure. ``plans`` is the number of plans that the
+    command would draw or use, if it does that.
     """
     songs: list[dict[str, Any]] = []
     failures: list[dict[str, str]] = []
@@ -158,12 +179,15 @@ def say_what_would_be_done(kit: Kit, files: Sequence[Path], kinds: Sequence[str]
             failures.append({"path": path_text(file), "error": str(error)})
     chosen = {kind: kit.chosen[kind] for kind in kinds}
     if arguments.json:
-        print_json({"dry_run": True, "songs": songs, "failures": failures, "components": chosen})
+        told = {"dry_run": True, "songs": songs, "failures": failures, "components": chosen}
+        print_json(told if plans is None else {**told, "plans": plans})
     else:
         print_table(("song", "seconds"), [(one["path"], f"{one['duration_s']:.1f}") for one in songs])
         for failure in failures:
             say(failure["error"])
         total = sum(one["duration_s"] for one in songs) / 60
+        counted = [f"{len(songs)} songs, {total:.1f} minutes"] if files else []
+        counted += [] if plans is None else [f"{plans} plans"]
         with_ = ", ".join(f"{kind} {name}" for kind, name in chosen.items())
-        say(f"dry run: {len(songs)} songs, {total:.1f} minutes, with {with_}; nothing was computed or written")
+        say(f"dry run: {', '.join(counted)}, with {with_}; nothing was computed or written")
     return status_of(songs, failures)

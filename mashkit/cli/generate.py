@@ -8,7 +8,15 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mashkit.cli.actions import Commands, add_collection, add_command, add_components, add_drawing, positive
+from mashkit.cli.actions import (
+    Commands,
+    add_collection,
+    add_command,
+    add_components,
+    add_drawing,
+    add_dry_run,
+    positive,
+)
 from mashkit.cli.console import print_json, print_table, say
 from mashkit.cli.status import DONE, PARTLY
 
@@ -33,6 +41,7 @@ def add_parser(commands: Commands) -> None:
         "-o", "--output", type=Path, metavar="FILE", help="write the plans to FILE, one JSON object a line"
     )
     generate.add_argument("--list-clips", action="store_true", help="list the clips instead of drawing plans")
+    add_dry_run(generate)
     add_drawing(generate, PLANS)
     generate.add_argument(
         "--list-conditions", action="store_true", help="list the conditions of the generator instead of drawing plans"
@@ -53,7 +62,7 @@ def add_parser(commands: Commands) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Draw mashup plans."""
-    from mashkit.cli.collection import catalog_of, failures_of, print_clips, vocals_of
+    from mashkit.cli.collection import catalog_of, failures_of, print_clips, say_what_would_be_made, vocals_of
     from mashkit.cli.kits import kinds_for_songs, kit_of, require, require_output
     from mashkit.cli.progress import ProgressListener
     from mashkit.generation import Mixture
@@ -71,6 +80,9 @@ def run(arguments: argparse.Namespace) -> int:
         return DONE
     require(kit, arguments, *(() if arguments.list_clips else ("generator",)), *kinds_for_songs(arguments))
     recipe = _recipe(kit, arguments)
+    if arguments.dry_run:
+        kinds = (*kinds_for_songs(arguments)[:2], "generator")
+        return say_what_would_be_made(kit, arguments.songs, kinds, recipe.total, arguments)
     require_output(arguments.output)
     with ProgressListener(kit.registry, quiet=arguments.quiet):
         catalog = catalog_of(kit, arguments, arguments.songs)

@@ -151,19 +151,13 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _dry_run(arguments: argparse.Namespace) -> int:
     """Check the arguments and components, and print the songs."""
-    from mashkit.catalog.songs import find_songs
-    from mashkit.cli.collection import named_database, say_what_would_be_done
-    from mashkit.cli.kits import condition_of, kinds_for_songs, kit_of, policy_of, require, require_downbeats
-    from mashkit.errors import CatalogError
+    from mashkit.cli.collection import say_what_would_be_made
+    from mashkit.cli.kits import condition_of, kinds_for_songs, kit_of, require, require_downbeats
 
     arguments.options = [*_plan_options(arguments), *arguments.options]
     kit = require(kit_of(arguments), arguments, *KINDS, *kinds_for_songs(arguments))
     require_downbeats(kit, arguments, condition_of(kit, arguments.condition))
-    policy_of(arguments)
-    if not arguments.songs and not (database := named_database(arguments.db)).is_dir():
-        raise CatalogError(f"{database} is not a database", "make one: mashkit db add FOLDER --db FOLDER")
-    files = find_songs(arguments.songs) if arguments.songs else []
-    return say_what_would_be_done(kit, files, KINDS, arguments)
+    return say_what_would_be_made(kit, arguments.songs, KINDS, arguments.count, arguments)
 
 
 def _plan_options(arguments: argparse.Namespace) -> list[str]:

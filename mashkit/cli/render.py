@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mashkit.cli.actions import KINDS, Commands, add_collection, add_command, add_components
+from mashkit.cli.actions import KINDS, Commands, add_collection, add_command, add_components, add_dry_run
 from mashkit.cli.console import print_json, status_of
 
 if TYPE_CHECKING:
@@ -31,6 +31,7 @@ def add_parser(commands: Commands) -> None:
     )
     render.add_argument("--clicks", action="store_true", help="also write clicks.flac, as `mash` does")
     render.add_argument("--seed", type=int, help="seed of the stretcher, if it has one")
+    add_dry_run(render)
     add_collection(render, from_plans=True)
 
 
@@ -38,7 +39,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Render plans to mashups."""
     import attrs
 
-    from mashkit.cli.collection import catalog_of, failures_of
+    from mashkit.cli.collection import catalog_of, failures_of, say_what_would_be_made
     from mashkit.cli.kits import kinds_for_songs, require, seeded_kit
     from mashkit.cli.planfile import read_plans
     from mashkit.cli.progress import ProgressListener
@@ -55,10 +56,13 @@ def run(arguments: argparse.Namespace) -> int:
             f"{', '.join(map(str, arguments.plans))}: there is no plan in it",
             "give a file that `mashkit generate` wrote",
         )
+    kit = require(seeded_kit(arguments, "stretcher"), arguments, *kinds_for_songs(arguments))
+    if arguments.dry_run:
+        kinds = (*kinds_for_songs(arguments)[:2], "stretcher")
+        return say_what_would_be_made(kit, arguments.songs, kinds, len(plans), arguments)
     output = OutputSet(
         arguments.output, made_of="mashkit render", names=[f"{plan}/{name}" for plan in plans for name in MASHUP_FILES]
     )
-    kit = require(seeded_kit(arguments, "stretcher"), arguments, *kinds_for_songs(arguments))
     rendered: list[dict[str, Any]] = []
     failures: list[dict[str, str]] = []
     with ProgressListener(kit.registry, quiet=arguments.quiet), output:

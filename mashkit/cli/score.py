@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from mashkit.cli.actions import KINDS, Commands, add_collection, add_command, add_components
+from mashkit.cli.actions import KINDS, Commands, add_collection, add_command, add_components, add_dry_run
 from mashkit.cli.console import give, print_table, say, status_of
 
 
@@ -18,12 +18,13 @@ def add_parser(commands: Commands) -> None:
     score.add_argument("--songs", nargs="+", type=Path, default=[], help="the songs from which the plans were drawn")
     score.add_argument("-o", "--output", type=Path, metavar="FILE", help="write the scores to FILE as JSON")
     score.add_argument("--seed", type=int, help="seed of the scorer, if it has one")
+    add_dry_run(score)
     add_collection(score, from_plans=True)
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Score mashup plans."""
-    from mashkit.cli.collection import catalog_of, failures_of
+    from mashkit.cli.collection import catalog_of, failures_of, say_what_would_be_made
     from mashkit.cli.kits import kinds_for_songs, require, require_output, seeded_kit
     from mashkit.cli.planfile import read_plans
     from mashkit.cli.progress import ProgressListener
@@ -31,11 +32,13 @@ def run(arguments: argparse.Namespace) -> int:
     from mashkit.rendering.output import environment
     from mashkit.types import Score
 
-    require_output(arguments.output)
     plans = read_plans(arguments.plans)
     if not plans:
         raise PlanError(f"{arguments.plans}: there is no plan in it", "give a file that `mashkit generate` wrote")
     kit = require(seeded_kit(arguments, "scorer"), arguments, *KINDS[:4], *kinds_for_songs(arguments))
+    if arguments.dry_run:
+        return say_what_would_be_made(kit, arguments.songs, KINDS[:4], len(plans), arguments)
+    require_output(arguments.output)
     with ProgressListener(kit.registry, quiet=arguments.quiet):
         catalog = catalog_of(kit, arguments, arguments.songs)
         results = kit.score_plans(catalog, plans)

@@ -279,7 +279,7 @@ def _run(command: Sequence[str], problem: str, steps: _Steps, fix: str) -> None:
 
 
 def prove(path: Path, components: Iterable[tuple[str, str]]) -> None:
-    """Start each component of an environment once.
+    """Start each component of an environment once; see :meth:`mashkit.remote.session.Session.prove`.
 
     Parameters
     ----------
@@ -298,7 +298,7 @@ def prove(path: Path, components: Iterable[tuple[str, str]]) -> None:
             continue
         session = Session(kind, name, environment=path.name, python=interpreter(path))
         try:
-            session.made()
+            session.prove()
         except MashkitError as error:
             raise EnvironmentFailed(f"it does not work: {error.problem}", error.fix) from error
         finally:

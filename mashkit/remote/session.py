@@ -141,6 +141,20 @@ class Session:
             assert self._made is not None  # noqa: S101 — set on start
             return self._made
 
+    def prove(self) -> None:
+        """Start a worker, make the component there once, and end the worker; errors are those of :meth:`made`.
+
+        A component that needs options of its user's (``own_options`` of its card) is imported and not made.
+        """
+
+        def proven(worker: _Worker) -> None:
+            self._require_same_mashkit(worker)
+            self._exchange(worker, "prove", {"kind": self.kind, "name": self.name}, START_TIMEOUT_S)
+
+        with self._lock:
+            self._started(proven)
+            self.close()
+
     def describe(self) -> dict[str, Any]:
         """Return the component's description and its environment; the worker computes it once."""
         with self._lock:
@@ -189,7 +203,7 @@ class Session:
                     worker.inbox.clear()
                     worker.outbox.clear()
 
-    def _started(self) -> _Worker:
+    def _started(self, begin: Callable[[_Worker], Made | None] | None = None) -> _Worker:
         if self._worker is None:
             try:
                 self._worker = _Worker(self.environment, self._python)
@@ -197,7 +211,7 @@ class Session:
                 problem = f"{self._process} did not start: {self._python}: {error.strerror}"
                 raise ComponentUnavailable(problem, self._remedy("")) from None
             try:
-                self._made = self._make(self._worker)
+                self._made = (begin or self._make)(self._worker)
             except Lost as lost:
                 problem = f"{self._process} did not start: it {lost.reason}{self._worker.last_words()}"
                 self.close()

@@ -15,8 +15,9 @@ import attrs
 
 from mashkit.cliptable import ClipTable
 from mashkit.components import Component, plain
+from mashkit.components.environments import create_command
 from mashkit.conditions import PROMISES
-from mashkit.discovery import Discovery
+from mashkit.discovery import Discovery, Registered
 from mashkit.errors import ComponentUnavailable, contained
 from mashkit.interfaces import Generator, Stretcher
 from mashkit.remote import progress
@@ -67,6 +68,8 @@ class _Service:
     def _result(self, action: str, arguments: Mapping[str, Any]) -> Any:
         if action == "create":
             return self._create(**arguments)
+        if action == "prove":
+            return _prove(**arguments)
         assert self.component is not None  # noqa: S101 — the parent creates it first
         if action == "describe itself":
             return self.component.described()
@@ -74,11 +77,7 @@ class _Service:
             return ACTIONS[action](self.component, **arguments)
 
     def _create(self, kind: str, name: str, options: Mapping[str, Any]) -> dict[str, Any]:
-        registered = Discovery().find(kind, name)
-        available = registered.require_available()
-        if available.environment:
-            # The component's environment is this one, or does not exist; a worker must not start another worker.
-            raise ComponentUnavailable(f"{kind} {name!r}: {available.reason}", available.fix)
+        registered = _registered(kind, name)
         self.component = component = registered.make(options)
         promises: dict[str, Any] = {}
         if isinstance(component, Generator):
@@ -91,6 +90,25 @@ class _Service:
             "options": plain(component.options()),
             "origin": attrs.asdict(registered.origin),
         }
+
+
+def _registered(kind: str, name: str) -> Registered:
+    registered = Discovery().find(kind, name)
+    available = registered.require_available()
+    if available.environment:
+        # The component's environment is this one; a worker must not start another worker.
+        problem = f"environment {available.environment!r} lacks some of {', '.join(registered.info.requires)}"
+        raise ComponentUnavailable(f"{kind} {name!r}: {problem}", create_command(available.environment, again=True))
+    return registered
+
+
+def _prove(kind: str, name: str) -> None:
+    """Make a component once; one that needs options of its user's is only imported."""
+    registered = _registered(kind, name)
+    if registered.info.own_options:
+        registered.load()
+    else:
+        registered.make()
 
 
 def _stretch(stretcher: Stretcher, audio: Audio, time_map: Any, **how: Any) -> Audio:

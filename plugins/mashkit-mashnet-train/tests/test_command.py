@@ -80,6 +80,17 @@ def test_it_trains_calibrates_and_reports(store: Store, tmp_path: Path, capsys: 
     assert "unlabelled was 'lsro', is 'pseudo'" in capsys.readouterr().err
 
 
+def test_a_dry_run_trains_nothing(store: Store, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(*command(store, tmp_path / "run", "--dry-run", "--json")) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told["steps"] == 10
+    assert told["parameters"] > 10_000
+    assert told["data"]["training"]["test"]["songs"] == 6
+    assert run(*command(store, tmp_path / "run", "--dry-run")) == 0
+    assert "dry run: 10 steps of intervalnet" in capsys.readouterr().out
+    assert not (tmp_path / "run").exists()
+
+
 @pytest.mark.parametrize(
     ("more", "status", "said"),
     [

@@ -10,7 +10,7 @@ SEPARATOR = ComponentInfo(
     target="mashkit_audio_separator.separator:AudioSeparator",
     summary="RoFormer and MDX23C models of audio-separator, in an environment of its own; needs weights",
     provides={"vocals", "other"},
-    requires=("audio-separator==0.47.0", "torch>=2.6"),
+    requires=("audio-separator==0.47.0", "onnxruntime>=1.17", "torch>=2.6"),
     install="mashkit env create audio-separator",
     environment="audio-separator",
     code_license="MIT",
@@ -19,6 +19,7 @@ SEPARATOR = ComponentInfo(
     "https://arxiv.org/abs/2309.02612; Wang, Lu, Won: Mel-band RoFormer for music source separation, ISMIR 2023 "
     "(late-breaking), https://arxiv.org/abs/2310.01809; https://github.com/nomadkaraoke/python-audio-separator",
     engine="audio-separator",
+    own_options=("model",),
 )
 
 

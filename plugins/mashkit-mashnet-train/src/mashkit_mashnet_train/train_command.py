@@ -24,8 +24,9 @@ REPORT = "report.json"
 
 
 def _configure(made: argparse.ArgumentParser) -> None:
-    from mashkit.cli.actions import positive
+    from mashkit.cli.actions import add_dry_run, positive
 
+    add_dry_run(made, "say what would be trained, and on what")
     made.add_argument(
         "--data", type=Path, action="append", required=True, metavar="FOLDER", help="a store of features; repeatable"
     )
@@ -129,6 +130,8 @@ def _run(arguments: argparse.Namespace) -> int:
         groups=arguments.groups,
         fold=None if arguments.fold is None else Fold.parse(arguments.fold),
     )
+    if arguments.dry_run:
+        return _say_what_would_be_trained(network, data, arguments)
     registry = Registry()
 
     def notify(event: StageEvent) -> None:
@@ -141,6 +144,19 @@ def _run(arguments: argparse.Namespace) -> int:
         print(json.dumps(told, indent=2, ensure_ascii=False, allow_nan=False))
     else:
         _print(told)
+    return DONE
+
+
+def _say_what_would_be_trained(network: Network, data: TrainingData, arguments: argparse.Namespace) -> int:
+    parameters = sum(weight.numel() for weight in network.parameters())
+    told = {"dry_run": True, "parameters": parameters, "steps": arguments.steps, "data": dict(data.summary)}
+    if arguments.json:
+        print(json.dumps(told, indent=2, ensure_ascii=False))
+    else:
+        print(
+            f"dry run: {arguments.steps} steps of {arguments.variant} with {parameters / 1e6:.2f} M parameters; "
+            f"training: {data.summary['training']}; validation: {data.summary['validation']}; nothing was trained"
+        )
     return DONE
 
 
