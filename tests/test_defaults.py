@@ -86,7 +86,7 @@ WORDS: Mapping[tuple[str, str], str] = {
     ("rendered", "songs"): "all",
     ("pipeline", "preset"): "compact",
     ("*", "fold"): "the split by name",
-    ("train", "unlabelled"): "lsro for variants called so, drop for others",
+    ("train --data", "unlabelled"): "lsro for variants called so, drop for others",
     ("*", "threads"): "torch's own setting",
     ("*", "licences"): "any",
     ("serve", "admin_token"): "environment MASHKIT_ADMIN_TOKEN",
