@@ -76,6 +76,8 @@ WORDS: Mapping[tuple[str, str], str] = {
     ("*", "jobs"): "one for each core",
     ("*", "same_recording"): "once, or the choice that the database has stored",
     ("new", "output"): "the current folder",
+    ("new", "negatives"): "3, or 5 for preferences",
+    ("new", "negatives_per_rater"): "3, or 5 for preferences",
     ("list", "limit"): "all",
     ("separate", "stems"): "all",
     ("report", "output"): "the page and the table beside each result",
