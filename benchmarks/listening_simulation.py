@@ -32,6 +32,17 @@ from mashkit.rendering.output import environment
 RESULTS = Path(__file__).parent / "results"
 CHUNK = 20
 """Studies that a process simulates at a time."""
+SCREENINGS: Mapping[str, tuple[tuple[int, int, float | None], ...]] = {
+    "retrieval": ((1, 1, None), (2, 1, None), (3, 1, None), (3, 2, None), (3, 3, None)),
+    "preference": (
+        (3, 2, None),
+        (3, 1, 1.0),
+        (4, 2, 1.5),
+        (5, 0, 1.25),
+        *((5, 2, most) for most in (1.25, 1.75, 2.25)),
+    ),
+}
+"""Task → controls and repeated pages that a rater sees, and how many controls may be missed."""
 LOW, HIGH = 0.03, 0.07
 """Rates of false positives that are in order."""
 
@@ -105,16 +116,18 @@ def tally(data: Answered, raters: Counter[str]) -> None:
         raters[f"{kind} left out"] += bool(rules)
 
 
-def screened(count: int) -> list[dict[str, Any]]:
-    """Return whom the rules leave out of retrieval studies, by how many controls and repeated pages a rater sees."""
+def screened(task: str, count: int) -> list[dict[str, Any]]:
+    """Return whom the rules leave out, by how many controls and repeated pages a rater sees, and may miss."""
     rows = []
-    for controls, repeats in ((1, 1), (2, 1), (3, 1), (3, 2), (3, 3)):
+    for controls, repeats, missed in SCREENINGS[task]:
         raters: Counter[str] = Counter()
         for seed in range(count):
-            study = design("retrieval", seed=seed)
+            study = design(task, seed=seed)
             protocol = attrs.evolve(study.protocol, negatives_per_rater=controls, repeats_per_rater=repeats)
-            tally(simulate(attrs.evolve(study, protocol=protocol), World(leaving=0.0), seed=seed), raters)
-        rows.append({"controls": controls, "repeats": repeats, **raters})
+            rules = attrs.evolve(study.rules, most_missed=missed)
+            study = attrs.evolve(study, protocol=protocol, rules=rules)
+            tally(simulate(study, World(leaving=0.0), seed=seed), raters)
+        rows.append({"task": task, "controls": controls, "repeats": repeats, "most_missed": missed, **raters})
     return rows
 
 
@@ -139,7 +152,7 @@ def measured(count: int, jobs: int) -> dict[str, Any]:
         for one in pool.map(chunk, *zip(*todo, strict=True)):
             made.append(one)
             print(f"{len(made)}/{len(todo)} {one[0]} {one[1]}", file=sys.stderr, flush=True)
-    return gathered(made) | {"screening": screened(count // 5)}
+    return gathered(made) | {"screening": [row for task in SCREENINGS for row in screened(task, count // 5)]}
 
 
 def gathered(made: Iterable[tuple[str, str, list[Rate], Counter[str], float]]) -> dict[str, Any]:
@@ -218,14 +231,17 @@ def table(result: Mapping[str, Any]) -> str:
         "",
         "## How many controls and repeated pages a rater should see",
         "",
-        "Retrieval, nobody leaves early. An original is 1.8 points better than an unmatched control.",
+        "Nobody leaves early. An original is 1.8 points better than an unmatched control. Pages of results are "
+        "repeated, or pages of controls where a rater may miss some.",
         "",
-        "| controls | repeated pages | attentive raters left out | raters who answer at random left out |",
-        "|---|---|---|---|",
+        "| task | controls | repeated pages | may be missed | attentive raters left out | raters who answer at random "
+        "left out |",
+        "|---|---|---|---|---|---|",
     ]
     for row in result["screening"]:
-        shares = [100 * row[f"{kind} left out"] / row[kind] for kind in ("attentive", "random")]
-        lines.append(f"| {row['controls']} | {row['repeats']} | {shares[0]:.1f} % | {shares[1]:.1f} % |")
+        shares = [f"{100 * row[f'{kind} left out'] / row[kind]:.1f} %" for kind in ("attentive", "random")]
+        missed = "–" if row["most_missed"] is None else f"{row['most_missed']:g}"
+        lines.append(f"| {row['task']} | {row['controls']} | {row['repeats']} | {missed} | {' | '.join(shares)} |")
     return "\n".join([*lines, ""])
 
 

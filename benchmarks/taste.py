@@ -248,7 +248,7 @@ def page(result: Mapping[str, Any]) -> str:
         "",
         f"## {TARGET} answers",
         "",
-        "*Left out* is what `mashkit taste fit` reports: accuracy by leaving out one song at a time.",
+        "*Left out* is what `mashkit train --preferences` reports: accuracy by leaving out one song at a time.",
         "",
         f"| the rater likes | taste | better than {BASE} by | possible | left out | {' | '.join(scorers)} |",
         "|" + "---|" * (5 + len(scorers)),

@@ -189,8 +189,9 @@ def parsers() -> Iterator[tuple[str, str, argparse.ArgumentParser]]:
     _, commands = build()
     yield from ((name, "mashkit", parser) for name, parser in list(commands.choices.items()))
     for name, entries in sorted(Registry().commands().items()):
-        made = add_command(commands, name, entries[0].command.summary.replace("%", "%%"))
-        entries[0].command.configure(made)
+        command = entries[0].command
+        made = add_command(commands, name, command.summary, prog=f"mashkit {command.word}")
+        command.configure(made)
         yield name, entries[0].origin.distribution, made
 
 
@@ -247,6 +248,11 @@ def command_page(name: str, distribution: str, parser: argparse.ArgumentParser) 
     return "".join(parts)
 
 
+def command_file(name: str) -> str:
+    """Return the name of a command's page without its ending."""
+    return f"commands/{name.replace(' --', '-')}"
+
+
 def commands_page(summaries: Mapping[str, str]) -> str:
     """Return the page that lists the commands."""
     from mashkit.cli.status import MEANINGS
@@ -254,11 +260,12 @@ def commands_page(summaries: Mapping[str, str]) -> str:
     lines = [title("Commands")]
     lines += ["What ``mashkit COMMAND --help`` says, from the same source.\n\n.. list-table::\n   :widths: 25 75\n\n"]
     lines += [
-        f"   * - :doc:`mashkit {name} <commands/{name}>`\n     - {plain(said)}\n" for name, said in summaries.items()
+        f"   * - :doc:`mashkit {name} <{command_file(name)}>`\n     - {plain(said)}\n"
+        for name, said in summaries.items()
     ]
     lines += ["\n", title("Exit status", "-"), ".. list-table::\n   :widths: 10 90\n\n"]
     lines += [f"   * - {status}\n     - {meaning}\n" for status, meaning in MEANINGS.items()]
-    lines += ["\n.. toctree::\n   :hidden:\n\n", *(f"   commands/{name}\n" for name in summaries)]
+    lines += ["\n.. toctree::\n   :hidden:\n\n", *(f"   {command_file(name)}\n" for name in summaries)]
     return "".join(lines)
 
 
@@ -269,7 +276,7 @@ def write(folder: Path) -> None:
     summaries = {}
     for name, distribution, parser in parsers():
         summaries[name] = parser.description or ""
-        pages[f"commands/{name}.rst"] = command_page(name, distribution, parser)
+        pages[f"{command_file(name)}.rst"] = command_page(name, distribution, parser)
     pages["commands.rst"] = commands_page(summaries)
     pages["index.rst"] = (
         title("Reference")

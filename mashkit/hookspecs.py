@@ -71,12 +71,14 @@ class StageEvent:
 
 @attrs.frozen(kw_only=True)
 class Command:
-    """A command that a plugin adds to the command line, for example `mashkit train`.
+    """A command that a plugin adds to the command line, for example `mashkit features`.
 
     Parameters
     ----------
     name : str
-        Lower-case letters, digits and "-"; not the name of one of mashkit's own commands.
+        Lower-case letters, digits and "-"; not the name of one of mashkit's own commands. Commands of several plugins
+        share a name if an option follows it, as in "train --data" and "train --preferences": the option that the user
+        gives chooses the command.
     summary : str
         One sentence for `mashkit --help`.
     configure : callable
@@ -111,8 +113,13 @@ class Command:
     def __attrs_post_init__(self) -> None:
         if not isinstance(self.summary, str) or not callable(self.configure) or not callable(self.run):
             raise TypeError(f"command {self.name!r} needs a summary, and functions to configure and run it")
-        if not re.fullmatch(r"[a-z][a-z0-9-]*", self.name):
+        if not re.fullmatch(r"[a-z][a-z0-9-]*( --[a-z][a-z0-9-]*)?", self.name):
             raise ValueError(f"a command cannot be called {self.name!r}: use lower-case letters, digits and '-'")
+
+    @property
+    def word(self) -> str:
+        """The name without the option."""
+        return self.name.partition(" ")[0]
 
 
 @attrs.frozen(kw_only=True)

@@ -335,6 +335,38 @@ def test_decisions_are_saved_changed_and_taken_back(tmp_path: Path) -> None:
     again.close()
 
 
+def test_what_was_taken_back_is_made_again_until_something_is_decided(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    assert not store.can_redo()
+    assert store.redo("0") is None
+    store.decide("1", "p", {"verdict": "keep"}, data={})
+    store.decide("2", "p", {"stars": 4}, data={})
+    store.decide("3", "q", {"note": "good"}, data={})
+    whole = store.decisions()
+    assert [store.undo(operation) for operation in "456"] == ["q", "p", "p"]
+    assert store.redo("7") == "p"
+    assert store.redo("7") == "p"  # the same request again makes nothing more
+    assert store.decision("p").value == {"verdict": "keep", "stars": 0, "note": ""}
+    assert store.undo("8") == "p"
+    store.close()
+    again, other = Store(tmp_path), Store(tmp_path)
+    revision = other.revision()
+    assert [again.redo("9"), other.redo("10"), again.redo("11"), other.redo("12")] == ["p", "p", "q", None]
+    assert again.decisions() == other.decisions() == whole
+    assert other.revision() == revision + 3
+    assert [again.undo("13"), again.undo("14")] == ["q", "p"]
+    other.decide("15", "q", {"verdict": "reject"}, data={})
+    assert not again.can_redo()
+    assert again.redo("16") is None
+    assert again.undo("17") == "q"
+    assert again.can_redo()
+    assert again.undo("18") == "p"
+    assert [again.redo("19"), again.redo("20"), again.redo("21")] == ["p", "q", None]
+    assert again.decision("q").verdict == "reject"
+    again.close()
+    other.close()
+
+
 def test_a_change_sent_twice_is_made_once(tmp_path: Path) -> None:
     store = Store(tmp_path)
     for _ in range(2):
@@ -612,7 +644,7 @@ def test_without_the_address_there_is_nothing(served: Served) -> None:
     assert other.get(f"/s/{expired}", follow_redirects=False).headers["location"] == "/?problem=link"
     for path in PATHS:
         assert other.get(path).status_code == 401, path
-    for name in ("decide", "undo", "change", "score", "backings"):
+    for name in ("decide", "undo", "redo", "change", "score", "backings"):
         assert other.post(f"/api/{name}", json={}).status_code == 401
     other.cookies.set(served.client.cookies.jar.__iter__().__next__().name, served.links.cookie("rater", "owner"))
     assert other.get("/api/list").status_code == 401
@@ -655,6 +687,8 @@ def test_decisions_are_saved_and_taken_back(served: Served) -> None:
     assert served.client.post("/api/decide", json={"plan": [1], "operation": "d", "change": {}}).status_code == 404
     undone = served.client.post("/api/undo", json={"operation": "e"}).json()
     assert (undone["plan"], undone["can_undo"], undone["decisions"]) == (plan, False, {})
+    redone = served.client.post("/api/redo", json={"operation": "f"}).json()
+    assert (redone["plan"], redone["can_redo"], redone["decisions"][plan]["stars"]) == (plan, False, 5)
 
 
 def test_a_full_disk_is_told_and_the_same_change_can_be_sent_again(served: Served) -> None:

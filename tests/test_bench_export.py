@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 from pathlib import Path
 
 import attrs
@@ -20,6 +21,7 @@ from mashkit.bench.results import Result, read_result
 from mashkit.bench.scorers import DISAGREE, ScorerTask
 from mashkit.cli import main
 from mashkit.errors import UsageError
+from mashkit.pages.exports import latex_table
 
 PATH = Path(__file__).parents[1] / "benchmarks" / "results" / "amu_vs_premixnet-multitracks.json"
 
@@ -64,12 +66,19 @@ def test_a_name_is_no_formula_and_no_command(result: Result, tmp_path: Path) -> 
     assert table.read_text().splitlines()[1].startswith("'=cmd")
     made = latex(odd)
     assert r"=cmd \& 100 \%\_\textbackslash{}input\{x\} &" in made
-    assert (
-        made.count(r"\begin{table}") == made.count(r"\end{table}") == 1 + len({one.metric for one in odd.comparisons})
-    )
-    for line in made.splitlines():
-        if line.endswith((r" \\", r"\midrule")):
-            assert line.count("&") - line.count(r"\&") in (6, sum(bool(metric.weight) for metric in odd.metrics))
+    tables = made.split(r"\begin{table}")[1:]
+    assert len(tables) == made.count(r"\end{table}")
+    whole = {re.search(r"\\label{tab:(.*?)(?:-\d)?}", table)[1]: 0 for table in tables}  # type: ignore[index]
+    assert len(whole) == 1 + len({one.metric for one in odd.comparisons})
+    columns = 0
+    for table in tables:
+        signs = re.search(r"\\begin{tabular}{l(c+)}", table)
+        assert signs is not None
+        columns += len(signs[1]) * (r"=cmd" in table and "difference" not in table)
+        for line in table.splitlines():
+            if line.endswith((r" \\", r"\midrule")):
+                assert line.count("&") - line.count(r"\&") == len(signs[1])
+    assert columns == sum(bool(metric.weight) for metric in odd.metrics)
 
 
 def test_the_command_says_what_it_wrote_and_what_does_not_fit(
@@ -140,3 +149,14 @@ def test_they_disagree_most_where_their_places_differ_most(result: Result) -> No
     places = [float(one.rsplit(" ", 3)[1]) for one in said.split(", ")]
     assert places == sorted(places)
     assert places[-1] - places[0] > len(names) / 2
+
+
+def test_a_table_wider_than_a_page_becomes_several_with_the_first_column() -> None:
+    head = ["", *(f"metric {number}" for number in range(10))]
+    made = latex_table(head, [["amu", *["12.3 [10.0, 14.5]"] * 10]], caption="Wide", label="wide")
+    tables = made.split(r"\begin{table}")[1:]
+    assert [table.count("metric") for table in tables] == [4, 4, 2]
+    assert all(table.count("amu") == 1 for table in tables)
+    assert re.findall(r"label{(.*?)}", made) == ["tab:wide", "tab:wide-2", "tab:wide-3"]
+    assert r"\caption{Wide (Part 3 of 3.)}" in made
+    assert latex_table(["one"], [["a"]], caption="", label="narrow").count(r"\begin{table}") == 1

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import collections
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,8 @@ from mashkit.errors import MashkitError
 from mashkit.listen import designs, exclusions, sequences, stimuli, texts
 from mashkit.listen.designs import Candidate, Layout
 from mashkit.listen.freezing import Frame, Wishes, freeze_mashups, freeze_table
-from mashkit.listen.records import PREFERRED, QUESTIONS, Answer, PageKind
+from mashkit.listen.records import PREFERRED, QUESTIONS, Answer, Page, PageKind
+from mashkit.listen.simulate import design as simulated
 from mashkit.listen.study import Protocol, Rules, Study, StudyError, load
 from mashkit.pipeline import Kit
 from mashkit.synthetic import signals
@@ -224,6 +226,10 @@ def test_each_rule_finds_its_raters_and_no_others() -> None:
     assert exclusions.exclusions(attrs.evolve(study, rules=off), given) == {}
 
 
+def pages(study: Study, steps: Sequence[sequences.Step]) -> list[Page]:
+    return [study.page[step.page] for step in steps]
+
+
 def test_preferences_for_the_control_are_found() -> None:
     layout = Layout(studies.draws(5))
     designs.preference(layout, {"v": {"a": of("a", "v"), "b": of("b", "v")}})
@@ -240,6 +246,46 @@ def test_preferences_for_the_control_are_found() -> None:
     found = exclusions.exclusions(study, [*choosing("good", "original"), *choosing("bad", "unmatched")])
     assert found.keys() == {"bad"}
     assert found["bad"].keys() == {"negatives"}
+
+
+def test_preferences_are_checked_by_controls_that_are_shown_again() -> None:
+    study = simulated("preference", size=4, systems=("a", "b"), raters=3, seed=1)
+    assert study.rules.most_missed == 7 / 4
+    for seed in range(20):
+        steps = sequences.draw(study, {}, studies.draws(seed))
+        assert {study.page[page.repeats] for page in pages(study, steps) if page.repeats} <= set(study.negatives)
+    assert [bool(page.repeats) for page in pages(study, steps)].count(True) == 2
+    ratings = attrs.evolve(study, rules=attrs.evolve(study.rules, most_missed=None))
+    steps = sequences.draw(ratings, {}, studies.draws(1))
+    assert {study.page[page.repeats] for page in pages(study, steps) if page.repeats} <= set(study.results)
+
+    shown = [*study.negatives, *filter(None, map(study.repeat_of, [page.id for page in study.negatives[:2]]))]
+    assert len(shown) == 7
+
+    def missing(rater: str, wrong: int, neither: int) -> list[Answer]:
+        return [
+            Answer(rater=rater, page=page.id, sample=one, question=PREFERRED, seconds=60.0,
+                   value=int(not wrong <= place < wrong + neither
+                             and (study.sample[one].system == "original") == (place >= wrong)))
+            for place, page in enumerate(shown) for one in page.samples
+        ]  # fmt: skip
+
+    given = [one for wrong, neither in ((0, 0), (1, 1), (1, 2), (2, 0), (0, 3), (0, 4))
+             for one in missing(f"{wrong} {neither}", wrong, neither)]  # fmt: skip
+    strict = attrs.evolve(study, rules=attrs.evolve(study.rules, fewest_pages=None, fewest_seconds=None))
+    found = exclusions.exclusions(strict, given)
+    assert {rater: list(rules) for rater, rules in found.items()} == {
+        rater: ["missed"] for rater in ("1 2", "2 0", "0 4")
+    }
+    assert found["1 2"]["missed"] == "2 of 7 times the control was not told from its original"
+    assert exclusions.exclusions(attrs.evolve(ratings, rules=attrs.evolve(strict.rules, most_missed=None)), given) == {}
+
+
+def test_a_study_without_the_rule_keeps_its_hash() -> None:
+    study = simulated("retrieval", size=2, raters=3)
+    assert "most_missed" not in study.to_dict()["rules"]
+    preferences = simulated("preference", size=2, raters=3)
+    assert Study.from_dict(preferences.to_dict()).rules.most_missed == 7 / 4
 
 
 def test_random_raters_are_found_by_repeats_and_consistent_ones_are_not() -> None:

@@ -133,6 +133,34 @@ def test_mashkits_own_commands_stay_its_own(install: Installer, capsys: pytest.C
     assert checks["command plugins"]["problem"] == "mashkit has this command; the command of acme_takes_over is ignored"
 
 
+def test_an_option_chooses_among_commands_that_share_a_word(
+    install: Installer, capsys: pytest.CaptureFixture[str]
+) -> None:
+    said = PLUGIN.replace('add_argument("word")', 'add_argument("--{name}", dest="word")').replace(
+        "{name!r}", '"echo --{name}"'
+    )
+    install("acme_loud", "loud", said)
+    install("acme_soft", "soft", said.replace("Say a word", "Hum 100 % of a word"))
+    assert run("echo", "--soft", "ab", "--times", "2") == 3
+    assert run("echo", "--loud=ab") == 3
+    assert capsys.readouterr().out == "abab False False\nab False False\n"
+    fix = "(give one: --loud to say a word, or --soft to hum 100 % of a word)\n"
+    assert run("echo", "--times", "2") == 2
+    assert capsys.readouterr().err == f"mashkit echo: neither --loud nor --soft is given {fix}"
+    assert run("echo", "--soft", "a", "--loud", "a") == 2
+    assert capsys.readouterr().err == f"mashkit echo: --loud and --soft are given {fix}"
+    assert run("echo", "--help") == 0
+    help_ = capsys.readouterr().out
+    assert "usage: mashkit echo [-h] [--json] [--quiet] [--loud WORD]" in help_
+    assert "Hum 100 % of a word." in help_
+    assert run("--help") == 0
+    assert "echo --soft" in capsys.readouterr().out
+    install("acme_whisper", "soft", said)
+    assert run("echo", "--soft", "a") == 1
+    assert "'echo --soft' is registered by acme_soft and acme_whisper" in capsys.readouterr().err
+    assert run("echo", "--loud", "a") == 3
+
+
 @pytest.mark.plugins  # without them `doctor` has something to find fault with
 def test_two_plugins_with_one_command(install: Installer, capsys: pytest.CaptureFixture[str]) -> None:
     install("acme_first")
@@ -181,10 +209,14 @@ def test_a_published_command_that_is_not_installed_says_what_to_install(
     entries = importlib.metadata.entry_points(group="mashkit")
     core = [one for one in entries if one.dist is not None and one.dist.name == "mashkit"]
     monkeypatch.setattr(importlib.metadata, "entry_points", lambda group: core)
-    for command in ("train", "features"):
-        assert run(command, "--data", "store") == 2
-        told = f"mashkit {command}: command {command!r} is not installed: mashkit-mashnet-train brings it"
-        assert capsys.readouterr().err == f"{told} (pip install mashkit-mashnet-train)\n"
+    for command, option, plugin in (
+        ("features", "", "mashkit-mashnet-train"),
+        ("train", " --data", "mashkit-mashnet-train"),
+        ("train", " --preferences", "mashkit-taste"),
+    ):
+        assert run(command, *option.split(), "store") == 2
+        told = f"mashkit {command}: command {command + option!r} is not installed: {plugin} brings it"
+        assert capsys.readouterr().err == f"{told} (pip install {plugin})\n"
 
 
 def test_a_published_command_names_its_plugin_that_is_broken_or_left_out(

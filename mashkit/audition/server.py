@@ -87,6 +87,7 @@ class _Served:
             "backings": lambda given: [session.row(one) for one in session.backings(given.get("plan"))],
             "decide": self._decide,
             "undo": lambda given: {"plan": session.store.undo(_operation(given)), **session.status()},
+            "redo": lambda given: {"plan": session.store.redo(_operation(given)), **session.status()},
             "score": self._score,
         }
 

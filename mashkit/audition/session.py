@@ -115,6 +115,7 @@ class Session:
         return {
             **self.pulse(),
             "can_undo": self.store.can_undo(),
+            "can_redo": self.store.can_redo(),
             "decisions": {plan: attrs.asdict(one) for plan, one in self.store.decisions().items()},
             "scores": scores,
         }

@@ -46,6 +46,14 @@ CREATE TABLE IF NOT EXISTS scores (
     plan TEXT NOT NULL, scorer TEXT NOT NULL, version TEXT NOT NULL, score TEXT NOT NULL, PRIMARY KEY (plan, scorer)
 ) STRICT;
 """
+_LAST_CHANGE = """
+SELECT number, plan, before, undoes FROM history WHERE undoes IS NULL AND NOT undone ORDER BY number DESC LIMIT 1
+"""
+_LAST_UNDO = """
+SELECT number, plan, before, undoes FROM history
+WHERE NOT undone AND undoes IN (SELECT number FROM history WHERE undoes IS NULL)
+AND number > (SELECT max(number) FROM history WHERE undoes IS NULL) ORDER BY number DESC LIMIT 1
+"""
 
 
 @attrs.frozen(kw_only=True)
@@ -218,17 +226,23 @@ class Store:
         NotSaved
             If the file cannot be written.
         """
+        return self._take_back(operation, _LAST_CHANGE)
+
+    def redo(self, operation: str) -> str | None:
+        """Take the last :meth:`undo` back after which nothing was decided; return and raise as that does."""
+        return self._take_back(operation, _LAST_UNDO)
+
+    def _take_back(self, operation: str, last: str) -> str | None:
         with self._transaction() as database:
             if done := self._is_done(operation):
                 return done
-            row = database.execute(
-                "SELECT number, plan, before FROM history WHERE undoes IS NULL AND NOT undone"
-                " ORDER BY number DESC LIMIT 1"
-            ).fetchone()
+            row = database.execute(last).fetchone()
             if row is None:
                 return None
-            number, plan, before = row
+            number, plan, before, undoes = row
             database.execute("UPDATE history SET undone = 1 WHERE number = ?", (number,))
+            # The change that was made again can be taken back again.
+            database.execute("UPDATE history SET undone = 0 WHERE number = ?", (undoes,))
             database.execute(
                 "INSERT INTO history (operation, plan, before, undoes, at) VALUES (?, ?, ?, ?, ?)",
                 (operation, plan, json.dumps(attrs.asdict(self.decision(plan))), number,
@@ -239,7 +253,11 @@ class Store:
 
     def can_undo(self) -> bool:
         """Return whether there is a change to take back."""
-        return bool(self._rows("SELECT 1 FROM history WHERE undoes IS NULL AND NOT undone LIMIT 1"))
+        return bool(self._rows(_LAST_CHANGE))
+
+    def can_redo(self) -> bool:
+        """Return whether there is a change to make again."""
+        return bool(self._rows(_LAST_UNDO))
 
     def _is_done(self, operation: str) -> str:
         rows = self._rows("SELECT plan FROM history WHERE operation = ?", (operation,))

@@ -28,9 +28,11 @@ class Commands(Protocol):
         """Add a command and return its parser."""
 
 
-def add_command(commands: Commands, name: str, summary: str, run: Run | None = None) -> argparse.ArgumentParser:
+def add_command(
+    commands: Commands, name: str, summary: str, run: Run | None = None, **given: Any
+) -> argparse.ArgumentParser:
     """Add the command ``name`` with --json and --quiet; its function is stored in ``arguments.run``."""
-    made = commands.add_parser(name, help=summary, description=summary, epilog=EPILOG)
+    made = commands.add_parser(name, help=summary.replace("%", "%%"), description=summary, epilog=EPILOG, **given)
     add_telling(made)
     if run is not None:
         made.set_defaults(run=run)

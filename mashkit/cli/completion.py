@@ -25,7 +25,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Print the script."""
     from mashkit.cli.console import print_json
     from mashkit.cli.parser import build
-    from mashkit.cli.plugincommands import add_plugin_commands
+    from mashkit.cli.plugincommands import add_all_plugin_commands
     from mashkit.errors import ComponentUnavailable
 
     try:
@@ -35,7 +35,7 @@ def run(arguments: argparse.Namespace) -> int:
             "shtab, which writes the completion, is not installed", "pip install 'mashkit[completion]'"
         ) from error
     parser, commands = build()
-    add_plugin_commands(None, commands, configured=True)
+    add_all_plugin_commands(commands)
     script = shtab.complete(parser, shell=arguments.shell)
     if arguments.json:
         print_json({"shell": arguments.shell, "script": script})

@@ -47,7 +47,7 @@ def run(arguments: argparse.Namespace) -> int:
     own = frozenset(arguments.own)
     for name, entries in registry.commands().items():
         owners = " and ".join(one.origin.distribution for one in entries)
-        if name in own:
+        if entries[0].command.word in own:
             check(
                 f"command {name}",
                 f"mashkit has this command; the command of {owners} is ignored",

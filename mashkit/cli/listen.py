@@ -46,18 +46,27 @@ def add_parser(commands: Commands) -> None:
                         help="use the vocal of this clip instead of a random vocal; repeatable")  # fmt: skip
     design.add_argument("--candidates", type=positive, default=180, metavar="N",
                         help="retrieval, preference: plans of each query; default: %(default)s")  # fmt: skip
-    design.add_argument("--negatives", type=whole, default=3, metavar="N",
-                        help="pages with an unmatched mashup and its original; default: %(default)s")  # fmt: skip
+    design.add_argument(
+        "--negatives",
+        type=whole,
+        metavar="N",
+        help="pages with an unmatched mashup and its original; default: 3, or 5 for preferences",
+    )
     design.add_argument("--training", type=whole, default=1, metavar="N",
                         help="number of practice pages, which do not count; default: %(default)s")  # fmt: skip
     design.add_argument("--seed", type=whole, default=0, help="seed of all random choices; default: %(default)s")
     protocol = new.add_argument_group("session of a rater")
     protocol.add_argument("--pages-per-rater", type=positive, default=10, metavar="N", help="default: %(default)s")
     protocol.add_argument("--raters-per-page", type=positive, default=3, metavar="N", help="default: %(default)s")
-    protocol.add_argument("--negatives-per-rater", type=whole, default=3, metavar="N",
-                          help="number of the --negatives pages that a rater gets; default: %(default)s")  # fmt: skip
+    protocol.add_argument(
+        "--negatives-per-rater",
+        type=whole,
+        metavar="N",
+        help="number of the --negatives pages that a rater gets; default: 3, or 5 for preferences",
+    )
     protocol.add_argument("--repeats", type=whole, default=2, metavar="N",
-                          help="number of pages that a rater gets twice; default: %(default)s")  # fmt: skip
+                          help="number of pages that a rater gets twice, of preferences those with controls; "
+                               "default: %(default)s")  # fmt: skip
     protocol.add_argument("--must-play", type=float, default=5.0, metavar="SECONDS",
                           help="how long to play each sample before its rating; default: %(default)s")  # fmt: skip
     protocol.add_argument("--no-headphones", action="store_true", help="leave out the headphone check")
@@ -95,10 +104,16 @@ def _new(arguments: argparse.Namespace) -> int:
     from mashkit.errors import UsageError
     from mashkit.listen.freezing import Frame, Wishes, freeze_mashups, freeze_table
     from mashkit.listen.records import PageKind
-    from mashkit.listen.study import Protocol, Rules
+    from mashkit.listen.study import CONTROLS, Protocol, Rules
     from mashkit.listen.texts import shipped, with_file
 
     custom = arguments.task == "custom"
+    prefers = (arguments.ask if custom else arguments.task) == "preference"
+    asks = PageKind.PREFERENCE if prefers else PageKind.RATING
+
+    def controls(given: int | None) -> int:
+        return CONTROLS[asks] if given is None else given
+
     for option, given, wanted in (
         ("--table", arguments.table is not None, custom),
         ("--systems", arguments.systems is not None, not custom),
@@ -112,25 +127,26 @@ def _new(arguments: argparse.Namespace) -> int:
     texts = shipped()
     for path in arguments.texts:
         texts = with_file(texts, path)
+    protocol = Protocol(
+        pages_per_rater=arguments.pages_per_rater,
+        raters_per_page=arguments.raters_per_page,
+        negatives_per_rater=controls(arguments.negatives_per_rater),
+        repeats_per_rater=arguments.repeats,
+        must_play_s=arguments.must_play,
+        headphones=not arguments.no_headphones,
+        level=not arguments.no_level,
+        completion_code=arguments.completion_code or "",
+    )
     frame = Frame(
         title=arguments.title,
         contact=arguments.contact or "",
         seed=arguments.seed,
-        protocol=Protocol(
-            pages_per_rater=arguments.pages_per_rater,
-            raters_per_page=arguments.raters_per_page,
-            negatives_per_rater=arguments.negatives_per_rater,
-            repeats_per_rater=arguments.repeats,
-            must_play_s=arguments.must_play,
-            headphones=not arguments.no_headphones,
-            level=not arguments.no_level,
-            completion_code=arguments.completion_code or "",
-        ),
-        rules=Rules(fewest_pages=arguments.pages_per_rater),
+        protocol=protocol,
+        rules=Rules.of(asks, protocol),
         texts=texts,
     )
     if custom:
-        study = freeze_table(arguments.table, frame, arguments.output, asks=PageKind(arguments.ask), note=say)
+        study = freeze_table(arguments.table, frame, arguments.output, asks=asks, note=say)
     else:
         from mashkit.cli.collection import catalog_of
         from mashkit.cli.kits import kinds_for_songs, kit_of, require
@@ -143,7 +159,7 @@ def _new(arguments: argparse.Namespace) -> int:
             queries=arguments.queries,
             candidates=arguments.candidates,
             vocals=tuple(arguments.query),
-            negatives=arguments.negatives,
+            negatives=controls(arguments.negatives),
             training=arguments.training,
         )
         kit = require(kit_of(arguments), arguments, "generator", "stretcher", *kinds_for_songs(arguments))

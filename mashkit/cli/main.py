@@ -102,7 +102,7 @@ def _run(given: Sequence[str], asked: str | None) -> int:
     parser, commands = build()
     added = None
     if asked not in commands.choices and "--version" not in given:
-        added = add_plugin_commands(asked, commands)
+        added = add_plugin_commands(asked, given, commands)
     arguments = parser.parse_args(given)
     if arguments.command != "config":
         _add_settings(arguments)

@@ -79,9 +79,11 @@ class Layout:
         return made.id
 
     def with_repeats(self) -> None:
-        """Add, for each page of results so far, the page that shows it again."""
+        """Add, for each page of results or controls that has none yet, the page that shows it again."""
+        known = {one.repeats for one in self.pages}
         for page in [one for one in self.pages if one.kind in (PageKind.RATING, PageKind.PREFERENCE)]:
-            self.page(page.kind, page.samples, repeats=page.id)
+            if not page.repeats and page.id not in known:
+                self.page(page.kind, page.samples, repeats=page.id)
 
 
 def generation(

@@ -46,6 +46,12 @@ def _broken(study: Study, answers: list[Answer]) -> Iterator[tuple[str, str]]:
         better = [_better(study, values[page.id]) for page in study.negatives if page.id in values]
         if better and statistics.fmean(better) <= 0:
             yield "negatives", "the controls were rated as high as their originals, or higher"
+    if rules.most_missed is not None:
+        again = [study.repeat_of(page.id) for page in study.negatives]
+        shown = [values[page.id] for page in (*study.negatives, *again) if page is not None and page.id in values]
+        missed = sum((1 - _better(study, one)) / 2 for one in shown)
+        if missed > rules.most_missed:
+            yield "missed", f"{missed:g} of {len(shown)} times the control was not told from its original"
     if rules.most_difference is not None:
         off = [
             abs(value - values[page.repeats][key])

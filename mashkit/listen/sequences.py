@@ -47,7 +47,8 @@ def draw(study: Study, ratings: Mapping[str, int], chance: random.Random, *, who
     controls = _fewest(study, study.negatives, ratings, chance, None if whole else protocol.negatives_per_rater)
     main = [*results, *controls]
     chance.shuffle(main)
-    repeatable = [page for page in main if study.repeat_of(page.id) is not None and page in results]
+    checked = results if study.rules.most_missed is None else controls
+    repeatable = [page for page in main if study.repeat_of(page.id) is not None and page in checked]
     early = repeatable[: max(1, len(repeatable) // 2)]
     for page in chance.sample(early, min(protocol.repeats_per_rater, len(early))):
         again = study.repeat_of(page.id)

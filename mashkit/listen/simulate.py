@@ -22,7 +22,7 @@ from mashkit.listen.data import Answered
 from mashkit.listen.designs import Candidate, Layout
 from mashkit.listen.records import HEARD, HIGHEST, LOWEST, PREFERRED, QUESTIONS, Answer, Page, PageKind, Sample
 from mashkit.listen.sequences import Step
-from mashkit.listen.study import ORIGINAL, UNMATCHED, Protocol, Rules, Study
+from mashkit.listen.study import CONTROLS, ORIGINAL, UNMATCHED, Protocol, Rules, Study
 
 Values: TypeAlias = npt.NDArray[np.float64]
 
@@ -35,8 +35,6 @@ PAPER_RATERS: Mapping[str, int] = {"generation": 28, "retrieval": 12, "preferenc
 """Numbers of subjects in the paper's Table 2; that of preferences is ours."""
 SONGS = 912
 """Songs of the Harmonix Set, from which the paper's generation task draws."""
-CONTROLS = 3
-"""Pages with a negative control and its original, as `mashkit listen new` makes them."""
 
 
 @attrs.frozen(kw_only=True)
@@ -170,9 +168,9 @@ def design(
     chance = random.Random(seed)  # noqa: S311 — a draw that can be repeated, no secret
     layout = Layout(chance)
     number = PAPER_SIZE[task] if size is None else size
+    kind = PageKind.PREFERENCE if task == "preference" else PageKind.RATING
     vocals = [Candidate(sound=f"original-{index}", vocal=f"vocal-{index}", song=f"song-{index}")
-              for index in range(number + CONTROLS)]  # fmt: skip
-    kind = PageKind.RATING
+              for index in range(number + CONTROLS[kind])]  # fmt: skip
     if task == "generation":
         vocals = _generation(layout, systems, number, songs, chance)
     else:
@@ -180,19 +178,23 @@ def design(
                 for one in vocals[:number]}  # fmt: skip
         if task == "preference":
             designs.preference(layout, best)
-            kind = PageKind.PREFERENCE
         else:
             originals = {one.vocal: one for one in vocals}
             designs.retrieval(layout, best, originals, _unmatched(vocals))
     layout.with_repeats()
-    last = vocals[-CONTROLS:]
+    last = vocals[-CONTROLS[kind] :]
     designs.controls(layout, kind, _unmatched(last), {one.vocal: one for one in last})
-    protocol = Protocol(raters_per_page=raters_per_page, headphones=False, level=False)
+    layout.with_repeats()  # of the controls; a seed makes the same studies of ratings as before there were any
+    protocol = Protocol(
+        raters_per_page=raters_per_page, negatives_per_rater=CONTROLS[kind], headphones=False, level=False
+    )
     study = Study(title=f"Simulated {task} test", task=task, seed=seed, protocol=protocol, samples=layout.samples,
                   pages=layout.pages)  # fmt: skip
     pages = -(-len(study.results) * raters_per_page // count)
     return attrs.evolve(
-        study, protocol=attrs.evolve(protocol, pages_per_rater=pages), rules=Rules(fewest_pages=min(10, pages))
+        study,
+        protocol=attrs.evolve(protocol, pages_per_rater=pages),
+        rules=Rules.of(kind, attrs.evolve(protocol, pages_per_rater=min(10, pages))),
     )
 
 
@@ -217,7 +219,7 @@ def _generation(
     # Controls have vocals of their own.
     return [
         Candidate(sound=f"control-{index}", vocal=f"control-{index}", song=f"control-{index}")
-        for index in range(CONTROLS)
+        for index in range(CONTROLS[PageKind.RATING])
     ]
 
 

@@ -28,6 +28,8 @@ STUDY_FILE = "study.json"
 STIMULI = "stimuli"
 ORIGINAL, UNMATCHED = "original", "unmatched"
 """Systems of the two kinds of samples that no system chose: the vocal's own song, and the negative control."""
+CONTROLS: Mapping[PageKind, int] = {PageKind.RATING: 3, PageKind.PREFERENCE: 5}
+"""Pages with a negative control and its original that a rater sees, by what a study asks for (ours)."""
 FEWEST_PAGES = 10
 """The least number of pages of each rater (paper, "Statistics of Subjects")."""
 
@@ -48,7 +50,8 @@ class Protocol:
         Raters that each page of results needs; three in the paper.
     negatives_per_rater : int
         Pages with a negative control and its original, in addition (ours: with one control and one repeated page, the
-        rules leave out a fifth of the attentive simulated raters; benchmarks/results/listening_simulation.md).
+        rules leave out a fifth of the attentive simulated raters; benchmarks/results/listening_simulation.md). Studies
+        of preferences have five, because a choice tells less than ten ratings.
     repeats_per_rater : int
         Pages that a rater sees a second time, in addition (ours, as above).
     must_play_s : float
@@ -101,6 +104,10 @@ class Rules:
         expectation is 1.6; with a test-retest deviation of 0.7 steps it is 0.8 (ours: a value between these two).
     same_rating : bool
         "same": every rating of every page is the same number (ours).
+    most_missed : float, optional
+        "missed", for studies of preferences: on the pages with a negative control, and where they are shown again, the
+        control was preferred more often than this; "neither" counts 0.5. Pages of controls are then repeated in place
+        of pages of results (ours: see :meth:`of`).
     """
 
     fewest_pages: int | None = FEWEST_PAGES
@@ -108,6 +115,20 @@ class Rules:
     negatives: bool = True
     most_difference: float | None = 1.25
     same_rating: bool = True
+    most_missed: float | None = None
+
+    @classmethod
+    def of(cls, asks: PageKind, protocol: Protocol) -> Rules:
+        """Return the rules for a protocol.
+
+        In studies of preferences a quarter of the showings of controls may be missed, or one (ours). Repeated pages of
+        two systems tell too little of a rater, because attentive raters, too, change a close choice. Thresholds are
+        compared in benchmarks/results/listening_simulation.md.
+        """
+        if asks is not PageKind.PREFERENCE:
+            return cls(fewest_pages=protocol.pages_per_rater)
+        showings = protocol.negatives_per_rater + protocol.repeats_per_rater
+        return cls(fewest_pages=protocol.pages_per_rater, most_missed=max(1.0, showings / 4))
 
 
 @attrs.frozen(kw_only=True, slots=False)  # cached properties need no slots
@@ -168,7 +189,10 @@ class Study:
             "task": self.task,
             "seed": self.seed,
             "protocol": attrs.asdict(self.protocol),
-            "rules": attrs.asdict(self.rules),
+            # Without the rule that is off, so that studies keep the hash that they had before there was this rule.
+            "rules": attrs.asdict(
+                self.rules, filter=lambda field, value: field.name != "most_missed" or value is not None
+            ),
             "questions": list(self.questions),
             "texts": {language: dict(texts) for language, texts in self.texts.items()},
             "systems": dict(self.systems),

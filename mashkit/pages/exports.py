@@ -14,6 +14,11 @@ _LATEX = {
     "\N{GREEK SMALL LETTER RHO}": r"$\rho$",
 }  # fmt: skip
 
+_PAGE_PT = 345
+"""Width of the text in LaTeX's class article, points."""
+_SIGN_PT = 3.9
+"""Mean width of a sign in ``\\footnotesize``, points (ours: of tables that mashkit wrote)."""
+
 
 def one_line(text: str) -> str:
     """Return text without line breaks, so that it cannot leave a comment."""
@@ -26,14 +31,35 @@ def latex_text(text: str) -> str:
 
 
 def latex_table(head: Sequence[str], rows: Iterable[Sequence[str]], *, caption: str, label: str) -> str:
-    """Return a table for LaTeX with package booktabs; all arguments but the label are plain text."""
-    lines = [
-        r"\begin{table}", r"\centering", rf"\begin{{tabular}}{{l{'c' * (len(head) - 1)}}}", r"\toprule",
-        *(_row(row) + (r" \midrule" if index == 0 else "") for index, row in enumerate([head, *rows])),
-        r"\bottomrule", r"\end{tabular}", rf"\caption{{{latex_text(caption)}}}", rf"\label{{tab:{label}}}",
-        r"\end{table}",
-    ]  # fmt: skip
-    return "\n".join(lines)
+    """Return a table for LaTeX with package booktabs; all arguments but the label are plain text.
+
+    A table that is wider than a page becomes several, each with the first column.
+    """
+    table = [head, *rows]
+    parts = _parts(table)
+    made = []
+    for number, columns in enumerate(parts, 1):
+        of = "" if len(parts) == 1 else f" (Part {number} of {len(parts)}.)"
+        lines = [_row([row[0], *(row[column] for column in columns)]) for row in table]
+        made += [
+            r"\begin{table}", r"\centering\footnotesize\setlength{\tabcolsep}{4pt}",
+            rf"\begin{{tabular}}{{l{'c' * len(columns)}}}", r"\toprule", lines[0] + r" \midrule", *lines[1:],
+            r"\bottomrule", r"\end{tabular}", rf"\caption{{{latex_text(caption + of)}}}",
+            rf"\label{{tab:{label}{'' if number == 1 else f'-{number}'}}}", r"\end{table}",
+        ]  # fmt: skip
+    return "\n".join(made)
+
+
+def _parts(table: Sequence[Sequence[str]]) -> list[range]:
+    """Return which columns go into each table so that none is wider than a page, about equally many in each."""
+    widths = [8 + _SIGN_PT * max(len(row[column]) for row in table) for column in range(len(table[0]))]
+    columns = len(widths) - 1
+    for count in range(1, columns + 1):
+        each = -(-columns // count)
+        parts = [range(first, min(first + each, columns + 1)) for first in range(1, columns + 1, each)]
+        if all(widths[0] + sum(widths[column] for column in part) <= _PAGE_PT for part in parts):
+            return parts
+    return [range(column, column + 1) for column in range(1, columns + 1)] or [range(0)]
 
 
 def _row(cells: Sequence[str]) -> str:

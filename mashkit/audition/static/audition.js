@@ -551,7 +551,7 @@ function switchTo(deck) {
 }
 
 // ------------------------------------------------------------------------------------------------ decisions
-const waiting = []; // changes that are not saved yet, each with an id, so that none is made twice; without a plan: undo
+const waiting = []; // changes that are not saved yet, each with an id, so that none is made twice; without a plan: undo, redo
 let sending = false;
 
 const newOperation = () => crypto.randomUUID?.() ?? `${Date.now()}-${Math.random()}`;
@@ -587,13 +587,13 @@ async function send() {
   sending = true;
   while (waiting.length) {
     try {
-      const { plan } = waiting[0];
-      const status = await order(plan ? "/api/decide" : "/api/undo", waiting[0]);
+      const { plan, back = "decide" } = waiting[0];
+      const status = await order(`/api/${back}`, waiting[0]);
       waiting.shift();
       if (waiting.length) continue;
       await take(status);
       if (plan) say(text("saved"));
-      else showUndone(status.plan);
+      else showTakenBack(back, status.plan);
     } catch (failure) {
       if (failure.reason === "offline" || failure.reason === "unsaved") {
         say(text(failure.reason, { problem: failure.problem ?? "" }), true);
@@ -616,24 +616,25 @@ async function take(status) {
   for (const { plan, change } of waiting) if (plan) data.decisions[plan] = { ...decision(plan), ...change };
   seen = pulseOf(data);
   byId("undo").disabled = !data.can_undo;
+  byId("redo").disabled = !data.can_redo;
   showList();
   showScorers();
   showJobs();
   showDecision();
 }
 
-// Taking back waits for what was decided before it.
-async function undo() {
+// Undo and redo wait for what was decided before them.
+async function takeBack(back) {
   while (applying) await applying;
-  waiting.push({ operation: newOperation() });
+  waiting.push({ operation: newOperation(), back });
   send();
 }
 
-function showUndone(plan) {
+function showTakenBack(back, plan) {
   const candidate = data.candidates.find((one) => one.plan === plan);
   byId("note").dataset.plan = ""; // the note is shown as it is now, also while it is written
   showDecision();
-  say(plan ? text("undone", { what: candidate ? named(candidate) : plan }) : text("nothing_to_undo"));
+  say(plan ? text(`${back}_done`, { what: candidate ? named(candidate) : plan }) : text(`${back}_nothing`));
 }
 
 const pulseOf = (status) => JSON.stringify([status.revision, status.count, status.jobs.map((job) => [job.scorer, job.state, job.done])]);
@@ -662,7 +663,7 @@ function dialog(heading, ...body) {
 
 const HELP = [["p", "p"], ["x", "x"], ["c", "c"], ["z", "z"], ["← →", "arrows"], ["Home", "home"], ["j k", "jk"], ["v h d", "mute"],
   ["l", "l"], ["[ ]", "beat"], ["{ }", "bar"], ["− +", "key"], ["< >", "gain"], ["r", "r"], ["b", "b"], ["y n", "yn"],
-  ["0–5", "stars"], ["e", "e"], ["u", "u"], ["s", "s"], ["?", "help"]];
+  ["0–5", "stars"], ["e", "e"], ["u U", "u"], ["s", "s"], ["?", "help"]];
 
 function help() {
   dialog(text("keys_title"), make("dl", {}, HELP.flatMap(([keys, name]) => [
@@ -709,8 +710,8 @@ const KEYS = {
   "{": () => step(open.layer, "bars", -1), "}": () => step(open.layer, "bars", 1),
   "-": () => step(open.layer, "semitones", -1), "+": () => step(open.layer, "semitones", 1), "=": () => step(open.layer, "semitones", 1),
   "<": () => step(open.layer, "gain_db", -1), ">": () => step(open.layer, "gain_db", 1),
-  r: reset, b: showBackings, y: () => verdict("keep"), n: () => verdict("reject"), e: () => byId("note").focus(), u: undo,
-  s: () => byId("search").focus(), "?": help,
+  r: reset, b: showBackings, y: () => verdict("keep"), n: () => verdict("reject"), e: () => byId("note").focus(),
+  u: () => takeBack("undo"), U: () => takeBack("redo"), s: () => byId("search").focus(), "?": help,
 };
 for (const stars of [0, 1, 2, 3, 4, 5]) KEYS[stars] = () => decide({ stars });
 
@@ -754,7 +755,7 @@ function wire() {
   };
   on("note", "input", () => { clearTimeout(writing); writing = setTimeout(note, 1000); });
   on("note", "change", note);
-  on("undo", "click", undo);
+  for (const back of ["undo", "redo"]) on(back, "click", () => takeBack(back));
   on("help", "click", help);
   on("export", "click", exporting);
   on("dialog-close", "click", () => byId("dialog").close());

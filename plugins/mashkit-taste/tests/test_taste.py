@@ -176,7 +176,7 @@ def scorer(model: Path | None) -> Scorer:
 
 
 def test_without_a_model_there_is_no_taste(tmp_path: Path) -> None:
-    with pytest.raises(ComponentUnavailable, match="mashkit taste fit"):
+    with pytest.raises(ComponentUnavailable, match="mashkit train --preferences"):
         scorer(None)
     with pytest.raises(MashkitError, match="no such file"):
         scorer(tmp_path / "none.json")
@@ -254,10 +254,12 @@ def fit(tmp_path: Path, *more: str, made: Sequence[Answer] | None = None) -> int
     path = tmp_path / "p.jsonl"
     some = answers(60, lambda row: row["amu.rhythm"]) if made is None else made
     write_preferences(path, [one.preference for one in some])
-    return main(["taste", "fit", str(path), "--scorers", "amu,tiv", "-o", str(tmp_path / "taste.json"), *more])
+    return main(
+        ["train", "--preferences", str(path), "--scorers", "amu,tiv", "-o", str(tmp_path / "taste.json"), *more]
+    )
 
 
-def test_taste_fit_writes_a_model_that_scores(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_train_writes_a_model_that_scores(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert fit(tmp_path, "--scorer-option", "tiv.by=whole", "--json") == 0
     told = json.loads(capsys.readouterr().out)
     assert told["answers"]["count"] == 60
@@ -305,7 +307,7 @@ def test_a_mistake_is_told_in_one_line(
 @pytest.mark.parametrize("content", ["", "better,worse\n1,2\n", '{"better": 1}\n'])
 def test_a_file_of_something_else_is_told(content: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "p.jsonl").write_text("\ufeff" + content)
-    assert main(["taste", "fit", str(tmp_path / "p.jsonl"), "-o", str(tmp_path / "t.json")]) == 1
+    assert main(["train", "--preferences", str(tmp_path / "p.jsonl"), "-o", str(tmp_path / "t.json")]) == 1
     assert "p.jsonl" in capsys.readouterr().err
 
 
@@ -313,4 +315,4 @@ def test_it_is_listed_as_unavailable_until_there_is_a_model() -> None:
     registry = Registry()
     available = registry.availability(registry.find("scorer", "taste"))
     assert not available.ok
-    assert "mashkit taste fit" in available.fix
+    assert "mashkit train --preferences" in available.fix

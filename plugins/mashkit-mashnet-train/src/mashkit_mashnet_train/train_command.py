@@ -1,4 +1,4 @@
-"""`mashkit train`: trains a checkpoint from stores. It imports little at first, because `mashkit --help` imports it."""
+"""`mashkit train --data`: trains a checkpoint from stores. It imports little, because `mashkit --help` imports it."""
 
 from __future__ import annotations
 
@@ -252,4 +252,4 @@ def _print(told: Mapping[str, Any]) -> None:
     )
 
 
-TRAIN = Command(name="train", summary=SUMMARY, configure=_configure, run=_run)
+TRAIN = Command(name="train --data", summary=SUMMARY, configure=_configure, run=_run)

@@ -1,4 +1,4 @@
-"""mashkit scorer: what somebody likes, learnt from preferences. Command: `mashkit taste fit`."""
+"""mashkit scorer: what somebody likes, learnt from preferences. Command: `mashkit train --preferences`."""
 
 from collections.abc import Iterable
 
@@ -28,7 +28,7 @@ def mashkit_register_scorers() -> Iterable[ComponentInfo]:
 
 @hookimpl
 def mashkit_register_commands() -> Iterable[Command]:
-    """Register `mashkit taste`."""
+    """Register `mashkit train --preferences`."""
     from mashkit_taste.command import COMMAND
 
     return [COMMAND]

@@ -1,4 +1,4 @@
-"""`mashkit taste fit`: learns a taste. It imports little at first, because `mashkit --help` imports it."""
+"""`mashkit train --preferences`: learns a taste. It imports little at first, because `mashkit --help` imports it."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from mashkit_taste.model import Taste
 
 DONE, PARTLY = 0, 3
-SUMMARY = "Learn what you like from answers of listening tests and auditions."
+SUMMARY = "Learn what somebody likes from answers of listening tests and auditions, for the scorer taste."
 SCORERS = "amu,tiv,vh2015,intervalnet"
 """Scorers that render nothing, so that sixty answers take seconds (ours)."""
 MOST_SHOWN = 5
@@ -27,22 +27,19 @@ MOST_SHOWN = 5
 
 
 def _configure(made: argparse.ArgumentParser) -> None:
-    from mashkit.cli.actions import add_collection, add_components, add_telling, whole
+    from mashkit.cli.actions import add_collection, add_components, whole
 
-    actions = made.add_subparsers(dest="action", required=True, metavar="ACTION")
-    fit = actions.add_parser("fit", help="learn a taste from preferences, and say how well it predicts")
-    fit.add_argument("preferences", nargs="+", type=Path, metavar="FILE",
-                     help="what `mashkit listen export --preferences` or `mashkit audition` wrote")  # fmt: skip
-    fit.add_argument("-o", "--output", type=Path, required=True, metavar="FILE", help="the taste, JSON")
-    fit.add_argument("--scorers", default=SCORERS, metavar="NAME,NAME",
-                     help="whose values and parts to learn on; default: %(default)s")  # fmt: skip
-    fit.add_argument("--scorer-option", action="append", default=[], metavar="NAME.OPTION=VALUE",
-                     help="set an option of one of them; repeatable")  # fmt: skip
-    fit.add_argument("--seed", type=whole, default=0, help="of folds and intervals; default: %(default)s")
-    fit.add_argument("--songs", nargs="+", type=Path, default=[], help="the songs the plans were drawn from; or --db")
-    add_components(fit, "separator", "analyzer", "executor")
-    add_collection(fit, from_plans=True)
-    add_telling(fit, argparse.SUPPRESS)
+    made.add_argument("--preferences", nargs="+", action="extend", type=Path, required=True, metavar="FILE",
+                      help="what `mashkit listen export --preferences` or `mashkit audition` wrote")  # fmt: skip
+    made.add_argument("-o", "--output", type=Path, required=True, metavar="FILE", help="the taste, JSON")
+    made.add_argument("--scorers", default=SCORERS, metavar="NAME,NAME",
+                      help="whose values and parts to learn on; default: %(default)s")  # fmt: skip
+    made.add_argument("--scorer-option", action="append", default=[], metavar="NAME.OPTION=VALUE",
+                      help="set an option of one of them; repeatable")  # fmt: skip
+    made.add_argument("--seed", type=whole, default=0, help="of folds and intervals; default: %(default)s")
+    made.add_argument("--songs", nargs="+", type=Path, default=[], help="the songs the plans were drawn from; or --db")
+    add_components(made, "separator", "analyzer", "executor")
+    add_collection(made, from_plans=True)
 
 
 def _run(arguments: argparse.Namespace) -> int:
@@ -160,4 +157,4 @@ def _print(taste: Taste, path: Path) -> None:
     print(f"use it: mashkit mash SONGS -o OUT --scorer taste -O scorer.model={path_text(path)}")
 
 
-COMMAND = Command(name="taste", summary=SUMMARY, configure=_configure, run=_run)
+COMMAND = Command(name="train --preferences", summary=SUMMARY, configure=_configure, run=_run)

@@ -18,7 +18,7 @@ from mashkit_taste.features import Chosen
 from mashkit_taste.head import Scale, Values
 
 KIND, FORMAT = "mashkit taste", 1
-FIX = "give a file that `mashkit taste fit` wrote"
+FIX = "give a file that `mashkit train --preferences` wrote"
 
 
 @attrs.frozen(kw_only=True, eq=False)
@@ -120,5 +120,5 @@ def read(path: Path) -> Taste:
             weights_of={str(one["name"]): dict(one["weights"]) for one in scorers},
         )  # fmt: skip
     except (KeyError, TypeError, ValueError) as error:
-        fix = "fit it again: mashkit taste fit"
+        fix = "fit it again: mashkit train --preferences"
         raise TasteError(f"{path_text(path)} is a damaged taste: {error!r}", fix) from error

@@ -26,7 +26,7 @@ from mashkit_taste.model import Taste, read
 
 @attrs.define(kw_only=True, eq=False, slots=False)  # cached properties need no slots
 class TasteScorer(Scorer):
-    """A taste that `mashkit taste fit` learnt: a Bradley-Terry model on the scores of other scorers.
+    """A taste that `mashkit train --preferences` learnt: a Bradley-Terry model on the scores of other scorers.
 
     The value is the probability that a mashup is preferred to the mean mashup of the answers; the difference of two
     mashups' part "log_odds" gives the probability that the one is preferred to the other. Whatever the scorers need of
@@ -35,7 +35,7 @@ class TasteScorer(Scorer):
     Parameters
     ----------
     model : str or Path, optional
-        The file of `mashkit taste fit`. There is no taste without it: nobody's comes with mashkit.
+        The file of `mashkit train --preferences`. There is no taste without it: nobody's comes with mashkit.
 
     Raises
     ------
@@ -53,7 +53,7 @@ class TasteScorer(Scorer):
         if self.model is None:
             raise ComponentUnavailable(
                 "scorer 'taste' needs a taste, and nobody's comes with mashkit",
-                "learn yours: mashkit taste fit; then give -O scorer.model=FILE",
+                "learn yours: mashkit train --preferences; then give -O scorer.model=FILE",
             )
         if not self.model.is_file():
             raise TasteError(f"{path_text(self.model)}: no such file", "check the option model")
