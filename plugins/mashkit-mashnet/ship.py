@@ -1,6 +1,6 @@
-"""Put trained checkpoints into the package: copies them, lists their hashes, and writes a model card of each.
+"""Put trained checkpoints into the package, list the hashes of all that are there, and write a model card of each.
 
-    python plugins/mashkit-mashnet/ship.py RUN/premixnet.safetensors …
+    python plugins/mashkit-mashnet/ship.py [RUN/premixnet.safetensors …]
 
 A card says what the checkpoint records (data, training, calibration) and, where benchmarks/results has them, what was
 measured on songs it never saw.
@@ -135,16 +135,15 @@ def _limits(checkpoint: Checkpoint) -> list[str]:
 def main() -> None:
     """Ship what is named."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("checkpoints", nargs="+", type=Path)
+    parser.add_argument("checkpoints", nargs="*", type=Path)
     weights = PACKAGE / "weights"
     weights.mkdir(exist_ok=True)
     CARDS.mkdir(exist_ok=True)
-    listed: dict[str, tuple[int, str]] = {}
     for path in parser.parse_args().checkpoints:
-        checkpoint = load(path)
-        shipped = weights / f"{checkpoint.variant}.safetensors"
-        if shipped.resolve() != path.resolve():
-            shutil.copyfile(path, shipped)
+        shutil.copyfile(path, weights / f"{load(path).variant}.safetensors")
+    listed: dict[str, tuple[int, str]] = {}
+    for shipped in sorted(weights.glob("*.safetensors")):
+        checkpoint = load(shipped)
         listed[checkpoint.variant] = (shipped.stat().st_size, sha256_of(shipped))
         (CARDS / f"{checkpoint.variant}.md").write_text(card(checkpoint, shipped), encoding="utf-8")
         print(checkpoint.variant, *listed[checkpoint.variant])
