@@ -90,7 +90,8 @@ def test_the_workflow_runs_what_ci_runs_on_two_systems_and_three_pythons() -> No
     assert matrix["python"] == said
     assert len(said) == 3
     assert {one.split("-")[0] for one in matrix["system"]} == {"ubuntu", "macos"}
-    assert job["steps"][-1] == {"run": ".ci/run"}
+    assert job["steps"][-2] == {"run": ".ci/run"}
+    assert job["steps"][-1]["run"] == "make docs"
     assert os.access(ROOT / ".ci" / "run", os.X_OK)
 
 

@@ -101,6 +101,8 @@ def mashkit_register_scorers() -> Iterable[ComponentInfo]:
 
 SHIPPED: dict[str, tuple[int, str]] = {
     "intervalnet": (906_564, "32027e69c1fefcfef4e3f55b7efe997c55b1ade598945e46b1dceb72d731b781"),
+    "nlc-cnn": (2_902_500, "11aa6575b56de2e68e41be9db69eaf2bb880da530172c4c37c44fffcbfe9c633"),
+    "nlc-snn": (2_901_096, "b79f40c886a1c2b8d1d1539644686bf153a3b8eb21488da0873ef543a0e6b301"),
     "postmixnet": (1_307_268, "ee03c2f201576ee896c1454e1f59f2fe1d05b8a7b88ab38a3000071322465034"),
     "postmixnet-lsro": (1_309_236, "27e11d3dff54c40ef3514a80208ee8a111eaf40e80d61ad2f4258509c247730d"),
     "premixnet": (3_738_724, "aa8d7a4f830f8df63de9cd88b456413fb55cb12808108fdb16f090f9d7fea761"),
