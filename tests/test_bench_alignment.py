@@ -83,6 +83,7 @@ def test_a_map_mends_what_one_speed_cannot(inputs: list[Input]) -> None:
 
 
 @pytest.mark.plugins
+@pytest.mark.slow
 def test_a_late_stretcher_is_heard_to_be_late(inputs: list[Input]) -> None:
     given = next(one for one in inputs if one.measure == "drifting map")
     task = AlignmentTask()

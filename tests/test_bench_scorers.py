@@ -329,6 +329,7 @@ def test_a_finished_suite_scores_nothing_again(result: Result, folder: Path) -> 
 
 
 @pytest.mark.plugins  # layers are stretched
+@pytest.mark.slow
 def test_parts_of_the_inputs_give_the_same_rows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     competitors = [
         Competitor(component="loudness"),
@@ -376,6 +377,7 @@ def test_a_page_of_failures(faulty: Result) -> None:
 
 # ------------------------------------------------------------------------------------------------------------- sound
 @pytest.mark.plugins
+@pytest.mark.slow
 def test_what_they_picked_can_be_heard(faulty: Result) -> None:
     alone = attrs.evolve(faulty, competitors=[one for one in faulty.competitors if one.label == "acme-oracle"])
     made = sounds(alone, None)

@@ -74,6 +74,7 @@ def song(tmp_path: Path) -> Input:
 
 
 @pytest.mark.whole
+@pytest.mark.slow
 def test_a_leak_of_a_known_size_is_measured(song: Input) -> None:
     true = truth()
     loud = TASK.measure(Leaking(true=true), song)

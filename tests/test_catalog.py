@@ -331,6 +331,7 @@ class OnGpu(Separator):
 
 
 @pytest.mark.whole
+@pytest.mark.slow
 def test_separation_on_a_gpu_and_analysis_beside_it_give_the_same(
     tmp_path: Path, light: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -331,6 +331,7 @@ def test_a_song_of_an_older_database_that_has_gone_is_counted_in_a_note(tmp_path
     assert any("harbour-lights.ogg" in note and "no longer at their old paths" in note for note in adder.report.notes)
 
 
+@pytest.mark.slow
 def test_cut_off_it_goes_on_where_it_was(tmp_path: Path) -> None:
     folder = dup.demo_songs_and_copies(tmp_path / "songs")
     files = [*find_songs([folder])[:4], folder / "za.mp3"]

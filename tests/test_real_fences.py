@@ -241,8 +241,11 @@ def test_one_song_is_one_failure(
 @pytest.mark.parametrize(
     ("does", "jobs"),
     [
-        ("ValueError", 0), ("SystemExit", 0), ("wrong type", 0), ("ValueError", 1),
-        *(pytest.param(does, 1, marks=pytest.mark.slow) for does in ("SystemExit", "wrong type")),
+        ("ValueError", 0), ("wrong type", 1),
+        *(
+            pytest.param(*case, marks=pytest.mark.slow)
+            for case in (("SystemExit", 0), ("wrong type", 0), ("ValueError", 1), ("SystemExit", 1))
+        ),
     ],
 )  # fmt: skip
 def test_a_run_over_songs_goes_on(

@@ -480,6 +480,7 @@ def test_names_say_what_a_file_holds(path: str, holds: frozenset[Role]) -> None:
     assert holds_by_name(Path(path)) == holds
 
 
+@pytest.mark.slow
 def test_a_mashup_of_a_voice_alone(tmp_path: Path, light: None, capsys: pytest.CaptureFixture[str]) -> None:
     voice = inputs.voice_alone(tmp_path / "mine")
     songs = tmp_path / "songs"

@@ -225,6 +225,7 @@ def both(kind: str, name: str, **options: Any) -> tuple[Component, Component]:
 
 
 @pytest.mark.plugins
+@pytest.mark.slow
 def test_a_separator_gives_the_same_stems() -> None:
     mix = signals.mix(signals.band(bars=2)[0])
     here, there = (cast("Separator", one).separate(mix).stems for one in both("separator", "librosa"))

@@ -17,7 +17,7 @@ from mashkit_mashnet_train.spectra_data import SpectraData
 from mashkit_mashnet_train.store import Store
 from mashkit_mashnet_train.training import TrainingConfig, train
 
-TINY = IntervalPreset(name="tiny", block_filters=8, features=8, templates=3, rhythm=6)
+TINY = IntervalPreset(name="tiny", block_filters=8, features=8, templates=3, rhythm=6, gate=0.1)
 
 
 def test_it_learns(store: Store) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import sys
 import tarfile
 from pathlib import Path
@@ -25,6 +26,7 @@ from mashkit_mashnet.pitches import FRAME_RATE, melody, whitened
 from mashkit_mashnet.stem_features import StemFeatures
 from mashkit_mashnet_train.recipes import singers, singing
 from mashkit_mashnet_train.recipes.database import from_database
+from mashkit_mashnet_train.recipes.processes import in_processes
 from mashkit_mashnet_train.recipes.production import DRY, Production, breaths, produced
 from mashkit_mashnet_train.recipes.rendered import bundled_soundfont, render
 from mashkit_mashnet_train.recipes.scores import Excerpt, Note, groove, pop909
@@ -445,3 +447,12 @@ def test_a_store_of_a_database(database: Path, tmp_path: Path, capsys: pytest.Ca
 def test_no_database_is_named(tmp_path: Path) -> None:
     with pytest.raises(Exception, match="nowhere"):
         from_database(tmp_path / "store", tmp_path / "nowhere")
+
+
+def test_the_first_error_ends_the_work_in_processes(tmp_path: Path) -> None:
+    folders = [tmp_path / str(number) for number in range(5000)]
+    with pytest.raises(FileNotFoundError):
+        list(in_processes(os.mkdir, [tmp_path / "none" / "of these", *folders], jobs=1))
+    made = len(list(tmp_path.iterdir()))
+    assert made < len(folders), "what waited was begun all the same"
+    assert len(list(in_processes(os.mkdir, folders[made : made + 3], jobs=2))) == 3

@@ -114,6 +114,7 @@ def test_a_full_pool_says_so(corpus: Path) -> None:
 
 
 # --------------------------------------------------------------------------------------------------------- training
+@pytest.mark.slow
 def test_a_network_learns_a_batch(pool: Pool) -> None:
     torch.manual_seed(0)
     batch = draw(pool, pool.parts, Drawing(frames=64), 2, np.random.default_rng(0))

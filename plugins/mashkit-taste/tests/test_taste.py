@@ -100,6 +100,7 @@ def test_a_taste_that_only_a_part_shows_is_found_and_beats_the_scorers() -> None
         assert accuracy[one.name]["taste_better_by"]["low"] > 0
 
 
+@pytest.mark.slow
 def test_answers_at_random_are_predicted_by_chance_and_warned_of() -> None:
     chance = np.random.default_rng(1)
     described = describe()

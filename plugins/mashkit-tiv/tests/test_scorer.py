@@ -184,6 +184,7 @@ def test_options_that_make_no_sense_are_named(options: dict[str, Any]) -> None:
 
 
 # --------------------------------------------------------------------------------------------------------- real songs
+@pytest.mark.slow
 def test_matched_mashups_of_demo_songs_beat_themselves_out_of_key(tmp_path_factory: pytest.TempPathFactory) -> None:
     """Separated and analysed, not true stems; of the plans of sixty seeds all do (README)."""
     pair = [EXAMPLES / name for name in ("slow-river.ogg", "mango-season.ogg")]

@@ -6,20 +6,18 @@ equal loudness, because :mod:`mashkit_stemnet.mixing` draws balance, room and ot
 
 from __future__ import annotations
 
-import concurrent.futures
 import functools
 import hashlib
 import json
-import multiprocessing
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from mashkit.atomicfile import replacing, write_json
 from mashkit.errors import UsageError
 from mashkit.types import Samples
+from mashkit_mashnet_train.recipes.processes import in_processes
 from mashkit_mashnet_train.recipes.scores import Drumming, Excerpt, Note
 from mashkit_mashnet_train.recipes.singing import HIGHEST, LOWEST, sing
 from mashkit_mashnet_train.recipes.sound import BASSES, COMPS, LEADS, PADS, drummed, machine, monophonic
@@ -309,15 +307,10 @@ def render(
     )  # fmt: skip
     missing = [excerpt for excerpt in excerpts if not song_file(folder, excerpt).exists()]
     done = len(excerpts) - len(missing)
-    shared = (folder, drummings, tuple(kits), tuple(soundfonts), seed, sung)
-    with concurrent.futures.ProcessPoolExecutor(
-        jobs, multiprocessing.get_context("spawn"), _prepare, (shared,)
-    ) as pool:
-        for future in concurrent.futures.as_completed([pool.submit(_make, excerpt) for excerpt in missing]):
-            future.result()
-            done += 1
-            progress(done, len(excerpts))
-    return done
+    work = functools.partial(_make, folder, drummings, tuple(kits), tuple(soundfonts), seed, sung)
+    for number, _ in enumerate(in_processes(work, missing, jobs), 1):
+        progress(done + number, len(excerpts))
+    return done + len(missing)
 
 
 def song_file(folder: Path, excerpt: Excerpt) -> Path:
@@ -325,16 +318,10 @@ def song_file(folder: Path, excerpt: Excerpt) -> Path:
     return folder / f"{excerpt.song.replace('/', '-')}.{excerpt.number}.npy"
 
 
-_shared: tuple[Any, ...] = ()
-
-
-def _prepare(shared: tuple[Any, ...]) -> None:
-    global _shared
-    _shared = shared
-
-
-def _make(excerpt: Excerpt) -> None:
-    folder, drummings, kits, soundfonts, seed, sung = _shared
+def _make(
+    folder: Path, drummings: Sequence[Drumming], kits: Sequence[Kit], soundfonts: Sequence[Path], seed: int,
+    sung: float, excerpt: Excerpt,
+) -> None:  # fmt: skip
     path = song_file(folder, excerpt)
     own = int.from_bytes(hashlib.sha256(json.dumps([seed, path.name]).encode()).digest()[:4])
     made = render_song(excerpt, drummings, kits, soundfonts, own, sung=sung)

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import concurrent.futures
+import functools
 import hashlib
 import json
-import multiprocessing
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
 
 import attrs
 import numpy as np
@@ -19,6 +17,7 @@ from mashkit.errors import UsageError
 from mashkit.models import file_sha256
 from mashkit.types import Analysis, Audio, Role
 from mashkit_mashnet.stem_features import StemFeatures
+from mashkit_mashnet_train.recipes.processes import in_processes
 from mashkit_mashnet_train.recipes.production import Production
 from mashkit_mashnet_train.recipes.scores import Drumming, Excerpt, groove, pop909
 from mashkit_mashnet_train.recipes.singers import require_singers
@@ -92,10 +91,10 @@ def render(
         If an input cannot be read, or if what renders or sings is not installed.
     """
     production = production or Production()
-    if sung > 0:
-        require_singers()
     if not soundfonts:
         raise UsageError("no soundfont", "give one or more .sf2 files")
+    if sung > 0:
+        require_singers()
     source = {
         "recipe": RECIPE, "windows": windows, "seconds": seconds, "seed": seed, "sung": sung, "licences": LICENCES,
         "production": attrs.asdict(production),
@@ -112,17 +111,9 @@ def render(
     missing = [excerpt for excerpt in excerpts if not writer.has(clip_id(excerpt))]
     drummings = groove(drums)
     done = len(excerpts) - len(missing)
-    with concurrent.futures.ProcessPoolExecutor(
-        jobs,
-        multiprocessing.get_context("spawn"),
-        _prepare,
-        (writer, drummings, tuple(soundfonts), seed, sung, production, sound),
-    ) as pool:
-        waiting = [pool.submit(_make, excerpt) for excerpt in missing]
-        for future in concurrent.futures.as_completed(waiting):
-            future.result()
-            done += 1
-            progress(done, len(excerpts))
+    work = functools.partial(_make, writer, drummings, tuple(soundfonts), seed, sung, production, sound)
+    for number, _ in enumerate(in_processes(work, missing, jobs), 1):
+        progress(done + number, len(excerpts))
     return writer.close()
 
 
@@ -153,19 +144,10 @@ def clip_id(excerpt: Excerpt) -> str:
     return f"{excerpt.song.replace('/', '-')}-{excerpt.number}"
 
 
-_shared: tuple[Any, ...] = ()
-
-
-def _prepare(*shared: Any) -> None:
-    global _shared
-    _shared = shared
-
-
-def _make(excerpt: Excerpt) -> None:
-    writer: StoreWriter
-    drummings: Sequence[Drumming]
-    sound: Path | None
-    writer, drummings, soundfonts, seed, sung, production, sound = _shared
+def _make(
+    writer: StoreWriter, drummings: Sequence[Drumming], soundfonts: Sequence[Path], seed: int, sung: float,
+    production: Production, sound: Path | None, excerpt: Excerpt,
+) -> None:  # fmt: skip
     name = clip_id(excerpt)
     own = int.from_bytes(hashlib.sha256(json.dumps([seed, name]).encode()).digest()[:4])
     made = arrange(excerpt, drummings, soundfonts, own, sung=sung, production=production)
