@@ -125,6 +125,7 @@ def test_mash_with_phrases_ducking_and_clicks(
     assert np.abs(beats[:, None] - heard[None]).min(axis=1).max() < 0.003
 
 
+@pytest.mark.slow
 def test_a_second_run_replaces_the_first_as_a_set(
     pair: list[Path], tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -30,9 +30,10 @@ FOLLOWED = ROOT / "docs" / "tutorial.md"
 SLOW = ("minutes", "hours")
 """A command whose comment begins so is run by nobody who is in a hurry."""
 REPEATING = (
-    "benchmarks/README", "docs/alignment", "docs/collections", "docs/executors", "docs/how-to-change",
-    "docs/how-to-choose", "docs/how-to-compare", "docs/how-to-songs", "docs/isolation", "docs/listening",
-    "docs/reproduce", "mashkit-chords/README", "mashkit-madmom/README", "mashkit-ray/README",
+    "benchmarks/README", "docs/alignment", "docs/collections", "docs/composites", "docs/executors",
+    "docs/how-to-change", "docs/how-to-choose", "docs/how-to-compare", "docs/how-to-songs", "docs/isolation",
+    "docs/listening", "docs/reproduce", "mashkit-chords/README", "mashkit-madmom/README", "mashkit-ray/README",
+    "mashkit-stemnet/README",
 )  # fmt: skip
 """Pages marked slow, because what they run is on a quick page too, or in the quick tests of the command or plugin."""
 FEWEST: Mapping[str, str] = {"--count": "3", "--top": "1"}

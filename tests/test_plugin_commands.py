@@ -114,9 +114,9 @@ def test_a_command_that_cannot_be_configured_harms_no_other(
     install: Installer, capsys: pytest.CaptureFixture[str]
 ) -> None:
     install("acme_good")
-    install("acme_odd", "odd", PLUGIN.replace('add_argument("word")', 'add_argument("word", nonsense=1)'))
+    install("acme_unusual", "odd", PLUGIN.replace('add_argument("word")', 'add_argument("word", nonsense=1)'))
     assert run("odd") == 1
-    assert "command 'odd' of acme_odd failed: TypeError" in capsys.readouterr().err
+    assert "command 'odd' of acme_unusual failed: TypeError" in capsys.readouterr().err
     assert run("echo", "a") == 3
     assert run("--help") == 0
 

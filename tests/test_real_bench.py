@@ -258,6 +258,7 @@ def test_only_and_add_are_both_heeded() -> None:
 
 
 @pytest.mark.plugins  # what is scored is rendered
+@pytest.mark.slow
 def test_another_run_keeps_what_the_first_measured(
     toml: Path, tmp_path: Path, installed: Callable[[Any], None], capsys: pytest.CaptureFixture[str]
 ) -> None:

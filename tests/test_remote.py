@@ -544,7 +544,7 @@ def environment_of_this_python(root: Path, name: str) -> Path:
     return folder
 
 
-NEEDY = ODD.replace('name="odd"', 'name="needy"').replace("acme_odd", "acme_needy").replace(
+NEEDY = ODD.replace('name="odd"', 'name="needy"').replace("acme_odd", "acme_needing").replace(
     'weights_license="MIT"', 'weights_license="MIT", environment="acme", requires=["acme-backend>=2"]'
 )  # fmt: skip
 
@@ -552,7 +552,7 @@ NEEDY = ODD.replace('name="odd"', 'name="needy"').replace("acme_odd", "acme_need
 def test_a_component_that_needs_its_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     root, library = tmp_path / "environments", tmp_path / "library"
     library.mkdir()
-    install(library, "acme_needy", NEEDY)
+    install(library, "acme_needing", NEEDY)
     monkeypatch.syspath_prepend(library)
     monkeypatch.setenv("MASHKIT_ENVIRONMENTS", str(root))
     registry = Registry()
@@ -564,7 +564,7 @@ def test_a_component_that_needs_its_environment(tmp_path: Path, monkeypatch: pyt
 
     root.mkdir()
     (site,) = (environment_of_this_python(root, "acme") / "lib").glob("python*/site-packages")
-    install(site, "acme_needy", NEEDY)
+    install(site, "acme_needing", NEEDY)
     with pytest.raises(ComponentUnavailable, match="separator 'needy'"):
         registry.create("separator", "needy", options)  # it is there, but not what it requires
     backend = site / "acme_backend-2.1.dist-info"
@@ -585,15 +585,15 @@ def test_a_component_that_needs_options_of_its_users_is_proven_by_its_import(
     folder = environment_of_this_python(tmp_path, "acme")
     (site,) = (folder / "lib").glob("python*/site-packages")
     code = NEEDY.replace("requires=", 'own_options=["folder"], requires=')
-    install(site, "acme_needy", code)
+    install(site, "acme_needing", code)
     with pytest.raises(EnvironmentFailed, match="environment 'acme' lacks some of acme-backend>=2"):
         prove(folder, [("separator", "needy")])  # what it requires is not there
     backend = site / "acme_backend-2.1.dist-info"
     backend.mkdir()
     (backend / "METADATA").write_text("Metadata-Version: 2.1\nName: acme-backend\nVersion: 2.1\n")
     prove(folder, [("separator", "needy")])
-    (site / "acme_needy.py").write_text(code.replace("class Odd(Separator)", "class Other(Separator)"))
-    with pytest.raises(EnvironmentFailed, match="acme_needy:Odd"):
+    (site / "acme_needing.py").write_text(code.replace("class Odd(Separator)", "class Other(Separator)"))
+    with pytest.raises(EnvironmentFailed, match="acme_needing:Odd"):
         prove(folder, [("separator", "needy")])
 
 
@@ -602,10 +602,10 @@ def test_plugins_and_doctor_say_the_same_of_an_environment(
 ) -> None:
     root, library = tmp_path / "environments", tmp_path / "library"
     library.mkdir()
-    install(library, "acme_needy", NEEDY.replace("folder: str", 'folder: str = "."'))
+    install(library, "acme_needing", NEEDY.replace("folder: str", 'folder: str = "."'))
     monkeypatch.syspath_prepend(library)
     monkeypatch.setenv("MASHKIT_ENVIRONMENTS", str(root))
-    monkeypatch.setenv("MASHKIT_PLUGINS", "acme_needy")
+    monkeypatch.setenv("MASHKIT_PLUGINS", "acme_needing")
     root.mkdir()
     (site,) = (environment_of_this_python(root, "acme") / "lib").glob("python*/site-packages")
     (site / "sitecustomize.py").write_text("import mashkit.remote.messages as m; m.PROTOCOL = 2")

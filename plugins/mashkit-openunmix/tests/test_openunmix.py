@@ -98,6 +98,7 @@ def test_pieces_join_to_the_whole(
         assert rms(stem.samples - joined[name].samples) < tolerance * rms(stem.samples), name
 
 
+@pytest.mark.slow
 def test_joined_pieces_are_not_one_piece(untrained: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     lengths = []
     separator = create(untrained)

@@ -124,6 +124,7 @@ def test_mask_extension(song: Audio, mask_extension: str, heard: bool) -> None:
     assert (np.sum(spectrum[:, above:] ** 2) > 1e-5 * np.sum(spectrum**2)) == heard
 
 
+@pytest.mark.slow
 def test_the_number_of_threads_changes_nothing_and_is_put_back(song: Audio) -> None:
     # Two segments, the last one short, and the blocks of the median filter.
     due = create(threads=1).separate(song).stems
