@@ -319,7 +319,7 @@ def song_file(folder: Path, excerpt: Excerpt) -> Path:
 
 
 def _make(
-    folder: Path, drummings: Sequence[Drumming], kits: Sequence[Kit], soundfonts: Sequence[Path], seed: int,
+    folder: Path, drummings: Sequence[Drumming], kits: Sequence[Path], soundfonts: Sequence[Path], seed: int,
     sung: float, excerpt: Excerpt,
 ) -> None:  # fmt: skip
     path = song_file(folder, excerpt)
