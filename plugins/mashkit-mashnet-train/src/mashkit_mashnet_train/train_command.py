@@ -148,11 +148,11 @@ def _run(arguments: argparse.Namespace) -> int:
 
 
 def _say_what_would_be_trained(network: Network, data: TrainingData, arguments: argparse.Namespace) -> int:
+    from mashkit.cli.console import printed
+
     parameters = sum(weight.numel() for weight in network.parameters())
     told = {"dry_run": True, "parameters": parameters, "steps": arguments.steps, "data": dict(data.summary)}
-    if arguments.json:
-        print(json.dumps(told, indent=2, ensure_ascii=False))
-    else:
+    if not printed(told, arguments):
         print(
             f"dry run: {arguments.steps} steps of {arguments.variant} with {parameters / 1e6:.2f} M parameters; "
             f"training: {data.summary['training']}; validation: {data.summary['validation']}; nothing was trained"

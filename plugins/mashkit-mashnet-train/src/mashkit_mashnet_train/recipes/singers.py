@@ -11,7 +11,6 @@ Conventions: times are in seconds, pitches are MIDI numbers, the frames of a :cl
 from __future__ import annotations
 
 import functools
-import warnings
 from collections.abc import Sequence
 from typing import Any
 
@@ -20,10 +19,9 @@ import numpy as np
 import numpy.typing as npt
 from scipy.ndimage import gaussian_filter1d
 
-from mashkit.errors import UsageError
 from mashkit.types import Key, Samples
 from mashkit_mashnet_train.recipes.scores import Note
-from mashkit_mashnet_train.recipes.singing import HIGHEST, LOWEST, require_sinsy, sing
+from mashkit_mashnet_train.recipes.singing import HIGHEST, LOWEST, require_sinsy, sing, sing_package
 
 Floats = npt.NDArray[np.float64]
 _RATE = 32_000
@@ -99,16 +97,7 @@ def require_singers() -> None:
 
 @functools.cache
 def _world() -> Any:
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # pyworld warns because it reads its version by pkg_resources, deprecated
-            import pyworld
-    except ImportError as error:  # of pkg_resources too, which setuptools has up to version 81
-        raise UsageError(
-            f"singing needs pyworld ({error})",
-            "pip install 'mashkit-mashnet-train[sing]' (it is built with g++)",
-        ) from error
-    return pyworld
+    return sing_package("pyworld", "g++")
 
 
 def take(notes: Sequence[Note], tempo: float, seed: int) -> Take | None:

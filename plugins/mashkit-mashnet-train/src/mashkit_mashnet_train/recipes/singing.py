@@ -10,6 +10,7 @@ Conventions: notes and lengths are in quarter notes, pitches are MIDI numbers.
 from __future__ import annotations
 
 import functools
+import importlib
 import tempfile
 import warnings
 from collections.abc import Sequence
@@ -79,17 +80,21 @@ def require_sinsy() -> None:
     _voice()
 
 
-@functools.cache
-def _voice() -> Any:
+def sing_package(name: str, tools: str) -> Any:
+    """Import a package that singing needs; raise UsageError, with the fix, if it is missing."""
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # pysinsy warns because it finds its files with pkg_resources, deprecated
-            import pysinsy
-    except ImportError as error:
+            warnings.simplefilter("ignore")  # these packages use pkg_resources, which is deprecated
+            return importlib.import_module(name)
+    except ImportError as error:  # of pkg_resources too, which setuptools has up to version 81
         raise UsageError(
-            f"singing needs pysinsy ({error})",
-            "pip install 'mashkit-mashnet-train[sing]' (it is built with cmake and g++)",
+            f"singing needs {name} ({error})", f"pip install 'mashkit-mashnet-train[sing]' (it is built with {tools})"
         ) from error
+
+
+@functools.cache
+def _voice() -> Any:
+    pysinsy = sing_package("pysinsy", "cmake and g++")
     voice = pysinsy.Sinsy()
     voice.setLanguages("j", pysinsy.get_default_dic_dir())
     voice.loadVoices(pysinsy.get_default_htsvoice())
