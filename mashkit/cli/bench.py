@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -412,7 +411,7 @@ def _leaderboard(arguments: argparse.Namespace) -> int:
     from mashkit.atomicfile import write_text
     from mashkit.bench.compare import boards
     from mashkit.bench.page import leaderboard
-    from mashkit.cli.console import say
+    from mashkit.cli.console import printed, say
     from mashkit.errors import UsageError
 
     if not arguments.folder.is_dir():
@@ -423,7 +422,8 @@ def _leaderboard(arguments: argparse.Namespace) -> int:
     if not found:
         return FAILED
     write_text(arguments.output, leaderboard([(one.result, one.files) for one in found], refused))
-    print(json.dumps({"page": str(arguments.output)}) if arguments.json else arguments.output)
+    if not printed({"page": str(arguments.output)}, arguments):
+        print(arguments.output)
     return PARTLY if refused else DONE
 
 

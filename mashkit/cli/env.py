@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 from typing import TYPE_CHECKING, Any
 
 from mashkit.cli.actions import Commands, add_actions
@@ -33,6 +32,7 @@ def add_parser(commands: Commands) -> None:
 
 
 def _create(arguments: argparse.Namespace) -> int:
+    from mashkit.cli.console import printed
     from mashkit.cli.progress import ProgressListener
     from mashkit.hookspecs import StageEvent
     from mashkit.registry import Registry
@@ -47,9 +47,7 @@ def _create(arguments: argparse.Namespace) -> int:
         made = create_environment(
             arguments.name, registry=registry, python=arguments.python, packages=arguments.package, notify=notify
         )
-    if arguments.json:
-        print(json.dumps(_row(made), indent=2))
-    else:
+    if not printed(_row(made), arguments):
         print(made.path)
     return DONE
 
@@ -103,11 +101,10 @@ def _row(environment: Environment) -> dict[str, Any]:
 
 
 def _remove(arguments: argparse.Namespace) -> int:
+    from mashkit.cli.console import printed
     from mashkit.components.environments import remove_environment
 
     path = remove_environment(arguments.name)
-    if arguments.json:
-        print(json.dumps({"removed": str(path)}))
-    else:
+    if not printed({"removed": str(path)}, arguments):
         print(f"removed {path}")
     return DONE

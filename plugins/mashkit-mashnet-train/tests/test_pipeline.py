@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import attrs
@@ -235,6 +236,28 @@ def test_mistakes_are_told(
     for text in ("5/4", "0/3", "1/1", "first"):
         assert main(["features", "pipeline", str(songs), "-o", str(tmp_path / "none"), "--fold", text]) == 2
         assert f"fold {text}" in capsys.readouterr().err.replace("'", "")
+
+
+def test_a_dry_run_counts_songs_and_makes_nothing(
+    songs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = ["features", "pipeline", str(songs / "files"), "--stems", str(songs / "stems"), "-o", str(tmp_path / "s")]
+    chosen = ["--separator", "librosa", "--analyzer", "librosa", "--dry-run"]
+    assert main([*command, *chosen, "--examples", "90"]) == 0
+    assert "dry run: 90 examples of 10 songs; nothing was made" in capsys.readouterr().out
+    assert main([*command, *chosen, "--preset", "grand"]) == 2
+    assert "no preset 'grand'" in capsys.readouterr().err
+    assert not (tmp_path / "s").exists()
+
+
+def test_a_song_whose_stems_cannot_be_mixed_costs_no_other(songs: Path, tmp_path: Path) -> None:
+    shutil.copytree(songs / "stems", tmp_path / "stems")
+    save(tmp_path / "stems" / "song-9" / "drums.flac", Audio(np.zeros((1, 22050), np.float32), 22050))
+    failures: list[str] = []
+    with pytest.raises(StoreError, match="no unmatched mashup"):
+        pipeline(tmp_path / "store", [], [tmp_path / "stems"], OPTIONS, kit=kit(), failed=failures.append)
+    assert any("song-9" in text and "22050" in text for text in failures)
+    assert (tmp_path / "store" / "mixes" / "song-8.flac").is_file()
 
 
 def test_stems_are_mixed_down_and_not_used(made: ExampleStore, songs: Path) -> None:

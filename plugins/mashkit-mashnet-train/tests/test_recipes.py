@@ -384,6 +384,24 @@ def test_a_store_is_rendered_and_gone_on_with(songs: Path, drums: Path, soundfon
     assert other.fingerprint != whole.fingerprint
 
 
+def test_a_dry_run_counts_what_is_rendered(
+    songs: Path, drums: Path, soundfont: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    store = render(tmp_path / "a", songs, drums, [soundfont], windows=1, seconds=12.0, seed=5, sung=0.0)
+    command = ["features", "rendered", "--midi", songs, "--drums", drums, "--soundfont", soundfont, "--windows", 1]
+    command += ["--seconds", 12, "--seed", 5, "--sung", 0, "-o", tmp_path / "dry", "--dry-run", "--json"]
+    capsys.readouterr()
+    assert main([str(word) for word in command]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert (told["dry_run"], told["clips"], told["songs"]) == (True, len(store), 3)
+    # A clip is rendered at a tempo near the song's own, so the length is known about.
+    assert told["hours"] == pytest.approx(sum(record.duration for record in store.records) / 3600, rel=0.35)
+    command[command.index(drums)] = tmp_path / "none.tar"
+    assert main([str(word) for word in command]) == 2
+    assert "none.tar: there is no such file" in capsys.readouterr().err
+    assert not (tmp_path / "dry").exists()
+
+
 def test_no_soundfont_is_refused(songs: Path, drums: Path, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="soundfont"):
         render(tmp_path / "store", songs, drums, [])
@@ -423,6 +441,9 @@ def database(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_a_store_of_a_database(database: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     capsys.readouterr()
+    assert main(["features", "db", str(database), "-o", str(tmp_path / "store"), "--dry-run"]) == 0
+    assert capsys.readouterr().out.startswith("dry run: 1 clips of 1 songs, 0.0")
+    assert not (tmp_path / "store").exists()
     # Options of the command go before the recipe or after it.
     assert main(["features", "--json", "db", str(database), "-o", str(tmp_path / "store"), "--quiet"]) == 0
     streams = capsys.readouterr()

@@ -3,24 +3,24 @@
 from __future__ import annotations
 
 import argparse
-import json
-import sys
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from mashkit.hookspecs import Command
 
 if TYPE_CHECKING:
     from mashkit.registry import Registry
+    from mashkit_mashnet_train.example_store import ExampleStore
+    from mashkit_mashnet_train.store import Store
 
 DONE, PARTLY = 0, 3
 SUMMARY = "Make a store of features to train on: of a database's clips, or of songs rendered for it."
 
 
 def _configure(made: argparse.ArgumentParser) -> None:
-    from mashkit.cli.actions import add_telling, positive
+    from mashkit.cli.actions import add_dry_run, add_telling, positive
 
     recipes = made.add_subparsers(dest="recipe", required=True, metavar="RECIPE")
     database = recipes.add_parser("db", help="the clips of a database")
@@ -71,6 +71,7 @@ def _configure(made: argparse.ArgumentParser) -> None:
         pipeline.add_argument(f"--{kind}", metavar="NAME", help="another than mashkit's own choice")
     for recipe in (database, rendered, pipeline):
         recipe.add_argument("-o", "--output", type=Path, required=True, metavar="FOLDER", help="of the store")
+        add_dry_run(recipe, "say what the store would be made of")
         add_telling(recipe, argparse.SUPPRESS)
 
 
@@ -78,12 +79,8 @@ def _run(arguments: argparse.Namespace) -> int:
     from mashkit.cli.progress import ProgressListener
     from mashkit.hookspecs import StageEvent
     from mashkit.registry import Registry
-    from mashkit_mashnet_train.recipes.database import from_database
-    from mashkit_mashnet_train.recipes.production import DRY
-    from mashkit_mashnet_train.recipes.rendered import bundled_soundfont, render
 
     registry = Registry()
-    left_out: list[str] = []
 
     def progress(item: str, done: int, total: int) -> None:
         registry.plugins.hook.mashkit_stage(
@@ -91,52 +88,59 @@ def _run(arguments: argparse.Namespace) -> int:
         )
 
     with ProgressListener(registry, quiet=arguments.quiet):
-        if arguments.recipe == "pipeline":
-            return _pipeline(arguments, registry, progress)
-        if arguments.recipe == "db":
-            store = from_database(arguments.output, arguments.database, progress=progress, failed=left_out.append)
-        else:
-            store = render(
-                arguments.output,
-                arguments.midi,
-                arguments.drums,
-                arguments.soundfont or [bundled_soundfont()],
-                windows=arguments.windows,
-                songs=arguments.songs,
-                seconds=arguments.seconds,
-                sound=arguments.sound,
-                seed=arguments.seed,
-                sung=arguments.sung,
-                production=DRY if arguments.dry else None,
-                jobs=arguments.jobs,
-                progress=lambda done, total: progress("clip", done, total),
-            )
-    for message in left_out:
-        print(message, file=sys.stderr)
-    songs = len({record.song for record in store.records})
-    told = {
-        "store": str(store.folder),
-        "clips": len(store),
-        "songs": songs,
-        "hours": sum(record.duration for record in store.records) / 3600,
-        "fingerprint": store.fingerprint,
-        "left_out": left_out,
-    }
-    if arguments.json:
-        print(json.dumps(told, indent=2, ensure_ascii=False))
-    else:
-        print(f"{len(store)} clips of {songs} songs, {told['hours']:.2f} hours, in {store.folder}")
-    return PARTLY if left_out else DONE
+        return {"db": _database, "rendered": _rendered, "pipeline": _pipeline}[arguments.recipe](
+            arguments, registry, progress
+        )
+
+
+def _database(arguments: argparse.Namespace, registry: Registry, progress: Callable[[str, int, int], None]) -> int:
+    from mashkit.catalog import Catalog, MashupDB
+    from mashkit_mashnet_train.recipes.database import from_database, usable_clips
+
+    if arguments.dry_run:
+        with MashupDB(arguments.database, write=False) as database:
+            clips = usable_clips(Catalog(database), arguments.database)
+            return _say_what_would_be_made(_clips((clip.song, clip.duration) for clip in clips), arguments)
+    left_out: list[str] = []
+    store = from_database(arguments.output, arguments.database, progress=progress, failed=left_out.append)
+    return _say_what_was_made(store, _clips((one.song, one.duration) for one in store.records), left_out, arguments)
+
+
+def _rendered(arguments: argparse.Namespace, registry: Registry, progress: Callable[[str, int, int], None]) -> int:
+    from mashkit_mashnet_train.recipes.production import DRY
+    from mashkit_mashnet_train.recipes.rendered import bundled_soundfont, render, require_inputs
+    from mashkit_mashnet_train.recipes.scores import pop909
+
+    soundfonts = arguments.soundfont or [bundled_soundfont()]
+    if arguments.dry_run:
+        require_inputs(arguments.midi, arguments.drums, soundfonts, sung=arguments.sung)
+        excerpts = pop909(arguments.midi, arguments.windows, arguments.seconds, arguments.seed, arguments.songs)
+        found = _clips((one.song, 4 * one.bars * 60 / one.tempo) for one in excerpts)
+        return _say_what_would_be_made(found, arguments)
+    store = render(
+        arguments.output,
+        arguments.midi,
+        arguments.drums,
+        soundfonts,
+        windows=arguments.windows,
+        songs=arguments.songs,
+        seconds=arguments.seconds,
+        sound=arguments.sound,
+        seed=arguments.seed,
+        sung=arguments.sung,
+        production=DRY if arguments.dry else None,
+        jobs=arguments.jobs,
+        progress=lambda done, total: progress("clip", done, total),
+    )
+    return _say_what_was_made(store, _clips((one.song, one.duration) for one in store.records), [], arguments)
 
 
 def _pipeline(arguments: argparse.Namespace, registry: Registry, progress: Callable[[str, int, int], None]) -> int:
-    from mashkit.errors import UsageError
+    from mashkit.catalog.songs import Song
     from mashkit.pipeline import Kit
     from mashkit_mashnet_train.examples import Fold
-    from mashkit_mashnet_train.recipes.pipeline import PipelineOptions, pipeline
+    from mashkit_mashnet_train.recipes.pipeline import PipelineOptions, find, pipeline
 
-    if not (arguments.songs or arguments.stems):
-        raise UsageError("no songs", "give sound files, folders of them, or --stems FOLDER")
     options = PipelineOptions(
         examples=arguments.examples,
         mismatch=arguments.mismatch,
@@ -146,31 +150,59 @@ def _pipeline(arguments: argparse.Namespace, registry: Registry, progress: Calla
     )
     kinds = ("separator", "analyzer", "stretcher")
     chosen = {kind: name for kind in kinds if (name := getattr(arguments, kind)) is not None}
+    kit = Kit(**chosen, registry=registry)
+    if arguments.dry_run:
+        kit.require(*kinds)
+        songs = sum(isinstance(one, Song) for one in find(arguments.songs, arguments.stems))
+        return _say_what_would_be_made({"examples": options.examples, "songs": songs}, arguments)
     left_out: list[str] = []
     store = pipeline(
         arguments.output,
         arguments.songs,
         arguments.stems,
         options,
-        kit=Kit(**chosen, registry=registry),
+        kit=kit,
         progress=progress,
         failed=left_out.append,
     )
-    for message in left_out:
-        print(message, file=sys.stderr)
     counts = Counter((record.split, record.kind) for record in store.records)
-    told = {
-        "store": str(store.folder),
+    found = {
         "examples": len(store),
         "kinds": {f"{split}, {kind}": count for (split, kind), count in sorted(counts.items())},
         "songs": len(store.source["songs"]),
-        "fingerprint": store.fingerprint,
-        "left_out": left_out,
     }
-    if arguments.json:
-        print(json.dumps(told, indent=2, ensure_ascii=False))
-    else:
-        print(f"{len(store)} examples of {told['songs']} songs in {store.folder}")
+    return _say_what_was_made(store, found, left_out, arguments)
+
+
+def _clips(songs_and_seconds: Iterable[tuple[str, float]]) -> dict[str, Any]:
+    songs, seconds = zip(*songs_and_seconds, strict=True)
+    return {"clips": len(songs), "songs": len(set(songs)), "hours": sum(seconds) / 3600}
+
+
+def _counted(found: Mapping[str, Any]) -> str:
+    hours = f", {found['hours']:.2f} hours" if "hours" in found else ""
+    kind = "clips" if "clips" in found else "examples"
+    return f"{found[kind]} {kind} of {found['songs']} songs{hours}"
+
+
+def _say_what_would_be_made(found: Mapping[str, Any], arguments: argparse.Namespace) -> int:
+    from mashkit.cli.console import printed
+
+    if not printed({"dry_run": True, **found}, arguments):
+        print(f"dry run: {_counted(found)}; nothing was made")
+    return DONE
+
+
+def _say_what_was_made(
+    store: Store | ExampleStore, found: Mapping[str, Any], left_out: Sequence[str], arguments: argparse.Namespace
+) -> int:
+    from mashkit.cli.console import printed, say
+
+    for message in left_out:
+        say(message)
+    told = {"store": str(store.folder), **found, "fingerprint": store.fingerprint, "left_out": left_out}
+    if not printed(told, arguments):
+        print(f"{_counted(found)}, in {store.folder}")
     return PARTLY if left_out else DONE
 
 

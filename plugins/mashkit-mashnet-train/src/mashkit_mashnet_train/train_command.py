@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -85,6 +84,7 @@ def _configure(made: argparse.ArgumentParser) -> None:
 
 
 def _run(arguments: argparse.Namespace) -> int:
+    from mashkit.cli.console import printed
     from mashkit.cli.progress import ProgressListener
     from mashkit.registry import Registry
     from mashkit_mashnet_train.example_store import is_example_store, open_examples
@@ -140,9 +140,7 @@ def _run(arguments: argparse.Namespace) -> int:
     with ProgressListener(registry, quiet=arguments.quiet):
         result = train(network, data, config, arguments.output, notify)
     told = finish(network, data, config, result, arguments.output)
-    if arguments.json:
-        print(json.dumps(told, indent=2, ensure_ascii=False, allow_nan=False))
-    else:
+    if not printed(told, arguments):
         _print(told)
     return DONE
 

@@ -170,7 +170,10 @@ def _run_training(arguments: argparse.Namespace) -> int:
 
 
 def _say(arguments: argparse.Namespace, told: dict[str, Any], line: str) -> None:
-    print(json.dumps(told, indent=2, ensure_ascii=False) if arguments.json else line)
+    from mashkit.cli.console import printed
+
+    if not printed(told, arguments):
+        print(line)
 
 
 COMMANDS = [

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from mashkit.catalog import Catalog
@@ -42,9 +42,7 @@ def from_database(
     """
     with MashupDB(database, write=False) as opened:
         catalog = Catalog(opened)
-        clips = catalog.clips
-        if not clips:
-            raise StoreError(f"{database} holds no clip", "add songs: mashkit db add FOLDER")
+        clips = usable_clips(catalog, database)
         source = {
             "recipe": "database",
             "songs": sorted({clip.song for clip in clips}),
@@ -65,6 +63,19 @@ def from_database(
                 writer.add(_record(clip), stems)
             progress(clip.id, done, len(clips))
     return writer.close()
+
+
+def usable_clips(catalog: Catalog, database: Path) -> Sequence[Clip]:
+    """Return the clips of a database.
+
+    Raises
+    ------
+    StoreError
+        If there are none.
+    """
+    if not catalog.clips:
+        raise StoreError(f"{database} holds no clip", "add songs: mashkit db add FOLDER")
+    return catalog.clips
 
 
 def _record(clip: Clip) -> Record:

@@ -56,13 +56,23 @@ class PipelineOptions:
     fold : Fold, optional
         Songs that are left out, for the test; see :func:`mashkit_mashnet_train.examples.splits`.
     seed : int
+
+    Raises
+    ------
+    UsageError
+        If a preset does not exist.
     """
 
     examples: int = 3000
     mismatch: str = "strict"
     fold: Fold | None = None
-    presets: tuple[str, ...] = ("compact",)
+    presets: tuple[str, ...] = attrs.field(default=("compact",))
     seed: int = 0
+
+    @presets.validator
+    def _check_presets(self, attribute: attrs.Attribute[tuple[str, ...]], value: tuple[str, ...]) -> None:
+        for name in value:
+            _front_end(name)
 
 
 def pipeline(
@@ -97,7 +107,7 @@ def pipeline(
     Raises
     ------
     UsageError
-        If a preset does not exist.
+        If no songs are given, or a path does not exist.
     StoreError
         If training or validation get no original or no unmatched example, or if ``folder`` holds other examples.
     MashkitError
@@ -109,9 +119,9 @@ def pipeline(
     kit.require("separator", "analyzer", "stretcher")
     require_writable_folder(folder)
     with MashupDB(folder / DATABASE) as database:
-        found = [*_plain(songs), *_mixed_down(stems, require_writable_folder(folder / MIXES))]
+        found = find(songs, stems)
         adder = kit.adder(database, with_features=False)
-        for added in adder.add(found):
+        for added in adder.add([_mixed_down(song, folder / MIXES) for song in found]):
             del added  # the adder's report has what failed
         for path, error in adder.report.failures:
             failed(f"{path}: {error}")
@@ -151,23 +161,38 @@ def _front_end(preset: str) -> FrontEnd:
     return PRESETS[preset].front_end
 
 
-def _plain(paths: Sequence[Path]) -> list[Song | Unusable]:
-    return [describe_song(path) for path in find_songs(paths)] if paths else []
+def find(songs: Sequence[Path], stems: Sequence[Path] = ()) -> list[Song | Unusable]:
+    """Return the songs that :func:`pipeline` would use, and those that it cannot read.
+
+    Parameters
+    ----------
+    songs : sequence of Path
+        Sound files, and folders of them.
+    stems : sequence of Path
+        Folders of songs as stems.
+
+    Raises
+    ------
+    UsageError
+        If nothing is given, or a path does not exist.
+    """
+    if not (songs or stems):
+        raise UsageError("no songs", "give sound files, folders of them, or --stems FOLDER")
+    plain = [describe_song(path) for path in find_songs(songs)] if songs else []
+    return [*plain, *(create_protocol("multitrack").songs(stems) if stems else [])]
 
 
-def _mixed_down(paths: Sequence[Path], mixes: Path) -> list[Song | Unusable]:
-    """Return the songs of folders of stems, each as one file of its mix, and without its stems."""
-    if not paths:
-        return []
-    found: list[Song | Unusable] = []
-    for song in create_protocol("multitrack").songs(paths):
-        if isinstance(song, Song):
-            path = song.path if song.has_mix else mixes / f"{song.path.name}.flac"
-            if not path.exists():
-                save(path, _sum([load(stem) for stem in song.stems.values()]))
-            song = attrs.evolve(song, path=path, stems={})
-        found.append(song)
-    return found
+def _mixed_down(song: Song | Unusable, mixes: Path) -> Song | Unusable:
+    """Return a song as one file: where it is given as stems alone, their mix is written to ``mixes``."""
+    if not isinstance(song, Song) or not song.stems:
+        return song
+    path = song.path if song.has_mix else require_writable_folder(mixes) / f"{song.path.name}.flac"
+    try:
+        if not path.exists():
+            save(path, _sum([load(stem) for stem in song.stems.values()]))
+    except MashkitError as error:
+        return song.path, error
+    return attrs.evolve(song, path=path, stems={})
 
 
 def _sum(stems: Sequence[Audio]) -> Audio:

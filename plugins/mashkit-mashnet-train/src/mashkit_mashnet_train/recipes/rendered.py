@@ -91,10 +91,7 @@ def render(
         If an input cannot be read, or if what renders or sings is not installed.
     """
     production = production or Production()
-    if not soundfonts:
-        raise UsageError("no soundfont", "give one or more .sf2 files")
-    if sung > 0:
-        require_singers()
+    require_inputs(midi, drums, soundfonts, sung=sung)
     source = {
         "recipe": RECIPE, "windows": windows, "seconds": seconds, "seed": seed, "sung": sung, "licences": LICENCES,
         "production": attrs.asdict(production),
@@ -115,6 +112,23 @@ def render(
     for number, _ in enumerate(in_processes(work, missing, jobs), 1):
         progress(done + number, len(excerpts))
     return writer.close()
+
+
+def require_inputs(midi: Path, drums: Path, soundfonts: Sequence[Path], *, sung: float = SUNG) -> None:
+    """Check what :func:`render` needs, before it begins.
+
+    Raises
+    ------
+    UsageError
+        If there is no soundfont, a file does not exist, or singers are wanted and not installed.
+    """
+    if not soundfonts:
+        raise UsageError("no soundfont", "give one or more .sf2 files")
+    for path in (midi, drums, *soundfonts):
+        if not path.is_file():
+            raise UsageError(f"cannot read {path}: there is no such file", "check the path")
+    if sung > 0:
+        require_singers()
 
 
 def _sha256(path: Path) -> str:
