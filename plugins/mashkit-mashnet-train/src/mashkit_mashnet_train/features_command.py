@@ -56,6 +56,10 @@ def _configure(made: argparse.ArgumentParser) -> None:
         help="mashups, a third each original, unmatched and matched; default: %(default)s",
     )  # fmt: skip
     pipeline.add_argument(
+        "--ranked", type=positive, default=500, metavar="N",
+        help="matched mashups of the test songs, at least, to rank originals among; default: %(default)s",
+    )  # fmt: skip
+    pipeline.add_argument(
         "--mismatch", choices=("strict", "literal"), default="strict",
         help="what unmatched means: it must clash, or it may; default: %(default)s",
     )  # fmt: skip
@@ -143,6 +147,7 @@ def _pipeline(arguments: argparse.Namespace, registry: Registry, progress: Calla
 
     options = PipelineOptions(
         examples=arguments.examples,
+        ranked=arguments.ranked,
         mismatch=arguments.mismatch,
         presets=tuple(arguments.preset or ["compact"]),
         fold=None if arguments.fold is None else Fold.parse(arguments.fold),

@@ -49,6 +49,9 @@ class PipelineOptions:
     examples : int
         Number of examples: a third each of originals, unmatched and matched. There are at most as many originals as
         clips.
+    ranked : int
+        Least number of matched mashups of the test songs. The paper ranks each original among all matched mashups of
+        the test ("Objective evaluation", Table 1), so these should be many.
     mismatch : {"strict", "literal"}
         What unmatched means; see :class:`mashkit.builtin.paper.PaperGenerator`.
     presets : tuple of str
@@ -64,6 +67,7 @@ class PipelineOptions:
     """
 
     examples: int = 3000
+    ranked: int = attrs.field(default=0, validator=attrs.validators.ge(0))
     mismatch: str = "strict"
     fold: Fold | None = None
     presets: tuple[str, ...] = attrs.field(default=("compact",))
@@ -130,6 +134,7 @@ def pipeline(
         source = {
             "recipe": "pipeline",
             "examples": options.examples,
+            "ranked": options.ranked,
             "mismatch": options.mismatch,
             "fold": None if options.fold is None else str(options.fold),
             "presets": list(options.presets),
@@ -221,8 +226,10 @@ def _plans(
             continue
         third = max(1, round(options.examples / 3 * len(own) / len(clips)))
         counts: Mapping[Condition, int] = {
-            Condition.ORIGINAL: third, Condition.MATCHED: third, **dict.fromkeys(UNMATCHED, max(1, round(third / 3)))
-        }  # fmt: skip
+            Condition.ORIGINAL: third,
+            Condition.MATCHED: max(third, options.ranked) if split == "test" else third,
+            **dict.fromkeys(UNMATCHED, max(1, round(third / 3))),
+        }
         for kind, count in counts.items():
             seed = int(np.random.SeedSequence([options.seed, number, list(Condition).index(kind)]).generate_state(1)[0])
             try:
