@@ -109,15 +109,22 @@ def _measured(variant: str, name: str) -> list[str]:
 
 
 def _limits(checkpoint: Checkpoint) -> list[str]:
+    record = checkpoint.training
+    recipes = {source.get("recipe") for source in record["data"]["sources"]}
+    voices = (
+        "one singing voice that is in tune to half a semitone"
+        if recipes == {"rendered"}
+        else "eight singers that were made from one voice"
+    )
     said = [
-        "- Trained on rendered pop songs in 4/4 alone: instruments of two soundfonts, one singing voice that is in "
-        "tune to half a semitone, melodies played by instruments.",
+        f"- Trained on rendered pop songs in 4/4 alone: instruments of two soundfonts, {voices}, melodies played by "
+        "instruments.",
         "- It says whether stems fit, not whether the music is good. No person judged any of its examples.",
     ]
     if checkpoint.preset.bar_frames is not None:
         said.append(
             "- It hears bars two layers at a time, so it is lost where the vocal's downbeats are wrong. Its training "
-            f"was short: {checkpoint.training['steps']} steps of single bars; the authors trained on hip-hop loops."
+            f"was short: {record['steps']} steps of single bars; the authors trained on hip-hop loops."
         )
     elif checkpoint.architecture == "intervalnet":
         said.append(
@@ -125,10 +132,12 @@ def _limits(checkpoint: Checkpoint) -> list[str]:
             "late. Half a beat late is heard less well where the tracker found half the tempo."
         )
     else:
-        said.append(
-            "- Trained on a CPU for minutes, where the paper took three days on a GPU: its learning curve was still "
-            "rising."
+        rising = (
+            "its learning curve was still rising"
+            if record["best_step"] == record["steps"]
+            else (f"validation was best after {record['best_step']} of {record['steps']} steps")
         )
+        said.append(f"- Trained on a CPU, where the paper took three days on a GPU: {rising}.")
     return said
 
 
