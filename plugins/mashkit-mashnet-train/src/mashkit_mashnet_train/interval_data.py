@@ -91,10 +91,10 @@ class IntervalData(GroupBatches):
 
     def _training_batch(self, examples: Sequence[Example], random: Random) -> Batch:
         beats = round(float(np.exp(random.uniform(*np.log(HEARD)))))
-        return self._lookup.batch(self.training, examples, random, beats=beats, masked=MASKED, disturbed=True)
+        return self._lookup.batch(self.training, examples, random, beats=beats, training=True)
 
     def _validation_batch(self, examples: Sequence[Example], random: Random) -> Batch:
-        return self._lookup.batch(self.held, examples, random, beats=HEARD[1], masked=0.0, disturbed=False)
+        return self._lookup.batch(self.held, examples, random, beats=HEARD[1], training=False)
 
 
 class Lookup:
@@ -108,21 +108,19 @@ class Lookup:
     def __init__(self, stores: Sequence[Store]) -> None:
         self._kept = {store.folder: StoredIntervals(store) for store in stores}
 
-    def batch(
-        self, clips: Clips, examples: Sequence[Example], random: Random, *, beats: int, masked: float, disturbed: bool
-    ) -> Batch:
+    def batch(self, clips: Clips, examples: Sequence[Example], random: Random, *, beats: int, training: bool) -> Batch:
         """Return a batch of ``beats`` beats, or as many as the shortest example.
 
-        A share ``masked`` of the examples lacks one role. If they are ``disturbed``, some are silent for a while, and
-        some sound as if processed.
+        For ``training``, some examples lack one role, some are silent for a while, and some sound as if processed.
         """
         beats = min(beats, *(len(example.grid) - 1 for example in examples))
         found, roles, targets = [], [], []
         for example in examples:
             shown = set(Role)
-            if random.random() < masked:
+            # The number is drawn for validation too, because other draws would make other validation examples.
+            if random.random() < MASKED and training:
                 shown.remove(ROLES[int(random.integers(len(ROLES)))])
-            found.append(self.example(clips, example, beats, random, disturbed=disturbed))
+            found.append(self.example(clips, example, beats, random, disturbed=training))
             roles.append([role in shown for role in ROLES])
             targets.append(example.target(shown))
         names = ("pitches", "onsets", "positions")
