@@ -259,6 +259,14 @@ def test_singers_have_formants_of_their_own(singer: Singer) -> None:
     assert len({one.formants for one in SINGERS}) == len(SINGERS) >= 6
 
 
+def test_warnings_about_short_notes_are_not_shown(capfd: pytest.CaptureFixture[str]) -> None:
+    pytest.importorskip("pysinsy", reason="needs pysinsy", exc_type=ImportError)
+    notes = [Note(number / 8, (number + 1) / 8, 70) for number in range(16)]
+    assert sing(notes, 140.0, 3, seed=1, sample_rate=SAMPLE_RATE) is not None
+    os.write(2, b"shown again")
+    assert capfd.readouterr().err == "shown again"
+
+
 def test_a_melody_that_nobody_can_sing() -> None:
     pytest.importorskip("pyworld", reason="needs pyworld", exc_type=ImportError)
     assert take([Note(0, 1, 50), Note(1, 2, 80)], TEMPO, 0) is None

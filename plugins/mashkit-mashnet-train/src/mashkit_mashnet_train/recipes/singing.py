@@ -9,11 +9,13 @@ Conventions: notes and lengths are in quarter notes, pitches are MIDI numbers.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import importlib
+import os
 import tempfile
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -65,7 +67,8 @@ def sing(notes: Sequence[Note], tempo: float, lower_by: int, seed: int, sample_r
         path.write_text(_music_xml(measures(notes, lower_by), tempo * ratio, random), encoding="utf-8")
         voice = _voice()
         voice.loadScoreFromMusicXML(str(path))
-        samples, rate = voice.synthesize()
+        with _silent():
+            samples, rate = voice.synthesize()
         voice.clearScore()
     # Resampled to ratio times as many samples, so that the voice plays slower and lower.
     slow = Fraction(sample_rate * ratio / rate).limit_denominator(500)
@@ -73,6 +76,19 @@ def sing(notes: Sequence[Note], tempo: float, lower_by: int, seed: int, sample_r
     lead = round(4 * 60 / tempo * sample_rate)
     peak = float(np.abs(sung).max(initial=0.0))
     return (sung[lead:] / peak).astype(np.float32) if peak else None
+
+
+@contextlib.contextmanager
+def _silent() -> Iterator[None]:
+    """Drop what C code writes to standard error, because Sinsy warns of each short note, and sings it all the same."""
+    kept = os.dup(2)
+    try:
+        with Path(os.devnull).open("wb") as nowhere:
+            os.dup2(nowhere.fileno(), 2)
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
 
 
 def require_sinsy() -> None:
