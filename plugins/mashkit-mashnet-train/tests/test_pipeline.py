@@ -150,6 +150,16 @@ def test_examples_are_of_all_classes_and_no_song_is_in_two_splits(made: ExampleS
     assert {Condition.ORIGINAL, Condition.MATCHED, Condition.UNMATCHED_TEMPO} <= kinds
 
 
+@pytest.mark.slow
+def test_any_number_of_processes_makes_the_same_store(made: ExampleStore, songs: Path, tmp_path: Path) -> None:
+    for name in (DATABASE, "mixes"):
+        shutil.copytree(made.folder / name, tmp_path / name)
+    alone = Kit(separator=Thirds(), analyzer=Varied(), options={"executor": {"jobs": 0}})
+    store = pipeline(tmp_path, [songs / "files"], [songs / "stems"], OPTIONS, kit=alone)
+    assert store.fingerprint == made.fingerprint
+    assert [record.id for record in store.records] == [record.id for record in made.records]
+
+
 def test_what_is_stored_is_the_sound_of_the_plan(made: ExampleStore) -> None:
     """An original: its layers are what the separator gave, and its mix is what a scorer would hear."""
     index = next(number for number, record in enumerate(made.records) if record.kind == Condition.ORIGINAL)

@@ -71,6 +71,7 @@ def _configure(made: argparse.ArgumentParser) -> None:
         "--fold", metavar="K/N", help="leave the songs of fold K of N out; default: the split by name"
     )
     pipeline.add_argument("--seed", type=int, default=0, help="of every draw; default: %(default)s")
+    pipeline.add_argument("--jobs", type=positive, metavar="N", help="processes; default: one for each core")
     for kind in ("separator", "analyzer", "stretcher"):
         pipeline.add_argument(f"--{kind}", metavar="NAME", help="another than mashkit's own choice")
     for recipe in (database, rendered, pipeline):
@@ -155,7 +156,8 @@ def _pipeline(arguments: argparse.Namespace, registry: Registry, progress: Calla
     )
     kinds = ("separator", "analyzer", "stretcher")
     chosen = {kind: name for kind in kinds if (name := getattr(arguments, kind)) is not None}
-    kit = Kit(**chosen, registry=registry)
+    of_jobs = {} if arguments.jobs is None else {"executor": {"jobs": arguments.jobs}}
+    kit = Kit(**chosen, options=of_jobs, registry=registry)
     if arguments.dry_run:
         kit.require(*kinds)
         songs = sum(isinstance(one, Song) for one in find(arguments.songs, arguments.stems))

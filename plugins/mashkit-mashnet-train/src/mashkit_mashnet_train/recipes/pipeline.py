@@ -18,13 +18,16 @@ from mashkit.atomicfile import require_writable_folder
 from mashkit.audio.files import load, save
 from mashkit.bench.protocols import PAPER_OPTIONS
 from mashkit.catalog import Catalog, MashupDB
-from mashkit.catalog.adding import Unusable
+from mashkit.catalog.adding import Unusable, can_travel
 from mashkit.catalog.protocols import create_protocol
 from mashkit.catalog.songs import Song, describe_song, find_songs
 from mashkit.conditions import UNMATCHED
 from mashkit.errors import GenerationError, MashkitError, UsageError
+from mashkit.interfaces import Stretcher
+from mashkit.interfaces.executor import Job, Work
 from mashkit.mashup import Mashup
 from mashkit.pipeline import Kit
+from mashkit.rendering.renderer import Renderer
 from mashkit.types import Audio, Clip, Condition, MashupPlan, Role
 from mashkit_mashnet.frontend import FrontEnd
 from mashkit_mashnet.networks import PRESETS
@@ -102,7 +105,7 @@ def pipeline(
         and artefacts are those of the separator; their own stems are not used.
     options : PipelineOptions, optional
     kit : Kit, optional
-        Separator, analyzer and stretcher; by default the defaults of mashkit.
+        Separator, analyzer, stretcher and executor; by default the defaults of mashkit.
     progress : callable
         Called with (example, done, total) after each example.
     failed : callable
@@ -148,15 +151,19 @@ def pipeline(
         writer = ExampleWriter(folder, source)
         planned = list(_plans(clips, options, failed))
         _require_classes(folder, planned)
-        mashups = kit.mashups(catalog, [plan for _, plan in planned])
-        for done, ((split, plan), mashup) in enumerate(zip(planned, mashups, strict=True), 1):
-            record = _record(split, plan, catalog)
-            if not writer.has(record.id):
-                try:
-                    writer.add(record, {name: _spectra(mashup, one) for name, one in front_ends.items()})
-                except MashkitError as error:
-                    failed(f"plan {plan.id}: {error}")
-            progress(record.id, done, len(planned))
+        records = [_record(split, plan, catalog) for split, plan in planned]
+    missing = [(record, plan) for record, (_, plan) in zip(records, planned, strict=True) if not writer.has(record.id)]
+    work = Work(name="examples", start=_maker, arguments=(folder / DATABASE, kit.stretcher, front_ends), run=_made)
+    # A stretcher that was given as an instance, not by its name, cannot be created in another process.
+    executor = kit.executor if can_travel(kit.stretcher) else kit.registry.create("executor", "local", {"jobs": 0})
+    jobs = (Job(work, one, one[0].id) for one in missing)
+    for done, outcome in enumerate(executor.run(jobs), len(records) - len(missing) + 1):
+        record, plan = outcome.job.item
+        if outcome.error is None:
+            writer.add(record, outcome.result)
+        else:
+            failed(f"plan {plan.id}: {outcome.error}")
+        progress(record.id, done, len(records))
     return writer.close(front_ends)
 
 
@@ -261,6 +268,24 @@ def _record(split: Split, plan: MashupPlan, catalog: Catalog) -> ExampleRecord:
         songs=tuple(catalog.clip(plan.layer(role).clip_id).song for role in ROLES),
         titles=tuple(catalog.clip(plan.layer(role).clip_id).title for role in ROLES),
     )
+
+
+@attrs.frozen(eq=False)
+class _Maker:
+    """What a worker keeps: one renderer, so that a layer of several plans is stretched once."""
+
+    renderer: Renderer
+    front_ends: Mapping[str, FrontEnd]
+
+
+def _maker(database: Path, stretcher: Stretcher, front_ends: Mapping[str, FrontEnd]) -> _Maker:
+    return _Maker(Renderer(Catalog(MashupDB(database, write=False)), stretcher), front_ends)
+
+
+def _made(maker: _Maker, item: tuple[ExampleRecord, MashupPlan]) -> dict[str, Bytes]:
+    """Return the spectra of a plan for each front end."""
+    mashup = maker.renderer.mashup(item[1])
+    return {name: _spectra(mashup, one) for name, one in maker.front_ends.items()}
 
 
 def _spectra(mashup: Mashup, front_end: FrontEnd) -> Bytes:
