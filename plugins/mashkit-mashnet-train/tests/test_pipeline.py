@@ -260,6 +260,18 @@ def test_a_dry_run_counts_songs_and_makes_nothing(
     assert not (tmp_path / "s").exists()
 
 
+def test_all_songs_for_the_test(songs: Path, tmp_path: Path) -> None:
+    few = [songs / "files" / f"song-{number}.flac" for number in range(4)]
+    options = PipelineOptions(examples=6, ranked=5, test_only=True)
+    store = pipeline(tmp_path / "store", few, options=options, kit=kit())
+    assert {record.split for record in store.records} == {"test"}
+    assert sum(record.kind == Condition.MATCHED for record in store.records) == 5
+    with pytest.raises(UsageError, match="no training songs"):
+        training_data([store], "premixnet", COMPACT, "paper", 0, unlabelled=False)
+    with pytest.raises(UsageError, match="give one of the two"):
+        PipelineOptions(test_only=True, fold=FOLD)
+
+
 def test_a_song_whose_stems_cannot_be_mixed_costs_no_other(songs: Path, tmp_path: Path) -> None:
     shutil.copytree(songs / "stems", tmp_path / "stems")
     save(tmp_path / "stems" / "song-9" / "drums.flac", Audio(np.zeros((1, 22050), np.float32), 22050))

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from mashkit.errors import UsageError
 from mashkit.types import Condition
 from mashkit_mashnet.frontend import Bands, FrontEnd
 from mashkit_mashnet.stem_features import ROLES, Bytes
@@ -48,7 +49,7 @@ class ExampleBatches:
     Raises
     ------
     UsageError
-        If a store has no spectra of the front end.
+        If a store has no spectra of the front end, or there are no training or no validation songs.
     """
 
     def __init__(
@@ -62,6 +63,11 @@ class ExampleBatches:
         self.front_end = front_end
         self._names = [store.name_of(front_end) for store in stores]
         self._of = {split: split_records(stores, split) for split in ("training", "validation")}
+        for split, found in self._of.items():
+            if not found:
+                raise UsageError(
+                    f"{stores[0].folder} has no {split} songs", "make a store of `mashkit features pipeline` with some"
+                )
         everyone = {record.vocal for found in self._of.values() for _, _, record in found}
         self._numbers = {vocal: number for number, vocal in enumerate(sorted(everyone))}
         self._vocals = sorted({record.vocal for _, _, record in self._of["training"]})

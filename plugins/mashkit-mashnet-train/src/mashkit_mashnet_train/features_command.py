@@ -70,6 +70,9 @@ def _configure(made: argparse.ArgumentParser) -> None:
     pipeline.add_argument(
         "--fold", metavar="K/N", help="leave the songs of fold K of N out; default: the split by name"
     )
+    pipeline.add_argument(
+        "--test-only", action="store_true", help="all songs are for the test of networks that were trained on others"
+    )
     pipeline.add_argument("--seed", type=int, default=0, help="of every draw; default: %(default)s")
     pipeline.add_argument("--jobs", type=positive, metavar="N", help="processes; default: one for each core")
     for kind in ("separator", "analyzer", "stretcher"):
@@ -152,6 +155,7 @@ def _pipeline(arguments: argparse.Namespace, registry: Registry, progress: Calla
         mismatch=arguments.mismatch,
         presets=tuple(arguments.preset or ["compact"]),
         fold=None if arguments.fold is None else Fold.parse(arguments.fold),
+        test_only=arguments.test_only,
         seed=arguments.seed,
     )
     kinds = ("separator", "analyzer", "stretcher")

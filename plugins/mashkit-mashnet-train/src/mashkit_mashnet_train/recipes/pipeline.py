@@ -57,6 +57,8 @@ class PipelineOptions:
         the test ("Objective evaluation", Table 1), so these should be many.
     mismatch : {"strict", "literal"}
         What unmatched means; see :class:`mashkit.builtin.paper.PaperGenerator`.
+    test_only : bool
+        All songs are for the test: networks that were trained on other songs are asked about these.
     presets : tuple of str
         Presets whose front ends the spectra are made for.
     fold : Fold, optional
@@ -66,13 +68,14 @@ class PipelineOptions:
     Raises
     ------
     UsageError
-        If a preset does not exist.
+        If a preset does not exist, or a fold is given where all songs are for the test.
     """
 
     examples: int = 3000
     ranked: int = attrs.field(default=0, validator=attrs.validators.ge(0))
     mismatch: str = "strict"
     fold: Fold | None = None
+    test_only: bool = attrs.field(default=False)
     presets: tuple[str, ...] = attrs.field(default=("compact",))
     seed: int = 0
 
@@ -80,6 +83,11 @@ class PipelineOptions:
     def _check_presets(self, attribute: attrs.Attribute[tuple[str, ...]], value: tuple[str, ...]) -> None:
         for name in value:
             _front_end(name)
+
+    @test_only.validator
+    def _check_fold(self, attribute: attrs.Attribute[bool], value: bool) -> None:
+        if value and self.fold is not None:
+            raise UsageError(f"fold {self.fold} of songs that are all for the test", "give one of the two")
 
 
 def pipeline(
@@ -116,7 +124,8 @@ def pipeline(
     UsageError
         If no songs are given, or a path does not exist.
     StoreError
-        If training or validation get no original or no unmatched example, or if ``folder`` holds other examples.
+        If training or validation, or a test alone, get no original or no unmatched example, or if ``folder`` holds
+        other examples.
     MashkitError
         If there is no song, or the separator or another component is not installed.
     """
@@ -140,6 +149,7 @@ def pipeline(
             "ranked": options.ranked,
             "mismatch": options.mismatch,
             "fold": None if options.fold is None else str(options.fold),
+            "test_only": options.test_only,
             "presets": list(options.presets),
             "seed": options.seed,
             "songs": sorted({clip.song for clip in clips}),
@@ -150,7 +160,7 @@ def pipeline(
         }
         writer = ExampleWriter(folder, source)
         planned = list(_plans(clips, options, failed))
-        _require_classes(folder, planned)
+        _require_classes(folder, planned, ("test",) if options.test_only else ("training", "validation"))
         records = [_record(split, plan, catalog) for split, plan in planned]
     missing = [(record, plan) for record, (_, plan) in zip(records, planned, strict=True) if not writer.has(record.id)]
     work = Work(name="examples", start=_maker, arguments=(folder / DATABASE, kit.stretcher, front_ends), run=_made)
@@ -226,7 +236,8 @@ def _plans(
     """Return the plans of each split, drawn from its own songs alone."""
     generator = Kit(options={"generator": {**PAPER_OPTIONS, "mismatch": options.mismatch}}).generator
     planned: list[tuple[Split, MashupPlan]] = []
-    parts = splits((clip.song for clip in clips), options.fold)
+    songs = {clip.song for clip in clips}
+    parts = dict.fromkeys(songs, SPLITS[-1]) if options.test_only else splits(songs, options.fold)
     for number, split in enumerate(SPLITS):
         own = [clip for clip in clips if parts[clip.song] == split]
         if not own:
@@ -248,8 +259,8 @@ def _plans(
     return sorted(planned, key=lambda one: (one[0], one[1].layer(Role.VOCAL).clip_id, one[1].id))
 
 
-def _require_classes(folder: Path, planned: Sequence[tuple[Split, MashupPlan]]) -> None:
-    for split in ("training", "validation"):
+def _require_classes(folder: Path, planned: Sequence[tuple[Split, MashupPlan]], wanted: Sequence[Split]) -> None:
+    for split in wanted:
         kinds = {str(plan.condition) for own, plan in planned if own == split}
         lacking = ["original"] * (Condition.ORIGINAL not in kinds) + ["unmatched mashup"] * kinds.isdisjoint(UNMATCHED)
         if lacking:
