@@ -100,7 +100,7 @@ def mashkit_register_scorers() -> Iterable[ComponentInfo]:
 
 
 SHIPPED: dict[str, tuple[int, str]] = {
-    "intervalnet": (906_564, "32027e69c1fefcfef4e3f55b7efe997c55b1ade598945e46b1dceb72d731b781"),
+    "intervalnet": (906_660, "24ad5c9d26580e7ac0ef8c137786a7861f62042fb968da39b4195eb499d88d31"),
     "nlc-cnn": (2_902_500, "11aa6575b56de2e68e41be9db69eaf2bb880da530172c4c37c44fffcbfe9c633"),
     "nlc-snn": (2_901_096, "b79f40c886a1c2b8d1d1539644686bf153a3b8eb21488da0873ef543a0e6b301"),
     "postmixnet": (1_307_268, "ee03c2f201576ee896c1454e1f59f2fe1d05b8a7b88ab38a3000071322465034"),
