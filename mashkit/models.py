@@ -141,7 +141,7 @@ def _editable(path: str) -> Path | None:
 def _data_file(distribution: importlib.metadata.Distribution, path: str) -> Path | None:
     """Return where a wheel's data file was installed, existing or not; None if the wheel has none of that path.
 
-    pip puts data files under the environment's prefix ("share/…"), outside of the folder of packages, and records where.
+    pip puts data files under the environment's prefix, outside of the folder of packages, and records where.
     """
     for row in csv.reader((distribution.read_text("RECORD") or "").splitlines()):
         if row and row[0].endswith(f"../{path}"):
