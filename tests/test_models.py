@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-import re
 import http.server
 import json
+import re
 import threading
 from collections.abc import Iterator
 from pathlib import Path
