@@ -6,8 +6,10 @@ or is downloaded into the models folder when the user asks for it, and never aut
 
 from __future__ import annotations
 
+import csv
 import functools
 import hashlib
+import importlib.metadata
 import importlib.util
 import os
 import urllib.error
@@ -79,7 +81,8 @@ class WeightFile:
     url : str
         Address of the download: https, or http on this machine. Empty if the file is in a package.
     package, path : str
-        Distribution that contains the file, and its path there; empty if the file is downloaded.
+        Distribution that contains the file, and its path there; empty if the file is downloaded. The path of a wheel's
+        data file begins below the environment's prefix: "share/acme/net.pt".
     environment : str
         Name of the environment that contains the distribution for its files only
         (:class:`ComponentInfo.weight_packages`); empty if the distribution is installed beside mashkit.
@@ -112,7 +115,7 @@ class WeightFile:
         if distribution is None:
             return None
         path = Path(str(distribution.locate_file(self.path)))
-        return path if path.exists() else _editable(self.path) or path
+        return path if path.exists() else _editable(self.path) or _data_file(distribution, self.path) or path
 
     @property
     def fix(self) -> str:
@@ -132,6 +135,17 @@ def _editable(path: str) -> Path | None:
     for folder in (spec and spec.submodule_search_locations) or ():
         if (Path(folder) / inside).is_file():
             return Path(folder) / inside
+    return None
+
+
+def _data_file(distribution: importlib.metadata.Distribution, path: str) -> Path | None:
+    """Return where a wheel's data file was installed, existing or not; None if the wheel has none of that path.
+
+    pip puts data files under the environment's prefix, outside of the folder of packages, and records where.
+    """
+    for row in csv.reader((distribution.read_text("RECORD") or "").splitlines()):
+        if row and row[0].endswith(f"../{path}"):
+            return Path(str(distribution.locate_file(row[0]))).resolve()
     return None
 
 

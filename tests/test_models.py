@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import http.server
 import json
+import re
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -286,3 +287,28 @@ def test_weights_in_a_package_installed_from_its_source_folder() -> None:
     assert require(one) == Path(models.__file__).with_name("py.typed")
     absent = attrs.evolve(one, path="mashkit/none.safetensors")
     assert status(absent) == "missing"
+
+
+def test_a_wheels_data_files_are_where_pip_recorded_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """They are outside of the folder of packages; with ``pip --target`` they are below it, whatever was recorded."""
+    packages = tmp_path / "lib" / "python3" / "site-packages"
+    card = packages / "acme_net-1.0.dist-info"
+    card.mkdir(parents=True)
+    (card / "METADATA").write_text("Metadata-Version: 2.1\nName: acme-net\nVersion: 1.0\n", encoding="utf-8")
+    (card / "RECORD").write_text('"../../../share/acme/net(0,1).pt",,\nacme_net/__init__.py,,\n\n', encoding="utf-8")
+    monkeypatch.syspath_prepend(packages)
+    one = WeightFile(
+        name="acme/net.pt",
+        component="scorer acme",
+        sha256=hashlib.sha256(b"weights").hexdigest(),
+        licence="MIT",
+        package="acme-net",
+        path="share/acme/net(0,1).pt",
+    )
+    recorded = tmp_path / "share" / "acme" / "net(0,1).pt"
+    with pytest.raises(ModelError, match=rf"missing at {re.escape(str(recorded))}.*force-reinstall acme-net"):
+        require(one)
+    for place in (recorded, packages / "share" / "acme" / "net(0,1).pt"):
+        place.parent.mkdir(parents=True)
+        place.write_bytes(b"weights")
+        assert require(one) == place
