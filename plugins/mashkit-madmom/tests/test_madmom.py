@@ -130,6 +130,20 @@ def test_chords_of_music_off_concert_pitch(cents: float) -> None:
     assert [chord_tones(label) for label in found.at(middles)] == [chord_tones(label) for label in truth.chords.labels]
 
 
+def test_chords_change_when_they_do_in_a_long_song_off_concert_pitch() -> None:
+    bars = signals.chord_progression(seconds=2.0)
+    mix = Audio(np.tile(bars.samples, 16), bars.sample_rate)
+    in_tune, flat = (MadmomChords().analyze(one).chords for one in (mix, signals.retuned(mix, -45.0)))
+    assert in_tune is not None
+    assert flat is not None
+    slower = signals.retuned(mix, -45.0).duration / mix.duration
+    middles = in_tune.intervals.mean(axis=1)
+    assert len(middles) > 20
+    assert flat.at(middles * slower) == in_tune.at(middles)
+    # At the end of the song, too, a chord begins where it begins in tune.
+    assert abs(flat.intervals[-1, 0] - in_tune.intervals[-1, 0] * slower) < 0.3
+
+
 def test_chords_are_asked_for_by_name() -> None:
     mix = signals.mix(signals.band(bars=4)[0])
     analyzer = Registry().create("analyzer", "key:madmom,beats:madmom,chords:madmom-chords")
