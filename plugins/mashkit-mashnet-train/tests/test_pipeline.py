@@ -26,7 +26,7 @@ from mashkit_mashnet.loops import COMPACT as LOOPS
 from mashkit_mashnet.networks import COMPACT, PAPER, RHYTHM
 from mashkit_mashnet_train.example_store import ExampleStore, open_examples
 from mashkit_mashnet_train.examples import Fold, splits
-from mashkit_mashnet_train.recipes.pipeline import DATABASE, SECONDS, PipelineOptions, pipeline
+from mashkit_mashnet_train.recipes.pipeline import DATABASE, SECONDS, PipelineOptions, _plans, pipeline
 from mashkit_mashnet_train.store import Store, StoreError
 from mashkit_mashnet_train.training import TrainingConfig, train
 from mashkit_mashnet_train.training_data import training_data
@@ -258,6 +258,15 @@ def test_a_dry_run_counts_songs_and_makes_nothing(
     assert main([*command, *chosen, "--preset", "grand"]) == 2
     assert "no preset 'grand'" in capsys.readouterr().err
     assert not (tmp_path / "s").exists()
+
+
+def test_it_says_where_there_are_fewer_mashups_than_asked_for(made: ExampleStore) -> None:
+    said: list[str] = []
+    with MashupDB(made.folder / DATABASE, write=False) as database:
+        planned = _plans(Catalog(database).clips, attrs.evolve(OPTIONS, ranked=2000), said.append)
+    found = sum(split == "test" and plan.condition == Condition.MATCHED for split, plan in planned)
+    assert 0 < found < 2000
+    assert f"test, matched: {found} mashups and not 2000, because no more of 3 clips fit" in said
 
 
 def test_all_songs_for_the_test(songs: Path, tmp_path: Path) -> None:

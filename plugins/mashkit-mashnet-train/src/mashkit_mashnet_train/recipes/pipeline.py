@@ -250,11 +250,18 @@ def _plans(
         }
         for kind, count in counts.items():
             seed = int(np.random.SeedSequence([options.seed, number, list(Condition).index(kind)]).generate_state(1)[0])
+            wanted = min(count, len(own)) if kind == Condition.ORIGINAL else count
             try:
-                drawn = generator.plan(own, condition=kind, count=count, seed=seed)
-                planned += [(split, plan) for plan in itertools.islice(drawn, count)]
+                drawn = generator.plan(own, condition=kind, count=wanted, seed=seed)
+                found = [(split, plan) for plan in itertools.islice(drawn, wanted)]
             except GenerationError as error:
                 failed(f"{split}, {kind}: {error}")
+                continue
+            if len(found) < wanted:
+                failed(
+                    f"{split}, {kind}: {len(found)} mashups and not {wanted}, because no more of {len(own)} clips fit"
+                )
+            planned += found
     # Plans of one vocal follow each other, because they share its layer.
     return sorted(planned, key=lambda one: (one[0], one[1].layer(Role.VOCAL).clip_id, one[1].id))
 
