@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import json
+import platform
 import subprocess
 import sys
 import tomllib
@@ -205,7 +206,7 @@ def record(folder: Path, name: str, **changes: Any) -> Path:
     """Write what makes a folder look like an environment that holds nothing."""
     (folder / name).mkdir(parents=True)
     (folder / name / "pyvenv.cfg").write_text("home = /usr/bin\n")
-    data = {"name": name, "python": "3.11.0", "mashkit": "0.1.0", "components": [["separator", "odd"]],
+    data = {"name": name, "python": platform.python_version(), "mashkit": "0.1.0", "components": [["separator", "odd"]],
             "distributions": ["acme"], "packages": {}}  # fmt: skip
     (folder / name / "mashkit-environment.json").write_text(json.dumps(data | changes))
     return folder / name

@@ -47,6 +47,7 @@ from mashkit.types import Audio, Key
 from mashkit.types.timemap import TimeMap
 from mashkit.workers.channel import BadMessageError
 
+PYTHON = f"{sys.version_info.major}.{sys.version_info.minor}"
 ODD = '''
 import ctypes, os, subprocess, sys, time
 from pathlib import Path
@@ -539,7 +540,14 @@ def environment_of_this_python(root: Path, name: str) -> Path:
     here = [path for path in sys.path if path.endswith("site-packages")]
     # Its .pth files too: that is how an editable mashkit comes in.
     (site / "here.pth").write_text("".join(f"import site; site.addsitedir({path!r})\n" for path in here))
-    record = {"name": name, "python": "3.11", "mashkit": "0", "components": [], "distributions": [], "packages": {}}
+    record = {
+        "name": name,
+        "python": PYTHON,
+        "mashkit": "0",
+        "components": [],
+        "distributions": [],
+        "packages": {},
+    }
     (folder / RECORD).write_text(json.dumps(record))
     return folder
 
@@ -608,7 +616,7 @@ def test_plugins_and_doctor_say_the_same_of_an_environment(
     monkeypatch.setenv("MASHKIT_PLUGINS", "acme_needing")
     root.mkdir()
     (site,) = (environment_of_this_python(root, "acme") / "lib").glob("python*/site-packages")
-    (site / "sitecustomize.py").write_text("import mashkit.remote.messages as m; m.PROTOCOL = 2")
+    (site / "later.pth").write_text("import mashkit.remote.messages as m; m.PROTOCOL = 2\n")
 
     assert main(["plugins", "--json"]) == 0
     (listed,) = [one for one in json.loads(capsys.readouterr().out)["components"] if one["name"] == "needy"]
@@ -637,11 +645,11 @@ NO_MODULE = "python: Error while finding module specification for 'mashkit.remot
 @pytest.mark.parametrize(
     ("words", "status", "python", "problem", "fix"),
     [
-        (USAGE, 2, "3.11.9", "environment 'old' was made by an earlier mashkit", "mashkit env create old"),
+        (USAGE, 2, f"{PYTHON}.9", "environment 'old' was made by an earlier mashkit", "mashkit env create old"),
         (USAGE, 2, "3.8.20", "environment 'old' was made by an earlier mashkit",
          "mashkit env create old --python python3.8"),
-        (NO_MODULE, 1, "3.11.9", "environment 'old' was made by an earlier mashkit", "mashkit env create old"),
-        ("no space left", 2, "3.11.9", "did not start: it ended with status 2; its last words:\n  no space left",
+        (NO_MODULE, 1, f"{PYTHON}.9", "environment 'old' was made by an earlier mashkit", "mashkit env create old"),
+        ("no space left", 2, f"{PYTHON}.9", "did not start: it ended with status 2; its last words:\n  no space left",
          "mashkit env create old"),
     ],
 )  # fmt: skip
@@ -668,7 +676,7 @@ def test_an_environment_whose_messages_are_others(
 ) -> None:
     monkeypatch.setenv("MASHKIT_ENVIRONMENTS", str(tmp_path))
     (site,) = (environment_of_this_python(tmp_path, "old") / "lib").glob("python*/site-packages")
-    (site / "sitecustomize.py").write_text(f"import mashkit.remote.messages as m; m.PROTOCOL = {protocol}")
+    (site / "later.pth").write_text(f"import mashkit.remote.messages as m; m.PROTOCOL = {protocol}\n")
     with pytest.raises(
         ComponentUnavailable, match=f"environment 'old' was made by {which} mashkit: .*{protocol}"
     ) as got:

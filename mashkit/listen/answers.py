@@ -118,22 +118,27 @@ class Store:
         self.path = database or folder / DATABASE
         self._whole, self._now = whole, now
         self._checked: dict[str, tuple[int, int]] = {}
-        try:
-            self._db = sqlite3.connect(self.path, isolation_level=None, check_same_thread=False)
-            self._db.execute("PRAGMA journal_mode = WAL")
-            self._db.execute("PRAGMA synchronous = FULL")
-            self._db.execute("PRAGMA secure_delete = ON")
-            self._db.executescript(_SCHEMA)
-            self._db.execute("INSERT OR IGNORE INTO about VALUES ('study', ?)", (study.hash,))
-            (known,) = self._db.execute("SELECT value FROM about WHERE name = 'study'").fetchone()
-        except sqlite3.Error as error:
-            raise StudyError(f"{path_text(self.path)} cannot be used: {error}", "restore it from a backup") from error
-        if known != study.hash:
-            self._db.close()
-            raise StudyError(
-                f"{path_text(self.path)} has answers to another study (hash {known[:12]}, not {study.hash[:12]})",
-                "restore the study's folder as it was, or move the database away",
-            )
+        with contextlib.ExitStack() as failing:
+            try:
+                self._db = failing.enter_context(
+                    contextlib.closing(sqlite3.connect(self.path, isolation_level=None, check_same_thread=False))
+                )
+                self._db.execute("PRAGMA journal_mode = WAL")
+                self._db.execute("PRAGMA synchronous = FULL")
+                self._db.execute("PRAGMA secure_delete = ON")
+                self._db.executescript(_SCHEMA)
+                self._db.execute("INSERT OR IGNORE INTO about VALUES ('study', ?)", (study.hash,))
+                (known,) = self._db.execute("SELECT value FROM about WHERE name = 'study'").fetchone()
+            except sqlite3.Error as error:
+                raise StudyError(
+                    f"{path_text(self.path)} cannot be used: {error}", "restore it from a backup"
+                ) from error
+            if known != study.hash:
+                raise StudyError(
+                    f"{path_text(self.path)} has answers to another study (hash {known[:12]}, not {study.hash[:12]})",
+                    "restore the study's folder as it was, or move the database away",
+                )
+            failing.pop_all()  # nothing failed, so the database stays open
 
     def close(self) -> None:
         """Close the database."""
