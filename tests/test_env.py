@@ -231,8 +231,9 @@ def test_one_that_does_not_work_and_one_that_is_not_finished(folder: Path, capsy
     assert "broken" in said.out
     assert f"unfinished: {folder / 'half'}" in said.err
     assert run("remove", "half") == 0
+    capsys.readouterr()
     assert run("remove", "broken", "--json") == 0
-    assert json.loads(capsys.readouterr().out.splitlines()[-1]) == {"removed": str(path)}
+    assert json.loads(capsys.readouterr().out) == {"removed": str(path)}
     assert not [one for one in folder.iterdir() if not one.name.startswith(".")]
 
 
