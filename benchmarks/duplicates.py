@@ -197,7 +197,8 @@ def main() -> None:
     arguments = parser.parse_args()
     result = measured(arguments)
     folder = HERE / "results"
-    (folder / "duplicates.json").write_text(json.dumps(result, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    text = json.dumps(result, ensure_ascii=False, separators=(",", ":"))
+    (folder / "duplicates.json").write_text(text + "\n", encoding="utf-8")
     (folder / "duplicates.md").write_text(page(result), encoding="utf-8")
     print(page(result))
 

@@ -379,7 +379,9 @@ def main() -> None:
         print(page(result), flush=True)
     if arguments.write:
         folder = HERE / "results"
-        text = json.dumps(result, indent=1, ensure_ascii=False)
+        # What is said of wrong labels is left out, because the page needs it of true ones only, and it is long.
+        kept = [{name: one[name] for name in one if name != "said" or one["kind"] == "true"} for one in result["rows"]]
+        text = json.dumps(result | {"rows": kept}, ensure_ascii=False, separators=(",", ":"))
         (folder / "labels.json").write_text(text + "\n", encoding="utf-8")
         (folder / "labels.md").write_text(page(result), encoding="utf-8")
 
