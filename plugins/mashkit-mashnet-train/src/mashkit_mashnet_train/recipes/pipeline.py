@@ -8,6 +8,7 @@ a network can win by hearing the stretcher, as it could in the paper (protocol `
 from __future__ import annotations
 
 import itertools
+import weakref
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
@@ -296,8 +297,11 @@ class _Maker:
     front_ends: Mapping[str, FrontEnd]
 
 
-def _maker(database: Path, stretcher: Stretcher, front_ends: Mapping[str, FrontEnd]) -> _Maker:
-    return _Maker(Renderer(Catalog(MashupDB(database, write=False)), stretcher), front_ends)
+def _maker(folder: Path, stretcher: Stretcher, front_ends: Mapping[str, FrontEnd]) -> _Maker:
+    database = MashupDB(folder, write=False)
+    maker = _Maker(Renderer(Catalog(database), stretcher), front_ends)
+    weakref.finalize(maker, database.close)  # because an executor does not say when its work ends
+    return maker
 
 
 def _made(maker: _Maker, item: tuple[ExampleRecord, MashupPlan]) -> dict[str, Bytes]:
