@@ -379,7 +379,7 @@ def main() -> None:
         print(page(result), flush=True)
     if arguments.write:
         folder = HERE / "results"
-        # What is said of wrong labels is left out, because the page needs it of true ones only, and it is long.
+        # Messages about wrong labels are long, and left out because the page shows those about true labels only.
         kept = [{name: one[name] for name in one if name != "said" or one["kind"] == "true"} for one in result["rows"]]
         text = json.dumps(result | {"rows": kept}, ensure_ascii=False, separators=(",", ":"))
         (folder / "labels.json").write_text(text + "\n", encoding="utf-8")

@@ -46,6 +46,7 @@ from mashkit.rendering.output import environment
 from mashkit.types import Condition, Role
 from mashkit_mashnet.checkpoint import Calibration, Checkpoint, load
 from mashkit_mashnet.f0chroma import rotations
+from mashkit_mashnet_train.calibration import probabilities
 from mashkit_mashnet_train.examples import Clips, Drawer, Example
 from mashkit_mashnet_train.interval_data import Lookup
 from mashkit_mashnet_train.spectra_data import collated
@@ -172,10 +173,7 @@ def measured(judge: Judge, asked: Sequence[Question], calibration: Calibration |
     scored = time.process_time() - started
 
     def read(odds: Any) -> Any:
-        if calibration is None:
-            return np.asarray(odds)
-        slope, bias = 1 / calibration.temperature, calibration.bias
-        return 1 / (1 + np.exp(-(np.asarray(odds) * slope + bias)))
+        return np.asarray(odds) if calibration is None else probabilities(odds, calibration)
 
     owners = np.repeat(songs, [len(values) for values in unmatched])
     positive = Examples(read(original), songs, len(asked))
@@ -192,16 +190,17 @@ def measured(judge: Judge, asked: Sequence[Question], calibration: Calibration |
         found |= {"accuracy": accuracy(positive, negative), "ece": calibration_error(positive, negative)}
     values: dict[str, Any] = {"rank_median": {"value": float(np.median(ranks))}}
     for name, statistic in found.items():
-        scale = 1 if name in ("rank", "ece") else 100
-        ends = interval(statistic, len(asked))
-        values[name] = {
-            "value": scale * value_of(statistic, len(asked)),
-            "low": None if ends is None else scale * ends.low,
-            "high": None if ends is None else scale * ends.high,
-        }
+        values[name] = with_interval(statistic, len(asked), 1 if name in ("rank", "ece") else 100)
     curve = [] if calibration is None else [attrs.asdict(bin_) for bin_ in reliability(positive, negative)]
     examples = sum(1 + len(q.unmatched) + len(q.matched) + len(q.twins) for q in asked)
     return {"metrics": values, "reliability": curve, "cpu_ms_an_example": 1000 * scored / examples}
+
+
+def with_interval(statistic: Statistic, songs: int, scale: float) -> dict[str, float | None]:
+    """Return a statistic of so many songs and the ends of its 95 % interval, multiplied by ``scale``."""
+    ends = interval(statistic, songs)
+    low, high = (None, None) if ends is None else (scale * ends.low, scale * ends.high)
+    return {"value": scale * value_of(statistic, songs), "low": low, "high": high}
 
 
 # ----------------------------------------------------------------------------------------------------------- pages
@@ -241,10 +240,14 @@ def _cell(runs: Sequence[Mapping[str, Any]], metric: str) -> str:
         return "–"
     digits = 3 if metric == "ece" else 1
     values = [one["value"] for one in found]
-    text = f"{statistics.fmean(values):.{digits}f}"
-    if found[0].get("low") is not None:
-        text += f" ({found[0]['low']:.{digits}f}–{found[0]['high']:.{digits}f})"
+    text = cell({**found[0], "value": statistics.fmean(values)}, digits)
     return text if len(values) == 1 else f"{text}; {min(values):.{digits}f}–{max(values):.{digits}f}"
+
+
+def cell(one: Mapping[str, Any], digits: int) -> str:
+    """Return a value with its interval, as pages show it."""
+    text = f"{one['value']:.{digits}f}"
+    return text if one.get("low") is None else f"{text} ({one['low']:.{digits}f}–{one['high']:.{digits}f})"
 
 
 def main() -> None:

@@ -22,18 +22,18 @@ from typing import Any
 
 os.environ["OMP_NUM_THREADS"] = "1"  # before anything that counts processors is imported
 
-import numpy as np
 import torch
-from networks import TITLES, judge_of, measured, questions
+from networks import TITLES, cell, judge_of, measured, questions, with_interval
 
 from mashkit.atomicfile import write_json, write_text
 from mashkit.bench.scorer_metrics import Examples, accuracy, average_rank, roc_auc
-from mashkit.bench.statistics import Statistic, interval, value_of
+from mashkit.bench.statistics import Statistic
 from mashkit.conditions import UNMATCHED
 from mashkit.rendering.output import environment
 from mashkit.types import Condition
 from mashkit_mashnet.checkpoint import Calibration, Checkpoint, load
-from mashkit_mashnet.stem_features import ROLES
+from mashkit_mashnet_train.calibration import probabilities
+from mashkit_mashnet_train.example_batches import network_input
 from mashkit_mashnet_train.example_store import ExampleRecord, ExampleStore, open_examples
 from mashkit_mashnet_train.examples import Clips
 from mashkit_mashnet_train.interval_data import Lookup
@@ -52,23 +52,23 @@ MUSIC = ("auc", "semitone", "late_50")
 """Controlled metrics that the table has."""
 
 
-def probabilities(checkpoint: Checkpoint, store: ExampleStore, indices: Sequence[int]) -> np.ndarray[Any, Any]:
-    """Return the calibrated probability of each example, heard alone and whole."""
-    network, calibration = checkpoint.network("cpu"), checkpoint.calibration or Calibration()
-    name = store.name_of(checkpoint.front_end)
-    sources = slice(len(ROLES), None) if checkpoint.architecture == "postmixnet" else slice(len(ROLES))
+def margins(checkpoint: Checkpoint, store: ExampleStore, indices: Sequence[int]) -> list[float]:
+    """Return the log odds of each example, heard alone and whole."""
+    network, name = checkpoint.network("cpu"), store.name_of(checkpoint.front_end)
+    mixed = checkpoint.architecture == "postmixnet"
     found = []
     with torch.inference_mode():
         for index in indices:
-            spectra = store.spectra(index, name)[:, sources].transpose(1, 2, 0).astype(np.float32) / np.float32(255)
-            logits = network(spectra=torch.from_numpy(spectra)[None], lengths=torch.tensor([spectra.shape[-1]]))[0]
+            spectra = torch.from_numpy(network_input(store.spectra(index, name), mixed=mixed))[None]
+            logits = network(spectra=spectra, lengths=torch.tensor([spectra.shape[-1]]))[0]
             found.append(float(logits[1] - logits[0]))
-    return 1 / (1 + np.exp(-(np.array(found) / calibration.temperature + calibration.bias)))
+    return found
 
 
 def table_1(checkpoint: Checkpoint, store: ExampleStore, test: Mapping[int, ExampleRecord]) -> dict[str, Any]:
     """Return accuracy, average rank and AUC of a checkpoint on the test songs, with intervals by the vocal's song."""
-    values = dict(zip(test, probabilities(checkpoint, store, list(test)), strict=True))
+    odds = margins(checkpoint, store, list(test))
+    values = dict(zip(test, probabilities(odds, checkpoint.calibration), strict=True))
     songs = sorted({record.songs[0] for record in test.values()})
 
     def examples(kinds: Sequence[Condition]) -> Examples:
@@ -83,16 +83,7 @@ def table_1(checkpoint: Checkpoint, store: ExampleStore, test: Mapping[int, Exam
         "rank": (average_rank(positive, unlabelled), 1),
         "auc": (roc_auc(positive, negative), 100),
     }
-    return {name: _with_interval(statistic, len(songs), scale) for name, (statistic, scale) in found.items()}
-
-
-def _with_interval(statistic: Statistic, songs: int, scale: float) -> dict[str, float | None]:
-    ends = interval(statistic, songs)
-    return {
-        "value": scale * value_of(statistic, songs),
-        "low": None if ends is None else scale * ends.low,
-        "high": None if ends is None else scale * ends.high,
-    }
+    return {name: with_interval(statistic, len(songs), scale) for name, (statistic, scale) in found.items()}
 
 
 def page(collections: Mapping[str, Any]) -> str:
@@ -124,19 +115,14 @@ def page(collections: Mapping[str, Any]) -> str:
         for run in one["runs"]:
             own = run["table_1"]
             published = PAPER.get(run["variant"], ("–", "–"))
-            controlled = [_cell(run["controlled"][key]) if run.get("controlled") else "–" for key in MUSIC]
+            controlled = [cell(run["controlled"][key], 1) if run.get("controlled") else "–" for key in MUSIC]
             lines.append(
-                f"| `{run['variant']}`{run['note']} | `{run['preset']}` | {run['steps']} | {_cell(own['accuracy'])} "
-                f"| {_cell(own['rank'], 2)} | {_cell(own['auc'])} | {published[0]} | {published[1]} "
+                f"| `{run['variant']}`{run['note']} | `{run['preset']}` | {run['steps']} | {cell(own['accuracy'], 1)} "
+                f"| {cell(own['rank'], 2)} | {cell(own['auc'], 1)} | {published[0]} | {published[1]} "
                 f"| {' | '.join(controlled)} |"
             )
     lines += ["", f"Targets: accuracy ≥ {TARGETS['accuracy']:g} %, average rank ≤ {TARGETS['rank']:g}."]
     return "\n".join(lines) + "\n"
-
-
-def _cell(one: Mapping[str, Any], digits: int = 1) -> str:
-    text = f"{one['value']:.{digits}f}"
-    return text if one["low"] is None else f"{text} ({one['low']:.{digits}f}–{one['high']:.{digits}f})"
 
 
 def main() -> None:

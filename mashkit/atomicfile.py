@@ -38,6 +38,16 @@ def transaction(database: sqlite3.Connection) -> Iterator[sqlite3.Connection]:
 
 
 @contextlib.contextmanager
+def closed_on_error(database: sqlite3.Connection) -> Iterator[sqlite3.Connection]:
+    """Yield a connection that the block prepares; it is closed if the block raises an error, and stays open if not."""
+    try:
+        yield database
+    except BaseException:
+        database.close()
+        raise
+
+
+@contextlib.contextmanager
 def replacing(path: Path) -> Iterator[Path]:
     """Yield a temporary file beside ``path``; it becomes ``path`` if the block raises no error, else it is removed.
 

@@ -540,14 +540,7 @@ def environment_of_this_python(root: Path, name: str) -> Path:
     here = [path for path in sys.path if path.endswith("site-packages")]
     # Its .pth files too: that is how an editable mashkit comes in.
     (site / "here.pth").write_text("".join(f"import site; site.addsitedir({path!r})\n" for path in here))
-    record = {
-        "name": name,
-        "python": PYTHON,
-        "mashkit": "0",
-        "components": [],
-        "distributions": [],
-        "packages": {},
-    }
+    record = {"name": name, "python": PYTHON, "mashkit": "0", "components": [], "distributions": [], "packages": {}}
     (folder / RECORD).write_text(json.dumps(record))
     return folder
 

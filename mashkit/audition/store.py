@@ -17,7 +17,7 @@ from typing import Any
 
 import attrs
 
-from mashkit.atomicfile import transaction
+from mashkit.atomicfile import closed_on_error, transaction
 from mashkit.errors import OutputError
 from mashkit.listen.answers import NotSaved, Refused
 from mashkit.paths import path_text
@@ -126,29 +126,23 @@ class Store:
         self.path = folder / DATABASE
         self._now = now
         self._lock = threading.RLock()
-        with contextlib.ExitStack() as failing:
-            try:
-                self._db = failing.enter_context(
-                    contextlib.closing(
-                        sqlite3.connect(self.path, isolation_level=None, check_same_thread=False, timeout=PATIENCE_S)
-                    )
-                )
+        try:
+            opened = sqlite3.connect(self.path, isolation_level=None, check_same_thread=False, timeout=PATIENCE_S)
+            with closed_on_error(opened) as self._db:
                 # One file that can be copied, and a commit that a power cut does not lose; there are few commits.
                 self._db.execute("PRAGMA journal_mode = DELETE")
                 self._db.execute("PRAGMA synchronous = FULL")
                 (version,) = self._db.execute("PRAGMA user_version").fetchone()
-                if version <= FORMAT:
-                    self._db.executescript(f"BEGIN; {_SCHEMA} PRAGMA user_version = {FORMAT}; COMMIT;")
-            except sqlite3.Error as error:
-                raise OutputError(
-                    f"decisions cannot be saved in {path_text(self.path)}: {error}",
-                    "copy the folder to where you may write, or move a damaged file away",
-                ) from error
-            if version > FORMAT:
-                raise OutputError(
-                    f"{path_text(self.path)} is of format {version}, this mashkit reads {FORMAT}", "update mashkit"
-                )
-            failing.pop_all()  # nothing failed, so the file stays open
+                if version > FORMAT:
+                    raise OutputError(
+                        f"{path_text(self.path)} is of format {version}, this mashkit reads {FORMAT}", "update mashkit"
+                    )
+                self._db.executescript(f"BEGIN; {_SCHEMA} PRAGMA user_version = {FORMAT}; COMMIT;")
+        except sqlite3.Error as error:
+            raise OutputError(
+                f"decisions cannot be saved in {path_text(self.path)}: {error}",
+                "copy the folder to where you may write, or move a damaged file away",
+            ) from error
 
     def close(self) -> None:
         """Close the file."""

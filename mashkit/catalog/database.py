@@ -25,7 +25,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mashkit.arguments import require_path
-from mashkit.atomicfile import transaction
+from mashkit.atomicfile import closed_on_error, transaction
 from mashkit.catalog.clips import ClipRecord
 from mashkit.catalog.excerpts import Excerpt
 from mashkit.catalog.filesystems import network_file_system
@@ -137,12 +137,8 @@ class MashupDB:
             raise OutputError(
                 f"cannot write to {self.root}: {error.strerror}", "name another folder with --db or --cache"
             ) from error
-        database = _connect(path)
-        try:
+        with closed_on_error(_connect(path)) as database:
             self._configure(database)
-        except BaseException:
-            database.close()
-            raise
         return database
 
     def _configure(self, database: sqlite3.Connection) -> None:

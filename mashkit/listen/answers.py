@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from mashkit.atomicfile import transaction
+from mashkit.atomicfile import closed_on_error, transaction
 from mashkit.errors import MashkitError
 from mashkit.listen import exclusions, sequences
 from mashkit.listen.records import HEARD, HIGHEST, LOWEST, PREFERRED, Answer, Page, PageKind
@@ -118,27 +118,23 @@ class Store:
         self.path = database or folder / DATABASE
         self._whole, self._now = whole, now
         self._checked: dict[str, tuple[int, int]] = {}
-        with contextlib.ExitStack() as failing:
-            try:
-                self._db = failing.enter_context(
-                    contextlib.closing(sqlite3.connect(self.path, isolation_level=None, check_same_thread=False))
-                )
+        try:
+            opened = sqlite3.connect(self.path, isolation_level=None, check_same_thread=False)
+            with closed_on_error(opened) as self._db:
                 self._db.execute("PRAGMA journal_mode = WAL")
                 self._db.execute("PRAGMA synchronous = FULL")
                 self._db.execute("PRAGMA secure_delete = ON")
                 self._db.executescript(_SCHEMA)
                 self._db.execute("INSERT OR IGNORE INTO about VALUES ('study', ?)", (study.hash,))
                 (known,) = self._db.execute("SELECT value FROM about WHERE name = 'study'").fetchone()
-            except sqlite3.Error as error:
-                raise StudyError(
-                    f"{path_text(self.path)} cannot be used: {error}", "restore it from a backup"
-                ) from error
-            if known != study.hash:
-                raise StudyError(
-                    f"{path_text(self.path)} has answers to another study (hash {known[:12]}, not {study.hash[:12]})",
-                    "restore the study's folder as it was, or move the database away",
-                )
-            failing.pop_all()  # nothing failed, so the database stays open
+                if known != study.hash:
+                    raise StudyError(
+                        f"{path_text(self.path)} has answers to another study (hash {known[:12]}, not "
+                        f"{study.hash[:12]})",
+                        "restore the study's folder as it was, or move the database away",
+                    )
+        except sqlite3.Error as error:
+            raise StudyError(f"{path_text(self.path)} cannot be used: {error}", "restore it from a backup") from error
 
     def close(self) -> None:
         """Close the database."""

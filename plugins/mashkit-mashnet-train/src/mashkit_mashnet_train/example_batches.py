@@ -129,9 +129,17 @@ class ExampleBatches:
     def _crop(self, spectra: Bytes, frames: int, random: Random | None) -> Bands:
         """Return a crop of an example's spectra, shape (sources, bands, frames); the first one without ``random``."""
         start = 0 if random is None else int(random.integers(len(spectra) - frames + 1))
-        sources = slice(len(ROLES), None) if self.mixed else slice(len(ROLES))
-        values: Bands = spectra[start : start + frames, sources].transpose(1, 2, 0).astype(np.float32)
-        return values * np.float32(1 / 255)
+        return network_input(spectra[start : start + frames], mixed=self.mixed)
+
+
+def network_input(spectra: Bytes, *, mixed: bool) -> Bands:
+    """Return a network's input, shape (sources, bands, frames), of an example's spectra, shape (frames, 4, bands).
+
+    The sources are the mix alone if ``mixed``, else the layers.
+    """
+    sources = slice(len(ROLES), None) if mixed else slice(len(ROLES))
+    values: Bands = spectra[:, sources].transpose(1, 2, 0).astype(np.float32)
+    return values * np.float32(1 / 255)
 
 
 def _class_of(record: ExampleRecord) -> str:

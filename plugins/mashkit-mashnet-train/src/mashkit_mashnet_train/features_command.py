@@ -186,8 +186,9 @@ def _pipeline(arguments: argparse.Namespace, registry: Registry, progress: Calla
 
 
 def _clips(songs_and_seconds: Iterable[tuple[str, float]]) -> dict[str, Any]:
-    songs, seconds = zip(*songs_and_seconds, strict=True)
-    return {"clips": len(songs), "songs": len(set(songs)), "hours": sum(seconds) / 3600}
+    found = list(songs_and_seconds)
+    hours = sum(seconds for _, seconds in found) / 3600
+    return {"clips": len(found), "songs": len({song for song, _ in found}), "hours": hours}
 
 
 def _counted(found: Mapping[str, Any]) -> str:

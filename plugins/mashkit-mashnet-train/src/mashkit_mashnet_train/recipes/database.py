@@ -71,7 +71,7 @@ def usable_clips(catalog: Catalog, database: Path) -> Sequence[Clip]:
     Raises
     ------
     StoreError
-        If there are none.
+        If the database has no clip.
     """
     if not catalog.clips:
         raise StoreError(f"{database} holds no clip", "add songs: mashkit db add FOLDER")
