@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import argparse
+import inspect
 import json
 import shutil
 from pathlib import Path
@@ -19,6 +21,7 @@ from mashkit.components import ComponentInfo
 from mashkit.errors import UsageError
 from mashkit.interfaces import Analyzer, Separator
 from mashkit.pipeline import Kit
+from mashkit.registry import Registry
 from mashkit.types import Analysis, Audio, Condition, Key, Role, StemSet
 from mashkit_mashnet import checkpoint
 from mashkit_mashnet.frontend import FINE, LOG_FREQUENCY, MEL
@@ -27,12 +30,13 @@ from mashkit_mashnet.networks import COMPACT, PAPER, RHYTHM
 from mashkit_mashnet_train.example_store import ExampleStore, open_examples
 from mashkit_mashnet_train.examples import Fold, splits
 from mashkit_mashnet_train.recipes.pipeline import DATABASE, SECONDS, PipelineOptions, _plans, pipeline
+from mashkit_mashnet_train.recipes.rendered import render
 from mashkit_mashnet_train.store import Store, StoreError
 from mashkit_mashnet_train.training import TrainingConfig, train
 from mashkit_mashnet_train.training_data import training_data
 
 FOLD = Fold(1, 4)
-OPTIONS = PipelineOptions(examples=24, presets=("compact", "rhythm"), fold=FOLD, seed=2)
+OPTIONS = PipelineOptions(examples=24, ranked=0, presets=("compact", "rhythm"), fold=FOLD, seed=2)
 
 
 @attrs.define(kw_only=True, eq=False)
@@ -267,6 +271,28 @@ def test_it_says_where_there_are_fewer_mashups_than_asked_for(made: ExampleStore
     found = sum(split == "test" and plan.condition == Condition.MATCHED for split, plan in planned)
     assert 0 < found < 2000
     assert f"test, matched: {found} mashups and not 2000, because no more of 3 clips fit" in said
+
+
+def test_the_command_and_the_function_have_the_same_defaults() -> None:
+    parser = argparse.ArgumentParser()
+    Registry().commands()["features"][0].command.configure(parser)
+    words = {
+        "pipeline": ["pipeline", "-o", "s"],
+        "rendered": ["rendered", "--midi", "m", "--drums", "d", "-o", "s"],
+    }
+    given = {recipe: vars(parser.parse_args(line)) for recipe, line in words.items()}
+    own = {
+        "pipeline": attrs.asdict(PipelineOptions()),
+        "rendered": {name: one.default for name, one in inspect.signature(render).parameters.items()},
+    }
+    compared = 0
+    for recipe, values in own.items():
+        for name in ("examples", "ranked", "mismatch", "test_only", "fold", "windows", "songs", "seconds", "sung",
+                     "sound", "seed", "jobs"):  # fmt: skip
+            if name in values:
+                assert given[recipe][name] == values[name], f"{recipe} {name}"
+                compared += 1
+    assert compared == 13
 
 
 def test_all_songs_for_the_test(songs: Path, tmp_path: Path) -> None:

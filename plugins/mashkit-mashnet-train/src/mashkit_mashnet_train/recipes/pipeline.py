@@ -73,7 +73,7 @@ class PipelineOptions:
     """
 
     examples: int = 3000
-    ranked: int = attrs.field(default=0, validator=attrs.validators.ge(0))
+    ranked: int = attrs.field(default=500, validator=attrs.validators.ge(0))
     mismatch: str = "strict"
     fold: Fold | None = None
     test_only: bool = attrs.field(default=False)
