@@ -10,7 +10,7 @@ import pytest
 
 pytest.importorskip("matplotlib", reason="needs matplotlib: pip install 'mashkit[bench]'")
 
-from mashkit.bench.charts import Curve, CurveChart, Point, RowChart, ScatterChart, draw
+from mashkit.bench.charts import BoxChart, Curve, CurveChart, Point, RowChart, ScatterChart, draw
 
 
 def texts(svg: str) -> list[str]:
@@ -56,6 +56,18 @@ def test_colours_are_the_pages_and_titles_are_text() -> None:
     assert not re.search(r"#0[1-4]0[1-4]0[1-4]\b", svg)
     assert 'aria-label="Late &amp; &lt;early&gt;"' in svg
     assert draw(rows([1.0, 2.0], limit=1.5)) == svg
+
+
+def test_every_value_of_a_box_is_a_dot_in_its_place() -> None:
+    values = np.linspace(0, 1, 400)  # more than matplotlib draws without simplifying
+    svg = draw(BoxChart(title="t", caption="", x_label="", boxes={"a": values.tolist()}))
+    dots = [[float(x) for x in re.findall(r"M([\d.]+) [\d.]+h0", path)] for path in re.findall(r' d="([^"]+)"', svg)]
+    found = max(dots, key=len)
+    assert len(found) == 400
+    steps = np.diff(found)
+    assert steps.min() >= 0
+    np.testing.assert_allclose(steps, np.mean(steps), atol=0.11)  # places are rounded to a tenth of a point
+    assert len(svg) < 25_000
 
 
 def test_what_was_not_measured_is_no_mark() -> None:
