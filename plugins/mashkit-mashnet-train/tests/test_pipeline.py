@@ -24,10 +24,11 @@ from mashkit.pipeline import Kit
 from mashkit.registry import Registry
 from mashkit.types import Analysis, Audio, Condition, Key, Role, StemSet
 from mashkit_mashnet import checkpoint
-from mashkit_mashnet.frontend import FINE, LOG_FREQUENCY, MEL
+from mashkit_mashnet.frontend import FINE, LOG_FREQUENCY, MEL, FrontEnd
 from mashkit_mashnet.loops import COMPACT as LOOPS
 from mashkit_mashnet.networks import COMPACT, PAPER, RHYTHM
-from mashkit_mashnet_train.example_store import ExampleStore, open_examples
+from mashkit_mashnet_train.example_batches import SPEEDS, ExampleBatches
+from mashkit_mashnet_train.example_store import ExampleRecord, ExampleStore, ExampleWriter, open_examples
 from mashkit_mashnet_train.examples import Fold, splits
 from mashkit_mashnet_train.recipes.pipeline import DATABASE, SECONDS, PipelineOptions, _plans, pipeline
 from mashkit_mashnet_train.recipes.rendered import render
@@ -211,6 +212,40 @@ def test_networks_are_trained_on_it(
     rule = "lsro" if unlabelled else "drop"
     config = TrainingConfig(steps=2, validation_interval=2, unlabelled=rule, threads=1, workers=0)
     assert train(network, data, config, tmp_path).steps == 2
+
+
+@pytest.mark.parametrize("front_end", [LOG_FREQUENCY, MEL])
+def test_a_training_example_is_moved_as_a_whole(tmp_path: Path, front_end: FrontEnd) -> None:
+    # Each layer and the mix hold the same line, a band that rises by one with every frame.
+    frames = np.arange(100)
+    spectra = np.zeros((100, 4, front_end.bands), np.uint8)
+    spectra[frames, :, 14 + frames] = 255
+    writer = ExampleWriter(tmp_path, {"recipe": "test"})
+    for split in ("training", "validation"):
+        for kind in ("original", "unmatched_key"):
+            record = ExampleRecord(
+                id=f"{split}-{kind}", split=split, kind=kind, vocal=split, songs=(split,) * 3, titles=(split,) * 3
+            )
+            writer.add(record, {"one": spectra})
+    data = ExampleBatches(
+        [writer.close({"one": front_end})], 0, mixed=False, unlabelled=False, front_end=front_end, groups=1
+    )
+    held = data.validation()[0].inputs["spectra"].numpy()
+    assert np.array_equal(held[0, 0], spectra[:, 0].T / np.float32(255))
+    slopes, offsets = [], []
+    for step in range(40):
+        for layers in data.batch(step).inputs["spectra"].numpy():
+            assert layers.shape == (3, front_end.bands, 90)
+            assert np.array_equal(layers[0], layers[1])
+            assert np.array_equal(layers[0], layers[2])
+            heard = np.flatnonzero(layers[0].any(axis=0))
+            slope, offset = np.polyfit(heard, layers[0].argmax(axis=0)[heard], 1)
+            slopes.append(slope)
+            offsets.append(offset)
+    assert SPEEDS[0] - 0.01 < min(slopes) < 0.93
+    assert 1.07 < max(slopes) < SPEEDS[1] + 0.01
+    # Without transposition, no crop begins below band 14, where the line begins.
+    assert (min(offsets) < 13) == (front_end is LOG_FREQUENCY)
 
 
 def test_a_checkpoint_names_its_training_songs(made: ExampleStore, tmp_path: Path) -> None:

@@ -23,6 +23,10 @@ CROP_S = 10.4
 """Seconds of a training example, as those of :mod:`mashkit_mashnet_train.spectra_data`."""
 HEARD_S = 18.0
 """Seconds of a validation example, or the length of the shortest example in its batch."""
+SEMITONES = 3
+"""A training example is transposed as a whole by up to as many semitones, on a log-frequency scale (ours)."""
+SPEEDS = (0.9, 1.1)
+"""A training example is played as a whole this much slower to faster (ours)."""
 CLASSES = ("original", "unmatched", "matched")
 GROUPS = 12
 """Vocals in a batch; each has an original, an unmatched and, if these count, a matched mashup."""
@@ -32,6 +36,9 @@ VALIDATED = 600
 
 class ExampleBatches:
     """Examples of stores as batches; see :class:`mashkit_mashnet_train.batches.TrainingData`.
+
+    All sounds of a training example are transposed and played faster or slower together. That changes nothing about
+    whether they fit, and a network does not learn the few songs of a store by heart.
 
     Parameters
     ----------
@@ -75,10 +82,12 @@ class ExampleBatches:
         self._drawn: dict[tuple[str, str], list[tuple[int, int, ExampleRecord]]] = {}
         for one in self._of["training"]:
             self._drawn.setdefault((one[2].vocal, _class_of(one[2])), []).append(one)
+        moved = {"semitones": SEMITONES, "speeds": list(SPEEDS)}
         made = [[store.fingerprint for store in stores], seed, mixed, unlabelled, groups, CROP_S, front_end.to_dict()]
-        self.fingerprint = hashlib.sha256(json.dumps(made).encode()).hexdigest()[:16]
+        self.fingerprint = hashlib.sha256(json.dumps([*made, moved]).encode()).hexdigest()[:16]
         self.summary: Mapping[str, Any] = {
             "protocol": "paper",
+            "moved": moved,
             "training": self._counts("training"),
             "validation": self._counts("validation"),
             "recordings": sorted({title for found in self._of.values() for _, _, one in found for title in one.titles}),
@@ -115,9 +124,11 @@ class ExampleBatches:
     def _collated(
         self, chosen: Sequence[tuple[int, int, ExampleRecord]], seconds: float, random: Random | None
     ) -> Batch:
-        wanted = round(seconds * self.front_end.frame_rate)
         spectra = [self.stores[number].spectra(index, self._names[number]) for number, index, _ in chosen]
-        frames = min(wanted, *(len(one) for one in spectra))
+        shortest = min(len(one) for one in spectra)
+        # A crop that is played faster must be there at its full length.
+        most = shortest if random is None else int(shortest / SPEEDS[1])
+        frames = min(round(seconds * self.front_end.frame_rate), most)
         stacked = np.stack([self._crop(one, frames, random) for one in spectra])
         targets = {Condition.ORIGINAL: 1.0, Condition.MATCHED: float("nan")}
         return Batch(
@@ -127,9 +138,24 @@ class ExampleBatches:
         )
 
     def _crop(self, spectra: Bytes, frames: int, random: Random | None) -> Bands:
-        """Return a crop of an example's spectra, shape (sources, bands, frames); the first one without ``random``."""
-        start = 0 if random is None else int(random.integers(len(spectra) - frames + 1))
-        return network_input(spectra[start : start + frames], mixed=self.mixed)
+        """Return a crop of an example's spectra, shape (sources, bands, frames): moved, or the first without it."""
+        if random is None:
+            return network_input(spectra[:frames], mixed=self.mixed)
+        moments = np.rint(np.arange(frames) * random.uniform(*SPEEDS)).astype(np.intp)
+        start = int(random.integers(len(spectra) - moments[-1]))
+        values = network_input(spectra[start + moments], mixed=self.mixed)
+        return self._transposed(values, int(random.integers(-SEMITONES, SEMITONES + 1)))
+
+    def _transposed(self, values: Bands, semitones: int) -> Bands:
+        """Return bands moved up by semitones, silent where none move in; as they are on a mel scale."""
+        if self.front_end.scale == "mel":
+            return values
+        bands = round(semitones * self.front_end.bands_a_semitone)
+        moved = np.zeros_like(values)
+        moved[:, max(bands, 0) : values.shape[1] + min(bands, 0)] = values[
+            :, max(-bands, 0) : values.shape[1] - max(bands, 0)
+        ]
+        return moved
 
 
 def network_input(spectra: Bytes, *, mixed: bool) -> Bands:
