@@ -98,7 +98,8 @@ def at_concert_pitch(audio: Audio) -> Audio:
     """Return ``audio`` resampled to A = 440 Hz, for an analyzer that assumes it; ``audio`` itself if it is in tune.
 
     Beyond half a semitone an analyzer returns the key a semitone away, and at much smaller deviations it may return a
-    key a fifth away. The times of the result differ from those of ``audio``, because it is up to 3 % faster or slower.
+    key a fifth away. The result is up to 3 % faster or slower: a time in it, multiplied by the ratio of the durations,
+    ``audio.duration / result.duration``, is the time in ``audio``.
     """
     cents = tuning_of(audio).cents
     return audio if cents is None or abs(cents) < IN_TUNE_CENTS else retuned(audio, -cents)
