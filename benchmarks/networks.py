@@ -9,7 +9,7 @@ and against rules that hear sound, `mashkit bench run amu_vs_premixnet` says wha
 
 Checkpoints of one variant are taken for seeds of one training: the table has the mean over them, and the least and the
 greatest. Intervals are of the first of them: bootstrap by song. With --write the numbers are kept as
-benchmarks/results/networks.json and networks.md.
+benchmarks/results/networks.json and networks.md, with those of other scorers there that answered the same questions.
 """
 
 from __future__ import annotations
@@ -30,6 +30,7 @@ import attrs
 import numpy as np
 import torch
 
+from mashkit.atomicfile import write_json, write_text
 from mashkit.bench.scorer_metrics import (
     Examples,
     accuracy,
@@ -284,14 +285,16 @@ def main() -> None:
         "environment": environment(),
         "scorers": runs,
     }
+    path = HERE / "results" / "networks.json"
+    if arguments.write and path.exists():
+        earlier = json.loads(path.read_text(encoding="utf-8"))
+        if all(earlier[name] == results[name] for name in ("command", "store", "songs")):
+            results["scorers"] = dict(sorted({**earlier["scorers"], **runs}.items(), key=lambda one: one[0] == RULE))
     text = page(results)
     print(text)
     if arguments.write:
-        folder = HERE / "results"
-        (folder / "networks.json").write_text(
-            json.dumps(results, indent=1, ensure_ascii=False) + "\n", encoding="utf-8"
-        )
-        (folder / "networks.md").write_text(text, encoding="utf-8")
+        write_json(path, results)
+        write_text(path.with_suffix(".md"), text)
 
 
 if __name__ == "__main__":
