@@ -106,7 +106,7 @@ SHIPPED: dict[str, tuple[int, str]] = {
     "postmixnet": (1_307_268, "ee03c2f201576ee896c1454e1f59f2fe1d05b8a7b88ab38a3000071322465034"),
     "postmixnet-lsro": (1_309_236, "27e11d3dff54c40ef3514a80208ee8a111eaf40e80d61ad2f4258509c247730d"),
     "premixnet": (3_738_724, "aa8d7a4f830f8df63de9cd88b456413fb55cb12808108fdb16f090f9d7fea761"),
-    "premixnet-lsro": (3_738_572, "5d892d38ac8be22bac630e437bead8a412aea08b740474d3c9b2a2a1eea87b04"),
+    "premixnet-lsro": (1_887_164, "ec07da4318e9c80dbdf221aaab23b32f5a4100a290f4a8f4b1d961540b07ab8f"),
 }
 """Scorer → size in bytes and sha256 of ``weights/<scorer>.safetensors`` in this package."""
 
