@@ -7,7 +7,8 @@ and the rank of each original among all matched mashups. The store keeps up to 2
     python benchmarks/table1.py --data STORE --clips CLIPS [--write NAME] CHECKPOINT…
 
 In such a store only originals were not stretched, so a network can win without music. With --clips, a store of clips
-as features, the same networks are asked what is music: protocol "controlled", as benchmarks/networks.py has it. With
+as features, the same networks are asked what is music: protocol "controlled", as benchmarks/networks.py has it, without
+songs that one of them was trained on (clips and sound files of `mashkit features rendered` have the same names). With
 --write the numbers are kept as benchmarks/results/table1.json and table1.md under that name.
 """
 
@@ -95,8 +96,8 @@ def page(collections: Mapping[str, Any]) -> str:
         "Made by `python benchmarks/table1.py --data STORE --clips CLIPS --write NAME CHECKPOINT…`. Songs are mixed, "
         "separated by the default separator, analysed, combined and stretched (`mashkit features pipeline`); networks "
         "learnt from the training songs, and are asked about test songs. In brackets: 95 % intervals, bootstrapped by "
-        "song. The columns *controlled* ask the same networks what is music in it: 60 rendered test songs as features, "
-        "where originals, too, are transposed and stretched. Chance is 50 % there.",
+        "song. The columns *controlled* ask the same networks what is music in it: 60 rendered songs that none of them "
+        "was trained on, as features, where originals, too, are transposed and stretched. Chance is 50 % there.",
     ]
     for name, one in collections.items():
         counts = one["test"]
@@ -136,14 +137,16 @@ def main() -> None:
     torch.set_num_threads(1)
     store = open_examples(arguments.data)
     test = {index: record for index, record in enumerate(store.records) if record.split == "test"}
+    checkpoints = [load(path) for path in arguments.checkpoints]
     asked, clips, lookup = [], None, None
     if arguments.clips is not None:
         clip_store = open_store(arguments.clips)
-        clips, lookup = Clips([clip_store], "test"), Lookup([clip_store])
+        heard = {title for one in checkpoints for title in one.training["data"]["recordings"]}
+        left_out = {record.song for record in clip_store.records if record.id in heard}
+        clips, lookup = Clips([clip_store], "test", without=left_out), Lookup([clip_store])
         asked = questions(clips, VOCALS, 0)
     runs = []
-    for path in arguments.checkpoints:
-        checkpoint = load(path)
+    for checkpoint in checkpoints:
         record = checkpoint.training
         run = {
             "variant": checkpoint.variant,

@@ -127,6 +127,14 @@ def test_splits_share_no_song(store: Store) -> None:
     assert sum(len(part) for part in songs) == len(set().union(*songs)) == len(store)
 
 
+def test_songs_can_be_left_out(store: Store) -> None:
+    every = Clips([store], "training")
+    out = every.records[0].song
+    fewer = Clips([store], "training", without={out, "no such song"})
+    assert [one.id for one in fewer.records] == [one.id for one in every.records if one.song != out]
+    assert 0 < len(fewer) < len(every)
+
+
 def test_originals_are_of_one_clip_in_key_and_in_time(clips: Clips) -> None:
     for example in drawn(clips, (ORIGINAL,)):
         assert len({layer.clip for layer in example.layers.values()}) == 1

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence, Set
 from typing import Any, Literal, TypeAlias
 
 import attrs
@@ -206,16 +206,20 @@ class Clips:
         None for all splits.
     fold : Fold, optional
         Songs that are left out for the test; see :func:`splits`.
+    without : collection of str
+        Names of more songs that are left out, by default none.
     """
 
-    def __init__(self, stores: Sequence[Store], split: Split | None, fold: Fold | None = None) -> None:
+    def __init__(
+        self, stores: Sequence[Store], split: Split | None, fold: Fold | None = None, *, without: Collection[str] = ()
+    ) -> None:
         self.stores = tuple(stores)
         self.part = "all" if split is None else split if fold is None else f"{split} of fold {fold}"
         parts = [splits((record.song for record in store.records), fold) for store in stores]
         chosen = [
             (number, clip, record)
             for number, clip, record in numbered(stores)
-            if (split is None or parts[number][record.song] == split) and _usable(record)
+            if (split is None or parts[number][record.song] == split) and record.song not in without and _usable(record)
         ]
         self.places = [(number, clip) for number, clip, _ in chosen]
         self.records: list[Record] = [record for _, _, record in chosen]
