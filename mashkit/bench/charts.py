@@ -335,6 +335,7 @@ def _draw_curves(axes: Axes, chart: CurveChart) -> None:
 def _draw_boxes(axes: Axes, chart: BoxChart) -> None:
     import numpy as np
 
+    axes.use_sticky_edges = False  # otherwise the dots of a box that ends at the least value are cut in half
     random = np.random.default_rng(0)  # the height of a dot within its row has no meaning
     for row, values in enumerate(chart.boxes.values()):
         low, middle, high = np.quantile(values, (0.25, 0.5, 0.75))
