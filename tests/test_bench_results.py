@@ -23,7 +23,7 @@ import pyarrow.parquet
 
 from mashkit.bench.compare import with_earlier
 from mashkit.bench.page import markdown, page, publish
-from mashkit.bench.records import Row, judged_by
+from mashkit.bench.records import Machine, Row, judged_by
 from mashkit.bench.results import ROWS_SUFFIX, Result, read_result, rows_path, write_result
 from mashkit.bench.scorers import ScorerTask
 from mashkit.bench.tasks import load_task
@@ -265,6 +265,11 @@ def test_a_browser_unpacks_the_rows(result: Result, tmp_path: Path) -> None:
 @pytest.fixture(scope="module")
 def committed(request: pytest.FixtureRequest) -> Result:
     return read_result(COMMITTED / f"{request.param}.json")
+
+
+@pytest.mark.parametrize(("cores", "title"), [(1, "P, 1 core"), (2, "P, 2 cores"), (None, "P")])
+def test_a_machine_is_named(cores: int | None, title: str) -> None:
+    assert Machine(processor="P", cores=cores, memory_mb=1000).title == title
 
 
 def test_committed_results_are_small_and_none_has_its_rows_inside() -> None:

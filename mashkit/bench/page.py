@@ -94,7 +94,7 @@ def page(result: Result, sounds: Mapping[str, str] | None = None) -> str:
         rules=text(result.rules),
         where=pages.items(
             [
-                f"{text(machine.processor)}, {machine.cores} cores, {machine.memory_mb / 1000:.0f} GB; "
+                f"{text(machine.title)}, {machine.memory_mb / 1000:.0f} GB; "
                 f"one thread a competitor, {result.jobs} at a time",
                 text(f"Python {versions['python']}, " + _versions(versions["packages"])),
                 text(
@@ -189,8 +189,8 @@ def markdown(result: Result) -> str:
             cells.append(shown if metric.keeps(value) or value is None else f"**{shown}**")
         lines.append(f"| {one.rank} | {_line(one.label)} | {one.score:.0f} | {' | '.join(cells)} |")
     made = (
-        f"Suite `{result.suite.name}` of `mashkit bench run`, finished {_day(result)}; {result.machine.processor}, "
-        f"{result.machine.cores} cores. Bold: beyond a must. {NONE}: not measured or not provided."
+        f"Suite `{result.suite.name}` of `mashkit bench run`, finished {_day(result)}; {result.machine.title}. "
+        f"Bold: beyond a must. {NONE}: not measured or not provided."
     )
     task = load_task(result.suite.task)
     lead = task.lead(result.measured, result.rows, result.comparisons, result.suite.baseline)

@@ -173,6 +173,13 @@ class Machine:
     cores: int | None
     memory_mb: int
 
+    @property
+    def title(self) -> str:
+        """The processor and, where they are known, its cores: "Intel Xeon, 2 cores"."""
+        if self.cores is None:
+            return self.processor
+        return f"{self.processor}, {self.cores} core{'' if self.cores == 1 else 's'}"
+
 
 # ------------------------------------------------------------------------------------------------------ rows of tasks
 def by_label(rows: Iterable[Row], labels: Iterable[str] = ()) -> dict[str, list[Row]]:
