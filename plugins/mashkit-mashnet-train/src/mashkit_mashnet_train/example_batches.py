@@ -138,7 +138,7 @@ class ExampleBatches:
         )
 
     def _crop(self, spectra: Bytes, frames: int, random: Random | None) -> Bands:
-        """Return a crop of an example's spectra, shape (sources, bands, frames): moved, or the first without it."""
+        """Return a crop of an example's spectra, shape (sources, bands, frames): one moved, or the first as it is."""
         if random is None:
             return network_input(spectra[:frames], mixed=self.mixed)
         moments = np.rint(np.arange(frames) * random.uniform(*SPEEDS)).astype(np.intp)
