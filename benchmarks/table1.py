@@ -7,7 +7,7 @@ and the rank of each original among all matched mashups. The store keeps up to 2
     python benchmarks/table1.py --data STORE --clips CLIPS [--write NAME] CHECKPOINT…
 
 In such a store only originals were not stretched, so a network can win without music. With --clips, a store of clips
-as features, the same networks are asked what is music: protocol "controlled", as benchmarks/networks.py has it, without
+as features, the same networks also answer the questions of benchmarks/networks.py, under protocol "controlled", without
 songs that one of them was trained on (clips and sound files of `mashkit features rendered` have the same names). With
 --write the numbers are kept as benchmarks/results/table1.json and table1.md under that name.
 """
@@ -96,8 +96,9 @@ def page(collections: Mapping[str, Any]) -> str:
         "Made by `python benchmarks/table1.py --data STORE --clips CLIPS --write NAME CHECKPOINT…`. Songs are mixed, "
         "separated by the default separator, analysed, combined and stretched (`mashkit features pipeline`); networks "
         "learnt from the training songs, and are asked about test songs. In brackets: 95 % intervals, bootstrapped by "
-        "song. The columns *controlled* ask the same networks what is music in it: 60 rendered songs that none of them "
-        "was trained on, as features, where originals, too, are transposed and stretched. Chance is 50 % there.",
+        "song. In the columns *controlled*, the same networks judge 60 rendered songs that none of them was trained "
+        "on, as features. There, originals, too, are transposed and stretched, so only music tells them apart. "
+        "Chance is 50 %.",
     ]
     for name, one in collections.items():
         counts = one["test"]

@@ -154,7 +154,7 @@ def test_calibrations_that_are_none(wrong: dict[str, Any]) -> None:
 
 
 # ------------------------------------------------------------------------------------------------------------- refused
-def refused(path: Path, problem: str) -> None:
+def assert_refused(path: Path, problem: str) -> None:
     with pytest.raises(CheckpointError, match=problem) as caught:
         load(path)
     assert caught.value.path == path
@@ -164,8 +164,8 @@ def refused(path: Path, problem: str) -> None:
 
 
 def test_missing(tmp_path: Path) -> None:
-    refused(tmp_path / "none.safetensors", "cannot be read: No such file")
-    refused(tmp_path, "cannot be read: Is a directory")
+    assert_refused(tmp_path / "none.safetensors", "cannot be read: No such file")
+    assert_refused(tmp_path, "cannot be read: Is a directory")
 
 
 class Trap:
@@ -176,26 +176,26 @@ class Trap:
 def test_pickled_is_not_read(tmp_path: Path) -> None:
     for protocol in range(2, 6):
         (tmp_path / "model.ckpt").write_bytes(pickle.dumps(Trap(), protocol))
-        refused(tmp_path / "model.ckpt", "pickled")
+        assert_refused(tmp_path / "model.ckpt", "pickled")
     torch.save({"state_dict": {"x": torch.zeros(1)}}, tmp_path / "model.pt")
-    refused(tmp_path / "model.pt", "pickled")
+    assert_refused(tmp_path / "model.pt", "pickled")
     (tmp_path / "model.safetensors").write_bytes((tmp_path / "model.pt").read_bytes())
-    refused(tmp_path / "model.safetensors", "pickled")
+    assert_refused(tmp_path / "model.safetensors", "pickled")
     (tmp_path / "old.ckpt").write_bytes(pickle.dumps(Trap(), 0))
-    refused(tmp_path / "old.ckpt", "not a safetensors file")
+    assert_refused(tmp_path / "old.ckpt", "not a safetensors file")
 
 
 @pytest.mark.parametrize("content", [b"", b"RIFF....WAVE", b"{}", b"\xff" * 100])
 def test_no_safetensors(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "x.safetensors").write_bytes(content)
-    refused(tmp_path / "x.safetensors", "not a safetensors file")
+    assert_refused(tmp_path / "x.safetensors", "not a safetensors file")
 
 
 @pytest.mark.parametrize("share", [0.01, 0.3, 0.999])
 def test_cut_short(path: Path, share: float) -> None:
     content = path.read_bytes()
     path.write_bytes(content[: int(share * len(content))])
-    refused(path, "is damaged, or is not a safetensors file")
+    assert_refused(path, "is damaged, or is not a safetensors file")
 
 
 def test_a_file_of_before_strides_in_time_is_read(path: Path, checkpoint: Checkpoint) -> None:
@@ -212,13 +212,13 @@ def test_a_file_of_before_strides_in_time_is_read(path: Path, checkpoint: Checkp
 @pytest.mark.parametrize("metadata", [None, {"format": "pt"}])
 def test_of_somebody_else(tmp_path: Path, metadata: dict[str, str] | None) -> None:
     safetensors.torch.save_file({"x": torch.zeros(2)}, tmp_path / "theirs.safetensors", metadata)
-    refused(tmp_path / "theirs.safetensors", "not of mashkit-mashnet")
+    assert_refused(tmp_path / "theirs.safetensors", "not of mashkit-mashnet")
 
 
 @pytest.mark.parametrize("text", ["[1]", "{", "null"])
 def test_a_description_that_is_none(path: Path, text: str) -> None:
     safetensors.torch.save_file({"x": torch.zeros(2)}, path, {"mashkit-mashnet": text})
-    refused(path, "damaged")
+    assert_refused(path, "damaged")
 
 
 @pytest.mark.parametrize(
@@ -237,12 +237,12 @@ def test_a_description_that_is_none(path: Path, text: str) -> None:
     ],
 )
 def test_another_description(path: Path, change: dict[str, Any], problem: str) -> None:
-    refused(rewritten(path, lambda described: described.update(change)), problem)
+    assert_refused(rewritten(path, lambda described: described.update(change)), problem)
 
 
 @pytest.mark.parametrize("field", ["variant", "architecture", "preset", "calibration", "training"])
 def test_a_description_with_a_hole(path: Path, field: str) -> None:
-    refused(rewritten(path, lambda described: described.pop(field)), f"KeyError: '{field}'")
+    assert_refused(rewritten(path, lambda described: described.pop(field)), f"KeyError: '{field}'")
 
 
 @pytest.mark.parametrize(
@@ -255,12 +255,14 @@ def test_a_description_with_a_hole(path: Path, field: str) -> None:
     ],
 )
 def test_a_front_end_the_network_was_not_built_for(path: Path, change: dict[str, Any], problem: str) -> None:
-    refused(rewritten(path, lambda described: described["preset"]["front_end"].update(change)), problem)
+    assert_refused(rewritten(path, lambda described: described["preset"]["front_end"].update(change)), problem)
 
 
 @pytest.mark.parametrize("number", [float("nan"), float("inf")])
 def test_weights_that_are_no_numbers(tmp_path: Path, path: Path, made: MixNet, number: float) -> None:
-    refused(rewritten(path, tensors=lambda kept: kept["hidden.bias"].fill_(number)), "hidden.bias are not finite")
+    assert_refused(
+        rewritten(path, tensors=lambda kept: kept["hidden.bias"].fill_(number)), "hidden.bias are not finite"
+    )
     with torch.no_grad():
         made.hidden.bias.fill_(number)
     with pytest.raises(OptionError, match=r"hidden\.bias are not finite"):
@@ -277,7 +279,7 @@ def test_weights_that_are_no_numbers(tmp_path: Path, path: Path, made: MixNet, n
     ],
 )
 def test_other_weights(path: Path, tensors: Any, problem: str) -> None:
-    refused(rewritten(path, tensors=tensors), problem)
+    assert_refused(rewritten(path, tensors=tensors), problem)
 
 
 def test_weights_too_large_for_half_precision(tmp_path: Path, made: MixNet) -> None:

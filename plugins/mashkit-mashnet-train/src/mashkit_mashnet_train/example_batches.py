@@ -151,11 +151,9 @@ class ExampleBatches:
         if self.front_end.scale == "mel":
             return values
         bands = round(semitones * self.front_end.bands_a_semitone)
-        moved = np.zeros_like(values)
-        moved[:, max(bands, 0) : values.shape[1] + min(bands, 0)] = values[
-            :, max(-bands, 0) : values.shape[1] - max(bands, 0)
-        ]
-        return moved
+        spare = abs(bands)
+        padded = np.pad(values, ((0, 0), (spare, spare), (0, 0)))
+        return padded[:, spare - bands : spare - bands + values.shape[1]]
 
 
 def network_input(spectra: Bytes, *, mixed: bool) -> Bands:
