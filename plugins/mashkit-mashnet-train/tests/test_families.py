@@ -113,6 +113,70 @@ def test_a_batch_is_made_of_its_number_and_is_heard(many: Store, preset: object,
     assert PreMixNet(preset)(**batch.inputs).shape == (36, 2)
 
 
+def test_a_contrast_is_an_original_of_which_one_stem_is_out_of_time(many: Store) -> None:
+    clips = Clips([many], "training")
+    roles: Counter[str] = Counter()
+    for seed in range(12):
+        random = np.random.default_rng(seed)
+        found = families.members(clips, random, CROP, COMPACT.front_end.frame_rate)
+        made = families.contrasts(found, random)
+        assert [one.member // families.MEMBERS for one in made] == [0, 0, 1, 1, 2, 2, 3, 3]
+        for early, other in zip(made[::2], made[1::2], strict=True):
+            assert early.member != other.member
+            song = found[early.member]
+            beat = float(np.diff(song.layer.mashup).mean())
+            # Early by a part of a beat, and by whole beats; at each moment it plays what the song plays later.
+            ahead = song.layer.mashup[0] - early.layer.mashup[0]
+            assert 0.15 <= ahead / beat % 1 <= 0.85
+            assert ahead <= families.EARLY_S + beat
+            np.testing.assert_allclose(early.layer.to_clip(song.times), song.layer.to_clip(song.times + ahead))
+            song = found[other.member]
+            heard = other.layer.to_clip(song.times)
+            ratio = np.diff(heard).sum() / np.diff(song.layer.to_clip(song.times)).sum()
+            assert 0.014 < abs(ratio - 1) < 0.061
+            assert other.layer.to_clip(np.zeros(1)) == pytest.approx(song.layer.to_clip(np.zeros(1)))
+            for one in (early, other):
+                song = found[one.member]
+                assert (one.layer.clip, one.layer.semitones) == (song.layer.clip, song.layer.semitones)
+                # It sounds as long as the song does: no silence tells.
+                moments = one.layer.to_clip(song.times)
+                assert moments[0] >= 0
+                assert moments[-1] <= clips.records[song.layer.clip].duration
+                roles[one.role] += 1
+    assert set(roles) == set(ROLES)
+
+
+@pytest.mark.parametrize("variant", ["premixnet", "premixnet-lsro", "postmixnet"])
+def test_a_batch_with_contrasts_has_that_of_families_in_it(many: Store, variant: str) -> None:
+    unlabelled = variant.endswith("-lsro")
+    plain, more = (
+        training_data([many], variant, COMPACT, "controlled", 3, unlabelled=unlabelled, drawn=drawn)
+        for drawn in ("families", "contrasts")
+    )
+    assert plain.fingerprint != more.fingerprint
+    assert more.summary["batches"] == "contrasts"
+    families_batch, batch = plain.batch(4), more.batch(4)
+    count = len(families_batch)
+    assert len(batch) == count + 8
+    assert torch.equal(batch.targets[count:], torch.zeros(8))
+    assert torch.equal(batch.groups[:count], families_batch.groups)
+    assert torch.equal(more.validation()[0].inputs["spectra"], plain.validation()[0].inputs["spectra"])
+    if variant == "postmixnet":
+        assert batch.inputs["spectra"].shape == (count + 8, 1, 128, CROP)
+        return
+    layers = batch.inputs["layers"]
+    assert torch.equal(layers[:count], families_batch.inputs["layers"])
+    assert batch.inputs["spectra"].shape == (36 + 8, 128, CROP)
+    for number, own in enumerate(layers[count:].tolist()):
+        member = int(batch.groups[count + number])
+        changed = [place for place in range(3) if own[place] != 12 * place + member]
+        assert len(changed) == 1
+        assert own[changed[0]] == 36 + number
+        original = batch.inputs["spectra"][12 * changed[0] + member]
+        assert not torch.equal(batch.inputs["spectra"][36 + number], original)
+    assert PreMixNet(COMPACT)(**batch.inputs).shape == (count + 8, 2)
+
+
 def test_validation_and_vocals_are_as_before(many: Store) -> None:
     made = {
         drawn: SpectraData([many], mixed=False, unlabelled=False, drawn=drawn, validation_groups=6)
@@ -132,8 +196,9 @@ def test_what_cannot_be_drawn_is_told(store: Store, many: Store) -> None:
     with pytest.raises(UsageError, match="3 vocals in a batch of families"):
         training_data([many], "premixnet", COMPACT, "controlled", 0, unlabelled=False, drawn="families", groups=3)
     assert len(training_data([many], "premixnet", COMPACT, "controlled", 0, unlabelled=False, groups=3).batch(0)) == 12
-    with pytest.raises(UsageError, match="under protocol paper"):
-        SpectraData([many], "paper", mixed=False, unlabelled=False, drawn="families")
+    for drawn in ("families", "contrasts"):
+        with pytest.raises(UsageError, match=f"batches of {drawn} under protocol paper"):
+            SpectraData([many], "paper", mixed=False, unlabelled=False, drawn=drawn)
     for variant, preset in (("intervalnet", COMPACT), ("nlc-snn", LOOPS)):
         with pytest.raises(UsageError, match=f"batches of families for {variant}"):
             training_data([many], variant, preset, "controlled", 0, unlabelled=False, drawn="families")

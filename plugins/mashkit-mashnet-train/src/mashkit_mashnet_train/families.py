@@ -14,6 +14,9 @@ batches of vocals that are drawn one by one:
 - matched layers are moved as far as the protocol moves originals (2 semitones, 10 %), not up to 3 semitones and 20 %
   further;
 - where the tempo is unmatched, harmonic and percussion agree with each other.
+
+:func:`contrasts` adds originals in which one stem is out of time. The paper's negatives have no such: they differ from
+an original in key or tempo, and the songs differ too. With contrasts, nothing but the timing differs.
 """
 
 from __future__ import annotations
@@ -27,7 +30,7 @@ import numpy.typing as npt
 from mashkit.cliptable import ClipTable
 from mashkit.conditions import UNMATCHED
 from mashkit.errors import UsageError
-from mashkit.types import Condition, Times
+from mashkit.types import Condition, Role, Times
 from mashkit_mashnet.stem_features import ROLES
 from mashkit_mashnet_train.examples import RULES, SHIFTS, SPEEDS, Clips, Layer, Random, sounds
 
@@ -37,6 +40,15 @@ MEMBERS = 3
 """Songs in a family: the three layers of a matched mashup are of three songs."""
 BAR = 4
 """Beats within which an excerpt begins after a downbeat."""
+CONTRASTS_VERSION = 1
+"""Version of how contrasts are drawn; it is part of the fingerprint of the data if there are some."""
+EARLY_BEATS = (0.15, 0.85)
+"""Range of the part of a beat by which a stem is early in a contrast: by less, it would be in time (ours)."""
+EARLY_S = 1.0
+"""Most seconds by which it is early, as in the paper, where an unmatched stem is offset by up to ±1 s
+(docs/paper.md, row 14)."""
+FASTER = (0.015, 0.06)
+"""Range of the share by which a stem is faster or slower in a contrast (ours)."""
 _TRIES = 200
 
 
@@ -62,6 +74,23 @@ class Mixed:
 
     kind: str
     members: tuple[int, int, int]
+
+
+@attrs.frozen(eq=False)
+class Contrast:
+    """A layer that is out of time with all other layers of its song.
+
+    Parameters
+    ----------
+    member : int
+        Index of the song in the batch.
+    role : Role
+    layer : Layer
+    """
+
+    member: int
+    role: Role
+    layer: Layer = attrs.field(repr=False)
 
 
 def members(clips: Clips, random: Random, frames: int, rate: float) -> list[Member]:
@@ -192,4 +221,43 @@ def layers(examples: Sequence[Mixed], count: int) -> list[list[int]]:
     """Return the layer of each role of the examples, where ``count`` members' layers of one role follow each other."""
     return [
         [count * place + own for place, own in zip(range(len(ROLES)), one.members, strict=True)] for one in examples
+    ]
+
+
+def contrasts(found: Sequence[Member], random: Random) -> list[Contrast]:
+    """Return two layers that are out of time for each family: one is early, one is faster or slower.
+
+    An early layer may be early by whole beats too, up to :data:`EARLY_S`. No layer is late, because a late one begins
+    before its excerpt, where its clip may be silent: the silence would tell.
+
+    Parameters
+    ----------
+    found : sequence of Member
+        The members of a batch, in the order of :func:`members`.
+    random : numpy.random.Generator
+    """
+    made = []
+    for first in range(0, len(found), MEMBERS):
+        early, other = (first + int(own) for own in random.permutation(MEMBERS)[:2])
+        layer = found[early].layer
+        beat = float(layer.mashup[1] - layer.mashup[0])
+        parts = float(random.uniform(*EARLY_BEATS)) + np.arange(max(1, int(EARLY_S / beat)))
+        made.append(Contrast(early, _role(random), layer.moved(-beat * float(random.choice(parts)))))
+        ratio = 1 + float(random.uniform(*FASTER)) * float(random.choice((-1, 1)))
+        made.append(Contrast(other, _role(random), found[other].layer.faster(ratio)))
+    return made
+
+
+def _role(random: Random) -> Role:
+    return ROLES[int(random.integers(len(ROLES)))]
+
+
+def contrast_layers(made: Sequence[Contrast], count: int) -> list[list[int]]:
+    """Return the layers of contrasts: those of :func:`layers`, and after them one more of each contrast."""
+    return [
+        [
+            len(ROLES) * count + number if role is one.role else count * place + one.member
+            for place, role in enumerate(ROLES)
+        ]
+        for number, one in enumerate(made)
     ]

@@ -28,8 +28,8 @@ from mashkit_mashnet_train.group_batches import GroupBatches
 from mashkit_mashnet_train.store import Store
 from mashkit_mashnet_train.stored_intervals import RESIDUE_DB
 
-Drawn: TypeAlias = Literal["vocals", "families"]
-DRAWN: tuple[Drawn, ...] = ("vocals", "families")
+Drawn: TypeAlias = Literal["vocals", "families", "contrasts"]
+DRAWN: tuple[Drawn, ...] = ("vocals", "families", "contrasts")
 """How training batches may be drawn; see :class:`SpectraData`."""
 
 CROP = 224
@@ -62,15 +62,16 @@ class SpectraData(GroupBatches):
     bar_frames : int, optional
         Frames of a bar, for a network that hears the vocal's bars; by default, examples are heard second by second. A
         training example is then one bar, as published.
-    drawn : {"vocals", "families"}
+    drawn : {"vocals", "families", "contrasts"}
         How the examples of a training batch are drawn: each vocal with layers of its own, or so that each layer plays
-        in several examples (:mod:`mashkit_mashnet_train.families`). Validation examples are the same in both.
+        in several examples (:mod:`mashkit_mashnet_train.families`), or so and with originals in which one stem is out
+        of time. Validation examples are the same in all.
 
     Raises
     ------
     UsageError
-        If there are fewer than two songs, if a store has no spectra of the front end, or if families are to be drawn
-        under protocol ``paper``.
+        If there are fewer than two songs, if a store has no spectra of the front end, or if families or contrasts are
+        to be drawn under protocol ``paper``.
     """
 
     def __init__(
@@ -80,16 +81,18 @@ class SpectraData(GroupBatches):
     ) -> None:  # fmt: skip
         for store in stores:
             store.require(front_end)
-        if drawn == "families" and protocol != "controlled":
+        if drawn != "vocals" and protocol != "controlled":
             raise UsageError(
-                f"batches of families under protocol {protocol}, which leaves vocals as they are",
+                f"batches of {drawn} under protocol {protocol}, which leaves vocals as they are",
                 "give protocol controlled, or draw batches of vocals",
             )
         self.front_end = front_end
         self.bar_frames = bar_frames
         self.drawn = drawn
         self.crop = bar_frames or _frames(CROP, front_end)
-        added = {"families": families.VERSION} if drawn == "families" else {}
+        added = {} if drawn == "vocals" else {"families": families.VERSION}
+        if drawn == "contrasts":
+            added["contrasts"] = families.CONTRASTS_VERSION
         super().__init__(
             stores,
             protocol,
@@ -117,20 +120,22 @@ class SpectraData(GroupBatches):
         random = np.random.default_rng([self.seed, step])
         members = families.members(self.training, random, _frames(CROP, self.front_end), self.front_end.frame_rate)
         examples = families.mixed(step, unlabelled=bool(self.matched))
-        spectra = np.concatenate(
-            [
-                [_heard(self.training, one.layer, role, one.times, random, self.front_end) for one in members]
-                for role in ROLES
-            ]
+        contrasts = families.contrasts(members, random) if self.drawn == "contrasts" else []
+        sounding = [(one.layer, role, one.times) for role in ROLES for one in members]
+        sounding += [(one.layer, one.role, members[one.member].times) for one in contrasts]
+        spectra = np.stack(
+            [_heard(self.training, layer, role, times, random, self.front_end) for layer, role, times in sounding]
         )
-        layers = np.array(families.layers(examples, len(members)))
+        layers = np.array(
+            families.layers(examples, len(members)) + families.contrast_layers(contrasts, len(members)),
+        )
         if self.mixed:
             spectra = np.stack([_mix(spectra[own], random)[None] for own in layers])
         inputs = {"spectra": torch.from_numpy(spectra), "lengths": torch.full((len(spectra),), spectra.shape[-1])}
         return Batch(
             inputs=inputs if self.mixed else inputs | {"layers": torch.from_numpy(layers)},
-            targets=torch.tensor(families.targets(examples), dtype=torch.float32),
-            groups=torch.tensor([example.members[0] for example in examples]),
+            targets=torch.tensor(families.targets(examples) + [0.0] * len(contrasts), dtype=torch.float32),
+            groups=torch.tensor([example.members[0] for example in examples] + [one.member for one in contrasts]),
         )
 
     def _kinds(self, step: int, number: int, random: Random) -> Sequence[str]:

@@ -40,8 +40,9 @@ def _configure(made: argparse.ArgumentParser) -> None:
         help="how examples are made; default: %(default)s",
     )  # fmt: skip
     made.add_argument(
-        "--batches", choices=("vocals", "families"), default="vocals",
-        help="how layers are drawn: for each vocal, or to play in several examples; default: %(default)s",
+        "--batches", choices=("vocals", "families", "contrasts"), default="vocals",
+        help="how layers are drawn: for each vocal, to play in several examples, or so and with originals of which one "
+        "stem is out of time; default: %(default)s",
     )  # fmt: skip
     made.add_argument("--groups", type=positive, metavar="N", help="vocals in a batch: fewer need less memory")
     made.add_argument("--fold", metavar="K/N", help="leave the songs of fold K of N out; default: the split by name")

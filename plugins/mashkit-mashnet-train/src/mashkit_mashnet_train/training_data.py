@@ -43,8 +43,8 @@ def training_data(
         Seed of all draws.
     unlabelled : bool
         True if unlabelled examples count.
-    drawn : {"vocals", "families"}
-        How training batches are drawn; families are for the paper's networks only.
+    drawn : {"vocals", "families", "contrasts"}
+        How training batches are drawn; families and contrasts are for the paper's networks only.
     fold : Fold, optional
         Songs that are left out, for the test. Stores of whole examples have their fold in them.
     groups : int, optional
@@ -56,8 +56,8 @@ def training_data(
         If training or validation has fewer than two songs, or if a store does not hold the features of the network's
         input.
     """
-    if drawn == "families" and groups is not None:
-        raise UsageError(f"{groups} vocals in a batch of families, which always has twelve", "leave --groups out")
+    if drawn != "vocals" and groups is not None:
+        raise UsageError(f"{groups} vocals in a batch of {drawn}, which always has twelve", "leave --groups out")
     size = {} if groups is None else {"groups": groups}
     made = [store for store in stores if isinstance(store, ExampleStore)]
     clips = [store for store in stores if isinstance(store, Store)]
