@@ -62,7 +62,7 @@ def card(checkpoint: Checkpoint, path: Path) -> str:
         "## Training",
         "",
         f"Protocol `{data['protocol']}`, rules of version {data.get('rules', 1)}; {record['steps']} steps"
-        f"{' of batches of ' + data['batches'] if 'batches' in data else ''}, the best "
+        f"{' with `--batches ' + data['batches'] + '`' if 'batches' in data else ''}, the best "
         f"after {record['best_step']}; Adam, learning rate {config['learning_rate']:g}, "
         f"{config.get('schedule', 'constant')}; unlabelled examples: {config['unlabelled']}; ranking loss × "
         f"{config['ranking']:g}; seed {config['seed']}; {record['seconds'] / 60:.0f} minutes on one core of a shared "

@@ -103,10 +103,10 @@ SHIPPED: dict[str, tuple[int, str]] = {
     "intervalnet": (906_660, "24ad5c9d26580e7ac0ef8c137786a7861f62042fb968da39b4195eb499d88d31"),
     "nlc-cnn": (2_902_500, "11aa6575b56de2e68e41be9db69eaf2bb880da530172c4c37c44fffcbfe9c633"),
     "nlc-snn": (2_901_096, "b79f40c886a1c2b8d1d1539644686bf153a3b8eb21488da0873ef543a0e6b301"),
-    "postmixnet": (1_307_268, "ee03c2f201576ee896c1454e1f59f2fe1d05b8a7b88ab38a3000071322465034"),
-    "postmixnet-lsro": (1_309_236, "27e11d3dff54c40ef3514a80208ee8a111eaf40e80d61ad2f4258509c247730d"),
-    "premixnet": (3_738_724, "aa8d7a4f830f8df63de9cd88b456413fb55cb12808108fdb16f090f9d7fea761"),
-    "premixnet-lsro": (1_887_164, "ec07da4318e9c80dbdf221aaab23b32f5a4100a290f4a8f4b1d961540b07ab8f"),
+    "postmixnet": (1_308_124, "a2ef05357cf1d250a727b6732276c69e990704e1edebce31803460cffec4f749"),
+    "postmixnet-lsro": (1_308_244, "a25437344b68aede60d55efddde623e16b0285a27dc6570419f3f0954a4fc021"),
+    "premixnet": (3_739_612, "4a9e28256bccab7254d424ffac4631202753d2bec3242c19fa0db9c78c460e07"),
+    "premixnet-lsro": (1_887_060, "1683916b46cdf5fecf2690fe600026510e5181403ff1b00256f4965b3d1a350a"),
 }
 """Scorer → size in bytes and sha256 of ``weights/<scorer>.safetensors`` in this package."""
 
