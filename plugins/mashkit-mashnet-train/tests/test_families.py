@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from mashkit.conditions import UNMATCHED
+from mashkit.conditions import MAX_OFFSET_S, UNMATCHED
 from mashkit.errors import UsageError
 from mashkit.types import Analysis, Condition, Key
 from mashkit_mashnet.frontend import FINE
@@ -128,7 +128,7 @@ def test_a_contrast_is_an_original_of_which_one_stem_is_out_of_time(many: Store)
             # Early by a part of a beat, and by whole beats; at each moment it plays what the song plays later.
             ahead = song.layer.mashup[0] - early.layer.mashup[0]
             assert 0.15 <= ahead / beat % 1 <= 0.85
-            assert ahead <= families.EARLY_S + beat
+            assert ahead <= MAX_OFFSET_S
             np.testing.assert_allclose(early.layer.to_clip(song.times), song.layer.to_clip(song.times + ahead))
             song = found[other.member]
             heard = other.layer.to_clip(song.times)

@@ -28,7 +28,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mashkit.cliptable import ClipTable
-from mashkit.conditions import UNMATCHED
+from mashkit.conditions import MAX_OFFSET_S, UNMATCHED
 from mashkit.errors import UsageError
 from mashkit.types import Condition, Role, Times
 from mashkit_mashnet.stem_features import ROLES
@@ -44,9 +44,6 @@ CONTRASTS_VERSION = 1
 """Version of how contrasts are drawn; it is part of the fingerprint of the data if there are some."""
 EARLY_BEATS = (0.15, 0.85)
 """Range of the part of a beat by which a stem is early in a contrast: by less, it would be in time (ours)."""
-EARLY_S = 1.0
-"""Most seconds by which it is early, as in the paper, where an unmatched stem is offset by up to ±1 s
-(docs/paper.md, row 14)."""
 FASTER = (0.015, 0.06)
 """Range of the share by which a stem is faster or slower in a contrast (ours)."""
 _TRIES = 200
@@ -227,8 +224,9 @@ def layers(examples: Sequence[Mixed], count: int) -> list[list[int]]:
 def contrasts(found: Sequence[Member], random: Random) -> list[Contrast]:
     """Return two layers that are out of time for each family: one is early, one is faster or slower.
 
-    An early layer may be early by whole beats too, up to :data:`EARLY_S`. No layer is late, because a late one begins
-    before its excerpt, where its clip may be silent: the silence would tell.
+    An early layer may be early by whole beats too, up to :data:`mashkit.conditions.MAX_OFFSET_S`, by which the paper
+    offsets a stem (docs/paper.md, row 14). No layer is late, because a late one begins before its excerpt, where its
+    clip may be silent: the silence would tell.
 
     Parameters
     ----------
@@ -241,7 +239,7 @@ def contrasts(found: Sequence[Member], random: Random) -> list[Contrast]:
         early, other = (first + int(own) for own in random.permutation(MEMBERS)[:2])
         layer = found[early].layer
         beat = float(layer.mashup[1] - layer.mashup[0])
-        parts = float(random.uniform(*EARLY_BEATS)) + np.arange(max(1, int(EARLY_S / beat)))
+        parts = float(random.uniform(*EARLY_BEATS)) + np.arange(max(1, int(MAX_OFFSET_S / beat)))
         made.append(Contrast(early, _role(random), layer.moved(-beat * float(random.choice(parts)))))
         ratio = 1 + float(random.uniform(*FASTER)) * float(random.choice((-1, 1)))
         made.append(Contrast(other, _role(random), found[other].layer.faster(ratio)))
