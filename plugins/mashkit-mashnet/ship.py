@@ -25,7 +25,8 @@ CARDS = HERE / "cards"
 RESULTS = HERE.parents[1] / "benchmarks" / "results"
 SUITE = "amu_vs_premixnet"
 MEASURED = {
-    "auc": "AUC, original against unmatched, %", "accuracy": "accuracy at 0.5, %", "ece": "expected calibration error",
+    "within": "AUC within vocals, original against unmatched, %", "auc": "… over all vocals, %",
+    "accuracy": "accuracy at 0.5, %", "ece": "expected calibration error",
     "semitone": "original over its twin ±1 semitone, %", "late_50": "… percussion ½ beat late, %",
     "late_25": "… percussion ¼ beat late, %", "fast_3": "… percussion 3 % fast, %",
     "rank": "mean rank among 48 matched",
