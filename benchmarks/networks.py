@@ -43,6 +43,7 @@ from mashkit.bench.scorer_metrics import (
 from mashkit.bench.statistics import Statistic, interval, value_of
 from mashkit.conditions import UNMATCHED
 from mashkit.metrics import ranks_among
+from mashkit.metrics import roc_auc as roc_auc_of
 from mashkit.rendering.output import environment
 from mashkit.types import Condition, Role
 from mashkit_mashnet.checkpoint import Calibration, Checkpoint, load
@@ -182,10 +183,7 @@ def measured(judge: Judge, asked: Sequence[Question], calibration: Calibration |
     positive = Examples(read(original), songs, len(asked))
     negative = Examples(read(np.concatenate(unmatched)), owners, len(asked))
     ranks = np.array([ranks_among([own], others)[0] for own, others in zip(original, matched, strict=True)])
-    # Of one vocal there is one original, so its AUC is the share of its unmatched mashups below it.
-    within = np.array(
-        [np.mean((own > odds) + (own == odds) / 2) for own, odds in zip(original, unmatched, strict=True)]
-    )
+    within = [roc_auc_of([own], odds) for own, odds in zip(original, unmatched, strict=True)]
     both = Examples(np.tile(read(original), 2), np.tile(songs, 2), len(asked))
     found: dict[str, Statistic] = {
         "within": mean_over(positive, within),

@@ -49,6 +49,10 @@ SPEEDS = (0.9, 1.1)
 """Range of the speeds of all layers of a controlled example."""
 QUIET_SHARE = 0.35
 """Smallest share of an excerpt's beats on which its vocal must sound."""
+OFF_BEAT = (0.15, 0.85)
+"""Range of the part of a beat by which a layer that is out of time is off: by less, it would be in time (ours)."""
+OFF_TEMPO_PERCENT = (1.5, 6.0)
+"""Range by which a layer that is out of tempo is faster or slower, % (ours)."""
 
 HARMONIC, LATE, FAST = "harmonic-off", "percussion-late", "percussion-fast"
 TWINS = (HARMONIC, LATE, FAST)
@@ -393,11 +397,10 @@ class Drawer:
             return own | {Role.HARMONIC: off}, frozenset({Role.HARMONIC})
         if kind == LATE:
             beat = float(np.median(np.diff(grid)))
-            late = float(random.choice((0.25, 0.25, 0.5, 0.5, 0.75, 1.0, 1.0, random.uniform(0.15, 0.85)))) * beat
+            late = float(random.choice((0.25, 0.25, 0.5, 0.5, 0.75, 1.0, 1.0, random.uniform(*OFF_BEAT)))) * beat
             return own | {Role.PERCUSSION: sung.moved(late)}, frozenset({Role.PERCUSSION})
         if kind == FAST:
-            percent = float(random.uniform(1.5, 6)) * float(random.choice((-1, 1)))
-            return own | {Role.PERCUSSION: sung.faster(1 + percent / 100)}, frozenset({Role.PERCUSSION})
+            return own | {Role.PERCUSSION: sung.faster(off_tempo(random))}, frozenset({Role.PERCUSSION})
         return self._others(Condition(kind), sung, grid, shift, speed, random)
 
     def _others(
@@ -436,6 +439,12 @@ class Drawer:
         start = beats[first]
         length = float(grid[-1])
         return Layer(clip, shift, np.array([0.0, length]), np.array([start, start + length * speed]))
+
+
+def off_tempo(random: Random) -> float:
+    """Return the speed of a layer that is out of tempo, relative to the other layers."""
+    percent = float(random.uniform(*OFF_TEMPO_PERCENT)) * float(random.choice((-1, 1)))
+    return 1 + percent / 100
 
 
 def fingerprint(stores: Sequence[Store], **settings: Any) -> str:

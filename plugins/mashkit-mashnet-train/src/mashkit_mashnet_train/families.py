@@ -32,7 +32,7 @@ from mashkit.conditions import MAX_OFFSET_S, UNMATCHED
 from mashkit.errors import UsageError
 from mashkit.types import Condition, Role, Times
 from mashkit_mashnet.stem_features import ROLES
-from mashkit_mashnet_train.examples import RULES, SHIFTS, SPEEDS, Clips, Layer, Random, sounds
+from mashkit_mashnet_train.examples import OFF_BEAT, RULES, SHIFTS, SPEEDS, Clips, Layer, Random, off_tempo, sounds
 
 VERSION = 1
 """Version of how these batches are drawn; it is part of the fingerprint of the data."""
@@ -42,10 +42,6 @@ BAR = 4
 """Beats within which an excerpt begins after a downbeat."""
 CONTRASTS_VERSION = 1
 """Version of how contrasts are drawn; it is part of the fingerprint of the data if there are some."""
-EARLY_BEATS = (0.15, 0.85)
-"""Range of the part of a beat by which a stem is early in a contrast: by less, it would be in time (ours)."""
-FASTER = (0.015, 0.06)
-"""Range of the share by which a stem is faster or slower in a contrast (ours)."""
 _TRIES = 200
 
 
@@ -239,10 +235,9 @@ def contrasts(found: Sequence[Member], random: Random) -> list[Contrast]:
         early, other = (first + int(own) for own in random.permutation(MEMBERS)[:2])
         layer = found[early].layer
         beat = float(layer.mashup[1] - layer.mashup[0])
-        parts = float(random.uniform(*EARLY_BEATS)) + np.arange(max(1, int(MAX_OFFSET_S / beat)))
+        parts = float(random.uniform(*OFF_BEAT)) + np.arange(max(1, int(MAX_OFFSET_S / beat)))
         made.append(Contrast(early, _role(random), layer.moved(-beat * float(random.choice(parts)))))
-        ratio = 1 + float(random.uniform(*FASTER)) * float(random.choice((-1, 1)))
-        made.append(Contrast(other, _role(random), found[other].layer.faster(ratio)))
+        made.append(Contrast(other, _role(random), found[other].layer.faster(off_tempo(random))))
     return made
 
 

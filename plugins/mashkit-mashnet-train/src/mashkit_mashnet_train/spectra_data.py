@@ -126,9 +126,8 @@ class SpectraData(GroupBatches):
         spectra = np.stack(
             [_heard(self.training, layer, role, times, random, self.front_end) for layer, role, times in sounding]
         )
-        layers = np.array(
-            families.layers(examples, len(members)) + families.contrast_layers(contrasts, len(members)),
-        )
+        count = len(members)
+        layers = np.array(families.layers(examples, count) + families.contrast_layers(contrasts, count))
         if self.mixed:
             spectra = np.stack([_mix(spectra[own], random)[None] for own in layers])
         inputs = {"spectra": torch.from_numpy(spectra), "lengths": torch.full((len(spectra),), spectra.shape[-1])}
