@@ -278,10 +278,14 @@ def test_what_singing_lacks_is_named_before_work_begins(
     package: str, found: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pytest.importorskip("pysinsy", reason="needs pysinsy", exc_type=ImportError)
+    # Missing inputs are named first, so there are some; they are not read before the package is missed.
+    inputs = [tmp_path / name for name in ("songs.tar", "drums.tar", "sound.sf2")]
+    for path in inputs:
+        path.touch()
     monkeypatch.setitem(sys.modules, package, None)
     found.cache_clear()
     with pytest.raises(UsageError, match=rf"singing needs {package}.*mashkit-mashnet-train\[sing\]"):
-        render(tmp_path / "store", tmp_path / "no.tar", tmp_path / "no.tar", [tmp_path / "no.sf2"])
+        render(tmp_path / "store", inputs[0], inputs[1], inputs[2:])
     assert not (tmp_path / "store").exists()
 
 

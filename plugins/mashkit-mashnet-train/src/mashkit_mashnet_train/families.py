@@ -237,7 +237,8 @@ def contrasts(found: Sequence[Member], random: Random) -> list[Contrast]:
         beat = float(layer.mashup[1] - layer.mashup[0])
         parts = float(random.uniform(*OFF_BEAT)) + np.arange(max(1, int(MAX_OFFSET_S / beat)))
         made.append(Contrast(early, _role(random), layer.moved(-beat * float(random.choice(parts)))))
-        made.append(Contrast(other, _role(random), found[other].layer.faster(off_tempo(random))))
+        played = found[other].layer.faster(off_tempo(random))
+        made.append(Contrast(other, _role(random), played))
     return made
 
 
