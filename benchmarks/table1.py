@@ -87,6 +87,16 @@ def table_1(checkpoint: Checkpoint, store: ExampleStore, test: Mapping[int, Exam
     return {name: with_interval(statistic, len(songs), scale) for name, (statistic, scale) in found.items()}
 
 
+def note(record: Mapping[str, Any]) -> str:
+    """Return what sets a training apart from the paper's, for the first column of the table."""
+    told = {
+        "pseudo-labels": record["config"]["unlabelled"] == "pseudo",
+        "learnt under protocol controlled alone": record["data"]["protocol"] == "controlled",
+        "began with weights of protocol controlled": "initial" in record,
+    }
+    return "".join(f", {text}" for text, holds in told.items() if holds)
+
+
 def page(collections: Mapping[str, Any]) -> str:
     """Return the Markdown made of the numbers."""
     music = " | ".join(f"controlled: {TITLES[name]}" for name in MUSIC)
@@ -101,14 +111,14 @@ def page(collections: Mapping[str, Any]) -> str:
         "Chance is 50 %.",
     ]
     for name, one in collections.items():
-        counts = one["test"]
+        counts, trained = one["test"], one["training"]
+        training = "" if trained is None else f"Training: {trained['songs']} songs, {trained['examples']} examples. "
         lines += [
             "",
             f"## {name}",
             "",
-            f"Training: {one['training']['songs']} songs, {one['training']['examples']} examples. Test: "
-            f"{counts['songs']} songs, {counts['original']} originals, {counts['unmatched']} unmatched and "
-            f"{counts['matched']} matched mashups. Separator {one['separator']}; unmatched: {one['mismatch']}.",
+            f"{training}Test: {counts['songs']} songs, {counts['original']} originals, {counts['unmatched']} unmatched "
+            f"and {counts['matched']} matched mashups. Separator {one['separator']}; unmatched: {one['mismatch']}.",
             "",
             "| network | size | steps | accuracy, % | average rank | AUC, % | paper: accuracy, % | paper: rank "
             f"| {music} |",
@@ -151,9 +161,10 @@ def main() -> None:
         record = checkpoint.training
         run = {
             "variant": checkpoint.variant,
-            "note": ", pseudo-labels" if record["config"]["unlabelled"] == "pseudo" else "",
+            "note": note(record),
             "preset": record["config"]["preset"],
             "steps": record["best_step"],
+            "protocol": record["data"]["protocol"],
             "training": record["data"]["training"],
             "table_1": table_1(checkpoint, store, test),
         }
@@ -164,7 +175,7 @@ def main() -> None:
         print(run["variant"], run["note"], json.dumps(run["table_1"]), flush=True)
     kinds = [Condition(record.kind) for record in test.values()]
     result = {
-        "training": runs[0]["training"],
+        "training": next((run["training"] for run in runs if run["protocol"] == "paper"), None),
         "test": {
             "songs": len({song for record in test.values() for song in record.songs}),
             "original": kinds.count(Condition.ORIGINAL),

@@ -12,7 +12,7 @@ import argparse
 import json
 import re
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -56,9 +56,11 @@ def card(checkpoint: Checkpoint, path: Path) -> str:
         licences = "; ".join(f"{name}: {licence}" for name, licence in source.get("licences", {}).items())
         lines += ["", f"Recipe `{source.get('recipe')}` ({made}). {licences}."]
     best = next(look for look in record["curve"] if look["step"] == record["best_step"])
+    begun = record.get("initial")
     lines += [
         "",
-        "No real recording was in it. Songs belong to training, validation or test by the hash of their name.",
+        f"{_recordings(data.get('recordings', []))} Songs belong to training, validation or test by the hash of their "
+        "name.",
         "",
         "## Training",
         "",
@@ -68,6 +70,7 @@ def card(checkpoint: Checkpoint, path: Path) -> str:
         f"{config.get('schedule', 'constant')}; unlabelled examples: {config['unlabelled']}; ranking loss × "
         f"{config['ranking']:g}; seed {config['seed']}; {record['seconds'] / 60:.0f} minutes on one core of a shared "
         "CPU.",
+        *([f"Training began with weights of {begun['variant']}, sha256 `{begun['sha256']}`."] if begun else []),
         "",
         "| step | training loss | validation loss | AUC |",
         "|---|---|---|---|",
@@ -85,6 +88,10 @@ def card(checkpoint: Checkpoint, path: Path) -> str:
         "",
     ]
     return "\n".join(lines)
+
+
+def _recordings(titles: Sequence[str]) -> str:
+    return f"Real recordings in it: {', '.join(titles)}." if titles else "No real recording was in it."
 
 
 def _measured(variant: str, name: str) -> list[str]:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from pathlib import Path
 
+import attrs
 import numpy as np
 import pytest
 import torch
@@ -13,6 +15,7 @@ from mashkit.cli import main
 from mashkit_mashnet import checkpoint
 from mashkit_mashnet_train.interval_data import IntervalData
 from mashkit_mashnet_train.store import Store
+from mashkit_mashnet_train.train_command import new_network
 from mashkit_mashnet_train.training import arithmetic, predict
 
 
@@ -78,6 +81,47 @@ def test_it_trains_calibrates_and_reports(store: Store, tmp_path: Path, capsys: 
     # Another run has no place there.
     assert run(*command(store, tmp_path, "--unlabelled", "pseudo")) == 1
     assert "unlabelled was 'lsro', is 'pseudo'" in capsys.readouterr().err
+
+
+def test_training_begins_with_the_weights_of_a_checkpoint(
+    store: Store, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(*command(store, tmp_path / "first", "--unlabelled", "drop")) == 0
+    path = tmp_path / "first" / "intervalnet.safetensors"
+    first = checkpoint.load(path)
+    heard = {**first.training, "data": {**first.training["data"], "recordings": ["Band - One"]}}
+    checkpoint.save(path, attrs.evolve(first, training=heard))
+
+    # One step at hardly any rate: from these weights nearly the old loss, from random weights another.
+    options = ("--steps", 1, "--validate-every", 1, "--learning-rate", 1e-9)
+    assert run(*command(store, tmp_path / "second", *options, "--initial", path)) == 0
+    assert run(*command(store, tmp_path / "random", *options)) == 0
+    second, random = (checkpoint.load(tmp_path / name / "intervalnet.safetensors") for name in ("second", "random"))
+    learnt, begun, chance = (one.training["validation"]["loss"] for one in (first, second, random))
+    assert abs(begun - learnt) < abs(chance - learnt) / 2
+
+    assert second.training["config"]["initial"] == hashlib.sha256(path.read_bytes()).hexdigest()
+    assert second.training["initial"]["variant"] == "intervalnet"
+    assert second.training["data"]["recordings"] == ["Band - One"]
+    assert random.training["config"]["initial"] is None
+    assert "initial" not in random.training
+
+    # A run goes on only with what it was begun with.
+    capsys.readouterr()
+    assert run(*command(store, tmp_path / "second", *options)) == 1
+    assert "initial was" in capsys.readouterr().err
+
+
+def test_weights_of_another_network_are_no_beginning(
+    store: Store, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    other = tmp_path / "premixnet.safetensors"
+    checkpoint.save(other, checkpoint.Checkpoint.of(new_network("premixnet", "compact", 0), variant="premixnet"))
+    assert run(*command(store, tmp_path / "run", "--initial", other)) == 2
+    assert "holds premixnet of preset compact, not intervalnet" in capsys.readouterr().err
+    assert run(*command(store, tmp_path / "run", "--initial", tmp_path / "none")) != 0
+    assert str(tmp_path / "none") in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()
 
 
 def test_a_dry_run_trains_nothing(store: Store, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -12,6 +12,7 @@ from mashkit.hookspecs import Command, StageEvent
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from mashkit_mashnet.checkpoint import Checkpoint
     from mashkit_mashnet.networks import Network, Preset
     from mashkit_mashnet_train.batches import TrainingData
     from mashkit_mashnet_train.training import TrainingConfig, TrainingResult
@@ -31,6 +32,10 @@ def _configure(made: argparse.ArgumentParser) -> None:
     )
     made.add_argument("--variant", required=True, metavar="NAME", help="what to train, such as premixnet-lsro")
     made.add_argument("--preset", default="compact", metavar="NAME", help="its size; default: %(default)s")
+    made.add_argument(
+        "--initial", type=Path, metavar="CHECKPOINT",
+        help="begin with the weights of a trained network of this architecture and size; default: random weights",
+    )  # fmt: skip
     made.add_argument(
         "-o", "--output", type=Path, required=True, metavar="RUN",
         help="folder of the run; a run that lies there already is gone on with",
@@ -87,6 +92,7 @@ def _configure(made: argparse.ArgumentParser) -> None:
 def _run(arguments: argparse.Namespace) -> int:
     from mashkit.cli.console import printed
     from mashkit.cli.progress import ProgressListener
+    from mashkit.models import file_sha256
     from mashkit.registry import Registry
     from mashkit_mashnet_train.example_store import is_example_store, open_examples
     from mashkit_mashnet_train.examples import Fold
@@ -98,9 +104,11 @@ def _run(arguments: argparse.Namespace) -> int:
 
     unlabelled: Unlabelled = arguments.unlabelled or ("lsro" if arguments.variant.endswith("-lsro") else "drop")
     network = new_network(arguments.variant, arguments.preset, arguments.seed)
+    initial = None if arguments.initial is None else begin_with(network, arguments.initial)
     config = TrainingConfig(
         variant=arguments.variant,
         preset=arguments.preset,
+        initial=None if initial is None else file_sha256(arguments.initial),
         steps=arguments.steps,
         learning_rate=arguments.learning_rate,
         schedule=arguments.schedule,
@@ -140,7 +148,7 @@ def _run(arguments: argparse.Namespace) -> int:
 
     with ProgressListener(registry, quiet=arguments.quiet):
         result = train(network, data, config, arguments.output, notify)
-    told = finish(network, data, config, result, arguments.output)
+    told = finish(network, data, config, result, arguments.output, initial)
     if not printed(told, arguments):
         _print(told)
     return DONE
@@ -182,12 +190,43 @@ def new_network(variant: str, preset: str, seed: int) -> Network:
     return made(presets[preset])
 
 
+def begin_with(network: Network, path: Path) -> Checkpoint:
+    """Give a network the weights of a checkpoint, whose calibration is left behind, and return the checkpoint.
+
+    Raises
+    ------
+    CheckpointError
+        If the file is no checkpoint.
+    UsageError
+        If it holds another architecture or size.
+    """
+    from mashkit.errors import UsageError
+    from mashkit_mashnet.checkpoint import load
+
+    found = load(path)
+    if (found.architecture, found.preset) != (network.architecture, network.preset):
+        raise UsageError(
+            f"{path} holds {found.architecture} of preset {found.preset.name}, not {network.architecture} of preset "
+            f"{network.preset.name}",
+            "give the --variant and --preset of the checkpoint",
+        )
+    network.load_state_dict(dict(found.weights))
+    return found
+
+
 def finish(
-    network: Network, data: TrainingData, config: TrainingConfig, result: TrainingResult, folder: Path
+    network: Network,
+    data: TrainingData,
+    config: TrainingConfig,
+    result: TrainingResult,
+    folder: Path,
+    initial: Checkpoint | None = None,
 ) -> dict[str, Any]:
     """Calibrate a trained network, write its checkpoint and the run's report, and return the report.
 
-    Calibration and report are for the network in half precision, because the checkpoint holds that one.
+    Calibration and report are for the network in half precision, because the checkpoint holds that one. If training
+    began with the weights of the checkpoint ``initial``, the new one names the recordings of both, because a benchmark
+    must not judge a network by any of them.
     """
     import hashlib
 
@@ -204,7 +243,7 @@ def finish(
         ways = compare(predictions)
     except CalibrationError as error:  # too few vocals for a comparison; the network is calibrated all the same
         missing = str(error)
-    record = {
+    record: dict[str, Any] = {
         **result.record,
         "validation": metrics(predictions),
         "calibration": {
@@ -218,6 +257,11 @@ def finish(
             },
         },
     }
+    if initial is not None:
+        before = initial.training.get("data", {})
+        everything = {*before.get("recordings", ()), *record["data"].get("recordings", ())}
+        record["data"] = {**record["data"], "recordings": sorted(everything)}
+        record["initial"] = {"sha256": config.initial, "variant": initial.variant, "data": before}
     path = folder / f"{config.variant}.safetensors"
     files.save(path, files.Checkpoint.of(network, variant=config.variant, calibration=calibration, training=record))
     told = {

@@ -51,6 +51,9 @@ class TrainingConfig:
     ----------
     variant, preset : str
         Names of what is trained; they are only recorded.
+    initial : str, optional
+        SHA-256 of the checkpoint whose weights the network has at the start; it is only recorded. None if the weights
+        are random.
     steps : int
         Largest number of batches to train on.
     learning_rate : float
@@ -89,6 +92,7 @@ class TrainingConfig:
 
     variant: str = ""
     preset: str = ""
+    initial: str | None = None
     steps: int = attrs.field(default=10_000, validator=_whole)
     learning_rate: float = attrs.field(default=1e-4, validator=_above_zero)
     schedule: Schedule = attrs.field(default="constant", validator=_one_of(*SCHEDULES))
