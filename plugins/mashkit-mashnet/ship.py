@@ -91,7 +91,9 @@ def card(checkpoint: Checkpoint, path: Path) -> str:
 
 
 def _recordings(titles: Sequence[str]) -> str:
-    return f"Real recordings in it: {', '.join(titles)}." if titles else "No real recording was in it."
+    if not titles:
+        return "No real recording was in it."
+    return f"It has {len(titles)} recordings in it, which the file names (`recordings`)."
 
 
 def _measured(variant: str, name: str) -> list[str]:
