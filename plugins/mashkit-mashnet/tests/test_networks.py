@@ -9,7 +9,18 @@ from torch import Tensor, nn
 
 from mashkit.errors import OptionError, UsageError
 from mashkit_mashnet.frontend import FrontEnd
-from mashkit_mashnet.networks import COMPACT, GOOD, PAPER, RHYTHM, ConvBlock1D, MixNet, MixPreset, PostMixNet, PreMixNet
+from mashkit_mashnet.networks import (
+    COMPACT,
+    GOOD,
+    PAPER,
+    RHYTHM,
+    ConvBlock1D,
+    MixNet,
+    MixPreset,
+    PostMixNet,
+    PreMixNet,
+    pair_means,
+)
 
 TINY = MixPreset(
     name="tiny",
@@ -320,3 +331,22 @@ def test_presets_that_make_no_network(change: dict[str, object]) -> None:
 @pytest.mark.parametrize("preset", [PAPER, COMPACT, TINY])
 def test_presets_are_data(preset: MixPreset) -> None:
     assert MixPreset.from_dict(preset.to_dict()) == preset
+
+
+# ------------------------------------------------------------------------------------------------------------- pooling
+@pytest.mark.parametrize("order", [torch.contiguous_format, torch.channels_last])
+@pytest.mark.parametrize("frames", [2, 9, 16])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_pooling_is_torchs_to_the_bit(order: torch.memory_format, frames: int, dtype: torch.dtype) -> None:
+    source = torch.Generator().manual_seed(frames)
+    x = torch.randn(3, 5, 4, frames, generator=source).to(dtype).contiguous(memory_format=order)
+    ours, torchs = (x.clone(memory_format=torch.preserve_format).requires_grad_() for _ in range(2))
+    pooled, expected = pair_means(ours), nn.functional.avg_pool2d(torchs, (1, 2))
+    assert torch.equal(pooled, expected)
+    upstream = torch.randn(expected.shape, generator=source).to(dtype)
+    pooled.backward(upstream)
+    expected.backward(upstream)
+    assert ours.grad is not None
+    assert torchs.grad is not None
+    assert torch.equal(ours.grad, torchs.grad)
+    assert ours.grad.is_contiguous(memory_format=order)
