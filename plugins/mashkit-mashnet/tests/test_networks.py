@@ -217,7 +217,7 @@ def test_the_block_is_a_convolution_of_the_concatenation() -> None:
     sources = torch.rand(2, 3, 4, 6, 9)
     together = block.conv1(sources.flatten(1, 2))
     assert together.shape == (2, 5, 1, 9)
-    summed = sum(block.carried(source, sources[:, source]) for source in range(3))
+    summed = sum(block.carried(share, sources[:, source]) for source, share in enumerate(block.shares))
     torch.testing.assert_close(summed, together[:, :, 0])
 
 

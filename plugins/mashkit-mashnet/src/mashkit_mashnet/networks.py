@@ -261,9 +261,24 @@ class ConvBlock1D(nn.Module):
         self.conv2 = nn.Conv1d(filters, filters, 3, padding=1, bias=False)
         self.norm2 = nn.BatchNorm1d(filters)
 
-    def carried(self, source: int, x: Tensor) -> Tensor:
-        """Return the summand of ``source`` in the first convolution, shape (examples, filters, frames)."""
-        share = self.conv1.weight[:, source * self.channels : (source + 1) * self.channels]
+    @property
+    def shares(self) -> tuple[Tensor, ...]:
+        """Each source's part of the first convolution's weights.
+
+        Training takes all of them from one call, because their gradients are then joined once.
+        """
+        return self.conv1.weight.tensor_split(self.conv1.in_channels // self.channels, dim=1)
+
+    @staticmethod
+    def carried(share: Tensor, x: Tensor) -> Tensor:
+        """Return the summand of one source in the first convolution, shape (examples, filters, frames).
+
+        Parameters
+        ----------
+        share : Tensor
+            The source's part of the weights; see :attr:`shares`.
+        x : Tensor, shape (examples, channels, bands, frames)
+        """
         # A 2-D convolution whose kernel is as high as its input equals a convolution along time over all its rows.
         return functional.conv1d(x.flatten(1, 2), share.flatten(1, 2), padding=1)
 
@@ -326,12 +341,15 @@ class MixNet(Network):
         UsageError
             If the number of bands differs from the front end's, or a length is out of range.
         """
+        return self._layer(source, spectra, lengths, self.block.shares)
+
+    def _layer(self, source: int, spectra: Tensor, lengths: Tensor, shares: Sequence[Tensor]) -> Tensor:
         _, bands, frames = spectra.shape
         if bands != self.preset.front_end.bands:
             raise UsageError(f"spectra of {bands} bands", f"give {self.preset.front_end.bands}, as the front end has")
         known = self._known(lengths, frames, self.shortest)
         x = self.source_nets[source](_masked(spectra[:, None], known), known)
-        return self.block.carried(source, x)
+        return self.block.carried(shares[source], x)
 
     def judge(self, layers: Sequence[Tensor], lengths: Tensor) -> Tensor:
         """Return logits of shape (examples, 2), class :data:`GOOD` last, from the layers that play together.
@@ -356,13 +374,15 @@ class MixNet(Network):
         given = spectra.shape[1] if shared is None else shared.shape[1]
         if given != self.sources:
             raise UsageError(f"spectra of {given} sources", f"give {self.sources}")
+        shares = self.block.shares
         if shared is None:
-            layers = [self.layer(source, spectra[:, source], lengths) for source in range(self.sources)]
+            layers = [self._layer(source, spectra[:, source], lengths, shares) for source in range(self.sources)]
         else:
             layers = []
             for source in range(self.sources):
                 distinct, places = torch.unique(shared[:, source], return_inverse=True)
-                layers.append(self.layer(source, spectra[distinct], lengths[distinct.to(lengths.device)])[places])
+                own = lengths[distinct.to(lengths.device)]
+                layers.append(self._layer(source, spectra[distinct], own, shares)[places])
             lengths = lengths[shared[:, 0].to(lengths.device)]
         if roles is not None:
             layers = [layer * roles[:, source, None, None] for source, layer in enumerate(layers)]
