@@ -11,11 +11,12 @@ import numpy as np
 import pytest
 import torch
 
+import mashkit as mk
 from mashkit.cli import main
 from mashkit_mashnet import checkpoint
 from mashkit_mashnet_train.interval_data import IntervalData
 from mashkit_mashnet_train.store import Store
-from mashkit_mashnet_train.train_command import new_network
+from mashkit_mashnet_train.train_command import begin_with, initial_file, new_network
 from mashkit_mashnet_train.training import arithmetic, predict
 
 
@@ -122,6 +123,19 @@ def test_weights_of_another_network_are_no_beginning(
     assert run(*command(store, tmp_path / "run", "--initial", tmp_path / "none")) != 0
     assert str(tmp_path / "none") in capsys.readouterr().err
     assert not (tmp_path / "run").exists()
+
+
+def test_weights_that_ship_are_called_by_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    network = new_network("premixnet-lsro", "rhythm", 0)
+    begun = begin_with(network, initial_file(Path("premixnet-lsro")))
+    shipped = mk.Registry().create("scorer", "premixnet-lsro")
+    assert hashlib.sha256(initial_file(Path("premixnet-lsro")).read_bytes()).hexdigest() in shipped.weights().values()
+    for name, weight in network.state_dict().items():
+        torch.testing.assert_close(weight, begun.weights[name], check_dtype=False, atol=0, rtol=0)
+    # A file of that name is meant first.
+    Path("premixnet-lsro").write_bytes(b"mine")
+    assert initial_file(Path("premixnet-lsro")) == Path("premixnet-lsro")
 
 
 def test_a_dry_run_trains_nothing(store: Store, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -34,7 +34,7 @@ def _configure(made: argparse.ArgumentParser) -> None:
     made.add_argument("--preset", default="compact", metavar="NAME", help="its size; default: %(default)s")
     made.add_argument(
         "--initial", type=Path, metavar="CHECKPOINT",
-        help="begin with the weights of a trained network of this architecture and size; default: random weights",
+        help="begin with the weights of this file, or of the variant of this name as it ships; default: random weights",
     )  # fmt: skip
     made.add_argument(
         "-o", "--output", type=Path, required=True, metavar="RUN",
@@ -104,11 +104,12 @@ def _run(arguments: argparse.Namespace) -> int:
 
     unlabelled: Unlabelled = arguments.unlabelled or ("lsro" if arguments.variant.endswith("-lsro") else "drop")
     network = new_network(arguments.variant, arguments.preset, arguments.seed)
-    initial = None if arguments.initial is None else begin_with(network, arguments.initial)
+    begun = None if arguments.initial is None else initial_file(arguments.initial)
+    initial = None if begun is None else begin_with(network, begun)
     config = TrainingConfig(
         variant=arguments.variant,
         preset=arguments.preset,
-        initial=None if initial is None else file_sha256(arguments.initial),
+        initial=None if begun is None else file_sha256(begun),
         steps=arguments.steps,
         learning_rate=arguments.learning_rate,
         schedule=arguments.schedule,
@@ -188,6 +189,14 @@ def new_network(variant: str, preset: str, seed: int) -> Network:
         raise UsageError(f"{variant} has no preset {preset!r}", f"it has {', '.join(presets)}")
     torch.manual_seed(seed)
     return made(presets[preset])
+
+
+def initial_file(given: Path) -> Path:
+    """Return the checkpoint that ``given`` is, or that ships for the variant of this name."""
+    from mashkit_mashnet.checkpoint import VARIANTS
+    from mashkit_mashnet.scorer import SHIPPED
+
+    return SHIPPED / f"{given}.safetensors" if str(given) in VARIANTS and not given.exists() else given
 
 
 def begin_with(network: Network, path: Path) -> Checkpoint:
