@@ -9,7 +9,8 @@ and the rank of each original among all matched mashups. The store keeps up to 2
 In such a store only originals were not stretched, so a network can win without music. With --clips, a store of clips
 as features, the same networks also answer the questions of benchmarks/networks.py, under protocol "controlled", without
 songs that one of them was trained on (clips and sound files of `mashkit features rendered` have the same names). With
---write the numbers are kept as benchmarks/results/table1.json and table1.md under that name.
+--write the numbers are kept as benchmarks/results/table1.json and table1.md under that name, with those of other
+networks that were asked about the same songs.
 """
 
 from __future__ import annotations
@@ -97,6 +98,16 @@ def note(record: Mapping[str, Any]) -> str:
     return "".join(f", {text}" for text, holds in told.items() if holds)
 
 
+def joined(earlier: Mapping[str, Any], result: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return a result with the runs of an earlier one on the same songs that it does not have, in the table's order."""
+    if earlier["store"] != result["store"]:
+        return result
+    runs = {(run["note"], run["variant"], run["preset"]): run for run in [*earlier["runs"], *result["runs"]]}
+    order = list(PAPER)
+    placed = sorted(runs.values(), key=lambda run: (run["note"], order.index(run["variant"]), run["preset"]))
+    return {**result, "training": result["training"] or earlier["training"], "runs": placed}
+
+
 def page(collections: Mapping[str, Any]) -> str:
     """Return the Markdown made of the numbers."""
     music = " | ".join(f"controlled: {TITLES[name]}" for name in MUSIC)
@@ -108,7 +119,9 @@ def page(collections: Mapping[str, Any]) -> str:
         "learnt from the training songs, and are asked about test songs. In brackets: 95 % intervals, bootstrapped by "
         "song. In the columns *controlled*, the same networks judge 60 rendered songs that none of them was trained "
         "on, as features. There, originals, too, are transposed and stretched, so only music tells them apart. "
-        "Chance is 50 %.",
+        "Chance is 50 %. A network that began with weights of protocol controlled went on learning from a network that "
+        "ships (`mashkit train --initial`), which had learnt from rendered stems; the test songs are in neither "
+        "training.",
     ]
     for name, one in collections.items():
         counts, trained = one["test"], one["training"]
@@ -190,7 +203,8 @@ def main() -> None:
     if arguments.write:
         path = HERE / "results" / "table1.json"
         kept = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {"collections": {}}
-        kept["collections"][arguments.write] = result
+        earlier = kept["collections"].get(arguments.write)
+        kept["collections"][arguments.write] = result if earlier is None else joined(earlier, result)
         kept["environment"] = environment()
         write_json(path, kept)
         write_text(path.with_suffix(".md"), page(kept["collections"]))
