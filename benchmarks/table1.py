@@ -31,6 +31,7 @@ from mashkit.atomicfile import write_json, write_text
 from mashkit.bench.scorer_metrics import Examples, accuracy, average_rank, roc_auc
 from mashkit.bench.statistics import Statistic
 from mashkit.conditions import UNMATCHED
+from mashkit.models import file_sha256
 from mashkit.rendering.output import environment
 from mashkit.types import Condition
 from mashkit_mashnet.checkpoint import Calibration, Checkpoint, load
@@ -90,19 +91,19 @@ def table_1(checkpoint: Checkpoint, store: ExampleStore, test: Mapping[int, Exam
 
 def note(record: Mapping[str, Any]) -> str:
     """Return what sets a training apart from the paper's, for the first column of the table."""
-    told = {
-        "pseudo-labels": record["config"]["unlabelled"] == "pseudo",
-        "learnt under protocol controlled alone": record["data"]["protocol"] == "controlled",
-        "began with weights of protocol controlled": "initial" in record,
-    }
-    return "".join(f", {text}" for text, holds in told.items() if holds)
+    told = ["pseudo-labels"] if record["config"]["unlabelled"] == "pseudo" else []
+    if record["data"]["protocol"] != "paper":
+        told.append(f"learnt under protocol {record['data']['protocol']} alone")
+    if "initial" in record:
+        told.append(f"began with weights of protocol {record['initial']['data']['protocol']}")
+    return "".join(f", {text}" for text in told)
 
 
 def joined(earlier: Mapping[str, Any], result: Mapping[str, Any]) -> Mapping[str, Any]:
     """Return a result with the runs of an earlier one on the same songs that it does not have, in the table's order."""
     if earlier["store"] != result["store"]:
         return result
-    runs = {(run["note"], run["variant"], run["preset"]): run for run in [*earlier["runs"], *result["runs"]]}
+    runs = {run["sha256"]: run for run in [*earlier["runs"], *result["runs"]]}
     order = list(PAPER)
     placed = sorted(runs.values(), key=lambda run: (run["note"], order.index(run["variant"]), run["preset"]))
     return {**result, "training": result["training"] or earlier["training"], "runs": placed}
@@ -170,9 +171,10 @@ def main() -> None:
         clips, lookup = Clips([clip_store], "test", without=left_out), Lookup([clip_store])
         asked = questions(clips, VOCALS, 0)
     runs = []
-    for checkpoint in checkpoints:
+    for path, checkpoint in zip(arguments.checkpoints, checkpoints, strict=True):
         record = checkpoint.training
         run = {
+            "sha256": file_sha256(path),
             "variant": checkpoint.variant,
             "note": note(record),
             "preset": record["config"]["preset"],
@@ -201,13 +203,13 @@ def main() -> None:
         "runs": runs,
     }
     if arguments.write:
-        path = HERE / "results" / "table1.json"
-        kept = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {"collections": {}}
+        file = HERE / "results" / "table1.json"
+        kept = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {"collections": {}}
         earlier = kept["collections"].get(arguments.write)
         kept["collections"][arguments.write] = result if earlier is None else joined(earlier, result)
         kept["environment"] = environment()
-        write_json(path, kept)
-        write_text(path.with_suffix(".md"), page(kept["collections"]))
+        write_json(file, kept)
+        write_text(file.with_suffix(".md"), page(kept["collections"]))
 
 
 if __name__ == "__main__":
