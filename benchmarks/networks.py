@@ -261,17 +261,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("checkpoints", nargs="*", type=Path)
     parser.add_argument("--data", type=Path, required=True, help="a store of features")
-    parser.add_argument(
-        "--split", choices=("test", "validation", "all"), default="test",
-        help="all: of a store that none of the checkpoints was trained on; default: %(default)s",
-    )  # fmt: skip
+    parser.add_argument("--split", choices=("test", "validation"), default="test")
     parser.add_argument("--vocals", type=int, default=120)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--write", action="store_true")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     store: Store = open_store(arguments.data)
-    clips = Clips([store], None if arguments.split == "all" else arguments.split)
+    clips = Clips([store], arguments.split)
     lookup = Lookup([store])
     asked = questions(clips, arguments.vocals, arguments.seed)
     runs: dict[str, list[Any]] = {}

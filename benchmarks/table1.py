@@ -106,7 +106,7 @@ def joined(earlier: Mapping[str, Any], result: Mapping[str, Any]) -> Mapping[str
     runs = {run["sha256"]: run for run in [*earlier["runs"], *result["runs"]]}
     order = list(PAPER)
     placed = sorted(runs.values(), key=lambda run: (run["note"], order.index(run["variant"]), run["preset"]))
-    return {**result, "training": result["training"] or earlier["training"], "runs": placed}
+    return {**result, "runs": placed}
 
 
 def page(collections: Mapping[str, Any]) -> str:
@@ -125,7 +125,8 @@ def page(collections: Mapping[str, Any]) -> str:
         "training.",
     ]
     for name, one in collections.items():
-        counts, trained = one["test"], one["training"]
+        counts = one["test"]
+        trained = next((run["training"] for run in one["runs"] if run["protocol"] == "paper"), None)
         training = "" if trained is None else f"Training: {trained['songs']} songs, {trained['examples']} examples. "
         lines += [
             "",
@@ -190,7 +191,6 @@ def main() -> None:
         print(run["variant"], run["note"], json.dumps(run["table_1"]), flush=True)
     kinds = [Condition(record.kind) for record in test.values()]
     result = {
-        "training": next((run["training"] for run in runs if run["protocol"] == "paper"), None),
         "test": {
             "songs": len({song for record in test.values() for song in record.songs}),
             "original": kinds.count(Condition.ORIGINAL),

@@ -194,9 +194,9 @@ def new_network(variant: str, preset: str, seed: int) -> Network:
 def initial_file(given: Path) -> Path:
     """Return the checkpoint that ``given`` is, or that ships for the variant of this name."""
     from mashkit_mashnet.checkpoint import VARIANTS
-    from mashkit_mashnet.scorer import SHIPPED
+    from mashkit_mashnet.scorer import shipped
 
-    return SHIPPED / f"{given}.safetensors" if str(given) in VARIANTS and not given.exists() else given
+    return shipped(str(given)) if str(given) in VARIANTS and not given.exists() else given
 
 
 def begin_with(network: Network, path: Path) -> Checkpoint:

@@ -154,8 +154,8 @@ class Network(nn.Module):
 def pair_means(x: Tensor) -> Tensor:
     """Return the means of pairs of frames, the last of four axes; an odd last frame is left out.
 
-    Values and gradients are those of ``functional.avg_pool2d(x, (1, 2))``, to the bit. Its own backward pass takes
-    thrice as long on a CPU with channels last in memory, because it is made for windows that overlap.
+    Values and gradients are those of ``functional.avg_pool2d(x, (1, 2))``, to the bit. The backward pass of that
+    function takes 1.7 times as long, measured on a CPU in bfloat16 with channels last in memory.
     """
     means: Tensor = _PairMeans.apply(x)  # type: ignore[no-untyped-call]
     return means

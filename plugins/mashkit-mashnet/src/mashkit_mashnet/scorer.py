@@ -34,6 +34,11 @@ SHIPPED = Path(__file__).parent / "weights"
 _CACHED_BYTES = 1 << 28  # room for 8,000 layers of 30 s of preset compact, or 800 of preset paper
 
 
+def shipped(scorer: str) -> Path:
+    """Return where the checkpoint of a scorer is in this package, if it ships."""
+    return SHIPPED / f"{scorer}.safetensors"
+
+
 @attrs.frozen(eq=False)
 class Judge:
     """A loaded network, and the calibration that turns its logits into probabilities."""
@@ -96,7 +101,7 @@ class NetworkScorer(OnDevice, Scorer):
 
     @property
     def _path(self) -> Path:
-        return self.checkpoint or SHIPPED / f"{self.info.name}.safetensors"
+        return self.checkpoint or shipped(self.info.name)
 
     def weights(self) -> Mapping[str, str]:
         """Return the checkpoint and its hash."""
