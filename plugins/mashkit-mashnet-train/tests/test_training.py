@@ -21,6 +21,7 @@ import pytest
 import torch
 from scipy.stats import mannwhitneyu
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from mashkit.errors import OptionError, OutputError, UsageError
 from mashkit.hookspecs import StageEvent
@@ -35,6 +36,7 @@ from mashkit_mashnet_train.training import (
     predict,
     train,
 )
+from mashkit_mashnet_train.training.averaging import averaged
 from mashkit_mashnet_train.training.config import learning_rate
 from mashkit_mashnet_train.training.state import STATE
 
@@ -194,9 +196,10 @@ def test_a_state_of_before_the_trial_is_gone_on_with(whole: tuple[Path, Training
     run(tmp_path, steps=20)
     path = tmp_path / STATE
     state = torch.load(path, weights_only=True)
-    for name in ("trial", "waited"):
+    for name in ("trial", "waited", "average"):
         del state[name]
-    del state["config"]["channels_last"]
+    for name in ("channels_last", "average"):
+        del state["config"][name]
     torch.save(state, path)
     assert same(run(tmp_path, precision="auto"), whole[1])
 
@@ -353,6 +356,66 @@ def test_a_rate_that_falls_knows_where_it_ends(tmp_path: Path) -> None:
     with pytest.raises(TrainingError, match="steps was 60, is 80"):
         run(tmp_path / "parts", config=cosine, steps=80)
     assert same(run(tmp_path / "parts", config=cosine), undisturbed)
+
+
+def test_the_average_is_that_of_torch() -> None:
+    torch.manual_seed(0)
+    network, decay = torch.nn.BatchNorm1d(3), 0.5
+    # From step 8 on, the decay is the one that is given.
+    golden = AveragedModel(network, multi_avg_fn=get_ema_multi_avg_fn(decay), use_buffers=True)
+    average: dict[str, torch.Tensor] = {}
+    for step in range(8, 16):
+        with torch.no_grad():
+            network.weight.add_(torch.randn(3))
+        network(torch.randn(5, 3))
+        golden.update_parameters(network)
+        average = averaged(average, network, decay, step)
+    for name in ("weight", "bias", "running_mean", "running_var"):
+        assert torch.allclose(average[name], golden.module.state_dict()[name]), name
+    assert average["num_batches_tracked"] == 8
+    assert not torch.allclose(average["weight"], network.weight)
+
+
+def test_the_first_weights_are_soon_forgotten() -> None:
+    network = torch.nn.Linear(1, 1)
+    average = averaged({}, network, 0.99, 0)
+    with torch.no_grad():
+        network.weight.add_(1.0)
+    before = network.weight - 1
+    for step in range(1, 41):
+        average = averaged(average, network, 0.99, step)
+    # A constant decay would leave 0.99 ** 40, or 67 %, of them.
+    assert torch.all(average["weight"] - before > 0.999)
+
+
+def test_an_average_is_kept_instead_of_the_last_weights(whole: tuple[Path, TrainingResult], tmp_path: Path) -> None:
+    seen: list[dict[str, torch.Tensor]] = []
+    network, config = ToyNetwork(), attrs.evolve(CONFIG, average=0.8, checkpoint_steps=7)
+
+    def see(event: StageEvent) -> None:
+        if event.stage == "train":
+            seen.append({name: value.clone() for name, value in network.state_dict().items()})
+
+    result = train(network, ToyData(), config, tmp_path / "whole", see)
+    # Training itself is the same, step by step.
+    assert logs(tmp_path / "whole")[0] == logs(whole[0])[0]
+    average: dict[str, torch.Tensor] = {}
+    for step, weights in enumerate(seen[: int(result.best["step"] or 0)], 1):
+        now = ToyNetwork()
+        now.load_state_dict(weights)
+        average = averaged(average, now, 0.8, step)
+    assert all(torch.equal(average[name], result.weights[name]) for name in average)
+    assert not all(torch.equal(seen[-1][name], average[name]) for name in average)
+
+    def stop(event: StageEvent) -> None:
+        if event.stage == "train" and event.done == 33:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        train(ToyNetwork(), ToyData(), config, tmp_path / "parts", stop)
+    with pytest.raises(TrainingError, match=r"average was 0\.8, is 0\.9"):
+        run(tmp_path / "parts", config=config, average=0.9)
+    assert same(run(tmp_path / "parts", config=config), result)
 
 
 def test_another_run_is_not_resumed(tmp_path: Path) -> None:
@@ -514,6 +577,8 @@ def test_a_folder_that_is_a_file_is_refused(tmp_path: Path) -> None:
         ({"learning_rate": NAN}, "learning_rate is nan"),
         ({"unlabelled": "guess"}, "give one of drop, lsro, pseudo"),
         ({"ranking": -1.0}, "ranking is -1.0"),
+        ({"average": 1.0}, "average is 1.0"),
+        ({"average": NAN}, "from 0 to below 1"),
         ({"patience": 0}, "patience is 0"),
         ({"precision": "16-mixed"}, "give bf16-mixed"),
         ({"precision": "8"}, "give one of auto"),

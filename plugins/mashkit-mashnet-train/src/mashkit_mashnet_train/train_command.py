@@ -59,6 +59,10 @@ def _configure(made: argparse.ArgumentParser) -> None:
         help="let the rate stay, or rise and fall to nothing at the last step; default: %(default)s",
     )  # fmt: skip
     made.add_argument(
+        "--average", type=float, default=0.0, metavar="DECAY",
+        help="keep a moving average of the weights with this decay, such as 0.99; default: %(default)s, none",
+    )  # fmt: skip
+    made.add_argument(
         "--unlabelled", choices=("drop", "lsro", "pseudo"),
         help="what becomes of matched examples; default: lsro for variants called so, drop for others",
     )  # fmt: skip
@@ -113,6 +117,7 @@ def _run(arguments: argparse.Namespace) -> int:
         steps=arguments.steps,
         learning_rate=arguments.learning_rate,
         schedule=arguments.schedule,
+        average=arguments.average,
         unlabelled=unlabelled,
         ranking=arguments.ranking,
         loss=network.loss,

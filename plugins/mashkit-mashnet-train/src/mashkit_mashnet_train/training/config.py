@@ -61,6 +61,9 @@ class TrainingConfig:
     schedule : {"constant", "cosine"}
         With "constant" the rate stays the same, as in the paper. With "cosine" the rate rises over the first twentieth
         of the steps and then falls to 0 at the last step along half a cosine: a short run ends with better weights.
+    average : float
+        Decay of an exponential moving average of the weights, at least 0 and below 1. The average is validated and kept
+        instead of the weights of the last step; 0, as in the paper, keeps these.
     unlabelled, ranking, loss, balance
         As in :class:`mashkit_mashnet_train.losses.Objective`.
     validation_interval : int
@@ -96,6 +99,7 @@ class TrainingConfig:
     steps: int = attrs.field(default=10_000, validator=_whole)
     learning_rate: float = attrs.field(default=1e-4, validator=_above_zero)
     schedule: Schedule = attrs.field(default="constant", validator=_one_of(*SCHEDULES))
+    average: float = 0.0
     unlabelled: Unlabelled = attrs.field(default="drop", validator=_one_of("drop", "lsro", "pseudo"))
     ranking: float = 0.0
     loss: Loss = attrs.field(default="cross-entropy", validator=_one_of("cross-entropy", "contrastive"))
@@ -115,6 +119,8 @@ class TrainingConfig:
     def __attrs_post_init__(self) -> None:
         if not (math.isfinite(self.ranking) and self.ranking >= 0):
             raise UsageError(f"ranking is {self.ranking!r}", "give a weight of 0 or more")
+        if not 0 <= self.average < 1:
+            raise UsageError(f"average is {self.average!r}", "give a decay from 0 to below 1, such as 0.99")
         if self.precision == "16-mixed" and self.device == "cpu":
             raise UsageError("precision 16-mixed on a CPU, which float16 has no autocast on", "give bf16-mixed")
 

@@ -27,6 +27,7 @@ from mashkit_mashnet_train.batches import Batch, TrainingData
 from mashkit_mashnet_train.losses import loss
 from mashkit_mashnet_train.training import state
 from mashkit_mashnet_train.training.arithmetic import chosen, put_channels_last
+from mashkit_mashnet_train.training.averaging import averaged, holding
 from mashkit_mashnet_train.training.config import TrainingConfig, learning_rate
 from mashkit_mashnet_train.training.data_check import check_data
 from mashkit_mashnet_train.training.errors import TrainingDiverged
@@ -256,7 +257,7 @@ class _Run:
             progress.waited += time.monotonic() - asked
             self._step(batch)
             if progress.step % config.validation_interval == 0 or progress.step == config.steps:
-                self._validate()
+                self._look()
             progress.seconds = before + time.monotonic() - began
             due = progress.step % config.checkpoint_steps == 0 or time.monotonic() - saved >= config.checkpoint_seconds
             if due or progress.stopped:
@@ -280,6 +281,8 @@ class _Run:
         self.fabric.backward(found.total)
         self.optimizer.step()
         progress.step += 1
+        if self.config.average:
+            progress.average = averaged(progress.average, self.network, self.config.average, progress.step)
         progress.recent.append(values)
         progress.unvalidated.append(values[0])
         self.loss = values[0]
@@ -289,6 +292,14 @@ class _Run:
             progress.recent = []
             if self.fabric.is_global_zero:
                 self.logs.losses(row)
+
+    def _look(self) -> None:
+        """Validate the weights, or their average if the settings want one."""
+        if self.progress.average:
+            with holding(self.network, self.progress.average):
+                self._validate()
+        else:
+            self._validate()
 
     def _validate(self) -> None:
         progress, config = self.progress, self.config

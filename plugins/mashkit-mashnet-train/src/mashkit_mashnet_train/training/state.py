@@ -45,6 +45,8 @@ class Progress:
         The step after which the network was best on the validation songs; 0 before the first validation.
     best : dict of str to Tensor
         State dict of that network, in CPU memory.
+    average : dict of str to Tensor
+        The moving average of the weights; empty if the settings want none.
     curve : list of dict
         One row for each validation.
     losses : list of list of float
@@ -64,6 +66,7 @@ class Progress:
     step: int = 0
     best_step: int = 0
     best: dict[str, Tensor] = attrs.field(factory=dict)
+    average: dict[str, Tensor] = attrs.field(factory=dict)
     curve: list[dict[str, Any]] = attrs.field(factory=list)
     losses: list[list[float]] = attrs.field(factory=list)
     recent: list[list[float]] = attrs.field(factory=list)
@@ -76,9 +79,10 @@ class Progress:
 PRECISION = frozenset({"precision", "channels_last"})
 """Settings that a resumed run takes from its state if its precision is "auto"."""
 _PARTS = {"config", "data", "network", "model", "optimizer", "precision", "random", *attrs.fields_dict(Progress)} - {
-    "waited"
+    "waited",
+    "average",
 }
-# "waited" came later: a state of an older version lacks it.
+# "waited" and "average" came later: a state of an older version lacks them.
 
 
 def _random() -> dict[str, Any]:
