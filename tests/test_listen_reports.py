@@ -23,12 +23,12 @@ from mashkit.listen.data import Answered, ListeningDataError, read_answered, rea
 from mashkit.listen.export import write_export
 from mashkit.listen.figures import SIMULATED, figure4
 from mashkit.listen.mos import opinion_scores
-from mashkit.listen.power import planted, rates
+from mashkit.listen.power import planted, power, rates
 from mashkit.listen.power import studies as simulated_studies
 from mashkit.listen.records import HEARD, PREFERRED, QUESTIONS, Answer, Page, PageKind, Sample
 from mashkit.listen.report import write_report
 from mashkit.listen.simulate import TASKS, World, design, parse_effects, simulate
-from mashkit.listen.study import Rules, Study
+from mashkit.listen.study import CHECK, Rules, Study
 from mashkit.listen.table import CODEBOOK, clips, comparisons, kept, long_table, ratings
 from mashkit.listen.tables import level, tables
 from mashkit.pages.exports import safe
@@ -412,6 +412,20 @@ def test_a_frozen_study_can_be_answered_by_simulated_raters(tmp_path: Path, caps
     data = read_data(tmp_path / "made.json")
     assert data.study.hash == study.hash
     assert data.simulation["effects"] == {studies.SYSTEMS[0]: 1.0}
+    # The tones of the checks are no system, and the reference is the first one of the table.
+    assert any(one.system == CHECK for one in study.samples)
+    assert data.systems == studies.SYSTEMS
+    assert data.reference == studies.SYSTEMS[0]
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_the_reference_is_the_studys_first_system_however_samples_are_drawn(seed: int, tmp_path: Path) -> None:
+    study = studies.custom(tmp_path, frame={"seed": seed})
+    data = Answered(study=study, answers=())
+    assert (data.systems, data.reference) == (studies.SYSTEMS, studies.SYSTEMS[0])
+    # Power is that of finding how much better the reference is.
+    found = power(lambda _: study, [2.0], world=World(), count=2, raters=12)
+    assert "systems-rank-sum" in {one.test for one in found[2.0]}
 
 
 @pytest.mark.whole

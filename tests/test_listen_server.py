@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import functools
 import html
 import json
 import os
@@ -32,6 +34,7 @@ from starlette.testclient import TestClient
 
 from mashkit.listen.links import Links
 from mashkit.listen.server import Options, Rate, application, only_server, require_token
+from mashkit.listen.writer import Writer
 
 pytestmark = pytest.mark.whole  # a server, with whole studies
 
@@ -416,10 +419,36 @@ def test_the_admin_page_wants_its_token(case: Callable[..., Case]) -> None:
             assert client.post("/api/admin/links", json={"count": count}).status_code == 400
         assert client.post("/api/admin/login", json={"token": "no"}).status_code == 403
         assert client.post("/api/admin/login", json={"token": TOKEN}).status_code == 429  # guessing takes for ever
+    with TestClient(one.app, **LOCAL) as client:
+        assert client.get("/api/admin/progress", headers=bearer).status_code == 429
     local = case()
     with TestClient(local.app, **LOCAL) as client:
         assert client.get("/api/admin/progress").status_code == 200
         assert client.get("/api/admin/progress", headers={"x-forwarded-for": "1.2.3.4"}).status_code == 401
+
+
+def test_an_unforeseen_error_of_one_request_costs_no_other(case: Callable[..., Case]) -> None:
+    one = case()
+    writer, free = Writer(one.store), threading.Event()
+
+    def broken() -> None:
+        raise KeyError("unforeseen")
+
+    async def together() -> list[Any]:
+        busy = asyncio.ensure_future(writer.run(free.wait))
+        await asyncio.sleep(0.2)  # the thread is in the first step, so that the others share one commit
+        links = ("a", "b")
+        steps = [writer.run(functools.partial(one.store.join, link)) for link in links]
+        others = [asyncio.ensure_future(step) for step in (steps[0], writer.run(broken), steps[1])]
+        await asyncio.sleep(0)
+        free.set()
+        return list(await asyncio.gather(busy, *others, return_exceptions=True))
+
+    _, first, error, second = asyncio.run(together())
+    assert isinstance(error, KeyError)
+    assert len({first, second}) == 2
+    assert (one.store.join("a"), one.store.join("b")) == (first, second)
+    writer.close()
 
 
 def test_requests_are_limited_and_no_address_is_kept(case: Callable[..., Case]) -> None:

@@ -13,7 +13,7 @@ from mashkit.atomicfile import write_text
 from mashkit.errors import MashkitError
 from mashkit.listen.exclusions import exclusions
 from mashkit.listen.records import HIGHEST, LOWEST, QUESTIONS, Answer, PageKind, to_dict
-from mashkit.listen.study import ORIGINAL, UNMATCHED, Study, StudyError, read
+from mashkit.listen.study import CHECK, ORIGINAL, UNMATCHED, Study, StudyError, read
 from mashkit.paths import path_text
 from mashkit.types.mappings import as_tuple
 
@@ -76,9 +76,13 @@ class Answered:
 
     @property
     def systems(self) -> tuple[str, ...]:
-        """The scorers, in the order of their first sample, without "original" and "unmatched"."""
-        found = dict.fromkeys(one.system for one in self.study.samples)
-        return tuple(name for name in found if name not in (ORIGINAL, UNMATCHED))
+        """The scorers, in the study's order; without the original, the control and the tones of checks.
+
+        Systems that the study has samples of but does not describe follow, in the order of their first sample.
+        """
+        sampled = dict.fromkeys(one.system for one in self.study.samples)
+        ordered = [*(name for name in self.study.systems if name in sampled), *sampled]
+        return tuple(name for name in dict.fromkeys(ordered) if name not in (ORIGINAL, UNMATCHED, CHECK))
 
     @property
     def task(self) -> str:

@@ -20,7 +20,7 @@ from mashkit.listen import designs
 from mashkit.listen.designs import Candidate, Layout
 from mashkit.listen.records import PageKind, Sample
 from mashkit.listen.stimuli import Sounds, headphone_trials, level_trials
-from mashkit.listen.study import ORIGINAL, STIMULI, UNMATCHED, Protocol, Rules, Study, StudyError, write
+from mashkit.listen.study import CHECK, GROUPS, ORIGINAL, STIMULI, UNMATCHED, Protocol, Rules, Study, StudyError, write
 from mashkit.listen.texts import shipped
 from mashkit.mashup import Mashup
 from mashkit.paths import path_text
@@ -28,8 +28,6 @@ from mashkit.pipeline import Kit, Ranked
 from mashkit.types import Condition, Role
 
 TASKS = ("generation", "retrieval", "preference", "custom")
-CHECK = "check"
-"""The system of the sounds of checks: tones, which are no result."""
 
 
 @attrs.frozen(kw_only=True)
@@ -148,8 +146,8 @@ def freeze_table(
     """Freeze a study of sounds that a table lists.
 
     The table is a CSV file with the columns ``page``, ``file``, ``system`` and ``vocal``, and if wanted ``song``,
-    ``group``, ``rank`` and ``kind``. Two rows with one ``page`` make a page. ``kind`` is empty, or "training". A file's
-    path is relative to the table's folder.
+    ``group``, ``rank`` and ``kind``. Two rows with one ``page`` make a page. ``kind`` is empty or "training", ``group``
+    is empty, "top" or "bottom". A file's path is relative to the table's folder.
 
     Raises
     ------
@@ -200,7 +198,19 @@ def _rows(table: Path) -> list[tuple[int, dict[str, str]]]:
             f"{path_text(table)} has no {'column ' + ', '.join(sorted(missing)) if missing else 'row'}",
             "give a CSV file with the columns page, file, system and vocal",
         )
+    known = {"kind": ("", PageKind.TRAINING), "group": GROUPS}
     for line, row in rows:
+        for name, values in known.items():
+            if (row.get(name) or "") not in values:
+                told = " or ".join(repr(str(one)) for one in values if one)
+                raise StudyError(
+                    f"{path_text(table)}, line {line}: {name} {row[name]!r}", f"give {told}, or leave it empty"
+                )
+        if row["system"] == CHECK:
+            raise StudyError(
+                f"{path_text(table)}, line {line}: system {CHECK!r}, the name of the tones that check raters",
+                "give it another name",
+            )
         empty = [name for name in ("page", "file", "system", "vocal") if not (row.get(name) or "").strip()]
         if empty:
             raise StudyError(f"{path_text(table)}, line {line}: no {', '.join(empty)}", "fill the cell")

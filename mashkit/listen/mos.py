@@ -10,9 +10,8 @@ import pandas as pd
 
 from mashkit.bench.statistics import Interval, interval, ratio, value_of
 from mashkit.listen.records import QUESTIONS
-from mashkit.listen.study import ORIGINAL, UNMATCHED
+from mashkit.listen.study import GROUPS, ORIGINAL, UNMATCHED
 
-GROUPS = ("", "top", "bottom")
 """Values of ``Sample.group``, in the order of the results."""
 
 

@@ -15,7 +15,7 @@ from mashkit.errors import UsageError
 from mashkit.listen.analysis import TESTS, TOP, Finding, findings
 from mashkit.listen.data import Answered
 from mashkit.listen.simulate import World, simulate
-from mashkit.listen.study import ORIGINAL, Study
+from mashkit.listen.study import Study
 from mashkit.listen.table import long_table
 
 ALPHA = 0.05
@@ -137,7 +137,7 @@ def power(
     seed, raters
         As of :func:`studies`.
     reference : str, optional
-        By default the first system of the design.
+        By default the first system of the study.
 
     Raises
     ------
@@ -147,7 +147,7 @@ def power(
     if count < 1:
         raise UsageError(f"{count} simulated studies", "give one or more")
     first = made(seed)
-    best = reference or next(one.system for one in first.samples if one.system != ORIGINAL)
+    best = reference or Answered(study=first, answers=()).reference
     return {
         effect: rates(
             studies(made, attrs.evolve(world, effects=planted(first, effect, best)), count, seed=seed, raters=raters),

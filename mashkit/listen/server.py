@@ -111,8 +111,8 @@ class Buckets:
         self._rate = rate
         self._left: dict[str, tuple[float, float]] = {}
 
-    def take(self, key: str) -> None:
-        """Count a request.
+    def require(self, key: str) -> float:
+        """Return how many requests are left, at least one; count none.
 
         Raises
         ------
@@ -124,6 +124,11 @@ class Buckets:
         left = min(self._rate.burst, left + (now - before) * self._rate.per_second)
         if left < 1:
             raise Refused("busy", "too many requests: wait a moment", 429)
+        return left
+
+    def take(self, key: str) -> None:
+        """Count a request; errors as of :meth:`require`."""
+        left, now = self.require(key), time.monotonic()
         self._left[key] = left - 1, now
         if len(self._left) > 10_000:  # forget those whose bucket has been full again for long
             old = now - self._rate.burst / self._rate.per_second
@@ -412,6 +417,9 @@ class _Served:
         bearer = request.headers.get("authorization", "").removeprefix("Bearer ").encode(errors="replace")
         if until is not None and until.isdigit() and time.time() < int(until):
             return
+        if bearer:
+            # Nobody who has guessed too often learns whether a guess is right.
+            self._logins.require(_address(request))
         if not bearer or not hmac.compare_digest(bearer, self._options.admin_token.encode()):
             if bearer:
                 self._logins.take(_address(request))

@@ -28,6 +28,10 @@ STUDY_FILE = "study.json"
 STIMULI = "stimuli"
 ORIGINAL, UNMATCHED = "original", "unmatched"
 """Systems of the two kinds of samples that no system chose: the vocal's own song, and the negative control."""
+CHECK = "check"
+"""The system of the tones that check a rater's level or headphones; no result is of them."""
+GROUPS = ("", "top", "bottom")
+"""Groups of a system's samples, in the order of tables: none, or the end of its ranking that they are of."""
 CONTROLS: Mapping[PageKind, int] = {PageKind.RATING: 3, PageKind.PREFERENCE: 5}
 """Pages with a negative control and its original that a rater sees, by what a study asks for (ours)."""
 FEWEST_PAGES = 10

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import queue
+import sqlite3
 import threading
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-from mashkit.errors import MashkitError
 from mashkit.listen.answers import NotSaved, Store
 
 T = TypeVar("T")
@@ -39,8 +39,8 @@ class Writer:
         ------
         NotSaved
             If the transaction could not be committed; nothing of the step is in the database then.
-        MashkitError
-            The error of the step.
+        Exception
+            The error of the step; the steps of other requests are saved all the same.
         """
         loop = asyncio.get_running_loop()
         future: asyncio.Future[T] = loop.create_future()
@@ -75,7 +75,9 @@ class Writer:
                     try:
                         with self._store.step():
                             results.append(step())
-                    except MashkitError as error:  # the step's request was refused; the others go on
+                    except sqlite3.Error:
+                        raise  # the transaction is in doubt
+                    except Exception as error:  # noqa: BLE001 — this step was rolled back; the others go on
                         results.append(error)
         except NotSaved as error:
             return [error] * len(steps)
