@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from mashkit.builtin.paper import PaperGenerator
+from mashkit.builtin.placement import MOST_BARS, BeatsOfClips, Fit, Placer
 from mashkit.conditions import TEMPO_CLASH
 from mashkit.errors import GenerationError, UsageError
 from mashkit.testing import GeneratorContract
@@ -216,6 +217,22 @@ def test_clips_of_one_song_are_not_mashed() -> None:
 def test_the_error_tells_the_songs_and_the_way_out() -> None:
     with pytest.raises(GenerationError, match=r"clip-0: C major, 70.0 BPM; clip-1: F# major, 160.0 BPM.*widen"):
         plans([make_clip(0, "C major", 70.0), make_clip(1, "F# major", 160.0)], "matched")
+
+
+def test_the_error_counts_the_pairs_it_looked_at() -> None:
+    far = [make_clip(number, "F# major", 100.0) for number in range(1, 400)]
+    clips = [make_clip(0, "C major", 100.0), *far]
+    with pytest.raises(GenerationError, match="of 200 pairs 200 lie more than 3 semitones apart, 0 too far in tempo"):
+        next(PaperGenerator().plan(clips, condition="matched", count=1, seed=0, vocal="clip-0"))
+
+
+@pytest.mark.parametrize("phrase_bars", [1, 3, 5, 7, 64, 100])
+def test_offsets_are_the_same_in_both_directions(phrase_bars: int) -> None:
+    beats = BeatsOfClips().of(make_clip(0, "C major", 240.0, duration=600.0))
+    fit = Fit(role=Role.HARMONIC, beats=beats, speed=1.0, semitones=0.0, gain_db=0.0)
+    offsets = Placer(min_duration_s=1.0).offsets(beats, fit, phrase_bars=phrase_bars)
+    assert sorted(offsets) == sorted(-bars for bars in offsets)
+    assert max(offsets) == MOST_BARS // phrase_bars * phrase_bars
 
 
 def test_short_overlaps_are_rejected() -> None:

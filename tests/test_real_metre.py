@@ -174,6 +174,16 @@ def test_a_vocal_of_doubtful_metre_is_refused_with_its_cause(fours: list[Clip]) 
     assert "doubtful_metre=true" in str(caught.value)
 
 
+def test_where_every_metre_is_doubtful_the_error_says_so() -> None:
+    clips = [clip(f"doubtful-{number}", in_bars(4, sure=0.1)) for number in range(3)]
+    with pytest.raises(GenerationError, match="the metre of all 3 clips with a vocal is doubtful") as caught:
+        drawn(clips, "matched")
+    assert "doubtful_metre=true" in str(caught.value)
+    without_key = attrs.evolve(clips[0], analysis=attrs.evolve(clips[0].analysis, key=None))
+    with pytest.raises(GenerationError, match="none can be used: no key in 1, doubtful bars in 2"):
+        drawn([without_key, *clips[1:]], "matched")
+
+
 @given(st.integers(1, 12), st.integers(1, 12))
 def test_what_bars_fit(one: int, other: int) -> None:
     assert metre.fit(one, other) == metre.fit(other, one)

@@ -17,7 +17,7 @@ from mashkit.conditions import KEY_FREE, TEMPO_FREE, whole_semitones
 from mashkit.types import Condition, Role
 
 MOST_SEEDS = 200
-"""Largest number of vocals that are examined. Of more vocals, 200 are taken evenly."""
+"""Largest number of vocals that are examined, and of clips for each of them. Of more, 200 are taken evenly."""
 
 Cause = tuple[str, str]
 """The reason why there is no mashup, and the fix."""
@@ -100,8 +100,9 @@ def no_stem(
     ratios: list[float] = []
     for seed in looked_at.tolist():
         others = np.flatnonzero(known & (table.songs != table.songs[seed]))
+        others = others[np.linspace(0, len(others) - 1, min(len(others), MOST_SEEDS)).astype(np.intp)]
         pairs += len(others)
-        for row in others[:MOST_SEEDS].tolist():
+        for row in others.tolist():
             shift, speed = whole_semitones(index.key_distance(seed, row)), index.speed(seed, row)
             in_key = role is Role.PERCUSSION or shift <= index.rules.max_shift
             in_tempo = index.rules.min_speed <= speed <= index.rules.max_speed
@@ -152,9 +153,17 @@ def wrong_length(lengths: Sequence[float], shortest_s: float, longest_s: float) 
 
 
 def _unknown(table: ClipTable, rows: npt.NDArray[np.intp], who: str) -> Cause:
-    """Return the cause if each of these clips lacks a fact; the fix is for the fact that most clips lack."""
+    """Return the cause if each of these clips lacks a fact, or its metre is doubtful.
+
+    The fix is for the fact that most clips lack.
+    """
     missing = [(name, count) for name, count in facts_missing(table, rows).most_common() if count]
+    if not missing:
+        return f"the metre of all {len(rows)} {who} is doubtful", "add songs whose bars are clear"
     told = ", ".join(f"no {name} in {count}" for name, count in missing)
+    complete = sum(not any(facts_missing(table, row).values()) for row in rows[:, None])
+    if complete:
+        return f"of {len(rows)} {who} none can be used: {told}, doubtful bars in {complete}", _analyzers(missing[0][0])
     return f"of {len(rows)} {who} none has key, tempo and downbeats: {told}", _analyzers(missing[0][0])
 
 

@@ -174,7 +174,8 @@ class Placer:
             return (0,)
         first, length = vocal.first_bar(self._min_duration_s), fit.clip.duration / fit.speed
         found = []
-        for offset in sorted(range(-MOST_BARS // phrase_bars, MOST_BARS // phrase_bars + 1), key=abs):
+        most = MOST_BARS // phrase_bars
+        for offset in sorted(range(-most, most + 1), key=abs):
             bars = offset * phrase_bars
             sung = vocal.bar_time(first + max(-bars, 0))
             played = fit.beats.bar_time(max(bars, 0)) / fit.speed
