@@ -259,6 +259,47 @@ def test_every_layout_is_read(tmp_path: Path) -> None:
     assert (counted["gtzan"], counted["giantsteps-key"], counted["ballroom"]) == (2, 1, 1)
 
 
+@pytest.mark.parametrize(
+    ("name", "text", "collection", "label"),
+    [
+        ("songs/C/song.txt", "#BPM:\n", "ultrastar", "C/song.txt"),
+        ("songs/C/song.txt", "#TITLE:C\n", "ultrastar", "C/song.txt"),
+        ("multitracks/C/song.json", "[1]", "multitracks", "C/song.json"),
+        ("multitracks/C/mixture.beats", "a b\n", "multitracks", "C/mixture.beats"),
+        ("giantsteps-tempo-dataset/annotations_v2/tempo/C.bpm", "", "giantsteps-tempo", "tempo/C.bpm"),
+        ("BallroomAnnotations/C.beats", "0.5 one\n", "ballroom", "BallroomAnnotations/C.beats"),
+        ("gtzan_tempo_beat/tempo/gtzan_pop_C.bpm", "fast", "gtzan", "tempo/gtzan_pop_C.bpm"),
+        ("giantsteps-key-dataset/annotations/key/C.key", b"\xff\xfe", "giantsteps-key", "key/C.key"),
+    ],
+)
+def test_a_file_of_labels_that_cannot_be_read_costs_its_piece_alone(
+    name: str, text: str | bytes, collection: str, label: str, tmp_path: Path
+) -> None:
+    right = {
+        "songs/D/song.txt": "#BPM:120\n", "multitracks/D/song.json": '{"bpm": 124}',
+        "BallroomAnnotations/D.beats": "1 1", "giantsteps-tempo-dataset/annotations_v2/tempo/D.bpm": "140",
+        "gtzan_tempo_beat/tempo/gtzan_pop_D.bpm": "90", "giantsteps-key-dataset/annotations/key/D.key": "D minor",
+    }  # fmt: skip
+    for file, content in {**right, name: text}.items():
+        (tmp_path / file).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / file).write_bytes(content if isinstance(content, bytes) else content.encode())
+    for song in "CD":
+        for file in (
+            f"songs/{song}/audio.ogg", f"giantsteps-key-dataset/audio/{song}.mp3", f"BallroomData/Waltz/{song}.wav",
+            f"giantsteps-tempo-dataset/audio/{song}.mp3", f"gtzan_genre/genres/pop/pop.{song}.wav",
+            *(f"multitracks/{song}/{stem}.flac" for stem in ("vocals", "drums", "other")),
+        ):  # fmt: skip
+            (tmp_path / file).parent.mkdir(parents=True, exist_ok=True)
+            save(tmp_path / file, signals.noise(0.1))
+    inputs = {one.songs[0].rpartition(".")[2]: one for one in TASK.inputs({"collections": [collection]}, tmp_path)}
+    assert inputs["C"].missing.startswith(f"the labels in {label} cannot be read: ")
+    assert str(tmp_path) not in inputs["C"].missing
+    assert inputs["D"].missing == ""
+    assert {one.card.name: one.songs for one in look_for(tmp_path)}[collection] == (
+        2 if collection == "multitracks" else 1
+    )
+
+
 def test_the_demo_songs_are_labelled() -> None:
     found = list(read_demo(None))
     assert len(found) == 6

@@ -23,7 +23,7 @@ from mashkit.bench.page import publish as publish_result
 from mashkit.bench.records import Entry, Row
 from mashkit.bench.results import Result, read_result
 from mashkit.bench.runner import ranked, run
-from mashkit.bench.separator_metrics import bss_sdr, leakage, sdr, si_sdr
+from mashkit.bench.separator_metrics import MOST_DB, bss_sdr, leakage, sdr, si_sdr
 from mashkit.bench.separators import FOUR, SeparatorTask, _true_stems, excerpt_of, silent_start, unexplained
 from mashkit.bench.suite import Competitor, Suite
 from mashkit.bench.tables import SuiteError
@@ -107,9 +107,22 @@ def test_scale_invariant_sdr_minds_no_gain() -> None:
     found = 3 * (true + 0.1 * noise)
     expected = 10 * np.log10(np.sum(true**2) / np.sum((0.1 * noise) ** 2))
     assert si_sdr(true, found) == pytest.approx(expected, abs=1e-9)
+
     assert sdr(true, true + 0.1 * noise) == pytest.approx(expected, abs=1e-9)
     assert sdr(true, found) < 0
     assert sdr(true, true) == 120
+
+
+def test_a_silent_estimate_is_the_worst_and_changes_no_other() -> None:
+    random = np.random.default_rng(4)
+    true = [random.normal(size=(2, 12_000)) for _ in range(2)]
+    found = [true[0] + 0.1 * true[1], np.zeros((2, 12_000))]
+    assert si_sdr(true[1], found[1]) == -MOST_DB < si_sdr(true[1], random.normal(size=(2, 12_000)))
+    with pytest.raises(ValueError, match="non-silent"):
+        museval.metrics.bss_eval(np.stack([one.T for one in true]), np.stack([one.T for one in found]))
+    first, silent = bss_sdr(true, found, 4000)
+    assert silent == -MOST_DB
+    assert first == bss_sdr(true, [found[0], true[0]], 4000)[0]
 
 
 def test_the_excerpt_is_where_all_roles_sound() -> None:

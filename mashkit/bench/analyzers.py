@@ -284,6 +284,7 @@ def _input(labels: Labels, asked: Settings) -> Input:
         parameters={**labels.to_dict(), "excerpt_s": asked.excerpt_s},
         files=labels.files,
         songs=(labels.name,),
+        missing=labels.problem,
     )
 
 

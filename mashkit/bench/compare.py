@@ -63,7 +63,7 @@ class Limit:
             raise UsageError(f"--fail-on {text}: {change!r} is no change", f"write it like {name}:-0.5")
         value = float(match[1])
         worse = -1.0 if known[name].better == "higher" else 1.0
-        if value and math.copysign(1.0, value) != worse:
+        if math.copysign(1.0, value) != worse:
             raise UsageError(
                 f"--fail-on {text}: {known[name].better} is better",
                 f"write {name}:{'-' if worse < 0 else '+'}{abs(value):g}{match[2]}",

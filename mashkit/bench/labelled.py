@@ -1,13 +1,14 @@
 """Read music with labels of key, tempo or beats: songs rendered here, and published annotations.
 
-Each reader reads one dataset layout. A label that a data set lacks is None, and no metric is computed from it.
+Each reader reads one dataset layout. A label that a data set lacks is None, and no metric is computed from it. A piece
+whose labels cannot be read has a problem instead, so that it costs no other piece.
 """
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +40,8 @@ class Labels:
         Seconds.
     chords : tuple of (float, str), optional
         Second at which each begins, and its label as :class:`mashkit.types.Chords` has it; the last is only an end.
+    problem : str
+        Why the labels cannot be read; empty if they can.
     """
 
     collection: str
@@ -50,6 +53,7 @@ class Labels:
     beats: tuple[float, ...] | None = None
     downbeats: tuple[float, ...] | None = None
     chords: tuple[tuple[float, str], ...] | None = None
+    problem: str = ""
 
     def to_dict(self) -> dict[str, Any]:
         """Return the labels without name and files, as plain data."""
@@ -65,18 +69,40 @@ class Labels:
         }
 
 
+def _labelled(
+    collection: str, name: str, files: Sequence[Path], readers: Mapping[Path, Callable[[Path], Mapping[str, Any]]]
+) -> Labels:
+    """Return a piece with the labels of every file in ``readers`` that is there, or with the problem of one."""
+    labels: dict[str, Any] = {}
+    for path, read in readers.items():
+        try:
+            labels.update(read(path) if path.exists() else {})
+        except (OSError, ValueError, LookupError, TypeError, AttributeError, AnalysisError) as error:
+            # Not the whole path, because reasons are kept with results, which are passed on.
+            place = f"{path.parent.name}/{path.name}"
+            problem = f"the labels in {place} cannot be read: {error!r}; correct or remove the file"
+            return Labels(collection=collection, name=name, files=files, problem=problem)
+    return Labels(collection=collection, name=name, files=files, **labels)
+
+
 def read_demo(data: Path | None) -> Iterable[Labels]:
     """Yield mashkit's demo songs, from a clone or from ``data``/examples/songs: all labels exact."""
     places = [] if data is None else [data / "examples" / "songs"]
     places.append(Path(mashkit.__file__).parents[1] / "examples" / "songs")
     folder = next((place for place in places if place.is_dir()), None)
     for path in sorted(folder.glob("*.ogg")) if folder else ():
-        said = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
-        yield Labels(
-            collection="demo", name=path.stem, files=[path], key=said["key"], tempo=said["tempo"],
-            beats=tuple(said["beats"]), downbeats=tuple(said["downbeats"]),
-            chords=(*((start, _harte(chord)) for start, _, chord in said["chords"]), (said["chords"][-1][1], "N")),
-        )  # fmt: skip
+        yield _labelled("demo", path.stem, [path], {path.with_suffix(".json"): _demo})
+
+
+def _demo(path: Path) -> dict[str, Any]:
+    said = json.loads(path.read_text(encoding="utf-8"))
+    return {
+        "key": said["key"],
+        "tempo": said["tempo"],
+        "beats": tuple(said["beats"]),
+        "downbeats": tuple(said["downbeats"]),
+        "chords": (*((start, _harte(chord)) for start, _, chord in said["chords"]), (said["chords"][-1][1], "N")),
+    }
 
 
 def _harte(chord: str) -> str:
@@ -93,28 +119,31 @@ _QUALITIES = {"": "maj", "m": "min", "m7": "min7", "maj7": "maj7", "7": "7"}
 def read_multitracks(data: Path | None) -> Iterable[Labels]:
     """Yield multitracks with ``bpm`` and ``key`` in song.json, or mixture.beats (seconds, number in the bar)."""
     for song in find_multitracks(data / "multitracks") if data else ():
-        facts, beats = song / "song.json", song / "mixture.beats"
-        said = json.loads(facts.read_text(encoding="utf-8")) if facts.exists() else {}
-        times = _beats(beats) if beats.exists() else []
-        yield Labels(
-            collection="multitracks", name=song.name, files=list(stem_files(song).values()), key=said.get("key"),
-            tempo=said.get("bpm"), beats=tuple(time for time, _ in times) or None,
-            downbeats=tuple(time for time, number in times if number == 1) or None,
-        )  # fmt: skip
+        files = list(stem_files(song).values())
+        readers = {song / "song.json": _song_facts, song / "mixture.beats": _beats}
+        yield _labelled("multitracks", song.name, files, readers)
+
+
+def _song_facts(path: Path) -> dict[str, Any]:
+    said = json.loads(path.read_text(encoding="utf-8"))
+    return {"key": said.get("key"), "tempo": said.get("bpm")}
 
 
 def read_ultrastar(data: Path | None) -> Iterable[Labels]:
     """Yield songs with UltraStar's song.txt: its grid, four lines to a beat."""
     for text in sorted((data / "songs").glob("*/song.txt")) if data else ():
-        heads = dict(
-            line[1:].strip().split(":", 1)
-            for line in text.read_text(encoding="utf-8", errors="replace").splitlines()
-            if line.startswith("#") and ":" in line
-        )
         sounds = sorted(path for path in text.parent.iterdir() if path.suffix.lower() in AUDIO_SUFFIXES)
-        if sounds and "BPM" in heads:
-            grid = float(heads["BPM"].replace(",", ".")) / 4
-            yield Labels(collection="ultrastar", name=text.parent.name, files=sounds[:1], grid=grid)
+        if sounds:
+            yield _labelled("ultrastar", text.parent.name, sounds[:1], {text: _ultrastar})
+
+
+def _ultrastar(path: Path) -> dict[str, Any]:
+    heads = dict(
+        line[1:].strip().split(":", 1)
+        for line in path.read_text(encoding="utf-8", errors="replace").splitlines()
+        if line.startswith("#") and ":" in line
+    )
+    return {"grid": float(heads["BPM"].replace(",", ".")) / 4}
 
 
 def read_giantsteps_key(data: Path | None) -> Iterable[Labels]:
@@ -123,9 +152,11 @@ def read_giantsteps_key(data: Path | None) -> Iterable[Labels]:
     for path in sorted((folder / "annotations" / "key").glob("*.key")) if folder else ():
         sound = folder / "audio" / f"{path.stem}.mp3" if folder else path
         if sound.exists():
-            yield Labels(
-                collection="giantsteps-key", name=path.stem, files=[sound], key=path.read_text(encoding="utf-8").strip()
-            )
+            yield _labelled("giantsteps-key", path.stem, [sound], {path: _key})
+
+
+def _key(path: Path) -> dict[str, Any]:
+    return {"key": path.read_text(encoding="utf-8").strip()}
 
 
 def read_giantsteps_tempo(data: Path | None) -> Iterable[Labels]:
@@ -133,9 +164,14 @@ def read_giantsteps_tempo(data: Path | None) -> Iterable[Labels]:
     folder = data / "giantsteps-tempo-dataset" if data else None
     for path in sorted((folder / "annotations_v2" / "tempo").glob("*.bpm")) if folder else ():
         sound = folder / "audio" / f"{path.stem}.mp3" if folder else path
-        tempo = float(path.read_text(encoding="utf-8").split()[0])
-        if sound.exists() and tempo > 0:  # 0 stands for a piece without a tempo
-            yield Labels(collection="giantsteps-tempo", name=path.stem, files=[sound], tempo=tempo)
+        if sound.exists():
+            labels = _labelled("giantsteps-tempo", path.stem, [sound], {path: _tempo})
+            if labels.problem or labels.tempo:  # 0 stands for a piece without a tempo
+                yield labels
+
+
+def _tempo(path: Path) -> dict[str, Any]:
+    return {"tempo": float(path.read_text(encoding="utf-8").split()[0])}
 
 
 def read_ballroom(data: Path | None) -> Iterable[Labels]:
@@ -144,11 +180,7 @@ def read_ballroom(data: Path | None) -> Iterable[Labels]:
     sounds = {path.stem: path for path in sorted((data / "BallroomData").glob("*/*.wav"))} if data else {}
     for path in sorted(folder.glob("*.beats")) if folder else ():
         if path.stem in sounds:
-            times = _beats(path)
-            yield Labels(
-                collection="ballroom", name=path.stem, files=[sounds[path.stem]],
-                beats=tuple(time for time, _ in times), downbeats=tuple(time for time, number in times if number == 1),
-            )  # fmt: skip
+            yield _labelled("ballroom", path.stem, [sounds[path.stem]], {path: _beats})
 
 
 def read_gtzan(data: Path | None) -> Iterable[Labels]:
@@ -167,29 +199,25 @@ def read_gtzan(data: Path | None) -> Iterable[Labels]:
             data / "gtzan_tempo_beat" / folder / f"gtzan_{genre}_{number}{suffix}"
             for folder, suffix in (("tempo", ".bpm"), ("beats", ".beats"))
         )
-        times = _beats(beats) if beats.exists() else []
-        labels = Labels(
-            collection="gtzan", name=sound.stem, files=[sound], key=_gtzan_key(key) if key.exists() else None,
-            tempo=float(tempo.read_text(encoding="utf-8").split()[0]) if tempo.exists() else None,
-            beats=tuple(time for time, _ in times) or None,
-            downbeats=tuple(time for time, number in times if number == 1) or None,
-        )  # fmt: skip
-        if labels.key is not None or labels.tempo is not None or labels.beats is not None:
+        labels = _labelled("gtzan", sound.stem, [sound], {key: _gtzan_key, tempo: _tempo, beats: _beats})
+        if labels.problem or labels.key is not None or labels.tempo is not None or labels.beats is not None:
             yield labels
 
 
-def _gtzan_key(path: Path) -> str | None:
+def _gtzan_key(path: Path) -> dict[str, Any]:
     number = int(path.read_text(encoding="utf-8").split()[0])
-    if not 0 <= number < 24:
-        return None
     # Counted from A, nine semitones above C.
-    return f"{TONIC_NAMES[(number + 9) % 12]} {'major' if number < 12 else 'minor'}"
+    known = 0 <= number < 24
+    return {"key": f"{TONIC_NAMES[(number + 9) % 12]} {'major' if number < 12 else 'minor'}" if known else None}
 
 
-def _beats(path: Path) -> list[tuple[float, int]]:
-    lines = (line.split() for line in path.read_text(encoding="utf-8").splitlines() if line.strip())
+def _beats(path: Path) -> dict[str, Any]:
+    lines = [line.split() for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
     # Without a second column there are no downbeats.
-    return [(float(line[0]), int(float(line[1])) if len(line) > 1 else 0) for line in lines]
+    return {
+        "beats": tuple(float(line[0]) for line in lines) or None,
+        "downbeats": tuple(float(line[0]) for line in lines if len(line) > 1 and int(float(line[1])) == 1) or None,
+    }
 
 
 def known_key(text: str | None) -> Key | None:

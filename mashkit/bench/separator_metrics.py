@@ -42,7 +42,12 @@ def sdr(true: Signals, found: Signals) -> float:
 
 
 def si_sdr(true: Signals, found: Signals) -> float:
-    """Return the scale-invariant SDR, dB: against the true signal scaled to fit best (Le Roux et al. 2019, eq. 5)."""
+    """Return the scale-invariant SDR, dB: against the true signal scaled to fit best (Le Roux et al. 2019, eq. 5).
+
+    For a silent estimate, where the ratio is 0 / 0, it is −:data:`MOST_DB` (ours).
+    """
+    if not found.any():
+        return -MOST_DB
     scaled = true * (np.sum(true * found) / np.sum(true**2))
     return decibels_of(np.sum(scaled**2), np.sum((scaled - found) ** 2))
 
@@ -79,18 +84,23 @@ def bss_sdr(true: Sequence[Signals], found: Sequence[Signals], sample_rate: int)
     Parameters
     ----------
     true, found : sequence of array, shape (channels, frames)
-        No true signal is silent throughout.
+        No true signal is silent throughout. For a silent estimate, which museval refuses, the result is
+        −:data:`MOST_DB` (ours).
     sample_rate : int
         Hz.
     """
     from museval.metrics import bss_eval
 
+    sounds = [bool(one.any()) for one in found]
+    # An estimate is compared with the true signals alone, so the one that stands for a silent one changes no other.
+    measured = [one if sounding else true_one for one, true_one, sounding in zip(found, true, sounds, strict=True)]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # seconds in which a stem is silent are NaN, and left out of the median
         found_sdr, *_ = bss_eval(
             np.stack([one.T for one in true]),
-            np.stack([one.T for one in found]),
+            np.stack([one.T for one in measured]),
             window=sample_rate,
             hop=sample_rate,
         )
-        return [float(np.nanmedian(one)) for one in found_sdr]
+        medians = [float(np.nanmedian(one)) for one in found_sdr]
+    return [median if sounding else -MOST_DB for median, sounding in zip(medians, sounds, strict=True)]

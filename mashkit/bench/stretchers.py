@@ -274,7 +274,7 @@ def _stems(asked: Settings, data: Path | None) -> list[Input]:
         for stem in asked.stems:
             folder = data / "multitracks" / song if data is not None else None
             paths = sorted(folder.glob(f"{stem}.*")) if folder is not None else []
-            files = [path for path in paths if path.suffix in AUDIO_SUFFIXES][:1]
+            files = [path for path in paths if path.suffix.lower() in AUDIO_SUFFIXES][:1]
             missing = ""
             if not files:
                 missing = (
