@@ -16,6 +16,7 @@ import torch
 from mashkit.audio.files import load, save
 from mashkit.bench import rendered
 from mashkit.catalog import Catalog, MashupDB
+from mashkit.catalog.songs import Song
 from mashkit.cli import main
 from mashkit.components import ComponentInfo
 from mashkit.errors import UsageError
@@ -30,7 +31,15 @@ from mashkit_mashnet.networks import COMPACT, PAPER, RHYTHM
 from mashkit_mashnet_train.example_batches import SPEEDS, ExampleBatches
 from mashkit_mashnet_train.example_store import ExampleRecord, ExampleStore, ExampleWriter, open_examples
 from mashkit_mashnet_train.examples import Fold, splits
-from mashkit_mashnet_train.recipes.pipeline import DATABASE, SECONDS, PipelineOptions, _plans, pipeline
+from mashkit_mashnet_train.recipes.pipeline import (
+    DATABASE,
+    SECONDS,
+    PipelineOptions,
+    _mixed_down,
+    _plans,
+    find,
+    pipeline,
+)
 from mashkit_mashnet_train.recipes.rendered import render
 from mashkit_mashnet_train.store import Store, StoreError
 from mashkit_mashnet_train.training import TrainingConfig, train
@@ -349,11 +358,30 @@ def test_a_song_whose_stems_cannot_be_mixed_costs_no_other(songs: Path, tmp_path
     with pytest.raises(StoreError, match="no unmatched mashup"):
         pipeline(tmp_path / "store", [], [tmp_path / "stems"], OPTIONS, kit=kit(), failed=failures.append)
     assert any("song-9" in text and "22050" in text for text in failures)
-    assert (tmp_path / "store" / "mixes" / "song-8.flac").is_file()
+    assert len(list((tmp_path / "store" / "mixes").glob("*/song-8.flac"))) == 1
+
+
+def test_songs_of_one_name_and_replaced_stems_have_mixes_of_their_own(songs: Path, tmp_path: Path) -> None:
+    parts = sorted((songs / "stems").iterdir())[:2]
+    for folder, part in zip("ab", parts, strict=True):
+        shutil.copytree(part, tmp_path / folder / "01 Song")
+
+    def mixes() -> list[tuple[Path, bytes]]:
+        found = [_mixed_down(song, tmp_path / "mixes") for song in find([], [tmp_path / "a", tmp_path / "b"])]
+        return [(song.path, song.path.read_bytes()) for song in found if isinstance(song, Song)]
+
+    first = mixes()
+    assert [path.name for path, _ in first] == ["01 Song.flac"] * 2
+    assert len({data for _, data in first}) == len({path for path, _ in first}) == 2
+    assert mixes() == first
+    shutil.copy(next((tmp_path / "b" / "01 Song").glob("drums*")), next((tmp_path / "a" / "01 Song").glob("drums*")))
+    again = mixes()
+    assert (again[0] != first[0], again[1] == first[1]) == (True, True)
 
 
 def test_stems_are_mixed_down_and_not_used(made: ExampleStore, songs: Path) -> None:
-    mix = load(made.folder / "mixes" / "song-9.flac").samples
+    (path,) = (made.folder / "mixes").glob("*/song-9.flac")
+    mix = load(path).samples
     stems = sum(load(path).samples for path in sorted((songs / "stems" / "song-9").iterdir()))
     peak = max(1.0, float(np.abs(stems).max()))
     np.testing.assert_allclose(mix, stems / peak, atol=1e-3)

@@ -28,7 +28,7 @@ from mashkit_mashnet_train.recipes import singers, singing
 from mashkit_mashnet_train.recipes.database import from_database
 from mashkit_mashnet_train.recipes.processes import in_processes
 from mashkit_mashnet_train.recipes.production import DRY, Production, breaths, produced
-from mashkit_mashnet_train.recipes.rendered import bundled_soundfont, render
+from mashkit_mashnet_train.recipes.rendered import bundled_soundfont, render, require_inputs
 from mashkit_mashnet_train.recipes.scores import Excerpt, Note, groove, pop909
 from mashkit_mashnet_train.recipes.singers import SINGERS, Singer, Take, pitch_curve, take, third_above, voice
 from mashkit_mashnet_train.recipes.singing import DIVISIONS, MEASURE, measures, sing
@@ -129,6 +129,25 @@ def test_other_archives_are_refused(drums: Path, songs: Path, tmp_path: Path) ->
     (tmp_path / "junk.tar.xz").write_bytes(b"junk")
     with pytest.raises(UsageError, match="cannot read"):
         list(pop909(tmp_path / "junk.tar.xz", 1, 20.0, 0))
+    for whole, read in ((songs, lambda path: list(pop909(path, 1, 20.0, 0))), (drums, groove)):
+        part = tmp_path / whole.name
+        part.write_bytes(whole.read_bytes()[: whole.stat().st_size // 2])
+        with pytest.raises(UsageError, match=f"cannot read .*{part.name}.*give the tar file"):
+            read(part)
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"sung": 35}, "sung is 35.*from 0 to 1"),
+        ({"sung": float("nan")}, "sung is nan"),
+        ({"seconds": 0.0}, "seconds is 0"),
+        ({"seconds": float("nan")}, "seconds is nan"),
+    ],
+)
+def test_numbers_without_sense_are_refused(options: dict[str, float], said: str, drums: Path, songs: Path) -> None:
+    with pytest.raises(UsageError, match=said):
+        require_inputs(songs, drums, [songs], **options)
 
 
 def test_only_beats_in_four_are_drummed(drums: Path) -> None:

@@ -580,6 +580,8 @@ def test_a_folder_that_is_a_file_is_refused(tmp_path: Path) -> None:
         ({"average": 1.0}, "average is 1.0"),
         ({"average": NAN}, "from 0 to below 1"),
         ({"patience": 0}, "patience is 0"),
+        ({"workers": -1}, "workers is -1"),
+        ({"seed": -1}, "seed is -1"),
         ({"precision": "16-mixed"}, "give bf16-mixed"),
         ({"precision": "8"}, "give one of auto"),
     ],

@@ -20,7 +20,7 @@ SUMMARY = "Make a store of features to train on: of a database's clips, or of so
 
 
 def _configure(made: argparse.ArgumentParser) -> None:
-    from mashkit.cli.actions import add_dry_run, add_telling, positive
+    from mashkit.cli.actions import add_dry_run, add_telling, positive, whole
 
     recipes = made.add_subparsers(dest="recipe", required=True, metavar="RECIPE")
     database = recipes.add_parser("db", help="the clips of a database")
@@ -43,7 +43,7 @@ def _configure(made: argparse.ArgumentParser) -> None:
         "--sung", type=float, default=0.35, metavar="SHARE", help="of the melodies, with pysinsy; default: %(default)s"
     )
     rendered.add_argument("--dry", action="store_true", help="no breaths, backing vocals, echoes, rooms, mastering")
-    rendered.add_argument("--seed", type=int, default=0, help="of every choice; default: %(default)s")
+    rendered.add_argument("--seed", type=whole, default=0, help="of every choice; default: %(default)s")
     rendered.add_argument("--jobs", type=positive, default=1, metavar="N", help="processes; default: %(default)s")
     pipeline = recipes.add_parser("pipeline", help="songs, separated, and mashups of them, stretched and mixed")
     pipeline.add_argument("songs", type=Path, nargs="*", metavar="SONG", help="sound files, and folders of them")
@@ -73,7 +73,7 @@ def _configure(made: argparse.ArgumentParser) -> None:
     pipeline.add_argument(
         "--test-only", action="store_true", help="all songs are for the test of networks that were trained on others"
     )
-    pipeline.add_argument("--seed", type=int, default=0, help="of every draw; default: %(default)s")
+    pipeline.add_argument("--seed", type=whole, default=0, help="of every draw; default: %(default)s")
     pipeline.add_argument("--jobs", type=positive, metavar="N", help="processes; default: one for each core")
     for kind in ("separator", "analyzer", "stretcher"):
         pipeline.add_argument(f"--{kind}", metavar="NAME", help="another than mashkit's own choice")
@@ -121,7 +121,7 @@ def _rendered(arguments: argparse.Namespace, registry: Registry, progress: Calla
 
     soundfonts = arguments.soundfont or [bundled_soundfont()]
     if arguments.dry_run:
-        require_inputs(arguments.midi, arguments.drums, soundfonts, sung=arguments.sung)
+        require_inputs(arguments.midi, arguments.drums, soundfonts, sung=arguments.sung, seconds=arguments.seconds)
         excerpts = pop909(arguments.midi, arguments.windows, arguments.seconds, arguments.seed, arguments.songs)
         found = _clips((one.song, 4 * one.bars * 60 / one.tempo) for one in excerpts)
         return _say_what_would_be_made(found, arguments)

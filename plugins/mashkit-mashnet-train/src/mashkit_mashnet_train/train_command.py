@@ -24,7 +24,7 @@ REPORT = "report.json"
 
 
 def _configure(made: argparse.ArgumentParser) -> None:
-    from mashkit.cli.actions import add_dry_run, positive
+    from mashkit.cli.actions import add_dry_run, positive, whole
 
     add_dry_run(made, "say what would be trained, and on what")
     made.add_argument(
@@ -52,7 +52,7 @@ def _configure(made: argparse.ArgumentParser) -> None:
     made.add_argument("--groups", type=positive, metavar="N", help="vocals in a batch: fewer need less memory")
     made.add_argument("--fold", metavar="K/N", help="leave the songs of fold K of N out; default: the split by name")
     made.add_argument("--steps", type=positive, default=10_000, metavar="N", help="batches; default: %(default)s")
-    made.add_argument("--seed", type=int, default=0, help="of weights, examples and chance; default: %(default)s")
+    made.add_argument("--seed", type=whole, default=0, help="of weights, examples and chance; default: %(default)s")
     made.add_argument("--learning-rate", type=float, default=1e-4, metavar="RATE", help="of Adam; default: %(default)s")
     made.add_argument(
         "--schedule", choices=("constant", "cosine"), default="constant",
@@ -86,7 +86,7 @@ def _configure(made: argparse.ArgumentParser) -> None:
     made.add_argument("--devices", type=positive, default=1, metavar="N", help="how many of it; default: %(default)s")
     made.add_argument("--threads", type=positive, metavar="N", help="CPU threads; default: torch's own setting")
     made.add_argument(
-        "--workers", type=int, default=1, metavar="N", help="processes that prepare batches; default: %(default)s"
+        "--workers", type=whole, default=1, metavar="N", help="processes that prepare batches; default: %(default)s"
     )
     made.add_argument(
         "--save-every", type=float, default=60.0, metavar="SECONDS", help="what a kill can cost; default: %(default)s"

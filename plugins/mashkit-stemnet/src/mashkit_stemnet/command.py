@@ -13,7 +13,7 @@ DONE = 0
 
 
 def _configure_songs(made: argparse.ArgumentParser) -> None:
-    from mashkit.cli.actions import add_telling, positive
+    from mashkit.cli.actions import add_telling, positive, whole
 
     recipes = made.add_subparsers(dest="recipe", required=True, metavar="RECIPE")
     kits = recipes.add_parser("kits", help="cut the drum kits of soundfonts into folders of one-shots")
@@ -40,7 +40,7 @@ def _configure_songs(made: argparse.ArgumentParser) -> None:
         metavar="SHARE",
         help="share of melodies that pysinsy sings; default: %(default)s",
     )
-    songs.add_argument("--seed", type=int, default=0, help="seed of every random choice; default: %(default)s")
+    songs.add_argument("--seed", type=whole, default=0, help="seed of every random choice; default: %(default)s")
     songs.add_argument("--jobs", type=positive, default=1, metavar="N", help="processes; default: %(default)s")
 
 
@@ -94,7 +94,7 @@ def _cut_kits(arguments: argparse.Namespace) -> int:
 
 
 def _configure_training(made: argparse.ArgumentParser) -> None:
-    from mashkit.cli.actions import positive
+    from mashkit.cli.actions import positive, whole
 
     made.add_argument(
         "--corpus", type=Path, required=True, metavar="FOLDER",
@@ -133,7 +133,7 @@ def _configure_training(made: argparse.ArgumentParser) -> None:
         "--room", type=float, default=40_000, metavar="S",
         help="seconds of stems kept in memory; default: %(default)s",
     )  # fmt: skip
-    made.add_argument("--seed", type=int, default=0, help="seed of every random choice; default: %(default)s")
+    made.add_argument("--seed", type=whole, default=0, help="seed of every random choice; default: %(default)s")
 
 
 def _run_training(arguments: argparse.Namespace) -> int:

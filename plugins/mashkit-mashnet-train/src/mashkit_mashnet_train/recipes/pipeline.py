@@ -7,9 +7,10 @@ a network can win by hearing the stretcher, as it could in the paper (protocol `
 
 from __future__ import annotations
 
+import hashlib
 import itertools
 import weakref
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
 import attrs
@@ -27,6 +28,7 @@ from mashkit.errors import GenerationError, MashkitError, UsageError
 from mashkit.interfaces import Stretcher
 from mashkit.interfaces.executor import Job, Work
 from mashkit.mashup import Mashup
+from mashkit.models import file_sha256
 from mashkit.pipeline import Kit
 from mashkit.rendering.renderer import Renderer
 from mashkit.types import Audio, Clip, Condition, MashupPlan, Role
@@ -206,16 +208,38 @@ def find(songs: Sequence[Path], stems: Sequence[Path] = ()) -> list[Song | Unusa
 
 
 def _mixed_down(song: Song | Unusable, mixes: Path) -> Song | Unusable:
-    """Return a song as one file: where it is given as stems alone, their mix is written to ``mixes``."""
+    """Return a song as one file: where it is given as stems alone, their mix is written to ``mixes``.
+
+    The mix lies in a folder named by what the stems hold, because songs of two folders may have one name, and stems may
+    be replaced.
+    """
     if not isinstance(song, Song) or not song.stems:
         return song
-    path = song.path if song.has_mix else require_writable_folder(mixes) / f"{song.path.name}.flac"
     try:
+        path = song.path if song.has_mix else mixes / _digest(song.stems.values()) / f"{song.path.name}.flac"
         if not path.exists():
+            require_writable_folder(path.parent)
             save(path, _sum([load(stem) for stem in song.stems.values()]))
     except MashkitError as error:
         return song.path, error
     return attrs.evolve(song, path=path, stems={})
+
+
+def _digest(files: Iterable[Path]) -> str:
+    """Return hex digits of what files hold.
+
+    Raises
+    ------
+    StoreError
+        If one cannot be read.
+    """
+    digest = hashlib.sha256()
+    for path in files:
+        try:
+            digest.update(bytes.fromhex(file_sha256(path)))
+        except OSError as error:
+            raise StoreError(f"{path} cannot be read: {error.strerror}", "check the file") from error
+    return digest.hexdigest()[:16]
 
 
 def _sum(stems: Sequence[Audio]) -> Audio:

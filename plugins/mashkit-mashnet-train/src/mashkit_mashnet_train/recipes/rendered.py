@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import json
+import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -30,6 +31,8 @@ RECIPE = "rendered-2"
 ``rendered`` was the first: stems are dry, and one voice sings half a semitone out of tune. ``rendered-2``: singers in
 tune, and what a studio adds.
 """
+SECONDS = 23.0
+"""Length of a clip, about (ours)."""
 LICENCES = {
     "POP909": "MIT",
     "Groove MIDI Dataset": "CC BY 4.0",
@@ -45,7 +48,7 @@ def render(
     *,
     windows: int = 3,
     songs: int | None = None,
-    seconds: float = 23.0,
+    seconds: float = SECONDS,
     seed: int = 0,
     sung: float = SUNG,
     production: Production | None = None,
@@ -91,7 +94,7 @@ def render(
         If an input cannot be read, or if what renders or sings is not installed.
     """
     production = production or Production()
-    require_inputs(midi, drums, soundfonts, sung=sung)
+    require_inputs(midi, drums, soundfonts, sung=sung, seconds=seconds)
     source = {
         "recipe": RECIPE, "windows": windows, "seconds": seconds, "seed": seed, "sung": sung, "licences": LICENCES,
         "production": attrs.asdict(production),
@@ -114,14 +117,20 @@ def render(
     return writer.close()
 
 
-def require_inputs(midi: Path, drums: Path, soundfonts: Sequence[Path], *, sung: float = SUNG) -> None:
+def require_inputs(
+    midi: Path, drums: Path, soundfonts: Sequence[Path], *, sung: float = SUNG, seconds: float = SECONDS
+) -> None:
     """Check what :func:`render` needs, before it begins.
 
     Raises
     ------
     UsageError
-        If there is no soundfont, a file does not exist, or singers are wanted and not installed.
+        If there is no soundfont, a file does not exist, singers are wanted and not installed, or a number has no sense.
     """
+    if not 0 <= sung <= 1:
+        raise UsageError(f"sung is {sung}", "give a share from 0 to 1, such as 0.35")
+    if not (math.isfinite(seconds) and seconds > 0):
+        raise UsageError(f"seconds is {seconds}", "give the length of a clip, such as 23")
     if not soundfonts:
         raise UsageError("no soundfont", "give one or more .sf2 files")
     for path in (midi, drums, *soundfonts):

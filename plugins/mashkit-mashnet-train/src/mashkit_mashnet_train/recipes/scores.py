@@ -6,10 +6,13 @@ velocities 1–127. All notes are moved to a steady beat, so the beats of the re
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import io
+import lzma
 import re
 import tarfile
+import zlib
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -160,10 +163,13 @@ def _songs(archive: Path) -> Iterator[tuple[str, dict[str, Any]]]:
             yield name, found[name]
 
 
-def _opened(archive: Path) -> tarfile.TarFile:
+@contextlib.contextmanager
+def _opened(archive: Path) -> Iterator[tarfile.TarFile]:
+    """Open an archive for the block, which only reads it."""
     try:
-        return tarfile.open(archive)
-    except (OSError, tarfile.TarError) as error:
+        with tarfile.open(archive) as tar:
+            yield tar
+    except (OSError, EOFError, tarfile.TarError, lzma.LZMAError, zlib.error) as error:
         raise UsageError(f"cannot read {archive}: {error}", "give the tar file of the data set") from error
 
 

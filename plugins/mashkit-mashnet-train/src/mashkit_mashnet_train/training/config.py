@@ -30,6 +30,11 @@ def _whole(instance: object, attribute: attrs.Attribute[Any], value: Any) -> Non
         raise UsageError(f"{attribute.name} is {value!r}", "give a whole number of 1 or more")
 
 
+def _not_negative(instance: object, attribute: attrs.Attribute[Any], value: Any) -> None:
+    if type(value) is not int or value < 0:
+        raise UsageError(f"{attribute.name} is {value!r}", "give a whole number of 0 or more")
+
+
 def _above_zero(instance: object, attribute: attrs.Attribute[Any], value: Any) -> None:
     if not (isinstance(value, (int, float)) and math.isfinite(value) and value > 0):
         raise UsageError(f"{attribute.name} is {value!r}", "give a number above 0")
@@ -110,9 +115,9 @@ class TrainingConfig:
     channels_last: bool = False
     device: str = attrs.field(default="cpu", converter=known_device)
     devices: int = attrs.field(default=1, validator=_whole)
-    seed: int = 0
+    seed: int = attrs.field(default=0, validator=_not_negative)
     threads: int | None = attrs.field(default=None, validator=attrs.validators.optional(_whole))
-    workers: int = attrs.field(default=1, validator=attrs.validators.ge(0))
+    workers: int = attrs.field(default=1, validator=_not_negative)
     checkpoint_steps: int = attrs.field(default=1000, validator=_whole)
     checkpoint_seconds: float = attrs.field(default=60.0, validator=_above_zero)
 
