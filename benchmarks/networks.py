@@ -47,7 +47,7 @@ from mashkit.metrics import roc_auc as roc_auc_of
 from mashkit.rendering.output import environment
 from mashkit.types import Condition, Role
 from mashkit_mashnet.checkpoint import Calibration, Checkpoint, load
-from mashkit_mashnet.f0chroma import rotations
+from mashkit_mashnet.f0chroma import harmony
 from mashkit_mashnet_train.calibration import probabilities
 from mashkit_mashnet_train.examples import Clips, Drawer, Example
 from mashkit_mashnet_train.interval_data import Lookup
@@ -159,8 +159,7 @@ def rule(clips: Clips, lookup: Lookup) -> Judge:
 
     def one(example: Example) -> float:
         pitches, _, _ = lookup.example(clips, example, len(example.grid) - 1, None)
-        agreement = rotations(pitches[0], pitches[4:].sum(axis=0))
-        return float(agreement[0] / agreement.mean() - 1)
+        return harmony(pitches[0], pitches[4:].sum(axis=0))
 
     return lambda examples: np.array([one(example) for example in examples])
 
@@ -235,7 +234,7 @@ def page(results: Mapping[str, Any]) -> str:
         + "; ".join(bounds)
         + ".",
         "",
-        "`f0chroma` is a rule without training, and hears no percussion.",
+        "`f0chroma` is a rule without training, and ignores percussion.",
     ]
     return "\n".join(lines) + "\n"
 

@@ -18,7 +18,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -49,8 +49,8 @@ PAPER = {
 }  # fmt: skip
 """Table 1 of the paper: accuracy, %, and average rank among 26,550 matched mashups."""
 TARGETS = {"accuracy": 98.0, "rank": 1.05}
-VOCALS = 60
-"""Vocals of the controlled questions, as in benchmarks/results/networks.md."""
+VOCALS, SEED = 60, 0
+"""Vocals of the controlled questions, and the seed of their draws, as in benchmarks/results/networks.md."""
 MUSIC = ("auc", "semitone", "late_50")
 """Controlled metrics that the table has."""
 
@@ -100,13 +100,17 @@ def note(record: Mapping[str, Any]) -> str:
 
 
 def joined(earlier: Mapping[str, Any], result: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Return a result with the runs of an earlier one on the same songs that it does not have, in the table's order."""
-    if earlier["store"] != result["store"]:
+    """Return a result with the runs of an earlier one on the same questions that it does not have."""
+    if any(earlier[name] != result[name] for name in ("store", "controlled")):
         return result
     runs = {run["sha256"]: run for run in [*earlier["runs"], *result["runs"]]}
+    return {**result, "runs": in_order(runs.values())}
+
+
+def in_order(runs: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """Return runs in the order of the table's rows."""
     order = list(PAPER)
-    placed = sorted(runs.values(), key=lambda run: (run["note"], order.index(run["variant"]), run["preset"]))
-    return {**result, "runs": placed}
+    return sorted(runs, key=lambda run: (run["note"], order.index(run["variant"]), run["preset"]))
 
 
 def page(collections: Mapping[str, Any]) -> str:
@@ -164,13 +168,15 @@ def main() -> None:
     store = open_examples(arguments.data)
     test = {index: record for index, record in enumerate(store.records) if record.split == "test"}
     checkpoints = [load(path) for path in arguments.checkpoints]
-    asked, clips, lookup = [], None, None
+    asked, clips, lookup, controlled = [], None, None, None
     if arguments.clips is not None:
         clip_store = open_store(arguments.clips)
         heard = {title for one in checkpoints for title in one.training["data"]["recordings"]}
         left_out = {record.song for record in clip_store.records if record.id in heard}
         clips, lookup = Clips([clip_store], "test", without=left_out), Lookup([clip_store])
-        asked = questions(clips, VOCALS, 0)
+        asked = questions(clips, VOCALS, SEED)
+        songs = sorted({record.song for record in clips.records})
+        controlled = {"clips": clip_store.fingerprint, "songs": songs, "vocals": VOCALS, "seed": SEED}
     runs = []
     for path, checkpoint in zip(arguments.checkpoints, checkpoints, strict=True):
         record = checkpoint.training
@@ -200,7 +206,8 @@ def main() -> None:
         "separator": ", ".join(one["name"] for one in store.source["components"] if one["kind"] == "separator"),
         "mismatch": store.source["mismatch"],
         "store": {"fingerprint": store.fingerprint, **store.source},
-        "runs": runs,
+        "controlled": controlled,
+        "runs": in_order(runs),
     }
     if arguments.write:
         file = HERE / "results" / "table1.json"

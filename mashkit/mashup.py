@@ -209,6 +209,11 @@ class Mashup:
         """Return the times in the mashup of the downbeats of ``role``'s clip, seconds; see :meth:`beats`."""
         return self._carried(role, "downbeats")
 
+    def known_downbeats(self) -> Times:
+        """Return the vocal's downbeats as :meth:`downbeats` does, or none, shape (0,), if they are unknown."""
+        known = self.clips[Role.VOCAL].analysis.downbeats is not None
+        return self.downbeats() if known else np.zeros(0)
+
     def _carried(self, role: Role, field: str) -> Times:
         clip = self.clips[role]
         clip.require(field)

@@ -28,7 +28,7 @@ from mashkit.interfaces import Generator
 from mashkit.types import Clip, Condition, MashupPlan, Role
 
 CLASH = 0.03
-"""Smallest difference of an unmatched tempo: a third less than our own generator requires."""
+"""Smallest difference of an unmatched tempo: a quarter less than our own generator requires (ours)."""
 TOLERANCE = 0.02
 """Largest difference of matched tempi, because a clip's tempo is one number for beats that vary."""
 CENTS = 0.6

@@ -134,7 +134,7 @@ def compose(seed: int, number: int) -> Composition:
         start, degree = bar * STEPS, progression[bar]
         triad = [_pitch(key, degree + third) for third in (0, 2, 4)]
         harmony.append(_label(triad))
-        # Every fourth bar is without vocals, because real voices pause.
+        # Every eighth bar is without vocals, because real voices pause.
         if bar % 4 != 3 or bar % 8 == 3:
             melody += _sung(motif[bar // 2 % 2], start, key, degree, register)
         low += [Note(start + step, length, 36 + triad[0] % 12) for step, length in _held(str(bass))]

@@ -29,7 +29,7 @@ def lead(
         *_against(tests, baseline),
         *_drawn(max(ranked, key=_auc)),
         "Not known: what listeners would say, because nobody listened; and how it is with music unlike these songs: "
-        "the intervals know only how much one song here differs from the next.",
+        "the intervals contain only the differences between these songs.",
     ]
 
 

@@ -165,7 +165,7 @@ def tails(clusters: int, level: float = LEVEL) -> tuple[float, float]:
 
     They are expanded, because a bootstrap sample of n clusters varies less than n new clusters: Φ(∓√(n/(n−1))·t_{n−1}),
     after Hesterberg, "What Teachers Should Know About the Bootstrap", The American Statistician 69(4), 2015, section
-    4.1. With nine songs the plain quantiles .025 and .975 would be .012 and .988.
+    4.1. With nine songs, .025 and .975 become .007 and .993.
     """
     from scipy import stats
 

@@ -1,6 +1,6 @@
 """The interface of a task: what a benchmark measures on the components of one kind.
 
-A task is a class of four methods and a list of metrics; :mod:`mashkit.bench.stretchers` is an example. A plugin brings
+A task is a class of five methods and a list of metrics; :mod:`mashkit.bench.stretchers` is an example. A plugin brings
 a task with the hook ``mashkit_register_tasks``. The runner, the ranking and the page use nothing but this interface.
 """
 

@@ -34,11 +34,9 @@ def secret_of(folder: Path) -> bytes:
                 file.write(secrets.token_hex(32))
         secret = bytes.fromhex(path.read_text(encoding="ascii"))
     except (OSError, ValueError) as error:
-        raise StudyError(
-            f"{path_text(path)} cannot be used: {error}", "remove it; links then have to be made anew"
-        ) from error
+        raise StudyError(f"{path_text(path)} cannot be used: {error}", _ANEW) from error
     if len(secret) < 32:
-        raise StudyError(f"{path_text(path)} is too short", "remove it; links then have to be made anew")
+        raise StudyError(f"{path_text(path)} is too short", _ANEW)
     return secret
 
 

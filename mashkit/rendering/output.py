@@ -69,8 +69,7 @@ def with_clicks(mashup: Mashup) -> Audio:
     AnalysisError
         If the vocal's clip has no beats.
     """
-    beats = mashup.beats()
-    bars = mashup.downbeats() if mashup.clips[Role.VOCAL].analysis.downbeats is not None else beats[:0]
+    beats, bars = mashup.beats(), mashup.known_downbeats()
     samples = mashup.mix.samples * np.float32(0.5)
     time = np.arange(round(CLICK_S * mashup.sample_rate)) / mashup.sample_rate
     for beat in beats.tolist():

@@ -34,13 +34,14 @@ OFF_BEAT = 0.25
 """Largest distance of a detected beat from a whole number of beats, in beats: half-way to the off-beat. A detected beat
 further away is ignored."""
 LEAST_COVERAGE = 0.6
-"""Least share of the beats between the first and the last that must have been detected."""
+"""Least share of the beats between the first and the last that must have been detected (ours)."""
 LONGEST_GAP = 16
 """Largest number of missing beats in a row: four bars, because the tempo can be continued for that long."""
 MOST_JITTER = 0.05
-"""Largest median distance of the detected beats from the smoothed ones, in beats; with more the beats keep no tempo."""
+"""Largest median distance of the detected beats from the smoothed ones, in beats; with more the beats keep no tempo
+(ours)."""
 LEAST_CONFIDENCE = 0.1
-"""Least confidence of an analyzer in its beats, if it returns one."""
+"""Least confidence of an analyzer in its beats, if it returns one (ours)."""
 TOLERANCE_S = 0.005
 """Largest distance of a time map from the beats at knots that are left out, seconds: half the frame of a tracker.
 So a steady tempo becomes a single speed, and a layer is stretched in no more pieces than needed."""

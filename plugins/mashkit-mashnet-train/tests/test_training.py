@@ -418,6 +418,20 @@ def test_an_average_is_kept_instead_of_the_last_weights(whole: tuple[Path, Train
     assert same(run(tmp_path / "parts", config=config), result)
 
 
+def test_an_interrupted_run_is_not_cut_short(tmp_path: Path) -> None:
+    def stop(event: StageEvent) -> None:
+        if event.stage == "train" and event.done == 5:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        train(ToyNetwork(), ToyData(), attrs.evolve(CONFIG, checkpoint_steps=5), tmp_path, stop)
+    state = (tmp_path / STATE).read_bytes()
+    with pytest.raises(TrainingError, match=r"interrupted after step 5.*more steps, such as the 60"):
+        run(tmp_path, steps=5)
+    assert (tmp_path / STATE).read_bytes() == state
+    assert run(tmp_path, steps=6).steps == 6
+
+
 def test_another_run_is_not_resumed(tmp_path: Path) -> None:
     run(tmp_path, steps=20)
     state = (tmp_path / STATE).read_bytes()

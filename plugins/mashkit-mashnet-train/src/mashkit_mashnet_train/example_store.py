@@ -1,7 +1,7 @@
 """A store of whole examples: spectra of mashups that were really stretched and mixed, of their layers and of the mix.
 
 A store of clips (:mod:`mashkit_mashnet_train.store`) is transposed and stretched as features whenever an example is
-drawn. Here the sound was stretched, separated and mixed before, so that what these leave is what a network meets. Each
+drawn. Here the sound was separated, stretched and mixed before, so the spectra have the artefacts of these steps. Each
 example is written to its own file as soon as it is made, so an interrupted recipe continues where it stopped.
 """
 

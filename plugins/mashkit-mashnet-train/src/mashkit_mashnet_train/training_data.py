@@ -72,7 +72,10 @@ def training_data(
             **size,
         )
     if drawn != "vocals" and _by_beats(variant, preset):
-        raise UsageError(f"batches of {drawn} for {variant}", "draw batches of vocals: it hears with the vocal's beats")
+        raise UsageError(
+            f"batches of {drawn} for {variant}",
+            "give --batches vocals: the input of this network lies on the vocal's beats",
+        )
     if VARIANTS[variant] == "intervalnet":
         from mashkit_mashnet_train.interval_data import IntervalData
 

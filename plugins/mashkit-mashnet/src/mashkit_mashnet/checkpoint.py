@@ -267,7 +267,7 @@ def load(path: Path) -> Checkpoint:
         raise CheckpointError(path, error.problem, error.fix or _NOT_OURS) from error
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise CheckpointError(
-            path, f"what it says of itself cannot be read: {type(error).__name__}: {error}", _NOT_OURS
+            path, f"its description cannot be read: {type(error).__name__}: {error}", _NOT_OURS
         ) from error
     return checkpoint
 

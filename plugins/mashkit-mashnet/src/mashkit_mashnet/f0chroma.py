@@ -44,10 +44,15 @@ class F0ChromaScorer(Scorer):
     def _judge(self, mashup: Mashup) -> Score:
         grid = mashup.grid()
         vocal, harmonic = (heard(mashup, role, self._stems, grid)[0] for role in (Role.VOCAL, Role.HARMONIC))
-        agreement = rotations(vocal[0], harmonic.sum(axis=0))
-        mean = float(agreement.mean())
-        value = float(agreement[0]) / mean - 1 if mean > 0 else 0.0
+        value = harmony(vocal[0], harmonic.sum(axis=0))
         return Score(value=value, scale="ordinal", parts={"harmony": value})
+
+
+def harmony(vocal: Floats, harmonic: Floats) -> float:
+    """Return the score of the rule; 0 if a layer is silent. Parameters are those of :func:`rotations`."""
+    agreement = rotations(vocal, harmonic)
+    mean = float(agreement.mean())
+    return float(agreement[0]) / mean - 1 if mean > 0 else 0.0
 
 
 def rotations(vocal: Floats, harmonic: Floats) -> Floats:

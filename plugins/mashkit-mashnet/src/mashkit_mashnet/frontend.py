@@ -46,7 +46,8 @@ class FrontEnd:
         Window length and distance of frames, samples at that rate.
     bands : int
     low_hz, high_hz : float
-        Centres of the lowest and the highest band, Hz.
+        Centres of the lowest and the highest band, Hz; on a mel scale, the lower edge of the lowest and the upper edge
+        of the highest band.
     """
 
     scale: Scale = attrs.field(default="log-frequency", validator=attrs.validators.in_(("log-frequency", "mel")))

@@ -29,7 +29,7 @@ from mashkit_mashnet.stem_features import ROLES
 
 FEWEST_BEATS = 8
 """Two bars of four (docs/paper.md, row 27)."""
-_CACHED_STEMS = 512  # about 300 MB for the pitch classes and onsets of stems of 40 s
+_CACHED_STEMS = 512  # about 120 MB for the pitch classes and onsets of stems of 40 s
 
 
 @attrs.define(kw_only=True, eq=False)
@@ -53,10 +53,9 @@ class IntervalNetScorer(NetworkScorer):
         pairs = list(itertools.combinations(mashup.roles, 2))
         shown = torch.tensor([[role in roles for role in ROLES] for roles in (mashup.roles, *pairs)])
         pitches, onsets = (np.concatenate(parts) for parts in zip(*stems, strict=True))
-        downbeats = mashup.downbeats() if mashup.clips[Role.VOCAL].analysis.downbeats is not None else np.zeros(0)
         inputs = [
             torch.as_tensor(part, device=self.device).expand(len(shown), *part.shape)
-            for part in (pitches, onsets, positions(grid, downbeats))
+            for part in (pitches, onsets, positions(grid, mashup.known_downbeats()))
         ]
         return judge.score(judge.network(*inputs, shown.to(self.device)), pairs)
 

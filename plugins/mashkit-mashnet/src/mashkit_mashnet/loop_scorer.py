@@ -43,8 +43,7 @@ class LoopScorer(NetworkScorer):
                 f"plan {mashup.plan.id} has one layer: {self.info.name!r} compares two or more",
                 "give a plan of two roles",
             )
-        known = mashup.clips[Role.VOCAL].analysis.downbeats is not None
-        edges = bar_edges(mashup.grid(), mashup.downbeats() if known else np.zeros(0))
+        edges = bar_edges(mashup.grid(), mashup.known_downbeats())
         if len(edges) < 2:
             raise too_short(mashup, self.info.name, "a whole bar or more")
         stage = Stage.of(mashup)

@@ -29,6 +29,7 @@ REACH = 7
 """Bands on each side of a band, 3.5 semitones, whose mean the band must exceed: few enough to keep a chord's notes
 apart."""
 HARMONICS = 8
+"""Number of harmonics that are summed (ours)."""
 DECAY = 0.84
 """Weight of a harmonic relative to the next lower harmonic (Hermes, JASA 1988, sub-harmonic summation)."""
 SUNG_BANDS = (20, 106)

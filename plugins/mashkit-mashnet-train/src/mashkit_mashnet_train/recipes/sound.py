@@ -57,6 +57,7 @@ COMPS = (
     91,
 )
 """General MIDI programs for the accompaniment: pianos, organs, guitars, ensembles, pads."""
+# Programs of basses, kits of drums, and programs of pads, in General MIDI.
 BASSES = (32, 33, 34, 35, 36, 37, 38, 39, 43, 58)
 KITS = (0, 8, 16, 24, 25, 32, 40)
 PADS = (48, 49, 50, 51, 52, 89, 90, 91, 94, 95)

@@ -19,7 +19,7 @@ def check_data(data: TrainingData, validation: Sequence[Batch], steps: int) -> N
         if songs is not None and songs < 2:
             raise TrainingError(
                 f"the {part} part of the data has {songs} song{'s' * (songs != 1)}",
-                "add songs: what is learnt of one is that song",
+                "add songs: a network that is trained on one song does not work for others",
             )
     if not validation or not sum(len(batch) for batch in validation):
         raise TrainingError("the data have no validation examples", "add songs")

@@ -210,6 +210,11 @@ def require_same(
         raise TrainingError(f"{folder} holds a run on other data, or on examples drawn by other rules", fix)
     if found["network"] != _signature(network):
         raise TrainingError(f"{folder} holds a run of another network", fix)
+    if config.steps == found["step"] and not found["stopped"]:
+        raise TrainingError(
+            f"{folder} holds a run that was interrupted after step {found['step']}, before it was validated there",
+            f"give more steps, such as the {before['steps']} that it was begun with",
+        )
     if config.steps < found["step"]:
         raise TrainingError(f"{folder} holds a run of {found['step']} steps, more than {config.steps}", fix)
     if config.steps > before["steps"] == found["step"] and before["steps"] % config.validation_interval:

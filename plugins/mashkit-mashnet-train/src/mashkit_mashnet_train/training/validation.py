@@ -11,7 +11,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from mashkit.metrics import Values, ranks_among
+from mashkit.metrics import Values, roc_auc
 from mashkit_mashnet.networks import margins
 from mashkit_mashnet_train.batches import Batch
 from mashkit_mashnet_train.losses import classification_loss
@@ -82,12 +82,10 @@ def metrics(predictions: Predictions) -> dict[str, float | None]:
         gap = np.concatenate([np.empty(0), *gaps])
         return float(np.mean((gap > 0) + (gap == 0) / 2)) if gap.size else None
 
-    auc = None
-    if positive.any() and negative.any():
-        auc = float(1 - np.mean(ranks_among(values[positive], values[negative]) - 1) / negative.sum())
+    both = positive.any() and negative.any()
     return {
         "loss": float(classification_loss(logits, torch.from_numpy(targets), unlabelled="drop", balance=True)),
-        "auc": auc,
+        "auc": roc_auc(values[positive], values[negative]) if both else None,
         "accuracy_positive": mean(values[positive] >= 0),
         "accuracy_negative": mean(values[negative] < 0),
         "over_negative": over(negative),
