@@ -30,7 +30,7 @@ from mashkit_mashnet.intervalnet import COMPACT as INTERVALS
 from mashkit_mashnet.loops import COMPACT as LOOPS
 from mashkit_mashnet.networks import COMPACT, PAPER
 from mashkit_mashnet.stem_features import WIDE
-from mashkit_mashnet_train import examples
+from mashkit_mashnet_train import examples, spectra_data, stored_intervals
 from mashkit_mashnet_train.batches import Batch
 from mashkit_mashnet_train.examples import (
     FAST,
@@ -231,9 +231,38 @@ def test_examples_are_drawn_by_the_rules_of_the_papers_generator(facts: list[Fac
 
 def test_data_drawn_by_other_rules_are_other_data(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     now = IntervalData([store], groups=2, validation_groups=4)
-    assert now.summary["rules"] == examples.RULES_VERSION == 3
+    assert now.summary["rules"] == examples.RULES_VERSION == 4
     monkeypatch.setattr(examples, "RULES_VERSION", 2)
     assert IntervalData([store], groups=2, validation_groups=4).fingerprint != now.fingerprint
+
+
+def test_residue_is_of_another_song(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    songs = [record.song for record in store.records]
+    drawn_from = {
+        (songs[clip], songs[other])
+        for clip in range(len(store))
+        for role in Role
+        if (other := stored_intervals._other(stored_intervals._songs(store), clip, role)[1]) is not None
+    }
+    assert len(drawn_from) > len(set(songs))
+    assert all(own != other for own, other in drawn_from)
+    # Without another song there is no residue.
+    alone = np.zeros(len(store), np.intp)
+    assert stored_intervals._other(alone, 0, Role.VOCAL)[1] is None
+    assert not stored_intervals._residue_onsets(store, alone, 0, Role.VOCAL).any()
+    own = store.stem(0, Role.VOCAL).spectrum
+    assert np.array_equal(stored_intervals._with_residue(store, alone, 0, Role.VOCAL), own)
+    # So it is in spectra, where a batch draws it.
+    clips = Clips([store], None)
+    seen: list[int] = []
+    place = clips.place
+    monkeypatch.setattr(clips, "place", lambda clip: seen.append(clip) or place(clip))
+    values = np.zeros((LOG_FREQUENCY.bands, 50), np.float32)
+    for own_clip in range(len(clips)):
+        for seed in range(5):
+            random = np.random.default_rng(seed)
+            spectra_data._with_residue(clips, values, own_clip, Role.VOCAL, random, LOG_FREQUENCY)
+        assert clips.songs[own_clip] not in clips.songs[seen[-5:]]
 
 
 def test_twins_differ_in_one_thing(clips: Clips) -> None:

@@ -209,7 +209,7 @@ def _heard(clips: Clips, layer: Layer, role: Role, times: Times, random: Random 
     """Return a layer's spectrum at times of the mashup, maybe with residue; never with it if ``random`` is None."""
     values = _crop(clips, layer, role, layer.to_clip(times), front_end)
     if random is not None and random.random() < RESIDUE_SHARE:
-        values = _with_residue(clips, values, role, random, front_end)
+        values = _with_residue(clips, values, layer.clip, role, random, front_end)
     return values
 
 
@@ -226,9 +226,10 @@ def _crop(clips: Clips, layer: Layer, role: Role, moments: Any, front_end: Front
     return values
 
 
-def _with_residue(clips: Clips, values: Bands, role: Role, random: Random, front_end: FrontEnd) -> Bands:
-    """Return a spectrum with residue: a part of another stem of another clip is added to it."""
-    store, clip = clips.place(int(random.integers(len(clips))))
+def _with_residue(clips: Clips, values: Bands, own: int, role: Role, random: Random, front_end: FrontEnd) -> Bands:
+    """Return a spectrum of clip ``own`` with residue: a part of another stem of another song is added to it."""
+    others = np.flatnonzero(clips.songs != clips.songs[own])  # two songs or more are required
+    store, clip = clips.place(int(random.choice(others)))
     left = [other for other in ROLES if other is not role][int(random.integers(2))]
     residue = store.spectrum(clip, left, front_end)[:, MARGIN : MARGIN + LOG_FREQUENCY.bands]
     start = int(random.integers(len(residue)))

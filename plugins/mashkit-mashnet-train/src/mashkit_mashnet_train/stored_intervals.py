@@ -34,6 +34,7 @@ class StoredIntervals:
 
     def __init__(self, store: Store) -> None:
         self.store = store
+        self.songs = _songs(store)
         self.pitches = {role: _pitches(store, role) for role in ROLES if PITCH_CHANNELS[role]}
 
     def on(self, clip: int, role: Role, variant: int, layer: Layer, grid: Times) -> tuple[Floats, Floats]:
@@ -48,8 +49,7 @@ class StoredIntervals:
         start, stop = _span(onset_moments, ONSET_RATE, end - begin)
         onsets = _floats(self.store.onsets[begin + start : begin + stop, ROLES.index(role)])
         if variant:
-            other, gain = _residue_onsets(self.store, clip, role)
-            onsets = np.maximum(onsets, gain * other[start:stop])
+            onsets = np.maximum(onsets, _residue_onsets(self.store, self.songs, clip, role)[start:stop])
         # Only the part of the clip that is read is summed, so its time starts at frame low, or at start for onsets.
         part = StemIntervals(RunningSum.of(frames, FRAME_RATE), RunningSum.of(onsets, ONSET_RATE))
         return part.at(moments - low / FRAME_RATE, onset_moments - start / ONSET_RATE, layer.semitones)
@@ -70,12 +70,12 @@ def _pitches(store: Store, role: Role) -> npt.NDArray[np.uint8]:
     path = store.folder / f"pitches-{role}-{_recipe()}.npy"
     if not path.exists():
         shape = (VARIANTS, len(store.spectra), PITCH_CHANNELS[role], PITCH_CLASSES)
-        kept = np.zeros(shape, np.uint8)
+        kept, songs = np.zeros(shape, np.uint8), _songs(store)
         for clip in range(len(store)):
             first, last = store.starts[clip : clip + 2, 0]
             own = store.stem(clip, role)
             for variant in range(VARIANTS):
-                spectrum = _with_residue(store, clip, role) if variant else own.spectrum
+                spectrum = _with_residue(store, songs, clip, role) if variant else own.spectrum
                 frames = np.sqrt(pitch_frames(StemFeatures(spectrum, own.onsets), role)) / PITCH_SCALE
                 kept[variant, first:last] = np.rint(np.clip(frames, 0, 1) * 255)
         with replacing(path) as temporary, temporary.open("wb") as file:
@@ -91,14 +91,23 @@ def _recipe() -> str:
     return hashlib.sha256("".join(map(inspect.getsource, modules)).encode()).hexdigest()[:8]
 
 
-def _other(store: Store, clip: int, role: Role) -> tuple[Random, int]:
+def _songs(store: Store) -> npt.NDArray[np.intp]:
+    """Return the number of each clip's song, shape (clips,)."""
+    return np.unique([record.song for record in store.records], return_inverse=True)[1]
+
+
+def _other(songs: npt.NDArray[np.intp], clip: int, role: Role) -> tuple[Random, int | None]:
+    """Return the source of draws for a stem's residue, and a clip of another song; None if there is no other song."""
     random = np.random.default_rng([clip, ROLES.index(role), 5])
-    return random, int(random.integers(len(store)))
+    others = np.flatnonzero(songs != songs[clip])
+    return random, int(random.choice(others)) if len(others) else None
 
 
-def _with_residue(store: Store, clip: int, role: Role) -> npt.NDArray[np.uint8]:
-    """Return a stem's spectrum with residue of the two other stems of another clip, as a separator leaves it."""
-    random, other = _other(store, clip, role)
+def _with_residue(store: Store, songs: npt.NDArray[np.intp], clip: int, role: Role) -> npt.NDArray[np.uint8]:
+    """Return a stem's spectrum with residue of the two other stems of another song, as a separator leaves it."""
+    random, other = _other(songs, clip, role)
+    if other is None:
+        return store.stem(clip, role).spectrum
     power = unscaled(_floats(store.stem(clip, role).spectrum))
     for left in ROLES:
         if left is not role:
@@ -108,13 +117,14 @@ def _with_residue(store: Store, clip: int, role: Role) -> npt.NDArray[np.uint8]:
     return np.rint(scaled(power.T, MARGIN).T * 255).astype(np.uint8)
 
 
-def _residue_onsets(store: Store, clip: int, role: Role) -> tuple[Floats, np.float32]:
-    random, other = _other(store, clip, role)
+def _residue_onsets(store: Store, songs: npt.NDArray[np.intp], clip: int, role: Role) -> Floats:
+    """Return the onsets that residue of another song adds to a stem, as long as its own."""
+    random, other = _other(songs, clip, role)
     begin, end = store.starts[clip : clip + 2, 1]
     left = [index for index, name in enumerate(ROLES) if name is not role]
-    onsets = store.stem(other, ROLES[left[int(random.integers(2))]]).onsets
-    gain = np.float32(random.uniform(*RESIDUE_ONSETS))
-    return _floats(np.resize(onsets, (int(end - begin), onsets.shape[1]))), gain
+    onsets = store.stem(clip if other is None else other, ROLES[left[int(random.integers(2))]]).onsets
+    gain = np.float32(0.0 if other is None else random.uniform(*RESIDUE_ONSETS))
+    return gain * _floats(np.resize(onsets, (int(end - begin), onsets.shape[1])))
 
 
 def _floats(values: Bytes, scale: float = 1.0) -> Floats:
