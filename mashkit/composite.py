@@ -33,6 +33,7 @@ from mashkit.atomicfile import write_json
 from mashkit.audio.buffers import weighted_sum
 from mashkit.audio.levels import FULL_SCALE
 from mashkit.components import Component, ComponentInfo, without_costs
+from mashkit.components.code import code_sha256
 from mashkit.errors import OptionError, UsageError
 from mashkit.interfaces import Analyzer, Scorer, Separator
 from mashkit.interfaces.analyzer import ANALYSIS_FIELDS
@@ -510,11 +511,11 @@ class _Cached(_Composite):
         return [self.inner]
 
     @cached_property
-    def _depends_on(self) -> str:
-        return self.inner.fingerprint()
+    def _depends_on(self) -> tuple[str, str]:
+        return self.inner.fingerprint(), code_sha256(self.inner)
 
     def _path(self, *what: Any) -> Path:
-        text = json.dumps([self.inner.kind, self._depends_on, *what], sort_keys=True, default=str)
+        text = json.dumps([self.inner.kind, *self._depends_on, *what], sort_keys=True, default=str)
         digest = hashlib.sha256(text.encode()).hexdigest()
         return self.folder / digest[:2] / f"{digest}.json"
 

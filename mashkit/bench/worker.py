@@ -99,15 +99,15 @@ def serve(parent: Parent) -> None:
 
 
 def _identity(component: Component) -> str:
-    """Return a sha256 that changes with the component, all its options, its abilities, and the code of its adapter.
+    """Return a sha256 that changes with the component, all its options, its abilities, and its code.
 
     While a plugin is being written its version stays the same: the code is what tells one measurement from the next.
     """
     import hashlib
-    import inspect
 
-    code = hashlib.sha256(Path(inspect.getfile(type(component))).read_bytes()).hexdigest()
-    whole = [component.describe(), sorted(component.info.provides), code]
+    from mashkit.components.code import code_sha256
+
+    whole = [component.describe(), sorted(component.info.provides), code_sha256(component)]
     return hashlib.sha256(json.dumps(whole, sort_keys=True, default=str).encode()).hexdigest()
 
 

@@ -10,7 +10,7 @@ import os
 import shutil
 import traceback
 from abc import ABC
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from typing import Any, ClassVar, TypeVar
 
 import attrs
@@ -255,6 +255,10 @@ class Component(ABC):
     def weights(self) -> Mapping[str, str]:
         """Return a mapping from file name to sha256 for every weight file in use; empty without weights."""
         return {}
+
+    def members(self) -> Sequence[Component]:
+        """Return the components that this one is made of, each once; by default none."""
+        return ()
 
     def trained_on(self) -> tuple[str, ...]:
         """Return the recordings that the weights in use were trained on, each as "artist - title" or the title alone.

@@ -1,0 +1,73 @@
+"""What was computed with other code of a plugin is computed anew, also where the code is not in the class's own file."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from pathlib import Path
+
+import pytest
+
+import mashkit as mk
+from mashkit.components.code import code_sha256
+from mashkit.composite import CachedScorer
+from mashkit.synthetic.source import SyntheticSource
+
+CLASS = """
+import attrs
+import mashkit as mk
+from {package}.measure import CHANGE
+
+@attrs.define(kw_only=True, eq=False)
+class Made(mk.Scorer):
+    info = mk.ComponentInfo(name="made", target="{package}:Made", summary="s", code_license="MIT", provides=())
+
+    def _score(self, mashups):
+        return [mk.Score(CHANGE, "ordinal") for _ in mashups]
+"""
+
+
+def made(folder: Path, package: str, change: float) -> mk.Scorer:
+    """Return a scorer of a package whose helper module has the given number."""
+    (folder / package).mkdir(exist_ok=True)
+    (folder / package / "__init__.py").write_text(CLASS.format(package=package))
+    (folder / package / "measure.py").write_text(f"CHANGE = {change}\n")
+    for name in [name for name in sys.modules if name.partition(".")[0] == package]:
+        del sys.modules[name]
+    importlib.invalidate_caches()
+    return importlib.import_module(package).Made()  # type: ignore[no-any-return]
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)  # two versions may have one time and one size
+    return tmp_path
+
+
+def test_the_hash_has_all_files_of_a_plugin_and_of_what_a_component_is_made_of(folder: Path) -> None:
+    first = code_sha256(made(folder, "helped", 1.0))
+    assert first == code_sha256(made(folder, "helped", 1.0))
+    assert first != code_sha256(made(folder, "helped", 2.0))
+    one, two = (made(folder, "parts", change) for change in (1.0, 2.0))
+    hashes = []
+    for part, change in ((one, 1.0), (two, 2.0)):
+        made(folder, "parts", change)
+        hashes.append(code_sha256(CachedScorer(name="cached:made", inner=part)))
+    assert len(set(hashes)) == 2
+
+
+def test_a_kept_score_of_other_code_is_not_read(folder: Path, tmp_path: Path) -> None:
+    source = SyntheticSource([(mk.Key(9, "minor"), 120.0), (mk.Key(4, "major"), 121.0)])
+    kit = mk.Kit()
+    plan = next(iter(kit.generator.plan(source.clips, condition="original", count=1, seed=1)))
+    mashup = mk.Renderer(source, kit.stretcher).mashup(plan)
+    kept = tmp_path / "kept"
+    values = [
+        CachedScorer(name="cached:made", inner=made(folder, "kept_scores", change), folder=kept)
+        .score([mashup])[0]
+        .value
+        for change in (1.0, 1.0, 2.0)
+    ]
+    assert values == [1.0, 1.0, 2.0]
+    assert len(list(kept.rglob("*.json"))) == 2
