@@ -105,6 +105,17 @@ def write_json(path: Path, data: Any) -> None:
     write_text(path, as_json(data) + "\n")
 
 
+def require_possible_folder(path: Path) -> None:
+    """Raise OutputError if the folder ``path`` is not there and cannot be made, or is a file; make nothing."""
+    there = next(one for one in (path, *path.absolute().parents) if one.exists())
+    if not there.is_dir():
+        raise OutputError(
+            f"cannot write to {path_text(path)}: {path_text(there)} is a file", "choose another folder with -o"
+        )
+    if not os.access(there, os.W_OK | os.X_OK):
+        raise OutputError(f"cannot write to {path_text(path)}: no permission", "choose another folder with -o")
+
+
 def require_writable_folder(path: Path) -> Path:
     """Make the folder ``path`` and write a test file there, so that an error comes before an hour's work, not after.
 

@@ -12,10 +12,14 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 
+class DeprecatedUse(DeprecationWarning):
+    """A use of what will go from mashkit. The contract tests of plugins make it an error."""
+
+
 def _warn(what: str, *, since: str, until: str, instead: str) -> None:
     # Level 3 is the line that called what called this function.
     message = f"{what} is deprecated since mashkit {since} and will be gone in {until}: use {instead}"
-    warnings.warn(message, DeprecationWarning, stacklevel=3)
+    warnings.warn(message, DeprecatedUse, stacklevel=3)
 
 
 def deprecated(*, since: str, until: str, instead: str) -> Callable[[Callable[P, T]], Callable[P, T]]:

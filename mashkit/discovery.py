@@ -48,6 +48,7 @@ from mashkit.errors import (
     UnknownComponent,
     UsageError,
     contained,
+    place_of,
     raised,
     suggestion,
 )
@@ -142,6 +143,8 @@ def _require_card(info: ComponentInfo) -> None:
     for field in texts:
         if not isinstance(getattr(info, field), str):
             raise TypeError(f"{field} of {info.name!r} is {getattr(info, field)!r}, not text")
+        if field in ("code_license", "weights_license") and not getattr(info, field).strip():
+            raise ValueError(f"{field} of {info.name!r} is empty: give an SPDX identifier, 'unknown' or 'disputed'")
     for field in ("provides", "requires", "binaries", "weight_packages", "own_options"):
         if not all(isinstance(one, str) for one in getattr(info, field)):
             raise TypeError(f"{field} of {info.name!r} contains a value that is not text")
@@ -329,7 +332,7 @@ class Discovery:
             try:
                 registered, commands = self._load(entry, Origin(distribution, version))
             except MashkitError as error:  # the other plugins must work, whatever error one raises on import
-                self.broken.append(Broken(distribution, entry.name, raised(error.__cause__ or error)))
+                self.broken.append(Broken(distribution, entry.name, _reason(error)))
             else:
                 for component in registered:
                     self._components.setdefault((component.kind, component.info.name), []).append(component)
@@ -364,7 +367,10 @@ class Discovery:
         said: list[T] = []
         for implementation in hook.get_hookimpls():
             if implementation.plugin is module:
-                said.extend(implementation.function())
+                given = implementation.function()
+                if isinstance(given, str) or not isinstance(given, Iterable):
+                    raise TypeError(f"{hook_name} returned {given!r}, not a list of {cls.__name__}")
+                said.extend(given)
         for one in said:
             if not isinstance(one, cls):
                 raise TypeError(f"{hook_name} returned {one!r}, not a {cls.__name__}")
@@ -402,8 +408,7 @@ class Discovery:
         require("name", name, str, "give a name from `mashkit plugins`")
         entries = self._components.get((kind, name), [])
         if len(entries) > 1:
-            owners = " and ".join(one.origin.distribution for one in entries)
-            raise DuplicateComponent(f"{kind} {name!r} is registered by {owners}", "uninstall one of them")
+            raise _registered_twice(f"{kind} {name!r}", entries)
         if not entries:
             raise self._unknown(kind, name)
         return entries[0]
@@ -411,7 +416,8 @@ class Discovery:
     def _unknown(self, kind: str, name: str) -> UnknownComponent | BrokenPlugin:
         distribution = published().get(kind, {}).get(name)
         for broken in self.broken:
-            if name in broken.distribution or broken.distribution == distribution or name == broken.entry_point:
+            named = broken.distribution.removeprefix("mashkit-")
+            if name in (named, broken.entry_point) or broken.distribution == distribution:
                 return BrokenPlugin(
                     f"{kind} {name!r}: its plugin {broken.distribution} could not be loaded: {broken.reason}",
                     "see `mashkit doctor`",
@@ -427,6 +433,9 @@ class Discovery:
         names = [one.info.name for one in self.components(kind)]
         near = difflib.get_close_matches(name, names, n=1)
         known = f"known: {', '.join(names) or 'none'}"
+        if self.broken:
+            broken_ones = ", ".join(sorted({one.distribution for one in self.broken}))
+            known += f"; it may be in a plugin that cannot be loaded, see `mashkit doctor`: {broken_ones}"
         return UnknownComponent(
             f"no {kind} is called {name!r}", f"did you mean {near[0]!r}? {known}" if near else known
         )
@@ -449,8 +458,7 @@ class Discovery:
         if not entries:
             raise self._unknown("command", name)
         if len(entries) > 1:
-            owners = " and ".join(one.origin.distribution for one in entries)
-            raise DuplicateComponent(f"command {name!r} is registered by {owners}", "uninstall one of them")
+            raise _registered_twice(f"command {name!r}", entries)
         return entries[0]
 
     def weights(self) -> list[WeightFile]:
@@ -479,6 +487,23 @@ class Discovery:
         """Return the files of the benchmark's suites of all plugins, sorted by the names of the files."""
         found = [one for some in self.plugins.hook.mashkit_register_suites() for one in some]
         return sorted(found, key=lambda one: one.name)
+
+
+def _registered_twice(what: str, entries: Iterable[Registered | RegisteredCommand]) -> DuplicateComponent:
+    """Return the error for a name of several plugins, or one plugin's name that it registers again."""
+    owners = list(dict.fromkeys(one.origin.distribution for one in entries))
+    if len(owners) == 1:
+        return DuplicateComponent(f"{what} is registered twice by {owners[0]}", "tell its authors")
+    others = [owner for owner in owners if owner != "mashkit"]
+    fix = "uninstall one of them" if len(others) == len(owners) else f"uninstall {' and '.join(others)}"
+    return DuplicateComponent(f"{what} is registered by {' and '.join(owners)}", fix)
+
+
+def _reason(error: MashkitError) -> str:
+    """Return why a plugin cannot be loaded, with the line of its code."""
+    cause = error.__cause__ or error
+    place = place_of(cause)
+    return f"{raised(cause)}, in {place}" if place else raised(cause)
 
 
 def _by_name(found: Iterable[Named], twice: str) -> dict[str, Named]:

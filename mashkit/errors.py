@@ -20,6 +20,7 @@ from __future__ import annotations
 import difflib
 import errno
 import importlib.util
+import os
 import traceback
 from collections.abc import Iterable
 from pathlib import Path
@@ -538,14 +539,48 @@ def raised(error: BaseException) -> str:
     return f"{type(error).__name__}: {said or 'no message'}"
 
 
+def place_of(error: BaseException, *, of_mashkit: bool = False) -> str:
+    """Return the file and line of a plugin's code from which an error came, or no text.
+
+    A plugin calls mashkit, whose values refuse what is wrong: so the last line of the plugin counts, and not that of
+    mashkit or of an import. Only for mashkit's own plugins it is a line of mashkit.
+
+    Parameters
+    ----------
+    error : BaseException
+    of_mashkit : bool
+        Return the last line of any code: the error is a fault of mashkit.
+
+    Examples
+    --------
+    >>> from mashkit.errors import place_of
+    >>> place_of(ValueError("never raised"))
+    ''
+    """
+    own = f"{Path(__file__).parent}{os.sep}"
+    plugins, everything, inside = [], [], []
+    for frame, line in traceback.walk_tb(error.__traceback__):
+        file = frame.f_code.co_filename
+        if file.startswith(("<frozen", "<attrs")) or f"{os.sep}importlib{os.sep}" in file:
+            continue
+        everything.append(f"{file}, line {line}")
+        if not file.startswith(own):
+            plugins.append(everything[-1])
+        elif file.startswith(f"{own}builtin{os.sep}"):
+            inside.append(everything[-1])
+    found = everything if of_mashkit else plugins or inside
+    return found[-1] if found else ""
+
+
 def _remedy(error: BaseException, cls: type[MashkitError]) -> str:
-    frames = list(traceback.walk_tb(error.__traceback__))
-    place = f"{frames[-1][0].f_code.co_filename}, line {frames[-1][1]}" if frames else "an unknown place"
+    place = place_of(error, of_mashkit=cls is Unforeseen)
+    raised_in = f"; raised in {place}" if place else ""
     if isinstance(error, MemoryError):
-        return f"give it shorter songs or more memory, or the executor fewer jobs; raised in {place}"
+        return f"give it shorter songs or more memory, or the executor fewer jobs{raised_in}"
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return f"make room on the disk, or set TMPDIR to a folder with room; raised in {place}"
-    return f"{'a fault of mashkit: report it' if cls is Unforeseen else 'tell its authors'}: {place}"
+        return f"make room on the disk, or set TMPDIR to a folder with room{raised_in}"
+    fix = "a fault of mashkit: report it" if cls is Unforeseen else "tell its authors"
+    return f"{fix}: {place}" if place else fix
 
 
 def suggestion(name: str, known: Iterable[str]) -> str:

@@ -71,4 +71,5 @@ def _one(words: list[str], allowed: frozenset[str]) -> tuple[bool, list[str]]:
     if words[0] == "(":
         value, rest = _either(words[1:], allowed)
         return value, rest[1:] if rest[0] == ")" else [*rest, "unclosed"]
-    return words[0] in allowed, words[1:]
+    # SPDX identifiers are compared without regard to case (SPDX specification, annex on expressions).
+    return words[0].lower() in {one.lower() for one in allowed}, words[1:]

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal, overload
 from mashkit.arguments import require
 from mashkit.components import Availability, Component, Origin
 from mashkit.discovery import Discovery, Registered, require_kind
-from mashkit.errors import MashkitError
+from mashkit.errors import DuplicateComponent, MashkitError
 from mashkit.hookspecs import StageEvent
 
 if TYPE_CHECKING:  # they import numpy, which a list of components does not need
@@ -45,12 +45,16 @@ class Registry(Discovery):
         elsewhere. Only then is it imported. A component in an environment is created too, because only its own process
         can say whether the environment fits this mashkit.
         """
+        kind, name = registered.kind, registered.info.name
+        try:
+            self.find(kind, name)
+        except DuplicateComponent as error:  # nobody can create it by its name
+            return Availability(ok=False, reason=error.problem, fix=error.fix or "")
         available = registered.availability()
         if not available.ok:
             return available
         if available.environment:
             return self.works(registered)
-        kind, name = registered.kind, registered.info.name
         if registered.info.own_options:  # only the component itself can say what its user has to give
             return self.works(registered)
         files = [one for one in self._registered_weights() if one.url and one.component == f"{kind} {name}"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import subprocess
 import sys
 import warnings
 from collections.abc import Iterator
@@ -15,7 +16,7 @@ import pytest
 
 import mashkit as mk
 from mashkit.cli import main
-from mashkit.deprecation import deprecated, moved
+from mashkit.deprecation import DeprecatedUse, deprecated, moved
 from mashkit.hookspecs import StageEvent
 from mashkit.synthetic import signals
 from mashkit.synthetic.source import SyntheticSource
@@ -110,8 +111,27 @@ def test_what_goes_works_and_says_so() -> None:
 def test_what_moved_is_found_at_its_old_place(monkeypatch: pytest.MonkeyPatch) -> None:
     old = ModuleType("old_place")
     vars(old)["__getattr__"] = moved("old_place", {"sound": "mashkit.types:Audio"}, since="0.2", until="0.3")
-    with pytest.warns(DeprecationWarning, match=r"old_place\.sound .* use mashkit\.types\.Audio") as told:
+    with pytest.warns(DeprecatedUse, match=r"old_place\.sound .* use mashkit\.types\.Audio") as told:
         assert old.sound is mk.Audio
     assert [one.filename for one in told] == [__file__]
     with warnings.catch_warnings(), pytest.raises(AttributeError, match="'old_place' has no attribute 'other'"):
         _ = old.other
+
+
+def test_the_contract_tests_make_such_warnings_errors(tmp_path: Path) -> None:
+    (tmp_path / "test_theirs.py").write_text(
+        "import warnings\n"
+        "from mashkit.deprecation import deprecated\n"
+        "from mashkit.testing.contracts.component import ComponentContract\n"
+        "@deprecated(since='0.1', until='0.4', instead='another')\n"
+        "def old(): pass\n"
+        "class TestTheirs(ComponentContract):\n"
+        "    def test_old(self): old()\n"
+        "    def test_of_others(self): warnings.warn('of another library', DeprecationWarning)\n"
+    )
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-k", "test_old or test_of_others"]
+    done = subprocess.run(
+        [*command, "--rootdir", tmp_path, tmp_path], cwd=tmp_path, capture_output=True, text=True, timeout=300
+    )
+    assert "1 failed, 1 passed" in done.stdout, done.stdout
+    assert "DeprecatedUse" in done.stdout

@@ -1,4 +1,4 @@
-"""What was computed with other code of a plugin is computed anew, also where the code is not in the class's own file."""
+"""What was computed with other code of a plugin is computed anew, whichever of its files has changed."""
 
 from __future__ import annotations
 
@@ -27,10 +27,12 @@ class Made(mk.Scorer):
 """
 
 
-def made(folder: Path, package: str, change: float) -> mk.Scorer:
+def made(folder: Path, package: str, change: float, score: str = "CHANGE") -> mk.Scorer:
     """Return a scorer of a package whose helper module has the given number."""
     (folder / package).mkdir(exist_ok=True)
-    (folder / package / "__init__.py").write_text(CLASS.format(package=package))
+    (folder / package / "__init__.py").write_text(
+        CLASS.format(package=package).replace("Score(CHANGE", f"Score({score}")
+    )
     (folder / package / "measure.py").write_text(f"CHANGE = {change}\n")
     for name in [name for name in sys.modules if name.partition(".")[0] == package]:
         del sys.modules[name]
@@ -45,6 +47,14 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
+@pytest.fixture(scope="module")
+def mashup() -> mk.Mashup:
+    source = SyntheticSource([(mk.Key(9, "minor"), 120.0), (mk.Key(4, "major"), 121.0)])
+    kit = mk.Kit()
+    plan = next(iter(kit.generator.plan(source.clips, condition="original", count=1, seed=1)))
+    return mk.Renderer(source, kit.stretcher).mashup(plan)
+
+
 def test_the_hash_has_all_files_of_a_plugin_and_of_what_a_component_is_made_of(folder: Path) -> None:
     first = code_sha256(made(folder, "helped", 1.0))
     assert first == code_sha256(made(folder, "helped", 1.0))
@@ -57,11 +67,14 @@ def test_the_hash_has_all_files_of_a_plugin_and_of_what_a_component_is_made_of(f
     assert len(set(hashes)) == 2
 
 
-def test_a_kept_score_of_other_code_is_not_read(folder: Path, tmp_path: Path) -> None:
-    source = SyntheticSource([(mk.Key(9, "minor"), 120.0), (mk.Key(4, "major"), 121.0)])
-    kit = mk.Kit()
-    plan = next(iter(kit.generator.plan(source.clips, condition="original", count=1, seed=1)))
-    mashup = mk.Renderer(source, kit.stretcher).mashup(plan)
+@pytest.mark.parametrize("value", ["float('nan')", "'high'", "1.0 / 0"])
+def test_an_error_names_the_line_of_the_plugin(folder: Path, mashup: mk.Mashup, value: str) -> None:
+    scorer = made(folder, "at_fault", 1.0, value)
+    with pytest.raises(mk.errors.ComponentFailed, match=r"tell its authors: .*at_fault.__init__\.py, line 11"):
+        scorer.score([mashup])
+
+
+def test_a_kept_score_of_other_code_is_not_read(folder: Path, mashup: mk.Mashup, tmp_path: Path) -> None:
     kept = tmp_path / "kept"
     values = [
         CachedScorer(name="cached:made", inner=made(folder, "kept_scores", change), folder=kept)

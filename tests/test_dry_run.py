@@ -38,6 +38,16 @@ def test_mash_says_what_it_would_do(songs: Path, tmp_path: Path, capsys: pytest.
     assert "dry run: 1 songs, 0.1 minutes, 50 plans, with separator thirds, analyzer grid" in capsys.readouterr().err
 
 
+def test_an_output_that_cannot_be_is_found(songs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "file").write_text("")
+    for output in (tmp_path / "file", tmp_path / "file" / "in it"):
+        for command in (["mash", str(songs), *CHEAP], ["separate", str(songs), "--separator", "thirds", "--dry-run"]):
+            assert main([*command, "-o", str(output)]) == 1
+            assert f"cannot write to {output}: {tmp_path / 'file'} is a file" in capsys.readouterr().err
+        assert main(["bench", "run", "smoke", "--dry-run", "-o", str(output)]) == 1
+        assert "is a file" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("words", "status"),
     [(("--scorer", "lodness"), 2), (("--condition", "macthed"), 2), (("-O", "generator.max_shft=2"), 2),

@@ -17,7 +17,8 @@ from mashkit.synthetic import signals
 
 @pytest.mark.parametrize(
     ("licence", "fitting"),
-    [("MIT", True), ("none", True), ("CC0-1.0", True), ("GPL-3.0-only", False), ("AGPL-3.0-only", False),
+    [("MIT", True), ("mit or apache-2.0", True), ("gpl-3.0-only", False), ("none", True),
+     ("CC0-1.0", True), ("GPL-3.0-only", False), ("AGPL-3.0-only", False),
      ("CC-BY-NC-SA-4.0", False), ("MIT AND Apache-2.0", True), ("ISC AND GPL-2.0-or-later", False),
      ("MIT OR GPL-3.0-only", True), ("(MIT OR GPL-3.0-only) AND GPL-2.0-only", False),
      ("GPL-2.0-only AND (MIT OR ISC)", False), ("MIT OR GPL-2.0-only AND AGPL-3.0-only", True), ("unknown", False),

@@ -105,6 +105,12 @@ def test_a_plugin_of_tomorrow_is_listed_and_says_what_it_needs(install: Installe
             "from mashkit import hookimpl\n@hookimpl\ndef mashkit_register_scorers(): return ['amu']",
             "not a ComponentInfo",
         ),
+        (
+            "acme_no_list",
+            "from mashkit import hookimpl\n@hookimpl\ndef mashkit_register_scorers(): return None",
+            "mashkit_register_scorers returned None, not a list of ComponentInfo",
+        ),
+        ("acme_helper", "x = 1\n\nraise KeyError('deep')", "acme_helper.py, line 3"),
     ],
 )
 def test_a_broken_plugin_is_listed_and_the_rest_works(install: Installer, module: str, code: str, reason: str) -> None:
@@ -119,8 +125,12 @@ def test_a_broken_plugin_is_listed_and_the_rest_works(install: Installer, module
 
 def test_asking_for_a_broken_plugins_component_says_so(install: Installer) -> None:
     install("acme_raises2", "raise RuntimeError('out of order')")
-    with pytest.raises(BrokenPlugin, match="out of order"):
+    with pytest.raises(BrokenPlugin, match=r"out of order, in .*acme_raises2\.py, line 1"):
         Registry().create("scorer", "acme_raises2")
+    # A name that only occurs in the plugin's name is not blamed on it, but the plugin is told.
+    for name in ("a", "raises", "other"):
+        with pytest.raises(UnknownComponent, match=r"may be in a plugin that cannot be loaded.*: acme_raises2"):
+            Registry().create("scorer", name)
 
 
 def test_two_distributions_with_one_name(install: Installer) -> None:
@@ -129,7 +139,34 @@ def test_two_distributions_with_one_name(install: Installer) -> None:
     registry = Registry()
     with pytest.raises(DuplicateComponent, match="acme_a and acme_b"):
         registry.create("stretcher", "reverser")
+    both = [one for one in registry.components("stretcher") if one.info.name == "reverser"]
+    assert [registry.availability(one).ok for one in both] == [False, False]
+    assert registry.availability(both[0]).reason == "stretcher 'reverser' is registered by acme_a and acme_b"
     assert registry.create("generator", "paper")
+
+
+def test_a_name_of_mashkit_or_of_one_plugin_twice(install: Installer) -> None:
+    scorer = good("acme_random", "random").replace("stretchers", "scorers")
+    install("acme_random", scorer)
+    install("acme_twice", good("acme_twice", "twice").replace("return [", "return 2 * ["))
+    registry = Registry()
+    with pytest.raises(DuplicateComponent, match=r"registered twice by acme_twice \(tell its authors\)"):
+        registry.create("stretcher", "twice")
+    with pytest.raises(DuplicateComponent, match=r"by acme_random and mashkit \(uninstall acme_random\)"):
+        registry.create("scorer", "random")
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        (('provides=["speed"]', 'provides="speed"'), "'speed' is one text: give a list"),
+        (('code_license="MIT"', 'code_license=" "'), "code_license of 'reverser' is empty"),
+    ],
+)
+def test_a_card_without_sense_is_refused(install: Installer, change: tuple[str, str], reason: str) -> None:
+    install("acme_card", good("acme_card").replace(*change))
+    (broken,) = [one for one in Registry().broken if one.distribution == "acme_card"]
+    assert reason in broken.reason
 
 
 def test_unknown_names_get_a_suggestion() -> None:

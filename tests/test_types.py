@@ -220,6 +220,9 @@ def test_score_refuses() -> None:
     for value, scale in ((float("nan"), "ordinal"), (1.5, "probability"), (0.5, "percent")):
         with pytest.raises(ValueError, match=r"score|scale"):
             Score(value, scale)  # type: ignore[arg-type]
+    numpys = Score(np.float32(0.5), parts={"p": np.float32(0.25), "n": 2, "t": "text"})  # type: ignore[dict-item]
+    assert {name: type(value) for name, value in numpys.parts.items()} == {"p": float, "n": int, "t": str}
+    assert (numpys.value, numpys.parts["p"]) == (0.5, 0.25)
 
 
 def test_errors_travel_between_processes() -> None:

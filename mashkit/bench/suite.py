@@ -130,7 +130,10 @@ class Suite:
         labels = [competitor.label for competitor in self.competitors]
         for label in labels:
             if labels.count(label) > 1:
-                raise SuiteError(f"suite {self.name!r} has two competitors {label!r}", "give one of them a label")
+                raise SuiteError(
+                    f"suite {self.name!r} has two competitors {label!r}",
+                    "name each once; in a suite's file, one of them may have a label",
+                )
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any], where: str) -> Suite:

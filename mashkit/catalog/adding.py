@@ -358,7 +358,8 @@ class _Run:
             self._report.notes.append(f"{path_text(song.path)}: the same sound as {path_text(first)}; used once")
             self._end(None, song.path)
             return False
-        row = self._database.song(facts.sha256)
+        # Where songs are read for one command, the database is the cache, which nobody asked about.
+        row = None if self._adder._among_given else self._database.song(facts.sha256)
         if row is not None and without_links(row.song.path) != without_links(song.path) and row.song.path.exists():
             self._report.notes.append(
                 f"{path_text(song.path)}: the same sound as {path_text(row.song.path)}, which the database already has"

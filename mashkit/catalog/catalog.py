@@ -183,7 +183,8 @@ class Catalog:
             return self._database.record(clip_id)
         if clip_id not in self._records:
             raise CatalogError(
-                f"no clip {clip_id!r} in this catalog", "give the songs and the separator with which the plan was made"
+                f"no clip {clip_id!r} in this catalog",
+                "give the songs, the separator and the analyzer with which the plan was made",
             )
         return self._records[clip_id]
 

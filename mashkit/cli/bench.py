@@ -96,6 +96,7 @@ def _add_audio(parser: argparse.ArgumentParser) -> None:
 
 
 def _run(arguments: argparse.Namespace) -> int:
+    from mashkit.atomicfile import require_possible_folder
     from mashkit.bench.charts import require_matplotlib
     from mashkit.bench.compare import with_earlier
     from mashkit.bench.page import publish, trained_on
@@ -137,6 +138,7 @@ def _run(arguments: argparse.Namespace) -> int:
         registry.plugins.hook.mashkit_stage(event=event)
 
     if arguments.dry_run:
+        require_possible_folder(arguments.output)
         with ProgressListener(registry, quiet=arguments.quiet):
             ahead = what_is_ahead(suite, arguments.output, data=arguments.data, registry=registry, notify=notify)
         return _say_what_is_ahead(ahead, arguments, _named(arguments, suite))

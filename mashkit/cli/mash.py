@@ -75,7 +75,7 @@ def add_parser(commands: Commands) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Make the best mashups of some songs."""
-    from mashkit.atomicfile import write_json, write_text
+    from mashkit.atomicfile import require_possible_folder, write_json, write_text
     from mashkit.cli.collection import catalog_of, failures_of, generated, is_file
     from mashkit.cli.kits import condition_of, kinds_for_songs, kit_of, require, require_downbeats
     from mashkit.cli.progress import ProgressListener
@@ -92,6 +92,7 @@ def run(arguments: argparse.Namespace) -> int:
             f"--top {arguments.top} is more than --count {arguments.count}", "give at least as many plans as mashups"
         )
     if arguments.dry_run:
+        require_possible_folder(arguments.output)
         return _dry_run(arguments)
     output = OutputSet(
         arguments.output, made_of="mashkit mash", names=["index.html", "scores.json", *mashup_files(arguments.top)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import shlex
 from pathlib import Path
 
 from mashkit.cli.actions import COMPONENT_KINDS, Commands, add_command
@@ -36,5 +37,5 @@ def run(arguments: argparse.Namespace) -> int:
     written = sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
     if not printed({"folder": path_text(folder), "files": written}, arguments):
         print("\n".join(str(folder / name) for name in written))
-        say(f"next: pip install -e '{folder}[dev]' && python -m pytest {folder}")
+        say(f"next: pip install -e {shlex.quote(f'{folder}[dev]')} && python -m pytest {shlex.quote(str(folder))}")
     return DONE

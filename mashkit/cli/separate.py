@@ -38,7 +38,7 @@ def add_parser(commands: Commands) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Split songs into stems."""
-    from mashkit.atomicfile import require_writable_folder
+    from mashkit.atomicfile import require_possible_folder, require_writable_folder
     from mashkit.audio.files import load, require_encodable, save
     from mashkit.audio.levels import complaints
     from mashkit.catalog.songs import find_songs
@@ -56,6 +56,7 @@ def run(arguments: argparse.Namespace) -> int:
     wanted = arguments.stems and kit.separator.stems_asked(name.strip() for name in arguments.stems.split(","))
     files = find_songs(arguments.songs)
     if arguments.dry_run:
+        require_possible_folder(arguments.output)
         return say_what_would_be_done(kit, files, ("separator",), arguments)
     parent = require_writable_folder(arguments.output)
 

@@ -27,11 +27,13 @@ VALUES_ROOM = "mashkit.types."
 
 
 def _strings(values: Iterable[str]) -> tuple[str, ...]:
+    if isinstance(values, str):
+        raise TypeError(f"{values!r} is one text: give a list of them")
     return tuple(values)
 
 
 def _strings_set(values: Iterable[str]) -> frozenset[str]:
-    return frozenset(values)
+    return frozenset(_strings(values))
 
 
 KINDS = ("separator", "analyzer", "stretcher", "scorer", "generator", "executor")

@@ -90,7 +90,10 @@ class Scorer(Component):
             self.require_result(score, Score, "score")
             for part, value in score.parts.items():
                 if not (isinstance(value, (int, float)) and math.isfinite(value)):
-                    raise ContractViolation(f"scorer {self.info.name!r} returned {value!r} for its part {part!r}")
+                    raise ContractViolation(
+                        f"scorer {self.info.name!r} returned {value!r} for its part {part!r}",
+                        "a part is a finite number",
+                    )
         return scores
 
     @abstractmethod

@@ -7,8 +7,15 @@ from collections.abc import Mapping
 from typing import Any, Literal
 
 import attrs
+import numpy as np
 
 from mashkit.types.mappings import frozen_mapping
+
+
+def _plain(parts: Mapping[str, Any]) -> Mapping[str, float]:
+    """Return parts with numpy's numbers as Python's."""
+    plain = {name: value.item() if isinstance(value, np.generic) else value for name, value in dict(parts).items()}
+    return frozen_mapping(plain)
 
 
 @attrs.frozen
@@ -38,7 +45,7 @@ class Score:
 
     value: float = attrs.field(converter=float)
     scale: Literal["probability", "ordinal"] = "ordinal"
-    parts: Mapping[str, float] = attrs.field(factory=dict, converter=frozen_mapping)
+    parts: Mapping[str, float] = attrs.field(factory=dict, converter=_plain)
 
     def __attrs_post_init__(self) -> None:
         if self.scale not in ("probability", "ordinal"):

@@ -50,6 +50,8 @@ def _registry() -> Registry:
 class ComponentContract:
     """Checks for components of every kind."""
 
+    pytestmark = pytest.mark.filterwarnings("error::mashkit.deprecation.DeprecatedUse")
+
     component: ClassVar[str]
     options: ClassVar[Mapping[str, Any]] = {}
     xfail: ClassVar[Mapping[str, str]] = {}

@@ -111,6 +111,8 @@ class ScorerContract(ComponentContract):
 
     @pytest.mark.parametrize("role", list(Role))
     def test_a_plan_without_a_role_it_needs_is_named(self, subject: Scorer, mashups: list[Mashup], role: Role) -> None:
+        if role is Role.VOCAL:
+            pytest.skip("every plan has a vocal")
         if role not in subject.needs:
             pytest.skip(f"needs no {role}")
         lacking = _lone(mashups[0], {role.value: None})
