@@ -489,6 +489,8 @@ def test_a_suite_in_little_is_another_suite() -> None:
         suite.trying(["vocals"])
     with pytest.raises(SuiteError, match="did you mean 'vocals'"):
         load_task(suite.task).inputs(dict(suite.trying(["vocal=2"]).settings), None)
+    with pytest.raises(SuiteError, match="vocals is 'abc', not a whole number"):
+        load_task(suite.task).inputs(dict(suite.trying(["vocals=abc"]).settings), None)
 
 
 # ----------------------------------------------------------------------------------------------------- command line

@@ -74,6 +74,19 @@ def test_an_error_names_the_line_of_the_plugin(folder: Path, mashup: mk.Mashup, 
         scorer.score([mashup])
 
 
+def test_scores_of_one_call_are_on_one_scale(folder: Path, mashup: mk.Mashup) -> None:
+    scorer = made(folder, "two_scales", 0.5)
+    assert [score.value for score in scorer.score([mashup, mashup])] == [0.5, 0.5]
+    mixed = '[mk.Score(CHANGE, scale) for scale, _ in zip(("ordinal", "probability"), mashups)]'
+    code = CLASS.format(package="two_scales").replace('[mk.Score(CHANGE, "ordinal") for _ in mashups]', mixed)
+    (folder / "two_scales" / "__init__.py").write_text(code)
+    del sys.modules["two_scales"]
+    importlib.invalidate_caches()
+    other = importlib.import_module("two_scales").Made()
+    with pytest.raises(mk.errors.ContractViolation, match="returned scores on ordinal and probability scales"):
+        other.score([mashup, mashup])
+
+
 def test_a_kept_score_of_other_code_is_not_read(folder: Path, mashup: mk.Mashup, tmp_path: Path) -> None:
     kept = tmp_path / "kept"
     values = [

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import TypeVar
 
@@ -38,4 +39,13 @@ def from_table(cls: type[T], data: object, where: str) -> T:
     except (TypeError, ValueError) as error:
         # attrs appends attribute, type and value to the message; only the message helps the user.
         fix = f"it takes {', '.join(fields)}"
-        raise SuiteError(f"{where}: a value that does not fit: {error.args[0]}", fix) from error
+        raise SuiteError(f"{where}: a value that does not fit: {_in_words(str(error.args[0]))}", fix) from error
+
+
+def _in_words(message: str) -> str:
+    """Return a message of ``attrs.validators.instance_of`` without Python's names of types; others as they are."""
+    found = re.match(r"'(\w+)' must be <class '(\w+)'> \(got (.*) that is a <class", message)
+    return f"{found[1]} is {found[3]}, not {_TYPES[found[2]]}" if found and found[2] in _TYPES else message
+
+
+_TYPES = {"int": "a whole number", "float": "a number", "str": "text", "bool": "true or false"}

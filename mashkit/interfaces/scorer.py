@@ -94,6 +94,12 @@ class Scorer(Component):
                         f"scorer {self.info.name!r} returned {value!r} for its part {part!r}",
                         "a part is a finite number",
                     )
+        scales = sorted({score.scale for score in scores})
+        if len(scales) > 1:
+            raise ContractViolation(
+                f"scorer {self.info.name!r} returned scores on {' and '.join(scales)} scales",
+                "give all on one scale, because they are ranked together",
+            )
         return scores
 
     @abstractmethod
