@@ -66,6 +66,8 @@ def replacing(path: Path) -> Iterator[Path]:
     OutputError
         If the folder or file cannot be written, or the disk is full.
     """
+    if path.is_dir():
+        raise OutputError(f"cannot write {path_text(path)}: it is a folder", "name a file")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, name = tempfile.mkstemp(prefix=".", suffix=f".part{path.suffix}", dir=path.parent)

@@ -367,6 +367,8 @@ class Discovery:
         said: list[T] = []
         for implementation in hook.get_hookimpls():
             if implementation.plugin is module:
+                if implementation.hookwrapper or implementation.wrapper:
+                    raise TypeError(f"{hook_name} wraps other plugins' hooks, which is not allowed")
                 given = implementation.function()
                 if isinstance(given, str) or not isinstance(given, Iterable):
                     raise TypeError(f"{hook_name} returned {given!r}, not a list of {cls.__name__}")

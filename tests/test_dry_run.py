@@ -38,6 +38,12 @@ def test_mash_says_what_it_would_do(songs: Path, tmp_path: Path, capsys: pytest.
     assert "dry run: 1 songs, 0.1 minutes, 50 plans, with separator thirds, analyzer grid" in capsys.readouterr().err
 
 
+def test_a_folder_in_the_place_of_a_file_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "folder").mkdir()
+    assert main(["listen", "simulate", "--task", "generation", "-o", str(tmp_path / "folder")]) == 1
+    assert f"cannot write {tmp_path / 'folder'}: it is a folder (name a file)" in capsys.readouterr().err
+
+
 def test_an_output_that_cannot_be_is_found(songs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "file").write_text("")
     for output in (tmp_path / "file", tmp_path / "file" / "in it"):

@@ -110,6 +110,11 @@ def test_a_plugin_of_tomorrow_is_listed_and_says_what_it_needs(install: Installe
             "from mashkit import hookimpl\n@hookimpl\ndef mashkit_register_scorers(): return None",
             "mashkit_register_scorers returned None, not a list of ComponentInfo",
         ),
+        (
+            "acme_wraps",
+            "from mashkit import hookimpl\n@hookimpl(wrapper=True)\ndef mashkit_register_scorers(): return (yield)",
+            "mashkit_register_scorers wraps other plugins' hooks, which is not allowed",
+        ),
         ("acme_helper", "x = 1\n\nraise KeyError('deep')", "acme_helper.py, line 3"),
     ],
 )

@@ -141,7 +141,7 @@ def availability(info: ComponentInfo) -> Availability:
         return Availability(ok=True)
     if info.environment:
         return _elsewhere(info)
-    return Availability(ok=False, reason="; ".join(missing), fix=info.install)
+    return Availability(ok=False, reason="; ".join(missing), fix=info.install or "install what is missing")
 
 
 def _elsewhere(info: ComponentInfo) -> Availability:
