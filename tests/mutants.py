@@ -844,8 +844,8 @@ class TestUndeclared(OfScorers):
 
 @attrs.define(kw_only=True, eq=False)
 class TwoScales(Loudness):
-    def one(self, mashup: Mashup) -> Score:
-        return Score(0.5, scale="ordinal" if mashup.plan.condition is Condition.ORIGINAL else "probability")
+    def _score(self, mashups: Sequence[Mashup]) -> list[Score]:
+        return [Score(0.5, scale="ordinal" if len(mashups) == 1 else "probability") for _ in mashups]
 
 
 @caught_by("test_one_scale")
