@@ -16,6 +16,7 @@ networks that were asked about the same songs.
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
 import os
 from collections.abc import Iterable, Mapping, Sequence
@@ -175,8 +176,10 @@ def main() -> None:
         left_out = {record.song for record in clip_store.records if record.id in heard}
         clips, lookup = Clips([clip_store], "test", without=left_out), Lookup([clip_store])
         asked = questions(clips, VOCALS, SEED)
-        songs = sorted({record.song for record in clips.records})
-        controlled = {"clips": clip_store.fingerprint, "songs": songs, "vocals": VOCALS, "seed": SEED}
+        names = hashlib.sha256(json.dumps([record.id for record in clips.records]).encode()).hexdigest()
+        controlled = {
+            "store": clip_store.fingerprint, "clips": len(clips), "clips_sha256": names, "vocals": VOCALS, "seed": SEED,
+        }  # fmt: skip
     runs = []
     for path, checkpoint in zip(arguments.checkpoints, checkpoints, strict=True):
         record = checkpoint.training
