@@ -97,7 +97,14 @@ def note(record: Mapping[str, Any]) -> str:
         told.append(f"learnt under protocol {record['data']['protocol']} alone")
     if "initial" in record:
         told.append(f"began with weights of protocol {record['initial']['data']['protocol']}")
+    if record["config"].get("average"):  # settings of before there was an average lack it
+        told.append("averaged weights")
     return "".join(f", {text}" for text in told)
+
+
+def rounded(metrics: Mapping[str, Mapping[str, float]]) -> dict[str, dict[str, float]]:
+    """Return metrics with four decimals: more than they are sure to, and few enough for a file in each clone."""
+    return {name: {key: round(value, 4) for key, value in one.items()} for name, one in metrics.items()}
 
 
 def joined(earlier: Mapping[str, Any], result: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -191,11 +198,11 @@ def main() -> None:
             "steps": record["best_step"],
             "protocol": record["data"]["protocol"],
             "training": record["data"]["training"],
-            "table_1": table_1(checkpoint, store, test),
+            "table_1": rounded(table_1(checkpoint, store, test)),
         }
         if clips is not None and lookup is not None:
             found = measured(judge_of(checkpoint, clips, lookup), asked, checkpoint.calibration or Calibration())
-            run["controlled"] = found["metrics"]
+            run["controlled"] = rounded(found["metrics"])
         runs.append(run)
         print(run["variant"], run["note"], json.dumps(run["table_1"]), flush=True)
     kinds = [Condition(record.kind) for record in test.values()]
