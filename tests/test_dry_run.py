@@ -102,6 +102,9 @@ def test_plans_are_counted(songs: Path, tmp_path: Path, capsys: pytest.CaptureFi
         assert "one.wav" in said.out
     assert main(["render", str(plans), "--db", str(tmp_path / "db"), "-o", str(out), "--dry-run"]) == 1
     assert "is not a database" in capsys.readouterr().err
+    command = ["render", str(plans), "--songs", str(songs), "-o", str(plans), "--stretcher", "librosa", *light]
+    assert main([*command, "--dry-run"]) == 1
+    assert f"cannot write to {plans}: {plans} is a file" in capsys.readouterr().err
     assert not out.exists()
 
 

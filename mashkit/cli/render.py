@@ -39,6 +39,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Render plans to mashups."""
     import attrs
 
+    from mashkit.atomicfile import require_possible_folder
     from mashkit.cli.collection import catalog_of, failures_of, say_what_would_be_made
     from mashkit.cli.kits import kinds_for_songs, require, seeded_kit
     from mashkit.cli.planfile import read_plans
@@ -58,6 +59,7 @@ def run(arguments: argparse.Namespace) -> int:
         )
     kit = require(seeded_kit(arguments, "stretcher"), arguments, *kinds_for_songs(arguments))
     if arguments.dry_run:
+        require_possible_folder(arguments.output)
         kinds = (*kinds_for_songs(arguments)[:2], "stretcher")
         return say_what_would_be_made(kit, arguments.songs, kinds, len(plans), arguments)
     output = OutputSet(
