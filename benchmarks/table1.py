@@ -215,7 +215,11 @@ def main() -> None:
         },
         "separator": ", ".join(one["name"] for one in store.source["components"] if one["kind"] == "separator"),
         "mismatch": store.source["mismatch"],
-        "store": {"fingerprint": store.fingerprint, **store.source},
+        # Its titles name the songs; their ids would only make the file longer.
+        "store": {
+            "fingerprint": store.fingerprint,
+            **{key: one for key, one in store.source.items() if key != "songs"},
+        },
         "controlled": controlled,
         "runs": in_order(runs),
     }
