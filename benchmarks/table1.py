@@ -103,8 +103,8 @@ def note(record: Mapping[str, Any]) -> str:
 
 
 def rounded(metrics: Mapping[str, Mapping[str, float]]) -> dict[str, dict[str, float]]:
-    """Return metrics with four decimals: more than they are sure to, and few enough for a file in each clone."""
-    return {name: {key: round(value, 4) for key, value in one.items()} for name, one in metrics.items()}
+    """Return metrics with three decimals: more than they are sure to, and few enough for a file in each clone."""
+    return {name: {key: round(value, 3) for key, value in one.items()} for name, one in metrics.items()}
 
 
 def joined(earlier: Mapping[str, Any], result: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -205,6 +205,8 @@ def main() -> None:
             run["controlled"] = rounded(found["metrics"])
         runs.append(run)
         print(run["variant"], run["note"], json.dumps(run["table_1"]), flush=True)
+    # Titles name the songs; their ids would only make the file longer.
+    source = {name: value for name, value in store.source.items() if name != "songs"}
     kinds = [Condition(record.kind) for record in test.values()]
     result = {
         "test": {
@@ -215,11 +217,7 @@ def main() -> None:
         },
         "separator": ", ".join(one["name"] for one in store.source["components"] if one["kind"] == "separator"),
         "mismatch": store.source["mismatch"],
-        # Its titles name the songs; their ids would only make the file longer.
-        "store": {
-            "fingerprint": store.fingerprint,
-            **{key: one for key, one in store.source.items() if key != "songs"},
-        },
+        "store": {"fingerprint": store.fingerprint, **source},
         "controlled": controlled,
         "runs": in_order(runs),
     }
