@@ -178,8 +178,7 @@ class _Plugins(pluggy.PluginManager):
             for one in caller.get_hookimpls():
                 if one.plugin is not plugin or fence is None:
                     continue
-                if one.hookwrapper or one.wrapper:
-                    raise TypeError(f"{caller.name} of {registered} wraps other plugins' hooks, which is not allowed")
+                _require_no_wrapper(one, f"{caller.name} of {registered}")
                 # Each function has its own fence, because a wrapper around the whole call would end at the first error.
                 one.function = fence(self, one.function, str(registered).partition(":")[0])  # type: ignore[misc]
         return registered
@@ -367,8 +366,7 @@ class Discovery:
         said: list[T] = []
         for implementation in hook.get_hookimpls():
             if implementation.plugin is module:
-                if implementation.hookwrapper or implementation.wrapper:
-                    raise TypeError(f"{hook_name} wraps other plugins' hooks, which is not allowed")
+                _require_no_wrapper(implementation, hook_name)
                 given = implementation.function()
                 if isinstance(given, str) or not isinstance(given, Iterable):
                     raise TypeError(f"{hook_name} returned {given!r}, not a list of {cls.__name__}")
@@ -489,6 +487,12 @@ class Discovery:
         """Return the files of the benchmark's suites of all plugins, sorted by the names of the files."""
         found = [one for some in self.plugins.hook.mashkit_register_suites() for one in some]
         return sorted(found, key=lambda one: one.name)
+
+
+def _require_no_wrapper(implementation: pluggy.HookImpl, what: str) -> None:
+    """Raise TypeError if a plugin's hook would run around the hooks of other plugins."""
+    if implementation.hookwrapper or implementation.wrapper:
+        raise TypeError(f"{what} wraps other plugins' hooks, which is not allowed")
 
 
 def _registered_twice(what: str, entries: Iterable[Registered | RegisteredCommand]) -> DuplicateComponent:

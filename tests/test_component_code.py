@@ -1,4 +1,4 @@
-"""What was computed with other code of a plugin is computed anew, whichever of its files has changed."""
+"""A plugin's results are computed again after any file of its package has changed."""
 
 from __future__ import annotations
 

@@ -37,8 +37,8 @@ def code_sha256(component: Component) -> str:
 
 
 def _files(cls: type) -> Iterable[Path]:
-    name = cls.__module__.partition(".")[0]
-    places = getattr(sys.modules.get(name), "__path__", None)
-    if places is None or name == __name__.partition(".")[0]:
+    package, mashkit = (name.partition(".")[0] for name in (cls.__module__, __name__))
+    places = getattr(sys.modules.get(package), "__path__", None)
+    if places is None or package == mashkit:
         return [Path(inspect.getfile(cls))]
     return sorted(path for place in places for path in Path(place).rglob("*.py"))

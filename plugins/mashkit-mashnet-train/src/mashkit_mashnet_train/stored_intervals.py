@@ -120,10 +120,12 @@ def _with_residue(store: Store, songs: npt.NDArray[np.intp], clip: int, role: Ro
 def _residue_onsets(store: Store, songs: npt.NDArray[np.intp], clip: int, role: Role) -> Floats:
     """Return the onsets that residue of another song adds to a stem, as long as its own."""
     random, other = _other(songs, clip, role)
+    if other is None:
+        return np.zeros(store.stem(clip, role).onsets.shape, np.float32)
     begin, end = store.starts[clip : clip + 2, 1]
     left = [index for index, name in enumerate(ROLES) if name is not role]
-    onsets = store.stem(clip if other is None else other, ROLES[left[int(random.integers(2))]]).onsets
-    gain = np.float32(0.0 if other is None else random.uniform(*RESIDUE_ONSETS))
+    onsets = store.stem(other, ROLES[left[int(random.integers(2))]]).onsets
+    gain = np.float32(random.uniform(*RESIDUE_ONSETS))
     return gain * _floats(np.resize(onsets, (int(end - begin), onsets.shape[1])))
 
 

@@ -7,10 +7,9 @@ a network can win by hearing the stretcher, as it could in the paper (protocol `
 
 from __future__ import annotations
 
-import hashlib
 import itertools
 import weakref
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import attrs
@@ -22,13 +21,12 @@ from mashkit.bench.protocols import PAPER_OPTIONS
 from mashkit.catalog import Catalog, MashupDB
 from mashkit.catalog.adding import Unusable, can_travel
 from mashkit.catalog.protocols import create_protocol
-from mashkit.catalog.songs import Song, describe_song, find_songs
+from mashkit.catalog.songs import Song, bytes_digest, describe_song, find_songs
 from mashkit.conditions import UNMATCHED
 from mashkit.errors import GenerationError, MashkitError, UsageError
 from mashkit.interfaces import Stretcher
 from mashkit.interfaces.executor import Job, Work
 from mashkit.mashup import Mashup
-from mashkit.models import file_sha256
 from mashkit.pipeline import Kit
 from mashkit.rendering.renderer import Renderer
 from mashkit.types import Audio, Clip, Condition, MashupPlan, Role
@@ -216,30 +214,13 @@ def _mixed_down(song: Song | Unusable, mixes: Path) -> Song | Unusable:
     if not isinstance(song, Song) or not song.stems:
         return song
     try:
-        path = song.path if song.has_mix else mixes / _digest(song.stems.values()) / f"{song.path.name}.flac"
+        path = song.path if song.has_mix else mixes / bytes_digest(song)[:16] / f"{song.path.name}.flac"
         if not path.exists():
             require_writable_folder(path.parent)
             save(path, _sum([load(stem) for stem in song.stems.values()]))
     except MashkitError as error:
         return song.path, error
     return attrs.evolve(song, path=path, stems={})
-
-
-def _digest(files: Iterable[Path]) -> str:
-    """Return hex digits of what files hold.
-
-    Raises
-    ------
-    StoreError
-        If one cannot be read.
-    """
-    digest = hashlib.sha256()
-    for path in files:
-        try:
-            digest.update(bytes.fromhex(file_sha256(path)))
-        except OSError as error:
-            raise StoreError(f"{path} cannot be read: {error.strerror}", "check the file") from error
-    return digest.hexdigest()[:16]
 
 
 def _sum(stems: Sequence[Audio]) -> Audio:

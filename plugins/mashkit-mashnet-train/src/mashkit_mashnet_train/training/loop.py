@@ -295,10 +295,8 @@ class _Run:
 
     def _look(self) -> None:
         """Validate the weights, or their average if the settings want one."""
-        if self.progress.average:
-            with holding(self.network, self.progress.average):
-                self._validate()
-        else:
+        average = self.progress.average
+        with holding(self.network, average) if average else contextlib.nullcontext():
             self._validate()
 
     def _validate(self) -> None:
