@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import operator
 import os
 from collections.abc import Iterable
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import platformdirs
 
 from mashkit.errors import UsageError
+from mashkit.paths import path_text
 
 CACHE_VARIABLE = "MASHKIT_CACHE"
 """Environment variable: folder of computed stems and analyses; default is the platform's cache folder."""
@@ -32,6 +34,37 @@ def default_cache() -> Path:
     """Return the folder computed results are kept in."""
     named = os.environ.get(CACHE_VARIABLE)
     return named_path(named) if named else Path(platformdirs.user_cache_dir("mashkit"))
+
+
+def named_text(path: Path, fix: str, *, encoding: str = "utf-8") -> str:
+    """Return the text of a file that an argument names.
+
+    Raises
+    ------
+    UsageError
+        If there is no such file, it cannot be read, or is no text. The text has the path and ``fix``.
+    """
+    try:
+        return path.read_text(encoding=encoding)
+    except UnicodeDecodeError as error:
+        raise UsageError(f"{path_text(path)} is no text in UTF-8: {error}", fix) from error
+    except OSError as error:
+        raise UsageError(f"{path_text(path)} cannot be read: {error.strerror}", fix) from error
+
+
+def named_json(path: Path, fix: str) -> Any:
+    """Return the data of a JSON file that an argument names.
+
+    Raises
+    ------
+    UsageError
+        If the file cannot be read, or is not JSON. The text has the path and ``fix``.
+    """
+    text = named_text(path, fix)
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise UsageError(f"{path_text(path)} is not JSON: {error}", fix) from error
 
 
 def require(name: str, value: object, kind: type[T] | tuple[type[T], ...], fix: str) -> T:

@@ -18,6 +18,7 @@ from typing import Any
 
 import attrs
 
+from mashkit.arguments import named_text
 from mashkit.atomicfile import write_text
 from mashkit.errors import MashkitError, PlanError, suggestion
 from mashkit.paths import path_text
@@ -150,13 +151,12 @@ def read_preferences(path: Path) -> list[Preference]:
 
     Raises
     ------
+    UsageError
+        If the file cannot be read as text.
     PreferenceError
-        If the file cannot be read, has no preference, or a line is none; the text has file, line and key.
+        If it has no preference, or a line is none; the text has file, line and key.
     """
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        raise PreferenceError(f"{path_text(path)} cannot be read as text: {error}", FIX) from error
+    text = named_text(path, FIX, encoding="utf-8-sig")
     found: list[Preference] = []
     for number, line in enumerate(text.split("\n"), 1):
         if not line.strip():

@@ -341,7 +341,7 @@ def test_data_that_were_changed_are_refused(small: Study, tmp_path: Path) -> Non
         with pytest.raises(ListeningDataError, match=said):
             read_data(path)
     path.write_text("{")
-    with pytest.raises(ListeningDataError, match="cannot read"):
+    with pytest.raises(UsageError, match="is not JSON"):
         read_data(path)
 
 
@@ -461,7 +461,7 @@ def test_the_power_of_a_design_is_told_before_it_is_made(capsys: pytest.CaptureF
         (("simulate", "--task", "retrieval", "-o", "x", "--systems", "a,a"), "2 systems, 1 of them different"),
         (("simulate", "--task", "retrieval", "--raters", "2", "-o", "x"), "2 raters, and 3 for each page"),
         (("simulate", "--task", "retrieval", "--power", "--points", "much"), "--points much"),
-        (("report", "nowhere.json", "-o", "x"), "cannot read nowhere.json"),
+        (("report", "nowhere.json", "-o", "x"), "nowhere.json cannot be read"),
     ],
 )
 def test_a_mistake_is_told_in_one_line(
@@ -472,7 +472,7 @@ def test_a_mistake_is_told_in_one_line(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    assert run("listen", *arguments) == 2 or "cannot read" in said
+    assert run("listen", *arguments) == 2
     told = capsys.readouterr().err
     assert said in told
     assert "Traceback" not in told

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 import studies
 from mashkit.cli import main
-from mashkit.errors import OutputError
+from mashkit.errors import OutputError, UsageError
 from mashkit.listen.choices import ASPECT, preferences
 from mashkit.listen.data import Answered, ListeningDataError, write_data
 from mashkit.listen.records import PREFERRED, Answer, PageKind
@@ -120,16 +120,16 @@ def test_a_missing_key_is_named(key: str, tmp_path: Path) -> None:
         (b"[1]", "line 1: it is no JSON object"),
         (b"3", "line 1: it is no JSON object"),
         (b"[" * 100_000, "line 1: it is not JSON"),
-        (b"\xff\xfe{}", "cannot be read as text"),
+        (b"\xff\xfe{}", "is no text in UTF-8"),
         (b"page,file\np,a.wav\n", "line 1: it is not JSON"),
     ],
 )
 def test_a_file_of_something_else_is_named(content: bytes, said: str, tmp_path: Path) -> None:
     path = tmp_path / "p.jsonl"
     path.write_bytes(content)
-    with pytest.raises(PreferenceError, match=f"p.jsonl.*{said}"):
+    with pytest.raises((PreferenceError, UsageError), match=f"p.jsonl.*{said}"):
         read_preferences(path)
-    with pytest.raises(PreferenceError, match="cannot be read"):
+    with pytest.raises(UsageError, match="cannot be read"):
         read_preferences(tmp_path)
     with pytest.raises(OutputError):
         write_preferences(path / "below" / "p.jsonl", [preference()])

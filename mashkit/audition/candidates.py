@@ -10,7 +10,7 @@ from typing import Any
 import attrs
 
 from mashkit.audition.store import Store
-from mashkit.errors import CatalogError, MashkitError
+from mashkit.errors import CatalogError, MashkitError, UsageError
 from mashkit.mashup import ClipSource
 from mashkit.paths import path_text
 from mashkit.rendering.output import MASHUP_FILES
@@ -194,11 +194,13 @@ def read_output(folder: Path) -> Pool:
 
     Raises
     ------
+    UsageError
+        If the folder does not exist.
     CatalogError
-        If the folder does not exist, or contains no plan.
+        If it contains no plan.
     """
     if not folder.is_dir():
-        raise CatalogError(f"{path_text(folder)} is no folder", "name the folder of `mashkit mash -o`")
+        raise UsageError(f"{path_text(folder)} is no folder", "name the folder of `mashkit mash -o`")
     pool = Pool()
     files = sorted([*folder.glob(f"*/{PLAN}"), *folder.glob(PLAN)], key=_number)
     for path in files:

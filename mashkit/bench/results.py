@@ -15,6 +15,7 @@ from typing import Any
 
 import attrs
 
+from mashkit.arguments import named_json
 from mashkit.atomicfile import replacing
 from mashkit.bench.ranking import RULES, Metric
 from mashkit.bench.records import Entry, Machine, Row, SuiteRecord
@@ -218,15 +219,11 @@ def read_result(path: Path, *, with_rows: bool = True) -> Result:
     MashkitError
         If reading the rows needs pyarrow, which is not installed.
     """
-    try:
-        data = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
-        raise UsageError(f"{path} cannot be read as JSON: {error}", "give what `mashkit bench run` wrote") from error
+    fix = "give the .json that `mashkit bench run` wrote"
+    data = named_json(path, fix)
     known = isinstance(data, dict) and data.get("format") in (ROWS_INSIDE, FORMAT)
     if not known or "suite" not in data or not isinstance(data.get("rows"), _ROWS_ARE[data["format"]]):
-        raise UsageError(
-            f"{path} is no benchmark result of format {FORMAT}", "give the .json that `mashkit bench run` wrote"
-        )
+        raise UsageError(f"{path} is no benchmark result of format {FORMAT}", fix)
     inside = data["format"] == ROWS_INSIDE
     result = Result.from_dict({**data, "rows": data["rows"] if inside and with_rows else []}, str(path))
     task = result.suite.task

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+from mashkit.arguments import named_text
 from mashkit.errors import PlanError
 from mashkit.types import MashupPlan
 
@@ -14,15 +15,12 @@ def read_plans(path: Path) -> list[MashupPlan]:
 
     Raises
     ------
+    UsageError
+        If the file cannot be read as text.
     PlanError
-        If the file cannot be read, or contains other data.
+        If the file contains other data.
     """
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise PlanError(
-            f"{path}: cannot be read as text: {error}", "give a file that `mashkit generate` wrote"
-        ) from error
+    text = named_text(path, "give a file that `mashkit generate` wrote")
     try:
         whole = json.loads(text)
     except json.JSONDecodeError:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -68,16 +67,15 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _read_time_map(path: Path) -> TimeMap:
+    from mashkit.arguments import named_json
     from mashkit.errors import TimeMapError
     from mashkit.types.timemap import TimeMap
 
+    fix = 'write {"source": [0, 30, 60], "target": [0, 29, 61]}, seconds'
+    data = named_json(path, fix)
     try:
-        return TimeMap.from_dict(json.loads(path.read_text(encoding="utf-8")))
-    except (OSError, UnicodeDecodeError) as error:
-        raise TimeMapError(f"{path}: cannot be read as text: {error}") from error
+        return TimeMap.from_dict(data)
     except (KeyError, TypeError, ValueError) as error:
-        raise TimeMapError(
-            f"{path}: is not a time map: {error!r}", 'write {"source": [0, 30, 60], "target": [0, 29, 61]}, seconds'
-        ) from error
+        raise TimeMapError(f"{path}: is not a time map: {error!r}", fix) from error
     except TimeMapError as error:
         raise TimeMapError(f"{path}: {error.problem}", error.fix) from error

@@ -9,6 +9,7 @@ from typing import Any
 
 import attrs
 
+from mashkit.arguments import named_json
 from mashkit.atomicfile import write_text
 from mashkit.errors import MashkitError
 from mashkit.listen.exclusions import exclusions
@@ -174,14 +175,13 @@ def read_data(path: Path) -> Answered:
 
     Raises
     ------
+    UsageError
+        If the file cannot be read, or is not JSON.
     ListeningDataError
-        If the file cannot be read, or is no such data.
+        If it is no such data.
     """
     fix = "give a file that `mashkit listen simulate` or `mashkit listen export` wrote"
-    try:
-        plain = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise ListeningDataError(f"cannot read {path_text(path)}: {error}", fix) from error
+    plain = named_json(path, fix)
     if not isinstance(plain, dict) or plain.get("kind") != KIND or plain.get("format") != FORMAT:
         raise ListeningDataError(f"{path_text(path)} is not data of a listening test, format {FORMAT}", fix)
     try:

@@ -7,6 +7,7 @@ import json
 from collections.abc import Mapping
 from pathlib import Path
 
+from mashkit.arguments import named_json
 from mashkit.listen.study import StudyError
 from mashkit.paths import path_text
 
@@ -26,13 +27,12 @@ def with_file(texts: Mapping[str, Mapping[str, str]], path: Path) -> dict[str, d
 
     Raises
     ------
+    UsageError
+        If the file cannot be read, or is not JSON.
     StudyError
         If the file is not so, or a new language lacks texts; the error names them.
     """
-    try:
-        given = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise StudyError(f"{path_text(path)} cannot be read: {error}", "give a JSON file of texts") from error
+    given = named_json(path, "give a JSON file of texts")
     if not isinstance(given, dict) or not all(isinstance(one, str) for one in given.values()):
         raise StudyError(f"{path_text(path)} holds no texts", "give a JSON object: name → text")
     made = {**texts.get(path.stem, {}), **given}
