@@ -159,6 +159,8 @@ def test_a_dry_run_trains_nothing(store: Store, tmp_path: Path, capsys: pytest.C
         (("--device", "tpu"), 2, "device is 'tpu'"),
         (("--precision", "16-mixed"), 2, "give bf16-mixed"),
         (("--fold", "4/3"), 2, "fold 4/3 (give one of two folds or more"),
+        (("--shares", "7:3"), 2, "--shares 7:3 (give a number for each --data, such as 7,3)"),
+        (("--shares", "7,3"), 2, "2 shares for 1 stores"),
         (("--batches", "families"), 2, "batches of families for intervalnet"),
         (("--variant", "premixnet", "--preset", "rhythm"), 2, "has no spectra of the log-frequency front end of hop"),
         (("--variant", "premixnet", "--preset", "paper"), 2, "has no spectra of the mel front end of hop 512"),

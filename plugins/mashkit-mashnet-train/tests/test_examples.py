@@ -121,6 +121,59 @@ def test_a_fold_is_trained_without_its_songs(store: Store) -> None:
         IntervalData([few], fold=Fold(1, 3))
 
 
+def test_all_layers_of_an_example_are_of_one_store(store: Store) -> None:
+    other = attrs.evolve(store, records=store.records[:5])
+    clips = Clips([store, other], None)
+    assert [pool.rows for pool in clips.pools] == [range(12), range(12, 17)]
+    made = drawn(clips, groups=60)
+    pools = [{clips.pool_of(layer.clip).rows for layer in example.layers.values()} for example in made]
+    assert all(len(one) == 1 for one in pools)
+    # Without shares, each clip is as likely as any other.
+    vocals = {example.group: example.layers[Role.VOCAL].clip for example in made}
+    assert sum(clip >= 12 for clip in vocals.values()) / len(vocals) == pytest.approx(5 / 17, abs=0.15)
+    assert {example.kind for example in made if example.layers[Role.VOCAL].clip >= 12} == set(KINDS)
+
+
+def test_one_store_is_drawn_from_as_if_it_had_a_share(store: Store) -> None:
+    alone, shared = Clips([store], None), Clips([store], None, shares=[2])
+    assert [pool.rows for pool in alone.pools] == [range(12)]
+    assert {shared.draw(np.random.default_rng(seed)) for seed in range(200)} == set(range(12))
+
+
+@pytest.mark.parametrize("shares", [(1, 3), (9, 1)])
+def test_vocals_are_of_each_store_as_often_as_its_share_says(store: Store, shares: tuple[float, float]) -> None:
+    other = attrs.evolve(store, records=store.records[:5])
+    clips = Clips([store, other], None, shares=shares)
+    random = np.random.default_rng(0)
+    own = np.array([clips.draw(random) for _ in range(2000)])
+    assert (own >= 12).mean() == pytest.approx(shares[1] / sum(shares), abs=0.03)
+    for rows in (pool.rows for pool in clips.pools):
+        counts = np.bincount(own[(own >= rows.start) & (own < rows.stop)] - rows.start, minlength=len(rows))
+        assert counts.min() > 0.5 * counts.mean()
+    data = IntervalData([store, other], shares=shares, validation_groups=1)
+    assert data.summary["shares"] == list(shares)
+    assert data.fingerprint != IntervalData([store, other], validation_groups=1).fingerprint
+
+
+def test_a_song_without_another_of_its_store_has_no_part(store: Store) -> None:
+    single = attrs.evolve(store, records=store.records[:1])
+    for shares in (None, (1, 1)):
+        clips = Clips([single, store], None, shares=shares)
+        assert [pool.rows for pool in clips.pools] == [range(12)]
+        assert {number for number, _ in clips.places} == {1}
+        assert 0 <= clips.draw(np.random.default_rng(0)) < 12
+    with pytest.raises(UsageError, match="no store has two songs"):
+        Drawer(Clips([single, single], None), "controlled", (16, 32))
+
+
+@pytest.mark.parametrize(
+    ("shares", "said"), [((1.0,), "1 shares for 2 stores"), ((1.0, 0.0), "shares 1, 0"), ((1.0, math.nan), "nan")]
+)
+def test_wrong_shares_are_told(store: Store, shares: tuple[float, ...], said: str) -> None:
+    with pytest.raises(UsageError, match=said):
+        training_data([store, store], "intervalnet", INTERVALS, "controlled", 0, unlabelled=False, shares=shares)
+
+
 def test_splits_share_no_song(store: Store) -> None:
     parts = [Clips([store], split) for split in ("training", "validation", "test")]
     songs = [{record.song for record in part.records} for part in parts]
@@ -231,7 +284,7 @@ def test_examples_are_drawn_by_the_rules_of_the_papers_generator(facts: list[Fac
 
 def test_data_drawn_by_other_rules_are_other_data(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     now = IntervalData([store], groups=2, validation_groups=4)
-    assert now.summary["rules"] == examples.RULES_VERSION == 4
+    assert now.summary["rules"] == examples.RULES_VERSION == 5
     monkeypatch.setattr(examples, "RULES_VERSION", 2)
     assert IntervalData([store], groups=2, validation_groups=4).fingerprint != now.fingerprint
 
@@ -328,8 +381,7 @@ def test_in_the_papers_protocol_the_vocal_stays_as_it_is(clips: Clips) -> None:
 
 
 def test_one_song_is_not_enough(store: Store) -> None:
-    clips = Clips([store], None)
-    clips.songs = np.zeros(len(clips), int)
+    clips = Clips([attrs.evolve(store, records=store.records[:1])], None)
     with pytest.raises(UsageError, match="two or more"):
         Drawer(clips, "controlled", (16, 32))
 

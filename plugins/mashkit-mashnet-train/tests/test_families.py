@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 
+import attrs
 import numpy as np
 import pytest
 import torch
@@ -90,6 +91,17 @@ def test_what_plays_together_fits_or_clashes_as_it_says(many: Store) -> None:
                 if kind in (Condition.ORIGINAL, Condition.MATCHED, Condition.UNMATCHED_KEY):
                     assert tempi[vocal] == pytest.approx(tempi[backing])
                     np.testing.assert_array_equal(found[vocal].times, found[backing].times)
+
+
+def test_a_batch_has_songs_of_one_store(many: Store) -> None:
+    few = attrs.evolve(many, records=many.records[:100])
+    clips = Clips([many, few], "training", shares=(1, 1))
+    own = set()
+    for seed in range(8):
+        found = families.members(clips, np.random.default_rng(seed), CROP, COMPACT.front_end.frame_rate)
+        (pool,) = {clips.pool_of(one.layer.clip).rows for one in found}
+        own.add(pool)
+    assert own == {pool.rows for pool in clips.pools}
 
 
 @pytest.mark.parametrize("preset", [COMPACT, RHYTHM])

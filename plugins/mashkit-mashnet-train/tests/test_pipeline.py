@@ -257,6 +257,31 @@ def test_a_training_example_is_moved_as_a_whole(tmp_path: Path, front_end: Front
     assert (min(offsets) < 13) == (front_end is LOG_FREQUENCY)
 
 
+def test_vocals_are_of_each_store_as_often_as_its_share_says(tmp_path: Path) -> None:
+    stores = []
+    for name, vocals in (("many", 30), ("few", 3)):
+        writer = ExampleWriter(tmp_path / name, {"recipe": name})
+        for number in range(vocals):
+            for split in ("training", "validation"):
+                for kind in ("original", "unmatched_key"):
+                    song = f"{name}-{split}-{number}"
+                    record = ExampleRecord(
+                        id=f"{song}-{kind}", split=split, kind=kind, vocal=song, songs=(song,) * 3, titles=(song,) * 3
+                    )
+                    spectra = np.full((60, 4, LOG_FREQUENCY.bands), 200 if name == "few" else 50, np.uint8)
+                    writer.add(record, {"one": spectra})
+        stores.append(writer.close({"one": LOG_FREQUENCY}))
+    drawn = {}
+    for shares in (None, (1, 1)):
+        data = training_data(stores, "postmixnet", COMPACT, "paper", 0, unlabelled=False, shares=shares, groups=2)
+        sounds = [data.batch(step).inputs["spectra"].amax(dim=(1, 2, 3)) for step in range(100)]
+        drawn[shares] = float((torch.cat(sounds) > 0.5).float().mean())
+    assert drawn[None] == pytest.approx(3 / 33, abs=0.06)
+    assert drawn[1, 1] == pytest.approx(0.5, abs=0.08)
+    with pytest.raises(UsageError, match="3 shares for 2 stores"):
+        training_data(stores, "postmixnet", COMPACT, "paper", 0, unlabelled=False, shares=(1, 1, 1))
+
+
 def test_a_checkpoint_names_its_training_songs(made: ExampleStore, tmp_path: Path) -> None:
     command = ["train", "--data", str(made.folder), "--variant", "postmixnet", "--protocol", "paper", "--steps", "2"]
     assert main([*command, "--workers", "0", "--threads", "1", "--device", "cpu", "-o", str(tmp_path), "--quiet"]) == 0

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
 
 from mashkit.errors import UsageError
@@ -17,7 +18,7 @@ from mashkit_mashnet.frontend import Bands, FrontEnd
 from mashkit_mashnet.stem_features import ROLES, Bytes
 from mashkit_mashnet_train.batches import Batch
 from mashkit_mashnet_train.example_store import ExampleRecord, ExampleStore, split_records
-from mashkit_mashnet_train.examples import Random
+from mashkit_mashnet_train.examples import Random, required_shares
 
 CROP_S = 10.4
 """Seconds of a training example, as those of :mod:`mashkit_mashnet_train.spectra_data`."""
@@ -52,16 +53,19 @@ class ExampleBatches:
         Front end of the network.
     groups : int
         Vocals in a batch.
+    shares : sequence of float, optional
+        How often vocals are of each store in training; by default as often as it has vocals.
 
     Raises
     ------
     UsageError
-        If a store has no spectra of the front end, or there are no training or no validation songs.
+        If a store has no spectra of the front end, there are no training or no validation songs, or ``shares`` are not
+        one number above 0 for each store.
     """
 
     def __init__(
         self, stores: Sequence[ExampleStore], seed: int, *, mixed: bool, unlabelled: bool, front_end: FrontEnd,
-        groups: int = GROUPS,
+        groups: int = GROUPS, shares: Sequence[float] | None = None,
     ) -> None:  # fmt: skip
         self.stores = tuple(stores)
         self.seed = seed
@@ -77,13 +81,17 @@ class ExampleBatches:
                 )
         everyone = {record.vocal for found in self._of.values() for _, _, record in found}
         self._numbers = {vocal: number for number, vocal in enumerate(sorted(everyone))}
-        self._vocals = sorted({record.vocal for _, _, record in self._of["training"]})
+        store_of = {record.vocal: number for number, _, record in self._of["training"]}
+        self._vocals = sorted(store_of)
+        self._chances = _chances([store_of[vocal] for vocal in self._vocals], required_shares(shares, stores))
         self._classes = ["original", "unmatched", *(["matched"] if unlabelled else [])]
         self._drawn: dict[tuple[str, str], list[tuple[int, int, ExampleRecord]]] = {}
         for one in self._of["training"]:
             self._drawn.setdefault((one[2].vocal, _class_of(one[2])), []).append(one)
         moved = {"semitones": SEMITONES, "speeds": list(SPEEDS)}
         made = [[store.fingerprint for store in stores], seed, mixed, unlabelled, groups, CROP_S, front_end.to_dict()]
+        if shares is not None:
+            made.append({"shares": list(shares)})
         self.fingerprint = hashlib.sha256(json.dumps([*made, moved]).encode()).hexdigest()[:16]
         self.summary: Mapping[str, Any] = {
             "protocol": "paper",
@@ -92,6 +100,7 @@ class ExampleBatches:
             "validation": self._counts("validation"),
             "recordings": sorted({title for found in self._of.values() for _, _, one in found for title in one.titles}),
             "sources": [dict(store.source) for store in stores],
+            **({} if shares is None else {"shares": list(shares)}),
         }
 
     def _counts(self, split: str) -> dict[str, int]:
@@ -104,7 +113,8 @@ class ExampleBatches:
         """Return training batch number ``step``: of each vocal one example of each class, as far as there is one."""
         random = np.random.default_rng([self.seed, step])
         chosen = []
-        for vocal in random.choice(self._vocals, min(self.groups, len(self._vocals)), replace=False):
+        count = min(self.groups, len(self._vocals))
+        for vocal in random.choice(self._vocals, count, replace=False, p=self._chances):
             for name in self._classes:
                 own = self._drawn.get((str(vocal), name))
                 if own:
@@ -154,6 +164,16 @@ class ExampleBatches:
         spare = abs(bands)
         padded = np.pad(values, ((0, 0), (spare, spare), (0, 0)))
         return padded[:, spare - bands : spare - bands + values.shape[1]]
+
+
+def _chances(stores: Sequence[int], shares: Sequence[float] | None) -> npt.NDArray[np.float64] | None:
+    """Return the chance of each vocal, given its store: all of a store together have the store's share."""
+    if shares is None:
+        return None
+    own = np.asarray(stores)
+    chances = np.asarray(shares, dtype=np.float64)[own] / np.bincount(own)[own]
+    shared: npt.NDArray[np.float64] = chances / chances.sum()
+    return shared
 
 
 def network_input(spectra: Bytes, *, mixed: bool) -> Bands:

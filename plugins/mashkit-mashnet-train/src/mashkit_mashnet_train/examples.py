@@ -11,11 +11,14 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence, Set
+from itertools import pairwise
 from typing import Any, Literal, TypeAlias
 
 import attrs
 import numpy as np
+import numpy.typing as npt
 
 from mashkit.builtin.candidates import index_of
 from mashkit.builtin.paper import PaperGenerator
@@ -38,12 +41,12 @@ VALIDATION_SHARE = 0.2
 RULES = attrs.evolve(PaperGenerator().rules, fifths=False)
 """Rules by which other songs' stems are drawn: those of the paper's generator, but a key a fifth away is no negative,
 because it shares six of seven notes (docs/paper.md, row 12)."""
-RULES_VERSION = 4
+RULES_VERSION = 5
 """Version of the rules, part of the fingerprint of the data, so that no run is resumed under other rules. Version 1 had
 rules of its own: a tempo more than 4 % off as a logarithm and between half and double tempo was unmatched, and the
 delayed stem was never the vocal. In version 2, a stem that is faster than the vocal was unmatched only from 4.2 %
 on; in version 3, faster and slower stems are unmatched from 4 % on. From version 4 on, residue is of another song;
-before, it could be of any clip."""
+before, it could be of any clip. From version 5 on, all layers of an example are of one store."""
 SHIFTS = (-2, 3)
 """Range of the transposition of all layers of a controlled example, semitones; the upper end is excluded."""
 SPEEDS = (0.9, 1.1)
@@ -201,8 +204,29 @@ class Example:
         return float("nan")
 
 
+@attrs.frozen(eq=False)
+class Pool:
+    """The clips of one store, among which all layers of an example are.
+
+    If a vocal of one store could have a backing of another one, the network would learn that sounds of two stores, such
+    as recordings and renderings, do not fit: no original has them.
+
+    Parameters
+    ----------
+    rows : range
+        Indices of the clips in :class:`Clips`.
+    table : ClipTable
+        The clips of ``rows``.
+    """
+
+    rows: range
+    table: ClipTable = attrs.field(repr=False)
+
+
 class Clips:
     """The usable clips of some stores that belong to one split; a usable clip has beats, downbeats and a key.
+
+    A store that has a single song in the split has no clips here, because each example has layers of one store.
 
     Parameters
     ----------
@@ -213,11 +237,19 @@ class Clips:
         Songs that are left out for the test; see :func:`splits`.
     without : collection of str
         Names of more songs that are left out, by default none.
+    shares : sequence of float, optional
+        How often vocals are drawn from each store, relative to the others; by default as often as it has clips.
+
+    Raises
+    ------
+    UsageError
+        If ``shares`` are not one number above 0 for each store.
     """
 
     def __init__(
-        self, stores: Sequence[Store], split: Split | None, fold: Fold | None = None, *, without: Collection[str] = ()
-    ) -> None:
+        self, stores: Sequence[Store], split: Split | None, fold: Fold | None = None, *, without: Collection[str] = (),
+        shares: Sequence[float] | None = None,
+    ) -> None:  # fmt: skip
         self.stores = tuple(stores)
         self.part = "all" if split is None else split if fold is None else f"{split} of fold {fold}"
         parts = [splits((record.song for record in store.records), fold) for store in stores]
@@ -226,6 +258,10 @@ class Clips:
             for number, clip, record in numbered(stores)
             if (split is None or parts[number][record.song] == split) and record.song not in without and _usable(record)
         ]
+        songs: dict[int, set[str]] = {}
+        for number, _, record in chosen:
+            songs.setdefault(number, set()).add(record.song)
+        chosen = [one for one in chosen if len(songs[one[0]]) > 1]
         self.places = [(number, clip) for number, clip, _ in chosen]
         self.records: list[Record] = [record for _, _, record in chosen]
         self.songs = np.unique([record.song for record in self.records], return_inverse=True)[1]
@@ -233,15 +269,15 @@ class Clips:
         self.tempi = np.array([60 / float(np.median(np.diff(beats))) for beats in self.beats])
         # Features of a store are measured in tune, so tunings do not count. Layers are placed by beats, so the tempo is
         # that of the beats.
-        self.table = ClipTable.of(
-            [
-                Clip(
-                    str(number), record.song, record.id, record.id, 0.0, record.duration, WIDE.sample_rate,
-                    attrs.evolve(record.analysis, tempo=tempo, tuning=None),
-                )
-                for number, (record, tempo) in enumerate(zip(self.records, self.tempi.tolist(), strict=True))
-            ]
-        )  # fmt: skip
+        clips = [
+            Clip(
+                str(number), record.song, record.id, record.id, 0.0, record.duration, WIDE.sample_rate,
+                attrs.evolve(record.analysis, tempo=tempo, tuning=None),
+            )
+            for number, (record, tempo) in enumerate(zip(self.records, self.tempi.tolist(), strict=True))
+        ]  # fmt: skip
+        self.table = ClipTable.of(clips)
+        self.pools, self._chances = self._pooled(clips, required_shares(shares, stores))
         self.tonics = self.table.tonics
         self.downbeats = [
             np.flatnonzero(np.isin(beats, _required(record.analysis.downbeats)))
@@ -250,6 +286,34 @@ class Clips:
 
     def __len__(self) -> int:
         return len(self.records)
+
+    def _pooled(
+        self, clips: Sequence[Clip], shares: Sequence[float] | None
+    ) -> tuple[list[Pool], npt.NDArray[np.float64] | None]:
+        """Return the pools, in the order of the stores, and the chance of each to give a vocal."""
+        own = np.array([number for number, _ in self.places], dtype=np.intp)
+        found, starts = np.unique(own, return_index=True)
+        rows = [range(first, last) for first, last in pairwise([*starts.tolist(), len(own)])]
+        pools = [Pool(one, ClipTable.of(clips[one.start : one.stop])) for one in rows]
+        if shares is None:
+            return pools, None
+        chances = np.asarray(shares, dtype=np.float64)[found]
+        return pools, chances / chances.sum()
+
+    def pool_of(self, clip: int) -> Pool:
+        """Return the pool of a clip."""
+        return next(pool for pool in self.pools if clip in pool.rows)
+
+    def draw(self, random: Random) -> int:
+        """Return a clip: any, or if there are shares, any of the store that is drawn first."""
+        if self._chances is None:
+            return int(random.integers(len(self)))
+        return self.draw_from(self.pools[int(random.choice(len(self.pools), p=self._chances))], random)
+
+    @staticmethod
+    def draw_from(pool: Pool, random: Random) -> int:
+        """Return any clip of a pool."""
+        return pool.rows[int(random.integers(len(pool.rows)))]
 
     def place(self, clip: int) -> tuple[Store, int]:
         """Return the store of a clip, and the clip's index in that store."""
@@ -281,6 +345,16 @@ class Clips:
             }
             for name, indices in sources.items()
         }
+
+
+def required_shares(shares: Sequence[float] | None, stores: Sequence[Any]) -> Sequence[float] | None:
+    """Return shares; raises UsageError unless there is one finite number above 0 for each store."""
+    if shares is not None:
+        if len(shares) != len(stores):
+            raise UsageError(f"{len(shares)} shares for {len(stores)} stores", "give one share for each store")
+        if not all(math.isfinite(share) and share > 0 for share in shares):
+            raise UsageError(f"shares {', '.join(f'{share:g}' for share in shares)}", "give numbers above 0")
+    return shares
 
 
 def _usable(record: Record) -> bool:
@@ -327,13 +401,12 @@ class Drawer:
     """
 
     def __init__(self, clips: Clips, protocol: Protocol, beats: tuple[int, int]) -> None:
-        if clips.song_count < 2:
+        if not len(clips):
             raise UsageError(
-                f"{clips.song_count} songs with key and beats ({clips.part}): mashups need two or more",
+                f"no store has two songs with key and beats ({clips.part}): mashups need two or more",
                 "add songs, or other data",
             )
         self.clips = clips
-        self._index = index_of(clips.table, RULES)
         self.protocol = protocol
         self.beats = beats
 
@@ -370,7 +443,7 @@ class Drawer:
     def _excerpt(self, random: Random, vocal: int | None) -> tuple[int, int, int]:
         """Return a clip, the beat index of one of its downbeats, and the number of beats from this downbeat on."""
         for _ in range(200):
-            clip = int(random.integers(len(self.clips))) if vocal is None else vocal
+            clip = self.clips.draw(random) if vocal is None else vocal
             wanted = int(random.integers(self.beats[0], self.beats[1] + 1))
             last = len(self.clips.beats[clip]) - 1
             count = min(wanted, last)
@@ -408,20 +481,21 @@ class Drawer:
         self, condition: Condition, sung: Layer, grid: Times, shift: int, speed: float, random: Random
     ) -> tuple[dict[Role, Layer], frozenset[Role]] | None:
         """Return layers of other songs, matched to the vocal or unmatched as the condition requires."""
-        vocal = sung.clip
-        if not self._index.knows(vocal, condition):
+        pool = self.clips.pool_of(sung.clip)
+        index, vocal = index_of(pool.table, RULES), sung.clip - pool.rows.start
+        if not index.knows(vocal, condition):
             return None
         in_time = condition not in TEMPO_FREE
         found = {}
         for role in BACKING:
-            candidates = self._index.candidates(vocal, role, condition)
+            candidates = index.candidates(vocal, role, condition)
             if not len(candidates):
                 return None
-            clip = candidates.row(int(random.integers(len(candidates))))
+            row = candidates.row(int(random.integers(len(candidates))))
             own_shift = 0 if role is Role.PERCUSSION else shift
             if role is Role.HARMONIC and condition not in KEY_FREE:
-                own_shift += round(self._index.shift(vocal, clip))
-            found[role] = self._placed(clip, own_shift, grid, speed, in_time, random)
+                own_shift += round(index.shift(vocal, row))
+            found[role] = self._placed(pool.rows[row], own_shift, grid, speed, in_time, random)
         if not in_time:
             late = delays(random)
             # The excerpt begins with the vocal. If the vocal is late, the others are early.

@@ -32,7 +32,18 @@ from mashkit.conditions import MAX_OFFSET_S, UNMATCHED
 from mashkit.errors import UsageError
 from mashkit.types import Condition, Role, Times
 from mashkit_mashnet.stem_features import ROLES
-from mashkit_mashnet_train.examples import OFF_BEAT, RULES, SHIFTS, SPEEDS, Clips, Layer, Random, off_tempo, sounds
+from mashkit_mashnet_train.examples import (
+    OFF_BEAT,
+    RULES,
+    SHIFTS,
+    SPEEDS,
+    Clips,
+    Layer,
+    Pool,
+    Random,
+    off_tempo,
+    sounds,
+)
 
 VERSION = 1
 """Version of how these batches are drawn; it is part of the fingerprint of the data."""
@@ -101,7 +112,7 @@ def members(clips: Clips, random: Random, frames: int, rate: float) -> list[Memb
     Raises
     ------
     UsageError
-        If no four families can be found among the clips.
+        If no four families can be found among the clips of any store.
     """
     for _ in range(_TRIES):
         found = _families(clips, random, frames, rate)
@@ -115,7 +126,9 @@ def members(clips: Clips, random: Random, frames: int, rate: float) -> list[Memb
 
 def _families(clips: Clips, random: Random, frames: int, rate: float) -> list[Member] | None:
     table = clips.table
-    first, second = (int(random.integers(len(clips))) for _ in range(2))
+    first = clips.draw(random)
+    pool = clips.pool_of(first)
+    second = clips.draw_from(pool, random)
     keys = [int(table.tonics[clip]) + int(random.integers(*SHIFTS)) for clip in (first, second)]
     tempi = [float(clips.tempi[clip]) * float(random.uniform(*SPEEDS)) for clip in (first, second)]
     apart = float(_distance(keys[0], np.array(keys[1:]))[0])
@@ -132,7 +145,7 @@ def _families(clips: Clips, random: Random, frames: int, rate: float) -> list[Me
     songs: set[int] = set()
     for key in keys:
         for tempo, times in zip(tempi, heard, strict=True):
-            own = _family(clips, random, key, tempo, times, songs, int(table.bars[first]))
+            own = _family(clips, pool, random, key, tempo, times, songs, int(table.bars[first]))
             if len(own) < MEMBERS:
                 return None
             made += own
@@ -140,27 +153,29 @@ def _families(clips: Clips, random: Random, frames: int, rate: float) -> list[Me
 
 
 def _family(
-    clips: Clips, random: Random, key: int, tempo: float, times: Times, songs: set[int], bars: int
+    clips: Clips, pool: Pool, random: Random, key: int, tempo: float, times: Times, songs: set[int], bars: int
 ) -> list[Member]:
     """Return members of other songs than ``songs``, and add theirs to it; fewer than are due if there are no more."""
-    speeds = tempo / clips.tempi
-    inside = (speeds >= SPEEDS[0]) & (speeds <= SPEEDS[1]) & _of(clips.table, bars)
-    shifts = _distance(key, clips.table.tonics.astype(np.int64))
+    own = slice(pool.rows.start, pool.rows.stop)
+    speeds = tempo / clips.tempi[own]
+    inside = (speeds >= SPEEDS[0]) & (speeds <= SPEEDS[1]) & _of(pool.table, bars)
+    shifts = _distance(key, pool.table.tonics.astype(np.int64))
     inside &= (shifts >= SHIFTS[0]) & (shifts < SHIFTS[1])
     count = int(np.ceil((times[-1] + 1) * tempo / 60))
     grid = np.arange(count + 1) * 60 / tempo
     found: list[Member] = []
-    for clip in random.permutation(np.flatnonzero(inside)):
+    for row in random.permutation(np.flatnonzero(inside)):
+        clip = pool.rows[int(row)]
         song = int(clips.songs[clip])
         if song in songs:
             continue
         beats = clips.beats[clip]
         starts = [int(down) for down in clips.downbeats[clip] if down + count < len(beats)]
-        starts = [start for start in random.permutation(starts) if sounds(clips, int(clip), int(start), count)]
+        starts = [start for start in random.permutation(starts) if sounds(clips, clip, int(start), count)]
         if not starts:
             continue
         begin = int(starts[0])
-        found.append(Member(Layer(int(clip), float(shifts[clip]), grid, beats[begin : begin + count + 1]), times))
+        found.append(Member(Layer(clip, float(shifts[row]), grid, beats[begin : begin + count + 1]), times))
         songs.add(song)
         if len(found) == MEMBERS:
             break

@@ -40,22 +40,26 @@ class GroupBatches(ABC):
         Number of vocals in validation.
     fold : Fold, optional
         Songs that are left out; by default those of :func:`mashkit_mashnet_train.examples.split_of`.
+    shares : sequence of float, optional
+        How often vocals are of each store, in training and validation; by default as often as it has clips.
     settings
         Other settings that batches depend on, JSON; they become part of the fingerprint, as ``groups`` does.
     """
 
     def __init__(
         self, stores: Sequence[Store], protocol: Protocol, seed: int, *, beats: tuple[int, int], groups: int,
-        validation_groups: int, fold: Fold | None = None, **settings: Any,
+        validation_groups: int, fold: Fold | None = None, shares: Sequence[float] | None = None, **settings: Any,
     ) -> None:  # fmt: skip
         self.seed = seed
         self.groups = groups
         self.validation_groups = validation_groups
-        self.training, self.held = (Clips(stores, split, fold) for split in ("training", "validation"))
+        self.training, self.held = (Clips(stores, split, fold, shares=shares) for split in ("training", "validation"))
         self._drawer = Drawer(self.training, protocol, beats)
         self._held = Drawer(self.held, protocol, beats)
         if fold is not None:
             settings = {**settings, "fold": str(fold)}
+        if shares is not None:
+            settings = {**settings, "shares": list(shares)}
         self.fingerprint = fingerprint(stores, protocol=protocol, seed=seed, groups=groups, **settings)
         self.summary: Mapping[str, Any] = {
             "protocol": protocol,
@@ -63,6 +67,7 @@ class GroupBatches(ABC):
             "training": self.training.summary(),
             "validation": self.held.summary(),
             **({} if fold is None else {"fold": str(fold)}),
+            **({} if shares is None else {"shares": list(shares)}),
             "recordings": sorted({*self.training.recordings, *self.held.recordings}),
             "sources": [dict(store.source) for store in stores],
         }

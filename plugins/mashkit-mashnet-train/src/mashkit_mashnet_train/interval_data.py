@@ -63,13 +63,13 @@ class IntervalData(GroupBatches):
 
     Parameters
     ----------
-    stores, protocol, seed, groups, validation_groups, fold
+    stores, protocol, seed, groups, validation_groups, fold, shares
         As in :class:`mashkit_mashnet_train.group_batches.GroupBatches`; each vocal has eight examples.
     """
 
     def __init__(
         self, stores: Sequence[Store], protocol: Protocol = "controlled", seed: int = 0, *, groups: int = GROUPS,
-        validation_groups: int = 240, fold: Fold | None = None,
+        validation_groups: int = 240, fold: Fold | None = None, shares: Sequence[float] | None = None,
     ) -> None:  # fmt: skip
         super().__init__(
             stores,
@@ -79,6 +79,7 @@ class IntervalData(GroupBatches):
             groups=groups,
             validation_groups=validation_groups,
             fold=fold,
+            shares=shares,
             family="intervals",
             disturbances=[SILENT, PAUSED, LONGEST_SILENCE, BLURRED, BLUR, TILT_DB],
         )

@@ -51,7 +51,7 @@ class SpectraData(GroupBatches):
 
     Parameters
     ----------
-    stores, protocol, seed, groups, validation_groups, fold
+    stores, protocol, seed, groups, validation_groups, fold, shares
         As in :class:`mashkit_mashnet_train.group_batches.GroupBatches`.
     mixed : bool
         True if the network scores the mix (PostMixNet), False if it scores the stems.
@@ -78,6 +78,7 @@ class SpectraData(GroupBatches):
         self, stores: Sequence[Store], protocol: Protocol = "controlled", seed: int = 0, *, mixed: bool,
         unlabelled: bool, front_end: FrontEnd = LOG_FREQUENCY, bar_frames: int | None = None,
         drawn: Drawn = "vocals", groups: int = GROUPS, validation_groups: int = 120, fold: Fold | None = None,
+        shares: Sequence[float] | None = None,
     ) -> None:  # fmt: skip
         for store in stores:
             store.require(front_end)
@@ -101,6 +102,7 @@ class SpectraData(GroupBatches):
             groups=groups,
             validation_groups=validation_groups,
             fold=fold,
+            shares=shares,
             family="spectra",
             mixed=mixed,
             unlabelled=unlabelled,

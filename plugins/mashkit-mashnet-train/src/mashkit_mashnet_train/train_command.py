@@ -30,6 +30,10 @@ def _configure(made: argparse.ArgumentParser) -> None:
     made.add_argument(
         "--data", type=Path, action="append", required=True, metavar="FOLDER", help="a store of features; repeatable"
     )
+    made.add_argument(
+        "--shares", metavar="A,B,…",
+        help="how often vocals are of each --data, such as 7,3; default: as often as it has clips",
+    )  # fmt: skip
     made.add_argument("--variant", required=True, metavar="NAME", help="what to train, such as premixnet-lsro")
     made.add_argument("--preset", default="compact", metavar="NAME", help="its size; default: %(default)s")
     made.add_argument(
@@ -144,6 +148,7 @@ def _run(arguments: argparse.Namespace) -> int:
         drawn=arguments.batches,
         groups=arguments.groups,
         fold=None if arguments.fold is None else Fold.parse(arguments.fold),
+        shares=None if arguments.shares is None else _shares(arguments.shares),
     )
     if arguments.dry_run:
         return _say_what_would_be_trained(network, data, arguments)
@@ -158,6 +163,16 @@ def _run(arguments: argparse.Namespace) -> int:
     if not printed(told, arguments):
         _print(told)
     return DONE
+
+
+def _shares(text: str) -> list[float]:
+    """Read "7,3"; raises UsageError if a part is no number."""
+    from mashkit.errors import UsageError
+
+    try:
+        return [float(part) for part in text.split(",")]
+    except ValueError:
+        raise UsageError(f"--shares {text}", "give a number for each --data, such as 7,3") from None
 
 
 def _say_what_would_be_trained(network: Network, data: TrainingData, arguments: argparse.Namespace) -> int:

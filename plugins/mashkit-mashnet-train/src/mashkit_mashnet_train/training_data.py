@@ -26,6 +26,7 @@ def training_data(
     drawn: Drawn = "vocals",
     fold: Fold | None = None,
     groups: int | None = None,
+    shares: Sequence[float] | None = None,
 ) -> TrainingData:
     """Return the training data of a variant.
 
@@ -49,12 +50,14 @@ def training_data(
         Songs that are left out, for the test. Stores of whole examples have their fold in them.
     groups : int, optional
         Vocals in a training batch; by default as many as is usual for the network. Fewer need less memory.
+    shares : sequence of float, optional
+        How often vocals are of each store, relative to the others; by default as often as it has clips.
 
     Raises
     ------
     UsageError
-        If training or validation has fewer than two songs, or if a store does not hold the features of the network's
-        input.
+        If no store has two songs for training, or for validation, if a store does not hold the features of the
+        network's input, or if ``shares`` are not one number above 0 for each store.
     """
     if drawn != "vocals" and groups is not None:
         raise UsageError(f"{groups} vocals in a batch of {drawn}, which always has twelve", "leave --groups out")
@@ -69,6 +72,7 @@ def training_data(
             mixed=VARIANTS[variant] == "postmixnet",
             unlabelled=unlabelled,
             front_end=preset.front_end,
+            shares=shares,
             **size,
         )
     if drawn != "vocals" and _by_beats(variant, preset):
@@ -79,7 +83,7 @@ def training_data(
     if VARIANTS[variant] == "intervalnet":
         from mashkit_mashnet_train.interval_data import IntervalData
 
-        return IntervalData(clips, protocol, seed, fold=fold, **size)
+        return IntervalData(clips, protocol, seed, fold=fold, shares=shares, **size)
     return SpectraData(
         clips,
         protocol,
@@ -90,6 +94,7 @@ def training_data(
         bar_frames=preset.bar_frames,
         drawn=drawn,
         fold=fold,
+        shares=shares,
         **size,
     )
 
