@@ -88,6 +88,7 @@ WORDS: Mapping[tuple[str, str], str] = {
     ("rendered", "songs"): "all",
     ("pipeline", "preset"): "compact",
     ("*", "fold"): "the split by name",
+    ("train --data", "shares"): "as often as it has clips",
     ("train --data", "initial"): "random weights",
     ("train --data", "unlabelled"): "lsro for variants called so, drop for others",
     ("*", "threads"): "torch's own setting",
