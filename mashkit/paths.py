@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import re
+import unicodedata
 from pathlib import Path
 
 _UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
@@ -63,6 +64,33 @@ def path_text(path: Path | str) -> str:
     if shown == text and not _ESCAPE.search(text):
         return text
     return "\\x5c".join(map(printable, text.split("\\")))
+
+
+def is_file(path: Path | str) -> bool:
+    """Return whether a path is a file; False for a path that cannot be examined.
+
+    Path.is_file raises an OSError for a name that is too long, and in a folder that may not be entered. So would one
+    such path end the work on all others. The same holds for :func:`is_folder` and :func:`exists`.
+    """
+    return os.path.isfile(path)  # noqa: PTH113
+
+
+def is_folder(path: Path | str) -> bool:
+    """Return whether a path is a folder; False for a path that cannot be examined (see :func:`is_file`)."""
+    return os.path.isdir(path)  # noqa: PTH112
+
+
+def exists(path: Path | str) -> bool:
+    """Return whether there is a file or folder; False for a path that cannot be examined (see :func:`is_file`)."""
+    return os.path.exists(path)  # noqa: PTH110
+
+
+def folded(text: str) -> str:
+    """Return text for comparisons in which the case of letters, and the form in which accents are stored, do not count.
+
+    macOS stores an accent as a character of its own, other systems as part of its letter.
+    """
+    return unicodedata.normalize("NFC", text.casefold())
 
 
 def without_links(path: Path) -> Path:

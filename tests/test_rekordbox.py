@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from pathlib import Path
 from urllib.parse import quote
 
@@ -86,6 +87,45 @@ def test_songs_elsewhere_and_songs_nowhere(song: Path, tmp_path: Path) -> None:
     assert found.path == song
     with pytest.raises(UsageError, match="no folder"):
         create_protocol("rekordbox", music=str(tmp_path / "nowhere")).songs([collection(tmp_path, moved)])
+
+
+def found_in(music: Path, *stated: str) -> list[Path | str]:
+    """Return the file of each track of a collection from another computer, or the error of its failure."""
+    tracks = [track(f"file://localhost/D:/Music/{quote(path)}") for path in stated]
+    songs = create_protocol("rekordbox", music=str(music)).songs([collection(music.parent, *tracks)])
+    return [one.path.relative_to(music) if isinstance(one, mk.Song) else str(one[1]) for one in songs]
+
+
+@pytest.mark.parametrize(
+    "stated", ["A/01 Intro.wav", "a/01 INTRO.WAV", "X/Café.wav", unicodedata.normalize("NFD", "X/Café.wav")]
+)
+@pytest.mark.parametrize("form", ["NFC", "NFD"])
+def test_a_song_elsewhere_is_found_by_name_and_folder(song: Path, tmp_path: Path, stated: str, form: str) -> None:
+    music = tmp_path / "music"
+    folders = [music / "A", music / "B", tmp_path / "linked"]
+    names = ["01 Intro.wav", "01 Intro.wav", unicodedata.normalize(form, "Café.wav")]
+    for folder, name in zip(folders, names, strict=True):
+        folder.mkdir(parents=True)
+        (folder / name).hardlink_to(song)
+    (music / "link").symlink_to(tmp_path / "linked")
+    (found,) = found_in(music, stated)
+    assert isinstance(found, Path)
+    assert unicodedata.normalize("NFC", found.name).lower() == unicodedata.normalize("NFC", stated)[2:].lower()
+    assert found.parts[0] == {"a": "A", "x": "link"}[stated[0].lower()]
+
+
+def test_each_track_has_a_file_of_its_own_or_is_a_failure(song: Path, tmp_path: Path) -> None:
+    music = tmp_path / "music"
+    for folder in ("A", "B"):
+        (music / folder).mkdir(parents=True)
+        (music / folder / "01 Intro.wav").hardlink_to(song)
+    (music / "B" / "02.wav").hardlink_to(song)
+    found = found_in(music, "X/01 Intro.wav", "A/01 Intro.wav", "B/01 Intro.wav", "X/02.wav", "B/02.wav", "B/02.wav")
+    files = [one for one in found if isinstance(one, Path)]
+    assert files == [Path("A/01 Intro.wav"), Path("B/01 Intro.wav"), Path("B/02.wav")]
+    assert "01 Intro.wav: may be any of 2 files" in str(found[0])
+    assert [isinstance(one, Path) for one in found] == [False, True, True, False, True, False]
+    assert all("the file of another track, in line 2" in str(found[number]) for number in (3, 5))
 
 
 @pytest.mark.parametrize(

@@ -6,10 +6,12 @@ other can fill the memory, and no DJ program writes them.
 
 from __future__ import annotations
 
+import functools
+import itertools
 import math
 import re
 from abc import abstractmethod
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import ClassVar
 from xml.parsers import expat
@@ -19,9 +21,10 @@ import numpy as np
 
 from mashkit.catalog.adding import Unusable, usable
 from mashkit.catalog.protocols.base import Protocol, label_source
-from mashkit.catalog.scanning import Found
+from mashkit.catalog.scanning import Found, Scan
 from mashkit.catalog.songs import Song, describe_song
 from mashkit.errors import AnalysisError, AudioFileError, LabelError, UsageError
+from mashkit.paths import folded, is_file, is_folder, path_text
 from mashkit.types import Analysis, Key
 
 
@@ -50,6 +53,27 @@ class Marker:
     tempo: float
     place: int = 1
     bar: int = 4
+
+
+@attrs.frozen
+class Placed:
+    """A track and where its file lies.
+
+    Parameters
+    ----------
+    track : Track
+    stated : Path
+        Where the collection says that the file lies.
+    files : list of Path
+        The file; several files if the track may be any of them, none if there is no such file.
+    agreement : int
+        Number of names, counted from the end, that are equal in the stated path and in the found one.
+    """
+
+    track: Track
+    stated: Path
+    files: list[Path]
+    agreement: int
 
 
 @attrs.frozen(kw_only=True)
@@ -102,7 +126,7 @@ class DJCollection(Protocol):
             If a file is no collection, or has no track.
         """
         for path in paths:
-            if path.is_dir() or path.suffix.lower() != self.suffix:
+            if is_folder(path) or path.suffix.lower() != self.suffix:
                 raise UsageError(f"{path} is not a {self.suffix} file", f"name the file of {self.name}: {self.advice}")
         elsewhere = self._elsewhere()
         found: Found[Song | Unusable] = Found()
@@ -110,33 +134,48 @@ class DJCollection(Protocol):
             tracks = [track for track in read_tracks(path, {self.element}) if self.places(track)]
             if not tracks:
                 raise LabelError(path, None, "holds no track with a file", self.advice)
-            by_file = {self._file(track, elsewhere): track for track in tracks}
-
-            def described(file: Path, path: Path = path, by_file: Mapping[Path, Track] = by_file) -> Song:
-                return self._describe(file, by_file[file], path)
-
-            found.extend(usable(by_file, described))
+            placed = [_placed(track, self.places(track), elsewhere) for track in tracks]
+            owners = _owners(placed)
+            for one in placed:
+                described = functools.partial(self._describe, one=one, owners=owners, collection=path)
+                found.extend(usable([one.stated], described))
         return found
 
-    def _elsewhere(self) -> dict[str, Path]:
+    def _elsewhere(self) -> dict[str, list[Path]]:
+        """Return the sound files in the folder ``music`` by name, in any case and any form of accents."""
         if not self.music:
             return {}
         folder = Path(self.music).expanduser()
-        if not folder.is_dir():
+        if not is_folder(folder):
             raise UsageError(f"protocol.music={self.music} is no folder", "name the folder of the songs")
-        return {path.name: path for path in sorted(folder.rglob("*")) if path.is_file()}
+        scan = Scan()
+        scan.look(folder)
+        files: dict[str, list[Path]] = {}
+        for path in scan.files:
+            files.setdefault(folded(path.name), []).append(path)
+        return files
 
-    def _file(self, track: Track, elsewhere: Mapping[str, Path]) -> Path:
-        places = [Path(place) for place in self.places(track)]
-        there = next((path for path in places if path.is_file()), None)
-        return there or elsewhere.get(re.split(r"[/\\]", str(places[0]))[-1], places[0])
-
-    def _describe(self, file: Path, track: Track, collection: Path) -> Song:
-        if not file.is_file():
+    def _describe(self, _: Path, *, one: Placed, owners: Mapping[Path, Placed], collection: Path) -> Song:
+        track = one.track
+        if not one.files:
             raise AudioFileError(
-                file,
+                one.stated,
                 "does not exist, but the collection names it",
                 "name the folder of the songs: -O protocol.music=FOLDER",
+            )
+        if len(one.files) > 1:
+            raise AudioFileError(
+                one.stated,
+                f"may be any of {len(one.files)} files: {', '.join(map(path_text, one.files[:3]))}",
+                "name a folder of the songs in which only one fits: -O protocol.music=FOLDER",
+            )
+        (file,) = one.files
+        if (owner := owners[file]) is not one:
+            raise AudioFileError(
+                one.stated,
+                f"is {path_text(file)} as far as is known, but that is the file of another track, in line "
+                f"{owner.track.line} of the collection",
+                "keep one of the two tracks, or name the folder of the songs that has both files",
             )
         song = describe_song(file)
         artist, title, written = self.names(track)
@@ -179,6 +218,35 @@ class DJCollection(Protocol):
         if not 0 <= start < math.inf or not 10 <= tempo <= 1000:
             raise LabelError(collection, track.line, f"a tempo of {tempo:g} BPM from {start:g} s", self.advice)
         return Marker(start, tempo)
+
+
+def _placed(track: Track, places: Sequence[str], elsewhere: Mapping[str, Sequence[Path]]) -> Placed:
+    """Find a track's file: where the collection says, else the file of that name with the most equal folders."""
+    names = _names(places[0])
+    for place in places:
+        if is_file(place):
+            return Placed(track, Path(place), [Path(place)], len(names))
+    agreements = {file: _agreement(names, _names(str(file))) for file in elsewhere.get(names[0], ())}
+    most = max(agreements.values(), default=0)
+    return Placed(track, Path(places[0]), [file for file, agreement in agreements.items() if agreement == most], most)
+
+
+def _owners(placed: Iterable[Placed]) -> dict[Path, Placed]:
+    """Return the track of each file; of several tracks, the one whose stated path agrees most with the file's."""
+    owners: dict[Path, Placed] = {}
+    for one in placed:
+        if len(one.files) == 1 and (one.files[0] not in owners or one.agreement > owners[one.files[0]].agreement):
+            owners[one.files[0]] = one
+    return owners
+
+
+def _names(path: str) -> list[str]:
+    """Return the names in a path of any system, the last one first, as they are compared."""
+    return [folded(name) for name in reversed(re.split(r"[/\\]", path))]
+
+
+def _agreement(one: Sequence[str], other: Sequence[str]) -> int:
+    return sum(1 for _ in itertools.takewhile(lambda pair: pair[0] == pair[1], zip(one, other, strict=False)))
 
 
 def read_tracks(path: Path, elements: Collection[str]) -> list[Track]:
