@@ -22,7 +22,7 @@ import attrs
 from mashkit.atomicfile import require_writable_folder, write_json
 from mashkit.errors import OutputError
 from mashkit.models import sha256_of
-from mashkit.paths import without_links
+from mashkit.paths import is_file, without_links
 
 MARK = "made by mashkit, no song"
 """Comment of the sound files that mashkit writes."""
@@ -40,7 +40,7 @@ def is_product(path: Path) -> bool:
 
     The mark is searched as text, because programs that convert files keep it, but each in a different field.
     """
-    if not path.is_file():
+    if not is_file(path):
         return False
     try:
         with path.open("rb") as file:

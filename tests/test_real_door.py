@@ -426,6 +426,29 @@ def test_a_folder_that_cannot_be_read_is_named(protocol: str, tmp_path: Path, mo
     assert "cannot be read: Permission denied" in str(errors[0])
 
 
+def test_a_path_that_cannot_be_examined_costs_no_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    song = save(tmp_path / "song.flac", signals.tone(440, 0.1))
+    (tmp_path / "license.txt").write_text("CC0-1.0")
+    too_long = tmp_path / f"{'a' * 300}.flac"
+    songs = create_protocol("songs").songs([song, too_long])
+    assert [one.licence if isinstance(one, Song) else one[0] for one in songs] == ["CC0-1.0", too_long]
+    stat, read_text = Path.stat, Path.read_text
+
+    def refuse(real: Any, names: str) -> Any:
+        def one(path: Path, **options: Any) -> Any:
+            if names in path.name.lower():
+                raise PermissionError(13, "Permission denied", str(path))
+            return real(path, **options)
+
+        return one
+
+    monkeypatch.setattr(Path, "stat", refuse(stat, "licen"))  # root, who runs tests in containers, may read everything
+    monkeypatch.setattr(Path, "read_text", refuse(read_text, "licen"))
+    (found,) = create_protocol("songs").songs([song])
+    assert isinstance(found, Song)
+    assert found.licence == "unknown"
+
+
 def test_rules_are_named_and_each_meets_something(tmp_path: Path) -> None:
     samples = {
         "hidden folder": ".x", "system folder": "@eaDir", "database of clips": "db", "hidden file": ".x.flac",

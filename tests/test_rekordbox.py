@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import unicodedata
 from pathlib import Path
+from typing import Literal
 from urllib.parse import quote
 
 import numpy as np
@@ -11,6 +12,7 @@ import pytest
 
 import mashkit as mk
 from mashkit.catalog.protocols import create_protocol
+from mashkit.catalog.scanning import Found
 from mashkit.errors import AudioFileError, LabelError, UsageError
 from mashkit.synthetic import signals
 from mashkit.types import Key
@@ -100,7 +102,9 @@ def found_in(music: Path, *stated: str) -> list[Path | str]:
     "stated", ["A/01 Intro.wav", "a/01 INTRO.WAV", "X/Café.wav", unicodedata.normalize("NFD", "X/Café.wav")]
 )
 @pytest.mark.parametrize("form", ["NFC", "NFD"])
-def test_a_song_elsewhere_is_found_by_name_and_folder(song: Path, tmp_path: Path, stated: str, form: str) -> None:
+def test_a_song_elsewhere_is_found_by_name_and_folder(
+    song: Path, tmp_path: Path, stated: str, form: Literal["NFC", "NFD"]
+) -> None:
     music = tmp_path / "music"
     folders = [music / "A", music / "B", tmp_path / "linked"]
     names = ["01 Intro.wav", "01 Intro.wav", unicodedata.normalize(form, "Café.wav")]
@@ -112,6 +116,23 @@ def test_a_song_elsewhere_is_found_by_name_and_folder(song: Path, tmp_path: Path
     assert isinstance(found, Path)
     assert unicodedata.normalize("NFC", found.name).lower() == unicodedata.normalize("NFC", stated)[2:].lower()
     assert found.parts[0] == {"a": "A", "x": "link"}[stated[0].lower()]
+
+
+@pytest.mark.parametrize("location", ["file://[x/a.wav", f"file://localhost/{'a' * 300}.wav", "file://localhost/%00"])
+def test_a_location_that_is_no_path_costs_its_track_alone(song: Path, tmp_path: Path, location: str) -> None:
+    (_, error), other = create_protocol("rekordbox").songs([collection(tmp_path, track(location), track(url(song)))])
+    assert "does not exist" in str(error)
+    assert isinstance(other, mk.Song)
+
+
+def test_streamed_tracks_are_counted_in_a_note(song: Path, tmp_path: Path) -> None:
+    streamed = [track(location) for location in ("file://localhostsoundcloud:tracks:1", "")]
+    found = create_protocol("rekordbox").songs([collection(tmp_path, *streamed, track(url(song)))])
+    assert isinstance(found, Found)
+    assert [one.path for one in found if isinstance(one, mk.Song)] == [song]
+    assert found.notes == (f"{tmp_path / 'collection.xml'}: 2 streamed tracks passed over",)
+    with pytest.raises(LabelError, match="no track with a file"):
+        create_protocol("rekordbox").songs([collection(tmp_path, *streamed)])
 
 
 def test_each_track_has_a_file_of_its_own_or_is_a_failure(song: Path, tmp_path: Path) -> None:

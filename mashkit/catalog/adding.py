@@ -43,7 +43,7 @@ from mashkit.errors import AudioFileError, CatalogError, MashkitError, OutputErr
 from mashkit.hookspecs import StageEvent
 from mashkit.interfaces import Analyzer, Separator
 from mashkit.interfaces.executor import Executor, Job, Work
-from mashkit.paths import path_text, without_links
+from mashkit.paths import exists, path_text, without_links
 from mashkit.types import Clip, Role
 
 LISTENING = "listen"
@@ -360,7 +360,7 @@ class _Run:
             return False
         # Where songs are read for one command, the database is the cache, which nobody asked about.
         row = None if self._adder._among_given else self._database.song(facts.sha256)
-        if row is not None and without_links(row.song.path) != without_links(song.path) and row.song.path.exists():
+        if row is not None and without_links(row.song.path) != without_links(song.path) and exists(row.song.path):
             self._report.notes.append(
                 f"{path_text(song.path)}: the same sound as {path_text(row.song.path)}, which the database already has"
             )

@@ -19,6 +19,7 @@ from mashkit.catalog.ingest import Heard, SongFacts, excerpts_of
 from mashkit.catalog.recordings import Candidate, Match, Recordings, SameRecording
 from mashkit.catalog.songs import Song, bytes_digest, stat_digest
 from mashkit.errors import MashkitError
+from mashkit.paths import exists
 
 
 @attrs.frozen
@@ -134,7 +135,7 @@ class Listening:
             row = self._database.song(sha256)
             if row is None or row.song.path in self._songs:
                 continue
-            if not all(file.exists() for file in row.song.files):
+            if not all(exists(file) for file in row.song.files):
                 gone.append(row.song.path)
                 continue
             self._waiting.append((row.song, sha256))

@@ -15,7 +15,7 @@ import attrs
 from mashkit.audio.files import AUDIO_SUFFIXES, UNREADABLE_SUFFIXES, as_path
 from mashkit.catalog.schema import INDEX
 from mashkit.errors import UsageError
-from mashkit.paths import path_text, printable
+from mashkit.paths import is_file, path_text, printable
 from mashkit.products import is_product
 
 T = TypeVar("T")
@@ -66,7 +66,7 @@ def _is_hidden(path: Path) -> bool:
 
 
 def _is_database(path: Path) -> bool:
-    return (path / INDEX).is_file()
+    return is_file(path / INDEX)
 
 
 FOLDER_RULES: tuple[Rule, ...] = (

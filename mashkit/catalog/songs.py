@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import re
@@ -15,7 +16,7 @@ from mashkit.catalog.excerpts import Excerpt
 from mashkit.catalog.scanning import Found, Scan, given_paths
 from mashkit.errors import AudioFileError
 from mashkit.models import sha256_of
-from mashkit.paths import path_text, printable, without_links
+from mashkit.paths import is_file, is_folder, path_text, printable, without_links
 from mashkit.types import Analysis, Role, as_roles, frozen_mapping
 
 _GENERIC_NAMES = frozenset({"audio", "mix", "mixture", "song", "track"})
@@ -80,7 +81,7 @@ class Song:
     @property
     def has_mix(self) -> bool:
         """Whether there is a file of the whole mix."""
-        return not self.path.is_dir()
+        return not is_folder(self.path)
 
     @property
     def files(self) -> tuple[Path, ...]:
@@ -121,7 +122,7 @@ def find_songs(paths: Iterable[Path | str] | Path | str) -> Found[Path]:
     """
     named, scan = given_paths(paths), Scan()
     for path in named:
-        if path.is_dir():
+        if is_folder(path):
             scan.look(path)
         else:
             scan.files.append(path)  # a missing file too: the error comes when the file is opened
@@ -184,7 +185,7 @@ def _digest(song: Song, of: Callable[[Path], object]) -> str:
 def licence_beside(path: Path) -> str:
     """Return the licence a label file (`song.json` beside `song.ogg`) or a licence file in the folder states."""
     labels = path.with_suffix(".json")
-    if labels.is_file():
+    if is_file(labels):
         try:
             data = json.loads(labels.read_text(encoding="utf-8"))
         except (OSError, ValueError):
@@ -193,8 +194,9 @@ def licence_beside(path: Path) -> str:
             return str(data["licence"])
     for name in _LICENCE_FILES:
         file = path.parent / name
-        if file.is_file():
-            return _licence_of(file.read_text(encoding="utf-8", errors="replace"))
+        if is_file(file):
+            with contextlib.suppress(OSError):  # a file that may not be read states nothing
+                return _licence_of(file.read_text(encoding="utf-8", errors="replace"))
     return "unknown"
 
 

@@ -20,7 +20,7 @@ from mashkit.catalog.ingest import ANALYSIS, LABELS, Keys
 from mashkit.catalog.objects import FLAC
 from mashkit.catalog.schema import INDEX
 from mashkit.errors import CatalogError, UsageError
-from mashkit.paths import path_of, path_text
+from mashkit.paths import exists, path_of, path_text
 
 Listener = Callable[[int, int], object]
 """A function that is called with (number of files checked, number of all files)."""
@@ -242,7 +242,7 @@ def _verify_songs(database: MashupDB) -> Iterator[Finding]:
     used = "EXISTS (SELECT 1 FROM clips c WHERE c.song = s.number)"
     for path, stems in database.rows(f"SELECT path, stems FROM songs s WHERE {used} ORDER BY path"):  # noqa: S608 — ours
         files = [path_of(path), *map(path_of, json.loads(stems).values())]
-        gone = [path_text(file) for file in files if not file.exists()]
+        gone = [path_text(file) for file in files if not exists(file)]
         if gone:
             yield Finding(
                 "song", path, f"no longer there: {', '.join(gone)}; its clips can be used, but not made again"

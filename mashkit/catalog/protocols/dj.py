@@ -98,8 +98,12 @@ class DJCollection(Protocol):
     music: str = attrs.field(default="", validator=attrs.validators.instance_of(str))
 
     @abstractmethod
+    def is_track(self, track: Track) -> bool:
+        """Return whether the element is a track; else it is an entry of a playlist, which names a track."""
+
+    @abstractmethod
     def places(self, track: Track) -> list[str]:
-        """Return the paths at which the track's file may lie; none if the element is not a track with a file."""
+        """Return the paths at which the track's file may lie; none if the track is streamed and has no file."""
 
     @abstractmethod
     def names(self, track: Track) -> tuple[str, str, str]:
@@ -131,10 +135,12 @@ class DJCollection(Protocol):
         elsewhere = self._elsewhere()
         found: Found[Song | Unusable] = Found()
         for path in paths:
-            tracks = [track for track in read_tracks(path, {self.element}) if self.places(track)]
-            if not tracks:
+            tracks = [track for track in read_tracks(path, {self.element}) if self.is_track(track)]
+            placed = [_placed(track, places, elsewhere) for track in tracks if (places := self.places(track))]
+            if not placed:
                 raise LabelError(path, None, "holds no track with a file", self.advice)
-            placed = [_placed(track, self.places(track), elsewhere) for track in tracks]
+            if len(tracks) > len(placed):
+                found.notes += (f"{path_text(path)}: {len(tracks) - len(placed)} streamed tracks passed over",)
             owners = _owners(placed)
             for one in placed:
                 described = functools.partial(self._describe, one=one, owners=owners, collection=path)

@@ -21,7 +21,7 @@ from mashkit.catalog.protocols.sections import section_excerpts
 from mashkit.catalog.scanning import Found
 from mashkit.catalog.songs import Song, find_songs, licence_beside
 from mashkit.errors import AudioFileError, LabelError, MashkitError, UsageError
-from mashkit.paths import without_links
+from mashkit.paths import is_folder, without_links
 
 BEATS, SEGMENTS, METADATA = "beats_and_downbeats", "segments", "metadata.csv"
 INDEX_COLUMNS = ("File", "path")
@@ -144,7 +144,7 @@ class Harmonix(Protocol):
 
 def _labels_among(paths: Sequence[Path]) -> Path:
     """Return the folder with the labels; raises UsageError if there is none or more than one."""
-    folders = [folder for path in paths for folder in (path, path / "dataset") if (folder / BEATS).is_dir()]
+    folders = [folder for path in paths for folder in (path, path / "dataset") if is_folder(folder / BEATS)]
     if len(folders) != 1:
         raise UsageError(
             f"{len(folders)} of the folders named hold the Harmonix Set's labels"

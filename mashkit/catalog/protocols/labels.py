@@ -17,6 +17,7 @@ import attrs
 import numpy as np
 
 from mashkit.errors import AnalysisError, LabelError
+from mashkit.paths import is_file
 from mashkit.types import Analysis, Key
 
 
@@ -194,7 +195,7 @@ def read_notes(path: Path) -> SongNotes:
     LabelError
         If the file is no JSON object, or key, tempo or downbeat are not valid.
     """
-    if not path.is_file():
+    if not is_file(path):
         return SongNotes()
     try:
         data: Any = json.loads(_text(path))

@@ -13,6 +13,7 @@ from mashkit.catalog.protocols.labels import SongNotes, read_beats, read_song_no
 from mashkit.catalog.scanning import FILE_RULES, Found, Scan, is_sound
 from mashkit.catalog.songs import Song, licence_beside
 from mashkit.errors import AudioFileError
+from mashkit.paths import is_file, is_folder
 from mashkit.types import ROLE_STEMS, STEM_NAMES, Analysis
 
 MIX_NAMES = ("mixture", "mix")
@@ -57,10 +58,10 @@ def song_folders(paths: Sequence[Path], is_part: Callable[[Path], bool]) -> Foun
     """
     scan = Scan()
     for path in paths:
-        if path.is_dir():
+        if is_folder(path):
             scan.look(path)
     found = [folder for folder in scan.folders if any(map(is_part, sound_files(folder)))]
-    return Found([*found, *(path for path in scan.files if path.is_dir())], scan.notes)
+    return Found([*found, *(path for path in scan.files if is_folder(path))], scan.notes)
 
 
 def sound_files(folder: Path) -> list[Path]:
@@ -131,7 +132,7 @@ def known_of(folder: Path, notes: SongNotes) -> tuple[Analysis | None, dict[str,
     AudioFileError
         If there are several ``.beats`` files.
     """
-    record = label_source(song=folder / "song.json") if (folder / "song.json").is_file() else {}
+    record = label_source(song=folder / "song.json") if is_file(folder / "song.json") else {}
     files = sorted(folder.glob("*.beats"))
     if len(files) > 1:
         raise AudioFileError(folder, f"holds {' and '.join(path.name for path in files)}", "leave one of them there")

@@ -36,11 +36,19 @@ class Rekordbox(DJCollection):
     advice = "File › Export Collection in xml format"
     grid_reaches_back = False
 
+    def is_track(self, track: Track) -> bool:
+        """Return whether the element has a location; a track of a playlist only names a track of the collection."""
+        return "Location" in track.attributes
+
     def places(self, track: Track) -> list[str]:
-        """Return the path in the URL of the track's file."""
-        if "Location" not in track.attributes:
-            return []  # a track of a playlist names a track of the collection
-        named = unquote(urlsplit(track.attributes["Location"]).path)
+        """Return the path in the URL of the track's file; none for a streamed track, whose URL has no path."""
+        location = track.attributes["Location"]
+        try:
+            named = unquote(urlsplit(location).path)
+        except ValueError:  # no URL, for example "file://[x/a.wav": listed as a file that does not exist
+            return [location]
+        if not named:
+            return []
         return [str(PureWindowsPath(named[1:])) if re.match(r"/[A-Za-z]:/", named) else named]
 
     def names(self, track: Track) -> tuple[str, str, str]:

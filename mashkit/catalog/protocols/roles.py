@@ -13,6 +13,7 @@ from mashkit.catalog.lone import INSTRUMENTAL, VOICE, describe_lone
 from mashkit.catalog.protocols.base import Protocol, label_source
 from mashkit.catalog.protocols.labels import read_notes
 from mashkit.catalog.songs import Song, describe_song, find_songs
+from mashkit.paths import is_file
 from mashkit.types import Role
 
 NAMES: dict[str, frozenset[Role]] = {
@@ -72,5 +73,5 @@ def describe_by_name(path: Path) -> Song:
         song,
         title=notes.title or title,
         licence=notes.licence or song.licence,
-        source={**notes.source, **(label_source(song=labels) if labels.is_file() else {})},
+        source={**notes.source, **(label_source(song=labels) if is_file(labels) else {})},
     )

@@ -42,11 +42,13 @@ class Traktor(DJCollection):
     advice = "collection.nml in Traktor's folder, or one that Traktor exported"
     grid_reaches_back = True
 
+    def is_track(self, track: Track) -> bool:
+        """Return whether the element has a location; an entry of a playlist only names an entry of the collection."""
+        return bool(track.first("LOCATION").get("FILE"))
+
     def places(self, track: Track) -> list[str]:
         """Return where the file may lie: on the system's own volume, on a volume of macOS, or on a drive of Windows."""
         location = track.first("LOCATION")
-        if not location.get("FILE"):
-            return []  # an entry of a playlist names an entry of the collection
         path = location.get("DIR", "").replace("/:", "/") + location["FILE"]
         volume = location.get("VOLUME", "")
         return [path, f"/Volumes/{volume}{path}"] if not re.fullmatch("[A-Za-z]:", volume) else [f"{volume}{path}"]
