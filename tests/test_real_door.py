@@ -451,14 +451,30 @@ def test_a_path_that_cannot_be_examined_costs_no_other(tmp_path: Path, monkeypat
 
 def test_rules_are_named_and_each_meets_something(tmp_path: Path) -> None:
     samples = {
-        "hidden folder": ".x", "system folder": "@eaDir", "database of clips": "db", "hidden file": ".x.flac",
-        "file that mashkit made": "vocal.flac",
+        "hidden folder": ".x", "system folder": "@eaDir", "folder of a database's stems": "db/objects",
+        "hidden file": ".x.flac", "file that mashkit made": "vocal.flac",
     }  # fmt: skip
     MashupDB(tmp_path / "db").close()
+    (tmp_path / "db" / "objects").mkdir()
     save(tmp_path / "vocal.flac", signals.tone(440, 0.1), comment=MARK)
     for rule in (*FOLDER_RULES, *FILE_RULES):
         assert rule.meets(tmp_path / samples[rule.one])
         assert not rule.meets(tmp_path / "music")
+
+
+def test_the_stems_of_a_database_are_no_songs_wherever_it_lies(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    song = save(tmp_path / "music" / "song.flac", signals.tone(440, 0.1))
+    objects = save(tmp_path / "music" / "objects" / "22" / "stem.flac", signals.tone(440, 0.1)).parents[1]
+    assert len(find_songs(tmp_path)) == 2  # any folder may be called so
+    MashupDB(tmp_path / "music").close()
+    for folder in (tmp_path, tmp_path / "music"):
+        found = find_songs([folder])
+        assert found == [song]
+        assert found.notes == (f"{folder}: passed over 1 folder of a database's stems (objects)",)
+    monkeypatch.chdir(objects)
+    for named in (objects, "."):
+        with pytest.raises(AudioFileError, match=r"a database's stems \(objects\)"):
+            find_songs(named)
 
 
 @pytest.mark.parametrize("paths", [None, 3, [3], [None]])

@@ -31,7 +31,7 @@ from mashkit.catalog.excerpts import Excerpt
 from mashkit.catalog.filesystems import network_file_system
 from mashkit.catalog.ingest import SongFacts
 from mashkit.catalog.objects import ObjectStore, SoundRef
-from mashkit.catalog.schema import INDEX, SCHEMA_VERSION, migrate
+from mashkit.catalog.schema import INDEX, OBJECTS, SCHEMA_VERSION, migrate
 from mashkit.catalog.songs import Song
 from mashkit.cliptable import LACKING, ClipTable, bar_column
 from mashkit.components import Component, without_costs
@@ -91,7 +91,7 @@ class MashupDB:
     def __init__(self, root: Path | str, *, write: bool = True) -> None:
         self.root = require_path("root", root)
         self.write = write
-        self.objects = ObjectStore(self.root / "objects")
+        self.objects = ObjectStore(self.root / OBJECTS)
         self.notes: list[str] = []
         self._lock = threading.RLock()
         with self._speaking():

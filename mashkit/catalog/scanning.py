@@ -13,7 +13,7 @@ from typing import TypeVar
 import attrs
 
 from mashkit.audio.files import AUDIO_SUFFIXES, UNREADABLE_SUFFIXES, as_path
-from mashkit.catalog.schema import INDEX
+from mashkit.catalog.schema import INDEX, OBJECTS
 from mashkit.errors import UsageError
 from mashkit.paths import is_file, path_text, printable
 from mashkit.products import is_product
@@ -33,7 +33,8 @@ SYSTEM_FOLDERS = frozenset(
 BESIDE_MUSIC = frozenset(
     {
         *(".txt", ".md", ".json", ".jsonl", ".csv", ".tsv", ".xml", ".html", ".htm", ".pdf", ".nfo", ".log", ".yaml"),
-        *(".jpg", ".jpeg", ".png", ".gif", ".webp", ".bmp", ".tif", ".tiff", ".svg", ".ini", ".db", ".url", ".sqlite"),
+        *(".jpg", ".jpeg", ".png", ".gif", ".webp", ".bmp", ".tif", ".tiff", ".svg", ".ini", ".db", ".url"),
+        *(".sqlite", ".sqlite-shm", ".sqlite-wal"),
         *(".m3u", ".m3u8", ".pls", ".xspf", ".cue", ".lrc", ".sfv", ".md5", ".ffp", ".beats", ".key", ".bpm", ".lab"),
         *(".py", ".sh", "license", "licence", "readme", "copying", "notice", "credits"),
     }
@@ -54,25 +55,28 @@ class Rule:
         Words for the skipped paths in a note, singular and plural: "1 hidden folder", "2 hidden folders".
     meets : callable
         Returns whether the rule applies to a path.
+    also_named : bool
+        Whether the rule applies also to a folder that the user names.
     """
 
     one: str
     many: str
     meets: Callable[[Path], bool]
+    also_named: bool = False
 
 
 def _is_hidden(path: Path) -> bool:
     return path.name.startswith(".")
 
 
-def _is_database(path: Path) -> bool:
-    return is_file(path / INDEX)
+def _is_store(path: Path) -> bool:
+    return path.name == OBJECTS and is_file(path.parent / INDEX)
 
 
 FOLDER_RULES: tuple[Rule, ...] = (
     Rule("hidden folder", "hidden folders", _is_hidden),
     Rule("system folder", "system folders", lambda path: path.name.lower() in SYSTEM_FOLDERS),
-    Rule("database of clips", "databases of clips", _is_database),
+    Rule("folder of a database's stems", "folders of a database's stems", _is_store, also_named=True),
 )
 """Rules for folders that are skipped; the note about a folder names the first rule that applies."""
 
@@ -133,13 +137,18 @@ class Scan:
 
     def look(self, root: Path) -> None:
         """Search a folder and its subfolders; links to folders are followed last."""
-        folders, links = [root], list[Path]()
+        folders, links = list[Path](), list[Path]()
         looked, files, file_links = list[Path](), list[Path](), list[Path]()
         passed: dict[Rule, list[Path]] = {}
 
         def pass_over(rule: Rule, path: Path) -> None:
             passed.setdefault(rule, []).append(path)
 
+        named = root.absolute()  # "." has no name
+        if (rule := next((one for one in FOLDER_RULES if one.also_named and one.meets(named)), None)) is not None:
+            pass_over(rule, named)
+        else:
+            folders.append(root)
         while folders or links:
             by_link = not folders
             folder = links.pop(0) if by_link else folders.pop()

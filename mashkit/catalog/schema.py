@@ -9,6 +9,8 @@ from mashkit.atomicfile import transaction
 
 INDEX = "index.sqlite"
 """Name of the SQLite file in the database's folder."""
+OBJECTS = "objects"
+"""Name of the folder of stems and features in the database's folder."""
 SCHEMA_VERSION = 3
 """Version of the tables. Add 1 when a table changes, and add the conversion to :data:`_STEPS`."""
 
