@@ -160,6 +160,22 @@ def test_new_tags_are_no_new_song(root: Path, songs: Path, tmp_path: Path) -> No
     assert len(ids(root)) == 3
 
 
+def test_files_that_are_swapped_take_their_analyses_along(tmp_path: Path) -> None:
+    files = [tmp_path / "a.wav", tmp_path / "b.wav"]
+    stems = []
+    for pitches in ((220.0, 330.0), (330.0, 220.0)):
+        for file, pitch in zip(files, pitches, strict=True):
+            save(file, signals.tone(pitch, 25.0, amplitude=0.3))
+            os.utime(file, ns=(0, 0))
+        assert files[0].stat().st_size == files[1].stat().st_size
+        add(tmp_path / "db", tmp_path)
+        with MashupDB(tmp_path / "db", write=False) as database:
+            records = [database.record(clip.id) for clip in database.table()]
+        stems.append({Path(record.clip.source): record.stems for record in records})
+    assert [stems[1][file] for file in files] == [stems[0][file] for file in reversed(files)]
+    assert stems[0][files[0]] != stems[0][files[1]]
+
+
 def test_a_song_twice_is_used_once(songs: Path, tmp_path: Path) -> None:
     twice = tmp_path / "twice"
     twice.mkdir()
@@ -581,14 +597,14 @@ def test_a_full_disk_loses_nothing(songs: Path, tmp_path: Path) -> None:
         assert (report.songs, report.cached) == (3, 1)
 
 
-def test_a_folder_that_cannot_be_written_is_read(root: Path, tmp_path: Path) -> None:
+def test_a_folder_that_cannot_be_written_is_read(root: Path, songs: Path, tmp_path: Path) -> None:
     with mounted(tmp_path / "fixed", "--bind", str(root)) as fixed:
         subprocess.run(["mount", "-o", "remount,ro,bind", str(fixed)], check=True)
         with MashupDB(fixed, write=False) as database:
             assert len(database.table()) == 3
             assert list(verify(database)) == []
         with pytest.raises(OutputError, match=r"permissions|cannot write"):
-            add(fixed, root)
+            add(fixed, songs)
 
 
 def _add_in_a_process(root: Path, folder: Path) -> None:

@@ -329,7 +329,7 @@ def test_the_database_finds_odd_names_again(tmp_path: Path) -> None:
             song = attrs_song(path)
             facts = SongFacts(f"{number:064d}", 44_100, 2, 44_100, 1.0, (f"a note on {path_text(path)}",))
             with database.transaction() as cursor:
-                database.store_facts(cursor, song, facts, "songs", (f"digest {number}",))
+                database.store_facts(cursor, song, facts, "songs", f"digest {number}")
             stored = database.song(facts.sha256)
             assert stored is not None
             assert stored.song.path == path

@@ -37,7 +37,7 @@ from mashkit.catalog.listening import Listening
 from mashkit.catalog.objects import SoundRef
 from mashkit.catalog.recordings import require_choice, told
 from mashkit.catalog.scanning import Found
-from mashkit.catalog.songs import Song, bytes_digest, stat_digest
+from mashkit.catalog.songs import Song, bytes_digest
 from mashkit.components import Component
 from mashkit.errors import AudioFileError, CatalogError, MashkitError, OutputError, Unforeseen, contained, said_of
 from mashkit.hookspecs import StageEvent
@@ -200,7 +200,7 @@ class _Run:
         self._protocol = protocol
         self._ended: list[Added] = []  # outcomes to yield next
         self._done = 0
-        self._digests: dict[Path, tuple[str, str]] = {}
+        self._digests: dict[Path, str] = {}
         self._headers: dict[Path, tuple[int, int, int] | None] = {}
         self._under_way: dict[Path, list[Task]] = {}  # unfinished tasks of each song
         self._decoded: dict[Path, SongFacts] = {}  # facts of the songs that were decoded in this run
@@ -330,9 +330,9 @@ class _Run:
 
     def _task(self, song: Song) -> Task | None:
         """Return the task for a song; None if nothing is missing, or the run has added the same sound already."""
-        digests = self._listening.digests.get(song.path) or (stat_digest(song), bytes_digest(song))
-        self._digests[song.path] = digests
-        known = next((one for one in map(self._database.song_of_file, digests) if one is not None), None)
+        digest = self._listening.digests.get(song.path) or bytes_digest(song)
+        self._digests[song.path] = digest
+        known = self._database.song_of_file(digest)
         header = self._headers[song.path]
         if known is None and header is not None and self._database.may_hold(*header):
             # The file's bytes are new, but the sound may be known, because only the tags may have changed.

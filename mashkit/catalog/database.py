@@ -16,7 +16,7 @@ import os
 import sqlite3
 import threading
 import weakref
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -271,7 +271,7 @@ class MashupDB:
         return found
 
     def store_facts(
-        self, database: sqlite3.Connection, song: Song, facts: SongFacts, protocol: str, digests: Iterable[str]
+        self, database: sqlite3.Connection, song: Song, facts: SongFacts, protocol: str, digest: str
     ) -> int:
         """Store a song, inside a transaction; return its number."""
         values = {
@@ -293,13 +293,13 @@ class MashupDB:
             "sound": None if facts.peak is None else json.dumps({"peak": facts.peak, "silent": facts.silent}),
         }
         (number,) = database.execute(f"{_upsert('songs', values, 'sha256')} RETURNING number", values).fetchone()
-        self.store_files(database, facts.sha256, digests)
+        self.store_file(database, facts.sha256, digest)
         database.execute("DELETE FROM failures WHERE path = ?", (path_text(song.path),))
         return int(number)
 
-    def store_files(self, database: sqlite3.Connection, song: str, digests: Iterable[str]) -> None:
-        """Store the digests of a song's files, inside a transaction."""
-        database.executemany("INSERT OR REPLACE INTO files VALUES (?, ?)", [(digest, song) for digest in digests])
+    def store_file(self, database: sqlite3.Connection, song: str, digest: str) -> None:
+        """Store the digest of the bytes of a song's files, inside a transaction."""
+        database.execute("INSERT OR REPLACE INTO files VALUES (?, ?)", (digest, song))
 
     # ------------------------------------------------------------------------------------------------ recordings
     def has_print(self, song: str) -> bool:

@@ -17,7 +17,7 @@ from mashkit.catalog.database import MashupDB
 from mashkit.catalog.excerpts import ExcerptPolicy
 from mashkit.catalog.ingest import Heard, SongFacts, excerpts_of
 from mashkit.catalog.recordings import Candidate, Match, Recordings, SameRecording
-from mashkit.catalog.songs import Song, bytes_digest, stat_digest
+from mashkit.catalog.songs import Song, bytes_digest
 from mashkit.errors import MashkitError
 from mashkit.paths import exists
 
@@ -59,7 +59,7 @@ class Listening:
 
     Attributes
     ----------
-    digests : dict of Path to (str, str)
+    digests : dict of Path to str
         Digests of the songs whose files could be read.
     facts : dict of Path to SongFacts
         Facts of the songs that were decoded in this run.
@@ -79,7 +79,7 @@ class Listening:
         among_given: bool,
         tell: Callable[[Path, int, int], object] = lambda *_: None,
     ) -> None:
-        self.digests: dict[Path, tuple[str, str]] = {}
+        self.digests: dict[Path, str] = {}
         self.facts: dict[Path, SongFacts] = {}
         self.errors: dict[Path, MashkitError] = {}
         self.notes: list[str] = []
@@ -125,8 +125,8 @@ class Listening:
             self._store_ready()
 
     def _known(self, song: Song) -> str | None:
-        digests = self.digests[song.path] = (stat_digest(song), bytes_digest(song))
-        return next((one for one in map(self._database.song_of_file, digests) if one is not None), None)
+        digest = self.digests[song.path] = bytes_digest(song)
+        return self._database.song_of_file(digest)
 
     def _those_of_before(self) -> Iterator[Song]:
         """Yield the songs of the database that were added without a soundprint."""
@@ -176,7 +176,7 @@ class Listening:
             if self._database.song(sha256) is None:
                 self._database.store_facts(cursor, song, outcome.facts, self._protocol, self.digests[song.path])
             else:
-                self._database.store_files(cursor, sha256, self.digests[song.path])
+                self._database.store_file(cursor, sha256, self.digests[song.path])
             self._database.store_print(cursor, sha256, outcome.sound)
         self.facts[song.path] = outcome.facts
         self._sounds[song.path] = sha256

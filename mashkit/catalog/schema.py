@@ -39,7 +39,7 @@ CREATE TABLE songs (
 CREATE INDEX songs_by_header ON songs (frames, sample_rate, channels);
 
 CREATE TABLE files (               -- what is known of files without decoding them
-    digest TEXT PRIMARY KEY,       -- of names, sizes and times, or of the bytes
+    digest TEXT PRIMARY KEY,       -- of the bytes; older mashkits also stored one of names, sizes and times
     song TEXT NOT NULL REFERENCES songs (sha256) ON DELETE CASCADE
 ) WITHOUT ROWID;
 CREATE INDEX files_of_song ON files (song);

@@ -6,7 +6,7 @@ import contextlib
 import hashlib
 import json
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import attrs
@@ -16,7 +16,7 @@ from mashkit.catalog.excerpts import Excerpt
 from mashkit.catalog.scanning import Found, Scan, given_paths
 from mashkit.errors import AudioFileError
 from mashkit.models import sha256_of
-from mashkit.paths import is_file, is_folder, path_text, printable, without_links
+from mashkit.paths import is_file, is_folder, path_text, printable
 from mashkit.types import Analysis, Role, as_roles, frozen_mapping
 
 _GENERIC_NAMES = frozenset({"audio", "mix", "mixture", "song", "track"})
@@ -154,29 +154,20 @@ def title_of(path: Path) -> str:
     return path_text(name)
 
 
-def stat_digest(song: Song) -> str:
-    """Return a sha256 of the names, sizes and times of a song's files. If it is equal, the files count as unchanged.
+def bytes_digest(song: Song) -> str:
+    """Return a sha256 of the bytes of a song's files. Name, size and time of a file do not tell that it is unchanged.
 
     Raises
     ------
     AudioFileError
-        If a file is missing or its size and time cannot be read.
+        If a file is missing or cannot be read.
     """
-    return _digest(song, lambda path: [str(without_links(path)), (state := path.stat()).st_size, state.st_mtime_ns])
-
-
-def bytes_digest(song: Song) -> str:
-    """Return a sha256 of the bytes of a song's files; raises AudioFileError as :func:`stat_digest` does."""
-    return _digest(song, sha256_of)
-
-
-def _digest(song: Song, of: Callable[[Path], object]) -> str:
     names = ["mix"] * song.has_mix + sorted(song.stems)
     found = []
     for name, path in zip(names, song.files, strict=True):
         require_file(path)
         try:
-            found.append([name, of(path)])
+            found.append([name, sha256_of(path)])
         except OSError as error:
             raise AudioFileError(path, f"cannot be read: {error.strerror}", "check its permissions") from error
     return hashlib.sha256(json.dumps(found).encode()).hexdigest()
