@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import subprocess
@@ -16,7 +17,10 @@ import pytest
 import mashkit as mk
 from light import QUICKEST
 from mashkit.audio import mixing
+from mashkit.catalog.scanning import Found
 from mashkit.cli import main
+from mashkit.cli.eachfile import of_each
+from mashkit.errors import OutputError
 from mashkit.testing import signals
 from mashkit.timing.beats import beat_error
 from mashkit.types import Audio, Role
@@ -291,6 +295,41 @@ def test_separate_stems_and_roles(pair: list[Path], tmp_path: Path, capsys: pyte
         stems = [mk.load(path) for path in result["stems"].values()]
         total = sum(stem.samples for stem in stems) * 10 ** (-result["gain_db"] / 20)
         assert np.abs(total - song.samples).max() < 0.02
+
+
+@pytest.mark.parametrize(
+    ("cause", "tried"),
+    [(errno.ENOSPC, 2), (errno.EDQUOT, 2), (errno.EROFS, 2), (errno.EACCES, 4), (errno.ENAMETOOLONG, 4), (None, 4)],
+)
+def test_only_a_disk_that_takes_nothing_more_ends_the_work_on_other_files(
+    cause: int | None, tried: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    files = Found([Path(name) for name in "abcd"])
+
+    def work(file: Path) -> dict[str, Any]:
+        if file.name == "b":
+            raise OutputError("cannot write b") from (None if cause is None else OSError(cause, "refused"))
+        return {"path": file.name, "notes": []}
+
+    data = of_each(mk.Kit(), "test", "analyzer", files, work, quiet=True)
+    assert [one["path"] for one in data["results"]] == ["a", "c", "d"][: tried - 1]
+    assert [one["path"] for one in data["failures"]] == ["b"]
+    assert ("the last 2 files were not tried" in " ".join(data["notes"])) == (tried < 4)
+
+
+def test_one_song_whose_stems_cannot_be_written_costs_no_other(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in "ab":
+        mk.save(tmp_path / "songs" / f"{name}.wav", signals.tone(440.0, 0.5))
+    command = ("separate", tmp_path / "songs", "-o", tmp_path / "out", "--separator", "librosa", "--quiet", "--json")
+    assert run(*command) == 0
+    (tmp_path / "out" / "a" / "vocals.flac").write_bytes(b"a person's own")
+    capsys.readouterr()
+    assert run(*command) == 3
+    told = capsys.readouterr()
+    assert "has changed since mashkit wrote it" in told.err
+    assert [Path(one["path"]).name for one in json.loads(told.out)["results"]] == ["b.wav"]
 
 
 def test_separate_names_folders_apart(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -22,15 +23,15 @@ from mashkit.types import Audio
 
 
 def _each(kit: Kit, stage: str, files: Sequence[Path], work: Any) -> tuple[list[Any], list[dict[str, str]]]:
-    """Do ``work`` on every file; a file that fails is listed, and the others go on."""
+    """Do ``work`` on every file; a file that fails is listed, and the others go on unless nothing can be written."""
     results, failures = [], []
+    stopped = False
     for number, file in enumerate(files, 1):
         try:
             results.append(work(file))
             state, message = "done", ""
-        except OutputError:
-            raise  # the output of the next file could not be written either
         except Exception as error:  # noqa: BLE001 — the error of one file is listed, and the others go on
+            stopped = _nothing_can_be_written(error)
             message = said_of(file, contained(error, "it could not be used", Unforeseen))
             failures.append({"path": path_text(file), "error": message})
             state = "failed"
@@ -38,7 +39,19 @@ def _each(kit: Kit, stage: str, files: Sequence[Path], work: Any) -> tuple[list[
             stage=stage, item=path_text(file), state=state, done=number, total=len(files), message=message
         )
         kit.registry.plugins.hook.mashkit_stage(event=event)
+        if stopped:
+            break
     return results, failures
+
+
+def _nothing_can_be_written(error: Exception) -> bool:
+    """Return whether the disk is full or read-only, so that the results of other files cannot be written either."""
+    cause = error.__cause__
+    return (
+        isinstance(error, OutputError)
+        and isinstance(cause, OSError)
+        and cause.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
+    )
 
 
 def of_each(kit: Kit, stage: str, kind: str, files: Found[Path], work: Any, *, quiet: bool) -> dict[str, Any]:
@@ -47,13 +60,17 @@ def of_each(kit: Kit, stage: str, kind: str, files: Found[Path], work: Any, *, q
         say(note)
     with ProgressListener(kit.registry, quiet=quiet):
         results, failures = _each(kit, stage, files, work)
+    left = len(files) - len(results) - len(failures)
+    stop = [f"nothing more can be written: the last {left} files were not tried"] if left else []
+    for note in stop:
+        say(note)
     for result in results:
         for note in result["notes"]:
             say(f"{result['path']}: {note}")
     return {
         "results": results,
         "failures": failures,
-        "notes": [*files.notes, *kit.registry.notes],
+        "notes": [*files.notes, *stop, *kit.registry.notes],
         kind: getattr(kit, kind).described(),
         "environment": environment(),
     }
