@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
+import attrs
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -30,7 +31,7 @@ from mashkit.errors import UsageError
 from mashkit.features.soundprint import SAME, Shelf, Soundprint, likeness, shelved, soundprint
 from mashkit.interfaces import Separator
 from mashkit.report.statistics import statistics
-from mashkit.types import Audio, Role
+from mashkit.types import Audio, Role, StemSet
 from real_inputs import dup
 from real_inputs.older import as_version_2
 
@@ -279,6 +280,38 @@ def test_a_copy_of_what_a_database_has_is_passed_over_for_good(tmp_path: Path) -
         ]  # fmt: skip
         (folder / "x.mp3").unlink()
         assert list(verify(database)) == []  # it gives no clip: nobody misses it
+
+
+@attrs.define(kw_only=True, eq=False)
+class Failing(Thirds):
+    """Fails on the first songs."""
+
+    failures: int = 0
+
+    def _separate(self, mix: Audio) -> StemSet:
+        stems = super()._separate(mix)
+        if len(self.calls) <= self.failures:
+            raise RuntimeError("no stems")
+        return stems
+
+
+@pytest.mark.parametrize(("failures", "among_given"), [(1, False), (2, True), (3, False)])
+def test_a_copy_is_used_if_the_song_it_was_passed_over_for_fails(
+    sounds: dict[str, Audio], tmp_path: Path, failures: int, among_given: bool
+) -> None:
+    ranked = ["a.flac", "b.ogg", "c.mp3"]
+    for name in ranked:
+        save(tmp_path / "songs" / name, sounds["harbour-lights"].excerpt(0, 25.5))
+    separator = Failing(failures=failures)
+    adder, added = add(tmp_path / "db", tmp_path / "songs", separator=separator, among_given=among_given)
+    assert [one.path.name for one in added if one.error] == ranked[:failures]
+    assert [one.path.name for one in added if not one.error] == ranked[failures : failures + 1]
+    left = [(path.name, other.name) for path, other in adder.report.passed_over]
+    assert left == [(name, ranked[failures]) for name in ranked[failures + 1 :]]
+    assert len(adder.report.notes) >= len(left)
+    with MashupDB(tmp_path / "db", write=False) as database:
+        assert {clip.title for clip in database.table()} == {Path(one).stem for one in ranked[failures:][:1]}
+        assert list(verify(database)) == []
 
 
 def test_a_person_may_say_that_they_are_different_songs(tmp_path: Path) -> None:

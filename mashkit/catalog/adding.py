@@ -33,7 +33,7 @@ from mashkit.catalog.ingest import (
     listen,
     tuning,
 )
-from mashkit.catalog.listening import Listening
+from mashkit.catalog.listening import Listening, PassedOver
 from mashkit.catalog.objects import SoundRef
 from mashkit.catalog.recordings import require_choice, told
 from mashkit.catalog.scanning import Found
@@ -203,6 +203,8 @@ class _Run:
         self._digests: dict[Path, str] = {}
         self._headers: dict[Path, tuple[int, int, int] | None] = {}
         self._under_way: dict[Path, list[Task]] = {}  # unfinished tasks of each song
+        self._passed: dict[Path, PassedOver] = {}  # songs left out as same recordings, not reported yet
+        self._failed: set[Path] = set()
         self._decoded: dict[Path, SongFacts] = {}  # facts of the songs that were decoded in this run
         self._listening = Listening(
             self._database,
@@ -270,7 +272,7 @@ class _Run:
         A song with the same sound as a song under way waits until that song is stored. None is yielded while only such
         songs are left.
         """
-        waiting: list[Song | Unusable] = yield from self._once()
+        waiting: list[Song | Unusable] = (yield from self._once()) or (yield from self._instead())
         while waiting:
             deferred: list[Song | Unusable] = []
             for song in waiting:
@@ -294,26 +296,40 @@ class _Run:
                     yield from tasks
             if len(deferred) == len(waiting):
                 yield None
-            waiting = deferred
+            waiting = deferred or (yield from self._instead())
 
     def _once(self) -> Generator[Song | None, None, list[Song | Unusable]]:
         """Yield the songs that need a soundprint; return the given songs without those left out as same recordings."""
         yield from self._listening.ask()
         self._decoded.update(self._listening.facts)
-        passed = self._listening.passed_over()
+        self._passed = self._listening.passed_over()
         self._report.notes += self._listening.notes
         remaining: list[Song | Unusable] = []
         for one in self._songs:
-            path = one.path if isinstance(one, Song) else one[0]
-            if path in passed:
-                self._report.passed_over.append((path, passed[path].used))
-                self._report.notes.append(told(passed[path].match, path, passed[path].used))
-                self._end(None, path)
-            elif path in self._listening.errors:
-                remaining.append((path, self._listening.errors[path]))
-            else:
+            if not isinstance(one, Song):
+                remaining.append(one)
+            elif one.path in self._listening.errors:
+                remaining.append((one.path, self._listening.errors[one.path]))
+            elif one.path not in self._passed:
                 remaining.append(one)
         return remaining
+
+    def _instead(self) -> Generator[None, None, list[Song | Unusable]]:
+        """Return the songs to use because the songs used instead of them have failed; report the others left out."""
+        while self._passed and self._under_way:
+            yield None
+        left_out = self._passed
+        again = [path for path, one in left_out.items() if one.used in self._failed]
+        self._passed = self._listening.passed_over_again(again, self._failed) if again else {}
+        songs = [one for one in self._songs if isinstance(one, Song) and one.path in left_out]
+        chosen = [one for one in songs if one.path in again and one.path not in self._passed]
+        for song in songs:
+            if song.path not in again or not chosen:  # else another song may still be used instead of it
+                one = self._passed.get(song.path, left_out[song.path])
+                self._report.passed_over.append((song.path, one.used))
+                self._report.notes.append(told(one.match, song.path, one.used))
+                self._end(None, song.path)
+        return list(chosen)
 
     def _may_be_under_way(self, song: Song) -> bool:
         """Return whether a song of the same sound is under way; only songs with equal headers are decoded for this."""
@@ -440,6 +456,7 @@ class _Run:
             return
         self._ended.append(added)
         if added.error is not None:
+            self._failed.add(added.path)
             self._report.failures.append((added.path, added.error))
             self._database.fail(added.path, added.error)
             self._say(added.path, "failed", said_of(added.path, added.error))

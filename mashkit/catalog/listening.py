@@ -8,10 +8,12 @@ module, "hear" and "listen" mean this step.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from pathlib import Path
 
 import attrs
+import numpy as np
+import numpy.typing as npt
 
 from mashkit.catalog.database import MashupDB
 from mashkit.catalog.excerpts import ExcerptPolicy
@@ -198,15 +200,35 @@ class Listening:
         if self._choice == "separate":
             return {}
         before = [sha256 for sha256 in self._new if sha256 not in given]
-        candidates = [
-            self._candidate(sha256) for sha256 in (*given, *before) if self._among_given or self._is_open(sha256)
-        ]
-        if not candidates:
+        open_ = [sha256 for sha256 in (*given, *before) if self._among_given or self._is_open(sha256)]
+        return self._choose(order, open_, [] if self._among_given else self._database.words())
+
+    def passed_over_again(self, paths: Collection[Path], failed: Collection[Path]) -> dict[Path, PassedOver]:
+        """Return which of these songs are still not used, after the songs that were used instead of them have failed.
+
+        Parameters
+        ----------
+        paths : collection of Path
+            Songs that :meth:`passed_over` returned.
+        failed : collection of Path
+            All songs of the run that have failed.
+        """
+        order = [path for path in self._sounds if path in paths]
+        present = self._database.words()
+        if self._among_given:
+            used = {sha256 for path, sha256 in self._sounds.items() if path not in failed}
+            present = [(sha256, words) for sha256, words in present if sha256 in used]
+        return self._choose(order, list(dict.fromkeys(self._sounds[path] for path in order)), present)
+
+    def _choose(
+        self, order: Sequence[Path], compared: Sequence[str], present: Sequence[tuple[str, npt.NDArray[np.uint16]]]
+    ) -> dict[Path, PassedOver]:
+        """Return which songs are not used, and store in the database what was found about the compared songs."""
+        if not compared:
             return {}
-        present = [] if self._among_given else self._database.words()
-        matches = Recordings(present, self._database.print_of).matches(candidates)
+        matches = Recordings(present, self._database.print_of).matches([self._candidate(one) for one in compared])
         if not self._among_given:
-            matches = self._stored(matches, [one.song for one in candidates])
+            matches = self._stored(matches, compared)
         found = {match.song: match for match in matches}
         paths = {sha256: path for path, sha256 in reversed(self._sounds.items())}
         return {
