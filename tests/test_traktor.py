@@ -9,6 +9,8 @@ import numpy as np
 import pytest
 
 import mashkit as mk
+from mashkit.catalog.excerpts import ExcerptPolicy
+from mashkit.catalog.ingest import excerpts_of, listen
 from mashkit.catalog.protocols import create_protocol
 from mashkit.errors import AudioFileError, LabelError, UsageError
 from mashkit.synthetic import signals
@@ -61,6 +63,24 @@ def test_beats_bars_and_keys_are_read(song: Path, tmp_path: Path) -> None:
     assert np.allclose(known.beats, np.arange(0.25, 20, 0.5))  # before the marker, too
     assert np.allclose(known.downbeats, np.arange(1.25, 20, 2.0))
     assert found.source["collection"] == "traktor"
+
+
+@pytest.mark.parametrize("length", ['PLAYTIME="21"', 'PLAYTIME="19"', 'PLAYTIME_FLOAT="20.0"', 'PLAYTIME="300"'])
+def test_beats_end_with_the_recording_whatever_length_is_stated(song: Path, tmp_path: Path, length: str) -> None:
+    stated = entry(song).replace('PLAYTIME_FLOAT="20.0"', length)
+    (found,) = create_protocol("traktor").songs([collection(tmp_path, stated)])
+    assert isinstance(found, mk.Song)
+    assert found.known is not None
+    assert found.known.beats is not None
+    assert float(found.known.beats[-1]) == (18.75 if "19" in length else 19.75)
+
+
+def test_a_written_marker_beyond_the_end_is_a_label_that_does_not_fit(song: Path, tmp_path: Path) -> None:
+    beyond = '<CUE_V2 TYPE="4" START="30250"/>'
+    (found,) = create_protocol("traktor").songs([collection(tmp_path, entry(song, MARKER + beyond))])
+    assert isinstance(found, mk.Song)
+    with pytest.raises(AudioFileError, match=r"its labels go up to 30\.2 s"):
+        excerpts_of(found, listen(found).facts, ExcerptPolicy())
 
 
 def test_a_marker_may_have_its_own_tempo_and_other_cues_are_none(song: Path, tmp_path: Path) -> None:

@@ -19,6 +19,7 @@ from xml.parsers import expat
 import attrs
 import numpy as np
 
+from mashkit.audio.files import probe
 from mashkit.catalog.adding import Unusable, usable
 from mashkit.catalog.protocols.base import Protocol, label_source
 from mashkit.catalog.scanning import Found, Scan
@@ -189,7 +190,8 @@ class DJCollection(Protocol):
             key = Key.parse(written)
         except AnalysisError:
             key = None  # empty, or a note of the user's own: the analyzer finds the key then
-        markers, length = self.grid(track, collection)
+        markers, stated_s = self.grid(track, collection)
+        length = min(stated_s, _length(file)) if markers else stated_s
         beats = beats_of(markers, length, LabelError(collection, track.line, "its tempi are not in the order of time",
                                                      self.advice), self.grid_reaches_back)  # fmt: skip
         known = attrs.evolve(beats, key=key)
@@ -235,6 +237,17 @@ def _placed(track: Track, places: Sequence[str], elsewhere: Mapping[str, Sequenc
     agreements = {file: _agreement(names, _names(str(file))) for file in elsewhere.get(names[0], ())}
     most = max(agreements.values(), default=0)
     return Placed(track, Path(places[0]), [file for file, agreement in agreements.items() if agreement == most], most)
+
+
+def _length(file: Path) -> float:
+    """Return a recording's length, s; infinite if the header cannot be read, because decoding gives the error then.
+
+    DJ programs state lengths in whole seconds, some of them rounded up.
+    """
+    try:
+        return probe(file).duration
+    except AudioFileError:
+        return math.inf
 
 
 def _owners(placed: Iterable[Placed]) -> dict[Path, Placed]:
@@ -304,6 +317,8 @@ def read_tracks(path: Path, elements: Collection[str]) -> list[Track]:
 def beats_of(markers: Sequence[Marker], length: float, disorder: LabelError, back: bool) -> Analysis:
     """Return tempo, beats and downbeats of a grid; each marker holds until the next one.
 
+    The last marker is a beat even if it lies beyond the end, because then the grid belongs to another recording.
+
     Parameters
     ----------
     markers : sequence of Marker
@@ -329,7 +344,7 @@ def beats_of(markers: Sequence[Marker], length: float, disorder: LabelError, bac
             raise disorder
         period = 60 / marker.tempo
         # The next grid begins on a beat of its own: a beat of this one that is nearly there is the same beat.
-        count = max(math.ceil((end - marker.start) / period - (0 if last else 0.5)), 0)
+        count = max(math.ceil((end - marker.start) / period - (0 if last else 0.5)), int(last))
         before = math.floor(marker.start / period) if back and number == 0 else 0
         index = np.arange(-before, count)
         times = marker.start + period * index
