@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import json
 import shutil
 import sqlite3
@@ -71,6 +72,12 @@ def test_title_and_licence(tmp_path: Path) -> None:
     (folder / "license.txt").write_text("***\n All mine, hands off \n")
     assert describe_song(folder / "other.ogg").licence == "All mine, hands off"
     (folder / "other.json").write_text(json.dumps({"licence": "CC0-1.0"}))
+    assert describe_song(folder / "other.ogg").licence == "CC0-1.0"
+    for name in ("license.txt", "other.json"):  # editors of Windows begin a file with a byte order mark
+        (folder / name).write_bytes(codecs.BOM_UTF8 + (folder / name).read_bytes())
+    assert describe_song(folder / "other.ogg").licence == "CC0-1.0"
+    (folder / "other.json").unlink()
+    (folder / "license.txt").write_bytes(codecs.BOM_UTF8 + b"CC0-1.0\r\n")
     assert describe_song(folder / "other.ogg").licence == "CC0-1.0"
 
 

@@ -10,6 +10,7 @@ import pickle
 import shutil
 import sqlite3
 import subprocess
+import unicodedata
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -543,6 +544,10 @@ def test_network_file_systems_are_told(tmp_path: Path) -> None:
     assert network_file_system(Path("/home/me/local disk/db"), mounts) == ""
     assert network_file_system(Path("/srv/db"), mounts) == ""
     assert network_file_system(tmp_path, tmp_path / "no such file") == ""
+    for name in ("Müsik", "音楽", "a b", "a\\b", "\udcff", "\u00a0"):
+        escaped = os.fsencode(f"/mnt/{name}").replace(b"\\", b"\\134").replace(b" ", b"\\040")
+        mounts.write_bytes(b"20 1 8:1 / / rw - ext4 /dev/sda rw\n30 20 0:40 / %s rw - nfs4 server:/x rw\n" % escaped)
+        assert network_file_system(Path(f"/mnt/{name}/db"), mounts) == "nfs4"
 
 
 def test_on_a_network_file_system_one_process_works(
@@ -645,6 +650,14 @@ def run(capsys: pytest.CaptureFixture[str]) -> Callable[..., Done]:
         return Done(captured.out, captured.err)
 
     return call
+
+
+@pytest.mark.parametrize("word", ["ÄRGER", "ärger", "straße", "STRASSE", unicodedata.normalize("NFD", "ärger"), "ONE"])
+def test_clips_are_listed_by_words_in_any_case(root: Path, word: str, run: Callable[..., Done]) -> None:
+    with MashupDB(root) as database, database.transaction() as cursor:
+        cursor.execute("UPDATE songs SET title = ? WHERE title = 'one'", ("one: Ärger in der Straße",))
+    (clip,) = json.loads(run("db", "list", word, "--db", root, "--json").stdout)["clips"]
+    assert clip["title"] == "one: Ärger in der Straße"
 
 
 def test_the_commands(root: Path, run: Callable[..., Done]) -> None:

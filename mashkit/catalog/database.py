@@ -38,7 +38,7 @@ from mashkit.components import Component, without_costs
 from mashkit.errors import CatalogError, MashkitError, OutputError
 from mashkit.features.soundprint import VERSION as PRINT_VERSION
 from mashkit.features.soundprint import Soundprint, shelved
-from mashkit.paths import path_of, path_text
+from mashkit.paths import folded, path_of, path_text
 from mashkit.rendering.cache import Recent
 from mashkit.timing import metre
 from mashkit.timing.beatmap import GRID_VERSION, BeatGrid, BeatsDistrusted, beat_grid
@@ -639,7 +639,9 @@ class _Rows:
 
 
 def _connect(target: Path | str, *, uri: bool = False) -> sqlite3.Connection:
-    return sqlite3.connect(target, timeout=PATIENCE_S, isolation_level=None, check_same_thread=False, uri=uri)
+    database = sqlite3.connect(target, timeout=PATIENCE_S, isolation_level=None, check_same_thread=False, uri=uri)
+    database.create_function("folded", 1, folded, deterministic=True)  # SQLite's own lower() is for ASCII only
+    return database
 
 
 def _upsert(table: str, values: Mapping[str, Any], key: str) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import re
 from pathlib import Path
 
 NETWORK = frozenset({
@@ -11,6 +13,8 @@ NETWORK = frozenset({
 """File systems to which several machines may write. SQLite's locks and shared memory do not work reliably there
 (https://www.sqlite.org/wal.html, https://www.sqlite.org/howtocorrupt.html)."""
 MOUNTS = Path("/proc/self/mountinfo")
+_ESCAPE = re.compile(rb"\\([0-3][0-7]{2})")
+"""How the file of mounts writes blanks, tabs, line feeds and backslashes: a blank as \\040."""
 
 
 def network_file_system(folder: Path, mounts: Path | None = None) -> str:
@@ -24,18 +28,18 @@ def network_file_system(folder: Path, mounts: Path | None = None) -> str:
         Linux's file of mounts (proc_pid_mountinfo(5)).
     """
     try:
-        lines = (mounts or MOUNTS).read_text(encoding="utf-8", errors="replace").splitlines()
+        lines = (mounts or MOUNTS).read_bytes().split(b"\n")
     except OSError:
         return ""
     wanted = folder.resolve()
     nearest, kind = -1, ""
     for line in lines:
-        before, _, after = line.partition(" - ")
-        fields = before.split()
+        before, _, after = line.partition(b" - ")
+        fields = before.split(b" ")
         if len(fields) < 5 or not after:
             continue
-        point = Path(fields[4].encode().decode("unicode_escape"))  # the file writes a blank as \040
+        point = Path(os.fsdecode(_ESCAPE.sub(lambda found: bytes([int(found[1], 8)]), fields[4])))
         # If several file systems are mounted on one folder, the last hides the earlier ones.
         if wanted.is_relative_to(point) and len(point.parts) >= nearest:
-            nearest, kind = len(point.parts), after.split()[0]
+            nearest, kind = len(point.parts), os.fsdecode(after.split(b" ")[0])
     return kind if kind in NETWORK else ""

@@ -178,7 +178,7 @@ def licence_beside(path: Path) -> str:
     labels = path.with_suffix(".json")
     if is_file(labels):
         try:
-            data = json.loads(labels.read_text(encoding="utf-8"))
+            data = json.loads(labels.read_text(encoding="utf-8-sig"))
         except (OSError, ValueError):
             data = None  # the file belongs to another program
         if isinstance(data, dict) and isinstance(data.get("licence"), str):
@@ -187,7 +187,7 @@ def licence_beside(path: Path) -> str:
         file = path.parent / name
         if is_file(file):
             with contextlib.suppress(OSError):  # a file that may not be read states nothing
-                return _licence_of(file.read_text(encoding="utf-8", errors="replace"))
+                return _licence_of(file.read_text(encoding="utf-8-sig", errors="replace"))
     return "unknown"
 
 

@@ -18,7 +18,7 @@ from mashkit.cli.actions import (
     positive,
 )
 from mashkit.cli.status import DONE, NOT_IN_ORDER
-from mashkit.paths import path_text, printable
+from mashkit.paths import folded, path_text, printable
 
 if TYPE_CHECKING:
     from mashkit.catalog import MashupDB
@@ -219,8 +219,8 @@ def _chosen(database: MashupDB, arguments: argparse.Namespace) -> Iterator[str]:
 
     where, values = ["1"], list[Any]()
     for word in arguments.words:
-        where.append("(instr(lower(c.id), ?) OR instr(lower(s.title), ?) OR instr(lower(s.path), ?))")
-        values += [printable(word).lower()] * 3
+        where.append("(instr(folded(c.id), ?) OR instr(folded(s.title), ?) OR instr(folded(s.path), ?))")
+        values += [folded(printable(word))] * 3
     if arguments.key is not None:
         where.append("c.tonic = ?")
         values.append(Key.parse(arguments.key).relative_major_tonic)
