@@ -294,6 +294,38 @@ def test_its_weights_and_progress_come_through(odd: Odd) -> None:
     assert [(event.stage, event.done, event.total) for event in odd.events] == [("odd", 1, 2), ("odd", 2, 2)]
 
 
+@pytest.mark.parametrize("error", [RuntimeError, KeyboardInterrupt, SystemExit])
+def test_every_answer_is_that_of_its_own_call(odd: Odd, error: type[BaseException]) -> None:
+    heard = odd.events.append
+
+    def fail(event: StageEvent) -> None:
+        raise error
+
+    odd.component.session._notify = fail
+    with pytest.raises((ComponentFailed, KeyboardInterrupt)):
+        odd.separate("report", signals.noise(0.25))
+    odd.component.session._notify = heard
+    for seconds in (0.5, 0.75):
+        assert odd.separate("", signals.noise(seconds))["vocals"].duration == seconds
+    with pytest.raises(AudioError):
+        odd.separate("refuse")
+    assert odd.separate("report", signals.noise(1.0))["vocals"].duration == 1.0
+
+
+def test_a_listener_that_calls_the_component_gets_no_answer_of_another_call(odd: Odd) -> None:
+    refused = []
+
+    def call_it(event: StageEvent) -> None:
+        with pytest.raises(UsageError, match=r"'odd' was called by a listener of its own events, while it works"):
+            odd.component.described()
+        refused.append(event)
+
+    odd.component.session._notify = call_it
+    assert odd.separate("report", signals.noise(0.25))["vocals"].duration == 0.25
+    assert len(refused) == 2
+    assert odd.component.described()["name"] == "odd"
+
+
 def test_inputs_and_outputs_of_every_shape(odd: Odd) -> None:
     for mix in (
         signals.noise(0.001),

@@ -51,6 +51,8 @@ class _Worker(Interpreter):
     late_fix = f"allow more with {TIMEOUT_VARIABLE}=<seconds>, or give shorter audio"
     killed_fix = "if it was killed, give shorter audio or more memory"
     longest = LONGEST
+    owes_answer = False
+    """Whether it was given a request whose answer was not read to its end."""
 
     def __init__(self, environment: str, python: Path) -> None:
         files = unnamed_file(), unnamed_file()
@@ -182,26 +184,39 @@ class Session:
         Raises
         ------
         ComponentFailed
-            If the worker dies, sends invalid messages or exceeds the limit; the next call starts another worker.
+            If the worker dies, sends invalid messages or exceeds the limit.
+        UsageError
+            If a listener of the component's events calls it before the answer is there.
         MashkitError
             The error that the component raised.
+
+        Notes
+        -----
+        After any error before the answer was read, also one of a listener, the next call starts another worker.
         """
         with self._lock:
-            worker = self._started()
+            worker = self._idle()
             try:
                 return self._exchange(worker, action, arguments, allowed_s)
             except Lost as lost:
                 problem = f"{self._process}, which was to {action}, {lost.reason}{worker.last_words()}"
-                self.close()
                 raise ComponentFailed(problem, lost.fix) from None
-            except KeyboardInterrupt:
-                # The worker is ended, because its answer to this request must not be read as the next one's.
-                self.close()
-                raise
             finally:
-                if self._worker is worker:
+                if worker.owes_answer:
+                    # The worker is ended, because its answer to this request must not be read as the next one's.
+                    self.close()
+                elif self._worker is worker:
                     worker.inbox.clear()
                     worker.outbox.clear()
+
+    def _idle(self) -> _Worker:
+        worker = self._started()
+        if worker.owes_answer:  # the lock does not keep out the thread that holds it
+            raise UsageError(
+                f"{self.kind} {self.name!r} was called by a listener of its own events, while it works",
+                "call it when its work is done",
+            )
+        return worker
 
     def _started(self, begin: Callable[[_Worker], Made | None] | None = None) -> _Worker:
         if self._worker is None:
@@ -255,10 +270,12 @@ class Session:
     def _exchange(self, worker: _Worker, action: str, arguments: Mapping[str, Any], allowed_s: float) -> Any:
         request = encode({"action": action, "arguments": arguments}, worker.inbox)
         worker.allow(allowed_s)
+        worker.owes_answer = True
         worker.send(request)
         while "event" in (message := decode(worker.receive(), worker.outbox)):
             if self._notify is not None:
                 self._notify(StageEvent(**message["event"]))
+        worker.owes_answer = False
         if "error" in message:
             raise error_from_dict(message["error"])
         return message["result"]
