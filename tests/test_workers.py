@@ -19,6 +19,7 @@ from mashkit.types import StemSet
 from mashkit.workers.channel import MAGIC, BadMessageError, Channel, Lost, TimedOut
 from mashkit.workers.interpreter import LAST_LINES, Interpreter, unnamed_file
 from mashkit.workers.pickling import pack, unpack
+from mashkit.workers.processes import how_it_ended
 
 WORKER = "mashkit.builtin.local_worker"
 """A module that waits for its first message."""
@@ -178,6 +179,21 @@ def test_a_worker_ends_with_the_last_reference() -> None:
     del worker
     gc.collect()
     assert process.wait(10) == -signal.SIGKILL
+
+
+def test_how_it_ended_is_said_of_every_status() -> None:
+    said = [how_it_ended(status) for status in range(-signal.NSIG + 1, 256)]
+    assert len(set(said)) == len(said)
+    assert how_it_ended(-signal.SIGKILL) == "was ended by SIGKILL"
+
+
+def test_a_worker_that_a_signal_without_a_name_ends() -> None:
+    worker = Interpreter(WORKER)
+    worker.process.send_signal(signal.SIGRTMIN + 2)
+    worker.allow(60.0)
+    with pytest.raises(Lost, match=f"was ended by signal {signal.SIGRTMIN + 2}"):
+        worker.receive()
+    worker.close()
 
 
 def test_what_cannot_be_started_leaves_nothing_open(tmp_path: Path) -> None:

@@ -86,5 +86,8 @@ def end(process: subprocess.Popen[bytes]) -> None:
 def how_it_ended(status: int) -> str:
     """Return the meaning of an ended process's status, as the end of a sentence that begins with the process."""
     if status < 0:
-        return f"was ended by {signal.Signals(-status).name}"
+        try:
+            return f"was ended by {signal.Signals(-status).name}"
+        except ValueError:  # most real-time signals have no name
+            return f"was ended by signal {-status}"
     return f"ended with status {status}"
