@@ -68,6 +68,65 @@ def test_missing_extra_and_wrong_beats_are_seen_through(seed: int) -> None:
     assert np.percentile(near, 90) < 0.02
 
 
+def changing(*periods: np.ndarray) -> np.ndarray:
+    return 0.3 + np.concatenate([[0.0], np.cumsum(np.concatenate(periods))])
+
+
+STEADY = np.full(40, 0.5)
+
+
+@pytest.mark.parametrize(
+    "beats",
+    [
+        *(
+            pytest.param(changing(STEADY, 0.5 * np.linspace(1, slower, 9)[1:], STEADY), id=f"ritardando, {slower}")
+            for slower in (1.1, 1.2, 1.3)
+        ),
+        *(
+            pytest.param(changing(STEADY, STEADY / faster), id=f"new tempo, {faster:.2f}")
+            for faster in (1.05, 1.1, 1.2, 1.3, 1 / 1.1, 1 / 1.2)
+        ),
+        *(
+            pytest.param(changing(0.5 / faster ** np.linspace(0, 1, 80)), id=f"accelerando, {faster}")
+            for faster in (1.2, 1.5)
+        ),
+    ],
+)
+@pytest.mark.parametrize("turned", [False, True])
+def test_each_beat_is_counted_once_when_the_tempo_changes(beats: np.ndarray, turned: bool) -> None:
+    if turned:
+        beats = beats[-1] + 0.3 - beats[::-1]
+    grid = beat_grid(analysis(beats))
+    assert len(grid.times) == len(beats)
+    # Where the tempo jumps, a smooth curve cannot be exact.
+    errors = np.abs(grid.times - beats)
+    assert np.median(errors) < 0.005
+    assert errors.max() < 0.1
+
+
+@pytest.mark.parametrize(
+    "periods",
+    [
+        pytest.param((STEADY[:30], [1.3], STEADY[:30]), id="fermata"),
+        pytest.param((STEADY, STEADY[:20], [0.7], STEADY[:30]), id="breath"),
+        pytest.param((STEADY[:30], [0.7], STEADY, STEADY[:20]), id="breath, early"),
+    ],
+)
+def test_beats_after_a_pause_are_not_silently_ignored(periods: tuple[np.ndarray, ...]) -> None:
+    beats = changing(*periods)
+    with pytest.raises(BeatsDistrusted, match="beats are missing or off the beat"):
+        beat_grid(analysis(beats))
+
+
+def test_a_stretch_of_off_beats_is_left_out() -> None:
+    beats = played(swing=0.01)
+    heard = detected(beats)
+    heard[40:52] += 0.25
+    grid = beat_grid(analysis(heard))
+    assert len(grid.times) == len(beats)
+    assert np.abs(grid.times - beats).max() < 0.02
+
+
 def test_the_grid_moves_with_the_beats() -> None:
     beats = detected(played(swing=0.02))
     grid, later = beat_grid(analysis(beats)), beat_grid(analysis(beats + 7.5))
@@ -82,6 +141,17 @@ def test_the_tempo_goes_on_beyond_the_beats() -> None:
     assert grid.positions_within(0.1, 48.0)[0] == -7
     last = grid.positions_within(0.0, 60.1)[1]
     assert float(grid.time_at(last)) == pytest.approx(60.0, abs=0.01)
+
+
+def test_a_range_beside_the_beats_has_the_positions_there() -> None:
+    grid = beat_grid(analysis(np.arange(10.0, 20.0, 0.5)))
+    assert grid.positions_within(0.2, 5.2) == (-19, -10)
+    assert grid.positions_within(30.2, 40.2) == (41, 60)
+    assert grid.positions_within(9.9, 19.6) == (0, 19)
+    assert grid.positions_within(11.9, 12.1) == (4, 4)
+    before = grid.over(8.2).times
+    assert float(before[-1]) == pytest.approx(8.0)
+    assert len(before) == 16
 
 
 def test_bars_are_those_most_downbeats_agree_on() -> None:
