@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from mashkit.builtin.paper import PaperGenerator
-from mashkit.builtin.placement import MOST_BARS, BeatsOfClips, Fit, Placer
+from mashkit.builtin.placement import MOST_BARS, SHORTEST_FADE_S, BeatsOfClips, Fit, Placer
 from mashkit.conditions import TEMPO_CLASH
 from mashkit.errors import GenerationError, UsageError
 from mashkit.testing import GeneratorContract
@@ -353,6 +353,18 @@ def test_a_vocal_that_starts_in_silence_loses_its_silence(clips: list[Clip]) -> 
 def longer(clip: Clip, duration: float) -> Analysis:
     beats = np.arange(float(clip.analysis.beats[0]), duration, 60 / float(clip.analysis.tempo))  # type: ignore
     return attrs.evolve(clip.analysis, beats=beats, downbeats=beats[::4])
+
+
+@pytest.mark.parametrize("condition", ["original", "matched"])
+def test_a_bar_line_just_before_the_start_is_the_first(clips: list[Clip], condition: str) -> None:
+    # Clips are cut on their first downbeat, which the tracker found 7 ms later than the other beats say.
+    early = []
+    for clip in clips:
+        beats = np.array(clip.analysis.beats) - float(clip.analysis.beats[0]) - 0.007  # type: ignore[index]
+        beats[0] = 0.0
+        early.append(attrs.evolve(clip, analysis=attrs.evolve(clip.analysis, beats=beats, downbeats=beats[::4])))
+    for plan in plans(early, condition):
+        assert plan.mixing.fade_in_s == pytest.approx(SHORTEST_FADE_S, abs=0.001)
 
 
 def test_fades_lie_on_bar_lines(clips: list[Clip]) -> None:

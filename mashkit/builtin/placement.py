@@ -23,6 +23,8 @@ LEAD_IN_BARS = 4
 """Bars of backing before the vocal's entry, if the vocal clip starts in silence: an introduction of one phrase."""
 SHORTEST_FADE_S = 0.02
 """Length of the shortest fade, seconds. It prevents a click where a mashup begins or ends in the middle of a sound."""
+START_SLACK = 0.25
+"""Part of a beat by which a bar line may come before the start of a mashup and still be its first (ours)."""
 MOST_BARS = 64
 """Largest offset that is tried, bars: more bars than a minute of music has."""
 
@@ -214,12 +216,16 @@ class Placer:
         """Return fades that end or begin on bar lines, for a mashup of this part of the vocal clip, seconds.
 
         The fade-in ends on the first bar line. The fade-out begins on the last bar line that is a beat or more before
-        the end.
+        the end. A bar line that is up to :data:`START_SLACK` before the start counts as the start, because clips are
+        cut on detected downbeats, and the grid's bar lines are some milliseconds off these.
         """
         if isinstance(vocal.grid, BeatsDistrusted) or vocal.bar == 0:
             return Fades(SHORTEST_FADE_S, SHORTEST_FADE_S)
         grid = vocal.grid.grid
         first, last = grid.positions_within(start_s, end_s)
+        earlier, later = (vocal.grid.time_of(position) for position in (first - 1, first))
+        if start_s - earlier <= START_SLACK * (later - earlier):
+            first -= 1
         opening = first + (grid.downbeat - first) % grid.bar
         closing = last - 1 - (last - 1 - grid.downbeat) % grid.bar
         before = vocal.grid.time_of(opening) - start_s if opening <= last else 0.0
