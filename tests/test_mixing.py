@@ -131,6 +131,12 @@ def test_a_silent_voice_ducks_nothing() -> None:
     np.testing.assert_array_equal(duck(np.zeros((2, RATE), np.float32), RATE, 6.0), 1.0)
 
 
+def test_a_voice_that_pauses_most_of_the_time_ducks_only_while_it_sounds() -> None:
+    voice = np.pad(sung(), ((0, 0), (0, 82 * RATE)))  # it sounds for 3 s of 90
+    np.testing.assert_allclose(duck(voice, RATE, 6.0)[: 8 * RATE], duck(sung(), RATE, 6.0), atol=1e-3)
+    assert 20 * np.log10(duck(voice, RATE, 6.0)[-1]) > -0.01
+
+
 def test_only_the_harmony_is_ducked() -> None:
     made = layers(0.05, seconds=8.0) | {Role.VOCAL: sung()}
     mixed = mix(copies(made), RATE, Mixing(duck_db=6.0))

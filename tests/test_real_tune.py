@@ -267,6 +267,14 @@ def test_a_matched_plan_shifts_by_semitones_and_cents(
     assert key_distance(layer, other, seed) == 0
 
 
+@pytest.mark.parametrize("more", [-12.0, 12.0])
+def test_the_distance_of_a_shifted_key_lies_on_the_circle_of_keys(more: float) -> None:
+    seed, other = clip("seed", A_MAJOR, None), clip("other", Key(4, "major"), None)
+    layer = plan_of(Condition.MATCHED, seed, other, max_shift=6).layer(Role.HARMONIC)
+    assert key_distance(attrs.evolve(layer, semitones=layer.semitones + more), other, seed) == 0
+    assert key_distance(attrs.evolve(layer, semitones=layer.semitones + more + 1), other, seed) == -1
+
+
 def test_plans_of_songs_in_tune_are_what_they_were() -> None:
     def plans(cents: float | None) -> list[str]:
         keys = [(number, Key(5 * number % 12, "major")) for number in range(12)]

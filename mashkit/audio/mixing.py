@@ -34,6 +34,9 @@ DUCK_ATTACK_S = 0.05
 DUCK_RELEASE_S = 0.4
 """Frame and time constants of ducking, seconds. The harmonic layer gets quieter within a syllable and returns over a
 few, because faster changes are heard as pumping."""
+DUCK_SOUNDING_DB = 40.0
+"""A vocal this far below its loudest frame, dB, does not sound; so a vocal that pauses most of the time has the same
+loud passages as one that never pauses (ours)."""
 DUCK_RANGE_DB = 20.0
 """A vocal this far below its loud passages, dB, counts as silent."""
 
@@ -81,7 +84,7 @@ def mix(layers: Mapping[Role, Samples], sample_rate: int, mixing: Mixing) -> Mix
     if mixing.duck_db > 0 and Role.VOCAL in layers and Role.HARMONIC in layers:
         layers[Role.HARMONIC][:] *= duck(layers[Role.VOCAL], sample_rate, mixing.duck_db)
     for samples in layers.values():
-        fade(samples, sample_rate, mixing)
+        samples *= fades(samples.shape[1], sample_rate, mixing)
     total = _sum(list(layers.values()))
     # A stem may have a higher peak than the mix if another stem cancels it. Stems are saved too, so their peaks count.
     everything = (total, *layers.values())
@@ -102,25 +105,28 @@ def mix(layers: Mapping[Role, Samples], sample_rate: int, mixing: Mixing) -> Mix
     return Mixed(layers, total, float(20 * np.log10(lowered)), limited_db)
 
 
-def fade(samples: Samples, sample_rate: int, mixing: Mixing) -> None:
-    """Fade a layer in and out, in place, with a raised cosine; each fade is at most half as long as the layer."""
-    for seconds, part in ((mixing.fade_in_s, samples), (mixing.fade_out_s, samples[:, ::-1])):
-        frames = min(round(seconds * sample_rate), samples.shape[1] // 2)
-        part[:, :frames] *= (0.5 - 0.5 * np.cos(np.pi * (np.arange(frames) + 0.5) / frames)).astype(np.float32)
+def fades(frames: int, sample_rate: int, mixing: Mixing) -> Gain:
+    """Return the gain of the fades of a mashup, shape (frames,): raised cosines, each at most half the mashup long."""
+    gain = np.ones(frames, np.float32)
+    for seconds, part in ((mixing.fade_in_s, gain), (mixing.fade_out_s, gain[::-1])):
+        count = min(round(seconds * sample_rate), frames // 2)
+        part[:count] = 0.5 - 0.5 * np.cos(np.pi * (np.arange(count) + 0.5) / count)
+    return gain
 
 
 def duck(vocal: Samples, sample_rate: int, depth_db: float) -> Gain:
     """Return the gain of the harmonic layer under a vocal, shape (frames,): −``depth_db`` while the vocal sounds.
 
-    The vocal's level is its RMS in frames of 20 ms, relative to its 95th percentile; it rises with a time constant of
-    50 ms and falls with a time constant of 400 ms.
+    The vocal's level is its RMS in frames of 20 ms, relative to the 95th percentile of those that sound (less than
+    :data:`DUCK_SOUNDING_DB` below the loudest). It rises with a time constant of 50 ms and falls with one of 400 ms.
     """
     hop = max(round(DUCK_FRAME_S * sample_rate), 1)
     count = -(-vocal.shape[1] // hop)
     power = np.zeros(count * hop, np.float64)
     power[: vocal.shape[1]] = np.mean(np.square(vocal, dtype=np.float64), axis=0)
     level = 10 * np.log10(power.reshape(count, hop).mean(axis=1) + 1e-12)
-    sounding = np.clip((level - np.percentile(level, 95)) / DUCK_RANGE_DB + 1, 0, 1)
+    loud = np.percentile(level[level > level.max() - DUCK_SOUNDING_DB], 95) if count else 0.0
+    sounding = np.clip((level - loud) / DUCK_RANGE_DB + 1, 0, 1)
     if not level.max() > 10 * math.log10(2e-12):
         sounding[:] = 0.0
     smoothed = np.empty(count)

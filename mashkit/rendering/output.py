@@ -30,12 +30,12 @@ def environment() -> dict[str, Any]:
 
 
 def key_distance(layer: Layer, clip: Clip, seed: Clip) -> float | None:
-    """Return the distance, in semitones, of the shifted layer's key from the seed's; None if a key is unknown.
+    """Return the distance of the shifted layer's key from the seed's, −6 to below 6 semitones; None if one is unknown.
 
     Sounding pitches are compared, so tunings count (:func:`mashkit.features.tuning.semitones_between`).
     """
     distance = sounding_distance(clip.analysis, seed.analysis)
-    return None if distance is None else distance - layer.semitones
+    return None if distance is None else (distance - layer.semitones + 6) % 12 - 6
 
 
 def mashup_record(mashup: Mashup) -> dict[str, Any]:
