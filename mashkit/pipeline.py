@@ -34,7 +34,7 @@ from mashkit.interfaces.scorer import RelativeScorer
 from mashkit.mashup import Mashup
 from mashkit.models import ModelError
 from mashkit.registry import Registry
-from mashkit.rendering.renderer import Renderer
+from mashkit.rendering.renderer import Renderer, playable
 from mashkit.types import Condition, Finish, MashupPlan, Role, Score, by_id
 
 S = TypeVar("S")
@@ -406,10 +406,7 @@ class Kit:
         return [next(scores) if isinstance(one, Mashup) else one for one in bound]
 
     def _playable(self, plan: MashupPlan) -> MashupPlan:
-        plan = self._finish.of(plan)
-        if self.stretcher.follows_time_maps:
-            return plan
-        return plan.at_one_speed(f"the stretcher {self.stretcher.info.name!r} follows no time map")
+        return playable(self._finish.of(plan), self.stretcher)
 
     def best_variants(self, mashups: Sequence[Mashup]) -> list[Mashup]:
         """Return, for each mashup, its variant with the highest score, for example the best offset of its phrases.

@@ -35,7 +35,7 @@ from mashkit.errors import CatalogError, MashkitError, OutputError, UsageError
 from mashkit.pipeline import Kit
 from mashkit.rendering.renderer import Renderer
 from mashkit.timing.beatmap import beat_grid
-from mashkit.types import Analysis, Layer, MashupPlan, Role, Score
+from mashkit.types import Analysis, Finish, Layer, MashupPlan, Role, Score
 from mashkit.types.timemap import TimeMap
 
 pytest.importorskip("starlette", reason="the extra listen is not installed")
@@ -141,6 +141,38 @@ def test_a_folder_of_an_older_version_has_plans_without_clips(out: Path) -> None
     assert first.folder == out / "mashup-1"
 
 
+def edited(folder: Path) -> None:
+    """Edit the plan of a rendered mashup by hand: quieter harmony, no percussion."""
+    path = folder / "plan.json"
+    record = json.loads(path.read_text())
+    layers = [one for one in record["plan"]["layers"] if one["role"] != "percussion"]
+    for layer in layers:
+        layer["gain_db"] = -20.0 if layer["role"] == "harmonic" else layer["gain_db"]
+    path.write_text(json.dumps({**record, "plan": {**record["plan"], "layers": layers}}))
+
+
+def test_a_plan_that_was_edited_does_not_get_the_old_sound(out: Path, sources: Sources) -> None:
+    before = next(iter(read_output(out).candidates.values()))
+    edited(out / "mashup-1")
+    assert before.stem_file(Role.HARMONIC) is not None
+    with pytest.raises(CatalogError, match="are not of plan"):
+        next(iter(read_output(out).candidates.values())).stem_file(Role.HARMONIC)
+    made = Served(out, sources)
+    with made.client:
+        plan = made.plans[0]
+        shown = made.client.get(f"/api/candidate?plan={plan}")
+        assert shown.status_code == 200
+        assert set(shown.json()["beats"]) == {"vocal", "harmonic"}
+        heard = made.client.get(f"/sound/{plan}/harmonic")
+        assert heard.status_code == 200
+        old = soundfile.read(out / "mashup-1" / "stems" / "harmonic.flac", always_2d=True)[0]
+        assert np.std(sounding(heard.content)) < 0.3 * np.std(old)
+    lonely = Served(out, Sources([]))
+    with lonely.client:
+        refused = lonely.client.get(f"/sound/{plan}/harmonic")
+        assert (refused.status_code, refused.json()["reason"]) == (503, "broken")
+
+
 @pytest.mark.parametrize("what", ["empty", "missing", "file"])
 def test_a_folder_without_mashups_is_refused_with_what_to_do(tmp_path: Path, what: str) -> None:
     folder = tmp_path / "folder"
@@ -180,6 +212,29 @@ def test_a_layer_along_the_beats_follows_them_after_the_move(beats: int) -> None
     )  # the beats are uneven: no mere shift does it
     back = moved(later, vocal, GRID, -beats)
     assert np.abs(back.to_mashup(own) - laid).max() < 0.002
+
+
+@pytest.mark.parametrize("beats", [8, 32, -16])
+def test_a_layer_that_was_steady_follows_a_vocal_that_is_not_steady_there(beats: int) -> None:
+    # The vocal slows down after 40 beats, and the layer lies on its steady half: the map has no knots within it.
+    sung = 0.4 + np.concatenate([[0.0], np.cumsum(np.r_[np.full(40, 0.5), np.linspace(0.5, 0.56, 41)])])
+    grid = beat_grid(Analysis(tempo=120.0, beats=sung, downbeats=sung[::4]))
+    vocal = Layer(role=Role.VOCAL, clip_id="v", speed=1.0)
+    own = 0.1 + 0.52 * np.arange(40)
+    start = 0 if beats > 0 else 38
+    time_map, offset = TimeMap.through(own, grid.time_at(np.arange(40) + start), duration_s=21.0, tolerance_s=0.005)
+    later = moved(Layer(role=Role.HARMONIC, clip_id="h", time_map=time_map, offset_s=offset), vocal, grid, beats)
+    assert np.abs(later.to_mashup(own) - grid.time_at(np.arange(40) + start + beats)).max() < 0.008
+
+
+def test_a_layer_does_not_move_to_where_no_stretcher_can_follow() -> None:
+    sung = 0.4 + np.concatenate([[0.0], np.cumsum(np.r_[np.full(40, 0.5), 0.5 * np.linspace(1, 1.6, 41)])])
+    grid = beat_grid(Analysis(tempo=120.0, beats=sung, downbeats=sung[::4]))
+    own = 0.1 + 0.32 * np.arange(40)
+    time_map, offset = TimeMap.through(own, grid.time_at(np.arange(40)), duration_s=13.0, tolerance_s=0.005)
+    layer = Layer(role=Role.HARMONIC, clip_id="h", time_map=time_map, offset_s=offset)
+    with pytest.raises(Refused, match=r"stay within 0\.5 and 2"):
+        moved(layer, Layer(role=Role.VOCAL, clip_id="v", speed=1.0), grid, 40)
 
 
 def test_key_and_gain_add_to_the_plan_and_the_id_changes(made: tuple[Path, Path]) -> None:
@@ -247,6 +302,36 @@ def test_a_part_is_the_whole_at_its_place(sources: Sources, made: tuple[Path, Pa
             gain = np.vdot(part[inner], due[inner]) / np.vdot(due[inner], due[inner])
             assert np.abs(part[inner] - gain * due[inner]).max() < 2e-4  # 16 bits, twice
             assert abs(20 * np.log10(gain)) < 3
+
+
+def test_a_part_has_the_fades_of_the_whole(sources: Sources, made: tuple[Path, Path]) -> None:
+    plan = next(iter(read_output(made[1]).candidates.values())).plan
+    plan = attrs.evolve(plan, mixing=attrs.evolve(plan.mixing, fade_in_s=8.0, fade_out_s=9.0))
+    made_of = Sounds(sources, kit().stretcher)
+    whole = made_of.whole(plan)[Role.VOCAL]
+    for start in (2.0, plan.duration_s - EXCERPT_S - 1.0):
+        part = sounding(made_of.part(plan, Span(start, start + EXCERPT_S))[Role.VOCAL])
+        due = sounding(whole)[round(start * 44_100) :][: len(part)]
+        gain = np.vdot(part, due) / np.vdot(due, due)
+        assert np.abs(part - gain * due).max() < 5e-4
+
+
+def test_a_stretcher_without_time_maps_plays_and_exports_too(
+    out: Path, made: tuple[Path, Path], tmp_path: Path
+) -> None:
+    candidate = next(iter(read_output(out).candidates.values()))
+    sources = Sources([Catalog(MashupDB(made[0], write=False))])
+    clip = candidate.clips[Role.PERCUSSION]
+    time_map = TimeMap([0.0, 10.0, clip.duration], [0.0, 10.5, clip.duration + 0.2])
+    layers = [attrs.evolve(one, time_map=time_map, speed=time_map.mean_speed) if one.role is Role.PERCUSSION else one
+              for one in candidate.plan.layers]  # fmt: skip
+    plan = attrs.evolve(candidate.plan, layers=layers)
+    made_of = Sounds(sources, Kit(stretcher="librosa").stretcher)
+    assert len(sounding(made_of.whole(plan)[Role.PERCUSSION])) == round(plan.duration_s * 44_100)
+    assert len(sounding(made_of.part(plan, Span(2.0, 6.0))[Role.PERCUSSION])) == 4 * 44_100
+    decided(Store(out), attrs.evolve(candidate, plan=plan, folder=None), verdict="keep")
+    command = ["audition", "export", str(out), "-o", str(tmp_path / "kept"), "--db", str(made[0]), "--stretcher"]
+    assert main([*command, "librosa"]) == 0
 
 
 def test_a_stretched_part_lies_where_it_lies_in_the_whole(sources: Sources, made: tuple[Path, Path]) -> None:
@@ -734,6 +819,19 @@ def test_other_backings_keep_the_vocal(served: Served) -> None:
         backing = {layer["role"]: layer["clip"] for layer in one["layers"]}
         assert backing != {str(layer.role): layer.clip_id for layer in mine.layers}
     assert served.client.get(f"/sound/{found[0]['plan']}/vocal?at=1").status_code == 200
+
+
+def test_other_backings_are_mixed_as_the_mashup_is(out: Path, sources: Sources) -> None:
+    served = Served(out, sources)
+    with served.client:
+        first = served.session.candidate(served.plans[0])
+        ducked = attrs.evolve(first.plan, mixing=attrs.evolve(first.plan.mixing, duck_db=5.0))
+        plain = Finish(plain=True).of(first.plan)
+        for plan in (ducked, plain):
+            served.pool.candidates[plan.id] = attrs.evolve(first, plan=plan)
+            for one in served.session.backings(plan.id):
+                assert one.plan.mixing.duck_db == plan.mixing.duck_db
+                assert (Finish(plain=True).of(one.plan) == one.plan) == (plan is plain)
 
 
 def test_scores_come_in_the_background_and_a_wrong_name_at_once(served: Served) -> None:

@@ -59,10 +59,15 @@ class Candidate:
         Raises
         ------
         CatalogError
-            If the file is missing.
+            If the file is missing, or the folder's plan is another one now: edited, or of a later run.
         """
         if self.folder is None:
             return None
+        if _plan_id(self.folder) != self.plan.id:
+            raise CatalogError(
+                f"the stems of {path_text(self.folder)} are not of plan {self.plan.id}",
+                "render it again: mashkit render",
+            )
         path = self.folder / "stems" / f"{role}.flac"
         if not path.is_file():
             raise CatalogError(f"{path_text(path)} is missing", "render the plan again: mashkit render")
@@ -80,7 +85,8 @@ class Candidate:
     def from_dict(cls, data: Mapping[str, Any], *, folder: Path | None = None) -> Candidate:
         """Return the candidate of :meth:`to_dict`, or of a plan.json of `mashkit mash`.
 
-        Clips that cannot be read are left out, because an older mashkit described clips in another way.
+        Clips that cannot be read are left out, because an older mashkit described clips in another way; and clips that
+        the plan does not have, because somebody may have edited it.
 
         Raises
         ------
@@ -88,14 +94,27 @@ class Candidate:
             If the data contains no plan.
         """
         plan = MashupPlan.from_dict(data)
-        clips = {}
+        clips: dict[Role, Clip] = {}
+        used = {(layer.role, layer.clip_id) for layer in plan.layers}
         given = data.get("clips")
         for role, clip in (given if isinstance(given, Mapping) else {}).items():
             try:
-                clips[Role(role)] = Clip.from_dict(clip)
+                found = Clip.from_dict(clip)
+                if (Role(role), found.id) in used:
+                    clips[Role(role)] = found
             except (MashkitError, LookupError, TypeError, ValueError, AttributeError):
                 continue
         return cls(plan, clips, folder, str(data.get("parent", "")))
+
+
+def _plan_id(folder: Path) -> str | None:
+    """Return the id of the plan that was rendered into a folder; None if it cannot be read."""
+    try:
+        data = json.loads((folder / PLAN).read_text(encoding="utf-8"))
+        recorded = data["plan"].get("id")
+        return str(recorded) if recorded is not None else MashupPlan.from_dict(data).id
+    except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError, MashkitError):
+        return None
 
 
 @attrs.frozen

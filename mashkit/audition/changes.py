@@ -18,6 +18,9 @@ MOST_BEATS = 256
 """Largest move of a layer, beats (ours): more beats than a minute of music has."""
 MOST_SEMITONES = 12.0
 """Largest change of a layer's pitch, semitones (ours): an octave, beyond which no stretcher sounds natural."""
+_TOLERANCE_S = 0.001
+"""Largest distance of a moved map from the beats at knots that are left out, seconds: less than in a new map, because
+those of several moves add up."""
 GAIN_RANGE_DB = (-40.0, 12.0)
 """Gains of a layer that can be set, dB (ours): from inaudible to four times as loud."""
 
@@ -124,8 +127,9 @@ def _grid(vocal: Clip | None) -> BeatGrid:
 def moved(layer: Layer, vocal: Layer, grid: BeatGrid, beats: int) -> Layer:
     """Return a layer that sounds later by ``beats`` beats of the vocal.
 
-    A layer with a time map follows the vocal's beats after the move too: each of its knots moves to where the vocal is
-    so many beats later. A layer at one speed moves by so many of the vocal's mean beats.
+    A layer with a time map follows the vocal's beats after the move too: each of its knots, and what it plays at each
+    beat of the vocal, moves to where the vocal is so many beats later. A layer at one speed moves by so many of the
+    vocal's mean beats.
 
     Parameters
     ----------
@@ -139,19 +143,34 @@ def moved(layer: Layer, vocal: Layer, grid: BeatGrid, beats: int) -> Layer:
     Raises
     ------
     Refused
-        If the moved layer would need speeds that make no time map.
+        If the moved layer would need speeds that make no time map, or that no stretcher plays.
     """
     if layer.time_map is None:
         period = float(grid.times[-1] - grid.times[0]) / (len(grid.times) - 1)
         return attrs.evolve(layer, offset_s=layer.offset_s + beats * period / vocal.speed)
-    knots = np.array(layer.time_map.source)
+    knots = _with_beats(layer, layer.time_map, vocal, grid)
     sung = vocal.to_clip(layer.to_mashup(knots))
     later = vocal.to_mashup(grid.time_at(_positions(grid, sung) + beats))
     try:
-        time_map, offset = TimeMap.through(knots, later, duration_s=float(knots[-1]))
+        time_map, offset = TimeMap.through(knots, later, duration_s=float(knots[-1]), tolerance_s=_TOLERANCE_S)
+        time_map.require_playable()
     except MashkitError as error:
         raise Refused("beats", f"the layer cannot follow the beats there: {error}") from error
     return attrs.evolve(layer, time_map=time_map, speed=time_map.mean_speed, offset_s=offset)
+
+
+def _with_beats(layer: Layer, time_map: TimeMap, vocal: Layer, grid: BeatGrid) -> Times:
+    """Return a map's knots, and between them the moments of the clip that play on the vocal's beats.
+
+    A map has no knot where both clips were steady. After a move, the vocal may not be steady there.
+    """
+    knots = np.array(time_map.source)
+    first, last = grid.positions_within(*vocal.to_clip(layer.to_mashup(knots[[0, -1]])).tolist())
+    beats = layer.to_clip(vocal.to_mashup(grid.time_at(np.arange(first, last + 1))))
+    # Beats that nearly coincide with a knot would make pieces of extreme speeds.
+    near = np.abs(beats[:, None] - knots).min(axis=1) if len(beats) else beats
+    least = float(np.median(np.diff(beats))) / 4 if len(beats) > 1 else np.inf
+    return np.sort(np.concatenate([knots, beats[near > least]]))
 
 
 def _positions(grid: BeatGrid, times: Times) -> Times:

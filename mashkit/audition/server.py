@@ -21,6 +21,7 @@ from starlette.staticfiles import StaticFiles
 
 from mashkit.audition import export
 from mashkit.audition.session import Session
+from mashkit.errors import MashkitError
 from mashkit.listen.answers import NotSaved, Refused
 from mashkit.listen.links import Links
 from mashkit.listen.server import LOOPBACK_NAMES, Guard, body_of, not_found, refusal, refused, static_of, text_of
@@ -58,7 +59,13 @@ def application(session: Session, links: Links, *, scorers: Callable[[], Any]) -
     app = Starlette(
         routes=routes,
         lifespan=served.lifespan,
-        exception_handlers={Refused: refused, NotSaved: _not_saved, 404: not_found, 405: not_found},
+        exception_handlers={
+            Refused: refused,
+            NotSaved: _not_saved,
+            MashkitError: _failed,
+            404: not_found,
+            405: not_found,
+        },
     )
     app.add_middleware(Guard, hosts=LOOPBACK_NAMES)
     return app
@@ -66,6 +73,10 @@ def application(session: Session, links: Links, *, scorers: Callable[[], Any]) -
 
 async def _not_saved(_: Request, error: Exception) -> Response:
     return JSONResponse({"reason": "unsaved", "problem": str(error)}, 503)  # the reader is the owner of the disk
+
+
+async def _failed(_: Request, error: Exception) -> Response:
+    return JSONResponse({"reason": "failed", "problem": str(error)}, 500)
 
 
 class _Served:

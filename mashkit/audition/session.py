@@ -21,7 +21,7 @@ from mashkit.errors import CatalogError, MashkitError, Unforeseen, contained
 from mashkit.listen.answers import Refused
 from mashkit.paths import path_text
 from mashkit.pipeline import Kit
-from mashkit.types import Clip, MashupPlan, Role, Score
+from mashkit.types import Clip, Finish, MashupPlan, Role, Score
 
 BACKINGS = 12
 """Other backings that are offered for a vocal (ours): what fits a screen."""
@@ -190,7 +190,7 @@ class Session:
         return known or self._made.setdefault(candidate.id, candidate)
 
     def backings(self, plan: object) -> list[Candidate]:
-        """Return candidates of the same vocal with other backing stems.
+        """Return candidates of the same vocal with other backing stems, mixed as the candidate is.
 
         Raises
         ------
@@ -206,10 +206,13 @@ class Session:
             drawn = self._kit.generate(catalog, condition=condition, count=DRAWN_FOR_BACKINGS, vocal=vocal)
         except MashkitError as error:
             raise Refused("backings", str(error)) from error
+        # Otherwise a person who compares two of them compares the mixing, too.
+        plain = Finish(plain=True).of(candidate.plan) == candidate.plan
+        finish = Finish(plain=plain, duck_db=candidate.plan.mixing.duck_db)
         seen = {_stems(candidate.plan)}
         found: list[Candidate] = []
         for mashup in drawn:
-            other = mashup.plan
+            other = finish.of(mashup.plan)
             if _stems(other) in seen or len(found) == BACKINGS:
                 continue
             if any(catalog.record(layer.clip_id).separator != separator for layer in other.layers):
@@ -239,7 +242,11 @@ class Session:
             pass
         if all(self._has(layer.clip_id) for layer in candidate.plan.layers):
             return None
-        raise Refused("broken", f"stems/{role}.flac of {path_text(candidate.folder.name)} is missing or broken", 503)
+        raise Refused(
+            "broken",
+            f"stems/{role}.flac of {path_text(candidate.folder.name)} is missing, broken or of another plan",
+            503,
+        )
 
     def sound(self, candidate: Candidate, role: str, at: float | None) -> tuple[bytes, Span]:
         """Return a layer as WAV, and which part of the mashup it is: around ``at``, or the whole if it is None.

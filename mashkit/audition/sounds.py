@@ -1,7 +1,8 @@
 """Make the sound of plans for the page: at first some seconds around a position, then the whole.
 
 The seconds are those of the whole rendering, because the layers are cut before they are stretched and keep their place;
-only the level may differ, as the gain that keeps a mix below its peaks depends on the peaks of what is rendered.
+only the level may differ, as the gain that keeps a mix below its peaks depends on the peaks of what is rendered, and
+the gain of ducking on the loud passages of the vocal that is rendered.
 """
 
 from __future__ import annotations
@@ -18,11 +19,12 @@ import attrs
 import numpy as np
 import soundfile
 
+from mashkit.audio.mixing import fades
 from mashkit.errors import MashkitError
 from mashkit.interfaces import Stretcher
-from mashkit.mashup import ClipSource, Rendering
+from mashkit.mashup import ClipSource
 from mashkit.rendering.cache import Recent
-from mashkit.rendering.renderer import Renderer
+from mashkit.rendering.renderer import Renderer, playable
 from mashkit.types import Audio, Clip, Layer, MashupPlan, Role
 from mashkit.types.timemap import TimeMap
 
@@ -93,7 +95,7 @@ class Cuts:
         return self._source.provenance([self._clip_of(one) for one in clip_ids])
 
     def part(self, plan: MashupPlan, span: Span, *, stretched: Callable[[Layer], bool] = lambda _: False) -> MashupPlan:
-        """Return a plan of a part of a mashup, whose layers are cut to what sounds there.
+        """Return a plan of a part of a mashup, without fades, whose layers are cut to what sounds there.
 
         Parameters
         ----------
@@ -114,11 +116,7 @@ class Cuts:
                 continue
             cut = _cut(layer, span, self._source.stem(layer.clip_id, layer.role))
             layers.append(attrs.evolve(_from(layer, cut, span.start), clip_id=self.piece(layer.clip_id, *cut)))
-        mixing = attrs.evolve(
-            plan.mixing,
-            fade_in_s=plan.mixing.fade_in_s if span.start == 0 else 0.0,
-            fade_out_s=plan.mixing.fade_out_s if span.end == plan.duration_s else 0.0,
-        )
+        mixing = attrs.evolve(plan.mixing, fade_in_s=0.0, fade_out_s=0.0)
         return attrs.evolve(plan, layers=layers, duration_s=span.end - span.start, mixing=mixing)
 
 
@@ -188,7 +186,7 @@ class Sounds:
         self._opened = plan.id
 
         def stretch() -> None:
-            for layer in plan.layers:
+            for layer in self._playable(plan).layers:
                 with contextlib.suppress(MashkitError):  # the page is told when the layer is to be heard
                     if self._opened == plan.id:
                         self._renderer.stretched(layer)
@@ -211,10 +209,10 @@ class Sounds:
             return self._kept.get((plan.id, span), lambda: self._rendered_part(plan, span))
 
     def _rendered_part(self, plan: MashupPlan, span: Span) -> Mapping[Role, bytes]:
-        part = self._cuts.part(plan, span, stretched=self._renderer.has_stretched)
+        part = self._cuts.part(self._playable(plan), span, stretched=self._renderer.has_stretched)
         with concurrent.futures.ThreadPoolExecutor(len(part.layers)) as pool:  # the renderer keeps what they stretch
             list(pool.map(self._renderer.stretched, part.layers))
-        return _encoded(self._renderer.render(part))
+        return _encoded(_faded(self._renderer.render(part).stems, plan, span))
 
     def whole(self, plan: MashupPlan) -> Mapping[Role, bytes]:
         """Return the stems of a whole mashup as WAV, by role; raises as :meth:`part` does.
@@ -228,12 +226,29 @@ class Sounds:
         with self._whole_lock:
             if plan.id not in self._wanted:
                 raise Superseded(f"plan {plan.id} is not rendered any more", "open it again")
-            return self._kept.get(plan.id, lambda: _encoded(self._renderer.mashup(plan).renderer.render(plan)))
+            return self._kept.get(plan.id, lambda: self._rendered_whole(self._playable(plan)))
+
+    def _rendered_whole(self, plan: MashupPlan) -> Mapping[Role, bytes]:
+        return _encoded(self._renderer.mashup(plan).renderer.render(plan).stems)
+
+    def _playable(self, plan: MashupPlan) -> MashupPlan:
+        return playable(plan, self._renderer.stretcher)
 
     def _want(self, plan: MashupPlan) -> None:
         if plan.id not in self._wanted:
             self._wanted.append(plan.id)
 
 
-def _encoded(rendering: Rendering) -> Mapping[Role, bytes]:
-    return {role: wav(stem) for role, stem in rendering.stems.items()}
+def _faded(stems: Mapping[Role, Audio], plan: MashupPlan, span: Span) -> dict[Role, Audio]:
+    """Return the stems of a part with the fades of the whole, which may reach into the part."""
+    faded = {}
+    for role, stem in stems.items():
+        whole = fades(round(plan.duration_s * stem.sample_rate), stem.sample_rate, plan.mixing)
+        # Rounding may make the part a frame longer than what is left of the whole.
+        first = min(round(span.start * stem.sample_rate), len(whole) - stem.frames)
+        faded[role] = Audio(stem.samples * whole[first : first + stem.frames], stem.sample_rate)
+    return faded
+
+
+def _encoded(stems: Mapping[Role, Audio]) -> Mapping[Role, bytes]:
+    return {role: wav(stem) for role, stem in stems.items()}

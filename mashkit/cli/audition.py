@@ -14,7 +14,9 @@ from mashkit.paths import path_text
 if TYPE_CHECKING:
     from mashkit.audition.candidates import Pool, Sources
     from mashkit.catalog import Catalog
+    from mashkit.mashup import Mashup
     from mashkit.pipeline import Kit
+    from mashkit.types import MashupPlan
 
 SUMMARY = "Play, compare, change and judge mashups on a local page; `audition export` writes what was kept."
 PORT = 8775
@@ -159,7 +161,7 @@ def _export(arguments: argparse.Namespace, folder: Path | None) -> int:
     from mashkit.cli.collection import named_database
     from mashkit.cli.console import printed, say, status_of
     from mashkit.cli.kits import require
-    from mashkit.rendering.renderer import Renderer
+    from mashkit.rendering.renderer import Renderer, playable
 
     home = folder or named_database(arguments.db)
     kit = require(_kit(arguments), arguments, "stretcher")
@@ -173,7 +175,11 @@ def _export(arguments: argparse.Namespace, folder: Path | None) -> int:
     if folder is not None and (name := written_scores(folder)[0]):
         scores[name] = {**written_scores(folder)[1], **scores.get(name, {})}
     renderer = Renderer(Sources(catalogs), kit.stretcher)
-    done = write(store, pool, scores, arguments.output, mashup=renderer.mashup)
+
+    def mashup(plan: MashupPlan) -> Mashup:
+        return renderer.mashup(playable(plan, kit.stretcher))
+
+    done = write(store, pool, scores, arguments.output, mashup=mashup)
     store.close()
     for failure in done.failures:
         say(failure["error"])

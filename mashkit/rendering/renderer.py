@@ -25,6 +25,13 @@ from mashkit.rendering.output import MASHUP_FILES, write_mashup
 from mashkit.types import Audio, Layer, MashupPlan, Samples
 
 
+def playable(plan: MashupPlan, stretcher: Stretcher) -> MashupPlan:
+    """Return the plan as a stretcher can play it: at one speed for each layer if it follows no time maps."""
+    if stretcher.follows_time_maps:
+        return plan
+    return plan.at_one_speed(f"the stretcher {stretcher.info.name!r} follows no time map")
+
+
 class Renderer:
     """Renders plans whose clips come from one source, with one stretcher.
 

@@ -177,6 +177,16 @@ class TimeMap:
         speeds: Times = np.diff(self.source) / np.diff(self.target)
         return speeds
 
+    def require_playable(self) -> None:
+        """Raise TimeMapError if a speed lies outside :data:`MAP_SPEED_RANGE`."""
+        slowest, fastest = float(self.speeds.min()), float(self.speeds.max())
+        low, high = MAP_SPEED_RANGE
+        if not low <= slowest <= fastest <= high:
+            raise TimeMapError(
+                f"the speeds of the time map go from {slowest:.3f} to {fastest:.3f}",
+                f"stay within {low:g} and {high:g}: check the beats from which it was made",
+            )
+
     @property
     def mean_speed(self) -> float:
         """Playing speed of the whole: source seconds over target seconds between the first knot and the last."""
