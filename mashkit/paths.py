@@ -93,6 +93,14 @@ def folded(text: str) -> str:
     return unicodedata.normalize("NFC", text.casefold())
 
 
+def absolute(path: Path | str) -> Path:
+    """Return the absolute path, with its links. It is what is stored, because a later run may begin in another folder.
+
+    Path.absolute is not used, because it keeps ".." and the folders before it.
+    """
+    return Path(os.path.abspath(path))  # noqa: PTH100
+
+
 def without_links(path: Path) -> Path:
     """Return a path after following its links; a circle of links is followed as far as possible.
 

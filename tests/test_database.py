@@ -207,6 +207,30 @@ def test_a_song_that_vanished_keeps_its_clips(songs: Path, tmp_path: Path) -> No
     assert len(ids(tmp_path / "db")) == 3
 
 
+def test_songs_are_found_again_from_another_folder(
+    songs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "music" / "sub").mkdir(parents=True)
+    (tmp_path / "link").symlink_to(songs)
+    song, broken = tmp_path / "link" / "one.flac", tmp_path / "music" / "broken.flac"
+    broken.write_bytes(b"rust")
+    monkeypatch.chdir(tmp_path / "music" / "sub")
+    with MashupDB(tmp_path / "db") as database:
+        adder = Adder(database, Thirds(), Grid())
+        (_, added) = adder.add(usable([Path("../broken.flac"), Path("../../link/one.flac")], describe_song))
+        assert added.records[0].clip.source == str(song)  # not after its link
+        assert [path for path, _ in database.failures()] == [broken]
+    monkeypatch.chdir(tmp_path)
+    shutil.copy(songs / "two.flac", broken)
+    again = add(tmp_path / "db", tmp_path / "link").report
+    assert (again.songs, again.cached, again.notes) == (3, 1, [])
+    add(tmp_path / "db", Path("music"))
+    with MashupDB(tmp_path / "db") as database:
+        assert list(verify(database)) == []
+        assert database.failures() == []
+        assert all(Path(clip.source).is_absolute() for clip in database.table())
+
+
 def test_failures_are_kept_until_they_are_mended(songs: Path, tmp_path: Path) -> None:
     own = tmp_path / "own"
     own.mkdir()

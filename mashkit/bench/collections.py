@@ -31,7 +31,7 @@ from mashkit.errors import BrokenPlugin, CatalogError, MashkitError, suggestion
 from mashkit.hookspecs import CollectionInfo, StageEvent
 from mashkit.mashup import ClipSource
 from mashkit.models import file_sha256
-from mashkit.paths import path_of
+from mashkit.paths import absolute, path_of
 from mashkit.pipeline import Kit
 from mashkit.remote.progress import report
 from mashkit.types import Analysis, Audio, Clip, Role, as_tuple, frozen_mapping
@@ -399,7 +399,7 @@ def separated_by(choice: Choice, separator: str) -> OtherStems:
         # Each clip is a file here, and two clips of one song may overlap.
         catalog = kit.catalog(list(mixes.values()), same_recording="separate")
         by_path = {path_of(clip.source): clip.id for clip in catalog.clips}
-        pairs = {clip_id: by_path.get(path) for clip_id, path in mixes.items()}
+        pairs = {clip_id: by_path.get(absolute(path)) for clip_id, path in mixes.items()}
     lost = [clip_id for clip_id, other in pairs.items() if other is None]
     if lost:
         reason = str(catalog.failures[0].error) if catalog.failures else "no clip of the same sound"

@@ -30,7 +30,7 @@ from mashkit.catalog.objects import SoundRef
 from mashkit.catalog.songs import Song
 from mashkit.errors import AudioFileError
 from mashkit.features.tuning import Tuning, tuned
-from mashkit.paths import path_text
+from mashkit.paths import absolute, path_text
 from mashkit.timing import metre
 from mashkit.timing.beats import tempo_of_beats
 from mashkit.types import LABELS_TRUSTED, Analysis, Clip, Key, Role, Times, frozen_mapping
@@ -417,7 +417,7 @@ def _clip(
         id=f"{_slug(song.title)}-{digest}",
         song=facts.identity,
         title=song.title,
-        source=path_text(song.path),
+        source=path_text(absolute(song.path)),
         start=excerpt.start + start,
         duration=(last - first) / SAMPLE_RATE,
         sample_rate=SAMPLE_RATE,

@@ -38,7 +38,7 @@ from mashkit.components import Component, without_costs
 from mashkit.errors import CatalogError, MashkitError, OutputError
 from mashkit.features.soundprint import VERSION as PRINT_VERSION
 from mashkit.features.soundprint import Soundprint, shelved
-from mashkit.paths import folded, path_of, path_text
+from mashkit.paths import absolute, folded, path_of, path_text
 from mashkit.rendering.cache import Recent
 from mashkit.timing import metre
 from mashkit.timing.beatmap import GRID_VERSION, BeatGrid, BeatsDistrusted, beat_grid
@@ -276,7 +276,7 @@ class MashupDB:
         """Store a song, inside a transaction; return its number."""
         values = {
             "sha256": facts.sha256,
-            "path": path_text(song.path),
+            "path": path_text(absolute(song.path)),
             "title": song.title,
             "licence": song.licence,
             "sample_rate": facts.sample_rate,
@@ -286,7 +286,7 @@ class MashupDB:
             "notes": json.dumps(facts.notes),
             "protocol": protocol,
             "source": json.dumps(dict(song.source), sort_keys=True),
-            "stems": json.dumps({name: path_text(path) for name, path in song.stems.items()}, sort_keys=True),
+            "stems": json.dumps({name: path_text(absolute(path)) for name, path in song.stems.items()}, sort_keys=True),
             "excerpts": None if song.excerpts is None else json.dumps([attrs.astuple(one) for one in song.excerpts]),
             "known": None if song.known is None else json.dumps(song.known.to_dict()),
             "holds": None if song.holds == frozenset(Role) else json.dumps(sorted(song.holds)),
@@ -294,7 +294,7 @@ class MashupDB:
         }
         (number,) = database.execute(f"{_upsert('songs', values, 'sha256')} RETURNING number", values).fetchone()
         self.store_file(database, facts.sha256, digest)
-        database.execute("DELETE FROM failures WHERE path = ?", (path_text(song.path),))
+        database.execute("DELETE FROM failures WHERE path = ?", (path_text(absolute(song.path)),))
         return int(number)
 
     def store_file(self, database: sqlite3.Connection, song: str, digest: str) -> None:
@@ -454,7 +454,8 @@ class MashupDB:
         """Store that a song could not be used, and why."""
         with self.transaction() as database:
             database.execute(
-                "INSERT OR REPLACE INTO failures VALUES (?, ?, ?)", (path_text(path), error.problem, error.fix)
+                "INSERT OR REPLACE INTO failures VALUES (?, ?, ?)",
+                (path_text(absolute(path)), error.problem, error.fix),
             )
 
     def failures(self) -> list[tuple[Path, MashkitError]]:

@@ -21,7 +21,7 @@ from mashkit.catalog.ingest import Heard, SongFacts, excerpts_of
 from mashkit.catalog.recordings import Candidate, Match, Recordings, SameRecording
 from mashkit.catalog.songs import Song, bytes_digest
 from mashkit.errors import MashkitError
-from mashkit.paths import exists
+from mashkit.paths import absolute, exists
 
 
 @attrs.frozen
@@ -133,9 +133,10 @@ class Listening:
     def _those_of_before(self) -> Iterator[Song]:
         """Yield the songs of the database that were added without a soundprint."""
         gone = []
+        given = set(map(absolute, self._songs))
         for sha256 in self._database.unheard():
             row = self._database.song(sha256)
-            if row is None or row.song.path in self._songs:
+            if row is None or absolute(row.song.path) in given:  # an older mashkit stored paths as given
                 continue
             if not all(exists(file) for file in row.song.files):
                 gone.append(row.song.path)

@@ -19,7 +19,7 @@ from mashkit.cli.kits import policy_of
 from mashkit.errors import CatalogError, GenerationError, MashkitError, UsageError
 from mashkit.features.tuning import describe
 from mashkit.mashup import Mashup
-from mashkit.paths import path_text
+from mashkit.paths import absolute, path_text
 from mashkit.pipeline import Kit
 from mashkit.timing import metre
 from mashkit.types import Clip, Condition, Role, key_facts
@@ -102,7 +102,7 @@ def vocals_of(catalog: Catalog, arguments: argparse.Namespace) -> list[str | Non
     for failure in catalog.failures:
         if failure.path == Path(arguments.vocal):
             raise failure.error
-    clips = [clip for clip in catalog.clips if clip.source == path_text(Path(arguments.vocal))]
+    clips = [clip for clip in catalog.clips if clip.source == path_text(absolute(arguments.vocal))]
     return [clip.id for clip in sorted(clips, key=lambda clip: -clip.activity[Role.VOCAL])]
 
 
