@@ -25,7 +25,7 @@ from mashkit.catalog.excerpts import SAMPLE_RATE, SHORTEST_S, Excerpt, ExcerptPo
 from mashkit.catalog.ingest import FIGURES, Keys, SongFacts, entry, is_voice_alone, sounding
 from mashkit.catalog.lone import INSTRUMENTAL, VOICE, describe_lone
 from mashkit.catalog.protocols import create_protocol
-from mashkit.catalog.protocols.roles import holds_by_name
+from mashkit.catalog.protocols.roles import describe_by_name, holds_by_name
 from mashkit.catalog.songs import Song
 from mashkit.cli import main
 from mashkit.errors import AudioError, CatalogError, GenerationError, UsageError
@@ -473,11 +473,26 @@ def test_what_is_no_voice_in_an_instrumental_is_harmony(tmp_path: Path) -> None:
     [
         ("vocals/a.wav", VOICE), ("A-Capella/a.wav", VOICE), ("a.vocals.wav", VOICE), ("Acapellas/x.flac", VOICE),
         ("instrumentals/a.wav", INSTRUMENTAL), ("vocals/a.instrumental.ogg", INSTRUMENTAL),
-        ("b/my karaoke.mp3", frozenset(Role)), ("songs/feat. vocals.mp3", VOICE), ("songs/a.wav", frozenset(Role)),
+        ("b/my karaoke.mp3", frozenset(Role)), ("songs/feat. vocals.mp3", frozenset(Role)),
+        ("songs/a.wav", frozenset(Role)),
+        ("album/05. Voice.wav", frozenset(Role)), ("album/07.Karaoke.wav", frozenset(Role)),
+        ("album/Mr. Jones.a_capella.wav", VOICE), ("vocals/05. Voice.wav", VOICE),
     ],
 )  # fmt: skip
 def test_names_say_what_a_file_holds(path: str, holds: frozenset[Role]) -> None:
     assert holds_by_name(Path(path)) == holds
+
+
+@pytest.mark.parametrize(
+    ("path", "title"),
+    [
+        ("vocals/01. Hello World.wav", "01. Hello World"), ("vocals/Mr. Jones.wav", "Mr. Jones"),
+        ("a/Mr. Jones.vocals.wav", "Mr. Jones"), ("vocals/tune.wav", "tune"), ("Tune/mix.instrumental.wav", "Tune"),
+    ],
+)  # fmt: skip
+def test_only_the_word_for_a_role_is_no_part_of_the_title(path: str, title: str, tmp_path: Path) -> None:
+    save(tmp_path / path, signals.tone(440, 0.1))
+    assert describe_by_name(tmp_path / path).title == title
 
 
 @pytest.mark.slow

@@ -12,7 +12,7 @@ from mashkit.catalog.adding import Unusable, usable
 from mashkit.catalog.lone import INSTRUMENTAL, VOICE, describe_lone
 from mashkit.catalog.protocols.base import Protocol, label_source
 from mashkit.catalog.protocols.labels import read_notes
-from mashkit.catalog.songs import Song, describe_song, find_songs
+from mashkit.catalog.songs import Song, describe_song, find_songs, title_of
 from mashkit.paths import is_file
 from mashkit.types import Role
 
@@ -20,8 +20,8 @@ NAMES: dict[str, frozenset[Role]] = {
     **dict.fromkeys(("vocal", "vocals", "voice", "acapella", "acappella", "acapellas", "acappellas"), VOICE),
     **dict.fromkeys(("instrumental", "instrumentals", "backing", "karaoke"), INSTRUMENTAL),
 }
-"""Names of folders, and dot-separated words of file names, with the roles that sound in the file. Spaces, dashes and
-underscores in the names are ignored."""
+"""Names of folders, and last words of file names (:func:`split_name`), with the roles that sound in the file. Spaces,
+dashes and underscores in the names are ignored."""
 
 
 @attrs.frozen(kw_only=True)
@@ -43,11 +43,23 @@ class Roles(Protocol):
 
 def holds_by_name(path: Path) -> frozenset[Role]:
     """Return the roles that sound in a file by its name, else by its folder's name; all roles if neither is known."""
-    for word in (*reversed(path.stem.split(".")[1:]), path.parent.name):
-        found = NAMES.get(re.sub(r"[\s_-]", "", word.lower()))
-        if found is not None:
-            return found
-    return frozenset(Role)
+    return split_name(path.stem)[1] or _roles_of(path.parent.name) or frozenset(Role)
+
+
+def split_name(stem: str) -> tuple[str, frozenset[Role] | None]:
+    """Return the name and the roles of a file called NAME.vocals or NAME.instrumental; else its whole name, and None.
+
+    "05.Voice" and "feat. Karaoke" are titles, because their first part is a track number, or a space follows the dot.
+    """
+    name, _, word = stem.rpartition(".")
+    if word.startswith(" ") or re.fullmatch(r"[\d\s_-]*", name):
+        return stem, None
+    roles = _roles_of(word)
+    return (stem if roles is None else name), roles
+
+
+def _roles_of(word: str) -> frozenset[Role] | None:
+    return NAMES.get(re.sub(r"[\s_-]", "", word.lower()))
 
 
 def describe_by_name(path: Path) -> Song:
@@ -68,10 +80,10 @@ def describe_by_name(path: Path) -> Song:
     song = describe_lone(
         path, holds, key=None if notes.key is None else str(notes.key), tempo=notes.tempo, downbeat=notes.downbeat
     )
-    title = re.sub(r"\.[^.]*$", "", song.title) if "." in path.stem else song.title
+    name, _ = split_name(path.stem)
     return attrs.evolve(
         song,
-        title=notes.title or title,
+        title=notes.title or title_of(path.with_name(f"{name}{path.suffix}")),
         licence=notes.licence or song.licence,
         source={**notes.source, **(label_source(song=labels) if is_file(labels) else {})},
     )
