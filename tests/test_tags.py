@@ -65,6 +65,64 @@ def test_tags_are_written_and_all_else_stays(songs: Path, light: None, capsys: p
     assert all((one["written"], one["after"]["key"]) == (True, "1m") for one in again.values())
 
 
+FRAMES = {
+    2: {"TT2": "TIT2", "TYE": "TYER", "TDA": "TDAT", "TSI": "TSIZ"},
+    3: {name: name for name in ("TIT2", "TYER", "TDAT", "TSIZ", "TORY", "XABC")},
+    4: {name: name for name in ("TIT2", "TDRC", "TDOR", "TSOA")},
+}
+"""Names of text frames by version of ID3v2, with their names in the tag that is written. XABC is a program's own."""
+
+
+@pytest.mark.parametrize("version", [2, 3, 4])
+def test_a_tag_keeps_its_version_and_all_other_frames(songs: Path, version: int) -> None:
+    path = songs / "mp3-song.mp3"
+    text = b"\x001999\x002000"  # two values
+    sizes = {2: b"\x00\x00\x0a", 3: b"\x00\x00\x00\x0a\x00\x00", 4: b"\x00\x00\x00\x0a\x00\x00"}
+    body = b"".join(name.encode() + sizes[version] + text for name in FRAMES[version])
+    head = b"ID3" + bytes([version, 0, 0, 0, 0, len(body) >> 7, len(body) & 0x7F])
+    path.write_bytes(head + body + path.read_bytes())
+    before = mutagen.id3.ID3(path, translate=False)
+    tags.write_tags(path, {"bpm": "92", "key": "Am"})
+    assert tags.read_tags(path) == {"bpm": "92", "key": "Am"}
+    after = mutagen.id3.ID3(path, translate=False)
+    assert after.version == (2, max(version, 3), 0)
+    assert set(after) == {*FRAMES[version].values(), "TBPM", "TKEY"} - {"XABC"}
+    assert all(after[name].text == before[name].text for name in before)
+    assert len(after.unknown_frames) == len(before.unknown_frames) == (version == 3)
+
+
+@pytest.mark.parametrize("suffix", ["wav", "aiff"])
+def test_a_tag_in_a_chunk_keeps_its_version(songs: Path, suffix: str) -> None:
+    path = songs / f"{suffix}-song.{suffix}"
+    opened = mutagen.File(path)
+    opened.add_tags()
+    opened.tags.add(mutagen.id3.TYER(encoding=0, text="1999"))
+    opened.save(v2_version=3)
+    tags.write_tags(path, {"bpm": "92"})
+    after = type(opened.tags)(path, translate=False)
+    assert (after.version, str(after["TYER"]), str(after["TBPM"])) == ((2, 3, 0), "1999", "92")
+
+
+def test_other_tags_that_would_be_lost_stay(songs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = songs / "flac-song.flac"
+    flac = mutagen.File(path)
+    flac["TITLE"] = ["Mine"]
+    flac.save()
+    before = path.read_bytes()
+    change = tags._change
+
+    def losing(copy: Path, values: dict[str, str]) -> None:
+        change(copy, values)
+        opened = mutagen.File(copy)
+        del opened["TITLE"]
+        opened.save()
+
+    monkeypatch.setattr(tags, "_change", losing)
+    with pytest.raises(AudioFileError, match="the copy differs"):
+        tags.write_tags(path, {"bpm": "120"})
+    assert path.read_bytes() == before
+
+
 def test_a_copy_that_went_wrong_replaces_nothing(songs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = songs / "flac-song.flac"
     before = path.read_bytes()

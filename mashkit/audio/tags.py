@@ -1,13 +1,14 @@
 """Read and write tempo and key in the tags of sound files, with mutagen (`pip install 'mashkit[tags]'`).
 
 Names of the fields: TBPM and TKEY in ID3 (mp3, WAV, AIFF; ID3v2.4, section 4.2.3), BPM and INITIALKEY in Vorbis
-comments (FLAC, Ogg, Opus), which is what DJ software reads. ID3 wants whole BPM, so they are rounded there.
+comments (FLAC, Ogg, Opus), which is what DJ software reads. ID3 wants whole BPM, so they are rounded there. A tag of
+ID3v2.3 stays one, because ID3v2.4 lacks some of its fields and old players cannot read it.
 """
 
 from __future__ import annotations
 
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,8 @@ from mashkit.errors import AudioFileError, ComponentUnavailable
 
 ID3_FRAMES: Mapping[str, str] = {"bpm": "TBPM", "key": "TKEY"}
 COMMENTS: Mapping[str, str] = {"bpm": "BPM", "key": "INITIALKEY"}
+_OLD_ID3 = ((2, 2), (2, 3))
+"""Versions of ID3 that are written as ID3v2.3; all others are written as ID3v2.4. Mutagen cannot write ID3v2.2."""
 
 
 def require_mutagen() -> Any:
@@ -83,7 +86,8 @@ def write_tags(path: Path, values: Mapping[str, str]) -> None:
         shutil.copyfile(target, copy)
         _change(copy, values)
         due = {**read_tags(target), **values}
-        if read_tags(copy) != due or probe(copy) != probe(target):
+        kept = _others(copy, values) == _others(target, values)
+        if read_tags(copy) != due or not kept or probe(copy) != probe(target):
             raise AudioFileError(path, "its tags could not be written: the copy differs", "the file is as it was")
     target.chmod(mode)
 
@@ -100,15 +104,34 @@ def _change(path: Path, values: Mapping[str, str]) -> None:
                 opened.tags.setall(frame, [getattr(mutagen.id3, frame)(encoding=3, text=[value])])
             else:
                 opened.tags[COMMENTS[name]] = [value]
-        opened.save()
+        if _has_id3(opened):
+            # Mutagen would join several values of a field of ID3v2.3 with a slash.
+            opened.save(v2_version=3 if opened.tags.version[:2] in _OLD_ID3 else 4, v23_sep=None)
+        else:
+            opened.save()
     except mutagen.MutagenError as error:
         raise AudioFileError(path, f"its tags cannot be written: {error}", "the file is as it was") from error
+
+
+def _others(path: Path, changed: Iterable[str]) -> list[str]:
+    """Return all tags of a file but those that are changed, in a form in which they can be compared."""
+    opened = _open(path)
+    if opened.tags is None:
+        return []
+    if _has_id3(opened):
+        frames = [frame for frame in opened.tags.values() if frame.FrameID not in {ID3_FRAMES[one] for one in changed}]
+        return sorted(map(repr, [*frames, *opened.tags.unknown_frames]))
+    comments = {COMMENTS[one] for one in changed}
+    return sorted(repr(comment) for comment in opened.tags if comment[0].upper() not in comments)
 
 
 def _open(path: Path) -> Any:
     mutagen = require_mutagen()
     try:
         opened = mutagen.File(path)
+        if opened is not None and opened.tags is not None and _has_id3(opened):
+            # Without this, mutagen turns the fields of ID3v2.3 into those of ID3v2.4, and drops what has no such field.
+            opened.tags = type(opened.tags)(path, translate=False)
     except mutagen.MutagenError as error:
         raise AudioFileError(path, f"its tags cannot be read: {error}", "check that it is a sound file") from error
     if opened is None or not (_has_id3(opened) or _has_comments(opened)):
