@@ -69,7 +69,7 @@ def create(make: Make, kind: str, name: str, options: Mapping[str, Any] | None =
     Raises
     ------
     UsageError
-        If the name is not the name of a composite of that kind.
+        If the name is not the name of a composite of that kind, or names a part twice.
     OptionError
         If no part has an option of that name.
     ComponentError
@@ -88,43 +88,54 @@ def create(make: Make, kind: str, name: str, options: Mapping[str, Any] | None =
         return CachedScorer(name=name, inner=cast("Scorer", inner), given=given)
     parts = [part.strip() for part in name.split("," if kind == "analyzer" else "+")]
     if kind == "analyzer" and all(re.fullmatch(r"\w+:[^:]+", part) for part in parts):
-        fields = dict(part.split(":") for part in parts)
+        fields = _each_once(name, (part.split(":") for part in parts))
         made = _made(make, kind, fields.values(), given)
         return CombinedAnalyzer(name=name, parts={field: made[one] for field, one in fields.items()}, given=given)
     if kind == "scorer" and (relative := _RELATIVE.fullmatch(name)):
-        if weights := _weights(relative[2]):
+        if weights := _weights(name, relative[2]):
             scorers = _made(make, kind, weights, given)
             return StandingScorer(name=name, how=relative[1], parts=scorers, weights_of=weights, given=given)
     elif kind == "scorer" and all(re.fullmatch(r"(\d*\.?\d+\*)?[^*:()]+", part) for part in parts):
-        weights = {one: float(weight or 1) for weight, _, one in (part.rpartition("*") for part in parts)}
+        halves = [part.rpartition("*") for part in parts]
+        weights = _each_once(name, ((one, float(weight or 1)) for weight, _, one in halves))
         scorers = _made(make, kind, weights, given)
         return EnsembleScorer(name=name, parts=scorers, weights_of=weights, given=given)
-    if kind == "separator" and (mean := _MEAN.fullmatch(name)) and (weights := _weights(mean["parts"])):
-        separators = _made(make, kind, weights, given)
+    if kind == "separator" and (mean := _MEAN.fullmatch(name)) and (weights := _weights(name, mean["parts"])):
         stem_weights = _stem_weights(name, mean["stems"] or "")
+        separators = _made(make, kind, weights, given)
         return EnsembleSeparator(
             name=name, parts=separators, weights_of=weights, stem_weights=stem_weights, given=given
         )
     raise UsageError(f"no {kind} is called {name!r}, and no {kind} is composed in this way", EXAMPLES)
 
 
-def _weights(text: str) -> dict[str, float]:
-    """Return part → weight from "amu,0.5*tiv"; empty if the text is not of this form, or names a part twice."""
+def _each_once(name: str, pairs: Iterable[Sequence[Any]]) -> dict[str, Any]:
+    """Return the pairs as a mapping; one that a composite's name has twice is refused, and not dropped."""
+    found: dict[str, Any] = {}
+    for part, value in pairs:
+        if part in found:
+            raise UsageError(f"{name!r} names {part!r} twice", "name it once")
+        found[part] = value
+    return found
+
+
+def _weights(name: str, text: str) -> dict[str, float]:
+    """Return part → weight from "amu,0.5*tiv"; empty if the text is not of this form."""
     matches = [_WEIGHTED.fullmatch(part.strip()) for part in text.split(",")]
-    weights = {one["name"]: float(one["weight"] or 1) for one in matches if one is not None}
-    return weights if len(weights) == len(matches) else {}
+    pairs = [(one["name"], float(one["weight"] or 1)) for one in matches if one is not None]
+    return _each_once(name, pairs) if len(pairs) == len(matches) else {}
 
 
 def _stem_weights(name: str, text: str) -> dict[str, tuple[float, ...]]:
     """Return stem → weights of the parts, in their order, from ";vocals=3:1;drums=1:0"."""
-    weights = {}
+    weights = []
     for part in filter(None, text.split(";")):
         stem, _, numbers = part.partition("=")
         try:
-            weights[stem.strip()] = tuple(float(number) for number in numbers.split(":"))
+            weights.append((stem.strip(), tuple(float(number) for number in numbers.split(":"))))
         except ValueError as error:
             raise UsageError(f"{name!r}: weights {part.strip()!r}", 'write them like "vocals=3:1"') from error
-    return weights
+    return _each_once(name, weights)
 
 
 def _made(make: Make, kind: str, names: Iterable[str], given: Mapping[str, Any]) -> dict[str, Any]:

@@ -142,7 +142,6 @@ def test_a_composite_can_be_made_again_in_another_process() -> None:
         ("scorer", "amu+amu-2021", {"tiv.x": 1}, OptionError, "does not name which of amu, amu-2021"),
         ("scorer", "amu+amu-2021", {"amu.nothing": 1}, OptionError, "nothing"),
         ("scorer", "rank()", {}, UsageError, "is composed in this way"),
-        ("scorer", "rank(amu,amu)", {}, UsageError, "is composed in this way"),
         ("scorer", "rank(amu,z(tiv))", {}, UsageError, "is composed in this way"),
         ("scorer", "rank(amu)+tiv", {}, UsageError, "is composed in this way"),
         ("scorer", "median(amu,tiv)", {}, UsageError, "is composed in this way"),
@@ -156,6 +155,23 @@ def test_a_composite_can_be_made_again_in_another_process() -> None:
 def test_what_makes_no_composite(kind: str, name: str, options: dict, error: type[Exception], said: str) -> None:
     with pytest.raises(error, match=said):
         Registry().create(kind, name, options)
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "twice"),
+    [
+        ("analyzer", "key:librosa,beats:librosa,key:essentia", "key"),
+        ("scorer", "random+2*random", "random"),
+        ("scorer", "rank(random,loudness,0.5*random)", "random"),
+        ("scorer", "z(loudness,loudness)", "loudness"),
+        ("separator", "mean(librosa,2*librosa)", "librosa"),
+        ("separator", "mean(librosa,demucs;vocals=1:1;vocals=0:1)", "vocals"),
+    ],
+)
+def test_a_part_that_is_named_twice_is_refused_and_named(kind: str, name: str, twice: str) -> None:
+    with pytest.raises(UsageError) as raised:
+        Registry().create(kind, name)
+    assert f"names {twice!r} twice" in raised.value.problem
 
 
 @pytest.mark.plugins
