@@ -77,6 +77,18 @@ def test_pieces_sound_as_they_do_alone(maker: str, kind: str, name: str, tmp_pat
     np.testing.assert_array_equal(whole.samples, np.concatenate(pieces, axis=1))
 
 
+@pytest.mark.parametrize("kind", ["MP3", "FLAC/PCM_16", "OGG/VORBIS", "WAV/PCM_16"])
+@pytest.mark.parametrize(
+    "before", [inputs.ID3V2, inputs.ID3V2 * 2, bytes(100), inputs.ID3V2 + bytes(100), inputs.APE + bytes(5000)]
+)
+def test_tags_and_zeros_before_a_sound_change_nothing_of_it(before: bytes, kind: str, tmp_path: Path) -> None:
+    data = inputs.encoded(inputs.song("before", 1.0), kind)
+    (tmp_path / "alone").write_bytes(data)
+    (tmp_path / "behind").write_bytes(before + data + inputs.ID3V1)
+    assert np.array_equal(load(tmp_path / "behind").samples, load(tmp_path / "alone").samples)
+    assert probe(tmp_path / "behind") == probe(tmp_path / "alone")
+
+
 @pytest.mark.parametrize("maker", inputs.REFUSED, ids=lambda maker: maker.__name__)
 def test_what_is_not_whole_is_refused(maker: Any, tmp_path: Path) -> None:
     path = maker(tmp_path)

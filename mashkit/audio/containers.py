@@ -142,8 +142,6 @@ def survey(data: Contents) -> tuple[Stream, ...]:
     while walk is not None:
         stream, after = walk(data, begin)
         streams.append(stream)
-        if len(streams) == 1 and stream.parts == ((begin, after),):
-            streams[0] = attrs.evolve(stream, parts=((0, after),))
         begin = _next_stream(data, after, anywhere=walk in (_walk_mpeg, _walk_ogg))
         walk = _walk_at(data, begin)
     if len(streams) == 1 and streams[0].parts == ((0, after),):
