@@ -305,7 +305,7 @@ def test_edits_of_an_analysis() -> None:
 
 @pytest.mark.parametrize(
     ("field", "text"), [("key", "H major"), ("tempo", "fast"), ("tempo", "0"), ("downbeat", "-1"), ("mood", "sad"),
-                        ("tempo", "nan")],
+                        ("tempo", "nan"), ("downbeat", "inf"), ("downbeat", "nan")],
 )  # fmt: skip
 def test_edits_that_make_no_sense(field: str, text: str) -> None:
     with pytest.raises(MashkitError):
@@ -350,6 +350,9 @@ def test_a_bad_edit_changes_nothing(root: Path) -> None:
             edit(database, ids(root)[0], {"key": "F minor", "tempo": "120"} | {"key": "no key"})
         with pytest.raises(UsageError):
             edit(database, ids(root)[0], {"tempo": "1e9"})
+        for moment in ("36", "500"):  # the song lasts 36 s
+            with pytest.raises(UsageError, match="from 0 s to 36 s"):
+                edit(database, ids(root)[0], {"downbeat": moment})
         assert content_digest(database) == before
 
 
@@ -494,12 +497,15 @@ def test_what_nothing_refers_to_is_found_and_pruned_and_nothing_else(root: Path,
         for path in (stray, cut_off):
             path.parent.mkdir(exist_ok=True)
             path.write_bytes(b"12345")
+        foreign = objects[0].parent / "@eaDir"
+        foreign.mkdir()
         assert {finding.fault for finding in verify(database)} == {"orphan", "unfinished"}
         assert prune(database, dry_run=True).files == 2
         assert stray.exists()
         assert prune(database).bytes == 10
         assert sorted(database.objects.files()) == objects
         assert content_digest(database) == before
+        assert foreign.is_dir()
     add(root, songs, separator=Halves(), with_features=True)
     with MashupDB(root) as database:
         pruned = prune(database)
@@ -682,6 +688,20 @@ def test_clips_are_listed_by_words_in_any_case(root: Path, word: str, run: Calla
         cursor.execute("UPDATE songs SET title = ? WHERE title = 'one'", ("one: Ärger in der Straße",))
     (clip,) = json.loads(run("db", "list", word, "--db", root, "--json").stdout)["clips"]
     assert clip["title"] == "one: Ärger in der Straße"
+
+
+@pytest.mark.parametrize("at", [0, 30])
+def test_an_index_with_a_damaged_header_is_a_finding(root: Path, at: int, run: Callable[..., Done]) -> None:
+    with (root / "index.sqlite").open("r+b") as file:
+        file.seek(at)
+        file.write(bytes(range(100, 150)))
+    for options in ([], ["--repair"]):
+        told = run("db", "verify", "--db", root, "--json", *options, check=4)
+        assert [finding["fault"] for finding in json.loads(told.stdout)["findings"]] == ["index"]
+        assert "restore the file" in told.stderr
+    said = run("db", "list", "--db", root, check=1).stderr
+    assert "restore the file" in said
+    assert "db verify" not in said
 
 
 def test_the_commands(root: Path, run: Callable[..., Done]) -> None:

@@ -113,3 +113,16 @@ def test_db_add_makes_no_database(songs: Path, tmp_path: Path, capsys: pytest.Ca
     assert main([*command, "--dry-run", "--json"]) == 3
     assert [Path(one["path"]).name for one in json.loads(capsys.readouterr().out)["songs"]] == ["one.wav"]
     assert not (tmp_path / "db").exists()
+
+
+@pytest.mark.parametrize("words", [("--dry-run",), ("--dry-run", "--trust-labels"), ("--trust-labels",)])
+def test_what_is_passed_over_is_noted(
+    songs: Path, tmp_path: Path, words: tuple[str, ...], capsys: pytest.CaptureFixture[str]
+) -> None:
+    (songs / "@eaDir").mkdir()
+    command = ["db", "add", str(songs), "--db", str(tmp_path / "db"), "--separator", "thirds", "--analyzer", "grid"]
+    assert main([*command, *words, "--json", "--quiet"]) != 0  # the songs are too short, and one is none
+    told = capsys.readouterr()
+    note = f"{songs}: passed over 1 system folder (@eaDir)"
+    assert note in told.err
+    assert note in json.loads(told.out)["notes"]

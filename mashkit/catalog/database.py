@@ -46,8 +46,23 @@ from mashkit.types import Analysis, Chords, Clip, Key, Melody, Role, Times
 
 PATIENCE_S = 60.0
 """Longest time that a writer waits for another writer, seconds: many times the length of a transaction."""
+MEND_INDEX = "restore the file from a copy, or delete it and add the songs again"
+"""What to do about a damaged index."""
 KEPT_CLIPS = 4096
 """Number of clips kept in memory with their beats, some 10 MB."""
+
+
+class DamagedIndex(CatalogError):
+    """The SQLite file of a database is damaged.
+
+    Parameters
+    ----------
+    problem : str
+    fix : str, optional
+    """
+
+    def __init__(self, problem: str, fix: str | None = MEND_INDEX) -> None:
+        super().__init__(problem, fix)
 
 
 @attrs.frozen
@@ -181,10 +196,7 @@ class MashupDB:
                 raise OutputError(where, "check its permissions, or name another folder") from error
             if "locked" in text or "busy" in text:
                 raise CatalogError(where, "another process is writing to it: try again when it has ended") from error
-            raise CatalogError(
-                where,
-                "`mashkit db verify` lists the damage; restore the file, or delete it and add the songs again",
-            ) from error
+            raise DamagedIndex(where) from error
 
     @contextlib.contextmanager
     def transaction(self) -> Iterator[sqlite3.Connection]:

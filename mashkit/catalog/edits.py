@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -51,7 +52,7 @@ def parsed(field: str, text: str) -> Any:
             )
         return value
     low, high = (20.0, 400.0) if field == "tempo" else (0.0, float("inf"))
-    if not low <= value <= high:
+    if not (low <= value <= high and math.isfinite(value)):
         raise UsageError(f"{field} {text!r}", f"give {low:g} or more" if high == float("inf") else f"{low:g}–{high:g}")
     return value
 

@@ -165,7 +165,10 @@ class ObjectStore:
             ) from error
 
     def files(self) -> Iterator[Path]:
-        """Yield every file in the store, unfinished files too, in no particular order."""
+        """Yield every file in the store, unfinished files too, in no particular order.
+
+        Folders inside the store's own folders are left alone: file servers put such folders there.
+        """
         if self.root.is_dir():
             for folder in self.root.iterdir():
-                yield from folder.iterdir() if folder.is_dir() else [folder]
+                yield from (path for path in folder.iterdir() if not path.is_dir()) if folder.is_dir() else [folder]

@@ -14,7 +14,7 @@ import soundfile
 
 from mashkit.audio.files import sound_name
 from mashkit.catalog.clips import ClipRecord, clips_of
-from mashkit.catalog.database import MashupDB
+from mashkit.catalog.database import MEND_INDEX, MashupDB
 from mashkit.catalog.edits import BEATS_A_BAR, FIELDS, parsed
 from mashkit.catalog.ingest import ANALYSIS, LABELS, Keys
 from mashkit.catalog.objects import FLAC
@@ -61,7 +61,12 @@ def edit(
     said = {field: parsed(field, text) for field, text in values.items()}
     if lock and not said and not undo:
         said = _present(record)
-    start = record.excerpt.start
+    start, end = record.excerpt.start, record.excerpt.start + record.excerpt.duration
+    if not start <= said.get("downbeat", start) < end:
+        raise UsageError(
+            f"downbeat {said['downbeat']:g}: clip {clip_id} was cut from {start:g} s to {end:g} s of its song",
+            "give a time in seconds of the song, between these",
+        )
     ((song, number),) = database.rows(
         "SELECT s.sha256, s.number FROM clips c JOIN songs s ON s.number = c.song WHERE c.id = ?", (clip_id,)
     )
@@ -260,9 +265,7 @@ def repair(database: MashupDB, findings: list[Finding]) -> list[str]:
         If the index is damaged.
     """
     if any(finding.fault in ("index", "reference") for finding in findings):
-        raise CatalogError(
-            f"{database.root / INDEX} itself is damaged", "restore it from a copy, or delete it and add the songs again"
-        )
+        raise CatalogError(f"{database.root / INDEX} itself is damaged", MEND_INDEX)
     lost = sorted({clip_id for finding in findings for clip_id in finding.clips})
     with database.transaction() as cursor:
         for clip_id in lost:

@@ -11,6 +11,7 @@ from mashkit.arguments import named_path
 from mashkit.audio.files import AUDIO_SUFFIXES, UNREADABLE_SUFFIXES, probe
 from mashkit.catalog import Catalog, MashupDB
 from mashkit.catalog.lone import VOICE, describe_lone
+from mashkit.catalog.scanning import Found
 from mashkit.catalog.songs import Song, find_songs
 from mashkit.cli import settings
 from mashkit.cli.actions import DB_VARIABLE
@@ -170,6 +171,9 @@ def say_what_would_be_done(
     Only headers are read. A file that is no song is listed as a failure. ``plans`` is the number of plans that the
     command would draw or use, if it does that.
     """
+    notes = files.notes if isinstance(files, Found) else ()
+    for note in notes:
+        say(note)
     songs: list[dict[str, Any]] = []
     failures: list[dict[str, str]] = []
     for file in files:
@@ -179,7 +183,7 @@ def say_what_would_be_done(
             failures.append({"path": path_text(file), "error": str(error)})
     chosen = {kind: kit.chosen[kind] for kind in kinds}
     if arguments.json:
-        told = {"dry_run": True, "songs": songs, "failures": failures, "components": chosen}
+        told = {"dry_run": True, "songs": songs, "failures": failures, "notes": list(notes), "components": chosen}
         print_json(told if plans is None else {**told, "plans": plans})
     else:
         print_table(("song", "seconds"), [(one["path"], f"{one['duration_s']:.1f}") for one in songs])

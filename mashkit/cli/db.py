@@ -123,6 +123,7 @@ def add_parser(commands: Commands) -> None:
 # ------------------------------------------------------------------------------------------------------------ add
 def _add(arguments: argparse.Namespace) -> int:
     from mashkit.catalog.protocols import create_protocol
+    from mashkit.catalog.scanning import Found
     from mashkit.catalog.songs import Song, trusting
     from mashkit.catalog.upkeep import content_digest
     from mashkit.cli.collection import named_database, opened, say_what_would_be_done
@@ -134,12 +135,13 @@ def _add(arguments: argparse.Namespace) -> int:
     kit = require(kit_of(arguments), arguments, "separator", "analyzer", "executor")
     protocol = create_protocol(arguments.protocol, **options_of(arguments).get("protocol", {}))
     songs = protocol.songs(arguments.songs)  # comes first, so that no database is made if there is no song
+    notes = songs.notes if isinstance(songs, Found) else ()
     if arguments.trust_labels:
-        songs = [trusting(song) if isinstance(song, Song) else song for song in songs]
+        songs = Found([trusting(song) if isinstance(song, Song) else song for song in songs], notes)
     if arguments.dry_run:
         policy_of(arguments)
         named_database(arguments.db)
-        files = [song.files[0] if isinstance(song, Song) else song[0] for song in songs]
+        files = Found([song.files[0] if isinstance(song, Song) else song[0] for song in songs], notes)
         return say_what_would_be_done(kit, files, ("separator", "analyzer"), arguments)
     with opened(arguments.db, write=True) as database, ProgressListener(kit.registry, quiet=arguments.quiet):
         adder = kit.adder(
@@ -337,8 +339,10 @@ def _edit(arguments: argparse.Namespace) -> int:
 def _verify(arguments: argparse.Namespace) -> int:
     import attrs
 
-    from mashkit.catalog.upkeep import content_digest, repair, verify
-    from mashkit.cli.collection import opened
+    from mashkit.catalog.database import MEND_INDEX, DamagedIndex
+    from mashkit.catalog.schema import INDEX
+    from mashkit.catalog.upkeep import Finding, content_digest, repair, verify
+    from mashkit.cli.collection import named_database, opened
     from mashkit.cli.console import print_table, printed, say
     from mashkit.cli.progress import ProgressListener
     from mashkit.hookspecs import StageEvent
@@ -350,12 +354,17 @@ def _verify(arguments: argparse.Namespace) -> int:
         event = StageEvent(stage="verify", item="", state="done", done=done, total=total)
         registry.plugins.hook.mashkit_stage(event=event)
 
-    with opened(arguments.db, write=arguments.repair) as database:
-        with ProgressListener(registry, quiet=arguments.quiet):
-            findings = list(verify(database, thorough=not arguments.quick, notify=tell))
-        harm = [finding for finding in findings if not finding.harmless]
-        forgotten = repair(database, harm) if arguments.repair and harm else []
-        digest = None if any(finding.fault == "index" for finding in findings) else content_digest(database)
+    forgotten: list[str] = []
+    digest = None
+    try:
+        with opened(arguments.db, write=arguments.repair) as database:
+            with ProgressListener(registry, quiet=arguments.quiet):
+                findings = list(verify(database, thorough=not arguments.quick, notify=tell))
+            harm = [finding for finding in findings if not finding.harmless]
+            forgotten = repair(database, harm) if arguments.repair and harm else []
+            digest = None if any(finding.fault == "index" for finding in findings) else content_digest(database)
+    except DamagedIndex as error:  # its first page, without which SQLite opens no file
+        harm = findings = [Finding("index", str(named_database(arguments.db) / INDEX), error.problem)]
     data = {
         "findings": [{**attrs.asdict(one), "harmless": one.harmless} for one in findings],
         "forgotten": forgotten,
@@ -369,6 +378,8 @@ def _verify(arguments: argparse.Namespace) -> int:
         print(f"{len(findings)} findings, {len(harm)} of them harmful; content {digest}")
     if forgotten:
         say(f"deleted {len(forgotten)} clips: add their songs again")
+    elif digest is None:
+        say(f"the index cannot be repaired: {MEND_INDEX}")
     elif harm:
         say("`mashkit db verify --repair` deletes damaged clips, so that `mashkit db add` makes them again")
     return NOT_IN_ORDER if harm and not forgotten else DONE
