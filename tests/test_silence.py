@@ -1,12 +1,14 @@
 """Silence is judged by the loudest second."""
 
+import math
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from mashkit.audio import levels
-from mashkit.audio.silence import SILENCE_DB, is_silent, loudest_second_db
+from mashkit.audio.silence import SILENCE_DB, is_silent, loudest_second_db, sounding_seconds
 from mashkit.testing import signals
 from mashkit.types import Audio
 
@@ -37,6 +39,25 @@ def test_the_loudest_second_decides_wherever_it_lies(start: float, length: float
     level = -40.0 + 10 * np.log10(min(length, 1.0))
     assert not is_silent(Audio(samples, 8_000), level - 0.1)
     assert is_silent(Audio(samples, 8_000), level + 0.1)
+
+
+@given(offset=st.floats(-0.9, 0.9), level=st.floats(-70.0, -20.0), channels=st.integers(1, 2))
+def test_an_offset_of_each_channel_makes_no_sound(offset: float, level: float, channels: int) -> None:
+    offsets = np.linspace(offset, -offset / 2, channels)[:, None]
+    wave = at_level(level, channels=channels)
+    moved = Audio(wave.samples + offsets, wave.sample_rate)
+    assert loudest_second_db(moved) == pytest.approx(level, abs=0.02)  # samples are float32
+    only = Audio(np.broadcast_to(offsets, wave.samples.shape), wave.sample_rate)
+    assert loudest_second_db(only) == -math.inf
+    pause = Audio(np.concatenate([only.samples, moved.samples], axis=1), wave.sample_rate)
+    assert sounding_seconds(pause).tolist() == [False, False, True, True]
+
+
+@pytest.mark.parametrize("frames", [0, 1, 7_999, 8_000, 20_500])
+def test_seconds_that_sound_are_judged_one_by_one(frames: int) -> None:
+    audio = signals.noise(3.0, sample_rate=8_000).excerpt(0, frames / 8_000)
+    assert sounding_seconds(audio).shape == (math.ceil(frames / 8_000),)
+    assert sounding_seconds(audio).all() or frames == 1  # one sample is no sound
 
 
 def test_less_than_a_second_is_judged_whole() -> None:

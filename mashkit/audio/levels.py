@@ -132,7 +132,7 @@ def complaints(audio: Audio) -> list[str]:
 
 
 def _db(level: float) -> str:
-    return "no sample other than zero" if level == -math.inf else f"{level:.0f} dB relative to full scale"
+    return "one value only" if level == -math.inf else f"{level:.0f} dB relative to full scale"
 
 
 def _clipped_share(audio: Audio) -> float:

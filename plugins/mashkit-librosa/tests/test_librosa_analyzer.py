@@ -20,6 +20,13 @@ class TestLibrosaAnalyzer(AnalyzerContract):
     component = "librosa"
 
 
+@pytest.mark.parametrize("offset", [-0.003, 0.0005, 0.05])
+def test_a_constant_offset_has_no_key_and_no_beats(offset: float) -> None:
+    dithered = signals.noise(4.0).samples * np.float32(1e-5) + np.float32(offset)
+    analysis = LibrosaAnalyzer().analyze(Audio(dithered, 44_100))
+    assert (analysis.key, analysis.tempo, analysis.beats) == (None, None, None)
+
+
 @pytest.mark.parametrize("mode", ["major", "minor"])
 @pytest.mark.parametrize("tonic", range(12))
 def test_a_profile_is_its_own_key(tonic: int, mode: Any) -> None:
