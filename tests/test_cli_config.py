@@ -14,9 +14,10 @@ import pytest
 
 from mashkit.cli import main, settings
 from mashkit.cli.collection import named_database
-from mashkit.cli.kits import kit_of
+from mashkit.cli.kits import kit_of, require
 from mashkit.cli.main import _add_settings
 from mashkit.cli.parser import build
+from mashkit.errors import UsageError
 
 
 @pytest.fixture
@@ -110,6 +111,53 @@ def test_what_is_wrong_is_refused_and_not_kept(
     assert main(["config", *words]) == 2
     assert said in capsys.readouterr().err
     assert not config.exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "before", "after"),
+    [
+        (("set", "scorer", "loudness"), {"scorer": "random", "scorer.seed": 4}, {"scorer": "loudness"}),
+        (("unset", "scorer"), {"scorer": "random", "scorer.seed": 4}, {}),
+        (("set", "scorer", "random"), {"scorer": "random", "scorer.seed": 4}, {"scorer": "random", "scorer.seed": 4}),
+        (("set", "generator", "paper"), {"generator.max_shift": 2}, {"generator": "paper", "generator.max_shift": 2}),
+        (("unset", "generator"), {"generator": "paper", "generator.max_shift": 2}, {"generator.max_shift": 2}),
+        (("set", "quiet", "true"), {"scorer": "random", "scorer.seed": 4}, {"quiet": True, "scorer": "random",
+                                                                             "scorer.seed": 4}),
+    ],
+)  # fmt: skip
+def test_the_options_of_a_component_go_when_another_is_chosen(
+    config: Path, words: tuple[str, ...], before: dict[str, object], after: dict[str, object],
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    settings.write(before)
+    assert main(["config", *words]) == 0
+    assert settings.read() == after
+    removed = {name for name in before if "." in name and name not in after}
+    said = capsys.readouterr().err.splitlines()
+    assert [line for line in said if "removed" in line] == [
+        f"removed, because they were set for another component: {name}" for name in removed
+    ]
+
+
+def test_an_option_that_is_kept_and_wrong_is_named_with_the_way_out(
+    config: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    settings.write({"generator.max_shft": 2, "scorer": "random", "scorer.seed": "far", "scorer.max_shft": 1})
+    way_out = f"it is set in {config}; `mashkit config unset generator.max_shft` removes it"
+
+    def said(*words: str) -> str:
+        given = arguments("mash", "song.wav", "-o", "out", *words)
+        with pytest.raises(UsageError, match="max_shft") as raised:
+            require(kit_of(given), given, "generator")
+        return str(raised.value)
+
+    assert said().endswith(f"; {way_out})")
+    assert "unset" not in said("-O", "generator.max_shft=1")
+    assert "unset" not in said("--generator", "paper", "-O", "generator.max_shft=1")
+    assert main(["config", "set", "generator.max_shift", "3"]) == 2  # refused for the one that is in the file already
+    assert way_out in capsys.readouterr().err
+    assert main(["config", "set", "generator.max_shft", "3"]) == 2
+    assert "unset" not in capsys.readouterr().err
 
 
 def test_a_file_that_is_wrong_is_named_with_the_way_out(config: Path, capsys: pytest.CaptureFixture[str]) -> None:

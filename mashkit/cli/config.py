@@ -88,39 +88,64 @@ def _set(arguments: argparse.Namespace) -> int:
     plain = name in settings.NAMES and name not in ("jobs", "quiet")
     value = arguments.value if plain else value_of(arguments.value)
     settings.require(name, value)
-    kept = {**settings.read(), name: value}
-    _require_component(name.partition(".")[0], kept)
+    before = settings.read()
+    kept, removed = _without_options_of_another(name, before, {**before, name: value})
+    _require_component(name, kept)
     settings.write(kept)
-    if not printed({"name": name, "value": value, "path": path_text(settings.config_file())}, arguments):
-        say(f"{name} = {_shown(value)} in {path_text(settings.config_file())}")
+    path = path_text(settings.config_file())
+    if not printed({"name": name, "value": value, "path": path, "removed": removed}, arguments):
+        say(f"{name} = {_shown(value)} in {path}")
+    _say_removed(removed)
     return DONE
 
 
-def _require_component(kind: str, kept: dict[str, Any]) -> None:
+def _without_options_of_another(
+    kind: str, before: dict[str, Any], after: dict[str, Any]
+) -> tuple[dict[str, Any], list[str]]:
+    """Return the settings after a change, without a kind's options if its component changed, and the removed names."""
+    from mashkit.pipeline import Kit
+
+    built_in = Kit().chosen.get(kind)  # None if it is another setting
+    if before.get(kind, built_in) == after.get(kind, built_in) or built_in is None:
+        return after, []
+    removed = [name for name in after if name.startswith(f"{kind}.")]
+    return {name: value for name, value in after.items() if name not in removed}, removed
+
+
+def _say_removed(names: list[str]) -> None:
+    if names:
+        say(f"removed, because they were set for another component: {', '.join(names)}")
+
+
+def _require_component(changed: str, kept: dict[str, Any]) -> None:
     """Make the component that the settings choose, so that a wrong name or option is refused and not kept."""
     from mashkit.cli.actions import COMPONENT_KINDS
+    from mashkit.cli.kits import naming_kept
     from mashkit.pipeline import Kit
     from mashkit.registry import Registry
 
+    kind = changed.partition(".")[0]
     if kind not in COMPONENT_KINDS:
         return
     options = {name.partition(".")[2]: value for name, value in kept.items() if name.startswith(f"{kind}.")}
-    Registry().create(kind, kept.get(kind, Kit().chosen[kind]), options).described()
+    others = {option: value for option, value in options.items() if f"{kind}.{option}" != changed}
+    with naming_kept({kind: others}):
+        Registry().create(kind, kept.get(kind, Kit().chosen[kind]), options).described()
 
 
 def _unset(arguments: argparse.Namespace) -> int:
     from mashkit.cli import settings
     from mashkit.errors import UsageError, suggestion
 
-    kept = settings.read_unchecked()
-    if arguments.name not in kept:
-        raise UsageError(
-            f"{arguments.name!r} is not set", suggestion(arguments.name, kept) if kept else "nothing is set"
-        )
-    del kept[arguments.name]
+    name, before = arguments.name, settings.read_unchecked()
+    if name not in before:
+        raise UsageError(f"{name!r} is not set", suggestion(name, before) if before else "nothing is set")
+    left = {one: value for one, value in before.items() if one != name}
+    kept, removed = _without_options_of_another(name, before, left)
     settings.write(kept)
     if arguments.json:
-        print_json({"name": arguments.name, "settings": kept})
+        print_json({"name": name, "settings": kept, "removed": removed})
+    _say_removed(removed)
     return DONE
 
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import difflib
 import json
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +18,7 @@ from mashkit.cli.actions import COMPONENT_KINDS
 from mashkit.cli.console import say
 from mashkit.errors import MashkitError, OutputError, PlanError, UsageError
 from mashkit.licences import fits
+from mashkit.paths import path_text
 from mashkit.pipeline import Kit
 from mashkit.types import Condition, Finish
 
@@ -45,17 +48,58 @@ def kit_of(arguments: argparse.Namespace) -> Kit:
     """Return the kit of the arguments; a missing choice is from the preset, the settings, or the built-in defaults."""
     given = {kind: name for kind in COMPONENT_KINDS if (name := getattr(arguments, kind, None)) is not None}
     preset = _of_preset(getattr(arguments, "preset", None), given)
-    kept = {name: value for name, value in settings.read().items() if name.partition(".")[0] not in preset}
+    kept = settings.read()
     chosen = {**{kind: kept[kind] for kind in COMPONENT_KINDS if kind in kept}, **preset, **given}
     jobs = getattr(arguments, "jobs", None) or kept.get("jobs")
     options = {kind: values for kind, values in options_of(arguments).items() if kind in COMPONENT_KINDS}
-    for name, value in kept.items():
-        kind, dot, option = name.partition(".")
-        if dot and kind not in given:  # an option that was set for one component is not for another
-            options[kind] = {option: value, **options.get(kind, {})}
+    for kind, values in _kept_options(arguments).items():
+        options[kind] = {**values, **options.get(kind, {})}
     if jobs is not None:
         options["executor"] = {"jobs": jobs, **options.get("executor", {})}
     return Kit(**chosen, options=options, finish=_finish(arguments))
+
+
+def _kept_options(arguments: argparse.Namespace) -> dict[str, dict[str, Any]]:
+    """Return the options of the settings, without those that -O gives, and of kinds whose component is given.
+
+    An option that was set for one component is not for another.
+    """
+    given = options_of(arguments)
+    chosen = {kind for kind in COMPONENT_KINDS if getattr(arguments, kind, None) is not None}
+    chosen |= PRESETS.get(getattr(arguments, "preset", None) or "", {}).keys()
+    options: dict[str, dict[str, Any]] = {}
+    for name, value in settings.read().items():
+        kind, dot, option = name.partition(".")
+        if dot and kind not in chosen and option not in given.get(kind, {}):
+            options.setdefault(kind, {})[option] = value
+    return options
+
+
+@contextlib.contextmanager
+def naming_kept(options: Mapping[str, Mapping[str, Any]]) -> Iterator[None]:
+    """Add to errors about options that were not given but kept in the settings where they are, and how to remove them.
+
+    Parameters
+    ----------
+    options : mapping of kind to mapping
+        The options in the settings.
+    """
+    try:
+        yield
+    except UsageError as error:
+        # Two kinds may have an option of one name, and nearly every error names the kind.
+        kinds = [kind for kind in COMPONENT_KINDS if kind in error.problem] or COMPONENT_KINDS
+        names = [
+            f"{kind}.{option}"
+            for kind in kinds
+            for option in options.get(kind, {})
+            if re.search(rf"\b{option}\b", error.problem)
+        ]
+        if not names:
+            raise
+        removed = ", ".join(f"`mashkit config unset {name}`" for name in names)
+        fixes = [error.fix, f"it is set in {path_text(settings.config_file())}; {removed} removes it"]
+        raise UsageError(error.problem, "; ".join(filter(None, fixes))) from error
 
 
 def _of_preset(name: str | None, given: Mapping[str, str]) -> dict[str, str]:
@@ -94,8 +138,9 @@ def condition_of(kit: Kit, asked: str | None) -> Condition:
 def require(kit: Kit, arguments: argparse.Namespace, *kinds: str) -> Kit:
     """Check the components that a command needs or that the user named, before the command reads the first song."""
     told = {kind for kind in COMPONENT_KINDS if getattr(arguments, kind, None) is not None}
-    needed = {*kinds, *told, *(set(options_of(arguments)) & set(COMPONENT_KINDS))}
-    kit.require(*needed)
+    needed = {*kinds, *told, *(options_of(arguments).keys() & set(COMPONENT_KINDS))}
+    with naming_kept(_kept_options(arguments)):
+        kit.require(*needed)
     policy = policy_on_licences(arguments)
     if policy != "any":
         _require_licences(kit, [kind for kind in COMPONENT_KINDS if kind in needed], policy)
