@@ -38,7 +38,8 @@ class PedalboardStretcher(Stretcher):
     The faster engine places an onset at the front edge of its window, so an onset is early by half a window for each
     unit of slowing down: 6 ms at speed 0.8. This adapter moves the result back by that much (see the README). A time
     map, and any speed with the finer engine, uses the engine's real-time mode, block by block. The channels are
-    stretched together, which keeps the stereo image.
+    stretched together, which keeps the stereo image; if the two sides have nothing in common, each leaks to the other,
+    at up to its own level (see the README).
 
     Parameters
     ----------
