@@ -128,6 +128,10 @@ class RubberbandStretcher(Stretcher):
         For R2 only: 0 (smooth) … 6 (crisp, for drums); 5 is the program's default.
     formant : bool
         Keep the spectral envelope when the pitch is shifted.
+    centre_focus : bool
+        Keep what both channels share in the centre of the stereo image; without it, it spreads to the sides. With R2
+        the channels are then stretched as mid and side: if the two have nothing in common, each leaks to the other, at
+        up to its own level (see the README).
 
     Raises
     ------
@@ -142,6 +146,7 @@ class RubberbandStretcher(Stretcher):
     fine: bool = attrs.field(default=True, validator=_is_bool)
     crispness: int = attrs.field(default=DEFAULT_CRISPNESS, validator=whole(0, 6))
     formant: bool = attrs.field(default=False, validator=_is_bool)
+    centre_focus: bool = attrs.field(default=True, validator=_is_bool)
 
     def __attrs_post_init__(self) -> None:
         if self.fine and self.crispness != DEFAULT_CRISPNESS:
@@ -225,6 +230,8 @@ class RubberbandStretcher(Stretcher):
             arguments["--crisp"] = self.crispness
         if self.formant:
             arguments["--formant"] = ""
+        if self.centre_focus:
+            arguments["--centre-focus"] = ""
         result: npt.NDArray[np.float32]
         if job.keys:
             # pyrubberband passes no pitch for a map, and it would compute the time ratio from the last key.
