@@ -578,4 +578,8 @@ class CachedScorer(_Cached, Scorer):
 def _identity(mashup: Mashup) -> tuple[Any, ...]:
     """Return everything that a score may depend on, as plain data."""
     provenance = [without_costs(described) for described in mashup.provenance()]
-    return mashup.plan.id, provenance, mashup.renderer.stretcher.fingerprint()
+    # The analysis may have been corrected (`mashkit db edit`), or be a label, which no component made.
+    clips = {
+        str(role): (clip.analysis.to_dict(), clip.duration, clip.sample_rate) for role, clip in mashup.clips.items()
+    }
+    return mashup.plan.id, provenance, clips, mashup.renderer.stretcher.fingerprint()

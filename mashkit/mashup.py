@@ -30,6 +30,9 @@ from mashkit.types import (
     frozen_mapping,
 )
 
+EARLY_S = 0.02
+"""How long before the start of a mashup a beat may lie and still be its first, seconds (ours): two tracker frames."""
+
 
 class ClipSource(Protocol):
     """The source from which a renderer reads clips and their stems, for example a catalog.
@@ -218,8 +221,10 @@ class Mashup:
         clip = self.clips[role]
         clip.require(field)
         times = self.plan.layer(role).to_mashup(getattr(clip.analysis, field))
-        inside: Times = times[(times >= 0) & (times < self.plan.duration_s)]
-        return inside
+        # A mashup begins on a bar line of the smoothed beats. The detected beat there may be some milliseconds early.
+        inside = (times >= -EARLY_S) & (times < self.plan.duration_s)
+        found: Times = np.maximum(times[inside], 0.0)
+        return found
 
     def layer_audio(self, role: Role) -> Audio:
         """Return ``role``'s layer before mixing: stretched, placed and with its own gain.

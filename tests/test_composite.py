@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import attrs
 import numpy as np
@@ -30,9 +31,10 @@ from mashkit.interfaces import Separator
 from mashkit.mashup import Mashup
 from mashkit.pipeline import SCORE_BATCH
 from mashkit.registry import Registry
+from mashkit.rendering.renderer import Renderer
 from mashkit.synthetic.source import SyntheticSource
 from mashkit.testing import AnalyzerContract, ScorerContract, SeparatorContract, signals
-from mashkit.types import Analysis, Audio, Key, Score, StemSet
+from mashkit.types import Analysis, Audio, Clip, Key, Score, StemSet
 
 
 @pytest.mark.plugins
@@ -334,6 +336,24 @@ def test_standings_by_name(mashups: list[Mashup]) -> None:
     assert registry.create("scorer", *spec_of(both)).fingerprint() == both.fingerprint()  # type: ignore[misc]
     kept = registry.create("scorer", "z(cached:amu,tiv)")
     assert {part["name"] for part in kept.describe()["parts"]} == {"cached:amu", "tiv"}
+
+
+def test_a_corrected_analysis_is_scored_again(mashups: list[Mashup], tmp_path: Path) -> None:
+    inner = Half()
+    scorer = CachedScorer(name="cached:half", inner=inner, folder=tmp_path)
+    source, mashup = mashups[0].renderer.source, mashups[0]
+
+    class Corrected:
+        def clip(self, clip_id: str) -> Clip:
+            clip = source.clip(clip_id)
+            return attrs.evolve(clip, analysis=attrs.evolve(clip.analysis, tuning=40.0))
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(source, name)
+
+    for of in (source, Corrected(), Corrected(), source):
+        scorer.score([Renderer(of, mashup.renderer.stretcher).mashup(mashup.plan)])
+    assert len(inner.seen) == 2
 
 
 def test_scores_are_computed_once(mashups: list[Mashup], tmp_path: Path) -> None:

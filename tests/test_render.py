@@ -106,6 +106,17 @@ def test_first_downbeats_are_aligned(stretcher: CountingStretcher) -> None:
         assert mashup.downbeats(role)[0] == pytest.approx(mashup.downbeats()[0], abs=1e-6)
 
 
+@pytest.mark.parametrize("early", [0.0, 0.002, 0.015])
+def test_a_beat_just_before_the_start_is_the_first(stretcher: CountingStretcher, early: float) -> None:
+    source = ClickSource({"a": 120.0, "b": 104.0, "c": 131.0})
+    plan = matched(source)
+    first = float(plan.layer(Role.VOCAL).to_mashup(source.beats(plan.layer(Role.VOCAL).clip_id)[0]))
+    layers = [attrs.evolve(layer, offset_s=layer.offset_s - first - early) for layer in plan.layers]
+    mashup = Renderer(source, stretcher).mashup(attrs.evolve(plan, layers=layers))
+    assert mashup.grid()[:2] == pytest.approx([0.0, 0.5 - early], abs=1e-6)
+    assert mashup.downbeats()[0] == 0.0
+
+
 def test_the_vocal_is_a_copy_of_the_clips(stretcher: CountingStretcher) -> None:
     source = ClickSource({"a": 120.0, "b": 104.0, "c": 131.0}, gain=0.2)
     mashup = Renderer(source, stretcher).mashup(matched(source))

@@ -28,8 +28,9 @@ from mashkit.types import Audio, Times
 
 Features: TypeAlias = npt.NDArray[np.float32]
 
-WINDOW_S = 0.093
-"""Approximate length of the window, seconds: 4,096 samples at 44.1 kHz. One spectrum serves all features, so it is a
+WINDOW_S = 4096 / 44_100
+"""Length of the window, seconds: 4,096 samples at 44.1 kHz, and as long at other rates, because a rate must not change
+what is measured. One spectrum serves all features, so it is a
 compromise: long enough to separate the notes of a chord from C3 up, short enough to separate sixteenths at 160 BPM."""
 
 CHROMA_RANGE = (65.0, 2100.0)
@@ -78,6 +79,11 @@ class Spectrum:
         return self.sample_rate / self.n_fft
 
 
+def window_frames(seconds: float, sample_rate: int) -> int:
+    """Return the length of a window at a sample rate, in samples: an even number, 16 or more."""
+    return max(16, 2 * round(seconds * sample_rate / 2))
+
+
 def spectrogram(audio: Audio, *, n_fft: int | None = None, hop: int | None = None) -> Spectrum:
     """Return the short-time spectrum that all features share.
 
@@ -89,7 +95,7 @@ def spectrogram(audio: Audio, *, n_fft: int | None = None, hop: int | None = Non
     audio : Audio
         Any sample rate and number of channels.
     n_fft : int, optional
-        Length of the window in samples, even and ≥ 16; default: the power of two nearest to :data:`WINDOW_S`.
+        Length of the window in samples, even and ≥ 16; default: the even number nearest to :data:`WINDOW_S`.
     hop : int, optional
         Samples from frame to frame, ≥ 1; default: an eighth of the window (11.6 ms at 44.1 kHz, a third of a
         twelfth of a beat at 140 BPM).
@@ -103,7 +109,7 @@ def spectrogram(audio: Audio, *, n_fft: int | None = None, hop: int | None = Non
     UsageError
         If ``n_fft`` or ``hop`` is out of range.
     """
-    n_fft = max(16, 2 ** round(math.log2(WINDOW_S * audio.sample_rate))) if n_fft is None else n_fft
+    n_fft = window_frames(WINDOW_S, audio.sample_rate) if n_fft is None else n_fft
     hop = n_fft // 8 if hop is None else hop
     if n_fft < 16 or n_fft % 2 or hop < 1:
         raise UsageError(
@@ -120,7 +126,7 @@ def spectrogram(audio: Audio, *, n_fft: int | None = None, hop: int | None = Non
     for start in range(0, len(frames), 512):  # in blocks, because overlapping frames need eight times the memory
         block = scipy.fft.rfft(frames[start : start + 512] * window, axis=1)
         magnitudes[:, start : start + 512] = (np.abs(block) * scale).T
-    times = np.arange(len(frames)) * (hop / audio.sample_rate)
+    times = np.arange(len(frames), dtype=np.float64) * (hop / audio.sample_rate)
     return Spectrum(magnitudes, times, audio.sample_rate, n_fft, hop)
 
 

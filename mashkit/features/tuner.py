@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
-from mashkit.features.spectral import TUNING_HZ, Peaks, chromagram, spectral_peaks, spectrogram
+from mashkit.features.spectral import TUNING_HZ, Peaks, chromagram, spectral_peaks, spectrogram, window_frames
 from mashkit.features.tuning import IN_TUNE_CENTS, NAMED_SAFELY, Tuning, wrapped
 from mashkit.types import Audio
 
 Values: TypeAlias = npt.NDArray[np.float64]
 
-WINDOW_S = 0.186
+WINDOW_S = 8192 / 44_100
 """Length of the window, seconds: 8,192 samples at 44.1 kHz, twice the window of chroma, so that a bin is 5 Hz wide."""
 RANGE_HZ = (100.0, 1760.0)
 """Range of the peaks that count, Hz. Below it a bin is as wide as a semitone; above it there are hardly any
@@ -63,7 +62,7 @@ def tuning_of(audio: Audio) -> Tuning:
     """
     if audio.duration < SHORTEST_S:
         return Tuning()
-    n_fft = max(16, 2 ** round(math.log2(WINDOW_S * audio.sample_rate)))
+    n_fft = window_frames(WINDOW_S, audio.sample_rate)
     spectrum = spectrogram(audio, n_fft=n_fft, hop=n_fft // 4)
     low, high = RANGE_HZ
     peaks = _steady(spectral_peaks(spectrum, low, min(high, audio.sample_rate / 2)), len(spectrum.times))

@@ -127,3 +127,9 @@ def test_positions_count_from_each_downbeat() -> None:
     places = positions(grid, np.array([1.01, 2.99])).argmax(axis=0)
     assert places.tolist() == [2, 3, 0, 1, 2, 3, 0, 1, 2, 3, 0, 1, 2, 3]
     assert not positions(grid, np.zeros(0)).any()
+
+
+@pytest.mark.parametrize(("bar", "due"), [(3, [1, 2, 0, 1, 2, 0, 1, 2]), (6, [0, 1, 0, 1, 2, 3, 0, 1])])
+def test_positions_before_the_first_downbeat_are_of_bars_as_long_as_the_others(bar: int, due: list[int]) -> None:
+    grid = np.arange(25) * 0.5
+    assert positions(grid, grid[2::bar]).argmax(axis=0)[:8].tolist() == due

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from scipy import optimize
 
 from mashkit_taste.head import PENALTIES, Scale, Values, choose, fit, held_out, subsets
+from mashkit_taste.learning import distinct
 
 SETS = subsets(["a", "a.x", "b"], ["a", "b"])
 seeds = st.integers(0, 10_000)
@@ -89,6 +90,12 @@ def test_a_scale_gives_mean_0_and_spread_1_and_opens_probabilities(seed: int) ->
     assert not found[:, 2].any()  # what does not vary says nothing
     assert np.array_equal(np.argsort(found[:, 0]), np.argsort(rows[:, 0]))
     assert np.isfinite(scale.apply(np.array([[0.0, 1e300, 1.0], [1.0, -1e300, np.nan], [2.0, 0.0, -1.0]]))).all()
+
+
+def test_a_row_with_a_missing_value_counts_once_too() -> None:
+    rows = np.array([[1, np.nan], [2, 3], [1, np.nan], [2, 3], [1, 0]])
+    assert len(distinct(rows)) == 3
+    np.testing.assert_array_equal(distinct(rows), distinct(rows[::-1]))
 
 
 def test_a_value_that_is_missing_counts_as_the_mean() -> None:

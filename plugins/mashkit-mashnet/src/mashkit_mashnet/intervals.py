@@ -126,9 +126,10 @@ def positions(grid: Times, downbeats: Times) -> Floats:
     if len(downbeats):
         first = np.abs(grid[:, None] - downbeats).argmin(axis=0)
         since = (np.arange(beats)[:, None] - first).astype(np.float64)
-        # Beats before the first downbeat are counted backwards from it.
+        # Beats before the first downbeat are counted backwards from it, in bars as long as the others.
+        bar = max(round(float(np.median(np.diff(first)))), 1) if len(first) > 1 else BAR
         count = np.where(since >= 0, since, np.inf).min(axis=1)
-        count = np.where(np.isfinite(count), count, since.max(axis=1)).astype(np.int64) % BAR
+        count = np.where(np.isfinite(count), count, since.max(axis=1) % bar).astype(np.int64) % BAR
         places[count, np.arange(beats)] = 1
     return places
 

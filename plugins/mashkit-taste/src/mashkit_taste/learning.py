@@ -80,7 +80,7 @@ def learn(
     names = sorted({name for one in answers for side in (one.better, one.worse) for name in side})
     better, worse = (rows_of([getattr(one, side) for one in answers], names) for side in ("better", "worse"))
     # A mashup of many answers counts once; which values there are tells nothing of the answers.
-    scale = Scale.of(np.unique(np.concatenate([better, worse]), axis=0))
+    scale = Scale.of(distinct(np.concatenate([better, worse])))
     used = scale.spread > 0
     if not used.any():
         raise TasteError("no score differs between the mashups of the answers", "name other scorers")
@@ -132,6 +132,13 @@ def right(margins: Values) -> Values:
     """Return 1 for each answer that is predicted, 0 for each that is not, 0.5 where both mashups are equal."""
     share: Values = (np.sign(margins) + 1) / 2
     return share
+
+
+def distinct(rows: Values) -> Values:
+    """Return each row once, in an order that depends on the rows alone; missing values (NaN) equal each other."""
+    # Bytes are compared, because NaN equals nothing.
+    found = {row.tobytes(): row for row in rows}
+    return np.array([found[key] for key in sorted(found)])
 
 
 def accuracies(margins: Mapping[str, Values], songs: Sequence[str], seed: int = 0) -> dict[str, dict[str, Any]]:
