@@ -30,7 +30,7 @@ import attrs
 import numpy as np
 import torch
 
-from mashkit.atomicfile import write_json, write_text
+from mashkit.atomicfile import write_text
 from mashkit.bench.scorer_metrics import (
     Examples,
     accuracy,
@@ -297,7 +297,7 @@ def main() -> None:
     text = page(results)
     print(text)
     if arguments.write:
-        write_json(path, results)
+        write_text(path, json.dumps(results, ensure_ascii=False, allow_nan=False, separators=(",", ":")) + "\n")
         write_text(path.with_suffix(".md"), text)
 
 
