@@ -160,6 +160,8 @@ def test_the_command_line_says_it_with_its_exit_status(
     def run(*arguments: object) -> int:
         return main(["bench", "compare", *map(str, arguments)])
 
+    assert run(paths["a"], paths["a"], "--fail-on", "auc:-0.5%") == 0
+    assert "no metric changed" in capsys.readouterr().err
     assert run(paths["a"], paths["b"]) == 0
     assert run(paths["a"], paths["b"], "--fail-on", "auc:-5%") == 0
     capsys.readouterr()

@@ -371,22 +371,24 @@ def test_stretch_along_a_time_map(tmp_path: Path, capsys: pytest.CaptureFixture[
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "status", "said"),
     [
-        ("no JSON", "not a time map"),
-        ("[1, 2]", "not a time map"),
-        ('{"source": [0, 1]}', "not a time map"),
-        ('{"source": [0, 2, 1], "target": [0, 1, 2]}', "increasing"),
-        ('{"source": [0, 1, 2], "target": [0, 3, 4]}', "go from 0.333"),
+        ("no JSON", 2, "map.json is not JSON"),
+        ("[1, 2]", 1, "not a time map"),
+        ('{"source": [0, 1]}', 1, "not a time map"),
+        ('{"source": [0, 2, 1], "target": [0, 1, 2]}', 1, "increasing"),
+        ('{"source": [0, 1, 2], "target": [0, 3, 4]}', 1, "go from 0.333"),
     ],
 )
-def test_time_maps_that_are_none(text: str, said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_time_maps_that_are_none(
+    text: str, status: int, said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     song, drawn = tmp_path / "song.wav", tmp_path / "map.json"
     mk.save(song, signals.noise(2.0))
     drawn.write_text(text)
-    assert run("stretch", song, "--time-map", drawn, "-o", tmp_path / "out.wav") == 1
+    assert run("stretch", song, "--time-map", drawn, "-o", tmp_path / "out.wav") == status
     assert said in capsys.readouterr().err
-    assert run("stretch", song, "--time-map", tmp_path / "none.json", "-o", tmp_path / "out.wav") == 1
+    assert run("stretch", song, "--time-map", tmp_path / "none.json", "-o", tmp_path / "out.wav") == 2
     assert "none.json" in capsys.readouterr().err
     assert not (tmp_path / "out.wav").exists()
 
@@ -463,6 +465,24 @@ def test_list_clips_and_one_vocal(pair: list[Path], capsys: pytest.CaptureFixtur
     assert run("generate", *pair, *QUICKEST, "--vocal", clips[1]["id"], "--json", "--quiet") == 0
     for line in capsys.readouterr().out.splitlines():
         assert mk.MashupPlan.from_json(line).layer(Role.VOCAL).clip_id == clips[1]["id"]
+
+
+@pytest.mark.parametrize("named", ["title", "file"])
+def test_the_vocal_of_a_song_is_named_by_its_title_or_file(
+    pair: list[Path], capsys: pytest.CaptureFixture[str], named: str
+) -> None:
+    vocal = "Mango-Season" if named == "title" else pair[1]
+    assert run("generate", *pair, *QUICKEST, "--vocal", vocal, "--json", "--quiet") == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines
+    assert all("mango-season" in mk.MashupPlan.from_json(line).layer(Role.VOCAL).clip_id for line in lines)
+
+
+def test_a_file_that_is_no_plan_is_named(pair: list[Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "scores.json"
+    path.write_text('{"mashups": []}')
+    assert run("score", path, "--songs", *pair, *QUICKEST) == 1
+    assert f"{path}: " in capsys.readouterr().err
 
 
 def test_plugins(capsys: pytest.CaptureFixture[str]) -> None:

@@ -57,6 +57,9 @@ def test_settings_and_where_they_come_from(
     assert after["generator.max_shift"] == (2, str(config))
     assert after["jobs"] == (3, str(config))
     assert after["db"] == (str(tmp_path / 'with "quotes"'), str(config))
+    monkeypatch.chdir(tmp_path)  # the next command may run in another folder
+    assert main(["config", "set", "db", "here"]) == 0
+    assert listed(capsys)["db"] == (str(tmp_path / "here"), str(config))
     monkeypatch.setenv("MASHKIT_DB", "elsewhere")
     assert listed(capsys)["db"] == ("elsewhere", "environment MASHKIT_DB")
     assert main(["config", "get", "jobs"]) == 0

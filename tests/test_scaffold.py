@@ -89,6 +89,13 @@ def test_names_that_are_none(name: str, tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+def test_the_name_of_an_installed_plugin_is_refused(tmp_path: Path) -> None:
+    pytest.importorskip("mashkit_amu", reason="mashkit-amu is the plugin of this name")
+    with pytest.raises(UsageError, match=r"mashkit-amu .* is installed already"):
+        new_plugin("scorer", "amu", tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_nothing_is_overwritten(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(UsageError, match="kinds are"):
         new_plugin("mixer", "acme", tmp_path)

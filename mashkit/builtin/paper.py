@@ -407,9 +407,10 @@ def _retuning(chosen: Sequence[Fit]) -> dict[str, float]:
 
 def _retuning_notes(retuned: Mapping[str, float]) -> Iterator[str]:
     if retuned:
+        own, vocal = retuned[Role.HARMONIC], retuned[Role.VOCAL]
         yield (
-            f"the harmonic layer is retuned by {retuned['cents']:+.0f} cents: its song's A lies "
-            f"{retuned[Role.HARMONIC]:+.0f} cents from 440 Hz, the vocal's {retuned[Role.VOCAL]:+.0f}"
+            f"the harmonic layer is retuned by {retuned['cents']:+.1f} cents: its song's A lies "
+            f"{own:+.1f} cents from 440 Hz, the vocal's {vocal:+.1f}"
         )
 
 

@@ -74,7 +74,7 @@ def add_parser(commands: Commands) -> None:
                            help="for latex: show this metric; repeatable; without it those of the ranking")  # fmt: skip
     exporting.add_argument("-o", "--output", type=Path, default=Path(), metavar="FOLDER",
                            help="where the files go; default: %(default)s")  # fmt: skip
-    comparing = action("compare", "Compare two results of one suite; fail if something got worse.", _compare)
+    comparing = action("compare", "Compare two results of one suite; with --fail-on, fail if one got worse.", _compare)
     comparing.add_argument("old", type=Path, metavar="A.json", help="the result to compare with")
     comparing.add_argument("new", type=Path, metavar="B.json", help="the new result")
     comparing.add_argument(
@@ -401,6 +401,8 @@ def _compare(arguments: argparse.Namespace) -> int:
                 if one.old != one.new or one.failed
             ],
         )  # fmt: skip
+        if not any(one.old != one.new or one.failed for one in compared.changes):
+            say("no metric changed")
     for labels, where in ((compared.only_old, arguments.old), (compared.only_new, arguments.new)):
         if labels:
             say(f"only in {where}: {', '.join(labels)}")

@@ -20,7 +20,7 @@ from mashkit.cli.kits import policy_of
 from mashkit.errors import CatalogError, GenerationError, MashkitError, UsageError
 from mashkit.features.tuning import describe
 from mashkit.mashup import Mashup
-from mashkit.paths import absolute, path_text
+from mashkit.paths import absolute, folded, path_text
 from mashkit.pipeline import Kit
 from mashkit.timing import metre
 from mashkit.types import Clip, Condition, Role, key_facts
@@ -46,7 +46,7 @@ def catalog_of(kit: Kit, arguments: argparse.Namespace, songs: Sequence[Path]) -
     if songs and arguments.db is not None:
         raise UsageError(f"songs and --db {arguments.db} are both given", "give only one of them")
     if not songs:
-        if _voice(arguments) is not None:
+        if _voice(arguments, songs) is not None:
             raise UsageError(
                 f"--vocal {arguments.vocal}: a file cannot be combined with a database",
                 "add it to the database: mashkit db add FOLDER --protocol roles; then give its clip's id",
@@ -55,7 +55,7 @@ def catalog_of(kit: Kit, arguments: argparse.Namespace, songs: Sequence[Path]) -
         if not catalog.clips:
             raise CatalogError(f"{named_database(arguments.db)} holds no clip", "add songs: mashkit db add FOLDER")
         return catalog
-    voice = _voice(arguments)
+    voice = _voice(arguments, songs)
     catalog = kit.catalog(
         songs,
         policy=policy_of(arguments),
@@ -73,8 +73,11 @@ def catalog_of(kit: Kit, arguments: argparse.Namespace, songs: Sequence[Path]) -
     return catalog
 
 
-def _voice(arguments: argparse.Namespace) -> Song | None:
-    """Return the song of --vocal FILE with the facts from --vocal-key etc.; None if --vocal is a clip's id."""
+def _voice(arguments: argparse.Namespace, songs: Sequence[Path]) -> Song | None:
+    """Return the song of --vocal FILE with the facts from --vocal-key etc.; None if --vocal is a clip.
+
+    Without such facts, a file among the songs is a song, whose vocal is separated as that of any other.
+    """
     vocal = getattr(arguments, "vocal", None)
     options = {"key": "--vocal-key", "tempo": "--vocal-bpm", "downbeat": "--vocal-downbeat"}
     names = {name: option.lstrip("-").replace("-", "_") for name, option in options.items()}
@@ -85,6 +88,9 @@ def _voice(arguments: argparse.Namespace) -> Song | None:
                 f"{', '.join(options[name] for name in said)} without --vocal FILE",
                 "they describe a voice in a file; correct a clip of a database with `mashkit db edit`",
             )
+        return None
+    own = absolute(vocal)
+    if not said and any(place in (own, *own.parents) for place in map(absolute, songs)):
         return None
     if "downbeat" in said and "tempo" not in said:
         raise UsageError(f"--vocal-downbeat {said['downbeat']} without --vocal-bpm", "give both")
@@ -97,13 +103,29 @@ def is_file(vocal: str) -> bool:
 
 
 def vocals_of(catalog: Catalog, arguments: argparse.Namespace) -> list[str | None]:
-    """Return the ids of the clips of --vocal, those with most singing first; [None] if --vocal is not given."""
-    if arguments.vocal is None or not is_file(arguments.vocal):
-        return [arguments.vocal]
-    for failure in catalog.failures:
-        if failure.path == Path(arguments.vocal):
-            raise failure.error
-    clips = [clip for clip in catalog.clips if clip.source == path_text(absolute(arguments.vocal))]
+    """Return the ids of the clips of --vocal, those with most singing first; [None] if --vocal is not given.
+
+    --vocal is a clip's id, a title, or a file.
+    """
+    vocal = arguments.vocal
+    if vocal is None:
+        return [None]
+    if is_file(vocal):
+        for failure in catalog.failures:
+            if absolute(failure.path) == absolute(vocal):
+                raise failure.error
+        clips = [clip for clip in catalog.clips if clip.source == path_text(absolute(vocal))]
+        if not clips:
+            raise UsageError(
+                f"--vocal {vocal}: it is passed over, or none of its clips can be used",
+                "name another copy of it, or a clip of `mashkit generate --list-clips`",
+            )
+    elif any(clip.id == vocal for clip in catalog.clips):
+        return [vocal]
+    else:
+        clips = [clip for clip in catalog.clips if folded(clip.title) == folded(vocal) and Role.VOCAL in clip.roles]
+        if not clips:
+            return [vocal]  # the generator says that there is no such clip
     return [clip.id for clip in sorted(clips, key=lambda clip: -clip.activity[Role.VOCAL])]
 
 

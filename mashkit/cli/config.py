@@ -80,14 +80,17 @@ def _get(arguments: argparse.Namespace) -> int:
 
 
 def _set(arguments: argparse.Namespace) -> int:
+    from mashkit.arguments import named_path
     from mashkit.cli import settings
     from mashkit.cli.kits import value_of
-    from mashkit.paths import path_text
+    from mashkit.paths import absolute, path_text
 
     name = arguments.name
     plain = name in settings.NAMES and name not in ("jobs", "quiet")
     value = arguments.value if plain else value_of(arguments.value)
     settings.require(name, value)
+    if name in ("cache", "db"):
+        value = path_text(absolute(named_path(value)))  # because commands run in other folders, too
     before = settings.read()
     kept, removed = _without_options_of_another(name, before, {**before, name: value})
     _require_component(name, kept)

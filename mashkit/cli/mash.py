@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -116,11 +117,12 @@ def run(arguments: argparse.Namespace) -> int:
         best = kit.rank(mashups, top=arguments.top, per_vocal=per_vocal, failed=failed)
         saved = save_mashups(kit, best, output, clicks=arguments.clicks)
         failures = [*failures_of(catalog), *unscored, *saved.failures]
+        short = _shortfall(arguments, mashups, len(best), per_vocal)
         result = {
             "mashups": saved.records,
             "drawn": len(mashups),
             "failures": failures,
-            "notes": [*catalog.notes, *kit.registry.notes],
+            "notes": [*catalog.notes, *kit.registry.notes, *short],
             "components": {kind: getattr(kit, kind).described() for kind in KINDS},
             "environment": environment(),
         }
@@ -138,16 +140,26 @@ def run(arguments: argparse.Namespace) -> int:
             ],
         )  # fmt: skip
         say(f"listen: {arguments.output / 'index.html'}")
-    if len(best) < arguments.top:
-        left_out = len({one.plan.id for one in mashups}) - len(best)
+    for note in short:
+        say(note)
+    return PARTLY if failures else DONE
+
+
+def _shortfall(arguments: argparse.Namespace, mashups: Sequence[Mashup], kept: int, per_vocal: int | None) -> list[str]:
+    """Return notes on plans and mashups that were asked for and do not exist."""
+    notes = []
+    if len(mashups) < arguments.count:
+        notes.append(f"{len(mashups)} of the {arguments.count} plans asked for were drawn: no more were found")
+    if kept < arguments.top:
+        left_out = len({one.plan.id for one in mashups}) - kept
         more = "--per-vocal" if per_vocal is not None and left_out else "more songs"
         why = (
             f"; {left_out} more were drawn, but their vocals are of the same songs, or they could not be scored"
             if left_out
             else ""
         )
-        say(f"only {len(best)} of the {arguments.top} mashups asked for exist{why}; {more} would give more")
-    return PARTLY if failures else DONE
+        notes.append(f"only {kept} of the {arguments.top} mashups asked for exist{why}; {more} would give more")
+    return notes
 
 
 def _dry_run(arguments: argparse.Namespace) -> int:

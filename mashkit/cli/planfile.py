@@ -32,4 +32,7 @@ def read_plans(path: Path) -> list[MashupPlan]:
                 except PlanError as error:
                     raise PlanError(f"{path}, line {number}: {error.problem}", error.fix) from error
         return plans
-    return [MashupPlan.from_dict(whole)]  # a file of one line is one plan, and so is a plan.json
+    try:
+        return [MashupPlan.from_dict(whole)]  # a file of one line is one plan, and so is a plan.json
+    except PlanError as error:
+        raise PlanError(f"{path}: {error.problem}", error.fix) from error

@@ -34,7 +34,7 @@ def add_parser(commands: Commands) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Show or write the tags."""
-    from mashkit.audio.files import load
+    from mashkit.audio.files import load, require_file
     from mashkit.audio.tags import as_written, read_tags, require_mutagen, write_tags
     from mashkit.catalog.songs import find_songs
     from mashkit.cli.eachfile import of_each
@@ -47,6 +47,7 @@ def run(arguments: argparse.Namespace) -> int:
     files = find_songs(arguments.songs)
 
     def work(file: Path) -> dict[str, Any]:
+        require_file(file)
         before = read_tags(file)  # comes first: a file whose tags cannot be read costs no analysis
         if len(before) == 2 and not arguments.replace:
             return {"path": path_text(file), "before": before, "after": before, "written": False, "notes": []}

@@ -116,7 +116,10 @@ def freeze_mashups(
             best: dict[str, dict[str, Candidate]] = {}
             controls: dict[str, Candidate] = {}
             even = wishes.task == "retrieval" and len(kits) % 2 == 0
-            for vocal in choice.queries(wishes.queries, wishes.vocals):
+            queries = choice.queries(wishes.queries, wishes.vocals)
+            if len(queries) < wishes.queries and not wishes.vocals:
+                making.leave_out([f"{wishes.queries - len(queries)} of the {wishes.queries} queries: no more vocals"])
+            for vocal in queries:
                 found = choice.best(vocal, wishes.candidates)
                 control = choice.control(vocal) if even else None
                 if found is None or (even and control is None):

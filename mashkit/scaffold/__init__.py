@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import keyword
 import re
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from importlib.resources import files
 from pathlib import Path
 from string import Template
@@ -37,6 +38,9 @@ def new_plugin(kind: str, name: str, parent: Path) -> Path:
         raise UsageError(f"there is no kind {kind!r} of component", f"the kinds are {', '.join(INTERFACES)}")
     if not re.fullmatch(r"[a-z][a-z0-9]*(-[a-z0-9]+)*", name) or keyword.iskeyword(name):
         raise UsageError(f"{name!r} is not a name for a component", "use lower-case letters, digits and dashes: acme-2")
+    with contextlib.suppress(PackageNotFoundError):
+        installed = version(f"mashkit-{name}")
+        raise UsageError(f"mashkit-{name} {installed} is installed already", "choose another name")
     folder = parent / f"mashkit-{name}"
     if folder.exists():
         raise OutputError(f"{folder} exists already", "choose another name, or another folder with -o")
