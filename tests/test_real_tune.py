@@ -292,7 +292,7 @@ def test_a_plan_says_what_it_retunes() -> None:
     seed, other = clip("seed", A_MAJOR, -2.0), clip("other", Key(0, "major"), -45.0)
     plan = plan_of(Condition.MATCHED, seed, other)
     assert plan.generator["tuning"] == {"vocal": -2.0, "harmonic": -45.0, "cents": 43.0}
-    assert any("+43 cents" in note for note in plan.notes)
+    assert any("+43.0 cents" in note for note in plan.notes)
     assert MashupPlan.from_json(plan.to_json()) == plan
     steady = plan_of(Condition.MATCHED, seed, clip("other", Key(0, "major"), -4.0))
     assert "tuning" not in steady.generator
