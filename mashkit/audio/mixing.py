@@ -83,8 +83,10 @@ def mix(layers: Mapping[Role, Samples], sample_rate: int, mixing: Mixing) -> Mix
     """
     if mixing.duck_db > 0 and Role.VOCAL in layers and Role.HARMONIC in layers:
         layers[Role.HARMONIC][:] *= duck(layers[Role.VOCAL], sample_rate, mixing.duck_db)
-    for samples in layers.values():
-        samples *= fades(samples.shape[1], sample_rate, mixing)
+    if mixing.fade_in_s > 0 or mixing.fade_out_s > 0:
+        faded = fades(next(iter(layers.values())).shape[1], sample_rate, mixing)  # all layers are as long as the mashup
+        for samples in layers.values():
+            samples *= faded
     total = _sum(list(layers.values()))
     # A stem may have a higher peak than the mix if another stem cancels it. Stems are saved too, so their peaks count.
     everything = (total, *layers.values())
@@ -125,7 +127,7 @@ def duck(vocal: Samples, sample_rate: int, depth_db: float) -> Gain:
     power = np.zeros(count * hop, np.float64)
     power[: vocal.shape[1]] = np.mean(np.square(vocal, dtype=np.float64), axis=0)
     level = 10 * np.log10(power.reshape(count, hop).mean(axis=1) + 1e-12)
-    loud = np.percentile(level[level > level.max() - DUCK_SOUNDING_DB], 95) if count else 0.0
+    loud = np.percentile(level[level > level.max() - DUCK_SOUNDING_DB], 95)
     sounding = np.clip((level - loud) / DUCK_RANGE_DB + 1, 0, 1)
     if not level.max() > 10 * math.log10(2e-12):
         sounding[:] = 0.0
