@@ -441,7 +441,8 @@ class Kit:
     def score(self, mashups: Sequence[Mashup]) -> list[Score | MashkitError]:
         """Score mashups, one result each; the result of a mashup that cannot be scored is its error.
 
-        A :class:`mashkit.interfaces.scorer.RelativeScorer` compares all mashups that could be measured.
+        A :class:`mashkit.interfaces.scorer.RelativeScorer` compares all mashups that could be measured. A mashup with a
+        silent layer is scored too, and the registry gets a note about the layer, because its score says little.
         """
         results: list[Any] = []
         mashups = _require_mashups(mashups)
@@ -449,6 +450,8 @@ class Kit:
             results += self._measured(mashups[start : start + SCORE_BATCH])
             for done, result in enumerate(results[start:], start + 1):
                 failed = isinstance(result, MashkitError)
+                if not failed:
+                    self._note_silence(mashups[done - 1])
                 self._notify(
                     StageEvent(
                         stage="score",
@@ -460,6 +463,11 @@ class Kit:
                     )
                 )
         return self._compared(results)
+
+    def _note_silence(self, mashup: Mashup) -> None:
+        for role, clip in mashup.clips.items():
+            if clip.activity.get(role, 1.0) == 0.0:
+                self.registry.note(f"clip {clip.id} ({clip.title}): its {role} is silent, so scores with it say little")
 
     def _scores(self, mashups: Sequence[Mashup]) -> list[Score | MashkitError]:
         return self._compared(self._measured(mashups))

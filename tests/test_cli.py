@@ -416,6 +416,8 @@ def test_generate_and_score(pair: list[Path], tmp_path: Path, capsys: pytest.Cap
     assert data == json.loads(scores.read_text())
     assert [one["condition"] for one in data["scores"]] == ["original", "original", "matched", "matched"]
     assert all(set(one["parts"]) == PARTS for one in data["scores"])
+    assert {title for one in data["scores"] for title in one["titles"].values()} == {path.stem for path in pair}
+    assert all(list(one["titles"]) == ["vocal", "harmonic", "percussion"] for one in data["scores"])
     assert run("score", plans, "--songs", *pair, *QUICKEST, "--scorer", "amu", "--json", "--quiet") == 0
     other = json.loads(capsys.readouterr().out)
     assert all({"harmony", "rhythm", "balance"} == set(one["parts"]) for one in other["scores"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections import Counter
 from collections.abc import Sequence
 from typing import Any
@@ -15,6 +16,7 @@ from mashkit.errors import ComponentFailed, UnknownComponent, UsageError
 from mashkit.hookspecs import StageEvent, hookimpl
 from mashkit.mashup import Mashup
 from mashkit.synthetic.source import SyntheticSource
+from mashkit.testing.mashups import mashup_of
 from mashkit.types import Key, Role, Score
 
 
@@ -72,6 +74,19 @@ def test_one_mashup_that_cannot_be_scored_stops_no_other(source: SyntheticSource
     assert len(kit.rank(drawn)) == len(drawn) - 1
     with pytest.raises(ComponentFailed, match="do not like"):
         kit.rank([drawn[3]])
+
+
+@pytest.mark.parametrize("activity", [1.0, 0.0])
+def test_a_silent_layer_is_noted_once(activity: float) -> None:
+    shelf = SyntheticSource([(Key(0, "major"), 120.0)], bars=4)
+    clip = attrs.evolve(shelf.clips[0], activity={**shelf.clips[0].activity, Role.VOCAL: activity})
+    shelf.clips = [clip]
+    kit = mk.Kit(stretcher=Turntable(), scorer=ByDuration())
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", mk.errors.PluginWarning)
+        assert all(isinstance(score, Score) for score in kit.score([mashup_of(shelf, clip)] * 2))
+    expected = [f"clip {clip.id} ({clip.title}): its vocal is silent, so scores with it say little"]
+    assert [note for note in kit.registry.notes if "silent" in note] == (expected if activity == 0 else [])
 
 
 def test_stages_are_heard(source: SyntheticSource) -> None:

@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from mashkit.cli.actions import KINDS, Commands, add_collection, add_command, add_components, add_dry_run
 from mashkit.cli.console import give, print_table, say, status_of
+from mashkit.types import Role
+
+if TYPE_CHECKING:
+    from mashkit.catalog.catalog import Catalog
+    from mashkit.types import MashupPlan
 
 
 def add_parser(commands: Commands) -> None:
@@ -46,7 +52,7 @@ def run(arguments: argparse.Namespace) -> int:
         if isinstance(result, CatalogError | PlanError):  # other errors were printed as events during scoring
             say(said_of(f"plan {plan.id}", result))
     rows: list[dict[str, Any]] = [
-        {"plan": plan.id, "condition": str(plan.condition)}
+        {"plan": plan.id, "condition": str(plan.condition), "titles": _titles(catalog, plan)}
         | (result.to_dict() if isinstance(result, Score) else {"error": str(result)})
         for plan, result in zip(plans, results, strict=True)
     ]
@@ -61,11 +67,23 @@ def run(arguments: argparse.Namespace) -> int:
     if not give(data, arguments):
         parts = sorted({part for row in scored for part in row["parts"]})
         print_table(
-            ("plan", "condition", "score", *parts),
+            ("plan", "condition", "songs", "score", *parts),
             [
-                (row["plan"], row["condition"], f"{row['value']:.4f}",
+                (row["plan"], row["condition"], " + ".join(dict.fromkeys(row["titles"].values())),
+                 f"{row['value']:.4f}",
                  *(f"{row['parts'][part]:.4f}" if part in row["parts"] else "–" for part in parts))
                 for row in sorted(scored, key=lambda row: -float(row["value"]))
             ],
         )  # fmt: skip
     return status_of(scored, [*data["failures"], *(row for row in rows if "error" in row)])
+
+
+def _titles(catalog: Catalog, plan: MashupPlan) -> dict[str, str]:
+    """Return the title of each layer's song, vocal first; a layer whose clip is missing has none."""
+    from mashkit.errors import CatalogError
+
+    titles = {}
+    for layer in sorted(plan.layers, key=lambda layer: list(Role).index(layer.role)):
+        with contextlib.suppress(CatalogError):
+            titles[str(layer.role)] = catalog.clip(layer.clip_id).title
+    return titles
