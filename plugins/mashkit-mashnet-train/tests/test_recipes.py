@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import io
 import json
+import operator
 import os
 import sys
 import tarfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +22,7 @@ from mashkit.bench.rendered import render as synthesized
 from mashkit.catalog import Catalog
 from mashkit.catalog.database import MashupDB
 from mashkit.cli import main
-from mashkit.errors import UsageError
+from mashkit.errors import ComponentFailed, UsageError
 from mashkit.types import Audio, Key, Role
 from mashkit_mashnet.pitches import FRAME_RATE, melody, whitened
 from mashkit_mashnet.stem_features import StemFeatures
@@ -501,10 +503,19 @@ def test_no_database_is_named(tmp_path: Path) -> None:
         from_database(tmp_path / "store", tmp_path / "nowhere")
 
 
-def test_the_first_error_ends_the_work_in_processes(tmp_path: Path) -> None:
-    folders = [tmp_path / str(number) for number in range(5000)]
-    with pytest.raises(FileNotFoundError):
-        list(in_processes(os.mkdir, [tmp_path / "none" / "of these", *folders], jobs=1))
-    made = len(list(tmp_path.iterdir()))
-    assert made < len(folders), "what waited was begun all the same"
-    assert len(list(in_processes(os.mkdir, folders[made : made + 3], jobs=2))) == 3
+def test_the_first_error_ends_the_work_in_processes() -> None:
+    asked: list[int] = []
+
+    def excerpts(count: int) -> Iterator[Excerpt]:
+        for number in range(count):
+            asked.append(number)
+            yield Excerpt(
+                song="a song", number=number, bars=8, tempo=120.0, key=None, melody=(), bridge=(), piano=(), chords=()
+            )
+
+    assert [one.number for one in in_processes(operator.attrgetter("song"), excerpts(3), jobs=1)] == [0, 1, 2]
+    assert {one.number for one in in_processes(operator.attrgetter("song"), excerpts(5), jobs=2)} == set(range(5))
+    asked.clear()
+    with pytest.raises(ComponentFailed, match=r"a song, excerpt 0.*no attribute 'nothing'"):
+        list(in_processes(operator.attrgetter("nothing"), excerpts(5000), jobs=1))
+    assert len(asked) < 10
