@@ -26,6 +26,7 @@ from mashkit.bench.page import markdown, page, publish
 from mashkit.bench.records import Machine, Row, judged_by
 from mashkit.bench.results import ROWS_SUFFIX, Result, read_result, rows_path, write_result
 from mashkit.bench.scorers import ScorerTask
+from mashkit.bench.statistics import Comparison
 from mashkit.bench.tasks import load_task
 from mashkit.cli import main
 from mashkit.errors import UsageError
@@ -236,6 +237,17 @@ def test_the_page_has_every_row_as_it_is_shown(result: Result) -> None:
     assert data["wall_s"] == ["0.30", "0.30", "", "0.30", "0.30"]
     assert data["values"]["score"] == ["0.1", f"4.941e{MINUS}324", "", f"{MINUS}1e{MINUS}07", ""]
     assert list(data["values"]) == ["score", "probability", "part.harmony", "cases"]
+
+
+def test_the_page_says_in_how_many_songs_two_differ(result: Result) -> None:
+    tied = Comparison(
+        metric="auc", one="a", other="b", difference=5.0, low=0.0, high=9.0, p_bootstrap=0.1, p_signed_rank=0.5,
+        p_holm=0.5, effect=1.0, effect_low=1.0, effect_high=1.0, songs=12, differing=2,
+    )  # fmt: skip
+    made = page(attrs.evolve(result, comparisons=[tied]))
+    assert "1 if one is better in every song in which they differ" in made
+    assert "<td>2 of 12</td>" in made
+    assert "<td>12</td>" in page(attrs.evolve(result, comparisons=[attrs.evolve(tied, differing=None)]))
 
 
 BROWSER = shutil.which("chromium")

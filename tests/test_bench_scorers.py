@@ -504,6 +504,10 @@ def test_draws_are_taken_alone_and_together(task: ScorerTask) -> None:
     assert whole["within_auc"] == 50  # v: one of two; w: two of four
     assert whole["auc"] == pytest.approx(100 * 6 / 12)
     assert whole["mrr"] == pytest.approx((1 / 2 + 1) / 2)
+    # Ranks are those among the matched mashups of the same draw: 2 and 1, then 1 and 1.
+    assert whole["average_rank"] == pytest.approx(5 / 4)
+    assert whole["normalised_rank"] == pytest.approx(100 / 4)
+    assert drawn["average_rank"] == [1.5, 1]
     assert task.draws([row for row in made if len(row.facts["uses"][0]) == 2 and row.input != "a"]) == {}
 
 

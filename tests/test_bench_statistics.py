@@ -22,14 +22,18 @@ from mashkit.bench.scorer_metrics import (
     beaten_by,
     calibration_error,
     mean_over,
+    normalised_rank,
     preferred,
     reliability,
     roc_auc,
 )
 from mashkit.bench.statistics import (
+    EXACT_UP_TO,
     Comparison,
+    Statistic,
     against,
     by_cluster,
+    combined,
     every_two,
     holm,
     interval,
@@ -56,6 +60,10 @@ def examples(values: list[float] | np.ndarray, songs: np.ndarray | None = None) 
     return Examples(values, np.arange(len(values)) % SONGS if songs is None else songs, SONGS)
 
 
+def one_draw(positive: Examples, unlabelled: Examples) -> Statistic:
+    return average_rank([(positive, unlabelled)])
+
+
 @given(st.lists(st.floats(-5, 5), min_size=1, max_size=9), st.integers(0, 99))
 def test_a_median_of_drawn_clusters_is_numpys(values: list[float], seed: int) -> None:
     weights = resampled(len(values), resamples=5, seed=seed)
@@ -69,7 +77,7 @@ def test_a_median_of_drawn_clusters_is_numpys(values: list[float], seed: int) ->
 def test_ranks_are_scipys_mid_ranks(positive: list[float], others: list[float]) -> None:
     by_hand = [stats.rankdata([-one, *(-other for other in others)])[0] for one in positive]
     assert ranks_among(positive, others) == pytest.approx(by_hand, abs=1e-9)
-    assert value_of(average_rank(examples(positive), examples(others)), SONGS) == pytest.approx(
+    assert value_of(average_rank([(examples(positive), examples(others))]), SONGS) == pytest.approx(
         np.mean(by_hand), abs=1e-9
     )
 
@@ -122,7 +130,7 @@ def test_only_the_order_counts(positive: list[float], negative: list[float], gai
     def moved(values: list[float]) -> Examples:
         return examples(np.array(values) * gain + offset)
 
-    for metric in (roc_auc, average_rank, beaten_by):
+    for metric in (roc_auc, beaten_by):
         before = value_of(metric(examples(positive), examples(negative)), SONGS)
         assert value_of(metric(moved(positive), moved(negative)), SONGS) == pytest.approx(before, abs=1e-9)
     there, back = roc_auc(examples(positive), examples(negative)), roc_auc(examples(negative), examples(positive))
@@ -131,13 +139,30 @@ def test_only_the_order_counts(positive: list[float], negative: list[float], gai
 
 def test_an_empty_class_tells_nothing() -> None:
     some, none = examples([0.2, 0.9]), examples([])
-    for metric in (roc_auc, average_rank, accuracy):
+    for metric in (roc_auc, one_draw, accuracy):
         assert math.isnan(value_of(metric(some, none), SONGS))
         assert math.isnan(value_of(metric(none, some), SONGS))
         assert interval(metric(some, none), SONGS) is None
     assert math.isnan(value_of(calibration_error(none, none), SONGS))
     assert reliability(none, none) == []
     assert paired(roc_auc(some, none), roc_auc(some, none), SONGS) is None
+
+
+@given(st.lists(st.tuples(scores, scores), min_size=1, max_size=4))
+def test_positives_are_ranked_within_their_own_draw(drawn: list[tuple[list[float], list[float]]]) -> None:
+    draws = [(examples(good), examples(bad)) for good, bad in drawn]
+    by_hand = [rank for good, bad in drawn for rank in ranks_among(good, bad)]
+    pairs = [(rank - 1, len(bad)) for good, bad in drawn for rank in ranks_among(good, bad)]
+    assert value_of(average_rank(draws), SONGS) == pytest.approx(np.mean(by_hand), abs=1e-9)
+    shares = sum(above for above, _ in pairs) / sum(count for _, count in pairs)
+    assert value_of(normalised_rank(draws), SONGS) == pytest.approx(shares, abs=1e-9)
+    # To draw the same plans more often changes no rank and no interval.
+    for metric in (average_rank, normalised_rank):
+        assert value_of(metric(draws * 3), SONGS) == pytest.approx(value_of(metric(draws), SONGS), abs=1e-9)
+        once, thrice = (interval(metric(draws * times), SONGS, resamples=50) for times in (1, 3))
+        assert (once is None) == (thrice is None)
+        if once is not None and thrice is not None:
+            assert (thrice.low, thrice.high) == pytest.approx((once.low, once.high), abs=1e-9)
 
 
 def test_what_is_no_example() -> None:
@@ -207,6 +232,47 @@ def test_intervals_cover_the_truth_as_often_as_they_say(songs: int) -> None:
     assert naive / runs < 0.75
 
 
+def with_empty(values: np.ndarray, more: int) -> Statistic:
+    """Return the mean of one number a song, among so many songs without data."""
+    return ratio(np.r_[values, np.zeros(more)], np.r_[np.ones(len(values)), np.zeros(more)])
+
+
+@pytest.mark.parametrize("more", [1, 15])
+def test_songs_without_data_change_no_interval_and_no_test(more: int) -> None:
+    random = np.random.default_rng(5)
+    one, other = random.integers(-9, 9, size=(2, 7)).astype(float)  # sums of whole numbers are exact
+    squares, pairs = (np.pad(sums, (0, more)) for sums in (random.integers(9, size=(7, 7)), np.ones((7, 7))))
+    for bare, whole in (
+        (with_empty(one, 0), with_empty(one, more)),
+        (pair_ratio(squares[:7, :7], pairs[:7, :7]), pair_ratio(squares, pairs)),
+        (combined(np.negative, with_empty(one, 0)), combined(np.negative, with_empty(one, more))),
+    ):
+        assert interval(whole, 7 + more) == interval(bare, 7)
+    assert paired(with_empty(one, more), with_empty(other, more), 7 + more) == paired(
+        with_empty(one, 0), with_empty(other, 0), 7
+    )
+    # A class counts the songs of either side; every metric of scores passes on which they are.
+    songs = np.array([0, 0, 2, 2])
+    good, bad = Examples([0.9, 0.4, 0.8, 0.6], songs, 3 + more), Examples([0.5, 0.1, 0.7, 0.2], songs, 3 + more)
+    for metric in (roc_auc, one_draw, accuracy, calibration_error):
+        assert list(np.flatnonzero(metric(good, bad).carrying)) == [0, 2]
+    # One song with data is one observation, however many have none.
+    assert interval(with_empty(one[:1], more), 1 + more) is None
+    lone = paired(with_empty(one[:1], more), with_empty(other[:1], more), 1 + more)
+    assert lone is not None
+    assert (lone.interval, lone.p_bootstrap, lone.clusters) == (None, None, 1)
+
+
+def test_coverage_does_not_fall_with_songs_without_data() -> None:
+    random = np.random.default_rng(6)
+    covered = 0
+    for run in range(200):
+        found = interval(with_empty(random.normal(size=5), 15), 20, resamples=300, seed=run)
+        assert found is not None
+        covered += found.low <= 0 <= found.high
+    assert covered / 200 >= 0.88  # it was .75 when all twenty songs were counted
+
+
 def test_intervals_of_an_area_cover_it_too() -> None:
     # Song effects shift positives and negatives alike; the true area is that of two normals, a distance of 1 apart.
     random = np.random.default_rng(3)
@@ -260,6 +326,36 @@ def test_signed_rank_is_scipys() -> None:
     assert signed_rank(tied) == pytest.approx(min(1.0, 2 * min(both)), abs=1e-9)
 
 
+@pytest.mark.parametrize("count", [14, 25, 47])
+def test_signed_rank_is_exact_for_many_songs(count: int) -> None:
+    random = np.random.default_rng(count)
+    for shift in (0.0, 0.5, 1.0, 9.0):
+        values = random.normal(size=count) + shift
+        expected = stats.wilcoxon(values, method="exact").pvalue
+        assert signed_rank(values) == pytest.approx(expected, rel=1e-9)
+        assert signed_rank(-values) == pytest.approx(expected, rel=1e-9)
+    assert signed_rank(np.arange(1, count + 1)) == pytest.approx(2.0 ** (1 - count), rel=1e-9)
+
+
+@given(st.lists(st.integers(-4, 4), min_size=2, max_size=12).filter(lambda values: sum(map(bool, values)) > 1))
+def test_signed_rank_with_ties_is_the_count_of_all_signs(values: list[int]) -> None:
+    kept = np.array([value for value in values if value])
+    ranks = stats.rankdata(np.abs(kept))
+    sums = np.array(list(itertools.product((0, 1), repeat=len(kept)))) @ ranks
+    own = ranks[kept > 0].sum()
+    both = np.mean(sums >= own - 1e-9), np.mean(sums <= own + 1e-9)
+    assert signed_rank(values) == pytest.approx(min(1.0, 2 * min(both)), rel=1e-9)
+
+
+def test_signed_rank_of_very_many_is_scipys_approximation_and_goes_on_smoothly() -> None:
+    random = np.random.default_rng(7)
+    values = np.round(random.normal(size=1000) + 0.07, 2)
+    known = stats.wilcoxon(values, method="approx", correction=False).pvalue
+    assert signed_rank(values) == pytest.approx(known, rel=1e-9)
+    border = random.normal(size=EXACT_UP_TO) + 0.15
+    assert signed_rank(border) == pytest.approx(stats.wilcoxon(border, method="approx").pvalue, rel=0.02)
+
+
 def test_holm_by_hand() -> None:
     # Sorted .01, .02, .03, .04: times 4, 3, 2, 1, and none below one before it.
     assert holm([0.03, 0.01, 0.04, 0.02]) == pytest.approx([0.06, 0.04, 0.06, 0.06])
@@ -286,10 +382,17 @@ def test_rank_biserial_by_hand_and_between_its_ends() -> None:
             test = paired(ratio(songs, np.ones(12)), ratio(np.zeros(12), np.ones(12)), 12, resamples=200, seed=seed)
             assert test is not None
             assert test.effect_interval is not None
-            assert (test.clusters, test.effect) == (12, pytest.approx(rank_biserial(songs)))
+            assert (test.clusters, test.differing) == (12, 12)
+            assert test.effect == pytest.approx(rank_biserial(songs))
             assert -1 <= test.effect_interval.low <= test.effect_interval.high <= 1
             held += (test.effect_interval.low > 0) if sign else test.effect_interval.low < 0 < test.effect_interval.high
         assert held >= 30
+
+
+def test_songs_without_a_difference_are_counted_apart() -> None:
+    test = paired(ratio([3.0, 2.0, 1.0, 0.0], [4, 4, 4, 0]), ratio([1.0, 2.0, 0.0, 0.0], [4, 4, 4, 0]), 4)
+    assert test is not None
+    assert (test.effect, test.differing, test.clusters) == (1.0, 2, 3)
 
 
 def test_a_baseline_is_compared_with_everybody_and_corrected_for_these_tests_alone() -> None:

@@ -180,7 +180,9 @@ def latex(result: Result, metrics: Sequence[Metric] = ()) -> str:
             for one in own
         ]  # fmt: skip
         heads = ["", "against", "difference", "95 %", "effect", "95 %", "p, Holm"]
-        caption = f"{titles[name].title}: differences by song. Effect: rank-biserial correlation."
+        caption = (
+            f"{titles[name].title}: differences by song. Effect: rank-biserial correlation of the songs that differ."
+        )
         parts.append(latex_table(heads, tests, caption=caption, label=f"{suite.name}:{name}"))
     return "\n\n".join(parts) + "\n"
 

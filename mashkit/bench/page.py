@@ -378,7 +378,7 @@ def _comparisons(metrics: Sequence[Metric], comparisons: Sequence[Comparison], b
             p_values = (one.p_bootstrap, one.p_signed_rank, one.p_holm)
             numbers = [number(one.difference, digits), _ends(one.low, one.high, digits)]
             if sized:
-                numbers += [number(one.effect, 2), _ends(one.effect_low, one.effect_high, 2), number(one.songs, 0)]
+                numbers += [number(one.effect, 2), _ends(one.effect_low, one.effect_high, 2), _songs(one)]
             numbers += [number(p_value, 3) for p_value in p_values]
             rows.append(pages.row(text(one.one), pages.cell(text(one.other), "said"), *map(pages.cell, numbers)))
         heads = ["one", "other", "difference", "95 %"] + (["effect", "95 %", "songs"] if sized else [])
@@ -392,12 +392,19 @@ def _comparisons(metrics: Sequence[Metric], comparisons: Sequence[Comparison], b
     if sized:
         explained += (
             " Effect: rank-biserial correlation of the songs’ differences (Kerby 2014), 1 if one is better in every "
-            "song, 0 if neither is, −1 if the other is; songs are those that have a difference."
+            "song in which they differ, 0 if neither is, −1 if the other is. Songs: in how many they differ, of those "
+            "in which both have a value."
         )
     if of_baseline:
         explained += f" Everybody is compared with {text(baseline)}, and Holm’s correction is for these tests alone."
     heading = f"Against {baseline}" if of_baseline else "Who differs from whom"
     return pages.section("pairs", heading, f"{explained}</p>", *parts) if comparisons else ""
+
+
+def _songs(one: Comparison) -> str:
+    """Return in how many songs two competitors differ, and of how many; results of earlier versions know the latter."""
+    songs = number(one.songs, 0)
+    return songs if one.differing is None else f"{one.differing} of {songs}"
 
 
 def _ends(low: float | None, high: float | None, digits: int) -> str:

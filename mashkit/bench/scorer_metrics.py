@@ -21,7 +21,7 @@ True
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import attrs
@@ -29,7 +29,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mashkit import metrics
-from mashkit.bench.statistics import Statistic, Values, pair_ratio, ratio
+from mashkit.bench.statistics import Statistic, Values, combined, pair_ratio, ratio
 from mashkit.errors import UsageError
 from mashkit.metrics import CALIBRATION_BINS, Bin, calibration_bins, ranks_among
 
@@ -92,27 +92,59 @@ def beaten_by(positive: Examples, others: Examples) -> Statistic:
 
     0 is best, 0.5 chance.
     """
-    above, pairs = np.zeros((positive.count, positive.count)), np.zeros((positive.count, positive.count))
+    return normalised_rank([(positive, others)])
+
+
+def normalised_rank(draws: Iterable[tuple[Examples, Examples]]) -> Statistic:
+    """Return the share of the unlabelled of its draw that is above a positive, ties half, over all pairs of a draw.
+
+    Parameters
+    ----------
+    draws : iterable of (positive, unlabelled)
+        The two classes of each draw, one draw or more, all of the same songs.
+    """
+    sums = [_above(positive, unlabelled) for positive, unlabelled in draws]
+    return pair_ratio(sum(above for above, _ in sums), sum(pairs for _, pairs in sums))
+
+
+def _above(positive: Examples, others: Examples) -> tuple[Values, Values]:
+    """Return by pair of songs how many of ``others`` are above positives, ties half, and how many pairs there are."""
+    above, pairs = np.zeros((2, positive.count, positive.count))
     for song in np.unique(others.songs):
         own = others.scores[others.songs == song]
         above[:, song] = positive.sums(ranks_among(positive.scores, own) - 1)
         pairs[:, song] = positive.sums(np.full(len(positive.songs), len(own)))
-    return pair_ratio(above, pairs)
+    return above, pairs
 
 
-def average_rank(positive: Examples, unlabelled: Examples) -> Statistic:
-    """Return the average rank of positives among the unlabelled (docs/paper.md, row 32); 1 is best.
+def average_rank(draws: Sequence[tuple[Examples, Examples]]) -> Statistic:
+    """Return the average rank of positives among the unlabelled of their draw (docs/paper.md, row 32); 1 is best.
 
-    For resampled songs it is 1 + n · normalised rank, with n the number of unlabelled examples of the sample itself.
+    For resampled songs it is 1 + n · normalised rank, with n the number of unlabelled examples that a positive of the
+    sample itself is ranked among, on average.
+
+    Parameters
+    ----------
+    draws : sequence of (positive, unlabelled)
+        As in :func:`normalised_rank`.
+
+    Examples
+    --------
+    >>> from mashkit.bench.statistics import value_of
+    >>> good, bad = Examples([0.5], [0], count=1), Examples([0.9, 0.1], [0, 0], count=1)
+    >>> value_of(average_rank([(good, bad)]), 1)
+    2.0
+    >>> value_of(average_rank([(good, bad)] * 3), 1)  # drawn three times: not a larger rank
+    2.0
     """
-    share, n = beaten_by(positive, unlabelled), len(unlabelled.songs)
-    return lambda weights: 1 + n * share(weights)
+    positives = sum(len(positive.songs) for positive, _ in draws)
+    n = sum(len(positive.songs) * len(unlabelled.songs) for positive, unlabelled in draws) / max(positives, 1)
+    return combined(lambda share: 1 + n * share, normalised_rank(draws))
 
 
 def roc_auc(positive: Examples, negative: Examples) -> Statistic:
     """Return the area under the ROC curve: how often a positive scores above a negative, ties half."""
-    share = beaten_by(positive, negative)
-    return lambda weights: 1 - share(weights)
+    return combined(lambda share: 1 - share, beaten_by(positive, negative))
 
 
 # ------------------------------------------------------------------------------------------------ probabilities
@@ -123,7 +155,7 @@ def accuracy(positive: Examples, negative: Examples) -> Statistic:
     """
     good = mean_over(positive, positive.scores >= THRESHOLD)
     bad = mean_over(negative, negative.scores < THRESHOLD)
-    return lambda weights: (good(weights) + bad(weights)) / 2
+    return combined(lambda *shares: sum(shares) / 2, good, bad)
 
 
 def reliability(positive: Examples, negative: Examples, bins: int = CALIBRATION_BINS) -> list[Bin]:
@@ -151,7 +183,7 @@ def calibration_error(positive: Examples, negative: Examples, bins: int = CALIBR
         quotient: Values = np.divide(off, total, out=np.full(total.shape, np.nan), where=total > 0)
         return quotient
 
-    return statistic
+    return Statistic(statistic, counts > 0)
 
 
 # --------------------------------------------------------------------------------------------------------- twins

@@ -57,6 +57,7 @@ from mashkit.bench.scorer_metrics import (
     average_rank,
     calibration_error,
     mean_over,
+    normalised_rank,
     preferred,
     reliability,
     roc_auc,
@@ -139,8 +140,8 @@ def _metrics() -> Iterator[Metric]:
         )  # fmt: skip
         yield Metric(
             name=f"{prefix}average_rank", title=f"average rank, {name}", unit="", resolution=0.5, weight=weight,
-            explained="Rank of each positive among all unlabelled (matched) mashups, 1 + those above it, ties half: "
-            f"their mean; {how} (Table 1). 1 is best.",
+            explained="Rank of each positive among all unlabelled (matched) mashups of its draw, 1 + those above it, "
+            f"ties half: their mean; {how} (Table 1). 1 is best.",
         )  # fmt: skip
         yield _share(
             f"{prefix}normalised_rank", f"normalised rank, {name}", "(Rank − 1) of that over the number of "
@@ -669,20 +670,19 @@ def _are_probabilities(rows: Sequence[Row]) -> bool:
 
 def _statistics(rows: Sequence[Row], songs: Sequence[str], draws: Sequence[int] = ()) -> dict[str, Statistic]:
     """Return every metric of scores as a statistic of the weights of these songs; ``draws`` are all by default."""
-    draws = draws or _draws(rows)
+    draws = draws or _draws(rows) or [0]
     groups = _grouped(rows, draws)
     # What belongs together is of one draw: twins, and the matched mashups that a positive is ranked among.
     single = [_grouped(rows, [draw]) for draw in draws]
     found: dict[str, Statistic] = {}
     for name in PROTOCOLS:
         parts = groups.get(name, {})
-        positive, negative, unlabelled = (
-            _examples(parts.get(part, ()), songs) for part in (POSITIVE, NEGATIVE, UNLABELLED)
-        )
+        positive, negative = (_examples(parts.get(part, ()), songs) for part in (POSITIVE, NEGATIVE))
         found[f"{PREFIXES[name]}auc"] = roc_auc(positive, negative)
         found |= {f"{PREFIXES[name]}{metric}": one for metric, one in _within_vocals(parts, songs).items()}
-        found[f"{PREFIXES[name]}average_rank"] = average_rank(positive, unlabelled)
-        found[f"{PREFIXES[name]}normalised_rank"] = _normalised(positive, unlabelled)
+        ranked = _by_draw([one.get(name, {}) for one in single], songs)
+        found[f"{PREFIXES[name]}average_rank"] = average_rank(ranked)
+        found[f"{PREFIXES[name]}normalised_rank"] = normalised_rank(ranked)
         if _are_probabilities([*parts.get(POSITIVE, ()), *parts.get(NEGATIVE, ())]):
             found[f"{PREFIXES[name]}accuracy"] = accuracy(positive, negative)
             if name == "controlled":
@@ -710,9 +710,9 @@ def _within_vocals(parts: Mapping[str, Sequence[Row]], songs: Sequence[str]) -> 
     return {name: mean_over(examples, [measure(good, bad) for good, bad in scores]) for name, measure in WITHIN.items()}
 
 
-def _normalised(positive: Examples, unlabelled: Examples) -> Statistic:
-    rank, count = average_rank(positive, unlabelled), max(len(unlabelled.songs), 1)
-    return lambda weights: (rank(weights) - 1) / count
+def _by_draw(draws: Iterable[Mapping[str, Sequence[Row]]], songs: Sequence[str]) -> list[tuple[Examples, Examples]]:
+    """Return the positives of each draw, and the matched mashups of the same draw, which they are ranked among."""
+    return [(_examples(parts.get(POSITIVE, ()), songs), _examples(parts.get(UNLABELLED, ()), songs)) for parts in draws]
 
 
 def _query_ranks(draws: Sequence[Mapping[str, Sequence[Row]]], songs: Sequence[str]) -> tuple[Examples, np.ndarray]:
@@ -806,19 +806,23 @@ def _places(facts: Mapping[str, Any], places: Mapping[str, tuple[float, int]]) -
 def _rank_curves(of: Mapping[str, Sequence[Row]]) -> list[Chart]:
     curves = []
     for label, rows in of.items():
-        parts = _grouped(rows).get("controlled", {})
-        if not (parts.get(POSITIVE) and parts.get(UNLABELLED)):
+        found = []
+        for draw in _draws(rows):
+            parts = _grouped(rows, [draw]).get("controlled", {})
+            if parts.get(POSITIVE) and parts.get(UNLABELLED):
+                scores, others = (_scores(parts[part]) for part in (POSITIVE, UNLABELLED))
+                found.append((ranks_among(scores, others) - 1) / len(others))
+        if not found:
             continue
-        scores, others = (_scores(parts[part]) for part in (POSITIVE, UNLABELLED))
-        ranks = np.sort((ranks_among(scores, others) - 1) / len(others))
+        ranks = np.sort(np.concatenate(found))
         y = np.arange(1, len(ranks) + 1) / len(ranks)
         x = np.concatenate([[0.0], np.repeat(ranks, 2), [1.0]])
         curves.append(Curve(label, (100 * x).tolist(), (100 * np.concatenate([[0, 0], np.repeat(y, 2)])).tolist()))
     return [
         CurveChart(
             title="Where the originals rank",
-            caption="Share of positives among the best so many per cent of all matched mashups, controlled. Up and "
-            "left is better; along the dashed line it is chance.",
+            caption="Share of positives among the best so many per cent of the matched mashups of their draw, "
+            "controlled. Up and left is better; along the dashed line it is chance.",
             x_label="best per cent of matched mashups",
             y_label="positives found, %",
             curves=curves,
