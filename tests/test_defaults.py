@@ -16,7 +16,7 @@ import pytest
 
 from mashkit.builtin.local import LocalExecutor
 from mashkit.builtin.paper import PaperGenerator
-from mashkit.cli import generate, mash
+from mashkit.cli import generate, listen_reports, mash
 from mashkit.cli.actions import DB_VARIABLE
 from mashkit.cli.kits import condition_of
 from mashkit.cli.parser import build
@@ -97,6 +97,8 @@ WORDS: Mapping[tuple[str, str], str] = {
     ("serve", "backup"): "backup.sqlite in the study",
     ("simulate", "systems"): "the paper's five",
     ("simulate", "raters"): "as many as the design needs",
+    ("simulate", "points"): ",".join(f"{one:g}" for one in listen_reports.POINTS),
+    ("simulate", "studies"): str(listen_reports.STUDIES),
     ("*", "reference"): "the first",
 }
 """What is said of an argument whose default is not a value but follows from others; tests of the commands show each."""

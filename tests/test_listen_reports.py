@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import itertools
 import json
 import re
 from collections.abc import Sequence
@@ -17,7 +18,7 @@ import pytest
 import studies
 from mashkit.cli import main
 from mashkit.errors import UsageError
-from mashkit.listen.analysis import TESTS, Finding, Results, analyse
+from mashkit.listen.analysis import TESTS, Finding, Results, analyse, findings
 from mashkit.listen.answers import Store
 from mashkit.listen.data import Answered, ListeningDataError, read_answered, read_data, write_data
 from mashkit.listen.export import write_export
@@ -221,11 +222,123 @@ def test_equal_systems_are_rarely_found_different() -> None:
         assert one.share < 0.15, one.test
 
 
-def test_holm_makes_no_p_smaller_and_covers_each_test_alone(analysed: dict[str, Results]) -> None:
-    ranked = [one for one in analysed["retrieval"].findings if one.test == "systems-rank-sum"]
-    assert all(one.p_holm >= one.p for one in ranked)  # type: ignore[operator]
-    smallest = min(ranked, key=lambda one: one.p or 0)
-    assert smallest.p_holm == pytest.approx(len(ranked) * (smallest.p or 0))
+@pytest.mark.parametrize("task", TASKS)
+def test_holm_covers_all_comparisons_of_each_test_and_no_other(task: str, analysed: dict[str, Results]) -> None:
+    from statsmodels.stats.multitest import multipletests
+
+    by_test: dict[str, list[Finding]] = {}
+    for one in analysed[task].findings:
+        by_test.setdefault(one.test, []).append(one)
+    for test, ones in by_test.items():
+        assert [one.p_holm for one in ones] == pytest.approx(multipletests([one.p for one in ones], method="holm")[1])
+        paper = TESTS[test].whose == "paper"
+        assert [one.p_reported for one in ones] == [one.p if paper else one.p_holm for one in ones]
+    assert len(by_test.get("post-hoc", [])) in (0, 5 * 10)
+
+
+def test_power_judges_as_the_report_does() -> None:
+    """The rates are those of the p-values that the report prints, which are corrected over all five questions."""
+    made = lambda seed: design("retrieval", systems=("a", "b", "c"), size=10, raters=6, seed=seed)  # noqa: E731
+    found = {one.test: one for one in power(made, [1.0], world=World(), count=8, raters=6)[1.0]}
+    world = World(effects=planted(made(0), 1.0, "a"))
+    counted: dict[str, list[bool]] = {}
+    for data in simulated_studies(made, world, 8, raters=6):
+        pairs = []
+        for one in analyse(data).findings:
+            if one.question != "overall" or not ("a" in (one.one, one.other) or one.test == "friedman"):
+                continue
+            p = one.p if TESTS[one.test].whose == "paper" else one.p_holm
+            (pairs if one.test == "post-hoc" else counted.setdefault(one.test, [])).append(p is not None and p < 0.05)
+        counted.setdefault("post-hoc", []).append(any(pairs))
+    assert {test: (one.found, one.of) for test, one in found.items()} == {
+        test: (sum(ones), len(ones)) for test, ones in counted.items()
+    }
+    # So a test of ours finds less than it would with one question alone.
+    ours = found["systems-clustered"]
+    alone = sum(
+        one.p_holm is not None and one.p_holm < 0.05
+        for data in simulated_studies(made, world, 8, raters=6)
+        for one in findings(data, long_table(data), questions=("overall",), effects=False)
+        if one.test == "systems-clustered"
+    )
+    assert ours.found < alone
+
+
+def test_power_compares_with_the_reference_that_is_named() -> None:
+    made = lambda seed: design("retrieval", systems=("a", "b", "c"), size=10, raters=6, seed=seed)  # noqa: E731
+    found = {one.test: one for one in power(made, [2.0], world=World(), count=4, raters=6, reference="c")[2.0]}
+    assert found["systems-clustered"].of == 4 * 2
+    assert found["systems-clustered"].share > 0.6
+    with pytest.raises(UsageError, match=r"--reference typo: the study has no such system .*known: a, b, c"):
+        power(made, [2.0], world=World(), count=4, reference="typo")
+
+
+def test_power_of_preferences_does_not_fall_with_the_effect() -> None:
+    """Where the reference always wins, no finite strength fits; these studies count, and find the effect."""
+    made = lambda seed: design("preference", size=6, raters=6, seed=seed)  # noqa: E731
+    small, large = (rates[0] for rates in power(made, [1.0, 4.0], world=World(), count=5, raters=6).values())
+    assert small.of == large.of == 5 * 4
+    assert (small.without, large.without) == (0, 0)
+    assert small.share < 0.8 < large.share
+
+
+def test_comparisons_without_a_p_count_as_not_found() -> None:
+    made = lambda seed: design("retrieval", systems=("a", "b"), size=6, raters=6, seed=seed)  # noqa: E731
+    found = {one.test: one for one in power(made, [1.0], world=World(), count=3, raters=6)[1.0]}
+    # Friedman's test needs three systems.
+    assert (found["friedman"].found, found["friedman"].of, found["friedman"].without) == (0, 3, 3)
+    assert (found["post-hoc"].of, found["post-hoc"].without) == (3, 3)
+
+
+def preferring(won: str) -> Answered:
+    """Return a study of three systems whose raters prefer by the letters: 1 the first of a pair, 2 the other."""
+    pairs = [("amu", "tiv"), ("amu", "vh2015"), ("tiv", "vh2015")]
+    samples = [
+        sample(f"{name}-{number}", name, f"v{number}") for number in range(4) for name in ("amu", "tiv", "vh2015")
+    ]
+    pages = [
+        Page(id=f"{one}-{other}-{number}", kind=PageKind.PREFERENCE, samples=(f"{one}-{number}", f"{other}-{number}"))
+        for number in range(4)
+        for one, other in pairs
+    ]
+    study = Study(task="preference", rules=Rules(fewest_pages=None, fewest_seconds=None), samples=samples, pages=pages)
+    given = [
+        Answer(rater=f"r{rater}", page=page.id, sample=name, question=PREFERRED, value=int(letter == str(place)))
+        for rater in range(3)
+        for page, letter in zip(pages, itertools.cycle(won), strict=False)
+        for place, name in enumerate(page.samples, 1)
+    ]
+    return Answered(study=study, answers=given)
+
+
+def test_a_system_that_always_wins_has_a_row_with_p_in_the_report() -> None:
+    data = preferring("112")  # amu always wins
+    results = analyse(data)
+    table = next(table for table in tables(data, results) if table.name == "bradley-terry")
+    assert "always won or always lost" in table.caption
+    assert [row[0] for row in table.rows] == ["amu − tiv", "amu − vh2015"]
+    assert all(re.fullmatch(r"[\d.]+ \[[−\d.]+, [\d.]+\], p\s=\s0\.\d+", row[1]) for row in table.rows), table.rows
+    finite = preferring("121212211")
+    captions = [table.caption for table in tables(finite, analyse(finite))]
+    assert not any("always won" in caption for caption in captions)
+
+
+def test_n_of_a_preference_is_the_number_of_direct_comparisons() -> None:
+    found = analyse(preferring("121212211")).findings
+    assert [(one.other, one.count) for one in found] == [("tiv", (12, 12)), ("vh2015", (12, 12))]
+
+
+def test_where_there_is_no_p_the_report_says_why(small: Study) -> None:
+    data = Answered(study=attrs.evolve(small, task="retrieval"), answers=rated("r1", "A1", {"a1": 2, "o1": 5}))
+    made = tables(data, analyse(data))
+    assert not any(re.search(r"p\s=\s–", cell) for table in made for row in table.rows for cell in row)
+    ungrouped = [attrs.evolve(one, group="") for one in small.samples]
+    data = Answered(study=attrs.evolve(small, samples=ungrouped), answers=answers(small))
+    made = tables(data, analyse(data))
+    assert not any(re.search(r"p\s=\s–", cell) for table in made for row in table.rows for cell in row)
+    friedman = next(table for table in made if table.name == "friedman")
+    assert {cell for row in friedman.rows for cell in row[1:]} == {"–"}
+    assert "fewer than three systems" in friedman.caption
 
 
 @pytest.mark.parametrize(
@@ -461,6 +574,15 @@ def test_the_power_of_a_design_is_told_before_it_is_made(capsys: pytest.CaptureF
         (("simulate", "--task", "retrieval", "-o", "x", "--systems", "a,a"), "2 systems, 1 of them different"),
         (("simulate", "--task", "retrieval", "--raters", "2", "-o", "x"), "2 raters, and 3 for each page"),
         (("simulate", "--task", "retrieval", "--power", "--points", "much"), "--points much"),
+        (("simulate", "--task", "retrieval", "--power", "--points", "nan"), "--points nan"),
+        (("simulate", "--task", "retrieval", "--power", "--points", "0.5,inf"), "--points 0.5,inf"),
+        (("simulate", "--task", "retrieval", "--power", "--points", "5"), "--points 5"),
+        (("simulate", "--task", "retrieval", "--power", "-o", "x"), "--power with --output"),
+        (("simulate", "--task", "retrieval", "--power", "--effect", "amu=2"), "--power with --effect"),
+        (("simulate", "--task", "retrieval", "-o", "x", "--points", "1"), "--points without --power"),
+        (("simulate", "--task", "retrieval", "-o", "x", "--studies", "3"), "--studies without --power"),
+        (("simulate", "--task", "retrieval", "--power", "--reference", "amuu"), "--reference amuu"),
+        (("simulate", "--task", "retrieval", "-o", "x", "--reference", "amuu"), "did you mean 'amu'?"),
         (("report", "nowhere.json", "-o", "x"), "nowhere.json cannot be read"),
     ],
 )

@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 import pytest
-from scipy import stats
+from scipy import optimize, stats
 
 from mashkit.errors import UsageError
 from mashkit.listen.agreement import by_rater_slot, cronbach, krippendorff
@@ -131,13 +131,12 @@ def test_friedman_is_that_of_the_published_example() -> None:
     assert friedman([[3, 3, 3], [4, 4, 4]]) == 1.0
 
 
-def test_pairs_after_friedman_are_corrected_by_holm() -> None:
+def test_pairs_after_friedman_are_conovers() -> None:
     import scikit_posthocs
 
     found = post_hoc(ROUNDING)
     assert found is not None
-    corrected = np.asarray(scikit_posthocs.posthoc_conover_friedman(np.array(ROUNDING), p_adjust="holm"))
-    np.testing.assert_allclose(found, corrected, rtol=1e-9)
+    np.testing.assert_allclose(found, scikit_posthocs.posthoc_conover_friedman(np.array(ROUNDING)), rtol=1e-9)
     assert found[0, 2] < 0.01 < found[0, 1]
 
 
@@ -195,8 +194,8 @@ def test_strengths_are_those_of_the_published_example() -> None:
     one, other = games()
     each = list(range(len(one)))
     found = bradley_terry(one, other, np.ones(len(one)), each, each, reference="Baltimore")
-    assert found is not None
-    assert [round(found[team].value, 2) for team in TEAMS[:-1]] == list(STRENGTHS)
+    assert not found.penalised
+    assert [round(found.of[team].value, 2) for team in TEAMS[:-1]] == list(STRENGTHS)
 
 
 def test_strengths_and_errors_are_those_of_statsmodels() -> None:
@@ -213,20 +212,60 @@ def test_strengths_and_errors_are_those_of_statsmodels() -> None:
     fitted = sm.GLM(won, design, family=sm.families.Binomial()).fit(
         cov_type="cluster", cov_kwds={"groups": np.stack([raters, songs], axis=1)}
     )
-    assert found is not None
     n, k = design.shape
     for place, team in enumerate(TEAMS[:-1]):
-        assert found[team].value == pytest.approx(fitted.params[place], abs=1e-6)
-        interval = found[team].interval
+        assert found.of[team].value == pytest.approx(fitted.params[place], abs=1e-6)
+        interval = found.of[team].interval
         assert interval is not None
-        error = (interval.high - found[team].value) / stats.t.ppf(0.975, 8)
+        error = (interval.high - found.of[team].value) / stats.t.ppf(0.975, 8)
         # statsmodels also multiplies the variance by (n − 1)/(n − k), for its k coefficients.
         assert error**2 * (n - 1) / (n - k) == pytest.approx(fitted.cov_params()[place, place], rel=1e-5)
 
 
-def test_a_system_that_always_wins_has_no_strength() -> None:
-    one, other, each = ["a", "a", "b"], ["b", "c", "c"], [0, 1, 2]
-    assert bradley_terry(one, other, [1, 1, 0.5], each, each, reference="c") is None
-    assert bradley_terry(one, other, [1, 0.5, 0.5], each, each, reference="c") is not None
-    with pytest.raises(UsageError, match="no comparison has the reference 'd'"):
-        bradley_terry(one, other, [1, 1, 0.5], each, each, reference="d")
+def test_a_system_that_always_wins_has_firths_strength() -> None:
+    one, other, won = list("aaaabbbc"), list("bbcccacb"), np.array([1, 1, 1, 1, 1, 0, 1, 1.0])
+    raters, songs = [0, 1, 2, 0, 1, 2, 0, 1], [0, 0, 1, 1, 2, 2, 3, 3]
+    found = bradley_terry(one, other, won, raters, songs, reference="c")
+    assert found.penalised
+    design = np.array([[(x == name) - (y == name) for name in "ab"] for x, y in zip(one, other, strict=True)], float)
+
+    def penalised(strengths: np.ndarray) -> float:
+        odds = design @ strengths
+        weight = stats.logistic.pdf(odds)
+        information = design.T @ (weight[:, None] * design)
+        likelihood = (won * stats.logistic.logcdf(odds) + (1 - won) * stats.logistic.logsf(odds)).sum()
+        return float(likelihood + 0.5 * np.log(np.linalg.det(information)))
+
+    fitted = optimize.minimize(lambda strengths: -penalised(strengths), [0.0, 0.0], method="Nelder-Mead",
+                               options={"xatol": 1e-9, "fatol": 1e-12})  # fmt: skip
+    assert [found.of["a"].value, found.of["b"].value] == pytest.approx(fitted.x, abs=1e-5)
+    # The test and the ends of the interval are those of the ratio of penalised likelihoods.
+    without = optimize.minimize_scalar(lambda b: -penalised(np.array([0.0, b])))
+    t = math.sqrt(2 * (without.fun - fitted.fun))
+    assert found.of["a"].p == pytest.approx(2 * stats.t.sf(t, 2), rel=1e-4)
+    interval = found.of["a"].interval
+    assert interval is not None
+    assert interval.low < 0 < found.of["a"].value < interval.high
+    end = optimize.minimize_scalar(lambda b: -penalised(np.array([interval.low, b])))
+    assert math.sqrt(2 * (end.fun - fitted.fun)) == pytest.approx(stats.t.ppf(0.975, 2), rel=1e-4)
+
+
+def test_the_more_a_system_always_wins_the_surer_it_is() -> None:
+    seen = []
+    for count in (3, 5, 10, 30, 100):
+        each = list(range(count))
+        found = bradley_terry(["a"] * count, ["b"] * count, [1.0] * count, each, each, reference="b").of["a"]
+        assert found.value == pytest.approx(math.log(2 * count + 1))
+        assert found.p is not None
+        assert found.p > 2 * 0.5**count  # not surer than the exact test of independent answers
+        seen.append(found.p)
+    assert seen == sorted(seen, reverse=True)
+    assert seen[2] < 0.01
+
+
+def test_only_systems_that_comparisons_link_have_strengths() -> None:
+    found = bradley_terry(list("aac"), list("bbd"), [1, 0, 1], [0, 1, 2], [0, 1, 2], reference="b")
+    assert list(found.of) == ["a"]
+    assert bradley_terry(["b"], ["b"], [1], [0], [0], reference="b").of == {}
+    with pytest.raises(UsageError, match="no comparison has the reference 'e'"):
+        bradley_terry(list("aac"), list("bbd"), [1, 0, 1], [0, 1, 2], [0, 1, 2], reference="e")

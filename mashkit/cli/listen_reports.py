@@ -16,6 +16,12 @@ if TYPE_CHECKING:
     from mashkit.listen.simulate import World
     from mashkit.listen.study import Study
 
+POINTS = (0.25, 0.5, 0.75, 1.0)
+"""Effects of `--power`, rating points."""
+STUDIES = 100
+"""Simulated studies of each effect."""
+MOST_POINTS = 4.0
+"""Largest effect, and largest spread: the length of the rating scale."""
 REFERENCE = "system that every other system is compared with; default: the first"
 NEEDED = ("pandas", "scikit_posthocs")
 """Packages of the extra ``listen`` that the analysis needs."""
@@ -51,11 +57,10 @@ def add_parsers(action: Callable[[str, str, Run], argparse.ArgumentParser]) -> N
     people.add_argument("--leaving", type=float, metavar="SHARE", help="share of raters who leave before the end")
     planning = simulate.add_argument_group("power of a design")
     planning.add_argument("--power", action="store_true", help="print how often simulated studies find an effect")
-    planning.add_argument("--points", default="0.25,0.5,0.75,1", metavar="POINTS,POINTS",
-                          help="effects: how much better the reference is; default: %(default)s")  # fmt: skip
-    planning.add_argument(
-        "--studies", type=positive, default=100, metavar="N", help="of each effect; default: %(default)s"
-    )
+    planning.add_argument("--points", metavar="POINTS,POINTS",
+                          help="effects: how much better the reference is; "
+                               f"default: {','.join(f'{one:g}' for one in POINTS)}")  # fmt: skip
+    planning.add_argument("--studies", type=positive, metavar="N", help=f"of each effect; default: {STUDIES}")
 
     for name, help_, run in (
         ("export", "Write the answers as CSV, with a description of the columns.", _export),
@@ -87,6 +92,11 @@ def _simulate(arguments: argparse.Namespace) -> int:
 
     if (arguments.study is None) == (arguments.task is None):
         raise UsageError("listen simulate needs a study or --task, and not both", "see mashkit listen simulate --help")
+    # --power plants its own effects and writes no file; the other options mean nothing without it.
+    for option in ("output", "effect") if arguments.power else ("points", "studies"):
+        if getattr(arguments, option):
+            problem = f"--power with --{option}" if arguments.power else f"--{option} without --power"
+            raise UsageError(problem, f"leave out --{option}, or {'leave out' if arguments.power else 'add'} --power")
     if arguments.power:
         return _power(arguments)
     if arguments.output is None:
@@ -139,7 +149,7 @@ def _world(arguments: argparse.Namespace, study: Study) -> World:
         value = getattr(arguments, name)
         if value is None:
             continue
-        most = 1.0 if name in ("inattentive", "leaving") else 4.0
+        most = 1.0 if name in ("inattentive", "leaving") else MOST_POINTS
         if not 0 <= value <= most:
             raise UsageError(f"--{name} {value:g}", f"give 0 to {most:g}")
         given[name] = value
@@ -149,25 +159,29 @@ def _world(arguments: argparse.Namespace, study: Study) -> World:
 
 def _power(arguments: argparse.Namespace) -> int:
     from mashkit.cli.console import print_table, printed
-    from mashkit.errors import UsageError
     from mashkit.listen.analysis import TESTS
     from mashkit.listen.power import power
 
     _require_extra()
-    try:
-        points = [float(one) for one in arguments.points.split(",")]
-    except ValueError:
-        raise UsageError(f"--points {arguments.points}", "give numbers: --points 0.25,0.5") from None
+    points = _points(arguments.points)
+    count = arguments.studies or STUDIES
     made = _designs(arguments)
-    found = power(made, points, world=_world(arguments, made(arguments.seed)), count=arguments.studies,
+    found = power(made, points, world=_world(arguments, made(arguments.seed)), count=count,
                   seed=arguments.seed, raters=arguments.raters, reference=arguments.reference)  # fmt: skip
-    rows = [
+    rows: list[dict[str, Any]] = [
         {"points": effect, "test": rate.test, "title": TESTS[rate.test].title, "whose": TESTS[rate.test].whose,
-         "found": rate.share, "low": rate.interval.low, "high": rate.interval.high}
+         "corrected": None if TESTS[rate.test].whose == "paper" else "Holm",
+         "counted": "studies" if rate.test == "post-hoc" else "comparisons",
+         "found": rate.share, "low": rate.interval.low, "high": rate.interval.high, "of": rate.of,
+         "without_p": rate.without}
         for effect, rates in found.items() for rate in rates
     ]  # fmt: skip
-    if not printed({"simulated": True, "studies": arguments.studies, "corrected": "Holm", "rates": rows}, arguments):
-        print(f"SIMULATED: {arguments.studies} studies for each effect; p corrected by Holm, below .05")
+    if not printed({"simulated": True, "studies": count, "rates": rows}, arguments):
+        print(
+            f"SIMULATED: {count} studies for each effect, judged as the report judges them: p below .05, of our tests "
+            "corrected by Holm over all questions. Found is the share of comparisons of the reference; of Conover's "
+            "test, the share of studies with any such pair."
+        )
         print_table(
             ("points", "test", "whose", "found", "95 % interval"),
             [
@@ -176,7 +190,29 @@ def _power(arguments: argparse.Namespace) -> int:
                 for row in rows
             ],
         )  # fmt: skip
+        for row in rows:
+            if row["without_p"]:
+                print(
+                    f"{row['points']:g} points, {row['title']}: {row['without_p']} of {row['of']} {row['counted']} had "
+                    "too few data for a p, and count as not found"
+                )
     return DONE
+
+
+def _points(text: str | None) -> list[float]:
+    """Return the effects that --points names."""
+    from mashkit.errors import UsageError
+
+    if text is None:
+        return list(POINTS)
+    fix = f"give numbers from -{MOST_POINTS:g} to {MOST_POINTS:g}: --points 0.25,0.5"
+    try:
+        points = [float(one) for one in text.split(",")]
+    except ValueError:
+        raise UsageError(f"--points {text}", fix) from None
+    if not all(-MOST_POINTS <= one <= MOST_POINTS for one in points):  # also false for "nan"
+        raise UsageError(f"--points {text}", fix)
+    return points
 
 
 # ------------------------------------------------------------------------------------------------ export, report

@@ -82,7 +82,7 @@ TESTS: Mapping[str, Procedure] = {
     "friedman": Procedure("All systems, Friedman", "ours", "Medians of the clips, ranked within each vocal."),
     "post-hoc": Procedure(
         "All pairs of systems, Conover after Friedman", "ours",
-        "Ranks within each vocal; Holm's correction over all pairs is part of the test.",
+        "Ranks within each vocal.",
     ),
     "bradley-terry": Procedure(
         "Reference against others, Bradley-Terry", "ours",
@@ -105,13 +105,15 @@ class Finding:
     p : float, optional
         None where the data are too few.
     p_holm : float, optional
-        Corrected by Holm over all comparisons of this test in the report.
+        Corrected by Holm over all comparisons of this test in the report, those of all questions.
     difference : Estimate, optional
         In rating points, or in log odds for preferences.
     effect : Estimate, optional
         Cliff's delta, −1 to 1.
     count : (int, int)
-        Clips, vocals or comparisons on both sides.
+        Clips or vocals on both sides; of preferences, comparisons of the one with the other.
+    penalised : bool
+        Whether the difference is that of :class:`mashkit.listen.preferences.Strengths` with Firth's penalty.
     """
 
     test: str
@@ -123,6 +125,12 @@ class Finding:
     difference: Estimate | None = None
     effect: Estimate | None = None
     count: tuple[int, int] = (0, 0)
+    penalised: bool = False
+
+    @property
+    def p_reported(self) -> float | None:
+        """The p-value by which the report judges: corrected, but of the paper's own tests not, as in the paper."""
+        return self.p if TESTS[self.test].whose == "paper" else self.p_holm
 
 
 @attrs.frozen(kw_only=True)
@@ -283,8 +291,7 @@ class _View:
             pairs = post_hoc(values)
             for row, column in zip(*np.triu_indices(len(there), 1), strict=True):
                 p = None if pairs is None else float(pairs[row, column])
-                yield Finding(test="post-hoc", question=question, one=there[row], other=there[column], p=p, p_holm=p,
-                              count=count)  # fmt: skip
+                yield Finding(test="post-hoc", question=question, one=there[row], other=there[column], p=p, count=count)
 
 
 def _preferences(data: Answered, table: pd.DataFrame) -> Iterator[Finding]:
@@ -297,20 +304,21 @@ def _preferences(data: Answered, table: pd.DataFrame) -> Iterator[Finding]:
     for other in data.systems:
         if other == reference:
             continue
-        met = int(((rows["one"] == other) | (rows["other"] == other)).sum())
+        met = sum({one, two} == {reference, other} for one, two in zip(*sides, strict=True))
         above = None
-        if strengths is not None and other in strengths:
-            found = strengths[other]
+        if other in strengths.of:
+            found = strengths.of[other]
             ends = found.interval and attrs.evolve(found.interval, low=-found.interval.high, high=-found.interval.low)
             above = Estimate(-found.value, ends, found.p)
         yield Finding(test="bradley-terry", question=PREFERRED, one=reference, other=other, difference=above,
-                      p=None if above is None else above.p, count=(met, met))  # fmt: skip
+                      p=None if above is None else above.p, count=(met, met),
+                      penalised=strengths.penalised)  # fmt: skip
 
 
 def _corrected(found: Iterable[Finding]) -> list[Finding]:
-    """Add Holm's correction over all comparisons of a test; that of `post-hoc` is there already."""
+    """Add Holm's correction over all comparisons of a test, of all questions."""
     rows = list(found)
-    for test in dict.fromkeys(one.test for one in rows if one.test != "post-hoc"):
+    for test in dict.fromkeys(one.test for one in rows):
         places = [index for index, one in enumerate(rows) if one.test == test and one.p is not None]
         for index, p in zip(places, holm([rows[index].p or 0.0 for index in places]), strict=True):
             rows[index] = attrs.evolve(rows[index], p_holm=p)

@@ -15,7 +15,7 @@ import attrs
 import numpy as np
 import numpy.typing as npt
 
-from mashkit.bench.statistics import LEVEL, Interval, holm, interval, pair_ratio, ratio, value_of
+from mashkit.bench.statistics import LEVEL, Interval, interval, pair_ratio, ratio, value_of
 
 Values: TypeAlias = npt.NDArray[np.float64]
 
@@ -92,10 +92,10 @@ def friedman(blocks: npt.ArrayLike) -> float | None:
 
 
 def post_hoc(blocks: npt.ArrayLike) -> Values | None:
-    """Return p-values of all pairs of systems after Friedman's test (Conover's, adjusted by Holm), shape (k, k).
+    """Return p-values of all pairs of systems after Friedman's test (Conover's, not corrected), shape (k, k).
 
-    After Conover, "Practical Nonparametric Statistics", 3rd edition, 1999, section 5.8; by scikit-posthocs. Holm keeps
-    the chance of any false finding among all pairs at the level of the test. None where :func:`friedman` gives none.
+    After Conover, "Practical Nonparametric Statistics", 3rd edition, 1999, section 5.8; by scikit-posthocs. None where
+    :func:`friedman` gives none.
     """
     import scikit_posthocs
 
@@ -104,9 +104,7 @@ def post_hoc(blocks: npt.ArrayLike) -> Values | None:
         return None
     if (values == values[:, :1]).all():
         return np.ones((values.shape[1], values.shape[1]))
-    found: Values = np.array(scikit_posthocs.posthoc_conover_friedman(values), np.float64)  # a copy: it is read-only
-    pairs = np.triu_indices(len(found), 1)
-    found[pairs] = found.T[pairs] = holm(found[pairs].tolist())
+    found: Values = np.array(scikit_posthocs.posthoc_conover_friedman(values), np.float64)
     return found
 
 
@@ -137,21 +135,29 @@ def clustered(influence: npt.ArrayLike, value: float, raters: Sequence[Any], son
     """
     from scipy import stats
 
+    found = variance_of(influence, raters, songs)
+    if found is None:
+        return Estimate(value, None, None)
+    variance, degrees = found
+    if variance <= 0:
+        return Estimate(value, Interval(value, value), 1.0 if value == 0 else None)
+    error = math.sqrt(variance)
+    reach = float(stats.t.ppf((1 + LEVEL) / 2, degrees)) * error
+    p = 2 * float(stats.t.sf(abs(value) / error, degrees))
+    return Estimate(value, Interval(value - reach, value + reach), p)
+
+
+def variance_of(influence: npt.ArrayLike, raters: Sequence[Any], songs: Sequence[Any]) -> tuple[float, int] | None:
+    """Return the variance of :func:`clustered` and its degrees of freedom; None with one rater, or one song."""
     errors = np.asarray(influence, np.float64)
     by_rater, rater_of = np.unique(np.asarray(raters), return_inverse=True)
     by_song, song_of = np.unique(np.asarray(songs), return_inverse=True)
     fewest = min(len(by_rater), len(by_song))
     if fewest < 2:
-        return Estimate(value, None, None)
+        return None
     variances = [_cluster_variance(errors, of) for of in (rater_of, song_of, rater_of * len(by_song) + song_of)]
     both = variances[0] + variances[1] - variances[2]
-    variance = both if both > 0 else max(variances[:2])
-    if variance <= 0:
-        return Estimate(value, Interval(value, value), 1.0 if value == 0 else None)
-    error = math.sqrt(variance)
-    reach = float(stats.t.ppf((1 + LEVEL) / 2, fewest - 1)) * error
-    p = 2 * float(stats.t.sf(abs(value) / error, fewest - 1))
-    return Estimate(value, Interval(value - reach, value + reach), p)
+    return both if both > 0 else max(variances[:2]), fewest - 1
 
 
 def _cluster_variance(errors: Values, clusters: npt.NDArray[np.intp]) -> float:

@@ -11,7 +11,7 @@ import attrs
 
 from mashkit.arguments import named_json
 from mashkit.atomicfile import write_text
-from mashkit.errors import MashkitError
+from mashkit.errors import MashkitError, UsageError, suggestion
 from mashkit.listen.exclusions import exclusions
 from mashkit.listen.records import HIGHEST, LOWEST, QUESTIONS, Answer, PageKind, to_dict
 from mashkit.listen.study import CHECK, ORIGINAL, UNMATCHED, Study, StudyError, read
@@ -70,6 +70,21 @@ class Answered:
             fix = f"use one of {', '.join(self.systems)}" if self.systems else "give samples of a system"
             raise ListeningDataError(f"the study has no system {self.reference!r}", fix)
 
+    def compared_with(self, reference: str | None) -> Answered:
+        """Return the same answers with another reference; None changes nothing.
+
+        Raises
+        ------
+        UsageError
+            If the study has no such system.
+        """
+        if reference is None:
+            return self
+        if reference not in self.systems:
+            raise UsageError(f"--reference {reference}: the study has no such system",
+                             suggestion(reference, self.systems))  # fmt: skip
+        return attrs.evolve(self, reference=reference)
+
     @property
     def simulated(self) -> bool:
         """Whether the answers are made up by a program."""
@@ -125,13 +140,15 @@ def read_answered(path: Path, reference: str | None = None) -> Answered:
 
     Raises
     ------
+    UsageError
+        If there is no such study or file, or ``reference`` is no system of the study.
     ListeningDataError
-        If there is no study with answers, or its reference is unknown.
+        If there is no study with answers.
     StudyError
         If the study is not as it was frozen.
     """
     data = _of_folder(path) if path.is_dir() else read_data(path)
-    return data if reference is None else attrs.evolve(data, reference=reference)
+    return data.compared_with(reference)
 
 
 def _of_folder(folder: Path) -> Answered:

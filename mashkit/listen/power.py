@@ -5,7 +5,6 @@ With an effect of zero it is the rate of false positives.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 
 import attrs
@@ -14,6 +13,7 @@ from mashkit.bench.statistics import Interval
 from mashkit.errors import UsageError
 from mashkit.listen.analysis import TESTS, TOP, Finding, findings
 from mashkit.listen.data import Answered
+from mashkit.listen.records import PREFERRED
 from mashkit.listen.simulate import World, simulate
 from mashkit.listen.study import Study
 from mashkit.listen.table import long_table
@@ -23,12 +23,30 @@ ALPHA = 0.05
 
 @attrs.frozen
 class Rate:
-    """How many comparisons of a test were significant, of all in all studies."""
+    """How often a test was significant in simulated studies.
+
+    Parameters
+    ----------
+    test : str
+        A key of :data:`mashkit.listen.analysis.TESTS`.
+    found, of : int
+        Significant comparisons, and all comparisons. Of "post-hoc", studies with a significant pair, and all studies.
+    studies : int
+    without : int
+        How many of ``of`` had no p-value, because their data were too few. They count as not found.
+
+    Examples
+    --------
+    >>> from mashkit.listen.power import Rate
+    >>> Rate("friedman", 30, 40, 40).share
+    0.75
+    """
 
     test: str
     found: int
     of: int
     studies: int
+    without: int = 0
 
     @property
     def share(self) -> float:
@@ -56,7 +74,13 @@ def planted(study: Study, points: float, reference: str) -> dict[str, float]:
 
 
 def studies(
-    made: Callable[[int], Study], world: World, count: int, *, seed: int = 0, raters: int | None = None
+    made: Callable[[int], Study],
+    world: World,
+    count: int,
+    *,
+    seed: int = 0,
+    raters: int | None = None,
+    reference: str | None = None,
 ) -> Iterator[Answered]:
     """Yield simulated studies, each of a design, mashups and raters of its own.
 
@@ -67,49 +91,70 @@ def studies(
     world : World
     count : int
     seed : int
-    raters : int, optional
+    raters, reference
         As of :func:`mashkit.listen.simulate.simulate`.
     """
     for number in range(count):
-        yield simulate(made(seed + number), world, raters=raters, seed=seed + number)
+        yield simulate(made(seed + number), world, raters=raters, seed=seed + number, reference=reference)
 
 
 def rates(
     made: Iterator[Answered],
     *,
-    corrected: bool = False,
+    reported: bool = False,
     counts: Callable[[Answered, Finding], bool] = lambda data, one: True,
 ) -> list[Rate]:
     """Return for each test how many of its comparisons of overall ratings were significant at :data:`ALPHA`.
 
-    For "post-hoc", whose correction makes one test of all its pairs, a study counts once: if any pair is significant.
+    For "post-hoc", which compares many pairs, a study counts once: if any pair is significant.
 
     Parameters
     ----------
     made : iterator of Answered
-    corrected : bool
-        Whether p-values are corrected by Holm.
+    reported : bool
+        Whether to judge as the report does: the paper's own tests by p-values as they are, ours by p-values that are
+        corrected over all questions. Else no test is corrected, but the pairs of "post-hoc" are, for their number.
     counts : callable
         Whether a finding of a study counts.
     """
-    found: Counter[str] = Counter()
-    tried: Counter[str] = Counter()
+    found: dict[str, list[int]] = {}
     number = 0
     for data in made:
         number += 1
-        any_pair: dict[str, bool] = {}
-        for one in findings(data, long_table(data), questions=("overall",), effects=False):
-            p = one.p_holm if corrected else one.p
-            if p is None or not counts(data, one):
+        any_pair: list[float | None] = []
+        for one, p in _judged(data, reported=reported):
+            if not counts(data, one):
                 continue
             if one.test == "post-hoc":
-                any_pair[one.test] = any_pair.get(one.test, False) or p < ALPHA
-                continue
-            tried[one.test] += 1
-            found[one.test] += p < ALPHA
-        tried.update(list(any_pair))
-        found.update(test for test, significant in any_pair.items() if significant)
-    return [Rate(test, found[test], tried[test], number) for test in TESTS if tried[test]]
+                any_pair.append(p)
+            else:
+                _count(found, one.test, p)
+        if any_pair:
+            _count(found, "post-hoc", min((p for p in any_pair if p is not None), default=None))
+    return [
+        Rate(test, significant, tried, number, without)
+        for test, (significant, tried, without) in ((test, found[test]) for test in TESTS if test in found)
+    ]
+
+
+def _judged(data: Answered, *, reported: bool) -> Iterator[tuple[Finding, float | None]]:
+    """Yield the findings on overall ratings, or on preferences, each with the p-value by which it is judged."""
+    if reported:
+        # All questions, because the report corrects over all.
+        every = findings(data, long_table(data), effects=False)
+        yield from ((one, one.p_reported) for one in every if one.question in ("overall", PREFERRED))
+        return
+    every = findings(data, long_table(data), questions=("overall",), effects=False)
+    # Of one question alone, the correction over the whole table is that over its pairs.
+    yield from ((one, one.p_holm if one.test == "post-hoc" else one.p) for one in every)
+
+
+def _count(found: dict[str, list[int]], test: str, p: float | None) -> None:
+    """Add one result to the numbers of significant ones, of all, and of those without a p-value."""
+    numbers = found.setdefault(test, [0, 0, 0])
+    numbers[0] += p is not None and p < ALPHA
+    numbers[1] += 1
+    numbers[2] += p is None
 
 
 def power(
@@ -122,7 +167,7 @@ def power(
     raters: int | None = None,
     reference: str | None = None,
 ) -> dict[float, list[Rate]]:
-    """Return, for each effect, how often each test finds it: comparisons of the reference, corrected by Holm.
+    """Return, for each effect, how often each test finds it, judged as in the report: comparisons of the reference.
 
     Parameters
     ----------
@@ -137,22 +182,25 @@ def power(
     seed, raters
         As of :func:`studies`.
     reference : str, optional
-        By default the first system of the study.
+        The system that is better, and that the others are compared with; by default the first system of the study.
 
     Raises
     ------
     UsageError
-        If there is no study to simulate.
+        If there is no study to simulate, or it has no such reference.
     """
     if count < 1:
         raise UsageError(f"{count} simulated studies", "give one or more")
     first = made(seed)
-    best = reference or Answered(study=first, answers=()).reference
+    best = Answered(study=first, answers=()).compared_with(reference).reference
     return {
         effect: rates(
-            studies(made, attrs.evolve(world, effects=planted(first, effect, best)), count, seed=seed, raters=raters),
-            corrected=True,
+            studies(
+                made, attrs.evolve(world, effects=planted(first, effect, best)), count, seed=seed, raters=raters,
+                reference=best,
+            ),
+            reported=True,
             counts=lambda data, one: best in (one.one, one.other) or one.test == "friedman",
         )
         for effect in points
-    }
+    }  # fmt: skip

@@ -247,7 +247,7 @@ def simulate(
     Raises
     ------
     UsageError
-        If there are fewer than two raters.
+        If there are fewer than two raters, or the study has no such reference.
     """
     protocol = study.protocol
     needed = -(-len(study.results) * protocol.raters_per_page // protocol.pages_per_rater)
@@ -270,7 +270,7 @@ def simulate(
         "answer_at_random": [_name(rater) for rater in np.flatnonzero(people.inattentive).tolist()],
     }  # fmt: skip
     data = Answered(study=study, answers=answers, simulation=told)
-    return data if reference is None else attrs.evolve(data, reference=reference)
+    return data.compared_with(reference)
 
 
 def _name(rater: int) -> str:

@@ -29,6 +29,18 @@ PAPER_TABLE_2 = (
 )
 """Rows of the paper's Table 2: name in ``Results.subjects``, generation, retrieval."""
 
+_TOO_FEW = "Where there is no p, ratings of two raters and of two songs are needed, and they must differ."
+MISSING = {
+    "groups-clustered": _TOO_FEW,
+    "systems-clustered": _TOO_FEW,
+    "systems-signed-rank": "Where there is no p, no vocal has ratings of both systems.",
+    "friedman": "Where there is no p, fewer than three systems or two vocals have all their ratings.",
+    "post-hoc": "Where there is no p, fewer than three systems or two vocals have all their ratings.",
+    "bradley-terry": "Where there is no p, no comparisons link the two systems, or there are fewer than two raters or "
+    "two songs.",
+}
+"""Why a test of ours gives no p-value."""
+
 
 @attrs.frozen(kw_only=True)
 class Table:
@@ -162,8 +174,8 @@ def _levels(test: str, found: Sequence[Finding]) -> Table:
 def _estimates(test: str, found: Sequence[Finding]) -> Table:
     def cell(one: Finding) -> str:
         shown = one.difference or one.effect
-        p = f"p = {probability(one.p_holm)}".replace("= <", "< ").replace(" ", NO_BREAK)
-        return p if shown is None else f"{_estimate(shown)}, {p}"
+        p = "" if one.p_holm is None else f"p = {probability(one.p_holm)}".replace("= <", "< ").replace(" ", NO_BREAK)
+        return ", ".join(filter(None, [_estimate(shown) if shown else "", p])) or UNKNOWN
 
     what = ""
     if any(one.difference is not None for one in found):
@@ -172,8 +184,13 @@ def _estimates(test: str, found: Sequence[Finding]) -> Table:
     elif any(one.effect is not None for one in found):
         what = "Share of vocals where the first is better less the share where it is worse, with its 95 % interval. "
     said = what + "p is corrected by Holm over all comparisons of this table."
-    if test == "bradley-terry" and any(one.difference is None for one in found):
-        said += f" {UNKNOWN}: the answers fit no finite strength, because some systems always won or always lost."
+    if any(one.penalised for one in found):
+        said += (
+            " Some systems always won or always lost, so that no finite log odds fit the answers best: all are "
+            "estimated with Firth's penalty (Biometrika 80, 1993), which keeps them finite."
+        )
+    if any(one.p_holm is None for one in found):
+        said += f" {MISSING[test]}"
     return _grid(test, found, cell, said)
 
 
