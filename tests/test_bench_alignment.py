@@ -12,6 +12,7 @@ from light import SteadyTurntable, Turntable
 from mashkit.audio.files import save
 from mashkit.bench.alignment import AlignmentTask, Settings
 from mashkit.bench.multitracks import MultitrackSource, find_multitracks
+from mashkit.bench.scorers import ScorerTask
 from mashkit.bench.tables import SuiteError
 from mashkit.bench.tasks import Input, NotProvided
 from mashkit.errors import AudioFileError, CatalogError
@@ -148,6 +149,23 @@ def test_multitracks_know_what_they_are_told_and_nothing_else(multitracks: Path)
     with pytest.raises(CatalogError, match="'none'"):
         source.stem("none", Role.VOCAL)
     assert find_multitracks(multitracks / "nowhere") == []
+
+
+@pytest.mark.plugins
+def test_a_song_that_is_too_short_for_a_clip_is_named(
+    multitracks: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    song = tmp_path / "multitracks" / "Interlude"
+    song.mkdir(parents=True)
+    for name in ("vocals", "drums", "other"):
+        save(song / f"{name}.flac", signals.noise(12.0))
+    assert MultitrackSource(find_multitracks(multitracks)).problems == []
+    monkeypatch.setenv("MASHKIT_CACHE", str(tmp_path / "cache"))
+    inputs = ScorerTask().inputs({"collection": "multitracks"}, tmp_path)
+    assert [one.missing for one in inputs] == [
+        "there are no clips in collection 'multitracks'",
+        "Interlude lasts 12.0 s, and a clip needs 25 s",
+    ]
 
 
 def test_a_stem_that_ends_early_is_named(multitracks: Path, tmp_path: Path) -> None:

@@ -147,6 +147,20 @@ def test_what_is_not_of_the_same_thing_is_refused(result: dict[str, Any]) -> Non
         assert re.search(problem, error.value.problem), error.value.problem
 
 
+def test_results_of_two_versions_of_a_task_are_not_compared_or_merged(result: dict[str, Any], tmp_path: Path) -> None:
+    def version(number: int) -> dict[str, Any]:
+        return {**result, "suite": {**result["suite"], "task_version": number}}
+
+    with pytest.raises(NotComparable, match="version 2 of task 'scorers', the other of version 3"):
+        compare(Result.from_dict(version(2)), Result.from_dict(version(3)))
+    compare(Result.from_dict(version(2)), Result.from_dict(version(2)))
+    # A result of an earlier mashkit does not tell, and is compared as before; it joins no two that differ.
+    compare(Result.from_dict(result), Result.from_dict(version(3)))
+    for name, made in {"a": result, "b": version(2), "c": version(3)}.items():
+        (tmp_path / f"{name}.json").write_text(json.dumps(made))
+    assert [[path.stem for path in one.files] for one in boards(tmp_path)[0]] == [["a", "b"], ["c"]]
+
+
 def test_the_command_line_says_it_with_its_exit_status(
     result: dict[str, Any], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -450,7 +450,16 @@ TOML = 'name = "x"\ntask = "stretchers"\ntitle = "X"\n[[competitors]]\ncomponent
         (TOML.partition("[[")[0], "has no competitors"),
         ("timeout_s = 0\n" + TOML, "timeout_s is 0"),
         ('timeout_s = "long"\n' + TOML, "timeout_s.*must be"),
-        ("=", "cannot be read as TOML"),
+        ("=", r"x\.toml cannot be read as TOML.*correct that line"),
+        ("seed = -1\n" + TOML, r"x\.toml: suite 'x': seed is -1 \(give a whole number, 0 or more"),
+        ("seed = true\n" + TOML, "seed is True"),
+        ("seed = 1.5\n" + TOML, "seed is 1.5"),
+        (TOML + "[settings]\nseed = 3\n", r"seed is no setting \(write seed = 1 above \[settings\]"),
+        (TOML.replace('"x"', '"a/b"'), r"x\.toml: a suite cannot be called 'a/b' \(the files"),
+        (TOML.replace('"x"', '"a\\\\b"'), "cannot be called"),
+        (TOML.replace('"x"', '"a\\u0007b"'), "cannot be called"),
+        (TOML.replace('"x"', '".."'), "cannot be called"),
+        (TOML.replace('"x"', "7"), "cannot be called 7"),
         ('baseline = "acme-tap"\n' + TOML, "baseline 'acme-tap' is no competitor.*did you mean 'acme-tape'"),
     ],
 )
@@ -474,8 +483,39 @@ def test_competitors_of_the_command_line() -> None:
     assert dict(one.options) == {"wow": 0.5, "mode": "smooth", "deep": True}
     assert one.label == "acme wow=0.5 mode=smooth deep=true"
     assert Competitor.parse("acme") == Competitor(component="acme")
-    with pytest.raises(SuiteError, match="'wow'"):
-        Competitor.parse("acme:wow")
+    with pytest.raises(SuiteError, match="'deep'"):
+        Competitor.parse("acme:wow=1,deep")
+
+
+@pytest.mark.parametrize(
+    ("text", "component", "options"),
+    [
+        ("key:essentia,beats:madmom", "key:essentia,beats:madmom", {}),
+        ("key:essentia,beats:madmom:madmom.fps=50", "key:essentia,beats:madmom", {"madmom.fps": 50}),
+        ("cached:amu", "cached:amu", {}),
+        ("cached:amu:weights=[1,2,3]", "cached:amu", {"weights": [1, 2, 3]}),
+        ("amu:weights=[1,2,3],name=x", "amu", {"weights": [1, 2, 3], "name": "x"}),
+        ('amu:parts={"a": [1, 2], "b": 3},said="a,b]"', "amu", {"parts": {"a": [1, 2], "b": 3}, "said": "a,b]"}),
+        ("rank(amu,0.5*tiv)", "rank(amu,0.5*tiv)", {}),
+        ("mean(demucs,openunmix;vocals=3:1)", "mean(demucs,openunmix;vocals=3:1)", {}),
+        ("amu+0.5*tiv:tiv.norm=true", "amu+0.5*tiv", {"tiv.norm": True}),
+        ("demucs@elsewhere:shifts=2", "demucs@elsewhere", {"shifts": 2}),
+    ],
+)
+def test_composites_of_the_command_line(text: str, component: str, options: dict[str, Any]) -> None:
+    found = Competitor.parse(text)
+    assert (found.component, dict(found.options)) == (component, options)
+
+
+def test_a_composite_is_added_and_a_wrong_one_is_wrong_usage(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    dry = ["run", "smoke", "-o", tmp_path / "out", "--dry-run", "--only", "random", "--set", "vocals=1", "--json"]
+    assert command(*dry, "--add", "cached:random", "--set", "songs=2", "--set", "seed=4") == 0
+    labels = [one["label"] for one in json.loads(capsys.readouterr().out)["competitors"]]
+    assert labels == ["random", "cached:random"]
+    assert command(*dry, "--add", "key:random") == 2
+    assert "no scorer is called 'key:random'" in capsys.readouterr().err
 
 
 def test_a_suite_in_little_is_another_suite() -> None:
@@ -485,6 +525,13 @@ def test_a_suite_in_little_is_another_suite() -> None:
     assert small.settings == {**suite.settings, "collection": "rendered", "vocals": 2,
                               "groups": ["controlled", "wrong song"]}  # fmt: skip
     assert small.digest() != suite.on("rendered").digest()
+    seeded = suite.trying(["seed=9"])
+    assert (seeded.seed, seeded.name, seeded.settings) == (9, f"{suite.name}-seed-9", suite.settings)
+    assert seeded.record(1).inputs["seed"] == 9
+    assert seeded.digest() != suite.digest()
+    for wrong in ("abc", "-1", "true", "1.5"):
+        with pytest.raises(SuiteError, match=r"seed is .*give a whole number, 0 or more"):
+            suite.trying([f"seed={wrong}"])
     with pytest.raises(SuiteError, match="--set: 'vocals'"):
         suite.trying(["vocals"])
     with pytest.raises(SuiteError, match="did you mean 'vocals'"):
@@ -546,6 +593,15 @@ def test_wrong_usage(toml: Path, tmp_path: Path, capsys: pytest.CaptureFixture[s
     assert command("run", toml, "-o", tmp_path / "out", "--jobs", 0) == 2
     assert command("report", toml, "-o", tmp_path / "x.html") == 2
     assert not (tmp_path / "out").exists()
+    capsys.readouterr()
+    assert command("run", tmp_path / "nope.toml", "-o", tmp_path / "out") == 2
+    said = capsys.readouterr().err
+    assert "nope.toml cannot be read: No such file or directory (give the name of a suite" in said
+    assert "Errno" not in said
+    toml.write_text(toml.read_text().replace('"acme"', '"a/b"'))
+    assert command("run", toml, "-o", tmp_path / "out", "--dry-run") == 2
+    assert command("run", "smoke", "-o", tmp_path / "out", "--dry-run", "--set", "stretcher=nope") == 2
+    assert "nope" in capsys.readouterr().err
 
 
 def test_a_dry_run_says_what_is_measured_and_how_long_the_rest_takes(

@@ -28,6 +28,7 @@ from mashkit.bench.suite import Competitor, Suite, load_suite
 from mashkit.bench.tables import SuiteError
 from mashkit.bench.tasks import Input, InputLost
 from mashkit.cli import main
+from mashkit.errors import UnknownComponent
 from mashkit.pipeline import Kit
 from mashkit.types import MashupPlan
 from rows import row_of
@@ -338,7 +339,7 @@ def test_parts_of_the_inputs_give_the_same_rows(tmp_path: Path, monkeypatch: pyt
     ]
     suite = attrs.evolve(FAULTY, name="in-parts", competitors=competitors)
     whole = run(suite, tmp_path / "whole")
-    inputs = ScorerTask().inputs(suite.record().inputs, None)
+    inputs = ScorerTask().inputs(suite.record(1).inputs, None)
     monkeypatch.setattr("mashkit.bench.scorers.LAYERS_BYTES", 200e6)
     assert len(ScorerTask().batches(inputs)) == 2
     counts, scratch = [], tmp_path / "parts" / "in-parts.scratch"
@@ -429,6 +430,8 @@ def test_no_collection_is_a_reason_for_each_group(task: ScorerTask, tmp_path: Pa
         task.inputs({"groups": ["controled"]}, None)
     with pytest.raises(SuiteError, match="vocals"):
         task.inputs({"vocals": 0}, None)
+    with pytest.raises(UnknownComponent, match="nope"):
+        task.inputs({"collection": "songs", "stretcher": "nope"}, tmp_path)
 
 
 @pytest.mark.plugins
@@ -437,6 +440,8 @@ def test_one_song_alone_is_said_and_the_rest_goes_on(task: ScorerTask) -> None:
     reasons = missing(inputs)
     assert any("no other song" in reason for reason in reasons.values())
     assert any("no unmatched-key mashup" in reason for reason in reasons.values())
+    # No option of a suite changes what the generator of a protocol does, so nothing is advised.
+    assert not any("generator." in reason or "widen" in reason for reason in reasons.values())
     there = [one for one in inputs if not one.missing]
     assert any(["harmonic +1 semitones", "twin"] in one.facts["uses"] for one in there)
     scorer = Kit(scorer="random").scorer

@@ -171,14 +171,14 @@ def test_a_vocal_of_doubtful_metre_is_refused_with_its_cause(fours: list[Clip]) 
     clips = [*fours, clip("doubtful", in_bars(4, sure=0.1))]
     with pytest.raises(GenerationError, match="metre is doubtful") as caught:
         list(PaperGenerator().plan(clips, condition="matched", count=3, seed=0, vocal="doubtful"))
-    assert "doubtful_metre=true" in str(caught.value)
+    assert str(caught.value).count("doubtful_metre=true") == 1
 
 
 def test_where_every_metre_is_doubtful_the_error_says_so() -> None:
     clips = [clip(f"doubtful-{number}", in_bars(4, sure=0.1)) for number in range(3)]
     with pytest.raises(GenerationError, match="the metre of all 3 clips with a vocal is doubtful") as caught:
         drawn(clips, "matched")
-    assert "doubtful_metre=true" in str(caught.value)
+    assert str(caught.value).count("doubtful_metre=true") == 1
     without_key = attrs.evolve(clips[0], analysis=attrs.evolve(clips[0].analysis, key=None))
     with pytest.raises(GenerationError, match="none can be used: no key in 1, doubtful bars in 2"):
         drawn([without_key, *clips[1:]], "matched")

@@ -228,7 +228,7 @@ def open_multitracks(choice: Choice) -> Collection:
     source.take(_kept(source.clips, measure, everything, analyzer.fingerprint()))
     return Collection(
         name=choice.name, clips=source.clips, source=source, true_stems=True, files=files,
-        recordings={clip.id: clip.song for clip in source.clips},
+        problems=source.problems, recordings={clip.id: clip.song for clip in source.clips},
     )  # fmt: skip
 
 

@@ -186,6 +186,9 @@ def why_not_comparable(one: Result, other: Result) -> str:
     suites = one.suite, other.suite
     if suites[0].task != suites[1].task:
         return f"one is of task {suites[0].task!r}, the other of {suites[1].task!r}"
+    versions = suites[0].task_version, suites[1].task_version
+    if None not in versions and versions[0] != versions[1]:  # earlier results do not tell
+        return f"one is of version {versions[0]} of task {suites[0].task!r}, the other of version {versions[1]}"
     if suites[0].sha256 != suites[1].sha256:
         sides = [{"seed": suite.seed, "timeout_s": suite.timeout_s, **suite.settings} for suite in suites]
         names = sorted(name for name in {*sides[0], *sides[1]} if sides[0].get(name) != sides[1].get(name))
@@ -312,7 +315,8 @@ def boards(folder: Path) -> tuple[list[Board], dict[Path, str]]:
             refused[path] = error.problem.removeprefix(f"{path} ")
             continue
         for group in groups:
-            if not why_not_comparable(group[0][1], result):
+            # With all of the group, because a result that does not tell its task's version fits two that differ.
+            if not any(why_not_comparable(other, result) for _, other in group):
                 group.append((path, result))
                 break
         else:

@@ -16,7 +16,7 @@ import numpy as np
 
 from mashkit.audio.files import AUDIO_SUFFIXES, load, probe, resample
 from mashkit.audio.levels import loudness
-from mashkit.catalog.excerpts import ExcerptPolicy
+from mashkit.catalog.excerpts import SHORTEST_S, ExcerptPolicy
 from mashkit.catalog.ingest import SAMPLE_RATE, activity, entry, sounding
 from mashkit.errors import AudioFileError, CatalogError
 from mashkit.hookspecs import StageEvent
@@ -64,6 +64,11 @@ class MultitrackSource:
     ----------
     songs : sequence of Path
         Folders. The analyses of their clips are empty until :meth:`analyse` or :meth:`take` is called.
+
+    Attributes
+    ----------
+    problems : list of str
+        A sentence for each song that is too short for a clip.
     """
 
     def __init__(self, songs: Sequence[Path]) -> None:
@@ -71,9 +76,13 @@ class MultitrackSource:
         self._roles = functools.lru_cache(maxsize=KEPT_CLIPS)(self._cut)
         self._clips: dict[str, Clip] = {}
         self._songs: dict[str, Path] = {}
+        self.problems: list[str] = []
         for song in songs:
             duration = min(probe(path).duration for path in stem_files(song).values())
-            for number, excerpt in enumerate(ExcerptPolicy().excerpts(duration), 1):
+            excerpts = ExcerptPolicy().excerpts(duration)
+            if not excerpts:
+                self.problems.append(f"{song.name} lasts {duration:.1f} s, and a clip needs {SHORTEST_S:g} s")
+            for number, excerpt in enumerate(excerpts, 1):
                 name = f"{song.name} {number}"
                 self._songs[name] = song
                 frames = round(excerpt.duration * SAMPLE_RATE)

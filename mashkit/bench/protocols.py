@@ -101,7 +101,10 @@ class Example:
 
 @attrs.frozen
 class NoExample:
-    """The reason why a vocal has no example of a group and part."""
+    """The reason why a vocal has no example of a group and part.
+
+    It gives no advice: the generator's options are those of the protocol, and the songs are those of the collection.
+    """
 
     vocal: Clip
     group: str
@@ -196,7 +199,7 @@ class _Maker:
             matched = [split(plan, odd=number % 2) for plan in self._matched(self.controlled, vocal, number)]
         except GenerationError as error:
             if "controlled" in groups:
-                yield from (NoExample(vocal, "controlled", part, str(error)) for part in CLASSES)
+                yield from (NoExample(vocal, "controlled", part, error.problem) for part in CLASSES)
             matched = []
         if matched and "controlled" in groups:
             yield from self._controlled(vocal, number, matched)
@@ -246,16 +249,16 @@ class _Maker:
             found = self.paper.plan(self.clips, condition=Condition.ORIGINAL, count=1, seed=self.seed, vocal=vocal.id)
             yield from (made(plan, POSITIVE) for plan in found)
         except GenerationError as error:
-            yield NoExample(vocal, "paper", POSITIVE, str(error))
+            yield NoExample(vocal, "paper", POSITIVE, error.problem)
         try:
             yield from (made(plan, UNLABELLED) for plan in self._matched(self.paper, vocal, number))
         except GenerationError as error:
-            yield NoExample(vocal, "paper", UNLABELLED, str(error))
+            yield NoExample(vocal, "paper", UNLABELLED, error.problem)
         for plan in self._unmatched(self.paper, vocal, number):
             if isinstance(plan, MashupPlan):
                 yield made(plan, NEGATIVE)
             else:
-                yield NoExample(vocal, "paper", NEGATIVE, str(plan))
+                yield NoExample(vocal, "paper", NEGATIVE, plan.problem)
 
     def _controlled(self, vocal: Clip, number: int, matched: Sequence[MashupPlan]) -> Iterator[Example | NoExample]:
         def made(plan: MashupPlan, part: str) -> Example:
@@ -273,7 +276,7 @@ class _Maker:
                 semitones = fitted.semitones if plan.condition is Condition.UNMATCHED_TEMPO else other.semitones
                 yield made(processed(plan, speed=speed, semitones=semitones), NEGATIVE)
             else:
-                yield NoExample(vocal, "controlled", NEGATIVE, str(plan))
+                yield NoExample(vocal, "controlled", NEGATIVE, plan.problem)
 
     # ------------------------------------------------------------------------------------------------------- twins
     def _twins(self, vocal: Clip, number: int, matched: Sequence[MashupPlan]) -> Iterator[Example | NoExample]:
@@ -346,7 +349,7 @@ class _Maker:
                     [vocal, other], condition=Condition.MATCHED, count=1, seed=self.seed, vocal=vocal.id
                 )
             except GenerationError as error:
-                reason = str(error)
+                reason = error.problem
                 continue
             twin = cut(split(found, odd=number % 2), LENGTH_S)
             yield Example(plan=originals_of(twin), vocal=vocal, group=WRONG_SONG, part=ORIGINAL)

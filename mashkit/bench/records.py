@@ -11,6 +11,7 @@ from typing import Any
 
 import attrs
 
+from mashkit.bench.tables import SuiteError
 from mashkit.types import as_tuple
 
 OK, UNAVAILABLE, FAILED, TIMEOUT = STATUSES = ("ok", "unavailable", "failed", "timeout")
@@ -145,11 +146,22 @@ class Entry:
         return attrs.asdict(self) | {"metrics": self.metrics or None}
 
 
+def names_files(instance: object, attribute: attrs.Attribute[str], value: str) -> None:
+    """Raise SuiteError unless a suite's name can be that of files: a validator of attrs."""
+    fix = "the files of its result are called by the name: write it without / and \\, on one line"
+    if not isinstance(value, str) or not value.isprintable() or value in ("", ".", "..") or set(value) & set("/\\"):
+        raise SuiteError(f"a suite cannot be called {value!r}", fix)
+
+
 @attrs.frozen(kw_only=True)
 class SuiteRecord:
-    """A suite as its result records it: see :class:`mashkit.bench.suite.Suite`; ``sha256`` is its digest."""
+    """A suite as its result records it: see :class:`mashkit.bench.suite.Suite`.
 
-    name: str
+    ``sha256`` is its digest, ``task_version`` the version of the task that measured the rows; None in results of
+    earlier versions.
+    """
+
+    name: str = attrs.field(validator=names_files)
     task: str
     title: str
     summary: str = ""
@@ -158,6 +170,7 @@ class SuiteRecord:
     settings: Mapping[str, Any] = attrs.field(factory=dict)
     sha256: str
     baseline: str = ""
+    task_version: int | None = None
 
     @property
     def inputs(self) -> dict[str, Any]:

@@ -145,7 +145,7 @@ def run(
     ]  # fmt: skip
     competitors, comparisons = ranked(task, entries, ordered, suite.baseline)
     return Result(
-        suite=suite.record(),
+        suite=suite.record(task.version),
         finished=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         machine=machine(),
         environment=environment(),
@@ -212,7 +212,7 @@ def _prepared(
     task = load_task(suite.task)
     absent = {one.label: _why_absent(registry, task, one) for one in suite.competitors}
     with heard_by(notify):
-        inputs = task.inputs(suite.record().inputs, data)
+        inputs = task.inputs(suite.record(task.version).inputs, data)
     if not inputs:
         raise SuiteError(f"suite {suite.name!r} measures nothing", "check its settings")
     if all(given.missing for given in inputs):

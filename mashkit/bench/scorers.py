@@ -265,6 +265,8 @@ class ScorerTask(Task):
     def inputs(self, settings: Mapping[str, Any], data: Path | None) -> list[Input]:
         """Return every plan once; ``settings`` are those of :class:`Settings`."""
         asked = from_table(Settings, settings, "settings")
+        # Before a collection is separated: who cannot stretch the plans leaves nothing to score.
+        Kit(stretcher=asked.stretcher).stretcher  # noqa: B018 — only to see whether it can be made
         choice = Choice(name=asked.collection, data=data, seed=asked.seed, songs=asked.songs)
         try:
             collection = choice.open()
@@ -275,9 +277,9 @@ class ScorerTask(Task):
         inputs = _Inputs(collection, choice, {"stretcher": asked.stretcher, "separator": ""})
         inputs.add_all(found)
         if not found:
-            inputs.missing(
-                "plans", "plans", f"no vocal of collection {asked.collection!r} has a key, a tempo and downbeats"
-            )
+            known = "no vocal of collection {!r} has a key, a tempo and downbeats"
+            none = "there are no clips in collection {!r}"
+            inputs.missing("plans", "plans", (known if collection.clips else none).format(asked.collection))
         for problem in collection.problems:
             inputs.missing(f"song: {problem}", "songs", problem)
         robust = [one for one in found if isinstance(one, Example) and _is_robust(one)]

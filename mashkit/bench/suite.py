@@ -7,16 +7,17 @@ import json
 import re
 import tomllib
 from collections.abc import Iterable, Mapping
-from importlib.resources.abc import Traversable
 from pathlib import Path
 from typing import Any
 
 import attrs
 
-from mashkit.bench.records import SuiteRecord
+from mashkit.arguments import named_text
+from mashkit.bench.records import SuiteRecord, names_files
 from mashkit.bench.registered import installed, tasks
 from mashkit.bench.tables import SuiteError, from_table
 from mashkit.errors import DuplicateComponent, suggestion
+from mashkit.paths import path_text
 from mashkit.types import as_tuple, frozen_mapping
 
 LONGEST_NAME = 200
@@ -55,15 +56,45 @@ class Competitor:
     def parse(cls, text: str) -> Competitor:
         """Read ``NAME`` or ``NAME:option=value,…``, values as JSON if they are JSON.
 
+        The name may be that of a composite (:mod:`mashkit.composite`): options begin at the first colon that
+        ``option=`` follows.
+
         Raises
         ------
         SuiteError
             If an option has no value.
+
+        Examples
+        --------
+        >>> one = Competitor.parse("cached:amu:weights=[1, 2, 3],tiv.norm=true")
+        >>> one.component, dict(one.options)
+        ('cached:amu', {'weights': [1, 2, 3], 'tiv.norm': True})
+        >>> Competitor.parse("key:essentia,beats:madmom").component
+        'key:essentia,beats:madmom'
         """
-        name, _, options = text.partition(":")
+        name, options = _OPTIONS.split(text, maxsplit=1) if _OPTIONS.search(text) else (text, "")
         fix = "write it like pedalboard:transient_mode=smooth"
-        pairs = [_pair(part, f"competitor {text!r}", fix) for part in filter(None, options.split(","))]
+        pairs = [_pair(part, f"competitor {text!r}", fix) for part in filter(None, _outside_brackets(options))]
         return cls(component=name, options=dict(pairs))
+
+
+_OPTIONS = re.compile(r":(?=[^\W\d][\w.]*=)")
+"""The colon between a component's name and its options."""
+
+
+def _outside_brackets(options: str) -> list[str]:
+    """Return text in its parts between commas; a comma in brackets or in quotes parts nothing, because it is JSON's."""
+    parts, depth, quoted = [""], 0, False
+    for sign in options:
+        if sign == '"':
+            quoted = not quoted
+        elif not quoted:
+            depth += (sign in "[{") - (sign in "]}")
+        if sign == "," and not quoted and depth <= 0:
+            parts.append("")
+        else:
+            parts[-1] += sign
+    return parts
 
 
 def _shown(value: object) -> str:
@@ -88,7 +119,7 @@ class Suite:
     Parameters
     ----------
     name : str
-        Names the files of its result.
+        Names the files of its result: printable, without slashes of either kind.
     task : str
         One that mashkit or a plugin brings.
     title, summary : str
@@ -98,25 +129,26 @@ class Suite:
     timeout_s : float
         Most seconds a measurement may take, > 0.
     seed : int
-        Seed of all random parts of the inputs.
+        Seed of all random parts of the inputs, ≥ 0.
     settings : mapping
-        Passed to the task.
+        Passed to the task, with the seed: it is no setting of its own.
     baseline : str
         Label of the competitor with which every other one is compared; empty to compare every two.
 
     Raises
     ------
     SuiteError
-        If the task is unknown, there is no competitor, two share a label or the time-out is not positive.
+        If the task is unknown, there is no competitor, two share a label, the time-out is not positive, the name cannot
+        be that of files, or the seed is no whole number ≥ 0 or stands among the settings.
     """
 
-    name: str
+    name: str = attrs.field(validator=names_files)
     task: str
     title: str
     summary: str = ""
     competitors: tuple[Competitor, ...] = attrs.field(converter=as_tuple)
     timeout_s: float = attrs.field(default=TIMEOUT_S, validator=attrs.validators.instance_of((int, float)))
-    seed: int = attrs.field(default=0, validator=attrs.validators.instance_of(int))
+    seed: int = 0
     settings: Mapping[str, Any] = attrs.field(factory=dict, converter=frozen_mapping)
     baseline: str = attrs.field(default="", validator=attrs.validators.instance_of(str))
 
@@ -127,6 +159,10 @@ class Suite:
             raise SuiteError(f"suite {self.name!r} has no competitors", "name some, or --add one")
         if not self.timeout_s > 0:
             raise SuiteError(f"suite {self.name!r}: timeout_s is {self.timeout_s}", "give seconds, more than 0")
+        if "seed" in self.settings:
+            raise SuiteError(f"suite {self.name!r}: seed is no setting", "write seed = 1 above [settings]")
+        if type(self.seed) is not int or self.seed < 0:
+            raise SuiteError(f"suite {self.name!r}: seed is {self.seed!r}", "give a whole number, 0 or more")
         labels = [competitor.label for competitor in self.competitors]
         for label in labels:
             if labels.count(label) > 1:
@@ -204,12 +240,13 @@ class Suite:
     def trying(self, settings: Iterable[str]) -> Suite:
         """Return the suite with other settings, each ``NAME=VALUE``, under a name that contains them.
 
-        It is another suite: its result cannot be compared with the whole one's.
+        It is another suite: its result cannot be compared with the whole one's. ``seed`` is the suite's seed.
 
         Raises
         ------
         SuiteError
-            If a setting has no value. An unknown setting is found when the task makes its inputs.
+            If a setting has no value, or the seed is no whole number ≥ 0. An unknown setting is found when the task
+            makes its inputs.
         """
         fix = "write it like vocals=2"
         changed = dict(_pair(text, "--set", fix) for text in settings)
@@ -219,18 +256,20 @@ class Suite:
             # The name is that of files: the rest of a long name becomes a hash.
             digest = hashlib.sha256(name.encode()).hexdigest()[:8]
             name = f"{name.encode()[: LONGEST_NAME - 9].decode(errors='ignore')}-{digest}"
-        return attrs.evolve(self, name=name, settings={**self.settings, **changed})
+        seed = changed.pop("seed", self.seed)
+        return attrs.evolve(self, name=name, seed=seed, settings={**self.settings, **changed})
 
     def digest(self) -> str:
         """Return a sha256 of all that every measurement depends on: task, settings, seed and time-out."""
         whole = [self.task, dict(self.settings), self.seed, self.timeout_s]
         return hashlib.sha256(json.dumps(whole, sort_keys=True).encode()).hexdigest()
 
-    def record(self) -> SuiteRecord:
-        """Return what a result records of the suite."""
+    def record(self, task_version: int) -> SuiteRecord:
+        """Return what a result records of the suite, measured by this version of its task."""
         return SuiteRecord(
             name=self.name, task=self.task, title=self.title, summary=self.summary, timeout_s=self.timeout_s,
             seed=self.seed, settings=dict(self.settings), sha256=self.digest(), baseline=self.baseline,
+            task_version=task_version,
         )  # fmt: skip
 
 
@@ -245,8 +284,8 @@ def known_suites() -> dict[str, Suite]:
     found: dict[str, Suite] = {}
     for file in installed().suites():
         try:
-            suite = _read(file)
-        except SuiteError as error:
+            suite = _suite_in(file.read_text(encoding="utf-8"), str(file))
+        except (SuiteError, OSError, UnicodeDecodeError) as error:
             installed().note(f"a plugin's suite is left out: {error}")
             continue
         if suite.name in found:
@@ -260,21 +299,23 @@ def load_suite(name_or_path: str) -> Suite:
 
     Raises
     ------
-    SuiteError
-        If there is none, or it is not a suite.
+    UsageError
+        If there is none, or the file cannot be read, or is not a suite.
     """
     path = Path(name_or_path)
     if path.suffix == ".toml":
-        return _read(path)
+        fix = "give the name of a suite (`mashkit bench list`), or a .toml file that is there"
+        return _suite_in(named_text(path, fix), path_text(path))
     known = known_suites()
     if name_or_path not in known:
         raise SuiteError(f"no suite is called {name_or_path!r}", suggestion(name_or_path, known))
     return known[name_or_path]
 
 
-def _read(file: Traversable) -> Suite:
+def _suite_in(text: str, where: str) -> Suite:
+    """Return the suite in the text of a file; ``where`` names the file in errors."""
     try:
-        data = tomllib.loads(file.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise SuiteError(f"{file} cannot be read as TOML: {error}") from error
-    return Suite.from_dict(data, str(file))
+        data = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise SuiteError(f"{where} cannot be read as TOML: {error}", "correct that line") from error
+    return Suite.from_dict(data, where)

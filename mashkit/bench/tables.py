@@ -36,6 +36,8 @@ def from_table(cls: type[T], data: object, where: str) -> T:
             raise SuiteError(f"{where}: no {name!r}", "add it")
     try:
         return cls(**data)
+    except SuiteError as error:
+        raise SuiteError(f"{where}: {error.problem.removeprefix(f'{where}: ')}", error.fix) from error
     except (TypeError, ValueError) as error:
         # attrs appends attribute, type and value to the message; only the message helps the user.
         fix = f"it takes {', '.join(fields)}"

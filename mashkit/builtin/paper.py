@@ -43,7 +43,8 @@ from mashkit.timing import metre
 from mashkit.types import LABELS_TRUSTED, Clip, Condition, FrozenMapping, Layer, MashupPlan, Mixing, Role
 
 LARGEST_GAIN_DB = 12.0
-"""Largest gain of loudness matching, dB, because a stem that needs more is mostly separation residue."""
+"""Largest gain of loudness matching, dB, because a stem that needs more is mostly separation residue (ours). Where one
+recording is quieter than the other as a whole, the gain may be larger by this difference."""
 
 _NO_VOCAL = "no clip has a vocal that can be used"
 _NO_STEM = "no {} stem of another song fits the drawn vocal"
@@ -91,7 +92,7 @@ class PaperGenerator(DrawingGenerator):
         this number of bars; :meth:`variants` returns a plan for each multiple.
     match_loudness : bool
         Set the gain of each backing stem so that it is as loud as the stem of that role in the seed's own song
-        (BS.1770), within 12 dB.
+        (BS.1770), within 12 dB, and the difference of level of the two recordings.
     fades : bool
         Fade in until the first bar line and out from the last bar line.
     limit_db : float
@@ -335,8 +336,9 @@ class _Drawer:
         known += f"; and {len(self._clips) - 8} more" if len(self._clips) > 8 else ""
         left_out = 0 if self._condition is Condition.ORIGINAL else self._index.left_out()
         if left_out:
-            why += f"; {left_out} clips are left out, because their metre is doubtful"
-            fix += f"; or {_DOUBTFUL_FIX}"
+            clips = f"{left_out} clip{' is' if left_out == 1 else 's are'}"
+            why += f"; {clips} left out, because the metre is doubtful"
+            fix += "" if fix == _DOUBTFUL_FIX else f"; or {_DOUBTFUL_FIX}"
         return GenerationError(
             f"no {self._condition} mashup among {len(self._clips)} clips: {reason}: {why} [{known}]", fix
         )
@@ -434,8 +436,15 @@ def _loudness_gain(seed: Clip, clip: Clip, role: Role) -> float:
     """
     compared = Role.VOCAL if role in seed.lacks else role
     gain = seed.loudness.get(compared, -math.inf) - clip.loudness.get(compared, -math.inf)
-    # A silent stem (−inf) gives no balance to match, so that the gain is 0.
-    return min(max(gain, -LARGEST_GAIN_DB), LARGEST_GAIN_DB) if math.isfinite(gain) else 0.0
+    if not math.isfinite(gain):
+        return 0.0  # a silent stem (−inf) gives no balance to match
+    level = _level(seed) - _level(clip)
+    return min(max(gain, min(level, 0.0) - LARGEST_GAIN_DB), max(level, 0.0) + LARGEST_GAIN_DB)
+
+
+def _level(clip: Clip) -> float:
+    """Return the level of a recording, LUFS: the power of its stems together, of which one or more sound."""
+    return 10 * math.log10(sum(10 ** (loudness / 10) for loudness in clip.loudness.values()))
 
 
 _beats: weakref.WeakKeyDictionary[ClipTable, BeatsOfClips] = weakref.WeakKeyDictionary()
