@@ -114,6 +114,109 @@ def test_what_got_worse_fails(result: dict[str, Any], limit: str, metrics: dict[
     assert [one.label for one in compared.failures] == (["amu"] if fails else [])
 
 
+@pytest.mark.parametrize(
+    ("limits", "problem"),
+    [
+        (["accuracy:-1"], "neither result has accuracy"),
+        (["auc:-1", "auc:-2"], "another limit is of auc, too"),
+    ],
+)
+def test_a_limit_that_checks_nothing_is_wrong_usage(
+    limits: list[str], problem: str, result: dict[str, Any], tmp_path: Path
+) -> None:
+    made = Result.from_dict(result)
+    with pytest.raises(UsageError, match=problem):
+        compare(made, made, limits)
+    (tmp_path / "a.json").write_text(json.dumps(result))
+    asked = [part for limit in limits for part in ("--fail-on", limit)]
+    assert main(["bench", "compare", str(tmp_path / "a.json"), str(tmp_path / "a.json"), *asked]) == 2
+
+
+def test_a_competitor_that_is_gone_fails(result: dict[str, Any], tmp_path: Path) -> None:
+    less = {**result, "competitors": result["competitors"][:1]}
+    compared = compare(Result.from_dict(result), Result.from_dict(less), ["auc:-5%"])
+    (gone,) = compared.failures
+    assert (gone.label, gone.metric, gone.old, gone.new) == ("tiv", "auc", 80.0, None)
+    assert gone.failed == "it is no longer measured"
+    assert compared.only_old == ("tiv",)
+    assert compare(Result.from_dict(result), Result.from_dict(less)).failures == []
+    for name, made in {"a": result, "b": less}.items():
+        (tmp_path / f"{name}.json").write_text(json.dumps(made))
+    command = ["bench", "compare", str(tmp_path / "a.json"), str(tmp_path / "b.json")]
+    assert main(command) == 0
+    assert main([*command, "--fail-on", "auc:-5%"]) == 4
+
+
+# ------------------------------------------------------------------------------------------- songs it was trained on
+def learnt(result: dict[str, Any], label: str, *songs: int, **scores: float) -> dict[str, Any]:
+    """Return the result with a competitor that was trained on songs, and with other scores of positives."""
+    made = copy.deepcopy(result)
+    for one in made["rows"]:
+        number = one["input"].split()[1]
+        if one["label"] == label:
+            one["trained_on"] = [f"song {number}"] if int(number) in songs else []
+            if one["input"].startswith("positive"):
+                one["values"]["score"] = scores.get(f"s{number}", one["values"]["score"])
+    task = ScorerTask()
+    for entry in made["competitors"]:
+        rows = [one for one in Result.from_dict(made).rows if one.label == entry["label"] and not one.trained_on]
+        entry["metrics"] = task.summarize(rows)
+    return made
+
+
+def test_changes_are_of_the_songs_that_both_results_judge(
+    result: dict[str, Any], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    # The scores are the same. Song 0 is hard, and the new version was trained on it: nothing has become better.
+    old, new = learnt(result, "amu", s0=-1.0), learnt(result, "amu", 0, s0=-1.0)
+    assert old["competitors"][0]["metrics"]["auc"] == 75
+    assert new["competitors"][0]["metrics"]["auc"] == 100
+    compared = compare(Result.from_dict(old), Result.from_dict(new))
+    found = {(one.label, one.metric): one for one in compared.changes}
+    one = found["amu", "auc"]
+    assert (one.old, one.new, one.low, one.high) == (100, 100, 0, 0)
+    assert compared.notes == (
+        "amu was trained on other songs in A than in B: its values and changes here are of the 9 inputs by which it is "
+        "judged in both",
+    )
+    assert compare(Result.from_dict(new), Result.from_dict(new)).notes == ()
+    for name, made in {"a": old, "b": new}.items():
+        (tmp_path / f"{name}.json").write_text(json.dumps(made))
+    assert main(["bench", "compare", str(tmp_path / "a.json"), str(tmp_path / "b.json")]) == 0
+    assert "amu was trained on other songs" in capsys.readouterr().err
+    # Where no song is judged in both, a limit cannot be kept.
+    half = Result.from_dict(learnt(result, "amu", 0, 1)), Result.from_dict(learnt(result, "amu", 2, 3))
+    (failed,) = compare(*half, ["auc:-5%"]).failures
+    assert failed.failed == "no input of the metric is judged in both"
+
+
+def test_a_leaderboard_ranks_by_the_songs_that_nobody_was_trained_on(result: dict[str, Any], tmp_path: Path) -> None:
+    # "net" knows songs 0 and 1, where everybody fails; on the others, "amu" is perfect and "net" is not.
+    ours = learnt({**result, "competitors": result["competitors"][:1]}, "amu", s0=-1.0, s1=-1.0)
+    theirs = json.loads(json.dumps(result).replace('"tiv"', '"net"').replace('"tiv ', '"net '))
+    theirs["competitors"] = theirs["competitors"][1:]
+    theirs["rows"] = [one for one in theirs["rows"] if one["label"] == "net"]
+    theirs = {**learnt(theirs, "net", 0, 1, s0=-1.0, s1=-1.0, s2=-0.5), "finished": "2026-02-01T00:00:00+00:00"}
+    assert ours["competitors"][0]["metrics"]["auc"] <= theirs["competitors"][0]["metrics"]["auc"] == 50
+    (tmp_path / "ours.json").write_text(json.dumps(ours))
+    (tmp_path / "theirs.json").write_text(json.dumps(theirs))
+    (board,), refused = boards(tmp_path)
+    assert [(one.label, one.rank) for one in board.result.competitors] == [("amu", 1), ("net", 2)]
+    made = leaderboard([(board.result, board.files)], refused)
+    assert "net was trained on song 0, song 1: what it does with these is shown" in made
+    assert "Rank and score are of the songs that nobody was trained on." in made
+    # A result alone keeps the order that it was published with.
+    (tmp_path / "theirs.json").unlink()
+    ours["competitors"] = [competitor("tiv", 1.0, 9.0), competitor("amu", 90.0, 2.0)]
+    (tmp_path / "ours.json").write_text(json.dumps(ours))
+    (board,), _ = boards(tmp_path)
+    assert board.result == Result.from_dict(ours)
+    # Where everybody was trained on something else, the page does not promise a fair order.
+    (tmp_path / "ours.json").write_text(json.dumps(learnt(learnt(result, "amu", 0, 1), "tiv", 2, 3)))
+    (board,), _ = boards(tmp_path)
+    assert "No song is new to everybody" in leaderboard([(board.result, board.files)], {})
+
+
 def test_changes_have_intervals_where_rows_tell(result: dict[str, Any]) -> None:
     other = changed(result)
     for one in other["rows"]:

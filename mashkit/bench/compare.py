@@ -8,15 +8,15 @@ from __future__ import annotations
 import contextlib
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import attrs
 
-from mashkit.bench.ranking import Metric, standings
-from mashkit.bench.records import Entry, judged_by
+from mashkit.bench.ranking import Metric
+from mashkit.bench.records import Entry, Row, by_label
 from mashkit.bench.results import SUFFIXES, Result, read_result
-from mashkit.bench.runner import placed, ranked
+from mashkit.bench.runner import placed, places_of, ranked
 from mashkit.bench.tasks import load_task
 from mashkit.errors import OutputError, UsageError, suggestion
 
@@ -105,11 +105,22 @@ class Change:
 
 @attrs.frozen
 class Compared:
-    """The comparison of two results: every change, and the labels that only one of the results has."""
+    """The comparison of two results.
+
+    Parameters
+    ----------
+    changes : tuple of Change
+    only_old, only_new : tuple of str
+        Labels that only one of the results has.
+    notes : tuple of str
+        A sentence for each competitor whose training songs differ between the results, so that its values here are of
+        other inputs than in its results.
+    """
 
     changes: tuple[Change, ...]
     only_old: tuple[str, ...]
     only_new: tuple[str, ...]
+    notes: tuple[str, ...] = ()
 
     @property
     def failures(self) -> list[Change]:
@@ -124,61 +135,107 @@ def compare(old: Result, new: Result, limits: Sequence[str] = ()) -> Compared:
     ----------
     old, new : Result
     limits : sequence of str
-        See :meth:`Limit.parse`. A metric that is no longer measured is beyond any limit.
+        See :meth:`Limit.parse`. A metric that is no longer measured is beyond any limit, also of a competitor that the
+        new result lacks.
 
     Raises
     ------
     NotComparable
         If they are not of the same task, settings and inputs, or have no competitor in common.
     UsageError
-        If a limit makes no sense.
+        If a limit makes no sense, or is of a metric that neither result has, or that another limit is of.
     """
     reason = why_not_comparable(old, new)
     if reason:
         raise NotComparable(f"these two results cannot be compared: {reason}", "run the same suite on the same data")
-    asked = {limit.metric: limit for limit in (Limit.parse(text, new.metrics) for text in limits)}
     before, after = ({one.label: one for one in result.competitors} for result in (old, new))
     common = [label for label in before if label in after]
     if not common:
         raise NotComparable("these two results have no competitor in common", "give two with the same labels")
-    changes = []
+    asked = _asked(limits, new.metrics, [*before.values(), *after.values()])
+    changes, notes = [], []
     for label in common:
-        measured = before[label].metrics and after[label].metrics
-        intervals = _intervals(old, new, label) if measured else {}
+        sides = _Sides(old, new, label)
+        values = [before[label].metrics, after[label].metrics]
+        if all(values) and sides.learnt:
+            notes.append(sides.note)
+            values = sides.values()
+        intervals = sides.intervals() if all(values) else {}
         for metric in new.metrics:
-            values = [one[label].metrics.get(metric.name) for one in (before, after)]
-            if values == [None, None]:
+            one, other = (known.get(metric.name) for known in values)
+            measured = before[label].metrics.get(metric.name) is not None
+            failed = _failed(asked.get(metric.name), one, other, measured=measured)
+            if one is None and other is None and not failed:
                 continue
             low, high = intervals.get(metric.name, (None, None))
             changes.append(
-                Change(
-                    label=label, metric=metric.name, old=values[0], new=values[1], low=low, high=high,
-                    failed=_failed(asked.get(metric.name), values[0], values[1]),
-                )
-            )  # fmt: skip
+                Change(label=label, metric=metric.name, old=one, new=other, low=low, high=high, failed=failed)
+            )
+    only_old = [label for label in before if label not in after]
+    changes += [
+        Change(label=label, metric=name, old=value, new=None, failed=_failed(limit, value, None, measured=True))
+        for label in only_old
+        for name, limit in asked.items()
+        if (value := before[label].metrics.get(name)) is not None
+    ]
     return Compared(
-        tuple(changes),
-        tuple(label for label in before if label not in after),
-        tuple(label for label in after if label not in before),
+        tuple(changes), tuple(only_old), tuple(label for label in after if label not in before), tuple(notes)
     )
 
 
-def _failed(limit: Limit | None, old: float | None, new: float | None) -> str:
-    if limit is None or old is None:
+def _asked(limits: Sequence[str], metrics: Sequence[Metric], entries: Sequence[Entry]) -> dict[str, Limit]:
+    """Return the limits by their metrics; raise UsageError for one that could never be exceeded, or stands twice."""
+    asked: dict[str, Limit] = {}
+    for text in limits:
+        limit = Limit.parse(text, metrics)
+        if limit.metric in asked:
+            raise UsageError(f"--fail-on {text}: another limit is of {limit.metric}, too", "give one")
+        if all(one.metrics.get(limit.metric) is None for one in entries):
+            raise UsageError(f"--fail-on {text}: neither result has {limit.metric}", "give a metric that was measured")
+        asked[limit.metric] = limit
+    return asked
+
+
+def _failed(limit: Limit | None, old: float | None, new: float | None, *, measured: bool) -> str:
+    """Return why a change is a failure; ``measured`` tells whether the old result has the metric."""
+    if limit is None or not measured:
         return ""
+    if old is None:
+        return "no input of the metric is judged in both"
     if new is None:
         return "it is no longer measured"
     return "beyond the limit" if limit.broken_by(old, new) else ""
 
 
-def _intervals(old: Result, new: Result, label: str) -> dict[str, tuple[float | None, float | None]]:
-    """Return the interval of each change for which the task computes one, new − old."""
-    known = {
-        name: judged_by(row for row in result.rows if row.label == label)
-        for name, result in (("new", new), ("old", old))
-    }
-    tests = load_task(new.suite.task).compare(known)
-    return {test.metric: (test.low, test.high) for test in tests}
+class _Sides:
+    """The rows of one competitor in two results, of the inputs that it is judged by in both."""
+
+    def __init__(self, old: Result, new: Result, label: str) -> None:
+        sides = [[row for row in result.rows if row.label == label] for result in (old, new)]
+        songs = [{row.input for row in side if row.trained_on} for side in sides]
+        self.learnt = songs[0] != songs[1]
+        """Whether the competitor was trained on other inputs in one result than in the other."""
+        self._task = load_task(new.suite.task)
+        self._label = label
+        left_out = songs[0] | songs[1]
+        self._old, self._new = ([row for row in side if row.input not in left_out] for side in sides)
+
+    @property
+    def note(self) -> str:
+        """What the values are of."""
+        return (
+            f"{self._label} was trained on other songs in A than in B: its values and changes here are of the "
+            f"{len({row.input for row in self._new})} inputs by which it is judged in both"
+        )
+
+    def values(self) -> list[Mapping[str, float | None]]:
+        """Return the metrics of both sides."""
+        return [self._task.summarize(side) for side in (self._old, self._new)]
+
+    def intervals(self) -> dict[str, tuple[float | None, float | None]]:
+        """Return the interval of each change for which the task computes one, new − old."""
+        tests = self._task.compare({"new": self._new, "old": self._old})
+        return {test.metric: (test.low, test.high) for test in tests}
 
 
 def why_not_comparable(one: Result, other: Result) -> str:
@@ -289,7 +346,10 @@ class Board:
 
 
 def boards(folder: Path) -> tuple[list[Board], dict[Path, str]]:
-    """Merge the comparable results of a folder, and rank all their competitors anew.
+    """Merge the comparable results of a folder, and rank the competitors of several anew.
+
+    A single result keeps its order. In several, as in a run, rank and score are of the inputs that none of the
+    competitors was trained on.
 
     Of two entries with one label and the same component, options and versions the newer counts; other entries with one
     label get the name of their file in their label.
@@ -299,18 +359,20 @@ def boards(folder: Path) -> tuple[list[Board], dict[Path, str]]:
     boards : list of Board
         One for each suite and inputs, by name; empty if every file is refused.
     refused : dict of Path to str
-        Files that are no result, and the reasons.
+        Files that are no result, or have lost their rows, and the reasons.
 
     Raises
     ------
     UsageError
         If the folder holds no .json at all.
+    MashkitError
+        If reading rows needs pyarrow, which is not installed.
     """
     groups: list[list[tuple[Path, Result]]] = []
     refused: dict[Path, str] = {}
     for path in sorted(folder.glob("*.json")):
         try:
-            result = read_result(path, with_rows=False)
+            result = read_result(path)
         except UsageError as error:
             refused[path] = error.problem.removeprefix(f"{path} ")
             continue
@@ -328,15 +390,21 @@ def boards(folder: Path) -> tuple[list[Board], dict[Path, str]]:
 
 def _merged(group: Sequence[tuple[Path, Result]]) -> Board:
     newest = sorted(group, key=lambda one: one[1].finished)
+    files = tuple(path for path, _ in newest)
+    last = newest[-1][1]
+    if len(newest) == 1:
+        return Board(last, files)
     entries: dict[tuple[str, str], tuple[Path, Entry]] = {}
+    own: dict[Path, dict[str, list[Row]]] = {path: by_label(result.rows) for path, result in newest}
     for path, result in newest:
         for one in result.competitors:
             entries[one.label, repr(one.description)] = (path, one)
     labels = [label for label, _ in entries]
-    competitors = [
-        one if labels.count(one.label) == 1 else attrs.evolve(one, label=f"{one.label} ({path.stem})")
-        for path, one in entries.values()
-    ]
-    last = newest[-1][1]
-    places = standings(last.metrics, {one.label: one.metrics for one in competitors if one.metrics})
-    return Board(attrs.evolve(last, competitors=placed(competitors, places)), tuple(path for path, _ in newest))
+    competitors, rows = [], []
+    for path, one in entries.values():
+        label = one.label if labels.count(one.label) == 1 else f"{one.label} ({path.stem})"
+        competitors.append(attrs.evolve(one, label=label))
+        rows += [attrs.evolve(row, label=label) for row in own[path].get(one.label, ())]
+    metrics = {one.label: one.metrics for one in competitors if one.metrics}
+    places = places_of(load_task(last.suite.task), last.metrics, metrics, rows)
+    return Board(attrs.evolve(last, competitors=placed(competitors, places), rows=rows, comparisons=()), files)

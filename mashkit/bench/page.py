@@ -18,7 +18,7 @@ from mashkit.atomicfile import write_text
 from mashkit.bench.audition import picks_of
 from mashkit.bench.charts import Chart, draw
 from mashkit.bench.ranking import Metric
-from mashkit.bench.records import Entry, Row, judged_by
+from mashkit.bench.records import Entry, Row, judged_by, shared_by
 from mashkit.bench.results import Result, value_names, write_result
 from mashkit.bench.statistics import SIGNIFICANT, Comparison
 from mashkit.bench.tasks import Cell, Literature, Pick, Table, load_task
@@ -154,7 +154,8 @@ def leaderboard(boards: Sequence[tuple[Result, Sequence[Path]]], refused: Mappin
         names = ", ".join(path.name for path in paths)
         collection = result.suite.settings.get("collection")
         said = f"suite {result.suite.name}" + (f", collection {collection}" if collection else "")
-        facts = f'<p class="facts">{text(f"{said}; from {names}")}</p>'
+        about = [f"{said}; from {names}.", *trained_on(result)]
+        facts = f'<p class="facts">{text(" ".join(about))}</p>'
         sections.append(pages.section(f"board-{place}", result.suite.title, facts, _table(result)))
     if refused:
         alike: dict[str, list[str]] = {}
@@ -216,7 +217,11 @@ def trained_on(result: Result) -> list[str]:
         for label, songs in found.items()
         if songs
     ]
-    return [*said, "Rank and score are of the songs that nobody was trained on."] if said else []
+    if not said:
+        return []
+    if shared_by([one.label for one in result.measured], result.rows) is None:
+        return [*said, "No song is new to everybody: rank and score are of different songs, and say little."]
+    return [*said, "Rank and score are of the songs that nobody was trained on."]
 
 
 def _small_print(result: Result) -> list[str]:

@@ -208,6 +208,18 @@ def judged_by(rows: Iterable[Row]) -> list[Row]:
     return [row for row in rows if not row.trained_on]
 
 
+def shared_by(labels: Iterable[str], rows: Iterable[Row]) -> dict[str, list[Row]] | None:
+    """Return each competitor's rows of the inputs that none of them was trained on.
+
+    The result is None if no competitor was trained on any input, or if one was measured on none of these inputs.
+    """
+    wanted = list(labels)
+    of = by_label(rows, wanted)
+    known = {row.input for label in wanted for row in of[label] if row.trained_on}
+    shared = {label: [row for row in of[label] if row.input not in known] for label in wanted}
+    return shared if known and all(any(row.ok for row in own) for own in shared.values()) else None
+
+
 def collect(rows: Iterable[Row], field: str, *measures: str) -> list[float] | None:
     """Return one raw number from each row of these measures, for a metric.
 

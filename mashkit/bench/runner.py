@@ -25,7 +25,7 @@ from typing import Any, TypeAlias
 import attrs
 
 from mashkit.atomicfile import require_writable_folder, write_text
-from mashkit.bench.ranking import RULES, Standing, standings
+from mashkit.bench.ranking import RULES, Metric, Standing, standings
 from mashkit.bench.records import (
     FAILED,
     OK,
@@ -36,6 +36,7 @@ from mashkit.bench.records import (
     Row,
     by_label,
     judged_by,
+    shared_by,
 )
 from mashkit.bench.results import Result
 from mashkit.bench.statistics import Comparison, against
@@ -544,13 +545,7 @@ def ranked(
     fair = {label: judged_by(own) for label, own in of.items()}
     judged = {label: own for label, own in fair.items() if any(row.ok for row in own)}
     metrics = {label: task.summarize(own) for label, own in judged.items()}
-    # Numbers of different songs cannot be ranked: the order is that of the songs that no competitor was trained on.
-    known = {row.input for label in judged for row in of[label] if row.trained_on}
-    shared = {label: [row for row in own if row.input not in known] for label, own in judged.items()}
-    if known and all(any(row.ok for row in own) for own in shared.values()):
-        places = standings(task.metrics, {label: task.summarize(own) for label, own in shared.items()})
-    else:
-        places = standings(task.metrics, metrics)
+    places = places_of(task, task.metrics, metrics, rows)
     found = []
     for one in entries:
         own = of[one.label]
@@ -571,6 +566,32 @@ def ranked(
         )
     comparisons = task.compare({label: judged[label] for label in places})
     return placed(found, places), against(comparisons, baseline) if baseline in places else comparisons
+
+
+def places_of(
+    task: Task, metrics: Sequence[Metric], values: Mapping[str, Mapping[str, float | None]], rows: Sequence[Row]
+) -> dict[str, Standing]:
+    """Return the places of competitors, best first, by the inputs that none of them was trained on.
+
+    Numbers of different songs cannot be ranked. If a competitor has none of these inputs, the places are those of the
+    values.
+
+    Parameters
+    ----------
+    task : Task
+    metrics : sequence of Metric
+        Those to rank by.
+    values : mapping of str to mapping
+        Label → metric → value, of all inputs that the competitor is judged by.
+    rows : sequence of Row
+        All rows of these competitors; those of others do no harm.
+    """
+    shared = shared_by(values, rows)
+    if shared is None:
+        return standings(metrics, values)
+    names = [metric.name for metric in metrics]
+    summaries = {label: task.summarize(own) for label, own in shared.items()}
+    return standings(metrics, {label: {name: own.get(name) for name in names} for label, own in summaries.items()})
 
 
 def recomputed(result: Result, baseline: str = "") -> Result:

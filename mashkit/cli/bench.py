@@ -406,6 +406,8 @@ def _compare(arguments: argparse.Namespace) -> int:
     for labels, where in ((compared.only_old, arguments.old), (compared.only_new, arguments.new)):
         if labels:
             say(f"only in {where}: {', '.join(labels)}")
+    for note in compared.notes:
+        say(note)
     for one in compared.failures:
         say(f"failed: {one.label}: {one.metric} from {number(one.old, 3)} to {number(one.new, 3)}")
     return NOT_IN_ORDER if compared.failures else DONE
