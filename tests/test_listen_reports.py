@@ -22,8 +22,8 @@ from mashkit.listen.analysis import TESTS, Finding, Results, analyse, findings
 from mashkit.listen.answers import Store
 from mashkit.listen.data import Answered, ListeningDataError, read_answered, read_data, write_data
 from mashkit.listen.export import write_export
-from mashkit.listen.figures import SIMULATED, figure4
-from mashkit.listen.mos import opinion_scores
+from mashkit.listen.figures import SIMULATED, WIDTH, figure4
+from mashkit.listen.mos import Score, opinion_scores
 from mashkit.listen.power import planted, power, rates
 from mashkit.listen.power import studies as simulated_studies
 from mashkit.listen.records import HEARD, PREFERRED, QUESTIONS, Answer, Page, PageKind, Sample
@@ -139,6 +139,11 @@ def test_a_preference_page_is_one_comparison(small: Study) -> None:
         ({"sample": "p2"}, "of a page or sample that the study does not have"),
         ({"value": 6}, "is 6 .it must be from 1 to 5"),
         ({"question": HEARD, "value": 2}, "is 2 .it must be from 0 to 1"),
+        ({"value": 3.5}, "is 3.5 .it must be a whole number"),
+        ({"value": 3.0}, "is 3.0 .it must be a whole number"),
+        ({"value": None}, "is None .it must be a whole number"),
+        ({"value": True}, "is True .it must be a whole number"),
+        ({"value": "3"}, "is '3' .it must be a whole number"),
     ],
 )
 def test_an_answer_that_cannot_be_is_named(small: Study, changed: dict[str, Any], said: str) -> None:
@@ -394,6 +399,25 @@ def test_the_paper_s_cells_are_its_levels(planted_studies: dict[str, Answered], 
     assert {table.whose for table in made.values()} == {"paper", "ours"}
 
 
+@pytest.mark.parametrize("length", [5, 26, 40, 60])
+def test_the_legend_has_room_for_the_longest_name(length: int) -> None:
+    names = [f"{number}" + "m" * (length - 1) for number in range(6)]
+    scores = [Score(name, "", "overall", 3.0, None, 5) for name in names]
+    drawn = figure4(scores, simulated=False)
+    places = {name: (float(x), float(y)) for x, y, name in re.findall(r'<text x="(\d+)" y="(\d+)">(\dm+)<', drawn)}
+    assert list(places) == names
+    for x, y in places.values():
+        ends = [other for other, row in places.values() if row == y and other > x] + [WIDTH + 17]
+        assert min(ends) - 17 >= x + 6.5 * length  # 17: a square and its distance
+    assert len({y for _, y in places.values()}) == {5: 2, 26: 2, 40: 3, 60: 6}[length]
+
+
+def test_a_panel_of_a_generation_study_says_that_it_is_the_tops() -> None:
+    scores = [Score("amu", group, "overall", 3.0, None, 5) for group in ("top", "bottom")]
+    assert ">Mean opinion score, top<" in figure4(scores, simulated=False)
+    assert ">Mean opinion score<" in figure4([Score("amu", "", "overall", 3.0, None, 5)], simulated=False)
+
+
 def hostile(small: Study) -> Answered:
     """The answers of people to a study whose names do harm."""
     samples = [attrs.evolve(one, system=HOSTILE) if one.system == "amu" else one for one in small.samples]
@@ -411,6 +435,12 @@ def test_hostile_names_stay_text_and_real_answers_have_no_mark(small: Study, tmp
         assert SIMULATED not in text
     latex = (tmp_path / "tables.tex").read_text(encoding="utf-8")
     assert latex.count("\n\\input") == 0
+    labels = re.findall(r"\\label{tab:(.*?)}", latex)
+    assert len(set(labels)) == len(labels) > 0
+    assert all(label.startswith(f"{small.task}-{small.hash[:6]}:") for label in labels)
+    badges = re.search(r"\.paper, \.ours {(.*?)}", (tmp_path / "report.html").read_text(encoding="utf-8"))
+    assert badges is not None
+    assert "white-space: nowrap" in badges[1]
     assert "<" not in re.sub(r"\$[<>]\$", "", latex.split("\n", 1)[1])
     assert SIMULATED not in figure4(results.scores, simulated=False)
 
@@ -584,6 +614,7 @@ def test_the_power_of_a_design_is_told_before_it_is_made(capsys: pytest.CaptureF
         (("simulate", "--task", "retrieval", "--power", "--reference", "amuu"), "--reference amuu"),
         (("simulate", "--task", "retrieval", "-o", "x", "--reference", "amuu"), "did you mean 'amu'?"),
         (("report", "nowhere.json", "-o", "x"), "nowhere.json cannot be read"),
+        (("report", "made.json", "-o", "x", "--reference", "amuu"), "--reference amuu: the study has no such system"),
     ],
 )
 def test_a_mistake_is_told_in_one_line(
@@ -594,6 +625,7 @@ def test_a_mistake_is_told_in_one_line(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.chdir(tmp_path)
+    write_data(simulate(design("retrieval", size=2, raters=3), World(), raters=3), Path("made.json"))
     assert run("listen", *arguments) == 2
     told = capsys.readouterr().err
     assert said in told

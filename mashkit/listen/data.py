@@ -119,6 +119,8 @@ class Answered:
                 raise ListeningDataError(f"{_named(one)} is of a page or sample that the study does not have",
                                          "give the study that was answered")  # fmt: skip
             low, high = (LOWEST, HIGHEST) if one.question in QUESTIONS else (0, 1)
+            if type(one.value) is not int:  # JSON also has true, 3.5 and null
+                raise ListeningDataError(f"{_named(one)} is {one.value!r}", "it must be a whole number")
             if page.kind in RESULTS and not low <= one.value <= high:
                 raise ListeningDataError(f"{_named(one)} is {one.value}", f"it must be from {low} to {high}")
 

@@ -14,6 +14,10 @@ WIDTH, HEIGHT, LEFT, TOP, BOTTOM = 760, 220, 34, 26, 24
 """Size of a panel and its margins, pixels."""
 GREY = "#7a7a7a"
 """Colour of the original, which is no system; the systems have those of :data:`mashkit.bench.charts.PALETTE`."""
+LETTER = 7
+"""Width of a letter of the legend, pixels; rather too wide than too narrow, because fonts differ."""
+COLUMNS = 4
+"""Largest number of columns of the legend."""
 SIMULATED = "SIMULATED: no person gave these ratings"
 
 
@@ -33,15 +37,17 @@ def figure4(scores: Sequence[Score], *, simulated: bool) -> str:
     palette = iter(PALETTE * (len(systems) // len(PALETTE) + 1))
     colours = {name: GREY if name == ORIGINAL else next(palette) for name in systems}
     grouped = any(score.group == "bottom" for score in scores)
-    panels = [("Mean opinion score", [[name, "top" if grouped else ""] for name in systems])]
+    panels = [
+        ("Mean opinion score" + (", top" if grouped else ""), [[name, "top" if grouped else ""] for name in systems])
+    ]
     if grouped:
         panels.append(
             ("Top (lighter) and bottom (darker)", [[name, end] for name in systems for end in ("top", "bottom")])
         )
-    legend_rows = -(-len(systems) // 4)
-    begin = 8 + 18 * legend_rows
+    columns = _columns(systems)
+    begin = 8 + 18 * -(-len(systems) // columns)
     whole = begin + HEIGHT * len(panels)
-    parts = [_legend(colours)]
+    parts = [_legend(colours, columns)]
     for index, (title, bars) in enumerate(panels):
         drawn = _panel(title, [(system, group) for system, group in bars], scores, colours, begin + HEIGHT * index)
         parts.append(drawn)
@@ -57,10 +63,16 @@ def figure4(scores: Sequence[Score], *, simulated: bool) -> str:
     )
 
 
-def _legend(colours: dict[str, str]) -> str:
+def _columns(names: Sequence[str]) -> int:
+    """Return how many columns the legend has so that the longest name fits into one."""
+    longest = 29 + LETTER * max(map(len, names))  # with its square, and space to the next column
+    return max(1, min(COLUMNS, (WIDTH - LEFT) // longest))
+
+
+def _legend(colours: dict[str, str], columns: int) -> str:
     parts = []
     for index, (name, colour) in enumerate(colours.items()):
-        x, y = LEFT + (index % 4) * (WIDTH - LEFT) / 4, 6 + 18 * (index // 4)
+        x, y = LEFT + (index % columns) * (WIDTH - LEFT) / columns, 6 + 18 * (index // columns)
         parts.append(f'<rect x="{x:.0f}" y="{y}" width="12" height="12" fill="{colour}"/>')
         parts.append(f'<text x="{x + 17:.0f}" y="{y + 10}">{text(name)}</text>')
     return "".join(parts)
