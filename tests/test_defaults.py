@@ -25,6 +25,8 @@ from mashkit.cliptable import ClipTable
 from mashkit.conditions import Promise
 from mashkit.discovery import Registered
 from mashkit.interfaces import generator
+from mashkit.listen.freezing import Wishes
+from mashkit.listen.records import PageKind
 from mashkit.pipeline import Kit
 from mashkit.registry import Registry
 from mashkit.types import Condition, Role
@@ -76,6 +78,11 @@ WORDS: Mapping[tuple[str, str], str] = {
     ("*", "jobs"): "one for each core",
     ("*", "same_recording"): "once, or the choice that the database has stored",
     ("new", "output"): "the current folder",
+    **{
+        ("new", name): str(getattr(attrs.fields(Wishes), name).default)
+        for name in ("each", "count", "queries", "candidates", "training")
+    },
+    ("new", "ask"): str(PageKind.RATING),
     ("new", "negatives"): "3, or 5 for preferences",
     ("new", "negatives_per_rater"): "3, or 5 for preferences",
     ("list", "limit"): "all",

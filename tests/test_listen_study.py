@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import collections
 import json
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ from mashkit.audio.files import load as load_sound
 from mashkit.audio.files import save
 from mashkit.audio.levels import loudness
 from mashkit.cli import main
-from mashkit.errors import MashkitError
+from mashkit.errors import CatalogError, MashkitError, UsageError
 from mashkit.listen import designs, exclusions, sequences, stimuli, texts
 from mashkit.listen.designs import Candidate, Layout
 from mashkit.listen.freezing import Frame, Wishes, freeze_mashups, freeze_table
@@ -101,6 +102,41 @@ def test_retrieval_with_an_even_number_of_systems_has_a_control() -> None:
     study = made(layout)
     assert len(study.results) == 40
     assert study.negatives == ()
+
+
+def chosen_alike(sounds: str) -> tuple[Layout, list[str]]:
+    """Return the layout of twenty queries whose systems chose these mashups, and its notes."""
+    layout = Layout(studies.draws(5))
+    best = {
+        f"v{query}": {one: of(f"{query} {sound}", f"v{query}") for one, sound in zip(FIVE, sounds, strict=False)}
+        for query in range(20)
+    }
+    originals = {vocal: of(f"original {vocal}", vocal) for vocal in best}
+    notes = designs.retrieval(layout, best, originals, {vocal: of(f"bad {vocal}", vocal) for vocal in best})
+    return layout, notes
+
+
+def twice(study: Study) -> int:
+    """Return how many pages have one mashup twice."""
+    return sum(len({study.sample[one].file for one in page.samples}) < 2 for page in study.results)
+
+
+@pytest.mark.parametrize("sounds", ["aabcd", "aaabc", "aabbc", "aa", "aabb", "aaab"])
+def test_no_page_of_a_query_has_one_mashup_twice(sounds: str) -> None:
+    layout, notes = chosen_alike(sounds)
+    study = made(layout)
+    assert twice(study) == 0
+    assert notes == []
+    assert study.negatives == ()
+    again, _ = chosen_alike(sounds)
+    assert [page.samples for page in again.pages] == [page.samples for page in layout.pages]
+
+
+@pytest.mark.parametrize(("sounds", "pages"), [("aaaaa", 2), ("aaaab", 1), ("aaaa", 1)])
+def test_a_page_that_must_have_one_mashup_twice_is_noted(sounds: str, pages: int) -> None:
+    layout, notes = chosen_alike(sounds)
+    assert twice(made(layout)) == len(notes) == 20 * pages
+    assert all("chose the same mashup, and a page has it twice" in note for note in notes)
 
 
 def test_preferences_pair_all_systems_that_chose_differently() -> None:
@@ -393,7 +429,21 @@ def test_the_same_seed_makes_the_same_study(frozen: Path, tmp_path: Path) -> Non
         ("page,file,system,vocal,kind\np,sound-0.wav,s,v,trainig\n", "line 2: kind 'trainig'.*'training'"),
         ("page,file,system,vocal,group\np,sound-0.wav,s,v,Top\n", "line 2: group 'Top'.*'top' or 'bottom'"),
         ("page,file,system,vocal\np,sound-0.wav,check,v\n", "line 2: system 'check'.*another name"),
-        ("page,file,system,vocal\np,../../nothing.wav,s,v\n", "nothing.wav"),
+        ("page,file,system,vocal\np,sound-0.wav, Check,v\n", "line 2: system 'Check'.*another name"),
+        ("page,file,system,vocal\np,../../nothing.wav,s,v\n", r"table.csv, line 2: .*nothing.wav: no such file"),
+        ("page,file,system,vocal\np,table.csv,s,v\n", r"table.csv, line 2: .*table.csv: cannot be decoded"),
+        (
+            "page,file,system,vocal\np,sound-0.wav,amu,v\np,sound-1.wav,AMU,v\n",
+            "line 3: system 'AMU' differs from 'amu'",
+        ),
+        ("page,file,system,vocal\np,sound-0.wav,a b,v\np,sound-1.wav,ab,v\n", "line 3: system 'ab' differs from 'a b'"),
+        ("page,file,system,vocal\np,sound-0.wav,Original,v\n", "line 2: system 'Original' differs from 'original'"),
+        (
+            "page,file,system,vocal\np,sound-0.wav,Un matched,v\n",
+            "line 2: system 'Un matched' differs from 'unmatched'",
+        ),
+        ("page,file,system,vocal\np,sound-0.wav,a,v\np,sound-1.wav,b,V\n", "line 3: vocal 'V' differs from 'v'"),
+        ("page,file,system,vocal\np,sound-0.wav,a,v,w\n", "line 2: more cells than the first line"),
         ("page,file,system,vocal\np,silent.wav,s,v\n", "silent.wav: the sound is silent"),
     ],
 )
@@ -406,6 +456,30 @@ def test_tables_that_make_no_study(frozen: Path, tmp_path: Path, content: str, s
         freeze_table(tmp_path / "table.csv", Frame(), tmp_path / "study")
     assert not (tmp_path / "study").exists()
     assert list(tmp_path.glob(".study*")) == []
+
+
+def custom_of(folder: Path, files: Path, content: str) -> Study:
+    for file in files.glob("sound-*.wav"):
+        (folder / file.name).write_bytes(file.read_bytes())
+    (folder / "table.csv").write_text(content)
+    return freeze_table(folder / "table.csv", Frame(), folder / "study")
+
+
+def test_spaces_around_cells_make_no_other_system(frozen: Path, tmp_path: Path) -> None:
+    rows = "p,sound-0.wav,amu ,v\n p, sound-1.wav, tiv,v \nq,sound-2.wav, amu,w\nq,sound-3.wav,tiv,w\n"
+    study = custom_of(tmp_path, frozen, f"page, file,system ,vocal\n{rows}")
+    assert list(study.systems) == ["amu", "tiv"]
+    assert len(study.results) == 2
+
+
+def test_a_sound_in_two_groups_is_two_samples(frozen: Path, tmp_path: Path) -> None:
+    rows = "".join(
+        f"p{group},sound-0.wav,amu,v,{group}\np{group},sound-1.wav,original,v,\n" for group in ("top", "bottom")
+    )
+    study = custom_of(tmp_path, frozen, f"page,file,system,vocal,group\n{rows}")
+    assert sorted((one.system, one.group) for one in study.samples if one.id not in study.keys) == [
+        ("amu", "bottom"), ("amu", "top"), ("original", ""),
+    ]  # fmt: skip
 
 
 def test_a_study_is_never_overwritten(frozen: Path) -> None:
@@ -491,7 +565,7 @@ def test_the_command_line_says_what_is_wrong(tmp_path: Path, frozen: Path, capsy
     assert "without --table" in capsys.readouterr().err
     assert main(["listen", "new", "--task", "generation", "-o", output]) == 2
     assert "without --systems" in capsys.readouterr().err
-    assert main(["listen", "serve", str(tmp_path)]) == 1
+    assert main(["listen", "serve", str(tmp_path)]) == 2
     assert "is no study" in capsys.readouterr().err
     assert main(["listen", "serve", str(frozen / "study"), "--host", "0.0.0.0"]) == 2  # noqa: S104
     assert "--admin-token" in capsys.readouterr().err
@@ -500,3 +574,74 @@ def test_the_command_line_says_what_is_wrong(tmp_path: Path, frozen: Path, capsy
     told = json.loads(capsys.readouterr().out)
     assert told["hash"] == load(Path(output)).hash
     assert (told["samples"], told["pages"]) == (8, 2)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("new", "--task", "custom", "-o", "x", "--table", "nope.csv"), "nope.csv cannot be read.*--table"),
+        (("new", "--task", "custom", "-o", "x", "--table", "t.csv"), r"t.csv, line 2: nope.wav: no such file"),
+        (("simulate", "nope", "-o", "x"), "nope is no folder"),
+        (("serve", "nope"), "nope is no folder"),
+        (("serve", "."), "is no study"),
+        (("new", "--task", "retrieval", "--systems", "amu", "-o", "x", "--ask", "rating"),
+         "--task retrieval with --ask, which it does not use .*--task custom"),
+        (("new", "--task", "retrieval", "--systems", "amu", "-o", "x", "--each", "5"), "with --each"),
+        (("new", "--task", "preference", "--systems", "amu", "-o", "x", "--count", "5"), "with --count"),
+        (("new", "--task", "generation", "--systems", "amu", "-o", "x", "--query", "a"), "with --query"),
+        (("new", "--task", "generation", "--systems", "amu", "-o", "x", "--queries", "3"),
+         "with --queries, which it does not use .*--task retrieval or preference"),
+        (("new", "--task", "generation", "--systems", "amu", "-o", "x", "--candidates", "3"), "with --candidates"),
+        *((("new", "--task", "custom", "-o", "x", "--table", "t.csv", option, "3"), f"custom with {option}")
+          for option in ("--count", "--queries", "--candidates", "--each", "--training", "--negatives")),
+        (("new", "songs", "--task", "custom", "-o", "x", "--table", "t.csv"), "custom with songs"),
+    ],
+)  # fmt: skip
+def test_wrong_usage_has_its_status_and_names_the_argument(
+    arguments: Sequence[str],
+    said: str,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("t.csv").write_text("page,file,system,vocal\np,nope.wav,s,v\n")
+    assert main(["listen", *arguments]) == 2
+    assert re.search(said, capsys.readouterr().err)
+    assert not Path("x").exists()
+
+
+def test_too_few_plans_for_both_ends_are_told_before_any_is_scored(tmp_path: Path) -> None:
+    class Untouched:
+        """A catalog that must not be read."""
+
+    wishes = Wishes(task="generation", systems=("amu",), count=6, each=5)
+    with pytest.raises(UsageError, match=r"--count 6 for a top 5 and a bottom 5.*--count 10 or more"):
+        freeze_mashups(Kit(), Untouched(), wishes, Frame(), tmp_path / "study")
+
+
+def test_a_query_that_is_no_clip_is_named_with_its_option(tmp_path: Path) -> None:
+    class Empty:
+        """A catalog without clips."""
+
+        def clip(self, clip_id: str) -> Any:
+            raise CatalogError(f"no clip {clip_id!r} in this catalog")
+
+    wishes = Wishes(task="retrieval", systems=("amu",), vocals=("nope",))
+    with pytest.raises(UsageError, match=r"--query nope: no clip 'nope'.*--list-clips"):
+        freeze_mashups(Kit(), Empty(), wishes, Frame(), tmp_path / "study")
+    assert not (tmp_path / "study").exists()
+
+
+def test_systems_may_have_commas_in_brackets(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    seen: list[tuple[str, ...]] = []
+
+    def stop(kit: Kit, catalog: Any, wishes: Wishes, *rest: Any, **more: Any) -> Any:
+        seen.append(wishes.systems)
+        raise StudyError("enough")
+
+    monkeypatch.setattr("mashkit.listen.freezing.freeze_mashups", stop)
+    monkeypatch.setattr("mashkit.cli.collection.catalog_of", lambda *_: None)
+    systems = "amu, rank(amu,0.5*tiv)"
+    assert main(["listen", "new", "--task", "retrieval", "--systems", systems, "-o", str(tmp_path / "x")]) == 1
+    assert seen == [("amu", "rank(amu,0.5*tiv)")]

@@ -18,6 +18,14 @@ SUMMARY = "Make a listening test, serve it, and turn its answers into tables."
 TOKEN_VARIABLE = "MASHKIT_ADMIN_TOKEN"  # noqa: S105 — the name of a variable
 """Environment variable that has the admin token if --admin-token is not given."""
 PORT = 8765
+_MASHUPS, _QUERIES = ("generation", "retrieval", "preference"), ("retrieval", "preference")
+USED_BY = {
+    "ask": ("custom",),
+    **dict.fromkeys(("each", "count"), ("generation",)),
+    **dict.fromkeys(("queries", "query", "candidates"), _QUERIES),
+    **dict.fromkeys(("negatives", "training", "songs"), _MASHUPS),
+}
+"""Argument of the design → the tasks that use it; what may be stored in the settings is not refused."""
 NEEDED = ("starlette", "uvicorn", "itsdangerous")
 """Packages of the extra ``listen`` that the servers of `listen` and `audition` need."""
 
@@ -32,28 +40,30 @@ def add_parser(commands: Commands) -> None:
                      help="the paper's two designs, choices between two, or your own sounds")  # fmt: skip
     new.add_argument("--systems", metavar="NAME,NAME", help="scorers to compare")
     new.add_argument("--table", type=Path, metavar="CSV",
-                     help="custom: table of samples, with columns page, file, system, vocal")  # fmt: skip
-    new.add_argument("--ask", choices=("rating", "preference"), default="rating",
-                     help="custom: what raters do on each page; default: %(default)s")  # fmt: skip
+                     help="custom: table of samples, with columns page, file, system, vocal; system "
+                          "'original' is the vocal's own song, 'unmatched' a negative control")  # fmt: skip
+    new.add_argument("--ask", choices=("rating", "preference"),
+                     help="custom: what raters do on each page; default: rating")  # fmt: skip
     design = new.add_argument_group("design; the defaults are the paper's")
-    design.add_argument("--each", type=positive, default=20, metavar="N",
-                        help="generation: samples of each system's top and bottom; default: %(default)s")  # fmt: skip
-    design.add_argument("--count", type=positive, default=200, metavar="N",
-                        help="generation: plans that each system ranks; default: %(default)s")  # fmt: skip
-    design.add_argument("--queries", type=positive, default=30, metavar="N",
-                        help="retrieval, preference: number of vocals; default: %(default)s")  # fmt: skip
+    design.add_argument("--each", type=positive, metavar="N",
+                        help="generation: samples of each system's top and bottom; default: 20")  # fmt: skip
+    design.add_argument("--count", type=positive, metavar="N",
+                        help="generation: plans that each system ranks; default: 200")  # fmt: skip
+    design.add_argument("--queries", type=positive, metavar="N",
+                        help="retrieval, preference: number of vocals; default: 30")  # fmt: skip
     design.add_argument("--query", action="append", default=[], metavar="CLIP",
-                        help="use the vocal of this clip instead of a random vocal; repeatable")  # fmt: skip
-    design.add_argument("--candidates", type=positive, default=180, metavar="N",
-                        help="retrieval, preference: plans of each query; default: %(default)s")  # fmt: skip
+                        help="retrieval, preference: use the vocal of this clip instead of a random vocal; "
+                             "repeatable")  # fmt: skip
+    design.add_argument("--candidates", type=positive, metavar="N",
+                        help="retrieval, preference: plans of each query; default: 180")  # fmt: skip
     design.add_argument(
         "--negatives",
         type=whole,
         metavar="N",
-        help="pages with an unmatched mashup and its original; default: 3, or 5 for preferences",
+        help="not custom: pages with an unmatched mashup and its original; default: 3, or 5 for preferences",
     )
-    design.add_argument("--training", type=whole, default=1, metavar="N",
-                        help="number of practice pages, which do not count; default: %(default)s")  # fmt: skip
+    design.add_argument("--training", type=whole, metavar="N",
+                        help="not custom: number of practice pages, which do not count; default: 1")  # fmt: skip
     design.add_argument("--seed", type=whole, default=0, help="seed of all random choices; default: %(default)s")
     protocol = new.add_argument_group("session of a rater")
     protocol.add_argument("--pages-per-rater", type=positive, default=10, metavar="N", help="default: %(default)s")
@@ -122,6 +132,13 @@ def _new(arguments: argparse.Namespace) -> int:
             raise UsageError(
                 f"--task {arguments.task} {'with' if given else 'without'} {option}", "see mashkit listen new --help"
             )
+    for name, tasks in USED_BY.items():
+        if arguments.task not in tasks and getattr(arguments, name) not in (None, []):
+            said = name if name == "songs" else f"--{name}"
+            raise UsageError(
+                f"--task {arguments.task} with {said}, which it does not use",
+                f"leave it out; it is for --task {' or '.join(tasks)}",
+            )
     if not 0 < arguments.must_play < 60:
         raise UsageError(f"--must-play {arguments.must_play:g}", "give seconds, more than 0 and less than 60")
     texts = shipped()
@@ -150,17 +167,15 @@ def _new(arguments: argparse.Namespace) -> int:
     else:
         from mashkit.cli.collection import catalog_of
         from mashkit.cli.kits import kinds_for_songs, kit_of, require
+        from mashkit.composite import split_names
 
+        numbers = {name: getattr(arguments, name) for name in ("count", "each", "queries", "candidates", "training")}
         wishes = Wishes(
             task=arguments.task,
-            systems=tuple(one.strip() for one in arguments.systems.split(",")),
-            count=arguments.count,
-            each=arguments.each,
-            queries=arguments.queries,
-            candidates=arguments.candidates,
+            systems=tuple(split_names(arguments.systems)),
             vocals=tuple(arguments.query),
             negatives=controls(arguments.negatives),
-            training=arguments.training,
+            **{name: given for name, given in numbers.items() if given is not None},
         )
         kit = require(kit_of(arguments), arguments, "generator", "stretcher", *kinds_for_songs(arguments))
         with ProgressListener(kit.registry, quiet=arguments.quiet):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import itertools
 import random
+from collections import Counter
 from collections.abc import Mapping, Sequence
 
 import attrs
@@ -47,7 +48,7 @@ class Layout:
         self.pages: list[Page] = []
         self.chance = chance
         self._ids: set[str] = set()
-        self._anchors: dict[tuple[str, Candidate], str] = {}
+        self._anchors: dict[tuple[str, str, Candidate], str] = {}
 
     def identity(self) -> str:
         """Return a new id that tells nothing."""
@@ -57,8 +58,11 @@ class Layout:
         return made
 
     def sample(self, candidate: Candidate, system: str, *, group: str = "", rank: int = 0) -> str:
-        """Add a sample and return its id. An original, and a control, is one sample on all pages of its vocal."""
-        if rank == 0 and (known := self._anchors.get((system, candidate))):
+        """Add a sample and return its id. An original, and a control, is one sample on all pages of its vocal.
+
+        So is a sound of one's own without a rank, on all pages for which its group is the same.
+        """
+        if rank == 0 and (known := self._anchors.get((system, group, candidate))):
             return known
         made = Sample(
             id=self.identity(), system=system, group=group, rank=rank, vocal=candidate.vocal, song=candidate.song,
@@ -66,7 +70,7 @@ class Layout:
         )  # fmt: skip
         self.samples.append(made)
         if rank == 0:
-            self._anchors[system, candidate] = made.id
+            self._anchors[system, group, candidate] = made.id
         return made.id
 
     def page(self, kind: PageKind, samples: Sequence[str], *, repeats: str = "") -> str:
@@ -129,11 +133,13 @@ def retrieval(
     best: Mapping[str, Mapping[str, Candidate]],
     originals: Mapping[str, Candidate],
     controls: Mapping[str, Candidate],
-) -> None:
+) -> list[str]:
     """Add the paper's design for retrieval: the versions of each query in random pairs.
 
     Six versions of a query, the top 1 of five systems and the original, make three pairs by a random permutation. With
     an even number of systems a negative control completes the last pair (ours), but is not paired with the original.
+    Systems may choose the same mashup. The permutation is then drawn again until no page has one mashup twice, or, if
+    more than half of the versions are the same, until as few pages as possible (ours).
 
     Parameters
     ----------
@@ -142,7 +148,13 @@ def retrieval(
         Query vocal → system → its first candidate.
     originals, controls : mapping of str to Candidate
         Vocal → its original version, and an unmatched one.
+
+    Returns
+    -------
+    list of str
+        A text for each page that has one mashup twice.
     """
+    notes = []
     for vocal, chosen in best.items():
         versions = [layout.sample(one, system, rank=1) for system, one in chosen.items()]
         versions.append(layout.sample(originals[vocal], ORIGINAL))
@@ -151,12 +163,24 @@ def retrieval(
         if len(versions) % 2:
             control = layout.sample(controls[vocal], UNMATCHED)
             versions.append(control)
-        layout.chance.shuffle(versions)
-        # An original beside a control is a page that checks the rater, and no page of results.
-        while control is not None and versions.index(original) // 2 == versions.index(control) // 2:
+        choosers = dict(zip(versions, chosen, strict=False))  # the versions begin with the systems'
+        counts = Counter(one.sound for one in chosen.values())
+        # Each version of the most frequent mashup needs a page with another version.
+        unavoidable = max(0, max(counts.values()) - len(versions) // 2)
+        while True:
             layout.chance.shuffle(versions)
-        for first in range(0, len(versions), 2):
-            layout.page(PageKind.RATING, versions[first : first + 2])
+            pairs = [tuple(versions[first : first + 2]) for first in range(0, len(versions), 2)]
+            # An original beside a control is a page that checks the rater, and no page of results.
+            checks = any({original, control} == set(pair) for pair in pairs)
+            twice = [names for pair in pairs if len(names := [choosers[one] for one in pair if one in choosers]) == 2
+                     and chosen[names[0]].sound == chosen[names[1]].sound]  # fmt: skip
+            if not checks and len(twice) == unavoidable:
+                break
+        notes += [f"vocal {vocal}: {' and '.join(names)} chose the same mashup, and a page has it twice"
+                  for names in twice]  # fmt: skip
+        for pair in pairs:
+            layout.page(PageKind.RATING, pair)
+    return notes
 
 
 def preference(layout: Layout, best: Mapping[str, Mapping[str, Candidate]]) -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
 import random
 import shutil
@@ -12,10 +13,11 @@ from typing import Any
 
 import attrs
 
+from mashkit.arguments import named_text
 from mashkit.audio.files import load
 from mashkit.bench.protocols import songs_in_turn
 from mashkit.conditions import UNMATCHED as UNMATCHED_CONDITIONS
-from mashkit.errors import MashkitError, UsageError
+from mashkit.errors import CatalogError, MashkitError, UsageError
 from mashkit.listen import designs
 from mashkit.listen.designs import Candidate, Layout
 from mashkit.listen.records import PageKind, Sample
@@ -25,7 +27,7 @@ from mashkit.listen.texts import shipped
 from mashkit.mashup import Mashup
 from mashkit.paths import path_text
 from mashkit.pipeline import Kit, Ranked
-from mashkit.types import Condition, Role
+from mashkit.types import Audio, Condition, Role
 
 TASKS = ("generation", "retrieval", "preference", "custom")
 
@@ -96,6 +98,9 @@ def freeze_mashups(
 
     Raises
     ------
+    UsageError
+        If the systems are not each named once, a query is no clip of the catalog, or ``count`` is less than both ends
+        of a ranking need.
     StudyError
         If there are too few candidates for the design.
     """
@@ -103,6 +108,11 @@ def freeze_mashups(
         raise UsageError(f"--systems {','.join(wishes.systems)}", "name one or more scorers, each once")
     if wishes.task == "preference" and len(wishes.systems) < 2:
         raise UsageError("preferences for one system", "name two or more scorers")
+    if wishes.task == "generation" and wishes.count < 2 * wishes.each:
+        raise UsageError(
+            f"--count {wishes.count} for a top {wishes.each} and a bottom {wishes.each} of each system",
+            f"give --count {2 * wishes.each} or more, or a smaller --each",
+        )
     kits = {name: Kit(scorer=name, stretcher=kit.stretcher, registry=kit.registry) for name in wishes.systems}
     for one in kits.values():
         one.require("scorer")
@@ -118,7 +128,7 @@ def freeze_mashups(
             even = wishes.task == "retrieval" and len(kits) % 2 == 0
             queries = choice.queries(wishes.queries, wishes.vocals)
             if len(queries) < wishes.queries and not wishes.vocals:
-                making.leave_out([f"{wishes.queries - len(queries)} of the {wishes.queries} queries: no more vocals"])
+                making.tell([f"{wishes.queries - len(queries)} of the {wishes.queries} queries: no more vocals"])
             for vocal in queries:
                 found = choice.best(vocal, wishes.candidates)
                 control = choice.control(vocal) if even else None
@@ -130,9 +140,9 @@ def freeze_mashups(
             if not best:
                 raise StudyError("no query has candidates", "give more songs, or --query")
             if wishes.task == "retrieval":
-                designs.retrieval(layout, best, choice.originals, controls)
+                making.tell(designs.retrieval(layout, best, choice.originals, controls))
             else:
-                making.leave_out(designs.preference(layout, best))
+                making.tell(designs.preference(layout, best))
         kind = PageKind.PREFERENCE if wishes.task == "preference" else PageKind.RATING
         used = list(dict.fromkeys(one.vocal for one in layout.samples))
         designs.controls(layout, kind, choice.some_controls(used, wishes.negatives), choice.originals)
@@ -150,10 +160,13 @@ def freeze_table(
 
     The table is a CSV file with the columns ``page``, ``file``, ``system`` and ``vocal``, and if wanted ``song``,
     ``group``, ``rank`` and ``kind``. Two rows with one ``page`` make a page. ``kind`` is empty or "training", ``group``
-    is empty, "top" or "bottom". A file's path is relative to the table's folder.
+    is empty, "top" or "bottom". A file's path is relative to the table's folder. System "original" is the vocal's own
+    song, and "unmatched" a negative control. Spaces around a cell are left out.
 
     Raises
     ------
+    UsageError
+        If the table, or a sound that it names, cannot be read; the text has the line.
     StudyError
         If the table is not so; the text has the line.
     """
@@ -166,7 +179,7 @@ def freeze_table(
             path = table.parent / row["file"]
             key = path_text(path)
             if key not in making.sounds:
-                making.sounds.add(key, load(path))
+                making.sounds.add(key, _sound(table, line, path))
             try:
                 rank = int(row.get("rank") or 0)
             except ValueError as error:
@@ -188,36 +201,77 @@ def freeze_table(
         return making.finish("custom", systems, dict.fromkeys((one.file for one in layout.samples), 0.0))
 
 
-def _rows(table: Path) -> list[tuple[int, dict[str, str]]]:
-    try:
-        with table.open(encoding="utf-8-sig", newline="") as file:
-            reader = csv.DictReader(file)
-            missing = {"page", "file", "system", "vocal"} - set(reader.fieldnames or ())
-            rows = [(reader.line_num, row) for row in reader]
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise StudyError(f"{path_text(table)} cannot be read: {error}", "give a CSV file in UTF-8") from error
-    if missing or not rows:
-        raise StudyError(
-            f"{path_text(table)} has no {'column ' + ', '.join(sorted(missing)) if missing else 'row'}",
-            "give a CSV file with the columns page, file, system and vocal",
+def _sound(table: Path, line: int, path: Path) -> Audio:
+    """Return the sound that a line of a table names; an error names the line."""
+    where = f"{path_text(table)}, line {line}"
+    if not path.is_file():
+        raise UsageError(
+            f"{where}: {path_text(path)}: no such file", "check the spelling; a path is relative to the table's folder"
         )
+    try:
+        return load(path)
+    except MashkitError as error:
+        raise StudyError(f"{where}: {error.problem}", error.fix) from error
+
+
+def _rows(table: Path) -> list[tuple[int, dict[str, str]]]:
+    fix = "give a CSV file in UTF-8 with the columns page, file, system and vocal"
+    reader = csv.DictReader(io.StringIO(named_text(table, f"--table: {fix}", encoding="utf-8-sig")))
+    try:
+        reader.fieldnames = [name.strip() for name in reader.fieldnames or ()]
+        cells = [(reader.line_num, row) for row in reader]
+    except csv.Error as error:
+        raise StudyError(f"{path_text(table)} is no CSV: {error}", fix) from error
+    missing = {"page", "file", "system", "vocal"} - set(reader.fieldnames)
+    if missing or not cells:
+        raise StudyError(
+            f"{path_text(table)} has no {'column ' + ', '.join(sorted(missing)) if missing else 'row'}", fix
+        )
+    if surplus := next((line for line, row in cells if None in row), None):
+        raise StudyError(
+            f"{path_text(table)}, line {surplus}: more cells than the first line has",
+            "put a cell with a comma into quotes",
+        )
+    rows = [(line, {name: (value or "").strip() for name, value in row.items()}) for line, row in cells]
     known = {"kind": ("", PageKind.TRAINING), "group": GROUPS}
     for line, row in rows:
         for name, values in known.items():
-            if (row.get(name) or "") not in values:
+            if row.get(name, "") not in values:
                 told = " or ".join(repr(str(one)) for one in values if one)
                 raise StudyError(
                     f"{path_text(table)}, line {line}: {name} {row[name]!r}", f"give {told}, or leave it empty"
                 )
-        if row["system"] == CHECK:
+        if _plain(row["system"]) == CHECK:
             raise StudyError(
-                f"{path_text(table)}, line {line}: system {CHECK!r}, the name of the tones that check raters",
+                f"{path_text(table)}, line {line}: system {row['system']!r}, the name of the tones that check raters",
                 "give it another name",
             )
-        empty = [name for name in ("page", "file", "system", "vocal") if not (row.get(name) or "").strip()]
+        empty = [name for name in ("page", "file", "system", "vocal") if not row[name]]
         if empty:
             raise StudyError(f"{path_text(table)}, line {line}: no {', '.join(empty)}", "fill the cell")
+    for name, reserved in (("system", (ORIGINAL, UNMATCHED)), ("vocal", ()), ("song", ())):
+        _one_spelling(table, rows, name, reserved)
     return rows
+
+
+def _plain(name: str) -> str:
+    """Return a name without what is easily mistaken: case and spaces."""
+    return "".join(name.casefold().split())
+
+
+def _one_spelling(
+    table: Path, rows: Sequence[tuple[int, Mapping[str, str]]], column: str, reserved: Sequence[str]
+) -> None:
+    """Refuse two names that differ only by case or spaces: they would be taken for two systems, vocals or songs."""
+    spelt = {_plain(name): name for name in reserved}
+    for line, row in rows:
+        name = row.get(column, "")
+        known = spelt.setdefault(_plain(name), name)
+        if known != name:
+            raise StudyError(
+                f"{path_text(table)}, line {line}: {column} {name!r} differs from {known!r} only by case or spaces",
+                f"write {known!r}, or a name that differs by more",
+            )
 
 
 class _Making:
@@ -246,8 +300,8 @@ class _Making:
         self.sounds.__exit__()
         shutil.rmtree(self._part, ignore_errors=True)
 
-    def leave_out(self, notes: Sequence[str]) -> None:
-        """Tell what is left out, and why."""
+    def tell(self, notes: Sequence[str]) -> None:
+        """Tell what is left out or shown twice, and why, and keep it in the study."""
         self._notes.extend(notes)
         for one in notes:
             self._note(one)
@@ -343,8 +397,17 @@ class _Choice:
     def queries(self, count: int, named: Sequence[str]) -> list[str]:
         """Return the clips whose vocals are the queries: the named ones, or ``count``, one a song while they last."""
         if named:
-            return [self._catalog.clip(one).id for one in named]
+            return [self._query(one) for one in named]
         return self.all_vocals()[:count]
+
+    def _query(self, named: str) -> str:
+        try:
+            clip: str = self._catalog.clip(named).id
+        except CatalogError as error:
+            raise UsageError(
+                f"--query {named}: {error.problem}", "give the id of a clip: mashkit generate --list-clips"
+            ) from error
+        return clip
 
     def all_vocals(self) -> list[str]:
         """Return the clips that have a vocal, in random order, with one of each song first."""
@@ -362,7 +425,7 @@ class _Choice:
                 self._catalog, condition=Condition.MATCHED, count=count, seed=self._seed, vocal=vocal
             )
         except MashkitError as error:
-            self._making.leave_out([f"vocal {vocal}: {error}"])
+            self._making.tell([f"vocal {vocal}: {error}"])
             return None
         found: dict[str, Candidate] = {}
         for name in self._kits:
@@ -400,13 +463,13 @@ class _Choice:
         try:
             made = self._kit.generate(self._catalog, condition=condition, count=1, seed=self._seed, vocal=vocal)
         except MashkitError as error:
-            self._making.leave_out([f"vocal {vocal}, {condition}: {error}"])
+            self._making.tell([f"vocal {vocal}, {condition}: {error}"])
             return None
         return self._candidate(made[0]) if made and self._sounds(made[0]) else None
 
     def _ranked(self, name: str, pool: Sequence[Mashup]) -> list[Ranked]:
         def failed(mashup: Mashup, error: MashkitError) -> None:
-            self._making.leave_out([f"{name}: plan {mashup.plan.id}: {error}"])
+            self._making.tell([f"{name}: plan {mashup.plan.id}: {error}"])
 
         return self._kits[name].rank(pool, failed=failed)
 
@@ -418,7 +481,7 @@ class _Choice:
         try:
             self._making.sounds.add(key, mashup.mix)
         except MashkitError as error:
-            self._making.leave_out([f"plan {key}: {error}"])
+            self._making.tell([f"plan {key}: {error}"])
             self._bad.add(key)
             return False
         self._mashups[key] = mashup

@@ -16,7 +16,7 @@ from typing import Any
 import attrs
 
 from mashkit.atomicfile import write_json
-from mashkit.errors import MashkitError
+from mashkit.errors import MashkitError, UsageError
 from mashkit.listen.records import QUESTIONS, Page, PageKind, Sample, to_dict
 from mashkit.models import sha256_of
 from mashkit.paths import path_text
@@ -315,8 +315,10 @@ def load(folder: Path) -> Study:
 
     Raises
     ------
+    UsageError
+        If the folder has no study.
     StudyError
-        If it is no study, or not as it was frozen; the text lists every problem.
+        If the study is not as it was frozen; the text lists every problem.
     """
     study = read(folder)
     problems = list(changed_files(study, folder))
@@ -329,12 +331,13 @@ def load(folder: Path) -> Study:
 
 
 def read(folder: Path) -> Study:
-    """Read a study and check its hash, without reading its sounds; errors as of :func:`load`."""
+    """Read a study and check its hash, without reading its sounds; errors are those of :func:`load`."""
     path = folder / STUDY_FILE
     try:
         data = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        raise StudyError(f"{path_text(folder)} is no study: it has no {STUDY_FILE}", "mashkit listen new") from error
+    except (FileNotFoundError, NotADirectoryError) as error:
+        what = f"is no study: it has no {STUDY_FILE}" if folder.is_dir() else "is no folder"
+        raise UsageError(f"{path_text(folder)} {what}", "give the folder that mashkit listen new made") from error
     except (OSError, ValueError) as error:
         raise StudyError(f"{path_text(path)} cannot be read: {error}", "restore it from a copy") from error
     if not isinstance(data, dict):

@@ -48,7 +48,7 @@ def _run(arguments: argparse.Namespace) -> int:
     from mashkit.preferences import read_preferences
     from mashkit_taste.learning import learn
 
-    require_output(arguments.output)
+    require_output(arguments.output, *arguments.preferences)
     chosen = _chosen(arguments)
     preferences = [one for path in arguments.preferences for one in read_preferences(path)]
     left_out: list[str] = []
@@ -71,10 +71,11 @@ def _run(arguments: argparse.Namespace) -> int:
 
 def _chosen(arguments: argparse.Namespace) -> list[Chosen]:
     from mashkit.cli.kits import value_of
+    from mashkit.composite import split_names
     from mashkit.errors import UsageError
     from mashkit_taste.features import Chosen
 
-    names = [one.strip() for one in arguments.scorers.split(",")]
+    names = split_names(arguments.scorers)
     if len(set(names)) < len(names) or not all(names):
         raise UsageError(f"--scorers {arguments.scorers}", "name one or more scorers, each once")
     options: dict[str, dict[str, Any]] = {name: {} for name in names}
