@@ -164,3 +164,11 @@ def test_a_table_wider_than_a_page_becomes_several_with_the_first_column() -> No
     assert re.findall(r"label{(.*?)}", made) == ["tab:wide", "tab:wide-2", "tab:wide-3"]
     assert r"\caption{Wide (Part 3 of 3.)}" in made
     assert latex_table(["one"], [["a"]], caption="", label="narrow").count(r"\begin{table}") == 1
+    odd = latex_table(["one"], [["a"]], caption="", label="my 100% suite_#1 {x}:A_b.c")
+    assert re.findall(r"\\label{(.*)}", odd) == ["tab:my-100-suite-1-x-:A-b.c"]
+
+
+def test_the_lead_counts_one_as_one(result: Result) -> None:
+    rows = [row for row in result.rows if row.label == "amu"][:1]
+    lead = ScorerTask().lead([one for one in result.measured if one.label == "amu"], rows, [], "")
+    assert lead[0].startswith("Compared: 1 scorer on 1 mashup of 1 vocal, of 1 song ")

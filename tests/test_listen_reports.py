@@ -437,7 +437,7 @@ def test_hostile_names_stay_text_and_real_answers_have_no_mark(small: Study, tmp
     assert latex.count("\n\\input") == 0
     labels = re.findall(r"\\label{tab:(.*?)}", latex)
     assert len(set(labels)) == len(labels) > 0
-    assert all(label.startswith(f"{small.task}-{small.hash[:6]}:") for label in labels)
+    assert all(label.startswith(f"{data.study.task}-{data.study.hash[:6]}:") for label in labels)
     badges = re.search(r"\.paper, \.ours {(.*?)}", (tmp_path / "report.html").read_text(encoding="utf-8"))
     assert badges is not None
     assert "white-space: nowrap" in badges[1]

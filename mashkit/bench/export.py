@@ -164,7 +164,7 @@ def latex(result: Result, metrics: Sequence[Metric] = ()) -> str:
     parts = [
         f"% {one_line(suite.title)}; suite {one_line(suite.name)}, finished {result.finished}",
         latex_table(
-            head, rows, label=f"{suite.name}",
+            head, rows, label=suite.name,
             caption=f"{suite.title} In brackets: 95 % intervals, over songs where there are songs.",
         ),
     ]  # fmt: skip

@@ -37,7 +37,8 @@ def _compared(competitors: Sequence[Entry], rows: Sequence[Row]) -> str:
     """Return how many scorers were compared, and on how many mashups, songs and artists."""
     plans = {row.facts.get("plan", row.input) for row in rows}
     vocals = {row.facts["vocal"] for row in rows if "vocal" in row.facts}
-    said = f"Compared: {len(competitors)} scorers on {len(plans):,} mashups of {len(vocals)} vocals, of"
+    said = f"Compared: {_counted(len(competitors), 'scorer')} on {_counted(len(plans), 'mashup')} of "
+    said += f"{_counted(len(vocals), 'vocal')}, of"
     recordings = {row.facts["song"]: row.facts.get("recording") for row in rows}
     if all(name == "" for name in recordings.values()):
         return f"{said} {_counted(len(recordings), 'song')} made by a program, so of no artist."
@@ -50,7 +51,7 @@ def _compared(competitors: Sequence[Entry], rows: Sequence[Row]) -> str:
 
 
 def _counted(count: int, what: str) -> str:
-    return f"{count} {what}{'s' * (count != 1)}"
+    return f"{count:,} {what}{'s' * (count != 1)}"
 
 
 def _first(ranked: Sequence[Entry], tests: Mapping[str, Comparison], baseline: str) -> str:

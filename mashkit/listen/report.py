@@ -76,5 +76,7 @@ def latex(data: Answered, results: Results) -> str:
     parts = [f"% {one_line(data.study.title)}; study {data.study.hash}.{mark}"]
     for table in tables(data, results):
         caption = f"{table.title} ({WHOSE[table.whose]}).{mark} {table.caption}"
-        parts.append(latex_table(table.head, table.rows, caption=caption, label=table.name))
+        # Reports of several studies may stand in one document.
+        label = f"{data.study.task}-{data.study.hash[:6]}:{table.name}"
+        parts.append(latex_table(table.head, table.rows, caption=caption, label=label))
     return "\n\n".join(parts) + "\n"

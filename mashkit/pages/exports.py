@@ -31,10 +31,12 @@ def latex_text(text: str) -> str:
 
 
 def latex_table(head: Sequence[str], rows: Iterable[Sequence[str]], *, caption: str, label: str) -> str:
-    """Return a table for LaTeX with package booktabs; all arguments but the label are plain text.
+    """Return a table for LaTeX with package booktabs; all arguments are plain text.
 
-    A table that is wider than a page becomes several, each with the first column.
+    A table that is wider than a page becomes several, each with the first column. In the label, whatever is no letter
+    of English, digit, colon, full stop or hyphen becomes a hyphen, because LaTeX takes some signs for commands.
     """
+    label = re.sub(r"[^A-Za-z0-9:.-]+", "-", label)
     table = [head, *rows]
     parts = _parts(table)
     made = []
