@@ -185,10 +185,13 @@ def write_result(result: Result, path: Path) -> None:
 
 
 def _json(result: Mapping[str, Any]) -> str:
-    """Return plain data as JSON with an item on each line, because indented JSON would be twice as large."""
+    """Return plain data as JSON with an item on each line, because indented JSON would be twice as large.
+
+    Within a line there are no spaces, which were 7 to 8 % of it (ours).
+    """
 
     def written(value: Any) -> str:
-        return json.dumps(value, ensure_ascii=False, allow_nan=False)
+        return json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
 
     parts = []
     for name, value in result.items():
