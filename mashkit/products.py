@@ -7,6 +7,7 @@ there, so that a second run into the same folder replaces exactly the files of t
 
 from __future__ import annotations
 
+import codecs
 import json
 import os
 import shutil
@@ -22,13 +23,15 @@ import attrs
 from mashkit.atomicfile import require_writable_folder, write_json
 from mashkit.errors import OutputError
 from mashkit.models import sha256_of
-from mashkit.paths import is_file, without_links
+from mashkit.paths import is_file, path_text, without_links
 
 MARK = "made by mashkit, no song"
 """Comment of the sound files that mashkit writes."""
 _MARK_BYTES = (MARK.encode(), MARK.encode("utf-16-le"), MARK.encode("utf-16-be"))
 _TAGS_LIE_WITHIN = 1 << 16
 """Number of bytes at a file's beginning and end that are searched for the mark."""
+_TEXT_BEGINS_WITHIN = 1 << 10
+"""Number of bytes at the beginning of a file by which JSON and HTML are recognized."""
 LIST = ".mashkit-files.json"
 """File in an output folder with the list of files that mashkit wrote there, and their origin."""
 _LIST_FORMAT = 1
@@ -56,6 +59,22 @@ def require_replaceable(path: Path) -> None:
     """Raise OutputError if ``path`` is a sound file that mashkit did not make, because it would be lost."""
     if path.exists() and not is_product(path):
         raise OutputError(f"{path} exists already, and mashkit did not make it", "name another file with -o")
+
+
+def require_replaceable_text(path: Path) -> None:
+    """Raise OutputError if ``path`` is a file with something else than the JSON and HTML that mashkit writes."""
+    if not is_file(path):
+        return
+    try:
+        with path.open("rb") as file:
+            start = file.read(_TEXT_BEGINS_WITHIN).removeprefix(codecs.BOM_UTF8).lstrip().lower()
+    except OSError as error:
+        raise OutputError(f"cannot replace {path_text(path)}: {error.strerror}", "name another file with -o") from error
+    if start and (b"\0" in start or not start.startswith((b"{", b"[", b"<!doctype html"))):
+        raise OutputError(
+            f"{path_text(path)} exists already, and holds no JSON and no page, so mashkit did not write it",
+            "name another file with -o",
+        )
 
 
 @attrs.frozen

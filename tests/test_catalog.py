@@ -262,6 +262,17 @@ def test_clips_are_the_same_from_another_folder(
     assert [clip.id for clip in one.clips] == [clip.id for clip in other.clips]
 
 
+def test_notes_on_a_moved_file_name_it_where_it_is(tmp_path: Path) -> None:
+    one, other = tmp_path / "one" / "low.wav", tmp_path / "other" / "moved.wav"
+    mk.save(one, signals.noise(30.0, sample_rate=11_025))
+    first, _ = build(one.parent, tmp_path / "cache")
+    other.parent.mkdir()
+    one.rename(other)
+    again, _ = build(other.parent, tmp_path / "cache")
+    for catalog, path in ((first, one), (again, other)):
+        assert [note.partition(": ")[0] for note in catalog.notes if "11025 Hz" in note] == [str(path)]
+
+
 def test_an_unknown_clip(built: tuple[Catalog, list[StageEvent]]) -> None:
     catalog, _ = built
     with pytest.raises(CatalogError, match="'nobody'"):

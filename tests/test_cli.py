@@ -23,7 +23,7 @@ from mashkit.cli.eachfile import of_each
 from mashkit.errors import OutputError
 from mashkit.testing import signals
 from mashkit.timing.beats import beat_error
-from mashkit.types import Audio, Role
+from mashkit.types import Audio, Key, Role
 
 pytestmark = [pytest.mark.plugins, pytest.mark.usefixtures("in_this_process")]  # the default components are plugins
 
@@ -275,6 +275,39 @@ def test_mistakes_get_one_clear_line(
     assert not (tmp_path / "out").exists() or list((tmp_path / "out").rglob("*.*")) == []
 
 
+@pytest.mark.parametrize(
+    "command",
+    [("analyze", "SONG"), ("tag", "SONG"), ("plugins",), ("doctor",), ("generate", "SONG"), ("score", "PLANS"),
+     ("db", "stats", "--db", "nowhere")],
+    ids=lambda command: command[0],
+)  # fmt: skip
+@pytest.mark.parametrize("content", [b"RIFF\0\0\0\0WAVE", b"\x89PNG\r\n\0", b"Dear diary"])
+def test_data_replace_no_file_of_a_person(
+    command: tuple[str, ...], content: bytes, pair: list[Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    mine, plans = tmp_path / "mine", tmp_path / "plans.jsonl"
+    mine.write_bytes(content)
+    layer = mk.Layer(clip_id="one", role=Role.VOCAL)
+    plan = mk.MashupPlan(condition="original", layers=[layer], duration_s=2.0, seed=0)
+    plans.write_text(f"{plan.to_json()}\n")
+    places = {"SONG": str(pair[0]), "PLANS": str(plans)}
+    assert run(*(places.get(word, word) for word in command), "-o", mine) == 1
+    assert "mashkit did not write it (name another file with -o)" in capsys.readouterr().err
+    assert mine.read_bytes() == content
+    if command[0] == "score":
+        before = plans.read_text()
+        assert run("score", plans, "--songs", pair[0], "-o", plans) == 1
+        assert "the command reads it" in capsys.readouterr().err
+        assert plans.read_text() == before
+
+
+def test_data_replace_data(tmp_path: Path) -> None:
+    for content in (b"", b'{"old": 1}', b"\xef\xbb\xbf [1]", b"<!DOCTYPE html><p>old"):
+        (tmp_path / "data").write_bytes(content)
+        assert run("plugins", "-o", tmp_path / "data", "--quiet") == 0
+        assert "components" in json.loads((tmp_path / "data").read_text())
+
+
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
 def test_a_read_only_folder(pair: list[Path], tmp_path: Path) -> None:
     tmp_path.chmod(0o500)
@@ -478,6 +511,32 @@ def test_the_vocal_of_a_song_is_named_by_its_title_or_file(
     lines = capsys.readouterr().out.splitlines()
     assert lines
     assert all("mango-season" in mk.MashupPlan.from_json(line).layer(Role.VOCAL).clip_id for line in lines)
+
+
+def test_the_vocal_of_a_song_in_a_database_is_named_by_its_file(
+    tmp_path: Path, light: None, capsys: pytest.CaptureFixture[str]
+) -> None:
+    songs, database = tmp_path / "songs", tmp_path / "db"
+    for number in (1, 2):
+        stems, _ = signals.band(Key(9, "minor"), tempo=120.0, bars=20, seed=number)
+        mixed = np.sum([stem.samples for stem in stems.stems.values()], axis=0)
+        mk.save(songs / f"{number}.wav", Audio(mixed, signals.SAMPLE_RATE))
+    cheap = ("--separator", "thirds", "--analyzer", "grid")
+    assert run("db", "add", songs, "--db", database, *cheap, "--quiet") == 0
+    capsys.readouterr()
+    command = ("generate", "--db", database, "--count", 2, "--quiet", "--json", "--vocal")
+    assert run(*command, songs / "2.wav") == 0
+    lines = capsys.readouterr().out.splitlines()
+    sung = {mk.MashupPlan.from_json(line).layer(Role.VOCAL).clip_id for line in lines}
+    assert run("db", "list", "--db", database, "2", "--json") == 0
+    assert sung <= {clip["id"] for clip in json.loads(capsys.readouterr().out)["clips"]}
+    stray = mk.save(tmp_path / "stray.wav", signals.tone(220.0, 3.0))
+    assert run(*command, stray) == 2
+    assert "no clip of the database is of this file" in capsys.readouterr().err
+    assert run(*command, songs / "2.wav", "--vocal-key", "A minor") == 2
+    assert "a voice in a file cannot be combined with a database" in capsys.readouterr().err
+    assert run("db", "list", "--db", database, "--tempo", "141-90") == 2
+    assert "write the lower tempo first" in capsys.readouterr().err
 
 
 def test_a_file_that_is_no_plan_is_named(pair: list[Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -295,7 +295,10 @@ def test_edits_of_an_analysis() -> None:
     np.testing.assert_array_equal(moved.beats, beats)
     assert 10.25 in moved.downbeats
     assert len(moved.downbeats) == len(beats) // 4
-    assert edited(analysis, {"key": "F# minor"}, 40.0).key == Key(6, "minor")
+    sure = attrs.evolve(analysis, confidence={"key": 0.9, "beats": 0.8})
+    keyed = edited(sure, {"key": "F# minor"}, 40.0)
+    assert keyed.key == Key(6, "minor")
+    assert keyed.confidence == {"beats": 0.8}
     grid = edited(Analysis(tempo=120.0), {"downbeat": 1.2}, 10.0)
     assert grid.downbeats is not None
     assert np.abs(grid.downbeats - 1.2).min() < 1e-9

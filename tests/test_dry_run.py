@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
+import soundfile
 
 import mashkit as mk
 from mashkit.cli import main
@@ -64,6 +66,26 @@ def test_what_is_wrong_is_found(
 ) -> None:
     assert main(["mash", str(songs), "-o", str(tmp_path / "out"), *CHEAP, *words]) == status
     assert capsys.readouterr().err
+
+
+def test_what_the_run_would_refuse_is_found(songs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    wide = np.zeros((48_000, 6), np.float32)
+    soundfile.write(songs / "six.wav", wide, 16_000)
+    whole = (songs / "one.wav").read_bytes()
+    (songs / "cut.wav").write_bytes(whole[: len(whole) // 2])
+    voice = mk.save(tmp_path / "voice.wav", signals.tone(330.0, 2.0))
+    command = ["mash", str(songs), "-o", str(tmp_path / "out"), *CHEAP, "--json"]
+    assert main([*command, "--vocal", str(voice)]) == 3
+    told = json.loads(capsys.readouterr().out)
+    assert [Path(one["path"]).name for one in told["songs"]] == ["one.wav", "voice.wav"]
+    reasons = {Path(one["path"]).name: one["error"] for one in told["failures"]}
+    assert set(reasons) == {"cut.wav", "six.wav", "two.wav"}
+    assert "is cut short" in reasons["cut.wav"]
+    assert "has 6 channels" in reasons["six.wav"]
+    assert main([*command, "--db", str(tmp_path / "db")]) == 2
+    assert "are both given" in capsys.readouterr().err
+    assert main([*command, "--vocal", str(voice), "--vocal-downbeat", "0.5"]) == 2
+    assert "without --vocal-bpm" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -194,6 +194,21 @@ def test_loudness_is_that_of_the_seeds_own_song(clips: list[Clip]) -> None:
         assert plan.layer(Role.VOCAL).gain_db == 0
 
 
+@pytest.mark.parametrize("quieter_db", [0.0, 35.0, -35.0])
+def test_a_quiet_recording_is_raised_as_a_whole(clips: list[Clip], quieter_db: float) -> None:
+    def gains(shelf: list[Clip]) -> dict[tuple[str, Role], float]:
+        layers = [layer for plan in plans(shelf, "matched", match_loudness=True) for layer in plan.layers]
+        return {(layer.clip_id, layer.role): layer.gain_db for layer in layers if layer.role is not Role.VOCAL}
+
+    seed = clips[0]
+    even = [seed] + [attrs.evolve(clip, loudness=seed.loudness) for clip in clips[1:]]
+    quiet = {role: loudness - quieter_db for role, loudness in seed.loudness.items()}
+    found = gains([seed] + [attrs.evolve(clip, loudness=quiet) for clip in clips[1:]])
+    assert set(found) == set(gains(even))
+    assert {round(abs(gain), 6) for gain in found.values()} <= {0.0, abs(quieter_db)}
+    assert any(gain for gain in found.values()) == (quieter_db != 0)
+
+
 def test_silent_stems_are_not_drawn(clips: list[Clip]) -> None:
     mute = attrs.evolve(clips[0], activity={Role.VOCAL: 0.0, Role.HARMONIC: 0.1, Role.PERCUSSION: 0.2})
     muted = [mute, *clips[1:]]

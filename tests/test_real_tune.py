@@ -275,6 +275,14 @@ def test_the_distance_of_a_shifted_key_lies_on_the_circle_of_keys(more: float) -
     assert key_distance(attrs.evolve(layer, semitones=layer.semitones + more + 1), other, seed) == -1
 
 
+@pytest.mark.parametrize("sung", [-2.0, 0.0, 2.0, 12.0])
+def test_the_distance_of_a_key_is_from_what_is_sung(sung: float) -> None:
+    seed, other = clip("seed", A_MAJOR, None), clip("other", Key(4, "major"), None)
+    layer = plan_of(Condition.MATCHED, seed, other, max_shift=6).layer(Role.HARMONIC)
+    assert key_distance(attrs.evolve(layer, semitones=layer.semitones + sung), other, seed, sung) == 0
+    assert key_distance(layer, other, seed, sung) == (sung + 6) % 12 - 6
+
+
 def test_plans_of_songs_in_tune_are_what_they_were() -> None:
     def plans(cents: float | None) -> list[str]:
         keys = [(number, Key(5 * number % 12, "major")) for number in range(12)]

@@ -4,7 +4,7 @@ import pickle
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from mashkit.errors import AnalysisError, AudioError, AudioFileError, MashkitError, PlanError, StemError
@@ -205,6 +205,23 @@ def test_time_goes_to_the_mashup_and_back(layer: Layer, times: list[float]) -> N
 def test_plan_refuses(text: str, reason: str) -> None:
     with pytest.raises(PlanError, match=reason):
         MashupPlan.from_json(text)
+
+
+@given(plans, st.sampled_from(["plan", "layer", "mixing"]), st.text())
+def test_a_plan_with_an_entry_that_has_no_effect_is_refused(plan: MashupPlan, where: str, name: str) -> None:
+    data = plan.to_dict()
+    place = {"plan": data, "layer": data["layers"][0], "mixing": data["mixing"]}[where]
+    assume(name not in place and name not in ("id", "time_map"))
+    place[name] = 0
+    with pytest.raises(PlanError, match=f"the plan has no|{plan.layers[0].role} layer has no|the plan's mixing has no"):
+        MashupPlan.from_dict(data)
+
+
+def test_a_misspelt_entry_of_a_plan_is_corrected() -> None:
+    layers = [{"role": "vocal", "clip_id": "one", "semitons": 2.0}]
+    data = {"format": 2, "condition": "matched", "layers": layers, "duration_s": 1, "seed": 0, "generator": {}}
+    with pytest.raises(PlanError, match=r"the vocal layer has no 'semitons' \(did you mean 'semitones'\?\)"):
+        MashupPlan.from_dict(data)
 
 
 def test_a_plan_has_one_layer_a_role() -> None:

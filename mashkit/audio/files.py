@@ -100,8 +100,15 @@ class AudioFileInfo:
         return self.frames / self.sample_rate
 
 
-def probe(path: Path | str) -> AudioFileInfo:
+def probe(path: Path | str, *, loadable: bool = False) -> AudioFileInfo:
     """Read a file's header; if the header does not contain the length, decode the file to measure it.
+
+    Parameters
+    ----------
+    path : Path or str
+    loadable : bool
+        Whether to refuse what :func:`load` refuses, as far as it is known without decoding: a file that is cut short,
+        more than two channels, an unusual sample rate.
 
     Raises
     ------
@@ -114,11 +121,15 @@ def probe(path: Path | str) -> AudioFileInfo:
         with _contents(path) as (opened, data):
             try:
                 streams = survey(data)
-            except NotWholeError:
-                streams = ()  # load() refuses the file, not probe()
+            except NotWholeError as error:
+                if loadable:
+                    raise AudioFileError(path, error.problem, error.fix) from error
+                streams = ()
             frames = 0
             for stream in streams or (_whole(data),):
                 with _decoder(path, opened, data, stream) as file:
+                    if loadable:
+                        _require_usual(path, file)
                     known = file.frames < _UNKNOWN_FRAMES
                     frames += file.frames if known else _read_samples(file, len(data))[1]
             return AudioFileInfo(file.samplerate, file.channels, frames, f"{file.format}/{file.subtype}")
@@ -300,20 +311,25 @@ def _decode(path: Path) -> Audio:
     return joined(decoded)
 
 
+def _require_usual(path: Path, file: soundfile.SoundFile) -> None:
+    """Raise AudioFileError if a file has too many channels or an unusual sample rate."""
+    if file.channels > MAX_CHANNELS:
+        raise AudioFileError(
+            path,
+            f"has {file.channels} channels",
+            "downmix it to stereo first, e.g. `ffmpeg -i in -ac 2 out.flac`",
+        )
+    if not RATES_HZ[0] <= file.samplerate <= RATES_HZ[1]:
+        raise AudioFileError(
+            path,
+            f"has a sample rate of {file.samplerate:,} Hz, according to its header",
+            f"resample it: {RATES_HZ[0]:,} to {RATES_HZ[1]:,} Hz are read",
+        )
+
+
 def _decode_stream(path: Path, opened: BinaryIO, data: Contents, stream: Stream) -> Audio:
     with _decoder(path, opened, data, stream) as file:
-        if file.channels > MAX_CHANNELS:
-            raise AudioFileError(
-                path,
-                f"has {file.channels} channels",
-                "downmix it to stereo first, e.g. `ffmpeg -i in -ac 2 out.flac`",
-            )
-        if not RATES_HZ[0] <= file.samplerate <= RATES_HZ[1]:
-            raise AudioFileError(
-                path,
-                f"has a sample rate of {file.samplerate:,} Hz, according to its header",
-                f"resample it: {RATES_HZ[0]:,} to {RATES_HZ[1]:,} Hz are read",
-            )
+        _require_usual(path, file)
         buffer, frames, bad = _read_samples(file, len(data))
         announced = 0 if stream.mpeg or file.frames >= _UNKNOWN_FRAMES else file.frames
         sample_rate = file.samplerate

@@ -43,8 +43,8 @@ from mashkit.timing import metre
 from mashkit.types import LABELS_TRUSTED, Clip, Condition, FrozenMapping, Layer, MashupPlan, Mixing, Role
 
 LARGEST_GAIN_DB = 12.0
-"""Largest gain of loudness matching, dB, because a stem that needs more is mostly separation residue (ours). Where one
-recording is quieter than the other as a whole, the gain may be larger by this difference."""
+"""Largest gain of loudness matching, dB, because a stem that needs more is mostly separation residue (ours). If two
+recordings differ by more than this as wholes, their difference is the limit."""
 
 _NO_VOCAL = "no clip has a vocal that can be used"
 _NO_STEM = "no {} stem of another song fits the drawn vocal"
@@ -92,7 +92,7 @@ class PaperGenerator(DrawingGenerator):
         this number of bars; :meth:`variants` returns a plan for each multiple.
     match_loudness : bool
         Set the gain of each backing stem so that it is as loud as the stem of that role in the seed's own song
-        (BS.1770), within 12 dB, and the difference of level of the two recordings.
+        (BS.1770), within 12 dB, or the difference of level of the two recordings if that is more.
     fades : bool
         Fade in until the first bar line and out from the last bar line.
     limit_db : float
@@ -439,7 +439,7 @@ def _loudness_gain(seed: Clip, clip: Clip, role: Role) -> float:
     if not math.isfinite(gain):
         return 0.0  # a silent stem (−inf) gives no balance to match
     level = _level(seed) - _level(clip)
-    return min(max(gain, min(level, 0.0) - LARGEST_GAIN_DB), max(level, 0.0) + LARGEST_GAIN_DB)
+    return min(max(gain, min(level, -LARGEST_GAIN_DB)), max(level, LARGEST_GAIN_DB))
 
 
 def _level(clip: Clip) -> float:

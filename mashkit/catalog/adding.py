@@ -433,7 +433,8 @@ class _Run:
                 self._database.store_clips(cursor, number, records)
         if complete:
             del self._digests[song.path]
-            self._report.notes += [*facts.notes, *notes, *_alone(song, records)]
+            self._report.notes += [f"{path_text(song.path)}: {note}" for note in facts.notes]
+            self._report.notes += [*notes, *_alone(song, records)]
             self._end(Added(song.path, tuple(records), cached=cached))
 
     def _late_tunings(self, song: Song, facts: SongFacts) -> dict[str, tuple[str, Any]]:

@@ -62,8 +62,9 @@ def edited(analysis: Analysis, edits: Mapping[str, Any], duration_s: float) -> A
 
     A tempo of twice, half, three times or a third of the old tempo adds or leaves out beats. Any other tempo gives
     evenly spaced beats, one of which is the first downbeat. An edited downbeat moves all downbeats by the same number
-    of beats, so that one of them is the beat nearest to the given time. An edit of the downbeat or of the beats in a
-    bar removes the confidence "metre", because the person vouches for the bars.
+    of beats, so that one of them is the beat nearest to the given time. An edit removes the analyzer's confidence in
+    what is edited, because the person vouches for it; for an edit of the downbeat or of the beats in a bar it is the
+    confidence "metre".
 
     Parameters
     ----------
@@ -81,10 +82,9 @@ def edited(analysis: Analysis, edits: Mapping[str, Any], duration_s: float) -> A
         beats.
     """
     if "key" in edits:
-        analysis = attrs.evolve(analysis, key=Key.parse(edits["key"]))
+        analysis = attrs.evolve(_vouched_for(analysis, "key"), key=Key.parse(edits["key"]))
     if "tuning" in edits:
-        confidence = {name: value for name, value in analysis.confidence.items() if name != "tuning"}
-        analysis = attrs.evolve(analysis, tuning=float(edits["tuning"]), confidence=confidence)
+        analysis = attrs.evolve(_vouched_for(analysis, "tuning"), tuning=float(edits["tuning"]))
     if "tempo" in edits:
         analysis = _at_tempo(analysis, float(edits["tempo"]), duration_s)
     bar = edits.get("beats_per_bar")
@@ -93,6 +93,11 @@ def edited(analysis: Analysis, edits: Mapping[str, Any], duration_s: float) -> A
     elif bar is not None:
         analysis = _with_bars(analysis, int(bar))
     return analysis
+
+
+def _vouched_for(analysis: Analysis, field: str) -> Analysis:
+    """Return the analysis without the analyzer's confidence in a field that a person sets."""
+    return attrs.evolve(analysis, confidence={name: one for name, one in analysis.confidence.items() if name != field})
 
 
 def _steady(through_s: float, tempo: float, duration_s: float) -> Times:
@@ -148,5 +153,4 @@ def _with_bars(analysis: Analysis, bar: int) -> Analysis:
 
 def _barred(analysis: Analysis, beats: Times, at: int, bar: int) -> Analysis:
     """Return the analysis with ``beats``, and a downbeat on beat number ``at`` and on every ``bar``-th beat from it."""
-    sure = {name: value for name, value in analysis.confidence.items() if name != "metre"}
-    return attrs.evolve(analysis, beats=beats, downbeats=beats[at % bar :: bar], confidence=sure)
+    return attrs.evolve(_vouched_for(analysis, "metre"), beats=beats, downbeats=beats[at % bar :: bar])

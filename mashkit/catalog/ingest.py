@@ -33,7 +33,6 @@ from mashkit.features import spectral as features
 from mashkit.features.soundprint import Soundprint, soundprint
 from mashkit.features.tuner import tuning_of
 from mashkit.interfaces import Analyzer, Separator
-from mashkit.paths import path_text
 from mashkit.types import ROLE_STEMS, Audio, Role, StemSet
 
 NARROW_BAND_HZ = 16_000
@@ -90,7 +89,7 @@ class SongFacts:
     duration_s : float
         Length of the mix, seconds, at the clips' sample rate.
     notes : tuple of str
-        Notes for the user on defects that are no errors.
+        Notes for the user on defects that are no errors, without the song's path, because the file may be moved.
     peak : float, optional
         Largest absolute sample of the mix; None if an older mashkit decoded it.
     silent : tuple of (float, float)
@@ -436,10 +435,10 @@ class _Decoded:
                 + ("" if level == -math.inf else f": its loudest second has {level:.0f} dB relative to full scale"),
                 "use a recording with sound in it",
             )
-        notes = [f"{path_text(self.song.path)}: {complaint}" for complaint in complaints(self._mix_as_recorded)]
+        notes = complaints(self._mix_as_recorded)
         if first.sample_rate < NARROW_BAND_HZ:
             notes.append(
-                f"{path_text(self.song.path)}: {first.sample_rate} Hz, so nothing above {first.sample_rate // 2} Hz; "
+                f"{first.sample_rate} Hz, so nothing above {first.sample_rate // 2} Hz; "
                 "use a better recording if you have one"
             )
         if self.song.has_mix and self.song.stems:

@@ -14,7 +14,7 @@ import attrs
 from mashkit.audio.files import AUDIO_SUFFIXES, require_file
 from mashkit.catalog.excerpts import Excerpt
 from mashkit.catalog.scanning import Found, Scan, given_paths
-from mashkit.errors import AudioFileError
+from mashkit.errors import AudioFileError, UsageError
 from mashkit.models import sha256_of
 from mashkit.paths import is_file, is_folder, path_text, printable
 from mashkit.types import Analysis, Role, as_roles, frozen_mapping
@@ -118,9 +118,11 @@ def find_songs(paths: Iterable[Path | str] | Path | str) -> Found[Path]:
     AudioFileError
         If all paths are folders, and no folder contains a sound file.
     UsageError
-        If ``paths`` is of another type.
+        If ``paths`` is of another type, or empty.
     """
     named, scan = given_paths(paths), Scan()
+    if not named:
+        raise UsageError("no songs are named", "name sound files, or folders of them")
     for path in named:
         if is_folder(path):
             scan.look(path)

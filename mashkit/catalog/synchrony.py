@@ -84,4 +84,4 @@ def synchrony_note(song: Song, mix: Audio, stems: Sequence[Audio]) -> str | None
     if not unheard:
         return None
     unsure = "not heard in it, so that their common beginning cannot be checked"
-    return f"{path_text(song.path)}: {', '.join(unheard)} {unsure}"
+    return f"{', '.join(unheard)} {unsure}"

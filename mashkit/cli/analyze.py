@@ -43,9 +43,9 @@ def run(arguments: argparse.Namespace) -> int:
 
     kit = seeded_kit(arguments, "analyzer")
     files = find_songs(arguments.songs)
+    require_output(arguments.output, dry_run=arguments.dry_run)
     if arguments.dry_run:
         return say_what_would_be_done(kit, files, ("analyzer",), arguments)
-    require_output(arguments.output)
 
     def work(file: Path) -> dict[str, Any]:
         mix = load(file, loader=kit.registry.plugins.hook.mashkit_load_audio)

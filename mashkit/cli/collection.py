@@ -43,19 +43,12 @@ def opened(path: Path | None, *, write: bool) -> MashupDB:
 
 def catalog_of(kit: Kit, arguments: argparse.Namespace, songs: Sequence[Path]) -> Catalog:
     """Return the clips of the songs, or of the database if no songs are given."""
-    if songs and arguments.db is not None:
-        raise UsageError(f"songs and --db {arguments.db} are both given", "give only one of them")
+    voice = _voice(arguments, songs)
     if not songs:
-        if _voice(arguments, songs) is not None:
-            raise UsageError(
-                f"--vocal {arguments.vocal}: a file cannot be combined with a database",
-                "add it to the database: mashkit db add FOLDER --protocol roles; then give its clip's id",
-            )
         catalog = Catalog(opened(arguments.db, write=False))
         if not catalog.clips:
             raise CatalogError(f"{named_database(arguments.db)} holds no clip", "add songs: mashkit db add FOLDER")
         return catalog
-    voice = _voice(arguments, songs)
     catalog = kit.catalog(
         songs,
         policy=policy_of(arguments),
@@ -74,10 +67,18 @@ def catalog_of(kit: Kit, arguments: argparse.Namespace, songs: Sequence[Path]) -
 
 
 def _voice(arguments: argparse.Namespace, songs: Sequence[Path]) -> Song | None:
-    """Return the song of --vocal FILE with the facts from --vocal-key etc.; None if --vocal is a clip.
+    """Return the song of --vocal FILE with the facts from --vocal-key etc.; None if --vocal is of the clips.
 
-    Without such facts, a file among the songs is a song, whose vocal is separated as that of any other.
+    Without such facts, a file among the songs or in the database is a song, whose vocal is separated as that of any
+    other.
+
+    Raises
+    ------
+    UsageError
+        If the options cannot be combined.
     """
+    if songs and arguments.db is not None:
+        raise UsageError(f"songs and --db {arguments.db} are both given", "give only one of them")
     vocal = getattr(arguments, "vocal", None)
     options = {"key": "--vocal-key", "tempo": "--vocal-bpm", "downbeat": "--vocal-downbeat"}
     names = {name: option.lstrip("-").replace("-", "_") for name, option in options.items()}
@@ -90,8 +91,13 @@ def _voice(arguments: argparse.Namespace, songs: Sequence[Path]) -> Song | None:
             )
         return None
     own = absolute(vocal)
-    if not said and any(place in (own, *own.parents) for place in map(absolute, songs)):
+    if not said and (not songs or any(place in (own, *own.parents) for place in map(absolute, songs))):
         return None
+    if not songs:
+        raise UsageError(
+            f"--vocal {vocal}: a voice in a file cannot be combined with a database",
+            "add it to the database: mashkit db add FOLDER --protocol roles; then give its clip's id",
+        )
     if "downbeat" in said and "tempo" not in said:
         raise UsageError(f"--vocal-downbeat {said['downbeat']} without --vocal-bpm", "give both")
     return describe_lone(Path(vocal), VOICE, **said)
@@ -115,6 +121,11 @@ def vocals_of(catalog: Catalog, arguments: argparse.Namespace) -> list[str | Non
             if absolute(failure.path) == absolute(vocal):
                 raise failure.error
         clips = [clip for clip in catalog.clips if clip.source == path_text(absolute(vocal))]
+        if not clips and not arguments.songs:
+            raise UsageError(
+                f"--vocal {vocal}: no clip of the database is of this file",
+                "add it: mashkit db add; or name a clip of `mashkit generate --list-clips`",
+            )
         if not clips:
             raise UsageError(
                 f"--vocal {vocal}: it is passed over, or none of its clips can be used",
@@ -174,12 +185,16 @@ def say_what_would_be_made(
 
     Raises
     ------
-    CatalogError
-        If no songs are given, and the database is not there.
+    UsageError, CatalogError
+        As :func:`catalog_of`, as far as it is known without reading the songs.
     """
     policy_of(arguments)
+    voice = _voice(arguments, songs)
     if songs:
-        return say_what_would_be_done(kit, find_songs(songs), kinds, arguments, plans=plans)
+        found = find_songs(songs)
+        if voice is not None:
+            found = Found([*found, *(file for file in voice.files if file not in found)], notes=found.notes)
+        return say_what_would_be_done(kit, found, kinds, arguments, plans=plans)
     if not (database := named_database(arguments.db)).is_dir():
         raise CatalogError(f"{database} is not a database", "make one: mashkit db add FOLDER --db FOLDER")
     return say_what_would_be_done(kit, [], kinds, arguments, plans=plans)
@@ -190,8 +205,8 @@ def say_what_would_be_done(
 ) -> int:
     """Print the songs that a command would read, how long they are, and its components; return the exit status.
 
-    Only headers are read. A file that is no song is listed as a failure. ``plans`` is the number of plans that the
-    command would draw or use, if it does that.
+    Only headers are read. What is damaged further inside is found by the command itself. A file that is no song is
+    listed as a failure. ``plans`` is the number of plans that the command would draw or use, if it does that.
     """
     notes = files.notes if isinstance(files, Found) else ()
     for note in notes:
@@ -200,7 +215,7 @@ def say_what_would_be_done(
     failures: list[dict[str, str]] = []
     for file in files:
         try:
-            songs.append({"path": path_text(file), "duration_s": probe(file).duration})
+            songs.append({"path": path_text(file), "duration_s": probe(file, loadable=True).duration})
         except MashkitError as error:
             failures.append({"path": path_text(file), "error": str(error)})
     chosen = {kind: kit.chosen[kind] for kind in kinds}

@@ -231,6 +231,8 @@ def _chosen(database: MashupDB, arguments: argparse.Namespace) -> Iterator[str]:
             low, high = map(float, arguments.tempo.split("-"))
         except ValueError as error:
             raise UsageError(f"--tempo {arguments.tempo}", "write it like 100-120") from error
+        if not low <= high:
+            raise UsageError(f"--tempo {arguments.tempo}: no tempo is in it", "write the lower tempo first")
         where.append("c.tempo BETWEEN ? AND ?")
         values += [low, high]
     if arguments.label is not None:
@@ -431,10 +433,11 @@ def _stats(arguments: argparse.Namespace) -> int:
     from mashkit.builtin.paper import PaperGenerator
     from mashkit.cli.collection import opened
     from mashkit.cli.console import print_json, print_table
-    from mashkit.cli.kits import kit_of
+    from mashkit.cli.kits import kit_of, require_output
     from mashkit.errors import UsageError
     from mashkit.report.statistics import statistics
 
+    require_output(arguments.output)
     generator = kit_of(arguments).generator
     if not isinstance(generator, PaperGenerator):
         raise UsageError(f"generator {generator.info.name!r} does not report numbers of candidates", "use `paper`")

@@ -80,10 +80,10 @@ def run(arguments: argparse.Namespace) -> int:
         return DONE
     require(kit, arguments, *(() if arguments.list_clips else ("generator",)), *kinds_for_songs(arguments))
     recipe = _recipe(kit, arguments)
+    require_output(arguments.output, dry_run=arguments.dry_run)
     if arguments.dry_run:
         kinds = (*kinds_for_songs(arguments)[:2], "generator")
         return say_what_would_be_made(kit, arguments.songs, kinds, recipe.total, arguments)
-    require_output(arguments.output)
     with ProgressListener(kit.registry, quiet=arguments.quiet):
         catalog = catalog_of(kit, arguments, arguments.songs)
         status = PARTLY if catalog.failures else DONE

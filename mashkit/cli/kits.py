@@ -11,15 +11,16 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from mashkit.atomicfile import require_writable_folder
+from mashkit.atomicfile import require_possible_folder, require_writable_folder
 from mashkit.catalog.excerpts import LONGEST_S, SHORTEST_S, ExcerptPolicy
 from mashkit.cli import settings
 from mashkit.cli.actions import COMPONENT_KINDS
 from mashkit.cli.console import say
 from mashkit.errors import MashkitError, OutputError, PlanError, UsageError
 from mashkit.licences import fits
-from mashkit.paths import path_text
+from mashkit.paths import path_text, without_links
 from mashkit.pipeline import Kit
+from mashkit.products import require_replaceable_text
 from mashkit.types import Condition, Finish
 
 PRESETS: Mapping[str, Mapping[str, tuple[str, ...]]] = {
@@ -236,11 +237,33 @@ def seeded_kit(arguments: argparse.Namespace, kind: str) -> Kit:
     return require(kit_of(arguments), arguments, kind)
 
 
-def require_output(path: Path | None) -> None:
-    """Check that the output file, if any, can be written, so that an error comes before the work and not after."""
-    if path is not None:
-        if path.is_dir():
-            raise OutputError(f"cannot write {path}: it is a folder", "name a file with -o")
+def require_output(path: Path | None, *read: Path, dry_run: bool = False) -> None:
+    """Check the file, if any, to which data are written, so that an error comes before the work and not after.
+
+    Parameters
+    ----------
+    path : Path, optional
+        The file of ``-o``.
+    read : Path
+        Files that the command reads, so that none of them is replaced by what it writes.
+    dry_run : bool
+        Whether nothing may be made, not even the file's folder.
+
+    Raises
+    ------
+    OutputError
+        If the file cannot be written, is one of the files that are read, or is not a file that mashkit wrote.
+    """
+    if path is None:
+        return
+    if path.is_dir():
+        raise OutputError(f"cannot write {path}: it is a folder", "name a file with -o")
+    if without_links(path) in map(without_links, read):
+        raise OutputError(f"cannot write {path}: the command reads it", "name another file with -o")
+    require_replaceable_text(path)
+    if dry_run:
+        require_possible_folder(path.parent)
+    else:
         require_writable_folder(path.parent)
 
 

@@ -24,8 +24,10 @@ def add_parser(commands: Commands) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """List components."""
+    from mashkit.cli.kits import require_output
     from mashkit.registry import Registry
 
+    require_output(arguments.output)
     registry = Registry()
     rows = [_component_record(registry, registered) for registered in registry.components()]
     broken = [

@@ -42,9 +42,9 @@ def run(arguments: argparse.Namespace) -> int:
     if not plans:
         raise PlanError(f"{arguments.plans}: there is no plan in it", "give a file that `mashkit generate` wrote")
     kit = require(seeded_kit(arguments, "scorer"), arguments, *KINDS[:4], *kinds_for_songs(arguments))
+    require_output(arguments.output, arguments.plans, dry_run=arguments.dry_run)
     if arguments.dry_run:
         return say_what_would_be_made(kit, arguments.songs, KINDS[:4], len(plans), arguments)
-    require_output(arguments.output)
     with ProgressListener(kit.registry, quiet=arguments.quiet):
         catalog = catalog_of(kit, arguments, arguments.songs)
         results = kit.score_plans(catalog, plans)

@@ -77,7 +77,10 @@ def run(arguments: argparse.Namespace) -> int:
             for name, part in parts.items():
                 save(output.staging / STEM_FILE.format(name=name), part, comment=MARK)
         paths = {name: path_text(folder / STEM_FILE.format(name=name)) for name in parts}
-        return {"path": path_text(file), "stems": paths, "gain_db": gain_db, "notes": complaints(mix)}
+        notes = complaints(mix)
+        if gain_db:
+            notes.append(f"its stems are lowered by {-gain_db:.1f} dB, because one of them would have been clipped")
+        return {"path": path_text(file), "stems": paths, "gain_db": gain_db, "notes": notes}
 
     data = of_each(kit, "separate", "separator", files, work, quiet=arguments.quiet)
     results, failures = data["results"], data["failures"]

@@ -29,19 +29,28 @@ def environment() -> dict[str, Any]:
     return {"python": platform.python_version(), "machine": platform.machine(), "packages": versions}
 
 
-def key_distance(layer: Layer, clip: Clip, seed: Clip) -> float | None:
-    """Return the distance of the shifted layer's key from the seed's, −6 to below 6 semitones; None if one is unknown.
+def key_distance(layer: Layer, clip: Clip, seed: Clip, sung: float = 0.0) -> float | None:
+    """Return how far the shifted layer's key is from the vocal's as played, −6 to below 6 semitones; None if unknown.
 
-    Sounding pitches are compared, so tunings count (:func:`mashkit.features.tuning.semitones_between`).
+    It is the shift that is missing: −1 for a layer that is a semitone too high. Sounding pitches are compared, so
+    tunings count (:func:`mashkit.features.tuning.semitones_between`).
+
+    Parameters
+    ----------
+    layer : Layer
+    clip, seed : Clip
+        The layer's clip, and the vocal's.
+    sung : float
+        Semitones by which the vocal itself is shifted.
     """
     distance = sounding_distance(clip.analysis, seed.analysis)
-    return None if distance is None else (distance - layer.semitones + 6) % 12 - 6
+    return None if distance is None else (distance + sung - layer.semitones + 6) % 12 - 6
 
 
 def mashup_record(mashup: Mashup) -> dict[str, Any]:
     """Return the record of a mashup's origin, as plain data: plan, clips, components, versions, licences."""
     components = [*mashup.provenance(), mashup.renderer.stretcher.described()]
-    seed = mashup.clips[Role.VOCAL]
+    seed, sung = mashup.clips[Role.VOCAL], mashup.plan.layer(Role.VOCAL).semitones
     return {
         "plan": {"id": mashup.plan.id, **mashup.plan.to_dict()},
         "gain_db": mashup.gain_db,
@@ -50,7 +59,7 @@ def mashup_record(mashup: Mashup) -> dict[str, Any]:
         "frames": mashup.mix.frames,
         # Drums have no key of their own, and their song's key has no effect on how they fit.
         "key_distance": {
-            str(role): key_distance(mashup.plan.layer(role), mashup.clips[role], seed)
+            str(role): key_distance(mashup.plan.layer(role), mashup.clips[role], seed, sung)
             for role in mashup.roles
             if role is not Role.PERCUSSION
         },

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import difflib
 import enum
 import hashlib
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import attrs
@@ -160,10 +161,20 @@ class Layer:
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Layer:
         """Return the layer that :meth:`to_dict` wrote."""
+        _require_known(data, [field.name for field in attrs.fields(cls)], f"the {data.get('role', 'nameless')} layer")
         fields = {**data}
         if fields.get("time_map") is not None:
             fields["time_map"] = TimeMap.from_dict(fields["time_map"])
         return cls(**fields)
+
+
+def _require_known(data: Any, names: Sequence[str], what: str) -> None:
+    """Raise PlanError if a mapping has an entry of another name, because an edit would have no effect."""
+    for name in data if isinstance(data, Mapping) else ():
+        if name not in names:
+            near = difflib.get_close_matches(str(name), names, n=1)
+            fix = f"did you mean {near[0]!r}?" if near else f"it has {', '.join(names)}"
+            raise PlanError(f"{what} has no {name!r}", fix)
 
 
 def _at_least_zero(instance: object, attribute: attrs.Attribute[float], value: float) -> None:
@@ -324,6 +335,8 @@ class MashupPlan:
             raise PlanError(
                 f"the plan has format {data['format']!r}, but this mashkit reads format {PLAN_FORMAT}", "update mashkit"
             )
+        _require_known(data, ["id", "format", *(field.name for field in attrs.fields(cls))], "the plan")
+        _require_known(data.get("mixing", {}), [field.name for field in attrs.fields(Mixing)], "the plan's mixing")
         try:
             return cls(
                 condition=data["condition"],
