@@ -611,13 +611,20 @@ def test_wrong_usage_has_its_status_and_names_the_argument(
     assert not Path("x").exists()
 
 
-def test_too_few_plans_for_both_ends_are_told_before_any_is_scored(tmp_path: Path) -> None:
-    class Untouched:
-        """A catalog that must not be read."""
-
-    wishes = Wishes(task="generation", systems=("amu",), count=6, each=5)
-    with pytest.raises(UsageError, match=r"--count 6 for a top 5 and a bottom 5.*--count 10 or more"):
-        freeze_mashups(Kit(), Untouched(), wishes, Frame(), tmp_path / "study")
+def test_wishes_that_cannot_be_are_told_before_any_song_is_read(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "song.wav").write_text("no sound: whoever reads it fails otherwise")
+    for task, systems, more, said in (
+        ("generation", "amu", ("--each", "5", "--count", "6"), "--count 6 for a top 5 and a bottom 5"),
+        ("generation", "amu", ("--count", "39"), "give --count 40 or more"),
+        ("retrieval", "amu,amu", (), "--systems amu,amu"),
+        ("retrieval", "amu,", (), "--systems amu,"),
+        ("preference", "amu", (), "preferences for one system"),
+    ):
+        words = ["--task", task, "--systems", systems, *more, "-o", str(tmp_path / "x"), str(tmp_path / "song.wav")]
+        assert main(["listen", "new", *words]) == 2
+        assert said in capsys.readouterr().err
 
 
 def test_a_query_that_is_no_clip_is_named_with_its_option(tmp_path: Path) -> None:

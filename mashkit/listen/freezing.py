@@ -54,6 +54,21 @@ class Wishes:
         Ids of the queries' clips; drawn, one a song, if it is empty.
     negatives, training : int
         Pages with a negative control, and pages to train with (ours).
+
+    Raises
+    ------
+    UsageError
+        If the systems are not each named once, preferences have one system only, or ``count`` is less than both ends
+        of a ranking need.
+
+    Examples
+    --------
+    >>> from mashkit.listen.freezing import Wishes
+    >>> Wishes(task="generation", systems=("amu",), each=5, count=6)
+    Traceback (most recent call last):
+        ...
+    mashkit.errors.UsageError: --count 6 for a top 5 and a bottom 5 of each system (give --count 10 or more, or a
+    smaller --each)
     """
 
     task: str
@@ -65,6 +80,17 @@ class Wishes:
     vocals: tuple[str, ...] = ()
     negatives: int = 3
     training: int = 1
+
+    def __attrs_post_init__(self) -> None:
+        if len(set(self.systems)) < len(self.systems) or not self.systems or not all(self.systems):
+            raise UsageError(f"--systems {','.join(self.systems)}", "name one or more scorers, each once")
+        if self.task == "preference" and len(self.systems) < 2:
+            raise UsageError("preferences for one system", "name two or more scorers")
+        if self.task == "generation" and self.count < 2 * self.each:
+            raise UsageError(
+                f"--count {self.count} for a top {self.each} and a bottom {self.each} of each system",
+                f"give --count {2 * self.each} or more, or a smaller --each",
+            )
 
 
 @attrs.frozen(kw_only=True)
@@ -99,20 +125,10 @@ def freeze_mashups(
     Raises
     ------
     UsageError
-        If the systems are not each named once, a query is no clip of the catalog, or ``count`` is less than both ends
-        of a ranking need.
+        If a query is no clip of the catalog.
     StudyError
         If there are too few candidates for the design.
     """
-    if len(set(wishes.systems)) < len(wishes.systems) or not wishes.systems:
-        raise UsageError(f"--systems {','.join(wishes.systems)}", "name one or more scorers, each once")
-    if wishes.task == "preference" and len(wishes.systems) < 2:
-        raise UsageError("preferences for one system", "name two or more scorers")
-    if wishes.task == "generation" and wishes.count < 2 * wishes.each:
-        raise UsageError(
-            f"--count {wishes.count} for a top {wishes.each} and a bottom {wishes.each} of each system",
-            f"give --count {2 * wishes.each} or more, or a smaller --each",
-        )
     kits = {name: Kit(scorer=name, stretcher=kit.stretcher, registry=kit.registry) for name in wishes.systems}
     for one in kits.values():
         one.require("scorer")

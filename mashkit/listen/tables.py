@@ -187,8 +187,8 @@ def _estimates(test: str, found: Sequence[Finding]) -> Table:
     if any(one.penalised for one in found):
         said += (
             " Some systems always won or always lost, so that no finite log odds fit the answers best: all are "
-            "estimated with Firth's penalty (Biometrika 80, 1993), which keeps them finite; their p and intervals are of the "
-            "penalised likelihood ratio."
+            "estimated with Firth's penalty (Biometrika 80, 1993), which keeps them finite; their p and intervals "
+            "are of the penalised likelihood ratio."
         )
     if any(one.p_holm is None for one in found):
         said += f" {MISSING[test]}"
