@@ -295,6 +295,16 @@ def test_comparisons_without_a_p_count_as_not_found() -> None:
     assert (found["post-hoc"].of, found["post-hoc"].without) == (3, 3)
 
 
+def test_a_study_of_which_all_raters_are_left_out_counts_as_not_found() -> None:
+    data = simulate(design("retrieval", size=6, raters=6), World(), raters=6)
+    empty = attrs.evolve(data, exclusions={one.rater: {"same": ""} for one in data.answers})
+    alone, both = (rates(iter(made), reported=True) for made in ([data], [data, empty]))
+    for one, two in zip(alone, both, strict=True):
+        assert (two.found, two.of, two.without) == (one.found, 2 * one.of, one.without + one.of)
+    with pytest.raises(UsageError, match="no answer is left in any simulated study"):
+        rates(iter([empty]), reported=True)
+
+
 def preferring(won: str) -> Answered:
     """Return a study of three systems whose raters prefer by the letters: 1 the first of a pair, 2 the other."""
     pairs = [("amu", "tiv"), ("amu", "vh2015"), ("tiv", "vh2015")]

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 
 import attrs
+import pandas as pd
 
 from mashkit.bench.statistics import Interval
 from mashkit.errors import UsageError
@@ -16,7 +17,7 @@ from mashkit.listen.data import Answered
 from mashkit.listen.records import PREFERRED
 from mashkit.listen.simulate import World, simulate
 from mashkit.listen.study import Study
-from mashkit.listen.table import long_table
+from mashkit.listen.table import kept, long_table
 
 ALPHA = 0.05
 
@@ -116,13 +117,22 @@ def rates(
         corrected over all questions. Else no test is corrected, but the pairs of "post-hoc" are, for their number.
     counts : callable
         Whether a finding of a study counts.
+
+    Raises
+    ------
+    UsageError
+        If the rules leave out all raters of all studies.
     """
     found: dict[str, list[int]] = {}
-    number = 0
+    number = empty = 0
     for data in made:
         number += 1
+        table = long_table(data)
+        if not len(kept(table)):
+            empty += 1
+            continue
         any_pair: list[float | None] = []
-        for one, p in _judged(data, reported=reported):
+        for one, p in _judged(data, table, reported=reported):
             if not counts(data, one):
                 continue
             if one.test == "post-hoc":
@@ -131,20 +141,25 @@ def rates(
                 _count(found, one.test, p)
         if any_pair:
             _count(found, "post-hoc", min((p for p in any_pair if p is not None), default=None))
-    return [
-        Rate(test, significant, tried, number, without)
-        for test, (significant, tried, without) in ((test, found[test]) for test in TESTS if test in found)
-    ]
+    if number and number == empty:
+        raise UsageError("no answer is left in any simulated study", "give more raters, or pages for each rater")
+    rated = []
+    for test in (one for one in TESTS if one in found):
+        significant, tried, without = found[test]
+        # A study whose raters are all left out has as many comparisons as the others, and no result.
+        lost = round(tried * empty / (number - empty))
+        rated.append(Rate(test, significant, tried + lost, number, without + lost))
+    return rated
 
 
-def _judged(data: Answered, *, reported: bool) -> Iterator[tuple[Finding, float | None]]:
+def _judged(data: Answered, table: pd.DataFrame, *, reported: bool) -> Iterator[tuple[Finding, float | None]]:
     """Yield the findings on overall ratings, or on preferences, each with the p-value by which it is judged."""
     if reported:
         # All questions, because the report corrects over all.
-        every = findings(data, long_table(data), effects=False)
+        every = findings(data, table, effects=False)
         yield from ((one, one.p_reported) for one in every if one.question in ("overall", PREFERRED))
         return
-    every = findings(data, long_table(data), questions=("overall",), effects=False)
+    every = findings(data, table, questions=("overall",), effects=False)
     # Of one question alone, the correction over the whole table is that over its pairs.
     yield from ((one, one.p_holm if one.test == "post-hoc" else one.p) for one in every)
 
