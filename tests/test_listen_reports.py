@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import csv
+import importlib.util
 import itertools
 import json
 import re
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -640,6 +642,16 @@ def test_a_mistake_is_told_in_one_line(
     told = capsys.readouterr().err
     assert said in told
     assert "Traceback" not in told
+
+
+def test_power_without_the_extra_names_it(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    found = importlib.util.find_spec
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name, *more: name != "pandas" and found(name, *more))
+    monkeypatch.delitem(sys.modules, "mashkit.listen.power")
+    monkeypatch.delitem(sys.modules, "mashkit.listen.analysis")
+    monkeypatch.setitem(sys.modules, "pandas", None)
+    assert run("listen", "simulate", "--task", "retrieval", "--power") == 2
+    assert "pip install 'mashkit[listen]'" in capsys.readouterr().err
 
 
 def test_the_long_table_has_no_missing_cells_but_heard(small: Study) -> None:

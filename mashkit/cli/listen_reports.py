@@ -160,10 +160,11 @@ def _world(arguments: argparse.Namespace, study: Study) -> World:
 
 def _power(arguments: argparse.Namespace) -> int:
     from mashkit.cli.console import print_table, printed
+
+    _require_extra()
     from mashkit.listen.analysis import TESTS
     from mashkit.listen.power import power
 
-    _require_extra()
     points = _points(arguments.points)
     count = arguments.studies or STUDIES
     made = _designs(arguments)
