@@ -84,7 +84,7 @@ def table_1(checkpoint: Checkpoint, store: ExampleStore, test: Mapping[int, Exam
     unlabelled = examples([Condition.MATCHED])
     found: dict[str, tuple[Statistic, float]] = {
         "accuracy": (accuracy(positive, negative), 100),
-        "rank": (average_rank(positive, unlabelled), 1),
+        "rank": (average_rank([(positive, unlabelled)]), 1),
         "auc": (roc_auc(positive, negative), 100),
     }
     return {name: with_interval(statistic, len(songs), scale) for name, (statistic, scale) in found.items()}
@@ -121,6 +121,12 @@ def in_order(runs: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
     return sorted(runs, key=lambda run: (run["note"], order.index(run["variant"]), run["preset"]))
 
 
+def songs_of(training: Mapping[str, Any]) -> int:
+    """Return the number of songs of a training; under protocol controlled the stores are counted one by one."""
+    counted = training.get("songs")
+    return counted if isinstance(counted, int) else sum(store["songs"] for store in training.values())
+
+
 def page(collections: Mapping[str, Any]) -> str:
     """Return the Markdown made of the numbers."""
     music = " | ".join(f"controlled: {TITLES[name]}" for name in MUSIC)
@@ -134,31 +140,29 @@ def page(collections: Mapping[str, Any]) -> str:
         "on, as features. There, originals, too, are transposed and stretched, so only music tells them apart. "
         "Chance is 50 %. A network that began with weights of protocol controlled went on learning from a network that "
         "ships (`mashkit train --initial`), which had learnt from rendered stems; the test songs are in neither "
-        "training.",
+        "training. *Songs* is the number of songs that a network learnt from.",
     ]
     for name, one in collections.items():
         counts = one["test"]
-        trained = next((run["training"] for run in one["runs"] if run["protocol"] == "paper"), None)
-        training = "" if trained is None else f"Training: {trained['songs']} songs, {trained['examples']} examples. "
         lines += [
             "",
             f"## {name}",
             "",
-            f"{training}Test: {counts['songs']} songs, {counts['original']} originals, {counts['unmatched']} unmatched "
+            f"Test: {counts['songs']} songs, {counts['original']} originals, {counts['unmatched']} unmatched "
             f"and {counts['matched']} matched mashups. Separator {one['separator']}; unmatched: {one['mismatch']}.",
             "",
-            "| network | size | steps | accuracy, % | average rank | AUC, % | paper: accuracy, % | paper: rank "
+            "| network | size | songs | steps | accuracy, % | average rank | AUC, % | paper: accuracy, % | paper: rank "
             f"| {music} |",
-            "|---|---|---|---|---|---|---|---|" + "---|" * len(MUSIC),
+            "|---|---|---|---|---|---|---|---|---|" + "---|" * len(MUSIC),
         ]
         for run in one["runs"]:
             own = run["table_1"]
             published = PAPER.get(run["variant"], ("–", "–"))
             controlled = [cell(run["controlled"][key], 1) if run.get("controlled") else "–" for key in MUSIC]
             lines.append(
-                f"| `{run['variant']}`{run['note']} | `{run['preset']}` | {run['steps']} | {cell(own['accuracy'], 1)} "
-                f"| {cell(own['rank'], 2)} | {cell(own['auc'], 1)} | {published[0]} | {published[1]} "
-                f"| {' | '.join(controlled)} |"
+                f"| `{run['variant']}`{run['note']} | `{run['preset']}` | {songs_of(run['training'])} | {run['steps']} "
+                f"| {cell(own['accuracy'], 1)} | {cell(own['rank'], 2)} | {cell(own['auc'], 1)} | {published[0]} "
+                f"| {published[1]} | {' | '.join(controlled)} |"
             )
     lines += ["", f"Targets: accuracy ≥ {TARGETS['accuracy']:g} %, average rank ≤ {TARGETS['rank']:g}."]
     return "\n".join(lines) + "\n"
