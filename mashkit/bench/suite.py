@@ -66,9 +66,9 @@ class Competitor:
 
         Examples
         --------
-        >>> one = Competitor.parse("cached:amu:weights=[1, 2, 3],tiv.norm=true")
+        >>> one = Competitor.parse("cached:acme:bands=[1, 2, 3],mode=fine")
         >>> one.component, dict(one.options)
-        ('cached:amu', {'weights': [1, 2, 3], 'tiv.norm': True})
+        ('cached:acme', {'bands': [1, 2, 3], 'mode': 'fine'})
         >>> Competitor.parse("key:essentia,beats:madmom").component
         'key:essentia,beats:madmom'
         """
