@@ -646,7 +646,9 @@ def test_a_mistake_is_told_in_one_line(
 
 def test_power_without_the_extra_names_it(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     found = importlib.util.find_spec
-    monkeypatch.setattr(importlib.util, "find_spec", lambda name, *more: name != "pandas" and found(name, *more))
+    monkeypatch.setattr(
+        importlib.util, "find_spec", lambda name, *more: None if name == "pandas" else found(name, *more)
+    )
     monkeypatch.delitem(sys.modules, "mashkit.listen.power")
     monkeypatch.delitem(sys.modules, "mashkit.listen.analysis")
     monkeypatch.setitem(sys.modules, "pandas", None)
