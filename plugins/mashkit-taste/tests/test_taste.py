@@ -284,6 +284,7 @@ def test_train_writes_a_model_that_scores(tmp_path: Path, capsys: pytest.Capture
         (("--scorers", "amu,amu"), "each once"),
         (("--scorers", "amu,,tiv"), "each once"),
         (("--scorers", "amu,nobody"), "nobody"),
+        (("--scorers", "amu,rank(amu,nobody)", "--scorer-option", "x.y=1"), "the names are amu, rank(amu,nobody)"),
         (("--scorer-option", "tiv.by"), "write NAME.OPTION=VALUE"),
         (("--scorer-option", "vh2015.x=1"), "the names are amu, tiv"),
         (("--scorer-option", "tiv.by=other"), "by"),
