@@ -278,8 +278,8 @@ def test_mistakes_get_one_clear_line(
 @pytest.mark.parametrize(
     "command",
     [("analyze", "SONG"), ("tag", "SONG"), ("plugins",), ("doctor",), ("generate", "SONG"), ("score", "PLANS"),
-     ("db", "stats", "--db", "nowhere")],
-    ids=lambda command: command[0],
+     ("db", "stats", "--db", "nowhere"), ("bench", "report", "x.json"), ("bench", "leaderboard", ".")],
+    ids=" ".join,
 )  # fmt: skip
 @pytest.mark.parametrize("content", [b"RIFF\0\0\0\0WAVE", b"\x89PNG\r\n\0", b"Dear diary"])
 def test_data_replace_no_file_of_a_person(

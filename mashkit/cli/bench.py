@@ -313,8 +313,10 @@ def _list(arguments: argparse.Namespace) -> int:
 def _report(arguments: argparse.Namespace) -> int:
     from mashkit.bench.charts import require_matplotlib
     from mashkit.cli.console import print_json, say
+    from mashkit.cli.kits import require_output
     from mashkit.errors import OutputError, UsageError
 
+    require_output(arguments.output, *arguments.results)
     require_matplotlib()
     _require_data(arguments)
     if arguments.baseline is not None and not arguments.recompute:
@@ -418,8 +420,10 @@ def _leaderboard(arguments: argparse.Namespace) -> int:
     from mashkit.bench.compare import boards
     from mashkit.bench.page import leaderboard
     from mashkit.cli.console import printed, say
+    from mashkit.cli.kits import require_output
     from mashkit.errors import UsageError
 
+    require_output(arguments.output)
     if not arguments.folder.is_dir():
         raise UsageError(f"{arguments.folder}: no such folder")
     found, refused = boards(arguments.folder)
