@@ -14,7 +14,16 @@ import pytest
 
 from mashkit.audio.files import load, save
 from mashkit.errors import OutputError
-from mashkit.products import LIST, MARK, FileList, OutputSet, folder_for, is_product, require_replaceable
+from mashkit.products import (
+    LIST,
+    MARK,
+    FileList,
+    OutputSet,
+    folder_for,
+    is_product,
+    require_replaceable,
+    require_replaceable_text,
+)
 from mashkit.testing import signals
 
 NAMES = ("mix.flac", "plan.json", "stems/vocal.flac", "stems/harmonic.flac", "mashup-2/mix.flac", "a b/ü.txt")
@@ -214,3 +223,19 @@ def test_only_our_sound_is_replaced(tmp_path: Path) -> None:
     require_replaceable(tmp_path / "new.flac")
     require_replaceable(save(tmp_path / "ours.flac", signals.tone(440, 0.5), comment=MARK))
     assert load(theirs).duration == 0.5
+
+
+@pytest.mark.parametrize(
+    "content", [b"RIFF\0\0\0\0WAVE", b"\x89PNG\r\n\0", b"Dear diary", b"{\0}", b"\xff\xfe{\0", b"<html>"]
+)
+def test_data_replace_no_other_file(content: bytes, tmp_path: Path) -> None:
+    (tmp_path / "mine").write_bytes(content)
+    with pytest.raises(OutputError, match="mine exists already, and holds no JSON and no page"):
+        require_replaceable_text(tmp_path / "mine")
+
+
+@pytest.mark.parametrize("content", [b"", b" \n", b'{"old": 1}', b"\xef\xbb\xbf [1]", b"<!DOCTYPE html><p>old"])
+def test_data_replace_data(content: bytes, tmp_path: Path) -> None:
+    require_replaceable_text(tmp_path / "new")
+    (tmp_path / "old").write_bytes(content)
+    require_replaceable_text(tmp_path / "old")
