@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 from mashkit.cli.actions import KINDS, Commands, add_collection, add_command, add_components, add_dry_run
 from mashkit.cli.console import give, print_table, say, status_of
-from mashkit.types import Role
 
 if TYPE_CHECKING:
     from mashkit.catalog.catalog import Catalog
@@ -81,6 +80,7 @@ def run(arguments: argparse.Namespace) -> int:
 def _titles(catalog: Catalog, plan: MashupPlan) -> dict[str, str]:
     """Return the title of each layer's song, vocal first; a layer whose clip is missing has none."""
     from mashkit.errors import CatalogError
+    from mashkit.types import Role
 
     titles = {}
     for layer in sorted(plan.layers, key=lambda layer: list(Role).index(layer.role)):
