@@ -30,6 +30,35 @@ def named_path(text: str | Path) -> Path:
     return Path(os.path.expanduser(text))  # noqa: PTH111
 
 
+def parts_of(text: str) -> list[str]:
+    """Return the parts of text between commas. A comma in brackets or in quotes is inside a part.
+
+    Parameters
+    ----------
+    text : str
+        Spaces around a part are left out.
+
+    Examples
+    --------
+    >>> from mashkit.arguments import parts_of
+    >>> parts_of("amu, rank(amu,0.5*tiv)")  # composites have commas
+    ['amu', 'rank(amu,0.5*tiv)']
+    >>> parts_of('bands=[1, 2],mode="a,b"')  # so has JSON
+    ['bands=[1, 2]', 'mode="a,b"']
+    """
+    parts, depth, quoted = [""], 0, False
+    for character in text:
+        if character == '"':
+            quoted = not quoted
+        elif not quoted:
+            depth += (character in "([{") - (character in ")]}")
+        if character == "," and not quoted and depth <= 0:
+            parts.append("")
+        else:
+            parts[-1] += character
+    return [part.strip() for part in parts]
+
+
 def default_cache() -> Path:
     """Return the folder computed results are kept in."""
     named = os.environ.get(CACHE_VARIABLE)

@@ -63,30 +63,6 @@ EXAMPLES = (
 )
 
 
-def split_names(text: str) -> list[str]:
-    """Return the names of a list such as "amu,rank(amu,tiv)": commas in brackets are part of a name.
-
-    Parameters
-    ----------
-    text : str
-        Spaces around a name are left out.
-
-    Examples
-    --------
-    >>> from mashkit.composite import split_names
-    >>> split_names("amu, rank(amu,0.5*tiv)")
-    ['amu', 'rank(amu,0.5*tiv)']
-    """
-    names, depth = [""], 0
-    for character in text:
-        depth += (character == "(") - (character == ")")
-        if character == "," and depth <= 0:
-            names.append("")
-        else:
-            names[-1] += character
-    return [name.strip() for name in names]
-
-
 def create(make: Make, kind: str, name: str, options: Mapping[str, Any] | None = None) -> Component:
     """Return the composite of that name; ``make`` creates its parts.
 

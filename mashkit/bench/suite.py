@@ -12,7 +12,7 @@ from typing import Any
 
 import attrs
 
-from mashkit.arguments import named_text
+from mashkit.arguments import named_text, parts_of
 from mashkit.bench.records import SuiteRecord, names_files
 from mashkit.bench.registered import installed, tasks
 from mashkit.bench.tables import SuiteError, from_table
@@ -74,27 +74,12 @@ class Competitor:
         """
         name, options = _OPTIONS.split(text, maxsplit=1) if _OPTIONS.search(text) else (text, "")
         fix = "write it like pedalboard:transient_mode=smooth"
-        pairs = [_pair(part, f"competitor {text!r}", fix) for part in filter(None, _outside_brackets(options))]
+        pairs = [_pair(part, f"competitor {text!r}", fix) for part in filter(None, parts_of(options))]
         return cls(component=name, options=dict(pairs))
 
 
 _OPTIONS = re.compile(r":(?=[^\W\d][\w.]*=)")
 """The colon between a component's name and its options."""
-
-
-def _outside_brackets(options: str) -> list[str]:
-    """Return text in its parts between commas; a comma in brackets or in quotes parts nothing, because it is JSON's."""
-    parts, depth, quoted = [""], 0, False
-    for sign in options:
-        if sign == '"':
-            quoted = not quoted
-        elif not quoted:
-            depth += (sign in "[{") - (sign in "]}")
-        if sign == "," and not quoted and depth <= 0:
-            parts.append("")
-        else:
-            parts[-1] += sign
-    return parts
 
 
 def _shown(value: object) -> str:

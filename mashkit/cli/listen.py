@@ -165,14 +165,14 @@ def _new(arguments: argparse.Namespace) -> int:
     if custom:
         study = freeze_table(arguments.table, frame, arguments.output, asks=asks, note=say)
     else:
+        from mashkit.arguments import parts_of
         from mashkit.cli.collection import catalog_of
         from mashkit.cli.kits import kinds_for_songs, kit_of, require
-        from mashkit.composite import split_names
 
         numbers = {name: getattr(arguments, name) for name in ("count", "each", "queries", "candidates", "training")}
         wishes = Wishes(
             task=arguments.task,
-            systems=tuple(split_names(arguments.systems)),
+            systems=tuple(parts_of(arguments.systems)),
             vocals=tuple(arguments.query),
             negatives=controls(arguments.negatives),
             **{name: given for name, given in numbers.items() if given is not None},

@@ -122,7 +122,7 @@ def _simulate(arguments: argparse.Namespace) -> int:
 
 def _designs(arguments: argparse.Namespace) -> Callable[[int], Study]:
     """Return the function from a seed to a design; with a study on disk, the design is the study for every seed."""
-    from mashkit.composite import split_names
+    from mashkit.arguments import parts_of
     from mashkit.errors import UsageError
     from mashkit.listen.simulate import PAPER_SYSTEMS, design
     from mashkit.listen.study import read
@@ -133,7 +133,7 @@ def _designs(arguments: argparse.Namespace) -> Callable[[int], Study]:
                 raise UsageError(f"--{option} with a study", f"leave out --{option}: the study contains it")
         study = read(arguments.study)
         return lambda seed: study
-    systems = PAPER_SYSTEMS if arguments.systems is None else split_names(arguments.systems)
+    systems = PAPER_SYSTEMS if arguments.systems is None else parts_of(arguments.systems)
 
     def made(seed: int) -> Study:
         return design(arguments.task, systems=systems, size=arguments.size, raters=arguments.raters, seed=seed)

@@ -70,12 +70,12 @@ def _run(arguments: argparse.Namespace) -> int:
 
 
 def _chosen(arguments: argparse.Namespace) -> list[Chosen]:
+    from mashkit.arguments import parts_of
     from mashkit.cli.kits import value_of
-    from mashkit.composite import split_names
     from mashkit.errors import UsageError
     from mashkit_taste.features import Chosen
 
-    names = split_names(arguments.scorers)
+    names = parts_of(arguments.scorers)
     if len(set(names)) < len(names) or not all(names):
         raise UsageError(f"--scorers {arguments.scorers}", "name one or more scorers, each once")
     options: dict[str, dict[str, Any]] = {name: {} for name in names}
