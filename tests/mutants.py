@@ -201,6 +201,17 @@ class TestStereoOnly(OfSeparators):
     mutant = StereoOnly
 
 
+_THREADS = itertools.count()
+_OF_THREAD = threading.local()
+
+
+def number_of_thread() -> int:
+    """Return a number from 0 to 7 that differs between threads that begin one after the other."""
+    if not hasattr(_OF_THREAD, "number"):
+        _OF_THREAD.number = next(_THREADS) % 8
+    return int(_OF_THREAD.number)
+
+
 @attrs.define(kw_only=True, eq=False)
 class Shared(Bands):
     """Keeps its input in itself while it works."""
@@ -208,7 +219,7 @@ class Shared(Bands):
     mix: Any = None
 
     def _separate(self, mix: Audio) -> StemSet:
-        self.mix = Audio(mix.samples * np.float32(1 + threading.get_ident() % 97 / 97), mix.sample_rate)
+        self.mix = Audio(mix.samples * np.float32(1 + number_of_thread() / 8), mix.sample_rate)
         time.sleep(0.05)
         return Bands._separate(self, self.mix)
 
@@ -538,7 +549,7 @@ class TestAlwaysAt44100(OfAnalyzers):
 @attrs.define(kw_only=True, eq=False)
 class SharedAnalyzer(Wrapped):
     def changed(self, found: Analysis, mix: Audio) -> Analysis:
-        return attrs.evolve(found, tempo=100.0 + threading.get_ident() % 97)
+        return attrs.evolve(found, tempo=100.0 + number_of_thread())
 
 
 @caught_by("test_threads")
@@ -739,7 +750,7 @@ class TestStereoAtMost(OfStretchers):
 @attrs.define(kw_only=True, eq=False)
 class SharedStretcher(Played):
     def changed(self, made: Audio, audio: Audio) -> Audio:
-        return with_samples(made, made.samples * (1 + threading.get_ident() % 97 / 97))
+        return with_samples(made, made.samples * (1 + number_of_thread() / 8))
 
 
 @caught_by("test_threads")
@@ -895,7 +906,7 @@ class TestRelative(OfScorers):
 @attrs.define(kw_only=True, eq=False)
 class SharedScorer(Loudness):
     def one(self, mashup: Mashup) -> Score:
-        return Score(float(threading.get_ident() % 97))
+        return Score(float(number_of_thread()))
 
 
 @caught_by("test_threads")

@@ -213,14 +213,14 @@ def test_a_plan_with_an_entry_that_has_no_effect_is_refused(plan: MashupPlan, wh
     place = {"plan": data, "layer": data["layers"][0], "mixing": data["mixing"]}[where]
     assume(name not in place and name not in ("id", "time_map"))
     place[name] = 0
-    with pytest.raises(PlanError, match=f"the plan has no|{plan.layers[0].role} layer has no|the plan's mixing has no"):
+    with pytest.raises(PlanError, match=f"malformed: (it|its {plan.layers[0].role} layer|its mixing) has no"):
         MashupPlan.from_dict(data)
 
 
 def test_a_misspelt_entry_of_a_plan_is_corrected() -> None:
     layers = [{"role": "vocal", "clip_id": "one", "semitons": 2.0}]
     data = {"format": 2, "condition": "matched", "layers": layers, "duration_s": 1, "seed": 0, "generator": {}}
-    with pytest.raises(PlanError, match=r"the vocal layer has no 'semitons' \(did you mean 'semitones'\?\)"):
+    with pytest.raises(PlanError, match=r"malformed: its vocal layer has no 'semitons' \(did you mean 'semitones'\?\)"):
         MashupPlan.from_dict(data)
 
 

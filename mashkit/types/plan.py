@@ -161,7 +161,7 @@ class Layer:
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Layer:
         """Return the layer that :meth:`to_dict` wrote."""
-        _require_known(data, [field.name for field in attrs.fields(cls)], f"the {data.get('role', 'nameless')} layer")
+        _require_known(data, [field.name for field in attrs.fields(cls)], f"its {data.get('role', 'nameless')} layer")
         fields = {**data}
         if fields.get("time_map") is not None:
             fields["time_map"] = TimeMap.from_dict(fields["time_map"])
@@ -174,7 +174,7 @@ def _require_known(data: Any, names: Sequence[str], what: str) -> None:
         if name not in names:
             near = difflib.get_close_matches(str(name), names, n=1)
             fix = f"did you mean {near[0]!r}?" if near else f"it has {', '.join(names)}"
-            raise PlanError(f"{what} has no {name!r}", fix)
+            raise PlanError(f"the plan is malformed: {what} has no {name!r}", fix)
 
 
 def _at_least_zero(instance: object, attribute: attrs.Attribute[float], value: float) -> None:
@@ -335,8 +335,8 @@ class MashupPlan:
             raise PlanError(
                 f"the plan has format {data['format']!r}, but this mashkit reads format {PLAN_FORMAT}", "update mashkit"
             )
-        _require_known(data, ["id", "format", *(field.name for field in attrs.fields(cls))], "the plan")
-        _require_known(data.get("mixing", {}), [field.name for field in attrs.fields(Mixing)], "the plan's mixing")
+        _require_known(data, ["id", "format", *(field.name for field in attrs.fields(cls))], "it")
+        _require_known(data.get("mixing", {}), [field.name for field in attrs.fields(Mixing)], "its mixing")
         try:
             return cls(
                 condition=data["condition"],
