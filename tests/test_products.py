@@ -239,3 +239,5 @@ def test_data_replace_data(content: bytes, tmp_path: Path) -> None:
     require_replaceable_text(tmp_path / "new")
     (tmp_path / "old").write_bytes(content)
     require_replaceable_text(tmp_path / "old")
+    assert (tmp_path / "old").read_bytes() == content
+    assert not (tmp_path / "new").exists()

@@ -229,10 +229,14 @@ def interval(
     >>> three == interval(ratio([3, 1, 2, 0], [4, 4, 4, 0]), 4)  # a song without an answer tells nothing
     True
     """
-    values, count = _drawn(statistic, clusters, resamples=resamples, seed=seed)
-    if len(values) == 0:
+    return _ends(*_drawn(statistic, clusters, resamples=resamples, seed=seed), level)
+
+
+def _ends(drawn: Values, clusters: int, level: float = LEVEL) -> Interval | None:
+    """Return the percentile interval of values drawn from so many clusters; None if there are no values."""
+    if len(drawn) == 0:
         return None
-    low, high = np.quantile(values, tails(count, level))
+    low, high = np.quantile(drawn, tails(clusters, level))
     return Interval(float(low), float(high))
 
 
@@ -260,10 +264,10 @@ def paired(
     if not math.isfinite(difference):
         return None
     between = combined(np.subtract, one, other)
-    found = interval(between, clusters, resamples=resamples, seed=seed)
+    drawn, count = _drawn(between, clusters, resamples=resamples, seed=seed)
+    found = _ends(drawn, count)
     p_bootstrap = None
     if found is not None:
-        drawn, count = _drawn(between, clusters, resamples=resamples, seed=seed)
         # One is added on both sides, because a finite number of draws cannot show a probability of zero.
         fewer = float(min(np.sum(drawn <= 0), np.sum(drawn >= 0))) + 1
         p_bootstrap = _two_sided(min(0.5, fewer / (len(drawn) + 1)), count)
