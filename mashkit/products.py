@@ -129,7 +129,7 @@ class OutputSet:
 
     Use it as a context manager: write into :attr:`staging`, a folder inside the output folder. If the block raises no
     error, the files are moved to their places, and files of the earlier run that this run did not write are removed. If
-    the block raises an error, the folder stays as it was.
+    the block raises an error, the folder stays as it was; if there was none, it is removed again.
 
     A file that mashkit did not write, or that was changed since, is never replaced or removed.
 
@@ -156,6 +156,7 @@ class OutputSet:
     """
 
     def __init__(self, folder: Path, *, made_of: str, names: Iterable[str] = ()) -> None:
+        self._added = [one for one in (folder, *folder.parents) if not one.exists()]
         self.folder = require_writable_folder(folder)
         self._made_of = made_of
         known = FileList.read(folder) or FileList()
@@ -181,6 +182,7 @@ class OutputSet:
     ) -> None:
         if kind is not None:
             shutil.rmtree(self.staging, ignore_errors=True)
+            _remove_empty(self._added)
             return
         try:
             self._commit()
@@ -223,11 +225,7 @@ class OutputSet:
         """Remove a file, and the folders that are then empty."""
         path = self.folder / name
         path.unlink()
-        for parent in path.relative_to(self.folder).parents[:-1]:
-            try:
-                (self.folder / parent).rmdir()
-            except OSError:  # the folder is not empty
-                return
+        _remove_empty([self.folder / parent for parent in path.relative_to(self.folder).parents[:-1]])
 
     def _refuse_others(self, known: FileList, names: Iterable[str]) -> None:
         for name in names:
@@ -236,6 +234,15 @@ class OutputSet:
                 raise _in_the_way(path, "it is a folder")
             if (path.exists() or path.is_symlink()) and not known.is_ours(self.folder, name):
                 raise _in_the_way(path, "mashkit did not write it")
+
+
+def _remove_empty(folders: Iterable[Path]) -> None:
+    """Remove folders, each inside the next, up to the first that is not empty."""
+    for folder in folders:
+        try:
+            folder.rmdir()
+        except OSError:
+            return
 
 
 def _in_the_way(path: Path, why: str) -> OutputError:

@@ -77,6 +77,15 @@ def test_a_set_that_fails_leaves_the_folder_as_it_was(tmp_path: Path) -> None:
     assert (tmp_path / LIST).read_text() == before
 
 
+def test_a_set_that_fails_leaves_no_folder_that_was_not_there(tmp_path: Path) -> None:
+    (tmp_path / "mine").mkdir()
+    folder = tmp_path / "mine" / "new" / "newer"
+    with pytest.raises(KeyError, match="half"), OutputSet(folder, made_of="test"):
+        raise KeyError("half")
+    assert contents(tmp_path) == {}
+    assert [path.name for path in tmp_path.rglob("*")] == ["mine"]
+
+
 @pytest.mark.whole
 @pytest.mark.parametrize("killed_at", range(1, 14))
 def test_after_a_kill_at_any_moment_the_next_run_leaves_one_set(tmp_path: Path, killed_at: int) -> None:

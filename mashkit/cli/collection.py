@@ -179,8 +179,9 @@ def print_clips(clips: Sequence[Clip]) -> None:
 
 
 def say_what_would_be_made(
-    kit: Kit, songs: Sequence[Path], kinds: Sequence[str], plans: int, arguments: argparse.Namespace
-) -> int:
+    kit: Kit, songs: Sequence[Path], kinds: Sequence[str], plans: int, arguments: argparse.Namespace,
+    unread: Sequence[dict[str, str]] = (),
+) -> int:  # fmt: skip
     """Do what :func:`say_what_would_be_done` does, for a command that gets its clips as :func:`catalog_of` does.
 
     Raises
@@ -194,19 +195,21 @@ def say_what_would_be_made(
         found = find_songs(songs)
         if voice is not None:
             found = Found([*found, *(file for file in voice.files if file not in found)], notes=found.notes)
-        return say_what_would_be_done(kit, found, kinds, arguments, plans=plans)
+        return say_what_would_be_done(kit, found, kinds, arguments, plans=plans, unread=unread)
     if not (database := named_database(arguments.db)).is_dir():
         raise CatalogError(f"{database} is not a database", "make one: mashkit db add FOLDER --db FOLDER")
-    return say_what_would_be_done(kit, [], kinds, arguments, plans=plans)
+    return say_what_would_be_done(kit, [], kinds, arguments, plans=plans, unread=unread)
 
 
 def say_what_would_be_done(
-    kit: Kit, files: Sequence[Path], kinds: Sequence[str], arguments: argparse.Namespace, *, plans: int | None = None
-) -> int:
+    kit: Kit, files: Sequence[Path], kinds: Sequence[str], arguments: argparse.Namespace, *, plans: int | None = None,
+    unread: Sequence[dict[str, str]] = (),
+) -> int:  # fmt: skip
     """Print the songs that a command would read, how long they are, and its components; return the exit status.
 
     Only headers are read. What is damaged further inside is found by the command itself. A file that is no song is
-    listed as a failure. ``plans`` is the number of plans that the command would draw or use, if it does that.
+    listed as a failure. ``plans`` is the number of plans that the command would draw or use, if it does that, and
+    ``unread`` are failures that were said when the plans were read.
     """
     notes = files.notes if isinstance(files, Found) else ()
     for note in notes:
@@ -220,7 +223,13 @@ def say_what_would_be_done(
             failures.append({"path": path_text(file), "error": str(error)})
     chosen = {kind: kit.chosen[kind] for kind in kinds}
     if arguments.json:
-        told = {"dry_run": True, "songs": songs, "failures": failures, "notes": list(notes), "components": chosen}
+        told = {
+            "dry_run": True,
+            "songs": songs,
+            "failures": [*unread, *failures],
+            "notes": list(notes),
+            "components": chosen,
+        }
         print_json(told if plans is None else {**told, "plans": plans})
     else:
         print_table(("song", "seconds"), [(one["path"], f"{one['duration_s']:.1f}") for one in songs])
@@ -231,4 +240,4 @@ def say_what_would_be_done(
         counted += [] if plans is None else [f"{plans} plans"]
         with_ = ", ".join(f"{kind} {name}" for kind, name in chosen.items())
         say(f"dry run: {', '.join(counted)}, with {with_}; nothing was computed or written")
-    return status_of(songs, failures)
+    return status_of(songs if files else [plans], [*unread, *failures])

@@ -95,13 +95,13 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.dry_run:
         require_possible_folder(arguments.output)
         return _dry_run(arguments)
-    output = OutputSet(
-        arguments.output, made_of="mashkit mash", names=["index.html", "scores.json", *mashup_files(arguments.top)]
-    )
     arguments.options = [*_plan_options(arguments), *arguments.options]
     kit = require(kit_of(arguments), arguments, *KINDS, *kinds_for_songs(arguments))
     condition = condition_of(kit, arguments.condition)
     require_downbeats(kit, arguments, condition)
+    output = OutputSet(
+        arguments.output, made_of="mashkit mash", names=["index.html", "scores.json", *mashup_files(arguments.top)]
+    )
     unscored: list[dict[str, str]] = []
 
     def failed(mashup: Mashup, error: MashkitError) -> None:

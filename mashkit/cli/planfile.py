@@ -3,36 +3,72 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
+import attrs
+
 from mashkit.arguments import named_text
+from mashkit.cli.console import say
 from mashkit.errors import PlanError
+from mashkit.paths import path_text
 from mashkit.types import MashupPlan
 
 
-def read_plans(path: Path) -> list[MashupPlan]:
-    """Return the plans in a file of `generate`, or in a plan.json.
+@attrs.frozen
+class PlanFile:
+    """The plans of a file.
+
+    Parameters
+    ----------
+    plans : tuple of MashupPlan
+    failures : tuple of dict
+        Entries of --json for the lines that are no plans: "line", as "FILE, line 3", and "error".
+    """
+
+    plans: tuple[MashupPlan, ...] = ()
+    failures: tuple[dict[str, str], ...] = ()
+
+
+def read_plans(paths: Sequence[Path]) -> PlanFile:
+    """Return the plans in files of `generate` and in plan.json files; a line that is no plan is said and listed.
 
     Raises
     ------
     UsageError
-        If the file cannot be read as text.
+        If a file cannot be read as text.
     PlanError
-        If the file contains other data.
+        If there is no plan in a file, or no line of it is a plan.
     """
+    plans: list[MashupPlan] = []
+    failures: list[dict[str, str]] = []
+    for path in paths:
+        found, errors = _read(path)
+        if errors and not found:
+            raise errors[0][1]
+        if not found:
+            raise PlanError(f"{path_text(path)}: there is no plan in it", "give a file that `mashkit generate` wrote")
+        for place, error in errors:
+            say(str(error))
+            failures.append({"line": place, "error": str(error)})
+        plans += found
+    return PlanFile(tuple(plans), tuple(failures))
+
+
+def _read(path: Path) -> tuple[list[MashupPlan], list[tuple[str, PlanError]]]:
+    """Return the plans in a file, and the place and the error of each line that is no plan."""
     text = named_text(path, "give a file that `mashkit generate` wrote")
+    name = path_text(path)
     try:
-        whole = json.loads(text)
+        json.loads(text)
     except json.JSONDecodeError:
-        plans = []
-        for number, line in enumerate(text.splitlines(), 1):
-            if line.strip():
-                try:
-                    plans.append(MashupPlan.from_json(line))
-                except PlanError as error:
-                    raise PlanError(f"{path}, line {number}: {error.problem}", error.fix) from error
-        return plans
-    try:
-        return [MashupPlan.from_dict(whole)]  # a file of one line is one plan, and so is a plan.json
-    except PlanError as error:
-        raise PlanError(f"{path}: {error.problem}", error.fix) from error
+        parts = [(f"{name}, line {number}", line) for number, line in enumerate(text.splitlines(), 1) if line.strip()]
+    else:
+        parts = [(name, text)]  # a file of one line is one plan, and so is a plan.json
+    plans, errors = [], []
+    for place, part in parts:
+        try:
+            plans.append(MashupPlan.from_json(part))
+        except PlanError as error:
+            errors.append((place, PlanError(f"{place}: {error.problem}", error.fix)))
+    return plans, errors

@@ -51,17 +51,13 @@ def run(arguments: argparse.Namespace) -> int:
     from mashkit.products import OutputSet
     from mashkit.rendering.output import MASHUP_FILES, environment, write_mashup
 
-    plans = {plan.id: plan for path in arguments.plans for plan in read_plans(path)}
-    if not plans:
-        raise PlanError(
-            f"{', '.join(map(str, arguments.plans))}: there is no plan in it",
-            "give a file that `mashkit generate` wrote",
-        )
+    read = read_plans(arguments.plans)
+    plans = {plan.id: plan for plan in read.plans}
     kit = require(seeded_kit(arguments, "stretcher"), arguments, *kinds_for_songs(arguments))
     if arguments.dry_run:
         require_possible_folder(arguments.output)
         kinds = (*kinds_for_songs(arguments)[:2], "stretcher")
-        return say_what_would_be_made(kit, arguments.songs, kinds, len(plans), arguments)
+        return say_what_would_be_made(kit, arguments.songs, kinds, len(plans), arguments, read.failures)
     output = OutputSet(
         arguments.output, made_of="mashkit render", names=[f"{plan}/{name}" for plan in plans for name in MASHUP_FILES]
     )
@@ -84,7 +80,7 @@ def run(arguments: argparse.Namespace) -> int:
             kit.registry.plugins.hook.mashkit_stage(event=event)
         if not rendered:
             raise PlanError(f"none of the {len(plans)} plans could be rendered", "the reasons are above")
-    failures = [*failures_of(catalog), *failures]
+    failures = [*read.failures, *failures_of(catalog), *failures]
     if arguments.json:
         print_json({"mashups": rendered, "failures": failures, "notes": catalog.notes, "environment": environment()})
     else:

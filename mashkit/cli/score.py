@@ -37,13 +37,12 @@ def run(arguments: argparse.Namespace) -> int:
     from mashkit.rendering.output import environment
     from mashkit.types import Score
 
-    plans = read_plans(arguments.plans)
-    if not plans:
-        raise PlanError(f"{arguments.plans}: there is no plan in it", "give a file that `mashkit generate` wrote")
+    read = read_plans([arguments.plans])
+    plans = read.plans
     kit = require(seeded_kit(arguments, "scorer"), arguments, *KINDS[:4], *kinds_for_songs(arguments))
     require_output(arguments.output, arguments.plans, dry_run=arguments.dry_run)
     if arguments.dry_run:
-        return say_what_would_be_made(kit, arguments.songs, KINDS[:4], len(plans), arguments)
+        return say_what_would_be_made(kit, arguments.songs, KINDS[:4], len(plans), arguments, read.failures)
     with ProgressListener(kit.registry, quiet=arguments.quiet):
         catalog = catalog_of(kit, arguments, arguments.songs)
         results = kit.score_plans(catalog, plans)
@@ -58,7 +57,7 @@ def run(arguments: argparse.Namespace) -> int:
     scored = [row for row in rows if "value" in row]
     data: dict[str, Any] = {
         "scores": rows,
-        "failures": failures_of(catalog),
+        "failures": [*read.failures, *failures_of(catalog)],
         "notes": [*catalog.notes, *kit.registry.notes],
         "components": {kind: getattr(kit, kind).described() for kind in KINDS[:4]},
         "environment": environment(),

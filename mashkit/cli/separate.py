@@ -38,7 +38,7 @@ def add_parser(commands: Commands) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Split songs into stems."""
-    from mashkit.atomicfile import require_possible_folder, require_writable_folder
+    from mashkit.atomicfile import require_possible_folder
     from mashkit.audio.files import load, require_encodable, save
     from mashkit.audio.levels import complaints
     from mashkit.catalog.songs import find_songs
@@ -55,25 +55,23 @@ def run(arguments: argparse.Namespace) -> int:
     kit = seeded_kit(arguments, "separator")
     wanted = arguments.stems and kit.separator.stems_asked(name.strip() for name in arguments.stems.split(","))
     files = find_songs(arguments.songs)
+    require_possible_folder(arguments.output)
     if arguments.dry_run:
-        require_possible_folder(arguments.output)
         return say_what_would_be_done(kit, files, ("separator",), arguments)
-    parent = require_writable_folder(arguments.output)
 
     def work(file: Path) -> dict[str, Any]:
         mix = load(file, loader=kit.registry.plugins.hook.mashkit_load_audio)
         song = path_text(without_links(file))
-        folder = folder_for(parent, file.stem, song)
+        folder = folder_for(arguments.output, file.stem, song)
         require_encodable(folder / STEM_FILE.format(name="stem"), mix.sample_rate)
-        output = OutputSet(folder, made_of=song)
-        stems = kit.separator.separate(mix, stems=wanted)
-        parts = (
-            {str(role): stems.role(role) for role in Role if role in stems.roles}
-            if arguments.roles
-            else dict(stems.stems)
-        )
-        parts, gain_db = unclipped(parts)
-        with output:
+        with OutputSet(folder, made_of=song) as output:
+            stems = kit.separator.separate(mix, stems=wanted)
+            parts = (
+                {str(role): stems.role(role) for role in Role if role in stems.roles}
+                if arguments.roles
+                else dict(stems.stems)
+            )
+            parts, gain_db = unclipped(parts)
             for name, part in parts.items():
                 save(output.staging / STEM_FILE.format(name=name), part, comment=MARK)
         paths = {name: path_text(folder / STEM_FILE.format(name=name)) for name in parts}
