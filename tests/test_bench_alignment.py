@@ -11,6 +11,7 @@ import pytest
 from light import SteadyTurntable, Turntable
 from mashkit.audio.files import save
 from mashkit.bench.alignment import AlignmentTask, Settings
+from mashkit.bench.generators import GeneratorTask
 from mashkit.bench.multitracks import MultitrackSource, find_multitracks
 from mashkit.bench.scorers import ScorerTask
 from mashkit.bench.tables import SuiteError
@@ -161,11 +162,11 @@ def test_a_song_that_is_too_short_for_a_clip_is_named(
         save(song / f"{name}.flac", signals.noise(12.0))
     assert MultitrackSource(find_multitracks(multitracks)).problems == []
     monkeypatch.setenv("MASHKIT_CACHE", str(tmp_path / "cache"))
+    reason = "Interlude lasts 12.0 s, and a clip needs 25 s"
     inputs = ScorerTask().inputs({"collection": "multitracks"}, tmp_path)
-    assert [one.missing for one in inputs] == [
-        "there are no clips in collection 'multitracks'",
-        "Interlude lasts 12.0 s, and a clip needs 25 s",
-    ]
+    assert [one.missing for one in inputs] == ["there are no clips in collection 'multitracks'", reason]
+    for task, settings in ((GeneratorTask(), {"collection": "multitracks"}), (AlignmentTask(), {"plans": 1})):
+        assert reason in [one.missing for one in task.inputs(settings, tmp_path)]
 
 
 def test_a_stem_that_ends_early_is_named(multitracks: Path, tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ beat off; beats within half a second of either end are left out.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import statistics
 from collections.abc import Iterator, Mapping, Sequence
@@ -24,7 +25,7 @@ from mashkit.bench.records import Entry, Row, by_label, collect
 from mashkit.bench.tables import from_table
 from mashkit.bench.tasks import Input, NotProvided, Task, stopwatch
 from mashkit.components import Component, whole
-from mashkit.errors import AnalysisError
+from mashkit.errors import AnalysisError, GenerationError
 from mashkit.interfaces import Analyzer, Generator, Stretcher
 from mashkit.mashup import Mashup
 from mashkit.pipeline import Kit
@@ -123,13 +124,13 @@ class AlignmentTask(Task):
             choice = Choice(name=name, data=data, seed=seed)
             try:
                 collection = choice.open()
-            except CollectionMissing as error:
+                found += collection.left_out()
+                found += _inputs(name, collection.clips, count, seed, collection.files, **choice.to_input())
+            except (CollectionMissing, GenerationError) as error:
                 found += [
                     Input(name=f"{name}, {title}", measure=f"{name} {alignment}", missing=str(error))
                     for alignment, title in ALIGNMENTS.items()
                 ]
-                continue
-            found += _inputs(name, collection.clips, count, seed, collection.files, **choice.to_input())
         return found
 
     def warm_up(self, component: Component) -> None:
@@ -247,9 +248,10 @@ def _same_stems(generator: Generator, plan: MashupPlan, clips: Sequence[Clip]) -
     """Return the plan that another generator draws of the same stems."""
     wanted = {(layer.role, layer.clip_id) for layer in plan.layers}
     distinct = list(by_id(clips).values())
-    for drawn in generator.plan(distinct, condition=plan.condition, count=9, seed=plan.seed, vocal=clips[0].id):
-        if {(layer.role, layer.clip_id) for layer in drawn.layers} == wanted:
-            return drawn
+    with contextlib.suppress(GenerationError):
+        for drawn in generator.plan(distinct, condition=plan.condition, count=9, seed=plan.seed, vocal=clips[0].id):
+            if {(layer.role, layer.clip_id) for layer in drawn.layers} == wanted:
+                return drawn
     # One speed may leave a little less or more than a mashup may last: then as near as one speed comes.
     return plan.at_one_speed("the generator draws no such mashup at one speed")
 

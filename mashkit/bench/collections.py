@@ -72,6 +72,11 @@ class Collection:
         """Return the recording that a clip was cut from; the text is empty for a clip without files, which is made."""
         return self.recordings.get(clip.id, clip.title) if self.files.get(clip.id) else ""
 
+    def left_out(self) -> list[Input]:
+        """Return a missing input for each song that could not be used, so that every result names it."""
+        problems = dict.fromkeys(self.problems)
+        return [Input(name=f"song: {problem}", measure="songs", missing=problem) for problem in problems]
+
 
 @attrs.frozen
 class Found:

@@ -178,13 +178,14 @@ class GeneratorTask(Task):
             return [Input(name=str(one), measure=str(one), missing=str(error)) for one in asked.conditions]
         files = list(dict.fromkeys(path for paths in collection.files.values() for path in paths))
         made = choice.to_input()
-        return [
+        drawn = [
             Input(
                 name=str(condition), measure=str(condition), files=files,
                 parameters={**made["parameters"], "plans": asked.plans}, place=made["place"],
             )
             for condition in asked.conditions
         ]  # fmt: skip
+        return [*drawn, *collection.left_out()]
 
     def warm_up(self, component: Component) -> None:
         """Draw a plan."""

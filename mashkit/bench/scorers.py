@@ -280,8 +280,7 @@ class ScorerTask(Task):
             known = "no vocal of collection {!r} has a key, a tempo and downbeats"
             none = "there are no clips in collection {!r}"
             inputs.missing("plans", "plans", (known if collection.clips else none).format(asked.collection))
-        for problem in collection.problems:
-            inputs.missing(f"song: {problem}", "songs", problem)
+        inputs.made += collection.left_out()
         robust = [one for one in found if isinstance(one, Example) and _is_robust(one)]
         for kind, other in (("stretcher", asked.other_stretcher), ("separator", asked.other_separator)):
             if other and robust:
