@@ -12,7 +12,7 @@ import functools
 import json
 import math
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -218,8 +218,11 @@ def train(
     def training(left_out: str | None) -> Sequence[Part]:
         return [part for part in list(pool.parts) if part.song not in held and part.song != left_out]
 
-    base = _Phase("base", config.base_seconds, config.rate, 0.0, lambda: training(None), None)
-    _run_phase(folder, config, base, pool, spleeter, looked_at, tell)
+    def run(phase: _Phase) -> None:
+        if not _checkpoint_of(folder, phase).exists():
+            _PhaseRun(folder, config, phase, pool, spleeter, looked_at, tell).go()
+
+    run(_Phase("base", config.base_seconds, config.rate, 0.0, lambda: training(None), None))
     paths = songs() if callable(songs) else songs
     for path in paths:
         if not pool.add(path.name, read_song(path), real=True):
@@ -237,109 +240,151 @@ def train(
         )
     )
     for phase in phases:
-        _run_phase(folder, config, phase, pool, spleeter, looked_at, tell)
+        run(phase)
 
 
-def _run_phase(
-    folder: Path, config: TrainingConfig, phase: _Phase, pool: Pool,
-    spleeter: VocalMask, looked_at: Sequence[Batch], tell: Callable[[dict[str, Any]], None],
-) -> None:  # fmt: skip
-    finished = folder / f"{phase.name}.safetensors"
-    if finished.exists():
-        return
-    device = torch.device(config.device)
-    torch.manual_seed(config.seed)
-    network = StemNet(config.size).to(device)
-    if phase.begin_with:
-        network.load_state_dict(load(folder / f"{phase.begin_with}.safetensors").weights)
-    if config.channels_last:
-        network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    averaged = copy.deepcopy(network).eval().requires_grad_(False)
-    fused = device.type == "cuda"
-    optimizer = torch.optim.AdamW(
-        network.parameters(), lr=phase.rate, weight_decay=1e-4, betas=(0.9, 0.99), fused=fused
-    )
-    step, spent = 0, 0.0
-    state = folder / "state.pt"
-    if state.exists():
-        kept = torch.load(state, map_location=device, weights_only=True)
-        if kept["phase"] == phase.name:
-            network.load_state_dict(kept["network"])
-            averaged.load_state_dict(kept["averaged"])
-            optimizer.load_state_dict(kept["optimizer"])
-            step, spent = kept["step"], kept["spent"]
-    began = time.monotonic() - spent
-    saved = time.monotonic()
-    autocast = config.precision == "bf16-mixed"
-    drawing = Drawing(real=phase.real)
-    running: list[Tensor] = []
+class _PhaseRun:
+    """The training of one phase, begun anew or resumed from the run's ``state.pt``."""
 
-    def look(step: int, seconds: float) -> None:
+    def __init__(
+        self, folder: Path, config: TrainingConfig, phase: _Phase, pool: Pool, spleeter: VocalMask,
+        looked_at: Sequence[Batch], tell: Callable[[dict[str, Any]], None],
+    ) -> None:  # fmt: skip
+        self._folder = folder
+        self._config = config
+        self._phase = phase
+        self._pool = pool
+        self._spleeter = spleeter
+        self._looked_at = looked_at
+        self._tell = tell
+        self._device = torch.device(config.device)
+        self._autocast = config.precision == "bf16-mixed"
+        torch.manual_seed(config.seed)
+        self._network = StemNet(config.size).to(self._device)
+        if phase.begin_with:
+            self._network.load_state_dict(self._beginning())
+        if config.channels_last:
+            self._network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self._averaged = copy.deepcopy(self._network).eval().requires_grad_(False)
+        self._optimizer = torch.optim.AdamW(
+            self._network.parameters(), lr=phase.rate, weight_decay=1e-4, betas=(0.9, 0.99),
+            fused=self._device.type == "cuda",
+        )  # fmt: skip
+        self._step, spent = self._resumed()
+        self._began = time.monotonic() - spent
+        self._running: list[Tensor] = []
+
+    def _beginning(self) -> Mapping[str, Tensor]:
+        """Return the weights that the phase begins with."""
+        return load(self._folder / f"{self._phase.begin_with}.safetensors").weights
+
+    def _resumed(self) -> tuple[int, float]:
+        """Take over what a stopped run of this phase saved; return its number of steps and its seconds."""
+        state = self._folder / "state.pt"
+        if not state.exists():
+            return 0, 0.0
+        kept = torch.load(state, map_location=self._device, weights_only=True)
+        if kept["phase"] != self._phase.name:
+            return 0, 0.0
+        self._network.load_state_dict(kept["network"])
+        self._averaged.load_state_dict(kept["averaged"])
+        self._optimizer.load_state_dict(kept["optimizer"])
+        return kept["step"], kept["spent"]
+
+    def go(self) -> None:
+        """Train until the phase's time is over, and save its checkpoint."""
+        saved = time.monotonic()
+        while True:
+            now = time.monotonic()
+            progress = (now - self._began) / self._phase.seconds
+            if progress >= 1:
+                break
+            self._train_step(progress)
+            if self._step % self._config.validate_every == 0:
+                self._look(now - self._began)
+                self._running.clear()
+            if now - saved > self._config.save_every:
+                saved = now
+                self._save_state()
+        self._look(time.monotonic() - self._began)
+        if self._phase.begin_with:
+            self._go_half_way_back()
+        self._save_checkpoint()
+
+    def _train_step(self, progress: float) -> None:
+        """Do one step; ``progress`` is the share of the phase's time that is over, which sets the learning rate."""
+        warm_up = min(1.0, progress / 0.05 + 0.02)
+        for group in self._optimizer.param_groups:
+            group["lr"] = self._phase.rate * warm_up * (0.5 * (1 + math.cos(math.pi * progress)) + 0.005)
+        random = np.random.default_rng([self._config.seed, self._step, *self._phase.name.encode()])
         with torch.no_grad():
-            looks = [losses(averaged, batch, spleeter, autocast) for batch in looked_at]
-        told: dict[str, Any] = {"phase": phase.name, "step": step, "seconds": round(seconds, 1)}
-        told["songs"] = len(pool.parts)
-        if running:
-            told["training_loss"] = round(float(torch.stack(running).mean()), 4)
+            drawing = Drawing(real=self._phase.real)
+            batch = draw(self._pool, self._phase.parts(), drawing, self._config.batch, random)
+        self._network.train()
+        given = losses(self._network, batch, self._spleeter, self._autocast)
+        weighted = (WEIGHTS[name] * one for name, one in given.items())
+        total = sum(weighted, torch.zeros((), device=self._device)).mean()
+        self._optimizer.zero_grad(set_to_none=True)
+        total.backward()  # type: ignore[no-untyped-call]
+        torch.nn.utils.clip_grad_norm_(self._network.parameters(), 5.0)
+        self._optimizer.step()
+        self._step += 1
+        _average(self._averaged, self._network, min(0.999, self._step / (self._step + 10)))
+        self._running.append(total.detach())
+
+    def _look(self, seconds: float) -> None:
+        """Validate the averaged network, and add the losses to ``curves.jsonl``."""
+        with torch.no_grad():
+            looks = [losses(self._averaged, batch, self._spleeter, self._autocast) for batch in self._looked_at]
+        told: dict[str, Any] = {"phase": self._phase.name, "step": self._step, "seconds": round(seconds, 1)}
+        told["songs"] = len(self._pool.parts)
+        if self._running:
+            told["training_loss"] = round(float(torch.stack(self._running).mean()), 4)
         for name in WEIGHTS:
             told[name] = round(float(torch.cat([one[name] for one in looks]).mean()), 4)
-        with (folder / "curves.jsonl").open("a", encoding="utf-8") as file:
+        with (self._folder / "curves.jsonl").open("a", encoding="utf-8") as file:
             file.write(json.dumps(told) + "\n")
-        tell(told)
+        self._tell(told)
 
-    while True:
-        now = time.monotonic()
-        progress = (now - began) / phase.seconds
-        if progress >= 1:
-            break
-        rate = phase.rate * min(1.0, progress / 0.05 + 0.02) * (0.5 * (1 + math.cos(math.pi * progress)) + 0.005)
-        for group in optimizer.param_groups:
-            group["lr"] = rate
-        random = np.random.default_rng([config.seed, step, *phase.name.encode()])
+    def _save_state(self) -> None:
+        with replacing(self._folder / "state.pt") as temporary:
+            torch.save(
+                {
+                    "phase": self._phase.name, "network": self._network.state_dict(),
+                    "averaged": self._averaged.state_dict(), "optimizer": self._optimizer.state_dict(),
+                    "step": self._step, "spent": time.monotonic() - self._began,
+                },
+                temporary,
+            )  # fmt: skip
+
+    def _go_half_way_back(self) -> None:
+        """Move the weights half way back to those of the beginning.
+
+        This keeps what real songs taught and does not get worse on songs unlike them (Wortsman et al., Robust
+        fine-tuning of zero-shot models, CVPR 2022, who also choose a half).
+        """
+        before = self._beginning()
         with torch.no_grad():
-            batch = draw(pool, phase.parts(), drawing, config.batch, random)
-        network.train()
-        given = losses(network, batch, spleeter, autocast)
-        total = sum((WEIGHTS[name] * one for name, one in given.items()), torch.zeros((), device=device)).mean()
-        optimizer.zero_grad(set_to_none=True)
-        total.backward()  # type: ignore[no-untyped-call]
-        torch.nn.utils.clip_grad_norm_(network.parameters(), 5.0)
-        optimizer.step()
-        step += 1
-        _average(averaged, network, min(0.999, step / (step + 10)))
-        running.append(total.detach())
-        if step % config.validate_every == 0:
-            look(step, now - began)
-            running.clear()
-        if now - saved > config.save_every:
-            saved = now
-            with replacing(state) as temporary:
-                torch.save(
-                    {
-                        "phase": phase.name, "network": network.state_dict(), "averaged": averaged.state_dict(),
-                        "optimizer": optimizer.state_dict(), "step": step, "spent": time.monotonic() - began,
-                    },
-                    temporary,
-                )  # fmt: skip
-    look(step, time.monotonic() - began)
-    if phase.begin_with:
-        # Half way back to the base's weights: this keeps what real songs taught and does not get worse on songs unlike
-        # them (Wortsman et al., Robust fine-tuning of zero-shot models, CVPR 2022, who also choose a half).
-        with torch.no_grad():
-            before = load(folder / f"{phase.begin_with}.safetensors").weights
-            for name, value in averaged.state_dict().items():
+            for name, value in self._averaged.state_dict().items():
                 if value.is_floating_point():
-                    value.lerp_(before[name].to(device), 0.5)
-    save(
-        finished, averaged,
-        {
-            "phase": phase.name, "steps": step, "seconds": round(time.monotonic() - began, 1),
-            "config": attrs.asdict(config), "songs": {
-                "rendered": len({part.song for part in phase.parts() if not part.real}),
-                "real": sorted({part.song for part in phase.parts() if part.real}) if phase.real else [],
+                    value.lerp_(before[name].to(self._device), 0.5)
+
+    def _save_checkpoint(self) -> None:
+        parts = self._phase.parts()
+        save(
+            _checkpoint_of(self._folder, self._phase), self._averaged,
+            {
+                "phase": self._phase.name, "steps": self._step, "seconds": round(time.monotonic() - self._began, 1),
+                "config": attrs.asdict(self._config), "songs": {
+                    "rendered": len({part.song for part in parts if not part.real}),
+                    "real": sorted({part.song for part in parts if part.real}) if self._phase.real else [],
+                },
             },
-        },
-    )  # fmt: skip
+        )  # fmt: skip
+
+
+def _checkpoint_of(folder: Path, phase: _Phase) -> Path:
+    return folder / f"{phase.name}.safetensors"
 
 
 def _average(averaged: StemNet, network: StemNet, keep: float) -> None:
