@@ -111,7 +111,6 @@ def _add_serve(action: Callable[[str, str, Run], argparse.ArgumentParser]) -> No
 def _new(arguments: argparse.Namespace) -> int:
     from mashkit.cli.console import printed, say
     from mashkit.cli.progress import ProgressListener
-    from mashkit.errors import UsageError
     from mashkit.listen.freezing import Frame, Wishes, freeze_mashups, freeze_table
     from mashkit.listen.records import PageKind
     from mashkit.listen.study import CONTROLS, Protocol, Rules
@@ -124,23 +123,7 @@ def _new(arguments: argparse.Namespace) -> int:
     def controls(given: int | None) -> int:
         return CONTROLS[asks] if given is None else given
 
-    for option, given, wanted in (
-        ("--table", arguments.table is not None, custom),
-        ("--systems", arguments.systems is not None, not custom),
-    ):
-        if given != wanted:
-            raise UsageError(
-                f"--task {arguments.task} {'with' if given else 'without'} {option}", "see mashkit listen new --help"
-            )
-    for name, tasks in USED_BY.items():
-        if arguments.task not in tasks and getattr(arguments, name) not in (None, []):
-            said = name if name == "songs" else f"--{name}"
-            raise UsageError(
-                f"--task {arguments.task} with {said}, which it does not use",
-                f"leave it out; it is for --task {' or '.join(tasks)}",
-            )
-    if not 0 < arguments.must_play < 60:
-        raise UsageError(f"--must-play {arguments.must_play:g}", "give seconds, more than 0 and less than 60")
+    _require_fitting(arguments, custom=custom)
     texts = shipped()
     for path in arguments.texts:
         texts = with_file(texts, path)
@@ -195,6 +178,29 @@ def _new(arguments: argparse.Namespace) -> int:
         )
         say(f"try it: mashkit listen serve {arguments.output} --dry-run")
     return DONE
+
+
+def _require_fitting(arguments: argparse.Namespace, *, custom: bool) -> None:
+    """Raise UsageError if an option is missing for the task, or the task does not use it, or its value is too large."""
+    from mashkit.errors import UsageError
+
+    for option, given, wanted in (
+        ("--table", arguments.table is not None, custom),
+        ("--systems", arguments.systems is not None, not custom),
+    ):
+        if given != wanted:
+            raise UsageError(
+                f"--task {arguments.task} {'with' if given else 'without'} {option}", "see mashkit listen new --help"
+            )
+    for name, tasks in USED_BY.items():
+        if arguments.task not in tasks and getattr(arguments, name) not in (None, []):
+            said = name if name == "songs" else f"--{name}"
+            raise UsageError(
+                f"--task {arguments.task} with {said}, which it does not use",
+                f"leave it out; it is for --task {' or '.join(tasks)}",
+            )
+    if not 0 < arguments.must_play < 60:
+        raise UsageError(f"--must-play {arguments.must_play:g}", "give seconds, more than 0 and less than 60")
 
 
 def _serve(arguments: argparse.Namespace) -> int:
