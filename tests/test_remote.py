@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import concurrent.futures
 import json
 import os
 import signal
@@ -45,7 +46,7 @@ from mashkit.synthetic.source import SyntheticSource
 from mashkit.testing import StretcherContract, signals
 from mashkit.types import Audio, Key
 from mashkit.types.timemap import TimeMap
-from mashkit.workers.channel import BadMessageError
+from mashkit.workers.channel import BadMessageError, Lost
 
 PYTHON = f"{sys.version_info.major}.{sys.version_info.minor}"
 ODD = '''
@@ -441,6 +442,61 @@ def test_the_interface_checks_what_comes_back(odd: Odd, told: str, problem: str)
     with pytest.raises(ContractViolation, match=problem) as raised:
         odd.separate(told)
     assert "'odd@'" in raised.value.problem
+    assert odd.separate("")
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
+@pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")  # a fork beside threads, which is what is tested
+@pytest.mark.parametrize("during", ["between calls", "during a call of another thread", "in a listener"])
+def test_a_fork_has_a_worker_of_its_own(odd: Odd, during: str) -> None:
+    first, told = odd.pid, ""
+    reader, writer = os.pipe()
+    pids: list[int] = []
+
+    def forked() -> None:
+        child = os.fork()
+        if child:
+            pids.append(child)
+            return
+        try:
+            mix = signals.noise(0.25)
+            same = cast("Separator", odd.component).separate(mix).stems["vocals"].duration == 0.25
+            os.write(writer, json.dumps([same, odd.pid]).encode())
+        finally:
+            os._exit(0)
+
+    def fork_once(event: StageEvent) -> None:
+        if not pids:
+            forked()
+
+    if during == "in a listener":
+        told, odd.component.session._notify = "report", fork_once
+    elif during == "during a call of another thread":
+        lock = odd.component.session._lock
+        with concurrent.futures.ThreadPoolExecutor(1) as pool:
+            pool.submit(lock.acquire).result()
+            forked()
+            pool.submit(lock.release).result()
+    else:
+        forked()
+    assert odd.separate(told, signals.noise(0.75))["vocals"].duration == 0.75
+    os.waitpid(pids[0], 0)
+    same, of_fork = json.loads(os.read(reader, 1000))
+    assert same
+    assert odd.pid == first != of_fork
+    assert odd.separate("", signals.noise(0.5))["vocals"].duration == 0.5
+    assert ends(of_fork)
+    os.close(reader), os.close(writer)
+
+
+def test_a_worker_of_another_process_answers_no_fork(odd: Odd) -> None:
+    worker = odd.component.session._worker
+    assert worker is not None
+    worker._owner += 1  # as if this process were a fork
+    for use in (lambda: worker.send(([b"x"], [])), worker.receive):
+        with pytest.raises(Lost, match="from which this one was forked"):
+            use()
+    worker._owner -= 1
     assert odd.separate("")
 
 

@@ -6,6 +6,7 @@ import os
 import re
 import sys
 import threading
+import weakref
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -90,6 +91,8 @@ class Made:
 class Session:
     """One component in a worker process; a lost worker is replaced by the next call.
 
+    A fork of this process starts a worker of its own with its next call, and leaves this one's alone.
+
     Parameters
     ----------
     kind, name : str
@@ -129,6 +132,14 @@ class Session:
         self._worker: _Worker | None = None
         self._made: Made | None = None
         self._described: dict[str, Any] | None = None
+        _SESSIONS.add(self)
+
+    def _forked(self) -> None:
+        """Leave the worker, and a lock that perhaps a thread holds which exists only there, to the forked process."""
+        self._lock = threading.RLock()
+        worker, self._worker = self._worker, None
+        if worker is not None:
+            worker.close()  # it closes the copies of the files, and does not end the worker
 
     @property
     def _process(self) -> str:
@@ -202,10 +213,12 @@ class Session:
                 problem = f"{self._process}, which was to {action}, {lost.reason}{worker.last_words()}"
                 raise ComponentFailed(problem, lost.fix) from None
             finally:
-                if worker.owes_answer:
+                if self._worker is not worker:  # a listener has closed it, or has forked this process
+                    pass
+                elif worker.owes_answer:
                     # The worker is ended, because its answer to this request must not be read as the next one's.
                     self.close()
-                elif self._worker is worker:
+                else:
                     worker.inbox.clear()
                     worker.outbox.clear()
 
@@ -291,6 +304,19 @@ class Session:
             if self._worker is not None:
                 self._worker.close()
             self._worker = None
+
+
+_SESSIONS: weakref.WeakSet[Session] = weakref.WeakSet()
+
+
+def _after_fork() -> None:
+    for session in list(_SESSIONS):
+        session._forked()
+
+
+if hasattr(os, "register_at_fork"):
+    # At once and not with the next call, because until then no other thread can be in the way.
+    os.register_at_fork(after_in_child=_after_fork)
 
 
 def _timeout(given: float | None) -> float | None:

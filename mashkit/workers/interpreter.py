@@ -47,7 +47,8 @@ class Interpreter(Channel):
 
     The process ends with this one, when no reference to this object is left, or with :meth:`kill`, always together with
     the programs that it started. Its standard input is empty; what it writes is kept for :meth:`last_words`. One thread
-    uses this object, but any thread may call :meth:`kill`.
+    uses this object, but any thread may call :meth:`kill`. A fork of this process cannot use it, because the two would
+    read each other's messages: see :attr:`is_ours`.
 
     Parameters
     ----------
@@ -86,6 +87,7 @@ class Interpreter(Channel):
         with_thread: bool = True,
     ) -> None:
         self._allowed_s = self._deadline = math.inf
+        self._owner = os.getpid()
         with contextlib.ExitStack() as opened:
             for file in files:
                 opened.enter_context(file)
@@ -105,14 +107,23 @@ class Interpreter(Channel):
                     env=variables,
                     start_new_session=True,
                 )
-            self._end = weakref.finalize(self, _end, os.getpid(), self.process)
+            self._end = weakref.finalize(self, _end, self._owner, self.process)
             self._close = weakref.finalize(self, opened.pop_all().close)
+
+    @property
+    def is_ours(self) -> bool:
+        """Whether this process started the worker; a fork of the process that did has only a copy of this object."""
+        return os.getpid() == self._owner
+
+    def _require_ours(self) -> None:
+        if not self.is_ours:
+            raise Lost("belongs to the process from which this one was forked", "start another worker in this process")
 
     def allow(self, seconds: float) -> None:
         """Set the time limit of all that is sent and received from now on, and forget old output if it is long."""
         self._allowed_s = seconds
         self._deadline = time.monotonic() + seconds
-        if os.fstat(self._output.fileno()).st_size > KEPT_BYTES:
+        if self.is_ours and os.fstat(self._output.fileno()).st_size > KEPT_BYTES:
             # Both processes share the file's position, so that the worker then writes from the beginning too.
             self._output.seek(0)
             self._output.truncate()
@@ -130,14 +141,16 @@ class Interpreter(Channel):
             raise self._lost()
 
     def send(self, message: Message) -> None:
-        """Send a message; raises Lost if the worker is lost or the time is over."""
+        """Send a message; raises Lost if the worker is lost or not ours, or the time is over."""
+        self._require_ours()
         try:
             super().send(message)
         except OSError:
             raise self._lost() from None
 
     def receive(self) -> Message:
-        """Return the next message; raises Lost if the worker is lost or the time is over."""
+        """Return the next message; raises Lost if the worker is lost or not ours, or the time is over."""
+        self._require_ours()
         try:
             return super().receive()
         except (OSError, EOFError):
@@ -151,7 +164,9 @@ class Interpreter(Channel):
         return Lost("closed its connection" if status is None else how_it_ended(status), self.killed_fix)
 
     def last_lines(self, count: int = LAST_LINES) -> list[str]:
-        """Return the last lines that the process wrote and that are not blank; call this before :meth:`close`."""
+        """Return the last lines that the process wrote and that are not blank; none after :meth:`close`."""
+        if self._output.closed:
+            return []
         descriptor = self._output.fileno()
         size = os.fstat(descriptor).st_size
         text = os.pread(descriptor, LAST_BYTES, max(0, size - LAST_BYTES)).decode(errors="replace")
