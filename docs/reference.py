@@ -39,8 +39,8 @@ LIBRARY: Mapping[str, tuple[str, str, Names]] = {
                 "Mixing", "Finish", "Condition", "Promise", "TimeMap", "Score",
             ),
             "mashkit.types": (
-                "FrozenMapping", "frozen_mapping", "as_tuple", "as_roles", "by_id", "key_facts", "require_audio",
-                "chord_tones",
+                "FrozenMapping", "frozen_mapping", "as_tuple", "as_role", "as_roles", "by_id", "key_facts",
+                "require_audio", "chord_tones",
             ),
             "mashkit.types.stems": ("ROLE_STEMS", "STEM_NAMES"),
             "mashkit.types.analysis": ("TONIC_NAMES",),

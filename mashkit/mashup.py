@@ -6,7 +6,7 @@ the interface :class:`MashupRenderer`, because renderers need stretchers, and th
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -119,6 +119,19 @@ def as_audio(samples: Samples, sample_rate: int) -> Audio:
     return Audio(samples, sample_rate)
 
 
+class _Identity:
+    """A key that is equal to that of the same object only; it keeps the object, so that no other gets its address."""
+
+    def __init__(self, one: object) -> None:
+        self._one = one
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Identity) and self._one is other._one
+
+    def __hash__(self) -> int:
+        return id(self._one)
+
+
 @attrs.frozen(eq=False)
 class Mashup:
     """A plan and the renderer that can render it.
@@ -186,6 +199,16 @@ class Mashup:
     def source_stem(self, role: Role) -> Audio:
         """Return the clip's own stem for ``role``: the whole clip, before stretching, placing and gain."""
         return self.renderer.source.stem(self.plan.layer(role).clip_id, role)
+
+    def stem_key(self, role: Role) -> Hashable:
+        """Return a key under which a scorer can keep what it measured of :meth:`source_stem`.
+
+        The ids of a source with provenance, such as a catalog, depend on the sound: equal ids are equal stems. Any
+        other source chooses its ids, and two of them may give one id to different stems. So the source itself is in
+        the key.
+        """
+        clip_id, source = self.plan.layer(role).clip_id, self.renderer.source
+        return clip_id, role, None if source.provenance([clip_id]) else _Identity(source)
 
     def beats(self, role: Role = Role.VOCAL) -> Times:
         """Return the times in the mashup of the beats of ``role``'s clip, seconds; the vocal's beats are its grid.

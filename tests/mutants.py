@@ -986,6 +986,20 @@ class TestNamesNoClip(OfScorers):
 
 
 @attrs.define(kw_only=True, eq=False)
+class GoesByName(Loudness):
+    kept: dict[str, float] = attrs.field(factory=dict, init=False)
+
+    def one(self, mashup: Mashup) -> Score:
+        layer, stem = mashup.plan.layer(Role.VOCAL), mashup.source_stem(Role.VOCAL)
+        return Score(self.kept.setdefault(layer.clip_id, float(stem.samples[0, : stem.frames // 2].std())))
+
+
+@caught_by("test_stems_of_another_source_with_the_same_name_are_scored_anew")
+class TestGoesByName(OfScorers):
+    mutant = GoesByName
+
+
+@attrs.define(kw_only=True, eq=False)
 class ReadsAgain(Loudness):
     def one(self, mashup: Mashup) -> Score:
         return Score(float(mashup.source_stem(Role.VOCAL).samples.std()))

@@ -1,7 +1,10 @@
 """The values between the stages: what they refuse, what they keep, and that they come back as they were."""
 
+import json
 import pickle
+from collections.abc import Callable
 
+import attrs
 import numpy as np
 import pytest
 from hypothesis import assume, given
@@ -9,7 +12,23 @@ from hypothesis import strategies as st
 
 from mashkit.errors import AnalysisError, AudioError, AudioFileError, MashkitError, PlanError, StemError
 from mashkit.testing import signals
-from mashkit.types import Analysis, Audio, Condition, Key, Layer, MashupPlan, Role, Score, StemSet, key_facts
+from mashkit.types import (
+    Analysis,
+    Audio,
+    Chords,
+    Condition,
+    Finish,
+    Key,
+    Layer,
+    MashupPlan,
+    Melody,
+    Role,
+    Score,
+    StemSet,
+    TimeMap,
+    as_roles,
+    key_facts,
+)
 
 keys = st.builds(Key, st.integers(0, 11), st.sampled_from(["major", "minor"]))
 
@@ -230,6 +249,91 @@ def test_a_plan_has_one_layer_a_role() -> None:
         MashupPlan(condition="matched", layers=[layer, layer], duration_s=1, seed=0)
     with pytest.raises(PlanError, match="speed"):
         Layer(role=Role.VOCAL, clip_id="a", speed=0)
+
+
+VOCAL = Layer(role="vocal", clip_id="a")
+
+
+@pytest.mark.parametrize(
+    ("make", "reason"),
+    [
+        (lambda: Layer(role="drums", clip_id="a"), "'drums' is not a role .give vocal, harmonic or percussion"),
+        (lambda: Layer(role="vocal", clip_id="a", gain_db="loud"), "Layer.gain_db is 'loud'"),
+        (lambda: Layer(role="vocal", clip_id="a", semitones=True), "Layer.semitones is True"),
+        (lambda: Finish(duck_db="much"), "Finish.duck_db is 'much'"),
+        (lambda: MashupPlan(condition="matched", layers=[{}], duration_s=1, seed=0), "{} is not a layer"),
+        (lambda: MashupPlan(condition="matched", layers=[VOCAL], duration_s="1", seed=0), "duration_s is '1'"),
+        (lambda: MashupPlan(condition="matched", layers=[VOCAL], duration_s=1, seed="x"), "seed is 'x'"),
+        (lambda: MashupPlan(condition="matched", layers=[VOCAL], duration_s=1, seed=0, mixing={}), "mixing is a dict"),
+        (lambda: MashupPlan(condition="matched", layers=[VOCAL], duration_s=1, seed=0, notes="one"), "'one' given for"),
+        (lambda: Analysis(key="A minor"), "key is 'A minor'"),
+        (lambda: Analysis(tempo="120"), "tempo is '120'"),
+        (lambda: Analysis(tuning="low"), "tuning is 'low'"),
+        (lambda: Analysis(confidence={"key": 7}), "confidence of key is 7"),
+        (lambda: Analysis(confidence={"key": "high"}), "confidence of key is 'high'"),
+        (lambda: Analysis(tempo_candidates=[(120, 1, 2)]), "pairs"),
+        (lambda: Key(0, "major").transposed(2.43), "semitones is 2.43"),
+        (lambda: Key(True, "minor"), "tonic is True"),
+        (lambda: Chords([0, 1], ["C"]).transposed(0.5), "semitones is 0.5"),
+        (lambda: Chords.joined([0, 1], ["A:min", "C", "D"]), "3 chords"),
+        (lambda: Melody([1.0], [1.0], hop_s="fast"), "'fast'"),
+        (lambda: StemSet({"vocals": np.zeros((1, 9), np.float32)}), "stem vocals is a ndarray"),
+        (lambda: as_roles("vocal"), "'vocal' given for several"),
+        (lambda: signals.tone(440, 1.0).excerpt(float("nan"), 1.0), "excerpt nan"),
+    ],
+)
+def test_what_would_break_later_is_refused_at_once(make: Callable[[], object], reason: str) -> None:
+    with pytest.raises(MashkitError, match=reason):
+        make()
+
+
+def test_numbers_of_numpy_are_numbers() -> None:
+    layers = [Layer(role="vocal", clip_id="a", offset_s=np.float32(0.5), gain_db=np.array(-3))]
+    plan = MashupPlan(condition="matched", layers=layers, duration_s=np.int64(3), seed=np.uint8(4))
+    assert MashupPlan.from_json(plan.to_json()) == plan
+    found = Analysis(
+        tempo=np.float32(120),
+        tuning=np.int8(3),
+        confidence={"key": np.float16(1)},
+        tempo_candidates=[[np.int32(120), 1]],
+        beats=[1],
+        melody=Melody([1.0], [1.0], np.float32(0.5)),
+    )
+    assert Analysis.from_dict(json.loads(json.dumps(found.to_dict()))) == found
+    assert type(Audio(np.zeros((1, 9)), np.int32(44_100)).sample_rate) is int
+    assert str(Key(np.int64(9), "minor").transposed(np.float64(-3.0))) == "F# minor"
+    assert Chords([0, 1], ["C"]).transposed(2.0).labels == ("D",)
+    assert Score(0, parts={"p": np.array(0.5)}).to_dict() == {"value": 0.0, "scale": "ordinal", "parts": {"p": 0.5}}
+
+
+def test_a_role_may_be_its_name() -> None:
+    plan = MashupPlan(condition="matched", layers=[VOCAL], duration_s=1, seed=0)
+    assert plan.layer("vocal") is plan.layer(Role.VOCAL)
+    stems, _ = signals.band(bars=1)
+    assert stems.role("harmonic").frames == stems.role(Role.HARMONIC).frames
+    with pytest.raises(StemError, match="'drums' is not a role"):
+        stems.role("drums")
+
+
+def test_equal_plans_have_one_id_and_can_be_keys() -> None:
+    drums = Layer(role="percussion", clip_id="b", semitones=-0.0, time_map=TimeMap([0, 1], [0, 2]))
+    one, other = (
+        MashupPlan(condition="matched", layers=layers, duration_s=1, seed=0, generator={"options": {"a": [1]}})
+        for layers in ([VOCAL, drums], [attrs.evolve(drums, semitones=0.0), VOCAL])
+    )
+    assert one == other
+    assert one.id == other.id
+    assert len({one, other, attrs.evolve(one, seed=1)}) == 2
+    beats = [Analysis(beats=[0, 1], key=Key(0, "major"), chords=Chords([0, 1], ["C"])) for _ in range(2)]
+    assert len(set(beats)) == 1
+
+
+def test_nobody_changes_the_generator_of_a_plan() -> None:
+    record = {"name": "mine", "options": {"max_shift": 3}}
+    plan = MashupPlan(condition="matched", layers=[VOCAL], duration_s=1, seed=0, generator=record)
+    record["options"]["max_shift"] = 4
+    plan.to_dict()["generator"]["options"]["max_shift"] = 5
+    assert plan.generator["options"]["max_shift"] == 3
 
 
 # ---------------------------------------------------------------------------------------------------------- scores

@@ -66,14 +66,12 @@ class LoudnessScorer(Scorer):
         return [Score(level, parts={"loudness": level}) for level in levels]
 
     def _level(self, mashup: Mashup) -> float:
-        power = sum(
-            10 ** ((self._stem(mashup, layer.clip_id, layer.role) + layer.gain_db) / 10) for layer in mashup.plan.layers
-        )
+        power = sum(10 ** ((self._stem(mashup, layer.role) + layer.gain_db) / 10) for layer in mashup.plan.layers)
         return 10 * math.log10(power)
 
-    def _stem(self, mashup: Mashup, clip_id: str, role: Role) -> float:
+    def _stem(self, mashup: Mashup, role: Role) -> float:
         def measure() -> float:
             level = loudness(mashup.source_stem(role))
             return SILENCE_LUFS if level is None else level
 
-        return self._stems.get((clip_id, role), measure)
+        return self._stems.get(mashup.stem_key(role), measure)

@@ -7,6 +7,7 @@ from typing import Any
 
 import attrs
 
+from mashkit.components import ComponentInfo
 from mashkit.interfaces import Stretcher
 from mashkit.mashup import ClipSource, Mashup
 from mashkit.rendering.renderer import Renderer
@@ -15,6 +16,14 @@ from mashkit.types import Analysis, Audio, Clip, Condition, Layer, MashupPlan, R
 
 class Unstretched(Stretcher):
     """A stretcher that cannot stretch, for mashups that are not rendered or whose layers need no stretching."""
+
+    info = ComponentInfo(
+        name="unstretched",
+        target="mashkit.testing.mashups:Unstretched",
+        summary="Stretches nothing",
+        code_license="MIT",
+        provides=(),
+    )
 
     def _stretch(self, audio: Audio, *, speed: float, semitones: float, frames: int) -> Audio:
         raise AssertionError("a mashup that is not to be stretched was rendered")

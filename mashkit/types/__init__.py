@@ -14,7 +14,7 @@ from mashkit.types.mappings import FrozenMapping, as_tuple, frozen_mapping
 from mashkit.types.melody import Melody
 from mashkit.types.plan import PLAN_FORMAT, Condition, Finish, Layer, MashupPlan, Mixing
 from mashkit.types.score import Score
-from mashkit.types.stems import ROLE_STEMS, STEM_NAMES, Role, StemSet, as_roles
+from mashkit.types.stems import ROLE_STEMS, STEM_NAMES, Role, StemSet, as_role, as_roles
 from mashkit.types.timemap import TimeMap, Times
 
 __all__ = [
@@ -42,6 +42,7 @@ __all__ = [
     "StemSet",
     "TimeMap",
     "Times",
+    "as_role",
     "as_roles",
     "as_tuple",
     "by_id",

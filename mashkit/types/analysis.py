@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, Literal, TypeAlias
 
 import attrs
@@ -15,8 +15,9 @@ from mashkit import display
 from mashkit.errors import AnalysisError
 from mashkit.types.arrays import read_only
 from mashkit.types.chords import ROOT_NAMES, Chords
-from mashkit.types.mappings import frozen_mapping
+from mashkit.types.mappings import as_tuple, frozen_mapping
 from mashkit.types.melody import Melody
+from mashkit.types.numbers import as_number, as_whole, plain_number, plain_whole
 from mashkit.types.timemap import Times
 
 TONIC_NAMES = ROOT_NAMES
@@ -52,11 +53,11 @@ class Key:
     Key(tonic=9, mode='minor')
     """
 
-    tonic: int
+    tonic: int = attrs.field(converter=plain_whole)
     mode: Mode
 
     def __attrs_post_init__(self) -> None:
-        if self.tonic not in range(12):
+        if type(self.tonic) is not int or self.tonic not in range(12):
             raise AnalysisError(f"tonic is {self.tonic!r}", "give a pitch class 0–11 with C = 0")
         if self.mode not in ("major", "minor"):
             raise AnalysisError(f"mode is {self.mode!r}", 'give "major" or "minor"')
@@ -120,9 +121,31 @@ class Key:
         """
         return (other.relative_major_tonic - self.relative_major_tonic + 6) % 12 - 6
 
-    def transposed(self, semitones: int) -> Key:
-        """Return the key ``semitones`` higher (lower if negative)."""
-        return Key((self.tonic + semitones) % 12, self.mode)
+    def transposed(self, semitones: float) -> Key:
+        """Return the key ``semitones`` higher (lower if negative); raises AnalysisError if they are not whole."""
+        return Key((self.tonic + as_whole(semitones, "semitones", AnalysisError)) % 12, self.mode)
+
+
+_ROUNDING = 1e-6
+"""How far a mean of float32 probabilities may lie beyond 0 and 1."""
+
+
+def _confidence(values: Mapping[str, Any]) -> Mapping[str, float]:
+    found = {name: as_number(value, f"confidence of {name}", AnalysisError) for name, value in dict(values).items()}
+    for name, value in found.items():
+        if not -_ROUNDING <= value <= 1 + _ROUNDING:
+            raise AnalysisError(f"confidence of {name} is {value:g}", "give a number from 0 to 1")
+    return frozen_mapping(found)
+
+
+def _candidates(values: Iterable[Iterable[Any]]) -> tuple[tuple[float, float], ...]:
+    pairs = [
+        tuple(as_number(one, "an entry of tempo_candidates", AnalysisError) for one in as_tuple(pair))
+        for pair in as_tuple(values)
+    ]
+    if any(len(pair) != 2 for pair in pairs):
+        raise AnalysisError(f"tempo_candidates are {pairs}", "give pairs of BPM and strength")
+    return tuple((pair[0], pair[1]) for pair in pairs)
 
 
 def _times(values: npt.ArrayLike | None) -> Times | None:
@@ -187,23 +210,25 @@ class Analysis:
     """
 
     key: Key | None = None
-    tempo: float | None = None
-    beats: Times | None = attrs.field(default=None, converter=_times, eq=_same_times)
-    downbeats: Times | None = attrs.field(default=None, converter=_times, eq=_same_times)
-    confidence: Mapping[str, float] = attrs.field(factory=dict, converter=frozen_mapping)
-    tempo_candidates: tuple[tuple[float, float], ...] = ()
-    tuning: float | None = None
+    tempo: float | None = attrs.field(default=None, converter=plain_number)
+    beats: Times | None = attrs.field(default=None, converter=_times, eq=_same_times, hash=False)
+    downbeats: Times | None = attrs.field(default=None, converter=_times, eq=_same_times, hash=False)
+    confidence: Mapping[str, float] = attrs.field(factory=dict, converter=_confidence)
+    tempo_candidates: tuple[tuple[float, float], ...] = attrs.field(default=(), converter=_candidates)
+    tuning: float | None = attrs.field(default=None, converter=plain_number)
     chords: Chords | None = None
     melody: Melody | None = None
 
     def __attrs_post_init__(self) -> None:
-        if self.tuning is not None and not -50 <= self.tuning < 50:
+        if self.key is not None and not isinstance(self.key, Key):
+            raise AnalysisError(f"key is {self.key!r}", 'give a Key, such as Key.parse("A minor")')
+        if self.tuning is not None and (type(self.tuning) is not float or not -50 <= self.tuning < 50):
             raise AnalysisError(
-                f"tuning is {self.tuning} cents",
+                f"tuning is {self.tuning!r} cents",
                 "give −50 to below 50, or None when unknown; beyond, name the next key",
             )
-        if self.tempo is not None and not (math.isfinite(self.tempo) and self.tempo > 0):
-            raise AnalysisError(f"tempo is {self.tempo}", "give a positive BPM, or None when unknown")
+        if self.tempo is not None and (type(self.tempo) is not float or not 0 < self.tempo < math.inf):
+            raise AnalysisError(f"tempo is {self.tempo!r}", "give a positive BPM, or None when unknown")
         for name in ("beats", "downbeats"):
             times = getattr(self, name)
             if times is None:
@@ -296,7 +321,7 @@ class Analysis:
             beats=data["beats"],
             downbeats=data["downbeats"],
             confidence=data["confidence"],
-            tempo_candidates=tuple((float(bpm), float(strength)) for bpm, strength in data["tempo_candidates"]),
+            tempo_candidates=data["tempo_candidates"],
             tuning=data.get("tuning"),  # older versions of mashkit did not write it
             chords=None if data.get("chords") is None else Chords.from_dict(data["chords"]),
             melody=None if data.get("melody") is None else Melody.from_dict(data["melody"]),

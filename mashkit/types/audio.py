@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import operator
 from typing import Any, TypeAlias
 
 import attrs
@@ -33,6 +34,17 @@ def _read_only(samples: npt.ArrayLike) -> Samples:
         array = np.array(array, dtype=np.float32, order="C")
         array.flags.writeable = False
     return array
+
+
+def _rate(value: Any) -> int:
+    """Return a sample rate, also of a numpy integer, as an int."""
+    try:
+        rate = 0 if isinstance(value, bool) else operator.index(value)
+    except TypeError:
+        rate = 0
+    if rate <= 0:
+        raise AudioError(f"sample rate is {value!r}", "give a positive whole number of Hz")
+    return rate
 
 
 @attrs.frozen(eq=False)
@@ -77,7 +89,7 @@ class Audio:
     """
 
     samples: Samples = attrs.field(converter=_read_only, repr=False)
-    sample_rate: int
+    sample_rate: int = attrs.field(converter=_rate)
 
     def __attrs_post_init__(self) -> None:
         if self.samples.shape[0] < 1:
@@ -88,8 +100,6 @@ class Audio:
                 f"samples of shape {self.samples.shape} have more channels than frames",
                 "give (channels, frames): samples.T",
             )
-        if isinstance(self.sample_rate, bool) or not isinstance(self.sample_rate, int) or self.sample_rate <= 0:
-            raise AudioError(f"sample rate is {self.sample_rate!r}", "give a positive whole number of Hz")
         # The sum is finite only if all samples are: finite float32 values cannot overflow a sum in double precision.
         # The sum needs one number; a mask of an hour of samples would need 300 MB.
         with np.errstate(invalid="ignore"):
@@ -137,8 +147,10 @@ class Audio:
         Raises
         ------
         AudioError
-            If the part does not lie within the audio.
+            If the part does not lie within the audio, or a number is not finite.
         """
+        if not (math.isfinite(start) and math.isfinite(duration)):
+            raise AudioError(f"excerpt {start} s + {duration} s", "give finite seconds")
         first = round(start * self.sample_rate)
         last = first + round(duration * self.sample_rate)
         if first > 0 and last == self.frames + 1 and (start + duration) * self.sample_rate <= self.frames + 0.51:

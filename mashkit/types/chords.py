@@ -14,6 +14,7 @@ import numpy.typing as npt
 from mashkit.errors import AnalysisError
 from mashkit.types.arrays import read_only
 from mashkit.types.mappings import as_tuple
+from mashkit.types.numbers import as_whole
 from mashkit.types.timemap import Times
 
 NO_CHORD = "N"
@@ -94,18 +95,24 @@ def chord_tones(label: str) -> frozenset[int]:
     return frozenset((root + tone) % 12 for tone in tones)
 
 
-def transposed_chord(label: str, semitones: int) -> str:
+def transposed_chord(label: str, semitones: float) -> str:
     """Return the label of a chord ``semitones`` higher (lower if negative).
+
+    Raises
+    ------
+    AnalysisError
+        If the semitones are not whole.
 
     Examples
     --------
     >>> transposed_chord("A:min/b3", 3)
     'C:min/b3'
     """
+    steps = as_whole(semitones, "semitones", AnalysisError)
     match = _LABEL.fullmatch(label)
     if match is None:
         return label
-    return ROOT_NAMES[(_pitch_class(match["root"]) + semitones) % 12] + label[len(match["root"]) :]
+    return ROOT_NAMES[(_pitch_class(match["root"]) + steps) % 12] + label[len(match["root"]) :]
 
 
 @attrs.frozen
@@ -134,15 +141,12 @@ class Chords:
     ('C:maj', 'A:min', 'N')
     """
 
-    times: Times = attrs.field(converter=read_only, eq=attrs.cmp_using(eq=np.array_equal))
+    times: Times = attrs.field(converter=read_only, eq=attrs.cmp_using(eq=np.array_equal), hash=False)
     labels: tuple[str, ...] = attrs.field(converter=as_tuple)
 
     def __attrs_post_init__(self) -> None:
         if len(self.labels) == 0 or self.times.shape != (len(self.labels) + 1,):
-            raise AnalysisError(
-                f"{len(self.labels)} chords and times of shape {self.times.shape}",
-                "give a chord or more, the beginning of each, and the end of the last",
-            )
+            raise _uneven(self.labels, self.times)
         if not (self.times[0] >= 0 and np.isfinite(self.times).all() and (np.diff(self.times) > 0).all()):
             raise AnalysisError("the times of chords are not finite, non-negative, strictly increasing seconds")
         for label in set(self.labels):
@@ -152,6 +156,8 @@ class Chords:
     def joined(cls, times: npt.ArrayLike, labels: Sequence[str]) -> Chords:
         """Return chords in which equal neighbours are one chord; parameters as for the class."""
         boundaries = read_only(times)
+        if len(labels) == 0 or boundaries.shape != (len(labels) + 1,):
+            raise _uneven(labels, boundaries)
         new = [index for index, label in enumerate(labels) if index == 0 or label != labels[index - 1]]
         return cls([*boundaries[new], boundaries[-1]], [labels[index] for index in new])
 
@@ -161,12 +167,15 @@ class Chords:
         return np.stack([self.times[:-1], self.times[1:]], axis=1)
 
     def at(self, times: npt.ArrayLike) -> tuple[str, ...]:
-        """Return the label at each time, seconds; "N" before the first chord and from the end of the last on."""
-        places = np.searchsorted(self.times, np.asarray(times, np.float64), side="right") - 1
+        """Return the label at each time, seconds; "N" before the first chord and from the end of the last on.
+
+        For one time it is a tuple of one label.
+        """
+        places = np.searchsorted(self.times, np.atleast_1d(np.asarray(times, np.float64)), side="right") - 1
         return tuple(self.labels[place] if 0 <= place < len(self.labels) else NO_CHORD for place in places.tolist())
 
-    def transposed(self, semitones: int) -> Chords:
-        """Return the chords ``semitones`` higher (lower if negative)."""
+    def transposed(self, semitones: float) -> Chords:
+        """Return the chords ``semitones`` higher (lower if negative); raises AnalysisError if they are not whole."""
         return Chords(self.times, [transposed_chord(label, semitones) for label in self.labels])
 
     def within(self, start: float, end: float) -> Chords | None:
@@ -186,3 +195,10 @@ class Chords:
     def from_dict(cls, data: Mapping[str, Any]) -> Chords:
         """Return the chords that :meth:`to_dict` wrote."""
         return cls(data["times"], data["labels"])
+
+
+def _uneven(labels: Sequence[str], times: Times) -> AnalysisError:
+    return AnalysisError(
+        f"{len(labels)} chords and times of shape {times.shape}",
+        "give a chord or more, the beginning of each, and the end of the last",
+    )

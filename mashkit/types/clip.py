@@ -131,7 +131,7 @@ class Clip:
             entry={Role(role): value for role, value in data["entry_s"].items()},
             label=data["label"],
             edited=data["edited"],
-            lacks=frozenset(map(Role, data.get("lacks", ()))),
+            lacks=data.get("lacks", ()),
         )
 
     def require(self, *fields: str) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, TypeVar
 
+from mashkit.errors import UsageError
+
 K = TypeVar("K")
 V = TypeVar("V", covariant=True)
 
@@ -39,6 +41,10 @@ class FrozenMapping(Mapping[K, V]):
     def __len__(self) -> int:
         return len(self._data)
 
+    def __hash__(self) -> int:
+        # Equal mappings have equal names. Values are not hashed, because they may be lists.
+        return hash(frozenset(self._data))
+
     def __repr__(self) -> str:
         return repr(self._data)
 
@@ -63,6 +69,11 @@ def frozen_mapping(value: Mapping[Any, Any]) -> FrozenMapping[Any, Any]:
 def as_tuple(values: Iterable[Any]) -> tuple[Any, ...]:
     """Convert an attrs field; callers see the type of the field's own annotation.
 
+    Raises
+    ------
+    UsageError
+        If ``values`` is a text, whose letters would be the entries, or cannot be iterated.
+
     Examples
     --------
     >>> import attrs
@@ -73,4 +84,6 @@ def as_tuple(values: Iterable[Any]) -> tuple[Any, ...]:
     >>> Part(name for name in ("bass", "other"))
     Part(names=('bass', 'other'))
     """
+    if isinstance(values, (str, bytes)) or not isinstance(values, Iterable):
+        raise UsageError(f"{values!r} given for several", "give a list")
     return tuple(values)

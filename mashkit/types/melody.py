@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from mashkit.errors import AnalysisError
 from mashkit.types.arrays import read_only
+from mashkit.types.numbers import plain_number
 from mashkit.types.timemap import Times
 
 _same = attrs.cmp_using(eq=np.array_equal)
@@ -47,10 +48,10 @@ class Melody:
     np.float64(69.0)
     """
 
-    f0: npt.NDArray[np.float64] = attrs.field(converter=read_only, eq=_same, repr=False)
-    confidence: npt.NDArray[np.float64] = attrs.field(converter=read_only, eq=_same, repr=False)
-    hop_s: float
-    start_s: float = 0.0
+    f0: npt.NDArray[np.float64] = attrs.field(converter=read_only, eq=_same, hash=False, repr=False)
+    confidence: npt.NDArray[np.float64] = attrs.field(converter=read_only, eq=_same, hash=False, repr=False)
+    hop_s: float = attrs.field(converter=plain_number)
+    start_s: float = attrs.field(default=0.0, converter=plain_number)
 
     def __attrs_post_init__(self) -> None:
         if self.f0.ndim != 1 or len(self.f0) == 0 or self.confidence.shape != self.f0.shape:
@@ -62,8 +63,9 @@ class Melody:
             raise AnalysisError("f0 are not finite Hz ≥ 0", "give 0 where nothing is sung")
         if not ((self.confidence >= 0) & (self.confidence <= 1)).all():
             raise AnalysisError("the confidence of a melody is not within 0–1")
-        if not (math.isfinite(self.hop_s) and self.hop_s > 0 and math.isfinite(self.start_s) and self.start_s >= 0):
-            raise AnalysisError(f"a melody from {self.start_s} s in steps of {self.hop_s} s")
+        numbers = type(self.hop_s) is float and type(self.start_s) is float
+        if not (numbers and 0 < self.hop_s < math.inf and 0 <= self.start_s < math.inf):
+            raise AnalysisError(f"a melody from {self.start_s!r} s in steps of {self.hop_s!r} s")
 
     @property
     def times(self) -> Times:

@@ -2,27 +2,36 @@
 
 from __future__ import annotations
 
+import copy
 import difflib
 import enum
 import hashlib
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import attrs
 import numpy as np
 import numpy.typing as npt
 
-from mashkit.errors import PlanError
-from mashkit.types.mappings import as_tuple, frozen_mapping
-from mashkit.types.stems import Role
+from mashkit.errors import PlanError, StemError
+from mashkit.types.mappings import FrozenMapping, as_tuple
+from mashkit.types.numbers import plain_number, plain_whole
+from mashkit.types.stems import Role, as_role
 from mashkit.types.timemap import TimeMap, Times
 
 
 def _finite(instance: object, attribute: attrs.Attribute[float], value: float) -> None:
-    if not math.isfinite(value):
-        raise PlanError(f"{type(instance).__name__}.{attribute.name} is {value}, not a finite number")
+    if type(value) is not float or not math.isfinite(value):
+        raise PlanError(f"{type(instance).__name__}.{attribute.name} is {value!r}, not a finite number")
+
+
+def _role(value: object) -> Role:
+    try:
+        return as_role(value)
+    except StemError as error:
+        raise PlanError(f"Layer.role: {error.problem}", error.fix) from error
 
 
 class Condition(enum.StrEnum):
@@ -101,13 +110,13 @@ class Layer:
     (1.111, None)
     """
 
-    role: Role = attrs.field(converter=Role)
+    role: Role = attrs.field(converter=_role)
     clip_id: str
     time_map: TimeMap | None = None
-    speed: float = attrs.field(converter=float, validator=_finite)
-    semitones: float = attrs.field(default=0.0, converter=float, validator=_finite)
-    offset_s: float = attrs.field(default=0.0, converter=float, validator=_finite)
-    gain_db: float = attrs.field(default=0.0, converter=float, validator=_finite)
+    speed: float = attrs.field(converter=plain_number, validator=_finite)
+    semitones: float = attrs.field(default=0.0, converter=plain_number, validator=_finite)
+    offset_s: float = attrs.field(default=0.0, converter=plain_number, validator=_finite)
+    gain_db: float = attrs.field(default=0.0, converter=plain_number, validator=_finite)
 
     @speed.default
     def _mean_speed(self) -> float:
@@ -178,8 +187,8 @@ def _require_known(data: Any, names: Sequence[str], what: str) -> None:
 
 
 def _at_least_zero(instance: object, attribute: attrs.Attribute[float], value: float) -> None:
-    if not (math.isfinite(value) and value >= 0):
-        raise PlanError(f"{type(instance).__name__}.{attribute.name} is {value}", "give 0 (off) or more")
+    if type(value) is not float or not (math.isfinite(value) and value >= 0):
+        raise PlanError(f"{type(instance).__name__}.{attribute.name} is {value!r}", "give 0 (off) or more")
 
 
 @attrs.frozen(kw_only=True)
@@ -207,10 +216,10 @@ class Mixing:
     mashkit.errors.PlanError: Mixing.duck_db is -4.0 (give 0 (off) or more)
     """
 
-    fade_in_s: float = attrs.field(default=0.0, converter=float, validator=_at_least_zero)
-    fade_out_s: float = attrs.field(default=0.0, converter=float, validator=_at_least_zero)
-    duck_db: float = attrs.field(default=0.0, converter=float, validator=_at_least_zero)
-    limit_db: float = attrs.field(default=0.0, converter=float, validator=_at_least_zero)
+    fade_in_s: float = attrs.field(default=0.0, converter=plain_number, validator=_at_least_zero)
+    fade_out_s: float = attrs.field(default=0.0, converter=plain_number, validator=_at_least_zero)
+    duck_db: float = attrs.field(default=0.0, converter=plain_number, validator=_at_least_zero)
+    limit_db: float = attrs.field(default=0.0, converter=plain_number, validator=_at_least_zero)
 
 
 def _condition(value: Condition | str) -> Condition:
@@ -219,6 +228,25 @@ def _condition(value: Condition | str) -> Condition:
     except ValueError as error:
         raise PlanError(str(error), "give a word or two, like slow-jam") from error
 
+
+def _layers(values: Iterable[Layer]) -> tuple[Layer, ...]:
+    """Return layers in the order of their roles, because another order is no other mashup."""
+    layers = as_tuple(values)
+    for layer in layers:
+        if not isinstance(layer, Layer):
+            raise PlanError(f"{layer!r} is not a layer", "give Layer(role=…, clip_id=…)")
+    return tuple(sorted(layers, key=lambda layer: _PLACES[layer.role]))
+
+
+def _own_copy(value: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return the record of a generator as a mapping that nobody else can change.
+
+    A frozen one is shared, because thousands of plans have the same.
+    """
+    return value if isinstance(value, FrozenMapping) else FrozenMapping(copy.deepcopy(dict(value)))
+
+
+_PLACES = {role: place for place, role in enumerate(Role)}
 
 PLAN_FORMAT = 2
 """Version of the JSON form of a plan; a reader refuses newer versions than its own. Format 1 had no time maps, mixing
@@ -265,14 +293,18 @@ class MashupPlan:
     """
 
     condition: Condition = attrs.field(converter=_condition)
-    layers: tuple[Layer, ...] = attrs.field(converter=as_tuple)
-    duration_s: float = attrs.field(converter=float, validator=_finite)
-    seed: int
-    generator: Mapping[str, Any] = attrs.field(factory=dict, converter=frozen_mapping)
+    layers: tuple[Layer, ...] = attrs.field(converter=_layers)
+    duration_s: float = attrs.field(converter=plain_number, validator=_finite)
+    seed: int = attrs.field(converter=plain_whole)
+    generator: Mapping[str, Any] = attrs.field(factory=dict, converter=_own_copy)
     mixing: Mixing = attrs.field(factory=Mixing)
     notes: tuple[str, ...] = attrs.field(default=(), converter=as_tuple)
 
     def __attrs_post_init__(self) -> None:
+        if not isinstance(self.mixing, Mixing):
+            raise PlanError(f"MashupPlan.mixing is a {type(self.mixing).__name__}", "give a Mixing")
+        if type(self.seed) is not int:
+            raise PlanError(f"MashupPlan.seed is {self.seed!r}", "give a whole number")
         roles = [layer.role for layer in self.layers]
         if Role.VOCAL not in roles or len(set(roles)) != len(roles):
             raise PlanError(f"a plan needs a vocal and at most one layer of each role, not {[str(r) for r in roles]}")
@@ -284,7 +316,11 @@ class MashupPlan:
         """Twelve hex digits that depend on layers, mixing and length, because they decide the sound; not on the seed
         or the generator.
         """
-        heard = {name: value for name, value in self.to_dict().items() if name in ("layers", "mixing", "duration_s")}
+        heard = {
+            "duration_s": self.duration_s,
+            "layers": [layer.to_dict() for layer in self.layers],
+            "mixing": attrs.asdict(self.mixing),
+        }
         return hashlib.sha256(json.dumps(heard, sort_keys=True).encode()).hexdigest()[:12]
 
     def at_one_speed(self, reason: str) -> MashupPlan:
@@ -295,9 +331,9 @@ class MashupPlan:
         return attrs.evolve(self, layers=layers, notes=(*self.notes, f"one speed, not a beat map: {reason}"))
 
     def layer(self, role: Role) -> Layer:
-        """Return the layer of ``role``; raise PlanError if there is none."""
+        """Return the layer of ``role``, which may be its name; raise PlanError if there is none."""
         for layer in self.layers:
-            if layer.role is role:
+            if layer.role == role:
                 return layer
         raise PlanError(f"plan {self.id} has no {role} layer")
 
@@ -310,7 +346,7 @@ class MashupPlan:
             "duration_s": self.duration_s,
             "layers": [layer.to_dict() for layer in self.layers],
             "mixing": attrs.asdict(self.mixing),
-            "generator": dict(self.generator),
+            "generator": copy.deepcopy(dict(self.generator)),
             "notes": list(self.notes),
         }
 
@@ -384,7 +420,9 @@ class Finish:
     """
 
     duck_db: float | None = attrs.field(
-        default=None, converter=attrs.converters.optional(float), validator=attrs.validators.optional(_at_least_zero)
+        default=None,
+        converter=attrs.converters.optional(plain_number),
+        validator=attrs.validators.optional(_at_least_zero),
     )
     plain: bool = False
 

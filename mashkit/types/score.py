@@ -13,8 +13,12 @@ from mashkit.types.mappings import frozen_mapping
 
 
 def _plain(parts: Mapping[str, Any]) -> Mapping[str, float]:
-    """Return parts with numpy's numbers as Python's."""
-    plain = {name: value.item() if isinstance(value, np.generic) else value for name, value in dict(parts).items()}
+    """Return parts with numpy's numbers, and arrays of one number without dimensions, as Python's."""
+    one = (np.generic, np.ndarray)
+    plain = {
+        name: value.item() if isinstance(value, one) and np.ndim(value) == 0 else value
+        for name, value in dict(parts).items()
+    }
     return frozen_mapping(plain)
 
 

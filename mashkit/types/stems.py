@@ -9,7 +9,7 @@ import attrs
 
 from mashkit.errors import StemError
 from mashkit.types.audio import Audio
-from mashkit.types.mappings import FrozenMapping, frozen_mapping
+from mashkit.types.mappings import FrozenMapping, as_tuple, frozen_mapping
 
 
 class Role(enum.StrEnum):
@@ -29,8 +29,32 @@ class Role(enum.StrEnum):
     PERCUSSION = "percussion"
 
 
-def as_roles(roles: Iterable[Role]) -> frozenset[Role]:
-    """Convert an attrs field.
+def as_role(role: object) -> Role:
+    """Return a role that is given by its name.
+
+    Raises
+    ------
+    StemError
+        If there is no such role.
+
+    Examples
+    --------
+    >>> from mashkit.types import as_role
+    >>> as_role("harmonic")
+    <Role.HARMONIC: 'harmonic'>
+    >>> as_role("drums")
+    Traceback (most recent call last):
+        ...
+    mashkit.errors.StemError: 'drums' is not a role (give vocal, harmonic or percussion)
+    """
+    try:
+        return Role(role)  # type: ignore[arg-type]  # raises ValueError for anything else than a role's name
+    except ValueError:
+        raise StemError(f"{role!r} is not a role", "give vocal, harmonic or percussion") from None
+
+
+def as_roles(roles: Iterable[Role | str]) -> frozenset[Role]:
+    """Convert an attrs field; raises UsageError for one text, and StemError for what is no role.
 
     Examples
     --------
@@ -38,7 +62,7 @@ def as_roles(roles: Iterable[Role]) -> frozenset[Role]:
     >>> as_roles([Role.VOCAL, Role.VOCAL]) == {Role.VOCAL}
     True
     """
-    return frozenset(roles)
+    return frozenset(map(as_role, as_tuple(roles)))
 
 
 ROLE_STEMS: Mapping[Role, tuple[str, ...]] = FrozenMapping(
@@ -91,6 +115,9 @@ class StemSet:
         unknown = sorted(set(self.stems) - set(STEM_NAMES))
         if unknown or not self.stems:
             raise StemError(f"stems named {unknown}" if unknown else "no stems", f"use {', '.join(STEM_NAMES)}")
+        for name, stem in self.stems.items():
+            if not isinstance(stem, Audio):
+                raise StemError(f"stem {name} is a {type(stem).__name__}", "give Audio(samples, sample_rate)")
         formats = {(stem.sample_rate, *stem.samples.shape) for stem in self.stems.values()}
         if len(formats) > 1:
             raise StemError(f"stems differ in (rate, channels, frames): {sorted(formats)}")
@@ -106,8 +133,9 @@ class StemSet:
         Raises
         ------
         StemError
-            If the set contains no stem of that role.
+            If the set contains no stem of that role, or there is no such role.
         """
+        role = as_role(role)
         parts = [self.stems[name] for name in ROLE_STEMS[role] if name in self.stems]
         if not parts:
             raise StemError(

@@ -16,7 +16,7 @@ from mashkit.mashup import Mashup
 from mashkit.synthetic.source import SyntheticSource
 from mashkit.testing.contracts.component import ComponentContract
 from mashkit.testing.mashups import Shelf, mashup_of
-from mashkit.types import Analysis, Clip, Condition, Key, Role, Score
+from mashkit.types import Analysis, Audio, Clip, Condition, Key, Role, Score
 
 
 class ScorerContract(ComponentContract):
@@ -134,6 +134,16 @@ class ScorerContract(ComponentContract):
                 subject.score([mashup_of(shelf, clip)])
         else:
             _scored_or_named(subject, mashup_of(shelf, clip), "rubato")
+
+    def test_stems_of_another_source_with_the_same_name_are_scored_anew(self, mashups: list[Mashup]) -> None:
+        shelf, clip = _shelf(mashups[0], "song", mashups[0].clips[Role.VOCAL].analysis)
+        other = Shelf()
+        backwards = {role: Audio(shelf.stem("song", role).samples[:, ::-1], clip.sample_rate) for role in Role}
+        again = mashup_of(other, other.add("song", backwards, clip.analysis))
+        scorer, fresh = (cast("Scorer", self.create()) for _ in range(2))
+        scorer.score([mashup_of(shelf, clip)])
+        (found,), (expected,) = scorer.score([again]), fresh.score([again])
+        assert found.value == pytest.approx(expected.value, rel=1e-5)
 
     def test_each_stem_is_read_once(self, mashups: list[Mashup]) -> None:
         if self.stems_read is None:

@@ -93,7 +93,7 @@ class _AutoMashUpper(Scorer):
         layer = mashup.plan.layer(role)
         tuning = mashup.tuning(role)
         stem = self._stems.get(
-            (layer.clip_id, role, tuning), lambda: StemFeatures.of(mashup.source_stem(role), tuning=tuning)
+            (mashup.stem_key(role), tuning), lambda: StemFeatures.of(mashup.source_stem(role), tuning=tuning)
         )
         return stem.by_beat(layer.to_clip(beats)).transposed(mashup.transposition(role)).amplified(layer.gain_db)
 

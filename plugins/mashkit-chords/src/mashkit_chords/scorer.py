@@ -90,7 +90,7 @@ class ChordsScorer(Scorer):
         """Return the vocal's chroma between beats, shape (12, beats)."""
         layer, tuning = mashup.plan.layer(Role.VOCAL), mashup.tuning()
         chroma = self._stems.get(
-            (layer.clip_id, tuning), lambda: StemChroma.of(mashup.source_stem(Role.VOCAL), tuning=tuning)
+            (mashup.stem_key(Role.VOCAL), tuning), lambda: StemChroma.of(mashup.source_stem(Role.VOCAL), tuning=tuning)
         )
         turned = np.roll(chroma.by_beat(layer.to_clip(beats)), round(mashup.transposition(Role.VOCAL)), axis=0)
         return turned.astype(np.float64)

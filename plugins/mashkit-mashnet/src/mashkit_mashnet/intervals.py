@@ -83,7 +83,7 @@ def heard(mashup: Mashup, role: Role, stems: Recent[StemIntervals], grid: Times)
     layer = mashup.plan.layer(role)
     tuning = mashup.tuning(role)
     stem = stems.get(
-        (layer.clip_id, role, tuning),
+        (mashup.stem_key(role), tuning),
         lambda: StemIntervals.of(StemFeatures.of(mashup.source_stem(role), tuning=tuning), role),
     )
     return stem.on(grid, layer.to_clip, mashup.transposition(role))

@@ -61,7 +61,7 @@ class Stage:
         altered = layer.time_map is not None or layer.speed != 1.0 or layer.semitones != 0.0
         stretcher = self.mashup.renderer.stretcher if altered else None
         time = (layer.speed, layer.time_map, layer.offset_s, plan.duration_s)
-        return (layer.clip_id, role, layer.semitones, *time, stretcher)
+        return (self.mashup.stem_key(role), layer.semitones, *time, stretcher)
 
     def spectrum(self, role: Role, front_end: FrontEnd) -> Bands:
         """Return the spectrum of a layer over the whole time line, shape (bands, frames)."""

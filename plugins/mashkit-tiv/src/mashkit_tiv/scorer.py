@@ -75,7 +75,7 @@ class TivScorer(Scorer):
         layer = mashup.plan.layer(role)
         tuning = mashup.tuning(role)
         chroma = self._stems.get(
-            (layer.clip_id, role, tuning), lambda: StemChroma.of(mashup.source_stem(role), tuning=tuning)
+            (mashup.stem_key(role), tuning), lambda: StemChroma.of(mashup.source_stem(role), tuning=tuning)
         )
         return TonalIntervals.of(chroma.by_beat(layer.to_clip(beats))).transposed(mashup.transposition(role))
 

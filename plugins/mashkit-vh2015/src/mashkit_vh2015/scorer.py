@@ -105,6 +105,6 @@ class Vh2015Scorer(Scorer):
         layer = mashup.plan.layer(role)
         tuning = mashup.tuning(role)
         chroma = self._stems.get(
-            (layer.clip_id, role, tuning), lambda: StemChroma.of(mashup.source_stem(role), tuning=tuning)
+            (mashup.stem_key(role), tuning), lambda: StemChroma.of(mashup.source_stem(role), tuning=tuning)
         )
         return chroma.by_beat(layer.to_clip(beats))

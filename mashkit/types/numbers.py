@@ -1,0 +1,82 @@
+"""Numbers of values as Python's own: fields take numpy's too, because data for JSON must not contain these."""
+
+from __future__ import annotations
+
+import operator
+from typing import Any
+
+import numpy as np
+
+from mashkit.errors import MashkitError
+
+
+def plain_number(value: Any) -> Any:
+    """Convert an attrs field: return a number as a float, and what is no number as it is, for the validator to refuse.
+
+    Text and booleans are no numbers. −0.0 becomes 0.0, because the two are equal and written otherwise.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> plain_number(np.float32(0.5)), plain_number(-0.0), plain_number("loud")
+    (0.5, 0.0, 'loud')
+    """
+    if type(value) is float:
+        return value + 0.0
+    try:
+        return value if isinstance(value, (str, bytes, bool, np.bool_)) else float(value) + 0.0
+    except (TypeError, ValueError):
+        return value
+
+
+def plain_whole(value: Any) -> Any:
+    """Convert an attrs field: return a whole number, such as 2 or 2.0, as an int, and anything else as it is.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> plain_whole(np.int64(3)), plain_whole(2.0), plain_whole(2.43)
+    (3, 2, 2.43)
+    """
+    if type(value) is int or isinstance(value, (bool, np.bool_)):
+        return value
+    if isinstance(value, (float, np.floating)):
+        return int(value) if float(value).is_integer() else value
+    try:
+        return operator.index(value)
+    except TypeError:
+        return value
+
+
+def as_number(value: Any, name: str, error: type[MashkitError]) -> float:
+    """Return a number as a float; raises ``error`` with ``name`` for anything else.
+
+    Examples
+    --------
+    >>> from mashkit.errors import AnalysisError
+    >>> as_number("high", "confidence of key", AnalysisError)
+    Traceback (most recent call last):
+        ...
+    mashkit.errors.AnalysisError: confidence of key is 'high' (give a number)
+    """
+    number = plain_number(value)
+    if type(number) is not float:
+        raise error(f"{name} is {value!r}", "give a number")
+    return number
+
+
+def as_whole(value: Any, name: str, error: type[MashkitError]) -> int:
+    """Return a whole number as an int; raises ``error`` with ``name`` for anything else.
+
+    Examples
+    --------
+    >>> from mashkit.errors import AnalysisError
+    >>> as_whole(2.43, "semitones", AnalysisError)
+    Traceback (most recent call last):
+        ...
+    mashkit.errors.AnalysisError: semitones is 2.43 (give a whole number)
+    """
+    number = plain_whole(value)
+    if type(number) is not int:
+        raise error(f"{name} is {value!r}", "give a whole number")
+    return number
