@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import operator
 import os
 from collections.abc import Iterable
@@ -127,6 +128,18 @@ def require_whole(name: str, value: object) -> int:
     except TypeError:
         pass
     raise UsageError(f"{name} is {_told(value)}", "give a whole number")
+
+
+def require_number(name: str, value: object, least: float, most: float = math.inf) -> float:
+    """Return an argument that is a number within limits, also a numpy number, as a float."""
+    try:
+        number = math.nan if isinstance(value, (str, bytes, bool)) else float(value)  # type: ignore[arg-type]
+    except (TypeError, ValueError):
+        number = math.nan
+    if not (least <= number <= most and math.isfinite(number)):
+        limits = f"from {least:g} to {most:g}" if math.isfinite(most) else f"of {least:g} or more"
+        raise UsageError(f"{name} is {value!r}", f"give a number {limits}")
+    return number
 
 
 def require_all(name: str, values: object, kind: type[T], fix: str) -> list[T]:

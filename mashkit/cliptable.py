@@ -16,6 +16,7 @@ import attrs
 import numpy as np
 import numpy.typing as npt
 
+from mashkit.arguments import require_all
 from mashkit.errors import CatalogError, UsageError
 from mashkit.timing import metre
 from mashkit.types import Analysis, Clip, Role
@@ -160,10 +161,11 @@ class ClipTable(Sequence[Clip]):
         Raises
         ------
         UsageError
-            If two of the clips have the same id.
+            If they are no clips, or two of them have the same id.
         """
         if isinstance(clips, ClipTable):
             return clips
+        clips = require_all("clips", clips, Clip, "give clips: those of a catalog are catalog.clips")
         held = _Held(clips)
         songs: dict[str, int] = {}
         keys = [clip.analysis.key for clip in clips]

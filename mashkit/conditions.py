@@ -239,3 +239,18 @@ def relative_tempi(plan: MashupPlan, clips: Mapping[str, Clip]) -> Iterator[tupl
         if (layer := layers.get(role)) is not None:
             own = clips[layer.clip_id].analysis.tempo
             yield role, None if own is None or sung is None else folded(own * layer.speed / sung)
+
+
+def fits_by_chance(plan: MashupPlan, clips: Mapping[str, Clip]) -> tuple[str, ...]:
+    """Return the axes ("key", "tempo") in which a plan's stems fit although its condition says that they do not.
+
+    These are the axes in which `strict` would not draw the stems. An axis of which nothing is known is not one of them.
+    """
+    found = []
+    if plan.condition in KEY_FREE and (distance := key_distance(plan, clips)) is not None and not keys_clash(distance):
+        found.append("key")
+    if plan.condition in TEMPO_FREE:
+        ratios = [ratio for _, ratio in relative_tempi(plan, clips) if ratio is not None]
+        if not all(map(tempi_clash, ratios)):
+            found.append("tempo")
+    return tuple(found)

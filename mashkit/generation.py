@@ -10,15 +10,17 @@ import contextlib
 import functools
 import itertools
 import math
+import operator
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import attrs
 
+from mashkit.arguments import require, require_whole
 from mashkit.cliptable import ClipTable
 from mashkit.compactset import CompactSet
-from mashkit.conditions import UNMATCHED
+from mashkit.conditions import UNMATCHED, fits_by_chance
 from mashkit.errors import ComponentError, GenerationError, UsageError
 from mashkit.interfaces import Executor, Generator
 from mashkit.interfaces.executor import Job, Outcome, Work
@@ -65,11 +67,11 @@ class Recipe:
                 Condition(condition)
             except ValueError as error:
                 raise UsageError(str(error), f"the paper's are {', '.join(Condition)}") from error
-            if count < 0:
+            if require_whole(f"the number of {condition} plans", count) < 0:
                 raise UsageError(f"the number of {condition} plans is {count}", "give 0 or more")
         if self.total == 0:
             raise UsageError("the mixture contains no plans", "give at least one plan")
-        wanted = {Condition(condition): count for condition, count in self.counts.items() if count > 0}
+        wanted = {Condition(condition): operator.index(count) for condition, count in self.counts.items() if count > 0}
         object.__setattr__(self, "counts", FrozenMapping(wanted))
 
     @classmethod
@@ -93,6 +95,7 @@ class Recipe:
             Shares of the three unmatched conditions among the negatives; equal thirds by default. Plans that remain
             after rounding down go to the largest remainders, and among equal remainders to the first.
         """
+        negatives = require_whole("negatives", negatives)
         given = dict.fromkeys(UNMATCHED, 1.0) if shares is None else dict(shares)
         whole = sum(given.values())
         if set(given) - set(UNMATCHED) or any(share < 0 for share in given.values()) or not 0 < whole < math.inf:
@@ -221,12 +224,13 @@ class Mixture:
         vocal: str | None = None,
         executor: Executor | None = None,
     ) -> None:
-        self._generator = generator
+        self._generator = require("generator", generator, Generator, "give a generator, such as kit.generator")
+        self._recipe = require("recipe", recipe, Recipe, "give Recipe({condition: count, …})")
         self._table = ClipTable.of(clips)
-        self._recipe = recipe
-        self._seed = seed
+        self._seed = seed = require_whole("seed", seed)
         self._vocal = vocal
         self._executor = executor
+        self._begun = False
         for condition in recipe.counts:
             generator.require_sense(self._table, condition=condition, seed=seed, vocal=vocal)
         self.report = Report(
@@ -237,6 +241,12 @@ class Mixture:
         )
 
     def __iter__(self) -> Iterator[MashupPlan]:
+        if self._begun:
+            raise UsageError("the plans of a mixture are drawn already", "keep them in a list, or make another Mixture")
+        self._begun = True
+        return self._checked()
+
+    def _checked(self) -> Iterator[MashupPlan]:
         report = self.report
         try:
             with contextlib.closing(self._generator.backend_items("plan", self._plans)) as plans:
@@ -321,13 +331,34 @@ class Mixture:
 
     def _planned(self, condition: Condition) -> Iterator[Draw]:
         """Yield the plans of a generator that does not report its draws."""
+        clips = _FetchedClips(self._table)
         plans = self._generator.plan(
             # More plans than needed are requested, because some may sound like a plan of another condition.
             self._table, condition=condition, count=self._recipe.total, seed=self._seed, vocal=self._vocal
         )  # fmt: skip
         for number, plan in enumerate(plans):
             self.report.tallies[condition].draws += 1
-            yield Draw(number=number, plan=plan)
+            self._generator.require_known_clips(plan, self._table)
+            yield Draw(number=number, plan=plan, chance=fits_by_chance(plan, clips))
+
+
+class _FetchedClips(Mapping[str, Clip]):
+    """The clips of a table by id, each fetched when it is asked for."""
+
+    def __init__(self, table: ClipTable) -> None:
+        self._table = table
+
+    def __getitem__(self, clip_id: str) -> Clip:
+        row = self._table.row_of(clip_id)
+        if row is None:
+            raise KeyError(clip_id)
+        return self._table[row]
+
+    def __iter__(self) -> Iterator[str]:
+        return (clip.id for clip in self._table)
+
+    def __len__(self) -> int:
+        return len(self._table)
 
 
 class _Spread:

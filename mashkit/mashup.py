@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mashkit import display, pages
+from mashkit.arguments import require_path
 from mashkit.components import Component
 from mashkit.features.tuning import settled
 from mashkit.types import (
@@ -326,8 +327,11 @@ class Mashup:
 
         Raises
         ------
+        UsageError
+            If ``folder`` is no path.
         OutputError
             If the folder cannot be written, or holds files of the same names that are not mashkit's.
         """
-        self.renderer.save(self, Path(folder))
-        return Path(folder)
+        path = require_path("folder", folder)
+        self.renderer.save(self, path)
+        return path

@@ -12,7 +12,7 @@ from typing import Any, TypeVar, cast
 import attrs
 
 from mashkit import display
-from mashkit.arguments import require, require_all, require_paths, require_whole
+from mashkit.arguments import require, require_all, require_path, require_paths, require_whole
 from mashkit.catalog import Adder, AddReport, Catalog, MashupDB
 from mashkit.catalog.adding import can_travel
 from mashkit.catalog.excerpts import ExcerptPolicy
@@ -112,7 +112,7 @@ class Kit:
     Raises
     ------
     UsageError
-        If ``options`` names a kind that does not exist.
+        If ``options`` names a kind that does not exist, or has options of a component that is given as an instance.
 
     Examples
     --------
@@ -151,6 +151,8 @@ class Kit:
             require("registry", registry, Registry, "give a mashkit.Registry")
         self.registry = registry or Registry()
         self._options = dict(options or {})
+        if finish is not None:
+            require("finish", finish, Finish, "give a mashkit.Finish")
         self._finish = finish or Finish()
         if notify is not None:
             listener = _Listener(notify)
@@ -169,6 +171,11 @@ class Kit:
             if not isinstance(one, (str, INTERFACES[kind])):
                 raise UsageError(
                     f"{one!r} is not a {kind}", f"give a name, or an instance of {INTERFACES[kind].__name__}"
+                )
+            if isinstance(one, Component) and self._options.get(kind):
+                raise UsageError(
+                    f"options of the {kind} {one.info.name!r}, which is given as an instance",
+                    f"give its name, or make it with these options: {', '.join(self._options[kind])}",
                 )
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -273,11 +280,11 @@ class Kit:
             separator=self.separator,
             analyzer=self.analyzer,
             policy=policy,
-            cache=cache,
+            cache=None if cache is None else require_path("cache", cache),
             executor=self.ingest_executor,
             notify=self._notify,
             loader=self.registry.plugins.hook.mashkit_load_audio,
-            described=described,
+            described=require_all("described", described, Song, "give what describe_song or describe_lone returns"),
             same_recording=same_recording,
         )
 
@@ -400,6 +407,8 @@ class Kit:
 
     def score_plans(self, catalog: Catalog, plans: Sequence[MashupPlan]) -> list[Score | MashkitError]:
         """Score plans, one result each: a score, or an error, for example if the catalog lacks the plan's clips."""
+        _require_catalog(catalog)
+        plans = require_all("plans", plans, MashupPlan, "give plans; MashupPlan.from_json reads the text of one")
         renderer = Renderer(catalog, self.stretcher)
         bound = [_or_error(f"plan {plan.id}", lambda one: renderer.mashup(self._playable(one)), plan) for plan in plans]
         scores = iter(self.score([one for one in bound if isinstance(one, Mashup)]))

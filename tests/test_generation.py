@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 import tracemalloc
 from collections import Counter
 from collections.abc import Iterator
@@ -70,7 +71,13 @@ def test_thirds_are_equal() -> None:
 
 @pytest.mark.parametrize(
     ("counts", "problem"),
-    [({}, "no plans"), ({"matched": 0}, "no plans"), ({"matched": -1}, "-1"), ({"odd ": 1}, "odd")],
+    [
+        ({}, "no plans"),
+        ({"matched": 0}, "no plans"),
+        ({"matched": -1}, "-1"),
+        ({"odd ": 1}, "odd"),
+        ({"matched": 2.5}, "2.5"),
+    ],
 )
 def test_recipes_that_make_no_sense(counts: dict[Condition, int], problem: str) -> None:
     with pytest.raises(UsageError, match=problem):
@@ -199,9 +206,24 @@ def test_a_condition_that_has_none_does_not_stop_the_others() -> None:
 
 
 def test_wrong_arguments_are_said_before_anything_is_drawn(clips: ClipTable) -> None:
-    for wrong in ({"vocal": "nobody"}, {"seed": -1}):
-        with pytest.raises(UsageError):
-            Mixture(generator(), clips, MIXED, **{"seed": 0, **wrong})  # type: ignore[arg-type]
+    right = {"generator": generator(), "clips": clips, "recipe": MIXED, "seed": 0}
+    wrong = {"vocal": "nobody", "seed": "1", "generator": "paper", "clips": ["x"], "recipe": {"matched": 1}}
+    for name, value in wrong.items():
+        with pytest.raises(UsageError, match="no clip has the id" if name == "vocal" else name):
+            Mixture(**{**right, name: value})
+    with pytest.raises(UsageError, match="seed is -1"):
+        Mixture(**{**right, "seed": -1})
+    with pytest.raises(UsageError, match=r"negatives is 2\.5"):
+        Recipe.for_training(negatives=2.5)  # type: ignore[arg-type]
+
+
+def test_a_mixture_is_drawn_once(clips: ClipTable) -> None:
+    mixture = Mixture(generator(), clips, Recipe({"matched": np.int64(3)}), seed=np.int64(1))
+    plans = list(mixture)
+    assert [mk.MashupPlan.from_json(plan.to_json()) for plan in plans] == plans
+    with pytest.raises(UsageError, match="drawn already"):
+        list(mixture)
+    assert json.loads(json.dumps(mixture.report.to_dict()))["conditions"]["matched"]["drawn"] == 3
 
 
 @attrs.define(kw_only=True, eq=False)
@@ -210,11 +232,13 @@ class Plain(mk.Generator):
 
     info = PaperGenerator.info
     stranger: bool = False
+    mismatch: str = "strict"
 
     def _plan(
         self, clips: ClipTable, *, condition: Condition, count: int, seed: int, vocal: str | None
     ) -> Iterator[mk.MashupPlan]:
-        for plan in PaperGenerator().plan(clips, condition=condition, count=count, seed=seed, vocal=vocal):
+        paper = PaperGenerator(mismatch=self.mismatch)
+        for plan in paper.plan(clips, condition=condition, count=count, seed=seed, vocal=vocal):
             layers = [attrs.evolve(layer, clip_id="who") if self.stranger else layer for layer in plan.layers]
             yield attrs.evolve(plan, layers=layers)
 
@@ -224,6 +248,10 @@ def test_generators_that_tell_nothing_of_their_draws_mix_too(clips: ClipTable) -
         list(Mixture(one, clips, MIXED, seed=4, executor=local(2))) for one in (Plain(), PaperGenerator())
     )
     assert plain == telling
+    recipe = Recipe.for_training(negatives=90)
+    mixtures = [Mixture(kind(mismatch="literal"), clips, recipe, seed=3) for kind in (Plain, PaperGenerator)]
+    assert list(mixtures[0]) == list(mixtures[1])
+    assert mixtures[0].report.chance_share == mixtures[1].report.chance_share > 0
     with pytest.raises(ContractViolation, match="unknown clips"):
         list(Mixture(Plain(stranger=True), clips, MIXED, seed=4))
 

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import warnings
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import attrs
 import pytest
 
 import mashkit as mk
-from light import SteadyTurntable, Turntable
+from light import Grid, SteadyTurntable, Thirds, Turntable
 from mashkit.errors import ComponentFailed, UnknownComponent, UsageError
 from mashkit.hookspecs import StageEvent, hookimpl
 from mashkit.mashup import Mashup
 from mashkit.synthetic.source import SyntheticSource
+from mashkit.testing import signals
 from mashkit.testing.mashups import mashup_of
 from mashkit.types import Key, Role, Score
 
@@ -134,6 +135,42 @@ def test_wrong_choices_are_named() -> None:
     with pytest.raises(UnknownComponent, match="did you mean 'grid'"):
         _ = mk.Kit(analyzer="gird").analyzer
     assert mk.Kit(analyzer="gird").chosen["analyzer"] == "gird"  # nothing is created before it is needed
+
+
+CLIP = SyntheticSource([(Key(0, "major"), 120.0)], bars=2)
+TONE = signals.tone(440, 1.0)
+
+
+@pytest.mark.parametrize(
+    ("call", "named"),
+    [
+        (lambda kit: kit.stretcher.stretch(TONE, speed="1.1"), "speed is '1.1'"),
+        (lambda kit: kit.stretcher.stretch(TONE, semitones=None), "semitones is None"),
+        (lambda kit: kit.stretcher.stretch(TONE, speed=float("nan")), "speed is nan"),
+        (lambda kit: kit.stretcher.stretch(TONE, time_map={0: 0}), "time_map is {0: 0}"),
+        (lambda kit: kit.separator.separate(TONE, peak=float("nan")), "peak is nan"),
+        (lambda kit: kit.separator.separate(TONE, peak=float("inf")), "peak is inf"),
+        (lambda kit: kit.separator.separate(TONE, peak=-1), "peak is -1"),
+        (lambda kit: kit.separator.separate(TONE, stems="vocals"), "stems is 'vocals'"),
+        (lambda kit: kit.scorer.score(mashup_of(CLIP, CLIP.clips[0])), "mashups is Mashup"),
+        (lambda kit: kit.scorer.score([mashup_of(CLIP, CLIP.clips[0]).plan]), r"mashups\[0\] is MashupPlan"),
+        (lambda kit: kit.generator.variants(mashup_of(CLIP, CLIP.clips[0]).plan, CLIP.clips), "clips is"),
+        (lambda kit: kit.generator.variants(mashup_of(CLIP, CLIP.clips[0]).plan, {}), "clips lack"),
+        (lambda kit: kit.generator.variants("plan", {}), "plan is 'plan'"),
+        (lambda kit: kit.score_plans(CLIP, ["x"]), r"plans\[0\] is 'x'"),
+        (lambda kit: kit.score_plans("songs", []), "catalog"),
+        (lambda kit: kit.catalog("songs", described="x"), "described is 'x'"),
+        (lambda kit: kit.catalog("songs", cache=7), "cache is 7"),
+        (lambda kit: mk.Renderer(CLIP, "signalsmith"), "stretcher is 'signalsmith'"),
+        (lambda kit: mashup_of(CLIP, CLIP.clips[0]).save(None), "folder is None"),
+        (lambda kit: mk.Kit(finish={"duck_db": 3}), "finish is {'duck_db': 3}"),
+        (lambda kit: mk.Kit(scorer=ByDuration(), options={"scorer": {"seed": 7}}), "given as an instance"),
+    ],
+)
+def test_a_mistake_of_the_caller_is_named_as_one(call: Callable[[mk.Kit], object], named: str) -> None:
+    kit = mk.Kit(separator=Thirds(), analyzer=Grid(), stretcher=SteadyTurntable(), scorer=ByDuration())
+    with pytest.raises(UsageError, match=named):
+        call(kit)
 
 
 # ----------------------------------------------------------------------------------------------------- time and phrases

@@ -11,7 +11,7 @@ from typing import ClassVar, Protocol
 
 import attrs
 
-from mashkit.arguments import require, require_all, require_whole
+from mashkit.arguments import require, require_whole
 from mashkit.cliptable import ClipTable
 from mashkit.compactset import CompactSet
 from mashkit.components import Component
@@ -133,8 +133,6 @@ class Generator(Component):
         count, seed = require_whole("count", count), require_whole("seed", seed)
         if count < 1:
             raise UsageError(f"count is {count}", "give 1 or more")
-        if not isinstance(clips, ClipTable):
-            clips = require_all("clips", clips, Clip, "give clips: those of a catalog are catalog.clips")
         table = ClipTable.of(clips)
         self.require_sense(table, condition=condition, seed=seed, vocal=vocal)
         return self._checked(table, Condition(condition), count, seed, vocal)
@@ -206,9 +204,15 @@ class Generator(Component):
 
         Raises
         ------
+        UsageError
+            If ``plan`` is no plan, or one of its clips is not among ``clips``.
         ContractViolation
             If a variant combines other stems, or there is no variant.
         """
+        require("plan", plan, MashupPlan, "give a plan of this generator")
+        require("clips", clips, Mapping, "give the plan's clips by id: mashkit.types.by_id(clips)")
+        if lacking := sorted({layer.clip_id for layer in plan.layers} - set(clips)):
+            raise UsageError(f"clips lack {lacking}, which plan {plan.id} uses", "give all of the plan's clips by id")
         with self.backend_call("vary a plan"):
             variants = list(self._variants(plan, clips))
         for variant in variants:

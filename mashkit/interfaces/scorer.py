@@ -5,16 +5,15 @@ from __future__ import annotations
 import math
 from abc import abstractmethod
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 import attrs
 
+from mashkit.arguments import require_all
 from mashkit.components import Component
 from mashkit.errors import ContractViolation, PlanError
+from mashkit.mashup import Mashup
 from mashkit.types import Role, Score
-
-if TYPE_CHECKING:
-    from mashkit.mashup import Mashup
 
 
 @attrs.define(kw_only=True, eq=False)
@@ -62,6 +61,8 @@ class Scorer(Component):
 
         Raises
         ------
+        UsageError
+            If ``mashups`` are not mashups.
         PlanError
             If a mashup has no layer of a role that the scorer needs.
         ComponentFailed
@@ -69,6 +70,7 @@ class Scorer(Component):
         ContractViolation
             If the number of scores differs from the number of mashups.
         """
+        mashups = require_all("mashups", mashups, Mashup, "give mashups, such as those of kit.generate(catalog)")
         self._require_roles(mashups)
         with self.backend_call("score"):
             scores = list(self._score(mashups)) if mashups else []

@@ -8,6 +8,7 @@ from typing import ClassVar
 
 import attrs
 
+from mashkit.arguments import require_all, require_number
 from mashkit.audio.buffers import weighted_sum
 from mashkit.audio.levels import usual_gain
 from mashkit.components import Component
@@ -76,7 +77,7 @@ class Separator(Component):
         AudioError
             If the mix is empty or has more than two channels.
         UsageError
-            If a stem is asked for that the separator does not provide, or none.
+            If a stem is asked for that the separator does not provide, or none, or ``peak`` is not a number ≥ 0.
         ComponentFailed
             If the backend raises.
         ContractViolation
@@ -87,9 +88,10 @@ class Separator(Component):
             raise AudioError("the mix is empty: nothing to separate")
         if mix.channels > 2:
             raise AudioError(f"the mix has {mix.channels} channels", "downmix it to stereo first")
+        peak = mix.peak if peak is None else require_number("peak", peak, 0)
         wanted = None if stems is None else self.stems_asked(stems)
         with self.backend_call("separate"):
-            gain = usual_gain(mix.peak if peak is None else peak)
+            gain = usual_gain(peak)
             heard = mix if gain == 1 else weighted_sum([(gain, mix)])
             if wanted is None or wanted == self.info.provides:
                 made = self._separate(heard)
@@ -114,7 +116,7 @@ class Separator(Component):
     def stems_asked(self, stems: Iterable[str]) -> frozenset[str]:
         """Return the names of the stems that :meth:`separate` would return; raise UsageError if one is not provided."""
         provided = frozenset(self.info.provides)
-        wanted = frozenset(stems)
+        wanted = frozenset(require_all("stems", stems, str, "give names of stems"))
         if not wanted or not wanted <= provided:
             unknown = ", ".join(map(repr, sorted(wanted - provided)))
             raise UsageError(

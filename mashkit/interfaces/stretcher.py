@@ -8,6 +8,7 @@ from typing import ClassVar
 
 import attrs
 
+from mashkit.arguments import require, require_number
 from mashkit.components import Component
 from mashkit.errors import ContractViolation, UsageError
 from mashkit.types import Audio, require_audio
@@ -105,11 +106,11 @@ class Stretcher(Component):
             If the backend returns another length, rate or channel count.
         """
         require_audio(audio)
-        for name, value, (low, high) in (("speed", speed, SPEED_RANGE), ("semitones", semitones, SEMITONES_RANGE)):
-            if not low <= value <= high:
-                raise UsageError(f"{name} is {value}", f"give a number from {low:g} to {high:g}")
+        speed = require_number("speed", speed, *SPEED_RANGE)
+        semitones = require_number("semitones", semitones, *SEMITONES_RANGE)
         frames = stretched_frames(audio.frames, speed)
         if time_map is not None:
+            require("time_map", time_map, TimeMap, "give TimeMap(source, target)")
             if speed != 1.0:
                 raise UsageError(f"a time map and a speed of {speed} are both given", "give only one of them")
             frames = mapped_frames(audio.frames, time_map, audio.sample_rate)
@@ -120,9 +121,9 @@ class Stretcher(Component):
             return Audio(audio.samples[:, :0], audio.sample_rate)
         with self.backend_call("stretch"):
             if time_map is None:
-                result = self._stretch(audio, speed=float(speed), semitones=float(semitones), frames=frames)
+                result = self._stretch(audio, speed=speed, semitones=semitones, frames=frames)
             else:
-                result = self._stretch_along(audio, time_map, semitones=float(semitones), frames=frames)
+                result = self._stretch_along(audio, time_map, semitones=semitones, frames=frames)
         self.require_result(result, Audio, "stretch")
         if (result.sample_rate, result.channels, result.frames) != (audio.sample_rate, audio.channels, frames):
             raise ContractViolation(

@@ -9,12 +9,14 @@ from __future__ import annotations
 import contextlib
 import functools
 import threading
+import weakref
 from collections.abc import Hashable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from mashkit.arguments import require
 from mashkit.audio import mixing
 from mashkit.errors import PlanError
 from mashkit.interfaces.stretcher import Stretcher
@@ -30,6 +32,10 @@ def playable(plan: MashupPlan, stretcher: Stretcher) -> MashupPlan:
     if stretcher.follows_time_maps:
         return plan
     return plan.at_one_speed(f"the stretcher {stretcher.info.name!r} follows no time map")
+
+
+_LOCKS: weakref.WeakKeyDictionary[Stretcher, threading.Lock] = weakref.WeakKeyDictionary()
+"""A lock for each stretcher, because several renderers may share one that is not safe for threads."""
 
 
 class Renderer:
@@ -60,9 +66,9 @@ class Renderer:
 
     def __init__(self, source: ClipSource, stretcher: Stretcher, *, cache_bytes: int = 1 << 30) -> None:
         self.source = source
-        self.stretcher = stretcher
+        self.stretcher = require("stretcher", stretcher, Stretcher, "give a stretcher, such as kit.stretcher")
         self._layers = recent_audio(cache_bytes)
-        self._lock = threading.Lock()
+        self._lock = _LOCKS.setdefault(stretcher, threading.Lock())
         self._cache_bytes = cache_bytes
         self._last: tuple[MashupPlan, Rendering] | None = None
 
