@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 import platformdirs
 
 from mashkit.errors import UsageError
-from mashkit.paths import path_text
+from mashkit.paths import absolute, path_text
 
 CACHE_VARIABLE = "MASHKIT_CACHE"
 """Environment variable: folder of computed stems and analyses; default is the platform's cache folder."""
@@ -63,7 +63,7 @@ def parts_of(text: str) -> list[str]:
 def default_cache() -> Path:
     """Return the folder computed results are kept in."""
     named = os.environ.get(CACHE_VARIABLE)
-    return named_path(named) if named else Path(platformdirs.user_cache_dir("mashkit"))
+    return absolute(named_path(named)) if named else Path(platformdirs.user_cache_dir("mashkit"))
 
 
 def named_text(path: Path, fix: str, *, encoding: str = "utf-8") -> str:

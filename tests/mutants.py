@@ -512,17 +512,6 @@ class TestCounting(OfAnalyzers):
 
 
 @attrs.define(kw_only=True, eq=False)
-class Talkative(Wrapped):
-    def changed(self, found: Analysis, mix: Audio) -> Analysis:
-        return attrs.evolve(found, tempo=found.tempo or 738.0)
-
-
-@caught_by("test_silence_has_no_answer")
-class TestTalkative(OfAnalyzers):
-    mutant = Talkative
-
-
-@attrs.define(kw_only=True, eq=False)
 class LongOnlyAnalyzer(Wrapped):
     def changed(self, found: Analysis, mix: Audio) -> Analysis:
         if mix.frames < 4096:

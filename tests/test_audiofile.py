@@ -139,6 +139,22 @@ def test_six_channels(tmp_path: Path) -> None:
         load(tmp_path / "surround.wav")
 
 
+@pytest.mark.parametrize(("suffix", "most"), [(".flac", 8), (".mp3", 2), (".ogg", 255), (".wav", 1024)])
+def test_more_channels_than_a_format_has_are_refused(tmp_path: Path, suffix: str, most: int) -> None:
+    many = Audio(np.full((most + 1, 3000), 0.1, np.float32), 44_100)
+    with pytest.raises(AudioFileError, match=rf"cannot be written with {most + 1} channels: .* at most {most}"):
+        save(tmp_path / f"many{suffix}", many)
+    path = save(tmp_path / f"many{suffix}", Audio(many.samples[:most], 44_100))
+    assert soundfile.info(path).channels == most
+
+
+def test_no_frame_makes_no_file(tmp_path: Path) -> None:
+    for suffix in (".flac", ".mp3", ".ogg", ".wav"):
+        with pytest.raises(AudioFileError, match="no frames"):
+            save(tmp_path / f"none{suffix}", Audio(np.zeros((2, 0), np.float32), 44_100))
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_missing_and_folder(tmp_path: Path) -> None:
     with pytest.raises(AudioFileError, match="no such file"):
         load(tmp_path / "nothing.wav")

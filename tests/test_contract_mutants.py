@@ -18,6 +18,7 @@ HERE = Path(__file__).parent
 INTERFACE_CHECKS = {
     # Refused before the component is asked: no mutant can get there.
     "test_empty_stays_empty",
+    "test_silence_has_no_answer",
     "test_nothing_to_do_does_nothing",
     "test_a_time_map_of_one_speed_is_that_speed",
     "test_a_time_map_without_time_map_is_refused",

@@ -57,6 +57,18 @@ def add(
         return adder
 
 
+def test_a_database_stays_where_it_is_when_the_process_goes_elsewhere(
+    songs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    add(Path("here.db"), songs)
+    catalog = mk.Catalog(MashupDB("here.db", write=False))
+    (tmp_path / "sub").mkdir()
+    monkeypatch.chdir(tmp_path / "sub")
+    for one in (catalog, pickle.loads(pickle.dumps(catalog))):  # noqa: S301 — our own bytes
+        assert one.stem(one.clips[0].id, Role.VOCAL).frames > 0
+
+
 @pytest.fixture
 def root(songs: Path, tmp_path: Path, template: Path) -> Path:
     """A database of the three songs, of this test's own."""

@@ -284,14 +284,15 @@ def test_a_stretcher_for_one_thread_is_asked_by_one_at_a_time() -> None:
             inside -= 1
             return Audio(np.zeros((audio.channels, frames), np.float32), audio.sample_rate)
 
-    renderer = Renderer(source, Alone())
+    stretcher = Alone()
+    renderers = [Renderer(source, stretcher) for _ in range(4)]
     plan = plans_that_differ(source)[0]
     plans = [
         attrs.evolve(plan, layers=[attrs.evolve(plan.layer(Role.VOCAL), semitones=shift)])
         for shift in (1.0, 2.0, 3.0, 4.0)
     ]
     with ThreadPoolExecutor(4) as pool:
-        assert len(list(pool.map(renderer.render, plans))) == 4
+        assert len(list(pool.map(Renderer.render, renderers, plans))) == 4
     assert most == 1
 
 
@@ -313,6 +314,15 @@ def test_an_original_is_the_song_itself(stretcher: CountingStretcher) -> None:
     total = sum(source.stem(source.clips[0].id, role).samples for role in Role)
     np.testing.assert_allclose(mashup.mix.samples, total * 10 ** (mashup.gain_db / 20), atol=1e-5)
     assert stretcher.calls == []
+
+
+@pytest.mark.parametrize("seconds", [1e-6, 1e9])
+def test_a_plan_that_is_no_length_is_refused(stretcher: CountingStretcher, seconds: float) -> None:
+    source = ClickSource({"a": 120.0}, seconds=2.0)
+    layers = [Layer(role=Role.VOCAL, clip_id="a")]
+    plan = MashupPlan(condition="original", layers=layers, duration_s=seconds, seed=0, mixing=Mixing(duck_db=3))
+    with pytest.raises(PlanError, match=f"plan {plan.id} lasts"):
+        Renderer(source, stretcher).mashup(plan)
 
 
 def test_a_plan_of_another_catalog(stretcher: CountingStretcher) -> None:

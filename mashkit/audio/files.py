@@ -61,12 +61,13 @@ _MP3_ENCODED = frozenset({8_000, 11_025, 12_000, 16_000, 22_050, 24_000, 32_000,
 
 @attrs.frozen
 class _Encoding:
-    """How :func:`save` encodes a suffix: libsndfile's names, and the sample rates, Hz, that the encoder accepts."""
+    """How :func:`save` encodes a suffix: libsndfile's names, and the rates, Hz, and channels that it accepts."""
 
     format: str
     subtype: str | None
     takes: Callable[[int], bool]
     rates: str
+    channels: int
 
 
 _ENCODINGS = {
@@ -75,11 +76,12 @@ _ENCODINGS = {
         "PCM_24",
         lambda rate: rate < 65_536 or (rate <= 655_350 and rate % 10 == 0),  # RFC 9639, section 9.1.2
         "whole Hz to 65,535 and whole tens to 655,350 Hz",
+        8,
     ),
-    ".wav": _Encoding("WAV", "FLOAT", lambda rate: rate < 2**31, "any rate"),
-    # libvorbis accepts at most 200 kHz; with a higher rate libsndfile ends the process.
-    ".ogg": _Encoding("OGG", "VORBIS", lambda rate: rate <= 200_000, "200,000 Hz or less"),
-    ".mp3": _Encoding("MP3", None, _MP3_ENCODED.__contains__, f"{', '.join(map(str, sorted(_MP3_ENCODED)))} Hz"),
+    ".wav": _Encoding("WAV", "FLOAT", lambda rate: rate < 2**31, "any rate", 1024),
+    # libvorbis accepts at most 200 kHz and 255 channels; with more of either, libsndfile ends the process.
+    ".ogg": _Encoding("OGG", "VORBIS", lambda rate: rate <= 200_000, "200,000 Hz or less", 255),
+    ".mp3": _Encoding("MP3", None, _MP3_ENCODED.__contains__, f"{', '.join(map(str, sorted(_MP3_ENCODED)))} Hz", 2),
 }
 _RIFF_BYTES = 2**32 - 2**16
 """A WAV with this many bytes of samples or more is written as RF64, because RIFF counts bytes with 32 bits."""
@@ -426,8 +428,8 @@ def save(path: Path | str, audio: Audio, *, comment: str = "") -> Path:
     Raises
     ------
     AudioFileError
-        If the suffix is another one, its format does not have the sample rate, or a format other than .wav would clip
-        peaks above 1.
+        If the suffix is another one, its format does not have the sample rate or so many channels, there is no frame,
+        or a format other than .wav would clip peaks above 1.
     OutputError
         If the file cannot be written; then no incomplete file is left.
     UsageError
@@ -452,6 +454,14 @@ def save(path: Path | str, audio: Audio, *, comment: str = "") -> Path:
     require_audio(audio)
     require_encodable(path, audio.sample_rate)
     encoding = _ENCODINGS[path.suffix.lower()]
+    if audio.frames == 0:
+        raise AudioFileError(path, "would hold no sound: the audio has no frames", "save audio with a frame or more")
+    if audio.channels > encoding.channels:
+        raise AudioFileError(
+            path,
+            f"cannot be written with {audio.channels} channels: {encoding.format} has at most {encoding.channels}",
+            "downmix it first, or write another format",
+        )
     if encoding.subtype != "FLOAT" and audio.peak > 1.0:
         raise AudioFileError(
             path, f"would be clipped: the peak is {audio.peak:.3f}", "lower the gain, or write a .wav, which is float"

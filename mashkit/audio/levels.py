@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from mashkit.audio.buffers import pieces
 from mashkit.audio.silence import SILENCE_DB, loudest_second_db
+from mashkit.errors import AudioError
 from mashkit.types import Audio, Samples
 
 USUAL_PEAK = (0.45, 1.25)
@@ -43,6 +44,8 @@ CLIPPED_SHARE = 0.02
 """Share of samples at the peak, three or more in a row, above which a recording is reported as clipped (ours): the
 loudest of our songs has less than a hundredth of this share."""
 
+MOST_WEIGHTED = 5
+"""Channels for which ITU-R BS.1770-4 gives weights."""
 _BLOCK = 1 << 20
 """Frames measured at a time, because measuring needs several times the memory of what it measures."""
 
@@ -60,9 +63,17 @@ def usual_gain(peak: float) -> float:
 
 
 def loudness(audio: Audio) -> float | None:
-    """Return the integrated loudness (ITU-R BS.1770-4), LUFS; None for silence or less than one 0.4 s block."""
+    """Return the integrated loudness (ITU-R BS.1770-4), LUFS; None for silence or less than one 0.4 s block.
+
+    Raises
+    ------
+    AudioError
+        If there are more than five channels, which the standard does not weight.
+    """
     import pyloudnorm  # here: it brings scipy, which few commands need
 
+    if audio.channels > MOST_WEIGHTED:
+        raise AudioError(f"the audio has {audio.channels} channels", "downmix it: loudness is defined for up to five")
     if audio.peak == 0 or audio.duration <= 0.4:
         return None
     value = float(pyloudnorm.Meter(audio.sample_rate).integrated_loudness(audio.samples.T.astype(np.float64)))

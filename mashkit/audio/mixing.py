@@ -122,6 +122,8 @@ def duck(vocal: Samples, sample_rate: int, depth_db: float) -> Gain:
     The vocal's level is its RMS in frames of 20 ms, relative to the 95th percentile of those that sound (less than
     :data:`DUCK_SOUNDING_DB` below the loudest). It rises with a time constant of 50 ms and falls with one of 400 ms.
     """
+    if vocal.shape[1] == 0:
+        return np.ones(0, np.float32)
     hop = max(round(DUCK_FRAME_S * sample_rate), 1)
     count = -(-vocal.shape[1] // hop)
     power = np.zeros(count * hop, np.float64)

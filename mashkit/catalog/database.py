@@ -104,7 +104,8 @@ class MashupDB:
     """
 
     def __init__(self, root: Path | str, *, write: bool = True) -> None:
-        self.root = require_path("root", root)
+        self._named = require_path("root", root)
+        self.root = absolute(self._named)  # because the process may change its folder later
         self.write = write
         self.objects = ObjectStore(self.root / OBJECTS)
         self.notes: list[str] = []
@@ -116,13 +117,13 @@ class MashupDB:
             (version,) = self._database.execute("PRAGMA user_version").fetchone()
             if version > SCHEMA_VERSION:
                 raise CatalogError(
-                    f"{self.root}: the database is of schema {version}, this mashkit reads {SCHEMA_VERSION}",
+                    f"{self._named}: the database is of schema {version}, this mashkit reads {SCHEMA_VERSION}",
                     "update mashkit",
                 )
             if version < SCHEMA_VERSION:
                 if not write:
                     raise CatalogError(
-                        f"{self.root}: the database is of schema {version}, this mashkit reads {SCHEMA_VERSION}",
+                        f"{self._named}: the database is of schema {version}, this mashkit reads {SCHEMA_VERSION}",
                         "open it once for writing: `mashkit db add`, or any command that adds to it",
                     )
                 migrate(self._database)
@@ -150,7 +151,7 @@ class MashupDB:
             self.root.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise OutputError(
-                f"cannot write to {self.root}: {error.strerror}", "name another folder with --db or --cache"
+                f"cannot write to {self._named}: {error.strerror}", "name another folder with --db or --cache"
             ) from error
         with closed_on_error(_connect(path)) as database:
             self._configure(database)
@@ -163,8 +164,8 @@ class MashupDB:
             database.execute("PRAGMA locking_mode = EXCLUSIVE")
             database.execute("PRAGMA journal_mode = DELETE")
             self.notes.append(
-                f"{self.root} is on a network file system ({network}): it is locked for this process alone, and slow; "
-                "a local disk serves several"
+                f"{self._named} is on a network file system ({network}): it is locked for this process alone, and "
+                "slow; a local disk serves several"
             )
         else:
             database.execute("PRAGMA journal_mode = WAL")
@@ -174,7 +175,7 @@ class MashupDB:
     def _open_to_read(self, path: Path) -> sqlite3.Connection:
         if not path.is_file():
             raise CatalogError(
-                f"{self.root} holds no database", "make one: mashkit db add FOLDER --db " + str(self.root)
+                f"{self._named} holds no database", "make one: mashkit db add FOLDER --db " + str(self._named)
             )
         # SQLite needs a new file in the folder to read the log, which is impossible in a read-only folder. Without a
         # log it needs no such file, so that the database can be opened as immutable.
@@ -189,7 +190,7 @@ class MashupDB:
             yield
         except sqlite3.Error as error:
             text = str(error)
-            where = f"{self.root / INDEX}: {text}"
+            where = f"{self._named / INDEX}: {text}"
             if "full" in text:
                 raise OutputError(where, "free space; the next run continues where this run stopped") from error
             if "readonly" in text or "unable to open" in text or "read-only" in text:
@@ -210,7 +211,7 @@ class MashupDB:
             If the database is damaged, or another process locks it for longer than a minute.
         """
         if not self.write:
-            raise OutputError(f"{self.root} was opened only for reading", "open it with write=True")
+            raise OutputError(f"{self._named} was opened only for reading", "open it with write=True")
         with self._lock, self._speaking(), transaction(self._database) as database:
             yield database
 
@@ -324,7 +325,7 @@ class MashupDB:
         sound = Soundprint.from_bytes(found[0][0]) if found else None
         if sound is None:
             raise CatalogError(
-                f"{self.root} holds no fingerprint of the sound of song {song[:16]}", "add the song again"
+                f"{self._named} holds no fingerprint of the sound of song {song[:16]}", "add the song again"
             )
         return sound
 
@@ -487,7 +488,7 @@ class MashupDB:
         found = self.rows("SELECT number FROM clips WHERE id = ?", (clip_id,))
         if not found:
             raise CatalogError(
-                f"no clip {clip_id!r} in {self.root}",
+                f"no clip {clip_id!r} in {self._named}",
                 "see `mashkit db list`; a clip that was edited or analysed again may have another id",
             )
         return self.record_of(found[0][0])
@@ -503,7 +504,7 @@ class MashupDB:
             (number,),
         )
         if not found:
-            raise CatalogError(f"clip number {number} is no longer in {self.root}", "read the clips again")
+            raise CatalogError(f"clip number {number} is no longer in {self._named}", "read the clips again")
         (clip_id, song, title, path, licence, duration, tonic, minor, tempo, tuning, *active, start, excerpt_start,
          excerpt_s, on_downbeats, rate, label, beats, downbeats, rest_text, edited, features, separator,
          analyzer) = found[0]  # fmt: skip
@@ -563,7 +564,7 @@ class MashupDB:
             (clip_id,),
         )
         if not found:
-            raise CatalogError(f"no clip {clip_id!r} in {self.root}", "see `mashkit db list`")
+            raise CatalogError(f"no clip {clip_id!r} in {self._named}", "see `mashkit db list`")
         times, facts = _times(found[0][0]), json.loads(found[0][1])
         if facts.pop("version") != GRID_VERSION:  # another mashkit made the grid and smoothed it differently
             return _grid_of(self.record_of(found[0][2]).clip.analysis)

@@ -78,6 +78,8 @@ class Analyzer(Component):
         if mix.channels > 2:
             raise AudioError(f"the mix has {mix.channels} channels", "downmix it to stereo first")
         heard = _as_heard(mix)
+        if is_silent(heard):
+            return Analysis()
         with self.backend_call("analyze"):
             try:
                 analysis = self._analyze(heard)
@@ -117,7 +119,7 @@ class Analyzer(Component):
 
     @abstractmethod
     def _analyze(self, mix: Audio) -> Analysis:
-        """Analyze a non-empty mono or stereo mix of a usual level, or a silent one."""
+        """Analyze a non-empty mono or stereo mix of a usual level that is not silent."""
 
 
 def _as_heard(mix: Audio) -> Audio:
@@ -125,7 +127,6 @@ def _as_heard(mix: Audio) -> Audio:
     heard = Audio(one_signal(mix)[None], mix.sample_rate) if channels_cancel(mix) else mix
     # The gain is a power of two, which scales float32 without rounding, so that only level-dependent results change.
     gain = 2.0 ** round(math.log2(usual_gain(heard.peak)))
-    # Silence keeps its level, because analyzers detect silence by its level.
-    if gain == 1 or is_silent(heard):
+    if gain == 1:
         return heard
     return Audio(heard.samples * np.float32(gain), mix.sample_rate)

