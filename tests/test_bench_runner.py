@@ -20,8 +20,9 @@ from mashkit.bench.ranking import Metric, standings
 from mashkit.bench.records import Row, collect
 from mashkit.bench.results import Result, read_result
 from mashkit.bench.runner import EVERYTHING, run
+from mashkit.bench.scorers import Settings
 from mashkit.bench.suite import Competitor, Suite, known_suites, load_suite
-from mashkit.bench.tables import SuiteError
+from mashkit.bench.tables import SuiteError, from_table
 from mashkit.bench.tasks import load_task, stopwatch
 from mashkit.cli import main
 from mashkit.errors import ComponentUnavailable, UnknownComponent
@@ -525,6 +526,8 @@ def test_a_suite_in_little_is_another_suite() -> None:
     assert small.settings == {**suite.settings, "collection": "rendered", "vocals": 2,
                               "groups": ["controlled", "wrong song"]}  # fmt: skip
     assert small.digest() != suite.on("rendered").digest()
+    named = suite.trying(["groups=controlled, wrong song,controlled"]).settings
+    assert from_table(Settings, named, "settings").groups == ("controlled", "wrong song")
     seeded = suite.trying(["seed=9"])
     assert (seeded.seed, seeded.name, seeded.settings) == (9, f"{suite.name}-seed-9", suite.settings)
     assert seeded.record(1).inputs["seed"] == 9

@@ -444,8 +444,11 @@ def test_generate_and_score(pair: list[Path], tmp_path: Path, capsys: pytest.Cap
     assert all(set(one["parts"]) == PARTS for one in data["scores"])
     assert {title for one in data["scores"] for title in one["titles"].values()} == {path.stem for path in pair}
     assert all(list(one["titles"]) == ["vocal", "harmonic", "percussion"] for one in data["scores"])
-    assert run("score", plans, "--songs", *pair, *QUICKEST, "--scorer", "amu", "--json", "--quiet") == 0
+    (tmp_path / "one.json").write_text(plans.read_text().splitlines()[0])
+    both = (plans, tmp_path / "one.json")
+    assert run("score", *both, "--songs", *pair, *QUICKEST, "--scorer", "amu", "--json", "--quiet") == 0
     other = json.loads(capsys.readouterr().out)
+    assert [one["condition"] for one in other["scores"]] == ["original", "original", "matched", "matched", "original"]
     assert all({"harmony", "rhythm", "balance"} == set(one["parts"]) for one in other["scores"])
 
 
@@ -467,6 +470,8 @@ def test_generate_a_mixture(pair: list[Path], tmp_path: Path, capsys: pytest.Cap
     assert plans.read_text() == before
     assert run("generate", *pair, *QUICKEST, *mixture, "--condition", "matched", "--quiet") == 2
     assert "give only one of the two" in capsys.readouterr().err
+    assert run("generate", *pair, *QUICKEST, "--positives", 2, "--negative-shares", 1, 1, 2, "--quiet") == 2
+    assert "--negative-shares without --negatives" in capsys.readouterr().err
 
 
 def test_generate_in_two_processes(pair: list[Path], capsys: pytest.CaptureFixture[str]) -> None:

@@ -8,10 +8,11 @@ import attrs
 import numpy as np
 import pytest
 
+import mashkit as mk
 from mashkit.builtin.paper import PaperGenerator
 from mashkit.builtin.placement import MOST_BARS, SHORTEST_FADE_S, BeatsOfClips, Fit, Placer
 from mashkit.conditions import TEMPO_CLASH
-from mashkit.errors import GenerationError, UsageError
+from mashkit.errors import GenerationError, OptionError, UsageError
 from mashkit.testing import GeneratorContract
 from mashkit.timing.beats import beat_error
 from mashkit.types import Analysis, Clip, Condition, Key, MashupPlan, Role
@@ -323,6 +324,24 @@ def test_other_metres_are_noted(clips: list[Clip]) -> None:
     notes = {note for plan in plans(mixed, "matched", mixed_metres=True) for note in plan.notes}
     assert notes <= {f"{role} has {bar} beats a bar, the vocal {7 - bar}" for role in Role for bar in (3, 4)}
     assert notes
+
+
+def test_a_metre_is_the_cause_only_where_nothing_else_is(clips: list[Clip]) -> None:
+    two = [clips[0], attrs.evolve(clips[0], id="waltz", song="waltz")]
+    analysis = two[1].analysis
+    assert analysis.beats is not None
+    assert analysis.tempo is not None
+    two[1] = attrs.evolve(two[1], analysis=attrs.evolve(analysis, downbeats=analysis.beats[::3]))
+    with pytest.raises(GenerationError, match="another number of beats in a bar"):
+        plans(two, "matched")
+    with pytest.raises(GenerationError, match="too far apart in tempo"):
+        plans(two, "matched", min_speed=1.1, max_speed=1.15)
+
+
+def test_limits_that_exclude_everything_are_refused() -> None:
+    for options in ({"min_speed": 1.1, "max_speed": 0.9}, {"min_duration_s": 59, "max_duration_s": 26}):
+        with pytest.raises(OptionError, match=" up to max_"):
+            mk.Registry().create("generator", "paper", options)
 
 
 @pytest.mark.parametrize("align", ["beats", "speed"])

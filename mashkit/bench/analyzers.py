@@ -37,13 +37,13 @@ from mashkit.bench.ranking import Metric
 from mashkit.bench.records import Entry, Row
 from mashkit.bench.registered import labelled, labels_of
 from mashkit.bench.statistics import ratio
-from mashkit.bench.tables import from_table
+from mashkit.bench.tables import from_table, names
 from mashkit.bench.tasks import Input, Task, metric_chart, stopwatch
 from mashkit.catalog.ingest import SAMPLE_RATE
 from mashkit.components import Component, whole
 from mashkit.interfaces import Analyzer
 from mashkit.synthetic import signals
-from mashkit.types import TONIC_NAMES, Analysis, Audio, Chords, Key, Melody, Times, as_tuple
+from mashkit.types import TONIC_NAMES, Analysis, Audio, Chords, Key, Melody, Times
 from mashkit.types.chords import NO_CHORD
 
 TEMPO_TOLERANCE = 0.04
@@ -159,7 +159,7 @@ class Settings:
     seed : int
     """
 
-    collections: tuple[str, ...] = attrs.field(factory=lambda: (RENDERED, *labelled()), converter=as_tuple)
+    collections: tuple[str, ...] = attrs.field(factory=lambda: (RENDERED, *labelled()), converter=names)
     songs: int = attrs.field(default=12, validator=whole(1))
     excerpt_s: float = attrs.field(default=45.0, converter=float, validator=attrs.validators.ge(10.0))
     seed: int = 0

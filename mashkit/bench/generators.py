@@ -20,7 +20,7 @@ from mashkit.bench.charts import Chart, RowChart
 from mashkit.bench.collections import Choice, CollectionMissing, RenderedSource, reopen
 from mashkit.bench.ranking import Metric
 from mashkit.bench.records import UNAVAILABLE, Entry, Row
-from mashkit.bench.tables import from_table
+from mashkit.bench.tables import from_table, names
 from mashkit.bench.tasks import Input, NotProvided, Task, stopwatch
 from mashkit.components import Component, whole
 from mashkit.conditions import DURATION_S, MAX_SHIFT, PROMISES, SPEEDS, Promise, key_distance, relative_tempi
@@ -114,10 +114,9 @@ def evenness(names: Iterable[str]) -> float:
     return -sum(count / total * math.log(count / total) for count in counts) / math.log(len(counts))
 
 
-def _conditions(names: str | Iterable[str]) -> tuple[Condition, ...]:
-    """Return conditions by their names, each once; a text may list them with commas."""
-    given = [name.strip() for name in names.split(",")] if isinstance(names, str) else names
-    return tuple(dict.fromkeys(map(Condition, given)))
+def _conditions(given: str | Iterable[str]) -> tuple[Condition, ...]:
+    """Return conditions by their names."""
+    return tuple(map(Condition, names(given)))
 
 
 @attrs.frozen(kw_only=True)

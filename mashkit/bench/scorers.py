@@ -64,7 +64,7 @@ from mashkit.bench.scorer_metrics import (
 )
 from mashkit.bench.scorer_words import lead
 from mashkit.bench.statistics import Comparison, PairedTest, Statistic, every_two, interval, paired, value_of
-from mashkit.bench.tables import SuiteError, from_table
+from mashkit.bench.tables import SuiteError, from_table, names
 from mashkit.bench.tasks import Input, InputLost, Pick, Task, metric_chart, stopwatch
 from mashkit.builtin.benchmarks import RENDERED_SONGS
 from mashkit.components import Component, whole
@@ -76,7 +76,7 @@ from mashkit.metrics import ranks_among, top_accuracy
 from mashkit.metrics import roc_auc as roc_auc_of
 from mashkit.pipeline import Kit
 from mashkit.rendering.renderer import Renderer
-from mashkit.types import Audio, Condition, Layer, MashupPlan, Role, as_tuple
+from mashkit.types import Audio, Condition, Layer, MashupPlan, Role
 
 RENDERED_BYTES = 1 << 28
 """Bytes of stretched layers that a competitor's process keeps: enough for a vocal's plans, little in peak memory."""
@@ -238,7 +238,7 @@ class Settings:
     vocals: int = attrs.field(default=24, validator=whole(1))
     matched: int = attrs.field(default=5, validator=whole(1))
     negatives: int = attrs.field(default=3, validator=whole(1))
-    groups: tuple[str, ...] = attrs.field(default=(*PROTOCOLS, *TWINS), converter=as_tuple)
+    groups: tuple[str, ...] = attrs.field(default=(*PROTOCOLS, *TWINS), converter=names)
     plan_seeds: int = attrs.field(default=1, validator=whole(1))
     stretcher: str = "signalsmith"
     other_stretcher: str = "librosa"

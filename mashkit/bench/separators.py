@@ -54,12 +54,12 @@ from mashkit.bench.separator_metrics import (
     silent,
 )
 from mashkit.bench.statistics import Comparison, PairedTest, every_two, median, paired
-from mashkit.bench.tables import from_table
+from mashkit.bench.tables import from_table, names
 from mashkit.bench.tasks import Cell, Input, InputLost, Literature, Pick, Table, Task, metric_chart, stopwatch
 from mashkit.catalog.ingest import SAMPLE_RATE
 from mashkit.components import Component, whole
 from mashkit.interfaces import Separator
-from mashkit.types import ROLE_STEMS, Audio, Role, Samples, StemSet, as_tuple
+from mashkit.types import ROLE_STEMS, Audio, Role, Samples, StemSet
 
 FOUR = ("vocals", "drums", "bass", "other")
 STEMPEG = "stempeg"
@@ -93,7 +93,7 @@ class Settings:
     seed : int
     """
 
-    collections: tuple[str, ...] = attrs.field(factory=lambda: _collections(), converter=as_tuple)
+    collections: tuple[str, ...] = attrs.field(factory=lambda: _collections(), converter=names)
     songs: int = attrs.field(default=4, validator=whole(1))
     excerpt_s: float = attrs.field(default=12.0, converter=float, validator=attrs.validators.ge(2.0))
     seed: int = 0

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import TypeVar
 
 import attrs
 
+from mashkit.arguments import parts_of
 from mashkit.errors import UsageError, suggestion
+from mashkit.types import as_tuple
 
 T = TypeVar("T")
 
@@ -36,7 +38,7 @@ def from_table(cls: type[T], data: object, where: str) -> T:
             raise SuiteError(f"{where}: no {name!r}", "add it")
     try:
         return cls(**data)
-    except SuiteError as error:
+    except UsageError as error:
         raise SuiteError(f"{where}: {error.problem.removeprefix(f'{where}: ')}", error.fix) from error
     except (TypeError, ValueError) as error:
         # attrs appends attribute, type and value to the message; only the message helps the user.
@@ -44,10 +46,23 @@ def from_table(cls: type[T], data: object, where: str) -> T:
         raise SuiteError(f"{where}: a value that does not fit: {_in_words(str(error.args[0]))}", fix) from error
 
 
+def names(given: str | Iterable[str]) -> tuple[str, ...]:
+    """Convert an attrs field of several names, each once: a list of a suite, or `--set`'s text with commas."""
+    listed = parts_of(given) if isinstance(given, str) else as_tuple(given)
+    return tuple(dict.fromkeys(listed))
+
+
 def _in_words(message: str) -> str:
     """Return a message of ``attrs.validators.instance_of`` without Python's names of types; others as they are."""
-    found = re.match(r"'(\w+)' must be <class '(\w+)'> \(got (.*) that is a <class", message)
+    found = re.match(r"'(\w+)' must be <class '([\w.]+)'> \(got (.*) that is a <class", message)
     return f"{found[1]} is {found[3]}, not {_TYPES[found[2]]}" if found and found[2] in _TYPES else message
 
 
-_TYPES = {"int": "a whole number", "float": "a number", "str": "text", "bool": "true or false"}
+_TYPES = {
+    "int": "a whole number",
+    "numbers.Integral": "a whole number",
+    "float": "a number",
+    "numbers.Real": "a number",
+    "str": "text",
+    "bool": "true or false",
+}

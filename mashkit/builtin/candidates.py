@@ -230,11 +230,11 @@ class CandidateIndex:
         """Return the number of rows that are excluded from :attr:`known` only because their metre is doubtful."""
         return int((self._complete & ~self._known).sum())
 
-    def other_metres(self, seed: int, role: Role) -> int:
-        """Return the number of rows active in a role whose bars cannot lie on the seed's bars."""
-        sounding = self._known & self._active[:, list(Role).index(role)]
-        fits = np.array([metre.fit(int(self._bars[seed]), int(one)) for one in self._metres])
-        return int((sounding & ~fits[np.searchsorted(self._metres, self._bars)]).sum())
+    def in_other_metres(self, seed: int, role: Role, condition: Condition) -> int:
+        """Return the number of rows that only their metre keeps from being :meth:`candidates`."""
+        fitting = self._fitting_metres(seed)
+        others = [place for place in range(len(self._metres)) if place not in fitting]
+        return len(self._found(seed, role, condition, others))
 
     def speed(self, seed: int, row: int) -> float:
         """Return the speed at which the row has the seed's tempo; with ``fold_tempo``, half or double of it."""
@@ -256,8 +256,11 @@ class CandidateIndex:
         condition : Condition
             Any condition except *original*, which has no candidates.
         """
+        return self._found(seed, role, condition, self._fitting_metres(seed))
+
+    def _found(self, seed: int, role: Role, condition: Condition, metres: Sequence[int]) -> Candidates:
+        """Return the candidates of some classes of metres."""
         tempi, own_song = self._tempi_for(seed, condition), self._own_song(seed)
-        metres = self._fitting_metres(seed)
         if role is Role.PERCUSSION:
             return self._percussion.find(metres, tempi, own_song)
         mode = int(self._minor[seed]) if self.rules.same_mode else 0

@@ -37,7 +37,7 @@ from mashkit.conditions import (
     Rules,
     delays,
 )
-from mashkit.errors import GenerationError
+from mashkit.errors import GenerationError, OptionError
 from mashkit.interfaces.generator import Draw, Drawer, DrawingGenerator
 from mashkit.timing import metre
 from mashkit.types import LABELS_TRUSTED, Clip, Condition, FrozenMapping, Layer, MashupPlan, Mixing, Role
@@ -132,6 +132,12 @@ class PaperGenerator(DrawingGenerator):
     doubtful_metre: bool = attrs.field(default=False, validator=validators.instance_of(bool))
     mixed_metres: bool = attrs.field(default=False, validator=validators.instance_of(bool))
     min_activity: float = attrs.field(default=LEAST_ACTIVITY, validator=_unit_interval)
+
+    def __attrs_post_init__(self) -> None:
+        for least, most in (("min_speed", "max_speed"), ("min_duration_s", "max_duration_s")):
+            low, high = getattr(self, least), getattr(self, most)
+            if low > high:
+                raise OptionError(f"{least} is {low:g} and {most} {high:g}", f"give a {least} up to {most}")
 
     def drawer(self, clips: ClipTable, *, condition: Condition, seed: int, vocal: str | None) -> Drawer:
         """Return the object that makes the draws of a run."""
@@ -295,7 +301,8 @@ class _Drawer:
                 continue
             candidates = self._index.candidates(vocal, role, self._condition)
             if len(candidates) == 0:
-                return (_NO_METRE if self._index.other_metres(vocal, role) else _NO_STEM).format(role)
+                others = self._index.in_other_metres(vocal, role, self._condition)
+                return (_NO_METRE if others else _NO_STEM).format(role)
             backing.append(candidates.row(int(random.integers(len(candidates)))))
         return vocal, backing
 

@@ -134,6 +134,8 @@ def _recipe(kit: Kit, arguments: argparse.Namespace) -> Recipe:
     from mashkit.generation import Recipe
 
     mixed = {name: getattr(arguments, name) or 0 for name in ("positives", "negatives", "unlabelled")}
+    if arguments.negative_shares is not None and not mixed["negatives"]:
+        raise UsageError("--negative-shares without --negatives", "say how many negatives to draw: --negatives N")
     if not any(mixed.values()):
         return Recipe({condition_of(kit, arguments.condition): arguments.count or PLANS})
     if arguments.condition or arguments.count:

@@ -19,7 +19,9 @@ def add_parser(commands: Commands) -> None:
     """Add `score` to the command line."""
     score = add_command(commands, "score", "Score mashup plans.", run)
     add_components(score, *KINDS[:4], "executor")
-    score.add_argument("plans", type=Path, help="plans that `mashkit generate` wrote, or a plan.json of `mashkit mash`")
+    score.add_argument(
+        "plans", nargs="+", type=Path, metavar="PLAN", help="plans that `generate` wrote, or a plan.json of `mash`"
+    )
     score.add_argument("--songs", nargs="+", type=Path, default=[], help="the songs from which the plans were drawn")
     score.add_argument("-o", "--output", type=Path, metavar="FILE", help="write the scores to FILE as JSON")
     score.add_argument("--seed", type=int, help="seed of the scorer, if it has one")
@@ -37,10 +39,10 @@ def run(arguments: argparse.Namespace) -> int:
     from mashkit.rendering.output import environment
     from mashkit.types import Score
 
-    read = read_plans([arguments.plans])
+    read = read_plans(arguments.plans)
     plans = read.plans
     kit = require(seeded_kit(arguments, "scorer"), arguments, *KINDS[:4], *kinds_for_songs(arguments))
-    require_output(arguments.output, arguments.plans, dry_run=arguments.dry_run)
+    require_output(arguments.output, *arguments.plans, dry_run=arguments.dry_run)
     if arguments.dry_run:
         return say_what_would_be_made(kit, arguments.songs, KINDS[:4], len(plans), arguments, read.failures)
     with ProgressListener(kit.registry, quiet=arguments.quiet):
