@@ -36,6 +36,7 @@ from packaging.requirements import Requirement
 from mashkit import hookspecs
 from mashkit.arguments import require, require_all
 from mashkit.components import KINDS, Availability, Component, ComponentInfo, Origin, availability
+from mashkit.components.component import python_number
 from mashkit.components.fence import plugin_code
 from mashkit.errors import (
     AudioFileError,
@@ -98,7 +99,8 @@ class Registered:
         BrokenPlugin
             If the target cannot be imported or is not a component of that kind.
         """
-        kind, name, given = self.kind, self.info.name, options or {}
+        kind, name = self.kind, self.info.name
+        given = {option: python_number(value) for option, value in (options or {}).items()}
         cls = self.load()
         _check_options(cls, name, given)
         _check_values(cls, name, given)

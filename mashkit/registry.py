@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal, overload
 
 from mashkit.arguments import require
 from mashkit.components import Availability, Component, Origin
-from mashkit.discovery import Discovery, Registered, require_kind
+from mashkit.discovery import Discovery, Registered, published, require_kind
 from mashkit.errors import DuplicateComponent, MashkitError
 from mashkit.hookspecs import StageEvent
 
@@ -128,9 +128,14 @@ class Registry(Discovery):
     def _isolated(self, kind: str, name: str, environment: str, options: Mapping[str, Any] | None) -> Component:
         from mashkit.remote.proxies import isolated
 
+        owner = published().get(kind, {}).get(name, "mashkit")
+        left_out = self._allow is not None and owner != "mashkit" and owner not in self._allow
+        if left_out and (kind, name) not in self._components:
+            raise self._unknown(kind, name)  # the worker would refuse it too, but a worker takes a second to start
+
         def notify(event: StageEvent) -> None:
             self.plugins.hook.mashkit_stage(event=event)
 
-        component = isolated(kind, name, environment=environment, options=options, notify=notify)
+        component = isolated(kind, name, environment=environment, options=options, notify=notify, allow=self._allow)
         component.origin = component.session.made().origin
         return component

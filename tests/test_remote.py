@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import concurrent.futures
+import copy
 import json
 import os
+import pickle
 import signal
 import subprocess
 import sys
@@ -22,6 +24,7 @@ from mashkit.audio import buffers as audiobuffer
 from mashkit.catalog.adding import spec_of
 from mashkit.cli import main
 from mashkit.components import Component
+from mashkit.components.code import code_sha256
 from mashkit.components.environments import RECORD, EnvironmentFailed
 from mashkit.discovery import Registered
 from mashkit.errors import (
@@ -498,6 +501,77 @@ def test_a_worker_of_another_process_answers_no_fork(odd: Odd) -> None:
             use()
     worker._owner -= 1
     assert odd.separate("")
+
+
+# -------------------------------------------------------------------------------------------- what a session is given
+def test_a_pickled_copy_has_a_worker_of_its_own(odd: Odd) -> None:
+    one = cast("RemoteComponent", odd.component)
+    for copied in (pickle.loads(pickle.dumps(one)), copy.deepcopy(one)):  # noqa: S301 — our own bytes
+        with copied:
+            assert copied.session._worker is None
+            assert copied.separate(signals.noise(0.25)).stems["vocals"].duration == 0.25
+            assert copied.session._worker.process.pid != odd.pid
+            assert (copied.info, copied.options(), copied.describe()) == (one.info, one.options(), one.describe())
+    assert odd.separate("")
+    name = "paper@"
+    made = Registry().create("generator", name)  # which tells the listeners of its registry
+    kit = Kit(generator=made)
+    assert pickle.loads(pickle.dumps(kit.generator)).fingerprint() == made.fingerprint()  # noqa: S301
+
+
+def test_a_caller_that_changes_a_description_changes_only_its_own(odd: Odd) -> None:
+    before = odd.component.fingerprint()
+    for one in (odd.component.describe(), odd.component.options(), odd.component.weights()):
+        cast("dict[str, Any]", one).clear()
+    odd.component.describe()["options"]["level"] = 0.1
+    odd.component.describe()["weights"]["odd.bin"] = "1" * 64
+    assert odd.component.fingerprint() == before
+
+
+def test_options_are_sent_as_plain_data_or_refused_by_name(library: Path, tmp_path: Path) -> None:
+    options = {"folder": tmp_path, "level": np.float32(0.25)}
+    with isolated("separator", "odd", options=options) as odd:
+        assert odd.options() == {"folder": str(tmp_path), "level": 0.25}
+    for value in (object(), {1, 2}, {"a": [lambda: 0]}):
+        with pytest.raises(
+            OptionError, match=r"separator 'odd': its option 'level' cannot be sent .* is not plain data"
+        ):
+            isolated("separator", "odd", options={"folder": tmp_path, "level": value})
+
+
+def test_a_worker_loads_only_plugins_that_its_registry_may_load(
+    library: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("MASHKIT_PLUGINS")
+    options = {"folder": str(tmp_path)}
+    with cast("RemoteComponent", Registry(allow=["acme_odd"]).create("separator", "odd@", options)) as odd:
+        assert odd.info.name == "odd@"
+        with pickle.loads(pickle.dumps(odd)) as copied:  # noqa: S301 — our own bytes
+            assert copied.session._allow == odd.session._allow
+    with pytest.raises(UnknownComponent):
+        Registry(allow=[]).create("separator", "odd@", options)
+
+    def started(*arguments: object) -> None:
+        raise AssertionError("a worker was started")
+
+    monkeypatch.setattr("mashkit.remote.session._Worker", started)
+    with pytest.raises(UnknownComponent, match="mashkit-librosa is not among the plugins to load"):
+        Registry(allow=[]).create("separator", "librosa@")
+
+
+def test_what_is_kept_of_a_worker_depends_on_the_code_that_ran_there(library: Path, tmp_path: Path) -> None:
+    (library / "acme_odd.py").rename(library / "code.py")
+    package = library / "acme_odd"
+    package.mkdir()
+    (library / "code.py").rename(package / "__init__.py")
+    helper, hashes = package / "helper.py", []
+    for text in ("A = 1", "A = 1", "A = 2"):
+        helper.write_text(text)
+        with isolated("separator", "odd", options={"folder": str(tmp_path)}) as one:
+            hashes.append(code_sha256(one))
+            helper.write_text("A = 3")
+            assert code_sha256(one) == hashes[-1]  # of what it has loaded
+    assert hashes[0] == hashes[1] != hashes[2]
 
 
 # ------------------------------------------------------------------------------------------------- nothing is left

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import hashlib
 import importlib.metadata
 import json
+import numbers
 import os
 import shutil
+import sys
 import traceback
 from abc import ABC
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
@@ -182,7 +185,7 @@ _COST_ONLY = "mashkit_cost_only"
 def whole(least: int, most: int | None = None) -> Any:
     """Return the attrs validator of a whole number that is at least ``least``, and at most ``most`` if it is given."""
     upper = [] if most is None else [attrs.validators.le(most)]
-    return attrs.validators.and_(attrs.validators.instance_of(int), attrs.validators.ge(least), *upper)
+    return attrs.validators.and_(attrs.validators.instance_of(numbers.Integral), attrs.validators.ge(least), *upper)
 
 
 def cost_only(*values: Any) -> dict[str, Any]:
@@ -239,6 +242,31 @@ class Component(ABC):
     origin: Origin | None = attrs.field(default=None, init=False, repr=False)
     """Set by the registry; None for an instance that was not made by a registry."""
 
+    def __init_subclass__(cls, **arguments: Any) -> None:
+        super().__init_subclass__(**arguments)
+        for name in ("__getstate__", "__setstate__"):
+            # In the class itself, because attrs makes methods of its own for a class that has none: they copy the
+            # fields of that class, and lose what a subclass without attrs keeps.
+            if name not in vars(cls):
+                setattr(cls, name, getattr(cls, name))
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return what a copy has: fields, and other attributes, but not the values of cached properties."""
+        cls = type(self)
+        cached = functools.cached_property
+        kept = {
+            name: value
+            for name, value in getattr(self, "__dict__", {}).items()
+            if not isinstance(getattr(cls, name, None), cached)
+        }
+        # A cached property that was never used has no value.
+        fields = {field.name for field in attrs.fields(cls)} - kept.keys()
+        return kept | {name: getattr(self, name) for name in fields if hasattr(self, name)}
+
+    def __setstate__(self, state: Mapping[str, Any]) -> None:
+        for name, value in state.items():
+            object.__setattr__(self, name, value)  # also in a frozen class
+
     def options(self) -> dict[str, Any]:
         """Return the options of this instance, including defaults."""
         return {
@@ -271,6 +299,11 @@ class Component(ABC):
         return ()
 
     @property
+    def code_elsewhere(self) -> str:
+        """A sha256 of the component's code if the code runs in another process; empty if it runs in this one."""
+        return ""
+
+    @property
     def gpus(self) -> float:
         """Number of GPUs that an instance uses, or a fraction of one; an executor reserves this for its work."""
         return 0.0
@@ -295,10 +328,27 @@ class Component(ABC):
         }
 
     def fingerprint(self) -> str:
-        """Return a sha256 that changes if this component's results may change; it is part of every cache key."""
+        """Return a sha256 that changes if this component's results may change; it is part of every cache key.
+
+        Of a component that no registry made, nobody raises a version, and others may have its name: then its class, its
+        code and the components that it is made of count too.
+        """
         with self.backend_call("describe itself"):
             described = without_costs(self.describe())
-        return hashlib.sha256(json.dumps(described, sort_keys=True, default=str).encode()).hexdigest()
+            if self.origin is None:
+                described |= self._made_in_code()
+        return hashlib.sha256(json.dumps(described, sort_keys=True, default=_plain_value).encode()).hexdigest()
+
+    def _made_in_code(self) -> dict[str, Any]:
+        """Return what tells this component from others of its name and options if no registry made it."""
+        from mashkit.components.code import class_sha256
+
+        cls = type(self)
+        return {
+            "class": f"{cls.__module__}:{cls.__qualname__}",
+            "code": class_sha256(cls),
+            "members": [member.fingerprint() for member in self.members()],
+        }
 
     @contextlib.contextmanager
     def backend_call(self, action: str) -> Iterator[None]:
@@ -352,10 +402,29 @@ def plain(data: Mapping[str, Any]) -> dict[str, Any]:
     return kept
 
 
+LONG_ARRAY = 1000
+"""Number of elements above which an array is recorded by its hash (ours): a record is read by people, too."""
+
+
 def _plain_value(value: object) -> Any:
-    # A numpy number becomes a Python number; any other value becomes text.
-    item = getattr(value, "item", None)
-    return item() if callable(item) else str(value)
+    """Return another value than JSON's own: numpy's as numbers and lists, a set as a list, any other as text."""
+    numpy = sys.modules.get("numpy")
+    array: Any = getattr(numpy, "ndarray", ())
+    if isinstance(value, array) and value.size > LONG_ARRAY and not value.dtype.hasobject:
+        # Its text would leave out all but its ends.
+        digest = hashlib.sha256(value.tobytes()).hexdigest()
+        return f"array of {value.dtype} and shape {value.shape}, sha256 {digest}"
+    listed = getattr(value, "tolist", None)
+    if callable(listed):
+        return listed()
+    # The order of a set differs from process to process.
+    return sorted(value, key=repr) if isinstance(value, set | frozenset) else str(value)
+
+
+def python_number(value: Any) -> Any:
+    """Return a number of numpy as a number of Python, and any other value unchanged."""
+    generic: Any = getattr(sys.modules.get("numpy"), "generic", ())
+    return value.item() if isinstance(value, generic) else value
 
 
 def without_costs(described: Mapping[str, Any]) -> dict[str, Any]:

@@ -5,8 +5,9 @@ The checks of the interface run in this process too, because a worker's results 
 
 from __future__ import annotations
 
+import copy
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from types import TracebackType
 from typing import Any, Self
 
@@ -27,7 +28,8 @@ from mashkit.types.timemap import TimeMap
 class RemoteComponent(Component):
     """A component in a worker process; as a context manager it ends the worker at the end of the block.
 
-    Otherwise the worker ends with the last reference to this object, or with the interpreter.
+    Otherwise the worker ends with the last reference to this object, or with the interpreter. A pickled copy starts a
+    worker of its own when it is used, and has no listener.
 
     Parameters
     ----------
@@ -49,7 +51,7 @@ class RemoteComponent(Component):
 
     def options(self) -> dict[str, Any]:
         """Return the options of the component in the worker, including defaults."""
-        return dict(self.session.made().options)
+        return copy.deepcopy(dict(self.session.made().options))
 
     def weights(self) -> Mapping[str, str]:
         """Return a mapping from file name to sha256 for every weight file of the component in the worker."""
@@ -63,6 +65,14 @@ class RemoteComponent(Component):
     def describe(self) -> dict[str, Any]:
         """Return the description of the component in the worker, with the name of its environment."""
         return self.session.describe()
+
+    def _made_in_code(self) -> dict[str, Any]:
+        return {}  # a registry has made it, in the worker
+
+    @property
+    def code_elsewhere(self) -> str:
+        """A sha256 of the component's code, which the worker reports when it has imported it."""
+        return self.session.made().code
 
     def close(self) -> None:
         """End the worker; a later call starts another worker."""
@@ -153,6 +163,7 @@ def isolated(
     options: Mapping[str, Any] | None = None,
     timeout_s: float | None = None,
     notify: Callable[[StageEvent], object] | None = None,
+    allow: Collection[str] | None = None,
 ) -> RemoteComponent:
     """Return a component that runs in its own process, in another environment or in this one.
 
@@ -170,6 +181,9 @@ def isolated(
         MASHKIT_WORKER_TIMEOUT; else by kind and length of the audio, see :data:`mashkit.remote.session.TIMEOUTS_S`.
     notify : callable, optional
         Called with the events that the component reports with :func:`mashkit.remote.progress.report`.
+    allow : collection of str, optional
+        Distributions whose plugins the worker loads besides mashkit itself. Default: the environment variable
+        MASHKIT_PLUGINS; else all.
 
     Returns
     -------
@@ -182,7 +196,7 @@ def isolated(
         If the environment does not exist, its worker does not start, the component cannot be made there or is a scorer
         or executor, or the system is Windows.
     UnknownComponent, OptionError, …
-        The errors of the registry in the worker.
+        The errors of the registry in the worker; an OptionError also if an option cannot be sent to it.
     UsageError
         If there is no such kind, or the time-out is not a positive number.
     """
@@ -196,7 +210,9 @@ def isolated(
         )
     if os.name != "posix":
         raise ComponentUnavailable(f"{kind} {name!r} cannot be isolated on {os.name}", "use Linux or macOS")
-    session = Session(kind, name, environment=environment, options=options, timeout_s=timeout_s, notify=notify)
+    session = Session(
+        kind, name, environment=environment, options=options, timeout_s=timeout_s, notify=notify, allow=allow
+    )
     component = PROXIES[kind](session=session)
     session.made()
     return component

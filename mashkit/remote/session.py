@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+import copy
+import json
 import os
 import re
 import sys
 import threading
 import weakref
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any
 
 import attrs
+import numpy as np
 
 from mashkit.components import ComponentInfo, Origin
 from mashkit.components.environments import create_command, find_environment, interpreter
 from mashkit.conditions import Promise
-from mashkit.errors import ComponentFailed, ComponentUnavailable, UsageError
+from mashkit.discovery import ALLOWLIST_VARIABLE
+from mashkit.errors import ComponentFailed, ComponentUnavailable, OptionError, UsageError
 from mashkit.hookspecs import StageEvent
 from mashkit.remote.messages import LONGEST, PROTOCOL, Scratch, decode, encode, error_from_dict, versions
 from mashkit.workers.channel import Lost
@@ -47,6 +51,8 @@ class _Worker(Interpreter):
         Name of the environment; empty for this interpreter's own.
     python : Path
         The interpreter to start.
+    allow : collection of str, optional
+        Distributions whose plugins it loads besides mashkit itself; None loads those that this process would load.
     """
 
     late_fix = f"allow more with {TIMEOUT_VARIABLE}=<seconds>, or give shorter audio"
@@ -55,22 +61,25 @@ class _Worker(Interpreter):
     owes_answer = False
     """Whether it was given a request whose answer was not read to its end."""
 
-    def __init__(self, environment: str, python: Path) -> None:
+    def __init__(self, environment: str, python: Path, allow: Collection[str] | None) -> None:
         files = unnamed_file(), unnamed_file()
         self.inbox, self.outbox = map(Scratch, files)
         super().__init__(
             "mashkit.remote.worker",
             python=python,
             isolated=bool(environment),
-            variables=_variables(python) if environment else None,
+            variables=_variables(environment, python, allow),
             files=files,
             # Only the main thread, because any other may end before the component.
             with_thread=threading.current_thread() is threading.main_thread(),
         )
 
 
-def _variables(python: Path) -> dict[str, str]:
-    kept = {name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "PYTHONHOME")}
+def _variables(environment: str, python: Path, allow: Collection[str] | None) -> dict[str, str]:
+    given = dict(os.environ) if allow is None else {**os.environ, ALLOWLIST_VARIABLE: ",".join(sorted(allow))}
+    if not environment:
+        return given
+    kept = {name: value for name, value in given.items() if name not in ("PYTHONPATH", "PYTHONHOME")}
     # The environment's programs come first on PATH, because a backend must find the programs installed with it.
     return {**kept, "PATH": os.pathsep.join([str(python.parent), os.environ.get("PATH", os.defpath)])}
 
@@ -86,6 +95,8 @@ class Made:
     """For a generator, the definitions of its conditions."""
     trained_on: tuple[str, ...]
     """Recordings its weights were trained on."""
+    code: str
+    """A sha256 of its code; empty if the worker's mashkit does not report it."""
 
 
 class Session:
@@ -106,6 +117,13 @@ class Session:
         Called with the events that the component reports while it works.
     python : Path, optional
         Interpreter to start, for an environment that is not complete yet.
+    allow : collection of str, optional
+        Distributions whose plugins the worker loads; None loads those that this process would load.
+
+    Raises
+    ------
+    OptionError
+        If an option cannot be sent to another process.
     """
 
     def __init__(
@@ -118,13 +136,16 @@ class Session:
         timeout_s: float | None = None,
         notify: Callable[[StageEvent], object] | None = None,
         python: Path | None = None,
+        allow: Collection[str] | None = None,
     ) -> None:
         self.kind = kind
         self.name = name
         self.environment = environment
-        self._options = dict(options or {})
+        self._options = _sendable(f"{kind} {name!r}", options or {})
+        self._allow = allow
         self._timeout_s = _timeout(timeout_s)
         self._notify = notify
+        self._asked_python = python
         self._python = python or (
             interpreter(find_environment(environment).path) if environment else Path(sys.executable)
         )
@@ -133,6 +154,17 @@ class Session:
         self._made: Made | None = None
         self._described: dict[str, Any] | None = None
         _SESSIONS.add(self)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # A copy starts a worker of its own. It has no listener, because the listener may live in this process only.
+        asked = {
+            "environment": self.environment,
+            "options": self._options,
+            "timeout_s": self._timeout_s,
+            "python": self._asked_python,
+            "allow": self._allow,
+        }
+        return _opened, (self.kind, self.name, asked)
 
     def _forked(self) -> None:
         """Leave the worker, and a lock that perhaps a thread holds which exists only there, to the forked process."""
@@ -169,11 +201,11 @@ class Session:
             self.close()
 
     def describe(self) -> dict[str, Any]:
-        """Return the component's description and its environment; the worker computes it once."""
+        """Return the component's description and its environment, a new copy; the worker computes it once."""
         with self._lock:
             if self._described is None:
                 self._described = self.ask("describe itself", allowed_s=START_TIMEOUT_S)
-            return {**self._described, "environment": self.environment}
+            return {**copy.deepcopy(self._described), "environment": self.environment}
 
     def allowed_s(self, duration_s: float = 0.0) -> float:
         """Return the time limit, seconds, of a call with audio of ``duration_s`` seconds."""
@@ -234,7 +266,7 @@ class Session:
     def _started(self, begin: Callable[[_Worker], Made | None] | None = None) -> _Worker:
         if self._worker is None:
             try:
-                self._worker = _Worker(self.environment, self._python)
+                self._worker = _Worker(self.environment, self._python, self._allow)
             except OSError as error:
                 problem = f"{self._process} did not start: {self._python}: {error.strerror}"
                 raise ComponentUnavailable(problem, self._remedy("")) from None
@@ -254,8 +286,10 @@ class Session:
         component = {"kind": self.kind, "name": self.name, "options": self._options}
         made = self._exchange(worker, "create", component, START_TIMEOUT_S)
         promises = {name: Promise(**promise) for name, promise in made["promises"].items()}
-        trained_on = tuple(made.get("trained_on", ()))  # environments that were made before do not say it
-        return Made(ComponentInfo(**made["info"]), made["options"], Origin(**made["origin"]), promises, trained_on)
+        # Environments that were made before do not report the last two.
+        trained_on, code = tuple(made.get("trained_on", ())), made.get("code", "")
+        info, origin = ComponentInfo(**made["info"]), Origin(**made["origin"])
+        return Made(info, made["options"], origin, promises, trained_on, code)
 
     def _require_same_mashkit(self, worker: _Worker) -> None:
         """Read the worker's first message; raise ComponentUnavailable if its mashkit is not this one."""
@@ -304,6 +338,32 @@ class Session:
             if self._worker is not None:
                 self._worker.close()
             self._worker = None
+
+
+def _opened(kind: str, name: str, asked: Mapping[str, Any]) -> Session:
+    return Session(kind, name, **asked)
+
+
+def _sendable(component: str, options: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a component's options as JSON data; numbers and arrays of numpy, and paths, are converted."""
+    return {option: _sent(component, option, value) for option, value in options.items()}
+
+
+def _sent(component: str, option: str, value: object) -> Any:
+    def plain(part: object) -> Any:
+        if isinstance(part, np.generic | np.ndarray):
+            return part.tolist()
+        if isinstance(part, os.PathLike):
+            return os.fspath(part)
+        raise TypeError(f"{type(part).__name__} is not plain data")
+
+    try:
+        return json.loads(json.dumps(value, default=plain))
+    except (TypeError, ValueError, RecursionError) as error:
+        raise OptionError(
+            f"{component}: its option {option!r} cannot be sent to another process: {error}",
+            "give numbers, text, or lists and mappings of these",
+        ) from None
 
 
 _SESSIONS: weakref.WeakSet[Session] = weakref.WeakSet()

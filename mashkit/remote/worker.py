@@ -15,6 +15,7 @@ import attrs
 
 from mashkit.cliptable import ClipTable
 from mashkit.components import Component, plain
+from mashkit.components.code import code_sha256
 from mashkit.components.environments import create_command
 from mashkit.conditions import PROMISES
 from mashkit.discovery import Discovery, Registered
@@ -88,6 +89,7 @@ class _Service:
             "promises": promises,
             "trained_on": [str(name) for name in component.trained_on()],
             "options": plain(component.options()),
+            "code": code_sha256(component),
             "origin": attrs.asdict(registered.origin),
         }
 

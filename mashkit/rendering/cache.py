@@ -5,15 +5,25 @@ from __future__ import annotations
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from mashkit.types import Audio
 
 V = TypeVar("V")
 
 
+def _one(value: object) -> int:
+    return 1
+
+
+def _bytes_of(audio: Audio) -> int:
+    return audio.samples.nbytes
+
+
 class Recent(Generic[V]):
     """A cache of the most recently used values, limited by their total size; safe for several threads.
+
+    A copy in another process begins empty.
 
     Parameters
     ----------
@@ -23,12 +33,15 @@ class Recent(Generic[V]):
         Returns a value's size; by default each value counts 1.
     """
 
-    def __init__(self, limit: int, size: Callable[[V], int] = lambda _: 1) -> None:
+    def __init__(self, limit: int, size: Callable[[V], int] = _one) -> None:
         self._limit = limit
         self._size_of = size
         self._size = 0
         self._entries: OrderedDict[Hashable, V] = OrderedDict()
         self._lock = threading.Lock()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self._limit, self._size_of)
 
     def __contains__(self, key: Hashable) -> bool:
         with self._lock:
@@ -54,4 +67,4 @@ class Recent(Generic[V]):
 
 def recent_audio(limit: int) -> Recent[Audio]:
     """Return a cache of audio that keeps up to ``limit`` bytes of samples."""
-    return Recent(limit, lambda audio: audio.samples.nbytes)
+    return Recent(limit, _bytes_of)
