@@ -8,7 +8,11 @@ The name of a composite lists its parts, and is valid wherever a component's nam
   scored together: use it if the parts' values have different spreads;
 - ``mean(demucs,2*openunmix)`` (separator): the weighted mean of each stem; ``mean(demucs,openunmix;vocals=3:1)`` has
   other weights for a stem;
-- ``cached:amu`` (analyzer or scorer): results are stored in the cache folder and read from there the next time.
+- ``cached:amu`` (analyzer or scorer): results are stored in the cache folder and read from there the next time. At the
+  beginning of a name it is for all that follows: ``cached:amu+tiv`` stores the sums.
+
+A part is a component's name, ``cached:`` and a part, or a composite in brackets: ``tiv+cached:amu``,
+``key:cached:essentia,beats:madmom``, ``rank(amu,0.5*(tiv+chords))``, ``(cached:amu)+tiv``, ``cached:(amu+tiv)``.
 
 Options are passed to the parts: ``-O scorer.tiv.option=value``.
 """
@@ -19,27 +23,30 @@ import hashlib
 import json
 import math
 import re
+import warnings
 from abc import abstractmethod
 from bisect import bisect_left, bisect_right
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
 import attrs
 
-from mashkit.arguments import default_cache
+from mashkit.arguments import default_cache, parts_of
 from mashkit.atomicfile import write_json
 from mashkit.audio.buffers import weighted_sum
 from mashkit.audio.levels import FULL_SCALE
 from mashkit.components import Component, ComponentInfo, without_costs
 from mashkit.components.code import code_sha256
-from mashkit.errors import OptionError, UsageError
+from mashkit.errors import MashkitError, OptionError, OutputError, PluginWarning, UsageError
 from mashkit.interfaces import Analyzer, Scorer, Separator
 from mashkit.interfaces.analyzer import ANALYSIS_FIELDS
 from mashkit.interfaces.scorer import RelativeScorer
 from mashkit.mashup import Mashup
 from mashkit.types import Analysis, Audio, Score, StemSet
+
+T = TypeVar("T")
 
 Make = Callable[[str, str, Mapping[str, Any]], Component]
 """Makes a part, given its kind, name and options: :meth:`mashkit.Registry.create`."""
@@ -54,12 +61,17 @@ def is_composite(name: str) -> bool:
     return any(sign in name for sign in ":+*(")
 
 
-_RELATIVE = re.compile(r"(rank|z)\((.*)\)")
-_WEIGHTED = re.compile(r"((?P<weight>\d*\.?\d+)\*)?(?P<name>[^*,()]+)")
-_MEAN = re.compile(r"mean\((?P<parts>[^;()]*)(?P<stems>(;[^;()]*)*)\)")
+_OF = re.compile(r"(?P<how>rank|z|mean)(?P<parts>\(.*\))")
+_FIELD = re.compile(r"(?P<field>\w+):(?P<part>.+)")
+_WEIGHTED = re.compile(r"((?P<weight>\d*\.?\d+)\*)?(?P<part>.+)")
+_TERM = r"[^*:()]+"
+"""A part of a sum, or a field's analyzer: a component's name."""
+_ENTRY = r"[^*()]+"
+"""A part in a list: a component's name, or that of a composite without brackets and weights."""
 EXAMPLES = (
     'write "key:essentia,beats:madmom" for an analyzer, "amu+0.5*tiv", "rank(amu,tiv)" or "z(amu,tiv)" for a scorer, '
-    '"cached:amu" for either, "mean(demucs,2*openunmix)" for a separator'
+    '"cached:amu" for either, "mean(demucs,2*openunmix)" for a separator; a part may also be "cached:amu", or a '
+    'composite in brackets: "tiv+cached:(amu+chords)"'
 )
 
 
@@ -77,7 +89,7 @@ def create(make: Make, kind: str, name: str, options: Mapping[str, Any] | None =
     """
     given = dict(options or {})
     if name.startswith(CACHED) and kind in ("analyzer", "scorer"):
-        inner = make(kind, name.removeprefix(CACHED), given)
+        inner = make(kind, _unbracketed(name.removeprefix(CACHED)), given)
         if isinstance(inner, Analyzer):
             return CachedAnalyzer(name=name, inner=inner, given=given)
         if isinstance(inner, RelativeScorer):
@@ -86,22 +98,20 @@ def create(make: Make, kind: str, name: str, options: Mapping[str, Any] | None =
                 'cache the scorers that it combines: "rank(cached:amu,cached:tiv)"',
             )
         return CachedScorer(name=name, inner=cast("Scorer", inner), given=given)
-    parts = [part.strip() for part in name.split("," if kind == "analyzer" else "+")]
-    if kind == "analyzer" and all(re.fullmatch(r"\w+:[^:]+", part) for part in parts):
-        fields = _each_once(name, (part.split(":") for part in parts))
+    if kind == "analyzer" and (fields := _fields(name)):
         made = _made(make, kind, fields.values(), given)
         return CombinedAnalyzer(name=name, parts={field: made[one] for field, one in fields.items()}, given=given)
-    if kind == "scorer" and (relative := _RELATIVE.fullmatch(name)):
-        if weights := _weights(name, relative[2]):
-            scorers = _made(make, kind, weights, given)
-            return StandingScorer(name=name, how=relative[1], parts=scorers, weights_of=weights, given=given)
-    elif kind == "scorer" and all(re.fullmatch(r"(\d*\.?\d+\*)?[^*:()]+", part) for part in parts):
-        halves = [part.rpartition("*") for part in parts]
-        weights = _each_once(name, ((one, float(weight or 1)) for weight, _, one in halves))
+    listed = _OF.fullmatch(name)
+    how, parts = (listed["how"], _unbracketed(listed["parts"])) if listed is not None else ("", "")
+    if kind == "scorer" and how in STANDINGS and (weights := _weights(name, parts_of(parts), _ENTRY)):
+        scorers = _made(make, kind, weights, given)
+        return StandingScorer(name=name, how=how, parts=scorers, weights_of=weights, given=given)
+    if kind == "scorer" and (weights := _weights(name, list(_split(name, "+")), _TERM)):
         scorers = _made(make, kind, weights, given)
         return EnsembleScorer(name=name, parts=scorers, weights_of=weights, given=given)
-    if kind == "separator" and (mean := _MEAN.fullmatch(name)) and (weights := _weights(name, mean["parts"])):
-        stem_weights = _stem_weights(name, mean["stems"] or "")
+    separated, *stems = _split(parts, ";")
+    if kind == "separator" and how == "mean" and (weights := _weights(name, parts_of(separated), _ENTRY)):
+        stem_weights = _stem_weights(name, stems)
         separators = _made(make, kind, weights, given)
         return EnsembleSeparator(
             name=name, parts=separators, weights_of=weights, stem_weights=stem_weights, given=given
@@ -119,17 +129,57 @@ def _each_once(name: str, pairs: Iterable[Sequence[Any]]) -> dict[str, Any]:
     return found
 
 
-def _weights(name: str, text: str) -> dict[str, float]:
-    """Return part → weight from "amu,0.5*tiv"; empty if the text is not of this form."""
-    matches = [_WEIGHTED.fullmatch(part.strip()) for part in text.split(",")]
-    pairs = [(one["name"], float(one["weight"] or 1)) for one in matches if one is not None]
-    return _each_once(name, pairs) if len(pairs) == len(matches) else {}
+def _split(text: str, sign: str) -> Iterator[str]:
+    """Yield what lies between the signs that are not in brackets."""
+    depth, start = 0, 0
+    for place, character in enumerate(text):
+        depth += (character == "(") - (character == ")")
+        if character == sign and depth == 0:
+            yield text[start:place].strip()
+            start = place + 1
+    yield text[start:].strip()
 
 
-def _stem_weights(name: str, text: str) -> dict[str, tuple[float, ...]]:
-    """Return stem → weights of the parts, in their order, from ";vocals=3:1;drums=1:0"."""
+def _unbracketed(text: str) -> str:
+    """Return what is in a pair of brackets around the whole text; the text itself if there is none."""
+    text = text.strip()
+    if not (text.startswith("(") and text.endswith(")")):
+        return text
+    inside, depth = text[1:-1], 0
+    for character in inside:
+        depth += (character == "(") - (character == ")")
+        if depth < 0:  # the first bracket ends before the last
+            return text
+    return inside.strip() if depth == 0 else text
+
+
+def _is_part(text: str, plain: str) -> bool:
+    """Return whether a text is a part: of the plain form, in brackets, or a part after "cached:"."""
+    if text.startswith(CACHED):
+        return _is_part(text.removeprefix(CACHED).strip(), plain)
+    return re.fullmatch(plain, text) is not None or _unbracketed(text) not in (text, "")
+
+
+def _fields(name: str) -> dict[str, str]:
+    """Return field → part from "key:essentia,beats:madmom"; empty if the text is not of this form."""
+    matches = [_FIELD.fullmatch(one) for one in parts_of(name)]
+    pairs = [(one["field"], one["part"].strip()) for one in matches if one is not None]
+    formed = len(pairs) == len(matches) and all(_is_part(part, _TERM) for _, part in pairs)
+    return _each_once(name, [(field, _unbracketed(part)) for field, part in pairs]) if formed else {}
+
+
+def _weights(name: str, texts: Sequence[str], plain: str) -> dict[str, float]:
+    """Return part → weight from "amu" and "0.5*tiv"; empty if a text is not of this form."""
+    matches = [_WEIGHTED.fullmatch(text) for text in texts]
+    pairs = [(one["part"].strip(), float(one["weight"] or 1)) for one in matches if one is not None]
+    formed = len(pairs) == len(matches) and all(_is_part(part, plain) for part, _ in pairs)
+    return _each_once(name, [(_unbracketed(part), weight) for part, weight in pairs]) if formed else {}
+
+
+def _stem_weights(name: str, texts: Iterable[str]) -> dict[str, tuple[float, ...]]:
+    """Return stem → weights of the parts, in their order, from "vocals=3:1" and "drums=1:0"."""
     weights = []
-    for part in filter(None, text.split(";")):
+    for part in filter(None, texts):
         stem, _, numbers = part.partition("=")
         try:
             weights.append((stem.strip(), tuple(float(number) for number in numbers.split(":"))))
@@ -143,13 +193,14 @@ def _made(make: Make, kind: str, names: Iterable[str], given: Mapping[str, Any])
     distinct = list(dict.fromkeys(names))
     shares: dict[str, dict[str, Any]] = {name: {} for name in distinct}
     for option, value in given.items():
-        part, dot, own = option.partition(".")
-        if not dot or part not in shares:
+        # The longest, because a part that is a composite begins with the names of its own parts.
+        part = max((one for one in distinct if option.startswith(f"{one}.")), key=len, default=None)
+        if part is None:
             raise OptionError(
                 f"option {option!r} does not name which of {', '.join(distinct)} it is for",
                 f"write {distinct[0]}.option",
             )
-        shares[part][own] = value
+        shares[part][option.removeprefix(f"{part}.")] = value
     return {name: make(kind, name, shares[name]) for name in distinct}
 
 
@@ -199,6 +250,24 @@ class _Composite(Component):
     def describe(self) -> dict[str, Any]:
         """Return the description of every component, with the descriptions of the parts."""
         return super().describe() | {"parts": [part.described() for part in self.members()]}
+
+    def _made_in_code(self) -> dict[str, Any]:
+        """Return also how it is made of its parts, because a name that was given in code need not say it."""
+        own = [field.name for field in attrs.fields(type(self)) if field.init and field.name not in _NO_RESULT]
+        return super()._made_in_code() | {"made_of": {name: _identified(getattr(self, name)) for name in own}}
+
+
+_NO_RESULT = ("name", "given", "folder")
+"""Fields of a composite that do not say how it is made of its parts; ``given`` has the options of the parts."""
+
+
+def _identified(value: object) -> Any:
+    """Return a composite's field with the fingerprints of the components in it; the order of a mapping counts."""
+    if isinstance(value, Component):
+        return value.fingerprint()
+    if isinstance(value, Mapping):
+        return [[name, _identified(one)] for name, one in value.items()]
+    return value
 
 
 @attrs.define(kw_only=True, eq=False, slots=False)
@@ -270,7 +339,7 @@ class CombinedAnalyzer(_Composite, Analyzer):
 
 @attrs.define(kw_only=True, eq=False, slots=False)
 class _Scorers(_Composite):
-    """Base of the composites of scorers with weights, > 0."""
+    """Base of the composites of scorers with weights, > 0. Each scorer scores a mashup by itself."""
 
     parts: Mapping[str, Scorer]
     weights_of: Mapping[str, float]
@@ -278,6 +347,12 @@ class _Scorers(_Composite):
     def __attrs_post_init__(self) -> None:
         if not all(weight > 0 for weight in self.weights_of.values()):
             raise UsageError(f"weights {dict(self.weights_of)}", "give numbers above 0")
+        for name, part in self.parts.items():
+            if isinstance(part, RelativeScorer):
+                raise UsageError(
+                    f"scorer {name!r} already compares mashups with each other",
+                    "name scorers that score each mashup by itself",
+                )
 
     def members(self) -> Sequence[Scorer]:
         """Return the scorers."""
@@ -378,15 +453,6 @@ class StandingScorer(_Scorers, RelativeScorer):
     """
 
     how: str
-
-    def __attrs_post_init__(self) -> None:
-        super().__attrs_post_init__()
-        for name, part in self.parts.items():
-            if isinstance(part, RelativeScorer):
-                raise UsageError(
-                    f"scorer {name!r} already compares mashups with each other",
-                    "name scorers that score each mashup by itself",
-                )
 
     @cached_property
     def info(self) -> ComponentInfo:  # type: ignore[override]  # made from the cards of the parts
@@ -511,6 +577,7 @@ class _Cached(_Composite):
 
     inner: Component
     folder: Path = attrs.field(factory=lambda: default_cache() / "results")
+    _told: bool = attrs.field(default=False, init=False, repr=False)
 
     @cached_property
     def info(self) -> ComponentInfo:  # type: ignore[override]  # made from the cards of the parts
@@ -521,21 +588,29 @@ class _Cached(_Composite):
         """Return the inner component."""
         return [self.inner]
 
-    @cached_property
-    def _depends_on(self) -> tuple[str, str]:
-        return self.inner.fingerprint(), code_sha256(self.inner)
+    def _paths(self, keys: Iterable[Sequence[Any]]) -> list[Path]:
+        """Return the files of some results; their keys are what they depend on besides the inner component."""
+        # Anew for each call, because an option of the inner component may have been set since the last.
+        depends_on = [self.inner.kind, self.inner.fingerprint(), code_sha256(self.inner)]
+        texts = (json.dumps([*depends_on, *key], sort_keys=True, default=str) for key in keys)
+        digests = (hashlib.sha256(text.encode()).hexdigest() for text in texts)
+        return [self.folder / digest[:2] / f"{digest}.json" for digest in digests]
 
-    def _path(self, *what: Any) -> Path:
-        text = json.dumps([self.inner.kind, *self._depends_on, *what], sort_keys=True, default=str)
-        digest = hashlib.sha256(text.encode()).hexdigest()
-        return self.folder / digest[:2] / f"{digest}.json"
-
-    def _known(self, path: Path) -> Any:
+    def _known(self, path: Path, read: Callable[[Any], T]) -> T | None:
         try:
-            return json.loads(path.read_text(encoding="utf-8"))
-        except (OSError, ValueError):
-            # The file is missing or incomplete, so the result is computed and written again.
+            return read(json.loads(path.read_text(encoding="utf-8")))
+        except (OSError, ValueError, TypeError, LookupError, AttributeError, MashkitError):
+            # The file is missing, incomplete or of another form, so the result is computed and written again.
             return None
+
+    def _keep(self, path: Path, result: Mapping[str, Any]) -> None:
+        try:
+            write_json(path, result)
+        except OutputError as error:  # the result is there all the same
+            if not self._told:
+                self._told = True
+                note = f"results of {self.inner.kind} {self.inner.info.name!r} are not kept: {error}"
+                warnings.warn(note, PluginWarning, stacklevel=2)
 
 
 @attrs.define(kw_only=True, eq=False, slots=False)
@@ -545,13 +620,12 @@ class CachedAnalyzer(_Cached, Analyzer):
     inner: Analyzer
 
     def _analyze(self, mix: Audio) -> Analysis:
-        sound = hashlib.sha256(mix.samples.tobytes()).hexdigest()
-        path = self._path(sound, mix.samples.shape, mix.sample_rate)
-        known = self._known(path)
+        (path,) = self._paths([_sound(mix)])
+        known = self._known(path, Analysis.from_dict)
         if known is not None:
-            return Analysis.from_dict(known)
+            return known
         analysis = self.inner.analyze(mix)
-        write_json(path, analysis.to_dict())
+        self._keep(path, analysis.to_dict())
         return analysis
 
 
@@ -562,15 +636,15 @@ class CachedScorer(_Cached, Scorer):
     inner: Scorer
 
     def _score(self, mashups: Sequence[Mashup]) -> Sequence[Score]:
-        paths = [self._path(*_identity(mashup)) for mashup in mashups]
-        known = [self._known(path) for path in paths]
+        paths = self._paths(map(_identity, mashups))
+        known = [self._known(path, lambda found: Score(**found)) for path in paths]
         missing = [index for index, one in enumerate(known) if one is None]
         fresh = iter(self.inner.score([mashups[index] for index in missing]) if missing else ())
         scores = []
         for path, one in zip(paths, known, strict=True):
-            score = next(fresh) if one is None else Score(**one)
+            score = next(fresh) if one is None else one
             if one is None:
-                write_json(path, score.to_dict())
+                self._keep(path, score.to_dict())
             scores.append(score)
         return scores
 
@@ -582,4 +656,12 @@ def _identity(mashup: Mashup) -> tuple[Any, ...]:
     clips = {
         str(role): (clip.analysis.to_dict(), clip.duration, clip.sample_rate) for role, clip in mashup.clips.items()
     }
-    return mashup.plan.id, provenance, clips, mashup.renderer.stretcher.fingerprint()
+    depends_on = mashup.plan.id, provenance, clips, mashup.renderer.stretcher.fingerprint()
+    if any(described.get("kind") == "separator" for described in provenance):
+        return depends_on
+    # No component says which stems these are, and two sources may give one id to different clips.
+    return *depends_on, {str(role): _sound(mashup.source_stem(role)) for role in mashup.roles}
+
+
+def _sound(audio: Audio) -> tuple[Any, ...]:
+    return hashlib.sha256(audio.samples.tobytes()).hexdigest(), audio.samples.shape, audio.sample_rate

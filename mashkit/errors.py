@@ -430,7 +430,8 @@ class Unforeseen(MashkitError):
 
 
 class PluginWarning(UserWarning):
-    """A plugin broke a rule, so its hook, or a part of the things that it registers, is ignored.
+    """A plugin broke a rule, so its hook, or a part of the things that it registers, is ignored;
+    or the results of a component cannot be kept.
 
     Examples
     --------

@@ -2,16 +2,26 @@
 
 from __future__ import annotations
 
+import copy
+import hashlib
 import json
+import pickle
+import subprocess
+import sys
+from collections.abc import Callable
+from functools import cached_property
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import attrs
+import numpy as np
 import pytest
 
 import mashkit as mk
-from mashkit.components import cost_only, without_costs
-from mashkit.composite import CachedScorer, EnsembleScorer
+from mashkit.components import Component, cost_only, without_costs
+from mashkit.components.code import class_sha256, code_sha256
+from mashkit.composite import CachedScorer, CombinedAnalyzer, EnsembleScorer, StandingScorer
 from mashkit.registry import Registry
 from mashkit.types import Score
 
@@ -63,3 +73,193 @@ def test_the_default_separators_threads_empty_no_cache() -> None:
     assert without_costs(one.describe()) == without_costs(other.describe())
     faithful = Registry().create("separator", "spleeter-torch", {"mask_extension": "zeros"})
     assert faithful.fingerprint() != one.fingerprint()
+
+
+# ------------------------------------------------------------------------------------------------------------ copies
+class Undecorated(Weighing):
+    """A class without attrs, whose attributes are no fields."""
+
+    extra = 1
+
+    @cached_property
+    def loaded(self) -> Callable[[], float]:
+        return lambda: self.weight  # which cannot be pickled, as a model often cannot
+
+
+@attrs.define(kw_only=True, eq=False)
+class Again(Undecorated):
+    """A class with attrs below one without."""
+
+    more: int = 0
+    _own: list[int] = attrs.field(factory=list, init=False)
+
+
+@attrs.frozen(kw_only=True, eq=False)
+class Frozen(mk.Scorer):
+    """A class whose fields cannot be set."""
+
+    info = Weighing.info
+    level: float = 1.0
+
+    def _score(self, mashups: Any) -> list[Score]:
+        return [Score(self.level) for _ in mashups]
+
+
+class Stateful(Undecorated):
+    """A class that says itself what a copy has."""
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"weight": self.weight * 2}
+
+
+COPIES: dict[str, Callable[[Any], Any]] = {
+    "pickle": lambda one: pickle.loads(pickle.dumps(one)),  # noqa: S301 — our own bytes
+    "oldest pickle": lambda one: pickle.loads(pickle.dumps(one, protocol=0)),  # noqa: S301 — our own bytes
+    "copy": copy.copy,
+    "deepcopy": copy.deepcopy,
+}
+
+
+@pytest.mark.parametrize("how", COPIES)
+def test_a_copy_has_everything_but_what_is_computed_again(how: str) -> None:
+    for cls in (Undecorated, Again):
+        one = cls(weight=3.0)
+        one.extra, one.never_declared = 5, "here"  # type: ignore[attr-defined]
+        assert one.loaded() == 3.0
+        other = COPIES[how](one)
+        assert (other.weight, other.extra, other.never_declared) == (3.0, 5, "here")
+        assert other.loaded() == 3.0
+        assert other.fingerprint() == one.fingerprint()
+    again = Again(more=4)
+    again._own.append(7)
+    assert (COPIES[how](again).more, COPIES[how](again)._own) == (4, [7])
+    assert COPIES[how](Frozen(level=0.5)).level == 0.5
+    assert COPIES[how](Stateful(weight=2.0)).weight == 4.0
+
+
+@pytest.mark.parametrize("how", COPIES)
+@pytest.mark.parametrize(
+    "name", ["loudness", "loudness+0.5*random", "rank(loudness,random)", "cached:random", "z(cached:random,loudness)"]
+)
+def test_a_copy_of_a_scorer_is_the_same_scorer(how: str, name: str) -> None:
+    one = Registry().create("scorer", name)
+    other = COPIES[how](one)
+    assert other.describe() == one.describe()
+    assert (other.info, other.origin, other.fingerprint()) == (one.info, one.origin, one.fingerprint())
+
+
+# ------------------------------------------------------------------------------------------ what no registry has made
+def ensembles() -> dict[str, Component]:
+    """Composites of one name that differ in how they are made."""
+    one, other = Weighing(), Weighing(weight=2.0)
+    parts, about = {"a": one, "b": other}, {"name": "mine"}
+    hears = mk.Registry().create("analyzer", "librosa")
+    return {
+        "sum": EnsembleScorer(parts=parts, weights_of={"a": 1.0, "b": 1.0}, **about),
+        "weights": EnsembleScorer(parts=parts, weights_of={"a": 1.0, "b": 2.0}, **about),
+        "swapped": EnsembleScorer(parts={"a": other, "b": one}, weights_of={"a": 1.0, "b": 2.0}, **about),
+        "ranks": StandingScorer(parts=parts, weights_of={"a": 1.0, "b": 1.0}, how="rank", **about),
+        "z": StandingScorer(parts=parts, weights_of={"a": 1.0, "b": 1.0}, how="z", **about),
+        "key": CombinedAnalyzer(parts={"key": hears}, **about),
+        "tempo": CombinedAnalyzer(parts={"tempo": hears}, **about),
+    }
+
+
+@pytest.mark.plugins
+def test_composites_that_are_made_in_other_ways_have_other_fingerprints() -> None:
+    first, again = ({name: one.fingerprint() for name, one in ensembles().items()} for _ in range(2))
+    assert first == again
+    assert len(set(first.values())) == len(first)
+
+
+def test_every_element_of_an_array_counts() -> None:
+    @attrs.define(kw_only=True, eq=False)
+    class Profiled(Weighing):
+        profile: Any = None
+
+    for size in (3, 1001, 5000):
+        flat = np.zeros(size)
+        bent = flat.copy()
+        bent[size // 2] = 1e-12
+        assert Profiled(profile=flat).fingerprint() == Profiled(profile=flat.copy()).fingerprint()
+        assert Profiled(profile=flat).fingerprint() != Profiled(profile=bent).fingerprint()
+        json.dumps(Profiled(profile=flat).described(), allow_nan=False)
+    assert Profiled(profile=np.int64(3)).fingerprint() == Profiled(profile=3).fingerprint()
+    assert Profiled(profile={"b", "a"}).described()["options"]["profile"] == ["a", "b"]
+
+
+PROGRAM = """
+import attrs
+import mashkit as mk
+
+FACTOR = {factor}
+TABLE = {{"a": [1, {table}]}}
+
+def helped(mashups):
+    return [{value} * FACTOR * TABLE["a"][1] for _ in mashups]
+
+@attrs.define(kw_only=True, eq=False)
+class Made(mk.Scorer):
+    # {remark}
+    info = mk.ComponentInfo(name="made", target="made:Made", summary="s", code_license="MIT", provides=())
+    seen = 0
+
+    def _score(self, mashups):
+        return [mk.Score(value) for value in helped(mashups)]
+"""
+
+
+def made_by_program(module: str = "typed", **changes: object) -> Component:
+    """Return a component whose source cannot be read, as in a notebook."""
+    space = ModuleType(module)
+    values = {"factor": 1, "table": 2, "value": 0.5, "remark": "as it was"}
+    exec(PROGRAM.format(**values | changes), vars(space))  # noqa: S102 — as a notebook does
+    made: Component = space.Made()
+    return made
+
+
+def test_a_component_of_a_program_is_told_by_its_class_and_code() -> None:
+    first = made_by_program()
+    assert made_by_program().fingerprint() == first.fingerprint()
+    assert made_by_program(remark="another line").fingerprint() == first.fingerprint()
+    changed: list[dict[str, Any]] = [{"factor": 3}, {"table": 5}, {"value": 0.25}, {"module": "other"}]
+    prints = {made_by_program(**one).fingerprint() for one in changed}
+    assert len(prints) == len(changed)
+    assert first.fingerprint() not in prints
+    assert code_sha256(first) == code_sha256(made_by_program())
+    assert code_sha256(first) != code_sha256(made_by_program(value=0.25))
+    assert class_sha256(Weighing) != class_sha256(Undecorated)
+
+
+def test_the_same_program_has_the_same_fingerprint_in_each_run() -> None:
+    program = PROGRAM.format(factor=1, table=2, value=0.5, remark="") + (
+        "    names = frozenset(map(str, range(30)))\n"
+        "    def known(self, name): return name in {'a', 'b', 'c', 'd', 'e'}\n"
+        "print(Made().fingerprint())\n"
+        "from mashkit.composite import CachedScorer\n"
+        "from mashkit.components.code import code_sha256\n"
+        "print(code_sha256(CachedScorer(name='cached:made', inner=Made())))\n"
+    )
+    for arguments, given in ((["-c", program], ""), (["-"], program)):
+        runs = {
+            subprocess.run(
+                [sys.executable, *arguments], input=given, capture_output=True, text=True, check=True, timeout=120
+            ).stdout
+            for _ in range(2)
+        }
+        assert len(runs) == 1
+        assert len(runs.pop().split()) == 2
+
+
+def test_components_that_a_registry_makes_keep_the_fingerprints_that_databases_have() -> None:
+    one = Registry().create("scorer", "random", {"seed": 7})
+    described = one.describe()
+    due = hashlib.sha256(json.dumps(described, sort_keys=True).encode()).hexdigest()
+    assert one.fingerprint() == due
+
+
+@pytest.mark.parametrize("seed", [np.int64(7), np.uint8(7), np.int32(7)])
+def test_numbers_of_numpy_are_numbers(seed: Any) -> None:
+    one = Registry().create("scorer", "random", {"seed": seed})
+    assert type(one.options()["seed"]) is int
+    assert one.fingerprint() == Registry().create("scorer", "random", {"seed": 7}).fingerprint()

@@ -26,7 +26,7 @@ from mashkit.composite import (
     ranks,
     z_scores,
 )
-from mashkit.errors import OptionError, UnknownComponent, UsageError
+from mashkit.errors import OptionError, PluginWarning, UnknownComponent, UsageError
 from mashkit.interfaces import Separator
 from mashkit.mashup import Mashup
 from mashkit.pipeline import SCORE_BATCH
@@ -34,7 +34,7 @@ from mashkit.registry import Registry
 from mashkit.rendering.renderer import Renderer
 from mashkit.synthetic.source import SyntheticSource
 from mashkit.testing import AnalyzerContract, ScorerContract, SeparatorContract, signals
-from mashkit.types import Analysis, Audio, Clip, Key, Score, StemSet
+from mashkit.types import Audio, Clip, Key, Score, StemSet
 
 
 @pytest.mark.plugins
@@ -370,15 +370,128 @@ def test_scores_are_computed_once(mashups: list[Mashup], tmp_path: Path) -> None
     assert CachedScorer(name="cached:half", inner=other, folder=tmp_path).score(mashups[:1])[0].value == 0.25
 
 
-def test_analyses_are_computed_once(song: Audio, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_analyses_are_computed_once(song: Audio, tmp_path: Path) -> None:
     grid = Grid()
     first = CachedAnalyzer(name="cached:grid", inner=grid, folder=tmp_path).analyze(song)
     again = CachedAnalyzer(name="cached:grid", inner=grid, folder=tmp_path)
-    monkeypatch.setattr(Grid, "_analyze", lambda self, mix: Analysis())
     assert again.analyze(song) == first
-    louder = Audio(song.samples * np.float32(0.5), song.sample_rate)
-    unknown = again.analyze(louder)  # but for its tuning, which mashkit measures of any
-    assert attrs.evolve(unknown, tuning=None, confidence={}) == Analysis()
+    assert len(grid.calls) == 1
+    again.analyze(Audio(song.samples * np.float32(0.5), song.sample_rate))
+    assert len(grid.calls) == 2
+
+
+def test_a_kept_file_of_another_form_is_computed_and_written_anew(
+    song: Audio, mashups: list[Mashup], tmp_path: Path
+) -> None:
+    analyzer, scorer = Grid(), Half()
+    kept = CachedAnalyzer(name="cached:grid", inner=analyzer, folder=tmp_path / "analyses")
+    scored = CachedScorer(name="cached:half", inner=scorer, folder=tmp_path / "scores")
+    analysis, score = kept.analyze(song), scored.score(mashups[:1])
+    for text in ("[]", "7", '"key"', '{"value": "high"}', '{"valu": 1}', '{"beats": 3}', "null", "{}"):
+        for path in tmp_path.rglob("*.json"):
+            path.write_text(text)
+        assert scored.score(mashups[:1]) == score
+        if text != "{}":  # which is an analysis without any field
+            assert kept.analyze(song) == analysis
+    computed = len(scorer.seen)
+    assert scored.score(mashups[:1]) == score
+    assert len(scorer.seen) == computed
+
+
+def test_results_that_cannot_be_kept_are_given_with_one_note(
+    song: Audio, mashups: list[Mashup], tmp_path: Path
+) -> None:
+    folder = tmp_path / "file" / "results"
+    folder.parent.write_text("no folder")
+    with pytest.warns(PluginWarning, match=r"results of scorer 'half' are not kept: cannot write .*file") as noted:
+        scores = CachedScorer(name="cached:half", inner=Half(), folder=folder).score(mashups)
+    assert [score.value for score in scores] == [0.5] * len(mashups)
+    assert len(noted) == 1
+    with pytest.warns(PluginWarning, match="analyzer"):
+        assert CachedAnalyzer(name="cached:grid", inner=Grid(), folder=folder).analyze(song).tempo is not None
+
+
+def test_a_cache_uses_the_options_that_its_component_has_now(mashups: list[Mashup], tmp_path: Path) -> None:
+    inner = Half(value=0.5)
+    scorer = CachedScorer(name="cached:half", inner=inner, folder=tmp_path)
+    found = []
+    for value in (0.5, 0.25, 0.5):
+        inner.value = value
+        found += [score.value for score in scorer.score(mashups[:1])]
+    assert found == [0.5, 0.25, 0.5]
+    assert len(inner.seen) == 2
+
+
+def test_stems_that_no_component_made_are_told_apart_by_their_sound(tmp_path: Path) -> None:
+    class OneSong:
+        """Has a clip of one name and one analysis, whatever it sounds like."""
+
+        def __init__(self, seed: int) -> None:
+            self.stems, self.found = signals.band(Key(9, "minor"), bars=2, seed=seed)
+
+        def clip(self, clip_id: str) -> Clip:
+            return Clip("c1", "s1", "Song", "song.wav", 0.0, 4.0, 44_100, analysis)
+
+        def stem(self, clip_id: str, role: mk.Role) -> Audio:
+            return self.stems.role(role)
+
+        def provenance(self, ids: object) -> tuple[()]:
+            return ()
+
+    analysis = OneSong(0).found
+    layers = [mk.Layer(role=role, clip_id="c1") for role in mk.Role]
+    plan = mk.MashupPlan(condition="original", layers=layers, duration_s=4, seed=0)
+    inner = Half()
+    scorer = CachedScorer(name="cached:half", inner=inner, folder=tmp_path)
+    for seed, computed in ((0, 1), (5, 2), (0, 2)):
+        scorer.score([Renderer(OneSong(seed), Turntable()).mashup(plan)])
+        assert len(inner.seen) == computed
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "members"),
+    [
+        ("scorer", "random+cached:loudness", ["random", "cached:loudness"]),
+        ("scorer", "cached:random + 2*loudness", ["random + 2*loudness"]),
+        ("scorer", "(cached:random)+2*loudness", ["cached:random", "loudness"]),
+        ("scorer", "cached:(random+loudness)", ["random+loudness"]),
+        ("scorer", "rank(random,0.5*(loudness+2*random))", ["random", "loudness+2*random"]),
+        ("scorer", "rank(cached:random, cached:(random+loudness))", ["cached:random", "cached:(random+loudness)"]),
+        ("scorer", "rank(random+loudness,random)", ["random+loudness", "random"]),
+        ("analyzer", "key:cached:grid,beats:grid", ["cached:grid", "grid"]),
+        ("analyzer", "key:cached:(key:grid,beats:grid),beats:(grid)", ["cached:(key:grid,beats:grid)", "grid"]),
+        ("analyzer", "cached:key:grid,beats:grid", ["key:grid,beats:grid"]),
+        ("separator", "mean(one,2*(mean(one,two;vocals=1:0)))", ["one", "mean(one,two;vocals=1:0)"]),
+    ],
+)
+def test_composites_in_composites(kind: str, name: str, members: list[str]) -> None:
+    one, two = sharing("one", vocals=0.5, other=0.5), sharing("two", vocals=0.1, other=0.9)
+    plain = {"grid": Grid(), "one": one, "two": two, "random": Half(), "loudness": Half(value=0.2)}
+
+    def make(kind: str, name: str, options: Any = None) -> mk.components.Component:
+        return plain[name] if name in plain else create(make, kind, name, options)
+
+    named = {id(part): name for name, part in plain.items()}
+    made = create(make, kind, name)
+    assert [named.get(id(one), one.info.name) for one in made.members()] == members
+
+
+def test_options_of_a_part_of_a_part() -> None:
+    name = "random+2*(loudness+cached:random)"
+    made = Registry().create("scorer", name, {"random.seed": 1, "loudness+cached:random.cached:random.seed": 7})
+    outer, inner = made.members()
+    assert outer.options() == {"seed": 1}
+    assert inner.members()[1].members()[0].options() == {"seed": 7}
+    assert Registry().create("scorer", *spec_of(made)).fingerprint() == made.fingerprint()  # type: ignore[misc]
+
+
+@pytest.mark.parametrize(
+    "name", ["(rank(random,loudness))+random", "rank((z(random,loudness)),random)", "(random", "random)+(loudness",
+             "()", "random+()", "rank(random)+(loudness)", "key:random", "random:loudness", "2*cached:2*random"],
+)  # fmt: skip
+def test_what_makes_no_nested_composite(name: str) -> None:
+    with pytest.raises(UsageError):
+        Registry().create("scorer", name)
 
 
 @pytest.mark.plugins
