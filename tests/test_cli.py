@@ -254,6 +254,7 @@ def test_no_two_compatible_songs(pair: list[Path], tmp_path: Path, capsys: pytes
         (["stretch", "SONG", "--time-map", "TEXT", "-o", "OUT/x.flac"], 2, "text.mp3 is not JSON"),
         (["audition", "NOWHERE"], 2, "is no folder"),
         (["unknown"], 2, "invalid choice"),
+        (["analyze", "SONG", "--nope"], 2, "mashkit analyze: error: unrecognized arguments: --nope"),
         ([], 2, "usage"),
     ],
 )

@@ -103,7 +103,10 @@ def _run(given: Sequence[str], asked: str | None) -> int:
     added = None
     if asked not in commands.choices and "--version" not in given:
         added = add_plugin_commands(asked, given, commands)
-    arguments = parser.parse_args(given)
+    arguments, left = parser.parse_known_args(given)
+    if left:
+        # The command's own parser says it, so that the usage that is printed is the command's.
+        commands.choices.get(arguments.command or "", parser).error(f"unrecognized arguments: {' '.join(left)}")
     if arguments.command != "config":
         _add_settings(arguments)
     _expand_homes(arguments)
