@@ -68,6 +68,13 @@ def test_excerpt_is_the_part_asked_for() -> None:
         audio.excerpt(0.75, 0.5)
 
 
+def test_a_short_part_of_surround_sound_is_sound() -> None:
+    surround = Audio(np.ones((6, 50), np.float32), 44_100)
+    assert surround.excerpt(0, 3 / 44_100).samples.shape == (6, 3)
+    with pytest.raises(AudioError, match="more channels than frames"):
+        Audio(np.ones((50, 6), np.float32), 44_100)
+
+
 def test_pickled_audio_is_still_read_only() -> None:
     audio = pickle.loads(pickle.dumps(signals.noise(0.1)))  # noqa: S301 — our own bytes
     assert not audio.samples.flags.writeable

@@ -16,6 +16,10 @@ from mashkit.errors import AudioError, UsageError
 Samples: TypeAlias = npt.NDArray[np.float32]
 
 
+MOST_CHANNELS = 8
+"""Channels that sound may have even if it has fewer frames, as short parts of surround sound do."""
+
+
 def _read_only(samples: npt.ArrayLike) -> Samples:
     """Return read-only float32 samples; copy them unless they are read-only, float32 and contiguous already."""
     try:
@@ -65,7 +69,7 @@ class Audio:
     ------
     AudioError
         If the samples are not a finite floating-point matrix with at least one channel, have more channels than
-        frames, or the rate is not positive.
+        frames and more than eight, or the rate is not positive.
 
     Examples
     --------
@@ -94,7 +98,7 @@ class Audio:
     def __attrs_post_init__(self) -> None:
         if self.samples.shape[0] < 1:
             raise AudioError("samples have no channels", "give (channels, frames); mono is (1, frames)")
-        if self.channels > max(self.frames, 2) and self.frames > 0:
+        if self.channels > max(self.frames, MOST_CHANNELS) and self.frames > 0:
             # soundfile and most other libraries use (frames, channels): each frame would become a channel here.
             raise AudioError(
                 f"samples of shape {self.samples.shape} have more channels than frames",
