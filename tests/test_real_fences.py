@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.metadata
 import importlib.util
+import io
 import json
 import locale
 import os
 import signal
 import subprocess
 import sys
+import threading
 import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -19,7 +22,7 @@ import pytest
 
 import mashkit as mk
 from mashkit.cli import main
-from mashkit.components.fence import plugin_code
+from mashkit.components.fence import data_on_stdout, plugin_code
 from mashkit.discovery import published
 from mashkit.errors import (
     AudioFileError,
@@ -136,6 +139,122 @@ def test_the_users_interrupt_stays_one(tmp_path: Path) -> None:
         os.kill(os.getpid(), signal.SIGINT)
     with pytest.raises(ComponentFailed, match="waiting: KeyboardInterrupt"), plugin_code("waiting"):
         raise KeyboardInterrupt
+
+
+@pytest.mark.skipif(os.name != "posix", reason="signals")
+def test_a_program_that_is_interrupted_ends_as_interrupted_programs_do() -> None:
+    program = """
+import os, signal
+import mashkit as mk
+from mashkit.testing import signals
+
+class Waiting(mk.Analyzer):
+    info = mk.ComponentInfo(name="waiting", target="t:W", summary="s", code_license="MIT", provides={"tempo"})
+
+    def _analyze(self, mix):
+        try:
+            os.kill(os.getpid(), signal.SIGINT)
+        finally:
+            print("tidied")
+
+try:
+    Waiting().analyze(signals.noise(0.5))
+except KeyboardInterrupt as error:
+    assert type(error) is KeyboardInterrupt
+    raise
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False, timeout=120)
+    assert done.returncode == -signal.SIGINT
+    assert done.stdout == "tidied\n"
+    assert done.stderr.rstrip().endswith("KeyboardInterrupt")
+
+
+class Threads:
+    """Calls of plugins in threads of their own; each ends, with what it does last, when it is told."""
+
+    def __init__(self) -> None:
+        self.threads: dict[str, threading.Thread] = {}
+        self.may_end: dict[str, threading.Event] = {}
+
+    def begin(self, name: str, at_begin: Callable[[], object] = int, at_end: Callable[[], object] = int) -> None:
+        begun, self.may_end[name] = threading.Event(), threading.Event()
+
+        def work() -> None:
+            with plugin_code(name):
+                at_begin()
+                begun.set()
+                self.may_end[name].wait(30)
+                at_end()
+
+        self.threads[name] = threading.Thread(target=work)
+        self.threads[name].start()
+        begun.wait(30)
+
+    def end(self, name: str) -> None:
+        self.may_end[name].set()
+        self.threads[name].join()
+
+
+@pytest.fixture
+def threads(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Threads]:
+    monkeypatch.chdir(tmp_path)
+    for name in ("one", "two", "three"):
+        (tmp_path / name).mkdir()
+    started = Threads()
+    with warnings.catch_warnings():
+        yield started
+    for name in started.threads:
+        started.end(name)
+
+
+def test_what_a_program_changes_while_a_thread_runs_a_plugin_stays(threads: Threads, tmp_path: Path) -> None:
+    threads.begin("call")
+    os.chdir(tmp_path / "one")
+    warnings.simplefilter("error", ResourceWarning)
+    filters = list(warnings.filters)
+    with contextlib.redirect_stdout(io.StringIO()) as heard:
+        threads.end("call")
+        print("heard")
+    assert heard.getvalue() == "heard\n"
+    assert Path.cwd() == tmp_path / "one"
+    assert list(warnings.filters) == filters
+
+
+def test_a_redirection_that_ends_while_a_thread_runs_a_plugin_has_ended(threads: Threads) -> None:
+    before = sys.stdout, sys.stderr
+    with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
+        threads.begin("call")
+    threads.end("call")
+    assert (sys.stdout, sys.stderr) == before
+
+
+def test_a_call_in_the_main_thread_is_put_right_beside_calls_in_others(threads: Threads, tmp_path: Path) -> None:
+    threads.begin("call")
+    os.chdir(tmp_path / "one")
+    with plugin_code("plugin"):
+        os.chdir(tmp_path / "two")
+        warnings.simplefilter("error", ResourceWarning)
+        sys.stdout = io.StringIO()
+    assert Path.cwd() == tmp_path / "one"
+    assert not any(one[0] == "error" and one[2] is ResourceWarning for one in warnings.filters)
+    threads.end("call")
+    assert Path.cwd() == tmp_path / "one"
+
+
+def test_calls_that_overlap_in_a_command_put_back_what_was_before_all_of_them(threads: Threads, tmp_path: Path) -> None:
+    with data_on_stdout(for_good=False):
+        threads.begin("first", at_begin=lambda: os.chdir("one"))
+        threads.begin("second", at_begin=lambda: os.chdir(tmp_path / "two"))
+        threads.end("first")
+        assert Path.cwd() == tmp_path / "two"  # which the other call has set for itself
+        threads.end("second")
+        assert Path.cwd() == tmp_path
+        threads.begin("first", at_begin=lambda: os.chdir("one"))
+        with plugin_code("plugin"):
+            os.chdir(tmp_path / "three")
+        assert Path.cwd() == tmp_path  # where the command writes next
+        threads.end("first")
+        assert Path.cwd() == tmp_path
 
 
 def test_where_ctrl_c_is_ignored_an_interrupt_is_the_plugins() -> None:

@@ -5,7 +5,9 @@ A plugin is other people's code in our process. All calls of a plugin go through
 - converts every error into one of mashkit's errors, also a SystemExit and a KeyboardInterrupt that the plugin raises
   itself; the user's Ctrl-C stays a KeyboardInterrupt;
 - restores the settings that mashkit relies on: the current folder, the locale, filters that make warnings errors,
-  numpy's error settings, the handler of Ctrl-C, standard output;
+  numpy's error settings, the handler of Ctrl-C, standard output. Those of the whole process are restored after a call
+  in the main thread, and in a command after a call in any thread. After a call in another thread of somebody's program
+  they stay, because nobody can say whether the plugin changed them, or the program did meanwhile;
 - in a command, sends the plugin's output to standard error, because standard output contains the command's data: see
   :func:`data_on_stdout`.
 
@@ -32,18 +34,20 @@ T = TypeVar("T")
 _END = object()
 
 
-class Interrupted(KeyboardInterrupt):
-    """The user's Ctrl-C: a signal arrived. So it differs from a KeyboardInterrupt that a plugin raises."""
-
-
 class _Here(threading.local):
     """The state of one thread."""
 
     inside = False  # whether a plugin's code is running
-    watching = False  # whether Ctrl-C would raise Interrupted
+    counted = False  # whether its call is one of those that share settings
+    watching = False  # whether Ctrl-C would raise an error with the mark below
 
 
 _here = _Here()
+_OF_SIGNAL = "_mashkit_of_signal"
+"""Attribute of a KeyboardInterrupt that a signal caused, and so the user; a plugin may raise others.
+
+It is no class of its own, because Python ends a program as an interrupted one only for KeyboardInterrupt itself.
+"""
 _data: _Data | None = None  # where a command's data are written while a command runs
 
 
@@ -96,9 +100,9 @@ def _by_user(error: BaseException) -> bool:
         # Signals are handled in the main thread only, and not at all if they are ignored, as in a background job of a
         # script. If other code has set a handler, the two cannot be distinguished, and it counts as the user's.
         handled = signal.getsignal(signal.SIGINT) not in (signal.SIG_IGN, signal.SIG_DFL)
-        return handled and threading.current_thread() is threading.main_thread()
+        return handled and _in_main_thread()
     found: BaseException | None = error
-    while found is not None and not isinstance(found, Interrupted):
+    while found is not None and not hasattr(found, _OF_SIGNAL):
         found = found.__cause__ or found.__context__
     return found is not None
 
@@ -112,7 +116,7 @@ def _guarded(*, look: bool) -> Iterator[None]:
     _here.inside = True
     restore = [_divert_output(), _watch_interrupts()]
     if look:
-        restore += [_keep_folder(), _keep_locale(), _keep_warnings(), _keep_numpy()]
+        restore += [_keep_settings(), _keep_numpy()]
     try:
         yield
     finally:
@@ -122,17 +126,19 @@ def _guarded(*, look: bool) -> Iterator[None]:
 
 
 def _interrupted(number: int, frame: object) -> None:
-    raise Interrupted
+    error = KeyboardInterrupt()
+    setattr(error, _OF_SIGNAL, True)
+    raise error
 
 
 def _watch_interrupts() -> Callable[[], object]:
-    """Make Ctrl-C raise :class:`Interrupted`, unless other code handles it; return a function that undoes this."""
-    if threading.current_thread() is not threading.main_thread():
-        return lambda: None
+    """Make Ctrl-C raise an error with a mark, unless other code handles it; return a function that undoes this."""
+    if not _in_main_thread():
+        return _nothing
     if _here.watching:  # data_on_stdout() watches for the whole command
         return lambda: signal.getsignal(signal.SIGINT) is _interrupted or signal.signal(signal.SIGINT, _interrupted)
     if signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
-        return lambda: None
+        return _nothing
     signal.signal(signal.SIGINT, _interrupted)
     _here.watching = True
 
@@ -141,6 +147,70 @@ def _watch_interrupts() -> Callable[[], object]:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
     return back
+
+
+def _in_main_thread() -> bool:
+    return threading.current_thread() is threading.main_thread()
+
+
+def _nothing() -> None:
+    pass
+
+
+def _keep_settings() -> Callable[[], object]:
+    """Restore the settings of the whole process at the end, where it is known that a plugin changed them."""
+    if _data is not None:
+        return _overlapping.begin()
+    return _kept() if _in_main_thread() else _nothing
+
+
+def _kept() -> Callable[[], None]:
+    restore = [_keep_folder(), _keep_locale(), _keep_warnings()]
+
+    def back() -> None:
+        for one in reversed(restore):
+            one()
+
+    return back
+
+
+class _Overlapping:
+    """The calls of plugins that run at once in several threads of a command.
+
+    They share the settings from before the first of them, because one that begins later may find what another has
+    changed. They are restored when the last call ends, so that no call restores them under another; and when a call in
+    the main thread ends, because the command's own code, which writes files, runs there next.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._running = 0
+        self._back: Callable[[], None] = _nothing
+
+    def begin(self) -> Callable[[], object]:
+        with self._lock:
+            if self._running == 0:
+                self._back = _kept()
+            self._running += 1
+            _here.counted = True
+        return self._end
+
+    def _end(self) -> None:
+        with self._lock:
+            self._running -= 1
+            _here.counted = False
+            if self._running == 0 or _in_main_thread():
+                self._back()
+
+    def forked(self) -> None:
+        """Forget the calls of other threads, which do not exist in this forked process."""
+        self._lock = threading.Lock()
+        self._running = int(_here.counted)
+
+
+_overlapping = _Overlapping()
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_overlapping.forked)
 
 
 def _folder() -> str | None:
@@ -198,7 +268,7 @@ def _keep_numpy() -> Callable[[], object]:
         if np.geterr() != (before or np.geterr()):
             np.seterr(**before)  # type: ignore[arg-type]  # the settings that geterr returned
 
-    return back if before is not None else lambda: None
+    return back if before is not None else _nothing
 
 
 # ------------------------------------------------------------------------------------------------------------- output
@@ -207,8 +277,10 @@ def _divert_output() -> Callable[[], object]:
     before = sys.stdout, sys.stderr
     if _data is not None:
         if threading.get_ident() != _data.thread:  # _Data.write() sends this thread's output to standard error
-            return lambda: None
+            return _nothing
         sys.stdout = sys.stderr
+    elif not _in_main_thread():  # the program may redirect its output meanwhile, or end doing so
+        return _nothing
 
     def back() -> None:
         sys.stdout, sys.stderr = before
