@@ -56,7 +56,7 @@ from mashkit_mashnet_train.store import Store, open_store
 
 HERE = Path(__file__).parent
 BEATS = (36, 48)
-"""An example's length, beats, as far as the clips go: 18 s or longer."""
+"""An example's length, beats, as far as the clips of all its layers go."""
 CANDIDATES = 48
 RULE = "f0chroma"
 TARGETS = {
@@ -102,7 +102,10 @@ def questions(clips: Clips, vocals: int, seed: int, candidates: int = CANDIDATES
             continue
         seen.add(song)
         kinds = (Condition.ORIGINAL, *UNMATCHED, *[Condition.MATCHED] * candidates)
-        drawn = list(drawer.group(len(found), kinds, np.random.default_rng([seed, int(clip)]), vocal=int(clip)))
+        own = np.random.default_rng([seed, int(clip)])
+        drawn = list(drawer.group(len(found), kinds, own, vocal=int(clip), twins=True))
+        if not drawn:  # its clip is too short
+            continue
         original = drawn[0]
         sung = original.layers[Role.VOCAL]
         beat = float(np.median(np.diff(original.grid)))
@@ -217,8 +220,9 @@ def page(results: Mapping[str, Any]) -> str:
         f"Made by `{results['command']}`.",
         "",
         f"{results['vocals']} vocals of as many songs, of the {results['clips']} rendered clips of the "
-        f"{results['split']} split, as features, clean, {BEATS[0]} to {BEATS[1]} beats long; each with three unmatched "
-        f"and {CANDIDATES} matched mashups of other songs, and five twins with one thing wrong. Everything is "
+        f"{results['split']} split, as features, clean, up to {BEATS[1]} beats long, as far as the clips go; each "
+        f"with three unmatched and {CANDIDATES} matched mashups of other songs, and five twins with one thing wrong. "
+        "Everything is "
         "transposed and stretched alike. Where there are several seeds, the value is their mean, followed by the least "
         "and the greatest; in brackets is the 95 % interval of the first seed, bootstrapped by song.",
         "",

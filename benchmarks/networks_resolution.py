@@ -39,7 +39,6 @@ from mashkit.types import Condition
 from mashkit_mashnet.checkpoint import Calibration
 from mashkit_mashnet.frontend import FINE, LOG_FREQUENCY
 from mashkit_mashnet.networks import MixPreset, PreMixNet
-from mashkit_mashnet_train.batches import Batch
 from mashkit_mashnet_train.examples import TWINS, Clips
 from mashkit_mashnet_train.spectra_data import SpectraData, collated
 from mashkit_mashnet_train.store import Store, open_store
@@ -68,21 +67,10 @@ TITLES = {"semitone": "±1 semitone", "late_50": "½ beat late", "late_25": "¼ 
 class Twins(SpectraData):
     """Each vocal's original, and its three twins with one thing wrong."""
 
-    def _kinds(self, step: int, number: int, random: np.random.Generator) -> Sequence[str]:
-        return (Condition.ORIGINAL, *TWINS)
+    held_kinds = (Condition.ORIGINAL, *TWINS)
 
-    def validation(self) -> list[Batch]:
-        """Return originals and twins of validation songs, always the same."""
-        batches = []
-        for start in range(0, self.validation_groups, self.groups):
-            random = np.random.default_rng([start, 77])
-            examples = [
-                example
-                for number in range(start, start + self.groups)
-                for example in self._held.group(number, (Condition.ORIGINAL, *TWINS), random)
-            ]
-            batches.append(self._validation_batch(examples, random))
-        return batches
+    def _kinds(self, step: int, number: int, random: np.random.Generator) -> Sequence[str]:
+        return self.held_kinds
 
 
 # ------------------------------------------------------------------------------------------------------------ rule

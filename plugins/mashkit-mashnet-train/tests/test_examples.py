@@ -36,6 +36,7 @@ from mashkit_mashnet_train.examples import (
     FAST,
     HARMONIC,
     LATE,
+    LEAST_BEATS,
     RULES,
     SHIFTS,
     SPEEDS,
@@ -44,10 +45,11 @@ from mashkit_mashnet_train.examples import (
     Drawer,
     Example,
     Fold,
+    sounds,
     split_of,
     splits,
 )
-from mashkit_mashnet_train.interval_data import IntervalData
+from mashkit_mashnet_train.interval_data import LARGEST_S, IntervalData
 from mashkit_mashnet_train.spectra_data import SpectraData, collated
 from mashkit_mashnet_train.store import Record, Store
 from mashkit_mashnet_train.training_data import training_data
@@ -223,17 +225,18 @@ Facts = tuple[int, int, float, int]
 """Song, tonic, tempo in BPM, beats in a bar."""
 
 
-def clips_of(facts: list[Facts]) -> Clips:
-    """Return clips of 16 s with these facts; all their stems sound all the time."""
-    frames = round(16 * WIDE.frame_rate)
+def clips_of(facts: list[Facts], seconds: list[int] | None = None) -> Clips:
+    """Return clips of 16 s, or of so many, with these facts; all their stems sound all the time."""
+    lengths = seconds or [16] * len(facts)
     records = []
-    for number, (song, tonic, tempo, bar) in enumerate(facts):
-        beats = np.arange(0, 16, 60 / tempo)
+    for number, ((song, tonic, tempo, bar), length) in enumerate(zip(facts, lengths, strict=True)):
+        beats = np.arange(0, length, 60 / tempo)
         analysis = Analysis(Key(tonic, "major"), tempo, beats, beats[::bar])
-        records.append(Record(id=f"clip-{number}", song=f"song-{song}", duration=16.0, analysis=analysis))
-    shapes = [(frames * len(facts), len(Role), bands) for bands in (WIDE.bands, 3)]
+        records.append(Record(id=f"clip-{number}", song=f"song-{song}", duration=float(length), analysis=analysis))
+    frames = [round(length * WIDE.frame_rate) for length in lengths]
+    shapes = [(sum(frames), len(Role), bands) for bands in (WIDE.bands, 3)]
     spectra, onsets = (np.full(shape, 255, np.uint8) for shape in shapes)
-    starts = np.arange(len(facts) + 1)[:, None].repeat(2, axis=1) * frames
+    starts = np.cumsum([0, *frames])[:, None].repeat(2, axis=1)
     return Clips([Store(Path("none"), tuple(records), {}, spectra, onsets, starts)], None)
 
 
@@ -284,7 +287,7 @@ def test_examples_are_drawn_by_the_rules_of_the_papers_generator(facts: list[Fac
 
 def test_data_drawn_by_other_rules_are_other_data(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     now = IntervalData([store], groups=2, validation_groups=4)
-    assert now.summary["rules"] == examples.RULES_VERSION == 5
+    assert now.summary["rules"] == examples.RULES_VERSION == 6
     monkeypatch.setattr(examples, "RULES_VERSION", 2)
     assert IntervalData([store], groups=2, validation_groups=4).fingerprint != now.fingerprint
 
@@ -316,6 +319,69 @@ def test_residue_is_of_another_song(store: Store, monkeypatch: pytest.MonkeyPatc
             random = np.random.default_rng(seed)
             spectra_data._with_residue(clips, values, own_clip, Role.VOCAL, random, LOG_FREQUENCY)
         assert clips.songs[own_clip] not in clips.songs[seen[-5:]]
+
+
+def test_the_page_names_the_version_of_the_rules() -> None:
+    page = (Path(__file__).parents[3] / "docs" / "training.md").read_text(encoding="utf-8")
+    assert f"The rules are of version {examples.RULES_VERSION}." in page
+    assert f"\n| {examples.RULES_VERSION} | " in page
+    assert f"\n| {examples.RULES_VERSION + 1} | " not in page
+
+
+def outside(clips: Clips, example: Example, edge: float = 0.0) -> float:
+    """Return the greatest share of an example's time in which one of its layers is outside of its clip."""
+    times = np.linspace(example.grid[0] - edge, example.grid[-1] + edge, 500)
+    shares = []
+    for layer in example.layers.values():
+        moments = layer.to_clip(times)
+        shares.append(((moments < -1e-9) | (moments > clips.records[layer.clip].duration + 1e-9)).mean())
+    return float(max(shares))
+
+
+@pytest.mark.parametrize("protocol", ["controlled", "paper"])
+def test_no_kind_of_example_is_told_by_silence_outside_of_its_clips(clips: Clips, protocol: str) -> None:
+    # As clips of the same length, of very different lengths, and with beats from the first moment on.
+    for some in (clips, clips_of([(n, 2 * n % 12, 80.0 + 7 * n, 4) for n in range(9)], [12 + 3 * n for n in range(9)])):
+        for kinds in ((ORIGINAL, MATCHED, *UNMATCHED), KINDS):
+            found: dict[str, list[float]] = {}
+            for example in drawn(some, kinds, protocol):
+                found.setdefault(example.kind, []).append(outside(some, example))
+            assert set(found) == set(kinds)
+            assert {kind: max(shares) for kind, shares in found.items()} == dict.fromkeys(kinds, 0.0)
+
+
+def test_beats_that_a_tracker_moves_stay_in_the_clips(store: Store) -> None:
+    data = IntervalData([store], groups=2, validation_groups=4)
+    for clips, drawer in ((data.training, data._drawer), (data.held, data._held)):
+        random = np.random.default_rng(0)
+        for number in range(20):
+            for example in drawer.group(number, KINDS, random):
+                speed = float(np.diff(example.layers[Role.VOCAL].to_clip(np.array([0.0, 1.0])))[0])
+                assert outside(clips, example, LARGEST_S / max(speed, 1)) == 0
+
+
+@pytest.mark.parametrize("protocol", ["controlled", "paper"])
+def test_all_examples_of_a_group_have_one_excerpt_in_which_the_vocal_sounds(clips: Clips, protocol: str) -> None:
+    groups: dict[int, list[Example]] = {}
+    for example in drawn(clips, (ORIGINAL, MATCHED, *UNMATCHED), protocol):
+        groups.setdefault(example.group, []).append(example)
+    for made in groups.values():
+        sources = {tuple(example.layers[Role.VOCAL].source) for example in made}
+        assert len(sources) == 1
+        assert len({len(example.grid) for example in made}) == 1
+        sung = made[0].layers[Role.VOCAL]
+        first = int(np.flatnonzero(clips.beats[sung.clip] == sung.source[0])[0])
+        assert len(made[0].grid) > LEAST_BEATS
+        assert sounds(clips, sung.clip, first, len(made[0].grid) - 1)
+
+
+def test_a_vocal_whose_clip_is_too_short_gives_nothing() -> None:
+    clips = clips_of([(0, 0, 61.0, 7), (1, 0, 62.0, 4)], [15, 40])
+    random = np.random.default_rng(0)
+    assert [example.kind for example in Drawer(clips, "paper", (16, 32)).group(0, (ORIGINAL,), random, vocal=0)]
+    # With room for a beat before the excerpt, and a faster stem after it, seven beats remain.
+    assert not list(Drawer(clips, "paper", (16, 32)).group(0, (ORIGINAL,), random, vocal=0, twins=True))
+    assert list(Drawer(clips, "paper", (16, 32)).group(0, (ORIGINAL,), random, vocal=1, twins=True))
 
 
 def test_twins_differ_in_one_thing(clips: Clips) -> None:
@@ -410,6 +476,18 @@ def test_a_batch_is_made_of_its_number(store: Store, family: str) -> None:
     assert batch.targets.isnan().any()
     assert all(len(part) == len(batch) for part in batch.inputs.values())
     assert one.summary["training"]["test"]["songs"] >= 2
+
+
+@pytest.mark.parametrize("family", ["intervals", "stems"])
+def test_validation_is_the_same_for_any_number_of_vocals_in_a_batch(store: Store, family: str) -> None:
+    def made(groups: int) -> list[Batch]:
+        if family == "intervals":
+            return IntervalData([store], groups=groups, validation_groups=14).validation()
+        return SpectraData([store], mixed=False, unlabelled=True, groups=groups, validation_groups=14).validation()
+
+    few, many = made(1), made(7)
+    assert len(few) == len(many) > 1
+    assert all(_same(one, other) for one, other in zip(few, many, strict=True))
 
 
 def _same(one: Batch, other: Batch) -> bool:

@@ -41,18 +41,26 @@ VALIDATION_SHARE = 0.2
 RULES = attrs.evolve(PaperGenerator().rules, fifths=False)
 """Rules by which other songs' stems are drawn: those of the paper's generator, but a key a fifth away is no negative,
 because it shares six of seven notes (docs/paper.md, row 12)."""
-RULES_VERSION = 5
+RULES_VERSION = 6
 """Version of the rules, part of the fingerprint of the data, so that no run is resumed under other rules. Version 1 had
 rules of its own: a tempo more than 4 % off as a logarithm and between half and double tempo was unmatched, and the
 delayed stem was never the vocal. In version 2, a stem that is faster than the vocal was unmatched only from 4.2 %
 on; in version 3, faster and slower stems are unmatched from 4 % on. From version 4 on, residue is of another song;
-before, it could be of any clip. From version 5 on, all layers of an example are of one store."""
+before, it could be of any clip. From version 5 on, all layers of an example are of one store. From version 6 on, all
+layers cover their whole excerpt: before, those in another tempo often began or ended in the silence outside of their
+clips, and originals never did, so that silence told bad from good."""
 SHIFTS = (-2, 3)
 """Range of the transposition of all layers of a controlled example, semitones; the upper end is excluded."""
 SPEEDS = (0.9, 1.1)
 """Range of the speeds of all layers of a controlled example."""
 QUIET_SHARE = 0.35
 """Smallest share of an excerpt's beats on which its vocal must sound."""
+LEAST_BEATS = 8
+"""Fewest beats of an excerpt."""
+ROOM = 0.75
+"""A stem is drawn again if its clip has room for a smaller share of the excerpt than this (ours). An excerpt becomes as
+short as the clip with the least room, so without this limit, one short clip would make many excerpts short."""
+_TRIES, _REDRAWN = 200, 20
 OFF_BEAT = (0.15, 0.85)
 """Range of the part of a beat by which a layer that is out of time is off: by less, it would be in time (ours)."""
 OFF_TEMPO_PERCENT = (1.5, 6.0)
@@ -384,6 +392,29 @@ def sounds(clips: Clips, clip: int, first: int, count: int) -> bool:
 
 
 # ------------------------------------------------------------------------------------------------------------ draws
+@attrs.frozen
+class _Stem:
+    """A stem that was drawn, before it is placed: its clip, transposition, delay, and the beats that it has room for.
+
+    The delay is in seconds; None if the stem's beats lie on the vocal's.
+    """
+
+    clip: int
+    semitones: int
+    late: float | None
+    beats: int
+
+
+@attrs.frozen
+class _Draft:
+    """What is drawn for an example before the length of its group's excerpt is known."""
+
+    kind: str
+    speed: float
+    shift: int
+    backing: Mapping[Role, _Stem] = attrs.field(factory=dict)
+
+
 class Drawer:
     """Draws examples around vocals.
 
@@ -392,7 +423,9 @@ class Drawer:
     clips : Clips
     protocol : {"controlled", "paper"}
     beats : tuple of int
-        Range of an example's length in beats; a short clip gives a shorter example.
+        Range of an example's length in beats. It is shorter where a clip of one of its layers has no room for it.
+    edge : float
+        Seconds at both ends of each clip that no layer plays, for a network whose beats are moved after the draw.
 
     Raises
     ------
@@ -400,7 +433,7 @@ class Drawer:
         If there are fewer than two songs.
     """
 
-    def __init__(self, clips: Clips, protocol: Protocol, beats: tuple[int, int]) -> None:
+    def __init__(self, clips: Clips, protocol: Protocol, beats: tuple[int, int], edge: float = 0.0) -> None:
         if not len(clips):
             raise UsageError(
                 f"no store has two songs with key and beats ({clips.part}): mashups need two or more",
@@ -409,12 +442,20 @@ class Drawer:
         self.clips = clips
         self.protocol = protocol
         self.beats = beats
+        self.edge = edge
+        self._ends = [record.duration - edge for record in clips.records]
 
-    def group(self, number: int, kinds: Sequence[str], random: Random, vocal: int | None = None) -> Iterator[Example]:
+    def group(
+        self, number: int, kinds: Sequence[str], random: Random, vocal: int | None = None, *, twins: bool = False
+    ) -> Iterator[Example]:
         """Yield an example of each of ``kinds``; all have the same excerpt of the same vocal.
 
+        The excerpt is so short that all layers of all kinds sound from its start to its end. A layer that leaves its
+        clip is silent there, and a network would learn which kinds have such silence, and not which layers fit.
+
         A kind is left out if no other clip fits it. If the metre of the vocal's clip is doubtful, it has no kinds that
-        need other clips (docs/paper.md, row 16).
+        need other clips (docs/paper.md, row 16). A vocal that was asked for gives nothing if its clip has no room for
+        8 beats.
 
         Parameters
         ----------
@@ -424,50 +465,136 @@ class Drawer:
         random : numpy.random.Generator
         vocal : int, optional
             Index of the vocal's clip; by default it is drawn.
+        twins : bool
+            True if the caller makes twins of the original itself: then the clip has room for them too.
+
+        Raises
+        ------
+        UsageError
+            If no vocal was asked for, and none sounds for 8 beats.
         """
-        clip, first, count = self._excerpt(random, vocal)
+        found = self._drafted(kinds, random, vocal, twins=twins or not set(TWINS).isdisjoint(kinds))
+        if found is None:
+            return
+        clip, first, count, drafts = found
         beats = self.clips.beats[clip][first : first + count + 1]
         downs = self.clips.beats[clip][self.clips.downbeats[clip]]
         downs = downs[(downs >= beats[0]) & (downs <= beats[-1])]
-        for kind in kinds:
-            speed, shift = 1.0, 0
-            if self.protocol == "controlled":
-                speed, shift = float(random.uniform(*SPEEDS)), int(random.integers(*SHIFTS))
-            grid = (beats - beats[0]) / speed
-            sung = Layer(clip, shift, grid[[0, -1]], beats[[0, -1]])
-            made = self._made(kind, sung, grid, shift, speed, random)
-            if made is not None:
-                layers, wrong = made
-                yield Example(kind, number, grid, (downs - beats[0]) / speed, {Role.VOCAL: sung, **layers}, wrong)
+        for draft in drafts:
+            grid = (beats - beats[0]) / draft.speed
+            sung = Layer(clip, draft.shift, grid[[0, -1]], beats[[0, -1]])
+            layers, wrong = self._made(draft, sung, grid, random)
+            made = {Role.VOCAL: sung, **layers}
+            yield Example(draft.kind, number, grid, (downs - beats[0]) / draft.speed, made, wrong)
 
-    def _excerpt(self, random: Random, vocal: int | None) -> tuple[int, int, int]:
-        """Return a clip, the beat index of one of its downbeats, and the number of beats from this downbeat on."""
-        for _ in range(200):
-            clip = self.clips.draw(random) if vocal is None else vocal
-            wanted = int(random.integers(self.beats[0], self.beats[1] + 1))
-            last = len(self.clips.beats[clip]) - 1
-            count = min(wanted, last)
-            downs = self.clips.downbeats[clip]
-            starts = downs[downs + count <= last]
-            if not len(starts):
-                starts = downs[:1]
-                count = last - int(starts[0])
-            first = int(starts[random.integers(len(starts))])
-            if count >= 8 and sounds(self.clips, clip, first, count):
-                return clip, first, count
-        if vocal is not None:
-            return clip, first, count
-        raise UsageError("no clip has 8 beats in which its vocal sounds", "give clips with a vocal")
+    def _drafted(
+        self, kinds: Sequence[str], random: Random, vocal: int | None, *, twins: bool
+    ) -> tuple[int, int, int, list[_Draft]] | None:
+        """Return a clip, the beat on which its excerpt begins, its length in beats, and drafts that have room for it.
+
+        A vocal that was asked for may be silent, if it sounds nowhere; None if its clip is too short.
+        """
+        for attempt in range(_TRIES):
+            silent = vocal is not None and attempt == _TRIES - 1
+            clip, first, count = self._excerpt(random, vocal, twins=twins)
+            if count < LEAST_BEATS or not (silent or sounds(self.clips, clip, first, count)):
+                continue
+            beats = self.clips.beats[clip][first : first + count + 1]
+            drafts = [draft for kind in kinds if (draft := self._draft(kind, clip, beats, random)) is not None]
+            fewest = min([count, *(stem.beats for draft in drafts for stem in draft.backing.values())])
+            if silent or fewest == count or sounds(self.clips, clip, first, fewest):
+                return clip, first, fewest, drafts
+        if vocal is None:
+            raise UsageError("no clip has 8 beats in which its vocal sounds", "give clips with a vocal")
+        return None
+
+    def _excerpt(self, random: Random, vocal: int | None, *, twins: bool) -> tuple[int, int, int]:
+        """Return a clip, the beat index of one of its downbeats, and the number of beats from this downbeat on.
+
+        With ``twins``, a stem may be a beat late, or faster: then the clip goes on before and after the excerpt.
+        """
+        clip = self.clips.draw(random) if vocal is None else vocal
+        wanted = int(random.integers(self.beats[0], self.beats[1] + 1))
+        beats, fastest = self.clips.beats[clip], 1 + OFF_TEMPO_PERCENT[1] / 100 if twins else 1.0
+        downs = self._downs(clip, float(np.diff(beats).max()) if twins else 0.0)
+        ends = beats[downs] + (self._ends[clip] - beats[downs]) / fastest
+        rooms = np.searchsorted(beats, ends, side="right") - 1 - downs
+        if not len(rooms):
+            return clip, 0, 0
+        count = min(wanted, int(rooms.max()))
+        starts = downs[rooms >= count]
+        return clip, int(starts[random.integers(len(starts))]), count
+
+    def _downs(self, clip: int, before: float = 0.0) -> npt.NDArray[np.intp]:
+        """Return the beat indices of a clip's downbeats that have so many seconds of the clip before them."""
+        downs = self.clips.downbeats[clip]
+        found: npt.NDArray[np.intp] = downs[self.clips.beats[clip][downs] >= self.edge + before]
+        return found
+
+    def _draft(self, kind: str, clip: int, beats: Times, random: Random) -> _Draft | None:
+        """Return what is drawn for an example of a vocal's ``beats``; None if no clip fits."""
+        speed, shift = 1.0, 0
+        if self.protocol == "controlled":
+            speed, shift = float(random.uniform(*SPEEDS)), int(random.integers(*SHIFTS))
+        draft = _Draft(kind, speed, shift)
+        if kind == Condition.ORIGINAL or kind in TWINS:
+            return draft
+        backing = self._backing(Condition(kind), clip, (beats - beats[0]) / speed, shift, speed, random)
+        return None if backing is None else attrs.evolve(draft, backing=backing)
+
+    def _backing(
+        self, condition: Condition, clip: int, grid: Times, shift: int, speed: float, random: Random
+    ) -> dict[Role, _Stem] | None:
+        """Return stems of other songs, matched to the vocal or unmatched as the condition requires."""
+        pool = self.clips.pool_of(clip)
+        index, vocal = index_of(pool.table, RULES), clip - pool.rows.start
+        if not index.knows(vocal, condition):
+            return None
+        late = delays(random) if condition in TEMPO_FREE else None
+        found = {}
+        for role in BACKING:
+            candidates = index.candidates(vocal, role, condition)
+            if not len(candidates):
+                return None
+            # The excerpt begins with the vocal. If the vocal is late, the others are early.
+            own_late = None if late is None else late[role] - late[Role.VOCAL]
+            row, beats = -1, -1
+            for _ in range(_REDRAWN):
+                drawn = candidates.row(int(random.integers(len(candidates))))
+                room = self._room(pool.rows[drawn], own_late, grid, speed)
+                if room > beats:
+                    row, beats = drawn, room
+                if beats >= ROOM * (len(grid) - 1):
+                    break
+            if beats < LEAST_BEATS:
+                return None
+            own_shift = 0 if role is Role.PERCUSSION else shift
+            if role is Role.HARMONIC and condition not in KEY_FREE:
+                own_shift += round(index.shift(vocal, row))
+            found[role] = _Stem(pool.rows[row], own_shift, own_late, beats)
+        return found
+
+    def _room(self, clip: int, late: float | None, grid: Times, speed: float) -> int:
+        """Return how many beats of a grid a stem can sound on: at the grid's beats, or so late and in its own tempo."""
+        beats = self.clips.beats[clip]
+        downs = self._downs(clip, max(late or 0.0, 0.0) * speed)
+        if not len(downs):
+            return 0
+        if late is None:
+            return int(np.searchsorted(beats, self._ends[clip], side="right")) - 1 - int(downs[0])
+        seconds = (self._ends[clip] - beats[downs[0]]) / speed + late
+        return int(np.searchsorted(grid, seconds, side="right")) - 1
 
     def _made(
-        self, kind: str, sung: Layer, grid: Times, shift: int, speed: float, random: Random
-    ) -> tuple[dict[Role, Layer], frozenset[Role]] | None:
-        own = {Role.HARMONIC: sung, Role.PERCUSSION: sung}
+        self, draft: _Draft, sung: Layer, grid: Times, random: Random
+    ) -> tuple[dict[Role, Layer], frozenset[Role]]:
+        """Return the layers of an example beside its vocal, and which of them do not fit."""
+        own, kind = {Role.HARMONIC: sung, Role.PERCUSSION: sung}, draft.kind
         if kind == Condition.ORIGINAL:
             return own, frozenset()
         if kind == HARMONIC:
             steps = int(random.choice((-6, -4, -3, -2, -1, -1, -1, 1, 1, 1, 2, 3, 4)))
-            off = attrs.evolve(sung, semitones=shift + steps)
+            off = attrs.evolve(sung, semitones=draft.shift + steps)
             return own | {Role.HARMONIC: off}, frozenset({Role.HARMONIC})
         if kind == LATE:
             beat = float(np.median(np.diff(grid)))
@@ -475,45 +602,24 @@ class Drawer:
             return own | {Role.PERCUSSION: sung.moved(late)}, frozenset({Role.PERCUSSION})
         if kind == FAST:
             return own | {Role.PERCUSSION: sung.faster(off_tempo(random))}, frozenset({Role.PERCUSSION})
-        return self._others(Condition(kind), sung, grid, shift, speed, random)
+        layers = {role: self._placed(stem, grid, draft.speed, random) for role, stem in draft.backing.items()}
+        if kind in TEMPO_FREE:
+            return layers, frozenset(BACKING)
+        return layers, frozenset({Role.HARMONIC} if kind in KEY_FREE else ())
 
-    def _others(
-        self, condition: Condition, sung: Layer, grid: Times, shift: int, speed: float, random: Random
-    ) -> tuple[dict[Role, Layer], frozenset[Role]] | None:
-        """Return layers of other songs, matched to the vocal or unmatched as the condition requires."""
-        pool = self.clips.pool_of(sung.clip)
-        index, vocal = index_of(pool.table, RULES), sung.clip - pool.rows.start
-        if not index.knows(vocal, condition):
-            return None
-        in_time = condition not in TEMPO_FREE
-        found = {}
-        for role in BACKING:
-            candidates = index.candidates(vocal, role, condition)
-            if not len(candidates):
-                return None
-            row = candidates.row(int(random.integers(len(candidates))))
-            own_shift = 0 if role is Role.PERCUSSION else shift
-            if role is Role.HARMONIC and condition not in KEY_FREE:
-                own_shift += round(index.shift(vocal, row))
-            found[role] = self._placed(pool.rows[row], own_shift, grid, speed, in_time, random)
-        if not in_time:
-            late = delays(random)
-            # The excerpt begins with the vocal. If the vocal is late, the others are early.
-            found = {role: layer.moved(late[role] - late[Role.VOCAL]) for role, layer in found.items()}
-            return found, frozenset(BACKING)
-        return found, frozenset({Role.HARMONIC} if condition in KEY_FREE else ())
-
-    def _placed(self, clip: int, shift: int, grid: Times, speed: float, in_time: bool, random: Random) -> Layer:
+    def _placed(self, stem: _Stem, grid: Times, speed: float, random: Random) -> Layer:
         """Return a layer that starts at one of the clip's downbeats: its beats on the grid's, or in its own tempo."""
-        beats, downs = self.clips.beats[clip], self.clips.downbeats[clip]
-        enough = downs[downs + len(grid) <= len(beats)]
-        first = int(enough[random.integers(len(enough))]) if len(enough) else int(downs[0])
-        count = min(len(grid), len(beats) - first)
-        if in_time:
-            return Layer(clip, shift, grid[:count], beats[first : first + count])
-        start = beats[first]
-        length = float(grid[-1])
-        return Layer(clip, shift, np.array([0.0, length]), np.array([start, start + length * speed]))
+        beats, end, length = self.clips.beats[stem.clip], self._ends[stem.clip], float(grid[-1])
+        if stem.late is None:
+            downs, count = self._downs(stem.clip), len(grid)
+            downs = downs[downs + count <= np.searchsorted(beats, end, side="right")]
+            first = int(downs[random.integers(len(downs))])
+            return Layer(stem.clip, stem.semitones, grid, beats[first : first + count])
+        downs = self._downs(stem.clip, max(stem.late, 0.0) * speed)
+        downs = downs[(end - beats[downs]) / speed + stem.late >= length]
+        start = beats[downs[random.integers(len(downs))]]
+        played = Layer(stem.clip, stem.semitones, np.array([0.0, length]), np.array([start, start + length * speed]))
+        return played.moved(stem.late)
 
 
 def off_tempo(random: Random) -> float:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -34,8 +34,13 @@ class GroupBatches(ABC):
     seed : int
     beats : tuple of int
         Range of an excerpt's length in beats; a short clip gives a shorter excerpt.
+    edge : float
+        As in :class:`mashkit_mashnet_train.examples.Drawer`.
     groups : int
         Number of vocals in a batch, ≥ 1.
+    held_groups : int
+        Number of vocals in a validation batch. It is the same for any ``groups``, so that runs with more or fewer
+        vocals in a batch are validated on the same examples.
     validation_groups : int
         Number of vocals in validation.
     fold : Fold, optional
@@ -46,16 +51,21 @@ class GroupBatches(ABC):
         Other settings that batches depend on, JSON; they become part of the fingerprint, as ``groups`` does.
     """
 
+    held_kinds: ClassVar[Sequence[str]] = (Condition.ORIGINAL, Condition.MATCHED, *UNMATCHED)
+    """Kinds of examples that are drawn around each vocal of validation."""
+
     def __init__(
-        self, stores: Sequence[Store], protocol: Protocol, seed: int, *, beats: tuple[int, int], groups: int,
-        validation_groups: int, fold: Fold | None = None, shares: Sequence[float] | None = None, **settings: Any,
+        self, stores: Sequence[Store], protocol: Protocol, seed: int, *, beats: tuple[int, int], edge: float = 0.0,
+        groups: int, held_groups: int, validation_groups: int, fold: Fold | None = None,
+        shares: Sequence[float] | None = None, **settings: Any,
     ) -> None:  # fmt: skip
         self.seed = seed
         self.groups = groups
+        self.held_groups = held_groups
         self.validation_groups = validation_groups
         self.training, self.held = (Clips(stores, split, fold, shares=shares) for split in ("training", "validation"))
-        self._drawer = Drawer(self.training, protocol, beats)
-        self._held = Drawer(self.held, protocol, beats)
+        self._drawer = Drawer(self.training, protocol, beats, edge)
+        self._held = Drawer(self.held, protocol, beats, edge)
         if fold is not None:
             settings = {**settings, "fold": str(fold)}
         if shares is not None:
@@ -83,14 +93,13 @@ class GroupBatches(ABC):
     def validation(self) -> list[Batch]:
         """Return all validation examples, always the same; no training batch has their songs."""
         batches = []
-        for start in range(0, self.validation_groups, self.groups):
-            random = np.random.default_rng([start, 77])
+        for start in range(0, self.validation_groups, self.held_groups):
             examples = [
                 example
-                for number in range(start, min(start + self.groups, self.validation_groups))
-                for example in self._held.group(number, (Condition.ORIGINAL, Condition.MATCHED, *UNMATCHED), random)
+                for number in range(start, min(start + self.held_groups, self.validation_groups))
+                for example in self._held.group(number, self.held_kinds, np.random.default_rng([number, 77]))
             ]
-            batches.append(self._validation_batch(examples, random))
+            batches.append(self._validation_batch(examples, np.random.default_rng([start, 78])))
         return batches
 
     @abstractmethod

@@ -36,6 +36,8 @@ JITTER_S = 0.02
 """Largest standard deviation of each beat's error, seconds, as a beat tracker makes it."""
 SHIFT_S = 0.025
 """Largest error that all beats of an example share, seconds."""
+LARGEST_S = 0.1
+"""Largest error of a beat, of both kinds together, seconds."""
 MASKED = 0.15
 """Share of training examples with one role left out, so that the network also learns to score pairs of stems."""
 LOST, WRONG = 0.1, 0.1
@@ -76,7 +78,9 @@ class IntervalData(GroupBatches):
             protocol,
             seed,
             beats=BEATS,
+            edge=LARGEST_S,
             groups=groups,
+            held_groups=GROUPS,
             validation_groups=validation_groups,
             fold=fold,
             shares=shares,
@@ -176,7 +180,7 @@ def _tracked(example: Example, beats: int, random: Random) -> tuple[Times, Float
     elif chance < LOST + WRONG:
         places = np.roll(places, int(random.integers(1, len(places))), axis=0)
     jitter = random.normal(0, random.uniform(0, JITTER_S), len(grid)) + random.uniform(-SHIFT_S, SHIFT_S)
-    moved: Times = np.maximum.accumulate(grid + np.clip(jitter, -0.1, 0.1))
+    moved: Times = np.maximum.accumulate(grid + np.clip(jitter, -LARGEST_S, LARGEST_S))
     return moved, places
 
 

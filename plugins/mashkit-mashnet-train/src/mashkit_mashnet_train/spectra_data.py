@@ -100,6 +100,7 @@ class SpectraData(GroupBatches):
             seed,
             beats=BEATS,
             groups=groups,
+            held_groups=GROUPS,
             validation_groups=validation_groups,
             fold=fold,
             shares=shares,
