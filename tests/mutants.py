@@ -936,6 +936,19 @@ class TestUnequalOptions(OfScorers):
 
 
 @attrs.define(kw_only=True, eq=False)
+class CopiedInPart(Loudness):
+    scale: float = 1.0
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {}
+
+
+@caught_by("test_a_pickled_copy_is_the_same")
+class TestCopiedInPart(OfScorers):
+    mutant = CopiedInPart
+
+
+@attrs.define(kw_only=True, eq=False)
 class BlindToGaps(Loudness):
     needs = (Role.HARMONIC,)
 

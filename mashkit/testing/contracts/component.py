@@ -5,6 +5,7 @@ from __future__ import annotations
 import concurrent.futures
 import functools
 import json
+import pickle
 from abc import abstractmethod
 from collections.abc import Callable, Mapping
 from typing import Any, ClassVar, TypeVar
@@ -101,6 +102,11 @@ class ComponentContract:
 
     def test_fingerprint_is_the_same_for_equal_instances(self, subject: Component) -> None:
         assert self.create().fingerprint() == subject.fingerprint()
+
+    def test_a_pickled_copy_is_the_same(self) -> None:
+        made = self.create()
+        copied = pickle.loads(pickle.dumps(made))  # noqa: S301 — because executors and a Kit send components
+        assert (copied.described(), copied.fingerprint()) == (made.described(), made.fingerprint())
 
     def test_description_is_data(self, subject: Component) -> None:
         json.dumps(subject.describe(), allow_nan=False)  # because it is written to plan.json

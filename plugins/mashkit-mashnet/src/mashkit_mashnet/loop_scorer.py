@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from operator import attrgetter
 from typing import ClassVar, cast
 
 import attrs
@@ -33,7 +34,7 @@ class LoopScorer(NetworkScorer):
     """
 
     _spectra: Recent[Bands] = attrs.field(
-        factory=lambda: Recent(_CACHED_BYTES, lambda spectrum: spectrum.nbytes), init=False, repr=False
+        factory=lambda: Recent(_CACHED_BYTES, attrgetter("nbytes")), init=False, repr=False
     )
 
     def _judge(self, mashup: Mashup, judge: Judge) -> Score:

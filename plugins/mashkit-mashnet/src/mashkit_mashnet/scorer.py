@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
+from operator import attrgetter
 from pathlib import Path
 from typing import ClassVar, cast
 
@@ -152,9 +153,7 @@ class LayerScorer(NetworkScorer):
     """
 
     _layers: Recent[Tensor] = attrs.field(
-        factory=lambda: Recent(_CACHED_BYTES, lambda tensor: tensor.numel() * tensor.element_size()),
-        init=False,
-        repr=False,
+        factory=lambda: Recent(_CACHED_BYTES, attrgetter("nbytes")), init=False, repr=False
     )
 
     def _judge(self, mashup: Mashup, judge: Judge) -> Score:
